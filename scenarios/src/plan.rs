@@ -1,0 +1,346 @@
+//! The run plan: a scenario after all is parsed, checked and resolved. Immutable from here on.
+//!
+//! Owns the form in which load is handed to worker processes (it is serialisable) and nothing that
+//! runs. Names of variables have become slots, texts have become [`Template`]s, durations nanoseconds;
+//! `loadgen` need not look anything up by name. How a TOML file becomes this is `parse`'s business.
+
+use serde::{Deserialize, Serialize};
+use timeline::fault::FaultOrder;
+
+/// Everything that a run does, fixed before it begins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunPlan {
+    /// Name of the scenario (file stem or catalogue name).
+    pub name: String,
+    /// Its `about` line.
+    pub about: String,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// What is loaded.
+    pub target: Target,
+    /// What to attach, as written: `auto`, `process`, `agent`.
+    pub attach: Vec<String>,
+    /// Phases in order; at least one.
+    pub phases: Vec<Phase>,
+    /// Session kinds; at least one.
+    pub sessions: Vec<SessionKind>,
+    /// Names of all steps; a [`StepId`] is an index into it.
+    pub steps: Vec<String>,
+    /// How many variable slots a session has.
+    pub slots: u16,
+    /// Feeders; a [`Part::Column`] names one by index.
+    pub feeders: Vec<Feeder>,
+    /// Faults to inject, bundled backend only.
+    pub faults: Vec<FaultPlan>,
+    /// Gates, checked against step, phase and lane names already.
+    pub gates: Vec<GatePlan>,
+    /// How long open sessions may take to end after the last phase, ns.
+    pub grace_ns: u64,
+    /// A step that takes longer has failed (`timeout`), ns.
+    pub timeout_ns: u64,
+}
+
+/// What is loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    /// The reference backend, started by dyno.
+    Bundled,
+    /// A server that is running.
+    Url(BaseUrl),
+}
+
+/// `http://host:port/prefix`, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseUrl {
+    /// Host name or address, without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Path in front of every step's path; empty or starting with `/`, never ending with it.
+    pub prefix: String,
+}
+
+/// A stretch of a run with one load model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Phase {
+    /// Its name, unique.
+    pub name: String,
+    /// Length, ns.
+    pub length_ns: u64,
+    /// How load is applied.
+    pub model: Model,
+    /// Left out of figures and gates.
+    pub warmup: bool,
+}
+
+/// How a phase applies load; ramps are linear.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Model {
+    /// Closed: this many sessions are held; one that ends is replaced at once.
+    Sessions {
+        /// At the phase's start.
+        from: f64,
+        /// At its end.
+        to: f64,
+    },
+    /// Partly open: sessions arrive at this rate per second whatever became of earlier ones.
+    Arrivals {
+        /// At the phase's start, per second.
+        from: f64,
+        /// At its end, per second.
+        to: f64,
+    },
+    /// Open: single passes through a session kind's steps at this rate per second, on pooled connections.
+    Requests {
+        /// At the phase's start, per second.
+        from: f64,
+        /// At its end, per second.
+        to: f64,
+    },
+}
+
+/// A kind of simulated client.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionKind {
+    /// Its name.
+    pub name: String,
+    /// Share among the kinds; at least 1.
+    pub weight: u32,
+    /// What it does, once; then the session ends.
+    pub steps: Vec<Step>,
+}
+
+/// Index into [`RunPlan::steps`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepId(pub u16);
+
+/// Number of a session variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Slot(pub u16);
+
+/// One thing that a session does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Step {
+    /// An HTTP request and its whole answer; timed.
+    Request(Box<Request>),
+    /// Opens the session's WebSocket (handshake); timed. Closes an earlier one first.
+    Connect(Box<Connect>),
+    /// Sends a WebSocket text message and, if told so, awaits a matching one; timed.
+    Send(Box<Send>),
+    /// Reads pushed messages for a while; not timed, what comes is counted.
+    Listen(Dist),
+    /// Waits; messages pushed meanwhile are read and counted.
+    Think(Dist),
+    /// Does steps again and again.
+    Repeat(Box<Repeat>),
+    /// Closes the WebSocket by the closing handshake; timed if it has an id.
+    Close(StepId),
+}
+
+/// An HTTP request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Which step.
+    pub id: StepId,
+    /// Skipped unless this variable is set and not empty.
+    pub when: Option<Slot>,
+    /// `GET`, `POST`, ...
+    pub method: String,
+    /// Path and query, starting with `/`; the target's prefix comes in front.
+    pub path: Template,
+    /// Header fields beyond `Host`, `Content-Length` and `Content-Type`.
+    pub headers: Vec<(String, Template)>,
+    /// Body and its content type.
+    pub body: Option<(String, Template)>,
+    /// What must hold; a step whose check fails counts as an error of kind `check`.
+    pub checks: Vec<Check>,
+    /// What is kept for later steps.
+    pub saves: Vec<Save>,
+}
+
+/// A WebSocket handshake.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Connect {
+    /// Which step.
+    pub id: StepId,
+    /// Path and query.
+    pub path: Template,
+    /// Further header fields.
+    pub headers: Vec<(String, Template)>,
+    /// Subprotocol asked for.
+    pub subprotocol: Option<String>,
+}
+
+/// A WebSocket message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Send {
+    /// Which step.
+    pub id: StepId,
+    /// The text.
+    pub text: Template,
+    /// Fields of the sent JSON that a [`Part::Sent`] of `wait` refers to, by name.
+    pub wait: Option<Await>,
+}
+
+/// Which message answers the one sent; others that come meanwhile are counted as pushed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Await {
+    /// JSONPath into the incoming message.
+    pub json: String,
+    /// What the value there must equal; `${sent.FIELD}` is a top-level field of what was sent.
+    pub equals: Template,
+    /// After this the step has failed (`timeout`), ns.
+    pub within_ns: u64,
+}
+
+/// A loop.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Repeat {
+    /// How often.
+    pub times: Times,
+    /// Pacing: the time from one turn's intended start to the next one's, whatever the turn takes.
+    pub every: Option<Dist>,
+    /// What is done each turn.
+    pub steps: Vec<Step>,
+}
+
+/// How often a loop turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Times {
+    /// Until the load ends.
+    UntilEnd,
+    /// So often.
+    Count(u32),
+}
+
+/// A distribution of durations, ns.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Dist {
+    /// Always this: `2s`.
+    Constant(u64),
+    /// Evenly between: `2s..8s`.
+    Uniform(u64, u64),
+    /// Exponential with this mean: `exp(10s)`.
+    Exponential(u64),
+}
+
+/// A text with holes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Template(pub Vec<Part>);
+
+/// A piece of a [`Template`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Part {
+    /// As it stands.
+    Text(String),
+    /// `${token}`: a saved variable; an empty text while unset.
+    Var(Slot),
+    /// `${users.name}`: a column of a feeder's row; a session draws one row of each feeder when it starts.
+    Column {
+        /// Index into [`RunPlan::feeders`].
+        feeder: u16,
+        /// Index into [`Feeder::columns`].
+        column: u16,
+    },
+    /// `${uuid()}`: a random UUID, version 4.
+    Uuid,
+    /// `${int(1, 20)}`: a whole number, both ends possible.
+    Int(i64, i64),
+    /// `${zipf(500, 1.1)}`: a rank from 1 to n, rank k with weight 1/k^s.
+    Zipf(u32, f64),
+    /// `${session}`: the session's number, unique over all workers.
+    Session,
+    /// `${now}`: milliseconds since the Unix epoch.
+    Now,
+    /// `${sent.id}`: a top-level field of the JSON message sent by the same step.
+    Sent(String),
+}
+
+/// What must hold of an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Check {
+    /// Status is one of these. Without this check any status below 400 is right.
+    Status(Vec<u16>),
+    /// Service time is less, ns.
+    Time(u64),
+    /// Body contains this text.
+    Body(String),
+    /// The JSONPath finds something that is not null, not "", not [] and not {}.
+    JsonNotEmpty(String),
+    /// The JSONPath finds this value.
+    JsonEquals(String, serde_json::Value),
+}
+
+/// What is kept of an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Save {
+    /// Into which variable.
+    pub slot: Slot,
+    /// From where.
+    pub from: Capture,
+}
+
+/// Where a saved value comes from. If nothing is there the variable becomes unset.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Capture {
+    /// `$.token`: the first value that the JSONPath finds.
+    Json(String),
+    /// `$.rooms[*].id | random`: one of them at random.
+    JsonRandom(String),
+    /// `header:Location`.
+    Header(String),
+}
+
+/// Rows for sessions to draw from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Feeder {
+    /// Its name.
+    pub name: String,
+    /// Column names.
+    pub columns: Vec<String>,
+    /// The rows; each as long as `columns`.
+    pub rows: Vec<Vec<String>>,
+    /// How rows are drawn.
+    pub order: Order,
+}
+
+/// How rows are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Order {
+    /// In turn, over and over; each worker begins at its own place.
+    Sequential,
+    /// At random, evenly.
+    Random,
+    /// At random, row k with weight 1/k^s.
+    Zipf(f64),
+    /// Each row at most once over all workers; when they run out, no further session starts (counted as dropped).
+    Unique,
+}
+
+/// A fault and when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FaultPlan {
+    /// From the run's start, ns.
+    pub at_ns: u64,
+    /// What and for how long.
+    pub order: FaultOrder,
+}
+
+/// A gate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GatePlan {
+    /// The expression, in the form that `timeline::gate` parses.
+    pub that: String,
+    /// Stop the run when it has failed for this long, ns.
+    pub abort_after_ns: Option<u64>,
+}
+
+impl RunPlan {
+    /// Length of all phases, ns.
+    #[must_use]
+    pub fn length_ns(&self) -> u64 {
+        self.phases.iter().map(|p| p.length_ns).sum()
+    }
+}

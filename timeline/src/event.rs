@@ -1,0 +1,72 @@
+//! Events: points and spans with bounded labels, beside the lanes on the same axis.
+//!
+//! Owns their shape and the canonical kinds. Sources keep the top few per interval and count the rest
+//! in [`Event::others`]; a label's text comes from the target and is never to be trusted.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{RunTime, Span};
+
+/// Most characters of a label's value; sources cut longer ones.
+pub const LABEL_MAX: usize = 120;
+
+/// Something that happened in the target, at a point or over a span.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Canonical kind from [`kinds`].
+    pub kind: String,
+    /// Which process it happened in.
+    pub instance: String,
+    /// When it began.
+    pub start: RunTime,
+    /// When it ended; equal to `start` for a point.
+    pub end: RunTime,
+    /// Named details: `key`, `route`, `statement`, `loads`, `peer`. At most eight.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<(String, String)>,
+    /// The figure that belongs to the kind: duplicate loads, bytes; 0 where there is none.
+    #[serde(default)]
+    pub value: f64,
+    /// Events of this kind in the interval that were counted but not kept.
+    #[serde(default)]
+    pub others: u64,
+}
+
+impl Event {
+    /// The stretch that it covers.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        Span::new(self.start, self.end)
+    }
+
+    /// The label called `name`.
+    #[must_use]
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.labels.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+}
+
+/// Canonical kinds of events.
+pub mod kinds {
+    /// A timer thread of the target that should have fired and did not: the whole process stood still.
+    pub const PAUSE_HICCUP: &str = "pause.hiccup";
+    /// The async loop did not come back, while the process ran.
+    pub const PAUSE_WORKER_STALL: &str = "pause.worker-stall";
+    /// A section in which the target stopped its own work under an exclusive lock.
+    pub const PAUSE_STOP_THE_WORLD: &str = "pause.stop-the-world";
+    /// A collector's minor pause.
+    pub const PAUSE_MINOR: &str = "pause.minor";
+    /// A collector's major pause.
+    pub const PAUSE_MAJOR: &str = "pause.major";
+    /// The allocator gave memory back in the foreground.
+    pub const PAUSE_PURGE: &str = "pause.purge";
+    /// One refresh of a cache key. Labels: `cache`, `key`; `value`: loads of that key that ran in the
+    /// span, 1 where nothing was duplicated. The span goes from the first load's start to the last one's end.
+    pub const CACHE_REFRESH: &str = "cache.refresh";
+    /// The load generator: a worker process died. Label: `worker`.
+    pub const WORKER_LOST: &str = "generator.worker-lost";
+    /// A person or gate changed the load. Labels: `what`.
+    pub const AMENDMENT: &str = "client.amendment";
+    /// A source fell silent or came back. Labels: `source`, `what`.
+    pub const SOURCE: &str = "source.state";
+}

@@ -1,0 +1,179 @@
+//! Names of the faults that the reference backend can inject, and the form of its truth log.
+//!
+//! Owns the names because scenario files, backend and scoring all speak them. Detectors never see
+//! this module's data: what was injected goes to `truth.jsonl`, which only people and `score` read.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::MonoNs;
+use crate::finding::FindingKind;
+
+/// A fault of the catalogue that this build can inject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultKind {
+    /// A hot key expires with no protection; every miss loads.
+    Stampede,
+    /// Pool capacity below load x hold time.
+    PoolTooSmall,
+    /// Sessions are kept for ever.
+    Leak,
+    /// A worker process is stopped and continued.
+    Frozen,
+}
+
+/// One number that a fault takes, with the range in which it makes sense.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Knob {
+    /// Name in scenario and control endpoint.
+    pub name: &'static str,
+    /// What it means, with its unit.
+    pub about: &'static str,
+    /// Value when not given.
+    pub default: f64,
+    /// Least sensible value.
+    pub min: f64,
+    /// Greatest sensible value.
+    pub max: f64,
+}
+
+impl FaultKind {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Stampede, Self::PoolTooSmall, Self::Leak, Self::Frozen];
+
+    /// The catalogue's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stampede => "stampede",
+            Self::PoolTooSmall => "pool-too-small",
+            Self::Leak => "leak",
+            Self::Frozen => "frozen",
+        }
+    }
+
+    /// The fault called `name`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|f| f.name() == name)
+    }
+
+    /// The finding that a diagnosis must come to.
+    #[must_use]
+    pub const fn expected(self) -> FindingKind {
+        match self {
+            Self::Stampede => FindingKind::CacheStampede,
+            Self::PoolTooSmall => FindingKind::PoolSaturated,
+            Self::Leak => FindingKind::HeapLeak,
+            Self::Frozen => FindingKind::LongPause,
+        }
+    }
+
+    /// What it takes.
+    #[must_use]
+    pub const fn knobs(self) -> &'static [Knob] {
+        match self {
+            Self::Stampede => &[],
+            Self::PoolTooSmall => &[Knob {
+                name: "capacity",
+                about: "connections left in each worker's pool",
+                default: 2.0,
+                min: 1.0,
+                max: 8.0,
+            }],
+            Self::Leak => &[Knob {
+                name: "bytes",
+                about: "bytes kept for each session that logs in",
+                default: 65_536.0,
+                min: 1_024.0,
+                max: 1_048_576.0,
+            }],
+            Self::Frozen => &[
+                Knob {
+                    name: "stop_ms",
+                    about: "milliseconds for which a worker is stopped",
+                    default: 400.0,
+                    min: 100.0,
+                    max: 3_000.0,
+                },
+                Knob {
+                    name: "period_ms",
+                    about: "milliseconds from stop to stop",
+                    default: 2_000.0,
+                    min: 500.0,
+                    max: 20_000.0,
+                },
+            ],
+        }
+    }
+}
+
+/// Asks the reference backend to misbehave, from now on, for a span.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FaultOrder {
+    /// Which fault.
+    pub name: FaultKind,
+    /// For how long, milliseconds; it ends by itself.
+    pub for_ms: u64,
+    /// Knobs that differ from their defaults.
+    #[serde(default)]
+    pub knobs: BTreeMap<String, f64>,
+}
+
+impl FaultOrder {
+    /// The knob's value: as ordered, or its default.
+    #[must_use]
+    pub fn knob(&self, name: &str) -> f64 {
+        self.knobs.get(name).copied().unwrap_or_else(|| {
+            self.name.knobs().iter().find(|k| k.name == name).map_or(f64::NAN, |k| k.default)
+        })
+    }
+
+    /// Why the order cannot be carried out, if so: an unknown knob or one out of its range.
+    ///
+    /// # Errors
+    /// The sentence that a person reads.
+    pub fn check(&self) -> Result<(), String> {
+        for (name, value) in &self.knobs {
+            let Some(knob) = self.name.knobs().iter().find(|k| k.name == name) else {
+                let known: Vec<_> = self.name.knobs().iter().map(|k| k.name).collect();
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                return Err(format!("fault {} has no knob `{name}`; it has: {known}", self.name.name()));
+            };
+            if !(knob.min..=knob.max).contains(value) {
+                return Err(format!(
+                    "knob `{name}` of fault {} is {value}, expected {} to {} ({})",
+                    self.name.name(), knob.min, knob.max, knob.about
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One line of the backend's truth: what really happened, when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Truth {
+    /// Which fault.
+    pub fault: FaultKind,
+    /// Which process.
+    pub instance: String,
+    /// What happened.
+    pub what: TruthPoint,
+    /// When, by the host's monotonic clock.
+    pub at: MonoNs,
+}
+
+/// The points of a fault's life that are written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TruthPoint {
+    /// The switch was thrown; nothing need have happened yet.
+    Armed,
+    /// The first real effect (the first duplicate load, the first wait, the first stop).
+    Onset,
+    /// The cure runs again.
+    Ended,
+}

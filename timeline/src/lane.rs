@@ -1,0 +1,237 @@
+//! Lanes: numeric series on the shared axis, one vocabulary for every runtime.
+//!
+//! Owns what a lane declares about itself ([`LaneSpec`]) and the canonical names. The values live in
+//! the [`Timeline`](crate::Timeline). A source that lacks a signal declares no lane: *no data* is not zero.
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::Unit;
+
+/// A lane's number inside one timeline; given by the recorder in order of declaration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LaneId(pub u32);
+
+/// How the values of a lane are to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// The state at the instant of the sample.
+    Level,
+    /// Mean rate since the previous sample, per second.
+    Rate,
+    /// One histogram an interval, in microseconds; never a single number.
+    Histogram,
+}
+
+/// How the same lane of several instances becomes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Combine {
+    /// Instances add up (connections, bytes).
+    Sum,
+    /// The worst instance speaks for all (delays, limits).
+    Max,
+    /// Histograms merge.
+    Merge,
+}
+
+/// How far the numbers can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Quality {
+    /// Counted.
+    Exact,
+    /// Estimated from a sample, with a known error.
+    Sampled,
+    /// Concluded from something else.
+    Inferred,
+}
+
+/// What a lane declares about itself, once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LaneSpec {
+    /// Canonical name from [`names`] or of its form: `heap.old.used`, `pool.db.waiters`.
+    pub name: String,
+    /// What the series is about where one name has several: a step, a route. Empty otherwise.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub subject: String,
+    /// Which process it comes from: `gen-0`, `shop-1`; `host` for the machine.
+    pub instance: String,
+    /// Unit of the values; histograms always hold microseconds and say [`Unit::Ns`] for display.
+    pub unit: Unit,
+    /// Level, rate or histogram.
+    pub shape: Shape,
+    /// How instances add up.
+    pub combine: Combine,
+    /// Exact, sampled or inferred.
+    pub quality: Quality,
+}
+
+impl LaneSpec {
+    /// A level that adds up over instances, exactly known.
+    #[must_use]
+    pub fn level(name: impl Into<String>, instance: impl Into<String>, unit: Unit) -> Self {
+        Self {
+            name: name.into(),
+            subject: String::new(),
+            instance: instance.into(),
+            unit,
+            shape: Shape::Level,
+            combine: Combine::Sum,
+            quality: Quality::Exact,
+        }
+    }
+
+    /// A rate per second that adds up over instances, exactly known.
+    #[must_use]
+    pub fn rate(name: impl Into<String>, instance: impl Into<String>, unit: Unit) -> Self {
+        Self { shape: Shape::Rate, ..Self::level(name, instance, unit) }
+    }
+
+    /// A histogram of durations that merges over instances, exactly known.
+    #[must_use]
+    pub fn histogram(name: impl Into<String>, instance: impl Into<String>) -> Self {
+        Self {
+            shape: Shape::Histogram,
+            combine: Combine::Merge,
+            ..Self::level(name, instance, Unit::Ns)
+        }
+    }
+
+    /// The same lane, about `subject`.
+    #[must_use]
+    pub fn about(mut self, subject: impl Into<String>) -> Self {
+        self.subject = subject.into();
+        self
+    }
+
+    /// The same lane, of this quality.
+    #[must_use]
+    pub fn quality(mut self, quality: Quality) -> Self {
+        self.quality = quality;
+        self
+    }
+
+    /// The same lane, the worst instance speaking for all.
+    #[must_use]
+    pub fn worst(mut self) -> Self {
+        self.combine = Combine::Max;
+        self
+    }
+
+    /// For `pool.db.waiters` with family `pool`: the name `db`. None for other families.
+    #[must_use]
+    pub fn member<'a>(&'a self, family: &str) -> Option<&'a str> {
+        self.name.strip_prefix(family)?.strip_prefix('.')?.rsplit_once('.').map(|(m, _)| m)
+    }
+}
+
+/// Canonical names. `NAME` in a family's lane (pool, cache) is chosen by the target: see [`names::of`].
+pub mod names {
+    /// Planned starts of the schedule per second (rate; per worker).
+    pub const OFFERED: &str = "client.offered";
+    /// Starts that happened per second.
+    pub const ACHIEVED: &str = "client.achieved";
+    /// Steps finished per second, errors among them.
+    pub const COMPLETED: &str = "client.completed";
+    /// Steps that failed per second; subject: kind of error.
+    pub const ERRORS: &str = "client.errors";
+    /// Sessions open now.
+    pub const OPEN_SESSIONS: &str = "client.open-sessions";
+    /// Connections open now.
+    pub const OPEN_CONNECTIONS: &str = "client.open-connections";
+    /// Response time (finished - intended), histogram; subject: step.
+    pub const RESPONSE: &str = "client.response";
+    /// Service time (finished - started), histogram; subject: step.
+    pub const SERVICE: &str = "client.service";
+    /// Started - intended, histogram.
+    pub const LATENESS: &str = "client.lateness";
+    /// Planned starts that never happened, per second.
+    pub const DROPPED: &str = "client.dropped";
+    /// Bytes received per second.
+    pub const RECEIVED: &str = "client.received";
+    /// Bytes sent per second.
+    pub const SENT: &str = "client.sent";
+    /// WebSocket messages pushed by the server, per second.
+    pub const PUSHED: &str = "client.pushed";
+    /// CPU of a generator process, in cores.
+    pub const GENERATOR_CPU: &str = "generator.cpu";
+    /// Longest hiccup of a generator process in the interval, ns.
+    pub const GENERATOR_HICCUP: &str = "generator.hiccup";
+    /// Release error of the schedule's timer, histogram.
+    pub const RELEASE_ERROR: &str = "generator.release-error";
+    /// Share of the machine's CPU time that the hypervisor gave to others, 0 to 1.
+    pub const HOST_STEAL: &str = "host.steal";
+    /// Share of the machine's CPU time in use, 0 to 1.
+    pub const HOST_CPU: &str = "host.cpu";
+    /// Live bytes younger than the age threshold.
+    pub const HEAP_YOUNG: &str = "heap.young.used";
+    /// Live bytes that outlived the age threshold.
+    pub const HEAP_OLD: &str = "heap.old.used";
+    /// Live bytes, all ages.
+    pub const HEAP_USED: &str = "heap.used";
+    /// Bytes of the heap resident in memory.
+    pub const HEAP_RESIDENT: &str = "heap.resident";
+    /// Address space the allocator keeps for later.
+    pub const HEAP_RETAINED: &str = "heap.retained";
+    /// Bytes allocated per second.
+    pub const HEAP_ALLOCATED: &str = "heap.allocated";
+    /// Bytes per second that crossed the age threshold.
+    pub const HEAP_PROMOTED: &str = "heap.promoted";
+    /// Relative standard error of the sampled heap lanes, 0 to 1.
+    pub const HEAP_ERROR: &str = "heap.sampling-error";
+    /// Longest pause of any kind in the interval, ns.
+    pub const PAUSE: &str = "pause.longest";
+    /// Delay of the async loop, histogram.
+    pub const LOOP_DELAY: &str = "loop.delay";
+    /// Share of time the loop was busy, 0 to 1.
+    pub const LOOP_UTILISATION: &str = "loop.utilisation";
+    /// Requests inside handlers now.
+    pub const SERVER_IN_FLIGHT: &str = "server.in-flight";
+    /// Time in handler, histogram; subject: route.
+    pub const SERVER_HANDLER: &str = "server.handler";
+    /// Requests finished per second; subject: route.
+    pub const SERVER_REQUESTS: &str = "server.requests";
+    /// WebSocket connections open now.
+    pub const SERVER_WEBSOCKETS: &str = "server.websockets";
+    /// Sessions that the target itself holds.
+    pub const SERVER_SESSIONS: &str = "server.sessions";
+    /// CPU of the process, in cores.
+    pub const PROCESS_CPU: &str = "process.cpu";
+    /// Resident memory of the process.
+    pub const PROCESS_RESIDENT: &str = "process.resident";
+    /// Open file descriptors.
+    pub const PROCESS_DESCRIPTORS: &str = "process.descriptors";
+    /// Limit of open file descriptors.
+    pub const PROCESS_DESCRIPTOR_LIMIT: &str = "process.descriptor-limit";
+    /// Threads.
+    pub const PROCESS_THREADS: &str = "process.threads";
+    /// Age of the newest sample that a source has delivered, ns; instance: the source.
+    pub const SOURCE_AGE: &str = "source.age";
+
+    /// Last parts of `pool.NAME.*`: levels `capacity`, `in-use`, `idle`, `waiters`; histograms `wait`,
+    /// `hold`; rates `timeouts`, `opened`, `acquired`.
+    pub const POOL: &str = "pool";
+    /// Last parts of `cache.NAME.*`: rates `hits`, `misses`, `loads`, `coalesced`, `duplicate-loads`,
+    /// `evictions`; levels `loads-in-flight`, `entries`; histogram `load`.
+    pub const CACHE: &str = "cache";
+
+    /// `pool.db.waiters` from family, member and last part.
+    #[must_use]
+    pub fn of(family: &str, member: &str, part: &str) -> String {
+        format!("{family}.{member}.{part}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_is_named_between_family_and_part() {
+        let spec = LaneSpec::level("pool.db.waiters", "shop-0", Unit::Count);
+        assert_eq!(spec.member("pool"), Some("db"));
+        assert_eq!(spec.member("cache"), None);
+    }
+}

@@ -1,0 +1,357 @@
+//! The snapshot: everything a person sees of a run at one instant, immutable and serialisable.
+//!
+//! Made by the recorder a few times a second; terminal views, plain lines and remote watchers draw
+//! from it and from nothing else, so the speed of a screen cannot change a measurement. Owns the
+//! shape only: the recorder fills it, `dashboard` draws it.
+//!
+//! All series share one time axis of **columns**, one second each, from [`Snapshot::first_column`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::RunTime;
+use crate::event::Event;
+use crate::finding::{Finding, Status};
+use crate::lane::{Quality, Shape};
+use crate::units::Unit;
+
+/// Version of the serialised form.
+pub const VERSION: u32 = 1;
+/// Length of a column, nanoseconds.
+pub const COLUMN_NS: u64 = 1_000_000_000;
+/// Most columns in a snapshot: the last hour.
+pub const MAX_COLUMNS: usize = 3_600;
+/// Heatmap rows per decade of response time.
+pub const HEAT_ROWS_PER_DECADE: u32 = 6;
+/// Lower edge of the lowest heatmap row, nanoseconds: 100 us. Faster responses count there.
+pub const HEAT_FLOOR_NS: f64 = 100_000.0;
+/// Rows of the heatmap, from 100 us to beyond 60 s; slower responses count in the top row.
+pub const HEAT_ROWS: usize = 35;
+
+/// The heatmap row of a response time; rows are fixed for all runs, so that two can be compared.
+#[must_use]
+pub fn heat_row(ns: f64) -> usize {
+    let row = (ns / HEAT_FLOOR_NS).max(1.0).log10() * f64::from(HEAT_ROWS_PER_DECADE);
+    (row as usize).min(HEAT_ROWS - 1)
+}
+
+/// Lower edge of a heatmap row, nanoseconds.
+#[must_use]
+pub fn heat_edge_ns(row: usize) -> f64 {
+    HEAT_FLOOR_NS * 10f64.powf(row as f64 / f64::from(HEAT_ROWS_PER_DECADE))
+}
+
+/// Everything a person sees at one instant.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// [`VERSION`] of whoever made it.
+    pub version: u32,
+    /// Counts up; a view that sees the same number need not draw again.
+    pub seq: u64,
+    /// Time of the run.
+    pub at: RunTime,
+    /// What is being run.
+    pub run: RunView,
+    /// The load as planned, started and finished.
+    pub load: LoadView,
+    /// Response time over the run, warm-up left out.
+    pub response: Percentiles,
+    /// Service time, likewise.
+    pub service: Percentiles,
+    /// Response time over the last five seconds.
+    pub recent: Percentiles,
+    /// Each step, in the plan's order, warm-up left out.
+    pub steps: Vec<StepView>,
+    /// Errors by kind, most frequent first: kind and count over the run.
+    pub errors: Vec<(String, u64)>,
+    /// Number of the first column; column `c` covers the run's second `c`.
+    pub first_column: u64,
+    /// Response time by column, all steps.
+    pub heat: Vec<HeatColumn>,
+    /// Lanes over all instances, in a fixed order, on the same columns.
+    pub lanes: Vec<LaneView>,
+    /// Pools, sorted by name.
+    pub pools: Vec<PoolView>,
+    /// Caches, sorted by name.
+    pub caches: Vec<CacheView>,
+    /// The newest pauses, stampedes and other events, oldest first, at most 200.
+    pub events: Vec<Event>,
+    /// Findings, cause before consequence, worst first.
+    pub findings: Vec<Finding>,
+    /// Gates, in the plan's order.
+    pub gates: Vec<GateView>,
+    /// Generator worker processes and target instances.
+    pub processes: Vec<ProcessView>,
+    /// What is attached.
+    pub sources: Vec<SourceView>,
+    /// What happened, oldest first, at most 200 lines.
+    pub log: Vec<LogLine>,
+    /// Samples and events that had to be dropped between source and recorder.
+    pub dropped_entries: u64,
+}
+
+/// What a run is doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunState {
+    /// Backend, workers and sources are being started.
+    #[default]
+    Starting,
+    /// Load is applied.
+    Running,
+    /// No new arrivals; open sessions come to their end.
+    Draining,
+    /// No load is applied; the target is only watched.
+    Watching,
+    /// A recording is shown.
+    Replaying,
+    /// It is over; reports are written or being written.
+    Done,
+}
+
+impl RunState {
+    /// As a word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Draining => "draining",
+            Self::Watching => "watching",
+            Self::Replaying => "replay",
+            Self::Done => "done",
+        }
+    }
+}
+
+/// What is being run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunView {
+    /// Identity of the run.
+    pub run_id: String,
+    /// Name of the scenario, or the target when only watching.
+    pub scenario: String,
+    /// Address of the target.
+    pub target: String,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// What it is doing.
+    pub state: RunState,
+    /// Current phase: name, number from 1, how many there are; none before, after and when watching.
+    pub phase: Option<(String, usize, usize)>,
+    /// Planned length of the run; none when watching.
+    pub planned: Option<RunTime>,
+}
+
+/// The load as planned, started and finished; rates over the last second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct LoadView {
+    /// Planned starts per second.
+    pub offered: f64,
+    /// Starts per second.
+    pub achieved: f64,
+    /// Steps finished per second.
+    pub completed: f64,
+    /// Starts later than 10 ms, over the run.
+    pub late: u64,
+    /// Planned starts that never happened, over the run.
+    pub dropped: u64,
+    /// Sessions open now.
+    pub open_sessions: u64,
+    /// Connections open now.
+    pub open_connections: u64,
+    /// Steps finished over the run, errors among them.
+    pub requests: u64,
+    /// Steps that failed over the run.
+    pub errors: u64,
+    /// Lateness p99 over the run, ns; none without starts.
+    pub lateness_p99: Option<f64>,
+}
+
+/// A few quantiles with their count, nanoseconds. All zero when `count` is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Percentiles {
+    /// Samples.
+    pub count: u64,
+    /// Median.
+    pub p50: f64,
+    /// 90th percentile.
+    pub p90: f64,
+    /// 99th percentile.
+    pub p99: f64,
+    /// 99.9th percentile.
+    pub p999: f64,
+    /// Greatest sample.
+    pub max: f64,
+}
+
+impl Percentiles {
+    /// Read from a merged histogram.
+    #[must_use]
+    pub fn of(h: &crate::histogram::Histogram) -> Self {
+        let q = |q| crate::histogram::quantile_ns(h, q).unwrap_or(0.0);
+        Self { count: h.len(), p50: q(0.5), p90: q(0.9), p99: q(0.99), p999: q(0.999), max: q(1.0) }
+    }
+}
+
+/// One step.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepView {
+    /// Its name.
+    pub name: String,
+    /// Failures.
+    pub errors: u64,
+    /// Response time.
+    pub response: Percentiles,
+    /// Service time.
+    pub service: Percentiles,
+}
+
+/// Response times that ended in one column.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct HeatColumn {
+    /// Count for each row, lowest first; rows beyond the last used one are left out.
+    pub rows: Vec<u32>,
+    /// Greatest response time, ns.
+    pub max: f64,
+    /// p99 of the column, ns; 0 without samples.
+    pub p99: f64,
+    /// p50 of the column, ns; 0 without samples.
+    pub p50: f64,
+}
+
+/// One lane over all instances. For a histogram lane a cell's `last` is the p99 and `max` the greatest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LaneView {
+    /// Canonical name.
+    pub name: String,
+    /// Unit of all values.
+    pub unit: Unit,
+    /// Level, rate or histogram.
+    pub shape: Shape,
+    /// Exact, sampled or inferred.
+    pub quality: Quality,
+    /// One for each column from `first_column`; a gap is none.
+    pub cells: Vec<Option<Cell>>,
+    /// Newest value; none if there never was one.
+    pub last: Option<f64>,
+    /// Age of the newest value, ns.
+    pub age_ns: u64,
+}
+
+/// A lane's values in one column.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cell {
+    /// Least.
+    pub min: f64,
+    /// Greatest.
+    pub max: f64,
+    /// Newest (p99 for a histogram lane).
+    pub last: f64,
+}
+
+/// A pool over all instances.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PoolView {
+    /// Its name.
+    pub name: String,
+    /// Connections it may have.
+    pub capacity: Option<f64>,
+    /// Connections checked out.
+    pub in_use: Option<f64>,
+    /// Requests waiting for one.
+    pub waiters: Option<f64>,
+    /// Wait for a connection over the last five seconds.
+    pub wait: Percentiles,
+    /// Time for which one is held, over the last five seconds.
+    pub hold: Percentiles,
+}
+
+/// A cache over all instances; rates over the last second.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CacheView {
+    /// Its name.
+    pub name: String,
+    /// Hits over hits and misses, 0 to 1.
+    pub hit_ratio: Option<f64>,
+    /// Hits per second.
+    pub hits: Option<f64>,
+    /// Misses per second.
+    pub misses: Option<f64>,
+    /// Loads per second.
+    pub loads: Option<f64>,
+    /// Loads of a key that was being loaded already, per second.
+    pub duplicate_loads: Option<f64>,
+    /// Loads running now.
+    pub loads_in_flight: Option<f64>,
+    /// Key with the most loads in one refresh over the last five seconds, and those loads.
+    pub worst_key: Option<(String, f64)>,
+}
+
+/// A gate as it stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GateView {
+    /// The expression.
+    pub that: String,
+    /// True: holds; false: fails; none: too few samples to say.
+    pub holds: Option<bool>,
+    /// The figure as it stands, as text with its unit; empty without samples.
+    pub figure: String,
+}
+
+/// A process of generator or target.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProcessView {
+    /// `gen-0`, `shop-1`.
+    pub name: String,
+    /// CPU, cores.
+    pub cpu: Option<f64>,
+    /// Resident memory, bytes.
+    pub resident: Option<f64>,
+    /// Open descriptors.
+    pub descriptors: Option<f64>,
+    /// Age of its newest sample, ns.
+    pub age_ns: u64,
+}
+
+/// A source and how it does.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SourceView {
+    /// `agent`, `process`.
+    pub name: String,
+    /// One line: what it sees, what it cannot, or why it fell silent.
+    pub state: String,
+    /// Age of its newest sample, ns; none before the first.
+    pub age_ns: Option<u64>,
+}
+
+/// One line of what happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When.
+    pub at: RunTime,
+    /// What.
+    pub text: String,
+}
+
+/// The best status that a finding of the run has; for headers.
+#[must_use]
+pub fn counted(findings: &[Finding]) -> usize {
+    findings.iter().filter(|f| f.status >= Status::Possible).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heat_rows_cover_100_us_to_a_minute_and_clamp_beyond() {
+        assert_eq!(heat_row(0.0), 0);
+        assert_eq!(heat_row(100_000.0), 0);
+        assert_eq!(heat_row(1e6), 6);
+        assert!(heat_edge_ns(HEAT_ROWS - 1) < 60e9 && heat_row(60e9) == HEAT_ROWS - 1);
+        assert_eq!(heat_row(1e18), HEAT_ROWS - 1);
+        for row in 0..HEAT_ROWS {
+            assert_eq!(heat_row(heat_edge_ns(row) * 1.001), row);
+        }
+    }
+}

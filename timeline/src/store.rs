@@ -1,0 +1,279 @@
+//! The timeline: everything measured in one run, on one axis, as detectors and reports read it.
+//!
+//! Owns the series in memory and the questions that may be asked of them. It is filled by applying
+//! [`Entry`]s, live by the recorder and later by the recording's reader, in the same order and so to
+//! the same state. It judges nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::clock::{RunTime, Span};
+use crate::event::Event;
+use crate::facts::PlanFacts;
+use crate::histogram::{self, Histogram, Sparse};
+use crate::lane::{Combine, LaneId, LaneSpec};
+
+/// One thing that becomes known; the unit of live data and of recordings.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// The plan as far as detectors may know it. First of all entries; a later one replaces it (an amendment).
+    Plan(PlanFacts),
+    /// A lane is declared; ids count up from 0.
+    Lane(LaneId, LaneSpec),
+    /// A level or rate at an instant.
+    Sample {
+        /// Which lane.
+        lane: LaneId,
+        /// When.
+        at: RunTime,
+        /// In the lane's unit; never NaN.
+        value: f64,
+    },
+    /// What a histogram lane recorded over an interval.
+    Histogram {
+        /// Which lane.
+        lane: LaneId,
+        /// The interval.
+        span: Span,
+        /// Its samples.
+        cells: Sparse,
+    },
+    /// Something happened.
+    Event(Event),
+    /// Detectors are run now, over all entries before this one.
+    Tick(RunTime),
+}
+
+/// The samples of one lane.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// What the lane declares.
+    pub spec: LaneSpec,
+    /// Level and rate lanes: instants and values in order of time.
+    pub points: Vec<(RunTime, f64)>,
+    /// Histogram lanes: intervals and their samples in order of start.
+    pub intervals: Vec<(Span, Sparse)>,
+}
+
+impl Series {
+    /// The points with `span.start <= at < span.end`.
+    #[must_use]
+    pub fn within(&self, span: Span) -> &[(RunTime, f64)] {
+        let a = self.points.partition_point(|p| p.0 < span.start);
+        let b = self.points.partition_point(|p| p.0 < span.end);
+        &self.points[a..b.max(a)]
+    }
+
+    /// The newest value not after `at` and not older than `max_age` then.
+    #[must_use]
+    pub fn at(&self, at: RunTime, max_age: Duration) -> Option<f64> {
+        let i = self.points.partition_point(|p| p.0 <= at).checked_sub(1)?;
+        let (t, v) = self.points[i];
+        (at.since(t) <= max_age).then_some(v)
+    }
+
+    /// The intervals that start within `span`.
+    #[must_use]
+    pub fn intervals_within(&self, span: Span) -> &[(Span, Sparse)] {
+        let a = self.intervals.partition_point(|p| p.0.start < span.start);
+        let b = self.intervals.partition_point(|p| p.0.start < span.end);
+        &self.intervals[a..b.max(a)]
+    }
+}
+
+/// Everything measured so far.
+#[derive(Debug, Clone, Default)]
+pub struct Timeline {
+    plan: PlanFacts,
+    series: Vec<Series>,
+    by_name: BTreeMap<String, Vec<LaneId>>,
+    events: Vec<Event>,
+    now: RunTime,
+}
+
+impl Timeline {
+    /// An empty timeline.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes one entry in. An entry that names an undeclared lane is ignored: only a damaged
+    /// recording has one, and its reader has reported the damage.
+    pub fn apply(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Plan(plan) => self.plan = plan.clone(),
+            Entry::Lane(id, spec) => self.declare(*id, spec.clone()),
+            Entry::Sample { lane, at, value } => {
+                if let Some(s) = self.series.get_mut(lane.0 as usize) {
+                    insert_by(&mut s.points, (*at, *value), |p| p.0);
+                    self.now = self.now.max(*at);
+                }
+            }
+            Entry::Histogram { lane, span, cells } => {
+                if let Some(s) = self.series.get_mut(lane.0 as usize) {
+                    insert_by(&mut s.intervals, (*span, cells.clone()), |p| p.0.start);
+                    self.now = self.now.max(span.end);
+                }
+            }
+            Entry::Event(event) => {
+                self.now = self.now.max(event.end);
+                insert_by(&mut self.events, event.clone(), |e| e.start);
+            }
+            Entry::Tick(at) => self.now = self.now.max(*at),
+        }
+    }
+
+    fn declare(&mut self, id: LaneId, spec: LaneSpec) {
+        // Ids count up; after a lost declaration the gap is filled with lanes that nobody asks for.
+        while self.series.len() < id.0 as usize {
+            let lost = LaneSpec::level("lost", "lost", crate::Unit::Count);
+            self.series.push(Series { spec: lost, points: Vec::new(), intervals: Vec::new() });
+        }
+        if self.series.len() == id.0 as usize {
+            self.by_name.entry(spec.name.clone()).or_default().push(id);
+            self.series.push(Series { spec, points: Vec::new(), intervals: Vec::new() });
+        }
+    }
+
+    /// The plan as far as detectors may know it.
+    #[must_use]
+    pub fn plan(&self) -> &PlanFacts {
+        &self.plan
+    }
+
+    /// The newest instant that any entry speaks of.
+    #[must_use]
+    pub fn now(&self) -> RunTime {
+        self.now
+    }
+
+    /// All lanes in order of declaration; the index is the lane's id.
+    #[must_use]
+    pub fn series(&self) -> &[Series] {
+        &self.series
+    }
+
+    /// Every lane called `name`: one for each instance and subject.
+    pub fn named<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Series> + 'a {
+        self.by_name.get(name).into_iter().flatten().filter_map(|id| self.series.get(id.0 as usize))
+    }
+
+    /// Is any lane called `name` declared?
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    /// Members of a family, sorted: for `pool`, the names of all pools.
+    #[must_use]
+    pub fn members(&self, family: &str) -> Vec<String> {
+        let prefix = format!("{family}.");
+        let mut found: Vec<String> = self
+            .by_name
+            .range(prefix.clone()..)
+            .take_while(|(name, _)| name.starts_with(&prefix))
+            .filter_map(|(name, _)| name[prefix.len()..].rsplit_once('.').map(|(m, _)| m.to_owned()))
+            .collect();
+        found.dedup();
+        found
+    }
+
+    /// The lane over all instances (and subjects) on a grid: for each cell of length `step` the newest
+    /// value of each instance in the cell, combined as the lane says. A cell in which no instance has a value is a gap.
+    #[must_use]
+    pub fn grid(&self, name: &str, span: Span, step: Duration) -> Vec<Option<f64>> {
+        let step_ns = (step.as_nanos() as u64).max(1);
+        let cells = (span.length().as_nanos() as u64).div_ceil(step_ns) as usize;
+        let mut out: Vec<Option<f64>> = vec![None; cells];
+        for series in self.named(name) {
+            let mut last: Option<usize> = None;
+            for &(at, value) in series.within(span).iter().rev() {
+                let i = ((at.0 - span.start.0) / step_ns) as usize;
+                if last == Some(i) {
+                    continue; // newest first: the rest of this cell is older
+                }
+                last = Some(i);
+                let cell = &mut out[i];
+                *cell = Some(match (series.spec.combine, *cell) {
+                    (_, None) => value,
+                    (Combine::Max, Some(v)) => v.max(value),
+                    (_, Some(v)) => v + value,
+                });
+            }
+        }
+        out
+    }
+
+    /// All samples of a histogram lane in `span`, merged over instances, and over subjects unless one is given.
+    #[must_use]
+    pub fn merged(&self, name: &str, subject: Option<&str>, span: Span) -> Histogram {
+        let mut total = histogram::new();
+        for series in self.named(name).filter(|s| subject.is_none_or(|x| s.spec.subject == x)) {
+            for (_, cells) in series.intervals_within(span) {
+                cells.add_to(&mut total);
+            }
+        }
+        total
+    }
+
+    /// Events of `kind` that begin within `span`, in order.
+    pub fn events<'a>(&'a self, kind: &'a str, span: Span) -> impl Iterator<Item = &'a Event> + 'a {
+        let a = self.events.partition_point(|e| e.start < span.start);
+        self.events[a..].iter().take_while(move |e| e.start < span.end).filter(move |e| e.kind == kind)
+    }
+
+    /// All events in order of their start.
+    #[must_use]
+    pub fn all_events(&self) -> &[Event] {
+        &self.events
+    }
+}
+
+/// Inserts keeping the order of `key`; almost always at the end.
+fn insert_by<T, K: Ord>(list: &mut Vec<T>, item: T, key: impl Fn(&T) -> K) {
+    let k = key(&item);
+    if list.last().is_none_or(|last| key(last) <= k) {
+        list.push(item);
+    } else {
+        let i = list.partition_point(|x| key(x) <= k);
+        list.insert(i, item);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Unit;
+
+    fn two_pools() -> Timeline {
+        let mut t = Timeline::new();
+        for (i, instance) in ["a", "b"].into_iter().enumerate() {
+            t.apply(&Entry::Lane(LaneId(i as u32), LaneSpec::level("pool.db.waiters", instance, Unit::Count)));
+        }
+        for (lane, ms, value) in [(0, 100, 1.0), (1, 150, 2.0), (0, 190, 4.0), (0, 310, 8.0)] {
+            t.apply(&Entry::Sample { lane: LaneId(lane), at: RunTime::from_ms(ms), value });
+        }
+        t
+    }
+
+    #[test]
+    fn a_grid_adds_instances_and_keeps_gaps() {
+        let t = two_pools();
+        let span = Span::new(RunTime::ZERO, RunTime::from_ms(400));
+        let grid = t.grid("pool.db.waiters", span, Duration::from_millis(100));
+        assert_eq!(grid, [None, Some(6.0), None, Some(8.0)]);
+        assert_eq!(t.members("pool"), ["db"]);
+        assert!(t.members("cache").is_empty());
+    }
+
+    #[test]
+    fn late_samples_find_their_place() {
+        let mut t = two_pools();
+        t.apply(&Entry::Sample { lane: LaneId(0), at: RunTime::from_ms(120), value: 3.0 });
+        let times: Vec<u64> = t.series()[0].points.iter().map(|p| p.0.as_ms()).collect();
+        assert_eq!(times, [100, 120, 190, 310]);
+        assert_eq!(t.series()[0].at(RunTime::from_ms(150), Duration::from_millis(40)), Some(3.0));
+        assert_eq!(t.series()[0].at(RunTime::from_ms(180), Duration::from_millis(40)), None);
+    }
+}

@@ -1,0 +1,33 @@
+//! Text from the target, made harmless.
+//!
+//! Owns the one function through which untrusted text (routes, keys, error messages) goes before it
+//! is kept: no control characters, no bidirectional overrides, bounded length. Escaping for HTML is
+//! the report's own duty on top of it.
+
+/// `text` without control and bidirectional formatting characters (each becomes U+FFFD), cut to `max` characters with `…`.
+#[must_use]
+pub fn clean(text: &str, max: usize) -> String {
+    let mut out: String = text.chars().take(max).map(|c| if is_harmful(c) { '\u{FFFD}' } else { c }).collect();
+    if text.chars().nth(max).is_some() {
+        out.pop();
+        out.push('…');
+    }
+    out
+}
+
+fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clean;
+
+    #[test]
+    fn escape_sequences_and_overrides_lose_their_power() {
+        assert_eq!(clean("a\x1b[2Jb\u{202E}c\n", 20), "a\u{FFFD}[2Jb\u{FFFD}c\u{FFFD}");
+        assert_eq!(clean("abcdef", 4), "abc…");
+        assert_eq!(clean("abcd", 4), "abcd");
+    }
+}
