@@ -137,6 +137,10 @@ pub mod names {
     pub const COMPLETED: &str = "client.completed";
     /// Steps that failed per second; subject: kind of error.
     pub const ERRORS: &str = "client.errors";
+    /// Steps that failed per second; subject: step.
+    pub const STEP_ERRORS: &str = "client.step-errors";
+    /// Starts later than 10 ms, per second.
+    pub const LATE: &str = "client.late";
     /// Sessions open now.
     pub const OPEN_SESSIONS: &str = "client.open-sessions";
     /// Connections open now.

@@ -1,0 +1,261 @@
+//! The command line: what can be said to `dyno`, and nothing of what it does.
+//!
+//! Help, completions and man pages are all generated from these types.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Load testing that explains itself.
+///
+/// Applies load to a backend, reads the backend's instruments on the same time axis, and says what
+/// broke, when, on what evidence, and what to change. Without a command it runs the `flash-sale`
+/// scenario against the bundled reference backend: about a minute, nothing to install.
+#[derive(Debug, Parser)]
+#[command(name = "dyno", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do; `run flash-sale` if nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 pass, 1 internal fault, 2 usage, scenario or environment error, 3 gate failed,
+5 invalid run (the load generator could not keep its schedule), 6 target unreachable, 130 interrupted.";
+
+/// Everything that dyno can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a load scenario and explain what happened.
+    Run(RunArgs),
+    /// Serve the bundled reference backend alone, until Ctrl-C.
+    Backend(BackendArgs),
+    /// Show a backend without applying load.
+    Watch(WatchArgs),
+    /// Write the reports of a recorded run again, from its recording alone.
+    Report(ReportArgs),
+    /// Tell in plain words what happened in a recorded run.
+    Explain(ExplainArgs),
+    /// List, show and check scenarios.
+    #[command(subcommand)]
+    Scenarios(ScenariosCommand),
+    /// Show what a scenario would do, without doing it.
+    Plan(PlanArgs),
+    /// Look into a recording.
+    #[command(subcommand)]
+    Recording(RecordingCommand),
+    /// Print a completion script for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page.
+    Man,
+    /// A worker process of the bundled backend; started by `dyno backend`.
+    #[command(hide = true)]
+    BackendWorker,
+    /// A worker process of the load generator; started by `dyno run`.
+    #[command(hide = true)]
+    LoadWorker,
+}
+
+/// What to show while a run goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Ui {
+    /// The dashboard if there is a terminal, plain lines if not or under CI.
+    Auto,
+    /// The dashboard.
+    Tui,
+    /// Calm `key=value` lines on standard error; everything appears here, also for screen readers.
+    Plain,
+    /// One snapshot a second as a JSON line on standard error.
+    Json,
+    /// Nothing.
+    None,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// In a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How things look.
+#[derive(Debug, Clone, Args)]
+pub struct Look {
+    /// What to show while the run goes on.
+    #[arg(long, value_enum, default_value = "auto", env = "DYNO_UI")]
+    pub ui: Ui,
+    /// When to use colour.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub color: Color,
+    /// Draw with ASCII characters only.
+    #[arg(long)]
+    pub ascii: bool,
+    /// Let the mouse choose tabs and place the cursor (keeps the terminal from selecting text).
+    #[arg(long)]
+    pub mouse: bool,
+}
+
+/// `dyno run`
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// A scenario of the catalogue (`dyno scenarios list`) or a TOML file.
+    #[arg(conflicts_with = "url")]
+    pub scenario: Option<String>,
+    /// Run the scenario against this address instead of the one that it names.
+    #[arg(long, value_name = "URL", conflicts_with = "url")]
+    pub target: Option<String>,
+    /// Without a scenario: get this address again and again.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// With --url: how many sessions are held at once.
+    #[arg(long, value_name = "N", requires = "url", default_value_t = 50)]
+    pub sessions: u64,
+    /// With --url: for how long, such as 30s or 2m.
+    #[arg(long = "for", value_name = "DURATION", requires = "url", default_value = "30s")]
+    pub for_: String,
+    /// What to read beside the load: `auto`, `process`, `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN). Can be repeated.
+    #[arg(long, value_name = "SOURCE")]
+    pub attach: Vec<String>,
+    /// A condition that must hold, such as 'p99 < 250ms for checkout'. Can be repeated.
+    #[arg(long, value_name = "EXPR")]
+    pub gate: Vec<String>,
+    /// Folder for recording and reports [default: dyno-runs/ID].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Seed of everything random [default: the scenario's].
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// For continuous integration: plain lines, and an undecided gate fails.
+    #[arg(long)]
+    pub ci: bool,
+    /// Worker processes of the bundled backend [default: 2].
+    #[arg(long, value_name = "N")]
+    pub workers: Option<usize>,
+    /// Worker processes of the load generator [default: worked out from the machine's limits].
+    #[arg(long, value_name = "N")]
+    pub load_workers: Option<usize>,
+    /// Ask nothing.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// How it looks.
+    #[command(flatten)]
+    pub look: Look,
+}
+
+/// `dyno backend`
+#[derive(Debug, Clone, Args)]
+pub struct BackendArgs {
+    /// Address of the shop.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: std::net::SocketAddr,
+    /// Address of control and probe; it wants the token in DYNO_TOKEN (one is made up and written to a file if unset).
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub control: std::net::SocketAddr,
+    /// Worker processes that share the address.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub workers: usize,
+    /// End when standard input ends: for whoever starts it as a child.
+    #[arg(long, hide = true)]
+    pub follow_stdin: bool,
+}
+
+/// `dyno watch`
+#[derive(Debug, Clone, Args)]
+pub struct WatchArgs {
+    /// What to watch: `:3000`, `http://127.0.0.1:3000`; without one, a bundled backend is started and watched.
+    pub target: Option<String>,
+    /// What to read: `auto`, `process`, `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN). Can be repeated.
+    #[arg(long, value_name = "SOURCE")]
+    pub attach: Vec<String>,
+    /// For how long, such as 30s [default: until q or Ctrl-C].
+    #[arg(long = "for", value_name = "DURATION")]
+    pub for_: Option<String>,
+    /// Folder for recording and reports [default: none is written].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// How it looks.
+    #[command(flatten)]
+    pub look: Look,
+}
+
+/// `dyno report`
+#[derive(Debug, Clone, Args)]
+pub struct ReportArgs {
+    /// A run's folder or its recording.
+    pub run: PathBuf,
+    /// Folder to write to [default: the run's].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print summary.json on standard output instead of the summary in words.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `dyno explain`
+#[derive(Debug, Clone, Args)]
+pub struct ExplainArgs {
+    /// A run's folder or its recording.
+    pub run: PathBuf,
+    /// The findings as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `dyno plan`
+#[derive(Debug, Clone, Args)]
+pub struct PlanArgs {
+    /// A scenario of the catalogue or a TOML file.
+    pub scenario: String,
+    /// The whole plan as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `dyno scenarios ...`
+#[derive(Debug, Subcommand)]
+pub enum ScenariosCommand {
+    /// The shipped scenarios: what each teaches and how long it takes.
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a scenario's text, to copy and change.
+    Show {
+        /// Its name.
+        name: String,
+    },
+    /// Say everything that is wrong with scenario files.
+    Check {
+        /// Files, or names of the catalogue.
+        #[arg(required = true)]
+        scenarios: Vec<String>,
+    },
+    /// Print the JSON Schema of scenario files, for editors.
+    Schema,
+}
+
+/// `dyno recording ...`
+#[derive(Debug, Subcommand)]
+pub enum RecordingCommand {
+    /// What a recording holds.
+    Info {
+        /// A run's folder or its recording.
+        run: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check every block; exit code 2 names what is damaged.
+    Verify {
+        /// A run's folder or its recording.
+        run: PathBuf,
+    },
+}

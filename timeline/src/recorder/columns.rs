@@ -1,0 +1,178 @@
+//! Columns: what the screens' time axis shows of each lane, kept up as entries come.
+//!
+//! A column is one second of the run. Levels and rates keep minimum, maximum and last of each
+//! instance; histograms are merged over instances, and a column's percentiles are read from the
+//! merged cells (never from percentiles).
+
+use std::collections::BTreeMap;
+
+use crate::clock::RunTime;
+use crate::histogram::Sparse;
+use crate::lane::Combine;
+use crate::snapshot::{COLUMN_NS, Cell, HeatColumn, MAX_COLUMNS, heat_row};
+
+/// Histogram columns older than this keep their cell only; nothing that late is expected.
+const OPEN_COLUMNS: usize = 30;
+
+/// The column that `at` lies in.
+pub(super) fn column_of(at: RunTime) -> usize {
+    (at.0 / COLUMN_NS) as usize
+}
+
+/// One instance's levels or rates.
+#[derive(Debug, Default)]
+pub(super) struct Levels(Vec<Option<Cell>>);
+
+impl Levels {
+    /// Takes a sample in.
+    pub(super) fn add(&mut self, at: RunTime, value: f64) {
+        let Some(slot) = slot(&mut self.0, column_of(at)) else { return };
+        *slot = Some(match *slot {
+            None => Cell { min: value, max: value, last: value },
+            Some(c) => Cell { min: c.min.min(value), max: c.max.max(value), last: value },
+        });
+    }
+}
+
+/// Cells of several instances as one lane's, for the columns from `first` to before `end`.
+pub(super) fn combine(levels: &[&Levels], how: Combine, first: usize, end: usize) -> Vec<Option<Cell>> {
+    (first..end)
+        .map(|c| {
+            levels.iter().filter_map(|l| l.0.get(c).copied().flatten()).reduce(|a, b| match how {
+                Combine::Max => Cell { min: a.min.max(b.min), max: a.max.max(b.max), last: a.last.max(b.last) },
+                Combine::Sum | Combine::Merge => {
+                    Cell { min: a.min + b.min, max: a.max + b.max, last: a.last + b.last }
+                }
+            })
+        })
+        .collect()
+}
+
+/// One histogram lane over all instances and subjects.
+#[derive(Debug, Default)]
+pub(super) struct Merged(Vec<Option<MergedColumn>>);
+
+#[derive(Debug, Default)]
+struct MergedColumn {
+    cells: BTreeMap<u32, u64>,
+    closed: Option<HeatColumn>,
+}
+
+impl Merged {
+    /// Takes an interval in; it belongs to the column in which it starts.
+    pub(super) fn add(&mut self, at: RunTime, sparse: &Sparse) {
+        let i = column_of(at);
+        let Some(slot) = slot(&mut self.0, i) else { return };
+        let column = slot.get_or_insert_default();
+        if column.closed.is_none() {
+            for &(value, count) in &sparse.cells {
+                *column.cells.entry(value).or_default() += u64::from(count);
+            }
+        }
+        // Close what nothing can come for any more; usually exactly one column.
+        let mut old = i.checked_sub(OPEN_COLUMNS);
+        while let Some(c) = old {
+            match self.0[c].as_mut() {
+                Some(column) if column.closed.is_none() => {
+                    column.closed = Some(column.read());
+                    column.cells = BTreeMap::new();
+                }
+                _ => break,
+            }
+            old = c.checked_sub(1);
+        }
+    }
+
+    /// Rows and percentiles of the columns from `first` to before `end`; none where nothing was recorded.
+    pub(super) fn heat(&self, first: usize, end: usize) -> Vec<Option<HeatColumn>> {
+        (first..end)
+            .map(|c| {
+                let column = self.0.get(c)?.as_ref()?;
+                Some(column.closed.clone().unwrap_or_else(|| column.read()))
+            })
+            .collect()
+    }
+
+    /// The same as a lane's cells: least is the median, last the p99.
+    pub(super) fn cells(&self, first: usize, end: usize) -> Vec<Option<Cell>> {
+        let cell = |h: HeatColumn| Cell { min: h.p50, max: h.max, last: h.p99 };
+        self.heat(first, end).into_iter().map(|h| h.map(cell)).collect()
+    }
+}
+
+impl MergedColumn {
+    fn read(&self) -> HeatColumn {
+        let total: u64 = self.cells.values().sum();
+        let mut heat = HeatColumn::default();
+        let (half, tail) = ((total as f64 * 0.5).ceil() as u64, (total as f64 * 0.99).ceil() as u64);
+        let mut seen = 0;
+        for (&us, &count) in &self.cells {
+            let ns = f64::from(us) * 1e3;
+            let row = heat_row(ns);
+            if heat.rows.len() <= row {
+                heat.rows.resize(row + 1, 0);
+            }
+            heat.rows[row] = heat.rows[row].saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+            if seen < half && seen + count >= half {
+                heat.p50 = ns;
+            }
+            if seen < tail && seen + count >= tail {
+                heat.p99 = ns;
+            }
+            seen += count;
+            heat.max = ns;
+        }
+        heat
+    }
+}
+
+/// The slot of column `i`, making room for it; none for a time beyond any that a run can have
+/// (a thousand times the columns shown), which only a broken source can send.
+fn slot<T>(list: &mut Vec<Option<T>>, i: usize) -> Option<&mut Option<T>> {
+    if i >= list.len() {
+        if i > MAX_COLUMNS * 1_000 {
+            return None;
+        }
+        list.resize_with(i + 1, || None);
+    }
+    list.get_mut(i)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_of_a_column_come_from_the_merged_cells() {
+        let mut merged = Merged::default();
+        merged.add(RunTime::from_ms(100), &Sparse { cells: vec![(1_000, 98)] });
+        merged.add(RunTime::from_ms(900), &Sparse { cells: vec![(2_000, 1), (50_000, 1)] });
+        let heat = merged.heat(0, 2);
+        let column = heat[0].as_ref().unwrap();
+        assert_eq!((column.p50, column.p99, column.max), (1e6, 2e6, 50e6));
+        assert_eq!(column.rows.iter().sum::<u32>(), 100);
+        assert!(heat[1].is_none());
+    }
+
+    #[test]
+    fn old_columns_are_closed_and_keep_their_figures() {
+        let mut merged = Merged::default();
+        for s in 0..100 {
+            merged.add(RunTime::from_ms(s * 1_000), &Sparse { cells: vec![(1_000 + s as u32, 1)] });
+        }
+        let heat = merged.heat(0, 100);
+        assert!(heat.iter().enumerate().all(|(s, h)| h.as_ref().unwrap().max == (1_000 + s) as f64 * 1e3));
+        assert!(merged.0[0].as_ref().unwrap().cells.is_empty());
+    }
+
+    #[test]
+    fn instances_add_up_or_the_worst_speaks() {
+        let (mut a, mut b) = (Levels::default(), Levels::default());
+        a.add(RunTime::from_ms(10), 1.0);
+        a.add(RunTime::from_ms(20), 3.0);
+        b.add(RunTime::from_ms(15), 10.0);
+        let sum = combine(&[&a, &b], Combine::Sum, 0, 1)[0].unwrap();
+        assert_eq!((sum.min, sum.max, sum.last), (11.0, 13.0, 13.0));
+        assert_eq!(combine(&[&a, &b], Combine::Max, 0, 1)[0].unwrap().last, 10.0);
+    }
+}

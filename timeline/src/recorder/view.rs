@@ -1,0 +1,382 @@
+//! The view: turns the growing timeline into snapshots.
+//!
+//! Cheap figures (columns, totals) are kept up with every entry; dearer ones (percentiles over the
+//! run, pools, caches, gates) are read again at each tick; [`View::snapshot`] only puts together.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::columns::{Levels, Merged, column_of, combine};
+use crate::clock::{RunTime, Span};
+use crate::finding::Finding;
+use crate::gate::Gate;
+use crate::histogram::{self, Histogram};
+use crate::lane::{Combine, Shape, names};
+use crate::snapshot::{
+    CacheView, GateView, LaneView, LoadView, LogLine, MAX_COLUMNS, Percentiles, PoolView, ProcessView,
+    RunState, RunView, Snapshot, SourceView, StepView, VERSION,
+};
+use crate::store::{Entry, Series, Timeline};
+
+/// A level is believed for so long after its last sample; then it is a gap.
+const FRESH: Duration = Duration::from_secs(2);
+/// "Recent" figures look back so far.
+const RECENT: Duration = Duration::from_secs(5);
+/// Most log lines and events in a snapshot.
+const MAX_LINES: usize = 200;
+
+/// Everything from which snapshots are made.
+pub(super) struct View {
+    run: RunView,
+    seq: u64,
+    levels: Vec<Levels>,
+    merged: BTreeMap<String, Merged>,
+    /// Integrals of rate lanes, by lane: total, time of the last sample.
+    totals: Vec<(f64, RunTime)>,
+    response: Histogram,
+    service: Histogram,
+    lateness: Histogram,
+    steps: BTreeMap<String, (Histogram, Histogram)>,
+    log: VecDeque<LogLine>,
+    sources: BTreeMap<String, String>,
+    ticked: Ticked,
+}
+
+/// What is read again at each tick.
+#[derive(Default)]
+struct Ticked {
+    response: Percentiles,
+    service: Percentiles,
+    recent: Percentiles,
+    lateness_p99: Option<f64>,
+    steps: Vec<StepView>,
+    pools: Vec<PoolView>,
+    caches: Vec<CacheView>,
+    gates: Vec<GateView>,
+}
+
+impl View {
+    pub(super) fn new(run: RunView) -> Self {
+        Self {
+            run,
+            seq: 0,
+            levels: Vec::new(),
+            merged: BTreeMap::new(),
+            totals: Vec::new(),
+            response: histogram::new(),
+            service: histogram::new(),
+            lateness: histogram::new(),
+            steps: BTreeMap::new(),
+            log: VecDeque::new(),
+            sources: BTreeMap::new(),
+            ticked: Ticked::default(),
+        }
+    }
+
+    pub(super) fn state(&mut self, state: RunState) {
+        self.run.state = state;
+    }
+
+    pub(super) fn source(&mut self, name: String, line: String) {
+        self.sources.insert(name, line);
+    }
+
+    pub(super) fn log(&mut self, line: LogLine) {
+        if self.log.len() == MAX_LINES {
+            self.log.pop_front();
+        }
+        self.log.push_back(line);
+    }
+
+    /// Takes in an entry that the timeline has taken in already.
+    pub(super) fn apply(&mut self, timeline: &Timeline, entry: &Entry) {
+        match entry {
+            Entry::Sample { lane, at, value } => {
+                let i = lane.0 as usize;
+                let Some(series) = timeline.series().get(i) else { return };
+                if self.levels.len() <= i {
+                    self.levels.resize_with(i + 1, Levels::default);
+                    self.totals.resize(i + 1, (0.0, RunTime::ZERO));
+                }
+                self.levels[i].add(*at, *value);
+                if series.spec.shape == Shape::Rate {
+                    let (total, last) = &mut self.totals[i];
+                    *total += value * at.since(*last).as_secs_f64();
+                    *last = (*last).max(*at);
+                }
+            }
+            Entry::Histogram { lane, span, cells } => {
+                let Some(series) = timeline.series().get(lane.0 as usize) else { return };
+                self.merged.entry(series.spec.name.clone()).or_default().add(span.start, cells);
+                if span.start >= timeline.plan().warm_from() {
+                    self.add_totals(&series.spec.name, &series.spec.subject, cells);
+                }
+            }
+            Entry::Plan(_) | Entry::Lane(..) | Entry::Event(_) | Entry::Tick(_) => {}
+        }
+    }
+
+    fn add_totals(&mut self, name: &str, subject: &str, cells: &histogram::Sparse) {
+        let step = |steps: &mut BTreeMap<String, (Histogram, Histogram)>, response: bool| {
+            let (r, s) =
+                steps.entry(subject.to_owned()).or_insert_with(|| (histogram::new(), histogram::new()));
+            cells.add_to(if response { r } else { s });
+        };
+        match name {
+            names::RESPONSE => {
+                cells.add_to(&mut self.response);
+                step(&mut self.steps, true);
+            }
+            names::SERVICE => {
+                cells.add_to(&mut self.service);
+                step(&mut self.steps, false);
+            }
+            names::LATENESS => cells.add_to(&mut self.lateness),
+            _ => {}
+        }
+    }
+
+    /// Reads the dearer figures again.
+    pub(super) fn tick(&mut self, timeline: &Timeline, findings: &[Finding], gates: &[Gate], at: RunTime) {
+        let recent = Span::new(at.back(RECENT), at + Duration::from_nanos(1));
+        let errors = self.totals_by_subject(timeline, names::STEP_ERRORS);
+        let count = |name: &str| errors.iter().find(|(s, _)| s == name).map_or(0, |(_, n)| *n);
+        let order = |name: &String| timeline.plan().steps.iter().position(|s| s == name);
+        let mut steps: Vec<_> = self.steps.iter().collect();
+        steps.sort_by_key(|(name, _)| order(name).unwrap_or(usize::MAX));
+        self.ticked = Ticked {
+            response: Percentiles::of(&self.response),
+            service: Percentiles::of(&self.service),
+            recent: Percentiles::of(&timeline.merged(names::RESPONSE, None, recent)),
+            lateness_p99: histogram::quantile_ns(&self.lateness, 0.99),
+            steps: steps
+                .into_iter()
+                .map(|(name, (response, service))| StepView {
+                    name: name.clone(),
+                    errors: count(name),
+                    response: Percentiles::of(response),
+                    service: Percentiles::of(service),
+                })
+                .collect(),
+            pools: timeline.members(names::POOL).into_iter().map(|n| pool(timeline, n, recent)).collect(),
+            caches: timeline.members(names::CACHE).into_iter().map(|n| cache(timeline, n, recent)).collect(),
+            gates: gates.iter().map(|g| gate(g, timeline, findings, at)).collect(),
+        };
+    }
+
+    /// Puts everything together.
+    pub(super) fn snapshot(
+        &mut self,
+        timeline: &Timeline,
+        findings: &[Finding],
+        at: RunTime,
+        dropped_entries: u64,
+    ) -> Snapshot {
+        self.seq += 1;
+        let end = column_of(timeline.now()) + 1;
+        let first = end.saturating_sub(MAX_COLUMNS);
+        let t = &self.ticked;
+        let heat = self.merged.get(names::RESPONSE).map(|m| m.heat(first, end)).unwrap_or_default();
+        Snapshot {
+            version: VERSION,
+            seq: self.seq,
+            at,
+            run: self.run_view(timeline, at),
+            load: self.load(timeline, at),
+            response: t.response,
+            service: t.service,
+            recent: t.recent,
+            steps: t.steps.clone(),
+            errors: self.totals_by_subject(timeline, names::ERRORS),
+            first_column: first as u64,
+            heat: heat.into_iter().map(Option::unwrap_or_default).collect(),
+            lanes: self.lanes(timeline, at, first, end),
+            pools: t.pools.clone(),
+            caches: t.caches.clone(),
+            events: {
+                let events = timeline.all_events();
+                events[events.len().saturating_sub(MAX_LINES)..].to_vec()
+            },
+            findings: findings.to_vec(),
+            gates: t.gates.clone(),
+            processes: processes(timeline, at),
+            sources: self.source_views(timeline, at),
+            log: self.log.iter().cloned().collect(),
+            dropped_entries,
+        }
+    }
+
+    fn run_view(&self, timeline: &Timeline, at: RunTime) -> RunView {
+        let phases = &timeline.plan().phases;
+        let phase = phases.iter().position(|p| p.span.contains(at));
+        let phase = phase.map(|i| (phases[i].name.clone(), i + 1, phases.len()));
+        RunView { phase, ..self.run.clone() }
+    }
+
+    fn load(&self, timeline: &Timeline, at: RunTime) -> LoadView {
+        let second = Span::new(at.back(Duration::from_millis(1_200)), at.back(Duration::from_millis(200)));
+        let rate = |name: &str| {
+            let grid = timeline.grid(name, second, Duration::from_millis(100));
+            let seen: Vec<f64> = grid.into_iter().flatten().collect();
+            if seen.is_empty() { 0.0 } else { seen.iter().sum::<f64>() / seen.len() as f64 }
+        };
+        let total = |name: &str| self.total(timeline, name).round() as u64;
+        LoadView {
+            offered: rate(names::OFFERED),
+            achieved: rate(names::ACHIEVED),
+            completed: rate(names::COMPLETED),
+            late: total(names::LATE),
+            dropped: total(names::DROPPED),
+            open_sessions: level(timeline, names::OPEN_SESSIONS, at).unwrap_or(0.0) as u64,
+            open_connections: level(timeline, names::OPEN_CONNECTIONS, at).unwrap_or(0.0) as u64,
+            requests: total(names::COMPLETED),
+            errors: total(names::ERRORS),
+            lateness_p99: self.ticked.lateness_p99,
+        }
+    }
+
+    fn total(&self, timeline: &Timeline, name: &str) -> f64 {
+        let lanes = timeline.series().iter().zip(&self.totals);
+        lanes.filter(|(s, _)| s.spec.name == name).map(|(_, (total, _))| total).sum()
+    }
+
+    /// Whole totals of a rate lane for each subject, greatest first; subjects without any are left out.
+    fn totals_by_subject(&self, timeline: &Timeline, name: &str) -> Vec<(String, u64)> {
+        let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
+        for (series, (total, _)) in timeline.series().iter().zip(&self.totals) {
+            if series.spec.name == name {
+                *sums.entry(&series.spec.subject).or_default() += total;
+            }
+        }
+        let mut list: Vec<(String, u64)> =
+            sums.into_iter().map(|(s, n)| (s.to_owned(), n.round() as u64)).filter(|(_, n)| *n > 0).collect();
+        list.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+        list
+    }
+
+    fn lanes(&self, timeline: &Timeline, at: RunTime, first: usize, end: usize) -> Vec<LaneView> {
+        let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (i, series) in timeline.series().iter().enumerate() {
+            by_name.entry(&series.spec.name).or_default().push(i);
+        }
+        by_name
+            .into_iter()
+            .map(|(name, ids)| {
+                let spec = &timeline.series()[ids[0]].spec;
+                let cells = match self.merged.get(name) {
+                    Some(merged) => merged.cells(first, end),
+                    None => {
+                        let levels: Vec<&Levels> = ids.iter().filter_map(|i| self.levels.get(*i)).collect();
+                        combine(&levels, spec.combine, first, end)
+                    }
+                };
+                let newest = ids.iter().filter_map(|i| newest(&timeline.series()[*i])).max();
+                let last = match spec.shape {
+                    Shape::Histogram => cells.iter().rev().flatten().next().map(|c| c.last),
+                    Shape::Level | Shape::Rate => newest.and_then(|t| at_instances(timeline, name, spec.combine, t)),
+                };
+                LaneView {
+                    name: name.to_owned(),
+                    unit: spec.unit,
+                    shape: spec.shape,
+                    quality: spec.quality,
+                    cells,
+                    last,
+                    age_ns: newest.map_or(0, |t| at.since(t).as_nanos() as u64),
+                }
+            })
+            .collect()
+    }
+
+    fn source_views(&self, timeline: &Timeline, at: RunTime) -> Vec<SourceView> {
+        let age = |name: &str| {
+            let lanes = timeline.named(names::SOURCE_AGE).filter(|s| s.spec.instance == name);
+            lanes.filter_map(newest).max().map(|t| at.since(t).as_nanos() as u64)
+        };
+        self.sources
+            .iter()
+            .map(|(name, state)| SourceView { name: name.clone(), state: state.clone(), age_ns: age(name) })
+            .collect()
+    }
+}
+
+/// When a series was last heard of.
+fn newest(series: &Series) -> Option<RunTime> {
+    let point = series.points.last().map(|p| p.0);
+    let interval = series.intervals.last().map(|p| p.0.end);
+    point.max(interval)
+}
+
+/// A level or rate over all instances at `at`.
+fn level(timeline: &Timeline, name: &str, at: RunTime) -> Option<f64> {
+    let combine = timeline.named(name).next()?.spec.combine;
+    at_instances(timeline, name, combine, at)
+}
+
+fn at_instances(timeline: &Timeline, name: &str, how: Combine, at: RunTime) -> Option<f64> {
+    timeline.named(name).filter_map(|s| s.at(at, FRESH)).reduce(|a, b| match how {
+        Combine::Max => a.max(b),
+        Combine::Sum | Combine::Merge => a + b,
+    })
+}
+
+fn pool(timeline: &Timeline, name: String, recent: Span) -> PoolView {
+    let of = |part: &str| names::of(names::POOL, &name, part);
+    let now = |part: &str| level(timeline, &of(part), recent.end);
+    let times = |part: &str| Percentiles::of(&timeline.merged(&of(part), None, recent));
+    PoolView {
+        capacity: now("capacity"),
+        in_use: now("in-use"),
+        waiters: now("waiters"),
+        wait: times("wait"),
+        hold: times("hold"),
+        name,
+    }
+}
+
+fn cache(timeline: &Timeline, name: String, recent: Span) -> CacheView {
+    let now = |part: &str| level(timeline, &names::of(names::CACHE, &name, part), recent.end);
+    let (hits, misses) = (now("hits"), now("misses"));
+    let worst = timeline
+        .events(crate::event::kinds::CACHE_REFRESH, recent)
+        .filter(|e| e.label("cache") == Some(&name))
+        .max_by(|a, b| a.value.total_cmp(&b.value));
+    CacheView {
+        hit_ratio: hits.zip(misses).filter(|(h, m)| h + m > 0.0).map(|(h, m)| h / (h + m)),
+        hits,
+        misses,
+        loads: now("loads"),
+        duplicate_loads: now("duplicate-loads"),
+        loads_in_flight: now("loads-in-flight"),
+        worst_key: worst.and_then(|e| Some((e.label("key")?.to_owned(), e.value))),
+        name,
+    }
+}
+
+fn gate(gate: &Gate, timeline: &Timeline, findings: &[Finding], at: RunTime) -> GateView {
+    let judged = gate.judge(timeline, findings, at);
+    GateView { that: gate.expression(), holds: judged.holds, figure: judged.figure }
+}
+
+fn processes(timeline: &Timeline, at: RunTime) -> Vec<ProcessView> {
+    let mut found: BTreeMap<&str, ProcessView> = BTreeMap::new();
+    let parts: [(&str, fn(&mut ProcessView) -> &mut Option<f64>); 4] = [
+        (names::PROCESS_CPU, |p| &mut p.cpu),
+        (names::GENERATOR_CPU, |p| &mut p.cpu),
+        (names::PROCESS_RESIDENT, |p| &mut p.resident),
+        (names::PROCESS_DESCRIPTORS, |p| &mut p.descriptors),
+    ];
+    for (name, part) in parts {
+        for series in timeline.named(name) {
+            let instance = series.spec.instance.as_str();
+            let view = found
+                .entry(instance)
+                .or_insert_with(|| ProcessView { name: instance.to_owned(), age_ns: u64::MAX, ..Default::default() });
+            *part(view) = series.at(at, FRESH);
+            if let Some(t) = newest(series) {
+                view.age_ns = view.age_ns.min(at.since(t).as_nanos() as u64);
+            }
+        }
+    }
+    found.into_values().collect()
+}
