@@ -259,3 +259,12 @@ pub enum RecordingCommand {
         run: PathBuf,
     },
 }
+
+/// What `dyno` alone means.
+#[must_use]
+pub fn default_command() -> Command {
+    match Cli::parse_from(["dyno", "run"]).command {
+        Some(command) => command,
+        None => unreachable!("`run` is a command"),
+    }
+}

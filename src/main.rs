@@ -1,1 +1,69 @@
-fn main(){}
+//! The one binary, `dyno`: parses the command line, runs the command, ends with a documented code.
+//!
+//! What the commands do is in the modules beside this one; how parts are wired is in [`run`].
+
+mod backend_process;
+mod cli;
+mod cores;
+mod files;
+mod outcome;
+mod pages;
+mod replay;
+mod run;
+mod screen;
+mod secret;
+mod show;
+mod sources;
+mod watch;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use cli::{Cli, Command, RecordingCommand, ScenariosCommand};
+use outcome::{Outcome, error_code};
+
+/// Also the backend's workers are this binary, and the agent can only see the heap through this.
+#[global_allocator]
+static ALLOC: agent::Alloc = agent::Alloc::new();
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(outcome) => outcome.into(),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dyno: {error:#}");
+            ExitCode::from(error_code(&error))
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
+    match cli.command.unwrap_or_else(cli::default_command) {
+        Command::Run(args) => run::run(args),
+        Command::Backend(args) => backend_process::serve(args),
+        Command::Watch(args) => watch::watch(args),
+        Command::Report(args) => replay::report(&args),
+        Command::Explain(args) => replay::explain(&args),
+        Command::Plan(args) => show::plan(&args),
+        Command::Scenarios(ScenariosCommand::List { json }) => show::list(json),
+        Command::Scenarios(ScenariosCommand::Show { name }) => show::text(&name),
+        Command::Scenarios(ScenariosCommand::Check { scenarios }) => show::check(&scenarios),
+        Command::Scenarios(ScenariosCommand::Schema) => show::schema(),
+        Command::Recording(RecordingCommand::Info { run, json }) => replay::info(&run, json),
+        Command::Recording(RecordingCommand::Verify { run }) => replay::verify(&run),
+        Command::Completions { shell } => pages::completions(&mut Cli::command(), shell),
+        Command::Man => pages::man(Cli::command()),
+        Command::BackendWorker => backend_process::work(),
+        Command::LoadWorker => run::load_worker(),
+    }
+}
+
+/// Somebody piped us into `head`: nobody is left to read an error, and nothing went wrong.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|e| {
+        e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    })
+}

@@ -30,7 +30,8 @@ pub struct RunPlan {
     pub slots: u16,
     /// Feeders; a [`Part::Column`] names one by index.
     pub feeders: Vec<Feeder>,
-    /// Faults to inject, bundled backend only.
+    /// Faults to inject. Only the bundled backend has switches for them: with any other target they
+    /// are named by `describe` as left out, and [`RunPlan::injected`] is empty.
     pub faults: Vec<FaultPlan>,
     /// Gates, checked against step, phase and lane names already.
     pub gates: Vec<GatePlan>,
@@ -148,7 +149,9 @@ pub struct Request {
     pub when: Option<Slot>,
     /// `GET`, `POST`, ...
     pub method: String,
-    /// Path and query, starting with `/`; the target's prefix comes in front.
+    /// Path and query, starting with `/`; the target's prefix comes in front. The fixed text is valid in
+    /// a request line; a *value* may hold anything, so who writes it percent-encodes spaces, control
+    /// characters and non-ASCII bytes (and drops CR, LF and NUL in header values).
     pub path: Template,
     /// Header fields beyond `Host`, `Content-Length` and `Content-Type`.
     pub headers: Vec<(String, Template)>,
@@ -180,7 +183,7 @@ pub struct Send {
     pub id: StepId,
     /// The text.
     pub text: Template,
-    /// Fields of the sent JSON that a [`Part::Sent`] of `wait` refers to, by name.
+    /// What answers it; a [`Part::Sent`] in it refers to a top-level field of the sent JSON, by name.
     pub wait: Option<Await>,
 }
 
@@ -256,6 +259,36 @@ pub enum Part {
     Now,
     /// `${sent.id}`: a top-level field of the JSON message sent by the same step.
     Sent(String),
+    /// `${NAME}`: the value of an environment variable that `[target] env` lists, read when the plan was made.
+    Secret(Secret),
+    /// A hole inside a text that has an escape of its own: the value of the inner part (never a
+    /// [`Part::Text`] and never another `Escaped`) is put in by the rules of `Escape`.
+    Escaped(Escape, Box<Part>),
+}
+
+/// How a value is written into the text around its hole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Escape {
+    /// Inside a JSON string: `"`, `\` and control characters are escaped; the quotes are in the text around.
+    Json,
+    /// Inside a form body: percent-encoded after `application/x-www-form-urlencoded`.
+    Form,
+}
+
+/// A value that must not be shown or recorded; workers need it, so it is serialised.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret {
+    /// Name of the environment variable.
+    pub name: String,
+    /// Its value. Whoever keeps a plan anywhere calls [`RunPlan::without_secrets`] first.
+    pub value: String,
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Secret(${{{}}})", self.name)
+    }
 }
 
 /// What must hold of an answer.
@@ -342,5 +375,61 @@ impl RunPlan {
     #[must_use]
     pub fn length_ns(&self) -> u64 {
         self.phases.iter().map(|p| p.length_ns).sum()
+    }
+
+    /// The faults that this run really injects: those of [`RunPlan::faults`] if the target is bundled, else none.
+    #[must_use]
+    pub fn injected(&self) -> &[FaultPlan] {
+        if self.target == Target::Bundled { &self.faults } else { &[] }
+    }
+
+    /// The same plan with every secret's value emptied, fit to be shown or kept.
+    #[must_use]
+    pub fn without_secrets(&self) -> Self {
+        let mut plan = self.clone();
+        for kind in &mut plan.sessions {
+            hide_secrets(&mut kind.steps);
+        }
+        plan
+    }
+}
+
+fn hide_secrets(steps: &mut [Step]) {
+    for step in steps {
+        match step {
+            Step::Request(r) => {
+                r.path.hide_secrets();
+                r.headers.iter_mut().for_each(|(_, value)| value.hide_secrets());
+                if let Some((_, body)) = &mut r.body {
+                    body.hide_secrets();
+                }
+            }
+            Step::Connect(c) => {
+                c.path.hide_secrets();
+                c.headers.iter_mut().for_each(|(_, value)| value.hide_secrets());
+            }
+            Step::Send(s) => {
+                s.text.hide_secrets();
+                if let Some(wait) = &mut s.wait {
+                    wait.equals.hide_secrets();
+                }
+            }
+            Step::Repeat(r) => hide_secrets(&mut r.steps),
+            Step::Listen(_) | Step::Think(_) | Step::Close(_) => {}
+        }
+    }
+}
+
+impl Template {
+    fn hide_secrets(&mut self) {
+        for part in &mut self.0 {
+            let part = match part {
+                Part::Escaped(_, inner) => inner.as_mut(),
+                other => other,
+            };
+            if let Part::Secret(secret) = part {
+                secret.value.clear();
+            }
+        }
     }
 }

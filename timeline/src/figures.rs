@@ -1,1 +1,373 @@
-//! To be filled.
+//! Figures: what a run came to, read from its timeline.
+//!
+//! Owns how raw lanes become figures of a step, a phase or a run, so that gates, summary and every
+//! report say the same. Histograms are merged before a percentile is read; rates are integrated before
+//! they are compared; no percentile is ever averaged. Judging is left to `gate`, wording to the reports.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::clock::{RunTime, Span};
+use crate::histogram::{self, Histogram};
+use crate::lane::{Combine, LaneSpec, Quality, Shape, names};
+use crate::store::{Series, Timeline};
+use crate::units::Unit;
+
+/// Grid on which instances of a level lane are added up: the interval at which sources sample.
+pub const GRID: Duration = Duration::from_millis(100);
+/// How long a level stands in for the samples that an instance has not sent yet. Sources sample every
+/// 100 ms without a common beat, so that without this a cell would miss an instance now and then and
+/// a sum over instances would dip.
+const HOLD_CELLS: usize = 5;
+/// The slope of a lane is read from so many points at most; their pairs are its square.
+const MAX_SLOPE_POINTS: usize = 300;
+
+/// The parts of the run that figures are read over: all phases but warm-up, neighbours joined, none
+/// beyond what has been measured. The last part reaches to the end of the data if the last phase is
+/// in it, because steps that were started in the phase end after it. Without a plan, all data.
+#[must_use]
+pub fn measured(timeline: &Timeline) -> Vec<Span> {
+    let plan = timeline.plan();
+    let end_of_data = after(timeline.now());
+    if plan.phases.is_empty() {
+        return vec![Span::new(RunTime::ZERO, end_of_data)];
+    }
+    let mut spans: Vec<Span> = Vec::new();
+    for phase in plan.phases.iter().filter(|p| !p.warmup) {
+        match spans.last_mut() {
+            Some(last) if last.end == phase.span.start => last.end = phase.span.end,
+            _ => spans.push(phase.span),
+        }
+    }
+    extend_last(timeline, &mut spans);
+    clip(&spans, end_of_data)
+}
+
+/// The part of the run that a phase covers, warm-up or not; see [`measured`] for its end.
+#[must_use]
+pub fn phase(timeline: &Timeline, name: &str) -> Option<Span> {
+    let mut spans = vec![timeline.plan().phase(name)?.span];
+    extend_last(timeline, &mut spans);
+    clip(&spans, after(timeline.now())).pop()
+}
+
+/// The last phase's span reaches to the end of the data.
+fn extend_last(timeline: &Timeline, spans: &mut [Span]) {
+    if let Some(last) = spans.last_mut()
+        && last.end == timeline.plan().end()
+    {
+        last.end = last.end.max(after(timeline.now()));
+    }
+}
+
+fn clip(spans: &[Span], end: RunTime) -> Vec<Span> {
+    spans.iter().filter(|s| s.start < end).map(|s| Span::new(s.start, s.end.min(end))).collect()
+}
+
+/// The first instant after `at`.
+fn after(at: RunTime) -> RunTime {
+    at + Duration::from_nanos(1)
+}
+
+/// Length of the spans without the time after the last phase, in seconds: what rates are divided by.
+#[must_use]
+pub fn seconds(timeline: &Timeline, spans: &[Span]) -> f64 {
+    let planned = timeline.plan().end();
+    let until = |s: &Span| if planned == RunTime::ZERO { s.end } else { s.end.min(planned) };
+    spans.iter().map(|s| until(s).since(s.start).as_secs_f64()).sum()
+}
+
+/// Figures of one step, or of all.
+#[derive(Debug, Clone)]
+pub struct StepFigures {
+    /// Times the step was finished, errors among them.
+    pub count: u64,
+    /// Times it failed.
+    pub errors: u64,
+    /// Response time, microseconds.
+    pub response: Histogram,
+    /// Service time, microseconds.
+    pub service: Histogram,
+}
+
+impl StepFigures {
+    /// Failed over finished, 0 to 1; none if nothing was finished.
+    #[must_use]
+    pub fn error_share(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.errors as f64 / self.count as f64)
+    }
+}
+
+/// Figures of a step over `spans`; of all steps together if none is given.
+#[must_use]
+pub fn step_figures(timeline: &Timeline, step: Option<&str>, spans: &[Span]) -> StepFigures {
+    let response = merged(timeline, names::RESPONSE, step, spans);
+    let service = merged(timeline, names::SERVICE, step, spans);
+    let errors = errors(timeline, step, spans);
+    StepFigures { count: response.len().max(errors), errors, response, service }
+}
+
+/// Failed steps over `spans`: of one step, or of all.
+#[must_use]
+pub fn errors(timeline: &Timeline, step: Option<&str>, spans: &[Span]) -> u64 {
+    match step {
+        Some(_) => total(timeline, names::STEP_ERRORS, step, spans),
+        None => total(timeline, names::ERRORS, None, spans),
+    }
+}
+
+/// Failed steps by kind of error, most frequent first.
+#[must_use]
+pub fn errors_by_kind(timeline: &Timeline, spans: &[Span]) -> Vec<(String, u64)> {
+    let kinds: BTreeSet<&str> = timeline.named(names::ERRORS).map(|s| s.spec.subject.as_str()).collect();
+    let mut list: Vec<(String, u64)> = kinds
+        .into_iter()
+        .map(|kind| (kind.to_owned(), total(timeline, names::ERRORS, Some(kind), spans)))
+        .filter(|(_, n)| *n > 0)
+        .collect();
+    list.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    list
+}
+
+/// All steps that were planned or seen: the plan's in its order, others after them by name.
+#[must_use]
+pub fn steps(timeline: &Timeline) -> Vec<String> {
+    let mut steps = timeline.plan().steps.clone();
+    let seen: BTreeSet<&str> =
+        timeline.named(names::RESPONSE).map(|s| s.spec.subject.as_str()).filter(|s| !s.is_empty()).collect();
+    steps.extend(seen.into_iter().filter(|s| !timeline.plan().steps.iter().any(|p| p == s)).map(str::to_owned));
+    steps
+}
+
+/// Samples of a histogram lane over several spans.
+#[must_use]
+pub fn merged(timeline: &Timeline, name: &str, subject: Option<&str>, spans: &[Span]) -> Histogram {
+    let mut all = histogram::new();
+    for series in about(timeline, name, subject) {
+        for (_, cells) in spans.iter().flat_map(|s| series.intervals_within(*s)) {
+            cells.add_to(&mut all);
+        }
+    }
+    all
+}
+
+/// How many things a rate lane counted over `spans`, all instances together.
+#[must_use]
+pub fn total(timeline: &Timeline, name: &str, subject: Option<&str>, spans: &[Span]) -> u64 {
+    about(timeline, name, subject).map(|s| integral(s, spans)).sum::<f64>().round() as u64
+}
+
+/// Integral of a rate over `spans`. A sample is the mean since the one before it; the first one's
+/// interval is not known and taken to be a source's usual one.
+fn integral(series: &Series, spans: &[Span]) -> f64 {
+    let mut before: Option<RunTime> = None;
+    let mut sum = 0.0;
+    for &(at, value) in &series.points {
+        let span = Span::new(before.unwrap_or(at.back(GRID)), at);
+        before = Some(at);
+        if value != 0.0 {
+            sum += value * spans.iter().map(|s| s.overlap(span).as_secs_f64()).sum::<f64>();
+        }
+    }
+    sum
+}
+
+fn about<'a>(timeline: &'a Timeline, name: &'a str, subject: Option<&'a str>) -> impl Iterator<Item = &'a Series> + 'a {
+    timeline.named(name).filter(move |s| subject.is_none_or(|x| s.spec.subject == x))
+}
+
+/// What a lane came to over all its instances.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LaneStats {
+    /// What its first instance declares.
+    pub spec: LaneSpec,
+    /// How many instances it has.
+    pub instances: usize,
+    /// Samples: of the histograms, or points of all instances.
+    pub count: u64,
+    /// Least value; for levels and rates of the instances added up as the lane says.
+    pub min: f64,
+    /// Half of the values are not above.
+    pub median: f64,
+    /// Mean.
+    pub mean: f64,
+    /// 99 in 100 of the values are not above.
+    pub p99: f64,
+    /// Greatest value.
+    pub max: f64,
+    /// Newest value; for a histogram lane the p99 of its newest interval.
+    pub last: f64,
+}
+
+/// Statistics of a lane over `spans`; none without a sample.
+#[must_use]
+pub fn lane_stats(timeline: &Timeline, name: &str, subject: Option<&str>, spans: &[Span]) -> Option<LaneStats> {
+    let mut specs = about(timeline, name, subject).map(|s| &s.spec);
+    let first = specs.next()?.clone();
+    let instances: BTreeSet<&str> = about(timeline, name, subject).map(|s| s.spec.instance.as_str()).collect();
+    let quality = specs.fold(first.quality, |worst, s| worse(worst, s.quality));
+    let spec = LaneSpec { quality, ..first };
+    let instances = instances.len();
+    if spec.shape == Shape::Histogram {
+        return histogram_stats(timeline, name, subject, spans, spec, instances);
+    }
+    let count = about(timeline, name, subject)
+        .map(|series| spans.iter().map(|s| series.within(*s).len() as u64).sum::<u64>())
+        .sum();
+    let grid: Vec<f64> =
+        spans.iter().flat_map(|s| grid(timeline, name, subject, *s)).filter_map(|(_, value)| value).collect();
+    let last = *grid.last()?;
+    let mut sorted = grid;
+    sorted.sort_by(f64::total_cmp);
+    let mean = sorted.iter().sum::<f64>() / sorted.len() as f64;
+    Some(LaneStats {
+        spec,
+        instances,
+        count,
+        min: sorted[0],
+        median: rank(&sorted, 0.5),
+        mean,
+        p99: rank(&sorted, 0.99),
+        max: sorted[sorted.len() - 1],
+        last,
+    })
+}
+
+fn histogram_stats(
+    timeline: &Timeline,
+    name: &str,
+    subject: Option<&str>,
+    spans: &[Span],
+    spec: LaneSpec,
+    instances: usize,
+) -> Option<LaneStats> {
+    let all = merged(timeline, name, subject, spans);
+    let at = |q| histogram::quantile_ns(&all, q);
+    let newest = about(timeline, name, subject)
+        .filter_map(|s| spans.iter().rev().find_map(|span| s.intervals_within(*span).last()))
+        .map(|(span, _)| *span)
+        .max_by_key(|span| span.start)?;
+    let last = merged(timeline, name, subject, &[Span::new(newest.start, after(newest.start))]);
+    Some(LaneStats {
+        spec,
+        instances,
+        count: all.len(),
+        min: at(0.0)?,
+        median: at(0.5)?,
+        mean: all.mean() * 1e3,
+        p99: at(0.99)?,
+        max: at(1.0)?,
+        last: histogram::quantile_ns(&last, 0.99).unwrap_or_default(),
+    })
+}
+
+fn worse(a: Quality, b: Quality) -> Quality {
+    let order = |q| match q {
+        Quality::Exact => 0,
+        Quality::Sampled => 1,
+        Quality::Inferred => 2,
+    };
+    if order(b) > order(a) { b } else { a }
+}
+
+/// The value at a quantile of sorted values: the least one that so large a share does not exceed.
+#[must_use]
+pub fn rank(sorted: &[f64], quantile: f64) -> f64 {
+    let i = (sorted.len() as f64 * quantile).ceil() as usize;
+    sorted.get(i.saturating_sub(1)).copied().unwrap_or_default()
+}
+
+/// A level or rate over all instances in cells of [`GRID`], with each cell's end. An instance that
+/// has sent nothing for a few cells counts with its newest value; a cell that none speaks of is a gap.
+#[must_use]
+pub fn grid(timeline: &Timeline, name: &str, subject: Option<&str>, span: Span) -> Vec<(RunTime, Option<f64>)> {
+    let step = GRID.as_nanos() as u64;
+    let cells = (span.length().as_nanos() as u64).div_ceil(step) as usize;
+    let mut out: Vec<(RunTime, Option<f64>)> =
+        (0..cells).map(|i| (RunTime(span.start.0 + (i as u64 + 1) * step).min(span.end), None)).collect();
+    for series in about(timeline, name, subject) {
+        add_instance(series, span, step, &mut out);
+    }
+    out
+}
+
+fn add_instance(series: &Series, span: Span, step: u64, out: &mut [(RunTime, Option<f64>)]) {
+    let mut held: Option<(f64, usize)> = None;
+    let points = series.within(span);
+    let mut next = 0;
+    for (i, (_, cell)) in out.iter_mut().enumerate() {
+        let end = span.start.0 + (i as u64 + 1) * step;
+        while let Some((at, value)) = points.get(next).filter(|p| p.0.0 < end) {
+            debug_assert!(*at >= span.start);
+            held = Some((*value, i));
+            next += 1;
+        }
+        let Some((value, _)) = held.filter(|(_, seen)| i - seen <= HOLD_CELLS) else { continue };
+        *cell = Some(match (series.spec.combine, *cell) {
+            (_, None) => value,
+            (Combine::Max, Some(v)) => v.max(value),
+            (Combine::Sum | Combine::Merge, Some(v)) => v + value,
+        });
+    }
+}
+
+/// How a lane grew over `spans`: its slope per second and the points that it rests on; none below two.
+///
+/// The median of the slopes of all pairs (Theil and Sen): up to 29 in 100 points may be off, such as
+/// the teeth of a collector's saw, without an effect.
+#[must_use]
+pub fn growth(timeline: &Timeline, name: &str, subject: Option<&str>, spans: &[Span]) -> Option<(f64, u64)> {
+    let all: Vec<(f64, f64)> = spans
+        .iter()
+        .flat_map(|s| grid(timeline, name, subject, *s))
+        .filter_map(|(at, v)| Some((at.as_secs_f64(), v?)))
+        .collect();
+    let every = all.len().div_ceil(MAX_SLOPE_POINTS).max(1);
+    let points: Vec<(f64, f64)> = all.iter().step_by(every).copied().collect();
+    let mut slopes: Vec<f64> = Vec::with_capacity(points.len() * points.len() / 2);
+    for (i, a) in points.iter().enumerate() {
+        slopes.extend(points[i + 1..].iter().map(|b| (b.1 - a.1) / (b.0 - a.0)));
+    }
+    if slopes.is_empty() {
+        return None;
+    }
+    slopes.sort_by(f64::total_cmp);
+    Some((rank(&slopes, 0.5), all.len() as u64))
+}
+
+/// The load over `spans`: totals of what was planned, started, finished.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Planned starts.
+    pub offered: u64,
+    /// Starts.
+    pub achieved: u64,
+    /// Steps finished, errors among them.
+    pub completed: u64,
+    /// Steps that failed.
+    pub errors: u64,
+    /// Starts later than 10 ms.
+    pub late: u64,
+    /// Planned starts that never happened.
+    pub dropped: u64,
+}
+
+/// The load over `spans`.
+#[must_use]
+pub fn load(timeline: &Timeline, spans: &[Span]) -> Load {
+    let sum = |name| total(timeline, name, None, spans);
+    Load {
+        offered: sum(names::OFFERED),
+        achieved: sum(names::ACHIEVED),
+        completed: sum(names::COMPLETED),
+        errors: sum(names::ERRORS),
+        late: sum(names::LATE),
+        dropped: sum(names::DROPPED),
+    }
+}
+
+/// Unit of a lane; none if it is not declared.
+#[must_use]
+pub fn unit(timeline: &Timeline, name: &str) -> Option<Unit> {
+    timeline.named(name).next().map(|s| s.spec.unit)
+}

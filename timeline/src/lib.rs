@@ -16,7 +16,7 @@ pub mod gate;
 pub mod histogram;
 pub mod lane;
 pub mod probe;
-// pub mod recorder;
+pub mod recorder;
 pub mod recording;
 pub mod snapshot;
 pub mod text;

@@ -1,0 +1,117 @@
+//! Detectors: one file each, a pure function of the timeline and an instant.
+//!
+//! Owns what a detector may answer ([`Answer`], [`Claim`]) and the list of all of them. A detector
+//! remembers nothing: that a claim continues an earlier one is the ledger's to know, and what caused
+//! what is decided in [`crate::causes`]. Detectors read canonical lanes, canonical events and
+//! [`PlanFacts`](timeline::facts::PlanFacts) alone; no name of a scenario or a fault reaches them, and
+//! they never match names of phases or steps.
+
+pub mod cache_stampede;
+pub mod generator_limited;
+pub mod heap_leak;
+pub mod long_pause;
+pub mod pool_saturated;
+
+use std::time::Duration;
+
+use timeline::clock::RunTime;
+use timeline::finding::Evidence;
+use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
+
+/// Stands for the onset in [`Claim::claim`]; the ledger, which knows the earliest one, fills it in.
+pub const ONSET: &str = "{onset}";
+
+/// One detector.
+#[derive(Clone, Copy)]
+pub struct Detector {
+    /// What it can find.
+    pub kind: FindingKind,
+    /// Looks at the timeline as it stands at an instant; equal input gives an equal answer.
+    pub look: fn(&Timeline, RunTime) -> Answer,
+}
+
+/// All detectors, in the order in which they run.
+pub const ALL: &[Detector] = &[
+    Detector { kind: FindingKind::GeneratorLimited, look: generator_limited::look },
+    Detector { kind: FindingKind::CacheStampede, look: cache_stampede::look },
+    Detector { kind: FindingKind::PoolSaturated, look: pool_saturated::look },
+    Detector { kind: FindingKind::LongPause, look: long_pause::look },
+    Detector { kind: FindingKind::HeapLeak, look: heap_leak::look },
+];
+
+/// What a detector says at one instant.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// A needed signal is missing: canonical names of the lanes or events.
+    CannotTell(Vec<String>),
+    /// All signals are there; the claims, none where nothing is wrong.
+    Looked(Vec<Claim>),
+}
+
+/// One thing that a detector holds to be wrong, by the evidence of its window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    /// What it is.
+    pub kind: FindingKind,
+    /// What makes two claims of a kind the same finding: pool, cache, instance.
+    pub identity: String,
+    /// What it is about, for people; may be more than the identity (the worst key of a cache).
+    pub subject: String,
+    /// How bad.
+    pub severity: Severity,
+    /// How sure: possible, likely or confirmed.
+    pub status: Status,
+    /// Earliest evidence in the window.
+    pub onset: RunTime,
+    /// Latest evidence.
+    pub last: RunTime,
+    /// Absence for so long means that it has ended.
+    pub quiet: Duration,
+    /// Strength among claims of one finding; its text comes from the strongest one.
+    pub weight: f64,
+    /// One sentence with its numbers; [`ONSET`] in it becomes the finding's onset.
+    pub claim: String,
+    /// Supporting figures, the strongest first.
+    pub evidence: Vec<Evidence>,
+    /// Figures that speak against it.
+    pub contradicting: Vec<Evidence>,
+    /// What to change, the best first.
+    pub advice: Vec<String>,
+    /// Signals needed to say more.
+    pub missing: Vec<String>,
+    /// Spans in which it was seen, in order, at most [`MAX_EPISODES`].
+    pub episodes: Vec<Span>,
+    /// Finer sort of the kind where causes depend on it: the event kind of a pause. Else empty.
+    pub sort: &'static str,
+}
+
+/// Most episodes that a claim carries.
+pub const MAX_EPISODES: usize = 64;
+
+/// A line of evidence.
+pub(crate) fn evidence(text: impl Into<String>, lane: impl Into<String>, span: Span, value: f64, unit: Unit) -> Evidence {
+    // JSON has no word for "not finite"; zero with the text beside it loses nothing.
+    let value = if value.is_finite() { value } else { 0.0 };
+    Evidence { text: text.into(), lane: lane.into(), span, value, unit }
+}
+
+/// `1 wait`, `2 waits`: with the plural's `s` where there are several.
+pub(crate) fn plural(n: f64, thing: &str) -> String {
+    let s = if (n - 1.0).abs() < 0.5 { "" } else { "s" };
+    format!("{} {thing}{s}", Unit::Count.show(n.round()))
+}
+
+/// Spans that lie at most `gap` apart become one; the newest [`MAX_EPISODES`] are kept.
+pub(crate) fn episodes(mut spans: Vec<Span>, gap: Duration) -> Vec<Span> {
+    spans.sort_by_key(|s| (s.start, s.end));
+    let mut out: Vec<Span> = Vec::new();
+    for span in spans {
+        match out.last_mut() {
+            Some(open) if span.start <= open.end + gap => open.end = open.end.max(span.end),
+            _ => out.push(span),
+        }
+    }
+    let surplus = out.len().saturating_sub(MAX_EPISODES);
+    out.drain(..surplus);
+    out
+}

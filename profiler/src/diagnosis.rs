@@ -1,0 +1,147 @@
+//! The diagnosis: runs all detectors at each tick and keeps their findings ranked.
+//!
+//! Owns the order of work at a tick and the rule that a starved generator silences every finding
+//! against the target. The same entries in the same order give the same findings, live and in replay.
+//! What is claimed belongs to `detectors`, what lasts to `ledger`, what caused what to `causes`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use timeline::clock::RunTime;
+use timeline::{Finding, FindingKind, Span, Status, Timeline, Unit};
+
+use crate::causes;
+use crate::detectors::{self, Answer, Claim};
+use crate::ledger::Ledger;
+
+/// What began so shortly before or after the generator was found starved is put down to it: its
+/// detector needs three bad seconds of five, so the starving began up to so much earlier.
+const STARVED_MARGIN: Duration = Duration::from_secs(2);
+
+/// Detectors, ledger and ranking of one run.
+#[derive(Debug, Clone, Default)]
+pub struct Diagnosis {
+    ledger: Ledger,
+    ranked: Vec<Finding>,
+    answers: Vec<State>,
+    withheld: BTreeSet<(FindingKind, String)>,
+}
+
+/// The latest word of one detector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    NeverLooked,
+    Missing(Vec<String>),
+    Looked,
+}
+
+impl Diagnosis {
+    /// A diagnosis that has seen nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { answers: vec![State::NeverLooked; detectors::ALL.len()], ..Self::default() }
+    }
+
+    /// Looks at the timeline as it stands at `at`. To be called at every tick of a recording, in order.
+    pub fn tick(&mut self, timeline: &Timeline, at: RunTime) {
+        self.answers.resize(detectors::ALL.len(), State::NeverLooked);
+        for (i, detector) in detectors::ALL.iter().enumerate() {
+            match (detector.look)(timeline, at) {
+                Answer::CannotTell(missing) => {
+                    // Once it could look, a later gap does not undo what it has seen.
+                    if self.answers[i] != State::Looked {
+                        self.answers[i] = State::Missing(missing);
+                    }
+                }
+                Answer::Looked(claims) => {
+                    self.answers[i] = State::Looked;
+                    for claim in claims {
+                        self.take(claim, at);
+                    }
+                }
+            }
+        }
+        self.ledger.close(at);
+        self.withdraw_what_the_generator_explains();
+        self.ranked = causes::rank(self.ledger.entries());
+        self.tell_what_was_withheld();
+    }
+
+    fn take(&mut self, claim: Claim, at: RunTime) {
+        if claim.kind != FindingKind::GeneratorLimited && self.starved().any(|s| s.contains(claim.onset)) {
+            if at.since(claim.last) <= claim.quiet {
+                self.withheld.insert((claim.kind, claim.subject));
+            }
+            return;
+        }
+        self.ledger.take(claim, at);
+    }
+
+    /// Spans in which the generator was starved, with their margin.
+    fn starved(&self) -> impl Iterator<Item = Span> + '_ {
+        self.ledger
+            .entries()
+            .iter()
+            .filter(|e| e.finding.kind == FindingKind::GeneratorLimited && e.finding.status >= Status::Likely)
+            .map(|e| {
+                let end = e.finding.ended.unwrap_or(RunTime(u64::MAX)) + STARVED_MARGIN;
+                Span::new(e.finding.onset.back(STARVED_MARGIN), end)
+            })
+    }
+
+    fn withdraw_what_the_generator_explains(&mut self) {
+        let starved: Vec<Span> = self.starved().collect();
+        if starved.is_empty() {
+            return;
+        }
+        let gone = self.ledger.withdraw(|e| {
+            e.finding.kind != FindingKind::GeneratorLimited && starved.iter().any(|s| s.contains(e.finding.onset))
+        });
+        self.withheld.extend(gone);
+    }
+
+    fn tell_what_was_withheld(&mut self) {
+        if self.withheld.is_empty() {
+            return;
+        }
+        let names: Vec<String> =
+            self.withheld.iter().take(5).map(|(k, s)| format!("{} {s}", k.name()).trim_end().to_owned()).collect();
+        let text = format!("{} against the target withheld: {}", detectors::plural(self.withheld.len() as f64, "finding"), names.join(", "));
+        let count = self.withheld.len() as f64;
+        for f in self.ranked.iter_mut().filter(|f| f.kind == FindingKind::GeneratorLimited) {
+            let span = Span::new(f.onset, f.ended.unwrap_or(f.found_at));
+            f.evidence.push(detectors::evidence(text.clone(), "findings", span, count, Unit::Count));
+        }
+    }
+
+    /// All findings so far, ended ones too: cause before consequence, worst first. None is less than *possible*.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        &self.ranked
+    }
+
+    /// Claims that found no room because a run holds 200 findings at most.
+    #[must_use]
+    pub fn overflow(&self) -> u64 {
+        self.ledger.overflow()
+    }
+
+    /// Each detector's best status over the run, with a sentence: what it found, that it looked and saw
+    /// nothing, or which signals it lacks.
+    #[must_use]
+    pub fn states(&self) -> Vec<(FindingKind, Status, String)> {
+        detectors::ALL.iter().enumerate().map(|(i, d)| self.state(d.kind, self.answers.get(i))).collect()
+    }
+
+    fn state(&self, kind: FindingKind, answer: Option<&State>) -> (FindingKind, Status, String) {
+        let best = self.ranked.iter().filter(|f| f.kind == kind).max_by_key(|f| f.status);
+        match (best, answer) {
+            (Some(f), _) => (kind, f.status, f.claim.clone()),
+            (None, Some(State::Looked)) => (kind, Status::NotSeen, "looked for and not seen".to_owned()),
+            (None, Some(State::Missing(lanes))) => {
+                (kind, Status::CannotTell, format!("missing: {}", lanes.join(", ")))
+            }
+            (None, _) => (kind, Status::CannotTell, "the run was too short to look".to_owned()),
+        }
+    }
+}

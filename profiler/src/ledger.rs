@@ -1,0 +1,234 @@
+//! The ledger: what was found in a run so far, and whether it still lasts.
+//!
+//! Owns identity over time: a claim continues the open finding of the same kind and identity or
+//! opens a new one; status and severity only rise while it is open; it ends when its detector has not
+//! seen it for as long as the claim says. Knows nothing of causes.
+
+use std::time::Duration;
+
+use timeline::clock::RunTime;
+use timeline::{Finding, FindingKind, Span, Status};
+
+use crate::detectors::{Claim, ONSET};
+
+/// Most findings of one run; a target that makes up pools must not eat our memory. What comes
+/// beyond is counted.
+pub const MAX_FINDINGS: usize = 200;
+/// Most episodes kept for one finding; the oldest go first.
+const MAX_EPISODES: usize = 256;
+
+/// One finding with what the ledger must remember of it.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// As people will see it.
+    pub finding: Finding,
+    /// Spans in which it was seen, in order.
+    pub episodes: Vec<Span>,
+    /// Finer sort of the kind, see [`Claim::sort`].
+    pub sort: &'static str,
+    /// Latest evidence.
+    pub last: RunTime,
+    identity: String,
+    template: String,
+    quiet: Duration,
+    strength: (Status, f64),
+}
+
+/// All findings of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    entries: Vec<Entry>,
+    discovered: u64,
+    overflow: u64,
+}
+
+impl Ledger {
+    /// All entries in order of discovery.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Claims that found no room.
+    pub fn overflow(&self) -> u64 {
+        self.overflow
+    }
+
+    /// Takes one claim in at the tick `at`.
+    pub fn take(&mut self, claim: Claim, at: RunTime) {
+        if at.since(claim.last) > claim.quiet {
+            return; // a look back at what is over
+        }
+        let same = |e: &&mut Entry| e.finding.kind == claim.kind && e.identity == claim.identity;
+        match self.entries.iter_mut().rev().find(same) {
+            Some(open) if open.finding.ended.is_none() => open.update(claim, at),
+            // Evidence from before the end belongs to the finding that has ended.
+            Some(over) if over.finding.ended.is_some_and(|end| claim.last <= end) => {}
+            Some(over) => {
+                let not_before = over.finding.ended.unwrap_or_default();
+                self.open(claim, at, not_before);
+            }
+            None => self.open(claim, at, RunTime::ZERO),
+        }
+    }
+
+    fn open(&mut self, mut claim: Claim, at: RunTime, not_before: RunTime) {
+        if self.entries.len() >= MAX_FINDINGS {
+            self.overflow += 1;
+            return;
+        }
+        claim.onset = claim.onset.max(not_before);
+        claim.episodes.retain(|e| e.end > not_before);
+        self.discovered += 1;
+        self.entries.push(Entry::new(format!("F{}", self.discovered), claim, at));
+    }
+
+    /// Marks as ended what was not seen for long enough.
+    pub fn close(&mut self, at: RunTime) {
+        for e in self.entries.iter_mut().filter(|e| e.finding.ended.is_none()) {
+            if at.since(e.last) > e.quiet {
+                e.finding.ended = Some(e.last);
+            }
+        }
+    }
+
+    /// Takes findings out again that `drop` names, for good.
+    pub fn withdraw(&mut self, drop: impl Fn(&Entry) -> bool) -> Vec<(FindingKind, String)> {
+        let (gone, kept) = self.entries.drain(..).partition(|e| drop(e));
+        self.entries = kept;
+        let gone: Vec<Entry> = gone;
+        gone.into_iter().map(|e| (e.finding.kind, e.finding.subject)).collect()
+    }
+}
+
+impl Entry {
+    fn new(id: String, claim: Claim, at: RunTime) -> Self {
+        let finding = Finding {
+            id,
+            kind: claim.kind,
+            subject: claim.subject.clone(),
+            severity: claim.severity,
+            status: claim.status,
+            onset: claim.onset,
+            found_at: at,
+            ended: None,
+            claim: String::new(),
+            evidence: Vec::new(),
+            contradicting: Vec::new(),
+            advice: Vec::new(),
+            caused_by: None,
+            caused_by_reason: None,
+            missing: Vec::new(),
+        };
+        let mut entry = Self {
+            finding,
+            episodes: Vec::new(),
+            sort: claim.sort,
+            last: claim.last,
+            identity: claim.identity.clone(),
+            template: String::new(),
+            quiet: claim.quiet,
+            strength: (Status::CannotTell, 0.0),
+        };
+        entry.update(claim, at);
+        entry
+    }
+
+    fn update(&mut self, claim: Claim, at: RunTime) {
+        let f = &mut self.finding;
+        if f.status < Status::Likely && claim.status >= Status::Likely {
+            f.found_at = at;
+        }
+        f.status = f.status.max(claim.status);
+        f.severity = f.severity.max(claim.severity);
+        f.onset = f.onset.min(claim.onset);
+        self.last = self.last.max(claim.last);
+        self.quiet = self.quiet.max(claim.quiet);
+        self.remember(&claim.episodes);
+        let strength = (claim.status, claim.weight);
+        if strength >= self.strength {
+            self.strength = strength;
+            self.sort = claim.sort;
+            self.template = claim.claim;
+            let f = &mut self.finding;
+            f.subject = claim.subject;
+            f.evidence = claim.evidence;
+            f.contradicting = claim.contradicting;
+            f.advice = claim.advice;
+            f.missing = claim.missing;
+        }
+        self.finding.claim = self.template.replace(ONSET, &self.finding.onset.to_string());
+    }
+
+    /// Merges the newest episodes into the known ones: the same episode is seen again at every tick.
+    fn remember(&mut self, newest: &[Span]) {
+        for &span in newest {
+            let i = self.episodes.partition_point(|e| e.end < span.start);
+            match self.episodes.get_mut(i) {
+                Some(e) if e.start <= span.end => {
+                    e.start = e.start.min(span.start);
+                    e.end = e.end.max(span.end);
+                    let end = e.end;
+                    while self.episodes.get(i + 1).is_some_and(|next| next.start <= end) {
+                        let next = self.episodes.remove(i + 1);
+                        self.episodes[i].end = end.max(next.end);
+                    }
+                }
+                _ => self.episodes.insert(i, span),
+            }
+        }
+        let surplus = self.episodes.len().saturating_sub(MAX_EPISODES);
+        self.episodes.drain(..surplus);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timeline::Severity;
+
+    fn claim(onset_ms: u64, last_ms: u64, status: Status, weight: f64) -> Claim {
+        Claim {
+            kind: FindingKind::PoolSaturated,
+            identity: "db".into(),
+            subject: "db".into(),
+            severity: Severity::Warning,
+            status,
+            onset: RunTime::from_ms(onset_ms),
+            last: RunTime::from_ms(last_ms),
+            quiet: Duration::from_secs(2),
+            weight,
+            claim: format!("weight {weight} since {ONSET}"),
+            evidence: Vec::new(),
+            contradicting: Vec::new(),
+            advice: Vec::new(),
+            missing: Vec::new(),
+            episodes: vec![Span::new(RunTime::from_ms(onset_ms), RunTime::from_ms(last_ms))],
+            sort: "",
+        }
+    }
+
+    #[test]
+    fn a_finding_rises_keeps_its_strongest_words_and_its_earliest_onset() {
+        let mut l = Ledger::default();
+        l.take(claim(1_500, 2_000, Status::Possible, 1.0), RunTime::from_ms(2_000));
+        l.take(claim(1_000, 2_500, Status::Likely, 9.0), RunTime::from_ms(2_500));
+        l.take(claim(2_000, 3_000, Status::Possible, 99.0), RunTime::from_ms(3_000));
+        let f = &l.entries()[0].finding;
+        assert_eq!((f.id.as_str(), f.status, f.onset.as_ms(), f.found_at.as_ms()), ("F1", Status::Likely, 1_000, 2_500));
+        assert_eq!(f.claim, "weight 9 since 00:01");
+        assert_eq!(l.entries()[0].episodes, [Span::new(RunTime::from_ms(1_000), RunTime::from_ms(3_000))]);
+    }
+
+    #[test]
+    fn what_comes_back_after_its_end_is_a_new_finding_with_a_later_onset() {
+        let mut l = Ledger::default();
+        l.take(claim(1_000, 2_000, Status::Likely, 1.0), RunTime::from_ms(2_000));
+        l.close(RunTime::from_ms(4_500));
+        assert_eq!(l.entries()[0].finding.ended, Some(RunTime::from_ms(2_000)));
+        l.take(claim(1_000, 2_000, Status::Likely, 1.0), RunTime::from_ms(3_900));
+        assert_eq!(l.entries().len(), 1, "old evidence opens nothing");
+        l.take(claim(1_900, 6_000, Status::Likely, 1.0), RunTime::from_ms(6_000));
+        assert_eq!(l.entries()[1].finding.id, "F2");
+        assert_eq!(l.entries()[1].finding.onset, RunTime::from_ms(2_000));
+    }
+}

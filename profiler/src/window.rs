@@ -1,0 +1,154 @@
+//! Windows on the timeline: the few ways in which detectors look at lanes.
+//!
+//! Owns reading (sums over instances, rates turned into counts, settled load), nothing that judges.
+//! All of it is bounded by the window asked for, never by the length of the run.
+
+use std::time::Duration;
+
+use timeline::clock::RunTime;
+use timeline::facts::{LoadModel, PlanFacts};
+use timeline::{Series, Span, Timeline};
+
+/// The last `seconds` up to and with `at`.
+pub fn last(at: RunTime, seconds: f64) -> Span {
+    // One nanosecond more, because a span's end is outside and samples at the tick itself count.
+    Span::new(at.back(Duration::from_secs_f64(seconds)), at + Duration::from_nanos(1))
+}
+
+/// Seconds of a span.
+pub fn seconds(span: Span) -> f64 {
+    span.length().as_secs_f64()
+}
+
+/// Names of the instances that have lane `name`, sorted.
+pub fn instances<'a>(timeline: &'a Timeline, name: &str) -> Vec<&'a str> {
+    let mut found: Vec<&str> = timeline.named(name).map(|s| s.spec.instance.as_str()).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// The lane `name` of one instance, about nothing in particular.
+pub fn of_instance<'a>(timeline: &'a Timeline, name: &str, instance: &str) -> Option<&'a Series> {
+    timeline.named(name).find(|s| s.spec.instance == instance)
+}
+
+/// The lane over all its instances as points (seconds of the run, sum), `count` of them evenly over
+/// `span`; an instance's value is carried for `carry` at most, and a point that lacks any instance is left out.
+pub fn summed(timeline: &Timeline, name: &str, span: Span, count: u32, carry: Duration) -> Vec<(f64, f64)> {
+    let step = span.length() / count.max(1);
+    let lanes: Vec<&Series> = timeline.named(name).filter(|s| !s.points.is_empty()).collect();
+    if lanes.is_empty() {
+        return Vec::new();
+    }
+    (1..=count)
+        .filter_map(|i| {
+            let t = span.start + step * i;
+            let sum: Option<f64> = lanes.iter().map(|s| s.at(t, carry)).sum();
+            Some((t.as_secs_f64(), sum?))
+        })
+        .collect()
+}
+
+/// What a rate lane counted within `span`, over all instances and subjects; none if no sample lies in it.
+pub fn counted(timeline: &Timeline, name: &str, span: Span) -> Option<f64> {
+    let mut total = None;
+    for series in timeline.named(name) {
+        for (since, at, rate) in steps(series, span) {
+            *total.get_or_insert(0.0) += rate * at.since(since).as_secs_f64();
+        }
+    }
+    total
+}
+
+/// Samples that lie in `span`, each with the instant of the one before: what a rate or a "longest in
+/// the interval" speaks of. A lane's very first sample speaks of no known interval and is left out.
+pub fn steps(series: &Series, span: Span) -> impl Iterator<Item = (RunTime, RunTime, f64)> + '_ {
+    let first = series.points.partition_point(|p| p.0 < span.start).max(1);
+    series
+        .points
+        .windows(2)
+        .skip(first - 1)
+        .take_while(move |w| w[1].0 < span.end)
+        .map(|w| (w[0].0, w[1].0, w[1].1))
+}
+
+/// Median of the last `seconds` of a lane over all samples of all instances; none without samples.
+pub fn typical(timeline: &Timeline, name: &str, span: Span) -> Option<f64> {
+    crate::stats::median(timeline.named(name).flat_map(|s| s.within(span).iter().map(|p| p.1)).collect())
+}
+
+/// Mean of a lane's samples in `span`, of all instances; none without samples.
+pub fn mean(timeline: &Timeline, name: &str, span: Span) -> Option<f64> {
+    let (mut n, mut sum) = (0.0, 0.0);
+    for (_, v) in timeline.named(name).flat_map(|s| s.within(span)) {
+        n += 1.0;
+        sum += v;
+    }
+    (n > 0.0).then(|| sum / n)
+}
+
+/// Since when the load has been what it is at `at`: the start of the phase, or of the first of
+/// several phases in a row that hold the same load. Zero without a plan.
+pub fn same_load_since(plan: &PlanFacts, at: RunTime) -> RunTime {
+    let mut since = RunTime::ZERO;
+    let mut load: Option<(LoadModel, f64)> = None;
+    for phase in plan.phases.iter().take_while(|p| p.span.start <= at) {
+        if load != Some((phase.model, phase.from)) {
+            since = phase.span.start;
+        }
+        load = Some((phase.model, phase.to));
+        if phase.from != phase.to {
+            // A ramp: its load is a new one at every instant, and its end belongs to it.
+            since = phase.span.end.min(at);
+        }
+    }
+    since
+}
+
+/// Is `at` in a warm-up, or less than `settle` after a change of load?
+pub fn unsettled(plan: &PlanFacts, at: RunTime, settle: Duration) -> bool {
+    plan.phase_at(at).is_some_and(|p| p.warmup || (p.span.start.0 > 0 && at.since(p.span.start) < settle))
+        || at < RunTime::ZERO + settle
+}
+
+/// Is the planned load over? False without a plan.
+pub fn after_plan(plan: &PlanFacts, at: RunTime) -> bool {
+    !plan.phases.is_empty() && at >= plan.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timeline::facts::PhaseFacts;
+    use timeline::{LaneId, LaneSpec, Unit};
+
+    #[test]
+    fn a_rate_counts_what_it_stands_for() {
+        let mut t = Timeline::new();
+        t.apply(&timeline::Entry::Lane(LaneId(0), LaneSpec::rate("x", "a", Unit::PerSecond)));
+        for ms in [100, 200, 300] {
+            t.apply(&timeline::Entry::Sample { lane: LaneId(0), at: RunTime::from_ms(ms), value: 50.0 });
+        }
+        assert_eq!(counted(&t, "x", Span::new(RunTime::ZERO, RunTime::from_ms(301))), Some(10.0));
+        assert_eq!(counted(&t, "x", Span::new(RunTime::from_ms(400), RunTime::from_ms(500))), None);
+    }
+
+    #[test]
+    fn equal_phases_in_a_row_are_one_load() {
+        let phase = |start, end, from, to| PhaseFacts {
+            name: String::new(),
+            span: Span::new(RunTime::from_ms(start), RunTime::from_ms(end)),
+            warmup: false,
+            model: LoadModel::Sessions,
+            from,
+            to,
+        };
+        let plan = PlanFacts {
+            phases: vec![phase(0, 1000, 0.0, 10.0), phase(1000, 2000, 10.0, 10.0), phase(2000, 3000, 10.0, 10.0)],
+            steps: Vec::new(),
+        };
+        assert_eq!(same_load_since(&plan, RunTime::from_ms(2500)), RunTime::from_ms(1000));
+        assert_eq!(same_load_since(&plan, RunTime::from_ms(500)), RunTime::from_ms(500));
+    }
+}

@@ -1,0 +1,136 @@
+//! Addresses of targets: `bundled`, or `http://host:port/prefix`.
+
+use crate::mistake::{Wrong, quoted};
+use crate::plan::{BaseUrl, Target};
+
+const LOOK: &str = "\"bundled\" or an address such as \"http://127.0.0.1:3000\"";
+const NO_TLS: &str = "TLS targets (https, wss) are not supported yet by this version";
+
+/// What `[target] url` and `--target` say.
+pub(crate) fn target(text: &str) -> Result<Target, Wrong> {
+    if text == "bundled" {
+        return Ok(Target::Bundled);
+    }
+    let (base, rest) = split(text)?;
+    if rest.contains(['?', '#']) {
+        return Err(Wrong::new(format!("{} has a query", quoted(text)))
+            .expected(LOOK)
+            .help("paths and queries stand in the steps; a target has at most a path prefix"));
+    }
+    if rest.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(bad(text));
+    }
+    Ok(Target::Url(BaseUrl { prefix: rest.trim_end_matches('/').to_owned(), ..base }))
+}
+
+/// An address with path and query: the target it names, and the path (at least `/`).
+pub(crate) fn target_and_path(text: &str) -> Result<(BaseUrl, String), Wrong> {
+    let (base, rest) = split(text)?;
+    let path = match rest.split_once('#').map_or(rest, |(path, _)| path) {
+        "" => "/".to_owned(),
+        path if path.starts_with('?') => format!("/{path}"),
+        path => path.to_owned(),
+    };
+    Ok((base, path))
+}
+
+/// Whether a text names a host over TLS, with the sentence that says so.
+pub(crate) fn refuse_tls(text: &str) -> Result<(), Wrong> {
+    let lower = text.get(..8).unwrap_or(text).to_ascii_lowercase();
+    if lower.starts_with("https:") || lower.starts_with("wss:") {
+        return Err(Wrong::new(format!("{}: {NO_TLS}", quoted(text)))
+            .help("load the plain port behind the TLS terminator, for instance \"http://127.0.0.1:3000\""));
+    }
+    Ok(())
+}
+
+fn bad(text: &str) -> Wrong {
+    let wrong = Wrong::new(format!("{} is not a target", quoted(text))).expected(LOOK);
+    match crate::mistake::closest(text, ["bundled"]) {
+        Some(name) => wrong.help(format!("did you mean \"{name}\"?")),
+        None if !text.contains("://") && text.contains([':', '.']) => {
+            wrong.help(format!("did you mean \"http://{}\"?", timeline::text::clean(text, 60)))
+        }
+        None => wrong,
+    }
+}
+
+fn split(text: &str) -> Result<(BaseUrl, &str), Wrong> {
+    refuse_tls(text)?;
+    let rest = text.strip_prefix("http://").ok_or_else(|| match text.split_once("://") {
+        Some((scheme, host)) => Wrong::new(format!("{} is not a scheme that dyno speaks", quoted(scheme)))
+            .expected(LOOK)
+            .help(format!("WebSockets use the same address: \"http://{}\"", timeline::text::clean(host, 60))),
+        None => bad(text),
+    })?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    if authority.contains('@') {
+        return Err(Wrong::new("the target's address holds a user name")
+            .expected("an address without user and password")
+            .help("send an `Authorization` header; [target] env keeps its value out of the file"));
+    }
+    let (host, port) = host_and_port(authority).ok_or_else(|| bad(text))?;
+    Ok((BaseUrl { host, port, prefix: String::new() }, rest))
+}
+
+fn host_and_port(authority: &str) -> Option<(String, u16)> {
+    let (host, port) = if let Some(inner) = authority.strip_prefix('[') {
+        let (host, tail) = inner.split_once(']')?;
+        host.parse::<std::net::Ipv6Addr>().ok()?;
+        (host, tail.strip_prefix(':').or_else(|| tail.is_empty().then_some("80"))?)
+    } else {
+        authority.split_once(':').unwrap_or((authority, "80"))
+    };
+    let named = host.contains(':') || host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+    let port = port.chars().all(|c| c.is_ascii_digit()).then(|| port.parse::<u16>().ok()).flatten()?;
+    (!host.is_empty() && host.len() <= 253 && named && port > 0).then(|| (host.to_owned(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(host: &str, port: u16, prefix: &str) -> Result<Target, Wrong> {
+        Ok(Target::Url(BaseUrl { host: host.into(), port, prefix: prefix.into() }))
+    }
+
+    #[test]
+    fn addresses_are_taken_apart() {
+        assert_eq!(target("bundled"), Ok(Target::Bundled));
+        assert_eq!(target("http://127.0.0.1:3000"), url("127.0.0.1", 3000, ""));
+        assert_eq!(target("http://shop.local/api/"), url("shop.local", 80, "/api"));
+        assert_eq!(target("http://[::1]:8080/"), url("::1", 8080, ""));
+        for text in [
+            "",
+            "http://",
+            "http://:80",
+            "http://a:0",
+            "http://a:99999",
+            "http://a:+1",
+            "http://[x]:1",
+            "http://a b",
+            "ftp://a",
+            "http://a?b",
+            "http://u:p@a",
+            "http://ä:1",
+        ] {
+            assert!(target(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn quick_addresses_keep_their_path() {
+        let path = |text| target_and_path(text).map(|(_, path)| path);
+        assert_eq!(path("http://a:1"), Ok("/".into()));
+        assert_eq!(path("http://a:1?x=1"), Ok("/?x=1".into()));
+        assert_eq!(path("http://a:1/b/c?x=1#top"), Ok("/b/c?x=1".into()));
+    }
+
+    #[test]
+    fn tls_is_refused_in_a_clear_sentence() {
+        for text in ["https://shop.example", "WSS://shop.example", "HTTPS://x"] {
+            assert!(target(text).unwrap_err().sentence().contains("not supported yet by this version"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The small languages inside a scenario's texts: quantities, addresses, templates, JSON bodies.
+//!
+//! Each reader here is a pure function of a text; none knows about TOML or files.
+
+pub(crate) mod address;
+pub(crate) mod json;
+pub(crate) mod quantity;
+pub(crate) mod template;

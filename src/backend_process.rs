@@ -1,0 +1,159 @@
+//! The bundled backend as processes: serving it alone, and starting it as a run's child.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+use crate::cli::BackendArgs;
+use crate::outcome::{Outcome, UserError};
+use crate::secret::{TOKEN_VARIABLE, new_token, write_token};
+
+/// The backend seeds its database and starts its workers in well under this.
+const START_PATIENCE: Duration = Duration::from_secs(20);
+/// A backend that was asked to end is given this long before it is killed.
+const END_PATIENCE: Duration = Duration::from_secs(5);
+
+/// `dyno backend`
+pub fn serve(args: BackendArgs) -> anyhow::Result<Outcome> {
+    let token = match std::env::var(TOKEN_VARIABLE) {
+        Ok(token) if !token.is_empty() => token,
+        _ => made_up_token()?,
+    };
+    let options = backend::SupervisorOptions {
+        listen: args.listen,
+        control: args.control,
+        workers: args.workers,
+        worker_args: vec!["backend-worker".to_owned()],
+        token,
+        follow_stdin: args.follow_stdin,
+    };
+    backend::supervise(options).map_err(user_error)?;
+    Ok(Outcome::Pass)
+}
+
+/// `dyno backend-worker`
+pub fn work() -> anyhow::Result<Outcome> {
+    backend::work().map_err(user_error)?;
+    Ok(Outcome::Pass)
+}
+
+fn user_error(error: backend::BackendError) -> anyhow::Error {
+    match error {
+        e @ backend::BackendError::PortTaken { .. } => {
+            UserError::wrong(format!("{e}: choose another with --listen"))
+        }
+        e => e.into(),
+    }
+}
+
+/// Nobody gave a token: one is made and left where only this user can read it.
+fn made_up_token() -> anyhow::Result<String> {
+    let token = new_token().context("cannot make a token")?;
+    let path = std::env::temp_dir().join(format!("dyno-backend-{}.token", std::process::id()));
+    write_token(&path, &token).with_context(|| format!("cannot write {}", path.display()))?;
+    eprintln!("dyno: the token of control and probe is in {} (or set {TOKEN_VARIABLE})", path.display());
+    Ok(token)
+}
+
+/// What a started backend says of itself.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Ready {
+    /// Base address of the shop.
+    pub url: String,
+    /// Base address of control and probe.
+    pub probe: String,
+}
+
+#[derive(Deserialize)]
+struct ReadyLine {
+    ready: Ready,
+}
+
+/// A backend that this process started. Dropping it ends it.
+pub struct Backend {
+    child: Child,
+    /// The backend ends when this is closed, so it cannot outlive us.
+    stdin: Option<ChildStdin>,
+    /// Where it listens.
+    pub ready: Ready,
+    /// Token of control and probe.
+    pub token: String,
+}
+
+impl Backend {
+    /// Starts `dyno backend` on free loopback ports; its messages go to `log`.
+    pub fn start(workers: usize, log: &Path) -> anyhow::Result<Self> {
+        let token = new_token().context("cannot make a token")?;
+        let log_file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["backend", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--follow-stdin"])
+            .args(["--workers", &workers.to_string()])
+            .env(TOKEN_VARIABLE, &token)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log_file)
+            .spawn()
+            .context("cannot start the bundled backend")?;
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take().expect("stdout was asked for");
+        match first_line(stdout) {
+            Some(line) => {
+                let ready = serde_json::from_str::<ReadyLine>(&line)
+                    .with_context(|| format!("the backend said {line:?} instead of where it listens"))?
+                    .ready;
+                Ok(Self { child, stdin, ready, token })
+            }
+            None => {
+                let _ = child.kill();
+                let _ = child.wait();
+                let said = std::fs::read_to_string(log).unwrap_or_default();
+                anyhow::bail!("the bundled backend did not start; it said: {}", said.trim())
+            }
+        }
+    }
+
+    fn ended_within(&mut self, patience: Duration) -> bool {
+        let step = Duration::from_millis(20);
+        (0..patience.as_millis() / step.as_millis()).any(|_| {
+            let ended = matches!(self.child.try_wait(), Ok(Some(_)) | Err(_));
+            if !ended {
+                std::thread::sleep(step);
+            }
+            ended
+        })
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        if !self.ended_within(END_PATIENCE) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// The first line of a child's output, if it comes in time. The rest is read and forgotten, so that
+/// the child can never block on a full pipe.
+fn first_line(output: impl std::io::Read + Send + 'static) -> Option<String> {
+    let (send, receive) = sync_channel(1);
+    std::thread::spawn(move || {
+        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+        if let Some(line) = lines.next() {
+            let _ = send.try_send(line);
+        }
+        drop(send);
+        lines.for_each(drop);
+    });
+    match receive.recv_timeout(START_PATIENCE) {
+        Ok(line) => Some(line),
+        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+    }
+}

@@ -1,0 +1,90 @@
+//! The run's folder: its name, its making, and what to say when that fails.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::outcome::UserError;
+
+/// Where runs go unless told otherwise.
+const RUNS: &str = "dyno-runs";
+
+/// Identity of a run: UTC date and time of its start, and its seed.
+#[must_use]
+pub fn run_id(unix_ms: u64, seed: u64) -> String {
+    let seconds = unix_ms / 1_000;
+    let (year, month, day) = civil_date(seconds / 86_400);
+    let (h, m, s) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}{month:02}{day:02}-{h:02}{m:02}{s:02}-{seed}")
+}
+
+/// The Gregorian date so many days after 1970-01-01, by counting in 400-year eras that begin in March.
+fn civil_date(days: u64) -> (u64, u64, u64) {
+    let z = days + 719_468;
+    let (era, doe) = (z / 146_097, z % 146_097);
+    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    let year = yoe + era * 400 + u64::from(month <= 2);
+    (year, month, doy - (153 * mp + 2) / 5 + 1)
+}
+
+/// Makes the folder of a run: the one asked for, which must be new or empty, or a new one under [`RUNS`].
+pub fn make_folder(asked: Option<&Path>, run_id: &str) -> anyhow::Result<PathBuf> {
+    let Some(path) = asked else {
+        return make_new(&Path::new(RUNS).join(run_id));
+    };
+    match std::fs::read_dir(path) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(path.to_owned()),
+            Some(_) => Err(UserError::wrong(format!(
+                "the folder {} is not empty: give --out a new one, nothing is overwritten",
+                path.display()
+            ))),
+        },
+        Err(e) if e.kind() == io::ErrorKind::NotFound => make_new(path),
+        Err(e) => Err(UserError::wrong(format!("cannot use the folder {}: {e}", path.display()))),
+    }
+}
+
+/// Two runs may start in the same second: the later one gets a suffix.
+fn make_new(path: &Path) -> anyhow::Result<PathBuf> {
+    let cannot = |e: &io::Error| UserError::wrong(format!("cannot make the folder {}: {e}", path.display()));
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(|e| cannot(&e))?;
+    }
+    for n in 0..100 {
+        let mut candidate = path.as_os_str().to_owned();
+        if n > 0 {
+            candidate.push(format!("-{n}"));
+        }
+        match std::fs::create_dir(&candidate) {
+            Ok(()) => return Ok(candidate.into()),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(cannot(&e)),
+        }
+    }
+    Err(UserError::wrong(format!("there are a hundred folders like {} already", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_tell_date_and_time() {
+        assert_eq!(run_id(1_795_416_301_000, 7), "20261123-064501-7");
+        assert_eq!(run_id(951_782_400_000, 1), "20000229-000000-1");
+    }
+
+    #[test]
+    fn a_used_folder_is_never_written_into() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(make_folder(Some(dir.path()), "x").unwrap(), dir.path());
+        std::fs::write(dir.path().join("f"), "x").unwrap();
+        let error = make_folder(Some(dir.path()), "x").unwrap_err().to_string();
+        assert!(error.contains("is not empty"), "{error}");
+        let new = dir.path().join("a/b");
+        assert_eq!(make_folder(Some(&new), "x").unwrap(), new);
+    }
+}

@@ -1,0 +1,137 @@
+//! Faults at their planned times, and what the backend says it truly did: `truth.jsonl`.
+//!
+//! Only this module of the command line speaks to the backend's control endpoint; nothing that it
+//! learns reaches the recorder.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use scenarios::plan::FaultPlan;
+use serde::{Deserialize, Serialize};
+use timeline::fault::Truth;
+use timeline::{RunClock, RunTime};
+
+/// How long the control endpoint may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Orders the planned faults, each at its time.
+pub struct Injector {
+    stop: SyncSender<()>,
+    thread: JoinHandle<Vec<String>>,
+    control: Control,
+    clock: RunClock,
+}
+
+impl Injector {
+    /// Starts waiting for the first fault.
+    pub fn start(faults: Vec<FaultPlan>, control: Control, clock: RunClock) -> anyhow::Result<Self> {
+        let (stop, stopped) = sync_channel(1);
+        let orders = control.clone();
+        let thread = std::thread::Builder::new().name("faults".to_owned()).spawn(move || {
+            let mut failures = Vec::new();
+            let mut faults = faults;
+            faults.sort_by_key(|f| f.at_ns);
+            for fault in faults {
+                let wait = RunTime(fault.at_ns).since(clock.now());
+                match stopped.recv_timeout(wait) {
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
+                }
+                if let Err(e) = orders.order(&fault) {
+                    failures.push(format!("fault {} could not be injected: {e:#}", fault.order.name.name()));
+                }
+            }
+            failures
+        })?;
+        Ok(Self { stop, thread, control, clock })
+    }
+
+    /// Ends all faults, fetches the truth and writes it into `folder`. Gives the failures met, as sentences.
+    pub fn finish(self, folder: &Path) -> Vec<String> {
+        let _ = self.stop.try_send(());
+        let mut failures = self.thread.join().unwrap_or_else(|_| vec!["the fault thread panicked".to_owned()]);
+        let written = self.control.end_all().and_then(|()| self.control.truth()).and_then(|lines| {
+            let path = folder.join("truth.jsonl");
+            write_truth(&path, &lines, self.clock)
+        });
+        if let Err(e) = written {
+            failures.push(format!("the backend's truth could not be written down: {e:#}"));
+        }
+        failures
+    }
+}
+
+/// One line of `truth.jsonl`: the backend's line, and when that was in the run.
+#[derive(Serialize)]
+struct TruthLine<'a> {
+    /// Seconds from the run's start.
+    run_s: f64,
+    #[serde(flatten)]
+    truth: &'a Truth,
+}
+
+fn write_truth(path: &PathBuf, lines: &[Truth], clock: RunClock) -> anyhow::Result<()> {
+    let mut file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    for truth in lines {
+        let line = TruthLine { run_s: clock.at(truth.at).as_secs_f64(), truth };
+        writeln!(file, "{}", serde_json::to_string(&line)?)?;
+    }
+    Ok(())
+}
+
+/// The control endpoint of a bundled backend.
+#[derive(Clone)]
+pub struct Control {
+    agent: ureq::Agent,
+    base: String,
+    token: String,
+}
+
+#[derive(Deserialize)]
+struct TruthPage {
+    next: u64,
+    lines: Vec<Truth>,
+}
+
+impl Control {
+    /// Of the backend whose control endpoint is at `base`.
+    pub fn new(base: &str, token: &str) -> Self {
+        let agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).proxy(None).build().into();
+        Self { agent, base: base.to_owned(), token: token.to_owned() }
+    }
+
+    fn order(&self, fault: &FaultPlan) -> anyhow::Result<()> {
+        let url = format!("{}/v1/faults", self.base);
+        self.agent.post(url).header("Authorization", self.bearer()).send_json(&fault.order)?;
+        Ok(())
+    }
+
+    fn end_all(&self) -> anyhow::Result<()> {
+        self.agent.delete(format!("{}/v1/faults", self.base)).header("Authorization", self.bearer()).call()?;
+        Ok(())
+    }
+
+    fn truth(&self) -> anyhow::Result<Vec<Truth>> {
+        let mut all = Vec::new();
+        let mut next = 0;
+        loop {
+            let url = format!("{}/v1/truth?since={next}", self.base);
+            let mut answer = self.agent.get(url).header("Authorization", self.bearer()).call()?;
+            let page: TruthPage = answer.body_mut().read_json()?;
+            if page.lines.is_empty() || page.next <= next {
+                return Ok(all);
+            }
+            next = page.next;
+            all.extend(page.lines);
+        }
+    }
+
+    fn bearer(&self) -> String {
+        format!("Bearer {}", self.token)
+    }
+}

@@ -1,0 +1,61 @@
+//! Commands that only show: the catalogue, a scenario's text, mistakes in it, its plan.
+
+use std::io::{self, Write};
+
+use crate::outcome::{Outcome, UserError};
+
+/// `dyno scenarios list`
+pub fn list(json: bool) -> anyhow::Result<Outcome> {
+    let mut out = String::new();
+    let entries = scenarios::catalog::list();
+    if json {
+        out = serde_json::to_string_pretty(entries)? + "\n";
+    } else {
+        let width = entries.iter().map(|e| e.name.len()).max().unwrap_or(0);
+        for e in entries {
+            out += &format!("{:width$}  {:>6}  {}\n", e.name, e.takes, e.about);
+            out += &format!("{:width$}  {:>6}  teaches: {}; needs: {}\n", "", "", e.teaches, e.needs);
+        }
+    }
+    print(&out)
+}
+
+/// `dyno scenarios show NAME`
+pub fn text(name: &str) -> anyhow::Result<Outcome> {
+    let text = scenarios::text_of(name).map_err(UserError::wrong)?;
+    print(&text)
+}
+
+/// `dyno scenarios check FILE...`
+pub fn check(names: &[String]) -> anyhow::Result<Outcome> {
+    let mut wrong = Vec::new();
+    for name in names {
+        match scenarios::load(name, &scenarios::Overrides::default()) {
+            Ok(_) => print(&format!("{name}: good\n")).map(|_| ())?,
+            Err(e) => wrong.push(e.to_string()),
+        }
+    }
+    if wrong.is_empty() { Ok(Outcome::Pass) } else { Err(UserError::wrong(wrong.join("\n"))) }
+}
+
+/// `dyno scenarios schema`
+pub fn schema() -> anyhow::Result<Outcome> {
+    print(scenarios::SCHEMA)
+}
+
+/// `dyno plan SCENARIO`
+pub fn plan(args: &crate::cli::PlanArgs) -> anyhow::Result<Outcome> {
+    let plan = scenarios::load(&args.scenario, &scenarios::Overrides::default()).map_err(UserError::wrong)?;
+    if args.json {
+        return print(&(serde_json::to_string_pretty(&plan)? + "\n"));
+    }
+    print(&scenarios::describe(&plan))
+}
+
+/// Prints without panicking when the reader has gone.
+pub fn print(text: &str) -> anyhow::Result<Outcome> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(Outcome::Pass)
+}

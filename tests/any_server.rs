@@ -1,0 +1,93 @@
+//! A scenario runs against any server that is already running, and a URL needs no file.
+
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use common::{Guarded, dyno, json, run, whole_machine};
+use serde_json::Value;
+
+/// A shop served alone; to the run it is just a server.
+fn shop() -> (String, Guarded) {
+    let mut child = dyno()
+        .args(["backend", "--listen", "127.0.0.1:0", "--workers", "1"])
+        .env("DYNO_TOKEN", "t")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ready: Value = serde_json::from_str(&line).unwrap();
+    (ready["ready"]["url"].as_str().unwrap().to_owned(), Guarded(child))
+}
+
+#[test]
+fn a_url_needs_no_file() {
+    let _machine = whole_machine();
+    let (url, _shop) = shop();
+    let run = run(&["--url", &format!("{url}/products?page=1"), "--sessions", "10", "--for", "3s"]);
+    assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
+    let summary = run.summary();
+    assert!(summary["steps"][0]["count"].as_u64().unwrap() > 100, "{:#}", summary["steps"]);
+    assert_eq!(summary["steps"][0]["errors"], 0);
+    assert!(summary["lanes"]["process.cpu"].is_object(), "the process behind the port is watched");
+    assert!(!run.folder.join("truth.jsonl").exists(), "nothing is injected into somebody's server");
+}
+
+#[test]
+fn the_same_file_runs_against_another_target() {
+    let _machine = whole_machine();
+    let (url, _shop) = shop();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("browse.toml");
+    std::fs::write(
+        &file,
+        r#"
+about = "a few people browse"
+[target]
+url = "bundled"
+[[phase]]
+name = "browse"
+for = "3s"
+arrivals = "20/s"
+[[session]]
+name = "browser"
+weight = 1
+steps = [
+  { name = "list", get = "/products?page=${int(1, 5)}", check = { status = 200 } },
+  { think = "50ms..100ms" },
+  { name = "detail", get = "/products/${int(1, 100)}", check = { status = 200 } },
+]
+[[gate]]
+that = "errors < 1%"
+[[gate]]
+that = "p99 < 1us for detail"
+"#,
+    )
+    .unwrap();
+    let run = run(&[file.to_str().unwrap(), "--target", &url]);
+    assert_eq!(run.code(), Some(3), "no server answers within a microsecond: {}\n{}", run.stdout(), run.stderr());
+    let gates = run.summary()["gates"].clone();
+    assert_eq!(gates[0]["holds"], true);
+    assert_eq!(gates[1]["holds"], false);
+    let junit = std::fs::read_to_string(run.folder.join("junit.xml")).unwrap();
+    assert!(junit.contains("failures=\"1\""), "{junit}");
+    let explained = dyno().args(["explain", "--json"]).arg(&run.folder).output().unwrap();
+    assert!(explained.status.success());
+    assert!(json(&run.folder.join("summary.json")).is_some());
+}
+
+#[test]
+fn watching_a_port_without_load_shows_its_process() {
+    let (url, _shop) = shop();
+    let dir = tempfile::tempdir().unwrap();
+    let output = dyno()
+        .args(["watch", &url, "--for", "3s", "--ui", "plain", "--out"])
+        .arg(dir.path().join("w"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let summary = json(&dir.path().join("w/summary.json")).unwrap();
+    assert!(summary["lanes"]["process.resident"]["max"].as_f64().unwrap() > 1e6, "{:#}", summary["lanes"]);
+}

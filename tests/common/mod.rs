@@ -1,0 +1,143 @@
+//! What the end-to-end tests share: running the real binary, reading what it left.
+
+#![expect(dead_code, reason = "each test binary uses its own part of this")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// The binary under test.
+pub fn dyno() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dyno"));
+    for name in ["DYNO_TOKEN", "DYNO_UI", "CI", "NO_COLOR"] {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs need the machine to themselves: two at once would measure each other. Tests of one file run in
+/// threads, files run one after another, so a lock per process is enough.
+pub fn whole_machine() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::new(());
+    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One finished run.
+pub struct Run {
+    pub folder: PathBuf,
+    pub output: Output,
+    _dir: tempfile::TempDir,
+}
+
+/// Runs `dyno run` with `args`, reports in a temporary folder.
+pub fn run(args: &[&str]) -> Run {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("run");
+    let output =
+        dyno().arg("run").args(args).args(["--ui", "none", "--out"]).arg(&folder).output().unwrap();
+    Run { folder, output, _dir: dir }
+}
+
+impl Run {
+    pub fn code(&self) -> Option<i32> {
+        self.output.status.code()
+    }
+
+    pub fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.output.stdout).into_owned()
+    }
+
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.output.stderr).into_owned()
+    }
+
+    pub fn summary(&self) -> Value {
+        json(&self.folder.join("summary.json"))
+            .unwrap_or_else(|| panic!("no summary; stderr:\n{}", self.stderr()))
+    }
+
+    /// Kinds of the findings, ranked.
+    pub fn kinds(&self) -> Vec<String> {
+        kinds(&self.summary())
+    }
+
+    /// Seconds of the run at which the fault first took effect.
+    pub fn onset_s(&self, fault: &str) -> f64 {
+        let text = std::fs::read_to_string(self.folder.join("truth.jsonl")).expect("truth.jsonl");
+        let lines = text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
+        lines
+            .filter(|l| l["fault"] == fault && l["what"] == "onset")
+            .map(|l| l["run_s"].as_f64().unwrap())
+            .reduce(f64::min)
+            .unwrap_or_else(|| panic!("fault {fault} never took effect: {text}"))
+    }
+}
+
+pub fn kinds(summary: &Value) -> Vec<String> {
+    let findings = summary["findings"].as_array().expect("findings");
+    findings.iter().map(|f| f["kind"].as_str().unwrap().to_owned()).collect()
+}
+
+pub fn json(path: &Path) -> Option<Value> {
+    serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()
+}
+
+/// Waits until `what` holds; a test that waits longer than `patience` fails by its caller's assertion.
+pub fn wait_for(patience: Duration, mut what: impl FnMut() -> bool) -> bool {
+    let step = Duration::from_millis(50);
+    for _ in 0..=(patience.as_millis() / step.as_millis()) {
+        if what() {
+            return true;
+        }
+        std::thread::sleep(step);
+    }
+    false
+}
+
+/// All descendants of a process, children first.
+pub fn descendants(pid: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    let mut parents = vec![pid];
+    while let Some(parent) = parents.pop() {
+        for child in children(parent) {
+            found.push(child);
+            parents.push(child);
+        }
+    }
+    found
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    tasks
+        .flatten()
+        .filter_map(|t| std::fs::read_to_string(t.path().join("children")).ok())
+        .flat_map(|text| text.split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<u32>>())
+        .collect()
+}
+
+/// Does the process run (a zombie does not)?
+pub fn alive(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or("").trim_start().starts_with('Z'))
+}
+
+/// Sends a signal.
+pub fn signal(pid: u32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
+    let _ = rustix::process::kill_process(pid, signal);
+}
+
+/// A child that is killed when the test ends, however it ends.
+pub struct Guarded(pub Child);
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,149 @@
+//! Bad input and bad surroundings: one clear message, the documented exit code, nothing lost.
+
+mod common;
+
+use std::net::TcpListener;
+use std::process::{Command, Output};
+
+use common::dyno;
+
+fn code(output: &Output) -> Option<i32> {
+    output.status.code()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_wrong_scenario_points_at_line_and_value() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("shop.toml");
+    std::fs::write(&path, "about = \"x\"\n[target]\nurl = \"bundled\"\n[[phase]]\nname = \"a\"\nfor = \"60 parsecs\"\nsessions = 5\n[[session]]\nname = \"s\"\nsteps = [{ name = \"g\", get = \"/\" }]\n").unwrap();
+    let output = dyno().arg("run").arg(&path).args(["--ui", "none"]).output().unwrap();
+    assert_eq!(code(&output), Some(2));
+    let text = stderr(&output);
+    assert!(text.contains("shop.toml:6:7") && text.contains("60 parsecs") && text.contains("30s"), "{text}");
+}
+
+#[test]
+fn an_unknown_scenario_gets_a_suggestion() {
+    let output = dyno().args(["run", "flash-sael"]).output().unwrap();
+    assert_eq!(code(&output), Some(2));
+    assert!(stderr(&output).contains("flash-sale"), "{}", stderr(&output));
+}
+
+#[test]
+fn an_unreachable_target_is_code_6() {
+    // Bound and dropped: nobody listens there now.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("http://127.0.0.1:{port}/");
+    let output = dyno()
+        .current_dir(dir.path())
+        .args(["run", "--url", &url, "--sessions", "2", "--for", "2s", "--ui", "none"])
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), Some(6), "{}", stderr(&output));
+    assert!(stderr(&output).contains(&format!("127.0.0.1:{port}")), "{}", stderr(&output));
+}
+
+#[test]
+fn a_taken_port_is_code_2_and_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = dyno().args(["backend", "--listen", &address]).env("DYNO_TOKEN", "t").output().unwrap();
+    assert_eq!(code(&output), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains(&address), "{}", stderr(&output));
+}
+
+#[test]
+fn too_few_descriptors_are_said_before_the_run() {
+    let script = format!("ulimit -n 64; exec {} run flash-sale --ui none", env!("CARGO_BIN_EXE_dyno"));
+    let dir = tempfile::tempdir().unwrap();
+    let output = Command::new("sh").current_dir(dir.path()).args(["-c", &script]).output().unwrap();
+    assert_eq!(code(&output), Some(2), "{}", stderr(&output));
+    let text = stderr(&output);
+    assert!(text.contains("descriptor") && text.contains("64"), "{text}");
+}
+
+#[test]
+fn a_gate_that_names_nothing_is_refused_before_the_run() {
+    let output = dyno().args(["run", "flash-sale", "--gate", "p99 < 5ms for nobody"]).output().unwrap();
+    assert_eq!(code(&output), Some(2));
+    assert!(stderr(&output).contains("nobody"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_folder_with_something_in_it_is_not_written_into() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("precious"), "x").unwrap();
+    let output = dyno().args(["run", "--out"]).arg(dir.path()).output().unwrap();
+    assert_eq!(code(&output), Some(2));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn what_is_no_recording_is_said_to_be_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.dyno");
+    std::fs::write(&path, "just some text, long enough").unwrap();
+    for command in ["report", "explain"] {
+        let output = dyno().arg(command).arg(&path).output().unwrap();
+        assert_eq!(code(&output), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains("not a dyno recording"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let script = format!("{} scenarios list | head -1", env!("CARGO_BIN_EXE_dyno"));
+    let output = Command::new("bash").args(["-o", "pipefail", "-c", &script]).output().unwrap();
+    assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+}
+
+/// Needs the right to mount; without it the test says so and fails, because a full disk cannot be had otherwise.
+#[test]
+fn a_full_disk_ends_the_recording_not_the_run() {
+    let _machine = common::whole_machine();
+    let dir = tempfile::tempdir().unwrap();
+    let disk = dir.path().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    // In a mount namespace of its own, so nothing is left behind.
+    let script = format!(
+        "mount -t tmpfs -o size=48k tmpfs {disk} && {dyno} run --url $1 --sessions 20 --for 6s --ui plain --out {disk}/run",
+        disk = disk.display(),
+        dyno = env!("CARGO_BIN_EXE_dyno"),
+    );
+    let shop = Shop::start();
+    let output =
+        Command::new("unshare").args(["-rm", "sh", "-c", &script, "sh", &shop.url]).output().unwrap();
+    let text = stderr(&output);
+    assert!(text.contains("the recording ended at"), "said at once: {text}");
+    assert!(text.contains("No space left"), "{text}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.contains("verdict"), "the summary is still printed: {stdout}\n{text}");
+}
+
+/// A backend of its own for tests that load somebody's server.
+struct Shop {
+    url: String,
+    _child: common::Guarded,
+}
+
+impl Shop {
+    fn start() -> Self {
+        use std::io::{BufRead, BufReader};
+        let mut child = dyno()
+            .args(["backend", "--listen", "127.0.0.1:0"])
+            .env("DYNO_TOKEN", "t")
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let url = format!("{}/healthz", ready["ready"]["url"].as_str().unwrap());
+        Self { url, _child: common::Guarded(child) }
+    }
+}

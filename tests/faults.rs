@@ -1,0 +1,65 @@
+//! Each fault of this build is found and named; its clean twin shows nothing.
+
+mod common;
+
+use common::{run, whole_machine};
+use timeline::fault::FaultKind;
+
+fn found(fault: FaultKind) {
+    let _machine = whole_machine();
+    let run = run(&[fault.name()]);
+    assert!(matches!(run.code(), Some(0 | 3)), "{}\n{}", run.stdout(), run.stderr());
+    let kinds = run.kinds();
+    assert_eq!(kinds.first().map(String::as_str), Some(fault.expected().name()), "{:#}", run.summary()["findings"]);
+    let onset = run.onset_s(fault.name());
+    let found = run.summary()["findings"][0]["found_at"].as_u64().unwrap() as f64 / 1e9;
+    eprintln!("{}: onset {onset:.2} s, found after {:.2} s", fault.name(), found - onset);
+    assert!(found >= onset - 0.5, "found before it began");
+}
+
+fn clean(fault: FaultKind) {
+    let _machine = whole_machine();
+    let run = run(&[&format!("{}-clean", fault.name())]);
+    assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
+    assert_eq!(run.kinds(), Vec::<String>::new(), "{:#}", run.summary()["findings"]);
+}
+
+#[test]
+fn a_stampede_is_found() {
+    found(FaultKind::Stampede);
+}
+
+#[test]
+fn single_flight_is_clean() {
+    clean(FaultKind::Stampede);
+}
+
+#[test]
+fn a_pool_too_small_is_found() {
+    found(FaultKind::PoolTooSmall);
+}
+
+#[test]
+fn a_sized_pool_is_clean() {
+    clean(FaultKind::PoolTooSmall);
+}
+
+#[test]
+fn a_leak_is_found() {
+    found(FaultKind::Leak);
+}
+
+#[test]
+fn a_bounded_session_map_is_clean() {
+    clean(FaultKind::Leak);
+}
+
+#[test]
+fn a_frozen_worker_is_found() {
+    found(FaultKind::Frozen);
+}
+
+#[test]
+fn a_worker_that_is_not_stopped_is_clean() {
+    clean(FaultKind::Frozen);
+}

@@ -1,0 +1,34 @@
+//! Every help text, as a person sees it.
+
+mod common;
+
+use common::dyno;
+
+fn help(args: &[&str]) -> String {
+    let output = dyno().args(args).output().unwrap();
+    assert!(output.status.success(), "{args:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn help_of_every_command() {
+    for command in
+        ["", "run", "backend", "watch", "report", "explain", "scenarios", "plan", "recording", "completions"]
+    {
+        let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+        let name = if command.is_empty() { "dyno" } else { command };
+        insta::assert_snapshot!(format!("help-{name}"), help(&args));
+    }
+}
+
+#[test]
+fn the_catalogue_and_the_plan_of_flash_sale() {
+    insta::assert_snapshot!("scenarios-list", help(&["scenarios", "list"]));
+    insta::assert_snapshot!("plan-flash-sale", help(&["plan", "flash-sale"]));
+}
+
+#[test]
+fn completions_and_man_page_are_made() {
+    assert!(help(&["completions", "bash"]).contains("_dyno"));
+    assert!(help(&["man"]).contains(".TH dyno"));
+}
