@@ -15,10 +15,10 @@ use crate::units::Unit;
 
 /// Grid on which instances of a level lane are added up: the interval at which sources sample.
 pub const GRID: Duration = Duration::from_millis(100);
-/// How long a level stands in for the samples that an instance has not sent yet. Sources sample every
-/// 100 ms without a common beat, so that without this a cell would miss an instance now and then and
-/// a sum over instances would dip.
-const HOLD_CELLS: usize = 5;
+/// How long a level stands in for the samples that an instance has not sent yet, at least. Sources sample
+/// without a common beat, so that without this a cell would miss an instance now and then and a sum over
+/// instances would dip. A source slower than [`GRID`] is held for two of its own intervals.
+const HOLD: Duration = Duration::from_millis(500);
 /// The slope of a lane is read from so many points at most; their pairs are its square.
 const MAX_SLOPE_POINTS: usize = 300;
 
@@ -104,7 +104,18 @@ pub fn step_figures(timeline: &Timeline, step: Option<&str>, spans: &[Span]) -> 
     let response = merged(timeline, names::RESPONSE, step, spans);
     let service = merged(timeline, names::SERVICE, step, spans);
     let errors = errors(timeline, step, spans);
+    // A step that failed before it could be timed still was one.
     StepFigures { count: response.len().max(errors), errors, response, service }
+}
+
+/// Finished and failed steps over `spans`, as [`step_figures`] has them but without the histograms.
+#[must_use]
+pub fn counts(timeline: &Timeline, step: Option<&str>, spans: &[Span]) -> (u64, u64) {
+    let errors = errors(timeline, step, spans);
+    let intervals = about(timeline, names::RESPONSE, step)
+        .flat_map(|series| spans.iter().flat_map(|s| series.intervals_within(*s)));
+    let finished: u64 = intervals.map(|(_, cells)| cells.count()).sum();
+    (finished.max(errors), errors)
 }
 
 /// Failed steps over `spans`: of one step, or of all.
@@ -233,6 +244,15 @@ pub fn lane_stats(timeline: &Timeline, name: &str, subject: Option<&str>, spans:
     })
 }
 
+/// Any quantile (0 to 1) of a level or rate over all instances; none without a sample.
+#[must_use]
+pub fn lane_quantile(timeline: &Timeline, name: &str, subject: Option<&str>, spans: &[Span], q: f64) -> Option<f64> {
+    let mut values: Vec<f64> =
+        spans.iter().flat_map(|s| grid(timeline, name, subject, *s)).filter_map(|(_, value)| value).collect();
+    values.sort_by(f64::total_cmp);
+    (!values.is_empty()).then(|| rank(&values, q))
+}
+
 fn histogram_stats(
     timeline: &Timeline,
     name: &str,
@@ -292,23 +312,29 @@ pub fn grid(timeline: &Timeline, name: &str, subject: Option<&str>, span: Span) 
 }
 
 fn add_instance(series: &Series, span: Span, step: u64, out: &mut [(RunTime, Option<f64>)]) {
-    let mut held: Option<(f64, usize)> = None;
-    let points = series.within(span);
-    let mut next = 0;
+    let hold = hold(series);
+    let mut next = series.points.partition_point(|p| p.0 < span.start);
+    let mut held = next.checked_sub(1).map(|i| series.points[i]);
     for (i, (_, cell)) in out.iter_mut().enumerate() {
-        let end = span.start.0 + (i as u64 + 1) * step;
-        while let Some((at, value)) = points.get(next).filter(|p| p.0.0 < end) {
-            debug_assert!(*at >= span.start);
-            held = Some((*value, i));
+        let start = RunTime(span.start.0 + i as u64 * step);
+        let end = RunTime(start.0 + step).min(span.end);
+        while let Some(point) = series.points.get(next).filter(|p| p.0 < end) {
+            held = Some(*point);
             next += 1;
         }
-        let Some((value, _)) = held.filter(|(_, seen)| i - seen <= HOLD_CELLS) else { continue };
+        let Some((_, value)) = held.filter(|(at, _)| start.since(*at) < hold) else { continue };
         *cell = Some(match (series.spec.combine, *cell) {
             (_, None) => value,
             (Combine::Max, Some(v)) => v.max(value),
             (Combine::Sum | Combine::Merge, Some(v)) => v + value,
         });
     }
+}
+
+fn hold(series: &Series) -> Duration {
+    let (Some(first), Some(last)) = (series.points.first(), series.points.last()) else { return HOLD };
+    let gaps = u32::try_from(series.points.len() - 1).unwrap_or(u32::MAX).max(1);
+    HOLD.max(last.0.since(first.0) / gaps * 2)
 }
 
 /// How a lane grew over `spans`: its slope per second and the points that it rests on; none below two.

@@ -1,0 +1,192 @@
+//! Generator limited: the load itself did not come as planned.
+//!
+//! **Claim.** The generator was starved, so response times of this run say little about the target: the
+//! run is invalid, and findings against the target in the same time are withheld. **Reads** `client.lateness`,
+//! `client.offered`, `client.achieved`, `client.dropped`, `generator.hiccup`, `generator.cpu`, `host.steal`. **Needs** one of the
+//! first and the hiccup. **Statistic.** Seconds, of which three of the last five must be bad: one hiccup
+//! of a noisy machine spoils one or two. A second is bad when its lateness p99 is 50 ms or more, when a worker
+//! stood still for 100 ms, or when a fifth of the machine was stolen. **Confirmed** when two independent signs agree.
+//!
+//! Starts that fall short of the plan are blamed on the generator only beside another sign: a slow
+//! target can hold sessions up, too.
+
+use std::time::Duration;
+
+use timeline::clock::RunTime;
+use timeline::finding::Evidence;
+use timeline::lane::names;
+use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
+
+use super::{Answer, Claim, ONSET, episodes, evidence};
+use crate::stats::Durations;
+use crate::window;
+
+/// Seconds looked at, and how many of them must be bad.
+const SECONDS: u64 = 5;
+const BAD_SECONDS: usize = 3;
+/// Lateness p99 that spoils a second: response times of some milliseconds drown in it. A healthy
+/// generator has 1.5 ms at 10,000/s.
+const LATE_NS: f64 = 50e6;
+/// Starts below which a second's p99 is one sample.
+const LEAST_STARTS: u64 = 100;
+/// Hiccup that spoils a second: the same for all sessions of a worker at once, so twice as much.
+const HICCUP_NS: f64 = 100e6;
+/// Share of the machine stolen that spoils a second.
+const STOLEN: f64 = 0.2;
+/// Planned starts missing by so much, in share, are a sign.
+const SHORT: f64 = 0.05;
+/// CPU of one worker, in cores, from which on its one thread is full.
+const CPU_FULL: f64 = 0.95;
+/// While the load changes, sessions connect in crowds; seconds so early in a phase do not count.
+const SETTLE: Duration = Duration::from_secs(2);
+/// Good seconds after which it has ended.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// Looks at the generator as a whole.
+pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
+    let needed = [names::LATENESS, names::GENERATOR_HICCUP];
+    let missing: Vec<String> = needed.iter().filter(|n| !timeline.has(n)).map(|n| (*n).to_owned()).collect();
+    if missing.len() == needed.len() {
+        return Answer::CannotTell(missing);
+    }
+    Answer::Looked(look_back(timeline, at).into_iter().collect())
+}
+
+/// One bad second and what was wrong with it.
+#[derive(Debug, Default, Clone, Copy)]
+struct Second {
+    late: Option<f64>,
+    hiccup: Option<f64>,
+    stolen: Option<f64>,
+}
+
+impl Second {
+    fn read(timeline: &Timeline, span: Span) -> Self {
+        let lateness = Durations::of(timeline.named(names::LATENESS).flat_map(|s| s.intervals_within(span)));
+        let hiccup = timeline
+            .named(names::GENERATOR_HICCUP)
+            .flat_map(|s| s.within(span))
+            .map(|p| p.1)
+            .fold(0.0, f64::max);
+        Self {
+            late: lateness.quantile_ns(0.99).filter(|&p| p >= LATE_NS && lateness.count() >= LEAST_STARTS),
+            hiccup: Some(hiccup).filter(|&h| h >= HICCUP_NS),
+            stolen: window::mean(timeline, names::HOST_STEAL, span).filter(|&s| s >= STOLEN),
+        }
+    }
+
+    fn is_bad(self) -> bool {
+        self.late.is_some() || self.hiccup.is_some() || self.stolen.is_some()
+    }
+}
+
+fn look_back(timeline: &Timeline, at: RunTime) -> Option<Claim> {
+    let bad: Vec<(Span, Second)> = seconds(timeline, at)
+        .into_iter()
+        .map(|span| (span, Second::read(timeline, span)))
+        .filter(|(_, s)| s.is_bad())
+        .collect();
+    if bad.len() < BAD_SECONDS {
+        return None;
+    }
+    let span = Span::new(bad.first()?.0.start, bad.last()?.0.end);
+    let signs = signs(timeline, span, &bad);
+    // How often each sign of its own spoiled a second; one kind alone is likely, two are confirmed.
+    let independent = signs.len() >= 2;
+    Some(Claim {
+        kind: FindingKind::GeneratorLimited,
+        identity: String::new(),
+        subject: String::new(),
+        severity: Severity::Critical,
+        status: if independent { Status::Confirmed } else { Status::Likely },
+        onset: span.start,
+        last: span.end.min(at),
+        quiet: QUIET,
+        weight: bad.iter().filter_map(|(_, s)| s.late.or(s.hiccup)).fold(0.0, f64::max),
+        claim: format!(
+            "the load generator could not keep its schedule since {ONSET} ({}): the run is invalid",
+            signs.first().map_or("starved", |s| s.text.as_str())
+        ),
+        evidence: signs,
+        contradicting: Vec::new(),
+        advice: advice(timeline, span, &bad),
+        missing: Vec::new(),
+        episodes: episodes(bad.iter().map(|b| b.0).collect(), Duration::from_secs(1)),
+        sort: "",
+    })
+}
+
+/// Whole seconds of the run that are over and lie in settled load, the last [`SECONDS`] of them.
+fn seconds(timeline: &Timeline, at: RunTime) -> Vec<Span> {
+    let second = Duration::from_secs(1);
+    let plan = timeline.plan();
+    let from = plan.warm_from();
+    (0..SECONDS)
+        .rev()
+        .filter_map(|back| {
+            // The newest whole second may still lack its histograms, so the one before is the first.
+            let end = RunTime(at.0.checked_sub((back + 1) * 1_000_000_000)?);
+            Some(Span::new(end.back(second), end))
+        })
+        .filter(|s| s.length() == second && s.start >= from)
+        .filter(|s| !window::unsettled(plan, s.start, SETTLE) && !window::after_plan(plan, s.end))
+        .collect()
+}
+
+fn signs(timeline: &Timeline, span: Span, bad: &[(Span, Second)]) -> Vec<Evidence> {
+    let worst = |f: fn(&Second) -> Option<f64>| {
+        let all: Vec<f64> = bad.iter().filter_map(|(_, s)| f(s)).collect();
+        (all.len(), all.iter().copied().fold(0.0, f64::max))
+    };
+    let mut list = Vec::new();
+    let (n, late) = worst(|s| s.late);
+    if n > 0 {
+        let text = format!("lateness p99 up to {} in {n} of {SECONDS} s", Unit::Ns.show(late));
+        list.push(evidence(text, names::LATENESS, span, late, Unit::Ns));
+    }
+    let (n, hiccup) = worst(|s| s.hiccup);
+    if n > 0 {
+        let text = format!("own hiccups of up to {} in {n} of {SECONDS} s", Unit::Ns.show(hiccup));
+        list.push(evidence(text, names::GENERATOR_HICCUP, span, hiccup, Unit::Ns));
+    }
+    let (n, stolen) = worst(|s| s.stolen);
+    if n > 0 {
+        let text = format!("up to {} of the machine stolen in {n} of {SECONDS} s", Unit::Ratio.show(stolen));
+        list.push(evidence(text, names::HOST_STEAL, span, stolen, Unit::Ratio));
+    }
+    if let Some(cpu) = fullest_worker(timeline, span).filter(|&c| c >= CPU_FULL) {
+        list.push(evidence(format!("a worker's core is full: {}", Unit::Cores.show(cpu)), names::GENERATOR_CPU, span, cpu, Unit::Cores));
+    }
+    if let Some(short) = shortfall(timeline, span).filter(|&s| s >= SHORT) {
+        let text = format!("{} of the planned starts are missing", Unit::Ratio.show(short));
+        list.push(evidence(text, names::ACHIEVED, span, short, Unit::Ratio));
+    }
+    list
+}
+
+fn fullest_worker(timeline: &Timeline, span: Span) -> Option<f64> {
+    timeline
+        .named(names::GENERATOR_CPU)
+        .filter_map(|s| crate::stats::median(s.within(span).iter().map(|p| p.1).collect()))
+        .max_by(f64::total_cmp)
+}
+
+/// Share of the planned starts that did not happen: dropped ones, or offered minus achieved.
+fn shortfall(timeline: &Timeline, span: Span) -> Option<f64> {
+    let offered = window::counted(timeline, names::OFFERED, span).filter(|&n| n > 0.0)?;
+    let dropped = window::counted(timeline, names::DROPPED, span).unwrap_or(0.0);
+    let late = window::counted(timeline, names::ACHIEVED, span).map_or(0.0, |a| offered - a);
+    Some(dropped.max(late) / offered)
+}
+
+fn advice(timeline: &Timeline, span: Span, bad: &[(Span, Second)]) -> Vec<String> {
+    let mut list = Vec::new();
+    if bad.iter().any(|(_, s)| s.stolen.is_some()) {
+        list.push("Run on a machine of your own, or at another time: the hypervisor gave its CPU to others.".to_owned());
+    }
+    if let Some(cpu) = fullest_worker(timeline, span).filter(|&c| c >= CPU_FULL) {
+        list.push(format!("Use more generator workers or machines: the busiest worker takes {}.", Unit::Cores.show(cpu)));
+    }
+    list.push("Give the generator cores of its own (not the target's), or ask for less load, and run again.".to_owned());
+    list
+}

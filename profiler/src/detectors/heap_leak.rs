@@ -1,0 +1,259 @@
+//! Heap leak: live memory grows steadily and nothing that the target holds for its clients explains it.
+//!
+//! **Claim.** So many bytes a second stay for ever. **Reads** `heap.used`, `heap.old.used`, `heap.promoted`, `heap.sampling-error`,
+//! `client.open-sessions`, `server.websockets`, `server.sessions`, `server.in-flight`, `process.resident`. **Needs** 8 s of settled load for the exact
+//! total, and 5 s more until what was allocated counts as old: 13 s from the leak's beginning.
+//! **Statistic.** Theil and Sen's slope over the last 8, 16, 32 and 64 s; it must rise in nine of ten pairs, exceed its
+//! own noise, not flatten (a cache that fills does), and not follow the number of sessions. The exact total and the sampled old
+//! generation must agree, since old alone is an estimate, and the total alone also holds requests in flight.
+//! Onset: the knot at which the growth leaves the floor. **Law.** What is promoted per second is at
+//! least what the old generation grows by; where both, and the longer window, agree, it is confirmed.
+//!
+//! With the total alone (no generations) it is *possible* only, and only after 30 s.
+
+use std::time::Duration;
+
+use timeline::clock::RunTime;
+use timeline::finding::Evidence;
+use timeline::lane::names;
+use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
+
+use super::{Answer, Claim, ONSET, evidence};
+use crate::stats::{Trend, knot, median, trend};
+use crate::window;
+
+/// Windows tried, seconds, the longest first: small leaks show in long ones only.
+const WINDOWS_S: [f64; 4] = [64.0, 32.0, 16.0, 8.0];
+/// Points per window: 496 pairs, a few microseconds, and each point far enough from the next.
+const POINTS: u32 = 32;
+/// The longer windows must be as long for the total alone.
+const ALONE_S: f64 = 30.0;
+/// How long the load must have been the same before a window begins: what was allocated before
+/// becomes old for so long (the agent's age threshold).
+const AGE: Duration = Duration::from_secs(5);
+/// Seconds over which the old generation is compared: what leaked in the first 5 s of an 8 s window is not old yet.
+const OLD_WINDOW_S: f64 = 5.0;
+/// Share of pairs that rise. Without trend 0.5; the deviation with 32 points is 0.06.
+const RISING: f64 = 0.9;
+/// The growth over the window in units of the median distance from the line.
+const OVER_NOISE: f64 = 6.0;
+/// Least growth over the window: absolute, since allocators round and buffers breathe, ...
+const LEAST_GROWTH: f64 = 4.0 * 1024.0 * 1024.0;
+/// ... and relative to what is live, twice the 1% per minute that collectors drift by.
+const LEAST_SHARE: f64 = 0.02;
+/// Slope of the second half over that of the first; a cache that fills slows down to below it within half its
+/// time constant.
+const STEADY: f64 = 0.6;
+/// Share of the growth that sessions must leave unexplained.
+const UNEXPLAINED: f64 = 0.5;
+/// Old generation's slope over the total's.
+const AGREE: std::ops::RangeInclusive<f64> = 0.4..=2.5;
+/// The same, for confirmation.
+const AGREE_CLOSELY: std::ops::RangeInclusive<f64> = 0.65..=1.5;
+/// Promoted per second over the slope, at least: everything that stays was promoted once.
+const PROMOTED: f64 = 0.5;
+/// Least window for confirmation, seconds.
+const CONFIRM_S: f64 = 16.0;
+/// Sampled growth must be so many of its own deviations: with a relative error e of all that is live and
+/// old, a growth g is known to e * sqrt(g * old).
+const SAMPLING_DEVIATIONS: f64 = 3.0;
+/// Time in which memory doubles that is critical.
+const CRITICAL_DOUBLING_S: f64 = 300.0;
+/// Growth that stops for so long has ended.
+const QUIET: Duration = Duration::from_secs(10);
+/// Samples are carried for so long.
+const CARRY: Duration = Duration::from_secs(2);
+/// How far back the knot is looked for, seconds, and on how many points.
+const KNOT_S: f64 = 60.0;
+const KNOT_POINTS: u32 = 120;
+
+/// Looks at the heap of all processes of the target together.
+pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
+    if !timeline.has(names::HEAP_USED) {
+        return Answer::CannotTell(vec![names::HEAP_USED.to_owned(), names::HEAP_OLD.to_owned()]);
+    }
+    let settled = window::same_load_since(timeline.plan(), at).max(timeline.plan().warm_from());
+    if window::after_plan(timeline.plan(), at) {
+        return Answer::Looked(Vec::new());
+    }
+    let growth = WINDOWS_S
+        .iter()
+        .map(|&s| window::last(at, s))
+        .filter(|w| w.start >= settled + AGE)
+        .find_map(|w| Growth::over(timeline, w));
+    Answer::Looked(growth.and_then(|g| claim(timeline, at, settled, &g)).into_iter().collect())
+}
+
+/// Growth of the total that nothing explains.
+struct Growth {
+    span: Span,
+    trend: Trend,
+    bytes: f64,
+    live: f64,
+    linear: bool,
+}
+
+impl Growth {
+    fn over(timeline: &Timeline, span: Span) -> Option<Self> {
+        let points = window::summed(timeline, names::HEAP_USED, span, POINTS, CARRY);
+        if points.len() + 2 < POINTS as usize {
+            return None; // a gap: a process came or went
+        }
+        let whole = trend(&points)?;
+        let bytes = whole.slope * window::seconds(span);
+        let live = points.last()?.1;
+        let grows = whole.rising >= RISING
+            && bytes >= LEAST_GROWTH.max(LEAST_SHARE * live)
+            && bytes >= OVER_NOISE * whole.noise;
+        if !grows {
+            return None;
+        }
+        let (first, second) = points.split_at(points.len() / 2);
+        let (first, second) = (trend(first)?.slope, trend(second)?.slope);
+        let unexplained = whole.slope - explained(timeline, span, live);
+        let steady = second >= STEADY * first && second >= STEADY * whole.slope;
+        (steady && unexplained >= UNEXPLAINED * whole.slope).then_some(Self {
+            span,
+            trend: whole,
+            bytes,
+            live,
+            linear: second <= whole.slope / STEADY,
+        })
+    }
+}
+
+/// Bytes per second that a growing number of sessions, sockets or requests accounts for. All live
+/// memory is put down to them, which is more than their share, so a ramp is never taken for a leak.
+fn explained(timeline: &Timeline, span: Span, live: f64) -> f64 {
+    // Sessions that the target keeps are its own business where the clients' are known: keeping them is the leak.
+    let mut holders = vec![names::SERVER_WEBSOCKETS, names::SERVER_IN_FLIGHT];
+    holders.push(if timeline.has(names::OPEN_SESSIONS) { names::OPEN_SESSIONS } else { names::SERVER_SESSIONS });
+    holders
+        .into_iter()
+        .filter_map(|name| {
+            let points = window::summed(timeline, name, span, POINTS, CARRY);
+            let t = trend(&points).filter(|t| t.rising >= RISING && t.slope > 0.0)?;
+            let count = median(points.iter().map(|p| p.1).collect())?.max(1.0);
+            Some(t.slope * live / count)
+        })
+        .fold(0.0, f64::max)
+}
+
+/// What the old generation says.
+struct Old {
+    slope: f64,
+    now: f64,
+    promoted: f64,
+}
+
+/// None where it contradicts the growth of the total.
+fn old_agrees(timeline: &Timeline, at: RunTime, growth: &Growth) -> Option<Old> {
+    let span = window::last(at, OLD_WINDOW_S.max(window::seconds(growth.span) - AGE.as_secs_f64()));
+    let points = window::summed(timeline, names::HEAP_OLD, span, POINTS, CARRY);
+    let t = trend(&points)?;
+    let now = points.last()?.1;
+    let grown = t.slope * window::seconds(span);
+    let error = window::mean(timeline, names::HEAP_ERROR, span).unwrap_or(0.0);
+    let known_to = error * (grown.max(0.0) * now.max(0.0)).sqrt();
+    let promoted_points = window::summed(timeline, names::HEAP_PROMOTED, span, POINTS, CARRY);
+    let promoted = promoted_points.iter().map(|p| p.1).sum::<f64>() / promoted_points.len().max(1) as f64;
+    let promoted_enough = !timeline.has(names::HEAP_PROMOTED) || promoted >= PROMOTED * t.slope;
+    let agrees = t.rising >= RISING
+        && AGREE.contains(&(t.slope / growth.trend.slope))
+        && grown >= SAMPLING_DEVIATIONS * known_to
+        && promoted_enough;
+    agrees.then_some(Old { slope: t.slope, now, promoted })
+}
+
+fn claim(timeline: &Timeline, at: RunTime, settled: RunTime, growth: &Growth) -> Option<Claim> {
+    let generations = timeline.has(names::HEAP_OLD);
+    let old = old_agrees(timeline, at, growth);
+    let length = window::seconds(growth.span);
+    if (generations && old.is_none()) || (!generations && length < ALONE_S) {
+        return None;
+    }
+    let closely = |o: &Old| AGREE_CLOSELY.contains(&(o.slope / growth.trend.slope)) && o.promoted > 0.0;
+    let status = match &old {
+        None => Status::Possible,
+        Some(o) if closely(o) && growth.linear && length >= CONFIRM_S => Status::Confirmed,
+        Some(_) => Status::Likely,
+    };
+    let doubling_s = growth.live / growth.trend.slope;
+    let onset = onset(timeline, at, settled, growth);
+    Some(Claim {
+        kind: FindingKind::HeapLeak,
+        identity: String::new(),
+        subject: String::new(),
+        severity: if doubling_s <= CRITICAL_DOUBLING_S { Severity::Critical } else { Severity::Warning },
+        status,
+        onset,
+        last: at,
+        quiet: QUIET,
+        weight: growth.bytes,
+        claim: sentence(growth, old.as_ref(), at.since(onset)),
+        evidence: supporting(timeline, growth, old.as_ref()),
+        contradicting: Vec::new(),
+        advice: advice(timeline, growth, doubling_s),
+        missing: if generations { Vec::new() } else { vec![names::HEAP_OLD.to_owned()] },
+        episodes: vec![Span::new(onset, at)],
+        sort: "",
+    })
+}
+
+/// Where the growth leaves the floor, not before the load was settled.
+fn onset(timeline: &Timeline, at: RunTime, settled: RunTime, growth: &Growth) -> RunTime {
+    let wide = window::last(at, KNOT_S);
+    let span = Span::new(wide.start.max(settled), wide.end);
+    let points = window::summed(timeline, names::HEAP_USED, span, KNOT_POINTS, CARRY);
+    knot(&points).map_or(growth.span.start, RunTime::from_secs_f64).min(growth.span.start + AGE)
+}
+
+fn sentence(growth: &Growth, old: Option<&Old>, lasted: Duration) -> String {
+    let (what, slope) = old.map_or(("live memory", growth.trend.slope), |o| ("the old generation", o.slope));
+    format!(
+        "{what} grows {} since {ONSET} while sessions do not: about {} so far",
+        Unit::BytesPerSecond.show(slope),
+        Unit::Bytes.show(growth.trend.slope * lasted.as_secs_f64())
+    )
+}
+
+fn supporting(timeline: &Timeline, growth: &Growth, old: Option<&Old>) -> Vec<Evidence> {
+    let span = growth.span;
+    let text = format!(
+        "all live memory grows {}, in {:.0} % of all pairs of instants over {:.0} s; now {}",
+        Unit::BytesPerSecond.show(growth.trend.slope), growth.trend.rising * 100.0, window::seconds(span), Unit::Bytes.show(growth.live)
+    );
+    let mut list = vec![evidence(text, names::HEAP_USED, span, growth.trend.slope, Unit::BytesPerSecond)];
+    if let Some(o) = old {
+        let text = format!("the old generation (sampled) grows {} and holds {}", Unit::BytesPerSecond.show(o.slope), Unit::Bytes.show(o.now));
+        list.push(evidence(text, names::HEAP_OLD, span, o.slope, Unit::BytesPerSecond));
+        let text = format!("{} outlives the age threshold", Unit::BytesPerSecond.show(o.promoted));
+        list.push(evidence(text, names::HEAP_PROMOTED, span, o.promoted, Unit::BytesPerSecond));
+    }
+    for name in [names::OPEN_SESSIONS, names::SERVER_SESSIONS, names::PROCESS_RESIDENT] {
+        let points = window::summed(timeline, name, span, POINTS, CARRY);
+        if let (Some(first), Some(last)) = (points.first(), points.last()) {
+            let unit = if name == names::PROCESS_RESIDENT { Unit::Bytes } else { Unit::Count };
+            let text = format!("{name} went from {} to {} in the same time", unit.show(first.1), unit.show(last.1));
+            list.push(evidence(text, name, span, last.1 - first.1, unit));
+        }
+    }
+    list
+}
+
+fn advice(timeline: &Timeline, growth: &Growth, doubling_s: f64) -> Vec<String> {
+    let kept = trend(&window::summed(timeline, names::SERVER_SESSIONS, growth.span, POINTS, CARRY)).filter(|t| t.rising >= RISING && t.slope > 0.0);
+    let first = kept.map_or_else(
+        || "Find what is kept and never removed (a map without a bound is the usual one) and bound it by number and age.".to_owned(),
+        |k| {
+            format!(
+                "Bound the sessions that the target keeps: {} more each second, about {} each, are never removed.",
+                Unit::Count.show((k.slope * 10.0).round() / 10.0), Unit::Bytes.show(growth.trend.slope / k.slope)
+            )
+        },
+    );
+    vec![
+        first,
+        format!("At this rate the live memory of {} doubles in {}.", Unit::Bytes.show(growth.live), Unit::Ns.show(doubling_s * 1e9)),
+    ]
+}

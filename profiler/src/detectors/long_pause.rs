@@ -1,0 +1,384 @@
+//! Long pause: the target stopped its own work.
+//!
+//! **Claim.** One process stood still, how long, how often, and with which period. **Reads** events `pause.*`, lanes
+//! `generator.hiccup`, `host.steal`, `client.service`, and, for a process that is still standing, the silence of all its lanes.
+//! **Statistic.** Overlapping pauses of a process are one; those of 90 ms and more count, and together
+//! they must reach a quarter of a second within 20 s: one long pause, or several short ones. **Needs** the
+//! events, or lanes of another process to tell silence from a lost source. **Against it** speaks that the
+//! generator stood still at the same time, or that the hypervisor took the CPU away: then the machine paused, not
+//! the target, and the pause is not counted. **Law.** A request caught in a pause takes the rest of
+//! it, so the longest service time around it is about its length: where clients saw so twice, it is confirmed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use timeline::clock::RunTime;
+use timeline::event::kinds;
+use timeline::finding::Evidence;
+use timeline::lane::names;
+use timeline::{Event, FindingKind, Severity, Shape, Span, Status, Timeline, Unit};
+
+use super::{Answer, Claim, ONSET, episodes, evidence, plural};
+use crate::stats::median;
+use crate::window;
+
+/// Kinds of pauses, the widest first: the first that overlaps gives its name to the whole.
+const SORTS: [&str; 6] = [
+    kinds::PAUSE_HICCUP,
+    kinds::PAUSE_STOP_THE_WORLD,
+    kinds::PAUSE_MAJOR,
+    kinds::PAUSE_MINOR,
+    kinds::PAUSE_PURGE,
+    kinds::PAUSE_WORKER_STALL,
+];
+/// How far back pauses are looked at: two of the longest period that is looked for, 10 s.
+const WINDOW_S: f64 = 20.0;
+/// Shortest pause that counts: 100 ms, ten times what a runnable thread waits for a core that eight
+/// share (8 x 3 ms at most, usually under 10), less the 10 ms by which a hiccup timer may miss its start.
+const LEAST_PAUSE: Duration = Duration::from_millis(90);
+/// What the counted pauses of the window must come to: one that everybody notices.
+const LEAST_TOTAL: Duration = Duration::from_millis(250);
+/// Stalls of a worker alone are one long request unless there are so many.
+const LEAST_STALLS: usize = 2;
+/// A pause is the machine's when the generator stood still for half of its length in the same time ...
+const MACHINE_SHARE: f64 = 0.5;
+/// ... for at least so long.
+const MACHINE_LEAST: Duration = Duration::from_millis(50);
+/// ... or when the CPU stolen in it, beyond the usual, comes to an eighth of it: one core of eight.
+const STOLEN_SHARE: f64 = 0.125;
+/// What is usual is the median of so many seconds.
+const STEAL_USUAL_S: f64 = 30.0;
+/// Silence of one process while another one of the target speaks: eight missed ticks.
+const SILENT: Duration = Duration::from_millis(800);
+/// Silence of the only process, while the generator speaks.
+const SILENT_ALONE: Duration = Duration::from_millis(1_500);
+/// A lane speaks if its newest sample is not older.
+const FRESH: Duration = Duration::from_millis(350);
+/// Silence beyond this is a lost process or source, not a pause.
+const GONE: Duration = Duration::from_secs(10);
+/// Share of the last 10 s spent in pauses that is critical (JDK Mission Control's limit is 10%, too).
+const CRITICAL_SHARE: f64 = 0.10;
+const SHARE_WINDOW_S: f64 = 10.0;
+/// One pause of a second is critical by itself.
+const CRITICAL_PAUSE: Duration = Duration::from_secs(1);
+/// Spacings within this share of their median are a period.
+const PERIOD_SPREAD: f64 = 0.2;
+/// The longest service time must reach this share of the pause for clients to have seen it.
+const SEEN_SHARE: f64 = 0.6;
+/// Pauses that clients must have seen.
+const SEEN_PAUSES: usize = 2;
+/// Client histograms come each second.
+const CLIENT_INTERVAL: Duration = Duration::from_millis(1_200);
+/// Without a known period, silence after which it has ended; with one, two and a half of it.
+const QUIET: Duration = Duration::from_secs(8);
+const PERIODS_OF_QUIET: f64 = 2.5;
+
+/// Looks at every process of the target.
+pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
+    let voices = voices(timeline);
+    let has_pauses = timeline.has(names::PAUSE) || SORTS.iter().any(|k| timeline.events(k, window::last(at, WINDOW_S)).next().is_some());
+    if !has_pauses && voices.target.is_empty() {
+        return Answer::CannotTell(vec![kinds::PAUSE_HICCUP.to_owned(), names::PAUSE.to_owned()]);
+    }
+    let mut pauses = pauses(timeline, at);
+    for instance in voices.generator {
+        pauses.remove(instance); // what the generator does to itself is not the target's
+    }
+    let mut claims: Vec<Claim> = pauses.into_iter().filter_map(|(i, p)| by_events(timeline, at, i, p)).collect();
+    for (instance, silent) in silences(timeline, at) {
+        match claims.iter_mut().find(|c| c.identity == instance) {
+            Some(known) => known.last = at,
+            None => claims.push(by_silence(instance, silent)),
+        }
+    }
+    Answer::Looked(claims)
+}
+
+/// One pause of one process.
+#[derive(Debug, Clone, PartialEq)]
+struct Pause {
+    span: Span,
+    sort: usize,
+    what: String,
+}
+
+impl Pause {
+    fn length(&self) -> Duration {
+        self.span.length()
+    }
+
+    fn ns(&self) -> f64 {
+        self.length().as_nanos() as f64
+    }
+}
+
+fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
+    let span = window::last(at, WINDOW_S);
+    // A pause that ends in the window may have begun before it.
+    let wide = Span::new(span.start.back(GONE), span.end);
+    let mut found: BTreeMap<&str, Vec<Pause>> = BTreeMap::new();
+    for (sort, kind) in SORTS.iter().enumerate() {
+        for e in timeline.events(kind, wide) {
+            if e.end >= span.start && !window::after_plan(timeline.plan(), e.start) {
+                found.entry(e.instance.as_str()).or_default().push(of_event(e, sort));
+            }
+        }
+    }
+    for list in found.values_mut() {
+        list.sort_by_key(|p| (p.span.start, p.sort));
+        list.dedup_by(|next, open| {
+            let one = next.span.start <= open.span.end;
+            if one {
+                open.span.end = open.span.end.max(next.span.end);
+                if next.sort < open.sort {
+                    open.sort = next.sort;
+                    open.what = std::mem::take(&mut next.what);
+                }
+            }
+            one
+        });
+        list.retain(|p| p.length() >= LEAST_PAUSE);
+    }
+    found
+}
+
+fn of_event(e: &Event, sort: usize) -> Pause {
+    Pause { span: e.span(), sort, what: e.label("what").unwrap_or("").to_owned() }
+}
+
+fn by_events(timeline: &Timeline, at: RunTime, instance: &str, pauses: Vec<Pause>) -> Option<Claim> {
+    let (excused, counted): (Vec<Pause>, Vec<Pause>) = pauses.into_iter().partition(|p| machine_paused(timeline, p.span));
+    let longest = counted.iter().max_by_key(|p| p.length())?;
+    let total: Duration = counted.iter().map(Pause::length).sum();
+    let stalls_only = SORTS[longest.sort] == kinds::PAUSE_WORKER_STALL;
+    if total < LEAST_TOTAL || (stalls_only && counted.len() < LEAST_STALLS) {
+        return None;
+    }
+    let figures = Figures {
+        share: share(&counted, at),
+        period: period(&counted),
+        seen: counted.iter().filter(|p| clients_saw(timeline, p)).count(),
+        pauses: &counted,
+        longest,
+        total,
+    };
+    let critical = longest.length() >= CRITICAL_PAUSE || figures.share >= CRITICAL_SHARE;
+    Some(Claim {
+        kind: FindingKind::LongPause,
+        identity: instance.to_owned(),
+        subject: instance.to_owned(),
+        severity: if critical { Severity::Critical } else { Severity::Warning },
+        status: if figures.seen >= SEEN_PAUSES { Status::Confirmed } else { Status::Likely },
+        onset: counted.first()?.span.start,
+        last: counted.iter().map(|p| p.span.end).max()?,
+        quiet: figures.period.map_or(QUIET, |p| QUIET.max(p.mul_f64(PERIODS_OF_QUIET))),
+        weight: total.as_secs_f64(),
+        claim: figures.sentence(instance),
+        evidence: figures.supporting(instance),
+        contradicting: excused_evidence(&excused),
+        advice: figures.advice(timeline, at),
+        missing: Vec::new(),
+        episodes: episodes(counted.iter().map(|p| p.span).collect(), Duration::ZERO),
+        sort: SORTS[longest.sort],
+    })
+}
+
+/// Did the machine, and not only the target, stand still in `span`?
+fn machine_paused(timeline: &Timeline, span: Span) -> bool {
+    let length = span.length();
+    let around = Span::new(span.start, span.end + Duration::from_secs(2));
+    let within = |from: RunTime, to: RunTime| from < span.end && to > span.start;
+    let own = MACHINE_LEAST.max(length.mul_f64(MACHINE_SHARE)).as_nanos() as f64;
+    let hiccup = timeline
+        .named(names::GENERATOR_HICCUP)
+        .flat_map(|s| window::steps(s, around))
+        .any(|(from, to, ns)| within(from, to) && ns >= own);
+    let usual = window::typical(timeline, names::HOST_STEAL, window::last(span.end, STEAL_USUAL_S)).unwrap_or(0.0);
+    let stolen: f64 = timeline
+        .named(names::HOST_STEAL)
+        .flat_map(|s| window::steps(s, around))
+        .filter(|(from, to, _)| within(*from, *to))
+        .map(|(from, to, share)| (share - usual).max(0.0) * to.since(from).as_secs_f64())
+        .sum();
+    hiccup || stolen >= STOLEN_SHARE * length.as_secs_f64()
+}
+
+fn share(pauses: &[Pause], at: RunTime) -> f64 {
+    let span = window::last(at, SHARE_WINDOW_S);
+    pauses.iter().map(|p| p.span.overlap(span).as_secs_f64()).sum::<f64>() / SHARE_WINDOW_S
+}
+
+/// The spacing of the pauses, if it is regular; at least three are needed to say.
+fn period(pauses: &[Pause]) -> Option<Duration> {
+    let gaps: Vec<f64> = pauses.windows(2).map(|w| w[1].span.start.since(w[0].span.start).as_secs_f64()).collect();
+    let middle = median(gaps.clone())?;
+    let regular = gaps.len() >= 2 && gaps.iter().all(|g| (g - middle).abs() <= PERIOD_SPREAD * middle);
+    regular.then(|| Duration::from_secs_f64(middle))
+}
+
+/// Did some request around the pause take about as long as it?
+fn clients_saw(timeline: &Timeline, pause: &Pause) -> bool {
+    let around = Span::new(pause.span.start.back(CLIENT_INTERVAL), pause.span.end + CLIENT_INTERVAL);
+    timeline
+        .named(names::SERVICE)
+        .flat_map(|s| s.intervals_within(around))
+        .filter(|(span, _)| span.end > pause.span.start)
+        .filter_map(|(_, cells)| cells.max_ns())
+        .any(|longest| longest >= SEEN_SHARE * pause.ns())
+}
+
+struct Figures<'a> {
+    pauses: &'a [Pause],
+    longest: &'a Pause,
+    total: Duration,
+    share: f64,
+    period: Option<Duration>,
+    seen: usize,
+}
+
+impl Figures<'_> {
+    fn why(&self) -> String {
+        let what = if self.longest.what.is_empty() { String::new() } else { format!(" ({})", self.longest.what) };
+        match SORTS[self.longest.sort] {
+            kinds::PAUSE_HICCUP => "the whole process: not even its timers ran".to_owned(),
+            kinds::PAUSE_STOP_THE_WORLD => format!("it stopped its own work under an exclusive lock{what}"),
+            kinds::PAUSE_MAJOR => "major collections".to_owned(),
+            kinds::PAUSE_MINOR => "minor collections".to_owned(),
+            kinds::PAUSE_PURGE => "the allocator gave memory back".to_owned(),
+            _ => format!("its async workers did not come back to their loop{what}"),
+        }
+    }
+
+    fn sentence(&self, instance: &str) -> String {
+        let longest = Unit::Ns.show(self.longest.ns());
+        let why = self.why();
+        if self.pauses.len() == 1 {
+            return format!("{instance} stood still for {longest} at {ONSET} ({why})");
+        }
+        let every = self.period.map_or(String::new(), |p| format!(", every {}", Unit::Ns.show(p.as_nanos() as f64)));
+        format!("{instance} stands still again and again since {ONSET}: {} in 20 s, up to {longest}{every} ({why})", plural(self.pauses.len() as f64, "time"))
+    }
+
+    fn supporting(&self, instance: &str) -> Vec<Evidence> {
+        let span = Span::new(self.pauses[0].span.start, self.pauses[self.pauses.len() - 1].span.end);
+        let kind = SORTS[self.longest.sort];
+        let text = format!("{} of {instance}, {} in all, the longest {}", plural(self.pauses.len() as f64, "pause"), Unit::Ns.show(self.total.as_nanos() as f64), Unit::Ns.show(self.longest.ns()));
+        let mut list = vec![evidence(text, kind, span, self.longest.ns(), Unit::Ns)];
+        let text = format!("{} of the last {SHARE_WINDOW_S} s", Unit::Ratio.show(self.share));
+        list.push(evidence(text, kind, span, self.share, Unit::Ratio));
+        if self.seen > 0 {
+            let text = format!("clients saw {} of them: a service time of at least {:.0} % of the pause beside each", self.seen, SEEN_SHARE * 100.0);
+            list.push(evidence(text, names::SERVICE, span, self.seen as f64, Unit::Count));
+        }
+        list
+    }
+
+    fn advice(&self, timeline: &Timeline, at: RunTime) -> Vec<String> {
+        let mut list = vec![match SORTS[self.longest.sort] {
+            kinds::PAUSE_HICCUP => "Look for what stops the whole process from outside: SIGSTOP or a debugger, a CPU quota of its control group (nr_throttled in cpu.stat), swapping, a paused virtual machine.".to_owned(),
+            kinds::PAUSE_STOP_THE_WORLD => format!("Do this work in pieces of 10 ms at most, with the lock given back in between: {} at a time now.", Unit::Ns.show(self.longest.ns())),
+            kinds::PAUSE_MAJOR | kinds::PAUSE_MINOR => "Give the heap room or allocate less, so that collections are rarer and shorter; look first whether it leaks.".to_owned(),
+            kinds::PAUSE_PURGE => "Give memory back in the background (jemalloc: background_thread:true).".to_owned(),
+            _ => "Move this work off the async workers (spawn_blocking), or let it yield.".to_owned(),
+        }];
+        let completed = window::mean(timeline, names::COMPLETED, window::last(at, SHARE_WINDOW_S)).filter(|r| *r > 0.0);
+        if let Some(rate) = completed {
+            let caught = rate * self.longest.length().as_secs_f64();
+            list.push(format!("At {} each such pause holds up about {}.", Unit::PerSecond.show(rate), plural(caught.max(1.0), "request")));
+        }
+        list
+    }
+}
+
+fn excused_evidence(excused: &[Pause]) -> Vec<Evidence> {
+    let (Some(first), Some(last)) = (excused.first(), excused.last()) else { return Vec::new() };
+    let span = Span::new(first.span.start, last.span.end);
+    let text = format!("{} more not counted: the generator stood still too, or the CPU was stolen", plural(excused.len() as f64, "pause"));
+    vec![evidence(text, names::GENERATOR_HICCUP, span, excused.len() as f64, Unit::Count)]
+}
+
+/// Who speaks: processes of target and generator with their newest sample.
+struct Voices<'a> {
+    target: BTreeMap<&'a str, RunTime>,
+    generator: BTreeMap<&'a str, RunTime>,
+}
+
+impl Voices<'_> {
+    fn newest(of: &BTreeMap<&str, RunTime>) -> RunTime {
+        of.values().copied().max().unwrap_or_default()
+    }
+}
+
+/// Prefixes of lanes that a process of the target speaks of itself; `process.` is read from outside,
+/// so it goes on while the process stands still.
+const OWN_LANES: [&str; 6] = ["heap.", "pool.", "cache.", "loop.", "server.", "pause."];
+
+fn voices(timeline: &Timeline) -> Voices<'_> {
+    let mut found = Voices { target: BTreeMap::new(), generator: BTreeMap::new() };
+    for series in timeline.series().iter().filter(|s| s.spec.shape != Shape::Histogram) {
+        let Some(&(newest, _)) = series.points.last() else { continue };
+        let side = if series.spec.name.starts_with("generator.") || series.spec.name.starts_with("client.") {
+            &mut found.generator
+        } else if OWN_LANES.iter().any(|p| series.spec.name.starts_with(p)) {
+            &mut found.target
+        } else {
+            continue;
+        };
+        let known = side.entry(series.spec.instance.as_str()).or_insert(newest);
+        *known = newest.max(*known);
+    }
+    found.target.retain(|i, _| !found.generator.contains_key(i));
+    found
+}
+
+/// Processes of the target that are silent now while others speak, and since when.
+fn silences(timeline: &Timeline, at: RunTime) -> Vec<(&str, Span)> {
+    let voices = voices(timeline);
+    if window::after_plan(timeline.plan(), at) {
+        return Vec::new(); // the target may be on its way out
+    }
+    let alone = voices.target.len() < 2;
+    let (others, least) = if alone { (Voices::newest(&voices.generator), SILENT_ALONE) } else { (Voices::newest(&voices.target), SILENT) };
+    if at.since(others) > FRESH {
+        return Vec::new(); // the reader itself is behind: nobody is to blame
+    }
+    let silent = |since: RunTime| (least..GONE).contains(&at.since(since));
+    voices
+        .target
+        .into_iter()
+        .filter(|&(instance, since)| silent(since) && !left(timeline, instance, Span::new(since, at)))
+        .map(|(instance, since)| (instance, Span::new(since, at)))
+        .filter(|(_, span)| !machine_paused(timeline, *span))
+        .collect()
+}
+
+/// Does the source itself say that the process is gone or another one now?
+fn left(timeline: &Timeline, instance: &str, since: Span) -> bool {
+    timeline
+        .events(kinds::SOURCE, Span::new(since.start.back(Duration::from_secs(1)), since.end + Duration::from_nanos(1)))
+        .any(|e| e.instance == instance && matches!(e.label("what"), Some("gone" | "restarted" | "refused")))
+}
+
+fn by_silence(instance: &str, silent: Span) -> Claim {
+    let ns = silent.length().as_nanos() as f64;
+    let text = format!("nothing from {instance} for {} while others went on", Unit::Ns.show(ns));
+    Claim {
+        kind: FindingKind::LongPause,
+        identity: instance.to_owned(),
+        subject: instance.to_owned(),
+        severity: if silent.length() >= CRITICAL_PAUSE { Severity::Critical } else { Severity::Warning },
+        status: Status::Likely,
+        onset: silent.start,
+        last: silent.end,
+        quiet: QUIET,
+        // What a process says of itself afterwards is stronger than its silence.
+        weight: 0.0,
+        claim: format!("{instance} stands still since {ONSET}: nothing from it for {}", Unit::Ns.show(ns)),
+        evidence: vec![evidence(text, names::SOURCE_AGE, silent, ns, Unit::Ns)],
+        contradicting: Vec::new(),
+        advice: vec!["Look whether the process is stopped (state T in /proc/PID/stat), swapping, or throttled.".to_owned()],
+        missing: vec![kinds::PAUSE_HICCUP.to_owned()],
+        episodes: vec![silent],
+        sort: kinds::PAUSE_HICCUP,
+    }
+}

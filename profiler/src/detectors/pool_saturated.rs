@@ -1,0 +1,405 @@
+//! Pool saturated: more requests want a connection than the pool has.
+//!
+//! **Claim.** Requests queue for connections of a pool, and the queue, not the connection, is what they
+//! spend their time on. **Reads** `pool.NAME.{capacity,in-use,waiters,wait,hold,timeouts}`,
+//! `client.open-sessions`, `host.cpu`. **Needs** `waiters` and either `wait` with `hold`, or a queue as
+//! deep as the pool. **Statistic.** An interval of one instance (100 ms, as sources tick) is *saturated* when somebody
+//! waits while (nearly) all connections are out, or when several acquisitions in it waited longer than
+//! a median hold. Two rules, both over many intervals: *sustained* (half of the last 3 s) and
+//! *bursts* (half a second within 6 s, and whole pools queue ahead of the median waiter). **Law.** By the
+//! utilisation law a full pool serves capacity / hold; where the rate seen agrees, the finding is confirmed. The capacity that the
+//! load needs is Little's law on the arrivals, which a closed loop of sessions lowers while they wait (see [`Demand`]).
+//!
+//! Utilisation alone is never blamed, only queueing. Whether something else filled the pool is for
+//! [`crate::causes`].
+
+use std::time::Duration;
+
+use timeline::clock::RunTime;
+use timeline::finding::Evidence;
+use timeline::lane::names;
+use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
+
+use super::{Answer, Claim, ONSET, episodes, evidence, plural};
+use crate::stats::{Durations, trend};
+use crate::window;
+
+/// Window of the rule for lasting saturation, seconds.
+const SUSTAINED_WINDOW_S: f64 = 3.0;
+/// Window of the rule for bursts, seconds: two expiries of a cache that keeps things for 2 to 3 s.
+const BURST_WINDOW_S: f64 = 6.0;
+/// Intervals are told apart on this grid: the tick of sources at 10 Hz.
+const CELL: Duration = Duration::from_millis(100);
+/// Saturated cells that the sustained rule wants: half of its 30. With M/M/c a pool of 4 at 70% load
+/// queues somebody in 0.30 of all instants, one of 8 in 0.19, so half is four deviations away.
+const SUSTAINED_CELLS: usize = 15;
+/// The same while the load settles: two thirds, since filling caches and first logins queue for a while.
+const SETTLING_CELLS: usize = 20;
+/// Saturated cells that the burst rule wants: half a second, never one sample.
+const BURST_CELLS: usize = 5;
+/// How long after the start of a phase only the stricter rule speaks: one window.
+const SETTLE: Duration = Duration::from_secs(3);
+/// In bursts: median wait over median hold. In M/M/c the waiting ones wait `ln 2 / (c (1 - load))` holds in the
+/// median: 0.58 for 4 connections at 70% load, 0.87 at 80%. One and a half means that a whole pool queues ahead.
+const BURST_MEDIAN_HOLDS: f64 = 1.5;
+/// In bursts: p99 of wait over median hold.
+const BURST_P99_HOLDS: f64 = 3.0;
+/// When it lasts: p99 of wait over median hold.
+const SUSTAINED_P99_HOLDS: f64 = 1.0;
+/// Least p99 of wait that anybody notices; shorter ones hide in the spread of response times.
+const LEAST_WAIT_P99_NS: f64 = 25e6;
+/// Acquisitions below which a quantile is not worth its name.
+const LEAST_ACQUISITIONS: u64 = 20;
+/// Waits longer than a hold that make an interval saturated by itself.
+const LONG_WAITS: u64 = 5;
+/// The rate may differ from capacity / hold by so much for the law to agree: holds at both ends of
+/// an interval are counted in only one of the two.
+const LAW_TOLERANCE: f64 = 0.25;
+/// Saturated cells and acquisitions for the law to be tried: one second, and 14% standard error.
+const LAW_CELLS: usize = 10;
+const LAW_ACQUISITIONS: u64 = 50;
+/// Wait that hurts whatever the service does: people notice a quarter of a second.
+const CRITICAL_WAIT_NS: f64 = 250e6;
+/// Share of sessions that may be taken as waiting at most; beyond it the closed-loop correction is all extrapolation.
+const MOST_WAITING_SHARE: f64 = 0.95;
+/// CPU of the whole host from which on it, not the pool, may be short.
+const CPU_SHORT: f64 = 0.95;
+/// Growth of the hold time that contradicts a pool that is merely too small.
+const HOLD_GROWTH: f64 = 1.5;
+/// Square-root staffing (Halfin and Whitt 1981): with `a + 2 sqrt(a)` servers fewer than 3 in 100 wait.
+const STAFFING: f64 = 2.0;
+/// Silence after which the saturation has ended.
+const QUIET: Duration = Duration::from_secs(8);
+/// Values of levels are carried for so long.
+const CARRY: Duration = Duration::from_millis(350);
+/// Capacity is declared rarely by some sources.
+const CAPACITY_CARRY: Duration = Duration::from_secs(60);
+
+/// Looks at every pool.
+pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
+    let mut pools = timeline.members(names::POOL);
+    pools.retain(|p| timeline.has(&lane(p, "waiters")) && timeline.has(&lane(p, "capacity")));
+    if pools.is_empty() {
+        return Answer::CannotTell(vec!["pool.NAME.waiters".to_owned(), "pool.NAME.capacity".to_owned()]);
+    }
+    Answer::Looked(pools.iter().filter_map(|p| look_at(timeline, at, p)).collect())
+}
+
+fn lane(pool: &str, part: &str) -> String {
+    names::of(names::POOL, pool, part)
+}
+
+/// One pool of one process over a window.
+struct Part<'a> {
+    capacity: f64,
+    /// Starts of saturated cells, and the instants at which they were seen.
+    saturated: Vec<(u64, RunTime)>,
+    wait: Option<&'a Series>,
+    hold: Option<&'a Series>,
+}
+
+fn look_at(timeline: &Timeline, at: RunTime, pool: &str) -> Option<Claim> {
+    let long = window::last(at, BURST_WINDOW_S);
+    let short = window::last(at, SUSTAINED_WINDOW_S);
+    let parts: Vec<Part> = window::instances(timeline, &lane(pool, "waiters"))
+        .iter()
+        .filter_map(|i| part(timeline, pool, i, long))
+        .collect();
+    let sustained_cells = parts.iter().map(|p| p.cells_from(short.start)).max()?;
+    let burst_cells = parts.iter().map(|p| p.saturated.len()).max()?;
+    if burst_cells < BURST_CELLS {
+        return None;
+    }
+    let settling = window::unsettled(timeline.plan(), at, SETTLE);
+    let needed = if settling { SETTLING_CELLS } else { SUSTAINED_CELLS };
+    let sustained = sustained_cells >= needed;
+    let seen = Seen::read(timeline, pool, if sustained { short } else { long }, &parts);
+    let holds = match (sustained, seen.wait.count() >= LEAST_ACQUISITIONS) {
+        (true, true) => seen.waits_at_least(SUSTAINED_P99_HOLDS, 0.0),
+        // Nothing was acquired, or the runtime times no waits: the queue itself must be as deep as the pool.
+        (true, false) => seen.waiters_mean >= seen.capacity,
+        (false, true) => !settling && seen.waits_at_least(BURST_P99_HOLDS, BURST_MEDIAN_HOLDS),
+        (false, false) => false,
+    };
+    holds.then(|| claim(timeline, at, pool, &parts, &seen))
+}
+
+fn part<'a>(timeline: &'a Timeline, pool: &str, instance: &str, span: Span) -> Option<Part<'a>> {
+    let of = |part: &str| window::of_instance(timeline, &lane(pool, part), instance);
+    let waiters = of("waiters")?;
+    let capacity_lane = of("capacity")?;
+    let capacity = capacity_lane.at(span.end, CAPACITY_CARRY)?;
+    let (in_use, wait, hold) = (of("in-use"), of("wait"), of("hold"));
+    let cell = |t: RunTime| t.0 / CELL.as_nanos() as u64;
+    let mut saturated: Vec<(u64, RunTime)> = Vec::new();
+    for &(t, n) in waiters.within(span) {
+        let then = capacity_lane.at(t, CAPACITY_CARRY).unwrap_or(capacity);
+        // Counters are read one after the other, so one in ten may be on its way out.
+        let full = in_use.and_then(|l| l.at(t, CARRY)).is_none_or(|u| u >= 0.9 * then);
+        if n >= 1.0 && full {
+            saturated.push((cell(t), t));
+        }
+    }
+    if let (Some(wait), Some(hold)) = (wait, hold) {
+        let median_hold = Durations::of(hold.intervals_within(span)).quantile_ns(0.5);
+        for interval in wait.intervals_within(span) {
+            let long = median_hold.is_some_and(|h| Durations::of([interval]).longer_than(h) >= LONG_WAITS);
+            if long {
+                saturated.push((cell(interval.0.end), interval.0.end));
+            }
+        }
+    }
+    saturated.sort_unstable();
+    saturated.dedup_by_key(|s| s.0);
+    Some(Part { capacity, saturated, wait, hold })
+}
+
+impl Part<'_> {
+    fn cells_from(&self, start: RunTime) -> usize {
+        self.saturated.iter().filter(|s| s.1 >= start).count()
+    }
+
+    /// The intervals of a histogram lane that end in a saturated cell.
+    fn within<'s>(&'s self, lane: Option<&'s Series>, span: Span) -> impl Iterator<Item = &'s (Span, timeline::histogram::Sparse)> {
+        lane.into_iter()
+            .flat_map(move |l| l.intervals_within(span))
+            .filter(|i| self.saturated.binary_search_by_key(&(i.0.end.0 / CELL.as_nanos() as u64), |s| s.0).is_ok())
+    }
+}
+
+/// Figures of a pool, all instances, over the saturated part of a window.
+struct Seen {
+    span: Span,
+    capacity: f64,
+    waiters_peak: f64,
+    waiters_mean: f64,
+    wait: Durations,
+    hold: Durations,
+    /// Acquisitions per second while saturated, and what the law says they should be.
+    rate: Option<f64>,
+    law: Option<f64>,
+    law_cells: usize,
+    timeouts: f64,
+}
+
+impl Seen {
+    fn read(timeline: &Timeline, pool: &str, span: Span, parts: &[Part]) -> Self {
+        let wait = Durations::of(parts.iter().flat_map(|p| p.within(p.wait, span)));
+        let hold = Durations::of(parts.iter().flat_map(|p| p.within(p.hold, span)));
+        let sums = window::summed(timeline, &lane(pool, "waiters"), span, (window::seconds(span) * 10.0) as u32, CARRY);
+        let waiting: Vec<f64> = sums.iter().map(|s| s.1).filter(|&n| n >= 1.0).collect();
+        // Seconds during which each instance was saturated, and connection-seconds that it had then.
+        let (mut seconds, mut connection_seconds) = (0.0_f64, 0.0);
+        for p in parts {
+            let s = p.within(p.wait, span).map(|i| window::seconds(i.0)).sum::<f64>();
+            seconds = seconds.max(s);
+            connection_seconds += s * p.capacity;
+        }
+        let enough = seconds > 0.0 && wait.count() > 0;
+        let law = hold.mean_ns().filter(|_| enough).map(|h| connection_seconds / (h / 1e9) / seconds);
+        Self {
+            span,
+            capacity: parts.iter().map(|p| p.capacity).sum(),
+            waiters_peak: waiting.iter().copied().fold(0.0, f64::max),
+            waiters_mean: waiting.iter().sum::<f64>() / waiting.len().max(1) as f64,
+            rate: enough.then(|| wait.count() as f64 / seconds),
+            law,
+            law_cells: parts.iter().map(|p| p.cells_from(span.start)).max().unwrap_or(0),
+            timeouts: window::counted(timeline, &lane(pool, "timeouts"), span).unwrap_or(0.0),
+            wait,
+            hold,
+        }
+    }
+
+    fn wait_p99(&self) -> f64 {
+        self.wait.quantile_ns(0.99).unwrap_or(0.0)
+    }
+
+    fn waits_at_least(&self, p99_holds: f64, median_holds: f64) -> bool {
+        let Some(hold) = self.hold.quantile_ns(0.5) else {
+            return self.wait_p99() >= LEAST_WAIT_P99_NS;
+        };
+        let median = self.wait.quantile_ns(0.5).unwrap_or(0.0);
+        self.wait_p99() >= LEAST_WAIT_P99_NS.max(p99_holds * hold) && median >= median_holds * hold
+    }
+
+    fn law_agrees(&self) -> bool {
+        let enough = self.law_cells >= LAW_CELLS && self.wait.count() >= LAW_ACQUISITIONS;
+        let ratio = self.rate.zip(self.law).map(|(rate, law)| rate / law);
+        enough && ratio.is_some_and(|r| (r - 1.0).abs() <= LAW_TOLERANCE)
+    }
+}
+
+/// What the load wants of the pool, were nobody to wait.
+struct Demand {
+    /// Acquisitions per second.
+    rate: f64,
+    /// Mean hold, nanoseconds.
+    hold: f64,
+}
+
+impl Demand {
+    /// Arrivals are what was acquired, plus what gave up, plus what the queue grew by. Sessions that
+    /// wait do not ask again: with `n` sessions of which `q` wait, the others ask at the rate of `n - q`,
+    /// so all of them would ask `1 / (1 - q/n)` times as often. (The interactive response time law with
+    /// the wait taken out; it holds before and after a queue has settled.)
+    fn of(timeline: &Timeline, pool: &str, seen: &Seen) -> Option<Self> {
+        let seconds = window::seconds(seen.span);
+        let sums = window::summed(timeline, &lane(pool, "waiters"), seen.span, 30, CARRY);
+        let growth = trend(&sums).filter(|t| t.rising > 0.9).map_or(0.0, |t| t.slope.max(0.0));
+        let sessions = window::summed(timeline, names::OPEN_SESSIONS, seen.span, 10, Duration::from_secs(2));
+        let sessions = crate::stats::median(sessions.iter().map(|s| s.1).collect()).filter(|&n| n >= 1.0);
+        let waiting = sessions.map_or(0.0, |n| (seen.waiters_mean / n).clamp(0.0, MOST_WAITING_SHARE));
+        let arrivals = seen.rate? + growth + seen.timeouts / seconds;
+        Some(Self { rate: arrivals / (1.0 - waiting), hold: seen.hold.mean_ns()? })
+    }
+
+    /// Connections busy on average.
+    fn busy(&self) -> f64 {
+        self.rate * self.hold / 1e9
+    }
+
+    /// Connections with which few wait.
+    fn staffed(&self) -> f64 {
+        let a = self.busy();
+        (a + STAFFING * a.sqrt()).ceil()
+    }
+}
+
+fn claim(timeline: &Timeline, at: RunTime, pool: &str, parts: &[Part], seen: &Seen) -> Claim {
+    let seen_at: Vec<Span> = parts
+        .iter()
+        .flat_map(|p| &p.saturated)
+        .map(|s| Span::new(s.1, s.1 + CELL))
+        .collect();
+    let onset = seen_at.iter().map(|s| s.start).min().unwrap_or(at);
+    let last = seen_at.iter().map(|s| s.start).max().unwrap_or(at);
+    let demand = Demand::of(timeline, pool, seen);
+    let contradicting = contradicting(timeline, pool, onset, seen);
+    let untimed = seen.wait.count() == 0 || seen.hold.count() == 0;
+    let critical = seen.wait_p99() >= CRITICAL_WAIT_NS || seen.timeouts >= 1.0 || seen.waiters_mean >= 2.0 * seen.capacity;
+    Claim {
+        kind: FindingKind::PoolSaturated,
+        identity: pool.to_owned(),
+        subject: pool.to_owned(),
+        severity: if critical { Severity::Critical } else { Severity::Warning },
+        status: if seen.law_agrees() { Status::Confirmed } else { Status::Likely },
+        onset,
+        last,
+        quiet: QUIET,
+        weight: seen.wait_p99().max(seen.waiters_peak),
+        claim: sentence(pool, seen, demand.as_ref()),
+        evidence: supporting(pool, seen, demand.as_ref()),
+        advice: advice(pool, seen, demand.as_ref(), &contradicting, parts.len()),
+        contradicting,
+        missing: if untimed { vec![lane(pool, "wait"), lane(pool, "hold")] } else { Vec::new() },
+        episodes: episodes(seen_at, CELL * 2),
+        sort: "",
+    }
+}
+
+fn sentence(pool: &str, seen: &Seen, demand: Option<&Demand>) -> String {
+    let mut text = format!(
+        "pool {pool} saturated from {ONSET}: {} on {}",
+        plural(seen.waiters_peak, "waiter"),
+        plural(seen.capacity, "connection"),
+    );
+    if seen.wait.count() > 0 {
+        text += &format!(", wait p99 {}", Unit::Ns.show(seen.wait_p99()));
+    }
+    if let Some(d) = demand {
+        text += &format!(
+            "; the load needs {} (Little's law: {} x {})",
+            d.busy().ceil(),
+            Unit::PerSecond.show(d.rate.round()),
+            Unit::Ns.show(d.hold)
+        );
+    }
+    text
+}
+
+fn supporting(pool: &str, seen: &Seen, demand: Option<&Demand>) -> Vec<Evidence> {
+    let mut list = Vec::new();
+    if let (Some(p99), Some(hold)) = (seen.wait.quantile_ns(0.99), seen.hold.quantile_ns(0.5)) {
+        let text = format!(
+            "{} for a connection: wait p99 {}, {:.1} times the median hold of {}",
+            plural(seen.wait.count() as f64, "request"), Unit::Ns.show(p99), p99 / hold, Unit::Ns.show(hold)
+        );
+        list.push(evidence(text, lane(pool, "wait"), seen.span, p99, Unit::Ns));
+    }
+    let text = format!("up to {} while all {} connections were out", plural(seen.waiters_peak, "waiter"), Unit::Count.show(seen.capacity));
+    list.push(evidence(text, lane(pool, "waiters"), seen.span, seen.waiters_peak, Unit::Count));
+    if let (Some(rate), Some(law)) = (seen.rate, seen.law) {
+        let verdict = if seen.law_agrees() { "agree" } else { "do not (yet) agree" };
+        let text = format!(
+            "utilisation law: {} connections at a mean hold of {} serve {}, seen {}: they {verdict}",
+            Unit::Count.show(seen.capacity),
+            Unit::Ns.show(seen.hold.mean_ns().unwrap_or(0.0)),
+            Unit::PerSecond.show(law),
+            Unit::PerSecond.show(rate)
+        );
+        list.push(evidence(text, lane(pool, "hold"), seen.span, law, Unit::PerSecond));
+    }
+    if let Some(d) = demand {
+        let text = format!("the load asks {} times a second and keeps {:.1} connections busy", Unit::Count.show(d.rate.round()), d.busy());
+        list.push(evidence(text, lane(pool, "acquired"), seen.span, d.rate, Unit::PerSecond));
+    }
+    if seen.timeouts >= 1.0 {
+        let text = format!("{} gave up waiting", plural(seen.timeouts, "request"));
+        list.push(evidence(text, lane(pool, "timeouts"), seen.span, seen.timeouts, Unit::Count));
+    }
+    list
+}
+
+/// Signs that a bigger pool would only move the queue elsewhere.
+fn contradicting(timeline: &Timeline, pool: &str, onset: RunTime, seen: &Seen) -> Vec<Evidence> {
+    let mut list = Vec::new();
+    if let Some(cpu) = window::mean(timeline, names::HOST_CPU, seen.span).filter(|&c| c >= CPU_SHORT) {
+        let text = format!("{} of the host's CPU is in use: holds may be long because the CPU is short", Unit::Ratio.show(cpu));
+        list.push(evidence(text, names::HOST_CPU, seen.span, cpu, Unit::Ratio));
+    }
+    let before = Span::new(onset.back(Duration::from_secs(10)), onset.back(Duration::from_millis(500)));
+    let usual = Durations::of(timeline.named(&lane(pool, "hold")).flat_map(|s| s.intervals_within(before)));
+    if usual.count() >= LAW_ACQUISITIONS
+        && let (Some(usual), Some(now)) = (usual.quantile_ns(0.5), seen.hold.quantile_ns(0.5))
+        && now >= HOLD_GROWTH * usual
+    {
+        let text = format!("the median hold was {} before and is {} now: something behind the pool has slowed", Unit::Ns.show(usual), Unit::Ns.show(now));
+        list.push(evidence(text, lane(pool, "hold"), seen.span, now / usual, Unit::Count));
+    }
+    list
+}
+
+fn advice(pool: &str, seen: &Seen, demand: Option<&Demand>, against: &[Evidence], instances: usize) -> Vec<String> {
+    let mut list = Vec::new();
+    if against.iter().any(|e| e.lane == names::HOST_CPU) {
+        list.push("First find what takes the CPU: with none left, more connections only move the queue.".to_owned());
+    }
+    if against.iter().any(|e| e.lane == lane(pool, "hold")) {
+        list.push("First look at what connections are held for: each is now held for longer than before.".to_owned());
+    }
+    let Some(d) = demand else {
+        list.push(format!("Raise the capacity of pool {pool} until nobody waits, or hold connections for a shorter time."));
+        return list;
+    };
+    let enough = d.staffed().max(seen.capacity + 1.0);
+    let each = if instances > 1 {
+        format!(" (that is {} in each of {instances} processes)", (enough / instances as f64).ceil())
+    } else {
+        String::new()
+    };
+    list.push(format!(
+        "Raise the capacity of pool {pool} from {} to {enough}{each}: {:.1} busy on average, and twice its root more so that fewer than 3 in 100 wait.",
+        Unit::Count.show(seen.capacity),
+        d.busy()
+    ));
+    if d.rate > 0.0 {
+        list.push(format!(
+            "Or hold a connection for at most {} instead of {}, and {} connections are enough.",
+            Unit::Ns.show(seen.capacity / d.rate * 1e9 * 0.8),
+            Unit::Ns.show(d.hold),
+            Unit::Count.show(seen.capacity)
+        ));
+    }
+    list
+}

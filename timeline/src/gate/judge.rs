@@ -1,0 +1,455 @@
+//! The verdict on a gate: reads its figure from the timeline and compares.
+//!
+//! Owns when there are enough samples to say, and which window speaks for a gate that has one.
+
+use std::time::Duration;
+
+use super::{Condition, Gate, Judgement, Op, Scope, Stat, Subject};
+use crate::clock::{RunTime, Span};
+use crate::figures;
+use crate::finding::{Finding, FindingKind, Status};
+use crate::histogram::{self, Histogram, MAX_US};
+use crate::lane::{Shape, names};
+use crate::store::Timeline;
+use crate::units::Unit;
+
+/// Samples that must be expected beyond a quantile before a comparison with it means anything. Their
+/// number scatters by its square root, so with ten the share beyond the limit is known to a third.
+const TAIL_SAMPLES: f64 = 10.0;
+/// If none of `n` samples is beyond the limit, the true share beyond it is below `3/n` with 95%
+/// certainty (the rule of three): a gate can hold long before ten samples are expected there.
+const RULE_OF_THREE: f64 = 3.0;
+/// A gate fails on few samples if a target that just meets it would look so bad in one of a thousand runs.
+const SURE: f64 = 0.001;
+/// Fewest samples for figures that are no quantiles: means, extremes, levels, slopes.
+const FEW: u64 = 10;
+/// Windows tried at the end: enough that the worst one found is near the worst there is, few enough to
+/// judge an hour in under a second.
+const MAX_WINDOWS: u64 = 600;
+/// Windows begin on whole seconds of their span because histograms come once a second.
+const WINDOW_STEP: Duration = Duration::from_secs(1);
+
+/// A figure read from the timeline.
+struct Reading {
+    value: f64,
+    samples: u64,
+    /// The samples suffice for the comparison that follows.
+    enough: bool,
+    /// More to say than the value with its unit.
+    detail: Option<String>,
+}
+
+impl Gate {
+    /// How the gate stands at `at`, with the load going on: over its window's last stretch, or all of
+    /// its phases so far. Once the phases are over, as [`Gate::judge_final`] says.
+    ///
+    /// Warm-up phases are left out unless the gate names one.
+    #[must_use]
+    pub fn judge(&self, timeline: &Timeline, findings: &[Finding], at: RunTime) -> Judgement {
+        self.judge_when(timeline, findings, at, false)
+    }
+
+    /// How the gate stands in the end: a gate with a window is judged over the worst one; one without a
+    /// single sample fails, unless its phase was never reached.
+    #[must_use]
+    pub fn judge_final(&self, timeline: &Timeline, findings: &[Finding]) -> Judgement {
+        self.judge_when(timeline, findings, timeline.now(), true)
+    }
+
+    fn judge_when(&self, timeline: &Timeline, findings: &[Finding], at: RunTime, ended: bool) -> Judgement {
+        match &self.condition {
+            Condition::NoFinding(kind) => no_finding(*kind, findings, Span::new(RunTime::ZERO, at)),
+            Condition::Figure { subject, op, limit, scope } => {
+                let figure = Figure { subject, op: *op, limit: *limit, scope };
+                figure.judge(timeline, at, ended || at >= scope_end(timeline, scope))
+            }
+        }
+    }
+}
+
+/// When the last phase that the gate looks at is planned to end; never, if nothing is planned.
+fn scope_end(timeline: &Timeline, scope: &Scope) -> RunTime {
+    let plan = timeline.plan();
+    let end = match &scope.phase {
+        Some(name) => plan.phase(name).map(|p| p.span.end),
+        None => plan.phases.iter().filter(|p| !p.warmup).map(|p| p.span.end).max(),
+    };
+    end.unwrap_or(RunTime(u64::MAX))
+}
+
+fn no_finding(kind: Option<FindingKind>, findings: &[Finding], window: Span) -> Judgement {
+    let of_kind = || findings.iter().filter(|f| kind.is_none_or(|k| f.kind == k));
+    let seen: Vec<&Finding> = of_kind().filter(|f| f.status >= Status::Possible).collect();
+    let sure = seen.iter().any(|f| f.status >= Status::Likely);
+    let unknown = kind.is_some() && of_kind().any(|f| f.status == Status::CannotTell);
+    let figure = match seen.first() {
+        Some(f) if seen.len() == 1 => format!("{} {} ({})", f.id, f.kind.name(), f.status.name()),
+        Some(f) => format!("{} findings, first {} {} ({})", seen.len(), f.id, f.kind.name(), f.status.name()),
+        None if unknown => "cannot tell: a signal is missing".to_owned(),
+        None => "none".to_owned(),
+    };
+    let holds = match (sure, seen.is_empty() && !unknown) {
+        (true, _) => Some(false),
+        (false, true) => Some(true),
+        (false, false) => None,
+    };
+    let samples = seen.len() as u64;
+    Judgement { holds, figure, value: Some(samples as f64), limit: None, unit: Unit::Count, samples, window }
+}
+
+struct Figure<'a> {
+    subject: &'a Subject,
+    op: Op,
+    limit: f64,
+    scope: &'a Scope,
+}
+
+impl Figure<'_> {
+    fn judge(&self, timeline: &Timeline, at: RunTime, over: bool) -> Judgement {
+        let spans = match &self.scope.phase {
+            Some(name) => figures::phase(timeline, name).into_iter().collect(),
+            None => figures::measured(timeline),
+        };
+        let all = hull(&spans, at);
+        let Some(window) = self.scope.over else {
+            return self.decide(self.read(timeline, &spans), all, timeline, over);
+        };
+        if over {
+            return self.worst(timeline, &spans, window).unwrap_or_else(|| self.decide(None, all, timeline, over));
+        }
+        let last = Span::new(at.back(window), at);
+        match spans.iter().find(|s| s.start <= last.start && last.start < s.end) {
+            Some(_) => self.decide(self.read(timeline, &[last]), last, timeline, over),
+            None => self.nothing(None, "no full window yet", last),
+        }
+    }
+
+    /// The judgement over the window with the worst figure; none if no window has a sample.
+    fn worst(&self, timeline: &Timeline, spans: &[Span], window: Duration) -> Option<Judgement> {
+        let mut worst: Option<Judgement> = None;
+        for span in spans.iter().flat_map(|s| windows(*s, window)) {
+            let Some(reading) = self.read(timeline, &[span]) else { continue };
+            let judged = self.decide(Some(reading), span, timeline, true);
+            if worst.as_ref().is_none_or(|w| self.is_worse(&judged, w)) {
+                worst = Some(judged);
+            }
+        }
+        worst
+    }
+
+    /// A window that can be judged speaks before one that cannot; among equals the worse value.
+    fn is_worse(&self, a: &Judgement, b: &Judgement) -> bool {
+        let rank = |j: &Judgement| match j.holds {
+            Some(false) => 2,
+            Some(true) => 1,
+            None => 0,
+        };
+        let worse = match (a.value, b.value) {
+            (Some(x), Some(y)) if self.op.is_upper() => x > y,
+            (Some(x), Some(y)) => x < y,
+            _ => false,
+        };
+        rank(a) > rank(b) || rank(a) == rank(b) && worse
+    }
+
+    fn decide(&self, reading: Option<Reading>, window: Span, timeline: &Timeline, over: bool) -> Judgement {
+        let Some(r) = reading else {
+            let reached = timeline.plan().phases.is_empty() || !window.length().is_zero();
+            return match self.lane_trouble(timeline) {
+                Some(trouble) => self.nothing(over.then_some(false), &trouble, window),
+                None if !reached => self.nothing(None, "not reached", window),
+                None => self.nothing(over.then_some(false), "no samples", window),
+            };
+        };
+        let unit = self.subject.unit();
+        let shown = match self.subject {
+            Subject::Growth(..) => format!("{}/min", unit.show(r.value * 60.0)),
+            Subject::ErrorCount | Subject::Dropped => format!("{}", r.value),
+            _ => unit.show(r.value),
+        };
+        let mut figure = r.detail.map(|d| format!("{shown} {d}")).unwrap_or(shown);
+        if !r.enough {
+            figure = format!("{figure}, too few samples ({})", r.samples);
+        }
+        Judgement {
+            holds: r.enough.then(|| self.op.holds(r.value, self.limit)),
+            figure,
+            value: Some(r.value),
+            limit: Some(self.limit),
+            unit,
+            samples: r.samples,
+            window,
+        }
+    }
+
+    fn nothing(&self, holds: Option<bool>, why: &str, window: Span) -> Judgement {
+        let unit = self.subject.unit();
+        Judgement { holds, figure: why.to_owned(), value: None, limit: Some(self.limit), unit, samples: 0, window }
+    }
+
+    /// Why a lane cannot be read; none if it can or if the gate is about none.
+    fn lane_trouble(&self, timeline: &Timeline) -> Option<String> {
+        let (Subject::Lane(name, _, wanted) | Subject::Growth(name, wanted)) = self.subject else { return None };
+        match figures::unit(timeline, name) {
+            None => Some(format!("no lane {name} in this run")),
+            Some(unit) if unit != *wanted => Some(format!("{name} is in {}, not {}", unit.name(), wanted.name())),
+            Some(_) => None,
+        }
+    }
+
+    fn read(&self, timeline: &Timeline, spans: &[Span]) -> Option<Reading> {
+        let step = self.scope.step.as_deref();
+        match self.subject {
+            Subject::Time(lane, stat) => self.of_histogram(&figures::merged(timeline, lane, step, spans), *stat),
+            Subject::ErrorShare | Subject::ErrorCount => {
+                let (finished, errors) = figures::counts(timeline, step, spans);
+                self.of_errors(finished, errors)
+            }
+            Subject::AchievedShare => {
+                let load = figures::load(timeline, spans);
+                let detail = Some("of offered".to_owned());
+                let value = load.achieved as f64 / load.offered as f64;
+                (load.offered > 0).then_some(Reading { value, samples: load.offered, enough: true, detail })
+            }
+            Subject::Rate(lane) => {
+                let seconds = figures::seconds(timeline, spans);
+                let samples = figures::total(timeline, lane, None, spans);
+                let known = timeline.has(lane) && seconds > 0.0;
+                let value = samples as f64 / seconds;
+                known.then_some(Reading { value, samples, enough: true, detail: None })
+            }
+            Subject::Dropped => {
+                let load = figures::load(timeline, spans);
+                let samples = load.offered + load.dropped;
+                let value = load.dropped as f64;
+                (samples > 0).then_some(Reading { value, samples, enough: true, detail: None })
+            }
+            Subject::Lane(..) if self.lane_trouble(timeline).is_some() => None,
+            Subject::Lane(name, stat, _) => {
+                let worst = if self.op.is_upper() { Stat::Max } else { Stat::Min };
+                self.of_lane(timeline, name, stat.unwrap_or(worst), spans)
+            }
+            Subject::Growth(..) if self.lane_trouble(timeline).is_some() => None,
+            Subject::Growth(name, _) => {
+                let (value, samples) = figures::growth(timeline, name, step, spans)?;
+                Some(Reading { value, samples, enough: samples >= FEW, detail: None })
+            }
+        }
+    }
+
+    fn of_errors(&self, finished: u64, errors: u64) -> Option<Reading> {
+        if finished == 0 {
+            return None;
+        }
+        if *self.subject == Subject::ErrorCount {
+            return Some(Reading { value: errors as f64, samples: finished, enough: true, detail: None });
+        }
+        let (bad, allowed) =
+            if self.op.is_upper() { (errors, self.limit) } else { (finished - errors, 1.0 - self.limit) };
+        Some(Reading {
+            value: errors as f64 / finished as f64,
+            samples: finished,
+            enough: enough(finished, bad, allowed),
+            detail: Some(format!("({errors} of {finished})")),
+        })
+    }
+
+    fn of_histogram(&self, h: &Histogram, stat: Stat) -> Option<Reading> {
+        let samples = h.len();
+        let at = |q| histogram::quantile_ns(h, q);
+        let value = match stat {
+            Stat::Quantile(q) => at(q)?,
+            Stat::Min => at(0.0)?,
+            Stat::Max | Stat::Last => at(1.0)?,
+            Stat::Mean => (samples > 0).then(|| h.mean() * 1e3)?,
+        };
+        let enough = match stat {
+            Stat::Quantile(q) => {
+                let good_us = self.limit / 1e3;
+                let below = h.count_between(0, (good_us.ceil() as u64).clamp(1, MAX_US) - 1);
+                let (bad, allowed) =
+                    if self.op.is_upper() { (samples - below, 1.0 - q) } else { (below, q) };
+                enough(samples, bad, allowed)
+            }
+            _ => samples >= FEW || self.is_lost(stat, value),
+        };
+        Some(Reading { value, samples, enough, detail: None })
+    }
+
+    fn of_lane(&self, timeline: &Timeline, name: &str, stat: Stat, spans: &[Span]) -> Option<Reading> {
+        let subject = self.scope.step.as_deref();
+        if timeline.named(name).next()?.spec.shape == Shape::Histogram && stat != Stat::Last {
+            return self.of_histogram(&figures::merged(timeline, name, subject, spans), stat);
+        }
+        let stats = figures::lane_stats(timeline, name, subject, spans)?;
+        let value = match stat {
+            Stat::Min => stats.min,
+            Stat::Max => stats.max,
+            Stat::Mean => stats.mean,
+            Stat::Last => stats.last,
+            Stat::Quantile(q) => figures::lane_quantile(timeline, name, subject, spans, q)?,
+        };
+        let enough = stats.count >= FEW || self.is_lost(stat, value);
+        Some(Reading { value, samples: stats.count, enough, detail: None })
+    }
+
+    /// An extreme that is out of bounds already cannot come back, however few the samples.
+    fn is_lost(&self, stat: Stat, value: f64) -> bool {
+        let final_ = matches!((stat, self.op.is_upper()), (Stat::Max, true) | (Stat::Min, false));
+        final_ && !self.op.holds(value, self.limit)
+    }
+}
+
+/// From the first span's start to the last one's end; empty at `at` if there is none.
+fn hull(spans: &[Span], at: RunTime) -> Span {
+    match (spans.first(), spans.last()) {
+        (Some(first), Some(last)) => Span::new(first.start, last.end),
+        _ => Span::new(at, at),
+    }
+}
+
+/// Windows of this length inside `span`, the last one at its end; the span itself if it is shorter.
+fn windows(span: Span, length: Duration) -> Vec<Span> {
+    let room = span.length().saturating_sub(length);
+    if room.is_zero() {
+        return vec![span];
+    }
+    let whole_seconds = (room.as_secs() / MAX_WINDOWS + 1) as u32;
+    let step = WINDOW_STEP * whole_seconds;
+    let mut starts: Vec<RunTime> = (0..)
+        .map(|i| span.start + step * i)
+        .take_while(|start| *start + length < span.end)
+        .collect();
+    starts.push(span.end.back(length));
+    starts.into_iter().map(|start| Span::new(start, start + length)).collect()
+}
+
+/// Do `n` samples, `bad` of them beyond the limit, suffice to say whether at most `allowed` of all are?
+fn enough(n: u64, bad: u64, allowed: f64) -> bool {
+    if allowed <= 0.0 {
+        return n >= FEW || bad > 0;
+    }
+    let count = n as f64;
+    count * allowed.min(1.0 - allowed) >= TAIL_SAMPLES
+        || bad == 0 && count * allowed >= RULE_OF_THREE
+        || binomial_tail(n, allowed, bad) < SURE
+}
+
+/// Probability of at least `k` hits in `n` tries of probability `p`. Only asked for small `n p`.
+fn binomial_tail(n: u64, p: f64, k: u64) -> f64 {
+    let odds = p / (1.0 - p);
+    let mut term = (n as f64 * (1.0 - p).ln()).exp();
+    let mut below = 0.0;
+    for i in 0..k {
+        below += term;
+        term *= (n - i) as f64 / (i + 1) as f64 * odds;
+    }
+    (1.0 - below).max(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::{LoadModel, PhaseFacts, PlanFacts};
+    use crate::histogram::Sparse;
+    use crate::lane::{LaneId, LaneSpec};
+    use crate::store::Entry;
+
+    fn seconds(a: u64, b: u64) -> Span {
+        Span::new(RunTime::from_ms(a * 1_000), RunTime::from_ms(b * 1_000))
+    }
+
+    /// Warm-up to 10 s, peak to 40 s; 100 steps/s of 5 ms, of 900 ms in warm-up and from 20 to 25 s.
+    fn run(per_second: u32) -> Timeline {
+        let mut t = Timeline::new();
+        let phase = |name: &str, span, warmup| PhaseFacts {
+            name: name.into(),
+            span,
+            warmup,
+            model: LoadModel::Requests,
+            from: 100.0,
+            to: 100.0,
+        };
+        t.apply(&Entry::Plan(PlanFacts {
+            phases: vec![phase("warm", seconds(0, 10), true), phase("peak", seconds(10, 40), false)],
+            steps: vec!["check out".into()],
+        }));
+        t.apply(&Entry::Lane(LaneId(0), LaneSpec::histogram(names::RESPONSE, "gen-0").about("check out")));
+        t.apply(&Entry::Lane(LaneId(1), LaneSpec::rate(names::ERRORS, "gen-0", Unit::PerSecond).about("status")));
+        t.apply(&Entry::Lane(LaneId(2), LaneSpec::rate(names::OFFERED, "gen-0", Unit::PerSecond)));
+        t.apply(&Entry::Lane(LaneId(3), LaneSpec::rate(names::ACHIEVED, "gen-0", Unit::PerSecond)));
+        t.apply(&Entry::Lane(LaneId(4), LaneSpec::level(names::HEAP_OLD, "shop-0", Unit::Bytes)));
+        for s in 0..40 {
+            let us = if s < 10 || (20..25).contains(&s) { 900_000 } else { 5_000 };
+            let cells = Sparse { cells: vec![(us, per_second)] };
+            t.apply(&Entry::Histogram { lane: LaneId(0), span: seconds(s, s + 1), cells });
+            for tenth in 1..=10 {
+                let at = RunTime::from_ms(s * 1_000 + tenth * 100);
+                let mut sample = |lane, value| t.apply(&Entry::Sample { lane: LaneId(lane), at, value });
+                sample(1, if s == 30 { 3.0 } else { 0.0 });
+                sample(2, f64::from(per_second));
+                sample(3, if s == 12 { 0.0 } else { f64::from(per_second) });
+                sample(4, 1e6 * (s as f64 + tenth as f64 / 10.0));
+            }
+        }
+        t
+    }
+
+    fn final_(t: &Timeline, text: &str) -> (Option<bool>, String) {
+        let j = Gate::parse(text).unwrap().judge_final(t, &[]);
+        (j.holds, j.figure)
+    }
+
+    #[test]
+    fn warm_up_is_left_out_unless_it_is_named() {
+        let t = run(100);
+        assert_eq!(final_(&t, "p50 < 10ms"), (Some(true), "5.00 ms".into()));
+        assert_eq!(final_(&t, "p99 < 10ms for check out").0, Some(false));
+        assert_eq!(final_(&t, "p50 < 10ms in phase warm").0, Some(false));
+        assert_eq!(final_(&t, "p50 < 10ms for other"), (Some(false), "no samples".into()));
+    }
+
+    #[test]
+    fn a_window_is_judged_where_it_is_worst_in_the_end_and_where_it_is_last_before() {
+        let t = run(100);
+        let gate = Gate::parse("p50 < 10ms over 5s").unwrap();
+        let end = gate.judge_final(&t, &[]);
+        assert_eq!((end.holds, end.window), (Some(false), seconds(20, 25)));
+        let live = gate.judge(&t, &[], RunTime::from_ms(18_000));
+        assert_eq!((live.holds, live.window), (Some(true), seconds(13, 18)));
+        let early = gate.judge(&t, &[], RunTime::from_ms(12_000));
+        assert_eq!((early.holds, early.figure.as_str()), (None, "no full window yet"));
+    }
+
+    #[test]
+    fn few_samples_leave_a_gate_undecided_unless_it_fails_beyond_doubt() {
+        let t = run(2); // 60 samples, 10 of them at 900 ms
+        assert_eq!(final_(&t, "p99 < 10ms").0, Some(false));
+        assert_eq!(final_(&t, "p99.9 < 1s"), (None, "901 ms, too few samples (60)".into()));
+        assert_eq!(final_(&t, "p99 < 10ms for other").0, Some(false));
+        assert!(enough(1_000, 9, 0.01) && enough(300, 0, 0.01) && !enough(200, 0, 0.01));
+        assert!(enough(200, 12, 0.01) && !enough(200, 4, 0.01));
+        assert!((binomial_tail(10, 0.5, 5) - 0.623).abs() < 1e-3);
+    }
+
+    #[test]
+    fn errors_load_and_growth_are_integrals_and_slopes() {
+        let t = run(100);
+        assert_eq!(final_(&t, "errors < 0.2%"), (Some(true), "0.10 % (3 of 3000)".into()));
+        assert_eq!(final_(&t, "errors < 3"), (Some(false), "3".into()));
+        assert_eq!(final_(&t, "achieved >= 97% of offered"), (Some(false), "96.7 % of offered".into()));
+        assert_eq!(final_(&t, "offered >= 99/s in phase peak").0, Some(true));
+        assert_eq!(final_(&t, "heap.old growth < 50MB/min").0, Some(false));
+        assert_eq!(final_(&t, "heap.old growth < 61MB/min"), (Some(true), "57.2 MiB/min".into()));
+        assert_eq!(final_(&t, "heap.old max < 41MB").0, Some(true));
+        assert_eq!(final_(&t, "pool.db.wait p99 < 5ms"), (Some(false), "no lane pool.db.wait in this run".into()));
+    }
+
+    #[test]
+    fn a_phase_that_was_never_reached_is_undecided() {
+        let mut t = Timeline::new();
+        t.apply(&Entry::Plan(run(1).plan().clone()));
+        t.apply(&Entry::Tick(RunTime::from_ms(3_000)));
+        assert_eq!(final_(&t, "p99 < 10ms in phase peak"), (None, "not reached".into()));
+    }
+}
