@@ -54,6 +54,9 @@ impl<'a> Canvas<'a> {
 
     /// Text against the right edge of a row.
     pub fn right(&mut self, row: Rect, text: &str, role: Role) {
+        if row.is_empty() {
+            return;
+        }
         let width = self.width_of(text).min(row.width);
         self.text(row.right().saturating_sub(width), row.y, width, text, role);
     }
@@ -61,7 +64,7 @@ impl<'a> Canvas<'a> {
     /// Pieces of text one after another; gives the cells used.
     pub fn pieces(&mut self, row: Rect, pieces: &[(&str, Role)]) -> u16 {
         let mut used = 0;
-        for (text, role) in pieces {
+        for (text, role) in pieces.iter().filter(|_| !row.is_empty()) {
             let room = row.width.saturating_sub(used);
             used += self.text(row.x.saturating_add(used), row.y, room, text, *role);
         }

@@ -170,7 +170,7 @@ static ASCII: Glyphs = Glyphs {
     mark: "m",
     progress: ["#", "."],
     curves: ["r", "s", "="],
-    cut: "~",
+    cut: ">",
     branch: "`-",
     pointer: ">",
 };

@@ -4,7 +4,7 @@
 //! report say the same. Histograms are merged before a percentile is read; rates are integrated before
 //! they are compared; no percentile is ever averaged. Judging is left to `gate`, wording to the reports.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::clock::{RunTime, Span};

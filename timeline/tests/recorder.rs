@@ -83,6 +83,7 @@ fn feed(recorder: &Recorder) {
     });
     handle.log("a line\nwith a break");
     handle.source("agent", "sees everything");
+    handle.attached(&["agent: sees everything".to_owned()]);
 }
 
 #[test]
@@ -117,6 +118,7 @@ fn live_and_replayed_agree_and_the_snapshot_shows_it() {
     assert_eq!(loaded.timeline.series()[0].points, finished.timeline.series()[0].points);
     assert_eq!(loaded.end.as_ref(), Some(&finished.end));
     assert_eq!(loaded.meta, finished.meta);
+    assert_eq!(loaded.meta.attached, ["agent: sees everything"]);
 }
 
 #[test]

@@ -242,7 +242,7 @@ fn sentence(cache: &str, key: &str, f: &Figures) -> String {
         text += &format!(", each load taking {}", Unit::Ns.show(time));
     }
     if let Some(period) = f.period {
-        text += &format!("; {} so far, {} apart", plural(f.expiries as f64, "bad expiry").replace("expirys", "expiries"), Unit::Ns.show(period.as_nanos() as f64));
+        text += &format!("; {} so far, {} apart", plural(f.expiries as f64, "bad expiry"), Unit::Ns.show(period.as_nanos() as f64));
     }
     text
 }
@@ -251,14 +251,14 @@ fn supporting(cache: &str, key: &str, f: &Figures, bad: &[(&str, Vec<&Expiry>)])
     let text = format!(
         "{} of key {key} at {}, where one per process ({}) would do",
         plural(f.total_loads, "load"),
-        if f.expiries == 1 { "one expiry".to_owned() } else { format!("{} expiries", f.expiries) },
+        plural(f.expiries as f64, "expiry"),
         Unit::Count.show(f.processes)
     );
     let mut list = vec![evidence(text, kinds::CACHE_REFRESH, f.span, f.loads, Unit::Count)];
     if let Some(misses) = f.misses {
         let text = format!(
             "{} in those expiries for {}, {} coalesced: every miss loads",
-            plural(misses, "miss").replace("misss", "misses"), plural(f.total_loads, "load"), Unit::Count.show(f.coalesced.round())
+            plural(misses, "miss"), plural(f.total_loads, "load"), Unit::Count.show(f.coalesced.round())
         );
         list.push(evidence(text, lane(cache, "misses"), f.span, misses, Unit::Count));
     }

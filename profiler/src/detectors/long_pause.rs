@@ -81,7 +81,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         return Answer::CannotTell(vec![kinds::PAUSE_HICCUP.to_owned(), names::PAUSE.to_owned()]);
     }
     let mut pauses = pauses(timeline, at);
-    for instance in voices.generator {
+    for instance in voices.generator.keys() {
         pauses.remove(instance); // what the generator does to itself is not the target's
     }
     let mut claims: Vec<Claim> = pauses.into_iter().filter_map(|(i, p)| by_events(timeline, at, i, p)).collect();

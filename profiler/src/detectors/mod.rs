@@ -95,10 +95,17 @@ pub(crate) fn evidence(text: impl Into<String>, lane: impl Into<String>, span: S
     Evidence { text: text.into(), lane: lane.into(), span, value, unit }
 }
 
-/// `1 wait`, `2 waits`: with the plural's `s` where there are several.
+/// `1 miss`, `2 misses`, `3 keys`: the figure with the thing's plural where there are several.
 pub(crate) fn plural(n: f64, thing: &str) -> String {
-    let s = if (n - 1.0).abs() < 0.5 { "" } else { "s" };
-    format!("{} {thing}{s}", Unit::Count.show(n.round()))
+    let figure = Unit::Count.show(n.round());
+    if (n - 1.0).abs() < 0.5 {
+        return format!("{figure} {thing}");
+    }
+    match thing.strip_suffix('y') {
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{figure} {stem}ies"),
+        _ if thing.ends_with('s') => format!("{figure} {thing}es"),
+        _ => format!("{figure} {thing}s"),
+    }
 }
 
 /// Spans that lie at most `gap` apart become one; the newest [`MAX_EPISODES`] are kept.

@@ -13,6 +13,7 @@
 //! Utilisation alone is never blamed, only queueing. Whether something else filled the pool is for
 //! [`crate::causes`].
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use timeline::clock::RunTime;
@@ -89,6 +90,11 @@ fn lane(pool: &str, part: &str) -> String {
     names::of(names::POOL, pool, part)
 }
 
+/// The cell of the grid in which `t` lies.
+fn cell(t: RunTime) -> u64 {
+    t.0 / CELL.as_nanos() as u64
+}
+
 /// One pool of one process over a window.
 struct Part<'a> {
     capacity: f64,
@@ -130,7 +136,6 @@ fn part<'a>(timeline: &'a Timeline, pool: &str, instance: &str, span: Span) -> O
     let capacity_lane = of("capacity")?;
     let capacity = capacity_lane.at(span.end, CAPACITY_CARRY)?;
     let (in_use, wait, hold) = (of("in-use"), of("wait"), of("hold"));
-    let cell = |t: RunTime| t.0 / CELL.as_nanos() as u64;
     let mut saturated: Vec<(u64, RunTime)> = Vec::new();
     for &(t, n) in waiters.within(span) {
         let then = capacity_lane.at(t, CAPACITY_CARRY).unwrap_or(capacity);
@@ -163,7 +168,7 @@ impl Part<'_> {
     fn within<'s>(&'s self, lane: Option<&'s Series>, span: Span) -> impl Iterator<Item = &'s (Span, timeline::histogram::Sparse)> {
         lane.into_iter()
             .flat_map(move |l| l.intervals_within(span))
-            .filter(|i| self.saturated.binary_search_by_key(&(i.0.end.0 / CELL.as_nanos() as u64), |s| s.0).is_ok())
+            .filter(|i| self.saturated.binary_search_by_key(&cell(i.0.end), |s| s.0).is_ok())
     }
 }
 
@@ -175,7 +180,9 @@ struct Seen {
     waiters_mean: f64,
     wait: Durations,
     hold: Durations,
-    /// Acquisitions per second while saturated, and what the law says they should be.
+    /// Acquisitions per second of all instances while any is saturated.
+    asked: Option<f64>,
+    /// Acquisitions per second of saturated instances, and what the law says they should be.
     rate: Option<f64>,
     law: Option<f64>,
     law_cells: usize,
@@ -202,6 +209,7 @@ impl Seen {
             capacity: parts.iter().map(|p| p.capacity).sum(),
             waiters_peak: waiting.iter().copied().fold(0.0, f64::max),
             waiters_mean: waiting.iter().sum::<f64>() / waiting.len().max(1) as f64,
+            asked: asked(parts, span),
             rate: enough.then(|| wait.count() as f64 / seconds),
             law,
             law_cells: parts.iter().map(|p| p.cells_from(span.start)).max().unwrap_or(0),
@@ -230,6 +238,15 @@ impl Seen {
     }
 }
 
+/// Acquisitions per second of all instances over the cells in which any of them is saturated.
+fn asked(parts: &[Part], span: Span) -> Option<f64> {
+    let cells: BTreeSet<u64> = parts.iter().flat_map(|p| &p.saturated).filter(|s| s.1 >= span.start).map(|s| s.0).collect();
+    let lanes = parts.iter().filter_map(|p| p.wait).flat_map(|l| l.intervals_within(span));
+    let count: u64 = lanes.filter(|i| cells.contains(&cell(i.0.end))).map(|i| i.1.count()).sum();
+    let seconds = cells.len() as f64 * CELL.as_secs_f64();
+    (count > 0).then(|| count as f64 / seconds)
+}
+
 /// What the load wants of the pool, were nobody to wait.
 struct Demand {
     /// Acquisitions per second.
@@ -250,7 +267,7 @@ impl Demand {
         let sessions = window::summed(timeline, names::OPEN_SESSIONS, seen.span, 10, Duration::from_secs(2));
         let sessions = crate::stats::median(sessions.iter().map(|s| s.1).collect()).filter(|&n| n >= 1.0);
         let waiting = sessions.map_or(0.0, |n| (seen.waiters_mean / n).clamp(0.0, MOST_WAITING_SHARE));
-        let arrivals = seen.rate? + growth + seen.timeouts / seconds;
+        let arrivals = seen.asked? + growth + seen.timeouts / seconds;
         Some(Self { rate: arrivals / (1.0 - waiting), hold: seen.hold.mean_ns()? })
     }
 

@@ -9,7 +9,7 @@ use crate::clock::{RunTime, Span};
 use crate::figures;
 use crate::finding::{Finding, FindingKind, Status};
 use crate::histogram::{self, Histogram, MAX_US};
-use crate::lane::{Shape, names};
+use crate::lane::Shape;
 use crate::store::Timeline;
 use crate::units::Unit;
 
@@ -352,7 +352,7 @@ mod tests {
     use super::*;
     use crate::facts::{LoadModel, PhaseFacts, PlanFacts};
     use crate::histogram::Sparse;
-    use crate::lane::{LaneId, LaneSpec};
+    use crate::lane::{LaneId, LaneSpec, names};
     use crate::store::Entry;
 
     fn seconds(a: u64, b: u64) -> Span {

@@ -147,6 +147,11 @@ impl Handle {
         self.offer(Message::Source(clean(name, LABEL_MAX), clean(line, 400)));
     }
 
+    /// What was attached and what cannot be seen, a line each; becomes part of the run's description.
+    pub fn attached(&self, lines: &[String]) {
+        self.offer(Message::Attached(lines.iter().map(|l| clean(l, 400)).collect()));
+    }
+
     /// The run is doing something else now.
     pub fn state(&self, state: RunState) {
         self.offer(Message::State(state));

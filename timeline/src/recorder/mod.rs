@@ -85,6 +85,8 @@ pub(crate) enum Message {
     State(RunState),
     /// A source's one-line state: its name, the line.
     Source(String, String),
+    /// What was attached, a line each.
+    Attached(Vec<String>),
     /// That was all.
     Finish(RunEnd),
 }
@@ -197,6 +199,14 @@ impl Work {
             Message::Source(name, line) => {
                 self.log(format!("{name}: {line}"));
                 self.view.source(name, line);
+            }
+            Message::Attached(lines) => {
+                self.meta.attached = lines;
+                let meta = self.meta.clone();
+                self.write(|w| {
+                    w.meta(meta);
+                    Ok(())
+                });
             }
             Message::Finish(_) => unreachable!("handled by the loop"),
         }

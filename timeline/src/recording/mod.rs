@@ -30,7 +30,7 @@ pub const FILE_NAME: &str = "recording.dyno";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// [`RunMeta`](crate::facts::RunMeta) as JSON; for people, never shown to detectors.
+    /// [`RunMeta`](crate::facts::RunMeta) as JSON; for people, never shown to detectors. The last one counts.
     Meta = 1,
     /// [`PlanFacts`](crate::facts::PlanFacts) as JSON.
     Plan = 2,

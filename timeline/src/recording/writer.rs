@@ -33,6 +33,7 @@ pub struct Writer {
 /// Entries since the last group.
 #[derive(Debug, Default)]
 struct Pending {
+    meta: Option<RunMeta>,
     plan: Option<PlanFacts>,
     lanes: Vec<(LaneId, LaneSpec)>,
     samples: Vec<codec::Sample>,
@@ -79,6 +80,11 @@ impl Writer {
         Ok(())
     }
 
+    /// Keeps a later description of the run for the next group; it replaces the one at the head.
+    pub fn meta(&mut self, meta: RunMeta) {
+        self.pending.meta = Some(meta);
+    }
+
     /// Keeps a log line for the next group.
     pub fn log(&mut self, line: LogLine) {
         self.pending.log.push(line);
@@ -100,6 +106,9 @@ impl Writer {
     fn flush(&mut self, tick: Option<RunTime>) -> io::Result<()> {
         let p = std::mem::take(&mut self.pending);
         let mut group = Vec::new();
+        if let Some(meta) = &p.meta {
+            group.extend(json_frame(Kind::Meta, meta));
+        }
         if let Some(plan) = &p.plan {
             group.extend(json_frame(Kind::Plan, plan));
         }

@@ -1,0 +1,514 @@
+//! The dashboard without a terminal: model, messages, update, view.
+//!
+//! Owns what the screen remembers between frames and how keys change it. [`update`] reads nothing but
+//! its arguments and [`view`] changes nothing, so that both run under a test backend; the thread and the
+//! terminal belong to [`crate::tui`].
+
+use std::sync::Arc;
+
+use ratatui::Frame;
+use ratatui::crossterm::event::{KeyCode, KeyModifiers};
+use ratatui::layout::{Position, Rect};
+use timeline::Finding;
+use timeline::snapshot::{COLUMN_NS, RunState, Snapshot};
+
+use crate::axis::{self, Axis, Zoom};
+use crate::canvas::Canvas;
+use crate::figures;
+use crate::keys::{self, Action};
+use crate::layout::{Columns, Shell, SizeClass};
+use crate::theme::Theme;
+use crate::views;
+
+/// The views, in the order of their keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// Everything at a glance.
+    Overview,
+    /// Heatmap and percentiles.
+    Response,
+    /// Phases, steps, errors, workers.
+    Sessions,
+    /// Generations, allocation, promotion.
+    Memory,
+    /// Pauses and the async loop.
+    Pauses,
+    /// Pools and caches.
+    Pools,
+    /// Processes and sources.
+    Processes,
+    /// Findings with evidence, advice and causes.
+    Findings,
+    /// What happened.
+    Log,
+}
+
+impl View {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[
+        Self::Overview,
+        Self::Response,
+        Self::Sessions,
+        Self::Memory,
+        Self::Pauses,
+        Self::Pools,
+        Self::Processes,
+        Self::Findings,
+        Self::Log,
+    ];
+
+    /// Its place, from 0.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Long and short name for the tabs.
+    #[must_use]
+    pub const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Overview => ("Overview", "Overview"),
+            Self::Response => ("Response", "Response"),
+            Self::Sessions => ("Sessions", "Load"),
+            Self::Memory => ("Memory", "Memory"),
+            Self::Pauses => ("Pauses+loop", "Pauses"),
+            Self::Pools => ("Pools+caches", "Pools"),
+            Self::Processes => ("Processes", "Procs"),
+            Self::Findings => ("Findings", "Findings"),
+            Self::Log => ("Log", "Log"),
+        }
+    }
+
+    fn step(self, by: isize) -> Self {
+        let n = Self::ALL.len() as isize;
+        Self::ALL[(self as isize + by).rem_euclid(n) as usize]
+    }
+}
+
+/// What the run behind the screen can do; keys for the rest are neither offered nor explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// [`UiCommand::Scale`] and [`UiCommand::Halt`] have a receiver.
+    pub load: bool,
+    /// [`UiCommand::Marker`] has one.
+    pub marker: bool,
+    /// [`UiCommand::WriteReport`] has one.
+    pub report: bool,
+}
+
+impl Default for Capabilities {
+    /// Markers and reports, no change of the load.
+    fn default() -> Self {
+        Self { load: false, marker: true, report: true }
+    }
+}
+
+/// What the person at the screen asks of the run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum UiCommand {
+    /// Stop the load, drain, write the reports.
+    Quit,
+    /// End at once.
+    Abort,
+    /// Load from now on as a share of the plan: 1 is as planned. Range: 0 to 10.
+    Scale(f64),
+    /// Halt the load, or let it go on.
+    Halt(bool),
+    /// Put a marker on the timeline.
+    Marker,
+    /// Write the report of the run so far.
+    WriteReport,
+}
+
+/// What lies over the view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overlay {
+    /// Nothing.
+    #[default]
+    None,
+    /// The keys.
+    Help,
+    /// The filter is being typed.
+    Typing,
+    /// Shall the load really be halted?
+    ConfirmHalt,
+}
+
+/// Which of the two times tables show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Measure {
+    /// Finished - intended.
+    #[default]
+    Response,
+    /// Finished - started.
+    Service,
+}
+
+/// What the screen remembers between frames.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// Colours and glyphs.
+    pub theme: Theme,
+    /// What the run can do.
+    pub capabilities: Capabilities,
+    /// The view on the screen.
+    pub view: View,
+    /// What lies over it.
+    pub overlay: Overlay,
+    /// Time on the screen.
+    pub zoom: Zoom,
+    /// Column under the cursor, counted from the run's start; none: the newest values are shown.
+    pub cursor: Option<u64>,
+    /// The snapshot that the view is frozen at.
+    pub frozen: Option<Arc<Snapshot>>,
+    /// Lists show only rows with this text in them.
+    pub filter: String,
+    /// Response or service time in tables.
+    pub measure: Measure,
+    /// Column that tables are sorted by; 0 is their own order.
+    pub sort: usize,
+    /// Sorted the other way round?
+    pub reverse: bool,
+    /// Line of the finding's detail at the top, while it fills the view.
+    pub detail: Option<usize>,
+    /// The answer to the last key, shown instead of the hints until the next one.
+    pub notice: Option<String>,
+    /// Quit was asked for.
+    pub stopping: bool,
+    /// The load is halted.
+    pub halted: bool,
+    /// Tenths of the planned load.
+    pub tenths: u8,
+    selected: [usize; View::ALL.len()],
+}
+
+/// Tenths of the load as planned.
+const AS_PLANNED: u8 = 10;
+/// Most tenths that can be asked for.
+const MOST_TENTHS: u8 = 100;
+/// Longest filter that can be typed, characters.
+const LONGEST_FILTER: usize = 40;
+
+impl Model {
+    /// The overview, following the newest column.
+    #[must_use]
+    pub fn new(theme: Theme, capabilities: Capabilities) -> Self {
+        Self {
+            theme,
+            capabilities,
+            view: View::Overview,
+            overlay: Overlay::None,
+            zoom: Zoom::default(),
+            cursor: None,
+            frozen: None,
+            filter: String::new(),
+            measure: Measure::Response,
+            sort: 0,
+            reverse: false,
+            detail: None,
+            notice: None,
+            stopping: false,
+            halted: false,
+            tenths: AS_PLANNED,
+            selected: [0; View::ALL.len()],
+        }
+    }
+
+    /// The selected row of a view's list.
+    #[must_use]
+    pub fn selected(&self, view: View) -> usize {
+        self.selected[view.index()]
+    }
+
+    /// Does a row with this text pass the filter?
+    #[must_use]
+    pub fn passes(&self, text: &str) -> bool {
+        self.filter.is_empty() || text.to_lowercase().contains(&self.filter.to_lowercase())
+    }
+
+    /// The snapshot on the screen: the frozen one, or `live`.
+    #[must_use]
+    pub fn shown<'a>(&'a self, live: &'a Snapshot) -> &'a Snapshot {
+        self.frozen.as_deref().unwrap_or(live)
+    }
+}
+
+/// Something happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Msg {
+    /// A key was pressed.
+    Key(KeyCode, KeyModifiers),
+    /// The mouse was clicked at a cell of a screen of this size.
+    Click(Position, Rect),
+    /// The wheel was turned: negative is up.
+    Wheel(isize),
+}
+
+/// What follows from a message.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// Tell the run.
+    Send(UiCommand),
+    /// Leave the dashboard, and tell the run if there is something to tell.
+    Leave(Option<UiCommand>),
+}
+
+/// Changes the model and says what follows.
+pub fn update(model: &mut Model, msg: Msg, live: &Arc<Snapshot>) -> Effect {
+    match msg {
+        Msg::Key(code, modifiers) => {
+            model.notice = None;
+            on_key(model, code, modifiers, live)
+        }
+        Msg::Click(at, screen) => {
+            click(model, at, screen, live);
+            Effect::None
+        }
+        Msg::Wheel(by) => {
+            select(model, by, live);
+            Effect::None
+        }
+    }
+}
+
+fn on_key(model: &mut Model, code: KeyCode, modifiers: KeyModifiers, live: &Arc<Snapshot>) -> Effect {
+    let action = keys::action(model.view, model.capabilities, code, modifiers);
+    // Ctrl-C works whatever lies over the view.
+    if action == Some(Action::Interrupt) {
+        return interrupt(model, live);
+    }
+    match model.overlay {
+        Overlay::Typing => typed(model, code),
+        Overlay::ConfirmHalt => return confirmed(model, code),
+        Overlay::Help if matches!(action, Some(Action::Help | Action::Back | Action::Quit)) => {
+            model.overlay = Overlay::None;
+        }
+        Overlay::Help | Overlay::None => {
+            if let Some(action) = action {
+                return act(model, action, live);
+            }
+        }
+    }
+    Effect::None
+}
+
+fn act(model: &mut Model, action: Action, live: &Arc<Snapshot>) -> Effect {
+    match action {
+        Action::Quit => return quit(model, live),
+        Action::Interrupt => return interrupt(model, live),
+        Action::Help => model.overlay = Overlay::Help,
+        Action::NextView => go(model, model.view.step(1)),
+        Action::PreviousView => go(model, model.view.step(-1)),
+        Action::Go(view) => go(model, view),
+        Action::Cursor(by) => move_cursor(model, by, live),
+        Action::Select(by) => select(model, by, live),
+        Action::Inspect => inspect(model, live),
+        Action::Back => back(model),
+        Action::Filter => model.overlay = Overlay::Typing,
+        Action::Finding(by) => next_finding(model, by, live),
+        Action::Nearer => model.zoom = model.zoom.nearer(),
+        Action::Farther => model.zoom = model.zoom.farther(),
+        Action::Reset => (model.zoom, model.cursor) = (Zoom::default(), None),
+        Action::Freeze => model.frozen = if model.frozen.is_some() { None } else { Some(Arc::clone(live)) },
+        Action::Measure => {
+            model.measure = if model.measure == Measure::Response { Measure::Service } else { Measure::Response };
+        }
+        Action::Marker => return send(model, UiCommand::Marker, format!("marker set at {}", live.at)),
+        Action::WriteReport => return send(model, UiCommand::WriteReport, "writing the report so far".to_owned()),
+        Action::Sort => model.sort = (model.sort + 1) % views::sort_columns(model.view).max(1),
+        Action::Reverse => model.reverse = !model.reverse,
+        Action::Halt if model.halted => {
+            model.halted = false;
+            return send(model, UiCommand::Halt(false), "the load goes on".to_owned());
+        }
+        Action::Halt => model.overlay = Overlay::ConfirmHalt,
+        Action::Load(by) => return change_load(model, by),
+        Action::Suspend => {
+            model.notice = Some("Ctrl-Z is ignored: a suspended generator would falsify the run".to_owned());
+        }
+    }
+    Effect::None
+}
+
+fn send(model: &mut Model, command: UiCommand, notice: String) -> Effect {
+    model.notice = Some(notice);
+    Effect::Send(command)
+}
+
+/// Stops the run, or leaves at once where there is no load to drain.
+fn quit(model: &mut Model, live: &Snapshot) -> Effect {
+    match live.run.state {
+        RunState::Done => Effect::Leave(None),
+        RunState::Watching | RunState::Replaying => Effect::Leave(Some(UiCommand::Quit)),
+        RunState::Starting | RunState::Running | RunState::Draining if model.stopping => {
+            model.notice = Some("stopping already; Ctrl-C aborts".to_owned());
+            Effect::None
+        }
+        RunState::Starting | RunState::Running | RunState::Draining => {
+            model.stopping = true;
+            Effect::Send(UiCommand::Quit)
+        }
+    }
+}
+
+fn interrupt(model: &mut Model, live: &Snapshot) -> Effect {
+    if model.stopping && live.run.state != RunState::Done {
+        return Effect::Leave(Some(UiCommand::Abort));
+    }
+    quit(model, live)
+}
+
+fn go(model: &mut Model, view: View) {
+    if model.view != view {
+        model.view = view;
+        model.detail = None;
+        model.filter.clear();
+        (model.sort, model.reverse) = (0, false);
+    }
+}
+
+fn typed(model: &mut Model, code: KeyCode) {
+    match code {
+        KeyCode::Esc => {
+            model.filter.clear();
+            model.overlay = Overlay::None;
+        }
+        KeyCode::Enter => model.overlay = Overlay::None,
+        KeyCode::Backspace => {
+            model.filter.pop();
+        }
+        KeyCode::Char(c) if model.filter.chars().count() < LONGEST_FILTER => model.filter.push(c),
+        _ => {}
+    }
+    model.selected[model.view.index()] = 0;
+}
+
+fn confirmed(model: &mut Model, code: KeyCode) -> Effect {
+    model.overlay = Overlay::None;
+    if code == KeyCode::Char('y') {
+        model.halted = true;
+        return send(model, UiCommand::Halt(true), "the load is halted; p lets it go on".to_owned());
+    }
+    Effect::None
+}
+
+fn change_load(model: &mut Model, by: i8) -> Effect {
+    model.tenths = model.tenths.saturating_add_signed(by).min(MOST_TENTHS);
+    let share = f64::from(model.tenths) / f64::from(AS_PLANNED);
+    send(model, UiCommand::Scale(share), format!("load: {} % of the plan", u32::from(model.tenths) * 10))
+}
+
+fn move_cursor(model: &mut Model, by: i64, live: &Snapshot) {
+    let shown = model.shown(live);
+    let (first, newest) = (shown.first_column, axis::newest_column(shown));
+    let step = by.unsigned_abs().saturating_mul(model.zoom.step());
+    let from = model.cursor.unwrap_or(newest).clamp(first, newest);
+    let to = if by < 0 { from.saturating_sub(step) } else { from.saturating_add(step) };
+    let selected = shown.findings.iter().filter(|f| figures::is_seen(f)).enumerate().filter(|(_, f)| covers(f, to));
+    let selected = selected.max_by_key(|(_, f)| f.onset).map(|(i, _)| i);
+    // Past the newest column the cursor lets go, and the newest values are shown again.
+    model.cursor = (to <= newest).then(|| to.max(first));
+    if let (Some(i), Some(_)) = (selected, model.cursor) {
+        model.selected[View::Overview.index()] = i;
+    }
+}
+
+/// Was the finding there in this column?
+fn covers(finding: &Finding, column: u64) -> bool {
+    let ended = finding.ended.map_or(u64::MAX, |t| t.0 / COLUMN_NS);
+    (finding.onset.0 / COLUMN_NS..=ended).contains(&column)
+}
+
+fn next_finding(model: &mut Model, by: isize, live: &Snapshot) {
+    let shown = model.shown(live);
+    let mut order: Vec<(usize, u64)> = shown
+        .findings
+        .iter()
+        .filter(|f| figures::is_seen(f))
+        .enumerate()
+        .map(|(i, f)| (i, f.onset.0))
+        .collect();
+    order.sort_by_key(|&(_, onset)| onset);
+    if order.is_empty() {
+        model.notice = Some("no finding so far".to_owned());
+        return;
+    }
+    let here = order.iter().position(|&(i, _)| i == model.selected[View::Overview.index()]);
+    let last = order.len() as isize;
+    let next = match (model.cursor, here) {
+        (Some(_), Some(at)) => (at as isize + by).rem_euclid(last),
+        _ if by > 0 => 0,
+        _ => last - 1,
+    };
+    let (i, onset) = order[next as usize];
+    model.cursor = Some(onset / COLUMN_NS);
+    model.selected[View::Overview.index()] = i;
+}
+
+fn select(model: &mut Model, by: isize, live: &Snapshot) {
+    if let Some(line) = model.detail {
+        model.detail = Some(line.saturating_add_signed(by));
+        return;
+    }
+    let rows = views::row_count(model, model.shown(live));
+    let at = &mut model.selected[model.view.index()];
+    *at = (*at).min(rows.saturating_sub(1)).saturating_add_signed(by).min(rows.saturating_sub(1));
+}
+
+fn inspect(model: &mut Model, live: &Snapshot) {
+    let row = if model.view == View::Overview {
+        // The overview lists only what is there; the view of findings lists all.
+        let shown = model.shown(live);
+        let mut seen = shown.findings.iter().enumerate().filter(|(_, f)| figures::is_seen(f));
+        seen.nth(model.selected(View::Overview)).map(|(i, _)| i)
+    } else {
+        Some(model.selected(View::Findings))
+    };
+    if let Some(row) = row {
+        go(model, View::Findings);
+        model.selected[View::Findings.index()] = row;
+        model.detail = Some(0);
+    }
+}
+
+fn back(model: &mut Model) {
+    if !model.filter.is_empty() {
+        model.filter.clear();
+    } else if model.detail.take().is_none() {
+        model.cursor = None;
+    }
+}
+
+fn click(model: &mut Model, at: Position, screen: Rect, live: &Snapshot) {
+    let shell = Shell::of(screen);
+    if shell.tabs.contains(at) {
+        let hit = views::tab_places(shell.tabs).into_iter().find(|(_, place)| place.contains(at));
+        if let Some((view, _)) = hit {
+            go(model, view);
+        }
+        return;
+    }
+    let Some(area) = views::plot_area(model.view, screen).filter(|a| a.contains(at)) else { return };
+    let plot = Columns::of(area).plot;
+    if plot.contains(at) {
+        let axis = Axis::new(model.shown(live), plot.width, model.zoom, model.cursor);
+        let column = axis.column(at.x - plot.x);
+        model.cursor = (column <= axis::newest_column(model.shown(live))).then_some(column);
+    }
+}
+
+/// Draws one frame.
+pub fn view(model: &Model, live: &Snapshot, frame: &mut Frame<'_>) {
+    let area = frame.area();
+    let mut canvas = Canvas::new(frame.buffer_mut(), model.theme);
+    if SizeClass::of(area) == SizeClass::TooSmall {
+        views::too_small(&mut canvas, area);
+        return;
+    }
+    views::draw(&mut canvas, area, model, live);
+    if let Some(position) = canvas.focus {
+        frame.set_cursor_position(position);
+    }
+}

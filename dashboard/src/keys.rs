@@ -1,0 +1,263 @@
+//! Keys: one static table that dispatch, hints and help all read.
+//!
+//! Owns which key does what in which view, and the words for it. A key that is not in the table does
+//! nothing; an action that the run cannot carry out is neither offered nor explained.
+
+use ratatui::crossterm::event::{KeyCode, KeyModifiers};
+
+use crate::app::{Capabilities, View};
+
+/// What a key asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Stop the load, drain, write the reports; leave when that is done.
+    Quit,
+    /// The same; the second time abort.
+    Interrupt,
+    /// Show or hide the keys.
+    Help,
+    /// The next view.
+    NextView,
+    /// The view before.
+    PreviousView,
+    /// A view by its place.
+    Go(View),
+    /// Cursor by columns: negative is earlier.
+    Cursor(i64),
+    /// Selection by rows: negative is up.
+    Select(isize),
+    /// Look into the selected row.
+    Inspect,
+    /// One step back; never leaves.
+    Back,
+    /// Filter the list.
+    Filter,
+    /// The next (or previous) finding in order of time.
+    Finding(isize),
+    /// Less time on the screen.
+    Nearer,
+    /// More time on the screen.
+    Farther,
+    /// The usual zoom, and the newest column again.
+    Reset,
+    /// Freeze the view; the run goes on.
+    Freeze,
+    /// Response or service time in tables.
+    Measure,
+    /// Put a marker on the timeline.
+    Marker,
+    /// Write the report of the run so far.
+    WriteReport,
+    /// The next column to sort by.
+    Sort,
+    /// Sort the other way round.
+    Reverse,
+    /// Halt the load, or let it go on.
+    Halt,
+    /// Tenths of the load: negative is less.
+    Load(i8),
+    /// The terminal's suspend key.
+    Suspend,
+}
+
+/// A key with or without Control.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// The key.
+    pub code: KeyCode,
+    /// Held together with Control?
+    pub ctrl: bool,
+}
+
+/// What a binding needs of the run to be offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing.
+    Nothing,
+    /// The load can be changed.
+    Load,
+    /// Markers are recorded.
+    Marker,
+    /// The report can be written before the end.
+    Report,
+}
+
+/// A row of the table.
+#[derive(Debug)]
+pub struct Binding {
+    /// The keys; any of them.
+    pub keys: &'static [Key],
+    /// How they are written on the screen.
+    pub shown: &'static str,
+    /// What they do.
+    pub action: Action,
+    /// What that means, for help: a phrase of its own.
+    pub about: &'static str,
+    /// One word for the hints; empty: in help alone.
+    pub hint: &'static str,
+    /// Views in which it works.
+    pub views: &'static [View],
+    /// What it needs.
+    pub needs: Needs,
+}
+
+const fn char(c: char) -> Key {
+    Key { code: KeyCode::Char(c), ctrl: false }
+}
+
+const fn ctrl(c: char) -> Key {
+    Key { code: KeyCode::Char(c), ctrl: true }
+}
+
+const fn key(code: KeyCode) -> Key {
+    Key { code, ctrl: false }
+}
+
+const fn bind(keys: &'static [Key], shown: &'static str, action: Action, about: &'static str) -> Binding {
+    Binding { keys, shown, action, about, hint: "", views: View::ALL, needs: Needs::Nothing }
+}
+
+impl Binding {
+    const fn hint(self, hint: &'static str) -> Self {
+        Self { hint, ..self }
+    }
+
+    const fn on(self, views: &'static [View]) -> Self {
+        Self { views, ..self }
+    }
+
+    const fn needs(self, needs: Needs) -> Self {
+        Self { needs, ..self }
+    }
+}
+
+/// Views with a time axis.
+const AXIS: &[View] = &[View::Overview, View::Response, View::Memory, View::Pauses, View::Pools, View::Processes];
+/// Views with a list.
+const LISTS: &[View] =
+    &[View::Overview, View::Sessions, View::Pauses, View::Pools, View::Processes, View::Findings, View::Log];
+/// Views whose list can be sorted.
+const SORTED: &[View] = &[View::Sessions, View::Processes];
+/// Views whose list can be filtered.
+const FILTERED: &[View] = &[View::Sessions, View::Pauses, View::Processes, View::Findings, View::Log];
+
+/// Rows of a page.
+const PAGE: isize = 10;
+/// Further than any list is long.
+const END: isize = 1_000_000;
+/// Columns of a long step of the cursor.
+const FAR: i64 = 10;
+
+/// All bindings. Hints are taken in this order and dropped from the right, so `q` and `?` go last.
+pub static BINDINGS: &[Binding] = &[
+    bind(&[char('q')], "q", Action::Quit, "stop the load, drain, write the reports, leave").hint("quit"),
+    bind(&[char('?'), key(KeyCode::F(1))], "?", Action::Help, "show or hide these keys").hint("help"),
+    bind(&[key(KeyCode::Tab)], "Tab", Action::NextView, "next view").hint("view"),
+    bind(&[char(' ')], "Space", Action::Freeze, "freeze the view; the run goes on").hint("freeze"),
+    bind(&[char('n')], "n", Action::Finding(1), "cursor to the next finding").hint("finding").on(AXIS),
+    bind(&[key(KeyCode::Enter)], "Enter", Action::Inspect, "look into the selected finding")
+        .hint("inspect")
+        .on(&[View::Overview, View::Findings]),
+    bind(&[char('l'), key(KeyCode::Right)], "h l", Action::Cursor(1), "cursor later").hint("cursor").on(AXIS),
+    bind(&[char('-')], "+ -", Action::Farther, "more time on the screen").hint("zoom").on(AXIS),
+    bind(&[char('/')], "/", Action::Filter, "filter the list").hint("filter").on(FILTERED),
+    bind(&[char('s')], "s", Action::Sort, "sort by the next column").hint("sort").on(SORTED),
+    bind(&[char('t')], "t", Action::Measure, "response or service time").hint("measure").on(&[View::Sessions]),
+    bind(&[char('p')], "p", Action::Halt, "halt the load, or let it go on").hint("halt").needs(Needs::Load),
+    bind(&[char('>')], "<>", Action::Load(1), "a tenth more load").hint("load").needs(Needs::Load),
+    bind(&[char('m')], "m", Action::Marker, "put a marker on the timeline").hint("marker").needs(Needs::Marker),
+    bind(&[char('w')], "w", Action::WriteReport, "write the report of the run so far").hint("report").needs(Needs::Report),
+    bind(&[char('<')], "<", Action::Load(-1), "a tenth less load").needs(Needs::Load),
+    bind(&[char('N')], "N", Action::Finding(-1), "cursor to the finding before").on(AXIS),
+    bind(&[char('h'), key(KeyCode::Left)], "h", Action::Cursor(-1), "cursor earlier").on(AXIS),
+    bind(&[char('L')], "L", Action::Cursor(FAR), "cursor ten columns later").on(AXIS),
+    bind(&[char('H')], "H", Action::Cursor(-FAR), "cursor ten columns earlier").on(AXIS),
+    bind(&[char('+'), char('=')], "+", Action::Nearer, "less time on the screen").on(AXIS),
+    bind(&[char('0')], "0", Action::Reset, "usual zoom, follow the newest column").on(AXIS),
+    bind(&[char('j'), key(KeyCode::Down)], "j", Action::Select(1), "row down").on(LISTS),
+    bind(&[char('k'), key(KeyCode::Up)], "k", Action::Select(-1), "row up").on(LISTS),
+    bind(&[key(KeyCode::PageDown)], "PgDn", Action::Select(PAGE), "ten rows down").on(LISTS),
+    bind(&[key(KeyCode::PageUp)], "PgUp", Action::Select(-PAGE), "ten rows up").on(LISTS),
+    bind(&[char('g'), key(KeyCode::Home)], "g", Action::Select(-END), "first row").on(LISTS),
+    bind(&[char('G'), key(KeyCode::End)], "G", Action::Select(END), "last row").on(LISTS),
+    bind(&[char('r')], "r", Action::Reverse, "sort the other way round").on(SORTED),
+    bind(&[key(KeyCode::Esc)], "Esc", Action::Back, "one step back: filter, detail, cursor"),
+    bind(&[key(KeyCode::BackTab)], "S-Tab", Action::PreviousView, "view before"),
+    bind(&[char('1')], "1", Action::Go(View::Overview), "overview"),
+    bind(&[char('2')], "2", Action::Go(View::Response), "response times"),
+    bind(&[char('3')], "3", Action::Go(View::Sessions), "sessions, steps, errors"),
+    bind(&[char('4')], "4", Action::Go(View::Memory), "memory"),
+    bind(&[char('5')], "5", Action::Go(View::Pauses), "pauses and loop"),
+    bind(&[char('6')], "6", Action::Go(View::Pools), "pools and caches"),
+    bind(&[char('7')], "7", Action::Go(View::Processes), "processes and sources"),
+    bind(&[char('8')], "8", Action::Go(View::Findings), "findings"),
+    bind(&[char('9')], "9", Action::Go(View::Log), "log"),
+    bind(&[ctrl('c')], "Ctrl-C", Action::Interrupt, "as q; the second time abort without draining"),
+    bind(&[ctrl('z')], "Ctrl-Z", Action::Suspend, "ignored: a suspended generator would falsify the run"),
+];
+
+impl Binding {
+    /// Does it work in `view` of a run that can do this?
+    #[must_use]
+    pub fn works(&self, view: View, capabilities: Capabilities) -> bool {
+        let able = match self.needs {
+            Needs::Nothing => true,
+            Needs::Load => capabilities.load,
+            Needs::Marker => capabilities.marker,
+            Needs::Report => capabilities.report,
+        };
+        able && self.views.contains(&view)
+    }
+}
+
+/// What a key means in `view`; none if nothing.
+#[must_use]
+pub fn action(view: View, capabilities: Capabilities, code: KeyCode, modifiers: KeyModifiers) -> Option<Action> {
+    let pressed = Key { code, ctrl: modifiers.contains(KeyModifiers::CONTROL) };
+    BINDINGS.iter().find(|b| b.works(view, capabilities) && b.keys.contains(&pressed)).map(|b| b.action)
+}
+
+/// Key and word of every hint in `view`, the most important first.
+pub fn hints(view: View, capabilities: Capabilities) -> impl Iterator<Item = (&'static str, &'static str)> {
+    BINDINGS.iter().filter(move |b| b.works(view, capabilities) && !b.hint.is_empty()).map(|b| (b.shown, b.hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVERYTHING: Capabilities = Capabilities { load: true, marker: true, report: true };
+
+    #[test]
+    fn no_key_means_two_things_in_one_view() {
+        for view in View::ALL {
+            let keys: Vec<Key> =
+                BINDINGS.iter().filter(|b| b.works(*view, EVERYTHING)).flat_map(|b| b.keys).copied().collect();
+            for (i, key) in keys.iter().enumerate() {
+                assert!(!keys[i + 1..].contains(key), "{key:?} is bound twice in {view:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_binding_is_described_and_reachable() {
+        for b in BINDINGS {
+            assert!(!b.about.is_empty() && !b.shown.is_empty() && !b.keys.is_empty(), "{b:?}");
+            assert!(!b.views.is_empty(), "{b:?}");
+            let found = action(b.views[0], EVERYTHING, b.keys[0].code, modifiers(b.keys[0]));
+            assert_eq!(found, Some(b.action));
+        }
+    }
+
+    #[test]
+    fn what_the_run_cannot_do_is_not_offered() {
+        let nothing = Capabilities { load: false, marker: false, report: false };
+        assert_eq!(action(View::Overview, nothing, KeyCode::Char('p'), KeyModifiers::NONE), None);
+        assert!(hints(View::Overview, nothing).all(|(key, _)| !["p", "<>", "m", "w"].contains(&key)));
+        assert!(hints(View::Overview, EVERYTHING).any(|(key, _)| key == "p"));
+    }
+
+    fn modifiers(key: Key) -> KeyModifiers {
+        if key.ctrl { KeyModifiers::CONTROL } else { KeyModifiers::NONE }
+    }
+}

@@ -1,0 +1,262 @@
+//! Lanes: one series each, all on the columns of the heatmap.
+//!
+//! Owns how a series becomes bars (maximum of each column, so that no spike is lost; a gap stays a gap)
+//! and what stands beside it. Which lanes a view shows is the view's business.
+
+use ratatui::layout::Rect;
+use timeline::event::kinds;
+use timeline::lane::names;
+use timeline::snapshot::{Cell, LaneView, PoolView, Snapshot};
+use timeline::Unit;
+
+use crate::axis::Axis;
+use crate::canvas::Canvas;
+use crate::figures;
+use crate::heatmap::within;
+use crate::layout::{self, Columns};
+use crate::theme::{BAR_LEVELS, Role};
+
+/// One lane of a view.
+pub(crate) struct Lane<'a> {
+    label: String,
+    series: Option<&'a LaneView>,
+    /// Value at the top of the plot where the lane has one: capacity, 100 %.
+    full: Option<f64>,
+    /// Columns in which somebody waited are marked.
+    waiters: Option<&'a LaneView>,
+    pool: Option<&'a PoolView>,
+    /// Put before the value: `loads`.
+    prefix: &'static str,
+}
+
+impl<'a> Lane<'a> {
+    /// The lane called `name`; shown as not available if the snapshot has none.
+    pub fn named(snapshot: &'a Snapshot, label: impl Into<String>, name: &str) -> Self {
+        let series = find(snapshot, name);
+        let full = series.filter(|l| l.unit == Unit::Ratio).map(|_| 1.0);
+        Self { label: label.into(), series, full, waiters: None, pool: None, prefix: "" }
+    }
+
+    /// A pool: connections in use against its capacity, and who waits.
+    pub fn pool(snapshot: &'a Snapshot, label: impl Into<String>, pool: &'a PoolView) -> Self {
+        let of = |part| names::of(names::POOL, &pool.name, part);
+        Self {
+            full: pool.capacity.filter(|c| *c > 0.0),
+            waiters: find(snapshot, &of("waiters")),
+            pool: Some(pool),
+            ..Self::named(snapshot, label, &of("in-use"))
+        }
+    }
+
+    /// A cache: how often something had to be loaded.
+    pub fn cache(snapshot: &'a Snapshot, label: impl Into<String>, cache: &str) -> Self {
+        let name = names::of(names::CACHE, cache, "loads");
+        Self { prefix: "loads ", ..Self::named(snapshot, label, &name) }
+    }
+
+    /// Is there any series behind it?
+    pub fn is_available(&self) -> bool {
+        self.series.is_some()
+    }
+
+    /// What stands at the right: the values under the cursor, or the newest ones.
+    fn value(&self, axis: &Axis) -> (String, Role) {
+        let Some(series) = self.series else { return (figures::NONE.to_owned(), Role::Dim) };
+        if let Some(indices) = axis.cursor_indices() {
+            return self.value_at(indices);
+        }
+        if series.last.is_some() && series.age_ns > figures::STALE_NS {
+            return (figures::newest(series), Role::Dim);
+        }
+        if let Some(pool) = self.pool {
+            let waits = pool.waiters.is_some_and(|w| w > 0.0);
+            return (figures::pool(pool), if waits { Role::Warning } else { Role::Text });
+        }
+        (format!("{}{}", self.prefix, figures::newest(series)), Role::Text)
+    }
+
+    fn value_at(&self, indices: std::ops::Range<usize>) -> (String, Role) {
+        let Some(cell) = self.series.and_then(|s| peak(&s.cells, indices.clone())) else {
+            return ("no data".to_owned(), Role::Dim);
+        };
+        let unit = self.series.map_or(Unit::Count, |s| s.unit);
+        let mark = self.series.map_or("", |s| figures::quality_mark(s.quality));
+        if let Some(pool) = self.pool {
+            let waiters = self.waiters.and_then(|w| peak(&w.cells, indices)).map(|c| c.max);
+            let then = PoolView { in_use: Some(cell.max), waiters, capacity: pool.capacity, ..PoolView::default() };
+            let waits = waiters.is_some_and(|w| w > 0.0);
+            return (figures::pool(&then), if waits { Role::Warning } else { Role::Text });
+        }
+        (format!("{}{mark}{}", self.prefix, unit.show(cell.max)), Role::Text)
+    }
+
+    /// Draws it over all rows of `area`.
+    pub fn draw(&self, canvas: &mut Canvas<'_>, area: Rect, axis: &Axis) {
+        if area.is_empty() {
+            return;
+        }
+        let columns = Columns::of(area);
+        let last = area.height - 1;
+        canvas.pieces(columns.row(last).label, &[(&self.label, Role::Text)]);
+        let (value, role) = self.value(axis);
+        canvas.right(columns.row(last).value, &value, role);
+        let Some(series) = self.series else {
+            canvas.pieces(columns.row(last).plot, &[("not available from this target", Role::Dim)]);
+            return;
+        };
+        let full = self.full.unwrap_or_else(|| greatest(series));
+        if last > 0 {
+            // A tall lane says what its full height means.
+            canvas.right(columns.row(0).label, &series.unit.show(full), Role::Dim);
+        }
+        self.bars(canvas, columns.plot, axis, series, full);
+    }
+
+    fn bars(&self, canvas: &mut Canvas<'_>, plot: Rect, axis: &Axis, series: &LaneView, full: f64) {
+        let style = canvas.theme.style(Role::Curve);
+        let warned = canvas.theme.style(Role::Warning);
+        let glyphs = canvas.theme.glyphs();
+        for x in 0..axis.width().min(plot.width) {
+            let indices = axis.indices(x);
+            let cell = peak(&series.cells, indices.clone()).filter(|c| c.max.is_finite());
+            let Some(cell) = cell else { continue };
+            let waited = self.waiters.and_then(|w| peak(&w.cells, indices)).is_some_and(|c| c.max > 0.0);
+            for (i, level) in stack(cell.max, full, plot.height).enumerate() {
+                let y = plot.bottom().saturating_sub(1).saturating_sub(i as u16);
+                let top_of_pool = waited && i + 1 == usize::from(plot.height);
+                let (glyph, style) = if top_of_pool { (glyphs.waited, warned) } else { (glyphs.bars[level], style) };
+                canvas.glyph(plot.x.saturating_add(x), y, glyph, style);
+            }
+            if waited {
+                // Whatever the fill says, a column in which somebody waited is marked at its top.
+                canvas.glyph(plot.x.saturating_add(x), plot.y, glyphs.waited, warned);
+            }
+        }
+        if let Some(x) = axis.cursor_x() {
+            canvas.restyle(Rect { x: plot.x.saturating_add(x), width: 1, ..plot }, Role::Selected);
+        }
+    }
+}
+
+/// Lanes below each other, as tall as the area allows up to `tallest` rows each, and the time under
+/// them; gives the rows that are left.
+pub(crate) fn stacked(
+    canvas: &mut Canvas<'_>,
+    area: Rect,
+    axis: &Axis,
+    snapshot: &Snapshot,
+    lanes: &[Lane<'_>],
+    tallest: u16,
+) -> Rect {
+    let count = u16::try_from(lanes.len()).unwrap_or(u16::MAX).max(1);
+    let height = (area.height.saturating_sub(1) / count).clamp(1, tallest.max(1));
+    let mut rest = area;
+    for lane in lanes {
+        if rest.height <= 1 {
+            break;
+        }
+        let (place, below) = layout::top(rest, height.min(rest.height - 1));
+        lane.draw(canvas, place, axis);
+        rest = below;
+    }
+    time_row(canvas, rest, axis, snapshot);
+    layout::top(rest, 1).1
+}
+
+/// The lane called `name`.
+pub(crate) fn find<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a LaneView> {
+    snapshot.lanes.iter().find(|l| l.name == name)
+}
+
+/// Least and greatest of the cells in `indices`; none if all are gaps.
+fn peak(cells: &[Option<Cell>], indices: std::ops::Range<usize>) -> Option<Cell> {
+    within(cells, indices).iter().flatten().copied().reduce(|a, b| Cell {
+        min: a.min.min(b.min),
+        max: a.max.max(b.max),
+        last: b.last,
+    })
+}
+
+/// The greatest value of the whole series, so that the scale does not jump while the window moves.
+fn greatest(series: &LaneView) -> f64 {
+    series.cells.iter().flatten().map(|c| c.max).filter(|m| m.is_finite()).fold(0.0, f64::max)
+}
+
+/// Bar levels of a value from the bottom row up: full cells, then the broken one. Zero is the lowest
+/// level, and nothing else is.
+fn stack(value: f64, full: f64, height: u16) -> impl Iterator<Item = usize> {
+    let per_cell = BAR_LEVELS - 1;
+    let all = per_cell * usize::from(height.max(1));
+    let share = if full > 0.0 && value.is_finite() { (value / full).clamp(0.0, 1.0) } else { 0.0 };
+    let steps = if value > 0.0 { ((share * all as f64).round() as usize).max(1) } else { 0 };
+    let broken = steps % per_cell;
+    let cells = (0..steps / per_cell).map(move |_| per_cell);
+    cells.chain((broken > 0 || steps == 0).then_some(broken))
+}
+
+/// The row under the lanes: times, onsets of findings, changes of the load, the cursor.
+pub(crate) fn time_row(canvas: &mut Canvas<'_>, area: Rect, axis: &Axis, snapshot: &Snapshot) {
+    /// Columns between two times.
+    const EVERY: u16 = 15;
+    let columns = Columns::of(layout::row(area, 0));
+    let (plot, glyphs) = (columns.plot, canvas.theme.glyphs());
+    if plot.is_empty() {
+        return;
+    }
+    let dim = canvas.theme.style(Role::Dim);
+    for x in (0..plot.width).step_by(usize::from(EVERY)) {
+        canvas.glyph(plot.x + x, plot.y, glyphs.tick, dim);
+        let room = (plot.width - x).saturating_sub(1);
+        let text = axis.time(x).to_string();
+        if text.len() <= usize::from(room) {
+            canvas.text(plot.x + x + 1, plot.y, room, &text, Role::Dim);
+        }
+    }
+    for event in snapshot.events.iter().filter(|e| e.kind == kinds::AMENDMENT) {
+        if let Some(x) = axis.x_of(event.start) {
+            canvas.glyph(plot.x + x, plot.y, glyphs.mark, canvas.theme.style(Role::Strong));
+        }
+    }
+    for finding in snapshot.findings.iter().rev().filter(|f| figures::is_seen(f)) {
+        if let Some(x) = axis.x_of(finding.onset) {
+            let role = figures::severity_role(finding.severity);
+            canvas.glyph(plot.x + x, plot.y, &finding.severity.glyph()[..1], canvas.theme.style(role));
+        }
+    }
+    match axis.cursor_x().zip(axis.cursor_time()) {
+        Some((x, at)) => {
+            canvas.glyph(plot.x + x, plot.y, glyphs.cursor, canvas.theme.style(Role::Selected));
+            canvas.pieces(columns.label, &[("cursor", Role::Strong)]);
+            canvas.right(columns.value, &format!("at {at}"), Role::Strong);
+        }
+        None => {
+            canvas.pieces(columns.label, &[("time", Role::Dim)]);
+            canvas.right(columns.value, &format!("now {}", snapshot.at), Role::Dim);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_is_the_lowest_bar_and_nothing_else_is() {
+        let of = |v, h| stack(v, 100.0, h).collect::<Vec<_>>();
+        assert_eq!(of(0.0, 1), [0]);
+        assert_eq!(of(0.001, 1), [1]);
+        assert_eq!(of(100.0, 1), [7]);
+        assert_eq!(of(400.0, 1), [7]);
+        assert_eq!(of(50.0, 2), [7]);
+        assert_eq!(of(75.0, 2), [7, 4]);
+        assert_eq!(of(f64::NAN, 2), [0]);
+    }
+
+    #[test]
+    fn a_column_shows_its_greatest_value_and_a_gap_shows_none() {
+        let cell = |max| Some(Cell { min: 0.0, max, last: 1.0 });
+        assert_eq!(peak(&[cell(1.0), None, cell(9.0)], 0..3).map(|c| c.max), Some(9.0));
+        assert_eq!(peak(&[None, None], 0..2), None);
+        assert_eq!(peak(&[], 5..9), None);
+    }
+}

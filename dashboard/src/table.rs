@@ -1,0 +1,164 @@
+//! Tables and lists: columns, a selected row that is always on the screen, and what was left out.
+//!
+//! Owns widths, scrolling (stateless: the offset follows from selection and height) and the selected
+//! row's mark. Sorting and filtering are done by whoever fills the table.
+
+use ratatui::layout::{Position, Rect};
+
+use crate::canvas::Canvas;
+use crate::layout;
+use crate::theme::Role;
+
+/// One column: heading and width; a width of zero takes what is left (at most one such column).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Column {
+    pub title: &'static str,
+    pub width: u16,
+    pub right: bool,
+}
+
+/// Text to the left, of this width.
+pub(crate) const fn words(title: &'static str, width: u16) -> Column {
+    Column { title, width, right: false }
+}
+
+/// Figures to the right, of this width.
+pub(crate) const fn figure(title: &'static str, width: u16) -> Column {
+    Column { title, width, right: true }
+}
+
+/// One row: a text for each column, and its role.
+pub(crate) struct Row {
+    pub cells: Vec<String>,
+    pub role: Role,
+}
+
+impl Row {
+    /// An ordinary row.
+    pub fn text(cells: Vec<String>) -> Self {
+        Self { cells, role: Role::Text }
+    }
+}
+
+/// First row shown so that row `selected` of `n` is within `height` rows.
+pub(crate) fn offset(selected: usize, n: usize, height: usize) -> usize {
+    selected.saturating_sub(height / 2).min(n.saturating_sub(height))
+}
+
+/// Draws headings and rows. Columns that do not fit are left out from the right. `selected` is marked.
+pub(crate) fn draw(canvas: &mut Canvas<'_>, area: Rect, columns: &[Column], rows: &[Row], selected: Option<usize>) {
+    let (head, body) = layout::top(area, 1);
+    if head.is_empty() {
+        return;
+    }
+    let places = places(head, columns);
+    for (column, place) in columns.iter().zip(&places) {
+        put(canvas, *column, *place, column.title, Role::Dim);
+    }
+    let height = usize::from(body.height);
+    let selected = selected.map(|s| s.min(rows.len().saturating_sub(1)));
+    let first = offset(selected.unwrap_or(0), rows.len(), height);
+    for (i, row) in rows.iter().enumerate().skip(first).take(height) {
+        let line = layout::row(body, (i - first) as u16);
+        for ((column, place), text) in columns.iter().zip(&places).zip(&row.cells) {
+            put(canvas, *column, Rect { y: line.y, ..*place }, text, row.role);
+        }
+        if selected == Some(i) {
+            select(canvas, line);
+        }
+    }
+    // What lies outside is said on the heading's row, not left to be guessed.
+    if rows.len() > height {
+        let note = format!("{}-{} of {}", first + 1, (first + height).min(rows.len()), rows.len());
+        let free = places.last().map_or(head.width, |p| head.right().saturating_sub(p.right()));
+        if usize::from(free) > note.len() {
+            canvas.right(head, &note, Role::Dim);
+        }
+    }
+}
+
+/// Marks a row as selected: reversed, a pointer in its first column, the terminal's cursor on it.
+pub(crate) fn select(canvas: &mut Canvas<'_>, line: Rect) {
+    if line.is_empty() {
+        return;
+    }
+    canvas.glyph(line.x, line.y, canvas.theme.glyphs().pointer, canvas.theme.style(Role::Strong));
+    canvas.restyle(line, Role::Selected);
+    canvas.focus = Some(Position { x: line.x, y: line.y });
+}
+
+/// Where each column lies; the first cell of a row is kept for the pointer.
+fn places(area: Rect, columns: &[Column]) -> Vec<Rect> {
+    let fixed: u16 = columns.iter().map(|c| c.width.saturating_add(1)).fold(1, u16::saturating_add);
+    let rest = area.width.saturating_sub(fixed);
+    let mut x = area.x.saturating_add(1);
+    let mut out = Vec::with_capacity(columns.len());
+    for column in columns {
+        let wanted = if column.width == 0 { rest } else { column.width };
+        let room = area.right().saturating_sub(x);
+        // Half a figure would be a wrong figure: a right column is drawn whole or not at all.
+        let width = if column.right && wanted > room { 0 } else { wanted.min(room) };
+        out.push(Rect { x, width, ..area });
+        x = x.saturating_add(width).saturating_add(1);
+    }
+    out
+}
+
+fn put(canvas: &mut Canvas<'_>, column: Column, place: Rect, text: &str, role: Role) {
+    if column.right {
+        canvas.right(place, text, role);
+    } else {
+        canvas.pieces(place, &[(text, role)]);
+    }
+}
+
+/// Breaks a text into lines of at most `width` characters, at spaces where it can.
+pub(crate) fn wrap(text: &str, width: u16) -> Vec<String> {
+    let width = usize::from(width).max(1);
+    let mut lines: Vec<String> = Vec::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        let used = line.chars().count();
+        if used > 0 && used + 1 + word.chars().count() > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        let mut rest = word;
+        while rest.chars().count() > width {
+            let cut = rest.char_indices().nth(width).map_or(rest.len(), |(i, _)| i);
+            lines.push(rest[..cut].to_owned());
+            rest = &rest[cut..];
+        }
+        line.push_str(rest);
+    }
+    if !line.is_empty() {
+        lines.push(line);
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_selected_row_is_always_within_reach() {
+        for n in 0..30_usize {
+            for height in 1..12 {
+                for selected in 0..n {
+                    let first = offset(selected, n, height);
+                    assert!((first..first + height).contains(&selected));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lines_break_at_spaces_and_long_words_anywhere() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("abcdefgh", 3), ["abc", "def", "gh"]);
+        assert!(wrap("", 5).is_empty());
+    }
+}

@@ -1,0 +1,421 @@
+//! One answer of HTTP/1.1, read in any portions: however the bytes are split, the result is the same.
+//!
+//! Owns framing (length, chunks, until close), interim answers, limits, and what is kept: the status,
+//! the header fields that a step asks for, the body if a check or save needs it. A head that comes in one piece is
+//! parsed where it lies; only a partial one is copied.
+
+use std::mem::MaybeUninit;
+
+use httparse::{ParserConfig, Response, Status};
+
+use super::chunks::Chunks;
+use super::{BODY_MAX, FIELDS_MAX, HEAD_MAX, INTERIM_MAX};
+use crate::kind::ErrorKind;
+
+/// What of an answer is kept.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Want<'a> {
+    /// The request was `HEAD`: no body follows whatever the head says.
+    pub head: bool,
+    /// Keep the body.
+    pub body: bool,
+    /// Names of header fields to keep.
+    pub fields: &'a [String],
+}
+
+#[derive(Debug)]
+enum At {
+    Head,
+    Length(u64),
+    Chunks(Box<Chunks>),
+    UntilClose,
+    Done,
+}
+
+/// An answer, as far as it was read.
+#[derive(Debug)]
+pub struct Answer<'a> {
+    want: Want<'a>,
+    at: At,
+    partial: Vec<u8>,
+    interim: u8,
+    upgrade: bool,
+    status: u16,
+    reusable: bool,
+    body_bytes: u64,
+    body: Vec<u8>,
+    fields: Vec<Option<String>>,
+}
+
+/// What a head says, apart from the fields that are kept.
+struct Head {
+    length: usize,
+    status: u16,
+    at: At,
+    reusable: bool,
+    fields: Vec<Option<String>>,
+}
+
+impl<'a> Answer<'a> {
+    /// Nothing was read yet.
+    #[must_use]
+    pub fn new(want: Want<'a>) -> Self {
+        Self {
+            want,
+            at: At::Head,
+            partial: Vec::new(),
+            interim: 0,
+            upgrade: false,
+            status: 0,
+            reusable: false,
+            body_bytes: 0,
+            body: Vec::new(),
+            fields: Vec::new(),
+        }
+    }
+
+    /// The same, where `101 Switching Protocols` is an answer like any other, with no body.
+    #[must_use]
+    pub fn to_upgrade(want: Want<'a>) -> Self {
+        Self { upgrade: true, ..Self::new(want) }
+    }
+
+    /// Is the answer whole?
+    #[must_use]
+    pub fn done(&self) -> bool {
+        matches!(self.at, At::Done)
+    }
+
+    /// The status; 0 until the head was read.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// May the connection carry a further request?
+    #[must_use]
+    pub fn reusable(&self) -> bool {
+        self.reusable && self.done()
+    }
+
+    /// The body that was kept.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Length of the body, kept or not.
+    #[must_use]
+    pub fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
+    /// The kept header fields, in the order of [`Want::fields`]; the first of equal ones.
+    #[must_use]
+    pub fn field(&self, i: usize) -> Option<&str> {
+        self.fields.get(i)?.as_deref()
+    }
+
+    /// Reads from `bytes`, up to the end of the answer; says how many were read.
+    ///
+    /// # Errors
+    /// The kind that names what is wrong; the answer must not be fed again.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
+        let mut read = 0;
+        while read < bytes.len() && !self.done() {
+            let rest = &bytes[read..];
+            read += match &mut self.at {
+                At::Head => self.feed_head(rest)?,
+                At::Length(left) => {
+                    let n = (*left).min(rest.len() as u64) as usize;
+                    *left -= n as u64;
+                    let whole = *left == 0;
+                    self.keep(&rest[..n])?;
+                    if whole {
+                        self.at = At::Done;
+                    }
+                    n
+                }
+                At::Chunks(_) => self.feed_chunks(rest)?,
+                At::UntilClose => {
+                    self.keep(rest)?;
+                    rest.len()
+                }
+                At::Done => break,
+            };
+        }
+        Ok(read)
+    }
+
+    /// The connection was closed in order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ClosedEarly`] unless the answer is whole, or whole by this.
+    pub fn closed(&mut self) -> Result<(), ErrorKind> {
+        match self.at {
+            At::Done => Ok(()),
+            At::UntilClose => {
+                self.at = At::Done;
+                Ok(())
+            }
+            _ => Err(ErrorKind::ClosedEarly),
+        }
+    }
+
+    fn keep(&mut self, data: &[u8]) -> Result<(), ErrorKind> {
+        self.body_bytes += data.len() as u64;
+        if self.want.body {
+            if self.body.len() + data.len() > BODY_MAX {
+                return Err(ErrorKind::TooLarge);
+            }
+            self.body.extend_from_slice(data);
+        }
+        Ok(())
+    }
+
+    fn feed_chunks(&mut self, rest: &[u8]) -> Result<usize, ErrorKind> {
+        let At::Chunks(mut chunks) = std::mem::replace(&mut self.at, At::Done) else { return Ok(0) };
+        let n = chunks.feed(rest, |data| self.keep(data))?;
+        if !chunks.done() {
+            self.at = At::Chunks(chunks);
+        }
+        Ok(n)
+    }
+
+    fn feed_head(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
+        // httparse would skip empty lines in front; where they are skipped would depend on the split.
+        if self.partial.first().or(bytes.first()) != Some(&b'H') {
+            return Err(ErrorKind::BadHead);
+        }
+        if self.partial.is_empty() {
+            return match parse(bytes, self.want) {
+                Ok(Some(head)) if head.length <= HEAD_MAX => {
+                    let n = head.length;
+                    self.take(head)?;
+                    Ok(n)
+                }
+                // A bad head is called so at its end, not where the first portion happens to show it.
+                _ => self.gather(bytes),
+            };
+        }
+        self.gather(bytes)
+    }
+
+    /// Copies what belongs to a head; parses it once its end is there, so that a slow drip costs no more than its bytes.
+    fn gather(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
+        let before = self.partial.len();
+        let room = HEAD_MAX + 1 - before;
+        self.partial.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let from = before.saturating_sub(3);
+        let Some(end) = end_of_head(&self.partial[from..]).map(|e| e + from).filter(|&e| e <= HEAD_MAX) else {
+            let full = self.partial.len() > HEAD_MAX;
+            return if full { Err(ErrorKind::TooLarge) } else { Ok(bytes.len()) };
+        };
+        let whole = std::mem::take(&mut self.partial);
+        let head = parse(&whole[..end], self.want)?.ok_or(ErrorKind::BadHead)?;
+        self.take(head)?;
+        Ok(end - before)
+    }
+
+    fn take(&mut self, head: Head) -> Result<(), ErrorKind> {
+        if head.status < 200 && !(self.upgrade && head.status == 101) {
+            self.interim += 1;
+            // To switch protocols without being asked to leaves nothing that could be read.
+            let known = head.status != 101 && head.status >= 100;
+            return if known && self.interim <= INTERIM_MAX { Ok(()) } else { Err(ErrorKind::BadHead) };
+        }
+        self.status = head.status;
+        self.reusable = head.reusable;
+        self.fields = head.fields;
+        self.at = if self.want.head || matches!(head.status, 101 | 204 | 304) { At::Done } else { head.at };
+        Ok(())
+    }
+}
+
+/// The place behind the empty line that ends a head.
+fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    let mut i = 0;
+    while let Some(at) = bytes[i..].iter().position(|&b| b == b'\n') {
+        let next = i + at + 1;
+        match &bytes[next..] {
+            [b'\n', ..] => return Some(next + 1),
+            [b'\r', b'\n', ..] => return Some(next + 2),
+            _ => i = next,
+        }
+    }
+    None
+}
+
+/// Parses a head; none if its end is not there.
+fn parse(bytes: &[u8], want: Want<'_>) -> Result<Option<Head>, ErrorKind> {
+    // Not initialised: clearing 4 KiB would cost as much as parsing.
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut response = Response::new(&mut []);
+    let parsed = ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut fields);
+    let Status::Complete(length) = parsed.map_err(|_| ErrorKind::BadHead)? else {
+        return Ok(None);
+    };
+    let (mut content_length, mut chunked, mut coded) = (None, false, false);
+    // HTTP/1.0 closes unless it says otherwise.
+    let mut reusable = response.version == Some(1);
+    for field in response.headers.iter() {
+        let name = field.name;
+        if name.eq_ignore_ascii_case("content-length") {
+            let n = number(field.value)?;
+            if content_length.is_some_and(|m| m != n) {
+                return Err(ErrorKind::BadHead);
+            }
+            content_length = Some(n);
+        } else if name.eq_ignore_ascii_case("transfer-encoding") {
+            coded = true;
+            chunked = tokens(field.value).last().is_some_and(|t| t.eq_ignore_ascii_case(b"chunked"));
+        } else if name.eq_ignore_ascii_case("connection") {
+            for token in tokens(field.value) {
+                if token.eq_ignore_ascii_case(b"close") {
+                    reusable = false;
+                } else if token.eq_ignore_ascii_case(b"keep-alive") {
+                    reusable = true;
+                }
+            }
+        }
+    }
+    let at = match (coded, chunked, content_length) {
+        (true, true, _) => At::Chunks(Box::default()),
+        (true, false, _) | (false, _, None) => At::UntilClose,
+        (false, _, Some(0)) => At::Done,
+        (false, _, Some(n)) => At::Length(n),
+    };
+    let kept = want.fields.iter().map(|name| {
+        let found = response.headers.iter().find(|f| f.name.eq_ignore_ascii_case(name))?;
+        Some(String::from_utf8_lossy(found.value).into_owned())
+    });
+    let reusable = reusable && !matches!(at, At::UntilClose) || want.head && reusable;
+    Ok(Some(Head { length, status: response.code.unwrap_or(0), fields: kept.collect(), reusable, at }))
+}
+
+fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&b| b == b',').map(<[u8]>::trim_ascii)
+}
+
+/// A `Content-Length`: digits alone (a sign or list would be read differently by others).
+fn number(value: &[u8]) -> Result<u64, ErrorKind> {
+    let digits = value.trim_ascii();
+    let sound = !digits.is_empty() && digits.len() <= 18 && digits.iter().all(u8::is_ascii_digit);
+    if !sound {
+        return Err(ErrorKind::BadHead);
+    }
+    Ok(digits.iter().fold(0, |n, d| n * 10 + u64::from(d - b'0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    type Outcome = Result<(u16, Vec<u8>, u64, bool, usize), ErrorKind>;
+
+    /// Reads `bytes` cut at `cuts`, then the end of the stream; also says how many bytes were taken.
+    fn read(bytes: &[u8], cuts: &[usize], want: Want<'_>) -> Outcome {
+        let mut answer = Answer::new(want);
+        let mut cuts: Vec<usize> = cuts.iter().map(|c| c % (bytes.len() + 1)).collect();
+        cuts.extend([0, bytes.len()]);
+        cuts.sort_unstable();
+        let mut taken = 0;
+        for pair in cuts.windows(2) {
+            if !answer.done() {
+                taken += answer.feed(&bytes[pair[0]..pair[1]])?;
+            }
+        }
+        answer.closed()?;
+        Ok((answer.status(), answer.body().to_vec(), answer.body_bytes(), answer.reusable(), taken))
+    }
+
+    const KEEP: Want<'_> = Want { head: false, body: true, fields: &[] };
+
+    fn outcome(text: &str) -> String {
+        match read(text.as_bytes(), &[], KEEP) {
+            Ok((status, body, _, reusable, _)) => {
+                format!("{status} {:?} reusable={reusable}", String::from_utf8_lossy(&body))
+            }
+            Err(kind) => kind.name().to_owned(),
+        }
+    }
+
+    #[test]
+    fn framings_are_told_apart() {
+        let ok = "HTTP/1.1 200 OK\r\n";
+        let cases = [
+            format!("{ok}Content-Length: 2\r\n\r\nhi"),
+            format!("{ok}Content-Length: 2\r\n\r\nh"),
+            format!("{ok}Content-Length: +2\r\n\r\nhi"),
+            format!("{ok}Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi"),
+            format!("{ok}Connection: close\r\nContent-Length: 2\r\n\r\nhi"),
+            format!("{ok}\r\nhi"),
+            format!("{ok}Transfer-Encoding: chunked\r\n\r\n2;x=y\r\nhi\r\n0\r\nT: 1\r\n\r\n"),
+            format!("{ok}Transfer-Encoding: chunked\r\n\r\n2\r\nhi0\r\n\r\n"),
+            format!("{ok}Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n"),
+            format!("HTTP/1.1 103 Early\r\nLink: x\r\n\r\n{ok}Content-Length: 0\r\n\r\n"),
+            format!("HTTP/1.1 101 Switch\r\n\r\n{ok}\r\n"),
+            "HTTP/1.1 100 C\r\n\r\n".repeat(INTERIM_MAX as usize + 1),
+            "HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n".to_owned(),
+            "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            "SSH-2.0-x\r\n\r\n".to_owned(),
+            "HTTP/1.1 200 OK\r\nA: b".to_owned(),
+            String::new(),
+        ];
+        let told: Vec<String> = cases.iter().map(|c| outcome(c)).collect();
+        insta::assert_snapshot!(told.join("\n"), @r#"
+        200 "hi" reusable=true
+        closed-early
+        bad-head
+        bad-head
+        200 "hi" reusable=false
+        200 "hi" reusable=false
+        200 "hi" reusable=true
+        bad-chunk
+        bad-chunk
+        200 "" reusable=true
+        bad-head
+        bad-head
+        204 "" reusable=true
+        200 "" reusable=false
+        bad-head
+        closed-early
+        closed-early
+        "#);
+    }
+
+    #[test]
+    fn an_endless_head_is_cut_off() {
+        let mut text = b"HTTP/1.1 200 OK\r\n".to_vec();
+        text.extend(b"X: y\r\n".repeat(HEAD_MAX / 6 + 10));
+        assert_eq!(read(&text, &[], KEEP), Err(ErrorKind::TooLarge));
+        assert_eq!(read(&text, &(0..text.len()).step_by(97).collect::<Vec<_>>(), KEEP), Err(ErrorKind::TooLarge));
+    }
+
+    fn piece() -> impl Strategy<Value = String> {
+        prop::sample::select(vec![
+            "HTTP/1.1 200 OK\r\n", "HTTP/1.1 304 Not\r\n", "HTTP/1.1 100 C\r\n\r\n", "HTTP/1.0 404 Gone\r\n",
+            "Content-Length: 5\r\n", "Content-Length: 0\r\n", "Transfer-Encoding: chunked\r\n", "Connection: close\r\n",
+            "X: y\r\n", "\r\n", "\n", "hello", "5\r\nhello\r\n", "3;q\r\nabc\r\n", "0\r\n\r\n", "0\r\nT: u\r\n\r\n", "\u{1}", "H", ":",
+        ])
+        .prop_map(str::to_owned)
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_gives_the_same(pieces in prop::collection::vec(piece(), 0..10), cuts in prop::collection::vec(any::<usize>(), 0..12), sound: bool, head: bool) {
+            let mut text = if sound { "HTTP/1.1 200 OK\r\n".to_owned() } else { String::new() };
+            text.extend(pieces);
+            let want = Want { head, ..KEEP };
+            prop_assert_eq!(read(text.as_bytes(), &cuts, want), read(text.as_bytes(), &[], want), "{:?}", text);
+        }
+
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..300), cuts in prop::collection::vec(any::<usize>(), 0..5)) {
+            let mut text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+            text.extend(bytes);
+            prop_assert_eq!(read(&text, &cuts, KEEP), read(&text, &[], KEEP));
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Hiccups: stretches in which the whole process stood still.
+//!
+//! Owns the thread that only sleeps and looks how late it wakes, and the memory of what it saw, against
+//! which stalls of the async loop are set off (`pauses`).
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use timeline::clock::MonoNs;
+use timeline::event::kinds;
+use timeline::probe::ProbeEvent;
+
+use crate::stretch::Stretch;
+use crate::tally::lock;
+use crate::threads::Stop;
+use crate::top::Top;
+
+/// How long the thread sleeps: the finest pause that it can see. A thousand wakes a second cost some
+/// 3 to 5 ms of CPU.
+const NAP: Duration = Duration::from_millis(1);
+/// From here on a hiccup is an event, ns. A runnable thread of a busy machine waits for its turn for a few
+/// scheduler slices of 3 to 4 ms each; five of them in a row are no longer everyday scheduling, and they
+/// are an order above a fast request's service time.
+pub(crate) const EVENT_NS: u64 = 20_000_000;
+/// From here on lateness is remembered as explaining a loop's stall, ns: above the timer's own error of about 1 ms.
+const NOTED_NS: u64 = 2_000_000;
+/// Most stretches remembered. Those shorter than an event come at most 500 times a second, and a stall is
+/// judged within two ticks of its end, so that only those inside a very long one can be forgotten.
+const REMEMBERED: usize = 512;
+/// Most hiccup events of one tick; longer ones go first. A tick of 100 ms has room for five.
+const MOST_EVENTS: usize = 8;
+
+/// What the thread saw.
+#[derive(Debug)]
+pub(crate) struct Hiccups {
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    until: u64,
+    noted: VecDeque<Stretch>,
+    events: Top<Stretch>,
+    longest: u64,
+}
+
+/// Hiccups since the last tick.
+#[derive(Debug)]
+pub(crate) struct HiccupReport {
+    /// Longest lateness of any size, ns.
+    pub(crate) longest: u64,
+    /// The long ones.
+    pub(crate) events: (Vec<ProbeEvent>, u64),
+}
+
+impl Hiccups {
+    /// Nothing seen before `now`.
+    pub(crate) fn new(now: u64) -> Self {
+        let seen = Seen { until: now, noted: VecDeque::new(), events: Top::new(MOST_EVENTS), longest: 0 };
+        Self { seen: Mutex::new(seen) }
+    }
+
+    /// The thread woke at `woke`; what is later than a nap after its last waking is lateness.
+    fn woke(&self, woke: u64) {
+        let mut seen = lock(&self.seen);
+        let due = seen.until + NAP.as_nanos() as u64;
+        seen.until = woke;
+        let late = Stretch { start: due, end: woke };
+        seen.longest = seen.longest.max(late.length());
+        if late.length() >= NOTED_NS {
+            if seen.noted.len() == REMEMBERED {
+                seen.noted.pop_front();
+            }
+            seen.noted.push_back(late);
+        }
+        if late.length() >= EVENT_NS {
+            seen.events.offer(late.length() as f64, || late);
+        }
+    }
+
+    /// Up to when hiccups are known, ns.
+    pub(crate) fn known_until(&self) -> u64 {
+        lock(&self.seen).until
+    }
+
+    /// The remembered stretches that overlap `stretch`, oldest first.
+    pub(crate) fn within(&self, stretch: Stretch) -> Vec<Stretch> {
+        lock(&self.seen).noted.iter().copied().filter(|h| h.overlap(stretch) > 0).collect()
+    }
+
+    /// What was seen since the last call.
+    pub(crate) fn take(&self) -> HiccupReport {
+        let mut seen = lock(&self.seen);
+        let (stretches, others) = seen.events.take();
+        let events = stretches.into_iter().map(|s| s.event(kinds::PAUSE_HICCUP)).collect();
+        HiccupReport { longest: std::mem::take(&mut seen.longest), events: (events, others) }
+    }
+}
+
+/// The thread's work: naps until told to stop.
+pub(crate) fn watch(hiccups: &Arc<Hiccups>, stop: &Stop) {
+    hiccups.woke(MonoNs::now().0);
+    let _ = hiccups.take();
+    while !stop.asked() {
+        std::thread::sleep(NAP);
+        hiccups.woke(MonoNs::now().0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn a_process_that_was_stopped_shows_one_hiccup_over_the_stop() {
+        let hiccups = Hiccups::new(0);
+        for ms in 1..=50 {
+            hiccups.woke(ms * MS + 60_000 * ms);
+        }
+        let report = hiccups.take();
+        assert_eq!((report.longest, report.events.0.len()), (60_000, 0), "60 us of timer error is everyday");
+        hiccups.woke(2_053 * MS);
+        hiccups.woke(2_054 * MS);
+        let report = hiccups.take();
+        assert_eq!(report.events.0.len(), 1);
+        let event = &report.events.0[0];
+        assert_eq!((event.kind.as_str(), event.start, event.end), ("pause.hiccup", 54 * MS, 2_053 * MS));
+        assert_eq!(report.longest, 1_999 * MS);
+        assert_eq!(hiccups.take().longest, 0);
+    }
+
+    #[test]
+    fn short_lateness_is_noted_but_is_no_event() {
+        let hiccups = Hiccups::new(0);
+        hiccups.woke(11 * MS);
+        assert_eq!(hiccups.take().events.0, []);
+        let all = Stretch { start: 0, end: 100 * MS };
+        assert_eq!(hiccups.within(all), [Stretch { start: MS, end: 11 * MS }]);
+        assert_eq!(hiccups.within(Stretch { start: 20 * MS, end: 30 * MS }), []);
+    }
+}

@@ -1,0 +1,188 @@
+//! Admission: what of a target's answer is let in, and in which form.
+//!
+//! Owns every check between a decoded batch and the sink: names cleaned, numbers finite, histograms in
+//! order, times believable, counts bounded. What is turned away is counted by reason. The target
+//! speaks of itself only; a lane about clients or generator would let it excuse itself.
+
+use std::collections::BTreeMap;
+
+use timeline::event::LABEL_MAX;
+use timeline::histogram::{MAX_US, Sparse};
+use timeline::probe::{MAX_EVENTS, ProbeEvent, TICK_MS, Tick};
+use timeline::text::clean;
+use timeline::{LaneId, LaneSpec, MonoNs, Shape};
+
+use super::{Sink, SourceEvent};
+
+/// Longest name of a lane.
+const NAME_MAX: usize = 100;
+/// Most lanes of one process: ten times what a large one declares.
+const MAX_LANES: usize = 1_000;
+/// Most labels of an event.
+const MAX_LABELS: usize = 8;
+/// Most cells of a histogram: all of a 3-digit one up to an hour are 24,000; a tick has a few hundred.
+const MAX_CELLS: usize = 4_000;
+/// Readings of a monotonic clock beyond this (146 years of uptime) are made up.
+const MAX_CLOCK: u64 = 1 << 62;
+/// How far in the future a reading may lie: the clocks' error, and no more.
+const MAX_AHEAD_NS: u64 = 1_000_000_000;
+/// What only dyno itself may say.
+const OURS: [&str; 3] = ["client.", "generator.", "source."];
+
+/// Is `name` fit to stand in an address and on a screen?
+pub(super) fn plain_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        && !name.starts_with('.')
+}
+
+/// Is a reading of the target's clock within range, so that arithmetic with it is safe?
+pub(super) fn believable(clock: u64) -> bool {
+    clock < MAX_CLOCK
+}
+
+/// Turns the target's times into ours.
+pub(super) type ToOurs<'a> = &'a dyn Fn(u64) -> MonoNs;
+
+/// The lanes of one process, as it numbers them, and what was turned away.
+#[derive(Default)]
+pub(super) struct Admission {
+    instance: String,
+    lanes: Vec<Known>,
+    last_tick: Option<u64>,
+    pub refused: BTreeMap<&'static str, u64>,
+}
+
+struct Known {
+    said: LaneSpec,
+    lane: Option<(LaneId, Shape)>,
+}
+
+impl Admission {
+    pub fn new(instance: &str) -> Self {
+        Self { instance: instance.to_owned(), ..Self::default() }
+    }
+
+    /// Another process is behind the name: it numbers its lanes anew.
+    pub fn restart(&mut self) {
+        self.lanes.clear();
+        self.last_tick = None;
+    }
+
+    /// Declares what was not declared so far. The process sends all its lanes each time.
+    pub fn lanes(&mut self, said: Vec<LaneSpec>, sink: &mut dyn Sink) {
+        for (i, spec) in said.into_iter().enumerate() {
+            if i >= MAX_LANES {
+                self.refuse("more than 1000 lanes");
+                return;
+            }
+            if self.lanes.get(i).is_some_and(|k| k.said == spec) {
+                continue;
+            }
+            let lane = self.declare(&spec, sink);
+            let known = Known { said: spec, lane };
+            match self.lanes.get_mut(i) {
+                Some(place) => *place = known,
+                None => self.lanes.push(known),
+            }
+        }
+    }
+
+    fn declare(&mut self, spec: &LaneSpec, sink: &mut dyn Sink) -> Option<(LaneId, Shape)> {
+        if spec.name.is_empty() || spec.name.len() > NAME_MAX {
+            self.refuse("a lane's name is empty or longer than 100 bytes");
+            return None;
+        }
+        if OURS.iter().any(|p| spec.name.starts_with(p)) {
+            self.refuse("lanes about clients or generator, of which the target cannot know");
+            return None;
+        }
+        let ours = LaneSpec {
+            name: clean(&spec.name, NAME_MAX),
+            subject: clean(&spec.subject, LABEL_MAX),
+            instance: self.instance.clone(),
+            ..spec.clone()
+        };
+        let lane = sink.declare(ours);
+        if lane.is_none() {
+            self.refuse("lanes for which the run has no room");
+        }
+        lane.map(|id| (id, spec.shape))
+    }
+
+    /// Hands one tick over; `now` is our clock when the answer came.
+    pub fn tick(&mut self, tick: Tick, ours: ToOurs, now: MonoNs, sink: &mut dyn Sink) {
+        let before = self.last_tick;
+        let late = before.is_some_and(|b| tick.at <= b);
+        if !believable(tick.at) || late || ours(tick.at).0 > now.0 + MAX_AHEAD_NS {
+            self.refuse("ticks from the future or out of order");
+            return;
+        }
+        let at = ours(tick.at);
+        let from = ours(before.unwrap_or(tick.at.saturating_sub(TICK_MS * 1_000_000)));
+        self.last_tick = Some(tick.at);
+        for (index, value) in tick.values {
+            match self.lane(index, |shape| shape != Shape::Histogram) {
+                Some(lane) if value.is_finite() => sink.sample(lane, at, value),
+                Some(_) => self.refuse("values that are no numbers"),
+                None => {}
+            }
+        }
+        for (index, cells) in tick.histograms {
+            match self.lane(index, |shape| shape == Shape::Histogram) {
+                Some(lane) if in_order(&cells) => sink.histogram(lane, from, at, cells),
+                Some(_) => self.refuse("histograms out of order or range"),
+                None => {}
+            }
+        }
+        self.events(tick.events, ours, now, sink);
+    }
+
+    fn events(&mut self, events: Vec<ProbeEvent>, ours: ToOurs, now: MonoNs, sink: &mut dyn Sink) {
+        if events.len() > MAX_EVENTS {
+            self.refuse("more than 64 events in a tick");
+        }
+        for e in events.into_iter().take(MAX_EVENTS) {
+            let in_time = believable(e.start) && believable(e.end) && e.start <= e.end && ours(e.end).0 <= now.0 + MAX_AHEAD_NS;
+            let ours_alone = OURS.iter().any(|p| e.kind.starts_with(p));
+            if !in_time || ours_alone || e.kind.is_empty() || !e.value.is_finite() {
+                self.refuse("events without kind, time or figure, or not the target's to tell");
+                continue;
+            }
+            let label = |(name, value): (String, String)| (clean(&name, NAME_MAX), clean(&value, LABEL_MAX));
+            sink.event(SourceEvent {
+                kind: clean(&e.kind, NAME_MAX),
+                instance: self.instance.clone(),
+                start: ours(e.start),
+                end: ours(e.end),
+                labels: e.labels.into_iter().take(MAX_LABELS).map(label).collect(),
+                value: e.value,
+                others: e.others,
+            });
+        }
+    }
+
+    fn lane(&mut self, index: u32, fits: impl Fn(Shape) -> bool) -> Option<LaneId> {
+        let Some(known) = self.lanes.get(index as usize) else {
+            self.refuse("values of lanes that were not declared");
+            return None;
+        };
+        let (lane, shape) = known.lane?;
+        if !fits(shape) {
+            self.refuse("values that do not fit their lane's shape");
+            return None;
+        }
+        Some(lane)
+    }
+
+    fn refuse(&mut self, why: &'static str) {
+        *self.refused.entry(why).or_default() += 1;
+    }
+}
+
+fn in_order(cells: &Sparse) -> bool {
+    let cells = &cells.cells;
+    cells.len() <= MAX_CELLS
+        && cells.iter().all(|&(v, n)| (1..=MAX_US).contains(&u64::from(v)) && n > 0)
+        && cells.windows(2).all(|w| w[0].0 < w[1].0)
+}

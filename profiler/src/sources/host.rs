@@ -1,0 +1,107 @@
+//! The host source: CPU of the whole machine, in use and stolen.
+//!
+//! Owns the lanes `host.cpu` and `host.steal`, from the first line of `/proc/stat`. Where there is none
+//! (macOS) it is not available. What a stolen core means for a run is the detectors' to say.
+
+use std::fs;
+use std::time::Duration;
+
+use timeline::lane::names;
+use timeline::{LaneId, LaneSpec, MonoNs, Unit};
+
+use super::{AttachError, Attached, Crew, Shared, Sink, Source};
+
+/// Name of the source and of the lanes' instance.
+const NAME: &str = "host";
+/// From reading to reading: 2 Hz; on two cores that is 100 ticks of the kernel's counter, a resolution of 1%.
+const PERIOD: Duration = Duration::from_millis(500);
+/// Ticks below which a share is worth nothing.
+const LEAST_TICKS: u64 = 20;
+const STAT: &str = "/proc/stat";
+
+/// Watches this machine.
+///
+/// # Errors
+/// [`AttachError::NotAvailable`]: the system has no `/proc/stat`.
+pub fn attach(sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
+    let first = Counters::read().map_err(|why| AttachError::NotAvailable { what: NAME, why })?;
+    let mut sink = Shared::new(sink);
+    let share = |name| LaneSpec::level(name, NAME, Unit::Ratio).worst();
+    let host = Host { before: first, cpu: sink.declare(share(names::HOST_CPU)), steal: sink.declare(share(names::HOST_STEAL)) };
+    let about = "host: CPU in use and stolen".to_owned();
+    sink.note(NAME, &about);
+    let crew = Crew::default();
+    crew.run(host, sink);
+    Ok(Attached::new(about, crew))
+}
+
+struct Host {
+    before: Counters,
+    cpu: Option<LaneId>,
+    steal: Option<LaneId>,
+}
+
+/// Ticks since boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Counters {
+    all: u64,
+    idle: u64,
+    stolen: u64,
+}
+
+impl Counters {
+    fn read() -> Result<Self, String> {
+        let text = fs::read_to_string(STAT).map_err(|e| format!("{STAT}: {e}"))?;
+        Self::parse(&text).ok_or_else(|| format!("{STAT} does not begin with a line of the form `cpu user nice system idle ...`"))
+    }
+
+    /// `cpu user nice system idle iowait irq softirq steal guest guest_nice`; guests are part of user and nice.
+    fn parse(text: &str) -> Option<Self> {
+        let numbers: Vec<u64> = text.lines().next()?.strip_prefix("cpu ")?.split_ascii_whitespace().take(8).map_while(|w| w.parse().ok()).collect();
+        let at = |i: usize| numbers.get(i).copied().unwrap_or(0);
+        (numbers.len() >= 4).then(|| Self { all: numbers.iter().sum(), idle: at(3) + at(4), stolen: at(7) })
+    }
+
+    /// Share in use and share stolen since `before`; none if hardly any tick has passed.
+    fn shares_since(self, before: Self) -> Option<(f64, f64)> {
+        let all = self.all.checked_sub(before.all).filter(|&d| d >= LEAST_TICKS)? as f64;
+        let idle = self.idle.saturating_sub(before.idle) as f64;
+        let stolen = self.stolen.saturating_sub(before.stolen) as f64;
+        Some(((1.0 - (idle + stolen) / all).clamp(0.0, 1.0), (stolen / all).clamp(0.0, 1.0)))
+    }
+}
+
+impl Source for Host {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn period(&self) -> Duration {
+        PERIOD
+    }
+
+    fn poll(&mut self, sink: &mut dyn Sink) {
+        let (Ok(counters), now) = (Counters::read(), MonoNs::now()) else { return };
+        let Some((cpu, stolen)) = counters.shares_since(self.before) else { return };
+        self.before = counters;
+        for (lane, value) in [(self.cpu, cpu), (self.steal, stolen)] {
+            if let Some(lane) = lane {
+                sink.sample(lane, now, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_of_the_time_that_passed() {
+        let a = Counters::parse("cpu  100 0 100 700 100 0 0 0 0 0\ncpu0 1 2 3").unwrap();
+        let b = Counters::parse("cpu  160 0 120 790 110 0 0 20 0 0\n").unwrap();
+        assert_eq!(b.shares_since(a), Some((0.4, 0.1)));
+        assert_eq!(b.shares_since(b), None);
+        assert_eq!(Counters::parse("intr 5"), None);
+    }
+}

@@ -1,0 +1,230 @@
+//! Sources: what reads the target and its machine, each on a thread of its own.
+//!
+//! Owns the trait [`Source`], the way in which sources hand readings over ([`Sink`]) and their
+//! lifetime ([`Attached`]). Each source blocks on its own thread, so that a busy async runtime cannot
+//! delay it and a slow target delays no other source. Sources judge nothing.
+
+pub mod agent;
+pub mod host;
+pub mod process;
+
+mod admit;
+mod probe_client;
+mod sockets;
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use thiserror::Error;
+use timeline::histogram::Sparse;
+use timeline::{LaneId, LaneSpec, MonoNs};
+
+pub use probe_client::ProbeError;
+
+/// Takes readings. Times are this host's monotonic clock; the recorder behind it knows the run's.
+/// Calls must return at once: a sink that cannot keep up drops and counts.
+pub trait Sink: Send {
+    /// Declares a lane, or finds the one declared with the same words. None if there is no room for it.
+    fn declare(&mut self, spec: LaneSpec) -> Option<LaneId>;
+    /// A level or rate at an instant; finite.
+    fn sample(&mut self, lane: LaneId, at: MonoNs, value: f64);
+    /// What a histogram lane recorded from `from` to `to`.
+    fn histogram(&mut self, lane: LaneId, from: MonoNs, to: MonoNs, cells: Sparse);
+    /// Something happened.
+    fn event(&mut self, event: SourceEvent);
+    /// One line for people about source `source`: what it sees, what it cannot, why it fell silent.
+    fn note(&mut self, source: &str, text: &str);
+}
+
+/// An [`Event`](timeline::Event) on this host's monotonic clock.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceEvent {
+    /// Canonical kind from [`timeline::event::kinds`].
+    pub kind: String,
+    /// Which process.
+    pub instance: String,
+    /// Began.
+    pub start: MonoNs,
+    /// Ended; equal to `start` for a point.
+    pub end: MonoNs,
+    /// Details, at most eight.
+    pub labels: Vec<(String, String)>,
+    /// Figure of the kind.
+    pub value: f64,
+    /// Counted, not kept.
+    pub others: u64,
+}
+
+/// One thing that is read again and again.
+pub trait Source: Send {
+    /// Its name: `agent`, `process`, `host`.
+    fn name(&self) -> &str;
+    /// From one reading to the next.
+    fn period(&self) -> Duration;
+    /// Reads once and hands over. May block, but only for a bounded time.
+    fn poll(&mut self, sink: &mut dyn Sink);
+}
+
+/// Why a source could not be attached.
+#[derive(Debug, Error)]
+pub enum AttachError {
+    /// The agent's endpoint cannot be read.
+    #[error("cannot attach the agent at {url}: {why}")]
+    Agent {
+        /// Its address.
+        url: String,
+        /// What is wrong.
+        why: ProbeError,
+    },
+    /// Nothing that we may see listens on the port.
+    #[error("cannot attach the process behind port {port}: {why}")]
+    Process {
+        /// The port.
+        port: u16,
+        /// What is wrong.
+        why: String,
+    },
+    /// This system does not offer it.
+    #[error("{what} is not available on this system: {why}")]
+    NotAvailable {
+        /// Which source.
+        what: &'static str,
+        /// What was looked for.
+        why: String,
+    },
+}
+
+/// A sink that several threads share; locked for each call, never while a source waits for the target.
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Mutex<Box<dyn Sink>>>);
+
+impl Shared {
+    pub(crate) fn new(sink: Box<dyn Sink>) -> Self {
+        Self(Arc::new(Mutex::new(sink)))
+    }
+}
+
+impl Sink for Shared {
+    fn declare(&mut self, spec: LaneSpec) -> Option<LaneId> {
+        locked(&self.0).declare(spec)
+    }
+    fn sample(&mut self, lane: LaneId, at: MonoNs, value: f64) {
+        locked(&self.0).sample(lane, at, value);
+    }
+    fn histogram(&mut self, lane: LaneId, from: MonoNs, to: MonoNs, cells: Sparse) {
+        locked(&self.0).histogram(lane, from, to, cells);
+    }
+    fn event(&mut self, event: SourceEvent) {
+        locked(&self.0).event(event);
+    }
+    fn note(&mut self, source: &str, text: &str) {
+        locked(&self.0).note(source, text);
+    }
+}
+
+/// A thread that panicked leaves the data as it was; there is nothing half-done in it.
+fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The threads of one attachment. Dropping it stops them without waiting.
+pub struct Attached {
+    about: String,
+    crew: Crew,
+}
+
+impl Attached {
+    fn new(about: String, crew: Crew) -> Self {
+        Self { about, crew }
+    }
+
+    /// What was attached and what it cannot see, one line.
+    #[must_use]
+    pub fn about(&self) -> &str {
+        &self.about
+    }
+
+    /// Asks all threads to end; returns at once.
+    pub fn stop(&self) {
+        self.crew.stop();
+    }
+
+    /// Stops and waits for at most `grace`; true if all threads have ended. One that is still inside a
+    /// request then ends by itself when that times out, two seconds at most.
+    #[must_use]
+    pub fn join(self, grace: Duration) -> bool {
+        self.crew.stop();
+        let begin = MonoNs::now();
+        loop {
+            if locked(&self.crew.0.threads).iter().all(JoinHandle::is_finished) {
+                return true;
+            }
+            if MonoNs::now().since(begin) >= grace {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.crew.stop();
+    }
+}
+
+/// The threads of one attachment and the word that ends them.
+#[derive(Clone, Default)]
+pub(crate) struct Crew(Arc<CrewState>);
+
+#[derive(Default)]
+struct CrewState {
+    stopped: Mutex<bool>,
+    wake: Condvar,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Crew {
+    /// Polls `source` on a thread of its own until stopped; notes it if the system gives no thread.
+    pub(crate) fn run(&self, mut source: impl Source + 'static, mut sink: Shared) {
+        let crew = self.clone();
+        let mut notes = sink.clone();
+        let source_name = source.name().to_owned();
+        let name = format!("dyno-{source_name}");
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            let mut next = MonoNs::now();
+            while !crew.stopped() {
+                source.poll(&mut sink);
+                let period = source.period().as_nanos() as u64;
+                let now = MonoNs::now();
+                // Kept on its grid; turns that a slow target cost are left out, not made up for.
+                next.0 += period.max(1_000_000);
+                next.0 = next.0.max(now.0);
+                crew.wait(next.since(now));
+            }
+        });
+        match thread {
+            Ok(thread) => locked(&self.0.threads).push(thread),
+            Err(e) => notes.note(&source_name, &format!("not started, the system gives no thread: {e}")),
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        *locked(&self.0.stopped)
+    }
+
+    fn stop(&self) {
+        *locked(&self.0.stopped) = true;
+        self.0.wake.notify_all();
+    }
+
+    fn wait(&self, for_: Duration) {
+        let stopped = locked(&self.0.stopped);
+        drop(self.0.wake.wait_timeout_while(stopped, for_, |s| !*s));
+    }
+}
+
+pub use agent::attach as attach_agent;
+pub use host::attach as attach_host;
+pub use process::{attach as attach_process, attach_pids};

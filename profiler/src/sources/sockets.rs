@@ -1,0 +1,105 @@
+//! Sockets: which processes listen on a port.
+//!
+//! Owns the walk from `/proc/net/tcp` and `tcp6` (port to inode) to `/proc/PID/fd` (inode to process). Linux
+//! only; elsewhere those files do not exist and the answer says so.
+
+use std::fs;
+use std::path::Path;
+
+/// State of a listening socket in `/proc/net/tcp`.
+const LISTEN: &str = "0A";
+
+/// What was found behind a port.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Listeners {
+    /// Process ids, ascending.
+    pub pids: Vec<u32>,
+    /// Listening sockets of the port whose process we may not see.
+    pub hidden: usize,
+}
+
+/// Processes that listen on `port`.
+///
+/// # Errors
+/// The sentence that a person reads: no such files here, or nobody listens.
+pub(super) fn listeners(port: u16) -> Result<Listeners, String> {
+    let tables: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"].iter().filter_map(|p| fs::read_to_string(p).ok()).collect();
+    if tables.is_empty() {
+        return Err("this system has no /proc/net/tcp; attach an agent instead".to_owned());
+    }
+    let mut inodes: Vec<String> = tables.iter().flat_map(|t| inodes(t, port)).collect();
+    inodes.sort();
+    inodes.dedup();
+    if inodes.is_empty() {
+        return Err("nobody on this machine listens on it".to_owned());
+    }
+    let links: Vec<String> = inodes.iter().map(|i| format!("socket:[{i}]")).collect();
+    let mut found = Listeners::default();
+    let mut seen = std::collections::BTreeSet::new();
+    for pid in pids() {
+        let held = held(pid, &links);
+        if !held.is_empty() {
+            found.pids.push(pid);
+        }
+        seen.extend(held);
+    }
+    found.pids.sort_unstable();
+    found.hidden = links.len() - seen.len();
+    if found.pids.is_empty() {
+        return Err("its process belongs to somebody else, or runs in another container: no permission to see it".to_owned());
+    }
+    Ok(found)
+}
+
+/// Inodes of the sockets that listen on `port`. A line reads `sl local:port remote:port state ... inode`.
+fn inodes(table: &str, port: u16) -> impl Iterator<Item = String> + '_ {
+    table.lines().skip(1).filter_map(move |line| {
+        let mut words = line.split_ascii_whitespace();
+        let local = words.nth(1)?;
+        let state = words.nth(1)?;
+        let inode = words.nth(5)?;
+        let theirs = u16::from_str_radix(local.rsplit_once(':')?.1, 16).ok()?;
+        (theirs == port && state == LISTEN && inode != "0").then(|| inode.to_owned())
+    })
+}
+
+fn pids() -> impl Iterator<Item = u32> {
+    fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|e| e.file_name().to_str()?.parse().ok())
+}
+
+/// Indices of those `links` that `pid` has open.
+fn held(pid: u32, links: &[String]) -> Vec<usize> {
+    let dir = format!("/proc/{pid}/fd");
+    fs::read_dir(Path::new(&dir))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|e| {
+            let target = fs::read_link(e.path()).ok()?;
+            links.iter().position(|l| target.as_os_str() == l.as_str())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_listening_sockets_of_the_port_count() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
+            0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0\n   \
+            1: 0100007F:1F90 0100007F:D431 01 00000000:00000000 00:00000000 00000000  1000        0 4712 1 0\n   \
+            2: 0100007F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4713 1 0\nbroken\n";
+        assert_eq!(inodes(table, 8080).collect::<Vec<_>>(), ["4711"]);
+    }
+
+    #[test]
+    fn our_own_listener_is_found_and_a_closed_port_is_not() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert_eq!(listeners(port).unwrap().pids, [std::process::id()]);
+        drop(listener);
+        assert_eq!(listeners(port).unwrap_err(), "nobody on this machine listens on it");
+    }
+}

@@ -1,0 +1,134 @@
+//! From the command line to what a run needs, before anything is started or written.
+
+use std::time::Duration;
+
+use scenarios::plan::{BaseUrl, RunPlan, Target};
+use scenarios::{Overrides, Quick};
+use timeline::facts::RunMeta;
+use timeline::gate::Gate;
+
+use crate::cli::RunArgs;
+use crate::files::run_id;
+use crate::outcome::UserError;
+use crate::sources::Attach;
+
+/// What is run when nothing is named.
+const DEFAULT_SCENARIO: &str = "flash-sale";
+
+/// Everything that is fixed before a run begins.
+pub struct Job {
+    /// What is done.
+    pub plan: RunPlan,
+    /// The scenario's text, for the recording.
+    pub text: String,
+    /// Gates in the plan's order.
+    pub gates: Vec<Gate>,
+    /// How long each gate may fail before the run is ended; none for as long as it takes.
+    pub patience: Vec<Option<Duration>>,
+    /// What to attach besides the bundled backend's agent.
+    pub attach: Vec<Attach>,
+    /// When it was prepared.
+    pub unix_ms: u64,
+    /// Its identity.
+    pub run_id: String,
+}
+
+/// Reads scenario and flags; every mistake in them is found here.
+pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
+    let (plan, text) = match &args.url {
+        Some(url) => {
+            let quick = Quick {
+                url: url.clone(),
+                sessions: args.sessions,
+                for_: args.for_.clone(),
+                seed: args.seed,
+                gates: args.gate.clone(),
+            };
+            (scenarios::quick(&quick).map_err(UserError::wrong)?, String::new())
+        }
+        None => {
+            let name = args.scenario.as_deref().unwrap_or(DEFAULT_SCENARIO);
+            let overrides = Overrides {
+                seed: args.seed,
+                target: args.target.clone(),
+                gates: args.gate.clone(),
+                ..Overrides::default()
+            };
+            let plan = scenarios::load(name, &overrides).map_err(UserError::wrong)?;
+            (plan, scenarios::text_of(name).map_err(UserError::wrong)?)
+        }
+    };
+    let gates = plan.gates.iter().map(|g| Gate::parse(&g.that)).collect::<Result<_, _>>();
+    let asked = if args.attach.is_empty() { &plan.attach } else { &args.attach };
+    let mut attach = asked.iter().map(|a| Attach::parse(a)).collect::<anyhow::Result<Vec<_>>>()?;
+    if plan.target == Target::Bundled {
+        // Its agent shows all that a look from outside would, and more.
+        attach.retain(|a| *a != Attach::Auto);
+    } else if attach.is_empty() {
+        attach.push(Attach::Auto);
+    }
+    let unix_ms = timeline::clock::unix_ms();
+    Ok(Job {
+        gates: gates.map_err(UserError::wrong)?,
+        patience: plan.gates.iter().map(|g| g.abort_after_ns.map(Duration::from_nanos)).collect(),
+        attach,
+        unix_ms,
+        run_id: run_id(unix_ms, plan.seed),
+        text,
+        plan,
+    })
+}
+
+impl Job {
+    /// The facts for people, as far as they are known before the start.
+    pub fn meta(&self, url: &BaseUrl, workers: usize, notes: Vec<String>, cores: Option<String>) -> RunMeta {
+        RunMeta {
+            run_id: self.run_id.clone(),
+            dyno_version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_unix_ms: self.unix_ms,
+            command: "run".to_owned(),
+            scenario: self.plan.name.clone(),
+            about: self.plan.about.clone(),
+            scenario_text: self.text.clone(),
+            seed: self.plan.seed,
+            target: address(url),
+            bundled: self.plan.target == Target::Bundled,
+            attached: Vec::new(),
+            gates: self.plan.gates.iter().map(|g| g.that.clone()).collect(),
+            host: host_facts(cores),
+            workers: workers as u32,
+            notes,
+        }
+    }
+}
+
+/// The target's address as it is shown: no user, password or query is in a [`BaseUrl`].
+pub fn address(url: &BaseUrl) -> String {
+    let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
+    format!("http://{host}:{}{}", url.port, url.prefix)
+}
+
+/// What machine this is, as far as it shapes a measurement.
+pub fn host_facts(cores: Option<String>) -> Vec<(String, String)> {
+    let uname = rustix::system::uname();
+    let usable = crate::cores::usable().len();
+    let mut facts = vec![
+        ("cores".to_owned(), usable.to_string()),
+        ("system".to_owned(), uname.sysname().to_string_lossy().into_owned()),
+        ("kernel".to_owned(), uname.release().to_string_lossy().into_owned()),
+        ("architecture".to_owned(), uname.machine().to_string_lossy().into_owned()),
+    ];
+    if let Some(memory) = memory_total() {
+        facts.push(("memory".to_owned(), memory));
+    }
+    if let Some(cores) = cores {
+        facts.push(("affinity".to_owned(), cores));
+    }
+    facts
+}
+
+fn memory_total() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kib: f64 = text.lines().find_map(|l| l.strip_prefix("MemTotal:"))?.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(timeline::Unit::Bytes.show(kib * 1024.0))
+}

@@ -1,0 +1,110 @@
+//! Which screen a run has, and its thread: dashboard, plain lines, JSON lines or nothing.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use dashboard::plain::Plain;
+use dashboard::tui::{Tui, TuiOptions, UiCommand};
+use timeline::recorder::Published;
+
+use crate::cli::{Color, Look, Ui};
+
+/// Commands that may wait; a person cannot type faster than they are heard.
+const COMMANDS: usize = 16;
+/// How often the line screens look for something new.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// A running screen.
+pub struct Screen {
+    commands: Receiver<UiCommand>,
+    kind: Kind,
+}
+
+enum Kind {
+    Dashboard(Tui),
+    Lines { stop: SyncSender<()>, thread: JoinHandle<()> },
+    Nothing,
+}
+
+impl Screen {
+    /// Starts the screen that `look` asks for; `ci` turns the dashboard off where it was not asked for by name.
+    pub fn start(look: &Look, ci: bool, published: Published) -> io::Result<Self> {
+        let (send, commands) = sync_channel(COMMANDS);
+        let kind = match choose(look.ui, ci) {
+            Ui::Tui => Kind::Dashboard(Tui::start(options(look), move || published.get(), send)?),
+            Ui::Json => lines(published, Box::new(|snapshot| serde_json::to_string(snapshot).into_iter().collect()))?,
+            Ui::None => Kind::Nothing,
+            Ui::Plain | Ui::Auto => {
+                let mut plain = Plain::new();
+                lines(published, Box::new(move |snapshot| plain.lines(snapshot)))?
+            }
+        };
+        Ok(Self { commands, kind })
+    }
+
+    /// The next thing that the person asked for.
+    pub fn command(&self) -> Option<UiCommand> {
+        self.commands.try_recv().ok()
+    }
+
+    /// Ends the screen; the terminal is as it was. What is new is shown first.
+    pub fn close(self) {
+        match self.kind {
+            Kind::Dashboard(tui) => tui.close(),
+            Kind::Lines { stop, thread } => {
+                let _ = stop.try_send(());
+                let _ = thread.join();
+            }
+            Kind::Nothing => {}
+        }
+    }
+}
+
+/// `auto` is the dashboard where a person sits: a terminal for input and messages, and no CI.
+fn choose(asked: Ui, ci: bool) -> Ui {
+    if asked != Ui::Auto {
+        return asked;
+    }
+    let dumb = std::env::var_os("TERM").is_none_or(|t| t.is_empty() || t == "dumb");
+    let in_ci = ci || std::env::var_os("CI").is_some_and(|v| !v.is_empty());
+    let person = io::stdin().is_terminal() && io::stderr().is_terminal() && io::stdout().is_terminal();
+    if person && !dumb && !in_ci { Ui::Tui } else { Ui::Plain }
+}
+
+fn options(look: &Look) -> TuiOptions {
+    let flag = match look.color {
+        Color::Auto => dashboard::theme::ColorFlag::Auto,
+        Color::Always => dashboard::theme::ColorFlag::Always,
+        Color::Never => dashboard::theme::ColorFlag::Never,
+    };
+    TuiOptions { color: flag, ascii: look.ascii, mouse: look.mouse, ..TuiOptions::default() }
+}
+
+type Lines = Box<dyn FnMut(&timeline::snapshot::Snapshot) -> Vec<String> + Send>;
+
+/// Lines go to standard error, from a thread of their own: a full pipe must not hold up the run.
+fn lines(published: Published, mut make: Lines) -> io::Result<Kind> {
+    let (stop, stopped) = sync_channel(1);
+    let thread = std::thread::Builder::new().name("lines".to_owned()).spawn(move || {
+        let mut seen = 0;
+        loop {
+            let last = !matches!(stopped.recv_timeout(LOOK), Err(RecvTimeoutError::Timeout));
+            let snapshot = published.get();
+            if snapshot.seq != seen {
+                seen = snapshot.seq;
+                let mut out = io::stderr().lock();
+                for line in make(&snapshot) {
+                    if writeln!(out, "{line}").is_err() {
+                        return; // nobody reads any more; the run goes on
+                    }
+                }
+            }
+            if last {
+                return;
+            }
+        }
+    })?;
+    Ok(Kind::Lines { stop, thread })
+}
