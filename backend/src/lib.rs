@@ -1,0 +1,27 @@
+//! The reference backend: a small shop with switchable faults, each beside its cure.
+//!
+//! It is the ground truth of the whole project. Owns the shop ([`shop`]), its embedded database
+//! ([`store`]), the faults ([`faults`]), the worker process that serves it ([`worker`]) and the supervisor that
+//! keeps the workers and answers for them ([`supervisor`]). What the shop shows of itself goes through
+//! `agent`; what was injected goes to the truth alone, which no detector reads.
+//!
+//! ```text
+//! supervise() --orders, JSON lines on stdin--> work() --serves--> shop on the shared port
+//!      |      <-ready, truth, on stdout-------   |
+//!      +-- control, and the probes of all workers +-- agent's probe on a port of its own
+//! ```
+
+mod error;
+mod faults;
+mod http;
+mod settings;
+mod shop;
+mod store;
+mod supervisor;
+mod wire;
+mod worker;
+
+pub use error::BackendError;
+pub use settings::{ShopSettings, SupervisorOptions};
+pub use supervisor::supervise;
+pub use worker::work;

@@ -93,8 +93,8 @@ pub struct Binding {
     pub action: Action,
     /// What that means, for help: a phrase of its own.
     pub about: &'static str,
-    /// One word for the hints; empty: in help alone.
-    pub hint: &'static str,
+    /// Keys and one word for the hints; empty: in help alone.
+    pub hint: (&'static str, &'static str),
     /// Views in which it works.
     pub views: &'static [View],
     /// What it needs.
@@ -114,12 +114,12 @@ const fn key(code: KeyCode) -> Key {
 }
 
 const fn bind(keys: &'static [Key], shown: &'static str, action: Action, about: &'static str) -> Binding {
-    Binding { keys, shown, action, about, hint: "", views: View::ALL, needs: Needs::Nothing }
+    Binding { keys, shown, action, about, hint: ("", ""), views: View::ALL, needs: Needs::Nothing }
 }
 
 impl Binding {
-    const fn hint(self, hint: &'static str) -> Self {
-        Self { hint, ..self }
+    const fn hint(self, keys: &'static str, word: &'static str) -> Self {
+        Self { hint: (keys, word), ..self }
     }
 
     const fn on(self, views: &'static [View]) -> Self {
@@ -150,23 +150,23 @@ const FAR: i64 = 10;
 
 /// All bindings. Hints are taken in this order and dropped from the right, so `q` and `?` go last.
 pub static BINDINGS: &[Binding] = &[
-    bind(&[char('q')], "q", Action::Quit, "stop the load, drain, write the reports, leave").hint("quit"),
-    bind(&[char('?'), key(KeyCode::F(1))], "?", Action::Help, "show or hide these keys").hint("help"),
-    bind(&[key(KeyCode::Tab)], "Tab", Action::NextView, "next view").hint("view"),
-    bind(&[char(' ')], "Space", Action::Freeze, "freeze the view; the run goes on").hint("freeze"),
-    bind(&[char('n')], "n", Action::Finding(1), "cursor to the next finding").hint("finding").on(AXIS),
+    bind(&[char('q')], "q", Action::Quit, "stop the load, drain, write the reports, leave").hint("q", "quit"),
+    bind(&[char('?'), key(KeyCode::F(1))], "?", Action::Help, "show or hide these keys").hint("?", "help"),
+    bind(&[key(KeyCode::Tab)], "Tab", Action::NextView, "next view").hint("Tab", "view"),
+    bind(&[char(' ')], "Space", Action::Freeze, "freeze the view; the run goes on").hint("Space", "freeze"),
+    bind(&[char('n')], "n", Action::Finding(1), "cursor to the next finding").hint("n", "finding").on(AXIS),
     bind(&[key(KeyCode::Enter)], "Enter", Action::Inspect, "look into the selected finding")
-        .hint("inspect")
+        .hint("Enter", "inspect")
         .on(&[View::Overview, View::Findings]),
-    bind(&[char('l'), key(KeyCode::Right)], "h l", Action::Cursor(1), "cursor later").hint("cursor").on(AXIS),
-    bind(&[char('-')], "+ -", Action::Farther, "more time on the screen").hint("zoom").on(AXIS),
-    bind(&[char('/')], "/", Action::Filter, "filter the list").hint("filter").on(FILTERED),
-    bind(&[char('s')], "s", Action::Sort, "sort by the next column").hint("sort").on(SORTED),
-    bind(&[char('t')], "t", Action::Measure, "response or service time").hint("measure").on(&[View::Sessions]),
-    bind(&[char('p')], "p", Action::Halt, "halt the load, or let it go on").hint("halt").needs(Needs::Load),
-    bind(&[char('>')], "<>", Action::Load(1), "a tenth more load").hint("load").needs(Needs::Load),
-    bind(&[char('m')], "m", Action::Marker, "put a marker on the timeline").hint("marker").needs(Needs::Marker),
-    bind(&[char('w')], "w", Action::WriteReport, "write the report of the run so far").hint("report").needs(Needs::Report),
+    bind(&[char('l'), key(KeyCode::Right)], "l", Action::Cursor(1), "cursor later").hint("h l", "cursor").on(AXIS),
+    bind(&[char('-')], "-", Action::Farther, "more time on the screen").hint("+ -", "zoom").on(AXIS),
+    bind(&[char('/')], "/", Action::Filter, "filter the list").hint("/", "filter").on(FILTERED),
+    bind(&[char('s')], "s", Action::Sort, "sort by the next column").hint("s", "sort").on(SORTED),
+    bind(&[char('t')], "t", Action::Measure, "response or service time").hint("t", "measure").on(&[View::Sessions]),
+    bind(&[char('p')], "p", Action::Halt, "halt the load, or let it go on").hint("p", "halt").needs(Needs::Load),
+    bind(&[char('>')], ">", Action::Load(1), "a tenth more load").hint("<>", "load").needs(Needs::Load),
+    bind(&[char('m')], "m", Action::Marker, "put a marker on the timeline").hint("m", "marker").needs(Needs::Marker),
+    bind(&[char('w')], "w", Action::WriteReport, "write the report of the run so far").hint("w", "report").needs(Needs::Report),
     bind(&[char('<')], "<", Action::Load(-1), "a tenth less load").needs(Needs::Load),
     bind(&[char('N')], "N", Action::Finding(-1), "cursor to the finding before").on(AXIS),
     bind(&[char('h'), key(KeyCode::Left)], "h", Action::Cursor(-1), "cursor earlier").on(AXIS),
@@ -219,7 +219,7 @@ pub fn action(view: View, capabilities: Capabilities, code: KeyCode, modifiers: 
 
 /// Key and word of every hint in `view`, the most important first.
 pub fn hints(view: View, capabilities: Capabilities) -> impl Iterator<Item = (&'static str, &'static str)> {
-    BINDINGS.iter().filter(move |b| b.works(view, capabilities) && !b.hint.is_empty()).map(|b| (b.shown, b.hint))
+    BINDINGS.iter().filter(move |b| b.works(view, capabilities) && !b.hint.1.is_empty()).map(|b| b.hint)
 }
 
 #[cfg(test)]

@@ -142,7 +142,7 @@ impl Entry {
         f.severity = f.severity.max(claim.severity);
         f.onset = f.onset.min(claim.onset);
         self.last = self.last.max(claim.last);
-        self.quiet = self.quiet.max(claim.quiet);
+        self.quiet = claim.quiet; // the newest claim knows the period best
         self.remember(&claim.episodes);
         let strength = (claim.status, claim.weight);
         if strength >= self.strength {

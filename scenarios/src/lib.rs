@@ -1,3 +1,82 @@
-//! What to do: a TOML scenario becomes an immutable [`RunPlan`](plan::RunPlan).
+//! What to do: a TOML scenario becomes an immutable [`RunPlan`].
+//!
+//! This crate owns the scenario format, its error messages, and the catalogue of shipped scenarios.
+//! It runs nothing: the plan goes to `loadgen`. A scenario is read completely and every mistake in
+//! it is reported before anything starts.
 
+pub mod catalog;
+mod describe;
+mod facts;
+mod files;
+mod mistake;
+mod parse;
 pub mod plan;
+mod quick;
+mod text;
+
+use std::path::Path;
+
+use crate::mistake::{Wrong, closest, listed, quoted};
+use crate::plan::RunPlan;
+
+pub use crate::describe::describe;
+pub use crate::mistake::{Mistake, Place, ScenarioError};
+pub use crate::parse::{Origin, Overrides, parse};
+pub use crate::quick::{Quick, quick};
+
+/// JSON Schema of the scenario format, for editors that complete and check TOML files.
+pub const SCHEMA: &str = include_str!("../schema.json");
+
+/// Reads a scenario of the catalogue, or else a file.
+///
+/// # Errors
+/// All mistakes found; or that there is no such scenario, with the names that are close.
+pub fn load(name_or_path: &str, overrides: &Overrides) -> Result<RunPlan, ScenarioError> {
+    let (text, origin) = find(name_or_path).map_err(ScenarioError::single)?;
+    parse(&text, &origin, overrides)
+}
+
+/// The text of a scenario of the catalogue, or else of a file, unchecked.
+///
+/// # Errors
+/// When there is no such scenario or its file cannot be read.
+pub fn text_of(name_or_path: &str) -> Result<String, ScenarioError> {
+    find(name_or_path).map(|(text, _)| text).map_err(ScenarioError::single)
+}
+
+/// Reads a duration as scenarios write it (`1m30s`), ns.
+///
+/// # Errors
+/// The sentence that a person reads.
+pub fn duration_ns(text: &str) -> Result<u64, String> {
+    text::quantity::duration(text).map_err(|wrong| wrong.sentence())
+}
+
+fn find(name_or_path: &str) -> Result<(String, Origin), Wrong> {
+    if let Some((name, text)) = catalog::text(name_or_path) {
+        return Ok((text.to_owned(), Origin { name: name.to_owned(), file: None }));
+    }
+    let path = Path::new(name_or_path);
+    let looks_like_path = name_or_path.contains(['/', '\\']) || path.extension().is_some_and(|e| e == "toml");
+    if !looks_like_path && !path.exists() {
+        return Err(unknown(name_or_path));
+    }
+    let bytes = files::read(path, parse::MAX_FILE_BYTES as u64)?;
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        let line = e.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1;
+        Wrong::new(format!("{}:{line}: this is not UTF-8 text", path.display())).expected("a TOML file in UTF-8")
+    })?;
+    let stem = path.file_stem().map(|s| timeline::text::clean(&s.to_string_lossy(), 64)).unwrap_or_default();
+    Ok((text, Origin { name: stem, file: Some(path.to_owned()) }))
+}
+
+fn unknown(name: &str) -> Wrong {
+    let names = || catalog::names();
+    let wrong = Wrong::new(format!("there is no scenario {} in the catalogue, and no such file", quoted(name)))
+        .expected(format!("one of {}, or the path of a TOML file", listed(names())));
+    match closest(name, names()) {
+        Some(close) => wrong.help(format!("did you mean `{close}`?")),
+        None => wrong.help("`dyno scenarios list` tells what each one shows"),
+    }
+}

@@ -1,0 +1,53 @@
+//! What a Rust service links to be watched by dyno.
+//!
+//! Owns the instruments inside the target: the heap by age ([`Alloc`]), pauses and the async loop, pools,
+//! caches, handlers, the process, and a CPU profile on demand. It reads them ten times a second on threads
+//! of its own and serves them as [`timeline::probe`] defines. What the figures mean is the profiler's
+//! business; the agent draws no conclusion.
+//!
+//! ```
+//! # fn main() -> Result<(), dynamometer_agent::AgentError> {
+//! let agent = dynamometer_agent::Agent::builder("shop").instance("shop-0").token("from the environment".replace(' ', "-")).start()?;
+//! let pool = agent.pool("db", 8);
+//! let held = pool.begin_wait().acquired();
+//! drop(held);
+//! println!("probe on {}", agent.addr());
+//! # Ok(())
+//! # }
+//! ```
+
+mod agent;
+mod ages;
+mod alloc;
+mod builder;
+mod cache;
+mod draft;
+mod endpoint;
+mod gauge;
+mod heap;
+mod hiccup;
+mod http;
+mod loop_probe;
+mod pauses;
+mod pool;
+mod process;
+mod profile;
+mod refresh;
+mod registry;
+mod sampling;
+mod sections;
+mod server;
+mod stretch;
+mod tally;
+mod threads;
+mod ticker;
+mod top;
+
+pub use agent::Agent;
+pub use alloc::Alloc;
+pub use builder::{AgentError, Builder};
+pub use cache::{CacheMeter, Loading};
+pub use gauge::Gauge;
+pub use pool::{Held, PoolMeter, Waiting};
+pub use sections::StopTheWorld;
+pub use server::InFlight;

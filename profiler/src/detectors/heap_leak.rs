@@ -41,15 +41,21 @@ const OVER_NOISE: f64 = 6.0;
 const LEAST_GROWTH: f64 = 4.0 * 1024.0 * 1024.0;
 /// ... and relative to what is live, twice the 1% per minute that collectors drift by.
 const LEAST_SHARE: f64 = 0.02;
-/// Slope of the second half over that of the first; a cache that fills slows down to below it within half its
-/// time constant.
-const STEADY: f64 = 0.6;
+/// Slope of the second half over that of the first, at least. A cache that fills with time constant T
+/// comes to `exp(-4 s / T)` in an 8 s window: below this for all that fill within half a minute or so.
+const STEADY: f64 = 0.75;
+/// Fastest growth before the window over the window's, at most: what slows down is filling up.
+const SLOWING: f64 = 1.2;
+/// How the time before the window is cut, and how many such blocks are looked at.
+const BLOCK: Duration = Duration::from_secs(8);
+const BLOCKS: usize = 4;
 /// Share of the growth that sessions must leave unexplained.
 const UNEXPLAINED: f64 = 0.5;
-/// Old generation's slope over the total's.
-const AGREE: std::ops::RangeInclusive<f64> = 0.4..=2.5;
+/// Old generation's slope over the total's. It follows 5 s later, so it lags at the start of a leak, but
+/// runs ahead of a total that is slowing down: by `exp(5 s / T)` for a cache that fills.
+const AGREE: std::ops::RangeInclusive<f64> = 0.4..=1.3;
 /// The same, for confirmation.
-const AGREE_CLOSELY: std::ops::RangeInclusive<f64> = 0.65..=1.5;
+const AGREE_CLOSELY: std::ops::RangeInclusive<f64> = 0.7..=1.3;
 /// Promoted per second over the slope, at least: everything that stays was promoted once.
 const PROMOTED: f64 = 0.5;
 /// Least window for confirmation, seconds.
@@ -80,7 +86,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         .iter()
         .map(|&s| window::last(at, s))
         .filter(|w| w.start >= settled + AGE)
-        .find_map(|w| Growth::over(timeline, w));
+        .find_map(|w| Growth::over(timeline, w).filter(|g| !g.slowing(timeline, settled)));
     Answer::Looked(growth.and_then(|g| claim(timeline, at, settled, &g)).into_iter().collect())
 }
 
@@ -119,6 +125,27 @@ impl Growth {
             live,
             linear: second <= whole.slope / STEADY,
         })
+    }
+}
+
+impl Growth {
+    /// Has it been slowing down? Walks back through the settled time before the window, block by block, for
+    /// as long as each grew faster than the one after it. A floor before a leak ends the walk at once.
+    fn slowing(&self, timeline: &Timeline, settled: RunTime) -> bool {
+        let (mut fastest, mut end) = (self.trend.slope, self.span.start);
+        for _ in 0..BLOCKS {
+            let block = Span::new(end.back(BLOCK).max(settled), end);
+            if block.length() < BLOCK / 2 {
+                break;
+            }
+            let points = window::summed(timeline, names::HEAP_USED, block, POINTS, CARRY);
+            match trend(&points).filter(|t| t.slope >= fastest) {
+                Some(t) => fastest = t.slope,
+                None => break,
+            }
+            end = block.start;
+        }
+        fastest > SLOWING * self.trend.slope
     }
 }
 

@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use timeline::clock::RunTime;
+use timeline::facts::LoadModel;
 use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
@@ -38,6 +39,9 @@ const SUSTAINED_CELLS: usize = 15;
 const SETTLING_CELLS: usize = 20;
 /// Saturated cells that the burst rule wants: half a second, never one sample.
 const BURST_CELLS: usize = 5;
+/// Saturated cells, less unsaturated ones, that make an episode; a healthy pool of 8 at 70% load (0.19) strings
+/// three together once in 150 cells, four once in 800.
+const EPISODE_CELLS: i64 = 4;
 /// How long after the start of a phase only the stricter rule speaks: one window.
 const SETTLE: Duration = Duration::from_secs(3);
 /// In bursts: median wait over median hold. In M/M/c the waiting ones wait `ln 2 / (c (1 - load))` holds in the
@@ -160,6 +164,23 @@ fn part<'a>(timeline: &'a Timeline, pool: &str, instance: &str, span: Span) -> O
 }
 
 impl Part<'_> {
+    /// Where the first episode of the window begins: +1 for each saturated cell and -1 for each other one,
+    /// summed from zero (a CUSUM), reaches [`EPISODE_CELLS`]. Stray cells of a healthy pool lie too thin for it.
+    fn onset(&self, at: RunTime) -> Option<RunTime> {
+        let mut open: Option<(i64, RunTime, u64)> = None;
+        for &(cell, t) in self.saturated.iter().filter(|s| s.1 <= at) {
+            let (sum, start) = match open {
+                Some((sum, start, before)) if sum > (cell - before) as i64 - 1 => (sum - (cell - before) as i64 + 2, start),
+                _ => (1, t),
+            };
+            open = Some((sum, start, cell));
+            if sum >= EPISODE_CELLS {
+                return Some(start);
+            }
+        }
+        None
+    }
+
     fn cells_from(&self, start: RunTime) -> usize {
         self.saturated.iter().filter(|s| s.1 >= start).count()
     }
@@ -264,8 +285,10 @@ impl Demand {
         let seconds = window::seconds(seen.span);
         let sums = window::summed(timeline, &lane(pool, "waiters"), seen.span, 30, CARRY);
         let growth = trend(&sums).filter(|t| t.rising > 0.9).map_or(0.0, |t| t.slope.max(0.0));
+        // Requests that come on their own wait for nobody's reply.
+        let open = timeline.plan().phase_at(seen.span.start).is_some_and(|p| p.model == LoadModel::Requests);
         let sessions = window::summed(timeline, names::OPEN_SESSIONS, seen.span, 10, Duration::from_secs(2));
-        let sessions = crate::stats::median(sessions.iter().map(|s| s.1).collect()).filter(|&n| n >= 1.0);
+        let sessions = crate::stats::median(sessions.iter().map(|s| s.1).collect()).filter(|&n| n >= 1.0 && !open);
         let waiting = sessions.map_or(0.0, |n| (seen.waiters_mean / n).clamp(0.0, MOST_WAITING_SHARE));
         let arrivals = seen.asked? + growth + seen.timeouts / seconds;
         Some(Self { rate: arrivals / (1.0 - waiting), hold: seen.hold.mean_ns()? })
@@ -284,12 +307,13 @@ impl Demand {
 }
 
 fn claim(timeline: &Timeline, at: RunTime, pool: &str, parts: &[Part], seen: &Seen) -> Claim {
+    let onset = parts.iter().filter_map(|p| p.onset(at)).min().unwrap_or(at);
     let seen_at: Vec<Span> = parts
         .iter()
         .flat_map(|p| &p.saturated)
+        .filter(|s| s.1 >= onset)
         .map(|s| Span::new(s.1, s.1 + CELL))
         .collect();
-    let onset = seen_at.iter().map(|s| s.start).min().unwrap_or(at);
     let last = seen_at.iter().map(|s| s.start).max().unwrap_or(at);
     let demand = Demand::of(timeline, pool, seen);
     let contradicting = contradicting(timeline, pool, onset, seen);

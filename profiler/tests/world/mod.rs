@@ -59,6 +59,8 @@ pub struct Setup {
     pub phases: Vec<PhaseFacts>,
     /// Requests per second that want the pool, by second of the run.
     pub rate: fn(f64) -> f64,
+    /// Sessions in a closed loop instead, and their mean think time in seconds.
+    pub closed: Option<(usize, f64)>,
     /// Sessions open, by second of the run.
     pub sessions: fn(f64) -> f64,
     pub hold_ms: f64,
@@ -92,6 +94,12 @@ pub fn phase(start_s: u64, end_s: u64, from: f64, to: f64, warmup: bool) -> Phas
     }
 }
 
+/// The same phases with single requests that wait for nobody.
+pub fn open(mut phases: Vec<PhaseFacts>) -> Vec<PhaseFacts> {
+    phases.iter_mut().for_each(|p| p.model = LoadModel::Requests);
+    phases
+}
+
 impl Default for Setup {
     fn default() -> Self {
         Self {
@@ -99,6 +107,7 @@ impl Default for Setup {
             seconds: 40,
             phases: vec![phase(0, 5, 0.0, 5_000.0, true), phase(5, 40, 5_000.0, 5_000.0, false)],
             rate: |s| 500.0 * (s / 5.0).min(1.0),
+            closed: None,
             sessions: |s| 5_000.0 * (s / 5.0).min(1.0),
             hold_ms: 15.0,
             capacity: |_| 8,
@@ -209,11 +218,36 @@ struct Pool {
     out: BinaryHeap<std::cmp::Reverse<(u64, u64)>>,
     waits: Vec<f64>,
     holds: Vec<f64>,
+    /// Ends of holds since they were last asked for, ms: sessions that go back to thinking.
+    done: Vec<f64>,
+    /// Closed loop: when sessions come back, us.
+    thinking: BinaryHeap<std::cmp::Reverse<u64>>,
 }
 
 impl Pool {
     fn new() -> Self {
-        Self { waiting: VecDeque::new(), out: BinaryHeap::new(), waits: Vec::new(), holds: Vec::new() }
+        Self {
+            waiting: VecDeque::new(),
+            out: BinaryHeap::new(),
+            waits: Vec::new(),
+            holds: Vec::new(),
+            done: Vec::new(),
+            thinking: BinaryHeap::new(),
+        }
+    }
+
+    /// Runs a closed loop in steps of a millisecond, short beside hold and think time.
+    fn closed(&mut self, from_ms: u64, to_ms: u64, think_ms: f64, hold_ms: f64, capacity: usize, dice: &mut Dice) {
+        for t in from_ms..to_ms {
+            while self.thinking.peek().is_some_and(|at| at.0 <= t * 1_000) {
+                let at = self.thinking.pop().expect("just looked").0;
+                self.arrive(at as f64 / 1e3, dice.exp(hold_ms).max(0.2), capacity);
+            }
+            self.advance(t as f64, capacity);
+            for end in std::mem::take(&mut self.done) {
+                self.thinking.push(std::cmp::Reverse(((end + dice.exp(think_ms)) * 1e3) as u64));
+            }
+        }
     }
 
     fn advance(&mut self, until_ms: f64, capacity: usize) {
@@ -224,6 +258,7 @@ impl Pool {
             }
             self.out.pop();
             self.holds.push(hold_us as f64);
+            self.done.push(end);
             self.admit(end, capacity);
         }
         self.admit(until_ms, capacity);
@@ -330,11 +365,14 @@ fn shop(w: &mut World, name: &'static str) -> Shop {
 }
 
 fn arrivals(s: &mut Shop, setup: &Setup, dice: &mut Dice) {
+    // Thinning: arrivals at a rate that is never exceeded, of which the due share is kept.
+    let most = 1_000.0;
     let mut t = 0.0;
     while t < setup.seconds as f64 {
-        let rate = (setup.rate)(t).max(0.1) / SHOPS.len() as f64;
-        t += dice.exp(1.0 / rate);
-        s.arrivals.push((t * 1e3, dice.exp(setup.hold_ms).max(0.2)));
+        t += dice.exp(1.0 / most);
+        if dice.unit() < (setup.rate)(t) / SHOPS.len() as f64 / most {
+            s.arrivals.push((t * 1e3, dice.exp(setup.hold_ms).max(0.2)));
+        }
     }
 }
 
@@ -397,6 +435,10 @@ fn target_lanes(w: &mut World, s: &mut Shop, setup: &Setup, dice: &mut Dice) {
     let offset = dice.between(0.0, 90.0) as u64;
     let mut before = 0;
     let mut breathing = 0.0;
+    if let Some((n, think)) = setup.closed {
+        s.arrivals.clear();
+        s.pool.thinking = (0..n / SHOPS.len()).map(|_| std::cmp::Reverse((dice.exp(think) * 1e6) as u64)).collect();
+    }
     for i in 1..setup.seconds * 10 {
         let t_ms = i * 100 + offset;
         let (t, at) = (t_ms as f64 / 1e3, ms(t_ms));
@@ -405,6 +447,9 @@ fn target_lanes(w: &mut World, s: &mut Shop, setup: &Setup, dice: &mut Dice) {
             let (came, hold) = s.arrivals[next];
             s.pool.arrive(came, hold, capacity);
             next += 1;
+        }
+        if let Some((_, think)) = setup.closed {
+            s.pool.closed(before, t_ms, think * 1e3, setup.hold_ms, capacity, dice);
         }
         s.pool.advance(t_ms as f64, capacity);
         if stopped(setup, s.name, t_ms) {

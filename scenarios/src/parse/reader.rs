@@ -27,8 +27,8 @@ pub(crate) struct Reader<'t> {
 
 /// A table whose keys are known.
 #[derive(Clone, Copy)]
-pub(crate) struct Fields<'d, 'r> {
-    reader: &'r Reader<'r>,
+pub(crate) struct Fields<'d> {
+    reader: &'d Reader<'d>,
     table: &'d DeTable<'d>,
     shape: &'static Shape,
     at: (usize, usize),
@@ -218,7 +218,7 @@ impl<'t> Reader<'t> {
     }
 
     /// A table of the given shape; unknown keys are noted.
-    pub(crate) fn fields<'d>(&'d self, value: &'d Value<'d>, shape: &'static Shape) -> Option<Fields<'d, 'd>> {
+    pub(crate) fn fields<'d>(&'d self, value: &'d Value<'d>, shape: &'static Shape) -> Option<Fields<'d>> {
         let DeValue::Table(table) = value.get_ref() else {
             self.not_a(value, &format!("a table: {} takes {}", shape.name, listed(shape.keys.iter().copied())));
             return None;
@@ -227,7 +227,7 @@ impl<'t> Reader<'t> {
     }
 
     /// The same for a table without a value of its own.
-    pub(crate) fn root<'d>(&'d self, table: &'d DeTable<'d>, span: Range<usize>, shape: &'static Shape) -> Fields<'d, 'd> {
+    pub(crate) fn root<'d>(&'d self, table: &'d DeTable<'d>, span: Range<usize>, shape: &'static Shape) -> Fields<'d> {
         if !shape.open {
             for (key, span, _) in in_order(table) {
                 if !shape.keys.contains(&key) {
@@ -242,7 +242,7 @@ impl<'t> Reader<'t> {
     }
 }
 
-impl<'d> Fields<'d, '_> {
+impl<'d> Fields<'d> {
     /// The value of a key, if it is there.
     pub(crate) fn get(&self, key: &str) -> Option<&'d Value<'d>> {
         debug_assert!(self.shape.keys.contains(&key), "{key} is not listed in keys.rs");

@@ -1,0 +1,80 @@
+//! Serving a router on a listener: connections with time limits, and their orderly end.
+//!
+//! Shop and control endpoint share it. Owns the connections (one task each, in a [`JoinSet`]); routes
+//! belong to whoever made the router.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// A connection that sends no whole head for so long is closed. hyper counts idle time between requests
+/// too, so it must exceed every think time that is worth keeping a connection for.
+const HEAD_PATIENCE: Duration = Duration::from_secs(75);
+/// Pause after a failed `accept` (mostly: no descriptors left), so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// The kernel cuts it down to `net.core.somaxconn`.
+pub const BACKLOG: u32 = 4_096;
+
+/// Serves until `stop` becomes true, then stops accepting, lets requests in flight finish for `grace`,
+/// and closes what is left. Dropping the future closes everything at once.
+pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>, grace: Duration) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, router.clone(), stop.clone()));
+                }
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            },
+            Some(_) = connections.join_next() => {}
+            // An error means that the sender is gone, which also means stop.
+            _ = stop.wait_for(|s| *s) => break,
+        }
+    }
+    drop(listener);
+    let _ = tokio::time::timeout(grace, async { while connections.join_next().await.is_some() {} }).await;
+    connections.shutdown().await;
+}
+
+async fn connection(stream: TcpStream, router: Router, mut stop: watch::Receiver<bool>) {
+    // Small answers must not wait for the client's delayed acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+        let answer = tower_call(router.clone(), request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_PATIENCE)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    tokio::select! {
+        // Errors here are the client's: resets, bad heads (answered with 400 by hyper), time-outs.
+        _ = connection.as_mut() => return,
+        _ = stop.wait_for(|s| *s) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = connection.await;
+}
+
+/// Hands one request to the router.
+async fn tower_call(mut router: Router, request: hyper::Request<Incoming>) -> axum::response::Response {
+    use axum::routing::future::RouteFuture;
+    let request: Request = request.map(axum::body::Body::new);
+    let answer: RouteFuture<Infallible> = tower_service::call(&mut router, request);
+    match answer.await {
+        Ok(answer) => answer,
+        Err(never) => match never {},
+    }
+}

@@ -1,0 +1,68 @@
+//! How the backend is set up: what its caller chooses, and the shop's own figures with their reasons.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// What the caller of [`supervise`](crate::supervise) chooses.
+#[derive(Clone)]
+pub struct SupervisorOptions {
+    /// Where the shop listens; port 0 takes any.
+    pub listen: SocketAddr,
+    /// Where control and probe listen; port 0 takes any.
+    pub control: SocketAddr,
+    /// Worker processes that share the port. Range: 1 to [`MAX_WORKERS`].
+    pub workers: usize,
+    /// Arguments with which this executable becomes a worker.
+    pub worker_args: Vec<String>,
+    /// Token of control and probe; not empty.
+    pub token: String,
+    /// End when standard input does, and leave the terminal's interrupt to whoever holds its other end.
+    pub follow_stdin: bool,
+}
+
+/// More workers than this on one machine help nobody.
+pub const MAX_WORKERS: usize = 64;
+
+/// Figures of the shop, the same in fault and cure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShopSettings {
+    /// The stated network round trip before each database statement, milliseconds. SQLite runs in this
+    /// process, so without it a pool would be bound by the CPU alone, which no database server's is.
+    pub round_trip_ms: u64,
+    /// Connections in each worker's pool.
+    pub pool_capacity: usize,
+    /// How long a request waits for a connection before it is refused, milliseconds.
+    pub pool_patience_ms: u64,
+    /// How long product details stay in the cache, milliseconds.
+    pub cache_ttl_ms: u64,
+    /// Product details in the cache.
+    pub cache_capacity: u64,
+    /// Sessions that a worker keeps in memory; older ones are read again from the database.
+    pub session_capacity: usize,
+}
+
+impl Default for ShopSettings {
+    /// Product details take eight statements, so a load holds its connection for about 90 ms. With 600
+    /// requests per second for one product, single flight makes one load a second; without it about 55 start
+    /// before the first is done, and 16 connections need three to four rounds for them.
+    fn default() -> Self {
+        Self {
+            round_trip_ms: 10,
+            pool_capacity: 16,
+            pool_patience_ms: 5_000,
+            cache_ttl_ms: 1_000,
+            cache_capacity: 10_000,
+            session_capacity: 20_000,
+        }
+    }
+}
+
+impl ShopSettings {
+    /// The stated network round trip.
+    #[must_use]
+    pub fn round_trip(&self) -> Duration {
+        Duration::from_millis(self.round_trip_ms)
+    }
+}

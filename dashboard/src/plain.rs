@@ -1,0 +1,217 @@
+//! Plain lines: what happens, as `key=value`, for logs, pipes and screen readers.
+//!
+//! Owns their form and their calm: a status line every five seconds of the run, and a line at once when
+//! the phase or state changes, a finding appears or grows, a gate turns, a source falls silent. No redraw,
+//! no carriage return, fixed order of keys; every finding that a screen would show appears here.
+
+use std::collections::BTreeMap;
+
+use timeline::lane::names;
+use timeline::snapshot::{Percentiles, RunState, Snapshot};
+use timeline::{Finding, RunTime, Severity, Status, Unit};
+
+use crate::canvas::clean;
+use crate::figures;
+use crate::lanes;
+
+/// Time of the run from one status line to the next, nanoseconds.
+const EVERY_NS: u64 = 5_000_000_000;
+
+/// What was said already.
+#[derive(Debug, Default)]
+pub struct Plain {
+    /// Number of the five seconds that the last status line belongs to.
+    slot: Option<u64>,
+    state: Option<RunState>,
+    phase: Option<Option<(String, usize, usize)>>,
+    findings: BTreeMap<String, Said>,
+    gates: BTreeMap<String, Option<bool>>,
+    silent: BTreeMap<String, bool>,
+}
+
+/// The most that was said of a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Said {
+    status: Status,
+    severity: Severity,
+    ended: bool,
+}
+
+impl Plain {
+    /// Nothing said yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The lines that are due, without line ends; mostly none. Made for standard error.
+    pub fn lines(&mut self, snapshot: &Snapshot) -> Vec<String> {
+        let mut out = Vec::new();
+        let mut status_due = self.turned(snapshot);
+        let slot = snapshot.at.0 / EVERY_NS;
+        if self.slot != Some(slot) && snapshot.run.state != RunState::Done {
+            // The very first slot has nothing to tell yet, unless the run has begun.
+            status_due |= self.slot.is_some() || slot > 0;
+        }
+        self.slot = Some(slot);
+        if status_due {
+            out.push(status(snapshot));
+        }
+        out.extend(self.changed_findings(snapshot));
+        out.extend(self.changed_gates(snapshot));
+        out.extend(self.changed_sources(snapshot));
+        out
+    }
+
+    /// Did state or phase change?
+    fn turned(&mut self, snapshot: &Snapshot) -> bool {
+        let state = self.state.replace(snapshot.run.state);
+        let phase = self.phase.replace(snapshot.run.phase.clone());
+        state != Some(snapshot.run.state) || phase.as_ref() != Some(&snapshot.run.phase)
+    }
+
+    fn changed_findings(&mut self, snapshot: &Snapshot) -> Vec<String> {
+        let mut out = Vec::new();
+        // What was looked for and is absent is no finding; what could not be told is said.
+        for f in snapshot.findings.iter().filter(|f| f.status != Status::NotSeen) {
+            let now = Said { status: f.status, severity: f.severity, ended: f.ended.is_some() };
+            let before = self.findings.get(&f.id).copied();
+            let grew = before.is_none_or(|b| f.status > b.status || f.severity > b.severity || now.ended && !b.ended);
+            if grew {
+                out.push(finding(snapshot.at, f));
+                let most = before.map_or(now, |b| Said {
+                    status: now.status.max(b.status),
+                    severity: now.severity.max(b.severity),
+                    ended: now.ended,
+                });
+                self.findings.insert(f.id.clone(), most);
+            }
+        }
+        out
+    }
+
+    fn changed_gates(&mut self, snapshot: &Snapshot) -> Vec<String> {
+        let mut out = Vec::new();
+        for gate in &snapshot.gates {
+            let before = self.gates.insert(gate.that.clone(), gate.holds).flatten();
+            let word = match (before, gate.holds) {
+                (Some(true) | None, Some(false)) => "false",
+                (Some(false), Some(true)) => "true",
+                _ => continue,
+            };
+            let at = snapshot.at;
+            out.push(format!("t={at} gate={} holds={word} figure={}", quoted(&gate.that), quoted(&gate.figure)));
+        }
+        out
+    }
+
+    fn changed_sources(&mut self, snapshot: &Snapshot) -> Vec<String> {
+        let mut out = Vec::new();
+        for source in &snapshot.sources {
+            let Some(age) = source.age_ns else { continue };
+            let silent = age > figures::STALE_NS && snapshot.run.state != RunState::Done;
+            let before = self.silent.insert(source.name.clone(), silent).unwrap_or(false);
+            if silent != before {
+                let what = if silent { format!("silent age={}", squeezed(&figures::age(age))) } else { "back".to_owned() };
+                out.push(format!("t={} source={} state={what}", snapshot.at, word(&source.name)));
+            }
+        }
+        out
+    }
+}
+
+fn status(s: &Snapshot) -> String {
+    let mut line = format!("t={}", s.at);
+    match &s.run.phase {
+        Some((name, ..)) if s.run.state == RunState::Running => line.push_str(&format!(" phase={}", word(name))),
+        _ => line.push_str(&format!(" state={}", s.run.state.name())),
+    }
+    let l = &s.load;
+    line.push_str(&format!(
+        " offered={} achieved={} open={} resp_p99={} err={}",
+        rate(l.offered),
+        rate(l.achieved),
+        l.open_sessions,
+        p99(&s.recent),
+        percent(l.errors, l.requests),
+    ));
+    if l.late > 0 || l.dropped > 0 {
+        line.push_str(&format!(" late={} dropped={}", l.late, l.dropped));
+    }
+    for (key, name) in [("heap.old", names::HEAP_OLD), ("pause", names::PAUSE)] {
+        let fresh = lanes::find(s, name).filter(|l| l.age_ns <= figures::STALE_NS);
+        if let Some((lane, v)) = fresh.and_then(|l| Some((l, l.last?))) {
+            line.push_str(&format!(" {key}={}", squeezed(&lane.unit.show(v))));
+        }
+    }
+    for p in &s.pools {
+        let fill = format!("{}/{}", number(p.in_use), number(p.capacity));
+        line.push_str(&format!(" pool.{}={fill}", word(&p.name)));
+        if let Some(w) = p.waiters.filter(|w| *w > 0.0) {
+            line.push_str(&format!(" pool.{}.waiters={}", word(&p.name), number(Some(w))));
+        }
+    }
+    for c in &s.caches {
+        if let Some(hit) = c.hit_ratio {
+            line.push_str(&format!(" cache.{}.hit={}", word(&c.name), squeezed(&Unit::Ratio.show(hit))));
+        }
+    }
+    line
+}
+
+fn finding(at: RunTime, f: &Finding) -> String {
+    let mut line = format!(
+        "t={at} finding={} severity={} status={}",
+        f.kind.name(),
+        f.severity.name(),
+        f.status.name().replace(' ', "-")
+    );
+    if !f.subject.is_empty() {
+        line.push_str(&format!(" subject={}", word(&f.subject)));
+    }
+    line.push_str(&format!(" id={}", word(&f.id)));
+    if let Some(cause) = &f.caused_by {
+        line.push_str(&format!(" caused_by={}", word(cause)));
+    }
+    if let Some(ended) = f.ended {
+        line.push_str(&format!(" ended={ended}"));
+    }
+    if !f.missing.is_empty() {
+        line.push_str(&format!(" missing={}", quoted(&f.missing.join(", "))));
+    }
+    line.push_str(&format!(" claim={}", quoted(&f.claim)));
+    line
+}
+
+/// Whole numbers, so that lines can be compared: `4000/s`.
+fn rate(v: f64) -> String {
+    if v.is_finite() { format!("{v:.0}/s") } else { figures::NONE.to_owned() }
+}
+
+fn number(v: Option<f64>) -> String {
+    v.filter(|v| v.is_finite()).map_or_else(|| figures::NONE.to_owned(), |v| format!("{v:.0}"))
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    if whole == 0 { figures::NONE.to_owned() } else { format!("{:.2}%", part as f64 / whole as f64 * 100.0) }
+}
+
+fn p99(p: &Percentiles) -> String {
+    squeezed(&figures::quantile(p, |p| p.p99))
+}
+
+/// A figure with its unit as one word: `22.0ms`.
+fn squeezed(figure: &str) -> String {
+    figure.replace(' ', "")
+}
+
+/// A value as it is, or quoted where that would not be one word.
+fn word(text: &str) -> String {
+    let simple = |c: char| c.is_alphanumeric() || "-_.:/@#+%".contains(c);
+    if !text.is_empty() && text.chars().all(simple) { text.to_owned() } else { quoted(text) }
+}
+
+fn quoted(text: &str) -> String {
+    let escaped = clean(text, false).replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{escaped}\"")
+}

@@ -1,0 +1,252 @@
+//! The views: the frame around them, and which one is drawn.
+//!
+//! Owns header, tabs, footer and overlays' order; each view's file owns what lies in the body.
+
+mod findings;
+mod help;
+mod log;
+mod memory;
+mod overview;
+mod pauses;
+mod pools;
+mod processes;
+mod response;
+mod sessions;
+
+use ratatui::layout::Rect;
+use timeline::Severity;
+use timeline::snapshot::{RunState, Snapshot};
+
+use crate::app::{Model, Overlay, View};
+use crate::axis::Axis;
+use crate::canvas::Canvas;
+use crate::figures;
+use crate::keys;
+use crate::layout::{self, Columns, LEAST, Shell, SizeClass};
+use crate::theme::Role;
+
+/// All that a view may look at.
+#[derive(Clone, Copy)]
+struct Scene<'a> {
+    model: &'a Model,
+    /// The snapshot on the screen: live or frozen.
+    snapshot: &'a Snapshot,
+    size: SizeClass,
+}
+
+impl<'a> Scene<'a> {
+    fn new(model: &'a Model, live: &'a Snapshot, area: Rect) -> Self {
+        Self { model, snapshot: model.shown(live), size: SizeClass::of(area) }
+    }
+
+    /// The time axis of a block of lanes in `area`.
+    fn axis(&self, area: Rect) -> Axis {
+        Axis::new(self.snapshot, Columns::of(area).plot.width, self.model.zoom, self.model.cursor)
+    }
+
+    /// The selected row of the view on the screen.
+    fn selected(&self) -> Option<usize> {
+        Some(self.model.selected(self.model.view))
+    }
+}
+
+/// Draws header, tabs, view, footer and what lies over them.
+pub(crate) fn draw(canvas: &mut Canvas<'_>, area: Rect, model: &Model, live: &Snapshot) {
+    let scene = Scene::new(model, live, area);
+    let shell = Shell::of(area);
+    header(canvas, shell.header, &scene, live);
+    tabs(canvas, shell.tabs, &scene, live);
+    match model.view {
+        View::Overview => overview::draw(canvas, shell.body, &scene),
+        View::Response => response::draw(canvas, shell.body, &scene),
+        View::Sessions => sessions::draw(canvas, shell.body, &scene),
+        View::Memory => memory::draw(canvas, shell.body, &scene),
+        View::Pauses => pauses::draw(canvas, shell.body, &scene),
+        View::Pools => pools::draw(canvas, shell.body, &scene),
+        View::Processes => processes::draw(canvas, shell.body, &scene),
+        View::Findings => findings::draw(canvas, shell.body, &scene),
+        View::Log => log::draw(canvas, shell.body, &scene),
+    }
+    footer(canvas, shell.footer, &scene, live);
+    match model.overlay {
+        Overlay::Help => help::draw(canvas, area, model),
+        Overlay::ConfirmHalt => help::confirm_halt(canvas, area),
+        Overlay::None | Overlay::Typing => {}
+    }
+}
+
+/// Rows of the list of the view on the screen.
+pub(crate) fn row_count(model: &Model, snapshot: &Snapshot) -> usize {
+    let scene = Scene { model, snapshot, size: SizeClass::Standard };
+    match model.view {
+        View::Overview => snapshot.findings.iter().filter(|f| figures::is_seen(f)).count(),
+        View::Sessions => sessions::rows(&scene).len(),
+        View::Pauses => pauses::rows(&scene).len(),
+        View::Pools => pools::row_count(&scene),
+        View::Processes => processes::rows(&scene).len(),
+        View::Findings => findings::rows(&scene).len(),
+        View::Log => log::rows(&scene).len(),
+        View::Response | View::Memory => 0,
+    }
+}
+
+/// Columns that the view's table can be sorted by, its own order among them.
+pub(crate) fn sort_columns(view: View) -> usize {
+    match view {
+        View::Sessions => sessions::SORTS.len(),
+        View::Processes => processes::SORTS.len(),
+        _ => 1,
+    }
+}
+
+/// The block whose columns are time, for the mouse.
+pub(crate) fn plot_area(view: View, screen: Rect) -> Option<Rect> {
+    let body = Shell::of(screen).body;
+    match view {
+        View::Overview => Some(overview::aligned_block(body, SizeClass::of(screen))),
+        View::Response | View::Memory | View::Pauses | View::Pools | View::Processes => Some(body),
+        View::Sessions | View::Findings | View::Log => None,
+    }
+}
+
+/// What is shown where nothing else fits.
+pub(crate) fn too_small(canvas: &mut Canvas<'_>, area: Rect) {
+    let text =
+        format!("terminal too small: have {}x{}, need {}x{}, q quits", area.width, area.height, LEAST.0, LEAST.1);
+    for (i, line) in crate::table::wrap(&text, area.width).iter().enumerate() {
+        canvas.pieces(layout::row(area, u16::try_from(i).unwrap_or(u16::MAX)), &[(line, Role::Text)]);
+    }
+}
+
+fn header(canvas: &mut Canvas<'_>, row: Rect, scene: &Scene<'_>, live: &Snapshot) {
+    let run = &live.run;
+    let mut right = vec![(state_text(scene.model, live), Role::Strong)];
+    for severity in [Severity::Critical, Severity::Warning, Severity::Info] {
+        let n = live.findings.iter().filter(|f| figures::is_seen(f) && f.severity == severity).count();
+        if n > 0 {
+            right.push((format!("  {} {n}", severity.glyph()), figures::severity_role(severity)));
+        }
+    }
+    let width: u16 = right.iter().map(|(t, _)| canvas.width_of(t)).fold(0, u16::saturating_add);
+    let (left, right_row) = layout::split_right(row, width);
+    let mut pieces = vec![(run.scenario.clone(), Role::Strong)];
+    if let Some((name, number, of)) = &run.phase {
+        pieces.push((format!("  {name} {number}/{of}"), Role::Text));
+    }
+    if let (Some(planned), true) = (run.planned, scene.size >= SizeClass::Standard) {
+        pieces.push((format!("  {} of {planned}", live.at), Role::Text));
+    } else {
+        pieces.push((format!("  {}", live.at), Role::Text));
+    }
+    if scene.size >= SizeClass::Standard {
+        pieces.push((format!("  seed {}", run.seed), Role::Dim));
+    }
+    if scene.size == SizeClass::Wide {
+        pieces.push((format!("  {}", run.target), Role::Dim));
+    }
+    let left = Rect { width: left.width.saturating_sub(1), ..left };
+    canvas.pieces(left, &borrowed(&pieces));
+    canvas.pieces(right_row, &borrowed(&right));
+}
+
+fn borrowed(pieces: &[(String, Role)]) -> Vec<(&str, Role)> {
+    pieces.iter().map(|(t, r)| (t.as_str(), *r)).collect()
+}
+
+fn state_text(model: &Model, live: &Snapshot) -> String {
+    match live.run.state {
+        RunState::Running if model.stopping => "STOPPING".to_owned(),
+        RunState::Running if model.halted => "HALTED".to_owned(),
+        state => state.name().to_uppercase(),
+    }
+}
+
+/// Where each tab lies in a row; short names where the long ones do not fit.
+pub(crate) fn tab_places(row: Rect) -> Vec<(View, Rect)> {
+    let long = has_long_tabs(row);
+    let mut rest = row;
+    View::ALL
+        .iter()
+        .map(|view| {
+            let (place, right) = layout::left(rest, tab_text(*view, long).len() as u16);
+            rest = layout::left(right, 1).1;
+            (*view, place)
+        })
+        .collect()
+}
+
+fn has_long_tabs(row: Rect) -> bool {
+    let all: usize = View::ALL.iter().map(|v| tab_text(*v, true).len() + 1).sum();
+    all <= usize::from(row.width)
+}
+
+fn tab_text(view: View, long: bool) -> String {
+    let (name, short) = view.names();
+    format!("{} {}", view.index() + 1, if long { name } else { short })
+}
+
+fn tabs(canvas: &mut Canvas<'_>, row: Rect, scene: &Scene<'_>, live: &Snapshot) {
+    if row.is_empty() {
+        return;
+    }
+    if let Some(text) = banner(scene.model, live) {
+        canvas.pieces(row, &[(&text, Role::Selected)]);
+        return;
+    }
+    let long = has_long_tabs(row);
+    for (view, place) in tab_places(row) {
+        let active = view == scene.model.view;
+        canvas.pieces(place, &[(&tab_text(view, long), if active { Role::Selected } else { Role::Dim })]);
+    }
+}
+
+/// What must not be overlooked: a frozen view, a run that is being stopped.
+fn banner(model: &Model, live: &Snapshot) -> Option<String> {
+    let frozen = model.frozen.as_ref()?;
+    let age = live.at.since(frozen.at).as_nanos() as u64;
+    Some(format!(" FROZEN at {}, {} ago; the run goes on; Space shows it again ", frozen.at, figures::age(age)))
+}
+
+fn footer(canvas: &mut Canvas<'_>, row: Rect, scene: &Scene<'_>, live: &Snapshot) {
+    let model = scene.model;
+    if model.overlay == Overlay::Typing {
+        canvas.pieces(row, &[("filter: ", Role::Strong), (&model.filter, Role::Text), ("_  Enter keeps, Esc clears", Role::Dim)]);
+        return;
+    }
+    if let Some(notice) = &model.notice {
+        canvas.pieces(row, &[(notice, Role::Strong)]);
+        return;
+    }
+    if row.width < 80
+        && let Some(text) = banner(model, live)
+    {
+        canvas.pieces(row, &[(text.trim(), Role::Selected)]);
+        return;
+    }
+    let done = live.run.state == RunState::Done;
+    let first = match (done, model.stopping) {
+        (true, _) => "the run is over; ",
+        (false, true) => "stopping, Ctrl-C aborts; ",
+        (false, false) => "",
+    };
+    let mut used = canvas.pieces(row, &[(first, Role::Strong)]);
+    if !model.filter.is_empty() {
+        let rest = layout::left(row, used).1;
+        used += canvas.pieces(rest, &[("filtered by ", Role::Dim), (&model.filter, Role::Strong), ("  ", Role::Dim)]);
+    }
+    for (key, word) in keys::hints(model.view, model.capabilities) {
+        let rest = layout::left(row, used).1;
+        let wanted = key.len() + word.len() + 3;
+        if wanted > usize::from(rest.width) {
+            break;
+        }
+        used += canvas.pieces(rest, &[(key, Role::Strong), (" ", Role::Dim), (word, Role::Dim), ("  ", Role::Dim)]);
+    }
+    if row.width < 80 {
+        let rest = layout::left(row, used).1;
+        let place = format!("{}/{} {}", model.view.index() + 1, View::ALL.len(), model.view.names().1);
+        if canvas.width_of(&place) <= rest.width {
+            canvas.right(rest, &place, Role::Dim);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Sessions: how far the plan is, the steps, errors by kind, the workers that apply the load.
+
+use ratatui::layout::Rect;
+use timeline::Unit;
+use timeline::snapshot::{Percentiles, StepView};
+
+use super::Scene;
+use crate::app::Measure;
+use crate::canvas::Canvas;
+use crate::figures;
+use crate::layout::{self, SizeClass};
+use crate::table::{self, Row, figure, words};
+use crate::theme::Role;
+
+/// Orders of the table of steps.
+pub(super) const SORTS: [&str; 5] = ["in the plan's order", "by count", "by errors", "by p99", "by max"];
+/// Kinds of errors that are shown; the others are counted.
+const MOST_KINDS: usize = 8;
+/// Width of the progress bar.
+const BAR: u16 = 30;
+/// Width of the panel with errors and workers, beside the steps where there is room.
+const PANEL: u16 = 40;
+
+fn measured(scene: &Scene<'_>, step: &StepView) -> Percentiles {
+    match scene.model.measure {
+        Measure::Response => step.response,
+        Measure::Service => step.service,
+    }
+}
+
+/// Steps that pass the filter, in the chosen order.
+pub(super) fn rows<'a>(scene: &Scene<'a>) -> Vec<&'a StepView> {
+    let mut all: Vec<&StepView> = scene.snapshot.steps.iter().filter(|s| scene.model.passes(&s.name)).collect();
+    match scene.model.sort {
+        1 => all.sort_by_key(|s| std::cmp::Reverse(measured(scene, s).count)),
+        2 => all.sort_by_key(|s| std::cmp::Reverse(s.errors)),
+        3 => all.sort_by(|a, b| measured(scene, b).p99.total_cmp(&measured(scene, a).p99)),
+        4 => all.sort_by(|a, b| measured(scene, b).max.total_cmp(&measured(scene, a).max)),
+        _ => {}
+    }
+    if scene.model.reverse {
+        all.reverse();
+    }
+    all
+}
+
+/// Draws it.
+pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
+    let head_rows = if scene.size == SizeClass::Narrow { 2 } else { 4 };
+    let (upper, rest) = layout::top(body, head_rows);
+    progress(canvas, upper, scene);
+    match scene.size {
+        SizeClass::Narrow | SizeClass::TooSmall => steps(canvas, rest, scene),
+        SizeClass::Standard => {
+            let (list, below) = layout::top(rest, rest.height.saturating_mul(3) / 5);
+            steps(canvas, list, scene);
+            let (left, right) = layout::left(below, below.width / 2);
+            errors(canvas, Rect { width: left.width.saturating_sub(1), ..left }, scene);
+            workers(canvas, right, scene);
+        }
+        SizeClass::Wide => {
+            let (list, panel) = layout::split_right(rest, PANEL);
+            steps(canvas, Rect { width: list.width.saturating_sub(1), ..list }, scene);
+            let (above, below) = layout::top(panel, panel.height / 2);
+            errors(canvas, above, scene);
+            workers(canvas, below, scene);
+        }
+    }
+}
+
+fn progress(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
+    let s = scene.snapshot;
+    let phase = match &s.run.phase {
+        Some((name, number, of)) => format!("phase {name} {number}/{of}  "),
+        None => "no phase  ".to_owned(),
+    };
+    let row = layout::row(area, 0);
+    let used = canvas.pieces(row, &[(&phase, Role::Strong)]);
+    if let Some(planned) = s.run.planned.filter(|p| p.0 > 0) {
+        let (_, rest) = layout::left(row, used);
+        let share = (s.at.0 as f64 / planned.0 as f64).clamp(0.0, 1.0);
+        let text = format!(" {} of {planned}", s.at);
+        let width = BAR.min(rest.width.saturating_sub(canvas.width_of(&text)));
+        let done = (share * f64::from(width)).round() as u16;
+        let [full, open] = canvas.theme.glyphs().progress;
+        let style = canvas.theme.style(Role::Curve);
+        for x in 0..width {
+            canvas.glyph(rest.x.saturating_add(x), rest.y, if x < done { full } else { open }, style);
+        }
+        canvas.pieces(layout::left(rest, width).1, &[(&text, Role::Text)]);
+    }
+    let l = &s.load;
+    let rate = |v| Unit::PerSecond.show(v);
+    let lines = [
+        format!("sessions open {}  connections {}", figures::count(l.open_sessions), figures::count(l.open_connections)),
+        format!("offered {}  achieved {}  completed {}", rate(l.offered), rate(l.achieved), rate(l.completed)),
+        format!(
+            "late {}  lateness p99 {}  dropped {}  steps {}  failed {}",
+            figures::count(l.late),
+            figures::show(Unit::Ns, l.lateness_p99),
+            figures::count(l.dropped),
+            figures::count(l.requests),
+            figures::count(l.errors)
+        ),
+    ];
+    for (i, line) in lines.iter().enumerate() {
+        canvas.pieces(layout::row(area, i as u16 + 1), &[(line, Role::Text)]);
+    }
+}
+
+fn steps(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
+    let name = match scene.model.measure {
+        Measure::Response => "response time by step",
+        Measure::Service => "service time by step",
+    };
+    let order = SORTS.get(scene.model.sort).copied().unwrap_or_default();
+    canvas.heading(layout::row(area, 0), name, order);
+    let columns = [
+        words("step", if scene.size == SizeClass::Narrow { 13 } else { 20 }),
+        figure("p50", 7),
+        figure("p99", 7),
+        figure("n", 6),
+        figure("failed", 6),
+        figure("p90", 7),
+        figure("p99.9", 7),
+        figure("max", 7),
+    ];
+    let row = |s: &&StepView| {
+        let p = measured(scene, s);
+        Row {
+            cells: vec![
+                s.name.clone(),
+                figures::quantile(&p, |p| p.p50),
+                figures::quantile(&p, |p| p.p99),
+                figures::count(p.count),
+                figures::count(s.errors),
+                figures::quantile(&p, |p| p.p90),
+                figures::quantile(&p, |p| p.p999),
+                figures::quantile(&p, |p| p.max),
+            ],
+            role: if s.errors > 0 { Role::Warning } else { Role::Text },
+        }
+    };
+    let rows: Vec<Row> = rows(scene).iter().map(row).collect();
+    table::draw(canvas, layout::top(area, 1).1, &columns, &rows, scene.selected().filter(|_| !rows.is_empty()));
+}
+
+fn errors(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
+    let s = scene.snapshot;
+    canvas.heading(layout::row(area, 0), "errors by kind", &figures::error_share(s));
+    if s.errors.is_empty() {
+        canvas.pieces(layout::row(area, 1), &[(" none", Role::Dim)]);
+    }
+    let most = MOST_KINDS.min(usize::from(area.height.saturating_sub(2)));
+    for (i, (kind, n)) in s.errors.iter().take(most).enumerate() {
+        let (row, right) = layout::split_right(layout::row(area, i as u16 + 1), 8);
+        canvas.pieces(row, &[(" ", Role::Text), (kind, Role::Text)]);
+        canvas.right(right, &figures::count(*n), Role::Strong);
+    }
+    let more = s.errors.len().saturating_sub(most);
+    if more > 0 {
+        let row = layout::row(area, most as u16 + 1);
+        canvas.pieces(row, &[(&format!(" and {more} more kinds"), Role::Dim)]);
+    }
+}
+
+/// The generator's own processes: they tell whether the load can be believed.
+fn workers(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
+    let workers: Vec<_> = scene.snapshot.processes.iter().filter(|p| p.name.starts_with("gen")).collect();
+    canvas.heading(layout::row(area, 0), "generator workers", "");
+    if workers.is_empty() {
+        canvas.pieces(layout::row(area, 1), &[(" none", Role::Dim)]);
+    }
+    for (i, p) in workers.iter().enumerate().take(usize::from(area.height)) {
+        let row = layout::row(area, i as u16 + 1);
+        let text = if p.age_ns > figures::STALE_NS {
+            format!(" {:<8} silent for {}", p.name, figures::age(p.age_ns))
+        } else {
+            format!(" {:<8} {} {}", p.name, figures::show(Unit::Cores, p.cpu), figures::show(Unit::Bytes, p.resident))
+        };
+        canvas.pieces(row, &[(&text, Role::Text)]);
+    }
+}

@@ -1,0 +1,283 @@
+//! What a worker counts: totals, and per-step histograms handed over as deltas.
+//!
+//! Owns recording: a cell or a histogram each, no lock, no channel, no allocation after a step's first
+//! use. An interval ends exactly at a whole second of the run: whoever records a later instant first closes it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+use timeline::histogram::{self, Histogram, Sparse};
+
+use crate::kind::ErrorKind;
+use crate::protocol::{Counters, Histograms, StepHistograms};
+
+/// Length of a histogram interval, ns.
+pub const INTERVAL_NS: u64 = 1_000_000_000;
+/// A start this much behind its time is late, ns.
+pub const LATE_NS: u64 = 10_000_000;
+/// Intervals kept while the coordinator takes none; older ones are dropped and their samples counted.
+const INTERVALS_MAX: usize = 60;
+
+/// Counters and histograms of one worker.
+#[derive(Debug)]
+pub struct Figures {
+    /// Starts that were planned.
+    pub offered: Cell<u64>,
+    /// Starts that happened.
+    pub achieved: Cell<u64>,
+    /// Steps that finished, failed ones among them.
+    pub completed: Cell<u64>,
+    /// Planned starts that never happened.
+    pub dropped: Cell<u64>,
+    /// Starts that were late by our own fault.
+    pub late: Cell<u64>,
+    /// WebSocket messages that no step waited for.
+    pub pushed: Cell<u64>,
+    /// Bytes read.
+    pub received: Cell<u64>,
+    /// Bytes written.
+    pub sent: Cell<u64>,
+    /// Requests that were sent again because a kept connection had been closed.
+    pub retried: Cell<u64>,
+    /// Sessions open now.
+    pub open_sessions: Cell<u64>,
+    /// Connections open now.
+    pub open_connections: Cell<u64>,
+    errors: [Cell<u64>; ErrorKind::ALL.len()],
+    lost_samples: Cell<u64>,
+    interval: Cell<u64>,
+    open: RefCell<Open>,
+    closed: RefCell<VecDeque<Histograms>>,
+}
+
+#[derive(Debug)]
+struct Open {
+    steps: Vec<Step>,
+    lateness: Histogram,
+    release_error: Histogram,
+}
+
+#[derive(Debug, Default)]
+struct Step {
+    response: Option<Box<Histogram>>,
+    service: Option<Box<Histogram>>,
+    finished: u64,
+    failed: u64,
+}
+
+/// Adds to a counter.
+pub fn add(counter: &Cell<u64>, n: u64) {
+    counter.set(counter.get() + n);
+}
+
+/// Takes one from a gauge.
+pub fn sub(gauge: &Cell<u64>) {
+    gauge.set(gauge.get().saturating_sub(1));
+}
+
+impl Figures {
+    /// Nothing counted, for `steps` steps.
+    #[must_use]
+    pub fn new(steps: usize) -> Self {
+        let zero = || Cell::new(0);
+        Self {
+            offered: zero(),
+            achieved: zero(),
+            completed: zero(),
+            dropped: zero(),
+            late: zero(),
+            pushed: zero(),
+            received: zero(),
+            sent: zero(),
+            retried: zero(),
+            open_sessions: zero(),
+            open_connections: zero(),
+            errors: [const { Cell::new(0) }; ErrorKind::ALL.len()],
+            lost_samples: zero(),
+            interval: zero(),
+            open: RefCell::new(Open {
+                steps: (0..steps).map(|_| Step::default()).collect(),
+                lateness: histogram::new(),
+                release_error: histogram::new(),
+            }),
+            closed: RefCell::default(),
+        }
+    }
+
+    /// Counts an error that belongs to no step, such as a WebSocket lost between steps.
+    pub fn error(&self, kind: ErrorKind) {
+        add(&self.errors[kind as usize], 1);
+    }
+
+    /// A step starts at `started` that could have started at `due` (run times, ns).
+    pub fn started(&self, due: u64, started: u64) {
+        self.roll(started);
+        add(&self.achieved, 1);
+        let lateness = started.saturating_sub(due);
+        if lateness > LATE_NS {
+            add(&self.late, 1);
+        }
+        histogram::record_ns(&mut self.open.borrow_mut().lateness, lateness);
+    }
+
+    /// A step finished. A failure before any contact with the target has no service time.
+    pub fn finished(&self, step: usize, intended: u64, started: u64, finished: u64, failed: Option<ErrorKind>) {
+        self.roll(finished);
+        add(&self.completed, 1);
+        if let Some(kind) = failed {
+            self.error(kind);
+        }
+        let mut open = self.open.borrow_mut();
+        let Some(figures) = open.steps.get_mut(step) else { return };
+        figures.finished += 1;
+        figures.failed += u64::from(failed.is_some());
+        if failed.is_some_and(ErrorKind::before_contact) {
+            return;
+        }
+        let fresh = || Box::new(histogram::new());
+        histogram::record_ns(figures.response.get_or_insert_with(fresh), finished.saturating_sub(intended));
+        histogram::record_ns(figures.service.get_or_insert_with(fresh), finished.saturating_sub(started));
+    }
+
+    /// The timer released at `now` what was due at `due`.
+    pub fn released(&self, due: u64, now: u64) {
+        histogram::record_ns(&mut self.open.borrow_mut().release_error, now.saturating_sub(due));
+    }
+
+    /// Closes the interval if `now` lies behind it.
+    pub fn roll(&self, now: u64) {
+        if now >= (self.interval.get() + 1) * INTERVAL_NS {
+            self.close(now / INTERVAL_NS, (self.interval.get() + 1) * INTERVAL_NS);
+        }
+    }
+
+    /// Closes the last interval, which may be shorter, at `now`.
+    pub fn close_last(&self, now: u64) {
+        self.roll(now);
+        self.close(now / INTERVAL_NS, now);
+    }
+
+    #[cold]
+    fn close(&self, next: u64, end: u64) {
+        let mut open = self.open.borrow_mut();
+        let steps = open.steps.iter_mut().enumerate().filter_map(|(i, s)| s.take(i as u16)).collect();
+        let closed = Histograms {
+            start: self.interval.get() * INTERVAL_NS,
+            end,
+            steps,
+            lateness: take(&mut open.lateness),
+            release_error: take(&mut open.release_error),
+        };
+        self.interval.set(next);
+        let mut waiting = self.closed.borrow_mut();
+        if waiting.len() >= INTERVALS_MAX
+            && let Some(lost) = waiting.pop_front()
+        {
+            add(&self.lost_samples, lost.steps.iter().map(|s| s.service.count()).sum());
+        }
+        waiting.push_back(closed);
+    }
+
+    /// The oldest closed interval that was not taken yet.
+    pub fn take_closed(&self) -> Option<Histograms> {
+        self.closed.borrow_mut().pop_front()
+    }
+
+    /// Puts back what could not be sent.
+    pub fn untake(&self, interval: Histograms) {
+        self.closed.borrow_mut().push_front(interval);
+    }
+
+    /// The counters at `at` (run time, ns); what only the process knows is left 0.
+    #[must_use]
+    pub fn counters(&self, at: u64) -> Counters {
+        Counters {
+            at,
+            offered: self.offered.get(),
+            achieved: self.achieved.get(),
+            completed: self.completed.get(),
+            dropped: self.dropped.get(),
+            late: self.late.get(),
+            pushed: self.pushed.get(),
+            received: self.received.get(),
+            sent: self.sent.get(),
+            retried: self.retried.get(),
+            open_sessions: self.open_sessions.get(),
+            open_connections: self.open_connections.get(),
+            lost_samples: self.lost_samples.get(),
+            errors: self.errors.iter().map(Cell::get).collect(),
+            cpu_ns: 0,
+            hiccup_ns: 0,
+        }
+    }
+}
+
+impl Step {
+    fn take(&mut self, step: u16) -> Option<StepHistograms> {
+        if self.finished == 0 {
+            return None;
+        }
+        let of = |h: &mut Option<Box<Histogram>>| h.as_mut().map(|h| take(h)).unwrap_or_default();
+        let taken = StepHistograms {
+            step,
+            finished: self.finished,
+            failed: self.failed,
+            response: of(&mut self.response),
+            service: of(&mut self.service),
+        };
+        (self.finished, self.failed) = (0, 0);
+        Some(taken)
+    }
+}
+
+fn take(histogram: &mut Histogram) -> Sparse {
+    if histogram.is_empty() {
+        return Sparse::default();
+    }
+    let cells = Sparse::of(histogram);
+    histogram.reset();
+    cells
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_ends_at_a_whole_second_whoever_comes_first() {
+        let f = Figures::new(1);
+        f.started(0, 20_000_000);
+        f.finished(0, 0, 20_000_000, 999_999_999, None);
+        f.finished(0, 0, 20_000_000, 1_000_000_000, Some(ErrorKind::Check));
+        f.finished(0, 0, 0, 1_000_000_001, Some(ErrorKind::ConnectRefused));
+        f.close_last(1_500_000_000);
+        let (a, b) = (f.take_closed().unwrap(), f.take_closed().unwrap());
+        assert_eq!((a.start, a.end, a.steps[0].finished), (0, 1_000_000_000, 1));
+        assert_eq!((b.start, b.end, b.steps[0].finished), (1_000_000_000, 1_500_000_000, 2));
+        assert_eq!((b.steps[0].failed, b.steps[0].service.count()), (2, 1));
+        assert_eq!((f.late.get(), a.lateness.count()), (1, 1));
+        assert!(f.take_closed().is_none());
+    }
+
+    #[test]
+    fn a_quiet_gap_gives_one_interval_not_many() {
+        let f = Figures::new(1);
+        f.finished(0, 0, 0, 100, None);
+        f.finished(0, 0, 0, 7_200_000_000, None);
+        let a = f.take_closed().unwrap();
+        assert_eq!((a.start, a.end), (0, 1_000_000_000));
+        assert!(f.take_closed().is_none());
+        f.close_last(7_300_000_000);
+        assert_eq!(f.take_closed().unwrap().start, 7_000_000_000);
+    }
+
+    #[test]
+    fn what_nobody_takes_is_bounded_and_counted() {
+        let f = Figures::new(1);
+        for i in 0..100 {
+            f.finished(0, 0, 0, i * INTERVAL_NS, None);
+        }
+        assert_eq!(f.closed.borrow().len(), INTERVALS_MAX);
+        assert_eq!(f.counters(0).lost_samples, 99 - INTERVALS_MAX as u64);
+    }
+}

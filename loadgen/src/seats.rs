@@ -1,0 +1,230 @@
+//! Seats: one for each open session of a worker, where the release task reaches it.
+//!
+//! Owns naps (until when a session waits), time limits of steps and the sign to end. Sessions own no timers:
+//! one heap and one sweep serve all, so an idle session costs 48 bytes here and no entry in tokio's wheel.
+
+use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::task::{Context, Poll, Waker};
+
+/// Number of a seat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SeatId(u32);
+
+#[derive(Debug)]
+struct Seat {
+    waker: Option<Waker>,
+    /// Until when the session naps, run time in ns; 0 while it does not.
+    nap: u64,
+    /// When the step's time is over; `u64::MAX` without a limit.
+    deadline: u64,
+    expired: bool,
+    ending: bool,
+    taken: bool,
+}
+
+const EMPTY: Seat =
+    Seat { waker: None, nap: 0, deadline: u64::MAX, expired: false, ending: false, taken: false };
+
+/// All seats of a worker.
+#[derive(Debug, Default)]
+pub struct Seats {
+    seats: RefCell<Vec<Seat>>,
+    free: RefCell<Vec<SeatId>>,
+    naps: RefCell<BinaryHeap<Reverse<(u64, SeatId)>>>,
+    all_ending: Cell<bool>,
+    /// When the release task wakes by itself; an earlier nap must wake it.
+    alarm: Cell<u64>,
+    sleeper: RefCell<Option<Waker>>,
+}
+
+impl Seats {
+    /// Takes a seat.
+    pub fn take(&self) -> SeatId {
+        let mut seats = self.seats.borrow_mut();
+        let id = self.free.borrow_mut().pop().unwrap_or_else(|| {
+            seats.push(EMPTY);
+            SeatId(seats.len() as u32 - 1)
+        });
+        seats[id.0 as usize] = Seat { taken: true, ..EMPTY };
+        id
+    }
+
+    /// Gives a seat back.
+    pub fn leave(&self, id: SeatId) {
+        // The waker is dropped after the borrow has ended.
+        let left = std::mem::replace(&mut self.seats.borrow_mut()[id.0 as usize], EMPTY);
+        self.free.borrow_mut().push(id);
+        drop(left);
+    }
+
+    /// Is the session to end after its current step?
+    #[must_use]
+    pub fn ending(&self, id: SeatId) -> bool {
+        self.all_ending.get() || self.seats.borrow()[id.0 as usize].ending
+    }
+
+    /// Tells one session to end; wakes it from a nap.
+    pub fn end(&self, id: SeatId) {
+        let waker = {
+            let seat = &mut self.seats.borrow_mut()[id.0 as usize];
+            seat.ending = true;
+            seat.waker.clone()
+        };
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Tells all sessions to end, those that come later too.
+    pub fn end_all(&self) {
+        self.all_ending.set(true);
+        self.wake_where(|_| true);
+    }
+
+    /// The step must be over at `deadline` (run time, ns).
+    pub fn limit(&self, id: SeatId, deadline: u64) {
+        let seat = &mut self.seats.borrow_mut()[id.0 as usize];
+        (seat.deadline, seat.expired) = (deadline, false);
+    }
+
+    /// The step is over.
+    pub fn unlimit(&self, id: SeatId) {
+        self.limit(id, u64::MAX);
+    }
+
+    /// Is the step's time over?
+    #[must_use]
+    pub fn expired(&self, id: SeatId) -> bool {
+        self.seats.borrow()[id.0 as usize].expired
+    }
+
+    /// Marks the steps whose time is over at `now`, and wakes their sessions.
+    pub fn sweep(&self, now: u64) {
+        self.wake_where(|seat| {
+            let over = seat.deadline <= now && !seat.expired;
+            seat.expired |= over;
+            over
+        });
+    }
+
+    fn wake_where(&self, mut which: impl FnMut(&mut Seat) -> bool) {
+        let mut seats = self.seats.borrow_mut();
+        let woken: Vec<Waker> =
+            seats.iter_mut().filter(|s| s.taken && which(s)).filter_map(|s| s.waker.clone()).collect();
+        drop(seats);
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// Remembers how to wake the session: once for a task, whose waker stays the same.
+    pub fn sit(&self, id: SeatId, cx: &Context<'_>) {
+        let old = self.seats.borrow_mut()[id.0 as usize].waker.replace(cx.waker().clone());
+        drop(old);
+    }
+
+    /// Waits until `until` (run time, ns) or until the session is to end. Call it again and again with the same instant.
+    pub fn poll_nap(&self, id: SeatId, until: u64, now: impl FnOnce() -> u64) -> Poll<()> {
+        if self.all_ending.get() {
+            return Poll::Ready(());
+        }
+        let mut seats = self.seats.borrow_mut();
+        let seat = &mut seats[id.0 as usize];
+        if seat.ending {
+            return Poll::Ready(());
+        }
+        if seat.nap == until {
+            return Poll::Pending;
+        }
+        // Either it was never begun, or the release task has ended it.
+        if now() >= until {
+            return Poll::Ready(());
+        }
+        seat.nap = until;
+        drop(seats);
+        self.naps.borrow_mut().push(Reverse((until, id)));
+        if until < self.alarm.get() {
+            let sleeper = self.sleeper.borrow_mut().take();
+            sleeper.into_iter().for_each(Waker::wake);
+        }
+        Poll::Pending
+    }
+
+    /// Wakes a session whose nap is over at `now`; says when it was due.
+    pub fn release(&self, now: u64) -> Option<u64> {
+        loop {
+            let Reverse((due, id)) = {
+                let mut naps = self.naps.borrow_mut();
+                match naps.peek() {
+                    Some(Reverse((due, _))) if *due <= now => naps.pop()?,
+                    _ => return None,
+                }
+            };
+            let waker = {
+                let seat = &mut self.seats.borrow_mut()[id.0 as usize];
+                // A nap that was cut short, or whose seat has another session now, is not in the seat any more.
+                if seat.nap != due {
+                    continue;
+                }
+                seat.nap = 0;
+                seat.waker.clone()
+            };
+            waker.into_iter().for_each(Waker::wake);
+            return Some(due);
+        }
+    }
+
+    /// When the next nap is over.
+    #[must_use]
+    pub fn next_nap(&self) -> Option<u64> {
+        self.naps.borrow().peek().map(|Reverse((due, _))| *due)
+    }
+
+    /// For the release task, about to sleep until `alarm`: is a nap due earlier? If not, one that comes will wake it.
+    pub fn poll_earlier(&self, alarm: u64, cx: &Context<'_>) -> Poll<()> {
+        if self.next_nap().is_some_and(|due| due < alarm) {
+            return Poll::Ready(());
+        }
+        self.alarm.set(alarm);
+        let old = self.sleeper.borrow_mut().replace(cx.waker().clone());
+        drop(old);
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nap_is_over_when_released_and_not_before() {
+        let seats = Seats::default();
+        let (a, b) = (seats.take(), seats.take());
+        assert!(seats.poll_nap(a, 50, || 10).is_pending());
+        assert!(seats.poll_nap(b, 30, || 10).is_pending());
+        assert_eq!(seats.next_nap(), Some(30));
+        assert_eq!((seats.release(40), seats.release(40)), (Some(30), None));
+        assert!(seats.poll_nap(b, 30, || 40).is_ready());
+        assert!(seats.poll_nap(a, 50, || 40).is_pending());
+    }
+
+    #[test]
+    fn a_nap_of_a_seat_that_was_left_wakes_nobody() {
+        let seats = Seats::default();
+        let a = seats.take();
+        assert!(seats.poll_nap(a, 50, || 10).is_pending());
+        seats.leave(a);
+        assert_eq!(seats.take(), a);
+        assert_eq!(seats.release(100), None);
+    }
+
+    #[test]
+    fn only_what_is_over_expires() {
+        let seats = Seats::default();
+        let (a, b) = (seats.take(), seats.take());
+        seats.limit(a, 100);
+        seats.limit(b, 200);
+        seats.sweep(150);
+        assert!(seats.expired(a) && !seats.expired(b));
+        seats.unlimit(a);
+        assert!(!seats.expired(a));
+    }
+}

@@ -1,0 +1,293 @@
+//! Templates, made ready: texts with holes, and how a value is written into each.
+//!
+//! Owns escaping. A value may come from the target (a saved variable), so what would end a request line or a
+//! header field, or break out of a JSON string, never gets there as it is.
+
+use scenarios::plan::{Escape, Feeder, Part, Template};
+use timeline::clock::unix_ms;
+
+use crate::random::{Stream, Zipf};
+
+/// Where a text stands, for holes that carry no escape of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In a request line: spaces, control characters, `#` and non-ASCII bytes are percent-encoded.
+    Path,
+    /// In a header field: CR, LF and NUL are dropped.
+    Field,
+    /// In a body or message: as it is.
+    Plain,
+}
+
+/// What holes are filled from.
+pub struct Values<'a> {
+    /// Saved variables.
+    pub vars: &'a [Option<Box<str>>],
+    /// Feeders of the plan.
+    pub feeders: &'a [Feeder],
+    /// The session's row of each feeder.
+    pub rows: &'a [u32],
+    /// The session's number.
+    pub number: u64,
+    /// The session's random numbers.
+    pub stream: &'a mut Stream,
+    /// The JSON message sent by the same step.
+    pub sent: Option<&'a serde_json::Value>,
+}
+
+/// A text with holes, ready to be written.
+#[derive(Debug, Default)]
+pub struct Text {
+    pieces: Vec<Piece>,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Fixed(Vec<u8>),
+    Hole(Place, Option<Escape>, Hole),
+}
+
+#[derive(Debug)]
+enum Hole {
+    Var(usize),
+    Column(usize, usize),
+    Uuid,
+    Int(i64, i64),
+    Zipf(Zipf),
+    Session,
+    Now,
+    Sent(String),
+}
+
+impl Text {
+    /// Appends a text as it stands.
+    pub fn fixed(&mut self, text: impl AsRef<[u8]>) -> &mut Self {
+        if let Some(Piece::Fixed(last)) = self.pieces.last_mut() {
+            last.extend_from_slice(text.as_ref());
+        } else {
+            self.pieces.push(Piece::Fixed(text.as_ref().to_vec()));
+        }
+        self
+    }
+
+    /// Appends a template that stands at `place`.
+    pub fn template(&mut self, template: &Template, place: Place) -> &mut Self {
+        for part in &template.0 {
+            match part {
+                Part::Escaped(escape, inner) => self.part(inner, place, Some(*escape)),
+                other => self.part(other, place, None),
+            }
+        }
+        self
+    }
+
+    fn part(&mut self, part: &Part, place: Place, escape: Option<Escape>) {
+        let hole = match part {
+            Part::Text(text) => {
+                self.fixed(text);
+                return;
+            }
+            Part::Secret(secret) => {
+                let mut text = Vec::new();
+                put(&mut text, place, escape, secret.value.as_bytes());
+                self.fixed(text);
+                return;
+            }
+            // Never nested, as the plan says; were it, the inner escape would be the right one.
+            Part::Escaped(inner_escape, inner) => return self.part(inner, place, Some(*inner_escape)),
+            Part::Var(slot) => Hole::Var(usize::from(slot.0)),
+            Part::Column { feeder, column } => Hole::Column(usize::from(*feeder), usize::from(*column)),
+            Part::Uuid => Hole::Uuid,
+            Part::Int(low, high) => Hole::Int(*low, *high),
+            Part::Zipf(n, s) => Hole::Zipf(Zipf::new(*n, *s)),
+            Part::Session => Hole::Session,
+            Part::Now => Hole::Now,
+            Part::Sent(field) => Hole::Sent(field.clone()),
+        };
+        self.pieces.push(Piece::Hole(place, escape, hole));
+    }
+
+    /// Does it refer to what the same step sends?
+    #[must_use]
+    pub fn uses_sent(&self) -> bool {
+        self.pieces.iter().any(|p| matches!(p, Piece::Hole(_, _, Hole::Sent(_))))
+    }
+
+    /// Appends it to `out`, its holes filled.
+    pub fn write(&self, out: &mut Vec<u8>, values: &mut Values<'_>) {
+        for piece in &self.pieces {
+            match piece {
+                Piece::Fixed(text) => out.extend_from_slice(text),
+                Piece::Hole(place, escape, hole) => hole.write(out, *place, *escape, values),
+            }
+        }
+    }
+}
+
+impl Hole {
+    fn write(&self, out: &mut Vec<u8>, place: Place, escape: Option<Escape>, values: &mut Values<'_>) {
+        match self {
+            Self::Var(slot) => {
+                let value = values.vars.get(*slot).and_then(Option::as_deref).unwrap_or("");
+                put(out, place, escape, value.as_bytes());
+            }
+            Self::Column(feeder, column) => {
+                let row = values.rows.get(*feeder).copied().unwrap_or(0) as usize;
+                let cell = values.feeders.get(*feeder).and_then(|f| f.rows.get(row)?.get(*column));
+                put(out, place, escape, cell.map_or(&[], |c| c.as_bytes()));
+            }
+            Self::Uuid => values.stream.uuid(out),
+            Self::Int(low, high) => write_i64(out, values.stream.int(*low, *high)),
+            Self::Zipf(zipf) => write_i64(out, i64::from(zipf.draw(values.stream))),
+            Self::Session => write_i64(out, values.number as i64),
+            Self::Now => write_i64(out, unix_ms() as i64),
+            Self::Sent(field) => {
+                let text = values.sent.and_then(|v| v.get(field)).map(as_text).unwrap_or_default();
+                put(out, place, escape, text.as_bytes());
+            }
+        }
+    }
+}
+
+/// A JSON value as the text that templates and comparisons use: strings without quotes, the rest as JSON.
+#[must_use]
+pub fn as_text(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(s) => s.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Appends a whole number in decimal.
+pub fn write_i64(out: &mut Vec<u8>, value: i64) {
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    let mut rest = value.unsigned_abs();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if value < 0 {
+        at -= 1;
+        digits[at] = b'-';
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+fn put(out: &mut Vec<u8>, place: Place, escape: Option<Escape>, value: &[u8]) {
+    match (escape, place) {
+        (Some(Escape::Json), _) => put_json(out, value),
+        (Some(Escape::Form), _) => {
+            put_percent(out, value, |b| b.is_ascii_alphanumeric() || b"*-._ ".contains(&b), true);
+        }
+        (None, Place::Path) => put_percent(out, value, |b| (0x21..0x7F).contains(&b) && b != b'#', false),
+        (None, Place::Field) => out.extend(value.iter().filter(|b| !matches!(b, b'\r' | b'\n' | 0))),
+        (None, Place::Plain) => out.extend_from_slice(value),
+    }
+}
+
+fn put_percent(out: &mut Vec<u8>, value: &[u8], safe: impl Fn(u8) -> bool, plus: bool) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for &b in value {
+        if plus && b == b' ' {
+            out.push(b'+');
+        } else if safe(b) {
+            out.push(b);
+        } else {
+            out.extend_from_slice(&[b'%', DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]);
+        }
+    }
+}
+
+fn put_json(out: &mut Vec<u8>, value: &[u8]) {
+    for &b in value {
+        match b {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', b]),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0..0x20 => out.extend_from_slice(format!("\\u{b:04x}").as_bytes()),
+            b => out.push(b),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use scenarios::plan::Slot;
+
+    fn written(part: Part, place: Place, var: &str) -> String {
+        let mut text = Text::default();
+        text.template(&Template(vec![Part::Text("<".into()), part, Part::Text(">".into())]), place);
+        let mut out = Vec::new();
+        let sent = serde_json::json!({"id": 7, "name": "x"});
+        let mut stream = Stream::of(1, 2);
+        text.write(&mut out, &mut Values {
+            vars: &[Some(var.into())],
+            feeders: &[],
+            rows: &[],
+            number: 42,
+            stream: &mut stream,
+            sent: Some(&sent),
+        });
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn values_are_escaped_for_their_place() {
+        let var = Part::Var(Slot(0));
+        let escaped = |e| Part::Escaped(e, Box::new(Part::Var(Slot(0))));
+        let nasty = "a b\r\nX: \"é\\#/?=&";
+        let told = [
+            written(var.clone(), Place::Path, nasty),
+            written(var.clone(), Place::Field, nasty),
+            written(escaped(Escape::Json), Place::Plain, nasty),
+            written(escaped(Escape::Form), Place::Plain, nasty),
+            written(Part::Sent("id".into()), Place::Plain, ""),
+            written(Part::Session, Place::Path, ""),
+            written(Part::Int(-5, -5), Place::Path, ""),
+        ];
+        insta::assert_snapshot!(told.join("\n"), @r#"
+        <a%20b%0D%0AX:%20"%C3%A9\%23/?=&>
+        <a bX: "é\#/?=&>
+        <a b\r\nX: \"é\\#/?=&>
+        <a+b%0D%0AX%3A+%22%C3%A9%5C%23%2F%3F%3D%26>
+        <7>
+        <42>
+        <-5>
+        "#);
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_survives_a_json_string(value in any::<String>()) {
+            let mut out = b"\"".to_vec();
+            put(&mut out, Place::Plain, Some(Escape::Json), value.as_bytes());
+            out.push(b'"');
+            prop_assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), value);
+        }
+
+        #[test]
+        fn no_value_ends_a_line(value in any::<String>()) {
+            for place in [Place::Path, Place::Field] {
+                let mut out = Vec::new();
+                put(&mut out, place, None, value.as_bytes());
+                prop_assert!(!out.contains(&b'\r') && !out.contains(&b'\n'));
+                prop_assert!(place == Place::Field || out.iter().all(u8::is_ascii_graphic));
+            }
+        }
+
+        #[test]
+        fn numbers_read_as_written(n: i64) {
+            let mut out = Vec::new();
+            write_i64(&mut out, n);
+            prop_assert_eq!(String::from_utf8(out).unwrap(), n.to_string());
+        }
+    }
+}

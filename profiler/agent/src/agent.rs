@@ -1,0 +1,188 @@
+//! The agent's handle: what a service holds and asks for meters.
+//!
+//! Owns the set of meters and the order in which things end. Starting is `builder`'s business.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use timeline::clock::MonoNs;
+use timeline::probe::Batch;
+use timeline::units::Unit;
+use tokio::runtime::Handle;
+
+use crate::builder::Builder;
+use crate::cache::{CacheMeter, CacheState, Caches};
+use crate::draft::Collect;
+use crate::endpoint::{self, Served};
+use crate::gauge::{Gauge, GaugeState, Gauges};
+use crate::heap::Heap;
+use crate::pauses::{PauseState, Pauses};
+use crate::pool::{PoolMeter, PoolState, Pools};
+use crate::process::Process;
+use crate::registry::Registry;
+use crate::sections::StopTheWorld;
+use crate::server::{InFlight, Server, ServerState};
+use crate::threads::Threads;
+
+/// Every meter of the process.
+#[derive(Debug)]
+pub(crate) struct Meters {
+    pools: Arc<Registry<PoolState>>,
+    caches: Arc<Registry<CacheState>>,
+    gauges: Arc<Registry<GaugeState>>,
+    server: Arc<ServerState>,
+    /// Hiccups, stalls and sections.
+    pub(crate) pauses: Arc<PauseState>,
+}
+
+impl Meters {
+    pub(crate) fn new(now: MonoNs) -> Self {
+        Self {
+            pools: Arc::default(),
+            caches: Arc::default(),
+            gauges: Arc::default(),
+            server: Arc::default(),
+            pauses: Arc::new(PauseState::new(now.0)),
+        }
+    }
+
+    /// What the ticker asks each time, in the order in which their lanes are declared.
+    pub(crate) fn collectors(&self, age_threshold: Duration) -> Vec<Box<dyn Collect>> {
+        vec![
+            Box::new(Pauses::new(Arc::clone(&self.pauses))),
+            Box::new(Heap::new(age_threshold)),
+            Box::new(Process::new()),
+            Box::new(Server::new(Arc::clone(&self.server))),
+            Box::new(Pools::new(Arc::clone(&self.pools))),
+            Box::new(Caches::new(Arc::clone(&self.caches))),
+            Box::new(Gauges::new(Arc::clone(&self.gauges))),
+        ]
+    }
+}
+
+/// What runs behind the handles. Dropped: threads are stopped and waited for.
+pub(crate) struct Running {
+    addr: SocketAddr,
+    threads: Arc<Threads>,
+    served: Arc<Served>,
+    /// Every meter.
+    pub(crate) meters: Meters,
+}
+
+impl Running {
+    pub(crate) const fn new(
+        addr: SocketAddr,
+        threads: Arc<Threads>,
+        served: Arc<Served>,
+        meters: Meters,
+    ) -> Self {
+        Self {
+            addr,
+            threads,
+            served,
+            meters,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.threads.ask();
+        self.meters.pauses.unwatch();
+        endpoint::knock(self.addr);
+        self.served.hang_up();
+        self.threads.join();
+    }
+}
+
+/// The agent of this process; clones are the same agent.
+///
+/// Dropping the last one stops its threads and its endpoint, which takes a few milliseconds. Meters may
+/// outlive it; they then count for nobody.
+#[derive(Clone)]
+pub struct Agent {
+    running: Arc<Running>,
+}
+
+impl fmt::Debug for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Agent")
+            .field("addr", &self.running.addr)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Agent {
+    pub(crate) fn new(running: Running) -> Self {
+        Self {
+            running: Arc::new(running),
+        }
+    }
+
+    /// Describes an agent of the service called `service`.
+    #[must_use]
+    pub fn builder(service: &str) -> Builder {
+        Builder::new(service)
+    }
+
+    /// Where the probe listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.running.addr
+    }
+
+    /// The meter of the pool called `name`; made with `capacity` places on first use.
+    #[must_use]
+    pub fn pool(&self, name: &str, capacity: usize) -> PoolMeter {
+        PoolMeter::new(
+            self.running
+                .meters
+                .pools
+                .get(name, || PoolState::new(capacity)),
+        )
+    }
+
+    /// The meter of the cache called `name`.
+    #[must_use]
+    pub fn cache(&self, name: &str) -> CacheMeter {
+        CacheMeter::new(self.running.meters.caches.get(name, CacheState::default))
+    }
+
+    /// A request for `route` is in its handler until the result is dropped.
+    #[must_use]
+    pub fn request(&self, route: &'static str) -> InFlight {
+        InFlight::new(&self.running.meters.server, route)
+    }
+
+    /// The gauge whose lane is called `name`; `unit` counts on first use.
+    #[must_use]
+    pub fn gauge(&self, name: &'static str, unit: Unit) -> Gauge {
+        Gauge::new(
+            self.running
+                .meters
+                .gauges
+                .get(name, || GaugeState::new(unit)),
+        )
+    }
+
+    /// Watches `runtime` with a task of its own on it, until the agent or the runtime ends.
+    ///
+    /// The runtime needs its time driver (`enable_time` or `enable_all`). Watch each runtime once.
+    pub fn watch_loop(&self, runtime: &Handle) {
+        self.running.meters.pauses.watch(runtime);
+    }
+
+    /// The target stops its own work, to do `what`, until the result is dropped.
+    #[must_use]
+    pub fn stop_the_world(&self, what: &'static str) -> StopTheWorld {
+        StopTheWorld::begin(Arc::clone(&self.running.meters.pauses.sections), what)
+    }
+
+    /// All ticks after number `since` that are still kept: what the endpoint serves, for readers inside the process.
+    #[must_use]
+    pub fn batch(&self, since: u64) -> Batch {
+        self.running.served.batch(since)
+    }
+}

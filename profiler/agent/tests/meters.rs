@@ -1,0 +1,418 @@
+//! Pools, caches, handlers, gauges and pauses, through a whole agent and its wire form.
+
+#[path = "common/fresh.rs"]
+mod fresh;
+#[path = "common/http.rs"]
+mod http;
+#[path = "common/lanes.rs"]
+mod lanes;
+#[path = "common/start.rs"]
+mod start;
+
+use fresh::*;
+use http::*;
+use lanes::*;
+use start::*;
+use std::time::Duration;
+
+use timeline::lane::names;
+use timeline::probe::{Batch, ProbeEvent, Tick};
+use timeline::units::Unit;
+
+const MS: Duration = Duration::from_millis(1);
+
+#[test]
+fn without_the_allocator_there_is_no_heap_lane_at_all() {
+    let agent = agent();
+    let batch = fresh_tick(&agent);
+    let heap: Vec<&str> = batch
+        .lanes
+        .iter()
+        .map(|l| l.name.as_str())
+        .filter(|n| n.starts_with("heap."))
+        .collect();
+    assert_eq!(heap, Vec::<&str>::new());
+    let names: Vec<&str> = batch.lanes.iter().map(|l| l.name.as_str()).collect();
+    if cfg!(target_os = "linux") {
+        assert_eq!(
+            names,
+            [
+                "pause.longest",
+                "process.cpu",
+                "process.resident",
+                "process.descriptors",
+                "process.descriptor-limit",
+                "process.threads"
+            ]
+        );
+    }
+    assert!(batch.lanes.iter().all(|l| l.instance == "shop-0"));
+}
+
+#[test]
+fn a_pool_tells_who_holds_who_waits_and_for_how_long() {
+    let agent = agent();
+    fresh_tick(&agent);
+    let pool = agent.pool("db", 4);
+    pool.opened();
+    pool.opened();
+    let held = pool.begin_wait().acquired();
+    let waiting = pool.begin_wait();
+    pool.begin_wait().timed_out();
+    drop(pool.begin_wait());
+    std::thread::sleep(50 * MS);
+    let batch = fresh_tick(&agent);
+    let level = |part: &str| last(&batch, &format!("pool.db.{part}"));
+    assert_eq!(
+        (
+            level("capacity"),
+            level("in-use"),
+            level("waiters"),
+            level("idle")
+        ),
+        (4.0, 1.0, 1.0, 1.0)
+    );
+
+    drop(held);
+    drop(waiting.acquired());
+    pool.set_capacity(9);
+    let batch = fresh_tick(&agent);
+    assert_eq!(
+        (
+            last(&batch, "pool.db.capacity"),
+            last(&batch, "pool.db.in-use"),
+            last(&batch, "pool.db.waiters")
+        ),
+        (9.0, 0.0, 0.0)
+    );
+    let rate = |part: &str| amount(&batch, &format!("pool.db.{part}"), "").round();
+    assert_eq!(
+        (rate("acquired"), rate("opened"), rate("timeouts")),
+        (2.0, 2.0, 1.0)
+    );
+    let held = cells(&batch, "pool.db.hold", "");
+    assert!(held.iter().any(|c| c.0 >= 50_000), "{held:?}");
+    let waits: u32 = cells(&batch, "pool.db.wait", "").iter().map(|c| c.1).sum();
+    assert_eq!(waits, 4, "also of those who gave up");
+}
+
+#[test]
+fn a_stampede_is_one_refresh_with_its_loads() {
+    let agent = agent();
+    fresh_tick(&agent);
+    let cache = agent.cache("products");
+    cache.hit();
+    cache.miss();
+    cache.coalesced();
+    cache.evicted(3);
+    cache.set_entries(7);
+    let loads: Vec<_> = (0..5).map(|_| cache.load("product:1\u{1b}[2J")).collect();
+    std::thread::sleep(30 * MS);
+    drop(loads);
+    drop(cache.load("product:2"));
+    let batch = fresh_tick(&agent);
+    let rate = |part: &str| amount(&batch, &format!("cache.products.{part}"), "").round();
+    assert_eq!(
+        (rate("loads"), rate("duplicate-loads"), rate("evictions")),
+        (6.0, 4.0, 3.0)
+    );
+    assert_eq!(
+        (rate("hits"), rate("misses"), rate("coalesced")),
+        (1.0, 1.0, 1.0)
+    );
+    assert_eq!(last(&batch, "cache.products.entries"), 7.0);
+    assert_eq!(last(&batch, "cache.products.loads-in-flight"), 0.0);
+    let events = events(&batch, "cache.refresh");
+    assert_eq!(events.len(), 2);
+    assert_eq!((events[0].value, events[1].value), (5.0, 1.0));
+    assert_eq!(
+        events[0].labels[1],
+        ("key".to_owned(), "product:1\u{fffd}[2J".to_owned())
+    );
+    assert!(events[0].end - events[0].start >= 30_000_000);
+}
+
+#[test]
+fn a_load_that_lasts_is_told_before_it_ends() {
+    let agent = agent();
+    let cache = agent.cache("slow");
+    let _loads = [cache.load("k"), cache.load("k")];
+    let told = until("a refresh still open", || {
+        events(&agent.batch(0), "cache.refresh").first().cloned()
+    });
+    assert_eq!(told.value, 2.0);
+    assert!(told.end - told.start < 1_500_000_000);
+}
+
+#[test]
+fn handlers_and_gauges_have_lanes_of_their_own() {
+    let agent = agent();
+    let inside = agent.request("/products/:id");
+    drop(agent.request("/login"));
+    let sockets = agent.gauge(names::SERVER_WEBSOCKETS, Unit::Count);
+    sockets.set(10.0);
+    agent.gauge(names::SERVER_WEBSOCKETS, Unit::Count).add(-3.0);
+    let batch = fresh_tick(&agent);
+    assert_eq!(last(&batch, "server.in-flight"), 1.0);
+    assert_eq!(last(&batch, "server.websockets"), 7.0);
+    drop(inside);
+    let batch = fresh_tick(&agent);
+    assert_eq!(last(&batch, "server.in-flight"), 0.0);
+    let count = |route: &str| {
+        cells(&batch, "server.handler", route)
+            .iter()
+            .map(|c| c.1)
+            .sum::<u32>()
+    };
+    assert_eq!((count("/products/:id"), count("/login")), (1, 1));
+}
+
+#[test]
+fn a_section_that_stops_the_world_is_a_pause() {
+    let agent = agent();
+    fresh_tick(&agent);
+    let section = agent.stop_the_world("compaction");
+    std::thread::sleep(60 * MS);
+    drop(section);
+    let batch = fresh_tick(&agent);
+    let events = events(&batch, "pause.stop-the-world");
+    assert_eq!(events.len(), 1);
+    assert_eq!(
+        events[0].labels,
+        [("what".to_owned(), "compaction".to_owned())]
+    );
+    assert!(values(&batch, "pause.longest").iter().any(|&v| v >= 60e6));
+}
+
+#[test]
+fn a_blocked_loop_is_seen_while_it_is_blocked_and_told_when_it_is_over() {
+    let agent = agent();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    agent.watch_loop(runtime.handle());
+    runtime.block_on(tokio::time::sleep(300 * MS));
+    let before = fresh_tick(&agent);
+    let (quiet, from) = (
+        last(&before, "loop.utilisation"),
+        before.ticks.last().unwrap().seq,
+    );
+    assert!(quiet < 0.5, "{quiet}");
+    let seen = std::thread::scope(|scope| {
+        let agent = &agent;
+        let seen = scope.spawn(move || {
+            until("a stall that lasts", || {
+                let batch = agent.batch(from);
+                let stalled = values(&batch, "pause.longest").iter().any(|&v| v > 150e6);
+                let busy = values(&batch, "loop.utilisation").contains(&1.0);
+                (stalled && busy && events(&batch, "pause.worker-stall").is_empty()).then_some(())
+            });
+        });
+        runtime.block_on(async {
+            std::thread::sleep(400 * MS);
+            tokio::time::sleep(50 * MS).await;
+        });
+        seen.join()
+    });
+    assert!(seen.is_ok(), "seen while it lasted");
+    let told = until("the stall's event", || {
+        events(&agent.batch(from), "pause.worker-stall")
+            .first()
+            .cloned()
+    });
+    let length = (told.end - told.start) / 1_000_000;
+    assert!((380..800).contains(&length), "{length} ms");
+    let delays = cells(&agent.batch(from), "loop.delay", "");
+    let long: u32 = delays.iter().filter(|c| c.0 > 100_000).map(|c| c.1).sum();
+    assert!(
+        long >= 20,
+        "corrected for the probes that it prevented: {delays:?}"
+    );
+
+    drop(runtime);
+    until("forgetting a runtime that is gone", || {
+        (last(&fresh_tick(&agent), "pause.longest") < 100e6).then_some(())
+    });
+}
+
+#[test]
+fn ticks_come_ten_times_a_second_without_gap_or_drift() {
+    let agent = agent();
+    let batch = until("20 ticks", || {
+        Some(agent.batch(0)).filter(|b| b.ticks.len() >= 20)
+    });
+    assert!(batch.ticks.iter().zip(1..).all(|(t, n)| t.seq == n));
+    let (first, last) = (batch.ticks[0].at, batch.ticks[19].at);
+    let off = (last - first) as f64 / (19.0 * 1e8) - 1.0;
+    assert!(off.abs() < 0.2, "{off}");
+}
+
+#[test]
+fn a_dropped_agent_is_gone_and_its_meters_are_harmless() {
+    let agent = agent();
+    let (addr, pool) = (agent.addr(), agent.pool("db", 1));
+    let clone = agent.clone();
+    drop(agent);
+    assert_eq!(get(addr, "/v1/instances").0, 200, "a clone keeps it");
+    let idle = std::net::TcpStream::connect(addr).unwrap();
+    let start = timeline::clock::MonoNs::now();
+    drop(clone);
+    let took = timeline::clock::MonoNs::now().since(start);
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(std::net::TcpStream::connect(addr).is_err());
+    drop(idle);
+    drop(pool.begin_wait().acquired());
+}
+
+/// Polls until `is` gives something, at most 10 s.
+pub fn until<T>(what: &str, mut is: impl FnMut() -> Option<T>) -> T {
+    let start = MonoNs::now();
+    while MonoNs::now().since(start) < Duration::from_secs(10) {
+        if let Some(found) = is() {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("waited 10 s in vain: {what}");
+}
+
+/// Waits for a tick that began after this call.
+pub fn fresh_tick(agent: &Agent) -> Batch {
+    let seen = agent.batch(0).ticks.last().map_or(0, |t| t.seq);
+    until("a fresh tick", || {
+        let batch = agent.batch(0);
+        (batch.ticks.last()?.seq > seen + 1).then_some(batch)
+    })
+}
+
+/// Index of the lane called `name` about `subject`.
+pub fn lane(batch: &Batch, name: &str, subject: &str) -> Option<u32> {
+    let is = |l: &timeline::lane::LaneSpec| l.name == name && l.subject == subject;
+    batch.lanes.iter().position(is).map(|n| n as u32)
+}
+
+pub fn value(tick: &Tick, lane: u32) -> Option<f64> {
+    tick.values
+        .iter()
+        .find(|(l, _)| *l == lane)
+        .map(|(_, v)| *v)
+}
+
+/// All values of a lane, oldest first.
+pub fn values(batch: &Batch, name: &str) -> Vec<f64> {
+    let Some(lane) = lane(batch, name, "") else {
+        return Vec::new();
+    };
+    batch.ticks.iter().filter_map(|t| value(t, lane)).collect()
+}
+
+pub fn last(batch: &Batch, name: &str) -> f64 {
+    *values(batch, name)
+        .last()
+        .unwrap_or_else(|| panic!("no value of {name}"))
+}
+
+/// What a rate lane amounts to over all ticks kept.
+pub fn amount(batch: &Batch, name: &str, subject: &str) -> f64 {
+    let lane = lane(batch, name, subject).unwrap_or_else(|| panic!("no lane {name}"));
+    let mut sum = 0.0;
+    for pair in batch.ticks.windows(2) {
+        sum += value(&pair[1], lane).unwrap_or(0.0) * (pair[1].at - pair[0].at) as f64 / 1e9;
+    }
+    sum
+}
+
+/// Microseconds and counts of a histogram lane over all ticks kept.
+pub fn cells(batch: &Batch, name: &str, subject: &str) -> Vec<(u32, u32)> {
+    let lane = lane(batch, name, subject).unwrap_or_else(|| panic!("no lane {name}"));
+    let of = |t: &Tick| {
+        t.histograms
+            .iter()
+            .filter(|(l, _)| *l == lane)
+            .flat_map(|(_, h)| h.cells.clone())
+            .collect::<Vec<_>>()
+    };
+    batch.ticks.iter().flat_map(of).collect()
+}
+
+/// Polls until `is` gives something, at most 10 s.
+pub fn until<T>(what: &str, mut is: impl FnMut() -> Option<T>) -> T {
+    let start = MonoNs::now();
+    while MonoNs::now().since(start) < Duration::from_secs(10) {
+        if let Some(found) = is() {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("waited 10 s in vain: {what}");
+}
+
+/// Waits for a tick that began after this call.
+pub fn fresh_tick(agent: &Agent) -> Batch {
+    let seen = agent.batch(0).ticks.last().map_or(0, |t| t.seq);
+    until("a fresh tick", || {
+        let batch = agent.batch(0);
+        (batch.ticks.last()?.seq > seen + 1).then_some(batch)
+    })
+}
+
+/// Index of the lane called `name` about `subject`.
+pub fn lane(batch: &Batch, name: &str, subject: &str) -> Option<u32> {
+    let is = |l: &timeline::lane::LaneSpec| l.name == name && l.subject == subject;
+    batch.lanes.iter().position(is).map(|n| n as u32)
+}
+
+pub fn value(tick: &Tick, lane: u32) -> Option<f64> {
+    tick.values
+        .iter()
+        .find(|(l, _)| *l == lane)
+        .map(|(_, v)| *v)
+}
+
+/// All values of a lane, oldest first.
+pub fn values(batch: &Batch, name: &str) -> Vec<f64> {
+    let Some(lane) = lane(batch, name, "") else {
+        return Vec::new();
+    };
+    batch.ticks.iter().filter_map(|t| value(t, lane)).collect()
+}
+
+pub fn last(batch: &Batch, name: &str) -> f64 {
+    *values(batch, name)
+        .last()
+        .unwrap_or_else(|| panic!("no value of {name}"))
+}
+
+/// What a rate lane amounts to over all ticks kept.
+pub fn amount(batch: &Batch, name: &str, subject: &str) -> f64 {
+    let lane = lane(batch, name, subject).unwrap_or_else(|| panic!("no lane {name}"));
+    let mut sum = 0.0;
+    for pair in batch.ticks.windows(2) {
+        sum += value(&pair[1], lane).unwrap_or(0.0) * (pair[1].at - pair[0].at) as f64 / 1e9;
+    }
+    sum
+}
+
+/// Microseconds and counts of a histogram lane over all ticks kept.
+pub fn cells(batch: &Batch, name: &str, subject: &str) -> Vec<(u32, u32)> {
+    let lane = lane(batch, name, subject).unwrap_or_else(|| panic!("no lane {name}"));
+    let of = |t: &Tick| {
+        t.histograms
+            .iter()
+            .filter(|(l, _)| *l == lane)
+            .flat_map(|(_, h)| h.cells.clone())
+            .collect::<Vec<_>>()
+    };
+    batch.ticks.iter().flat_map(of).collect()
+}
+
+pub fn events(batch: &Batch, kind: &str) -> Vec<ProbeEvent> {
+    batch
+        .ticks
+        .iter()
+        .flat_map(|t| &t.events)
+        .filter(|e| e.kind == kind)
+        .cloned()
+        .collect()
+}

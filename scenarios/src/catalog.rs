@@ -1,0 +1,81 @@
+//! The catalogue: scenarios that come with dyno, and what each one shows.
+//!
+//! The files are `catalog/*.toml`. For each fault that the reference backend can inject there is a
+//! `FAULT` and its clean twin `FAULT-clean`: the same load with the fault off, so that its cure runs.
+
+use std::sync::OnceLock;
+
+use serde::Serialize;
+use toml::de::DeTable;
+
+use crate::plan::Target;
+use crate::text::quantity::show_duration;
+use crate::{Origin, Overrides};
+
+/// A shipped scenario.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CatalogEntry {
+    /// Its name, as `dyno run` takes it.
+    pub name: String,
+    /// What it does, one line.
+    pub about: String,
+    /// What a newcomer learns from it, one line.
+    pub teaches: String,
+    /// How long it runs: `1m`.
+    pub takes: String,
+    /// What must be there before it starts.
+    pub needs: String,
+    /// The whole file.
+    pub text: &'static str,
+}
+
+macro_rules! files {
+    ($($name:literal),* $(,)?) => { &[$(($name, include_str!(concat!("../catalog/", $name, ".toml")))),*] };
+}
+
+/// Names and texts; the newcomer's scenario first, then each fault with its twin.
+const FILES: &[(&str, &str)] = files![
+    "flash-sale",
+    "flash-sale-clean",
+    "stampede",
+    "stampede-clean",
+    "pool-too-small",
+    "pool-too-small-clean",
+    "leak",
+    "leak-clean",
+    "frozen",
+    "frozen-clean",
+];
+
+/// All shipped scenarios.
+#[must_use]
+pub fn list() -> &'static [CatalogEntry] {
+    static LIST: OnceLock<Vec<CatalogEntry>> = OnceLock::new();
+    LIST.get_or_init(|| FILES.iter().map(|(name, text)| entry(name, text)).collect())
+}
+
+/// The names alone.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(name, _)| *name)
+}
+
+/// Name and text of a shipped scenario.
+pub(crate) fn text(name: &str) -> Option<(&'static str, &'static str)> {
+    FILES.iter().copied().find(|(n, _)| *n == name)
+}
+
+fn entry(name: &str, text: &'static str) -> CatalogEntry {
+    let origin = Origin { name: name.to_owned(), file: None };
+    let plan = crate::parse(text, &origin, &Overrides::default()).expect("shipped scenarios are checked by a test");
+    let file = DeTable::parse(text).expect("it was read just now");
+    let teaches = file.get_ref().get("teaches").and_then(|v| v.get_ref().as_str()).unwrap_or_default();
+    let needs = if plan.target == Target::Bundled { "nothing (bundled backend)" } else { "a server that is running" };
+    CatalogEntry {
+        name: name.to_owned(),
+        takes: show_duration(plan.length_ns()),
+        about: plan.about,
+        teaches: teaches.to_owned(),
+        needs: needs.to_owned(),
+        text,
+    }
+}

@@ -1,0 +1,290 @@
+//! A plan in words: what `dyno plan SCENARIO` prints.
+//!
+//! The expected figures are what the plan alone implies if the target answered at once; a real
+//! target answers later, so sessions that wait for answers do less.
+
+use std::fmt::Write as _;
+
+use timeline::Unit;
+
+use crate::plan::{Dist, Model, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId, Target, Template, Times};
+use crate::text::quantity::{mean_s, show_dist, show_duration};
+
+/// The plan as a text of several lines, ending with a line feed.
+#[must_use]
+pub fn describe(plan: &RunPlan) -> String {
+    let mut out = String::new();
+    out += &format!("{}: {}\n", plan.name, if plan.about.is_empty() { "(no description)" } else { &plan.about });
+    out += &format!("target   {}, attach {}\n", target(&plan.target), plan.attach.join(", "));
+    out += &format!(
+        "takes    {}, then up to {} for sessions to end; a step fails after {}; seed {}\n",
+        show_duration(plan.length_ns()),
+        show_duration(plan.grace_ns),
+        show_duration(plan.timeout_ns),
+        plan.seed
+    );
+    phases(plan, &mut out);
+    expected(plan, &mut out);
+    sessions(plan, &mut out);
+    feeders(plan, &mut out);
+    faults(plan, &mut out);
+    out += "\ngates\n";
+    for gate in &plan.gates {
+        let abort = gate.abort_after_ns.map(|ns| format!(", ends the run after {}", show_duration(ns)));
+        out += &format!("  {}{}\n", gate.that, abort.unwrap_or_default());
+    }
+    if plan.gates.is_empty() {
+        out += "  none: the run passes unless it is invalid\n";
+    }
+    out
+}
+
+fn target(target: &Target) -> String {
+    match target {
+        Target::Bundled => "the bundled reference backend".to_owned(),
+        Target::Url(url) if url.host.contains(':') => format!("http://[{}]:{}{}", url.host, url.port, url.prefix),
+        Target::Url(url) => format!("http://{}:{}{}", url.host, url.port, url.prefix),
+    }
+}
+
+fn phases(plan: &RunPlan, out: &mut String) {
+    *out += "\nphases\n";
+    let width = plan.phases.iter().map(|p| p.name.chars().count()).max().unwrap_or(0);
+    let mut at = 0;
+    for phase in &plan.phases {
+        let end = at + phase.length_ns;
+        let span = format!("{} to {}", show_duration(at), show_duration(end));
+        let note = if phase.warmup { "; warm-up, left out of figures and gates" } else { "" };
+        *out += &format!("  {:width$}  {span:<14}  {}{note}\n", phase.name, load(phase));
+        at = end;
+    }
+}
+
+fn load(phase: &Phase) -> String {
+    let (from, to, what, rate) = match phase.model {
+        Model::Sessions { from, to } => (from, to, "sessions held", ""),
+        Model::Arrivals { from, to } => (from, to, "sessions arrive", "/s"),
+        Model::Requests { from, to } => (from, to, "single passes", "/s"),
+    };
+    if from == to { format!("{from}{rate} {what}") } else { format!("{from}{rate} to {to}{rate} {what}, linear") }
+}
+
+/// How often a session does each step, and how long it lives, if answers took no time.
+struct Pace {
+    /// Times per pass before the endless part, by step.
+    once: Vec<f64>,
+    /// Waiting before the endless part, s.
+    lead_s: f64,
+    /// Times per second in the endless part, by step; empty if there is none.
+    endless: Option<Vec<f64>>,
+}
+
+fn pace(kind: &SessionKind, steps: usize) -> Pace {
+    let mut pace = Pace { once: vec![0.0; steps], lead_s: 0.0, endless: None };
+    for step in &kind.steps {
+        if let Step::Repeat(r) = step
+            && r.times == Times::UntilEnd
+        {
+            let mut turn = vec![0.0; steps];
+            let waits = turn_s(r, &mut turn);
+            pace.endless = Some(turn.into_iter().map(|n| n / waits).collect());
+            break;
+        }
+        pace.lead_s += walk(step, 1.0, &mut pace.once);
+    }
+    pace
+}
+
+/// Counts the steps of `step` done `times` times; gives how long one time takes, s.
+fn walk(step: &Step, times: f64, counts: &mut [f64]) -> f64 {
+    let mut count = |id: StepId| counts[usize::from(id.0)] += times;
+    match step {
+        Step::Request(r) => count(r.id),
+        Step::Connect(c) => count(c.id),
+        Step::Send(s) => count(s.id),
+        Step::Close(id) => count(*id),
+        Step::Listen(d) | Step::Think(d) => return mean_s(*d),
+        Step::Repeat(r) => {
+            let turns = if let Times::Count(n) = r.times { f64::from(n) } else { 1.0 };
+            let mut one = vec![0.0; counts.len()];
+            let took = turn_s(r, &mut one);
+            counts.iter_mut().zip(one).for_each(|(c, n)| *c += n * turns * times);
+            return took * turns;
+        }
+    }
+    0.0
+}
+
+fn turn_s(repeat: &Repeat, counts: &mut [f64]) -> f64 {
+    let waits: f64 = repeat.steps.iter().map(|s| walk(s, 1.0, counts)).sum();
+    repeat.every.map_or(waits, |every: Dist| mean_s(every).max(waits))
+}
+
+/// Rate of each step in a phase of constant load, per second; infinite where nothing but answers paces it.
+fn rates(plan: &RunPlan, phase: &Phase) -> Option<Vec<f64>> {
+    let weights: f64 = plan.sessions.iter().map(|k| f64::from(k.weight)).sum();
+    let mut rates = vec![0.0; plan.steps.len()];
+    for kind in &plan.sessions {
+        let share = f64::from(kind.weight) / weights;
+        let pace = pace(kind, plan.steps.len());
+        match phase.model {
+            Model::Sessions { to, .. } => {
+                let held = to * share;
+                let per_s = pace.endless.unwrap_or_else(|| pace.once.iter().map(|n| n / pace.lead_s).collect());
+                rates.iter_mut().zip(per_s).filter(|(_, n)| *n > 0.0).for_each(|(r, n)| *r += held * n);
+            }
+            // Sessions that stay would add up over the phase; their rate has no single value.
+            Model::Arrivals { .. } if pace.endless.is_some() => return None,
+            Model::Arrivals { to, .. } | Model::Requests { to, .. } => {
+                rates.iter_mut().zip(pace.once).for_each(|(r, n)| *r += to * share * n);
+            }
+        }
+    }
+    Some(rates)
+}
+
+fn expected(plan: &RunPlan, out: &mut String) {
+    *out += "\nexpected, if every answer came at once\n";
+    let most = plan.phases.iter().filter_map(|p| match p.model {
+        Model::Sessions { from, to } => Some(from.max(to)),
+        _ => None,
+    });
+    if let Some(most) = most.max_by(f64::total_cmp) {
+        *out += &format!("  {most} sessions at most are held at once\n");
+    }
+    for phase in plan.phases.iter().filter(|p| !p.warmup) {
+        if let Model::Arrivals { from, to } | Model::Requests { from, to } = phase.model {
+            let all = f64::midpoint(from, to) * phase.length_ns as f64 / 1e9;
+            *out += &format!("  phase {}: {all:.0} starts in all\n", phase.name);
+        }
+        let Some(rates) = rates(plan, phase) else {
+            *out += &format!("  phase {}: sessions stay, so the rate of steps grows with every arrival\n", phase.name);
+            continue;
+        };
+        let sum: f64 = rates.iter().sum();
+        if !sum.is_finite() {
+            *out += &format!("  phase {}: as many steps as the target answers, since nothing paces them\n", phase.name);
+            continue;
+        }
+        *out += &format!("  phase {}, at its end: {} steps\n", phase.name, Unit::PerSecond.show(sum));
+        let width = plan.steps.iter().map(|s| s.chars().count()).max().unwrap_or(0);
+        for (name, rate) in plan.steps.iter().zip(rates).filter(|(_, rate)| *rate > 0.0) {
+            *out += &format!("    {name:width$}  {:>8}\n", Unit::PerSecond.show(rate));
+        }
+    }
+}
+
+fn sessions(plan: &RunPlan, out: &mut String) {
+    *out += "\nsession kinds\n";
+    let weights: f64 = plan.sessions.iter().map(|k| f64::from(k.weight)).sum();
+    for kind in &plan.sessions {
+        let share = Unit::Ratio.show(f64::from(kind.weight) / weights);
+        *out += &format!("  {}, {share} of the sessions\n", kind.name);
+        steps(plan, &kind.steps, 2, out);
+    }
+}
+
+fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
+    let name = |id: StepId| plan.steps.get(usize::from(id.0)).map_or("?", String::as_str);
+    for step in all {
+        let line = match step {
+            Step::Request(r) => {
+                let mut line = format!("{}: {} {}", name(r.id), r.method, show(plan, &r.path));
+                if !r.checks.is_empty() {
+                    let _ = write!(line, ", {} checked", count(r.checks.len(), "thing"));
+                }
+                if !r.saves.is_empty() {
+                    let _ = write!(line, ", {} saved", count(r.saves.len(), "value"));
+                }
+                if r.when.is_some() {
+                    line += ", if the variable is set";
+                }
+                line
+            }
+            Step::Connect(c) => format!("{}: WebSocket {}", name(c.id), show(plan, &c.path)),
+            Step::Send(s) => {
+                let wait = s.wait.as_ref().map(|w| format!(", awaits {} within {}", w.json, show_duration(w.within_ns)));
+                format!("{}: send {}{}", name(s.id), show(plan, &s.text), wait.unwrap_or_default())
+            }
+            Step::Listen(d) => format!("listen for {}", show_dist(*d)),
+            Step::Think(d) => format!("think for {}", show_dist(*d)),
+            Step::Close(id) => format!("{}: close the WebSocket", name(*id)),
+            Step::Repeat(r) => {
+                let times = match r.times {
+                    Times::UntilEnd => "until the end".to_owned(),
+                    Times::Count(n) => count(n as usize, "time"),
+                };
+                let every = r.every.map(|d| format!(", every {}", show_dist(d))).unwrap_or_default();
+                format!("repeat {times}{every}")
+            }
+        };
+        *out += &format!("{:indent$}{line}\n", "", indent = depth * 2);
+        if let Step::Repeat(r) = step {
+            steps(plan, &r.steps, depth + 1, out);
+        }
+    }
+}
+
+fn count(n: usize, thing: &str) -> String {
+    if n == 1 { format!("1 {thing}") } else { format!("{n} {thing}s") }
+}
+
+/// A template as it may be shown: holes by what they are, secrets by name.
+fn show(plan: &RunPlan, template: &Template) -> String {
+    timeline::text::clean(&template.0.iter().map(|p| show_part(plan, p)).collect::<String>(), 100)
+}
+
+fn show_part(plan: &RunPlan, part: &Part) -> String {
+    match part {
+        Part::Text(text) => text.clone(),
+        Part::Var(_) => "${saved}".to_owned(),
+        Part::Column { feeder, column } => {
+            let feeder = plan.feeders.get(usize::from(*feeder));
+            let column = feeder.and_then(|f| f.columns.get(usize::from(*column)));
+            let name = feeder.map_or("?", |f| f.name.as_str());
+            format!("${{{name}.{}}}", column.map_or("?", String::as_str))
+        }
+        Part::Uuid => "${uuid()}".to_owned(),
+        Part::Int(low, high) => format!("${{int({low}, {high})}}"),
+        Part::Zipf(n, s) => format!("${{zipf({n}, {s})}}"),
+        Part::Session => "${session}".to_owned(),
+        Part::Now => "${now}".to_owned(),
+        Part::Sent(field) => format!("${{sent.{field}}}"),
+        Part::Secret(secret) => format!("${{{}}}", secret.name),
+        Part::Escaped(_, inner) => show_part(plan, inner),
+    }
+}
+
+fn feeders(plan: &RunPlan, out: &mut String) {
+    if plan.feeders.is_empty() {
+        return;
+    }
+    *out += "\ndata\n";
+    for feeder in &plan.feeders {
+        let order = match feeder.order {
+            Order::Sequential => "in turn".to_owned(),
+            Order::Random => "at random".to_owned(),
+            Order::Zipf(s) => format!("at random by zipf({s})"),
+            Order::Unique => "each at most once".to_owned(),
+        };
+        *out += &format!("  {}: {} ({}), {order}\n", feeder.name, count(feeder.rows.len(), "row"), feeder.columns.join(", "));
+    }
+}
+
+fn faults(plan: &RunPlan, out: &mut String) {
+    if plan.faults.is_empty() {
+        return;
+    }
+    *out += "\nfaults\n";
+    for fault in &plan.faults {
+        let end = fault.at_ns + fault.order.for_ms * 1_000_000;
+        *out += &format!("  {} from {} to {}", fault.order.name.name(), show_duration(fault.at_ns), show_duration(end));
+        for (knob, value) in &fault.order.knobs {
+            *out += &format!(", {knob} = {value}");
+        }
+        *out += &format!("; expected finding: {}\n", fault.order.name.expected().name());
+    }
+    if plan.injected().is_empty() {
+        *out += "  left out: only the bundled backend has switches for faults\n";
+    }
+}

@@ -1,0 +1,247 @@
+//! `[data.NAME]`: rows for sessions to draw from, out of a CSV file or written in the scenario.
+
+use std::path::{Path, PathBuf};
+
+use toml::de::DeValue;
+
+use super::reader::{Fields, Reader, Value, check_name, number};
+use super::{Origin, keys};
+use crate::mistake::{Wrong, quoted};
+use crate::plan::{Feeder, Order};
+use crate::text::template::{Known, MAX_ZIPF_EXPONENT, RESERVED};
+
+/// Most feeders; each session draws a row of every one.
+const MAX_FEEDERS: usize = 32;
+/// Largest data file, bytes: the rows are sent to every worker process.
+const MAX_DATA_BYTES: u64 = 16 * 1024 * 1024;
+/// Most rows of a feeder.
+const MAX_ROWS: usize = 1_000_000;
+/// Most columns of a feeder.
+const MAX_COLUMNS: usize = 64;
+const ORDER_LOOK: &str = "\"sequential\", \"random\", \"zipf(1.1)\" or \"unique\"";
+
+/// Reads all feeders, and how templates may call them. A broken feeder is known but not among the first.
+pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>, origin: &Origin) -> (Vec<Feeder>, Vec<Known>) {
+    let mut feeders = Vec::new();
+    let mut known = Vec::new();
+    let Some(tables) = file.get("data").and_then(|v| reader.table(v, "tables, each headed [data.NAME]")) else {
+        return (feeders, known);
+    };
+    for (i, (name, span, value)) in tables.into_iter().enumerate() {
+        if i == MAX_FEEDERS {
+            reader.wrong(span, Wrong::new("too many [data] tables").expected(format!("at most {MAX_FEEDERS}")));
+            break;
+        }
+        if RESERVED.contains(&name) || name.contains(['.', '(', '}']) || check_name(name).is_err() {
+            let wrong = Wrong::new(format!("{} cannot name a [data] table", quoted(name)));
+            reader.wrong(span, wrong.expected("a word such as [data.users]"));
+            continue;
+        }
+        let feeder = feeder(reader, name, value, origin);
+        known.push(Known { name: name.to_owned(), columns: feeder.as_ref().map(|f| f.columns.clone()) });
+        feeders.extend(feeder);
+    }
+    (feeders, known)
+}
+
+fn feeder(reader: &Reader<'_>, name: &str, value: &Value<'_>, origin: &Origin) -> Option<Feeder> {
+    let fields = reader.fields(value, keys::FEEDER)?;
+    let order = fields.get("order").map_or(Some(Order::Sequential), |v| reader.read(v, ORDER_LOOK, order));
+    let rows = match (fields.get("file"), fields.get("rows")) {
+        (Some(v), None) => reader.read(v, "the path of a CSV file", |path| csv_file(path, origin)),
+        (None, Some(v)) => inline(reader, v),
+        (file, _) => {
+            let what = if file.is_some() { "both `file` and `rows` are given" } else { "neither `file` nor `rows` is given" };
+            let wrong = Wrong::new(what).expected("file = \"users.csv\", or rows = [{ name = \"ann\" }, ...]");
+            reader.wrong(value.span(), wrong);
+            None
+        }
+    };
+    let (columns, rows) = rows?;
+    Some(Feeder { name: name.to_owned(), columns, rows, order: order? })
+}
+
+fn order(text: &str) -> Result<Order, Wrong> {
+    match text {
+        "sequential" => Ok(Order::Sequential),
+        "random" => Ok(Order::Random),
+        "unique" => Ok(Order::Unique),
+        _ => text
+            .strip_prefix("zipf(")
+            .and_then(|t| t.strip_suffix(')'))
+            .and_then(|t| t.trim().parse::<f64>().ok())
+            .filter(|s| (0.0..=MAX_ZIPF_EXPONENT).contains(s))
+            .map(Order::Zipf)
+            .ok_or_else(|| {
+                Wrong::new(format!("{} is not an order", quoted(text)))
+                    .expected(ORDER_LOOK)
+                    .did_you_mean(text, ["sequential", "random", "zipf(1.1)", "unique"])
+            }),
+    }
+}
+
+/// Column names and rows.
+type Table = (Vec<String>, Vec<Vec<String>>);
+
+fn inline(reader: &Reader<'_>, value: &Value<'_>) -> Option<Table> {
+    let look = "tables such as rows = [{ name = \"ann\", pass = \"x\" }]";
+    let written = reader.array(value, look, MAX_ROWS)?;
+    let mut columns: Vec<String> = Vec::new();
+    let mut rows = Vec::with_capacity(written.len());
+    for row in written {
+        let cells = reader.table(row, look)?;
+        if columns.is_empty() {
+            columns = cells.iter().map(|(key, ..)| (*key).to_owned()).collect();
+        }
+        let mut out = vec![None; columns.len()];
+        for (key, span, cell) in &cells {
+            match columns.iter().position(|c| c == key) {
+                Some(i) => out[i] = Some(plain(reader, cell)?),
+                None => {
+                    let wrong = Wrong::new(format!("the first row has no {}", quoted(key)));
+                    reader.wrong(span.clone(), wrong.expected("the same keys in every row"));
+                    return None;
+                }
+            }
+        }
+        if let Some(i) = out.iter().position(Option::is_none) {
+            let wrong = Wrong::new(format!("this row has no {}", quoted(&columns[i])));
+            reader.wrong(row.span(), wrong.expected("the same keys in every row"));
+            return None;
+        }
+        rows.push(out.into_iter().flatten().collect());
+    }
+    check(&columns, &rows).map_err(|w| reader.wrong(value.span(), w)).ok()?;
+    Some((columns, rows))
+}
+
+fn plain(reader: &Reader<'_>, cell: &Value<'_>) -> Option<String> {
+    match cell.get_ref() {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Boolean(b) => Some(b.to_string()),
+        DeValue::Integer(_) | DeValue::Float(_) => number(cell.get_ref()).map(|n| n.to_string()),
+        _ => {
+            reader.not_a(cell, "a string, a number, true or false");
+            None
+        }
+    }
+}
+
+fn check(columns: &[String], rows: &[Vec<String>]) -> Result<(), Wrong> {
+    if rows.is_empty() || columns.is_empty() {
+        return Err(Wrong::new("there are no rows").expected("at least one row with at least one column"));
+    }
+    if columns.len() > MAX_COLUMNS {
+        return Err(Wrong::new("too many columns").expected(format!("at most {MAX_COLUMNS}")));
+    }
+    for (i, name) in columns.iter().enumerate() {
+        if name.is_empty() || name.contains(['}', '(']) || check_name(name).is_err() {
+            return Err(Wrong::new(format!("column {} has no usable name", i + 1)).expected("names in the first row"));
+        }
+        if columns[..i].contains(name) {
+            return Err(Wrong::new(format!("two columns are called {}", quoted(name))).expected("a name of its own for each"));
+        }
+    }
+    Ok(())
+}
+
+fn csv_file(path: &str, origin: &Origin) -> Result<Table, Wrong> {
+    let Some(scenario) = &origin.file else {
+        return Err(Wrong::new("a scenario without a file of its own has no folder to look in")
+            .expected("rows = [{ ... }] in the scenario"));
+    };
+    let path: PathBuf = scenario.parent().unwrap_or(Path::new("")).join(path);
+    let bytes = crate::files::read(&path, MAX_DATA_BYTES)?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| Wrong::new(format!("{} is not UTF-8 text", path.display())).expected("a CSV file in UTF-8"))?;
+    csv(&text).map_err(|w| w.in_front(&path.display().to_string()))
+}
+
+/// The records of a CSV text; the first one holds the column names.
+fn csv(text: &str) -> Result<Table, Wrong> {
+    let mut reader = csv_core::Reader::new();
+    let mut input = text.as_bytes();
+    // No record is longer than the text, so the buffers can never be too small.
+    let mut cells = vec![0_u8; text.len() + 1];
+    let mut ends = [0_usize; MAX_COLUMNS + 1];
+    let (mut used, mut fields) = (0, 0);
+    let mut columns: Option<Vec<String>> = None;
+    let mut rows = Vec::new();
+    loop {
+        let line = reader.line();
+        let (result, read, wrote, ended) = reader.read_record(input, &mut cells[used..], &mut ends[fields..]);
+        input = &input[read..];
+        used += wrote;
+        fields += ended;
+        match result {
+            csv_core::ReadRecordResult::InputEmpty | csv_core::ReadRecordResult::OutputFull => {}
+            csv_core::ReadRecordResult::OutputEndsFull => {
+                return Err(Wrong::new(format!("line {line} has too many fields")).expected(format!("at most {MAX_COLUMNS}")));
+            }
+            csv_core::ReadRecordResult::End => break,
+            csv_core::ReadRecordResult::Record => {
+                let record = record(&cells, &ends[..fields]);
+                (used, fields) = (0, 0);
+                match &columns {
+                    None => columns = Some(record),
+                    Some(names) if names.len() != record.len() => {
+                        let wrong = Wrong::new(format!("the record that ends on line {line} has {} fields", record.len()));
+                        return Err(wrong.expected(format!("{}, as many as the first line names", names.len())));
+                    }
+                    Some(_) if rows.len() == MAX_ROWS => {
+                        return Err(Wrong::new("too many rows").expected(format!("at most {MAX_ROWS}")));
+                    }
+                    Some(_) => rows.push(record),
+                }
+            }
+        }
+    }
+    let columns = columns.unwrap_or_default();
+    check(&columns, &rows)?;
+    Ok((columns, rows))
+}
+
+fn record(cells: &[u8], ends: &[usize]) -> Vec<String> {
+    let mut start = 0;
+    ends.iter()
+        .map(|end| {
+            let cell = String::from_utf8_lossy(&cells[start..*end]).into_owned();
+            start = *end;
+            cell
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn csv_with_quotes_and_line_ends() {
+        let (columns, rows) = csv("name,pass\r\nann,\"a,\"\"b\"\"\"\n\nbob,x").unwrap();
+        assert_eq!(columns, ["name", "pass"]);
+        assert_eq!(rows, [["ann", "a,\"b\""], ["bob", "x"]]);
+    }
+
+    #[test]
+    fn broken_csv_says_where() {
+        for (text, part) in [
+            ("", "there are no rows"),
+            ("name\n", "there are no rows"),
+            ("a,b\n1,2\n3\n", "line 3 has 1 fields"),
+            ("a,a\n1,2\n", "two columns are called `a`"),
+            ("a,\n1,2\n", "column 2 has no usable name"),
+            (&format!("{}\n", "x,".repeat(200)), "too many fields"),
+        ] {
+            let e = csv(text).unwrap_err().sentence();
+            assert!(e.contains(part), "{text:.20}: {e}");
+        }
+    }
+
+    #[test]
+    fn orders() {
+        assert_eq!(order("zipf(1.1)"), Ok(Order::Zipf(1.1)));
+        assert_eq!(order("unique"), Ok(Order::Unique));
+        assert!(order("zipf(-1)").is_err() && order("zipf(nan)").is_err() && order("shuffled").is_err());
+    }
+}

@@ -1,0 +1,163 @@
+//! A scenario's text becomes a [`RunPlan`]: reads every table, checks what spans several of them.
+//!
+//! Reading never stops at a mistake; all are reported together. Each kind of table has a file of its own.
+
+mod faults;
+mod feeders;
+mod gates;
+pub(crate) mod keys;
+mod phases;
+mod reader;
+mod sessions;
+mod step;
+mod target;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use toml::de::DeTable;
+
+use self::reader::{Fields, Reader, Value};
+use crate::mistake::{ScenarioError, Wrong};
+use crate::plan::{Model, RunPlan};
+
+pub(crate) use self::gates::option_gates;
+pub(crate) use self::reader::check_name;
+
+/// Longest scenario file, bytes: a thousand times a long one.
+pub(crate) const MAX_FILE_BYTES: usize = 1024 * 1024;
+/// Most phases, session kinds, faults or gates in a scenario; screens and reports list them all.
+const MAX_TABLES: usize = 100;
+/// Seed when none is given.
+pub(crate) const DEFAULT_SEED: u64 = 1;
+/// Grace when none is given, ns.
+pub(crate) const DEFAULT_GRACE_NS: u64 = 5_000_000_000;
+/// Timeout when none is given, ns.
+pub(crate) const DEFAULT_TIMEOUT_NS: u64 = 10_000_000_000;
+
+/// Where a scenario's text comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Name of the scenario: its catalogue name or the file's stem.
+    pub name: String,
+    /// The file, if it is one; data files are relative to its folder, and messages name it.
+    pub file: Option<PathBuf>,
+}
+
+/// What the command line says beside the scenario.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// Instead of the scenario's seed.
+    pub seed: Option<u64>,
+    /// Instead of `[target] url`: an address or `bundled`.
+    pub target: Option<String>,
+    /// Further gates.
+    pub gates: Vec<String>,
+    /// Values of variables that `[target] env` lists, instead of the environment's.
+    pub vars: BTreeMap<String, String>,
+}
+
+/// Reads a scenario.
+///
+/// # Errors
+/// All mistakes found in the text, in its data files and in the overrides.
+pub fn parse(text: &str, origin: &Origin, overrides: &Overrides) -> Result<RunPlan, ScenarioError> {
+    let file = match &origin.file {
+        Some(path) => path.display().to_string(),
+        None => format!("{} (catalogue)", origin.name),
+    };
+    if text.len() > MAX_FILE_BYTES {
+        let wrong = Wrong::new(format!("{file} is larger than a scenario can be"));
+        return Err(ScenarioError::single(wrong.expected("at most 1 MiB")));
+    }
+    let reader = Reader::new(&file, text);
+    let plan = match DeTable::parse(text) {
+        Ok(table) => read(&reader, table.get_ref(), origin, overrides),
+        Err(e) => {
+            let wrong = Wrong::new(format!("this is not TOML: {}", e.message()));
+            reader.wrong(e.span().unwrap_or(0..0), wrong);
+            None
+        }
+    };
+    reader.finish()?;
+    // Every `None` comes with a mistake, so this is only a belt to those braces.
+    plan.ok_or_else(|| ScenarioError::single(Wrong::new(format!("{file} cannot be read"))))
+}
+
+fn read(reader: &Reader<'_>, table: &DeTable<'_>, origin: &Origin, overrides: &Overrides) -> Option<RunPlan> {
+    let file = reader.root(table, 0..0, keys::FILE);
+    let about = file.get("about").and_then(|v| reader.text(v, "a sentence in quotes")).unwrap_or_default();
+    file.get("teaches").and_then(|v| reader.text(v, "a sentence in quotes"));
+    let seed = file.get("seed").and_then(|v| reader.integer(v, 0..=u64::MAX));
+    let timeout_ns = file.get("timeout").and_then(|v| reader.span(v)).unwrap_or(DEFAULT_TIMEOUT_NS);
+    let grace_ns = file.get("grace").and_then(|v| reader.duration(v)).unwrap_or(DEFAULT_GRACE_NS);
+
+    let target = target::read(reader, &file, overrides);
+    let (feeders, known) = feeders::read(reader, &file, origin);
+    let phases = phases::read(reader, &file);
+    let world = sessions::World { reader, feeders: &known, secrets: &target.secrets, timeout_ns };
+    let kinds = sessions::read(&world, &file);
+    let length_ns = phases.iter().map(|(p, _)| p.length_ns).sum();
+    let faults = faults::read(reader, &file, (!phases.is_empty()).then_some(length_ns));
+    check_open_requests(reader, &phases, &kinds.kinds);
+
+    let phases: Vec<_> = phases.into_iter().map(|(phase, _)| phase).collect();
+    let phase_names: Vec<_> = phases.iter().map(|p| p.name.clone()).collect();
+    // With other mistakes about, names that a gate refers to may be missing only because of those.
+    let names = (reader.count() == 0).then_some((kinds.steps.as_slice(), phase_names.as_slice()));
+    let mut gates = gates::read(reader, &file, names);
+    match option_gates(&overrides.gates, names) {
+        Ok(more) => gates.extend(more),
+        Err(wrong) => wrong.into_iter().for_each(|w| reader.wrong_outside(w)),
+    }
+    Some(RunPlan {
+        name: origin.name.clone(),
+        about: timeline::text::clean(about, MAX_ABOUT),
+        seed: overrides.seed.or(seed).unwrap_or(DEFAULT_SEED),
+        target: target.target?,
+        attach: target.attach,
+        phases,
+        sessions: kinds.kinds.into_iter().map(|k| k.kind).collect(),
+        steps: kinds.steps,
+        slots: kinds.slots,
+        feeders,
+        faults,
+        gates,
+        grace_ns,
+        timeout_ns,
+    })
+}
+
+/// Longest `about` line, characters.
+const MAX_ABOUT: usize = 300;
+
+/// The tables of `[[name]]`, at most [`MAX_TABLES`]; empty when there are none or the shape is wrong (noted).
+fn tables<'d>(reader: &Reader<'_>, file: &Fields<'d>, name: &str) -> &'d [Value<'d>] {
+    let Some(value) = file.get(name) else { return &[] };
+    if matches!(value.get_ref(), toml::de::DeValue::Table(_)) {
+        let wrong = Wrong::new(format!("[{name}] stands for a single table")).expected(format!("[[{name}]]"));
+        reader.wrong(value.span(), wrong);
+        return &[];
+    }
+    reader.array(value, &format!("tables, each headed [[{name}]]"), MAX_TABLES).unwrap_or_default()
+}
+
+/// A phase of single requests keeps no session, so no kind may use what needs one.
+fn check_open_requests(
+    reader: &Reader<'_>,
+    phases: &[(crate::plan::Phase, std::ops::Range<usize>)],
+    kinds: &[sessions::Kind],
+) {
+    for (phase, span) in phases.iter().filter(|(p, _)| matches!(p.model, Model::Requests { .. })) {
+        if let Some(kind) = kinds.iter().find(|k| k.needs_session) {
+            let wrong = Wrong::new(format!(
+                "phase `{}` offers single requests, but session kind `{}` uses a WebSocket or repeats until the end",
+                phase.name, kind.kind.name
+            ));
+            reader.wrong(
+                span.clone(),
+                wrong.expected("kinds of plain requests alone").help("`sessions` or `arrivals` hold sessions open"),
+            );
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! `[[session]]`: kinds of simulated clients, and what must hold of a kind as a whole.
+
+use toml::de::DeValue;
+
+use super::reader::{Fields, Reader, Value};
+use super::step::{Journey, StepNames};
+use super::target::is_variable;
+use super::{keys, tables};
+use crate::mistake::{Wrong, quoted};
+use crate::plan::{Secret, SessionKind, Step};
+use crate::text::template::{Known, RESERVED};
+
+/// Greatest weight; shares finer than one in a million cannot be told apart.
+const MAX_WEIGHT: u64 = 1_000_000;
+/// Most variables of a session: each costs memory in every session.
+const MAX_SLOTS: usize = 64;
+
+/// What all kinds may refer to.
+pub(super) struct World<'a> {
+    pub(super) reader: &'a Reader<'a>,
+    pub(super) feeders: &'a [Known],
+    pub(super) secrets: &'a [Secret],
+    pub(super) timeout_ns: u64,
+}
+
+/// A kind and what others must know of it.
+pub(super) struct Kind {
+    pub(super) kind: SessionKind,
+    /// It uses a WebSocket or repeats until the end.
+    pub(super) needs_session: bool,
+}
+
+/// All kinds, and what they have in common.
+pub(super) struct Kinds {
+    pub(super) kinds: Vec<Kind>,
+    pub(super) steps: Vec<String>,
+    pub(super) slots: u16,
+}
+
+/// Reads all session kinds.
+pub(super) fn read(world: &World<'_>, file: &Fields<'_>) -> Kinds {
+    let written = tables(world.reader, file, "session");
+    if written.is_empty() && file.get("session").is_none() {
+        let wrong = Wrong::new("this scenario has no [[session]]").expected("at least one [[session]] with name and steps");
+        world.reader.wrong(0..0, wrong);
+    }
+    let mut names = StepNames::default();
+    let mut all = Kinds { kinds: Vec::new(), steps: Vec::new(), slots: 0 };
+    for value in written {
+        let Some((kind, slots)) = kind(world, value, &mut names) else { continue };
+        if all.kinds.iter().any(|k| k.kind.name == kind.name) {
+            let wrong = Wrong::new(format!("there are two session kinds called {}", quoted(&kind.name)));
+            world.reader.wrong(value.span(), wrong.expected("a name of its own for each kind"));
+        }
+        all.slots = all.slots.max(slots);
+        let needs_session = needs_session(&kind.steps);
+        all.kinds.push(Kind { kind, needs_session });
+    }
+    all.steps = names.into_names();
+    all
+}
+
+fn kind(world: &World<'_>, value: &Value<'_>, names: &mut StepNames) -> Option<(SessionKind, u16)> {
+    let reader = world.reader;
+    let fields = reader.fields(value, keys::SESSION)?;
+    let name = fields.need("name", "name = \"browser\"").and_then(|v| reader.name(v));
+    let weight = fields.get("weight").map_or(Some(1), |v| reader.integer(v, 1..=MAX_WEIGHT));
+    let steps = fields.need("steps", "steps = [{ name = \"home\", get = \"/\" }]")?;
+    let mut slots = Vec::new();
+    variables(world, steps, &mut slots);
+    let slot_count = slots.len() as u16;
+    let mut journey = Journey::new(world, slots, names);
+    let before = reader.count();
+    let steps_read = journey.steps(steps);
+    if reader.count() == before && steps_read.as_ref().is_some_and(Vec::is_empty) {
+        reader.wrong(steps.span(), Wrong::new("this session does nothing").expected("at least one step"));
+    }
+    Some((SessionKind { name: name?, weight: weight? as u32, steps: steps_read? }, slot_count))
+}
+
+/// Collects the names of all variables that steps save, inner ones included; wrong shapes are noted elsewhere.
+fn variables(world: &World<'_>, steps: &Value<'_>, into: &mut Vec<String>) {
+    let DeValue::Array(steps) = steps.get_ref() else { return };
+    for step in steps.iter() {
+        let DeValue::Table(step) = step.get_ref() else { continue };
+        if let Some(inner) = step.get("steps") {
+            variables(world, inner, into);
+        }
+        let Some(save) = step.get("save") else { continue };
+        for (name, span, _) in world.reader.table(save, "a table such as save = { token = \"$.token\" }").unwrap_or_default() {
+            if into.iter().any(|n| n == name) {
+                continue;
+            }
+            let taken = world.secrets.iter().any(|s| s.name == name);
+            let wrong = if RESERVED.contains(&name) || taken {
+                Wrong::new(format!("{} is taken already", quoted(name))).expected("another name for the variable")
+            } else if !is_variable(name) {
+                Wrong::new(format!("{} cannot be a variable", quoted(name))).expected("letters, digits, `_` and `-`")
+            } else if into.len() == MAX_SLOTS {
+                Wrong::new("too many variables in one session").expected(format!("at most {MAX_SLOTS}"))
+            } else {
+                into.push(name.to_owned());
+                continue;
+            };
+            world.reader.wrong(span, wrong);
+        }
+    }
+}
+
+fn needs_session(steps: &[Step]) -> bool {
+    steps.iter().any(|step| match step {
+        Step::Connect(_) | Step::Send(_) | Step::Listen(_) | Step::Close(_) => true,
+        Step::Repeat(r) => r.times == crate::plan::Times::UntilEnd || needs_session(&r.steps),
+        Step::Request(_) | Step::Think(_) => false,
+    })
+}

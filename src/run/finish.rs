@@ -1,0 +1,34 @@
+//! The end of a run: reports from what was measured, the summary on standard output, the outcome.
+
+use std::path::Path;
+
+use timeline::facts::EndReason;
+use timeline::recorder::Finished;
+
+use crate::outcome::{Outcome, UserError};
+use crate::show::print;
+
+/// Writes the reports into `folder`, prints the summary, and says how it ended.
+pub fn finish(finished: &Finished, folder: &Path, ci: bool) -> anyhow::Result<Outcome> {
+    let summary =
+        reports::Summary::new(&finished.meta, &finished.timeline, &finished.findings, Some(&finished.end));
+    let inputs =
+        reports::Inputs { summary: &summary, timeline: &finished.timeline, meta: &finished.meta };
+    let written = reports::write_all(folder, &inputs);
+    let files = written.as_deref().unwrap_or_default();
+    // What was found is said even when it cannot be written down.
+    print(&reports::text::summary(&summary, files))?;
+    written.map_err(UserError::wrong)?;
+    Ok(outcome(&summary, finished.end.reason, ci))
+}
+
+fn outcome(summary: &reports::Summary, reason: EndReason, ci: bool) -> Outcome {
+    if reason == EndReason::Interrupted {
+        return Outcome::Interrupted;
+    }
+    match summary.exit_code(ci) {
+        0 => Outcome::Pass,
+        5 => Outcome::Invalid,
+        _ => Outcome::GateFailed,
+    }
+}

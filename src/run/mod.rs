@@ -1,0 +1,173 @@
+//! `dyno run`: names the parts in the order in which data flows, and ends them in the other order.
+
+pub mod finish;
+mod load;
+pub mod prepare;
+pub mod stop;
+mod truth;
+
+use std::path::Path;
+use std::time::Duration;
+
+use loadgen::{Coordinator, CoordinatorOptions, LoadError, Sizing};
+use profiler::Diagnosis;
+use scenarios::plan::{BaseUrl, Target};
+use timeline::facts::RunEnd;
+use timeline::recorder::{Diagnose, Finished, Options, Recorder};
+use timeline::recording::FILE_NAME;
+use timeline::snapshot::RunState;
+use timeline::{MonoNs, RunClock};
+
+use crate::backend_process::Backend;
+use crate::cli::RunArgs;
+use crate::cores::{self, Split};
+use crate::files::make_folder;
+use crate::outcome::{Outcome, UserError};
+use crate::screen::Screen;
+use crate::sources::{Attach, Sources};
+use prepare::Job;
+use truth::{Control, Injector};
+
+/// Worker processes of the bundled backend unless told otherwise: enough to be a cluster.
+const BACKEND_WORKERS: usize = 2;
+/// From starting the load workers to the run's first instant: they start, connect to us and read the plan.
+const LEAD: Duration = Duration::from_millis(500);
+/// How long the target may take to accept a first connection.
+const REACH: Duration = Duration::from_secs(3);
+
+/// Runs the command.
+pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
+    let job = prepare::prepare(&args)?;
+    let bundled = job.plan.target == Target::Bundled;
+    let sizing = size(&job, &args)?;
+    let folder = make_folder(args.out.as_deref(), &job.run_id)?;
+    let stops = stop::listen()?;
+
+    let all_cores = cores::usable();
+    let split = cores::split(&all_cores).filter(|_| bundled);
+    let backend = bundled.then(|| start_backend(&args, split.as_ref(), &folder)).transpose()?;
+    if let Some(split) = &split {
+        cores::keep_to(&split.generator);
+    }
+    let url = match (&job.plan.target, &backend) {
+        (Target::Url(url), _) => url.clone(),
+        (Target::Bundled, Some(b)) => scenarios::base_url(&b.ready.url).map_err(UserError::wrong)?,
+        (Target::Bundled, None) => unreachable!("a bundled target was started"),
+    };
+    let ran = Runner { job: &job, args: &args, sizing, folder: &folder, backend: backend.as_ref(), split, url };
+    let finished = ran.run(&stops)?;
+    drop(backend);
+    finish::finish(&finished, &folder, args.ci)
+}
+
+/// `dyno load-worker`
+pub fn load_worker() -> anyhow::Result<Outcome> {
+    loadgen::worker_main()?;
+    Ok(Outcome::Pass)
+}
+
+/// The detectors, as a recorder runs them.
+pub fn diagnose() -> Diagnose {
+    let mut diagnosis = Diagnosis::new();
+    Box::new(move |timeline, at| {
+        diagnosis.tick(timeline, at);
+        diagnosis.findings().to_vec()
+    })
+}
+
+/// How many load workers, and why; refused here if the machine's limits cannot carry the plan.
+fn size(job: &Job, args: &RunArgs) -> anyhow::Result<Sizing> {
+    let mut sizing = loadgen::workers_needed(&job.plan).map_err(UserError::wrong)?;
+    if let Some(workers) = args.load_workers {
+        sizing.workers = workers.max(1);
+        sizing.why.push(format!("{workers} load workers were asked for"));
+    }
+    Ok(sizing)
+}
+
+/// Children inherit the cores of whoever starts them.
+fn start_backend(args: &RunArgs, split: Option<&Split>, folder: &Path) -> anyhow::Result<Backend> {
+    if let Some(split) = split {
+        cores::keep_to(&split.target);
+    }
+    Backend::start(args.workers.unwrap_or(BACKEND_WORKERS), &folder.join("backend.log"))
+}
+
+/// A run whose target stands.
+struct Runner<'a> {
+    job: &'a Job,
+    args: &'a RunArgs,
+    sizing: Sizing,
+    folder: &'a Path,
+    backend: Option<&'a Backend>,
+    split: Option<Split>,
+    url: BaseUrl,
+}
+
+impl Runner<'_> {
+    fn run(self, stops: &stop::Stops) -> anyhow::Result<Finished> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(loadgen::reach(&self.url, REACH)).map_err(load_error)?;
+
+        let clock = RunClock::with_origin(MonoNs(MonoNs::now().0 + LEAD.as_nanos() as u64));
+        let recorder = Recorder::start(self.recorder_options(clock), Some(&self.folder.join(FILE_NAME)))?;
+        let handle = recorder.handle();
+        let screen = Screen::start(&self.args.look, self.args.ci, handle.published())?;
+
+        let mut attach = self.job.attach.clone();
+        attach.extend(self.backend.map(|b| Attach::Agent { url: b.ready.probe.clone(), token: b.token.clone() }));
+        let sources = Sources::attach(&attach, Some(self.url.port), &handle)?;
+        handle.attached(&sources.about());
+
+        let options = CoordinatorOptions {
+            plan: self.job.plan.clone(),
+            url: self.url.clone(),
+            worker_exe: std::env::current_exe()?,
+            worker_args: vec!["load-worker".to_owned()],
+            workers: self.sizing.workers,
+            clock,
+        };
+        let ended = runtime.block_on(async {
+            let coordinator = Coordinator::start(options).await.map_err(load_error)?;
+            let injector = self.injector(clock)?;
+            handle.state(RunState::Running);
+            let mut ended = load::drive(coordinator, &handle, &screen, stops, &self.job.patience).await;
+            if let Some(injector) = injector {
+                ended.notes.extend(injector.finish(self.folder));
+            }
+            anyhow::Ok(ended)
+        })?;
+
+        sources.stop();
+        let end = RunEnd { reason: ended.reason, at: clock.now(), notes: ended.notes };
+        let finished = recorder.finish(end);
+        screen.close();
+        Ok(finished)
+    }
+
+    fn recorder_options(&self, clock: RunClock) -> Options {
+        let cores = self.split.as_ref().map(Split::describe);
+        let meta = self.job.meta(&self.url, self.sizing.workers, self.sizing.why.clone(), cores);
+        Options {
+            clock,
+            meta,
+            plan: self.job.plan.facts(),
+            gates: self.job.gates.clone(),
+            state: RunState::Starting,
+            diagnose: diagnose(),
+        }
+    }
+
+    fn injector(&self, clock: RunClock) -> anyhow::Result<Option<Injector>> {
+        let Some(backend) = self.backend else { return Ok(None) };
+        let control = Control::new(&backend.ready.probe, &backend.token);
+        Injector::start(self.job.plan.faults.clone(), control, clock).map(Some)
+    }
+}
+
+fn load_error(error: LoadError) -> anyhow::Error {
+    match error {
+        e @ LoadError::Unreachable { .. } => UserError::unreachable(e),
+        e => e.into(),
+    }
+}

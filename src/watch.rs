@@ -1,0 +1,114 @@
+//! `dyno watch`: the instruments of a backend, without load.
+
+use std::time::Duration;
+
+use timeline::facts::{EndReason, PlanFacts, RunEnd, RunMeta};
+use timeline::recorder::{Options, Recorder};
+use timeline::recording::FILE_NAME;
+use timeline::snapshot::RunState;
+use timeline::RunClock;
+
+use crate::backend_process::Backend;
+use crate::cli::WatchArgs;
+use crate::files::{make_folder, run_id};
+use crate::outcome::{Outcome, UserError};
+use crate::run::prepare::{address, host_facts};
+use crate::run::{diagnose, finish, stop};
+use crate::screen::Screen;
+use crate::sources::{Attach, Sources};
+
+/// How often the watch looks whether it shall end.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Runs the command.
+pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
+    let length = args.for_.as_deref().map(scenarios::duration).transpose().map_err(UserError::wrong)?;
+    let unix_ms = timeline::clock::unix_ms();
+    let run_id = run_id(unix_ms, 0);
+    let folder = args.out.as_deref().map(|out| make_folder(Some(out), &run_id)).transpose()?;
+    let stops = stop::listen()?;
+
+    let own_log = std::env::temp_dir().join(format!("dyno-watch-{}.log", std::process::id()));
+    let backend = args.target.is_none().then(|| Backend::start(2, &own_log)).transpose()?;
+    let mut attach = args.attach.iter().map(|a| Attach::parse(a)).collect::<anyhow::Result<Vec<_>>>()?;
+    let (target, port) = match (&args.target, &backend) {
+        (Some(target), _) => {
+            let url = scenarios::base_url(&with_scheme(target)).map_err(UserError::wrong)?;
+            (address(&url), Some(url.port))
+        }
+        (None, Some(b)) => {
+            attach.push(Attach::Agent { url: b.ready.probe.clone(), token: b.token.clone() });
+            (b.ready.url.clone(), None)
+        }
+        (None, None) => unreachable!("without a target a backend was started"),
+    };
+    if attach.is_empty() {
+        attach.push(Attach::Process);
+    }
+
+    let meta = RunMeta {
+        run_id,
+        dyno_version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_unix_ms: unix_ms,
+        command: "watch".to_owned(),
+        scenario: "watch".to_owned(),
+        target,
+        bundled: backend.is_some(),
+        host: host_facts(None),
+        ..RunMeta::default()
+    };
+    let clock = RunClock::start();
+    let options = Options {
+        clock,
+        meta,
+        plan: PlanFacts::default(),
+        gates: Vec::new(),
+        state: RunState::Watching,
+        diagnose: diagnose(),
+    };
+    let recording = folder.as_ref().map(|f| f.join(FILE_NAME));
+    let recorder = Recorder::start(options, recording.as_deref())?;
+    let handle = recorder.handle();
+    let sources = Sources::attach(&attach, port, &handle)?;
+    handle.attached(&sources.about());
+    let screen = Screen::start(&args.look, false, handle.published())?;
+
+    loop {
+        let over = length.is_some_and(|l| clock.now().since(timeline::RunTime::ZERO) >= l);
+        if over || stops.asked() > 0 || screen.command().is_some_and(|c| stop::ends(&c)) {
+            break;
+        }
+        std::thread::sleep(LOOK);
+    }
+    sources.stop();
+    let end = RunEnd { reason: EndReason::Completed, at: clock.now(), notes: Vec::new() };
+    let finished = recorder.finish(end);
+    screen.close();
+    drop(backend);
+    let _ = std::fs::remove_file(own_log);
+    match folder {
+        Some(folder) => finish::finish(&finished, &folder, false),
+        None => Ok(Outcome::Pass),
+    }
+}
+
+/// `:3000` and `127.0.0.1:3000` are what people type.
+fn with_scheme(target: &str) -> String {
+    match target {
+        t if t.contains("://") => t.to_owned(),
+        t if t.starts_with(':') => format!("http://127.0.0.1{t}"),
+        t => format!("http://{t}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_scheme;
+
+    #[test]
+    fn a_port_alone_is_enough() {
+        assert_eq!(with_scheme(":3000"), "http://127.0.0.1:3000");
+        assert_eq!(with_scheme("localhost:80"), "http://localhost:80");
+        assert_eq!(with_scheme("http://x:1/y"), "http://x:1/y");
+    }
+}
