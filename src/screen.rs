@@ -6,7 +6,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use dashboard::plain::Plain;
-use dashboard::tui::{Tui, TuiOptions, UiCommand};
+use dashboard::app::{Capabilities, UiCommand};
+use dashboard::theme::{ColorChoice, ThemeChoice};
+use dashboard::tui::{self, TuiOptions};
 use timeline::recorder::Published;
 
 use crate::cli::{Color, Look, Ui};
@@ -23,17 +25,17 @@ pub struct Screen {
 }
 
 enum Kind {
-    Dashboard(Tui),
+    Dashboard(tui::Handle),
     Lines { stop: SyncSender<()>, thread: JoinHandle<()> },
     Nothing,
 }
 
 impl Screen {
     /// Starts the screen that `look` asks for; `ci` turns the dashboard off where it was not asked for by name.
-    pub fn start(look: &Look, ci: bool, published: Published) -> io::Result<Self> {
+    pub fn start(look: &Look, ci: bool, capabilities: Capabilities, published: Published) -> io::Result<Self> {
         let (send, commands) = sync_channel(COMMANDS);
         let kind = match choose(look.ui, ci) {
-            Ui::Tui => Kind::Dashboard(Tui::start(options(look), move || published.get(), send)?),
+            Ui::Tui => Kind::Dashboard(tui::run(options(look, capabilities), move || published.get(), send)?),
             Ui::Json => lines(published, Box::new(|snapshot| serde_json::to_string(snapshot).into_iter().collect()))?,
             Ui::None => Kind::Nothing,
             Ui::Plain | Ui::Auto => {
@@ -52,7 +54,11 @@ impl Screen {
     /// Ends the screen; the terminal is as it was. What is new is shown first.
     pub fn close(self) {
         match self.kind {
-            Kind::Dashboard(tui) => tui.close(),
+            Kind::Dashboard(tui) => {
+                if let Err(e) = tui.close() {
+                    eprintln!("dyno: the dashboard ended badly: {e}");
+                }
+            }
             Kind::Lines { stop, thread } => {
                 let _ = stop.try_send(());
                 let _ = thread.join();
@@ -73,13 +79,14 @@ fn choose(asked: Ui, ci: bool) -> Ui {
     if person && !dumb && !in_ci { Ui::Tui } else { Ui::Plain }
 }
 
-fn options(look: &Look) -> TuiOptions {
-    let flag = match look.color {
-        Color::Auto => dashboard::theme::ColorFlag::Auto,
-        Color::Always => dashboard::theme::ColorFlag::Always,
-        Color::Never => dashboard::theme::ColorFlag::Never,
+fn options(look: &Look, capabilities: Capabilities) -> TuiOptions {
+    let color = match look.color {
+        Color::Auto => ColorChoice::Auto,
+        Color::Always => ColorChoice::Always,
+        Color::Never => ColorChoice::Never,
     };
-    TuiOptions { color: flag, ascii: look.ascii, mouse: look.mouse, ..TuiOptions::default() }
+    let theme = ThemeChoice { color, ground: None };
+    TuiOptions { theme, ascii: look.ascii, mouse: look.mouse, capabilities }
 }
 
 type Lines = Box<dyn FnMut(&timeline::snapshot::Snapshot) -> Vec<String> + Send>;

@@ -3,15 +3,13 @@
 //! Shop and control endpoint share it. Owns the connections (one task each, in a [`JoinSet`]); routes
 //! belong to whoever made the router.
 
-use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -49,14 +47,10 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
 async fn connection(stream: TcpStream, router: Router, mut stop: watch::Receiver<bool>) {
     // Small answers must not wait for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
-    let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
-        let answer = tower_call(router.clone(), request);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
         .with_upgrades();
     let mut connection = pin!(connection);
     tokio::select! {
@@ -66,15 +60,4 @@ async fn connection(stream: TcpStream, router: Router, mut stop: watch::Receiver
     }
     connection.as_mut().graceful_shutdown();
     let _ = connection.await;
-}
-
-/// Hands one request to the router.
-async fn tower_call(mut router: Router, request: hyper::Request<Incoming>) -> axum::response::Response {
-    use axum::routing::future::RouteFuture;
-    let request: Request = request.map(axum::body::Body::new);
-    let answer: RouteFuture<Infallible> = tower_service::call(&mut router, request);
-    match answer.await {
-        Ok(answer) => answer,
-        Err(never) => match never {},
-    }
 }

@@ -125,6 +125,6 @@ mod tests {
         assert_eq!(points(&p(9_999)).len(), 3);
         assert_eq!(points(&p(19)).len(), 0);
         assert_eq!(at(&points(&p(9_999)), place(0.999)), None);
-        assert_eq!(at(&points(&p(9_999)), 0.0), Some(1e6));
+        assert!(at(&points(&p(9_999)), 0.0).is_some_and(|v| (v - 1e6).abs() < 1.0));
     }
 }

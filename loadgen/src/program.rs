@@ -2,6 +2,8 @@
 //!
 //! Owns the ready form (heads as texts with holes, JSONPaths compiled, loops as jumps). Running it is `session`'s business.
 
+use std::collections::BTreeSet;
+
 use scenarios::plan::{self, BaseUrl, Capture, Check, Dist, Feeder, RunPlan, Step, Template, Times};
 use serde_json_path::JsonPath;
 use thiserror::Error;
@@ -32,7 +34,7 @@ pub enum BadPlan {
 #[derive(Debug)]
 pub struct Program {
     /// Session kinds, in the order of the plan.
-    pub kinds: Vec<Vec<Op>>,
+    pub kinds: Vec<Kind>,
     /// Variable slots of a session.
     pub slots: usize,
     /// Feeders.
@@ -43,6 +45,41 @@ pub struct Program {
     pub timeout_ns: u64,
     /// Seed of everything random.
     pub seed: u64,
+}
+
+/// A session kind.
+#[derive(Debug)]
+pub struct Kind {
+    /// What it does.
+    pub ops: Vec<Op>,
+    /// Feeders that it draws a row of, ascending.
+    pub feeders: Vec<usize>,
+    /// Connections that it holds at most.
+    pub connections: u64,
+}
+
+impl Kind {
+    fn of(ops: Vec<Op>) -> Self {
+        let mut feeders = BTreeSet::new();
+        let (mut http, mut socket) = (0, 0);
+        for op in &ops {
+            match op {
+                Op::Request(r) => {
+                    http = 1;
+                    feeders.extend(r.head.feeders().chain(r.body.iter().flat_map(Text::feeders)));
+                }
+                Op::Connect(c) => {
+                    socket = 1;
+                    feeders.extend(c.head.feeders());
+                }
+                Op::Send(s) => {
+                    feeders.extend(s.text.feeders().chain(s.wait.iter().flat_map(|w| w.equals.feeders())));
+                }
+                Op::Wait(_) | Op::Enter { .. } | Op::Again { .. } | Op::Close(_) => {}
+            }
+        }
+        Self { ops, feeders: feeders.into_iter().collect(), connections: http + socket }
+    }
 }
 
 /// One instruction.
@@ -176,7 +213,7 @@ impl Program {
         for kind in &plan.sessions {
             let mut ops = Vec::new();
             compiler.steps(&kind.steps, &mut ops)?;
-            kinds.push(ops);
+            kinds.push(Kind::of(ops));
         }
         Ok(Self {
             kinds,

@@ -113,6 +113,14 @@ impl Text {
         self.pieces.iter().any(|p| matches!(p, Piece::Hole(_, _, Hole::Sent(_))))
     }
 
+    /// The feeders whose columns it holds.
+    pub fn feeders(&self) -> impl Iterator<Item = usize> + '_ {
+        self.pieces.iter().filter_map(|p| match p {
+            Piece::Hole(_, _, Hole::Column(feeder, _)) => Some(*feeder),
+            _ => None,
+        })
+    }
+
     /// Appends it to `out`, its holes filled.
     pub fn write(&self, out: &mut Vec<u8>, values: &mut Values<'_>) {
         for piece in &self.pieces {

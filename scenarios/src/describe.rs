@@ -7,15 +7,30 @@ use std::fmt::Write as _;
 
 use timeline::Unit;
 
-use crate::plan::{Dist, Model, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId, Target, Template, Times};
+use crate::plan::{
+    Check, Dist, Model, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId, Target,
+    Template, Times,
+};
 use crate::text::quantity::{mean_s, show_dist, show_duration};
 
 /// The plan as a text of several lines, ending with a line feed.
 #[must_use]
 pub fn describe(plan: &RunPlan) -> String {
     let mut out = String::new();
-    out += &format!("{}: {}\n", plan.name, if plan.about.is_empty() { "(no description)" } else { &plan.about });
-    out += &format!("target   {}, attach {}\n", target(&plan.target), plan.attach.join(", "));
+    out += &format!(
+        "{}: {}\n",
+        plan.name,
+        if plan.about.is_empty() {
+            "(no description)"
+        } else {
+            &plan.about
+        }
+    );
+    out += &format!(
+        "target   {}, attach {}\n",
+        target(&plan.target),
+        plan.attach.join(", ")
+    );
     out += &format!(
         "takes    {}, then up to {} for sessions to end; a step fails after {}; seed {}\n",
         show_duration(plan.length_ns()),
@@ -30,8 +45,14 @@ pub fn describe(plan: &RunPlan) -> String {
     faults(plan, &mut out);
     out += "\ngates\n";
     for gate in &plan.gates {
-        let abort = gate.abort_after_ns.map(|ns| format!(", ends the run after {}", show_duration(ns)));
-        out += &format!("  {}{}\n", gate.that, abort.unwrap_or_default());
+        let abort = gate
+            .abort_after_ns
+            .map(|ns| format!(", ends the run after {}", show_duration(ns)));
+        out += &format!(
+            "  {}{}\n",
+            timeline::text::clean(&gate.that, 200),
+            abort.unwrap_or_default()
+        );
     }
     if plan.gates.is_empty() {
         out += "  none: the run passes unless it is invalid\n";
@@ -42,20 +63,35 @@ pub fn describe(plan: &RunPlan) -> String {
 fn target(target: &Target) -> String {
     match target {
         Target::Bundled => "the bundled reference backend".to_owned(),
-        Target::Url(url) if url.host.contains(':') => format!("http://[{}]:{}{}", url.host, url.port, url.prefix),
+        Target::Url(url) if url.host.contains(':') => {
+            format!("http://[{}]:{}{}", url.host, url.port, url.prefix)
+        }
         Target::Url(url) => format!("http://{}:{}{}", url.host, url.port, url.prefix),
     }
 }
 
 fn phases(plan: &RunPlan, out: &mut String) {
     *out += "\nphases\n";
-    let width = plan.phases.iter().map(|p| p.name.chars().count()).max().unwrap_or(0);
+    let width = plan
+        .phases
+        .iter()
+        .map(|p| p.name.chars().count())
+        .max()
+        .unwrap_or(0);
     let mut at = 0;
     for phase in &plan.phases {
         let end = at + phase.length_ns;
         let span = format!("{} to {}", show_duration(at), show_duration(end));
-        let note = if phase.warmup { "; warm-up, left out of figures and gates" } else { "" };
-        *out += &format!("  {:width$}  {span:<14}  {}{note}\n", phase.name, load(phase));
+        let note = if phase.warmup {
+            "; warm-up, left out of figures and gates"
+        } else {
+            ""
+        };
+        *out += &format!(
+            "  {:width$}  {span:<14}  {}{note}\n",
+            phase.name,
+            load(phase)
+        );
         at = end;
     }
 }
@@ -66,7 +102,11 @@ fn load(phase: &Phase) -> String {
         Model::Arrivals { from, to } => (from, to, "sessions arrive", "/s"),
         Model::Requests { from, to } => (from, to, "single passes", "/s"),
     };
-    if from == to { format!("{from}{rate} {what}") } else { format!("{from}{rate} to {to}{rate} {what}, linear") }
+    if from == to {
+        format!("{from}{rate} {what}")
+    } else {
+        format!("{from}{rate} to {to}{rate} {what}, linear")
+    }
 }
 
 /// How often a session does each step, and how long it lives, if answers took no time.
@@ -80,7 +120,11 @@ struct Pace {
 }
 
 fn pace(kind: &SessionKind, steps: usize) -> Pace {
-    let mut pace = Pace { once: vec![0.0; steps], lead_s: 0.0, endless: None };
+    let mut pace = Pace {
+        once: vec![0.0; steps],
+        lead_s: 0.0,
+        endless: None,
+    };
     for step in &kind.steps {
         if let Step::Repeat(r) = step
             && r.times == Times::UntilEnd
@@ -105,10 +149,17 @@ fn walk(step: &Step, times: f64, counts: &mut [f64]) -> f64 {
         Step::Close(id) => count(*id),
         Step::Listen(d) | Step::Think(d) => return mean_s(*d),
         Step::Repeat(r) => {
-            let turns = if let Times::Count(n) = r.times { f64::from(n) } else { 1.0 };
+            let turns = if let Times::Count(n) = r.times {
+                f64::from(n)
+            } else {
+                1.0
+            };
             let mut one = vec![0.0; counts.len()];
             let took = turn_s(r, &mut one);
-            counts.iter_mut().zip(one).for_each(|(c, n)| *c += n * turns * times);
+            counts
+                .iter_mut()
+                .zip(one)
+                .for_each(|(c, n)| *c += n * turns * times);
             return took * turns;
         }
     }
@@ -117,7 +168,9 @@ fn walk(step: &Step, times: f64, counts: &mut [f64]) -> f64 {
 
 fn turn_s(repeat: &Repeat, counts: &mut [f64]) -> f64 {
     let waits: f64 = repeat.steps.iter().map(|s| walk(s, 1.0, counts)).sum();
-    repeat.every.map_or(waits, |every: Dist| mean_s(every).max(waits))
+    repeat
+        .every
+        .map_or(waits, |every: Dist| mean_s(every).max(waits))
 }
 
 /// Rate of each step in a phase of constant load, per second; infinite where nothing but answers paces it.
@@ -130,13 +183,22 @@ fn rates(plan: &RunPlan, phase: &Phase) -> Option<Vec<f64>> {
         match phase.model {
             Model::Sessions { to, .. } => {
                 let held = to * share;
-                let per_s = pace.endless.unwrap_or_else(|| pace.once.iter().map(|n| n / pace.lead_s).collect());
-                rates.iter_mut().zip(per_s).filter(|(_, n)| *n > 0.0).for_each(|(r, n)| *r += held * n);
+                let per_s = pace
+                    .endless
+                    .unwrap_or_else(|| pace.once.iter().map(|n| n / pace.lead_s).collect());
+                rates
+                    .iter_mut()
+                    .zip(per_s)
+                    .filter(|(_, n)| *n > 0.0)
+                    .for_each(|(r, n)| *r += held * n);
             }
             // Sessions that stay would add up over the phase; their rate has no single value.
             Model::Arrivals { .. } if pace.endless.is_some() => return None,
             Model::Arrivals { to, .. } | Model::Requests { to, .. } => {
-                rates.iter_mut().zip(pace.once).for_each(|(r, n)| *r += to * share * n);
+                rates
+                    .iter_mut()
+                    .zip(pace.once)
+                    .for_each(|(r, n)| *r += to * share * n);
             }
         }
     }
@@ -158,16 +220,31 @@ fn expected(plan: &RunPlan, out: &mut String) {
             *out += &format!("  phase {}: {all:.0} starts in all\n", phase.name);
         }
         let Some(rates) = rates(plan, phase) else {
-            *out += &format!("  phase {}: sessions stay, so the rate of steps grows with every arrival\n", phase.name);
+            *out += &format!(
+                "  phase {}: sessions stay, so the rate of steps grows with every arrival\n",
+                phase.name
+            );
             continue;
         };
         let sum: f64 = rates.iter().sum();
         if !sum.is_finite() {
-            *out += &format!("  phase {}: as many steps as the target answers, since nothing paces them\n", phase.name);
+            *out += &format!(
+                "  phase {}: as many steps as the target answers, since nothing paces them\n",
+                phase.name
+            );
             continue;
         }
-        *out += &format!("  phase {}, at its end: {} steps\n", phase.name, Unit::PerSecond.show(sum));
-        let width = plan.steps.iter().map(|s| s.chars().count()).max().unwrap_or(0);
+        *out += &format!(
+            "  phase {}, at its end: {} steps\n",
+            phase.name,
+            Unit::PerSecond.show(sum)
+        );
+        let width = plan
+            .steps
+            .iter()
+            .map(|s| s.chars().count())
+            .max()
+            .unwrap_or(0);
         for (name, rate) in plan.steps.iter().zip(rates).filter(|(_, rate)| *rate > 0.0) {
             *out += &format!("    {name:width$}  {:>8}\n", Unit::PerSecond.show(rate));
         }
@@ -185,13 +262,21 @@ fn sessions(plan: &RunPlan, out: &mut String) {
 }
 
 fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
-    let name = |id: StepId| plan.steps.get(usize::from(id.0)).map_or("?", String::as_str);
+    let name = |id: StepId| {
+        plan.steps
+            .get(usize::from(id.0))
+            .map_or("?", String::as_str)
+    };
     for step in all {
         let line = match step {
             Step::Request(r) => {
                 let mut line = format!("{}: {} {}", name(r.id), r.method, show(plan, &r.path));
                 if !r.checks.is_empty() {
-                    let _ = write!(line, ", {} checked", count(r.checks.len(), "thing"));
+                    let _ = write!(
+                        line,
+                        ", checks {}",
+                        r.checks.iter().map(check).collect::<Vec<_>>().join(", ")
+                    );
                 }
                 if !r.saves.is_empty() {
                     let _ = write!(line, ", {} saved", count(r.saves.len(), "value"));
@@ -203,8 +288,16 @@ fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
             }
             Step::Connect(c) => format!("{}: WebSocket {}", name(c.id), show(plan, &c.path)),
             Step::Send(s) => {
-                let wait = s.wait.as_ref().map(|w| format!(", awaits {} within {}", w.json, show_duration(w.within_ns)));
-                format!("{}: send {}{}", name(s.id), show(plan, &s.text), wait.unwrap_or_default())
+                let wait = s
+                    .wait
+                    .as_ref()
+                    .map(|w| format!(", awaits {} within {}", w.json, show_duration(w.within_ns)));
+                format!(
+                    "{}: send {}{}",
+                    name(s.id),
+                    show(plan, &s.text),
+                    wait.unwrap_or_default()
+                )
             }
             Step::Listen(d) => format!("listen for {}", show_dist(*d)),
             Step::Think(d) => format!("think for {}", show_dist(*d)),
@@ -214,7 +307,10 @@ fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
                     Times::UntilEnd => "until the end".to_owned(),
                     Times::Count(n) => count(n as usize, "time"),
                 };
-                let every = r.every.map(|d| format!(", every {}", show_dist(d))).unwrap_or_default();
+                let every = r
+                    .every
+                    .map(|d| format!(", every {}", show_dist(d)))
+                    .unwrap_or_default();
                 format!("repeat {times}{every}")
             }
         };
@@ -225,13 +321,39 @@ fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
     }
 }
 
+fn check(check: &Check) -> String {
+    match check {
+        Check::Status(all) => format!(
+            "status {}",
+            all.iter()
+                .map(u16::to_string)
+                .collect::<Vec<_>>()
+                .join(" or ")
+        ),
+        Check::Time(ns) => format!("time < {}", show_duration(*ns)),
+        Check::Body(_) => "body".to_owned(),
+        Check::JsonNotEmpty(path) | Check::JsonEquals(path, _) => timeline::text::clean(path, 60),
+    }
+}
+
 fn count(n: usize, thing: &str) -> String {
-    if n == 1 { format!("1 {thing}") } else { format!("{n} {thing}s") }
+    if n == 1 {
+        format!("1 {thing}")
+    } else {
+        format!("{n} {thing}s")
+    }
 }
 
 /// A template as it may be shown: holes by what they are, secrets by name.
 fn show(plan: &RunPlan, template: &Template) -> String {
-    timeline::text::clean(&template.0.iter().map(|p| show_part(plan, p)).collect::<String>(), 100)
+    timeline::text::clean(
+        &template
+            .0
+            .iter()
+            .map(|p| show_part(plan, p))
+            .collect::<String>(),
+        100,
+    )
 }
 
 fn show_part(plan: &RunPlan, part: &Part) -> String {
@@ -267,7 +389,12 @@ fn feeders(plan: &RunPlan, out: &mut String) {
             Order::Zipf(s) => format!("at random by zipf({s})"),
             Order::Unique => "each at most once".to_owned(),
         };
-        *out += &format!("  {}: {} ({}), {order}\n", feeder.name, count(feeder.rows.len(), "row"), feeder.columns.join(", "));
+        *out += &format!(
+            "  {}: {} ({}), {order}\n",
+            feeder.name,
+            count(feeder.rows.len(), "row"),
+            feeder.columns.join(", ")
+        );
     }
 }
 
@@ -278,11 +405,19 @@ fn faults(plan: &RunPlan, out: &mut String) {
     *out += "\nfaults\n";
     for fault in &plan.faults {
         let end = fault.at_ns + fault.order.for_ms * 1_000_000;
-        *out += &format!("  {} from {} to {}", fault.order.name.name(), show_duration(fault.at_ns), show_duration(end));
+        *out += &format!(
+            "  {} from {} to {}",
+            fault.order.name.name(),
+            show_duration(fault.at_ns),
+            show_duration(end)
+        );
         for (knob, value) in &fault.order.knobs {
             *out += &format!(", {knob} = {value}");
         }
-        *out += &format!("; expected finding: {}\n", fault.order.name.expected().name());
+        *out += &format!(
+            "; expected finding: {}\n",
+            fault.order.name.expected().name()
+        );
     }
     if plan.injected().is_empty() {
         *out += "  left out: only the bundled backend has switches for faults\n";

@@ -287,7 +287,7 @@ pub struct Secret {
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Secret(${{{}}})", self.name)
+        write!(f, "${{{}}}", self.name)
     }
 }
 
@@ -380,7 +380,11 @@ impl RunPlan {
     /// The faults that this run really injects: those of [`RunPlan::faults`] if the target is bundled, else none.
     #[must_use]
     pub fn injected(&self) -> &[FaultPlan] {
-        if self.target == Target::Bundled { &self.faults } else { &[] }
+        if self.target == Target::Bundled {
+            &self.faults
+        } else {
+            &[]
+        }
     }
 
     /// The same plan with every secret's value emptied, fit to be shown or kept.
@@ -399,14 +403,18 @@ fn hide_secrets(steps: &mut [Step]) {
         match step {
             Step::Request(r) => {
                 r.path.hide_secrets();
-                r.headers.iter_mut().for_each(|(_, value)| value.hide_secrets());
+                r.headers
+                    .iter_mut()
+                    .for_each(|(_, value)| value.hide_secrets());
                 if let Some((_, body)) = &mut r.body {
                     body.hide_secrets();
                 }
             }
             Step::Connect(c) => {
                 c.path.hide_secrets();
-                c.headers.iter_mut().for_each(|(_, value)| value.hide_secrets());
+                c.headers
+                    .iter_mut()
+                    .for_each(|(_, value)| value.hide_secrets());
             }
             Step::Send(s) => {
                 s.text.hide_secrets();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context as _;
-use dashboard::tui::UiCommand;
+use dashboard::app::UiCommand;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How often the end was asked for.

@@ -67,6 +67,8 @@ pub mod kinds {
     pub const WORKER_LOST: &str = "generator.worker-lost";
     /// A person or gate changed the load. Labels: `what`.
     pub const AMENDMENT: &str = "client.amendment";
+    /// A person put a mark here.
+    pub const MARKER: &str = "client.marker";
     /// A source fell silent or came back. Labels: `source`, `what`.
     pub const SOURCE: &str = "source.state";
 }

@@ -169,7 +169,8 @@ impl Agent {
 
     /// Watches `runtime` with a task of its own on it, until the agent or the runtime ends.
     ///
-    /// The runtime needs its time driver (`enable_time` or `enable_all`). Watch each runtime once.
+    /// The runtime needs its time driver (`enable_time` or `enable_all`) and must be driven: a loop that nobody
+    /// runs looks like one that does not come back. Watch each runtime once.
     pub fn watch_loop(&self, runtime: &Handle) {
         self.running.meters.pauses.watch(runtime);
     }

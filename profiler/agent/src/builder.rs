@@ -197,6 +197,13 @@ mod tests {
             error(good().instance("shop/0")),
             error(Builder::new("").token("t")),
             error(good().instance("\u{1b}[2J")),
-        ].join("\n"), @"");
+        ].join("\n"), @r"
+        the probe endpoint needs a token: call Builder::token
+        the probe endpoint needs a token: call Builder::token
+        the token may hold visible ASCII characters only, without spaces
+        `shop/0` is no good name: 1 to 64 of a-z, A-Z, 0-9, `-`, `_` and `.`
+        `` is no good name: 1 to 64 of a-z, A-Z, 0-9, `-`, `_` and `.`
+        `�[2J` is no good name: 1 to 64 of a-z, A-Z, 0-9, `-`, `_` and `.`
+        ");
     }
 }

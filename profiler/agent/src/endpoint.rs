@@ -251,8 +251,13 @@ fn serve(mut connection: Connection, place: &Place, stop: &Stop) {
             Err(NoRequest::Gone) => return,
         };
         let keep_alive = keep_alive && !stop.asked();
-        let sent = connection.write(&response, keep_alive);
-        if sent.is_err() || !keep_alive || connection.wait().is_err() {
+        if connection.write(&response, keep_alive).is_err() {
+            return;
+        }
+        if !keep_alive {
+            return connection.close();
+        }
+        if connection.wait().is_err() {
             return;
         }
     }

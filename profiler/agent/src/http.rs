@@ -3,7 +3,7 @@
 //! Owns reading and writing on one connection, with deadlines; knows nothing of what is asked.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use timeline::clock::MonoNs;
@@ -18,6 +18,10 @@ const HEAD_TIME: Duration = Duration::from_secs(5);
 const IDLE_TIME: Duration = Duration::from_secs(30);
 /// A response must have been taken after this; the largest is a profile of a few MB.
 const WRITE_TIME: Duration = Duration::from_secs(10);
+
+/// How long, and for how many reads, a connection is read on after its last response: closing it with bytes
+/// unread would make the system drop that response.
+const LINGER: (Duration, usize) = (Duration::from_millis(500), 16);
 
 /// A request, as far as the probe looks at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,6 +150,22 @@ impl Connection {
         }
     }
 
+    /// Ends the connection so that the client still gets the last response.
+    pub(crate) fn close(mut self) {
+        let (time, reads) = LINGER;
+        let until = MonoNs(MonoNs::now().0 + time.as_nanos() as u64);
+        if self.stream.shutdown(Shutdown::Write).is_err() {
+            return;
+        }
+        for _ in 0..reads {
+            self.buffer.clear();
+            let left = until.since(MonoNs::now());
+            if left == Duration::ZERO || self.fill(left).is_err() {
+                return;
+            }
+        }
+    }
+
     /// Sends all of `response`, within [`WRITE_TIME`].
     ///
     /// # Errors
@@ -270,7 +290,16 @@ mod tests {
         let response = Response::error(401, "no \"token\"");
         insta::assert_snapshot!(
             format!("{}{}", head(&response, false), String::from_utf8(response.body).unwrap()).replace('\r', ""),
-            @""
+            @r#"
+        HTTP/1.1 401 Unauthorized
+        Content-Type: application/json
+        Content-Length: 24
+        Cache-Control: no-store
+        WWW-Authenticate: Bearer
+        Connection: close
+
+        {"error":"no \"token\""}
+        "#
         );
     }
 }

@@ -83,9 +83,19 @@ mod tests {
     use proptest::prelude::*;
     use timeline::histogram;
 
+    /// Start of the last cell, which reaches beyond the hour at which both forms cut, ns.
+    const LONGEST_ALIKE_NS: u64 = 3_598_000_000_000;
+
+    #[test]
+    fn more_than_an_hour_is_an_hour() {
+        let tally = Tally::default();
+        tally.record_ns(8_000_000_000_000);
+        assert_eq!(tally.take().cells, [(MAX_US as u32, 1)]);
+    }
+
     proptest! {
         #[test]
-        fn a_tally_is_the_sparse_form_of_the_histogram(ns in prop::collection::vec(0..8_000_000_000_000_u64, 0..60)) {
+        fn a_tally_is_the_sparse_form_of_the_histogram(ns in prop::collection::vec(0..LONGEST_ALIKE_NS, 0..60)) {
             let tally = Tally::default();
             let mut full = histogram::new();
             for &n in &ns {

@@ -103,7 +103,19 @@ fn mistakes_are_named() {
         let (status, _, body) = ask(agent.addr(), &request);
         lines.push(format!("{status} {}", String::from_utf8(body).unwrap()));
     }
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    404 {"error":"there is nothing here"}
+    404 {"error":"there is nothing here"}
+    404 {"error":"there is nothing here"}
+    400 {"error":"since must be a whole number"}
+    400 {"error":"seconds must be 1 to 30"}
+    400 {"error":"seconds must be 1 to 30"}
+    400 {"error":"format must be pprof or svg"}
+    405 {"error":"only GET is answered here"}
+    400 {"error":"a request to the probe has no body"}
+    400 {"error":"not an HTTP/1.1 request"}
+    400 {"error":"the request's head is too long"}
+    "#);
 }
 
 #[test]

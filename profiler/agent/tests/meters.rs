@@ -192,28 +192,30 @@ fn a_blocked_loop_is_seen_while_it_is_blocked_and_told_when_it_is_over() {
         .build()
         .unwrap();
     agent.watch_loop(runtime.handle());
-    runtime.block_on(tokio::time::sleep(300 * MS));
-    let before = fresh_tick(&agent);
-    let (quiet, from) = (
-        last(&before, "loop.utilisation"),
-        before.ticks.last().unwrap().seq,
-    );
-    assert!(quiet < 0.5, "{quiet}");
-    let seen = std::thread::scope(|scope| {
+    let (seen, from) = std::thread::scope(|scope| {
         let agent = &agent;
+        let (begin, begun) = std::sync::mpsc::sync_channel(1);
         let seen = scope.spawn(move || {
+            let from = begun.recv().expect("the loop sends it");
             until("a stall that lasts", || {
                 let batch = agent.batch(from);
                 let stalled = values(&batch, "pause.longest").iter().any(|&v| v > 150e6);
                 let busy = values(&batch, "loop.utilisation").contains(&1.0);
-                (stalled && busy && events(&batch, "pause.worker-stall").is_empty()).then_some(())
-            });
+                let over = !events(&batch, "pause.worker-stall").is_empty();
+                (stalled && busy && !over).then_some(from)
+            })
         });
         runtime.block_on(async {
+            tokio::time::sleep(400 * MS).await;
+            let before = agent.batch(0);
+            let quiet = last(&before, "loop.utilisation");
+            assert!(quiet < 0.5, "{quiet}");
+            let from = before.ticks.last().map_or(0, |t| t.seq);
+            begin.send(from).expect("somebody waits for it");
             std::thread::sleep(400 * MS);
             tokio::time::sleep(50 * MS).await;
-        });
-        seen.join()
+            (seen.join(), from)
+        })
     });
     assert!(seen.is_ok(), "seen while it lasted");
     let told = until("the stall's event", || {
@@ -265,66 +267,8 @@ fn a_dropped_agent_is_gone_and_its_meters_are_harmless() {
     drop(pool.begin_wait().acquired());
 }
 
-/// Polls until `is` gives something, at most 10 s.
-pub fn until<T>(what: &str, mut is: impl FnMut() -> Option<T>) -> T {
-    let start = MonoNs::now();
-    while MonoNs::now().since(start) < Duration::from_secs(10) {
-        if let Some(found) = is() {
-            return found;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("waited 10 s in vain: {what}");
-}
-
-/// Waits for a tick that began after this call.
-pub fn fresh_tick(agent: &Agent) -> Batch {
-    let seen = agent.batch(0).ticks.last().map_or(0, |t| t.seq);
-    until("a fresh tick", || {
-        let batch = agent.batch(0);
-        (batch.ticks.last()?.seq > seen + 1).then_some(batch)
-    })
-}
-
-/// Index of the lane called `name` about `subject`.
-pub fn lane(batch: &Batch, name: &str, subject: &str) -> Option<u32> {
-    let is = |l: &timeline::lane::LaneSpec| l.name == name && l.subject == subject;
-    batch.lanes.iter().position(is).map(|n| n as u32)
-}
-
-pub fn value(tick: &Tick, lane: u32) -> Option<f64> {
-    tick.values
-        .iter()
-        .find(|(l, _)| *l == lane)
-        .map(|(_, v)| *v)
-}
-
-/// All values of a lane, oldest first.
-pub fn values(batch: &Batch, name: &str) -> Vec<f64> {
-    let Some(lane) = lane(batch, name, "") else {
-        return Vec::new();
-    };
-    batch.ticks.iter().filter_map(|t| value(t, lane)).collect()
-}
-
-pub fn last(batch: &Batch, name: &str) -> f64 {
-    *values(batch, name)
-        .last()
-        .unwrap_or_else(|| panic!("no value of {name}"))
-}
-
-/// What a rate lane amounts to over all ticks kept.
-pub fn amount(batch: &Batch, name: &str, subject: &str) -> f64 {
-    let lane = lane(batch, name, subject).unwrap_or_else(|| panic!("no lane {name}"));
-    let mut sum = 0.0;
-    for pair in batch.ticks.windows(2) {
-        sum += value(&pair[1], lane).unwrap_or(0.0) * (pair[1].at - pair[0].at) as f64 / 1e9;
-    }
-    sum
-}
-
 /// Microseconds and counts of a histogram lane over all ticks kept.
-pub fn cells(batch: &Batch, name: &str, subject: &str) -> Vec<(u32, u32)> {
+fn cells(batch: &Batch, name: &str, subject: &str) -> Vec<(u32, u32)> {
     let lane = lane(batch, name, subject).unwrap_or_else(|| panic!("no lane {name}"));
     let of = |t: &Tick| {
         t.histograms
@@ -336,78 +280,7 @@ pub fn cells(batch: &Batch, name: &str, subject: &str) -> Vec<(u32, u32)> {
     batch.ticks.iter().flat_map(of).collect()
 }
 
-/// Polls until `is` gives something, at most 10 s.
-pub fn until<T>(what: &str, mut is: impl FnMut() -> Option<T>) -> T {
-    let start = MonoNs::now();
-    while MonoNs::now().since(start) < Duration::from_secs(10) {
-        if let Some(found) = is() {
-            return found;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("waited 10 s in vain: {what}");
-}
-
-/// Waits for a tick that began after this call.
-pub fn fresh_tick(agent: &Agent) -> Batch {
-    let seen = agent.batch(0).ticks.last().map_or(0, |t| t.seq);
-    until("a fresh tick", || {
-        let batch = agent.batch(0);
-        (batch.ticks.last()?.seq > seen + 1).then_some(batch)
-    })
-}
-
-/// Index of the lane called `name` about `subject`.
-pub fn lane(batch: &Batch, name: &str, subject: &str) -> Option<u32> {
-    let is = |l: &timeline::lane::LaneSpec| l.name == name && l.subject == subject;
-    batch.lanes.iter().position(is).map(|n| n as u32)
-}
-
-pub fn value(tick: &Tick, lane: u32) -> Option<f64> {
-    tick.values
-        .iter()
-        .find(|(l, _)| *l == lane)
-        .map(|(_, v)| *v)
-}
-
-/// All values of a lane, oldest first.
-pub fn values(batch: &Batch, name: &str) -> Vec<f64> {
-    let Some(lane) = lane(batch, name, "") else {
-        return Vec::new();
-    };
-    batch.ticks.iter().filter_map(|t| value(t, lane)).collect()
-}
-
-pub fn last(batch: &Batch, name: &str) -> f64 {
-    *values(batch, name)
-        .last()
-        .unwrap_or_else(|| panic!("no value of {name}"))
-}
-
-/// What a rate lane amounts to over all ticks kept.
-pub fn amount(batch: &Batch, name: &str, subject: &str) -> f64 {
-    let lane = lane(batch, name, subject).unwrap_or_else(|| panic!("no lane {name}"));
-    let mut sum = 0.0;
-    for pair in batch.ticks.windows(2) {
-        sum += value(&pair[1], lane).unwrap_or(0.0) * (pair[1].at - pair[0].at) as f64 / 1e9;
-    }
-    sum
-}
-
-/// Microseconds and counts of a histogram lane over all ticks kept.
-pub fn cells(batch: &Batch, name: &str, subject: &str) -> Vec<(u32, u32)> {
-    let lane = lane(batch, name, subject).unwrap_or_else(|| panic!("no lane {name}"));
-    let of = |t: &Tick| {
-        t.histograms
-            .iter()
-            .filter(|(l, _)| *l == lane)
-            .flat_map(|(_, h)| h.cells.clone())
-            .collect::<Vec<_>>()
-    };
-    batch.ticks.iter().flat_map(of).collect()
-}
-
-pub fn events(batch: &Batch, kind: &str) -> Vec<ProbeEvent> {
+fn events(batch: &Batch, kind: &str) -> Vec<ProbeEvent> {
     batch
         .ticks
         .iter()

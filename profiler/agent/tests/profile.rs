@@ -44,7 +44,7 @@ fn allocates_all_the_time(stop: &AtomicBool) -> usize {
 
 /// Everything in one test: the profiler belongs to the process.
 #[test]
-fn a_profile_names_what_burns_the_cpu() {
+fn a_profile_is_deep_and_named() {
     let agent = agent();
     let path = "/v1/instances/shop-0/profile";
     let (status, body) = get(agent.addr(), &format!("{path}?seconds=1&format=svg"));

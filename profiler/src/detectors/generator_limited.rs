@@ -3,9 +3,10 @@
 //! **Claim.** The generator was starved, so response times of this run say little about the target: the
 //! run is invalid, and findings against the target in the same time are withheld. **Reads** `client.lateness`,
 //! `client.offered`, `client.achieved`, `client.dropped`, `generator.hiccup`, `generator.cpu`, `host.steal`. **Needs** one of the
-//! first and the hiccup. **Statistic.** Seconds, of which three of the last five must be bad: one hiccup
-//! of a noisy machine spoils one or two. A second is bad when its lateness p99 is 50 ms or more, when a worker
-//! stood still for 100 ms, or when a fifth of the machine was stolen. **Confirmed** when two independent signs agree.
+//! first and the hiccup. **Statistic.** Seconds: one is bad when its lateness p99 is 50 ms or more, when a worker
+//! stood still for 100 ms, or when a fifth of the machine was stolen. Three of the last five must be bad and a good part
+//! of all starts, or of the time, be lost; or all five. A hiccup of a noisy machine spoils one or two seconds
+//! and few starts. **Confirmed** when two independent signs agree.
 //!
 //! Starts that fall short of the plan are blamed on the generator only beside another sign: a slow
 //! target can hold sessions up, too.
@@ -15,7 +16,7 @@ use std::time::Duration;
 use timeline::clock::RunTime;
 use timeline::finding::Evidence;
 use timeline::lane::names;
-use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
+use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence};
 use crate::stats::Durations;
@@ -24,6 +25,9 @@ use crate::window;
 /// Seconds looked at, and how many of them must be bad.
 const SECONDS: u64 = 5;
 const BAD_SECONDS: usize = 3;
+/// What must be lost over all of them unless each is bad: starts later than [`LATE_NS`], or time in which a
+/// worker stood still or was robbed. Two hiccups of 300 ms in 5 s are 12%.
+const LOST: f64 = 0.15;
 /// Lateness p99 that spoils a second: response times of some milliseconds drown in it. A healthy
 /// generator has 1.5 ms at 10,000/s.
 const LATE_NS: f64 = 50e6;
@@ -86,12 +90,12 @@ fn look_back(timeline: &Timeline, at: RunTime) -> Option<Claim> {
         .map(|span| (span, Second::read(timeline, span)))
         .filter(|(_, s)| s.is_bad())
         .collect();
-    if bad.len() < BAD_SECONDS {
+    let span = Span::new(bad.first()?.0.start, bad.last()?.0.end);
+    let lasting = bad.len() >= SECONDS as usize;
+    if !lasting && (bad.len() < BAD_SECONDS || lost(timeline, window::last(span.end, SECONDS as f64)) < LOST) {
         return None;
     }
-    let span = Span::new(bad.first()?.0.start, bad.last()?.0.end);
     let signs = signs(timeline, span, &bad);
-    // How often each sign of its own spoiled a second; one kind alone is likely, two are confirmed.
     let independent = signs.len() >= 2;
     Some(Claim {
         kind: FindingKind::GeneratorLimited,
@@ -114,6 +118,19 @@ fn look_back(timeline: &Timeline, at: RunTime) -> Option<Claim> {
         episodes: episodes(bad.iter().map(|b| b.0).collect(), Duration::from_secs(1)),
         sort: "",
     })
+}
+
+/// The greatest of the shares lost in `span`: late starts, a worker's time spent in hiccups, time stolen.
+fn lost(timeline: &Timeline, span: Span) -> f64 {
+    let lateness = Durations::of(timeline.named(names::LATENESS).flat_map(|s| s.intervals_within(span)));
+    let late = lateness.longer_than(LATE_NS) as f64 / lateness.count().max(1) as f64;
+    let still = |s: &Series| {
+        let steps = window::steps(s, span).filter(|&(_, _, ns)| ns >= HICCUP_NS);
+        steps.map(|(from, to, ns)| (ns / 1e9).min(to.since(from).as_secs_f64())).sum::<f64>() / window::seconds(span)
+    };
+    let still = timeline.named(names::GENERATOR_HICCUP).map(still).fold(0.0, f64::max);
+    let stolen = window::mean(timeline, names::HOST_STEAL, span).unwrap_or(0.0);
+    late.max(still).max(stolen)
 }
 
 /// Whole seconds of the run that are over and lie in settled load, the last [`SECONDS`] of them.

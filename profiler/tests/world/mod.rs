@@ -519,7 +519,9 @@ fn generator(w: &mut World, setup: &Setup, dice: &mut Dice) {
         .collect();
     let steal = w.lane(LaneSpec::level(names::HOST_STEAL, "host", Unit::Ratio).worst());
     let shakes: Vec<u64> = if setup.noisy { (0..setup.seconds / 6).map(|i| i * 6_000 + dice.between(0.0, 5_000.0) as u64).collect() } else { Vec::new() };
-    let shaken = |t: u64| shakes.iter().any(|&s| t >= s && t < s + 100 + 300);
+    // Told by the first sample after it, and by the second in which it lay.
+    let shaken = |t: u64| shakes.iter().any(|&s| t >= s + 300 && t < s + 400);
+    let spoiled = |t: u64| shakes.iter().any(|&s| t >= s + 300 && t < s + 1_300);
     for &s in &shakes {
         // The whole machine stands still for 300 ms: target and generator alike.
         w.event(kinds::PAUSE_HICCUP, SHOPS[(s % 2) as usize], ms(s), ms(s + 300), &[], 0.0);
@@ -536,7 +538,7 @@ fn generator(w: &mut World, setup: &Setup, dice: &mut Dice) {
             w.sample(*completed, ms(t_ms), (setup.rate)(t) / 2.0);
             if i % 10 == 0 {
                 let late: Vec<f64> = (0..400)
-                    .map(|_| if starved { dice.between(1e3, 300e3) } else if shaken(t_ms) { dice.between(0.0, 300e3) } else { dice.exp(500.0) })
+                    .map(|_| if starved { dice.between(1e3, 300e3) } else if spoiled(t_ms) && dice.unit() < 0.3 { dice.between(0.0, 300e3) } else { dice.exp(500.0) })
                     .collect();
                 w.histogram(*lateness, ms(t_ms - 1_000), ms(t_ms), &late);
                 let caught = stops.iter().filter(|s| s.1 <= t_ms && s.1 + 1_000 > t_ms).map(|s| (s.1 - s.0) as f64 * 0.95e3);
@@ -545,7 +547,7 @@ fn generator(w: &mut World, setup: &Setup, dice: &mut Dice) {
             }
         }
         if i % 5 == 0 {
-            let share = if shaken(t_ms) { 0.4 } else { dice.exp(0.01).min(0.1) };
+            let share = if shakes.iter().any(|&s| t_ms >= s + 150 && t_ms < s + 650) { 0.6 } else { dice.exp(0.01).min(0.1) };
             w.sample(steal, ms(t_ms), share);
         }
     }

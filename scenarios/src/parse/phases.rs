@@ -10,55 +10,88 @@ use crate::plan::{Model, Phase};
 /// Most sessions at once: fifty times what one machine has been seen to hold.
 const MAX_SESSIONS: u64 = 10_000_000;
 const MODELS: [&str; 3] = ["sessions", "arrivals", "requests"];
-const MODEL_LOOK: &str =
-    "exactly one of `sessions = 100` (held), `arrivals = \"10/s\"` (sessions arrive), `requests = \"100/s\"` (single requests)";
+const MODEL_LOOK: &str = "exactly one of `sessions = 100` (held), `arrivals = \"10/s\"` (sessions arrive), `requests = \"100/s\"` (single requests)";
 
 /// Reads all phases; each comes with the place of its load model.
 pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>) -> Vec<(Phase, Range<usize>)> {
     let written = tables(reader, file, "phase");
     if written.is_empty() && file.get("phase").is_none() {
-        let wrong = Wrong::new("this scenario has no [[phase]]").expected("at least one [[phase]] with name, for and load");
+        let wrong = Wrong::new("this scenario has no [[phase]]")
+            .expected("at least one [[phase]] with name, for and load");
         reader.wrong(0..0, wrong);
     }
     let mut phases: Vec<(Phase, Range<usize>)> = Vec::new();
     for value in written {
-        let Some(phase) = phase(reader, value) else { continue };
+        let Some(phase) = phase(reader, value) else {
+            continue;
+        };
         if phases.iter().any(|(p, _)| p.name == phase.0.name) {
-            let wrong = Wrong::new(format!("there are two phases called {}", quoted(&phase.0.name)));
-            reader.wrong(value.span(), wrong.expected("a name of its own for each phase"));
+            let wrong = Wrong::new(format!(
+                "there are two phases called {}",
+                quoted(&phase.0.name)
+            ));
+            reader.wrong(
+                value.span(),
+                wrong.expected("a name of its own for each phase"),
+            );
         }
         phases.push(phase);
     }
     if phases.len() == written.len() && !phases.is_empty() && phases.iter().all(|(p, _)| p.warmup) {
         let wrong = Wrong::new("every phase is warm-up, so no figure would count");
-        reader.wrong(written[0].span(), wrong.expected("at least one phase without `warmup = true`"));
+        reader.wrong(
+            written[0].span(),
+            wrong.expected("at least one phase without `warmup = true`"),
+        );
     }
     phases
 }
 
 fn phase(reader: &Reader<'_>, value: &Value<'_>) -> Option<(Phase, Range<usize>)> {
     let fields = reader.fields(value, keys::PHASE)?;
-    let name = fields.need("name", "name = \"steady\"").and_then(|v| reader.name(v));
-    let length_ns = fields.need("for", "for = \"60s\"").and_then(|v| reader.span(v));
-    let warmup = fields.get("warmup").map_or(Some(false), |v| reader.boolean(v));
+    let name = fields
+        .need("name", "name = \"steady\"")
+        .and_then(|v| reader.name(v));
+    let length_ns = fields
+        .need("for", "for = \"60s\"")
+        .and_then(|v| reader.span(v));
+    let warmup = fields
+        .get("warmup")
+        .map_or(Some(false), |v| reader.boolean(v));
     let model = model(reader, &fields);
     let (model, span) = model?;
-    Some((Phase { name: name?, length_ns: length_ns?, model, warmup: warmup? }, span))
+    Some((
+        Phase {
+            name: name?,
+            length_ns: length_ns?,
+            model,
+            warmup: warmup?,
+        },
+        span,
+    ))
 }
 
 fn model(reader: &Reader<'_>, fields: &Fields<'_>) -> Option<(Model, Range<usize>)> {
     let given: Vec<_> = MODELS.iter().filter(|m| fields.get(m).is_some()).collect();
     let [key] = given.as_slice() else {
         let (what, span) = match given.last() {
+            None if MODELS.iter().any(|m| fields.meant(m)) => return None,
             None => ("this phase has no load", fields.span()),
-            Some(last) => ("this phase has more than one load model", fields.key_span(last)),
+            Some(last) => (
+                "this phase has more than one load model",
+                fields.key_span(last),
+            ),
         };
         reader.wrong(span, Wrong::new(what).expected(MODEL_LOOK));
         return None;
     };
     let value = fields.get(key)?;
     let one = |v: &Value<'_>| {
-        if **key == "sessions" { reader.integer(v, 0..=MAX_SESSIONS).map(|n| n as f64) } else { reader.rate(v) }
+        if **key == "sessions" {
+            reader.integer(v, 0..=MAX_SESSIONS).map(|n| n as f64)
+        } else {
+            reader.rate(v)
+        }
     };
     let (from, to) = if matches!(value.get_ref(), toml::de::DeValue::Table(_)) {
         let ramp = reader.fields(value, keys::RAMP)?;
@@ -70,7 +103,10 @@ fn model(reader: &Reader<'_>, fields: &Fields<'_>) -> Option<(Model, Range<usize
         (level, level)
     };
     if from <= 0.0 && to <= 0.0 {
-        reader.wrong(value.span(), Wrong::new("this phase offers no load").expected("more than zero"));
+        reader.wrong(
+            value.span(),
+            Wrong::new("this phase offers no load").expected("more than zero"),
+        );
         return None;
     }
     let model = match **key {

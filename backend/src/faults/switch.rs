@@ -1,0 +1,127 @@
+//! One fault's switch, and the log of what it truly did.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use timeline::MonoNs;
+use timeline::fault::{FaultKind, Truth, TruthPoint};
+use tokio::sync::mpsc;
+
+use crate::wire::Report;
+
+/// Where a worker writes what truly happened. Cheap to clone.
+#[derive(Clone)]
+pub struct TruthLog {
+    instance: Arc<str>,
+    reports: mpsc::Sender<Report>,
+}
+
+impl TruthLog {
+    /// Of the instance of this name.
+    pub fn new(instance: &str, reports: mpsc::Sender<Report>) -> Self {
+        Self { instance: instance.into(), reports }
+    }
+
+    /// A fault has three lines in its life, so the queue is full only if the supervisor reads no more;
+    /// then the line is lost with everything else.
+    fn write(&self, fault: FaultKind, what: TruthPoint) {
+        let truth = Truth { fault, instance: self.instance.to_string(), what, at: MonoNs::now() };
+        let _ = self.reports.try_send(Report::Truth(truth));
+    }
+}
+
+/// On or off, with its life written down: armed, first effect, ended.
+pub struct Switch {
+    kind: FaultKind,
+    /// Read on hot paths; changed under `life` only.
+    on: AtomicBool,
+    life: Mutex<Life>,
+    truth: TruthLog,
+}
+
+#[derive(Default)]
+struct Life {
+    /// Counts arms, so that the timer of an earlier one cannot end a later one.
+    arms: u64,
+    begun: bool,
+}
+
+impl Switch {
+    /// Off.
+    pub fn new(kind: FaultKind, truth: TruthLog) -> Self {
+        Self { kind, on: AtomicBool::new(false), life: Mutex::default(), truth }
+    }
+
+    /// Which fault.
+    pub fn kind(&self) -> FaultKind {
+        self.kind
+    }
+
+    /// Does the fault run (and not its cure)?
+    pub fn is_on(&self) -> bool {
+        self.on.load(Ordering::Relaxed)
+    }
+
+    /// Switches on. Gives the number with which its timer may end it. A fault that is on already goes on as a
+    /// new one: its old life ends here.
+    pub fn arm(&self) -> u64 {
+        let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.on.swap(true, Ordering::Relaxed) {
+            self.truth.write(self.kind, TruthPoint::Ended);
+        }
+        *life = Life { arms: life.arms + 1, begun: false };
+        self.truth.write(self.kind, TruthPoint::Armed);
+        life.arms
+    }
+
+    /// The fault has an effect now; the first one is written down.
+    pub fn took_effect(&self) {
+        let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_on() && !life.begun {
+            life.begun = true;
+            self.truth.write(self.kind, TruthPoint::Onset);
+        }
+    }
+
+    /// Switches off: the arm of this number, or whichever is on. Says whether it was on.
+    pub fn end(&self, arm: Option<u64>) -> bool {
+        let life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        if arm.is_some_and(|a| a != life.arms) || !self.on.swap(false, Ordering::Relaxed) {
+            return false;
+        }
+        self.truth.write(self.kind, TruthPoint::Ended);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(reports: &mut mpsc::Receiver<Report>) -> Vec<TruthPoint> {
+        std::iter::from_fn(|| reports.try_recv().ok())
+            .map(|r| match r {
+                Report::Truth(t) => t.what,
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_life_is_armed_takes_effect_once_and_ends_once() {
+        let (send, mut reports) = mpsc::channel(16);
+        let switch = Switch::new(FaultKind::Leak, TruthLog::new("shop-0", send));
+        switch.took_effect();
+        assert!(!switch.end(None));
+        assert_eq!(told(&mut reports), []);
+        let first = switch.arm();
+        switch.took_effect();
+        switch.took_effect();
+        let second = switch.arm();
+        assert!(!switch.end(Some(first)), "the timer of the first life came late");
+        assert!(switch.is_on());
+        assert!(switch.end(Some(second)));
+        use TruthPoint::{Armed, Ended, Onset};
+        assert_eq!(told(&mut reports), [Armed, Onset, Ended, Armed, Ended]);
+    }
+}

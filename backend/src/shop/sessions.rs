@@ -1,0 +1,207 @@
+//! Sessions: who is logged in, by token.
+//!
+//! They live in the database, which all workers share; a worker keeps those it has seen in memory
+//! ([`crate::faults::leak`] says how). A token is 128 random bits, so knowing it is proof enough.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use agent::{Agent, Gauge};
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use rusqlite::{OptionalExtension, params};
+use timeline::Unit;
+use timeline::clock::unix_ms;
+use timeline::fault::FaultOrder;
+use timeline::lane::names;
+use tokio::task::spawn_blocking;
+
+use super::Shop;
+use super::answer::Refusal;
+use crate::faults::leak::{BoundedSessions, EverlastingSessions};
+use crate::faults::{Faults, whole};
+use crate::store::{Database, StoreError};
+
+/// A session ends after this, milliseconds: longer than any run that is watched.
+const LIFE_MS: u64 = 24 * 3_600_000;
+/// Hexadecimal digits of a token.
+const TOKEN_DIGITS: usize = 32;
+
+/// The secret that a token carries.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(pub u128);
+
+impl SessionId {
+    /// As the client carries it.
+    pub fn token(self) -> String {
+        format!("{:032x}", self.0)
+    }
+
+    /// From what a client sent.
+    pub fn from_token(token: &str) -> Option<Self> {
+        let digits = token.len() == TOKEN_DIGITS && token.bytes().all(|b| b.is_ascii_hexdigit());
+        digits.then(|| u128::from_str_radix(token, 16).ok().map(Self)).flatten()
+    }
+
+    /// As the database keeps it.
+    pub fn bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+}
+
+/// Never shows the secret.
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionId")
+    }
+}
+
+/// Somebody who is logged in.
+#[derive(Debug)]
+pub struct Session {
+    /// Its secret.
+    pub id: SessionId,
+    /// Whose it is.
+    pub customer: u32,
+}
+
+/// The sessions that this worker knows.
+pub struct Sessions {
+    kept: Mutex<Kept>,
+    database: Arc<Database>,
+    faults: Arc<Faults>,
+    held: Gauge,
+}
+
+struct Kept {
+    bounded: BoundedSessions,
+    /// Empty unless the fault `leak` is on.
+    everlasting: EverlastingSessions,
+    /// Bytes kept for each session while the fault is on.
+    leaked_bytes: usize,
+}
+
+impl Sessions {
+    /// Keeps at most `capacity` in memory.
+    pub fn new(agent: &Agent, database: Arc<Database>, faults: Arc<Faults>, capacity: usize) -> Self {
+        let kept = Kept {
+            bounded: BoundedSessions::new(capacity),
+            everlasting: EverlastingSessions::default(),
+            leaked_bytes: 0,
+        };
+        let held = agent.gauge(names::SERVER_SESSIONS, Unit::Count);
+        Self { kept: Mutex::new(kept), database, faults, held }
+    }
+
+    /// Logs a customer in.
+    pub async fn begin(&self, customer: u32) -> Result<Arc<Session>, StoreError> {
+        let session = Arc::new(Session { id: SessionId(rand::random()), customer });
+        let id = session.id.bytes();
+        let now = unix_ms();
+        self.database
+            .run(move |db| {
+                db.prepare_cached("DELETE FROM session WHERE since_ms < ?1")?
+                    .execute(params![now.saturating_sub(LIFE_MS)])?;
+                db.prepare_cached("INSERT INTO session VALUES (?1, ?2, ?3)")?.execute(params![id, customer, now])
+            })
+            .await?;
+        self.keep(session.clone());
+        Ok(session)
+    }
+
+    /// The session of this token: from memory, else from the database.
+    pub async fn find(&self, token: &str) -> Result<Option<Arc<Session>>, StoreError> {
+        let Some(id) = SessionId::from_token(token) else { return Ok(None) };
+        if let Some(session) = self.lock().get(id) {
+            return Ok(Some(session));
+        }
+        let oldest = unix_ms().saturating_sub(LIFE_MS);
+        let customer = self
+            .database
+            .run(move |db| {
+                db.prepare_cached("SELECT customer FROM session WHERE id = ?1 AND since_ms >= ?2")?
+                    .query_row(params![id.bytes(), oldest], |r| r.get(0))
+                    .optional()
+            })
+            .await?;
+        let session = customer.map(|customer| Arc::new(Session { id, customer }));
+        if let Some(session) = &session {
+            let mut kept = self.lock();
+            kept.bounded.put(session.clone());
+            self.count(&kept);
+        }
+        Ok(session)
+    }
+
+    fn keep(&self, session: Arc<Session>) {
+        let mut kept = self.lock();
+        if self.faults.leak.is_on() {
+            let bytes = kept.leaked_bytes;
+            kept.everlasting.put(session, bytes);
+            self.faults.leak.took_effect();
+        } else {
+            kept.bounded.put(session);
+        }
+        self.count(&kept);
+    }
+
+    /// The fault begins: this many bytes for each session.
+    pub fn leak(&self, order: &FaultOrder) {
+        self.lock().leaked_bytes = whole(order, "bytes");
+    }
+
+    /// The fault is over: what it kept is dropped, off the event loop, since freeing takes its time.
+    pub fn forget_leaked(&self) {
+        let mut kept = self.lock();
+        let leaked = std::mem::take(&mut kept.everlasting);
+        self.count(&kept);
+        drop(kept);
+        spawn_blocking(move || drop(leaked));
+    }
+
+    fn count(&self, kept: &Kept) {
+        self.held.set((kept.bounded.len() + kept.everlasting.len()) as f64);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn get(&mut self, id: SessionId) -> Option<Arc<Session>> {
+        self.bounded.get(id).or_else(|| self.everlasting.get(id))
+    }
+}
+
+/// A route that takes this is for customers who are logged in.
+pub struct LoggedIn(pub Arc<Session>);
+
+impl FromRequestParts<Arc<Shop>> for LoggedIn {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, shop: &Arc<Shop>) -> Result<Self, Refusal> {
+        let header = parts.headers.get(AUTHORIZATION).and_then(|h| h.to_str().ok());
+        let token = header
+            .and_then(|h| h.strip_prefix("Bearer "))
+            .ok_or_else(|| Refusal::unauthorized("log in first: this route wants `Authorization: Bearer TOKEN`"))?;
+        let session = shop.sessions.find(token.trim()).await?;
+        session.map(Self).ok_or_else(|| Refusal::unauthorized("this token is of no session"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_read_as_it_was_written_and_nothing_else_is() {
+        let id = SessionId(0x1234);
+        assert_eq!(SessionId::from_token(&id.token()), Some(id));
+        for bad in ["", "12", "+0000000000000000000000000001234", &"f".repeat(33), &"\u{e9}".repeat(16)] {
+            assert_eq!(SessionId::from_token(bad), None, "{bad}");
+        }
+        assert!(!format!("{id:?}").contains("1234"));
+    }
+}

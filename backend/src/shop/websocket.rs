@@ -1,0 +1,158 @@
+//! `GET /ws?token=`: the live feed and a say, over one WebSocket.
+//!
+//! The client sends `{"op":"say","id":ID,"text":..}` and gets `{"op":"said","id":ID,"text":..,"at":MS}`, or
+//! `{"op":"watch","product":N}` and gets prices from then on. One task per connection; its future is
+//! what an idle one costs, so nothing large may live across an await in it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use timeline::clock::unix_ms;
+
+use super::Shop;
+use super::answer::{Query, Refusal};
+use super::feed::{End, MAX_WATCHED, Membership, News};
+use crate::store::PRODUCTS;
+
+/// tungstenite takes a read buffer of 128 KiB for each connection unless told otherwise.
+const READ_BUFFER: usize = 512;
+/// Frames are written at once.
+const WRITE_BUFFER: usize = 0;
+/// What may wait to be written before a write fails: a few messages of the greatest size.
+const MAX_WRITE_BUFFER: usize = 256 * 1024;
+/// Longest message, bytes.
+const MAX_MESSAGE: usize = 64 * 1024;
+/// Longest `id`, bytes.
+const MAX_ID: usize = 128;
+/// A client that takes nothing for so long is gone.
+const SEND_PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Deserialize)]
+pub struct Ticket {
+    #[serde(default)]
+    token: String,
+}
+
+pub async fn open(
+    State(shop): State<Arc<Shop>>,
+    Query(ticket): Query<Ticket>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Refusal> {
+    let upgrade = upgrade.map_err(|e| Refusal::new(e.status(), e.body_text()))?;
+    if shop.sessions.find(&ticket.token).await?.is_none() {
+        return Err(Refusal::unauthorized("this token is of no session"));
+    }
+    Ok(upgrade
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_write_buffer_size(MAX_WRITE_BUFFER)
+        .max_message_size(MAX_MESSAGE)
+        .max_frame_size(MAX_MESSAGE)
+        .on_upgrade(move |socket| converse(socket, shop)))
+}
+
+/// Until either side ends it.
+async fn converse(mut socket: WebSocket, shop: Arc<Shop>) {
+    let member = shop.feed.join();
+    shop.websockets.add(1.0);
+    let _open = Open(&shop);
+    loop {
+        let goes_on = tokio::select! {
+            incoming = socket.recv() => match incoming {
+                Some(Ok(Message::Text(text))) => send(&mut socket, Message::Text(answer(&member, &text))).await,
+                Some(Ok(Message::Binary(_))) => send(&mut socket, Message::Text(error("send text"))).await,
+                // tungstenite answers pings and the closing handshake itself.
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => true,
+                Some(Err(_)) | None => false,
+            },
+            () = member.woken() => pass_on(&mut socket, &member).await,
+        };
+        if !goes_on {
+            return;
+        }
+    }
+}
+
+/// Sends what the feed has. False when the conversation is over.
+async fn pass_on(socket: &mut WebSocket, member: &Membership) -> bool {
+    while let Some(news) = member.news() {
+        let (message, last) = match news {
+            News::Message(text) => (Message::Text(text), false),
+            News::End(End::Closing) => (close(close_code::AWAY, "the server ends"), true),
+            News::End(End::TooSlow) => (close(close_code::POLICY, "too slow"), true),
+        };
+        if !send(socket, message).await || last {
+            return false;
+        }
+    }
+    true
+}
+
+fn close(code: u16, reason: &'static str) -> Message {
+    Message::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }))
+}
+
+/// False when the client is gone.
+async fn send(socket: &mut WebSocket, message: Message) -> bool {
+    matches!(tokio::time::timeout(SEND_PATIENCE, socket.send(message)).await, Ok(Ok(())))
+}
+
+/// Counts the connection out, however it ends.
+struct Open<'a>(&'a Shop);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.websockets.add(-1.0);
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case")]
+enum Said {
+    Say { id: Value, text: String },
+    Watch { product: u32 },
+}
+
+#[derive(Serialize)]
+#[serde(tag = "op", rename_all = "kebab-case")]
+enum Answered {
+    Said { id: Value, text: String, at: u64 },
+    Watching { product: u32 },
+}
+
+fn answer(member: &Membership, text: &str) -> Utf8Bytes {
+    match understand(member, text) {
+        Ok(answered) => serde_json::to_string(&answered).map_or_else(error, Utf8Bytes::from),
+        Err(why) => error(why),
+    }
+}
+
+fn understand(member: &Membership, text: &str) -> Result<Answered, String> {
+    match serde_json::from_str(text).map_err(|e| e.to_string())? {
+        Said::Say { id, text } => {
+            let fits = match &id {
+                Value::String(id) => id.len() <= MAX_ID,
+                other => other.is_number(),
+            };
+            if !fits {
+                return Err(format!("id must be a number or a string of at most {MAX_ID} bytes"));
+            }
+            Ok(Answered::Said { id, text, at: unix_ms() })
+        }
+        Said::Watch { product } if !(1..=PRODUCTS).contains(&product) => Err("there is no such product".to_owned()),
+        Said::Watch { product } if !member.watch(product) => {
+            Err(format!("one connection watches at most {MAX_WATCHED} products"))
+        }
+        Said::Watch { product } => Ok(Answered::Watching { product }),
+    }
+}
+
+fn error(why: impl std::fmt::Display) -> Utf8Bytes {
+    serde_json::json!({ "error": why.to_string() }).to_string().into()
+}

@@ -1,0 +1,107 @@
+//! Every figure on the overview is the snapshot's: found in the buffer, and nothing else is there.
+
+use std::collections::BTreeSet;
+
+use dashboard::theme::Palette;
+use timeline::Unit;
+use timeline::lane::{Quality, names};
+use timeline::snapshot::Snapshot;
+
+use crate::{buffer, fixture, model, rows};
+
+/// The figures of the two lines below the tabs, label and text, from the snapshot alone.
+fn headline(s: &Snapshot) -> Vec<(&'static str, String)> {
+    let (l, r) = (&s.load, &s.response);
+    let count = |n: u64| Unit::Count.show(n as f64);
+    vec![
+        ("offered", Unit::PerSecond.show(l.offered)),
+        ("achieved", Unit::PerSecond.show(l.achieved)),
+        ("late", count(l.late)),
+        ("dropped", count(l.dropped)),
+        ("open", count(l.open_sessions)),
+        ("err", Unit::Ratio.show(l.errors as f64 / l.requests as f64)),
+        ("response p50", Unit::Ns.show(r.p50)),
+        ("p99", Unit::Ns.show(r.p99)),
+        ("p99.9", Unit::Ns.show(r.p999)),
+        ("max", Unit::Ns.show(r.max)),
+        ("service p99", Unit::Ns.show(s.service.p99)),
+    ]
+}
+
+/// The figures at the right of the lanes.
+fn lanes(s: &Snapshot) -> Vec<(&'static str, String)> {
+    let value = |name: &str| {
+        let lane = s.lanes.iter().find(|l| l.name == name).unwrap();
+        let mark = if lane.quality == Quality::Sampled { "~" } else { "" };
+        format!("{mark}{}", lane.unit.show(lane.last.unwrap()))
+    };
+    let pool = &s.pools[0];
+    let show = |v: Option<f64>| Unit::Count.show(v.unwrap());
+    let waiters = pool.waiters.filter(|w| *w > 0.0).map(|w| format!(" w{}", Unit::Count.show(w))).unwrap_or_default();
+    vec![
+        ("young", value(names::HEAP_YOUNG)),
+        ("old", value(names::HEAP_OLD)),
+        ("pause", value(names::PAUSE)),
+        ("pool", format!("{}/{}{waiters}", show(pool.in_use), show(pool.capacity))),
+        ("cache", format!("loads {}", value("cache.product.loads"))),
+    ]
+}
+
+#[test]
+fn every_figure_of_the_overview_is_the_snapshots() {
+    for second in [12, 41, 44, 66, 71, 86] {
+        for (width, height) in [(80, 24), (120, 36), (200, 60)] {
+            let s = fixture::flash_sale(second);
+            let rows = rows(&buffer(&model(Palette::None, true), &s, width, height));
+            let text = rows[2..4].join(" ");
+            for (label, figure) in headline(&s) {
+                assert!(text.contains(&format!("{label} {figure}")), "{label} {figure} is not in: {text}");
+            }
+            // And nothing is there that is not the snapshot's.
+            let known: BTreeSet<String> =
+                headline(&s).into_iter().map(|(l, f)| format!("{l} {f}")).chain(gates(&s)).collect();
+            for piece in rows[2].split("  ").chain(rows[3].split("  ")).map(str::trim).filter(|p| !p.is_empty()) {
+                assert!(known.contains(piece), "{piece:?} is not of the snapshot");
+            }
+            // Below them only the aligned block counts: a wide screen has a panel beside it.
+            let block = if width >= 120 { usize::from(width - 44.max(width / 3)) } else { usize::from(width) };
+            for (label, figure) in lanes(&s) {
+                let found = rows.iter().any(|r| r.starts_with(label) && r[..block].trim_end().ends_with(&figure));
+                assert!(found, "{label} {figure} at {second} s, {width}x{height}:\n{}", rows.join("\n"));
+            }
+        }
+    }
+}
+
+fn gates(s: &Snapshot) -> Vec<String> {
+    let failing = s.gates.iter().filter(|g| g.holds == Some(false)).count();
+    vec![format!("gates {} ok", s.gates.len()), format!("gates {failing}/{} FAIL", s.gates.len())]
+}
+
+#[test]
+fn the_cursor_shows_the_values_of_its_column() {
+    let s = fixture::flash_sale(66);
+    let mut m = model(Palette::None, true);
+    m.cursor = Some(52);
+    let rows = rows(&buffer(&m, &s, 80, 24));
+    let ends = |label: &str, figure: &str| {
+        assert!(rows.iter().any(|r| r.starts_with(label) && r.trim_end().ends_with(figure)), "{label} {figure}:\n{}", rows.join("\n"));
+    };
+    ends("pause", &Unit::Ns.show(212e6));
+    ends("cursor", "at 00:52");
+    let heat = &s.heat[52];
+    for figure in [format!("max {}", Unit::Ns.show(heat.max)), format!("p99 {}", Unit::Ns.show(heat.p99))] {
+        assert!(rows.iter().any(|r| r.trim_end().ends_with(&figure)), "{figure}");
+    }
+    m.cursor = Some(21);
+    let rows = crate::rows(&buffer(&m, &s, 80, 24));
+    assert!(rows.iter().any(|r| r.starts_with("pause") && r.trim_end().ends_with("no data")), "a gap is no zero");
+}
+
+#[test]
+fn what_was_never_measured_is_not_available() {
+    let rows = rows(&buffer(&model(Palette::None, true), &Snapshot::default(), 80, 24));
+    assert!(rows[3].contains("response p50 n/a"), "{}", rows[3]);
+    assert!(rows[2].contains("err n/a"));
+    assert!(rows.iter().any(|r| r.starts_with("young") && r.contains("not available")));
+}

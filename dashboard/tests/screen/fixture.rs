@@ -1,0 +1,562 @@
+//! Snapshots to draw: a flash sale at any second of its life, and hostile ones.
+//!
+//! Everything follows from the second alone, so pictures are the same in every run.
+
+use timeline::event::{Event, kinds};
+use timeline::finding::Evidence;
+use timeline::lane::{Quality, names};
+use timeline::snapshot::{
+    CacheView, Cell, GateView, HeatColumn, LaneView, LoadView, LogLine, Percentiles, PoolView, ProcessView, RunState,
+    RunView, Snapshot, SourceView, StepView, VERSION, heat_row,
+};
+use timeline::{Finding, FindingKind, RunTime, Severity, Shape, Span, Status, Unit};
+
+/// Seconds of the planned run.
+pub const PLANNED: u64 = 90;
+/// The sale begins: the hot key's protection is off from here on.
+pub const ONSET: u64 = 40;
+/// The hot key expires every so many seconds.
+const EXPIRY: u64 = 5;
+const MIB: f64 = 1_048_576.0;
+const MS: f64 = 1e6;
+
+fn at(second: u64) -> RunTime {
+    RunTime::from_ms(second * 1_000)
+}
+
+/// A number from 0 to 1 that looks like noise and is the same every time.
+fn noise(seed: u64) -> f64 {
+    let x = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    (x >> 40) as f64 / (1u64 << 24) as f64
+}
+
+fn stampedes(second: u64) -> bool {
+    second >= ONSET && (second - ONSET) % EXPIRY < 2
+}
+
+/// Response times of one second: two humps, and a slow tail while the key is loaded many times.
+fn heat(second: u64) -> HeatColumn {
+    let ramp = (second as f64 / 30.0).min(1.0);
+    let mut rows = vec![0; heat_row(2e9) + 1];
+    for (ns, count) in [(1.6e6, 260.0), (2.2e6, 900.0), (3.1e6, 1_900.0), (4.4e6, 700.0), (8e6, 90.0), (21e6, 6.0)] {
+        rows[heat_row(ns)] += (count * ramp * (0.8 + 0.4 * noise(second ^ ns as u64))) as u32;
+    }
+    let mut max = 24e6 + 9e6 * noise(second);
+    if stampedes(second) {
+        for (ns, count) in [(60e6, 160.0), (140e6, 310.0), (300e6, 240.0), (700e6, 60.0)] {
+            rows[heat_row(ns)] += (count * (0.7 + 0.6 * noise(second + ns as u64))) as u32;
+        }
+        max = 0.9e9 + 0.3e9 * noise(second);
+    }
+    while rows.last() == Some(&0) {
+        rows.pop();
+    }
+    let p99 = if stampedes(second) { 412.0 * MS } else { 9.1 * MS + noise(second) * MS };
+    HeatColumn { rows, max, p99, p50: 3.2 * MS }
+}
+
+/// What a lane is made of.
+struct Spec(&'static str, Unit, Shape, Quality, fn(u64) -> Option<f64>);
+
+fn wave(second: u64, period: u64) -> f64 {
+    (second % period) as f64 / period as f64
+}
+
+const LANES: &[Spec] = &[
+    Spec(names::HEAP_YOUNG, Unit::Bytes, Shape::Level, Quality::Sampled, |s| Some((18.0 + 46.0 * wave(s, 7)) * MIB)),
+    Spec(names::HEAP_OLD, Unit::Bytes, Shape::Level, Quality::Sampled, |s| {
+        Some((60.0 + (s / 4) as f64 * 3.0 + 2.0 * noise(s)) * MIB)
+    }),
+    Spec(names::HEAP_USED, Unit::Bytes, Shape::Level, Quality::Exact, |s| {
+        Some((78.0 + (s / 4) as f64 * 3.0 + 46.0 * wave(s, 7)) * MIB)
+    }),
+    Spec(names::HEAP_ALLOCATED, Unit::BytesPerSecond, Shape::Rate, Quality::Sampled, |s| {
+        Some((38.0 + 9.0 * noise(s)) * MIB)
+    }),
+    Spec(names::HEAP_PROMOTED, Unit::BytesPerSecond, Shape::Rate, Quality::Sampled, |s| {
+        Some((1.0 + 2.0 * noise(s + 5)) * MIB)
+    }),
+    Spec(names::HEAP_RESIDENT, Unit::Bytes, Shape::Level, Quality::Exact, |s| {
+        Some((150.0 + (s / 4) as f64 * 3.0) * MIB)
+    }),
+    Spec(names::HEAP_ERROR, Unit::Ratio, Shape::Level, Quality::Exact, |_| Some(0.06)),
+    Spec(names::PAUSE, Unit::Ns, Shape::Level, Quality::Exact, |s| {
+        // Seconds 20 to 22 were not measured: a gap, which is not zero.
+        (!(20..23).contains(&s)).then(|| if s == 52 { 212.0 * MS } else { (noise(s) * 8.0).floor() * 0.4 * MS })
+    }),
+    Spec(names::LOOP_DELAY, Unit::Ns, Shape::Histogram, Quality::Exact, |s| Some((0.4 + 2.0 * noise(s + 1)) * MS)),
+    Spec(names::LOOP_UTILISATION, Unit::Ratio, Shape::Level, Quality::Exact, |s| Some(0.3 + 0.3 * noise(s + 2))),
+    Spec("pool.db.in-use", Unit::Count, Shape::Level, Quality::Exact, |s| {
+        Some(if stampedes(s) { 64.0 } else { 9.0 + (22.0 * noise(s + 3)).floor() })
+    }),
+    Spec("pool.db.capacity", Unit::Count, Shape::Level, Quality::Exact, |_| Some(64.0)),
+    Spec("pool.db.waiters", Unit::Count, Shape::Level, Quality::Exact, |s| {
+        Some(if stampedes(s) { 90.0 + (60.0 * noise(s)).floor() } else { 0.0 })
+    }),
+    Spec("pool.db.wait", Unit::Ns, Shape::Histogram, Quality::Exact, |s| {
+        Some(if stampedes(s) { 380.0 * MS } else { 0.02 * MS })
+    }),
+    Spec("pool.db.hold", Unit::Ns, Shape::Histogram, Quality::Exact, |s| Some((7.0 + noise(s)) * MS)),
+    Spec("cache.product.hits", Unit::PerSecond, Shape::Rate, Quality::Exact, |s| Some(3_600.0 + (90.0 * noise(s)).floor())),
+    Spec("cache.product.misses", Unit::PerSecond, Shape::Rate, Quality::Exact, |s| {
+        Some(if stampedes(s) { 430.0 } else { 64.0 })
+    }),
+    Spec("cache.product.loads", Unit::PerSecond, Shape::Rate, Quality::Exact, |s| {
+        Some(if stampedes(s) { 412.0 } else { 60.0 + (9.0 * noise(s)).floor() })
+    }),
+    Spec("cache.product.duplicate-loads", Unit::PerSecond, Shape::Rate, Quality::Exact, |s| {
+        Some(if stampedes(s) { 350.0 } else { 0.0 })
+    }),
+    Spec(names::PROCESS_CPU, Unit::Cores, Shape::Level, Quality::Exact, |s| Some(0.71 + 0.2 * noise(s))),
+    Spec(names::SERVER_IN_FLIGHT, Unit::Count, Shape::Level, Quality::Exact, |s| {
+        Some(if stampedes(s) { 190.0 } else { 14.0 + (8.0 * noise(s)).floor() })
+    }),
+    Spec(names::OPEN_SESSIONS, Unit::Count, Shape::Level, Quality::Exact, |s| Some((s.min(30) * 270) as f64)),
+    Spec(names::GENERATOR_CPU, Unit::Cores, Shape::Level, Quality::Exact, |s| Some(0.45 + 0.1 * noise(s + 9))),
+    Spec(names::HOST_CPU, Unit::Ratio, Shape::Level, Quality::Inferred, |s| Some(0.6 + 0.1 * noise(s + 4))),
+];
+
+fn lane(spec: &Spec, seconds: u64) -> LaneView {
+    let Spec(name, unit, shape, quality, value) = spec;
+    let cell = |s| value(s).map(|v| Cell { min: v * 0.9, max: v, last: v });
+    LaneView {
+        name: (*name).to_owned(),
+        unit: *unit,
+        shape: *shape,
+        quality: *quality,
+        cells: (0..seconds).map(cell).collect(),
+        last: seconds.checked_sub(1).and_then(value),
+        age_ns: 100_000_000,
+    }
+}
+
+fn percentiles(count: u64, p50: f64, p99: f64, max: f64) -> Percentiles {
+    Percentiles { count, p50: p50 * MS, p90: p50 * 2.1 * MS, p99: p99 * MS, p999: max * 0.45 * MS, max: max * MS }
+}
+
+fn evidence(text: &str, lane: &str, from: u64, value: f64, unit: Unit) -> Evidence {
+    Evidence { text: text.to_owned(), lane: lane.to_owned(), span: Span::new(at(from), at(from + 2)), value, unit }
+}
+
+/// The cause, its consequence, and one that stands alone.
+pub fn findings(second: u64) -> Vec<Finding> {
+    let stampede = Finding {
+        id: "F1".into(),
+        kind: FindingKind::CacheStampede,
+        subject: "product:7".into(),
+        severity: Severity::Critical,
+        status: if second < ONSET + 10 { Status::Likely } else { Status::Confirmed },
+        onset: at(ONSET),
+        found_at: RunTime::from_ms(ONSET * 1_000 + 1_500),
+        ended: None,
+        claim: "key product:7 of cache product is loaded 412 times at once when it expires; one load would do".into(),
+        evidence: vec![
+            evidence("412 loads of one key within 180 ms", "cache.refresh", ONSET, 412.0, Unit::Count),
+            evidence("350 duplicate loads/s, 0/s before", "cache.product.duplicate-loads", ONSET, 350.0, Unit::PerSecond),
+        ],
+        contradicting: vec![],
+        advice: vec![
+            "load a missing key once and let the others wait for it (single flight)".into(),
+            "refresh product:7 before it expires, at random times (probabilistic early expiration)".into(),
+        ],
+        caused_by: None,
+        caused_by_reason: None,
+        missing: vec![],
+    };
+    let pool = Finding {
+        id: "F2".into(),
+        kind: FindingKind::PoolSaturated,
+        subject: "db".into(),
+        severity: Severity::Critical,
+        status: Status::Likely,
+        onset: RunTime::from_ms(ONSET * 1_000 + 180),
+        found_at: RunTime::from_ms(ONSET * 1_000 + 2_000),
+        ended: None,
+        claim: "pool db is full from 00:40: 118 waiters on 64 connections, wait p99 380 ms".into(),
+        evidence: vec![evidence("waiters p99 118, wait p99 380 ms", "pool.db.waiters", ONSET, 118.0, Unit::Count)],
+        contradicting: vec![evidence("hold time unchanged, 7.40 ms", "pool.db.hold", ONSET, 7.4e6, Unit::Ns)],
+        advice: vec!["cure F1 first: its loads fill the pool; without them 31 of 64 connections are enough".into()],
+        caused_by: Some("F1".into()),
+        caused_by_reason: Some("precedes by 180 ms; a stampede's loads fill the pool".into()),
+        ..stampede.clone()
+    };
+    let leak = Finding {
+        id: "F3".into(),
+        kind: FindingKind::HeapLeak,
+        subject: String::new(),
+        severity: Severity::Warning,
+        status: Status::Possible,
+        onset: at(30),
+        found_at: at(58),
+        claim: "the old generation grows by 768 KiB/s since 00:30 and does not level off".into(),
+        evidence: vec![evidence("+768 KiB/s after warm-up", names::HEAP_OLD, 30, 786_432.0, Unit::BytesPerSecond)],
+        advice: vec!["find what keeps objects for ever; bound it".into()],
+        missing: vec!["allocation sites by age".into()],
+        contradicting: vec![],
+        ..stampede.clone()
+    };
+    [stampede, pool, leak].into_iter().filter(|f| f.found_at <= at(second)).collect()
+}
+
+fn events(second: u64) -> Vec<Event> {
+    let mut out = Vec::new();
+    let event = |kind: &str, start: RunTime, ms: u64, labels: &[(&str, &str)], value, others| Event {
+        kind: kind.to_owned(),
+        instance: "shop-0".to_owned(),
+        start,
+        end: RunTime(start.0 + ms * 1_000_000),
+        labels: labels.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect(),
+        value,
+        others,
+    };
+    for s in 0..second {
+        if s % 13 == 8 {
+            out.push(event(kinds::PAUSE_WORKER_STALL, at(s), 11, &[("route", "/import")], 0.0, 2));
+        }
+        if s == 52 {
+            out.push(event(kinds::PAUSE_STOP_THE_WORLD, at(s), 212, &[("what", "compaction")], 0.0, 0));
+        }
+        if stampedes(s) && (s - ONSET) % EXPIRY == 0 {
+            out.push(event(kinds::CACHE_REFRESH, at(s), 180, &[("cache", "product"), ("key", "product:7")], 412.0, 0));
+        }
+        if s == 33 {
+            out.push(event(kinds::AMENDMENT, at(s), 0, &[("what", "marker")], 0.0, 0));
+        }
+    }
+    out
+}
+
+fn log(second: u64) -> Vec<LogLine> {
+    let lines = [
+        (0, "backend ready: 2 workers at http://127.0.0.1:40123"),
+        (0, "attached: agent of shop-0, agent of shop-1, processes"),
+        (0, "phase warm-up: sessions arrive, 9/s"),
+        (30, "phase rush: 8,100 sessions"),
+        (33, "marker"),
+        (41, "finding F1: cache stampede product:7, likely"),
+        (42, "finding F2: pool saturated db, likely, caused by F1"),
+        (50, "finding F1: confirmed"),
+        (58, "finding F3: heap leak, possible"),
+    ];
+    let lines = lines.iter().filter(|(s, _)| *s <= second);
+    lines.map(|(s, text)| LogLine { at: at(*s), text: (*text).to_owned() }).collect()
+}
+
+fn load(second: u64) -> LoadView {
+    LoadView {
+        offered: 4_000.0 * (second as f64 / 30.0).min(1.0),
+        achieved: 3_998.0 * (second as f64 / 30.0).min(1.0),
+        completed: if stampedes(second) { 3_312.0 } else { 3_991.0 },
+        late: 312,
+        dropped: 0,
+        open_sessions: second.min(30) * 270,
+        open_connections: second.min(30) * 272,
+        requests: second * 3_980,
+        errors: second * 2,
+        lateness_p99: Some(1.4 * MS),
+    }
+}
+
+fn step(name: &str, count: u64, p50: f64, p99: f64, errors: u64) -> StepView {
+    StepView {
+        name: name.to_owned(),
+        errors,
+        response: percentiles(count, p50, p99, p99 * 3.0),
+        service: percentiles(count, p50 * 0.8, p99 * 0.4, p99),
+    }
+}
+
+fn steps(second: u64) -> Vec<StepView> {
+    let n = second * 400;
+    vec![
+        step("log in", n / 8, 21.0, 64.0, 0),
+        step("browse", n * 3, 2.9, 31.0, 0),
+        step("product", n * 4, 3.1, 412.0, second),
+        step("cart", n, 4.4, 380.0, 0),
+        step("checkout", n / 2, 7.9, 402.0, second),
+        step("feed", n, 0.6, 3.1, 0),
+    ]
+}
+
+fn processes() -> Vec<ProcessView> {
+    let one = |name: &str, cpu, mib: f64, descriptors| ProcessView {
+        name: name.to_owned(),
+        cpu: Some(cpu),
+        resident: Some(mib * MIB),
+        descriptors: Some(descriptors),
+        age_ns: 200_000_000,
+    };
+    vec![
+        one("gen-0", 0.47, 41.0, 4_091.0),
+        one("gen-1", 0.46, 40.5, 4_088.0),
+        one("shop-0", 0.41, 131.0, 4_120.0),
+        ProcessView { name: "shop-1".into(), age_ns: 7_000_000_000, ..one("", 0.4, 128.0, 4_119.0) },
+    ]
+}
+
+fn pools_and_caches(second: u64) -> (Vec<PoolView>, Vec<CacheView>) {
+    let s = second.saturating_sub(1);
+    let value = |name: &str| LANES.iter().find(|l| l.0 == name).and_then(|l| l.4(s));
+    let pool = PoolView {
+        name: "db".into(),
+        capacity: Some(64.0),
+        in_use: value("pool.db.in-use"),
+        waiters: value("pool.db.waiters"),
+        wait: percentiles(4_100, 0.01, if stampedes(s) { 380.0 } else { 0.2 }, 402.0),
+        hold: percentiles(4_100, 7.4, 9.8, 22.0),
+    };
+    let (hits, misses) = (value("cache.product.hits"), value("cache.product.misses"));
+    let cache = CacheView {
+        name: "product".into(),
+        hit_ratio: hits.zip(misses).map(|(h, m)| h / (h + m)),
+        hits,
+        misses,
+        loads: value("cache.product.loads"),
+        duplicate_loads: value("cache.product.duplicate-loads"),
+        loads_in_flight: Some(if stampedes(s) { 118.0 } else { 3.0 }),
+        worst_key: stampedes(s).then(|| ("product:7".to_owned(), 412.0)),
+    };
+    (vec![pool], vec![cache])
+}
+
+/// The flash sale after `second` seconds.
+pub fn flash_sale(second: u64) -> Snapshot {
+    let phase = if second < 30 { ("warm-up", 1) } else { ("rush", 2) };
+    let (pools, caches) = pools_and_caches(second);
+    let slow = second > ONSET;
+    Snapshot {
+        version: VERSION,
+        seq: second,
+        at: at(second),
+        run: RunView {
+            run_id: "20250101-120000-7".into(),
+            scenario: "flash-sale".into(),
+            target: "http://127.0.0.1:40123".into(),
+            seed: 7,
+            state: RunState::Running,
+            phase: Some((phase.0.to_owned(), phase.1, 3)),
+            planned: Some(at(PLANNED)),
+        },
+        load: load(second),
+        response: percentiles(second * 3_950, 3.2, if slow { 61.0 } else { 9.4 }, if slow { 1_180.0 } else { 33.0 }),
+        service: percentiles(second * 3_950, 2.6, if slow { 19.0 } else { 7.2 }, if slow { 940.0 } else { 27.0 }),
+        recent: percentiles(19_800, 3.3, if slow { 398.0 } else { 9.2 }, if slow { 1_180.0 } else { 31.0 }),
+        steps: steps(second),
+        errors: vec![("status 503".into(), second), ("timeout".into(), second / 2), ("reset by peer".into(), second / 2)],
+        first_column: 0,
+        heat: (0..second).map(heat).collect(),
+        lanes: LANES.iter().map(|l| lane(l, second)).collect(),
+        pools,
+        caches,
+        events: events(second),
+        findings: findings(second),
+        gates: vec![
+            GateView { that: "p99 < 250ms for checkout in phase rush".into(), holds: Some(!slow), figure: "402 ms".into() },
+            GateView { that: "errors < 0.1% over 30s".into(), holds: Some(true), figure: "0.05 %".into() },
+            GateView { that: "dropped = 0".into(), holds: None, figure: String::new() },
+        ],
+        processes: processes(),
+        sources: vec![
+            SourceView { name: "agent".into(), state: "shop-0, shop-1: heap by age, pauses, 1 pool, 1 cache".into(), age_ns: Some(100_000_000) },
+            SourceView { name: "process".into(), state: "4 processes; no descriptors of shop-1".into(), age_ns: Some(400_000_000) },
+        ],
+        log: log(second),
+        dropped_entries: 0,
+    }
+}
+
+/// A stream of numbers for snapshots that nobody would make on purpose.
+pub struct Wild(pub u64);
+
+impl Wild {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 17 ^ self.0 << 9
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        self.next() % n.max(1)
+    }
+
+    fn float(&mut self) -> f64 {
+        match self.below(12) {
+            0 => f64::NAN,
+            1 => f64::INFINITY,
+            2 => f64::NEG_INFINITY,
+            3 => -1.0,
+            4 => 0.0,
+            5 => f64::MAX,
+            6 => f64::MIN_POSITIVE,
+            _ => self.below(1 << 40) as f64 / 7.0,
+        }
+    }
+
+    fn maybe(&mut self) -> Option<f64> {
+        (self.below(4) > 0).then(|| self.float())
+    }
+
+    fn whole(&mut self) -> u64 {
+        if self.below(5) == 0 { u64::MAX } else { self.below(1 << 30) }
+    }
+
+    fn text(&mut self) -> String {
+        const PARTS: [&str; 12] =
+            ["a", "checkout ", "\u{1b}[31m", "\u{202e}", "漢字", "👩‍👩‍👧", "\n", "\r", "\u{0}", "é", "\u{200b}", "\u{9b}2J"];
+        (0..self.below(9)).map(|_| PARTS[self.below(12) as usize]).collect()
+    }
+
+    fn time(&mut self) -> RunTime {
+        RunTime(self.whole())
+    }
+
+    fn list<T>(&mut self, most: u64, mut one: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        (0..self.below(most)).map(|_| one(self)).collect()
+    }
+
+    fn percentiles(&mut self) -> Percentiles {
+        Percentiles { count: self.whole(), p50: self.float(), p90: self.float(), p99: self.float(), p999: self.float(), max: self.float() }
+    }
+
+    fn lane(&mut self) -> LaneView {
+        let names: Vec<&str> = LANES.iter().map(|l| l.0).chain(["pool..in-use", "cache.\u{1b}.loads"]).collect();
+        let units = [Unit::Count, Unit::PerSecond, Unit::Bytes, Unit::BytesPerSecond, Unit::Ns, Unit::Ratio, Unit::Cores];
+        LaneView {
+            name: names[self.below(names.len() as u64) as usize].to_owned(),
+            unit: units[self.below(7) as usize],
+            shape: [Shape::Level, Shape::Rate, Shape::Histogram][self.below(3) as usize],
+            quality: [Quality::Exact, Quality::Sampled, Quality::Inferred][self.below(3) as usize],
+            cells: self.list(90, |w| (w.below(3) > 0).then(|| Cell { min: w.float(), max: w.float(), last: w.float() })),
+            last: self.maybe(),
+            age_ns: self.whole(),
+        }
+    }
+
+    fn finding(&mut self) -> Finding {
+        let kinds = FindingKind::ALL;
+        let one = |w: &mut Self| Evidence {
+            text: w.text(),
+            lane: w.text(),
+            span: Span { start: w.time(), end: w.time() },
+            value: w.float(),
+            unit: Unit::Ns,
+        };
+        let statuses = [Status::CannotTell, Status::NotSeen, Status::Possible, Status::Likely, Status::Confirmed];
+        Finding {
+            id: format!("F{}", self.below(4)),
+            kind: kinds[self.below(kinds.len() as u64) as usize],
+            subject: self.text(),
+            severity: [Severity::Info, Severity::Warning, Severity::Critical][self.below(3) as usize],
+            status: statuses[self.below(5) as usize],
+            onset: self.time(),
+            found_at: self.time(),
+            ended: (self.below(3) == 0).then(|| self.time()),
+            claim: self.text(),
+            evidence: self.list(4, one),
+            contradicting: self.list(3, one),
+            advice: self.list(4, Self::text),
+            // Circles among causes are wanted here.
+            caused_by: (self.below(2) == 0).then(|| format!("F{}", self.below(4))),
+            caused_by_reason: (self.below(2) == 0).then(|| self.text()),
+            missing: self.list(3, Self::text),
+        }
+    }
+
+    fn event(&mut self) -> Event {
+        let known = [kinds::PAUSE_HICCUP, kinds::CACHE_REFRESH, kinds::AMENDMENT, "pause.\u{1b}"];
+        Event {
+            kind: known[self.below(4) as usize].to_owned(),
+            instance: self.text(),
+            start: self.time(),
+            end: self.time(),
+            labels: self.list(4, |w| (w.text(), w.text())),
+            value: self.float(),
+            others: self.whole(),
+        }
+    }
+
+    fn load(&mut self) -> LoadView {
+        LoadView {
+            offered: self.float(),
+            achieved: self.float(),
+            completed: self.float(),
+            late: self.whole(),
+            dropped: self.whole(),
+            open_sessions: self.whole(),
+            open_connections: self.whole(),
+            requests: self.whole(),
+            errors: self.whole(),
+            lateness_p99: self.maybe(),
+        }
+    }
+
+    fn run(&mut self) -> RunView {
+        let states =
+            [RunState::Starting, RunState::Running, RunState::Draining, RunState::Watching, RunState::Replaying, RunState::Done];
+        RunView {
+            run_id: self.text(),
+            scenario: self.text(),
+            target: self.text(),
+            seed: self.whole(),
+            state: states[self.below(6) as usize],
+            phase: (self.below(2) == 0).then(|| (self.text(), self.whole() as usize, self.whole() as usize)),
+            planned: (self.below(2) == 0).then(|| self.time()),
+        }
+    }
+
+    fn pool(&mut self) -> PoolView {
+        PoolView {
+            name: if self.below(2) == 0 { "db".to_owned() } else { self.text() },
+            capacity: self.maybe(),
+            in_use: self.maybe(),
+            waiters: self.maybe(),
+            wait: self.percentiles(),
+            hold: self.percentiles(),
+        }
+    }
+
+    fn cache(&mut self) -> CacheView {
+        CacheView {
+            name: if self.below(2) == 0 { "product".to_owned() } else { self.text() },
+            hit_ratio: self.maybe(),
+            hits: self.maybe(),
+            misses: self.maybe(),
+            loads: self.maybe(),
+            duplicate_loads: self.maybe(),
+            loads_in_flight: self.maybe(),
+            worst_key: (self.below(2) == 0).then(|| (self.text(), self.float())),
+        }
+    }
+
+    /// Any snapshot at all.
+    pub fn snapshot(&mut self) -> Snapshot {
+        Snapshot {
+            version: VERSION,
+            seq: self.whole(),
+            at: self.time(),
+            run: self.run(),
+            load: self.load(),
+            response: self.percentiles(),
+            service: self.percentiles(),
+            recent: self.percentiles(),
+            steps: self.list(30, |w| StepView { name: w.text(), errors: w.whole(), response: w.percentiles(), service: w.percentiles() }),
+            errors: self.list(20, |w| (w.text(), w.whole())),
+            first_column: self.whole(),
+            heat: self.list(120, |w| HeatColumn {
+                rows: w.list(50, |w| w.below(1 << 32) as u32),
+                max: w.float(),
+                p99: w.float(),
+                p50: w.float(),
+            }),
+            lanes: self.list(40, Self::lane),
+            pools: self.list(5, Self::pool),
+            caches: self.list(5, Self::cache),
+            events: self.list(30, Self::event),
+            findings: self.list(9, Self::finding),
+            gates: self.list(5, |w| GateView { that: w.text(), holds: [None, Some(true), Some(false)][w.below(3) as usize], figure: w.text() }),
+            processes: self.list(6, |w| ProcessView { name: w.text(), cpu: w.maybe(), resident: w.maybe(), descriptors: w.maybe(), age_ns: w.whole() }),
+            sources: self.list(4, |w| SourceView { name: w.text(), state: w.text(), age_ns: (w.below(2) == 0).then(|| w.whole()) }),
+            log: self.list(60, |w| LogLine { at: w.time(), text: w.text() }),
+            dropped_entries: self.whole(),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Scripted keys: what a sequence does to the model, and what reaches the run.
+
+use std::sync::Arc;
+
+use dashboard::app::{self, Capabilities, Effect, Model, Msg, Overlay, UiCommand, View};
+use dashboard::keys::BINDINGS;
+use dashboard::theme::{Ground, Palette, Theme};
+use ratatui::crossterm::event::{KeyCode, KeyModifiers};
+use ratatui::layout::{Position, Rect};
+use timeline::snapshot::{RunState, Snapshot};
+
+use crate::{fixture, keys, model, press};
+
+fn live() -> Arc<Snapshot> {
+    Arc::new(fixture::flash_sale(66))
+}
+
+fn in_state(state: RunState) -> Arc<Snapshot> {
+    let mut s = fixture::flash_sale(66);
+    s.run.state = state;
+    Arc::new(s)
+}
+
+fn ctrl_c(model: &mut Model, live: &Arc<Snapshot>) -> Effect {
+    app::update(model, Msg::Key(KeyCode::Char('c'), KeyModifiers::CONTROL), live)
+}
+
+#[test]
+fn first_ctrl_c_drains_and_the_second_aborts() {
+    let mut m = model(Palette::None, false);
+    assert_eq!(ctrl_c(&mut m, &live()), Effect::Send(UiCommand::Quit));
+    assert_eq!(ctrl_c(&mut m, &in_state(RunState::Draining)), Effect::Leave(Some(UiCommand::Abort)));
+
+    let mut m = model(Palette::None, false);
+    assert_eq!(press(&mut m, KeyCode::Char('q'), &live()), Effect::Send(UiCommand::Quit));
+    assert_eq!(press(&mut m, KeyCode::Char('q'), &live()), Effect::None, "impatience is not an abort");
+    assert_eq!(ctrl_c(&mut m, &live()), Effect::Leave(Some(UiCommand::Abort)));
+}
+
+#[test]
+fn quitting_leaves_at_once_where_nothing_is_loaded() {
+    for (state, expected) in [
+        (RunState::Done, None),
+        (RunState::Watching, Some(UiCommand::Quit)),
+        (RunState::Replaying, Some(UiCommand::Quit)),
+    ] {
+        let mut m = model(Palette::None, false);
+        assert_eq!(press(&mut m, KeyCode::Char('q'), &in_state(state)), Effect::Leave(expected));
+        let mut m = model(Palette::None, false);
+        assert_eq!(ctrl_c(&mut m, &in_state(state)), Effect::Leave(expected));
+    }
+}
+
+#[test]
+fn ctrl_c_works_over_everything() {
+    for opening in ['?', 'p'] {
+        let mut m = model(Palette::None, false);
+        press(&mut m, KeyCode::Char(opening), &live());
+        assert_ne!(m.overlay, Overlay::None);
+        assert_eq!(ctrl_c(&mut m, &live()), Effect::Send(UiCommand::Quit));
+    }
+    let mut m = model(Palette::None, false);
+    keys(&mut m, "9/", &live());
+    assert_eq!(m.overlay, Overlay::Typing);
+    assert_eq!(ctrl_c(&mut m, &live()), Effect::Send(UiCommand::Quit));
+}
+
+#[test]
+fn views_by_number_and_by_tab() {
+    let mut m = model(Palette::None, false);
+    for (i, view) in View::ALL.iter().enumerate() {
+        keys(&mut m, &(i + 1).to_string(), &live());
+        assert_eq!(m.view, *view);
+    }
+    press(&mut m, KeyCode::Tab, &live());
+    assert_eq!(m.view, View::Overview);
+    press(&mut m, KeyCode::BackTab, &live());
+    assert_eq!(m.view, View::Log);
+}
+
+#[test]
+fn the_cursor_moves_selects_the_finding_there_and_lets_go_at_the_newest_column() {
+    let mut m = model(Palette::None, false);
+    keys(&mut m, "h", &live());
+    assert_eq!(m.cursor, Some(64));
+    keys(&mut m, "HH", &live());
+    assert_eq!(m.cursor, Some(44));
+    assert_eq!(m.selected(View::Overview), 1, "the pool, whose onset is the latest by then");
+    keys(&mut m, "H", &live());
+    assert_eq!((m.cursor, m.selected(View::Overview)), (Some(34), 2), "the leak, since second 30");
+    keys(&mut m, "LLLL", &live());
+    assert_eq!(m.cursor, None);
+    press(&mut m, KeyCode::Left, &live());
+    press(&mut m, KeyCode::Esc, &live());
+    assert_eq!(m.cursor, None);
+}
+
+#[test]
+fn n_walks_through_the_findings_in_order_of_time() {
+    let mut m = model(Palette::None, false);
+    let mut visited = Vec::new();
+    for _ in 0..4 {
+        keys(&mut m, "n", &live());
+        visited.push((m.cursor.unwrap(), m.selected(View::Overview)));
+    }
+    assert_eq!(visited, [(30, 2), (40, 0), (40, 1), (30, 2)]);
+    keys(&mut m, "N", &live());
+    assert_eq!(m.selected(View::Overview), 1);
+    keys(&mut m, "N", &Arc::new(fixture::flash_sale(10)));
+    assert!(m.notice.is_some(), "nothing to go to");
+}
+
+#[test]
+fn enter_opens_the_selected_finding_and_esc_closes_it() {
+    let mut m = model(Palette::None, false);
+    keys(&mut m, "j", &live());
+    press(&mut m, KeyCode::Enter, &live());
+    assert_eq!((m.view, m.detail, m.selected(View::Findings)), (View::Findings, Some(0), 1));
+    keys(&mut m, "jj", &live());
+    assert_eq!((m.detail, m.selected(View::Findings)), (Some(2), 1), "j scrolls the detail");
+    press(&mut m, KeyCode::Esc, &live());
+    assert_eq!(m.detail, None);
+}
+
+#[test]
+fn space_freezes_the_view_and_nothing_else() {
+    let mut m = model(Palette::None, false);
+    assert_eq!(press(&mut m, KeyCode::Char(' '), &live()), Effect::None);
+    let later = fixture::flash_sale(80);
+    assert_eq!(m.shown(&later).at, live().at);
+    press(&mut m, KeyCode::Char(' '), &live());
+    assert_eq!(m.shown(&later).at, later.at);
+}
+
+#[test]
+fn halting_asks_first() {
+    let mut m = model(Palette::None, false);
+    keys(&mut m, "p", &live());
+    assert_eq!(press(&mut m, KeyCode::Char('n'), &live()), Effect::None);
+    assert!(!m.halted);
+    keys(&mut m, "p", &live());
+    assert_eq!(press(&mut m, KeyCode::Char('y'), &live()), Effect::Send(UiCommand::Halt(true)));
+    assert_eq!(press(&mut m, KeyCode::Char('p'), &live()), Effect::Send(UiCommand::Halt(false)));
+}
+
+#[test]
+fn load_changes_by_tenths_of_the_plan() {
+    let mut m = model(Palette::None, false);
+    assert_eq!(press(&mut m, KeyCode::Char('<'), &live()), Effect::Send(UiCommand::Scale(0.9)));
+    assert_eq!(press(&mut m, KeyCode::Char('>'), &live()), Effect::Send(UiCommand::Scale(1.0)));
+    keys(&mut m, &"<".repeat(20), &live());
+    assert_eq!(press(&mut m, KeyCode::Char('<'), &live()), Effect::Send(UiCommand::Scale(0.0)));
+}
+
+#[test]
+fn what_the_run_cannot_do_has_no_key() {
+    let nothing = Capabilities { load: false, marker: false, report: false };
+    let mut m = Model::new(Theme::new(Palette::None, Ground::Dark, false), nothing);
+    for key in "p<>mw".chars() {
+        assert_eq!(press(&mut m, KeyCode::Char(key), &live()), Effect::None);
+        assert_eq!(m.overlay, Overlay::None);
+    }
+    let help = crate::rows(&crate::buffer(&m, &live(), 120, 36)).join("\n");
+    assert!(!help.contains("marker on") && !help.contains("halt"));
+}
+
+#[test]
+fn the_filter_narrows_lists_until_esc() {
+    let mut m = model(Palette::None, false);
+    keys(&mut m, "9/F2", &live());
+    press(&mut m, KeyCode::Enter, &live());
+    let text = crate::rows(&crate::buffer(&m, &live(), 80, 24)).join("\n");
+    assert!(text.contains("finding F2") && !text.contains("finding F1"), "{text}");
+    press(&mut m, KeyCode::Esc, &live());
+    assert!(m.filter.is_empty());
+}
+
+#[test]
+fn steps_sort_and_turn_round() {
+    let mut m = model(Palette::None, false);
+    keys(&mut m, "3sss", &live());
+    let order = |m: &Model| -> Vec<usize> {
+        let rows = crate::rows(&crate::buffer(m, &live(), 120, 36));
+        ["product ", "log in ", "feed "].map(|n| rows.iter().position(|r| r.trim_start_matches(['›', ' ']).starts_with(n)).unwrap()).into()
+    };
+    let by_p99 = order(&m);
+    assert!(by_p99.is_sorted(), "{by_p99:?}");
+    keys(&mut m, "r", &live());
+    assert!(order(&m).is_sorted_by(|a, b| a > b));
+}
+
+#[test]
+fn a_click_opens_a_tab_or_places_the_cursor() {
+    let mut m = model(Palette::None, false);
+    let screen = Rect::new(0, 0, 80, 24);
+    app::update(&mut m, Msg::Click(Position::new(23, 1), screen), &live());
+    assert_eq!(m.view, View::Sessions);
+    keys(&mut m, "1", &live());
+    app::update(&mut m, Msg::Click(Position::new(10, 8), screen), &live());
+    assert_eq!(m.cursor, Some(66 - 56), "the first of the 56 columns on the screen");
+}
+
+#[test]
+fn any_key_in_any_view_is_harmless() {
+    for b in BINDINGS {
+        for view in View::ALL {
+            for snapshot in [live(), Arc::new(Snapshot::default())] {
+                let mut m = model(Palette::None, false);
+                m.view = *view;
+                let modifiers = if b.keys[0].ctrl { KeyModifiers::CONTROL } else { KeyModifiers::NONE };
+                app::update(&mut m, Msg::Key(b.keys[0].code, modifiers), &snapshot);
+                crate::buffer(&m, &snapshot, 80, 24);
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Every view at every size, as a picture to look at, and what colours must not decide.
+
+use std::sync::Arc;
+
+use dashboard::app::View;
+use dashboard::theme::Palette;
+use ratatui::crossterm::event::KeyCode;
+use ratatui::style::{Color, Modifier};
+
+use crate::{SIZES, buffer, fixture, keys, model, press, screen};
+
+const PALETTES: [Palette; 4] = [Palette::None, Palette::Sixteen, Palette::Cube, Palette::True];
+
+fn picture(name: &str, model: &dashboard::app::Model, width: u16, height: u16) {
+    let live = fixture::flash_sale(66);
+    insta::assert_snapshot!(name, screen(model, &live, width, height).backend());
+}
+
+#[test]
+fn every_view_at_every_size() {
+    for view in View::ALL {
+        for (size, width, height) in SIZES {
+            let mut model = model(Palette::None, false);
+            model.view = *view;
+            picture(&format!("{}_{size}", view.names().1.to_lowercase()), &model, width, height);
+        }
+    }
+}
+
+#[test]
+fn every_view_in_ascii() {
+    for view in View::ALL {
+        let mut model = model(Palette::None, true);
+        model.view = *view;
+        let live = fixture::flash_sale(66);
+        for (_, width, height) in SIZES {
+            let buffer = buffer(&model, &live, width, height);
+            assert!(buffer.content().iter().all(|c| c.symbol().is_ascii()), "{view:?} at {width}x{height}");
+        }
+    }
+    picture("overview_ascii", &model(Palette::None, true), 80, 24);
+}
+
+#[test]
+fn overlays_banners_and_details() {
+    let live = Arc::new(fixture::flash_sale(66));
+    let mut help = model(Palette::None, false);
+    press(&mut help, KeyCode::Char('?'), &live);
+    picture("help_standard", &help, 80, 24);
+    picture("help_narrow", &help, 40, 10);
+
+    let mut cursor = model(Palette::None, false);
+    keys(&mut cursor, "nn", &live);
+    picture("cursor_standard", &cursor, 80, 24);
+
+    let mut detail = model(Palette::None, false);
+    keys(&mut detail, "n", &live);
+    press(&mut detail, KeyCode::Enter, &live);
+    picture("detail_standard", &detail, 80, 24);
+
+    let mut frozen = model(Palette::None, false);
+    press(&mut frozen, KeyCode::Char(' '), &Arc::new(fixture::flash_sale(45)));
+    picture("frozen_standard", &frozen, 80, 24);
+    picture("frozen_narrow", &frozen, 40, 10);
+
+    let mut halt = model(Palette::None, false);
+    press(&mut halt, KeyCode::Char('p'), &live);
+    picture("halt_standard", &halt, 80, 24);
+
+    let mut far = model(Palette::None, false);
+    keys(&mut far, "--", &live);
+    picture("zoomed_out_standard", &far, 80, 24);
+}
+
+#[test]
+fn too_small_says_what_it_has_and_needs() {
+    picture("too_small", &model(Palette::None, false), 39, 9);
+    let empty = timeline::snapshot::Snapshot::default();
+    insta::assert_snapshot!("empty_standard", screen(&model(Palette::None, false), &empty, 80, 24).backend());
+}
+
+#[test]
+fn without_a_palette_every_cell_is_colourless_and_the_selection_still_shows() {
+    let live = fixture::flash_sale(66);
+    for view in View::ALL {
+        for (_, width, height) in SIZES {
+            let mut model = model(Palette::None, false);
+            (model.view, model.cursor) = (*view, Some(50));
+            let buffer = buffer(&model, &live, width, height);
+            let colourless = |c: &ratatui::buffer::Cell| c.fg == Color::Reset && c.bg == Color::Reset;
+            assert!(buffer.content().iter().all(colourless), "{view:?} at {width}x{height}");
+        }
+    }
+    for palette in PALETTES {
+        let mut model = model(palette, false);
+        model.view = View::Findings;
+        let buffer = buffer(&model, &live, 80, 24);
+        let reversed = |y: u16| (0..80).all(|x| buffer[(x, y)].modifier.contains(Modifier::REVERSED));
+        let rows: Vec<u16> = (0..24).filter(|y| reversed(*y)).collect();
+        assert_eq!(rows, [3], "{palette:?}: the first finding, below header, tabs and heading");
+    }
+}
+
+#[test]
+fn palettes_with_colour_use_it_and_only_their_own() {
+    let live = fixture::flash_sale(66);
+    for palette in PALETTES {
+        let buffer = buffer(&model(palette, false), &live, 120, 36);
+        let colours: Vec<Color> = buffer.content().iter().map(|c| c.fg).filter(|c| *c != Color::Reset).collect();
+        assert_eq!(colours.is_empty(), palette == Palette::None);
+        for colour in colours {
+            let own = match colour {
+                Color::Rgb(..) => Palette::True,
+                Color::Indexed(_) => Palette::Cube,
+                _ => Palette::Sixteen,
+            };
+            assert_eq!(own, palette);
+        }
+    }
+}
+
+#[test]
+fn a_gap_stays_blank_and_a_stale_lane_shows_its_age() {
+    let mut live = fixture::flash_sale(50);
+    let old = live.lanes.iter_mut().find(|l| l.name == timeline::lane::names::HEAP_OLD).unwrap();
+    old.age_ns = 12_000_000_000;
+    let rows = crate::rows(&buffer(&model(Palette::None, true), &live, 80, 24));
+    let row = |label: &str| rows.iter().find(|r| r.starts_with(label)).unwrap();
+    assert!(row("old").trim_end().ends_with("stale 12 s"), "{}", row("old"));
+    // The plot begins after the label column; seconds 20 to 22 have no pause sample.
+    let pause: Vec<char> = row("pause").chars().skip(10).collect();
+    assert_eq!(&pause[20..23], [' ', ' ', ' ']);
+    assert!(pause[..20].iter().chain(&pause[23..50]).all(|c| *c != ' '));
+}

@@ -1,0 +1,301 @@
+//! The release task: starts and wakes all that is due, on one timer.
+//!
+//! Owns the running of a segment: arrivals, held places, naps, time limits, amendments, the hand-over of figures, and the
+//! end (no new arrivals, drain within the grace, abort). One task on tokio's wheel errs by about 0.6 ms; the error is recorded.
+
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use timeline::MonoNs;
+use timeline::RunTime;
+use tokio::sync::mpsc::Receiver;
+use tokio::time::{Instant, Sleep};
+
+use crate::figures;
+use crate::health::{self, Hiccups};
+use crate::protocol::{Amendment, Change, Done, FromWorker, ToWorker};
+use crate::schedule::{Action, Planned, Schedule};
+use crate::seats::SeatId;
+use crate::session::{Origin, Session};
+use crate::shard::Shard;
+use crate::worker::Outbox;
+
+/// How often counters are handed over, ns.
+const COUNTERS_NS: u64 = 100_000_000;
+/// How often time limits are looked at, ns: so much later than its limit a step may fail.
+const SWEEP_NS: u64 = 20_000_000;
+/// Most starts between two looks at naps and clock, so that a burst does not delay all else.
+const BURST: usize = 256;
+
+/// Runs one worker's part of a run.
+pub struct Release {
+    shard: Rc<Shard>,
+    schedule: Schedule,
+    outbox: Outbox,
+    commands: Receiver<ToWorker>,
+    hiccups: Hiccups,
+    places: BTreeMap<u32, Place>,
+    /// Amendments whose time has not come, in order of time.
+    amendments: Vec<Amendment>,
+    next_counters: u64,
+    next_sweep: u64,
+    /// When the drain began, once the load has ended.
+    draining: Option<u64>,
+    aborted: bool,
+    grace: u64,
+}
+
+/// A held place.
+struct Place {
+    /// Sessions that have started there.
+    generation: u64,
+    /// Its session's seat while it is held.
+    seat: Option<SeatId>,
+}
+
+impl Release {
+    /// Ready to run; nothing has started.
+    #[must_use]
+    pub fn new(
+        shard: Rc<Shard>,
+        schedule: Schedule,
+        grace: u64,
+        outbox: Outbox,
+        commands: Receiver<ToWorker>,
+    ) -> Self {
+        Self {
+            shard,
+            schedule,
+            outbox,
+            commands,
+            hiccups: Hiccups::start(),
+            places: BTreeMap::new(),
+            amendments: Vec::new(),
+            next_counters: COUNTERS_NS,
+            next_sweep: 0,
+            draining: None,
+            aborted: false,
+            grace,
+        }
+    }
+
+    /// Runs the segment to its end; must be awaited inside a local runtime. Dropped, it starts nothing more;
+    /// open sessions end with the runtime.
+    pub async fn run(mut self) -> Done {
+        let mut sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
+        self.before_the_start(&mut sleep).await;
+        while !self.turn() {
+            let alarm = self.next_alarm();
+            self.sleep_until(alarm, &mut sleep).await;
+        }
+        let now = self.shard.now();
+        let figures = &self.shard.figures;
+        let done = Done { at: now, cut: figures.open_sessions.get(), completed: figures.completed.get() };
+        figures.close_last(now);
+        self.hand_over_counters(now);
+        while let Some(interval) = self.shard.figures.take_closed() {
+            self.outbox.send(FromWorker::Histograms(interval));
+        }
+        done
+    }
+
+    async fn before_the_start(&mut self, sleep: &mut Pin<Box<Sleep>>) {
+        while MonoNs::now() < self.shard.clock().origin() && !self.aborted {
+            self.sleep_until(0, sleep).await;
+            self.take_commands();
+            self.aborted |= self.amendments.iter().any(|a| a.what == Change::Abort);
+        }
+    }
+
+    /// Does all that is due; says whether the segment is over.
+    fn turn(&mut self) -> bool {
+        self.take_commands();
+        let now = self.shard.now();
+        self.amend(now);
+        if self.draining.is_none() {
+            self.start_sessions(now);
+            if now >= self.schedule.end() {
+                self.drain(now);
+            }
+        }
+        while let Some(due) = self.shard.seats.release(now) {
+            self.shard.figures.released(due, now);
+        }
+        if now >= self.next_sweep {
+            self.next_sweep = now + SWEEP_NS;
+            self.shard.seats.sweep(now);
+            self.shard.figures.roll(now);
+        }
+        if now >= self.next_counters {
+            self.next_counters = now - now % COUNTERS_NS + COUNTERS_NS;
+            self.hand_over_counters(now);
+            self.hand_over_histograms();
+        }
+        let drained = self.draining.is_some_and(|since| {
+            self.shard.figures.open_sessions.get() == 0 || now >= since.saturating_add(self.grace)
+        });
+        self.aborted || drained
+    }
+
+    fn take_commands(&mut self) {
+        loop {
+            match self.commands.try_recv() {
+                Ok(ToWorker::Amendment(amendment)) => {
+                    if let Change::Scale(factor) = amendment.what {
+                        // The schedule itself knows from when on.
+                        self.schedule.scale(amendment.at.max(self.shard.now()), factor);
+                    } else {
+                        self.amendments.push(amendment);
+                        self.amendments.sort_by_key(|a| a.at);
+                    }
+                }
+                Ok(ToWorker::Hello(_) | ToWorker::Segment(_)) => {}
+                Err(tokio::sync::mpsc::error::TryRecvError::Empty) => break,
+                // Nobody is there to load for.
+                Err(tokio::sync::mpsc::error::TryRecvError::Disconnected) => {
+                    self.aborted = true;
+                    break;
+                }
+            }
+        }
+    }
+
+    fn amend(&mut self, now: u64) {
+        while self.amendments.first().is_some_and(|a| a.at <= now) {
+            match self.amendments.remove(0).what {
+                Change::Stop if self.draining.is_none() => self.drain(now),
+                Change::Abort => self.aborted = true,
+                Change::Stop | Change::Scale(_) => {}
+            }
+        }
+    }
+
+    fn drain(&mut self, now: u64) {
+        self.draining = Some(now);
+        self.places.clear();
+        self.shard.seats.end_all();
+    }
+
+    fn start_sessions(&mut self, now: u64) {
+        for _ in 0..BURST {
+            match self.schedule.peek() {
+                Some(planned) if planned.at <= now => {
+                    self.schedule.next();
+                    self.start(planned, now);
+                }
+                _ => break,
+            }
+        }
+    }
+
+    fn start(&mut self, planned: Planned, now: u64) {
+        match planned.action {
+            Action::Arrive { number, pooled } => {
+                self.shard.figures.released(planned.at, now);
+                let kind = self.schedule.kind(number);
+                let origin = Origin { number, kind, intended: planned.at, pooled };
+                if let Some(seat) = self.seat() {
+                    spawn(arrive(Rc::clone(&self.shard), seat, origin));
+                }
+            }
+            Action::Hold { place } => {
+                let Some(seat) = self.seat() else { return };
+                let held = self.places.entry(place).or_insert(Place { generation: 0, seat: None });
+                held.seat = Some(seat);
+                let first = held.generation;
+                // A place that is given up and held again goes on with numbers that were not used.
+                held.generation += 1 << 16;
+                let numbers = Numbers { schedule: self.schedule.clone(), place, generation: first };
+                spawn(hold(Rc::clone(&self.shard), seat, numbers, planned.at));
+            }
+            Action::LetGo { place } => {
+                if let Some(seat) = self.places.get_mut(&place).and_then(|p| p.seat.take()) {
+                    self.shard.seats.end(seat);
+                }
+            }
+        }
+    }
+
+    /// A seat for a planned start; none where descriptors allow no further session, which is counted.
+    fn seat(&self) -> Option<SeatId> {
+        let figures = &self.shard.figures;
+        figures::add(&figures.offered, 1);
+        if figures.open_sessions.get() >= self.shard.sessions_max {
+            figures::add(&figures.dropped, 1);
+            return None;
+        }
+        Some(self.shard.seats.take())
+    }
+
+    fn hand_over_counters(&self, now: u64) {
+        let mut counters = self.shard.figures.counters(now);
+        counters.cpu_ns = health::cpu_ns();
+        counters.hiccup_ns = self.hiccups.take();
+        // Left out where the coordinator does not keep up: they are totals, the next ones say it all.
+        let _ = self.outbox.try_send(FromWorker::Counters(counters));
+    }
+
+    fn hand_over_histograms(&self) {
+        while let Some(interval) = self.shard.figures.take_closed() {
+            if let Err(FromWorker::Histograms(interval)) = self.outbox.try_send(FromWorker::Histograms(interval)) {
+                self.shard.figures.untake(interval);
+                break;
+            }
+        }
+    }
+
+    fn next_alarm(&mut self) -> u64 {
+        let arrival = if self.draining.is_none() {
+            self.schedule.peek().map_or(self.schedule.end(), |p| p.at)
+        } else {
+            u64::MAX
+        };
+        let amendment = self.amendments.first().map_or(u64::MAX, |a| a.at);
+        let nap = self.shard.seats.next_nap().unwrap_or(u64::MAX);
+        arrival.min(amendment).min(nap).min(self.next_sweep).min(self.next_counters)
+    }
+
+    async fn sleep_until(&mut self, alarm: u64, sleep: &mut Pin<Box<Sleep>>) {
+        let left = self.shard.clock().mono(RunTime(alarm)).since(MonoNs::now());
+        sleep.as_mut().reset(Instant::now() + left);
+        poll_fn(|cx| self.poll_sleep(alarm, sleep, cx)).await;
+    }
+
+    fn poll_sleep(&mut self, alarm: u64, sleep: &mut Pin<Box<Sleep>>, cx: &mut Context<'_>) -> Poll<()> {
+        if sleep.as_mut().poll(cx).is_ready() || self.shard.seats.poll_earlier(alarm, cx).is_ready() {
+            return Poll::Ready(());
+        }
+        match self.commands.is_closed() || !self.commands.is_empty() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+}
+
+/// The numbers of the sessions that follow each other in a place.
+struct Numbers {
+    schedule: Schedule,
+    place: u32,
+    generation: u64,
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where sessions become tasks; a seat is each one's supervisor, and the runtime's end theirs"
+)]
+fn spawn(session: impl Future<Output = ()> + 'static) {
+    tokio::task::spawn_local(session);
+}
+
+async fn arrive(shard: Rc<Shard>, seat: SeatId, origin: Origin) {
+    let sitting = Sitting::take(&shard, seat).await;
+    match Session::new(&shard, seat, origin) {
+        Some(session) => drop(session.run().await),
+        None => figures::add(&shard.figures.dropped, 1),
+    }
+    drop(sitting);
+}

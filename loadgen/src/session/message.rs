@@ -1,0 +1,188 @@
+//! WebSocket steps: the handshake, a message and its answer, the closing handshake.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use serde_json::Value;
+
+use super::request::contains;
+use super::socket::Socket;
+use super::{BRAKE_NS, Flow, GOODBYE_NS, Session};
+use crate::http::answer::{Answer, Want};
+use crate::kind::ErrorKind;
+use crate::program::{Await, Connect, Send};
+use crate::template::{self, Values};
+use crate::ws::handshake;
+
+impl Session {
+    /// Opens the WebSocket. Without it nothing that follows makes sense: if it fails the session ends.
+    pub(super) async fn connect(&mut self, connect: &Connect) -> Flow {
+        if self.socket.is_some() {
+            self.say_goodbye().await;
+        }
+        let started = self.begin(self.shard.program.timeout_ns);
+        let opened = self.handshake(connect).await;
+        let finished = self.shard.now();
+        let outcome = opened.map(|socket| self.socket = Some(Box::new(socket)));
+        self.finish(connect.id, started, finished, outcome);
+        if self.state.unreached {
+            self.rest(BRAKE_NS).await;
+        }
+        if outcome.is_ok() { Flow::On } else { Flow::End }
+    }
+
+    async fn handshake(&mut self, connect: &Connect) -> Result<Socket, ErrorKind> {
+        let key = {
+            let (a, b) = (self.stream.bits(), self.stream.bits());
+            handshake::key(((u128::from(a) << 64) | u128::from(b)).to_be_bytes())
+        };
+        let mut wire = Vec::new();
+        connect.head.write(&mut wire, &mut self.values());
+        wire.extend_from_slice(key.as_bytes());
+        wire.extend_from_slice(b"\r\n\r\n");
+        let mut connection = self.dial().await?;
+        let mut rest = &wire[..];
+        let mut answer = Answer::to_upgrade(Want { fields: &connect.fields, ..Want::default() });
+        // Frames that came in one portion with the answer.
+        let mut early = Vec::new();
+        poll_fn(|cx| {
+            loop {
+                if self.shard.seats.expired(self.seat) {
+                    return Poll::Ready(Err(ErrorKind::Timeout));
+                }
+                if !rest.is_empty() {
+                    std::task::ready!(connection.poll_writable(cx))?;
+                    rest = connection.write_now(rest)?;
+                    continue;
+                }
+                let read = connection.poll_portion(cx, &self.shard.input, |portion| {
+                    if portion.is_empty() {
+                        return answer.closed();
+                    }
+                    let taken = answer.feed(portion)?;
+                    early.extend_from_slice(&portion[taken..]);
+                    Ok(())
+                });
+                std::task::ready!(read)??;
+                // The status is enough to refuse: the body of an error page is not waited for.
+                if answer.done() || !matches!(answer.status(), 0 | 101) {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        })
+        .await?;
+        handshake::check(&answer, &key, connect.subprotocol.as_deref())?;
+        let mut socket = Socket::new(connection);
+        socket.take_early(&early, &self.shard, &mut self.stream);
+        Ok(socket)
+    }
+
+    /// Sends a message and awaits its answer if it has one.
+    pub(super) async fn send(&mut self, send: &Send) -> Flow {
+        let limit = send.wait.as_ref().map_or(self.shard.program.timeout_ns, |w| w.within_ns);
+        let started = self.begin(limit);
+        let outcome = self.say(send).await;
+        let finished = self.shard.now();
+        let lost = self.socket.as_ref().is_none_or(|s| s.ended().is_some());
+        self.finish(send.id, started, finished, outcome);
+        if outcome.is_err() && lost {
+            // The step's error says it all: it is not counted a second time.
+            self.socket = None;
+            return Flow::End;
+        }
+        Flow::On
+    }
+
+    async fn say(&mut self, send: &Send) -> Result<(), ErrorKind> {
+        let expected = self.write_message(send)?;
+        let Self { shard, seat, socket, stream, .. } = self;
+        let Some(socket) = socket else { return Err(ErrorKind::WsClosed) };
+        if send.wait.is_none() && socket.flushed() {
+            return Ok(());
+        }
+        poll_fn(|cx| {
+            if shard.seats.expired(*seat) {
+                return Poll::Ready(Err(ErrorKind::Timeout));
+            }
+            let polled = socket.poll_messages(cx, shard, stream, &mut |text| {
+                send.wait.as_ref().is_some_and(|wait| answers(wait, &expected, text))
+            });
+            match polled {
+                Poll::Ready(true) => Poll::Ready(Ok(())),
+                Poll::Ready(false) => Poll::Ready(Err(socket.ended().unwrap_or(ErrorKind::WsClosed))),
+                Poll::Pending if send.wait.is_none() && socket.flushed() => Poll::Ready(Ok(())),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Writes the message; gives back what its answer must hold.
+    fn write_message(&mut self, send: &Send) -> Result<String, ErrorKind> {
+        let mask = self.stream.mask();
+        let Self { shard, socket, vars, rows, origin, stream, .. } = self;
+        let Some(socket) = socket else { return Err(ErrorKind::WsClosed) };
+        let output = &mut *shard.output.borrow_mut();
+        let feeders = &shard.program.feeders;
+        let mut values = Values { vars, feeders, rows, number: origin.number, stream, sent: None };
+        output.inner.clear();
+        send.text.write(&mut output.inner, &mut values);
+        socket.send_text(&mut output.wire, &output.inner, mask)?;
+        let Some(wait) = &send.wait else { return Ok(String::new()) };
+        let sent: Option<Value> =
+            if wait.uses_sent { serde_json::from_slice(&output.inner).ok() } else { None };
+        values.sent = sent.as_ref();
+        output.wire.clear();
+        wait.equals.write(&mut output.wire, &mut values);
+        Ok(String::from_utf8_lossy(&output.wire).into_owned())
+    }
+
+    /// Closes the WebSocket as a step of its own.
+    pub(super) async fn close(&mut self, id: usize) -> Flow {
+        let started = self.begin(self.shard.program.timeout_ns);
+        let outcome = if self.socket.is_some() { self.closing().await } else { Err(ErrorKind::WsClosed) };
+        self.socket = None;
+        let finished = self.shard.now();
+        self.finish(id, started, finished, outcome);
+        Flow::On
+    }
+
+    /// Closes the WebSocket without a step, waiting a moment for the other side to agree.
+    pub(super) async fn say_goodbye(&mut self) {
+        self.shard.seats.limit(self.seat, self.shard.now() + GOODBYE_NS);
+        let _ = self.closing().await;
+        self.shard.seats.unlimit(self.seat);
+        self.socket = None;
+    }
+
+    async fn closing(&mut self) -> Result<(), ErrorKind> {
+        let Self { shard, seat, socket, stream, .. } = self;
+        let Some(socket) = socket else { return Ok(()) };
+        socket.begin_close(stream);
+        poll_fn(|cx| {
+            if shard.seats.expired(*seat) {
+                return Poll::Ready(Err(ErrorKind::Timeout));
+            }
+            if socket.poll_messages(cx, shard, stream, &mut |_| false).is_pending() {
+                return Poll::Pending;
+            }
+            Poll::Ready(match socket.ended() {
+                // Some servers just hang up after a close frame.
+                None | Some(ErrorKind::WsClosed | ErrorKind::ClosedEarly) => Ok(()),
+                Some(kind) => Err(kind),
+            })
+        })
+        .await
+    }
+}
+
+/// Is `text` the message waited for?
+fn answers(wait: &Await, expected: &str, text: &str) -> bool {
+    // Parsing every pushed message would cost more than all the rest: most are told apart by not even holding
+    // the value. One with escapes may hold it in another spelling.
+    if !contains(text.as_bytes(), expected.as_bytes()) && !text.contains('\\') {
+        return false;
+    }
+    let Ok(message) = serde_json::from_str::<Value>(text) else { return false };
+    wait.path.query(&message).all().first().is_some_and(|v| template::as_text(v) == expected)
+}

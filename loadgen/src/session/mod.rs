@@ -1,0 +1,313 @@
+//! A session: one simulated client, run as one task from its start to its end.
+//!
+//! Owns the interpreter of a [`Program`](crate::program::Program), the session's state, and when each step was
+//! intended, could start, started and finished. `request` does HTTP steps, `socket` and `message` WebSocket ones.
+//! Idle, a session owns its sockets and a few hundred bytes: what is rare is boxed, buffers belong to the shard.
+
+mod message;
+mod request;
+mod socket;
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+
+use scenarios::plan::{Dist, Times};
+
+use crate::connection::Connection;
+use crate::figures;
+use crate::kind::ErrorKind;
+use crate::program::Op;
+use crate::random::Stream;
+use crate::seats::SeatId;
+use crate::shard::Shard;
+use crate::template::Values;
+use socket::Socket;
+
+/// How long a session waits after it could not connect, ns: a target that refuses is not to be hammered
+/// as fast as the loop turns.
+const BRAKE_NS: u64 = 100_000_000;
+/// How long a turn of a loop lasts at least if nothing was done in it, ns.
+const IDLE_TURN_NS: u64 = 10_000_000;
+/// How long an ending session waits for the other side to close the WebSocket too, ns.
+const GOODBYE_NS: u64 = 1_000_000_000;
+
+/// How a session came to be.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin {
+    /// Its number, unique over all workers.
+    pub number: u64,
+    /// Its kind.
+    pub kind: usize,
+    /// When it was to start, run time in ns.
+    pub intended: u64,
+    /// Does it use pooled connections?
+    pub pooled: bool,
+}
+
+/// One simulated client.
+#[derive(Debug)]
+pub struct Session {
+    shard: Rc<Shard>,
+    seat: SeatId,
+    origin: Origin,
+    stream: Stream,
+    vars: Box<[Option<Box<str>>]>,
+    rows: Box<[u32]>,
+    turns: Vec<Turn>,
+    http: Option<Connection>,
+    socket: Option<Box<Socket>>,
+    /// When the next step was intended to start.
+    intended: u64,
+    /// When it could start: not before the last one had finished.
+    due: u64,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct State {
+    /// Was the next step's start counted as offered already?
+    announced: bool,
+    /// Was anything done since the loop's turn began?
+    moved: bool,
+    /// The load has ended and an endless loop was left: what follows it is done without waiting.
+    winding_up: bool,
+    /// Could the last step not reach the target?
+    unreached: bool,
+}
+
+/// A loop that a session is in.
+#[derive(Debug)]
+struct Turn {
+    enter: usize,
+    /// Turns left, this one included; none: until the end.
+    left: Option<u32>,
+    /// The intended start of this turn.
+    start: u64,
+}
+
+/// What follows a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    On,
+    End,
+}
+
+impl Session {
+    /// A session in `seat`, whose start was counted as offered; none if a feeder has no row left for it.
+    #[must_use]
+    pub fn new(shard: &Rc<Shard>, seat: SeatId, origin: Origin) -> Option<Self> {
+        let mut stream = Stream::of(shard.program.seed, origin.number);
+        let rows = shard.draw_rows(origin.kind, &mut stream)?;
+        figures::add(&shard.figures.open_sessions, 1);
+        Some(Self {
+            shard: Rc::clone(shard),
+            seat,
+            origin,
+            stream,
+            vars: vec![None; shard.program.slots].into_boxed_slice(),
+            rows,
+            turns: Vec::new(),
+            http: None,
+            socket: None,
+            intended: origin.intended,
+            due: origin.intended,
+            state: State { announced: true, ..State::default() },
+        })
+    }
+
+    /// Runs it to its end; says how long its place should stay empty, ns. Dropped, it closes its
+    /// connections; the step under way is not counted.
+    pub async fn run(mut self) -> u64 {
+        let shard = Rc::clone(&self.shard);
+        let ops = &shard.program.kinds[self.origin.kind].ops;
+        let mut at = 0;
+        let mut did_anything = false;
+        loop {
+            if shard.seats.ending(self.seat) && !self.state.winding_up {
+                match self.wind_up(ops) {
+                    Some(past) => at = past,
+                    None => break,
+                }
+            }
+            let Some(op) = ops.get(at) else { break };
+            at += 1;
+            let flow = match op {
+                Op::Request(request) => self.request(request).await,
+                Op::Connect(connect) => Box::pin(self.connect(connect)).await,
+                Op::Send(send) => self.send(send).await,
+                Op::Close(id) => Box::pin(self.close(*id)).await,
+                Op::Wait(dist) => self.wait(*dist).await,
+                Op::Enter { times, again } => {
+                    at = self.enter(at - 1, *times, *again);
+                    Flow::On
+                }
+                Op::Again { enter, every } => {
+                    let (flow, next) = self.again(*enter, *every, at).await;
+                    at = next;
+                    flow
+                }
+            };
+            did_anything |= self.state.moved;
+            if flow == Flow::End || self.lost_socket() {
+                break;
+            }
+        }
+        if self.socket.is_some() {
+            Box::pin(self.say_goodbye()).await;
+        }
+        if let Some(connection) = self.http.take().filter(|_| self.origin.pooled) {
+            shard.give_pooled(connection);
+        }
+        if self.state.unreached || !did_anything { BRAKE_NS } else { 0 }
+    }
+
+    /// The load has ended: a session leaves its outermost endless loop and does what follows, or ends.
+    fn wind_up(&mut self, ops: &[Op]) -> Option<usize> {
+        let endless = self.turns.iter().position(|t| t.left.is_none())?;
+        let enter = self.turns[endless].enter;
+        self.turns.truncate(endless);
+        self.state.winding_up = true;
+        match ops.get(enter) {
+            Some(Op::Enter { again, .. }) => Some(again + 1),
+            _ => None,
+        }
+    }
+
+    /// Begins a loop, or skips it; says where to go on.
+    fn enter(&mut self, enter: usize, times: Times, again: usize) -> usize {
+        let left = match times {
+            Times::UntilEnd if self.state.winding_up => return again + 1,
+            Times::UntilEnd => None,
+            Times::Count(0) => return again + 1,
+            Times::Count(n) => Some(n),
+        };
+        self.turns.push(Turn { enter, left, start: self.intended });
+        self.state.moved = false;
+        enter + 1
+    }
+
+    /// Ends a turn and waits for the next one's start; says where to go on.
+    async fn again(&mut self, enter: usize, every: Option<Dist>, past: usize) -> (Flow, usize) {
+        let Some(turn) = self.turns.last_mut() else { return (Flow::On, past) };
+        if let Some(left) = &mut turn.left {
+            *left -= 1;
+            if *left == 0 {
+                self.turns.pop();
+                return (Flow::On, past);
+            }
+        }
+        let mut flow = Flow::On;
+        if let Some(every) = every {
+            turn.start += self.stream.duration(every);
+            self.intended = turn.start;
+            self.due = turn.start.max(self.due);
+            flow = self.nap(self.intended).await;
+        }
+        if !std::mem::take(&mut self.state.moved) && flow == Flow::On {
+            flow = self.rest(IDLE_TURN_NS).await;
+        }
+        // A turn that only sends never waits: it must yield all the same.
+        tokio::task::coop::consume_budget().await;
+        (flow, enter + 1)
+    }
+
+    /// Thinks or listens.
+    async fn wait(&mut self, dist: Dist) -> Flow {
+        let length = self.stream.duration(dist);
+        if self.state.winding_up {
+            return Flow::On;
+        }
+        self.state.moved = true;
+        self.rest(length).await
+    }
+
+    /// Waits from the last step's end on; the next one is intended for then.
+    async fn rest(&mut self, length: u64) -> Flow {
+        self.due = self.due.max(self.intended) + length;
+        self.intended = self.due;
+        self.nap(self.due).await
+    }
+
+    /// Waits until `until`, reading what is pushed; cut short where the session is to end.
+    async fn nap(&mut self, until: u64) -> Flow {
+        if self.state.winding_up {
+            return Flow::On;
+        }
+        let Self { shard, seat, socket, stream, .. } = self;
+        poll_fn(|cx| {
+            if let Some(socket) = socket
+                && socket.poll_messages(cx, shard, stream, &mut |_| false).is_ready()
+            {
+                return Poll::Ready(());
+            }
+            shard.seats.poll_nap(*seat, until, || shard.now())
+        })
+        .await;
+        Flow::On
+    }
+
+    /// A step starts; it must be over within `limit` ns. Says when it started.
+    fn begin(&mut self, limit: u64) -> u64 {
+        let now = self.shard.now();
+        if !std::mem::take(&mut self.state.announced) {
+            figures::add(&self.shard.figures.offered, 1);
+        }
+        self.shard.figures.started(self.due.max(self.intended), now);
+        self.shard.seats.limit(self.seat, now.saturating_add(limit));
+        self.state.moved = true;
+        now
+    }
+
+    /// A step is over; the next one is intended for now.
+    fn finish(&mut self, step: usize, started: u64, finished: u64, outcome: Result<(), ErrorKind>) {
+        self.shard.seats.unlimit(self.seat);
+        self.shard.figures.finished(step, self.intended, started, finished, outcome.err());
+        self.state.unreached = outcome.is_err_and(ErrorKind::before_contact);
+        (self.intended, self.due) = (finished, finished);
+    }
+
+    /// Has the WebSocket ended by itself since it was last looked at? Then its error is counted and it is dropped.
+    fn lost_socket(&mut self) -> bool {
+        let Some(kind) = self.socket.as_ref().and_then(|s| s.ended()) else { return false };
+        self.shard.figures.error(kind);
+        self.socket = None;
+        true
+    }
+
+    /// Opens a connection within the step's time.
+    fn dial(&self) -> Pin<Box<dyn Future<Output = Result<Connection, ErrorKind>> + '_>> {
+        Box::pin(async {
+            let mut opening = pin!(self.shard.open());
+            poll_fn(|cx| {
+                if self.shard.seats.expired(self.seat) {
+                    return Poll::Ready(Err(ErrorKind::ConnectTimeout));
+                }
+                opening.as_mut().poll(cx).map_err(|e| ErrorKind::of_connect(&e))
+            })
+            .await
+        })
+    }
+
+    /// What templates are filled from.
+    fn values(&mut self) -> Values<'_> {
+        Values {
+            vars: &self.vars,
+            feeders: &self.shard.program.feeders,
+            rows: &self.rows,
+            number: self.origin.number,
+            stream: &mut self.stream,
+            sent: None,
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        figures::sub(&self.shard.figures.open_sessions);
+        if std::thread::panicking() {
+            self.shard.figures.error(ErrorKind::Other);
+        }
+    }
+}

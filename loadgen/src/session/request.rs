@@ -1,0 +1,207 @@
+//! HTTP steps: writes a request, reads its answer, checks and keeps what the plan asks for.
+//!
+//! Owns the one transparent retry: a kept connection that the server had closed meanwhile is replaced if nothing of the
+//! answer had come. Checks run after the step's finish was noted, so they cost the target nothing.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use serde_json::Value;
+
+use super::{BRAKE_NS, Flow, Session};
+use crate::figures;
+use crate::http::answer::{Answer, Want};
+use crate::kind::ErrorKind;
+use crate::program::{Expect, From, Request};
+use crate::template::{self, write_i64};
+
+impl Session {
+    /// Does an HTTP step.
+    pub(super) async fn request(&mut self, request: &Request) -> Flow {
+        if let Some(slot) = request.when
+            && self.vars.get(slot).and_then(Option::as_deref).is_none_or(str::is_empty)
+        {
+            return Flow::On;
+        }
+        let started = self.begin(self.shard.program.timeout_ns);
+        let answer = self.exchange(request).await;
+        let finished = self.shard.now();
+        let outcome = answer.and_then(|answer| self.judge(request, &answer, finished.saturating_sub(started)));
+        self.finish(request.id, started, finished, outcome);
+        if self.state.unreached { self.rest(BRAKE_NS).await } else { Flow::On }
+    }
+
+    async fn exchange<'p>(&mut self, request: &'p Request) -> Result<Answer<'p>, ErrorKind> {
+        let before = self.stream.clone();
+        if self.origin.pooled && self.http.is_none() {
+            self.http = self.shard.take_pooled();
+        }
+        loop {
+            let reused = self.http.is_some();
+            if !reused {
+                self.http = Some(self.dial().await?);
+            }
+            let want = Want { head: request.is_head, body: request.keeps_body, fields: &request.fields };
+            let mut answer = Answer::new(want);
+            let mut touched = false;
+            match self.attempt(request, &mut answer, &mut touched).await {
+                Ok(excess) => {
+                    if excess || !answer.reusable() {
+                        self.http = None;
+                    }
+                    return Ok(answer);
+                }
+                Err(kind) => {
+                    self.http = None;
+                    if !reused || touched || !matches!(kind, ErrorKind::Reset | ErrorKind::ClosedEarly) {
+                        return Err(kind);
+                    }
+                    // The same request again: its random parts too.
+                    self.stream = before.clone();
+                    figures::add(&self.shard.figures.retried, 1);
+                }
+            }
+        }
+    }
+
+    /// One try; says whether more came than the answer. `touched` tells whether anything of it came.
+    async fn attempt(
+        &mut self,
+        request: &Request,
+        answer: &mut Answer<'_>,
+        touched: &mut bool,
+    ) -> Result<bool, ErrorKind> {
+        let rest = self.write_request(request)?;
+        if !rest.is_empty() {
+            Box::pin(self.write_rest(rest)).await?;
+        }
+        let Self { shard, seat, socket, stream, http, .. } = self;
+        let Some(connection) = http else { return Err(ErrorKind::Other) };
+        poll_fn(|cx| {
+            loop {
+                if shard.seats.expired(*seat) {
+                    return Poll::Ready(Err(ErrorKind::Timeout));
+                }
+                let read = connection.poll_portion(cx, &shard.input, |portion| {
+                    if portion.is_empty() {
+                        return answer.closed().map(|()| false);
+                    }
+                    *touched = true;
+                    answer.feed(portion).map(|taken| taken < portion.len())
+                });
+                match read {
+                    Poll::Ready(Ok(Ok(excess))) if answer.done() => return Poll::Ready(Ok(excess)),
+                    Poll::Ready(Ok(Ok(_))) => {}
+                    Poll::Ready(Ok(Err(kind)) | Err(kind)) => return Poll::Ready(Err(kind)),
+                    Poll::Pending => break,
+                }
+            }
+            if let Some(socket) = socket {
+                // Pushed messages are read meanwhile; should it end, that is seen after this step.
+                let _ = socket.poll_messages(cx, shard, stream, &mut |_| false);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Writes the request as far as the socket takes it; gives back a copy of the rest.
+    fn write_request(&mut self, request: &Request) -> Result<Vec<u8>, ErrorKind> {
+        let shard = std::rc::Rc::clone(&self.shard);
+        let output = &mut *shard.output.borrow_mut();
+        output.wire.clear();
+        request.head.write(&mut output.wire, &mut self.values());
+        if let Some(body) = &request.body {
+            output.inner.clear();
+            body.write(&mut output.inner, &mut self.values());
+            write_i64(&mut output.wire, output.inner.len() as i64);
+            output.wire.extend_from_slice(b"\r\n\r\n");
+            output.wire.extend_from_slice(&output.inner);
+        }
+        let Some(connection) = &mut self.http else { return Err(ErrorKind::Other) };
+        Ok(connection.write_now(&output.wire)?.to_vec())
+    }
+
+    async fn write_rest(&mut self, rest: Vec<u8>) -> Result<(), ErrorKind> {
+        let Self { shard, seat, http, .. } = self;
+        let Some(connection) = http else { return Err(ErrorKind::Other) };
+        let mut at = 0;
+        poll_fn(|cx| {
+            loop {
+                if shard.seats.expired(*seat) {
+                    return Poll::Ready(Err(ErrorKind::Timeout));
+                }
+                std::task::ready!(connection.poll_writable(cx))?;
+                at = rest.len() - connection.write_now(&rest[at..])?.len();
+                if at == rest.len() {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        })
+        .await
+    }
+
+    /// Checks an answer, and keeps what later steps need of it.
+    fn judge(&mut self, request: &Request, answer: &Answer<'_>, service_ns: u64) -> Result<(), ErrorKind> {
+        let json: Option<Value> = if request.parses { serde_json::from_slice(answer.body()).ok() } else { None };
+        for (slot, from) in &request.saves {
+            let value = self.capture(from, answer, json.as_ref());
+            if let Some(var) = self.vars.get_mut(*slot) {
+                *var = value.map(String::into_boxed_str);
+            }
+        }
+        let right = match &request.statuses {
+            Some(statuses) => statuses.contains(&answer.status()),
+            None => answer.status() < 400,
+        };
+        if !right {
+            return Err(ErrorKind::Status);
+        }
+        let hold = request.checks.iter().all(|check| match check {
+            Expect::Time(limit) => service_ns < *limit,
+            Expect::Body(text) => contains(answer.body(), text),
+            Expect::NotEmpty(path) => {
+                json.as_ref().is_some_and(|j| path.query(j).all().first().is_some_and(|v| !is_empty(v)))
+            }
+            Expect::Equals(path, value) => {
+                json.as_ref().is_some_and(|j| path.query(j).all().first().is_some_and(|v| *v == value))
+            }
+        });
+        if hold { Ok(()) } else { Err(ErrorKind::Check) }
+    }
+
+    fn capture(&mut self, from: &From, answer: &Answer<'_>, json: Option<&Value>) -> Option<String> {
+        match from {
+            From::Field(i) => answer.field(*i).map(str::to_owned),
+            From::Json(path) => path.query(json?).all().first().map(|v| template::as_text(v)),
+            From::JsonRandom(path) => {
+                let found = path.query(json?).all();
+                let i = self.stream.below(found.len() as u64) as usize;
+                found.get(i).map(|v| template::as_text(v))
+            }
+        }
+    }
+}
+
+/// Does `text` occur in `body`?
+pub(super) fn contains(body: &[u8], text: &[u8]) -> bool {
+    let Some(&first) = text.first() else { return true };
+    let mut rest = body;
+    while let Some(i) = rest.iter().position(|&b| b == first) {
+        if rest[i..].starts_with(text) {
+            return true;
+        }
+        rest = &rest[i + 1..];
+    }
+    false
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(s) => s.is_empty(),
+        Value::Array(a) => a.is_empty(),
+        Value::Object(o) => o.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}

@@ -1,0 +1,193 @@
+//! The shard: what all sessions of a worker share, on one thread.
+//!
+//! Owns the buffers that are lent while bytes are in flight, the rows that feeders have left, idle pooled
+//! connections, and where new connections go. Single-threaded by construction: cells, no locks.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+
+use scenarios::plan::Order;
+use timeline::RunClock;
+
+use crate::connection::Connection;
+use crate::figures::Figures;
+use crate::program::{BadPlan, Program};
+use crate::protocol::Segment;
+use crate::random::{Stream, Zipf};
+use crate::seats::Seats;
+
+/// Length of the buffer that reads go to, bytes: what a socket's default receive buffer yields at once.
+const INPUT: usize = 64 << 10;
+/// Most idle connections kept for `requests` phases; more than that cannot all be busy again soon.
+const POOL_MAX: usize = 4096;
+
+/// What all sessions of a worker share.
+#[derive(Debug)]
+pub struct Shard {
+    /// What sessions run.
+    pub program: Program,
+    /// What they record into.
+    pub figures: Rc<Figures>,
+    /// Where they are reached.
+    pub seats: Seats,
+    /// Lent for reading.
+    pub input: RefCell<Box<[u8]>>,
+    /// Lent for writing.
+    pub output: RefCell<Output>,
+    /// Most sessions that the descriptors allow.
+    pub sessions_max: u64,
+    clock: RunClock,
+    address: SocketAddr,
+    sources: Vec<IpAddr>,
+    next_source: Cell<usize>,
+    pool: RefCell<Vec<Connection>>,
+    rows: Vec<Rows>,
+}
+
+/// Two scratch buffers: a head or frame, and the body or text inside it.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// What is written to the socket.
+    pub wire: Vec<u8>,
+    /// What is put into it.
+    pub inner: Vec<u8>,
+}
+
+/// How one feeder's rows are drawn.
+#[derive(Debug)]
+enum Rows {
+    /// From `next` on in steps, over and over, or once.
+    Turn { next: Cell<u64>, step: u64, len: u64, once: bool },
+    Even(u64),
+    Zipf(Zipf),
+}
+
+impl Shard {
+    /// The shard of a worker that may open so many descriptors.
+    ///
+    /// # Errors
+    /// [`BadPlan`].
+    pub fn new(segment: &Segment, descriptors: u64) -> Result<Self, BadPlan> {
+        let program = Program::new(&segment.plan, &segment.url)?;
+        let (worker, workers) = (u64::from(segment.worker), u64::from(segment.workers));
+        let rows = program.feeders.iter().map(|feeder| {
+            let len = feeder.rows.len() as u64;
+            match feeder.order {
+                Order::Sequential => {
+                    Rows::Turn { next: Cell::new(worker * len / workers), step: 1, len, once: false }
+                }
+                Order::Unique => Rows::Turn { next: Cell::new(worker), step: workers, len, once: true },
+                Order::Random => Rows::Even(len),
+                Order::Zipf(s) => Rows::Zipf(Zipf::new(len as u32, s)),
+            }
+        });
+        let each = program.kinds.iter().map(|k| k.connections).max().unwrap_or(1).max(1);
+        Ok(Self {
+            rows: rows.collect(),
+            figures: Rc::new(Figures::new(program.steps)),
+            seats: Seats::default(),
+            input: RefCell::new(vec![0; INPUT].into_boxed_slice()),
+            output: RefCell::default(),
+            sessions_max: crate::sizing::usable(descriptors) / each,
+            clock: RunClock::with_origin(segment.origin),
+            address: segment.address,
+            sources: segment.sources.clone(),
+            next_source: Cell::new(0),
+            pool: RefCell::default(),
+            program,
+        })
+    }
+
+    /// Run time, ns.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.clock.now().0
+    }
+
+    /// The run's clock.
+    #[must_use]
+    pub fn clock(&self) -> RunClock {
+        self.clock
+    }
+
+    /// A row of each feeder that session kind `kind` uses (0 for the others); none if a `unique` one has no rows left.
+    pub fn draw_rows(&self, kind: usize, stream: &mut Stream) -> Option<Box<[u32]>> {
+        let mut drawn = vec![0; if self.program.kinds[kind].feeders.is_empty() { 0 } else { self.rows.len() }];
+        for &feeder in &self.program.kinds[kind].feeders {
+            drawn[feeder] = self.rows.get(feeder)?.draw(stream)?;
+        }
+        Some(drawn.into_boxed_slice())
+    }
+
+    /// Opens a connection to the target.
+    ///
+    /// # Errors
+    /// What the system says. Dropped, it closes what it has opened.
+    pub async fn open(&self) -> io::Result<Connection> {
+        let stream = if self.sources.is_empty() {
+            tokio::net::TcpStream::connect(self.address).await?
+        } else {
+            let i = self.next_source.get();
+            self.next_source.set((i + 1) % self.sources.len());
+            let socket = if self.address.is_ipv4() {
+                tokio::net::TcpSocket::new_v4()?
+            } else {
+                tokio::net::TcpSocket::new_v6()?
+            };
+            socket.bind(SocketAddr::new(self.sources[i], 0))?;
+            socket.connect(self.address).await?
+        };
+        stream.set_nodelay(true)?;
+        Ok(Connection::new(stream, Rc::clone(&self.figures)))
+    }
+
+    /// An idle pooled connection.
+    pub fn take_pooled(&self) -> Option<Connection> {
+        self.pool.borrow_mut().pop()
+    }
+
+    /// Keeps a connection for the next session of a `requests` phase.
+    pub fn give_pooled(&self, connection: Connection) {
+        let mut pool = self.pool.borrow_mut();
+        if pool.len() < POOL_MAX {
+            pool.push(connection);
+        }
+    }
+}
+
+impl Rows {
+    fn draw(&self, stream: &mut Stream) -> Option<u32> {
+        match self {
+            Self::Turn { next, step, len, once } => {
+                let n = next.get();
+                if *len == 0 || (*once && n >= *len) {
+                    return None;
+                }
+                next.set(n + step);
+                Some((n % len) as u32)
+            }
+            Self::Even(0) => None,
+            Self::Even(len) => Some(stream.below(*len) as u32),
+            Self::Zipf(zipf) => Some(zipf.draw(stream) - 1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unique_rows_are_drawn_once_over_all_workers() {
+        let mut all = Vec::new();
+        for worker in 0..3 {
+            let rows = Rows::Turn { next: Cell::new(worker), step: 3, len: 10, once: true };
+            let mut stream = Stream::of(1, 1);
+            all.extend(std::iter::from_fn(|| rows.draw(&mut stream)));
+        }
+        all.sort_unstable();
+        assert_eq!(all, (0..10).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,406 @@
+//! Sources against a probe that we play ourselves, well-behaved and hostile, and against our own process.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dynamometer_profiler::sources::{AttachError, Sink, SourceEvent, attach_agent, attach_host, attach_pids, attach_process};
+use timeline::histogram::Sparse;
+use timeline::lane::names;
+use timeline::probe::{Batch, InstanceInfo, Instances, ProbeEvent, Tick, VERSION};
+use timeline::{LaneId, LaneSpec, MonoNs, Unit};
+
+const TOKEN: &str = "secret";
+const GRACE: Duration = Duration::from_secs(3);
+
+/// What a sink was given.
+#[derive(Default)]
+struct Got {
+    lanes: Vec<LaneSpec>,
+    samples: Vec<(LaneId, MonoNs, f64)>,
+    histograms: Vec<(LaneId, MonoNs, MonoNs, Sparse)>,
+    events: Vec<SourceEvent>,
+    notes: Vec<String>,
+}
+
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Got>>);
+
+impl Sink for Kept {
+    fn declare(&mut self, spec: LaneSpec) -> Option<LaneId> {
+        let lanes = &mut self.0.lock().unwrap().lanes;
+        let known = lanes.iter().position(|l| *l == spec).unwrap_or_else(|| {
+            lanes.push(spec);
+            lanes.len() - 1
+        });
+        Some(LaneId(known as u32))
+    }
+    fn sample(&mut self, lane: LaneId, at: MonoNs, value: f64) {
+        self.0.lock().unwrap().samples.push((lane, at, value));
+    }
+    fn histogram(&mut self, lane: LaneId, from: MonoNs, to: MonoNs, cells: Sparse) {
+        self.0.lock().unwrap().histograms.push((lane, from, to, cells));
+    }
+    fn event(&mut self, event: SourceEvent) {
+        self.0.lock().unwrap().events.push(event);
+    }
+    fn note(&mut self, source: &str, text: &str) {
+        self.0.lock().unwrap().notes.push(format!("{source}: {text}"));
+    }
+}
+
+impl Kept {
+    fn values(&self, name: &str, instance: &str) -> Vec<f64> {
+        let got = self.0.lock().unwrap();
+        let is = |l: &LaneId| got.lanes[l.0 as usize].name == name && got.lanes[l.0 as usize].instance == instance;
+        got.samples.iter().filter(|s| is(&s.0)).map(|s| s.2).collect()
+    }
+
+    fn noted(&self, words: &str) -> bool {
+        self.0.lock().unwrap().notes.iter().any(|n| n.contains(words))
+    }
+
+    fn happened(&self, what: &str) -> bool {
+        let says = |e: &SourceEvent| e.labels.iter().any(|(n, v)| n == "what" && v == what);
+        self.0.lock().unwrap().events.iter().any(says)
+    }
+}
+
+/// Waits for `true`, five seconds at most.
+fn soon(what: &str, check: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if check() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("did not happen: {what}");
+}
+
+type Answer = dyn Fn(&str, &mut TcpStream) + Send + Sync;
+
+/// A probe that answers every request with `answer(path, stream)`, each on a thread of its own.
+struct Probe {
+    url: String,
+    done: Arc<AtomicBool>,
+    address: std::net::SocketAddr,
+}
+
+impl Probe {
+    fn serve(answer: Arc<Answer>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let done = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&done);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if ended.load(Ordering::Relaxed) {
+                    return;
+                }
+                let answer = Arc::clone(&answer);
+                std::thread::spawn(move || one(stream, &*answer));
+            }
+        });
+        Self { url: format!("http://{address}"), done, address }
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.done.store(true, Ordering::Relaxed);
+        drop(TcpStream::connect(self.address));
+    }
+}
+
+fn one(mut stream: TcpStream, answer: &Answer) {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&head).to_lowercase();
+    let path = head.split(' ').nth(1).unwrap_or("").to_owned();
+    if head.contains(&format!("bearer {TOKEN}")) {
+        answer(&path, &mut stream);
+    } else {
+        reply(&mut stream, "401 Unauthorized", b"{}");
+    }
+}
+
+fn reply(stream: &mut TcpStream, status: &str, body: &[u8]) {
+    let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    drop(stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)));
+}
+
+fn json(stream: &mut TcpStream, value: &impl serde::Serialize) {
+    reply(stream, "200 OK", &serde_json::to_vec(value).unwrap());
+}
+
+fn instances(names: &[&str]) -> Instances {
+    let one = |(i, n): (usize, &&str)| InstanceInfo { name: (*n).to_owned(), pid: 100 + i as u32, generation: 0 };
+    Instances { version: VERSION, service: "shop".into(), instances: names.iter().enumerate().map(one).collect() }
+}
+
+fn since(path: &str) -> u64 {
+    path.rsplit_once("since=").map_or(0, |s| s.1.parse().unwrap())
+}
+
+/// One tick after `since`, with one level and one histogram.
+fn batch(instance: &str, pid: u32, seq: u64) -> Batch {
+    let now = MonoNs::now();
+    Batch {
+        version: VERSION,
+        instance: instance.into(),
+        pid,
+        now,
+        lanes: vec![LaneSpec::level("pool.db.waiters", instance, Unit::Count), LaneSpec::histogram("pool.db.wait", instance)],
+        ticks: vec![Tick {
+            seq,
+            at: now.0,
+            values: vec![(0, seq as f64)],
+            histograms: vec![(1, Sparse { cells: vec![(10, 2)] })],
+            events: Vec::new(),
+        }],
+        lost: 0,
+    }
+}
+
+/// A probe with one instance whose samples `make` writes.
+fn hostile(make: impl Fn(u64, &mut TcpStream) + Send + Sync + 'static) -> Probe {
+    Probe::serve(Arc::new(move |path: &str, stream: &mut TcpStream| {
+        if path.contains("/samples") { make(since(path), stream) } else { json(stream, &instances(&["shop-0"])) }
+    }))
+}
+
+#[test]
+fn samples_arrive_once_each_in_order_with_times_of_our_clock() {
+    let probe = hostile(|since, s| json(s, &batch("shop-0", 100, since + 1)));
+    let kept = Kept::default();
+    let began = MonoNs::now();
+    let attached = attach_agent(&probe.url, TOKEN, Box::new(kept.clone())).unwrap();
+    assert!(attached.about().contains("agent of shop"), "{}", attached.about());
+    soon("five samples", || kept.values("pool.db.waiters", "shop-0").len() >= 5);
+    soon("an age", || !kept.values(names::SOURCE_AGE, "agent").is_empty());
+    assert!(attached.join(GRACE));
+    let values = kept.values("pool.db.waiters", "shop-0");
+    let whole: Vec<f64> = (1..=values.len()).map(|i| i as f64).collect();
+    assert_eq!(values, whole);
+    let got = kept.0.lock().unwrap();
+    assert!(got.samples.iter().all(|s| s.1 >= began && s.1 <= MonoNs::now()));
+    assert!(got.histograms.iter().all(|h| h.1 < h.2 && h.3.count() == 2));
+    drop(got);
+    assert!(kept.noted("shares our clock"));
+}
+
+#[test]
+fn an_instance_that_stands_still_holds_up_no_other() {
+    let probe = Probe::serve(Arc::new(|path: &str, stream: &mut TcpStream| {
+        if path.contains("shop-1/samples") {
+            std::thread::sleep(Duration::from_secs(4));
+        } else if path.contains("/samples") {
+            json(stream, &batch("shop-0", 100, since(path) + 1));
+        } else {
+            json(stream, &instances(&["shop-0", "shop-1"]));
+        }
+    }));
+    let kept = Kept::default();
+    let attached = attach_agent(&probe.url, TOKEN, Box::new(kept.clone())).unwrap();
+    std::thread::sleep(Duration::from_millis(2_600));
+    assert!(kept.values("pool.db.waiters", "shop-0").len() >= 15);
+    assert!(kept.noted("shop-1: no answer within 2 s") && kept.happened("silent"));
+    drop(attached);
+}
+
+#[test]
+fn another_process_behind_the_name_is_told_and_read_from_its_first_tick() {
+    let turned = Arc::new(AtomicBool::new(false));
+    let turn = Arc::clone(&turned);
+    let probe = hostile(move |since, s| {
+        let second = turn.load(Ordering::Relaxed);
+        let mut b = batch("shop-0", if second { 200 } else { 100 }, since + 1);
+        if second && since > 3 {
+            b.ticks.clear(); // it has not come so far yet
+        }
+        json(s, &b);
+    });
+    let kept = Kept::default();
+    let attached = attach_agent(&probe.url, TOKEN, Box::new(kept.clone())).unwrap();
+    soon("eight samples", || kept.values("pool.db.waiters", "shop-0").len() >= 8);
+    turned.store(true, Ordering::Relaxed);
+    soon("restart", || kept.happened("restarted"));
+    let before = kept.values("pool.db.waiters", "shop-0").len();
+    soon("new samples", || kept.values("pool.db.waiters", "shop-0").len() > before);
+    assert_eq!(kept.values("pool.db.waiters", "shop-0")[before], 1.0);
+    assert!(attached.join(GRACE));
+}
+
+#[test]
+fn lost_ticks_are_counted_and_a_broken_endpoint_is_taken_up_again() {
+    let broken = Arc::new(AtomicBool::new(false));
+    let state = Arc::clone(&broken);
+    let probe = hostile(move |since, s| {
+        if state.load(Ordering::Relaxed) {
+            return reply(s, "500 Oops", b"");
+        }
+        let mut b = batch("shop-0", 100, since + 1);
+        b.lost = u64::from(since == 3) * 7;
+        json(s, &b);
+    });
+    let kept = Kept::default();
+    let attached = attach_agent(&probe.url, TOKEN, Box::new(kept.clone())).unwrap();
+    soon("the loss", || kept.noted("7 ticks lost"));
+    broken.store(true, Ordering::Relaxed);
+    soon("failure", || kept.noted("shop-0: status 500") && kept.happened("failing"));
+    broken.store(false, Ordering::Relaxed);
+    soon("recovery", || kept.happened("back"));
+    let notes = kept.0.lock().unwrap().notes.iter().filter(|n| n.contains("status 500")).count();
+    assert_eq!(notes, 1, "said once");
+    assert!(attached.join(GRACE));
+}
+
+#[test]
+fn what_cannot_be_attached_says_why() {
+    let attach = |url: &str, token: &str| attach_agent(url, token, Box::new(Kept::default())).map(drop).unwrap_err().to_string();
+    let probe = hostile(|_, _| ());
+    let newer = Probe::serve(Arc::new(|_: &str, s: &mut TcpStream| reply(s, "200 OK", br#"{"version":99,"shape":"other"}"#)));
+    let page = Probe::serve(Arc::new(|_: &str, s: &mut TcpStream| reply(s, "200 OK", b"<html>\x1b[2J</html>")));
+    let away = Probe::serve(Arc::new(|_: &str, s: &mut TcpStream| {
+        drop(s.write_all(b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"));
+    }));
+    let garbage = Probe::serve(Arc::new(|_: &str, s: &mut TcpStream| drop(s.write_all(b"\x00\x01\x02 what?\r\n\r\n"))));
+    assert!(attach(&probe.url, "wrong").ends_with("the token was refused (status 401); it is read from DYNO_TOKEN"));
+    assert!(attach(&newer.url, TOKEN).contains("speaks version 99 of the probe, this dyno knows versions up to 1"));
+    let text = attach(&page.url, TOKEN);
+    assert!(text.contains("not the probe's") && !text.contains('\x1b'), "{text:?}");
+    assert!(attach(&away.url, TOKEN).ends_with("status 302"));
+    assert!(attach(&garbage.url, TOKEN).contains("not the probe's"), "{}", attach(&garbage.url, TOKEN));
+    assert!(attach("http://127.0.0.1:1", TOKEN).contains("nobody answers"));
+    assert!(attach("https://shop.example", TOKEN).contains("not an address of the form"));
+    assert!(attach("http://user:pass@shop.example", TOKEN).contains("not an address of the form"));
+}
+
+#[test]
+fn hostile_samples_are_named_once_and_never_let_in() {
+    // Each gives another kind of nonsense; the note that must come of it.
+    let cases: Vec<(&str, Arc<Answer>)> = vec![
+        ("longer than 4 MiB", Arc::new(|_: &str, s: &mut TcpStream| {
+            drop(s.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n"));
+            let block = vec![b'['; 1 << 16];
+            while s.write_all(&block).is_ok() {}
+        })),
+        ("not the probe's", Arc::new(|_: &str, s: &mut TcpStream| reply(s, "200 OK", br#"{"version":1,"instance":7}"#))),
+        ("not the probe's", Arc::new(|_: &str, s: &mut TcpStream| reply(s, "200 OK", "[".repeat(100_000).as_bytes()))),
+        ("not the probe's", Arc::new(|_: &str, s: &mut TcpStream| {
+            let body = serde_json::to_string(&batch("shop-0", 100, 1)).unwrap().replace("[[0,1.0]]", "[[0,NaN]]");
+            reply(s, "200 OK", body.as_bytes());
+        })),
+        ("no answer within 2 s", Arc::new(|_: &str, s: &mut TcpStream| {
+            // Drips for ever: every byte is in time, the whole never is.
+            drop(s.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"));
+            while s.write_all(b"1\r\n[\r\n").is_ok() {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        })),
+        ("there is no such process", Arc::new(|_: &str, s: &mut TcpStream| reply(s, "404 Not Found", b""))),
+    ];
+    for (words, answer) in cases {
+        let probe = Probe::serve(Arc::new(move |path: &str, s: &mut TcpStream| {
+            if path.contains("/samples") { answer(path, s) } else { json(s, &instances(&["shop-0"])) }
+        }));
+        let kept = Kept::default();
+        let attached = attach_agent(&probe.url, TOKEN, Box::new(kept.clone())).unwrap();
+        soon(words, || kept.noted(words));
+        assert!(kept.values("pool.db.waiters", "shop-0").is_empty(), "{words}");
+        drop(attached);
+    }
+}
+
+#[test]
+fn what_is_wrong_inside_a_batch_is_left_out_and_the_rest_taken() {
+    let probe = hostile(|since, s| {
+        let mut b = batch("shop-0", 100, since + 1);
+        let long = "x".repeat(10_000);
+        b.lanes.push(LaneSpec::level("client.lateness", "gen-0", Unit::Ns));
+        b.lanes.push(LaneSpec::level(long.clone(), "shop-0", Unit::Count));
+        b.lanes.push(LaneSpec::level("server.in-flight", "gen-0\x1b[2J", Unit::Count).about("a\u{202E}b"));
+        let now = b.now.0;
+        let tick = &mut b.ticks[0];
+        tick.values.extend([(1, 5.0), (2, 1e18), (3, 1.0), (4, 8.0), (99, 1.0)]);
+        tick.histograms.extend([(0, Sparse { cells: vec![(1, 1)] }), (1, Sparse { cells: vec![(9, 1), (3, 1)] }), (1, Sparse { cells: vec![(0, 0)] })]);
+        let event = |kind: &str, start, end| ProbeEvent {
+            kind: kind.into(),
+            start,
+            end,
+            labels: vec![("key".into(), long.clone()); 20],
+            value: 1.0,
+            others: 0,
+        };
+        tick.events = vec![event("cache.refresh", now - 10, now), event("cache.refresh", now, now - 10), event("cache.refresh", 0, u64::MAX), event("generator.worker-lost", now, now)];
+        b.ticks.push(Tick { seq: since + 1, at: u64::MAX, values: vec![(0, 666.0)], ..Tick::default() });
+        b.ticks.push(Tick { seq: since + 2, at: u64::MAX, values: vec![(0, 666.0)], ..Tick::default() });
+        json(s, &b);
+    });
+    let kept = Kept::default();
+    let attached = attach_agent(&probe.url, TOKEN, Box::new(kept.clone())).unwrap();
+    soon("three samples", || kept.values("server.in-flight", "shop-0").len() >= 3);
+    soon("a note", || kept.noted("not taken: "));
+    assert!(attached.join(GRACE));
+    let got = kept.0.lock().unwrap();
+    assert!(got.lanes.iter().all(|l| l.name.len() < 120 && l.instance != "gen-0" && !l.name.starts_with("client.")), "{:?}", got.lanes);
+    assert!(got.lanes.iter().any(|l| l.subject == "a\u{FFFD}b"));
+    assert!(got.samples.iter().all(|s| s.2 != 666.0 && s.2 < 1e12));
+    assert!(got.histograms.iter().all(|h| h.3.cells == [(10, 2)]));
+    let refreshes: Vec<_> = got.events.iter().filter(|e| e.kind == "cache.refresh").collect();
+    assert!(!refreshes.is_empty() && refreshes.iter().all(|e| e.start <= e.end && e.labels.len() == 8 && e.labels[0].1.chars().count() == 120));
+    assert!(got.events.iter().all(|e| e.kind != "generator.worker-lost"));
+}
+
+#[test]
+fn our_own_process_is_found_by_its_port_and_read() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let kept = Kept::default();
+    let attached = attach_process(port, Box::new(kept.clone())).unwrap();
+    let pid = std::process::id();
+    assert!(attached.about().contains(&format!("pid {pid}: CPU, memory, descriptors, threads; heap, pauses")), "{}", attached.about());
+    let busy = Arc::new(AtomicBool::new(true));
+    let spinning = Arc::clone(&busy);
+    let spinner = std::thread::spawn(move || while spinning.load(Ordering::Relaxed) {});
+    let me = format!("pid-{pid}");
+    soon("CPU", || kept.values(names::PROCESS_CPU, &me).iter().any(|&c| c > 0.2));
+    busy.store(false, Ordering::Relaxed);
+    spinner.join().unwrap();
+    let last = |name: &str| *kept.values(name, &me).last().unwrap();
+    assert!(last(names::PROCESS_RESIDENT) > 1e6);
+    assert!(last(names::PROCESS_THREADS) >= 2.0);
+    assert!((4.0..=last(names::PROCESS_DESCRIPTOR_LIMIT)).contains(&last(names::PROCESS_DESCRIPTORS)));
+    assert!(attached.join(GRACE));
+}
+
+#[test]
+fn a_port_without_a_listener_and_a_process_that_ends_are_told() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let e = attach_process(free, Box::new(Kept::default())).map(drop).unwrap_err();
+    assert!(matches!(e, AttachError::Process { .. }) && e.to_string().ends_with("nobody on this machine listens on it"), "{e}");
+    let mut child = std::process::Command::new("sleep").arg("30").spawn().unwrap();
+    let kept = Kept::default();
+    let attached = attach_pids(&[("sleeper".to_owned(), child.id())], Box::new(kept.clone())).unwrap();
+    soon("memory", || !kept.values(names::PROCESS_RESIDENT, "sleeper").is_empty());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    soon("its end", || kept.happened("gone"));
+    assert!(attached.join(GRACE));
+}
+
+#[test]
+fn the_host_tells_its_cpu_and_what_was_stolen() {
+    let kept = Kept::default();
+    let attached = attach_host(Box::new(kept.clone())).unwrap();
+    soon("two shares", || kept.values(names::HOST_CPU, "host").len() >= 2);
+    assert!(attached.join(GRACE));
+    for name in [names::HOST_CPU, names::HOST_STEAL] {
+        assert!(kept.values(name, "host").iter().all(|v| (0.0..=1.0).contains(v)));
+    }
+}

@@ -1,0 +1,297 @@
+//! Mistakes: each is explained with its place, and no text whatever makes the reader panic.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use dynamometer_scenarios::{Origin, Overrides, Quick, ScenarioError, load, parse, quick};
+use proptest::prelude::*;
+
+/// A good scenario with `change` made to it.
+fn changed(from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from), "{from}");
+    GOOD.replacen(from, to, 1)
+}
+
+const GOOD: &str = r#"about = "x"
+[target]
+url = "bundled"
+[data.users]
+rows = [{ name = "ann" }]
+[[phase]]
+name = "steady"
+for = "60s"
+sessions = 10
+[[session]]
+name = "s"
+steps = [
+  { name = "log in", post = "/login", json = { user = "${users.name}" }, save = { token = "$.token" } },
+  { name = "ws", connect = "/ws?token=${token}" },
+  { repeat = "until-end", every = "exp(1s)", steps = [
+    { name = "say", send = '{"op":"say","id":"${uuid()}"}', await = { json = "$.id", equals = "${sent.id}", within = "2s" } },
+  ] },
+]
+[[fault]]
+name = "pool-too-small"
+at = "10s"
+for = "5s"
+capacity = 2
+[[gate]]
+that = "p99 < 250ms for say"
+"#;
+
+const CASES: &[(&str, &str, &str)] = &[
+    ("not TOML", "sessions = 10", "sessions = = 10"),
+    (
+        "a string without its end",
+        "name = \"steady\"",
+        "name = \"steady",
+    ),
+    (
+        "a key twice",
+        "sessions = 10",
+        "sessions = 10\nsessions = 11",
+    ),
+    ("unknown key at the top", "about =", "abuot ="),
+    ("unknown key in a phase", "sessions = 10", "sesions = 10"),
+    ("no load", "sessions = 10\n", ""),
+    (
+        "two load models",
+        "sessions = 10",
+        "sessions = 10\narrivals = \"1/s\"",
+    ),
+    ("a duration without unit", "for = \"60s\"", "for = 60"),
+    (
+        "a duration of another kind",
+        "for = \"60s\"",
+        "for = \"sixty seconds\"",
+    ),
+    ("a rate without unit", "sessions = 10", "arrivals = 10"),
+    (
+        "a rate per fortnight",
+        "sessions = 10",
+        "requests = \"10/sec\"",
+    ),
+    (
+        "too many sessions",
+        "sessions = 10",
+        "sessions = 99999999999999999999",
+    ),
+    (
+        "half a ramp",
+        "sessions = 10",
+        "sessions = { from = 1, too = 2 }",
+    ),
+    ("single table", "[[phase]]", "[phase]"),
+    ("TLS", "url = \"bundled\"", "url = \"https://shop.example\""),
+    ("no scheme", "url = \"bundled\"", "url = \"127.0.0.1:3000\""),
+    (
+        "a misspelt target",
+        "url = \"bundled\"",
+        "url = \"bundeld\"",
+    ),
+    (
+        "environment not set",
+        "url = \"bundled\"",
+        "url = \"bundled\"\nenv = [\"DYNO_TEST_UNSET_VARIABLE\"]",
+    ),
+    ("unknown variable", "${token}", "${tokn}"),
+    ("unknown function", "${uuid()}", "${uid()}"),
+    ("function without brackets", "${uuid()}", "${uuid}"),
+    ("unknown column", "${users.name}", "${users.nmae}"),
+    ("unknown field sent", "${sent.id}", "${sent.idd}"),
+    ("hole without end", "${token}", "${token"),
+    ("no verb", "post = \"/login\"", "pots = \"/login\""),
+    (
+        "two verbs",
+        "post = \"/login\"",
+        "post = \"/login\", get = \"/\"",
+    ),
+    ("step without name", "name = \"log in\", ", ""),
+    ("path with host", "\"/login\"", "\"http://a/login\""),
+    (
+        "path with a host over TLS",
+        "\"/login\"",
+        "\"https://a/login\"",
+    ),
+    ("path with space", "\"/login\"", "\"/log in\""),
+    ("JSONPath", "\"$.token\"", "\"$.token[\""),
+    ("filter", "\"$.token\"", "\"$.token | rand\""),
+    (
+        "send before connect",
+        "connect = \"/ws?token=${token}\"",
+        "get = \"/ws?token=${token}\"",
+    ),
+    (
+        "spinning loop",
+        ", every = \"exp(1s)\", steps = [",
+        ", steps = [] }, { repeat = 2, steps = [",
+    ),
+    (
+        "zipf order",
+        "rows = [{ name = \"ann\" }]",
+        "rows = [{ name = \"ann\" }]\norder = \"zipff(1)\"",
+    ),
+    (
+        "rows differ",
+        "{ name = \"ann\" }",
+        "{ name = \"ann\" }, { nam = \"bob\" }",
+    ),
+    (
+        "data file missing",
+        "rows = [{ name = \"ann\" }]",
+        "file = \"nobody.csv\"",
+    ),
+    ("unknown fault", "\"pool-too-small\"", "\"pool-to-small\""),
+    ("unknown knob", "capacity = 2", "capacty = 2"),
+    ("knob out of range", "capacity = 2", "capacity = 99"),
+    ("fault too late", "at = \"10s\"", "at = \"2m\""),
+    ("gate that is none", "p99 < 250ms for say", "p99 << 250ms"),
+    (
+        "gate of an unknown step",
+        "p99 < 250ms for say",
+        "p99 < 250ms for sya",
+    ),
+    (
+        "gate of an unknown phase",
+        "p99 < 250ms for say",
+        "p99 < 250ms in phase stedy",
+    ),
+    (
+        "requests and WebSocket",
+        "sessions = 10",
+        "requests = \"10/s\"",
+    ),
+    (
+        "a header of the engine",
+        "save = {",
+        "headers = { Host = \"x\" }, save = {",
+    ),
+    (
+        "status",
+        "save = {",
+        "check = { status = 2000, time = \"1s\" }, save = {",
+    ),
+];
+
+fn errors(text: &str) -> Result<(), ScenarioError> {
+    let origin = Origin {
+        name: "shop".into(),
+        file: Some(PathBuf::from("shop.toml")),
+    };
+    parse(text, &origin, &Overrides::default()).map(|_| ())
+}
+
+#[test]
+fn every_mistake_is_explained() {
+    errors(GOOD).unwrap_or_else(|e| panic!("{e}"));
+    let mut all = String::new();
+    for (what, from, to) in CASES {
+        let e = errors(&changed(from, to)).expect_err(what);
+        assert!(e.mistakes.iter().all(|m| m.place.is_some()), "{what}: {e}");
+        let _ = write!(all, "## {what}\n{e}\n\n");
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
+    let text = changed("sessions = 10", "sesions = 10")
+        .replace("\"60s\"", "60")
+        .replace("${token}", "${tokn}");
+    insta::assert_snapshot!(errors(&text).unwrap_err());
+}
+
+#[test]
+fn mistakes_in_options_and_names() {
+    let mut all = String::new();
+    for name in ["flash-sal", "zzz", "./nobody.toml", "/"] {
+        let _ = write!(
+            all,
+            "{}\n\n",
+            load(name, &Overrides::default()).unwrap_err()
+        );
+    }
+    let overrides = Overrides {
+        target: Some("wss://x".into()),
+        gates: vec!["p99 <".into()],
+        vars: [("KEY".to_owned(), String::new())].into(),
+        ..Overrides::default()
+    };
+    let _ = write!(all, "{}\n\n", load("flash-sale", &overrides).unwrap_err());
+    let wrong = Quick {
+        url: "https://a/b".into(),
+        for_: "30".into(),
+        gates: vec!["x".into()],
+        ..Quick::default()
+    };
+    let _ = writeln!(all, "{}", quick(&wrong).unwrap_err());
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn an_empty_file_says_what_a_scenario_needs() {
+    insta::assert_snapshot!(errors("").unwrap_err());
+}
+
+#[test]
+fn hostile_files_give_an_error_soon() {
+    let deep = format!("a = {}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let loops = {
+        let mut inner = "{ think = \"1s\" }".to_owned();
+        for _ in 0..20 {
+            inner = format!("{{ repeat = 2, steps = [{inner}] }}");
+        }
+        changed("{ name = \"ws\"", &format!("{inner}, {{ name = \"ws\""))
+    };
+    let many = changed(
+        "{ name = \"ws\"",
+        &format!("{} {{ name = \"ws\"", "{ think = \"1s\" },".repeat(20_000)),
+    );
+    let keys: String = (0..60_000).map(|i| format!("k{i} = 1\n")).collect();
+    let long = "x".repeat(2 * 1024 * 1024);
+    let mistakes = changed(
+        "{ name = \"ws\"",
+        &format!("{} {{ name = \"ws\"", "{ thnk = 1 },".repeat(900)),
+    );
+    for text in [deep, loops, many, keys + GOOD, long, mistakes] {
+        let shown = errors(&text).expect_err("hostile").to_string();
+        assert!(shown.len() < 50_000, "{} bytes", shown.len());
+    }
+}
+
+#[test]
+fn a_scenario_s_control_characters_do_not_reach_the_terminal() {
+    let e = errors(&changed(
+        "sessions = 10",
+        "sessions = \"\u{202E}10\" # \u{200B}",
+    ))
+    .unwrap_err()
+    .to_string();
+    assert!(!e.contains(['\u{202E}', '\u{200B}', '\x1b']), "{e}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn mutations_never_panic(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..12, "[\\[\\]{}\"'=.,$(){}a-z0-9\\n ä-]{0,6}"), 1..6)
+    ) {
+        let mut chars: Vec<char> = GOOD.chars().collect();
+        for (at, remove, insert) in edits {
+            let at = at.index(chars.len().max(1)).min(chars.len());
+            let end = (at + remove).min(chars.len());
+            chars.splice(at..end, insert.chars());
+        }
+        let text: String = chars.into_iter().collect();
+        if let Err(e) = errors(&text) {
+            prop_assert!(!e.mistakes.is_empty());
+            let _ = e.to_string();
+        }
+    }
+
+    #[test]
+    fn no_text_at_all_panics(text in any::<String>()) {
+        let _ = errors(&text).map_err(|e| e.to_string());
+    }
+}
