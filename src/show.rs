@@ -47,7 +47,7 @@ pub fn schema() -> anyhow::Result<Outcome> {
 pub fn plan(args: &crate::cli::PlanArgs) -> anyhow::Result<Outcome> {
     let plan = scenarios::load(&args.scenario, &scenarios::Overrides::default()).map_err(UserError::wrong)?;
     if args.json {
-        return print(&(serde_json::to_string_pretty(&plan)? + "\n"));
+        return print(&(serde_json::to_string_pretty(&plan.without_secrets())? + "\n"));
     }
     print(&scenarios::describe(&plan))
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dashboard::app::Capabilities;
 use timeline::facts::{EndReason, PlanFacts, RunEnd, RunMeta};
 use timeline::recorder::{Options, Recorder};
 use timeline::recording::FILE_NAME;
@@ -19,10 +20,13 @@ use crate::sources::{Attach, Sources};
 
 /// How often the watch looks whether it shall end.
 const LOOK: Duration = Duration::from_millis(100);
+/// There is no load to change, and no folder unless one was asked for.
+const CAPABILITIES: Capabilities = Capabilities { load: false, marker: false, report: false };
 
 /// Runs the command.
 pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
-    let length = args.for_.as_deref().map(scenarios::duration).transpose().map_err(UserError::wrong)?;
+    let length = args.for_.as_deref().map(scenarios::duration_ns).transpose().map_err(UserError::wrong)?;
+    let length = length.map(Duration::from_nanos);
     let unix_ms = timeline::clock::unix_ms();
     let run_id = run_id(unix_ms, 0);
     let folder = args.out.as_deref().map(|out| make_folder(Some(out), &run_id)).transpose()?;
@@ -71,7 +75,7 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
     let handle = recorder.handle();
     let sources = Sources::attach(&attach, port, &handle)?;
     handle.attached(&sources.about());
-    let screen = Screen::start(&args.look, false, handle.published())?;
+    let screen = Screen::start(&args.look, false, CAPABILITIES, handle.published())?;
 
     loop {
         let over = length.is_some_and(|l| clock.now().since(timeline::RunTime::ZERO) >= l);

@@ -126,8 +126,8 @@ pub enum Overlay {
     /// Nothing.
     #[default]
     None,
-    /// The keys.
-    Help,
+    /// The keys, from this line on.
+    Help(usize),
     /// The filter is being typed.
     Typing,
     /// Shall the load really be halted?
@@ -282,10 +282,15 @@ fn on_key(model: &mut Model, code: KeyCode, modifiers: KeyModifiers, live: &Arc<
     match model.overlay {
         Overlay::Typing => typed(model, code),
         Overlay::ConfirmHalt => return confirmed(model, code),
-        Overlay::Help if matches!(action, Some(Action::Help | Action::Back | Action::Quit)) => {
+        Overlay::Help(_) if matches!(action, Some(Action::Help | Action::Back | Action::Quit)) => {
             model.overlay = Overlay::None;
         }
-        Overlay::Help | Overlay::None => {
+        Overlay::Help(first) if scrolled(code, modifiers).is_some() => {
+            let by = scrolled(code, modifiers).unwrap_or(0);
+            let most = keys::BINDINGS.iter().filter(|b| b.works(model.view, model.capabilities)).count();
+            model.overlay = Overlay::Help(first.saturating_add_signed(by).min(most.saturating_sub(1)));
+        }
+        Overlay::Help(_) | Overlay::None => {
             if let Some(action) = action {
                 return act(model, action, live);
             }
@@ -294,11 +299,19 @@ fn on_key(model: &mut Model, code: KeyCode, modifiers: KeyModifiers, live: &Arc<
     Effect::None
 }
 
+/// Rows by which a key moves a list; the keys' own list moves in every view.
+fn scrolled(code: KeyCode, modifiers: KeyModifiers) -> Option<isize> {
+    match keys::action(View::Log, Capabilities::default(), code, modifiers) {
+        Some(Action::Select(by)) => Some(by),
+        _ => None,
+    }
+}
+
 fn act(model: &mut Model, action: Action, live: &Arc<Snapshot>) -> Effect {
     match action {
         Action::Quit => return quit(model, live),
         Action::Interrupt => return interrupt(model, live),
-        Action::Help => model.overlay = Overlay::Help,
+        Action::Help => model.overlay = Overlay::Help(0),
         Action::NextView => go(model, model.view.step(1)),
         Action::PreviousView => go(model, model.view.step(-1)),
         Action::Go(view) => go(model, view),

@@ -28,6 +28,11 @@ const SCALES: [Scale; 9] = [
     Scale { columns: 60, cells: 1 },
 ];
 
+/// Seconds that read as round on a time axis, each dividing the next ones' minutes or hours.
+const ROUND_SECONDS: [u64; 10] = [5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800];
+/// Least cells from one written time to the next.
+const TICK_CELLS: u64 = 10;
+
 /// How much time fits on the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Zoom(usize);
@@ -152,6 +157,15 @@ impl Axis {
     pub fn time(&self, x: u16) -> RunTime {
         let columns = self.zoom.columns_of(self.first_cell.saturating_add(u64::from(x)));
         RunTime(columns.start.saturating_mul(COLUMN_NS))
+    }
+
+    /// Cells that begin at a round time, far enough from each other for the time to be written.
+    pub fn ticks(&self) -> impl Iterator<Item = u16> + '_ {
+        let s = self.zoom.scale();
+        let wide_enough = |seconds: &&u64| **seconds * s.cells / s.columns >= TICK_CELLS;
+        let every = ROUND_SECONDS.iter().find(wide_enough).copied().unwrap_or(ROUND_SECONDS[ROUND_SECONDS.len() - 1]);
+        let cells = every * s.cells / s.columns;
+        (0..self.width).filter(move |x| self.first_cell.saturating_add(u64::from(*x)).is_multiple_of(cells))
     }
 
     /// The column that a click on cell `x` means.

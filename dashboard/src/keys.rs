@@ -148,14 +148,17 @@ const END: isize = 1_000_000;
 /// Columns of a long step of the cursor.
 const FAR: i64 = 10;
 
+/// Longest description, characters: two columns of keys fit a screen of 80.
+pub const ABOUT_MAX: usize = 29;
+
 /// All bindings. Hints are taken in this order and dropped from the right, so `q` and `?` go last.
 pub static BINDINGS: &[Binding] = &[
-    bind(&[char('q')], "q", Action::Quit, "stop the load, drain, write the reports, leave").hint("q", "quit"),
+    bind(&[char('q')], "q", Action::Quit, "stop, drain, write reports").hint("q", "quit"),
     bind(&[char('?'), key(KeyCode::F(1))], "?", Action::Help, "show or hide these keys").hint("?", "help"),
     bind(&[key(KeyCode::Tab)], "Tab", Action::NextView, "next view").hint("Tab", "view"),
-    bind(&[char(' ')], "Space", Action::Freeze, "freeze the view; the run goes on").hint("Space", "freeze"),
+    bind(&[char(' ')], "Space", Action::Freeze, "freeze view, run goes on").hint("Space", "freeze"),
     bind(&[char('n')], "n", Action::Finding(1), "cursor to the next finding").hint("n", "finding").on(AXIS),
-    bind(&[key(KeyCode::Enter)], "Enter", Action::Inspect, "look into the selected finding")
+    bind(&[key(KeyCode::Enter)], "Enter", Action::Inspect, "inspect selected finding")
         .hint("Enter", "inspect")
         .on(&[View::Overview, View::Findings]),
     bind(&[char('l'), key(KeyCode::Right)], "l", Action::Cursor(1), "cursor later").hint("h l", "cursor").on(AXIS),
@@ -163,17 +166,17 @@ pub static BINDINGS: &[Binding] = &[
     bind(&[char('/')], "/", Action::Filter, "filter the list").hint("/", "filter").on(FILTERED),
     bind(&[char('s')], "s", Action::Sort, "sort by the next column").hint("s", "sort").on(SORTED),
     bind(&[char('t')], "t", Action::Measure, "response or service time").hint("t", "measure").on(&[View::Sessions]),
-    bind(&[char('p')], "p", Action::Halt, "halt the load, or let it go on").hint("p", "halt").needs(Needs::Load),
+    bind(&[char('p')], "p", Action::Halt, "halt the load, or go on").hint("p", "halt").needs(Needs::Load),
     bind(&[char('>')], ">", Action::Load(1), "a tenth more load").hint("<>", "load").needs(Needs::Load),
-    bind(&[char('m')], "m", Action::Marker, "put a marker on the timeline").hint("m", "marker").needs(Needs::Marker),
-    bind(&[char('w')], "w", Action::WriteReport, "write the report of the run so far").hint("w", "report").needs(Needs::Report),
+    bind(&[char('m')], "m", Action::Marker, "put a marker on the time").hint("m", "marker").needs(Needs::Marker),
+    bind(&[char('w')], "w", Action::WriteReport, "write the report so far").hint("w", "report").needs(Needs::Report),
     bind(&[char('<')], "<", Action::Load(-1), "a tenth less load").needs(Needs::Load),
-    bind(&[char('N')], "N", Action::Finding(-1), "cursor to the finding before").on(AXIS),
+    bind(&[char('N')], "N", Action::Finding(-1), "to the finding before").on(AXIS),
     bind(&[char('h'), key(KeyCode::Left)], "h", Action::Cursor(-1), "cursor earlier").on(AXIS),
     bind(&[char('L')], "L", Action::Cursor(FAR), "cursor ten columns later").on(AXIS),
     bind(&[char('H')], "H", Action::Cursor(-FAR), "cursor ten columns earlier").on(AXIS),
     bind(&[char('+'), char('=')], "+", Action::Nearer, "less time on the screen").on(AXIS),
-    bind(&[char('0')], "0", Action::Reset, "usual zoom, follow the newest column").on(AXIS),
+    bind(&[char('0')], "0", Action::Reset, "usual zoom, newest column").on(AXIS),
     bind(&[char('j'), key(KeyCode::Down)], "j", Action::Select(1), "row down").on(LISTS),
     bind(&[char('k'), key(KeyCode::Up)], "k", Action::Select(-1), "row up").on(LISTS),
     bind(&[key(KeyCode::PageDown)], "PgDn", Action::Select(PAGE), "ten rows down").on(LISTS),
@@ -181,7 +184,7 @@ pub static BINDINGS: &[Binding] = &[
     bind(&[char('g'), key(KeyCode::Home)], "g", Action::Select(-END), "first row").on(LISTS),
     bind(&[char('G'), key(KeyCode::End)], "G", Action::Select(END), "last row").on(LISTS),
     bind(&[char('r')], "r", Action::Reverse, "sort the other way round").on(SORTED),
-    bind(&[key(KeyCode::Esc)], "Esc", Action::Back, "one step back: filter, detail, cursor"),
+    bind(&[key(KeyCode::Esc)], "Esc", Action::Back, "one step back"),
     bind(&[key(KeyCode::BackTab)], "S-Tab", Action::PreviousView, "view before"),
     bind(&[char('1')], "1", Action::Go(View::Overview), "overview"),
     bind(&[char('2')], "2", Action::Go(View::Response), "response times"),
@@ -192,8 +195,8 @@ pub static BINDINGS: &[Binding] = &[
     bind(&[char('7')], "7", Action::Go(View::Processes), "processes and sources"),
     bind(&[char('8')], "8", Action::Go(View::Findings), "findings"),
     bind(&[char('9')], "9", Action::Go(View::Log), "log"),
-    bind(&[ctrl('c')], "Ctrl-C", Action::Interrupt, "as q; the second time abort without draining"),
-    bind(&[ctrl('z')], "Ctrl-Z", Action::Suspend, "ignored: a suspended generator would falsify the run"),
+    bind(&[ctrl('c')], "Ctrl-C", Action::Interrupt, "as q; twice: abort"),
+    bind(&[ctrl('z')], "Ctrl-Z", Action::Suspend, "ignored, it would falsify"),
 ];
 
 impl Binding {
@@ -243,7 +246,7 @@ mod tests {
     fn every_binding_is_described_and_reachable() {
         for b in BINDINGS {
             assert!(!b.about.is_empty() && !b.shown.is_empty() && !b.keys.is_empty(), "{b:?}");
-            assert!(!b.views.is_empty(), "{b:?}");
+            assert!(!b.views.is_empty() && b.about.len() <= ABOUT_MAX, "{b:?}");
             let found = action(b.views[0], EVERYTHING, b.keys[0].code, modifiers(b.keys[0]));
             assert_eq!(found, Some(b.action));
         }

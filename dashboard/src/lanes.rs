@@ -16,6 +16,9 @@ use crate::heatmap::within;
 use crate::layout::{self, Columns};
 use crate::theme::{BAR_LEVELS, Role};
 
+/// Least rows of a block of lanes with the time under them.
+const ROWS_FOR_TIME: u16 = 3;
+
 /// One lane of a view.
 pub(crate) struct Lane<'a> {
     label: String,
@@ -149,18 +152,21 @@ pub(crate) fn stacked(
     tallest: u16,
 ) -> Rect {
     let count = u16::try_from(lanes.len()).unwrap_or(u16::MAX).max(1);
-    let height = (area.height.saturating_sub(1) / count).clamp(1, tallest.max(1));
+    // Where there is hardly any room, a second lane says more than the time.
+    let time_rows = u16::from(area.height >= ROWS_FOR_TIME);
+    let height = (area.height.saturating_sub(time_rows) / count).clamp(1, tallest.max(1));
     let mut rest = area;
     for lane in lanes {
-        if rest.height <= 1 {
+        if rest.height <= time_rows {
             break;
         }
-        let (place, below) = layout::top(rest, height.min(rest.height - 1));
+        let (place, below) = layout::top(rest, height.min(rest.height - time_rows));
         lane.draw(canvas, place, axis);
         rest = below;
     }
-    time_row(canvas, rest, axis, snapshot);
-    layout::top(rest, 1).1
+    let (time, rest) = layout::top(rest, time_rows);
+    time_row(canvas, time, axis, snapshot);
+    rest
 }
 
 /// The lane called `name`.
@@ -196,42 +202,52 @@ fn stack(value: f64, full: f64, height: u16) -> impl Iterator<Item = usize> {
 
 /// The row under the lanes: times, onsets of findings, changes of the load, the cursor.
 pub(crate) fn time_row(canvas: &mut Canvas<'_>, area: Rect, axis: &Axis, snapshot: &Snapshot) {
-    /// Columns between two times.
-    const EVERY: u16 = 15;
     let columns = Columns::of(layout::row(area, 0));
-    let (plot, glyphs) = (columns.plot, canvas.theme.glyphs());
+    let plot = columns.plot;
     if plot.is_empty() {
         return;
     }
-    let dim = canvas.theme.style(Role::Dim);
-    for x in (0..plot.width).step_by(usize::from(EVERY)) {
-        canvas.glyph(plot.x + x, plot.y, glyphs.tick, dim);
-        let room = (plot.width - x).saturating_sub(1);
-        let text = axis.time(x).to_string();
-        if text.len() <= usize::from(room) {
-            canvas.text(plot.x + x + 1, plot.y, room, &text, Role::Dim);
-        }
+    let marks = marks(canvas, axis, snapshot);
+    times(canvas, plot, axis, &marks);
+    for (x, glyph, role) in marks {
+        canvas.glyph(plot.x.saturating_add(x), plot.y, glyph, canvas.theme.style(role));
     }
-    for event in snapshot.events.iter().filter(|e| e.kind == kinds::AMENDMENT) {
-        if let Some(x) = axis.x_of(event.start) {
-            canvas.glyph(plot.x + x, plot.y, glyphs.mark, canvas.theme.style(Role::Strong));
-        }
-    }
-    for finding in snapshot.findings.iter().rev().filter(|f| figures::is_seen(f)) {
-        if let Some(x) = axis.x_of(finding.onset) {
-            let role = figures::severity_role(finding.severity);
-            canvas.glyph(plot.x + x, plot.y, &finding.severity.glyph()[..1], canvas.theme.style(role));
-        }
-    }
-    match axis.cursor_x().zip(axis.cursor_time()) {
-        Some((x, at)) => {
-            canvas.glyph(plot.x + x, plot.y, glyphs.cursor, canvas.theme.style(Role::Selected));
+    match axis.cursor_time() {
+        Some(at) => {
             canvas.pieces(columns.label, &[("cursor", Role::Strong)]);
             canvas.right(columns.value, &format!("at {at}"), Role::Strong);
         }
         None => {
             canvas.pieces(columns.label, &[("time", Role::Dim)]);
             canvas.right(columns.value, &format!("now {}", snapshot.at), Role::Dim);
+        }
+    }
+}
+
+/// What is marked on the time row; later ones lie over earlier ones.
+fn marks(canvas: &Canvas<'_>, axis: &Axis, snapshot: &Snapshot) -> Vec<(u16, &'static str, Role)> {
+    let glyphs = canvas.theme.glyphs();
+    let changes = snapshot.events.iter().filter(|e| e.kind == kinds::AMENDMENT);
+    let changes = changes.filter_map(|e| Some((axis.x_of(e.start)?, glyphs.mark, Role::Strong)));
+    let found = snapshot.findings.iter().rev().filter(|f| figures::is_seen(f));
+    let found = found.filter_map(|f| {
+        let glyph = &f.severity.glyph()[..1];
+        Some((axis.x_of(f.onset)?, glyph, figures::severity_role(f.severity)))
+    });
+    let cursor = axis.cursor_x().map(|x| (x, glyphs.cursor, Role::Selected));
+    changes.chain(found).chain(cursor).collect()
+}
+
+/// Round times, left out where a mark lies.
+fn times(canvas: &mut Canvas<'_>, plot: Rect, axis: &Axis, marks: &[(u16, &'static str, Role)]) {
+    let tick = canvas.theme.glyphs().tick;
+    for x in axis.ticks().filter(|x| *x < plot.width) {
+        let text = axis.time(x).to_string();
+        let end = x.saturating_add(text.len() as u16).saturating_add(1);
+        let marked = marks.iter().any(|(at, ..)| (x..=end).contains(at));
+        if end <= plot.width && !marked {
+            canvas.glyph(plot.x + x, plot.y, tick, canvas.theme.style(Role::Dim));
+            canvas.text(plot.x + x + 1, plot.y, plot.width - x, &text, Role::Dim);
         }
     }
 }

@@ -76,8 +76,8 @@ pub(crate) struct Columns {
     pub value: Rect,
 }
 
-/// Width of the label column: `young ~` and `10.0 ms` fit.
-const LABEL: u16 = 9;
+/// Width of the label column: `46.9 MiB/s` fits.
+const LABEL: u16 = 10;
 /// The same where there is room: names of caches fit.
 const LABEL_WIDE: u16 = 14;
 /// Width of the value column: `loads 4.12k/s` fits.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use timeline::lane::names;
-use timeline::snapshot::{Percentiles, RunState, Snapshot};
+use timeline::snapshot::{COLUMN_NS, LaneView, Percentiles, RunState, Snapshot};
 use timeline::{Finding, RunTime, Severity, Status, Unit};
 
 use crate::canvas::clean;
@@ -138,16 +138,17 @@ fn status(s: &Snapshot) -> String {
     if l.late > 0 || l.dropped > 0 {
         line.push_str(&format!(" late={} dropped={}", l.late, l.dropped));
     }
-    for (key, name) in [("heap.old", names::HEAP_OLD), ("pause", names::PAUSE)] {
-        let fresh = lanes::find(s, name).filter(|l| l.age_ns <= figures::STALE_NS);
-        if let Some((lane, v)) = fresh.and_then(|l| Some((l, l.last?))) {
-            line.push_str(&format!(" {key}={}", squeezed(&lane.unit.show(v))));
-        }
+    if let Some((lane, v)) = fresh(s, names::HEAP_OLD).and_then(|l| Some((l, l.last?))) {
+        line.push_str(&format!(" heap.old={}", squeezed(&lane.unit.show(v))));
+    }
+    if let Some(v) = worst(s, names::PAUSE) {
+        line.push_str(&format!(" pause={}", squeezed(&Unit::Ns.show(v))));
     }
     for p in &s.pools {
         let fill = format!("{}/{}", number(p.in_use), number(p.capacity));
         line.push_str(&format!(" pool.{}={fill}", word(&p.name)));
-        if let Some(w) = p.waiters.filter(|w| *w > 0.0) {
+        let waited = worst(s, &names::of(names::POOL, &p.name, "waiters"));
+        if let Some(w) = waited.or(p.waiters).filter(|w| *w > 0.0) {
             line.push_str(&format!(" pool.{}.waiters={}", word(&p.name), number(Some(w))));
         }
     }
@@ -157,6 +158,17 @@ fn status(s: &Snapshot) -> String {
         }
     }
     line
+}
+
+/// The lane called `name`, unless it is stale.
+fn fresh<'a>(s: &'a Snapshot, name: &str) -> Option<&'a LaneView> {
+    lanes::find(s, name).filter(|l| l.age_ns <= figures::STALE_NS)
+}
+
+/// The greatest value since about the last status line: a pause between two lines must not be lost.
+fn worst(s: &Snapshot, name: &str) -> Option<f64> {
+    let columns = (EVERY_NS / COLUMN_NS) as usize;
+    fresh(s, name)?.cells.iter().rev().take(columns).flatten().map(|c| c.max).reduce(f64::max)
 }
 
 fn finding(at: RunTime, f: &Finding) -> String {

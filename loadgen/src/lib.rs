@@ -1,0 +1,37 @@
+//! The load engine of dyno: plans become sessions, sessions become traffic and figures.
+//!
+//! A run is a set of worker processes under one [`Coordinator`]. Each worker ([`worker_main`]) has one thread and runs
+//! an exact part of the plan: `schedule` says when, `release` starts what is due, `session` does it over the
+//! codecs in `http` and `ws`, `figures` counts it, `protocol` carries it home. [`lanes::Lanes`] turns what comes into lanes.
+//! Scenario files, the recording and judging are left to others.
+
+pub mod coordinator;
+pub mod http;
+pub mod lanes;
+pub mod protocol;
+pub mod random;
+pub mod reach;
+pub mod schedule;
+pub mod sizing;
+pub mod ws;
+
+mod connection;
+mod figures;
+mod health;
+mod kind;
+mod program;
+mod release;
+mod seats;
+mod session;
+mod shard;
+mod template;
+mod worker;
+
+#[cfg(test)]
+mod testing;
+
+pub use coordinator::{Coordinator, CoordinatorOptions, LoadUpdate};
+pub use kind::ErrorKind;
+pub use reach::{LoadError, reach};
+pub use sizing::{Resources, Sizing, workers_needed};
+pub use worker::{WorkerError, worker_main};

@@ -3,7 +3,8 @@
 //! Owns the running of a segment: arrivals, held places, naps, time limits, amendments, the hand-over of figures, and the
 //! end (no new arrivals, drain within the grace, abort). One task on tokio's wheel errs by about 0.6 ms; the error is recorded.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -12,13 +13,12 @@ use std::time::Duration;
 
 use timeline::MonoNs;
 use timeline::RunTime;
-use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, Sleep};
 
 use crate::figures;
 use crate::health::{self, Hiccups};
-use crate::protocol::{Amendment, Change, Done, FromWorker, ToWorker};
-use crate::schedule::{Action, Planned, Schedule};
+use crate::protocol::{Amendment, BadMessage, Change, Done, FromWorker, ToWorker};
+use crate::schedule::{Action, Numbering, Planned, Schedule};
 use crate::seats::SeatId;
 use crate::session::{Origin, Session};
 use crate::shard::Shard;
@@ -31,12 +31,16 @@ const SWEEP_NS: u64 = 20_000_000;
 /// Most starts between two looks at naps and clock, so that a burst does not delay all else.
 const BURST: usize = 256;
 
+/// What the coordinator says.
+pub type Commands = tokio::sync::mpsc::Receiver<Result<ToWorker, BadMessage>>;
+
 /// Runs one worker's part of a run.
 pub struct Release {
     shard: Rc<Shard>,
     schedule: Schedule,
     outbox: Outbox,
-    commands: Receiver<ToWorker>,
+    commands: Commands,
+    inbox: VecDeque<Result<ToWorker, BadMessage>>,
     hiccups: Hiccups,
     places: BTreeMap<u32, Place>,
     /// Amendments whose time has not come, in order of time.
@@ -51,8 +55,8 @@ pub struct Release {
 
 /// A held place.
 struct Place {
-    /// Sessions that have started there.
-    generation: u64,
+    /// Sessions that have started there; a place that is given up and held again goes on counting.
+    generation: Rc<Cell<u64>>,
     /// Its session's seat while it is held.
     seat: Option<SeatId>,
 }
@@ -65,13 +69,14 @@ impl Release {
         schedule: Schedule,
         grace: u64,
         outbox: Outbox,
-        commands: Receiver<ToWorker>,
+        commands: Commands,
     ) -> Self {
         Self {
             shard,
             schedule,
             outbox,
             commands,
+            inbox: VecDeque::new(),
             hiccups: Hiccups::start(),
             places: BTreeMap::new(),
             amendments: Vec::new(),
@@ -142,26 +147,19 @@ impl Release {
     }
 
     fn take_commands(&mut self) {
-        loop {
-            match self.commands.try_recv() {
-                Ok(ToWorker::Amendment(amendment)) => {
-                    if let Change::Scale(factor) = amendment.what {
-                        // The schedule itself knows from when on.
-                        self.schedule.scale(amendment.at.max(self.shard.now()), factor);
-                    } else {
-                        self.amendments.push(amendment);
-                        self.amendments.sort_by_key(|a| a.at);
-                    }
-                }
-                Ok(ToWorker::Hello(_) | ToWorker::Segment(_)) => {}
-                Err(tokio::sync::mpsc::error::TryRecvError::Empty) => break,
-                // Nobody is there to load for.
-                Err(tokio::sync::mpsc::error::TryRecvError::Disconnected) => {
-                    self.aborted = true;
-                    break;
-                }
+        while let Some(command) = self.inbox.pop_front().or_else(|| self.commands.try_recv().ok()) {
+            // After an unreadable message the listener is gone, which ends the run below.
+            let Ok(ToWorker::Amendment(amendment)) = command else { continue };
+            if let Change::Scale(factor) = amendment.what {
+                // The schedule itself knows from when on.
+                self.schedule.scale(amendment.at.max(self.shard.now()), factor);
+            } else {
+                self.amendments.push(amendment);
+                self.amendments.sort_by_key(|a| a.at);
             }
         }
+        // Nobody is there any more to load for.
+        self.aborted |= self.commands.is_closed() && self.commands.is_empty();
     }
 
     fn amend(&mut self, now: u64) {
@@ -196,7 +194,7 @@ impl Release {
         match planned.action {
             Action::Arrive { number, pooled } => {
                 self.shard.figures.released(planned.at, now);
-                let kind = self.schedule.kind(number);
+                let kind = self.shard.kind(number);
                 let origin = Origin { number, kind, intended: planned.at, pooled };
                 if let Some(seat) = self.seat() {
                     spawn(arrive(Rc::clone(&self.shard), seat, origin));
@@ -204,12 +202,10 @@ impl Release {
             }
             Action::Hold { place } => {
                 let Some(seat) = self.seat() else { return };
-                let held = self.places.entry(place).or_insert(Place { generation: 0, seat: None });
+                let fresh = || Place { generation: Rc::default(), seat: None };
+                let held = self.places.entry(place).or_insert_with(fresh);
                 held.seat = Some(seat);
-                let first = held.generation;
-                // A place that is given up and held again goes on with numbers that were not used.
-                held.generation += 1 << 16;
-                let numbers = Numbers { schedule: self.schedule.clone(), place, generation: first };
+                let numbers = Numbers { of: self.schedule.numbering(), place, generation: Rc::clone(&held.generation) };
                 spawn(hold(Rc::clone(&self.shard), seat, numbers, planned.at));
             }
             Action::LetGo { place } => {
@@ -269,18 +265,53 @@ impl Release {
         if sleep.as_mut().poll(cx).is_ready() || self.shard.seats.poll_earlier(alarm, cx).is_ready() {
             return Poll::Ready(());
         }
-        match self.commands.is_closed() || !self.commands.is_empty() {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
+        match self.commands.poll_recv(cx) {
+            Poll::Ready(Some(command)) => self.inbox.push_back(command),
+            Poll::Ready(None) => self.aborted = true,
+            Poll::Pending => return Poll::Pending,
         }
+        Poll::Ready(())
     }
 }
 
 /// The numbers of the sessions that follow each other in a place.
 struct Numbers {
-    schedule: Schedule,
+    of: Numbering,
     place: u32,
-    generation: u64,
+    generation: Rc<Cell<u64>>,
+}
+
+impl Numbers {
+    fn next(&self) -> u64 {
+        let generation = self.generation.get();
+        self.generation.set(generation + 1);
+        self.of.held(self.place, generation)
+    }
+}
+
+/// A session's seat while its task sits in it.
+struct Sitting {
+    shard: Rc<Shard>,
+    seat: SeatId,
+}
+
+impl Sitting {
+    /// Makes the running task the one that the seat wakes.
+    async fn down(shard: &Rc<Shard>, seat: SeatId) -> Self {
+        let sitting = Self { shard: Rc::clone(shard), seat };
+        poll_fn(|cx| {
+            shard.seats.sit(seat, cx);
+            Poll::Ready(())
+        })
+        .await;
+        sitting
+    }
+}
+
+impl Drop for Sitting {
+    fn drop(&mut self) {
+        self.shard.seats.leave(self.seat);
+    }
 }
 
 #[expect(
@@ -291,11 +322,38 @@ fn spawn(session: impl Future<Output = ()> + 'static) {
     tokio::task::spawn_local(session);
 }
 
+/// A session that arrives, and leaves when it is done.
 async fn arrive(shard: Rc<Shard>, seat: SeatId, origin: Origin) {
-    let sitting = Sitting::take(&shard, seat).await;
+    let _sitting = Sitting::down(&shard, seat).await;
     match Session::new(&shard, seat, origin) {
-        Some(session) => drop(session.run().await),
+        Some(session) => {
+            session.run().await;
+        }
         None => figures::add(&shard.figures.dropped, 1),
     }
-    drop(sitting);
+}
+
+/// A held place: one session after the other, at once, until it is given up.
+async fn hold(shard: Rc<Shard>, seat: SeatId, numbers: Numbers, start: u64) {
+    let _sitting = Sitting::down(&shard, seat).await;
+    let mut intended = start;
+    loop {
+        let number = numbers.next();
+        let origin = Origin { number, kind: shard.kind(number), intended, pooled: false };
+        // A place for which no row is left stays empty.
+        let Some(session) = Session::new(&shard, seat, origin) else {
+            figures::add(&shard.figures.dropped, 1);
+            return;
+        };
+        let empty_for = session.run().await;
+        if shard.seats.ending(seat) {
+            return;
+        }
+        intended = shard.now() + empty_for;
+        poll_fn(|_| shard.seats.poll_nap(seat, intended, || shard.now())).await;
+        if shard.seats.ending(seat) {
+            return;
+        }
+        figures::add(&shard.figures.offered, 1);
+    }
 }

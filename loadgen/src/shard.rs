@@ -15,7 +15,7 @@ use crate::connection::Connection;
 use crate::figures::Figures;
 use crate::program::{BadPlan, Program};
 use crate::protocol::Segment;
-use crate::random::{Stream, Zipf};
+use crate::random::{self, Stream, Zipf};
 use crate::seats::Seats;
 
 /// Length of the buffer that reads go to, bytes: what a socket's default receive buffer yields at once.
@@ -44,6 +44,7 @@ pub struct Shard {
     next_source: Cell<usize>,
     pool: RefCell<Vec<Connection>>,
     rows: Vec<Rows>,
+    weights: Vec<u32>,
 }
 
 /// Two scratch buffers: a head or frame, and the body or text inside it.
@@ -96,6 +97,7 @@ impl Shard {
             sources: segment.sources.clone(),
             next_source: Cell::new(0),
             pool: RefCell::default(),
+            weights: segment.plan.sessions.iter().map(|s| s.weight.max(1)).collect(),
             program,
         })
     }
@@ -110,6 +112,12 @@ impl Shard {
     #[must_use]
     pub fn clock(&self) -> RunClock {
         self.clock
+    }
+
+    /// Which kind of session has `number`: it follows from the seed and the number alone.
+    #[must_use]
+    pub fn kind(&self, number: u64) -> usize {
+        random::share(self.program.seed, number, &self.weights)
     }
 
     /// A row of each feeder that session kind `kind` uses (0 for the others); none if a `unique` one has no rows left.

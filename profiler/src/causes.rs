@@ -119,9 +119,8 @@ fn explains(cause: &Entry, effect: &Entry, m: &Mechanism) -> Option<String> {
         return Some(format!("{order}; {}", m.reason));
     }
     let share = share_within(&effect.episodes, &cause.episodes, cause.last)?;
-    (share >= LEAST_SHARE).then(|| {
-        format!("{order}; {:.0} % of its time lies within; {}", share * 100.0, m.reason)
-    })
+    (share >= LEAST_SHARE)
+        .then(|| format!("{order}; {:.0} % of its time lies within; {}", share * 100.0, m.reason))
 }
 
 /// The share of `effects` that lies within `causes` (each with its drain), up to the cause's last
@@ -130,7 +129,8 @@ fn share_within(effects: &[Span], causes: &[Span], until: RunTime) -> Option<f64
     let until = until + DRAIN;
     let from = causes.first()?.start.back(RESOLUTION);
     let known = Span::new(from, until);
-    let mut causes: Vec<Span> = causes.iter().map(|c| Span::new(c.start.back(RESOLUTION), c.end + DRAIN)).collect();
+    let mut causes: Vec<Span> =
+        causes.iter().map(|c| Span::new(c.start.back(RESOLUTION), c.end + DRAIN)).collect();
     causes.dedup_by(|next, open| {
         let joined = next.start <= open.end;
         if joined {
@@ -211,7 +211,10 @@ mod tests {
         let bursts = [ms(1_100, 1_900), ms(3_100, 3_900)];
         assert_eq!(share_within(&bursts, &causes, RunTime::from_ms(3_600)), Some(1.0));
         let lasting = [ms(0, 9_000)];
-        assert!(share_within(&lasting, &[ms(1_000, 1_100), ms(6_000, 6_100)], RunTime::from_ms(6_100)).unwrap() < LEAST_SHARE);
+        assert!(
+            share_within(&lasting, &[ms(1_000, 1_100), ms(6_000, 6_100)], RunTime::from_ms(6_100)).unwrap()
+                < LEAST_SHARE
+        );
         assert_eq!(share_within(&[ms(9_000, 9_500)], &causes, RunTime::from_ms(3_600)), None);
     }
 

@@ -95,7 +95,8 @@ impl Diagnosis {
             return;
         }
         let gone = self.ledger.withdraw(|e| {
-            e.finding.kind != FindingKind::GeneratorLimited && starved.iter().any(|s| s.contains(e.finding.onset))
+            e.finding.kind != FindingKind::GeneratorLimited
+                && starved.iter().any(|s| s.contains(e.finding.onset))
         });
         self.withheld.extend(gone);
     }
@@ -104,9 +105,17 @@ impl Diagnosis {
         if self.withheld.is_empty() {
             return;
         }
-        let names: Vec<String> =
-            self.withheld.iter().take(5).map(|(k, s)| format!("{} {s}", k.name()).trim_end().to_owned()).collect();
-        let text = format!("{} against the target withheld: {}", detectors::plural(self.withheld.len() as f64, "finding"), names.join(", "));
+        let names: Vec<String> = self
+            .withheld
+            .iter()
+            .take(5)
+            .map(|(k, s)| format!("{} {s}", k.name()).trim_end().to_owned())
+            .collect();
+        let text = format!(
+            "{} against the target withheld: {}",
+            detectors::plural(self.withheld.len() as f64, "finding"),
+            names.join(", ")
+        );
         let count = self.withheld.len() as f64;
         for f in self.ranked.iter_mut().filter(|f| f.kind == FindingKind::GeneratorLimited) {
             let span = Span::new(f.onset, f.ended.unwrap_or(f.found_at));

@@ -214,7 +214,10 @@ mod tests {
         l.take(claim(1_000, 2_500, Status::Likely, 9.0), RunTime::from_ms(2_500));
         l.take(claim(2_000, 3_000, Status::Possible, 99.0), RunTime::from_ms(3_000));
         let f = &l.entries()[0].finding;
-        assert_eq!((f.id.as_str(), f.status, f.onset.as_ms(), f.found_at.as_ms()), ("F1", Status::Likely, 1_000, 2_500));
+        assert_eq!(
+            (f.id.as_str(), f.status, f.onset.as_ms(), f.found_at.as_ms()),
+            ("F1", Status::Likely, 1_000, 2_500)
+        );
         assert_eq!(f.claim, "weight 9 since 00:01");
         assert_eq!(l.entries()[0].episodes, [Span::new(RunTime::from_ms(1_000), RunTime::from_ms(3_000))]);
     }

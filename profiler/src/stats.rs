@@ -58,7 +58,13 @@ pub fn trend(points: &[(f64, f64)]) -> Option<Trend> {
     let noise = median(points.iter().map(|p| (p.1 - at_zero - slope * p.0).abs()).collect())?;
     let n = n as f64;
     let deviation = (n * (n - 1.0) * (2.0 * n + 5.0) / 18.0).sqrt();
-    Some(Trend { slope, at_zero, rising: 0.5 + (up - down) / (2.0 * pairs), z: (up - down) / deviation, noise })
+    Some(Trend {
+        slope,
+        at_zero,
+        rising: 0.5 + (up - down) / (2.0 * pairs),
+        z: (up - down) / deviation,
+        noise,
+    })
 }
 
 /// Where a series leaves its floor: the knot of the flat-then-rising line with the least squared
@@ -149,8 +155,9 @@ mod tests {
 
     #[test]
     fn a_line_with_wild_points_keeps_its_slope() {
-        let points: Vec<(f64, f64)> =
-            (0..30).map(|i| (f64::from(i), if i % 7 == 0 { 1e9 } else { 5.0 + 3.0 * f64::from(i) })).collect();
+        let points: Vec<(f64, f64)> = (0..30)
+            .map(|i| (f64::from(i), if i % 7 == 0 { 1e9 } else { 5.0 + 3.0 * f64::from(i) }))
+            .collect();
         let t = trend(&points).unwrap();
         assert!((t.slope - 3.0).abs() < 0.5, "{t:?}");
         assert!(trend(&[(0.0, 1.0)]).is_none());
@@ -164,7 +171,8 @@ mod tests {
 
     #[test]
     fn the_knot_is_where_the_growth_begins() {
-        let points: Vec<(f64, f64)> = (0..60).map(|i| (f64::from(i), 100.0 + 4.0 * f64::from((i - 22).max(0)))).collect();
+        let points: Vec<(f64, f64)> =
+            (0..60).map(|i| (f64::from(i), 100.0 + 4.0 * f64::from((i - 22).max(0)))).collect();
         assert_eq!(knot(&points), Some(22.0));
     }
 

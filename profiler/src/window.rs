@@ -145,7 +145,11 @@ mod tests {
             to,
         };
         let plan = PlanFacts {
-            phases: vec![phase(0, 1000, 0.0, 10.0), phase(1000, 2000, 10.0, 10.0), phase(2000, 3000, 10.0, 10.0)],
+            phases: vec![
+                phase(0, 1000, 0.0, 10.0),
+                phase(1000, 2000, 10.0, 10.0),
+                phase(2000, 3000, 10.0, 10.0),
+            ],
             steps: Vec::new(),
         };
         assert_eq!(same_load_since(&plan, RunTime::from_ms(2500)), RunTime::from_ms(1000));

@@ -10,14 +10,41 @@ use timeline::lane::names;
 use timeline::{Entry, Event, LaneId, LaneSpec, RunTime, Unit};
 
 const LANES: [&str; 26] = [
-    "pool.db.capacity", "pool.db.in-use", "pool.db.waiters", "pool.db.timeouts", "pool.db.wait", "pool.db.hold",
-    "cache.c.hits", "cache.c.misses", "cache.c.loads", "cache.c.coalesced", "cache.c.duplicate-loads", "cache.c.load",
-    names::HEAP_USED, names::HEAP_OLD, names::HEAP_PROMOTED, names::HEAP_ERROR, names::OPEN_SESSIONS, names::SERVER_SESSIONS,
-    names::GENERATOR_HICCUP, names::GENERATOR_CPU, names::LATENESS, names::OFFERED, names::ACHIEVED, names::HOST_STEAL,
-    names::HOST_CPU, names::SERVICE,
+    "pool.db.capacity",
+    "pool.db.in-use",
+    "pool.db.waiters",
+    "pool.db.timeouts",
+    "pool.db.wait",
+    "pool.db.hold",
+    "cache.c.hits",
+    "cache.c.misses",
+    "cache.c.loads",
+    "cache.c.coalesced",
+    "cache.c.duplicate-loads",
+    "cache.c.load",
+    names::HEAP_USED,
+    names::HEAP_OLD,
+    names::HEAP_PROMOTED,
+    names::HEAP_ERROR,
+    names::OPEN_SESSIONS,
+    names::SERVER_SESSIONS,
+    names::GENERATOR_HICCUP,
+    names::GENERATOR_CPU,
+    names::LATENESS,
+    names::OFFERED,
+    names::ACHIEVED,
+    names::HOST_STEAL,
+    names::HOST_CPU,
+    names::SERVICE,
 ];
 const KINDS: [&str; 7] = [
-    kinds::CACHE_REFRESH, kinds::PAUSE_HICCUP, kinds::PAUSE_WORKER_STALL, kinds::PAUSE_MAJOR, kinds::SOURCE, "", "nonsense",
+    kinds::CACHE_REFRESH,
+    kinds::PAUSE_HICCUP,
+    kinds::PAUSE_WORKER_STALL,
+    kinds::PAUSE_MAJOR,
+    kinds::SOURCE,
+    "",
+    "nonsense",
 ];
 
 fn lanes() -> Vec<Entry> {
@@ -35,7 +62,15 @@ fn lanes() -> Vec<Entry> {
 }
 
 fn value() -> impl Strategy<Value = f64> {
-    prop_oneof![Just(0.0), Just(-1.0), Just(f64::MAX), Just(-f64::MAX), Just(f64::MIN_POSITIVE), 0.0..10.0f64, 0.0..1e12f64]
+    prop_oneof![
+        Just(0.0),
+        Just(-1.0),
+        Just(f64::MAX),
+        Just(-f64::MAX),
+        Just(f64::MIN_POSITIVE),
+        0.0..10.0f64,
+        0.0..1e12f64
+    ]
 }
 
 /// Mostly within half a minute, now and then at the ends of time.

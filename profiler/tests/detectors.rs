@@ -9,7 +9,13 @@ use world::{Setup, build, find, kinds_of, likely, ms, phase};
 
 fn small_pool() -> Setup {
     let phases = world::open(Setup::default().phases);
-    Setup { phases, capacity: |s| if s < 12.0 { 8 } else { 3 }, rate: |s| 700.0 * (s / 5.0).min(1.0), seconds: 24, ..Setup::default() }
+    Setup {
+        phases,
+        capacity: |s| if s < 12.0 { 8 } else { 3 },
+        rate: |s| 700.0 * (s / 5.0).min(1.0),
+        seconds: 24,
+        ..Setup::default()
+    }
 }
 
 fn stampede() -> Setup {
@@ -72,10 +78,20 @@ fn what_a_closed_loop_would_ask_for_is_seen_through_its_waiting() {
 fn a_stampede_comes_before_the_pool_that_it_fills() {
     for seed in 0..5 {
         let d = build(&Setup { seed, ..stampede() }).diagnose();
-        assert_eq!(kinds_of(&d), [FindingKind::CacheStampede, FindingKind::PoolSaturated], "{:#?}", d.findings());
+        assert_eq!(
+            kinds_of(&d),
+            [FindingKind::CacheStampede, FindingKind::PoolSaturated],
+            "{:#?}",
+            d.findings()
+        );
         let (cause, effect) = (&d.findings()[0], &d.findings()[1]);
         assert_eq!(cause.onset, ms(15_000));
-        assert!(took(cause, 15.0) <= 3.0 && took(effect, 15.0) <= 3.0, "{} {}", cause.found_at, effect.found_at);
+        assert!(
+            took(cause, 15.0) <= 3.0 && took(effect, 15.0) <= 3.0,
+            "{} {}",
+            cause.found_at,
+            effect.found_at
+        );
         assert_eq!((cause.status, cause.subject.as_str()), (Status::Confirmed, "product:7"));
         assert_eq!(effect.caused_by.as_ref(), Some(&cause.id), "{effect:#?}");
         assert!(cause.ended.is_some(), "it ended at 30 s");
@@ -87,10 +103,17 @@ fn stops_of_a_process_are_found_with_length_and_period() {
     for seed in 0..5 {
         let d = build(&Setup { seed, ..frozen() }).diagnose();
         let f = &d.findings()[0];
-        assert_eq!((f.kind, f.subject.as_str(), f.status), (FindingKind::LongPause, "shop-0", Status::Confirmed));
+        assert_eq!(
+            (f.kind, f.subject.as_str(), f.status),
+            (FindingKind::LongPause, "shop-0", Status::Confirmed)
+        );
         assert!(took(f, 12.0) <= 3.0 && f.onset == ms(12_003), "{f:#?}");
         assert!(f.claim.contains("every 2.00 s") && f.claim.contains("398 ms"), "{}", f.claim);
-        assert!(d.findings().iter().skip(1).all(|g| g.caused_by.as_ref() == Some(&f.id)), "{:#?}", d.findings());
+        assert!(
+            d.findings().iter().skip(1).all(|g| g.caused_by.as_ref() == Some(&f.id)),
+            "{:#?}",
+            d.findings()
+        );
     }
 }
 
@@ -114,7 +137,11 @@ fn a_starved_generator_silences_what_it_would_blame_on_the_target() {
     assert_eq!(kinds_of(&d), [FindingKind::GeneratorLimited], "{:#?}", d.findings());
     let d = build(&Setup { starved: Some((11.0, 30.0)), ..small_pool() }).diagnose();
     assert_eq!(kinds_of(&d), [FindingKind::GeneratorLimited], "{:#?}", d.findings());
-    assert!(d.findings()[0].evidence.iter().any(|e| e.text.contains("withheld: pool-saturated db")), "{:#?}", d.findings());
+    assert!(
+        d.findings()[0].evidence.iter().any(|e| e.text.contains("withheld: pool-saturated db")),
+        "{:#?}",
+        d.findings()
+    );
 }
 
 #[test]
@@ -128,7 +155,11 @@ fn healthy_runs_have_no_finding() {
         ..Setup::default()
     };
     let spike = Setup {
-        phases: vec![phase(0, 15, 500.0, 500.0, false), phase(15, 25, 5_000.0, 5_000.0, false), phase(25, 40, 500.0, 500.0, false)],
+        phases: vec![
+            phase(0, 15, 500.0, 500.0, false),
+            phase(15, 25, 5_000.0, 5_000.0, false),
+            phase(25, 40, 500.0, 500.0, false),
+        ],
         rate: |s| if (15.0..25.0).contains(&s) { 600.0 } else { 100.0 },
         sessions: |s| if (15.0..25.0).contains(&s) { 5_000.0 } else { 500.0 },
         heap: |s| 30e6 + if s > 15.0 { 80e6 * ((s - 15.0) / 2.0).min(1.0) } else { 0.0 },
@@ -138,7 +169,15 @@ fn healthy_runs_have_no_finding() {
     let filling_fast = Setup { heap: |s| 100e6 - 50e6 * (-s / 3.0).exp(), ..Setup::default() };
     let filling_slowly = Setup { heap: |s| 200e6 - 100e6 * (-s / 12.0).exp(), ..Setup::default() };
     let noisy = Setup { noisy: true, ..Setup::default() };
-    for (name, setup) in [("steady", steady), ("ramp", ramp), ("spike", spike), ("filling", filling), ("filling fast", filling_fast), ("filling slowly", filling_slowly), ("noisy", noisy)] {
+    for (name, setup) in [
+        ("steady", steady),
+        ("ramp", ramp),
+        ("spike", spike),
+        ("filling", filling),
+        ("filling fast", filling_fast),
+        ("filling slowly", filling_slowly),
+        ("noisy", noisy),
+    ] {
         for seed in 0..seeds() {
             let d = build(&Setup { seed, ..setup.clone() }).diagnose();
             assert!(d.findings().is_empty(), "{name}, seed {seed}: {:#?}", d.findings());
@@ -155,7 +194,14 @@ fn independent_faults_are_both_found_and_neither_is_blamed_for_the_other() {
         assert!(likely(f) && f.caused_by.is_none(), "{f:#?}");
     }
     // A pool that is short all the time, and short stampedes in between.
-    let both = Setup { stampede: Some((18.0, 30.0)), ttl: 3.0, load_ms: 60.0, key_rate: 400.0, seconds: 34, ..small_pool() };
+    let both = Setup {
+        stampede: Some((18.0, 30.0)),
+        ttl: 3.0,
+        load_ms: 60.0,
+        key_rate: 400.0,
+        seconds: 34,
+        ..small_pool()
+    };
     let d = build(&both).diagnose();
     for kind in [FindingKind::CacheStampede, FindingKind::PoolSaturated] {
         assert!(find(&d, kind).caused_by.is_none(), "{:#?}", d.findings());
@@ -164,7 +210,8 @@ fn independent_faults_are_both_found_and_neither_is_blamed_for_the_other() {
 
 #[test]
 fn a_process_that_stands_still_is_named_before_it_can_speak() {
-    let d = build(&Setup { frozen: Some((12.0, 12.5, 9_000, 10_000)), seconds: 20, ..Setup::default() }).diagnose();
+    let d = build(&Setup { frozen: Some((12.0, 12.5, 9_000, 10_000)), seconds: 20, ..Setup::default() })
+        .diagnose();
     let f = &d.findings()[0];
     assert_eq!((f.kind, f.subject.as_str()), (FindingKind::LongPause, "shop-0"));
     assert!(took(f, 12.0) <= 2.0, "{f:#?}");
@@ -201,7 +248,15 @@ fn without_lanes_nothing_can_be_told_and_the_missing_ones_are_named() {
 fn told(d: &profiler::Diagnosis) -> String {
     let mut text = String::new();
     for f in d.findings() {
-        text += &format!("{} {} {} {} {}\n  {}\n", f.id, f.kind.name(), f.subject, f.severity.name(), f.status.name(), f.claim);
+        text += &format!(
+            "{} {} {} {} {}\n  {}\n",
+            f.id,
+            f.kind.name(),
+            f.subject,
+            f.severity.name(),
+            f.status.name(),
+            f.claim
+        );
         if let (Some(cause), Some(reason)) = (&f.caused_by, &f.caused_by_reason) {
             text += &format!("  caused by {cause}: {reason}\n");
         }
@@ -224,5 +279,8 @@ fn the_words_of_each_finding() {
     insta::assert_snapshot!("small_pool", told(&build(&small_pool()).diagnose()));
     insta::assert_snapshot!("leak", told(&build(&leak()).diagnose()));
     insta::assert_snapshot!("frozen", told(&build(&frozen()).diagnose()));
-    insta::assert_snapshot!("starved", told(&build(&Setup { starved: Some((11.0, 30.0)), ..small_pool() }).diagnose()));
+    insta::assert_snapshot!(
+        "starved",
+        told(&build(&Setup { starved: Some((11.0, 30.0)), ..small_pool() }).diagnose())
+    );
 }

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dynamometer_profiler::sources::{AttachError, Sink, SourceEvent, attach_agent, attach_host, attach_pids, attach_process};
+use dynamometer_profiler::sources::{
+    AttachError, Sink, SourceEvent, attach_agent, attach_host, attach_pids, attach_process,
+};
 use timeline::histogram::Sparse;
 use timeline::lane::names;
 use timeline::probe::{Batch, InstanceInfo, Instances, ProbeEvent, Tick, VERSION};
@@ -54,7 +56,8 @@ impl Sink for Kept {
 impl Kept {
     fn values(&self, name: &str, instance: &str) -> Vec<f64> {
         let got = self.0.lock().unwrap();
-        let is = |l: &LaneId| got.lanes[l.0 as usize].name == name && got.lanes[l.0 as usize].instance == instance;
+        let is =
+            |l: &LaneId| got.lanes[l.0 as usize].name == name && got.lanes[l.0 as usize].instance == instance;
         got.samples.iter().filter(|s| is(&s.0)).map(|s| s.2).collect()
     }
 
@@ -139,8 +142,13 @@ fn json(stream: &mut TcpStream, value: &impl serde::Serialize) {
 }
 
 fn instances(names: &[&str]) -> Instances {
-    let one = |(i, n): (usize, &&str)| InstanceInfo { name: (*n).to_owned(), pid: 100 + i as u32, generation: 0 };
-    Instances { version: VERSION, service: "shop".into(), instances: names.iter().enumerate().map(one).collect() }
+    let one =
+        |(i, n): (usize, &&str)| InstanceInfo { name: (*n).to_owned(), pid: 100 + i as u32, generation: 0 };
+    Instances {
+        version: VERSION,
+        service: "shop".into(),
+        instances: names.iter().enumerate().map(one).collect(),
+    }
 }
 
 fn since(path: &str) -> u64 {
@@ -155,7 +163,10 @@ fn batch(instance: &str, pid: u32, seq: u64) -> Batch {
         instance: instance.into(),
         pid,
         now,
-        lanes: vec![LaneSpec::level("pool.db.waiters", instance, Unit::Count), LaneSpec::histogram("pool.db.wait", instance)],
+        lanes: vec![
+            LaneSpec::level("pool.db.waiters", instance, Unit::Count),
+            LaneSpec::histogram("pool.db.wait", instance),
+        ],
         ticks: vec![Tick {
             seq,
             at: now.0,
@@ -170,7 +181,11 @@ fn batch(instance: &str, pid: u32, seq: u64) -> Batch {
 /// A probe with one instance whose samples `make` writes.
 fn hostile(make: impl Fn(u64, &mut TcpStream) + Send + Sync + 'static) -> Probe {
     Probe::serve(Arc::new(move |path: &str, stream: &mut TcpStream| {
-        if path.contains("/samples") { make(since(path), stream) } else { json(stream, &instances(&["shop-0"])) }
+        if path.contains("/samples") {
+            make(since(path), stream)
+        } else {
+            json(stream, &instances(&["shop-0"]))
+        }
     }))
 }
 
@@ -262,16 +277,30 @@ fn lost_ticks_are_counted_and_a_broken_endpoint_is_taken_up_again() {
 
 #[test]
 fn what_cannot_be_attached_says_why() {
-    let attach = |url: &str, token: &str| attach_agent(url, token, Box::new(Kept::default())).map(drop).unwrap_err().to_string();
+    let attach = |url: &str, token: &str| {
+        attach_agent(url, token, Box::new(Kept::default())).map(drop).unwrap_err().to_string()
+    };
     let probe = hostile(|_, _| ());
-    let newer = Probe::serve(Arc::new(|_: &str, s: &mut TcpStream| reply(s, "200 OK", br#"{"version":99,"shape":"other"}"#)));
-    let page = Probe::serve(Arc::new(|_: &str, s: &mut TcpStream| reply(s, "200 OK", b"<html>\x1b[2J</html>")));
-    let away = Probe::serve(Arc::new(|_: &str, s: &mut TcpStream| {
-        drop(s.write_all(b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"));
+    let newer = Probe::serve(Arc::new(|_: &str, s: &mut TcpStream| {
+        reply(s, "200 OK", br#"{"version":99,"shape":"other"}"#)
     }));
-    let garbage = Probe::serve(Arc::new(|_: &str, s: &mut TcpStream| drop(s.write_all(b"\x00\x01\x02 what?\r\n\r\n"))));
-    assert!(attach(&probe.url, "wrong").ends_with("the token was refused (status 401); it is read from DYNO_TOKEN"));
-    assert!(attach(&newer.url, TOKEN).contains("speaks version 99 of the probe, this dyno knows versions up to 1"));
+    let page =
+        Probe::serve(Arc::new(|_: &str, s: &mut TcpStream| reply(s, "200 OK", b"<html>\x1b[2J</html>")));
+    let away = Probe::serve(Arc::new(|_: &str, s: &mut TcpStream| {
+        drop(
+            s.write_all(b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"),
+        );
+    }));
+    let garbage =
+        Probe::serve(Arc::new(|_: &str, s: &mut TcpStream| drop(s.write_all(b"\x00\x01\x02 what?\r\n\r\n"))));
+    assert!(
+        attach(&probe.url, "wrong")
+            .ends_with("the token was refused (status 401); it is read from DYNO_TOKEN")
+    );
+    assert!(
+        attach(&newer.url, TOKEN)
+            .contains("speaks version 99 of the probe, this dyno knows versions up to 1")
+    );
     let text = attach(&page.url, TOKEN);
     assert!(text.contains("not the probe's") && !text.contains('\x1b'), "{text:?}");
     assert!(attach(&away.url, TOKEN).ends_with("status 302"));
@@ -285,24 +314,41 @@ fn what_cannot_be_attached_says_why() {
 fn hostile_samples_are_named_once_and_never_let_in() {
     // Each gives another kind of nonsense; the note that must come of it.
     let cases: Vec<(&str, Arc<Answer>)> = vec![
-        ("longer than 4 MiB", Arc::new(|_: &str, s: &mut TcpStream| {
-            drop(s.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n"));
-            let block = vec![b'['; 1 << 16];
-            while s.write_all(&block).is_ok() {}
-        })),
-        ("not the probe's", Arc::new(|_: &str, s: &mut TcpStream| reply(s, "200 OK", br#"{"version":1,"instance":7}"#))),
-        ("not the probe's", Arc::new(|_: &str, s: &mut TcpStream| reply(s, "200 OK", "[".repeat(100_000).as_bytes()))),
-        ("not the probe's", Arc::new(|_: &str, s: &mut TcpStream| {
-            let body = serde_json::to_string(&batch("shop-0", 100, 1)).unwrap().replace("[[0,1.0]]", "[[0,NaN]]");
-            reply(s, "200 OK", body.as_bytes());
-        })),
-        ("no answer within 2 s", Arc::new(|_: &str, s: &mut TcpStream| {
-            // Drips for ever: every byte is in time, the whole never is.
-            drop(s.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"));
-            while s.write_all(b"1\r\n[\r\n").is_ok() {
-                std::thread::sleep(Duration::from_millis(50));
-            }
-        })),
+        (
+            "longer than 4 MiB",
+            Arc::new(|_: &str, s: &mut TcpStream| {
+                drop(s.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n"));
+                let block = vec![b'['; 1 << 16];
+                while s.write_all(&block).is_ok() {}
+            }),
+        ),
+        (
+            "not the probe's",
+            Arc::new(|_: &str, s: &mut TcpStream| reply(s, "200 OK", br#"{"version":1,"instance":7}"#)),
+        ),
+        (
+            "not the probe's",
+            Arc::new(|_: &str, s: &mut TcpStream| reply(s, "200 OK", "[".repeat(100_000).as_bytes())),
+        ),
+        (
+            "not the probe's",
+            Arc::new(|_: &str, s: &mut TcpStream| {
+                let body = serde_json::to_string(&batch("shop-0", 100, 1))
+                    .unwrap()
+                    .replace("[[0,1.0]]", "[[0,NaN]]");
+                reply(s, "200 OK", body.as_bytes());
+            }),
+        ),
+        (
+            "no answer within 2 s",
+            Arc::new(|_: &str, s: &mut TcpStream| {
+                // Drips for ever: every byte is in time, the whole never is.
+                drop(s.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"));
+                while s.write_all(b"1\r\n[\r\n").is_ok() {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            }),
+        ),
         ("there is no such process", Arc::new(|_: &str, s: &mut TcpStream| reply(s, "404 Not Found", b""))),
     ];
     for (words, answer) in cases {
@@ -328,7 +374,11 @@ fn what_is_wrong_inside_a_batch_is_left_out_and_the_rest_taken() {
         let now = b.now.0;
         let tick = &mut b.ticks[0];
         tick.values.extend([(1, 5.0), (2, 1e18), (3, 1.0), (4, 8.0), (99, 1.0)]);
-        tick.histograms.extend([(0, Sparse { cells: vec![(1, 1)] }), (1, Sparse { cells: vec![(9, 1), (3, 1)] }), (1, Sparse { cells: vec![(0, 0)] })]);
+        tick.histograms.extend([
+            (0, Sparse { cells: vec![(1, 1)] }),
+            (1, Sparse { cells: vec![(9, 1), (3, 1)] }),
+            (1, Sparse { cells: vec![(0, 0)] }),
+        ]);
         let event = |kind: &str, start, end| ProbeEvent {
             kind: kind.into(),
             start,
@@ -337,7 +387,12 @@ fn what_is_wrong_inside_a_batch_is_left_out_and_the_rest_taken() {
             value: 1.0,
             others: 0,
         };
-        tick.events = vec![event("cache.refresh", now - 10, now), event("cache.refresh", now, now - 10), event("cache.refresh", 0, u64::MAX), event("generator.worker-lost", now, now)];
+        tick.events = vec![
+            event("cache.refresh", now - 10, now),
+            event("cache.refresh", now, now - 10),
+            event("cache.refresh", 0, u64::MAX),
+            event("generator.worker-lost", now, now),
+        ];
         b.ticks.push(Tick { seq: since + 1, at: u64::MAX, values: vec![(0, 666.0)], ..Tick::default() });
         b.ticks.push(Tick { seq: since + 2, at: u64::MAX, values: vec![(0, 666.0)], ..Tick::default() });
         json(s, &b);
@@ -348,12 +403,23 @@ fn what_is_wrong_inside_a_batch_is_left_out_and_the_rest_taken() {
     soon("a note", || kept.noted("not taken: "));
     assert!(attached.join(GRACE));
     let got = kept.0.lock().unwrap();
-    assert!(got.lanes.iter().all(|l| l.name.len() < 120 && l.instance != "gen-0" && !l.name.starts_with("client.")), "{:?}", got.lanes);
+    assert!(
+        got.lanes
+            .iter()
+            .all(|l| l.name.len() < 120 && l.instance != "gen-0" && !l.name.starts_with("client.")),
+        "{:?}",
+        got.lanes
+    );
     assert!(got.lanes.iter().any(|l| l.subject == "a\u{FFFD}b"));
     assert!(got.samples.iter().all(|s| s.2 != 666.0 && s.2 < 1e12));
     assert!(got.histograms.iter().all(|h| h.3.cells == [(10, 2)]));
     let refreshes: Vec<_> = got.events.iter().filter(|e| e.kind == "cache.refresh").collect();
-    assert!(!refreshes.is_empty() && refreshes.iter().all(|e| e.start <= e.end && e.labels.len() == 8 && e.labels[0].1.chars().count() == 120));
+    assert!(
+        !refreshes.is_empty()
+            && refreshes
+                .iter()
+                .all(|e| e.start <= e.end && e.labels.len() == 8 && e.labels[0].1.chars().count() == 120)
+    );
     assert!(got.events.iter().all(|e| e.kind != "generator.worker-lost"));
 }
 
@@ -364,7 +430,11 @@ fn our_own_process_is_found_by_its_port_and_read() {
     let kept = Kept::default();
     let attached = attach_process(port, Box::new(kept.clone())).unwrap();
     let pid = std::process::id();
-    assert!(attached.about().contains(&format!("pid {pid}: CPU, memory, descriptors, threads; heap, pauses")), "{}", attached.about());
+    assert!(
+        attached.about().contains(&format!("pid {pid}: CPU, memory, descriptors, threads; heap, pauses")),
+        "{}",
+        attached.about()
+    );
     let busy = Arc::new(AtomicBool::new(true));
     let spinning = Arc::clone(&busy);
     let spinner = std::thread::spawn(move || while spinning.load(Ordering::Relaxed) {});
@@ -383,7 +453,11 @@ fn our_own_process_is_found_by_its_port_and_read() {
 fn a_port_without_a_listener_and_a_process_that_ends_are_told() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let e = attach_process(free, Box::new(Kept::default())).map(drop).unwrap_err();
-    assert!(matches!(e, AttachError::Process { .. }) && e.to_string().ends_with("nobody on this machine listens on it"), "{e}");
+    assert!(
+        matches!(e, AttachError::Process { .. })
+            && e.to_string().ends_with("nobody on this machine listens on it"),
+        "{e}"
+    );
     let mut child = std::process::Command::new("sleep").arg("30").spawn().unwrap();
     let kept = Kept::default();
     let attached = attach_pids(&[("sleeper".to_owned(), child.id())], Box::new(kept.clone())).unwrap();

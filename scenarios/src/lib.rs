@@ -54,6 +54,17 @@ pub fn duration_ns(text: &str) -> Result<u64, String> {
     text::quantity::duration(text).map_err(|wrong| wrong.sentence())
 }
 
+/// Takes the address of a target apart (`http://host:port/prefix`).
+///
+/// # Errors
+/// The sentence that a person reads.
+pub fn base_url(text: &str) -> Result<plan::BaseUrl, String> {
+    match text::address::target(text).map_err(|wrong| wrong.sentence())? {
+        plan::Target::Url(url) => Ok(url),
+        plan::Target::Bundled => Err("`bundled` is not an address; expected http://HOST:PORT".to_owned()),
+    }
+}
+
 fn find(name_or_path: &str) -> Result<(String, Origin), Wrong> {
     if let Some((name, text)) = catalog::text(name_or_path) {
         return Ok((

@@ -9,14 +9,15 @@ mod truth;
 use std::path::Path;
 use std::time::Duration;
 
-use loadgen::{Coordinator, CoordinatorOptions, LoadError, Sizing};
+use dashboard::app::Capabilities;
+use loadgen::{Coordinator, CoordinatorOptions, LoadError, Resources, Sizing};
 use profiler::Diagnosis;
 use scenarios::plan::{BaseUrl, Target};
 use timeline::facts::RunEnd;
-use timeline::recorder::{Diagnose, Finished, Options, Recorder};
+use timeline::recorder::{Diagnose, Finished, Handle, Options, Recorder};
 use timeline::recording::FILE_NAME;
 use timeline::snapshot::RunState;
-use timeline::{MonoNs, RunClock};
+use timeline::{MonoNs, RunClock, RunTime};
 
 use crate::backend_process::Backend;
 use crate::cli::RunArgs;
@@ -32,6 +33,10 @@ use truth::{Control, Injector};
 const BACKEND_WORKERS: usize = 2;
 /// From starting the load workers to the run's first instant: they start, connect to us and read the plan.
 const LEAD: Duration = Duration::from_millis(500);
+/// What the dashboard may ask of a run.
+const CAPABILITIES: Capabilities = Capabilities { load: false, marker: true, report: true };
+/// With fewer descriptors not even the pipes, sockets and files of a small run fit.
+const FEWEST_DESCRIPTORS: u64 = 128;
 /// How long the target may take to accept a first connection.
 const REACH: Duration = Duration::from_secs(3);
 
@@ -77,7 +82,21 @@ pub fn diagnose() -> Diagnose {
 
 /// How many load workers, and why; refused here if the machine's limits cannot carry the plan.
 fn size(job: &Job, args: &RunArgs) -> anyhow::Result<Sizing> {
-    let mut sizing = loadgen::workers_needed(&job.plan).map_err(UserError::wrong)?;
+    let resources = Resources::of_host(None);
+    let mut sizing = loadgen::workers_needed(&job.plan, &resources);
+    let usable = loadgen::sizing::usable(resources.descriptors);
+    let backends = if job.plan.target == Target::Bundled { args.workers.unwrap_or(BACKEND_WORKERS) } else { 1 };
+    // Somebody else's server may have other limits; of our own we know that it inherits ours.
+    let each = sizing.connections.div_ceil(backends as u64);
+    if resources.descriptors < FEWEST_DESCRIPTORS || (job.plan.target == Target::Bundled && each > usable) {
+        return Err(UserError::wrong(format!(
+            "too few file descriptors: the limit is {} for each process, and {} connections over {backends} backend \
+             worker(s) need {} in each; raise it (ulimit -n) or give more --workers",
+            resources.descriptors,
+            sizing.connections,
+            each + resources.descriptors.saturating_sub(usable).max(FEWEST_DESCRIPTORS),
+        )));
+    }
     if let Some(workers) = args.load_workers {
         sizing.workers = workers.max(1);
         sizing.why.push(format!("{workers} load workers were asked for"));
@@ -112,7 +131,7 @@ impl Runner<'_> {
         let clock = RunClock::with_origin(MonoNs(MonoNs::now().0 + LEAD.as_nanos() as u64));
         let recorder = Recorder::start(self.recorder_options(clock), Some(&self.folder.join(FILE_NAME)))?;
         let handle = recorder.handle();
-        let screen = Screen::start(&self.args.look, self.args.ci, handle.published())?;
+        let screen = Screen::start(&self.args.look, self.args.ci, CAPABILITIES, handle.published())?;
 
         let mut attach = self.job.attach.clone();
         attach.extend(self.backend.map(|b| Attach::Agent { url: b.ready.probe.clone(), token: b.token.clone() }));
@@ -125,13 +144,22 @@ impl Runner<'_> {
             worker_exe: std::env::current_exe()?,
             worker_args: vec!["load-worker".to_owned()],
             workers: self.sizing.workers,
+            cpus: None, // this process keeps to the generator's cores already, and workers inherit that
             clock,
         };
         let ended = runtime.block_on(async {
             let coordinator = Coordinator::start(options).await.map_err(load_error)?;
             let injector = self.injector(clock)?;
             handle.state(RunState::Running);
-            let mut ended = load::drive(coordinator, &handle, &screen, stops, &self.job.patience).await;
+            let wishes = load::Wishes {
+                handle: &handle,
+                screen: &screen,
+                stops,
+                patience: &self.job.patience,
+                report_now: &|| self.report_now(&handle),
+                planned_end: RunTime(self.job.plan.length_ns()),
+            };
+            let mut ended = load::drive(coordinator, &self.job.plan.steps, &wishes).await;
             if let Some(injector) = injector {
                 ended.notes.extend(injector.finish(self.folder));
             }
@@ -158,10 +186,23 @@ impl Runner<'_> {
         }
     }
 
+    /// On a thread of its own: reading the recording back takes a moment.
+    fn report_now(&self, handle: &Handle) {
+        let (recording, handle) = (self.folder.join(FILE_NAME), handle.clone());
+        let folder = self.folder.join(format!("until-{:03}s", handle.clock().now().as_ms() / 1_000));
+        std::thread::spawn(move || {
+            let said = match crate::replay::write_reports(&recording, &folder) {
+                Ok(_) => format!("the reports until now are in {}", folder.display()),
+                Err(e) => format!("the reports until now could not be written: {e:#}"),
+            };
+            handle.log(&said);
+        });
+    }
+
     fn injector(&self, clock: RunClock) -> anyhow::Result<Option<Injector>> {
         let Some(backend) = self.backend else { return Ok(None) };
         let control = Control::new(&backend.ready.probe, &backend.token);
-        Injector::start(self.job.plan.faults.clone(), control, clock).map(Some)
+        Injector::start(self.job.plan.injected().to_vec(), control, clock).map(Some)
     }
 }
 

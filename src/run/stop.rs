@@ -17,6 +17,11 @@ impl Stops {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// At once, whatever was asked before.
+    pub fn abort(&self) {
+        self.0.fetch_add(2, Ordering::Relaxed);
+    }
+
     /// Once more.
     pub fn ask(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);

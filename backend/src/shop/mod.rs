@@ -32,6 +32,7 @@ use tokio::sync::watch;
 use crate::faults::Faults;
 use crate::settings::ShopSettings;
 use crate::store::Database;
+pub use answer::Refusal;
 pub use feed::Feed;
 use product_cache::ProductCache;
 use sessions::Sessions;

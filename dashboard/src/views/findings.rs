@@ -112,9 +112,9 @@ fn line(canvas: &mut Canvas<'_>, row: Rect, f: &Finding) {
     let role = if figures::is_seen(f) { figures::severity_role(f.severity) } else { Role::Dim };
     let severity = format!("{:<2} {:<8} ", f.severity.glyph(), f.severity.name());
     let id = format!("{:<3} ", f.id);
-    let mut pieces = vec![(severity, role), (id, Role::Dim), (figures::finding_title(f), Role::Strong)];
-    pieces.push((format!("  {}", f.onset), Role::Text));
-    pieces.push((format!(" {}", f.status.name()), Role::Dim));
+    let onset = format!("{}  ", f.onset);
+    let mut pieces = vec![(severity, role), (id, Role::Dim), (onset, Role::Text), (figures::finding_title(f), Role::Strong)];
+    pieces.push((format!("  {}", f.status.name()), Role::Dim));
     if let Some(ended) = f.ended {
         pieces.push((format!(" until {ended}"), Role::Dim));
     }
@@ -141,7 +141,7 @@ fn detail_lines(scene: &Scene<'_>, f: &Finding, width: u16) -> Vec<(String, Role
     let inner = width.saturating_sub(2);
     let role = figures::severity_role(f.severity);
     let head = format!("{} {}: {}, {}", f.severity.glyph(), f.severity.name(), figures::finding_title(f), f.status.name());
-    out.push((head, role));
+    out.extend(wrap(&head, width).into_iter().map(|l| (l, role)));
     let ended = f.ended.map(|t| format!(", ended {t}")).unwrap_or_default();
     out.push((format!("from {}, found {}{ended}", f.onset, f.found_at), Role::Dim));
     out.extend(wrap(&f.claim, width).into_iter().map(|l| (l, Role::Text)));

@@ -4,45 +4,51 @@ use ratatui::layout::Rect;
 
 use crate::app::Model;
 use crate::canvas::Canvas;
-use crate::keys::BINDINGS;
+use crate::keys::{ABOUT_MAX, BINDINGS, Binding};
 use crate::layout;
 use crate::theme::Role;
 
-/// Width of one column of keys.
-const COLUMN: u16 = 52;
+/// Width of a key's name.
+const KEY: u16 = 7;
+/// Width of one column: space, key, space, what it does, space.
+const COLUMN: u16 = KEY + ABOUT_MAX as u16 + 3;
 
-/// The keys that work in the view on the screen.
-pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, model: &Model) {
+/// The keys that work in the view on the screen, from line `first` on.
+pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, model: &Model, first: usize) {
     let bindings: Vec<_> = BINDINGS.iter().filter(|b| b.works(model.view, model.capabilities)).collect();
     let count = u16::try_from(bindings.len()).unwrap_or(u16::MAX);
     let columns = (area.width / COLUMN).clamp(1, 2);
-    let height = count.div_ceil(columns).saturating_add(1);
-    // Too many for one column on a short screen: two narrower ones, as long as words stay readable.
-    let columns = if height > area.height && area.width >= COLUMN { 2 } else { columns };
-    let height = count.div_ceil(columns).saturating_add(1).min(area.height);
-    let width = COLUMN.saturating_mul(columns).min(area.width);
-    let place = layout::centred(area, width, height);
+    let rows = count.div_ceil(columns).max(1);
+    let place = layout::centred(area, COLUMN.saturating_mul(columns), rows.saturating_add(1));
     canvas.clear(place);
+    let (head, body) = layout::top(place, 1);
+    let scrolls = rows > body.height;
     let title = format!("keys: {}", model.view.names().0);
-    canvas.heading(layout::row(place, 0), &title, "? closes");
-    let (_, body) = layout::top(place, 1);
-    let per_column = count.div_ceil(columns).max(1);
-    for (i, binding) in bindings.iter().enumerate() {
-        let (column, row) = (i as u16 / per_column, i as u16 % per_column);
-        let width = body.width / columns;
-        let line = layout::row(body, row);
-        let line = Rect { x: line.x.saturating_add(width.saturating_mul(column)), width: width.saturating_sub(1), ..line };
-        canvas.pieces(line, &[(&format!(" {:<7}", binding.shown), Role::Strong), (binding.about, Role::Text)]);
+    canvas.heading(head, &title, if scrolls { "j k scroll, ? closes" } else { "? closes" });
+    let first = first.min(usize::from(rows.saturating_sub(body.height)));
+    for (i, column) in bindings.chunks(usize::from(rows)).enumerate() {
+        let place = layout::left(body, COLUMN.saturating_mul(i as u16)).1;
+        for (line, binding) in column.iter().skip(first).enumerate() {
+            put(canvas, layout::row(place, u16::try_from(line).unwrap_or(u16::MAX)), binding);
+        }
     }
+}
+
+fn put(canvas: &mut Canvas<'_>, row: Rect, binding: &Binding) {
+    let row = Rect { width: row.width.min(COLUMN), ..row };
+    let key = format!(" {:<width$} ", binding.shown, width = usize::from(KEY));
+    canvas.pieces(row, &[(&key, Role::Strong), (binding.about, Role::Text)]);
 }
 
 /// The question before the load is halted.
 pub(super) fn confirm_halt(canvas: &mut Canvas<'_>, area: Rect) {
-    let place = layout::centred(area, 60, 4);
+    /// The sentence, broken so that it fits the narrowest screen.
+    const LINES: [&str; 4] =
+        ["The halt is recorded, and a halted", "run cannot pass a gate on response", "time.", "y halts, any other key does not."];
+    let place = layout::centred(area, 40, LINES.len() as u16 + 1);
     canvas.clear(place);
     canvas.heading(layout::row(place, 0), "halt the load?", "");
-    let lines = ["It is recorded, and a halted run cannot pass a", "gate on response time.", "y halts, any other key does not."];
-    for (i, line) in lines.iter().enumerate() {
+    for (i, line) in LINES.iter().enumerate() {
         canvas.pieces(layout::row(place, i as u16 + 1), &[(" ", Role::Text), (line, Role::Text)]);
     }
 }

@@ -69,7 +69,7 @@ pub(crate) fn draw(canvas: &mut Canvas<'_>, area: Rect, model: &Model, live: &Sn
     }
     footer(canvas, shell.footer, &scene, live);
     match model.overlay {
-        Overlay::Help => help::draw(canvas, area, model),
+        Overlay::Help(first) => help::draw(canvas, area, model, first),
         Overlay::ConfirmHalt => help::confirm_halt(canvas, area),
         Overlay::None | Overlay::Typing => {}
     }
@@ -119,34 +119,51 @@ pub(crate) fn too_small(canvas: &mut Canvas<'_>, area: Rect) {
 }
 
 fn header(canvas: &mut Canvas<'_>, row: Rect, scene: &Scene<'_>, live: &Snapshot) {
-    let run = &live.run;
-    let mut right = vec![(state_text(scene.model, live), Role::Strong)];
-    for severity in [Severity::Critical, Severity::Warning, Severity::Info] {
-        let n = live.findings.iter().filter(|f| figures::is_seen(f) && f.severity == severity).count();
-        if n > 0 {
-            right.push((format!("  {} {n}", severity.glyph()), figures::severity_role(severity)));
-        }
-    }
+    let right = standing(scene, live);
     let width: u16 = right.iter().map(|(t, _)| canvas.width_of(t)).fold(0, u16::saturating_add);
     let (left, right_row) = layout::split_right(row, width);
+    let left = Rect { width: left.width.saturating_sub(1), ..left };
+    canvas.pieces(left, &borrowed(&what_runs(scene, live)));
+    canvas.pieces(right_row, &borrowed(&right));
+}
+
+/// Scenario, phase, time; the rest where there is room.
+fn what_runs(scene: &Scene<'_>, live: &Snapshot) -> Vec<(String, Role)> {
+    let run = &live.run;
+    let roomy = scene.size >= SizeClass::Standard;
+    let gap = if roomy { "  " } else { " " };
     let mut pieces = vec![(run.scenario.clone(), Role::Strong)];
     if let Some((name, number, of)) = &run.phase {
-        pieces.push((format!("  {name} {number}/{of}"), Role::Text));
+        pieces.push((format!("{gap}{name} {number}/{of}"), Role::Text));
     }
-    if let (Some(planned), true) = (run.planned, scene.size >= SizeClass::Standard) {
-        pieces.push((format!("  {} of {planned}", live.at), Role::Text));
-    } else {
-        pieces.push((format!("  {}", live.at), Role::Text));
+    match run.planned.filter(|_| roomy) {
+        Some(planned) => pieces.push((format!("{gap}{} of {planned}", live.at), Role::Text)),
+        None => pieces.push((format!("{gap}{}", live.at), Role::Text)),
     }
-    if scene.size >= SizeClass::Standard {
+    if roomy {
         pieces.push((format!("  seed {}", run.seed), Role::Dim));
     }
     if scene.size == SizeClass::Wide {
         pieces.push((format!("  {}", run.target), Role::Dim));
     }
-    let left = Rect { width: left.width.saturating_sub(1), ..left };
-    canvas.pieces(left, &borrowed(&pieces));
-    canvas.pieces(right_row, &borrowed(&right));
+    pieces
+}
+
+/// State of the run, failing gates, findings by severity; the worst alone where there is little room.
+fn standing(scene: &Scene<'_>, live: &Snapshot) -> Vec<(String, Role)> {
+    let roomy = scene.size >= SizeClass::Standard;
+    let gap = if roomy { "  " } else { " " };
+    let mut right = vec![(state_text(scene.model, live), Role::Strong)];
+    let failing = live.gates.iter().filter(|g| g.holds == Some(false)).count();
+    if failing > 0 && roomy {
+        right.push((format!("  gates {failing}/{} FAIL", live.gates.len()), Role::Critical));
+    }
+    let severities = [Severity::Critical, Severity::Warning, Severity::Info];
+    let counts = severities.map(|s| (s, live.findings.iter().filter(|f| figures::is_seen(f) && f.severity == s).count()));
+    for (severity, n) in counts.into_iter().filter(|(_, n)| *n > 0).take(if roomy { severities.len() } else { 1 }) {
+        right.push((format!("{gap}{} {n}", severity.glyph()), figures::severity_role(severity)));
+    }
+    right
 }
 
 fn borrowed(pieces: &[(String, Role)]) -> Vec<(&str, Role)> {

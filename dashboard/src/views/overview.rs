@@ -86,16 +86,17 @@ fn standard(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
 
 fn narrow(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     let s = scene.snapshot;
-    let lines = [load_line(s, false), health_line(s), response_line(s, false), tail_line(s)];
+    let lines = [load_line(s, false), health_line(s), response_line(s), tail_line(s)];
     for (i, line) in lines.iter().enumerate() {
         put_line(canvas, layout::row(body, i as u16), line);
     }
     let rest = aligned_block(body, scene.size);
     let finding_rows = (rest.height / 2).min(FINDING_ROWS);
     let (rest, below) = layout::bottom(rest, finding_rows);
-    let mut lanes = vital_lanes(s, usize::from(rest.height));
-    // The worst first: what waits or stops tells more than what is merely full.
+    let mut lanes = vital_lanes(s, VITAL_LANES);
+    // What waits or stops tells more than what is merely full: pool, cache and pause come first.
     lanes.reverse();
+    lanes.swap(0, 1);
     let lanes: Vec<Lane<'_>> = lanes.into_iter().filter(Lane::is_available).collect();
     lanes::stacked(canvas, rest, &scene.axis(rest), s, &lanes, 1);
     findings::brief(canvas, below, scene);
@@ -158,10 +159,9 @@ fn figure_lines(canvas: &mut Canvas<'_>, body: Rect, snapshot: &Snapshot) {
     let mut load = load_line(snapshot, true);
     load.extend(health_line(snapshot));
     put_line(canvas, layout::row(body, 0), &load);
-    let mut times = response_line(snapshot, true);
+    let mut times = response_line(snapshot);
     times.extend(tail_line(snapshot));
     times.push(("service p99", figures::quantile(&snapshot.service, |p| p.p99), Role::Text));
-    times.extend(gate_piece(snapshot));
     put_line(canvas, layout::row(body, 1), &times);
 }
 
@@ -179,6 +179,7 @@ fn put_line(canvas: &mut Canvas<'_>, row: Rect, line: &Line) {
     }
 }
 
+/// Offered and achieved, and whether the generator can be believed.
 fn load_line(s: &Snapshot, all: bool) -> Line {
     let rate = |v| Unit::PerSecond.show(v);
     let mut line = vec![
@@ -198,15 +199,14 @@ fn alarm(bad: bool) -> Role {
 
 fn health_line(s: &Snapshot) -> Line {
     vec![
-        ("open", figures::count(s.load.open_sessions), Role::Text),
         ("err", figures::error_share(s), alarm(s.load.errors > 0)),
+        ("open", figures::count(s.load.open_sessions), Role::Text),
     ]
 }
 
-fn response_line(s: &Snapshot, all: bool) -> Line {
-    let label = if all { "response p50" } else { "resp p50" };
+fn response_line(s: &Snapshot) -> Line {
     vec![
-        (label, figures::quantile(&s.response, |p| p.p50), Role::Text),
+        ("resp p50", figures::quantile(&s.response, |p| p.p50), Role::Text),
         ("p99", figures::quantile(&s.response, |p| p.p99), Role::Strong),
     ]
 }
@@ -216,13 +216,4 @@ fn tail_line(s: &Snapshot) -> Line {
         ("p99.9", figures::quantile(&s.response, |p| p.p999), Role::Text),
         ("max", figures::quantile(&s.response, |p| p.max), Role::Text),
     ]
-}
-
-fn gate_piece(s: &Snapshot) -> Line {
-    let failing = s.gates.iter().filter(|g| g.holds == Some(false)).count();
-    match (s.gates.len(), failing) {
-        (0, _) => Vec::new(),
-        (n, 0) => vec![("gates", format!("{n} ok"), Role::Text)],
-        (n, bad) => vec![("gates", format!("{bad}/{n} FAIL"), Role::Critical)],
-    }
 }

@@ -196,8 +196,8 @@ fn a_click_opens_a_tab_or_places_the_cursor() {
     app::update(&mut m, Msg::Click(Position::new(23, 1), screen), &live());
     assert_eq!(m.view, View::Sessions);
     keys(&mut m, "1", &live());
-    app::update(&mut m, Msg::Click(Position::new(10, 8), screen), &live());
-    assert_eq!(m.cursor, Some(66 - 56), "the first of the 56 columns on the screen");
+    app::update(&mut m, Msg::Click(Position::new(11, 8), screen), &live());
+    assert_eq!(m.cursor, Some(66 - 55), "the first of the 55 columns on the screen");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::fixture::{self, Wild};
 use crate::{model, screen};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn any_size_and_any_snapshot_can_be_drawn(

@@ -127,8 +127,8 @@ fn a_gap_stays_blank_and_a_stale_lane_shows_its_age() {
     let rows = crate::rows(&buffer(&model(Palette::None, true), &live, 80, 24));
     let row = |label: &str| rows.iter().find(|r| r.starts_with(label)).unwrap();
     assert!(row("old").trim_end().ends_with("stale 12 s"), "{}", row("old"));
-    // The plot begins after the label column; seconds 20 to 22 have no pause sample.
-    let pause: Vec<char> = row("pause").chars().skip(10).collect();
+    // The plot begins after the label column (10) and a space; seconds 20 to 22 have no pause sample.
+    let pause: Vec<char> = row("pause").chars().skip(11).collect();
     assert_eq!(&pause[20..23], [' ', ' ', ' ']);
     assert!(pause[..20].iter().chain(&pause[23..50]).all(|c| *c != ' '));
 }

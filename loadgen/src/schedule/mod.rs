@@ -10,7 +10,6 @@ mod piece;
 
 use scenarios::plan::RunPlan;
 
-use crate::random;
 use piece::{Load, Piece};
 
 /// Held sessions are numbered `generation * HELD_STRIDE + place`: more places than any machine can hold open.
@@ -49,6 +48,20 @@ pub struct Planned {
     pub action: Action,
 }
 
+/// Numbers of sessions in held places: unique over all workers, and apart from those of arrivals.
+#[derive(Debug, Clone, Copy)]
+pub struct Numbering {
+    base: u64,
+}
+
+impl Numbering {
+    /// The number of the session that holds `place` after `generation` earlier ones there.
+    #[must_use]
+    pub const fn held(self, place: u32, generation: u64) -> u64 {
+        self.base + generation * HELD_STRIDE + place as u64
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Cursor {
     piece: usize,
@@ -66,8 +79,6 @@ pub struct Schedule {
     pieces: Vec<Piece>,
     worker: u64,
     workers: u64,
-    seed: u64,
-    weights: Vec<u32>,
     held_base: u64,
     factor: f64,
     cursor: Cursor,
@@ -88,8 +99,6 @@ impl Schedule {
             pieces,
             worker: u64::from(worker),
             workers: u64::from(workers),
-            seed: plan.seed,
-            weights: plan.sessions.iter().map(|s| s.weight.max(1)).collect(),
             held_base: if arrivals { HELD_BASE } else { 0 },
             factor: 1.0,
             cursor: Cursor { piece: 0, settled: false, held: 0, next: 0 },
@@ -111,16 +120,10 @@ impl Schedule {
         self.peeked.map(|(planned, _)| planned)
     }
 
-    /// Which kind of session has `number`: an index into [`RunPlan::sessions`].
+    /// How sessions in held places are numbered.
     #[must_use]
-    pub fn kind(&self, number: u64) -> usize {
-        random::share(self.seed, number, &self.weights)
-    }
-
-    /// The number of the session that holds `place` after `generation` earlier ones there.
-    #[must_use]
-    pub const fn held_number(&self, place: u32, generation: u64) -> u64 {
-        self.held_base + generation * HELD_STRIDE + place as u64
+    pub const fn numbering(&self) -> Numbering {
+        Numbering { base: self.held_base }
     }
 
     /// From `at` on, rates and counts are `factor` times what the plan says. What was given out stands.

@@ -14,10 +14,7 @@ const ROUNDS: usize = 15;
 const PAIRS: u32 = 500_000;
 
 /// Nanoseconds a pair of allocation and free.
-#[expect(
-    unsafe_code,
-    reason = "the allocators are compared by calling them directly"
-)]
+#[expect(unsafe_code, reason = "the allocators are compared by calling them directly")]
 fn pair(allocator: &impl GlobalAlloc, layout: Layout) -> f64 {
     let start = MonoNs::now();
     for _ in 0..PAIRS {
@@ -31,10 +28,7 @@ fn pair(allocator: &impl GlobalAlloc, layout: Layout) -> f64 {
 }
 
 fn main() {
-    println!(
-        "{:>8} {:>12} {:>12} {:>7}   (ns a pair)",
-        "bytes", "jemalloc", "with ages", "ratio"
-    );
+    println!("{:>8} {:>12} {:>12} {:>7}   (ns a pair)", "bytes", "jemalloc", "with ages", "ratio");
     for size in [16, 256, 4_096, 65_536] {
         let layout = Layout::from_size_align(size, 8).expect("a plain layout");
         let (mut plain, mut aged) = (f64::MAX, f64::MAX);

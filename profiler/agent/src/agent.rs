@@ -78,12 +78,7 @@ impl Running {
         served: Arc<Served>,
         meters: Meters,
     ) -> Self {
-        Self {
-            addr,
-            threads,
-            served,
-            meters,
-        }
+        Self { addr, threads, served, meters }
     }
 }
 
@@ -108,17 +103,13 @@ pub struct Agent {
 
 impl fmt::Debug for Agent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Agent")
-            .field("addr", &self.running.addr)
-            .finish_non_exhaustive()
+        f.debug_struct("Agent").field("addr", &self.running.addr).finish_non_exhaustive()
     }
 }
 
 impl Agent {
     pub(crate) fn new(running: Running) -> Self {
-        Self {
-            running: Arc::new(running),
-        }
+        Self { running: Arc::new(running) }
     }
 
     /// Describes an agent of the service called `service`.
@@ -136,12 +127,7 @@ impl Agent {
     /// The meter of the pool called `name`; made with `capacity` places on first use.
     #[must_use]
     pub fn pool(&self, name: &str, capacity: usize) -> PoolMeter {
-        PoolMeter::new(
-            self.running
-                .meters
-                .pools
-                .get(name, || PoolState::new(capacity)),
-        )
+        PoolMeter::new(self.running.meters.pools.get(name, || PoolState::new(capacity)))
     }
 
     /// The meter of the cache called `name`.
@@ -159,12 +145,7 @@ impl Agent {
     /// The gauge whose lane is called `name`; `unit` counts on first use.
     #[must_use]
     pub fn gauge(&self, name: &'static str, unit: Unit) -> Gauge {
-        Gauge::new(
-            self.running
-                .meters
-                .gauges
-                .get(name, || GaugeState::new(unit)),
-        )
+        Gauge::new(self.running.meters.gauges.get(name, || GaugeState::new(unit)))
     }
 
     /// Watches `runtime` with a task of its own on it, until the agent or the runtime ends.

@@ -60,9 +60,7 @@ impl Bucket {
     fn claim(&self) -> Option<usize> {
         self.address.iter().position(|slot| {
             slot.load(Ordering::Relaxed) == 0
-                && slot
-                    .compare_exchange(0, FILLING, Ordering::Acquire, Ordering::Relaxed)
-                    .is_ok()
+                && slot.compare_exchange(0, FILLING, Ordering::Acquire, Ordering::Relaxed).is_ok()
         })
     }
 }
@@ -80,10 +78,7 @@ pub(crate) static TABLE: Table<BUCKETS> = Table::new();
 impl<const N: usize> Table<N> {
     /// An empty table.
     pub(crate) const fn new() -> Self {
-        assert!(
-            N.is_power_of_two() && N > 1,
-            "addresses are spread by their top bits"
-        );
+        assert!(N.is_power_of_two() && N > 1, "addresses are spread by their top bits");
         Self {
             filter: [const { [const { AtomicU8::new(0) }; CELLS] }; N],
             buckets: [const { Bucket::new() }; N],
@@ -131,10 +126,7 @@ impl<const N: usize> Table<N> {
     #[cold]
     fn find(&self, address: usize, bucket: usize, cell: usize) -> Option<Sample> {
         let slots = &self.buckets[bucket];
-        let way = slots
-            .address
-            .iter()
-            .position(|a| a.load(Ordering::Relaxed) == address)?;
+        let way = slots.address.iter().position(|a| a.load(Ordering::Relaxed) == address)?;
         let sample = slots.read(way);
         slots.address[way].store(0, Ordering::Release);
         self.filter[bucket][cell].fetch_sub(1, Ordering::Relaxed);
@@ -174,11 +166,7 @@ mod tests {
     use std::collections::HashMap;
 
     const fn sample(n: u64) -> Sample {
-        Sample {
-            size: n,
-            weight: n * 2,
-            birth: n * 3,
-        }
+        Sample { size: n, weight: n * 2, birth: n * 3 }
     }
 
     fn all<const N: usize>(table: &Table<N>) -> Vec<u64> {
@@ -202,9 +190,7 @@ mod tests {
     #[test]
     fn a_full_table_drops_and_counts() {
         let table = Table::<2>::new();
-        let put = (1..=100_u64)
-            .filter(|&n| table.put(n as usize * 16, sample(n)))
-            .count();
+        let put = (1..=100_u64).filter(|&n| table.put(n as usize * 16, sample(n))).count();
         assert!(put <= 2 * WAYS && put > WAYS);
         assert_eq!(table.dropped(), 100 - put as u64);
         assert_eq!(all(&table).len(), put);

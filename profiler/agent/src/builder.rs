@@ -113,33 +113,19 @@ impl Builder {
         let token = checked_token(self.token)?;
         let service = checked_name(self.service)?;
         let instance = checked_name(self.instance.unwrap_or_else(|| format!("{service}-0")))?;
-        let listen = |source| AgentError::Listen {
-            addr: self.listen,
-            source,
-        };
+        let listen = |source| AgentError::Listen { addr: self.listen, source };
         let listener = TcpListener::bind(self.listen).map_err(listen)?;
         let addr = listener.local_addr().map_err(listen)?;
 
         let now = MonoNs::now();
-        let info = InstanceInfo {
-            name: instance.clone(),
-            pid: std::process::id(),
-            generation: self.generation,
-        };
-        let identity = Identity {
-            service,
-            instance: info,
-        };
+        let info =
+            InstanceInfo { name: instance.clone(), pid: std::process::id(), generation: self.generation };
+        let identity = Identity { service, instance: info };
         let meters = Meters::new(now);
         let ticker = Ticker::new(instance, meters.collectors(self.age_threshold), now);
         let threads = Arc::new(Threads::default());
         let kept = Arc::new(Kept::default());
-        let served = Arc::new(Served::new(
-            identity,
-            Arc::clone(&kept),
-            token,
-            threads.stop(),
-        ));
+        let served = Arc::new(Served::new(identity, Arc::clone(&kept), token, threads.stop()));
         // From here on, dropping it stops what has started.
         let running = Running::new(addr, Arc::clone(&threads), Arc::clone(&served), meters);
 
@@ -147,29 +133,19 @@ impl Builder {
         let start = |name, work: Box<dyn FnOnce(&crate::threads::Stop) + Send>| {
             threads.start(name, work).map_err(AgentError::Thread)
         };
-        start(
-            "dyno-hiccup",
-            Box::new(move |stop| hiccup::watch(&hiccups, stop)),
-        )?;
+        start("dyno-hiccup", Box::new(move |stop| hiccup::watch(&hiccups, stop)))?;
         start("dyno-tick", Box::new(move |stop| ticker.run(&kept, stop)))?;
         // Connections start threads of their own, so the accepting one holds the list that it is in; it
         // ends by order, and with it the circle.
         let own = Arc::clone(&threads);
-        start(
-            "dyno-accept",
-            Box::new(move |stop| endpoint::accept(&listener, &served, &own, stop)),
-        )?;
+        start("dyno-accept", Box::new(move |stop| endpoint::accept(&listener, &served, &own, stop)))?;
         Ok(Agent::new(running))
     }
 }
 
 fn checked_token(token: Option<String>) -> Result<String, AgentError> {
     let token = token.filter(|t| !t.is_empty()).ok_or(AgentError::NoToken)?;
-    if token.bytes().all(|b| b.is_ascii_graphic()) {
-        Ok(token)
-    } else {
-        Err(AgentError::BadToken)
-    }
+    if token.bytes().all(|b| b.is_ascii_graphic()) { Ok(token) } else { Err(AgentError::BadToken) }
 }
 
 fn checked_name(name: String) -> Result<String, AgentError> {

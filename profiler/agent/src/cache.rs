@@ -98,9 +98,7 @@ impl Drop for Loading {
     fn drop(&mut self) {
         let now = MonoNs::now();
         self.state.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.state
-            .load
-            .record_ns(now.0.saturating_sub(self.since.0));
+        self.state.load.record_ns(now.0.saturating_sub(self.since.0));
         if let Some(key) = self.key {
             lock(&self.state.book).end(key, now.0);
         }
@@ -129,10 +127,7 @@ pub(crate) struct Caches {
 
 impl Caches {
     pub(crate) const fn new(registry: Arc<Registry<CacheState>>) -> Self {
-        Self {
-            registry,
-            known: Vec::new(),
-        }
+        Self { registry, known: Vec::new() }
     }
 
     fn declare(name: String, state: Arc<CacheState>, draft: &mut Draft<'_>) -> CacheLanes {
@@ -140,11 +135,8 @@ impl Caches {
         let of = |part| names::of(names::CACHE, &name, part);
         let mut rate = |part| lanes.declare(LaneSpec::rate(of(part), "", Unit::PerSecond));
         let (hits, misses, loads) = (rate("hits"), rate("misses"), rate("loads"));
-        let (coalesced, duplicates, evictions) = (
-            rate("coalesced"),
-            rate("duplicate-loads"),
-            rate("evictions"),
-        );
+        let (coalesced, duplicates, evictions) =
+            (rate("coalesced"), rate("duplicate-loads"), rate("evictions"));
         let mut level = |part| lanes.declare(LaneSpec::level(of(part), "", Unit::Count));
         let (in_flight, entries) = (level("loads-in-flight"), level("entries"));
         let load = lanes.declare(LaneSpec::histogram(of("load"), ""));
@@ -177,10 +169,7 @@ impl Collect for Caches {
             draft.count(cache.coalesced, &state.coalesced);
             draft.count(cache.duplicates, &state.duplicates);
             draft.count(cache.evictions, &state.evictions);
-            draft.level(
-                cache.in_flight,
-                state.in_flight.load(Ordering::Relaxed).max(0) as f64,
-            );
+            draft.level(cache.in_flight, state.in_flight.load(Ordering::Relaxed).max(0) as f64);
             draft.level(cache.entries, state.entries.load(Ordering::Relaxed) as f64);
             draft.histogram(cache.load, &state.load);
             let refreshes = lock(&state.book).take(&cache.name, draft.now.0);

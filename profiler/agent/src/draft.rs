@@ -32,19 +32,13 @@ pub(crate) struct Lanes {
 impl Lanes {
     /// No lane yet, of `instance`.
     pub(crate) const fn new(instance: String) -> Self {
-        Self {
-            instance,
-            specs: Vec::new(),
-        }
+        Self { instance, specs: Vec::new() }
     }
 
     /// Adds a lane, as this instance's.
     pub(crate) fn declare(&mut self, spec: LaneSpec) -> LaneNo {
         let no = LaneNo(u32::try_from(self.specs.len()).expect("meters are bounded, so lanes are"));
-        self.specs.push(LaneSpec {
-            instance: self.instance.clone(),
-            ..spec
-        });
+        self.specs.push(LaneSpec { instance: self.instance.clone(), ..spec });
         no
     }
 
@@ -150,13 +144,7 @@ impl<'a> Draft<'a> {
         }
         let mut events = self.pauses;
         events.append(&mut self.refreshes);
-        Tick {
-            seq,
-            at: self.now.0,
-            values: self.values,
-            histograms: self.histograms,
-            events,
-        }
+        Tick { seq, at: self.now.0, values: self.values, histograms: self.histograms, events }
     }
 }
 
@@ -166,14 +154,7 @@ mod tests {
     use timeline::units::Unit;
 
     fn event(kind: &str, value: f64) -> ProbeEvent {
-        ProbeEvent {
-            kind: kind.into(),
-            start: 1,
-            end: 2,
-            labels: vec![],
-            value,
-            others: 0,
-        }
+        ProbeEvent { kind: kind.into(), start: 1, end: 2, labels: vec![], value, others: 0 }
     }
 
     #[test]
@@ -181,12 +162,7 @@ mod tests {
         let mut lanes = Lanes::new("shop-0".into());
         let mut draft = Draft::new(&mut lanes, MonoNs(5), 100);
         draft.pauses((vec![event("pause.hiccup", 0.0)], 3));
-        draft.refreshes((
-            (0..70)
-                .map(|n| event("cache.refresh", f64::from(n)))
-                .collect(),
-            5,
-        ));
+        draft.refreshes(((0..70).map(|n| event("cache.refresh", f64::from(n))).collect(), 5));
         let tick = draft.finish(1);
         assert_eq!(tick.events.len(), MAX_EVENTS);
         assert_eq!(tick.events[0].others, 3);
@@ -198,9 +174,7 @@ mod tests {
     fn a_rate_is_per_second_and_what_is_not_finite_is_left_out() {
         let mut lanes = Lanes::new("shop-0".into());
         let mut draft = Draft::new(&mut lanes, MonoNs(5), 100_000_000);
-        let lane = draft
-            .lanes
-            .declare(LaneSpec::rate("client.sent", "", Unit::PerSecond));
+        let lane = draft.lanes.declare(LaneSpec::rate("client.sent", "", Unit::PerSecond));
         draft.rate(lane, 7.0);
         draft.level(lane, f64::NAN);
         let tick = draft.finish(1);

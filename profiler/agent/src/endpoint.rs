@@ -45,13 +45,7 @@ pub(crate) struct Served {
 impl Served {
     /// Nobody connected yet.
     pub(crate) fn new(identity: Identity, kept: Arc<Kept>, token: String, stop: Arc<Stop>) -> Self {
-        Self {
-            identity,
-            kept,
-            token,
-            open: Mutex::default(),
-            stop,
-        }
+        Self { identity, kept, token, open: Mutex::default(), stop }
     }
 
     /// All ticks after number `since`.
@@ -95,9 +89,7 @@ impl Served {
                 let since = number(&request.query, "since", 0)?;
                 Ok(json(&self.batch(since)))
             },
-            ["", "v1", "instances", name, "profile"] if name == own => {
-                &|| self.profile(&request.query)
-            }
+            ["", "v1", "instances", name, "profile"] if name == own => &|| self.profile(&request.query),
             _ => return Err((404, "there is nothing here".to_owned())),
         };
         if request.method != "GET" {
@@ -117,10 +109,7 @@ impl Served {
     fn profile(&self, query: &str) -> Result<Response, (u16, String)> {
         let seconds = number(query, "seconds", profile::DEFAULT_SECONDS)?;
         if !(1..=profile::MOST_SECONDS).contains(&seconds) {
-            return Err((
-                400,
-                format!("seconds must be 1 to {}", profile::MOST_SECONDS),
-            ));
+            return Err((400, format!("seconds must be 1 to {}", profile::MOST_SECONDS)));
         }
         let format = match value(query, "format").unwrap_or("pprof") {
             "pprof" => Format::Pprof,
@@ -128,39 +117,26 @@ impl Served {
             _ => return Err((400, "format must be pprof or svg".to_owned())),
         };
         let status = |e: &ProfileError| {
-            if matches!(e, ProfileError::Busy) {
-                409
-            } else {
-                503
-            }
+            if matches!(e, ProfileError::Busy) { 409 } else { 503 }
         };
         let body = profile::take(Duration::from_secs(seconds), format, &self.stop);
-        body.map(|b| Response::ok(format.content_type(), b))
-            .map_err(|e| (status(&e), e.to_string()))
+        body.map(|b| Response::ok(format.content_type(), b)).map_err(|e| (status(&e), e.to_string()))
     }
 }
 
 fn json(value: &impl serde::Serialize) -> Response {
-    serde_json::to_vec(value).map_or_else(
-        |e| Response::error(500, &e.to_string()),
-        |body| Response::ok("application/json", body),
-    )
+    serde_json::to_vec(value)
+        .map_or_else(|e| Response::error(500, &e.to_string()), |body| Response::ok("application/json", body))
 }
 
 /// The last value of `name` in `query`. Nothing that the probe takes needs escapes.
 fn value<'q>(query: &'q str, name: &str) -> Option<&'q str> {
-    query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .rfind(|(n, _)| *n == name)
-        .map(|(_, v)| v)
+    query.split('&').filter_map(|pair| pair.split_once('=')).rfind(|(n, _)| *n == name).map(|(_, v)| v)
 }
 
 fn number(query: &str, name: &str, default: u64) -> Result<u64, (u16, String)> {
-    value(query, name).map_or(Ok(default), |text| {
-        text.parse()
-            .map_err(|_| (400, format!("{name} must be a whole number")))
-    })
+    value(query, name)
+        .map_or(Ok(default), |text| text.parse().map_err(|_| (400, format!("{name} must be a whole number"))))
 }
 
 /// Whether `field` is `Bearer TOKEN`, in a time that depends on the lengths alone.
@@ -169,20 +145,12 @@ fn authorised(field: Option<&str>, token: &str) -> bool {
         return false;
     };
     let (given, token) = (given.trim().as_bytes(), token.as_bytes());
-    let differences = given
-        .iter()
-        .zip(token)
-        .fold(0, |acc, (a, b)| std::hint::black_box(acc | (a ^ b)));
+    let differences = given.iter().zip(token).fold(0, |acc, (a, b)| std::hint::black_box(acc | (a ^ b)));
     scheme.eq_ignore_ascii_case("bearer") && given.len() == token.len() && differences == 0
 }
 
 /// The accepting thread's work: a thread for each connection, up to the bound.
-pub(crate) fn accept(
-    listener: &TcpListener,
-    served: &Arc<Served>,
-    threads: &Arc<Threads>,
-    stop: &Stop,
-) {
+pub(crate) fn accept(listener: &TcpListener, served: &Arc<Served>, threads: &Arc<Threads>, stop: &Stop) {
     let mut number = 0;
     while !stop.asked() {
         let Ok((stream, _)) = listener.accept() else {
@@ -198,12 +166,7 @@ pub(crate) fn accept(
     }
 }
 
-fn take_in(
-    stream: TcpStream,
-    number: u64,
-    served: &Arc<Served>,
-    threads: &Threads,
-) -> io::Result<()> {
+fn take_in(stream: TcpStream, number: u64, served: &Arc<Served>, threads: &Threads) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut open = lock(&served.open);
     if open.len() >= MOST_CONNECTIONS {
@@ -217,13 +180,8 @@ fn take_in(
     if served.stop.asked() {
         stream.shutdown(Shutdown::Both)?;
     }
-    let place = Place {
-        served: Arc::clone(served),
-        number,
-    };
-    threads.start("dyno-probe", move |stop| {
-        serve(Connection::new(stream), &place, stop)
-    })
+    let place = Place { served: Arc::clone(served), number };
+    threads.start("dyno-probe", move |stop| serve(Connection::new(stream), &place, stop))
 }
 
 /// A connection's place; free again when dropped.
@@ -286,15 +244,9 @@ mod tests {
     fn only_the_whole_token_opens() {
         assert!(authorised(Some("Bearer secret"), "secret"));
         assert!(authorised(Some("bearer secret"), "secret"));
-        for wrong in [
-            "Bearer secre",
-            "Bearer secrets",
-            "Bearer Secret",
-            "Basic secret",
-            "secret",
-            "Bearer ",
-            "",
-        ] {
+        for wrong in
+            ["Bearer secre", "Bearer secrets", "Bearer Secret", "Basic secret", "secret", "Bearer ", ""]
+        {
             assert!(!authorised(Some(wrong), "secret"), "{wrong}");
         }
         assert!(!authorised(None, "secret"));

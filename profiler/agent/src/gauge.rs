@@ -22,10 +22,7 @@ pub(crate) struct GaugeState {
 impl GaugeState {
     pub(crate) const fn new(unit: Unit) -> Self {
         // All zero bits are the number 0.
-        Self {
-            unit,
-            bits: AtomicU64::new(0),
-        }
+        Self { unit, bits: AtomicU64::new(0) }
     }
 }
 
@@ -49,10 +46,7 @@ impl Gauge {
     pub fn add(&self, change: f64) {
         let add = |bits| Some((f64::from_bits(bits) + change).to_bits());
         // The closure never refuses, so neither does the update.
-        let _ = self
-            .state
-            .bits
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        let _ = self.state.bits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 }
 
@@ -64,20 +58,14 @@ pub(crate) struct Gauges {
 
 impl Gauges {
     pub(crate) const fn new(registry: Arc<Registry<GaugeState>>) -> Self {
-        Self {
-            registry,
-            known: Vec::new(),
-        }
+        Self { registry, known: Vec::new() }
     }
 }
 
 impl Collect for Gauges {
     fn collect(&mut self, draft: &mut Draft<'_>) {
         for (name, state) in self.registry.after(self.known.len()) {
-            self.known.push((
-                draft.lanes.declare(LaneSpec::level(name, "", state.unit)),
-                state,
-            ));
+            self.known.push((draft.lanes.declare(LaneSpec::level(name, "", state.unit)), state));
         }
         for (lane, state) in &self.known {
             draft.level(*lane, f64::from_bits(state.bits.load(Ordering::Relaxed)));

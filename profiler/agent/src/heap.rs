@@ -79,11 +79,7 @@ impl Totals {
 
     fn read(&self) -> Option<[usize; 3]> {
         self.epoch.advance().ok()?;
-        Some([
-            self.used.read().ok()?,
-            self.resident.read().ok()?,
-            self.retained.read().ok()?,
-        ])
+        Some([self.used.read().ok()?, self.resident.read().ok()?, self.retained.read().ok()?])
     }
 }
 
@@ -109,53 +105,26 @@ impl Heap {
     /// A block is old from this age on.
     pub(crate) fn new(age_threshold: Duration) -> Self {
         let age_threshold = u64::try_from(age_threshold.as_nanos()).unwrap_or(u64::MAX);
-        Self {
-            age_threshold,
-            allocated: sampling::allocated(),
-            dropped: 0,
-            dropped_lane: None,
-            lanes: None,
-        }
+        Self { age_threshold, allocated: sampling::allocated(), dropped: 0, dropped_lane: None, lanes: None }
     }
 
     fn declare(draft: &mut Draft<'_>) -> HeapLanes {
         let mut sampled = |spec: LaneSpec| draft.lanes.declare(spec.quality(Quality::Sampled));
         let young = sampled(LaneSpec::level(names::HEAP_YOUNG, "", Unit::Bytes));
         let old = sampled(LaneSpec::level(names::HEAP_OLD, "", Unit::Bytes));
-        let allocated = sampled(LaneSpec::rate(
-            names::HEAP_ALLOCATED,
-            "",
-            Unit::BytesPerSecond,
-        ));
-        let promoted = sampled(LaneSpec::rate(
-            names::HEAP_PROMOTED,
-            "",
-            Unit::BytesPerSecond,
-        ));
+        let allocated = sampled(LaneSpec::rate(names::HEAP_ALLOCATED, "", Unit::BytesPerSecond));
+        let promoted = sampled(LaneSpec::rate(names::HEAP_PROMOTED, "", Unit::BytesPerSecond));
         let error = sampled(LaneSpec::level(names::HEAP_ERROR, "", Unit::Ratio).worst());
         let totals = Totals::open().map(|totals| {
             let exact = [names::HEAP_USED, names::HEAP_RESIDENT, names::HEAP_RETAINED];
-            (
-                totals,
-                exact.map(|name| draft.lanes.declare(LaneSpec::level(name, "", Unit::Bytes))),
-            )
+            (totals, exact.map(|name| draft.lanes.declare(LaneSpec::level(name, "", Unit::Bytes))))
         });
-        HeapLanes {
-            young,
-            old,
-            allocated,
-            promoted,
-            error,
-            totals,
-        }
+        HeapLanes { young, old, allocated, promoted, error, totals }
     }
 
     fn ages(&self, draft: &Draft<'_>) -> Ages {
         let old = draft.now.0.saturating_sub(self.age_threshold);
-        let at = Thresholds {
-            old,
-            old_before: old.saturating_sub(draft.elapsed_ns),
-        };
+        let at = Thresholds { old, old_before: old.saturating_sub(draft.elapsed_ns) };
         let mut ages = Ages::default();
         TABLE.each(|sample| ages.add(sample, at));
         ages
@@ -166,11 +135,9 @@ impl Heap {
         if dropped == 0 {
             return;
         }
-        let lane = *self.dropped_lane.get_or_insert_with(|| {
-            draft
-                .lanes
-                .declare(LaneSpec::rate(DROPPED, "", Unit::PerSecond))
-        });
+        let lane = *self
+            .dropped_lane
+            .get_or_insert_with(|| draft.lanes.declare(LaneSpec::rate(DROPPED, "", Unit::PerSecond)));
         draft.rate(lane, (dropped - self.dropped) as f64);
         self.dropped = dropped;
     }
@@ -196,10 +163,7 @@ impl Collect for Heap {
         if let Some((totals, exact)) = &lanes.totals
             && let Some(values) = totals.read()
         {
-            exact
-                .iter()
-                .zip(values)
-                .for_each(|(lane, value)| draft.level(*lane, value as f64));
+            exact.iter().zip(values).for_each(|(lane, value)| draft.level(*lane, value as f64));
         }
         self.tell_dropped(draft);
     }
@@ -209,17 +173,10 @@ impl Collect for Heap {
 mod tests {
     use super::*;
 
-    const AT: Thresholds = Thresholds {
-        old: 1_000,
-        old_before: 900,
-    };
+    const AT: Thresholds = Thresholds { old: 1_000, old_before: 900 };
 
     const fn born(birth: u64) -> Sample {
-        Sample {
-            size: 60,
-            weight: 100,
-            birth,
-        }
+        Sample { size: 60, weight: 100, birth }
     }
 
     #[test]

@@ -16,8 +16,9 @@ use crate::tally::lock;
 use crate::threads::Stop;
 use crate::top::Top;
 
-/// How long the thread sleeps: the finest pause that it can see. A thousand wakes a second cost some
-/// 3 to 5 ms of CPU.
+/// How long the thread sleeps: the finest pause that it can see, and the error of a hiccup's start. It is
+/// also nearly all that the agent costs: on a busy virtual machine of 2 cores a wake took 22 to 27 us, so
+/// 2.2 to 2.7 % of one core (naps of 5 ms: 0.6 %).
 const NAP: Duration = Duration::from_millis(1);
 /// From here on a hiccup is an event, ns. A runnable thread of a busy machine waits for its turn for a few
 /// scheduler slices of 3 to 4 ms each; five of them in a row are no longer everyday scheduling, and they
@@ -57,15 +58,8 @@ pub(crate) struct HiccupReport {
 impl Hiccups {
     /// Nothing seen before `now`.
     pub(crate) fn new(now: u64) -> Self {
-        let seen = Seen {
-            until: now,
-            noted: VecDeque::new(),
-            events: Top::new(MOST_EVENTS),
-            longest: 0,
-        };
-        Self {
-            seen: Mutex::new(seen),
-        }
+        let seen = Seen { until: now, noted: VecDeque::new(), events: Top::new(MOST_EVENTS), longest: 0 };
+        Self { seen: Mutex::new(seen) }
     }
 
     /// The thread woke at `woke`; what is later than a nap after its last waking is lateness.
@@ -73,10 +67,7 @@ impl Hiccups {
         let mut seen = lock(&self.seen);
         let due = seen.until + NAP.as_nanos() as u64;
         seen.until = woke;
-        let late = Stretch {
-            start: due,
-            end: woke,
-        };
+        let late = Stretch { start: due, end: woke };
         seen.longest = seen.longest.max(late.length());
         if late.length() >= NOTED_NS {
             if seen.noted.len() == REMEMBERED {
@@ -96,26 +87,15 @@ impl Hiccups {
 
     /// The remembered stretches that overlap `stretch`, oldest first.
     pub(crate) fn within(&self, stretch: Stretch) -> Vec<Stretch> {
-        lock(&self.seen)
-            .noted
-            .iter()
-            .copied()
-            .filter(|h| h.overlap(stretch) > 0)
-            .collect()
+        lock(&self.seen).noted.iter().copied().filter(|h| h.overlap(stretch) > 0).collect()
     }
 
     /// What was seen since the last call.
     pub(crate) fn take(&self) -> HiccupReport {
         let mut seen = lock(&self.seen);
         let (stretches, others) = seen.events.take();
-        let events = stretches
-            .into_iter()
-            .map(|s| s.event(kinds::PAUSE_HICCUP))
-            .collect();
-        HiccupReport {
-            longest: std::mem::take(&mut seen.longest),
-            events: (events, others),
-        }
+        let events = stretches.into_iter().map(|s| s.event(kinds::PAUSE_HICCUP)).collect();
+        HiccupReport { longest: std::mem::take(&mut seen.longest), events: (events, others) }
     }
 }
 
@@ -142,20 +122,13 @@ mod tests {
             hiccups.woke(ms * MS + 60_000 * ms);
         }
         let report = hiccups.take();
-        assert_eq!(
-            (report.longest, report.events.0.len()),
-            (60_000, 0),
-            "60 us of timer error is everyday"
-        );
+        assert_eq!((report.longest, report.events.0.len()), (60_000, 0), "60 us of timer error is everyday");
         hiccups.woke(2_053 * MS);
         hiccups.woke(2_054 * MS);
         let report = hiccups.take();
         assert_eq!(report.events.0.len(), 1);
         let event = &report.events.0[0];
-        assert_eq!(
-            (event.kind.as_str(), event.start, event.end),
-            ("pause.hiccup", 54 * MS, 2_053 * MS)
-        );
+        assert_eq!((event.kind.as_str(), event.start, event.end), ("pause.hiccup", 54 * MS, 2_053 * MS));
         assert_eq!(report.longest, 1_999 * MS);
         assert_eq!(hiccups.take().longest, 0);
     }
@@ -165,23 +138,8 @@ mod tests {
         let hiccups = Hiccups::new(0);
         hiccups.woke(11 * MS);
         assert_eq!(hiccups.take().events.0, []);
-        let all = Stretch {
-            start: 0,
-            end: 100 * MS,
-        };
-        assert_eq!(
-            hiccups.within(all),
-            [Stretch {
-                start: MS,
-                end: 11 * MS
-            }]
-        );
-        assert_eq!(
-            hiccups.within(Stretch {
-                start: 20 * MS,
-                end: 30 * MS
-            }),
-            []
-        );
+        let all = Stretch { start: 0, end: 100 * MS };
+        assert_eq!(hiccups.within(all), [Stretch { start: MS, end: 11 * MS }]);
+        assert_eq!(hiccups.within(Stretch { start: 20 * MS, end: 30 * MS }), []);
     }
 }

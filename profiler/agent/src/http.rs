@@ -54,12 +54,7 @@ pub(crate) struct Response {
 impl Response {
     /// 200 with `body`.
     pub(crate) const fn ok(content_type: &'static str, body: Vec<u8>) -> Self {
-        Self {
-            status: 200,
-            content_type,
-            body,
-            extra: None,
-        }
+        Self { status: 200, content_type, body, extra: None }
     }
 
     /// `{"error": why}` with the field that the status demands.
@@ -70,12 +65,7 @@ impl Response {
             _ => None,
         };
         let body = serde_json::json!({ "error": why }).to_string().into_bytes();
-        Self {
-            status,
-            content_type: "application/json",
-            body,
-            extra,
-        }
+        Self { status, content_type: "application/json", body, extra }
     }
 }
 
@@ -97,10 +87,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) const fn new(stream: TcpStream) -> Self {
-        Self {
-            stream,
-            buffer: Vec::new(),
-        }
+        Self { stream, buffer: Vec::new() }
     }
 
     /// The next request.
@@ -125,11 +112,7 @@ impl Connection {
 
     /// Waits for the next request to begin, on a connection that was used already.
     pub(crate) fn wait(&mut self) -> Result<(), NoRequest> {
-        if self.buffer.is_empty() {
-            self.fill(IDLE_TIME)
-        } else {
-            Ok(())
-        }
+        if self.buffer.is_empty() { self.fill(IDLE_TIME) } else { Ok(()) }
     }
 
     fn fill(&mut self, within: Duration) -> Result<(), NoRequest> {
@@ -203,9 +186,7 @@ fn head(response: &Response, keep_alive: bool) -> String {
         503 => "Service Unavailable",
         _ => "Internal Server Error",
     };
-    let extra = response
-        .extra
-        .map_or_else(String::new, |(name, value)| format!("{name}: {value}\r\n"));
+    let extra = response.extra.map_or_else(String::new, |(name, value)| format!("{name}: {value}\r\n"));
     let connection = if keep_alive { "keep-alive" } else { "close" };
     format!(
         "HTTP/1.1 {} {reason}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n{extra}Connection: {connection}\r\n\r\n",
@@ -225,15 +206,10 @@ fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>, NoRequest> {
         Err(_) => return Err(NoRequest::Bad("not an HTTP/1.1 request")),
     };
     let field = |name: &str| {
-        let found = parsed
-            .headers
-            .iter()
-            .find(|h| h.name.eq_ignore_ascii_case(name));
+        let found = parsed.headers.iter().find(|h| h.name.eq_ignore_ascii_case(name));
         found.map(|h| String::from_utf8_lossy(h.value).into_owned())
     };
-    if field("Transfer-Encoding").is_some()
-        || field("Content-Length").is_some_and(|n| n.trim() != "0")
-    {
+    if field("Transfer-Encoding").is_some() || field("Content-Length").is_some_and(|n| n.trim() != "0") {
         return Err(NoRequest::Bad("a request to the probe has no body"));
     }
     let target = parsed.path.unwrap_or_default();
@@ -258,10 +234,7 @@ mod tests {
     fn a_request_is_taken_apart() {
         let bytes = b"GET /v1/instances/a/samples?since=4 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer t\r\n\r\nGET /";
         let (request, used) = parse(bytes).unwrap().unwrap();
-        assert_eq!(
-            (request.path.as_str(), request.query.as_str()),
-            ("/v1/instances/a/samples", "since=4")
-        );
+        assert_eq!((request.path.as_str(), request.query.as_str()), ("/v1/instances/a/samples", "since=4"));
         assert_eq!(request.authorization.as_deref(), Some("Bearer t"));
         assert!(request.keep_alive);
         assert_eq!(used, bytes.len() - 5);
@@ -271,9 +244,7 @@ mod tests {
     fn bodies_and_nonsense_are_refused() {
         let bad = |b: &[u8]| matches!(parse(b), Err(NoRequest::Bad(_)));
         assert!(bad(b"POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\nhello"));
-        assert!(bad(
-            b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
-        ));
+        assert!(bad(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"));
         assert!(bad(b"\x16\x03\x01\x02"));
         assert_eq!(parse(b"GET / HT"), Ok(None));
     }

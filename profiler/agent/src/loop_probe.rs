@@ -38,20 +38,12 @@ pub(crate) struct LoopState {
 
 impl LoopState {
     fn new(delay: Arc<Tally>) -> Self {
-        Self {
-            due: AtomicU64::new(0),
-            alive: AtomicBool::new(true),
-            stalls: Mutex::new(Vec::new()),
-            delay,
-        }
+        Self { due: AtomicU64::new(0), alive: AtomicBool::new(true), stalls: Mutex::new(Vec::new()), delay }
     }
 
     /// The task was due at `due` and woke at `woke`.
     fn woke(&self, due: u64, woke: u64) {
-        let stretch = Stretch {
-            start: due,
-            end: woke,
-        };
+        let stretch = Stretch { start: due, end: woke };
         record_corrected(&self.delay, stretch.length());
         if stretch.length() >= EVENT_NS {
             let mut stalls = lock(&self.stalls);
@@ -63,9 +55,7 @@ impl LoopState {
 
     /// Stalls that ended by `until`; later ones stay.
     pub(crate) fn take_stalls(&self, until: u64) -> Vec<Stretch> {
-        lock(&self.stalls)
-            .extract_if(.., |s| s.end <= until)
-            .collect()
+        lock(&self.stalls).extract_if(.., |s| s.end <= until).collect()
     }
 
     /// How late the task is at `now` although it has not been woken yet, ns.
@@ -109,17 +99,10 @@ impl Watched {
     /// Starts the task on `runtime`; its delays go to `delay`.
     pub(crate) fn start(runtime: &Handle, delay: Arc<Tally>) -> Self {
         let state = Arc::new(LoopState::new(delay));
-        let task = runtime
-            .spawn(probe(Ending(Arc::clone(&state))))
-            .abort_handle();
+        let task = runtime.spawn(probe(Ending(Arc::clone(&state)))).abort_handle();
         let metrics = runtime.metrics();
         let workers = vec![WorkerTime::default(); metrics.num_workers()];
-        Self {
-            state,
-            metrics,
-            workers,
-            task,
-        }
+        Self { state, metrics, workers, task }
     }
 
     /// Share of the last `elapsed_ns` that the workers were busy, 0 to 1; none before the runtime ran.
@@ -204,18 +187,10 @@ mod tests {
         let mut worker = WorkerTime::default();
         assert_eq!(worker.busy(30 * MS, 3, 100 * MS), 30 * MS);
         assert_eq!(worker.busy(30 * MS, 3, 100 * MS), 0, "asleep");
-        assert_eq!(
-            worker.busy(40 * MS, 4, 100 * MS),
-            10 * MS,
-            "woke, and began a long poll"
-        );
+        assert_eq!(worker.busy(40 * MS, 4, 100 * MS), 10 * MS, "woke, and began a long poll");
         assert_eq!(worker.busy(40 * MS, 4, 100 * MS), 100 * MS);
         assert_eq!(worker.busy(40 * MS, 4, 100 * MS), 100 * MS);
-        assert_eq!(
-            worker.busy(260 * MS, 5, 100 * MS),
-            20 * MS,
-            "220 ms at last, 200 of them told"
-        );
+        assert_eq!(worker.busy(260 * MS, 5, 100 * MS), 20 * MS, "220 ms at last, 200 of them told");
     }
 
     #[test]
@@ -224,13 +199,7 @@ mod tests {
         state.woke(10 * MS, 12 * MS);
         state.woke(22 * MS, 90 * MS);
         assert_eq!(state.take_stalls(89 * MS), []);
-        assert_eq!(
-            state.take_stalls(90 * MS),
-            [Stretch {
-                start: 22 * MS,
-                end: 90 * MS
-            }]
-        );
+        assert_eq!(state.take_stalls(90 * MS), [Stretch { start: 22 * MS, end: 90 * MS }]);
         assert_eq!(state.take_stalls(90 * MS), []);
     }
 }

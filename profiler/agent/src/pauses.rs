@@ -69,12 +69,7 @@ pub(crate) struct Pauses {
 
 impl Pauses {
     pub(crate) const fn new(state: Arc<PauseState>) -> Self {
-        Self {
-            state,
-            longest: None,
-            delay: None,
-            utilisation: None,
-        }
+        Self { state, longest: None, delay: None, utilisation: None }
     }
 
     /// Stalls that can be judged, as events; the longest of them or of those still lasting.
@@ -88,9 +83,7 @@ impl Pauses {
             for stall in watched.state.take_stalls(known_until) {
                 for piece in stall.unexplained(&hiccups.within(stall), EVENT_NS) {
                     longest = longest.max(piece.length());
-                    top.offer(piece.length() as f64, || {
-                        piece.event(kinds::PAUSE_WORKER_STALL)
-                    });
+                    top.offer(piece.length() as f64, || piece.event(kinds::PAUSE_WORKER_STALL));
                 }
             }
         }
@@ -99,24 +92,17 @@ impl Pauses {
     }
 
     fn loop_lanes(&mut self, loops: &mut Vec<Watched>, draft: &mut Draft<'_>) {
-        let lane = *self.delay.get_or_insert_with(|| {
-            draft
-                .lanes
-                .declare(LaneSpec::histogram(names::LOOP_DELAY, ""))
-        });
+        let lane = *self
+            .delay
+            .get_or_insert_with(|| draft.lanes.declare(LaneSpec::histogram(names::LOOP_DELAY, "")));
         draft.histogram(lane, &self.state.delay);
         loops.retain(|w| w.state.alive());
         let elapsed = draft.elapsed_ns;
         // The busiest loop speaks for the process, as the worst process does for the service.
-        let busiest = loops
-            .iter_mut()
-            .filter_map(|w| w.utilisation(elapsed))
-            .reduce(f64::max);
+        let busiest = loops.iter_mut().filter_map(|w| w.utilisation(elapsed)).reduce(f64::max);
         if let Some(busiest) = busiest {
             let lane = *self.utilisation.get_or_insert_with(|| {
-                draft
-                    .lanes
-                    .declare(LaneSpec::level(names::LOOP_UTILISATION, "", Unit::Ratio).worst())
+                draft.lanes.declare(LaneSpec::level(names::LOOP_UTILISATION, "", Unit::Ratio).worst())
             });
             draft.level(lane, busiest);
         }
@@ -137,11 +123,9 @@ impl Collect for Pauses {
             self.loop_lanes(&mut loops, draft);
         }
 
-        let lane = *self.longest.get_or_insert_with(|| {
-            draft
-                .lanes
-                .declare(LaneSpec::level(names::PAUSE, "", Unit::Ns).worst())
-        });
+        let lane = *self
+            .longest
+            .get_or_insert_with(|| draft.lanes.declare(LaneSpec::level(names::PAUSE, "", Unit::Ns).worst()));
         draft.level(lane, hiccups.longest.max(section).max(stall) as f64);
     }
 }

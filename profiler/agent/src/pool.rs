@@ -31,21 +31,14 @@ pub(crate) struct PoolState {
 impl PoolState {
     /// A pool of `capacity` places, none used.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self {
-            capacity: AtomicUsize::new(capacity),
-            ..Self::default()
-        }
+        Self { capacity: AtomicUsize::new(capacity), ..Self::default() }
     }
 
     /// Open and not held. Where nobody says what was opened, every free place counts.
     fn idle(&self, capacity: u64, in_use: u64) -> u64 {
         let opened = self.ever_opened.load(Ordering::Relaxed);
         let open = opened.saturating_sub(self.ever_closed.load(Ordering::Relaxed));
-        let open = if opened == 0 {
-            capacity
-        } else {
-            open.min(capacity.max(in_use))
-        };
+        let open = if opened == 0 { capacity } else { open.min(capacity.max(in_use)) };
         open.saturating_sub(in_use)
     }
 }
@@ -81,10 +74,7 @@ impl PoolMeter {
     #[must_use]
     pub fn begin_wait(&self) -> Waiting {
         self.state.waiters.fetch_add(1, Ordering::Relaxed);
-        Waiting {
-            state: Arc::clone(&self.state),
-            since: MonoNs::now(),
-        }
+        Waiting { state: Arc::clone(&self.state), since: MonoNs::now() }
     }
 }
 
@@ -101,10 +91,7 @@ impl Waiting {
     pub fn acquired(self) -> Held {
         self.state.in_use.fetch_add(1, Ordering::Relaxed);
         self.state.acquired.add(1);
-        Held {
-            state: Arc::clone(&self.state),
-            since: MonoNs::now(),
-        }
+        Held { state: Arc::clone(&self.state), since: MonoNs::now() }
     }
 
     /// It waited as long as it may, in vain.
@@ -116,9 +103,7 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.state.waiters.fetch_sub(1, Ordering::Relaxed);
-        self.state
-            .wait
-            .record_ns(MonoNs::now().0.saturating_sub(self.since.0));
+        self.state.wait.record_ns(MonoNs::now().0.saturating_sub(self.since.0));
     }
 }
 
@@ -132,9 +117,7 @@ pub struct Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.state.in_use.fetch_sub(1, Ordering::Relaxed);
-        self.state
-            .hold
-            .record_ns(MonoNs::now().0.saturating_sub(self.since.0));
+        self.state.hold.record_ns(MonoNs::now().0.saturating_sub(self.since.0));
     }
 }
 
@@ -159,38 +142,20 @@ pub(crate) struct Pools {
 
 impl Pools {
     pub(crate) const fn new(registry: Arc<Registry<PoolState>>) -> Self {
-        Self {
-            registry,
-            known: Vec::new(),
-        }
+        Self { registry, known: Vec::new() }
     }
 
     fn declare(name: &str, state: Arc<PoolState>, draft: &mut Draft<'_>) -> PoolLanes {
         let of = |part| names::of(names::POOL, name, part);
         let lanes = &mut draft.lanes;
         let mut level = |part| lanes.declare(LaneSpec::level(of(part), "", Unit::Count));
-        let (capacity, in_use, idle, waiters) = (
-            level("capacity"),
-            level("in-use"),
-            level("idle"),
-            level("waiters"),
-        );
+        let (capacity, in_use, idle, waiters) =
+            (level("capacity"), level("in-use"), level("idle"), level("waiters"));
         let mut histogram = |part| lanes.declare(LaneSpec::histogram(of(part), ""));
         let (wait, hold) = (histogram("wait"), histogram("hold"));
         let mut rate = |part| lanes.declare(LaneSpec::rate(of(part), "", Unit::PerSecond));
         let (timeouts, opened, acquired) = (rate("timeouts"), rate("opened"), rate("acquired"));
-        PoolLanes {
-            state,
-            capacity,
-            in_use,
-            idle,
-            waiters,
-            wait,
-            hold,
-            timeouts,
-            opened,
-            acquired,
-        }
+        PoolLanes { state, capacity, in_use, idle, waiters, wait, hold, timeouts, opened, acquired }
     }
 }
 
@@ -206,10 +171,7 @@ impl Collect for Pools {
             draft.level(pool.capacity, capacity as f64);
             draft.level(pool.in_use, in_use as f64);
             draft.level(pool.idle, state.idle(capacity, in_use) as f64);
-            draft.level(
-                pool.waiters,
-                state.waiters.load(Ordering::Relaxed).max(0) as f64,
-            );
+            draft.level(pool.waiters, state.waiters.load(Ordering::Relaxed).max(0) as f64);
             draft.histogram(pool.wait, &state.wait);
             draft.histogram(pool.hold, &state.hold);
             draft.count(pool.timeouts, &state.timeouts);

@@ -57,44 +57,20 @@ impl Process {
 
     fn slow(&mut self, draft: &mut Draft<'_>) {
         let resident = self.resident();
-        tell(
-            draft,
-            &mut self.resident,
-            level(names::PROCESS_RESIDENT, Unit::Bytes),
-            resident,
-        );
-        tell(
-            draft,
-            &mut self.descriptors,
-            level(names::PROCESS_DESCRIPTORS, Unit::Count),
-            descriptors(),
-        );
+        tell(draft, &mut self.resident, level(names::PROCESS_RESIDENT, Unit::Bytes), resident);
+        tell(draft, &mut self.descriptors, level(names::PROCESS_DESCRIPTORS, Unit::Count), descriptors());
         let limit = getrlimit(Resource::Nofile).current;
-        tell(
-            draft,
-            &mut self.limit,
-            level(names::PROCESS_DESCRIPTOR_LIMIT, Unit::Count).worst(),
-            limit,
-        );
-        tell(
-            draft,
-            &mut self.threads,
-            level(names::PROCESS_THREADS, Unit::Count),
-            threads(),
-        );
+        tell(draft, &mut self.limit, level(names::PROCESS_DESCRIPTOR_LIMIT, Unit::Count).worst(), limit);
+        tell(draft, &mut self.threads, level(names::PROCESS_THREADS, Unit::Count), threads());
     }
 }
 
 impl Collect for Process {
     fn collect(&mut self, draft: &mut Draft<'_>) {
         let cpu = cpu_ns();
-        let lane = *self
-            .cpu
-            .get_or_insert_with(|| draft.lanes.declare(level(names::PROCESS_CPU, Unit::Cores)));
-        draft.level(
-            lane,
-            cpu.saturating_sub(self.cpu_ns) as f64 / draft.elapsed_ns as f64,
-        );
+        let lane =
+            *self.cpu.get_or_insert_with(|| draft.lanes.declare(level(names::PROCESS_CPU, Unit::Cores)));
+        draft.level(lane, cpu.saturating_sub(self.cpu_ns) as f64 / draft.elapsed_ns as f64);
         self.cpu_ns = cpu;
         if self.ticks.is_multiple_of(SLOW_TICKS) {
             self.slow(draft);
@@ -133,12 +109,7 @@ fn descriptors() -> Option<u64> {
 
 fn threads() -> Option<u64> {
     let status = fs::read_to_string(STATUS).ok()?;
-    status
-        .lines()
-        .find_map(|l| l.strip_prefix("Threads:"))?
-        .trim()
-        .parse()
-        .ok()
+    status.lines().find_map(|l| l.strip_prefix("Threads:"))?.trim().parse().ok()
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -148,16 +119,11 @@ mod tests {
     #[test]
     fn an_open_file_is_one_descriptor_more() {
         let before = descriptors().unwrap();
-        let files: Vec<_> = (0..100)
-            .map(|_| fs::File::open("/dev/null").unwrap())
-            .collect();
+        let files: Vec<_> = (0..100).map(|_| fs::File::open("/dev/null").unwrap()).collect();
         let after = descriptors().unwrap();
         drop(files);
         // Other tests open and close files at the same time.
-        assert!(
-            (80..=120).contains(&(after - before)),
-            "{before} -> {after}"
-        );
+        assert!((80..=120).contains(&(after - before)), "{before} -> {after}");
     }
 
     #[test]

@@ -60,11 +60,7 @@ pub(crate) struct Book {
 
 impl Default for Book {
     fn default() -> Self {
-        Self {
-            hasher: RandomState::new(),
-            open: HashMap::new(),
-            closed: Top::new(MAX_EVENTS),
-        }
+        Self { hasher: RandomState::new(), open: HashMap::new(), closed: Top::new(MAX_EVENTS) }
     }
 }
 
@@ -84,15 +80,7 @@ impl Book {
             self.closed.count(1);
             return Begun::Untracked;
         }
-        self.open.insert(
-            hash,
-            Refresh {
-                key: clean(key, LABEL_MAX),
-                start: now,
-                loads: 1,
-                in_flight: 1,
-            },
-        );
+        self.open.insert(hash, Refresh { key: clean(key, LABEL_MAX), start: now, loads: 1, in_flight: 1 });
         Begun::First(hash)
     }
 
@@ -110,11 +98,7 @@ impl Book {
 
     /// Refreshes of the cache `name` closed since the last call, those open too long among them; how many besides.
     pub(crate) fn take(&mut self, name: &str, now: u64) -> (Vec<ProbeEvent>, u64) {
-        for refresh in self
-            .open
-            .values_mut()
-            .filter(|r| now.saturating_sub(r.start) >= LONGEST)
-        {
+        for refresh in self.open.values_mut().filter(|r| now.saturating_sub(r.start) >= LONGEST) {
             close(&mut self.closed, refresh, now);
         }
         let (closed, others) = self.closed.take();
@@ -125,12 +109,7 @@ impl Book {
 /// Tells what the refresh was, and begins the next one with the loads that are still in flight.
 fn close(closed: &mut Top<Closed>, refresh: &mut Refresh, now: u64) {
     let (start, loads) = (refresh.start, refresh.loads);
-    closed.offer(loads as f64, || Closed {
-        key: refresh.key.clone(),
-        start,
-        end: now,
-        loads,
-    });
+    closed.offer(loads as f64, || Closed { key: refresh.key.clone(), start, end: now, loads });
     refresh.start = now;
     refresh.loads = refresh.in_flight;
 }
@@ -140,10 +119,7 @@ fn event(cache: &str, closed: Closed) -> ProbeEvent {
         kind: kinds::CACHE_REFRESH.to_owned(),
         start: closed.start,
         end: closed.end,
-        labels: vec![
-            ("cache".to_owned(), cache.to_owned()),
-            ("key".to_owned(), closed.key),
-        ],
+        labels: vec![("cache".to_owned(), cache.to_owned()), ("key".to_owned(), closed.key)],
         value: closed.loads as f64,
         others: 0,
     }
@@ -164,10 +140,7 @@ mod tests {
 
     fn told(book: &mut Book, now: u64) -> Vec<(u64, u64, f64)> {
         let (events, _) = book.take("products", now);
-        events
-            .iter()
-            .map(|e| (e.start / MS, e.end / MS, e.value))
-            .collect()
+        events.iter().map(|e| (e.start / MS, e.end / MS, e.value)).collect()
     }
 
     #[test]
@@ -207,10 +180,8 @@ mod tests {
     fn keys_are_cleaned_cut_and_bounded() {
         let mut book = Book::default();
         let long = "k".repeat(200);
-        let (a, b) = (
-            hash(book.begin(&format!("{long}1"), 0)),
-            hash(book.begin(&format!("{long}2\u{1b}"), 0)),
-        );
+        let (a, b) =
+            (hash(book.begin(&format!("{long}1"), 0)), hash(book.begin(&format!("{long}2\u{1b}"), 0)));
         assert_ne!(a, b, "cut alike, still told apart");
         for n in 0..MOST_KEYS {
             let _ = book.begin(&n.to_string(), 0);

@@ -24,9 +24,7 @@ pub(crate) struct Registry<T> {
 
 impl<T> Default for Registry<T> {
     fn default() -> Self {
-        Self {
-            members: Mutex::new(Vec::new()),
-        }
+        Self { members: Mutex::new(Vec::new()) }
     }
 }
 
@@ -37,10 +35,7 @@ impl<T> Registry<T> {
         let full = members.len() >= MOST;
         let name = clean(name, NAME_MAX);
         let find = |members: &[(String, Arc<T>)], name: &str| {
-            members
-                .iter()
-                .find(|(n, _)| n == name)
-                .map(|(_, m)| Arc::clone(m))
+            members.iter().find(|(n, _)| n == name).map(|(_, m)| Arc::clone(m))
         };
         if let Some(found) = find(&members, &name) {
             return found;
@@ -75,9 +70,6 @@ mod tests {
         let all = registry.after(0);
         assert_eq!(all.len(), MOST + 1);
         assert_eq!(all[MOST].0, OTHER);
-        assert!(Arc::ptr_eq(
-            &registry.get("yet another", || 0),
-            &all[MOST].1
-        ));
+        assert!(Arc::ptr_eq(&registry.get("yet another", || 0), &all[MOST].1));
     }
 }

@@ -142,14 +142,7 @@ fn weight(size: u64) -> u64 {
 
 fn put_new(address: usize, size: u64) {
     if address != 0 {
-        TABLE.put(
-            address,
-            Sample {
-                size,
-                weight: weight(size),
-                birth: MonoNs::now().0,
-            },
-        );
+        TABLE.put(address, Sample { size, weight: weight(size), birth: MonoNs::now().0 });
     }
 }
 
@@ -162,27 +155,15 @@ fn put_resized(address: usize, sample: Option<Sample>, sizes: (u64, u64), hit: b
 
 /// Size and weight after a block went from `old` to `new` bytes; `hit` if its growth was sampled.
 fn resize(sample: Option<Sample>, (old, new): (u64, u64), hit: bool) -> Sample {
-    let before = sample.unwrap_or(Sample {
-        size: 0,
-        weight: 0,
-        birth: 0,
-    });
+    let before = sample.unwrap_or(Sample { size: 0, weight: 0, birth: 0 });
     if new <= old {
         let part = new as f64 / old.max(1) as f64;
         let scaled = |n: u64| (n as f64 * part) as u64;
-        return Sample {
-            size: scaled(before.size),
-            weight: scaled(before.weight),
-            ..before
-        };
+        return Sample { size: scaled(before.size), weight: scaled(before.weight), ..before };
     }
     let grown = new - old;
     let more = if hit { (grown, weight(grown)) } else { (0, 0) };
-    Sample {
-        size: before.size + more.0,
-        weight: before.weight + more.1,
-        ..before
-    }
+    Sample { size: before.size + more.0, weight: before.weight + more.1, ..before }
 }
 
 #[cfg(test)]
@@ -218,20 +199,12 @@ mod tests {
             }
             passed
         };
-        for (first, then) in [
-            (100_u64, 100_u64),
-            (10_000, 90_000),
-            (600_000, 300_000),
-            (400_000, 3_000_000),
-        ] {
+        for (first, then) in [(100_u64, 100_u64), (10_000, 90_000), (600_000, 300_000), (400_000, 3_000_000)]
+        {
             let (mut truth, mut estimate) = (0_u64, 0_u64);
             let rounds = 4_000_000_000 / then;
             for _ in 0..rounds {
-                let born = hit(first).then(|| Sample {
-                    size: first,
-                    weight: weight(first),
-                    birth: 0,
-                });
+                let born = hit(first).then(|| Sample { size: first, weight: weight(first), birth: 0 });
                 let grown = then > first && hit(then - first);
                 truth += then;
                 if born.is_some() || grown {
@@ -246,19 +219,8 @@ mod tests {
 
     #[test]
     fn a_resized_block_keeps_its_age() {
-        let old = Sample {
-            size: 100,
-            weight: 1_000,
-            birth: 77,
-        };
-        assert_eq!(
-            resize(Some(old), (100, 50), false),
-            Sample {
-                size: 50,
-                weight: 500,
-                birth: 77
-            }
-        );
+        let old = Sample { size: 100, weight: 1_000, birth: 77 };
+        assert_eq!(resize(Some(old), (100, 50), false), Sample { size: 50, weight: 500, birth: 77 });
         assert_eq!(resize(Some(old), (100, 200), false), old);
         assert_eq!(resize(None, (100, 200), true).size, 100);
     }

@@ -33,14 +33,8 @@ struct Inner {
 
 impl Default for Sections {
     fn default() -> Self {
-        let inner = Inner {
-            open: Vec::new(),
-            over: Top::new(MOST_EVENTS),
-            longest: 0,
-        };
-        Self {
-            inner: Mutex::new(inner),
-        }
+        let inner = Inner { open: Vec::new(), over: Top::new(MOST_EVENTS), longest: 0 };
+        Self { inner: Mutex::new(inner) }
     }
 }
 
@@ -58,38 +52,22 @@ impl Sections {
             inner.open.swap_remove(n);
         }
         inner.longest = inner.longest.max(stretch.length());
-        inner
-            .over
-            .offer(stretch.length() as f64, || (stretch, what));
+        inner.over.offer(stretch.length() as f64, || (stretch, what));
     }
 
     /// The longest that lasted or ended since the last call, ns, and those that ended.
     pub(crate) fn take(&self, now: u64) -> (u64, (Vec<ProbeEvent>, u64)) {
         let mut inner = lock(&self.inner);
-        let open = inner
-            .open
-            .iter()
-            .map(|&start| now.saturating_sub(start))
-            .max()
-            .unwrap_or(0);
+        let open = inner.open.iter().map(|&start| now.saturating_sub(start)).max().unwrap_or(0);
         let longest = std::mem::take(&mut inner.longest).max(open);
         let (over, others) = inner.over.take();
-        (
-            longest,
-            (
-                over.into_iter().map(|(s, what)| event(s, what)).collect(),
-                others,
-            ),
-        )
+        (longest, (over.into_iter().map(|(s, what)| event(s, what)).collect(), others))
     }
 }
 
 fn event(stretch: Stretch, what: &str) -> ProbeEvent {
     let labels = vec![("what".to_owned(), clean(what, LABEL_MAX))];
-    ProbeEvent {
-        labels,
-        ..stretch.event(kinds::PAUSE_STOP_THE_WORLD)
-    }
+    ProbeEvent { labels, ..stretch.event(kinds::PAUSE_STOP_THE_WORLD) }
 }
 
 /// A section in which the target stops its own work. Dropped: it is over, and becomes an event.
@@ -104,23 +82,13 @@ impl StopTheWorld {
     pub(crate) fn begin(sections: Arc<Sections>, what: &'static str) -> Self {
         let since = MonoNs::now();
         sections.begin(since.0);
-        Self {
-            sections,
-            what,
-            since,
-        }
+        Self { sections, what, since }
     }
 }
 
 impl Drop for StopTheWorld {
     fn drop(&mut self) {
-        self.sections.end(
-            self.what,
-            Stretch {
-                start: self.since.0,
-                end: MonoNs::now().0,
-            },
-        );
+        self.sections.end(self.what, Stretch { start: self.since.0, end: MonoNs::now().0 });
     }
 }
 
@@ -134,20 +102,11 @@ mod tests {
         sections.begin(100);
         let (longest, events) = sections.take(400);
         assert_eq!((longest, events.0.len()), (300, 0));
-        sections.end(
-            "compaction",
-            Stretch {
-                start: 100,
-                end: 900,
-            },
-        );
+        sections.end("compaction", Stretch { start: 100, end: 900 });
         let (longest, (events, others)) = sections.take(1_000);
         assert_eq!((longest, others), (800, 0));
         assert_eq!((events[0].start, events[0].end), (100, 900));
-        assert_eq!(
-            events[0].labels,
-            [("what".to_owned(), "compaction".to_owned())]
-        );
+        assert_eq!(events[0].labels, [("what".to_owned(), "compaction".to_owned())]);
         assert_eq!(sections.take(2_000).0, 0);
     }
 }

@@ -49,9 +49,7 @@ impl Default for ServerState {
 
 impl ServerState {
     fn used(&self) -> impl Iterator<Item = &Route> {
-        self.routes[..self.used.load(Ordering::Acquire)]
-            .iter()
-            .filter_map(OnceLock::get)
+        self.routes[..self.used.load(Ordering::Acquire)].iter().filter_map(OnceLock::get)
     }
 
     /// Index of `name`'s slot.
@@ -94,11 +92,7 @@ pub struct InFlight {
 impl InFlight {
     pub(crate) fn new(state: &Arc<ServerState>, route: &'static str) -> Self {
         state.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self {
-            state: Arc::clone(state),
-            slot: state.slot(route),
-            since: MonoNs::now(),
-        }
+        Self { state: Arc::clone(state), slot: state.slot(route), since: MonoNs::now() }
     }
 }
 
@@ -107,9 +101,7 @@ impl Drop for InFlight {
         self.state.in_flight.fetch_sub(1, Ordering::Relaxed);
         if let Some(route) = self.state.routes[self.slot].get() {
             route.finished.add(1);
-            route
-                .handler
-                .record_ns(MonoNs::now().0.saturating_sub(self.since.0));
+            route.handler.record_ns(MonoNs::now().0.saturating_sub(self.since.0));
         }
     }
 }
@@ -123,21 +115,15 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) const fn new(state: Arc<ServerState>) -> Self {
-        Self {
-            state,
-            in_flight: None,
-            known: Vec::new(),
-        }
+        Self { state, in_flight: None, known: Vec::new() }
     }
 
     fn declare(&mut self, draft: &mut Draft<'_>) {
         for route in self.state.used().skip(self.known.len()) {
             let subject = clean(route.name, LABEL_MAX);
-            let rate =
-                LaneSpec::rate(names::SERVER_REQUESTS, "", Unit::PerSecond).about(subject.as_str());
+            let rate = LaneSpec::rate(names::SERVER_REQUESTS, "", Unit::PerSecond).about(subject.as_str());
             let handler = LaneSpec::histogram(names::SERVER_HANDLER, "").about(subject);
-            self.known
-                .push((draft.lanes.declare(rate), draft.lanes.declare(handler)));
+            self.known.push((draft.lanes.declare(rate), draft.lanes.declare(handler)));
         }
     }
 }
@@ -149,14 +135,9 @@ impl Collect for Server {
             return;
         }
         let in_flight = *self.in_flight.get_or_insert_with(|| {
-            draft
-                .lanes
-                .declare(LaneSpec::level(names::SERVER_IN_FLIGHT, "", Unit::Count))
+            draft.lanes.declare(LaneSpec::level(names::SERVER_IN_FLIGHT, "", Unit::Count))
         });
-        draft.level(
-            in_flight,
-            self.state.in_flight.load(Ordering::Relaxed).max(0) as f64,
-        );
+        draft.level(in_flight, self.state.in_flight.load(Ordering::Relaxed).max(0) as f64);
         for (route, (requests, handler)) in self.state.used().zip(&self.known) {
             draft.count(*requests, &route.finished);
             draft.histogram(*handler, &route.handler);
@@ -171,18 +152,14 @@ mod tests {
     #[test]
     fn routes_past_the_bound_share_one() {
         let state = ServerState::default();
-        let names: Vec<&'static str> = (0..100)
-            .map(|n| &*Box::leak(format!("/r{n}").into_boxed_str()))
-            .collect();
+        let names: Vec<&'static str> =
+            (0..100).map(|n| &*Box::leak(format!("/r{n}").into_boxed_str())).collect();
         let slots: Vec<usize> = names.iter().map(|n| state.slot(n)).collect();
         assert_eq!(slots[..MOST_ROUTES], (0..MOST_ROUTES).collect::<Vec<_>>());
         assert!(slots[MOST_ROUTES..].iter().all(|&s| s == MOST_ROUTES));
         assert_eq!(state.slot(names[7]), 7);
         // The same text at another address is the same route.
-        assert_eq!(
-            state.slot(Box::leak(String::from("/r7").into_boxed_str())),
-            7
-        );
+        assert_eq!(state.slot(Box::leak(String::from("/r7").into_boxed_str())), 7);
         assert_eq!(state.used().last().map(|r| r.name), Some(OTHER));
     }
 }

@@ -21,11 +21,7 @@ impl Stretch {
 
     /// Nanoseconds that both have.
     pub(crate) fn overlap(self, other: Self) -> u64 {
-        Self {
-            start: self.start.max(other.start),
-            end: self.end.min(other.end),
-        }
-        .length()
+        Self { start: self.start.max(other.start), end: self.end.min(other.end) }.length()
     }
 
     /// The event of `kind` over it.
@@ -48,22 +44,12 @@ impl Stretch {
         let mut pieces = Vec::new();
         let mut from = self.start;
         for cut in hiccups.iter().filter(|h| h.length() >= least) {
-            pieces.push(Self {
-                start: from,
-                end: cut.start.min(self.end),
-            });
+            pieces.push(Self { start: from, end: cut.start.min(self.end) });
             from = from.max(cut.end);
         }
-        pieces.push(Self {
-            start: from,
-            end: self.end,
-        });
+        pieces.push(Self { start: from, end: self.end });
         let own = |p: &Self| {
-            let explained: u64 = hiccups
-                .iter()
-                .filter(|h| h.length() < least)
-                .map(|h| p.overlap(*h))
-                .sum();
+            let explained: u64 = hiccups.iter().filter(|h| h.length() < least).map(|h| p.overlap(*h)).sum();
             p.length().saturating_sub(explained) >= least
         };
         pieces.retain(own);

@@ -55,15 +55,9 @@ impl Threads {
     ///
     /// # Errors
     /// When the system refuses another thread.
-    pub(crate) fn start(
-        &self,
-        name: &str,
-        work: impl FnOnce(&Stop) + Send + 'static,
-    ) -> io::Result<()> {
+    pub(crate) fn start(&self, name: &str, work: impl FnOnce(&Stop) + Send + 'static) -> io::Result<()> {
         let stop = self.stop();
-        let handle = thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || work(&stop))?;
+        let handle = thread::Builder::new().name(name.to_owned()).spawn(move || work(&stop))?;
         let mut running = lock(&self.running);
         running.retain(|t| !t.is_finished());
         running.push(handle);

@@ -57,9 +57,7 @@ impl Kept {
         // Numbers have no gaps, so the first wanted tick is found by counting.
         let oldest = inner.ticks.front().map_or(seq.saturating_add(1), |t| t.seq);
         let skip = seq.saturating_add(1).saturating_sub(oldest);
-        let skip = usize::try_from(skip)
-            .unwrap_or(usize::MAX)
-            .min(inner.ticks.len());
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX).min(inner.ticks.len());
         Since {
             lanes: inner.lanes.clone(),
             ticks: inner.ticks.iter().skip(skip).cloned().collect(),
@@ -79,12 +77,7 @@ pub(crate) struct Ticker {
 impl Ticker {
     /// Of `instance`, with these meters; counts begin `now`.
     pub(crate) fn new(instance: String, meters: Vec<Box<dyn Collect>>, now: MonoNs) -> Self {
-        Self {
-            lanes: Lanes::new(instance),
-            meters,
-            seq: 0,
-            last: now,
-        }
+        Self { lanes: Lanes::new(instance), meters, seq: 0, last: now }
     }
 
     fn tick(&mut self, now: MonoNs, kept: &Kept) {
@@ -121,23 +114,13 @@ mod tests {
     fn kept(ticks: u64) -> Kept {
         let kept = Kept::default();
         for seq in 1..=ticks {
-            kept.push(
-                Tick {
-                    seq,
-                    ..Tick::default()
-                },
-                &[],
-            );
+            kept.push(Tick { seq, ..Tick::default() }, &[]);
         }
         kept
     }
 
     fn ends(since: &Since) -> (Option<u64>, Option<u64>, u64) {
-        (
-            since.ticks.first().map(|t| t.seq),
-            since.ticks.last().map(|t| t.seq),
-            since.lost,
-        )
+        (since.ticks.first().map(|t| t.seq), since.ticks.last().map(|t| t.seq), since.lost)
     }
 
     #[test]
@@ -157,13 +140,7 @@ mod tests {
     fn the_schedule_does_not_drift_and_skips_what_was_missed() {
         let origin = MonoNs(7);
         assert_eq!(next_tick(origin, MonoNs(7)), MonoNs(7 + TICK_NS));
-        assert_eq!(
-            next_tick(origin, MonoNs(7 + TICK_NS + 3_000)),
-            MonoNs(7 + 2 * TICK_NS)
-        );
-        assert_eq!(
-            next_tick(origin, MonoNs(7 + 25 * TICK_NS + 1)),
-            MonoNs(7 + 26 * TICK_NS)
-        );
+        assert_eq!(next_tick(origin, MonoNs(7 + TICK_NS + 3_000)), MonoNs(7 + 2 * TICK_NS));
+        assert_eq!(next_tick(origin, MonoNs(7 + 25 * TICK_NS + 1)), MonoNs(7 + 26 * TICK_NS));
     }
 }

@@ -13,11 +13,7 @@ pub(crate) struct Top<T> {
 impl<T> Top<T> {
     /// Keeps at most `most`, at least one.
     pub(crate) const fn new(most: usize) -> Self {
-        Self {
-            most,
-            kept: Vec::new(),
-            others: 0,
-        }
+        Self { most, kept: Vec::new(), others: 0 }
     }
 
     /// Keeps what `make` gives if it belongs to the weightiest so far; otherwise counts it, and `make` is not called.

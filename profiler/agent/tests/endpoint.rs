@@ -19,17 +19,10 @@ use timeline::probe::{Batch, Instances, VERSION};
 fn a_stranger_learns_nothing_not_even_what_exists() {
     let agent = agent();
     for path in ["/v1/instances", "/v1/instances/shop-0/samples", "/nothing"] {
-        for field in [
-            "",
-            "authorization: Bearer wrong-token\r\n",
-            "authorization: Basic dGVzdA==\r\n",
-        ] {
-            let (status, head, body) =
-                ask(agent.addr(), &format!("GET {path} HTTP/1.1\r\n{field}\r\n"));
+        for field in ["", "authorization: Bearer wrong-token\r\n", "authorization: Basic dGVzdA==\r\n"] {
+            let (status, head, body) = ask(agent.addr(), &format!("GET {path} HTTP/1.1\r\n{field}\r\n"));
             assert_eq!(status, 401, "{path} {field}");
-            assert!(
-                head.contains("WWW-Authenticate: Bearer") && head.contains("Connection: close")
-            );
+            assert!(head.contains("WWW-Authenticate: Bearer") && head.contains("Connection: close"));
             assert_eq!(body, br#"{"error":"the bearer token is missing or wrong"}"#);
         }
     }
@@ -41,31 +34,15 @@ fn a_reader_is_told_who_answers_and_gets_only_what_is_new() {
     fresh_tick(&agent);
     let (status, body) = get(agent.addr(), "/v1/instances");
     let instances: Instances = serde_json::from_slice(&body).unwrap();
-    assert_eq!(
-        (status, instances.version, instances.service.as_str()),
-        (200, VERSION, "shop")
-    );
+    assert_eq!((status, instances.version, instances.service.as_str()), (200, VERSION, "shop"));
     let info = &instances.instances[0];
-    assert_eq!(
-        (info.name.as_str(), info.pid, info.generation),
-        ("shop-0", std::process::id(), 3)
-    );
+    assert_eq!((info.name.as_str(), info.pid, info.generation), ("shop-0", std::process::id(), 3));
 
     let batch = |since: &str| -> Batch {
-        serde_json::from_slice(
-            &get(
-                agent.addr(),
-                &format!("/v1/instances/shop-0/samples{since}"),
-            )
-            .1,
-        )
-        .unwrap()
+        serde_json::from_slice(&get(agent.addr(), &format!("/v1/instances/shop-0/samples{since}")).1).unwrap()
     };
     let all = batch("");
-    assert_eq!(
-        (all.ticks[0].seq, all.lost, all.pid),
-        (1, 0, std::process::id())
-    );
+    assert_eq!((all.ticks[0].seq, all.lost, all.pid), (1, 0, std::process::id()));
     let newest = all.ticks.last().unwrap().seq;
     fresh_tick(&agent);
     let new = batch(&format!("?since={newest}"));
@@ -93,9 +70,7 @@ fn mistakes_are_named() {
     .map(told)
     .to_vec();
     for request in [
-        format!(
-            "POST /v1/instances HTTP/1.1\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\n\r\n"
-        ),
+        format!("POST /v1/instances HTTP/1.1\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\n\r\n"),
         "PUT /v1/instances HTTP/1.1\r\ncontent-length: 9\r\n\r\n".to_owned(),
         "nonsense\r\n\r\n".to_owned(),
         format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(9_000)),
@@ -139,23 +114,16 @@ fn one_connection_serves_many_requests() {
 #[test]
 fn the_ninth_connection_is_turned_away_and_a_place_is_free_again_later() {
     let agent = agent();
-    let idle: Vec<TcpStream> = (0..8)
-        .map(|_| TcpStream::connect(agent.addr()).unwrap())
-        .collect();
+    let idle: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(agent.addr()).unwrap()).collect();
     until("a full house", || {
         let mut ninth = TcpStream::connect(agent.addr()).ok()?;
-        ninth
-            .set_read_timeout(Some(std::time::Duration::from_millis(300)))
-            .ok()?;
+        ninth.set_read_timeout(Some(std::time::Duration::from_millis(300))).ok()?;
         let mut answer = String::new();
         let _ = ninth.read_to_string(&mut answer);
         answer.starts_with("HTTP/1.1 503").then_some(())
     });
     drop(idle);
-    let request = format!(
-        "GET /v1/instances HTTP/1.1\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\n\r\n"
-    );
-    until("a free place", || {
-        (ask(agent.addr(), &request).0 == 200).then_some(())
-    });
+    let request =
+        format!("GET /v1/instances HTTP/1.1\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\n\r\n");
+    until("a free place", || (ask(agent.addr(), &request).0 == 200).then_some(()));
 }

@@ -41,10 +41,7 @@ fn a_leak_of_40_mb_grows_old_and_goes_when_freed() {
         last(&young, "heap.young.used")
     );
     let grown = last(&young, "heap.used") - used_before;
-    assert!(
-        (grown / truth - 1.0).abs() < 0.15,
-        "exact total: {grown} for {truth}"
-    );
+    assert!((grown / truth - 1.0).abs() < 0.15, "exact total: {grown} for {truth}");
     let allocated = amount(&young, "heap.allocated", "");
     assert!(allocated > truth * 0.9, "allocated {allocated} for {truth}");
 
@@ -61,17 +58,8 @@ fn a_leak_of_40_mb_grows_old_and_goes_when_freed() {
     let after = fresh_tick(&agent);
     assert!(last(&after, "heap.old.used") - old_before < 3.0 * MB);
     assert!(last(&after, "heap.used") - used_before < 5.0 * MB);
-    let sampled = |name: &str| {
-        after
-            .lanes
-            .iter()
-            .find(|l| l.name == name)
-            .map(|l| l.quality)
-    };
-    assert_eq!(
-        sampled("heap.old.used"),
-        Some(timeline::lane::Quality::Sampled)
-    );
+    let sampled = |name: &str| after.lanes.iter().find(|l| l.name == name).map(|l| l.quality);
+    assert_eq!(sampled("heap.old.used"), Some(timeline::lane::Quality::Sampled));
     assert_eq!(sampled("heap.used"), Some(timeline::lane::Quality::Exact));
 }
 

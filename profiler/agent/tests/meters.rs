@@ -25,12 +25,8 @@ const MS: Duration = Duration::from_millis(1);
 fn without_the_allocator_there_is_no_heap_lane_at_all() {
     let agent = agent();
     let batch = fresh_tick(&agent);
-    let heap: Vec<&str> = batch
-        .lanes
-        .iter()
-        .map(|l| l.name.as_str())
-        .filter(|n| n.starts_with("heap."))
-        .collect();
+    let heap: Vec<&str> =
+        batch.lanes.iter().map(|l| l.name.as_str()).filter(|n| n.starts_with("heap.")).collect();
     assert_eq!(heap, Vec::<&str>::new());
     let names: Vec<&str> = batch.lanes.iter().map(|l| l.name.as_str()).collect();
     if cfg!(target_os = "linux") {
@@ -63,33 +59,18 @@ fn a_pool_tells_who_holds_who_waits_and_for_how_long() {
     std::thread::sleep(50 * MS);
     let batch = fresh_tick(&agent);
     let level = |part: &str| last(&batch, &format!("pool.db.{part}"));
-    assert_eq!(
-        (
-            level("capacity"),
-            level("in-use"),
-            level("waiters"),
-            level("idle")
-        ),
-        (4.0, 1.0, 1.0, 1.0)
-    );
+    assert_eq!((level("capacity"), level("in-use"), level("waiters"), level("idle")), (4.0, 1.0, 1.0, 1.0));
 
     drop(held);
     drop(waiting.acquired());
     pool.set_capacity(9);
     let batch = fresh_tick(&agent);
     assert_eq!(
-        (
-            last(&batch, "pool.db.capacity"),
-            last(&batch, "pool.db.in-use"),
-            last(&batch, "pool.db.waiters")
-        ),
+        (last(&batch, "pool.db.capacity"), last(&batch, "pool.db.in-use"), last(&batch, "pool.db.waiters")),
         (9.0, 0.0, 0.0)
     );
     let rate = |part: &str| amount(&batch, &format!("pool.db.{part}"), "").round();
-    assert_eq!(
-        (rate("acquired"), rate("opened"), rate("timeouts")),
-        (2.0, 2.0, 1.0)
-    );
+    assert_eq!((rate("acquired"), rate("opened"), rate("timeouts")), (2.0, 2.0, 1.0));
     let held = cells(&batch, "pool.db.hold", "");
     assert!(held.iter().any(|c| c.0 >= 50_000), "{held:?}");
     let waits: u32 = cells(&batch, "pool.db.wait", "").iter().map(|c| c.1).sum();
@@ -112,23 +93,14 @@ fn a_stampede_is_one_refresh_with_its_loads() {
     drop(cache.load("product:2"));
     let batch = fresh_tick(&agent);
     let rate = |part: &str| amount(&batch, &format!("cache.products.{part}"), "").round();
-    assert_eq!(
-        (rate("loads"), rate("duplicate-loads"), rate("evictions")),
-        (6.0, 4.0, 3.0)
-    );
-    assert_eq!(
-        (rate("hits"), rate("misses"), rate("coalesced")),
-        (1.0, 1.0, 1.0)
-    );
+    assert_eq!((rate("loads"), rate("duplicate-loads"), rate("evictions")), (6.0, 4.0, 3.0));
+    assert_eq!((rate("hits"), rate("misses"), rate("coalesced")), (1.0, 1.0, 1.0));
     assert_eq!(last(&batch, "cache.products.entries"), 7.0);
     assert_eq!(last(&batch, "cache.products.loads-in-flight"), 0.0);
     let events = events(&batch, "cache.refresh");
     assert_eq!(events.len(), 2);
     assert_eq!((events[0].value, events[1].value), (5.0, 1.0));
-    assert_eq!(
-        events[0].labels[1],
-        ("key".to_owned(), "product:1\u{fffd}[2J".to_owned())
-    );
+    assert_eq!(events[0].labels[1], ("key".to_owned(), "product:1\u{fffd}[2J".to_owned()));
     assert!(events[0].end - events[0].start >= 30_000_000);
 }
 
@@ -137,9 +109,7 @@ fn a_load_that_lasts_is_told_before_it_ends() {
     let agent = agent();
     let cache = agent.cache("slow");
     let _loads = [cache.load("k"), cache.load("k")];
-    let told = until("a refresh still open", || {
-        events(&agent.batch(0), "cache.refresh").first().cloned()
-    });
+    let told = until("a refresh still open", || events(&agent.batch(0), "cache.refresh").first().cloned());
     assert_eq!(told.value, 2.0);
     assert!(told.end - told.start < 1_500_000_000);
 }
@@ -158,12 +128,7 @@ fn handlers_and_gauges_have_lanes_of_their_own() {
     drop(inside);
     let batch = fresh_tick(&agent);
     assert_eq!(last(&batch, "server.in-flight"), 0.0);
-    let count = |route: &str| {
-        cells(&batch, "server.handler", route)
-            .iter()
-            .map(|c| c.1)
-            .sum::<u32>()
-    };
+    let count = |route: &str| cells(&batch, "server.handler", route).iter().map(|c| c.1).sum::<u32>();
     assert_eq!((count("/products/:id"), count("/login")), (1, 1));
 }
 
@@ -177,20 +142,14 @@ fn a_section_that_stops_the_world_is_a_pause() {
     let batch = fresh_tick(&agent);
     let events = events(&batch, "pause.stop-the-world");
     assert_eq!(events.len(), 1);
-    assert_eq!(
-        events[0].labels,
-        [("what".to_owned(), "compaction".to_owned())]
-    );
+    assert_eq!(events[0].labels, [("what".to_owned(), "compaction".to_owned())]);
     assert!(values(&batch, "pause.longest").iter().any(|&v| v >= 60e6));
 }
 
 #[test]
 fn a_blocked_loop_is_seen_while_it_is_blocked_and_told_when_it_is_over() {
     let agent = agent();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     agent.watch_loop(runtime.handle());
     let (seen, from) = std::thread::scope(|scope| {
         let agent = &agent;
@@ -218,19 +177,13 @@ fn a_blocked_loop_is_seen_while_it_is_blocked_and_told_when_it_is_over() {
         })
     });
     assert!(seen.is_ok(), "seen while it lasted");
-    let told = until("the stall's event", || {
-        events(&agent.batch(from), "pause.worker-stall")
-            .first()
-            .cloned()
-    });
+    let told =
+        until("the stall's event", || events(&agent.batch(from), "pause.worker-stall").first().cloned());
     let length = (told.end - told.start) / 1_000_000;
     assert!((380..800).contains(&length), "{length} ms");
     let delays = cells(&agent.batch(from), "loop.delay", "");
     let long: u32 = delays.iter().filter(|c| c.0 > 100_000).map(|c| c.1).sum();
-    assert!(
-        long >= 20,
-        "corrected for the probes that it prevented: {delays:?}"
-    );
+    assert!(long >= 20, "corrected for the probes that it prevented: {delays:?}");
 
     drop(runtime);
     until("forgetting a runtime that is gone", || {
@@ -241,9 +194,7 @@ fn a_blocked_loop_is_seen_while_it_is_blocked_and_told_when_it_is_over() {
 #[test]
 fn ticks_come_ten_times_a_second_without_gap_or_drift() {
     let agent = agent();
-    let batch = until("20 ticks", || {
-        Some(agent.batch(0)).filter(|b| b.ticks.len() >= 20)
-    });
+    let batch = until("20 ticks", || Some(agent.batch(0)).filter(|b| b.ticks.len() >= 20));
     assert!(batch.ticks.iter().zip(1..).all(|(t, n)| t.seq == n));
     let (first, last) = (batch.ticks[0].at, batch.ticks[19].at);
     let off = (last - first) as f64 / (19.0 * 1e8) - 1.0;
@@ -271,21 +222,11 @@ fn a_dropped_agent_is_gone_and_its_meters_are_harmless() {
 fn cells(batch: &Batch, name: &str, subject: &str) -> Vec<(u32, u32)> {
     let lane = lane(batch, name, subject).unwrap_or_else(|| panic!("no lane {name}"));
     let of = |t: &Tick| {
-        t.histograms
-            .iter()
-            .filter(|(l, _)| *l == lane)
-            .flat_map(|(_, h)| h.cells.clone())
-            .collect::<Vec<_>>()
+        t.histograms.iter().filter(|(l, _)| *l == lane).flat_map(|(_, h)| h.cells.clone()).collect::<Vec<_>>()
     };
     batch.ticks.iter().flat_map(of).collect()
 }
 
 fn events(batch: &Batch, kind: &str) -> Vec<ProbeEvent> {
-    batch
-        .ticks
-        .iter()
-        .flat_map(|t| &t.events)
-        .filter(|e| e.kind == kind)
-        .cloned()
-        .collect()
+    batch.ticks.iter().flat_map(|t| &t.events).filter(|e| e.kind == kind).cloned().collect()
 }

@@ -46,6 +46,14 @@ fn allocates_all_the_time(stop: &AtomicBool) -> usize {
 #[test]
 fn a_profile_is_deep_and_named() {
     let agent = agent();
+    let used = || {
+        let batch = agent.batch(0);
+        let lane = batch.lanes.iter().position(|l| l.name == "heap.used").expect("the allocator is installed")
+            as u32;
+        let newest = batch.ticks.iter().flat_map(|t| &t.values).rfind(|v| v.0 == lane);
+        newest.expect("a value each tick").1 / 1e6
+    };
+    let before = used();
     let path = "/v1/instances/shop-0/profile";
     let (status, body) = get(agent.addr(), &format!("{path}?seconds=1&format=svg"));
     let idle = String::from_utf8_lossy(&body).into_owned();
@@ -65,17 +73,11 @@ fn a_profile_is_deep_and_named() {
     let first = std::thread::spawn(move || get(addr, &format!("{path}?seconds=2&format=svg")));
     std::thread::sleep(std::time::Duration::from_millis(300));
     let (status, body) = get(addr, &format!("{path}?seconds=1"));
-    assert_eq!(
-        (status, &*body),
-        (409, &br#"{"error":"a profile is being taken already"}"#[..])
-    );
+    assert_eq!((status, &*body), (409, &br#"{"error":"a profile is being taken already"}"#[..]));
     let (status, svg) = first.join().unwrap();
     let svg = String::from_utf8(svg).unwrap();
     assert_eq!(status, 200, "{svg}");
-    assert!(
-        svg.contains("burns_the_cpu") && svg.contains("calls_what_burns"),
-        "names"
-    );
+    assert!(svg.contains("burns_the_cpu") && svg.contains("calls_what_burns"), "names");
 
     let (status, bytes) = get(addr, &format!("{path}?seconds=1"));
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&bytes));
@@ -88,22 +90,12 @@ fn a_profile_is_deep_and_named() {
         let function = &profile.function[*id as usize - 1];
         profile.string_table[function.name as usize].as_str()
     };
-    let stacks: Vec<Vec<&str>> = profile
-        .sample
-        .iter()
-        .map(|s| s.location_id.iter().map(name).collect())
-        .collect();
-    let burning = stacks
-        .iter()
-        .find(|s| s.iter().any(|n| n.contains("burns_the_cpu")))
-        .expect("the busy loop");
-    assert!(
-        burning.len() >= 3 && burning.iter().any(|n| n.contains("calls_what_burns")),
-        "{burning:?}"
-    );
-    eprintln!(
-        "{} stacks, deepest {}",
-        stacks.len(),
-        stacks.iter().map(Vec::len).max().unwrap_or(0)
-    );
+    let stacks: Vec<Vec<&str>> =
+        profile.sample.iter().map(|s| s.location_id.iter().map(name).collect()).collect();
+    let burning =
+        stacks.iter().find(|s| s.iter().any(|n| n.contains("burns_the_cpu"))).expect("the busy loop");
+    assert!(burning.len() >= 3 && burning.iter().any(|n| n.contains("calls_what_burns")), "{burning:?}");
+    eprintln!("{} stacks, deepest {}", stacks.len(), stacks.iter().map(Vec::len).max().unwrap_or(0));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    eprintln!("heap {before:.1} MB before, {:.1} MB after three profiles", used());
 }

@@ -40,10 +40,7 @@ impl Drop for Target {
 fn to_be_stopped() {
     if std::env::var_os(STOPPED).is_some() {
         let agent = agent();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         agent.watch_loop(runtime.handle());
         println!("\n{ADDRESS}{}", agent.addr());
         // Longer than the test lasts; the test kills this process.
@@ -62,19 +59,11 @@ fn a_stop_is_one_hiccup_and_no_stall_of_the_loop() {
     let mut target = Target(child);
     let output = BufReader::new(target.0.stdout.take().unwrap());
     let mut lines = output.lines().map_while(Result::ok);
-    let addr: SocketAddr = lines
-        .find_map(|l| l.strip_prefix(ADDRESS)?.parse().ok())
-        .unwrap();
-    let batch = || -> Batch {
-        serde_json::from_slice(&get(addr, "/v1/instances/shop-0/samples").1).unwrap()
-    };
+    let addr: SocketAddr = lines.find_map(|l| l.strip_prefix(ADDRESS)?.parse().ok()).unwrap();
+    let batch = || -> Batch { serde_json::from_slice(&get(addr, "/v1/instances/shop-0/samples").1).unwrap() };
     until("some ticks", || (batch().ticks.len() >= 10).then_some(()));
     assert_eq!(
-        ask(
-            addr,
-            &format!("GET /v1/instances HTTP/1.0\r\nauthorization: Bearer {TOKEN}\r\n\r\n")
-        )
-        .0,
+        ask(addr, &format!("GET /v1/instances HTTP/1.0\r\nauthorization: Bearer {TOKEN}\r\n\r\n")).0,
         200
     );
 
@@ -90,16 +79,8 @@ fn a_stop_is_one_hiccup_and_no_stall_of_the_loop() {
     let batch = until("ticks afterwards", || {
         Some(batch()).filter(|b| b.ticks.last().is_some_and(|t| t.seq > seen + 5))
     });
-    let events: Vec<_> = batch
-        .ticks
-        .iter()
-        .flat_map(|t| &t.events)
-        .filter(|e| e.end > stopped.0)
-        .collect();
-    let long: Vec<_> = events
-        .iter()
-        .filter(|e| e.end - e.start > 300_000_000)
-        .collect();
+    let events: Vec<_> = batch.ticks.iter().flat_map(|t| &t.events).filter(|e| e.end > stopped.0).collect();
+    let long: Vec<_> = events.iter().filter(|e| e.end - e.start > 300_000_000).collect();
     assert_eq!(long.len(), 1, "{events:?}");
     let hiccup = long[0];
     assert_eq!(hiccup.kind, "pause.hiccup");
@@ -108,24 +89,11 @@ fn a_stop_is_one_hiccup_and_no_stall_of_the_loop() {
         off(hiccup.start, stopped.0) < 60 && off(hiccup.end, continued.0) < 60,
         "{hiccup:?} {stopped:?} {continued:?}"
     );
-    assert!(
-        batch.ticks.iter().zip(1..).all(|(t, n)| t.seq == n),
-        "numbers without gap"
-    );
+    assert!(batch.ticks.iter().zip(1..).all(|(t, n)| t.seq == n), "numbers without gap");
 
-    let cpu = batch
-        .lanes
-        .iter()
-        .position(|l| l.name == "process.cpu")
-        .unwrap() as u32;
-    let values: Vec<f64> = batch
-        .ticks
-        .iter()
-        .skip(2)
-        .flat_map(|t| &t.values)
-        .filter(|v| v.0 == cpu)
-        .map(|v| v.1)
-        .collect();
+    let cpu = batch.lanes.iter().position(|l| l.name == "process.cpu").unwrap() as u32;
+    let values: Vec<f64> =
+        batch.ticks.iter().skip(2).flat_map(|t| &t.values).filter(|v| v.0 == cpu).map(|v| v.1).collect();
     println!(
         "idle: {:.4} cores over {} ticks",
         values.iter().sum::<f64>() / values.len() as f64,

@@ -61,10 +61,14 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     let caches = refreshes(timeline, span);
     let members = timeline.members(names::CACHE);
     if caches.is_empty() && members.is_empty() {
-        return Answer::CannotTell(vec![kinds::CACHE_REFRESH.to_owned(), "cache.NAME.duplicate-loads".to_owned()]);
+        return Answer::CannotTell(vec![
+            kinds::CACHE_REFRESH.to_owned(),
+            "cache.NAME.duplicate-loads".to_owned(),
+        ]);
     }
     let by_event = caches.iter().filter_map(|(cache, keys)| by_events(timeline, cache, keys));
-    let by_lane = members.iter().filter(|m| !caches.contains_key(m.as_str())).filter_map(|m| by_lane(timeline, at, m));
+    let by_lane =
+        members.iter().filter(|m| !caches.contains_key(m.as_str())).filter_map(|m| by_lane(timeline, at, m));
     Answer::Looked(by_event.chain(by_lane).collect())
 }
 
@@ -102,16 +106,15 @@ fn refreshes(timeline: &Timeline, span: Span) -> BTreeMap<String, Keys> {
     caches
 }
 
-/// Events come in order of their start, so only the newest expiry can overlap.
+/// Events come in order of their start, so only the newest expiry can overlap. It holds one refresh of each
+/// process: a source tells a long refresh in pieces, and loads that last from one into the next are in both.
 fn add(expiries: &mut Vec<Expiry>, event: &Event) {
     let loads = if event.value.is_finite() { event.value.clamp(0.0, 1e9) } else { 0.0 };
     match expiries.last_mut() {
-        Some(open) if event.start < open.span.end => {
+        Some(open) if event.start < open.span.end && !open.processes.contains(&event.instance) => {
             open.span.end = open.span.end.max(event.end);
             open.loads += loads;
-            if !open.processes.contains(&event.instance) {
-                open.processes.push(event.instance.clone());
-            }
+            open.processes.push(event.instance.clone());
         }
         _ => expiries.push(Expiry { span: event.span(), loads, processes: vec![event.instance.clone()] }),
     }
@@ -120,7 +123,9 @@ fn add(expiries: &mut Vec<Expiry>, event: &Event) {
 fn by_events(timeline: &Timeline, cache: &str, keys: &Keys) -> Option<Claim> {
     let mut bad: Vec<(&str, Vec<&Expiry>)> = keys
         .iter()
-        .map(|(key, all)| (key.as_str(), all.iter().filter(|e| is_bad(timeline, cache, e)).collect::<Vec<_>>()))
+        .map(|(key, all)| {
+            (key.as_str(), all.iter().filter(|e| is_bad(timeline, cache, e)).collect::<Vec<_>>())
+        })
         .filter(|(_, list)| !list.is_empty())
         .collect();
     let total = |list: &[&Expiry]| list.iter().map(|e| e.duplicates()).sum::<f64>();
@@ -193,15 +198,22 @@ impl Figures {
     fn read(timeline: &Timeline, cache: &str, bad: &[&Expiry]) -> Self {
         let middle = |f: fn(&Expiry) -> f64| median(bad.iter().map(|e| f(e)).collect()).unwrap_or(0.0);
         let over = |part: &str| {
-            bad.iter().filter_map(|e| window::counted(timeline, &lane(cache, part), with_tick(e.span))).reduce(|a, b| a + b)
+            bad.iter()
+                .filter_map(|e| window::counted(timeline, &lane(cache, part), with_tick(e.span)))
+                .reduce(|a, b| a + b)
         };
         let loads = lane(cache, "load");
-        let times = Durations::of(
-            bad.iter().flat_map(|e| timeline.named(&loads).flat_map(move |s| s.intervals_within(with_tick(Span::new(e.span.start.back(TICK), e.span.end))))),
-        );
+        let times = Durations::of(bad.iter().flat_map(|e| {
+            timeline.named(&loads).flat_map(move |s| {
+                s.intervals_within(with_tick(Span::new(e.span.start.back(TICK), e.span.end)))
+            })
+        }));
         let starts: Vec<RunTime> = bad.iter().map(|e| e.span.start).collect();
         let gaps = starts.windows(2).map(|w| w[1].since(w[0]).as_secs_f64()).collect();
-        let span = Span::new(bad.first().map_or(RunTime::ZERO, |e| e.span.start), bad.iter().map(|e| e.span.end).max().unwrap_or_default());
+        let span = Span::new(
+            bad.first().map_or(RunTime::ZERO, |e| e.span.start),
+            bad.iter().map(|e| e.span.end).max().unwrap_or_default(),
+        );
         Self {
             expiries: bad.len(),
             span,
@@ -213,13 +225,17 @@ impl Figures {
             misses: over("misses"),
             coalesced: over("coalesced").unwrap_or(0.0),
             total_loads: bad.iter().map(|e| e.loads).sum(),
-            law: times.quantile_ns(0.5).zip(rate_around(timeline, cache, span)).map(|(time, rate)| 1.0 + rate * time / 1e9),
+            law: times
+                .quantile_ns(0.5)
+                .zip(rate_around(timeline, cache, span))
+                .map(|(time, rate)| 1.0 + rate * time / 1e9),
         }
     }
 
     fn law_agrees(&self) -> bool {
         // Other keys are coalesced meanwhile, so there may be some; under a single flight nearly all are.
-        let each_missed = self.misses.is_some_and(|m| m >= self.total_loads / LAW_FACTOR) && self.coalesced <= self.total_loads;
+        let each_missed = self.misses.is_some_and(|m| m >= self.total_loads / LAW_FACTOR)
+            && self.coalesced <= self.total_loads;
         let possible = self.law.is_some_and(|most| self.loads <= LAW_FACTOR * most);
         self.expiries >= LAW_EXPIRIES && each_missed && possible
     }
@@ -243,7 +259,11 @@ fn sentence(cache: &str, key: &str, f: &Figures) -> String {
         text += &format!(", each load taking {}", Unit::Ns.show(time));
     }
     if let Some(period) = f.period {
-        text += &format!("; {} so far, {} apart", plural(f.expiries as f64, "bad expiry"), Unit::Ns.show(period.as_nanos() as f64));
+        text += &format!(
+            "; {} so far, {} apart",
+            plural(f.expiries as f64, "bad expiry"),
+            Unit::Ns.show(period.as_nanos() as f64)
+        );
     }
     text
 }
@@ -259,18 +279,28 @@ fn supporting(cache: &str, key: &str, f: &Figures, bad: &[(&str, Vec<&Expiry>)])
     if let Some(misses) = f.misses {
         let text = format!(
             "{} in those expiries for {}, {} coalesced",
-            plural(misses, "miss"), plural(f.total_loads, "load"), Unit::Count.show(f.coalesced.round())
+            plural(misses, "miss"),
+            plural(f.total_loads, "load"),
+            Unit::Count.show(f.coalesced.round())
         );
         list.push(evidence(text, lane(cache, "misses"), f.span, misses, Unit::Count));
     }
     if let Some(law) = f.law {
         let agree = if f.law_agrees() { "agrees" } else { "is not (yet) shown to agree" };
-        let text = format!("law: 1 + rate x load time allows up to {} per expiry, seen {}: it {agree}", Unit::Count.show(law.round()), Unit::Count.show(f.loads.round()));
+        let text = format!(
+            "law: 1 + rate x load time allows up to {} per expiry, seen {}: it {agree}",
+            Unit::Count.show(law.round()),
+            Unit::Count.show(f.loads.round())
+        );
         list.push(evidence(text, lane(cache, "load"), f.span, law, Unit::Count));
     }
     if bad.len() > 1 {
         let names: Vec<&str> = bad.iter().skip(1).take(OTHER_KEYS).map(|b| b.0).collect();
-        let text = format!("{} of the same cache likewise: {}", plural((bad.len() - 1) as f64, "further key"), names.join(", "));
+        let text = format!(
+            "{} of the same cache likewise: {}",
+            plural((bad.len() - 1) as f64, "further key"),
+            names.join(", ")
+        );
         list.push(evidence(text, kinds::CACHE_REFRESH, f.span, (bad.len() - 1) as f64, Unit::Count));
     }
     list
@@ -279,7 +309,8 @@ fn supporting(cache: &str, key: &str, f: &Figures, bad: &[(&str, Vec<&Expiry>)])
 fn advice(f: &Figures) -> Vec<String> {
     let mut list = vec![format!(
         "Let one request load a key while the others wait for it (single flight): {} per expiry become {}.",
-        plural(f.loads, "load"), Unit::Count.show(f.processes)
+        plural(f.loads, "load"),
+        Unit::Count.show(f.processes)
     )];
     let each = (f.loads / f.processes).max(1.0);
     if let Some(time) = f.load_p50 {
@@ -312,7 +343,11 @@ fn by_lane(timeline: &Timeline, at: RunTime, cache: &str) -> Option<Claim> {
     if total < LANE_DUPLICATES || seen.len() < LANE_SAMPLES {
         return None;
     }
-    let text = format!("{} in {} s, loads of a key that was being loaded already", plural(total, "duplicate load"), LANE_WINDOW_S);
+    let text = format!(
+        "{} in {} s, loads of a key that was being loaded already",
+        plural(total, "duplicate load"),
+        LANE_WINDOW_S
+    );
     Some(Claim {
         kind: FindingKind::CacheStampede,
         identity: cache.to_owned(),
@@ -331,4 +366,41 @@ fn by_lane(timeline: &Timeline, at: RunTime, cache: &str) -> Option<Claim> {
         episodes: episodes(seen, TICK),
         sort: "",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refresh(instance: &str, start: u64, end: u64, loads: f64) -> Event {
+        Event {
+            kind: kinds::CACHE_REFRESH.to_owned(),
+            instance: instance.to_owned(),
+            start: RunTime::from_ms(start),
+            end: RunTime::from_ms(end),
+            labels: Vec::new(),
+            value: loads,
+            others: 0,
+        }
+    }
+
+    #[test]
+    fn refreshes_of_several_processes_are_one_expiry_and_pieces_of_one_are_not() {
+        let mut expiries = Vec::new();
+        for e in [
+            refresh("a", 0, 1_000, 40.0),
+            refresh("b", 100, 1_100, 30.0),
+            refresh("a", 1_000, 1_600, 35.0),
+            refresh("b", 1_100, 1_500, 20.0),
+            refresh("a", 5_000, 5_200, 1.0),
+        ] {
+            add(&mut expiries, &e);
+        }
+        let seen: Vec<_> = expiries
+            .iter()
+            .map(|e| (e.span.start.as_ms(), e.span.end.as_ms(), e.loads, e.processes.len()))
+            .collect();
+        assert_eq!(seen, [(0, 1_100, 70.0, 2), (1_000, 1_600, 55.0, 2), (5_000, 5_200, 1.0, 1)]);
+        assert_eq!(expiries[2].duplicates(), 0.0);
+    }
 }

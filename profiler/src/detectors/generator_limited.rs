@@ -92,7 +92,8 @@ fn look_back(timeline: &Timeline, at: RunTime) -> Option<Claim> {
         .collect();
     let span = Span::new(bad.first()?.0.start, bad.last()?.0.end);
     let lasting = bad.len() >= SECONDS as usize;
-    if !lasting && (bad.len() < BAD_SECONDS || lost(timeline, window::last(span.end, SECONDS as f64)) < LOST) {
+    if !lasting && (bad.len() < BAD_SECONDS || lost(timeline, window::last(span.end, SECONDS as f64)) < LOST)
+    {
         return None;
     }
     let signs = signs(timeline, span, &bad);
@@ -126,7 +127,8 @@ fn lost(timeline: &Timeline, span: Span) -> f64 {
     let late = lateness.longer_than(LATE_NS) as f64 / lateness.count().max(1) as f64;
     let still = |s: &Series| {
         let steps = window::steps(s, span).filter(|&(_, _, ns)| ns >= HICCUP_NS);
-        steps.map(|(from, to, ns)| (ns / 1e9).min(to.since(from).as_secs_f64())).sum::<f64>() / window::seconds(span)
+        steps.map(|(from, to, ns)| (ns / 1e9).min(to.since(from).as_secs_f64())).sum::<f64>()
+            / window::seconds(span)
     };
     let still = timeline.named(names::GENERATOR_HICCUP).map(still).fold(0.0, f64::max);
     let stolen = window::mean(timeline, names::HOST_STEAL, span).unwrap_or(0.0);
@@ -172,7 +174,13 @@ fn signs(timeline: &Timeline, span: Span, bad: &[(Span, Second)]) -> Vec<Evidenc
         list.push(evidence(text, names::HOST_STEAL, span, stolen, Unit::Ratio));
     }
     if let Some(cpu) = fullest_worker(timeline, span).filter(|&c| c >= CPU_FULL) {
-        list.push(evidence(format!("a worker's core is full: {}", Unit::Cores.show(cpu)), names::GENERATOR_CPU, span, cpu, Unit::Cores));
+        list.push(evidence(
+            format!("a worker's core is full: {}", Unit::Cores.show(cpu)),
+            names::GENERATOR_CPU,
+            span,
+            cpu,
+            Unit::Cores,
+        ));
     }
     if let Some(short) = shortfall(timeline, span).filter(|&s| s >= SHORT) {
         let text = format!("{} of the planned starts are missing", Unit::Ratio.show(short));
@@ -199,11 +207,20 @@ fn shortfall(timeline: &Timeline, span: Span) -> Option<f64> {
 fn advice(timeline: &Timeline, span: Span, bad: &[(Span, Second)]) -> Vec<String> {
     let mut list = Vec::new();
     if bad.iter().any(|(_, s)| s.stolen.is_some()) {
-        list.push("Run on a machine of your own, or at another time: the hypervisor gave its CPU to others.".to_owned());
+        list.push(
+            "Run on a machine of your own, or at another time: the hypervisor gave its CPU to others."
+                .to_owned(),
+        );
     }
     if let Some(cpu) = fullest_worker(timeline, span).filter(|&c| c >= CPU_FULL) {
-        list.push(format!("Use more generator workers or machines: the busiest worker takes {}.", Unit::Cores.show(cpu)));
+        list.push(format!(
+            "Use more generator workers or machines: the busiest worker takes {}.",
+            Unit::Cores.show(cpu)
+        ));
     }
-    list.push("Give the generator cores of its own (not the target's), or ask for less load, and run again.".to_owned());
+    list.push(
+        "Give the generator cores of its own (not the target's), or ask for less load, and run again."
+            .to_owned(),
+    );
     list
 }

@@ -154,7 +154,11 @@ impl Growth {
 fn explained(timeline: &Timeline, span: Span, live: f64) -> f64 {
     // Sessions that the target keeps are its own business where the clients' are known: keeping them is the leak.
     let mut holders = vec![names::SERVER_WEBSOCKETS, names::SERVER_IN_FLIGHT];
-    holders.push(if timeline.has(names::OPEN_SESSIONS) { names::OPEN_SESSIONS } else { names::SERVER_SESSIONS });
+    holders.push(if timeline.has(names::OPEN_SESSIONS) {
+        names::OPEN_SESSIONS
+    } else {
+        names::SERVER_SESSIONS
+    });
     holders
         .into_iter()
         .filter_map(|name| {
@@ -248,11 +252,18 @@ fn supporting(timeline: &Timeline, growth: &Growth, old: Option<&Old>) -> Vec<Ev
     let span = growth.span;
     let text = format!(
         "all live memory grows {}, in {:.0} % of all pairs of instants over {:.0} s; now {}",
-        Unit::BytesPerSecond.show(growth.trend.slope), growth.trend.rising * 100.0, window::seconds(span), Unit::Bytes.show(growth.live)
+        Unit::BytesPerSecond.show(growth.trend.slope),
+        growth.trend.rising * 100.0,
+        window::seconds(span),
+        Unit::Bytes.show(growth.live)
     );
     let mut list = vec![evidence(text, names::HEAP_USED, span, growth.trend.slope, Unit::BytesPerSecond)];
     if let Some(o) = old {
-        let text = format!("the old generation (sampled) grows {} and holds {}", Unit::BytesPerSecond.show(o.slope), Unit::Bytes.show(o.now));
+        let text = format!(
+            "the old generation (sampled) grows {} and holds {}",
+            Unit::BytesPerSecond.show(o.slope),
+            Unit::Bytes.show(o.now)
+        );
         list.push(evidence(text, names::HEAP_OLD, span, o.slope, Unit::BytesPerSecond));
         let text = format!("{} outlives the age threshold", Unit::BytesPerSecond.show(o.promoted));
         list.push(evidence(text, names::HEAP_PROMOTED, span, o.promoted, Unit::BytesPerSecond));
@@ -261,7 +272,8 @@ fn supporting(timeline: &Timeline, growth: &Growth, old: Option<&Old>) -> Vec<Ev
         let points = window::summed(timeline, name, span, POINTS, CARRY);
         if let (Some(first), Some(last)) = (points.first(), points.last()) {
             let unit = if name == names::PROCESS_RESIDENT { Unit::Bytes } else { Unit::Count };
-            let text = format!("{name} went from {} to {} in the same time", unit.show(first.1), unit.show(last.1));
+            let text =
+                format!("{name} went from {} to {} in the same time", unit.show(first.1), unit.show(last.1));
             list.push(evidence(text, name, span, last.1 - first.1, unit));
         }
     }
@@ -269,7 +281,8 @@ fn supporting(timeline: &Timeline, growth: &Growth, old: Option<&Old>) -> Vec<Ev
 }
 
 fn advice(timeline: &Timeline, growth: &Growth, doubling_s: f64) -> Vec<String> {
-    let kept = trend(&window::summed(timeline, names::SERVER_SESSIONS, growth.span, POINTS, CARRY)).filter(|t| t.rising >= RISING && t.slope > 0.0);
+    let kept = trend(&window::summed(timeline, names::SERVER_SESSIONS, growth.span, POINTS, CARRY))
+        .filter(|t| t.rising >= RISING && t.slope > 0.0);
     let first = kept.map_or_else(
         || "Find what is kept and never removed (a map without a bound is the usual one) and bound it by number and age.".to_owned(),
         |k| {
@@ -281,6 +294,10 @@ fn advice(timeline: &Timeline, growth: &Growth, doubling_s: f64) -> Vec<String> 
     );
     vec![
         first,
-        format!("At this rate the live memory of {} doubles in {}.", Unit::Bytes.show(growth.live), Unit::Ns.show(doubling_s * 1e9)),
+        format!(
+            "At this rate the live memory of {} doubles in {}.",
+            Unit::Bytes.show(growth.live),
+            Unit::Ns.show(doubling_s * 1e9)
+        ),
     ]
 }

@@ -76,7 +76,8 @@ const PERIODS_OF_QUIET: f64 = 2.5;
 /// Looks at every process of the target.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     let voices = voices(timeline);
-    let has_pauses = timeline.has(names::PAUSE) || SORTS.iter().any(|k| timeline.events(k, window::last(at, WINDOW_S)).next().is_some());
+    let has_pauses = timeline.has(names::PAUSE)
+        || SORTS.iter().any(|k| timeline.events(k, window::last(at, WINDOW_S)).next().is_some());
     if !has_pauses && voices.target.is_empty() {
         return Answer::CannotTell(vec![kinds::PAUSE_HICCUP.to_owned(), names::PAUSE.to_owned()]);
     }
@@ -84,7 +85,8 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     for instance in voices.generator.keys() {
         pauses.remove(instance); // what the generator does to itself is not the target's
     }
-    let mut claims: Vec<Claim> = pauses.into_iter().filter_map(|(i, p)| by_events(timeline, at, i, p)).collect();
+    let mut claims: Vec<Claim> =
+        pauses.into_iter().filter_map(|(i, p)| by_events(timeline, at, i, p)).collect();
     for (instance, silent) in silences(timeline, at) {
         match claims.iter_mut().find(|c| c.identity == instance) {
             Some(known) => known.last = at,
@@ -147,7 +149,8 @@ fn of_event(e: &Event, sort: usize) -> Pause {
 }
 
 fn by_events(timeline: &Timeline, at: RunTime, instance: &str, pauses: Vec<Pause>) -> Option<Claim> {
-    let (excused, counted): (Vec<Pause>, Vec<Pause>) = pauses.into_iter().partition(|p| machine_paused(timeline, p.span));
+    let (excused, counted): (Vec<Pause>, Vec<Pause>) =
+        pauses.into_iter().partition(|p| machine_paused(timeline, p.span));
     let longest = counted.iter().max_by_key(|p| p.length())?;
     let total: Duration = counted.iter().map(Pause::length).sum();
     let stalls_only = SORTS[longest.sort] == kinds::PAUSE_WORKER_STALL;
@@ -193,7 +196,8 @@ fn machine_paused(timeline: &Timeline, span: Span) -> bool {
         .named(names::GENERATOR_HICCUP)
         .flat_map(|s| window::steps(s, around))
         .any(|(from, to, ns)| within(from, to) && ns >= own);
-    let usual = window::typical(timeline, names::HOST_STEAL, window::last(span.end, STEAL_USUAL_S)).unwrap_or(0.0);
+    let usual =
+        window::typical(timeline, names::HOST_STEAL, window::last(span.end, STEAL_USUAL_S)).unwrap_or(0.0);
     let stolen: f64 = timeline
         .named(names::HOST_STEAL)
         .flat_map(|s| window::steps(s, around))
@@ -210,7 +214,8 @@ fn share(pauses: &[Pause], at: RunTime) -> f64 {
 
 /// The spacing of the pauses, if it is regular; at least three are needed to say.
 fn period(pauses: &[Pause]) -> Option<Duration> {
-    let gaps: Vec<f64> = pauses.windows(2).map(|w| w[1].span.start.since(w[0].span.start).as_secs_f64()).collect();
+    let gaps: Vec<f64> =
+        pauses.windows(2).map(|w| w[1].span.start.since(w[0].span.start).as_secs_f64()).collect();
     let middle = median(gaps.clone())?;
     let regular = gaps.len() >= 2 && gaps.iter().all(|g| (g - middle).abs() <= PERIOD_SPREAD * middle);
     regular.then(|| Duration::from_secs_f64(middle))
@@ -238,7 +243,8 @@ struct Figures<'a> {
 
 impl Figures<'_> {
     fn why(&self) -> String {
-        let what = if self.longest.what.is_empty() { String::new() } else { format!(" ({})", self.longest.what) };
+        let what =
+            if self.longest.what.is_empty() { String::new() } else { format!(" ({})", self.longest.what) };
         match SORTS[self.longest.sort] {
             kinds::PAUSE_HICCUP => "the whole process: not even its timers ran".to_owned(),
             kinds::PAUSE_STOP_THE_WORLD => format!("it stopped its own work under an exclusive lock{what}"),
@@ -255,19 +261,32 @@ impl Figures<'_> {
         if self.pauses.len() == 1 {
             return format!("{instance} stood still for {longest} at {ONSET} ({why})");
         }
-        let every = self.period.map_or(String::new(), |p| format!(", every {}", Unit::Ns.show(p.as_nanos() as f64)));
-        format!("{instance} stands still again and again since {ONSET}: {} in 20 s, up to {longest}{every} ({why})", plural(self.pauses.len() as f64, "time"))
+        let every =
+            self.period.map_or(String::new(), |p| format!(", every {}", Unit::Ns.show(p.as_nanos() as f64)));
+        format!(
+            "{instance} stands still again and again since {ONSET}: {} in 20 s, up to {longest}{every} ({why})",
+            plural(self.pauses.len() as f64, "time")
+        )
     }
 
     fn supporting(&self, instance: &str) -> Vec<Evidence> {
         let span = Span::new(self.pauses[0].span.start, self.pauses[self.pauses.len() - 1].span.end);
         let kind = SORTS[self.longest.sort];
-        let text = format!("{} of {instance}, {} in all, the longest {}", plural(self.pauses.len() as f64, "pause"), Unit::Ns.show(self.total.as_nanos() as f64), Unit::Ns.show(self.longest.ns()));
+        let text = format!(
+            "{} of {instance}, {} in all, the longest {}",
+            plural(self.pauses.len() as f64, "pause"),
+            Unit::Ns.show(self.total.as_nanos() as f64),
+            Unit::Ns.show(self.longest.ns())
+        );
         let mut list = vec![evidence(text, kind, span, self.longest.ns(), Unit::Ns)];
         let text = format!("{} of the last {SHARE_WINDOW_S} s", Unit::Ratio.show(self.share));
         list.push(evidence(text, kind, span, self.share, Unit::Ratio));
         if self.seen > 0 {
-            let text = format!("clients saw {} of them: a service time of at least {:.0} % of the pause beside each", self.seen, SEEN_SHARE * 100.0);
+            let text = format!(
+                "clients saw {} of them: a service time of at least {:.0} % of the pause beside each",
+                self.seen,
+                SEEN_SHARE * 100.0
+            );
             list.push(evidence(text, names::SERVICE, span, self.seen as f64, Unit::Count));
         }
         list
@@ -281,10 +300,15 @@ impl Figures<'_> {
             kinds::PAUSE_PURGE => "Give memory back in the background (jemalloc: background_thread:true).".to_owned(),
             _ => "Move this work off the async workers (spawn_blocking), or let it yield.".to_owned(),
         }];
-        let completed = window::mean(timeline, names::COMPLETED, window::last(at, SHARE_WINDOW_S)).filter(|r| *r > 0.0);
+        let completed =
+            window::mean(timeline, names::COMPLETED, window::last(at, SHARE_WINDOW_S)).filter(|r| *r > 0.0);
         if let Some(rate) = completed {
             let caught = rate * self.longest.length().as_secs_f64();
-            list.push(format!("At {} each such pause holds up about {}.", Unit::PerSecond.show(rate), plural(caught.max(1.0), "request")));
+            list.push(format!(
+                "At {} each such pause holds up about {}.",
+                Unit::PerSecond.show(rate),
+                plural(caught.max(1.0), "request")
+            ));
         }
         list
     }
@@ -293,7 +317,10 @@ impl Figures<'_> {
 fn excused_evidence(excused: &[Pause]) -> Vec<Evidence> {
     let (Some(first), Some(last)) = (excused.first(), excused.last()) else { return Vec::new() };
     let span = Span::new(first.span.start, last.span.end);
-    let text = format!("{} more not counted: the generator stood still too, or the CPU was stolen", plural(excused.len() as f64, "pause"));
+    let text = format!(
+        "{} more not counted: the generator stood still too, or the CPU was stolen",
+        plural(excused.len() as f64, "pause")
+    );
     vec![evidence(text, names::GENERATOR_HICCUP, span, excused.len() as f64, Unit::Count)]
 }
 
@@ -338,7 +365,11 @@ fn silences(timeline: &Timeline, at: RunTime) -> Vec<(&str, Span)> {
         return Vec::new(); // the target may be on its way out
     }
     let alone = voices.target.len() < 2;
-    let (others, least) = if alone { (Voices::newest(&voices.generator), SILENT_ALONE) } else { (Voices::newest(&voices.target), SILENT) };
+    let (others, least) = if alone {
+        (Voices::newest(&voices.generator), SILENT_ALONE)
+    } else {
+        (Voices::newest(&voices.target), SILENT)
+    };
     if at.since(others) > FRESH {
         return Vec::new(); // the reader itself is behind: nobody is to blame
     }
@@ -355,7 +386,10 @@ fn silences(timeline: &Timeline, at: RunTime) -> Vec<(&str, Span)> {
 /// Does the source itself say that the process is gone or another one now?
 fn left(timeline: &Timeline, instance: &str, since: Span) -> bool {
     timeline
-        .events(kinds::SOURCE, Span::new(since.start.back(Duration::from_secs(1)), since.end + Duration::from_nanos(1)))
+        .events(
+            kinds::SOURCE,
+            Span::new(since.start.back(Duration::from_secs(1)), since.end + Duration::from_nanos(1)),
+        )
         .any(|e| e.instance == instance && matches!(e.label("what"), Some("gone" | "restarted" | "refused")))
 }
 
@@ -376,7 +410,10 @@ fn by_silence(instance: &str, silent: Span) -> Claim {
         claim: format!("{instance} stands still since {ONSET}: nothing from it for {}", Unit::Ns.show(ns)),
         evidence: vec![evidence(text, names::SOURCE_AGE, silent, ns, Unit::Ns)],
         contradicting: Vec::new(),
-        advice: vec!["Look whether the process is stopped (state T in /proc/PID/stat), swapping, or throttled.".to_owned()],
+        advice: vec![
+            "Look whether the process is stopped (state T in /proc/PID/stat), swapping, or throttled."
+                .to_owned(),
+        ],
         missing: vec![kinds::PAUSE_HICCUP.to_owned()],
         episodes: vec![silent],
         sort: kinds::PAUSE_HICCUP,

@@ -89,7 +89,13 @@ pub struct Claim {
 pub const MAX_EPISODES: usize = 64;
 
 /// A line of evidence.
-pub(crate) fn evidence(text: impl Into<String>, lane: impl Into<String>, span: Span, value: f64, unit: Unit) -> Evidence {
+pub(crate) fn evidence(
+    text: impl Into<String>,
+    lane: impl Into<String>,
+    span: Span,
+    value: f64,
+    unit: Unit,
+) -> Evidence {
     // JSON has no word for "not finite"; zero with the text beside it loses nothing.
     let value = if value.is_finite() { value } else { 0.0 };
     Evidence { text: text.into(), lane: lane.into(), span, value, unit }

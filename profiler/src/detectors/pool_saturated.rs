@@ -170,7 +170,9 @@ impl Part<'_> {
         let mut open: Option<(i64, RunTime, u64)> = None;
         for &(cell, t) in self.saturated.iter().filter(|s| s.1 <= at) {
             let (sum, start) = match open {
-                Some((sum, start, before)) if sum > (cell - before) as i64 - 1 => (sum - (cell - before) as i64 + 2, start),
+                Some((sum, start, before)) if sum > (cell - before) as i64 - 1 => {
+                    (sum - (cell - before) as i64 + 2, start)
+                }
                 _ => (1, t),
             };
             open = Some((sum, start, cell));
@@ -186,7 +188,11 @@ impl Part<'_> {
     }
 
     /// The intervals of a histogram lane that end in a saturated cell.
-    fn within<'s>(&'s self, lane: Option<&'s Series>, span: Span) -> impl Iterator<Item = &'s (Span, timeline::histogram::Sparse)> {
+    fn within<'s>(
+        &'s self,
+        lane: Option<&'s Series>,
+        span: Span,
+    ) -> impl Iterator<Item = &'s (Span, timeline::histogram::Sparse)> {
         lane.into_iter()
             .flat_map(move |l| l.intervals_within(span))
             .filter(|i| self.saturated.binary_search_by_key(&cell(i.0.end), |s| s.0).is_ok())
@@ -214,7 +220,13 @@ impl Seen {
     fn read(timeline: &Timeline, pool: &str, span: Span, parts: &[Part]) -> Self {
         let wait = Durations::of(parts.iter().flat_map(|p| p.within(p.wait, span)));
         let hold = Durations::of(parts.iter().flat_map(|p| p.within(p.hold, span)));
-        let sums = window::summed(timeline, &lane(pool, "waiters"), span, (window::seconds(span) * 10.0) as u32, CARRY);
+        let sums = window::summed(
+            timeline,
+            &lane(pool, "waiters"),
+            span,
+            (window::seconds(span) * 10.0) as u32,
+            CARRY,
+        );
         let waiting: Vec<f64> = sums.iter().map(|s| s.1).filter(|&n| n >= 1.0).collect();
         // Seconds during which each instance was saturated, and connection-seconds that it had then.
         let (mut seconds, mut connection_seconds) = (0.0_f64, 0.0);
@@ -261,7 +273,8 @@ impl Seen {
 
 /// Acquisitions per second of all instances over the cells in which any of them is saturated.
 fn asked(parts: &[Part], span: Span) -> Option<f64> {
-    let cells: BTreeSet<u64> = parts.iter().flat_map(|p| &p.saturated).filter(|s| s.1 >= span.start).map(|s| s.0).collect();
+    let cells: BTreeSet<u64> =
+        parts.iter().flat_map(|p| &p.saturated).filter(|s| s.1 >= span.start).map(|s| s.0).collect();
     let lanes = parts.iter().filter_map(|p| p.wait).flat_map(|l| l.intervals_within(span));
     let count: u64 = lanes.filter(|i| cells.contains(&cell(i.0.end))).map(|i| i.1.count()).sum();
     let seconds = cells.len() as f64 * CELL.as_secs_f64();
@@ -288,7 +301,8 @@ impl Demand {
         // Requests that come on their own wait for nobody's reply.
         let open = timeline.plan().phase_at(seen.span.start).is_some_and(|p| p.model == LoadModel::Requests);
         let sessions = window::summed(timeline, names::OPEN_SESSIONS, seen.span, 10, Duration::from_secs(2));
-        let sessions = crate::stats::median(sessions.iter().map(|s| s.1).collect()).filter(|&n| n >= 1.0 && !open);
+        let sessions =
+            crate::stats::median(sessions.iter().map(|s| s.1).collect()).filter(|&n| n >= 1.0 && !open);
         let waiting = sessions.map_or(0.0, |n| (seen.waiters_mean / n).clamp(0.0, MOST_WAITING_SHARE));
         let arrivals = seen.asked? + growth + seen.timeouts / seconds;
         Some(Self { rate: arrivals / (1.0 - waiting), hold: seen.hold.mean_ns()? })
@@ -318,7 +332,9 @@ fn claim(timeline: &Timeline, at: RunTime, pool: &str, parts: &[Part], seen: &Se
     let demand = Demand::of(timeline, pool, seen);
     let contradicting = contradicting(timeline, pool, onset, seen);
     let untimed = seen.wait.count() == 0 || seen.hold.count() == 0;
-    let critical = seen.wait_p99() >= CRITICAL_WAIT_NS || seen.timeouts >= 1.0 || seen.waiters_mean >= 2.0 * seen.capacity;
+    let critical = seen.wait_p99() >= CRITICAL_WAIT_NS
+        || seen.timeouts >= 1.0
+        || seen.waiters_mean >= 2.0 * seen.capacity;
     Claim {
         kind: FindingKind::PoolSaturated,
         identity: pool.to_owned(),
@@ -364,11 +380,18 @@ fn supporting(pool: &str, seen: &Seen, demand: Option<&Demand>) -> Vec<Evidence>
     if let (Some(p99), Some(hold)) = (seen.wait.quantile_ns(0.99), seen.hold.quantile_ns(0.5)) {
         let text = format!(
             "{} for a connection: wait p99 {}, {:.1} times the median hold of {}",
-            plural(seen.wait.count() as f64, "request"), Unit::Ns.show(p99), p99 / hold, Unit::Ns.show(hold)
+            plural(seen.wait.count() as f64, "request"),
+            Unit::Ns.show(p99),
+            p99 / hold,
+            Unit::Ns.show(hold)
         );
         list.push(evidence(text, lane(pool, "wait"), seen.span, p99, Unit::Ns));
     }
-    let text = format!("up to {} while all {} connections were out", plural(seen.waiters_peak, "waiter"), Unit::Count.show(seen.capacity));
+    let text = format!(
+        "up to {} while all {} connections were out",
+        plural(seen.waiters_peak, "waiter"),
+        Unit::Count.show(seen.capacity)
+    );
     list.push(evidence(text, lane(pool, "waiters"), seen.span, seen.waiters_peak, Unit::Count));
     if let (Some(rate), Some(law)) = (seen.rate, seen.law) {
         let verdict = if seen.law_agrees() { "agree" } else { "do not (yet) agree" };
@@ -382,7 +405,11 @@ fn supporting(pool: &str, seen: &Seen, demand: Option<&Demand>) -> Vec<Evidence>
         list.push(evidence(text, lane(pool, "hold"), seen.span, law, Unit::PerSecond));
     }
     if let Some(d) = demand {
-        let text = format!("the load asks {} times a second and keeps {:.1} connections busy", Unit::Count.show(d.rate.round()), d.busy());
+        let text = format!(
+            "the load asks {} times a second and keeps {:.1} connections busy",
+            Unit::Count.show(d.rate.round()),
+            d.busy()
+        );
         list.push(evidence(text, lane(pool, "acquired"), seen.span, d.rate, Unit::PerSecond));
     }
     if seen.timeouts >= 1.0 {
@@ -396,7 +423,10 @@ fn supporting(pool: &str, seen: &Seen, demand: Option<&Demand>) -> Vec<Evidence>
 fn contradicting(timeline: &Timeline, pool: &str, onset: RunTime, seen: &Seen) -> Vec<Evidence> {
     let mut list = Vec::new();
     if let Some(cpu) = window::mean(timeline, names::HOST_CPU, seen.span).filter(|&c| c >= CPU_SHORT) {
-        let text = format!("{} of the host's CPU is in use: holds may be long because the CPU is short", Unit::Ratio.show(cpu));
+        let text = format!(
+            "{} of the host's CPU is in use: holds may be long because the CPU is short",
+            Unit::Ratio.show(cpu)
+        );
         list.push(evidence(text, names::HOST_CPU, seen.span, cpu, Unit::Ratio));
     }
     let before = Span::new(onset.back(Duration::from_secs(10)), onset.back(Duration::from_millis(500)));
@@ -405,22 +435,39 @@ fn contradicting(timeline: &Timeline, pool: &str, onset: RunTime, seen: &Seen) -
         && let (Some(usual), Some(now)) = (usual.quantile_ns(0.5), seen.hold.quantile_ns(0.5))
         && now >= HOLD_GROWTH * usual
     {
-        let text = format!("the median hold was {} before and is {} now: something behind the pool has slowed", Unit::Ns.show(usual), Unit::Ns.show(now));
+        let text = format!(
+            "the median hold was {} before and is {} now: something behind the pool has slowed",
+            Unit::Ns.show(usual),
+            Unit::Ns.show(now)
+        );
         list.push(evidence(text, lane(pool, "hold"), seen.span, now / usual, Unit::Count));
     }
     list
 }
 
-fn advice(pool: &str, seen: &Seen, demand: Option<&Demand>, against: &[Evidence], instances: usize) -> Vec<String> {
+fn advice(
+    pool: &str,
+    seen: &Seen,
+    demand: Option<&Demand>,
+    against: &[Evidence],
+    instances: usize,
+) -> Vec<String> {
     let mut list = Vec::new();
     if against.iter().any(|e| e.lane == names::HOST_CPU) {
-        list.push("First find what takes the CPU: with none left, more connections only move the queue.".to_owned());
+        list.push(
+            "First find what takes the CPU: with none left, more connections only move the queue.".to_owned(),
+        );
     }
     if against.iter().any(|e| e.lane == lane(pool, "hold")) {
-        list.push("First look at what connections are held for: each is now held for longer than before.".to_owned());
+        list.push(
+            "First look at what connections are held for: each is now held for longer than before."
+                .to_owned(),
+        );
     }
     let Some(d) = demand else {
-        list.push(format!("Raise the capacity of pool {pool} until nobody waits, or hold connections for a shorter time."));
+        list.push(format!(
+            "Raise the capacity of pool {pool} until nobody waits, or hold connections for a shorter time."
+        ));
         return list;
     };
     let enough = d.staffed().max(seen.capacity + 1.0);

@@ -143,7 +143,10 @@ impl Admission {
             self.refuse("more than 64 events in a tick");
         }
         for e in events.into_iter().take(MAX_EVENTS) {
-            let in_time = believable(e.start) && believable(e.end) && e.start <= e.end && ours(e.end).0 <= now.0 + MAX_AHEAD_NS;
+            let in_time = believable(e.start)
+                && believable(e.end)
+                && e.start <= e.end
+                && ours(e.end).0 <= now.0 + MAX_AHEAD_NS;
             let ours_alone = OURS.iter().any(|p| e.kind.starts_with(p));
             if !in_time || ours_alone || e.kind.is_empty() || !e.value.is_finite() {
                 self.refuse("events without kind, time or figure, or not the target's to tell");

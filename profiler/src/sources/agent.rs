@@ -42,7 +42,11 @@ pub fn attach(url: &str, token: &str, sink: Box<dyn Sink>) -> Result<Attached, A
     let failed = |why| AttachError::Agent { url: clean(url, 120), why };
     let client = ProbeClient::new(url, token).map_err(failed)?;
     let instances = client.instances().map_err(failed)?;
-    let about = format!("agent of {} at {url}: {} process(es)", clean(&instances.service, 60), instances.instances.len());
+    let about = format!(
+        "agent of {} at {url}: {} process(es)",
+        clean(&instances.service, 60),
+        instances.instances.len()
+    );
     let mut sink = Shared::new(sink);
     sink.note(NAME, &about);
     let crew = Crew::default();
@@ -103,7 +107,9 @@ impl Directory {
                 continue;
             }
             if !plain_name(&info.name) || self.watched.len() >= MAX_INSTANCES {
-                let why = ProbeError::Malformed("an instance's name is not plain, or there are more than 64".to_owned());
+                let why = ProbeError::Malformed(
+                    "an instance's name is not plain, or there are more than 64".to_owned(),
+                );
                 self.troubles.note(NAME, &why, sink);
                 continue;
             }
@@ -252,7 +258,10 @@ impl Watcher {
             let how = if clock.is_ours() {
                 format!("shares our clock (told apart to {error})")
             } else {
-                format!("clock {} from ours, give or take {error}", Unit::Ns.show(clock.offset.offset_ns as f64))
+                format!(
+                    "clock {} from ours, give or take {error}",
+                    Unit::Ns.show(clock.offset.offset_ns as f64)
+                )
             };
             sink.note(NAME, &format!("{} (pid {pid}): {how}", self.instance));
         }

@@ -27,7 +27,11 @@ pub fn attach(sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
     let first = Counters::read().map_err(|why| AttachError::NotAvailable { what: NAME, why })?;
     let mut sink = Shared::new(sink);
     let share = |name| LaneSpec::level(name, NAME, Unit::Ratio).worst();
-    let host = Host { before: first, cpu: sink.declare(share(names::HOST_CPU)), steal: sink.declare(share(names::HOST_STEAL)) };
+    let host = Host {
+        before: first,
+        cpu: sink.declare(share(names::HOST_CPU)),
+        steal: sink.declare(share(names::HOST_STEAL)),
+    };
     let about = "host: CPU in use and stolen".to_owned();
     sink.note(NAME, &about);
     let crew = Crew::default();
@@ -52,12 +56,21 @@ struct Counters {
 impl Counters {
     fn read() -> Result<Self, String> {
         let text = fs::read_to_string(STAT).map_err(|e| format!("{STAT}: {e}"))?;
-        Self::parse(&text).ok_or_else(|| format!("{STAT} does not begin with a line of the form `cpu user nice system idle ...`"))
+        Self::parse(&text).ok_or_else(|| {
+            format!("{STAT} does not begin with a line of the form `cpu user nice system idle ...`")
+        })
     }
 
     /// `cpu user nice system idle iowait irq softirq steal guest guest_nice`; guests are part of user and nice.
     fn parse(text: &str) -> Option<Self> {
-        let numbers: Vec<u64> = text.lines().next()?.strip_prefix("cpu ")?.split_ascii_whitespace().take(8).map_while(|w| w.parse().ok()).collect();
+        let numbers: Vec<u64> = text
+            .lines()
+            .next()?
+            .strip_prefix("cpu ")?
+            .split_ascii_whitespace()
+            .take(8)
+            .map_while(|w| w.parse().ok())
+            .collect();
         let at = |i: usize| numbers.get(i).copied().unwrap_or(0);
         (numbers.len() >= 4).then(|| Self { all: numbers.iter().sum(), idle: at(3) + at(4), stolen: at(7) })
     }

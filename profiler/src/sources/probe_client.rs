@@ -152,7 +152,9 @@ fn named(error: &ureq::Error) -> ProbeError {
     match error {
         ureq::Error::Timeout(_) => ProbeError::TimedOut,
         ureq::Error::BodyExceedsLimit(_) => ProbeError::TooLong,
-        ureq::Error::Io(e) if matches!(e.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) => ProbeError::TimedOut,
+        ureq::Error::Io(e) if matches!(e.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) => {
+            ProbeError::TimedOut
+        }
         // The limits of body and time come wrapped when they strike while the body is read.
         ureq::Error::Io(e) => match e.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
             Some(inner) => named(inner),

@@ -33,7 +33,11 @@ const COUNT_EVERY: u64 = 20;
 pub fn attach(port: u16, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
     let found = sockets::listeners(port).map_err(|why| AttachError::Process { port, why })?;
     let named: Vec<(String, u32)> = found.pids.iter().map(|&pid| (format!("pid-{pid}"), pid)).collect();
-    let hidden = if found.hidden > 0 { format!("; {} further socket(s) of that port belong to processes that we may not see", found.hidden) } else { String::new() };
+    let hidden = if found.hidden > 0 {
+        format!("; {} further socket(s) of that port belong to processes that we may not see", found.hidden)
+    } else {
+        String::new()
+    };
     start(&named, &format!("port {port}"), &hidden, sink)
 }
 
@@ -45,7 +49,12 @@ pub fn attach_pids(named: &[(String, u32)], sink: Box<dyn Sink>) -> Result<Attac
     start(named, "known processes", "", sink)
 }
 
-fn start(named: &[(String, u32)], what: &str, hidden: &str, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
+fn start(
+    named: &[(String, u32)],
+    what: &str,
+    hidden: &str,
+    sink: Box<dyn Sink>,
+) -> Result<Attached, AttachError> {
     let system = System::new().map_err(|e| AttachError::NotAvailable { what: NAME, why: e.to_string() })?;
     let mut sink = Shared::new(sink);
     let pids: Vec<String> = named.iter().map(|(_, pid)| pid.to_string()).collect();
@@ -115,7 +124,9 @@ impl Watched {
         give(self.lanes.resident, Some(process.memory() as f64));
         if turn.is_multiple_of(CPU_EVERY) {
             let used = process.accumulated_cpu_time();
-            let cores = self.cpu.map(|(then, before)| used.saturating_sub(before) as f64 / 1e3 / now.since(then).as_secs_f64().max(1e-3));
+            let cores = self.cpu.map(|(then, before)| {
+                used.saturating_sub(before) as f64 / 1e3 / now.since(then).as_secs_f64().max(1e-3)
+            });
             self.cpu = Some((now, used));
             give(self.lanes.cpu, cores);
         }
@@ -153,7 +164,8 @@ impl Source for Processes {
     }
 
     fn poll(&mut self, sink: &mut dyn Sink) {
-        let alive: Vec<Pid> = self.processes.iter().filter(|p| !p.gone).map(|p| Pid::from_u32(p.pid)).collect();
+        let alive: Vec<Pid> =
+            self.processes.iter().filter(|p| !p.gone).map(|p| Pid::from_u32(p.pid)).collect();
         let what = ProcessRefreshKind::nothing().with_cpu().with_memory().without_tasks();
         self.system.refresh_processes_specifics(ProcessesToUpdate::Some(&alive), true, what);
         let now = MonoNs::now();

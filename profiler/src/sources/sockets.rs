@@ -23,7 +23,8 @@ pub(super) struct Listeners {
 /// # Errors
 /// The sentence that a person reads: no such files here, or nobody listens.
 pub(super) fn listeners(port: u16) -> Result<Listeners, String> {
-    let tables: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"].iter().filter_map(|p| fs::read_to_string(p).ok()).collect();
+    let tables: Vec<String> =
+        ["/proc/net/tcp", "/proc/net/tcp6"].iter().filter_map(|p| fs::read_to_string(p).ok()).collect();
     if tables.is_empty() {
         return Err("this system has no /proc/net/tcp; attach an agent instead".to_owned());
     }
@@ -46,7 +47,10 @@ pub(super) fn listeners(port: u16) -> Result<Listeners, String> {
     found.pids.sort_unstable();
     found.hidden = links.len() - seen.len();
     if found.pids.is_empty() {
-        return Err("its process belongs to somebody else, or runs in another container: no permission to see it".to_owned());
+        return Err(
+            "its process belongs to somebody else, or runs in another container: no permission to see it"
+                .to_owned(),
+        );
     }
     Ok(found)
 }

@@ -3,7 +3,10 @@
 //! Owns the simulation that detectors are tested on: two processes with a pool each (a real queue, arrival by
 //! arrival), a cache, heaps, pauses, a generator and its host. Whoever builds a test decides what goes wrong.
 #![allow(dead_code, reason = "each test file uses its part of the world")]
-#![expect(clippy::allow_attributes, reason = "what is dead differs from test file to test file, so nothing can be expected")]
+#![expect(
+    clippy::allow_attributes,
+    reason = "what is dead differs from test file to test file, so nothing can be expected"
+)]
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
@@ -165,16 +168,26 @@ impl World {
         }
     }
 
-    pub fn event(&mut self, kind: &str, instance: &str, start: RunTime, end: RunTime, labels: &[(&str, &str)], value: f64) {
+    pub fn event(
+        &mut self,
+        kind: &str,
+        instance: &str,
+        start: RunTime,
+        end: RunTime,
+        labels: &[(&str, &str)],
+        value: f64,
+    ) {
         let labels = labels.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
-        let event = Event { kind: kind.into(), instance: instance.into(), start, end, labels, value, others: 0 };
+        let event =
+            Event { kind: kind.into(), instance: instance.into(), start, end, labels, value, others: 0 };
         // Told at the agent's next tick.
         self.entries.push((end + Duration::from_millis(60), Entry::Event(event)));
     }
 
     /// All entries with ticks at 2 Hz, in order.
     pub fn script(&self) -> Vec<Entry> {
-        let mut timed: Vec<(RunTime, u8, Entry)> = self.entries.iter().map(|(t, e)| (*t, 0, e.clone())).collect();
+        let mut timed: Vec<(RunTime, u8, Entry)> =
+            self.entries.iter().map(|(t, e)| (*t, 0, e.clone())).collect();
         timed.extend((1..=self.seconds * 2).map(|i| (ms(i * 500), 1, Entry::Tick(ms(i * 500)))));
         timed.sort_by_key(|e| (e.0, e.1));
         let mut script = vec![Entry::Plan(self.plan.clone())];
@@ -200,7 +213,10 @@ pub fn replay(script: &[Entry]) -> Diagnosis {
 }
 
 pub fn find(d: &Diagnosis, kind: FindingKind) -> &Finding {
-    d.findings().iter().find(|f| f.kind == kind).unwrap_or_else(|| panic!("{} is not among {:#?}", kind.name(), d.findings()))
+    d.findings()
+        .iter()
+        .find(|f| f.kind == kind)
+        .unwrap_or_else(|| panic!("{} is not among {:#?}", kind.name(), d.findings()))
 }
 
 pub fn kinds_of(d: &Diagnosis) -> Vec<FindingKind> {
@@ -237,7 +253,15 @@ impl Pool {
     }
 
     /// Runs a closed loop in steps of a millisecond, short beside hold and think time.
-    fn closed(&mut self, from_ms: u64, to_ms: u64, think_ms: f64, hold_ms: f64, capacity: usize, dice: &mut Dice) {
+    fn closed(
+        &mut self,
+        from_ms: u64,
+        to_ms: u64,
+        think_ms: f64,
+        hold_ms: f64,
+        capacity: usize,
+        dice: &mut Dice,
+    ) {
         for t in from_ms..to_ms {
             while self.thinking.peek().is_some_and(|at| at.0 <= t * 1_000) {
                 let at = self.thinking.pop().expect("just looked").0;
@@ -331,16 +355,26 @@ pub fn build(setup: &Setup) -> World {
 
 fn shop(w: &mut World, name: &'static str) -> Shop {
     let mut level = |lane: &str, unit| w.lane(LaneSpec::level(lane, name, unit));
-    let (waiters, in_use, capacity) =
-        (level("pool.db.waiters", Unit::Count), level("pool.db.in-use", Unit::Count), level("pool.db.capacity", Unit::Count));
-    let (used, old, error) = (level(names::HEAP_USED, Unit::Bytes), level(names::HEAP_OLD, Unit::Bytes), level(names::HEAP_ERROR, Unit::Ratio));
+    let (waiters, in_use, capacity) = (
+        level("pool.db.waiters", Unit::Count),
+        level("pool.db.in-use", Unit::Count),
+        level("pool.db.capacity", Unit::Count),
+    );
+    let (used, old, error) = (
+        level(names::HEAP_USED, Unit::Bytes),
+        level(names::HEAP_OLD, Unit::Bytes),
+        level(names::HEAP_ERROR, Unit::Ratio),
+    );
     let (cpu, pause) = (level(names::PROCESS_CPU, Unit::Cores), level(names::PAUSE, Unit::Ns));
     let mut rate = |lane: &str, unit| w.lane(LaneSpec::rate(lane, name, unit));
     let promoted = rate(names::HEAP_PROMOTED, Unit::BytesPerSecond);
-    let (hits, misses) = (rate("cache.products.hits", Unit::PerSecond), rate("cache.products.misses", Unit::PerSecond));
-    let (loads, coalesced) = (rate("cache.products.loads", Unit::PerSecond), rate("cache.products.coalesced", Unit::PerSecond));
+    let (hits, misses) =
+        (rate("cache.products.hits", Unit::PerSecond), rate("cache.products.misses", Unit::PerSecond));
+    let (loads, coalesced) =
+        (rate("cache.products.loads", Unit::PerSecond), rate("cache.products.coalesced", Unit::PerSecond));
     let mut histogram = |lane: &str| w.lane(LaneSpec::histogram(lane, name));
-    let (wait, hold, load) = (histogram("pool.db.wait"), histogram("pool.db.hold"), histogram("cache.products.load"));
+    let (wait, hold, load) =
+        (histogram("pool.db.wait"), histogram("pool.db.hold"), histogram("cache.products.load"));
     Shop {
         name,
         waiters,
@@ -389,7 +423,14 @@ fn stampede(w: &mut World, shops: &mut [Shop], setup: &Setup, from: f64, to: f64
             let rounds = (n as f64 / (setup.capacity)(t) as f64).ceil();
             let start = RunTime::from_secs_f64(t);
             let end = RunTime::from_secs_f64(t + rounds * setup.load_ms / 1e3);
-            w.event(kinds::CACHE_REFRESH, s.name, start, end, &[("cache", "products"), ("key", "product:7")], n as f64);
+            w.event(
+                kinds::CACHE_REFRESH,
+                s.name,
+                start,
+                end,
+                &[("cache", "products"), ("key", "product:7")],
+                n as f64,
+            );
         }
         t += setup.ttl;
     }
@@ -437,7 +478,8 @@ fn target_lanes(w: &mut World, s: &mut Shop, setup: &Setup, dice: &mut Dice) {
     let mut breathing = 0.0;
     if let Some((n, think)) = setup.closed {
         s.arrivals.clear();
-        s.pool.thinking = (0..n / SHOPS.len()).map(|_| std::cmp::Reverse((dice.exp(think) * 1e6) as u64)).collect();
+        s.pool.thinking =
+            (0..n / SHOPS.len()).map(|_| std::cmp::Reverse((dice.exp(think) * 1e6) as u64)).collect();
     }
     for i in 1..setup.seconds * 10 {
         let t_ms = i * 100 + offset;
@@ -490,7 +532,8 @@ fn heap_lanes(w: &mut World, s: &Shop, setup: &Setup, t: f64, breathing: f64, di
     w.sample(s.used, at, base + leaked(t) + 2e6 + breathing);
     let old = (setup.heap)((t - 5.0).max(0.0)) * share + leaked(t - 5.0);
     w.sample(s.old, at, (old * 0.95 + dice.normal(0.0, 150_000.0)).max(0.0));
-    let promoted = ((setup.heap)((t - 5.0).max(0.0)) - (setup.heap)((t - 5.1).max(0.0))).max(0.0) * share * 10.0;
+    let promoted =
+        ((setup.heap)((t - 5.0).max(0.0)) - (setup.heap)((t - 5.1).max(0.0))).max(0.0) * share * 10.0;
     let leaking = setup.leak.map_or(0.0, |(from, rate)| if t - 5.0 > from { rate * share } else { 0.0 });
     w.sample(s.promoted, at, promoted + leaking + dice.between(0.0, 200_000.0));
     w.sample(s.error, at, 0.05);
@@ -518,7 +561,11 @@ fn generator(w: &mut World, setup: &Setup, dice: &mut Dice) {
         })
         .collect();
     let steal = w.lane(LaneSpec::level(names::HOST_STEAL, "host", Unit::Ratio).worst());
-    let shakes: Vec<u64> = if setup.noisy { (0..setup.seconds / 6).map(|i| i * 6_000 + dice.between(0.0, 5_000.0) as u64).collect() } else { Vec::new() };
+    let shakes: Vec<u64> = if setup.noisy {
+        (0..setup.seconds / 6).map(|i| i * 6_000 + dice.between(0.0, 5_000.0) as u64).collect()
+    } else {
+        Vec::new()
+    };
     // Told by the first sample after it, and by the second in which it lay.
     let shaken = |t: u64| shakes.iter().any(|&s| t >= s + 300 && t < s + 400);
     let spoiled = |t: u64| shakes.iter().any(|&s| t >= s + 300 && t < s + 1_300);
@@ -532,22 +579,43 @@ fn generator(w: &mut World, setup: &Setup, dice: &mut Dice) {
         let starved = setup.starved.is_some_and(|(a, b)| t >= a && t < b);
         for (sessions, hiccup, cpu, lateness, service, completed) in &lanes {
             w.sample(*sessions, ms(t_ms), (setup.sessions)(t) / 2.0 + dice.between(-3.0, 3.0));
-            let own = if starved { dice.between(120e6, 400e6) } else if shaken(t_ms) { 300e6 } else { dice.exp(1e6).min(60e6) };
+            let own = if starved {
+                dice.between(120e6, 400e6)
+            } else if shaken(t_ms) {
+                300e6
+            } else {
+                dice.exp(1e6).min(60e6)
+            };
             w.sample(*hiccup, ms(t_ms), own);
             w.sample(*cpu, ms(t_ms), if starved { 0.98 } else { 0.5 });
             w.sample(*completed, ms(t_ms), (setup.rate)(t) / 2.0);
             if i % 10 == 0 {
                 let late: Vec<f64> = (0..400)
-                    .map(|_| if starved { dice.between(1e3, 300e3) } else if spoiled(t_ms) && dice.unit() < 0.3 { dice.between(0.0, 300e3) } else { dice.exp(500.0) })
+                    .map(|_| {
+                        if starved {
+                            dice.between(1e3, 300e3)
+                        } else if spoiled(t_ms) && dice.unit() < 0.3 {
+                            dice.between(0.0, 300e3)
+                        } else {
+                            dice.exp(500.0)
+                        }
+                    })
                     .collect();
                 w.histogram(*lateness, ms(t_ms - 1_000), ms(t_ms), &late);
-                let caught = stops.iter().filter(|s| s.1 <= t_ms && s.1 + 1_000 > t_ms).map(|s| (s.1 - s.0) as f64 * 0.95e3);
+                let caught = stops
+                    .iter()
+                    .filter(|s| s.1 <= t_ms && s.1 + 1_000 > t_ms)
+                    .map(|s| (s.1 - s.0) as f64 * 0.95e3);
                 let served: Vec<f64> = (0..200).map(|_| dice.exp(20e3)).chain(caught).collect();
                 w.histogram(*service, ms(t_ms - 1_000), ms(t_ms), &served);
             }
         }
         if i % 5 == 0 {
-            let share = if shakes.iter().any(|&s| t_ms >= s + 150 && t_ms < s + 650) { 0.6 } else { dice.exp(0.01).min(0.1) };
+            let share = if shakes.iter().any(|&s| t_ms >= s + 150 && t_ms < s + 650) {
+                0.6
+            } else {
+                dice.exp(0.01).min(0.1)
+            };
             w.sample(steal, ms(t_ms), share);
         }
     }

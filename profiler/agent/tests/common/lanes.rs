@@ -9,10 +9,7 @@ pub fn lane(batch: &Batch, name: &str, subject: &str) -> Option<u32> {
 }
 
 pub fn value(tick: &Tick, lane: u32) -> Option<f64> {
-    tick.values
-        .iter()
-        .find(|(l, _)| *l == lane)
-        .map(|(_, v)| *v)
+    tick.values.iter().find(|(l, _)| *l == lane).map(|(_, v)| *v)
 }
 
 /// All values of a lane, oldest first.
@@ -24,9 +21,7 @@ pub fn values(batch: &Batch, name: &str) -> Vec<f64> {
 }
 
 pub fn last(batch: &Batch, name: &str) -> f64 {
-    *values(batch, name)
-        .last()
-        .unwrap_or_else(|| panic!("no value of {name}"))
+    *values(batch, name).last().unwrap_or_else(|| panic!("no value of {name}"))
 }
 
 /// What a rate lane amounts to over all ticks kept.

@@ -16,9 +16,7 @@ pub fn agent() -> Agent {
         .age_threshold(Duration::from_millis(500))
         .start()
         .expect("a free port and a good name");
-    until("the first tick", || {
-        (!agent.batch(0).ticks.is_empty()).then_some(())
-    });
+    until("the first tick", || (!agent.batch(0).ticks.is_empty()).then_some(()));
     agent
 }
 

@@ -1,0 +1,175 @@
+//! The control endpoint, and the probe of all workers on the same port. Everything here wants the token.
+//!
+//! | request | does |
+//! | --- | --- |
+//! | `POST /v1/faults` | switches a fault on, for a span: a `FaultOrder` |
+//! | `DELETE /v1/faults` | ends all faults; answers when their truth is here |
+//! | `GET /v1/truth?since=N` | what truly happened, from line N on |
+//! | `GET /v1/instances` and below | the workers, and what their agents say (`timeline::probe`) |
+//! | `POST /v1/shutdown` | ends the backend |
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, OriginalUri, Path, Query, Request, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{StatusCode, Uri};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::{Deserialize, Serialize};
+use timeline::fault::{FaultKind, FaultOrder};
+use timeline::probe::{self, Instances};
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
+
+use super::crew::Crew;
+use super::truths::{Page, Truths};
+use super::{frozen, proxy};
+use crate::shop::Refusal;
+
+/// An order is a few hundred bytes.
+const MAX_BODY: usize = 16 * 1024;
+/// A fault lasts at most a day, milliseconds: what is meant to last is no fault to be switched.
+const MAX_SPAN_MS: u64 = 86_400_000;
+/// A worker that lives answers within a few milliseconds; one that is stopped does not, and another tenth of a
+/// second later the question comes again.
+const PROBE_PATIENCE: Duration = Duration::from_secs(2);
+/// A profile takes as long as it was asked to, at most a minute, and some time to be drawn.
+const PROFILE_PATIENCE: Duration = Duration::from_secs(90);
+
+/// What the routes share. Cheap to clone.
+#[derive(Clone)]
+pub struct Controls {
+    crew: Arc<Crew>,
+    truths: Arc<Truths>,
+    token: Arc<str>,
+    shutdown: mpsc::Sender<()>,
+    /// The fault `frozen`, while it is on: at most one task.
+    frozen: Arc<Mutex<JoinSet<()>>>,
+}
+
+impl Controls {
+    /// Over `crew`; `shutdown` hears when the backend is to end.
+    pub fn new(crew: Arc<Crew>, truths: Arc<Truths>, token: String, shutdown: mpsc::Sender<()>) -> Self {
+        Self { crew, truths, token: token.into(), shutdown, frozen: Arc::default() }
+    }
+
+    /// Ends the fault `frozen` and waits until it has.
+    pub async fn end_frozen(&self) {
+        self.frozen.lock().await.shutdown().await;
+    }
+
+    async fn freeze(&self, order: FaultOrder) {
+        let mut task = self.frozen.lock().await;
+        task.shutdown().await;
+        task.spawn(frozen::freeze(self.crew.clone(), self.truths.clone(), order));
+    }
+}
+
+/// The routes.
+pub fn router(controls: Controls) -> Router {
+    Router::new()
+        .route("/v1/faults", post(begin).delete(end_all))
+        .route("/v1/truth", get(truth))
+        .route("/v1/instances", get(instances))
+        .route("/v1/instances/{name}/{*what}", get(relay))
+        .route("/v1/shutdown", post(shut_down))
+        .fallback(async || Refusal::not_found("there is no such route"))
+        .method_not_allowed_fallback(async || {
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this route has no such method")
+        })
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn_with_state(controls.clone(), only_with_token))
+        .with_state(controls)
+}
+
+async fn only_with_token(State(controls): State<Controls>, request: Request, next: Next) -> Response {
+    let given = request.headers().get(AUTHORIZATION).map(|h| h.as_bytes());
+    let token = given.and_then(|h| h.strip_prefix(b"Bearer "));
+    if token.is_some_and(|t| same(t, controls.token.as_bytes())) {
+        next.run(request).await
+    } else {
+        Refusal::unauthorized("this endpoint wants `Authorization: Bearer TOKEN`").into_response()
+    }
+}
+
+/// Takes as long for a wrong token as for the right one.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (x, y)| differ | (x ^ y)) == 0
+}
+
+#[derive(Serialize)]
+struct Accepted {
+    accepted: &'static str,
+}
+
+async fn begin(State(controls): State<Controls>, body: Bytes) -> Result<(StatusCode, Json<Accepted>), Refusal> {
+    let order: FaultOrder = serde_json::from_slice(&body).map_err(Refusal::bad)?;
+    order.check().map_err(Refusal::bad)?;
+    if !(1..=MAX_SPAN_MS).contains(&order.for_ms) {
+        return Err(Refusal::bad(format!("for_ms is {}, expected 1 to {MAX_SPAN_MS}", order.for_ms)));
+    }
+    let accepted = Accepted { accepted: order.name.name() };
+    if order.name == FaultKind::Frozen {
+        controls.freeze(order).await;
+    } else if !controls.crew.arm(&order) {
+        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "a worker takes no orders at present"));
+    }
+    Ok((StatusCode::ACCEPTED, Json(accepted)))
+}
+
+async fn end_all(State(controls): State<Controls>) -> Json<Accepted> {
+    // First of all: a worker that is stopped cannot end its faults.
+    controls.end_frozen().await;
+    controls.crew.end_faults().await;
+    Json(Accepted { accepted: "all faults are ended" })
+}
+
+#[derive(Deserialize)]
+struct Since {
+    #[serde(default)]
+    since: u64,
+}
+
+async fn truth(
+    State(controls): State<Controls>,
+    wanted: Result<Query<Since>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Page>, Refusal> {
+    let Query(wanted) = wanted.map_err(|e| Refusal::new(e.status(), e.body_text()))?;
+    Ok(Json(controls.truths.since(wanted.since)))
+}
+
+async fn instances(State(controls): State<Controls>) -> Json<Instances> {
+    let instances = controls.crew.instances();
+    Json(Instances { version: probe::VERSION, service: "shop".to_owned(), instances })
+}
+
+/// The agent of a worker knows the same paths, so the question goes to it as it came.
+async fn relay(
+    State(controls): State<Controls>,
+    Path((name, what)): Path<(String, String)>,
+    OriginalUri(uri): OriginalUri,
+) -> Result<Response, Refusal> {
+    let probe = controls.crew.probe(&name).ok_or_else(|| Refusal::not_found("there is no such instance"))?;
+    let away = |why: &dyn std::fmt::Display| Refusal::new(StatusCode::BAD_GATEWAY, format!("{name}: {why}"));
+    let probe = probe.ok_or_else(|| away(&"it is being started"))?;
+    let patience = if what == "profile" { PROFILE_PATIENCE } else { PROBE_PATIENCE };
+    let path = Uri::path_and_query(&uri).map_or("/", |p| p.as_str());
+    let relayed = proxy::ask(probe, path, &controls.token, patience).await.map_err(|e| match e.kind() {
+        std::io::ErrorKind::TimedOut => {
+            Refusal::new(StatusCode::GATEWAY_TIMEOUT, format!("{name} does not answer"))
+        }
+        _ => away(&e),
+    })?;
+    Ok((relayed.status, relayed.kind.map(|k| [k]), relayed.body).into_response())
+}
+
+async fn shut_down(State(controls): State<Controls>) -> (StatusCode, Json<Accepted>) {
+    // Full: it has been asked for already.
+    let _ = controls.shutdown.try_send(());
+    (StatusCode::ACCEPTED, Json(Accepted { accepted: "the backend ends" }))
+}

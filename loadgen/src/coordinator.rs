@@ -1,0 +1,345 @@
+//! The coordinator: starts worker processes, gives each its segment, and brings home what they say.
+//!
+//! Owns the processes (none outlives it), the handshake with its clock offset, and the fan-out of amendments. A worker that is
+//! lost is said so once; the others go on. What the figures mean is `lanes`'s business.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use scenarios::plan::{BaseUrl, RunPlan};
+use timeline::clock::ClockOffset;
+use timeline::frame::{self, BadFrame};
+use timeline::{MonoNs, RunClock, RunTime, text};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::protocol::{
+    Amendment, BadMessage, Change, Counters, Done, FromWorker, Hello, Histograms, Segment, ToWorker,
+};
+use crate::reach::{LoadError, reach};
+use crate::sizing;
+
+/// How far ahead a run's origin should lie when a coordinator is started, so that all workers are ready by then.
+pub const LEAD: Duration = Duration::from_millis(300);
+/// How far ahead of now an amendment applies, so that it reaches all workers before.
+const AMENDMENT_LEAD: Duration = Duration::from_millis(200);
+/// How long a worker may take to say hello.
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// How long the target may take to accept the first connection.
+const REACH_WITHIN: Duration = Duration::from_secs(5);
+/// Updates that wait for the caller; when full, workers' pipes fill and they keep their figures.
+const UPDATES: usize = 256;
+/// Amendments that wait for a worker.
+const ORDERS: usize = 16;
+/// Characters kept of what a lost worker wrote to stderr.
+const LAST_WORDS: usize = 400;
+
+/// What a coordinator needs.
+#[derive(Debug, Clone)]
+pub struct CoordinatorOptions {
+    /// What to run.
+    pub plan: RunPlan,
+    /// Where.
+    pub url: BaseUrl,
+    /// The program that is a worker.
+    pub worker_exe: PathBuf,
+    /// Its arguments.
+    pub worker_args: Vec<String>,
+    /// How many; see [`workers_needed`](crate::workers_needed).
+    pub workers: usize,
+    /// Cores that workers are bound to; none: any.
+    pub cpus: Option<Vec<usize>>,
+    /// The run's clock; its origin should lie [`LEAD`] ahead.
+    pub clock: RunClock,
+}
+
+/// What becomes known of the load. Workers are numbered from 0.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LoadUpdate {
+    /// A worker is ready.
+    Joined {
+        /// Which.
+        worker: usize,
+        /// Its process.
+        pid: u32,
+        /// How its clock relates to ours.
+        offset: ClockOffset,
+    },
+    /// A worker's counters, every 100 ms.
+    Counters(usize, Counters),
+    /// What finished at a worker within a second.
+    Histograms(usize, Histograms),
+    /// A worker is gone before its segment was done: what finished since its last update is lost.
+    Lost {
+        /// Which.
+        worker: usize,
+        /// When that was noticed.
+        at: RunTime,
+        /// Why.
+        why: String,
+    },
+    /// A worker's segment is done.
+    Done(usize, Done),
+    /// The load was changed.
+    Amended {
+        /// When it applies.
+        at: RunTime,
+        /// `scale 0.5`, `stop`, `abort`.
+        what: String,
+    },
+}
+
+/// Runs a load. Dropped, it kills its workers.
+#[derive(Debug)]
+pub struct Coordinator {
+    clock: RunClock,
+    updates: mpsc::Receiver<LoadUpdate>,
+    own_updates: std::collections::VecDeque<LoadUpdate>,
+    orders: Vec<mpsc::Sender<ToWorker>>,
+    tasks: JoinSet<()>,
+}
+
+impl Coordinator {
+    /// Starts the workers and gives each its part.
+    ///
+    /// # Errors
+    /// [`LoadError`]: the target cannot be reached, or a worker not be started. Dropped, it ends what it had started.
+    pub async fn start(options: CoordinatorOptions) -> Result<Self, LoadError> {
+        if options.workers == 0 {
+            return Err(LoadError::NoWorkers);
+        }
+        let address = reach(&options.url, REACH_WITHIN).await?;
+        let needed = sizing::workers_needed(&options.plan, &sizing::Resources::of_host(None));
+        let sources = sizing::sources(address.ip(), needed.addresses);
+        let mut hired = Vec::with_capacity(options.workers);
+        for worker in 0..options.workers {
+            hired.push(Worker::start(&options, worker)?);
+        }
+        let (sender, updates) = mpsc::channel(UPDATES);
+        let (mut orders, mut tasks) = (Vec::new(), JoinSet::new());
+        let mut own_updates = std::collections::VecDeque::new();
+        for mut worker in hired {
+            let (pid, offset) = worker.greet().await.map_err(|why| options.failed(worker.number, why))?;
+            own_updates.push_back(LoadUpdate::Joined { worker: worker.number, pid, offset });
+            let segment = Segment {
+                plan: options.plan.clone(),
+                worker: worker.number as u32,
+                workers: options.workers as u32,
+                url: options.url.clone(),
+                address,
+                origin: theirs(options.clock.origin(), offset),
+                sources: sources.clone(),
+            };
+            worker.say(&ToWorker::Segment(Box::new(segment))).await.map_err(|why| options.failed(worker.number, why))?;
+            let (order, ordered) = mpsc::channel(ORDERS);
+            orders.push(order);
+            tasks.spawn(worker.attend(ordered, sender.clone(), options.clock));
+        }
+        Ok(Self { clock: options.clock, updates, own_updates, orders, tasks })
+    }
+
+    /// The next update; none once all workers are done or lost. Dropped, it loses nothing.
+    pub async fn next(&mut self) -> Option<LoadUpdate> {
+        if let Some(update) = self.own_updates.pop_front() {
+            return Some(update);
+        }
+        let update = self.updates.recv().await;
+        if update.is_none() {
+            while self.tasks.join_next().await.is_some() {}
+        }
+        update
+    }
+
+    /// No new arrivals; open sessions end after their current step, within the plan's grace.
+    pub fn stop(&mut self) {
+        self.amend(Change::Stop, Duration::ZERO, "stop".to_owned());
+    }
+
+    /// Everything ends at once.
+    pub fn abort(&mut self) {
+        self.amend(Change::Abort, Duration::ZERO, "abort".to_owned());
+    }
+
+    /// From a moment from now on, rates and counts are `factor` times what the plan says; not finite or negative changes nothing.
+    pub fn scale(&mut self, factor: f64) {
+        if factor.is_finite() && factor >= 0.0 {
+            self.amend(Change::Scale(factor), AMENDMENT_LEAD, format!("scale {factor}"));
+        }
+    }
+
+    fn amend(&mut self, what: Change, lead: Duration, shown: String) {
+        let at = self.clock.now() + lead;
+        for order in &self.orders {
+            // Full only if a worker has not read for a long time; closed if it is gone.
+            let _ = order.try_send(ToWorker::Amendment(Amendment { at: at.0, what }));
+        }
+        self.own_updates.push_back(LoadUpdate::Amended { at, what: shown });
+    }
+}
+
+impl CoordinatorOptions {
+    fn failed(&self, worker: usize, why: impl ToString) -> LoadError {
+        let why = text::clean(&why.to_string(), LAST_WORDS);
+        LoadError::Start { worker, exe: self.worker_exe.display().to_string(), why }
+    }
+}
+
+/// The instant `ours` on the worker's clock. On one host both are the same clock: an offset within its error is none.
+fn theirs(ours: MonoNs, offset: ClockOffset) -> MonoNs {
+    if offset.offset_ns.unsigned_abs() <= offset.error_ns {
+        ours
+    } else {
+        MonoNs((ours.0 as i64 - offset.offset_ns).max(0) as u64)
+    }
+}
+
+/// A worker process and the pipes to it.
+struct Worker {
+    number: usize,
+    child: Child,
+    input: tokio::process::ChildStdin,
+    output: Frames<ChildStdout>,
+}
+
+impl Worker {
+    fn start(options: &CoordinatorOptions, number: usize) -> Result<Self, LoadError> {
+        let mut child = Command::new(&options.worker_exe)
+            .args(&options.worker_args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| options.failed(number, e))?;
+        if let (Some(cpus), Some(pid)) = (&options.cpus, child.id()) {
+            bind(pid, cpus).map_err(|e| options.failed(number, format!("its cores {cpus:?}: {e}")))?;
+        }
+        let input = child.stdin.take().expect("stdin is piped");
+        let output = Frames::new(child.stdout.take().expect("stdout is piped"));
+        Ok(Self { number, child, input, output })
+    }
+
+    async fn say(&mut self, message: &ToWorker) -> Result<(), String> {
+        self.input.write_all(&message.pack()).await.map_err(|e| e.to_string())
+    }
+
+    async fn greet(&mut self) -> Result<(u32, ClockOffset), String> {
+        let sent = MonoNs::now();
+        self.say(&ToWorker::Hello(Hello::now())).await?;
+        let answer = tokio::time::timeout(HELLO_WITHIN, self.output.next()).await;
+        match answer {
+            Ok(Ok(Some(FromWorker::Hello(hello)))) => {
+                Ok((hello.pid, ClockOffset::from_exchange(sent, hello.now, MonoNs::now())))
+            }
+            Ok(Ok(Some(FromWorker::Failed(why)))) => Err(why),
+            Ok(Ok(_)) => Err(self.last_words().await),
+            Ok(Err(e)) => Err(e.to_string()),
+            Err(_) => Err("it said nothing".to_owned()),
+        }
+    }
+
+    /// Reads what the worker says and passes on orders, to its end.
+    async fn attend(
+        mut self,
+        mut orders: mpsc::Receiver<ToWorker>,
+        updates: mpsc::Sender<LoadUpdate>,
+        clock: RunClock,
+    ) {
+        let worker = self.number;
+        let lost = loop {
+            let heard = tokio::select! {
+                heard = self.output.next() => heard,
+                Some(order) = orders.recv() => {
+                    // A broken pipe shows as the end of the output, too.
+                    let _ = self.say(&order).await;
+                    continue;
+                }
+            };
+            let update = match heard {
+                Ok(Some(FromWorker::Counters(counters))) => LoadUpdate::Counters(worker, counters),
+                Ok(Some(FromWorker::Histograms(histograms))) => LoadUpdate::Histograms(worker, histograms),
+                Ok(Some(FromWorker::Done(done))) => {
+                    let _ = updates.send(LoadUpdate::Done(worker, done)).await;
+                    let _ = self.child.wait().await;
+                    return;
+                }
+                Ok(Some(FromWorker::Hello(_))) => continue,
+                Ok(Some(FromWorker::Failed(why))) => break text::clean(&why, LAST_WORDS),
+                Ok(None) => break self.last_words().await,
+                Err(e) => break e.to_string(),
+            };
+            if updates.send(update).await.is_err() {
+                return;
+            }
+        };
+        let _ = self.child.start_kill();
+        let _ = self.child.wait().await;
+        let _ = updates.send(LoadUpdate::Lost { worker, at: clock.now(), why: lost }).await;
+    }
+
+    /// How the process ended, and the end of what it wrote to stderr.
+    async fn last_words(&mut self) -> String {
+        let ended = match tokio::time::timeout(Duration::from_secs(1), self.child.wait()).await {
+            Ok(Ok(status)) => status.to_string(),
+            _ => "it closed its output but runs on".to_owned(),
+        };
+        let mut said = Vec::new();
+        if let Some(errors) = self.child.stderr.take() {
+            // Bounded, should it be endless; what was written before its end is there already.
+            let reading = async { errors.take(1 << 16).read_to_end(&mut said).await };
+            let _ = tokio::time::timeout(Duration::from_millis(100), reading).await;
+        }
+        let said = String::from_utf8_lossy(&said);
+        let last = said.trim().lines().last().unwrap_or_default();
+        let last = if last.is_empty() { String::new() } else { format!(": {last}") };
+        text::clean(&format!("{ended}{last}"), LAST_WORDS)
+    }
+}
+
+/// Binds a process that was just started, with all threads it will start, to some cores.
+fn bind(pid: u32, cpus: &[usize]) -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::thread::{CpuSet, sched_setaffinity};
+        let mut set = CpuSet::new();
+        cpus.iter().for_each(|&cpu| set.set(cpu));
+        let pid = rustix::process::Pid::from_raw(pid as i32);
+        sched_setaffinity(pid, &set)?;
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (pid, cpus);
+    Ok(())
+}
+
+/// Messages from a byte stream.
+struct Frames<R> {
+    from: R,
+    bytes: Vec<u8>,
+}
+
+impl<R: AsyncRead + Unpin> Frames<R> {
+    fn new(from: R) -> Self {
+        Self { from, bytes: Vec::new() }
+    }
+
+    /// The next message; none at the stream's end. Dropped, it loses nothing.
+    async fn next(&mut self) -> Result<Option<FromWorker>, BadMessage> {
+        loop {
+            match frame::unpack(&self.bytes) {
+                Ok((frame, length)) => {
+                    self.bytes.drain(..length);
+                    return FromWorker::unpack(&frame).map(Some);
+                }
+                Err(BadFrame::Incomplete) => {}
+                Err(e) => return Err(e.into()),
+            }
+            match self.from.read_buf(&mut self.bytes).await {
+                Ok(0) | Err(_) => return Ok(None),
+                Ok(_) => {}
+            }
+        }
+    }
+}

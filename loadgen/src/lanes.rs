@@ -1,0 +1,181 @@
+//! What workers say, as lanes: the figures of `client.*` and `generator.*`.
+//!
+//! Owns which lanes there are, and how totals become rates. Each worker is an instance, `gen-0` and so on; a lane is
+//! declared when it first has something to say. Putting readings on a timeline is the recorder's business.
+
+use std::collections::HashMap;
+
+use timeline::event::{Event, kinds};
+use timeline::histogram::Sparse;
+use timeline::lane::{LaneSpec, names};
+use timeline::{RunTime, Span, Unit};
+
+use crate::coordinator::LoadUpdate;
+use crate::kind::ErrorKind;
+use crate::protocol::{Counters, Histograms};
+
+/// Something for a timeline. `lane` counts the declared lanes from 0, in order of their declaration.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reading {
+    /// A lane is declared; the next number is its own.
+    Lane(LaneSpec),
+    /// A level or rate.
+    Sample {
+        /// Which lane.
+        lane: usize,
+        /// When.
+        at: RunTime,
+        /// In the lane's unit.
+        value: f64,
+    },
+    /// What a histogram lane recorded over an interval.
+    Histogram {
+        /// Which lane.
+        lane: usize,
+        /// The interval.
+        span: Span,
+        /// Its samples.
+        cells: Sparse,
+    },
+    /// Something happened.
+    Event(Event),
+}
+
+/// Turns updates into readings.
+#[derive(Debug, Default)]
+pub struct Lanes {
+    steps: Vec<String>,
+    declared: HashMap<LaneSpec, usize>,
+    last: HashMap<usize, Counters>,
+}
+
+impl Lanes {
+    /// For a plan with these step names.
+    #[must_use]
+    pub fn new(steps: &[String]) -> Self {
+        Self { steps: steps.to_vec(), ..Self::default() }
+    }
+
+    /// What an update says, declarations before what needs them.
+    pub fn read(&mut self, update: &LoadUpdate) -> Vec<Reading> {
+        let mut readings = Vec::new();
+        match update {
+            LoadUpdate::Counters(worker, counters) => self.counters(*worker, counters, &mut readings),
+            LoadUpdate::Histograms(worker, histograms) => self.histograms(*worker, histograms, &mut readings),
+            LoadUpdate::Lost { worker, at, why } => {
+                self.went_silent(*worker, *at, &mut readings);
+                let labels = vec![("worker".to_owned(), instance(*worker)), ("why".to_owned(), why.clone())];
+                readings.push(event(kinds::WORKER_LOST, *worker, *at, labels));
+            }
+            LoadUpdate::Done(worker, done) => self.went_silent(*worker, RunTime(done.at), &mut readings),
+            LoadUpdate::Amended { at, what } => {
+                let labels = vec![("what".to_owned(), what.clone())];
+                readings.push(Reading::Event(Event { instance: "coordinator".to_owned(), ..point(kinds::AMENDMENT, *at, labels) }));
+            }
+            LoadUpdate::Joined { .. } => {}
+        }
+        readings
+    }
+
+    fn counters(&mut self, worker: usize, now: &Counters, out: &mut Vec<Reading>) {
+        let at = RunTime(now.at);
+        let none = Counters::default();
+        let last = self.last.insert(worker, now.clone()).unwrap_or(none);
+        let seconds = now.at.saturating_sub(last.at) as f64 / 1e9;
+        if seconds <= 0.0 {
+            return;
+        }
+        let rate = |new: u64, old: u64| new.saturating_sub(old) as f64 / seconds;
+        let gen_ = instance(worker);
+        let rates = [
+            (names::OFFERED, Unit::PerSecond, now.offered, last.offered),
+            (names::ACHIEVED, Unit::PerSecond, now.achieved, last.achieved),
+            (names::COMPLETED, Unit::PerSecond, now.completed, last.completed),
+            (names::DROPPED, Unit::PerSecond, now.dropped, last.dropped),
+            (names::PUSHED, Unit::PerSecond, now.pushed, last.pushed),
+            (names::RECEIVED, Unit::BytesPerSecond, now.received, last.received),
+            (names::SENT, Unit::BytesPerSecond, now.sent, last.sent),
+        ];
+        for (name, unit, new, old) in rates {
+            self.sample(LaneSpec::rate(name, &gen_, unit), at, rate(new, old), out);
+        }
+        let cpu = rate(now.cpu_ns, last.cpu_ns) / 1e9;
+        self.sample(LaneSpec::rate(names::GENERATOR_CPU, &gen_, Unit::Cores), at, cpu, out);
+        let levels = [(names::OPEN_SESSIONS, now.open_sessions), (names::OPEN_CONNECTIONS, now.open_connections)];
+        for (name, value) in levels {
+            self.sample(LaneSpec::level(name, &gen_, Unit::Count), at, value as f64, out);
+        }
+        let hiccup = LaneSpec::level(names::GENERATOR_HICCUP, &gen_, Unit::Ns).worst();
+        self.sample(hiccup, at, now.hiccup_ns as f64, out);
+        for (i, kind) in ErrorKind::ALL.iter().enumerate() {
+            let (new, old) = (now.errors.get(i).copied().unwrap_or(0), last.errors.get(i).copied().unwrap_or(0));
+            // A kind has a lane from its first error on: before, there is nothing to see.
+            if new > 0 {
+                let spec = LaneSpec::rate(names::ERRORS, &gen_, Unit::PerSecond).about(kind.name());
+                self.sample(spec, at, rate(new, old), out);
+            }
+        }
+    }
+
+    /// A worker that is gone holds nothing open any more; without a last sample its levels would stand for ever.
+    fn went_silent(&mut self, worker: usize, at: RunTime, out: &mut Vec<Reading>) {
+        if self.last.remove(&worker).is_some() {
+            for name in [names::OPEN_SESSIONS, names::OPEN_CONNECTIONS] {
+                self.sample(LaneSpec::level(name, instance(worker), Unit::Count), at, 0.0, out);
+            }
+        }
+    }
+
+    fn histograms(&mut self, worker: usize, all: &Histograms, out: &mut Vec<Reading>) {
+        let span = Span::new(RunTime(all.start), RunTime(all.end));
+        let gen_ = instance(worker);
+        for step in &all.steps {
+            let name = self.steps.get(usize::from(step.step)).cloned().unwrap_or_default();
+            let response = LaneSpec::histogram(names::RESPONSE, &gen_).about(&name);
+            self.histogram(response, span, &step.response, out);
+            let service = LaneSpec::histogram(names::SERVICE, &gen_).about(&name);
+            self.histogram(service, span, &step.service, out);
+            let failed = LaneSpec::rate(names::FAILED, &gen_, Unit::PerSecond).about(&name);
+            let seconds = span.length().as_secs_f64();
+            if seconds > 0.0 && (step.failed > 0 || self.declared.contains_key(&failed)) {
+                self.sample(failed, span.end, step.failed as f64 / seconds, out);
+            }
+        }
+        self.histogram(LaneSpec::histogram(names::LATENESS, &gen_), span, &all.lateness, out);
+        self.histogram(LaneSpec::histogram(names::RELEASE_ERROR, &gen_), span, &all.release_error, out);
+    }
+
+    fn lane(&mut self, spec: LaneSpec, out: &mut Vec<Reading>) -> usize {
+        let next = self.declared.len();
+        *self.declared.entry(spec).or_insert_with_key(|spec| {
+            out.push(Reading::Lane(spec.clone()));
+            next
+        })
+    }
+
+    fn sample(&mut self, spec: LaneSpec, at: RunTime, value: f64, out: &mut Vec<Reading>) {
+        let lane = self.lane(spec, out);
+        out.push(Reading::Sample { lane, at, value });
+    }
+
+    fn histogram(&mut self, spec: LaneSpec, span: Span, cells: &Sparse, out: &mut Vec<Reading>) {
+        if !cells.cells.is_empty() {
+            let lane = self.lane(spec, out);
+            out.push(Reading::Histogram { lane, span, cells: cells.clone() });
+        }
+    }
+}
+
+/// A worker's name on the timeline.
+#[must_use]
+pub fn instance(worker: usize) -> String {
+    format!("gen-{worker}")
+}
+
+fn event(kind: &str, worker: usize, at: RunTime, labels: Vec<(String, String)>) -> Reading {
+    Reading::Event(Event { instance: instance(worker), ..point(kind, at, labels) })
+}
+
+fn point(kind: &str, at: RunTime, labels: Vec<(String, String)>) -> Event {
+    Event { kind: kind.to_owned(), instance: String::new(), start: at, end: at, labels, value: 0.0, others: 0 }
+}

@@ -1,0 +1,240 @@
+//! How many worker processes a plan needs, by descriptors, ports and cores.
+//!
+//! Owns the arithmetic and the sentences that explain it before a run. All of it is an estimate from above: an open
+//! model's sessions have no known number until they run.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use scenarios::plan::{Dist, Model, RunPlan, SessionKind, Step, Times};
+
+/// Descriptors of a process that are not for sessions: pipes, epoll, timers, libraries, and room to fail politely.
+const SPARE_DESCRIPTORS: u64 = 200;
+/// Ports that one local address has for one destination where the system says nothing (Linux: 32768 to 60999).
+const PORTS: u64 = 28_232;
+/// Share of the ports that may be planned with: closed connections hold theirs for a while.
+const PORTS_USABLE: f64 = 0.9;
+/// Steps per second that one core is asked for before another worker is worth it: half of what it does at 1,000 connections.
+const STEPS_PER_CORE: f64 = 50_000.0;
+/// Sessions that one loop serves before another is worth it where a core is free.
+const SESSIONS_PER_CORE: f64 = 20_000.0;
+
+/// What the host allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resources {
+    /// Descriptors of one process.
+    pub descriptors: u64,
+    /// Local ports of one address.
+    pub ports: u64,
+    /// Cores that the generator may use.
+    pub cores: usize,
+}
+
+impl Resources {
+    /// Reads what this host allows the generator, which may use `cores` cores (none: all).
+    #[must_use]
+    pub fn of_host(cores: Option<usize>) -> Self {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        let all = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            descriptors: limit.maximum.unwrap_or(u64::from(u32::MAX)),
+            ports: ports().unwrap_or(PORTS),
+            cores: cores.unwrap_or(all).max(1),
+        }
+    }
+}
+
+fn ports() -> Option<u64> {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+    let mut ends = range.split_whitespace().map(str::parse::<u64>);
+    let (low, high) = (ends.next()?.ok()?, ends.next()?.ok()?);
+    high.checked_sub(low).map(|n| n + 1)
+}
+
+/// Descriptors of a process that sessions may use.
+#[must_use]
+pub fn usable(descriptors: u64) -> u64 {
+    // A very low limit still leaves some.
+    descriptors.saturating_sub(SPARE_DESCRIPTORS).max(descriptors / 2).max(1)
+}
+
+/// How many workers, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sizing {
+    /// Worker processes; at least 1.
+    pub workers: usize,
+    /// Most sessions that are open at once, as far as the plan tells.
+    pub sessions: u64,
+    /// Connections that they hold.
+    pub connections: u64,
+    /// Local addresses that are needed for their ports.
+    pub addresses: u64,
+    /// A sentence for each thing that was looked at.
+    pub why: Vec<String>,
+}
+
+/// Works out how many workers `plan` needs on a host with these resources.
+#[must_use]
+pub fn workers_needed(plan: &RunPlan, resources: &Resources) -> Sizing {
+    let sessions = peak_sessions(plan).ceil() as u64;
+    let each = plan.sessions.iter().map(connections).max().unwrap_or(1).max(1);
+    let connections = sessions * each;
+    let by_descriptors = connections.div_ceil(usable(resources.descriptors)).max(1);
+    let ports = ((resources.ports as f64 * PORTS_USABLE) as u64).max(1);
+    let addresses = connections.div_ceil(ports).max(1);
+    let steps = peak_rate(plan);
+    let wanted = (steps / STEPS_PER_CORE).max(sessions as f64 / SESSIONS_PER_CORE).ceil().max(1.0) as u64;
+    let by_cores = wanted.min(resources.cores as u64);
+    let workers = by_descriptors.max(by_cores);
+    let mut why = vec![
+        format!("{sessions} sessions at once at most, {each} connection(s) each"),
+        format!(
+            "{by_descriptors} worker(s) by descriptors: {} of {} in each process are for sessions",
+            usable(resources.descriptors),
+            resources.descriptors
+        ),
+        format!(
+            "{by_cores} worker(s) by cores: {} free, {} wanted for the load",
+            resources.cores, wanted
+        ),
+    ];
+    if addresses > 1 {
+        why.push(format!("{addresses} local addresses: one has {ports} ports to spare for a target"));
+    }
+    Sizing { workers: workers as usize, sessions, connections, addresses, why }
+}
+
+/// Local addresses to connect from to `target`, so that the ports suffice: none where one address does, or where
+/// the system has no others to offer (only loopback has).
+#[must_use]
+pub fn sources(target: IpAddr, addresses: u64) -> Vec<IpAddr> {
+    match target {
+        // 127.0.0.1 to 127.0.0.250, all of which loopback owns on Linux.
+        IpAddr::V4(v4) if v4.is_loopback() && addresses > 1 && cfg!(target_os = "linux") => (1..=addresses.min(250))
+            .map(|i| IpAddr::V4(Ipv4Addr::new(127, 0, 0, i as u8)))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Connections that a session of this kind holds at most.
+fn connections(kind: &SessionKind) -> u64 {
+    fn any(steps: &[Step], is: fn(&Step) -> bool) -> bool {
+        steps.iter().any(|s| match s {
+            Step::Repeat(r) => any(&r.steps, is),
+            s => is(s),
+        })
+    }
+    u64::from(any(&kind.steps, |s| matches!(s, Step::Request(_))))
+        + u64::from(any(&kind.steps, |s| matches!(s, Step::Connect(_))))
+}
+
+fn peak_sessions(plan: &RunPlan) -> f64 {
+    let run_s = plan.length_ns() as f64 / 1e9;
+    let length = mean_over(plan, |k| session_seconds(&k.steps).min(run_s));
+    // Arrivals pile up over phases: by Little's law the count follows rate x length, and cannot exceed all arrivals.
+    let mut arrived = 0.0;
+    let mut peak: f64 = 0.0;
+    for phase in &plan.phases {
+        let seconds = phase.length_ns as f64 / 1e9;
+        peak = peak.max(match phase.model {
+            Model::Sessions { from, to } => from.max(to),
+            Model::Arrivals { from, to } | Model::Requests { from, to } => {
+                arrived += (from + to) / 2.0 * seconds;
+                (from.max(to) * length).min(arrived)
+            }
+        });
+    }
+    peak.max(1.0)
+}
+
+/// Steps per second that the plan's clock asks for; a held session without pauses has no such rate and counts as nothing.
+fn peak_rate(plan: &RunPlan) -> f64 {
+    let steps = mean_over(plan, |k| step_count(&k.steps));
+    let rates = plan.phases.iter().map(|p| match p.model {
+        Model::Arrivals { from, to } | Model::Requests { from, to } => from.max(to) * steps,
+        Model::Sessions { .. } => 0.0,
+    });
+    rates.fold(0.0, f64::max)
+}
+
+fn mean_over(plan: &RunPlan, of: impl Fn(&SessionKind) -> f64) -> f64 {
+    let total: f64 = plan.sessions.iter().map(|k| f64::from(k.weight.max(1))).sum();
+    plan.sessions.iter().map(|k| f64::from(k.weight.max(1)) * of(k)).sum::<f64>() / total.max(1.0)
+}
+
+/// How long a session of these steps lasts, s: its pauses, and a tenth of a second for each step.
+fn session_seconds(steps: &[Step]) -> f64 {
+    steps
+        .iter()
+        .map(|s| match s {
+            Step::Think(d) | Step::Listen(d) => mean(*d),
+            Step::Repeat(r) => {
+                let turn = session_seconds(&r.steps).max(r.every.map_or(0.0, mean));
+                match r.times {
+                    Times::UntilEnd => f64::INFINITY,
+                    Times::Count(n) => turn * f64::from(n),
+                }
+            }
+            _ => 0.1,
+        })
+        .sum()
+}
+
+fn step_count(steps: &[Step]) -> f64 {
+    let count = |s: &Step| match s {
+        Step::Think(_) | Step::Listen(_) => 0.0,
+        Step::Repeat(r) => match r.times {
+            Times::UntilEnd => step_count(&r.steps),
+            Times::Count(n) => step_count(&r.steps) * f64::from(n),
+        },
+        _ => 1.0,
+    };
+    steps.iter().map(count).sum()
+}
+
+fn mean(dist: Dist) -> f64 {
+    let ns = match dist {
+        Dist::Constant(ns) | Dist::Exponential(ns) => ns as f64,
+        Dist::Uniform(a, b) => (a as f64 + b as f64) / 2.0,
+    };
+    ns / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{get, plan_of};
+    use scenarios::plan::Repeat;
+
+    const HOST: Resources = Resources { descriptors: 20_000, ports: 28_232, cores: 2 };
+
+    #[test]
+    fn a_large_plan_is_spread_over_processes_and_addresses() {
+        let mut plan = plan_of(vec![get(0, "/")]);
+        plan.phases[0].model = Model::Sessions { from: 0.0, to: 100_000.0 };
+        let sizing = workers_needed(&plan, &HOST);
+        insta::assert_snapshot!(sizing.why.join("\n"), @r"
+        100000 sessions at once at most, 1 connection(s) each
+        6 worker(s) by descriptors: 19800 of 20000 in each process are for sessions
+        2 worker(s) by cores: 2 free, 5 wanted for the load
+        4 local addresses: one has 25408 ports to spare for a target
+        ");
+        assert_eq!(sizing.workers, 6);
+        assert_eq!(sources("127.0.0.1".parse().unwrap(), sizing.addresses).len(), 4);
+        assert!(sources("10.0.0.1".parse().unwrap(), 4).is_empty());
+    }
+
+    #[test]
+    fn arrivals_that_stay_add_up() {
+        let forever = Repeat { times: Times::UntilEnd, every: Some(Dist::Constant(1_000_000_000)), steps: vec![get(0, "/")] };
+        let mut plan = plan_of(vec![Step::Repeat(Box::new(forever))]);
+        plan.phases[0].model = Model::Arrivals { from: 100.0, to: 100.0 };
+        plan.phases[0].length_ns = 60_000_000_000;
+        assert_eq!(workers_needed(&plan, &HOST).sessions, 6_000);
+    }
+
+    #[test]
+    fn a_small_plan_needs_one() {
+        assert_eq!(workers_needed(&plan_of(vec![get(0, "/")]), &HOST).workers, 1);
+    }
+}

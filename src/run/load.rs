@@ -1,0 +1,187 @@
+//! The load while it lasts: its figures go to the recorder; people and gates may end it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dashboard::app::UiCommand;
+use loadgen::lanes::{Lanes, Reading};
+use loadgen::{Coordinator, LoadUpdate};
+use timeline::event::kinds;
+use timeline::facts::EndReason;
+use timeline::recorder::Handle;
+use timeline::snapshot::{RunState, Snapshot};
+use timeline::{Event, LaneId, RunTime};
+
+use super::stop::Stops;
+use crate::screen::Screen;
+
+/// How often a wish to end is looked for; a person does not notice it.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How the load ended.
+pub struct Ended {
+    pub reason: EndReason,
+    /// What befell it, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// What may end the load early, or be asked for while it lasts.
+pub struct Wishes<'a> {
+    pub handle: &'a Handle,
+    pub screen: &'a Screen,
+    pub stops: &'a Stops,
+    /// For each gate, how long it may fail.
+    pub patience: &'a [Option<Duration>],
+    /// Writes the reports of the run so far.
+    pub report_now: &'a dyn Fn(),
+    /// End of the last phase.
+    pub planned_end: RunTime,
+}
+
+/// Carries updates to the recorder until all workers are done.
+pub async fn drive(mut load: Coordinator, steps: &[String], wishes: &Wishes<'_>) -> Ended {
+    let mut carrier = Carrier { lanes: Lanes::new(steps), ids: Vec::new(), handle: wishes.handle };
+    let mut ending = Ending::default();
+    let mut notes = Vec::new();
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        tokio::select! {
+            update = load.next() => match update {
+                Some(update) => {
+                    note(&update, &mut notes, wishes.handle);
+                    carrier.carry(&update);
+                }
+                None => break,
+            },
+            _ = look.tick() => ending.look(&mut load, wishes),
+        }
+    }
+    Ended { reason: ending.reason.unwrap_or(EndReason::Completed), notes }
+}
+
+fn note(update: &LoadUpdate, notes: &mut Vec<String>, handle: &Handle) {
+    match update {
+        LoadUpdate::Lost { worker, at, why } => {
+            let text = format!(
+                "load worker {} was lost at {at}: {why}; its share of the plan was not carried out from then on",
+                loadgen::lanes::instance(*worker)
+            );
+            handle.log(&text);
+            notes.push(text);
+        }
+        LoadUpdate::Joined { worker, pid, offset } => handle.log(&format!(
+            "load worker {} is process {pid}, its clock within {} us",
+            loadgen::lanes::instance(*worker),
+            offset.error_ns / 1_000
+        )),
+        LoadUpdate::Counters(..) | LoadUpdate::Histograms(..) | LoadUpdate::Done(..) | LoadUpdate::Amended { .. } => {}
+    }
+}
+
+/// Turns updates into entries.
+struct Carrier<'a> {
+    lanes: Lanes,
+    /// The recorder's lane for each of ours; none if it had no room.
+    ids: Vec<Option<LaneId>>,
+    handle: &'a Handle,
+}
+
+impl Carrier<'_> {
+    fn carry(&mut self, update: &LoadUpdate) {
+        let clock = self.handle.clock();
+        for reading in self.lanes.read(update) {
+            match reading {
+                Reading::Lane(spec) => self.ids.push(self.handle.declare(spec)),
+                Reading::Sample { lane, at, value } => {
+                    if let Some(id) = self.ids.get(lane).copied().flatten() {
+                        self.handle.sample(id, clock.mono(at), value);
+                    }
+                }
+                Reading::Histogram { lane, span, cells } => {
+                    if let Some(id) = self.ids.get(lane).copied().flatten() {
+                        self.handle.histogram(id, clock.mono(span.start), clock.mono(span.end), cells);
+                    }
+                }
+                Reading::Event(event) => self.handle.event(event),
+            }
+        }
+    }
+}
+
+/// Who wants the load to end, and how far that has come.
+#[derive(Default)]
+struct Ending {
+    reason: Option<EndReason>,
+    aborted: bool,
+    draining: bool,
+    /// For each failing gate, since when.
+    failing: HashMap<usize, RunTime>,
+}
+
+impl Ending {
+    fn look(&mut self, load: &mut Coordinator, wishes: &Wishes<'_>) {
+        while let Some(command) = wishes.screen.command() {
+            match command {
+                UiCommand::Quit => wishes.stops.ask(),
+                UiCommand::Abort => wishes.stops.abort(),
+                UiCommand::Marker => wishes.handle.event(marker(wishes.handle.clock().now())),
+                UiCommand::WriteReport => (wishes.report_now)(),
+                UiCommand::Scale(factor) => load.scale(factor),
+                UiCommand::Halt(_) => wishes.handle.log("halting the load is not offered by this version"),
+            }
+        }
+        let asked = wishes.stops.asked();
+        if asked >= 1 && self.reason.is_none() {
+            self.end(EndReason::Interrupted, load, wishes, "an early end was asked for");
+        }
+        if asked >= 2 && !self.aborted {
+            self.aborted = true;
+            load.abort();
+        }
+        if self.reason.is_none() && self.out_of_patience(&wishes.handle.published().get(), wishes.patience) {
+            self.end(EndReason::GateAborted, load, wishes, "a gate has failed for as long as it may");
+        }
+        if !self.draining && wishes.handle.clock().now() >= wishes.planned_end {
+            self.draining = true;
+            wishes.handle.state(RunState::Draining);
+        }
+    }
+
+    fn end(&mut self, reason: EndReason, load: &mut Coordinator, wishes: &Wishes<'_>, why: &str) {
+        self.reason = Some(reason);
+        self.draining = true;
+        wishes.handle.log(&format!("{why}: no new arrivals, open sessions come to their end"));
+        wishes.handle.state(RunState::Draining);
+        load.stop();
+    }
+
+    fn out_of_patience(&mut self, snapshot: &Arc<Snapshot>, patience: &[Option<Duration>]) -> bool {
+        for (i, (gate, patience)) in snapshot.gates.iter().zip(patience).enumerate() {
+            match (gate.holds, patience) {
+                (Some(false), Some(patience)) => {
+                    let since = *self.failing.entry(i).or_insert(snapshot.at);
+                    if snapshot.at.since(since) >= *patience {
+                        return true;
+                    }
+                }
+                _ => {
+                    self.failing.remove(&i);
+                }
+            }
+        }
+        false
+    }
+}
+
+fn marker(at: RunTime) -> Event {
+    Event {
+        kind: kinds::MARKER.to_owned(),
+        instance: "dashboard".to_owned(),
+        start: at,
+        end: at,
+        labels: Vec::new(),
+        value: 0.0,
+        others: 0,
+    }
+}
