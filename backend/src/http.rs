@@ -22,26 +22,31 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The kernel cuts it down to `net.core.somaxconn`.
 pub const BACKLOG: u32 = 4_096;
 
-/// Serves until `stop` becomes true, then stops accepting, lets requests in flight finish for `grace`,
+/// Serves until `stopping` becomes true, then stops accepting, lets requests in flight finish for `grace`,
 /// and closes what is left. Dropping the future closes everything at once.
-pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>, grace: Duration) {
+pub async fn serve(listener: TcpListener, router: Router, stopping: watch::Receiver<bool>, grace: Duration) {
     let mut connections = JoinSet::new();
+    let mut stop = stopping.clone();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, router.clone(), stop.clone()));
+                    connections.spawn(connection(stream, router.clone(), stopping.clone()));
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             },
             Some(_) = connections.join_next() => {}
-            // An error means that the sender is gone, which also means stop.
-            _ = stop.wait_for(|s| *s) => break,
+            () = told(&mut stop) => break,
         }
     }
     drop(listener);
     let _ = tokio::time::timeout(grace, async { while connections.join_next().await.is_some() {} }).await;
     connections.shutdown().await;
+}
+
+/// Waits until `stop` becomes true. A sender that is gone means the same.
+pub async fn told(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|s| *s).await;
 }
 
 async fn connection(stream: TcpStream, router: Router, mut stop: watch::Receiver<bool>) {
@@ -56,7 +61,7 @@ async fn connection(stream: TcpStream, router: Router, mut stop: watch::Receiver
     tokio::select! {
         // Errors here are the client's: resets, bad heads (answered with 400 by hyper), time-outs.
         _ = connection.as_mut() => return,
-        _ = stop.wait_for(|s| *s) => {}
+        () = told(&mut stop) => {}
     }
     connection.as_mut().graceful_shutdown();
     let _ = connection.await;

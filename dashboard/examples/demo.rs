@@ -1,8 +1,8 @@
 //! The dashboard with a made-up flash sale, to look at and to measure.
 //!
-//! `cargo run -p dynamometer-dashboard --example demo -- [--from SECOND] [--lanes N] [--ascii] [--mouse] [--for SECONDS]`
+//! `cargo run -p dynamometer-dashboard --example demo -- [--from SECOND] [--lanes N] [--ascii] [--mouse] [--for SECONDS] [--panic]`
 //!
-//! When it ends it says on standard output how much CPU the dashboard's own thread took.
+//! `--panic` panics on another thread after two seconds, to see that the terminal comes back. When it ends it says on standard output how much CPU the dashboard's own thread took.
 
 #[path = "../tests/screen/fixture.rs"]
 #[expect(dead_code, reason = "the tests use all of it, the demo a part")]
@@ -29,10 +29,11 @@ struct Args {
     length: Option<u64>,
     ascii: bool,
     mouse: bool,
+    panic: bool,
 }
 
 fn args() -> Args {
-    let mut out = Args { from: 30, lanes: 0, length: None, ascii: false, mouse: false };
+    let mut out = Args { from: 30, lanes: 0, length: None, ascii: false, mouse: false, panic: false };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut number = || words.next().and_then(|w| w.parse::<u64>().ok());
@@ -42,6 +43,7 @@ fn args() -> Args {
             "--for" => out.length = number(),
             "--ascii" => out.ascii = true,
             "--mouse" => out.mouse = true,
+            "--panic" => out.panic = true,
             other => eprintln!("unknown: {other}"),
         }
     }
@@ -80,6 +82,12 @@ fn main() -> std::io::Result<()> {
     let (tx, rx) = sync_channel(8);
     let started = MonoNs::now();
     let handle = tui::run(options, feed, tx)?;
+    if args.panic {
+        thread::spawn(|| {
+            thread::sleep(Duration::from_secs(2));
+            panic!("asked for with --panic");
+        });
+    }
     let mut cpu = 0;
     let mut state = RunState::Running;
     let mut seq = 0;

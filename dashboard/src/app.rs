@@ -326,10 +326,13 @@ fn act(model: &mut Model, action: Action, live: &Arc<Snapshot>) -> Effect {
         Action::Reset => (model.zoom, model.cursor) = (Zoom::default(), None),
         Action::Freeze => model.frozen = if model.frozen.is_some() { None } else { Some(Arc::clone(live)) },
         Action::Measure => {
-            model.measure = if model.measure == Measure::Response { Measure::Service } else { Measure::Response };
+            model.measure =
+                if model.measure == Measure::Response { Measure::Service } else { Measure::Response };
         }
         Action::Marker => return send(model, UiCommand::Marker, format!("marker set at {}", live.at)),
-        Action::WriteReport => return send(model, UiCommand::WriteReport, "writing the report so far".to_owned()),
+        Action::WriteReport => {
+            return send(model, UiCommand::WriteReport, "writing the report so far".to_owned());
+        }
         Action::Sort => model.sort = (model.sort + 1) % views::sort_columns(model.view).max(1),
         Action::Reverse => model.reverse = !model.reverse,
         Action::Halt if model.halted => {
@@ -419,7 +422,8 @@ fn move_cursor(model: &mut Model, by: i64, live: &Snapshot) {
     let step = by.unsigned_abs().saturating_mul(model.zoom.step());
     let from = model.cursor.unwrap_or(newest).clamp(first, newest);
     let to = if by < 0 { from.saturating_sub(step) } else { from.saturating_add(step) };
-    let selected = shown.findings.iter().filter(|f| figures::is_seen(f)).enumerate().filter(|(_, f)| covers(f, to));
+    let selected =
+        shown.findings.iter().filter(|f| figures::is_seen(f)).enumerate().filter(|(_, f)| covers(f, to));
     let selected = selected.max_by_key(|(_, f)| f.onset).map(|(i, _)| i);
     // Past the newest column the cursor lets go, and the newest values are shown again.
     model.cursor = (to <= newest).then(|| to.max(first));

@@ -163,7 +163,8 @@ impl Axis {
     pub fn ticks(&self) -> impl Iterator<Item = u16> + '_ {
         let s = self.zoom.scale();
         let wide_enough = |seconds: &&u64| **seconds * s.cells / s.columns >= TICK_CELLS;
-        let every = ROUND_SECONDS.iter().find(wide_enough).copied().unwrap_or(ROUND_SECONDS[ROUND_SECONDS.len() - 1]);
+        let every =
+            ROUND_SECONDS.iter().find(wide_enough).copied().unwrap_or(ROUND_SECONDS[ROUND_SECONDS.len() - 1]);
         let cells = every * s.cells / s.columns;
         (0..self.width).filter(move |x| self.first_cell.saturating_add(u64::from(*x)).is_multiple_of(cells))
     }

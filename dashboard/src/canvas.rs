@@ -101,7 +101,13 @@ impl<'a> Canvas<'a> {
         for x in row.x..row.right() {
             self.glyph(x, row.y, rule, style);
         }
-        let used = self.text(row.x.saturating_add(2), row.y, row.width.saturating_sub(3), &format!(" {left} "), Role::Strong);
+        let used = self.text(
+            row.x.saturating_add(2),
+            row.y,
+            row.width.saturating_sub(3),
+            &format!(" {left} "),
+            Role::Strong,
+        );
         let free = row.width.saturating_sub(used).saturating_sub(4);
         let note = format!(" {note} ");
         if note.len() > 2 && self.width_of(&note) <= free {

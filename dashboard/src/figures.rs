@@ -123,6 +123,9 @@ mod tests {
 
     #[test]
     fn ages_read_as_one_would_say_them() {
-        assert_eq!([age(300_000_000), age(12_000_000_000), age(600_000_000_000)], ["0.3 s", "12 s", "10 min"]);
+        assert_eq!(
+            [age(300_000_000), age(12_000_000_000), age(600_000_000_000)],
+            ["0.3 s", "12 s", "10 min"]
+        );
     }
 }

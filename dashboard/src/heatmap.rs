@@ -65,7 +65,12 @@ pub(crate) fn draw(canvas: &mut Canvas<'_>, area: Rect, axis: &Axis, snapshot: &
         for (x, column) in counts.iter().enumerate() {
             if let Some(level) = level(column[i], most) {
                 let style = canvas.theme.heat(level);
-                canvas.glyph(columns.plot.x.saturating_add(x as u16), y, canvas.theme.glyphs().heat[level], style);
+                canvas.glyph(
+                    columns.plot.x.saturating_add(x as u16),
+                    y,
+                    canvas.theme.glyphs().heat[level],
+                    style,
+                );
             }
         }
     }
@@ -79,7 +84,8 @@ pub(crate) fn draw(canvas: &mut Canvas<'_>, area: Rect, axis: &Axis, snapshot: &
 /// Counts by screen column and screen row.
 fn counts(axis: &Axis, snapshot: &Snapshot, rows: &Rows) -> Vec<Vec<u64>> {
     let sum = |heat: &[HeatColumn], i: usize| {
-        let cells = heat.iter().flat_map(|c| c.rows.get(clamped(rows.behind(i), c.rows.len())).unwrap_or(&[]));
+        let cells =
+            heat.iter().flat_map(|c| c.rows.get(clamped(rows.behind(i), c.rows.len())).unwrap_or(&[]));
         cells.map(|&n| u64::from(n)).sum()
     };
     let column = |x| {
@@ -114,7 +120,8 @@ fn values(canvas: &mut Canvas<'_>, area: Rect, axis: &Axis, snapshot: &Snapshot)
         Some(indices) => within(&snapshot.heat, indices),
         None => snapshot.heat.iter().rposition(|c| filled(&c)).map_or(&[][..], |i| &snapshot.heat[i..=i]),
     };
-    let greatest = |pick: fn(&HeatColumn) -> f64| heat.iter().filter(filled).map(pick).fold(None, keep_greater);
+    let greatest =
+        |pick: fn(&HeatColumn) -> f64| heat.iter().filter(filled).map(pick).fold(None, keep_greater);
     let total: u64 = heat.iter().flat_map(|c| &c.rows).map(|&n| u64::from(n)).sum();
     let figure = |v: Option<f64>| v.map_or_else(|| figures::NONE.to_owned(), figures::ns);
     // Several columns under the cursor: their worst, since percentiles cannot be merged.

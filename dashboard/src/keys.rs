@@ -132,7 +132,8 @@ impl Binding {
 }
 
 /// Views with a time axis.
-const AXIS: &[View] = &[View::Overview, View::Response, View::Memory, View::Pauses, View::Pools, View::Processes];
+const AXIS: &[View] =
+    &[View::Overview, View::Response, View::Memory, View::Pauses, View::Pools, View::Processes];
 /// Views with a list.
 const LISTS: &[View] =
     &[View::Overview, View::Sessions, View::Pauses, View::Pools, View::Processes, View::Findings, View::Log];
@@ -161,15 +162,23 @@ pub static BINDINGS: &[Binding] = &[
     bind(&[key(KeyCode::Enter)], "Enter", Action::Inspect, "inspect selected finding")
         .hint("Enter", "inspect")
         .on(&[View::Overview, View::Findings]),
-    bind(&[char('l'), key(KeyCode::Right)], "l", Action::Cursor(1), "cursor later").hint("h l", "cursor").on(AXIS),
+    bind(&[char('l'), key(KeyCode::Right)], "l", Action::Cursor(1), "cursor later")
+        .hint("h l", "cursor")
+        .on(AXIS),
     bind(&[char('-')], "-", Action::Farther, "more time on the screen").hint("+ -", "zoom").on(AXIS),
     bind(&[char('/')], "/", Action::Filter, "filter the list").hint("/", "filter").on(FILTERED),
     bind(&[char('s')], "s", Action::Sort, "sort by the next column").hint("s", "sort").on(SORTED),
-    bind(&[char('t')], "t", Action::Measure, "response or service time").hint("t", "measure").on(&[View::Sessions]),
+    bind(&[char('t')], "t", Action::Measure, "response or service time")
+        .hint("t", "measure")
+        .on(&[View::Sessions]),
     bind(&[char('p')], "p", Action::Halt, "halt the load, or go on").hint("p", "halt").needs(Needs::Load),
     bind(&[char('>')], ">", Action::Load(1), "a tenth more load").hint("<>", "load").needs(Needs::Load),
-    bind(&[char('m')], "m", Action::Marker, "put a marker on the time").hint("m", "marker").needs(Needs::Marker),
-    bind(&[char('w')], "w", Action::WriteReport, "write the report so far").hint("w", "report").needs(Needs::Report),
+    bind(&[char('m')], "m", Action::Marker, "put a marker on the time")
+        .hint("m", "marker")
+        .needs(Needs::Marker),
+    bind(&[char('w')], "w", Action::WriteReport, "write the report so far")
+        .hint("w", "report")
+        .needs(Needs::Report),
     bind(&[char('<')], "<", Action::Load(-1), "a tenth less load").needs(Needs::Load),
     bind(&[char('N')], "N", Action::Finding(-1), "to the finding before").on(AXIS),
     bind(&[char('h'), key(KeyCode::Left)], "h", Action::Cursor(-1), "cursor earlier").on(AXIS),
@@ -215,7 +224,12 @@ impl Binding {
 
 /// What a key means in `view`; none if nothing.
 #[must_use]
-pub fn action(view: View, capabilities: Capabilities, code: KeyCode, modifiers: KeyModifiers) -> Option<Action> {
+pub fn action(
+    view: View,
+    capabilities: Capabilities,
+    code: KeyCode,
+    modifiers: KeyModifiers,
+) -> Option<Action> {
     let pressed = Key { code, ctrl: modifiers.contains(KeyModifiers::CONTROL) };
     BINDINGS.iter().find(|b| b.works(view, capabilities) && b.keys.contains(&pressed)).map(|b| b.action)
 }
@@ -234,8 +248,12 @@ mod tests {
     #[test]
     fn no_key_means_two_things_in_one_view() {
         for view in View::ALL {
-            let keys: Vec<Key> =
-                BINDINGS.iter().filter(|b| b.works(*view, EVERYTHING)).flat_map(|b| b.keys).copied().collect();
+            let keys: Vec<Key> = BINDINGS
+                .iter()
+                .filter(|b| b.works(*view, EVERYTHING))
+                .flat_map(|b| b.keys)
+                .copied()
+                .collect();
             for (i, key) in keys.iter().enumerate() {
                 assert!(!keys[i + 1..].contains(key), "{key:?} is bound twice in {view:?}");
             }

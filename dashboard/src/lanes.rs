@@ -4,10 +4,10 @@
 //! and what stands beside it. Which lanes a view shows is the view's business.
 
 use ratatui::layout::Rect;
+use timeline::Unit;
 use timeline::event::kinds;
 use timeline::lane::names;
 use timeline::snapshot::{Cell, LaneView, PoolView, Snapshot};
-use timeline::Unit;
 
 use crate::axis::Axis;
 use crate::canvas::Canvas;
@@ -86,7 +86,8 @@ impl<'a> Lane<'a> {
         let mark = self.series.map_or("", |s| figures::quality_mark(s.quality));
         if let Some(pool) = self.pool {
             let waiters = self.waiters.and_then(|w| peak(&w.cells, indices)).map(|c| c.max);
-            let then = PoolView { in_use: Some(cell.max), waiters, capacity: pool.capacity, ..PoolView::default() };
+            let then =
+                PoolView { in_use: Some(cell.max), waiters, capacity: pool.capacity, ..PoolView::default() };
             let waits = waiters.is_some_and(|w| w > 0.0);
             return (figures::pool(&then), if waits { Role::Warning } else { Role::Text });
         }
@@ -127,7 +128,8 @@ impl<'a> Lane<'a> {
             for (i, level) in stack(cell.max, full, plot.height).enumerate() {
                 let y = plot.bottom().saturating_sub(1).saturating_sub(i as u16);
                 let top_of_pool = waited && i + 1 == usize::from(plot.height);
-                let (glyph, style) = if top_of_pool { (glyphs.waited, warned) } else { (glyphs.bars[level], style) };
+                let (glyph, style) =
+                    if top_of_pool { (glyphs.waited, warned) } else { (glyphs.bars[level], style) };
                 canvas.glyph(plot.x.saturating_add(x), y, glyph, style);
             }
             if waited {

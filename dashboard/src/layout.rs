@@ -104,10 +104,7 @@ impl Columns {
 /// The upper `n` rows and the rest.
 pub(crate) fn top(area: Rect, n: u16) -> (Rect, Rect) {
     let n = n.min(area.height);
-    (
-        Rect { height: n, ..area },
-        Rect { y: area.y.saturating_add(n), height: area.height - n, ..area },
-    )
+    (Rect { height: n, ..area }, Rect { y: area.y.saturating_add(n), height: area.height - n, ..area })
 }
 
 /// The rest and the lower `n` rows.
@@ -119,10 +116,7 @@ pub(crate) fn bottom(area: Rect, n: u16) -> (Rect, Rect) {
 /// The left `n` columns and the rest.
 pub(crate) fn left(area: Rect, n: u16) -> (Rect, Rect) {
     let n = n.min(area.width);
-    (
-        Rect { width: n, ..area },
-        Rect { x: area.x.saturating_add(n), width: area.width - n, ..area },
-    )
+    (Rect { width: n, ..area }, Rect { x: area.x.saturating_add(n), width: area.width - n, ..area })
 }
 
 /// The rest and the right `n` columns.

@@ -59,7 +59,9 @@ pub(crate) fn draw(canvas: &mut Canvas<'_>, area: Rect, response: &Percentiles, 
     }
     scales(canvas, area, axis, low, high);
     for x in 0..plot.width {
-        let rows = curves.each_ref().map(|c| at(c, x_value(x, plot.width)).map(|v| y_row(v, low, high, plot.height)));
+        let rows = curves
+            .each_ref()
+            .map(|c| at(c, x_value(x, plot.width)).map(|v| y_row(v, low, high, plot.height)));
         curve_column(canvas, plot, x, rows);
     }
     let ended = if curves[0].len() < MARKS.len() { "  (rarer: too few samples)" } else { "" };

@@ -76,7 +76,8 @@ impl Plain {
         for f in snapshot.findings.iter().filter(|f| f.status != Status::NotSeen) {
             let now = Said { status: f.status, severity: f.severity, ended: f.ended.is_some() };
             let before = self.findings.get(&f.id).copied();
-            let grew = before.is_none_or(|b| f.status > b.status || f.severity > b.severity || now.ended && !b.ended);
+            let grew = before
+                .is_none_or(|b| f.status > b.status || f.severity > b.severity || now.ended && !b.ended);
             if grew {
                 out.push(finding(snapshot.at, f));
                 let most = before.map_or(now, |b| Said {
@@ -100,7 +101,11 @@ impl Plain {
                 _ => continue,
             };
             let at = snapshot.at;
-            out.push(format!("t={at} gate={} holds={word} figure={}", quoted(&gate.that), quoted(&gate.figure)));
+            out.push(format!(
+                "t={at} gate={} holds={word} figure={}",
+                quoted(&gate.that),
+                quoted(&gate.figure)
+            ));
         }
         out
     }
@@ -112,7 +117,11 @@ impl Plain {
             let silent = age > figures::STALE_NS && snapshot.run.state != RunState::Done;
             let before = self.silent.insert(source.name.clone(), silent).unwrap_or(false);
             if silent != before {
-                let what = if silent { format!("silent age={}", squeezed(&figures::age(age))) } else { "back".to_owned() };
+                let what = if silent {
+                    format!("silent age={}", squeezed(&figures::age(age)))
+                } else {
+                    "back".to_owned()
+                };
                 out.push(format!("t={} source={} state={what}", snapshot.at, word(&source.name)));
             }
         }
@@ -123,7 +132,9 @@ impl Plain {
 fn status(s: &Snapshot) -> String {
     let mut line = format!("t={}", s.at);
     match &s.run.phase {
-        Some((name, ..)) if s.run.state == RunState::Running => line.push_str(&format!(" phase={}", word(name))),
+        Some((name, ..)) if s.run.state == RunState::Running => {
+            line.push_str(&format!(" phase={}", word(name)))
+        }
         _ => line.push_str(&format!(" state={}", s.run.state.name())),
     }
     let l = &s.load;

@@ -46,7 +46,13 @@ pub(crate) fn offset(selected: usize, n: usize, height: usize) -> usize {
 }
 
 /// Draws headings and rows. Columns that do not fit are left out from the right. `selected` is marked.
-pub(crate) fn draw(canvas: &mut Canvas<'_>, area: Rect, columns: &[Column], rows: &[Row], selected: Option<usize>) {
+pub(crate) fn draw(
+    canvas: &mut Canvas<'_>,
+    area: Rect,
+    columns: &[Column],
+    rows: &[Row],
+    selected: Option<usize>,
+) {
     let (head, body) = layout::top(area, 1);
     if head.is_empty() {
         return;

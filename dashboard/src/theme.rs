@@ -186,7 +186,12 @@ pub struct Theme {
 impl Theme {
     /// As asked for and as the environment allows.
     #[must_use]
-    pub fn choose(choice: ThemeChoice, ascii: bool, env: &dyn Fn(&str) -> Option<String>, terminal: bool) -> Self {
+    pub fn choose(
+        choice: ThemeChoice,
+        ascii: bool,
+        env: &dyn Fn(&str) -> Option<String>,
+        terminal: bool,
+    ) -> Self {
         Self::new(palette(choice.color, env, terminal), ground(choice.ground, env), ascii)
     }
 

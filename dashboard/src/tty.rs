@@ -66,9 +66,8 @@ impl Tty {
         enable_raw_mode()?;
         let hook = install_hook(&over, mouse);
         let writer = FrameWriter { bytes: Vec::with_capacity(FRAME_BYTES), over: Arc::clone(&over) };
-        let entered = execute!(io::stderr(), EnterAlternateScreen, cursor::Hide).and_then(|()| {
-            if mouse { execute!(io::stderr(), EnableMouseCapture) } else { Ok(()) }
-        });
+        let entered = execute!(io::stderr(), EnterAlternateScreen, cursor::Hide)
+            .and_then(|()| if mouse { execute!(io::stderr(), EnableMouseCapture) } else { Ok(()) });
         match entered.and_then(|()| Terminal::new(CrosstermBackend::new(writer))) {
             Ok(terminal) => Ok(Self { terminal, over, mouse, hook }),
             Err(e) => {

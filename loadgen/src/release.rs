@@ -314,10 +314,7 @@ impl Drop for Sitting {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place where sessions become tasks; a seat is each one's supervisor, and the runtime's end theirs"
-)]
+/// The one place where sessions become tasks: a seat is each one's supervisor, and the runtime's end theirs.
 fn spawn(session: impl Future<Output = ()> + 'static) {
     tokio::task::spawn_local(session);
 }

@@ -1,0 +1,16 @@
+//! The run written down: summary, HTML, JUnit, histogram logs.
+//!
+//! Everything is made from a timeline, live or read from a recording, and the figures are computed
+//! once, in [`Summary`]. This crate decides the verdict and judges nothing else: findings come from
+//! `profiler`, gates from `timeline`.
+
+pub mod hlog;
+pub mod html;
+pub mod junit;
+pub mod summary;
+pub mod text;
+
+mod write;
+
+pub use summary::{Summary, Verdict};
+pub use write::{Inputs, ReportError, write_all};

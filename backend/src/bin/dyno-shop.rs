@@ -4,14 +4,15 @@
 
 use std::process::ExitCode;
 
-use backend::{BackendError, SupervisorOptions};
+use dynamometer_backend::{self as backend, BackendError, SupervisorOptions};
 
 #[global_allocator]
 static ALLOC: agent::Alloc = agent::Alloc::new();
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let done = if args.first().is_some_and(|a| a == "backend-worker") { backend::work() } else { serve(&args) };
+    let done =
+        if args.first().is_some_and(|a| a == "backend-worker") { backend::work() } else { serve(&args) };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {

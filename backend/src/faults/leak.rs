@@ -48,15 +48,15 @@ pub struct EverlastingSessions {
 /// A session and all that the shop once rendered for it.
 struct Remembered {
     session: Arc<Session>,
-    /// Written to in full, so that it is resident.
-    pages: Vec<u8>,
+    /// Written to in full, so that it is resident. Nobody reads it again, which is what makes it a leak.
+    _pages: Vec<u8>,
 }
 
 impl EverlastingSessions {
     /// Keeps `session` for ever, with `bytes` of pages rendered for it.
     pub fn put(&mut self, session: Arc<Session>, bytes: usize) {
         let pages = render(&session, bytes);
-        self.map.insert(session.id, Remembered { session, pages });
+        self.map.insert(session.id, Remembered { session, _pages: pages });
     }
 
     /// The session.
@@ -70,14 +70,16 @@ impl EverlastingSessions {
     }
 
     /// Bytes of the pages kept.
-    pub fn bytes(&self) -> usize {
-        self.map.values().map(|r| r.pages.len()).sum()
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
+        self.map.values().map(|r| r._pages.len()).sum()
     }
 }
 
 /// Greets the customer until the page is `bytes` long.
 fn render(session: &Session, bytes: usize) -> Vec<u8> {
-    let greeting = format!("<p>Welcome back, customer {}. Here is what we have for you today.</p>\n", session.customer);
+    let greeting =
+        format!("<p>Welcome back, customer {}. Here is what we have for you today.</p>\n", session.customer);
     greeting.bytes().cycle().take(bytes).collect()
 }
 

@@ -42,7 +42,12 @@ pub async fn add(
 }
 
 /// One statement; none when there is no such product.
-fn put(db: &mut rusqlite::Connection, session: [u8; 16], product: u32, quantity: u32) -> rusqlite::Result<Option<u32>> {
+fn put(
+    db: &mut rusqlite::Connection,
+    session: [u8; 16],
+    product: u32,
+    quantity: u32,
+) -> rusqlite::Result<Option<u32>> {
     db.prepare_cached(
         "INSERT INTO cart (session, product, quantity) SELECT ?1, id, ?3 FROM product WHERE id = ?2
          ON CONFLICT DO UPDATE SET quantity = min(?4, quantity + excluded.quantity) RETURNING quantity",

@@ -59,8 +59,17 @@ fn listed(db: &mut rusqlite::Connection, page: u32) -> rusqlite::Result<Vec<List
     .collect()
 }
 
-pub async fn detail(State(shop): State<Arc<Shop>>, Path(id): Path<u32>) -> Answer<Arc<ProductDetail>> {
-    shop.products.get(id).await.map(Json).map_err(|e| match e {
+/// A detail that the cache keeps, too.
+pub struct Shown(Arc<ProductDetail>);
+
+impl Serialize for Shown {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+pub async fn detail(State(shop): State<Arc<Shop>>, Path(id): Path<u32>) -> Answer<Shown> {
+    shop.products.get(id).await.map(|detail| Json(Shown(detail))).map_err(|e| match e {
         LoadError::NoSuchProduct => Refusal::not_found(e),
         LoadError::Store(e) => e.into(),
     })

@@ -6,11 +6,11 @@ use axum::Json;
 use axum::extract::State;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use serde::Serialize;
-use timeline::clock::unix_ms;
 
 use super::Shop;
 use super::answer::{Answer, Refusal};
 use super::sessions::LoggedIn;
+use crate::store::now_ms;
 
 #[derive(Serialize)]
 pub struct Bought {
@@ -74,8 +74,8 @@ fn buy(db: &mut Connection, session: [u8; 16], customer: u32, lines: &[Line]) ->
 
 /// Gives the first product of which there is not enough.
 fn take_stock(all: &Transaction, lines: &[Line]) -> rusqlite::Result<Option<u32>> {
-    let mut take =
-        all.prepare_cached("UPDATE stock SET quantity = quantity - ?2 WHERE product = ?1 AND quantity >= ?2")?;
+    let mut take = all
+        .prepare_cached("UPDATE stock SET quantity = quantity - ?2 WHERE product = ?1 AND quantity >= ?2")?;
     for line in lines {
         if take.execute(params![line.product, line.quantity])? == 0 {
             return Ok(Some(line.product));
@@ -86,7 +86,7 @@ fn take_stock(all: &Transaction, lines: &[Line]) -> rusqlite::Result<Option<u32>
 
 fn write_order(all: &Transaction, customer: u32, cents: i64, lines: &[Line]) -> rusqlite::Result<i64> {
     all.prepare_cached("INSERT INTO purchase (customer, at_ms, cents) VALUES (?1, ?2, ?3)")?
-        .execute(params![customer, unix_ms(), cents])?;
+        .execute(params![customer, now_ms(), cents])?;
     let order = all.last_insert_rowid();
     let mut write = all.prepare_cached("INSERT INTO purchase_line VALUES (?1, ?2, ?3, ?4)")?;
     for line in lines {

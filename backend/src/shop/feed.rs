@@ -113,7 +113,8 @@ impl Feed {
     /// # Errors
     /// When the catalogue cannot be read.
     pub async fn run(&self, database: &Database) -> Result<(), StoreError> {
-        let mut prices = Prices { listed: database.run(listed_prices).await?, random: Pcg64Mcg::seed_from_u64(SEED) };
+        let mut prices =
+            Prices { listed: database.run(listed_prices).await?, random: Pcg64Mcg::seed_from_u64(SEED) };
         let mut ticks = tokio::time::interval(TICK);
         // A tick that comes late is late for its listeners alone.
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -54,7 +54,9 @@ pub async fn import(State(shop): State<Arc<Shop>>, _customer: LoggedIn, body: Bo
     let mut ended = false;
     while !ended {
         let chunk = match chunks.next().await {
-            Some(chunk) => chunk.map_err(|_| Refusal::bad(format!("line {}: the body broke off", records.line())))?,
+            Some(chunk) => {
+                chunk.map_err(|_| Refusal::bad(format!("line {}: the body broke off", records.line())))?
+            }
             // csv-core takes an empty input for the end.
             None => Bytes::new(),
         };
@@ -67,7 +69,8 @@ pub async fn import(State(shop): State<Arc<Shop>>, _customer: LoggedIn, body: Bo
         while let Some(record) = records.next(&mut rest)? {
             batch.extend(record);
             if batch.len() == BATCH {
-                done.rows += insert(&shop.database, std::mem::replace(&mut batch, Vec::with_capacity(BATCH))).await?;
+                done.rows +=
+                    insert(&shop.database, std::mem::replace(&mut batch, Vec::with_capacity(BATCH))).await?;
             }
         }
     }
@@ -133,8 +136,11 @@ impl Records {
     fn next(&mut self, input: &mut &[u8]) -> Result<Option<Option<Offer>>, Refusal> {
         let at_end = input.is_empty();
         loop {
-            let (result, read, text, ends) =
-                self.reader.read_record(input, &mut self.text[self.text_len..], &mut self.ends[self.ends_len..]);
+            let (result, read, text, ends) = self.reader.read_record(
+                input,
+                &mut self.text[self.text_len..],
+                &mut self.ends[self.ends_len..],
+            );
             *input = &input[read..];
             self.text_len += text;
             self.ends_len += ends;
@@ -164,7 +170,8 @@ impl Records {
         let mut fields = [""; HEADER.len()];
         let mut start = 0;
         for (field, end) in fields.iter_mut().zip(self.ends) {
-            *field = std::str::from_utf8(&self.text[start..end]).map_err(|_| self.wrong("it is not UTF-8"))?;
+            *field =
+                std::str::from_utf8(&self.text[start..end]).map_err(|_| self.wrong("it is not UTF-8"))?;
             start = end;
         }
         if !self.headed {
@@ -193,7 +200,8 @@ impl Records {
 
     fn number_field(&self, what: &str, text: &str, max: u32) -> Result<u32, Refusal> {
         let number = text.trim().parse().ok().filter(|n| *n <= max);
-        number.ok_or_else(|| self.wrong(format!("{what} is `{text}`, expected a whole number from 0 to {max}")))
+        number
+            .ok_or_else(|| self.wrong(format!("{what} is `{text}`, expected a whole number from 0 to {max}")))
     }
 
     fn wrong(&self, why: impl std::fmt::Display) -> Refusal {
@@ -229,7 +237,9 @@ mod tests {
         assert!(said("a,b,c,d\n").contains("line 1: expected the header"));
         let head = "sku,name,cents,quantity\n";
         assert!(said(&format!("{head}a,b,1,2\nb,c,x,2\n")).contains("line 3: cents is `x`"));
-        assert!(said(&format!("{head}a,\"b\nb\",1,2\nb,c,1,2,3\n")).contains("line 4: expected the 4 fields"));
+        assert!(
+            said(&format!("{head}a,\"b\nb\",1,2\nb,c,1,2,3\n")).contains("line 4: expected the 4 fields")
+        );
         assert!(said(&format!("{head},b,1,2")).contains("line 2: sku is empty"));
         assert!(said(&format!("{head}{}", "x".repeat(5_000))).contains("line 2: a record has at most"));
     }

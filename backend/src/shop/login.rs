@@ -44,9 +44,10 @@ pub async fn log_in(State(shop): State<Arc<Shop>>, Body(given): Body<Credentials
     // An unknown name costs as much as a known one, so that names cannot be found out by the clock.
     let customer = customer.unwrap_or(Customer { id: 0, salt: [0; SALT_BYTES], hash: [0; HASH_BYTES] });
     let id = customer.id;
-    let fits = spawn_blocking(move || password::verify(given.pass.as_bytes(), &customer.salt, &customer.hash))
-        .await
-        .map_err(|e| StoreError::Failed(e.to_string().into()))?;
+    let fits =
+        spawn_blocking(move || password::verify(given.pass.as_bytes(), &customer.salt, &customer.hash))
+            .await
+            .map_err(|e| StoreError::Failed(e.to_string().into()))?;
     if !(known && fits) {
         return Err(Refusal::unauthorized("name or password is wrong"));
     }

@@ -22,7 +22,7 @@ pub struct Orders {
 #[derive(Serialize)]
 struct Order {
     id: i64,
-    at_ms: u64,
+    at_ms: i64,
     cents: i64,
     lines: Vec<Line>,
 }

@@ -76,7 +76,18 @@ pub async fn read(db: &mut Checkout, id: u32) -> Result<Option<Arc<ProductDetail
     let reviews = db.run(move |c| reviews(c, id)).await?;
     let related = db.run(move |c| related(c, category, id)).await?;
     let Basics { name, about, .. } = basics;
-    Ok(Some(Arc::new(ProductDetail { id, name, about, cents, in_stock, seller, delivery, rating, reviews, related })))
+    Ok(Some(Arc::new(ProductDetail {
+        id,
+        name,
+        about,
+        cents,
+        in_stock,
+        seller,
+        delivery,
+        rating,
+        reviews,
+        related,
+    })))
 }
 
 type Db = rusqlite::Connection;

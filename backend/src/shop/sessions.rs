@@ -12,7 +12,6 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use rusqlite::{OptionalExtension, params};
 use timeline::Unit;
-use timeline::clock::unix_ms;
 use timeline::fault::FaultOrder;
 use timeline::lane::names;
 use tokio::task::spawn_blocking;
@@ -21,10 +20,10 @@ use super::Shop;
 use super::answer::Refusal;
 use crate::faults::leak::{BoundedSessions, EverlastingSessions};
 use crate::faults::{Faults, whole};
-use crate::store::{Database, StoreError};
+use crate::store::{Database, StoreError, now_ms};
 
 /// A session ends after this, milliseconds: longer than any run that is watched.
-const LIFE_MS: u64 = 24 * 3_600_000;
+const LIFE_MS: i64 = 24 * 3_600_000;
 /// Hexadecimal digits of a token.
 const TOKEN_DIGITS: usize = 32;
 
@@ -98,12 +97,13 @@ impl Sessions {
     pub async fn begin(&self, customer: u32) -> Result<Arc<Session>, StoreError> {
         let session = Arc::new(Session { id: SessionId(rand::random()), customer });
         let id = session.id.bytes();
-        let now = unix_ms();
+        let now = now_ms();
         self.database
             .run(move |db| {
                 db.prepare_cached("DELETE FROM session WHERE since_ms < ?1")?
-                    .execute(params![now.saturating_sub(LIFE_MS)])?;
-                db.prepare_cached("INSERT INTO session VALUES (?1, ?2, ?3)")?.execute(params![id, customer, now])
+                    .execute(params![now - LIFE_MS])?;
+                db.prepare_cached("INSERT INTO session VALUES (?1, ?2, ?3)")?
+                    .execute(params![id, customer, now])
             })
             .await?;
         self.keep(session.clone());
@@ -116,7 +116,7 @@ impl Sessions {
         if let Some(session) = self.lock().get(id) {
             return Ok(Some(session));
         }
-        let oldest = unix_ms().saturating_sub(LIFE_MS);
+        let oldest = now_ms() - LIFE_MS;
         let customer = self
             .database
             .run(move |db| {
@@ -183,9 +183,9 @@ impl FromRequestParts<Arc<Shop>> for LoggedIn {
 
     async fn from_request_parts(parts: &mut Parts, shop: &Arc<Shop>) -> Result<Self, Refusal> {
         let header = parts.headers.get(AUTHORIZATION).and_then(|h| h.to_str().ok());
-        let token = header
-            .and_then(|h| h.strip_prefix("Bearer "))
-            .ok_or_else(|| Refusal::unauthorized("log in first: this route wants `Authorization: Bearer TOKEN`"))?;
+        let token = header.and_then(|h| h.strip_prefix("Bearer ")).ok_or_else(|| {
+            Refusal::unauthorized("log in first: this route wants `Authorization: Bearer TOKEN`")
+        })?;
         let session = shop.sessions.find(token.trim()).await?;
         session.map(Self).ok_or_else(|| Refusal::unauthorized("this token is of no session"))
     }

@@ -145,7 +145,9 @@ fn understand(member: &Membership, text: &str) -> Result<Answered, String> {
             }
             Ok(Answered::Said { id, text, at: unix_ms() })
         }
-        Said::Watch { product } if !(1..=PRODUCTS).contains(&product) => Err("there is no such product".to_owned()),
+        Said::Watch { product } if !(1..=PRODUCTS).contains(&product) => {
+            Err("there is no such product".to_owned())
+        }
         Said::Watch { product } if !member.watch(product) => {
             Err(format!("one connection watches at most {MAX_WATCHED} products"))
         }

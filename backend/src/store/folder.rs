@@ -41,7 +41,10 @@ pub fn create() -> Result<DatabaseFolder, BackendError> {
     let base = std::env::temp_dir();
     sweep(&base);
     let path = base.join(format!("{PREFIX}{}-{}", std::process::id(), MonoNs::now().0));
-    DirBuilder::new().mode(0o700).create(&path).map_err(BackendError::system("make a folder for the database"))?;
+    DirBuilder::new()
+        .mode(0o700)
+        .create(&path)
+        .map_err(BackendError::system("make a folder for the database"))?;
     let folder = DatabaseFolder { path };
     let mut connection = Connection::open(folder.file())?;
     schema::create(&connection)?;
@@ -55,7 +58,9 @@ fn sweep(base: &Path) {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|n| n.strip_prefix(PREFIX)).and_then(|n| n.split('-').next());
-        let Some(pid) = pid.and_then(|p| p.parse().ok()).and_then(rustix::process::Pid::from_raw) else { continue };
+        let Some(pid) = pid.and_then(|p| p.parse().ok()).and_then(rustix::process::Pid::from_raw) else {
+            continue;
+        };
         if rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH) {
             let _ = fs::remove_dir_all(entry.path());
         }

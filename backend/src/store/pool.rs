@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use agent::{Held, PoolMeter};
 use deadpool::Runtime;
-use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult, TimeoutType, Timeouts};
+use deadpool::managed::{
+    self, Metrics, Object, PoolError, RecycleError, RecycleResult, TimeoutType, Timeouts,
+};
 use rusqlite::Connection;
 use tokio::task::spawn_blocking;
 
@@ -158,8 +160,9 @@ impl Checkout {
     ) -> Result<T, StoreError> {
         tokio::time::sleep(self.round_trip).await;
         let link = Arc::clone(&self.connection);
-        let done =
-            spawn_blocking(move || statement(&mut link.connection.lock().unwrap_or_else(PoisonError::into_inner)));
+        let done = spawn_blocking(move || {
+            statement(&mut link.connection.lock().unwrap_or_else(PoisonError::into_inner))
+        });
         match done.await {
             Ok(result) => Ok(result?),
             Err(e) => Err(StoreError::Failed(e.to_string().into())),

@@ -67,7 +67,8 @@ fn products(db: &Transaction, random: &mut Pcg64Mcg) -> rusqlite::Result<()> {
     for id in 1..=PRODUCTS {
         let look = LOOKS[random.random_range(0..LOOKS.len())];
         let thing = THINGS[random.random_range(0..THINGS.len())];
-        let about = format!("A {} {}, number {id} of our catalogue.", look.to_lowercase(), thing.to_lowercase());
+        let about =
+            format!("A {} {}, number {id} of our catalogue.", look.to_lowercase(), thing.to_lowercase());
         let seller = random.random_range(1..=SELLERS);
         product.execute(params![id, format!("{look} {thing}"), about, 1 + id % CATEGORIES, seller])?;
         price.execute(params![id, random.random_range(199..=19_999)])?;

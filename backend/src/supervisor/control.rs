@@ -14,7 +14,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, OriginalUri, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
@@ -107,7 +107,10 @@ struct Accepted {
     accepted: &'static str,
 }
 
-async fn begin(State(controls): State<Controls>, body: Bytes) -> Result<(StatusCode, Json<Accepted>), Refusal> {
+async fn begin(
+    State(controls): State<Controls>,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Accepted>), Refusal> {
     let order: FaultOrder = serde_json::from_slice(&body).map_err(Refusal::bad)?;
     order.check().map_err(Refusal::bad)?;
     if !(1..=MAX_SPAN_MS).contains(&order.for_ms) {
@@ -152,13 +155,13 @@ async fn instances(State(controls): State<Controls>) -> Json<Instances> {
 async fn relay(
     State(controls): State<Controls>,
     Path((name, what)): Path<(String, String)>,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
 ) -> Result<Response, Refusal> {
     let probe = controls.crew.probe(&name).ok_or_else(|| Refusal::not_found("there is no such instance"))?;
     let away = |why: &dyn std::fmt::Display| Refusal::new(StatusCode::BAD_GATEWAY, format!("{name}: {why}"));
     let probe = probe.ok_or_else(|| away(&"it is being started"))?;
     let patience = if what == "profile" { PROFILE_PATIENCE } else { PROBE_PATIENCE };
-    let path = Uri::path_and_query(&uri).map_or("/", |p| p.as_str());
+    let path = uri.path_and_query().map_or("/", |p| p.as_str());
     let relayed = proxy::ask(probe, path, &controls.token, patience).await.map_err(|e| match e.kind() {
         std::io::ErrorKind::TimedOut => {
             Refusal::new(StatusCode::GATEWAY_TIMEOUT, format!("{name} does not answer"))

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::truths::Truths;
 use crate::error::BackendError;
+use crate::http::told;
 use crate::settings::ShopSettings;
 use crate::wire::{Order, Report, WorkerSettings, line};
 use crate::worker::GRACE;
@@ -111,7 +112,8 @@ impl Crew {
         for generation in 0.. {
             let began = MonoNs::now();
             let died = self.one_life(index, generation, stop.clone()).await;
-            let never_ready = self.members[index].life.borrow().process.as_ref().is_none_or(|p| p.probe.is_none());
+            let never_ready =
+                self.members[index].life.borrow().process.as_ref().is_none_or(|p| p.probe.is_none());
             self.members[index].life.send_modify(|life| {
                 life.process = None;
                 if generation == 0 && never_ready {
@@ -122,9 +124,10 @@ impl Crew {
                 return;
             }
             eprintln!("backend: {} {died}; it is started again", self.members[index].name);
-            pause = if MonoNs::now().since(began) >= LIVED { FIRST_PAUSE } else { (pause * 2).min(LAST_PAUSE) };
+            pause =
+                if MonoNs::now().since(began) >= LIVED { FIRST_PAUSE } else { (pause * 2).min(LAST_PAUSE) };
             let mut stop = stop.clone();
-            let stopped = tokio::time::timeout(pause, stop.wait_for(|s| *s)).await.is_ok();
+            let stopped = tokio::time::timeout(pause, told(&mut stop)).await.is_ok();
             if stopped {
                 return;
             }
@@ -156,7 +159,7 @@ impl Crew {
                     let _ = input.write_all(line(&order).as_bytes()).await;
                 }
                 Ok(Some(text)) = output.next_line() => self.hear(member, &text),
-                _ = stop.wait_for(|s| *s), if !stopping => {
+                () = told(&mut stop), if !stopping => {
                     stopping = true;
                     // It may be stopped by a fault or by hand, and must be able to hear this.
                     member.signal(Signal::CONT);

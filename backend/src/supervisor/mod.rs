@@ -56,7 +56,9 @@ pub fn supervise(options: SupervisorOptions) -> Result<(), BackendError> {
 fn check(options: &SupervisorOptions) -> Result<(), BackendError> {
     if !(1..=MAX_WORKERS).contains(&options.workers) {
         let workers = options.workers;
-        return Err(BackendError::Option(format!("{workers} workers asked for, expected 1 to {MAX_WORKERS}")));
+        return Err(BackendError::Option(format!(
+            "{workers} workers asked for, expected 1 to {MAX_WORKERS}"
+        )));
     }
     if options.token.is_empty() {
         return Err(BackendError::Option("the token of control and probe is empty".to_owned()));
@@ -103,7 +105,12 @@ async fn run(options: SupervisorOptions) -> Result<(), BackendError> {
         let (stop_control, control_stopping) = watch::channel(false);
         let controls = Controls::new(crew.clone(), truths, options.token, commands);
         let mut serving = JoinSet::new();
-        serving.spawn(http::serve(control, control::router(controls.clone()), control_stopping, CONTROL_GRACE));
+        serving.spawn(http::serve(
+            control,
+            control::router(controls.clone()),
+            control_stopping,
+            CONTROL_GRACE,
+        ));
         tokio::select! {
             () = ends.asked() => {}
             _ = asked.recv() => {}

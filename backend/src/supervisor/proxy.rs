@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn only_a_whole_answer_is_passed_on() {
-        let text = b"HTTP/1.1 401 Unauthorized\r\nContent-Type: text/plain\r\ncontent-length: 2\r\n\r\nno".to_vec();
+        let text =
+            b"HTTP/1.1 401 Unauthorized\r\nContent-Type: text/plain\r\ncontent-length: 2\r\n\r\nno".to_vec();
         let relayed = take_apart(text.clone()).unwrap();
         assert_eq!((relayed.status.as_u16(), relayed.body.as_slice()), (401, &b"no"[..]));
         assert_eq!(relayed.kind.unwrap().1, "text/plain");

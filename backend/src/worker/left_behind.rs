@@ -11,7 +11,11 @@ pub fn die_with_parent(supervisor: u32) -> Result<(), BackendError> {
         .map_err(|e| BackendError::system("tie the worker to its supervisor")(e.into()))?;
     // It may have died before that.
     let parent = getppid().map_or(0, |p| p.as_raw_nonzero().get() as u32);
-    if parent == supervisor { Ok(()) } else { Err(BackendError::NoSupervisor("it is gone already".to_owned())) }
+    if parent == supervisor {
+        Ok(())
+    } else {
+        Err(BackendError::NoSupervisor("it is gone already".to_owned()))
+    }
 }
 
 /// Elsewhere the end of standard input must do.

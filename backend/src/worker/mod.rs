@@ -69,7 +69,13 @@ async fn live(orders: Orders, settings: &WorkerSettings) -> Result<(), BackendEr
     let faults = Arc::new(Faults::new(&TruthLog::new(&settings.name, report.clone())));
     let meter = agent.pool("db", settings.shop.pool_capacity);
     let database = Arc::new(Database::new(settings.database.clone(), &settings.shop, meter, faults.clone()));
-    let shop = Arc::new(Shop::new(agent.clone(), database.clone(), faults.clone(), &settings.shop, draining.clone()));
+    let shop = Arc::new(Shop::new(
+        agent.clone(),
+        database.clone(),
+        faults.clone(),
+        &settings.shop,
+        draining.clone(),
+    ));
     database.open_all().await.map_err(|e| failed(settings, &e))?;
     let listener = listen(settings.listen)?;
 

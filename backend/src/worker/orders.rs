@@ -26,11 +26,12 @@ pub struct Orders {
 /// Waits for the settings; a thread reads what follows. It ends with the process: nothing can wake it from
 /// its read, and there is nothing in it to lose.
 pub fn first() -> Result<Orders, BackendError> {
-    let mut lines = std::io::stdin().lines();
-    let text = match lines.next() {
-        Some(text) => text.map_err(BackendError::system("read standard input"))?,
-        None => return Err(BackendError::NoSupervisor("it has ended".to_owned())),
-    };
+    let mut text = String::new();
+    let length =
+        std::io::stdin().read_line(&mut text).map_err(BackendError::system("read standard input"))?;
+    if length == 0 {
+        return Err(BackendError::NoSupervisor("it has ended".to_owned()));
+    }
     let settings = match serde_json::from_str(&text) {
         Ok(Order::Settings(settings)) => settings,
         Ok(_) => return Err(BackendError::NoSupervisor("another order came first".to_owned())),
@@ -38,7 +39,7 @@ pub fn first() -> Result<Orders, BackendError> {
     };
     let (send, rest) = mpsc::channel(ORDERS);
     let read = move || {
-        for text in lines.map_while(Result::ok) {
+        for text in std::io::stdin().lines().map_while(Result::ok) {
             match serde_json::from_str(&text) {
                 Ok(order) => {
                     if send.blocking_send(order).is_err() {

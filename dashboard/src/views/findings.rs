@@ -22,7 +22,8 @@ const DEEPEST: usize = 6;
 
 /// All findings that pass the filter.
 pub(super) fn rows<'a>(scene: &Scene<'a>) -> Vec<&'a Finding> {
-    let text = |f: &Finding| format!("{} {} {} {}", f.id, figures::finding_title(f), f.severity.name(), f.claim);
+    let text =
+        |f: &Finding| format!("{} {} {} {}", f.id, figures::finding_title(f), f.severity.name(), f.claim);
     scene.snapshot.findings.iter().filter(|f| scene.model.passes(&text(f))).collect()
 }
 
@@ -40,7 +41,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
         detail(canvas, layout::top(body, 1).1, scene, finding, first);
         return;
     }
-    let list_rows = if scene.size == SizeClass::Narrow { body.height } else { LIST_ROWS.max(body.height / 4) };
+    let list_rows =
+        if scene.size == SizeClass::Narrow { body.height } else { LIST_ROWS.max(body.height / 4) };
     let (list, below) = layout::top(body, list_rows);
     let note = format!("{} in all, cause before consequence", all.len());
     canvas.heading(layout::row(list, 0), "findings", &note);
@@ -113,7 +115,12 @@ fn line(canvas: &mut Canvas<'_>, row: Rect, f: &Finding) {
     let severity = format!("{:<2} {:<8} ", f.severity.glyph(), f.severity.name());
     let id = format!("{:<3} ", f.id);
     let onset = format!("{}  ", f.onset);
-    let mut pieces = vec![(severity, role), (id, Role::Dim), (onset, Role::Text), (figures::finding_title(f), Role::Strong)];
+    let mut pieces = vec![
+        (severity, role),
+        (id, Role::Dim),
+        (onset, Role::Text),
+        (figures::finding_title(f), Role::Strong),
+    ];
     pieces.push((format!("  {}", f.status.name()), Role::Dim));
     if let Some(ended) = f.ended {
         pieces.push((format!(" until {ended}"), Role::Dim));
@@ -140,7 +147,13 @@ fn detail_lines(scene: &Scene<'_>, f: &Finding, width: u16) -> Vec<(String, Role
     let mut out: Vec<(String, Role)> = Vec::new();
     let inner = width.saturating_sub(2);
     let role = figures::severity_role(f.severity);
-    let head = format!("{} {}: {}, {}", f.severity.glyph(), f.severity.name(), figures::finding_title(f), f.status.name());
+    let head = format!(
+        "{} {}: {}, {}",
+        f.severity.glyph(),
+        f.severity.name(),
+        figures::finding_title(f),
+        f.status.name()
+    );
     out.extend(wrap(&head, width).into_iter().map(|l| (l, role)));
     let ended = f.ended.map(|t| format!(", ended {t}")).unwrap_or_default();
     out.push((format!("from {}, found {}{ended}", f.onset, f.found_at), Role::Dim));
@@ -152,7 +165,12 @@ fn detail_lines(scene: &Scene<'_>, f: &Finding, width: u16) -> Vec<(String, Role
         out.push((title.to_owned(), Role::Strong));
         for text in texts {
             let lines = wrap(&text, inner);
-            out.extend(lines.into_iter().enumerate().map(|(i, l)| (format!("{}{l}", if i == 0 { "- " } else { "  " }), Role::Text)));
+            out.extend(
+                lines
+                    .into_iter()
+                    .enumerate()
+                    .map(|(i, l)| (format!("{}{l}", if i == 0 { "- " } else { "  " }), Role::Text)),
+            );
         }
     };
     section("evidence", f.evidence.iter().map(evidence).collect());
@@ -179,14 +197,18 @@ fn tree(scene: &Scene<'_>, finding: &Finding) -> Vec<(String, Role)> {
         }
     }
     chain.reverse();
-    let caused: Vec<&Finding> =
-        all.iter().filter(|f| f.caused_by.as_ref() == Some(&finding.id) && f.id != finding.id).take(DEEPEST).collect();
+    let caused: Vec<&Finding> = all
+        .iter()
+        .filter(|f| f.caused_by.as_ref() == Some(&finding.id) && f.id != finding.id)
+        .take(DEEPEST)
+        .collect();
     if chain.len() == 1 && caused.is_empty() {
         return Vec::new();
     }
     let branch = scene.model.theme.glyphs().branch;
     let one = |depth: usize, f: &Finding| {
-        let why = f.caused_by_reason.as_ref().filter(|_| depth > 0).map(|r| format!(": {r}")).unwrap_or_default();
+        let why =
+            f.caused_by_reason.as_ref().filter(|_| depth > 0).map(|r| format!(": {r}")).unwrap_or_default();
         let lead = if depth == 0 { String::new() } else { format!("{}{branch} ", "   ".repeat(depth - 1)) };
         let role = if f.id == finding.id { Role::Strong } else { Role::Text };
         (format!("{lead}{} {}{why}", f.id, figures::finding_title(f)), role)

@@ -20,7 +20,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, model: &Model, first: us
     let columns = (area.width / COLUMN).clamp(1, 2);
     let rows = count.div_ceil(columns).max(1);
     let place = layout::centred(area, COLUMN.saturating_mul(columns), rows.saturating_add(1));
-    canvas.clear(place);
+    // Whole rows are cleared: what would stand beside the keys could not be read anyway.
+    canvas.clear(Rect { x: area.x, width: area.width, ..place });
     let (head, body) = layout::top(place, 1);
     let scrolls = rows > body.height;
     let title = format!("keys: {}", model.view.names().0);
@@ -43,10 +44,15 @@ fn put(canvas: &mut Canvas<'_>, row: Rect, binding: &Binding) {
 /// The question before the load is halted.
 pub(super) fn confirm_halt(canvas: &mut Canvas<'_>, area: Rect) {
     /// The sentence, broken so that it fits the narrowest screen.
-    const LINES: [&str; 4] =
-        ["The halt is recorded, and a halted", "run cannot pass a gate on response", "time.", "y halts, any other key does not."];
+    const LINES: [&str; 4] = [
+        "The halt is recorded, and a halted",
+        "run cannot pass a gate on response",
+        "time.",
+        "y halts, any other key does not.",
+    ];
     let place = layout::centred(area, 40, LINES.len() as u16 + 1);
-    canvas.clear(place);
+    let edge = Rect { x: place.x.saturating_sub(1), width: place.width.saturating_add(2), ..place };
+    canvas.clear(edge.intersection(area));
     canvas.heading(layout::row(place, 0), "halt the load?", "");
     for (i, line) in LINES.iter().enumerate() {
         canvas.pieces(layout::row(place, i as u16 + 1), &[(" ", Role::Text), (line, Role::Text)]);

@@ -47,6 +47,9 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     for (i, finding) in about.enumerate() {
         let row = layout::row(layout::top(rest, 1).1, i as u16);
         let head = format!("{} {} ", finding.severity.glyph(), finding.id);
-        canvas.pieces(row, &[(&head, figures::severity_role(finding.severity)), (&finding.claim, crate::theme::Role::Text)]);
+        canvas.pieces(
+            row,
+            &[(&head, figures::severity_role(finding.severity)), (&finding.claim, crate::theme::Role::Text)],
+        );
     }
 }

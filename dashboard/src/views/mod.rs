@@ -111,8 +111,10 @@ pub(crate) fn plot_area(view: View, screen: Rect) -> Option<Rect> {
 
 /// What is shown where nothing else fits.
 pub(crate) fn too_small(canvas: &mut Canvas<'_>, area: Rect) {
-    let text =
-        format!("terminal too small: have {}x{}, need {}x{}, q quits", area.width, area.height, LEAST.0, LEAST.1);
+    let text = format!(
+        "terminal too small: have {}x{}, need {}x{}, q quits",
+        area.width, area.height, LEAST.0, LEAST.1
+    );
     for (i, line) in crate::table::wrap(&text, area.width).iter().enumerate() {
         canvas.pieces(layout::row(area, u16::try_from(i).unwrap_or(u16::MAX)), &[(line, Role::Text)]);
     }
@@ -159,8 +161,11 @@ fn standing(scene: &Scene<'_>, live: &Snapshot) -> Vec<(String, Role)> {
         right.push((format!("  gates {failing}/{} FAIL", live.gates.len()), Role::Critical));
     }
     let severities = [Severity::Critical, Severity::Warning, Severity::Info];
-    let counts = severities.map(|s| (s, live.findings.iter().filter(|f| figures::is_seen(f) && f.severity == s).count()));
-    for (severity, n) in counts.into_iter().filter(|(_, n)| *n > 0).take(if roomy { severities.len() } else { 1 }) {
+    let counts = severities
+        .map(|s| (s, live.findings.iter().filter(|f| figures::is_seen(f) && f.severity == s).count()));
+    for (severity, n) in
+        counts.into_iter().filter(|(_, n)| *n > 0).take(if roomy { severities.len() } else { 1 })
+    {
         right.push((format!("{gap}{} {n}", severity.glyph()), figures::severity_role(severity)));
     }
     right
@@ -221,49 +226,52 @@ fn tabs(canvas: &mut Canvas<'_>, row: Rect, scene: &Scene<'_>, live: &Snapshot) 
 fn banner(model: &Model, live: &Snapshot) -> Option<String> {
     let frozen = model.frozen.as_ref()?;
     let age = live.at.since(frozen.at).as_nanos() as u64;
-    Some(format!(" FROZEN at {}, {} ago; the run goes on; Space shows it again ", frozen.at, figures::age(age)))
+    Some(format!(
+        " FROZEN at {}, {} ago; the run goes on; Space shows it again ",
+        frozen.at,
+        figures::age(age)
+    ))
 }
 
 fn footer(canvas: &mut Canvas<'_>, row: Rect, scene: &Scene<'_>, live: &Snapshot) {
     let model = scene.model;
+    let has_tabs = scene.size >= SizeClass::Standard;
     if model.overlay == Overlay::Typing {
-        canvas.pieces(row, &[("filter: ", Role::Strong), (&model.filter, Role::Text), ("_  Enter keeps, Esc clears", Role::Dim)]);
-        return;
-    }
-    if let Some(notice) = &model.notice {
+        let end = "_  Enter keeps, Esc clears";
+        canvas.pieces(row, &[("filter: ", Role::Strong), (&model.filter, Role::Text), (end, Role::Dim)]);
+    } else if let Some(notice) = &model.notice {
         canvas.pieces(row, &[(notice, Role::Strong)]);
-        return;
-    }
-    if row.width < 80
-        && let Some(text) = banner(model, live)
-    {
+    } else if let Some(text) = banner(model, live).filter(|_| !has_tabs) {
         canvas.pieces(row, &[(text.trim(), Role::Selected)]);
-        return;
+    } else {
+        // Without tabs the footer says which view this is.
+        let place = format!(" {}/{} {}", model.view.index() + 1, View::ALL.len(), model.view.names().1);
+        let width = if has_tabs { 0 } else { canvas.width_of(&place) };
+        let (row, right) = layout::split_right(row, width);
+        canvas.right(right, &place, Role::Dim);
+        hints(canvas, row, model, live);
     }
-    let done = live.run.state == RunState::Done;
-    let first = match (done, model.stopping) {
+}
+
+/// What holds for now, then the keys that work here, as far as there is room.
+fn hints(canvas: &mut Canvas<'_>, row: Rect, model: &Model, live: &Snapshot) {
+    let state = match (live.run.state == RunState::Done, model.stopping) {
         (true, _) => "the run is over; ",
         (false, true) => "stopping, Ctrl-C aborts; ",
         (false, false) => "",
     };
-    let mut used = canvas.pieces(row, &[(first, Role::Strong)]);
+    let mut used = canvas.pieces(row, &[(state, Role::Strong)]);
     if !model.filter.is_empty() {
         let rest = layout::left(row, used).1;
-        used += canvas.pieces(rest, &[("filtered by ", Role::Dim), (&model.filter, Role::Strong), ("  ", Role::Dim)]);
+        used += canvas
+            .pieces(rest, &[("filtered by ", Role::Dim), (&model.filter, Role::Strong), ("  ", Role::Dim)]);
     }
     for (key, word) in keys::hints(model.view, model.capabilities) {
         let rest = layout::left(row, used).1;
-        let wanted = key.len() + word.len() + 3;
-        if wanted > usize::from(rest.width) {
+        if key.len() + word.len() + 1 > usize::from(rest.width) {
             break;
         }
-        used += canvas.pieces(rest, &[(key, Role::Strong), (" ", Role::Dim), (word, Role::Dim), ("  ", Role::Dim)]);
-    }
-    if row.width < 80 {
-        let rest = layout::left(row, used).1;
-        let place = format!("{}/{} {}", model.view.index() + 1, View::ALL.len(), model.view.names().1);
-        if canvas.width_of(&place) <= rest.width {
-            canvas.right(rest, &place, Role::Dim);
-        }
+        used += canvas
+            .pieces(rest, &[(key, Role::Strong), (" ", Role::Dim), (word, Role::Dim), ("  ", Role::Dim)]);
     }
 }

@@ -3,9 +3,9 @@
 //! Owns which lanes come first and how much room each part gets; the parts draw themselves.
 
 use ratatui::layout::Rect;
+use timeline::Unit;
 use timeline::lane::names;
 use timeline::snapshot::Snapshot;
-use timeline::Unit;
 
 use super::{Scene, findings, log};
 use crate::canvas::Canvas;
@@ -23,6 +23,8 @@ const PLOT_ROWS: u16 = 13;
 const FINDING_ROWS: u16 = 4;
 /// Least and most rows of the heatmap.
 const HEAT_ROWS: (u16, u16) = (5, 14);
+/// Most rows of one lane.
+const TALLEST: u16 = 3;
 /// Lanes that the overview always shows, available or not.
 const VITAL_LANES: usize = 5;
 
@@ -57,10 +59,11 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
 fn wide(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     figure_lines(canvas, body, scene.snapshot);
     let block = aligned_block(body, scene.size);
-    let (_, panel) = layout::split_right(layout::top(body, FIGURE_ROWS).1, panel_width(body).saturating_sub(1));
+    let (_, panel) =
+        layout::split_right(layout::top(body, FIGURE_ROWS).1, panel_width(body).saturating_sub(1));
     let lanes = vital_lanes(scene.snapshot, usize::from(block.height));
     let heat_rows = (block.height / 2).clamp(HEAT_ROWS.0, HEAT_ROWS.1);
-    aligned(canvas, block, scene, heat_rows, &lanes, 2);
+    aligned(canvas, block, scene, heat_rows, &lanes, TALLEST);
 
     let (plot, rest) = layout::top(panel, PLOT_ROWS);
     canvas.heading(layout::row(plot, 0), "percentiles", "warm-up left out");
@@ -102,7 +105,14 @@ fn narrow(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     findings::brief(canvas, below, scene);
 }
 
-fn aligned(canvas: &mut Canvas<'_>, block: Rect, scene: &Scene<'_>, heat_rows: u16, lanes: &[Lane<'_>], tallest: u16) {
+fn aligned(
+    canvas: &mut Canvas<'_>,
+    block: Rect,
+    scene: &Scene<'_>,
+    heat_rows: u16,
+    lanes: &[Lane<'_>],
+    tallest: u16,
+) {
     let s = scene.snapshot;
     let axis = scene.axis(block);
     let (head, rest) = layout::top(block, 1);
@@ -117,7 +127,10 @@ fn aligned(canvas: &mut Canvas<'_>, block: Rect, scene: &Scene<'_>, heat_rows: u
 /// How far the target's newest values are behind.
 fn lag(snapshot: &Snapshot) -> String {
     let worst = snapshot.sources.iter().filter_map(|s| s.age_ns).max();
-    worst.map_or_else(|| "no source attached".to_owned(), |ns| format!("newest value {} old", figures::age(ns)))
+    worst.map_or_else(
+        || "no source attached".to_owned(),
+        |ns| format!("newest value {} old", figures::age(ns)),
+    )
 }
 
 /// The lanes that every overview begins with, then others that the target has, at most `most`.
@@ -134,9 +147,11 @@ fn vital_lanes(snapshot: &Snapshot, most: usize) -> Vec<Lane<'_>> {
     pools.sort_by(|a, b| b.waiters.unwrap_or(0.0).total_cmp(&a.waiters.unwrap_or(0.0)));
     let mut caches: Vec<_> = snapshot.caches.iter().collect();
     caches.sort_by(|a, b| b.loads.unwrap_or(0.0).total_cmp(&a.loads.unwrap_or(0.0)));
-    let mut pools = pools.into_iter().map(|p| Lane::pool(snapshot, label("pool", &p.name, snapshot.pools.len()), p));
-    let mut caches =
-        caches.into_iter().map(|c| Lane::cache(snapshot, label("cache", &c.name, snapshot.caches.len()), &c.name));
+    let mut pools =
+        pools.into_iter().map(|p| Lane::pool(snapshot, label("pool", &p.name, snapshot.pools.len()), p));
+    let mut caches = caches
+        .into_iter()
+        .map(|c| Lane::cache(snapshot, label("cache", &c.name, snapshot.caches.len()), &c.name));
     out.push(pools.next().unwrap_or_else(|| Lane::named(snapshot, "pool", "pool")));
     out.push(caches.next().unwrap_or_else(|| Lane::named(snapshot, "cache", "cache")));
     out.extend(pools.chain(caches));
@@ -148,7 +163,9 @@ fn vital_lanes(snapshot: &Snapshot, most: usize) -> Vec<Lane<'_>> {
         ("sessions", names::OPEN_SESSIONS),
         ("gen cpu", names::GENERATOR_CPU),
     ];
-    out.extend(others.into_iter().map(|(label, name)| Lane::named(snapshot, label, name)).filter(Lane::is_available));
+    out.extend(
+        others.into_iter().map(|(label, name)| Lane::named(snapshot, label, name)).filter(Lane::is_available),
+    );
     out.truncate(most);
     out
 }
@@ -175,7 +192,8 @@ fn put_line(canvas: &mut Canvas<'_>, row: Rect, line: &Line) {
         if width > rest.width {
             break;
         }
-        used += canvas.pieces(rest, &[(label, Role::Dim), (" ", Role::Dim), (figure, *role), ("  ", Role::Dim)]);
+        used +=
+            canvas.pieces(rest, &[(label, Role::Dim), (" ", Role::Dim), (figure, *role), ("  ", Role::Dim)]);
     }
 }
 

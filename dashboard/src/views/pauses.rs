@@ -34,7 +34,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     let (head, area) = layout::top(upper, 1);
     let axis = scene.axis(area);
     canvas.heading(head, "pauses and loop", &format!("worst of each column, {}", axis.scale_text()));
-    let lanes: Vec<Lane<'_>> = LANES.iter().map(|(label, name)| Lane::named(scene.snapshot, *label, name)).collect();
+    let lanes: Vec<Lane<'_>> =
+        LANES.iter().map(|(label, name)| Lane::named(scene.snapshot, *label, name)).collect();
     lanes::stacked(canvas, area, &axis, scene.snapshot, &lanes, TALLEST);
 
     let (head, list) = layout::top(lower, 1);

@@ -48,7 +48,10 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
 
     let (name, lanes) = match chosen.and_then(|i| s.caches.get(i)) {
         Some(cache) => (format!("cache {}", cache.name), cache_lanes(scene, cache)),
-        None => s.pools.get(selected).map_or((String::new(), Vec::new()), |p| (format!("pool {}", p.name), pool_lanes(scene, p))),
+        None => s
+            .pools
+            .get(selected)
+            .map_or((String::new(), Vec::new()), |p| (format!("pool {}", p.name), pool_lanes(scene, p))),
     };
     if lanes.is_empty() {
         return;
@@ -58,7 +61,14 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     lanes::stacked(canvas, area, &scene.axis(area), s, &lanes, TALLEST);
 }
 
-fn list(canvas: &mut Canvas<'_>, area: Rect, columns: &[table::Column], rows: &[Row], selected: Option<usize>, none: &str) {
+fn list(
+    canvas: &mut Canvas<'_>,
+    area: Rect,
+    columns: &[table::Column],
+    rows: &[Row],
+    selected: Option<usize>,
+    none: &str,
+) {
     if rows.is_empty() {
         canvas.pieces(layout::row(area, 0), &[(" ", Role::Dim), (none, Role::Dim)]);
     } else {

@@ -29,7 +29,8 @@ const LANES: [(&str, &str); 8] = [
 
 /// Processes that pass the filter, in the chosen order.
 pub(super) fn rows<'a>(scene: &Scene<'a>) -> Vec<&'a ProcessView> {
-    let mut all: Vec<&ProcessView> = scene.snapshot.processes.iter().filter(|p| scene.model.passes(&p.name)).collect();
+    let mut all: Vec<&ProcessView> =
+        scene.snapshot.processes.iter().filter(|p| scene.model.passes(&p.name)).collect();
     let by = |pick: fn(&ProcessView) -> Option<f64>| {
         move |a: &&ProcessView, b: &&ProcessView| pick(b).unwrap_or(-1.0).total_cmp(&pick(a).unwrap_or(-1.0))
     };
@@ -55,8 +56,15 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     let order = SORTS.get(scene.model.sort).copied().unwrap_or_default();
     canvas.heading(layout::row(area, 0), "processes", order);
     let rows: Vec<Row> = processes.iter().map(|p| row(p)).collect();
-    let columns = [words("name", 12), figure("CPU", 11), figure("memory", 9), figure("descr.", 7), words("", 0)];
-    table::draw(canvas, layout::top(area, 1).1, &columns, &rows, scene.selected().filter(|_| !rows.is_empty()));
+    let columns =
+        [words("name", 12), figure("CPU", 11), figure("memory", 9), figure("descr.", 7), words("", 0)];
+    table::draw(
+        canvas,
+        layout::top(area, 1).1,
+        &columns,
+        &rows,
+        scene.selected().filter(|_| !rows.is_empty()),
+    );
 
     let (area, rest) = layout::top(rest, height(s.sources.len().max(1), 1));
     canvas.heading(layout::row(area, 0), "sources", "");
@@ -66,7 +74,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     for (i, source) in s.sources.iter().enumerate() {
         let row = layout::row(area, u16::try_from(i + 1).unwrap_or(u16::MAX));
         let stale = source.age_ns.is_none_or(|a| a > figures::STALE_NS);
-        let age = source.age_ns.map_or_else(|| "no sample yet".to_owned(), |a| format!("{} old", figures::age(a)));
+        let age =
+            source.age_ns.map_or_else(|| "no sample yet".to_owned(), |a| format!("{} old", figures::age(a)));
         let (row, right) = layout::split_right(row, 14);
         canvas.pieces(row, &[(&format!(" {:<9} ", source.name), Role::Strong), (&source.state, Role::Text)]);
         canvas.right(right, &age, if stale { Role::Warning } else { Role::Dim });
@@ -83,7 +92,13 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
 /// A process; one that fell silent shows its age instead of its last values.
 fn row(p: &ProcessView) -> Row {
     if p.age_ns > figures::STALE_NS {
-        let cells = vec![p.name.clone(), String::new(), String::new(), String::new(), format!("silent for {}", figures::age(p.age_ns))];
+        let cells = vec![
+            p.name.clone(),
+            String::new(),
+            String::new(),
+            String::new(),
+            format!("silent for {}", figures::age(p.age_ns)),
+        ];
         return Row { cells, role: Role::Warning };
     }
     Row::text(vec![

@@ -46,8 +46,14 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
 /// Quantiles of both times, never without their count.
 fn quantiles(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
     let s = scene.snapshot;
-    let columns =
-        [words("", 8), figure("p50", 7), figure("p99", 7), figure("p99.9", 7), figure("max", 7), figure("n", 6)];
+    let columns = [
+        words("", 8),
+        figure("p50", 7),
+        figure("p99", 7),
+        figure("p99.9", 7),
+        figure("max", 7),
+        figure("n", 6),
+    ];
     let row = |name: &str, p: &Percentiles| {
         Row::text(vec![
             name.to_owned(),
@@ -75,7 +81,8 @@ fn gates(canvas: &mut Canvas<'_>, area: Rect, gates: &[GateView]) {
         };
         let row = layout::row(area, u16::try_from(i).unwrap_or(u16::MAX));
         let figure = if gate.figure.is_empty() { figures::NONE } else { &gate.figure };
-        let (row, right) = layout::split_right(row, canvas.width_of(figure).saturating_add(1).min(row.width / 2));
+        let (row, right) =
+            layout::split_right(row, canvas.width_of(figure).saturating_add(1).min(row.width / 2));
         canvas.pieces(row, &[(word, role), (" ", Role::Dim), (&gate.that, Role::Text)]);
         canvas.right(right, figure, Role::Strong);
     }

@@ -30,7 +30,8 @@ fn measured(scene: &Scene<'_>, step: &StepView) -> Percentiles {
 
 /// Steps that pass the filter, in the chosen order.
 pub(super) fn rows<'a>(scene: &Scene<'a>) -> Vec<&'a StepView> {
-    let mut all: Vec<&StepView> = scene.snapshot.steps.iter().filter(|s| scene.model.passes(&s.name)).collect();
+    let mut all: Vec<&StepView> =
+        scene.snapshot.steps.iter().filter(|s| scene.model.passes(&s.name)).collect();
     match scene.model.sort {
         1 => all.sort_by_key(|s| std::cmp::Reverse(measured(scene, s).count)),
         2 => all.sort_by_key(|s| std::cmp::Reverse(s.errors)),
@@ -92,8 +93,17 @@ fn progress(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
     let l = &s.load;
     let rate = |v| Unit::PerSecond.show(v);
     let lines = [
-        format!("sessions open {}  connections {}", figures::count(l.open_sessions), figures::count(l.open_connections)),
-        format!("offered {}  achieved {}  completed {}", rate(l.offered), rate(l.achieved), rate(l.completed)),
+        format!(
+            "sessions open {}  connections {}",
+            figures::count(l.open_sessions),
+            figures::count(l.open_connections)
+        ),
+        format!(
+            "offered {}  achieved {}  completed {}",
+            rate(l.offered),
+            rate(l.achieved),
+            rate(l.completed)
+        ),
         format!(
             "late {}  lateness p99 {}  dropped {}  steps {}  failed {}",
             figures::count(l.late),
@@ -142,7 +152,13 @@ fn steps(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
         }
     };
     let rows: Vec<Row> = rows(scene).iter().map(row).collect();
-    table::draw(canvas, layout::top(area, 1).1, &columns, &rows, scene.selected().filter(|_| !rows.is_empty()));
+    table::draw(
+        canvas,
+        layout::top(area, 1).1,
+        &columns,
+        &rows,
+        scene.selected().filter(|_| !rows.is_empty()),
+    );
 }
 
 fn errors(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
@@ -176,7 +192,12 @@ fn workers(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
         let text = if p.age_ns > figures::STALE_NS {
             format!(" {:<8} silent for {}", p.name, figures::age(p.age_ns))
         } else {
-            format!(" {:<8} {} {}", p.name, figures::show(Unit::Cores, p.cpu), figures::show(Unit::Bytes, p.resident))
+            format!(
+                " {:<8} {} {}",
+                p.name,
+                figures::show(Unit::Cores, p.cpu),
+                figures::show(Unit::Bytes, p.resident)
+            )
         };
         canvas.pieces(row, &[(&text, Role::Text)]);
     }

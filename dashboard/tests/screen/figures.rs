@@ -37,7 +37,8 @@ fn lanes(s: &Snapshot) -> Vec<(&'static str, String)> {
     };
     let pool = &s.pools[0];
     let show = |v: Option<f64>| Unit::Count.show(v.unwrap());
-    let waiters = pool.waiters.filter(|w| *w > 0.0).map(|w| format!(" w{}", Unit::Count.show(w))).unwrap_or_default();
+    let waiters =
+        pool.waiters.filter(|w| *w > 0.0).map(|w| format!(" w{}", Unit::Count.show(w))).unwrap_or_default();
     vec![
         ("young", value(names::HEAP_YOUNG)),
         ("old", value(names::HEAP_OLD)),
@@ -58,18 +59,21 @@ fn every_figure_of_the_overview_is_the_snapshots() {
                 assert!(text.contains(&format!("{label} {figure}")), "{label} {figure} is not in: {text}");
             }
             // And nothing is there that is not the snapshot's.
-            let known: BTreeSet<String> =
-                headline(&s).into_iter().map(|(l, f)| format!("{l} {f}")).collect();
-            for piece in rows[2].split("  ").chain(rows[3].split("  ")).map(str::trim).filter(|p| !p.is_empty()) {
+            let known: BTreeSet<String> = headline(&s).into_iter().map(|(l, f)| format!("{l} {f}")).collect();
+            for piece in
+                rows[2].split("  ").chain(rows[3].split("  ")).map(str::trim).filter(|p| !p.is_empty())
+            {
                 assert!(known.contains(piece), "{piece:?} is not of the snapshot");
             }
             let failing = s.gates.iter().filter(|g| g.holds == Some(false)).count();
             let said = format!("gates {failing}/{} FAIL", s.gates.len());
             assert_eq!(rows[0].contains(&said), failing > 0, "{}", rows[0]);
             // Below them only the aligned block counts: a wide screen has a panel beside it.
-            let block = if width >= 120 { usize::from(width - 44.max(width / 3)) } else { usize::from(width) };
+            let block =
+                if width >= 120 { usize::from(width - 44.max(width / 3)) } else { usize::from(width) };
             for (label, figure) in lanes(&s) {
-                let found = rows.iter().any(|r| r.starts_with(label) && r[..block].trim_end().ends_with(&figure));
+                let found =
+                    rows.iter().any(|r| r.starts_with(label) && r[..block].trim_end().ends_with(&figure));
                 assert!(found, "{label} {figure} at {second} s, {width}x{height}:\n{}", rows.join("\n"));
             }
         }
@@ -83,7 +87,11 @@ fn the_cursor_shows_the_values_of_its_column() {
     m.cursor = Some(52);
     let rows = rows(&buffer(&m, &s, 80, 24));
     let ends = |label: &str, figure: &str| {
-        assert!(rows.iter().any(|r| r.starts_with(label) && r.trim_end().ends_with(figure)), "{label} {figure}:\n{}", rows.join("\n"));
+        assert!(
+            rows.iter().any(|r| r.starts_with(label) && r.trim_end().ends_with(figure)),
+            "{label} {figure}:\n{}",
+            rows.join("\n")
+        );
     };
     ends("pause", &Unit::Ns.show(212e6));
     ends("cursor", "at 00:52");
@@ -93,7 +101,10 @@ fn the_cursor_shows_the_values_of_its_column() {
     }
     m.cursor = Some(21);
     let rows = crate::rows(&buffer(&m, &s, 80, 24));
-    assert!(rows.iter().any(|r| r.starts_with("pause") && r.trim_end().ends_with("no data")), "a gap is no zero");
+    assert!(
+        rows.iter().any(|r| r.starts_with("pause") && r.trim_end().ends_with("no data")),
+        "a gap is no zero"
+    );
 }
 
 #[test]

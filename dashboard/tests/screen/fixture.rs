@@ -6,8 +6,8 @@ use timeline::event::{Event, kinds};
 use timeline::finding::Evidence;
 use timeline::lane::{Quality, names};
 use timeline::snapshot::{
-    CacheView, Cell, GateView, HeatColumn, LaneView, LoadView, LogLine, Percentiles, PoolView, ProcessView, RunState,
-    RunView, Snapshot, SourceView, StepView, VERSION, heat_row,
+    CacheView, Cell, GateView, HeatColumn, LaneView, LoadView, LogLine, Percentiles, PoolView, ProcessView,
+    RunState, RunView, Snapshot, SourceView, StepView, VERSION, heat_row,
 };
 use timeline::{Finding, FindingKind, RunTime, Severity, Shape, Span, Status, Unit};
 
@@ -38,7 +38,9 @@ fn stampedes(second: u64) -> bool {
 fn heat(second: u64) -> HeatColumn {
     let ramp = (second as f64 / 30.0).min(1.0);
     let mut rows = vec![0; heat_row(2e9) + 1];
-    for (ns, count) in [(1.6e6, 260.0), (2.2e6, 900.0), (3.1e6, 1_900.0), (4.4e6, 700.0), (8e6, 90.0), (21e6, 6.0)] {
+    for (ns, count) in
+        [(1.6e6, 260.0), (2.2e6, 900.0), (3.1e6, 1_900.0), (4.4e6, 700.0), (8e6, 90.0), (21e6, 6.0)]
+    {
         rows[heat_row(ns)] += (count * ramp * (0.8 + 0.4 * noise(second ^ ns as u64))) as u32;
     }
     let mut max = 24e6 + 9e6 * noise(second);
@@ -63,7 +65,9 @@ fn wave(second: u64, period: u64) -> f64 {
 }
 
 const LANES: &[Spec] = &[
-    Spec(names::HEAP_YOUNG, Unit::Bytes, Shape::Level, Quality::Sampled, |s| Some((18.0 + 46.0 * wave(s, 7)) * MIB)),
+    Spec(names::HEAP_YOUNG, Unit::Bytes, Shape::Level, Quality::Sampled, |s| {
+        Some((18.0 + 46.0 * wave(s, 7)) * MIB)
+    }),
     Spec(names::HEAP_OLD, Unit::Bytes, Shape::Level, Quality::Sampled, |s| {
         Some((60.0 + (s / 4) as f64 * 3.0 + 2.0 * noise(s)) * MIB)
     }),
@@ -82,10 +86,15 @@ const LANES: &[Spec] = &[
     Spec(names::HEAP_ERROR, Unit::Ratio, Shape::Level, Quality::Exact, |_| Some(0.06)),
     Spec(names::PAUSE, Unit::Ns, Shape::Level, Quality::Exact, |s| {
         // Seconds 20 to 22 were not measured: a gap, which is not zero.
-        (!(20..23).contains(&s)).then(|| if s == 52 { 212.0 * MS } else { (noise(s) * 8.0).floor() * 0.4 * MS })
+        (!(20..23).contains(&s))
+            .then(|| if s == 52 { 212.0 * MS } else { (noise(s) * 8.0).floor() * 0.4 * MS })
     }),
-    Spec(names::LOOP_DELAY, Unit::Ns, Shape::Histogram, Quality::Exact, |s| Some((0.4 + 2.0 * noise(s + 1)) * MS)),
-    Spec(names::LOOP_UTILISATION, Unit::Ratio, Shape::Level, Quality::Exact, |s| Some(0.3 + 0.3 * noise(s + 2))),
+    Spec(names::LOOP_DELAY, Unit::Ns, Shape::Histogram, Quality::Exact, |s| {
+        Some((0.4 + 2.0 * noise(s + 1)) * MS)
+    }),
+    Spec(names::LOOP_UTILISATION, Unit::Ratio, Shape::Level, Quality::Exact, |s| {
+        Some(0.3 + 0.3 * noise(s + 2))
+    }),
     Spec("pool.db.in-use", Unit::Count, Shape::Level, Quality::Exact, |s| {
         Some(if stampedes(s) { 64.0 } else { 9.0 + (22.0 * noise(s + 3)).floor() })
     }),
@@ -97,7 +106,9 @@ const LANES: &[Spec] = &[
         Some(if stampedes(s) { 380.0 * MS } else { 0.02 * MS })
     }),
     Spec("pool.db.hold", Unit::Ns, Shape::Histogram, Quality::Exact, |s| Some((7.0 + noise(s)) * MS)),
-    Spec("cache.product.hits", Unit::PerSecond, Shape::Rate, Quality::Exact, |s| Some(3_600.0 + (90.0 * noise(s)).floor())),
+    Spec("cache.product.hits", Unit::PerSecond, Shape::Rate, Quality::Exact, |s| {
+        Some(3_600.0 + (90.0 * noise(s)).floor())
+    }),
     Spec("cache.product.misses", Unit::PerSecond, Shape::Rate, Quality::Exact, |s| {
         Some(if stampedes(s) { 430.0 } else { 64.0 })
     }),
@@ -112,7 +123,9 @@ const LANES: &[Spec] = &[
         Some(if stampedes(s) { 190.0 } else { 14.0 + (8.0 * noise(s)).floor() })
     }),
     Spec(names::OPEN_SESSIONS, Unit::Count, Shape::Level, Quality::Exact, |s| Some((s.min(30) * 270) as f64)),
-    Spec(names::GENERATOR_CPU, Unit::Cores, Shape::Level, Quality::Exact, |s| Some(0.45 + 0.1 * noise(s + 9))),
+    Spec(names::GENERATOR_CPU, Unit::Cores, Shape::Level, Quality::Exact, |s| {
+        Some(0.45 + 0.1 * noise(s + 9))
+    }),
     Spec(names::HOST_CPU, Unit::Ratio, Shape::Level, Quality::Inferred, |s| Some(0.6 + 0.1 * noise(s + 4))),
 ];
 
@@ -131,11 +144,24 @@ fn lane(spec: &Spec, seconds: u64) -> LaneView {
 }
 
 fn percentiles(count: u64, p50: f64, p99: f64, max: f64) -> Percentiles {
-    Percentiles { count, p50: p50 * MS, p90: p50 * 2.1 * MS, p99: p99 * MS, p999: max * 0.45 * MS, max: max * MS }
+    Percentiles {
+        count,
+        p50: p50 * MS,
+        p90: p50 * 2.1 * MS,
+        p99: p99 * MS,
+        p999: max * 0.45 * MS,
+        max: max * MS,
+    }
 }
 
 fn evidence(text: &str, lane: &str, from: u64, value: f64, unit: Unit) -> Evidence {
-    Evidence { text: text.to_owned(), lane: lane.to_owned(), span: Span::new(at(from), at(from + 2)), value, unit }
+    Evidence {
+        text: text.to_owned(),
+        lane: lane.to_owned(),
+        span: Span::new(at(from), at(from + 2)),
+        value,
+        unit,
+    }
 }
 
 /// The cause, its consequence, and one that stands alone.
@@ -149,10 +175,18 @@ pub fn findings(second: u64) -> Vec<Finding> {
         onset: at(ONSET),
         found_at: RunTime::from_ms(ONSET * 1_000 + 1_500),
         ended: None,
-        claim: "key product:7 of cache product is loaded 412 times at once when it expires; one load would do".into(),
+        claim:
+            "key product:7 of cache product is loaded 412 times at once when it expires; one load would do"
+                .into(),
         evidence: vec![
             evidence("412 loads of one key within 180 ms", "cache.refresh", ONSET, 412.0, Unit::Count),
-            evidence("350 duplicate loads/s, 0/s before", "cache.product.duplicate-loads", ONSET, 350.0, Unit::PerSecond),
+            evidence(
+                "350 duplicate loads/s, 0/s before",
+                "cache.product.duplicate-loads",
+                ONSET,
+                350.0,
+                Unit::PerSecond,
+            ),
         ],
         contradicting: vec![],
         advice: vec![
@@ -173,9 +207,17 @@ pub fn findings(second: u64) -> Vec<Finding> {
         found_at: RunTime::from_ms(ONSET * 1_000 + 2_000),
         ended: None,
         claim: "pool db is full from 00:40: 118 waiters on 64 connections, wait p99 380 ms".into(),
-        evidence: vec![evidence("waiters p99 118, wait p99 380 ms", "pool.db.waiters", ONSET, 118.0, Unit::Count)],
+        evidence: vec![evidence(
+            "waiters p99 118, wait p99 380 ms",
+            "pool.db.waiters",
+            ONSET,
+            118.0,
+            Unit::Count,
+        )],
         contradicting: vec![evidence("hold time unchanged, 7.40 ms", "pool.db.hold", ONSET, 7.4e6, Unit::Ns)],
-        advice: vec!["cure F1 first: its loads fill the pool; without them 31 of 64 connections are enough".into()],
+        advice: vec![
+            "cure F1 first: its loads fill the pool; without them 31 of 64 connections are enough".into(),
+        ],
         caused_by: Some("F1".into()),
         caused_by_reason: Some("precedes by 180 ms; a stampede's loads fill the pool".into()),
         ..stampede.clone()
@@ -189,7 +231,13 @@ pub fn findings(second: u64) -> Vec<Finding> {
         onset: at(30),
         found_at: at(58),
         claim: "the old generation grows by 768 KiB/s since 00:30 and does not level off".into(),
-        evidence: vec![evidence("+768 KiB/s after warm-up", names::HEAP_OLD, 30, 786_432.0, Unit::BytesPerSecond)],
+        evidence: vec![evidence(
+            "+768 KiB/s after warm-up",
+            names::HEAP_OLD,
+            30,
+            786_432.0,
+            Unit::BytesPerSecond,
+        )],
         advice: vec!["find what keeps objects for ever; bound it".into()],
         missing: vec!["allocation sites by age".into()],
         contradicting: vec![],
@@ -217,7 +265,14 @@ fn events(second: u64) -> Vec<Event> {
             out.push(event(kinds::PAUSE_STOP_THE_WORLD, at(s), 212, &[("what", "compaction")], 0.0, 0));
         }
         if stampedes(s) && (s - ONSET) % EXPIRY == 0 {
-            out.push(event(kinds::CACHE_REFRESH, at(s), 180, &[("cache", "product"), ("key", "product:7")], 412.0, 0));
+            out.push(event(
+                kinds::CACHE_REFRESH,
+                at(s),
+                180,
+                &[("cache", "product"), ("key", "product:7")],
+                412.0,
+                0,
+            ));
         }
         if s == 33 {
             out.push(event(kinds::AMENDMENT, at(s), 0, &[("what", "marker")], 0.0, 0));
@@ -338,11 +393,25 @@ pub fn flash_sale(second: u64) -> Snapshot {
             planned: Some(at(PLANNED)),
         },
         load: load(second),
-        response: percentiles(second * 3_950, 3.2, if slow { 61.0 } else { 9.4 }, if slow { 1_180.0 } else { 33.0 }),
-        service: percentiles(second * 3_950, 2.6, if slow { 19.0 } else { 7.2 }, if slow { 940.0 } else { 27.0 }),
+        response: percentiles(
+            second * 3_950,
+            3.2,
+            if slow { 61.0 } else { 9.4 },
+            if slow { 1_180.0 } else { 33.0 },
+        ),
+        service: percentiles(
+            second * 3_950,
+            2.6,
+            if slow { 19.0 } else { 7.2 },
+            if slow { 940.0 } else { 27.0 },
+        ),
         recent: percentiles(19_800, 3.3, if slow { 398.0 } else { 9.2 }, if slow { 1_180.0 } else { 31.0 }),
         steps: steps(second),
-        errors: vec![("status 503".into(), second), ("timeout".into(), second / 2), ("reset by peer".into(), second / 2)],
+        errors: vec![
+            ("status 503".into(), second),
+            ("timeout".into(), second / 2),
+            ("reset by peer".into(), second / 2),
+        ],
         first_column: 0,
         heat: (0..second).map(heat).collect(),
         lanes: LANES.iter().map(|l| lane(l, second)).collect(),
@@ -351,14 +420,26 @@ pub fn flash_sale(second: u64) -> Snapshot {
         events: events(second),
         findings: findings(second),
         gates: vec![
-            GateView { that: "p99 < 250ms for checkout in phase rush".into(), holds: Some(!slow), figure: "402 ms".into() },
+            GateView {
+                that: "p99 < 250ms for checkout in phase rush".into(),
+                holds: Some(!slow),
+                figure: "402 ms".into(),
+            },
             GateView { that: "errors < 0.1% over 30s".into(), holds: Some(true), figure: "0.05 %".into() },
             GateView { that: "dropped = 0".into(), holds: None, figure: String::new() },
         ],
         processes: processes(),
         sources: vec![
-            SourceView { name: "agent".into(), state: "shop-0, shop-1: heap by age, pauses, 1 pool, 1 cache".into(), age_ns: Some(100_000_000) },
-            SourceView { name: "process".into(), state: "4 processes; no descriptors of shop-1".into(), age_ns: Some(400_000_000) },
+            SourceView {
+                name: "agent".into(),
+                state: "shop-0, shop-1: heap by age, pauses, 1 pool, 1 cache".into(),
+                age_ns: Some(100_000_000),
+            },
+            SourceView {
+                name: "process".into(),
+                state: "4 processes; no descriptors of shop-1".into(),
+                age_ns: Some(400_000_000),
+            },
         ],
         log: log(second),
         dropped_entries: 0,
@@ -400,8 +481,20 @@ impl Wild {
     }
 
     fn text(&mut self) -> String {
-        const PARTS: [&str; 12] =
-            ["a", "checkout ", "\u{1b}[31m", "\u{202e}", "漢字", "👩‍👩‍👧", "\n", "\r", "\u{0}", "é", "\u{200b}", "\u{9b}2J"];
+        const PARTS: [&str; 12] = [
+            "a",
+            "checkout ",
+            "\u{1b}[31m",
+            "\u{202e}",
+            "漢字",
+            "👩‍👩‍👧",
+            "\n",
+            "\r",
+            "\u{0}",
+            "é",
+            "\u{200b}",
+            "\u{9b}2J",
+        ];
         (0..self.below(9)).map(|_| PARTS[self.below(12) as usize]).collect()
     }
 
@@ -414,18 +507,36 @@ impl Wild {
     }
 
     fn percentiles(&mut self) -> Percentiles {
-        Percentiles { count: self.whole(), p50: self.float(), p90: self.float(), p99: self.float(), p999: self.float(), max: self.float() }
+        Percentiles {
+            count: self.whole(),
+            p50: self.float(),
+            p90: self.float(),
+            p99: self.float(),
+            p999: self.float(),
+            max: self.float(),
+        }
     }
 
     fn lane(&mut self) -> LaneView {
-        let names: Vec<&str> = LANES.iter().map(|l| l.0).chain(["pool..in-use", "cache.\u{1b}.loads"]).collect();
-        let units = [Unit::Count, Unit::PerSecond, Unit::Bytes, Unit::BytesPerSecond, Unit::Ns, Unit::Ratio, Unit::Cores];
+        let names: Vec<&str> =
+            LANES.iter().map(|l| l.0).chain(["pool..in-use", "cache.\u{1b}.loads"]).collect();
+        let units = [
+            Unit::Count,
+            Unit::PerSecond,
+            Unit::Bytes,
+            Unit::BytesPerSecond,
+            Unit::Ns,
+            Unit::Ratio,
+            Unit::Cores,
+        ];
         LaneView {
             name: names[self.below(names.len() as u64) as usize].to_owned(),
             unit: units[self.below(7) as usize],
             shape: [Shape::Level, Shape::Rate, Shape::Histogram][self.below(3) as usize],
             quality: [Quality::Exact, Quality::Sampled, Quality::Inferred][self.below(3) as usize],
-            cells: self.list(90, |w| (w.below(3) > 0).then(|| Cell { min: w.float(), max: w.float(), last: w.float() })),
+            cells: self.list(90, |w| {
+                (w.below(3) > 0).then(|| Cell { min: w.float(), max: w.float(), last: w.float() })
+            }),
             last: self.maybe(),
             age_ns: self.whole(),
         }
@@ -440,7 +551,8 @@ impl Wild {
             value: w.float(),
             unit: Unit::Ns,
         };
-        let statuses = [Status::CannotTell, Status::NotSeen, Status::Possible, Status::Likely, Status::Confirmed];
+        let statuses =
+            [Status::CannotTell, Status::NotSeen, Status::Possible, Status::Likely, Status::Confirmed];
         Finding {
             id: format!("F{}", self.below(4)),
             kind: kinds[self.below(kinds.len() as u64) as usize],
@@ -490,8 +602,14 @@ impl Wild {
     }
 
     fn run(&mut self) -> RunView {
-        let states =
-            [RunState::Starting, RunState::Running, RunState::Draining, RunState::Watching, RunState::Replaying, RunState::Done];
+        let states = [
+            RunState::Starting,
+            RunState::Running,
+            RunState::Draining,
+            RunState::Watching,
+            RunState::Replaying,
+            RunState::Done,
+        ];
         RunView {
             run_id: self.text(),
             scenario: self.text(),
@@ -538,7 +656,12 @@ impl Wild {
             response: self.percentiles(),
             service: self.percentiles(),
             recent: self.percentiles(),
-            steps: self.list(30, |w| StepView { name: w.text(), errors: w.whole(), response: w.percentiles(), service: w.percentiles() }),
+            steps: self.list(30, |w| StepView {
+                name: w.text(),
+                errors: w.whole(),
+                response: w.percentiles(),
+                service: w.percentiles(),
+            }),
             errors: self.list(20, |w| (w.text(), w.whole())),
             first_column: self.whole(),
             heat: self.list(120, |w| HeatColumn {
@@ -552,9 +675,23 @@ impl Wild {
             caches: self.list(5, Self::cache),
             events: self.list(30, Self::event),
             findings: self.list(9, Self::finding),
-            gates: self.list(5, |w| GateView { that: w.text(), holds: [None, Some(true), Some(false)][w.below(3) as usize], figure: w.text() }),
-            processes: self.list(6, |w| ProcessView { name: w.text(), cpu: w.maybe(), resident: w.maybe(), descriptors: w.maybe(), age_ns: w.whole() }),
-            sources: self.list(4, |w| SourceView { name: w.text(), state: w.text(), age_ns: (w.below(2) == 0).then(|| w.whole()) }),
+            gates: self.list(5, |w| GateView {
+                that: w.text(),
+                holds: [None, Some(true), Some(false)][w.below(3) as usize],
+                figure: w.text(),
+            }),
+            processes: self.list(6, |w| ProcessView {
+                name: w.text(),
+                cpu: w.maybe(),
+                resident: w.maybe(),
+                descriptors: w.maybe(),
+                age_ns: w.whole(),
+            }),
+            sources: self.list(4, |w| SourceView {
+                name: w.text(),
+                state: w.text(),
+                age_ns: (w.below(2) == 0).then(|| w.whole()),
+            }),
             log: self.list(60, |w| LogLine { at: w.time(), text: w.text() }),
             dropped_entries: self.whole(),
         }

@@ -13,7 +13,8 @@ use crate::{SIZES, buffer, fixture, model};
 const EVIL: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}\u{9b}31m\r\n\u{0}\u{8}\u{200f}";
 
 fn harmful(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 fn spoil(text: &mut String) {
@@ -54,7 +55,12 @@ fn spoilt() -> Snapshot {
         [&mut f.id, &mut f.subject, &mut f.claim].into_iter().for_each(spoil);
         spoil_evidence(&mut f.evidence);
         spoil_evidence(&mut f.contradicting);
-        f.advice.iter_mut().chain(&mut f.missing).chain(&mut f.caused_by).chain(&mut f.caused_by_reason).for_each(spoil);
+        f.advice
+            .iter_mut()
+            .chain(&mut f.missing)
+            .chain(&mut f.caused_by)
+            .chain(&mut f.caused_by_reason)
+            .for_each(spoil);
     }
     s.gates.iter_mut().for_each(|g| [&mut g.that, &mut g.figure].into_iter().for_each(spoil));
     s.processes.iter_mut().for_each(|p| p.name.push_str(EVIL));

@@ -181,7 +181,9 @@ fn steps_sort_and_turn_round() {
     keys(&mut m, "3sss", &live());
     let order = |m: &Model| -> Vec<usize> {
         let rows = crate::rows(&crate::buffer(m, &live(), 120, 36));
-        ["product ", "log in ", "feed "].map(|n| rows.iter().position(|r| r.trim_start_matches(['›', ' ']).starts_with(n)).unwrap()).into()
+        ["product ", "log in ", "feed "]
+            .map(|n| rows.iter().position(|r| r.trim_start_matches(['›', ' ']).starts_with(n)).unwrap())
+            .into()
     };
     let by_p99 = order(&m);
     assert!(by_p99.is_sorted(), "{by_p99:?}");

@@ -63,7 +63,10 @@ fn severity_that_grows_is_said() {
     plain.lines(&s);
     s.findings[2].severity = Severity::Critical;
     let lines = plain.lines(&s);
-    assert!(lines.len() == 1 && lines[0].contains("severity=critical") && lines[0].contains("id=F3"), "{lines:?}");
+    assert!(
+        lines.len() == 1 && lines[0].contains("severity=critical") && lines[0].contains("id=F3"),
+        "{lines:?}"
+    );
 }
 
 #[test]
@@ -73,7 +76,12 @@ fn what_cannot_be_told_says_which_signal_is_missing() {
     s.findings.drain(..2);
     s.findings[0].status = Status::CannotTell;
     let lines = plain.lines(&s);
-    assert!(lines.iter().any(|l| l.contains("status=cannot-tell") && l.contains("missing=\"allocation sites by age\"")), "{lines:?}");
+    assert!(
+        lines
+            .iter()
+            .any(|l| l.contains("status=cannot-tell") && l.contains("missing=\"allocation sites by age\"")),
+        "{lines:?}"
+    );
     s.findings[0].status = Status::NotSeen;
     assert!(Plain::new().lines(&s).iter().all(|l| !l.contains("finding=")));
 }
@@ -97,5 +105,8 @@ fn gates_speak_when_they_turn() {
     plain.lines(&s);
     s.gates[0].holds = Some(false);
     let lines = plain.lines(&s);
-    assert_eq!(lines, ["t=00:30 gate=\"p99 < 250ms for checkout in phase rush\" holds=false figure=\"402 ms\""]);
+    assert_eq!(
+        lines,
+        ["t=00:30 gate=\"p99 < 250ms for checkout in phase rush\" holds=false figure=\"402 ms\""]
+    );
 }

@@ -106,7 +106,8 @@ fn palettes_with_colour_use_it_and_only_their_own() {
     let live = fixture::flash_sale(66);
     for palette in PALETTES {
         let buffer = buffer(&model(palette, false), &live, 120, 36);
-        let colours: Vec<Color> = buffer.content().iter().map(|c| c.fg).filter(|c| *c != Color::Reset).collect();
+        let colours: Vec<Color> =
+            buffer.content().iter().map(|c| c.fg).filter(|c| *c != Color::Reset).collect();
         assert_eq!(colours.is_empty(), palette == Palette::None);
         for colour in colours {
             let own = match colour {

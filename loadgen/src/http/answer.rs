@@ -224,10 +224,11 @@ impl<'a> Answer<'a> {
             let known = head.status != 101 && head.status >= 100;
             return if known && self.interim <= INTERIM_MAX { Ok(()) } else { Err(ErrorKind::BadHead) };
         }
+        let bodiless = self.want.head || matches!(head.status, 101 | 204 | 304);
+        self.at = if bodiless { At::Done } else { head.at };
         self.status = head.status;
-        self.reusable = head.reusable;
+        self.reusable = head.reusable && !matches!(self.at, At::UntilClose);
         self.fields = head.fields;
-        self.at = if self.want.head || matches!(head.status, 101 | 204 | 304) { At::Done } else { head.at };
         Ok(())
     }
 }
@@ -289,7 +290,6 @@ fn parse(bytes: &[u8], want: Want<'_>) -> Result<Option<Head>, ErrorKind> {
         let found = response.headers.iter().find(|f| f.name.eq_ignore_ascii_case(name))?;
         Some(String::from_utf8_lossy(found.value).into_owned())
     });
-    let reusable = reusable && !matches!(at, At::UntilClose) || want.head && reusable;
     Ok(Some(Head { length, status: response.code.unwrap_or(0), fields: kept.collect(), reusable, at }))
 }
 
@@ -357,7 +357,7 @@ mod tests {
             format!("HTTP/1.1 103 Early\r\nLink: x\r\n\r\n{ok}Content-Length: 0\r\n\r\n"),
             format!("HTTP/1.1 101 Switch\r\n\r\n{ok}\r\n"),
             "HTTP/1.1 100 C\r\n\r\n".repeat(INTERIM_MAX as usize + 1),
-            "HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n".to_owned(),
+            "HTTP/1.1 204 No\r\n\r\n".to_owned(),
             "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned(),
             "SSH-2.0-x\r\n\r\n".to_owned(),
             "HTTP/1.1 200 OK\r\nA: b".to_owned(),

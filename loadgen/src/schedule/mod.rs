@@ -81,6 +81,8 @@ pub struct Schedule {
     workers: u64,
     held_base: u64,
     factor: f64,
+    /// The instant of the last action given out.
+    given: u64,
     cursor: Cursor,
     peeked: Option<(Planned, Cursor)>,
 }
@@ -101,6 +103,7 @@ impl Schedule {
             workers: u64::from(workers),
             held_base: if arrivals { HELD_BASE } else { 0 },
             factor: 1.0,
+            given: 0,
             cursor: Cursor { piece: 0, settled: false, held: 0, next: 0 },
             peeked: None,
         }
@@ -126,11 +129,13 @@ impl Schedule {
         Numbering { base: self.held_base }
     }
 
-    /// From `at` on, rates and counts are `factor` times what the plan says. What was given out stands.
+    /// From `at` on, but not before the last action given out, rates and counts are `factor` times what the plan says.
     pub fn scale(&mut self, at: u64, factor: f64) {
         let factor = if factor.is_finite() { factor.max(0.0) } else { self.factor };
         let ratio = if self.factor > 0.0 { factor / self.factor } else { 0.0 };
         self.peeked = None;
+        // The instant of a ramp's step is rounded down to a nanosecond: just behind it the count is surely passed.
+        let at = if self.given > 0 { at.max(self.given + 1) } else { at };
         if let Some(i) = self.pieces.iter().position(|p| p.start < at && at < p.end) {
             let (mut before, mut after) = (self.pieces[i], self.pieces[i]);
             let value = before.value_at(at);
@@ -142,7 +147,8 @@ impl Schedule {
                 self.cursor.piece += 1;
             }
         }
-        if self.pieces.get(self.cursor.piece).is_some_and(|p| p.start >= at) {
+        // The places of a piece that begins only now are counted anew.
+        if ratio != 1.0 && self.pieces.get(self.cursor.piece).is_some_and(|p| p.start >= at) {
             self.cursor.settled = false;
         }
         for p in self.pieces.iter_mut().filter(|p| p.start >= at) {
@@ -218,6 +224,7 @@ impl Iterator for Schedule {
         self.peek()?;
         let (planned, cursor) = self.peeked.take()?;
         self.cursor = cursor;
+        self.given = planned.at;
         Some(planned)
     }
 }

@@ -1,0 +1,162 @@
+//! What the tests of this crate share: a run from a plan to its totals, and plans.
+
+#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part of this")]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use loadgen::coordinator::LEAD;
+use loadgen::protocol::{Counters, Done};
+use loadgen::{Coordinator, CoordinatorOptions, ErrorKind, LoadUpdate};
+use scenarios::plan::*;
+use timeline::histogram::{self, Histogram};
+use timeline::{MonoNs, RunClock};
+
+pub const MS: u64 = 1_000_000;
+
+/// All that a run has told, added up.
+#[derive(Default)]
+pub struct Totals {
+    pub updates: Vec<LoadUpdate>,
+    pub counters: BTreeMap<usize, Counters>,
+    pub done: BTreeMap<usize, Done>,
+    pub lost: Vec<(usize, String)>,
+    pub response: BTreeMap<u16, Histogram>,
+    pub service: BTreeMap<u16, Histogram>,
+    pub finished: BTreeMap<u16, u64>,
+}
+
+impl Totals {
+    pub fn sum(&self, of: impl Fn(&Counters) -> u64) -> u64 {
+        self.counters.values().map(of).sum()
+    }
+
+    /// Errors by name, without those that are 0.
+    pub fn errors(&self) -> BTreeMap<&'static str, u64> {
+        let mut all = BTreeMap::new();
+        for (i, kind) in ErrorKind::ALL.iter().enumerate() {
+            let n = self.sum(|c| c.errors[i]);
+            if n > 0 {
+                all.insert(kind.name(), n);
+            }
+        }
+        all
+    }
+
+    pub fn take(&mut self, update: LoadUpdate) {
+        match &update {
+            LoadUpdate::Counters(worker, counters) => drop(self.counters.insert(*worker, counters.clone())),
+            LoadUpdate::Done(worker, done) => drop(self.done.insert(*worker, *done)),
+            LoadUpdate::Lost { worker, why, .. } => self.lost.push((*worker, why.clone())),
+            LoadUpdate::Histograms(_, histograms) => {
+                for s in &histograms.steps {
+                    s.response.add_to(self.response.entry(s.step).or_insert_with(histogram::new));
+                    s.service.add_to(self.service.entry(s.step).or_insert_with(histogram::new));
+                    *self.finished.entry(s.step).or_default() += s.finished;
+                }
+            }
+            LoadUpdate::Joined { .. } | LoadUpdate::Amended { .. } => {}
+        }
+        self.updates.push(update);
+    }
+}
+
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+pub fn options(plan: RunPlan, address: SocketAddr, workers: usize) -> CoordinatorOptions {
+    CoordinatorOptions {
+        plan,
+        url: BaseUrl { host: address.ip().to_string(), port: address.port(), prefix: String::new() },
+        worker_exe: env!("CARGO_BIN_EXE_dyno-load-worker").into(),
+        worker_args: vec!["load-worker".to_owned()],
+        workers,
+        cpus: None,
+        clock: RunClock::with_origin(MonoNs(MonoNs::now().0 + LEAD.as_nanos() as u64)),
+    }
+}
+
+/// Runs a plan to its end, which must come in time.
+pub fn run(plan: RunPlan, address: SocketAddr, workers: usize) -> Totals {
+    let limit = Duration::from_nanos(plan.length_ns() + plan.grace_ns) + Duration::from_secs(5);
+    runtime().block_on(async {
+        let mut coordinator = Coordinator::start(options(plan, address, workers)).await.unwrap();
+        let mut totals = Totals::default();
+        let all = async {
+            while let Some(update) = coordinator.next().await {
+                totals.take(update);
+            }
+        };
+        tokio::time::timeout(limit, all).await.expect("a run ends");
+        totals
+    })
+}
+
+pub fn plan(model: Model, ms: u64, steps: Vec<Step>) -> RunPlan {
+    RunPlan {
+        name: "test".to_owned(),
+        about: String::new(),
+        seed: 1,
+        target: Target::Url(BaseUrl { host: String::new(), port: 1, prefix: String::new() }),
+        attach: Vec::new(),
+        phases: vec![Phase { name: "only".to_owned(), length_ns: ms * MS, model, warmup: false }],
+        sessions: vec![SessionKind { name: "only".to_owned(), weight: 1, steps }],
+        steps: (0..8).map(|i| format!("step {i}")).collect(),
+        slots: 4,
+        feeders: Vec::new(),
+        faults: Vec::new(),
+        gates: Vec::new(),
+        grace_ns: 1000 * MS,
+        timeout_ns: 200 * MS,
+    }
+}
+
+pub fn held(n: u32) -> Model {
+    Model::Sessions { from: f64::from(n), to: f64::from(n) }
+}
+
+pub fn text(text: &str) -> Template {
+    Template(vec![Part::Text(text.to_owned())])
+}
+
+pub fn request(id: u16, method: &str, path: &str) -> Request {
+    Request {
+        id: StepId(id),
+        when: None,
+        method: method.to_owned(),
+        path: text(path),
+        headers: Vec::new(),
+        body: None,
+        checks: Vec::new(),
+        saves: Vec::new(),
+    }
+}
+
+pub fn get(id: u16, path: &str) -> Step {
+    Step::Request(Box::new(request(id, "GET", path)))
+}
+
+pub fn think(ms: u64) -> Step {
+    Step::Think(Dist::Constant(ms * MS))
+}
+
+pub fn connect(id: u16, path: &str) -> Step {
+    Step::Connect(Box::new(Connect { id: StepId(id), path: text(path), headers: Vec::new(), subprotocol: None }))
+}
+
+/// A message with an id, answered by one with the same id.
+pub fn say(id: u16, within_ms: u64) -> Step {
+    let parts = vec![Part::Text("{\"id\":\"".to_owned()), Part::Uuid, Part::Text("\",\"op\":\"say\"}".to_owned())];
+    let wait = Await {
+        json: "$.id".to_owned(),
+        equals: Template(vec![Part::Sent("id".to_owned())]),
+        within_ns: within_ms * MS,
+    };
+    Step::Send(Box::new(Send { id: StepId(id), text: Template(parts), wait: Some(wait) }))
+}
+
+pub fn forever(every_ms: Option<u64>, steps: Vec<Step>) -> Step {
+    Step::Repeat(Box::new(Repeat { times: Times::UntilEnd, every: every_ms.map(|ms| Dist::Constant(ms * MS)), steps }))
+}

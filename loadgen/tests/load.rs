@@ -1,0 +1,244 @@
+//! Whole runs over real worker processes: counts, models, amendments, losses, stalls.
+
+mod common;
+#[path = "common/server.rs"]
+mod server;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use common::*;
+use loadgen::lanes::{Lanes, Reading};
+use loadgen::{Coordinator, LoadUpdate};
+use scenarios::plan::*;
+use server::*;
+use timeline::MonoNs;
+
+static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+    match path {
+        "/ws" => {
+            upgrade(head, s)?;
+            loop {
+                match read_frame(s)? {
+                    (8, payload) => {
+                        s.write_all(&frame(0x88, &payload))?;
+                        return Ok(false);
+                    }
+                    (10, _) => {}
+                    (_, payload) => {
+                        // A push, a ping, and the answer in two fragments.
+                        s.write_all(&frame(0x81, b"{\"id\":\"news\"}"))?;
+                        let (a, b) = payload.split_at(payload.len() / 2);
+                        s.write_all(&frame(0x01, a))?;
+                        s.write_all(&frame(0x89, b"there?"))?;
+                        s.write_all(&frame(0x80, b))?;
+                    }
+                }
+            }
+        }
+        "/login" => ok(s, "{\"token\":\"a b\",\"rooms\":[{\"id\":7}],\"none\":[]}"),
+        "/once" => {
+            ok(s, "")?;
+            Ok(false)
+        }
+        "/stall" => {
+            // The first tenth of each second nothing is answered.
+            let into = MonoNs::now().0 % 1_000_000_000;
+            if into < 100 * MS {
+                std::thread::sleep(Duration::from_nanos(100 * MS - into));
+            }
+            ok(s, "")
+        }
+        path => {
+            SEEN.lock().unwrap().insert(path.to_owned());
+            ok(s, "{}")
+        }
+    }
+}
+
+#[test]
+fn arrivals_over_three_workers_add_up() {
+    let model = Model::Arrivals { from: 100.0, to: 300.0 };
+    let totals = run(plan(model, 1000, vec![get(0, "/"), get(1, "/")]), serve(act), 3);
+    assert_eq!(totals.done.len(), 3);
+    assert_eq!((totals.finished[&0], totals.finished[&1]), (200, 200));
+    assert_eq!((totals.sum(|c| c.offered), totals.sum(|c| c.completed)), (400, 400));
+    assert_eq!(totals.response[&0].len(), 200);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    assert_eq!(totals.done.values().map(|d| d.cut).sum::<u64>(), 0);
+}
+
+#[test]
+fn requests_share_pooled_connections() {
+    let model = Model::Requests { from: 200.0, to: 200.0 };
+    let totals = run(plan(model, 1000, vec![get(0, "/")]), serve(act), 1);
+    assert_eq!(totals.finished[&0], 200);
+    let most = totals.updates.iter().filter_map(|u| match u {
+        LoadUpdate::Counters(_, c) => Some(c.open_connections),
+        _ => None,
+    });
+    assert!(most.max().unwrap() < 50, "connections are used again");
+}
+
+#[test]
+fn what_is_saved_is_used() {
+    let mut login = request(0, "POST", "/login");
+    login.body = Some(("application/json".to_owned(), text("{}")));
+    login.checks = vec![Check::Status(vec![200]), Check::JsonEquals("$.rooms[0].id".to_owned(), 7.into())];
+    login.saves = vec![
+        Save { slot: Slot(0), from: Capture::Json("$.token".to_owned()) },
+        Save { slot: Slot(1), from: Capture::JsonRandom("$.rooms[*].id".to_owned()) },
+        Save { slot: Slot(2), from: Capture::Json("$.absent".to_owned()) },
+    ];
+    let mut uses = request(1, "GET", "");
+    uses.path = Template(vec![Part::Text("/saved/".into()), Part::Var(Slot(1)), Part::Text("?t=".into()), Part::Var(Slot(0))]);
+    let mut skipped = request(2, "GET", "/skipped");
+    skipped.when = Some(Slot(2));
+    let steps = vec![login, uses, skipped].into_iter().map(|r| Step::Request(Box::new(r))).collect();
+    let totals = run(plan(Model::Arrivals { from: 20.0, to: 20.0 }, 500, steps), serve(act), 1);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    assert_eq!((totals.finished[&0], totals.finished[&1], totals.finished.get(&2)), (10, 10, None));
+    assert!(SEEN.lock().unwrap().contains("/saved/7?t=a%20b"));
+}
+
+#[test]
+fn a_websocket_conversation_is_timed_and_pushes_are_counted() {
+    let steps = vec![connect(0, "/ws"), forever(Some(50), vec![say(1, 500)]), Step::Close(StepId(2))];
+    let totals = run(plan(held(4), 1000, steps), serve(act), 2);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    assert_eq!((totals.finished[&0], totals.finished[&2]), (4, 4), "each ends by its closing step");
+    let said = totals.finished[&1];
+    assert!((76..=84).contains(&said), "{said} messages on a grid of 50 ms");
+    assert_eq!(totals.sum(|c| c.pushed), said);
+    assert_eq!(totals.done.values().map(|d| d.cut).sum::<u64>(), 0);
+}
+
+#[test]
+fn a_closed_kept_connection_is_replaced_without_an_error() {
+    let steps = vec![forever(Some(50), vec![get(0, "/once")])];
+    let totals = run(plan(held(1), 600, steps), serve(act), 1);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    assert!(totals.sum(|c| c.retried) >= 8);
+}
+
+#[test]
+fn unique_rows_run_out_and_the_rest_is_dropped() {
+    let mut uses = request(0, "GET", "");
+    uses.path = Template(vec![Part::Text("/user/".into()), Part::Column { feeder: 0, column: 0 }]);
+    let mut plan = plan(Model::Arrivals { from: 20.0, to: 20.0 }, 500, vec![Step::Request(Box::new(uses))]);
+    let rows = (0..6).map(|i| vec![i.to_string()]).collect();
+    plan.feeders = vec![Feeder { name: "users".into(), columns: vec!["name".into()], rows, order: Order::Unique }];
+    let totals = run(plan, serve(act), 2);
+    assert_eq!((totals.sum(|c| c.completed), totals.sum(|c| c.dropped)), (6, 4));
+    let seen = SEEN.lock().unwrap();
+    assert!((0..6).all(|i| seen.contains(&format!("/user/{i}"))));
+}
+
+#[test]
+fn a_stop_drains_and_a_lost_worker_is_named() {
+    let address = serve(act);
+    let steps = vec![forever(Some(20), vec![get(0, "/")])];
+    let totals = runtime().block_on(async {
+        let mut coordinator = Coordinator::start(options(plan(held(6), 20_000, steps), address, 2)).await.unwrap();
+        let (mut totals, mut pids) = (Totals::default(), Vec::new());
+        while let Some(update) = coordinator.next().await {
+            match &update {
+                LoadUpdate::Joined { pid, .. } => pids.push(*pid),
+                LoadUpdate::Counters(0, c) if c.completed > 20 && totals.lost.is_empty() => {
+                    let pid = rustix::process::Pid::from_raw(pids[1] as i32).unwrap();
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                }
+                LoadUpdate::Lost { .. } => coordinator.stop(),
+                _ => {}
+            }
+            totals.take(update);
+        }
+        totals
+    });
+    assert_eq!(totals.lost.len(), 1);
+    assert_eq!(totals.lost[0].0, 1);
+    assert!(totals.lost[0].1.contains("signal: 9"), "{:?}", totals.lost);
+    assert_eq!(totals.done[&0].cut, 0);
+    assert!(totals.done[&0].at < 10_000 * MS);
+    let mut lanes = Lanes::new(&["browse".to_owned()]);
+    let readings: Vec<Reading> = totals.updates.iter().flat_map(|u| lanes.read(u)).collect();
+    let events: Vec<String> = readings
+        .iter()
+        .filter_map(|r| match r {
+            Reading::Event(e) => Some(format!("{} {}", e.kind, e.instance)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(events, ["generator.worker-lost gen-1", "client.amendment coordinator"]);
+    let mut declared: Vec<String> = readings
+        .iter()
+        .filter_map(|r| match r {
+            Reading::Lane(spec) if spec.instance == "gen-0" => Some(format!("{} {}", spec.name, spec.subject)),
+            _ => None,
+        })
+        .collect();
+    declared.sort();
+    insta::assert_snapshot!(declared.join("\n"), @"");
+}
+
+#[test]
+fn an_abort_ends_at_once() {
+    let address = serve(act);
+    runtime().block_on(async {
+        let mut coordinator = Coordinator::start(options(plan(held(3), 60_000, vec![think(30_000)]), address, 1)).await.unwrap();
+        let mut totals = Totals::default();
+        while let Some(update) = coordinator.next().await {
+            if matches!(&update, LoadUpdate::Counters(_, c) if c.open_sessions == 3) {
+                coordinator.abort();
+            }
+            totals.take(update);
+        }
+        assert_eq!(totals.done[&0].cut, 3);
+    });
+}
+
+#[test]
+fn twice_the_load_is_twice_the_arrivals() {
+    let address = serve(act);
+    runtime().block_on(async {
+        let model = Model::Arrivals { from: 100.0, to: 100.0 };
+        let mut coordinator = Coordinator::start(options(plan(model, 1000, vec![get(0, "/")]), address, 2)).await.unwrap();
+        coordinator.scale(2.0);
+        let mut totals = Totals::default();
+        while let Some(update) = coordinator.next().await {
+            totals.take(update);
+        }
+        // From 0.2 s at the latest on: the amendment's lead is counted from the run's start, which lies ahead.
+        assert_eq!(totals.finished[&0], 180);
+    });
+}
+
+#[test]
+fn a_stall_shows_in_response_time_of_an_open_model() {
+    let model = Model::Requests { from: 500.0, to: 500.0 };
+    let mut plan = plan(model, 3000, vec![get(0, "/stall")]);
+    plan.timeout_ns = 2000 * MS;
+    let totals = run(plan, serve(act), 1);
+    let (response, count) = (&totals.response[&0], totals.response[&0].len());
+    assert_eq!(count, 1500);
+    // A tenth of the arrivals falls into a stall, evenly: p95 waits for half of it, p99 for 90 ms.
+    let at = |q: f64| response.value_at_quantile(q) as f64 / 1e3;
+    assert!((35.0..75.0).contains(&at(0.95)), "p95 {} ms", at(0.95));
+    assert!((75.0..130.0).contains(&at(0.99)), "p99 {} ms", at(0.99));
+    assert!(at(0.5) < 20.0, "p50 {} ms", at(0.5));
+}
+
+#[test]
+fn a_paced_step_is_measured_from_its_grid_point() {
+    // One session, every 20 ms, against a server that stalls 100 ms a second: the points missed meanwhile are made up
+    // for, each with its wait; service time knows nothing of them.
+    let totals = run(plan(held(1), 3000, vec![forever(Some(20), vec![get(0, "/stall")])]), serve(act), 1);
+    let late = |h: &timeline::histogram::Histogram| h.count_between(15_000, 200_000);
+    assert!(late(&totals.service[&0]) <= 5, "{}", late(&totals.service[&0]));
+    assert!(late(&totals.response[&0]) >= 9, "{}", late(&totals.response[&0]));
+}
