@@ -50,7 +50,7 @@ impl Default for ShopSettings {
     fn default() -> Self {
         Self {
             round_trip_ms: 10,
-            pool_capacity: 16,
+            pool_capacity: 12,
             pool_patience_ms: 5_000,
             cache_ttl_ms: 1_000,
             cache_capacity: 10_000,

@@ -40,35 +40,48 @@ pub struct TuiOptions {
     pub capabilities: Capabilities,
 }
 
-/// A running dashboard.
+/// A running dashboard. Dropping it closes it, so that the terminal is given back before the process ends.
 #[derive(Debug)]
 pub struct Handle {
     close: Arc<AtomicBool>,
-    thread: JoinHandle<io::Result<()>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.close.store(true, Ordering::Release);
+        // What went wrong with the terminal has nowhere to go from here; `close` and `join` report it.
+        let _ = self.wait();
+    }
 }
 
 impl Handle {
     /// Has the dashboard ended, by a key or a fault?
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Ends the dashboard, within 250 ms, and waits until the terminal is given back.
     ///
     /// # Errors
     /// What went wrong with the terminal.
-    pub fn close(self) -> io::Result<()> {
+    pub fn close(mut self) -> io::Result<()> {
         self.close.store(true, Ordering::Release);
-        self.join()
+        self.wait()
     }
 
     /// Waits until the person leaves.
     ///
     /// # Errors
     /// What went wrong with the terminal.
-    pub fn join(self) -> io::Result<()> {
-        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the dashboard's thread panicked")))
+    pub fn join(mut self) -> io::Result<()> {
+        self.wait()
+    }
+
+    fn wait(&mut self) -> io::Result<()> {
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("the dashboard's thread panicked")))
     }
 }
 
@@ -97,7 +110,7 @@ pub fn run(
     let thread = thread::Builder::new()
         .name("dashboard".to_owned())
         .spawn(move || Loop { tty, model, outbox, drawn: None }.turn(&feed, &ended))?;
-    Ok(Handle { close, thread })
+    Ok(Handle { close, thread: Some(thread) })
 }
 
 /// Commands on their way; none is lost because its receiver is busy for a moment.

@@ -178,12 +178,28 @@ fn a_stop_drains_and_a_lost_worker_is_named() {
     let mut declared: Vec<String> = readings
         .iter()
         .filter_map(|r| match r {
-            Reading::Lane(spec) if spec.instance == "gen-0" => Some(format!("{} {}", spec.name, spec.subject)),
+            Reading::Lane(spec) if spec.instance == "gen-0" => Some(format!("{} {}", spec.name, spec.subject).trim_end().to_owned()),
             _ => None,
         })
         .collect();
     declared.sort();
-    insta::assert_snapshot!(declared.join("\n"), @"");
+    insta::assert_snapshot!(declared.join("\n"), @r"
+    client.achieved
+    client.completed
+    client.dropped
+    client.lateness
+    client.offered
+    client.open-connections
+    client.open-sessions
+    client.pushed
+    client.received
+    client.response browse
+    client.sent
+    client.service browse
+    generator.cpu
+    generator.hiccup
+    generator.release-error
+    ");
 }
 
 #[test]

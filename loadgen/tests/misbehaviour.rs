@@ -59,10 +59,15 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
         "/ws-refused" => return ok(s, "no"),
         "/ws-wrong" => s.write_all(b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: nonsense\r\n\r\n")?,
         path => {
-            upgrade(head, s)?;
-            if path != "/ws-early" {
-                read_frame(s)?;
+            if path == "/ws-early" {
+                // A frame that comes in one piece with the handshake.
+                let mut answer = upgraded(head).into_bytes();
+                answer.extend(frame(0xF1, b"x"));
+                s.write_all(&answer)?;
+            } else {
+                upgrade(head, s)?;
             }
+            read_frame(s)?;
             match path {
                 "/ws-masked" => s.write_all(&[0x81, 0x81, 1, 2, 3, 4, 5])?,
                 "/ws-giant" => s.write_all(&[0x82, 127, 0, 0, 0, 9, 0, 0, 0, 0, 1, 2])?,
@@ -95,7 +100,7 @@ fn errors(name: &str, bad: Vec<Step>) -> String {
     assert!(totals.response[&7].max() < 100_000, "{name}: the other session was held up");
     assert!(totals.lost.is_empty(), "{name}: {:?}", totals.lost);
     let kinds: Vec<&str> = totals.errors().into_keys().collect();
-    format!("{name} {}", kinds.join(" "))
+    format!("{name} {}", if kinds.is_empty() { "-".to_owned() } else { kinds.join(" ") })
 }
 
 fn http(path: &'static str) -> Vec<Step> {
@@ -125,7 +130,27 @@ fn each_bad_answer_has_its_kind() {
     .collect();
     cases.push(("/huge", vec![Step::Request(Box::new(keeps))]));
     cases.push(("check", vec![Step::Request(Box::new(checked))]));
-    insta::assert_snapshot!(all(cases), @"");
+    insta::assert_snapshot!(all(cases), @r"
+    /reset reset
+    /reset-half reset
+    /half closed-early
+    /half-head closed-early
+    /half-chunk closed-early
+    /close closed-early
+    /bad-head bad-head
+    /bad-length bad-head
+    /two-lengths bad-head
+    /bad-chunk bad-chunk
+    /endless-head too-large
+    /many-fields bad-head
+    /interim bad-head
+    /silent timeout
+    /drip timeout
+    /500 status
+    /reset-after -
+    /huge too-large
+    check check
+    ");
 }
 
 #[test]
@@ -135,7 +160,20 @@ fn each_bad_websocket_has_its_kind() {
         "/ws-reset", "/ws-silent", "/ws-other", "/ws-gone",
     ];
     let cases = cases.into_iter().map(|path| (path, vec![connect(1, path), say(2, 150)])).collect();
-    insta::assert_snapshot!(all(cases), @"");
+    insta::assert_snapshot!(all(cases), @r"
+    /ws-refused ws-handshake
+    /ws-wrong ws-handshake
+    /ws-early ws-protocol
+    /ws-masked ws-protocol
+    /ws-giant too-large
+    /ws-utf8 ws-utf8
+    /ws-reserved ws-protocol
+    /ws-close ws-closed
+    /ws-reset reset
+    /ws-silent timeout
+    /ws-other timeout
+    /ws-gone closed-early
+    ");
 }
 
 #[test]
@@ -143,5 +181,5 @@ fn a_target_that_is_not_there_is_named_before_the_run() {
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let started = runtime().block_on(loadgen::Coordinator::start(options(plan(held(1), 100, http("/")), address, 1)));
     let told = started.unwrap_err().to_string().replace(&address.port().to_string(), "PORT");
-    insta::assert_snapshot!(told, @"");
+    insta::assert_snapshot!(told, @"http://127.0.0.1:PORT cannot be reached: 127.0.0.1:PORT: Connection refused (os error 111)");
 }

@@ -1,4 +1,5 @@
 //! No content of a timeline makes a detector panic, or a finding that cannot be shown.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
 mod world;
 

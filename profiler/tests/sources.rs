@@ -1,4 +1,5 @@
 //! Sources against a probe that we play ourselves, well-behaved and hostile, and against our own process.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! `GET /ws?token=`: the live feed and a say, over one WebSocket.
+//! `GET /ws`, or `GET /ws?token=`: the live feed and a say, over one WebSocket.
 //!
 //! The client sends `{"op":"say","id":ID,"text":..}` and gets `{"op":"said","id":ID,"text":..,"at":MS}`, or
 //! `{"op":"watch","product":N}` and gets prices from then on. One task per connection; its future is
@@ -35,8 +35,8 @@ const SEND_PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
 pub struct Ticket {
-    #[serde(default)]
-    token: String,
+    /// The feed is open to everybody; a token that is given must be of a session.
+    token: Option<String>,
 }
 
 pub async fn open(
@@ -45,7 +45,9 @@ pub async fn open(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
     let upgrade = upgrade.map_err(|e| Refusal::new(e.status(), e.body_text()))?;
-    if shop.sessions.find(&ticket.token).await?.is_none() {
+    if let Some(token) = ticket.token
+        && shop.sessions.find(&token).await?.is_none()
+    {
         return Err(Refusal::unauthorized("this token is of no session"));
     }
     Ok(upgrade

@@ -8,12 +8,18 @@ CREATE TABLE product (
   id INTEGER PRIMARY KEY, name TEXT NOT NULL, about TEXT NOT NULL, category INTEGER NOT NULL,
   seller INTEGER NOT NULL REFERENCES seller) STRICT;
 CREATE INDEX product_by_category ON product (category);
+CREATE INDEX product_by_seller ON product (seller);
 CREATE TABLE price (product INTEGER PRIMARY KEY REFERENCES product, cents INTEGER NOT NULL) STRICT;
 CREATE TABLE stock (product INTEGER PRIMARY KEY REFERENCES product, quantity INTEGER NOT NULL CHECK (quantity >= 0)) STRICT;
+CREATE TABLE category (id INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
+CREATE TABLE promotion (category INTEGER PRIMARY KEY, percent INTEGER NOT NULL) STRICT;
 CREATE TABLE delivery (category INTEGER PRIMARY KEY, days INTEGER NOT NULL, cents INTEGER NOT NULL) STRICT;
 CREATE TABLE review (
   id INTEGER PRIMARY KEY, product INTEGER NOT NULL REFERENCES product, stars INTEGER NOT NULL, text TEXT NOT NULL) STRICT;
 CREATE INDEX review_by_product ON review (product);
+CREATE TABLE question (
+  id INTEGER PRIMARY KEY, product INTEGER NOT NULL REFERENCES product, text TEXT NOT NULL, answer TEXT NOT NULL) STRICT;
+CREATE INDEX question_by_product ON question (product);
 CREATE TABLE customer (
   id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, salt BLOB NOT NULL, hash BLOB NOT NULL) STRICT;
 CREATE TABLE session (id BLOB PRIMARY KEY, customer INTEGER NOT NULL, since_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -45,7 +51,7 @@ pub fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "normal")?;
     connection.pragma_update(None, "busy_timeout", BUSY_MS)?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    // A statement of this shop fits; with 16 connections the default of 128 would keep far more than is used.
-    connection.set_prepared_statement_cache_capacity(32);
+    // A statement of this shop fits; the default of 128 would keep far more than is used.
+    connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }

@@ -36,13 +36,22 @@ const OPINIONS: [&str; 6] = [
     "The colour is not the one in the picture.",
 ];
 
+const QUESTIONS: [(&str, &str); 4] = [
+    ("Is it made of wood?", "Mostly."),
+    ("Does it fit on a small table?", "It does."),
+    ("Can it be repaired?", "Every part can be ordered."),
+    ("How long is the guarantee?", "Three years."),
+];
+
 /// Fills an empty database.
 pub fn fill(connection: &mut Connection) -> rusqlite::Result<()> {
     let all = connection.transaction()?;
     let mut random = Pcg64Mcg::seed_from_u64(SEED);
     sellers(&all)?;
+    categories(&all)?;
     products(&all, &mut random)?;
     reviews(&all, &mut random)?;
+    questions(&all, &mut random)?;
     customers(&all)?;
     all.commit()
 }
@@ -53,9 +62,20 @@ fn sellers(db: &Transaction) -> rusqlite::Result<()> {
         let town = TOWNS[id as usize % TOWNS.len()];
         seller.execute(params![id, format!("{town} Trading {id}"), town])?;
     }
+    Ok(())
+}
+
+fn categories(db: &Transaction) -> rusqlite::Result<()> {
+    let mut category = db.prepare("INSERT INTO category VALUES (?1, ?2)")?;
     let mut delivery = db.prepare("INSERT INTO delivery VALUES (?1, ?2, ?3)")?;
-    for category in 1..=CATEGORIES {
-        delivery.execute(params![category, 1 + category % 4, 290 + 50 * category])?;
+    let mut promotion = db.prepare("INSERT INTO promotion VALUES (?1, ?2)")?;
+    for id in 1..=CATEGORIES {
+        category.execute(params![id, format!("Aisle {id}")])?;
+        delivery.execute(params![id, 1 + id % 4, 290 + 50 * id])?;
+        // Every third one has a promotion.
+        if id % 3 == 0 {
+            promotion.execute(params![id, 5 + id])?;
+        }
     }
     Ok(())
 }
@@ -82,6 +102,15 @@ fn reviews(db: &Transaction, random: &mut Pcg64Mcg) -> rusqlite::Result<()> {
     for n in 0..PRODUCTS * REVIEWS_EACH {
         let opinion = OPINIONS[random.random_range(0..OPINIONS.len())];
         review.execute(params![1 + n % PRODUCTS, random.random_range(1..=5), opinion])?;
+    }
+    Ok(())
+}
+
+fn questions(db: &Transaction, random: &mut Pcg64Mcg) -> rusqlite::Result<()> {
+    let mut question = db.prepare("INSERT INTO question (product, text, answer) VALUES (?1, ?2, ?3)")?;
+    for product in 1..=PRODUCTS {
+        let (text, answer) = QUESTIONS[random.random_range(0..QUESTIONS.len())];
+        question.execute(params![product, text, answer])?;
     }
     Ok(())
 }

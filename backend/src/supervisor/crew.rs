@@ -308,7 +308,7 @@ impl Crew {
             // Without a process: it gets what is left of the faults when it starts.
             life.process.as_ref().is_none_or(|p| p.orders.try_send(order.clone()).is_ok())
         };
-        self.members.iter().map(tell).fold(true, |all, told| all && told)
+        self.members.iter().filter(|m| !tell(m)).count() == 0
     }
 
     fn active(&self) -> MutexGuard<'_, Vec<(FaultOrder, MonoNs)>> {

@@ -253,6 +253,9 @@ fn footer(canvas: &mut Canvas<'_>, row: Rect, scene: &Scene<'_>, live: &Snapshot
     }
 }
 
+/// Cells between two hints.
+const GAP: u16 = 2;
+
 /// What holds for now, then the keys that work here, as far as there is room.
 fn hints(canvas: &mut Canvas<'_>, row: Rect, model: &Model, live: &Snapshot) {
     let state = match (live.run.state == RunState::Done, model.stopping) {
@@ -271,7 +274,7 @@ fn hints(canvas: &mut Canvas<'_>, row: Rect, model: &Model, live: &Snapshot) {
         if key.len() + word.len() + 1 > usize::from(rest.width) {
             break;
         }
-        used += canvas
-            .pieces(rest, &[(key, Role::Strong), (" ", Role::Dim), (word, Role::Dim), ("  ", Role::Dim)]);
+        used += canvas.pieces(rest, &[(key, Role::Strong), (" ", Role::Dim), (word, Role::Dim)]);
+        used = used.saturating_add(GAP);
     }
 }

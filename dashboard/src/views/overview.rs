@@ -182,7 +182,10 @@ fn figure_lines(canvas: &mut Canvas<'_>, body: Rect, snapshot: &Snapshot) {
     put_line(canvas, layout::row(body, 1), &times);
 }
 
-/// Label and figure, two spaces between pairs.
+/// Cells between two pairs of label and figure.
+const GAP: u16 = 2;
+
+/// Label and figure, a gap between pairs.
 fn put_line(canvas: &mut Canvas<'_>, row: Rect, line: &Line) {
     let mut used = 0;
     for (label, figure, role) in line {
@@ -192,8 +195,8 @@ fn put_line(canvas: &mut Canvas<'_>, row: Rect, line: &Line) {
         if width > rest.width {
             break;
         }
-        used +=
-            canvas.pieces(rest, &[(label, Role::Dim), (" ", Role::Dim), (figure, *role), ("  ", Role::Dim)]);
+        used += canvas.pieces(rest, &[(label, Role::Dim), (" ", Role::Dim), (figure, *role)]);
+        used = used.saturating_add(GAP);
     }
 }
 

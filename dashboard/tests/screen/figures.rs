@@ -31,12 +31,12 @@ fn headline(s: &Snapshot) -> Vec<(&'static str, String)> {
 /// The figures at the right of the lanes.
 fn lanes(s: &Snapshot) -> Vec<(&'static str, String)> {
     let value = |name: &str| {
-        let lane = s.lanes.iter().find(|l| l.name == name).unwrap();
+        let lane = s.lanes.iter().find(|l| l.name == name).expect("the fixture has it");
         let mark = if lane.quality == Quality::Sampled { "~" } else { "" };
-        format!("{mark}{}", lane.unit.show(lane.last.unwrap()))
+        format!("{mark}{}", lane.unit.show(lane.last.expect("the fixture has it")))
     };
     let pool = &s.pools[0];
-    let show = |v: Option<f64>| Unit::Count.show(v.unwrap());
+    let show = |v: Option<f64>| Unit::Count.show(v.expect("the fixture has it"));
     let waiters =
         pool.waiters.filter(|w| *w > 0.0).map(|w| format!(" w{}", Unit::Count.show(w))).unwrap_or_default();
     vec![

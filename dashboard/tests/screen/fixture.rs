@@ -264,7 +264,7 @@ fn events(second: u64) -> Vec<Event> {
         if s == 52 {
             out.push(event(kinds::PAUSE_STOP_THE_WORLD, at(s), 212, &[("what", "compaction")], 0.0, 0));
         }
-        if stampedes(s) && (s - ONSET) % EXPIRY == 0 {
+        if stampedes(s) && (s - ONSET).is_multiple_of(EXPIRY) {
             out.push(event(
                 kinds::CACHE_REFRESH,
                 at(s),

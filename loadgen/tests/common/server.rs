@@ -67,12 +67,16 @@ pub fn reset(stream: &TcpStream) {
     let _ = stream.shutdown(Shutdown::Read);
 }
 
-pub fn upgrade(head: &str, stream: &mut TcpStream) -> std::io::Result<()> {
+/// The answer that agrees to a WebSocket.
+pub fn upgraded(head: &str) -> String {
     let accept = loadgen::ws::handshake::accept(field(head, "Sec-WebSocket-Key").unwrap_or(""));
-    write!(
-        stream,
+    format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
     )
+}
+
+pub fn upgrade(head: &str, stream: &mut TcpStream) -> std::io::Result<()> {
+    stream.write_all(upgraded(head).as_bytes())
 }
 
 /// A client's frame: opcode and unmasked payload.

@@ -3,10 +3,6 @@
 //! Owns the simulation that detectors are tested on: two processes with a pool each (a real queue, arrival by
 //! arrival), a cache, heaps, pauses, a generator and its host. Whoever builds a test decides what goes wrong.
 #![allow(dead_code, reason = "each test file uses its part of the world")]
-#![expect(
-    clippy::allow_attributes,
-    reason = "what is dead differs from test file to test file, so nothing can be expected"
-)]
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
