@@ -43,17 +43,26 @@ fn plan(mode: &str, sessions: f64, seconds: u64) -> Result<RunPlan, Box<dyn Erro
         checks: Vec::new(),
         saves: Vec::new(),
     };
-    let forever =
-        |steps| Step::Repeat(Box::new(Repeat { times: Times::UntilEnd, every: None, steps }));
+    let forever = |steps| Step::Repeat(Box::new(Repeat { times: Times::UntilEnd, every: None, steps }));
     let connect = || {
-        Step::Connect(Box::new(Connect { id: StepId(1), path: text("/"), headers: Vec::new(), subprotocol: None }))
+        Step::Connect(Box::new(Connect {
+            id: StepId(1),
+            path: text("/"),
+            headers: Vec::new(),
+            subprotocol: None,
+        }))
     };
     let idle = Step::Think(Dist::Constant(3600 * SECOND));
     let steps = match mode {
         "get" => vec![forever(vec![Step::Request(Box::new(get(0)))])],
         "script" => {
             let mut r = get(0);
-            r.path = Template(vec![Part::Text("/item/".to_owned()), Part::Int(1, 1000), Part::Text("?s=".to_owned()), Part::Session]);
+            r.path = Template(vec![
+                Part::Text("/item/".to_owned()),
+                Part::Int(1, 1000),
+                Part::Text("?s=".to_owned()),
+                Part::Session,
+            ]);
             r.checks = vec![Check::Status(vec![200]), Check::Body("World".to_owned())];
             r.saves = vec![Save { slot: Slot(0), from: Capture::Header("Content-Type".to_owned()) }];
             vec![forever(vec![Step::Request(Box::new(r))])]
@@ -61,9 +70,20 @@ fn plan(mode: &str, sessions: f64, seconds: u64) -> Result<RunPlan, Box<dyn Erro
         "idle-http" => vec![Step::Request(Box::new(get(0))), idle],
         "idle-ws" => vec![connect(), idle],
         "echo" => {
-            let message = Template(vec![Part::Text("{\"id\":".to_owned()), Part::Int(1, 1_000_000), Part::Text("}".to_owned())]);
-            let wait = Await { json: "$.id".to_owned(), equals: Template(vec![Part::Sent("id".to_owned())]), within_ns: 10 * SECOND };
-            vec![connect(), forever(vec![Step::Send(Box::new(Send { id: StepId(0), text: message, wait: Some(wait) }))])]
+            let message = Template(vec![
+                Part::Text("{\"id\":".to_owned()),
+                Part::Int(1, 1_000_000),
+                Part::Text("}".to_owned()),
+            ]);
+            let wait = Await {
+                json: "$.id".to_owned(),
+                equals: Template(vec![Part::Sent("id".to_owned())]),
+                within_ns: 10 * SECOND,
+            };
+            vec![
+                connect(),
+                forever(vec![Step::Send(Box::new(Send { id: StepId(0), text: message, wait: Some(wait) }))]),
+            ]
         }
         other => return Err(format!("no mode {other}").into()),
     };

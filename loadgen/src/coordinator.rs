@@ -103,7 +103,8 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    /// Starts the workers and gives each its part.
+    /// Starts the workers and gives each its part. On Linux workers die with the *thread* that started them, so it must
+    /// live as long as the run: the main thread does.
     ///
     /// # Errors
     /// [`LoadError`]: the target cannot be reached, or a worker not be started. Dropped, it ends what it had started.
@@ -133,7 +134,10 @@ impl Coordinator {
                 origin: theirs(options.clock.origin(), offset),
                 sources: sources.clone(),
             };
-            worker.say(&ToWorker::Segment(Box::new(segment))).await.map_err(|why| options.failed(worker.number, why))?;
+            worker
+                .say(&ToWorker::Segment(Box::new(segment)))
+                .await
+                .map_err(|why| options.failed(worker.number, why))?;
             let (order, ordered) = mpsc::channel(ORDERS);
             orders.push(order);
             tasks.spawn(worker.attend(ordered, sender.clone(), options.clock));

@@ -121,7 +121,14 @@ impl Figures {
     }
 
     /// A step finished. A failure before any contact with the target has no service time.
-    pub fn finished(&self, step: usize, intended: u64, started: u64, finished: u64, failed: Option<ErrorKind>) {
+    pub fn finished(
+        &self,
+        step: usize,
+        intended: u64,
+        started: u64,
+        finished: u64,
+        failed: Option<ErrorKind>,
+    ) {
         self.roll(finished);
         add(&self.completed, 1);
         if let Some(kind) = failed {

@@ -119,10 +119,7 @@ impl ErrorKind {
     /// Did the step fail before anything could reach the target? Such a step has no service time.
     #[must_use]
     pub const fn before_contact(self) -> bool {
-        matches!(
-            self,
-            Self::ConnectRefused | Self::ConnectTimeout | Self::NoDescriptors | Self::NoPorts
-        )
+        matches!(self, Self::ConnectRefused | Self::ConnectTimeout | Self::NoDescriptors | Self::NoPorts)
     }
 }
 

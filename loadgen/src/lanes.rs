@@ -70,7 +70,10 @@ impl Lanes {
             LoadUpdate::Done(worker, done) => self.went_silent(*worker, RunTime(done.at), &mut readings),
             LoadUpdate::Amended { at, what } => {
                 let labels = vec![("what".to_owned(), what.clone())];
-                readings.push(Reading::Event(Event { instance: "coordinator".to_owned(), ..point(kinds::AMENDMENT, *at, labels) }));
+                readings.push(Reading::Event(Event {
+                    instance: "coordinator".to_owned(),
+                    ..point(kinds::AMENDMENT, *at, labels)
+                }));
             }
             LoadUpdate::Joined { .. } => {}
         }
@@ -101,14 +104,16 @@ impl Lanes {
         }
         let cpu = rate(now.cpu_ns, last.cpu_ns) / 1e9;
         self.sample(LaneSpec::rate(names::GENERATOR_CPU, &gen_, Unit::Cores), at, cpu, out);
-        let levels = [(names::OPEN_SESSIONS, now.open_sessions), (names::OPEN_CONNECTIONS, now.open_connections)];
+        let levels =
+            [(names::OPEN_SESSIONS, now.open_sessions), (names::OPEN_CONNECTIONS, now.open_connections)];
         for (name, value) in levels {
             self.sample(LaneSpec::level(name, &gen_, Unit::Count), at, value as f64, out);
         }
         let hiccup = LaneSpec::level(names::GENERATOR_HICCUP, &gen_, Unit::Ns).worst();
         self.sample(hiccup, at, now.hiccup_ns as f64, out);
         for (i, kind) in ErrorKind::ALL.iter().enumerate() {
-            let (new, old) = (now.errors.get(i).copied().unwrap_or(0), last.errors.get(i).copied().unwrap_or(0));
+            let (new, old) =
+                (now.errors.get(i).copied().unwrap_or(0), last.errors.get(i).copied().unwrap_or(0));
             // A kind has a lane from its first error on: before, there is nothing to see.
             if new > 0 {
                 let spec = LaneSpec::rate(names::ERRORS, &gen_, Unit::PerSecond).about(kind.name());
@@ -177,5 +182,13 @@ fn event(kind: &str, worker: usize, at: RunTime, labels: Vec<(String, String)>) 
 }
 
 fn point(kind: &str, at: RunTime, labels: Vec<(String, String)>) -> Event {
-    Event { kind: kind.to_owned(), instance: String::new(), start: at, end: at, labels, value: 0.0, others: 0 }
+    Event {
+        kind: kind.to_owned(),
+        instance: String::new(),
+        start: at,
+        end: at,
+        labels,
+        value: 0.0,
+        others: 0,
+    }
 }

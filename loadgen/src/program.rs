@@ -261,7 +261,11 @@ impl Compiler<'_> {
     /// Request line and header fields that any request has, without the empty line.
     fn head(&self, method: &str, path: &Template, headers: &[(String, Template)]) -> Text {
         let mut head = Text::default();
-        head.fixed(method).fixed(" ").fixed(&self.url.prefix).template(path, Place::Path).fixed(" HTTP/1.1\r\n");
+        head.fixed(method)
+            .fixed(" ")
+            .fixed(&self.url.prefix)
+            .template(path, Place::Path)
+            .fixed(" HTTP/1.1\r\n");
         let given = |name: &str| headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
         if !given("host") {
             head.fixed(format!("Host: {}\r\n", authority(self.url)));
@@ -312,7 +316,9 @@ impl Compiler<'_> {
         if let Some(subprotocol) = &c.subprotocol {
             head.fixed(format!("Sec-WebSocket-Protocol: {subprotocol}\r\n"));
         }
-        head.fixed("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ");
+        head.fixed(
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ",
+        );
         let (id, subprotocol) = (self.id(c.id)?, c.subprotocol.clone());
         Ok(Connect { id, head, subprotocol, fields: handshake::fields() })
     }

@@ -194,7 +194,9 @@ pub enum BadMessage {
     #[error(transparent)]
     Frame(#[from] BadFrame),
     /// The other side is of another version.
-    #[error("the other side speaks version {theirs} of the worker protocol, this one version {VERSION}: are both of the same build?")]
+    #[error(
+        "the other side speaks version {theirs} of the worker protocol, this one version {VERSION}: are both of the same build?"
+    )]
     Version {
         /// Its version.
         theirs: u32,
@@ -349,7 +351,8 @@ fn put_sparse(out: &mut Vec<u8>, sparse: &Sparse) {
 
 impl Counters {
     fn totals(&mut self) -> [&mut u64; 15] {
-        let Self { at, offered, achieved, completed, dropped, late, pushed, received, sent, retried, .. } = self;
+        let Self { at, offered, achieved, completed, dropped, late, pushed, received, sent, retried, .. } =
+            self;
         let Self { open_sessions, open_connections, lost_samples, cpu_ns, hiccup_ns, .. } = self;
         [
             at,

@@ -41,7 +41,8 @@ pub async fn reach(url: &BaseUrl, timeout: Duration) -> Result<SocketAddr, LoadE
     let shown = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
     let failed = |why: String| LoadError::Unreachable { url: format!("http://{shown}:{}", url.port), why };
     let attempt = async {
-        let found = tokio::net::lookup_host((&*url.host, url.port)).await.map_err(|e| failed(e.to_string()))?;
+        let found =
+            tokio::net::lookup_host((&*url.host, url.port)).await.map_err(|e| failed(e.to_string()))?;
         let mut last = failed("the name has no addresses".to_owned());
         for address in found {
             match TcpStream::connect(address).await {

@@ -64,13 +64,7 @@ struct Place {
 impl Release {
     /// Ready to run; nothing has started.
     #[must_use]
-    pub fn new(
-        shard: Rc<Shard>,
-        schedule: Schedule,
-        grace: u64,
-        outbox: Outbox,
-        commands: Commands,
-    ) -> Self {
+    pub fn new(shard: Rc<Shard>, schedule: Schedule, grace: u64, outbox: Outbox, commands: Commands) -> Self {
         Self {
             shard,
             schedule,
@@ -205,7 +199,8 @@ impl Release {
                 let fresh = || Place { generation: Rc::default(), seat: None };
                 let held = self.places.entry(place).or_insert_with(fresh);
                 held.seat = Some(seat);
-                let numbers = Numbers { of: self.schedule.numbering(), place, generation: Rc::clone(&held.generation) };
+                let numbers =
+                    Numbers { of: self.schedule.numbering(), place, generation: Rc::clone(&held.generation) };
                 spawn(hold(Rc::clone(&self.shard), seat, numbers, planned.at));
             }
             Action::LetGo { place } => {
@@ -237,7 +232,9 @@ impl Release {
 
     fn hand_over_histograms(&self) {
         while let Some(interval) = self.shard.figures.take_closed() {
-            if let Err(FromWorker::Histograms(interval)) = self.outbox.try_send(FromWorker::Histograms(interval)) {
+            if let Err(FromWorker::Histograms(interval)) =
+                self.outbox.try_send(FromWorker::Histograms(interval))
+            {
                 self.shard.figures.untake(interval);
                 break;
             }
@@ -297,14 +294,13 @@ struct Sitting {
 
 impl Sitting {
     /// Makes the running task the one that the seat wakes.
-    async fn down(shard: &Rc<Shard>, seat: SeatId) -> Self {
-        let sitting = Self { shard: Rc::clone(shard), seat };
+    async fn down(shard: Rc<Shard>, seat: SeatId) -> Self {
         poll_fn(|cx| {
             shard.seats.sit(seat, cx);
             Poll::Ready(())
         })
         .await;
-        sitting
+        Self { shard, seat }
     }
 }
 
@@ -319,38 +315,69 @@ fn spawn(session: impl Future<Output = ()> + 'static) {
     tokio::task::spawn_local(session);
 }
 
-/// A session that arrives, and leaves when it is done.
-async fn arrive(shard: Rc<Shard>, seat: SeatId, origin: Origin) {
-    let _sitting = Sitting::down(&shard, seat).await;
-    match Session::new(&shard, seat, origin) {
-        Some(session) => {
-            session.run().await;
+/// A session that arrives, and leaves when it is done. A block, not an `async fn`, whose arguments would be held twice.
+fn arrive(shard: Rc<Shard>, seat: SeatId, origin: Origin) -> impl Future<Output = ()> {
+    async move {
+        let sitting = Sitting::down(shard, seat).await;
+        let shard = &sitting.shard;
+        match Session::new(shard, seat, origin) {
+            Some(mut session) => {
+                session.run().await;
+            }
+            None => figures::add(&shard.figures.dropped, 1),
         }
-        None => figures::add(&shard.figures.dropped, 1),
     }
 }
 
 /// A held place: one session after the other, at once, until it is given up.
-async fn hold(shard: Rc<Shard>, seat: SeatId, numbers: Numbers, start: u64) {
-    let _sitting = Sitting::down(&shard, seat).await;
-    let mut intended = start;
-    loop {
-        let number = numbers.next();
-        let origin = Origin { number, kind: shard.kind(number), intended, pooled: false };
-        // A place for which no row is left stays empty.
-        let Some(session) = Session::new(&shard, seat, origin) else {
-            figures::add(&shard.figures.dropped, 1);
-            return;
+fn hold(shard: Rc<Shard>, seat: SeatId, numbers: Numbers, mut intended: u64) -> impl Future<Output = ()> {
+    async move {
+        let sitting = Sitting::down(shard, seat).await;
+        let shard = &sitting.shard;
+        loop {
+            let number = numbers.next();
+            let origin = Origin { number, kind: shard.kind(number), intended, pooled: false };
+            let empty_for = match Session::new(shard, seat, origin) {
+                Some(mut session) => session.run().await,
+                // A place for which no row is left stays empty.
+                None => return figures::add(&shard.figures.dropped, 1),
+            };
+            if shard.seats.ending(seat) {
+                return;
+            }
+            intended = shard.now() + empty_for;
+            poll_fn(|_| shard.seats.poll_nap(seat, intended, || shard.now())).await;
+            if shard.seats.ending(seat) {
+                return;
+            }
+            figures::add(&shard.figures.offered, 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Segment;
+
+    /// What a waiting session costs is the size of this future, beside its sockets and seat.
+    #[test]
+    fn the_future_of_a_held_place_stays_small() {
+        let plan = crate::testing::plan_of(vec![crate::testing::get(0, "/")]);
+        let url = scenarios::plan::BaseUrl { host: "x".to_owned(), port: 80, prefix: String::new() };
+        let segment = Segment {
+            worker: 0,
+            workers: 1,
+            url,
+            address: "127.0.0.1:9".parse().unwrap(),
+            origin: MonoNs::now(),
+            sources: Vec::new(),
+            plan,
         };
-        let empty_for = session.run().await;
-        if shard.seats.ending(seat) {
-            return;
-        }
-        intended = shard.now() + empty_for;
-        poll_fn(|_| shard.seats.poll_nap(seat, intended, || shard.now())).await;
-        if shard.seats.ending(seat) {
-            return;
-        }
-        figures::add(&shard.figures.offered, 1);
+        let shard = Rc::new(Shard::new(&segment, 1000).unwrap());
+        let seat = shard.seats.take();
+        let of = Schedule::new(&segment.plan, 0, 1).numbering();
+        let size = size_of_val(&hold(shard, seat, Numbers { of, place: 0, generation: Rc::default() }, 0));
+        assert!(size <= 560, "{size} bytes");
     }
 }

@@ -109,8 +109,10 @@ impl Seats {
 
     fn wake_where(&self, mut which: impl FnMut(&mut Seat) -> bool) {
         let mut seats = self.seats.borrow_mut();
-        let woken: Vec<Waker> =
-            seats.iter_mut().filter_map(|s| if s.taken && which(s) { s.waker.clone() } else { None }).collect();
+        let woken: Vec<Waker> = seats
+            .iter_mut()
+            .filter_map(|s| if s.taken && which(s) { s.waker.clone() } else { None })
+            .collect();
         drop(seats);
         woken.into_iter().for_each(Waker::wake);
     }

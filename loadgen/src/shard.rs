@@ -60,7 +60,12 @@ pub struct Output {
 #[derive(Debug)]
 enum Rows {
     /// From `next` on in steps, over and over, or once.
-    Turn { next: Cell<u64>, step: u64, len: u64, once: bool },
+    Turn {
+        next: Cell<u64>,
+        step: u64,
+        len: u64,
+        once: bool,
+    },
     Even(u64),
     Zipf(Zipf),
 }
@@ -122,7 +127,8 @@ impl Shard {
 
     /// A row of each feeder that session kind `kind` uses (0 for the others); none if a `unique` one has no rows left.
     pub fn draw_rows(&self, kind: usize, stream: &mut Stream) -> Option<Box<[u32]>> {
-        let mut drawn = vec![0; if self.program.kinds[kind].feeders.is_empty() { 0 } else { self.rows.len() }];
+        let mut drawn =
+            vec![0; if self.program.kinds[kind].feeders.is_empty() { 0 } else { self.rows.len() }];
         for &feeder in &self.program.kinds[kind].feeders {
             drawn[feeder] = self.rows.get(feeder)?.draw(stream)?;
         }

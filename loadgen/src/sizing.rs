@@ -92,10 +92,7 @@ pub fn workers_needed(plan: &RunPlan, resources: &Resources) -> Sizing {
             usable(resources.descriptors),
             resources.descriptors
         ),
-        format!(
-            "{by_cores} worker(s) by cores: {} free, {} wanted for the load",
-            resources.cores, wanted
-        ),
+        format!("{by_cores} worker(s) by cores: {} free, {} wanted for the load", resources.cores, wanted),
     ];
     if addresses > 1 {
         why.push(format!("{addresses} local addresses: one has {ports} ports to spare for a target"));
@@ -109,9 +106,9 @@ pub fn workers_needed(plan: &RunPlan, resources: &Resources) -> Sizing {
 pub fn sources(target: IpAddr, addresses: u64) -> Vec<IpAddr> {
     match target {
         // 127.0.0.1 to 127.0.0.250, all of which loopback owns on Linux.
-        IpAddr::V4(v4) if v4.is_loopback() && addresses > 1 && cfg!(target_os = "linux") => (1..=addresses.min(250))
-            .map(|i| IpAddr::V4(Ipv4Addr::new(127, 0, 0, i as u8)))
-            .collect(),
+        IpAddr::V4(v4) if v4.is_loopback() && addresses > 1 && cfg!(target_os = "linux") => {
+            (1..=addresses.min(250)).map(|i| IpAddr::V4(Ipv4Addr::new(127, 0, 0, i as u8))).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -226,7 +223,11 @@ mod tests {
 
     #[test]
     fn arrivals_that_stay_add_up() {
-        let forever = Repeat { times: Times::UntilEnd, every: Some(Dist::Constant(1_000_000_000)), steps: vec![get(0, "/")] };
+        let forever = Repeat {
+            times: Times::UntilEnd,
+            every: Some(Dist::Constant(1_000_000_000)),
+            steps: vec![get(0, "/")],
+        };
         let mut plan = plan_of(vec![Step::Repeat(Box::new(forever))]);
         plan.phases[0].model = Model::Arrivals { from: 100.0, to: 100.0 };
         plan.phases[0].length_ns = 60_000_000_000;

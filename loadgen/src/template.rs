@@ -236,14 +236,17 @@ mod tests {
         let mut out = Vec::new();
         let sent = serde_json::json!({"id": 7, "name": "x"});
         let mut stream = Stream::of(1, 2);
-        text.write(&mut out, &mut Values {
-            vars: &[Some(var.into())],
-            feeders: &[],
-            rows: &[],
-            number: 42,
-            stream: &mut stream,
-            sent: Some(&sent),
-        });
+        text.write(
+            &mut out,
+            &mut Values {
+                vars: &[Some(var.into())],
+                feeders: &[],
+                rows: &[],
+                number: 42,
+                stream: &mut stream,
+                sent: Some(&sent),
+            },
+        );
         String::from_utf8(out).unwrap()
     }
 

@@ -1,7 +1,7 @@
 //! Plans for tests: the smallest that are complete.
 
 use scenarios::plan::{
-    BaseUrl, Model, Phase, Request, RunPlan, SessionKind, Step, StepId, Target, Template, Part,
+    BaseUrl, Model, Part, Phase, Request, RunPlan, SessionKind, Step, StepId, Target, Template,
 };
 
 /// A plan with one phase of one session for a second, and one session kind of `steps`; eight step names.

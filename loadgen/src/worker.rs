@@ -35,7 +35,9 @@ pub enum WorkerError {
     #[error("what the coordinator says cannot be read: {0}")]
     Message(#[from] BadMessage),
     /// It did not begin with a hello and a segment.
-    #[error("the coordinator left before it had said what to do; this command is started by `dyno run`, not by hand")]
+    #[error(
+        "the coordinator left before it had said what to do; this command is started by `dyno run`, not by hand"
+    )]
     NothingToDo,
     /// The plan cannot be run.
     #[error("the plan cannot be run: {0}")]
@@ -89,12 +91,7 @@ fn converse(outbox: &Outbox, descriptors: u64) -> Result<(), WorkerError> {
     run(segment, descriptors, outbox.clone(), commands)
 }
 
-fn run(
-    segment: Segment,
-    descriptors: u64,
-    outbox: Outbox,
-    commands: Commands,
-) -> Result<(), WorkerError> {
+fn run(segment: Segment, descriptors: u64, outbox: Outbox, commands: Commands) -> Result<(), WorkerError> {
     let Segment { worker, workers, .. } = segment;
     if worker >= workers {
         return Err(WorkerError::Segment { worker, workers });
@@ -107,7 +104,8 @@ fn run(
         .enable_all()
         .event_interval(EVENT_INTERVAL)
         .build_local(tokio::runtime::LocalOptions::default())?;
-    let done = runtime.block_on(Release::new(Rc::clone(&shard), schedule, grace, outbox.clone(), commands).run());
+    let done =
+        runtime.block_on(Release::new(Rc::clone(&shard), schedule, grace, outbox.clone(), commands).run());
     // Sessions that are still open end here.
     drop(runtime);
     outbox.send(FromWorker::Done(done));

@@ -96,7 +96,12 @@ fn what_is_saved_is_used() {
         Save { slot: Slot(2), from: Capture::Json("$.absent".to_owned()) },
     ];
     let mut uses = request(1, "GET", "");
-    uses.path = Template(vec![Part::Text("/saved/".into()), Part::Var(Slot(1)), Part::Text("?t=".into()), Part::Var(Slot(0))]);
+    uses.path = Template(vec![
+        Part::Text("/saved/".into()),
+        Part::Var(Slot(1)),
+        Part::Text("?t=".into()),
+        Part::Var(Slot(0)),
+    ]);
     let mut skipped = request(2, "GET", "/skipped");
     skipped.when = Some(Slot(2));
     let steps = vec![login, uses, skipped].into_iter().map(|r| Step::Request(Box::new(r))).collect();
@@ -132,7 +137,8 @@ fn unique_rows_run_out_and_the_rest_is_dropped() {
     uses.path = Template(vec![Part::Text("/user/".into()), Part::Column { feeder: 0, column: 0 }]);
     let mut plan = plan(Model::Arrivals { from: 20.0, to: 20.0 }, 500, vec![Step::Request(Box::new(uses))]);
     let rows = (0..6).map(|i| vec![i.to_string()]).collect();
-    plan.feeders = vec![Feeder { name: "users".into(), columns: vec!["name".into()], rows, order: Order::Unique }];
+    plan.feeders =
+        vec![Feeder { name: "users".into(), columns: vec!["name".into()], rows, order: Order::Unique }];
     let totals = run(plan, serve(act), 2);
     assert_eq!((totals.sum(|c| c.completed), totals.sum(|c| c.dropped)), (6, 4));
     let seen = SEEN.lock().unwrap();
@@ -144,7 +150,8 @@ fn a_stop_drains_and_a_lost_worker_is_named() {
     let address = serve(act);
     let steps = vec![forever(Some(20), vec![get(0, "/")])];
     let totals = runtime().block_on(async {
-        let mut coordinator = Coordinator::start(options(plan(held(6), 20_000, steps), address, 2)).await.unwrap();
+        let mut coordinator =
+            Coordinator::start(options(plan(held(6), 20_000, steps), address, 2)).await.unwrap();
         let (mut totals, mut pids) = (Totals::default(), Vec::new());
         while let Some(update) = coordinator.next().await {
             match &update {
@@ -178,7 +185,9 @@ fn a_stop_drains_and_a_lost_worker_is_named() {
     let mut declared: Vec<String> = readings
         .iter()
         .filter_map(|r| match r {
-            Reading::Lane(spec) if spec.instance == "gen-0" => Some(format!("{} {}", spec.name, spec.subject).trim_end().to_owned()),
+            Reading::Lane(spec) if spec.instance == "gen-0" => {
+                Some(format!("{} {}", spec.name, spec.subject).trim_end().to_owned())
+            }
             _ => None,
         })
         .collect();
@@ -206,7 +215,10 @@ fn a_stop_drains_and_a_lost_worker_is_named() {
 fn an_abort_ends_at_once() {
     let address = serve(act);
     runtime().block_on(async {
-        let mut coordinator = Coordinator::start(options(plan(held(3), 60_000, vec![think(30_000)]), address, 1)).await.unwrap();
+        let mut coordinator =
+            Coordinator::start(options(plan(held(3), 60_000, vec![think(30_000)]), address, 1))
+                .await
+                .unwrap();
         let mut totals = Totals::default();
         while let Some(update) = coordinator.next().await {
             if matches!(&update, LoadUpdate::Counters(_, c) if c.open_sessions == 3) {
@@ -223,7 +235,8 @@ fn twice_the_load_is_twice_the_arrivals() {
     let address = serve(act);
     runtime().block_on(async {
         let model = Model::Arrivals { from: 100.0, to: 100.0 };
-        let mut coordinator = Coordinator::start(options(plan(model, 1000, vec![get(0, "/")]), address, 2)).await.unwrap();
+        let mut coordinator =
+            Coordinator::start(options(plan(model, 1000, vec![get(0, "/")]), address, 2)).await.unwrap();
         coordinator.scale(2.0);
         let mut totals = Totals::default();
         while let Some(update) = coordinator.next().await {

@@ -94,7 +94,11 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
 /// The errors of a session that does this, beside one that does what is right.
 fn errors(name: &str, bad: Vec<Step>) -> String {
     let mut plan = plan(held(2), 600, vec![forever(Some(100), bad)]);
-    plan.sessions.push(SessionKind { name: "good".into(), weight: 1, steps: vec![forever(Some(20), vec![get(7, "/ok")])] });
+    plan.sessions.push(SessionKind {
+        name: "good".into(),
+        weight: 1,
+        steps: vec![forever(Some(20), vec![get(7, "/ok")])],
+    });
     let totals = run(plan, serve(act), 1);
     assert!(totals.finished.get(&7).is_some_and(|&n| n >= 20), "{name}: the other session stood still");
     assert!(totals.response[&7].max() < 100_000, "{name}: the other session was held up");
@@ -121,8 +125,22 @@ fn each_bad_answer_has_its_kind() {
     let mut checked = request(0, "GET", "/ok");
     checked.checks.push(Check::JsonNotEmpty("$.x".to_owned()));
     let mut cases: Vec<(&'static str, Vec<Step>)> = [
-        "/reset", "/reset-half", "/half", "/half-head", "/half-chunk", "/close", "/bad-head", "/bad-length",
-        "/two-lengths", "/bad-chunk", "/endless-head", "/many-fields", "/interim", "/silent", "/drip", "/500",
+        "/reset",
+        "/reset-half",
+        "/half",
+        "/half-head",
+        "/half-chunk",
+        "/close",
+        "/bad-head",
+        "/bad-length",
+        "/two-lengths",
+        "/bad-chunk",
+        "/endless-head",
+        "/many-fields",
+        "/interim",
+        "/silent",
+        "/drip",
+        "/500",
         "/reset-after",
     ]
     .into_iter()
@@ -156,8 +174,18 @@ fn each_bad_answer_has_its_kind() {
 #[test]
 fn each_bad_websocket_has_its_kind() {
     let cases = [
-        "/ws-refused", "/ws-wrong", "/ws-early", "/ws-masked", "/ws-giant", "/ws-utf8", "/ws-reserved", "/ws-close",
-        "/ws-reset", "/ws-silent", "/ws-other", "/ws-gone",
+        "/ws-refused",
+        "/ws-wrong",
+        "/ws-early",
+        "/ws-masked",
+        "/ws-giant",
+        "/ws-utf8",
+        "/ws-reserved",
+        "/ws-close",
+        "/ws-reset",
+        "/ws-silent",
+        "/ws-other",
+        "/ws-gone",
     ];
     let cases = cases.into_iter().map(|path| (path, vec![connect(1, path), say(2, 150)])).collect();
     insta::assert_snapshot!(all(cases), @r"
@@ -179,7 +207,8 @@ fn each_bad_websocket_has_its_kind() {
 #[test]
 fn a_target_that_is_not_there_is_named_before_the_run() {
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let started = runtime().block_on(loadgen::Coordinator::start(options(plan(held(1), 100, http("/")), address, 1)));
+    let started =
+        runtime().block_on(loadgen::Coordinator::start(options(plan(held(1), 100, http("/")), address, 1)));
     let told = started.unwrap_err().to_string().replace(&address.port().to_string(), "PORT");
     insta::assert_snapshot!(told, @"http://127.0.0.1:PORT cannot be reached: 127.0.0.1:PORT: Connection refused (os error 111)");
 }

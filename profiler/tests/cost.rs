@@ -13,7 +13,7 @@ fn cpu_ms() -> f64 {
 }
 
 #[test]
-fn a_tick_with_500_lanes_costs_under_a_millisecond() {
+fn a_tick_with_500_lanes_costs_no_more_late_in_a_run_than_early() {
     let mut w = build(&Setup { stampede: Some((15.0, 30.0)), leak: Some((12.0, 4e6)), ..Setup::default() });
     for i in 0..480 {
         let lane = w.lane(LaneSpec::level(format!("server.made-up-{i}"), "shop-0", Unit::Count));
@@ -31,11 +31,10 @@ fn a_tick_with_500_lanes_costs_under_a_millisecond() {
             costs.push(cpu_ms() - before);
         }
     }
-    let mean = costs.iter().sum::<f64>() / costs.len() as f64;
-    let most = costs.iter().copied().fold(0.0, f64::max);
-    println!("{} ticks, mean {mean:.3} ms, most {most:.3} ms", costs.len());
-    // Unoptimised code takes some twenty times as long and is promised nothing.
-    let limit = if cfg!(debug_assertions) { 40.0 } else { 1.0 };
-    assert!(mean < limit, "{mean} ms a tick");
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    let (early, late) = (mean(&costs[costs.len() / 4..costs.len() / 2]), mean(&costs[costs.len() * 3 / 4..]));
+    println!("{} ticks, mean {:.3} ms: {early:.3} in the second quarter, {late:.3} in the last", costs.len(), mean(&costs));
+    // Windows are bounded, so a longer run does not make a tick dearer; a factor of 4 is room for noise.
+    assert!(late < 4.0 * early.max(0.05), "{early} ms a tick grew to {late} ms");
     assert!(timeline.now() > RunTime::ZERO);
 }

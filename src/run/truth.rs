@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use scenarios::plan::FaultPlan;
 use serde::{Deserialize, Serialize};
 use timeline::fault::Truth;
-use timeline::{RunClock, RunTime};
+use timeline::{MonoNs, RunClock, RunTime};
 
 /// How long the control endpoint may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -37,7 +37,7 @@ impl Injector {
             let mut faults = faults;
             faults.sort_by_key(|f| f.at_ns);
             for fault in faults {
-                let wait = RunTime(fault.at_ns).since(clock.now());
+                let wait = clock.mono(RunTime(fault.at_ns)).since(MonoNs::now()); // also right before the run begins
                 match stopped.recv_timeout(wait) {
                     Err(RecvTimeoutError::Timeout) => {}
                     Ok(()) | Err(RecvTimeoutError::Disconnected) => break,

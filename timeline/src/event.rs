@@ -49,6 +49,7 @@ impl Event {
 /// Canonical kinds of events.
 pub mod kinds {
     /// A timer thread of the target that should have fired and did not: the whole process stood still.
+    /// `value`: for how much of it, in ns, the thread was ready to run and got no core; 0 where that is not known.
     pub const PAUSE_HICCUP: &str = "pause.hiccup";
     /// The async loop did not come back, while the process ran.
     pub const PAUSE_WORKER_STALL: &str = "pause.worker-stall";

@@ -207,7 +207,8 @@ impl<'a> Answer<'a> {
         let room = HEAD_MAX + 1 - before;
         self.partial.extend_from_slice(&bytes[..bytes.len().min(room)]);
         let from = before.saturating_sub(3);
-        let Some(end) = end_of_head(&self.partial[from..]).map(|e| e + from).filter(|&e| e <= HEAD_MAX) else {
+        let Some(end) = end_of_head(&self.partial[from..]).map(|e| e + from).filter(|&e| e <= HEAD_MAX)
+        else {
             let full = self.partial.len() > HEAD_MAX;
             return if full { Err(ErrorKind::TooLarge) } else { Ok(bytes.len()) };
         };
@@ -252,7 +253,8 @@ fn parse(bytes: &[u8], want: Want<'_>) -> Result<Option<Head>, ErrorKind> {
     // Not initialised: clearing 4 KiB would cost as much as parsing.
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let mut response = Response::new(&mut []);
-    let parsed = ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut fields);
+    let parsed =
+        ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut fields);
     let Status::Complete(length) = parsed.map_err(|_| ErrorKind::BadHead)? else {
         return Ok(None);
     };
@@ -390,14 +392,33 @@ mod tests {
         let mut text = b"HTTP/1.1 200 OK\r\n".to_vec();
         text.extend(b"X: y\r\n".repeat(HEAD_MAX / 6 + 10));
         assert_eq!(read(&text, &[], KEEP), Err(ErrorKind::TooLarge));
-        assert_eq!(read(&text, &(0..text.len()).step_by(97).collect::<Vec<_>>(), KEEP), Err(ErrorKind::TooLarge));
+        assert_eq!(
+            read(&text, &(0..text.len()).step_by(97).collect::<Vec<_>>(), KEEP),
+            Err(ErrorKind::TooLarge)
+        );
     }
 
     fn piece() -> impl Strategy<Value = String> {
         prop::sample::select(vec![
-            "HTTP/1.1 200 OK\r\n", "HTTP/1.1 304 Not\r\n", "HTTP/1.1 100 C\r\n\r\n", "HTTP/1.0 404 Gone\r\n",
-            "Content-Length: 5\r\n", "Content-Length: 0\r\n", "Transfer-Encoding: chunked\r\n", "Connection: close\r\n",
-            "X: y\r\n", "\r\n", "\n", "hello", "5\r\nhello\r\n", "3;q\r\nabc\r\n", "0\r\n\r\n", "0\r\nT: u\r\n\r\n", "\u{1}", "H", ":",
+            "HTTP/1.1 200 OK\r\n",
+            "HTTP/1.1 304 Not\r\n",
+            "HTTP/1.1 100 C\r\n\r\n",
+            "HTTP/1.0 404 Gone\r\n",
+            "Content-Length: 5\r\n",
+            "Content-Length: 0\r\n",
+            "Transfer-Encoding: chunked\r\n",
+            "Connection: close\r\n",
+            "X: y\r\n",
+            "\r\n",
+            "\n",
+            "hello",
+            "5\r\nhello\r\n",
+            "3;q\r\nabc\r\n",
+            "0\r\n\r\n",
+            "0\r\nT: u\r\n\r\n",
+            "\u{1}",
+            "H",
+            ":",
         ])
         .prop_map(str::to_owned)
     }

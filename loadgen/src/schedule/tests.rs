@@ -120,7 +120,8 @@ fn a_constant_rate_is_a_grid() {
 #[test]
 fn sessions_carry_over_from_phase_to_phase() {
     let (a, b) = (Model::Sessions { from: 0.0, to: 4.0 }, Model::Sessions { from: 4.0, to: 4.0 });
-    let planned = all(&[phase(a, 1000), phase(b, 1000), phase(Model::Sessions { from: 2.0, to: 2.0 }, 1000)], 0, 1);
+    let planned =
+        all(&[phase(a, 1000), phase(b, 1000), phase(Model::Sessions { from: 2.0, to: 2.0 }, 1000)], 0, 1);
     let text: Vec<String> = planned.iter().map(|p| format!("{} {:?}", p.at / 1_000_000, p.action)).collect();
     insta::assert_snapshot!(text.join("\n"), @r"
     250 Hold { place: 0 }

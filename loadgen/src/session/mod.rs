@@ -95,13 +95,14 @@ enum Flow {
 }
 
 impl Session {
-    /// A session in `seat`, whose start was counted as offered; none if a feeder has no row left for it.
+    /// A session in `seat`, whose start was counted as offered; none if a feeder has no row left for it. Boxed: a future
+    /// that holds it by value holds it twice, once on its way into a variable.
     #[must_use]
-    pub fn new(shard: &Rc<Shard>, seat: SeatId, origin: Origin) -> Option<Self> {
+    pub fn new(shard: &Rc<Shard>, seat: SeatId, origin: Origin) -> Option<Box<Self>> {
         let mut stream = Stream::of(shard.program.seed, origin.number);
         let rows = shard.draw_rows(origin.kind, &mut stream)?;
         figures::add(&shard.figures.open_sessions, 1);
-        Some(Self {
+        Some(Box::new(Self {
             shard: Rc::clone(shard),
             seat,
             origin,
@@ -114,12 +115,12 @@ impl Session {
             intended: origin.intended,
             due: origin.intended,
             state: State { announced: true, ..State::default() },
-        })
+        }))
     }
 
-    /// Runs it to its end; says how long its place should stay empty, ns. Dropped, it closes its
-    /// connections; the step under way is not counted.
-    pub async fn run(mut self) -> u64 {
+    /// Runs it to its end, once; says how long its place should stay empty, ns. Dropped, it ends where it is; the step
+    /// under way is not counted.
+    pub async fn run(&mut self) -> u64 {
         let shard = Rc::clone(&self.shard);
         let ops = &shard.program.kinds[self.origin.kind].ops;
         let mut at = 0;

@@ -26,7 +26,8 @@ impl Session {
         let started = self.begin(self.shard.program.timeout_ns);
         let answer = self.exchange(request).await;
         let finished = self.shard.now();
-        let outcome = answer.and_then(|answer| self.judge(request, &answer, finished.saturating_sub(started)));
+        let outcome =
+            answer.and_then(|answer| self.judge(request, &answer, finished.saturating_sub(started)));
         self.finish(request.id, started, finished, outcome);
         if self.state.unreached { self.rest(BRAKE_NS).await } else { Flow::On }
     }
@@ -143,7 +144,8 @@ impl Session {
 
     /// Checks an answer, and keeps what later steps need of it.
     fn judge(&mut self, request: &Request, answer: &Answer<'_>, service_ns: u64) -> Result<(), ErrorKind> {
-        let json: Option<Value> = if request.parses { serde_json::from_slice(answer.body()).ok() } else { None };
+        let json: Option<Value> =
+            if request.parses { serde_json::from_slice(answer.body()).ok() } else { None };
         for (slot, from) in &request.saves {
             let value = self.capture(from, answer, json.as_ref());
             if let Some(var) = self.vars.get_mut(*slot) {

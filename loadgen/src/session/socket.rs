@@ -149,7 +149,12 @@ impl Socket {
     }
 
     /// Sends a text message as far as the socket takes it; the rest goes out as the socket is polled.
-    pub(super) fn send_text(&mut self, wire: &mut Vec<u8>, text: &[u8], mask: [u8; 4]) -> Result<(), ErrorKind> {
+    pub(super) fn send_text(
+        &mut self,
+        wire: &mut Vec<u8>,
+        text: &[u8],
+        mask: [u8; 4],
+    ) -> Result<(), ErrorKind> {
         if let Some(kind) = self.ended {
             return Err(kind);
         }

@@ -264,13 +264,15 @@ mod tests {
 
     #[test]
     fn fragments_and_pings_between_them() {
-        let bytes =
-            [frame(1, "hä".as_bytes()), frame(0x89, b"p"), frame(0, b"l"), frame(0x80, b"lo"), frame(0x88, &[3, 232])]
-                .concat();
-        assert_eq!(
-            read(&bytes, &[]).0,
-            ["Ping([112])", "Text(\"hällo\")", "Close(Some(1000))"]
-        );
+        let bytes = [
+            frame(1, "hä".as_bytes()),
+            frame(0x89, b"p"),
+            frame(0, b"l"),
+            frame(0x80, b"lo"),
+            frame(0x88, &[3, 232]),
+        ]
+        .concat();
+        assert_eq!(read(&bytes, &[]).0, ["Ping([112])", "Text(\"hällo\")", "Close(Some(1000))"]);
     }
 
     #[test]
@@ -285,7 +287,11 @@ mod tests {
             ("text inside text", [frame(1, b"a"), frame(0x81, b"b")].concat(), ErrorKind::WsProtocol),
             ("long form of a short length", vec![0x82, 126, 0, 5], ErrorKind::WsProtocol),
             ("giant", vec![0x82, 127, 0, 0, 0, 1, 0, 0, 0, 0], ErrorKind::TooLarge),
-            ("giant in pieces", [frame(2, &[0; MESSAGE_MAX]), frame(0x80, b"x")].concat(), ErrorKind::TooLarge),
+            (
+                "giant in pieces",
+                [frame(2, &[0; MESSAGE_MAX]), frame(0x80, b"x")].concat(),
+                ErrorKind::TooLarge,
+            ),
             ("not UTF-8", frame(0x81, &[0xFF]), ErrorKind::WsUtf8),
             ("close code 1005", frame(0x88, &[3, 237]), ErrorKind::WsProtocol),
         ];

@@ -143,12 +143,18 @@ pub fn think(ms: u64) -> Step {
 }
 
 pub fn connect(id: u16, path: &str) -> Step {
-    Step::Connect(Box::new(Connect { id: StepId(id), path: text(path), headers: Vec::new(), subprotocol: None }))
+    Step::Connect(Box::new(Connect {
+        id: StepId(id),
+        path: text(path),
+        headers: Vec::new(),
+        subprotocol: None,
+    }))
 }
 
 /// A message with an id, answered by one with the same id.
 pub fn say(id: u16, within_ms: u64) -> Step {
-    let parts = vec![Part::Text("{\"id\":\"".to_owned()), Part::Uuid, Part::Text("\",\"op\":\"say\"}".to_owned())];
+    let parts =
+        vec![Part::Text("{\"id\":\"".to_owned()), Part::Uuid, Part::Text("\",\"op\":\"say\"}".to_owned())];
     let wait = Await {
         json: "$.id".to_owned(),
         equals: Template(vec![Part::Sent("id".to_owned())]),
@@ -158,5 +164,9 @@ pub fn say(id: u16, within_ms: u64) -> Step {
 }
 
 pub fn forever(every_ms: Option<u64>, steps: Vec<Step>) -> Step {
-    Step::Repeat(Box::new(Repeat { times: Times::UntilEnd, every: every_ms.map(|ms| Dist::Constant(ms * MS)), steps }))
+    Step::Repeat(Box::new(Repeat {
+        times: Times::UntilEnd,
+        every: every_ms.map(|ms| Dist::Constant(ms * MS)),
+        steps,
+    }))
 }

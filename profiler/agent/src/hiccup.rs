@@ -4,6 +4,8 @@
 //! which stalls of the async loop are set off (`pauses`).
 
 use std::collections::VecDeque;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -42,7 +44,7 @@ pub(crate) struct Hiccups {
 struct Seen {
     until: u64,
     noted: VecDeque<Stretch>,
-    events: Top<Stretch>,
+    events: Top<(Stretch, u64)>,
     longest: u64,
 }
 
@@ -62,8 +64,9 @@ impl Hiccups {
         Self { seen: Mutex::new(seen) }
     }
 
-    /// The thread woke at `woke`; what is later than a nap after its last waking is lateness.
-    fn woke(&self, woke: u64) {
+    /// The thread woke at `woke`; what is later than a nap after its last waking is lateness. Where that is
+    /// a hiccup, `waited` tells for how much of it the thread was ready to run and got no core, ns.
+    fn woke(&self, woke: u64, waited: impl FnOnce() -> u64) {
         let mut seen = lock(&self.seen);
         let due = seen.until + NAP.as_nanos() as u64;
         seen.until = woke;
@@ -76,7 +79,8 @@ impl Hiccups {
             seen.noted.push_back(late);
         }
         if late.length() >= EVENT_NS {
-            seen.events.offer(late.length() as f64, || late);
+            let waited = waited().min(late.length());
+            seen.events.offer(late.length() as f64, || (late, waited));
         }
     }
 
@@ -94,18 +98,59 @@ impl Hiccups {
     pub(crate) fn take(&self) -> HiccupReport {
         let mut seen = lock(&self.seen);
         let (stretches, others) = seen.events.take();
-        let events = stretches.into_iter().map(|s| s.event(kinds::PAUSE_HICCUP)).collect();
+        let event = |(s, waited): (Stretch, u64)| ProbeEvent { value: waited as f64, ..s.event(kinds::PAUSE_HICCUP) };
+        let events = stretches.into_iter().map(event).collect();
         HiccupReport { longest: std::mem::take(&mut seen.longest), events: (events, others) }
     }
 }
 
 /// The thread's work: naps until told to stop.
 pub(crate) fn watch(hiccups: &Arc<Hiccups>, stop: &Stop) {
-    hiccups.woke(MonoNs::now().0);
+    let mut queue = RunQueue::open();
+    hiccups.woke(MonoNs::now().0, || 0);
     let _ = hiccups.take();
-    while !stop.asked() {
+    for nap in 0u64.. {
+        if stop.asked() {
+            break;
+        }
         std::thread::sleep(NAP);
-        hiccups.woke(MonoNs::now().0);
+        hiccups.woke(MonoNs::now().0, || queue.waited());
+        if nap % NAPS_PER_READING == 0 {
+            let _ = queue.waited();
+        }
+    }
+}
+
+/// The thread's wait for a core is read this often besides, so that what is charged to a hiccup can have
+/// gathered for 32 ms before it at most: a few ms on a busy machine.
+const NAPS_PER_READING: u64 = 32;
+
+/// How long the calling thread was ready to run and got no core, as the scheduler counts it. It tells a
+/// process that was stopped (it was not ready) from one whose core was taken (it was).
+struct RunQueue {
+    file: Option<File>,
+    last: u64,
+}
+
+impl RunQueue {
+    /// Of the calling thread; systems without this file give nothing, and then every hiccup counts in full.
+    fn open() -> Self {
+        let mut queue = Self { file: File::open("/proc/thread-self/schedstat").ok(), last: 0 };
+        let _ = queue.waited();
+        queue
+    }
+
+    /// Nanoseconds since the last call.
+    fn waited(&mut self) -> u64 {
+        let Some(total) = self.read() else { return 0 };
+        total.saturating_sub(std::mem::replace(&mut self.last, total))
+    }
+
+    /// The second of three numbers: time on a core, time waiting for one, turns.
+    fn read(&self) -> Option<u64> {
+        let mut text = [0; 96];
+        let n = self.file.as_ref()?.read_at(&mut text, 0).ok()?;
+        std::str::from_utf8(&text[..n]).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
     }
 }
 
@@ -119,16 +164,17 @@ mod tests {
     fn a_process_that_was_stopped_shows_one_hiccup_over_the_stop() {
         let hiccups = Hiccups::new(0);
         for ms in 1..=50 {
-            hiccups.woke(ms * MS + 60_000 * ms);
+            hiccups.woke(ms * MS + 60_000 * ms, || 0);
         }
         let report = hiccups.take();
         assert_eq!((report.longest, report.events.0.len()), (60_000, 0), "60 us of timer error is everyday");
-        hiccups.woke(2_053 * MS);
-        hiccups.woke(2_054 * MS);
+        hiccups.woke(2_053 * MS, || 7 * MS);
+        hiccups.woke(2_054 * MS, || 0);
         let report = hiccups.take();
         assert_eq!(report.events.0.len(), 1);
         let event = &report.events.0[0];
         assert_eq!((event.kind.as_str(), event.start, event.end), ("pause.hiccup", 54 * MS, 2_053 * MS));
+        assert_eq!(event.value, 7.0 * MS as f64, "for so long it was ready and got no core");
         assert_eq!(report.longest, 1_999 * MS);
         assert_eq!(hiccups.take().longest, 0);
     }
@@ -136,7 +182,7 @@ mod tests {
     #[test]
     fn short_lateness_is_noted_but_is_no_event() {
         let hiccups = Hiccups::new(0);
-        hiccups.woke(11 * MS);
+        hiccups.woke(11 * MS, || 0);
         assert_eq!(hiccups.take().events.0, []);
         let all = Stretch { start: 0, end: 100 * MS };
         assert_eq!(hiccups.within(all), [Stretch { start: MS, end: 11 * MS }]);

@@ -6,7 +6,8 @@
 //! they must reach a quarter of a second within 20 s: one long pause, or several short ones. **Needs** the
 //! events, or lanes of another process to tell silence from a lost source. **Against it** speaks that the
 //! generator stood still at the same time, or that the hypervisor took the CPU away: then the machine paused, not
-//! the target, and the pause is not counted. **Law.** A request caught in a pause takes the rest of
+//! the target, and the pause is not counted; likewise where the process was ready to run all the time and other
+//! processes had its core. **Law.** A request caught in a pause takes the rest of
 //! it, so the longest service time around it is about its length: where clients saw so twice, it is confirmed.
 
 use std::collections::BTreeMap;
@@ -40,6 +41,8 @@ const LEAST_PAUSE: Duration = Duration::from_millis(90);
 const LEAST_TOTAL: Duration = Duration::from_millis(250);
 /// Stalls of a worker alone are one long request unless there are so many.
 const LEAST_STALLS: usize = 2;
+/// A process that was ready to run for half of a pause did not pause: it had no core. A stopped one is not ready.
+const QUEUED_SHARE: f64 = 0.5;
 /// A pause is the machine's when the generator stood still for half of its length in the same time ...
 const MACHINE_SHARE: f64 = 0.5;
 /// ... for at least so long.
@@ -102,6 +105,8 @@ struct Pause {
     span: Span,
     sort: usize,
     what: String,
+    /// For so much of it, ns, the process was ready to run and got no core.
+    queued: f64,
 }
 
 impl Pause {
@@ -132,6 +137,7 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
             let one = next.span.start <= open.span.end;
             if one {
                 open.span.end = open.span.end.max(next.span.end);
+                open.queued += next.queued;
                 if next.sort < open.sort {
                     open.sort = next.sort;
                     open.what = std::mem::take(&mut next.what);
@@ -145,12 +151,13 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
 }
 
 fn of_event(e: &Event, sort: usize) -> Pause {
-    Pause { span: e.span(), sort, what: e.label("what").unwrap_or("").to_owned() }
+    let queued = if SORTS[sort] == kinds::PAUSE_HICCUP { e.value } else { 0.0 };
+    Pause { span: e.span(), sort, what: e.label("what").unwrap_or("").to_owned(), queued }
 }
 
 fn by_events(timeline: &Timeline, at: RunTime, instance: &str, pauses: Vec<Pause>) -> Option<Claim> {
     let (excused, counted): (Vec<Pause>, Vec<Pause>) =
-        pauses.into_iter().partition(|p| machine_paused(timeline, p.span));
+        pauses.into_iter().partition(|p| p.queued >= QUEUED_SHARE * p.ns() || machine_paused(timeline, p.span));
     let longest = counted.iter().max_by_key(|p| p.length())?;
     let total: Duration = counted.iter().map(Pause::length).sum();
     let stalls_only = SORTS[longest.sort] == kinds::PAUSE_WORKER_STALL;
@@ -318,7 +325,7 @@ fn excused_evidence(excused: &[Pause]) -> Vec<Evidence> {
     let (Some(first), Some(last)) = (excused.first(), excused.last()) else { return Vec::new() };
     let span = Span::new(first.span.start, last.span.end);
     let text = format!(
-        "{} more not counted: the generator stood still too, or the CPU was stolen",
+        "{} more not counted: the generator stood still too, the CPU was stolen, or other processes had the core",
         plural(excused.len() as f64, "pause")
     );
     vec![evidence(text, names::GENERATOR_HICCUP, span, excused.len() as f64, Unit::Count)]

@@ -470,6 +470,13 @@ fn advice(
         ));
         return list;
     };
+    if d.busy() <= seen.capacity {
+        list.push(format!(
+            "On average {:.1} of {} connections are needed: smooth what asks for them in bursts before adding any.",
+            d.busy(),
+            Unit::Count.show(seen.capacity)
+        ));
+    }
     let enough = d.staffed().max(seen.capacity + 1.0);
     let each = if instances > 1 {
         format!(" (that is {} in each of {instances} processes)", (enough / instances as f64).ceil())
@@ -481,7 +488,7 @@ fn advice(
         Unit::Count.show(seen.capacity),
         d.busy()
     ));
-    if d.rate > 0.0 {
+    if d.rate > 0.0 && d.busy() > seen.capacity {
         list.push(format!(
             "Or hold a connection for at most {} instead of {}, and {} connections are enough.",
             Unit::Ns.show(seen.capacity / d.rate * 1e9 * 0.8),

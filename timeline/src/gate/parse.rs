@@ -434,7 +434,7 @@ fn stat(word: &str) -> Result<Option<(Stat, bool)>, Option<String>> {
         Ok(p) if digits.len() > 2 && digits.starts_with("99") && p.fract() == 0.0 => {
             Err(Some(format!("p99.{}", &digits[2..])))
         }
-        Ok(p) if p == 100.0 => Err(Some("max".to_owned())),
+        Ok(100.0) => Err(Some("max".to_owned())),
         _ => Err(None),
     }
 }

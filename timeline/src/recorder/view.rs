@@ -358,9 +358,12 @@ fn gate(gate: &Gate, timeline: &Timeline, findings: &[Finding], at: RunTime) -> 
     GateView { that: gate.expression(), holds: judged.holds, figure: judged.figure }
 }
 
+/// Where a lane's value stands in a [`ProcessView`].
+type Part = fn(&mut ProcessView) -> &mut Option<f64>;
+
 fn processes(timeline: &Timeline, at: RunTime) -> Vec<ProcessView> {
     let mut found: BTreeMap<&str, ProcessView> = BTreeMap::new();
-    let parts: [(&str, fn(&mut ProcessView) -> &mut Option<f64>); 4] = [
+    let parts: [(&str, Part); 4] = [
         (names::PROCESS_CPU, |p| &mut p.cpu),
         (names::GENERATOR_CPU, |p| &mut p.cpu),
         (names::PROCESS_RESIDENT, |p| &mut p.resident),

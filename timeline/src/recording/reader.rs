@@ -147,7 +147,7 @@ impl Reader {
     ) -> Result<Loaded, RecordingError> {
         let (mut meta, mut end, mut log) = (None, None, Vec::new());
         let mut timeline = Timeline::new();
-        while let Some(item) = self.next() {
+        for item in self.by_ref() {
             match item {
                 Item::Meta(m) => meta = Some(*m),
                 Item::Entry(entry) => {

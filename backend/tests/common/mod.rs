@@ -1,0 +1,212 @@
+//! What the tests share: a shop of their own, and a client that says what comes back.
+
+#![expect(dead_code, reason = "each test binary uses its own part of this")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+pub const TOKEN: &str = "a-token-of-the-tests";
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running backend, killed when dropped.
+pub struct Backend {
+    pub child: Child,
+    pub stdin: Option<ChildStdin>,
+    pub ready: Value,
+}
+
+pub fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dyno-shop"));
+    command.args(args).env("DYNO_TOKEN", TOKEN).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+}
+
+impl Backend {
+    pub fn start(workers: usize) -> Self {
+        let mut child = command(&[&workers.to_string()]).stderr(Stdio::null()).spawn().unwrap();
+        let stdin = child.stdin.take();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready: Value = serde_json::from_str(&line).unwrap();
+        Self { child, stdin, ready: ready["ready"].clone() }
+    }
+
+    pub fn shop(&self) -> &str {
+        self.ready["url"].as_str().unwrap().strip_prefix("http://").unwrap()
+    }
+
+    pub fn control(&self) -> &str {
+        self.ready["probe"].as_str().unwrap().strip_prefix("http://").unwrap()
+    }
+
+    pub fn pids(&self) -> Vec<u32> {
+        self.ready["workers"].as_array().unwrap().iter().map(|w| w["pid"].as_u64().unwrap() as u32).collect()
+    }
+
+    /// To the shop.
+    pub fn get(&self, path: &str) -> Reply {
+        ask(self.shop(), "GET", path, &[], b"")
+    }
+
+    pub fn post(&self, path: &str, token: &str, body: &str) -> Reply {
+        let bearer = format!("Bearer {token}");
+        let fields = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+        ask(self.shop(), "POST", path, &fields, body.as_bytes())
+    }
+
+    pub fn log_in(&self) -> String {
+        let reply = self.post("/login", "", r#"{"user":"user-1","pass":"secret"}"#);
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        reply.json()["token"].as_str().unwrap().to_owned()
+    }
+
+    /// To control and probe, with their token.
+    pub fn order(&self, method: &str, path: &str, body: &str) -> Reply {
+        let bearer = format!("Bearer {TOKEN}");
+        ask(self.control(), method, path, &[("Authorization", &bearer)], body.as_bytes())
+    }
+
+    /// `fault instance what` of each line of the truth.
+    pub fn truth(&self) -> Vec<String> {
+        let page = self.order("GET", "/v1/truth", "").json();
+        let text = |v: &Value| v.as_str().unwrap().to_owned();
+        let lines = page["lines"].as_array().unwrap();
+        lines.iter().map(|l| [text(&l["fault"]), text(&l["instance"]), text(&l["what"])].join(" ")).collect()
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An answer.
+pub struct Reply {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Reply {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.body))
+    }
+
+    /// The text of an error answer.
+    pub fn error(&self) -> String {
+        self.json()["error"].as_str().unwrap_or_else(|| panic!("no error: {}", self.body)).to_owned()
+    }
+}
+
+pub fn connect(to: &str) -> TcpStream {
+    let stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+pub fn ask(to: &str, method: &str, path: &str, fields: &[(&str, &str)], body: &[u8]) -> Reply {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n");
+    for (name, value) in fields {
+        head += &format!("{name}: {value}\r\n");
+    }
+    head += &format!("Content-Length: {}\r\n\r\n", body.len());
+    let mut stream = connect(to);
+    stream.write_all(head.as_bytes()).unwrap();
+    // A body that is refused early may find the connection closed.
+    let _ = stream.write_all(body);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Reply { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+}
+
+/// A WebSocket of the tests: small text frames only.
+pub struct Socket(BufReader<TcpStream>);
+
+impl Socket {
+    /// The socket, or the status with which it was refused.
+    pub fn open(to: &str, path: &str) -> Result<Self, u16> {
+        let mut stream = connect(to);
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: {to}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        let status: u16 = line.split(' ').nth(1).unwrap().parse().unwrap();
+        while line != "\r\n" {
+            line.clear();
+            stream.read_line(&mut line).unwrap();
+        }
+        if status == 101 { Ok(Self(stream)) } else { Err(status) }
+    }
+
+    /// Masked with zeros, which is a mask.
+    pub fn send(&mut self, text: &str) {
+        let mut frame = vec![0x81];
+        match u8::try_from(text.len()) {
+            Ok(n @ 0..=125) => frame.push(0x80 | n),
+            _ => {
+                frame.push(0x80 | 127);
+                frame.extend((text.len() as u64).to_be_bytes());
+            }
+        }
+        frame.extend([0; 4]);
+        frame.extend(text.as_bytes());
+        let _ = self.0.get_mut().write_all(&frame);
+    }
+
+    /// The next frame: its opcode and payload. None at the end.
+    pub fn read(&mut self) -> Option<(u8, Vec<u8>)> {
+        let mut head = [0; 2];
+        self.0.read_exact(&mut head).ok()?;
+        let length = match head[1] {
+            126 => {
+                let mut more = [0; 2];
+                self.0.read_exact(&mut more).ok()?;
+                usize::from(u16::from_be_bytes(more))
+            }
+            n => usize::from(n),
+        };
+        let mut payload = vec![0; length];
+        self.0.read_exact(&mut payload).ok()?;
+        Some((head[0] & 15, payload))
+    }
+
+    pub fn json(&mut self) -> Value {
+        let (opcode, payload) = self.read().expect("a frame");
+        assert_eq!(opcode, 1);
+        serde_json::from_slice(&payload).unwrap()
+    }
+}
+
+/// Waits until `what` holds; false if it never did.
+pub fn wait_for(mut what: impl FnMut() -> bool) -> bool {
+    let step = Duration::from_millis(20);
+    (0..PATIENCE.as_millis() / step.as_millis()).any(|_| {
+        what() || {
+            std::thread::sleep(step);
+            false
+        }
+    })
+}
+
+/// Does the process run (a zombie does not)?
+pub fn alive(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or("").trim_start().starts_with('Z'))
+}
+
+pub fn signal(pid: u32, signal: rustix::process::Signal) {
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
+}
