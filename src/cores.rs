@@ -30,10 +30,8 @@ fn list(cores: &[usize]) -> String {
 /// The cores that this process may use; empty where the system does not say.
 #[must_use]
 pub fn usable() -> Vec<usize> {
-    sched_getaffinity(None).map_or_else(
-        |_| Vec::new(),
-        |set| (0..CpuSet::MAX_CPU).filter(|&c| set.is_set(c)).collect(),
-    )
+    sched_getaffinity(None)
+        .map_or_else(|_| Vec::new(), |set| (0..CpuSet::MAX_CPU).filter(|&c| set.is_set(c)).collect())
 }
 
 /// Halves of `cores`; none if there is only one to share.

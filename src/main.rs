@@ -63,7 +63,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
 
 /// Somebody piped us into `head`: nobody is left to read an error, and nothing went wrong.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|e| {
-        e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
-    })
+    error
+        .chain()
+        .any(|e| e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
 }

@@ -125,8 +125,16 @@ pub fn info(path: &Path, json: bool) -> anyhow::Result<Outcome> {
     let ended = info.ended.as_deref().unwrap_or("no end: it was cut off");
     let mut out = format!(
         "run        {} ({}), dyno {}\nholds      {} lanes, {} samples, {} histogram intervals, {} events, {} log lines\nlength     {:.1} s, {} ticks\nended      {ended}\n",
-        info.run_id, info.scenario, info.dyno_version, info.lanes, info.samples,
-        info.histogram_intervals, info.events, info.log_lines, info.last_second, info.ticks,
+        info.run_id,
+        info.scenario,
+        info.dyno_version,
+        info.lanes,
+        info.samples,
+        info.histogram_intervals,
+        info.events,
+        info.log_lines,
+        info.last_second,
+        info.ticks,
     );
     for d in &info.damage {
         out += &format!("damage     {d}\n");

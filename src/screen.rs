@@ -5,8 +5,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use dashboard::plain::Plain;
 use dashboard::app::{Capabilities, UiCommand};
+use dashboard::plain::Plain;
 use dashboard::theme::{ColorChoice, ThemeChoice};
 use dashboard::tui::{self, TuiOptions};
 use timeline::recorder::Published;
@@ -32,11 +32,18 @@ enum Kind {
 
 impl Screen {
     /// Starts the screen that `look` asks for; `ci` turns the dashboard off where it was not asked for by name.
-    pub fn start(look: &Look, ci: bool, capabilities: Capabilities, published: Published) -> io::Result<Self> {
+    pub fn start(
+        look: &Look,
+        ci: bool,
+        capabilities: Capabilities,
+        published: Published,
+    ) -> io::Result<Self> {
         let (send, commands) = sync_channel(COMMANDS);
         let kind = match choose(look.ui, ci) {
             Ui::Tui => Kind::Dashboard(tui::run(options(look, capabilities), move || published.get(), send)?),
-            Ui::Json => lines(published, Box::new(|snapshot| serde_json::to_string(snapshot).into_iter().collect()))?,
+            Ui::Json => {
+                lines(published, Box::new(|snapshot| serde_json::to_string(snapshot).into_iter().collect()))?
+            }
             Ui::None => Kind::Nothing,
             Ui::Plain | Ui::Auto => {
                 let mut plain = Plain::new();

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use dashboard::app::Capabilities;
+use timeline::RunClock;
 use timeline::facts::{EndReason, PlanFacts, RunEnd, RunMeta};
 use timeline::recorder::{Options, Recorder};
 use timeline::recording::FILE_NAME;
 use timeline::snapshot::RunState;
-use timeline::RunClock;
 
 use crate::backend_process::Backend;
 use crate::cli::WatchArgs;

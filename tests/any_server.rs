@@ -1,5 +1,7 @@
 //! A scenario runs against any server that is already running, and a URL needs no file.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::io::{BufRead, BufReader};
@@ -67,7 +69,13 @@ that = "p99 < 1us for detail"
     )
     .unwrap();
     let run = run(&[file.to_str().unwrap(), "--target", &url]);
-    assert_eq!(run.code(), Some(3), "no server answers within a microsecond: {}\n{}", run.stdout(), run.stderr());
+    assert_eq!(
+        run.code(),
+        Some(3),
+        "no server answers within a microsecond: {}\n{}",
+        run.stdout(),
+        run.stderr()
+    );
     let gates = run.summary()["gates"].clone();
     assert_eq!(gates[0]["holds"], true);
     assert_eq!(gates[1]["holds"], false);

@@ -1,5 +1,7 @@
 //! Bad input and bad surroundings: one clear message, the documented exit code, nothing lost.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::net::TcpListener;

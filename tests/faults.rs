@@ -1,5 +1,7 @@
 //! Each fault of this build is found and named; its clean twin shows nothing.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{run, whole_machine};
@@ -10,7 +12,12 @@ fn found(fault: FaultKind) {
     let run = run(&[fault.name()]);
     assert!(matches!(run.code(), Some(0 | 3)), "{}\n{}", run.stdout(), run.stderr());
     let kinds = run.kinds();
-    assert_eq!(kinds.first().map(String::as_str), Some(fault.expected().name()), "{:#}", run.summary()["findings"]);
+    assert_eq!(
+        kinds.first().map(String::as_str),
+        Some(fault.expected().name()),
+        "{:#}",
+        run.summary()["findings"]
+    );
     let onset = run.onset_s(fault.name());
     let found = run.summary()["findings"][0]["found_at"].as_u64().unwrap() as f64 / 1e9;
     eprintln!("{}: onset {onset:.2} s, found after {:.2} s", fault.name(), found - onset);

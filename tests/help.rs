@@ -1,5 +1,7 @@
 //! Every help text, as a person sees it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::dyno;

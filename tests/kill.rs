@@ -1,5 +1,7 @@
 //! A run can be ended or killed at any instant: the recording stays readable, and no process is left.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::path::Path;

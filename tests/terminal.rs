@@ -1,5 +1,7 @@
 //! The dashboard in a real terminal: keys are pressed and the screen is read, through tmux.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::process::Command;

@@ -12,7 +12,7 @@ pub struct SupervisorOptions {
     pub listen: SocketAddr,
     /// Where control and probe listen; port 0 takes any.
     pub control: SocketAddr,
-    /// Worker processes that share the port. Range: 1 to [`MAX_WORKERS`].
+    /// Worker processes that share the port. Range: 1 to 64.
     pub workers: usize,
     /// Arguments with which this executable becomes a worker.
     pub worker_args: Vec<String>,

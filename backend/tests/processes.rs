@@ -60,7 +60,7 @@ fn a_worker_that_dies_is_started_again_with_what_is_left_of_the_faults() {
 /// Kills or ends a backend in some way; gives what must be gone afterwards.
 fn gone_after(end: impl FnOnce(&mut Backend)) {
     let mut backend = Backend::start(2);
-    let mut socket = Socket::open(backend.shop(), "/ws").ok().expect("open");
+    let mut socket = Socket::open(backend.shop(), "/ws").expect("open");
     let pids = backend.pids();
     assert!(pids.iter().all(|p| alive(*p)));
     end(&mut backend);
@@ -101,7 +101,7 @@ fn the_end_of_its_input_ends_it_though_a_worker_is_stopped() {
 #[test]
 fn a_signal_or_an_order_ends_it_and_listeners_are_told() {
     gone_after(|backend| {
-        let mut socket = Socket::open(backend.shop(), "/ws").ok().expect("open");
+        let mut socket = Socket::open(backend.shop(), "/ws").expect("open");
         assert_eq!(backend.order("POST", "/v1/shutdown", "").status, 202);
         let (opcode, payload) = socket.read().expect("a farewell");
         assert_eq!((opcode, &payload[..2]), (8, &1001_u16.to_be_bytes()[..]));

@@ -107,7 +107,7 @@ fn import(backend: &Backend, token: &str) {
 }
 
 fn feed(backend: &Backend, token: &str) {
-    let mut socket = Socket::open(backend.shop(), &format!("/ws?token={token}")).ok().expect("open");
+    let mut socket = Socket::open(backend.shop(), &format!("/ws?token={token}")).expect("open");
     socket.send(r#"{"op":"say","id":"a-1","text":"hello"}"#);
     let said = socket.json();
     assert_eq!((&said["op"], &said["id"], &said["text"]), (&json!("said"), &json!("a-1"), &json!("hello")));
@@ -119,7 +119,7 @@ fn feed(backend: &Backend, token: &str) {
         socket.send(bad);
         assert!(socket.json()["error"].is_string(), "{bad}");
     }
-    let mut anonymous = Socket::open(backend.shop(), "/ws").ok().expect("open to everybody");
+    let mut anonymous = Socket::open(backend.shop(), "/ws").expect("open to everybody");
     anonymous.send(&"x".repeat(100_000));
     assert!(anonymous.read().is_none_or(|(opcode, _)| opcode == 8), "too large a message ends it");
     assert_eq!(Socket::open(backend.shop(), "/ws?token=false").err(), Some(401));

@@ -315,7 +315,11 @@ fn spawn(session: impl Future<Output = ()> + 'static) {
     tokio::task::spawn_local(session);
 }
 
-/// A session that arrives, and leaves when it is done. A block, not an `async fn`, whose arguments would be held twice.
+/// A session that arrives, and leaves when it is done.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an `async fn` would hold its arguments twice, in every waiting session"
+)]
 fn arrive(shard: Rc<Shard>, seat: SeatId, origin: Origin) -> impl Future<Output = ()> {
     async move {
         let sitting = Sitting::down(shard, seat).await;
@@ -330,6 +334,10 @@ fn arrive(shard: Rc<Shard>, seat: SeatId, origin: Origin) -> impl Future<Output 
 }
 
 /// A held place: one session after the other, at once, until it is given up.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an `async fn` would hold its arguments twice, in every waiting session"
+)]
 fn hold(shard: Rc<Shard>, seat: SeatId, numbers: Numbers, mut intended: u64) -> impl Future<Output = ()> {
     async move {
         let sitting = Sitting::down(shard, seat).await;

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use timeline::lane::names;
 use timeline::clock::RunTime;
 use timeline::facts::{LoadModel, PlanFacts};
 use timeline::{Series, Span, Timeline};
@@ -86,6 +87,22 @@ pub fn mean(timeline: &Timeline, name: &str, span: Span) -> Option<f64> {
         sum += v;
     }
     (n > 0.0).then(|| sum / n)
+}
+
+/// Share of the machine's CPU that neither target nor generator used in `span`: the system's own
+/// work, and what others take. None without the lanes to tell.
+pub fn taken_by_others(timeline: &Timeline, span: Span) -> Option<f64> {
+    let all = mean(timeline, names::HOST_CPU, span)?;
+    let cores = mean(timeline, names::HOST_CORES, span)?;
+    let of = |name: &str| {
+        let means = timeline.named(name).filter_map(|s| {
+            let points = s.within(span);
+            (!points.is_empty()).then(|| points.iter().map(|p| p.1).sum::<f64>() / points.len() as f64)
+        });
+        means.reduce(|a, b| a + b)
+    };
+    let own = of(names::PROCESS_CPU)? + of(names::GENERATOR_CPU).unwrap_or(0.0);
+    Some((all - own / cores.max(1.0)).max(0.0))
 }
 
 /// Since when the load has been what it is at `at`: the start of the phase, or of the first of

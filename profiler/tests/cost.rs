@@ -33,7 +33,11 @@ fn a_tick_with_500_lanes_costs_no_more_late_in_a_run_than_early() {
     }
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
     let (early, late) = (mean(&costs[costs.len() / 4..costs.len() / 2]), mean(&costs[costs.len() * 3 / 4..]));
-    println!("{} ticks, mean {:.3} ms: {early:.3} in the second quarter, {late:.3} in the last", costs.len(), mean(&costs));
+    println!(
+        "{} ticks, mean {:.3} ms: {early:.3} in the second quarter, {late:.3} in the last",
+        costs.len(),
+        mean(&costs)
+    );
     // Windows are bounded, so a longer run does not make a tick dearer; a factor of 4 is room for noise.
     assert!(late < 4.0 * early.max(0.05), "{early} ms a tick grew to {late} ms");
     assert!(timeline.now() > RunTime::ZERO);

@@ -12,8 +12,7 @@ use crate::show::print;
 pub fn finish(finished: &Finished, folder: &Path, ci: bool) -> anyhow::Result<Outcome> {
     let summary =
         reports::Summary::new(&finished.meta, &finished.timeline, &finished.findings, Some(&finished.end));
-    let inputs =
-        reports::Inputs { summary: &summary, timeline: &finished.timeline, meta: &finished.meta };
+    let inputs = reports::Inputs { summary: &summary, timeline: &finished.timeline, meta: &finished.meta };
     let written = reports::write_all(folder, &inputs);
     let files = written.as_deref().unwrap_or_default();
     // What was found is said even when it cannot be written down.

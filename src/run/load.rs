@@ -75,7 +75,10 @@ fn note(update: &LoadUpdate, notes: &mut Vec<String>, handle: &Handle) {
             loadgen::lanes::instance(*worker),
             offset.error_ns / 1_000
         )),
-        LoadUpdate::Counters(..) | LoadUpdate::Histograms(..) | LoadUpdate::Done(..) | LoadUpdate::Amended { .. } => {}
+        LoadUpdate::Counters(..)
+        | LoadUpdate::Histograms(..)
+        | LoadUpdate::Done(..)
+        | LoadUpdate::Amended { .. } => {}
     }
 }
 

@@ -59,7 +59,8 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
         (Target::Bundled, Some(b)) => scenarios::base_url(&b.ready.url).map_err(UserError::wrong)?,
         (Target::Bundled, None) => unreachable!("a bundled target was started"),
     };
-    let ran = Runner { job: &job, args: &args, sizing, folder: &folder, backend: backend.as_ref(), split, url };
+    let ran =
+        Runner { job: &job, args: &args, sizing, folder: &folder, backend: backend.as_ref(), split, url };
     let finished = ran.run(&stops)?;
     drop(backend);
     finish::finish(&finished, &folder, args.ci)
@@ -85,7 +86,8 @@ fn size(job: &Job, args: &RunArgs) -> anyhow::Result<Sizing> {
     let resources = Resources::of_host(None);
     let mut sizing = loadgen::workers_needed(&job.plan, &resources);
     let usable = loadgen::sizing::usable(resources.descriptors);
-    let backends = if job.plan.target == Target::Bundled { args.workers.unwrap_or(BACKEND_WORKERS) } else { 1 };
+    let backends =
+        if job.plan.target == Target::Bundled { args.workers.unwrap_or(BACKEND_WORKERS) } else { 1 };
     // Somebody else's server may have other limits; of our own we know that it inherits ours.
     let each = sizing.connections.div_ceil(backends as u64);
     if resources.descriptors < FEWEST_DESCRIPTORS || (job.plan.target == Target::Bundled && each > usable) {
@@ -134,7 +136,9 @@ impl Runner<'_> {
         let screen = Screen::start(&self.args.look, self.args.ci, CAPABILITIES, handle.published())?;
 
         let mut attach = self.job.attach.clone();
-        attach.extend(self.backend.map(|b| Attach::Agent { url: b.ready.probe.clone(), token: b.token.clone() }));
+        attach.extend(
+            self.backend.map(|b| Attach::Agent { url: b.ready.probe.clone(), token: b.token.clone() }),
+        );
         let sources = Sources::attach(&attach, Some(self.url.port), &handle)?;
         handle.attached(&sources.about());
 

@@ -129,6 +129,13 @@ pub fn host_facts(cores: Option<String>) -> Vec<(String, String)> {
 
 fn memory_total() -> Option<String> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let kib: f64 = text.lines().find_map(|l| l.strip_prefix("MemTotal:"))?.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    let kib: f64 = text
+        .lines()
+        .find_map(|l| l.strip_prefix("MemTotal:"))?
+        .trim()
+        .strip_suffix("kB")?
+        .trim()
+        .parse()
+        .ok()?;
     Some(timeline::Unit::Bytes.show(kib * 1024.0))
 }

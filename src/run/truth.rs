@@ -54,7 +54,8 @@ impl Injector {
     /// Ends all faults, fetches the truth and writes it into `folder`. Gives the failures met, as sentences.
     pub fn finish(self, folder: &Path) -> Vec<String> {
         let _ = self.stop.try_send(());
-        let mut failures = self.thread.join().unwrap_or_else(|_| vec!["the fault thread panicked".to_owned()]);
+        let mut failures =
+            self.thread.join().unwrap_or_else(|_| vec!["the fault thread panicked".to_owned()]);
         let written = self.control.end_all().and_then(|()| self.control.truth()).and_then(|lines| {
             let path = folder.join("truth.jsonl");
             write_truth(&path, &lines, self.clock)
@@ -112,7 +113,10 @@ impl Control {
     }
 
     fn end_all(&self) -> anyhow::Result<()> {
-        self.agent.delete(format!("{}/v1/faults", self.base)).header("Authorization", self.bearer()).call()?;
+        self.agent
+            .delete(format!("{}/v1/faults", self.base))
+            .header("Authorization", self.bearer())
+            .call()?;
         Ok(())
     }
 

@@ -37,8 +37,7 @@ pub struct Run {
 pub fn run(args: &[&str]) -> Run {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("run");
-    let output =
-        dyno().arg("run").args(args).args(["--ui", "none", "--out"]).arg(&folder).output().unwrap();
+    let output = dyno().arg("run").args(args).args(["--ui", "none", "--out"]).arg(&folder).output().unwrap();
     Run { folder, output, _dir: dir }
 }
 

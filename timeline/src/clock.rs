@@ -38,9 +38,7 @@ pub fn unix_ms() -> u64 {
 }
 
 /// Nanoseconds since the start of the run. Range: 0 to 584 years.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RunTime(pub u64);
 

@@ -145,7 +145,10 @@ impl FaultOrder {
             if !(knob.min..=knob.max).contains(value) {
                 return Err(format!(
                     "knob `{name}` of fault {} is {value}, expected {} to {} ({})",
-                    self.name.name(), knob.min, knob.max, knob.about
+                    self.name.name(),
+                    knob.min,
+                    knob.max,
+                    knob.about
                 ));
             }
         }

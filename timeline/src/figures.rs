@@ -146,7 +146,9 @@ pub fn steps(timeline: &Timeline) -> Vec<String> {
     let mut steps = timeline.plan().steps.clone();
     let seen: BTreeSet<&str> =
         timeline.named(names::RESPONSE).map(|s| s.spec.subject.as_str()).filter(|s| !s.is_empty()).collect();
-    steps.extend(seen.into_iter().filter(|s| !timeline.plan().steps.iter().any(|p| p == s)).map(str::to_owned));
+    steps.extend(
+        seen.into_iter().filter(|s| !timeline.plan().steps.iter().any(|p| p == s)).map(str::to_owned),
+    );
     steps
 }
 
@@ -183,7 +185,11 @@ fn integral(series: &Series, spans: &[Span]) -> f64 {
     sum
 }
 
-fn about<'a>(timeline: &'a Timeline, name: &'a str, subject: Option<&'a str>) -> impl Iterator<Item = &'a Series> + 'a {
+fn about<'a>(
+    timeline: &'a Timeline,
+    name: &'a str,
+    subject: Option<&'a str>,
+) -> impl Iterator<Item = &'a Series> + 'a {
     timeline.named(name).filter(move |s| subject.is_none_or(|x| s.spec.subject == x))
 }
 
@@ -212,10 +218,16 @@ pub struct LaneStats {
 
 /// Statistics of a lane over `spans`; none without a sample.
 #[must_use]
-pub fn lane_stats(timeline: &Timeline, name: &str, subject: Option<&str>, spans: &[Span]) -> Option<LaneStats> {
+pub fn lane_stats(
+    timeline: &Timeline,
+    name: &str,
+    subject: Option<&str>,
+    spans: &[Span],
+) -> Option<LaneStats> {
     let mut specs = about(timeline, name, subject).map(|s| &s.spec);
     let first = specs.next()?.clone();
-    let instances: BTreeSet<&str> = about(timeline, name, subject).map(|s| s.spec.instance.as_str()).collect();
+    let instances: BTreeSet<&str> =
+        about(timeline, name, subject).map(|s| s.spec.instance.as_str()).collect();
     let quality = specs.fold(first.quality, |worst, s| worse(worst, s.quality));
     let spec = LaneSpec { quality, ..first };
     let instances = instances.len();
@@ -246,7 +258,13 @@ pub fn lane_stats(timeline: &Timeline, name: &str, subject: Option<&str>, spans:
 
 /// Any quantile (0 to 1) of a level or rate over all instances; none without a sample.
 #[must_use]
-pub fn lane_quantile(timeline: &Timeline, name: &str, subject: Option<&str>, spans: &[Span], q: f64) -> Option<f64> {
+pub fn lane_quantile(
+    timeline: &Timeline,
+    name: &str,
+    subject: Option<&str>,
+    spans: &[Span],
+    q: f64,
+) -> Option<f64> {
     let mut values: Vec<f64> =
         spans.iter().flat_map(|s| grid(timeline, name, subject, *s)).filter_map(|(_, value)| value).collect();
     values.sort_by(f64::total_cmp);
@@ -300,7 +318,12 @@ pub fn rank(sorted: &[f64], quantile: f64) -> f64 {
 /// A level or rate over all instances in cells of [`GRID`], with each cell's end. An instance that
 /// has sent nothing for a few cells counts with its newest value; a cell that none speaks of is a gap.
 #[must_use]
-pub fn grid(timeline: &Timeline, name: &str, subject: Option<&str>, span: Span) -> Vec<(RunTime, Option<f64>)> {
+pub fn grid(
+    timeline: &Timeline,
+    name: &str,
+    subject: Option<&str>,
+    span: Span,
+) -> Vec<(RunTime, Option<f64>)> {
     let step = GRID.as_nanos() as u64;
     let cells = (span.length().as_nanos() as u64).div_ceil(step) as usize;
     let mut out: Vec<(RunTime, Option<f64>)> =

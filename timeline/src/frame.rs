@@ -54,7 +54,10 @@ pub enum BadFrame {
 #[must_use]
 pub fn pack(kind: u8, body: &[u8]) -> Vec<u8> {
     if body.len() >= WORTH_COMPRESSING {
-        let mut packer = flate2::write::DeflateEncoder::new(Vec::with_capacity(body.len() / 2), flate2::Compression::fast());
+        let mut packer = flate2::write::DeflateEncoder::new(
+            Vec::with_capacity(body.len() / 2),
+            flate2::Compression::fast(),
+        );
         packer.write_all(body).expect("writing to a vector cannot fail");
         let packed = packer.finish().expect("writing to a vector cannot fail");
         if packed.len() < body.len() {

@@ -163,7 +163,8 @@ impl Gate {
         let text = self.expression();
         let at = text.find(name.as_str()).map_or(1, |byte| text[..byte].chars().count() + 1);
         let list: Vec<String> = known.iter().map(|k| format!("`{k}`")).collect();
-        let has = if list.is_empty() { "it has none".to_owned() } else { format!("it has {}", list.join(", ")) };
+        let has =
+            if list.is_empty() { "it has none".to_owned() } else { format!("it has {}", list.join(", ")) };
         Err(GateError {
             at,
             problem: format!("the scenario has no {what} `{name}`; {has}"),
@@ -192,9 +193,15 @@ impl Gate {
     #[must_use]
     pub fn line(&self) -> Option<(&str, f64, Unit)> {
         match &self.condition {
-            Condition::Figure { subject: Subject::Time(lane, _), limit, .. } => Some((lane, *limit, Unit::Ns)),
-            Condition::Figure { subject: Subject::Lane(lane, _, unit), limit, .. } => Some((lane, *limit, *unit)),
-            Condition::Figure { subject: Subject::Rate(lane), limit, .. } => Some((lane, *limit, Unit::PerSecond)),
+            Condition::Figure { subject: Subject::Time(lane, _), limit, .. } => {
+                Some((lane, *limit, Unit::Ns))
+            }
+            Condition::Figure { subject: Subject::Lane(lane, _, unit), limit, .. } => {
+                Some((lane, *limit, *unit))
+            }
+            Condition::Figure { subject: Subject::Rate(lane), limit, .. } => {
+                Some((lane, *limit, Unit::PerSecond))
+            }
             _ => None,
         }
     }

@@ -92,11 +92,7 @@ impl LaneSpec {
     /// A histogram of durations that merges over instances, exactly known.
     #[must_use]
     pub fn histogram(name: impl Into<String>, instance: impl Into<String>) -> Self {
-        Self {
-            shape: Shape::Histogram,
-            combine: Combine::Merge,
-            ..Self::level(name, instance, Unit::Ns)
-        }
+        Self { shape: Shape::Histogram, combine: Combine::Merge, ..Self::level(name, instance, Unit::Ns) }
     }
 
     /// The same lane, about `subject`.
@@ -169,6 +165,8 @@ pub mod names {
     pub const RELEASE_ERROR: &str = "generator.release-error";
     /// Share of the machine's CPU time that the hypervisor gave to others, 0 to 1.
     pub const HOST_STEAL: &str = "host.steal";
+    /// Cores of the machine.
+    pub const HOST_CORES: &str = "host.cores";
     /// Share of the machine's CPU time in use, 0 to 1.
     pub const HOST_CPU: &str = "host.cpu";
     /// Live bytes younger than the age threshold.

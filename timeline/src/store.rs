@@ -249,7 +249,10 @@ mod tests {
     fn two_pools() -> Timeline {
         let mut t = Timeline::new();
         for (i, instance) in ["a", "b"].into_iter().enumerate() {
-            t.apply(&Entry::Lane(LaneId(i as u32), LaneSpec::level("pool.db.waiters", instance, Unit::Count)));
+            t.apply(&Entry::Lane(
+                LaneId(i as u32),
+                LaneSpec::level("pool.db.waiters", instance, Unit::Count),
+            ));
         }
         for (lane, ms, value) in [(0, 100, 1.0), (1, 150, 2.0), (0, 190, 4.0), (0, 310, 8.0)] {
             t.apply(&Entry::Sample { lane: LaneId(lane), at: RunTime::from_ms(ms), value });

@@ -7,7 +7,8 @@
 /// `text` without control and bidirectional formatting characters (each becomes U+FFFD), cut to `max` characters with `…`.
 #[must_use]
 pub fn clean(text: &str, max: usize) -> String {
-    let mut out: String = text.chars().take(max).map(|c| if is_harmful(c) { '\u{FFFD}' } else { c }).collect();
+    let mut out: String =
+        text.chars().take(max).map(|c| if is_harmful(c) { '\u{FFFD}' } else { c }).collect();
     if text.chars().nth(max).is_some() {
         out.pop();
         out.push('…');

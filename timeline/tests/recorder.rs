@@ -1,5 +1,7 @@
 //! The recorder: what goes in comes out of snapshot, timeline and recording alike.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 use std::time::Duration;
 

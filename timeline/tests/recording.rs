@@ -51,7 +51,9 @@ fn written(ticks: u64) -> Vec<u8> {
         writer.add(&entry).unwrap();
     }
     writer.log(LogLine { at: RunTime::ZERO, text: "hello".to_owned() });
-    writer.finish(&RunEnd { reason: EndReason::Completed, at: RunTime::from_ms(ticks * 500), notes: vec![] }).unwrap();
+    writer
+        .finish(&RunEnd { reason: EndReason::Completed, at: RunTime::from_ms(ticks * 500), notes: vec![] })
+        .unwrap();
     std::fs::read(&path).unwrap()
 }
 
@@ -112,7 +114,10 @@ fn a_damaged_block_is_named_and_passed_over() {
                 assert!(ticks.len() + 1 >= all.len(), "one bent byte at {at} costs at most one tick");
                 kept_most = kept_most.max(loaded.damage.len());
             }
-            Err(e) => assert!(matches!(e, RecordingError::Empty { .. }), "only the description itself may be lost: {e}"),
+            Err(e) => assert!(
+                matches!(e, RecordingError::Empty { .. }),
+                "only the description itself may be lost: {e}"
+            ),
         }
     }
     assert_eq!(kept_most, 1);
@@ -125,7 +130,10 @@ fn blocks_of_a_newer_writer_are_skipped_but_a_newer_format_is_refused() {
     assert!(load(bytes.clone()).unwrap().0.damage.is_empty());
     bytes[8] = 2;
     let error = load(bytes).unwrap_err().to_string();
-    assert_eq!(error, "recording.dyno was written in format 2; this dyno reads up to format 1: use a newer dyno");
+    assert_eq!(
+        error,
+        "recording.dyno was written in format 2; this dyno reads up to format 1: use a newer dyno"
+    );
 }
 
 #[test]

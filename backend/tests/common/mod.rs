@@ -129,6 +129,7 @@ pub fn ask(to: &str, method: &str, path: &str, fields: &[(&str, &str)], body: &[
 }
 
 /// A WebSocket of the tests: small text frames only.
+#[derive(Debug)]
 pub struct Socket(BufReader<TcpStream>);
 
 impl Socket {

@@ -69,6 +69,8 @@ pub struct Session {
 struct State {
     /// Was the next step's start counted as offered already?
     announced: bool,
+    /// Has it waited for anything yet?
+    waited: bool,
     /// Was anything done since the loop's turn began?
     moved: bool,
     /// The load has ended and an endless loop was left: what follows it is done without waiting.
@@ -126,7 +128,7 @@ impl Session {
         let mut at = 0;
         let mut did_anything = false;
         loop {
-            if shard.seats.ending(self.seat) && !self.state.winding_up {
+            if self.is_to_wind_up() {
                 match self.wind_up(ops) {
                     Some(past) => at = past,
                     None => break,
@@ -162,6 +164,12 @@ impl Session {
             shard.give_pooled(connection);
         }
         if self.state.unreached || !did_anything { BRAKE_NS } else { 0 }
+    }
+
+    /// Is it to end here? Not before its first step, whose start was promised, unless it would wait for that.
+    fn is_to_wind_up(&self) -> bool {
+        let promised = self.state.announced && !self.state.waited;
+        !promised && !self.state.winding_up && self.shard.seats.ending(self.seat)
     }
 
     /// The load has ended: a session leaves its outermost endless loop and does what follows, or ends.
@@ -236,6 +244,7 @@ impl Session {
         if self.state.winding_up {
             return Flow::On;
         }
+        self.state.waited = true;
         let Self { shard, seat, socket, stream, .. } = self;
         poll_fn(|cx| {
             if let Some(socket) = socket

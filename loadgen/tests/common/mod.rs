@@ -1,6 +1,11 @@
 //! What the tests of this crate share: a run from a plan to its totals, and plans.
 
-#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part of this")]
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    reason = "each test file uses its own part of this"
+)]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,6 +1,11 @@
 //! A server that does what the path asks it to, good or bad; a thread for each connection.
 
-#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part of this")]
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    reason = "each test file uses its own part of this"
+)]
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -156,8 +156,9 @@ fn of_event(e: &Event, sort: usize) -> Pause {
 }
 
 fn by_events(timeline: &Timeline, at: RunTime, instance: &str, pauses: Vec<Pause>) -> Option<Claim> {
-    let (excused, counted): (Vec<Pause>, Vec<Pause>) =
-        pauses.into_iter().partition(|p| p.queued >= QUEUED_SHARE * p.ns() || machine_paused(timeline, p.span));
+    let (excused, counted): (Vec<Pause>, Vec<Pause>) = pauses
+        .into_iter()
+        .partition(|p| p.queued >= QUEUED_SHARE * p.ns() || machine_paused(timeline, p.span));
     let longest = counted.iter().max_by_key(|p| p.length())?;
     let total: Duration = counted.iter().map(Pause::length).sum();
     let stalls_only = SORTS[longest.sort] == kinds::PAUSE_WORKER_STALL;

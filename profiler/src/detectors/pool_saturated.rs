@@ -69,6 +69,9 @@ const CRITICAL_WAIT_NS: f64 = 250e6;
 const MOST_WAITING_SHARE: f64 = 0.95;
 /// CPU of the whole host from which on it, not the pool, may be short.
 const CPU_SHORT: f64 = 0.95;
+/// ... and with this share of it in the hands of others no verdict on a pool is possible. The system's own
+/// work for a busy loopback comes to a fifth at most; two fifths are somebody else's.
+const OTHERS_SHARE: f64 = 0.4;
 /// Growth of the hold time that contradicts a pool that is merely too small.
 const HOLD_GROWTH: f64 = 1.5;
 /// Square-root staffing (Halfin and Whitt 1981): with `a + 2 sqrt(a)` servers fewer than 3 in 100 wait.
@@ -131,7 +134,10 @@ fn look_at(timeline: &Timeline, at: RunTime, pool: &str) -> Option<Claim> {
         (false, true) => !settling && seen.waits_at_least(BURST_P99_HOLDS, BURST_MEDIAN_HOLDS),
         (false, false) => false,
     };
-    holds.then(|| claim(timeline, at, pool, &parts, &seen))
+    // A target that gets no CPU holds its connections for longer; that is not the pool's fault.
+    let starved = window::mean(timeline, names::HOST_CPU, seen.span).is_some_and(|c| c >= CPU_SHORT)
+        && window::taken_by_others(timeline, seen.span).is_some_and(|share| share >= OTHERS_SHARE);
+    (holds && !starved).then(|| claim(timeline, at, pool, &parts, &seen))
 }
 
 fn part<'a>(timeline: &'a Timeline, pool: &str, instance: &str, span: Span) -> Option<Part<'a>> {

@@ -31,6 +31,8 @@ pub fn attach(sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
         before: first,
         cpu: sink.declare(share(names::HOST_CPU)),
         steal: sink.declare(share(names::HOST_STEAL)),
+        cores: sink.declare(LaneSpec::level(names::HOST_CORES, NAME, Unit::Count).worst()),
+        count: first.cores,
     };
     let about = "host: CPU in use and stolen".to_owned();
     sink.note(NAME, &about);
@@ -43,6 +45,8 @@ struct Host {
     before: Counters,
     cpu: Option<LaneId>,
     steal: Option<LaneId>,
+    cores: Option<LaneId>,
+    count: u64,
 }
 
 /// Ticks since boot.
@@ -51,6 +55,7 @@ struct Counters {
     all: u64,
     idle: u64,
     stolen: u64,
+    cores: u64,
 }
 
 impl Counters {
@@ -72,7 +77,12 @@ impl Counters {
             .map_while(|w| w.parse().ok())
             .collect();
         let at = |i: usize| numbers.get(i).copied().unwrap_or(0);
-        (numbers.len() >= 4).then(|| Self { all: numbers.iter().sum(), idle: at(3) + at(4), stolen: at(7) })
+        let core = |l: &&str| {
+            l.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        };
+        let cores = text.lines().filter(core).count() as u64;
+        let (all, idle) = (numbers.iter().sum(), at(3) + at(4));
+        (numbers.len() >= 4).then_some(Self { all, idle, stolen: at(7), cores })
     }
 
     /// Share in use and share stolen since `before`; none if hardly any tick has passed.
@@ -97,7 +107,7 @@ impl Source for Host {
         let (Ok(counters), now) = (Counters::read(), MonoNs::now()) else { return };
         let Some((cpu, stolen)) = counters.shares_since(self.before) else { return };
         self.before = counters;
-        for (lane, value) in [(self.cpu, cpu), (self.steal, stolen)] {
+        for (lane, value) in [(self.cpu, cpu), (self.steal, stolen), (self.cores, self.count as f64)] {
             if let Some(lane) = lane {
                 sink.sample(lane, now, value);
             }
@@ -111,7 +121,8 @@ mod tests {
 
     #[test]
     fn shares_are_of_the_time_that_passed() {
-        let a = Counters::parse("cpu  100 0 100 700 100 0 0 0 0 0\ncpu0 1 2 3").unwrap();
+        let a = Counters::parse("cpu  100 0 100 700 100 0 0 0 0 0\ncpu0 1 2 3\nintr 5").unwrap();
+        assert_eq!(a.cores, 1);
         let b = Counters::parse("cpu  160 0 120 790 110 0 0 20 0 0\n").unwrap();
         assert_eq!(b.shares_since(a), Some((0.4, 0.1)));
         assert_eq!(b.shares_since(b), None);

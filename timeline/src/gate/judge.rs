@@ -115,7 +115,9 @@ impl Figure<'_> {
             return self.decide(self.read(timeline, &spans), all, timeline, over);
         };
         if over {
-            return self.worst(timeline, &spans, window).unwrap_or_else(|| self.decide(None, all, timeline, over));
+            return self
+                .worst(timeline, &spans, window)
+                .unwrap_or_else(|| self.decide(None, all, timeline, over));
         }
         let last = Span::new(at.back(window), at);
         match spans.iter().find(|s| s.start <= last.start && last.start < s.end) {
@@ -184,15 +186,27 @@ impl Figure<'_> {
 
     fn nothing(&self, holds: Option<bool>, why: &str, window: Span) -> Judgement {
         let unit = self.subject.unit();
-        Judgement { holds, figure: why.to_owned(), value: None, limit: Some(self.limit), unit, samples: 0, window }
+        Judgement {
+            holds,
+            figure: why.to_owned(),
+            value: None,
+            limit: Some(self.limit),
+            unit,
+            samples: 0,
+            window,
+        }
     }
 
     /// Why a lane cannot be read; none if it can or if the gate is about none.
     fn lane_trouble(&self, timeline: &Timeline) -> Option<String> {
-        let (Subject::Lane(name, _, wanted) | Subject::Growth(name, wanted)) = self.subject else { return None };
+        let (Subject::Lane(name, _, wanted) | Subject::Growth(name, wanted)) = self.subject else {
+            return None;
+        };
         match figures::unit(timeline, name) {
             None => Some(format!("no lane {name} in this run")),
-            Some(unit) if unit != *wanted => Some(format!("{name} is in {}, not {}", unit.name(), wanted.name())),
+            Some(unit) if unit != *wanted => {
+                Some(format!("{name} is in {}, not {}", unit.name(), wanted.name()))
+            }
             Some(_) => None,
         }
     }
@@ -200,7 +214,9 @@ impl Figure<'_> {
     fn read(&self, timeline: &Timeline, spans: &[Span]) -> Option<Reading> {
         let step = self.scope.step.as_deref();
         match self.subject {
-            Subject::Time(lane, stat) => self.of_histogram(&figures::merged(timeline, lane, step, spans), *stat),
+            Subject::Time(lane, stat) => {
+                self.of_histogram(&figures::merged(timeline, lane, step, spans), *stat)
+            }
             Subject::ErrorShare | Subject::ErrorCount => {
                 let (finished, errors) = figures::counts(timeline, step, spans);
                 self.of_errors(finished, errors)
@@ -267,8 +283,7 @@ impl Figure<'_> {
             Stat::Quantile(q) => {
                 let good_us = self.limit / 1e3;
                 let below = h.count_between(0, (good_us.ceil() as u64).clamp(1, MAX_US) - 1);
-                let (bad, allowed) =
-                    if self.op.is_upper() { (samples - below, 1.0 - q) } else { (below, q) };
+                let (bad, allowed) = if self.op.is_upper() { (samples - below, 1.0 - q) } else { (below, q) };
                 enough(samples, bad, allowed)
             }
             _ => samples >= FEW || self.is_lost(stat, value),
@@ -316,10 +331,8 @@ fn windows(span: Span, length: Duration) -> Vec<Span> {
     }
     let whole_seconds = (room.as_secs() / MAX_WINDOWS + 1) as u32;
     let step = WINDOW_STEP * whole_seconds;
-    let mut starts: Vec<RunTime> = (0..)
-        .map(|i| span.start + step * i)
-        .take_while(|start| *start + length < span.end)
-        .collect();
+    let mut starts: Vec<RunTime> =
+        (0..).map(|i| span.start + step * i).take_while(|start| *start + length < span.end).collect();
     starts.push(span.end.back(length));
     starts.into_iter().map(|start| Span::new(start, start + length)).collect()
 }
@@ -375,7 +388,10 @@ mod tests {
             steps: vec!["check out".into()],
         }));
         t.apply(&Entry::Lane(LaneId(0), LaneSpec::histogram(names::RESPONSE, "gen-0").about("check out")));
-        t.apply(&Entry::Lane(LaneId(1), LaneSpec::rate(names::ERRORS, "gen-0", Unit::PerSecond).about("status")));
+        t.apply(&Entry::Lane(
+            LaneId(1),
+            LaneSpec::rate(names::ERRORS, "gen-0", Unit::PerSecond).about("status"),
+        ));
         t.apply(&Entry::Lane(LaneId(2), LaneSpec::rate(names::OFFERED, "gen-0", Unit::PerSecond)));
         t.apply(&Entry::Lane(LaneId(3), LaneSpec::rate(names::ACHIEVED, "gen-0", Unit::PerSecond)));
         t.apply(&Entry::Lane(LaneId(4), LaneSpec::level(names::HEAP_OLD, "shop-0", Unit::Bytes)));
@@ -442,7 +458,10 @@ mod tests {
         assert_eq!(final_(&t, "heap.old growth < 50MB/min").0, Some(false));
         assert_eq!(final_(&t, "heap.old growth < 61MB/min"), (Some(true), "57.2 MiB/min".into()));
         assert_eq!(final_(&t, "heap.old max < 41MB").0, Some(true));
-        assert_eq!(final_(&t, "pool.db.wait p99 < 5ms"), (Some(false), "no lane pool.db.wait in this run".into()));
+        assert_eq!(
+            final_(&t, "pool.db.wait p99 < 5ms"),
+            (Some(false), "no lane pool.db.wait in this run".into())
+        );
     }
 
     #[test]

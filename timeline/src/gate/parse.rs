@@ -16,8 +16,23 @@ const RATES: [(&str, &str); 3] =
     [("completed", names::COMPLETED), ("achieved", names::ACHIEVED), ("offered", names::OFFERED)];
 /// Words that may begin a gate, for suggestions.
 const FIRST_WORDS: [&str; 17] = [
-    "p50", "p90", "p95", "p99", "p99.9", "max", "mean", "median", "response", "service", "lateness", "errors",
-    "achieved", "completed", "offered", "dropped", "no",
+    "p50",
+    "p90",
+    "p95",
+    "p99",
+    "p99.9",
+    "max",
+    "mean",
+    "median",
+    "response",
+    "service",
+    "lateness",
+    "errors",
+    "achieved",
+    "completed",
+    "offered",
+    "dropped",
+    "no",
 ];
 /// A window shorter than the interval of histograms (one second) would see some of them and not others.
 const LEAST_WINDOW: Duration = Duration::from_secs(1);
@@ -76,7 +91,11 @@ fn no_finding(mut w: Words<'_>) -> Result<Condition, GateError> {
         return if plural {
             Ok(Condition::NoFinding(None))
         } else {
-            Err(w.error_at(at, "expected a kind of finding such as `cache-stampede`", Some("no findings".into())))
+            Err(w.error_at(
+                at,
+                "expected a kind of finding such as `cache-stampede`",
+                Some("no findings".into()),
+            ))
         };
     };
     w.end()?;
@@ -140,7 +159,8 @@ fn lane(w: &mut Words<'_>, at: usize, word: &str) -> Result<Draft, GateError> {
         other => other,
     };
     if !name.contains('.') {
-        let problem = format!("`{word}` is no figure; expected p99, errors, achieved, a lane such as `pool.db.wait`");
+        let problem =
+            format!("`{word}` is no figure; expected p99, errors, achieved, a lane such as `pool.db.wait`");
         return Err(w.error_at(at, problem, nearest(word, FIRST_WORDS)));
     }
     let unit = match lanes::known(name) {
@@ -155,7 +175,13 @@ fn lane(w: &mut Words<'_>, at: usize, word: &str) -> Result<Draft, GateError> {
 }
 
 impl Draft {
-    fn with_limit(self, w: &Words<'_>, at: usize, limit: Quantity, bare_is_ms: bool) -> Result<(Subject, f64), GateError> {
+    fn with_limit(
+        self,
+        w: &Words<'_>,
+        at: usize,
+        limit: Quantity,
+        bare_is_ms: bool,
+    ) -> Result<(Subject, f64), GateError> {
         let wrong = |wanted: &str| {
             let text = w.text[at..].split_whitespace().next().unwrap_or_default();
             w.error_at(at, format!("`{text}` does not fit here; expected {wanted}"), None)
@@ -188,7 +214,11 @@ impl Draft {
             }
             Self::Growth(name, known) => {
                 let unit = limit.slope_unit().filter(|u| known.is_none_or(|k| k == *u));
-                let wanted = if known == Some(Unit::Bytes) { "a slope such as 1MiB/min" } else { "a slope such as 5/min" };
+                let wanted = if known == Some(Unit::Bytes) {
+                    "a slope such as 1MiB/min"
+                } else {
+                    "a slope such as 5/min"
+                };
                 Ok((Subject::Growth(name, unit.ok_or_else(|| wrong(wanted))?), limit.value))
             }
         }
@@ -246,7 +276,8 @@ fn refuse_hopeless(w: &Words<'_>, at: usize, subject: &Subject, op: Op, limit: f
     let unit = subject.unit();
     let never = |why: &str| Err(w.error_at(at, format!("this gate can never hold: {why}"), None));
     // The least time that is told apart is a microsecond, so even "at most nothing" is out of reach.
-    let nothing = limit < 0.0 || limit == 0.0 && (op == Op::Less || op == Op::AtMost && matches!(subject, Subject::Time(..)));
+    let nothing = limit < 0.0
+        || limit == 0.0 && (op == Op::Less || op == Op::AtMost && matches!(subject, Subject::Time(..)));
     if op.is_upper() && nothing {
         return never("the figure is never below nothing");
     }
@@ -347,7 +378,10 @@ impl<'a> Words<'a> {
     fn limit(&mut self) -> Result<(usize, Quantity), GateError> {
         let start = self.at();
         let first = self.next;
-        while self.peek().is_some_and(|w| !matches!(w.key.as_str(), "" | "for" | "in" | "over" | "of" | "<" | ">")) {
+        while self
+            .peek()
+            .is_some_and(|w| !matches!(w.key.as_str(), "" | "for" | "in" | "over" | "of" | "<" | ">"))
+        {
             self.next += 1;
         }
         if self.next == first {
@@ -357,7 +391,8 @@ impl<'a> Words<'a> {
         match quantity::read(raw).filter(|q| q.value.is_finite()) {
             Some(quantity) => Ok((start, quantity)),
             None => {
-                let problem = format!("`{raw}` is no limit; expected one such as 250ms, 0.1%, 300MiB or 500/s");
+                let problem =
+                    format!("`{raw}` is no limit; expected one such as 250ms, 0.1%, 300MiB or 500/s");
                 Err(self.error_at(start, problem, None))
             }
         }
@@ -458,7 +493,9 @@ pub(super) fn quoted(name: &str) -> String {
     let plain = words.as_ref().is_ok_and(|w| {
         !w.words.is_empty()
             && w.words.iter().enumerate().all(|(i, word)| {
-                !matches!(word.key.as_str(), "" | "for" | "in" | "over") && !word.text.contains(['<', '>']) && !w.is_keyword(i)
+                !matches!(word.key.as_str(), "" | "for" | "in" | "over")
+                    && !word.text.contains(['<', '>'])
+                    && !w.is_keyword(i)
             })
     });
     match (plain && name.trim() == name, name.contains('"')) {
@@ -561,7 +598,8 @@ mod tests {
     #[test]
     fn names_are_checked_against_the_plan() {
         let (steps, phases) = (["say".to_owned(), "log in".to_owned()], ["peak".to_owned()]);
-        let check = |text: &str| Gate::parse(text).unwrap().check_names(&steps, &phases).map_err(|e| e.to_string());
+        let check =
+            |text: &str| Gate::parse(text).unwrap().check_names(&steps, &phases).map_err(|e| e.to_string());
         assert_eq!(check("p99 < 1s for log in in phase peak"), Ok(()));
         assert_eq!(check("server.handler p99 < 1s for /products"), Ok(()));
         insta::assert_snapshot!(check("p99 < 1s for log on").unwrap_err());

@@ -39,7 +39,9 @@ pub(super) fn combine(levels: &[&Levels], how: Combine, first: usize, end: usize
     (first..end)
         .map(|c| {
             levels.iter().filter_map(|l| l.0.get(c).copied().flatten()).reduce(|a, b| match how {
-                Combine::Max => Cell { min: a.min.max(b.min), max: a.max.max(b.max), last: a.last.max(b.last) },
+                Combine::Max => {
+                    Cell { min: a.min.max(b.min), max: a.max.max(b.max), last: a.last.max(b.last) }
+                }
                 Combine::Sum | Combine::Merge => {
                     Cell { min: a.min + b.min, max: a.max + b.max, last: a.last + b.last }
                 }

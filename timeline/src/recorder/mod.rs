@@ -102,7 +102,8 @@ impl Recorder {
         let published = Published::default();
         let handle = Handle::new(options.clock, send, published.clone());
         let work = Work::new(options, writer, published, handle.clone());
-        let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(move || work.run(receive))?;
+        let thread =
+            std::thread::Builder::new().name("recorder".to_owned()).spawn(move || work.run(receive))?;
         Ok(Self { handle, thread })
     }
 
@@ -232,7 +233,8 @@ impl Work {
         let Some(writer) = &mut self.writer else { return };
         if let Err(e) = act(writer) {
             self.writer = None;
-            let note = format!("the recording ended at {}: {e}; the run goes on without it", self.clock.now());
+            let note =
+                format!("the recording ended at {}: {e}; the run goes on without it", self.clock.now());
             self.notes.push(note.clone());
             self.view.log(LogLine { at: self.clock.now(), text: note });
         }
@@ -245,7 +247,13 @@ impl Work {
         for finding in &findings {
             let known = self.findings.iter().find(|f| f.id == finding.id);
             if known.is_none_or(|k| k.status < finding.status) {
-                self.log(format!("{} {} ({}): {}", finding.id, finding.kind.name(), finding.status.name(), finding.claim));
+                self.log(format!(
+                    "{} {} ({}): {}",
+                    finding.id,
+                    finding.kind.name(),
+                    finding.status.name(),
+                    finding.claim
+                ));
             }
         }
         self.findings = findings;

@@ -273,7 +273,9 @@ impl View {
                 let newest = ids.iter().filter_map(|i| newest(&timeline.series()[*i])).max();
                 let last = match spec.shape {
                     Shape::Histogram => cells.iter().rev().flatten().next().map(|c| c.last),
-                    Shape::Level | Shape::Rate => newest.and_then(|t| at_instances(timeline, name, spec.combine, t)),
+                    Shape::Level | Shape::Rate => {
+                        newest.and_then(|t| at_instances(timeline, name, spec.combine, t))
+                    }
                 };
                 LaneView {
                     name: name.to_owned(),
@@ -372,9 +374,11 @@ fn processes(timeline: &Timeline, at: RunTime) -> Vec<ProcessView> {
     for (name, part) in parts {
         for series in timeline.named(name) {
             let instance = series.spec.instance.as_str();
-            let view = found
-                .entry(instance)
-                .or_insert_with(|| ProcessView { name: instance.to_owned(), age_ns: u64::MAX, ..Default::default() });
+            let view = found.entry(instance).or_insert_with(|| ProcessView {
+                name: instance.to_owned(),
+                age_ns: u64::MAX,
+                ..Default::default()
+            });
             *part(view) = series.at(at, FRESH);
             if let Some(t) = newest(series) {
                 view.age_ns = view.age_ns.min(at.since(t).as_nanos() as u64);

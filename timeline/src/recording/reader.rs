@@ -27,7 +27,9 @@ pub enum RecordingError {
         source: io::Error,
     },
     /// The first bytes are not a recording's.
-    #[error("{path} is not a dyno recording: it does not begin with `dynorec`; a run's folder holds one called {FILE_NAME}")]
+    #[error(
+        "{path} is not a dyno recording: it does not begin with `dynorec`; a run's folder holds one called {FILE_NAME}"
+    )]
     NotARecording {
         /// Which file.
         path: PathBuf,
@@ -253,7 +255,8 @@ impl Iterator for Reader {
             };
             if self.unpack_into_queue(kind, &body).is_none() {
                 self.queue.clear();
-                let what = format!("a {kind:?} block does not have the form that its type announces; skipped");
+                let what =
+                    format!("a {kind:?} block does not have the form that its type announces; skipped");
                 self.damage.push(Damage { offset, what });
             }
         }

@@ -147,7 +147,7 @@ impl Writer {
         if let Some((poke, _)) = &self.syncer {
             match poke.try_send(()) {
                 Ok(()) | Err(TrySendError::Full(())) => {} // full: a sync is under way and the next one covers this
-                Err(TrySendError::Disconnected(())) => {}  // the syncer met an error: the next write will, too
+                Err(TrySendError::Disconnected(())) => {} // the syncer met an error: the next write will, too
             }
         }
         Ok(())
