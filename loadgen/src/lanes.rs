@@ -95,6 +95,7 @@ impl Lanes {
             (names::ACHIEVED, Unit::PerSecond, now.achieved, last.achieved),
             (names::COMPLETED, Unit::PerSecond, now.completed, last.completed),
             (names::DROPPED, Unit::PerSecond, now.dropped, last.dropped),
+            (names::LATE, Unit::PerSecond, now.late, last.late),
             (names::PUSHED, Unit::PerSecond, now.pushed, last.pushed),
             (names::RECEIVED, Unit::BytesPerSecond, now.received, last.received),
             (names::SENT, Unit::BytesPerSecond, now.sent, last.sent),
@@ -140,7 +141,7 @@ impl Lanes {
             self.histogram(response, span, &step.response, out);
             let service = LaneSpec::histogram(names::SERVICE, &gen_).about(&name);
             self.histogram(service, span, &step.service, out);
-            let failed = LaneSpec::rate(names::FAILED, &gen_, Unit::PerSecond).about(&name);
+            let failed = LaneSpec::rate(names::STEP_ERRORS, &gen_, Unit::PerSecond).about(&name);
             let seconds = span.length().as_secs_f64();
             if seconds > 0.0 && (step.failed > 0 || self.declared.contains_key(&failed)) {
                 self.sample(failed, span.end, step.failed as f64 / seconds, out);

@@ -93,7 +93,7 @@ impl Release {
         }
         let now = self.shard.now();
         let figures = &self.shard.figures;
-        let done = Done { at: now, cut: figures.open_sessions.get(), completed: figures.completed.get() };
+        let done = Done { at: now, cut: self.shard.seats.taken(), completed: figures.completed.get() };
         figures.close_last(now);
         self.hand_over_counters(now);
         while let Some(interval) = self.shard.figures.take_closed() {
@@ -134,9 +134,9 @@ impl Release {
             self.hand_over_counters(now);
             self.hand_over_histograms();
         }
-        let drained = self.draining.is_some_and(|since| {
-            self.shard.figures.open_sessions.get() == 0 || now >= since.saturating_add(self.grace)
-        });
+        let drained = self
+            .draining
+            .is_some_and(|since| self.shard.seats.taken() == 0 || now >= since.saturating_add(self.grace));
         self.aborted || drained
     }
 
@@ -215,7 +215,7 @@ impl Release {
     fn seat(&self) -> Option<SeatId> {
         let figures = &self.shard.figures;
         figures::add(&figures.offered, 1);
-        if figures.open_sessions.get() >= self.shard.sessions_max {
+        if self.shard.seats.taken() >= self.shard.sessions_max {
             figures::add(&figures.dropped, 1);
             return None;
         }
@@ -284,6 +284,12 @@ impl Numbers {
         self.generation.set(generation + 1);
         self.of.held(self.place, generation)
     }
+
+    /// The number that decides which kind of session holds the place, for good: were each one drawn anew, kinds
+    /// that never end would take over place after place, and the plan's shares would be lost.
+    fn of_place(&self) -> u64 {
+        self.of.held(self.place, 0)
+    }
 }
 
 /// A session's seat while its task sits in it.
@@ -344,7 +350,7 @@ fn hold(shard: Rc<Shard>, seat: SeatId, numbers: Numbers, mut intended: u64) -> 
         let shard = &sitting.shard;
         loop {
             let number = numbers.next();
-            let origin = Origin { number, kind: shard.kind(number), intended, pooled: false };
+            let origin = Origin { number, kind: shard.kind(numbers.of_place()), intended, pooled: false };
             let empty_for = match Session::new(shard, seat, origin) {
                 Some(mut session) => session.run().await,
                 // A place for which no row is left stays empty.

@@ -33,6 +33,7 @@ pub struct Seats {
     seats: RefCell<Vec<Seat>>,
     free: RefCell<Vec<SeatId>>,
     naps: RefCell<BinaryHeap<Reverse<(u64, SeatId)>>>,
+    taken: Cell<u64>,
     all_ending: Cell<bool>,
     /// When the release task wakes by itself; an earlier nap must wake it.
     alarm: Cell<u64>,
@@ -48,7 +49,14 @@ impl Seats {
             SeatId(seats.len() as u32 - 1)
         });
         seats[id.0 as usize] = Seat { taken: true, ..EMPTY };
+        self.taken.set(self.taken.get() + 1);
         id
+    }
+
+    /// Seats that are taken: sessions that are open, or whose task was just made.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.taken.get()
     }
 
     /// Gives a seat back.
@@ -56,6 +64,7 @@ impl Seats {
         // The waker is dropped after the borrow has ended.
         let left = std::mem::replace(&mut self.seats.borrow_mut()[id.0 as usize], EMPTY);
         self.free.borrow_mut().push(id);
+        self.taken.set(self.taken.get() - 1);
         drop(left);
     }
 

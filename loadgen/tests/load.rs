@@ -259,7 +259,7 @@ fn a_stall_shows_in_response_time_of_an_open_model() {
     plan.timeout_ns = 2000 * MS;
     let totals = run(plan, serve(act), 1);
     let (response, count) = (&totals.response[&0], totals.response[&0].len());
-    assert_eq!(count, 1500);
+    assert_eq!(count, 1500, "{:?} {:?}", totals.counters, totals.done);
     // A tenth of the arrivals falls into a stall, evenly: p95 waits for half of it, p99 for 90 ms.
     let at = |q: f64| response.value_at_quantile(q) as f64 / 1e3;
     assert!((35.0..75.0).contains(&at(0.95)), "p95 {} ms", at(0.95));

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use timeline::lane::names;
 use timeline::clock::RunTime;
 use timeline::facts::{LoadModel, PlanFacts};
+use timeline::lane::names;
 use timeline::{Series, Span, Timeline};
 
 /// The last `seconds` up to and with `at`.

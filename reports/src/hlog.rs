@@ -33,9 +33,7 @@ pub fn render(meta: &RunMeta, timeline: &Timeline, lane: &str) -> Result<Vec<u8>
     for ((start, subject), (length, histogram)) in intervals(timeline, lane) {
         let tag = tag(&subject);
         let at = start.since(RunTime::ZERO);
-        writer
-            .write_histogram(&histogram, at, length, Tag::new(&tag))
-            .map_err(|e| bad(format!("{e:?}")))?;
+        writer.write_histogram(&histogram, at, length, Tag::new(&tag)).map_err(|e| bad(format!("{e:?}")))?;
     }
     Ok(out)
 }

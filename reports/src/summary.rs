@@ -293,7 +293,11 @@ impl Summary {
             lanes: lanes(timeline, &spans),
             generator,
             gates,
-            target: Target { url: meta.target.clone(), bundled: meta.bundled, attached: meta.attached.clone() },
+            target: Target {
+                url: meta.target.clone(),
+                bundled: meta.bundled,
+                attached: meta.attached.clone(),
+            },
             scenario: Scenario { name: meta.scenario.clone(), about: meta.about.clone(), seed: meta.seed },
             versions: Versions {
                 dyno: meta.dyno_version.clone(),
@@ -307,7 +311,12 @@ impl Summary {
                 reason: reason(end),
             },
             host: meta.host.iter().cloned().collect(),
-            notes: meta.notes.iter().cloned().chain(end.map(|e| e.notes.clone()).unwrap_or_default()).collect(),
+            notes: meta
+                .notes
+                .iter()
+                .cloned()
+                .chain(end.map(|e| e.notes.clone()).unwrap_or_default())
+                .collect(),
         }
     }
 

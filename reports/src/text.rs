@@ -58,13 +58,22 @@ fn tell(out: &mut String, s: &Summary, f: &Finding, depth: usize) {
     const DEEPEST: usize = 8;
     let indent = "  ".repeat(depth + 1);
     let arrow = if depth > 0 { "-> " } else { "" };
-    let _ = writeln!(out, "{indent}{arrow}{:2} {} {} [{}]: {}", f.severity.glyph(), f.id, f.kind.title(), f.status.name(), f.claim);
+    let _ = writeln!(
+        out,
+        "{indent}{arrow}{:2} {} {} [{}]: {}",
+        f.severity.glyph(),
+        f.id,
+        f.kind.title(),
+        f.status.name(),
+        f.claim
+    );
     let indent = format!("{indent}      ");
     if let Some(reason) = &f.caused_by_reason {
         let _ = writeln!(out, "{indent}because of {}: {reason}", f.caused_by.as_deref().unwrap_or("?"));
     }
     for e in &f.evidence {
-        let _ = writeln!(out, "{indent}evidence: {} ({}, {} to {})", e.text, e.lane, e.span.start, e.span.end);
+        let _ =
+            writeln!(out, "{indent}evidence: {} ({}, {} to {})", e.text, e.lane, e.span.start, e.span.end);
     }
     for e in &f.contradicting {
         let _ = writeln!(out, "{indent}against it: {}", e.text);

@@ -65,23 +65,13 @@ pub(crate) fn text(name: &str) -> Option<(&'static str, &'static str)> {
 }
 
 fn entry(name: &str, text: &'static str) -> CatalogEntry {
-    let origin = Origin {
-        name: name.to_owned(),
-        file: None,
-    };
-    let plan = crate::parse(text, &origin, &Overrides::default())
-        .expect("shipped scenarios are checked by a test");
+    let origin = Origin { name: name.to_owned(), file: None };
+    let plan =
+        crate::parse(text, &origin, &Overrides::default()).expect("shipped scenarios are checked by a test");
     let file = DeTable::parse(text).expect("it was read just now");
-    let teaches = file
-        .get_ref()
-        .get("teaches")
-        .and_then(|v| v.get_ref().as_str())
-        .unwrap_or_default();
-    let needs = if plan.target == Target::Bundled {
-        "nothing (bundled backend)"
-    } else {
-        "a server that is running"
-    };
+    let teaches = file.get_ref().get("teaches").and_then(|v| v.get_ref().as_str()).unwrap_or_default();
+    let needs =
+        if plan.target == Target::Bundled { "nothing (bundled backend)" } else { "a server that is running" };
     CatalogEntry {
         name: name.to_owned(),
         takes: show_duration(plan.length_ns()),

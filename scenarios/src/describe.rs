@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use timeline::Unit;
 
 use crate::plan::{
-    Check, Dist, Model, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId, Target,
-    Template, Times,
+    Check, Dist, Model, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId, Target, Template,
+    Times,
 };
 use crate::text::quantity::{mean_s, show_dist, show_duration};
 
@@ -17,20 +17,9 @@ use crate::text::quantity::{mean_s, show_dist, show_duration};
 #[must_use]
 pub fn describe(plan: &RunPlan) -> String {
     let mut out = String::new();
-    out += &format!(
-        "{}: {}\n",
-        plan.name,
-        if plan.about.is_empty() {
-            "(no description)"
-        } else {
-            &plan.about
-        }
-    );
-    out += &format!(
-        "target   {}, attach {}\n",
-        target(&plan.target),
-        plan.attach.join(", ")
-    );
+    out +=
+        &format!("{}: {}\n", plan.name, if plan.about.is_empty() { "(no description)" } else { &plan.about });
+    out += &format!("target   {}, attach {}\n", target(&plan.target), plan.attach.join(", "));
     out += &format!(
         "takes    {}, then up to {} for sessions to end; a step fails after {}; seed {}\n",
         show_duration(plan.length_ns()),
@@ -45,14 +34,8 @@ pub fn describe(plan: &RunPlan) -> String {
     faults(plan, &mut out);
     out += "\ngates\n";
     for gate in &plan.gates {
-        let abort = gate
-            .abort_after_ns
-            .map(|ns| format!(", ends the run after {}", show_duration(ns)));
-        out += &format!(
-            "  {}{}\n",
-            timeline::text::clean(&gate.that, 200),
-            abort.unwrap_or_default()
-        );
+        let abort = gate.abort_after_ns.map(|ns| format!(", ends the run after {}", show_duration(ns)));
+        out += &format!("  {}{}\n", timeline::text::clean(&gate.that, 200), abort.unwrap_or_default());
     }
     if plan.gates.is_empty() {
         out += "  none: the run passes unless it is invalid\n";
@@ -72,26 +55,13 @@ fn target(target: &Target) -> String {
 
 fn phases(plan: &RunPlan, out: &mut String) {
     *out += "\nphases\n";
-    let width = plan
-        .phases
-        .iter()
-        .map(|p| p.name.chars().count())
-        .max()
-        .unwrap_or(0);
+    let width = plan.phases.iter().map(|p| p.name.chars().count()).max().unwrap_or(0);
     let mut at = 0;
     for phase in &plan.phases {
         let end = at + phase.length_ns;
         let span = format!("{} to {}", show_duration(at), show_duration(end));
-        let note = if phase.warmup {
-            "; warm-up, left out of figures and gates"
-        } else {
-            ""
-        };
-        *out += &format!(
-            "  {:width$}  {span:<14}  {}{note}\n",
-            phase.name,
-            load(phase)
-        );
+        let note = if phase.warmup { "; warm-up, left out of figures and gates" } else { "" };
+        *out += &format!("  {:width$}  {span:<14}  {}{note}\n", phase.name, load(phase));
         at = end;
     }
 }
@@ -120,11 +90,7 @@ struct Pace {
 }
 
 fn pace(kind: &SessionKind, steps: usize) -> Pace {
-    let mut pace = Pace {
-        once: vec![0.0; steps],
-        lead_s: 0.0,
-        endless: None,
-    };
+    let mut pace = Pace { once: vec![0.0; steps], lead_s: 0.0, endless: None };
     for step in &kind.steps {
         if let Step::Repeat(r) = step
             && r.times == Times::UntilEnd
@@ -149,17 +115,10 @@ fn walk(step: &Step, times: f64, counts: &mut [f64]) -> f64 {
         Step::Close(id) => count(*id),
         Step::Listen(d) | Step::Think(d) => return mean_s(*d),
         Step::Repeat(r) => {
-            let turns = if let Times::Count(n) = r.times {
-                f64::from(n)
-            } else {
-                1.0
-            };
+            let turns = if let Times::Count(n) = r.times { f64::from(n) } else { 1.0 };
             let mut one = vec![0.0; counts.len()];
             let took = turn_s(r, &mut one);
-            counts
-                .iter_mut()
-                .zip(one)
-                .for_each(|(c, n)| *c += n * turns * times);
+            counts.iter_mut().zip(one).for_each(|(c, n)| *c += n * turns * times);
             return took * turns;
         }
     }
@@ -168,9 +127,7 @@ fn walk(step: &Step, times: f64, counts: &mut [f64]) -> f64 {
 
 fn turn_s(repeat: &Repeat, counts: &mut [f64]) -> f64 {
     let waits: f64 = repeat.steps.iter().map(|s| walk(s, 1.0, counts)).sum();
-    repeat
-        .every
-        .map_or(waits, |every: Dist| mean_s(every).max(waits))
+    repeat.every.map_or(waits, |every: Dist| mean_s(every).max(waits))
 }
 
 /// Rate of each step in a phase of constant load, per second; infinite where nothing but answers paces it.
@@ -183,22 +140,14 @@ fn rates(plan: &RunPlan, phase: &Phase) -> Option<Vec<f64>> {
         match phase.model {
             Model::Sessions { to, .. } => {
                 let held = to * share;
-                let per_s = pace
-                    .endless
-                    .unwrap_or_else(|| pace.once.iter().map(|n| n / pace.lead_s).collect());
-                rates
-                    .iter_mut()
-                    .zip(per_s)
-                    .filter(|(_, n)| *n > 0.0)
-                    .for_each(|(r, n)| *r += held * n);
+                let per_s =
+                    pace.endless.unwrap_or_else(|| pace.once.iter().map(|n| n / pace.lead_s).collect());
+                rates.iter_mut().zip(per_s).filter(|(_, n)| *n > 0.0).for_each(|(r, n)| *r += held * n);
             }
             // Sessions that stay would add up over the phase; their rate has no single value.
             Model::Arrivals { .. } if pace.endless.is_some() => return None,
             Model::Arrivals { to, .. } | Model::Requests { to, .. } => {
-                rates
-                    .iter_mut()
-                    .zip(pace.once)
-                    .for_each(|(r, n)| *r += to * share * n);
+                rates.iter_mut().zip(pace.once).for_each(|(r, n)| *r += to * share * n);
             }
         }
     }
@@ -234,17 +183,8 @@ fn expected(plan: &RunPlan, out: &mut String) {
             );
             continue;
         }
-        *out += &format!(
-            "  phase {}, at its end: {} steps\n",
-            phase.name,
-            Unit::PerSecond.show(sum)
-        );
-        let width = plan
-            .steps
-            .iter()
-            .map(|s| s.chars().count())
-            .max()
-            .unwrap_or(0);
+        *out += &format!("  phase {}, at its end: {} steps\n", phase.name, Unit::PerSecond.show(sum));
+        let width = plan.steps.iter().map(|s| s.chars().count()).max().unwrap_or(0);
         for (name, rate) in plan.steps.iter().zip(rates).filter(|(_, rate)| *rate > 0.0) {
             *out += &format!("    {name:width$}  {:>8}\n", Unit::PerSecond.show(rate));
         }
@@ -262,11 +202,7 @@ fn sessions(plan: &RunPlan, out: &mut String) {
 }
 
 fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
-    let name = |id: StepId| {
-        plan.steps
-            .get(usize::from(id.0))
-            .map_or("?", String::as_str)
-    };
+    let name = |id: StepId| plan.steps.get(usize::from(id.0)).map_or("?", String::as_str);
     for step in all {
         let line = match step {
             Step::Request(r) => {
@@ -292,12 +228,7 @@ fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
                     .wait
                     .as_ref()
                     .map(|w| format!(", awaits {} within {}", w.json, show_duration(w.within_ns)));
-                format!(
-                    "{}: send {}{}",
-                    name(s.id),
-                    show(plan, &s.text),
-                    wait.unwrap_or_default()
-                )
+                format!("{}: send {}{}", name(s.id), show(plan, &s.text), wait.unwrap_or_default())
             }
             Step::Listen(d) => format!("listen for {}", show_dist(*d)),
             Step::Think(d) => format!("think for {}", show_dist(*d)),
@@ -307,10 +238,7 @@ fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
                     Times::UntilEnd => "until the end".to_owned(),
                     Times::Count(n) => count(n as usize, "time"),
                 };
-                let every = r
-                    .every
-                    .map(|d| format!(", every {}", show_dist(d)))
-                    .unwrap_or_default();
+                let every = r.every.map(|d| format!(", every {}", show_dist(d))).unwrap_or_default();
                 format!("repeat {times}{every}")
             }
         };
@@ -323,13 +251,9 @@ fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
 
 fn check(check: &Check) -> String {
     match check {
-        Check::Status(all) => format!(
-            "status {}",
-            all.iter()
-                .map(u16::to_string)
-                .collect::<Vec<_>>()
-                .join(" or ")
-        ),
+        Check::Status(all) => {
+            format!("status {}", all.iter().map(u16::to_string).collect::<Vec<_>>().join(" or "))
+        }
         Check::Time(ns) => format!("time < {}", show_duration(*ns)),
         Check::Body(_) => "body".to_owned(),
         Check::JsonNotEmpty(path) | Check::JsonEquals(path, _) => timeline::text::clean(path, 60),
@@ -337,23 +261,12 @@ fn check(check: &Check) -> String {
 }
 
 fn count(n: usize, thing: &str) -> String {
-    if n == 1 {
-        format!("1 {thing}")
-    } else {
-        format!("{n} {thing}s")
-    }
+    if n == 1 { format!("1 {thing}") } else { format!("{n} {thing}s") }
 }
 
 /// A template as it may be shown: holes by what they are, secrets by name.
 fn show(plan: &RunPlan, template: &Template) -> String {
-    timeline::text::clean(
-        &template
-            .0
-            .iter()
-            .map(|p| show_part(plan, p))
-            .collect::<String>(),
-        100,
-    )
+    timeline::text::clean(&template.0.iter().map(|p| show_part(plan, p)).collect::<String>(), 100)
 }
 
 fn show_part(plan: &RunPlan, part: &Part) -> String {
@@ -414,10 +327,7 @@ fn faults(plan: &RunPlan, out: &mut String) {
         for (knob, value) in &fault.order.knobs {
             *out += &format!(", {knob} = {value}");
         }
-        *out += &format!(
-            "; expected finding: {}\n",
-            fault.order.name.expected().name()
-        );
+        *out += &format!("; expected finding: {}\n", fault.order.name.expected().name());
     }
     if plan.injected().is_empty() {
         *out += "  left out: only the bundled backend has switches for faults\n";

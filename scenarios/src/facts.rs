@@ -21,19 +21,9 @@ impl RunPlan {
                     Model::Arrivals { from, to } => (LoadModel::Arrivals, from, to),
                     Model::Requests { from, to } => (LoadModel::Requests, from, to),
                 };
-                PhaseFacts {
-                    name: phase.name.clone(),
-                    span,
-                    warmup: phase.warmup,
-                    model,
-                    from,
-                    to,
-                }
+                PhaseFacts { name: phase.name.clone(), span, warmup: phase.warmup, model, from, to }
             })
             .collect();
-        PlanFacts {
-            phases,
-            steps: self.steps.clone(),
-        }
+        PlanFacts { phases, steps: self.steps.clone() }
     }
 }

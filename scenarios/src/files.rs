@@ -20,21 +20,16 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, Wrong> {
     // Opening a pipe would wait for its writer, so the kind is looked at first.
     let kind = std::fs::metadata(path).map_err(|e| failed(&e))?;
     if !kind.is_file() {
-        let what = if kind.is_dir() {
-            "a folder"
-        } else {
-            "not a regular file"
-        };
+        let what = if kind.is_dir() { "a folder" } else { "not a regular file" };
         return Err(Wrong::new(format!("{shown} is {what}")).expected("a file"));
     }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|e| failed(&e))?;
-    file.take(most + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|e| failed(&e))?;
+    file.take(most + 1).read_to_end(&mut bytes).map_err(|e| failed(&e))?;
     if bytes.len() as u64 > most {
-        return Err(Wrong::new(format!("{shown} is too large"))
-            .expected(format!("at most {} KiB", most / 1024)));
+        return Err(
+            Wrong::new(format!("{shown} is too large")).expected(format!("at most {} KiB", most / 1024))
+        );
     }
     Ok(bytes)
 }

@@ -41,9 +41,7 @@ pub fn load(name_or_path: &str, overrides: &Overrides) -> Result<RunPlan, Scenar
 /// # Errors
 /// When there is no such scenario or its file cannot be read.
 pub fn text_of(name_or_path: &str) -> Result<String, ScenarioError> {
-    find(name_or_path)
-        .map(|(text, _)| text)
-        .map_err(ScenarioError::single)
+    find(name_or_path).map(|(text, _)| text).map_err(ScenarioError::single)
 }
 
 /// Reads a duration as scenarios write it (`1m30s`), ns.
@@ -67,17 +65,10 @@ pub fn base_url(text: &str) -> Result<plan::BaseUrl, String> {
 
 fn find(name_or_path: &str) -> Result<(String, Origin), Wrong> {
     if let Some((name, text)) = catalog::text(name_or_path) {
-        return Ok((
-            text.to_owned(),
-            Origin {
-                name: name.to_owned(),
-                file: None,
-            },
-        ));
+        return Ok((text.to_owned(), Origin { name: name.to_owned(), file: None }));
     }
     let path = Path::new(name_or_path);
-    let looks_like_path =
-        name_or_path.contains(['/', '\\']) || path.extension().is_some_and(|e| e == "toml");
+    let looks_like_path = name_or_path.contains(['/', '\\']) || path.extension().is_some_and(|e| e == "toml");
     if !looks_like_path && !path.exists() {
         return Err(unknown(name_or_path));
     }
@@ -88,29 +79,15 @@ fn find(name_or_path: &str) -> Result<(String, Origin), Wrong> {
         Wrong::new(format!("{}:{line}: this is not UTF-8 text", path.display()))
             .expected("a TOML file in UTF-8")
     })?;
-    let stem = path
-        .file_stem()
-        .map(|s| timeline::text::clean(&s.to_string_lossy(), 64))
-        .unwrap_or_default();
-    Ok((
-        text,
-        Origin {
-            name: stem,
-            file: Some(path.to_owned()),
-        },
-    ))
+    let stem = path.file_stem().map(|s| timeline::text::clean(&s.to_string_lossy(), 64)).unwrap_or_default();
+    Ok((text, Origin { name: stem, file: Some(path.to_owned()) }))
 }
 
 fn unknown(name: &str) -> Wrong {
     let names = || catalog::names();
-    let wrong = Wrong::new(format!(
-        "there is no scenario {} in the catalogue, and no such file",
-        quoted(name)
-    ))
-    .expected(format!(
-        "one of {}, or the path of a TOML file",
-        listed(names())
-    ));
+    let wrong =
+        Wrong::new(format!("there is no scenario {} in the catalogue, and no such file", quoted(name)))
+            .expected(format!("one of {}, or the path of a TOML file", listed(names())));
     match closest(name, names()) {
         Some(close) => wrong.help(format!("did you mean `{close}`?")),
         None => wrong.help("`dyno scenarios list` tells what each one shows"),

@@ -63,10 +63,7 @@ impl ScenarioError {
     /// A single mistake that no place in a file shows.
     #[must_use]
     pub(crate) fn single(wrong: Wrong) -> Self {
-        Self {
-            mistakes: vec![wrong.at(None)],
-            more: 0,
-        }
+        Self { mistakes: vec![wrong.at(None)], more: 0 }
     }
 }
 
@@ -100,14 +97,7 @@ impl fmt::Display for Mistake {
             gutter = line.len() + 1;
             write!(f, "\n{:>gutter$}--> {}:{}:{}", "", p.file, p.line, p.column)?;
             write!(f, "\n{:gutter$}|\n{line} | {}", "", p.text)?;
-            write!(
-                f,
-                "\n{:gutter$}| {:caret$}{}",
-                "",
-                "",
-                "^".repeat(p.width),
-                caret = p.caret
-            )?;
+            write!(f, "\n{:gutter$}| {:caret$}{}", "", "", "^".repeat(p.width), caret = p.caret)?;
         }
         for (label, text) in [("expected", &self.expected), ("help", &self.help)] {
             if let Some(text) = text {
@@ -130,12 +120,7 @@ pub(crate) struct Wrong {
 
 impl Wrong {
     pub(crate) fn new(what: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            expected: None,
-            help: None,
-            within: None,
-        }
+        Self { what: what.into(), expected: None, help: None, within: None }
     }
 
     pub(crate) fn expected(mut self, expected: impl Into<String>) -> Self {
@@ -149,11 +134,7 @@ impl Wrong {
     }
 
     /// Offers the closest of `known`, if one is close.
-    pub(crate) fn did_you_mean<'a>(
-        self,
-        given: &str,
-        known: impl IntoIterator<Item = &'a str>,
-    ) -> Self {
+    pub(crate) fn did_you_mean<'a>(self, given: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         match closest(given, known) {
             Some(name) => self.help(format!("did you mean `{name}`?")),
             None => self,
@@ -199,18 +180,11 @@ pub(crate) fn quoted(text: &str) -> String {
 /// `a, b, c` or `none`.
 pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<_> = names.into_iter().map(|n| clean(n, VALUE_WIDTH)).collect();
-    if names.is_empty() {
-        "none".to_owned()
-    } else {
-        names.join(", ")
-    }
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 /// The name in `known` that is most like `given`, if it is like it at all.
-pub(crate) fn closest<'a>(
-    given: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(crate) fn closest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // The distance costs the product of the lengths; no name of ours is that long.
     if given.len() > VALUE_WIDTH {
         return None;
@@ -219,12 +193,7 @@ pub(crate) fn closest<'a>(
     known
         .into_iter()
         .filter(|name| name.len() <= VALUE_WIDTH)
-        .map(|name| {
-            (
-                name,
-                strsim::normalized_damerau_levenshtein(&given, &name.to_lowercase()),
-            )
-        })
+        .map(|name| (name, strsim::normalized_damerau_levenshtein(&given, &name.to_lowercase())))
         .filter(|(_, likeness)| *likeness >= CLOSE_ENOUGH)
         .max_by(|a, b| a.1.total_cmp(&b.1))
         .map(|(name, _)| name)
@@ -254,22 +223,10 @@ pub(crate) fn place(file: &str, text: &str, span: Range<usize>) -> Place {
 /// The part of a line around character `at`, one column per character, and where `at` is in it.
 fn cut(line: &str, at: usize) -> (String, usize) {
     let length = line.chars().count();
-    let skip = if length > LINE_WIDTH {
-        at.saturating_sub(LINE_BEFORE)
-    } else {
-        0
-    };
-    let body: String = line
-        .chars()
-        .skip(skip)
-        .map(|c| if c == '\t' { ' ' } else { c })
-        .collect();
+    let skip = if length > LINE_WIDTH { at.saturating_sub(LINE_BEFORE) } else { 0 };
+    let body: String = line.chars().skip(skip).map(|c| if c == '\t' { ' ' } else { c }).collect();
     let body = clean(body.trim_end(), LINE_WIDTH);
-    if skip > 0 {
-        (format!("…{body}"), at - skip + 1)
-    } else {
-        (body, at)
-    }
+    if skip > 0 { (format!("…{body}"), at - skip + 1) } else { (body, at) }
 }
 
 fn floor_boundary(text: &str, at: usize) -> usize {
@@ -287,15 +244,8 @@ mod tests {
     #[test]
     fn a_place_counts_lines_and_characters_not_bytes() {
         let text = "a = 1\nü = \"x\"\r\nc = 3\n";
-        let p = place(
-            "f",
-            text,
-            text.find("\"x\"").unwrap()..text.find("\"x\"").unwrap() + 3,
-        );
-        assert_eq!(
-            (p.line, p.column, p.width, p.text.as_str()),
-            (2, 5, 3, "ü = \"x\"")
-        );
+        let p = place("f", text, text.find("\"x\"").unwrap()..text.find("\"x\"").unwrap() + 3);
+        assert_eq!((p.line, p.column, p.width, p.text.as_str()), (2, 5, 3, "ü = \"x\""));
         let end = place("f", text, text.len()..text.len() + 9);
         assert_eq!((end.line, end.column, end.width), (4, 1, 1));
     }
@@ -305,14 +255,7 @@ mod tests {
         let text = format!("{}HERE{}", "a".repeat(5000), "b".repeat(5000));
         let p = place("f", &text, 5000..5004);
         assert!(p.text.chars().count() <= LINE_WIDTH + 1, "{}", p.text.len());
-        assert_eq!(
-            p.text
-                .chars()
-                .skip(p.caret)
-                .take(p.width)
-                .collect::<String>(),
-            "HERE"
-        );
+        assert_eq!(p.text.chars().skip(p.caret).take(p.width).collect::<String>(), "HERE");
         assert_eq!(p.column, 5001);
     }
 

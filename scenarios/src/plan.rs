@@ -380,11 +380,7 @@ impl RunPlan {
     /// The faults that this run really injects: those of [`RunPlan::faults`] if the target is bundled, else none.
     #[must_use]
     pub fn injected(&self) -> &[FaultPlan] {
-        if self.target == Target::Bundled {
-            &self.faults
-        } else {
-            &[]
-        }
+        if self.target == Target::Bundled { &self.faults } else { &[] }
     }
 
     /// The same plan with every secret's value emptied, fit to be shown or kept.
@@ -403,18 +399,14 @@ fn hide_secrets(steps: &mut [Step]) {
         match step {
             Step::Request(r) => {
                 r.path.hide_secrets();
-                r.headers
-                    .iter_mut()
-                    .for_each(|(_, value)| value.hide_secrets());
+                r.headers.iter_mut().for_each(|(_, value)| value.hide_secrets());
                 if let Some((_, body)) = &mut r.body {
                     body.hide_secrets();
                 }
             }
             Step::Connect(c) => {
                 c.path.hide_secrets();
-                c.headers
-                    .iter_mut()
-                    .for_each(|(_, value)| value.hide_secrets());
+                c.headers.iter_mut().for_each(|(_, value)| value.hide_secrets());
             }
             Step::Send(s) => {
                 s.text.hide_secrets();

@@ -3,8 +3,7 @@
 use crate::mistake::{ScenarioError, Wrong};
 use crate::parse::{DEFAULT_GRACE_NS, DEFAULT_SEED, DEFAULT_TIMEOUT_NS, option_gates};
 use crate::plan::{
-    Model, Part, Phase, Repeat, Request, RunPlan, SessionKind, Step, StepId, Target, Template,
-    Times,
+    Model, Part, Phase, Repeat, Request, RunPlan, SessionKind, Step, StepId, Target, Template, Times,
 };
 use crate::text::template::{self, Scope};
 use crate::text::{address, quantity};
@@ -33,19 +32,14 @@ pub struct Quick {
 /// All mistakes in what was said.
 pub fn quick(quick: &Quick) -> Result<RunPlan, ScenarioError> {
     let mut wrong = Vec::new();
-    let address = address::target_and_path(&quick.url)
-        .map_err(|w| wrong.push(w.in_front("--url")))
-        .ok();
+    let address = address::target_and_path(&quick.url).map_err(|w| wrong.push(w.in_front("--url"))).ok();
     let length = quantity::duration(&quick.for_)
         .and_then(above_zero)
         .map_err(|w| wrong.push(w.in_front("--for")))
         .ok();
     if !(1..=MAX_SESSIONS).contains(&quick.sessions) {
         let w = Wrong::new(format!("{} sessions cannot be held", quick.sessions));
-        wrong.push(
-            w.expected(format!("from 1 to {MAX_SESSIONS}"))
-                .in_front("--sessions"),
-        );
+        wrong.push(w.expected(format!("from 1 to {MAX_SESSIONS}")).in_front("--sessions"));
     }
     let path = address.as_ref().map_or("/", |(_, path)| path.as_str());
     let template = path_template(path).unwrap_or_else(|all| {
@@ -60,10 +54,7 @@ pub fn quick(quick: &Quick) -> Result<RunPlan, ScenarioError> {
         Vec::new()
     });
     let (Some((base, _)), Some(length_ns), true) = (address, length, wrong.is_empty()) else {
-        return Err(ScenarioError {
-            mistakes: wrong.into_iter().map(|w| w.at(None)).collect(),
-            more: 0,
-        });
+        return Err(ScenarioError { mistakes: wrong.into_iter().map(|w| w.at(None)).collect(), more: 0 });
     };
     let load = quick.sessions as f64;
     Ok(RunPlan {
@@ -75,10 +66,7 @@ pub fn quick(quick: &Quick) -> Result<RunPlan, ScenarioError> {
         phases: vec![Phase {
             name: phase,
             length_ns,
-            model: Model::Sessions {
-                from: load,
-                to: load,
-            },
+            model: Model::Sessions { from: load, to: load },
             warmup: false,
         }],
         sessions: vec![SessionKind {
@@ -97,37 +85,17 @@ pub fn quick(quick: &Quick) -> Result<RunPlan, ScenarioError> {
 }
 
 fn above_zero(ns: u64) -> Result<u64, Wrong> {
-    if ns > 0 {
-        Ok(ns)
-    } else {
-        Err(Wrong::new("this is no time at all").expected("a duration above zero"))
-    }
+    if ns > 0 { Ok(ns) } else { Err(Wrong::new("this is no time at all").expected("a duration above zero")) }
 }
 
 fn path_template(path: &str) -> Result<Template, Vec<Wrong>> {
     if let Some(c) = path.chars().find(|c| !c.is_ascii_graphic() && *c != ' ') {
-        return Err(vec![
-            Wrong::new(format!("a path cannot hold {c:?}")).expected("printable ASCII"),
-        ]);
+        return Err(vec![Wrong::new(format!("a path cannot hold {c:?}")).expected("printable ASCII")]);
     }
-    let template = template::parse(
-        path,
-        &Scope {
-            slots: &[],
-            feeders: &[],
-            secrets: &[],
-            sent: None,
-        },
-    )?;
+    let template = template::parse(path, &Scope { slots: &[], feeders: &[], secrets: &[], sent: None })?;
     // A space is right inside `${int(1, 9)}` only.
-    if template
-        .0
-        .iter()
-        .any(|p| matches!(p, Part::Text(t) if t.contains(' ')))
-    {
-        return Err(vec![
-            Wrong::new("a path cannot hold a space").help("it is written %20"),
-        ]);
+    if template.0.iter().any(|p| matches!(p, Part::Text(t) if t.contains(' '))) {
+        return Err(vec![Wrong::new("a path cannot hold a space").help("it is written %20")]);
     }
     Ok(template)
 }
@@ -146,9 +114,5 @@ fn get(path: Template) -> Step {
 }
 
 fn again(step: Step) -> Step {
-    Step::Repeat(Box::new(Repeat {
-        times: Times::UntilEnd,
-        every: None,
-        steps: vec![step],
-    }))
+    Step::Repeat(Box::new(Repeat { times: Times::UntilEnd, every: None, steps: vec![step] }))
 }

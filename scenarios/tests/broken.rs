@@ -41,59 +41,23 @@ that = "p99 < 250ms for say"
 
 const CASES: &[(&str, &str, &str)] = &[
     ("not TOML", "sessions = 10", "sessions = = 10"),
-    (
-        "a string without its end",
-        "name = \"steady\"",
-        "name = \"steady",
-    ),
-    (
-        "a key twice",
-        "sessions = 10",
-        "sessions = 10\nsessions = 11",
-    ),
+    ("a string without its end", "name = \"steady\"", "name = \"steady"),
+    ("a key twice", "sessions = 10", "sessions = 10\nsessions = 11"),
     ("unknown key at the top", "about =", "abuot ="),
     ("unknown key in a phase", "sessions = 10", "sesions = 10"),
     ("no load", "sessions = 10\n", ""),
-    (
-        "two load models",
-        "sessions = 10",
-        "sessions = 10\narrivals = \"1/s\"",
-    ),
+    ("two load models", "sessions = 10", "sessions = 10\narrivals = \"1/s\""),
     ("a duration without unit", "for = \"60s\"", "for = 60"),
-    (
-        "a duration of another kind",
-        "for = \"60s\"",
-        "for = \"sixty seconds\"",
-    ),
+    ("a duration of another kind", "for = \"60s\"", "for = \"sixty seconds\""),
     ("a rate without unit", "sessions = 10", "arrivals = 10"),
-    (
-        "a rate per fortnight",
-        "sessions = 10",
-        "requests = \"10/sec\"",
-    ),
-    (
-        "too many sessions",
-        "sessions = 10",
-        "sessions = 99999999999999999999",
-    ),
-    (
-        "half a ramp",
-        "sessions = 10",
-        "sessions = { from = 1, too = 2 }",
-    ),
+    ("a rate per fortnight", "sessions = 10", "requests = \"10/sec\""),
+    ("too many sessions", "sessions = 10", "sessions = 99999999999999999999"),
+    ("half a ramp", "sessions = 10", "sessions = { from = 1, too = 2 }"),
     ("single table", "[[phase]]", "[phase]"),
     ("TLS", "url = \"bundled\"", "url = \"https://shop.example\""),
     ("no scheme", "url = \"bundled\"", "url = \"127.0.0.1:3000\""),
-    (
-        "a misspelt target",
-        "url = \"bundled\"",
-        "url = \"bundeld\"",
-    ),
-    (
-        "environment not set",
-        "url = \"bundled\"",
-        "url = \"bundled\"\nenv = [\"DYNO_TEST_UNSET_VARIABLE\"]",
-    ),
+    ("a misspelt target", "url = \"bundled\"", "url = \"bundeld\""),
+    ("environment not set", "url = \"bundled\"", "url = \"bundled\"\nenv = [\"DYNO_TEST_UNSET_VARIABLE\"]"),
     ("unknown variable", "${token}", "${tokn}"),
     ("unknown function", "${uuid()}", "${uid()}"),
     ("function without brackets", "${uuid()}", "${uuid}"),
@@ -101,83 +65,32 @@ const CASES: &[(&str, &str, &str)] = &[
     ("unknown field sent", "${sent.id}", "${sent.idd}"),
     ("hole without end", "${token}", "${token"),
     ("no verb", "post = \"/login\"", "pots = \"/login\""),
-    (
-        "two verbs",
-        "post = \"/login\"",
-        "post = \"/login\", get = \"/\"",
-    ),
+    ("two verbs", "post = \"/login\"", "post = \"/login\", get = \"/\""),
     ("step without name", "name = \"log in\", ", ""),
     ("path with host", "\"/login\"", "\"http://a/login\""),
-    (
-        "path with a host over TLS",
-        "\"/login\"",
-        "\"https://a/login\"",
-    ),
+    ("path with a host over TLS", "\"/login\"", "\"https://a/login\""),
     ("path with space", "\"/login\"", "\"/log in\""),
     ("JSONPath", "\"$.token\"", "\"$.token[\""),
     ("filter", "\"$.token\"", "\"$.token | rand\""),
-    (
-        "send before connect",
-        "connect = \"/ws?token=${token}\"",
-        "get = \"/ws?token=${token}\"",
-    ),
-    (
-        "spinning loop",
-        ", every = \"exp(1s)\", steps = [",
-        ", steps = [] }, { repeat = 2, steps = [",
-    ),
-    (
-        "zipf order",
-        "rows = [{ name = \"ann\" }]",
-        "rows = [{ name = \"ann\" }]\norder = \"zipff(1)\"",
-    ),
-    (
-        "rows differ",
-        "{ name = \"ann\" }",
-        "{ name = \"ann\" }, { nam = \"bob\" }",
-    ),
-    (
-        "data file missing",
-        "rows = [{ name = \"ann\" }]",
-        "file = \"nobody.csv\"",
-    ),
+    ("send before connect", "connect = \"/ws?token=${token}\"", "get = \"/ws?token=${token}\""),
+    ("spinning loop", ", every = \"exp(1s)\", steps = [", ", steps = [] }, { repeat = 2, steps = ["),
+    ("zipf order", "rows = [{ name = \"ann\" }]", "rows = [{ name = \"ann\" }]\norder = \"zipff(1)\""),
+    ("rows differ", "{ name = \"ann\" }", "{ name = \"ann\" }, { nam = \"bob\" }"),
+    ("data file missing", "rows = [{ name = \"ann\" }]", "file = \"nobody.csv\""),
     ("unknown fault", "\"pool-too-small\"", "\"pool-to-small\""),
     ("unknown knob", "capacity = 2", "capacty = 2"),
     ("knob out of range", "capacity = 2", "capacity = 99"),
     ("fault too late", "at = \"10s\"", "at = \"2m\""),
     ("gate that is none", "p99 < 250ms for say", "p99 << 250ms"),
-    (
-        "gate of an unknown step",
-        "p99 < 250ms for say",
-        "p99 < 250ms for sya",
-    ),
-    (
-        "gate of an unknown phase",
-        "p99 < 250ms for say",
-        "p99 < 250ms in phase stedy",
-    ),
-    (
-        "requests and WebSocket",
-        "sessions = 10",
-        "requests = \"10/s\"",
-    ),
-    (
-        "a header of the engine",
-        "save = {",
-        "headers = { Host = \"x\" }, save = {",
-    ),
-    (
-        "status",
-        "save = {",
-        "check = { status = 2000, time = \"1s\" }, save = {",
-    ),
+    ("gate of an unknown step", "p99 < 250ms for say", "p99 < 250ms for sya"),
+    ("gate of an unknown phase", "p99 < 250ms for say", "p99 < 250ms in phase stedy"),
+    ("requests and WebSocket", "sessions = 10", "requests = \"10/s\""),
+    ("a header of the engine", "save = {", "headers = { Host = \"x\" }, save = {"),
+    ("status", "save = {", "check = { status = 2000, time = \"1s\" }, save = {"),
 ];
 
 fn errors(text: &str) -> Result<(), ScenarioError> {
-    let origin = Origin {
-        name: "shop".into(),
-        file: Some(PathBuf::from("shop.toml")),
-    };
+    let origin = Origin { name: "shop".into(), file: Some(PathBuf::from("shop.toml")) };
     parse(text, &origin, &Overrides::default()).map(|_| ())
 }
 
@@ -195,9 +108,8 @@ fn every_mistake_is_explained() {
 
 #[test]
 fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
-    let text = changed("sessions = 10", "sesions = 10")
-        .replace("\"60s\"", "60")
-        .replace("${token}", "${tokn}");
+    let text =
+        changed("sessions = 10", "sesions = 10").replace("\"60s\"", "60").replace("${token}", "${tokn}");
     insta::assert_snapshot!(errors(&text).unwrap_err());
 }
 
@@ -205,11 +117,7 @@ fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
 fn mistakes_in_options_and_names() {
     let mut all = String::new();
     for name in ["flash-sal", "zzz", "./nobody.toml", "/"] {
-        let _ = write!(
-            all,
-            "{}\n\n",
-            load(name, &Overrides::default()).unwrap_err()
-        );
+        let _ = write!(all, "{}\n\n", load(name, &Overrides::default()).unwrap_err());
     }
     let overrides = Overrides {
         target: Some("wss://x".into()),
@@ -218,12 +126,8 @@ fn mistakes_in_options_and_names() {
         ..Overrides::default()
     };
     let _ = write!(all, "{}\n\n", load("flash-sale", &overrides).unwrap_err());
-    let wrong = Quick {
-        url: "https://a/b".into(),
-        for_: "30".into(),
-        gates: vec!["x".into()],
-        ..Quick::default()
-    };
+    let wrong =
+        Quick { url: "https://a/b".into(), for_: "30".into(), gates: vec!["x".into()], ..Quick::default() };
     let _ = writeln!(all, "{}", quick(&wrong).unwrap_err());
     insta::assert_snapshot!(all);
 }
@@ -243,16 +147,11 @@ fn hostile_files_give_an_error_soon() {
         }
         changed("{ name = \"ws\"", &format!("{inner}, {{ name = \"ws\""))
     };
-    let many = changed(
-        "{ name = \"ws\"",
-        &format!("{} {{ name = \"ws\"", "{ think = \"1s\" },".repeat(20_000)),
-    );
+    let many =
+        changed("{ name = \"ws\"", &format!("{} {{ name = \"ws\"", "{ think = \"1s\" },".repeat(20_000)));
     let keys: String = (0..60_000).map(|i| format!("k{i} = 1\n")).collect();
     let long = "x".repeat(2 * 1024 * 1024);
-    let mistakes = changed(
-        "{ name = \"ws\"",
-        &format!("{} {{ name = \"ws\"", "{ thnk = 1 },".repeat(900)),
-    );
+    let mistakes = changed("{ name = \"ws\"", &format!("{} {{ name = \"ws\"", "{ thnk = 1 },".repeat(900)));
     for text in [deep, loops, many, keys + GOOD, long, mistakes] {
         let shown = errors(&text).expect_err("hostile").to_string();
         assert!(shown.len() < 50_000, "{} bytes", shown.len());
@@ -261,12 +160,8 @@ fn hostile_files_give_an_error_soon() {
 
 #[test]
 fn a_scenario_s_control_characters_do_not_reach_the_terminal() {
-    let e = errors(&changed(
-        "sessions = 10",
-        "sessions = \"\u{202E}10\" # \u{200B}",
-    ))
-    .unwrap_err()
-    .to_string();
+    let e =
+        errors(&changed("sessions = 10", "sessions = \"\u{202E}10\" # \u{200B}")).unwrap_err().to_string();
     assert!(!e.contains(['\u{202E}', '\u{200B}', '\x1b']), "{e}");
 }
 

@@ -5,26 +5,15 @@ use std::path::PathBuf;
 use dynamometer_scenarios::plan::{
     Capture, Check, Dist, Escape, Model, Order, Part, Slot, Step, Target, Times,
 };
-use dynamometer_scenarios::{
-    Origin, Overrides, Quick, catalog, describe, load, parse, quick, text_of,
-};
+use dynamometer_scenarios::{Origin, Overrides, Quick, catalog, describe, load, parse, quick, text_of};
 use timeline::fault::FaultKind;
 
 fn chat() -> (String, Origin, Overrides) {
     let file = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/chat.toml"));
     let text = std::fs::read_to_string(&file).expect("the fixture is part of the repository");
     let mut overrides = Overrides::default();
-    overrides
-        .vars
-        .insert("CHAT_TOKEN_SECRET".into(), "hush".into());
-    (
-        text,
-        Origin {
-            name: "chat".into(),
-            file: Some(file),
-        },
-        overrides,
-    )
+    overrides.vars.insert("CHAT_TOKEN_SECRET".into(), "hush".into());
+    (text, Origin { name: "chat".into(), file: Some(file) }, overrides)
 }
 
 #[test]
@@ -55,38 +44,18 @@ fn every_shipped_scenario_is_read_and_described() {
 #[test]
 fn each_fault_has_a_scenario_that_names_its_finding_and_a_clean_twin() {
     for fault in FaultKind::ALL {
-        let entry = catalog::list()
-            .iter()
-            .find(|e| e.name == fault.name())
-            .expect("a scenario of the fault's name");
-        assert!(
-            entry.teaches.contains(fault.expected().name()),
-            "{}: {}",
-            entry.name,
-            entry.teaches
-        );
+        let entry =
+            catalog::list().iter().find(|e| e.name == fault.name()).expect("a scenario of the fault's name");
+        assert!(entry.teaches.contains(fault.expected().name()), "{}: {}", entry.name, entry.teaches);
         let plan = load(fault.name(), &Overrides::default()).unwrap();
-        assert_eq!(
-            plan.injected()
-                .iter()
-                .map(|f| f.order.name)
-                .collect::<Vec<_>>(),
-            [*fault]
-        );
+        assert_eq!(plan.injected().iter().map(|f| f.order.name).collect::<Vec<_>>(), [*fault]);
         assert!(plan.length_ns() <= 25_000_000_000);
     }
-    for entry in catalog::list()
-        .iter()
-        .filter(|e| !e.name.ends_with("-clean"))
-    {
+    for entry in catalog::list().iter().filter(|e| !e.name.ends_with("-clean")) {
         let sick = load(&entry.name, &Overrides::default()).unwrap();
         let mut twin = load(&format!("{}-clean", entry.name), &Overrides::default()).unwrap();
         assert!(twin.faults.is_empty());
-        assert!(
-            twin.gates.iter().any(|g| g.that == "no findings"),
-            "{}",
-            twin.name
-        );
+        assert!(twin.gates.iter().any(|g| g.that == "no findings"), "{}", twin.name);
         twin.name.clone_from(&sick.name);
         twin.about.clone_from(&sick.about);
         twin.gates.clone_from(&sick.gates);
@@ -99,22 +68,13 @@ fn each_fault_has_a_scenario_that_names_its_finding_and_a_clean_twin() {
 fn flash_sale_is_as_large_and_as_long_as_promised() {
     let plan = load("flash-sale", &Overrides::default()).unwrap();
     assert!((55..=65).contains(&(plan.length_ns() / 1_000_000_000)));
-    assert!(
-        plan.phases
-            .iter()
-            .any(|p| matches!(p.model, Model::Sessions { to, .. } if to >= 5_000.0))
-    );
-    assert_eq!(
-        plan.faults.iter().map(|f| f.order.name).collect::<Vec<_>>(),
-        [FaultKind::Stampede]
-    );
+    assert!(plan.phases.iter().any(|p| matches!(p.model, Model::Sessions { to, .. } if to >= 5_000.0)));
+    assert_eq!(plan.faults.iter().map(|f| f.order.name).collect::<Vec<_>>(), [FaultKind::Stampede]);
 }
 
 #[test]
 fn flash_sale_described() {
-    insta::assert_snapshot!(describe(
-        &load("flash-sale", &Overrides::default()).unwrap()
-    ));
+    insta::assert_snapshot!(describe(&load("flash-sale", &Overrides::default()).unwrap()));
 }
 
 #[test]
@@ -123,35 +83,16 @@ fn the_format_s_example_is_read_completely() {
     let plan = parse(&text, &origin, &overrides).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(plan.steps, ["log in", "open", "say", "rooms", "room"]);
     assert_eq!(plan.phases.len(), 2);
-    assert_eq!(
-        plan.phases[0].model,
-        Model::Arrivals {
-            from: 10.0,
-            to: 140.0
-        }
-    );
-    assert_eq!(
-        plan.phases[1].model,
-        Model::Sessions {
-            from: 8000.0,
-            to: 8000.0
-        }
-    );
+    assert_eq!(plan.phases[0].model, Model::Arrivals { from: 10.0, to: 140.0 });
+    assert_eq!(plan.phases[1].model, Model::Sessions { from: 8000.0, to: 8000.0 });
     assert!(plan.phases[0].warmup && !plan.phases[1].warmup);
     assert_eq!(plan.feeders[0].order, Order::Unique);
     assert_eq!(plan.feeders[0].rows[1], ["bob", "battery, staple"]);
     assert_eq!(plan.faults[0].order.knob("capacity"), 4.0);
-    assert!(
-        plan.injected().is_empty(),
-        "faults are the bundled backend's alone"
-    );
+    assert!(plan.injected().is_empty(), "faults are the bundled backend's alone");
     assert_eq!(plan.gates[1].abort_after_ns, Some(20_000_000_000));
     assert_eq!((plan.seed, plan.slots), (1, 1));
-    let [
-        Step::Request(login),
-        Step::Connect(open),
-        Step::Repeat(chat),
-    ] = plan.sessions[0].steps.as_slice()
+    let [Step::Request(login), Step::Connect(open), Step::Repeat(chat)] = plan.sessions[0].steps.as_slice()
     else {
         panic!("{:?}", plan.sessions[0]);
     };
@@ -159,47 +100,20 @@ fn the_format_s_example_is_read_completely() {
     let text = |t: &str| Part::Text(t.to_owned());
     let (kind, body) = login.body.as_ref().unwrap();
     assert_eq!(kind, "application/json");
-    assert_eq!(
-        body.0,
-        [
-            text("{\"user\":\""),
-            column(0),
-            text("\",\"pass\":\""),
-            column(1),
-            text("\"}")
-        ]
-    );
-    assert_eq!(
-        login.checks,
-        [Check::Status(vec![200]), Check::Time(1_000_000_000)]
-    );
+    assert_eq!(body.0, [text("{\"user\":\""), column(0), text("\",\"pass\":\""), column(1), text("\"}")]);
+    assert_eq!(login.checks, [Check::Status(vec![200]), Check::Time(1_000_000_000)]);
     assert_eq!(login.saves[0].from, Capture::Json("$.token".into()));
     assert_eq!(open.path.0, [text("/ws?token="), Part::Var(Slot(0))]);
     assert_eq!(open.subprotocol.as_deref(), Some("chat"));
-    assert_eq!(
-        (chat.times, chat.every),
-        (Times::UntilEnd, Some(Dist::Exponential(10_000_000_000)))
-    );
-    let [Step::Send(say)] = chat.steps.as_slice() else {
-        panic!("{:?}", chat.steps)
-    };
-    assert_eq!(
-        say.text.0[1],
-        Part::Escaped(Escape::Json, Box::new(Part::Uuid))
-    );
-    assert_eq!(
-        say.wait.as_ref().unwrap().equals.0,
-        [Part::Sent("id".into())]
-    );
-    let [Step::Request(rooms), Step::Think(_), Step::Request(room)] =
-        plan.sessions[1].steps.as_slice()
+    assert_eq!((chat.times, chat.every), (Times::UntilEnd, Some(Dist::Exponential(10_000_000_000))));
+    let [Step::Send(say)] = chat.steps.as_slice() else { panic!("{:?}", chat.steps) };
+    assert_eq!(say.text.0[1], Part::Escaped(Escape::Json, Box::new(Part::Uuid)));
+    assert_eq!(say.wait.as_ref().unwrap().equals.0, [Part::Sent("id".into())]);
+    let [Step::Request(rooms), Step::Think(_), Step::Request(room)] = plan.sessions[1].steps.as_slice()
     else {
         panic!("{:?}", plan.sessions[1]);
     };
-    assert_eq!(
-        rooms.saves[0].from,
-        Capture::JsonRandom("$.rooms[*].id".into())
-    );
+    assert_eq!(rooms.saves[0].from, Capture::JsonRandom("$.rooms[*].id".into()));
     assert_eq!(room.when, Some(Slot(0)));
     insta::assert_snapshot!(describe(&plan));
 }
@@ -211,10 +125,7 @@ fn overrides_come_before_the_file() {
     overrides.target = Some("bundled".into());
     overrides.gates = vec!["no findings".into()];
     let plan = parse(&text, &origin, &overrides).unwrap();
-    assert_eq!(
-        (plan.seed, plan.target.clone(), plan.gates.len()),
-        (7, Target::Bundled, 3)
-    );
+    assert_eq!((plan.seed, plan.target.clone(), plan.gates.len()), (7, Target::Bundled, 3));
     assert_eq!(plan.injected().len(), 1);
 }
 
@@ -248,25 +159,15 @@ steps = [
 "#;
     let mut overrides = Overrides::default();
     overrides.vars.insert("KEY".into(), "hush".into());
-    let origin = Origin {
-        name: "all".into(),
-        file: None,
-    };
+    let origin = Origin { name: "all".into(), file: None };
     let plan = parse(text, &origin, &overrides).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!((plan.grace_ns, plan.timeout_ns), (0, 2_000_000_000));
     assert_eq!(plan.feeders[0].rows, [["1", "a"], ["2", "b"]]);
     assert_eq!(plan.steps.last().unwrap(), "close");
     insta::assert_debug_snapshot!(plan.sessions[0].steps);
     assert!(!format!("{plan:?}").contains("hush") && !describe(&plan).contains("hush"));
-    assert!(
-        serde_json::to_string(&plan).unwrap().contains("hush"),
-        "workers need it"
-    );
-    assert!(
-        !serde_json::to_string(&plan.without_secrets())
-            .unwrap()
-            .contains("hush")
-    );
+    assert!(serde_json::to_string(&plan).unwrap().contains("hush"), "workers need it");
+    assert!(!serde_json::to_string(&plan.without_secrets()).unwrap().contains("hush"));
 }
 
 #[test]
@@ -297,10 +198,7 @@ session = [{ name = "s", steps = [{ name = "cup", get = "/cups/${cups.size}" }] 
     std::fs::write(&path, text).unwrap();
     let name = path.to_str().unwrap();
     let plan = load(name, &Overrides::default()).unwrap_or_else(|e| panic!("{e}"));
-    assert_eq!(
-        (plan.name.as_str(), plan.feeders[0].rows.len()),
-        ("tea shop", 2)
-    );
+    assert_eq!((plan.name.as_str(), plan.feeders[0].rows.len()), ("tea shop", 2));
     assert_eq!(text_of(name).unwrap(), text);
     std::fs::write(&path, b"about = \"\n\xFF\"").unwrap();
     let e = load(name, &Overrides::default()).unwrap_err().to_string();

@@ -137,8 +137,6 @@ pub mod names {
     pub const STEP_ERRORS: &str = "client.step-errors";
     /// Starts later than 10 ms, per second.
     pub const LATE: &str = "client.late";
-    /// Steps that failed per second, all kinds; subject: step.
-    pub const FAILED: &str = "client.failed";
     /// Sessions open now.
     pub const OPEN_SESSIONS: &str = "client.open-sessions";
     /// Connections open now.

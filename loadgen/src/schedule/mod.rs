@@ -131,16 +131,15 @@ impl Schedule {
 
     /// From `at` on, but not before the last action given out, rates and counts are `factor` times what the plan says.
     pub fn scale(&mut self, at: u64, factor: f64) {
-        let factor = if factor.is_finite() { factor.max(0.0) } else { self.factor };
-        let ratio = if self.factor > 0.0 { factor / self.factor } else { 0.0 };
+        if !factor.is_finite() || factor < 0.0 || factor.total_cmp(&self.factor).is_eq() {
+            return;
+        }
+        self.factor = factor;
         self.peeked = None;
         // The instant of a ramp's step is rounded down to a nanosecond: just behind it the count is surely passed.
         let at = if self.given > 0 { at.max(self.given + 1) } else { at };
         if let Some(i) = self.pieces.iter().position(|p| p.start < at && at < p.end) {
-            let (mut before, mut after) = (self.pieces[i], self.pieces[i]);
-            let value = before.value_at(at);
-            (before.end, before.to) = (at, value);
-            (after.start, after.from) = (at, value);
+            let (before, after) = self.pieces[i].split(at);
             self.pieces[i] = before;
             self.pieces.insert(i + 1, after);
             if self.cursor.piece > i {
@@ -148,15 +147,10 @@ impl Schedule {
             }
         }
         // The places of a piece that begins only now are counted anew.
-        if ratio != 1.0 && self.pieces.get(self.cursor.piece).is_some_and(|p| p.start >= at) {
+        if self.pieces.get(self.cursor.piece).is_some_and(|p| p.start >= at) {
             self.cursor.settled = false;
         }
-        for p in self.pieces.iter_mut().filter(|p| p.start >= at) {
-            p.from *= ratio;
-            p.to *= ratio;
-        }
-        // A factor of 0 could not be undone by multiplying: it is kept tiny instead.
-        self.factor = factor.max(f64::MIN_POSITIVE);
+        self.pieces.iter_mut().filter(|p| p.start >= at).for_each(|p| p.scale(factor));
         piece::rebase(&mut self.pieces);
     }
 

@@ -27,10 +27,12 @@ pub struct Piece {
     pub end: u64,
     /// What is loaded.
     pub load: Load,
-    /// Rate per second or count at the start; finite, not negative.
+    /// Rate per second or count at the start, as scaled; finite, not negative.
     pub from: f64,
     /// The same at the end.
     pub to: f64,
+    /// Both as planned.
+    planned: (f64, f64),
     /// Arrivals that all earlier pieces hold, not rounded.
     pub base: f64,
 }
@@ -48,7 +50,8 @@ impl Piece {
                 Model::Requests { from, to } => (Load::Requests, from, to),
             };
             let end = start + phase.length_ns;
-            pieces.push(Self { start, end, load, from: sane(from), to: sane(to), base: 0.0 });
+            let planned = (sane(from), sane(to));
+            pieces.push(Self { start, end, load, from: planned.0, to: planned.1, planned, base: 0.0 });
             start = end;
         }
         rebase(&mut pieces);
@@ -67,6 +70,22 @@ impl Piece {
         let share = at.clamp(self.start, self.end).saturating_sub(self.start) as f64
             / (self.end - self.start).max(1) as f64;
         self.from + (self.to - self.from) * share
+    }
+
+    /// The parts before and from `at` on, which lies inside.
+    #[must_use]
+    pub fn split(self, at: u64) -> (Self, Self) {
+        let share = (at - self.start) as f64 / (self.end - self.start).max(1) as f64;
+        let planned = self.planned.0 + (self.planned.1 - self.planned.0) * share;
+        let value = self.value_at(at);
+        let before = Self { end: at, to: value, planned: (self.planned.0, planned), ..self };
+        let after = Self { start: at, from: value, planned: (planned, self.planned.1), ..self };
+        (before, after)
+    }
+
+    /// From now on it is so many times what was planned.
+    pub fn scale(&mut self, factor: f64) {
+        (self.from, self.to) = (self.planned.0 * factor, self.planned.1 * factor);
     }
 
     /// Number of the first arrival inside: arrival n lies where the integral passes n + 1/2.

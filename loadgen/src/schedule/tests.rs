@@ -95,18 +95,28 @@ proptest! {
     }
 
     #[test]
-    fn a_scale_of_one_changes_nothing(phases in phases(), at in 0u64..8_000_000_000, taken in 0usize..300) {
+    fn scaling_before_the_start_is_another_plan(phases in phases(), factor in 0.0..3.0f64) {
         let mut plan = plan_of(vec![]);
         plan.phases = phases;
-        let (mut a, mut b) = (Schedule::new(&plan, 1, 3), Schedule::new(&plan, 1, 3));
-        a.by_ref().take(taken).count();
-        b.by_ref().take(taken).count();
-        b.scale(at, 1.0);
-        for (x, y) in a.by_ref().zip(b.by_ref()) {
-            prop_assert_eq!(x.action, y.action);
-            prop_assert!(x.at.abs_diff(y.at) < 1000, "{x:?} {y:?}");
+        let mut scaled = Schedule::new(&plan, 1, 3);
+        scaled.scale(0, factor);
+        for p in &mut plan.phases {
+            let (Model::Sessions { from, to } | Model::Arrivals { from, to } | Model::Requests { from, to }) = &mut p.model;
+            (*from, *to) = (*from * factor, *to * factor);
         }
-        prop_assert_eq!((a.next(), b.next()), (None, None));
+        prop_assert!(scaled.eq(Schedule::new(&plan, 1, 3)));
+    }
+
+    #[test]
+    fn what_was_scaled_can_be_scaled_back(phases in phases(), at in 0u64..4_000_000_000, factor in 0.0..3.0f64) {
+        let mut plan = plan_of(vec![]);
+        plan.phases = phases;
+        let mut s = Schedule::new(&plan, 0, 1);
+        s.scale(at, factor);
+        s.scale(at, 1.0);
+        // Split at an instant and joined again: counts may differ by the one arrival or place that lies there.
+        let (got, want) = (s.count(), Schedule::new(&plan, 0, 1).count());
+        prop_assert!(got.abs_diff(want) <= 2, "{got} {want}");
     }
 }
 

@@ -98,7 +98,8 @@ impl Hiccups {
     pub(crate) fn take(&self) -> HiccupReport {
         let mut seen = lock(&self.seen);
         let (stretches, others) = seen.events.take();
-        let event = |(s, waited): (Stretch, u64)| ProbeEvent { value: waited as f64, ..s.event(kinds::PAUSE_HICCUP) };
+        let event =
+            |(s, waited): (Stretch, u64)| ProbeEvent { value: waited as f64, ..s.event(kinds::PAUSE_HICCUP) };
         let events = stretches.into_iter().map(event).collect();
         HiccupReport { longest: std::mem::take(&mut seen.longest), events: (events, others) }
     }

@@ -4,7 +4,7 @@
 //! run is invalid, and findings against the target in the same time are withheld. **Reads** `client.lateness`,
 //! `client.offered`, `client.achieved`, `client.dropped`, `generator.hiccup`, `generator.cpu`, `host.steal`. **Needs** one of the
 //! first and the hiccup. **Statistic.** Seconds: one is bad when its lateness p99 is 50 ms or more, when a worker
-//! stood still for 100 ms, or when a fifth of the machine was stolen. Three of the last five must be bad and a good part
+//! stood still for 100 ms, or when half of the machine was stolen (a fifth where starts or timers felt it). Three of the last five must be bad and a good part
 //! of all starts, or of the time, be lost; or all five. A hiccup of a noisy machine spoils one or two seconds
 //! and few starts. **Confirmed** when two independent signs agree.
 //!
@@ -35,8 +35,11 @@ const LATE_NS: f64 = 50e6;
 const LEAST_STARTS: u64 = 100;
 /// Hiccup that spoils a second: the same for all sessions of a worker at once, so twice as much.
 const HICCUP_NS: f64 = 100e6;
-/// Share of the machine stolen that spoils a second.
-const STOLEN: f64 = 0.2;
+/// Share of the machine stolen that spoils a second by itself ...
+const STOLEN: f64 = 0.5;
+/// ... and the share that does where it was felt: starts or timers late by half of what would do alone.
+const STOLEN_AND_FELT: f64 = 0.2;
+const FELT: f64 = 0.5;
 /// Planned starts missing by so much, in share, are a sign.
 const SHORT: f64 = 0.05;
 /// CPU of one worker, in cores, from which on its one thread is full.
@@ -72,10 +75,13 @@ impl Second {
             .flat_map(|s| s.within(span))
             .map(|p| p.1)
             .fold(0.0, f64::max);
+        let stolen = window::mean(timeline, names::HOST_STEAL, span);
+        let felt =
+            lateness.quantile_ns(0.99).is_some_and(|p| p >= FELT * LATE_NS) || hiccup >= FELT * HICCUP_NS;
         Self {
             late: lateness.quantile_ns(0.99).filter(|&p| p >= LATE_NS && lateness.count() >= LEAST_STARTS),
             hiccup: Some(hiccup).filter(|&h| h >= HICCUP_NS),
-            stolen: window::mean(timeline, names::HOST_STEAL, span).filter(|&s| s >= STOLEN),
+            stolen: stolen.filter(|&s| s >= STOLEN || (s >= STOLEN_AND_FELT && felt)),
         }
     }
 

@@ -84,7 +84,10 @@ const WANTED: &[Wanted] = &[
     Wanted { title: "Pool", lanes: &["pool.*.capacity", "pool.*.in-use", "pool.*.waiters"] },
     Wanted { title: "Pool wait", lanes: &["pool.*.wait"] },
     Wanted { title: "Cache", lanes: &["cache.*.misses", "cache.*.loads", "cache.*.duplicate-loads"] },
-    Wanted { title: "Heap", lanes: &[names::HEAP_YOUNG, names::HEAP_OLD, names::HEAP_USED, names::PROCESS_RESIDENT] },
+    Wanted {
+        title: "Heap",
+        lanes: &[names::HEAP_YOUNG, names::HEAP_OLD, names::HEAP_USED, names::PROCESS_RESIDENT],
+    },
     Wanted { title: "Pauses", lanes: &[names::PAUSE] },
     Wanted { title: "Loop delay", lanes: &[names::LOOP_DELAY] },
     Wanted { title: "CPU", lanes: &[names::PROCESS_CPU, names::GENERATOR_CPU] },
@@ -173,9 +176,12 @@ fn chart(timeline: &Timeline, wanted: &Wanted, axis: &Axis) -> Option<Chart> {
 /// `pool.*.wait` for each pool there is.
 fn expand(timeline: &Timeline, pattern: &str) -> Vec<String> {
     match pattern.split_once(".*.") {
-        Some((family, part)) => {
-            timeline.members(family).iter().map(|m| names::of(family, m, part)).filter(|n| timeline.has(n)).collect()
-        }
+        Some((family, part)) => timeline
+            .members(family)
+            .iter()
+            .map(|m| names::of(family, m, part))
+            .filter(|n| timeline.has(n))
+            .collect(),
         None => vec![pattern.to_owned()],
     }
 }

@@ -12,49 +12,27 @@ use crate::plan::FaultPlan;
 const NS_PER_MS: u64 = 1_000_000;
 
 /// Reads all faults; `length_ns` is the run's length, if it is known.
-pub(super) fn read(
-    reader: &Reader<'_>,
-    file: &Fields<'_>,
-    length_ns: Option<u64>,
-) -> Vec<FaultPlan> {
-    tables(reader, file, "fault")
-        .iter()
-        .filter_map(|v| fault(reader, v, length_ns))
-        .collect()
+pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>, length_ns: Option<u64>) -> Vec<FaultPlan> {
+    tables(reader, file, "fault").iter().filter_map(|v| fault(reader, v, length_ns)).collect()
 }
 
 fn fault(reader: &Reader<'_>, value: &Value<'_>, length_ns: Option<u64>) -> Option<FaultPlan> {
     let fields = reader.fields(value, keys::FAULT)?;
-    let name = fields
-        .need("name", "name = \"stampede\"")
-        .and_then(|v| reader.read(v, "a fault's name", kind));
-    let at_ns = fields
-        .need("at", "at = \"20s\", from the run's start")
-        .and_then(|v| reader.duration(v));
-    let for_ns = fields
-        .need("for", "for = \"20s\"")
-        .and_then(|v| reader.span(v));
+    let name =
+        fields.need("name", "name = \"stampede\"").and_then(|v| reader.read(v, "a fault's name", kind));
+    let at_ns = fields.need("at", "at = \"20s\", from the run's start").and_then(|v| reader.duration(v));
+    let for_ns = fields.need("for", "for = \"20s\"").and_then(|v| reader.span(v));
     if let (Some(at), Some(length)) = (at_ns, length_ns)
         && at >= length
         && let Some(v) = fields.get("at")
     {
         let wrong = Wrong::new("this fault begins after the run has ended");
         let length = crate::text::quantity::show_duration(length);
-        reader.wrong(
-            v.span(),
-            wrong.expected(format!("less than the length of all phases, {length}")),
-        );
+        reader.wrong(v.span(), wrong.expected(format!("less than the length of all phases, {length}")));
     }
     let knobs = name.map(|name| knobs(reader, &fields, name));
-    let order = FaultOrder {
-        name: name?,
-        for_ms: (for_ns? / NS_PER_MS).max(1),
-        knobs: knobs?,
-    };
-    Some(FaultPlan {
-        at_ns: at_ns?,
-        order,
-    })
+    let order = FaultOrder { name: name?, for_ms: (for_ns? / NS_PER_MS).max(1), knobs: knobs? };
+    Some(FaultPlan { at_ns: at_ns?, order })
 }
 
 fn kind(text: &str) -> Result<FaultKind, Wrong> {
@@ -75,10 +53,7 @@ fn knobs(reader: &Reader<'_>, fields: &Fields<'_>, name: FaultKind) -> BTreeMap<
         let known = name.knobs().iter().map(|k| k.name);
         if !known.clone().any(|k| k == key) {
             let wrong = Wrong::new(format!("fault {} has no knob {}", name.name(), quoted(key)))
-                .expected(format!(
-                    "one of {}",
-                    listed(keys::FAULT.keys.iter().copied().chain(known.clone()))
-                ))
+                .expected(format!("one of {}", listed(keys::FAULT.keys.iter().copied().chain(known.clone()))))
                 .did_you_mean(key, known.chain(keys::FAULT.keys.iter().copied()));
             reader.wrong(span, wrong);
             continue;
@@ -87,11 +62,7 @@ fn knobs(reader: &Reader<'_>, fields: &Fields<'_>, name: FaultKind) -> BTreeMap<
             reader.not_a(value, "a number");
             continue;
         };
-        let one = FaultOrder {
-            name,
-            for_ms: 1,
-            knobs: BTreeMap::from([(key.to_owned(), n)]),
-        };
+        let one = FaultOrder { name, for_ms: 1, knobs: BTreeMap::from([(key.to_owned(), n)]) };
         match one.check() {
             Ok(()) => drop(all.insert(key.to_owned(), n)),
             Err(sentence) => reader.wrong(value.span(), Wrong::new(sentence)),

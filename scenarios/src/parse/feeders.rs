@@ -21,25 +21,17 @@ const MAX_COLUMNS: usize = 64;
 const ORDER_LOOK: &str = "\"sequential\", \"random\", \"zipf(1.1)\" or \"unique\"";
 
 /// Reads all feeders, and how templates may call them. A broken feeder is known but not among the first.
-pub(super) fn read(
-    reader: &Reader<'_>,
-    file: &Fields<'_>,
-    origin: &Origin,
-) -> (Vec<Feeder>, Vec<Known>) {
+pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>, origin: &Origin) -> (Vec<Feeder>, Vec<Known>) {
     let mut feeders = Vec::new();
     let mut known = Vec::new();
-    let Some(tables) = file
-        .get("data")
-        .and_then(|v| reader.table(v, "tables, each headed [data.NAME]"))
+    let Some(tables) = file.get("data").and_then(|v| reader.table(v, "tables, each headed [data.NAME]"))
     else {
         return (feeders, known);
     };
     for (i, (name, span, value)) in tables.into_iter().enumerate() {
         if i == MAX_FEEDERS {
-            reader.wrong(
-                span,
-                Wrong::new("too many [data] tables").expected(format!("at most {MAX_FEEDERS}")),
-            );
+            reader
+                .wrong(span, Wrong::new("too many [data] tables").expected(format!("at most {MAX_FEEDERS}")));
             break;
         }
         if RESERVED.contains(&name) || name.contains(['.', '(', '}']) || check_name(name).is_err() {
@@ -48,10 +40,7 @@ pub(super) fn read(
             continue;
         }
         let feeder = feeder(reader, name, value, origin);
-        known.push(Known {
-            name: name.to_owned(),
-            columns: feeder.as_ref().map(|f| f.columns.clone()),
-        });
+        known.push(Known { name: name.to_owned(), columns: feeder.as_ref().map(|f| f.columns.clone()) });
         feeders.extend(feeder);
     }
     (feeders, known)
@@ -59,9 +48,7 @@ pub(super) fn read(
 
 fn feeder(reader: &Reader<'_>, name: &str, value: &Value<'_>, origin: &Origin) -> Option<Feeder> {
     let fields = reader.fields(value, keys::FEEDER)?;
-    let order = fields.get("order").map_or(Some(Order::Sequential), |v| {
-        reader.read(v, ORDER_LOOK, order)
-    });
+    let order = fields.get("order").map_or(Some(Order::Sequential), |v| reader.read(v, ORDER_LOOK, order));
     let rows = match (fields.get("file"), fields.get("rows")) {
         (Some(v), None) => reader.read(v, "the path of a CSV file", |path| csv_file(path, origin)),
         (None, Some(v)) => inline(reader, v),
@@ -71,19 +58,14 @@ fn feeder(reader: &Reader<'_>, name: &str, value: &Value<'_>, origin: &Origin) -
             } else {
                 "neither `file` nor `rows` is given"
             };
-            let wrong = Wrong::new(what)
-                .expected("file = \"users.csv\", or rows = [{ name = \"ann\" }, ...]");
+            let wrong =
+                Wrong::new(what).expected("file = \"users.csv\", or rows = [{ name = \"ann\" }, ...]");
             reader.wrong(value.span(), wrong);
             None
         }
     };
     let (columns, rows) = rows?;
-    Some(Feeder {
-        name: name.to_owned(),
-        columns,
-        rows,
-        order: order?,
-    })
+    Some(Feeder { name: name.to_owned(), columns, rows, order: order? })
 }
 
 fn order(text: &str) -> Result<Order, Wrong> {
@@ -136,9 +118,7 @@ fn inline(reader: &Reader<'_>, value: &Value<'_>) -> Option<Table> {
         }
         rows.push(out.into_iter().flatten().collect());
     }
-    check(&columns, &rows)
-        .map_err(|w| reader.wrong(value.span(), w))
-        .ok()?;
+    check(&columns, &rows).map_err(|w| reader.wrong(value.span(), w)).ok()?;
     Some((columns, rows))
 }
 
@@ -156,23 +136,20 @@ fn plain(reader: &Reader<'_>, cell: &Value<'_>) -> Option<String> {
 
 fn check(columns: &[String], rows: &[Vec<String>]) -> Result<(), Wrong> {
     if rows.is_empty() || columns.is_empty() {
-        return Err(
-            Wrong::new("there are no rows").expected("at least one row with at least one column")
-        );
+        return Err(Wrong::new("there are no rows").expected("at least one row with at least one column"));
     }
     if columns.len() > MAX_COLUMNS {
         return Err(Wrong::new("too many columns").expected(format!("at most {MAX_COLUMNS}")));
     }
     for (i, name) in columns.iter().enumerate() {
         if name.is_empty() || name.contains(['}', '(']) || check_name(name).is_err() {
-            return Err(Wrong::new(format!("column {} has no usable name", i + 1))
-                .expected("names in the first row"));
+            return Err(
+                Wrong::new(format!("column {} has no usable name", i + 1)).expected("names in the first row")
+            );
         }
         if columns[..i].contains(name) {
-            return Err(
-                Wrong::new(format!("two columns are called {}", quoted(name)))
-                    .expected("a name of its own for each"),
-            );
+            return Err(Wrong::new(format!("two columns are called {}", quoted(name)))
+                .expected("a name of its own for each"));
         }
     }
     Ok(())
@@ -180,10 +157,8 @@ fn check(columns: &[String], rows: &[Vec<String>]) -> Result<(), Wrong> {
 
 fn csv_file(path: &str, origin: &Origin) -> Result<Table, Wrong> {
     let Some(scenario) = &origin.file else {
-        return Err(
-            Wrong::new("a scenario without a file of its own has no folder to look in")
-                .expected("rows = [{ ... }] in the scenario"),
-        );
+        return Err(Wrong::new("a scenario without a file of its own has no folder to look in")
+            .expected("rows = [{ ... }] in the scenario"));
     };
     let path: PathBuf = scenario.parent().unwrap_or(Path::new("")).join(path);
     let bytes = crate::files::read(&path, MAX_DATA_BYTES)?;
@@ -205,8 +180,7 @@ fn csv(text: &str) -> Result<Table, Wrong> {
     let mut rows = Vec::new();
     loop {
         let line = reader.line();
-        let (result, read, wrote, ended) =
-            reader.read_record(input, &mut cells[used..], &mut ends[fields..]);
+        let (result, read, wrote, ended) = reader.read_record(input, &mut cells[used..], &mut ends[fields..]);
         input = &input[read..];
         used += wrote;
         fields += ended;
@@ -227,15 +201,12 @@ fn csv(text: &str) -> Result<Table, Wrong> {
                             "the record that ends on line {line} has {} fields",
                             record.len()
                         ));
-                        return Err(wrong.expected(format!(
-                            "{}, as many as the first line names",
-                            names.len()
-                        )));
+                        return Err(
+                            wrong.expected(format!("{}, as many as the first line names", names.len()))
+                        );
                     }
                     Some(_) if rows.len() == MAX_ROWS => {
-                        return Err(
-                            Wrong::new("too many rows").expected(format!("at most {MAX_ROWS}"))
-                        );
+                        return Err(Wrong::new("too many rows").expected(format!("at most {MAX_ROWS}")));
                     }
                     Some(_) => rows.push(record),
                 }
@@ -288,8 +259,6 @@ mod tests {
     fn orders() {
         assert_eq!(order("zipf(1.1)"), Ok(Order::Zipf(1.1)));
         assert_eq!(order("unique"), Ok(Order::Unique));
-        assert!(
-            order("zipf(-1)").is_err() && order("zipf(nan)").is_err() && order("shuffled").is_err()
-        );
+        assert!(order("zipf(-1)").is_err() && order("zipf(nan)").is_err() && order("shuffled").is_err());
     }
 }

@@ -12,76 +12,47 @@ type Names<'a> = Option<(&'a [String], &'a [String])>;
 
 /// Reads all gates of the file. Without `names` only their grammar is checked.
 pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>, names: Names<'_>) -> Vec<GatePlan> {
-    tables(reader, file, "gate")
-        .iter()
-        .filter_map(|v| gate(reader, v, names))
-        .collect()
+    tables(reader, file, "gate").iter().filter_map(|v| gate(reader, v, names)).collect()
 }
 
 fn gate(reader: &Reader<'_>, value: &Value<'_>, names: Names<'_>) -> Option<GatePlan> {
     let fields = reader.fields(value, keys::GATE)?;
     let look = "a condition such as that = \"p99 < 250ms\"";
-    let that = fields
-        .need("that", look)
-        .and_then(|v| reader.read(v, look, |text| check(text, names)));
+    let that = fields.need("that", look).and_then(|v| reader.read(v, look, |text| check(text, names)));
     let abort_after_ns = match fields.get("abort_after") {
         Some(v) => Some(reader.span(v)?),
         None => None,
     };
-    Some(GatePlan {
-        that: that?,
-        abort_after_ns,
-    })
+    Some(GatePlan { that: that?, abort_after_ns })
 }
 
 /// The gates given as options.
-pub(crate) fn option_gates(
-    gates: &[String],
-    names: Names<'_>,
-) -> Result<Vec<GatePlan>, Vec<Wrong>> {
+pub(crate) fn option_gates(gates: &[String], names: Names<'_>) -> Result<Vec<GatePlan>, Vec<Wrong>> {
     let mut good = Vec::new();
     let mut wrong = Vec::new();
     for text in gates {
         match check(text, names) {
-            Ok(that) => good.push(GatePlan {
-                that,
-                abort_after_ns: None,
-            }),
+            Ok(that) => good.push(GatePlan { that, abort_after_ns: None }),
             Err(w) => wrong.push(w.in_front(&format!("--gate {}", quoted(text)))),
         }
     }
-    if wrong.is_empty() {
-        Ok(good)
-    } else {
-        Err(wrong)
-    }
+    if wrong.is_empty() { Ok(good) } else { Err(wrong) }
 }
 
 /// Reads a gate and, with `names`, checks that what it is about exists. Gives it as it was written.
 fn check(text: &str, names: Names<'_>) -> Result<String, Wrong> {
     let gate = Gate::parse(text).map_err(|e| {
-        let start = text
-            .char_indices()
-            .nth(e.at.saturating_sub(1))
-            .map_or(text.len(), |(i, _)| i);
-        let length = text[start..]
-            .find(char::is_whitespace)
-            .unwrap_or(text.len() - start);
+        let start = text.char_indices().nth(e.at.saturating_sub(1)).map_or(text.len(), |(i, _)| i);
+        let length = text[start..].find(char::is_whitespace).unwrap_or(text.len() - start);
         wrong(&e).within(start..start + length)
     })?;
     if let Some((steps, phases)) = names {
         // The error counts in the canonical spelling; the name itself is spelled the same in both.
         gate.check_names(steps, phases).map_err(|e| {
             let canonical = gate.expression();
-            let at = canonical
-                .char_indices()
-                .nth(e.at.saturating_sub(1))
-                .map_or(0, |(i, _)| i);
+            let at = canonical.char_indices().nth(e.at.saturating_sub(1)).map_or(0, |(i, _)| i);
             let tail = &canonical[at..];
-            let longest = (1..=tail.len())
-                .rev()
-                .filter(|n| tail.is_char_boundary(*n))
-                .map(|n| &tail[..n]);
+            let longest = (1..=tail.len()).rev().filter(|n| tail.is_char_boundary(*n)).map(|n| &tail[..n]);
             let found = longest
                 .filter(|t| !t.trim().is_empty())
                 .find_map(|t| text.rfind(t).map(|i| i..i + t.trim_end().len()));

@@ -8,10 +8,7 @@ pub(crate) struct Shape {
     /// As messages name it: `[[phase]]`.
     pub(crate) name: &'static str,
     /// Its definition in `schema.json`; empty for the whole file.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "only the test of `schema.json` reads it")
-    )]
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the test of `schema.json` reads it"))]
     pub(crate) def: &'static str,
     /// The keys it takes, in the order in which they are best written.
     pub(crate) keys: &'static [&'static str],
@@ -72,12 +69,7 @@ mod tests {
     use serde_json::Value;
 
     fn keys_of(table: &Value) -> Vec<&str> {
-        let mut keys: Vec<_> = table["properties"]
-            .as_object()
-            .unwrap()
-            .keys()
-            .map(String::as_str)
-            .collect();
+        let mut keys: Vec<_> = table["properties"].as_object().unwrap().keys().map(String::as_str).collect();
         keys.sort_unstable();
         keys
     }
@@ -87,24 +79,13 @@ mod tests {
         let schema: Value = serde_json::from_str(crate::SCHEMA).unwrap();
         let defs = schema["$defs"].as_object().unwrap();
         for shape in ALL {
-            let table = if shape.def.is_empty() {
-                &schema
-            } else {
-                &defs[shape.def]
-            };
+            let table = if shape.def.is_empty() { &schema } else { &defs[shape.def] };
             let mut keys = shape.keys.to_vec();
             keys.sort_unstable();
             assert_eq!(keys_of(table), keys, "{}", shape.name);
-            assert_eq!(
-                table["additionalProperties"] == Value::Bool(false),
-                !shape.open,
-                "{}",
-                shape.name
-            );
+            assert_eq!(table["additionalProperties"] == Value::Bool(false), !shape.open, "{}", shape.name);
         }
-        let tables = defs
-            .iter()
-            .filter(|(_, def)| def.get("properties").is_some());
+        let tables = defs.iter().filter(|(_, def)| def.get("properties").is_some());
         for (name, _) in tables {
             assert!(
                 ALL.iter().any(|shape| shape.def == name),
@@ -116,14 +97,8 @@ mod tests {
     #[test]
     fn schema_names_the_faults_of_this_build_and_nothing_undefined() {
         let schema: Value = serde_json::from_str(crate::SCHEMA).unwrap();
-        let names: Vec<_> = timeline::fault::FaultKind::ALL
-            .iter()
-            .map(|f| f.name())
-            .collect();
-        assert_eq!(
-            schema["$defs"]["fault"]["properties"]["name"]["enum"],
-            serde_json::json!(names)
-        );
+        let names: Vec<_> = timeline::fault::FaultKind::ALL.iter().map(|f| f.name()).collect();
+        assert_eq!(schema["$defs"]["fault"]["properties"]["name"]["enum"], serde_json::json!(names));
         for (i, _) in crate::SCHEMA.match_indices("#/$defs/") {
             let name = crate::SCHEMA[i + 8..].split('"').next().unwrap();
             assert!(schema["$defs"].get(name).is_some(), "{name}");

@@ -83,40 +83,18 @@ pub fn parse(text: &str, origin: &Origin, overrides: &Overrides) -> Result<RunPl
     plan.ok_or_else(|| ScenarioError::single(Wrong::new(format!("{file} cannot be read"))))
 }
 
-fn read(
-    reader: &Reader<'_>,
-    table: &DeTable<'_>,
-    origin: &Origin,
-    overrides: &Overrides,
-) -> Option<RunPlan> {
+fn read(reader: &Reader<'_>, table: &DeTable<'_>, origin: &Origin, overrides: &Overrides) -> Option<RunPlan> {
     let file = reader.root(table, 0..0, keys::FILE);
-    let about = file
-        .get("about")
-        .and_then(|v| reader.text(v, "a sentence in quotes"))
-        .unwrap_or_default();
-    file.get("teaches")
-        .and_then(|v| reader.text(v, "a sentence in quotes"));
-    let seed = file
-        .get("seed")
-        .and_then(|v| reader.integer(v, 0..=u64::MAX));
-    let timeout_ns = file
-        .get("timeout")
-        .and_then(|v| reader.span(v))
-        .unwrap_or(DEFAULT_TIMEOUT_NS);
-    let grace_ns = file
-        .get("grace")
-        .and_then(|v| reader.duration(v))
-        .unwrap_or(DEFAULT_GRACE_NS);
+    let about = file.get("about").and_then(|v| reader.text(v, "a sentence in quotes")).unwrap_or_default();
+    file.get("teaches").and_then(|v| reader.text(v, "a sentence in quotes"));
+    let seed = file.get("seed").and_then(|v| reader.integer(v, 0..=u64::MAX));
+    let timeout_ns = file.get("timeout").and_then(|v| reader.span(v)).unwrap_or(DEFAULT_TIMEOUT_NS);
+    let grace_ns = file.get("grace").and_then(|v| reader.duration(v)).unwrap_or(DEFAULT_GRACE_NS);
 
     let target = target::read(reader, &file, overrides);
     let (feeders, known) = feeders::read(reader, &file, origin);
     let phases = phases::read(reader, &file);
-    let world = sessions::World {
-        reader,
-        feeders: &known,
-        secrets: &target.secrets,
-        timeout_ns,
-    };
+    let world = sessions::World { reader, feeders: &known, secrets: &target.secrets, timeout_ns };
     let kinds = sessions::read(&world, &file);
     let length_ns = phases.iter().map(|(p, _)| p.length_ns).sum();
     let faults = faults::read(reader, &file, (!phases.is_empty()).then_some(length_ns));
@@ -158,18 +136,11 @@ fn tables<'d>(reader: &Reader<'_>, file: &Fields<'d>, name: &str) -> &'d [Value<
         return &[];
     };
     if matches!(value.get_ref(), toml::de::DeValue::Table(_)) {
-        let wrong = Wrong::new(format!("[{name}] stands for a single table"))
-            .expected(format!("[[{name}]]"));
+        let wrong = Wrong::new(format!("[{name}] stands for a single table")).expected(format!("[[{name}]]"));
         reader.wrong(value.span(), wrong);
         return &[];
     }
-    reader
-        .array(
-            value,
-            &format!("tables, each headed [[{name}]]"),
-            MAX_TABLES,
-        )
-        .unwrap_or_default()
+    reader.array(value, &format!("tables, each headed [[{name}]]"), MAX_TABLES).unwrap_or_default()
 }
 
 /// A phase of single requests keeps no session, so no kind may use what needs one.
@@ -178,10 +149,7 @@ fn check_open_requests(
     phases: &[(crate::plan::Phase, std::ops::Range<usize>)],
     kinds: &[sessions::Kind],
 ) {
-    for (phase, span) in phases
-        .iter()
-        .filter(|(p, _)| matches!(p.model, Model::Requests { .. }))
-    {
+    for (phase, span) in phases.iter().filter(|(p, _)| matches!(p.model, Model::Requests { .. })) {
         if let Some(kind) = kinds.iter().find(|k| k.needs_session) {
             let wrong = Wrong::new(format!(
                 "phase `{}` offers single requests, but session kind `{}` uses a WebSocket or repeats until the end",

@@ -26,49 +26,26 @@ pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>) -> Vec<(Phase, Range<
             continue;
         };
         if phases.iter().any(|(p, _)| p.name == phase.0.name) {
-            let wrong = Wrong::new(format!(
-                "there are two phases called {}",
-                quoted(&phase.0.name)
-            ));
-            reader.wrong(
-                value.span(),
-                wrong.expected("a name of its own for each phase"),
-            );
+            let wrong = Wrong::new(format!("there are two phases called {}", quoted(&phase.0.name)));
+            reader.wrong(value.span(), wrong.expected("a name of its own for each phase"));
         }
         phases.push(phase);
     }
     if phases.len() == written.len() && !phases.is_empty() && phases.iter().all(|(p, _)| p.warmup) {
         let wrong = Wrong::new("every phase is warm-up, so no figure would count");
-        reader.wrong(
-            written[0].span(),
-            wrong.expected("at least one phase without `warmup = true`"),
-        );
+        reader.wrong(written[0].span(), wrong.expected("at least one phase without `warmup = true`"));
     }
     phases
 }
 
 fn phase(reader: &Reader<'_>, value: &Value<'_>) -> Option<(Phase, Range<usize>)> {
     let fields = reader.fields(value, keys::PHASE)?;
-    let name = fields
-        .need("name", "name = \"steady\"")
-        .and_then(|v| reader.name(v));
-    let length_ns = fields
-        .need("for", "for = \"60s\"")
-        .and_then(|v| reader.span(v));
-    let warmup = fields
-        .get("warmup")
-        .map_or(Some(false), |v| reader.boolean(v));
+    let name = fields.need("name", "name = \"steady\"").and_then(|v| reader.name(v));
+    let length_ns = fields.need("for", "for = \"60s\"").and_then(|v| reader.span(v));
+    let warmup = fields.get("warmup").map_or(Some(false), |v| reader.boolean(v));
     let model = model(reader, &fields);
     let (model, span) = model?;
-    Some((
-        Phase {
-            name: name?,
-            length_ns: length_ns?,
-            model,
-            warmup: warmup?,
-        },
-        span,
-    ))
+    Some((Phase { name: name?, length_ns: length_ns?, model, warmup: warmup? }, span))
 }
 
 fn model(reader: &Reader<'_>, fields: &Fields<'_>) -> Option<(Model, Range<usize>)> {
@@ -77,10 +54,7 @@ fn model(reader: &Reader<'_>, fields: &Fields<'_>) -> Option<(Model, Range<usize
         let (what, span) = match given.last() {
             None if MODELS.iter().any(|m| fields.meant(m)) => return None,
             None => ("this phase has no load", fields.span()),
-            Some(last) => (
-                "this phase has more than one load model",
-                fields.key_span(last),
-            ),
+            Some(last) => ("this phase has more than one load model", fields.key_span(last)),
         };
         reader.wrong(span, Wrong::new(what).expected(MODEL_LOOK));
         return None;
@@ -103,10 +77,7 @@ fn model(reader: &Reader<'_>, fields: &Fields<'_>) -> Option<(Model, Range<usize
         (level, level)
     };
     if from <= 0.0 && to <= 0.0 {
-        reader.wrong(
-            value.span(),
-            Wrong::new("this phase offers no load").expected("more than zero"),
-        );
+        reader.wrong(value.span(), Wrong::new("this phase offers no load").expected("more than zero"));
         return None;
     }
     let model = match **key {

@@ -36,12 +36,7 @@ pub(crate) struct Fields<'d> {
 
 impl<'t> Reader<'t> {
     pub(crate) fn new(file: &'t str, text: &'t str) -> Self {
-        Self {
-            file,
-            text,
-            mistakes: RefCell::default(),
-            more: Cell::new(0),
-        }
+        Self { file, text, mistakes: RefCell::default(), more: Cell::new(0) }
     }
 
     /// Notes a mistake about the bytes `span` of the file.
@@ -58,40 +53,21 @@ impl<'t> Reader<'t> {
 
     /// Notes a mistake that no place in the file shows, such as one in an option.
     pub(crate) fn wrong_outside(&self, wrong: Wrong) {
-        self.mistakes
-            .borrow_mut()
-            .push((usize::MAX, wrong.at(None)));
+        self.mistakes.borrow_mut().push((usize::MAX, wrong.at(None)));
     }
 
     /// Notes a mistake about a part of a string value, as near as its spelling in the file allows.
     pub(crate) fn wrong_in(&self, value: &Value<'_>, text: &str, mut wrong: Wrong) {
         let span = value.span();
-        let within = wrong
-            .within
-            .take()
-            .and_then(|w| self.inside(&span, text, w));
+        let within = wrong.within.take().and_then(|w| self.inside(&span, text, w));
         self.wrong(within.unwrap_or(span), wrong);
     }
 
     /// Bytes of the file where the bytes `within` of a string value stand.
-    fn inside(
-        &self,
-        span: &Range<usize>,
-        text: &str,
-        within: Range<usize>,
-    ) -> Option<Range<usize>> {
+    fn inside(&self, span: &Range<usize>, text: &str, within: Range<usize>) -> Option<Range<usize>> {
         let raw = self.text.get(span.clone())?;
-        let quotes = if raw.starts_with("\"\"\"") || raw.starts_with("'''") {
-            3
-        } else {
-            1
-        };
-        let newline = raw
-            .get(quotes..)?
-            .chars()
-            .take_while(|c| matches!(c, '\r' | '\n'))
-            .take(2)
-            .count();
+        let quotes = if raw.starts_with("\"\"\"") || raw.starts_with("'''") { 3 } else { 1 };
+        let newline = raw.get(quotes..)?.chars().take_while(|c| matches!(c, '\r' | '\n')).take(2).count();
         let skip = quotes + if quotes == 3 { newline } else { 0 };
         let start = if raw.get(skip..)?.starts_with(text) {
             skip + within.start
@@ -114,18 +90,12 @@ impl<'t> Reader<'t> {
             return Ok(());
         }
         mistakes.sort_by_key(|(at, _)| *at);
-        Err(ScenarioError {
-            mistakes: mistakes.into_iter().map(|(_, m)| m).collect(),
-            more: self.more.get(),
-        })
+        Err(ScenarioError { mistakes: mistakes.into_iter().map(|(_, m)| m).collect(), more: self.more.get() })
     }
 
     /// Notes that `value` is not what was expected.
     pub(crate) fn not_a(&self, value: &Value<'_>, expected: &str) {
-        self.wrong(
-            value.span(),
-            Wrong::new(format!("this is {}", kind(value.get_ref()))).expected(expected),
-        );
+        self.wrong(value.span(), Wrong::new(format!("this is {}", kind(value.get_ref()))).expected(expected));
     }
 
     /// Notes what `f` finds wrong with a string.
@@ -136,9 +106,7 @@ impl<'t> Reader<'t> {
         f: impl Fn(&str) -> Result<T, Wrong>,
     ) -> Option<T> {
         let text = self.text(value, look)?;
-        f(text)
-            .map_err(|wrong| self.wrong_in(value, text, wrong))
-            .ok()
+        f(text).map_err(|wrong| self.wrong_in(value, text, wrong)).ok()
     }
 
     /// A string.
@@ -159,10 +127,7 @@ impl<'t> Reader<'t> {
     pub(crate) fn span(&self, value: &Value<'_>) -> Option<u64> {
         let ns = self.duration(value)?;
         if ns == 0 {
-            self.wrong(
-                value.span(),
-                Wrong::new("this is no time at all").expected("a duration above zero"),
-            );
+            self.wrong(value.span(), Wrong::new("this is no time at all").expected("a duration above zero"));
         }
         (ns > 0).then_some(ns)
     }
@@ -206,10 +171,7 @@ impl<'t> Reader<'t> {
         match u64::from_str_radix(&digits, i.radix()) {
             Ok(n) if range.contains(&n) => Some(n),
             _ => {
-                let wrong = Wrong::new(format!(
-                    "{} is out of range",
-                    timeline::text::clean(&digits, 40)
-                ));
+                let wrong = Wrong::new(format!("{} is out of range", timeline::text::clean(&digits, 40)));
                 self.wrong(value.span(), wrong.expected(look));
                 None
             }
@@ -226,12 +188,7 @@ impl<'t> Reader<'t> {
     }
 
     /// The values of an array with at most `most` entries.
-    pub(crate) fn array<'d>(
-        &self,
-        value: &'d Value<'d>,
-        look: &str,
-        most: usize,
-    ) -> Option<&'d [Value<'d>]> {
+    pub(crate) fn array<'d>(&self, value: &'d Value<'d>, look: &str, most: usize) -> Option<&'d [Value<'d>]> {
         let DeValue::Array(values) = value.get_ref() else {
             self.not_a(value, look);
             return None;
@@ -271,19 +228,11 @@ impl<'t> Reader<'t> {
     }
 
     /// A table of the given shape; unknown keys are noted.
-    pub(crate) fn fields<'d>(
-        &'d self,
-        value: &'d Value<'d>,
-        shape: &'static Shape,
-    ) -> Option<Fields<'d>> {
+    pub(crate) fn fields<'d>(&'d self, value: &'d Value<'d>, shape: &'static Shape) -> Option<Fields<'d>> {
         let DeValue::Table(table) = value.get_ref() else {
             self.not_a(
                 value,
-                &format!(
-                    "a table: {} takes {}",
-                    shape.name,
-                    listed(shape.keys.iter().copied())
-                ),
+                &format!("a table: {} takes {}", shape.name, listed(shape.keys.iter().copied())),
             );
             return None;
         };
@@ -300,30 +249,21 @@ impl<'t> Reader<'t> {
         if !shape.open {
             for (key, span, _) in in_order(table) {
                 if !shape.keys.contains(&key) {
-                    let wrong =
-                        Wrong::new(format!("unknown key {} in {}", quoted(key), shape.name))
-                            .expected(format!("one of {}", listed(shape.keys.iter().copied())))
-                            .did_you_mean(key, shape.keys.iter().copied());
+                    let wrong = Wrong::new(format!("unknown key {} in {}", quoted(key), shape.name))
+                        .expected(format!("one of {}", listed(shape.keys.iter().copied())))
+                        .did_you_mean(key, shape.keys.iter().copied());
                     self.wrong(span, wrong);
                 }
             }
         }
-        Fields {
-            reader: self,
-            table,
-            shape,
-            at: (span.start, span.end),
-        }
+        Fields { reader: self, table, shape, at: (span.start, span.end) }
     }
 }
 
 impl<'d> Fields<'d> {
     /// The value of a key, if it is there.
     pub(crate) fn get(&self, key: &str) -> Option<&'d Value<'d>> {
-        debug_assert!(
-            self.shape.keys.contains(&key),
-            "{key} is not listed in keys.rs"
-        );
+        debug_assert!(self.shape.keys.contains(&key), "{key} is not listed in keys.rs");
         self.table.get(key)
     }
 
@@ -340,11 +280,7 @@ impl<'d> Fields<'d> {
     /// Whether an unknown key looks like `key` misspelt: that is noted already, and once is enough.
     pub(crate) fn meant(&self, key: &str) -> bool {
         let keys = self.shape.keys;
-        let mut unknown = self
-            .table
-            .keys()
-            .map(|k| k.get_ref().as_ref())
-            .filter(|k| !keys.contains(k));
+        let mut unknown = self.table.keys().map(|k| k.get_ref().as_ref()).filter(|k| !keys.contains(k));
         !self.shape.open && unknown.any(|k| closest(k, keys.iter().copied()) == Some(key))
     }
 
@@ -355,9 +291,7 @@ impl<'d> Fields<'d> {
 
     /// Where a key (not its value) stands.
     pub(crate) fn key_span(&self, key: &str) -> Range<usize> {
-        self.table
-            .get_key_value(key)
-            .map_or_else(|| self.span(), |(k, _)| k.span())
+        self.table.get_key_value(key).map_or_else(|| self.span(), |(k, _)| k.span())
     }
 
     /// All entries in the order of the file.
@@ -368,10 +302,7 @@ impl<'d> Fields<'d> {
 
 /// Entries in the order of the file; the table itself is sorted by name.
 fn in_order<'d>(table: &'d DeTable<'d>) -> Vec<(&'d str, Range<usize>, &'d Value<'d>)> {
-    let mut entries: Vec<_> = table
-        .iter()
-        .map(|(k, v)| (k.get_ref().as_ref(), k.span(), v))
-        .collect();
+    let mut entries: Vec<_> = table.iter().map(|(k, v)| (k.get_ref().as_ref(), k.span(), v)).collect();
     entries.sort_by_key(|(_, span, _)| span.start);
     entries
 }
@@ -379,15 +310,10 @@ fn in_order<'d>(table: &'d DeTable<'d>) -> Vec<(&'d str, Range<usize>, &'d Value
 /// The number that a value is.
 pub(crate) fn number(value: &DeValue<'_>) -> Option<f64> {
     match value {
-        DeValue::Integer(i) => i64::from_str_radix(&i.as_str().replace('_', ""), i.radix())
-            .ok()
-            .map(|n| n as f64),
-        DeValue::Float(f) => f
-            .as_str()
-            .replace('_', "")
-            .parse()
-            .ok()
-            .filter(|n: &f64| n.is_finite()),
+        DeValue::Integer(i) => {
+            i64::from_str_radix(&i.as_str().replace('_', ""), i.radix()).ok().map(|n| n as f64)
+        }
+        DeValue::Float(f) => f.as_str().replace('_', "").parse().ok().filter(|n: &f64| n.is_finite()),
         _ => None,
     }
 }
@@ -401,14 +327,10 @@ pub(crate) fn check_name(text: &str) -> Result<(), Wrong> {
         return Err(Wrong::new("this name is empty").expected("a name"));
     }
     if text.chars().count() > MAX_NAME {
-        return Err(
-            Wrong::new("this name is too long").expected(format!("at most {MAX_NAME} characters"))
-        );
+        return Err(Wrong::new("this name is too long").expected(format!("at most {MAX_NAME} characters")));
     }
     if timeline::text::clean(text, MAX_NAME) != text {
-        return Err(
-            Wrong::new("this name holds a control character").expected("printable characters")
-        );
+        return Err(Wrong::new("this name holds a control character").expected("printable characters"));
     }
     Ok(())
 }

@@ -46,31 +46,18 @@ pub(super) fn read(world: &World<'_>, file: &Fields<'_>) -> Kinds {
         world.reader.wrong(0..0, wrong);
     }
     let mut names = StepNames::default();
-    let mut all = Kinds {
-        kinds: Vec::new(),
-        steps: Vec::new(),
-        slots: 0,
-    };
+    let mut all = Kinds { kinds: Vec::new(), steps: Vec::new(), slots: 0 };
     for value in written {
         let Some((kind, slots)) = kind(world, value, &mut names) else {
             continue;
         };
         if all.kinds.iter().any(|k| k.kind.name == kind.name) {
-            let wrong = Wrong::new(format!(
-                "there are two session kinds called {}",
-                quoted(&kind.name)
-            ));
-            world.reader.wrong(
-                value.span(),
-                wrong.expected("a name of its own for each kind"),
-            );
+            let wrong = Wrong::new(format!("there are two session kinds called {}", quoted(&kind.name)));
+            world.reader.wrong(value.span(), wrong.expected("a name of its own for each kind"));
         }
         all.slots = all.slots.max(slots);
         let needs_session = needs_session(&kind.steps);
-        all.kinds.push(Kind {
-            kind,
-            needs_session,
-        });
+        all.kinds.push(Kind { kind, needs_session });
     }
     all.steps = names.into_names();
     all
@@ -79,12 +66,8 @@ pub(super) fn read(world: &World<'_>, file: &Fields<'_>) -> Kinds {
 fn kind(world: &World<'_>, value: &Value<'_>, names: &mut StepNames) -> Option<(SessionKind, u16)> {
     let reader = world.reader;
     let fields = reader.fields(value, keys::SESSION)?;
-    let name = fields
-        .need("name", "name = \"browser\"")
-        .and_then(|v| reader.name(v));
-    let weight = fields
-        .get("weight")
-        .map_or(Some(1), |v| reader.integer(v, 1..=MAX_WEIGHT));
+    let name = fields.need("name", "name = \"browser\"").and_then(|v| reader.name(v));
+    let weight = fields.get("weight").map_or(Some(1), |v| reader.integer(v, 1..=MAX_WEIGHT));
     let steps = fields.need("steps", "steps = [{ name = \"home\", get = \"/\" }]")?;
     let mut slots = Vec::new();
     variables(world, steps, &mut slots);
@@ -93,19 +76,9 @@ fn kind(world: &World<'_>, value: &Value<'_>, names: &mut StepNames) -> Option<(
     let before = reader.count();
     let steps_read = journey.steps(steps);
     if reader.count() == before && steps_read.as_ref().is_some_and(Vec::is_empty) {
-        reader.wrong(
-            steps.span(),
-            Wrong::new("this session does nothing").expected("at least one step"),
-        );
+        reader.wrong(steps.span(), Wrong::new("this session does nothing").expected("at least one step"));
     }
-    Some((
-        SessionKind {
-            name: name?,
-            weight: weight? as u32,
-            steps: steps_read?,
-        },
-        slot_count,
-    ))
+    Some((SessionKind { name: name?, weight: weight? as u32, steps: steps_read? }, slot_count))
 }
 
 /// Collects the names of all variables that steps save, inner ones included; wrong shapes are noted elsewhere.
@@ -123,10 +96,8 @@ fn variables(world: &World<'_>, steps: &Value<'_>, into: &mut Vec<String>) {
         let Some(save) = step.get("save") else {
             continue;
         };
-        for (name, span, _) in world
-            .reader
-            .table(save, "a table such as save = { token = \"$.token\" }")
-            .unwrap_or_default()
+        for (name, span, _) in
+            world.reader.table(save, "a table such as save = { token = \"$.token\" }").unwrap_or_default()
         {
             if into.iter().any(|n| n == name) {
                 continue;
@@ -139,8 +110,7 @@ fn variables(world: &World<'_>, steps: &Value<'_>, into: &mut Vec<String>) {
                 Wrong::new(format!("{} cannot be a variable", quoted(name)))
                     .expected("letters, digits, `_` and `-`")
             } else if into.len() == MAX_SLOTS {
-                Wrong::new("too many variables in one session")
-                    .expected(format!("at most {MAX_SLOTS}"))
+                Wrong::new("too many variables in one session").expected(format!("at most {MAX_SLOTS}"))
             } else {
                 into.push(name.to_owned());
                 continue;

@@ -49,21 +49,12 @@ pub(super) struct Journey<'a, 'n> {
 
 impl<'a, 'n> Journey<'a, 'n> {
     pub(super) fn new(world: &'a World<'a>, slots: Vec<String>, names: &'n mut StepNames) -> Self {
-        Self {
-            world,
-            slots,
-            names,
-            depth: 0,
-            connected: false,
-        }
+        Self { world, slots, names, depth: 0, connected: false }
     }
 
     /// Reads an array of steps; wrong ones are noted and left out.
     pub(super) fn steps(&mut self, value: &Value<'_>) -> Option<Vec<Step>> {
-        let values = self
-            .world
-            .reader
-            .array(value, "an array of steps", MAX_STEPS)?;
+        let values = self.world.reader.array(value, "an array of steps", MAX_STEPS)?;
         Some(values.iter().filter_map(|v| self.step(v)).collect())
     }
 
@@ -71,8 +62,8 @@ impl<'a, 'n> Journey<'a, 'n> {
         self.names.read += 1;
         if self.names.read > MAX_STEPS {
             if !std::mem::replace(&mut self.names.too_many, true) {
-                let wrong = Wrong::new("too many steps")
-                    .expected(format!("at most {MAX_STEPS} in a scenario"));
+                let wrong =
+                    Wrong::new("too many steps").expected(format!("at most {MAX_STEPS} in a scenario"));
                 self.world.reader.wrong(value.span(), wrong);
             }
             return None;
@@ -102,19 +93,14 @@ impl<'a, 'n> Journey<'a, 'n> {
             reader.not_a(value, "a step such as { name = \"home\", get = \"/\" }");
             return None;
         };
-        let given: Vec<_> = VERBS
-            .iter()
-            .filter(|(verb, _)| table.contains_key(*verb))
-            .collect();
+        let given: Vec<_> = VERBS.iter().filter(|(verb, _)| table.contains_key(*verb)).collect();
         match given.as_slice() {
             [one] => Some(**one),
             [] => {
                 let verbs = || VERBS.iter().map(|(v, _)| *v);
                 let known = |key: &str| VERBS.iter().any(|(_, shape)| shape.keys.contains(&key));
                 let unknown = table.keys().filter(|k| !known(k.get_ref()));
-                let meant = unknown
-                    .filter_map(|k| Some((k, closest(k.get_ref(), verbs())?)))
-                    .next();
+                let meant = unknown.filter_map(|k| Some((k, closest(k.get_ref(), verbs())?))).next();
                 let wrong = |what: String| Wrong::new(what).expected(look());
                 match meant {
                     Some((key, verb)) => reader.wrong(
@@ -127,10 +113,7 @@ impl<'a, 'n> Journey<'a, 'n> {
                 None
             }
             [first, second, ..] => {
-                let wrong = Wrong::new(format!(
-                    "this step has both `{}` and `{}`",
-                    first.0, second.0
-                ));
+                let wrong = Wrong::new(format!("this step has both `{}` and `{}`", first.0, second.0));
                 reader.wrong(value.span(), wrong.expected(look()));
                 None
             }
@@ -139,10 +122,7 @@ impl<'a, 'n> Journey<'a, 'n> {
 
     /// The step's name as an id; a missing one is noted.
     fn id(&mut self, fields: &Fields<'_>, verb: &'static str) -> Option<StepId> {
-        let value = fields.need(
-            "name",
-            "name = \"...\": figures and gates speak of the step by it",
-        )?;
+        let value = fields.need("name", "name = \"...\": figures and gates speak of the step by it")?;
         let name = self.world.reader.name(value)?;
         match self.named(name, verb) {
             Ok(id) => Some(id),
@@ -157,11 +137,8 @@ impl<'a, 'n> Journey<'a, 'n> {
         if let Some(i) = self.names.names.iter().position(|(n, _)| *n == name) {
             let other = self.names.names[i].1;
             if other != verb {
-                return Err(Wrong::new(format!(
-                    "a `{other}` step is called {} already",
-                    quoted(&name)
-                ))
-                .expected("another name: steps with one name share their figures"));
+                return Err(Wrong::new(format!("a `{other}` step is called {} already", quoted(&name)))
+                    .expected("another name: steps with one name share their figures"));
             }
             return Ok(StepId(i as u16));
         }
@@ -175,19 +152,10 @@ impl<'a, 'n> Journey<'a, 'n> {
         let path = self.path(what);
         let headers = self.headers(fields);
         let subprotocol = match fields.get("subprotocol") {
-            Some(v) => Some(
-                self.world
-                    .reader
-                    .read(v, "a subprotocol's name", request::token)?,
-            ),
+            Some(v) => Some(self.world.reader.read(v, "a subprotocol's name", request::token)?),
             None => None,
         };
-        Some(Step::Connect(Box::new(Connect {
-            id: id?,
-            path: path?,
-            headers: headers?,
-            subprotocol,
-        })))
+        Some(Step::Connect(Box::new(Connect { id: id?, path: path?, headers: headers?, subprotocol })))
     }
 
     fn send(&mut self, fields: &Fields<'_>, what: &Value<'_>) -> Option<Step> {
@@ -206,11 +174,7 @@ impl<'a, 'n> Journey<'a, 'n> {
             }
             None => None,
         };
-        Some(Step::Send(Box::new(Send {
-            id: id?,
-            text: text?,
-            wait,
-        })))
+        Some(Step::Send(Box::new(Send { id: id?, text: text?, wait })))
     }
 
     fn wait(&self, value: &Value<'_>, sent: Option<&[String]>) -> Option<Await> {
@@ -220,16 +184,10 @@ impl<'a, 'n> Journey<'a, 'n> {
             .need("json", "json = \"$.id\"")
             .and_then(|v| reader.read(v, "a JSONPath", request::json_path));
         let equals = fields.need("equals", "equals = \"${sent.id}\"");
-        let within_ns = fields
-            .get("within")
-            .map_or(Some(self.world.timeout_ns), |v| reader.span(v));
+        let within_ns = fields.get("within").map_or(Some(self.world.timeout_ns), |v| reader.span(v));
         // What was sent is wrong itself: its fields are unknown, and so is what may be awaited.
         let equals = equals.and_then(|v| self.template_with(v, "a text in quotes", Some(sent?)));
-        Some(Await {
-            json: json?,
-            equals: equals?,
-            within_ns: within_ns?,
-        })
+        Some(Await { json: json?, equals: equals?, within_ns: within_ns? })
     }
 
     fn repeat(&mut self, fields: &Fields<'_>, what: &Value<'_>) -> Option<Step> {
@@ -241,8 +199,8 @@ impl<'a, 'n> Journey<'a, 'n> {
         };
         let steps = fields.need("steps", "steps = [...]")?;
         if self.depth == MAX_DEPTH {
-            let wrong = Wrong::new("loops are nested too deeply")
-                .expected(format!("at most {MAX_DEPTH} levels"));
+            let wrong =
+                Wrong::new("loops are nested too deeply").expected(format!("at most {MAX_DEPTH} levels"));
             reader.wrong(what.span(), wrong);
             return None;
         }
@@ -251,22 +209,12 @@ impl<'a, 'n> Journey<'a, 'n> {
         let inner = self.steps(steps);
         self.depth -= 1;
         let inner = inner?;
-        if reader.count() == before
-            && !every.is_some_and(takes_time)
-            && !inner.iter().any(step_takes_time)
-        {
+        if reader.count() == before && !every.is_some_and(takes_time) && !inner.iter().any(step_takes_time) {
             let wrong = Wrong::new("a turn of this loop may take no time at all, so it would spin");
             let help = "give it `every`, a `think`, or a request without `if`";
-            reader.wrong(
-                steps.span(),
-                wrong.expected("something in it that takes time").help(help),
-            );
+            reader.wrong(steps.span(), wrong.expected("something in it that takes time").help(help));
         }
-        Some(Step::Repeat(Box::new(Repeat {
-            times: times?,
-            every,
-            steps: inner,
-        })))
+        Some(Step::Repeat(Box::new(Repeat { times: times?, every, steps: inner })))
     }
 
     fn close(&mut self, fields: &Fields<'_>, what: &Value<'_>) -> Option<Step> {
@@ -281,51 +229,32 @@ impl<'a, 'n> Journey<'a, 'n> {
             };
             return Some(Step::Close(id));
         }
-        self.world.reader.wrong(
-            what.span(),
-            Wrong::new("this step does nothing").expected("close = true"),
-        );
+        self.world.reader.wrong(what.span(), Wrong::new("this step does nothing").expected("close = true"));
         None
     }
 
     fn must_be_connected(&self, fields: &Fields<'_>, verb: &str) {
         if !self.connected {
-            let wrong = Wrong::new(format!(
-                "`{verb}` needs a WebSocket, and no earlier step opens one"
-            ));
+            let wrong = Wrong::new(format!("`{verb}` needs a WebSocket, and no earlier step opens one"));
             let look = "a step such as { name = \"open\", connect = \"/ws\" } before it";
-            self.world
-                .reader
-                .wrong(fields.key_span(verb), wrong.expected(look));
+            self.world.reader.wrong(fields.key_span(verb), wrong.expected(look));
         }
     }
 
     fn scope<'s>(&'s self, sent: Option<&'s [String]>) -> template::Scope<'s> {
-        template::Scope {
-            slots: &self.slots,
-            feeders: self.world.feeders,
-            secrets: self.world.secrets,
-            sent,
-        }
+        template::Scope { slots: &self.slots, feeders: self.world.feeders, secrets: self.world.secrets, sent }
     }
 
     fn template(&self, value: &Value<'_>, look: &str) -> Option<Template> {
         self.template_with(value, look, None)
     }
 
-    fn template_with(
-        &self,
-        value: &Value<'_>,
-        look: &str,
-        sent: Option<&[String]>,
-    ) -> Option<Template> {
+    fn template_with(&self, value: &Value<'_>, look: &str, sent: Option<&[String]>) -> Option<Template> {
         let text = self.world.reader.text(value, look)?;
         match template::parse(text, &self.scope(sent)) {
             Ok(template) => Some(template),
             Err(wrong) => {
-                wrong
-                    .into_iter()
-                    .for_each(|w| self.world.reader.wrong_in(value, text, w));
+                wrong.into_iter().for_each(|w| self.world.reader.wrong_in(value, text, w));
                 None
             }
         }
@@ -339,36 +268,23 @@ impl<'a, 'n> Journey<'a, 'n> {
             address::refuse_tls(text)?;
             if text.contains("://") && !text.starts_with('/') {
                 return Err(
-                    Wrong::new("a step has a path alone; the host stands in [target] url")
-                        .expected(look),
+                    Wrong::new("a step has a path alone; the host stands in [target] url").expected(look)
                 );
             }
             if !text.starts_with('/') {
-                return Err(
-                    Wrong::new(format!("{} does not start with `/`", quoted(text))).expected(look),
-                );
+                return Err(Wrong::new(format!("{} does not start with `/`", quoted(text))).expected(look));
             }
             Ok(())
         })?;
         let template = self.template(value, look)?;
-        let plain = template.0.iter().filter_map(|p| {
-            if let crate::plan::Part::Text(t) = p {
-                Some(t)
-            } else {
-                None
-            }
-        });
-        if let Some(c) = plain
-            .flat_map(|t| t.chars())
-            .find(|c| !c.is_ascii_graphic() || *c == '#')
-        {
+        let plain =
+            template.0.iter().filter_map(|p| if let crate::plan::Part::Text(t) = p { Some(t) } else { None });
+        if let Some(c) = plain.flat_map(|t| t.chars()).find(|c| !c.is_ascii_graphic() || *c == '#') {
             let wrong = Wrong::new(format!("a path cannot hold {c:?}"));
             let written: String = c.to_string().bytes().map(|b| format!("%{b:02X}")).collect();
             reader.wrong(
                 value.span(),
-                wrong
-                    .expected("printable ASCII")
-                    .help(format!("it is written {written}")),
+                wrong.expected("printable ASCII").help(format!("it is written {written}")),
             );
             return None;
         }
@@ -380,15 +296,11 @@ impl<'a, 'n> Journey<'a, 'n> {
         let reader = self.world.reader;
         reader.read(value, "the name of a saved variable", |name| {
             let known = || self.slots.iter().map(String::as_str);
-            self.slots
-                .iter()
-                .position(|s| s == name)
-                .map(|i| Slot(i as u16))
-                .ok_or_else(|| {
-                    Wrong::new(format!("no step of this session saves {}", quoted(name)))
-                        .expected(format!("one of {}", listed(known())))
-                        .did_you_mean(name, known())
-                })
+            self.slots.iter().position(|s| s == name).map(|i| Slot(i as u16)).ok_or_else(|| {
+                Wrong::new(format!("no step of this session saves {}", quoted(name)))
+                    .expected(format!("one of {}", listed(known())))
+                    .did_you_mean(name, known())
+            })
         })
     }
 }
@@ -396,17 +308,12 @@ impl<'a, 'n> Journey<'a, 'n> {
 fn times(world: &World<'_>, value: &Value<'_>) -> Option<Times> {
     let look = "\"until-end\" or a number of turns";
     match value.get_ref() {
-        DeValue::Integer(_) => world
-            .reader
-            .integer(value, 1..=MAX_TURNS)
-            .map(|n| Times::Count(n as u32)),
+        DeValue::Integer(_) => world.reader.integer(value, 1..=MAX_TURNS).map(|n| Times::Count(n as u32)),
         _ => world.reader.read(value, look, |text| match text {
             "until-end" => Ok(Times::UntilEnd),
-            _ => Err(
-                Wrong::new(format!("{} is not a number of turns", quoted(text)))
-                    .expected(look)
-                    .did_you_mean(text, ["until-end"]),
-            ),
+            _ => Err(Wrong::new(format!("{} is not a number of turns", quoted(text)))
+                .expected(look)
+                .did_you_mean(text, ["until-end"])),
         }),
     }
 }

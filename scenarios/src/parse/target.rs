@@ -20,18 +20,10 @@ pub(super) struct Read {
 
 /// Reads `[target]`, with `--target` in its place where given.
 pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>, overrides: &Overrides) -> Read {
-    let mut read = Read {
-        target: None,
-        attach: vec!["auto".to_owned()],
-        secrets: Vec::new(),
-    };
-    let fields = file
-        .get("target")
-        .and_then(|v| reader.fields(v, keys::TARGET));
+    let mut read = Read { target: None, attach: vec!["auto".to_owned()], secrets: Vec::new() };
+    let fields = file.get("target").and_then(|v| reader.fields(v, keys::TARGET));
     let look = "an address such as \"http://127.0.0.1:3000\", or \"bundled\"";
-    let written = fields
-        .and_then(|f| f.get("url"))
-        .and_then(|v| reader.read(v, look, address::target));
+    let written = fields.and_then(|f| f.get("url")).and_then(|v| reader.read(v, look, address::target));
     match &overrides.target {
         Some(url) => match address::target(url) {
             Ok(target) => read.target = Some(target),
@@ -41,36 +33,26 @@ pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>, overrides: &Overrides
     }
     match (&overrides.target, fields) {
         (None, None) if file.get("target").is_none() => {
-            let wrong = Wrong::new("this scenario has no [target]")
-                .expected(format!("[target] with url = {look}"));
+            let wrong =
+                Wrong::new("this scenario has no [target]").expected(format!("[target] with url = {look}"));
             reader.wrong(0..0, wrong.help("or say it with --target"));
         }
         (None, Some(f)) => drop(f.need("url", look)),
         _ => {}
     }
     if let Some(fields) = fields {
-        if let Some(attach) = fields
-            .get("attach")
-            .and_then(|v| strings(reader, v, "names of sources, such as [\"auto\"]"))
+        if let Some(attach) =
+            fields.get("attach").and_then(|v| strings(reader, v, "names of sources, such as [\"auto\"]"))
         {
             read.attach = attach.into_iter().map(|(name, _)| name).collect();
         }
         secrets(reader, &fields, overrides, &mut read.secrets);
     }
-    for name in overrides
-        .vars
-        .keys()
-        .filter(|n| read.secrets.iter().all(|s| s.name != **n))
-    {
+    for name in overrides.vars.keys().filter(|n| read.secrets.iter().all(|s| s.name != **n)) {
         let known: Vec<_> = read.secrets.iter().map(|s| s.name.as_str()).collect();
-        let wrong = Wrong::new(format!(
-            "a value was given for {}, which the scenario does not take",
-            quoted(name)
-        ))
-        .expected(format!(
-            "a name that [target] env lists: {}",
-            listed(known.iter().copied())
-        ));
+        let wrong =
+            Wrong::new(format!("a value was given for {}, which the scenario does not take", quoted(name)))
+                .expected(format!("a name that [target] env lists: {}", listed(known.iter().copied())));
         reader.wrong_outside(wrong.did_you_mean(name, known));
     }
     read
@@ -82,52 +64,26 @@ fn strings(
     look: &str,
 ) -> Option<Vec<(String, std::ops::Range<usize>)>> {
     let values = reader.array(value, look, MAX_LIST)?;
-    Some(
-        values
-            .iter()
-            .filter_map(|v| Some((reader.text(v, look)?.to_owned(), v.span())))
-            .collect(),
-    )
+    Some(values.iter().filter_map(|v| Some((reader.text(v, look)?.to_owned(), v.span()))).collect())
 }
 
-fn secrets(
-    reader: &Reader<'_>,
-    fields: &Fields<'_>,
-    overrides: &Overrides,
-    into: &mut Vec<Secret>,
-) {
+fn secrets(reader: &Reader<'_>, fields: &Fields<'_>, overrides: &Overrides, into: &mut Vec<Secret>) {
     let look = "names of environment variables, such as [\"API_KEY\"]";
     let Some(names) = fields.get("env").and_then(|v| strings(reader, v, look)) else {
         return;
     };
     for (name, span) in names {
         if !is_variable(&name) || template::RESERVED.contains(&name.as_str()) {
-            reader.wrong(
-                span,
-                Wrong::new(format!("{} cannot be a variable", quoted(&name))).expected(look),
-            );
+            reader.wrong(span, Wrong::new(format!("{} cannot be a variable", quoted(&name))).expected(look));
             continue;
         }
-        let value = overrides
-            .vars
-            .get(&name)
-            .cloned()
-            .or_else(|| std::env::var(&name).ok());
+        let value = overrides.vars.get(&name).cloned().or_else(|| std::env::var(&name).ok());
         if value.is_none() {
-            let wrong = Wrong::new(format!(
-                "the environment variable {} is not set",
-                quoted(&name)
-            ));
-            reader.wrong(
-                span,
-                wrong.help(format!("set it before the run: {name}=... dyno run ...")),
-            );
+            let wrong = Wrong::new(format!("the environment variable {} is not set", quoted(&name)));
+            reader.wrong(span, wrong.help(format!("set it before the run: {name}=... dyno run ...")));
         }
         // A missing one is known all the same, so that its uses are not reported as unknown too.
-        into.push(Secret {
-            name,
-            value: value.unwrap_or_default(),
-        });
+        into.push(Secret { name, value: value.unwrap_or_default() });
     }
 }
 
@@ -135,7 +91,5 @@ fn secrets(
 pub(super) fn is_variable(name: &str) -> bool {
     name.len() <= 64
         && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }

@@ -20,10 +20,7 @@ pub(crate) fn target(text: &str) -> Result<Target, Wrong> {
     if rest.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(bad(text));
     }
-    Ok(Target::Url(BaseUrl {
-        prefix: rest.trim_end_matches('/').to_owned(),
-        ..base
-    }))
+    Ok(Target::Url(BaseUrl { prefix: rest.trim_end_matches('/').to_owned(), ..base }))
 }
 
 /// An address with path and query: the target it names, and the path (at least `/`).
@@ -41,9 +38,8 @@ pub(crate) fn target_and_path(text: &str) -> Result<(BaseUrl, String), Wrong> {
 pub(crate) fn refuse_tls(text: &str) -> Result<(), Wrong> {
     let lower = text.get(..8).unwrap_or(text).to_ascii_lowercase();
     if lower.starts_with("https:") || lower.starts_with("wss:") {
-        return Err(Wrong::new(format!("{}: {NO_TLS}", quoted(text))).help(
-            "load the plain port behind the TLS terminator, for instance \"http://127.0.0.1:3000\"",
-        ));
+        return Err(Wrong::new(format!("{}: {NO_TLS}", quoted(text)))
+            .help("load the plain port behind the TLS terminator, for instance \"http://127.0.0.1:3000\""));
     }
     Ok(())
 }
@@ -52,30 +48,21 @@ fn bad(text: &str) -> Wrong {
     let wrong = Wrong::new(format!("{} is not a target", quoted(text))).expected(LOOK);
     match crate::mistake::closest(text, ["bundled"]) {
         Some(name) => wrong.help(format!("did you mean \"{name}\"?")),
-        None if !text.contains("://") && text.contains([':', '.']) => wrong.help(format!(
-            "did you mean \"http://{}\"?",
-            timeline::text::clean(text, 60)
-        )),
+        None if !text.contains("://") && text.contains([':', '.']) => {
+            wrong.help(format!("did you mean \"http://{}\"?", timeline::text::clean(text, 60)))
+        }
         None => wrong,
     }
 }
 
 fn split(text: &str) -> Result<(BaseUrl, &str), Wrong> {
     refuse_tls(text)?;
-    let rest = text
-        .strip_prefix("http://")
-        .ok_or_else(|| match text.split_once("://") {
-            Some((scheme, host)) => Wrong::new(format!(
-                "{} is not a scheme that dyno speaks",
-                quoted(scheme)
-            ))
+    let rest = text.strip_prefix("http://").ok_or_else(|| match text.split_once("://") {
+        Some((scheme, host)) => Wrong::new(format!("{} is not a scheme that dyno speaks", quoted(scheme)))
             .expected(LOOK)
-            .help(format!(
-                "WebSockets use the same address: \"http://{}\"",
-                timeline::text::clean(host, 60)
-            )),
-            None => bad(text),
-        })?;
+            .help(format!("WebSockets use the same address: \"http://{}\"", timeline::text::clean(host, 60))),
+        None => bad(text),
+    })?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
     if authority.contains('@') {
@@ -84,37 +71,19 @@ fn split(text: &str) -> Result<(BaseUrl, &str), Wrong> {
             .help("send an `Authorization` header; [target] env keeps its value out of the file"));
     }
     let (host, port) = host_and_port(authority).ok_or_else(|| bad(text))?;
-    Ok((
-        BaseUrl {
-            host,
-            port,
-            prefix: String::new(),
-        },
-        rest,
-    ))
+    Ok((BaseUrl { host, port, prefix: String::new() }, rest))
 }
 
 fn host_and_port(authority: &str) -> Option<(String, u16)> {
     let (host, port) = if let Some(inner) = authority.strip_prefix('[') {
         let (host, tail) = inner.split_once(']')?;
         host.parse::<std::net::Ipv6Addr>().ok()?;
-        (
-            host,
-            tail.strip_prefix(':')
-                .or_else(|| tail.is_empty().then_some("80"))?,
-        )
+        (host, tail.strip_prefix(':').or_else(|| tail.is_empty().then_some("80"))?)
     } else {
         authority.split_once(':').unwrap_or((authority, "80"))
     };
-    let named = host.contains(':')
-        || host
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
-    let port = port
-        .chars()
-        .all(|c| c.is_ascii_digit())
-        .then(|| port.parse::<u16>().ok())
-        .flatten()?;
+    let named = host.contains(':') || host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+    let port = port.chars().all(|c| c.is_ascii_digit()).then(|| port.parse::<u16>().ok()).flatten()?;
     (!host.is_empty() && host.len() <= 253 && named && port > 0).then(|| (host.to_owned(), port))
 }
 
@@ -123,21 +92,14 @@ mod tests {
     use super::*;
 
     fn url(host: &str, port: u16, prefix: &str) -> Result<Target, Wrong> {
-        Ok(Target::Url(BaseUrl {
-            host: host.into(),
-            port,
-            prefix: prefix.into(),
-        }))
+        Ok(Target::Url(BaseUrl { host: host.into(), port, prefix: prefix.into() }))
     }
 
     #[test]
     fn addresses_are_taken_apart() {
         assert_eq!(target("bundled"), Ok(Target::Bundled));
         assert_eq!(target("http://127.0.0.1:3000"), url("127.0.0.1", 3000, ""));
-        assert_eq!(
-            target("http://shop.local/api/"),
-            url("shop.local", 80, "/api")
-        );
+        assert_eq!(target("http://shop.local/api/"), url("shop.local", 80, "/api"));
         assert_eq!(target("http://[::1]:8080/"), url("::1", 8080, ""));
         for text in [
             "",
@@ -169,10 +131,7 @@ mod tests {
     fn tls_is_refused_in_a_clear_sentence() {
         for text in ["https://shop.example", "WSS://shop.example", "HTTPS://x"] {
             assert!(
-                target(text)
-                    .unwrap_err()
-                    .sentence()
-                    .contains("not supported yet by this version"),
+                target(text).unwrap_err().sentence().contains("not supported yet by this version"),
                 "{text}"
             );
         }

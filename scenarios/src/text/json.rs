@@ -11,21 +11,10 @@ pub(crate) fn escape(text: &str) -> String {
 /// Names of the top-level fields, if the text is a JSON object whatever its holes are filled with.
 pub(crate) fn fields(template: &Template) -> Option<Vec<String>> {
     // A digit is right both as a bare value and inside a string.
-    let sample: String = template
-        .0
-        .iter()
-        .map(|p| {
-            if let Part::Text(t) = p {
-                t.as_str()
-            } else {
-                "0"
-            }
-        })
-        .collect();
+    let sample: String =
+        template.0.iter().map(|p| if let Part::Text(t) = p { t.as_str() } else { "0" }).collect();
     match serde_json::from_str(&sample).ok()? {
-        serde_json::Value::Object(fields) => {
-            Some(fields.into_iter().map(|(name, _)| name).collect())
-        }
+        serde_json::Value::Object(fields) => Some(fields.into_iter().map(|(name, _)| name).collect()),
         _ => None,
     }
 }
@@ -70,19 +59,11 @@ mod tests {
     #[test]
     fn holes_in_strings_are_escaped_and_bare_ones_are_not() {
         let hole = Part::Var(Slot(0));
-        let template = Template(vec![
-            text(r#"{"a\"":""#),
-            hole.clone(),
-            text(r#"","n":"#),
-            hole.clone(),
-            text("}"),
-        ]);
+        let template =
+            Template(vec![text(r#"{"a\"":""#), hole.clone(), text(r#"","n":"#), hole.clone(), text("}")]);
         assert_eq!(fields(&template).unwrap(), ["a\"", "n"]);
         let escaped = escape_holes(template);
-        assert_eq!(
-            escaped.0[1],
-            Part::Escaped(Escape::Json, Box::new(hole.clone()))
-        );
+        assert_eq!(escaped.0[1], Part::Escaped(Escape::Json, Box::new(hole.clone())));
         assert_eq!(escaped.0[3], hole);
     }
 

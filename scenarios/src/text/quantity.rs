@@ -27,9 +27,7 @@ pub(crate) fn duration(text: &str) -> Result<u64, Wrong> {
     let bad = || Wrong::new(format!("{} is not a duration", quoted(text))).expected(DURATION_LOOK);
     let trimmed = text.trim();
     if !trimmed.is_empty() && trimmed.chars().all(|c| c.is_ascii_digit()) && trimmed.len() <= 6 {
-        return Err(bad().help(format!(
-            "a duration has a unit: did you mean \"{trimmed}s\"?"
-        )));
+        return Err(bad().help(format!("a duration has a unit: did you mean \"{trimmed}s\"?")));
     }
     let mut rest = trimmed;
     let mut total = 0.0;
@@ -37,21 +35,17 @@ pub(crate) fn duration(text: &str) -> Result<u64, Wrong> {
         return Err(bad());
     }
     while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .ok_or_else(bad)?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(bad)?;
         let number: f64 = rest[..digits].parse().map_err(|_| bad())?;
         rest = &rest[digits..];
-        let (unit, ns) = UNITS
-            .iter()
-            .find(|(u, _)| rest.starts_with(u))
-            .ok_or_else(bad)?;
+        let (unit, ns) = UNITS.iter().find(|(u, _)| rest.starts_with(u)).ok_or_else(bad)?;
         total += number * *ns as f64;
         rest = &rest[unit.len()..];
     }
     if total > MAX_DURATION_NS as f64 {
-        return Err(Wrong::new(format!("{} is too long", quoted(text)))
-            .expected("at most 30 days (\"720h\")"));
+        return Err(
+            Wrong::new(format!("{} is too long", quoted(text))).expected("at most 30 days (\"720h\")")
+        );
     }
     Ok(total.round() as u64)
 }
@@ -63,26 +57,19 @@ pub(crate) fn dist(text: &str) -> Result<Dist, Wrong> {
     if let Some(inner) = trimmed.strip_prefix("exp(") {
         let mean = inner.strip_suffix(')').ok_or_else(bad)?;
         return match duration(mean).map_err(|_| bad())? {
-            0 => Err(Wrong::new("the mean of exp() is zero")
-                .expected("a mean above zero, such as \"exp(10s)\"")),
+            0 => {
+                Err(Wrong::new("the mean of exp() is zero")
+                    .expected("a mean above zero, such as \"exp(10s)\""))
+            }
             mean => Ok(Dist::Exponential(mean)),
         };
     }
     if let Some((low, high)) = trimmed.split_once("..") {
-        let (low, high) = (
-            duration(low).map_err(|_| bad())?,
-            duration(high).map_err(|_| bad())?,
-        );
+        let (low, high) = (duration(low).map_err(|_| bad())?, duration(high).map_err(|_| bad())?);
         if low > high {
-            return Err(
-                Wrong::new(format!("the range {} runs backwards", quoted(text)))
-                    .expected("the shorter duration first")
-                    .help(format!(
-                        "did you mean \"{}..{}\"?",
-                        show_duration(high),
-                        show_duration(low)
-                    )),
-            );
+            return Err(Wrong::new(format!("the range {} runs backwards", quoted(text)))
+                .expected("the shorter duration first")
+                .help(format!("did you mean \"{}..{}\"?", show_duration(high), show_duration(low))));
         }
         return Ok(Dist::Uniform(low, high));
     }
@@ -98,10 +85,7 @@ pub(crate) fn rate(text: &str) -> Result<f64, Wrong> {
     let bad = || Wrong::new(format!("{} is not a rate", quoted(text))).expected(RATE_LOOK);
     let trimmed = text.trim();
     let Some((number, unit)) = trimmed.split_once('/') else {
-        let help = trimmed
-            .parse::<f64>()
-            .ok()
-            .filter(|n| n.is_finite() && *n >= 0.0);
+        let help = trimmed.parse::<f64>().ok().filter(|n| n.is_finite() && *n >= 0.0);
         return Err(match help {
             Some(n) => bad().help(format!("a rate has a unit: did you mean \"{n}/s\"?")),
             None => bad(),
@@ -118,9 +102,7 @@ pub(crate) fn rate(text: &str) -> Result<f64, Wrong> {
         return Err(bad());
     }
     if per_s > MAX_RATE {
-        return Err(
-            Wrong::new(format!("{} is too much", quoted(text))).expected("at most 10000000/s")
-        );
+        return Err(Wrong::new(format!("{} is too much", quoted(text))).expected("at most 10000000/s"));
     }
     Ok(per_s)
 }
@@ -187,29 +169,14 @@ mod tests {
             assert_eq!(duration(text), Ok(ns), "{text}");
             assert_eq!(duration(&show_duration(ns)), Ok(ns), "{text}");
         }
-        for text in [
-            "",
-            "s",
-            "60",
-            "60 parsecs",
-            "-1s",
-            "1e9h",
-            "721h",
-            "1s2",
-            ".s",
-            "1..2s",
-            "NaNs",
-        ] {
+        for text in ["", "s", "60", "60 parsecs", "-1s", "1e9h", "721h", "1s2", ".s", "1..2s", "NaNs"] {
             assert!(duration(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn dists_and_rates() {
-        assert_eq!(
-            dist("2s..8s"),
-            Ok(Dist::Uniform(2_000_000_000, 8_000_000_000))
-        );
+        assert_eq!(dist("2s..8s"), Ok(Dist::Uniform(2_000_000_000, 8_000_000_000)));
         assert_eq!(dist("exp(10s)"), Ok(Dist::Exponential(10_000_000_000)));
         assert_eq!(dist(" 2s "), Ok(Dist::Constant(2_000_000_000)));
         for text in ["8s..2s", "exp(0s)", "exp(10s", "norm(2s)", "..", "2s.."] {
@@ -218,15 +185,7 @@ mod tests {
         assert_eq!(rate("10/s"), Ok(10.0));
         assert_eq!(rate("600/min"), Ok(10.0));
         assert_eq!(rate("0.5 / s"), Ok(0.5));
-        for text in [
-            "10",
-            "-1/s",
-            "inf/s",
-            "nan/s",
-            "1/fortnight",
-            "/s",
-            "1e99/s",
-        ] {
+        for text in ["10", "-1/s", "inf/s", "nan/s", "1/fortnight", "/s", "1e99/s"] {
             assert!(rate(text).is_err(), "{text}");
         }
     }

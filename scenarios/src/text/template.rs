@@ -72,38 +72,24 @@ pub(crate) fn parse(text: &str, scope: &Scope<'_>) -> Result<Template, Vec<Wrong
     if !plain.is_empty() {
         parts.push(Part::Text(plain));
     }
-    if wrong.is_empty() {
-        Ok(Template(parts))
-    } else {
-        Err(wrong)
-    }
+    if wrong.is_empty() { Ok(Template(parts)) } else { Err(wrong) }
 }
 
 /// Where a text that takes no templates holds one.
 pub(crate) fn first_hole(text: &str) -> Option<Range<usize>> {
     let start = text.find("${")?;
-    Some(
-        start
-            ..text[start..]
-                .find('}')
-                .map_or(text.len(), |i| start + i + 1),
-    )
+    Some(start..text[start..].find('}').map_or(text.len(), |i| start + i + 1))
 }
 
 fn hole(inner: &str, scope: &Scope<'_>) -> Result<Part, Wrong> {
     let inner = inner.trim();
     if let Some((name, rest)) = inner.split_once('(') {
-        let args = rest
-            .strip_suffix(')')
-            .ok_or_else(|| Wrong::new(format!("{} lacks its `)`", quoted(inner))))?;
+        let args =
+            rest.strip_suffix(')').ok_or_else(|| Wrong::new(format!("{} lacks its `)`", quoted(inner))))?;
         return function(name.trim(), args);
     }
     if let Some((feeder, column)) = inner.split_once('.') {
-        return if feeder == "sent" {
-            sent(column, scope)
-        } else {
-            cell(feeder, column, scope)
-        };
+        return if feeder == "sent" { sent(column, scope) } else { cell(feeder, column, scope) };
     }
     match inner {
         "session" => return Ok(Part::Session),
@@ -121,10 +107,7 @@ fn hole(inner: &str, scope: &Scope<'_>) -> Result<Part, Wrong> {
 
 fn unknown_variable(name: &str, scope: &Scope<'_>) -> Wrong {
     let function = FUNCTIONS.iter().find(|f| f.split('(').next() == Some(name));
-    let columns = scope
-        .feeders
-        .iter()
-        .filter_map(|f| f.columns.as_ref().map(|c| (f, c)));
+    let columns = scope.feeders.iter().filter_map(|f| f.columns.as_ref().map(|c| (f, c)));
     let columns = columns.flat_map(|(f, c)| c.iter().map(move |c| format!("{}.{c}", f.name)));
     let names: Vec<String> = scope
         .slots
@@ -148,56 +131,42 @@ fn unknown_variable(name: &str, scope: &Scope<'_>) -> Wrong {
 
 fn sent(field: &str, scope: &Scope<'_>) -> Result<Part, Wrong> {
     let Some(fields) = scope.sent else {
-        return Err(Wrong::new(
-            "`sent` is known only in the `equals` of an `await`",
-        ));
+        return Err(Wrong::new("`sent` is known only in the `equals` of an `await`"));
     };
     if fields.iter().any(|f| f == field) {
         return Ok(Part::Sent(field.to_owned()));
     }
-    Err(Wrong::new(format!(
-        "the message sent has no top-level field {}",
-        quoted(field)
-    ))
-    .expected(if fields.is_empty() {
-        "a JSON object in `send`".to_owned()
-    } else {
-        format!("one of {}", listed(fields.iter().map(String::as_str)))
-    })
-    .did_you_mean(field, fields.iter().map(String::as_str)))
+    Err(Wrong::new(format!("the message sent has no top-level field {}", quoted(field)))
+        .expected(if fields.is_empty() {
+            "a JSON object in `send`".to_owned()
+        } else {
+            format!("one of {}", listed(fields.iter().map(String::as_str)))
+        })
+        .did_you_mean(field, fields.iter().map(String::as_str)))
 }
 
 fn cell(feeder: &str, column: &str, scope: &Scope<'_>) -> Result<Part, Wrong> {
     let Some(index) = scope.feeders.iter().position(|f| f.name == feeder) else {
         let names = scope.feeders.iter().map(|f| f.name.as_str());
-        return Err(Wrong::new(format!(
-            "there is no [data.{}]",
-            timeline::text::clean(feeder, 60)
-        ))
-        .expected(format!("one of {}", listed(names.clone())))
-        .did_you_mean(feeder, names));
+        return Err(Wrong::new(format!("there is no [data.{}]", timeline::text::clean(feeder, 60)))
+            .expected(format!("one of {}", listed(names.clone())))
+            .did_you_mean(feeder, names));
     };
     let Some(columns) = &scope.feeders[index].columns else {
         return Ok(Part::Text(String::new()));
     };
     let Some(number) = columns.iter().position(|c| c == column) else {
         let names = columns.iter().map(String::as_str);
-        return Err(
-            Wrong::new(format!("[data.{feeder}] has no column {}", quoted(column)))
-                .expected(format!("one of {}", listed(names.clone())))
-                .did_you_mean(column, names),
-        );
+        return Err(Wrong::new(format!("[data.{feeder}] has no column {}", quoted(column)))
+            .expected(format!("one of {}", listed(names.clone())))
+            .did_you_mean(column, names));
     };
-    Ok(Part::Column {
-        feeder: index as u16,
-        column: number as u16,
-    })
+    Ok(Part::Column { feeder: index as u16, column: number as u16 })
 }
 
 fn function(name: &str, args: &str) -> Result<Part, Wrong> {
     let args: Vec<&str> = args.split(',').map(str::trim).collect();
-    let bad =
-        |look: &str| Err(Wrong::new(format!("`{name}` does not take these values")).expected(look));
+    let bad = |look: &str| Err(Wrong::new(format!("`{name}` does not take these values")).expected(look));
     match (name, args.as_slice()) {
         ("uuid", [""]) => Ok(Part::Uuid),
         ("uuid", _) => bad("${uuid()}, without values"),
@@ -216,9 +185,7 @@ fn function(name: &str, args: &str) -> Result<Part, Wrong> {
             }
             _ => bad("${zipf(N, EXPONENT)}, N from 1 to 10000000 and an exponent from 0 to 10"),
         },
-        ("zipf", _) => {
-            bad("${zipf(N, EXPONENT)}, N from 1 to 10000000 and an exponent from 0 to 10")
-        }
+        ("zipf", _) => bad("${zipf(N, EXPONENT)}, N from 1 to 10000000 and an exponent from 0 to 10"),
         _ => Err(Wrong::new(format!("unknown function {}", quoted(name)))
             .expected(format!("one of {}", FUNCTIONS.join(", ")))
             .did_you_mean(name, ["uuid", "int", "zipf"])),
@@ -232,27 +199,12 @@ mod tests {
 
     fn read(text: &str) -> Result<Vec<Part>, String> {
         let slots = ["token".to_owned(), "room".to_owned()];
-        let feeders = [Known {
-            name: "users".into(),
-            columns: Some(vec!["name".into(), "pass".into()]),
-        }];
-        let secrets = [Secret {
-            name: "KEY".into(),
-            value: "hush".into(),
-        }];
-        let scope = Scope {
-            slots: &slots,
-            feeders: &feeders,
-            secrets: &secrets,
-            sent: None,
-        };
-        parse(text, &scope).map(|t| t.0).map_err(|wrong| {
-            wrong
-                .iter()
-                .map(|w| w.sentence())
-                .collect::<Vec<_>>()
-                .join("; ")
-        })
+        let feeders = [Known { name: "users".into(), columns: Some(vec!["name".into(), "pass".into()]) }];
+        let secrets = [Secret { name: "KEY".into(), value: "hush".into() }];
+        let scope = Scope { slots: &slots, feeders: &feeders, secrets: &secrets, sent: None };
+        parse(text, &scope)
+            .map(|t| t.0)
+            .map_err(|wrong| wrong.iter().map(|w| w.sentence()).collect::<Vec<_>>().join("; "))
     }
 
     #[test]
@@ -260,25 +212,13 @@ mod tests {
         let text = |t: &str| Part::Text(t.to_owned());
         assert_eq!(read("/a").unwrap(), [text("/a")]);
         assert_eq!(read("").unwrap(), []);
-        assert_eq!(
-            read("${token}x${ room }").unwrap(),
-            [Part::Var(Slot(0)), text("x"), Part::Var(Slot(1))]
-        );
-        assert_eq!(
-            read("${users.pass}").unwrap(),
-            [Part::Column {
-                feeder: 0,
-                column: 1
-            }]
-        );
+        assert_eq!(read("${token}x${ room }").unwrap(), [Part::Var(Slot(0)), text("x"), Part::Var(Slot(1))]);
+        assert_eq!(read("${users.pass}").unwrap(), [Part::Column { feeder: 0, column: 1 }]);
         assert_eq!(
             read("${int(-1, 20)}${zipf(500, 1.1)}").unwrap(),
             [Part::Int(-1, 20), Part::Zipf(500, 1.1)]
         );
-        assert_eq!(
-            read("${uuid()}${session}${now}").unwrap(),
-            [Part::Uuid, Part::Session, Part::Now]
-        );
+        assert_eq!(read("${uuid()}${session}${now}").unwrap(), [Part::Uuid, Part::Session, Part::Now]);
         assert_eq!(read("a$${b}$c").unwrap(), [text("a${b}$c")]);
         assert_eq!(format!("{:?}", read("${KEY}").unwrap()), "[Secret(${KEY})]");
     }

@@ -19,28 +19,19 @@ const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 
 impl Journey<'_, '_> {
     /// Body and content type; the outer option is none when something is wrong (noted).
-    pub(super) fn body(
-        &self,
-        fields: &Fields<'_>,
-        verb: &str,
-    ) -> Option<Option<(String, Template)>> {
+    pub(super) fn body(&self, fields: &Fields<'_>, verb: &str) -> Option<Option<(String, Template)>> {
         let reader = self.world.reader;
-        let given: Vec<_> = ["json", "form", "body"]
-            .into_iter()
-            .filter(|k| fields.get(k).is_some())
-            .collect();
+        let given: Vec<_> =
+            ["json", "form", "body"].into_iter().filter(|k| fields.get(k).is_some()).collect();
         let [key] = given.as_slice() else {
             if given.len() > 1 {
-                let wrong = Wrong::new(format!(
-                    "this step has both `{}` and `{}`",
-                    given[0], given[1]
-                ));
+                let wrong = Wrong::new(format!("this step has both `{}` and `{}`", given[0], given[1]));
                 reader.wrong(fields.key_span(given[1]), wrong.expected("one body"));
                 return None;
             }
             if fields.get("type").is_some() {
-                let wrong = Wrong::new("`type` without a body")
-                    .expected("`json`, `form` or `body` beside it");
+                let wrong =
+                    Wrong::new("`type` without a body").expected("`json`, `form` or `body` beside it");
                 reader.wrong(fields.key_span("type"), wrong);
                 return None;
             }
@@ -50,9 +41,7 @@ impl Journey<'_, '_> {
             let wrong = Wrong::new(format!("a {} has no body", verb.to_uppercase()));
             reader.wrong(
                 fields.key_span(key),
-                wrong
-                    .expected("post, put, patch or delete")
-                    .help("a query stands in the path"),
+                wrong.expected("post, put, patch or delete").help("a query stands in the path"),
             );
         }
         let value = fields.get(key)?;
@@ -80,8 +69,7 @@ impl Journey<'_, '_> {
         if depth > MAX_JSON_DEPTH {
             reader.wrong(
                 value.span(),
-                Wrong::new("this is nested too deeply")
-                    .expected(format!("at most {MAX_JSON_DEPTH} levels")),
+                Wrong::new("this is nested too deeply").expected(format!("at most {MAX_JSON_DEPTH} levels")),
             );
             return None;
         }
@@ -89,9 +77,7 @@ impl Journey<'_, '_> {
             DeValue::String(_) => self.write_string(value, out)?,
             DeValue::Boolean(b) => out.text(if *b { "true" } else { "false" }),
             DeValue::Datetime(d) => out.text(&format!("\"{d}\"")),
-            DeValue::Integer(_) | DeValue::Float(_) => {
-                out.text(&plain_value(self, value)?.to_string())
-            }
+            DeValue::Integer(_) | DeValue::Float(_) => out.text(&plain_value(self, value)?.to_string()),
             DeValue::Array(values) => {
                 out.text("[");
                 for (i, v) in values.iter().enumerate() {
@@ -103,11 +89,7 @@ impl Journey<'_, '_> {
             DeValue::Table(_) => {
                 out.text("{");
                 for (i, (key, _, v)) in reader.table(value, "a table")?.into_iter().enumerate() {
-                    out.text(&format!(
-                        "{}\"{}\":",
-                        if i > 0 { "," } else { "" },
-                        escape(key)
-                    ));
+                    out.text(&format!("{}\"{}\":", if i > 0 { "," } else { "" }, escape(key)));
                     self.write_json(v, depth + 1, out)?;
                 }
                 out.text("}");
@@ -131,10 +113,8 @@ impl Journey<'_, '_> {
     fn form(&self, value: &Value<'_>) -> Option<Template> {
         let reader = self.world.reader;
         let mut parts = Parts::default();
-        for (i, (key, _, v)) in reader
-            .table(value, "a table such as { user = \"ann\" }")?
-            .into_iter()
-            .enumerate()
+        for (i, (key, _, v)) in
+            reader.table(value, "a table such as { user = \"ann\" }")?.into_iter().enumerate()
         {
             out_field(&mut parts, i, key);
             match v.get_ref() {
@@ -152,9 +132,7 @@ impl Journey<'_, '_> {
                 }
                 _ => {
                     let plain = plain_value(self, v)?;
-                    let text = plain
-                        .as_str()
-                        .map_or_else(|| plain.to_string(), str::to_owned);
+                    let text = plain.as_str().map_or_else(|| plain.to_string(), str::to_owned);
                     parts.text(&percent(&text));
                 }
             }
@@ -170,16 +148,12 @@ fn out_field(parts: &mut Parts, index: usize, key: &str) {
 }
 
 /// A value that is compared or written as it stands; a `${` in it is noted, since nothing fills it in.
-pub(super) fn plain_value(
-    journey: &Journey<'_, '_>,
-    value: &Value<'_>,
-) -> Option<serde_json::Value> {
+pub(super) fn plain_value(journey: &Journey<'_, '_>, value: &Value<'_>) -> Option<serde_json::Value> {
     let reader = journey.world.reader;
     match value.get_ref() {
         DeValue::String(text) => {
             if let Some(hole) = template::first_hole(text) {
-                let wrong =
-                    Wrong::new("templates are not filled in here").expected("a fixed value");
+                let wrong = Wrong::new("templates are not filled in here").expected("a fixed value");
                 reader.wrong_in(value, text, wrong.within(hole));
                 return None;
             }
@@ -195,8 +169,7 @@ pub(super) fn plain_value(
             n.map(Into::into)
         }
         DeValue::Float(_) => {
-            let n = crate::parse::reader::number(value.get_ref())
-                .and_then(serde_json::Number::from_f64);
+            let n = crate::parse::reader::number(value.get_ref()).and_then(serde_json::Number::from_f64);
             if n.is_none() {
                 reader.not_a(value, "a finite number");
             }
@@ -205,10 +178,7 @@ pub(super) fn plain_value(
         DeValue::Array(values) => values.iter().map(|v| plain_value(journey, v)).collect(),
         DeValue::Table(_) => {
             let entries = reader.table(value, "a table")?;
-            entries
-                .into_iter()
-                .map(|(key, _, v)| Some((key.to_owned(), plain_value(journey, v)?)))
-                .collect()
+            entries.into_iter().map(|(key, _, v)| Some((key.to_owned(), plain_value(journey, v)?))).collect()
         }
     }
 }
@@ -219,9 +189,7 @@ fn percent(text: &str) -> String {
     for b in text.bytes() {
         match b {
             b' ' => out.push('+'),
-            b'*' | b'-' | b'.' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
-                out.push(b as char)
-            }
+            b'*' | b'-' | b'.' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => out.push(b as char),
             _ => out += &format!("%{b:02X}"),
         }
     }

@@ -35,12 +35,8 @@ impl Journey<'_, '_> {
         let path = self.path(what);
         let headers = self.headers(fields);
         let body = self.body(fields, verb);
-        let checks = fields
-            .get("check")
-            .map_or(Some(Vec::new()), |v| self.checks(v));
-        let saves = fields
-            .get("save")
-            .map_or(Some(Vec::new()), |v| self.saves(v));
+        let checks = fields.get("check").map_or(Some(Vec::new()), |v| self.checks(v));
+        let saves = fields.get("save").map_or(Some(Vec::new()), |v| self.saves(v));
         let when = match fields.get("if") {
             Some(v) => Some(self.condition(v)?),
             None => None,
@@ -63,14 +59,12 @@ impl Journey<'_, '_> {
         };
         let reader = self.world.reader;
         let mut headers = Vec::new();
-        for (name, span, value) in self.entries(
-            value,
-            "a table such as { Authorization = \"Bearer ${token}\" }",
-        )? {
+        for (name, span, value) in
+            self.entries(value, "a table such as { Authorization = \"Bearer ${token}\" }")?
+        {
             let lower = name.to_ascii_lowercase();
             let wrong = if OWN_HEADERS.contains(&lower.as_str()) {
-                Wrong::new(format!("{} is written by dyno itself", quoted(name)))
-                    .expected("another header")
+                Wrong::new(format!("{} is written by dyno itself", quoted(name))).expected("another header")
             } else if lower == "content-type" {
                 Wrong::new("the content type is not among the headers")
                     .expected("the key `type` beside the body")
@@ -109,11 +103,7 @@ impl Journey<'_, '_> {
             checks.push(Check::Status(self.statuses(v)?));
         }
         if let Some(v) = fields.get("time") {
-            checks.push(Check::Time(reader.read(
-                v,
-                "a limit such as \"< 1s\"",
-                time,
-            )?));
+            checks.push(Check::Time(reader.read(v, "a limit such as \"< 1s\"", time)?));
         }
         if let Some(v) = fields.get("body") {
             reader.text(v, "a text that the body contains")?;
@@ -122,9 +112,7 @@ impl Journey<'_, '_> {
             }
         }
         if let Some(v) = fields.get("json") {
-            for (path, span, wanted) in
-                self.entries(v, "a table such as { \"$.id\" = \"not empty\" }")?
-            {
+            for (path, span, wanted) in self.entries(v, "a table such as { \"$.id\" = \"not empty\" }")? {
                 let path = json_path(path).map_err(|w| reader.wrong(span, w)).ok()?;
                 checks.push(match plain_value(self, wanted)? {
                     serde_json::Value::String(s) if s == "not empty" => Check::JsonNotEmpty(path),
@@ -156,22 +144,19 @@ impl Journey<'_, '_> {
         let reader = self.world.reader;
         let mut saves = Vec::new();
         for (name, _, from) in self.entries(value, "a table such as { token = \"$.token\" }")? {
-            let look = "a JSONPath (\"$.token\", \"$.rooms[*].id | random\") or a header (\"header:Location\")";
+            let look =
+                "a JSONPath (\"$.token\", \"$.rooms[*].id | random\") or a header (\"header:Location\")";
             let from = reader.read(from, look, capture)?;
             // A name that cannot be a variable was noted when variables were collected.
             let slot = self.slots.iter().position(|s| s == name)?;
-            saves.push(Save {
-                slot: Slot(slot as u16),
-                from,
-            });
+            saves.push(Save { slot: Slot(slot as u16), from });
         }
         Some(saves)
     }
 }
 
 fn capture(text: &str) -> Result<Capture, Wrong> {
-    let look =
-        "a JSONPath (\"$.token\", \"$.rooms[*].id | random\") or a header (\"header:Location\")";
+    let look = "a JSONPath (\"$.token\", \"$.rooms[*].id | random\") or a header (\"header:Location\")";
     if let Some(name) = text.strip_prefix("header:") {
         return token(name.trim()).map(Capture::Header);
     }
@@ -182,8 +167,7 @@ fn capture(text: &str) -> Result<Capture, Wrong> {
         Some((path, "random" | " random")) => json_path(path.trim_end()).map(Capture::JsonRandom),
         Some((_, filter)) if json_path(text).is_err() => {
             let filter = filter.trim();
-            let wrong =
-                Wrong::new(format!("there is no filter {}", quoted(filter))).expected("| random");
+            let wrong = Wrong::new(format!("there is no filter {}", quoted(filter))).expected("| random");
             Err(wrong.did_you_mean(filter, ["random"]))
         }
         _ => json_path(text).map(Capture::Json),
@@ -207,10 +191,7 @@ pub(super) fn json_path(text: &str) -> Result<String, Wrong> {
     match serde_json_path::JsonPath::parse(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(e) => {
-            let at = text
-                .char_indices()
-                .nth(e.position().saturating_sub(1))
-                .map_or(0, |(i, _)| i);
+            let at = text.char_indices().nth(e.position().saturating_sub(1)).map_or(0, |(i, _)| i);
             Err(Wrong::new(format!("{} is not a JSONPath", quoted(text)))
                 .expected(PATH_LOOK)
                 .within(at..text.len()))
@@ -222,16 +203,11 @@ pub(super) fn json_path(text: &str) -> Result<String, Wrong> {
 pub(super) fn token(text: &str) -> Result<String, Wrong> {
     let good = !text.is_empty()
         && text.len() <= 256
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
     if good {
         return Ok(text.to_owned());
     }
-    Err(
-        Wrong::new(format!("{} cannot stand in a header", quoted(text)))
-            .expected("letters, digits and `-`"),
-    )
+    Err(Wrong::new(format!("{} cannot stand in a header", quoted(text))).expected("letters, digits and `-`"))
 }
 
 /// A header's value: one line of visible text. Templates in it are read elsewhere.
