@@ -52,7 +52,7 @@ url = "bundled"
 [[phase]]
 name = "browse"
 for = "3s"
-arrivals = "20/s"
+arrivals = "200/s"
 [[session]]
 name = "browser"
 weight = 1
@@ -62,7 +62,7 @@ steps = [
   { name = "detail", get = "/products/${int(1, 100)}", check = { status = 200 } },
 ]
 [[gate]]
-that = "errors < 1%"
+that = "errors < 10%"
 [[gate]]
 that = "p99 < 1us for detail"
 "#,

@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -86,16 +87,17 @@ fn the_second_interrupt_aborts() {
 /// A stopped worker cannot end by itself; the kernel must do it.
 #[test]
 fn a_backend_killed_with_a_stopped_worker_leaves_nothing() {
-    let mut backend = Guarded(
-        dyno()
-            .args(["backend", "--listen", "127.0.0.1:0"])
-            .env("DYNO_TOKEN", "t")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap(),
-    );
-    assert!(wait_for(Duration::from_secs(20), || descendants(backend.0.id()).len() >= 2));
+    let mut child = dyno()
+        .args(["backend", "--listen", "127.0.0.1:0"])
+        .env("DYNO_TOKEN", "t")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    let mut backend = Guarded(child);
     let workers = descendants(backend.0.id());
+    assert_eq!(workers.len(), 2, "{ready}");
     signal(workers[0], Signal::STOP);
     backend.0.kill().unwrap();
     backend.0.wait().unwrap();

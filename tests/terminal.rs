@@ -78,7 +78,7 @@ fn keys_are_heard_and_the_screen_is_whole() {
     terminal.shows("help", 3);
     terminal.press("Escape");
     terminal.press("Space");
-    terminal.shows("frozen", 3);
+    terminal.shows("FROZEN", 3);
     terminal.press("Space");
     terminal.tmux(&["resize-window", "-x", "40", "-y", "10"]);
     terminal.shows("resp", 5);
@@ -86,7 +86,7 @@ fn keys_are_heard_and_the_screen_is_whole() {
     terminal.shows("small", 5);
     terminal.tmux(&["resize-window", "-x", "120", "-y", "40"]);
     // The stampede begins about eight seconds in and is found within three.
-    terminal.shows("stampede on", 30);
+    terminal.shows("cache stampede", 30);
     terminal.press("q");
     terminal.shows("code=130", 20);
     let screen = terminal.screen();

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use timeline::lane::names;
-use timeline::snapshot::{COLUMN_NS, LaneView, Percentiles, RunState, Snapshot};
+use timeline::snapshot::{COLUMN_NS, LaneView, LogLine, Percentiles, RunState, Snapshot};
 use timeline::{Finding, RunTime, Severity, Status, Unit};
 
 use crate::canvas::clean;
@@ -27,6 +27,7 @@ pub struct Plain {
     findings: BTreeMap<String, Said>,
     gates: BTreeMap<String, Option<bool>>,
     silent: BTreeMap<String, bool>,
+    logged: Option<LogLine>,
 }
 
 /// The most that was said of a finding.
@@ -60,7 +61,24 @@ impl Plain {
         out.extend(self.changed_findings(snapshot));
         out.extend(self.changed_gates(snapshot));
         out.extend(self.changed_sources(snapshot));
+        out.extend(self.new_notes(snapshot));
         out
+    }
+
+    /// Log lines that came since the last look, but for findings, which have lines of their own.
+    fn new_notes(&mut self, snapshot: &Snapshot) -> Vec<String> {
+        let known = self.logged.take();
+        let first =
+            known.as_ref().and_then(|k| snapshot.log.iter().rposition(|l| l == k)).map_or(0, |i| i + 1);
+        self.logged = snapshot.log.last().cloned().or(known);
+        let of_finding = |l: &LogLine| {
+            snapshot
+                .findings
+                .iter()
+                .any(|f| l.text.strip_prefix(&f.id).is_some_and(|rest| rest.starts_with(' ')))
+        };
+        let new = snapshot.log[first..].iter().filter(|l| !of_finding(l));
+        new.map(|l| format!("t={} note={}", l.at, quoted(&l.text))).collect()
     }
 
     /// Did state or phase change?

@@ -118,9 +118,18 @@ impl Lanes {
             // A kind has a lane from its first error on: before, there is nothing to see.
             if new > 0 {
                 let spec = LaneSpec::rate(names::ERRORS, &gen_, Unit::PerSecond).about(kind.name());
-                self.sample(spec, at, rate(new, old), out);
+                self.late_rate(spec, RunTime(last.at), at, rate(new, old), out);
             }
         }
+    }
+
+    /// A rate whose lane begins late in the run: until `from` it was zero, which is said when it begins. A
+    /// rate holds since the sample before, and without one it would hold since the run's start.
+    fn late_rate(&mut self, spec: LaneSpec, from: RunTime, at: RunTime, value: f64, out: &mut Vec<Reading>) {
+        if !self.declared.contains_key(&spec) {
+            self.sample(spec.clone(), from, 0.0, out);
+        }
+        self.sample(spec, at, value, out);
     }
 
     /// A worker that is gone holds nothing open any more; without a last sample its levels would stand for ever.
@@ -144,7 +153,7 @@ impl Lanes {
             let failed = LaneSpec::rate(names::STEP_ERRORS, &gen_, Unit::PerSecond).about(&name);
             let seconds = span.length().as_secs_f64();
             if seconds > 0.0 && (step.failed > 0 || self.declared.contains_key(&failed)) {
-                self.sample(failed, span.end, step.failed as f64 / seconds, out);
+                self.late_rate(failed, span.start, span.end, step.failed as f64 / seconds, out);
             }
         }
         self.histogram(LaneSpec::histogram(names::LATENESS, &gen_), span, &all.lateness, out);

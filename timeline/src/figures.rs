@@ -420,3 +420,95 @@ pub fn load(timeline: &Timeline, spans: &[Span]) -> Load {
 pub fn unit(timeline: &Timeline, name: &str) -> Option<Unit> {
     timeline.named(name).next().map(|s| s.spec.unit)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::histogram::Sparse;
+    use crate::lane::LaneId;
+    use crate::store::Entry;
+    use proptest::prelude::*;
+
+    fn all() -> Vec<Span> {
+        vec![Span::new(RunTime::ZERO, RunTime::from_ms(10_000))]
+    }
+
+    fn lane(t: &mut Timeline, id: u32, spec: LaneSpec, points: &[(u64, f64)]) {
+        t.apply(&Entry::Lane(LaneId(id), spec));
+        for &(ms, value) in points {
+            t.apply(&Entry::Sample { lane: LaneId(id), at: RunTime::from_ms(ms), value });
+        }
+    }
+
+    #[test]
+    fn a_rate_that_appears_late_is_not_integrated_from_the_start() {
+        let mut t = Timeline::new();
+        let spec = LaneSpec::rate(names::ERRORS, "gen-0", Unit::PerSecond);
+        lane(&mut t, 0, spec.clone().about("timeout"), &[(9_000, 20.0), (9_100, 10.0)]);
+        lane(&mut t, 1, spec.about("status"), &[(100, 50.0), (200, 0.0)]);
+        assert_eq!(errors_by_kind(&t, &all()), [("status".to_owned(), 5), ("timeout".to_owned(), 3)]);
+        assert_eq!(errors(&t, None, &[Span::new(RunTime::ZERO, RunTime::from_ms(9_050))]), 8);
+    }
+
+    #[test]
+    fn instances_out_of_step_add_up_without_dips() {
+        let mut t = Timeline::new();
+        let every = |from: u64| (0..50).map(|i| (from + i * 150, 4.0)).collect::<Vec<_>>();
+        lane(&mut t, 0, LaneSpec::level("pool.db.in-use", "shop-0", Unit::Count), &every(0));
+        lane(&mut t, 1, LaneSpec::level("pool.db.in-use", "shop-1", Unit::Count), &every(20));
+        let spans = [Span::new(RunTime::from_ms(1_000), RunTime::from_ms(7_000))];
+        let stats = lane_stats(&t, "pool.db.in-use", None, &spans).unwrap();
+        assert_eq!((stats.min, stats.median, stats.max, stats.instances), (8.0, 8.0, 8.0, 2));
+    }
+
+    #[test]
+    fn a_lane_without_samples_has_no_figures() {
+        let mut t = Timeline::new();
+        lane(&mut t, 0, LaneSpec::level("heap.old.used", "shop-0", Unit::Bytes), &[]);
+        assert_eq!(lane_stats(&t, "heap.old.used", None, &all()), None);
+        assert_eq!(lane_stats(&t, "heap.young.used", None, &all()), None);
+        assert_eq!(growth(&t, "heap.old.used", None, &all()), None);
+    }
+
+    #[test]
+    fn histograms_merge_before_a_percentile_is_read() {
+        let mut t = Timeline::new();
+        for (id, us, n) in [(0, 1_000, 99), (1, 100_000, 1)] {
+            t.apply(&Entry::Lane(LaneId(id), LaneSpec::histogram("pool.db.wait", format!("shop-{id}"))));
+            let span = Span::new(RunTime::ZERO, RunTime::from_ms(1_000));
+            t.apply(&Entry::Histogram { lane: LaneId(id), span, cells: Sparse { cells: vec![(us, n)] } });
+        }
+        let stats = lane_stats(&t, "pool.db.wait", None, &all()).unwrap();
+        assert_eq!((stats.count, stats.median, stats.p99), (100, 1e6, 1e6));
+        assert!((stats.max - 1e8).abs() < 1e5);
+    }
+
+    proptest! {
+        /// Up to a quarter of the points may be anything.
+        #[test]
+        fn growth_is_not_fooled_by_outliers(slope in -50.0..50.0_f64, wild in prop::collection::vec((0..80_usize, -1e6..1e6_f64), 0..20)) {
+            let mut points: Vec<(u64, f64)> = (0..80).map(|i| (i * 100, slope * i as f64 / 10.0)).collect();
+            for (i, value) in wild {
+                points[i].1 = value;
+            }
+            let mut t = Timeline::new();
+            lane(&mut t, 0, LaneSpec::level("heap.old.used", "shop-0", Unit::Bytes), &points);
+            let (found, n) = growth(&t, "heap.old.used", None, &all()).unwrap();
+            prop_assert!(n >= 80);
+            prop_assert!((found - slope).abs() < 0.6 * slope.abs() + 1.0, "{found} for {slope}");
+        }
+
+        /// Parts of a run come to as much as the whole.
+        #[test]
+        fn totals_add_up_over_any_cut(values in prop::collection::vec(0.0..1e4_f64, 1..60), cut in 0..6_000_u64) {
+            let points: Vec<(u64, f64)> = values.iter().enumerate().map(|(i, v)| (100 + i as u64 * 100, *v)).collect();
+            let mut t = Timeline::new();
+            lane(&mut t, 0, LaneSpec::rate(names::OFFERED, "gen-0", Unit::PerSecond), &points);
+            let end = RunTime::from_ms(10_000);
+            let part = |a, b| total(&t, names::OFFERED, None, &[Span::new(a, b)]);
+            let cut = RunTime::from_ms(cut);
+            let (whole, parts) = (part(RunTime::ZERO, end), part(RunTime::ZERO, cut) + part(cut, end));
+            prop_assert!(whole.abs_diff(parts) <= 1);
+        }
+    }
+}

@@ -430,7 +430,7 @@ mod tests {
         let t = run(100);
         let gate = Gate::parse("p50 < 10ms over 5s").unwrap();
         let end = gate.judge_final(&t, &[]);
-        assert_eq!((end.holds, end.window), (Some(false), seconds(20, 25)));
+        assert_eq!((end.holds, end.window), (Some(false), seconds(18, 23)));
         let live = gate.judge(&t, &[], RunTime::from_ms(18_000));
         assert_eq!((live.holds, live.window), (Some(true), seconds(13, 18)));
         let early = gate.judge(&t, &[], RunTime::from_ms(12_000));
@@ -441,7 +441,7 @@ mod tests {
     fn few_samples_leave_a_gate_undecided_unless_it_fails_beyond_doubt() {
         let t = run(2); // 60 samples, 10 of them at 900 ms
         assert_eq!(final_(&t, "p99 < 10ms").0, Some(false));
-        assert_eq!(final_(&t, "p99.9 < 1s"), (None, "901 ms, too few samples (60)".into()));
+        assert_eq!(final_(&t, "p99.9 < 1s"), (None, "900 ms, too few samples (60)".into()));
         assert_eq!(final_(&t, "p99 < 10ms for other").0, Some(false));
         assert!(enough(1_000, 9, 0.01) && enough(300, 0, 0.01) && !enough(200, 0, 0.01));
         assert!(enough(200, 12, 0.01) && !enough(200, 4, 0.01));
@@ -451,7 +451,7 @@ mod tests {
     #[test]
     fn errors_load_and_growth_are_integrals_and_slopes() {
         let t = run(100);
-        assert_eq!(final_(&t, "errors < 0.2%"), (Some(true), "0.10 % (3 of 3000)".into()));
+        assert_eq!(final_(&t, "errors < 0.4%"), (Some(true), "0.10 % (3 of 3000)".into()));
         assert_eq!(final_(&t, "errors < 3"), (Some(false), "3".into()));
         assert_eq!(final_(&t, "achieved >= 97% of offered"), (Some(false), "96.7 % of offered".into()));
         assert_eq!(final_(&t, "offered >= 99/s in phase peak").0, Some(true));

@@ -61,7 +61,15 @@ pub(super) fn read(text: &str) -> Option<Quantity> {
         None => (unit.trim(), None),
     };
     let (factor, dimension) = base(unit)?;
-    let Some(seconds) = period else { return Some(Quantity { value: number * factor, dimension }) };
+    let Some(seconds) = period else {
+        // Nothing is smaller than a nanosecond or a byte; the rest is dust of binary fractions.
+        let value = match dimension {
+            Dimension::Time | Dimension::Bytes => (number * factor).round(),
+            Dimension::Share => number / 100.0,
+            _ => number * factor,
+        };
+        return Some(Quantity { value, dimension });
+    };
     let dimension = match dimension {
         Dimension::Bare => Dimension::Rate,
         Dimension::Bytes => Dimension::BytesRate,
