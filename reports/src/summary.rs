@@ -1,27 +1,23 @@
 //! The summary: every figure of a run, computed once; all formats show these and no others.
 //!
-//! Also the form of `summary.json` (see `schema/summary.schema.json`). Owns the verdict and the exit
+//! Also the form of `summary.json`. Owns the verdict and the exit
 //! code that follows from it. Times are nanoseconds unless a name says otherwise.
-
-mod read;
-mod verdict;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-use timeline::facts::{LoadModel, RunEnd, RunMeta};
+use serde::Serialize;
+use timeline::facts::{EndReason, RunEnd, RunMeta};
 use timeline::figures;
+use timeline::gate::Gate;
 use timeline::histogram::{self, Histogram};
-use timeline::lane::Shape;
-use timeline::{Finding, Quality, RunTime, Span, Timeline, Unit};
-
-use crate::date;
+use timeline::lane::{Shape, names};
+use timeline::{Finding, FindingKind, Quality, Span, Status, Timeline, Unit};
 
 /// Version of the form of `summary.json`; raised when a field changes its meaning or goes.
 pub const VERSION: u32 = 1;
 
 /// Every figure of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
     /// [`VERSION`].
     pub version: u32,
@@ -30,7 +26,7 @@ pub struct Summary {
     /// Why, in one sentence.
     pub verdict_reason: String,
     /// Ranked: cause before consequence, worst first.
-    pub findings: Vec<Told>,
+    pub findings: Vec<Finding>,
     /// Each gate and how it stands.
     pub gates: Vec<GateResult>,
     /// All steps together.
@@ -59,33 +55,8 @@ pub struct Summary {
     pub notes: Vec<String>,
 }
 
-/// A finding, with its times also in seconds for who reads the file by eye.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Told {
-    /// As the diagnosis gave it; times in nanoseconds.
-    #[serde(flatten)]
-    pub finding: Finding,
-    /// When it began, seconds.
-    pub onset_s: f64,
-    /// When it was found, seconds.
-    pub found_at_s: f64,
-    /// When it was last seen, seconds; null while it lasts.
-    pub ended_s: Option<f64>,
-}
-
-impl From<&Finding> for Told {
-    fn from(f: &Finding) -> Self {
-        Self {
-            finding: f.clone(),
-            onset_s: f.onset.as_secs_f64(),
-            found_at_s: f.found_at.as_secs_f64(),
-            ended_s: f.ended.map(RunTime::as_secs_f64),
-        }
-    }
-}
-
 /// Whether a run passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Every gate holds, or is undecided.
@@ -109,7 +80,7 @@ impl Verdict {
 }
 
 /// A gate at the end of the run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GateResult {
     /// The expression.
     pub that: String,
@@ -119,18 +90,14 @@ pub struct GateResult {
     pub figure: String,
     /// The figure as a number; null without samples.
     pub value: Option<f64>,
-    /// What it was compared with; null for gates on findings.
-    pub limit: Option<f64>,
-    /// Unit of both.
+    /// Its unit.
     pub unit: Unit,
     /// Samples behind it.
     pub samples: u64,
-    /// The span that was judged: the gate's phases, or the worst window of them.
-    pub window: Span,
 }
 
 /// Quantiles of a time, nanoseconds; null without samples.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Times {
     /// Samples.
     pub count: u64,
@@ -167,7 +134,7 @@ impl Times {
 }
 
 /// A step over the run, warm-up left out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Step {
     /// Its name; empty for all together.
     pub name: String,
@@ -182,7 +149,7 @@ pub struct Step {
 }
 
 /// How often one kind of error was met.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ErrorCount {
     /// Which kind.
     pub kind: String,
@@ -191,7 +158,7 @@ pub struct ErrorCount {
 }
 
 /// A phase and its load.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Phase {
     /// Its name.
     pub name: String,
@@ -199,12 +166,6 @@ pub struct Phase {
     pub span: Span,
     /// Left out of figures and gates.
     pub warmup: bool,
-    /// How load was applied.
-    pub model: LoadModel,
-    /// Load asked for at its start: sessions, or arrivals per second.
-    pub from: f64,
-    /// Load asked for at its end.
-    pub to: f64,
     /// Planned starts.
     pub offered: u64,
     /// Starts.
@@ -213,12 +174,10 @@ pub struct Phase {
     pub completed: u64,
     /// Steps that failed.
     pub errors: u64,
-    /// Response time of all steps that ended in it.
-    pub response: Times,
 }
 
-/// A lane over the run, warm-up left out. Figures are null where it has no sample: no data is not zero.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A lane over the run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Lane {
     /// Unit of the figures.
     pub unit: Unit,
@@ -231,17 +190,17 @@ pub struct Lane {
     /// Samples.
     pub count: u64,
     /// Least.
-    pub min: Option<f64>,
+    pub min: f64,
     /// Median.
-    pub median: Option<f64>,
+    pub median: f64,
     /// 99th percentile.
-    pub p99: Option<f64>,
+    pub p99: f64,
     /// Greatest.
-    pub max: Option<f64>,
+    pub max: f64,
 }
 
 /// The load generator's own health.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Generator {
     /// It could not keep its schedule: the run is invalid.
     pub limited: bool,
@@ -263,14 +222,10 @@ pub struct Generator {
     pub hiccup_max: Option<f64>,
     /// Median CPU of all workers, cores; null if none was read.
     pub cpu_median: Option<f64>,
-    /// Greatest CPU of all workers, cores; null if none was read.
-    pub cpu_max: Option<f64>,
-    /// Greatest share of the machine's CPU time that went to other machines; null if none was read.
-    pub steal_max: Option<f64>,
 }
 
 /// What was loaded and watched.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Target {
     /// Its address.
     pub url: String,
@@ -278,27 +233,10 @@ pub struct Target {
     pub bundled: bool,
     /// What was attached and what cannot be seen.
     pub attached: Vec<String>,
-    /// Its processes, as far as they could be watched.
-    pub processes: Vec<Process>,
-}
-
-/// A process of the target, warm-up left out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Process {
-    /// Name of the instance.
-    pub name: String,
-    /// Median CPU, cores.
-    pub cpu_median: Option<f64>,
-    /// Greatest CPU, cores.
-    pub cpu_max: Option<f64>,
-    /// Greatest resident memory, bytes.
-    pub resident_max: Option<f64>,
-    /// Most open descriptors.
-    pub descriptors_max: Option<f64>,
 }
 
 /// What was run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Scenario {
     /// Its name.
     pub name: String,
@@ -309,7 +247,7 @@ pub struct Scenario {
 }
 
 /// Who wrote what.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Versions {
     /// dyno that ran it.
     pub dyno: String,
@@ -320,50 +258,16 @@ pub struct Versions {
 }
 
 /// When and how a run ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct End {
     /// Identity of the run.
     pub run_id: String,
     /// Start, milliseconds since the Unix epoch.
     pub started_unix_ms: u64,
-    /// The same as people read it, UTC: `2026-11-23T08:17:32Z`.
-    pub started: String,
     /// Length, ns.
     pub length: u64,
-    /// Length of the measured part, without warm-up and drain, ns.
-    pub measured: u64,
-    /// Why it ended.
-    pub reason: Reason,
-}
-
-/// Why a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reason {
-    /// The plan was carried out.
-    Completed,
-    /// A person asked for an early end.
-    Interrupted,
-    /// A gate's patience ran out.
-    GateAborted,
-    /// The target could not be reached at all.
-    Unreachable,
-    /// The recording has no end: dyno was killed, or its disk was full.
-    CutOff,
-}
-
-impl Reason {
-    /// As a word.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::Interrupted => "interrupted",
-            Self::GateAborted => "gate-aborted",
-            Self::Unreachable => "unreachable",
-            Self::CutOff => "cut-off",
-        }
-    }
+    /// `completed`, `interrupted`, `gate-aborted`, `unreachable`, `cut-off`.
+    pub reason: &'static str,
 }
 
 impl Summary {
@@ -371,20 +275,29 @@ impl Summary {
     #[must_use]
     pub fn new(meta: &RunMeta, timeline: &Timeline, findings: &[Finding], end: Option<&RunEnd>) -> Self {
         let spans = figures::measured(timeline);
-        let end_notes = end.map(|e| e.notes.as_slice()).unwrap_or_default();
-        let mut summary = Self {
+        let gates = judge(meta, timeline, findings);
+        let generator = generator(meta, timeline, findings, &spans);
+        let (verdict, verdict_reason) = verdict(&gates, findings);
+        Self {
             version: VERSION,
-            verdict: Verdict::Pass,
-            verdict_reason: String::new(),
-            findings: findings.iter().map(Told::from).collect(),
-            gates: verdict::gates(meta, timeline, findings),
-            total: read::step(timeline, None, &spans),
-            steps: figures::steps(timeline).iter().map(|s| read::step(timeline, Some(s), &spans)).collect(),
-            errors: read::errors(timeline, &spans),
-            phases: read::phases(timeline),
-            lanes: read::lanes(timeline, &spans),
-            generator: read::generator(meta, timeline, &spans),
-            target: read::target(meta, timeline, &spans),
+            verdict,
+            verdict_reason,
+            findings: findings.to_vec(),
+            total: step(timeline, None, &spans),
+            steps: figures::steps(timeline).iter().map(|s| step(timeline, Some(s), &spans)).collect(),
+            errors: figures::errors_by_kind(timeline, &spans)
+                .into_iter()
+                .map(|(kind, count)| ErrorCount { kind, count })
+                .collect(),
+            phases: phases(timeline),
+            lanes: lanes(timeline, &spans),
+            generator,
+            gates,
+            target: Target {
+                url: meta.target.clone(),
+                bundled: meta.bundled,
+                attached: meta.attached.clone(),
+            },
             scenario: Scenario { name: meta.scenario.clone(), about: meta.about.clone(), seed: meta.seed },
             versions: Versions {
                 dyno: meta.dyno_version.clone(),
@@ -394,59 +307,153 @@ impl Summary {
             end: End {
                 run_id: meta.run_id.clone(),
                 started_unix_ms: meta.started_unix_ms,
-                started: date::utc(meta.started_unix_ms),
                 length: end.map_or(timeline.now(), |e| e.at).0,
-                measured: (figures::seconds(timeline, &spans) * 1e9) as u64,
-                reason: verdict::reason(end),
+                reason: reason(end),
             },
             host: meta.host.iter().cloned().collect(),
-            notes: meta.notes.iter().chain(end_notes).cloned().collect(),
-        };
-        let (verdict, why) = verdict::of(&summary, meta, timeline);
-        summary.generator.limited = verdict::limited(findings).is_some();
-        summary.verdict = verdict;
-        summary.verdict_reason = why;
-        summary
+            notes: meta
+                .notes
+                .iter()
+                .cloned()
+                .chain(end.map(|e| e.notes.clone()).unwrap_or_default())
+                .collect(),
+        }
     }
 
-    /// The exit code that the verdict asks for: 0, 3 or 5; 130 if a person ended the run early. Under
-    /// `ci` an undecided gate fails.
+    /// The exit code that the verdict asks for: 0, 3 or 5. Under `ci` an undecided gate fails.
     #[must_use]
     pub fn exit_code(&self, ci: bool) -> u8 {
-        match (self.end.reason, self.verdict) {
-            (Reason::Interrupted, _) => 130,
-            (_, Verdict::Invalid) => 5,
-            (_, Verdict::Fail) => 3,
-            (_, Verdict::Pass) if ci && self.gates.iter().any(|g| g.holds.is_none()) => 3,
-            (_, Verdict::Pass) => 0,
+        match self.verdict {
+            Verdict::Invalid => 5,
+            Verdict::Fail => 3,
+            Verdict::Pass if ci && self.gates.iter().any(|g| g.holds.is_none()) => 3,
+            Verdict::Pass => 0,
         }
     }
+}
 
-    /// Findings without a cause among the others: where the story begins.
-    pub fn roots(&self) -> impl Iterator<Item = &Finding> {
-        let known = |id: &str| self.findings.iter().any(|f| f.finding.id == id);
-        self.findings.iter().map(|f| &f.finding).filter(move |f| !f.caused_by.as_deref().is_some_and(known))
+fn reason(end: Option<&RunEnd>) -> &'static str {
+    match end.map(|e| e.reason) {
+        None => "cut-off",
+        Some(EndReason::Completed) => "completed",
+        Some(EndReason::Interrupted) => "interrupted",
+        Some(EndReason::GateAborted) => "gate-aborted",
+        Some(EndReason::Unreachable) => "unreachable",
     }
+}
 
-    /// The findings that `cause` led to.
-    pub fn consequences<'a>(&'a self, cause: &'a Finding) -> impl Iterator<Item = &'a Finding> + 'a {
-        self.findings.iter().map(|f| &f.finding).filter(|f| f.caused_by.as_deref() == Some(&cause.id))
-    }
-
-    /// Every finding in the order of cause and consequence, with its depth. A circle of causes, which
-    /// only a damaged file can hold, is cut.
-    #[must_use]
-    pub fn story(&self) -> Vec<(usize, &Finding)> {
-        /// Chains of causes are shorter than this: the catalogue has no longer one.
-        const DEEPEST: usize = 6;
-        fn walk<'a>(s: &'a Summary, f: &'a Finding, depth: usize, out: &mut Vec<(usize, &'a Finding)>) {
-            out.push((depth, f));
-            if depth < DEEPEST {
-                s.consequences(f).for_each(|c| walk(s, c, depth + 1, out));
+/// Gates were checked before the run; one that no longer parses is of a newer dyno, and undecided.
+fn judge(meta: &RunMeta, timeline: &Timeline, findings: &[Finding]) -> Vec<GateResult> {
+    let at = timeline.now().max(timeline.plan().end());
+    meta.gates
+        .iter()
+        .map(|that| match Gate::parse(that) {
+            Ok(gate) => {
+                let j = gate.judge(timeline, findings, at);
+                let (that, holds) = (that.clone(), j.holds);
+                GateResult { that, holds, figure: j.figure, value: j.value, unit: j.unit, samples: j.samples }
             }
+            Err(e) => GateResult {
+                that: that.clone(),
+                holds: None,
+                figure: e.to_string(),
+                value: None,
+                unit: Unit::Count,
+                samples: 0,
+            },
+        })
+        .collect()
+}
+
+fn verdict(gates: &[GateResult], findings: &[Finding]) -> (Verdict, String) {
+    let limited =
+        findings.iter().find(|f| f.kind == FindingKind::GeneratorLimited && f.status >= Status::Likely);
+    if let Some(f) = limited {
+        return (Verdict::Invalid, format!("the load generator could not keep its schedule: {}", f.claim));
+    }
+    let failed: Vec<&GateResult> = gates.iter().filter(|g| g.holds == Some(false)).collect();
+    if let Some(first) = failed.first() {
+        let more = failed.len() - 1;
+        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+        return (Verdict::Fail, format!("gate `{}` fails: {}{more}", first.that, first.figure));
+    }
+    let undecided = gates.iter().filter(|g| g.holds.is_none()).count();
+    let reason = match (gates.len(), undecided) {
+        (0, _) => "no gate was set".to_owned(),
+        (n, 0) => format!("all {n} gates hold"),
+        (n, u) => format!("{u} of {n} gates are undecided, the others hold"),
+    };
+    (Verdict::Pass, reason)
+}
+
+fn step(timeline: &Timeline, name: Option<&str>, spans: &[Span]) -> Step {
+    let f = figures::step_figures(timeline, name, spans);
+    Step {
+        name: name.unwrap_or_default().to_owned(),
+        count: f.count,
+        errors: f.errors,
+        response: Times::of(&f.response),
+        service: Times::of(&f.service),
+    }
+}
+
+fn phases(timeline: &Timeline) -> Vec<Phase> {
+    let plan = timeline.plan();
+    plan.phases
+        .iter()
+        .map(|p| {
+            let load = figures::load(timeline, &[p.span]);
+            Phase {
+                name: p.name.clone(),
+                span: p.span,
+                warmup: p.warmup,
+                offered: load.offered,
+                achieved: load.achieved,
+                completed: load.completed,
+                errors: load.errors,
+            }
+        })
+        .collect()
+}
+
+fn lanes(timeline: &Timeline, spans: &[Span]) -> BTreeMap<String, Lane> {
+    let mut found = BTreeMap::new();
+    for series in timeline.series() {
+        let name = &series.spec.name;
+        if found.contains_key(name) {
+            continue;
         }
-        let mut out = Vec::new();
-        self.roots().for_each(|root| walk(self, root, 0, &mut out));
-        out
+        if let Some(s) = figures::lane_stats(timeline, name, None, spans) {
+            let lane = Lane {
+                unit: s.spec.unit,
+                quality: s.spec.quality,
+                shape: s.spec.shape,
+                instances: s.instances,
+                count: s.count,
+                min: s.min,
+                median: s.median,
+                p99: s.p99,
+                max: s.max,
+            };
+            found.insert(name.clone(), lane);
+        }
+    }
+    found
+}
+
+fn generator(meta: &RunMeta, timeline: &Timeline, findings: &[Finding], spans: &[Span]) -> Generator {
+    let load = figures::load(timeline, spans);
+    let stats = |name: &str| figures::lane_stats(timeline, name, None, spans);
+    Generator {
+        limited: verdict(&[], findings).0 == Verdict::Invalid,
+        workers: meta.workers,
+        offered: load.offered,
+        achieved: load.achieved,
+        late: load.late,
+        dropped: load.dropped,
+        lateness: Times::of(&figures::merged(timeline, names::LATENESS, None, spans)),
+        release_error: Times::of(&figures::merged(timeline, names::RELEASE_ERROR, None, spans)),
+        hiccup_max: stats(names::GENERATOR_HICCUP).map(|s| s.max),
+        cpu_median: stats(names::GENERATOR_CPU).map(|s| s.median),
     }
 }

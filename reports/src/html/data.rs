@@ -14,8 +14,8 @@ use crate::write::Inputs;
 
 /// Most columns of a chart: about one for each pixel that a wide page has for them.
 const MAX_COLUMNS: u64 = 600;
-/// Shortest column: two samples at 10 Hz.
-const SHORTEST_COLUMN_NS: u64 = 200_000_000;
+/// Shortest column: the slowest source reads twice a second, and faster ones keep their extremes.
+const SHORTEST_COLUMN_NS: u64 = 500_000_000;
 /// Points of the percentile plot for each factor of ten in 1/(1-q).
 const QUANTILES_PER_DECADE: u32 = 10;
 /// A quantile is drawn while at least so many samples lie beyond it.
@@ -149,8 +149,11 @@ impl Axis {
         Duration::from_nanos(self.column_ns)
     }
 
-    fn column(&self, at: RunTime) -> usize {
-        ((at.0 / self.column_ns) as usize).min(self.columns.saturating_sub(1))
+    /// The columns that an interval lies in: one of a second fills two columns of half a second.
+    fn columns(&self, span: Span) -> std::ops::Range<usize> {
+        let first = ((span.start.0 / self.column_ns) as usize).min(self.columns);
+        let last = (span.end.0.saturating_sub(1) / self.column_ns) as usize;
+        first..(last + 1).clamp(first, self.columns)
     }
 }
 
@@ -165,7 +168,7 @@ fn chart(timeline: &Timeline, wanted: &Wanted, axis: &Axis) -> Option<Chart> {
         } else {
             series.push(Line {
                 quality: quality(spec.quality),
-                values: scaled(spec.unit, timeline.grid(&name, axis.span(), axis.step())),
+                values: bridged(scaled(spec.unit, timeline.grid(&name, axis.span(), axis.step()))),
                 name,
             });
         }
@@ -230,7 +233,7 @@ fn quantile_lines(timeline: &Timeline, name: &str, axis: &Axis) -> Vec<Line> {
     let mut merged: Vec<Option<Histogram>> = vec![None; axis.columns];
     for series in timeline.named(name) {
         for (span, cells) in &series.intervals {
-            if let Some(slot) = merged.get_mut(axis.column(span.start)) {
+            for slot in &mut merged[axis.columns(*span)] {
                 cells.add_to(slot.get_or_insert_with(histogram::new));
             }
         }
@@ -252,17 +255,32 @@ fn heat(timeline: &Timeline, axis: &Axis) -> Heat {
     let mut columns = vec![Vec::new(); axis.columns];
     for series in timeline.named(names::RESPONSE) {
         for (span, cells) in &series.intervals {
-            let Some(column) = columns.get_mut(axis.column(span.start)) else { continue };
-            for &(us, count) in &cells.cells {
-                let row = heat_row(f64::from(us) * 1e3);
-                if column.len() <= row {
-                    column.resize(row + 1, 0u32);
-                }
-                column[row] = column[row].saturating_add(count);
+            for column in &mut columns[axis.columns(*span)] {
+                add_rows(column, &cells.cells);
             }
         }
     }
     Heat { edges_ms: (0..=HEAT_ROWS).map(|r| round(heat_edge_ns(r) / 1e6)).collect(), columns }
+}
+
+fn add_rows(column: &mut Vec<u32>, cells: &[(u32, u32)]) {
+    for &(us, count) in cells {
+        let row = heat_row(f64::from(us) * 1e3);
+        if column.len() <= row {
+            column.resize(row + 1, 0u32);
+        }
+        column[row] = column[row].saturating_add(count);
+    }
+}
+
+/// A reading that slipped over the edge of its column is no gap: one empty column is drawn over.
+fn bridged(mut values: Vec<Option<f64>>) -> Vec<Option<f64>> {
+    for i in 1..values.len().saturating_sub(1) {
+        if values[i].is_none() && values[i + 1].is_some() {
+            values[i] = values[i - 1];
+        }
+    }
+    values
 }
 
 fn curve(h: &Histogram) -> Vec<(f64, f64)> {
