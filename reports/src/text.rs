@@ -1,4 +1,4 @@
-//! The summary in words, as it is printed on standard output: cause first.
+//! The summary in words, as it is printed on standard output: cause first, verdict last.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -10,9 +10,8 @@ use crate::summary::{Summary, Times};
 /// The whole closing block.
 #[must_use]
 pub fn summary(s: &Summary, files: &[PathBuf]) -> String {
-    let mut out = format!("\nverdict: {} - {}\n", s.verdict.name(), s.verdict_reason);
-    out += &format!(
-        "run {} of {} against {} (seed {}), {}, {}\n",
+    let mut out = format!(
+        "\nrun {} of {} against {} (seed {}), {}, {}\n",
         s.end.run_id,
         s.scenario.name,
         s.target.url,
@@ -37,6 +36,8 @@ pub fn summary(s: &Summary, files: &[PathBuf]) -> String {
             let _ = writeln!(out, "  {}", file.display());
         }
     }
+    // Last, because that is what stands above the next prompt.
+    let _ = writeln!(out, "\nverdict: {} - {}", s.verdict.name(), s.verdict_reason);
     out
 }
 
