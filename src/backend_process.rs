@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -152,8 +152,5 @@ fn first_line(output: impl std::io::Read + Send + 'static) -> Option<String> {
         drop(send);
         lines.for_each(drop);
     });
-    match receive.recv_timeout(START_PATIENCE) {
-        Ok(line) => Some(line),
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-    }
+    receive.recv_timeout(START_PATIENCE).ok()
 }

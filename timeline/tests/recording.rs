@@ -1,5 +1,7 @@
 //! A recording can be cut, bent or foreign, and still gives what it has, or one clear error.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 use std::time::Duration;
 
