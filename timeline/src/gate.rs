@@ -1,8 +1,8 @@
 //! Gates: conditions that a run must meet, spelled as people already know them.
 //!
-//! Owns what a gate *is* (subject, comparison, limit, scope) and how it reads. [`parse`] turns
+//! Owns what a gate *is* (subject, comparison, limit, scope) and how it reads. `parse` turns
 //! `p99 < 250ms for checkout in phase peak` into one and refuses what can never hold or names nothing;
-//! [`judge`] compares it with the figures of [`crate::figures`]. What follows from a verdict (exit code,
+//! `judge` compares it with the figures of [`crate::figures`]. What follows from a verdict (exit code,
 //! early end) is the caller's business.
 //!
 //! ```text

@@ -8,7 +8,7 @@
 //! a median hold. Two rules, both over many intervals: *sustained* (half of the last 3 s) and
 //! *bursts* (half a second within 6 s, and whole pools queue ahead of the median waiter). **Law.** By the
 //! utilisation law a full pool serves capacity / hold; where the rate seen agrees, the finding is confirmed. The capacity that the
-//! load needs is Little's law on the arrivals, which a closed loop of sessions lowers while they wait (see [`Demand`]).
+//! load needs is Little's law on the arrivals, which a closed loop of sessions lowers while they wait (see `Demand`).
 //!
 //! Utilisation alone is never blamed, only queueing. Whether something else filled the pool is for
 //! [`crate::causes`].
