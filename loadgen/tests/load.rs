@@ -201,6 +201,7 @@ fn a_stop_drains_and_a_lost_worker_is_named() {
     client.achieved
     client.completed
     client.dropped
+    client.late
     client.lateness
     client.offered
     client.open-connections
