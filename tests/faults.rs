@@ -4,12 +4,12 @@
 
 mod common;
 
-use common::{run, whole_machine};
+use common::{run_valid, whole_machine};
 use timeline::fault::FaultKind;
 
 fn found(fault: FaultKind) {
     let _machine = whole_machine();
-    let run = run(&[fault.name()]);
+    let run = run_valid(&[fault.name()]);
     assert!(matches!(run.code(), Some(0 | 3)), "{}\n{}", run.stdout(), run.stderr());
     let kinds = run.kinds();
     assert_eq!(
@@ -26,7 +26,7 @@ fn found(fault: FaultKind) {
 
 fn clean(fault: FaultKind) {
     let _machine = whole_machine();
-    let run = run(&[&format!("{}-clean", fault.name())]);
+    let run = run_valid(&[&format!("{}-clean", fault.name())]);
     assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
     assert_eq!(run.kinds(), Vec::<String>::new(), "{:#}", run.summary()["findings"]);
 }
