@@ -4,30 +4,12 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
-
-use common::{Guarded, dyno, json, run, whole_machine};
-use serde_json::Value;
-
-/// A shop served alone; to the run it is just a server.
-fn shop() -> (String, Guarded) {
-    let mut child = dyno()
-        .args(["backend", "--listen", "127.0.0.1:0", "--workers", "1"])
-        .env("DYNO_TOKEN", "t")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let ready: Value = serde_json::from_str(&line).unwrap();
-    (ready["ready"]["url"].as_str().unwrap().to_owned(), Guarded(child))
-}
+use common::{dyno, json, run, shop, whole_machine};
 
 #[test]
 fn a_url_needs_no_file() {
     let _machine = whole_machine();
-    let (url, _shop) = shop();
+    let (url, _shop) = shop(1);
     let run = run(&["--url", &format!("{url}/products?page=1"), "--sessions", "10", "--for", "3s"]);
     assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
     let summary = run.summary();
@@ -40,7 +22,7 @@ fn a_url_needs_no_file() {
 #[test]
 fn the_same_file_runs_against_another_target() {
     let _machine = whole_machine();
-    let (url, _shop) = shop();
+    let (url, _shop) = shop(1);
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("browse.toml");
     std::fs::write(
@@ -88,7 +70,7 @@ that = "p99 < 1us for detail"
 
 #[test]
 fn watching_a_port_without_load_shows_its_process() {
-    let (url, _shop) = shop();
+    let (url, _shop) = shop(1);
     let dir = tempfile::tempdir().unwrap();
     let output = dyno()
         .args(["watch", &url, "--for", "3s", "--ui", "plain", "--out"])

@@ -117,35 +117,12 @@ fn a_full_disk_ends_the_recording_not_the_run() {
         disk = disk.display(),
         dyno = env!("CARGO_BIN_EXE_dyno"),
     );
-    let shop = Shop::start();
-    let output =
-        Command::new("unshare").args(["-rm", "sh", "-c", &script, "sh", &shop.url]).output().unwrap();
+    let (url, _shop) = common::shop(2);
+    let url = format!("{url}/healthz");
+    let output = Command::new("unshare").args(["-rm", "sh", "-c", &script, "sh", &url]).output().unwrap();
     let text = stderr(&output);
     assert!(text.contains("the recording ended at"), "said at once: {text}");
     assert!(text.contains("No space left"), "{text}");
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(stdout.contains("verdict"), "the summary is still printed: {stdout}\n{text}");
-}
-
-/// A backend of its own for tests that load somebody's server.
-struct Shop {
-    url: String,
-    _child: common::Guarded,
-}
-
-impl Shop {
-    fn start() -> Self {
-        use std::io::{BufRead, BufReader};
-        let mut child = dyno()
-            .args(["backend", "--listen", "127.0.0.1:0"])
-            .env("DYNO_TOKEN", "t")
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let url = format!("{}/healthz", ready["ready"]["url"].as_str().unwrap());
-        Self { url, _child: common::Guarded(child) }
-    }
 }

@@ -2,6 +2,7 @@
 
 #![expect(dead_code, reason = "each test binary uses its own part of this")]
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -155,4 +156,19 @@ impl Drop for Guarded {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// A shop served alone, to a run just somebody's server: its address, and the process that ends with the test.
+pub fn shop(workers: usize) -> (String, Guarded) {
+    let mut child = dyno()
+        .args(["backend", "--listen", "127.0.0.1:0", "--workers", &workers.to_string()])
+        .env("DYNO_TOKEN", "t")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let shop = Guarded(child);
+    let ready: Value = serde_json::from_str(&line).unwrap();
+    (ready["ready"]["url"].as_str().unwrap().to_owned(), shop)
 }
