@@ -1,47 +1,61 @@
 //! `junit.xml`: one case for each gate, and one for the run itself, as every CI system reads it.
 
+use std::time::Duration;
+
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use crate::summary::{Summary, Verdict};
+use crate::summary::{GateResult, Summary, Verdict};
 use crate::write::ReportError;
 
-/// The document.
+/// The document. An undecided gate is a skipped case, an invalid run an error: it neither passes nor fails.
 ///
 /// # Errors
 /// When it cannot be serialised.
 pub fn render(summary: &Summary) -> Result<String, ReportError> {
+    let length = Duration::from_nanos(summary.end.length);
     let mut suite = TestSuite::new(plain(&summary.scenario.name));
-    suite.add_test_case(run_case(summary));
-    for gate in &summary.gates {
-        let status = match gate.holds {
-            Some(true) => TestCaseStatus::success(),
-            Some(false) => failure(NonSuccessKind::Failure, &gate.figure, "gate"),
-            None => {
-                let mut skipped = TestCaseStatus::skipped();
-                skipped.set_message(plain(&gate.figure));
-                skipped
-            }
-        };
-        let mut case = TestCase::new(plain(&gate.that), status);
-        case.set_classname("gate");
-        suite.add_test_case(case);
+    suite.set_time(length);
+    for (name, value) in [
+        ("run", summary.end.run_id.as_str()),
+        ("started", &summary.end.started),
+        ("target", &summary.target.url),
+        ("verdict", summary.verdict.name()),
+        ("dyno", &summary.versions.dyno),
+    ] {
+        suite.add_property((plain(name), plain(value)));
     }
+    suite.add_test_case(run_case(summary, length));
+    suite.add_test_cases(summary.gates.iter().map(gate_case));
     let mut report = Report::new("dyno");
+    report.set_time(length);
     report.add_test_suite(suite);
     report.to_string().map_err(|e| ReportError::Form { what: "junit.xml", why: e.to_string() })
 }
 
-/// The run as such: an invalid one is an error, neither pass nor fail.
-fn run_case(summary: &Summary) -> TestCase {
+/// The run as such, with the findings beside it.
+fn run_case(summary: &Summary, length: Duration) -> TestCase {
     let status = match summary.verdict {
         Verdict::Invalid => failure(NonSuccessKind::Error, &summary.verdict_reason, "invalid"),
         Verdict::Pass | Verdict::Fail => TestCaseStatus::success(),
     };
     let mut case = TestCase::new("the run is valid", status);
-    case.set_classname("run");
-    let findings: Vec<String> =
-        summary.findings.iter().map(|f| format!("{} {}: {}", f.id, f.kind.name(), f.claim)).collect();
-    case.set_system_out(plain(&findings.join("\n")));
+    case.set_classname("run").set_time(length).set_system_out(plain(&crate::text::story(summary)));
+    case
+}
+
+fn gate_case(gate: &GateResult) -> TestCase {
+    let status = match gate.holds {
+        Some(true) => TestCaseStatus::success(),
+        Some(false) => failure(NonSuccessKind::Failure, &gate.figure, "gate"),
+        None => {
+            let mut skipped = TestCaseStatus::skipped();
+            skipped.set_message(plain(&format!("undecided: {}", gate.figure)));
+            skipped
+        }
+    };
+    let mut case = TestCase::new(plain(&gate.that), status);
+    case.set_classname("gate")
+        .set_system_out(plain(&format!("{} over {} samples", gate.figure, gate.samples)));
     case
 }
 
@@ -60,4 +74,28 @@ fn plain(text: &str) -> String {
             c => c,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn a_case_for_each_gate_and_one_for_the_run() {
+        insta::assert_snapshot!(render(&fixture::flash_sale().summary()).unwrap());
+    }
+
+    #[test]
+    fn an_invalid_run_is_an_error() {
+        let xml = render(&fixture::starved().summary()).unwrap();
+        assert!(xml.contains("errors=\"1\"") && xml.contains("<error "), "{xml}");
+    }
+
+    #[test]
+    fn hostile_text_stays_text() {
+        let xml = render(&fixture::hostile().summary()).unwrap();
+        assert!(!xml.contains("<script") && !xml.contains("]]>"), "{xml}");
+        assert!(xml.chars().all(|c| matches!(c, '\n' | '\t') || !c.is_control()), "{xml:?}");
+    }
 }

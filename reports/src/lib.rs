@@ -4,6 +4,10 @@
 //! once, in [`Summary`]. This crate decides the verdict and judges nothing else: findings come from
 //! `profiler`, gates from `timeline`.
 
+mod date;
+#[cfg(test)]
+mod fixture;
+
 pub mod hlog;
 pub mod html;
 pub mod junit;
@@ -13,4 +17,4 @@ pub mod text;
 mod write;
 
 pub use summary::{Summary, Verdict};
-pub use write::{Inputs, ReportError, write_all};
+pub use write::{FLAME_GRAPH, Inputs, ReportError, write_all};

@@ -1,23 +1,30 @@
 //! The summary: every figure of a run, computed once; all formats show these and no others.
 //!
-//! Also the form of `summary.json`. Owns the verdict and the exit
+//! Also the form of `summary.json` (see `schema/summary.schema.json`). Owns the verdict and the exit
 //! code that follows from it. Times are nanoseconds unless a name says otherwise.
+
+mod read;
+mod verdict;
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-use timeline::facts::{EndReason, RunEnd, RunMeta};
+use serde::{Deserialize, Serialize};
+use timeline::facts::{LoadModel, RunEnd, RunMeta};
 use timeline::figures;
-use timeline::gate::Gate;
 use timeline::histogram::{self, Histogram};
-use timeline::lane::{Shape, names};
-use timeline::{Finding, FindingKind, Quality, Span, Status, Timeline, Unit};
+use timeline::lane::Shape;
+use timeline::{Finding, Quality, RunTime, Span, Timeline, Unit};
+
+use crate::date;
 
 /// Version of the form of `summary.json`; raised when a field changes its meaning or goes.
 pub const VERSION: u32 = 1;
 
+/// JSON Schema of `summary.json`.
+pub const SCHEMA: &str = include_str!("../schema/summary.schema.json");
+
 /// Every figure of a run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// [`VERSION`].
     pub version: u32,
@@ -26,7 +33,7 @@ pub struct Summary {
     /// Why, in one sentence.
     pub verdict_reason: String,
     /// Ranked: cause before consequence, worst first.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<Told>,
     /// Each gate and how it stands.
     pub gates: Vec<GateResult>,
     /// All steps together.
@@ -55,8 +62,33 @@ pub struct Summary {
     pub notes: Vec<String>,
 }
 
+/// A finding, with its times also in seconds for who reads the file by eye.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// As the diagnosis gave it; times in nanoseconds.
+    #[serde(flatten)]
+    pub finding: Finding,
+    /// When it began, seconds.
+    pub onset_s: f64,
+    /// When it was found, seconds.
+    pub found_at_s: f64,
+    /// When it was last seen, seconds; null while it lasts.
+    pub ended_s: Option<f64>,
+}
+
+impl From<&Finding> for Told {
+    fn from(f: &Finding) -> Self {
+        Self {
+            finding: f.clone(),
+            onset_s: f.onset.as_secs_f64(),
+            found_at_s: f.found_at.as_secs_f64(),
+            ended_s: f.ended.map(RunTime::as_secs_f64),
+        }
+    }
+}
+
 /// Whether a run passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Every gate holds, or is undecided.
@@ -80,7 +112,7 @@ impl Verdict {
 }
 
 /// A gate at the end of the run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GateResult {
     /// The expression.
     pub that: String,
@@ -90,14 +122,18 @@ pub struct GateResult {
     pub figure: String,
     /// The figure as a number; null without samples.
     pub value: Option<f64>,
-    /// Its unit.
+    /// What it was compared with; null for gates on findings.
+    pub limit: Option<f64>,
+    /// Unit of both.
     pub unit: Unit,
     /// Samples behind it.
     pub samples: u64,
+    /// The span that was judged: the gate's phases, or the worst window of them.
+    pub window: Span,
 }
 
 /// Quantiles of a time, nanoseconds; null without samples.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Times {
     /// Samples.
     pub count: u64,
@@ -122,7 +158,8 @@ impl Times {
         let q = |q| histogram::quantile_ns(h, q);
         Self {
             count: h.len(),
-            mean: (!h.is_empty()).then(|| h.mean() * 1e3),
+            // To the nanosecond: the rest is below the histogram's precision.
+            mean: (!h.is_empty()).then(|| (h.mean() * 1e3).round()),
             p50: q(0.5),
             p90: q(0.9),
             p95: q(0.95),
@@ -134,7 +171,7 @@ impl Times {
 }
 
 /// A step over the run, warm-up left out.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// Its name; empty for all together.
     pub name: String,
@@ -149,7 +186,7 @@ pub struct Step {
 }
 
 /// How often one kind of error was met.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorCount {
     /// Which kind.
     pub kind: String,
@@ -158,7 +195,7 @@ pub struct ErrorCount {
 }
 
 /// A phase and its load.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Phase {
     /// Its name.
     pub name: String,
@@ -166,6 +203,12 @@ pub struct Phase {
     pub span: Span,
     /// Left out of figures and gates.
     pub warmup: bool,
+    /// How load was applied.
+    pub model: LoadModel,
+    /// Load asked for at its start: sessions, or arrivals per second.
+    pub from: f64,
+    /// Load asked for at its end.
+    pub to: f64,
     /// Planned starts.
     pub offered: u64,
     /// Starts.
@@ -174,10 +217,12 @@ pub struct Phase {
     pub completed: u64,
     /// Steps that failed.
     pub errors: u64,
+    /// Response time of all steps that ended in it.
+    pub response: Times,
 }
 
-/// A lane over the run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// A lane over the run, warm-up left out; one without a sample is left out too: no data is not zero.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Lane {
     /// Unit of the figures.
     pub unit: Unit,
@@ -200,7 +245,7 @@ pub struct Lane {
 }
 
 /// The load generator's own health.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
     /// It could not keep its schedule: the run is invalid.
     pub limited: bool,
@@ -222,10 +267,14 @@ pub struct Generator {
     pub hiccup_max: Option<f64>,
     /// Median CPU of all workers, cores; null if none was read.
     pub cpu_median: Option<f64>,
+    /// Greatest CPU of all workers, cores; null if none was read.
+    pub cpu_max: Option<f64>,
+    /// Greatest share of the machine's CPU time that went to other machines; null if none was read.
+    pub steal_max: Option<f64>,
 }
 
 /// What was loaded and watched.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     /// Its address.
     pub url: String,
@@ -233,10 +282,27 @@ pub struct Target {
     pub bundled: bool,
     /// What was attached and what cannot be seen.
     pub attached: Vec<String>,
+    /// Its processes, as far as they could be watched.
+    pub processes: Vec<Process>,
+}
+
+/// A process of the target, warm-up left out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Process {
+    /// Name of the instance.
+    pub name: String,
+    /// Median CPU, cores.
+    pub cpu_median: Option<f64>,
+    /// Greatest CPU, cores.
+    pub cpu_max: Option<f64>,
+    /// Greatest resident memory, bytes.
+    pub resident_max: Option<f64>,
+    /// Most open descriptors.
+    pub descriptors_max: Option<f64>,
 }
 
 /// What was run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scenario {
     /// Its name.
     pub name: String,
@@ -247,7 +313,7 @@ pub struct Scenario {
 }
 
 /// Who wrote what.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Versions {
     /// dyno that ran it.
     pub dyno: String,
@@ -258,16 +324,50 @@ pub struct Versions {
 }
 
 /// When and how a run ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
     /// Identity of the run.
     pub run_id: String,
     /// Start, milliseconds since the Unix epoch.
     pub started_unix_ms: u64,
+    /// The same as people read it, UTC: `2026-11-23T08:17:32Z`.
+    pub started: String,
     /// Length, ns.
     pub length: u64,
-    /// `completed`, `interrupted`, `gate-aborted`, `unreachable`, `cut-off`.
-    pub reason: &'static str,
+    /// Length of the measured part, without warm-up and drain, ns.
+    pub measured: u64,
+    /// Why it ended.
+    pub reason: Reason,
+}
+
+/// Why a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// The plan was carried out.
+    Completed,
+    /// A person asked for an early end.
+    Interrupted,
+    /// A gate's patience ran out.
+    GateAborted,
+    /// The target could not be reached at all.
+    Unreachable,
+    /// The recording has no end: dyno was killed, or its disk was full.
+    CutOff,
+}
+
+impl Reason {
+    /// As a word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Interrupted => "interrupted",
+            Self::GateAborted => "gate-aborted",
+            Self::Unreachable => "unreachable",
+            Self::CutOff => "cut-off",
+        }
+    }
 }
 
 impl Summary {
@@ -275,29 +375,20 @@ impl Summary {
     #[must_use]
     pub fn new(meta: &RunMeta, timeline: &Timeline, findings: &[Finding], end: Option<&RunEnd>) -> Self {
         let spans = figures::measured(timeline);
-        let gates = judge(meta, timeline, findings);
-        let generator = generator(meta, timeline, findings, &spans);
-        let (verdict, verdict_reason) = verdict(&gates, findings);
-        Self {
+        let end_notes = end.map(|e| e.notes.as_slice()).unwrap_or_default();
+        let mut summary = Self {
             version: VERSION,
-            verdict,
-            verdict_reason,
-            findings: findings.to_vec(),
-            total: step(timeline, None, &spans),
-            steps: figures::steps(timeline).iter().map(|s| step(timeline, Some(s), &spans)).collect(),
-            errors: figures::errors_by_kind(timeline, &spans)
-                .into_iter()
-                .map(|(kind, count)| ErrorCount { kind, count })
-                .collect(),
-            phases: phases(timeline),
-            lanes: lanes(timeline, &spans),
-            generator,
-            gates,
-            target: Target {
-                url: meta.target.clone(),
-                bundled: meta.bundled,
-                attached: meta.attached.clone(),
-            },
+            verdict: Verdict::Pass,
+            verdict_reason: String::new(),
+            findings: findings.iter().map(Told::from).collect(),
+            gates: verdict::gates(meta, timeline, findings),
+            total: read::step(timeline, None, &spans),
+            steps: figures::steps(timeline).iter().map(|s| read::step(timeline, Some(s), &spans)).collect(),
+            errors: read::errors(timeline, &spans),
+            phases: read::phases(timeline),
+            lanes: read::lanes(timeline, &spans),
+            generator: read::generator(meta, timeline, &spans),
+            target: read::target(meta, timeline, &spans),
             scenario: Scenario { name: meta.scenario.clone(), about: meta.about.clone(), seed: meta.seed },
             versions: Versions {
                 dyno: meta.dyno_version.clone(),
@@ -307,153 +398,178 @@ impl Summary {
             end: End {
                 run_id: meta.run_id.clone(),
                 started_unix_ms: meta.started_unix_ms,
+                started: date::utc(meta.started_unix_ms),
                 length: end.map_or(timeline.now(), |e| e.at).0,
-                reason: reason(end),
+                measured: (figures::seconds(timeline, &spans) * 1e9) as u64,
+                reason: verdict::reason(end),
             },
             host: meta.host.iter().cloned().collect(),
-            notes: meta
-                .notes
-                .iter()
-                .cloned()
-                .chain(end.map(|e| e.notes.clone()).unwrap_or_default())
-                .collect(),
-        }
+            notes: meta.notes.iter().chain(end_notes).cloned().collect(),
+        };
+        let (verdict, why) = verdict::of(&summary, meta, timeline);
+        summary.generator.limited = verdict::limited(findings).is_some();
+        summary.verdict = verdict;
+        summary.verdict_reason = why;
+        summary
     }
 
-    /// The exit code that the verdict asks for: 0, 3 or 5. Under `ci` an undecided gate fails.
+    /// The exit code that the verdict asks for: 0, 3 or 5; 130 if a person ended the run early. Under
+    /// `ci` an undecided gate fails.
     #[must_use]
     pub fn exit_code(&self, ci: bool) -> u8 {
-        match self.verdict {
-            Verdict::Invalid => 5,
-            Verdict::Fail => 3,
-            Verdict::Pass if ci && self.gates.iter().any(|g| g.holds.is_none()) => 3,
-            Verdict::Pass => 0,
+        match (self.end.reason, self.verdict) {
+            (Reason::Interrupted, _) => 130,
+            (_, Verdict::Invalid) => 5,
+            (_, Verdict::Fail) => 3,
+            (_, Verdict::Pass) if ci && self.gates.iter().any(|g| g.holds.is_none()) => 3,
+            (_, Verdict::Pass) => 0,
         }
     }
-}
 
-fn reason(end: Option<&RunEnd>) -> &'static str {
-    match end.map(|e| e.reason) {
-        None => "cut-off",
-        Some(EndReason::Completed) => "completed",
-        Some(EndReason::Interrupted) => "interrupted",
-        Some(EndReason::GateAborted) => "gate-aborted",
-        Some(EndReason::Unreachable) => "unreachable",
+    /// Findings without a cause among the others: where the story begins.
+    pub fn roots(&self) -> impl Iterator<Item = &Finding> {
+        let known = |id: &str| self.findings.iter().any(|f| f.finding.id == id);
+        self.findings.iter().map(|f| &f.finding).filter(move |f| !f.caused_by.as_deref().is_some_and(known))
     }
-}
 
-/// Gates were checked before the run; one that no longer parses is of a newer dyno, and undecided.
-fn judge(meta: &RunMeta, timeline: &Timeline, findings: &[Finding]) -> Vec<GateResult> {
-    let at = timeline.now().max(timeline.plan().end());
-    meta.gates
-        .iter()
-        .map(|that| match Gate::parse(that) {
-            Ok(gate) => {
-                let j = gate.judge(timeline, findings, at);
-                let (that, holds) = (that.clone(), j.holds);
-                GateResult { that, holds, figure: j.figure, value: j.value, unit: j.unit, samples: j.samples }
+    /// The findings that `cause` led to.
+    pub fn consequences<'a>(&'a self, cause: &'a Finding) -> impl Iterator<Item = &'a Finding> + 'a {
+        self.findings.iter().map(|f| &f.finding).filter(|f| f.caused_by.as_deref() == Some(&cause.id))
+    }
+
+    /// Every finding in the order of cause and consequence, with its depth. A circle of causes, which
+    /// only a damaged file can hold, is cut.
+    #[must_use]
+    pub fn story(&self) -> Vec<(usize, &Finding)> {
+        /// Chains of causes are shorter than this: the catalogue has no longer one.
+        const DEEPEST: usize = 6;
+        fn walk<'a>(s: &'a Summary, f: &'a Finding, depth: usize, out: &mut Vec<(usize, &'a Finding)>) {
+            out.push((depth, f));
+            if depth < DEEPEST {
+                s.consequences(f).for_each(|c| walk(s, c, depth + 1, out));
             }
-            Err(e) => GateResult {
-                that: that.clone(),
-                holds: None,
-                figure: e.to_string(),
-                value: None,
-                unit: Unit::Count,
-                samples: 0,
-            },
-        })
-        .collect()
-}
-
-fn verdict(gates: &[GateResult], findings: &[Finding]) -> (Verdict, String) {
-    let limited =
-        findings.iter().find(|f| f.kind == FindingKind::GeneratorLimited && f.status >= Status::Likely);
-    if let Some(f) = limited {
-        return (Verdict::Invalid, format!("the load generator could not keep its schedule: {}", f.claim));
-    }
-    let failed: Vec<&GateResult> = gates.iter().filter(|g| g.holds == Some(false)).collect();
-    if let Some(first) = failed.first() {
-        let more = failed.len() - 1;
-        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-        return (Verdict::Fail, format!("gate `{}` fails: {}{more}", first.that, first.figure));
-    }
-    let undecided = gates.iter().filter(|g| g.holds.is_none()).count();
-    let reason = match (gates.len(), undecided) {
-        (0, _) => "no gate was set".to_owned(),
-        (n, 0) => format!("all {n} gates hold"),
-        (n, u) => format!("{u} of {n} gates are undecided, the others hold"),
-    };
-    (Verdict::Pass, reason)
-}
-
-fn step(timeline: &Timeline, name: Option<&str>, spans: &[Span]) -> Step {
-    let f = figures::step_figures(timeline, name, spans);
-    Step {
-        name: name.unwrap_or_default().to_owned(),
-        count: f.count,
-        errors: f.errors,
-        response: Times::of(&f.response),
-        service: Times::of(&f.service),
+        }
+        let mut out = Vec::new();
+        self.roots().for_each(|root| walk(self, root, 0, &mut out));
+        out
     }
 }
 
-fn phases(timeline: &Timeline) -> Vec<Phase> {
-    let plan = timeline.plan();
-    plan.phases
-        .iter()
-        .map(|p| {
-            let load = figures::load(timeline, &[p.span]);
-            Phase {
-                name: p.name.clone(),
-                span: p.span,
-                warmup: p.warmup,
-                offered: load.offered,
-                achieved: load.achieved,
-                completed: load.completed,
-                errors: load.errors,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use serde_json::Value;
+
+    /// As much of JSON Schema as ours uses; a keyword that it does not know is an error of the test.
+    fn check(root: &Value, schema: &Value, value: &Value, path: &str) {
+        for (keyword, rule) in schema.as_object().unwrap() {
+            match keyword.as_str() {
+                "$ref" => {
+                    let name = rule.as_str().unwrap().strip_prefix("#/$defs/").unwrap();
+                    check(root, &root["$defs"][name], value, path);
+                }
+                "type" => {
+                    let allowed: Vec<&str> = match rule {
+                        Value::Array(list) => list.iter().filter_map(Value::as_str).collect(),
+                        one => vec![one.as_str().unwrap()],
+                    };
+                    assert!(allowed.iter().any(|t| is(t, value)), "{path}: {value} is no {allowed:?}");
+                }
+                "enum" => {
+                    assert!(rule.as_array().unwrap().contains(value), "{path}: {value} is none of {rule}")
+                }
+                "const" => assert_eq!(rule, value, "{path}"),
+                "minimum" => {
+                    assert!(value.as_f64().is_none_or(|v| v >= rule.as_f64().unwrap()), "{path}: {value}")
+                }
+                "items" => {
+                    let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
+                    items.iter().enumerate().for_each(|(i, v)| check(root, rule, v, &format!("{path}[{i}]")));
+                }
+                "required" => {
+                    for name in rule.as_array().unwrap() {
+                        assert!(value.get(name.as_str().unwrap()).is_some(), "{path} has no {name}");
+                    }
+                }
+                "properties" | "additionalProperties" => properties(root, schema, value, path),
+                "description" | "title" | "$schema" | "$id" | "$defs" => {}
+                other => panic!("{path}: the test does not know {other}"),
             }
-        })
-        .collect()
-}
-
-fn lanes(timeline: &Timeline, spans: &[Span]) -> BTreeMap<String, Lane> {
-    let mut found = BTreeMap::new();
-    for series in timeline.series() {
-        let name = &series.spec.name;
-        if found.contains_key(name) {
-            continue;
-        }
-        if let Some(s) = figures::lane_stats(timeline, name, None, spans) {
-            let lane = Lane {
-                unit: s.spec.unit,
-                quality: s.spec.quality,
-                shape: s.spec.shape,
-                instances: s.instances,
-                count: s.count,
-                min: s.min,
-                median: s.median,
-                p99: s.p99,
-                max: s.max,
-            };
-            found.insert(name.clone(), lane);
         }
     }
-    found
-}
 
-fn generator(meta: &RunMeta, timeline: &Timeline, findings: &[Finding], spans: &[Span]) -> Generator {
-    let load = figures::load(timeline, spans);
-    let stats = |name: &str| figures::lane_stats(timeline, name, None, spans);
-    Generator {
-        limited: verdict(&[], findings).0 == Verdict::Invalid,
-        workers: meta.workers,
-        offered: load.offered,
-        achieved: load.achieved,
-        late: load.late,
-        dropped: load.dropped,
-        lateness: Times::of(&figures::merged(timeline, names::LATENESS, None, spans)),
-        release_error: Times::of(&figures::merged(timeline, names::RELEASE_ERROR, None, spans)),
-        hiccup_max: stats(names::GENERATOR_HICCUP).map(|s| s.max),
-        cpu_median: stats(names::GENERATOR_CPU).map(|s| s.median),
+    fn properties(root: &Value, schema: &Value, value: &Value, path: &str) {
+        for (name, v) in value.as_object().unwrap() {
+            let at = format!("{path}.{name}");
+            match (schema["properties"].get(name), &schema["additionalProperties"]) {
+                (Some(rule), _) => check(root, rule, v, &at),
+                (None, Value::Bool(false)) => panic!("{at} is not in the schema"),
+                (None, rule) => check(root, rule, v, &at),
+            }
+        }
+    }
+
+    fn is(type_: &str, value: &Value) -> bool {
+        match type_ {
+            "object" => value.is_object(),
+            "array" => value.is_array(),
+            "string" => value.is_string(),
+            "boolean" => value.is_boolean(),
+            "integer" => value.is_u64() || value.is_i64(),
+            "number" => value.is_number(),
+            "null" => value.is_null(),
+            other => panic!("no type {other}"),
+        }
+    }
+
+    #[test]
+    fn summaries_are_what_the_schema_says() {
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+        let empty = Summary::new(&RunMeta::default(), &Timeline::new(), &[], None);
+        for summary in [fixture::flash_sale().summary(), fixture::hostile().summary(), empty] {
+            check(&schema, &schema, &serde_json::to_value(&summary).unwrap(), "summary");
+        }
+    }
+
+    #[test]
+    fn exit_codes_follow_the_verdict() {
+        let run = fixture::flash_sale();
+        let failed = run.summary();
+        assert_eq!((failed.verdict, failed.exit_code(false)), (Verdict::Fail, 3));
+        let starved = fixture::starved().summary();
+        assert_eq!((starved.verdict, starved.exit_code(true)), (Verdict::Invalid, 5));
+        let with = |gates: &[&str]| {
+            let gates = gates.iter().map(|g| (*g).to_owned()).collect();
+            let meta = RunMeta { gates, ..run.meta.clone() };
+            Summary::new(&meta, &run.timeline, &[], run.end.as_ref())
+        };
+        assert_eq!(with(&["errors < 1%"]).exit_code(true), 0);
+        let undecided = with(&["errors < 1%", "p99.999 < 10s"]);
+        assert_eq!((undecided.exit_code(false), undecided.exit_code(true)), (0, 3));
+        assert_eq!(undecided.verdict_reason, "1 of 2 gates undecided, the others hold");
+    }
+
+    #[test]
+    fn a_run_that_was_cut_off_or_lost_a_worker_says_nothing() {
+        let mut run = fixture::flash_sale();
+        let interrupted =
+            RunEnd { reason: timeline::facts::EndReason::Interrupted, ..run.end.clone().unwrap() };
+        let s = Summary::new(&run.meta, &run.timeline, &run.findings, Some(&interrupted));
+        assert_eq!(s.exit_code(false), 130);
+        run.end = None;
+        let s = run.summary();
+        assert_eq!(
+            (s.verdict, s.verdict_reason.as_str()),
+            (Verdict::Invalid, "the recording was cut off at 01:00")
+        );
+    }
+
+    #[test]
+    fn the_story_begins_with_the_cause() {
+        let s = fixture::flash_sale().summary();
+        let told: Vec<(usize, &str)> = s.story().iter().map(|(depth, f)| (*depth, f.id.as_str())).collect();
+        assert_eq!(told, [(0, "F1"), (1, "F2")]);
+        assert_eq!(s.findings[0].onset_s, 20.0);
     }
 }

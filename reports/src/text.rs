@@ -1,35 +1,43 @@
 //! The summary in words, as it is printed on standard output: cause first, verdict last.
+//!
+//! Plain ASCII without colour, so that it reads alike in a terminal, a log and a screen reader.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use timeline::lane::names;
+use timeline::text::clean;
 use timeline::{Finding, RunTime, Unit};
 
-use crate::summary::{Summary, Times};
+use crate::summary::{GateResult, Step, Summary};
+
+/// Lines are folded here: most terminals and logs show as much.
+const WIDTH: usize = 100;
+/// Longest step name that the table shows whole.
+const NAME: usize = 32;
+/// Evidence lines shown for each finding; `summary.json` and `report.html` have all of them.
+const EVIDENCE: usize = 4;
 
 /// The whole closing block.
 #[must_use]
 pub fn summary(s: &Summary, files: &[PathBuf]) -> String {
-    let mut out = format!(
-        "\nrun {} of {} against {} (seed {}), {}, {}\n",
-        s.end.run_id,
+    let mut out = String::from("\n");
+    let run = format!(
+        "{} against {}, {}, {}, seed {}, run {}",
         s.scenario.name,
         s.target.url,
-        s.scenario.seed,
         RunTime(s.end.length),
-        s.end.reason
+        s.end.reason.name(),
+        s.scenario.seed,
+        s.end.run_id
     );
+    fold(&mut out, &run, "", "  ");
     out += "\n";
     out += &story(s);
-    gates(&mut out, s);
+    gates(&mut out, &s.gates);
     steps(&mut out, s);
-    generator(&mut out, s);
-    for line in &s.target.attached {
-        let _ = writeln!(out, "attached: {line}");
-    }
-    for note in &s.notes {
-        let _ = writeln!(out, "note: {note}");
-    }
+    load(&mut out, s);
+    notes(&mut out, s);
     if !files.is_empty() {
         out += "\nfiles\n";
         for file in files {
@@ -37,7 +45,8 @@ pub fn summary(s: &Summary, files: &[PathBuf]) -> String {
         }
     }
     // Last, because that is what stands above the next prompt.
-    let _ = writeln!(out, "\nverdict: {} - {}", s.verdict.name(), s.verdict_reason);
+    out += "\n";
+    fold(&mut out, &format!("verdict: {} - {}", s.verdict.name(), s.verdict_reason), "", "  ");
     out
 }
 
@@ -48,59 +57,88 @@ pub fn story(s: &Summary) -> String {
         return "findings: none\n".to_owned();
     }
     let mut out = "findings\n".to_owned();
-    for root in s.findings.iter().filter(|f| f.caused_by.is_none()) {
-        tell(&mut out, s, root, 0);
+    for (depth, finding) in s.story() {
+        tell(&mut out, finding, depth);
     }
     out
 }
 
-/// A finding and what hangs under it. Causes form a forest, so this ends; depth is bounded all the same.
-fn tell(out: &mut String, s: &Summary, f: &Finding, depth: usize) {
-    const DEEPEST: usize = 8;
-    let indent = "  ".repeat(depth + 1);
-    let arrow = if depth > 0 { "-> " } else { "" };
-    let _ = writeln!(
-        out,
-        "{indent}{arrow}{:2} {} {} [{}]: {}",
-        f.severity.glyph(),
+fn tell(out: &mut String, f: &Finding, depth: usize) {
+    let margin = "    ".repeat(depth) + "  ";
+    let led = if depth > 0 { "led to " } else { "" };
+    let about = if f.subject.is_empty() { String::new() } else { format!(" of {}", f.subject) };
+    let until = f.ended.map_or_else(String::new, |e| format!(" to {e}"));
+    let head = format!(
+        "{led}{} {}{about}: {}, {}, from {}{until}",
         f.id,
         f.kind.title(),
+        f.severity.name(),
         f.status.name(),
-        f.claim
+        f.onset
     );
-    let indent = format!("{indent}      ");
-    if let Some(reason) = &f.caused_by_reason {
-        let _ = writeln!(out, "{indent}because of {}: {reason}", f.caused_by.as_deref().unwrap_or("?"));
+    fold(out, &head, &margin, "  ");
+    let inner = format!("{margin}    ");
+    fold(out, &f.claim, &inner, "");
+    if let (Some(cause), Some(why)) = (&f.caused_by, &f.caused_by_reason) {
+        fold(out, &format!("because of {cause}: {why}"), &inner, "  ");
     }
-    for e in &f.evidence {
-        let _ =
-            writeln!(out, "{indent}evidence: {} ({}, {} to {})", e.text, e.lane, e.span.start, e.span.end);
+    for e in f.evidence.iter().take(EVIDENCE) {
+        fold(out, &format!("- {} ({}, {} to {})", e.text, e.lane, e.span.start, e.span.end), &inner, "  ");
     }
     for e in &f.contradicting {
-        let _ = writeln!(out, "{indent}against it: {}", e.text);
+        fold(out, &format!("- against it: {}", e.text), &inner, "  ");
     }
-    for advice in &f.advice {
-        let _ = writeln!(out, "{indent}advice: {advice}");
+    for (i, advice) in f.advice.iter().enumerate() {
+        fold(out, &format!("{} {advice}", if i == 0 { "do:" } else { "or:" }), &inner, "    ");
     }
-    if depth < DEEPEST {
-        for child in s.findings.iter().filter(|c| c.caused_by.as_deref() == Some(&f.id)) {
-            tell(out, s, child, depth + 1);
-        }
+    if !f.missing.is_empty() {
+        fold(out, &format!("to say more, this is missing: {}", f.missing.join(", ")), &inner, "  ");
     }
 }
 
-fn gates(out: &mut String, s: &Summary) {
-    if s.gates.is_empty() {
+/// Writes `text` without control characters, folded between words; `margin` stands before each line,
+/// `hang` after it on all but the first.
+fn fold(out: &mut String, text: &str, margin: &str, hang: &str) {
+    let text = clean(text, usize::MAX - 1);
+    let mut line = margin.to_owned();
+    let mut empty = true;
+    for word in text.split_whitespace() {
+        if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            let _ = writeln!(out, "{line}");
+            line = format!("{margin}{hang}");
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line += word;
+        empty = false;
+    }
+    let _ = writeln!(out, "{line}");
+}
+
+fn gates(out: &mut String, gates: &[GateResult]) {
+    if gates.is_empty() {
         return;
     }
     *out += "\ngates\n";
-    for g in &s.gates {
-        let word = match g.holds {
-            Some(true) => "holds",
-            Some(false) => "FAILS",
-            None => "undecided",
-        };
-        let _ = writeln!(out, "  {word:9} {}  ({})", g.that, g.figure);
+    let width = gates.iter().map(|g| g.that.chars().count()).max().unwrap_or(0).min(60);
+    for g in gates {
+        let _ = writeln!(
+            out,
+            "  {:9}  {:width$}  {}",
+            holds(g.holds),
+            clean(&g.that, 200),
+            clean(&g.figure, 200)
+        );
+    }
+}
+
+fn holds(holds: Option<bool>) -> &'static str {
+    match holds {
+        Some(true) => "holds",
+        Some(false) => "FAILS",
+        None => "undecided",
     }
 }
 
@@ -108,53 +146,115 @@ fn time(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |v| Unit::Ns.show(v))
 }
 
-fn row(out: &mut String, width: usize, name: &str, count: u64, errors: u64, r: &Times, s: &Times) {
+fn steps(out: &mut String, s: &Summary) {
+    if s.steps.is_empty() {
+        return;
+    }
+    let names = s.steps.iter().map(|st| st.name.chars().count());
+    let width = names.max().unwrap_or(0).clamp(4, NAME);
+    let _ =
+        writeln!(out, "\n  {:width$} {:>17}  {:-^49}  {:-^19}", "", "", " response time ", " service time ");
     let _ = writeln!(
         out,
-        "  {name:width$} {count:>9} {errors:>7}  {:>9} {:>9} {:>9} {:>9}  {:>9} {:>9}",
+        "  {:width$} {:>9} {:>7}  {:>9} {:>9} {:>9} {:>9} {:>9}  {:>9} {:>9}",
+        "step", "count", "errors", "p50", "p90", "p99", "p99.9", "max", "p50", "p99"
+    );
+    for step in &s.steps {
+        row(out, width, &clean(&step.name, NAME), step);
+    }
+    row(out, width, "all", &s.total);
+    if !s.errors.is_empty() {
+        let list: Vec<String> = s.errors.iter().map(|e| format!("{} {}", e.count, e.kind)).collect();
+        fold(out, &format!("errors: {}", list.join(", ")), "  ", "  ");
+    }
+}
+
+fn row(out: &mut String, width: usize, name: &str, step: &Step) {
+    let (r, s) = (&step.response, &step.service);
+    let _ = writeln!(
+        out,
+        "  {name:width$} {:>9} {:>7}  {:>9} {:>9} {:>9} {:>9} {:>9}  {:>9} {:>9}",
+        step.count,
+        step.errors,
         time(r.p50),
         time(r.p90),
         time(r.p99),
+        time(r.p999),
         time(r.max),
         time(s.p50),
         time(s.p99)
     );
 }
 
-fn steps(out: &mut String, s: &Summary) {
-    if s.steps.is_empty() {
-        return;
-    }
-    let width = s.steps.iter().map(|st| st.name.chars().count()).max().unwrap_or(0).max(5);
-    let _ = writeln!(
-        out,
-        "\n  {:width$} {:>9} {:>7}  {:>9} {:>9} {:>9} {:>9}  {:>9} {:>9}",
-        "step", "count", "errors", "resp p50", "p90", "p99", "max", "serv p50", "p99"
-    );
-    for step in &s.steps {
-        row(out, width, &step.name, step.count, step.errors, &step.response, &step.service);
-    }
-    row(out, width, "all", s.total.count, s.total.errors, &s.total.response, &s.total.service);
-    for e in &s.errors {
-        let _ = writeln!(out, "  errors of kind {}: {}", e.kind, e.count);
-    }
+/// Facts below the table stand behind a word, aligned.
+const HANG: &str = "             ";
+
+fn fact(out: &mut String, word: &str, text: &str) {
+    let mut folded = String::new();
+    fold(&mut folded, text, HANG, "");
+    let _ = write!(out, "  {word:9}  {}", folded.trim_start_matches(' '));
 }
 
-fn generator(out: &mut String, s: &Summary) {
+fn load(out: &mut String, s: &Summary) {
     let g = &s.generator;
     if g.workers == 0 {
         return;
     }
-    let _ = writeln!(
-        out,
-        "\ngenerator: {} workers, {} of {} starts, {} late, {} dropped, lateness p99 {}, longest hiccup {}{}",
-        g.workers,
+    let seconds = s.end.measured as f64 / 1e9;
+    let rate = |n: u64| if seconds > 0.0 { Unit::PerSecond.show(n as f64 / seconds) } else { "-".to_owned() };
+    let sessions = s.lanes.get(names::OPEN_SESSIONS);
+    let sessions =
+        sessions.map_or_else(String::new, |l| format!(", up to {} sessions at once", l.max as u64));
+    *out += "\n";
+    let rates = format!(
+        "offered {}, achieved {}, completed {}{sessions}",
+        rate(g.offered),
+        rate(g.achieved),
+        rate(s.total.count)
+    );
+    fact(out, "load", &rates);
+    let cpu = g.cpu_median.map_or_else(String::new, |c| format!(", CPU {}", Unit::Cores.show(c)));
+    let health = format!(
+        "{} of {} planned starts made, {} late by more than 10 ms, {} dropped, lateness p99 {}, longest hiccup {}, {} worker process(es){cpu}",
         g.achieved,
         g.offered,
         g.late,
         g.dropped,
         time(g.lateness.p99),
         time(g.hiccup_max),
-        g.cpu_median.map_or_else(String::new, |c| format!(", CPU {}", Unit::Cores.show(c)))
+        g.workers
     );
+    fact(out, "generator", &health);
+}
+
+fn notes(out: &mut String, s: &Summary) {
+    s.target.attached.iter().for_each(|line| fact(out, "attached", line));
+    s.notes.iter().for_each(|line| fact(out, "note", line));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn the_summary_reads_cause_first() {
+        insta::assert_snapshot!(summary(
+            &fixture::flash_sale().summary(),
+            &["dyno-runs/x/report.html".into()]
+        ));
+    }
+
+    #[test]
+    fn the_verdict_stands_above_the_next_prompt() {
+        let text = summary(&fixture::starved().summary(), &[]);
+        let verdict = text.rsplit("\n\n").next().unwrap();
+        assert!(verdict.starts_with("verdict: invalid - the load generator could not keep"), "{text}");
+    }
+
+    #[test]
+    fn no_text_reaches_the_terminal_raw() {
+        let text = summary(&fixture::hostile().summary(), &[]);
+        assert!(text.chars().all(|c| c == '\n' || !c.is_control() && c != '\u{202e}'), "{text:?}");
+    }
 }

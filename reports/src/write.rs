@@ -1,5 +1,6 @@
 //! All reports of a run into its folder.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,11 +12,16 @@ use timeline::lane::names;
 use crate::summary::Summary;
 use crate::{hlog, html, junit};
 
+/// Name of the flame graph that `report.html` shows if the run's folder has one.
+pub const FLAME_GRAPH: &str = "cpu.svg";
+/// A larger flame graph stays a file beside the report, so that the report can still be mailed around.
+const FLAME_GRAPH_MAX_BYTES: u64 = 1 << 20;
+
 /// Why a report cannot be written.
 #[derive(Debug, Error)]
 pub enum ReportError {
     /// The file system says no.
-    #[error("cannot write {path}: {source}")]
+    #[error("cannot write {path}: {}", reason(.source))]
     Io {
         /// Which file.
         path: PathBuf,
@@ -32,6 +38,15 @@ pub enum ReportError {
     },
 }
 
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "the disk is full; make room and write the reports again with `dyno report`".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
 /// What reports are made from.
 #[derive(Debug, Clone, Copy)]
 pub struct Inputs<'a> {
@@ -46,14 +61,15 @@ pub struct Inputs<'a> {
 /// Writes all of them into `folder`, replacing older ones; gives their paths.
 ///
 /// # Errors
-/// The first [`ReportError`]; files written before it stay.
+/// The first [`ReportError`]; files written before it stay, and none is ever half written.
 pub fn write_all(folder: &Path, inputs: &Inputs<'_>) -> Result<Vec<PathBuf>, ReportError> {
     let Inputs { summary, timeline, meta } = *inputs;
     let json = serde_json::to_vec_pretty(summary)
         .map_err(|e| ReportError::Form { what: "summary.json", why: e.to_string() })?;
+    let flame_graph = flame_graph(folder);
     let files: [(&str, Vec<u8>); 5] = [
         ("summary.json", json),
-        ("report.html", html::render(inputs)?.into_bytes()),
+        ("report.html", html::render(inputs, flame_graph.as_deref())?.into_bytes()),
         ("junit.xml", junit::render(summary)?.into_bytes()),
         ("response.hlog", hlog::render(meta, timeline, names::RESPONSE)?),
         ("service.hlog", hlog::render(meta, timeline, names::SERVICE)?),
@@ -62,8 +78,67 @@ pub fn write_all(folder: &Path, inputs: &Inputs<'_>) -> Result<Vec<PathBuf>, Rep
         .into_iter()
         .map(|(name, bytes)| {
             let path = folder.join(name);
-            std::fs::write(&path, bytes).map_err(|source| ReportError::Io { path: path.clone(), source })?;
+            write(&path, &bytes).map_err(|source| ReportError::Io { path: path.clone(), source })?;
             Ok(path)
         })
         .collect()
+}
+
+/// Under another name first: whoever reads the file meanwhile sees the old one whole, or the new one.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let written = fs::write(&part, bytes).and_then(|()| fs::rename(&part, path));
+    if written.is_err() {
+        // What could be written of it is of no use, and the room may be needed.
+        let _ = fs::remove_file(&part);
+    }
+    written
+}
+
+fn flame_graph(folder: &Path) -> Option<String> {
+    let path = folder.join(FLAME_GRAPH);
+    let size = fs::metadata(&path).ok()?.len();
+    if size > FLAME_GRAPH_MAX_BYTES {
+        return None;
+    }
+    fs::read_to_string(&path).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn every_report_is_written_and_nothing_else() {
+        let run = fixture::flash_sale();
+        let folder = tempfile::tempdir().unwrap();
+        let summary = run.summary();
+        let inputs = Inputs { summary: &summary, timeline: &run.timeline, meta: &run.meta };
+        let mut files = write_all(folder.path(), &inputs).unwrap();
+        let mut there: Vec<PathBuf> =
+            fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().path()).collect();
+        there.sort();
+        files.sort();
+        assert_eq!(there, files);
+        let text = fs::read_to_string(folder.path().join("summary.json")).unwrap();
+        assert_eq!(serde_json::from_str::<Summary>(&text).unwrap(), summary);
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_written_is_named() {
+        let run = fixture::flash_sale();
+        let summary = run.summary();
+        let inputs = Inputs { summary: &summary, timeline: &run.timeline, meta: &run.meta };
+        let error = write_all(Path::new("/nowhere/at/all"), &inputs).unwrap_err().to_string();
+        assert!(error.starts_with("cannot write /nowhere/at/all/summary.json: "), "{error}");
+    }
+
+    #[test]
+    fn a_full_disk_is_called_one() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let error = ReportError::Io { path: "run/report.html".into(), source: full };
+        insta::assert_snapshot!(error, @"cannot write run/report.html: the disk is full; make room and write the reports again with `dyno report`");
+    }
 }

@@ -4,11 +4,15 @@
 //! the template's escaping, data through JSON in which `<` cannot occur. Figures are the summary's.
 
 mod data;
+mod panels;
 
 use askama::Template;
+use base64::Engine as _;
+use timeline::facts::LoadModel;
+use timeline::lane::names;
 use timeline::{Finding, RunTime, Unit};
 
-use crate::summary::{Summary, Verdict};
+use crate::summary::{Phase, Summary, Verdict};
 use crate::write::{Inputs, ReportError};
 
 /// The page.
@@ -17,7 +21,8 @@ use crate::write::{Inputs, ReportError};
 struct Page<'a> {
     s: &'a Summary,
     scenario_text: &'a str,
-    roots: Vec<Node<'a>>,
+    story: Vec<(usize, &'a Finding)>,
+    flame_graph: Option<String>,
     data: String,
     uplot_js: &'static str,
     uplot_css: &'static str,
@@ -25,26 +30,25 @@ struct Page<'a> {
     script: &'static str,
 }
 
-/// A finding and what hangs under it.
-struct Node<'a> {
-    f: &'a Finding,
-    children: Vec<Node<'a>>,
+/// A figure of the strip under the verdict.
+struct Figure {
+    name: &'static str,
+    value: String,
+    note: String,
 }
 
-/// Findings nest no deeper than this, whatever a recording says.
-const DEEPEST: usize = 6;
-
-/// Makes the page.
+/// Makes the page. `flame_graph` is an SVG; as an image of the page it cannot run scripts.
 ///
 /// # Errors
 /// When data or template cannot be rendered.
-pub fn render(inputs: &Inputs<'_>) -> Result<String, ReportError> {
+pub fn render(inputs: &Inputs<'_>, flame_graph: Option<&str>) -> Result<String, ReportError> {
     let form = |why: String| ReportError::Form { what: "report.html", why };
     let json = serde_json::to_string(&data::of(inputs)).map_err(|e| form(e.to_string()))?;
     let page = Page {
         s: inputs.summary,
         scenario_text: &inputs.meta.scenario_text,
-        roots: children(&inputs.summary.findings, None, 0),
+        story: inputs.summary.story(),
+        flame_graph: flame_graph.map(|svg| base64::engine::general_purpose::STANDARD.encode(svg)),
         data: harmless(&json),
         uplot_js: include_str!("../../assets/uplot/uPlot.iife.min.js"),
         uplot_css: include_str!("../../assets/uplot/uPlot.min.css"),
@@ -59,20 +63,9 @@ fn harmless(json: &str) -> String {
     json.replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
 }
 
-fn children<'a>(findings: &'a [Finding], parent: Option<&str>, depth: usize) -> Vec<Node<'a>> {
-    if depth >= DEEPEST {
-        return Vec::new();
-    }
-    findings
-        .iter()
-        .filter(|f| f.caused_by.as_deref() == parent)
-        .map(|f| Node { f, children: children(findings, Some(&f.id), depth + 1) })
-        .collect()
-}
-
 impl Page<'_> {
     fn title(&self) -> String {
-        format!("{} - {}", self.s.scenario.name, self.s.verdict.name())
+        format!("{}: {}", self.s.scenario.name, self.s.verdict.name())
     }
 
     fn verdict_class(&self) -> &'static str {
@@ -83,16 +76,42 @@ impl Page<'_> {
         }
     }
 
+    /// `2026-11-23 08:17:32 UTC`.
+    fn started(&self) -> String {
+        self.s.end.started.replace('T', " ").replace('Z', " UTC")
+    }
+
     fn length(&self) -> String {
         RunTime(self.s.end.length).to_string()
     }
 
     fn time(&self, value: &Option<f64>) -> String {
-        value.map_or_else(|| "–".to_owned(), |v| Unit::Ns.show(v))
+        self.show(value, Unit::Ns)
     }
 
     fn cores(&self, value: &Option<f64>) -> String {
-        value.map_or_else(|| "–".to_owned(), |v| Unit::Cores.show(v))
+        self.show(value, Unit::Cores)
+    }
+
+    fn bytes(&self, value: &Option<f64>) -> String {
+        self.show(value, Unit::Bytes)
+    }
+
+    fn share(&self, value: &Option<f64>) -> String {
+        self.show(value, Unit::Ratio)
+    }
+
+    fn count(&self, value: &Option<f64>) -> String {
+        self.show(value, Unit::Count)
+    }
+
+    /// No data is not zero.
+    fn show(&self, value: &Option<f64>, unit: Unit) -> String {
+        value.map_or_else(|| "–".to_owned(), |v| unit.show(v))
+    }
+
+    fn with(&self, value: &f64, unit: &Unit) -> String {
+        unit.show(*value)
     }
 
     fn holds(&self, holds: &Option<bool>) -> &'static str {
@@ -103,16 +122,114 @@ impl Page<'_> {
         }
     }
 
-    /// Findings flattened in order of cause and consequence, with their depth.
-    fn told(&self) -> Vec<(usize, &Finding)> {
-        fn walk<'a>(nodes: &'a [Node<'a>], depth: usize, out: &mut Vec<(usize, &'a Finding)>) {
-            for node in nodes {
-                out.push((depth, node.f));
-                walk(&node.children, depth + 1, out);
-            }
+    fn quality(&self, quality: &timeline::Quality) -> &'static str {
+        panels::quality(*quality)
+    }
+
+    /// `0 to 5000 sessions`.
+    fn asked(&self, phase: &Phase) -> String {
+        let what = match phase.model {
+            LoadModel::Sessions => "sessions",
+            LoadModel::Arrivals => "sessions arriving per second",
+            LoadModel::Requests => "requests per second",
+            LoadModel::Watch => return "watched only".to_owned(),
+        };
+        if phase.from == phase.to {
+            format!("{} {what}", phase.to)
+        } else {
+            format!("{} to {} {what}", phase.from, phase.to)
         }
-        let mut out = Vec::new();
-        walk(&self.roots, 0, &mut out);
-        out
+    }
+
+    /// What a reader wants to know before anything else.
+    fn figures(&self) -> Vec<Figure> {
+        let s = self.s;
+        let seconds = s.end.measured as f64 / 1e9;
+        let completed = (seconds > 0.0).then(|| s.total.count as f64 / seconds);
+        let errors = (s.total.count > 0).then(|| s.total.errors as f64 / s.total.count as f64);
+        let sessions = s.lanes.get(names::OPEN_SESSIONS).map(|l| l.max);
+        vec![
+            Figure {
+                name: "response p50",
+                value: self.time(&s.total.response.p50),
+                note: format!("service {}", self.time(&s.total.service.p50)),
+            },
+            Figure {
+                name: "response p99",
+                value: self.time(&s.total.response.p99),
+                note: format!("service {}", self.time(&s.total.service.p99)),
+            },
+            Figure {
+                name: "completed",
+                value: self.show(&completed, Unit::PerSecond),
+                note: format!("{} steps", s.total.count),
+            },
+            Figure {
+                name: "errors",
+                value: self.share(&errors),
+                note: format!("{} of {}", s.total.errors, s.total.count),
+            },
+            Figure {
+                name: "sessions at once",
+                value: self.count(&sessions),
+                note: format!("{} worker process(es)", s.generator.workers),
+            },
+            Figure {
+                name: "lateness p99",
+                value: self.time(&s.generator.lateness.p99),
+                note: format!("{} late, {} dropped", s.generator.late, s.generator.dropped),
+            },
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{self, Run};
+
+    /// The page's whole size that still goes through a mail gateway.
+    const LARGEST: usize = 3_000_000;
+
+    fn page(run: &Run) -> String {
+        let summary = run.summary();
+        let inputs = Inputs { summary: &summary, timeline: &run.timeline, meta: &run.meta };
+        render(&inputs, Some("<svg><script>alert(3)</script></svg>")).unwrap()
+    }
+
+    #[test]
+    fn hostile_text_stays_text() {
+        let html = page(&fixture::hostile());
+        for broken in ["<script>alert", "<img src=x"] {
+            assert!(!html.contains(broken), "{broken} came through");
+        }
+        // Three scripts: data, library, ours.
+        assert_eq!(html.matches("<script").count(), 3);
+        assert_eq!(html.matches("</script>").count(), 3);
+        assert!(!html.contains("href=\"javascript"));
+    }
+
+    #[test]
+    fn nothing_is_fetched() {
+        let html = page(&fixture::flash_sale());
+        for fetched in ["src=\"http", "href=\"http", "url(", "@import", "fetch(", "XMLHttpRequest"] {
+            assert!(!html.contains(fetched), "{fetched}");
+        }
+        assert!(html.contains("default-src 'none'"));
+    }
+
+    #[test]
+    fn the_cause_stands_before_any_figure() {
+        let html = page(&fixture::flash_sale());
+        let at = |text: &str| html.find(text).unwrap_or_else(|| panic!("no {text}"));
+        assert!(at("cache stampede") < at("pool saturated") && at("pool saturated") < at("id=\"charts\""));
+        assert!(at("single flight") < at("id=\"h-steps\""));
+    }
+
+    #[test]
+    fn an_hour_still_makes_a_small_page() {
+        let run = fixture::hour();
+        let html = page(&run);
+        assert!(html.len() < LARGEST, "{} bytes", html.len());
     }
 }

@@ -1,0 +1,106 @@
+//! The verdict: whether the gates hold, and whether the run may be believed at all.
+
+use timeline::event::kinds;
+use timeline::facts::{EndReason, RunEnd, RunMeta};
+use timeline::gate::Gate;
+use timeline::{Finding, FindingKind, RunTime, Span, Status, Timeline, Unit};
+
+use super::{GateResult, Reason, Summary, Verdict};
+
+/// Every gate as it stands in the end. They were checked before the run; one that does not parse now
+/// comes from another version of dyno, and is undecided.
+pub(super) fn gates(meta: &RunMeta, timeline: &Timeline, findings: &[Finding]) -> Vec<GateResult> {
+    meta.gates.iter().map(|that| gate(that, timeline, findings)).collect()
+}
+
+fn gate(that: &str, timeline: &Timeline, findings: &[Finding]) -> GateResult {
+    let that_ = that.to_owned();
+    match Gate::parse(that) {
+        Ok(gate) => {
+            let j = gate.judge_final(timeline, findings);
+            GateResult {
+                that: that_,
+                holds: j.holds,
+                figure: j.figure,
+                value: j.value,
+                limit: j.limit,
+                unit: j.unit,
+                samples: j.samples,
+                window: j.window,
+            }
+        }
+        Err(e) => GateResult {
+            that: that_,
+            holds: None,
+            figure: e.to_string(),
+            value: None,
+            limit: None,
+            unit: Unit::Count,
+            samples: 0,
+            window: Span::new(RunTime::ZERO, RunTime::ZERO),
+        },
+    }
+}
+
+pub(super) fn reason(end: Option<&RunEnd>) -> Reason {
+    match end.map(|e| e.reason) {
+        None => Reason::CutOff,
+        Some(EndReason::Completed) => Reason::Completed,
+        Some(EndReason::Interrupted) => Reason::Interrupted,
+        Some(EndReason::GateAborted) => Reason::GateAborted,
+        Some(EndReason::Unreachable) => Reason::Unreachable,
+    }
+}
+
+/// The finding that makes a run invalid, if there is one.
+pub(super) fn limited(findings: &[Finding]) -> Option<&Finding> {
+    findings.iter().find(|f| f.kind == FindingKind::GeneratorLimited && f.status >= Status::Likely)
+}
+
+/// The verdict and why, in one sentence without its full stop.
+pub(super) fn of(s: &Summary, meta: &RunMeta, timeline: &Timeline) -> (Verdict, String) {
+    if let Some(why) = invalid(s, meta, timeline) {
+        return (Verdict::Invalid, why);
+    }
+    let failed: Vec<&GateResult> = s.gates.iter().filter(|g| g.holds == Some(false)).collect();
+    if let Some(first) = failed.first() {
+        let more = match failed.len() - 1 {
+            0 => String::new(),
+            n => format!(", and {n} more fail"),
+        };
+        return (Verdict::Fail, format!("gate `{}` fails: {}{more}", first.that, first.figure));
+    }
+    if s.end.reason == Reason::GateAborted {
+        return (Verdict::Fail, "a gate ended the run early".to_owned());
+    }
+    let undecided = s.gates.iter().filter(|g| g.holds.is_none()).count();
+    let reason = match (s.gates.len(), undecided) {
+        (0, _) => "no gate was set".to_owned(),
+        (1, 0) => "the gate holds".to_owned(),
+        (n, 0) => format!("all {n} gates hold"),
+        (n, u) if n == u => "every gate is undecided: too few samples".to_owned(),
+        (n, u) => format!("{u} of {n} gates undecided, the others hold"),
+    };
+    (Verdict::Pass, reason)
+}
+
+/// Why the run says nothing about the target, if it does not.
+fn invalid(s: &Summary, meta: &RunMeta, timeline: &Timeline) -> Option<String> {
+    let findings: Vec<Finding> = s.findings.iter().map(|f| f.finding.clone()).collect();
+    if let Some(f) = limited(&findings) {
+        return Some(format!("the load generator could not keep its schedule: {}", f.claim));
+    }
+    let everything = Span::new(RunTime::ZERO, RunTime(u64::MAX));
+    if let Some(lost) = timeline.events(kinds::WORKER_LOST, everything).next() {
+        let who = lost.label("worker").unwrap_or(&lost.instance);
+        return Some(format!("load worker {who} died at {}, and its sessions with it", lost.start));
+    }
+    match s.end.reason {
+        Reason::CutOff => return Some(format!("the recording was cut off at {}", RunTime(s.end.length))),
+        Reason::Unreachable => return Some("the target could not be reached".to_owned()),
+        Reason::Completed | Reason::Interrupted | Reason::GateAborted => {}
+    }
+    let loaded = meta.command != "watch" && s.end.reason == Reason::Completed;
+    (loaded && s.total.count == 0 && s.generator.offered == 0)
+        .then(|| "no load was applied outside warm-up, so nothing was measured".to_owned())
+}
