@@ -32,6 +32,8 @@ pub enum Command {
     Backend(BackendArgs),
     /// Show a backend without applying load.
     Watch(WatchArgs),
+    /// Play a recorded run on the screens of a live one.
+    Replay(ReplayArgs),
     /// Write the reports of a recorded run again, from its recording alone.
     Report(ReportArgs),
     /// Tell in plain words what happened in a recorded run.
@@ -180,6 +182,22 @@ pub struct WatchArgs {
     /// Folder for recording and reports [default: none is written].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// How it looks.
+    #[command(flatten)]
+    pub look: Look,
+}
+
+/// `dyno replay`
+#[derive(Debug, Clone, Args)]
+pub struct ReplayArgs {
+    /// A run's folder or its recording.
+    pub run: PathBuf,
+    /// Begin here, such as 30s.
+    #[arg(long, value_name = "TIME", default_value = "0s")]
+    pub at: String,
+    /// So many times as fast as it happened.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(dashboard::app::FASTEST)))]
+    pub speed: u16,
     /// How it looks.
     #[command(flatten)]
     pub look: Look,

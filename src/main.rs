@@ -8,6 +8,7 @@ mod cores;
 mod files;
 mod outcome;
 mod pages;
+mod play;
 mod replay;
 mod run;
 mod screen;
@@ -45,6 +46,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Run(args) => run::run(args),
         Command::Backend(args) => backend_process::serve(args),
         Command::Watch(args) => watch::watch(args),
+        Command::Replay(args) => play::play(&args),
         Command::Report(args) => replay::report(&args),
         Command::Explain(args) => replay::explain(&args),
         Command::Plan(args) => show::plan(&args),

@@ -27,11 +27,11 @@ pub fn replay(path: &Path) -> anyhow::Result<Replayed> {
     Ok(Replayed { loaded, findings: diagnosis.findings().to_vec() })
 }
 
-fn user_error(error: RecordingError) -> anyhow::Error {
+pub fn user_error(error: RecordingError) -> anyhow::Error {
     UserError::wrong(error)
 }
 
-fn warn(damage: &[Damage]) {
+pub fn warn(damage: &[Damage]) {
     for d in damage {
         eprintln!("dyno: at byte {}: {}", d.offset, d.what);
     }

@@ -58,6 +58,11 @@ impl Screen {
         self.commands.try_recv().ok()
     }
 
+    /// Does it stay until the person leaves? Lines do not.
+    pub fn stays(&self) -> bool {
+        matches!(self.kind, Kind::Dashboard(_))
+    }
+
     /// Ends the screen; the terminal is as it was. What is new is shown first.
     pub fn close(self) {
         match self.kind {

@@ -21,7 +21,7 @@ use crate::sources::{Attach, Sources};
 /// How often the watch looks whether it shall end.
 const LOOK: Duration = Duration::from_millis(100);
 /// There is no load to change, and no folder unless one was asked for.
-const CAPABILITIES: Capabilities = Capabilities { load: false, marker: false, report: false };
+const CAPABILITIES: Capabilities = Capabilities { load: false, marker: false, report: false, replay: None };
 
 /// Runs the command.
 pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {

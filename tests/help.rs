@@ -14,9 +14,19 @@ fn help(args: &[&str]) -> String {
 
 #[test]
 fn help_of_every_command() {
-    for command in
-        ["", "run", "backend", "watch", "report", "explain", "scenarios", "plan", "recording", "completions"]
-    {
+    for command in [
+        "",
+        "run",
+        "backend",
+        "watch",
+        "replay",
+        "report",
+        "explain",
+        "scenarios",
+        "plan",
+        "recording",
+        "completions",
+    ] {
         let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let name = if command.is_empty() { "dyno" } else { command };
         insta::assert_snapshot!(format!("help-{name}"), help(&args));

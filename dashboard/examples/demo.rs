@@ -74,7 +74,7 @@ fn dashboard_cpu_ns() -> Option<u64> {
 
 fn main() -> std::io::Result<()> {
     let args = args();
-    let capabilities = Capabilities { load: true, marker: true, report: true };
+    let capabilities = Capabilities { load: true, marker: true, report: true, replay: None };
     let options = TuiOptions { ascii: args.ascii, mouse: args.mouse, capabilities, ..TuiOptions::default() };
     let newest = Arc::new(Mutex::new(snapshot(args.from * 1_000, 0, args.lanes, RunState::Running)));
     let shared = Arc::clone(&newest);

@@ -94,12 +94,14 @@ pub struct Capabilities {
     pub marker: bool,
     /// [`UiCommand::WriteReport`] has one.
     pub report: bool,
+    /// A recording is played, at first at this speed: [`UiCommand::Play`] has a receiver. Never together with `load`.
+    pub replay: Option<u16>,
 }
 
 impl Default for Capabilities {
     /// Markers and reports, no change of the load.
     fn default() -> Self {
-        Self { load: false, marker: true, report: true }
+        Self { load: false, marker: true, report: true, replay: None }
     }
 }
 
@@ -118,7 +120,23 @@ pub enum UiCommand {
     Marker,
     /// Write the report of the run so far.
     WriteReport,
+    /// Change how a recording is played.
+    Play(Play),
 }
+
+/// How a recording is to be played from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Play {
+    /// Hold, or go on.
+    Hold(bool),
+    /// By so many seconds: negative is back.
+    Seek(i64),
+    /// So many times as fast as it happened. Range: 1 to [`FASTEST`].
+    Speed(u16),
+}
+
+/// The fastest replay: an hour in about half a minute.
+pub const FASTEST: u16 = 128;
 
 /// What lies over the view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -179,6 +197,10 @@ pub struct Model {
     pub halted: bool,
     /// Tenths of the planned load.
     pub tenths: u8,
+    /// The replay is held.
+    pub held: bool,
+    /// Speed of the replay, times as fast as it happened.
+    pub speed: u16,
     selected: [usize; View::ALL.len()],
 }
 
@@ -210,6 +232,8 @@ impl Model {
             stopping: false,
             halted: false,
             tenths: AS_PLANNED,
+            held: false,
+            speed: capabilities.replay.unwrap_or(1),
             selected: [0; View::ALL.len()],
         }
     }
@@ -341,6 +365,17 @@ fn act(model: &mut Model, action: Action, live: &Arc<Snapshot>) -> Effect {
         }
         Action::Halt => model.overlay = Overlay::ConfirmHalt,
         Action::Load(by) => return change_load(model, by),
+        Action::Hold => {
+            model.held = !model.held;
+            let notice = if model.held { "held; p goes on" } else { "goes on" };
+            return send(model, UiCommand::Play(Play::Hold(model.held)), notice.to_owned());
+        }
+        Action::Seek(by) => return send(model, UiCommand::Play(Play::Seek(by)), format!("{by:+} s")),
+        Action::Faster(faster) => {
+            model.speed = if faster { model.speed * 2 } else { model.speed / 2 }.clamp(1, FASTEST);
+            let speed = model.speed;
+            return send(model, UiCommand::Play(Play::Speed(speed)), format!("{speed} times as fast"));
+        }
         Action::Suspend => {
             model.notice = Some("Ctrl-Z is ignored: a suspended generator would falsify the run".to_owned());
         }

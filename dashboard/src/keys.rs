@@ -56,6 +56,12 @@ pub enum Action {
     Halt,
     /// Tenths of the load: negative is less.
     Load(i8),
+    /// Hold the replay, or go on.
+    Hold,
+    /// The replay by seconds: negative is back.
+    Seek(i64),
+    /// The replay twice as fast, or half.
+    Faster(bool),
     /// The terminal's suspend key.
     Suspend,
 }
@@ -80,6 +86,8 @@ pub enum Needs {
     Marker,
     /// The report can be written before the end.
     Report,
+    /// A recording is played.
+    Replay,
 }
 
 /// A row of the table.
@@ -149,6 +157,9 @@ const END: isize = 1_000_000;
 /// Columns of a long step of the cursor.
 const FAR: i64 = 10;
 
+/// Seconds of a step through a recording.
+const SEEK: i64 = 10;
+
 /// Longest description, characters: two columns of keys fit a screen of 80.
 pub const ABOUT_MAX: usize = 29;
 
@@ -173,6 +184,13 @@ pub static BINDINGS: &[Binding] = &[
         .on(&[View::Sessions]),
     bind(&[char('p')], "p", Action::Halt, "halt the load, or go on").hint("p", "halt").needs(Needs::Load),
     bind(&[char('>')], ">", Action::Load(1), "a tenth more load").hint("<>", "load").needs(Needs::Load),
+    bind(&[char('p')], "p", Action::Hold, "hold the replay, or go on").hint("p", "hold").needs(Needs::Replay),
+    bind(&[char('.')], ".", Action::Seek(SEEK), "ten seconds on").hint(", .", "seek").needs(Needs::Replay),
+    bind(&[char(']')], "]", Action::Faster(true), "replay twice as fast")
+        .hint("[ ]", "speed")
+        .needs(Needs::Replay),
+    bind(&[char(',')], ",", Action::Seek(-SEEK), "ten seconds back").needs(Needs::Replay),
+    bind(&[char('[')], "[", Action::Faster(false), "replay half as fast").needs(Needs::Replay),
     bind(&[char('m')], "m", Action::Marker, "put a marker on the time")
         .hint("m", "marker")
         .needs(Needs::Marker),
@@ -217,6 +235,7 @@ impl Binding {
             Needs::Load => capabilities.load,
             Needs::Marker => capabilities.marker,
             Needs::Report => capabilities.report,
+            Needs::Replay => capabilities.replay.is_some(),
         };
         able && self.views.contains(&view)
     }
@@ -243,17 +262,14 @@ pub fn hints(view: View, capabilities: Capabilities) -> impl Iterator<Item = (&'
 mod tests {
     use super::*;
 
-    const EVERYTHING: Capabilities = Capabilities { load: true, marker: true, report: true };
+    const EVERYTHING: Capabilities = Capabilities { load: true, marker: true, report: true, replay: None };
+    const REPLAY: Capabilities = Capabilities { load: false, marker: false, report: false, replay: Some(1) };
 
     #[test]
     fn no_key_means_two_things_in_one_view() {
-        for view in View::ALL {
-            let keys: Vec<Key> = BINDINGS
-                .iter()
-                .filter(|b| b.works(*view, EVERYTHING))
-                .flat_map(|b| b.keys)
-                .copied()
-                .collect();
+        for (view, able) in View::ALL.iter().flat_map(|v| [(v, EVERYTHING), (v, REPLAY)]) {
+            let keys: Vec<Key> =
+                BINDINGS.iter().filter(|b| b.works(*view, able)).flat_map(|b| b.keys).copied().collect();
             for (i, key) in keys.iter().enumerate() {
                 assert!(!keys[i + 1..].contains(key), "{key:?} is bound twice in {view:?}");
             }
@@ -265,14 +281,15 @@ mod tests {
         for b in BINDINGS {
             assert!(!b.about.is_empty() && !b.shown.is_empty() && !b.keys.is_empty(), "{b:?}");
             assert!(!b.views.is_empty() && b.about.len() <= ABOUT_MAX, "{b:?}");
-            let found = action(b.views[0], EVERYTHING, b.keys[0].code, modifiers(b.keys[0]));
+            let able = if b.needs == Needs::Replay { REPLAY } else { EVERYTHING };
+            let found = action(b.views[0], able, b.keys[0].code, modifiers(b.keys[0]));
             assert_eq!(found, Some(b.action));
         }
     }
 
     #[test]
     fn what_the_run_cannot_do_is_not_offered() {
-        let nothing = Capabilities { load: false, marker: false, report: false };
+        let nothing = Capabilities { load: false, marker: false, report: false, replay: None };
         assert_eq!(action(View::Overview, nothing, KeyCode::Char('p'), KeyModifiers::NONE), None);
         assert!(hints(View::Overview, nothing).all(|(key, _)| !["p", "<>", "m", "w"].contains(&key)));
         assert!(hints(View::Overview, EVERYTHING).any(|(key, _)| key == "p"));

@@ -131,6 +131,7 @@ impl Ending {
                 UiCommand::Marker => wishes.handle.event(marker(wishes.handle.clock().now())),
                 UiCommand::WriteReport => (wishes.report_now)(),
                 UiCommand::Scale(factor) => load.scale(factor),
+                UiCommand::Play(_) => {} // nothing is played here, so it is not offered
                 UiCommand::Halt(_) => wishes.handle.log("halting the load is not offered by this version"),
             }
         }

@@ -10,7 +10,7 @@ use timeline::facts::{EndReason, LoadModel, PhaseFacts, PlanFacts, RunEnd, RunMe
 use timeline::gate::Gate;
 use timeline::histogram::Sparse;
 use timeline::lane::names;
-use timeline::recorder::{Diagnose, Options, Recorder};
+use timeline::recorder::{Diagnose, Options, Player, Recorder};
 use timeline::recording::Reader;
 use timeline::snapshot::RunState;
 use timeline::{
@@ -54,7 +54,12 @@ fn options(diagnose: Diagnose) -> Options {
     };
     Options {
         clock: RunClock::start(),
-        meta: RunMeta { run_id: "r".to_owned(), scenario: "s".to_owned(), ..RunMeta::default() },
+        meta: RunMeta {
+            run_id: "r".to_owned(),
+            scenario: "s".to_owned(),
+            gates: vec!["pool.db.waiters max < 100".to_owned()],
+            ..RunMeta::default()
+        },
         plan: PlanFacts { phases: vec![phase], steps: vec!["say".to_owned()] },
         gates: vec![Gate::parse("pool.db.waiters max < 100").unwrap()],
         state: RunState::Running,
@@ -121,6 +126,39 @@ fn live_and_replayed_agree_and_the_snapshot_shows_it() {
     assert_eq!(loaded.end.as_ref(), Some(&finished.end));
     assert_eq!(loaded.meta, finished.meta);
     assert_eq!(loaded.meta.attached, ["agent: sees everything"]);
+}
+
+#[test]
+fn a_played_recording_shows_what_was_live_forwards_and_backwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("recording.dyno");
+    let recorder = Recorder::start(options(Box::new(waiters_seen)), Some(&path)).unwrap();
+    feed(&recorder);
+    let live = recorder.finish(RunEnd { reason: EndReason::Completed, at: RunTime::ZERO, notes: Vec::new() });
+
+    let mut player = Player::open(&path, || Box::new(waiters_seen)).unwrap();
+    let published = player.published();
+    let shown = |player: &mut Player, at: RunTime| {
+        player.seek(at).unwrap();
+        published.get()
+    };
+    let early = shown(&mut player, RunTime::from_ms(400));
+    assert!(early.at >= RunTime::from_ms(400) && early.at < player.length());
+    let end = player.length();
+    let last = shown(&mut player, RunTime(u64::MAX));
+    assert_eq!(player.at(), end);
+    assert_eq!(last.run.state, RunState::Replaying);
+    assert_eq!(last.findings, live.findings);
+    assert_eq!(
+        (last.response, &last.steps, &last.heat),
+        (live.snapshot.response, &live.snapshot.steps, &live.snapshot.heat)
+    );
+    assert_eq!(
+        (&last.pools, &last.gates, &last.log),
+        (&live.snapshot.pools, &live.snapshot.gates, &live.snapshot.log)
+    );
+    let again = shown(&mut player, RunTime::from_ms(400));
+    assert_eq!((again.at, &again.findings, &again.lanes), (early.at, &early.findings, &early.lanes));
 }
 
 #[test]

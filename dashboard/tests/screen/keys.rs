@@ -154,7 +154,7 @@ fn load_changes_by_tenths_of_the_plan() {
 
 #[test]
 fn what_the_run_cannot_do_has_no_key() {
-    let nothing = Capabilities { load: false, marker: false, report: false };
+    let nothing = Capabilities { load: false, marker: false, report: false, replay: None };
     let mut m = Model::new(Theme::new(Palette::None, Ground::Dark, false), nothing);
     for key in "p<>mw".chars() {
         assert_eq!(press(&mut m, KeyCode::Char(key), &live()), Effect::None);

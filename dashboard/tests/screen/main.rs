@@ -22,7 +22,7 @@ use timeline::snapshot::Snapshot;
 const SIZES: [(&str, u16, u16); 3] = [("wide", 120, 36), ("standard", 80, 24), ("narrow", 40, 10)];
 
 fn model(palette: Palette, ascii: bool) -> Model {
-    let everything = Capabilities { load: true, marker: true, report: true };
+    let everything = Capabilities { load: true, marker: true, report: true, replay: None };
     Model::new(Theme::new(palette, Ground::Dark, ascii), everything)
 }
 

@@ -7,6 +7,7 @@
 
 mod columns;
 mod handle;
+mod player;
 mod view;
 
 use std::io;
@@ -17,6 +18,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use handle::{Handle, Published};
+pub use player::Player;
 use view::View;
 
 use crate::clock::{RunClock, RunTime};

@@ -77,6 +77,10 @@ impl View {
         self.run.state = state;
     }
 
+    pub(super) fn planned(&mut self, end: RunTime) {
+        self.run.planned = Some(end);
+    }
+
     pub(super) fn source(&mut self, name: String, line: String) {
         self.sources.insert(name, line);
     }
