@@ -211,9 +211,27 @@ pub struct ReportArgs {
     /// Folder to write to [default: the run's].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// What to write, separated by commas [default: json,html,junit,hlog].
+    #[arg(long, value_name = "FORMATS", value_delimiter = ',', value_parser = format_names())]
+    pub format: Vec<String>,
     /// Print summary.json on standard output instead of the summary in words.
     #[arg(long)]
     pub json: bool,
+}
+
+fn format_names() -> clap::builder::PossibleValuesParser {
+    reports::Format::ALL.map(reports::Format::name).into()
+}
+
+impl ReportArgs {
+    /// What to write.
+    pub fn formats(&self) -> Vec<reports::Format> {
+        if self.format.is_empty() {
+            return reports::Format::USUAL.to_vec();
+        }
+        let asked = |f: &reports::Format| self.format.iter().any(|name| name == f.name());
+        reports::Format::ALL.into_iter().filter(asked).collect()
+    }
 }
 
 /// `dyno explain`

@@ -38,19 +38,23 @@ pub fn warn(damage: &[Damage]) {
 }
 
 /// Writes the reports of a recording into `folder`; gives the summary and the files.
-pub fn write_reports(run: &Path, folder: &Path) -> anyhow::Result<(reports::Summary, Vec<PathBuf>)> {
+pub fn write_reports(
+    run: &Path,
+    folder: &Path,
+    formats: &[reports::Format],
+) -> anyhow::Result<(reports::Summary, Vec<PathBuf>)> {
     let Replayed { loaded, findings } = replay(run)?;
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let summary = reports::Summary::new(&loaded.meta, &loaded.timeline, &findings, loaded.end.as_ref());
     let inputs = reports::Inputs { summary: &summary, timeline: &loaded.timeline, meta: &loaded.meta };
-    let written = reports::write_all(folder, &inputs).map_err(UserError::wrong)?;
+    let written = reports::write(folder, &inputs, formats).map_err(UserError::wrong)?;
     Ok((summary, written))
 }
 
 /// `dyno report RUN`
 pub fn report(args: &ReportArgs) -> anyhow::Result<Outcome> {
     let folder = args.out.clone().unwrap_or_else(|| folder_of(&args.run));
-    let (summary, written) = write_reports(&args.run, &folder)?;
+    let (summary, written) = write_reports(&args.run, &folder, &args.formats())?;
     if args.json {
         return print(&(serde_json::to_string_pretty(&summary)? + "\n"));
     }

@@ -1,4 +1,4 @@
-//! The run written down: summary, HTML, JUnit, histogram logs.
+//! The run written down: summary, HTML, JUnit, Markdown, CSV, histogram logs, OpenMetrics.
 //!
 //! Everything is made from a timeline, live or read from a recording, and the figures are computed
 //! once, in [`Summary`]. This crate decides the verdict and judges nothing else: findings come from
@@ -8,13 +8,16 @@ mod date;
 #[cfg(test)]
 mod fixture;
 
+pub mod csv;
 pub mod hlog;
 pub mod html;
 pub mod junit;
+pub mod markdown;
+pub mod openmetrics;
 pub mod summary;
 pub mod text;
 
 mod write;
 
 pub use summary::{Summary, Verdict};
-pub use write::{FLAME_GRAPH, Inputs, ReportError, write_all};
+pub use write::{FLAME_GRAPH, Format, Inputs, ReportError, write};

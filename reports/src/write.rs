@@ -1,4 +1,4 @@
-//! All reports of a run into its folder.
+//! Reports of a run into its folder, by format.
 
 use std::fs;
 use std::io;
@@ -10,7 +10,7 @@ use timeline::facts::RunMeta;
 use timeline::lane::names;
 
 use crate::summary::Summary;
-use crate::{hlog, html, junit};
+use crate::{csv, hlog, html, junit, markdown, openmetrics};
 
 /// Name of the flame graph that `report.html` shows if the run's folder has one.
 pub const FLAME_GRAPH: &str = "cpu.svg";
@@ -58,34 +58,88 @@ pub struct Inputs<'a> {
     pub meta: &'a RunMeta,
 }
 
-/// Writes all of them into `folder`, replacing older ones; gives their paths.
+/// What a run can be written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Format {
+    /// `summary.json`.
+    Json,
+    /// `report.html`.
+    Html,
+    /// `junit.xml`.
+    Junit,
+    /// `response.hlog` and `service.hlog`.
+    Hlog,
+    /// `report.md`.
+    Markdown,
+    /// `steps.csv` and `lanes.csv`.
+    Csv,
+    /// `metrics.txt`.
+    OpenMetrics,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Json, Self::Html, Self::Junit, Self::Hlog, Self::Markdown, Self::Csv, Self::OpenMetrics];
+    /// What every run leaves; the others are written when asked for.
+    pub const USUAL: [Self; 4] = [Self::Json, Self::Html, Self::Junit, Self::Hlog];
+
+    /// Its name on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Html => "html",
+            Self::Junit => "junit",
+            Self::Hlog => "hlog",
+            Self::Markdown => "markdown",
+            Self::Csv => "csv",
+            Self::OpenMetrics => "openmetrics",
+        }
+    }
+
+    /// Its files: name and content.
+    fn files(self, inputs: &Inputs<'_>, folder: &Path) -> Result<Vec<(&'static str, Vec<u8>)>, ReportError> {
+        let Inputs { summary, timeline, meta } = *inputs;
+        Ok(match self {
+            Self::Json => {
+                let json = serde_json::to_vec_pretty(summary)
+                    .map_err(|e| ReportError::Form { what: "summary.json", why: e.to_string() })?;
+                vec![("summary.json", json)]
+            }
+            Self::Html => {
+                vec![("report.html", html::render(inputs, flame_graph(folder).as_deref())?.into_bytes())]
+            }
+            Self::Junit => vec![("junit.xml", junit::render(summary)?.into_bytes())],
+            Self::Hlog => vec![
+                ("response.hlog", hlog::render(meta, timeline, names::RESPONSE)?),
+                ("service.hlog", hlog::render(meta, timeline, names::SERVICE)?),
+            ],
+            Self::Markdown => vec![("report.md", markdown::render(summary).into_bytes())],
+            Self::Csv => vec![("steps.csv", csv::steps(summary)?), ("lanes.csv", csv::lanes(timeline)?)],
+            Self::OpenMetrics => vec![("metrics.txt", openmetrics::render(summary)?.into_bytes())],
+        })
+    }
+}
+
+/// Writes a run in these formats into `folder`, replacing older files; gives their paths.
 ///
 /// # Errors
 /// The first [`ReportError`]; files written before it stay, and none is ever half written.
-pub fn write_all(folder: &Path, inputs: &Inputs<'_>) -> Result<Vec<PathBuf>, ReportError> {
-    let Inputs { summary, timeline, meta } = *inputs;
-    let json = serde_json::to_vec_pretty(summary)
-        .map_err(|e| ReportError::Form { what: "summary.json", why: e.to_string() })?;
-    let flame_graph = flame_graph(folder);
-    let files: [(&str, Vec<u8>); 5] = [
-        ("summary.json", json),
-        ("report.html", html::render(inputs, flame_graph.as_deref())?.into_bytes()),
-        ("junit.xml", junit::render(summary)?.into_bytes()),
-        ("response.hlog", hlog::render(meta, timeline, names::RESPONSE)?),
-        ("service.hlog", hlog::render(meta, timeline, names::SERVICE)?),
-    ];
-    files
-        .into_iter()
-        .map(|(name, bytes)| {
-            let path = folder.join(name);
-            write(&path, &bytes).map_err(|source| ReportError::Io { path: path.clone(), source })?;
-            Ok(path)
-        })
-        .collect()
+pub fn write(folder: &Path, inputs: &Inputs<'_>, formats: &[Format]) -> Result<Vec<PathBuf>, ReportError> {
+    let mut paths = Vec::new();
+    for (name, bytes) in
+        formats.iter().map(|f| f.files(inputs, folder)).collect::<Result<Vec<_>, _>>()?.concat()
+    {
+        let path = folder.join(name);
+        put(&path, &bytes).map_err(|source| ReportError::Io { path: path.clone(), source })?;
+        paths.push(path);
+    }
+    Ok(paths)
 }
 
 /// Under another name first: whoever reads the file meanwhile sees the old one whole, or the new one.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let written = fs::write(&part, bytes).and_then(|()| fs::rename(&part, path));
@@ -116,7 +170,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let summary = run.summary();
         let inputs = Inputs { summary: &summary, timeline: &run.timeline, meta: &run.meta };
-        let mut files = write_all(folder.path(), &inputs).unwrap();
+        let mut files = write(folder.path(), &inputs, &Format::ALL).unwrap();
         let mut there: Vec<PathBuf> =
             fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().path()).collect();
         there.sort();
@@ -131,7 +185,7 @@ mod tests {
         let run = fixture::flash_sale();
         let summary = run.summary();
         let inputs = Inputs { summary: &summary, timeline: &run.timeline, meta: &run.meta };
-        let error = write_all(Path::new("/nowhere/at/all"), &inputs).unwrap_err().to_string();
+        let error = write(Path::new("/nowhere/at/all"), &inputs, &Format::USUAL).unwrap_err().to_string();
         assert!(error.starts_with("cannot write /nowhere/at/all/summary.json: "), "{error}");
     }
 

@@ -6,7 +6,7 @@ use dynamometer_reports as reports;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
-use reports::{Inputs, Summary, Verdict, write_all};
+use reports::{Format, Inputs, Summary, Verdict, write};
 use timeline::facts::{EndReason, LoadModel, PhaseFacts, PlanFacts, RunEnd, RunMeta};
 use timeline::histogram::Sparse;
 use timeline::lane::names;
@@ -117,8 +117,9 @@ fn hostile_text_is_escaped_everywhere() {
     let summary = Summary::new(&meta, &timeline, &[finding(FindingKind::CacheStampede)], Some(&end()));
     let dir = tempfile::tempdir().unwrap();
     let files =
-        write_all(dir.path(), &Inputs { summary: &summary, timeline: &timeline, meta: &meta }).unwrap();
-    assert_eq!(files.len(), 5);
+        write(dir.path(), &Inputs { summary: &summary, timeline: &timeline, meta: &meta }, &Format::ALL)
+            .unwrap();
+    assert_eq!(files.len(), 9);
     let html = std::fs::read_to_string(dir.path().join("report.html")).unwrap();
     assert!(!html.contains("<script>alert"), "a name of the target's must not become a script");
     assert!(html.len() < 3 << 20);

@@ -13,7 +13,7 @@ pub fn finish(finished: &Finished, folder: &Path, ci: bool) -> anyhow::Result<Ou
     let summary =
         reports::Summary::new(&finished.meta, &finished.timeline, &finished.findings, Some(&finished.end));
     let inputs = reports::Inputs { summary: &summary, timeline: &finished.timeline, meta: &finished.meta };
-    let written = reports::write_all(folder, &inputs);
+    let written = reports::write(folder, &inputs, &reports::Format::USUAL);
     let files = written.as_deref().unwrap_or_default();
     // What was found is said even when it cannot be written down.
     print(&reports::text::summary(&summary, files))?;

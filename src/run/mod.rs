@@ -195,7 +195,7 @@ impl Runner<'_> {
         let (recording, handle) = (self.folder.join(FILE_NAME), handle.clone());
         let folder = self.folder.join(format!("until-{:03}s", handle.clock().now().as_ms() / 1_000));
         std::thread::spawn(move || {
-            let said = match crate::replay::write_reports(&recording, &folder) {
+            let said = match crate::replay::write_reports(&recording, &folder, &reports::Format::USUAL) {
                 Ok(_) => format!("the reports until now are in {}", folder.display()),
                 Err(e) => format!("the reports until now could not be written: {e:#}"),
             };
