@@ -22,15 +22,17 @@ fn model() -> impl Strategy<Value = Model> {
 fn shaped() -> impl Strategy<Value = Model> {
     let leg = (0.0..300.0f64, 0.0..300.0f64).prop_map(|(from, to)| Leg { length_ns: 0, from, to });
     let turns = prop_oneof![Just(None), Just(Some(Turns::Each(3)))];
-    (0..3, prop::collection::vec(leg, 1..4), any::<bool>(), turns).prop_map(|(of, legs, random, turns)| {
-        let of = [Of::Sessions, Of::Arrivals, Of::Requests][of];
-        let rules = if of == Of::Sessions {
-            Rules { turns, ..Rules::default() }
-        } else {
-            Rules { random, ..Rules::default() }
-        };
-        Model::Shaped(Box::new(Shape { of, legs, rules }))
-    })
+    (0usize..3, prop::collection::vec(leg, 1..4), any::<bool>(), turns).prop_map(
+        |(of, legs, random, turns)| {
+            let of = [Of::Sessions, Of::Arrivals, Of::Requests][of];
+            let rules = if of == Of::Sessions {
+                Rules { turns, ..Rules::default() }
+            } else {
+                Rules { random, ..Rules::default() }
+            };
+            Model::Shaped(Box::new(Shape { of, legs, rules }))
+        },
+    )
 }
 
 /// Plans of every model there is.
