@@ -11,6 +11,7 @@ pub mod lanes;
 pub mod protocol;
 pub mod random;
 pub mod reach;
+mod rules;
 pub mod schedule;
 pub mod sizing;
 pub mod ws;

@@ -3,7 +3,7 @@
 //! Owns the running of a segment: arrivals, held places, naps, time limits, amendments, the hand-over of figures, and the
 //! end (no new arrivals, drain within the grace, abort). One task on tokio's wheel errs by about 0.6 ms; the error is recorded.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -18,6 +18,8 @@ use tokio::time::{Instant, Sleep};
 use crate::figures;
 use crate::health::{self, Hiccups};
 use crate::protocol::{Amendment, BadMessage, Change, Done, FromWorker, ToWorker};
+use crate::random::Stream;
+use crate::rules::{self, Left};
 use crate::schedule::{Action, Numbering, Planned, Schedule};
 use crate::seats::SeatId;
 use crate::session::{Origin, Session};
@@ -42,7 +44,9 @@ pub struct Release {
     commands: Commands,
     inbox: VecDeque<Result<ToWorker, BadMessage>>,
     hiccups: Hiccups,
-    places: BTreeMap<u32, Place>,
+    places: BTreeMap<u32, Rc<Place>>,
+    /// The phase that was begun last.
+    phase: usize,
     /// Amendments whose time has not come, in order of time.
     amendments: Vec<Amendment>,
     next_counters: u64,
@@ -54,11 +58,14 @@ pub struct Release {
 }
 
 /// A held place.
+#[derive(Default)]
 struct Place {
     /// Sessions that have started there; a place that is given up and held again goes on counting.
-    generation: Rc<Cell<u64>>,
+    generation: Cell<u64>,
     /// Its session's seat while it is held.
-    seat: Option<SeatId>,
+    seat: Cell<Option<SeatId>>,
+    /// Passes that it may still begin; none: any number.
+    left: RefCell<Option<Left>>,
 }
 
 impl Release {
@@ -73,6 +80,7 @@ impl Release {
             inbox: VecDeque::new(),
             hiccups: Hiccups::start(),
             places: BTreeMap::new(),
+            phase: 0,
             amendments: Vec::new(),
             next_counters: COUNTERS_NS,
             next_sweep: 0,
@@ -116,8 +124,9 @@ impl Release {
         let now = self.shard.now();
         self.amend(now);
         if self.draining.is_none() {
+            self.begin_phase(now);
             self.start_sessions(now);
-            if now >= self.schedule.end() {
+            if now >= self.schedule.end() || self.all_passes_done() {
                 self.drain(now);
             }
         }
@@ -127,6 +136,7 @@ impl Release {
         if now >= self.next_sweep {
             self.next_sweep = now + SWEEP_NS;
             self.shard.seats.sweep(now);
+            self.shard.seats.retire(now);
             self.shard.figures.roll(now);
         }
         if now >= self.next_counters {
@@ -172,6 +182,27 @@ impl Release {
         self.shard.seats.end_all();
     }
 
+    /// Sessions that are held on into another phase live by its rules from then on.
+    fn begin_phase(&mut self, now: u64) {
+        let phase = self.shard.rules.phase_at(now);
+        if std::mem::replace(&mut self.phase, phase) == phase {
+            return;
+        }
+        for (number, place) in &self.places {
+            if let Some(seat) = place.seat.get() {
+                let number = self.schedule.numbering().held(*number, place.generation.get());
+                retire_later(&self.shard, seat, number, now);
+            }
+        }
+    }
+
+    /// Has the last phase, which counts passes, none left to begin and none under way?
+    fn all_passes_done(&mut self) -> bool {
+        self.shard.rules.last_may_end_early()
+            && self.schedule.peek().is_none()
+            && self.shard.seats.taken() == 0
+    }
+
     fn start_sessions(&mut self, now: u64) {
         for _ in 0..BURST {
             match self.schedule.peek() {
@@ -190,32 +221,42 @@ impl Release {
                 self.shard.figures.released(planned.at, now);
                 let kind = self.shard.kind(number);
                 let origin = Origin { number, kind, intended: planned.at, pooled };
-                if let Some(seat) = self.seat() {
+                let most = self.shard.rules.at(planned.at).max_sessions.unwrap_or(u64::MAX);
+                if let Some(seat) = self.seat(most) {
                     spawn(arrive(Rc::clone(&self.shard), seat, origin));
                 }
             }
-            Action::Hold { place } => {
-                let Some(seat) = self.seat() else { return };
-                let fresh = || Place { generation: Rc::default(), seat: None };
-                let held = self.places.entry(place).or_insert_with(fresh);
-                held.seat = Some(seat);
-                let numbers =
-                    Numbers { of: self.schedule.numbering(), place, generation: Rc::clone(&held.generation) };
-                spawn(hold(Rc::clone(&self.shard), seat, numbers, planned.at));
-            }
+            Action::Hold { place } => self.hold(place, planned.at),
             Action::LetGo { place } => {
-                if let Some(seat) = self.places.get_mut(&place).and_then(|p| p.seat.take()) {
-                    self.shard.seats.end(seat);
+                if let Some(seat) = self.places.get(&place).and_then(|p| p.seat.take()) {
+                    // What falls on the border of two phases is let go by either's leave.
+                    let grace = |at| self.shard.rules.at(at).ramp_down_ns;
+                    match grace(planned.at).max(grace(planned.at.saturating_sub(1))) {
+                        Some(grace) => self.shard.seats.let_go(seat, now.saturating_add(grace)),
+                        None => self.shard.seats.end(seat),
+                    }
                 }
             }
         }
     }
 
-    /// A seat for a planned start; none where descriptors allow no further session, which is counted.
-    fn seat(&self) -> Option<SeatId> {
+    fn hold(&mut self, number: u32, at: u64) {
+        let place = Rc::clone(self.places.entry(number).or_default());
+        *place.left.borrow_mut() = self.shard.rules.at(at).passes();
+        if !rules::take(place.left.borrow().as_ref()) {
+            return;
+        }
+        let Some(seat) = self.seat(u64::MAX) else { return };
+        place.seat.set(Some(seat));
+        let numbers = Numbers { of: self.schedule.numbering(), number, place };
+        spawn(hold(Rc::clone(&self.shard), seat, numbers, at));
+    }
+
+    /// A seat for a planned start; none where `most` or the descriptors allow no further session, which is counted.
+    fn seat(&self, most: u64) -> Option<SeatId> {
         let figures = &self.shard.figures;
         figures::add(&figures.offered, 1);
-        if self.shard.seats.taken() >= self.shard.sessions_max {
+        if self.shard.seats.taken() >= self.shard.sessions_max.min(most) {
             figures::add(&figures.dropped, 1);
             return None;
         }
@@ -274,21 +315,40 @@ impl Release {
 /// The numbers of the sessions that follow each other in a place.
 struct Numbers {
     of: Numbering,
-    place: u32,
-    generation: Rc<Cell<u64>>,
+    number: u32,
+    place: Rc<Place>,
 }
 
 impl Numbers {
     fn next(&self) -> u64 {
-        let generation = self.generation.get();
-        self.generation.set(generation + 1);
-        self.of.held(self.place, generation)
+        let generation = self.place.generation.get();
+        self.place.generation.set(generation + 1);
+        self.of.held(self.number, generation)
     }
 
     /// The number that decides which kind of session holds the place, for good: were each one drawn anew, kinds
     /// that never end would take over place after place, and the plan's shares would be lost.
     fn of_place(&self) -> u64 {
-        self.of.held(self.place, 0)
+        self.of.held(self.number, 0)
+    }
+
+    /// The place stays empty: its seat will be another's.
+    fn leave(&self, seat: SeatId) {
+        if self.place.seat.get() == Some(seat) {
+            self.place.seat.set(None);
+        }
+    }
+}
+
+/// Keeps the draws of lifetimes apart from those of the sessions themselves.
+const LIFETIMES: u64 = 0x6C69_6665_0000_0000;
+
+/// Lets the session that is in `seat` from `now` on live as long as the phase says; `number` is its own.
+fn retire_later(shard: &Shard, seat: SeatId, number: u64, now: u64) {
+    shard.seats.stay(seat);
+    if let Some(lifetime) = shard.rules.at(now).lifetime {
+        let length = Stream::of(shard.program.seed ^ LIFETIMES, number).duration(lifetime);
+        shard.seats.retire_at(seat, now.saturating_add(length));
     }
 }
 
@@ -350,22 +410,27 @@ fn hold(shard: Rc<Shard>, seat: SeatId, numbers: Numbers, mut intended: u64) -> 
         let shard = &sitting.shard;
         loop {
             let number = numbers.next();
+            retire_later(shard, seat, number, shard.now().max(intended));
             let origin = Origin { number, kind: shard.kind(numbers.of_place()), intended, pooled: false };
             let empty_for = match Session::new(shard, seat, origin) {
                 Some(mut session) => session.run().await,
                 // A place for which no row is left stays empty.
-                None => return figures::add(&shard.figures.dropped, 1),
+                None => {
+                    figures::add(&shard.figures.dropped, 1);
+                    break;
+                }
             };
-            if shard.seats.ending(seat) {
-                return;
+            if shard.seats.leaving(seat) {
+                break;
             }
             intended = shard.now() + empty_for;
             poll_fn(|_| shard.seats.poll_nap(seat, intended, || shard.now())).await;
-            if shard.seats.ending(seat) {
-                return;
+            if shard.seats.leaving(seat) || !rules::take(numbers.place.left.borrow().as_ref()) {
+                break;
             }
             figures::add(&shard.figures.offered, 1);
         }
+        numbers.leave(seat);
     }
 }
 
@@ -391,7 +456,7 @@ mod tests {
         let shard = Rc::new(Shard::new(&segment, 1000).unwrap());
         let seat = shard.seats.take();
         let of = Schedule::new(&segment.plan, 0, 1).numbering();
-        let size = size_of_val(&hold(shard, seat, Numbers { of, place: 0, generation: Rc::default() }, 0));
+        let size = size_of_val(&hold(shard, seat, Numbers { of, number: 0, place: Rc::default() }, 0));
         assert!(size <= 560, "{size} bytes");
     }
 }

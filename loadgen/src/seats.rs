@@ -1,7 +1,7 @@
 //! Seats: one for each open session of a worker, where the release task reaches it.
 //!
 //! Owns naps (until when a session waits), time limits of steps and the sign to end. Sessions own no timers:
-//! one heap and one sweep serve all, so an idle session costs 48 bytes here and no entry in tokio's wheel.
+//! one heap and one sweep serve all, so an idle session costs 56 bytes here and no entry in tokio's wheel.
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
@@ -19,13 +19,35 @@ struct Seat {
     nap: u64,
     /// When the step's time is over; `u64::MAX` without a limit.
     deadline: u64,
+    /// When `stay` goes on, run time in ns; 0 for never.
+    retire: u64,
+    stay: Stay,
     expired: bool,
     ending: bool,
     taken: bool,
 }
 
-const EMPTY: Seat =
-    Seat { waker: None, nap: 0, deadline: u64::MAX, expired: false, ending: false, taken: false };
+/// How long a session stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stay {
+    /// Until something is said.
+    On,
+    /// To the end of its turn; another takes the place.
+    ToTurn,
+    /// To the end of its turn, and no other takes the place. When its time is over it ends after its step.
+    Leaving,
+}
+
+const EMPTY: Seat = Seat {
+    waker: None,
+    nap: 0,
+    deadline: u64::MAX,
+    retire: 0,
+    stay: Stay::On,
+    expired: false,
+    ending: false,
+    taken: false,
+};
 
 /// All seats of a worker.
 #[derive(Debug, Default)]
@@ -33,6 +55,7 @@ pub struct Seats {
     seats: RefCell<Vec<Seat>>,
     free: RefCell<Vec<SeatId>>,
     naps: RefCell<BinaryHeap<Reverse<(u64, SeatId)>>>,
+    retirements: RefCell<BinaryHeap<Reverse<(u64, SeatId)>>>,
     taken: Cell<u64>,
     all_ending: Cell<bool>,
     /// When the release task wakes by itself; an earlier nap must wake it.
@@ -82,6 +105,69 @@ impl Seats {
             seat.waker.clone()
         };
         waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// The session is to end after the turn in which `at` (run time, ns) lies; another takes the seat.
+    pub fn retire_at(&self, id: SeatId, at: u64) {
+        // 0 stands for never.
+        let at = at.max(1);
+        self.seats.borrow_mut()[id.0 as usize].retire = at;
+        self.retirements.borrow_mut().push(Reverse((at, id)));
+    }
+
+    /// The session may stay: it is new in the seat, or the phase in which sessions retire is over.
+    pub fn stay(&self, id: SeatId) {
+        let seat = &mut self.seats.borrow_mut()[id.0 as usize];
+        if seat.stay != Stay::Leaving {
+            (seat.stay, seat.retire) = (Stay::On, 0);
+        }
+    }
+
+    /// The session is to end after its turn, but after its current step from `at` (run time, ns) on.
+    pub fn let_go(&self, id: SeatId, at: u64) {
+        self.seats.borrow_mut()[id.0 as usize].stay = Stay::Leaving;
+        self.retire_at(id, at);
+    }
+
+    /// Is the session to end after its current turn?
+    #[must_use]
+    pub fn retiring(&self, id: SeatId) -> bool {
+        self.seats.borrow()[id.0 as usize].stay != Stay::On
+    }
+
+    /// Is the session the last one in this seat?
+    #[must_use]
+    pub fn leaving(&self, id: SeatId) -> bool {
+        self.ending(id) || self.seats.borrow()[id.0 as usize].stay == Stay::Leaving
+    }
+
+    /// Tells those whose time to retire has come.
+    pub fn retire(&self, now: u64) {
+        loop {
+            let Reverse((at, id)) = {
+                let mut retirements = self.retirements.borrow_mut();
+                match retirements.peek() {
+                    Some(Reverse((at, _))) if *at <= now => retirements.pop().expect("it was just seen"),
+                    _ => return,
+                }
+            };
+            let over = {
+                let seat = &mut self.seats.borrow_mut()[id.0 as usize];
+                // That of a session which has left, or may stay after all, is not in the seat any more.
+                if seat.retire != at {
+                    continue;
+                }
+                seat.retire = 0;
+                let over = seat.stay == Stay::Leaving;
+                if !over {
+                    seat.stay = Stay::ToTurn;
+                }
+                over
+            };
+            if over {
+                self.end(id);
+            }
+        }
     }
 
     /// Tells all sessions to end, those that come later too.
@@ -237,5 +323,30 @@ mod tests {
         assert!(seats.expired(a) && !seats.expired(b));
         seats.unlimit(a);
         assert!(!seats.expired(a));
+    }
+
+    #[test]
+    fn a_session_retires_once_and_its_successor_may_stay() {
+        let seats = Seats::default();
+        let (a, b) = (seats.take(), seats.take());
+        seats.retire_at(a, 50);
+        seats.retire_at(b, 60);
+        seats.stay(b);
+        seats.retire(100);
+        assert!(seats.retiring(a) && !seats.leaving(a) && !seats.retiring(b));
+        seats.stay(a);
+        assert!(!seats.retiring(a));
+    }
+
+    #[test]
+    fn one_that_is_let_go_has_its_grace_and_then_ends() {
+        let seats = Seats::default();
+        let a = seats.take();
+        seats.let_go(a, 100);
+        seats.stay(a);
+        seats.retire(99);
+        assert!(seats.retiring(a) && seats.leaving(a) && !seats.ending(a));
+        seats.retire(100);
+        assert!(seats.ending(a));
     }
 }

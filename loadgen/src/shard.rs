@@ -16,6 +16,7 @@ use crate::figures::Figures;
 use crate::program::{BadPlan, Program};
 use crate::protocol::Segment;
 use crate::random::{self, Stream, Zipf};
+use crate::rules::Parts;
 use crate::seats::Seats;
 
 /// Length of the buffer that reads go to, bytes: what a socket's default receive buffer yields at once.
@@ -38,6 +39,8 @@ pub struct Shard {
     pub output: RefCell<Output>,
     /// Most sessions that the descriptors allow.
     pub sessions_max: u64,
+    /// What holds in each phase.
+    pub rules: Parts,
     clock: RunClock,
     address: SocketAddr,
     sources: Vec<IpAddr>,
@@ -97,6 +100,7 @@ impl Shard {
             input: RefCell::new(vec![0; INPUT].into_boxed_slice()),
             output: RefCell::default(),
             sessions_max: crate::sizing::usable(descriptors) / each,
+            rules: Parts::of(&segment.plan, segment.worker, segment.workers),
             clock: RunClock::with_origin(segment.origin),
             address: segment.address,
             sources: segment.sources.clone(),

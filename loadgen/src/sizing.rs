@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use scenarios::plan::{Dist, Model, RunPlan, SessionKind, Step, Times};
+use scenarios::plan::{Dist, Of, RunPlan, SessionKind, Step, Times};
 
 /// Descriptors of a process that are not for sessions: pipes, epoll, timers, libraries, and room to fail politely.
 const SPARE_DESCRIPTORS: u64 = 200;
@@ -132,13 +132,13 @@ fn peak_sessions(plan: &RunPlan) -> f64 {
     let mut arrived = 0.0;
     let mut peak: f64 = 0.0;
     for phase in &plan.phases {
-        let seconds = phase.length_ns as f64 / 1e9;
-        peak = peak.max(match phase.model {
-            Model::Sessions { from, to } => from.max(to),
-            Model::Arrivals { from, to } | Model::Requests { from, to } => {
-                arrived += (from + to) / 2.0 * seconds;
-                (from.max(to) * length).min(arrived)
-            }
+        let most = phase.model.peak();
+        let (of, cap) = (phase.model.of(), phase.model.rules().max_sessions);
+        peak = peak.max(if of == Of::Sessions {
+            most
+        } else {
+            arrived += phase.model.starts(phase.length_ns);
+            (most * length).min(arrived).min(cap.map_or(f64::INFINITY, |n| n as f64))
         });
     }
     peak.max(1.0)
@@ -147,10 +147,8 @@ fn peak_sessions(plan: &RunPlan) -> f64 {
 /// Steps per second that the plan's clock asks for; a held session without pauses has no such rate and counts as nothing.
 fn peak_rate(plan: &RunPlan) -> f64 {
     let steps = mean_over(plan, |k| step_count(&k.steps));
-    let rates = plan.phases.iter().map(|p| match p.model {
-        Model::Arrivals { from, to } | Model::Requests { from, to } => from.max(to) * steps,
-        Model::Sessions { .. } => 0.0,
-    });
+    let open = plan.phases.iter().filter(|p| p.model.of() != Of::Sessions);
+    let rates = open.map(|p| p.model.peak() * steps);
     rates.fold(0.0, f64::max)
 }
 
@@ -201,7 +199,7 @@ fn mean(dist: Dist) -> f64 {
 mod tests {
     use super::*;
     use crate::testing::{get, plan_of};
-    use scenarios::plan::Repeat;
+    use scenarios::plan::{Model, Repeat};
 
     const HOST: Resources = Resources { descriptors: 20_000, ports: 28_232, cores: 2 };
 

@@ -3,13 +3,14 @@
 //! The expected figures are what the plan alone implies if the target answered at once; a real
 //! target answers later, so sessions that wait for answers do less.
 
+mod load;
+
 use std::fmt::Write as _;
 
 use timeline::Unit;
 
 use crate::plan::{
-    Check, Dist, Model, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId, Target, Template,
-    Times,
+    Check, Dist, Of, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId, Target, Template, Times,
 };
 use crate::text::quantity::{mean_s, show_dist, show_duration};
 
@@ -61,21 +62,8 @@ fn phases(plan: &RunPlan, out: &mut String) {
         let end = at + phase.length_ns;
         let span = format!("{} to {}", show_duration(at), show_duration(end));
         let note = if phase.warmup { "; warm-up, left out of figures and gates" } else { "" };
-        *out += &format!("  {:width$}  {span:<14}  {}{note}\n", phase.name, load(phase));
+        *out += &format!("  {:width$}  {span:<14}  {}{note}\n", phase.name, load::show(phase));
         at = end;
-    }
-}
-
-fn load(phase: &Phase) -> String {
-    let (from, to, what, rate) = match phase.model {
-        Model::Sessions { from, to } => (from, to, "sessions held", ""),
-        Model::Arrivals { from, to } => (from, to, "sessions arrive", "/s"),
-        Model::Requests { from, to } => (from, to, "single passes", "/s"),
-    };
-    if from == to {
-        format!("{from}{rate} {what}")
-    } else {
-        format!("{from}{rate} to {to}{rate} {what}, linear")
     }
 }
 
@@ -137,16 +125,17 @@ fn rates(plan: &RunPlan, phase: &Phase) -> Option<Vec<f64>> {
     for kind in &plan.sessions {
         let share = f64::from(kind.weight) / weights;
         let pace = pace(kind, plan.steps.len());
-        match phase.model {
-            Model::Sessions { to, .. } => {
+        let to = phase.model.ends().1;
+        match phase.model.of() {
+            Of::Sessions => {
                 let held = to * share;
                 let per_s =
                     pace.endless.unwrap_or_else(|| pace.once.iter().map(|n| n / pace.lead_s).collect());
                 rates.iter_mut().zip(per_s).filter(|(_, n)| *n > 0.0).for_each(|(r, n)| *r += held * n);
             }
             // Sessions that stay would add up over the phase; their rate has no single value.
-            Model::Arrivals { .. } if pace.endless.is_some() => return None,
-            Model::Arrivals { to, .. } | Model::Requests { to, .. } => {
+            Of::Arrivals if pace.endless.is_some() => return None,
+            Of::Arrivals | Of::Requests => {
                 rates.iter_mut().zip(pace.once).for_each(|(r, n)| *r += to * share * n);
             }
         }
@@ -156,16 +145,13 @@ fn rates(plan: &RunPlan, phase: &Phase) -> Option<Vec<f64>> {
 
 fn expected(plan: &RunPlan, out: &mut String) {
     *out += "\nexpected, if every answer came at once\n";
-    let most = plan.phases.iter().filter_map(|p| match p.model {
-        Model::Sessions { from, to } => Some(from.max(to)),
-        _ => None,
-    });
-    if let Some(most) = most.max_by(f64::total_cmp) {
+    let held = plan.phases.iter().filter(|p| p.model.of() == Of::Sessions);
+    if let Some(most) = held.map(|p| p.model.peak()).max_by(f64::total_cmp) {
         *out += &format!("  {most} sessions at most are held at once\n");
     }
     for phase in plan.phases.iter().filter(|p| !p.warmup) {
-        if let Model::Arrivals { from, to } | Model::Requests { from, to } = phase.model {
-            let all = f64::midpoint(from, to) * phase.length_ns as f64 / 1e9;
+        if phase.model.of() != Of::Sessions {
+            let all = phase.model.starts(phase.length_ns);
             *out += &format!("  phase {}: {all:.0} starts in all\n", phase.name);
         }
         let Some(rates) = rates(plan, phase) else {

@@ -3,7 +3,7 @@
 use timeline::facts::{LoadModel, PhaseFacts, PlanFacts};
 use timeline::{RunTime, Span};
 
-use crate::plan::{Model, RunPlan};
+use crate::plan::{Of, RunPlan};
 
 impl RunPlan {
     /// The plan as detectors see it: no name of scenario or fault.
@@ -16,10 +16,11 @@ impl RunPlan {
             .map(|phase| {
                 let span = Span::new(start, RunTime(start.0 + phase.length_ns));
                 start = span.end;
-                let (model, from, to) = match phase.model {
-                    Model::Sessions { from, to } => (LoadModel::Sessions, from, to),
-                    Model::Arrivals { from, to } => (LoadModel::Arrivals, from, to),
-                    Model::Requests { from, to } => (LoadModel::Requests, from, to),
+                let (from, to) = phase.model.ends();
+                let model = match phase.model.of() {
+                    Of::Sessions => LoadModel::Sessions,
+                    Of::Arrivals => LoadModel::Arrivals,
+                    Of::Requests => LoadModel::Requests,
                 };
                 PhaseFacts { name: phase.name.clone(), span, warmup: phase.warmup, model, from, to }
             })

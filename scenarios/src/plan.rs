@@ -7,6 +7,8 @@
 use serde::{Deserialize, Serialize};
 use timeline::fault::FaultOrder;
 
+pub use crate::load::{Leg, Of, Rules, Shape, Turns};
+
 /// Everything that a run does, fixed before it begins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunPlan {
@@ -75,7 +77,7 @@ pub struct Phase {
 }
 
 /// How a phase applies load; ramps are linear.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Model {
     /// Closed: this many sessions are held; one that ends is replaced at once.
     Sessions {
@@ -98,6 +100,8 @@ pub enum Model {
         /// At its end, per second.
         to: f64,
     },
+    /// Any of them along several legs, or under rules.
+    Shaped(Box<Shape>),
 }
 
 /// A kind of simulated client.

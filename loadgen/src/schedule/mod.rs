@@ -1,21 +1,26 @@
 //! The schedule: the intended start of every arrival, from plan and seed, before anything runs.
 //!
 //! Owns when sessions begin and end and which worker has which; [`Schedule`] is a pure iterator that
-//! knows no clock. Arrival n lies where the integral of the rate passes n + 1/2 and belongs to worker
-//! n mod workers; held session k is started as the count reaches it and belongs to worker k mod workers. So the
+//! knows no clock. Arrival n lies where the integral of the rate passes n + 1/2, or, where arrivals come at random,
+//! event n of a Poisson process of rate 1 that follows from the seed alone, and belongs to worker n mod workers; held session k is started as the count reaches it and belongs to worker k mod workers. So the
 //! parts of all workers are disjoint and complete whatever their number, and a lost worker is a known
 //! fraction. Releasing what is due is `release`'s business.
 
+mod chance;
 mod piece;
 
 use scenarios::plan::RunPlan;
 
+use chance::Event;
 use piece::{Load, Piece};
 
 /// Held sessions are numbered `generation * HELD_STRIDE + place`: more places than any machine can hold open.
 const HELD_STRIDE: u64 = 1 << 20;
 /// Held sessions are numbered from here if the plan has arrivals as well, which are numbered from 0.
 const HELD_BASE: u64 = 1 << 44;
+
+/// Arrivals at random are numbered from here, so that even ones keep their numbers whatever chance does.
+const CHANCE_BASE: u64 = 1 << 43;
 
 /// What is to happen at an instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +76,12 @@ struct Cursor {
     held: u32,
     /// Arrivals below this number are given out or belong to others.
     next: u64,
+    /// The next event of the arrivals at random.
+    event: Event,
+    /// When the last one was due, ns.
+    event_at: u64,
+    /// Have the places of earlier pieces been let go, where the piece holds its own anew?
+    cleared: bool,
 }
 
 /// One worker's part of a run's schedule, in order of time.
@@ -80,6 +91,7 @@ pub struct Schedule {
     worker: u64,
     workers: u64,
     held_base: u64,
+    seed: u64,
     factor: f64,
     /// The instant of the last action given out.
     given: u64,
@@ -102,9 +114,18 @@ impl Schedule {
             worker: u64::from(worker),
             workers: u64::from(workers),
             held_base: if arrivals { HELD_BASE } else { 0 },
+            seed: plan.seed,
             factor: 1.0,
             given: 0,
-            cursor: Cursor { piece: 0, settled: false, held: 0, next: 0 },
+            cursor: Cursor {
+                piece: 0,
+                settled: false,
+                held: 0,
+                next: 0,
+                event: Event::first(plan.seed),
+                event_at: 0,
+                cleared: false,
+            },
             peeked: None,
         }
     }
@@ -158,13 +179,14 @@ impl Schedule {
     fn advance(&self, mut c: Cursor) -> Option<(Planned, Cursor)> {
         while let Some(p) = self.pieces.get(c.piece) {
             let found = match self.change_of_places(p, &mut c) {
+                None if p.load != Load::Held && p.random => self.chance(p, &mut c),
                 None if p.load != Load::Held => self.arrival(p, &mut c),
                 change => change,
             };
             match found {
                 Some(planned) if self.ours(planned.action) => return Some((planned, c)),
                 Some(_) => {}
-                None => (c.piece, c.settled) = (c.piece + 1, false),
+                None => (c.piece, c.settled, c.cleared) = (c.piece + 1, false, false),
             }
         }
         None
@@ -182,6 +204,12 @@ impl Schedule {
     fn change_of_places(&self, p: &Piece, c: &mut Cursor) -> Option<Planned> {
         let held_from = if p.load == Load::Held { places(p.from) } else { 0 };
         let held_to = if p.load == Load::Held { places(p.to) } else { 0 };
+        if p.anew && !c.cleared {
+            if c.held > 0 {
+                return Some(change(c, c.held - 1, p.start));
+            }
+            c.cleared = true;
+        }
         if !c.settled && c.held != held_from {
             let held = if c.held < held_from { c.held + 1 } else { c.held - 1 };
             return Some(change(c, held, p.start));
@@ -208,6 +236,26 @@ impl Schedule {
         }
         c.next = n + 1;
         Some(Planned { at: p.due(n), action: Action::Arrive { number: n, pooled: p.load == Load::Requests } })
+    }
+}
+
+impl Schedule {
+    /// The next arrival at random within `p`. Every worker draws all of them, its own and the others', which costs
+    /// some nanoseconds each and makes their instants the same whatever the number of workers.
+    fn chance(&self, p: &Piece, c: &mut Cursor) -> Option<Planned> {
+        let past = p.base + p.arrivals();
+        while c.event.place < past {
+            let Event { number, place } = c.event;
+            c.event = c.event.next(self.seed);
+            // Rounding could put two that lie closer than a nanosecond the wrong way round.
+            c.event_at = c.event_at.max(p.when(place));
+            let number = CHANCE_BASE + number;
+            if number % self.workers == self.worker {
+                let action = Action::Arrive { number, pooled: p.load == Load::Requests };
+                return Some(Planned { at: c.event_at, action });
+            }
+        }
+        None
     }
 }
 

@@ -3,7 +3,7 @@
 //! Owns the arithmetic: the integral of a rate, its inverse, and when a ramp passes a count. A piece is
 //! a phase, or a part of one where a person has changed the load meanwhile.
 
-use scenarios::plan::{Model, Phase};
+use scenarios::plan::{Of, Phase};
 
 const NS_PER_S: f64 = 1e9;
 
@@ -33,8 +33,12 @@ pub struct Piece {
     pub to: f64,
     /// Both as planned.
     planned: (f64, f64),
-    /// Arrivals that all earlier pieces hold, not rounded.
+    /// Arrivals that all earlier pieces of the same kind (even, or at random) hold, not rounded.
     pub base: f64,
+    /// Do arrivals come at random?
+    pub random: bool,
+    /// Are places held before it let go, and its own held anew: do they count their passes?
+    pub anew: bool,
 }
 
 impl Piece {
@@ -44,15 +48,30 @@ impl Piece {
         let mut start = 0;
         let mut pieces = Vec::with_capacity(phases.len());
         for phase in phases {
-            let (load, from, to) = match phase.model {
-                Model::Sessions { from, to } => (Load::Held, from, to),
-                Model::Arrivals { from, to } => (Load::Arrivals, from, to),
-                Model::Requests { from, to } => (Load::Requests, from, to),
+            let load = match phase.model.of() {
+                Of::Sessions => Load::Held,
+                Of::Arrivals => Load::Arrivals,
+                Of::Requests => Load::Requests,
             };
-            let end = start + phase.length_ns;
-            let planned = (sane(from), sane(to));
-            pieces.push(Self { start, end, load, from: planned.0, to: planned.1, planned, base: 0.0 });
-            start = end;
+            let rules = phase.model.rules();
+            let past = start + phase.length_ns;
+            for (i, leg) in phase.model.legs(phase.length_ns).into_iter().enumerate() {
+                let end = past.min(start + leg.length_ns);
+                let planned = (sane(leg.from), sane(leg.to));
+                pieces.push(Self {
+                    start,
+                    end,
+                    load,
+                    from: planned.0,
+                    to: planned.1,
+                    planned,
+                    base: 0.0,
+                    random: rules.random,
+                    anew: i == 0 && rules.turns.is_some(),
+                });
+                start = end;
+            }
+            start = past;
         }
         rebase(&mut pieces);
         pieces
@@ -79,7 +98,7 @@ impl Piece {
         let planned = self.planned.0 + (self.planned.1 - self.planned.0) * share;
         let value = self.value_at(at);
         let before = Self { end: at, to: value, planned: (self.planned.0, planned), ..self };
-        let after = Self { start: at, from: value, planned: (planned, self.planned.1), ..self };
+        let after = Self { start: at, from: value, planned: (planned, self.planned.1), anew: false, ..self };
         (before, after)
     }
 
@@ -103,7 +122,13 @@ impl Piece {
     /// When arrival `n` is due, ns from the run's start; cut to the piece.
     #[must_use]
     pub fn due(&self, n: u64) -> u64 {
-        let wanted = (n as f64 + 0.5 - self.base).max(0.0);
+        self.when(n as f64 + 0.5)
+    }
+
+    /// When the integral passes `place`, ns from the run's start; cut to the piece.
+    #[must_use]
+    pub fn when(&self, place: f64) -> u64 {
+        let wanted = (place - self.base).max(0.0);
         let slope = (self.to - self.from) / self.seconds();
         // Of wanted = from t + slope t^2 / 2 the root that loses no digits when slope is near 0.
         let root = (self.from * self.from + 2.0 * slope * wanted).max(0.0).sqrt();
@@ -128,12 +153,13 @@ impl Piece {
     }
 }
 
-/// Sets every piece's base from the ones before it.
+/// Sets every piece's base from the ones before it. Even arrivals and those at random are integrals of their own.
 pub fn rebase(pieces: &mut [Piece]) {
-    let mut sum = 0.0;
+    let mut sums = [0.0; 2];
     for p in pieces {
-        p.base = sum;
-        sum += p.arrivals();
+        let sum = &mut sums[usize::from(p.random)];
+        p.base = *sum;
+        *sum += p.arrivals();
     }
 }
 

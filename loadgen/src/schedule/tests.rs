@@ -1,7 +1,7 @@
 use super::*;
 use crate::testing::plan_of;
 use proptest::prelude::*;
-use scenarios::plan::{Model, Phase};
+use scenarios::plan::{Leg, Model, Of, Phase, Rules, Shape, Turns};
 
 fn phase(model: Model, ms: u64) -> Phase {
     Phase { name: "p".into(), length_ns: ms * 1_000_000, model, warmup: false }
@@ -16,6 +16,37 @@ fn model() -> impl Strategy<Value = Model> {
             _ => Model::Requests { from, to },
         }
     })
+}
+
+/// Legs of any heights, evenly or at random; their lengths are set with the phase's.
+fn shaped() -> impl Strategy<Value = Model> {
+    let leg = (0.0..300.0f64, 0.0..300.0f64).prop_map(|(from, to)| Leg { length_ns: 0, from, to });
+    let turns = prop_oneof![Just(None), Just(Some(Turns::Each(3)))];
+    (0usize..3, prop::collection::vec(leg, 1..4), any::<bool>(), turns).prop_map(
+        |(of, legs, random, turns)| {
+            let of = [Of::Sessions, Of::Arrivals, Of::Requests][of];
+            let rules = if of == Of::Sessions {
+                Rules { turns, ..Rules::default() }
+            } else {
+                Rules { random, ..Rules::default() }
+            };
+            Model::Shaped(Box::new(Shape { of, legs, rules }))
+        },
+    )
+}
+
+/// Plans of every model there is.
+fn any_phases() -> impl Strategy<Value = Vec<Phase>> {
+    let any_model = prop_oneof![model(), shaped()];
+    let phase = (any_model, 1..4000u64).prop_map(|(mut m, ms)| {
+        if let Model::Shaped(shape) = &mut m {
+            let count = shape.legs.len() as u64;
+            shape.legs.iter_mut().for_each(|l| l.length_ns = ms * 1_000_000);
+            return phase(m, ms * count);
+        }
+        phase(m, ms)
+    });
+    prop::collection::vec(phase, 1..5)
 }
 
 fn phases() -> impl Strategy<Value = Vec<Phase>> {
@@ -36,7 +67,7 @@ proptest! {
         for p in &phases {
             let end = start + p.length_ns;
             let want = match p.model {
-                Model::Sessions { .. } => 0.0,
+                Model::Sessions { .. } | Model::Shaped(_) => 0.0,
                 Model::Arrivals { from, to } | Model::Requests { from, to } => {
                     (from + to) / 2.0 * p.length_ns as f64 / 1e9
                 }
@@ -51,10 +82,16 @@ proptest! {
     }
 
     #[test]
-    fn parts_of_workers_are_disjoint_and_complete(phases in phases(), workers in 1u32..9) {
+    fn parts_of_workers_are_disjoint_and_complete(phases in any_phases(), workers in 1u32..9) {
         let whole = all(&phases, 0, 1);
         let mut parts: Vec<Planned> = (0..workers).flat_map(|w| all(&phases, w, workers)).collect();
         prop_assert_eq!(parts.len(), whole.len());
+        prop_assert_eq!(&whole, &all(&phases, 0, 1), "the same again");
+        let numbers: std::collections::HashSet<u64> = whole.iter().filter_map(|p| match p.action {
+            Action::Arrive { number, .. } => Some(number),
+            _ => None,
+        }).collect();
+        prop_assert_eq!(numbers.len(), whole.iter().filter(|p| matches!(p.action, Action::Arrive { .. })).count());
         let key = |p: &Planned| (p.at, format!("{:?}", p.action));
         let mut whole = whole;
         parts.sort_by_key(key);
@@ -63,7 +100,7 @@ proptest! {
     }
 
     #[test]
-    fn time_never_runs_backwards(phases in phases(), at in 0u64..8_000_000_000, factor in 0.0..3.0f64, taken in 0usize..400) {
+    fn time_never_runs_backwards(phases in any_phases(), at in 0u64..8_000_000_000, factor in 0.0..3.0f64, taken in 0usize..400) {
         let mut plan = plan_of(vec![]);
         plan.phases = phases;
         let mut s = Schedule::new(&plan, 0, 1);
@@ -101,7 +138,7 @@ proptest! {
         let mut scaled = Schedule::new(&plan, 1, 3);
         scaled.scale(0, factor);
         for p in &mut plan.phases {
-            let (Model::Sessions { from, to } | Model::Arrivals { from, to } | Model::Requests { from, to }) = &mut p.model;
+            let (Model::Sessions { from, to } | Model::Arrivals { from, to } | Model::Requests { from, to }) = &mut p.model else { continue };
             (*from, *to) = (*from * factor, *to * factor);
         }
         prop_assert!(scaled.eq(Schedule::new(&plan, 1, 3)));
@@ -152,4 +189,50 @@ fn half_the_load_from_the_middle_is_three_quarters() {
     assert_eq!(s.clone().count(), 150);
     s.scale(1_500_000_000, 1.0);
     assert_eq!(s.count(), 175);
+}
+
+fn random(legs: Vec<Leg>) -> Vec<Phase> {
+    let length = legs.iter().map(|l| l.length_ns).sum::<u64>();
+    let rules = Rules { random: true, ..Rules::default() };
+    vec![phase(Model::Shaped(Box::new(Shape { of: Of::Arrivals, legs, rules })), length / 1_000_000)]
+}
+
+/// Counts in windows of a Poisson process vary as much as they are large; those of a grid do not vary at all.
+#[test]
+fn arrivals_at_random_are_as_many_as_planned_and_vary_as_poisson_counts_do() {
+    let flat = Leg { length_ns: 100_000_000_000, from: 500.0, to: 500.0 };
+    let planned = all(&random(vec![flat]), 0, 1);
+    // Five standard errors of 50,000 expected events.
+    assert!((planned.len() as f64 - 50_000.0).abs() < 1_120.0, "{}", planned.len());
+    let mut counts = vec![0.0f64; 1000];
+    planned.iter().for_each(|p| counts[(p.at / 100_000_000) as usize] += 1.0);
+    let mean = counts.iter().sum::<f64>() / 1000.0;
+    let variance = counts.iter().map(|n| (n - mean).powi(2)).sum::<f64>() / 999.0;
+    assert!((0.8..1.25).contains(&(variance / mean)), "{variance} {mean}");
+}
+
+/// A ramp from 0 has a quarter of its arrivals in its first half, at random too.
+#[test]
+fn arrivals_at_random_follow_a_ramp() {
+    let ramp = Leg { length_ns: 100_000_000_000, from: 0.0, to: 1000.0 };
+    let planned = all(&random(vec![ramp]), 0, 1);
+    let first = planned.iter().filter(|p| p.at < 50_000_000_000).count() as f64;
+    assert!((first / planned.len() as f64 - 0.25).abs() < 0.01, "{first} of {}", planned.len());
+}
+
+/// Two phases that count their passes share no place: the first one's are let go, then its own are held.
+#[test]
+fn places_that_count_passes_are_held_anew() {
+    let held = |n: f64| Leg { length_ns: 1_000_000_000, from: n, to: n };
+    let rules = Rules { turns: Some(Turns::Each(1)), ..Rules::default() };
+    let counted = |n| Model::Shaped(Box::new(Shape { of: Of::Sessions, legs: vec![held(n)], rules }));
+    let planned = all(&[phase(counted(2.0), 1000), phase(counted(1.0), 1000)], 0, 1);
+    let text: Vec<String> = planned.iter().map(|p| format!("{} {:?}", p.at / 1_000_000, p.action)).collect();
+    insta::assert_snapshot!(text.join("\n"), @r"
+    0 Hold { place: 0 }
+    0 Hold { place: 1 }
+    1000 LetGo { place: 1 }
+    1000 LetGo { place: 0 }
+    1000 Hold { place: 0 }
+    ");
 }

@@ -206,6 +206,10 @@ impl Session {
                 self.turns.pop();
                 return (Flow::On, past);
             }
+        } else if self.shard.seats.retiring(self.seat) {
+            self.turns.pop();
+            self.state.winding_up = true;
+            return (Flow::On, past);
         }
         let mut flow = Flow::On;
         if let Some(every) = every {

@@ -30,8 +30,12 @@ shapes! {
         ["about", "teaches", "seed", "timeout", "grace", "target", "data", "phase", "session", "fault", "gate"];
     TARGET = "[target]", "target", false, ["url", "attach", "env"];
     FEEDER = "[data.NAME]", "feeder", false, ["file", "rows", "order"];
-    PHASE = "[[phase]]", "phase", false, ["name", "for", "sessions", "arrivals", "requests", "warmup"];
-    RAMP = "a ramp", "ramp", false, ["from", "to"];
+    PHASE = "[[phase]]", "phase", false,
+        ["name", "for", "sessions", "arrivals", "requests", "warmup", "random", "iterations", "shared-iterations", "max-sessions", "lifetime", "churn", "ramp-down"];
+    RAMP = "a ramp", "ramp", false, ["from", "to", "random"];
+    STEPS = "a load in steps", "levels", false, ["steps", "each", "random"];
+    SPIKE = "a spike", "spike", false, ["base", "spike", "at", "for", "random"];
+    POISSON = "arrivals at random", "poisson", false, ["poisson"];
     SESSION = "[[session]]", "session", false, ["name", "weight", "steps"];
     REQUEST = "a request step", "request", false,
         ["name", "get", "post", "put", "patch", "delete", "head", "headers", "json", "form", "body", "type", "check", "save", "if"];

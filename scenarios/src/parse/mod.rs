@@ -2,6 +2,7 @@
 //!
 //! Reading never stops at a mistake; all are reported together. Each kind of table has a file of its own.
 
+mod course;
 mod faults;
 mod feeders;
 mod gates;
@@ -19,7 +20,7 @@ use toml::de::DeTable;
 
 use self::reader::{Fields, Reader, Value};
 use crate::mistake::{ScenarioError, Wrong};
-use crate::plan::{Model, RunPlan};
+use crate::plan::{Of, RunPlan};
 
 pub(crate) use self::gates::option_gates;
 
@@ -149,7 +150,7 @@ fn check_open_requests(
     phases: &[(crate::plan::Phase, std::ops::Range<usize>)],
     kinds: &[sessions::Kind],
 ) {
-    for (phase, span) in phases.iter().filter(|(p, _)| matches!(p.model, Model::Requests { .. })) {
+    for (phase, span) in phases.iter().filter(|(p, _)| p.model.of() == Of::Requests) {
         if let Some(kind) = kinds.iter().find(|k| k.needs_session) {
             let wrong = Wrong::new(format!(
                 "phase `{}` offers single requests, but session kind `{}` uses a WebSocket or repeats until the end",

@@ -3,12 +3,10 @@
 use std::ops::Range;
 
 use super::reader::{Fields, Reader, Value};
-use super::{keys, tables};
+use super::{course, keys, tables};
 use crate::mistake::{Wrong, quoted};
-use crate::plan::{Model, Phase};
+use crate::plan::{Leg, Model, Of, Phase, Rules, Shape};
 
-/// Most sessions at once: fifty times what one machine has been seen to hold.
-const MAX_SESSIONS: u64 = 10_000_000;
 const MODELS: [&str; 3] = ["sessions", "arrivals", "requests"];
 const MODEL_LOOK: &str = "exactly one of `sessions = 100` (held), `arrivals = \"10/s\"` (sessions arrive), `requests = \"100/s\"` (single requests)";
 
@@ -41,14 +39,18 @@ pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>) -> Vec<(Phase, Range<
 fn phase(reader: &Reader<'_>, value: &Value<'_>) -> Option<(Phase, Range<usize>)> {
     let fields = reader.fields(value, keys::PHASE)?;
     let name = fields.need("name", "name = \"steady\"").and_then(|v| reader.name(v));
-    let length_ns = fields.need("for", "for = \"60s\"").and_then(|v| reader.span(v));
+    let own = MODELS.iter().find_map(|m| fields.get(m).and_then(course::own_length));
+    let length_ns = match (fields.get("for"), own) {
+        (None, Some(own)) => Some(own),
+        _ => fields.need("for", "for = \"60s\"").and_then(|v| reader.span(v)),
+    };
     let warmup = fields.get("warmup").map_or(Some(false), |v| reader.boolean(v));
-    let model = model(reader, &fields);
+    let model = model(reader, &fields, length_ns);
     let (model, span) = model?;
     Some((Phase { name: name?, length_ns: length_ns?, model, warmup: warmup? }, span))
 }
 
-fn model(reader: &Reader<'_>, fields: &Fields<'_>) -> Option<(Model, Range<usize>)> {
+fn model(reader: &Reader<'_>, fields: &Fields<'_>, length: Option<u64>) -> Option<(Model, Range<usize>)> {
     let given: Vec<_> = MODELS.iter().filter(|m| fields.get(m).is_some()).collect();
     let [key] = given.as_slice() else {
         let (what, span) = match given.last() {
@@ -59,31 +61,19 @@ fn model(reader: &Reader<'_>, fields: &Fields<'_>) -> Option<(Model, Range<usize
         reader.wrong(span, Wrong::new(what).expected(MODEL_LOOK));
         return None;
     };
-    let value = fields.get(key)?;
-    let one = |v: &Value<'_>| {
-        if **key == "sessions" {
-            reader.integer(v, 0..=MAX_SESSIONS).map(|n| n as f64)
-        } else {
-            reader.rate(v)
-        }
+    let of = match **key {
+        "sessions" => Of::Sessions,
+        "arrivals" => Of::Arrivals,
+        _ => Of::Requests,
     };
-    let (from, to) = if matches!(value.get_ref(), toml::de::DeValue::Table(_)) {
-        let ramp = reader.fields(value, keys::RAMP)?;
-        let from = ramp.need("from", "{ from = ..., to = ... }").and_then(one);
-        let to = ramp.need("to", "{ from = ..., to = ... }").and_then(one);
-        (from?, to?)
-    } else {
-        let level = one(value)?;
-        (level, level)
-    };
-    if from <= 0.0 && to <= 0.0 {
-        reader.wrong(value.span(), Wrong::new("this phase offers no load").expected("more than zero"));
-        return None;
-    }
-    let model = match **key {
-        "sessions" => Model::Sessions { from, to },
-        "arrivals" => Model::Arrivals { from, to },
-        _ => Model::Requests { from, to },
+    let course = course::read(reader, fields.get(key)?, of, length);
+    let rules = course::rules(reader, fields, of, course.as_ref().is_some_and(|c| c.random));
+    let (legs, rules) = (course?.legs, rules?);
+    let model = match (of, legs.as_slice()) {
+        (Of::Sessions, &[Leg { from, to, .. }]) if rules == Rules::default() => Model::Sessions { from, to },
+        (Of::Arrivals, &[Leg { from, to, .. }]) if rules == Rules::default() => Model::Arrivals { from, to },
+        (Of::Requests, &[Leg { from, to, .. }]) if rules == Rules::default() => Model::Requests { from, to },
+        _ => Model::Shaped(Box::new(Shape { of, legs, rules })),
     };
     Some((model, fields.key_span(key)))
 }

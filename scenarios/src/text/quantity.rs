@@ -107,6 +107,24 @@ pub(crate) fn rate(text: &str) -> Result<f64, Wrong> {
     Ok(per_s)
 }
 
+/// How a churn is written.
+pub(crate) const CHURN_LOOK: &str = "a share for a time, such as \"10%/min\"";
+/// Greatest share of the sessions that may be replaced in a second: each lives 10 ms then.
+const MAX_CHURN_PER_S: f64 = 100.0;
+
+/// A churn, `10%/min`: the lifetime at which that share of all sessions is replaced in that time.
+pub(crate) fn churn(text: &str) -> Result<Dist, Wrong> {
+    let bad = || Wrong::new(format!("{} is not a churn", quoted(text))).expected(CHURN_LOOK);
+    let (share, unit) = text.trim().split_once('/').ok_or_else(bad)?;
+    let percent: f64 = share.trim().strip_suffix('%').and_then(|n| n.trim().parse().ok()).ok_or_else(bad)?;
+    let per_s = percent / 100.0 * rate(&format!("1/{unit}")).map_err(|_| bad())?;
+    // The slowest is one lifetime of the longest duration; NaN is out of any range.
+    if !(1e9 / MAX_DURATION_NS as f64..=MAX_CHURN_PER_S).contains(&per_s) {
+        return Err(bad());
+    }
+    Ok(Dist::Exponential((1e9 / per_s) as u64))
+}
+
 /// The duration as a scenario would write it: `1m30s`, `250ms`.
 pub(crate) fn show_duration(ns: u64) -> String {
     if ns == 0 {
@@ -187,6 +205,15 @@ mod tests {
         assert_eq!(rate("0.5 / s"), Ok(0.5));
         for text in ["10", "-1/s", "inf/s", "nan/s", "1/fortnight", "/s", "1e99/s"] {
             assert!(rate(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn churn_is_a_lifetime() {
+        assert_eq!(churn("10%/min"), Ok(Dist::Exponential(600_000_000_000)));
+        assert_eq!(churn("100 % / s"), Ok(Dist::Exponential(1_000_000_000)));
+        for text in ["10/min", "10%", "-1%/s", "nan%/s", "inf%/s", "0%/s", "10%/", "1e9%/s"] {
+            assert!(churn(text).is_err(), "{text}");
         }
     }
 
