@@ -411,7 +411,9 @@ fn hold(shard: Rc<Shard>, seat: SeatId, numbers: Numbers, mut intended: u64) -> 
         loop {
             let number = numbers.next();
             retire_later(shard, seat, number, shard.now().max(intended));
-            let origin = Origin { number, kind: shard.kind(numbers.of_place()), intended, pooled: false };
+            // Passes that are counted are one client's, again and again: it keeps its connection.
+            let pooled = numbers.place.left.borrow().is_some();
+            let origin = Origin { number, kind: shard.kind(numbers.of_place()), intended, pooled };
             let empty_for = match Session::new(shard, seat, origin) {
                 Some(mut session) => session.run().await,
                 // A place for which no row is left stays empty.

@@ -1,7 +1,5 @@
 //! Load models over real worker processes: what a plan counts, caps or replaces is exact whatever the number of workers.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
-
 mod common;
 #[path = "common/server.rs"]
 mod server;

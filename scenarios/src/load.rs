@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Dist, Model};
+use crate::plan::{Dist, Model, SessionKind, Step, Times};
 
 /// What a model's numbers count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,5 +121,13 @@ impl Model {
             return 0.0;
         }
         self.legs(length_ns).iter().map(|l| f64::midpoint(l.from, l.to) * l.length_ns as f64 / 1e9).sum()
+    }
+}
+
+impl SessionKind {
+    /// Does a pass never end by itself?
+    #[must_use]
+    pub fn is_endless(&self) -> bool {
+        self.steps.iter().any(|s| matches!(s, Step::Repeat(r) if r.times == Times::UntilEnd))
     }
 }
