@@ -104,3 +104,23 @@ fn one_that_is_let_go_finishes_its_pass_within_the_grace() {
     let (with, without) = (finished(half(Some(S))), finished(half(None)));
     assert_eq!(with, without + 2);
 }
+
+#[test]
+fn the_precise_timer_releases_closer_to_the_instant() {
+    let error = |timer| {
+        let mut plan = plan(Model::Requests { from: 500.0, to: 500.0 }, 1500, vec![get(0, "/")]);
+        plan.timer = timer;
+        let totals = run(plan, serve(act), 1);
+        assert_eq!(totals.finished[&0], 750);
+        let mut errors = timeline::histogram::new();
+        for update in &totals.updates {
+            if let LoadUpdate::Histograms(_, h) = update {
+                h.release_error.add_to(&mut errors);
+            }
+        }
+        timeline::histogram::quantile_ns(&errors, 0.5).expect("arrivals have an error")
+    };
+    // The wheel's grain is a millisecond; a busy machine can spoil either, but not so that half of all is wrong four times.
+    let better = (0..4).any(|_| error(Timer::Precise) < error(Timer::Wheel) / 2.0);
+    assert!(better);
+}

@@ -18,6 +18,18 @@ pub enum Of {
     Requests,
 }
 
+/// What wakes the task that releases arrivals.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Timer {
+    /// tokio's wheel: errs by about a millisecond, and costs little.
+    #[default]
+    Wheel,
+    /// A timer of the system and a look at the clock until the instant has come: errs by some tens of
+    /// microseconds, and takes up to a core of each worker.
+    Precise,
+}
+
 /// A stretch of a phase over which the load changes linearly.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Leg {

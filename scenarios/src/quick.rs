@@ -5,7 +5,9 @@
 use crate::flags::LoadFlags;
 use crate::mistake::{ScenarioError, Wrong, quoted};
 use crate::parse::{DEFAULT_GRACE_NS, DEFAULT_SEED, DEFAULT_TIMEOUT_NS, option_gates};
-use crate::plan::{Of, Part, Repeat, Request, RunPlan, SessionKind, Step, StepId, Target, Template, Times};
+use crate::plan::{
+    Of, Part, Repeat, Request, RunPlan, SessionKind, Step, StepId, Target, Template, Timer, Times,
+};
 use crate::text::address;
 use crate::text::template::{self, Scope};
 
@@ -73,6 +75,7 @@ pub fn quick(quick: &Quick) -> Result<RunPlan, ScenarioError> {
         gates,
         grace_ns: DEFAULT_GRACE_NS,
         timeout_ns: DEFAULT_TIMEOUT_NS,
+        timer: Timer::default(),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use dynamometer_scenarios::plan::{Dist, Leg, Model, Of, Rules, Shape, Step, Turns};
+use dynamometer_scenarios::plan::{Dist, Leg, Model, Of, Rules, Shape, Step, Timer, Turns};
 use dynamometer_scenarios::{
     LoadFlags, Origin, Overrides, Quick, ScenarioError, describe, load, parse, quick,
 };
@@ -259,4 +259,18 @@ fn flags_replace_the_phases_of_a_scenario() {
     let mut shop = load("flash-sale", &Overrides::default()).unwrap();
     let short = LoadFlags { for_: Some("2s".to_owned()), ..LoadFlags::default() };
     assert!(shop.replace_load(&short).unwrap_err().to_string().contains("after the load's end"));
+}
+
+#[test]
+fn a_precise_timer_is_asked_for_by_name() {
+    let with = |timer: &str| {
+        let text = format!(
+            "load = {{ timer = \"{timer}\" }}\ntarget = {{ url = \"bundled\" }}\nphase = [{{ name = \"p\", for = \"1s\", sessions = 1 }}]\nsession = [{{ name = \"s\", steps = [{{ name = \"look\", get = \"/\" }}] }}]"
+        );
+        parse(&text, &Origin { name: "load".to_owned(), file: None }, &Overrides::default())
+    };
+    let plan = with("precise").unwrap();
+    assert!(plan.timer == Timer::Precise && describe(&plan).contains("timer    precise"));
+    assert!(with("wheel").unwrap().timer == Timer::Wheel);
+    assert!(with("precis").unwrap_err().to_string().contains("did you mean `precise`?"));
 }

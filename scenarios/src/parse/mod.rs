@@ -92,6 +92,7 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>, origin: &Origin, overrides: &O
     let timeout_ns = file.get("timeout").and_then(|v| reader.span(v)).unwrap_or(DEFAULT_TIMEOUT_NS);
     let grace_ns = file.get("grace").and_then(|v| reader.duration(v)).unwrap_or(DEFAULT_GRACE_NS);
 
+    let timer = course::timer(reader, &file);
     let target = target::read(reader, &file, overrides);
     let (feeders, known) = feeders::read(reader, &file, origin);
     let phases = phases::read(reader, &file);
@@ -126,6 +127,7 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>, origin: &Origin, overrides: &O
         gates,
         grace_ns,
         timeout_ns,
+        timer,
     })
 }
 
