@@ -116,12 +116,18 @@ pub struct RunArgs {
     /// Without a scenario: get this address again and again.
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
-    /// With --url: how many sessions are held at once.
-    #[arg(long, value_name = "N", requires = "url", default_value_t = 50)]
-    pub sessions: u64,
-    /// With --url: for how long, such as 30s or 2m.
-    #[arg(long = "for", value_name = "DURATION", requires = "url", default_value = "30s")]
-    pub for_: String,
+    /// The load, instead of the scenario's phases.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// With --url: the method [default: GET, or POST with a body].
+    #[arg(long, value_name = "METHOD", requires = "url")]
+    pub method: Option<String>,
+    /// With --url: the body; ${uuid()}, ${int(1, 9)} and other functions work in it.
+    #[arg(long, value_name = "TEXT", requires = "url")]
+    pub body: Option<String>,
+    /// With --url: a header, such as 'Authorization: Bearer abc'. Can be repeated.
+    #[arg(long, short = 'H', value_name = "HEADER", requires = "url")]
+    pub header: Vec<String>,
     /// What to read beside the load: `auto`, `process`, `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN). Can be repeated.
     #[arg(long, value_name = "SOURCE")]
     pub attach: Vec<String>,
@@ -149,6 +155,33 @@ pub struct RunArgs {
     /// How it looks.
     #[command(flatten)]
     pub look: Look,
+}
+
+/// How much load, for those commands that make some.
+#[derive(Debug, Clone, Args)]
+pub struct LoadArgs {
+    /// Sessions held at once; with --rate, the most that may be open [default: 50].
+    #[arg(long, short = 'u', visible_alias = "vus", value_name = "N")]
+    pub sessions: Option<u64>,
+    /// How long, such as 30s or 2m [default: 30s].
+    #[arg(long = "for", short = 'd', visible_alias = "duration", value_name = "DURATION")]
+    pub for_: Option<String>,
+    /// Arrivals, such as 100/s: single requests with --url, sessions of a scenario.
+    #[arg(long, value_name = "RATE")]
+    pub rate: Option<String>,
+    /// A ramp to 1000 sessions within 30s: 30s:1000; to a rate: 30s:100/s. Can be repeated.
+    #[arg(long = "stage", short = 's', value_name = "DURATION:TARGET")]
+    pub stages: Vec<String>,
+    /// Passes that all sessions share; the run ends when they are done.
+    #[arg(long, short = 'i', value_name = "N")]
+    pub iterations: Option<u64>,
+}
+
+impl From<&LoadArgs> for scenarios::LoadFlags {
+    fn from(args: &LoadArgs) -> Self {
+        let LoadArgs { sessions, for_, rate, stages, iterations } = args.clone();
+        Self { sessions, for_, rate, stages, iterations }
+    }
 }
 
 /// `dyno backend`

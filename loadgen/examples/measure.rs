@@ -113,6 +113,7 @@ fn plan(mode: &str, sessions: f64, seconds: u64) -> Result<RunPlan, Box<dyn Erro
         gates: Vec::new(),
         grace_ns: 2 * SECOND,
         timeout_ns: 10 * SECOND,
+        timer: Timer::default(),
     })
 }
 

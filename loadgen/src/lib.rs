@@ -20,6 +20,7 @@ mod connection;
 mod figures;
 mod health;
 mod kind;
+mod precise;
 mod program;
 mod release;
 mod seats;

@@ -11,12 +11,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use scenarios::plan::Timer;
 use timeline::MonoNs;
 use timeline::RunTime;
 use tokio::time::{Instant, Sleep};
 
 use crate::figures;
 use crate::health::{self, Hiccups};
+use crate::precise::Precise;
 use crate::protocol::{Amendment, BadMessage, Change, Done, FromWorker, ToWorker};
 use crate::random::Stream;
 use crate::rules::{self, Left};
@@ -51,6 +53,8 @@ pub struct Release {
     amendments: Vec<Amendment>,
     next_counters: u64,
     next_sweep: u64,
+    /// The precise timer, if the plan wants it and the system has one.
+    precise: Option<Precise>,
     /// When the drain began, once the load has ended.
     draining: Option<u64>,
     aborted: bool,
@@ -84,6 +88,7 @@ impl Release {
             amendments: Vec::new(),
             next_counters: COUNTERS_NS,
             next_sweep: 0,
+            precise: None,
             draining: None,
             aborted: false,
             grace,
@@ -94,6 +99,8 @@ impl Release {
     /// open sessions end with the runtime.
     pub async fn run(mut self) -> Done {
         let mut sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
+        // Without it the wheel does, and the release error says so.
+        self.precise = (self.shard.timer == Timer::Precise).then(Precise::new).and_then(Result::ok);
         self.before_the_start(&mut sleep).await;
         while !self.turn() {
             let alarm = self.next_alarm();
@@ -295,12 +302,40 @@ impl Release {
 
     async fn sleep_until(&mut self, alarm: u64, sleep: &mut Pin<Box<Sleep>>) {
         let left = self.shard.clock().mono(RunTime(alarm)).since(MonoNs::now());
-        sleep.as_mut().reset(Instant::now() + left);
-        poll_fn(|cx| self.poll_sleep(alarm, sleep, cx)).await;
+        let Some(precise) = self.precise.take() else {
+            sleep.as_mut().reset(Instant::now() + left);
+            return poll_fn(|cx| self.poll_sleep(alarm, cx, |cx| sleep.as_mut().poll(cx))).await;
+        };
+        self.await_precisely(alarm, left, &precise).await;
+        self.precise = Some(precise);
     }
 
-    fn poll_sleep(&mut self, alarm: u64, sleep: &mut Pin<Box<Sleep>>, cx: &mut Context<'_>) -> Poll<()> {
-        if sleep.as_mut().poll(cx).is_ready() || self.shard.seats.poll_earlier(alarm, cx).is_ready() {
+    async fn await_precisely(&mut self, alarm: u64, left: Duration, precise: &Precise) {
+        let mut near = true;
+        if precise.set(left).unwrap_or(false) {
+            near = false;
+            let mut fired = |cx: &mut Context<'_>| precise.poll(cx).map(|()| near = true);
+            poll_fn(|cx| self.poll_sleep(alarm, cx, &mut fired)).await;
+        }
+        // Whatever else woke it may have brought an earlier alarm.
+        while near && self.shard.now() < alarm {
+            let news =
+                poll_fn(|cx| Poll::Ready(self.poll_sleep(alarm, cx, |_| Poll::Pending).is_ready())).await;
+            if news {
+                return;
+            }
+            // Sessions and sockets have their turn between two looks at the clock.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn poll_sleep(
+        &mut self,
+        alarm: u64,
+        cx: &mut Context<'_>,
+        timer: impl FnOnce(&mut Context<'_>) -> Poll<()>,
+    ) -> Poll<()> {
+        if timer(cx).is_ready() || self.shard.seats.poll_earlier(alarm, cx).is_ready() {
             return Poll::Ready(());
         }
         match self.commands.poll_recv(cx) {
@@ -411,7 +446,9 @@ fn hold(shard: Rc<Shard>, seat: SeatId, numbers: Numbers, mut intended: u64) -> 
         loop {
             let number = numbers.next();
             retire_later(shard, seat, number, shard.now().max(intended));
-            let origin = Origin { number, kind: shard.kind(numbers.of_place()), intended, pooled: false };
+            // Passes that are counted are one client's, again and again: it keeps its connection.
+            let pooled = numbers.place.left.borrow().is_some();
+            let origin = Origin { number, kind: shard.kind(numbers.of_place()), intended, pooled };
             let empty_for = match Session::new(shard, seat, origin) {
                 Some(mut session) => session.run().await,
                 // A place for which no row is left stays empty.

@@ -8,7 +8,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-use scenarios::plan::Order;
+use scenarios::plan::{Order, Timer};
 use timeline::RunClock;
 
 use crate::connection::Connection;
@@ -39,6 +39,8 @@ pub struct Shard {
     pub output: RefCell<Output>,
     /// Most sessions that the descriptors allow.
     pub sessions_max: u64,
+    /// What releases arrivals.
+    pub timer: Timer,
     /// What holds in each phase.
     pub rules: Parts,
     clock: RunClock,
@@ -100,6 +102,7 @@ impl Shard {
             input: RefCell::new(vec![0; INPUT].into_boxed_slice()),
             output: RefCell::default(),
             sessions_max: crate::sizing::usable(descriptors) / each,
+            timer: segment.plan.timer,
             rules: Parts::of(&segment.plan, segment.worker, segment.workers),
             clock: RunClock::with_origin(segment.origin),
             address: segment.address,

@@ -1,7 +1,7 @@
 //! Plans for tests: the smallest that are complete.
 
 use scenarios::plan::{
-    BaseUrl, Model, Part, Phase, Request, RunPlan, SessionKind, Step, StepId, Target, Template,
+    BaseUrl, Model, Part, Phase, Request, RunPlan, SessionKind, Step, StepId, Target, Template, Timer,
 };
 
 /// A plan with one phase of one session for a second, and one session kind of `steps`; eight step names.
@@ -27,6 +27,7 @@ pub fn plan_of(steps: Vec<Step>) -> RunPlan {
         gates: Vec::new(),
         grace_ns: 500_000_000,
         timeout_ns: 1_000_000_000,
+        timer: Timer::default(),
     }
 }
 

@@ -1,7 +1,5 @@
 //! Load models over real worker processes: what a plan counts, caps or replaces is exact whatever the number of workers.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
-
 mod common;
 #[path = "common/server.rs"]
 mod server;
@@ -105,4 +103,24 @@ fn one_that_is_let_go_finishes_its_pass_within_the_grace() {
     // Two places go on; of the others only the grace brings the second step of their pass.
     let (with, without) = (finished(half(Some(S))), finished(half(None)));
     assert_eq!(with, without + 2);
+}
+
+#[test]
+fn the_precise_timer_releases_closer_to_the_instant() {
+    let error = |timer| {
+        let mut plan = plan(Model::Requests { from: 500.0, to: 500.0 }, 1500, vec![get(0, "/")]);
+        plan.timer = timer;
+        let totals = run(plan, serve(act), 1);
+        assert_eq!(totals.finished[&0], 750);
+        let mut errors = timeline::histogram::new();
+        for update in &totals.updates {
+            if let LoadUpdate::Histograms(_, h) = update {
+                h.release_error.add_to(&mut errors);
+            }
+        }
+        timeline::histogram::quantile_ns(&errors, 0.5).expect("arrivals have an error")
+    };
+    // The wheel's grain is a millisecond; a busy machine can spoil either, but not so that half of all is wrong four times.
+    let better = (0..4).any(|_| error(Timer::Precise) < error(Timer::Wheel) / 2.0);
+    assert!(better);
 }

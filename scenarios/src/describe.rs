@@ -10,7 +10,8 @@ use std::fmt::Write as _;
 use timeline::Unit;
 
 use crate::plan::{
-    Check, Dist, Of, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId, Target, Template, Times,
+    Check, Dist, Of, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId, Target, Template, Timer,
+    Times,
 };
 use crate::text::quantity::{mean_s, show_dist, show_duration};
 
@@ -28,6 +29,9 @@ pub fn describe(plan: &RunPlan) -> String {
         show_duration(plan.timeout_ns),
         plan.seed
     );
+    if plan.timer == Timer::Precise {
+        out += "timer    precise: arrivals err by microseconds, each worker takes up to a core\n";
+    }
     phases(plan, &mut out);
     expected(plan, &mut out);
     sessions(plan, &mut out);

@@ -8,6 +8,7 @@ pub mod catalog;
 mod describe;
 mod facts;
 mod files;
+mod flags;
 mod load;
 mod mistake;
 mod parse;
@@ -21,6 +22,7 @@ use crate::mistake::{Wrong, closest, listed, quoted};
 use crate::plan::RunPlan;
 
 pub use crate::describe::describe;
+pub use crate::flags::LoadFlags;
 pub use crate::mistake::{Mistake, Place, ScenarioError};
 pub use crate::parse::{Origin, Overrides, parse};
 pub use crate::quick::{Quick, quick};

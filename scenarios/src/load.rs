@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Dist, Model};
+use crate::plan::{Dist, Model, SessionKind, Step, Times};
 
 /// What a model's numbers count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,18 @@ pub enum Of {
     Arrivals,
     /// Single passes, per second.
     Requests,
+}
+
+/// What wakes the task that releases arrivals.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Timer {
+    /// tokio's wheel: errs by about a millisecond, and costs little.
+    #[default]
+    Wheel,
+    /// A timer of the system and a look at the clock until the instant has come: errs by some tens of
+    /// microseconds, and takes up to a core of each worker.
+    Precise,
 }
 
 /// A stretch of a phase over which the load changes linearly.
@@ -121,5 +133,13 @@ impl Model {
             return 0.0;
         }
         self.legs(length_ns).iter().map(|l| f64::midpoint(l.from, l.to) * l.length_ns as f64 / 1e9).sum()
+    }
+}
+
+impl SessionKind {
+    /// Does a pass never end by itself?
+    #[must_use]
+    pub fn is_endless(&self) -> bool {
+        self.steps.iter().any(|s| matches!(s, Step::Repeat(r) if r.times == Times::UntilEnd))
     }
 }

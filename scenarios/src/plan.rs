@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use timeline::fault::FaultOrder;
 
-pub use crate::load::{Leg, Of, Rules, Shape, Turns};
+pub use crate::load::{Leg, Of, Rules, Shape, Timer, Turns};
 
 /// Everything that a run does, fixed before it begins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,9 @@ pub struct RunPlan {
     pub grace_ns: u64,
     /// A step that takes longer has failed (`timeout`), ns.
     pub timeout_ns: u64,
+    /// What releases arrivals.
+    #[serde(default)]
+    pub timer: Timer,
 }
 
 /// What is loaded.

@@ -1,79 +1,73 @@
 //! The quick form, `dyno run --url URL --sessions 50 --for 30s`: a plan without a file.
+//!
+//! Owns the one request; how much load there is, `flags` says.
 
-use crate::mistake::{ScenarioError, Wrong};
+use crate::flags::LoadFlags;
+use crate::mistake::{ScenarioError, Wrong, quoted};
 use crate::parse::{DEFAULT_GRACE_NS, DEFAULT_SEED, DEFAULT_TIMEOUT_NS, option_gates};
 use crate::plan::{
-    Model, Part, Phase, Repeat, Request, RunPlan, SessionKind, Step, StepId, Target, Template, Times,
+    Of, Part, Repeat, Request, RunPlan, SessionKind, Step, StepId, Target, Template, Timer, Times,
 };
+use crate::text::address;
 use crate::text::template::{self, Scope};
-use crate::text::{address, quantity};
 
-/// Most sessions of a quick run, as of any phase.
-const MAX_SESSIONS: u64 = 10_000_000;
+/// Methods that a quick run can use.
+const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+/// Headers that the engine writes itself.
+const OWN_HEADERS: [&str; 4] = ["host", "content-length", "transfer-encoding", "connection"];
 
 /// What a quick run says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Quick {
-    /// Address with path and query; `${int(1, 9)}` and other functions work in it.
+    /// Address with path and query; `${int(1, 9)}` and other functions work in it, as in body and headers.
     pub url: String,
-    /// Sessions held at once.
-    pub sessions: u64,
-    /// For how long: `30s`.
-    pub for_: String,
+    /// How much load, and for how long.
+    pub load: LoadFlags,
+    /// `GET` if not given, or `POST` with a body.
+    pub method: Option<String>,
+    /// Body; its type is JSON if it looks like it, unless a header says another.
+    pub body: Option<String>,
+    /// `Name: value`.
+    pub headers: Vec<String>,
     /// Seed of everything random; 1 if not given.
     pub seed: Option<u64>,
     /// Conditions that must hold.
     pub gates: Vec<String>,
 }
 
-/// The plan of a quick run: one step named after the path, got again and again in one phase.
+/// The plan of a quick run: one step named after the path, done again and again in one phase.
 ///
 /// # Errors
 /// All mistakes in what was said.
 pub fn quick(quick: &Quick) -> Result<RunPlan, ScenarioError> {
     let mut wrong = Vec::new();
     let address = address::target_and_path(&quick.url).map_err(|w| wrong.push(w.in_front("--url"))).ok();
-    let length = quantity::duration(&quick.for_)
-        .and_then(above_zero)
-        .map_err(|w| wrong.push(w.in_front("--for")))
-        .ok();
-    if !(1..=MAX_SESSIONS).contains(&quick.sessions) {
-        let w = Wrong::new(format!("{} sessions cannot be held", quick.sessions));
-        wrong.push(w.expected(format!("from 1 to {MAX_SESSIONS}")).in_front("--sessions"));
-    }
+    let phase = quick.load.phase(Of::Requests).map_err(|all| wrong.extend(all)).ok();
     let path = address.as_ref().map_or("/", |(_, path)| path.as_str());
-    let template = path_template(path).unwrap_or_else(|all| {
-        wrong.extend(all.into_iter().map(|w| w.in_front("--url")));
-        Template::default()
-    });
+    let request = request(quick, path, &mut wrong);
     let step = timeline::text::clean(path, 64);
-    let phase = "steady".to_owned();
-    let names = (std::slice::from_ref(&step), std::slice::from_ref(&phase));
-    let gates = option_gates(&quick.gates, Some(names)).unwrap_or_else(|all| {
+    let name = phase.as_ref().map_or_else(String::new, |p| p.name.clone());
+    let names = (std::slice::from_ref(&step), std::slice::from_ref(&name));
+    let gates = option_gates(&quick.gates, phase.is_some().then_some(names)).unwrap_or_else(|all| {
         wrong.extend(all);
         Vec::new()
     });
-    let (Some((base, _)), Some(length_ns), true) = (address, length, wrong.is_empty()) else {
+    let (Some((base, _)), Some(phase), true) = (address, phase, wrong.is_empty()) else {
         return Err(ScenarioError { mistakes: wrong.into_iter().map(|w| w.at(None)).collect(), more: 0 });
     };
-    let load = quick.sessions as f64;
+    let about = format!("{} {} again and again", request.method, quick.url);
+    let request = Step::Request(Box::new(request));
+    // Passes that arrive, or are counted, are one request each; a session that is held goes on.
+    let once = phase.model.of() != Of::Sessions || phase.model.rules().turns.is_some();
+    let step_of = if once { request } else { again(request) };
     Ok(RunPlan {
         name: "quick".to_owned(),
-        about: timeline::text::clean(&format!("GET {} again and again", quick.url), 300),
+        about: timeline::text::clean(&about, 300),
         seed: quick.seed.unwrap_or(DEFAULT_SEED),
         target: Target::Url(base),
         attach: vec!["auto".to_owned()],
-        phases: vec![Phase {
-            name: phase,
-            length_ns,
-            model: Model::Sessions { from: load, to: load },
-            warmup: false,
-        }],
-        sessions: vec![SessionKind {
-            name: "client".to_owned(),
-            weight: 1,
-            steps: vec![again(get(template))],
-        }],
+        phases: vec![phase],
+        sessions: vec![SessionKind { name: "client".to_owned(), weight: 1, steps: vec![step_of] }],
         steps: vec![step],
         slots: 0,
         feeders: Vec::new(),
@@ -81,36 +75,77 @@ pub fn quick(quick: &Quick) -> Result<RunPlan, ScenarioError> {
         gates,
         grace_ns: DEFAULT_GRACE_NS,
         timeout_ns: DEFAULT_TIMEOUT_NS,
+        timer: Timer::default(),
     })
 }
 
-fn above_zero(ns: u64) -> Result<u64, Wrong> {
-    if ns > 0 { Ok(ns) } else { Err(Wrong::new("this is no time at all").expected("a duration above zero")) }
+fn request(quick: &Quick, path: &str, wrong: &mut Vec<Wrong>) -> Request {
+    let mut note = |all: Vec<Wrong>, flag: &str| wrong.extend(all.into_iter().map(|w| w.in_front(flag)));
+    let path = path_template(path).map_err(|all| note(all, "--url")).unwrap_or_default();
+    let default = if quick.body.is_some() { "POST" } else { "GET" };
+    let method = quick.method.as_deref().unwrap_or(default).to_ascii_uppercase();
+    if !METHODS.contains(&method.as_str()) {
+        let w = Wrong::new(format!("{} is no method", quoted(&method))).expected(METHODS.join(", "));
+        note(vec![w], "--method");
+    } else if quick.body.is_some() && matches!(method.as_str(), "GET" | "HEAD") {
+        note(vec![Wrong::new(format!("a {method} has no body")).expected("another method")], "--body");
+    }
+    let mut kind = None;
+    let mut headers = Vec::new();
+    for text in &quick.headers {
+        match header(text) {
+            Ok((name, value)) if name.eq_ignore_ascii_case("content-type") => kind = Some(value),
+            Ok((name, value)) => match hole_template(value) {
+                Ok(template) => headers.push((name.to_owned(), template)),
+                Err(all) => note(all, "--header"),
+            },
+            Err(w) => note(vec![w], "--header"),
+        }
+    }
+    if kind.is_some() && quick.body.is_none() {
+        let w = Wrong::new("a content type without a body").expected("`--body` beside it");
+        note(vec![w], "--header");
+    }
+    let body = quick.body.as_deref().map(|text| {
+        let guessed =
+            if text.trim_start().starts_with(['{', '[']) { "application/json" } else { "text/plain" };
+        let template = hole_template(text).map_err(|all| note(all, "--body")).unwrap_or_default();
+        (kind.unwrap_or(guessed).to_owned(), template)
+    });
+    Request { id: StepId(0), when: None, method, path, headers, body, checks: Vec::new(), saves: Vec::new() }
+}
+
+/// `Name: value`, both as they may stand in a request.
+fn header(text: &str) -> Result<(&str, &str), Wrong> {
+    let bad = || Wrong::new(format!("{} is not a header", quoted(text))).expected("\"Name: value\"");
+    let (name, value) = text.split_once(':').ok_or_else(bad)?;
+    let (name, value) = (name.trim(), value.trim());
+    let in_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    if name.is_empty() || !name.chars().all(in_token) || value.chars().any(char::is_control) {
+        return Err(bad());
+    }
+    if OWN_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+        return Err(
+            Wrong::new(format!("{} is written by dyno itself", quoted(name))).expected("another header")
+        );
+    }
+    Ok((name, value))
+}
+
+fn hole_template(text: &str) -> Result<Template, Vec<Wrong>> {
+    template::parse(text, &Scope { slots: &[], feeders: &[], secrets: &[], sent: None })
 }
 
 fn path_template(path: &str) -> Result<Template, Vec<Wrong>> {
     if let Some(c) = path.chars().find(|c| !c.is_ascii_graphic() && *c != ' ') {
         return Err(vec![Wrong::new(format!("a path cannot hold {c:?}")).expected("printable ASCII")]);
     }
-    let template = template::parse(path, &Scope { slots: &[], feeders: &[], secrets: &[], sent: None })?;
+    let template = hole_template(path)?;
     // A space is right inside `${int(1, 9)}` only.
     if template.0.iter().any(|p| matches!(p, Part::Text(t) if t.contains(' '))) {
         return Err(vec![Wrong::new("a path cannot hold a space").help("it is written %20")]);
     }
     Ok(template)
-}
-
-fn get(path: Template) -> Step {
-    Step::Request(Box::new(Request {
-        id: StepId(0),
-        when: None,
-        method: "GET".to_owned(),
-        path,
-        headers: Vec::new(),
-        body: None,
-        checks: Vec::new(),
-        saves: Vec::new(),
-    }))
 }
 
 fn again(step: Step) -> Step {

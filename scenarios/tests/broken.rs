@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use dynamometer_scenarios::{Origin, Overrides, Quick, ScenarioError, load, parse, quick};
+use dynamometer_scenarios::{LoadFlags, Origin, Overrides, Quick, ScenarioError, load, parse, quick};
 use proptest::prelude::*;
 
 /// A good scenario with `change` made to it.
@@ -126,8 +126,12 @@ fn mistakes_in_options_and_names() {
         ..Overrides::default()
     };
     let _ = write!(all, "{}\n\n", load("flash-sale", &overrides).unwrap_err());
-    let wrong =
-        Quick { url: "https://a/b".into(), for_: "30".into(), gates: vec!["x".into()], ..Quick::default() };
+    let wrong = Quick {
+        url: "https://a/b".into(),
+        load: LoadFlags { sessions: Some(0), for_: Some("30".into()), ..LoadFlags::default() },
+        gates: vec!["x".into()],
+        ..Quick::default()
+    };
     let _ = writeln!(all, "{}", quick(&wrong).unwrap_err());
     insta::assert_snapshot!(all);
 }

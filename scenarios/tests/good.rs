@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use dynamometer_scenarios::plan::{
     Capture, Check, Dist, Escape, Model, Order, Part, Slot, Step, Target, Times,
 };
-use dynamometer_scenarios::{Origin, Overrides, Quick, catalog, describe, load, parse, quick, text_of};
+use dynamometer_scenarios::{
+    LoadFlags, Origin, Overrides, Quick, catalog, describe, load, parse, quick, text_of,
+};
 use timeline::fault::FaultKind;
 
 fn chat() -> (String, Origin, Overrides) {
@@ -174,10 +176,9 @@ steps = [
 fn a_quick_run_gets_one_address_again_and_again() {
     let plan = quick(&Quick {
         url: "http://127.0.0.1:3000/rooms?page=${int(1, 9)}".into(),
-        sessions: 50,
-        for_: "10s".into(),
-        seed: None,
+        load: LoadFlags { sessions: Some(50), for_: Some("10s".into()), ..LoadFlags::default() },
         gates: vec!["errors < 1%".into()],
+        ..Quick::default()
     })
     .unwrap();
     assert_eq!(plan.steps, ["/rooms?page=${int(1, 9)}"]);

@@ -39,8 +39,10 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
         Some(url) => {
             let quick = Quick {
                 url: url.clone(),
-                sessions: args.sessions,
-                for_: args.for_.clone(),
+                load: (&args.load).into(),
+                method: args.method.clone(),
+                body: args.body.clone(),
+                headers: args.header.clone(),
                 seed: args.seed,
                 gates: args.gate.clone(),
             };
@@ -54,7 +56,8 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
                 gates: args.gate.clone(),
                 ..Overrides::default()
             };
-            let plan = scenarios::load(name, &overrides).map_err(UserError::wrong)?;
+            let mut plan = scenarios::load(name, &overrides).map_err(UserError::wrong)?;
+            plan.replace_load(&(&args.load).into()).map_err(UserError::wrong)?;
             (plan, scenarios::text_of(name).map_err(UserError::wrong)?)
         }
     };

@@ -115,6 +115,7 @@ pub fn plan(model: Model, ms: u64, steps: Vec<Step>) -> RunPlan {
         gates: Vec::new(),
         grace_ns: 1000 * MS,
         timeout_ns: 200 * MS,
+        timer: Timer::default(),
     }
 }
 

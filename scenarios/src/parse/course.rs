@@ -5,7 +5,7 @@ use toml::de::DeValue;
 use super::keys;
 use super::reader::{Fields, Reader, Value};
 use crate::mistake::{Wrong, quoted};
-use crate::plan::{Dist, Leg, Of, Rules, Turns};
+use crate::plan::{Dist, Leg, Of, Rules, Timer, Turns};
 use crate::text::quantity::{self, show_duration};
 
 /// Most sessions at once: fifty times what one machine has been seen to hold.
@@ -170,6 +170,22 @@ pub(super) fn rules(reader: &Reader<'_>, fields: &Fields<'_>, of: Of, random_cou
         ramp_down_ns: fields.get("ramp-down").and_then(|v| reader.duration(v)),
     };
     (reader.count() == before).then_some(rules)
+}
+
+/// Reads `[load] timer`.
+pub(super) fn timer(reader: &Reader<'_>, file: &Fields<'_>) -> Timer {
+    let read = |text: &str| match text {
+        "wheel" => Ok(Timer::Wheel),
+        "precise" => Ok(Timer::Precise),
+        other => {
+            let wrong = Wrong::new(format!("{} is no timer", quoted(other)));
+            Err(wrong.expected("\"wheel\" or \"precise\"").did_you_mean(other, ["wheel", "precise"]))
+        }
+    };
+    let load = file.get("load").and_then(|v| reader.fields(v, keys::LOAD));
+    load.and_then(|l| l.get("timer"))
+        .and_then(|v| reader.read(v, "\"wheel\" or \"precise\"", read))
+        .unwrap_or_default()
 }
 
 fn lifetime(reader: &Reader<'_>, value: &Value<'_>) -> Option<Dist> {

@@ -27,7 +27,8 @@ macro_rules! shapes {
 
 shapes! {
     FILE = "a scenario", "", false,
-        ["about", "teaches", "seed", "timeout", "grace", "target", "data", "phase", "session", "fault", "gate"];
+        ["about", "teaches", "seed", "timeout", "grace", "load", "target", "data", "phase", "session", "fault", "gate"];
+    LOAD = "[load]", "load", false, ["timer"];
     TARGET = "[target]", "target", false, ["url", "attach", "env"];
     FEEDER = "[data.NAME]", "feeder", false, ["file", "rows", "order"];
     PHASE = "[[phase]]", "phase", false,

@@ -92,6 +92,7 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>, origin: &Origin, overrides: &O
     let timeout_ns = file.get("timeout").and_then(|v| reader.span(v)).unwrap_or(DEFAULT_TIMEOUT_NS);
     let grace_ns = file.get("grace").and_then(|v| reader.duration(v)).unwrap_or(DEFAULT_GRACE_NS);
 
+    let timer = course::timer(reader, &file);
     let target = target::read(reader, &file, overrides);
     let (feeders, known) = feeders::read(reader, &file, origin);
     let phases = phases::read(reader, &file);
@@ -100,6 +101,7 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>, origin: &Origin, overrides: &O
     let length_ns = phases.iter().map(|(p, _)| p.length_ns).sum();
     let faults = faults::read(reader, &file, (!phases.is_empty()).then_some(length_ns));
     check_open_requests(reader, &phases, &kinds.kinds);
+    check_passes(reader, &phases, &kinds.kinds);
 
     let phases: Vec<_> = phases.into_iter().map(|(phase, _)| phase).collect();
     let phase_names: Vec<_> = phases.iter().map(|p| p.name.clone()).collect();
@@ -125,6 +127,7 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>, origin: &Origin, overrides: &O
         gates,
         grace_ns,
         timeout_ns,
+        timer,
     })
 }
 
@@ -142,6 +145,22 @@ fn tables<'d>(reader: &Reader<'_>, file: &Fields<'d>, name: &str) -> &'d [Value<
         return &[];
     }
     reader.array(value, &format!("tables, each headed [[{name}]]"), MAX_TABLES).unwrap_or_default()
+}
+
+/// A phase that counts passes needs passes that end.
+fn check_passes(
+    reader: &Reader<'_>,
+    phases: &[(crate::plan::Phase, std::ops::Range<usize>)],
+    kinds: &[sessions::Kind],
+) {
+    let Some(kind) = kinds.iter().map(|k| &k.kind).find(|k| k.is_endless()) else { return };
+    for (phase, span) in phases.iter().filter(|(p, _)| p.model.rules().turns.is_some()) {
+        let wrong = Wrong::new(format!(
+            "phase `{}` counts passes, but session kind `{}` repeats until the end",
+            phase.name, kind.name
+        ));
+        reader.wrong(span.clone(), wrong.expected("kinds whose passes end"));
+    }
 }
 
 /// A phase of single requests keeps no session, so no kind may use what needs one.

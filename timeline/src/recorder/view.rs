@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::columns::{Levels, Merged, column_of, combine};
 use crate::clock::{RunTime, Span};
+use crate::figures::GRID;
 use crate::finding::Finding;
 use crate::gate::Gate;
 use crate::histogram::{self, Histogram};
@@ -31,8 +32,8 @@ pub(super) struct View {
     seq: u64,
     levels: Vec<Levels>,
     merged: BTreeMap<String, Merged>,
-    /// Integrals of rate lanes, by lane: total, time of the last sample.
-    totals: Vec<(f64, RunTime)>,
+    /// Integrals of rate lanes, by lane: total, time of the last sample if there was one.
+    totals: Vec<(f64, Option<RunTime>)>,
     response: Histogram,
     service: Histogram,
     lateness: Histogram,
@@ -100,13 +101,15 @@ impl View {
                 let Some(series) = timeline.series().get(i) else { return };
                 if self.levels.len() <= i {
                     self.levels.resize_with(i + 1, Levels::default);
-                    self.totals.resize(i + 1, (0.0, RunTime::ZERO));
+                    self.totals.resize(i + 1, (0.0, None));
                 }
                 self.levels[i].add(*at, *value);
                 if series.spec.shape == Shape::Rate {
                     let (total, last) = &mut self.totals[i];
-                    *total += value * at.since(*last).as_secs_f64();
-                    *last = (*last).max(*at);
+                    // A lane may begin late in the run: its first sample did not hold since the run's start.
+                    let since = last.unwrap_or(at.back(GRID));
+                    *total += value * at.since(since).as_secs_f64();
+                    *last = Some(since.max(*at));
                 }
             }
             Entry::Histogram { lane, span, cells } => {
@@ -390,4 +393,27 @@ fn processes(timeline: &Timeline, at: RunTime) -> Vec<ProcessView> {
         }
     }
     found.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::{LaneId, LaneSpec};
+    use crate::units::Unit;
+
+    #[test]
+    fn a_rate_that_appears_late_is_not_integrated_from_the_start() {
+        let (mut timeline, mut view) = (Timeline::new(), View::new(RunView::default()));
+        let mut take = |entry: Entry| {
+            timeline.apply(&entry);
+            view.apply(&timeline, &entry);
+        };
+        let lane = LaneId(0);
+        take(Entry::Lane(lane, LaneSpec::rate(names::ERRORS, "gen-0", Unit::PerSecond).about("timeout")));
+        for (ms, value) in [(9_000, 20.0), (9_100, 10.0), (9_300, 10.0)] {
+            take(Entry::Sample { lane, at: RunTime::from_ms(ms), value });
+        }
+        // 20/s for the usual 100 ms, then 10/s for 300 ms.
+        assert_eq!(view.totals_by_subject(&timeline, names::ERRORS), [("timeout".to_owned(), 5)]);
+    }
 }
