@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use dynamometer_scenarios::plan::{
-    Capture, Check, Dist, Escape, Model, Order, Part, Slot, Step, Target, Times,
+    Awaited, Capture, Check, Dist, Escape, Model, Order, Part, Payload, Slot, Step, Target, Times,
 };
 use dynamometer_scenarios::{Origin, Overrides, Quick, catalog, describe, load, parse, quick, text_of};
 use timeline::fault::FaultKind;
@@ -107,8 +107,10 @@ fn the_format_s_example_is_read_completely() {
     assert_eq!(open.subprotocol.as_deref(), Some("chat"));
     assert_eq!((chat.times, chat.every), (Times::UntilEnd, Some(Dist::Exponential(10_000_000_000))));
     let [Step::Send(say)] = chat.steps.as_slice() else { panic!("{:?}", chat.steps) };
-    assert_eq!(say.text.0[1], Part::Escaped(Escape::Json, Box::new(Part::Uuid)));
-    assert_eq!(say.wait.as_ref().unwrap().equals.0, [Part::Sent("id".into())]);
+    let Payload::Text(said) = &say.payload else { panic!("{say:?}") };
+    assert_eq!(said.0[1], Part::Escaped(Escape::Json, Box::new(Part::Uuid)));
+    let Awaited::JsonEquals(_, equals) = &say.wait.as_ref().unwrap().what else { panic!("{say:?}") };
+    assert_eq!(equals.0, [Part::Sent("id".into())]);
     let [Step::Request(rooms), Step::Think(_), Step::Request(room)] = plan.sessions[1].steps.as_slice()
     else {
         panic!("{:?}", plan.sessions[1]);
