@@ -61,11 +61,13 @@ fn ask(address: SocketAddr, path: &str) -> String {
     )
     .unwrap();
     server::read_head(&mut stream).unwrap();
-    let mut head = [0; 2];
-    stream.read_exact(&mut head).unwrap();
-    let mut payload = vec![0; usize::from(head[1])];
-    stream.read_exact(&mut payload).unwrap();
-    if head[0] == 0x81 { String::from_utf8(payload).unwrap() } else { String::new() }
+    let mut frame = [0; 2];
+    if stream.read_exact(&mut frame).is_err() || frame[0] != 0x81 {
+        return String::new();
+    }
+    let mut text = vec![0; usize::from(frame[1])];
+    stream.read_exact(&mut text).unwrap();
+    String::from_utf8(text).unwrap()
 }
 
 /// A plan of one session for each case: it connects, and sends back whatever comes.
