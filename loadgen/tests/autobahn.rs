@@ -100,7 +100,7 @@ fn echoes(cases: usize) -> RunPlan {
 }
 
 /// Runs all cases; gives back the server's last words.
-fn run_cases(excluded: &[&str]) -> Vec<String> {
+fn run_cases(excluded: &[String]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/autobahn/server.py");
     let mut child = Command::new(python(folder.path()))
@@ -128,10 +128,19 @@ fn run_cases(excluded: &[&str]) -> Vec<String> {
     lines.map(Result::unwrap).collect()
 }
 
+/// The cases that are left out: from the third size on in 12 and 13, from the second on in 9.1 to 9.4.
+fn excluded() -> Vec<String> {
+    let of_12 = (1..=5).flat_map(|group| (3..=18).map(move |n| format!("12.{group}.{n}")));
+    let of_13 = (1..=7).flat_map(|group| (3..=18).map(move |n| format!("13.{group}.{n}")));
+    let of_9 = (1..=4).flat_map(|group| (2..=9).map(move |n| format!("9.{group}.{n}")));
+    of_12.chain(of_13).chain(of_9).collect()
+}
+
 #[test]
 fn every_case_is_passed() {
-    let told = run_cases(&["9.*", "12.*", "13.*"]);
+    let told = run_cases(&excluded());
     let (last, failed) = told.split_last().unwrap();
     assert!(failed.is_empty(), "{}\n{last}", failed.join("\n"));
-    assert!(last.ends_with(" 0"), "{last}");
+    let passed: usize = last.split(' ').nth(1).unwrap().parse().unwrap();
+    assert!(passed > 250 && last.ends_with(" 0"), "{last}");
 }

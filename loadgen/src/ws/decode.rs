@@ -423,6 +423,75 @@ mod tests {
     }
 
     #[test]
+    fn text_that_cannot_become_utf8_is_refused_before_the_message_is_whole() {
+        let begun = frame(1, "\u{20AC}".as_bytes());
+        // The first bytes of a long frame: a character cut in two is right, a wrong one is not.
+        let long = [0x80, 126, 1, 0];
+        for (tail, kind) in [(&[0xE2, 0x82][..], None), (&[0xE2, 0x28], Some(ErrorKind::WsUtf8))] {
+            let bytes = [&begun[..], &long, tail].concat();
+            for cut in 0..bytes.len() {
+                assert_eq!(read(&bytes, &[cut]).1, kind, "cut at {cut}");
+            }
+        }
+        // A character that the last fragment leaves open.
+        assert_eq!(
+            read(&[frame(1, &[0xE2]), frame(0x80, &[0x82])].concat(), &[3]).1,
+            Some(ErrorKind::WsUtf8)
+        );
+    }
+
+    #[test]
+    fn endless_fragments_and_giant_heads_take_no_memory() {
+        let mut decoder = Decoder::new(1000, None);
+        let fed = (0..).find_map(|i| decoder.feed(&frame(u8::from(i == 0), &[b'x'; 100]), |_| Ok(())).err());
+        assert_eq!(fed, Some(ErrorKind::TooLarge));
+        let kinds = [(0x7F, ErrorKind::TooLarge), (0x80, ErrorKind::WsProtocol)];
+        for (first, kind) in kinds {
+            let head = [0x82, 127, first, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF];
+            assert_eq!(read(&head, &[4]).1, Some(kind));
+        }
+        // Empty fragments for ever cost nothing: only time, which the step's limit bounds.
+        let mut decoder = Decoder::default();
+        decoder.feed(&frame(1, b""), |_| Ok(())).unwrap();
+        for _ in 0..10_000 {
+            decoder.feed(&frame(0, b""), |_| Ok(())).unwrap();
+        }
+        assert_eq!(decoder.partial.as_ref().unwrap().message.capacity(), 0);
+    }
+
+    #[test]
+    fn compressed_messages_are_read_where_that_was_agreed_to() {
+        use crate::ws::deflate::{Agreed, Deflater, Inflater};
+        let terms = Agreed {
+            server_no_context_takeover: false,
+            client_no_context_takeover: false,
+            client_max_window_bits: 15,
+        };
+        let small = Deflater::new(&terms).deflate("h\u{E4}llo ".repeat(100).as_bytes()).unwrap();
+        let (a, b) = small.split_at(small.len() / 2);
+        let bytes = [frame(0x41, a), frame(0x89, b"p"), frame(0x80, b), frame(0x81, b"plain")].concat();
+        for cut in 0..bytes.len() {
+            let mut decoder = Decoder::new(1 << 20, Some(Box::new(Inflater::new(&terms))));
+            let mut lengths = Vec::new();
+            for part in [&bytes[..cut], &bytes[cut..]] {
+                let fed = decoder.feed(part, |m| {
+                    if let Message::Text(text) = m {
+                        lengths.push(text.len());
+                    }
+                    Ok(())
+                });
+                fed.unwrap();
+            }
+            assert_eq!(lengths, [700, 5], "cut at {cut}");
+        }
+        // RSV1 on a continuation, on a control frame, and without the agreement.
+        let with = || Decoder::new(1 << 20, Some(Box::new(Inflater::new(&terms))));
+        assert!(with().feed(&[frame(0x41, a), frame(0xC0, b)].concat(), |_| Ok(())).is_err());
+        assert!(with().feed(&frame(0xC9, b"p"), |_| Ok(())).is_err());
+        assert!(Decoder::default().feed(&frame(0xC1, &small), |_| Ok(())).is_err());
+    }
+
+    #[test]
     fn an_idle_decoder_owns_nothing() {
         let mut decoder = Decoder::default();
         let bytes = [frame(1, b"a"), frame(0x80, b"b")].concat();
@@ -440,6 +509,32 @@ mod tests {
         ) {
             let bytes: Vec<u8> = frames.iter().flat_map(|(b0, p)| frame(*b0, p)).collect();
             prop_assert_eq!(read(&bytes, &cuts), read(&bytes, &[]));
+        }
+
+        #[test]
+        fn a_damaged_stream_is_survived_and_splits_do_not_matter(
+            frames in prop::collection::vec((prop::sample::select(vec![0x81u8, 0x82, 0x89, 0x8A]), prop::collection::vec(any::<u8>(), 0..300)), 1..6),
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            cuts in prop::collection::vec(any::<usize>(), 0..9),
+        ) {
+            let mut bytes: Vec<u8> = frames.iter().flat_map(|(b0, p)| frame(*b0, p)).collect();
+            for (at, byte) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            prop_assert_eq!(read(&bytes, &cuts), read(&bytes, &[]));
+        }
+
+        #[test]
+        fn what_is_encoded_is_decoded(text in any::<String>(), mask: [u8; 4], cuts in prop::collection::vec(any::<usize>(), 0..9)) {
+            let mut out = Vec::new();
+            encode::frame(&mut out, opcode::TEXT, text.as_bytes(), mask);
+            // As a server's: unmasked.
+            let at = out.len() - text.len();
+            encode::apply(&mut out[at..], mask);
+            out.drain(at - 4..at);
+            out[1] &= 0x7F;
+            prop_assert_eq!(read(&out, &cuts), (vec![format!("{:?}", Message::Text(&text))], None));
         }
 
         #[test]

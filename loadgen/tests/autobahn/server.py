@@ -13,7 +13,8 @@ async def main():
             results = await server.get_result()
             failed = []
         except FailureError as failure:
-            results = failed = failure.results
+            results = failure.results
+            failed = [r for r in results if not r.passed]
         for r in failed:
             print("FAILED", r.case_id, r.behavior.value, r.behavior_close.value, r.result, r.result_close, r.was_not_clean_reason)
         print("DONE", len(results), len(failed), flush=True)
