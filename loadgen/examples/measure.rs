@@ -50,6 +50,7 @@ fn plan(mode: &str, sessions: f64, seconds: u64) -> Result<RunPlan, Box<dyn Erro
             path: text("/"),
             headers: Vec::new(),
             subprotocol: None,
+            options: SocketOptions::default(),
         }))
     };
     let idle = Step::Think(Dist::Constant(3600 * SECOND));
@@ -76,13 +77,16 @@ fn plan(mode: &str, sessions: f64, seconds: u64) -> Result<RunPlan, Box<dyn Erro
                 Part::Text("}".to_owned()),
             ]);
             let wait = Await {
-                json: "$.id".to_owned(),
-                equals: Template(vec![Part::Sent("id".to_owned())]),
+                what: Awaited::JsonEquals("$.id".to_owned(), Template(vec![Part::Sent("id".to_owned())])),
                 within_ns: 10 * SECOND,
             };
             vec![
                 connect(),
-                forever(vec![Step::Send(Box::new(Send { id: StepId(0), text: message, wait: Some(wait) }))]),
+                forever(vec![Step::Send(Box::new(Send {
+                    id: StepId(0),
+                    payload: Payload::Text(message),
+                    wait: Some(wait),
+                }))]),
             ]
         }
         other => return Err(format!("no mode {other}").into()),

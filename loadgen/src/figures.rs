@@ -10,6 +10,7 @@ use timeline::histogram::{self, Histogram, Sparse};
 
 use crate::kind::ErrorKind;
 use crate::protocol::{Counters, Histograms, StepHistograms};
+use crate::ws::figures::WsFigures;
 
 /// Length of a histogram interval, ns.
 pub const INTERVAL_NS: u64 = 1_000_000_000;
@@ -43,6 +44,8 @@ pub struct Figures {
     pub open_sessions: Cell<u64>,
     /// Connections open now.
     pub open_connections: Cell<u64>,
+    /// WebSockets.
+    pub ws: WsFigures,
     errors: [Cell<u64>; ErrorKind::ALL.len()],
     lost_samples: Cell<u64>,
     interval: Cell<u64>,
@@ -92,6 +95,7 @@ impl Figures {
             retried: zero(),
             open_sessions: zero(),
             open_connections: zero(),
+            ws: WsFigures::default(),
             errors: [const { Cell::new(0) }; ErrorKind::ALL.len()],
             lost_samples: zero(),
             interval: zero(),
@@ -174,6 +178,7 @@ impl Figures {
             steps,
             lateness: take(&mut open.lateness),
             release_error: take(&mut open.release_error),
+            ws: self.ws.take(),
         };
         self.interval.set(next);
         let mut waiting = self.closed.borrow_mut();
@@ -213,6 +218,7 @@ impl Figures {
             open_connections: self.open_connections.get(),
             lost_samples: self.lost_samples.get(),
             errors: self.errors.iter().map(Cell::get).collect(),
+            ws: self.ws.counters(),
             cpu_ns: 0,
             hiccup_ns: 0,
         }

@@ -13,6 +13,7 @@ use timeline::{RunTime, Span, Unit};
 use crate::coordinator::LoadUpdate;
 use crate::kind::ErrorKind;
 use crate::protocol::{Counters, Histograms};
+use crate::ws::figures::OTHER_CODES;
 
 /// Something for a timeline. `lane` counts the declared lanes from 0, in order of their declaration.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,6 +113,7 @@ impl Lanes {
         }
         let hiccup = LaneSpec::level(names::GENERATOR_HICCUP, &gen_, Unit::Ns).worst();
         self.sample(hiccup, at, now.hiccup_ns as f64, out);
+        self.websockets(worker, now, &last, out);
         for (i, kind) in ErrorKind::ALL.iter().enumerate() {
             let (new, old) =
                 (now.errors.get(i).copied().unwrap_or(0), last.errors.get(i).copied().unwrap_or(0));
@@ -120,6 +122,34 @@ impl Lanes {
                 let spec = LaneSpec::rate(names::ERRORS, &gen_, Unit::PerSecond).about(kind.name());
                 self.late_rate(spec, RunTime(last.at), at, rate(new, old), out);
             }
+        }
+    }
+
+    /// WebSockets have lanes from the first one on.
+    fn websockets(&mut self, worker: usize, now: &Counters, last: &Counters, out: &mut Vec<Reading>) {
+        let (at, from) = (RunTime(now.at), RunTime(last.at));
+        let seconds = now.at.saturating_sub(last.at) as f64 / 1e9;
+        let rate = |new: u64, old: u64| new.saturating_sub(old) as f64 / seconds;
+        let gen_ = instance(worker);
+        let (now, last) = (&now.ws, &last.ws);
+        if now.opened == 0 {
+            return;
+        }
+        let open = LaneSpec::level(names::OPEN_WEBSOCKETS, &gen_, Unit::Count);
+        self.sample(open, at, now.open() as f64, out);
+        let rates = [
+            (names::WS_OPENED, Unit::PerSecond, now.opened, last.opened),
+            (names::PUSHED_BYTES, Unit::BytesPerSecond, now.pushed_bytes, last.pushed_bytes),
+            (names::PUSH_UNSTAMPED, Unit::PerSecond, now.unstamped, last.unstamped),
+            (names::PINGS, Unit::PerSecond, now.pings, last.pings),
+        ];
+        for (name, unit, new, old) in rates.into_iter().filter(|(_, _, new, _)| *new > 0) {
+            self.late_rate(LaneSpec::rate(name, &gen_, unit), from, at, rate(new, old), out);
+        }
+        for &(code, n) in &now.codes {
+            let subject = if code == OTHER_CODES { "other".to_owned() } else { code.to_string() };
+            let spec = LaneSpec::rate(names::WS_CLOSES, &gen_, Unit::PerSecond).about(subject);
+            self.late_rate(spec, from, at, rate(n, last.of_code(code)), out);
         }
     }
 
@@ -134,7 +164,11 @@ impl Lanes {
 
     /// A worker that is gone holds nothing open any more; without a last sample its levels would stand for ever.
     fn went_silent(&mut self, worker: usize, at: RunTime, out: &mut Vec<Reading>) {
-        if self.last.remove(&worker).is_some() {
+        if let Some(last) = self.last.remove(&worker) {
+            if last.ws.opened > 0 {
+                let open = LaneSpec::level(names::OPEN_WEBSOCKETS, instance(worker), Unit::Count);
+                self.sample(open, at, 0.0, out);
+            }
             for name in [names::OPEN_SESSIONS, names::OPEN_CONNECTIONS] {
                 self.sample(LaneSpec::level(name, instance(worker), Unit::Count), at, 0.0, out);
             }
@@ -158,6 +192,8 @@ impl Lanes {
         }
         self.histogram(LaneSpec::histogram(names::LATENESS, &gen_), span, &all.lateness, out);
         self.histogram(LaneSpec::histogram(names::RELEASE_ERROR, &gen_), span, &all.release_error, out);
+        self.histogram(LaneSpec::histogram(names::PUSH_AGE, &gen_), span, &all.ws.push_age, out);
+        self.histogram(LaneSpec::histogram(names::PING_RTT, &gen_), span, &all.ws.ping_rtt, out);
     }
 
     fn lane(&mut self, spec: LaneSpec, out: &mut Vec<Reading>) -> usize {

@@ -3,13 +3,15 @@
 //! Owns the ready form (heads as texts with holes, JSONPaths compiled, loops as jumps). Running it is `session`'s business.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
+use regex::Regex;
 use scenarios::plan::{self, BaseUrl, Capture, Check, Dist, Feeder, RunPlan, Step, Template, Times};
 use serde_json_path::JsonPath;
 use thiserror::Error;
 
 use crate::template::{Place, Text};
-use crate::ws::handshake;
+use crate::ws::{MESSAGE_MAX, deflate, handshake};
 
 /// Why a plan cannot be made ready; the scenario's parser finds these first.
 #[derive(Debug, Error)]
@@ -19,6 +21,14 @@ pub enum BadPlan {
     JsonPath {
         /// The path as written.
         path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A regular expression is wrong.
+    #[error("{pattern:?} is not a regular expression: {why}")]
+    Regex {
+        /// The expression as written.
+        pattern: String,
         /// What is wrong with it.
         why: String,
     },
@@ -73,7 +83,7 @@ impl Kind {
                     feeders.extend(c.head.feeders());
                 }
                 Op::Send(s) => {
-                    feeders.extend(s.text.feeders().chain(s.wait.iter().flat_map(|w| w.equals.feeders())));
+                    feeders.extend(s.texts().flat_map(Text::feeders));
                 }
                 Op::Wait(_) | Op::Enter { .. } | Op::Again { .. } | Op::Close(_) => {}
             }
@@ -173,30 +183,83 @@ pub struct Connect {
     pub subprotocol: Option<String>,
     /// Header fields that the check of the answer needs.
     pub fields: Vec<String>,
+    /// Longest message, bytes.
+    pub max_message: u32,
+    /// Offer of compression.
+    pub deflate: Option<plan::Deflate>,
+    /// Where a pushed message's timestamp is; shared by all WebSockets.
+    pub push_age: Option<Rc<JsonPath>>,
+    /// Time between pings, ns.
+    pub ping_every_ns: Option<u64>,
+    /// Is what is pushed sent back?
+    pub echo: bool,
 }
 
-/// A WebSocket message.
+/// A WebSocket message, the wait for one, or both.
 #[derive(Debug)]
 pub struct Send {
     /// Which step.
     pub id: usize,
-    /// The text.
-    pub text: Text,
+    /// What is sent.
+    pub payload: Payload,
     /// What to wait for.
     pub wait: Option<Await>,
+}
+
+/// What is sent.
+#[derive(Debug)]
+pub enum Payload {
+    /// Text.
+    Text(Text),
+    /// Bytes.
+    Binary(Vec<u8>),
+    /// Nothing.
+    Nothing,
 }
 
 /// Which message answers.
 #[derive(Debug)]
 pub struct Await {
-    /// Where in the message.
-    pub path: JsonPath,
-    /// What must be there.
-    pub equals: Text,
-    /// Does `equals` need what was sent?
+    /// How it is known.
+    pub what: Awaited,
+    /// Does that need what was sent?
     pub uses_sent: bool,
     /// Time limit, ns.
     pub within_ns: u64,
+}
+
+/// How an awaited message is known.
+#[derive(Debug)]
+pub enum Awaited {
+    /// The path finds this first.
+    JsonEquals(JsonPath, Text),
+    /// The path finds anything.
+    JsonAny(JsonPath),
+    /// It holds this text.
+    Contains(Text),
+    /// It matches.
+    Regex(Regex),
+    /// It is binary.
+    Binary,
+}
+
+impl Awaited {
+    /// The text with holes that is compared with.
+    #[must_use]
+    pub fn text(&self) -> Option<&Text> {
+        match self {
+            Self::JsonEquals(_, text) | Self::Contains(text) => Some(text),
+            Self::JsonAny(_) | Self::Regex(_) | Self::Binary => None,
+        }
+    }
+}
+
+impl Send {
+    /// All texts with holes.
+    fn texts(&self) -> impl Iterator<Item = &Text> {
+        let sent = if let Payload::Text(text) = &self.payload { Some(text) } else { None };
+        sent.into_iter().chain(self.wait.as_ref().and_then(|w| w.what.text()))
+    }
 }
 
 impl Program {
@@ -316,23 +379,54 @@ impl Compiler<'_> {
         if let Some(subprotocol) = &c.subprotocol {
             head.fixed(format!("Sec-WebSocket-Protocol: {subprotocol}\r\n"));
         }
+        if let Some(deflate) = &c.options.deflate {
+            head.fixed(format!("Sec-WebSocket-Extensions: {}\r\n", deflate::offer(deflate)));
+        }
         head.fixed(
             "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ",
         );
-        let (id, subprotocol) = (self.id(c.id)?, c.subprotocol.clone());
-        Ok(Connect { id, head, subprotocol, fields: handshake::fields() })
+        let o = &c.options;
+        Ok(Connect {
+            id: self.id(c.id)?,
+            head,
+            subprotocol: c.subprotocol.clone(),
+            fields: handshake::fields(),
+            max_message: o.max_message.unwrap_or(MESSAGE_MAX as u32),
+            deflate: o.deflate.clone(),
+            push_age: o.push_age.as_deref().map(json_path).transpose()?.map(Rc::new),
+            ping_every_ns: o.ping_every_ns.map(|ns| ns.max(1)),
+            echo: o.echo,
+        })
     }
 
     fn send(&self, s: &plan::Send) -> Result<Send, BadPlan> {
-        let mut text = Text::default();
-        text.template(&s.text, Place::Plain);
+        let ready = |template: &Template| {
+            let mut text = Text::default();
+            text.template(template, Place::Plain);
+            text
+        };
+        let payload = match &s.payload {
+            plan::Payload::Text(template) => Payload::Text(ready(template)),
+            plan::Payload::Binary(bytes) => Payload::Binary(bytes.clone()),
+            plan::Payload::Nothing => Payload::Nothing,
+        };
         let wait = s.wait.as_ref().map(|w| {
-            let mut equals = Text::default();
-            equals.template(&w.equals, Place::Plain);
-            let uses_sent = equals.uses_sent();
-            Ok(Await { path: json_path(&w.json)?, equals, uses_sent, within_ns: w.within_ns.max(1) })
+            let what = match &w.what {
+                plan::Awaited::JsonEquals(path, equals) => {
+                    Awaited::JsonEquals(json_path(path)?, ready(equals))
+                }
+                plan::Awaited::JsonAny(path) => Awaited::JsonAny(json_path(path)?),
+                plan::Awaited::Contains(text) => Awaited::Contains(ready(text)),
+                plan::Awaited::Regex(pattern) => Awaited::Regex(
+                    Regex::new(pattern)
+                        .map_err(|e| BadPlan::Regex { pattern: pattern.clone(), why: e.to_string() })?,
+                ),
+                plan::Awaited::Binary => Awaited::Binary,
+            };
+            let uses_sent = what.text().is_some_and(Text::uses_sent);
+            Ok(Await { what, uses_sent, within_ns: w.within_ns.max(1) })
         });
-        Ok(Send { id: self.id(s.id)?, text, wait: wait.transpose()? })
+        Ok(Send { id: self.id(s.id)?, payload, wait: wait.transpose()? })
     }
 }
 

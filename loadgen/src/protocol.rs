@@ -13,6 +13,8 @@ use timeline::MonoNs;
 use timeline::frame::{self, BadFrame, Frame};
 use timeline::histogram::Sparse;
 
+use crate::ws::figures::{WsCounters, WsHistograms};
+
 /// Version of the messages below; raised whenever one changes.
 pub const VERSION: u32 = 1;
 
@@ -144,6 +146,8 @@ pub struct Counters {
     pub hiccup_ns: u64,
     /// Failed steps by kind, in the order of [`ErrorKind::ALL`](crate::ErrorKind::ALL).
     pub errors: Vec<u64>,
+    /// WebSockets.
+    pub ws: WsCounters,
 }
 
 /// What finished within one interval.
@@ -159,6 +163,8 @@ pub struct Histograms {
     pub lateness: Sparse,
     /// Released minus due, of arrivals and think times.
     pub release_error: Sparse,
+    /// Times of WebSockets that are no step's.
+    pub ws: WsHistograms,
 }
 
 /// What finished of one step.
@@ -297,10 +303,10 @@ fn unknown(kind: u8) -> BadMessage {
 }
 
 /// Reads numbers of variable length (LEB128): most are small.
-struct Numbers<'a>(&'a [u8]);
+pub(crate) struct Numbers<'a>(pub(crate) &'a [u8]);
 
 impl Numbers<'_> {
-    fn next(&mut self) -> Option<u64> {
+    pub(crate) fn next(&mut self) -> Option<u64> {
         let (mut n, mut shift) = (0u64, 0);
         loop {
             let (&b, rest) = self.0.split_first()?;
@@ -314,13 +320,13 @@ impl Numbers<'_> {
     }
 
     /// A count of things that take at least a byte each, so that a damaged one reserves no memory.
-    fn count(&mut self) -> Option<usize> {
+    pub(crate) fn count(&mut self) -> Option<usize> {
         let n = self.next()? as usize;
         (n <= self.0.len()).then_some(n)
     }
 
     /// A histogram: values as differences.
-    fn sparse(&mut self) -> Option<Sparse> {
+    pub(crate) fn sparse(&mut self) -> Option<Sparse> {
         let n = self.count()?;
         let (mut cells, mut value) = (Vec::with_capacity(n), 0u32);
         for _ in 0..n {
@@ -331,7 +337,7 @@ impl Numbers<'_> {
     }
 }
 
-fn put(out: &mut Vec<u8>, mut n: u64) {
+pub(crate) fn put(out: &mut Vec<u8>, mut n: u64) {
     while n >= 0x80 {
         out.push(n as u8 | 0x80);
         n >>= 7;
@@ -339,7 +345,7 @@ fn put(out: &mut Vec<u8>, mut n: u64) {
     out.push(n as u8);
 }
 
-fn put_sparse(out: &mut Vec<u8>, sparse: &Sparse) {
+pub(crate) fn put_sparse(out: &mut Vec<u8>, sparse: &Sparse) {
     put(out, sparse.cells.len() as u64);
     let mut last = 0;
     for &(value, count) in &sparse.cells {
@@ -378,6 +384,7 @@ impl Counters {
         copy.totals().into_iter().for_each(|n| put(out, *n));
         put(out, self.errors.len() as u64);
         self.errors.iter().for_each(|&n| put(out, n));
+        self.ws.put(out);
     }
 
     fn get(numbers: &mut Numbers<'_>) -> Option<Self> {
@@ -386,6 +393,7 @@ impl Counters {
             *total = numbers.next()?;
         }
         counters.errors = (0..numbers.count()?).map(|_| numbers.next()).collect::<Option<_>>()?;
+        counters.ws = WsCounters::get(numbers)?;
         Some(counters)
     }
 }
@@ -402,6 +410,7 @@ impl Histograms {
         }
         put_sparse(out, &self.lateness);
         put_sparse(out, &self.release_error);
+        self.ws.put(out);
     }
 
     fn get(numbers: &mut Numbers<'_>) -> Option<Self> {
@@ -417,7 +426,8 @@ impl Histograms {
                 })
             })
             .collect::<Option<_>>()?;
-        Some(Self { start, end, steps, lateness: numbers.sparse()?, release_error: numbers.sparse()? })
+        let (lateness, release_error) = (numbers.sparse()?, numbers.sparse()?);
+        Some(Self { start, end, steps, lateness, release_error, ws: WsHistograms::get(numbers)? })
     }
 }
 
@@ -447,7 +457,7 @@ mod tests {
             let counters = FromWorker::Counters(counters);
             prop_assert_eq!(again(&counters), counters);
             let steps = steps.into_iter().map(|(step, finished, failed, response, service)| StepHistograms { step, finished, failed, response, service });
-            let histograms = FromWorker::Histograms(Histograms { start: totals[0], end: totals[1], steps: steps.collect(), lateness, release_error });
+            let histograms = FromWorker::Histograms(Histograms { start: totals[0], end: totals[1], steps: steps.collect(), lateness, release_error, ws: WsHistograms::default() });
             prop_assert_eq!(again(&histograms), histograms);
         }
 

@@ -4,6 +4,7 @@
 //! target answers later, so sessions that wait for answers do less.
 
 mod load;
+mod socket;
 
 use std::fmt::Write as _;
 
@@ -212,14 +213,10 @@ fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
                 }
                 line
             }
-            Step::Connect(c) => format!("{}: WebSocket {}", name(c.id), show(plan, &c.path)),
-            Step::Send(s) => {
-                let wait = s
-                    .wait
-                    .as_ref()
-                    .map(|w| format!(", awaits {} within {}", w.json, show_duration(w.within_ns)));
-                format!("{}: send {}{}", name(s.id), show(plan, &s.text), wait.unwrap_or_default())
+            Step::Connect(c) => {
+                format!("{}: WebSocket {}{}", name(c.id), show(plan, &c.path), socket::options(&c.options))
             }
+            Step::Send(s) => format!("{}: {}", name(s.id), socket::send(plan, s)),
             Step::Listen(d) => format!("listen for {}", show_dist(*d)),
             Step::Think(d) => format!("think for {}", show_dist(*d)),
             Step::Close(id) => format!("{}: close the WebSocket", name(*id)),

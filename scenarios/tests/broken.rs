@@ -41,6 +41,35 @@ that = "p99 < 250ms for say"
 
 const CASES: &[(&str, &str, &str)] = &[
     ("not TOML", "sessions = 10", "sessions = = 10"),
+    ("a message without a size", "connect = \"/ws?token=${token}\"", "connect = \"/ws\", max-message = 5"),
+    ("a size without unit", "connect = \"/ws?token=${token}\"", "connect = \"/ws\", max-message = \"5\""),
+    (
+        "a window too small",
+        "connect = \"/ws?token=${token}\"",
+        "connect = \"/ws\", deflate = { client-max-window-bits = 8 }",
+    ),
+    ("no subprotocol", "connect = \"/ws?token=${token}\"", "connect = \"/ws\", subprotocol = []"),
+    ("too many pings", "connect = \"/ws?token=${token}\"", "connect = \"/ws\", ping-every = \"1ms\""),
+    (
+        "not base64",
+        "send = '{\"op\":\"say\",\"id\":\"${uuid()}\"}', await = { json = \"$.id\", equals = \"${sent.id}\", within = \"2s\" }",
+        "send-binary = \"&&\"",
+    ),
+    (
+        "not a pattern",
+        "await = { json = \"$.id\", equals = \"${sent.id}\", within = \"2s\" }",
+        "await = { regex = \"(\" }",
+    ),
+    (
+        "awaited in two ways",
+        "await = { json = \"$.id\", equals = \"${sent.id}\", within = \"2s\" }",
+        "await = { regex = \"a\", binary = true }",
+    ),
+    (
+        "nothing awaited",
+        "await = { json = \"$.id\", equals = \"${sent.id}\", within = \"2s\" }",
+        "await = { binary = false }",
+    ),
     ("a string without its end", "name = \"steady\"", "name = \"steady"),
     ("a key twice", "sessions = 10", "sessions = 10\nsessions = 11"),
     ("unknown key at the top", "about =", "abuot ="),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use dynamometer_scenarios::plan::{
-    Capture, Check, Dist, Escape, Model, Order, Part, Slot, Step, Target, Times,
+    Awaited, Capture, Check, Dist, Escape, Model, Order, Part, Payload, Slot, Step, Target, Times,
 };
 use dynamometer_scenarios::{
     LoadFlags, Origin, Overrides, Quick, catalog, describe, load, parse, quick, text_of,
@@ -109,8 +109,10 @@ fn the_format_s_example_is_read_completely() {
     assert_eq!(open.subprotocol.as_deref(), Some("chat"));
     assert_eq!((chat.times, chat.every), (Times::UntilEnd, Some(Dist::Exponential(10_000_000_000))));
     let [Step::Send(say)] = chat.steps.as_slice() else { panic!("{:?}", chat.steps) };
-    assert_eq!(say.text.0[1], Part::Escaped(Escape::Json, Box::new(Part::Uuid)));
-    assert_eq!(say.wait.as_ref().unwrap().equals.0, [Part::Sent("id".into())]);
+    let Payload::Text(said) = &say.payload else { panic!("{say:?}") };
+    assert_eq!(said.0[1], Part::Escaped(Escape::Json, Box::new(Part::Uuid)));
+    let Awaited::JsonEquals(_, equals) = &say.wait.as_ref().unwrap().what else { panic!("{say:?}") };
+    assert_eq!(equals.0, [Part::Sent("id".into())]);
     let [Step::Request(rooms), Step::Think(_), Step::Request(room)] = plan.sessions[1].steps.as_slice()
     else {
         panic!("{:?}", plan.sessions[1]);
@@ -204,4 +206,34 @@ session = [{ name = "s", steps = [{ name = "cup", get = "/cups/${cups.size}" }] 
     std::fs::write(&path, b"about = \"\n\xFF\"").unwrap();
     let e = load(name, &Overrides::default()).unwrap_err().to_string();
     assert!(e.contains("tea shop.toml:2: this is not UTF-8 text"), "{e}");
+}
+
+#[test]
+fn websockets_are_used_in_every_way_that_is_described() {
+    let text = r#"
+[target]
+url = "http://127.0.0.1:1"
+[[phase]]
+name = "p"
+for = "1s"
+sessions = 1
+[[session]]
+name = "s"
+steps = [
+  { name = "open", connect = "/ws", subprotocol = ["v2", "v1"], max-message = "64KiB", deflate = { client-no-context-takeover = true, server-max-window-bits = 10 }, push-age = "$.t", ping-every = "10s" },
+  { name = "joined", await = { contains = "joined", within = "1s" } },
+  { name = "blob", send-binary = "3q2+7w==", await = { binary = true } },
+  { name = "who", send = { op = "who" }, await = { json = "$.who" } },
+  { name = "like", await = { regex = "^n[0-9]+$" } },
+]
+"#;
+    let plan = parse(text, &Origin { name: "ws".into(), file: None }, &Overrides::default())
+        .unwrap_or_else(|e| panic!("{e}"));
+    let Step::Connect(open) = &plan.sessions[0].steps[0] else { panic!("{:?}", plan.sessions) };
+    assert_eq!(open.subprotocol.as_deref(), Some("v2, v1"));
+    assert_eq!(open.options.max_message, Some(64 << 10));
+    let Step::Send(blob) = &plan.sessions[0].steps[2] else { panic!("{:?}", plan.sessions) };
+    assert_eq!(blob.payload, Payload::Binary(vec![0xDE, 0xAD, 0xBE, 0xEF]));
+    let told = describe(&plan);
+    insta::assert_snapshot!(told[told.find("session kinds").unwrap()..].trim_end());
 }

@@ -155,6 +155,22 @@ pub mod names {
     pub const SENT: &str = "client.sent";
     /// WebSocket messages pushed by the server, per second.
     pub const PUSHED: &str = "client.pushed";
+    /// Payload bytes of pushed WebSocket messages per second.
+    pub const PUSHED_BYTES: &str = "client.pushed-bytes";
+    /// Age of pushed WebSocket messages that carry a timestamp (read - stamped), histogram.
+    pub const PUSH_AGE: &str = "client.push-age";
+    /// Pushed WebSocket messages whose timestamp could not be used, per second.
+    pub const PUSH_UNSTAMPED: &str = "client.push-unstamped";
+    /// Round trip of WebSocket pings, histogram.
+    pub const PING_RTT: &str = "client.ping-rtt";
+    /// WebSocket pings sent per second.
+    pub const PINGS: &str = "client.pings";
+    /// WebSockets open now.
+    pub const OPEN_WEBSOCKETS: &str = "client.open-websockets";
+    /// WebSockets opened per second.
+    pub const WS_OPENED: &str = "client.ws-opened";
+    /// WebSockets closed per second; subject: the close code, 1005 without one, 1006 if lost without a close frame.
+    pub const WS_CLOSES: &str = "client.ws-closes";
     /// CPU of a generator process, in cores.
     pub const GENERATOR_CPU: &str = "generator.cpu";
     /// Longest hiccup of a generator process in the interval, ns.

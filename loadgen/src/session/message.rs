@@ -4,15 +4,17 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use serde_json::Value;
+use serde_json_path::JsonPath;
 
 use super::request::contains;
 use super::socket::Socket;
 use super::{BRAKE_NS, Flow, GOODBYE_NS, Session};
 use crate::http::answer::{Answer, Want};
 use crate::kind::ErrorKind;
-use crate::program::{Await, Connect, Send};
+use crate::program::{Await, Awaited, Connect, Payload, Send};
 use crate::template::{self, Values};
-use crate::ws::handshake;
+use crate::ws::decode::Message;
+use crate::ws::{handshake, opcode};
 
 impl Session {
     /// Opens the WebSocket. Without it nothing that follows makes sense: if it fails the session ends.
@@ -71,10 +73,9 @@ impl Session {
             }
         })
         .await?;
-        handshake::check(&answer, &key, connect.subprotocol.as_deref())?;
-        let mut socket = Socket::new(connection);
-        socket.take_early(&early, &self.shard, &mut self.stream);
-        Ok(socket)
+        let agreed =
+            handshake::check(&answer, &key, connect.subprotocol.as_deref(), connect.deflate.as_ref())?;
+        Ok(Socket::new(connection, connect, agreed.as_ref(), early, &self.shard))
     }
 
     /// Sends a message and awaits its answer if it has one.
@@ -94,6 +95,10 @@ impl Session {
     }
 
     async fn say(&mut self, send: &Send) -> Result<(), ErrorKind> {
+        let now = self.shard.now();
+        if let Some(socket) = &mut self.socket {
+            socket.ping(now, &mut self.stream);
+        }
         let expected = self.write_message(send)?;
         let Self { shard, seat, socket, stream, .. } = self;
         let Some(socket) = socket else { return Err(ErrorKind::WsClosed) };
@@ -104,8 +109,8 @@ impl Session {
             if shard.seats.expired(*seat) {
                 return Poll::Ready(Err(ErrorKind::Timeout));
             }
-            let polled = socket.poll_messages(cx, shard, stream, &mut |text| {
-                send.wait.as_ref().is_some_and(|wait| answers(wait, &expected, text))
+            let polled = socket.poll_messages(cx, shard, stream, &mut |message| {
+                send.wait.as_ref().is_some_and(|wait| answers(wait, &expected, message))
             });
             match polled {
                 Poll::Ready(true) => Poll::Ready(Ok(())),
@@ -126,14 +131,22 @@ impl Session {
         let feeders = &shard.program.feeders;
         let mut values = Values { vars, feeders, rows, number: origin.number, stream, sent: None };
         output.inner.clear();
-        send.text.write(&mut output.inner, &mut values);
-        socket.send_text(&mut output.wire, &output.inner, mask)?;
+        match &send.payload {
+            Payload::Text(text) => {
+                text.write(&mut output.inner, &mut values);
+                socket.send(&mut output.wire, opcode::TEXT, &output.inner, mask)?;
+            }
+            Payload::Binary(bytes) => socket.send(&mut output.wire, opcode::BINARY, bytes, mask)?,
+            Payload::Nothing => {}
+        }
         let Some(wait) = &send.wait else { return Ok(String::new()) };
         let sent: Option<Value> =
             if wait.uses_sent { serde_json::from_slice(&output.inner).ok() } else { None };
         values.sent = sent.as_ref();
         output.wire.clear();
-        wait.equals.write(&mut output.wire, &mut values);
+        if let Some(text) = wait.what.text() {
+            text.write(&mut output.wire, &mut values);
+        }
         Ok(String::from_utf8_lossy(&output.wire).into_owned())
     }
 
@@ -176,13 +189,26 @@ impl Session {
     }
 }
 
-/// Is `text` the message waited for?
-fn answers(wait: &Await, expected: &str, text: &str) -> bool {
+/// Is `message` the one waited for?
+fn answers(wait: &Await, expected: &str, message: &Message<'_>) -> bool {
+    match (&wait.what, message) {
+        (Awaited::Binary, Message::Binary(_)) => true,
+        (Awaited::Contains(_), Message::Text(text)) => contains(text.as_bytes(), expected.as_bytes()),
+        (Awaited::Regex(regex), Message::Text(text)) => regex.is_match(text),
+        (Awaited::JsonAny(path), Message::Text(text)) => {
+            serde_json::from_str::<Value>(text).is_ok_and(|m| !path.query(&m).is_empty())
+        }
+        (Awaited::JsonEquals(path, _), Message::Text(text)) => equals(path, expected, text),
+        _ => false,
+    }
+}
+
+fn equals(path: &JsonPath, expected: &str, text: &str) -> bool {
     // Parsing every pushed message would cost more than all the rest: most are told apart by not even holding
     // the value. One with escapes may hold it in another spelling.
     if !contains(text.as_bytes(), expected.as_bytes()) && !text.contains('\\') {
         return false;
     }
     let Ok(message) = serde_json::from_str::<Value>(text) else { return false };
-    wait.path.query(&message).all().first().is_some_and(|v| template::as_text(v) == expected)
+    path.query(&message).all().first().is_some_and(|v| template::as_text(v) == expected)
 }

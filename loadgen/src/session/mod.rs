@@ -249,6 +249,23 @@ impl Session {
             return Flow::On;
         }
         self.state.waited = true;
+        loop {
+            let ping = self.socket.as_ref().and_then(|s| s.ping_due());
+            let stop = ping.map_or(until, |due| due.min(until));
+            self.nap_once(stop).await;
+            // Over, or cut short: because the session is to end, or the WebSocket has.
+            let cut = || self.shard.now() < stop || self.socket.as_ref().is_none_or(|s| s.ended().is_some());
+            if stop == until || cut() {
+                return Flow::On;
+            }
+            let now = self.shard.now();
+            if let Some(socket) = &mut self.socket {
+                socket.ping(now, &mut self.stream);
+            }
+        }
+    }
+
+    async fn nap_once(&mut self, until: u64) {
         let Self { shard, seat, socket, stream, .. } = self;
         poll_fn(|cx| {
             if let Some(socket) = socket
@@ -259,7 +276,6 @@ impl Session {
             shard.seats.poll_nap(*seat, until, || shard.now())
         })
         .await;
-        Flow::On
     }
 
     /// A step starts; it must be over within `limit` ns. Says when it started.

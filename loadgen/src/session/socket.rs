@@ -2,17 +2,26 @@
 //!
 //! Owns the connection after the handshake and the close codes. Steps over it are `message`'s business.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use serde_json_path::JsonPath;
+use timeline::clock::unix_ms;
+
 use crate::connection::Connection;
-use crate::figures;
+use crate::figures::{self, Figures};
 use crate::kind::ErrorKind;
+use crate::program::Connect;
 use crate::random::Stream;
 use crate::shard::Shard;
 use crate::ws::decode::{Decoder, Message};
-use crate::ws::{encode, opcode};
+use crate::ws::deflate::{Agreed, Deflater, Inflater};
+use crate::ws::figures::{LOST, NO_CODE};
+use crate::ws::{age, encode, opcode};
 
-/// Most bytes that wait to be written; pongs beyond that are left out (only the newest ping needs one).
+/// Most bytes that wait to be written; pongs beyond that are left out (only the newest ping needs one), and a
+/// WebSocket that echoes reads no more until the other side has taken them.
 const WAITING_MAX: usize = 16 << 10;
 
 /// Close codes that a client sends (RFC 6455, 7.4.1).
@@ -25,15 +34,90 @@ const TOO_BIG: u16 = 1009;
 #[derive(Debug)]
 pub(super) struct Socket {
     connection: Connection,
-    decoder: Decoder,
-    waiting: Vec<u8>,
+    inbox: Inbox,
+    figures: Rc<Figures>,
     ended: Option<ErrorKind>,
     said_close: bool,
+    /// The code under which its end is counted.
+    code: u16,
+}
+
+/// All of a socket but its connection, which is lent while a portion is worked on.
+#[derive(Debug)]
+struct Inbox {
+    decoder: Decoder,
+    /// What is still to be written.
+    waiting: Vec<u8>,
+    extra: Option<Box<Extra>>,
+}
+
+/// What only some WebSockets have, and an idle plain one does not pay for.
+#[derive(Debug, Default)]
+struct Extra {
+    deflater: Option<Deflater>,
+    push_age: Option<Rc<JsonPath>>,
+    /// Time between pings, ns, and when the next one is due (run time); 0: none.
+    ping_every: u64,
+    ping_due: u64,
+    /// When the last ping went out, and the last one that was answered: its payload says when it was sent.
+    pinged: u64,
+    ponged: u64,
+    echo: bool,
+    /// Bytes that were read and are to be looked at first: they came with the handshake, or behind an awaited message.
+    early: Vec<u8>,
+}
+
+impl Extra {
+    fn of(connect: &Connect, agreed: Option<&Agreed>, now: u64, early: Vec<u8>) -> Option<Box<Self>> {
+        let plain = agreed.is_none()
+            && connect.push_age.is_none()
+            && connect.ping_every_ns.is_none()
+            && !connect.echo
+            && early.is_empty();
+        let ping_every = connect.ping_every_ns.unwrap_or(0);
+        (!plain).then(|| {
+            Box::new(Self {
+                deflater: agreed.map(Deflater::new),
+                push_age: connect.push_age.clone(),
+                ping_every,
+                ping_due: if ping_every > 0 { now + ping_every } else { 0 },
+                echo: connect.echo,
+                early,
+                ..Self::default()
+            })
+        })
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.figures.ws.close(self.code);
+    }
 }
 
 impl Socket {
-    pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, decoder: Decoder::default(), waiting: Vec::new(), ended: None, said_close: false }
+    /// After the handshake, with what came behind its answer.
+    pub(super) fn new(
+        connection: Connection,
+        connect: &Connect,
+        agreed: Option<&Agreed>,
+        early: Vec<u8>,
+        shard: &Shard,
+    ) -> Self {
+        figures::add(&shard.figures.ws.opened, 1);
+        let inflater = agreed.map(|a| Box::new(Inflater::new(a)));
+        Self {
+            connection,
+            inbox: Inbox {
+                decoder: Decoder::new(connect.max_message, inflater),
+                waiting: Vec::new(),
+                extra: Extra::of(connect, agreed, shard.now(), early),
+            },
+            figures: Rc::clone(&shard.figures),
+            ended: None,
+            said_close: false,
+            code: LOST,
+        }
     }
 
     /// Why it ended, if it did: `ws-closed` where the server closed it in order.
@@ -43,43 +127,61 @@ impl Socket {
 
     /// Was everything written?
     pub(super) fn flushed(&self) -> bool {
-        self.waiting.is_empty()
+        self.inbox.waiting.is_empty()
     }
 
-    /// Takes bytes that came in one portion with the handshake.
-    pub(super) fn take_early(&mut self, bytes: &[u8], shard: &Shard, stream: &mut Stream) {
-        if let Err(kind) = self.take(bytes, shard, stream, &mut |_| false) {
-            self.fail(kind, stream);
+    /// When the next ping is due, run time in ns.
+    pub(super) fn ping_due(&self) -> Option<u64> {
+        self.inbox.extra.as_ref().map(|e| e.ping_due).filter(|due| *due > 0)
+    }
+
+    /// Pings, if that is due at `now`. Pings that were missed meanwhile are left out.
+    pub(super) fn ping(&mut self, now: u64, stream: &mut Stream) {
+        let Some(extra) = self.inbox.extra.as_mut().filter(|e| e.ping_due > 0 && e.ping_due <= now) else {
+            return;
+        };
+        let missed = (now - extra.ping_due) / extra.ping_every;
+        extra.ping_due += (missed + 1) * extra.ping_every;
+        if self.ended.is_none() && !self.said_close && self.inbox.waiting.len() < WAITING_MAX {
+            extra.pinged = now;
+            figures::add(&self.figures.ws.pings, 1);
+            encode::frame(&mut self.inbox.waiting, opcode::PING, &now.to_be_bytes(), stream.mask());
+            self.flush_now();
         }
     }
 
-    /// Reads all that is there. Ready with true when a text message matched (others are counted as pushed),
-    /// with false when the WebSocket has ended.
+    /// Reads all that is there. Ready with true when a message matched (others are counted as pushed),
+    /// with false when the WebSocket has ended. What follows a match is left for the next time.
     pub(super) fn poll_messages(
         &mut self,
         cx: &mut Context<'_>,
         shard: &Shard,
         stream: &mut Stream,
-        matches: &mut dyn FnMut(&str) -> bool,
+        matches: &mut dyn FnMut(&Message<'_>) -> bool,
     ) -> Poll<bool> {
-        let mut matched = false;
-        while self.ended.is_none() && !matched {
-            if !self.waiting.is_empty() && self.poll_flush(cx).is_err() {
+        let matched = Cell::new(false);
+        while self.ended.is_none() && !matched.get() {
+            if !self.inbox.waiting.is_empty() && self.poll_flush(cx).is_err() {
                 break;
             }
-            // The portion lies in the shard's buffer; what is done with it needs all of the socket.
-            let Self { connection, decoder, .. } = self;
-            let mut replies = Replies { waiting: &mut self.waiting, closed: None };
-            let read = connection.poll_portion(cx, &shard.input, |portion| {
-                if portion.is_empty() {
-                    return Err(ErrorKind::ClosedEarly);
-                }
-                decoder.feed(portion, |message| {
-                    matched |= replies.take(message, shard, stream, !matched, matches);
-                    Ok(())
+            if self.inbox.is_clogged() {
+                break;
+            }
+            let Self { connection, inbox, .. } = self;
+            let mut taking = Taking { shard, stream, matched: &matched, closed: None };
+            let early = inbox.extra.as_mut().map(|e| std::mem::take(&mut e.early)).unwrap_or_default();
+            let read = if early.is_empty() {
+                // The portion lies in the shard's buffer.
+                connection.poll_portion(cx, &shard.input, |portion| {
+                    if portion.is_empty() {
+                        return Err(ErrorKind::ClosedEarly);
+                    }
+                    inbox.take(portion, &mut taking, matches)
                 })
-            });
-            let closed = replies.closed;
+            } else {
+                Poll::Ready(Ok(inbox.take(&early, &mut taking, matches)))
+            };
+            let closed = taking.closed;
             match read {
                 Poll::Pending => break,
                 Poll::Ready(Ok(Ok(()))) => self.closed(closed, stream),
@@ -89,28 +191,11 @@ impl Socket {
                 }
             }
         }
-        match (matched, self.ended) {
+        match (matched.get(), self.ended) {
             (true, _) => Poll::Ready(true),
             (false, Some(_)) => Poll::Ready(false),
             (false, None) => Poll::Pending,
         }
-    }
-
-    fn take(
-        &mut self,
-        bytes: &[u8],
-        shard: &Shard,
-        stream: &mut Stream,
-        matches: &mut dyn FnMut(&str) -> bool,
-    ) -> Result<(), ErrorKind> {
-        let mut replies = Replies { waiting: &mut self.waiting, closed: None };
-        let read = self.decoder.feed(bytes, |message| {
-            replies.take(message, shard, stream, false, matches);
-            Ok(())
-        });
-        let closed = replies.closed;
-        self.closed(closed, stream);
-        read
     }
 
     /// The server's close frame came: it is answered, unless it answers ours.
@@ -118,6 +203,7 @@ impl Socket {
         let Some(code) = closed else { return };
         if self.ended.is_none() {
             self.ended = Some(ErrorKind::WsClosed);
+            self.code = code.unwrap_or(NO_CODE);
             self.say_close(code.unwrap_or(NORMAL), stream);
         }
     }
@@ -127,18 +213,20 @@ impl Socket {
             return;
         }
         self.ended = Some(kind);
-        match kind {
-            ErrorKind::WsProtocol => self.say_close(PROTOCOL_ERROR, stream),
-            ErrorKind::WsUtf8 => self.say_close(NOT_CONSISTENT, stream),
-            ErrorKind::TooLarge => self.say_close(TOO_BIG, stream),
-            _ => {}
-        }
+        let code = match kind {
+            ErrorKind::WsProtocol => PROTOCOL_ERROR,
+            ErrorKind::WsUtf8 => NOT_CONSISTENT,
+            ErrorKind::TooLarge => TOO_BIG,
+            _ => return,
+        };
+        self.code = code;
+        self.say_close(code, stream);
     }
 
     /// Sends a close frame, once; whether it gets through does not matter any more if the socket is full.
     pub(super) fn say_close(&mut self, code: u16, stream: &mut Stream) {
         if !std::mem::replace(&mut self.said_close, true) {
-            encode::close(&mut self.waiting, code, stream.mask());
+            encode::close(&mut self.inbox.waiting, code, stream.mask());
             self.flush_now();
         }
     }
@@ -148,22 +236,24 @@ impl Socket {
         self.say_close(NORMAL, stream);
     }
 
-    /// Sends a text message as far as the socket takes it; the rest goes out as the socket is polled.
-    pub(super) fn send_text(
+    /// Sends a message as far as the socket takes it; the rest goes out as the socket is polled.
+    pub(super) fn send(
         &mut self,
         wire: &mut Vec<u8>,
-        text: &[u8],
+        opcode: u8,
+        payload: &[u8],
         mask: [u8; 4],
     ) -> Result<(), ErrorKind> {
         if let Some(kind) = self.ended {
             return Err(kind);
         }
         wire.clear();
-        encode::frame(wire, opcode::TEXT, text, mask);
-        let rest = if self.waiting.is_empty() { self.connection.write_now(wire) } else { Ok(&wire[..]) };
+        self.inbox.put(wire, opcode, payload, mask);
+        let waiting = &mut self.inbox.waiting;
+        let rest = if waiting.is_empty() { self.connection.write_now(wire) } else { Ok(&wire[..]) };
         match rest {
             Ok(rest) => {
-                self.waiting.extend_from_slice(rest);
+                waiting.extend_from_slice(rest);
                 Ok(())
             }
             Err(kind) => {
@@ -174,16 +264,16 @@ impl Socket {
     }
 
     fn flush_now(&mut self) {
-        match self.connection.write_now(&self.waiting).map(<[u8]>::len) {
-            Ok(0) => self.waiting = Vec::new(),
-            Ok(left) => drop(self.waiting.drain(..self.waiting.len() - left)),
+        match self.connection.write_now(&self.inbox.waiting).map(<[u8]>::len) {
+            Ok(0) => self.inbox.waiting = Vec::new(),
+            Ok(left) => drop(self.inbox.waiting.drain(..self.inbox.waiting.len() - left)),
             Err(kind) => self.ended = self.ended.or(Some(kind)),
         }
     }
 
     /// Writes what waits, as far as possible; an error ends the WebSocket.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<(), ErrorKind> {
-        while !self.waiting.is_empty() {
+        while !self.inbox.waiting.is_empty() {
             match self.connection.poll_writable(cx) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(())) => self.flush_now(),
@@ -197,35 +287,118 @@ impl Socket {
     }
 }
 
-/// What one portion of messages leads to.
-struct Replies<'a> {
-    waiting: &'a mut Vec<u8>,
+/// What one portion of messages is taken with, and leads to.
+struct Taking<'a> {
+    shard: &'a Shard,
+    stream: &'a mut Stream,
+    matched: &'a Cell<bool>,
     closed: Option<Option<u16>>,
 }
 
-impl Replies<'_> {
-    /// Takes a message; says whether it is the one waited for.
+impl Inbox {
+    /// Must what waits go out before more is read? Only an echo grows with what is read.
+    fn is_clogged(&self) -> bool {
+        self.waiting.len() > WAITING_MAX && self.extra.as_ref().is_some_and(|e| e.echo)
+    }
+
+    /// Appends a frame with a message, compressed where that was agreed to.
+    fn put(&mut self, out: &mut Vec<u8>, opcode: u8, payload: &[u8], mask: [u8; 4]) {
+        put(self.extra.as_deref_mut(), out, opcode, payload, mask);
+    }
+
+    /// Takes messages up to the one waited for.
     fn take(
         &mut self,
-        message: Message<'_>,
-        shard: &Shard,
-        stream: &mut Stream,
-        waited: bool,
-        matches: &mut dyn FnMut(&str) -> bool,
-    ) -> bool {
+        bytes: &[u8],
+        taking: &mut Taking<'_>,
+        matches: &mut dyn FnMut(&Message<'_>) -> bool,
+    ) -> Result<(), ErrorKind> {
+        let Self { decoder, waiting, extra } = self;
+        let matched = taking.matched;
+        let taken = decoder.feed_until(
+            bytes,
+            |message| {
+                taking.message(&message, waiting, extra.as_deref_mut(), matches);
+                Ok(())
+            },
+            || matched.get(),
+        )?;
+        if taken < bytes.len() && taking.closed.is_none() {
+            extra.get_or_insert_default().early.extend_from_slice(&bytes[taken..]);
+        }
+        Ok(())
+    }
+}
+
+impl Taking<'_> {
+    fn message(
+        &mut self,
+        message: &Message<'_>,
+        waiting: &mut Vec<u8>,
+        extra: Option<&mut Extra>,
+        matches: &mut dyn FnMut(&Message<'_>) -> bool,
+    ) {
         // Nothing counts behind a close frame (RFC 6455, 5.5.1).
         if self.closed.is_some() {
-            return false;
+            return;
         }
         match message {
-            Message::Text(text) if waited && matches(text) => return true,
-            Message::Text(_) | Message::Binary(_) => figures::add(&shard.figures.pushed, 1),
-            Message::Ping(payload) if self.waiting.len() < WAITING_MAX => {
-                encode::frame(self.waiting, opcode::PONG, payload, stream.mask());
+            Message::Text(_) | Message::Binary(_) if matches(message) => self.matched.set(true),
+            Message::Text(text) => self.pushed(opcode::TEXT, text.as_bytes(), Some(text), waiting, extra),
+            Message::Binary(bytes) => self.pushed(opcode::BINARY, bytes, None, waiting, extra),
+            Message::Ping(payload) if waiting.len() < WAITING_MAX => {
+                encode::frame(waiting, opcode::PONG, payload, self.stream.mask());
             }
-            Message::Ping(_) | Message::Pong(_) => {}
-            Message::Close(code) => self.closed = Some(code),
+            Message::Ping(_) => {}
+            Message::Pong(payload) => self.pong(payload, extra),
+            Message::Close(code) => self.closed = Some(*code),
         }
-        false
+    }
+
+    /// A message that nobody waited for.
+    fn pushed(
+        &mut self,
+        opcode: u8,
+        payload: &[u8],
+        text: Option<&str>,
+        waiting: &mut Vec<u8>,
+        extra: Option<&mut Extra>,
+    ) {
+        let figures = &self.shard.figures;
+        figures::add(&figures.pushed, 1);
+        figures::add(&figures.ws.pushed_bytes, payload.len() as u64);
+        let Some(extra) = extra else { return };
+        if let Some(path) = &extra.push_age {
+            match text.and_then(|text| age::of(text, path, unix_ms())) {
+                Some(ns) => {
+                    figures.roll(self.shard.now());
+                    figures.ws.push_age(ns);
+                }
+                None => figures::add(&figures.ws.unstamped, 1),
+            }
+        }
+        if extra.echo {
+            put(Some(extra), waiting, opcode, payload, self.stream.mask());
+        }
+    }
+
+    /// A pong tells by its payload which ping it answers; any other is legal and says nothing.
+    fn pong(&self, payload: &[u8], extra: Option<&mut Extra>) {
+        let (Some(extra), Ok(sent)) = (extra, <[u8; 8]>::try_from(payload)) else { return };
+        let sent = u64::from_be_bytes(sent);
+        if sent > extra.ponged && sent <= extra.pinged {
+            extra.ponged = sent;
+            let now = self.shard.now();
+            self.shard.figures.roll(now);
+            self.shard.figures.ws.ping_rtt(now.saturating_sub(sent));
+        }
+    }
+}
+
+/// Appends a frame with a message, compressed where that was agreed to.
+fn put(extra: Option<&mut Extra>, out: &mut Vec<u8>, opcode: u8, payload: &[u8], mask: [u8; 4]) {
+    match extra.and_then(|e| e.deflater.as_mut()).and_then(|d| d.deflate(payload)) {
+        Some(small) => encode::frame(out, opcode | encode::COMPRESSED, &small, mask),
+        None => encode::frame(out, opcode, payload, mask),
     }
 }

@@ -2,6 +2,8 @@
 
 /// Final frame.
 const FIN: u8 = 0x80;
+/// Beside an opcode: the message is compressed (RSV1).
+pub const COMPRESSED: u8 = 0x40;
 /// The payload is masked.
 const MASKED: u8 = 0x80;
 

@@ -2,10 +2,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use scenarios::plan::Deflate;
 use sha1::{Digest, Sha1};
 
 use crate::http::answer::Answer;
 use crate::kind::ErrorKind;
+use crate::ws::deflate::{self, Agreed};
 
 /// The constant of RFC 6455, 1.3.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -13,7 +15,8 @@ const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// Header fields of the answer that are needed, in the order in which [`check`] expects them.
 #[must_use]
 pub fn fields() -> Vec<String> {
-    ["sec-websocket-accept", "upgrade", "sec-websocket-protocol"].map(str::to_owned).to_vec()
+    let names = ["accept", "protocol", "extensions"].map(|n| format!("sec-websocket-{n}"));
+    names.into_iter().chain(["upgrade".to_owned(), "connection".to_owned()]).collect()
 }
 
 /// A key from 16 random bytes.
@@ -28,16 +31,26 @@ pub fn accept(key: &str) -> String {
     STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
 }
 
-/// Did the server agree to a WebSocket, and to no subprotocol that was not asked for?
+/// Did the server agree to a WebSocket, and to no subprotocol or extension that was not asked for? Gives back the terms of
+/// compression, if it wants that.
 ///
 /// # Errors
 /// [`ErrorKind::WsHandshake`].
-pub fn check(answer: &Answer<'_>, key: &str, asked: Option<&str>) -> Result<(), ErrorKind> {
+pub fn check(
+    answer: &Answer<'_>,
+    key: &str,
+    asked: Option<&str>,
+    deflate: Option<&Deflate>,
+) -> Result<Option<Agreed>, ErrorKind> {
+    let has = |i, word: &str| {
+        answer.field(i).is_some_and(|f| f.split(',').any(|w| w.trim().eq_ignore_ascii_case(word)))
+    };
     let agreed = answer.status() == 101
         && answer.field(0).map(str::trim) == Some(&*accept(key))
-        && answer.field(1).is_some_and(|u| u.trim().eq_ignore_ascii_case("websocket"))
-        && answer.field(2).is_none_or(|p| asked.is_some_and(|a| a.split(',').any(|a| a.trim() == p.trim())));
-    if agreed { Ok(()) } else { Err(ErrorKind::WsHandshake) }
+        && has(3, "websocket")
+        && has(4, "upgrade")
+        && answer.field(1).is_none_or(|p| asked.is_some_and(|a| a.split(',').any(|a| a.trim() == p.trim())));
+    if agreed { deflate::agree(deflate, answer.field(2)) } else { Err(ErrorKind::WsHandshake) }
 }
 
 #[cfg(test)]

@@ -1,13 +1,17 @@
-//! The WebSocket client codec (RFC 6455): bytes in, messages out; no socket, no clock, no extensions.
+//! The WebSocket client codec (RFC 6455): bytes in, messages out; no socket, no clock.
 //!
-//! `decode` reads frames in any portions, `encode` writes them, `handshake` makes and checks the upgrade. Answering
+//! `decode` reads frames in any portions, `encode` writes them, `handshake` makes and checks the upgrade,
+//! `deflate` is the one extension. Answering
 //! pings and closing handshakes is `session`'s business.
 
+pub mod age;
 pub mod decode;
+pub mod deflate;
 pub mod encode;
+pub mod figures;
 pub mod handshake;
 
-/// Longest message that is accepted, bytes.
+/// Longest message that is accepted where a scenario does not say, bytes.
 pub const MESSAGE_MAX: usize = 1 << 20;
 /// Longest payload of a control frame, bytes (RFC 6455, 5.5).
 pub const CONTROL_MAX: usize = 125;

@@ -154,6 +154,7 @@ pub fn connect(id: u16, path: &str) -> Step {
         path: text(path),
         headers: Vec::new(),
         subprotocol: None,
+        options: SocketOptions::default(),
     }))
 }
 
@@ -162,11 +163,10 @@ pub fn say(id: u16, within_ms: u64) -> Step {
     let parts =
         vec![Part::Text("{\"id\":\"".to_owned()), Part::Uuid, Part::Text("\",\"op\":\"say\"}".to_owned())];
     let wait = Await {
-        json: "$.id".to_owned(),
-        equals: Template(vec![Part::Sent("id".to_owned())]),
+        what: Awaited::JsonEquals("$.id".to_owned(), Template(vec![Part::Sent("id".to_owned())])),
         within_ns: within_ms * MS,
     };
-    Step::Send(Box::new(Send { id: StepId(id), text: Template(parts), wait: Some(wait) }))
+    Step::Send(Box::new(Send { id: StepId(id), payload: Payload::Text(Template(parts)), wait: Some(wait) }))
 }
 
 pub fn forever(every_ms: Option<u64>, steps: Vec<Step>) -> Step {

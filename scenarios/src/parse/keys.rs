@@ -40,9 +40,14 @@ shapes! {
     SESSION = "[[session]]", "session", false, ["name", "weight", "steps"];
     REQUEST = "a request step", "request", false,
         ["name", "get", "post", "put", "patch", "delete", "head", "headers", "json", "form", "body", "type", "check", "save", "if"];
-    CONNECT = "a `connect` step", "connect", false, ["name", "connect", "subprotocol", "headers"];
+    CONNECT = "a `connect` step", "connect", false,
+        ["name", "connect", "subprotocol", "headers", "max-message", "deflate", "push-age", "ping-every", "echo"];
+    DEFLATE = "`deflate`", "deflate", false,
+        ["server-no-context-takeover", "client-no-context-takeover", "server-max-window-bits", "client-max-window-bits"];
     SEND = "a `send` step", "send", false, ["name", "send", "await"];
-    AWAIT = "`await`", "await", false, ["json", "equals", "within"];
+    SEND_BINARY = "a `send-binary` step", "send-binary", false, ["name", "send-binary", "await"];
+    AWAIT_ALONE = "an `await` step", "await-step", false, ["name", "await"];
+    AWAIT = "`await`", "await", false, ["json", "equals", "contains", "regex", "binary", "within"];
     LISTEN = "a `listen` step", "listen", false, ["listen"];
     THINK = "a `think` step", "think", false, ["think"];
     REPEAT = "a `repeat` step", "repeat", false, ["repeat", "every", "steps"];
@@ -62,6 +67,8 @@ pub(crate) const VERBS: &[(&str, &Shape)] = &[
     ("head", REQUEST),
     ("connect", CONNECT),
     ("send", SEND),
+    ("send-binary", SEND_BINARY),
+    ("await", AWAIT_ALONE),
     ("listen", LISTEN),
     ("think", THINK),
     ("repeat", REPEAT),

@@ -5,15 +5,16 @@
 
 mod body;
 mod request;
+mod socket;
 
 use toml::de::DeValue;
 
-use super::keys::{self, Shape, VERBS};
+use super::keys::{Shape, VERBS};
 use super::reader::{Fields, Value};
 use super::sessions::World;
 use crate::mistake::{Wrong, closest, listed, quoted};
-use crate::plan::{Await, Connect, Dist, Repeat, Send, Slot, Step, StepId, Template, Times};
-use crate::text::{address, json, template};
+use crate::plan::{Dist, Repeat, Slot, Step, StepId, Template, Times};
+use crate::text::{address, template};
 
 /// Most steps of a scenario, inner ones included.
 const MAX_STEPS: usize = 1_000;
@@ -74,6 +75,8 @@ impl<'a, 'n> Journey<'a, 'n> {
         match verb {
             "connect" => self.connect(&fields, what),
             "send" => self.send(&fields, what),
+            "send-binary" => self.send_binary(&fields, what),
+            "await" => self.await_alone(&fields, what),
             "listen" => {
                 self.must_be_connected(&fields, verb);
                 self.world.reader.dist(what).map(Step::Listen)
@@ -93,7 +96,10 @@ impl<'a, 'n> Journey<'a, 'n> {
             reader.not_a(value, "a step such as { name = \"home\", get = \"/\" }");
             return None;
         };
-        let given: Vec<_> = VERBS.iter().filter(|(verb, _)| table.contains_key(*verb)).collect();
+        let sends = table.contains_key("send") || table.contains_key("send-binary");
+        // Beside something that is sent, `await` is no step of its own.
+        let counts = |verb: &str| table.contains_key(verb) && !(sends && verb == "await");
+        let given: Vec<_> = VERBS.iter().filter(|(verb, _)| counts(verb)).collect();
         match given.as_slice() {
             [one] => Some(**one),
             [] => {
@@ -144,50 +150,6 @@ impl<'a, 'n> Journey<'a, 'n> {
         }
         self.names.names.push((name, verb));
         Ok(StepId(self.names.names.len() as u16 - 1))
-    }
-
-    fn connect(&mut self, fields: &Fields<'_>, what: &Value<'_>) -> Option<Step> {
-        self.connected = true;
-        let id = self.id(fields, "connect");
-        let path = self.path(what);
-        let headers = self.headers(fields);
-        let subprotocol = match fields.get("subprotocol") {
-            Some(v) => Some(self.world.reader.read(v, "a subprotocol's name", request::token)?),
-            None => None,
-        };
-        Some(Step::Connect(Box::new(Connect { id: id?, path: path?, headers: headers?, subprotocol })))
-    }
-
-    fn send(&mut self, fields: &Fields<'_>, what: &Value<'_>) -> Option<Step> {
-        self.must_be_connected(fields, "send");
-        let id = self.id(fields, "send");
-        let text = match what.get_ref() {
-            DeValue::Table(_) => self.json(what),
-            _ => self
-                .template(what, "a message in quotes, or a table to be sent as JSON")
-                .map(json::escape_holes),
-        };
-        let wait = match fields.get("await") {
-            Some(v) => {
-                let sent = text.as_ref().map(|t| json::fields(t).unwrap_or_default());
-                Some(self.wait(v, sent.as_deref())?)
-            }
-            None => None,
-        };
-        Some(Step::Send(Box::new(Send { id: id?, text: text?, wait })))
-    }
-
-    fn wait(&self, value: &Value<'_>, sent: Option<&[String]>) -> Option<Await> {
-        let reader = self.world.reader;
-        let fields = reader.fields(value, keys::AWAIT)?;
-        let json = fields
-            .need("json", "json = \"$.id\"")
-            .and_then(|v| reader.read(v, "a JSONPath", request::json_path));
-        let equals = fields.need("equals", "equals = \"${sent.id}\"");
-        let within_ns = fields.get("within").map_or(Some(self.world.timeout_ns), |v| reader.span(v));
-        // What was sent is wrong itself: its fields are unknown, and so is what may be awaited.
-        let equals = equals.and_then(|v| self.template_with(v, "a text in quotes", Some(sent?)));
-        Some(Await { json: json?, equals: equals?, within_ns: within_ns? })
     }
 
     fn repeat(&mut self, fields: &Fields<'_>, what: &Value<'_>) -> Option<Step> {

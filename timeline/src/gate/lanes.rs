@@ -4,7 +4,7 @@ use super::parse::nearest;
 use crate::lane::names;
 use crate::units::Unit;
 
-const FIXED: [(&str, Unit); 42] = [
+const FIXED: [(&str, Unit); 50] = [
     (names::OFFERED, Unit::PerSecond),
     (names::ACHIEVED, Unit::PerSecond),
     (names::COMPLETED, Unit::PerSecond),
@@ -20,6 +20,14 @@ const FIXED: [(&str, Unit); 42] = [
     (names::RECEIVED, Unit::BytesPerSecond),
     (names::SENT, Unit::BytesPerSecond),
     (names::PUSHED, Unit::PerSecond),
+    (names::PUSHED_BYTES, Unit::BytesPerSecond),
+    (names::PUSH_AGE, Unit::Ns),
+    (names::PUSH_UNSTAMPED, Unit::PerSecond),
+    (names::PING_RTT, Unit::Ns),
+    (names::PINGS, Unit::PerSecond),
+    (names::OPEN_WEBSOCKETS, Unit::Count),
+    (names::WS_OPENED, Unit::PerSecond),
+    (names::WS_CLOSES, Unit::PerSecond),
     (names::GENERATOR_CPU, Unit::Cores),
     (names::GENERATOR_HICCUP, Unit::Ns),
     (names::RELEASE_ERROR, Unit::Ns),
