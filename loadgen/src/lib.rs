@@ -25,6 +25,7 @@ mod seats;
 mod session;
 mod shard;
 mod template;
+pub mod tls;
 mod worker;
 
 #[cfg(test)]

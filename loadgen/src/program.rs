@@ -25,6 +25,9 @@ pub enum BadPlan {
     /// A step has no name.
     #[error("step {0} has no name in the plan")]
     Step(u16),
+    /// TLS cannot be set up.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// There is nothing to run.
     #[error("the plan has no session kinds or no phases")]
     Empty,
@@ -160,6 +163,8 @@ pub enum From {
     JsonRandom(JsonPath),
     /// The field with this index in [`Request::fields`].
     Field(usize),
+    /// The cookie of this name.
+    Cookie(String),
 }
 
 /// A WebSocket handshake.
@@ -359,6 +364,7 @@ impl Request {
         let from = match &save.from {
             Capture::Json(path) => From::Json(self.path(path)?),
             Capture::JsonRandom(path) => From::JsonRandom(self.path(path)?),
+            Capture::Cookie(name) => From::Cookie(name.clone()),
             Capture::Header(name) => {
                 self.fields.push(name.clone());
                 From::Field(self.fields.len() - 1)
@@ -381,5 +387,5 @@ fn json_path(path: &str) -> Result<JsonPath, BadPlan> {
 /// What stands in `Host`: brackets around an IPv6 address, no port where it is the usual one.
 fn authority(url: &BaseUrl) -> String {
     let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
-    if url.port == 80 { host } else { format!("{host}:{}", url.port) }
+    if url.port == url.usual_port() { host } else { format!("{host}:{}", url.port) }
 }

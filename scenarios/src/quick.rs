@@ -3,7 +3,8 @@
 use crate::mistake::{ScenarioError, Wrong};
 use crate::parse::{DEFAULT_GRACE_NS, DEFAULT_SEED, DEFAULT_TIMEOUT_NS, option_gates};
 use crate::plan::{
-    Model, Part, Phase, Repeat, Request, RunPlan, SessionKind, Step, StepId, Target, Template, Times,
+    Model, Part, Phase, Repeat, Request, RequestOptions, RunPlan, SessionKind, Step, StepId, Target,
+    Template, Times, Transport,
 };
 use crate::text::template::{self, Scope};
 use crate::text::{address, quantity};
@@ -62,6 +63,7 @@ pub fn quick(quick: &Quick) -> Result<RunPlan, ScenarioError> {
         about: timeline::text::clean(&format!("GET {} again and again", quick.url), 300),
         seed: quick.seed.unwrap_or(DEFAULT_SEED),
         target: Target::Url(base),
+        transport: Transport::default(),
         attach: vec!["auto".to_owned()],
         phases: vec![Phase {
             name: phase,
@@ -110,6 +112,7 @@ fn get(path: Template) -> Step {
         body: None,
         checks: Vec::new(),
         saves: Vec::new(),
+        options: RequestOptions::default(),
     }))
 }
 

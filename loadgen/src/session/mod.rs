@@ -274,7 +274,8 @@ impl Session {
     fn finish(&mut self, step: usize, started: u64, finished: u64, outcome: Result<(), ErrorKind>) {
         self.shard.seats.unlimit(self.seat);
         self.shard.figures.finished(step, self.intended, started, finished, outcome.err());
-        self.state.unreached = outcome.is_err_and(ErrorKind::before_contact);
+        // A refused handshake costs both sides more than anything else: that is not repeated at full speed either.
+        self.state.unreached = outcome.is_err_and(|kind| kind.before_contact() || kind == ErrorKind::Tls);
         (self.intended, self.due) = (finished, finished);
     }
 
@@ -290,11 +291,19 @@ impl Session {
     fn dial(&self) -> Pin<Box<dyn Future<Output = Result<Connection, ErrorKind>> + '_>> {
         Box::pin(async {
             let mut opening = pin!(self.shard.open());
-            poll_fn(|cx| {
+            let stream = poll_fn(|cx| {
                 if self.shard.seats.expired(self.seat) {
                     return Poll::Ready(Err(ErrorKind::ConnectTimeout));
                 }
                 opening.as_mut().poll(cx).map_err(|e| ErrorKind::of_connect(&e))
+            })
+            .await?;
+            let mut securing = pin!(self.shard.secure(stream));
+            poll_fn(|cx| {
+                if self.shard.seats.expired(self.seat) {
+                    return Poll::Ready(Err(ErrorKind::Timeout));
+                }
+                securing.as_mut().poll(cx)
             })
             .await
         })

@@ -174,6 +174,7 @@ impl Session {
 
     fn capture(&mut self, from: &From, answer: &Answer<'_>, json: Option<&Value>) -> Option<String> {
         match from {
+            From::Cookie(_) => None,
             From::Field(i) => answer.field(*i).map(str::to_owned),
             From::Json(path) => path.query(json?).all().first().map(|v| template::as_text(v)),
             From::JsonRandom(path) => {

@@ -28,13 +28,14 @@ macro_rules! shapes {
 shapes! {
     FILE = "a scenario", "", false,
         ["about", "teaches", "seed", "timeout", "grace", "target", "data", "phase", "session", "fault", "gate"];
-    TARGET = "[target]", "target", false, ["url", "attach", "env"];
+    TARGET = "[target]", "target", false, ["url", "attach", "env", "tls", "compression", "redirects", "cookies"];
+    TLS = "`tls`", "tls", false, ["ca", "cert", "key", "insecure", "server-name", "versions"];
     FEEDER = "[data.NAME]", "feeder", false, ["file", "rows", "order"];
     PHASE = "[[phase]]", "phase", false, ["name", "for", "sessions", "arrivals", "requests", "warmup"];
     RAMP = "a ramp", "ramp", false, ["from", "to"];
     SESSION = "[[session]]", "session", false, ["name", "weight", "steps"];
     REQUEST = "a request step", "request", false,
-        ["name", "get", "post", "put", "patch", "delete", "head", "headers", "json", "form", "body", "type", "check", "save", "if"];
+        ["name", "get", "post", "put", "patch", "delete", "head", "headers", "json", "form", "body", "type", "check", "save", "if", "expect-continue", "redirects"];
     CONNECT = "a `connect` step", "connect", false, ["name", "connect", "subprotocol", "headers"];
     SEND = "a `send` step", "send", false, ["name", "send", "await"];
     AWAIT = "`await`", "await", false, ["json", "equals", "within"];
