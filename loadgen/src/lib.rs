@@ -16,6 +16,7 @@ pub mod sizing;
 pub mod ws;
 
 mod connection;
+mod cookies;
 mod figures;
 mod health;
 mod kind;

@@ -28,6 +28,9 @@ pub enum LoadError {
         /// What the system, or the worker, says.
         why: String,
     },
+    /// The plan's TLS settings are of no use.
+    #[error("TLS cannot be spoken: {0}")]
+    Tls(String),
     /// No workers were asked for.
     #[error("a run needs at least one worker")]
     NoWorkers,

@@ -4,6 +4,7 @@
 //! intended, could start, started and finished. `request` does HTTP steps, `socket` and `message` WebSocket ones.
 //! Idle, a session owns its sockets and a few hundred bytes: what is rare is boxed, buffers belong to the shard.
 
+mod follow;
 mod message;
 mod request;
 mod socket;
@@ -16,6 +17,7 @@ use std::task::Poll;
 use scenarios::plan::{Dist, Times};
 
 use crate::connection::Connection;
+use crate::cookies::Jar;
 use crate::figures;
 use crate::kind::ErrorKind;
 use crate::program::Op;
@@ -58,6 +60,8 @@ pub struct Session {
     turns: Vec<Turn>,
     http: Option<Connection>,
     socket: Option<Box<Socket>>,
+    /// Made when the first cookie comes.
+    cookies: Option<Box<Jar>>,
     /// When the next step was intended to start.
     intended: u64,
     /// When it could start: not before the last one had finished.
@@ -114,6 +118,7 @@ impl Session {
             turns: Vec::new(),
             http: None,
             socket: None,
+            cookies: None,
             intended: origin.intended,
             due: origin.intended,
             state: State { announced: true, ..State::default() },

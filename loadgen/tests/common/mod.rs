@@ -90,9 +90,15 @@ pub fn options(plan: RunPlan, address: SocketAddr, workers: usize) -> Coordinato
 
 /// Runs a plan to its end, which must come in time.
 pub fn run(plan: RunPlan, address: SocketAddr, workers: usize) -> Totals {
-    let limit = Duration::from_nanos(plan.length_ns() + plan.grace_ns) + Duration::from_secs(5);
+    run_options(options(plan, address, workers))
+}
+
+/// The same, with all that can be chosen.
+pub fn run_options(options: CoordinatorOptions) -> Totals {
+    let limit =
+        Duration::from_nanos(options.plan.length_ns() + options.plan.grace_ns) + Duration::from_secs(5);
     runtime().block_on(async {
-        let mut coordinator = Coordinator::start(options(plan, address, workers)).await.unwrap();
+        let mut coordinator = Coordinator::start(options).await.unwrap();
         let mut totals = Totals::default();
         let all = async {
             while let Some(update) = coordinator.next().await {
