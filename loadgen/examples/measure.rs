@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let options = CoordinatorOptions {
         plan: plan(mode, sessions.parse()?, seconds.parse()?)?,
-        url: BaseUrl { host: "127.0.0.1".to_owned(), port: port.parse()?, prefix: String::new() },
+        url: BaseUrl { tls: false, host: "127.0.0.1".to_owned(), port: port.parse()?, prefix: String::new() },
         worker_exe: worker.into(),
         worker_args: Vec::new(),
         workers: 1,
@@ -42,6 +42,7 @@ fn plan(mode: &str, sessions: f64, seconds: u64) -> Result<RunPlan, Box<dyn Erro
         body: None,
         checks: Vec::new(),
         saves: Vec::new(),
+        options: RequestOptions::default(),
     };
     let forever = |steps| Step::Repeat(Box::new(Repeat { times: Times::UntilEnd, every: None, steps }));
     let connect = || {
@@ -102,6 +103,7 @@ fn plan(mode: &str, sessions: f64, seconds: u64) -> Result<RunPlan, Box<dyn Erro
         about: String::new(),
         seed: 1,
         target: Target::Bundled,
+        transport: Transport::default(),
         attach: Vec::new(),
         // A tenth, a rise to all within a second, all.
         phases: vec![

@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for timer in [Timer::Wheel, Timer::Precise, Timer::Precise, Timer::Wheel] {
         let options = CoordinatorOptions {
             plan: plan(timer, rate.parse()?, seconds.parse()?),
-            url: BaseUrl { host: "127.0.0.1".to_owned(), port, prefix: String::new() },
+            url: BaseUrl { tls: false, host: "127.0.0.1".to_owned(), port, prefix: String::new() },
             worker_exe: worker.into(),
             worker_args: Vec::new(),
             workers: 1,
@@ -44,6 +44,7 @@ fn plan(timer: Timer, rate: f64, seconds: u64) -> RunPlan {
         about: String::new(),
         seed: 1,
         target: Target::Bundled,
+        transport: Transport::default(),
         attach: Vec::new(),
         phases: vec![Phase {
             name: "all".to_owned(),

@@ -21,6 +21,7 @@ use crate::protocol::{
 };
 use crate::reach::{LoadError, reach};
 use crate::sizing;
+use crate::tls;
 
 /// How far ahead a run's origin should lie when a coordinator is started, so that all workers are ready by then.
 pub const LEAD: Duration = Duration::from_millis(300);
@@ -111,6 +112,11 @@ impl Coordinator {
     pub async fn start(options: CoordinatorOptions) -> Result<Self, LoadError> {
         if options.workers == 0 {
             return Err(LoadError::NoWorkers);
+        }
+        if options.url.tls {
+            // Each worker will say the same, but not as clearly.
+            tls::Client::new(&options.plan.transport.tls, &options.url, tls::HTTP1)
+                .map_err(LoadError::Tls)?;
         }
         let address = reach(&options.url, REACH_WITHIN).await?;
         let needed = sizing::workers_needed(&options.plan, &sizing::Resources::of_host(None));

@@ -43,13 +43,19 @@ pub enum ErrorKind {
     NoDescriptors,
     /// No local port is left for this target.
     NoPorts,
+    /// The TLS handshake failed, a certificate was refused, or a record is broken.
+    Tls,
+    /// A redirect led elsewhere, nowhere, or to further ones without end.
+    Redirect,
+    /// The answer's content coding is broken or unknown.
+    BadCoding,
     /// Anything else.
     Other,
 }
 
 impl ErrorKind {
     /// All kinds; the index is `kind as usize`.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::ConnectRefused,
         Self::ConnectTimeout,
         Self::Reset,
@@ -66,6 +72,9 @@ impl ErrorKind {
         Self::WsClosed,
         Self::NoDescriptors,
         Self::NoPorts,
+        Self::Tls,
+        Self::Redirect,
+        Self::BadCoding,
         Self::Other,
     ];
 
@@ -89,6 +98,9 @@ impl ErrorKind {
             Self::WsClosed => "ws-closed",
             Self::NoDescriptors => "no-descriptors",
             Self::NoPorts => "no-ports",
+            Self::Tls => "tls",
+            Self::Redirect => "redirect",
+            Self::BadCoding => "bad-coding",
             Self::Other => "other",
         }
     }

@@ -17,6 +17,7 @@ pub mod sizing;
 pub mod ws;
 
 mod connection;
+mod cookies;
 mod figures;
 mod health;
 mod kind;
@@ -27,6 +28,7 @@ mod seats;
 mod session;
 mod shard;
 mod template;
+pub mod tls;
 mod worker;
 
 #[cfg(test)]

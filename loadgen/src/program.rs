@@ -10,6 +10,7 @@ use scenarios::plan::{self, BaseUrl, Capture, Check, Dist, Feeder, RunPlan, Step
 use serde_json_path::JsonPath;
 use thiserror::Error;
 
+use crate::http::coding;
 use crate::template::{Place, Text};
 use crate::ws::{MESSAGE_MAX, deflate, handshake};
 
@@ -35,6 +36,9 @@ pub enum BadPlan {
     /// A step has no name.
     #[error("step {0} has no name in the plan")]
     Step(u16),
+    /// TLS cannot be set up.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// There is nothing to run.
     #[error("the plan has no session kinds or no phases")]
     Empty,
@@ -55,6 +59,10 @@ pub struct Program {
     pub timeout_ns: u64,
     /// Seed of everything random.
     pub seed: u64,
+    /// Do sessions keep cookies?
+    pub cookies: bool,
+    /// The target as written.
+    pub url: BaseUrl,
 }
 
 /// A session kind.
@@ -134,6 +142,12 @@ pub struct Request {
     pub body: Option<Text>,
     /// Is it `HEAD`?
     pub is_head: bool,
+    /// Is the body sent only after `100 Continue`?
+    pub expects: bool,
+    /// How redirects are followed; none: they are answers like any other.
+    pub follow: Option<Box<Follow>>,
+    /// Must what `Set-Cookie` says be kept?
+    pub keeps_cookies: bool,
     /// Header fields that saves need.
     pub fields: Vec<String>,
     /// Must the body be kept?
@@ -146,6 +160,21 @@ pub struct Request {
     pub saves: Vec<(usize, From)>,
     /// Must the body be parsed as JSON?
     pub parses: bool,
+}
+
+/// How redirects are followed.
+#[derive(Debug)]
+pub struct Follow {
+    /// At most so many.
+    pub max: u8,
+    /// Where `Location` is among [`Request::fields`].
+    pub location: usize,
+    /// The request's method.
+    pub method: String,
+    /// What follows the path in the head.
+    pub tail: Text,
+    /// The same where the body was dropped on the way.
+    pub bare: Text,
 }
 
 /// A check beyond the status.
@@ -170,6 +199,8 @@ pub enum From {
     JsonRandom(JsonPath),
     /// The field with this index in [`Request::fields`].
     Field(usize),
+    /// The cookie of this name.
+    Cookie(String),
 }
 
 /// A WebSocket handshake.
@@ -271,7 +302,7 @@ impl Program {
         if plan.sessions.is_empty() || plan.phases.is_empty() {
             return Err(BadPlan::Empty);
         }
-        let compiler = Compiler { url, steps: plan.steps.len() };
+        let compiler = Compiler { url, transport: &plan.transport, steps: plan.steps.len() };
         let mut kinds = Vec::with_capacity(plan.sessions.len());
         for kind in &plan.sessions {
             let mut ops = Vec::new();
@@ -285,12 +316,15 @@ impl Program {
             steps: plan.steps.len(),
             timeout_ns: plan.timeout_ns.max(1),
             seed: plan.seed,
+            cookies: plan.transport.cookies,
+            url: url.clone(),
         })
     }
 }
 
 struct Compiler<'a> {
     url: &'a BaseUrl,
+    transport: &'a plan::Transport,
     steps: usize,
 }
 
@@ -324,11 +358,14 @@ impl Compiler<'_> {
     /// Request line and header fields that any request has, without the empty line.
     fn head(&self, method: &str, path: &Template, headers: &[(String, Template)]) -> Text {
         let mut head = Text::default();
-        head.fixed(method)
-            .fixed(" ")
-            .fixed(&self.url.prefix)
-            .template(path, Place::Path)
-            .fixed(" HTTP/1.1\r\n");
+        head.fixed(method).fixed(" ").fixed(&self.url.prefix).template(path, Place::Path);
+        self.tail(&mut head, headers);
+        head
+    }
+
+    /// What follows the path in the head of any request.
+    fn tail(&self, head: &mut Text, headers: &[(String, Template)]) {
+        head.fixed(" HTTP/1.1\r\n");
         let given = |name: &str| headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
         if !given("host") {
             head.fixed(format!("Host: {}\r\n", authority(self.url)));
@@ -339,28 +376,64 @@ impl Compiler<'_> {
         for (name, value) in headers {
             head.fixed(name).fixed(": ").template(value, Place::Field).fixed("\r\n");
         }
-        head
+    }
+
+    /// The end of a request's head, as far as the value of `Content-Length` if it has a body.
+    fn end(&self, head: &mut Text, r: &plan::Request, with_body: bool) {
+        if self.transport.compression
+            && !r.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case("accept-encoding"))
+        {
+            head.fixed(format!("Accept-Encoding: {}\r\n", coding::ACCEPTED));
+        }
+        match r.body.as_ref().filter(|_| with_body) {
+            Some((content_type, _)) => {
+                if r.options.expect_continue {
+                    head.fixed("Expect: 100-continue\r\n");
+                }
+                head.fixed(format!("Content-Type: {content_type}\r\nContent-Length: "));
+            }
+            // RFC 9110, 8.6: a method that defines a meaning for content says that there is none.
+            None if with_body && matches!(&*r.method, "POST" | "PUT" | "PATCH") => {
+                head.fixed("Content-Length: 0\r\n\r\n");
+            }
+            None => drop(head.fixed("\r\n")),
+        }
+    }
+
+    /// How the redirects of a request are followed.
+    fn follow(&self, r: &plan::Request, fields: &mut Vec<String>) -> Option<Box<Follow>> {
+        let max = r.options.redirects.unwrap_or(self.transport.redirects);
+        if max == 0 {
+            return None;
+        }
+        fields.push("location".to_owned());
+        let [tail, bare] = [true, false].map(|with_body| {
+            let mut tail = Text::default();
+            self.tail(&mut tail, &r.headers);
+            self.end(&mut tail, r, with_body);
+            tail
+        });
+        let (location, method) = (fields.len() - 1, r.method.clone());
+        Some(Box::new(Follow { max, location, method, tail, bare }))
     }
 
     fn request(&self, r: &plan::Request) -> Result<Request, BadPlan> {
         let mut head = self.head(&r.method, &r.path, &r.headers);
-        let body = r.body.as_ref().map(|(content_type, template)| {
-            head.fixed(format!("Content-Type: {content_type}\r\nContent-Length: "));
+        self.end(&mut head, r, true);
+        let body = r.body.as_ref().map(|(_, template)| {
             let mut body = Text::default();
             body.template(template, Place::Plain);
             body
         });
-        if body.is_none() {
-            // RFC 9110, 8.6: a method that defines a meaning for content says that there is none.
-            let says = matches!(&*r.method, "POST" | "PUT" | "PATCH");
-            head.fixed(if says { "Content-Length: 0\r\n\r\n" } else { "\r\n" });
-        }
         let mut request = Request {
             id: self.id(r.id)?,
             when: r.when.map(|slot| usize::from(slot.0)),
             head,
             body,
             is_head: r.method == "HEAD",
+            expects: r.options.expect_continue && r.body.is_some(),
+            follow: None,
+            keeps_cookies: self.transport.cookies,
             fields: Vec::new(),
             keeps_body: false,
             statuses: None,
@@ -371,6 +444,7 @@ impl Compiler<'_> {
         r.checks.iter().try_for_each(|c| request.check(c))?;
         r.saves.iter().try_for_each(|s| request.save(s))?;
         request.keeps_body |= request.parses;
+        request.follow = self.follow(r, &mut request.fields);
         Ok(request)
     }
 
@@ -453,6 +527,10 @@ impl Request {
         let from = match &save.from {
             Capture::Json(path) => From::Json(self.path(path)?),
             Capture::JsonRandom(path) => From::JsonRandom(self.path(path)?),
+            Capture::Cookie(name) => {
+                self.keeps_cookies = true;
+                From::Cookie(name.clone())
+            }
             Capture::Header(name) => {
                 self.fields.push(name.clone());
                 From::Field(self.fields.len() - 1)
@@ -475,5 +553,5 @@ fn json_path(path: &str) -> Result<JsonPath, BadPlan> {
 /// What stands in `Host`: brackets around an IPv6 address, no port where it is the usual one.
 fn authority(url: &BaseUrl) -> String {
     let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
-    if url.port == 80 { host } else { format!("{host}:{}", url.port) }
+    if url.port == url.usual_port() { host } else { format!("{host}:{}", url.port) }
 }

@@ -482,7 +482,7 @@ mod tests {
             plan: crate::testing::plan_of(vec![]),
             worker: 1,
             workers: 3,
-            url: BaseUrl { host: "::1".into(), port: 80, prefix: "/x".into() },
+            url: BaseUrl { tls: false, host: "::1".into(), port: 80, prefix: "/x".into() },
             address: "[::1]:80".parse().unwrap(),
             origin: MonoNs(5),
             sources: vec!["127.0.0.2".parse().unwrap()],

@@ -28,6 +28,9 @@ pub enum LoadError {
         /// What the system, or the worker, says.
         why: String,
     },
+    /// The plan's TLS settings are of no use.
+    #[error("TLS cannot be spoken: {0}")]
+    Tls(String),
     /// No workers were asked for.
     #[error("a run needs at least one worker")]
     NoWorkers,
@@ -39,7 +42,8 @@ pub enum LoadError {
 /// [`LoadError::Unreachable`] if none does within `timeout`. Dropped, it leaves nothing open.
 pub async fn reach(url: &BaseUrl, timeout: Duration) -> Result<SocketAddr, LoadError> {
     let shown = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
-    let failed = |why: String| LoadError::Unreachable { url: format!("http://{shown}:{}", url.port), why };
+    let failed =
+        |why: String| LoadError::Unreachable { url: format!("{}://{shown}:{}", url.scheme(), url.port), why };
     let attempt = async {
         let found =
             tokio::net::lookup_host((&*url.host, url.port)).await.map_err(|e| failed(e.to_string()))?;

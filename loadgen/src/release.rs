@@ -480,7 +480,8 @@ mod tests {
     #[test]
     fn the_future_of_a_held_place_stays_small() {
         let plan = crate::testing::plan_of(vec![crate::testing::get(0, "/")]);
-        let url = scenarios::plan::BaseUrl { host: "x".to_owned(), port: 80, prefix: String::new() };
+        let url =
+            scenarios::plan::BaseUrl { tls: false, host: "x".to_owned(), port: 80, prefix: String::new() };
         let segment = Segment {
             worker: 0,
             workers: 1,

@@ -10,14 +10,17 @@ use std::rc::Rc;
 
 use scenarios::plan::{Order, Timer};
 use timeline::RunClock;
+use tokio::net::TcpStream;
 
 use crate::connection::Connection;
 use crate::figures::Figures;
+use crate::kind::ErrorKind;
 use crate::program::{BadPlan, Program};
 use crate::protocol::Segment;
 use crate::random::{self, Stream, Zipf};
 use crate::rules::Parts;
 use crate::seats::Seats;
+use crate::tls::{self, Client};
 
 /// Length of the buffer that reads go to, bytes: what a socket's default receive buffer yields at once.
 const INPUT: usize = 64 << 10;
@@ -48,6 +51,7 @@ pub struct Shard {
     sources: Vec<IpAddr>,
     next_source: Cell<usize>,
     pool: RefCell<Vec<Connection>>,
+    tls: Option<Client>,
     rows: Vec<Rows>,
     weights: Vec<u32>,
 }
@@ -82,6 +86,8 @@ impl Shard {
     /// [`BadPlan`].
     pub fn new(segment: &Segment, descriptors: u64) -> Result<Self, BadPlan> {
         let program = Program::new(&segment.plan, &segment.url)?;
+        let tls = segment.url.tls.then(|| Client::new(&segment.plan.transport.tls, &segment.url, tls::HTTP1));
+        let tls = tls.transpose().map_err(BadPlan::Tls)?;
         let (worker, workers) = (u64::from(segment.worker), u64::from(segment.workers));
         let rows = program.feeders.iter().map(|feeder| {
             let len = feeder.rows.len() as u64;
@@ -109,6 +115,7 @@ impl Shard {
             sources: segment.sources.clone(),
             next_source: Cell::new(0),
             pool: RefCell::default(),
+            tls,
             weights: segment.plan.sessions.iter().map(|s| s.weight.max(1)).collect(),
             program,
         })
@@ -142,13 +149,25 @@ impl Shard {
         Some(drawn.into_boxed_slice())
     }
 
-    /// Opens a connection to the target.
+    /// The handshake that makes a connection of an open socket.
+    ///
+    /// # Errors
+    /// The kind of what went wrong in the TLS handshake, if there is one. Dropped, it closes the socket.
+    pub async fn secure(&self, stream: TcpStream) -> Result<Connection, ErrorKind> {
+        let figures = Rc::clone(&self.figures);
+        Ok(match &self.tls {
+            None => Connection::new(stream, figures),
+            Some(tls) => Connection::secure(tls.handshake(stream).await?, figures),
+        })
+    }
+
+    /// Opens a socket to the target.
     ///
     /// # Errors
     /// What the system says. Dropped, it closes what it has opened.
-    pub async fn open(&self) -> io::Result<Connection> {
+    pub async fn open(&self) -> io::Result<TcpStream> {
         let stream = if self.sources.is_empty() {
-            tokio::net::TcpStream::connect(self.address).await?
+            TcpStream::connect(self.address).await?
         } else {
             let i = self.next_source.get();
             self.next_source.set((i + 1) % self.sources.len());
@@ -161,7 +180,7 @@ impl Shard {
             socket.connect(self.address).await?
         };
         stream.set_nodelay(true)?;
-        Ok(Connection::new(stream, Rc::clone(&self.figures)))
+        Ok(stream)
     }
 
     /// An idle pooled connection.

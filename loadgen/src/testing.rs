@@ -1,7 +1,8 @@
 //! Plans for tests: the smallest that are complete.
 
 use scenarios::plan::{
-    BaseUrl, Model, Part, Phase, Request, RunPlan, SessionKind, Step, StepId, Target, Template, Timer,
+    BaseUrl, Model, Part, Phase, Request, RequestOptions, RunPlan, SessionKind, Step, StepId, Target,
+    Template, Timer, Transport,
 };
 
 /// A plan with one phase of one session for a second, and one session kind of `steps`; eight step names.
@@ -16,7 +17,13 @@ pub fn plan_of(steps: Vec<Step>) -> RunPlan {
         name: "test".to_owned(),
         about: String::new(),
         seed: 1,
-        target: Target::Url(BaseUrl { host: "127.0.0.1".to_owned(), port: 1, prefix: String::new() }),
+        target: Target::Url(BaseUrl {
+            tls: false,
+            host: "127.0.0.1".to_owned(),
+            port: 1,
+            prefix: String::new(),
+        }),
+        transport: Transport::default(),
         attach: Vec::new(),
         phases: vec![phase],
         sessions: vec![SessionKind { name: "only".to_owned(), weight: 1, steps }],
@@ -42,5 +49,6 @@ pub fn get(id: u16, path: &str) -> Step {
         body: None,
         checks: Vec::new(),
         saves: Vec::new(),
+        options: RequestOptions::default(),
     }))
 }

@@ -33,6 +33,7 @@ pub fn describe(plan: &RunPlan) -> String {
     if plan.timer == Timer::Precise {
         out += "timer    precise: arrivals err by microseconds, each worker takes up to a core\n";
     }
+    transport(plan, &mut out);
     phases(plan, &mut out);
     expected(plan, &mut out);
     sessions(plan, &mut out);
@@ -53,9 +54,36 @@ fn target(target: &Target) -> String {
     match target {
         Target::Bundled => "the bundled reference backend".to_owned(),
         Target::Url(url) if url.host.contains(':') => {
-            format!("http://[{}]:{}{}", url.host, url.port, url.prefix)
+            format!("{}://[{}]:{}{}", url.scheme(), url.host, url.port, url.prefix)
         }
-        Target::Url(url) => format!("http://{}:{}{}", url.host, url.port, url.prefix),
+        Target::Url(url) => format!("{}://{}:{}{}", url.scheme(), url.host, url.port, url.prefix),
+    }
+}
+
+/// What of TLS and HTTP was chosen; nothing where all is as usual.
+fn transport(plan: &RunPlan, out: &mut String) {
+    let chosen = &plan.transport;
+    let over_tls = matches!(&plan.target, Target::Url(url) if url.tls);
+    let mut said = Vec::new();
+    if over_tls {
+        let tls = &chosen.tls;
+        said.push(
+            tls.version.map_or_else(|| "TLS 1.2 or 1.3".to_owned(), |v| format!("TLS {} alone", v.name())),
+        );
+        match (tls.insecure, tls.ca.is_empty()) {
+            (true, _) => said.push("certificates are NOT checked (insecure)".to_owned()),
+            (false, false) => said.push("further authorities are trusted".to_owned()),
+            (false, true) => {}
+        }
+        said.extend(tls.client.as_ref().map(|_| "a client certificate is shown".to_owned()));
+        said.extend(tls.server_name.as_ref().map(|n| format!("asks for {}", timeline::text::clean(n, 100))));
+    }
+    said.extend(chosen.compression.then(|| "compressed answers are asked for".to_owned()));
+    let redirects = usize::from(chosen.redirects);
+    said.extend((redirects > 0).then(|| format!("{} followed at most", count(redirects, "redirect"))));
+    said.extend(chosen.cookies.then(|| "sessions keep cookies".to_owned()));
+    if !said.is_empty() {
+        *out += &format!("talks    {}\n", said.join(", "));
     }
 }
 
@@ -207,6 +235,12 @@ fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
                 }
                 if !r.saves.is_empty() {
                     let _ = write!(line, ", {} saved", count(r.saves.len(), "value"));
+                }
+                if r.options.expect_continue {
+                    line += ", body after 100 Continue";
+                }
+                if let Some(n) = r.options.redirects {
+                    let _ = write!(line, ", {} followed at most", count(usize::from(n), "redirect"));
                 }
                 if r.when.is_some() {
                     line += ", if the variable is set";

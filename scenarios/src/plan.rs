@@ -4,10 +4,13 @@
 //! runs. Names of variables have become slots, texts have become [`Template`]s, durations nanoseconds;
 //! `loadgen` need not look anything up by name. How a TOML file becomes this is `parse`'s business.
 
+mod transport;
+
 use serde::{Deserialize, Serialize};
 use timeline::fault::FaultOrder;
 
 pub use crate::load::{Leg, Of, Rules, Shape, Timer, Turns};
+pub use transport::{ClientCert, REDIRECTS_MAX, RequestOptions, Tls, TlsVersion, Transport};
 
 /// Everything that a run does, fixed before it begins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +23,9 @@ pub struct RunPlan {
     pub seed: u64,
     /// What is loaded.
     pub target: Target,
+    /// How it is talked to.
+    #[serde(default)]
+    pub transport: Transport,
     /// What to attach, as written: `auto`, `process`, `agent`.
     pub attach: Vec<String>,
     /// Phases in order; at least one.
@@ -55,15 +61,32 @@ pub enum Target {
     Url(BaseUrl),
 }
 
-/// `http://host:port/prefix`, taken apart.
+/// `http://host:port/prefix` or `https://...`, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BaseUrl {
+    /// Over TLS?
+    #[serde(default)]
+    pub tls: bool,
     /// Host name or address, without brackets.
     pub host: String,
     /// Port.
     pub port: u16,
     /// Path in front of every step's path; empty or starting with `/`, never ending with it.
     pub prefix: String,
+}
+
+impl BaseUrl {
+    /// `http` or `https`.
+    #[must_use]
+    pub const fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+
+    /// The port that need not be said.
+    #[must_use]
+    pub const fn usual_port(&self) -> u16 {
+        if self.tls { 443 } else { 80 }
+    }
 }
 
 /// A stretch of a run with one load model.
@@ -168,6 +191,9 @@ pub struct Request {
     pub checks: Vec<Check>,
     /// What is kept for later steps.
     pub saves: Vec<Save>,
+    /// How it is sent and answered.
+    #[serde(default)]
+    pub options: RequestOptions,
 }
 
 /// A WebSocket handshake.
@@ -386,6 +412,8 @@ pub enum Capture {
     JsonRandom(String),
     /// `header:Location`.
     Header(String),
+    /// `cookie:sid`: a cookie that the answer sets, or that the session has.
+    Cookie(String),
 }
 
 /// Rows for sessions to draw from.
@@ -452,6 +480,7 @@ impl RunPlan {
         for kind in &mut plan.sessions {
             hide_secrets(&mut kind.steps);
         }
+        plan.transport.hide_secrets();
         plan
     }
 }

@@ -6,7 +6,8 @@ use crate::flags::LoadFlags;
 use crate::mistake::{ScenarioError, Wrong, quoted};
 use crate::parse::{DEFAULT_GRACE_NS, DEFAULT_SEED, DEFAULT_TIMEOUT_NS, option_gates};
 use crate::plan::{
-    Of, Part, Repeat, Request, RunPlan, SessionKind, Step, StepId, Target, Template, Timer, Times,
+    Of, Part, Repeat, Request, RequestOptions, RunPlan, SessionKind, Step, StepId, Target, Template, Timer, Times,
+    Transport,
 };
 use crate::text::address;
 use crate::text::template::{self, Scope};
@@ -65,6 +66,7 @@ pub fn quick(quick: &Quick) -> Result<RunPlan, ScenarioError> {
         about: timeline::text::clean(&about, 300),
         seed: quick.seed.unwrap_or(DEFAULT_SEED),
         target: Target::Url(base),
+        transport: Transport::default(),
         attach: vec!["auto".to_owned()],
         phases: vec![phase],
         sessions: vec![SessionKind { name: "client".to_owned(), weight: 1, steps: vec![step_of] }],
@@ -112,7 +114,7 @@ fn request(quick: &Quick, path: &str, wrong: &mut Vec<Wrong>) -> Request {
         let template = hole_template(text).map_err(|all| note(all, "--body")).unwrap_or_default();
         (kind.unwrap_or(guessed).to_owned(), template)
     });
-    Request { id: StepId(0), when: None, method, path, headers, body, checks: Vec::new(), saves: Vec::new() }
+    Request { id: StepId(0), when: None, method, path, headers, body, checks: Vec::new(), saves: Vec::new(), options: RequestOptions::default() }
 }
 
 /// `Name: value`, both as they may stand in a request.

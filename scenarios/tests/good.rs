@@ -174,6 +174,44 @@ steps = [
     assert!(!serde_json::to_string(&plan.without_secrets()).unwrap().contains("hush"));
 }
 
+const CERT: &str = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nhush\n-----END PRIVATE KEY-----\n";
+
+#[test]
+fn tls_and_what_of_http_is_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, pem) in [("ca.pem", CERT), ("client.pem", CERT), ("client.key", KEY)] {
+        std::fs::write(folder.path().join(name), pem).unwrap();
+    }
+    let text = r#"
+[target]
+url = "https://shop.example/api"
+tls = { ca = "ca.pem", cert = "client.pem", key = "client.key", insecure = true, server-name = "inner.example", versions = "1.3" }
+compression = true
+redirects = 3
+cookies = true
+[[phase]]
+name = "p"
+for = "10s"
+sessions = 1
+[[session]]
+name = "s"
+steps = [
+  { name = "up", post = "/up", body = "x", expect-continue = true, redirects = 0, save = { sid = "cookie:sid" } },
+]
+"#;
+    let origin = Origin { name: "all".into(), file: Some(folder.path().join("all.toml")) };
+    let plan = parse(text, &origin, &Overrides::default()).unwrap_or_else(|e| panic!("{e}"));
+    let Target::Url(url) = &plan.target else { panic!("{:?}", plan.target) };
+    assert_eq!((url.tls, url.port), (true, 443));
+    insta::assert_snapshot!(describe(&plan));
+    let Step::Request(request) = &plan.sessions[0].steps[0] else { panic!() };
+    insta::assert_debug_snapshot!((&request.options, &request.saves[0].from));
+    assert!(!format!("{plan:?}").contains("hush") && !describe(&plan).contains("hush"));
+    assert!(serde_json::to_string(&plan).unwrap().contains("hush"), "workers need it");
+    assert!(!serde_json::to_string(&plan.without_secrets()).unwrap().contains("hush"));
+}
+
 #[test]
 fn a_quick_run_gets_one_address_again_and_again() {
     let plan = quick(&Quick {

@@ -108,7 +108,7 @@ impl Job {
 /// The target's address as it is shown: no user, password or query is in a [`BaseUrl`].
 pub fn address(url: &BaseUrl) -> String {
     let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
-    format!("http://{host}:{}{}", url.port, url.prefix)
+    format!("{}://{host}:{}{}", url.scheme(), url.port, url.prefix)
 }
 
 /// What machine this is, as far as it shapes a measurement.

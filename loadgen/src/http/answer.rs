@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use httparse::{ParserConfig, Response, Status};
 
 use super::chunks::Chunks;
+use super::coding::Coding;
 use super::{BODY_MAX, FIELDS_MAX, HEAD_MAX, INTERIM_MAX};
 use crate::kind::ErrorKind;
 
@@ -19,6 +20,8 @@ pub struct Want<'a> {
     pub head: bool,
     /// Keep the body.
     pub body: bool,
+    /// Keep what `Set-Cookie` says.
+    pub cookies: bool,
     /// Names of header fields to keep.
     pub fields: &'a [String],
 }
@@ -42,8 +45,10 @@ pub struct Answer<'a> {
     upgrade: bool,
     status: u16,
     reusable: bool,
+    coding: Option<Coding>,
     body_bytes: u64,
     body: Vec<u8>,
+    cookies: Option<Box<Vec<String>>>,
     fields: Vec<Option<String>>,
 }
 
@@ -53,6 +58,8 @@ struct Head {
     status: u16,
     at: At,
     reusable: bool,
+    coding: Option<Coding>,
+    cookies: Option<Box<Vec<String>>>,
     fields: Vec<Option<String>>,
 }
 
@@ -68,8 +75,10 @@ impl<'a> Answer<'a> {
             upgrade: false,
             status: 0,
             reusable: false,
+            coding: None,
             body_bytes: 0,
             body: Vec::new(),
+            cookies: None,
             fields: Vec::new(),
         }
     }
@@ -114,6 +123,34 @@ impl<'a> Answer<'a> {
     #[must_use]
     pub fn field(&self, i: usize) -> Option<&str> {
         self.fields.get(i)?.as_deref()
+    }
+
+    /// What each `Set-Cookie` says; none unless [`Want::cookies`].
+    #[must_use]
+    pub fn cookies(&self) -> &[String] {
+        self.cookies.as_deref().map_or(&[], Vec::as_slice)
+    }
+
+    /// How many interim (1xx) answers came in front.
+    #[must_use]
+    pub fn interim(&self) -> u8 {
+        self.interim
+    }
+
+    /// The connection must not carry a further request: this one was not sent as a whole.
+    pub fn forbid_reuse(&mut self) {
+        self.reusable = false;
+    }
+
+    /// Undoes the coding of the kept body. [`Answer::body_bytes`] stays what came over the wire.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadCoding`], or [`ErrorKind::TooLarge`] if more comes out than is kept.
+    pub fn decode(&mut self) -> Result<(), ErrorKind> {
+        if let (true, Some(coding)) = (self.want.body, self.coding.take()) {
+            self.body = coding.decode(&self.body)?;
+        }
+        Ok(())
     }
 
     /// Reads from `bytes`, up to the end of the answer; says how many were read.
@@ -229,6 +266,8 @@ impl<'a> Answer<'a> {
         self.at = if bodiless { At::Done } else { head.at };
         self.status = head.status;
         self.reusable = head.reusable && !matches!(self.at, At::UntilClose);
+        self.coding = head.coding;
+        self.cookies = head.cookies;
         self.fields = head.fields;
         Ok(())
     }
@@ -259,6 +298,7 @@ fn parse(bytes: &[u8], want: Want<'_>) -> Result<Option<Head>, ErrorKind> {
         return Ok(None);
     };
     let (mut content_length, mut chunked, mut coded) = (None, false, false);
+    let (mut coding, mut cookies) = (None, None::<Box<Vec<String>>>);
     // HTTP/1.0 closes unless it says otherwise.
     let mut reusable = response.version == Some(1);
     for field in response.headers.iter() {
@@ -272,6 +312,11 @@ fn parse(bytes: &[u8], want: Want<'_>) -> Result<Option<Head>, ErrorKind> {
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
             coded = true;
             chunked = tokens(field.value).last().is_some_and(|t| t.eq_ignore_ascii_case(b"chunked"));
+        } else if want.body && name.eq_ignore_ascii_case("content-encoding") {
+            // A second field is a second coding on top.
+            coding = if coding.is_some() { Some(Coding::Unknown) } else { Coding::of(field.value) };
+        } else if want.cookies && name.eq_ignore_ascii_case("set-cookie") {
+            cookies.get_or_insert_default().push(String::from_utf8_lossy(field.value).into_owned());
         } else if name.eq_ignore_ascii_case("connection") {
             for token in tokens(field.value) {
                 if token.eq_ignore_ascii_case(b"close") {
@@ -281,6 +326,10 @@ fn parse(bytes: &[u8], want: Want<'_>) -> Result<Option<Head>, ErrorKind> {
                 }
             }
         }
+    }
+    // Two framings at once: whoever is in between may have read the other one (RFC 9112, 6.3).
+    if coded && content_length.is_some() {
+        return Err(ErrorKind::BadHead);
     }
     let at = match (coded, chunked, content_length) {
         (true, true, _) => At::Chunks(Box::default()),
@@ -292,7 +341,15 @@ fn parse(bytes: &[u8], want: Want<'_>) -> Result<Option<Head>, ErrorKind> {
         let found = response.headers.iter().find(|f| f.name.eq_ignore_ascii_case(name))?;
         Some(String::from_utf8_lossy(found.value).into_owned())
     });
-    Ok(Some(Head { length, status: response.code.unwrap_or(0), fields: kept.collect(), reusable, at }))
+    Ok(Some(Head {
+        length,
+        status: response.code.unwrap_or(0),
+        fields: kept.collect(),
+        reusable,
+        coding,
+        cookies,
+        at,
+    }))
 }
 
 fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -314,7 +371,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    type Outcome = Result<(u16, Vec<u8>, u64, bool, usize), ErrorKind>;
+    type Outcome = Result<(u16, Vec<u8>, u64, bool, usize, Vec<String>), ErrorKind>;
 
     /// Reads `bytes` cut at `cuts`, then the end of the stream; also says how many bytes were taken.
     fn read(bytes: &[u8], cuts: &[usize], want: Want<'_>) -> Outcome {
@@ -329,14 +386,16 @@ mod tests {
             }
         }
         answer.closed()?;
-        Ok((answer.status(), answer.body().to_vec(), answer.body_bytes(), answer.reusable(), taken))
+        let (reusable, cookies) = (answer.reusable(), answer.cookies().to_vec());
+        answer.decode()?;
+        Ok((answer.status(), answer.body().to_vec(), answer.body_bytes(), reusable, taken, cookies))
     }
 
-    const KEEP: Want<'_> = Want { head: false, body: true, fields: &[] };
+    const KEEP: Want<'_> = Want { head: false, body: true, cookies: true, fields: &[] };
 
     fn outcome(text: &str) -> String {
         match read(text.as_bytes(), &[], KEEP) {
-            Ok((status, body, _, reusable, _)) => {
+            Ok((status, body, _, reusable, _, _)) => {
                 format!("{status} {:?} reusable={reusable}", String::from_utf8_lossy(&body))
             }
             Err(kind) => kind.name().to_owned(),
@@ -351,6 +410,10 @@ mod tests {
             format!("{ok}Content-Length: 2\r\n\r\nh"),
             format!("{ok}Content-Length: +2\r\n\r\nhi"),
             format!("{ok}Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi"),
+            format!("{ok}Content-Length: 2\r\nContent-Length: 2\r\n\r\nhi"),
+            format!("{ok}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"),
+            format!("{ok}Content-Length: 2\r\nContent-Encoding: gzip\r\n\r\nhi"),
+            format!("{ok}Content-Length: 2\r\nContent-Encoding: identity\r\n\r\nhi"),
             format!("{ok}Connection: close\r\nContent-Length: 2\r\n\r\nhi"),
             format!("{ok}\r\nhi"),
             format!("{ok}Transfer-Encoding: chunked\r\n\r\n2;x=y\r\nhi\r\n0\r\nT: 1\r\n\r\n"),
@@ -371,6 +434,10 @@ mod tests {
         closed-early
         bad-head
         bad-head
+        200 "hi" reusable=true
+        bad-head
+        bad-coding
+        200 "hi" reusable=true
         200 "hi" reusable=false
         200 "hi" reusable=false
         200 "hi" reusable=true
@@ -409,6 +476,10 @@ mod tests {
             "Transfer-Encoding: chunked\r\n",
             "Connection: close\r\n",
             "X: y\r\n",
+            "Set-Cookie: a=b\r\n",
+            "Set-Cookie: c=d; Path=/\r\n",
+            "Content-Encoding: zstd\r\n",
+            "Content-Encoding: identity\r\n",
             "\r\n",
             "\n",
             "hello",

@@ -42,6 +42,9 @@ impl Session {
         connect.head.write(&mut wire, &mut self.values());
         wire.extend_from_slice(key.as_bytes());
         wire.extend_from_slice(b"\r\n\r\n");
+        if let Some(jar) = &self.cookies {
+            jar.put_into(&mut wire);
+        }
         let mut connection = self.dial().await?;
         let mut rest = &wire[..];
         let mut answer = Answer::to_upgrade(Want { fields: &connect.fields, ..Want::default() });

@@ -4,6 +4,7 @@
 //! intended, could start, started and finished. `request` does HTTP steps, `socket` and `message` WebSocket ones.
 //! Idle, a session owns its sockets and a few hundred bytes: what is rare is boxed, buffers belong to the shard.
 
+mod follow;
 mod message;
 mod request;
 mod socket;
@@ -16,6 +17,7 @@ use std::task::Poll;
 use scenarios::plan::{Dist, Times};
 
 use crate::connection::Connection;
+use crate::cookies::Jar;
 use crate::figures;
 use crate::kind::ErrorKind;
 use crate::program::Op;
@@ -58,6 +60,8 @@ pub struct Session {
     turns: Vec<Turn>,
     http: Option<Connection>,
     socket: Option<Box<Socket>>,
+    /// Made when the first cookie comes.
+    cookies: Option<Box<Jar>>,
     /// When the next step was intended to start.
     intended: u64,
     /// When it could start: not before the last one had finished.
@@ -114,6 +118,7 @@ impl Session {
             turns: Vec::new(),
             http: None,
             socket: None,
+            cookies: None,
             intended: origin.intended,
             due: origin.intended,
             state: State { announced: true, ..State::default() },
@@ -294,7 +299,8 @@ impl Session {
     fn finish(&mut self, step: usize, started: u64, finished: u64, outcome: Result<(), ErrorKind>) {
         self.shard.seats.unlimit(self.seat);
         self.shard.figures.finished(step, self.intended, started, finished, outcome.err());
-        self.state.unreached = outcome.is_err_and(ErrorKind::before_contact);
+        // A refused handshake costs both sides more than anything else: that is not repeated at full speed either.
+        self.state.unreached = outcome.is_err_and(|kind| kind.before_contact() || kind == ErrorKind::Tls);
         (self.intended, self.due) = (finished, finished);
     }
 
@@ -310,11 +316,19 @@ impl Session {
     fn dial(&self) -> Pin<Box<dyn Future<Output = Result<Connection, ErrorKind>> + '_>> {
         Box::pin(async {
             let mut opening = pin!(self.shard.open());
-            poll_fn(|cx| {
+            let stream = poll_fn(|cx| {
                 if self.shard.seats.expired(self.seat) {
                     return Poll::Ready(Err(ErrorKind::ConnectTimeout));
                 }
                 opening.as_mut().poll(cx).map_err(|e| ErrorKind::of_connect(&e))
+            })
+            .await?;
+            let mut securing = pin!(self.shard.secure(stream));
+            poll_fn(|cx| {
+                if self.shard.seats.expired(self.seat) {
+                    return Poll::Ready(Err(ErrorKind::Timeout));
+                }
+                securing.as_mut().poll(cx)
             })
             .await
         })

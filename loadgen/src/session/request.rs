@@ -8,11 +8,15 @@ use std::task::Poll;
 
 use serde_json::Value;
 
+use super::follow::Hop;
 use super::{BRAKE_NS, Flow, Session};
 use crate::figures;
 use crate::http::answer::{Answer, Want};
+use crate::http::redirect;
 use crate::kind::ErrorKind;
 use crate::program::{Expect, From, Request};
+use crate::random::Stream;
+use crate::shard::Output;
 use crate::template::{self, write_i64};
 
 impl Session {
@@ -26,14 +30,31 @@ impl Session {
         let started = self.begin(self.shard.program.timeout_ns);
         let answer = self.exchange(request).await;
         let finished = self.shard.now();
-        let outcome =
-            answer.and_then(|answer| self.judge(request, &answer, finished.saturating_sub(started)));
+        let outcome = answer.and_then(|mut answer| {
+            answer.decode().and_then(|()| self.judge(request, &answer, finished.saturating_sub(started)))
+        });
         self.finish(request.id, started, finished, outcome);
         if self.state.unreached { self.rest(BRAKE_NS).await } else { Flow::On }
     }
 
     async fn exchange<'p>(&mut self, request: &'p Request) -> Result<Answer<'p>, ErrorKind> {
         let before = self.stream.clone();
+        let answer = self.exchange_one(request, None, &before).await?;
+        if let Some(follow) = &request.follow
+            && redirect::leads_on(answer.status())
+        {
+            return Box::pin(self.follow(request, follow, answer, before)).await;
+        }
+        Ok(answer)
+    }
+
+    /// One request and its answer; `hop` is where a redirect has led.
+    pub(super) async fn exchange_one<'p>(
+        &mut self,
+        request: &'p Request,
+        hop: Option<&Hop>,
+        before: &Stream,
+    ) -> Result<Answer<'p>, ErrorKind> {
         if self.origin.pooled && self.http.is_none() {
             self.http = self.shard.take_pooled();
         }
@@ -42,13 +63,21 @@ impl Session {
             if !reused {
                 self.http = Some(self.dial().await?);
             }
-            let want = Want { head: request.is_head, body: request.keeps_body, fields: &request.fields };
+            let want = Want {
+                head: request.is_head,
+                body: request.keeps_body,
+                cookies: request.keeps_cookies,
+                fields: &request.fields,
+            };
             let mut answer = Answer::new(want);
             let mut touched = false;
-            match self.attempt(request, &mut answer, &mut touched).await {
+            match self.attempt(request, hop, &mut answer, &mut touched).await {
                 Ok(excess) => {
                     if excess || !answer.reusable() {
                         self.http = None;
+                    }
+                    if !answer.cookies().is_empty() {
+                        self.take_cookies(request, hop, &answer, before);
                     }
                     return Ok(answer);
                 }
@@ -69,12 +98,19 @@ impl Session {
     async fn attempt(
         &mut self,
         request: &Request,
+        hop: Option<&Hop>,
         answer: &mut Answer<'_>,
         touched: &mut bool,
     ) -> Result<bool, ErrorKind> {
-        let rest = self.write_request(request)?;
-        if !rest.is_empty() {
-            Box::pin(self.write_rest(rest)).await?;
+        if request.expects && !hop.is_some_and(|h| h.bare) {
+            if Box::pin(self.write_expecting(request, hop, answer, touched)).await? {
+                return Ok(true);
+            }
+        } else {
+            let rest = self.write_request(request, hop)?;
+            if !rest.is_empty() {
+                Box::pin(self.write_rest(rest)).await?;
+            }
         }
         let Self { shard, seat, socket, stream, http, .. } = self;
         let Some(connection) = http else { return Err(ErrorKind::Other) };
@@ -107,23 +143,34 @@ impl Session {
     }
 
     /// Writes the request as far as the socket takes it; gives back a copy of the rest.
-    fn write_request(&mut self, request: &Request) -> Result<Vec<u8>, ErrorKind> {
+    fn write_request(&mut self, request: &Request, hop: Option<&Hop>) -> Result<Vec<u8>, ErrorKind> {
         let shard = std::rc::Rc::clone(&self.shard);
         let output = &mut *shard.output.borrow_mut();
-        output.wire.clear();
-        request.head.write(&mut output.wire, &mut self.values());
-        if let Some(body) = &request.body {
-            output.inner.clear();
-            body.write(&mut output.inner, &mut self.values());
-            write_i64(&mut output.wire, output.inner.len() as i64);
-            output.wire.extend_from_slice(b"\r\n\r\n");
-            output.wire.extend_from_slice(&output.inner);
-        }
+        self.compose(request, hop, output);
+        output.wire.extend_from_slice(&output.inner);
         let Some(connection) = &mut self.http else { return Err(ErrorKind::Other) };
         Ok(connection.write_now(&output.wire)?.to_vec())
     }
 
-    async fn write_rest(&mut self, rest: Vec<u8>) -> Result<(), ErrorKind> {
+    /// Puts a request's head into `wire` and its body into `inner`.
+    pub(super) fn compose(&mut self, request: &Request, hop: Option<&Hop>, output: &mut Output) {
+        output.wire.clear();
+        output.inner.clear();
+        match (hop, &request.follow) {
+            (Some(hop), Some(follow)) => self.write_hop(hop, follow, &mut output.wire),
+            _ => request.head.write(&mut output.wire, &mut self.values()),
+        }
+        if let Some(body) = request.body.as_ref().filter(|_| !hop.is_some_and(|h| h.bare)) {
+            body.write(&mut output.inner, &mut self.values());
+            write_i64(&mut output.wire, output.inner.len() as i64);
+            output.wire.extend_from_slice(b"\r\n\r\n");
+        }
+        if let Some(jar) = &self.cookies {
+            jar.put_into(&mut output.wire);
+        }
+    }
+
+    pub(super) async fn write_rest(&mut self, rest: Vec<u8>) -> Result<(), ErrorKind> {
         let Self { shard, seat, http, .. } = self;
         let Some(connection) = http else { return Err(ErrorKind::Other) };
         let mut at = 0;
@@ -174,6 +221,7 @@ impl Session {
 
     fn capture(&mut self, from: &From, answer: &Answer<'_>, json: Option<&Value>) -> Option<String> {
         match from {
+            From::Cookie(name) => self.cookie(name, answer),
             From::Field(i) => answer.field(*i).map(str::to_owned),
             From::Json(path) => path.query(json?).all().first().map(|v| template::as_text(v)),
             From::JsonRandom(path) => {

@@ -74,7 +74,12 @@ pub fn runtime() -> tokio::runtime::Runtime {
 pub fn options(plan: RunPlan, address: SocketAddr, workers: usize) -> CoordinatorOptions {
     CoordinatorOptions {
         plan,
-        url: BaseUrl { host: address.ip().to_string(), port: address.port(), prefix: String::new() },
+        url: BaseUrl {
+            tls: false,
+            host: address.ip().to_string(),
+            port: address.port(),
+            prefix: String::new(),
+        },
         worker_exe: env!("CARGO_BIN_EXE_dyno-load-worker").into(),
         worker_args: vec!["load-worker".to_owned()],
         workers,
@@ -85,9 +90,15 @@ pub fn options(plan: RunPlan, address: SocketAddr, workers: usize) -> Coordinato
 
 /// Runs a plan to its end, which must come in time.
 pub fn run(plan: RunPlan, address: SocketAddr, workers: usize) -> Totals {
-    let limit = Duration::from_nanos(plan.length_ns() + plan.grace_ns) + Duration::from_secs(5);
+    run_options(options(plan, address, workers))
+}
+
+/// The same, with all that can be chosen.
+pub fn run_options(options: CoordinatorOptions) -> Totals {
+    let limit =
+        Duration::from_nanos(options.plan.length_ns() + options.plan.grace_ns) + Duration::from_secs(5);
     runtime().block_on(async {
-        let mut coordinator = Coordinator::start(options(plan, address, workers)).await.unwrap();
+        let mut coordinator = Coordinator::start(options).await.unwrap();
         let mut totals = Totals::default();
         let all = async {
             while let Some(update) = coordinator.next().await {
@@ -104,7 +115,8 @@ pub fn plan(model: Model, ms: u64, steps: Vec<Step>) -> RunPlan {
         name: "test".to_owned(),
         about: String::new(),
         seed: 1,
-        target: Target::Url(BaseUrl { host: String::new(), port: 1, prefix: String::new() }),
+        target: Target::Url(BaseUrl { tls: false, host: String::new(), port: 1, prefix: String::new() }),
+        transport: Transport::default(),
         attach: Vec::new(),
         phases: vec![Phase { name: "only".to_owned(), length_ns: ms * MS, model, warmup: false }],
         sessions: vec![SessionKind { name: "only".to_owned(), weight: 1, steps }],
@@ -137,6 +149,7 @@ pub fn request(id: u16, method: &str, path: &str) -> Request {
         body: None,
         checks: Vec::new(),
         saves: Vec::new(),
+        options: RequestOptions::default(),
     }
 }
 

@@ -29,7 +29,8 @@ shapes! {
     FILE = "a scenario", "", false,
         ["about", "teaches", "seed", "timeout", "grace", "load", "target", "data", "phase", "session", "fault", "gate"];
     LOAD = "[load]", "load", false, ["timer"];
-    TARGET = "[target]", "target", false, ["url", "attach", "env"];
+    TARGET = "[target]", "target", false, ["url", "attach", "env", "tls", "compression", "redirects", "cookies"];
+    TLS = "`tls`", "tls", false, ["ca", "cert", "key", "insecure", "server-name", "versions"];
     FEEDER = "[data.NAME]", "feeder", false, ["file", "rows", "order"];
     PHASE = "[[phase]]", "phase", false,
         ["name", "for", "sessions", "arrivals", "requests", "warmup", "random", "iterations", "shared-iterations", "max-sessions", "lifetime", "churn", "ramp-down"];
@@ -39,7 +40,7 @@ shapes! {
     POISSON = "arrivals at random", "poisson", false, ["poisson"];
     SESSION = "[[session]]", "session", false, ["name", "weight", "steps"];
     REQUEST = "a request step", "request", false,
-        ["name", "get", "post", "put", "patch", "delete", "head", "headers", "json", "form", "body", "type", "check", "save", "if"];
+        ["name", "get", "post", "put", "patch", "delete", "head", "headers", "json", "form", "body", "type", "check", "save", "if", "expect-continue", "redirects"];
     CONNECT = "a `connect` step", "connect", false,
         ["name", "connect", "subprotocol", "headers", "max-message", "deflate", "push-age", "ping-every", "echo"];
     DEFLATE = "`deflate`", "deflate", false,

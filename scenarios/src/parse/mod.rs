@@ -12,6 +12,7 @@ mod reader;
 mod sessions;
 mod step;
 mod target;
+mod transport;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -94,6 +95,10 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>, origin: &Origin, overrides: &O
 
     let timer = course::timer(reader, &file);
     let target = target::read(reader, &file, overrides);
+    let transport = transport::read(reader, &file, origin);
+    if let Some(target) = &target.target {
+        transport::check(reader, &file, target, overrides);
+    }
     let (feeders, known) = feeders::read(reader, &file, origin);
     let phases = phases::read(reader, &file);
     let world = sessions::World { reader, feeders: &known, secrets: &target.secrets, timeout_ns };
@@ -117,6 +122,7 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>, origin: &Origin, overrides: &O
         about: timeline::text::clean(about, MAX_ABOUT),
         seed: overrides.seed.or(seed).unwrap_or(DEFAULT_SEED),
         target: target.target?,
+        transport,
         attach: target.attach,
         phases,
         sessions: kinds.kinds.into_iter().map(|k| k.kind).collect(),

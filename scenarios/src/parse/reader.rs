@@ -239,6 +239,13 @@ impl<'t> Reader<'t> {
         Some(self.root(table, value.span(), shape))
     }
 
+    /// A table that is read a second time: nothing is noted again.
+    pub(crate) fn quiet<'d>(&'d self, value: &'d Value<'d>, shape: &'static Shape) -> Option<Fields<'d>> {
+        let DeValue::Table(table) = value.get_ref() else { return None };
+        let span = value.span();
+        Some(Fields { reader: self, table, shape, at: (span.start, span.end) })
+    }
+
     /// The same for a table without a value of its own.
     pub(crate) fn root<'d>(
         &'d self,

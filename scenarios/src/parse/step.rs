@@ -14,7 +14,7 @@ use super::reader::{Fields, Value};
 use super::sessions::World;
 use crate::mistake::{Wrong, closest, listed, quoted};
 use crate::plan::{Dist, Repeat, Slot, Step, StepId, Template, Times};
-use crate::text::{address, template};
+use crate::text::template;
 
 /// Most steps of a scenario, inner ones included.
 const MAX_STEPS: usize = 1_000;
@@ -227,7 +227,6 @@ impl<'a, 'n> Journey<'a, 'n> {
         let look = "a path such as \"/rooms?page=1\"";
         let reader = self.world.reader;
         reader.read(value, look, |text| {
-            address::refuse_tls(text)?;
             if text.contains("://") && !text.starts_with('/') {
                 return Err(
                     Wrong::new("a step has a path alone; the host stands in [target] url").expected(look)

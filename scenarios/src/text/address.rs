@@ -1,10 +1,9 @@
-//! Addresses of targets: `bundled`, or `http://host:port/prefix`.
+//! Addresses of targets: `bundled`, or `http://host:port/prefix`, or the same with `https`.
 
 use crate::mistake::{Wrong, quoted};
 use crate::plan::{BaseUrl, Target};
 
 const LOOK: &str = "\"bundled\" or an address such as \"http://127.0.0.1:3000\"";
-const NO_TLS: &str = "TLS targets (https, wss) are not supported yet by this version";
 
 /// What `[target] url` and `--target` say.
 pub(crate) fn target(text: &str) -> Result<Target, Wrong> {
@@ -34,16 +33,6 @@ pub(crate) fn target_and_path(text: &str) -> Result<(BaseUrl, String), Wrong> {
     Ok((base, path))
 }
 
-/// Whether a text names a host over TLS, with the sentence that says so.
-pub(crate) fn refuse_tls(text: &str) -> Result<(), Wrong> {
-    let lower = text.get(..8).unwrap_or(text).to_ascii_lowercase();
-    if lower.starts_with("https:") || lower.starts_with("wss:") {
-        return Err(Wrong::new(format!("{}: {NO_TLS}", quoted(text)))
-            .help("load the plain port behind the TLS terminator, for instance \"http://127.0.0.1:3000\""));
-    }
-    Ok(())
-}
-
 fn bad(text: &str) -> Wrong {
     let wrong = Wrong::new(format!("{} is not a target", quoted(text))).expected(LOOK);
     match crate::mistake::closest(text, ["bundled"]) {
@@ -56,13 +45,15 @@ fn bad(text: &str) -> Wrong {
 }
 
 fn split(text: &str) -> Result<(BaseUrl, &str), Wrong> {
-    refuse_tls(text)?;
-    let rest = text.strip_prefix("http://").ok_or_else(|| match text.split_once("://") {
-        Some((scheme, host)) => Wrong::new(format!("{} is not a scheme that dyno speaks", quoted(scheme)))
-            .expected(LOOK)
-            .help(format!("WebSockets use the same address: \"http://{}\"", timeline::text::clean(host, 60))),
-        None => bad(text),
-    })?;
+    let scheme = |name: &str| {
+        let (scheme, rest) = text.split_once("://")?;
+        scheme.eq_ignore_ascii_case(name).then_some(rest)
+    };
+    let (tls, rest) = match (scheme("http"), scheme("https")) {
+        (Some(rest), _) => (false, rest),
+        (_, Some(rest)) => (true, rest),
+        _ => return Err(other_scheme(text)),
+    };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
     if authority.contains('@') {
@@ -70,17 +61,32 @@ fn split(text: &str) -> Result<(BaseUrl, &str), Wrong> {
             .expected("an address without user and password")
             .help("send an `Authorization` header; [target] env keeps its value out of the file"));
     }
-    let (host, port) = host_and_port(authority).ok_or_else(|| bad(text))?;
-    Ok((BaseUrl { host, port, prefix: String::new() }, rest))
+    let (host, port) = host_and_port(authority, if tls { "443" } else { "80" }).ok_or_else(|| bad(text))?;
+    Ok((BaseUrl { tls, host, port, prefix: String::new() }, rest))
 }
 
-fn host_and_port(authority: &str) -> Option<(String, u16)> {
+/// An address of a scheme that is not spoken here.
+fn other_scheme(text: &str) -> Wrong {
+    let Some((scheme, host)) = text.split_once("://") else { return bad(text) };
+    let base = if scheme.eq_ignore_ascii_case("wss") { "https" } else { "http" };
+    Wrong::new(format!("{} is not a scheme that dyno speaks", quoted(scheme)))
+        .expected(LOOK)
+        .help(format!("WebSockets use the same address: \"{base}://{}\"", timeline::text::clean(host, 60)))
+}
+
+/// A host's name or address, if `text` is nothing else.
+pub(crate) fn host(text: &str) -> Option<&str> {
+    let named = !text.is_empty() && text.len() <= 253;
+    (named && text.chars().all(|c| c.is_ascii_alphanumeric() || "-._:".contains(c))).then_some(text)
+}
+
+fn host_and_port(authority: &str, usual: &str) -> Option<(String, u16)> {
     let (host, port) = if let Some(inner) = authority.strip_prefix('[') {
         let (host, tail) = inner.split_once(']')?;
         host.parse::<std::net::Ipv6Addr>().ok()?;
-        (host, tail.strip_prefix(':').or_else(|| tail.is_empty().then_some("80"))?)
+        (host, tail.strip_prefix(':').or_else(|| tail.is_empty().then_some(usual))?)
     } else {
-        authority.split_once(':').unwrap_or((authority, "80"))
+        authority.split_once(':').unwrap_or((authority, usual))
     };
     let named = host.contains(':') || host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
     let port = port.chars().all(|c| c.is_ascii_digit()).then(|| port.parse::<u16>().ok()).flatten()?;
@@ -92,7 +98,7 @@ mod tests {
     use super::*;
 
     fn url(host: &str, port: u16, prefix: &str) -> Result<Target, Wrong> {
-        Ok(Target::Url(BaseUrl { host: host.into(), port, prefix: prefix.into() }))
+        Ok(Target::Url(BaseUrl { tls: port == 443, host: host.into(), port, prefix: prefix.into() }))
     }
 
     #[test]
@@ -101,6 +107,8 @@ mod tests {
         assert_eq!(target("http://127.0.0.1:3000"), url("127.0.0.1", 3000, ""));
         assert_eq!(target("http://shop.local/api/"), url("shop.local", 80, "/api"));
         assert_eq!(target("http://[::1]:8080/"), url("::1", 8080, ""));
+        assert_eq!(target("https://shop.local/"), url("shop.local", 443, ""));
+        assert_eq!(target("HTTPS://[::1]"), url("::1", 443, ""));
         for text in [
             "",
             "http://",
@@ -128,12 +136,8 @@ mod tests {
     }
 
     #[test]
-    fn tls_is_refused_in_a_clear_sentence() {
-        for text in ["https://shop.example", "WSS://shop.example", "HTTPS://x"] {
-            assert!(
-                target(text).unwrap_err().sentence().contains("not supported yet by this version"),
-                "{text}"
-            );
-        }
+    fn a_websocket_s_scheme_is_told_as_the_one_to_write() {
+        let told = target("WSS://shop.example").unwrap_err();
+        insta::assert_snapshot!(told.sentence());
     }
 }

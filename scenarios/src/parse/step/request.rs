@@ -50,6 +50,7 @@ impl Journey<'_, '_> {
             body: body?,
             checks: checks?,
             saves: saves?,
+            options: crate::parse::transport::options(self.world.reader, fields),
         })))
     }
 
@@ -144,8 +145,7 @@ impl Journey<'_, '_> {
         let reader = self.world.reader;
         let mut saves = Vec::new();
         for (name, _, from) in self.entries(value, "a table such as { token = \"$.token\" }")? {
-            let look =
-                "a JSONPath (\"$.token\", \"$.rooms[*].id | random\") or a header (\"header:Location\")";
+            let look = "a JSONPath (\"$.token\", \"$.rooms[*].id | random\"), a header (\"header:Location\") or a cookie (\"cookie:sid\")";
             let from = reader.read(from, look, capture)?;
             // A name that cannot be a variable was noted when variables were collected.
             let slot = self.slots.iter().position(|s| s == name)?;
@@ -156,9 +156,12 @@ impl Journey<'_, '_> {
 }
 
 fn capture(text: &str) -> Result<Capture, Wrong> {
-    let look = "a JSONPath (\"$.token\", \"$.rooms[*].id | random\") or a header (\"header:Location\")";
+    let look = "a JSONPath (\"$.token\", \"$.rooms[*].id | random\"), a header (\"header:Location\") or a cookie (\"cookie:sid\")";
     if let Some(name) = text.strip_prefix("header:") {
         return token(name.trim()).map(Capture::Header);
+    }
+    if let Some(name) = text.strip_prefix("cookie:") {
+        return token(name.trim()).map(Capture::Cookie);
     }
     if !text.starts_with('$') {
         return Err(Wrong::new(format!("{} cannot be saved from", quoted(text))).expected(look));

@@ -1,0 +1,111 @@
+//! What `[target]` and a request say about TLS and HTTP: `tls`, `compression`, `cookies`, `redirects`, `expect-continue`.
+//!
+//! Owns the reading of PEM files; whether a certificate is any good is found out by who builds a connection from it.
+
+use std::path::{Path, PathBuf};
+
+use super::keys;
+use super::reader::{Fields, Reader, Value};
+use super::{Origin, Overrides};
+use crate::mistake::{Wrong, quoted};
+use crate::plan::{ClientCert, REDIRECTS_MAX, RequestOptions, Secret, Target, Tls, TlsVersion, Transport};
+use crate::text::address;
+
+/// Longest PEM file, bytes: the bundle of all public authorities is a quarter of it.
+const PEM_MAX: u64 = 1024 * 1024;
+const CA_LOOK: &str = "the path of a PEM file with certificates, such as \"ca.pem\"";
+const CERT_LOOK: &str = "the path of a PEM file with a certificate chain, such as \"client.pem\"";
+const KEY_LOOK: &str = "the path of a PEM file with a private key, such as \"client.key\"";
+
+/// Reads what `[target]` says of it; what is wrong is noted and left out.
+pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>, origin: &Origin) -> Transport {
+    let Some(fields) = file.get("target").and_then(|v| reader.quiet(v, keys::TARGET)) else {
+        return Transport::default();
+    };
+    let flag = |key| fields.get(key).and_then(|v| reader.boolean(v)).unwrap_or_default();
+    Transport {
+        tls: fields.get("tls").and_then(|v| tls(reader, v, origin)).unwrap_or_default(),
+        compression: flag("compression"),
+        redirects: fields.get("redirects").and_then(|v| redirects(reader, v)).unwrap_or_default(),
+        cookies: flag("cookies"),
+    }
+}
+
+/// Notes a `tls` table that would have no effect.
+pub(super) fn check(reader: &Reader<'_>, file: &Fields<'_>, target: &Target, overrides: &Overrides) {
+    let plain = !matches!(target, Target::Url(url) if url.tls);
+    let Some(fields) = file.get("target").and_then(|v| reader.quiet(v, keys::TARGET)) else { return };
+    if plain && overrides.target.is_none() && fields.get("tls").is_some() {
+        let wrong = Wrong::new("the target is not reached over TLS, so `tls` would have no effect");
+        reader.wrong(fields.key_span("tls"), wrong.expected("url = \"https://...\", or no `tls`"));
+    }
+}
+
+/// Reads what a request says of it.
+pub(super) fn options(reader: &Reader<'_>, fields: &Fields<'_>) -> RequestOptions {
+    RequestOptions {
+        expect_continue: fields.get("expect-continue").and_then(|v| reader.boolean(v)).unwrap_or_default(),
+        redirects: fields.get("redirects").and_then(|v| redirects(reader, v)),
+    }
+}
+
+fn redirects(reader: &Reader<'_>, value: &Value<'_>) -> Option<u8> {
+    reader.integer(value, 0..=u64::from(REDIRECTS_MAX)).map(|n| n as u8)
+}
+
+fn tls(reader: &Reader<'_>, value: &Value<'_>, origin: &Origin) -> Option<Tls> {
+    let fields = reader.fields(value, keys::TLS)?;
+    let pem = |key, look, label| fields.get(key).and_then(|v| pem(reader, v, origin, look, label));
+    let ca = pem("ca", CA_LOOK, "CERTIFICATE").map(|(_, text)| text).unwrap_or_default();
+    let chain = pem("cert", CERT_LOOK, "CERTIFICATE");
+    let key = pem("key", KEY_LOOK, "PRIVATE KEY");
+    for (one, other) in [("cert", "key"), ("key", "cert")] {
+        if fields.get(one).is_some() && fields.get(other).is_none() {
+            let wrong = Wrong::new(format!("a client proves itself by both: `{other}` is missing"));
+            reader.wrong(fields.key_span(one), wrong.expected("cert = \"client.pem\", key = \"client.key\""));
+        }
+    }
+    let client =
+        chain.zip(key).map(|((_, chain), (name, value))| ClientCert { chain, key: Secret { name, value } });
+    let server_name = fields.get("server-name").and_then(|v| {
+        reader.read(v, "a host name such as \"shop.example\"", |text| {
+            address::host(text).map(str::to_owned).ok_or_else(|| {
+                Wrong::new(format!("{} is not a host name", quoted(text)))
+                    .expected("a name such as \"shop.example\"")
+            })
+        })
+    });
+    let insecure = fields.get("insecure").and_then(|v| reader.boolean(v)).unwrap_or_default();
+    let version = fields.get("versions").and_then(|v| reader.read(v, "\"1.2\" or \"1.3\"", version));
+    Some(Tls { ca, client, insecure, server_name, version })
+}
+
+fn version(text: &str) -> Result<TlsVersion, Wrong> {
+    [TlsVersion::V12, TlsVersion::V13].into_iter().find(|v| v.name() == text).ok_or_else(|| {
+        Wrong::new(format!("{} is not a version of TLS that is spoken here", quoted(text)))
+            .expected("\"1.2\" or \"1.3\"; without `versions`, both")
+    })
+}
+
+/// A PEM file that holds at least one section of the kind `label`: its name and text.
+fn pem(
+    reader: &Reader<'_>,
+    value: &Value<'_>,
+    origin: &Origin,
+    look: &str,
+    label: &str,
+) -> Option<(String, String)> {
+    reader.read(value, look, |name| {
+        let folder = origin.file.as_deref().and_then(Path::parent).map_or_else(PathBuf::new, Path::to_owned);
+        let bytes = crate::files::read(&folder.join(name), PEM_MAX)?;
+        let text = String::from_utf8(bytes).unwrap_or_default();
+        // `RSA PRIVATE KEY` and `EC PRIVATE KEY` end alike.
+        if text
+            .lines()
+            .any(|l| l.starts_with("-----BEGIN ") && l.trim_end().ends_with(&format!("{label}-----")))
+        {
+            return Ok((timeline::text::clean(name, 64), text));
+        }
+        Err(Wrong::new(format!("{} holds no {}", quoted(name), label.to_ascii_lowercase())).expected(look))
+    })
+}
