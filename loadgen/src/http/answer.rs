@@ -49,6 +49,10 @@ pub struct Answer<'a> {
     coding: Option<Coding>,
     body_bytes: u64,
     body: Vec<u8>,
+    #[expect(
+        clippy::box_collection,
+        reason = "it lives in the session's future, where a pointer is a third of this"
+    )]
     cookies: Option<Box<Vec<String>>>,
     fields: Vec<Option<String>>,
 }
@@ -60,6 +64,10 @@ struct Head {
     at: At,
     reusable: bool,
     coding: Option<Coding>,
+    #[expect(
+        clippy::box_collection,
+        reason = "it lives in the session's future, where a pointer is a third of this"
+    )]
     cookies: Option<Box<Vec<String>>>,
     fields: Vec<Option<String>>,
 }
