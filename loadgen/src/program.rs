@@ -10,6 +10,7 @@ use scenarios::plan::{self, BaseUrl, Capture, Check, Dist, Feeder, RunPlan, Step
 use serde_json_path::JsonPath;
 use thiserror::Error;
 
+use crate::http::answer::Want;
 use crate::http::coding;
 use crate::template::{Place, Text};
 use crate::ws::{MESSAGE_MAX, deflate, handshake};
@@ -505,6 +506,13 @@ impl Compiler<'_> {
 }
 
 impl Request {
+    /// What of an answer is kept.
+    #[must_use]
+    pub fn want(&self) -> Want<'_> {
+        let (head, body, cookies) = (self.is_head, self.keeps_body, self.keeps_cookies);
+        Want { head, body, cookies, fields: &self.fields }
+    }
+
     fn check(&mut self, check: &Check) -> Result<(), BadPlan> {
         let expect = match check {
             Check::Status(statuses) => {

@@ -182,6 +182,12 @@ impl Seats {
         (seat.deadline, seat.expired) = (deadline, false);
     }
 
+    /// When the step must be over, run time in ns.
+    #[must_use]
+    pub fn deadline(&self, id: SeatId) -> u64 {
+        self.seats.borrow()[id.0 as usize].deadline
+    }
+
     /// The step is over.
     pub fn unlimit(&self, id: SeatId) {
         self.limit(id, u64::MAX);

@@ -174,7 +174,7 @@ fn a_custom_authority_is_trusted_and_an_unknown_one_is_refused() {
     let trusting = Tls { ca: ours.pem.clone(), ..Tls::default() };
     let totals = run_tls(tls_plan(trusting.clone(), vec![get(0, "/")]), address);
     assert_eq!(told(&totals), "");
-    assert!(totals.finished[&0] > 10);
+    assert!(totals.finished[&0] > 2);
     assert!(totals.sum(|c| c.received) > 40_000 * totals.finished[&0]);
     assert_eq!(seen.http1.load(Ordering::Relaxed), 2);
 
@@ -201,7 +201,8 @@ fn a_client_certificate_opens_what_is_shut_without() {
     for refused in [without, forged] {
         let totals = run_tls(tls_plan(refused, vec![get(0, "/")]), address);
         assert!(totals.errors().contains_key("tls"), "{:?}", totals.errors());
-        assert!(totals.service.get(&0).is_none_or(|h| h.len() == 0 || totals.errors()["tls"] > 0));
+        let failed: u64 = totals.errors().values().sum();
+        assert_eq!(totals.finished[&0], failed, "nothing is right without the certificate");
     }
 }
 
@@ -228,11 +229,13 @@ fn websockets_go_over_tls() {
     plan.sessions[0].steps = vec![connect(1, "/ws"), forever(Some(20), vec![say(2, 500)])];
     let totals = run_tls(plan, address);
     assert_eq!(told(&totals), "");
-    assert!(totals.finished[&2] > 10);
+    assert!(totals.finished[&2] > 2);
 }
 
+type Act = fn(&mut TcpStream);
+
 /// A peer that does not speak TLS as it should.
-fn peer(act: fn(&mut TcpStream)) -> SocketAddr {
+fn peer(act: Act) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
@@ -248,7 +251,7 @@ fn peer(act: fn(&mut TcpStream)) -> SocketAddr {
 
 #[test]
 fn each_broken_handshake_has_its_kind() {
-    let cases: [(&str, fn(&mut TcpStream)); 4] = [
+    let cases: [(&str, Act); 4] = [
         ("garbage", |s| {
             s.write_all(b"HTTP/1.1 400 Plain HTTP here\r\n\r\n").unwrap();
             thread::sleep(Duration::from_millis(50));

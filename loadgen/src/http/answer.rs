@@ -45,9 +45,14 @@ pub struct Answer<'a> {
     upgrade: bool,
     status: u16,
     reusable: bool,
+    touched: bool,
     coding: Option<Coding>,
     body_bytes: u64,
     body: Vec<u8>,
+    #[expect(
+        clippy::box_collection,
+        reason = "it lives in the session's future, where a pointer is a third of this"
+    )]
     cookies: Option<Box<Vec<String>>>,
     fields: Vec<Option<String>>,
 }
@@ -59,6 +64,10 @@ struct Head {
     at: At,
     reusable: bool,
     coding: Option<Coding>,
+    #[expect(
+        clippy::box_collection,
+        reason = "it lives in the session's future, where a pointer is a third of this"
+    )]
     cookies: Option<Box<Vec<String>>>,
     fields: Vec<Option<String>>,
 }
@@ -75,6 +84,7 @@ impl<'a> Answer<'a> {
             upgrade: false,
             status: 0,
             reusable: false,
+            touched: false,
             coding: None,
             body_bytes: 0,
             body: Vec::new(),
@@ -131,6 +141,12 @@ impl<'a> Answer<'a> {
         self.cookies.as_deref().map_or(&[], Vec::as_slice)
     }
 
+    /// Did anything of it come?
+    #[must_use]
+    pub fn touched(&self) -> bool {
+        self.touched
+    }
+
     /// How many interim (1xx) answers came in front.
     #[must_use]
     pub fn interim(&self) -> u8 {
@@ -159,6 +175,7 @@ impl<'a> Answer<'a> {
     /// The kind that names what is wrong; the answer must not be fed again.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
         let mut read = 0;
+        self.touched |= !bytes.is_empty();
         while read < bytes.len() && !self.done() {
             let rest = &bytes[read..];
             read += match &mut self.at {

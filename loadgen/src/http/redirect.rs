@@ -149,7 +149,7 @@ mod tests {
         "http://evil.example/" elsewhere
         "//evil.example" elsewhere
         "mailto:me" elsewhere
-        "/a b\u{e9}\r\nX: y" /a%20b%C3%A9%0D%0AX:%20y
+        "/a bé\r\nX: y" /a%20b%C3%A9%0D%0AX:%20y
         "/colon:here" /colon:here
         "http://shop.example@evil.example/" elsewhere
         "#);

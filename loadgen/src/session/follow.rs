@@ -12,39 +12,58 @@ use crate::http::redirect;
 use crate::kind::ErrorKind;
 use crate::program::{Follow, Request};
 use crate::random::Stream;
+use crate::template::Text;
 
 /// How long the body waits for `100 Continue`, ns: a server that knows nothing of it says nothing (RFC 9110, 10.1.1).
 const LEAVE_NS: u64 = 1_000_000_000;
 
 /// Where a redirect has led.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Hop {
     /// Path and query.
     path: String,
     /// Was the body dropped on the way?
-    pub(super) bare: bool,
+    bare: bool,
+}
+
+/// What is asked for, and what it takes to ask for it again.
+#[derive(Debug)]
+pub(super) struct Ask<'p> {
+    pub(super) request: &'p Request,
+    pub(super) hop: Option<Box<Hop>>,
+    /// The state of the random numbers before the first request: one that is sent again is the same.
+    pub(super) before: Stream,
+}
+
+impl<'p> Ask<'p> {
+    /// The body, unless a redirect has dropped it.
+    pub(super) fn body(&self) -> Option<&'p Text> {
+        self.request.body.as_ref().filter(|_| !self.hop.as_ref().is_some_and(|hop| hop.bare))
+    }
+
+    /// Does the body wait for leave?
+    pub(super) fn expects(&self) -> bool {
+        self.request.expects && self.body().is_some()
+    }
 }
 
 impl Session {
-    /// Follows redirects from `answer` on. `before` is the state of the random numbers before the first request, so that a
-    /// body that is sent again is the same.
+    /// Follows redirects from `answer` on.
     pub(super) async fn follow<'p>(
         &mut self,
-        request: &'p Request,
         follow: &Follow,
         mut answer: Answer<'p>,
-        before: Stream,
+        ask: &mut Ask<'p>,
     ) -> Result<Answer<'p>, ErrorKind> {
-        let mut hop = Hop { path: self.first_path(request, &before), bare: false };
+        let mut hop = Hop { path: self.first_path(ask), bare: false };
         for _ in 0..follow.max {
-            hop.path = match answer.field(follow.location) {
-                Some(location) => redirect::resolve(location, &hop.path, &self.shard.program.url)
-                    .ok_or(ErrorKind::Redirect)?,
-                None => return Ok(answer),
-            };
+            let Some(location) = answer.field(follow.location) else { return Ok(answer) };
+            let url = &self.shard.program.url;
+            hop.path = redirect::resolve(location, &hop.path, url).ok_or(ErrorKind::Redirect)?;
             hop.bare |= redirect::drops_body(answer.status(), &follow.method);
-            self.stream = before.clone();
-            answer = self.exchange_one(request, Some(&hop), &before).await?;
+            self.stream = ask.before.clone();
+            ask.hop = Some(Box::new(hop.clone()));
+            answer = self.exchange_one(ask).await?;
             if !redirect::leads_on(answer.status()) {
                 return Ok(answer);
             }
@@ -67,26 +86,23 @@ impl Session {
     }
 
     /// The path that a request was sent to, written once more.
-    fn first_path(&mut self, request: &Request, before: &Stream) -> String {
-        let now = std::mem::replace(&mut self.stream, before.clone());
+    fn first_path(&mut self, ask: &Ask<'_>) -> String {
+        let now = std::mem::replace(&mut self.stream, ask.before.clone());
         let mut head = Vec::new();
-        request.head.write(&mut head, &mut self.values());
+        ask.request.head.write(&mut head, &mut self.values());
         self.stream = now;
         path_of(&head).to_owned()
     }
 
     /// Keeps the cookies that an answer sets, if sessions keep any.
-    pub(super) fn take_cookies(
-        &mut self,
-        request: &Request,
-        hop: Option<&Hop>,
-        answer: &Answer<'_>,
-        before: &Stream,
-    ) {
+    pub(super) fn take_cookies(&mut self, ask: &Ask<'_>, answer: &Answer<'_>) {
         if !self.shard.program.cookies {
             return;
         }
-        let path = hop.map_or_else(|| self.first_path(request, before), |hop| hop.path.clone());
+        let path = match &ask.hop {
+            Some(hop) => hop.path.clone(),
+            None => self.first_path(ask),
+        };
         let jar = self.cookies.get_or_insert_default();
         for set in answer.cookies() {
             jar.take(set, &path, self.shard.program.url.tls);
@@ -103,31 +119,31 @@ impl Session {
     /// then; one that came instead of leave makes the connection useless, since the body was never sent.
     pub(super) async fn write_expecting(
         &mut self,
-        request: &Request,
-        hop: Option<&Hop>,
+        ask: &Ask<'_>,
         answer: &mut Answer<'_>,
-        touched: &mut bool,
     ) -> Result<bool, ErrorKind> {
         let shard = std::rc::Rc::clone(&self.shard);
         let (head, body) = {
             let output = &mut *shard.output.borrow_mut();
-            self.compose(request, hop, output);
+            self.compose(ask, output);
             (output.wire.clone(), output.inner.clone())
         };
         self.write_rest(head).await?;
-        let until = shard.now() + LEAVE_NS;
+        let deadline = shard.seats.deadline(self.seat);
+        let until = deadline.min(shard.now() + LEAVE_NS);
+        shard.seats.limit(self.seat, until);
         let Self { seat, http, .. } = self;
         let Some(connection) = http else { return Err(ErrorKind::Other) };
         let refused = poll_fn(|cx| {
             loop {
                 if shard.seats.expired(*seat) {
-                    return Poll::Ready(Err(ErrorKind::Timeout));
+                    let late = until == deadline;
+                    return Poll::Ready(if late { Err(ErrorKind::Timeout) } else { Ok(false) });
                 }
                 let read = connection.poll_portion(cx, &shard.input, |portion| {
                     if portion.is_empty() {
                         return answer.closed();
                     }
-                    *touched = true;
                     answer.feed(portion).map(drop)
                 });
                 match read {
@@ -135,12 +151,12 @@ impl Session {
                     Poll::Ready(Ok(Ok(()))) if answer.interim() > 0 => return Poll::Ready(Ok(false)),
                     Poll::Ready(Ok(Ok(()))) => {}
                     Poll::Ready(Ok(Err(kind)) | Err(kind)) => return Poll::Ready(Err(kind)),
-                    Poll::Pending => break,
+                    Poll::Pending => return Poll::Pending,
                 }
             }
-            shard.seats.poll_nap(*seat, until, || shard.now()).map(|()| Ok(false))
         })
         .await?;
+        shard.seats.limit(*seat, deadline);
         if !refused {
             self.write_rest(body).await?;
             return Ok(false);

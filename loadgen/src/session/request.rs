@@ -8,14 +8,13 @@ use std::task::Poll;
 
 use serde_json::Value;
 
-use super::follow::Hop;
+use super::follow::Ask;
 use super::{BRAKE_NS, Flow, Session};
 use crate::figures;
-use crate::http::answer::{Answer, Want};
+use crate::http::answer::Answer;
 use crate::http::redirect;
 use crate::kind::ErrorKind;
 use crate::program::{Expect, From, Request};
-use crate::random::Stream;
 use crate::shard::Output;
 use crate::template::{self, write_i64};
 
@@ -38,23 +37,18 @@ impl Session {
     }
 
     async fn exchange<'p>(&mut self, request: &'p Request) -> Result<Answer<'p>, ErrorKind> {
-        let before = self.stream.clone();
-        let answer = self.exchange_one(request, None, &before).await?;
+        let mut ask = Ask { request, hop: None, before: self.stream.clone() };
+        let answer = self.exchange_one(&ask).await?;
         if let Some(follow) = &request.follow
             && redirect::leads_on(answer.status())
         {
-            return Box::pin(self.follow(request, follow, answer, before)).await;
+            return Box::pin(self.follow(follow, answer, &mut ask)).await;
         }
         Ok(answer)
     }
 
-    /// One request and its answer; `hop` is where a redirect has led.
-    pub(super) async fn exchange_one<'p>(
-        &mut self,
-        request: &'p Request,
-        hop: Option<&Hop>,
-        before: &Stream,
-    ) -> Result<Answer<'p>, ErrorKind> {
+    /// One request and its answer.
+    pub(super) async fn exchange_one<'p>(&mut self, ask: &Ask<'p>) -> Result<Answer<'p>, ErrorKind> {
         if self.origin.pooled && self.http.is_none() {
             self.http = self.shard.take_pooled();
         }
@@ -63,51 +57,39 @@ impl Session {
             if !reused {
                 self.http = Some(self.dial().await?);
             }
-            let want = Want {
-                head: request.is_head,
-                body: request.keeps_body,
-                cookies: request.keeps_cookies,
-                fields: &request.fields,
-            };
-            let mut answer = Answer::new(want);
-            let mut touched = false;
-            match self.attempt(request, hop, &mut answer, &mut touched).await {
+            let mut answer = Answer::new(ask.request.want());
+            match self.attempt(ask, &mut answer).await {
                 Ok(excess) => {
                     if excess || !answer.reusable() {
                         self.http = None;
                     }
                     if !answer.cookies().is_empty() {
-                        self.take_cookies(request, hop, &answer, before);
+                        self.take_cookies(ask, &answer);
                     }
                     return Ok(answer);
                 }
                 Err(kind) => {
                     self.http = None;
-                    if !reused || touched || !matches!(kind, ErrorKind::Reset | ErrorKind::ClosedEarly) {
+                    let closed = matches!(kind, ErrorKind::Reset | ErrorKind::ClosedEarly);
+                    if !reused || answer.touched() || !closed {
                         return Err(kind);
                     }
                     // The same request again: its random parts too.
-                    self.stream = before.clone();
+                    self.stream = ask.before.clone();
                     figures::add(&self.shard.figures.retried, 1);
                 }
             }
         }
     }
 
-    /// One try; says whether more came than the answer. `touched` tells whether anything of it came.
-    async fn attempt(
-        &mut self,
-        request: &Request,
-        hop: Option<&Hop>,
-        answer: &mut Answer<'_>,
-        touched: &mut bool,
-    ) -> Result<bool, ErrorKind> {
-        if request.expects && !hop.is_some_and(|h| h.bare) {
-            if Box::pin(self.write_expecting(request, hop, answer, touched)).await? {
+    /// One try; says whether more came than the answer.
+    async fn attempt(&mut self, ask: &Ask<'_>, answer: &mut Answer<'_>) -> Result<bool, ErrorKind> {
+        if ask.expects() {
+            if Box::pin(self.write_expecting(ask, answer)).await? {
                 return Ok(true);
             }
         } else {
-            let rest = self.write_request(request, hop)?;
+            let rest = self.write_request(ask)?;
             if !rest.is_empty() {
                 Box::pin(self.write_rest(rest)).await?;
             }
@@ -123,7 +105,6 @@ impl Session {
                     if portion.is_empty() {
                         return answer.closed().map(|()| false);
                     }
-                    *touched = true;
                     answer.feed(portion).map(|taken| taken < portion.len())
                 });
                 match read {
@@ -143,24 +124,24 @@ impl Session {
     }
 
     /// Writes the request as far as the socket takes it; gives back a copy of the rest.
-    fn write_request(&mut self, request: &Request, hop: Option<&Hop>) -> Result<Vec<u8>, ErrorKind> {
+    fn write_request(&mut self, ask: &Ask<'_>) -> Result<Vec<u8>, ErrorKind> {
         let shard = std::rc::Rc::clone(&self.shard);
         let output = &mut *shard.output.borrow_mut();
-        self.compose(request, hop, output);
+        self.compose(ask, output);
         output.wire.extend_from_slice(&output.inner);
         let Some(connection) = &mut self.http else { return Err(ErrorKind::Other) };
         Ok(connection.write_now(&output.wire)?.to_vec())
     }
 
     /// Puts a request's head into `wire` and its body into `inner`.
-    pub(super) fn compose(&mut self, request: &Request, hop: Option<&Hop>, output: &mut Output) {
+    pub(super) fn compose(&mut self, ask: &Ask<'_>, output: &mut Output) {
         output.wire.clear();
         output.inner.clear();
-        match (hop, &request.follow) {
+        match (&ask.hop, &ask.request.follow) {
             (Some(hop), Some(follow)) => self.write_hop(hop, follow, &mut output.wire),
-            _ => request.head.write(&mut output.wire, &mut self.values()),
+            _ => ask.request.head.write(&mut output.wire, &mut self.values()),
         }
-        if let Some(body) = request.body.as_ref().filter(|_| !hop.is_some_and(|h| h.bare)) {
+        if let Some(body) = ask.body() {
             body.write(&mut output.inner, &mut self.values());
             write_i64(&mut output.wire, output.inner.len() as i64);
             output.wire.extend_from_slice(b"\r\n\r\n");
