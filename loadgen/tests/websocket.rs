@@ -1,7 +1,5 @@
 //! WebSocket conversations: awaited and pushed messages, push age, ping round trips, close codes, hostile servers.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
-
 mod common;
 #[path = "common/server.rs"]
 mod server;

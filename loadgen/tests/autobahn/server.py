@@ -1,4 +1,4 @@
-"""Serves the Autobahn cases that its arguments leave in; prints its port, then one line a case."""
+"""Serves Autobahn cases: `only` or `without` those that follow. Prints its port, then what failed, then the counts."""
 
 import asyncio
 import sys
@@ -7,7 +7,9 @@ from kosoku import FailureError, run_fuzzingserver
 
 
 async def main():
-    async with run_fuzzingserver(None, sys.argv[1:], host="127.0.0.1", port=0) as server:
+    cases = sys.argv[2:]
+    only, without = (cases, None) if sys.argv[1] == "only" else (None, cases)
+    async with run_fuzzingserver(only, without, host="127.0.0.1", port=0) as server:
         print(server.port, flush=True)
         try:
             results = await server.get_result()
