@@ -119,6 +119,9 @@ pub struct RunArgs {
     /// The load, instead of the scenario's phases.
     #[command(flatten)]
     pub load: LoadArgs,
+    /// What releases arrivals: `wheel`, or `precise` for a machine with a core to spare [default: the scenario's].
+    #[arg(long, value_name = "TIMER", value_parser = ["wheel", "precise"])]
+    pub timer: Option<String>,
     /// With --url: the method [default: GET, or POST with a body].
     #[arg(long, value_name = "METHOD", requires = "url")]
     pub method: Option<String>,

@@ -156,11 +156,11 @@ fn asked(line: &str) -> Result<dynamometer_scenarios::plan::RunPlan, ScenarioErr
     let words: Vec<&str> = line.split_whitespace().collect();
     for pair in words.chunks(2) {
         match pair[0] {
-            "--vus" | "--sessions" | "-u" => load.sessions = Some(pair[1].parse().unwrap()),
+            "--vus" | "--sessions" | "-u" => load.sessions = Some(pair[1].parse().expect("a number")),
             "--duration" | "--for" | "-d" => load.for_ = Some(pair[1].to_owned()),
             "--rate" => load.rate = Some(pair[1].to_owned()),
             "--stage" | "-s" => load.stages.push(pair[1].to_owned()),
-            "--iterations" | "-i" => load.iterations = Some(pair[1].parse().unwrap()),
+            "--iterations" | "-i" => load.iterations = Some(pair[1].parse().expect("a number")),
             other => panic!("{other} is no flag"),
         }
     }

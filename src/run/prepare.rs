@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use scenarios::plan::{BaseUrl, RunPlan, Target};
+use scenarios::plan::{BaseUrl, RunPlan, Target, Timer};
 use scenarios::{Overrides, Quick};
 use timeline::facts::RunMeta;
 use timeline::gate::Gate;
@@ -35,7 +35,7 @@ pub struct Job {
 
 /// Reads scenario and flags; every mistake in them is found here.
 pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
-    let (plan, text) = match &args.url {
+    let (mut plan, text) = match &args.url {
         Some(url) => {
             let quick = Quick {
                 url: url.clone(),
@@ -61,6 +61,11 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
             (plan, scenarios::text_of(name).map_err(UserError::wrong)?)
         }
     };
+    match args.timer.as_deref() {
+        Some("precise") => plan.timer = Timer::Precise,
+        Some(_) => plan.timer = Timer::Wheel,
+        None => {}
+    }
     let gates = plan.gates.iter().map(|g| Gate::parse(&g.that)).collect::<Result<_, _>>();
     let asked = if args.attach.is_empty() { &plan.attach } else { &args.attach };
     let mut attach = asked.iter().map(|a| Attach::parse(a)).collect::<anyhow::Result<Vec<_>>>()?;
