@@ -66,6 +66,18 @@ pub fn import(path: &Path, options: &Options) -> Result<Imported, ScenarioError>
     read(path, options).map_err(|wrong| ScenarioError::single(wrong.in_front(&shown)))
 }
 
+/// The same for bytes in memory.
+///
+/// # Errors
+/// As [`import`], without the name of a file.
+pub fn import_bytes(bytes: &[u8], kind: ImportKind, options: &Options) -> Result<Imported, ScenarioError> {
+    let imported = match kind {
+        ImportKind::Har => log(bytes).and_then(|log| har(log, options)),
+        ImportKind::OpenApi => openapi(bytes, options),
+    };
+    imported.map_err(ScenarioError::single)
+}
+
 fn read(path: &Path, options: &Options) -> Result<Imported, Wrong> {
     let open = || {
         let failed = |e: std::io::Error| Wrong::new(format!("cannot be read: {e}")).expected("a file");
@@ -114,7 +126,7 @@ fn openapi(bytes: &[u8], options: &Options) -> Result<Imported, Wrong> {
     finish(ImportKind::OpenApi, openapi::draft(bytes, options)?)
 }
 
-fn log(file: File) -> Result<har::Log, Wrong> {
+fn log(file: impl Read) -> Result<har::Log, Wrong> {
     har::log(file.take(HAR_MAX_BYTES)).map_err(|e| {
         Wrong::new(format!("line {}, column {}: {e}", e.line(), e.column()))
             .expected("a HAR 1.2 file: JSON with `log.entries`, as browsers save it")

@@ -188,7 +188,9 @@ impl<'d> Filling<'d> {
         let (key, plain) = (decode(name, true), decode(value, true));
         let value = match self.values.replace(&key, &plain) {
             Some(hole) => hole,
-            None if is_secret(&key) && !plain.is_empty() => self.draft.secret(&key, "a value of a query"),
+            None if is_secret(&key) && !plain.is_empty() => {
+                self.draft.secret(&key, &format!("the value of `{key}` in a query"))
+            }
             None => path_text(value),
         };
         format!("{}={value}", path_text(name))
@@ -304,7 +306,8 @@ impl<'d> Filling<'d> {
     fn value(&mut self, key: &str, value: &str) -> Option<String> {
         let replaced = self.values.replace(key, value);
         replaced.or_else(|| {
-            (is_secret(key) && !value.is_empty()).then(|| self.draft.secret(key, "a value of a body"))
+            (is_secret(key) && !value.is_empty())
+                .then(|| self.draft.secret(key, &format!("the value of `{key}` in a body")))
         })
     }
 
