@@ -16,12 +16,11 @@ pub fn import(args: &ImportArgs) -> anyhow::Result<Outcome> {
         ImportKind::Har => import::ImportKind::Har,
         ImportKind::Openapi => import::ImportKind::OpenApi,
     });
-    let options =
-        Options { kind, origin: args.origin.clone(), target: args.target.clone(), all: args.all };
+    let options = Options { kind, origin: args.origin.clone(), target: args.target.clone(), all: args.all };
     let imported = import::import(&args.file, &options).map_err(UserError::wrong)?;
     match &args.out {
         Some(out) => write(out, &imported.text)?,
-        None => drop(print(&imported.text)?),
+        None => print(&imported.text).map(|_| ())?,
     }
     let mut told = imported.notes;
     if !imported.env.is_empty() {

@@ -100,7 +100,8 @@ pub fn scenario_toml(bytes: &[u8]) {
     if let Some(plan) = parse(text) {
         assert!(!scenarios::describe(&plan).is_empty());
         let json = serde_json::to_string(&plan).expect("a plan can be written");
-        let back: scenarios::plan::RunPlan = serde_json::from_str(&json).expect("what was written can be read");
+        let back: scenarios::plan::RunPlan =
+            serde_json::from_str(&json).expect("what was written can be read");
         assert_eq!(back.steps, plan.steps);
     }
 }
