@@ -92,7 +92,7 @@ fn endless(path: &str, s: &mut TcpStream) -> std::io::Result<()> {
         "/endless-status" => (b"HTTP/1.1 200 ", b"O"),
         "/endless-chunk-extension" => (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x"),
         "/endless-trailer" => (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"A: b\r\n"),
-        "/endless-chunks" => (CHUNKED, b"4\r\nwhat\r\n"),
+        "/endless-chunks" => (CHUNKED, b"33\r\nwhat does not end is counted and cut off, as it was\r\n"),
         "/endless-body" => (b"HTTP/1.1 200 OK\r\n\r\n", b"what"),
         _ => (b"", b"HTTP/1.1 102 Wait\r\n\r\n"),
     };

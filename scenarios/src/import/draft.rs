@@ -152,7 +152,7 @@ pub(super) fn json_body(value: Value) -> Body {
         return Body::Json(value);
     }
     // Behind the mark stands `${name}` alone, which JSON writes as it is.
-    let text = value.to_string();
+    let text = json_text(&value);
     let mut parts = text.split("\"\\u0001");
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -162,6 +162,18 @@ pub(super) fn json_body(value: Value) -> Body {
         }
     }
     Body::JsonText(out)
+}
+
+/// JSON as a text with holes: unlike in a table, its names are part of the template too.
+pub(super) fn json_text(value: &Value) -> String {
+    fn named(value: &Value) -> Value {
+        match value {
+            Value::Array(values) => values.iter().map(named).collect(),
+            Value::Object(fields) => fields.iter().map(|(k, v)| (literal(k), named(v))).collect(),
+            simple => simple.clone(),
+        }
+    }
+    named(value).to_string()
 }
 
 fn has_bare(value: &Value) -> bool {

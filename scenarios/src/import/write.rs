@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::draft::{Body, Does, Draft, DraftRequest, DraftStep};
+use super::draft::{Body, Does, Draft, DraftRequest, DraftStep, json_text};
 
 /// A JSON value that fits on a line this wide stands on one.
 const LINE_WIDTH: usize = 100;
@@ -104,7 +104,7 @@ fn body_text(out: &mut String, body: &Body, json_key: &str, text_key: &str) -> b
             *out += &format!("{json_key} = {}\n", toml(value, 0));
             return false;
         }
-        Body::Json(value) => *out += &format!("{text_key} = {}\n", quote(&value.to_string())),
+        Body::Json(value) => *out += &format!("{text_key} = {}\n", quote(&json_text(value))),
         Body::Form(fields) => {
             pairs(out, "form", fields);
             return false;

@@ -53,7 +53,7 @@ pub(super) fn parameter(document: &Document, parameter: &Value) -> Option<String
             Some(if low == high { low.to_string() } else { format!("${{int({low},{high})}}") })
         }
         ("string", Some("uuid")) => Some("${uuid()}".to_owned()),
-        _ => plain(&sample(document, schema, 0, &mut VALUES_MAX.clone())?).map(|text| write(&text)),
+        _ => plain(&made(document, schema)?).map(|text| write(&text)),
     }
 }
 
@@ -97,8 +97,7 @@ pub(super) fn flat(value: &Value) -> Option<String> {
 /// The example of a body, or one made of its schema.
 pub(super) fn media(document: &Document, media: &Value) -> Value {
     let example = given(media).cloned();
-    let made = || sample(document, &media["schema"], 0, &mut VALUES_MAX.clone());
-    example.or_else(made).unwrap_or_else(|| json!({}))
+    example.or_else(|| made(document, &media["schema"])).unwrap_or_else(|| json!({}))
 }
 
 /// Strings as templates: a made-up UUID is new each time, a `${` that means itself is escaped.
@@ -141,6 +140,11 @@ fn bounds(schema: &Value) -> (i64, i64) {
     let low = low.unwrap_or_else(|| high.map_or(1, |h| h.min(1)));
     let high = high.unwrap_or_else(|| low.saturating_add(SPREAD));
     (low, high.max(low))
+}
+
+fn made(document: &Document, schema: &Value) -> Option<Value> {
+    let mut left = VALUES_MAX;
+    sample(document, schema, 0, &mut left)
 }
 
 fn sample(document: &Document, schema: &Value, depth: usize, left: &mut usize) -> Option<Value> {
