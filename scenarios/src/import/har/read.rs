@@ -158,7 +158,7 @@ mod tests {
     fn what_is_broken_is_named_with_its_place() {
         let read = |text: &str| log(text.as_bytes()).unwrap_err().to_string();
         insta::assert_snapshot!(read("{\"log\": 3}"), @"invalid type: integer `3`, expected the object `log` of a HAR file at line 1 column 10");
-        insta::assert_snapshot!(read("{\"log\": {\n \"entries\": [{]}}"), @"key must be a string at line 2 column 14");
+        insta::assert_snapshot!(read("{\"log\": {\n \"entries\": [{]}}"), @"key must be a string at line 2 column 15");
         insta::assert_snapshot!(read(""), @"EOF while parsing a value at line 1 column 0");
     }
 }
