@@ -312,6 +312,39 @@ pub enum ScenariosCommand {
     },
     /// Print the JSON Schema of scenario files, for editors.
     Schema,
+    /// Make a scenario of a browser's recording (HAR) or of a description of an interface (OpenAPI 3).
+    Import(ImportArgs),
+}
+
+/// `dyno scenarios import`
+#[derive(Debug, Clone, Args)]
+pub struct ImportArgs {
+    /// A HAR 1.2 file, or an OpenAPI 3.0 or 3.1 file as JSON or YAML.
+    pub file: PathBuf,
+    /// What the file is [default: found out from its content].
+    #[arg(long, value_enum)]
+    pub kind: Option<ImportKind>,
+    /// Where the scenario is written; an existing file is left alone [default: standard output].
+    #[arg(long, short, value_name = "OUT.toml")]
+    pub out: Option<PathBuf>,
+    /// HAR: keep the requests to this origin [default: the first document's].
+    #[arg(long, value_name = "URL")]
+    pub origin: Option<String>,
+    /// OpenAPI: load this address instead of the first server.
+    #[arg(long, value_name = "URL")]
+    pub target: Option<String>,
+    /// Keep files of pages (HAR), or operations that write and deprecated ones (OpenAPI).
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// What can be imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ImportKind {
+    /// A browser's recording.
+    Har,
+    /// A description of an interface.
+    Openapi,
 }
 
 /// `dyno recording ...`

@@ -6,6 +6,7 @@ mod backend_process;
 mod cli;
 mod cores;
 mod files;
+mod import;
 mod outcome;
 mod pages;
 mod play;
@@ -54,6 +55,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Scenarios(ScenariosCommand::Show { name }) => show::text(&name),
         Command::Scenarios(ScenariosCommand::Check { scenarios }) => show::check(&scenarios),
         Command::Scenarios(ScenariosCommand::Schema) => show::schema(),
+        Command::Scenarios(ScenariosCommand::Import(args)) => import::import(&args),
         Command::Recording(RecordingCommand::Info { run, json }) => replay::info(&run, json),
         Command::Recording(RecordingCommand::Verify { run }) => replay::verify(&run),
         Command::Completions { shell } => pages::completions(&mut Cli::command(), shell),

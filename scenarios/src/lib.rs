@@ -9,6 +9,7 @@ mod describe;
 mod facts;
 mod files;
 mod flags;
+pub mod import;
 mod load;
 mod mistake;
 mod parse;

@@ -1,0 +1,244 @@
+//! What is kept of a HAR entry. Browsers differ in what they write and what they leave out, so nothing is
+//! taken for granted but the request's method and address.
+
+use serde_json::Value;
+
+/// Longest answer body that is looked through for values to correlate, bytes.
+const ANSWER_MAX: usize = 1 << 20;
+/// Longest request body or message that is kept, bytes.
+const BODY_MAX: usize = 64 << 10;
+/// Most messages of one WebSocket that are kept.
+const MESSAGES_MAX: usize = 400;
+/// Times of messages below this are seconds since the epoch (Chrome), above it milliseconds (others).
+const SECONDS_BELOW: f64 = 1e11;
+const MS_PER_S: f64 = 1e3;
+
+/// One request with what is known of its answer.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) page: String,
+    /// Start and end, ms since the epoch; none if the file does not say.
+    pub(super) start_ms: Option<f64>,
+    pub(super) end_ms: Option<f64>,
+    /// Chrome and Playwright say what asked for it: `document`, `fetch`, ...
+    pub(super) resource: String,
+    pub(super) method: String,
+    pub(super) url: String,
+    /// Names in lower case.
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Option<Posted>,
+    pub(super) status: u16,
+    /// Type of the answer, without parameters.
+    pub(super) answer_type: String,
+    pub(super) subprotocol: Option<String>,
+    /// The answer, where it is JSON of a bearable size.
+    pub(super) json: Option<Value>,
+    pub(super) messages: Vec<Message>,
+    pub(super) from_cache: bool,
+    pub(super) from_worker: bool,
+}
+
+/// A request's body.
+#[derive(Debug)]
+pub(super) struct Posted {
+    pub(super) kind: String,
+    /// None: it is not text, or too long.
+    pub(super) text: Option<String>,
+    /// Fields of a form, decoded.
+    pub(super) params: Vec<(String, String)>,
+}
+
+/// A message on a WebSocket.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) sent: bool,
+    pub(super) at_ms: Option<f64>,
+    /// None: binary, or too long.
+    pub(super) text: Option<String>,
+}
+
+impl Entry {
+    /// Reads an entry; none if it has no method or address.
+    pub(super) fn read(value: &Value) -> Option<Self> {
+        let (request, response) = (&value["request"], &value["response"]);
+        let start_ms = value["startedDateTime"].as_str().and_then(epoch_ms);
+        let took = value["time"].as_f64().filter(|t| t.is_finite() && *t > 0.0).unwrap_or(0.0);
+        let headers = pairs(&request["headers"]).map(|(n, v)| (n.to_ascii_lowercase(), v)).collect();
+        let answered = |name: &str| {
+            pairs(&response["headers"]).find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v)
+        };
+        let content = &response["content"];
+        let kind = content["mimeType"].as_str().map(str::to_owned);
+        let answer_type = media_type(&kind.or_else(|| answered("content-type")).unwrap_or_default());
+        let yes = |v: &Value| v.as_bool() == Some(true);
+        Some(Self {
+            page: text(&value["pageref"]),
+            start_ms,
+            end_ms: start_ms.map(|s| s + took),
+            resource: text(&value["_resourceType"]).to_ascii_lowercase(),
+            method: request["method"].as_str()?.to_ascii_uppercase(),
+            url: request["url"].as_str()?.to_owned(),
+            headers,
+            body: posted(&request["postData"]),
+            status: response["status"].as_u64().and_then(|n| u16::try_from(n).ok()).unwrap_or(0),
+            json: answer(content, &answer_type),
+            answer_type,
+            subprotocol: answered("sec-websocket-protocol"),
+            messages: messages(&value["_webSocketMessages"]),
+            from_cache: value["_fromCache"].is_string(),
+            from_worker: yes(&value["_fetchedViaServiceWorker"])
+                || yes(&response["_fetchedViaServiceWorker"]),
+        })
+    }
+
+    /// The value of a header, by its lower-case name.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    pub(super) fn is_websocket(&self) -> bool {
+        self.url.starts_with("ws:")
+            || self.url.starts_with("wss:")
+            || self.resource == "websocket"
+            || self.header("upgrade").is_some_and(|v| v.eq_ignore_ascii_case("websocket"))
+    }
+
+    pub(super) fn is_document(&self) -> bool {
+        match self.resource.as_str() {
+            "" => self.answer_type == "text/html" && self.header("x-requested-with").is_none(),
+            kind => kind == "document",
+        }
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// Names and values of a list of `{ name, value }`.
+fn pairs(list: &Value) -> impl Iterator<Item = (String, String)> {
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|p| Some((p["name"].as_str()?.to_owned(), p["value"].as_str()?.to_owned())))
+}
+
+/// `text/html` of `text/html; charset=utf-8`.
+pub(super) fn media_type(text: &str) -> String {
+    text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn posted(data: &Value) -> Option<Posted> {
+    let params: Vec<_> = pairs(&data["params"]).collect();
+    let content = data["text"].as_str().filter(|t| !t.is_empty());
+    if content.is_none() && params.is_empty() {
+        return None;
+    }
+    let kind = text(&data["mimeType"]);
+    // Firefox calls the encoding by the HAR name, Chrome by a name of its own.
+    let encoded = [&data["encoding"], &data["_encoding"]].iter().any(|e| e.as_str() == Some("base64"));
+    let content = content.map(str::to_owned);
+    let content = if encoded { content.and_then(|t| decoded(&t)) } else { content };
+    let content = content.filter(|t| t.len() <= BODY_MAX && !t.contains(['\0', '\u{FFFD}']));
+    Some(Posted { kind, text: content, params })
+}
+
+fn decoded(text: &str) -> Option<String> {
+    use base64::Engine;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text.trim()).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+fn answer(content: &Value, kind: &str) -> Option<Value> {
+    let body = content["text"].as_str().filter(|t| t.len() <= ANSWER_MAX)?;
+    let json = kind.ends_with("json") || body.trim_start().starts_with(['{', '[']);
+    let body = match content["encoding"].as_str() {
+        Some("base64") if kind.ends_with("json") => decoded(body)?,
+        Some("base64") => return None,
+        _ => body.to_owned(),
+    };
+    json.then(|| serde_json::from_str(&body).ok()).flatten()
+}
+
+fn messages(list: &Value) -> Vec<Message> {
+    let all = list.as_array().into_iter().flatten().take(MESSAGES_MAX);
+    all.map(|m| Message {
+        sent: m["type"].as_str() == Some("send"),
+        at_ms: m["time"].as_f64().map(|t| if t < SECONDS_BELOW { t * MS_PER_S } else { t }),
+        text: m["data"]
+            .as_str()
+            .filter(|t| m["opcode"].as_u64().unwrap_or(1) == 1 && t.len() <= BODY_MAX)
+            .map(str::to_owned),
+    })
+    .collect()
+}
+
+/// `2026-03-01T09:30:00.250+01:00` in ms since the epoch.
+fn epoch_ms(text: &str) -> Option<f64> {
+    let (date, time) = text.split_once(['T', ' '])?;
+    let mut date = date.splitn(3, '-').map(|n| n.parse::<i64>().ok());
+    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let zone = time.find(['Z', 'z', '+', '-']).unwrap_or(time.len());
+    let mut clock = time[..zone].splitn(3, ':').map(|n| n.parse::<f64>().ok());
+    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next().flatten().unwrap_or(0.0));
+    let offset_min = match time[zone..].trim_start_matches(['Z', 'z']) {
+        "" => 0.0,
+        zone => {
+            let digits: String = zone[1..].chars().filter(char::is_ascii_digit).collect();
+            let (h, m) = (digits.get(..2)?.parse::<f64>().ok()?, digits.get(2..4).unwrap_or("0"));
+            let minutes = h * 60.0 + m.parse::<f64>().ok()?;
+            if zone.starts_with('-') { -minutes } else { minutes }
+        }
+    };
+    // Days since the epoch in the civil calendar, with years that begin in March so that leap days come last.
+    let shifted = if month <= 2 { year - 1 } else { year };
+    let (era, of_era) = (shifted / 400, shifted % 400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    let minutes = days as f64 * 1440.0 + hour * 60.0 + minute - offset_min;
+    let ms = (minutes * 60.0 + second) * MS_PER_S;
+    ms.is_finite().then_some(ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn times_of_all_browsers_are_read() {
+        assert_eq!(epoch_ms("1970-01-02T00:00:01.5Z"), Some(86_401_500.0));
+        assert_eq!(epoch_ms("2024-02-29T12:00:00.000+01:00"), Some(1_709_204_400_000.0));
+        assert_eq!(epoch_ms("2024-02-29T11:00:00-0000"), epoch_ms("2024-02-29T12:00:00.000+01:00"));
+        for bad in ["", "yesterday", "2024-13-01T00:00:00Z", "2024-01-01", "2024-01-01T00:00:00+x"] {
+            assert_eq!(epoch_ms(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_missing_or_of_another_type_is_borne() {
+        assert!(Entry::read(&json!({})).is_none());
+        assert!(Entry::read(&json!({"request": {"method": "GET"}})).is_none());
+        let entry = Entry::read(&json!({
+            "startedDateTime": 7, "time": null, "pageref": null, "_resourceType": 4,
+            "request": {"method": "get", "url": "http://a/", "headers": [{"name": "A"}, 3, {"name": "B", "value": "c"}], "postData": null},
+            "response": null, "_webSocketMessages": {},
+        })).unwrap();
+        assert_eq!((entry.method.as_str(), entry.status, entry.headers.len()), ("GET", 0, 1));
+    }
+
+    #[test]
+    fn encoded_bodies_are_decoded_and_others_given_up() {
+        let read = |v: Value| posted(&v).unwrap().text;
+        assert_eq!(read(json!({"text": "eyJhIjoxfQ==", "encoding": "base64"})).as_deref(), Some("{\"a\":1}"));
+        assert_eq!(read(json!({"text": "/////w==", "encoding": "base64"})), None);
+        assert_eq!(read(json!({"text": "a\u{0}b"})), None);
+        assert_eq!(
+            answer(&json!({"text": "eyJhIjoxfQ==", "encoding": "base64"}), "application/json"),
+            Some(json!({"a": 1}))
+        );
+    }
+}

@@ -1,0 +1,76 @@
+//! The document itself: JSON or YAML, its version, and what a `$ref` in it means.
+
+use serde_json::{Map, Value};
+
+use crate::mistake::{Wrong, quoted};
+
+/// How many references may lead to one another.
+const REFS_MAX: usize = 16;
+const BOM: &str = "\u{FEFF}";
+
+/// A description that was read.
+#[derive(Debug)]
+pub(super) struct Document {
+    pub(super) root: Value,
+}
+
+impl Document {
+    /// Reads JSON or YAML of a supported version.
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, Wrong> {
+        let look = "OpenAPI 3.0 or 3.1, as JSON or YAML";
+        let text = std::str::from_utf8(bytes).map_err(|e| {
+            let line = bytes[..e.valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
+            Wrong::new(format!("line {line}: this is not UTF-8 text")).expected(look)
+        })?;
+        let text = text.strip_prefix(BOM).unwrap_or(text);
+        let root: Value = if text.trim_start().starts_with('{') {
+            serde_json::from_str(text).map_err(|e| {
+                Wrong::new(format!("line {}, column {}: {e}", e.line(), e.column())).expected(look)
+            })?
+        } else {
+            yaml(text).map_err(|wrong| wrong.expected(look))?
+        };
+        match root["openapi"].as_str() {
+            Some(v) if v.starts_with("3.") => Ok(Self { root }),
+            Some(v) => Err(Wrong::new(format!("openapi: version {} is not read", quoted(v))).expected(look)),
+            None if root.get("swagger").is_some() => {
+                let wrong = Wrong::new("swagger: this is Swagger 2.0").expected(look);
+                Err(wrong.help("convert it first, for instance with `npx swagger2openapi`"))
+            }
+            None => Err(Wrong::new("`openapi` is missing at the top").expected(look)),
+        }
+    }
+
+    /// A table at the top of the document.
+    pub(super) fn object(&self, name: &str) -> Result<&Map<String, Value>, Wrong> {
+        self.root[name].as_object().ok_or_else(|| {
+            Wrong::new(format!("`{name}` is missing"))
+                .expected(format!("`{name}` with an entry for each path"))
+        })
+    }
+
+    /// What a value stands for: itself, or what its `$ref` leads to. `place` is where it stands.
+    pub(super) fn resolve<'d>(&'d self, value: &'d Value, place: &str) -> Result<&'d Value, Wrong> {
+        let mut value = value;
+        for _ in 0..REFS_MAX {
+            let Some(link) = value["$ref"].as_str() else { return Ok(value) };
+            let found = link.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
+            value = found.ok_or_else(|| {
+                let wrong = Wrong::new(format!("{place}: {} leads nowhere", quoted(link)));
+                wrong.expected("a reference inside this file, such as \"#/components/schemas/Pet\"")
+            })?;
+        }
+        Err(Wrong::new(format!("{place}: its references go in a circle")).expected("a reference that ends"))
+    }
+}
+
+fn yaml(text: &str) -> Result<Value, Wrong> {
+    serde_saphyr::from_str(text).map_err(|e| {
+        let told = e.to_string();
+        let first = told.lines().next().unwrap_or_default().to_owned();
+        match e.location() {
+            Some(at) => Wrong::new(format!("line {}, column {}: {first}", at.line(), at.column())),
+            None => Wrong::new(first),
+        }
+    })
+}

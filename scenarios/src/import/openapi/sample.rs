@@ -1,0 +1,245 @@
+//! Values made of schemas: an example if there is one, else the smallest value that fits.
+
+use serde_json::{Map, Value, json};
+
+use super::document::Document;
+use crate::import::draft::{literal, path_text};
+
+/// How deep values are made; below, only what is required.
+const DEPTH_OPTIONAL: usize = 4;
+/// Below this nothing is made: the schema contains itself.
+const DEPTH_MAX: usize = 12;
+/// Most values in one body.
+const VALUES_MAX: usize = 500;
+/// Longest text made for a `minLength`.
+const TEXT_MAX: u64 = 256;
+/// How many different whole numbers a parameter without an upper bound gets.
+const SPREAD: i64 = 99;
+
+/// Is there a value for it in the description itself?
+pub(super) fn is_given(document: &Document, parameter: &Value) -> bool {
+    given(parameter).is_some() || given(schema_of(document, parameter)).is_some()
+}
+
+fn schema_of<'d>(document: &'d Document, parameter: &'d Value) -> &'d Value {
+    let content = parameter["content"].as_object().and_then(|c| c.values().next());
+    let schema = content.map_or(&parameter["schema"], |media| &media["schema"]);
+    document.resolve(schema, "schema").unwrap_or(&Value::Null)
+}
+
+/// An example or default as it is written.
+fn given(value: &Value) -> Option<&Value> {
+    let examples = &value["examples"];
+    let first = match examples {
+        Value::Array(all) => all.first(),
+        Value::Object(all) => all.values().next().and_then(|e| e.get("value")),
+        _ => None,
+    };
+    value.get("example").or(first).or_else(|| value.get("const")).or_else(|| value.get("default"))
+}
+
+/// A parameter's value as a template for a path, query or header; none if it is not a simple one.
+pub(super) fn parameter(document: &Document, parameter: &Value) -> Option<String> {
+    let schema = schema_of(document, parameter);
+    let fixed = given(parameter).or_else(|| given(schema)).or_else(|| schema["enum"].get(0));
+    let in_header = parameter["in"].as_str() == Some("header");
+    let write = |text: &str| if in_header { literal(text) } else { component(text) };
+    if let Some(fixed) = fixed {
+        return plain(fixed).map(|text| write(&text));
+    }
+    match (kind(schema), schema["format"].as_str()) {
+        ("integer", _) => {
+            let (low, high) = bounds(schema);
+            Some(if low == high { low.to_string() } else { format!("${{int({low},{high})}}") })
+        }
+        ("string", Some("uuid")) => Some("${uuid()}".to_owned()),
+        _ => plain(&made(document, schema)?).map(|text| write(&text)),
+    }
+}
+
+/// A text inside a path or query: what separates there is encoded.
+fn component(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '/' | '?' | '&' | '=' | '+' | '%' | '#' => out += &format!("%{:02X}", c as u32),
+            c => out.push(c),
+        }
+    }
+    path_text(&out)
+}
+
+/// A simple value as text; of a list its entries.
+fn plain(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(n) => Some(n.to_string()),
+        Value::Bool(b) => Some(b.to_string()),
+        Value::Array(all) => all
+            .iter()
+            .map(plain)
+            .collect::<Option<Vec<_>>>()
+            .map(|all| all.join(","))
+            .filter(|t| !t.is_empty()),
+        _ => None,
+    }
+}
+
+/// A value of a form as a template.
+pub(super) fn flat(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::Object(_) | Value::Array(_) => Some(value.to_string()),
+        simple => plain(simple).or_else(|| Some(String::new())),
+    }
+}
+
+/// The example of a body, or one made of its schema.
+pub(super) fn media(document: &Document, media: &Value) -> Value {
+    let example = given(media).cloned();
+    example.or_else(|| made(document, &media["schema"])).unwrap_or_else(|| json!({}))
+}
+
+/// Strings as templates: a made-up UUID is new each time, a `${` that means itself is escaped.
+pub(super) fn as_template(value: Value) -> Value {
+    match value {
+        Value::String(text) if text == UUID => Value::String("${uuid()}".to_owned()),
+        Value::String(text) => Value::String(literal(&text.replace('\u{1}', ""))),
+        Value::Array(all) => all.into_iter().map(as_template).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(k, v)| (k, as_template(v))).collect(),
+        simple => simple,
+    }
+}
+
+/// Stands for any UUID until the body is written.
+const UUID: &str = "\u{1}uuid";
+
+/// The type of a schema; of several the first that is not null.
+fn kind(schema: &Value) -> &str {
+    let first = |all: &'_ Value| all.as_array().and_then(|all| all.iter().position(|t| t != "null"));
+    let at = first(&schema["type"]);
+    let written = schema["type"].as_str().or_else(|| at.and_then(|i| schema["type"][i].as_str()));
+    written.unwrap_or_else(|| match schema {
+        s if s.get("properties").is_some() => "object",
+        s if s.get("items").is_some() => "array",
+        s if s.get("minimum").is_some() || s.get("maximum").is_some() => "integer",
+        _ => "string",
+    })
+}
+
+/// The whole numbers that fit, or the first hundred of them.
+fn bounds(schema: &Value) -> (i64, i64) {
+    let whole = |key: &str| schema[key].as_i64().or_else(|| schema[key].as_f64().map(|n| n as i64));
+    // In 3.0 `exclusiveMinimum` is a flag beside `minimum`, in 3.1 the number itself.
+    let edge = |key: &str, exclusive: &str, step: i64| match &schema[exclusive] {
+        Value::Bool(true) => whole(key).map(|n| n.saturating_add(step)),
+        Value::Number(_) => whole(exclusive).map(|n| n.saturating_add(step)),
+        _ => whole(key),
+    };
+    let (low, high) = (edge("minimum", "exclusiveMinimum", 1), edge("maximum", "exclusiveMaximum", -1));
+    let low = low.unwrap_or_else(|| high.map_or(1, |h| h.min(1)));
+    let high = high.unwrap_or_else(|| low.saturating_add(SPREAD));
+    (low, high.max(low))
+}
+
+fn made(document: &Document, schema: &Value) -> Option<Value> {
+    let mut left = VALUES_MAX;
+    sample(document, schema, 0, &mut left)
+}
+
+fn sample(document: &Document, schema: &Value, depth: usize, left: &mut usize) -> Option<Value> {
+    if depth > DEPTH_MAX || *left == 0 {
+        return None;
+    }
+    *left -= 1;
+    let schema = document.resolve(schema, "schema").ok()?;
+    if let Some(fixed) = given(schema).or_else(|| schema["enum"].get(0)) {
+        return Some(fixed.clone());
+    }
+    if let Some(parts) = schema["allOf"].as_array() {
+        return Some(merged(document, schema, parts, depth, left));
+    }
+    for choice in ["oneOf", "anyOf"] {
+        if let Some(choices) = schema[choice].as_array() {
+            return choices
+                .iter()
+                .find_map(|s| sample(document, s, depth + 1, left).filter(|v| !v.is_null()));
+        }
+    }
+    Some(match kind(schema) {
+        "object" => Value::Object(object(document, schema, depth, left)?),
+        "array" => {
+            let entry = sample(document, &schema["items"], depth + 1, left);
+            // An array whose entries contain it again ends empty, if it may.
+            if entry.is_none() && schema["minItems"].as_u64().unwrap_or(0) > 0 {
+                return None;
+            }
+            entry.into_iter().collect()
+        }
+        "integer" => bounds(schema).0.into(),
+        "number" => schema["minimum"].as_f64().map_or(json!(1.5), |n| json!(n + 1.0)),
+        "boolean" => true.into(),
+        "null" => Value::Null,
+        _ => Value::String(text(schema)),
+    })
+}
+
+/// All parts of an `allOf` in one; a part that is no object counts alone.
+fn merged(document: &Document, schema: &Value, parts: &[Value], depth: usize, left: &mut usize) -> Value {
+    let mut all = object(document, schema, depth, left).unwrap_or_default();
+    for part in parts {
+        match sample(document, part, depth + 1, left) {
+            Some(Value::Object(fields)) => all.extend(fields),
+            // A part without a type of its own only adds words.
+            Some(other) if all.is_empty() && parts.len() == 1 => return other,
+            _ => {}
+        }
+    }
+    Value::Object(all)
+}
+
+fn object(document: &Document, schema: &Value, depth: usize, left: &mut usize) -> Option<Map<String, Value>> {
+    let required = |name: &str| {
+        schema["required"].as_array().is_some_and(|all| all.iter().any(|r| r.as_str() == Some(name)))
+    };
+    let mut fields = Map::new();
+    for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
+        let resolved = document.resolve(inner, "schema").unwrap_or(inner);
+        let read_only = resolved["readOnly"].as_bool() == Some(true);
+        let needed = required(name);
+        if read_only || (!needed && depth >= DEPTH_OPTIONAL) {
+            continue;
+        }
+        match sample(document, inner, depth + 1, left) {
+            Some(value) => drop(fields.insert(name.clone(), value)),
+            None if needed => return None,
+            None => {}
+        }
+    }
+    Some(fields)
+}
+
+fn text(schema: &Value) -> String {
+    let fixed = match schema["format"].as_str().unwrap_or_default() {
+        "uuid" => UUID,
+        "date" => "2026-01-31",
+        "date-time" => "2026-01-31T12:00:00Z",
+        "time" => "12:00:00Z",
+        "duration" => "PT1M",
+        "email" | "idn-email" => "ann@example.test",
+        "uri" | "url" | "iri" => "https://example.test/",
+        "uri-reference" => "/",
+        "hostname" => "example.test",
+        "ipv4" => "192.0.2.1",
+        "ipv6" => "2001:db8::1",
+        "byte" => "dGV4dA==",
+        _ => {
+            let least = schema["minLength"].as_u64().unwrap_or(0).min(TEXT_MAX) as usize;
+            let most = schema["maxLength"].as_u64().unwrap_or(TEXT_MAX).min(TEXT_MAX) as usize;
+            let mut text = "text".repeat(least.div_ceil(4).max(1));
+            text.truncate(most.min(text.len()).max(least));
+            return text;
+        }
+    };
+    fixed.to_owned()
+}
