@@ -8,6 +8,7 @@ pub mod catalog;
 mod describe;
 mod facts;
 mod files;
+pub mod journeys;
 mod mistake;
 mod parse;
 pub mod plan;

@@ -32,7 +32,7 @@ shapes! {
     FEEDER = "[data.NAME]", "feeder", false, ["file", "rows", "order"];
     PHASE = "[[phase]]", "phase", false, ["name", "for", "sessions", "arrivals", "requests", "warmup"];
     RAMP = "a ramp", "ramp", false, ["from", "to"];
-    SESSION = "[[session]]", "session", false, ["name", "weight", "steps"];
+    SESSION = "[[session]]", "session", false, ["name", "weight", "steps", "journey"];
     REQUEST = "a request step", "request", false,
         ["name", "get", "post", "put", "patch", "delete", "head", "headers", "json", "form", "body", "type", "check", "save", "if"];
     CONNECT = "a `connect` step", "connect", false, ["name", "connect", "subprotocol", "headers"];

@@ -5,6 +5,7 @@
 mod faults;
 mod feeders;
 mod gates;
+mod journey;
 pub(crate) mod keys;
 mod phases;
 mod reader;
