@@ -18,6 +18,7 @@ pub mod ws;
 mod connection;
 mod figures;
 mod health;
+mod journey;
 mod kind;
 mod program;
 mod release;

@@ -8,6 +8,7 @@ use scenarios::plan::{self, BaseUrl, Capture, Check, Dist, Feeder, RunPlan, Step
 use serde_json_path::JsonPath;
 use thiserror::Error;
 
+use crate::journey::Coded;
 use crate::template::{Place, Text};
 use crate::ws::handshake;
 
@@ -25,6 +26,9 @@ pub enum BadPlan {
     /// A step has no name.
     #[error("step {0} has no name in the plan")]
     Step(u16),
+    /// A coded journey cannot be walked.
+    #[error("{0}")]
+    Journey(String),
     /// There is nothing to run.
     #[error("the plan has no session kinds or no phases")]
     Empty,
@@ -61,7 +65,7 @@ pub struct Kind {
 impl Kind {
     fn of(ops: Vec<Op>) -> Self {
         let mut feeders = BTreeSet::new();
-        let (mut http, mut socket) = (0, 0);
+        let (mut http, mut socket, mut coded) = (0, 0, 0);
         for op in &ops {
             match op {
                 Op::Request(r) => {
@@ -75,10 +79,11 @@ impl Kind {
                 Op::Send(s) => {
                     feeders.extend(s.text.feeders().chain(s.wait.iter().flat_map(|w| w.equals.feeders())));
                 }
+                Op::Journey(journey) => coded = coded.max(journey.connections),
                 Op::Wait(_) | Op::Enter { .. } | Op::Again { .. } | Op::Close(_) => {}
             }
         }
-        Self { ops, feeders: feeders.into_iter().collect(), connections: http + socket }
+        Self { ops, feeders: feeders.into_iter().collect(), connections: http + socket + coded }
     }
 }
 
@@ -109,6 +114,8 @@ pub enum Op {
     },
     /// Closes the WebSocket.
     Close(usize),
+    /// A visit in code.
+    Journey(Box<Coded>),
 }
 
 /// An HTTP request.
@@ -240,6 +247,7 @@ impl Compiler<'_> {
                 Step::Send(s) => Op::Send(Box::new(self.send(s)?)),
                 Step::Listen(dist) | Step::Think(dist) => Op::Wait(*dist),
                 Step::Close(id) => Op::Close(self.id(*id)?),
+                Step::Journey(journey) => Op::Journey(Box::new(Coded::of(journey, self.steps)?)),
                 Step::Repeat(repeat) => {
                     let enter = ops.len();
                     ops.push(Op::Enter { times: repeat.times, again: 0 });

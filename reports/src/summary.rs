@@ -142,6 +142,8 @@ pub struct Step {
     pub count: u64,
     /// Failed.
     pub errors: u64,
+    /// What `response` is: `response`, or `first-byte` or `exchange` where somebody else's clock says when it ends.
+    pub measures: &'static str,
     /// Finished - intended.
     pub response: Times,
     /// Finished - started.
@@ -392,6 +394,7 @@ fn step(timeline: &Timeline, name: Option<&str>, spans: &[Span]) -> Step {
         name: name.unwrap_or_default().to_owned(),
         count: f.count,
         errors: f.errors,
+        measures: figures::measures(timeline, name),
         response: Times::of(&f.response),
         service: Times::of(&f.service),
     }

@@ -134,7 +134,8 @@ fn steps(out: &mut String, s: &Summary) {
     for step in &s.steps {
         row(out, width, &step.name, step.count, step.errors, &step.response, &step.service);
     }
-    row(out, width, "all", s.total.count, s.total.errors, &s.total.response, &s.total.service);
+    let all = if s.total.measures == "response" { "all" } else { "all (first byte)" };
+    row(out, width, all, s.total.count, s.total.errors, &s.total.response, &s.total.service);
     for e in &s.errors {
         let _ = writeln!(out, "  errors of kind {}: {}", e.kind, e.count);
     }

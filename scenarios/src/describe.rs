@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use timeline::Unit;
 
 use crate::plan::{
-    Check, Dist, Journey, Model, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId, Target, Template,
-    Times,
+    Check, Dist, Journey, Model, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId, Target,
+    Template, Times,
 };
 use crate::text::quantity::{mean_s, show_dist, show_duration};
 
@@ -254,7 +254,11 @@ fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
         }
         if let Step::Journey(journey) = step {
             for step in &journey.steps {
-                let times = if step.times > 1 { format!(", {} a visit", count(step.times as usize, "time")) } else { String::new() };
+                let times = if step.times > 1 {
+                    format!(", {} a visit", count(step.times as usize, "time"))
+                } else {
+                    String::new()
+                };
                 *out += &format!(
                     "{:indent$}{}{times}; times inside it: {}\n",
                     "",

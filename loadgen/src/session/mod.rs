@@ -4,6 +4,7 @@
 //! intended, could start, started and finished. `request` does HTTP steps, `socket` and `message` WebSocket ones.
 //! Idle, a session owns its sockets and a few hundred bytes: what is rare is boxed, buffers belong to the shard.
 
+mod journey;
 mod message;
 mod request;
 mod socket;
@@ -142,6 +143,7 @@ impl Session {
                 Op::Send(send) => self.send(send).await,
                 Op::Close(id) => Box::pin(self.close(*id)).await,
                 Op::Wait(dist) => self.wait(*dist).await,
+                Op::Journey(coded) => Box::pin(self.journey(coded)).await,
                 Op::Enter { times, again } => {
                     at = self.enter(at - 1, *times, *again);
                     Flow::On

@@ -38,12 +38,16 @@ mod tests {
     #[test]
     fn the_table_of_names_is_what_the_code_does() {
         let code = super::registry().unwrap();
-        assert_eq!(code.iter().map(|(n, _)| *n).collect::<Vec<_>>(), ALL.iter().map(|j| j.name).collect::<Vec<_>>());
+        assert_eq!(
+            code.iter().map(|(n, _)| *n).collect::<Vec<_>>(),
+            ALL.iter().map(|j| j.name).collect::<Vec<_>>()
+        );
         for (table, (name, scenario)) in ALL.iter().zip(&code) {
             assert_eq!(&*scenario.name, *name);
             let pause = scenario.transaction_wait.map(|(a, b)| (a.as_millis() as u64, b.as_millis() as u64));
             assert_eq!(pause, table.pause_ms, "{name}");
-            let told: Vec<_> = table.transactions.iter().map(|t| (t.name, t.when, t.weight as usize)).collect();
+            let told: Vec<_> =
+                table.transactions.iter().map(|t| (t.name, t.when, t.weight as usize)).collect();
             let done: Vec<_> = scenario
                 .transactions
                 .iter()

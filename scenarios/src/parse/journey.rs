@@ -43,7 +43,6 @@ pub(super) fn read(world: &World<'_>, value: &Value<'_>, names: &mut StepNames) 
         }
     }
     let pause = journey.pause_ms.map(|(a, b)| Dist::Uniform(a * NS_PER_MS, b * NS_PER_MS));
-    let journey =
-        Journey { name: name.to_owned(), connections: journey.connections, pause, steps };
+    let journey = Journey { name: name.to_owned(), connections: journey.connections, pause, steps };
     Some(vec![Step::Journey(Box::new(journey))])
 }

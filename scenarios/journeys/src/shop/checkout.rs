@@ -49,7 +49,12 @@ async fn orders(user: &mut GooseUser) -> TransactionResult {
 }
 
 /// Asks as the customer that is logged in.
-async fn ask(user: &mut GooseUser, method: GooseMethod, path: &str, json: Option<&Value>) -> TransactionResult {
+async fn ask(
+    user: &mut GooseUser,
+    method: GooseMethod,
+    path: &str,
+    json: Option<&Value>,
+) -> TransactionResult {
     let token = shopper::of(user).token.clone();
     if token.is_empty() {
         return Err(Box::new(TransactionError::Custom("nobody is logged in".to_owned())));

@@ -96,7 +96,13 @@ async fn goodbye(feed: &Feed) -> bool {
     true
 }
 
-async fn record(user: &mut GooseUser, what: &str, started: MonoNs, well: bool, status: Option<u16>) -> TransactionResult {
+async fn record(
+    user: &mut GooseUser,
+    what: &str,
+    started: MonoNs,
+    well: bool,
+    status: Option<u16>,
+) -> TransactionResult {
     let took = MonoNs::now().since(started);
     user.record_custom_request_duration(LABEL, what, took, well, status, None).await
 }
