@@ -6,6 +6,7 @@ mod backend_process;
 mod cli;
 mod cores;
 mod files;
+mod goose;
 mod outcome;
 mod pages;
 mod replay;
@@ -45,6 +46,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Run(args) => run::run(args),
         Command::Backend(args) => backend_process::serve(args),
         Command::Watch(args) => watch::watch(args),
+        Command::Goose(args) => goose::goose(args),
         Command::Report(args) => replay::report(&args),
         Command::Explain(args) => replay::explain(&args),
         Command::Plan(args) => show::plan(&args),
