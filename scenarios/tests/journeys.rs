@@ -1,7 +1,5 @@
 //! Session kinds whose steps are code: what a person reads of them, and of mistakes in them.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
-
 use dynamometer_scenarios::{Origin, Overrides, ScenarioError, describe, parse};
 
 fn read(session: &str, phase: &str) -> Result<String, ScenarioError> {
