@@ -34,6 +34,8 @@ pub enum Command {
     Watch(WatchArgs),
     /// Play a recorded run on the screens of a live one.
     Replay(ReplayArgs),
+    /// Run somebody's own goose load test under the profiler, unmodified.
+    Goose(GooseArgs),
     /// Write the reports of a recorded run again, from its recording alone.
     Report(ReportArgs),
     /// Tell in plain words what happened in a recorded run.
@@ -237,6 +239,29 @@ pub struct ReplayArgs {
     /// How it looks.
     #[command(flatten)]
     pub look: Look,
+}
+
+/// `dyno goose`
+#[derive(Debug, Clone, Args)]
+pub struct GooseArgs {
+    /// What to read beside the load: `auto`, `process`, `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN). Can be repeated.
+    #[arg(long, value_name = "SOURCE")]
+    pub attach: Vec<String>,
+    /// A condition that must hold, such as 'errors < 1%'. Can be repeated.
+    #[arg(long, value_name = "EXPR")]
+    pub gate: Vec<String>,
+    /// Folder for recording and reports [default: dyno-runs/ID].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// For continuous integration: plain lines, and an undecided gate fails.
+    #[arg(long)]
+    pub ci: bool,
+    /// How it looks.
+    #[command(flatten)]
+    pub look: Look,
+    /// The goose binary (0.18 or 0.19) and its arguments; its telnet controller must not be switched off.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<std::ffi::OsString>,
 }
 
 /// `dyno report`

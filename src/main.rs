@@ -6,6 +6,7 @@ mod backend_process;
 mod cli;
 mod cores;
 mod files;
+mod goose;
 mod import;
 mod outcome;
 mod pages;
@@ -48,6 +49,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Backend(args) => backend_process::serve(args),
         Command::Watch(args) => watch::watch(args),
         Command::Replay(args) => play::play(&args),
+        Command::Goose(args) => goose::goose(args),
         Command::Report(args) => replay::report(&args),
         Command::Explain(args) => replay::explain(&args),
         Command::Plan(args) => show::plan(&args),

@@ -150,6 +150,20 @@ impl Figures {
         histogram::record_ns(figures.service.get_or_insert_with(fresh), finished.saturating_sub(started));
     }
 
+    /// Something was timed inside a step at `now`, such as an answer's first byte; `took` ns, or it was only found to have
+    /// failed. It is in no total and has no service time.
+    pub fn inside(&self, step: usize, now: u64, took: Option<u64>, failed: bool) {
+        self.roll(now);
+        let mut open = self.open.borrow_mut();
+        let Some(figures) = open.steps.get_mut(step) else { return };
+        figures.finished += u64::from(took.is_some());
+        figures.failed += u64::from(failed);
+        if let Some(took) = took {
+            let fresh = || Box::new(histogram::new());
+            histogram::record_ns(figures.response.get_or_insert_with(fresh), took);
+        }
+    }
+
     /// The timer released at `now` what was due at `due`.
     pub fn released(&self, due: u64, now: u64) {
         histogram::record_ns(&mut self.open.borrow_mut().release_error, now.saturating_sub(due));
@@ -227,7 +241,7 @@ impl Figures {
 
 impl Step {
     fn take(&mut self, step: u16) -> Option<StepHistograms> {
-        if self.finished == 0 {
+        if self.finished == 0 && self.failed == 0 {
             return None;
         }
         let of = |h: &mut Option<Box<Histogram>>| h.as_mut().map(|h| take(h)).unwrap_or_default();

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use scenarios::journeys::Inside;
 use timeline::event::{Event, kinds};
 use timeline::histogram::Sparse;
 use timeline::lane::{LaneSpec, names};
@@ -12,7 +13,7 @@ use timeline::{RunTime, Span, Unit};
 
 use crate::coordinator::LoadUpdate;
 use crate::kind::ErrorKind;
-use crate::protocol::{Counters, Histograms};
+use crate::protocol::{Counters, Histograms, StepHistograms};
 use crate::ws::figures::OTHER_CODES;
 
 /// Something for a timeline. `lane` counts the declared lanes from 0, in order of their declaration.
@@ -180,7 +181,7 @@ impl Lanes {
         let gen_ = instance(worker);
         for step in &all.steps {
             let name = self.steps.get(usize::from(step.step)).cloned().unwrap_or_default();
-            let response = LaneSpec::histogram(names::RESPONSE, &gen_).about(&name);
+            let response = LaneSpec::histogram(times_of(&name, step), &gen_).about(&name);
             self.histogram(response, span, &step.response, out);
             let service = LaneSpec::histogram(names::SERVICE, &gen_).about(&name);
             self.histogram(service, span, &step.service, out);
@@ -214,6 +215,17 @@ impl Lanes {
             let lane = self.lane(spec, out);
             out.push(Reading::Histogram { lane, span, cells: cells.clone() });
         }
+    }
+}
+
+/// The lane of a step's times: what a journey times inside its steps is no response time.
+fn times_of(name: &str, step: &StepHistograms) -> &'static str {
+    // A step of one's own may bear such a name too, but it has a service time.
+    let inside = |i: Inside| name.ends_with(i.suffix()) && step.service.cells.is_empty();
+    match () {
+        () if inside(Inside::FirstByte) => names::FIRST_BYTE,
+        () if inside(Inside::Exchange) => names::EXCHANGE,
+        () => names::RESPONSE,
     }
 }
 

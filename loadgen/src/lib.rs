@@ -20,6 +20,7 @@ mod connection;
 mod cookies;
 mod figures;
 mod health;
+mod journey;
 mod kind;
 mod precise;
 mod program;

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::http::answer::Want;
 use crate::http::coding;
+use crate::journey::Coded;
 use crate::template::{Place, Text};
 use crate::ws::{MESSAGE_MAX, deflate, handshake};
 
@@ -40,6 +41,9 @@ pub enum BadPlan {
     /// TLS cannot be set up.
     #[error("TLS: {0}")]
     Tls(String),
+    /// A coded journey cannot be walked.
+    #[error("{0}")]
+    Journey(String),
     /// There is nothing to run.
     #[error("the plan has no session kinds or no phases")]
     Empty,
@@ -80,7 +84,7 @@ pub struct Kind {
 impl Kind {
     fn of(ops: Vec<Op>) -> Self {
         let mut feeders = BTreeSet::new();
-        let (mut http, mut socket) = (0, 0);
+        let (mut http, mut socket, mut coded) = (0, 0, 0);
         for op in &ops {
             match op {
                 Op::Request(r) => {
@@ -94,10 +98,11 @@ impl Kind {
                 Op::Send(s) => {
                     feeders.extend(s.texts().flat_map(Text::feeders));
                 }
+                Op::Journey(journey) => coded = coded.max(journey.connections),
                 Op::Wait(_) | Op::Enter { .. } | Op::Again { .. } | Op::Close(_) => {}
             }
         }
-        Self { ops, feeders: feeders.into_iter().collect(), connections: http + socket }
+        Self { ops, feeders: feeders.into_iter().collect(), connections: http + socket + coded }
     }
 }
 
@@ -128,6 +133,8 @@ pub enum Op {
     },
     /// Closes the WebSocket.
     Close(usize),
+    /// A visit in code.
+    Journey(Box<Coded>),
 }
 
 /// An HTTP request.
@@ -338,6 +345,7 @@ impl Compiler<'_> {
                 Step::Send(s) => Op::Send(Box::new(self.send(s)?)),
                 Step::Listen(dist) | Step::Think(dist) => Op::Wait(*dist),
                 Step::Close(id) => Op::Close(self.id(*id)?),
+                Step::Journey(journey) => Op::Journey(Box::new(Coded::of(journey, self.steps)?)),
                 Step::Repeat(repeat) => {
                     let enter = ops.len();
                     ops.push(Op::Enter { times: repeat.times, again: 0 });

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use scenarios::plan::{Order, Timer};
 use timeline::RunClock;
@@ -40,6 +41,8 @@ pub struct Shard {
     pub input: RefCell<Box<[u8]>>,
     /// Lent for writing.
     pub output: RefCell<Output>,
+    /// What visitors in code share; none where the plan has no coded journey.
+    pub stage: Option<Arc<journeys::Stage>>,
     /// Most sessions that the descriptors allow.
     pub sessions_max: u64,
     /// What releases arrivals.
@@ -105,6 +108,7 @@ impl Shard {
             rows: rows.collect(),
             figures: Rc::new(Figures::new(program.steps)),
             seats: Seats::default(),
+            stage: crate::journey::stage(&segment.plan, &segment.url, segment.address)?,
             input: RefCell::new(vec![0; INPUT].into_boxed_slice()),
             output: RefCell::default(),
             sessions_max: crate::sizing::usable(descriptors) / each,

@@ -123,6 +123,11 @@ fn connections(kind: &SessionKind) -> u64 {
     }
     u64::from(any(&kind.steps, |s| matches!(s, Step::Request(_))))
         + u64::from(any(&kind.steps, |s| matches!(s, Step::Connect(_))))
+        + kind
+            .steps
+            .iter()
+            .map(|s| if let Step::Journey(j) = s { u64::from(j.connections) } else { 0 })
+            .sum::<u64>()
 }
 
 fn peak_sessions(plan: &RunPlan) -> f64 {
@@ -170,6 +175,10 @@ fn session_seconds(steps: &[Step]) -> f64 {
                     Times::Count(n) => turn * f64::from(n),
                 }
             }
+            Step::Journey(j) => {
+                let steps: u32 = j.steps.iter().map(|s| s.times).sum();
+                f64::from(steps) * (0.1 + j.pause.map_or(0.0, mean))
+            }
             _ => 0.1,
         })
         .sum()
@@ -182,6 +191,7 @@ fn step_count(steps: &[Step]) -> f64 {
             Times::UntilEnd => step_count(&r.steps),
             Times::Count(n) => step_count(&r.steps) * f64::from(n),
         },
+        Step::Journey(j) => j.steps.iter().map(|s| f64::from(s.times)).sum(),
         _ => 1.0,
     };
     steps.iter().map(count).sum()

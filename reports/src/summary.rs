@@ -179,6 +179,8 @@ pub struct Step {
     pub count: u64,
     /// Failed.
     pub errors: u64,
+    /// What `response` is: `response`, or `first-byte` or `exchange` where somebody else's clock says when it ends.
+    pub measures: String,
     /// Finished - intended.
     pub response: Times,
     /// Finished - started.

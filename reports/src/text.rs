@@ -162,7 +162,8 @@ fn steps(out: &mut String, s: &Summary) {
     for step in &s.steps {
         row(out, width, &clean(&step.name, NAME), step);
     }
-    row(out, width, "all", &s.total);
+    let all = if s.total.measures == "response" { "all" } else { "all (first byte)" };
+    row(out, width, all, &s.total);
     if !s.errors.is_empty() {
         let list: Vec<String> = s.errors.iter().map(|e| format!("{} {}", e.count, e.kind)).collect();
         fold(out, &format!("errors: {}", list.join(", ")), "  ", "  ");

@@ -45,6 +45,7 @@ const FILES: &[(&str, &str)] = files![
     "leak-clean",
     "frozen",
     "frozen-clean",
+    "journey-shop",
 ];
 
 /// All shipped scenarios.

@@ -11,8 +11,8 @@ use std::fmt::Write as _;
 use timeline::Unit;
 
 use crate::plan::{
-    Check, Dist, Of, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId, Target, Template, Timer,
-    Times,
+    Check, Dist, Journey, Of, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId, Target, Template,
+    Timer, Times,
 };
 use crate::text::quantity::{mean_s, show_dist, show_duration};
 
@@ -134,6 +134,11 @@ fn walk(step: &Step, times: f64, counts: &mut [f64]) -> f64 {
         Step::Connect(c) => count(c.id),
         Step::Send(s) => count(s.id),
         Step::Close(id) => count(*id),
+        Step::Journey(journey) => {
+            journey.steps.iter().for_each(|s| counts[usize::from(s.id.0)] += times * f64::from(s.times));
+            let all: u32 = journey.steps.iter().map(|s| s.times).sum();
+            return journey.pause.map_or(0.0, |pause| mean_s(pause) * f64::from(all.saturating_sub(1)));
+        }
         Step::Listen(d) | Step::Think(d) => return mean_s(*d),
         Step::Repeat(r) => {
             let turns = if let Times::Count(n) = r.times { f64::from(n) } else { 1.0 };
@@ -254,6 +259,7 @@ fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
             Step::Listen(d) => format!("listen for {}", show_dist(*d)),
             Step::Think(d) => format!("think for {}", show_dist(*d)),
             Step::Close(id) => format!("{}: close the WebSocket", name(*id)),
+            Step::Journey(journey) => journey_line(journey),
             Step::Repeat(r) => {
                 let times = match r.times {
                     Times::UntilEnd => "until the end".to_owned(),
@@ -267,7 +273,29 @@ fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
         if let Step::Repeat(r) = step {
             steps(plan, &r.steps, depth + 1, out);
         }
+        if let Step::Journey(journey) = step {
+            for step in &journey.steps {
+                let times = if step.times > 1 {
+                    format!(", {} a visit", count(step.times as usize, "time"))
+                } else {
+                    String::new()
+                };
+                *out += &format!(
+                    "{:indent$}{}{times}; times inside it: {}\n",
+                    "",
+                    name(step.id),
+                    name(step.inside),
+                    indent = (depth + 1) * 2
+                );
+            }
+        }
     }
+}
+
+fn journey_line(journey: &Journey) -> String {
+    let pause = journey.pause.map(|p| format!(", pauses of {}", show_dist(p))).unwrap_or_default();
+    let about = crate::journeys::find(&journey.name).map_or("", |j| j.about);
+    format!("coded journey {}: {about}{pause}", journey.name)
 }
 
 fn check(check: &Check) -> String {

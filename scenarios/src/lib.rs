@@ -10,6 +10,7 @@ mod facts;
 mod files;
 mod flags;
 pub mod import;
+pub mod journeys;
 mod load;
 mod mistake;
 mod parse;

@@ -168,6 +168,8 @@ pub enum Step {
     Repeat(Box<Repeat>),
     /// Closes the WebSocket by the closing handshake; timed if it has an id.
     Close(StepId),
+    /// A visit whose steps are code, of the crate `journeys`.
+    Journey(Box<Journey>),
 }
 
 /// An HTTP request.
@@ -284,6 +286,30 @@ pub enum Awaited {
     Regex(String),
     /// Any binary message.
     Binary,
+}
+
+/// A coded journey.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Journey {
+    /// Its name in [`crate::journeys::ALL`].
+    pub name: String,
+    /// Connections that one visitor holds at most.
+    pub connections: u32,
+    /// Pause between two transactions of a visit.
+    pub pause: Option<Dist>,
+    /// Its transactions, in the order of the table.
+    pub steps: Vec<JourneyStep>,
+}
+
+/// A transaction of a journey.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JourneyStep {
+    /// The whole transaction, from its intended start to its end: response and service time.
+    pub id: StepId,
+    /// What is timed inside it, such as goose's time to first byte: never a service time.
+    pub inside: StepId,
+    /// How often in a visit.
+    pub times: u32,
 }
 
 /// A loop.
@@ -510,7 +536,7 @@ fn hide_secrets(steps: &mut [Step]) {
                 }
             }
             Step::Repeat(r) => hide_secrets(&mut r.steps),
-            Step::Listen(_) | Step::Think(_) | Step::Close(_) => {}
+            Step::Listen(_) | Step::Think(_) | Step::Close(_) | Step::Journey(_) => {}
         }
     }
 }

@@ -144,8 +144,13 @@ pub fn errors_by_kind(timeline: &Timeline, spans: &[Span]) -> Vec<(String, u64)>
 #[must_use]
 pub fn steps(timeline: &Timeline) -> Vec<String> {
     let mut steps = timeline.plan().steps.clone();
-    let seen: BTreeSet<&str> =
-        timeline.named(names::RESPONSE).map(|s| s.spec.subject.as_str()).filter(|s| !s.is_empty()).collect();
+    let seen: BTreeSet<&str> = [names::RESPONSE]
+        .into_iter()
+        .chain(INSIDE)
+        .flat_map(|lane| timeline.named(lane))
+        .map(|s| s.spec.subject.as_str())
+        .filter(|s| !s.is_empty())
+        .collect();
     steps.extend(
         seen.into_iter().filter(|s| !timeline.plan().steps.iter().any(|p| p == s)).map(str::to_owned),
     );
@@ -190,7 +195,37 @@ fn about<'a>(
     name: &'a str,
     subject: Option<&'a str>,
 ) -> impl Iterator<Item = &'a Series> + 'a {
-    timeline.named(name).filter(move |s| subject.is_none_or(|x| s.spec.subject == x))
+    let own = timeline.named(name).filter(move |s| subject.is_none_or(|x| s.spec.subject == x));
+    // A step that is only timed inside another one has its times in a lane of their own.
+    let inside = INSIDE
+        .into_iter()
+        .filter(move |_| name == names::RESPONSE && (subject.is_some() || is_guest(timeline)))
+        .flat_map(|lane| timeline.named(lane))
+        .filter(move |s| subject.is_none_or(|x| s.spec.subject == x));
+    own.chain(inside)
+}
+
+/// Lanes of times that are no response times: a step has them or response times, never both.
+const INSIDE: [&str; 2] = [names::FIRST_BYTE, names::EXCHANGE];
+
+/// Was the load applied by somebody else, who tells of no response times? Then what it tells stands for the whole.
+fn is_guest(timeline: &Timeline) -> bool {
+    timeline.named(names::RESPONSE).next().is_none()
+}
+
+/// What a step's times are: `response` from intended start to end, `first-byte` or `exchange`, which are measured
+/// otherwise and have no service time beside them. Without a step: those of all together.
+#[must_use]
+pub fn measures(timeline: &Timeline, step: Option<&str>) -> &'static str {
+    let of = |lane| timeline.named(lane).any(|s| step.is_none_or(|x| s.spec.subject == x));
+    if of(names::RESPONSE) {
+        return "response";
+    }
+    match INSIDE.map(of) {
+        [true, _] => "first-byte",
+        [_, true] => "exchange",
+        _ => "response",
+    }
 }
 
 /// What a lane came to over all its instances.

@@ -145,6 +145,10 @@ pub mod names {
     pub const RESPONSE: &str = "client.response";
     /// Service time (finished - started), histogram; subject: step.
     pub const SERVICE: &str = "client.service";
+    /// Until an answer's first byte, as goose times it, histogram; subject: step. Never a service time.
+    pub const FIRST_BYTE: &str = "client.first-byte";
+    /// Exchanges that a coded journey timed itself, histogram; subject: step.
+    pub const EXCHANGE: &str = "client.exchange";
     /// Started - intended, histogram.
     pub const LATENESS: &str = "client.lateness";
     /// Planned starts that never happened, per second.

@@ -5,6 +5,7 @@
 //! Idle, a session owns its sockets and a few hundred bytes: what is rare is boxed, buffers belong to the shard.
 
 mod follow;
+mod journey;
 mod message;
 mod request;
 mod socket;
@@ -147,6 +148,7 @@ impl Session {
                 Op::Send(send) => self.send(send).await,
                 Op::Close(id) => Box::pin(self.close(*id)).await,
                 Op::Wait(dist) => self.wait(*dist).await,
+                Op::Journey(coded) => Box::pin(self.journey(coded)).await,
                 Op::Enter { times, again } => {
                     at = self.enter(at - 1, *times, *again);
                     Flow::On

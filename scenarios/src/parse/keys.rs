@@ -38,7 +38,7 @@ shapes! {
     STEPS = "a load in steps", "levels", false, ["steps", "each", "random"];
     SPIKE = "a spike", "spike", false, ["base", "spike", "at", "for", "random"];
     POISSON = "arrivals at random", "poisson", false, ["poisson"];
-    SESSION = "[[session]]", "session", false, ["name", "weight", "steps"];
+    SESSION = "[[session]]", "session", false, ["name", "weight", "steps", "journey"];
     REQUEST = "a request step", "request", false,
         ["name", "get", "post", "put", "patch", "delete", "head", "headers", "json", "form", "body", "type", "check", "save", "if", "expect-continue", "redirects"];
     CONNECT = "a `connect` step", "connect", false,

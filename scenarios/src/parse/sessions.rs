@@ -68,6 +68,14 @@ fn kind(world: &World<'_>, value: &Value<'_>, names: &mut StepNames) -> Option<(
     let fields = reader.fields(value, keys::SESSION)?;
     let name = fields.need("name", "name = \"browser\"").and_then(|v| reader.name(v));
     let weight = fields.get("weight").map_or(Some(1), |v| reader.integer(v, 1..=MAX_WEIGHT));
+    if let Some(journey) = fields.get("journey") {
+        if let Some(steps) = fields.get("steps") {
+            let wrong = Wrong::new("this session has both `steps` and `journey`");
+            reader.wrong(steps.span(), wrong.expected("one of the two: a journey brings its steps"));
+        }
+        let steps = super::journey::read(world, journey, names)?;
+        return Some((SessionKind { name: name?, weight: weight? as u32, steps }, 0));
+    }
     let steps = fields.need("steps", "steps = [{ name = \"home\", get = \"/\" }]")?;
     let mut slots = Vec::new();
     variables(world, steps, &mut slots);
@@ -122,7 +130,7 @@ fn variables(world: &World<'_>, steps: &Value<'_>, into: &mut Vec<String>) {
 
 fn needs_session(steps: &[Step]) -> bool {
     steps.iter().any(|step| match step {
-        Step::Connect(_) | Step::Send(_) | Step::Listen(_) | Step::Close(_) => true,
+        Step::Connect(_) | Step::Send(_) | Step::Listen(_) | Step::Close(_) | Step::Journey(_) => true,
         Step::Repeat(r) => r.times == crate::plan::Times::UntilEnd || needs_session(&r.steps),
         Step::Request(_) | Step::Think(_) => false,
     })

@@ -139,7 +139,7 @@ impl<'a, 'n> Journey<'a, 'n> {
         }
     }
 
-    fn named(&mut self, name: String, verb: &'static str) -> Result<StepId, Wrong> {
+    pub(super) fn named(&mut self, name: String, verb: &'static str) -> Result<StepId, Wrong> {
         if let Some(i) = self.names.names.iter().position(|(n, _)| *n == name) {
             let other = self.names.names[i].1;
             if other != verb {
@@ -291,6 +291,6 @@ fn step_takes_time(step: &Step) -> bool {
         Step::Send(s) => s.wait.is_some(),
         Step::Listen(d) | Step::Think(d) => takes_time(*d),
         Step::Repeat(r) => r.every.is_some_and(takes_time) || r.steps.iter().any(step_takes_time),
-        Step::Close(_) => false,
+        Step::Close(_) | Step::Journey(_) => false,
     }
 }

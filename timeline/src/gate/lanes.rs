@@ -4,7 +4,7 @@ use super::parse::nearest;
 use crate::lane::names;
 use crate::units::Unit;
 
-const FIXED: [(&str, Unit); 50] = [
+const FIXED: [(&str, Unit); 52] = [
     (names::OFFERED, Unit::PerSecond),
     (names::ACHIEVED, Unit::PerSecond),
     (names::COMPLETED, Unit::PerSecond),
@@ -15,6 +15,8 @@ const FIXED: [(&str, Unit); 50] = [
     (names::OPEN_CONNECTIONS, Unit::Count),
     (names::RESPONSE, Unit::Ns),
     (names::SERVICE, Unit::Ns),
+    (names::FIRST_BYTE, Unit::Ns),
+    (names::EXCHANGE, Unit::Ns),
     (names::LATENESS, Unit::Ns),
     (names::DROPPED, Unit::PerSecond),
     (names::RECEIVED, Unit::BytesPerSecond),

@@ -138,6 +138,7 @@ impl View {
                 cells.add_to(&mut self.service);
                 step(&mut self.steps, false);
             }
+            names::FIRST_BYTE | names::EXCHANGE => step(&mut self.steps, true),
             names::LATENESS => cells.add_to(&mut self.lateness),
             _ => {}
         }

@@ -1,0 +1,213 @@
+//! `dyno goose -- COMMAND`: somebody's own goose binary under the profiler, unmodified.
+//!
+//! Owns the binary's process and the end of the run. What its arguments mean is in `arguments`, how it is asked in
+//! `controller`, and what its answers become on the timeline in `figures`.
+
+mod arguments;
+mod controller;
+mod figures;
+mod output;
+
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use dashboard::app::{Capabilities, UiCommand};
+use timeline::facts::{EndReason, PlanFacts, RunEnd, RunMeta};
+use timeline::gate::Gate;
+use timeline::recorder::{Finished, Handle, Options, Recorder};
+use timeline::recording::FILE_NAME;
+use timeline::snapshot::RunState;
+use timeline::{MonoNs, RunClock};
+
+use crate::cli::GooseArgs;
+use crate::files::{make_folder, run_id};
+use crate::outcome::{Outcome, UserError};
+use crate::run::prepare::host_facts;
+use crate::run::{diagnose, finish, stop};
+use crate::screen::Screen;
+use crate::show::print;
+use crate::sources::{Attach, Sources};
+use arguments::Arguments;
+use controller::Poller;
+use output::Output;
+
+/// How often the binary's end and a wish to end are looked for.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long goose may take to end its users after it was asked to; then it is killed.
+const GRACE: Duration = Duration::from_secs(30);
+/// There is no load of ours to change.
+const CAPABILITIES: Capabilities = Capabilities { load: false, marker: false, report: false, replay: None };
+/// Name of the scenario in reports, and of the file that holds what the binary said.
+const LOG: &str = "goose.log";
+
+/// How the binary ended.
+struct Ended {
+    status: Option<ExitStatus>,
+    reason: EndReason,
+}
+
+/// Runs the command.
+pub fn goose(args: GooseArgs) -> anyhow::Result<Outcome> {
+    let arguments = Arguments::read(&args.command).map_err(UserError::wrong)?;
+    let gates = args.gate.iter().map(|g| Gate::parse(g)).collect::<Result<Vec<_>, _>>();
+    let gates = gates.map_err(UserError::wrong)?;
+    let mut attach = args.attach.iter().map(|a| Attach::parse(a)).collect::<anyhow::Result<Vec<_>>>()?;
+    if attach.is_empty() {
+        attach.push(Attach::Auto);
+    }
+    let unix_ms = timeline::clock::unix_ms();
+    let run_id = run_id(unix_ms, 0);
+    let folder = make_folder(args.out.as_deref(), &run_id)?;
+    let stops = stop::listen()?;
+
+    let clock = RunClock::start();
+    let meta = meta(&args, &arguments, unix_ms, run_id);
+    let options = Options {
+        clock,
+        meta,
+        plan: PlanFacts::default(),
+        gates,
+        state: RunState::Running,
+        diagnose: diagnose(),
+    };
+    let recorder = Recorder::start(options, Some(&folder.join(FILE_NAME)))?;
+    let handle = recorder.handle();
+    let sources = Sources::attach(&attach, arguments.local_port(), &handle)?;
+    handle.attached(&sources.about());
+    let screen = Screen::start(&args.look, args.ci, CAPABILITIES, handle.published())?;
+
+    let (mut child, output) = start(&arguments, &folder.join(LOG))?;
+    let poller = Poller::start(arguments.controller(), output.heard(), handle.clone())?;
+    let ended = wait(&mut child, &stops, &screen, &handle);
+    let controller::Told { answers, mut notes } = poller.stop();
+    let said = output.finish();
+    sources.stop();
+    notes.push(told(ended.status));
+    let end = RunEnd { reason: ended.reason, at: clock.now(), notes };
+    let finished = recorder.finish(end);
+    screen.close();
+    conclude(&finished, &folder, &args, &ended, &said, answers > 0)
+}
+
+fn meta(args: &GooseArgs, arguments: &Arguments, unix_ms: u64, run_id: String) -> RunMeta {
+    RunMeta {
+        run_id,
+        dyno_version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_unix_ms: unix_ms,
+        command: "goose".to_owned(),
+        scenario: arguments.name(),
+        about: "goose applies the load; its times end at the answer's head: time to first byte".to_owned(),
+        target: arguments.target(),
+        gates: args.gate.clone(),
+        host: host_facts(None),
+        notes: arguments.notes(),
+        ..RunMeta::default()
+    }
+}
+
+/// In a process group of its own: a Ctrl-C reaches us, and we pass it on once.
+fn start(arguments: &Arguments, log: &Path) -> anyhow::Result<(Child, Output)> {
+    let mut command = Command::new(arguments.program());
+    command.args(arguments.passed()).process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .map_err(|e| UserError::wrong(format!("{} cannot be started: {e}", arguments.program().display())))?;
+    let output = Output::follow(child.stdout.take(), child.stderr.take(), log);
+    match output {
+        Ok(output) => Ok((child, output)),
+        Err(e) => {
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(UserError::wrong(format!("cannot write {}: {e}", log.display())))
+        }
+    }
+}
+
+fn wait(child: &mut Child, stops: &stop::Stops, screen: &Screen, handle: &Handle) -> Ended {
+    let (mut passed, mut since) = (0, None);
+    loop {
+        match child.try_wait() {
+            Ok(None) => {}
+            Ok(status) => return Ended { status, reason: reason(passed) },
+            Err(_) => return Ended { status: None, reason: reason(passed) },
+        }
+        while let Some(command) = screen.command() {
+            match command {
+                UiCommand::Abort => stops.abort(),
+                command if stop::ends(&command) => stops.ask(),
+                _ => {}
+            }
+        }
+        if stops.asked() > passed {
+            passed = stops.asked();
+            handle.state(RunState::Draining);
+            handle.log("an early end was asked for: goose is told to stop");
+            interrupt(child);
+            since.get_or_insert_with(MonoNs::now);
+        }
+        if since.is_some_and(|s| MonoNs::now().since(s) > GRACE) {
+            handle.log("goose has not ended in time and is killed");
+            let _ = child.kill();
+            since = None;
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+fn reason(asked: u32) -> EndReason {
+    if asked > 0 { EndReason::Interrupted } else { EndReason::Completed }
+}
+
+/// What Ctrl-C in its own terminal would send.
+fn interrupt(child: &Child) {
+    use rustix::process::{Pid, Signal, kill_process};
+    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        // It may have ended this very moment.
+        let _ = kill_process(pid, Signal::INT);
+    }
+}
+
+fn told(status: Option<ExitStatus>) -> String {
+    match status {
+        Some(status) => match status.code() {
+            Some(code) => format!("goose ended with exit code {code}"),
+            None => format!("goose was ended from outside: {status}"),
+        },
+        None => "how goose ended could not be learned".to_owned(),
+    }
+}
+
+/// Reports, summary, both verdicts: goose's failure is a failed run, whatever our gates say.
+fn conclude(
+    finished: &Finished,
+    folder: &Path,
+    args: &GooseArgs,
+    ended: &Ended,
+    said: &[String],
+    answered: bool,
+) -> anyhow::Result<Outcome> {
+    let outcome = finish::finish(finished, folder, args.ci)?;
+    let well = ended.status.is_some_and(|s| s.success());
+    let mut text = format!(
+        "\n{}; dyno's verdict: {}; what goose said is in {}\n",
+        told(ended.status),
+        match outcome {
+            Outcome::Pass => "pass",
+            Outcome::GateFailed => "fail",
+            Outcome::Invalid => "invalid",
+            Outcome::Interrupted => "interrupted",
+        },
+        folder.join(LOG).display()
+    );
+    if !well {
+        said.iter().for_each(|line| text += &format!("  goose: {line}\n"));
+    }
+    print(&text)?;
+    if !answered && well && ended.reason == EndReason::Completed {
+        return Err(UserError::wrong(controller::SILENT));
+    }
+    Ok(if outcome == Outcome::Pass && !well { Outcome::GateFailed } else { outcome })
+}
