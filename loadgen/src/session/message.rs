@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use serde_json::Value;
 
-use super::request::contains;
+use super::judge::contains;
 use super::socket::Socket;
 use super::{BRAKE_NS, Flow, GOODBYE_NS, Session};
 use crate::http::answer::{Answer, Want};

@@ -4,6 +4,7 @@
 //! intended, could start, started and finished. `request` does HTTP steps, `socket` and `message` WebSocket ones.
 //! Idle, a session owns its sockets and a few hundred bytes: what is rare is boxed, buffers belong to the shard.
 
+mod judge;
 mod message;
 mod request;
 mod socket;
