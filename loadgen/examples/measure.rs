@@ -65,8 +65,13 @@ fn plan(mode: &str, sessions: f64, seconds: u64) -> Result<RunPlan, Box<dyn Erro
                 Part::Text("?s=".to_owned()),
                 Part::Session,
             ]);
-            r.checks = vec![Check::Status(vec![200]), Check::Body("World".to_owned())];
-            r.saves = vec![Save { slot: Slot(0), from: Capture::Header("Content-Type".to_owned()) }];
+            r.checks =
+                vec![Check::Status(vec![(200, 200)]), Check::Body(TextTest::Contains("World".to_owned()))];
+            r.saves = vec![Save {
+                slot: Slot(0),
+                from: Capture::Header("Content-Type".to_owned()),
+                pick: Pick::First,
+            }];
             vec![forever(vec![Step::Request(Box::new(r))])]
         }
         "idle-http" => vec![Step::Request(Box::new(get(0))), idle],

@@ -5,8 +5,11 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use regex::Regex;
-use scenarios::plan::{self, BaseUrl, Capture, Check, Dist, Feeder, RunPlan, Step, Template, Times};
+use regex::bytes::Regex;
+use scenarios::plan::{
+    self, BaseUrl, Capture, Check, Compare, Dist, Feeder, JsonTest, Pick, RunPlan, Step, Template, TextTest,
+    Times,
+};
 use serde_json_path::JsonPath;
 use thiserror::Error;
 
@@ -30,7 +33,7 @@ pub enum BadPlan {
     /// A regular expression is wrong.
     #[error("{pattern:?} is not a regular expression: {why}")]
     Regex {
-        /// The expression as written.
+        /// The pattern as written.
         pattern: String,
         /// What is wrong with it.
         why: String,
@@ -161,11 +164,11 @@ pub struct Request {
     /// Must the body be kept?
     pub keeps_body: bool,
     /// Statuses that are right; none: all below 400.
-    pub statuses: Option<Vec<u16>>,
+    pub statuses: Option<Vec<(u16, u16)>>,
     /// Further checks.
     pub checks: Vec<Expect>,
     /// What is kept.
-    pub saves: Vec<(usize, From)>,
+    pub saves: Vec<(usize, From, Pick)>,
     /// Must the body be parsed as JSON?
     pub parses: bool,
 }
@@ -190,21 +193,57 @@ pub struct Follow {
 pub enum Expect {
     /// Service time below, ns.
     Time(u64),
-    /// Body contains.
-    Body(Vec<u8>),
-    /// The path finds something that is not empty.
-    NotEmpty(JsonPath),
-    /// The path finds this.
-    Equals(JsonPath, serde_json::Value),
+    /// Body smaller, bytes.
+    Size(u64),
+    /// The body.
+    Body(TextIs),
+    /// The field with this index in [`Request::fields`].
+    Field(usize, TextIs),
+    /// What the path finds.
+    Json(JsonPath, JsonIs),
+}
+
+/// A test of a text.
+#[derive(Debug)]
+pub enum TextIs {
+    /// It is this.
+    Equals(Box<[u8]>),
+    /// It contains this.
+    Contains(Box<[u8]>),
+    /// This matches somewhere.
+    Matches(Regex),
+}
+
+/// A test of what a JSONPath finds.
+#[derive(Debug)]
+pub enum JsonIs {
+    /// Something.
+    Exists,
+    /// Nothing.
+    Absent,
+    /// Something that is not empty.
+    NotEmpty,
+    /// This.
+    Equals(serde_json::Value),
+    /// A number.
+    Number(Compare, f64),
+    /// Something with a length.
+    Length(Compare, f64),
+    /// A text.
+    Text(TextIs),
 }
 
 /// Where a saved value comes from.
 #[derive(Debug)]
 pub enum From {
-    /// The first value that the path finds.
+    /// What the path finds.
     Json(JsonPath),
-    /// One of those at random.
-    JsonRandom(JsonPath),
+    /// What the first group captures, or the whole match.
+    Regex(Regex),
+    /// The body.
+    Body,
+    /// The status.
+    Status,
     /// The field with this index in [`Request::fields`].
     Field(usize),
     /// The cookie of this name.
@@ -500,10 +539,7 @@ impl Compiler<'_> {
                 }
                 plan::Awaited::JsonAny(path) => Awaited::JsonAny(json_path(path)?),
                 plan::Awaited::Contains(text) => Awaited::Contains(ready(text)),
-                plan::Awaited::Regex(pattern) => Awaited::Regex(
-                    Regex::new(pattern)
-                        .map_err(|e| BadPlan::Regex { pattern: pattern.clone(), why: e.to_string() })?,
-                ),
+                plan::Awaited::Regex(pattern) => Awaited::Regex(regex(pattern)?),
                 plan::Awaited::Binary => Awaited::Binary,
             };
             let uses_sent = what.text().is_some_and(Text::uses_sent);
@@ -523,17 +559,18 @@ impl Request {
 
     fn check(&mut self, check: &Check) -> Result<(), BadPlan> {
         let expect = match check {
-            Check::Status(statuses) => {
-                self.statuses.get_or_insert_default().extend(statuses);
+            Check::Status(ranges) => {
+                self.statuses.get_or_insert_default().extend(ranges);
                 return Ok(());
             }
             Check::Time(ns) => Expect::Time(*ns),
-            Check::Body(text) => {
+            Check::Size(bytes) => Expect::Size(*bytes),
+            Check::Body(test) => {
                 self.keeps_body = true;
-                Expect::Body(text.clone().into_bytes())
+                Expect::Body(text_is(test)?)
             }
-            Check::JsonNotEmpty(path) => Expect::NotEmpty(self.path(path)?),
-            Check::JsonEquals(path, value) => Expect::Equals(self.path(path)?, value.clone()),
+            Check::Header(name, test) => Expect::Field(self.field(name), text_is(test)?),
+            Check::Json(path, test) => Expect::Json(self.path(path)?, json_is(test)?),
         };
         self.checks.push(expect);
         Ok(())
@@ -542,24 +579,63 @@ impl Request {
     fn save(&mut self, save: &plan::Save) -> Result<(), BadPlan> {
         let from = match &save.from {
             Capture::Json(path) => From::Json(self.path(path)?),
-            Capture::JsonRandom(path) => From::JsonRandom(self.path(path)?),
             Capture::Cookie(name) => {
                 self.keeps_cookies = true;
                 From::Cookie(name.clone())
             }
-            Capture::Header(name) => {
-                self.fields.push(name.clone());
-                From::Field(self.fields.len() - 1)
+            Capture::Regex(pattern) => {
+                self.keeps_body = true;
+                From::Regex(regex(pattern)?)
             }
+            Capture::Body => {
+                self.keeps_body = true;
+                From::Body
+            }
+            Capture::Status => From::Status,
+            Capture::Header(name) => From::Field(self.field(name)),
         };
-        self.saves.push((usize::from(save.slot.0), from));
+        self.saves.push((usize::from(save.slot.0), from, save.pick));
         Ok(())
+    }
+
+    /// The index of a header field that is kept.
+    fn field(&mut self, name: &str) -> usize {
+        let known = self.fields.iter().position(|f| f.eq_ignore_ascii_case(name));
+        known.unwrap_or_else(|| {
+            self.fields.push(name.to_owned());
+            self.fields.len() - 1
+        })
     }
 
     fn path(&mut self, path: &str) -> Result<JsonPath, BadPlan> {
         self.parses = true;
         json_path(path)
     }
+}
+
+fn regex(pattern: &str) -> Result<Regex, BadPlan> {
+    Regex::new(pattern).map_err(|e| BadPlan::Regex { pattern: pattern.to_owned(), why: e.to_string() })
+}
+
+fn text_is(test: &TextTest) -> Result<TextIs, BadPlan> {
+    let bytes = |text: &String| text.clone().into_bytes().into_boxed_slice();
+    Ok(match test {
+        TextTest::Equals(text) => TextIs::Equals(bytes(text)),
+        TextTest::Contains(text) => TextIs::Contains(bytes(text)),
+        TextTest::Matches(pattern) => TextIs::Matches(regex(pattern)?),
+    })
+}
+
+fn json_is(test: &JsonTest) -> Result<JsonIs, BadPlan> {
+    Ok(match test {
+        JsonTest::Exists => JsonIs::Exists,
+        JsonTest::Absent => JsonIs::Absent,
+        JsonTest::NotEmpty => JsonIs::NotEmpty,
+        JsonTest::Equals(value) => JsonIs::Equals(value.clone()),
+        JsonTest::Number(compare, n) => JsonIs::Number(*compare, *n),
+        JsonTest::Length(compare, n) => JsonIs::Length(*compare, *n),
+        JsonTest::Text(test) => JsonIs::Text(text_is(test)?),
+    })
 }
 
 fn json_path(path: &str) -> Result<JsonPath, BadPlan> {

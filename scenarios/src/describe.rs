@@ -11,8 +11,8 @@ use std::fmt::Write as _;
 use timeline::Unit;
 
 use crate::plan::{
-    Check, Dist, Journey, Of, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId, Target, Template,
-    Timer, Times,
+    Check, Dist, Journey, Of, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId, Target,
+    Template, Timer, Times,
 };
 use crate::text::quantity::{mean_s, show_dist, show_duration};
 
@@ -301,11 +301,16 @@ fn journey_line(journey: &Journey) -> String {
 fn check(check: &Check) -> String {
     match check {
         Check::Status(all) => {
-            format!("status {}", all.iter().map(u16::to_string).collect::<Vec<_>>().join(" or "))
+            let one = |(low, high): &(u16, u16)| {
+                if low == high { low.to_string() } else { format!("{low} to {high}") }
+            };
+            format!("status {}", all.iter().map(one).collect::<Vec<_>>().join(" or "))
         }
         Check::Time(ns) => format!("time < {}", show_duration(*ns)),
+        Check::Size(bytes) => format!("size < {}", Unit::Bytes.show(*bytes as f64)),
         Check::Body(_) => "body".to_owned(),
-        Check::JsonNotEmpty(path) | Check::JsonEquals(path, _) => timeline::text::clean(path, 60),
+        Check::Header(name, _) => format!("header {name}"),
+        Check::Json(path, _) => timeline::text::clean(path, 60),
     }
 }
 

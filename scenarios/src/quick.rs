@@ -6,8 +6,8 @@ use crate::flags::LoadFlags;
 use crate::mistake::{ScenarioError, Wrong, quoted};
 use crate::parse::{DEFAULT_GRACE_NS, DEFAULT_SEED, DEFAULT_TIMEOUT_NS, option_gates};
 use crate::plan::{
-    Of, Part, Repeat, Request, RequestOptions, RunPlan, SessionKind, Step, StepId, Target, Template, Timer, Times,
-    Transport,
+    Of, Part, Repeat, Request, RequestOptions, RunPlan, SessionKind, Step, StepId, Target, Template, Timer,
+    Times, Transport,
 };
 use crate::text::address;
 use crate::text::template::{self, Scope};
@@ -114,7 +114,17 @@ fn request(quick: &Quick, path: &str, wrong: &mut Vec<Wrong>) -> Request {
         let template = hole_template(text).map_err(|all| note(all, "--body")).unwrap_or_default();
         (kind.unwrap_or(guessed).to_owned(), template)
     });
-    Request { id: StepId(0), when: None, method, path, headers, body, checks: Vec::new(), saves: Vec::new(), options: RequestOptions::default() }
+    Request {
+        id: StepId(0),
+        when: None,
+        method,
+        path,
+        headers,
+        body,
+        checks: Vec::new(),
+        saves: Vec::new(),
+        options: RequestOptions::default(),
+    }
 }
 
 /// `Name: value`, both as they may stand in a request.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use dynamometer_scenarios::plan::{
-    Awaited, Capture, Check, Dist, Escape, Model, Order, Part, Payload, Slot, Step, Target, Times,
+    Awaited, Capture, Check, Dist, Escape, Model, Order, Part, Payload, Pick, Slot, Step, Target, Times,
 };
 use dynamometer_scenarios::{
     LoadFlags, Origin, Overrides, Quick, catalog, describe, load, parse, quick, text_of,
@@ -107,7 +107,7 @@ fn the_format_s_example_is_read_completely() {
     let (kind, body) = login.body.as_ref().unwrap();
     assert_eq!(kind, "application/json");
     assert_eq!(body.0, [text("{\"user\":\""), column(0), text("\",\"pass\":\""), column(1), text("\"}")]);
-    assert_eq!(login.checks, [Check::Status(vec![200]), Check::Time(1_000_000_000)]);
+    assert_eq!(login.checks, [Check::Status(vec![(200, 200)]), Check::Time(1_000_000_000)]);
     assert_eq!(login.saves[0].from, Capture::Json("$.token".into()));
     assert_eq!(open.path.0, [text("/ws?token="), Part::Var(Slot(0))]);
     assert_eq!(open.subprotocol.as_deref(), Some("chat"));
@@ -121,7 +121,8 @@ fn the_format_s_example_is_read_completely() {
     else {
         panic!("{:?}", plan.sessions[1]);
     };
-    assert_eq!(rooms.saves[0].from, Capture::JsonRandom("$.rooms[*].id".into()));
+    assert_eq!(rooms.saves[0].from, Capture::Json("$.rooms[*].id".into()));
+    assert_eq!(rooms.saves[0].pick, Pick::Random);
     assert_eq!(room.when, Some(Slot(0)));
     insta::assert_snapshot!(describe(&plan));
 }

@@ -6,7 +6,7 @@ use std::task::Poll;
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
-use super::request::contains;
+use super::judge::contains;
 use super::socket::Socket;
 use super::{BRAKE_NS, Flow, GOODBYE_NS, Session};
 use crate::http::answer::{Answer, Want};
@@ -197,7 +197,7 @@ fn answers(wait: &Await, expected: &str, message: &Message<'_>) -> bool {
     match (&wait.what, message) {
         (Awaited::Binary, Message::Binary(_)) => true,
         (Awaited::Contains(_), Message::Text(text)) => contains(text.as_bytes(), expected.as_bytes()),
-        (Awaited::Regex(regex), Message::Text(text)) => regex.is_match(text),
+        (Awaited::Regex(regex), Message::Text(text)) => regex.is_match(text.as_bytes()),
         (Awaited::JsonAny(path), Message::Text(text)) => {
             serde_json::from_str::<Value>(text).is_ok_and(|m| !path.query(&m).is_empty())
         }

@@ -6,6 +6,7 @@
 
 mod follow;
 mod journey;
+mod judge;
 mod message;
 mod request;
 mod socket;

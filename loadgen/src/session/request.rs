@@ -6,17 +6,15 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use serde_json::Value;
-
 use super::follow::Ask;
 use super::{BRAKE_NS, Flow, Session};
 use crate::figures;
 use crate::http::answer::Answer;
 use crate::http::redirect;
 use crate::kind::ErrorKind;
-use crate::program::{Expect, From, Request};
+use crate::program::Request;
 use crate::shard::Output;
-use crate::template::{self, write_i64};
+use crate::template::write_i64;
 
 impl Session {
     /// Does an HTTP step.
@@ -168,71 +166,5 @@ impl Session {
             }
         })
         .await
-    }
-
-    /// Checks an answer, and keeps what later steps need of it.
-    fn judge(&mut self, request: &Request, answer: &Answer<'_>, service_ns: u64) -> Result<(), ErrorKind> {
-        let json: Option<Value> =
-            if request.parses { serde_json::from_slice(answer.body()).ok() } else { None };
-        for (slot, from) in &request.saves {
-            let value = self.capture(from, answer, json.as_ref());
-            if let Some(var) = self.vars.get_mut(*slot) {
-                *var = value.map(String::into_boxed_str);
-            }
-        }
-        let right = match &request.statuses {
-            Some(statuses) => statuses.contains(&answer.status()),
-            None => answer.status() < 400,
-        };
-        if !right {
-            return Err(ErrorKind::Status);
-        }
-        let hold = request.checks.iter().all(|check| match check {
-            Expect::Time(limit) => service_ns < *limit,
-            Expect::Body(text) => contains(answer.body(), text),
-            Expect::NotEmpty(path) => {
-                json.as_ref().is_some_and(|j| path.query(j).all().first().is_some_and(|v| !is_empty(v)))
-            }
-            Expect::Equals(path, value) => {
-                json.as_ref().is_some_and(|j| path.query(j).all().first().is_some_and(|v| *v == value))
-            }
-        });
-        if hold { Ok(()) } else { Err(ErrorKind::Check) }
-    }
-
-    fn capture(&mut self, from: &From, answer: &Answer<'_>, json: Option<&Value>) -> Option<String> {
-        match from {
-            From::Cookie(name) => self.cookie(name, answer),
-            From::Field(i) => answer.field(*i).map(str::to_owned),
-            From::Json(path) => path.query(json?).all().first().map(|v| template::as_text(v)),
-            From::JsonRandom(path) => {
-                let found = path.query(json?).all();
-                let i = self.stream.below(found.len() as u64) as usize;
-                found.get(i).map(|v| template::as_text(v))
-            }
-        }
-    }
-}
-
-/// Does `text` occur in `body`?
-pub(super) fn contains(body: &[u8], text: &[u8]) -> bool {
-    let Some(&first) = text.first() else { return true };
-    let mut rest = body;
-    while let Some(i) = rest.iter().position(|&b| b == first) {
-        if rest[i..].starts_with(text) {
-            return true;
-        }
-        rest = &rest[i + 1..];
-    }
-    false
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::String(s) => s.is_empty(),
-        Value::Array(a) => a.is_empty(),
-        Value::Object(o) => o.is_empty(),
-        Value::Bool(_) | Value::Number(_) => false,
     }
 }

@@ -53,7 +53,7 @@ shapes! {
     THINK = "a `think` step", "think", false, ["think"];
     REPEAT = "a `repeat` step", "repeat", false, ["repeat", "every", "steps"];
     CLOSE = "a `close` step", "close", false, ["name", "close"];
-    CHECK = "`check`", "check", false, ["status", "time", "body", "json"];
+    CHECK = "`check`", "check", false, ["status", "time", "size", "body", "header", "json"];
     FAULT = "[[fault]]", "fault", true, ["name", "at", "for"];
     GATE = "[[gate]]", "gate", false, ["that", "abort_after"];
 }

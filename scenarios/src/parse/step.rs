@@ -4,6 +4,7 @@
 //! that belongs to them, are in `request`.
 
 mod body;
+mod check;
 mod request;
 mod socket;
 

@@ -80,6 +80,34 @@ pub(crate) fn dist(text: &str) -> Result<Dist, Wrong> {
     }
 }
 
+/// Units of sizes, the longest first.
+const SIZES: &[(&str, u64)] = &[
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("kB", 1_000),
+    ("KB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("B", 1),
+];
+
+/// A size in bytes.
+pub(crate) fn bytes(text: &str) -> Result<u64, Wrong> {
+    let bad = || {
+        Wrong::new(format!("{} is not a size", quoted(text)))
+            .expected("a size such as \"512B\", \"100KiB\" or \"1MB\"")
+    };
+    let trimmed = text.trim();
+    let (unit, factor) = SIZES.iter().find(|(u, _)| trimmed.ends_with(u)).ok_or_else(bad)?;
+    let number: f64 = trimmed[..trimmed.len() - unit.len()].trim().parse().map_err(|_| bad())?;
+    let bytes = number * *factor as f64;
+    if !(0.0..=1e15).contains(&bytes) {
+        return Err(bad());
+    }
+    Ok(bytes.round() as u64)
+}
+
 /// A rate per second.
 pub(crate) fn rate(text: &str) -> Result<f64, Wrong> {
     let bad = || Wrong::new(format!("{} is not a rate", quoted(text))).expected(RATE_LOOK);

@@ -1,17 +1,12 @@
-//! HTTP requests: headers, checks on the answer, and what is saved of it.
-
-use toml::de::DeValue;
+//! HTTP requests: headers, and what is saved of the answer. Checks on it are in `check`.
 
 use super::Journey;
-use super::body::plain_value;
-use crate::mistake::{Wrong, quoted};
-use crate::parse::keys;
+use crate::mistake::{Wrong, listed, quoted};
 use crate::parse::reader::{Fields, Value};
-use crate::plan::{Capture, Check, Request, Save, Slot, Step, Template};
-use crate::text::quantity;
+use crate::plan::{Capture, Pick, Request, Save, Slot, Step, Template};
 
 /// Most header fields, checks or saved values of a step.
-const MAX_ENTRIES: usize = 64;
+pub(super) const MAX_ENTRIES: usize = 64;
 /// Header fields that the engine writes itself.
 const OWN_HEADERS: &[&str] = &[
     "host",
@@ -22,6 +17,12 @@ const OWN_HEADERS: &[&str] = &[
     "sec-websocket-key",
     "sec-websocket-version",
 ];
+/// Largest compiled regular expression, bytes: the crate's own limit is ten times that.
+const REGEX_BYTES: usize = 1 << 20;
+const SAVE_LOOK: &str = "a JSONPath (\"$.token\", \"$.rooms[*].id | random\"), \"header:NAME\", \"cookie:NAME\", \"regex:PATTERN\", \"body\" or \"status\"";
+/// Filters behind ` | `.
+const PICKS: &[(&str, Pick)] =
+    &[("first", Pick::First), ("last", Pick::Last), ("random", Pick::Random), ("count", Pick::Count)];
 const PATH_LOOK: &str = "a JSONPath such as \"$.token\"";
 
 impl Journey<'_, '_> {
@@ -82,7 +83,7 @@ impl Journey<'_, '_> {
         Some(headers)
     }
 
-    fn entries<'d>(
+    pub(super) fn entries<'d>(
         &self,
         value: &'d Value<'d>,
         look: &str,
@@ -96,96 +97,69 @@ impl Journey<'_, '_> {
         Some(entries)
     }
 
-    fn checks(&self, value: &Value<'_>) -> Option<Vec<Check>> {
-        let reader = self.world.reader;
-        let fields = reader.fields(value, keys::CHECK)?;
-        let mut checks = Vec::new();
-        if let Some(v) = fields.get("status") {
-            checks.push(Check::Status(self.statuses(v)?));
-        }
-        if let Some(v) = fields.get("time") {
-            checks.push(Check::Time(reader.read(v, "a limit such as \"< 1s\"", time)?));
-        }
-        if let Some(v) = fields.get("body") {
-            reader.text(v, "a text that the body contains")?;
-            if let serde_json::Value::String(text) = plain_value(self, v)? {
-                checks.push(Check::Body(text));
-            }
-        }
-        if let Some(v) = fields.get("json") {
-            for (path, span, wanted) in self.entries(v, "a table such as { \"$.id\" = \"not empty\" }")? {
-                let path = json_path(path).map_err(|w| reader.wrong(span, w)).ok()?;
-                checks.push(match plain_value(self, wanted)? {
-                    serde_json::Value::String(s) if s == "not empty" => Check::JsonNotEmpty(path),
-                    wanted => Check::JsonEquals(path, wanted),
-                });
-            }
-        }
-        Some(checks)
-    }
-
-    fn statuses(&self, value: &Value<'_>) -> Option<Vec<u16>> {
-        let reader = self.world.reader;
-        let one = |v: &Value<'_>| reader.integer(v, 100..=599).map(|n| n as u16);
-        if !matches!(value.get_ref(), DeValue::Array(_)) {
-            return one(value).map(|n| vec![n]);
-        }
-        let values = reader.array(value, "statuses such as [200, 201]", MAX_ENTRIES)?;
-        if values.is_empty() {
-            reader.wrong(
-                value.span(),
-                Wrong::new("no status can be right").expected("statuses such as [200, 201]"),
-            );
-            return None;
-        }
-        values.iter().map(one).collect()
-    }
-
     fn saves(&self, value: &Value<'_>) -> Option<Vec<Save>> {
         let reader = self.world.reader;
         let mut saves = Vec::new();
         for (name, _, from) in self.entries(value, "a table such as { token = \"$.token\" }")? {
-            let look = "a JSONPath (\"$.token\", \"$.rooms[*].id | random\"), a header (\"header:Location\") or a cookie (\"cookie:sid\")";
-            let from = reader.read(from, look, capture)?;
+            let (from, pick) = reader.read(from, SAVE_LOOK, capture)?;
             // A name that cannot be a variable was noted when variables were collected.
             let slot = self.slots.iter().position(|s| s == name)?;
-            saves.push(Save { slot: Slot(slot as u16), from });
+            saves.push(Save { slot: Slot(slot as u16), from, pick });
         }
         Some(saves)
     }
 }
 
-fn capture(text: &str) -> Result<Capture, Wrong> {
-    let look = "a JSONPath (\"$.token\", \"$.rooms[*].id | random\"), a header (\"header:Location\") or a cookie (\"cookie:sid\")";
-    if let Some(name) = text.strip_prefix("header:") {
-        return token(name.trim()).map(Capture::Header);
-    }
-    if let Some(name) = text.strip_prefix("cookie:") {
-        return token(name.trim()).map(Capture::Cookie);
-    }
-    if !text.starts_with('$') {
-        return Err(Wrong::new(format!("{} cannot be saved from", quoted(text))).expected(look));
-    }
-    match text.rsplit_once('|') {
-        Some((path, "random" | " random")) => json_path(path.trim_end()).map(Capture::JsonRandom),
-        Some((_, filter)) if json_path(text).is_err() => {
-            let filter = filter.trim();
-            let wrong = Wrong::new(format!("there is no filter {}", quoted(filter))).expected("| random");
-            Err(wrong.did_you_mean(filter, ["random"]))
+/// Where a value is saved from, and which of several.
+fn capture(text: &str) -> Result<(Capture, Pick), Wrong> {
+    // The filter stands behind the last `|`; a regular expression may hold others.
+    let (from, pick) = match text.rsplit_once(" | ") {
+        Some((from, filter)) if PICKS.iter().any(|(word, _)| *word == filter.trim()) => {
+            (from.trim_end(), PICKS.iter().find(|(word, _)| *word == filter.trim()).map(|(_, p)| *p))
         }
-        _ => json_path(text).map(Capture::Json),
+        _ => (text, None),
+    };
+    let pick = pick.unwrap_or_default();
+    if let Some(name) = from.strip_prefix("header:") {
+        return Ok((Capture::Header(token(name.trim())?), pick));
+    }
+    if let Some(name) = from.strip_prefix("cookie:") {
+        return Ok((Capture::Cookie(token(name.trim())?), pick));
+    }
+    if let Some(pattern) = from.strip_prefix("regex:") {
+        return Ok((Capture::Regex(regex(pattern)?), pick));
+    }
+    match from {
+        "body" => return Ok((Capture::Body, pick)),
+        "status" => return Ok((Capture::Status, pick)),
+        _ if !from.starts_with('$') => {
+            let wrong = Wrong::new(format!("{} cannot be saved from", quoted(from))).expected(SAVE_LOOK);
+            return Err(wrong.did_you_mean(from, ["body", "status"]));
+        }
+        _ => {}
+    }
+    match from.rsplit_once('|') {
+        Some((_, filter)) if json_path(from).is_err() => {
+            let filter = filter.trim();
+            let words = || PICKS.iter().map(|(word, _)| *word);
+            let wrong = Wrong::new(format!("there is no filter {}", quoted(filter)));
+            Err(wrong.expected(format!("one of {}", listed(words()))).did_you_mean(filter, words()))
+        }
+        _ => Ok((Capture::Json(json_path(from)?), pick)),
     }
 }
 
-/// A limit on time: `< 1s`.
-fn time(text: &str) -> Result<u64, Wrong> {
-    let look = "a limit such as \"< 1s\"";
-    match text.trim().strip_prefix('<') {
-        Some(rest) => match quantity::duration(rest)? {
-            0 => Err(Wrong::new("no answer takes no time at all").expected(look)),
-            ns => Ok(ns),
-        },
-        None => Err(Wrong::new(format!("{} is not a limit", quoted(text))).expected(look)),
+/// A regular expression, as written; linear in the length of what it is matched with.
+pub(super) fn regex(text: &str) -> Result<String, Wrong> {
+    match regex::bytes::RegexBuilder::new(text).size_limit(REGEX_BYTES).build() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(e) => {
+            // The last line says what is wrong, those before draw it.
+            let told = e.to_string();
+            let why = told.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            Err(Wrong::new(format!("{} is not a regular expression: {why}", quoted(text)))
+                .expected("a pattern such as \"^joined [a-z]+$\""))
+        }
     }
 }
 

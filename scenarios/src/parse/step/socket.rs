@@ -4,21 +4,20 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use toml::de::DeValue;
 
+use super::request::regex;
 use super::{Journey, request};
 use crate::mistake::{Wrong, quoted};
 use crate::parse::keys;
 use crate::parse::reader::{Fields, Value};
 use crate::plan::{Await, Awaited, Connect, Deflate, Payload, Send, SocketOptions, Step, Template};
-use crate::text::json;
+use crate::text::{json, quantity};
 
 /// Most subprotocols that are offered.
 const MAX_SUBPROTOCOLS: usize = 16;
 /// Largest `max-message`, bytes: what one session may hold in memory.
-const MAX_MESSAGE: u64 = 256 << 20;
+const MAX_MESSAGE: u32 = 256 << 20;
 /// Most frequent pings, ns: more of them would be a load of their own.
 const MIN_PING_NS: u64 = 10_000_000;
-/// Units of sizes.
-const SIZES: &[(&str, u64)] = &[("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 const SIZE_LOOK: &str = "a size such as \"64KiB\" or \"1MiB\", at most 256MiB";
 const JSON_LOOK: &str = "a JSONPath";
 
@@ -219,27 +218,11 @@ enum Sent<'a> {
     Nothing,
 }
 
-fn regex(text: &str) -> Result<String, Wrong> {
-    match regex::Regex::new(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(e) => {
-            // The last line says what is wrong, those before draw it.
-            let told = e.to_string();
-            let why = told.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            Err(Wrong::new(format!("{} is not a regular expression: {why}", quoted(text)))
-                .expected("a pattern such as \"^joined [a-z]+$\""))
-        }
-    }
-}
-
-/// A size in bytes.
+/// A message's size in bytes.
 fn size(text: &str) -> Result<u32, Wrong> {
-    let bad = || Wrong::new(format!("{} is not a size", quoted(text))).expected(SIZE_LOOK);
-    let trimmed = text.trim();
-    let (unit, factor) = SIZES.iter().find(|(unit, _)| trimmed.ends_with(unit)).ok_or_else(bad)?;
-    let number: u64 = trimmed[..trimmed.len() - unit.len()].trim().parse().map_err(|_| bad())?;
-    let bytes = number.checked_mul(*factor).filter(|n| (1..=MAX_MESSAGE).contains(n)).ok_or_else(bad)?;
-    Ok(bytes as u32)
+    let bad = |_| Wrong::new(format!("{} is not a size", quoted(text))).expected(SIZE_LOOK);
+    let bytes = quantity::bytes(text).map_err(bad)?;
+    u32::try_from(bytes).ok().filter(|n| (1..=MAX_MESSAGE).contains(n)).ok_or_else(|| bad(Wrong::new("")))
 }
 
 #[cfg(test)]

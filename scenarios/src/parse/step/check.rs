@@ -1,0 +1,156 @@
+//! `check`: what must hold of an answer, in the words of a scenario.
+
+use toml::de::DeValue;
+
+use super::Journey;
+use super::body::plain_value;
+use super::request::{MAX_ENTRIES, json_path, regex, token};
+use crate::mistake::{Wrong, quoted};
+use crate::parse::keys;
+use crate::parse::reader::Value;
+use crate::plan::{Check, Compare, JsonTest, TextTest};
+use crate::text::quantity;
+
+const STATUS_LOOK: &str = "a status, a class such as \"2xx\", or an array of them";
+const JSON_LOOK: &str =
+    "a table such as { \"$.id\" = \"not empty\", \"$.total\" = \"> 5\", \"$.rooms\" = \"length >= 1\" }";
+
+impl Journey<'_, '_> {
+    pub(super) fn checks(&self, value: &Value<'_>) -> Option<Vec<Check>> {
+        let reader = self.world.reader;
+        let fields = reader.fields(value, keys::CHECK)?;
+        let mut checks = Vec::new();
+        if let Some(v) = fields.get("status") {
+            checks.push(Check::Status(self.statuses(v)?));
+        }
+        if let Some(v) = fields.get("time") {
+            checks.push(Check::Time(reader.read(v, "a limit such as \"< 1s\"", time)?));
+        }
+        if let Some(v) = fields.get("size") {
+            checks.push(Check::Size(reader.read(v, "a limit such as \"< 100KiB\"", size)?));
+        }
+        if let Some(v) = fields.get("body") {
+            reader.text(v, "a text that the body contains, \"~ REGEX\" or \"= TEXT\"")?;
+            plain_value(self, v)?;
+            checks.push(Check::Body(reader.read(v, "", |t| text_test(t, TextTest::Contains))?));
+        }
+        if let Some(v) = fields.get("header") {
+            for (name, span, wanted) in self.entries(v, "a table such as { content-type = \"~ json\" }")? {
+                let name = token(name).map_err(|w| reader.wrong(span, w)).ok()?;
+                reader.text(wanted, "the field's value, or \"~ REGEX\"")?;
+                plain_value(self, wanted)?;
+                checks
+                    .push(Check::Header(name, reader.read(wanted, "", |t| text_test(t, TextTest::Equals))?));
+            }
+        }
+        if let Some(v) = fields.get("json") {
+            for (path, span, wanted) in self.entries(v, JSON_LOOK)? {
+                let path = json_path(path).map_err(|w| reader.wrong(span, w)).ok()?;
+                checks.push(Check::Json(path, self.json_test(wanted)?));
+            }
+        }
+        Some(checks)
+    }
+
+    fn json_test(&self, wanted: &Value<'_>) -> Option<JsonTest> {
+        let plain = plain_value(self, wanted)?;
+        if !plain.is_string() {
+            return Some(JsonTest::Equals(plain));
+        }
+        self.world.reader.read(wanted, "", |text| match text {
+            "not empty" => Ok(JsonTest::NotEmpty),
+            "exists" => Ok(JsonTest::Exists),
+            "absent" => Ok(JsonTest::Absent),
+            _ => {
+                if let Some(rest) = text.strip_prefix("length ") {
+                    let (compare, n) = number(rest).ok_or_else(|| {
+                        Wrong::new(format!("{} is no length", quoted(rest)))
+                            .expected("\"length 3\" or \"length >= 1\"")
+                    })?;
+                    return Ok(JsonTest::Length(compare.unwrap_or(Compare::Equal), n));
+                }
+                match number(text) {
+                    Some((Some(compare), n)) => return Ok(JsonTest::Number(compare, n)),
+                    None if Compare::SPELLINGS.iter().any(|(s, _)| text.starts_with(s)) => {
+                        return Err(Wrong::new(format!("{} compares with no number", quoted(text)))
+                            .expected("a number behind the sign")
+                            .help("\"= TEXT\" compares texts"));
+                    }
+                    Some((None, _)) | None => {}
+                }
+                Ok(match text_test(text, TextTest::Equals)? {
+                    TextTest::Equals(text) => JsonTest::Equals(text.into()),
+                    other => JsonTest::Text(other),
+                })
+            }
+        })
+    }
+
+    fn statuses(&self, value: &Value<'_>) -> Option<Vec<(u16, u16)>> {
+        let reader = self.world.reader;
+        let one = |v: &Value<'_>| match v.get_ref() {
+            DeValue::String(_) => reader.read(v, STATUS_LOOK, class),
+            _ => reader.integer(v, 100..=599).map(|n| (n as u16, n as u16)),
+        };
+        if !matches!(value.get_ref(), DeValue::Array(_)) {
+            return one(value).map(|n| vec![n]);
+        }
+        let values = reader.array(value, STATUS_LOOK, MAX_ENTRIES)?;
+        if values.is_empty() {
+            reader.wrong(value.span(), Wrong::new("no status can be right").expected(STATUS_LOOK));
+            return None;
+        }
+        values.iter().map(one).collect()
+    }
+}
+
+/// `2xx`: a class of statuses.
+fn class(text: &str) -> Result<(u16, u16), Wrong> {
+    match text.as_bytes() {
+        [d @ b'1'..=b'5', b'x', b'x'] => {
+            let low = u16::from(d - b'0') * 100;
+            Ok((low, low + 99))
+        }
+        _ => Err(Wrong::new(format!("{} is not a status", quoted(text))).expected(STATUS_LOOK)),
+    }
+}
+
+/// `~ REGEX`, `= TEXT`, or a text that stands for what `plain` makes of it.
+fn text_test(text: &str, plain: impl Fn(String) -> TextTest) -> Result<TextTest, Wrong> {
+    if let Some(pattern) = text.strip_prefix("~ ") {
+        return regex(pattern).map(TextTest::Matches);
+    }
+    Ok(match text.strip_prefix("= ") {
+        Some(exact) => TextTest::Equals(exact.to_owned()),
+        None => plain(text.to_owned()),
+    })
+}
+
+/// `> 5`: a sign, if there is one, and a number.
+fn number(text: &str) -> Option<(Option<Compare>, f64)> {
+    let sign = Compare::SPELLINGS.iter().find(|(s, _)| text.starts_with(s));
+    let rest = sign.map_or(text, |(s, _)| &text[s.len()..]);
+    let n: f64 = rest.trim().parse().ok()?;
+    n.is_finite().then_some((sign.map(|(_, c)| *c), n))
+}
+
+/// A limit on time: `< 1s`.
+fn time(text: &str) -> Result<u64, Wrong> {
+    let look = "a limit such as \"< 1s\"";
+    below(text, look, quantity::duration)
+}
+
+/// A limit on size: `< 100KiB`.
+fn size(text: &str) -> Result<u64, Wrong> {
+    below(text, "a limit such as \"< 100KiB\"", quantity::bytes)
+}
+
+fn below(text: &str, look: &str, read: impl Fn(&str) -> Result<u64, Wrong>) -> Result<u64, Wrong> {
+    match text.trim().strip_prefix('<') {
+        Some(rest) => match read(rest.trim())? {
+            0 => Err(Wrong::new("nothing is below zero").expected(look)),
+            n => Ok(n),
+        },
+        None => Err(Wrong::new(format!("{} is not a limit", quoted(text))).expected(look)),
+    }
+}
