@@ -129,9 +129,9 @@ fn all(mut cases: Vec<(&'static str, Vec<Step>)>) -> String {
 #[test]
 fn each_bad_answer_has_its_kind() {
     let mut keeps = request(0, "GET", "/huge");
-    keeps.checks.push(Check::JsonNotEmpty("$.x".to_owned()));
+    keeps.checks.push(Check::Json("$.x".to_owned(), JsonTest::NotEmpty));
     let mut checked = request(0, "GET", "/ok");
-    checked.checks.push(Check::JsonNotEmpty("$.x".to_owned()));
+    checked.checks.push(Check::Json("$.x".to_owned(), JsonTest::NotEmpty));
     let mut cases: Vec<(&'static str, Vec<Step>)> = [
         "/reset",
         "/reset-half",
