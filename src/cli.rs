@@ -133,6 +133,9 @@ pub struct RunArgs {
     /// With --url: a header, such as 'Authorization: Bearer abc'. Can be repeated.
     #[arg(long, short = 'H', value_name = "HEADER", requires = "url")]
     pub header: Vec<String>,
+    /// Values for the scenario's variables.
+    #[command(flatten)]
+    pub vars: Vars,
     /// What to read beside the load: `auto`, `process`, `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN). Can be repeated.
     #[arg(long, value_name = "SOURCE")]
     pub attach: Vec<String>,
@@ -305,11 +308,27 @@ pub struct ExplainArgs {
     pub json: bool,
 }
 
+/// Values for variables of a scenario.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Vars {
+    /// A value for a variable of the scenario's [vars] or [target] env. Can be repeated.
+    #[arg(short = 'e', long = "env", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub env: Vec<(String, String)>,
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 /// `dyno plan`
 #[derive(Debug, Clone, Args)]
 pub struct PlanArgs {
     /// A scenario of the catalogue or a TOML file.
     pub scenario: String,
+    /// Values for its variables.
+    #[command(flatten)]
+    pub vars: Vars,
     /// The whole plan as JSON.
     #[arg(long)]
     pub json: bool,
@@ -334,6 +353,9 @@ pub enum ScenariosCommand {
         /// Files, or names of the catalogue.
         #[arg(required = true)]
         scenarios: Vec<String>,
+        /// Values for their variables.
+        #[command(flatten)]
+        vars: Vars,
     },
     /// Print the JSON Schema of scenario files, for editors.
     Schema,

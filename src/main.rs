@@ -55,7 +55,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Plan(args) => show::plan(&args),
         Command::Scenarios(ScenariosCommand::List { json }) => show::list(json),
         Command::Scenarios(ScenariosCommand::Show { name }) => show::text(&name),
-        Command::Scenarios(ScenariosCommand::Check { scenarios }) => show::check(&scenarios),
+        Command::Scenarios(ScenariosCommand::Check { scenarios, vars }) => show::check(&scenarios, &vars),
         Command::Scenarios(ScenariosCommand::Schema) => show::schema(),
         Command::Scenarios(ScenariosCommand::Import(args)) => import::import(&args),
         Command::Recording(RecordingCommand::Info { run, json }) => replay::info(&run, json),

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::cli::{PlanArgs, Vars};
 use crate::outcome::{Outcome, UserError};
 
 /// `dyno scenarios list`
@@ -27,10 +28,11 @@ pub fn text(name: &str) -> anyhow::Result<Outcome> {
 }
 
 /// `dyno scenarios check FILE...`
-pub fn check(names: &[String]) -> anyhow::Result<Outcome> {
+pub fn check(names: &[String], vars: &Vars) -> anyhow::Result<Outcome> {
+    let overrides = overrides(vars);
     let mut wrong = Vec::new();
     for name in names {
-        match scenarios::load(name, &scenarios::Overrides::default()) {
+        match scenarios::load(name, &overrides) {
             Ok(_) => print(&format!("{name}: good\n")).map(|_| ())?,
             Err(e) => wrong.push(e.to_string()),
         }
@@ -44,12 +46,16 @@ pub fn schema() -> anyhow::Result<Outcome> {
 }
 
 /// `dyno plan SCENARIO`
-pub fn plan(args: &crate::cli::PlanArgs) -> anyhow::Result<Outcome> {
-    let plan = scenarios::load(&args.scenario, &scenarios::Overrides::default()).map_err(UserError::wrong)?;
+pub fn plan(args: &PlanArgs) -> anyhow::Result<Outcome> {
+    let plan = scenarios::load(&args.scenario, &overrides(&args.vars)).map_err(UserError::wrong)?;
     if args.json {
         return print(&(serde_json::to_string_pretty(&plan.without_secrets())? + "\n"));
     }
     print(&scenarios::describe(&plan))
+}
+
+fn overrides(vars: &Vars) -> scenarios::Overrides {
+    scenarios::Overrides { vars: vars.env.iter().cloned().collect(), ..Default::default() }
 }
 
 /// Prints without panicking when the reader has gone.

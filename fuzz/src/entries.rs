@@ -25,7 +25,7 @@ pub fn http_answer(bytes: &[u8]) {
     let fields = ["location".to_owned()];
     for (head, body) in [(false, true), (false, false), (true, false)] {
         let read = |step: usize| -> Result<(u16, Vec<u8>, u64, bool, usize), ErrorKind> {
-            let mut answer = Answer::new(Want { head, body, fields: &fields });
+            let mut answer = Answer::new(Want { head, body, fields: &fields, cookies: false });
             let mut taken = 0;
             for portion in bytes.chunks(step) {
                 if answer.done() {

@@ -211,9 +211,17 @@ fn framings_of_every_kind_are_read_to_their_end() {
         ("HEAD", with("HEAD", "/head", |_| ())),
         ("304", with("GET", "/304", |_| ())),
         ("hints", with("GET", "/hints", |r| r.checks.push(Check::Body(TextTest::Contains("{}".to_owned()))))),
-        ("trailers", with("GET", "/trailers", |r| r.checks.push(Check::Body(TextTest::Contains("{}".to_owned()))))),
+        (
+            "trailers",
+            with("GET", "/trailers", |r| r.checks.push(Check::Body(TextTest::Contains("{}".to_owned())))),
+        ),
         ("two framings", with("GET", "/two-framings", |_| ())),
-        ("until close", with("GET", "/until-close", |r| r.checks.push(Check::Body(TextTest::Contains("all of it".to_owned()))))),
+        (
+            "until close",
+            with("GET", "/until-close", |r| {
+                r.checks.push(Check::Body(TextTest::Contains("all of it".to_owned())))
+            }),
+        ),
         ("garbage behind", with("GET", "/garbage", |_| ())),
     ];
     insta::assert_snapshot!(all(cases), @r"

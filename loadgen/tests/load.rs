@@ -94,10 +94,13 @@ fn requests_share_pooled_connections() {
 fn what_is_saved_is_used() {
     let mut login = request(0, "POST", "/login");
     login.body = Some(("application/json".to_owned(), text("{}")));
-    login.checks = vec![Check::Status(vec![(200, 200)]), Check::Json("$.rooms[0].id".to_owned(), JsonTest::Equals(7.into()))];
+    login.checks = vec![
+        Check::Status(vec![(200, 200)]),
+        Check::Json("$.rooms[0].id".to_owned(), JsonTest::Equals(7.into())),
+    ];
     login.saves = vec![
         Save { slot: Slot(0), from: Capture::Json("$.token".to_owned()), pick: Pick::First },
-        Save { slot: Slot(1), from: Capture::JsonRandom("$.rooms[*].id".to_owned()), pick: Pick::First },
+        Save { slot: Slot(1), from: Capture::Json("$.rooms[*].id".to_owned()), pick: Pick::Random },
         Save { slot: Slot(2), from: Capture::Json("$.absent".to_owned()), pick: Pick::First },
     ];
     let mut uses = request(1, "GET", "");

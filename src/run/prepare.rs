@@ -54,7 +54,7 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
                 seed: args.seed,
                 target: args.target.clone(),
                 gates: args.gate.clone(),
-                ..Overrides::default()
+                vars: args.vars.env.iter().cloned().collect(),
             };
             let mut plan = scenarios::load(name, &overrides).map_err(UserError::wrong)?;
             plan.replace_load(&(&args.load).into()).map_err(UserError::wrong)?;

@@ -55,6 +55,12 @@ pub fn stage(plan: &RunPlan, url: &BaseUrl, address: SocketAddr) -> Result<Optio
     if names.is_empty() {
         return Ok(None);
     }
+    if url.tls {
+        // The scenario's authorities and certificates do not reach goose's client: it would judge the target by others.
+        return Err(BadPlan::Journey(
+            "coded journeys go to http:// targets only; steps in TOML go to https:// too".to_owned(),
+        ));
+    }
     let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
     let text = format!("http://{host}:{}{}/", url.port, url.prefix);
     Stage::new(&text, address, names)

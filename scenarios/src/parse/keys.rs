@@ -27,7 +27,7 @@ macro_rules! shapes {
 
 shapes! {
     FILE = "a scenario", "", false,
-        ["about", "teaches", "seed", "timeout", "grace", "load", "target", "data", "phase", "session", "fault", "gate"];
+        ["about", "teaches", "seed", "timeout", "grace", "vars", "load", "target", "data", "phase", "session", "fault", "gate"];
     LOAD = "[load]", "load", false, ["timer"];
     TARGET = "[target]", "target", false, ["url", "attach", "env", "tls", "compression", "redirects", "cookies"];
     TLS = "`tls`", "tls", false, ["ca", "cert", "key", "insecure", "server-name", "versions"];

@@ -14,6 +14,7 @@ mod sessions;
 mod step;
 mod target;
 mod transport;
+mod vars;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -55,7 +56,7 @@ pub struct Overrides {
     pub target: Option<String>,
     /// Further gates.
     pub gates: Vec<String>,
-    /// Values of variables that `[target] env` lists, instead of the environment's.
+    /// Values of variables: instead of the defaults in `[vars]`, or of the environment for those that `[target] env` lists.
     pub vars: BTreeMap<String, String>,
 }
 
@@ -74,7 +75,10 @@ pub fn parse(text: &str, origin: &Origin, overrides: &Overrides) -> Result<RunPl
     }
     let reader = Reader::new(&file, text);
     let plan = match DeTable::parse(text) {
-        Ok(table) => read(&reader, table.get_ref(), origin, overrides),
+        Ok(mut table) => {
+            vars::fill(&reader, table.get_mut(), overrides);
+            read(&reader, table.get_ref(), origin, overrides)
+        }
         Err(e) => {
             let wrong = Wrong::new(format!("this is not TOML: {}", e.message()));
             reader.wrong(e.span().unwrap_or(0..0), wrong);

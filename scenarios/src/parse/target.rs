@@ -48,12 +48,14 @@ pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>, overrides: &Overrides
         }
         secrets(reader, &fields, overrides, &mut read.secrets);
     }
-    for name in overrides.vars.keys().filter(|n| read.secrets.iter().all(|s| s.name != **n)) {
-        let known: Vec<_> = read.secrets.iter().map(|s| s.name.as_str()).collect();
+    let defaults = file.get("vars").and_then(|v| v.get_ref().as_table());
+    let mut known: Vec<&str> = read.secrets.iter().map(|s| s.name.as_str()).collect();
+    known.extend(defaults.into_iter().flat_map(|t| t.keys()).map(|k| &**k.get_ref()));
+    for name in overrides.vars.keys().filter(|n| !known.contains(&n.as_str())) {
         let wrong =
             Wrong::new(format!("a value was given for {}, which the scenario does not take", quoted(name)))
-                .expected(format!("a name that [target] env lists: {}", listed(known.iter().copied())));
-        reader.wrong_outside(wrong.did_you_mean(name, known));
+                .expected(format!("a name of [vars] or [target] env: {}", listed(known.iter().copied())));
+        reader.wrong_outside(wrong.did_you_mean(name, known.iter().copied()));
     }
     read
 }

@@ -12,7 +12,7 @@ const MAX_ZIPF_RANKS: f64 = 10_000_000.0;
 /// Exponents beyond this give rank 1 alone.
 pub(crate) const MAX_ZIPF_EXPONENT: f64 = 10.0;
 /// Names that mean something without being a variable.
-pub(crate) const RESERVED: &[&str] = &["session", "now", "sent", "uuid", "int", "zipf"];
+pub(crate) const RESERVED: &[&str] = &["vars", "session", "now", "sent", "uuid", "int", "zipf"];
 const FUNCTIONS: &[&str] = &["uuid()", "int(LOW, HIGH)", "zipf(N, EXPONENT)"];
 
 /// What the holes of a text may refer to.
