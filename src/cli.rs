@@ -27,7 +27,7 @@ Exit codes: 0 pass, 1 internal fault, 2 usage, scenario or environment error, 3 
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a load scenario and explain what happened.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Serve the bundled reference backend alone, until Ctrl-C.
     Backend(BackendArgs),
     /// Show a backend without applying load.
