@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
     match cli.command.unwrap_or_else(cli::default_command) {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(*args),
         Command::Backend(args) => backend_process::serve(args),
         Command::Watch(args) => watch::watch(args),
         Command::Replay(args) => play::play(&args),
