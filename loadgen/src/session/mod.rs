@@ -388,3 +388,15 @@ impl Drop for Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// HTTP/2, groups of requests and cookies are behind one pointer that a session without them leaves empty.
+    #[test]
+    fn what_few_sessions_have_costs_the_others_a_pointer() {
+        assert!(size_of::<Session>() <= 200, "{} bytes", size_of::<Session>());
+        assert_eq!(size_of::<Option<Box<Rare>>>(), size_of::<usize>());
+    }
+}
