@@ -97,8 +97,8 @@ impl Kind {
                     feeders.extend(r.feeders());
                 }
                 Op::Parallel(p) => {
-                    http =
-                        http.max(if http_version == HttpVersion::Http2 { 1 } else { p.connections as u64 });
+                    let lanes = if http_version == HttpVersion::Http2 { 1 } else { p.connections as u64 };
+                    http = http.max(lanes);
                     feeders.extend(p.requests.iter().flat_map(Request::feeders));
                 }
                 Op::Connect(c) => {
@@ -406,8 +406,7 @@ impl Compiler<'_> {
                 Step::Parallel(p) => {
                     let requests =
                         p.requests.iter().map(|r| self.request(r)).collect::<Result<Vec<_>, _>>()?;
-                    let connections = usize::from(p.connections).min(requests.len()).max(1);
-                    Op::Parallel(Box::new(Parallel { requests, connections }))
+                    Op::Parallel(Box::new(Parallel { requests, connections: p.connections_used() }))
                 }
                 Step::Connect(c) => Op::Connect(Box::new(self.connect(c)?)),
                 Step::Send(s) => Op::Send(Box::new(self.send(s)?)),

@@ -123,7 +123,7 @@ fn connections(kind: &SessionKind, http: HttpVersion) -> u64 {
     let http = most(&kind.steps, &|s| match s {
         Step::Request(_) => 1,
         Step::Parallel(_) if http == HttpVersion::Http2 => 1,
-        Step::Parallel(p) => u64::from(p.connections).min(p.requests.len() as u64).max(1),
+        Step::Parallel(p) => p.connections_used() as u64,
         _ => 0,
     });
     http + most(&kind.steps, &|s| u64::from(matches!(s, Step::Connect(_))))

@@ -308,10 +308,10 @@ fn request(plan: &RunPlan, r: &Request) -> String {
 
 fn parallel(plan: &RunPlan, p: &Parallel) -> String {
     let over = match plan.transport.http {
-        HttpVersion::Http1 => count(usize::from(p.connections), "connection"),
-        HttpVersion::Http2 => "one connection".to_owned(),
+        HttpVersion::Http1 => count(p.connections_used(), "connection"),
+        HttpVersion::Http2 => count(1, "connection"),
         HttpVersion::Auto => {
-            format!("one connection of HTTP/2, or {} of HTTP/1.1", p.connections)
+            format!("{} of HTTP/1.1 or one of HTTP/2", count(p.connections_used(), "connection"))
         }
     };
     format!("{} at once, over {over}", count(p.requests.len(), "request"))

@@ -209,6 +209,14 @@ pub struct Parallel {
     pub connections: u16,
 }
 
+impl Parallel {
+    /// How many connections it uses over HTTP/1.1: no more than it has requests, and at least 1.
+    #[must_use]
+    pub fn connections_used(&self) -> usize {
+        usize::from(self.connections).min(self.requests.len()).max(1)
+    }
+}
+
 /// A WebSocket handshake.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Connect {
