@@ -9,6 +9,7 @@ use std::time::Duration;
 use agent::{Agent, CacheMeter};
 use moka::future::Cache;
 use moka::notification::RemovalCause;
+use timeline::fault::FaultKind;
 
 use super::product::{self, ProductDetail};
 use crate::faults::{Faults, stampede};
@@ -64,7 +65,7 @@ impl ProductCache {
             return Ok(detail);
         }
         self.meter.miss();
-        if self.faults.stampede.is_on() {
+        if self.faults[FaultKind::Stampede].is_on() {
             stampede::load_unprotected(self, id).await
         } else {
             stampede::load_single_flight(self, id).await

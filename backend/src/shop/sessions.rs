@@ -12,7 +12,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use rusqlite::{OptionalExtension, params};
 use timeline::Unit;
-use timeline::fault::FaultOrder;
+use timeline::fault::{FaultKind, FaultOrder};
 use timeline::lane::names;
 use tokio::task::spawn_blocking;
 
@@ -136,10 +136,10 @@ impl Sessions {
 
     fn keep(&self, session: Arc<Session>) {
         let mut kept = self.lock();
-        if self.faults.leak.is_on() {
+        if self.faults[FaultKind::Leak].is_on() {
             let bytes = kept.leaked_bytes;
             kept.everlasting.put(session, bytes);
-            self.faults.leak.took_effect();
+            self.faults[FaultKind::Leak].took_effect();
         } else {
             kept.bounded.put(session);
         }
