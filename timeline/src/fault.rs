@@ -75,6 +75,44 @@ faults! {
     Leak = "leak" => HeapLeak {
         bytes: 65_536.0 in 1_024.0..=1_048_576.0, "bytes kept for each session that logs in";
     }
+    /// Password hashing on the event loop.
+    BlockingCrypto = "blocking-crypto" => LoopBlocked {
+        cost: 30.0 in 5.0..=200.0, "times the shop's usual cost of a hash, about a millisecond";
+        share: 1.0 in 0.1..=1.0, "share of the log-ins that hash on the loop; the others cost as much off it";
+    }
+    /// A search matches user input with a backtracking pattern.
+    RegexBacktracking = "regex-backtracking" => LoopBlocked {
+        steps: 2_000_000.0 in 200_000.0..=20_000_000.0, "steps after which a match is given up, so that the worker comes back";
+    }
+    /// A task always requeues itself ahead of I/O.
+    StarvedPoll = "starved-poll" => LoopStarved {
+        rows: 100.0 in 20.0..=500.0, "products that the ranking looks at in one turn, some microseconds each";
+    }
+    /// Multi-megabyte JSON parsed and written in one go on the loop.
+    BigJson = "big-json" => LoopBlocked {
+        share: 1.0 in 0.1..=1.0, "share of the price lists that are made in one go";
+    }
+    /// Too few offload threads.
+    OffloadSaturated = "offload-saturated" => OffloadSaturated {
+        threads: 4.0 in 1.0..=8.0, "threads left in each worker's offload pool";
+    }
+    /// Each request builds and drops large temporary objects.
+    Churn = "churn" => HeapChurn {
+        layers: 8.0 in 1.0..=32.0, "canvases of 256 KiB made anew for each picture";
+    }
+    /// An import reads the file whole into memory.
+    WholeFile = "whole-file" => HeapBloat {
+        megabytes: 1_024.0 in 64.0..=4_096.0, "largest file that is read, MiB; larger ones are refused";
+    }
+    /// The old generation is compacted under one exclusive lock.
+    StopTheWorld = "stop-the-world" => LongPause {
+        sessions: 400_000.0 in 50_000.0..=2_000_000.0, "earlier sessions in each worker's old generation, about 120 bytes each";
+        period_ms: 2_000.0 in 500.0..=20_000.0, "milliseconds from compaction to compaction";
+    }
+    /// Long- and short-lived allocations of many sizes lie among each other.
+    Fragmentation = "fragmentation" => HeapFragmented {
+        candidates: 20_000.0 in 2_000.0..=100_000.0, "allocations made for one recommendation";
+    }
     /// A worker process is stopped and continued.
     Frozen = "frozen" => LongPause {
         stop_ms: 400.0 in 100.0..=3_000.0, "milliseconds for which a worker is stopped";

@@ -4,11 +4,22 @@
 //! side, and its lever's row in [`LEVERS`]. Its switch ([`Switch`]) is read where its cure would run; off means
 //! that the cure runs. `frozen` is not here: a stopped process cannot switch itself, so its supervisor does that.
 
+pub mod big_json;
+pub mod blocking_crypto;
+pub mod churn;
+pub mod fragmentation;
 pub mod leak;
 mod lever;
-pub mod pool_too_small;
+mod offload_saturated;
+mod pool_too_small;
+pub mod regex_backtracking;
 pub mod stampede;
+pub mod starved_poll;
+pub mod stop_the_world;
 mod switch;
+#[cfg(test)]
+mod testing;
+pub mod whole_file;
 
 pub use lever::{Lever, Levers};
 pub use switch::{Switch, TruthLog};
@@ -18,7 +29,20 @@ use std::ops::Index;
 use timeline::fault::{FaultKind, FaultOrder};
 
 /// One row for each fault that a worker switches.
-const LEVERS: &[Lever] = &[stampede::LEVER, pool_too_small::LEVER, leak::LEVER];
+const LEVERS: &[Lever] = &[
+    stampede::LEVER,
+    pool_too_small::LEVER,
+    leak::LEVER,
+    blocking_crypto::LEVER,
+    regex_backtracking::LEVER,
+    starved_poll::LEVER,
+    big_json::LEVER,
+    offload_saturated::LEVER,
+    churn::LEVER,
+    whole_file::LEVER,
+    stop_the_world::LEVER,
+    fragmentation::LEVER,
+];
 
 /// The switches of one worker: `faults[FaultKind::Leak]`. That of a fault which is not a worker's stays off.
 pub struct Faults {

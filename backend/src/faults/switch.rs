@@ -25,7 +25,11 @@ impl TruthLog {
     /// A fault has three lines in its life, so the queue is full only if the supervisor reads no more;
     /// then the line is lost with everything else.
     fn write(&self, fault: FaultKind, what: TruthPoint) {
-        let truth = Truth { fault, instance: self.instance.to_string(), what, at: MonoNs::now() };
+        self.write_at(fault, what, MonoNs::now());
+    }
+
+    fn write_at(&self, fault: FaultKind, what: TruthPoint, at: MonoNs) {
+        let truth = Truth { fault, instance: self.instance.to_string(), what, at };
         let _ = self.reports.try_send(Report::Truth(truth));
     }
 }
@@ -86,10 +90,15 @@ impl Switch {
 
     /// The fault has an effect now; the first one is written down.
     pub fn took_effect(&self) {
+        self.took_effect_at(MonoNs::now());
+    }
+
+    /// The fault has had an effect since `at`, which shows only now; the first one is written down.
+    pub fn took_effect_at(&self, at: MonoNs) {
         let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_on() && !life.begun {
             life.begun = true;
-            self.truth.write(self.kind, TruthPoint::Onset);
+            self.truth.write_at(self.kind, TruthPoint::Onset, at);
         }
     }
 

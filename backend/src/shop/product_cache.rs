@@ -75,6 +75,11 @@ impl ProductCache {
     /// Reads product `id` from the database, metered as a load of its key.
     pub async fn load(&self, id: u32) -> Result<Arc<ProductDetail>, LoadError> {
         let _loading = self.meter.load(&format!("product:{id}"));
+        self.read(id).await
+    }
+
+    /// Reads product `id` from the database, for somebody whom the cache does not concern.
+    pub async fn read(&self, id: u32) -> Result<Arc<ProductDetail>, LoadError> {
         let mut connection = self.database.checkout().await?;
         product::read(&mut connection, id).await?.ok_or(LoadError::NoSuchProduct)
     }

@@ -187,7 +187,9 @@ impl FromRequestParts<Arc<Shop>> for LoggedIn {
             Refusal::unauthorized("log in first: this route wants `Authorization: Bearer TOKEN`")
         })?;
         let session = shop.sessions.find(token.trim()).await?;
-        session.map(Self).ok_or_else(|| Refusal::unauthorized("this token is of no session"))
+        let session = session.ok_or_else(|| Refusal::unauthorized("this token is of no session"))?;
+        shop.visits.visited(session.id, parts.uri.path());
+        Ok(Self(session))
     }
 }
 

@@ -16,15 +16,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::error::BackendError;
-use crate::faults::{Faults, Levers, TruthLog};
+use crate::faults::{Faults, Levers, TruthLog, starved_poll, stop_the_world};
 use crate::http::{self, BACKLOG};
 use crate::shop::{self, Shop};
 use crate::store::Database;
 use crate::wire::{Report, WorkerSettings};
 use orders::Orders;
 
-/// Threads for statements and hashes: a connection each, and a few more. They come when they are needed.
-const OFFLOAD_THREADS: usize = 32;
+/// Threads for statements and hashes: a connection each, and a few more; and those of the offload pool, which wait for
+/// statements and so must never take the last one. They come when they are needed.
+const BLOCKING_THREADS: usize = 32;
 /// Requests in flight get this long when the worker ends; the supervisor waits a little longer.
 pub const GRACE: Duration = Duration::from_millis(1_500);
 /// From look to look at what has expired.
@@ -43,7 +44,7 @@ pub fn work() -> Result<(), BackendError> {
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(OFFLOAD_THREADS)
+        .max_blocking_threads(BLOCKING_THREADS + settings.shop.offload_threads)
         .build()
         .map_err(BackendError::system("start the event loop"))?;
     let done = runtime.block_on(live(orders, &settings));
@@ -81,6 +82,9 @@ async fn live(orders: Orders, settings: &WorkerSettings) -> Result<(), BackendEr
     let mut tasks = JoinSet::new();
     tasks.spawn(orders::tell(reports));
     tasks.spawn(tidy(shop.clone()));
+    tasks.spawn(stop_the_world::keep(shop.clone()));
+    let ranked = shop.clone();
+    tasks.spawn(async move { starved_poll::keep(&ranked.ranking, &ranked.faults).await });
     let feed = shop.clone();
     tasks.spawn(async move {
         if let Err(e) = feed.feed.run(&feed.database).await {
