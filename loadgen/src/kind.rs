@@ -49,13 +49,17 @@ pub enum ErrorKind {
     Redirect,
     /// The answer's content coding is broken or unknown.
     BadCoding,
+    /// The server's answer does not begin an event stream.
+    SseHandshake,
+    /// The event stream has ended, or was never open.
+    SseClosed,
     /// Anything else.
     Other,
 }
 
 impl ErrorKind {
     /// All kinds; the index is `kind as usize`.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::ConnectRefused,
         Self::ConnectTimeout,
         Self::Reset,
@@ -75,6 +79,8 @@ impl ErrorKind {
         Self::Tls,
         Self::Redirect,
         Self::BadCoding,
+        Self::SseHandshake,
+        Self::SseClosed,
         Self::Other,
     ];
 
@@ -101,6 +107,8 @@ impl ErrorKind {
             Self::Tls => "tls",
             Self::Redirect => "redirect",
             Self::BadCoding => "bad-coding",
+            Self::SseHandshake => "sse-handshake",
+            Self::SseClosed => "sse-closed",
             Self::Other => "other",
         }
     }

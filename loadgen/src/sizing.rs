@@ -123,6 +123,7 @@ fn connections(kind: &SessionKind) -> u64 {
     }
     u64::from(any(&kind.steps, |s| matches!(s, Step::Request(_))))
         + u64::from(any(&kind.steps, |s| matches!(s, Step::Connect(_))))
+        + u64::from(any(&kind.steps, |s| matches!(s, Step::OpenEvents(_))))
         + kind
             .steps
             .iter()

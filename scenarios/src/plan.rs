@@ -639,11 +639,7 @@ fn hide_secrets(steps: &mut [Step]) {
             }
             Step::AwaitEvent(a) => a.what.iter_mut().for_each(Awaited::hide_secrets),
             Step::Repeat(r) => hide_secrets(&mut r.steps),
-            Step::Listen(_)
-            | Step::Think(_)
-            | Step::Close(_)
-            | Step::CloseEvents(_)
-            | Step::Journey(_) => {}
+            Step::Listen(_) | Step::Think(_) | Step::Close(_) | Step::CloseEvents(_) | Step::Journey(_) => {}
         }
     }
 }

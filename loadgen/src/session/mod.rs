@@ -1,15 +1,19 @@
 //! A session: one simulated client, run as one task from its start to its end.
 //!
 //! Owns the interpreter of a [`Program`](crate::program::Program), the session's state, and when each step was
-//! intended, could start, started and finished. `request` does HTTP steps, `socket` and `message` WebSocket ones.
+//! intended, could start, started and finished. `request` does HTTP steps, `socket` and `message` WebSocket ones,
+//! `stream` and `events` those on event streams.
 //! Idle, a session owns its sockets and a few hundred bytes: what is rare is boxed, buffers belong to the shard.
 
+mod events;
 mod follow;
 mod journey;
 mod judge;
 mod message;
+mod pushed;
 mod request;
 mod socket;
+mod stream;
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -28,6 +32,7 @@ use crate::seats::SeatId;
 use crate::shard::Shard;
 use crate::template::Values;
 use socket::Socket;
+use stream::{EventStream, Seen};
 
 /// How long a session waits after it could not connect, ns: a target that refuses is not to be hammered
 /// as fast as the loop turns.
@@ -62,6 +67,7 @@ pub struct Session {
     turns: Vec<Turn>,
     http: Option<Connection>,
     socket: Option<Box<Socket>>,
+    events: Option<Box<EventStream>>,
     /// Made when the first cookie comes.
     cookies: Option<Box<Jar>>,
     /// When the next step was intended to start.
@@ -120,6 +126,7 @@ impl Session {
             turns: Vec::new(),
             http: None,
             socket: None,
+            events: None,
             cookies: None,
             intended: origin.intended,
             due: origin.intended,
@@ -148,6 +155,9 @@ impl Session {
                 Op::Connect(connect) => Box::pin(self.connect(connect)).await,
                 Op::Send(send) => self.send(send).await,
                 Op::Close(id) => Box::pin(self.close(*id)).await,
+                Op::OpenEvents(step) => Box::pin(self.open_events(step)).await,
+                Op::AwaitEvent(step) => Box::pin(self.await_event(step)).await,
+                Op::CloseEvents(id) => self.close_events(*id),
                 Op::Wait(dist) => self.wait(*dist).await,
                 Op::Journey(coded) => Box::pin(self.journey(coded)).await,
                 Op::Enter { times, again } => {
@@ -161,7 +171,7 @@ impl Session {
                 }
             };
             did_anything |= self.state.moved;
-            if flow == Flow::End || self.lost_socket() {
+            if flow == Flow::End || self.lost_socket() || self.lost_events() {
                 break;
             }
         }
@@ -259,31 +269,42 @@ impl Session {
         self.state.waited = true;
         loop {
             let ping = self.socket.as_ref().and_then(|s| s.ping_due());
-            let stop = ping.map_or(until, |due| due.min(until));
-            self.nap_once(stop).await;
-            // Over, or cut short: because the session is to end, or the WebSocket has.
-            let cut = || self.shard.now() < stop || self.socket.as_ref().is_none_or(|s| s.ended().is_some());
-            if stop == until || cut() {
-                return Flow::On;
+            let open = self.events.as_ref().and_then(|e| e.due());
+            let stop = ping.into_iter().chain(open).fold(until, u64::min);
+            if self.nap_once(stop).await {
+                continue;
             }
             let now = self.shard.now();
+            // Over, or cut short: because the session is to end, or what it listens to has.
+            let ended = self.socket.as_ref().is_some_and(|s| s.ended().is_some())
+                || self.events.as_ref().is_some_and(|e| e.failed().is_some());
+            if stop == until || now < stop || ended {
+                return Flow::On;
+            }
             if let Some(socket) = &mut self.socket {
                 socket.ping(now, &mut self.stream);
             }
+            self.revive_events(now);
         }
     }
 
-    async fn nap_once(&mut self, until: u64) {
-        let Self { shard, seat, socket, stream, .. } = self;
+    /// Waits until `until`, or less; says whether there is something new to be woken for.
+    async fn nap_once(&mut self, until: u64) -> bool {
+        let Self { shard, seat, socket, events, stream, .. } = self;
         poll_fn(|cx| {
             if let Some(socket) = socket
                 && socket.poll_messages(cx, shard, stream, &mut |_| false).is_ready()
             {
-                return Poll::Ready(());
+                return Poll::Ready(false);
             }
-            shard.seats.poll_nap(*seat, until, || shard.now())
+            if let Some(events) = events
+                && let Poll::Ready(seen) = events.poll_events(cx, shard, &mut |_| false)
+            {
+                return Poll::Ready(seen == Seen::Down);
+            }
+            shard.seats.poll_nap(*seat, until, || shard.now()).map(|()| false)
         })
-        .await;
+        .await
     }
 
     /// A step starts; it must be over within `limit` ns. Says when it started.
@@ -295,6 +316,7 @@ impl Session {
         self.shard.figures.started(self.due.max(self.intended), now);
         self.shard.seats.limit(self.seat, now.saturating_add(limit));
         self.state.moved = true;
+        self.revive_events(now);
         now
     }
 
@@ -312,6 +334,14 @@ impl Session {
         let Some(kind) = self.socket.as_ref().and_then(|s| s.ended()) else { return false };
         self.shard.figures.error(kind);
         self.socket = None;
+        true
+    }
+
+    /// The same for the event stream.
+    fn lost_events(&mut self) -> bool {
+        let Some(kind) = self.events.as_ref().and_then(|e| e.failed()) else { return false };
+        self.shard.figures.error(kind);
+        self.events = None;
         true
     }
 

@@ -92,7 +92,7 @@ impl Session {
                 Box::pin(self.write_rest(rest)).await?;
             }
         }
-        let Self { shard, seat, socket, stream, http, .. } = self;
+        let Self { shard, seat, socket, events, stream, http, .. } = self;
         let Some(connection) = http else { return Err(ErrorKind::Other) };
         poll_fn(|cx| {
             loop {
@@ -115,6 +115,9 @@ impl Session {
             if let Some(socket) = socket {
                 // Pushed messages are read meanwhile; should it end, that is seen after this step.
                 let _ = socket.poll_messages(cx, shard, stream, &mut |_| false);
+            }
+            if let Some(events) = events {
+                events.read_on(cx, shard);
             }
             Poll::Pending
         })

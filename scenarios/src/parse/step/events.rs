@@ -78,7 +78,9 @@ impl Journey<'_, '_> {
         let kind = reader.read(value, EVENT_LOOK, |text| {
             // The empty type is that of an event without one, which is dispatched as `message`.
             if text.is_empty() || text.contains(['\r', '\n']) {
-                return Err(Wrong::new(format!("no event has the type {}", quoted(text))).expected(EVENT_LOOK));
+                return Err(
+                    Wrong::new(format!("no event has the type {}", quoted(text))).expected(EVENT_LOOK)
+                );
             }
             Ok(text.to_owned())
         });
@@ -106,7 +108,8 @@ impl Journey<'_, '_> {
 
     fn must_be_streaming(&self, fields: &Fields<'_>, verb: &str) {
         if !self.streaming {
-            let wrong = Wrong::new(format!("this `{verb}` needs an event stream, and no earlier step opens one"));
+            let wrong =
+                Wrong::new(format!("this `{verb}` needs an event stream, and no earlier step opens one"));
             let look = "a step such as { name = \"stream\", events = \"/stream\" } before it";
             self.world.reader.wrong(fields.key_span(verb), wrong.expected(look));
         }
