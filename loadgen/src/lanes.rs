@@ -64,9 +64,15 @@ impl Lanes {
         match update {
             LoadUpdate::Counters(worker, counters) => self.counters(*worker, counters, &mut readings),
             LoadUpdate::Histograms(worker, histograms) => self.histograms(*worker, histograms, &mut readings),
-            LoadUpdate::Lost { worker, at, why } => {
+            LoadUpdate::Lost { worker, at, why, loss } => {
                 self.went_silent(*worker, *at, &mut readings);
-                let labels = vec![("worker".to_owned(), instance(*worker)), ("why".to_owned(), why.clone())];
+                let labels = [
+                    ("worker", instance(*worker)),
+                    ("why", why.clone()),
+                    ("untimed", loss.untimed().to_string()),
+                    ("share", format!("1 of {}", loss.workers)),
+                ];
+                let labels = labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
                 readings.push(event(kinds::WORKER_LOST, *worker, *at, labels));
             }
             LoadUpdate::Done(worker, done) => self.went_silent(*worker, RunTime(done.at), &mut readings),
@@ -262,7 +268,7 @@ impl Lanes {
 /// The lane of a step's times: what a journey times inside its steps is no response time.
 fn times_of(name: &str, step: &StepHistograms) -> &'static str {
     // A step of one's own may bear such a name too, but it has a service time.
-    let inside = |i: Inside| name.ends_with(i.suffix()) && step.service.cells.is_empty();
+    let inside = |i: Inside| name.ends_with(i.suffix()) && step.is_inside();
     match () {
         () if inside(Inside::FirstByte) => names::FIRST_BYTE,
         () if inside(Inside::Exchange) => names::EXCHANGE,

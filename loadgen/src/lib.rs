@@ -36,7 +36,7 @@ mod worker;
 #[cfg(test)]
 mod testing;
 
-pub use coordinator::{Coordinator, CoordinatorOptions, LoadUpdate};
+pub use coordinator::{Coordinator, CoordinatorOptions, LoadUpdate, Loss};
 pub use kind::ErrorKind;
 pub use reach::{LoadError, reach};
 pub use sizing::{Resources, Sizing, workers_needed};

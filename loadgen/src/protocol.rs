@@ -358,6 +358,14 @@ pub(crate) fn put_sparse(out: &mut Vec<u8>, sparse: &Sparse) {
     }
 }
 
+impl StepHistograms {
+    /// Was it timed inside a step, by a journey? Then it has no service time, and is in no total.
+    #[must_use]
+    pub fn is_inside(&self) -> bool {
+        self.service.cells.is_empty() && !self.response.cells.is_empty()
+    }
+}
+
 impl Counters {
     fn totals(&mut self) -> [&mut u64; 15] {
         let Self { at, offered, achieved, completed, dropped, late, pushed, received, sent, retried, .. } =

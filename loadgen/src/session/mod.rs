@@ -388,3 +388,14 @@ impl Drop for Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_session_does_not_use_costs_it_nothing() {
+        // The allocator's class that it is in; a WebSocket or an event stream is a pointer, which the rounding pays for.
+        assert!(size_of::<Session>() <= 224, "{} bytes", size_of::<Session>());
+    }
+}

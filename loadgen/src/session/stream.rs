@@ -362,6 +362,10 @@ impl Reading {
         if !bytes.is_empty() {
             self.pass(bytes, &mut |_| true, true);
         }
+        // Nothing at all is a whole body as well.
+        if self.end.is_none() && self.body.done() {
+            self.end = Some(Ok(()));
+        }
     }
 
     /// Takes a portion; says whether `each` wants no more. What is behind that is kept.

@@ -231,7 +231,7 @@ mod tests {
             "Data: x\n\ndata : x\n\n data: x\n\nfoo: x\n\n",
             ":data: x\n\n::\n\n",
             "event\ndata: no type\n\n",
-            "event: \u{0}é\ndata: \u{0}\n\n",
+            "event: é\ndata: \u{0}\n\n",
         ];
         let told: Vec<String> = cases.iter().map(|c| told(c)).collect();
         insta::assert_snapshot!(told.join("\n"), @r#"
@@ -245,7 +245,7 @@ mod tests {
 
 
         message="no type"
-        �é="\0"
+        é="\0"
         "#);
     }
 

@@ -26,6 +26,6 @@ pub(super) fn awaits(plan: &RunPlan, step: &AwaitEvent) -> String {
         .kind
         .as_deref()
         .map_or("any event".to_owned(), |kind| format!("an event {}", timeline::text::clean(kind, SHOWN)));
-    let what = step.what.as_ref().map(|what| format!(" with {}", awaited(plan, what))).unwrap_or_default();
+    let what = step.what.as_ref().map(|what| format!(" ({})", awaited(plan, what))).unwrap_or_default();
     format!("awaits {kind}{what} within {}", show_duration(step.within_ns))
 }
