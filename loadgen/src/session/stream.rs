@@ -33,6 +33,8 @@ const RETRY_MAX_NS: u64 = 3_600_000_000_000;
 const MS_NS: u64 = 1_000_000;
 /// What may be held beside the longest event while a portion is worked on, bytes: as much as one portion.
 const PORTION: usize = 64 << 10;
+/// Portions that are worked on before other sessions have their turn: a flood of small events is milliseconds of work.
+const PORTIONS_AT_ONCE: usize = 4;
 
 /// The event stream of a session.
 #[derive(Debug)]
@@ -339,7 +341,7 @@ impl Open {
         each: &mut dyn FnMut(Event<'_>) -> bool,
     ) -> Poll<Option<Result<(), ErrorKind>>> {
         let Self { connection, reading, .. } = self;
-        loop {
+        for _ in 0..PORTIONS_AT_ONCE {
             if reading.take_early(each) {
                 return Poll::Ready(None);
             }
@@ -353,6 +355,8 @@ impl Open {
                 Err(kind) => reading.end = Some(Err(kind)),
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 

@@ -154,7 +154,7 @@ fn events(path: &str, s: &mut TcpStream) -> std::io::Result<()> {
             reset(s);
         }
         "/sse-zstd" => s.write_all(&head(b"Content-Encoding: zstd\r\n\r\n"))?,
-        "/sse-not-gzip" => s.write_all(&head(b"Content-Encoding: gzip\r\n\r\ndata: x\n\n"))?,
+        "/sse-not-gzip" => s.write_all(&head(b"Content-Encoding: gzip\r\n\r\ndata: no gzip at all\n\n"))?,
         "/sse-bomb" => {
             let mut coder = flate2::write::GzEncoder::new(s, flate2::Compression::best());
             coder.get_mut().write_all(&head(b"Content-Encoding: gzip\r\n\r\n"))?;

@@ -1,7 +1,7 @@
 //! Steps on an event stream (server-sent events): `events` with its options, `await` and `close`.
 //!
 //! Where a session has opened an event stream and no WebSocket, `await` and `close = true` mean the stream; where it has
-//! both, `event` and `close = "events"` name it.
+//! both, `event` and `close = "events"` name it. `EVENT-STREAMS.md` is the guide for users.
 
 use toml::de::DeValue;
 
