@@ -53,13 +53,21 @@ pub enum ErrorKind {
     SseHandshake,
     /// The event stream has ended, or was never open.
     SseClosed,
+    /// The server does not speak HTTP/2.
+    NoH2,
+    /// A frame breaks HTTP/2, or frames come that carry nothing, without end.
+    H2Protocol,
+    /// The server reset the stream.
+    StreamReset,
+    /// The server took leave before the answer was whole.
+    GoAway,
     /// Anything else.
     Other,
 }
 
 impl ErrorKind {
     /// All kinds; the index is `kind as usize`.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::ConnectRefused,
         Self::ConnectTimeout,
         Self::Reset,
@@ -81,6 +89,10 @@ impl ErrorKind {
         Self::BadCoding,
         Self::SseHandshake,
         Self::SseClosed,
+        Self::NoH2,
+        Self::H2Protocol,
+        Self::StreamReset,
+        Self::GoAway,
         Self::Other,
     ];
 
@@ -109,6 +121,10 @@ impl ErrorKind {
             Self::BadCoding => "bad-coding",
             Self::SseHandshake => "sse-handshake",
             Self::SseClosed => "sse-closed",
+            Self::NoH2 => "no-h2",
+            Self::H2Protocol => "h2-protocol",
+            Self::StreamReset => "stream-reset",
+            Self::GoAway => "goaway",
             Self::Other => "other",
         }
     }

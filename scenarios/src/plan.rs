@@ -12,7 +12,7 @@ use timeline::fault::FaultOrder;
 
 pub use crate::load::{Leg, Of, Rules, Shape, Timer, Turns};
 pub use events::{AwaitEvent, OpenEvents, StreamOptions};
-pub use transport::{ClientCert, REDIRECTS_MAX, RequestOptions, Tls, TlsVersion, Transport};
+pub use transport::{ClientCert, HttpVersion, REDIRECTS_MAX, RequestOptions, Tls, TlsVersion, Transport};
 
 /// Everything that a run does, fixed before it begins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -158,6 +158,8 @@ pub struct Slot(pub u16);
 pub enum Step {
     /// An HTTP request and its whole answer; timed.
     Request(Box<Request>),
+    /// Requests that are sent at once; each is timed.
+    Parallel(Box<Parallel>),
     /// Opens the session's WebSocket (handshake); timed. Closes an earlier one first.
     Connect(Box<Connect>),
     /// Sends a WebSocket message, awaits one, or both; timed.
@@ -204,6 +206,15 @@ pub struct Request {
     /// How it is sent and answered.
     #[serde(default)]
     pub options: RequestOptions,
+}
+
+/// Requests that are all intended for the same instant; the group ends when all are answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Parallel {
+    /// The requests. What they save takes effect when the group ends, in this order.
+    pub requests: Vec<Request>,
+    /// How many connections they share over HTTP/1.1, at least 1; over HTTP/2 one carries them all.
+    pub connections: u16,
 }
 
 /// A WebSocket handshake.
@@ -616,13 +627,8 @@ impl RunPlan {
 fn hide_secrets(steps: &mut [Step]) {
     for step in steps {
         match step {
-            Step::Request(r) => {
-                r.path.hide_secrets();
-                r.headers.iter_mut().for_each(|(_, value)| value.hide_secrets());
-                if let Some((_, body)) = &mut r.body {
-                    body.hide_secrets();
-                }
-            }
+            Step::Request(r) => r.hide_secrets(),
+            Step::Parallel(p) => p.requests.iter_mut().for_each(Request::hide_secrets),
             Step::Connect(c) => {
                 c.path.hide_secrets();
                 c.headers.iter_mut().for_each(|(_, value)| value.hide_secrets());
@@ -648,6 +654,16 @@ impl Awaited {
     fn hide_secrets(&mut self) {
         if let Self::JsonEquals(_, text) | Self::Contains(text) = self {
             text.hide_secrets();
+        }
+    }
+}
+
+impl Request {
+    fn hide_secrets(&mut self) {
+        self.path.hide_secrets();
+        self.headers.iter_mut().for_each(|(_, value)| value.hide_secrets());
+        if let Some((_, body)) = &mut self.body {
+            body.hide_secrets();
         }
     }
 }

@@ -7,18 +7,19 @@ use std::task::Poll;
 
 use super::message::answers_text;
 use super::stream::{self, EventStream, Seen};
-use super::{BRAKE_NS, Flow, Session};
+use super::{BRAKE_NS, Flow, Session, stream_of};
 use crate::kind::ErrorKind;
 use crate::program::{AwaitEvent, OpenEvents};
+use crate::shard::Offer;
 
 impl Session {
     /// Opens the event stream. Without it nothing that follows makes sense: if it fails the session ends.
     pub(super) async fn open_events(&mut self, step: &OpenEvents) -> Flow {
-        self.events = None;
+        self.leave_events();
         let started = self.begin(self.shard.program.timeout_ns);
         let opened = self.ask_for_events(step).await;
         let finished = self.shard.now();
-        let outcome = opened.map(|stream| self.events = Some(Box::new(stream)));
+        let outcome = opened.map(|stream| self.rare.get_or_insert_default().events = Some(Box::new(stream)));
         self.finish(step.id, started, finished, outcome);
         if self.state.unreached {
             self.rest(BRAKE_NS).await;
@@ -30,10 +31,10 @@ impl Session {
         let mut head = Vec::new();
         step.head.write(&mut head, &mut self.values());
         let mut wire = head.clone();
-        if let Some(jar) = &self.cookies {
-            jar.put_into(&mut wire);
+        if let Some(rare) = &self.rare {
+            rare.cookies.borrow().put_into(&mut wire);
         }
-        let connection = self.dial().await?;
+        let connection = self.dial(Offer::Http1).await?;
         let Self { shard, seat, .. } = self;
         let mut asking = pin!(stream::ask(Rc::clone(shard), connection, wire, step.max_event));
         let open = poll_fn(|cx| {
@@ -52,12 +53,11 @@ impl Session {
         let started = self.begin(step.within_ns);
         let outcome = self.look_for_event(step).await;
         let finished = self.shard.now();
-        let lost =
-            outcome == Err(ErrorKind::SseClosed) || self.events.as_ref().is_none_or(|e| e.failed().is_some());
+        let lost = outcome == Err(ErrorKind::SseClosed) || self.events().is_none_or(|e| e.failed().is_some());
         self.finish(step.id, started, finished, outcome);
         if outcome.is_err() && lost {
             // The step's error says it all: it is not counted a second time.
-            self.events = None;
+            self.leave_events();
             return Flow::End;
         }
         Flow::On
@@ -71,8 +71,8 @@ impl Session {
         let expected = String::from_utf8_lossy(&expected).into_owned();
         loop {
             self.revive_events(self.shard.now());
-            let Self { shard, seat, socket, events, stream, .. } = self;
-            let Some(events) = events else { return Err(ErrorKind::SseClosed) };
+            let Self { shard, seat, socket, rare, stream, .. } = self;
+            let Some(events) = stream_of(rare) else { return Err(ErrorKind::SseClosed) };
             let due = events.due();
             let seen = poll_fn(|cx| {
                 if shard.seats.expired(*seat) {
@@ -110,7 +110,7 @@ impl Session {
     /// Closes the event stream as a step of its own: a client just hangs up.
     pub(super) fn close_events(&mut self, id: usize) -> Flow {
         let started = self.begin(self.shard.program.timeout_ns);
-        let outcome = self.events.take().map(drop).ok_or(ErrorKind::SseClosed);
+        let outcome = if self.leave_events() { Ok(()) } else { Err(ErrorKind::SseClosed) };
         let finished = self.shard.now();
         self.finish(id, started, finished, outcome);
         Flow::On
@@ -118,8 +118,9 @@ impl Session {
 
     /// Opens the event stream again if that is due at `now`.
     pub(super) fn revive_events(&mut self, now: u64) {
-        if let Some(events) = &mut self.events {
-            events.revive(now, &self.shard, self.cookies.as_deref());
+        let Some(rare) = &mut self.rare else { return };
+        if let Some(events) = &mut rare.events {
+            events.revive(now, &self.shard, &rare.cookies.borrow());
         }
     }
 }

@@ -8,10 +8,11 @@ use serde_json_path::JsonPath;
 
 use super::judge::contains;
 use super::socket::Socket;
-use super::{BRAKE_NS, Flow, GOODBYE_NS, Session};
+use super::{BRAKE_NS, Flow, GOODBYE_NS, Session, stream_of};
 use crate::http::answer::{Answer, Want};
 use crate::kind::ErrorKind;
 use crate::program::{Await, Awaited, Connect, Payload, Send};
+use crate::shard::Offer;
 use crate::template::{self, Values};
 use crate::ws::decode::Message;
 use crate::ws::{handshake, opcode};
@@ -42,10 +43,10 @@ impl Session {
         connect.head.write(&mut wire, &mut self.values());
         wire.extend_from_slice(key.as_bytes());
         wire.extend_from_slice(b"\r\n\r\n");
-        if let Some(jar) = &self.cookies {
-            jar.put_into(&mut wire);
+        if let Some(rare) = &self.rare {
+            rare.cookies.borrow().put_into(&mut wire);
         }
-        let mut connection = self.dial().await?;
+        let mut connection = self.dial(Offer::Http1).await?;
         let mut rest = &wire[..];
         let mut answer = Answer::to_upgrade(Want { fields: &connect.fields, ..Want::default() });
         // Frames that came in one portion with the answer.
@@ -103,7 +104,7 @@ impl Session {
             socket.ping(now, &mut self.stream);
         }
         let expected = self.write_message(send)?;
-        let Self { shard, seat, socket, events, stream, .. } = self;
+        let Self { shard, seat, socket, rare, stream, .. } = self;
         let Some(socket) = socket else { return Err(ErrorKind::WsClosed) };
         if send.wait.is_none() && socket.flushed() {
             return Ok(());
@@ -112,7 +113,7 @@ impl Session {
             if shard.seats.expired(*seat) {
                 return Poll::Ready(Err(ErrorKind::Timeout));
             }
-            if let Some(events) = events {
+            if let Some(events) = stream_of(rare) {
                 events.read_on(cx, shard);
             }
             let polled = socket.poll_messages(cx, shard, stream, &mut |message| {

@@ -1,20 +1,23 @@
 //! A session: one simulated client, run as one task from its start to its end.
 //!
 //! Owns the interpreter of a [`Program`](crate::program::Program), the session's state, and when each step was
-//! intended, could start, started and finished. `request` does HTTP steps, `socket` and `message` WebSocket ones,
-//! `stream` and `events` those on event streams.
+//! intended, could start, started and finished. `request` does HTTP steps, `carry` those over HTTP/2, `parallel` several at once, `socket` and `message` WebSocket ones,
+//! `stream` and `events` those on event streams; `pushed` counts what comes unasked.
 //! Idle, a session owns its sockets and a few hundred bytes: what is rare is boxed, buffers belong to the shard.
 
+mod carry;
 mod events;
 mod follow;
 mod journey;
 mod judge;
 mod message;
+mod parallel;
 mod pushed;
 mod request;
 mod socket;
 mod stream;
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -25,11 +28,12 @@ use scenarios::plan::{Dist, Times};
 use crate::connection::Connection;
 use crate::cookies::Jar;
 use crate::figures;
+use crate::http2::hub::Hub;
 use crate::kind::ErrorKind;
 use crate::program::Op;
 use crate::random::Stream;
 use crate::seats::SeatId;
-use crate::shard::Shard;
+use crate::shard::{Offer, Shard};
 use crate::template::Values;
 use socket::Socket;
 use stream::{EventStream, Seen};
@@ -67,14 +71,31 @@ pub struct Session {
     turns: Vec<Turn>,
     http: Option<Connection>,
     socket: Option<Box<Socket>>,
-    events: Option<Box<EventStream>>,
-    /// Made when the first cookie comes.
-    cookies: Option<Box<Jar>>,
+    /// What few sessions have; made when the first of it comes.
+    rare: Option<Box<Rare>>,
     /// When the next step was intended to start.
     intended: u64,
     /// When it could start: not before the last one had finished.
     due: u64,
     state: State,
+}
+
+/// What few sessions have.
+#[derive(Debug)]
+struct Rare {
+    /// Lanes of a group share them, and the links.
+    cookies: Rc<RefCell<Jar>>,
+    /// The session's own link of HTTP/2.
+    hub: Rc<Hub>,
+    /// Connections of HTTP/1.1 that groups have used beside [`Session::http`].
+    spare: Vec<Connection>,
+    events: Option<Box<EventStream>>,
+}
+
+impl Default for Rare {
+    fn default() -> Self {
+        Self { cookies: Rc::default(), hub: Hub::new(false), spare: Vec::new(), events: None }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -89,6 +110,10 @@ struct State {
     winding_up: bool,
     /// Could the last step not reach the target?
     unreached: bool,
+    /// Has an answer been looked at for what it saves?
+    saved: bool,
+    /// Is it a lane of another session, for a group of requests?
+    lane: bool,
 }
 
 /// A loop that a session is in.
@@ -126,8 +151,7 @@ impl Session {
             turns: Vec::new(),
             http: None,
             socket: None,
-            events: None,
-            cookies: None,
+            rare: None,
             intended: origin.intended,
             due: origin.intended,
             state: State { announced: true, ..State::default() },
@@ -152,6 +176,7 @@ impl Session {
             at += 1;
             let flow = match op {
                 Op::Request(request) => self.request(request).await,
+                Op::Parallel(parallel) => Box::pin(self.parallel(parallel)).await,
                 Op::Connect(connect) => Box::pin(self.connect(connect)).await,
                 Op::Send(send) => self.send(send).await,
                 Op::Close(id) => Box::pin(self.close(*id)).await,
@@ -269,7 +294,7 @@ impl Session {
         self.state.waited = true;
         loop {
             let ping = self.socket.as_ref().and_then(|s| s.ping_due());
-            let open = self.events.as_ref().and_then(|e| e.due());
+            let open = self.events().and_then(EventStream::due);
             let stop = ping.into_iter().chain(open).fold(until, u64::min);
             if self.nap_once(stop).await {
                 continue;
@@ -277,7 +302,7 @@ impl Session {
             let now = self.shard.now();
             // Over, or cut short: because the session is to end, or what it listens to has.
             let ended = self.socket.as_ref().is_some_and(|s| s.ended().is_some())
-                || self.events.as_ref().is_some_and(|e| e.failed().is_some());
+                || self.events().is_some_and(|e| e.failed().is_some());
             if stop == until || now < stop || ended {
                 return Flow::On;
             }
@@ -290,14 +315,14 @@ impl Session {
 
     /// Waits until `until`, or less; says whether there is something new to be woken for.
     async fn nap_once(&mut self, until: u64) -> bool {
-        let Self { shard, seat, socket, events, stream, .. } = self;
+        let Self { shard, seat, socket, rare, stream, .. } = self;
         poll_fn(|cx| {
             if let Some(socket) = socket
                 && socket.poll_messages(cx, shard, stream, &mut |_| false).is_ready()
             {
                 return Poll::Ready(false);
             }
-            if let Some(events) = events
+            if let Some(events) = stream_of(rare)
                 && let Poll::Ready(seen) = events.poll_events(cx, shard, &mut |_| false)
             {
                 return Poll::Ready(seen == Seen::Down);
@@ -325,7 +350,8 @@ impl Session {
         self.shard.seats.unlimit(self.seat);
         self.shard.figures.finished(step, self.intended, started, finished, outcome.err());
         // A refused handshake costs both sides more than anything else: that is not repeated at full speed either.
-        self.state.unreached = outcome.is_err_and(|kind| kind.before_contact() || kind == ErrorKind::Tls);
+        self.state.unreached = outcome
+            .is_err_and(|kind| kind.before_contact() || matches!(kind, ErrorKind::Tls | ErrorKind::NoH2));
         (self.intended, self.due) = (finished, finished);
     }
 
@@ -339,15 +365,25 @@ impl Session {
 
     /// The same for the event stream.
     fn lost_events(&mut self) -> bool {
-        let Some(kind) = self.events.as_ref().and_then(|e| e.failed()) else { return false };
+        let Some(kind) = self.events().and_then(EventStream::failed) else { return false };
         self.shard.figures.error(kind);
-        self.events = None;
+        self.leave_events();
         true
     }
 
+    /// The event stream.
+    fn events(&self) -> Option<&EventStream> {
+        self.rare.as_ref()?.events.as_deref()
+    }
+
+    /// Hangs up on it; says whether there was one.
+    fn leave_events(&mut self) -> bool {
+        self.rare.as_mut().and_then(|rare| rare.events.take()).is_some()
+    }
+
     /// Opens a connection within the step's time.
-    fn dial(&self) -> Pin<Box<dyn Future<Output = Result<Connection, ErrorKind>> + '_>> {
-        Box::pin(async {
+    fn dial(&self, offer: Offer) -> Pin<Box<dyn Future<Output = Result<Connection, ErrorKind>> + '_>> {
+        Box::pin(async move {
             let mut opening = pin!(self.shard.open());
             let stream = poll_fn(|cx| {
                 if self.shard.seats.expired(self.seat) {
@@ -356,7 +392,7 @@ impl Session {
                 opening.as_mut().poll(cx).map_err(|e| ErrorKind::of_connect(&e))
             })
             .await?;
-            let mut securing = pin!(self.shard.secure(stream));
+            let mut securing = pin!(self.shard.secure(stream, offer));
             poll_fn(|cx| {
                 if self.shard.seats.expired(self.seat) {
                     return Poll::Ready(Err(ErrorKind::Timeout));
@@ -380,8 +416,16 @@ impl Session {
     }
 }
 
+/// The event stream among what few sessions have.
+fn stream_of(rare: &mut Option<Box<Rare>>) -> Option<&mut EventStream> {
+    rare.as_mut()?.events.as_deref_mut()
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
+        if self.state.lane {
+            return self.shard.seats.give_back(self.seat);
+        }
         figures::sub(&self.shard.figures.open_sessions);
         if std::thread::panicking() {
             self.shard.figures.error(ErrorKind::Other);
@@ -393,9 +437,10 @@ impl Drop for Session {
 mod tests {
     use super::*;
 
+    /// HTTP/2, groups of requests, cookies and event streams are behind one pointer that a session without them leaves empty.
     #[test]
-    fn what_a_session_does_not_use_costs_it_nothing() {
-        // The allocator's class that it is in; a WebSocket or an event stream is a pointer, which the rounding pays for.
-        assert!(size_of::<Session>() <= 224, "{} bytes", size_of::<Session>());
+    fn what_few_sessions_have_costs_the_others_a_pointer() {
+        assert!(size_of::<Session>() <= 200, "{} bytes", size_of::<Session>());
+        assert_eq!(size_of::<Option<Box<Rare>>>(), size_of::<usize>());
     }
 }

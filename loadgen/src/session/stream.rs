@@ -19,7 +19,7 @@ use crate::http::body::Body;
 use crate::http::stream::Inflow;
 use crate::kind::ErrorKind;
 use crate::program::OpenEvents;
-use crate::shard::Shard;
+use crate::shard::{Offer, Shard};
 use crate::sse;
 use crate::sse::decode::{Decoder, Event};
 
@@ -200,7 +200,7 @@ impl EventStream {
     }
 
     /// Opens it again if that is due at `now`, or gives up an attempt that has taken too long.
-    pub(super) fn revive(&mut self, now: u64, shard: &Rc<Shard>, cookies: Option<&Jar>) {
+    pub(super) fn revive(&mut self, now: u64, shard: &Rc<Shard>, cookies: &Jar) {
         match (&self.phase, &self.again) {
             (Phase::Opening { deadline, .. }, _) if *deadline <= now => {
                 self.broken_off(ErrorKind::Timeout, shard);
@@ -211,7 +211,7 @@ impl EventStream {
                 let deadline = now.saturating_add(shard.program.timeout_ns);
                 let attempt = Box::pin(async move {
                     let socket = shard.open().await.map_err(|e| ErrorKind::of_connect(&e))?;
-                    let connection = shard.secure(socket).await?;
+                    let connection = shard.secure(socket, Offer::Http1).await?;
                     ask(shard, connection, head, max_event).await
                 });
                 self.phase = Phase::Opening { attempt, deadline };
@@ -311,7 +311,7 @@ impl Again {
     }
 
     /// The head of the next request.
-    fn head(&self, cookies: Option<&Jar>) -> Vec<u8> {
+    fn head(&self, cookies: &Jar) -> Vec<u8> {
         const FIELD: &[u8] = b"Last-Event-ID: ";
         let mut head = Vec::with_capacity(self.head.len() + FIELD.len() + self.last_id.len() + 2);
         if self.last_id.is_empty() {
@@ -325,9 +325,7 @@ impl Again {
             head.truncate(head.len() - 2);
             [FIELD, &self.last_id, b"\r\n\r\n"].iter().for_each(|part| head.extend_from_slice(part));
         }
-        if let Some(jar) = cookies {
-            jar.put_into(&mut head);
-        }
+        cookies.put_into(&mut head);
         head
     }
 }

@@ -6,6 +6,7 @@
 mod body;
 mod check;
 mod events;
+mod parallel;
 mod request;
 mod socket;
 
@@ -91,6 +92,7 @@ impl<'a, 'n> Journey<'a, 'n> {
             }
             "think" => self.world.reader.dist(what).map(Step::Think),
             "repeat" => self.repeat(&fields, what),
+            "parallel" => self.parallel(&fields, what),
             "close" => self.close(&fields, what),
             _ => self.request(&fields, verb, what),
         }
@@ -302,6 +304,7 @@ fn takes_time(dist: Dist) -> bool {
 fn step_takes_time(step: &Step) -> bool {
     match step {
         Step::Request(r) => r.when.is_none(),
+        Step::Parallel(p) => p.requests.iter().any(|r| r.when.is_none()),
         Step::Connect(_) | Step::OpenEvents(_) | Step::AwaitEvent(_) => true,
         Step::Send(s) => s.wait.is_some(),
         Step::Listen(d) | Step::Think(d) => takes_time(*d),
