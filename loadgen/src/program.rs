@@ -2,6 +2,8 @@
 //!
 //! Owns the ready form (heads as texts with holes, JSONPaths compiled, loops as jumps). Running it is `session`'s business.
 
+mod events;
+
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -17,6 +19,8 @@ use crate::http::answer::Want;
 use crate::http::coding;
 use crate::journey::Coded;
 use crate::template::{Place, Text};
+pub use events::{AwaitEvent, OpenEvents};
+
 use crate::ws::{MESSAGE_MAX, deflate, handshake};
 
 /// Why a plan cannot be made ready; the scenario's parser finds these first.
@@ -89,7 +93,7 @@ pub struct Kind {
 impl Kind {
     fn of(ops: Vec<Op>, http_version: HttpVersion) -> Self {
         let mut feeders = BTreeSet::new();
-        let (mut http, mut socket, mut coded) = (0, 0, 0);
+        let (mut http, mut socket, mut stream, mut coded) = (0, 0, 0, 0);
         for op in &ops {
             match op {
                 Op::Request(r) => {
@@ -108,11 +112,16 @@ impl Kind {
                 Op::Send(s) => {
                     feeders.extend(s.texts().flat_map(Text::feeders));
                 }
+                Op::OpenEvents(e) => {
+                    stream = 1;
+                    feeders.extend(e.head.feeders());
+                }
+                Op::AwaitEvent(a) => feeders.extend(a.text().into_iter().flat_map(Text::feeders)),
                 Op::Journey(journey) => coded = coded.max(journey.connections),
-                Op::Wait(_) | Op::Enter { .. } | Op::Again { .. } | Op::Close(_) => {}
+                Op::Wait(_) | Op::Enter { .. } | Op::Again { .. } | Op::Close(_) | Op::CloseEvents(_) => {}
             }
         }
-        Self { ops, feeders: feeders.into_iter().collect(), connections: http + socket + coded }
+        Self { ops, feeders: feeders.into_iter().collect(), connections: http + socket + stream + coded }
     }
 }
 
@@ -145,6 +154,12 @@ pub enum Op {
     },
     /// Closes the WebSocket.
     Close(usize),
+    /// Opens the event stream.
+    OpenEvents(Box<OpenEvents>),
+    /// Awaits an event.
+    AwaitEvent(Box<AwaitEvent>),
+    /// Closes the event stream.
+    CloseEvents(usize),
     /// A visit in code.
     Journey(Box<Coded>),
 }
@@ -412,6 +427,9 @@ impl Compiler<'_> {
                 Step::Send(s) => Op::Send(Box::new(self.send(s)?)),
                 Step::Listen(dist) | Step::Think(dist) => Op::Wait(*dist),
                 Step::Close(id) => Op::Close(self.id(*id)?),
+                Step::OpenEvents(e) => Op::OpenEvents(Box::new(self.open_events(e)?)),
+                Step::AwaitEvent(a) => Op::AwaitEvent(Box::new(self.await_event(a)?)),
+                Step::CloseEvents(id) => Op::CloseEvents(self.id(*id)?),
                 Step::Journey(journey) => Op::Journey(Box::new(Coded::of(journey, self.steps)?)),
                 Step::Repeat(repeat) => {
                     let enter = ops.len();
@@ -496,11 +514,7 @@ impl Compiler<'_> {
     fn request(&self, r: &plan::Request) -> Result<Request, BadPlan> {
         let mut head = self.head(&r.method, &r.path, &r.headers);
         self.end(&mut head, r, true);
-        let body = r.body.as_ref().map(|(_, template)| {
-            let mut body = Text::default();
-            body.template(template, Place::Plain);
-            body
-        });
+        let body = r.body.as_ref().map(|(_, template)| plain(template));
         let mut request = Request {
             id: self.id(r.id)?,
             when: r.when.map(|slot| usize::from(slot.0)),
@@ -550,26 +564,13 @@ impl Compiler<'_> {
     }
 
     fn send(&self, s: &plan::Send) -> Result<Send, BadPlan> {
-        let ready = |template: &Template| {
-            let mut text = Text::default();
-            text.template(template, Place::Plain);
-            text
-        };
         let payload = match &s.payload {
-            plan::Payload::Text(template) => Payload::Text(ready(template)),
+            plan::Payload::Text(template) => Payload::Text(plain(template)),
             plan::Payload::Binary(bytes) => Payload::Binary(bytes.clone()),
             plan::Payload::Nothing => Payload::Nothing,
         };
         let wait = s.wait.as_ref().map(|w| {
-            let what = match &w.what {
-                plan::Awaited::JsonEquals(path, equals) => {
-                    Awaited::JsonEquals(json_path(path)?, ready(equals))
-                }
-                plan::Awaited::JsonAny(path) => Awaited::JsonAny(json_path(path)?),
-                plan::Awaited::Contains(text) => Awaited::Contains(ready(text)),
-                plan::Awaited::Regex(pattern) => Awaited::Regex(regex(pattern)?),
-                plan::Awaited::Binary => Awaited::Binary,
-            };
+            let what = awaited(&w.what)?;
             let uses_sent = what.text().is_some_and(Text::uses_sent);
             Ok(Await { what, uses_sent, within_ns: w.within_ns.max(1) })
         });
@@ -644,6 +645,23 @@ impl Request {
         self.parses = true;
         json_path(path)
     }
+}
+
+/// A text that is put nowhere where it must be escaped.
+fn plain(template: &Template) -> Text {
+    let mut text = Text::default();
+    text.template(template, Place::Plain);
+    text
+}
+
+fn awaited(what: &plan::Awaited) -> Result<Awaited, BadPlan> {
+    Ok(match what {
+        plan::Awaited::JsonEquals(path, equals) => Awaited::JsonEquals(json_path(path)?, plain(equals)),
+        plan::Awaited::JsonAny(path) => Awaited::JsonAny(json_path(path)?),
+        plan::Awaited::Contains(text) => Awaited::Contains(plain(text)),
+        plan::Awaited::Regex(pattern) => Awaited::Regex(regex(pattern)?),
+        plan::Awaited::Binary => Awaited::Binary,
+    })
 }
 
 fn regex(pattern: &str) -> Result<Regex, BadPlan> {

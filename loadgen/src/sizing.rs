@@ -127,6 +127,7 @@ fn connections(kind: &SessionKind, http: HttpVersion) -> u64 {
         _ => 0,
     });
     http + most(&kind.steps, &|s| u64::from(matches!(s, Step::Connect(_))))
+        + most(&kind.steps, &|s| u64::from(matches!(s, Step::OpenEvents(_))))
         + kind
             .steps
             .iter()

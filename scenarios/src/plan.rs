@@ -4,12 +4,14 @@
 //! runs. Names of variables have become slots, texts have become [`Template`]s, durations nanoseconds;
 //! `loadgen` need not look anything up by name. How a TOML file becomes this is `parse`'s business.
 
+mod events;
 mod transport;
 
 use serde::{Deserialize, Serialize};
 use timeline::fault::FaultOrder;
 
 pub use crate::load::{Leg, Of, Rules, Shape, Timer, Turns};
+pub use events::{AwaitEvent, OpenEvents, StreamOptions};
 pub use transport::{ClientCert, HttpVersion, REDIRECTS_MAX, RequestOptions, Tls, TlsVersion, Transport};
 
 /// Everything that a run does, fixed before it begins.
@@ -162,6 +164,12 @@ pub enum Step {
     Connect(Box<Connect>),
     /// Sends a WebSocket message, awaits one, or both; timed.
     Send(Box<Send>),
+    /// Opens the session's event stream (server-sent events), as far as the answer's head; timed. Closes an earlier one first.
+    OpenEvents(Box<OpenEvents>),
+    /// Awaits an event on the event stream; timed.
+    AwaitEvent(Box<AwaitEvent>),
+    /// Closes the event stream; timed.
+    CloseEvents(StepId),
     /// Reads pushed messages for a while; not timed, what comes is counted.
     Listen(Dist),
     /// Waits; messages pushed meanwhile are read and counted.
@@ -637,14 +645,23 @@ fn hide_secrets(steps: &mut [Step]) {
                 if let Payload::Text(text) = &mut s.payload {
                     text.hide_secrets();
                 }
-                if let Some(Awaited::JsonEquals(_, text) | Awaited::Contains(text)) =
-                    s.wait.as_mut().map(|w| &mut w.what)
-                {
-                    text.hide_secrets();
-                }
+                s.wait.iter_mut().for_each(|w| w.what.hide_secrets());
             }
+            Step::OpenEvents(e) => {
+                e.path.hide_secrets();
+                e.headers.iter_mut().for_each(|(_, value)| value.hide_secrets());
+            }
+            Step::AwaitEvent(a) => a.what.iter_mut().for_each(Awaited::hide_secrets),
             Step::Repeat(r) => hide_secrets(&mut r.steps),
-            Step::Listen(_) | Step::Think(_) | Step::Close(_) | Step::Journey(_) => {}
+            Step::Listen(_) | Step::Think(_) | Step::Close(_) | Step::CloseEvents(_) | Step::Journey(_) => {}
+        }
+    }
+}
+
+impl Awaited {
+    fn hide_secrets(&mut self) {
+        if let Self::JsonEquals(_, text) | Self::Contains(text) = self {
+            text.hide_secrets();
         }
     }
 }

@@ -45,10 +45,12 @@ shapes! {
         ["name", "connect", "subprotocol", "headers", "max-message", "deflate", "push-age", "ping-every", "echo"];
     DEFLATE = "`deflate`", "deflate", false,
         ["server-no-context-takeover", "client-no-context-takeover", "server-max-window-bits", "client-max-window-bits"];
+    EVENTS = "an `events` step", "events", false,
+        ["name", "events", "headers", "push-age", "max-event", "reconnect"];
     SEND = "a `send` step", "send", false, ["name", "send", "await"];
     SEND_BINARY = "a `send-binary` step", "send-binary", false, ["name", "send-binary", "await"];
     AWAIT_ALONE = "an `await` step", "await-step", false, ["name", "await"];
-    AWAIT = "`await`", "await", false, ["json", "equals", "contains", "regex", "binary", "within"];
+    AWAIT = "`await`", "await", false, ["event", "json", "equals", "contains", "regex", "binary", "within"];
     LISTEN = "a `listen` step", "listen", false, ["listen"];
     THINK = "a `think` step", "think", false, ["think"];
     REPEAT = "a `repeat` step", "repeat", false, ["repeat", "every", "steps"];
@@ -68,6 +70,7 @@ pub(crate) const VERBS: &[(&str, &Shape)] = &[
     ("delete", REQUEST),
     ("head", REQUEST),
     ("connect", CONNECT),
+    ("events", EVENTS),
     ("send", SEND),
     ("send-binary", SEND_BINARY),
     ("await", AWAIT_ALONE),

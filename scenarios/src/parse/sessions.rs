@@ -130,7 +130,9 @@ fn variables(world: &World<'_>, steps: &Value<'_>, into: &mut Vec<String>) {
 
 fn needs_session(steps: &[Step]) -> bool {
     steps.iter().any(|step| match step {
-        Step::Connect(_) | Step::Send(_) | Step::Listen(_) | Step::Close(_) | Step::Journey(_) => true,
+        Step::Connect(_) | Step::Send(_) | Step::Close(_) => true,
+        Step::OpenEvents(_) | Step::AwaitEvent(_) | Step::CloseEvents(_) => true,
+        Step::Listen(_) | Step::Journey(_) => true,
         Step::Repeat(r) => r.times == crate::plan::Times::UntilEnd || needs_session(&r.steps),
         Step::Request(_) | Step::Parallel(_) | Step::Think(_) => false,
     })

@@ -5,6 +5,7 @@
 
 mod body;
 mod check;
+mod events;
 mod parallel;
 mod request;
 mod socket;
@@ -48,11 +49,13 @@ pub(super) struct Journey<'a, 'n> {
     depth: usize,
     /// Whether a step so far opens a WebSocket.
     connected: bool,
+    /// Whether one opens an event stream.
+    streaming: bool,
 }
 
 impl<'a, 'n> Journey<'a, 'n> {
     pub(super) fn new(world: &'a World<'a>, slots: Vec<String>, names: &'n mut StepNames) -> Self {
-        Self { world, slots, names, depth: 0, connected: false }
+        Self { world, slots, names, depth: 0, connected: false, streaming: false }
     }
 
     /// Reads an array of steps; wrong ones are noted and left out.
@@ -76,11 +79,15 @@ impl<'a, 'n> Journey<'a, 'n> {
         let what = fields.get(verb)?;
         match verb {
             "connect" => self.connect(&fields, what),
+            "events" => self.open_events(&fields, what),
             "send" => self.send(&fields, what),
             "send-binary" => self.send_binary(&fields, what),
+            "await" if self.is_of_stream(what) => self.await_event(&fields, what),
             "await" => self.await_alone(&fields, what),
             "listen" => {
-                self.must_be_connected(&fields, verb);
+                if !self.streaming {
+                    self.must_be_connected(&fields, verb);
+                }
                 self.world.reader.dist(what).map(Step::Listen)
             }
             "think" => self.world.reader.dist(what).map(Step::Think),
@@ -183,19 +190,26 @@ impl<'a, 'n> Journey<'a, 'n> {
     }
 
     fn close(&mut self, fields: &Fields<'_>, what: &Value<'_>) -> Option<Step> {
+        if self.is_of_stream(what) {
+            return self.close_events(fields, what);
+        }
         self.must_be_connected(fields, "close");
         if self.world.reader.boolean(what)? {
-            let id = match fields.get("name") {
-                Some(_) => self.id(fields, "close")?,
-                None => self
-                    .named("close".to_owned(), "close")
-                    .map_err(|w| self.world.reader.wrong(what.span(), w))
-                    .ok()?,
-            };
-            return Some(Step::Close(id));
+            return self.closing_id(fields, what, "close").map(Step::Close);
         }
         self.world.reader.wrong(what.span(), Wrong::new("this step does nothing").expected("close = true"));
         None
+    }
+
+    /// The id of a step that closes something and need not have a name.
+    fn closing_id(&mut self, fields: &Fields<'_>, what: &Value<'_>, usual: &str) -> Option<StepId> {
+        match fields.get("name") {
+            Some(_) => self.id(fields, "close"),
+            None => self
+                .named(usual.to_owned(), "close")
+                .map_err(|w| self.world.reader.wrong(what.span(), w))
+                .ok(),
+        }
     }
 
     fn must_be_connected(&self, fields: &Fields<'_>, verb: &str) {
@@ -291,10 +305,10 @@ fn step_takes_time(step: &Step) -> bool {
     match step {
         Step::Request(r) => r.when.is_none(),
         Step::Parallel(p) => p.requests.iter().any(|r| r.when.is_none()),
-        Step::Connect(_) => true,
+        Step::Connect(_) | Step::OpenEvents(_) | Step::AwaitEvent(_) => true,
         Step::Send(s) => s.wait.is_some(),
         Step::Listen(d) | Step::Think(d) => takes_time(*d),
         Step::Repeat(r) => r.every.is_some_and(takes_time) || r.steps.iter().any(step_takes_time),
-        Step::Close(_) | Step::Journey(_) => false,
+        Step::Close(_) | Step::CloseEvents(_) | Step::Journey(_) => false,
     }
 }
