@@ -44,7 +44,8 @@ fn plan(mode: &str, sessions: f64, seconds: u64) -> Result<RunPlan, Box<dyn Erro
         saves: Vec::new(),
         options: RequestOptions::default(),
     };
-    let forever = |steps| Step::Repeat(Box::new(Repeat { times: Times::UntilEnd, every: None, steps }));
+    let forever =
+        |steps| Step::Repeat(Box::new(Repeat { times: Times::UntilEnd, every: None, guard: None, steps }));
     let connect = || {
         Step::Connect(Box::new(Connect {
             id: StepId(1),

@@ -16,6 +16,7 @@ pub mod schedule;
 pub mod sizing;
 pub mod ws;
 
+mod condition;
 mod connection;
 mod cookies;
 mod figures;

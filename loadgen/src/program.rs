@@ -13,10 +13,12 @@ use scenarios::plan::{self, BaseUrl, Compare, Dist, Feeder, Pick, RunPlan, Times
 use serde_json_path::JsonPath;
 use thiserror::Error;
 
+use crate::condition::Condition;
 use crate::http::answer::Want;
 use crate::journey::Coded;
 use crate::template::Text;
 use compile::Compiler;
+pub(crate) use compile::regex;
 
 /// Why a plan cannot be made ready; the scenario's parser finds these first.
 #[derive(Debug, Error)]
@@ -91,6 +93,7 @@ impl Kind {
             match op {
                 Op::Request(r) => {
                     http = 1;
+                    feeders.extend(r.when.iter().flat_map(Condition::feeders));
                     feeders.extend(r.head.feeders().chain(r.body.iter().flat_map(Text::feeders)));
                 }
                 Op::Connect(c) => {
@@ -101,7 +104,12 @@ impl Kind {
                     feeders.extend(s.texts().flat_map(Text::feeders));
                 }
                 Op::Journey(journey) => coded = coded.max(journey.connections),
-                Op::Wait(_) | Op::Enter { .. } | Op::Again { .. } | Op::Close(_) => {}
+                Op::If { when, .. } => feeders.extend(when.feeders()),
+                Op::Enter { first, .. } => feeders.extend(first.iter().flat_map(Condition::feeders)),
+                Op::Again { goes_on, .. } => {
+                    feeders.extend(goes_on.iter().flat_map(|g| g.condition.feeders()));
+                }
+                Op::Wait(_) | Op::Close(_) | Op::Jump(_) | Op::Choose { .. } => {}
             }
         }
         Self { ops, feeders: feeders.into_iter().collect(), connections: http + socket + coded }
@@ -123,6 +131,8 @@ pub enum Op {
     Enter {
         /// How often.
         times: Times,
+        /// What must hold for the first turn.
+        first: Option<Condition>,
         /// The loop's [`Op::Again`].
         again: usize,
     },
@@ -132,6 +142,24 @@ pub enum Op {
         enter: usize,
         /// Pacing.
         every: Option<Dist>,
+        /// What must hold for another turn.
+        goes_on: Option<GoesOn>,
+    },
+    /// Goes on at `otherwise` unless this holds.
+    If {
+        /// What must hold.
+        when: Condition,
+        /// Where to go on if it does not.
+        otherwise: usize,
+    },
+    /// Goes on there.
+    Jump(usize),
+    /// Goes on at one of these places, drawn by weight.
+    Choose {
+        /// The sum of all weights.
+        total: u64,
+        /// Each weight, and where its steps begin.
+        courses: Vec<(u64, usize)>,
     },
     /// Closes the WebSocket.
     Close(usize),
@@ -139,13 +167,22 @@ pub enum Op {
     Journey(Box<Coded>),
 }
 
+/// What must hold for another turn of a loop.
+#[derive(Debug)]
+pub struct GoesOn {
+    /// What is looked at.
+    pub condition: Condition,
+    /// Must it hold, or must it not?
+    pub wanted: bool,
+}
+
 /// An HTTP request.
 #[derive(Debug)]
 pub struct Request {
     /// Which step.
     pub id: usize,
-    /// Skipped unless this variable is set and not empty.
-    pub when: Option<usize>,
+    /// Skipped unless this holds.
+    pub when: Option<Condition>,
     /// Head up to the end; with a body, up to the value of `Content-Length`.
     pub head: Text,
     /// Body.

@@ -115,14 +115,12 @@ pub fn sources(target: IpAddr, addresses: u64) -> Vec<IpAddr> {
 
 /// Connections that a session of this kind holds at most.
 fn connections(kind: &SessionKind) -> u64 {
-    fn any(steps: &[Step], is: fn(&Step) -> bool) -> bool {
-        steps.iter().any(|s| match s {
-            Step::Repeat(r) => any(&r.steps, is),
-            s => is(s),
-        })
+    fn any(step: &Step, is: fn(&Step) -> bool) -> bool {
+        is(step) || step.inner().any(|s| any(s, is))
     }
-    u64::from(any(&kind.steps, |s| matches!(s, Step::Request(_))))
-        + u64::from(any(&kind.steps, |s| matches!(s, Step::Connect(_))))
+    let any = |is| kind.steps.iter().any(|s| any(s, is));
+    u64::from(any(|s| matches!(s, Step::Request(_))))
+        + u64::from(any(|s| matches!(s, Step::Connect(_))))
         + kind
             .steps
             .iter()
@@ -175,6 +173,8 @@ fn session_seconds(steps: &[Step]) -> f64 {
                     Times::Count(n) => turn * f64::from(n),
                 }
             }
+            Step::If(f) => session_seconds(&f.then).max(session_seconds(&f.otherwise)),
+            Step::Choose(all) => all.iter().map(|c| session_seconds(&c.steps)).fold(0.0, f64::max),
             Step::Journey(j) => {
                 let steps: u32 = j.steps.iter().map(|s| s.times).sum();
                 f64::from(steps) * (0.1 + j.pause.map_or(0.0, mean))
@@ -191,6 +191,8 @@ fn step_count(steps: &[Step]) -> f64 {
             Times::UntilEnd => step_count(&r.steps),
             Times::Count(n) => step_count(&r.steps) * f64::from(n),
         },
+        Step::If(f) => step_count(&f.then).max(step_count(&f.otherwise)),
+        Step::Choose(all) => all.iter().map(|c| step_count(&c.steps)).fold(0.0, f64::max),
         Step::Journey(j) => j.steps.iter().map(|s| f64::from(s.times)).sum(),
         _ => 1.0,
     };
@@ -234,6 +236,7 @@ mod tests {
         let forever = Repeat {
             times: Times::UntilEnd,
             every: Some(Dist::Constant(1_000_000_000)),
+            guard: None,
             steps: vec![get(0, "/")],
         };
         let mut plan = plan_of(vec![Step::Repeat(Box::new(forever))]);

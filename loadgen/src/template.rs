@@ -35,6 +35,21 @@ pub struct Values<'a> {
     pub sent: Option<&'a serde_json::Value>,
 }
 
+impl<'a> Values<'a> {
+    /// A saved variable; an empty text while unset.
+    #[must_use]
+    pub fn var(&self, slot: usize) -> &'a str {
+        self.vars.get(slot).and_then(Option::as_deref).unwrap_or("")
+    }
+
+    /// A column of the session's row of a feeder.
+    #[must_use]
+    pub fn cell(&self, feeder: usize, column: usize) -> &'a str {
+        let row = self.rows.get(feeder).copied().unwrap_or(0) as usize;
+        self.feeders.get(feeder).and_then(|f| f.rows.get(row)?.get(column)).map_or("", String::as_str)
+    }
+}
+
 /// A text with holes, ready to be written.
 #[derive(Debug, Default)]
 pub struct Text {
@@ -135,15 +150,8 @@ impl Text {
 impl Hole {
     fn write(&self, out: &mut Vec<u8>, place: Place, escape: Option<Escape>, values: &mut Values<'_>) {
         match self {
-            Self::Var(slot) => {
-                let value = values.vars.get(*slot).and_then(Option::as_deref).unwrap_or("");
-                put(out, place, escape, value.as_bytes());
-            }
-            Self::Column(feeder, column) => {
-                let row = values.rows.get(*feeder).copied().unwrap_or(0) as usize;
-                let cell = values.feeders.get(*feeder).and_then(|f| f.rows.get(row)?.get(*column));
-                put(out, place, escape, cell.map_or(&[], |c| c.as_bytes()));
-            }
+            Self::Var(slot) => put(out, place, escape, values.var(*slot).as_bytes()),
+            Self::Column(feeder, column) => put(out, place, escape, values.cell(*feeder, *column).as_bytes()),
             Self::Uuid => values.stream.uuid(out),
             Self::Int(low, high) => write_i64(out, values.stream.int(*low, *high)),
             Self::Zipf(zipf) => write_i64(out, i64::from(zipf.draw(values.stream))),

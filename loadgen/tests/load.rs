@@ -111,7 +111,8 @@ fn what_is_saved_is_used() {
         Part::Var(Slot(0)),
     ]);
     let mut skipped = request(2, "GET", "/skipped");
-    skipped.when = Some(Slot(2));
+    let set = Test::Set(Operand::Value(Part::Var(Slot(2))));
+    skipped.when = Some(Condition { text: "absent".into(), test: set });
     let steps = vec![login, uses, skipped].into_iter().map(|r| Step::Request(Box::new(r))).collect();
     let totals = run(plan(Model::Arrivals { from: 20.0, to: 20.0 }, 500, steps), serve(act), 1);
     assert!(totals.errors().is_empty(), "{:?}", totals.errors());

@@ -5,16 +5,15 @@
 
 mod load;
 mod socket;
-
-use std::fmt::Write as _;
+mod steps;
 
 use timeline::Unit;
 
 use crate::plan::{
-    Check, Dist, Journey, Of, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId, Target,
-    Template, Timer, Times,
+    Choice, Dist, Of, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId, Target, Template,
+    Timer, Times,
 };
-use crate::text::quantity::{mean_s, show_dist, show_duration};
+use crate::text::quantity::{mean_s, show_duration};
 
 /// The plan as a text of several lines, ending with a line feed.
 #[must_use]
@@ -147,6 +146,16 @@ fn walk(step: &Step, times: f64, counts: &mut [f64]) -> f64 {
             counts.iter_mut().zip(one).for_each(|(c, n)| *c += n * turns * times);
             return took * turns;
         }
+        // As if the condition held.
+        Step::If(fork) => return fork.then.iter().map(|s| walk(s, times, counts)).sum(),
+        Step::Choose(choices) => {
+            let all: f64 = choices.iter().map(|c| f64::from(c.weight)).sum();
+            let share = |c: &Choice| f64::from(c.weight) / all;
+            let mean = |c: &Choice| {
+                c.steps.iter().map(|s| walk(s, times * share(c), counts)).sum::<f64>() * share(c)
+            };
+            return choices.iter().map(mean).sum();
+        }
     }
     0.0
 }
@@ -221,96 +230,7 @@ fn sessions(plan: &RunPlan, out: &mut String) {
     for kind in &plan.sessions {
         let share = Unit::Ratio.show(f64::from(kind.weight) / weights);
         *out += &format!("  {}, {share} of the sessions\n", kind.name);
-        steps(plan, &kind.steps, 2, out);
-    }
-}
-
-fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
-    let name = |id: StepId| plan.steps.get(usize::from(id.0)).map_or("?", String::as_str);
-    for step in all {
-        let line = match step {
-            Step::Request(r) => {
-                let mut line = format!("{}: {} {}", name(r.id), r.method, show(plan, &r.path));
-                if !r.checks.is_empty() {
-                    let _ = write!(
-                        line,
-                        ", checks {}",
-                        r.checks.iter().map(check).collect::<Vec<_>>().join(", ")
-                    );
-                }
-                if !r.saves.is_empty() {
-                    let _ = write!(line, ", {} saved", count(r.saves.len(), "value"));
-                }
-                if r.options.expect_continue {
-                    line += ", body after 100 Continue";
-                }
-                if let Some(n) = r.options.redirects {
-                    let _ = write!(line, ", {} followed at most", count(usize::from(n), "redirect"));
-                }
-                if r.when.is_some() {
-                    line += ", if the variable is set";
-                }
-                line
-            }
-            Step::Connect(c) => {
-                format!("{}: WebSocket {}{}", name(c.id), show(plan, &c.path), socket::options(&c.options))
-            }
-            Step::Send(s) => format!("{}: {}", name(s.id), socket::send(plan, s)),
-            Step::Listen(d) => format!("listen for {}", show_dist(*d)),
-            Step::Think(d) => format!("think for {}", show_dist(*d)),
-            Step::Close(id) => format!("{}: close the WebSocket", name(*id)),
-            Step::Journey(journey) => journey_line(journey),
-            Step::Repeat(r) => {
-                let times = match r.times {
-                    Times::UntilEnd => "until the end".to_owned(),
-                    Times::Count(n) => count(n as usize, "time"),
-                };
-                let every = r.every.map(|d| format!(", every {}", show_dist(d))).unwrap_or_default();
-                format!("repeat {times}{every}")
-            }
-        };
-        *out += &format!("{:indent$}{line}\n", "", indent = depth * 2);
-        if let Step::Repeat(r) = step {
-            steps(plan, &r.steps, depth + 1, out);
-        }
-        if let Step::Journey(journey) = step {
-            for step in &journey.steps {
-                let times = if step.times > 1 {
-                    format!(", {} a visit", count(step.times as usize, "time"))
-                } else {
-                    String::new()
-                };
-                *out += &format!(
-                    "{:indent$}{}{times}; times inside it: {}\n",
-                    "",
-                    name(step.id),
-                    name(step.inside),
-                    indent = (depth + 1) * 2
-                );
-            }
-        }
-    }
-}
-
-fn journey_line(journey: &Journey) -> String {
-    let pause = journey.pause.map(|p| format!(", pauses of {}", show_dist(p))).unwrap_or_default();
-    let about = crate::journeys::find(&journey.name).map_or("", |j| j.about);
-    format!("coded journey {}: {about}{pause}", journey.name)
-}
-
-fn check(check: &Check) -> String {
-    match check {
-        Check::Status(all) => {
-            let one = |(low, high): &(u16, u16)| {
-                if low == high { low.to_string() } else { format!("{low} to {high}") }
-            };
-            format!("status {}", all.iter().map(one).collect::<Vec<_>>().join(" or "))
-        }
-        Check::Time(ns) => format!("time < {}", show_duration(*ns)),
-        Check::Size(bytes) => format!("size < {}", Unit::Bytes.show(*bytes as f64)),
-        Check::Body(_) => "body".to_owned(),
-        Check::Header(name, _) => format!("header {name}"),
-        Check::Json(path, _) => timeline::text::clean(path, 60),
+        steps::steps(plan, &kind.steps, 2, out);
     }
 }
 

@@ -161,5 +161,5 @@ fn path_template(path: &str) -> Result<Template, Vec<Wrong>> {
 }
 
 fn again(step: Step) -> Step {
-    Step::Repeat(Box::new(Repeat { times: Times::UntilEnd, every: None, steps: vec![step] }))
+    Step::Repeat(Box::new(Repeat { times: Times::UntilEnd, every: None, guard: None, steps: vec![step] }))
 }

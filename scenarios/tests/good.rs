@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use dynamometer_scenarios::plan::{
-    Awaited, Capture, Check, Dist, Escape, Model, Order, Part, Payload, Pick, Slot, Step, Target, Times,
+    Awaited, Capture, Check, Dist, Escape, Model, Operand, Order, Part, Payload, Pick, Slot, Step, Target,
+    Test, Times,
 };
 use dynamometer_scenarios::{
     LoadFlags, Origin, Overrides, Quick, catalog, describe, load, parse, quick, text_of,
@@ -123,7 +124,10 @@ fn the_format_s_example_is_read_completely() {
     };
     assert_eq!(rooms.saves[0].from, Capture::Json("$.rooms[*].id".into()));
     assert_eq!(rooms.saves[0].pick, Pick::Random);
-    assert_eq!(room.when, Some(Slot(0)));
+    assert_eq!(
+        room.when.as_ref().map(|when| &when.test),
+        Some(&Test::Set(Operand::Value(Part::Var(Slot(0)))))
+    );
     insta::assert_snapshot!(describe(&plan));
 }
 

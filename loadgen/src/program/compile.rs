@@ -5,12 +5,14 @@
 use std::rc::Rc;
 
 use regex::bytes::Regex;
-use scenarios::plan::{self, BaseUrl, Capture, Check, JsonTest, Step, Template, TextTest};
+use scenarios::plan::{self, BaseUrl, Capture, Check, Guard, JsonTest, Step, Template, TextTest};
 use serde_json_path::JsonPath;
 
 use super::{
-    Await, Awaited, BadPlan, Connect, Expect, Follow, From, JsonIs, Op, Payload, Request, Send, TextIs,
+    Await, Awaited, BadPlan, Connect, Expect, Follow, From, GoesOn, JsonIs, Op, Payload, Request, Send,
+    TextIs,
 };
+use crate::condition::Condition;
 use crate::http::coding;
 use crate::journey::Coded;
 use crate::template::{Place, Text};
@@ -33,16 +35,72 @@ impl Compiler<'_> {
                 Step::Listen(dist) | Step::Think(dist) => Op::Wait(*dist),
                 Step::Close(id) => Op::Close(self.id(*id)?),
                 Step::Journey(journey) => Op::Journey(Box::new(Coded::of(journey, self.steps)?)),
-                Step::Repeat(repeat) => {
-                    let enter = ops.len();
-                    ops.push(Op::Enter { times: repeat.times, again: 0 });
-                    self.steps(&repeat.steps, ops)?;
-                    ops[enter] = Op::Enter { times: repeat.times, again: ops.len() };
-                    Op::Again { enter, every: repeat.every }
+                Step::Repeat(repeat) => self.repeat(repeat, ops)?,
+                Step::If(fork) => {
+                    self.fork(fork, ops)?;
+                    continue;
+                }
+                Step::Choose(choices) => {
+                    self.choose(choices, ops)?;
+                    continue;
                 }
             };
             ops.push(op);
         }
+        Ok(())
+    }
+
+    /// All of a loop but its end, which is given back.
+    fn repeat(&self, repeat: &plan::Repeat, ops: &mut Vec<Op>) -> Result<Op, BadPlan> {
+        let ready = |condition: &plan::Condition| Condition::new(condition);
+        let (first, goes_on) = match &repeat.guard {
+            None => (None, None),
+            Some(Guard::While(c)) => (Some(ready(c)?), Some(GoesOn { condition: ready(c)?, wanted: true })),
+            Some(Guard::Until(c)) => (None, Some(GoesOn { condition: ready(c)?, wanted: false })),
+        };
+        let enter = ops.len();
+        ops.push(Op::Enter { times: repeat.times, first, again: 0 });
+        self.steps(&repeat.steps, ops)?;
+        let end = ops.len();
+        if let Some(Op::Enter { again, .. }) = ops.get_mut(enter) {
+            *again = end;
+        }
+        Ok(Op::Again { enter, every: repeat.every, goes_on })
+    }
+
+    fn fork(&self, fork: &plan::Fork, ops: &mut Vec<Op>) -> Result<(), BadPlan> {
+        let test = ops.len();
+        ops.push(Op::If { when: Condition::new(&fork.when)?, otherwise: 0 });
+        self.steps(&fork.then, ops)?;
+        let jump = (!fork.otherwise.is_empty()).then(|| {
+            ops.push(Op::Jump(0));
+            ops.len() - 1
+        });
+        let second = ops.len();
+        if let Some(Op::If { otherwise, .. }) = ops.get_mut(test) {
+            *otherwise = second;
+        }
+        self.steps(&fork.otherwise, ops)?;
+        if let Some(jump) = jump {
+            ops[jump] = Op::Jump(ops.len());
+        }
+        Ok(())
+    }
+
+    fn choose(&self, choices: &[plan::Choice], ops: &mut Vec<Op>) -> Result<(), BadPlan> {
+        let draw = ops.len();
+        ops.push(Op::Jump(0));
+        let mut courses = Vec::with_capacity(choices.len());
+        let mut jumps = Vec::with_capacity(choices.len());
+        for choice in choices {
+            courses.push((u64::from(choice.weight.max(1)), ops.len()));
+            self.steps(&choice.steps, ops)?;
+            jumps.push(ops.len());
+            ops.push(Op::Jump(0));
+        }
+        let end = ops.len();
+        jumps.into_iter().for_each(|jump| ops[jump] = Op::Jump(end));
+        ops[draw] = Op::Choose { total: courses.iter().map(|(weight, _)| weight).sum(), courses };
         Ok(())
     }
 
@@ -123,7 +181,7 @@ impl Compiler<'_> {
         });
         let mut request = Request {
             id: self.id(r.id)?,
-            when: r.when.map(|slot| usize::from(slot.0)),
+            when: r.when.as_ref().map(Condition::new).transpose()?,
             head,
             body,
             is_head: r.method == "HEAD",
@@ -254,7 +312,8 @@ impl Request {
     }
 }
 
-fn regex(pattern: &str) -> Result<Regex, BadPlan> {
+/// A regular expression, compiled.
+pub(crate) fn regex(pattern: &str) -> Result<Regex, BadPlan> {
     Regex::new(pattern).map_err(|e| BadPlan::Regex { pattern: pattern.to_owned(), why: e.to_string() })
 }
 

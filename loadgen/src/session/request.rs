@@ -19,9 +19,7 @@ use crate::template::write_i64;
 impl Session {
     /// Does an HTTP step.
     pub(super) async fn request(&mut self, request: &Request) -> Flow {
-        if let Some(slot) = request.when
-            && self.vars.get(slot).and_then(Option::as_deref).is_none_or(str::is_empty)
-        {
+        if request.when.as_ref().is_some_and(|when| !when.holds(&self.values())) {
             return Flow::On;
         }
         let started = self.begin(self.shard.program.timeout_ns);

@@ -186,6 +186,7 @@ pub fn forever(every_ms: Option<u64>, steps: Vec<Step>) -> Step {
     Step::Repeat(Box::new(Repeat {
         times: Times::UntilEnd,
         every: every_ms.map(|ms| Dist::Constant(ms * MS)),
+        guard: None,
         steps,
     }))
 }

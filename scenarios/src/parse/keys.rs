@@ -42,17 +42,20 @@ shapes! {
     REQUEST = "a request step", "request", false,
         ["name", "get", "post", "put", "patch", "delete", "head", "headers", "json", "form", "body", "type", "check", "save", "if", "expect-continue", "redirects"];
     CONNECT = "a `connect` step", "connect", false,
-        ["name", "connect", "subprotocol", "headers", "max-message", "deflate", "push-age", "ping-every", "echo"];
+        ["name", "connect", "subprotocol", "headers", "max-message", "deflate", "push-age", "ping-every", "echo", "if"];
     DEFLATE = "`deflate`", "deflate", false,
         ["server-no-context-takeover", "client-no-context-takeover", "server-max-window-bits", "client-max-window-bits"];
-    SEND = "a `send` step", "send", false, ["name", "send", "await"];
-    SEND_BINARY = "a `send-binary` step", "send-binary", false, ["name", "send-binary", "await"];
-    AWAIT_ALONE = "an `await` step", "await-step", false, ["name", "await"];
+    SEND = "a `send` step", "send", false, ["name", "send", "await", "if"];
+    SEND_BINARY = "a `send-binary` step", "send-binary", false, ["name", "send-binary", "await", "if"];
+    AWAIT_ALONE = "an `await` step", "await-step", false, ["name", "await", "if"];
     AWAIT = "`await`", "await", false, ["json", "equals", "contains", "regex", "binary", "within"];
-    LISTEN = "a `listen` step", "listen", false, ["listen"];
-    THINK = "a `think` step", "think", false, ["think"];
-    REPEAT = "a `repeat` step", "repeat", false, ["repeat", "every", "steps"];
-    CLOSE = "a `close` step", "close", false, ["name", "close"];
+    LISTEN = "a `listen` step", "listen", false, ["listen", "if"];
+    THINK = "a `think` step", "think", false, ["think", "if"];
+    REPEAT = "a `repeat` step", "repeat", false, ["repeat", "at-most", "every", "steps", "if"];
+    GROUP = "a group of steps", "group", false, ["group", "if", "steps", "else"];
+    CHOOSE = "a `choose` step", "choose", false, ["choose", "if"];
+    CHOICE = "an entry of `choose`", "choice", false, ["weight", "steps"];
+    CLOSE = "a `close` step", "close", false, ["name", "close", "if"];
     CHECK = "`check`", "check", false, ["status", "time", "size", "body", "header", "json"];
     FAULT = "[[fault]]", "fault", true, ["name", "at", "for"];
     GATE = "[[gate]]", "gate", false, ["that", "abort_after"];
@@ -73,6 +76,8 @@ pub(crate) const VERBS: &[(&str, &Shape)] = &[
     ("listen", LISTEN),
     ("think", THINK),
     ("repeat", REPEAT),
+    ("choose", CHOOSE),
+    ("steps", GROUP),
     ("close", CLOSE),
 ];
 

@@ -98,8 +98,11 @@ fn variables(world: &World<'_>, steps: &Value<'_>, into: &mut Vec<String>) {
         let DeValue::Table(step) = step.get_ref() else {
             continue;
         };
-        if let Some(inner) = step.get("steps") {
+        for inner in ["steps", "else"].into_iter().filter_map(|key| step.get(key)) {
             variables(world, inner, into);
+        }
+        if let Some(choices) = step.get("choose") {
+            variables(world, choices, into);
         }
         let Some(save) = step.get("save") else {
             continue;
@@ -129,9 +132,13 @@ fn variables(world: &World<'_>, steps: &Value<'_>, into: &mut Vec<String>) {
 }
 
 fn needs_session(steps: &[Step]) -> bool {
-    steps.iter().any(|step| match step {
-        Step::Connect(_) | Step::Send(_) | Step::Listen(_) | Step::Close(_) | Step::Journey(_) => true,
-        Step::Repeat(r) => r.times == crate::plan::Times::UntilEnd || needs_session(&r.steps),
-        Step::Request(_) | Step::Think(_) => false,
-    })
+    fn needs(step: &Step) -> bool {
+        match step {
+            Step::Connect(_) | Step::Send(_) | Step::Listen(_) | Step::Close(_) | Step::Journey(_) => true,
+            Step::Repeat(r) => r.times == crate::plan::Times::UntilEnd || step.inner().any(needs),
+            Step::If(_) | Step::Choose(_) => step.inner().any(needs),
+            Step::Request(_) | Step::Think(_) => false,
+        }
+    }
+    steps.iter().any(needs)
 }

@@ -3,6 +3,8 @@
 //! Each reader here is a pure function of a text; none knows about TOML or files.
 
 pub(crate) mod address;
+pub(crate) mod condition;
 pub(crate) mod json;
+pub(crate) mod pattern;
 pub(crate) mod quantity;
 pub(crate) mod template;

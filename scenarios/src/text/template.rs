@@ -88,6 +88,11 @@ fn hole(inner: &str, scope: &Scope<'_>) -> Result<Part, Wrong> {
             rest.strip_suffix(')').ok_or_else(|| Wrong::new(format!("{} lacks its `)`", quoted(inner))))?;
         return function(name.trim(), args);
     }
+    named(inner, scope)
+}
+
+/// What a name without brackets refers to.
+pub(crate) fn named(inner: &str, scope: &Scope<'_>) -> Result<Part, Wrong> {
     if let Some((feeder, column)) = inner.split_once('.') {
         return if feeder == "sent" { sent(column, scope) } else { cell(feeder, column, scope) };
     }

@@ -1,0 +1,130 @@
+//! Steps in words.
+
+use std::fmt::Write as _;
+
+use timeline::Unit;
+
+use super::{count, show, socket};
+use crate::plan::{Check, Choice, Condition, Guard, Journey, RunPlan, Step, StepId, Times};
+use crate::text::quantity::{show_dist, show_duration};
+
+/// Steps, one a line, those inside of others further in.
+pub(super) fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
+    let name = |id: StepId| plan.steps.get(usize::from(id.0)).map_or("?", String::as_str);
+    for step in all {
+        let line = match step {
+            Step::Request(r) => {
+                let mut line = format!("{}: {} {}", name(r.id), r.method, show(plan, &r.path));
+                if !r.checks.is_empty() {
+                    let _ = write!(
+                        line,
+                        ", checks {}",
+                        r.checks.iter().map(check).collect::<Vec<_>>().join(", ")
+                    );
+                }
+                if !r.saves.is_empty() {
+                    let _ = write!(line, ", {} saved", count(r.saves.len(), "value"));
+                }
+                if r.options.expect_continue {
+                    line += ", body after 100 Continue";
+                }
+                if let Some(n) = r.options.redirects {
+                    let _ = write!(line, ", {} followed at most", count(usize::from(n), "redirect"));
+                }
+                if let Some(when) = &r.when {
+                    let _ = write!(line, ", if {}", words(when));
+                }
+                line
+            }
+            Step::Connect(c) => {
+                format!("{}: WebSocket {}{}", name(c.id), show(plan, &c.path), socket::options(&c.options))
+            }
+            Step::Send(s) => format!("{}: {}", name(s.id), socket::send(plan, s)),
+            Step::Listen(d) => format!("listen for {}", show_dist(*d)),
+            Step::Think(d) => format!("think for {}", show_dist(*d)),
+            Step::Close(id) => format!("{}: close the WebSocket", name(*id)),
+            Step::Journey(journey) => journey_line(journey),
+            Step::Repeat(r) => {
+                let times = match r.times {
+                    Times::UntilEnd => "until the end".to_owned(),
+                    Times::Count(n) => count(n as usize, "time"),
+                };
+                let every = r.every.map(|d| format!(", every {}", show_dist(d))).unwrap_or_default();
+                match &r.guard {
+                    Some(Guard::While(c)) => format!("repeat while {}, at most {times}{every}", words(c)),
+                    Some(Guard::Until(c)) => format!("repeat until {}, at most {times}{every}", words(c)),
+                    None => format!("repeat {times}{every}"),
+                }
+            }
+            Step::If(fork) => format!("if {}", words(&fork.when)),
+            Step::Choose(all) => format!("choose one of {}", all.len()),
+        };
+        *out += &format!("{:indent$}{line}\n", "", indent = depth * 2);
+        if let Step::Repeat(r) = step {
+            steps(plan, &r.steps, depth + 1, out);
+        }
+        if let Step::If(fork) = step {
+            steps(plan, &fork.then, depth + 1, out);
+            if !fork.otherwise.is_empty() {
+                *out += &format!("{:indent$}or else\n", "", indent = depth * 2);
+                steps(plan, &fork.otherwise, depth + 1, out);
+            }
+        }
+        if let Step::Choose(choices) = step {
+            choose(plan, choices, depth + 1, out);
+        }
+        if let Step::Journey(journey) = step {
+            for step in &journey.steps {
+                let times = if step.times > 1 {
+                    format!(", {} a visit", count(step.times as usize, "time"))
+                } else {
+                    String::new()
+                };
+                *out += &format!(
+                    "{:indent$}{}{times}; times inside it: {}\n",
+                    "",
+                    name(step.id),
+                    name(step.inside),
+                    indent = (depth + 1) * 2
+                );
+            }
+        }
+    }
+}
+
+fn choose(plan: &RunPlan, choices: &[Choice], depth: usize, out: &mut String) {
+    let all: f64 = choices.iter().map(|c| f64::from(c.weight)).sum();
+    for choice in choices {
+        let share = Unit::Ratio.show(f64::from(choice.weight) / all);
+        let nothing = if choice.steps.is_empty() { ": nothing" } else { "" };
+        *out += &format!("{:indent$}{share}{nothing}\n", "", indent = depth * 2);
+        steps(plan, &choice.steps, depth + 1, out);
+    }
+}
+
+/// A condition as it is written.
+fn words(condition: &Condition) -> String {
+    timeline::text::clean(&condition.text, 100)
+}
+
+fn journey_line(journey: &Journey) -> String {
+    let pause = journey.pause.map(|p| format!(", pauses of {}", show_dist(p))).unwrap_or_default();
+    let about = crate::journeys::find(&journey.name).map_or("", |j| j.about);
+    format!("coded journey {}: {about}{pause}", journey.name)
+}
+
+fn check(check: &Check) -> String {
+    match check {
+        Check::Status(all) => {
+            let one = |(low, high): &(u16, u16)| {
+                if low == high { low.to_string() } else { format!("{low} to {high}") }
+            };
+            format!("status {}", all.iter().map(one).collect::<Vec<_>>().join(" or "))
+        }
+        Check::Time(ns) => format!("time < {}", show_duration(*ns)),
+        Check::Size(bytes) => format!("size < {}", Unit::Bytes.show(*bytes as f64)),
+        Check::Body(_) => "body".to_owned(),
+        Check::Header(name, _) => format!("header {name}"),
+        Check::Json(path, _) => timeline::text::clean(path, 60),
+    }
+}
