@@ -121,6 +121,7 @@ fn plan(mode: &str, sessions: f64, seconds: u64) -> Result<RunPlan, Box<dyn Erro
         steps: vec!["step".to_owned(), "connect".to_owned()],
         slots: 1,
         feeders: Vec::new(),
+        assets: Assets::default(),
         faults: Vec::new(),
         gates: Vec::new(),
         grace_ns: 2 * SECOND,

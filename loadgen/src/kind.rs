@@ -49,13 +49,15 @@ pub enum ErrorKind {
     Redirect,
     /// The answer's content coding is broken or unknown.
     BadCoding,
+    /// A body's template could not be rendered: an unset variable, or more than its share of work.
+    Template,
     /// Anything else.
     Other,
 }
 
 impl ErrorKind {
     /// All kinds; the index is `kind as usize`.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::ConnectRefused,
         Self::ConnectTimeout,
         Self::Reset,
@@ -75,6 +77,7 @@ impl ErrorKind {
         Self::Tls,
         Self::Redirect,
         Self::BadCoding,
+        Self::Template,
         Self::Other,
     ];
 
@@ -101,6 +104,7 @@ impl ErrorKind {
             Self::Tls => "tls",
             Self::Redirect => "redirect",
             Self::BadCoding => "bad-coding",
+            Self::Template => "template",
             Self::Other => "other",
         }
     }
@@ -131,7 +135,14 @@ impl ErrorKind {
     /// Did the step fail before anything could reach the target? Such a step has no service time.
     #[must_use]
     pub const fn before_contact(self) -> bool {
-        matches!(self, Self::ConnectRefused | Self::ConnectTimeout | Self::NoDescriptors | Self::NoPorts)
+        matches!(
+            self,
+            Self::ConnectRefused
+                | Self::ConnectTimeout
+                | Self::NoDescriptors
+                | Self::NoPorts
+                | Self::Template
+        )
     }
 }
 

@@ -19,18 +19,22 @@ pub mod ws;
 mod condition;
 mod connection;
 mod cookies;
+mod date;
 mod figures;
+mod filler;
 mod health;
 mod journey;
 mod kind;
 mod precise;
 mod program;
 mod release;
+mod rendered;
 mod seats;
 mod session;
 mod shard;
 mod template;
 pub mod tls;
+mod token;
 mod worker;
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! business, running it `session`'s.
 
 mod compile;
+mod upload;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -17,8 +18,10 @@ use crate::condition::Condition;
 use crate::http::answer::Want;
 use crate::journey::Coded;
 use crate::template::Text;
+use crate::token::Signer;
 use compile::Compiler;
 pub(crate) use compile::regex;
+pub use upload::{Piece, Upload};
 
 /// Why a plan cannot be made ready; the scenario's parser finds these first.
 #[derive(Debug, Error)]
@@ -48,6 +51,17 @@ pub enum BadPlan {
     /// A coded journey cannot be walked.
     #[error("{0}")]
     Journey(String),
+    /// A key signs no tokens.
+    #[error("a token's key: {0}")]
+    Key(String),
+    /// A template is wrong.
+    #[error("template {name}: {why}")]
+    Template {
+        /// Where it is from.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// There is nothing to run.
     #[error("the plan has no session kinds or no phases")]
     Empty,
@@ -62,6 +76,8 @@ pub struct Program {
     pub slots: usize,
     /// Feeders.
     pub feeders: Vec<Feeder>,
+    /// What makes tokens.
+    pub signers: Vec<Signer>,
     /// Number of steps.
     pub steps: usize,
     /// Time limit of a step, ns.
@@ -86,19 +102,24 @@ pub struct Kind {
 }
 
 impl Kind {
-    fn of(ops: Vec<Op>) -> Self {
+    fn of(ops: Vec<Op>, signers: &[Signer]) -> Self {
         let mut feeders = BTreeSet::new();
+        let mut tokens = BTreeSet::new();
         let (mut http, mut socket, mut coded) = (0, 0, 0);
         for op in &ops {
             match op {
                 Op::Request(r) => {
                     http = 1;
                     feeders.extend(r.when.iter().flat_map(Condition::feeders));
-                    feeders.extend(r.head.feeders().chain(r.body.iter().flat_map(Text::feeders)));
+                    feeders.extend(r.head.feeders());
+                    feeders.extend(r.body.iter().flat_map(Text::feeders));
+                    feeders.extend(r.upload.iter().flat_map(|u| u.feeders()));
+                    tokens.extend(r.head.signers());
                 }
                 Op::Connect(c) => {
                     socket = 1;
                     feeders.extend(c.head.feeders());
+                    tokens.extend(c.head.signers());
                 }
                 Op::Send(s) => {
                     feeders.extend(s.texts().flat_map(Text::feeders));
@@ -112,6 +133,7 @@ impl Kind {
                 Op::Wait(_) | Op::Close(_) | Op::Jump(_) | Op::Choose { .. } => {}
             }
         }
+        feeders.extend(tokens.into_iter().filter_map(|i| signers.get(i)).flat_map(Signer::feeders));
         Self { ops, feeders: feeders.into_iter().collect(), connections: http + socket + coded }
     }
 }
@@ -185,8 +207,10 @@ pub struct Request {
     pub when: Option<Condition>,
     /// Head up to the end; with a body, up to the value of `Content-Length`.
     pub head: Text,
-    /// Body.
+    /// Body, if it is a text that is sent at once.
     pub body: Option<Text>,
+    /// Body, if it is anything else; the head then ends before what is said of it.
+    pub upload: Option<Box<Upload>>,
     /// Is it `HEAD`?
     pub is_head: bool,
     /// Is the body sent only after `100 Continue`?
@@ -385,17 +409,21 @@ impl Program {
         if plan.sessions.is_empty() || plan.phases.is_empty() {
             return Err(BadPlan::Empty);
         }
-        let compiler = Compiler { url, transport: &plan.transport, steps: plan.steps.len() };
+        let signers = plan.assets.signers.iter().map(Signer::new).collect::<Result<Vec<_>, _>>()?;
+        let files = plan.assets.files.iter().map(|f| Rc::from(f.bytes.as_slice())).collect();
+        let (transport, steps) = (&plan.transport, plan.steps.len());
+        let compiler = Compiler { url, transport, steps, files, seed: plan.seed };
         let mut kinds = Vec::with_capacity(plan.sessions.len());
         for kind in &plan.sessions {
             let mut ops = Vec::new();
             compiler.steps(&kind.steps, &mut ops)?;
-            kinds.push(Kind::of(ops));
+            kinds.push(Kind::of(ops, &signers));
         }
         Ok(Self {
             kinds,
             slots: usize::from(plan.slots),
             feeders: plan.feeders.clone(),
+            signers,
             steps: plan.steps.len(),
             timeout_ns: plan.timeout_ns.max(1),
             seed: plan.seed,

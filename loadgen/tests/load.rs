@@ -93,7 +93,7 @@ fn requests_share_pooled_connections() {
 #[test]
 fn what_is_saved_is_used() {
     let mut login = request(0, "POST", "/login");
-    login.body = Some(("application/json".to_owned(), text("{}")));
+    login.body = Some(("application/json".to_owned(), text("{}").into()));
     login.checks = vec![
         Check::Status(vec![(200, 200)]),
         Check::Json("$.rooms[0].id".to_owned(), JsonTest::Equals(7.into())),

@@ -256,6 +256,14 @@ fn show_part(plan: &RunPlan, part: &Part) -> String {
         Part::Uuid => "${uuid()}".to_owned(),
         Part::Int(low, high) => format!("${{int({low}, {high})}}"),
         Part::Zipf(n, s) => format!("${{zipf({n}, {s})}}"),
+        Part::Float { low, high, digits } => format!("${{float({low}, {high}, {digits})}}"),
+        Part::Letters(n) => format!("${{text({n})}}"),
+        Part::Pick(texts) => format!("${{pick({})}}", texts.join(", ")),
+        Part::Date { .. } => "${date()}".to_owned(),
+        Part::Base64(inner) => {
+            format!("${{base64({})}}", inner.0.iter().map(|p| show_part(plan, p)).collect::<String>())
+        }
+        Part::Token(_) => "${token}".to_owned(),
         Part::Session => "${session}".to_owned(),
         Part::Now => "${now}".to_owned(),
         Part::Sent(field) => format!("${{sent.{field}}}"),

@@ -5,6 +5,8 @@
 //! `loadgen` need not look anything up by name. How a TOML file becomes this is `parse`'s business.
 
 mod answer;
+mod assets;
+mod body;
 mod condition;
 mod secrets;
 mod transport;
@@ -14,6 +16,8 @@ use timeline::fault::FaultOrder;
 
 pub use crate::load::{Leg, Of, Rules, Shape, Timer, Turns};
 pub use answer::{Capture, Check, Compare, JsonTest, Pick, Save, TextTest};
+pub use assets::{Algorithm, Assets, File, Signer};
+pub use body::{Body, Content, Field, Filler, Generated, Known, Rendered};
 pub use condition::{Condition, Operand, Test};
 pub use transport::{ClientCert, REDIRECTS_MAX, RequestOptions, Tls, TlsVersion, Transport};
 
@@ -43,6 +47,9 @@ pub struct RunPlan {
     pub slots: u16,
     /// Feeders; a [`Part::Column`] names one by index.
     pub feeders: Vec<Feeder>,
+    /// What steps refer to and every worker gets once.
+    #[serde(default)]
+    pub assets: Assets,
     /// Faults to inject. Only the bundled backend has switches for them: with any other target they
     /// are named by `describe` as left out, and [`RunPlan::injected`] is empty.
     pub faults: Vec<FaultPlan>,
@@ -196,8 +203,8 @@ pub struct Request {
     pub path: Template,
     /// Header fields beyond `Host`, `Content-Length` and `Content-Type`.
     pub headers: Vec<(String, Template)>,
-    /// Body and its content type.
-    pub body: Option<(String, Template)>,
+    /// Body and its content type; that of a multipart one lacks the boundary.
+    pub body: Option<(String, Body)>,
     /// What must hold; a step whose check fails counts as an error of kind `check`.
     pub checks: Vec<Check>,
     /// What is kept for later steps.
@@ -408,6 +415,30 @@ pub enum Part {
     Int(i64, i64),
     /// `${zipf(500, 1.1)}`: a rank from 1 to n, rank k with weight 1/k^s.
     Zipf(u32, f64),
+    /// `${float(1, 9.99, 2)}`: a number, evenly between the two, with so many digits behind the point.
+    Float {
+        /// The lower end.
+        low: f64,
+        /// The upper one.
+        high: f64,
+        /// Digits behind the point, 0 to 15.
+        digits: u8,
+    },
+    /// `${text(12)}`: so many small letters at random.
+    Letters(u32),
+    /// `${pick("a", "b")}`: one of these at random; at least one.
+    Pick(Vec<String>),
+    /// `${date("%Y-%m-%d", "+7d")}`: now, or so many ms from now, in UTC.
+    Date {
+        /// What is written.
+        parts: Vec<DatePart>,
+        /// How far from now, ms.
+        shift_ms: i64,
+    },
+    /// `${base64(token)}`: what the holes of this give, in base64; never a [`Part::Sent`].
+    Base64(Template),
+    /// A signed token: an index into [`Assets::signers`]; at most one in a text.
+    Token(u16),
     /// `${session}`: the session's number, unique over all workers.
     Session,
     /// `${now}`: milliseconds since the Unix epoch.
@@ -419,6 +450,29 @@ pub enum Part {
     /// A hole inside a text that has an escape of its own: the value of the inner part (never a
     /// [`Part::Text`] and never another `Escaped`) is put in by the rules of `Escape`.
     Escaped(Escape, Box<Part>),
+}
+
+/// A piece of a date.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DatePart {
+    /// As it stands.
+    Text(String),
+    /// Four digits.
+    Year,
+    /// `01` to `12`.
+    Month,
+    /// `01` to `31`.
+    Day,
+    /// `00` to `23`.
+    Hour,
+    /// `00` to `59`.
+    Minute,
+    /// `00` to `59`.
+    Second,
+    /// `000` to `999`.
+    Millisecond,
+    /// Seconds since the Unix epoch.
+    Unix,
 }
 
 /// How a value is written into the text around its hole.

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use dynamometer_scenarios::plan::{
-    Awaited, Capture, Check, Dist, Escape, Model, Operand, Order, Part, Payload, Pick, Slot, Step, Target,
-    Test, Times,
+    Awaited, Body, Capture, Check, Content, Dist, Escape, Model, Operand, Order, Part, Payload, Pick, Slot,
+    Step, Target, Test, Times,
 };
 use dynamometer_scenarios::{
     LoadFlags, Origin, Overrides, Quick, catalog, describe, load, parse, quick, text_of,
@@ -107,6 +107,7 @@ fn the_format_s_example_is_read_completely() {
     let text = |t: &str| Part::Text(t.to_owned());
     let (kind, body) = login.body.as_ref().unwrap();
     assert_eq!(kind, "application/json");
+    let Body::Whole(Content::Text(body)) = body else { panic!("{body:?}") };
     assert_eq!(body.0, [text("{\"user\":\""), column(0), text("\",\"pass\":\""), column(1), text("\"}")]);
     assert_eq!(login.checks, [Check::Status(vec![(200, 200)]), Check::Time(1_000_000_000)]);
     assert_eq!(login.saves[0].from, Capture::Json("$.token".into()));

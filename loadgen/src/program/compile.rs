@@ -5,12 +5,14 @@
 use std::rc::Rc;
 
 use regex::bytes::Regex;
-use scenarios::plan::{self, BaseUrl, Capture, Check, Guard, JsonTest, Step, Template, TextTest};
+use scenarios::plan::{
+    self, BaseUrl, Body, Capture, Check, Content, Guard, JsonTest, Step, Template, TextTest,
+};
 use serde_json_path::JsonPath;
 
 use super::{
     Await, Awaited, BadPlan, Connect, Expect, Follow, From, GoesOn, JsonIs, Op, Payload, Request, Send,
-    TextIs,
+    TextIs, Upload,
 };
 use crate::condition::Condition;
 use crate::http::coding;
@@ -23,6 +25,9 @@ pub(super) struct Compiler<'a> {
     pub(super) url: &'a BaseUrl,
     pub(super) transport: &'a plan::Transport,
     pub(super) steps: usize,
+    /// The plan's files.
+    pub(super) files: Vec<Rc<[u8]>>,
+    pub(super) seed: u64,
 }
 
 impl Compiler<'_> {
@@ -132,7 +137,8 @@ impl Compiler<'_> {
         }
     }
 
-    /// The end of a request's head, as far as the value of `Content-Length` if it has a body.
+    /// The end of a request's head, as far as the value of `Content-Length` if it has a body that is sent at once, as far as what
+    /// is said of the body if it has another.
     fn end(&self, head: &mut Text, r: &plan::Request, with_body: bool) {
         if self.transport.compression
             && !r.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case("accept-encoding"))
@@ -140,9 +146,12 @@ impl Compiler<'_> {
             head.fixed(format!("Accept-Encoding: {}\r\n", coding::ACCEPTED));
         }
         match r.body.as_ref().filter(|_| with_body) {
-            Some((content_type, _)) => {
+            Some((content_type, body)) => {
                 if r.options.expect_continue {
                     head.fixed("Expect: 100-continue\r\n");
+                }
+                if at_once(r, body).is_none() {
+                    return;
                 }
                 head.fixed(format!("Content-Type: {content_type}\r\nContent-Length: "));
             }
@@ -174,16 +183,24 @@ impl Compiler<'_> {
     fn request(&self, r: &plan::Request) -> Result<Request, BadPlan> {
         let mut head = self.head(&r.method, &r.path, &r.headers);
         self.end(&mut head, r, true);
-        let body = r.body.as_ref().map(|(_, template)| {
-            let mut body = Text::default();
-            body.template(template, Place::Plain);
-            body
-        });
+        let (mut body, mut upload) = (None, None);
+        if let Some((kind, whole)) = &r.body {
+            match at_once(r, whole) {
+                Some(template) => {
+                    body.get_or_insert_with(Text::default).template(template, Place::Plain);
+                }
+                None => {
+                    let made = Upload::new(kind, whole, r.options.chunked, &self.files, self.seed)?;
+                    upload = Some(Box::new(made));
+                }
+            }
+        }
         let mut request = Request {
             id: self.id(r.id)?,
             when: r.when.as_ref().map(Condition::new).transpose()?,
             head,
             body,
+            upload,
             is_head: r.method == "HEAD",
             expects: r.options.expect_continue && r.body.is_some(),
             follow: None,
@@ -340,6 +357,14 @@ fn json_is(test: &JsonTest) -> Result<JsonIs, BadPlan> {
 
 fn json_path(path: &str) -> Result<JsonPath, BadPlan> {
     JsonPath::parse(path).map_err(|e| BadPlan::JsonPath { path: path.to_owned(), why: e.to_string() })
+}
+
+/// The text of a body that is sent at once.
+fn at_once<'b>(request: &plan::Request, body: &'b Body) -> Option<&'b Template> {
+    match body {
+        Body::Whole(Content::Text(text)) if !request.options.chunked => Some(text),
+        _ => None,
+    }
 }
 
 /// What stands in `Host`: brackets around an IPv6 address, no port where it is the usual one.

@@ -10,6 +10,7 @@ mod judge;
 mod message;
 mod request;
 mod socket;
+mod upload;
 
 pub(crate) use judge::contains;
 
@@ -30,6 +31,7 @@ use crate::random::Stream;
 use crate::seats::SeatId;
 use crate::shard::Shard;
 use crate::template::Values;
+use crate::token::Tokens;
 use socket::Socket;
 
 /// How long a session waits after it could not connect, ns: a target that refuses is not to be hammered
@@ -67,6 +69,8 @@ pub struct Session {
     socket: Option<Box<Socket>>,
     /// Made when the first cookie comes.
     cookies: Option<Box<Jar>>,
+    /// Made when the first one is signed.
+    tokens: Tokens,
     /// When the next step was intended to start.
     intended: u64,
     /// When it could start: not before the last one had finished.
@@ -124,6 +128,7 @@ impl Session {
             http: None,
             socket: None,
             cookies: None,
+            tokens: None,
             intended: origin.intended,
             due: origin.intended,
             state: State { announced: true, ..State::default() },
@@ -389,6 +394,8 @@ impl Session {
             number: self.origin.number,
             stream: &mut self.stream,
             sent: None,
+            signers: &self.shard.program.signers,
+            tokens: &mut self.tokens,
         }
     }
 }

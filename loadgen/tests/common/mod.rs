@@ -123,6 +123,7 @@ pub fn plan(model: Model, ms: u64, steps: Vec<Step>) -> RunPlan {
         steps: (0..8).map(|i| format!("step {i}")).collect(),
         slots: 4,
         feeders: Vec::new(),
+        assets: Assets::default(),
         faults: Vec::new(),
         gates: Vec::new(),
         grace_ns: 1000 * MS,

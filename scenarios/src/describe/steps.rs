@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use timeline::Unit;
 
 use super::{count, show, socket};
-use crate::plan::{Check, Choice, Condition, Guard, Journey, RunPlan, Step, StepId, Times};
+use crate::plan::{
+    Body, Check, Choice, Condition, Content, Guard, Journey, Part, Request, RunPlan, Step, StepId, Template,
+    Times,
+};
 use crate::text::quantity::{show_dist, show_duration};
 
 /// Steps, one a line, those inside of others further in.
@@ -25,6 +28,8 @@ pub(super) fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String
                 if !r.saves.is_empty() {
                     let _ = write!(line, ", {} saved", count(r.saves.len(), "value"));
                 }
+                line += &carried(plan, r);
+                line += &authorized(plan, &r.headers);
                 if r.options.expect_continue {
                     line += ", body after 100 Continue";
                 }
@@ -37,7 +42,8 @@ pub(super) fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String
                 line
             }
             Step::Connect(c) => {
-                format!("{}: WebSocket {}{}", name(c.id), show(plan, &c.path), socket::options(&c.options))
+                let (path, auth) = (show(plan, &c.path), authorized(plan, &c.headers));
+                format!("{}: WebSocket {path}{auth}{}", name(c.id), socket::options(&c.options))
             }
             Step::Send(s) => format!("{}: {}", name(s.id), socket::send(plan, s)),
             Step::Listen(d) => format!("listen for {}", show_dist(*d)),
@@ -100,6 +106,56 @@ fn choose(plan: &RunPlan, choices: &[Choice], depth: usize, out: &mut String) {
         *out += &format!("{:indent$}{share}{nothing}\n", "", indent = depth * 2);
         steps(plan, &choice.steps, depth + 1, out);
     }
+}
+
+/// What a request carries, where it is more than a text.
+fn carried(plan: &RunPlan, request: &Request) -> String {
+    let content = |content: &Content| match content {
+        Content::Text(_) => String::new(),
+        Content::File(i) => {
+            let file = plan.assets.files.get(usize::from(*i));
+            let name = file.map_or("?", |f| f.name.rsplit('/').next().unwrap_or_default());
+            let bytes = file.map_or(0, |f| f.bytes.len());
+            format!("file {} ({})", timeline::text::clean(name, 60), Unit::Bytes.show(bytes as f64))
+        }
+        Content::Generated(g) => format!("{} generated", Unit::Bytes.show(g.bytes as f64)),
+    };
+    let what = match request.body.as_ref().map(|(_, body)| body) {
+        None => return String::new(),
+        Some(Body::Whole(whole)) => content(whole),
+        Some(Body::Rendered(rendered)) => {
+            format!(
+                "body by {}",
+                timeline::text::clean(rendered.name.rsplit('/').next().unwrap_or_default(), 60)
+            )
+        }
+        Some(Body::Multipart(fields)) => {
+            let large = fields.iter().map(|f| content(&f.content)).filter(|what| !what.is_empty());
+            let large: String = large.map(|what| format!(", {what}")).collect();
+            format!("a form of {}{large}", count(fields.len(), "part"))
+        }
+    };
+    let chunked = if request.options.chunked { ", chunked" } else { "" };
+    let comma = if what.is_empty() { "" } else { ", " };
+    format!("{comma}{what}{chunked}")
+}
+
+/// By what a request is authorised, where `auth` says so.
+fn authorized(plan: &RunPlan, headers: &[(String, Template)]) -> String {
+    let parts = headers.iter().filter(|(name, _)| name == "Authorization").flat_map(|(_, value)| &value.0);
+    for part in parts {
+        match part {
+            Part::Base64(_) => return ", basic authentication".to_owned(),
+            Part::Token(i) => {
+                let signer = plan.assets.signers.get(usize::from(*i));
+                let by = signer.map_or("?", |s| s.algorithm.name());
+                let good = signer.map_or(0, |s| s.expires_ms * 1_000_000);
+                return format!(", a token by {by} good for {}", show_duration(good));
+            }
+            _ => {}
+        }
+    }
+    String::new()
 }
 
 /// A condition as it is written.

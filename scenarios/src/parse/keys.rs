@@ -27,22 +27,28 @@ macro_rules! shapes {
 
 shapes! {
     FILE = "a scenario", "", false,
-        ["about", "teaches", "seed", "timeout", "grace", "vars", "load", "target", "data", "phase", "session", "fault", "gate"];
+        ["include", "about", "teaches", "seed", "timeout", "grace", "vars", "load", "target", "data", "phase", "session", "fault", "gate"];
+    INCLUDED = "an included file", "included", false, ["include", "vars", "target", "data", "session", "gate"];
     LOAD = "[load]", "load", false, ["timer"];
-    TARGET = "[target]", "target", false, ["url", "attach", "env", "tls", "compression", "redirects", "cookies"];
+    TARGET = "[target]", "target", false, ["url", "attach", "env", "tls", "compression", "redirects", "cookies", "auth"];
     TLS = "`tls`", "tls", false, ["ca", "cert", "key", "insecure", "server-name", "versions"];
-    FEEDER = "[data.NAME]", "feeder", false, ["file", "rows", "order"];
+    FEEDER = "[data.NAME]", "feeder", false, ["file", "format", "rows", "order"];
     PHASE = "[[phase]]", "phase", false,
         ["name", "for", "sessions", "arrivals", "requests", "warmup", "random", "iterations", "shared-iterations", "max-sessions", "lifetime", "churn", "ramp-down"];
     RAMP = "a ramp", "ramp", false, ["from", "to", "random"];
     STEPS = "a load in steps", "levels", false, ["steps", "each", "random"];
     SPIKE = "a spike", "spike", false, ["base", "spike", "at", "for", "random"];
     POISSON = "arrivals at random", "poisson", false, ["poisson"];
-    SESSION = "[[session]]", "session", false, ["name", "weight", "steps", "journey"];
+    SESSION = "[[session]]", "session", false, ["name", "weight", "auth", "steps", "journey"];
     REQUEST = "a request step", "request", false,
-        ["name", "get", "post", "put", "patch", "delete", "head", "headers", "json", "form", "body", "type", "check", "save", "if", "expect-continue", "redirects"];
+        ["name", "get", "post", "put", "patch", "delete", "head", "headers", "json", "form", "body", "template", "template-file", "multipart", "file", "generated", "type", "chunked", "auth", "check", "save", "if", "expect-continue", "redirects"];
+    PART = "a part of a form", "part", false, ["text", "file", "generated", "type", "name"];
+    GENERATED = "`generated`", "generated", false, ["size", "kind"];
+    AUTH = "`auth`", "auth", false, ["basic", "bearer", "jwt"];
+    BASIC = "`basic`", "basic", false, ["user", "pass"];
+    JWT = "`jwt`", "jwt", false, ["secret", "key-file", "algorithm", "claims", "expires", "header"];
     CONNECT = "a `connect` step", "connect", false,
-        ["name", "connect", "subprotocol", "headers", "max-message", "deflate", "push-age", "ping-every", "echo", "if"];
+        ["name", "connect", "auth", "subprotocol", "headers", "max-message", "deflate", "push-age", "ping-every", "echo", "if"];
     DEFLATE = "`deflate`", "deflate", false,
         ["server-no-context-takeover", "client-no-context-takeover", "server-max-window-bits", "client-max-window-bits"];
     SEND = "a `send` step", "send", false, ["name", "send", "await", "if"];

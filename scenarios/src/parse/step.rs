@@ -3,11 +3,14 @@
 //! Owns the walk through a session kind's steps and what depends on their order; requests, with all
 //! that belongs to them, are in `request`, steps that hold steps in `course`.
 
+pub(crate) mod auth;
 mod body;
 mod check;
 mod course;
+mod rendered;
 mod request;
 mod socket;
+mod upload;
 
 use toml::de::DeValue;
 
@@ -41,6 +44,8 @@ pub(super) struct Journey<'a, 'n> {
     world: &'a World<'a>,
     slots: Vec<String>,
     names: &'n mut StepNames,
+    /// What the session kind, or the target, says of authentication.
+    inherited: Option<auth::Auth>,
     /// How many steps hold the one that is read.
     depth: usize,
     /// What the groups around it put in front of its name.
@@ -51,7 +56,12 @@ pub(super) struct Journey<'a, 'n> {
 
 impl<'a, 'n> Journey<'a, 'n> {
     pub(super) fn new(world: &'a World<'a>, slots: Vec<String>, names: &'n mut StepNames) -> Self {
-        Self { world, slots, names, depth: 0, prefix: String::new(), connected: false }
+        Self { world, slots, names, inherited: None, depth: 0, prefix: String::new(), connected: false }
+    }
+
+    /// What all requests inherit that say nothing of authentication themselves.
+    pub(super) fn inherit(&mut self, auth: &Value<'_>) {
+        self.inherited = self.auth(auth);
     }
 
     /// Reads an array of steps; wrong ones are noted and left out.

@@ -11,6 +11,7 @@ impl RunPlan {
             hide_secrets(&mut kind.steps);
         }
         plan.transport.hide_secrets();
+        plan.assets.hide_secrets();
         plan
     }
 }
@@ -72,9 +73,10 @@ impl Condition {
 }
 
 impl Part {
-    fn hide_secrets(&mut self) {
+    pub(super) fn hide_secrets(&mut self) {
         match self {
             Self::Escaped(_, inner) => inner.hide_secrets(),
+            Self::Base64(inner) => inner.hide_secrets(),
             Self::Secret(secret) => secret.value.clear(),
             _ => {}
         }

@@ -4,6 +4,8 @@
 
 pub(crate) mod address;
 pub(crate) mod condition;
+mod date;
+pub(crate) mod functions;
 pub(crate) mod json;
 pub(crate) mod pattern;
 pub(crate) mod quantity;

@@ -33,7 +33,7 @@ impl Journey<'_, '_> {
     ) -> Option<Step> {
         let id = self.id(fields, verb);
         let path = self.path(what);
-        let headers = self.headers(fields);
+        let headers = self.authorized_headers(fields);
         let body = self.body(fields, verb);
         let checks = fields.get("check").map_or(Some(Vec::new()), |v| self.checks(v));
         let saves = fields.get("save").map_or(Some(Vec::new()), |v| self.saves(v));
@@ -50,7 +50,14 @@ impl Journey<'_, '_> {
         })))
     }
 
-    pub(super) fn headers(&self, fields: &Fields<'_>) -> Option<Vec<(String, Template)>> {
+    /// The header fields of a step, `Authorization` among them.
+    pub(super) fn authorized_headers(&self, fields: &Fields<'_>) -> Option<Vec<(String, Template)>> {
+        let mut headers = self.headers(fields)?;
+        self.authorize(fields, &mut headers)?;
+        Some(headers)
+    }
+
+    fn headers(&self, fields: &Fields<'_>) -> Option<Vec<(String, Template)>> {
         let Some(value) = fields.get("headers") else {
             return Some(Vec::new());
         };

@@ -26,7 +26,7 @@ impl Journey<'_, '_> {
         self.connected = true;
         let id = self.id(fields, "connect");
         let path = self.path(what);
-        let headers = self.headers(fields);
+        let headers = self.authorized_headers(fields);
         let subprotocol = match fields.get("subprotocol") {
             Some(v) => Some(self.subprotocols(v)?),
             None => None,
