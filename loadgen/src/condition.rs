@@ -1,6 +1,6 @@
 //! Conditions, made ready: whether one holds for a session right now.
 //!
-//! Evaluating one allocates nothing and cannot fail. What it looks at stays where it is: variables and rows of the session.
+//! Evaluating one cannot fail, and allocates nothing but where a number is looked at as a text. What it looks at stays where it is: variables and rows of the session.
 
 use regex::bytes::Regex;
 use scenarios::plan::{self, Compare, Part};

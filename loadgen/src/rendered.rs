@@ -92,22 +92,7 @@ fn value_of(known: &Known, values: &Values<'_>) -> Value {
                 .map(|(i, name)| (name.clone(), Value::from(values.cell(feeder, i))))
                 .collect()
         }
-        Known::Fixed(value) => fixed(value),
-    }
-}
-
-/// A JSON value as templates know it.
-fn fixed(value: &serde_json::Value) -> Value {
-    use serde_json::Value as Json;
-    match value {
-        Json::Null => Value::from(()),
-        Json::Bool(yes) => Value::from(*yes),
-        Json::Number(n) => {
-            n.as_i64().map_or_else(|| Value::from(n.as_f64().unwrap_or_default()), Value::from)
-        }
-        Json::String(text) => Value::from(text.as_str()),
-        Json::Array(all) => all.iter().map(fixed).collect(),
-        Json::Object(all) => all.iter().map(|(name, value)| (name.clone(), fixed(value))).collect(),
+        Known::Fixed(value) => rendering::value_of(value),
     }
 }
 

@@ -3,7 +3,7 @@
 //! The reader of scenarios and `loadgen` take their environment from here, so that both mean the same language. It has no loader:
 //! no template reads a file, includes another, or runs longer than its fuel lasts.
 
-use minijinja::{Environment, Error, UndefinedBehavior};
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
 /// Functions that `loadgen` adds; they draw from the session's random numbers.
 pub const FUNCTIONS: [&str; 4] = ["uuid", "int", "float", "pick"];
@@ -23,6 +23,42 @@ pub fn environment() -> Environment<'static> {
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_fuel(Some(FUEL));
     environment
+}
+
+/// A JSON value as templates know it.
+#[must_use]
+pub fn value_of(value: &serde_json::Value) -> Value {
+    use serde_json::Value as Json;
+    match value {
+        Json::Null => Value::from(()),
+        Json::Bool(yes) => Value::from(*yes),
+        Json::Number(n) => {
+            n.as_i64().map_or_else(|| Value::from(n.as_f64().unwrap_or_default()), Value::from)
+        }
+        Json::String(text) => Value::from(text.as_str()),
+        Json::Array(all) => all.iter().map(value_of).collect(),
+        Json::Object(all) => all.iter().map(|(name, value)| (name.clone(), value_of(value))).collect(),
+    }
+}
+
+/// Adds [`FUNCTIONS`] that draw nothing, for a trial.
+pub(crate) fn add_samples(environment: &mut Environment<'_>) {
+    environment.add_function("uuid", || "00000000-0000-4000-8000-000000000000");
+    environment.add_function("int", |low: i64, _high: i64| low);
+    environment.add_function("float", |low: f64, _high: f64| low);
+    environment.add_function("pick", |all: Value| all.get_item_by_index(0).unwrap_or_default());
+}
+
+/// What a template asks for that nobody has: wrong whatever its values.
+pub(crate) fn unknown(error: &Error, source: &str) -> Option<(String, Option<std::ops::Range<usize>>)> {
+    let always = matches!(
+        error.kind(),
+        ErrorKind::UnknownFilter
+            | ErrorKind::UnknownTest
+            | ErrorKind::UnknownFunction
+            | ErrorKind::TemplateNotFound
+    );
+    always.then(|| told(error, source))
 }
 
 /// What is wrong with a template, and which bytes of it.

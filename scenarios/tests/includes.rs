@@ -43,7 +43,7 @@ fn values_from_outside_reach_through_includes() {
 
 #[test]
 fn mistakes_point_into_the_file_that_holds_them() {
-    let head = |files: &str| format!("include = [{files}]\n[target]\nurl = \"bundled\"\n# \"KEY\"");
+    let head = |files: &str| format!("include = [{files}]\n[target]\nurl = \"bundled\"");
     let of = |files: &str| scenario(&head(files), "{ think = \"1s\" }");
     let cases = [
         ("no such file", of("\"shared/nobody.toml\"")),

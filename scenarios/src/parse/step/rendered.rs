@@ -1,4 +1,6 @@
 //! Bodies as templates of minijinja: what is wrong with one, and which names it uses.
+//!
+//! One rendering with made-up values finds filters that nobody has; what depends on the values is left to the run.
 
 use std::ops::Range;
 
@@ -37,6 +39,7 @@ impl Journey<'_, '_> {
 
     fn rendered(&self, name: &str, source: &str) -> Result<Body, Wrong> {
         let mut environment = rendering::environment();
+        rendering::add_samples(&mut environment);
         environment.add_template_owned(name, source).map_err(|e| {
             let (what, range) = rendering::told(&e, source);
             Wrong::new(what).expected("a template of minijinja").within(range.unwrap_or(0..source.len()))
@@ -60,7 +63,33 @@ impl Journey<'_, '_> {
                 values.push((root.to_owned(), found));
             }
         }
+        let sample = |known: &Known| self.sample(known);
+        let context: minijinja::Value =
+            values.iter().map(|(name, known)| (name.clone(), sample(known))).collect();
+        if let Err(e) = template.render_captured_to(context, std::io::sink())
+            && let Some((what, range)) = rendering::unknown(&e, source)
+        {
+            return Err(Wrong::new(what)
+                .expected("what minijinja knows")
+                .within(range.unwrap_or(0..source.len())));
+        }
         Ok(Body::Rendered(Rendered { name: name.to_owned(), source: source.to_owned(), values }))
+    }
+
+    /// A value to try a template with.
+    fn sample(&self, known: &Known) -> minijinja::Value {
+        match known {
+            Known::Row(feeder) => {
+                let columns = self.world.feeders.get(usize::from(*feeder)).and_then(|f| f.columns.as_ref());
+                columns
+                    .into_iter()
+                    .flatten()
+                    .map(|name| (name.clone(), minijinja::Value::from("1")))
+                    .collect()
+            }
+            Known::Fixed(value) => rendering::value_of(value),
+            Known::Value(_) => minijinja::Value::from("1"),
+        }
     }
 
     fn known(&self, name: &str) -> Option<Known> {
