@@ -198,7 +198,7 @@ mod tests {
             stream: &mut stream,
             sent: None,
             signers: &[],
-            tokens: &mut None,
+            tokens: None,
         };
         let var = |slot| Said::Value(Part::Var(Slot(slot)));
         let text = |t: &str| Said::Text(t.to_owned());

@@ -49,6 +49,14 @@ pub enum ErrorKind {
     Redirect,
     /// The answer's content coding is broken or unknown.
     BadCoding,
+    /// The server does not speak HTTP/2.
+    NoH2,
+    /// A frame breaks HTTP/2, or frames come that carry nothing, without end.
+    H2Protocol,
+    /// The server reset the stream.
+    StreamReset,
+    /// The server took leave before the answer was whole.
+    GoAway,
     /// A body's template could not be rendered: an unset variable, or more than its share of work.
     Template,
     /// Anything else.
@@ -57,7 +65,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds; the index is `kind as usize`.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::ConnectRefused,
         Self::ConnectTimeout,
         Self::Reset,
@@ -77,6 +85,10 @@ impl ErrorKind {
         Self::Tls,
         Self::Redirect,
         Self::BadCoding,
+        Self::NoH2,
+        Self::H2Protocol,
+        Self::StreamReset,
+        Self::GoAway,
         Self::Template,
         Self::Other,
     ];
@@ -104,6 +116,10 @@ impl ErrorKind {
             Self::Tls => "tls",
             Self::Redirect => "redirect",
             Self::BadCoding => "bad-coding",
+            Self::NoH2 => "no-h2",
+            Self::H2Protocol => "h2-protocol",
+            Self::StreamReset => "stream-reset",
+            Self::GoAway => "goaway",
             Self::Template => "template",
             Self::Other => "other",
         }

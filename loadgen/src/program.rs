@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use regex::bytes::Regex;
-use scenarios::plan::{self, BaseUrl, Compare, Dist, Feeder, Pick, RunPlan, Times};
+use scenarios::plan::{self, BaseUrl, Compare, Dist, Feeder, HttpVersion, Pick, RunPlan, Times};
 use serde_json_path::JsonPath;
 use thiserror::Error;
 
@@ -86,6 +86,8 @@ pub struct Program {
     pub seed: u64,
     /// Do sessions keep cookies?
     pub cookies: bool,
+    /// Which version of HTTP requests speak: `Auto` only where a server can choose.
+    pub http: HttpVersion,
     /// The target as written.
     pub url: BaseUrl,
 }
@@ -102,19 +104,22 @@ pub struct Kind {
 }
 
 impl Kind {
-    fn of(ops: Vec<Op>, signers: &[Signer]) -> Self {
+    fn of(ops: Vec<Op>, signers: &[Signer], http_version: HttpVersion) -> Self {
         let mut feeders = BTreeSet::new();
         let mut tokens = BTreeSet::new();
         let (mut http, mut socket, mut coded) = (0, 0, 0);
         for op in &ops {
             match op {
                 Op::Request(r) => {
-                    http = 1;
-                    feeders.extend(r.when.iter().flat_map(Condition::feeders));
-                    feeders.extend(r.head.feeders());
-                    feeders.extend(r.body.iter().flat_map(Text::feeders));
-                    feeders.extend(r.upload.iter().flat_map(|u| u.feeders()));
+                    http = http.max(1);
+                    feeders.extend(r.feeders());
                     tokens.extend(r.head.signers());
+                }
+                Op::Parallel(p) => {
+                    http =
+                        http.max(if http_version == HttpVersion::Http2 { 1 } else { p.connections as u64 });
+                    feeders.extend(p.requests.iter().flat_map(Request::feeders));
+                    tokens.extend(p.requests.iter().flat_map(|r| r.head.signers()));
                 }
                 Op::Connect(c) => {
                     socket = 1;
@@ -143,6 +148,8 @@ impl Kind {
 pub enum Op {
     /// An HTTP request.
     Request(Box<Request>),
+    /// HTTP requests at once.
+    Parallel(Box<Parallel>),
     /// A WebSocket handshake.
     Connect(Box<Connect>),
     /// A WebSocket message.
@@ -231,6 +238,15 @@ pub struct Request {
     pub saves: Vec<(usize, From, Pick)>,
     /// Must the body be parsed as JSON?
     pub parses: bool,
+}
+
+/// HTTP requests at once.
+#[derive(Debug)]
+pub struct Parallel {
+    /// The requests.
+    pub requests: Vec<Request>,
+    /// How many connections they share over HTTP/1.1; at least 1, at most one for each.
+    pub connections: usize,
 }
 
 /// How redirects are followed.
@@ -409,6 +425,10 @@ impl Program {
         if plan.sessions.is_empty() || plan.phases.is_empty() {
             return Err(BadPlan::Empty);
         }
+        let http = match plan.transport.http {
+            HttpVersion::Auto if !url.tls => HttpVersion::Http1,
+            chosen => chosen,
+        };
         let signers = plan.assets.signers.iter().map(Signer::new).collect::<Result<Vec<_>, _>>()?;
         let files = plan.assets.files.iter().map(|f| Rc::from(f.bytes.as_slice())).collect();
         let (transport, steps) = (&plan.transport, plan.steps.len());
@@ -417,7 +437,7 @@ impl Program {
         for kind in &plan.sessions {
             let mut ops = Vec::new();
             compiler.steps(&kind.steps, &mut ops)?;
-            kinds.push(Kind::of(ops, &signers));
+            kinds.push(Kind::of(ops, &signers, http));
         }
         Ok(Self {
             kinds,
@@ -428,12 +448,22 @@ impl Program {
             timeout_ns: plan.timeout_ns.max(1),
             seed: plan.seed,
             cookies: plan.transport.cookies,
+            http,
             url: url.clone(),
         })
     }
 }
 
 impl Request {
+    /// The feeders whose columns it sends.
+    fn feeders(&self) -> Vec<usize> {
+        let mut all = self.head.feeders();
+        all.extend(self.when.iter().flat_map(Condition::feeders));
+        all.extend(self.body.iter().flat_map(Text::feeders));
+        all.extend(self.upload.iter().flat_map(|u| u.feeders()));
+        all
+    }
+
     /// What of an answer is kept.
     #[must_use]
     pub fn want(&self) -> Want<'_> {

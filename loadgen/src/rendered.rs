@@ -158,7 +158,7 @@ mod tests {
         ];
         let page = Page::new(&Rendered { name: "t".into(), source: source.into(), values }).unwrap();
         let vars = [Some(var.into())];
-        let (mut out, mut stream, mut tokens) = (Vec::new(), Stream::of(1, 2), None);
+        let (mut out, mut stream) = (Vec::new(), Stream::of(1, 2));
         let mut values = Values {
             vars: &vars,
             feeders: &[],
@@ -167,7 +167,7 @@ mod tests {
             stream: &mut stream,
             sent: None,
             signers: &[],
-            tokens: &mut tokens,
+            tokens: None,
         };
         page.write(&mut out, &mut values)?;
         Ok(String::from_utf8(out).unwrap())

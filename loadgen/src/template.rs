@@ -3,6 +3,7 @@
 //! Owns escaping. A value may come from the target (a saved variable), so what would end a request line or a
 //! header field, or break out of a JSON string, never gets there as it is.
 
+use std::cell::RefCell;
 use std::io::Write as _;
 
 use base64::Engine;
@@ -41,8 +42,8 @@ pub struct Values<'a> {
     pub sent: Option<&'a serde_json::Value>,
     /// What makes tokens.
     pub signers: &'a [Signer],
-    /// The session's tokens.
-    pub tokens: &'a mut Tokens,
+    /// The session's tokens; a plan with signers gives every session some.
+    pub tokens: Option<&'a RefCell<Tokens>>,
 }
 
 impl<'a> Values<'a> {
@@ -345,7 +346,7 @@ mod tests {
                 stream: &mut stream,
                 sent: Some(&sent),
                 signers: &[],
-                tokens: &mut None,
+                tokens: None,
             },
         );
         String::from_utf8(out).unwrap()

@@ -26,8 +26,8 @@ pub struct Signer {
     expires_ms: u64,
 }
 
-/// A session's tokens, by the number of their signer; most sessions have none.
-pub type Tokens = Option<Box<Vec<Option<Token>>>>;
+/// A session's tokens, by the number of their signer.
+pub type Tokens = Vec<Option<Token>>;
 
 /// A signed token.
 #[derive(Debug)]
@@ -65,7 +65,8 @@ impl Signer {
         let now = unix_ms();
         let mut claims = Vec::new();
         self.claims.write(&mut claims, values);
-        let kept = values.tokens.get_or_insert_default();
+        let Some(kept) = values.tokens else { return };
+        let kept = &mut *kept.borrow_mut();
         if kept.len() <= index {
             kept.resize_with(index + 1, || None);
         }
@@ -102,6 +103,8 @@ impl Signer {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
     use crate::random::Stream;
     use scenarios::plan::{Algorithm, Part, Secret, Slot, Template};
@@ -119,7 +122,7 @@ mod tests {
             })
             .unwrap()
         };
-        let (mut stream, mut tokens) = (Stream::of(1, 2), None);
+        let (mut stream, tokens) = (Stream::of(1, 2), RefCell::default());
         let mut write = |signer: &Signer, var: &str| {
             let vars = [Some(var.into())];
             let mut out = Vec::new();
@@ -131,11 +134,11 @@ mod tests {
                 stream: &mut stream,
                 sent: None,
                 signers: &[],
-                tokens: &mut tokens,
+                tokens: Some(&tokens),
             };
             signer.write(0, &mut out, &mut values);
             // One that was kept is told from a new one by this mark.
-            "kept".clone_into(&mut tokens.as_mut().unwrap()[0].as_mut().unwrap().text);
+            "kept".clone_into(&mut tokens.borrow_mut()[0].as_mut().unwrap().text);
             String::from_utf8(out).unwrap()
         };
         let claimed = |token: &str| {

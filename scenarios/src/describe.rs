@@ -10,8 +10,8 @@ mod steps;
 use timeline::Unit;
 
 use crate::plan::{
-    Choice, Dist, Of, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId, Target, Template,
-    Timer, Times,
+    Choice, Dist, HttpVersion, Of, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId, Target,
+    Template, Timer, Times,
 };
 use crate::text::quantity::{mean_s, show_duration};
 
@@ -77,6 +77,11 @@ fn transport(plan: &RunPlan, out: &mut String) {
         said.extend(tls.client.as_ref().map(|_| "a client certificate is shown".to_owned()));
         said.extend(tls.server_name.as_ref().map(|n| format!("asks for {}", timeline::text::clean(n, 100))));
     }
+    said.extend(match chosen.http {
+        HttpVersion::Http1 => None,
+        HttpVersion::Http2 => Some("HTTP/2".to_owned()),
+        HttpVersion::Auto => Some("HTTP/2 if the server chooses it".to_owned()),
+    });
     said.extend(chosen.compression.then(|| "compressed answers are asked for".to_owned()));
     let redirects = usize::from(chosen.redirects);
     said.extend((redirects > 0).then(|| format!("{} followed at most", count(redirects, "redirect"))));
@@ -130,6 +135,7 @@ fn walk(step: &Step, times: f64, counts: &mut [f64]) -> f64 {
     let mut count = |id: StepId| counts[usize::from(id.0)] += times;
     match step {
         Step::Request(r) => count(r.id),
+        Step::Parallel(p) => p.requests.iter().for_each(|r| count(r.id)),
         Step::Connect(c) => count(c.id),
         Step::Send(s) => count(s.id),
         Step::Close(id) => count(*id),

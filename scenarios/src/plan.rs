@@ -19,7 +19,7 @@ pub use answer::{Capture, Check, Compare, JsonTest, Pick, Save, TextTest};
 pub use assets::{Algorithm, Assets, File, Signer};
 pub use body::{Body, Content, Field, Filler, Generated, Known, Rendered};
 pub use condition::{Condition, Operand, Test};
-pub use transport::{ClientCert, REDIRECTS_MAX, RequestOptions, Tls, TlsVersion, Transport};
+pub use transport::{ClientCert, HttpVersion, REDIRECTS_MAX, RequestOptions, Tls, TlsVersion, Transport};
 
 /// Everything that a run does, fixed before it begins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -168,6 +168,8 @@ pub struct Slot(pub u16);
 pub enum Step {
     /// An HTTP request and its whole answer; timed.
     Request(Box<Request>),
+    /// Requests that are sent at once; each is timed.
+    Parallel(Box<Parallel>),
     /// Opens the session's WebSocket (handshake); timed. Closes an earlier one first.
     Connect(Box<Connect>),
     /// Sends a WebSocket message, awaits one, or both; timed.
@@ -212,6 +214,15 @@ pub struct Request {
     /// How it is sent and answered.
     #[serde(default)]
     pub options: RequestOptions,
+}
+
+/// Requests that are all intended for the same instant; the group ends when all are answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Parallel {
+    /// The requests. What they save takes effect when the group ends, in this order.
+    pub requests: Vec<Request>,
+    /// How many connections they share over HTTP/1.1, at least 1; over HTTP/2 one carries them all.
+    pub connections: u16,
 }
 
 /// A WebSocket handshake.

@@ -11,8 +11,8 @@ use scenarios::plan::{
 use serde_json_path::JsonPath;
 
 use super::{
-    Await, Awaited, BadPlan, Connect, Expect, Follow, From, GoesOn, JsonIs, Op, Payload, Request, Send,
-    TextIs, Upload,
+    Await, Awaited, BadPlan, Connect, Expect, Follow, From, GoesOn, JsonIs, Op, Parallel, Payload, Request,
+    Send, TextIs, Upload,
 };
 use crate::condition::Condition;
 use crate::http::coding;
@@ -35,6 +35,12 @@ impl Compiler<'_> {
         for step in steps {
             let op = match step {
                 Step::Request(r) => Op::Request(Box::new(self.request(r)?)),
+                Step::Parallel(p) => {
+                    let requests =
+                        p.requests.iter().map(|r| self.request(r)).collect::<Result<Vec<_>, _>>()?;
+                    let connections = usize::from(p.connections).min(requests.len()).max(1);
+                    Op::Parallel(Box::new(Parallel { requests, connections }))
+                }
                 Step::Connect(c) => Op::Connect(Box::new(self.connect(c)?)),
                 Step::Send(s) => Op::Send(Box::new(self.send(s)?)),
                 Step::Listen(dist) | Step::Think(dist) => Op::Wait(*dist),

@@ -12,6 +12,7 @@ use super::{BRAKE_NS, Flow, GOODBYE_NS, Session};
 use crate::http::answer::{Answer, Want};
 use crate::kind::ErrorKind;
 use crate::program::{Await, Awaited, Connect, Payload, Send};
+use crate::shard::Offer;
 use crate::template::{self, Values};
 use crate::ws::decode::Message;
 use crate::ws::{handshake, opcode};
@@ -42,10 +43,10 @@ impl Session {
         connect.head.write(&mut wire, &mut self.values());
         wire.extend_from_slice(key.as_bytes());
         wire.extend_from_slice(b"\r\n\r\n");
-        if let Some(jar) = &self.cookies {
-            jar.put_into(&mut wire);
+        if let Some(rare) = &self.rare {
+            rare.cookies.borrow().put_into(&mut wire);
         }
-        let mut connection = self.dial().await?;
+        let mut connection = self.dial(Offer::Http1).await?;
         let mut rest = &wire[..];
         let mut answer = Answer::to_upgrade(Want { fields: &connect.fields, ..Want::default() });
         // Frames that came in one portion with the answer.
@@ -128,11 +129,12 @@ impl Session {
     /// Writes the message; gives back what its answer must hold.
     fn write_message(&mut self, send: &Send) -> Result<String, ErrorKind> {
         let mask = self.stream.mask();
-        let Self { shard, socket, vars, rows, origin, stream, tokens, .. } = self;
+        let Self { shard, socket, vars, rows, origin, stream, rare, .. } = self;
         let Some(socket) = socket else { return Err(ErrorKind::WsClosed) };
         let output = &mut *shard.output.borrow_mut();
         let feeders = &shard.program.feeders;
         let signers = &shard.program.signers;
+        let tokens = rare.as_ref().map(|rare| &*rare.tokens);
         let mut values =
             Values { vars, feeders, rows, number: origin.number, stream, sent: None, signers, tokens };
         output.inner.clear();

@@ -20,12 +20,12 @@ use crate::program::{Piece, Upload};
 use crate::template::write_i64;
 
 /// Bytes that are made or copied at once, and so the size of a chunk.
-const PORTION: usize = 64 << 10;
+pub(super) const PORTION: usize = 64 << 10;
 /// Bytes after which other sessions get their turn: a fast target would take all without a pause.
 const TURN: usize = 1 << 20;
 
 /// A body as it is sent.
-struct Sending {
+pub(super) struct Sending {
     /// All texts of it, one behind the other.
     texts: Vec<u8>,
     parts: Vec<Part>,
@@ -52,21 +52,29 @@ impl Part {
 }
 
 impl Sending {
+    /// Has it no bytes at all?
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     fn len(&self) -> u64 {
         self.parts.iter().map(Part::len).sum()
     }
 
-    /// Appends the next portion; false if there is none.
-    fn portion(&mut self, out: &mut Vec<u8>) -> bool {
-        if self.ended {
-            return false;
-        }
-        let mut portion = Vec::with_capacity(PORTION);
-        while portion.len() < PORTION
+    /// Is all of it through?
+    pub(super) fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The next bytes, at most so many and at most a portion.
+    pub(super) fn next(&mut self, most: usize) -> Vec<u8> {
+        let most = most.min(PORTION);
+        let mut portion = Vec::with_capacity(most);
+        while portion.len() < most
             && let Some(part) = self.parts.get(self.at.0)
         {
             let (from, len) = (self.at.1, part.len());
-            let to = len.min(from + (PORTION - portion.len()) as u64);
+            let to = len.min(from + (most - portion.len()) as u64);
             match part {
                 Part::Text(range) => {
                     portion.extend_from_slice(
@@ -80,7 +88,20 @@ impl Sending {
             }
             self.at = if to == len { (self.at.0 + 1, 0) } else { (self.at.0, to) };
         }
+        // Parts without bytes hold nothing up.
+        while self.parts.get(self.at.0).is_some_and(|part| part.len() == self.at.1) {
+            self.at = (self.at.0 + 1, 0);
+        }
         self.ended = self.at.0 == self.parts.len();
+        portion
+    }
+
+    /// Appends the next portion as HTTP/1.1 frames it; false if there is none.
+    fn portion(&mut self, out: &mut Vec<u8>) -> bool {
+        if self.ended {
+            return false;
+        }
+        let portion = self.next(PORTION);
         if !self.chunked {
             out.extend_from_slice(&portion);
             return true;
@@ -106,18 +127,7 @@ impl Session {
         answer: &mut Answer<'_>,
     ) -> Result<bool, ErrorKind> {
         let mut wire = Vec::new();
-        self.write_head(ask, &mut wire);
-        let mut sending = self.sending(upload, &mut wire)?;
-        if sending.chunked {
-            wire.extend_from_slice(b"\r\nTransfer-Encoding: chunked\r\n\r\n");
-        } else {
-            wire.extend_from_slice(b"\r\nContent-Length: ");
-            write_i64(&mut wire, i64::try_from(sending.len()).unwrap_or(i64::MAX));
-            wire.extend_from_slice(b"\r\n\r\n");
-        }
-        if let Some(jar) = &self.cookies {
-            jar.put_into(&mut wire);
-        }
+        let mut sending = self.begin_upload(ask, upload, &mut wire)?;
         if ask.request.expects {
             self.write_rest(std::mem::take(&mut wire)).await?;
             if self.refused(answer).await? {
@@ -130,6 +140,28 @@ impl Session {
             answer.forbid_reuse();
         }
         Ok(answered && answer.done())
+    }
+
+    /// Writes the head of a request whose body is sent piece by piece, to its end, and makes the body ready.
+    pub(super) fn begin_upload(
+        &mut self,
+        ask: &Ask<'_>,
+        upload: &Upload,
+        wire: &mut Vec<u8>,
+    ) -> Result<Sending, ErrorKind> {
+        self.write_head(ask, wire);
+        let sending = self.sending(upload, wire)?;
+        if sending.chunked {
+            wire.extend_from_slice(b"\r\nTransfer-Encoding: chunked\r\n\r\n");
+        } else {
+            wire.extend_from_slice(b"\r\nContent-Length: ");
+            write_i64(wire, i64::try_from(sending.len()).unwrap_or(i64::MAX));
+            wire.extend_from_slice(b"\r\n\r\n");
+        }
+        if let Some(rare) = &self.rare {
+            rare.cookies.borrow().put_into(wire);
+        }
+        Ok(sending)
     }
 
     /// Writes all texts of a body, and its content type into `head`.

@@ -6,41 +6,18 @@ use timeline::Unit;
 
 use super::{count, show, socket};
 use crate::plan::{
-    Body, Check, Choice, Condition, Content, Guard, Journey, Part, Request, RunPlan, Step, StepId, Template,
-    Times,
+    Body, Check, Choice, Condition, Content, Guard, HttpVersion, Journey, Parallel, Part, Request, RunPlan,
+    Step, StepId, Template, Times,
 };
 use crate::text::quantity::{show_dist, show_duration};
 
 /// Steps, one a line, those inside of others further in.
 pub(super) fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
-    let name = |id: StepId| plan.steps.get(usize::from(id.0)).map_or("?", String::as_str);
+    let name = |id| name(plan, id);
     for step in all {
         let line = match step {
-            Step::Request(r) => {
-                let mut line = format!("{}: {} {}", name(r.id), r.method, show(plan, &r.path));
-                if !r.checks.is_empty() {
-                    let _ = write!(
-                        line,
-                        ", checks {}",
-                        r.checks.iter().map(check).collect::<Vec<_>>().join(", ")
-                    );
-                }
-                if !r.saves.is_empty() {
-                    let _ = write!(line, ", {} saved", count(r.saves.len(), "value"));
-                }
-                line += &carried(plan, r);
-                line += &authorized(plan, &r.headers);
-                if r.options.expect_continue {
-                    line += ", body after 100 Continue";
-                }
-                if let Some(n) = r.options.redirects {
-                    let _ = write!(line, ", {} followed at most", count(usize::from(n), "redirect"));
-                }
-                if let Some(when) = &r.when {
-                    let _ = write!(line, ", if {}", words(when));
-                }
-                line
-            }
+            Step::Request(r) => request(plan, r),
+            Step::Parallel(p) => parallel(plan, p),
             Step::Connect(c) => {
                 let (path, auth) = (show(plan, &c.path), authorized(plan, &c.headers));
                 format!("{}: WebSocket {path}{auth}{}", name(c.id), socket::options(&c.options))
@@ -69,6 +46,11 @@ pub(super) fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String
         if let Step::Repeat(r) = step {
             steps(plan, &r.steps, depth + 1, out);
         }
+        if let Step::Parallel(p) = step {
+            for r in &p.requests {
+                *out += &format!("{:indent$}{}\n", "", request(plan, r), indent = (depth + 1) * 2);
+            }
+        }
         if let Step::If(fork) = step {
             steps(plan, &fork.then, depth + 1, out);
             if !fork.otherwise.is_empty() {
@@ -96,6 +78,43 @@ pub(super) fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String
             }
         }
     }
+}
+
+fn name(plan: &RunPlan, id: StepId) -> &str {
+    plan.steps.get(usize::from(id.0)).map_or("?", String::as_str)
+}
+
+fn request(plan: &RunPlan, r: &Request) -> String {
+    let mut line = format!("{}: {} {}", name(plan, r.id), r.method, show(plan, &r.path));
+    if !r.checks.is_empty() {
+        let _ = write!(line, ", checks {}", r.checks.iter().map(check).collect::<Vec<_>>().join(", "));
+    }
+    if !r.saves.is_empty() {
+        let _ = write!(line, ", {} saved", count(r.saves.len(), "value"));
+    }
+    line += &carried(plan, r);
+    line += &authorized(plan, &r.headers);
+    if r.options.expect_continue {
+        line += ", body after 100 Continue";
+    }
+    if let Some(n) = r.options.redirects {
+        let _ = write!(line, ", {} followed at most", count(usize::from(n), "redirect"));
+    }
+    if let Some(when) = &r.when {
+        let _ = write!(line, ", if {}", words(when));
+    }
+    line
+}
+
+fn parallel(plan: &RunPlan, p: &Parallel) -> String {
+    let over = match plan.transport.http {
+        HttpVersion::Http1 => count(usize::from(p.connections), "connection"),
+        HttpVersion::Http2 => "one connection".to_owned(),
+        HttpVersion::Auto => {
+            format!("one connection of HTTP/2, or {} of HTTP/1.1", p.connections)
+        }
+    };
+    format!("{} at once, over {over}", count(p.requests.len(), "request"))
 }
 
 fn choose(plan: &RunPlan, choices: &[Choice], depth: usize, out: &mut String) {

@@ -30,7 +30,8 @@ shapes! {
         ["include", "about", "teaches", "seed", "timeout", "grace", "vars", "load", "target", "data", "phase", "session", "fault", "gate"];
     INCLUDED = "an included file", "included", false, ["include", "vars", "target", "data", "session", "gate"];
     LOAD = "[load]", "load", false, ["timer"];
-    TARGET = "[target]", "target", false, ["url", "attach", "env", "tls", "compression", "redirects", "cookies", "auth"];
+    TARGET = "[target]", "target", false,
+        ["url", "attach", "env", "tls", "http", "compression", "redirects", "cookies", "auth"];
     TLS = "`tls`", "tls", false, ["ca", "cert", "key", "insecure", "server-name", "versions"];
     FEEDER = "[data.NAME]", "feeder", false, ["file", "format", "rows", "order"];
     PHASE = "[[phase]]", "phase", false,
@@ -61,6 +62,7 @@ shapes! {
     GROUP = "a group of steps", "group", false, ["group", "if", "steps", "else"];
     CHOOSE = "a `choose` step", "choose", false, ["choose", "if"];
     CHOICE = "an entry of `choose`", "choice", false, ["weight", "steps"];
+    PARALLEL = "a `parallel` step", "parallel", false, ["parallel", "connections", "if"];
     CLOSE = "a `close` step", "close", false, ["name", "close", "if"];
     CHECK = "`check`", "check", false, ["status", "time", "size", "body", "header", "json"];
     FAULT = "[[fault]]", "fault", true, ["name", "at", "for"];
@@ -84,6 +86,7 @@ pub(crate) const VERBS: &[(&str, &Shape)] = &[
     ("repeat", REPEAT),
     ("choose", CHOOSE),
     ("steps", GROUP),
+    ("parallel", PARALLEL),
     ("close", CLOSE),
 ];
 

@@ -113,7 +113,7 @@ fn variables(world: &World<'_>, steps: &Value<'_>, into: &mut Vec<String>) {
         let DeValue::Table(step) = step.get_ref() else {
             continue;
         };
-        for inner in ["steps", "else"].into_iter().filter_map(|key| step.get(key)) {
+        for inner in ["steps", "else", "parallel"].into_iter().filter_map(|key| step.get(key)) {
             variables(world, inner, into);
         }
         if let Some(choices) = step.get("choose") {
@@ -152,7 +152,7 @@ fn needs_session(steps: &[Step]) -> bool {
             Step::Connect(_) | Step::Send(_) | Step::Listen(_) | Step::Close(_) | Step::Journey(_) => true,
             Step::Repeat(r) => r.times == crate::plan::Times::UntilEnd || step.inner().any(needs),
             Step::If(_) | Step::Choose(_) => step.inner().any(needs),
-            Step::Request(_) | Step::Think(_) => false,
+            Step::Request(_) | Step::Parallel(_) | Step::Think(_) => false,
         }
     }
     steps.iter().any(needs)

@@ -7,6 +7,7 @@ pub(crate) mod auth;
 mod body;
 mod check;
 mod course;
+mod parallel;
 mod rendered;
 mod request;
 mod socket;
@@ -104,6 +105,7 @@ impl<'a, 'n> Journey<'a, 'n> {
             "think" => self.world.reader.dist(what).map(Step::Think),
             "repeat" => self.repeat(&fields, what),
             "choose" => self.choose(what),
+            "parallel" => self.parallel(&fields, what),
             "close" => self.close(&fields, what),
             _ => self.request(&fields, verb, what),
         };
@@ -270,6 +272,7 @@ fn takes_time(dist: Dist) -> bool {
 fn step_takes_time(step: &Step) -> bool {
     match step {
         Step::Request(r) => r.when.is_none(),
+        Step::Parallel(p) => p.requests.iter().any(|r| r.when.is_none()),
         Step::Connect(_) => true,
         Step::Send(s) => s.wait.is_some(),
         Step::Listen(d) | Step::Think(d) => takes_time(*d),

@@ -1,6 +1,6 @@
 //! What of a plan must never be shown or kept.
 
-use super::{Awaited, Condition, Guard, Part, Payload, RunPlan, Step, Template};
+use super::{Awaited, Condition, Guard, Part, Payload, Request, RunPlan, Step, Template};
 
 impl RunPlan {
     /// The same plan with every secret's value emptied, fit to be shown or kept.
@@ -19,14 +19,7 @@ impl RunPlan {
 fn hide_secrets(steps: &mut [Step]) {
     for step in steps {
         match step {
-            Step::Request(r) => {
-                r.when.iter_mut().for_each(Condition::hide_secrets);
-                r.path.hide_secrets();
-                r.headers.iter_mut().for_each(|(_, value)| value.hide_secrets());
-                if let Some((_, body)) = &mut r.body {
-                    body.hide_secrets();
-                }
-            }
+            Step::Request(r) => r.hide_secrets(),
             Step::Connect(c) => {
                 c.path.hide_secrets();
                 c.headers.iter_mut().for_each(|(_, value)| value.hide_secrets());
@@ -41,6 +34,7 @@ fn hide_secrets(steps: &mut [Step]) {
                     text.hide_secrets();
                 }
             }
+            Step::Parallel(p) => p.requests.iter_mut().for_each(Request::hide_secrets),
             Step::Repeat(r) => {
                 if let Some(Guard::While(condition) | Guard::Until(condition)) = &mut r.guard {
                     condition.hide_secrets();
@@ -54,6 +48,17 @@ fn hide_secrets(steps: &mut [Step]) {
             }
             Step::Choose(choices) => choices.iter_mut().for_each(|c| hide_secrets(&mut c.steps)),
             Step::Listen(_) | Step::Think(_) | Step::Close(_) | Step::Journey(_) => {}
+        }
+    }
+}
+
+impl Request {
+    fn hide_secrets(&mut self) {
+        self.when.iter_mut().for_each(Condition::hide_secrets);
+        self.path.hide_secrets();
+        self.headers.iter_mut().for_each(|(_, value)| value.hide_secrets());
+        if let Some((_, body)) = &mut self.body {
+            body.hide_secrets();
         }
     }
 }
