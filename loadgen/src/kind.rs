@@ -61,13 +61,15 @@ pub enum ErrorKind {
     StreamReset,
     /// The server took leave before the answer was whole.
     GoAway,
+    /// A body's template could not be rendered: an unset variable, or more than its share of work.
+    Template,
     /// Anything else.
     Other,
 }
 
 impl ErrorKind {
     /// All kinds; the index is `kind as usize`.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::ConnectRefused,
         Self::ConnectTimeout,
         Self::Reset,
@@ -93,6 +95,7 @@ impl ErrorKind {
         Self::H2Protocol,
         Self::StreamReset,
         Self::GoAway,
+        Self::Template,
         Self::Other,
     ];
 
@@ -125,6 +128,7 @@ impl ErrorKind {
             Self::H2Protocol => "h2-protocol",
             Self::StreamReset => "stream-reset",
             Self::GoAway => "goaway",
+            Self::Template => "template",
             Self::Other => "other",
         }
     }
@@ -155,7 +159,14 @@ impl ErrorKind {
     /// Did the step fail before anything could reach the target? Such a step has no service time.
     #[must_use]
     pub const fn before_contact(self) -> bool {
-        matches!(self, Self::ConnectRefused | Self::ConnectTimeout | Self::NoDescriptors | Self::NoPorts)
+        matches!(
+            self,
+            Self::ConnectRefused
+                | Self::ConnectTimeout
+                | Self::NoDescriptors
+                | Self::NoPorts
+                | Self::Template
+        )
     }
 }
 

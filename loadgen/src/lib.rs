@@ -17,9 +17,12 @@ pub mod sizing;
 pub mod sse;
 pub mod ws;
 
+mod condition;
 mod connection;
 mod cookies;
+mod date;
 mod figures;
+mod filler;
 mod health;
 mod http2;
 mod journey;
@@ -27,11 +30,13 @@ mod kind;
 mod precise;
 mod program;
 mod release;
+mod rendered;
 mod seats;
 mod session;
 mod shard;
 mod template;
 pub mod tls;
+mod token;
 mod worker;
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ fn requests_share_pooled_connections() {
 #[test]
 fn what_is_saved_is_used() {
     let mut login = request(0, "POST", "/login");
-    login.body = Some(("application/json".to_owned(), text("{}")));
+    login.body = Some(("application/json".to_owned(), text("{}").into()));
     login.checks = vec![
         Check::Status(vec![(200, 200)]),
         Check::Json("$.rooms[0].id".to_owned(), JsonTest::Equals(7.into())),
@@ -111,7 +111,8 @@ fn what_is_saved_is_used() {
         Part::Var(Slot(0)),
     ]);
     let mut skipped = request(2, "GET", "/skipped");
-    skipped.when = Some(Slot(2));
+    let set = Test::Set(Operand::Value(Part::Var(Slot(2))));
+    skipped.when = Some(Condition { text: "absent".into(), test: set });
     let steps = vec![login, uses, skipped].into_iter().map(|r| Step::Request(Box::new(r))).collect();
     let totals = run(plan(Model::Arrivals { from: 20.0, to: 20.0 }, 500, steps), serve(act), 1);
     assert!(totals.errors().is_empty(), "{:?}", totals.errors());

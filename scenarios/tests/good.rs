@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use dynamometer_scenarios::plan::{
-    Awaited, Capture, Check, Dist, Escape, Model, Order, Part, Payload, Pick, Slot, Step, Target, Times,
+    Awaited, Body, Capture, Check, Content, Dist, Escape, Model, Operand, Order, Part, Payload, Pick, Slot,
+    Step, Target, Test, Times,
 };
 use dynamometer_scenarios::{
     LoadFlags, Origin, Overrides, Quick, catalog, describe, load, parse, quick, text_of,
@@ -106,6 +107,7 @@ fn the_format_s_example_is_read_completely() {
     let text = |t: &str| Part::Text(t.to_owned());
     let (kind, body) = login.body.as_ref().unwrap();
     assert_eq!(kind, "application/json");
+    let Body::Whole(Content::Text(body)) = body else { panic!("{body:?}") };
     assert_eq!(body.0, [text("{\"user\":\""), column(0), text("\",\"pass\":\""), column(1), text("\"}")]);
     assert_eq!(login.checks, [Check::Status(vec![(200, 200)]), Check::Time(1_000_000_000)]);
     assert_eq!(login.saves[0].from, Capture::Json("$.token".into()));
@@ -123,7 +125,10 @@ fn the_format_s_example_is_read_completely() {
     };
     assert_eq!(rooms.saves[0].from, Capture::Json("$.rooms[*].id".into()));
     assert_eq!(rooms.saves[0].pick, Pick::Random);
-    assert_eq!(room.when, Some(Slot(0)));
+    assert_eq!(
+        room.when.as_ref().map(|when| &when.test),
+        Some(&Test::Set(Operand::Value(Part::Var(Slot(0)))))
+    );
     insta::assert_snapshot!(describe(&plan));
 }
 

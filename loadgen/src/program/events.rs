@@ -5,7 +5,8 @@ use std::rc::Rc;
 use scenarios::plan;
 use serde_json_path::JsonPath;
 
-use super::{Awaited, BadPlan, Compiler, awaited, json_path};
+use super::compile::{Compiler, awaited, json_path};
+use super::{Awaited, BadPlan};
 use crate::http::stream;
 use crate::sse::EVENT_MAX;
 use crate::template::Text;

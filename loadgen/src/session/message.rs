@@ -132,11 +132,14 @@ impl Session {
     /// Writes the message; gives back what its answer must hold.
     fn write_message(&mut self, send: &Send) -> Result<String, ErrorKind> {
         let mask = self.stream.mask();
-        let Self { shard, socket, vars, rows, origin, stream, .. } = self;
+        let Self { shard, socket, vars, rows, origin, stream, rare, .. } = self;
         let Some(socket) = socket else { return Err(ErrorKind::WsClosed) };
         let output = &mut *shard.output.borrow_mut();
         let feeders = &shard.program.feeders;
-        let mut values = Values { vars, feeders, rows, number: origin.number, stream, sent: None };
+        let signers = &shard.program.signers;
+        let tokens = rare.as_ref().map(|rare| &*rare.tokens);
+        let mut values =
+            Values { vars, feeders, rows, number: origin.number, stream, sent: None, signers, tokens };
         output.inner.clear();
         match &send.payload {
             Payload::Text(text) => {

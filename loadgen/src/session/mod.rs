@@ -16,6 +16,9 @@ mod pushed;
 mod request;
 mod socket;
 mod stream;
+mod upload;
+
+pub(crate) use judge::contains;
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -25,16 +28,18 @@ use std::task::Poll;
 
 use scenarios::plan::{Dist, Times};
 
+use crate::condition::Condition;
 use crate::connection::Connection;
 use crate::cookies::Jar;
 use crate::figures;
 use crate::http2::hub::Hub;
 use crate::kind::ErrorKind;
-use crate::program::Op;
+use crate::program::{GoesOn, Op};
 use crate::random::Stream;
 use crate::seats::SeatId;
 use crate::shard::{Offer, Shard};
 use crate::template::Values;
+use crate::token::Tokens;
 use socket::Socket;
 use stream::{EventStream, Seen};
 
@@ -85,6 +90,8 @@ pub struct Session {
 struct Rare {
     /// Lanes of a group share them, and the links.
     cookies: Rc<RefCell<Jar>>,
+    /// Lanes share them too.
+    tokens: Rc<RefCell<Tokens>>,
     /// The session's own link of HTTP/2.
     hub: Rc<Hub>,
     /// Connections of HTTP/1.1 that groups have used beside [`Session::http`].
@@ -94,7 +101,13 @@ struct Rare {
 
 impl Default for Rare {
     fn default() -> Self {
-        Self { cookies: Rc::default(), hub: Hub::new(false), spare: Vec::new(), events: None }
+        Self {
+            cookies: Rc::default(),
+            tokens: Rc::default(),
+            hub: Hub::new(false),
+            spare: Vec::new(),
+            events: None,
+        }
     }
 }
 
@@ -151,7 +164,8 @@ impl Session {
             turns: Vec::new(),
             http: None,
             socket: None,
-            rare: None,
+            // Tokens are kept there, and lanes share them.
+            rare: (!shard.program.signers.is_empty()).then(Box::default),
             intended: origin.intended,
             due: origin.intended,
             state: State { announced: true, ..State::default() },
@@ -185,14 +199,28 @@ impl Session {
                 Op::CloseEvents(id) => self.close_events(*id),
                 Op::Wait(dist) => self.wait(*dist).await,
                 Op::Journey(coded) => Box::pin(self.journey(coded)).await,
-                Op::Enter { times, again } => {
-                    at = self.enter(at - 1, *times, *again);
+                Op::Enter { times, first, again } => {
+                    at = self.enter(at - 1, *times, first.as_ref(), *again);
                     Flow::On
                 }
-                Op::Again { enter, every } => {
-                    let (flow, next) = self.again(*enter, *every, at).await;
+                Op::Again { enter, every, goes_on } => {
+                    let (flow, next) = self.again(*enter, *every, goes_on.as_ref(), at).await;
                     at = next;
                     flow
+                }
+                Op::If { when, otherwise } => {
+                    if !when.holds(&self.values()) {
+                        at = *otherwise;
+                    }
+                    Flow::On
+                }
+                Op::Jump(to) => {
+                    at = *to;
+                    Flow::On
+                }
+                Op::Choose { total, courses } => {
+                    at = self.draw(*total, courses);
+                    Flow::On
                 }
             };
             did_anything |= self.state.moved;
@@ -228,7 +256,10 @@ impl Session {
     }
 
     /// Begins a loop, or skips it; says where to go on.
-    fn enter(&mut self, enter: usize, times: Times, again: usize) -> usize {
+    fn enter(&mut self, enter: usize, times: Times, first: Option<&Condition>, again: usize) -> usize {
+        if first.is_some_and(|first| !first.holds(&self.values())) {
+            return again + 1;
+        }
         let left = match times {
             Times::UntilEnd if self.state.winding_up => return again + 1,
             Times::UntilEnd => None,
@@ -241,7 +272,17 @@ impl Session {
     }
 
     /// Ends a turn and waits for the next one's start; says where to go on.
-    async fn again(&mut self, enter: usize, every: Option<Dist>, past: usize) -> (Flow, usize) {
+    async fn again(
+        &mut self,
+        enter: usize,
+        every: Option<Dist>,
+        goes_on: Option<&GoesOn>,
+        past: usize,
+    ) -> (Flow, usize) {
+        if goes_on.is_some_and(|g| g.condition.holds(&self.values()) != g.wanted) {
+            self.turns.pop();
+            return (Flow::On, past);
+        }
         let Some(turn) = self.turns.last_mut() else { return (Flow::On, past) };
         if let Some(left) = &mut turn.left {
             *left -= 1;
@@ -267,6 +308,19 @@ impl Session {
         // A turn that only sends never waits: it must yield all the same.
         tokio::task::coop::consume_budget().await;
         (flow, enter + 1)
+    }
+
+    /// Where one of the courses begins, drawn by weight.
+    fn draw(&mut self, total: u64, courses: &[(u64, usize)]) -> usize {
+        let mut at = self.stream.below(total);
+        for (weight, start) in courses {
+            if at < *weight {
+                return *start;
+            }
+            at -= weight;
+        }
+        // Not reached: the weights add up to the total.
+        courses.last().map_or(usize::MAX, |(_, start)| *start)
     }
 
     /// Thinks or listens.
@@ -412,6 +466,8 @@ impl Session {
             number: self.origin.number,
             stream: &mut self.stream,
             sent: None,
+            signers: &self.shard.program.signers,
+            tokens: self.rare.as_ref().map(|rare| &*rare.tokens),
         }
     }
 }

@@ -115,7 +115,8 @@ impl Session {
         let seat = self.shard.seats.lend();
         self.shard.seats.sit(seat, cx);
         let rare = self.rare.get_or_insert_default();
-        let (cookies, hub) = (Rc::clone(&rare.cookies), Rc::clone(&rare.hub));
+        let (cookies, tokens) = (Rc::clone(&rare.cookies), Rc::clone(&rare.tokens));
+        let hub = Rc::clone(&rare.hub);
         let announced = std::mem::take(&mut self.state.announced);
         Box::new(Self {
             shard: Rc::clone(&self.shard),
@@ -127,7 +128,7 @@ impl Session {
             turns: Vec::new(),
             http: self.http.take().or_else(|| rare.spare.pop()),
             socket: None,
-            rare: Some(Box::new(Rare { cookies, hub, spare: Vec::new(), events: None })),
+            rare: Some(Box::new(Rare { cookies, tokens, hub, spare: Vec::new(), events: None })),
             intended: self.intended,
             due: self.due,
             state: State { lane: true, announced, winding_up: self.state.winding_up, ..State::default() },

@@ -21,7 +21,7 @@ impl Journey<'_, '_> {
         let reader = self.world.reader;
         let id = self.id(fields, "events");
         let path = self.path(what);
-        let headers = self.headers(fields);
+        let headers = self.authorized_headers(fields);
         let mut options = StreamOptions::default();
         if let Some(v) = fields.get("max-event") {
             options.max_event = Some(reader.read(v, SIZE_LOOK, size)?);

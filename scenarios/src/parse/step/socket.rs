@@ -4,12 +4,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use toml::de::DeValue;
 
-use super::request::regex;
 use super::{Journey, request};
 use crate::mistake::{Wrong, quoted};
 use crate::parse::keys;
 use crate::parse::reader::{Fields, Value};
 use crate::plan::{Await, Awaited, Connect, Deflate, Payload, Send, SocketOptions, Step, Template};
+use crate::text::pattern::regex;
 use crate::text::{json, quantity};
 
 /// Most subprotocols that are offered.
@@ -26,7 +26,7 @@ impl Journey<'_, '_> {
         self.connected = true;
         let id = self.id(fields, "connect");
         let path = self.path(what);
-        let headers = self.headers(fields);
+        let headers = self.authorized_headers(fields);
         let subprotocol = match fields.get("subprotocol") {
             Some(v) => Some(self.subprotocols(v)?),
             None => None,
