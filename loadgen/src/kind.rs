@@ -49,6 +49,10 @@ pub enum ErrorKind {
     Redirect,
     /// The answer's content coding is broken or unknown.
     BadCoding,
+    /// The server's answer does not begin an event stream.
+    SseHandshake,
+    /// The event stream has ended, or was never open.
+    SseClosed,
     /// The server does not speak HTTP/2.
     NoH2,
     /// A frame breaks HTTP/2, or frames come that carry nothing, without end.
@@ -65,7 +69,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds; the index is `kind as usize`.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::ConnectRefused,
         Self::ConnectTimeout,
         Self::Reset,
@@ -85,6 +89,8 @@ impl ErrorKind {
         Self::Tls,
         Self::Redirect,
         Self::BadCoding,
+        Self::SseHandshake,
+        Self::SseClosed,
         Self::NoH2,
         Self::H2Protocol,
         Self::StreamReset,
@@ -116,6 +122,8 @@ impl ErrorKind {
             Self::Tls => "tls",
             Self::Redirect => "redirect",
             Self::BadCoding => "bad-coding",
+            Self::SseHandshake => "sse-handshake",
+            Self::SseClosed => "sse-closed",
             Self::NoH2 => "no-h2",
             Self::H2Protocol => "h2-protocol",
             Self::StreamReset => "stream-reset",

@@ -4,6 +4,7 @@
 //! business, running it `session`'s.
 
 mod compile;
+mod events;
 mod upload;
 
 use std::collections::BTreeSet;
@@ -19,8 +20,9 @@ use crate::http::answer::Want;
 use crate::journey::Coded;
 use crate::template::Text;
 use crate::token::Signer;
-use compile::Compiler;
 pub(crate) use compile::regex;
+use compile::{Compiler, awaited, json_path};
+pub use events::{AwaitEvent, OpenEvents};
 pub use upload::{Piece, Upload};
 
 /// Why a plan cannot be made ready; the scenario's parser finds these first.
@@ -107,7 +109,7 @@ impl Kind {
     fn of(ops: Vec<Op>, signers: &[Signer], http_version: HttpVersion) -> Self {
         let mut feeders = BTreeSet::new();
         let mut tokens = BTreeSet::new();
-        let (mut http, mut socket, mut coded) = (0, 0, 0);
+        let (mut http, mut socket, mut stream, mut coded) = (0, 0, 0, 0);
         for op in &ops {
             match op {
                 Op::Request(r) => {
@@ -116,8 +118,8 @@ impl Kind {
                     tokens.extend(r.head.signers());
                 }
                 Op::Parallel(p) => {
-                    http =
-                        http.max(if http_version == HttpVersion::Http2 { 1 } else { p.connections as u64 });
+                    let lanes = if http_version == HttpVersion::Http2 { 1 } else { p.connections as u64 };
+                    http = http.max(lanes);
                     feeders.extend(p.requests.iter().flat_map(Request::feeders));
                     tokens.extend(p.requests.iter().flat_map(|r| r.head.signers()));
                 }
@@ -129,17 +131,23 @@ impl Kind {
                 Op::Send(s) => {
                     feeders.extend(s.texts().flat_map(Text::feeders));
                 }
+                Op::OpenEvents(e) => {
+                    stream = 1;
+                    feeders.extend(e.head.feeders());
+                    tokens.extend(e.head.signers());
+                }
+                Op::AwaitEvent(a) => feeders.extend(a.text().into_iter().flat_map(Text::feeders)),
                 Op::Journey(journey) => coded = coded.max(journey.connections),
                 Op::If { when, .. } => feeders.extend(when.feeders()),
                 Op::Enter { first, .. } => feeders.extend(first.iter().flat_map(Condition::feeders)),
                 Op::Again { goes_on, .. } => {
                     feeders.extend(goes_on.iter().flat_map(|g| g.condition.feeders()));
                 }
-                Op::Wait(_) | Op::Close(_) | Op::Jump(_) | Op::Choose { .. } => {}
+                Op::Wait(_) | Op::Close(_) | Op::CloseEvents(_) | Op::Jump(_) | Op::Choose { .. } => {}
             }
         }
         feeders.extend(tokens.into_iter().filter_map(|i| signers.get(i)).flat_map(Signer::feeders));
-        Self { ops, feeders: feeders.into_iter().collect(), connections: http + socket + coded }
+        Self { ops, feeders: feeders.into_iter().collect(), connections: http + socket + stream + coded }
     }
 }
 
@@ -192,6 +200,12 @@ pub enum Op {
     },
     /// Closes the WebSocket.
     Close(usize),
+    /// Opens the event stream.
+    OpenEvents(Box<OpenEvents>),
+    /// Awaits an event.
+    AwaitEvent(Box<AwaitEvent>),
+    /// Closes the event stream.
+    CloseEvents(usize),
     /// A visit in code.
     Journey(Box<Coded>),
 }

@@ -123,10 +123,11 @@ fn connections(kind: &SessionKind, http: HttpVersion) -> u64 {
     let http = most(&|s| match s {
         Step::Request(_) => 1,
         Step::Parallel(_) if http == HttpVersion::Http2 => 1,
-        Step::Parallel(p) => u64::from(p.connections).min(p.requests.len() as u64).max(1),
+        Step::Parallel(p) => p.connections_used() as u64,
         _ => 0,
     });
     http + most(&|s| u64::from(matches!(s, Step::Connect(_))))
+        + most(&|s| u64::from(matches!(s, Step::OpenEvents(_))))
         + kind
             .steps
             .iter()

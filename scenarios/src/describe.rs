@@ -3,6 +3,7 @@
 //! The expected figures are what the plan alone implies if the target answered at once; a real
 //! target answers later, so sessions that wait for answers do less.
 
+mod events;
 mod load;
 mod socket;
 mod steps;
@@ -138,7 +139,9 @@ fn walk(step: &Step, times: f64, counts: &mut [f64]) -> f64 {
         Step::Parallel(p) => p.requests.iter().for_each(|r| count(r.id)),
         Step::Connect(c) => count(c.id),
         Step::Send(s) => count(s.id),
-        Step::Close(id) => count(*id),
+        Step::Close(id) | Step::CloseEvents(id) => count(*id),
+        Step::OpenEvents(e) => count(e.id),
+        Step::AwaitEvent(a) => count(a.id),
         Step::Journey(journey) => {
             journey.steps.iter().for_each(|s| counts[usize::from(s.id.0)] += times * f64::from(s.times));
             let all: u32 = journey.steps.iter().map(|s| s.times).sum();

@@ -8,6 +8,7 @@ mod answer;
 mod assets;
 mod body;
 mod condition;
+mod events;
 mod secrets;
 mod transport;
 
@@ -19,6 +20,7 @@ pub use answer::{Capture, Check, Compare, JsonTest, Pick, Save, TextTest};
 pub use assets::{Algorithm, Assets, File, Signer};
 pub use body::{Body, Content, Field, Filler, Generated, Known, Rendered};
 pub use condition::{Condition, Operand, Test};
+pub use events::{AwaitEvent, OpenEvents, StreamOptions};
 pub use transport::{ClientCert, HttpVersion, REDIRECTS_MAX, RequestOptions, Tls, TlsVersion, Transport};
 
 /// Everything that a run does, fixed before it begins.
@@ -174,6 +176,12 @@ pub enum Step {
     Connect(Box<Connect>),
     /// Sends a WebSocket message, awaits one, or both; timed.
     Send(Box<Send>),
+    /// Opens the session's event stream (server-sent events), as far as the answer's head; timed. Closes an earlier one first.
+    OpenEvents(Box<OpenEvents>),
+    /// Awaits an event on the event stream; timed.
+    AwaitEvent(Box<AwaitEvent>),
+    /// Closes the event stream; timed.
+    CloseEvents(StepId),
     /// Reads pushed messages for a while; not timed, what comes is counted.
     Listen(Dist),
     /// Waits; messages pushed meanwhile are read and counted.
@@ -223,6 +231,14 @@ pub struct Parallel {
     pub requests: Vec<Request>,
     /// How many connections they share over HTTP/1.1, at least 1; over HTTP/2 one carries them all.
     pub connections: u16,
+}
+
+impl Parallel {
+    /// How many connections it uses over HTTP/1.1: no more than it has requests, and at least 1.
+    #[must_use]
+    pub fn connections_used(&self) -> usize {
+        usize::from(self.connections).min(self.requests.len()).max(1)
+    }
 }
 
 /// A WebSocket handshake.

@@ -285,3 +285,59 @@ steps = [
     let told = describe(&plan);
     insta::assert_snapshot!(told[told.find("session kinds").unwrap()..].trim_end());
 }
+
+#[test]
+fn event_streams_are_used_in_every_way_that_is_described() {
+    let text = r#"
+[target]
+url = "http://127.0.0.1:1"
+[[phase]]
+name = "p"
+for = "1s"
+sessions = 1
+[[session]]
+name = "alone"
+steps = [
+  { name = "order", post = "/orders", json = {}, save = { id = "$.id" } },
+  { name = "stream", events = "/stream?o=${id}", headers = { Last-Event-ID = "7" }, push-age = "$.at", max-event = "64KiB", reconnect = true },
+  { name = "paid", await = { event = "paid", json = "$.id", equals = "${id}", within = "2s" } },
+  { name = "shipped", await = { contains = "shipped" } },
+  { listen = "1s" },
+  { close = true },
+]
+[[session]]
+name = "beside a WebSocket"
+steps = [
+  { name = "open", connect = "/ws" },
+  { name = "news", events = "/news" },
+  { name = "joined", await = { regex = "^joined" } },
+  { name = "any", await = { event = true, within = "3s" } },
+  { name = "hang up", close = "events" },
+  { name = "leave", close = true },
+]
+"#;
+    let plan = parse(text, &Origin { name: "sse".into(), file: None }, &Overrides::default())
+        .unwrap_or_else(|e| panic!("{e}"));
+    let [
+        _,
+        Step::OpenEvents(open),
+        Step::AwaitEvent(paid),
+        Step::AwaitEvent(shipped),
+        _,
+        Step::CloseEvents(_),
+    ] = plan.sessions[0].steps.as_slice()
+    else {
+        panic!("{:?}", plan.sessions[0])
+    };
+    assert_eq!((open.options.max_event, open.options.reconnect), (Some(64 << 10), true));
+    assert_eq!((paid.kind.as_deref(), paid.within_ns), (Some("paid"), 2_000_000_000));
+    assert_eq!(shipped.kind, None);
+    let [_, _, Step::Send(_), Step::AwaitEvent(any), Step::CloseEvents(_), Step::Close(_)] =
+        plan.sessions[1].steps.as_slice()
+    else {
+        panic!("{:?}", plan.sessions[1])
+    };
+    assert_eq!((&any.kind, &any.what), (&None, &None));
+    let told = describe(&plan);
+    insta::assert_snapshot!(told[told.find("session kinds").unwrap()..].trim_end());
+}

@@ -38,13 +38,15 @@ impl Compiler<'_> {
                 Step::Parallel(p) => {
                     let requests =
                         p.requests.iter().map(|r| self.request(r)).collect::<Result<Vec<_>, _>>()?;
-                    let connections = usize::from(p.connections).min(requests.len()).max(1);
-                    Op::Parallel(Box::new(Parallel { requests, connections }))
+                    Op::Parallel(Box::new(Parallel { requests, connections: p.connections_used() }))
                 }
                 Step::Connect(c) => Op::Connect(Box::new(self.connect(c)?)),
                 Step::Send(s) => Op::Send(Box::new(self.send(s)?)),
                 Step::Listen(dist) | Step::Think(dist) => Op::Wait(*dist),
                 Step::Close(id) => Op::Close(self.id(*id)?),
+                Step::OpenEvents(e) => Op::OpenEvents(Box::new(self.open_events(e)?)),
+                Step::AwaitEvent(a) => Op::AwaitEvent(Box::new(self.await_event(a)?)),
+                Step::CloseEvents(id) => Op::CloseEvents(self.id(*id)?),
                 Step::Journey(journey) => Op::Journey(Box::new(Coded::of(journey, self.steps)?)),
                 Step::Repeat(repeat) => self.repeat(repeat, ops)?,
                 Step::If(fork) => {
@@ -115,13 +117,13 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    fn id(&self, id: plan::StepId) -> Result<usize, BadPlan> {
+    pub(super) fn id(&self, id: plan::StepId) -> Result<usize, BadPlan> {
         let i = usize::from(id.0);
         if i < self.steps { Ok(i) } else { Err(BadPlan::Step(id.0)) }
     }
 
     /// Request line and header fields that any request has, without the empty line.
-    fn head(&self, method: &str, path: &Template, headers: &[(String, Template)]) -> Text {
+    pub(super) fn head(&self, method: &str, path: &Template, headers: &[(String, Template)]) -> Text {
         let mut head = Text::default();
         head.fixed(method).fixed(" ").fixed(&self.url.prefix).template(path, Place::Path);
         self.tail(&mut head, headers);
@@ -192,9 +194,7 @@ impl Compiler<'_> {
         let (mut body, mut upload) = (None, None);
         if let Some((kind, whole)) = &r.body {
             match at_once(r, whole) {
-                Some(template) => {
-                    body.get_or_insert_with(Text::default).template(template, Place::Plain);
-                }
+                Some(template) => body = Some(plain(template)),
                 None => {
                     let made = Upload::new(kind, whole, r.options.chunked, &self.files, self.seed)?;
                     upload = Some(Box::new(made));
@@ -251,26 +251,13 @@ impl Compiler<'_> {
     }
 
     fn send(&self, s: &plan::Send) -> Result<Send, BadPlan> {
-        let ready = |template: &Template| {
-            let mut text = Text::default();
-            text.template(template, Place::Plain);
-            text
-        };
         let payload = match &s.payload {
-            plan::Payload::Text(template) => Payload::Text(ready(template)),
+            plan::Payload::Text(template) => Payload::Text(plain(template)),
             plan::Payload::Binary(bytes) => Payload::Binary(bytes.clone()),
             plan::Payload::Nothing => Payload::Nothing,
         };
         let wait = s.wait.as_ref().map(|w| {
-            let what = match &w.what {
-                plan::Awaited::JsonEquals(path, equals) => {
-                    Awaited::JsonEquals(json_path(path)?, ready(equals))
-                }
-                plan::Awaited::JsonAny(path) => Awaited::JsonAny(json_path(path)?),
-                plan::Awaited::Contains(text) => Awaited::Contains(ready(text)),
-                plan::Awaited::Regex(pattern) => Awaited::Regex(regex(pattern)?),
-                plan::Awaited::Binary => Awaited::Binary,
-            };
+            let what = awaited(&w.what)?;
             let uses_sent = what.text().is_some_and(Text::uses_sent);
             Ok(Await { what, uses_sent, within_ns: w.within_ns.max(1) })
         });
@@ -335,6 +322,23 @@ impl Request {
     }
 }
 
+/// A text that is put nowhere where it must be escaped.
+pub(super) fn plain(template: &Template) -> Text {
+    let mut text = Text::default();
+    text.template(template, Place::Plain);
+    text
+}
+
+pub(super) fn awaited(what: &plan::Awaited) -> Result<Awaited, BadPlan> {
+    Ok(match what {
+        plan::Awaited::JsonEquals(path, equals) => Awaited::JsonEquals(json_path(path)?, plain(equals)),
+        plan::Awaited::JsonAny(path) => Awaited::JsonAny(json_path(path)?),
+        plan::Awaited::Contains(text) => Awaited::Contains(plain(text)),
+        plan::Awaited::Regex(pattern) => Awaited::Regex(regex(pattern)?),
+        plan::Awaited::Binary => Awaited::Binary,
+    })
+}
+
 /// A regular expression, compiled.
 pub(crate) fn regex(pattern: &str) -> Result<Regex, BadPlan> {
     Regex::new(pattern).map_err(|e| BadPlan::Regex { pattern: pattern.to_owned(), why: e.to_string() })
@@ -361,7 +365,7 @@ fn json_is(test: &JsonTest) -> Result<JsonIs, BadPlan> {
     })
 }
 
-fn json_path(path: &str) -> Result<JsonPath, BadPlan> {
+pub(super) fn json_path(path: &str) -> Result<JsonPath, BadPlan> {
     JsonPath::parse(path).map_err(|e| BadPlan::JsonPath { path: path.to_owned(), why: e.to_string() })
 }
 

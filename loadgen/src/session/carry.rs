@@ -14,9 +14,9 @@ use h2::{Reason, RecvStream, SendStream};
 use http::Response;
 use scenarios::plan::HttpVersion;
 
-use super::Session;
 use super::follow::{Ask, LEAVE_NS};
 use super::upload::{PORTION, Sending};
+use super::{Session, pushed};
 use crate::connection::Connection;
 use crate::figures;
 use crate::http::answer::Answer;
@@ -156,7 +156,7 @@ impl Session {
         } else if !body.is_empty() {
             send(&mut sending, body, link)?;
         }
-        let Self { shard, seat, socket, stream, .. } = self;
+        let Self { shard, seat, socket, rare, stream, .. } = self;
         poll_fn(|cx| {
             if shard.seats.expired(*seat) {
                 return Poll::Ready(Err(ErrorKind::Timeout.into()));
@@ -169,10 +169,7 @@ impl Session {
             if let Poll::Ready(read) = poll_answer(&mut awaited, answer, link, cx) {
                 return Poll::Ready(read);
             }
-            if let Some(socket) = socket {
-                // Pushed messages are read meanwhile; should it end, that is seen after this step.
-                let _ = socket.poll_messages(cx, shard, stream, &mut |_| false);
-            }
+            pushed::read(cx, shard, socket, rare, stream);
             Poll::Pending
         })
         .await

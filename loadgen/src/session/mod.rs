@@ -1,17 +1,21 @@
 //! A session: one simulated client, run as one task from its start to its end.
 //!
 //! Owns the interpreter of a [`Program`](crate::program::Program), the session's state, and when each step was
-//! intended, could start, started and finished. `request` does HTTP steps, `carry` those over HTTP/2, `parallel` several at once, `socket` and `message` WebSocket ones.
+//! intended, could start, started and finished. `request` does HTTP steps, `carry` those over HTTP/2, `parallel` several at once, `socket` and `message` WebSocket ones,
+//! `stream` and `events` those on event streams; `pushed` counts what comes unasked.
 //! Idle, a session owns its sockets and a few hundred bytes: what is rare is boxed, buffers belong to the shard.
 
 mod carry;
+mod events;
 mod follow;
 mod journey;
 mod judge;
 mod message;
 mod parallel;
+mod pushed;
 mod request;
 mod socket;
+mod stream;
 mod upload;
 
 pub(crate) use judge::contains;
@@ -37,6 +41,7 @@ use crate::shard::{Offer, Shard};
 use crate::template::Values;
 use crate::token::Tokens;
 use socket::Socket;
+use stream::{EventStream, Seen};
 
 /// How long a session waits after it could not connect, ns: a target that refuses is not to be hammered
 /// as fast as the loop turns.
@@ -91,11 +96,18 @@ struct Rare {
     hub: Rc<Hub>,
     /// Connections of HTTP/1.1 that groups have used beside [`Session::http`].
     spare: Vec<Connection>,
+    events: Option<Box<EventStream>>,
 }
 
 impl Default for Rare {
     fn default() -> Self {
-        Self { cookies: Rc::default(), tokens: Rc::default(), hub: Hub::new(false), spare: Vec::new() }
+        Self {
+            cookies: Rc::default(),
+            tokens: Rc::default(),
+            hub: Hub::new(false),
+            spare: Vec::new(),
+            events: None,
+        }
     }
 }
 
@@ -182,6 +194,9 @@ impl Session {
                 Op::Connect(connect) => Box::pin(self.connect(connect)).await,
                 Op::Send(send) => self.send(send).await,
                 Op::Close(id) => Box::pin(self.close(*id)).await,
+                Op::OpenEvents(step) => Box::pin(self.open_events(step)).await,
+                Op::AwaitEvent(step) => Box::pin(self.await_event(step)).await,
+                Op::CloseEvents(id) => self.close_events(*id),
                 Op::Wait(dist) => self.wait(*dist).await,
                 Op::Journey(coded) => Box::pin(self.journey(coded)).await,
                 Op::Enter { times, first, again } => {
@@ -209,7 +224,7 @@ impl Session {
                 }
             };
             did_anything |= self.state.moved;
-            if flow == Flow::End || self.lost_socket() {
+            if flow == Flow::End || self.lost_socket() || self.lost_events() {
                 break;
             }
         }
@@ -333,31 +348,42 @@ impl Session {
         self.state.waited = true;
         loop {
             let ping = self.socket.as_ref().and_then(|s| s.ping_due());
-            let stop = ping.map_or(until, |due| due.min(until));
-            self.nap_once(stop).await;
-            // Over, or cut short: because the session is to end, or the WebSocket has.
-            let cut = || self.shard.now() < stop || self.socket.as_ref().is_none_or(|s| s.ended().is_some());
-            if stop == until || cut() {
-                return Flow::On;
+            let open = self.events().and_then(EventStream::due);
+            let stop = ping.into_iter().chain(open).fold(until, u64::min);
+            if self.nap_once(stop).await {
+                continue;
             }
             let now = self.shard.now();
+            // Over, or cut short: because the session is to end, or what it listens to has.
+            let ended = self.socket.as_ref().is_some_and(|s| s.ended().is_some())
+                || self.events().is_some_and(|e| e.failed().is_some());
+            if stop == until || now < stop || ended {
+                return Flow::On;
+            }
             if let Some(socket) = &mut self.socket {
                 socket.ping(now, &mut self.stream);
             }
+            self.revive_events(now);
         }
     }
 
-    async fn nap_once(&mut self, until: u64) {
-        let Self { shard, seat, socket, stream, .. } = self;
+    /// Waits until `until`, or less; says whether there is something new to be woken for.
+    async fn nap_once(&mut self, until: u64) -> bool {
+        let Self { shard, seat, socket, rare, stream, .. } = self;
         poll_fn(|cx| {
             if let Some(socket) = socket
                 && socket.poll_messages(cx, shard, stream, &mut |_| false).is_ready()
             {
-                return Poll::Ready(());
+                return Poll::Ready(false);
             }
-            shard.seats.poll_nap(*seat, until, || shard.now())
+            if let Some(events) = stream_of(rare)
+                && let Poll::Ready(seen) = events.poll_events(cx, shard, &mut |_| false)
+            {
+                return Poll::Ready(seen == Seen::Down);
+            }
+            shard.seats.poll_nap(*seat, until, || shard.now()).map(|()| false)
         })
-        .await;
+        .await
     }
 
     /// A step starts; it must be over within `limit` ns. Says when it started.
@@ -369,6 +395,7 @@ impl Session {
         self.shard.figures.started(self.due.max(self.intended), now);
         self.shard.seats.limit(self.seat, now.saturating_add(limit));
         self.state.moved = true;
+        self.revive_events(now);
         now
     }
 
@@ -388,6 +415,24 @@ impl Session {
         self.shard.figures.error(kind);
         self.socket = None;
         true
+    }
+
+    /// The same for the event stream.
+    fn lost_events(&mut self) -> bool {
+        let Some(kind) = self.events().and_then(EventStream::failed) else { return false };
+        self.shard.figures.error(kind);
+        self.leave_events();
+        true
+    }
+
+    /// The event stream.
+    fn events(&self) -> Option<&EventStream> {
+        self.rare.as_ref()?.events.as_deref()
+    }
+
+    /// Hangs up on it; says whether there was one.
+    fn leave_events(&mut self) -> bool {
+        self.rare.as_mut().and_then(|rare| rare.events.take()).is_some()
     }
 
     /// Opens a connection within the step's time.
@@ -427,6 +472,11 @@ impl Session {
     }
 }
 
+/// The event stream among what few sessions have.
+fn stream_of(rare: &mut Option<Box<Rare>>) -> Option<&mut EventStream> {
+    rare.as_mut()?.events.as_deref_mut()
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
         if self.state.lane {
@@ -443,7 +493,7 @@ impl Drop for Session {
 mod tests {
     use super::*;
 
-    /// HTTP/2, groups of requests and cookies are behind one pointer that a session without them leaves empty.
+    /// HTTP/2, groups of requests, cookies and event streams are behind one pointer that a session without them leaves empty.
     #[test]
     fn what_few_sessions_have_costs_the_others_a_pointer() {
         assert!(size_of::<Session>() <= 200, "{} bytes", size_of::<Session>());

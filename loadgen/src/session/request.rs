@@ -10,7 +10,7 @@ use scenarios::plan::HttpVersion;
 
 use super::carry::Carried;
 use super::follow::Ask;
-use super::{BRAKE_NS, Flow, Session};
+use super::{BRAKE_NS, Flow, Session, pushed};
 use crate::figures;
 use crate::http::answer::Answer;
 use crate::http::redirect;
@@ -104,7 +104,7 @@ impl Session {
                 Box::pin(self.write_rest(rest)).await?;
             }
         }
-        let Self { shard, seat, socket, stream, http, .. } = self;
+        let Self { shard, seat, socket, rare, stream, http, .. } = self;
         let Some(connection) = http else { return Err(ErrorKind::Other) };
         poll_fn(|cx| {
             loop {
@@ -124,10 +124,7 @@ impl Session {
                     Poll::Pending => break,
                 }
             }
-            if let Some(socket) = socket {
-                // Pushed messages are read meanwhile; should it end, that is seen after this step.
-                let _ = socket.poll_messages(cx, shard, stream, &mut |_| false);
-            }
+            pushed::read(cx, shard, socket, rare, stream);
             Poll::Pending
         })
         .await

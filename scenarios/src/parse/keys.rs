@@ -52,10 +52,12 @@ shapes! {
         ["name", "connect", "auth", "subprotocol", "headers", "max-message", "deflate", "push-age", "ping-every", "echo", "if"];
     DEFLATE = "`deflate`", "deflate", false,
         ["server-no-context-takeover", "client-no-context-takeover", "server-max-window-bits", "client-max-window-bits"];
+    EVENTS = "an `events` step", "events", false,
+        ["name", "events", "auth", "headers", "push-age", "max-event", "reconnect", "if"];
     SEND = "a `send` step", "send", false, ["name", "send", "await", "if"];
     SEND_BINARY = "a `send-binary` step", "send-binary", false, ["name", "send-binary", "await", "if"];
     AWAIT_ALONE = "an `await` step", "await-step", false, ["name", "await", "if"];
-    AWAIT = "`await`", "await", false, ["json", "equals", "contains", "regex", "binary", "within"];
+    AWAIT = "`await`", "await", false, ["event", "json", "equals", "contains", "regex", "binary", "within"];
     LISTEN = "a `listen` step", "listen", false, ["listen", "if"];
     THINK = "a `think` step", "think", false, ["think", "if"];
     REPEAT = "a `repeat` step", "repeat", false, ["repeat", "at-most", "every", "steps", "if"];
@@ -78,6 +80,7 @@ pub(crate) const VERBS: &[(&str, &Shape)] = &[
     ("delete", REQUEST),
     ("head", REQUEST),
     ("connect", CONNECT),
+    ("events", EVENTS),
     ("send", SEND),
     ("send-binary", SEND_BINARY),
     ("await", AWAIT_ALONE),

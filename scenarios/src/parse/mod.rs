@@ -200,7 +200,7 @@ fn check_open_requests(
     for (phase, span) in phases.iter().filter(|(p, _)| p.model.of() == Of::Requests) {
         if let Some(kind) = kinds.iter().find(|k| k.needs_session) {
             let wrong = Wrong::new(format!(
-                "phase `{}` offers single requests, but session kind `{}` uses a WebSocket, is a journey or repeats until the end",
+                "phase `{}` offers single requests, but session kind `{}` uses a WebSocket or an event stream, is a journey or repeats until the end",
                 phase.name, kind.kind.name
             ));
             reader.wrong(

@@ -149,7 +149,9 @@ fn variables(world: &World<'_>, steps: &Value<'_>, into: &mut Vec<String>) {
 fn needs_session(steps: &[Step]) -> bool {
     fn needs(step: &Step) -> bool {
         match step {
-            Step::Connect(_) | Step::Send(_) | Step::Listen(_) | Step::Close(_) | Step::Journey(_) => true,
+            Step::Connect(_) | Step::Send(_) | Step::Close(_) => true,
+            Step::OpenEvents(_) | Step::AwaitEvent(_) | Step::CloseEvents(_) => true,
+            Step::Listen(_) | Step::Journey(_) => true,
             Step::Repeat(r) => r.times == crate::plan::Times::UntilEnd || step.inner().any(needs),
             Step::If(_) | Step::Choose(_) => step.inner().any(needs),
             Step::Request(_) | Step::Parallel(_) | Step::Think(_) => false,

@@ -6,6 +6,7 @@
 pub(crate) mod auth;
 mod body;
 mod check;
+mod events;
 mod nested;
 mod parallel;
 mod rendered;
@@ -53,11 +54,22 @@ pub(super) struct Journey<'a, 'n> {
     prefix: String,
     /// Whether a step so far opens a WebSocket.
     connected: bool,
+    /// Whether one opens an event stream.
+    streaming: bool,
 }
 
 impl<'a, 'n> Journey<'a, 'n> {
     pub(super) fn new(world: &'a World<'a>, slots: Vec<String>, names: &'n mut StepNames) -> Self {
-        Self { world, slots, names, inherited: None, depth: 0, prefix: String::new(), connected: false }
+        Self {
+            world,
+            slots,
+            names,
+            inherited: None,
+            depth: 0,
+            prefix: String::new(),
+            connected: false,
+            streaming: false,
+        }
     }
 
     /// What all requests inherit that say nothing of authentication themselves.
@@ -95,11 +107,15 @@ impl<'a, 'n> Journey<'a, 'n> {
         let when = self.when(&fields);
         let step = match verb {
             "connect" => self.connect(&fields, what),
+            "events" => self.open_events(&fields, what),
             "send" => self.send(&fields, what),
             "send-binary" => self.send_binary(&fields, what),
+            "await" if self.is_of_stream(what) => self.await_event(&fields, what),
             "await" => self.await_alone(&fields, what),
             "listen" => {
-                self.must_be_connected(&fields, verb);
+                if !self.streaming {
+                    self.must_be_connected(&fields, verb);
+                }
                 self.world.reader.dist(what).map(Step::Listen)
             }
             "think" => self.world.reader.dist(what).map(Step::Think),
@@ -191,19 +207,26 @@ impl<'a, 'n> Journey<'a, 'n> {
     }
 
     fn close(&mut self, fields: &Fields<'_>, what: &Value<'_>) -> Option<Step> {
+        if self.is_of_stream(what) {
+            return self.close_events(fields, what);
+        }
         self.must_be_connected(fields, "close");
         if self.world.reader.boolean(what)? {
-            let id = match fields.get("name") {
-                Some(_) => self.id(fields, "close")?,
-                None => self
-                    .named(format!("{}close", self.prefix), "close")
-                    .map_err(|w| self.world.reader.wrong(what.span(), w))
-                    .ok()?,
-            };
-            return Some(Step::Close(id));
+            return self.closing_id(fields, what, "close").map(Step::Close);
         }
         self.world.reader.wrong(what.span(), Wrong::new("this step does nothing").expected("close = true"));
         None
+    }
+
+    /// The id of a step that closes something and need not have a name.
+    fn closing_id(&mut self, fields: &Fields<'_>, what: &Value<'_>, usual: &str) -> Option<StepId> {
+        match fields.get("name") {
+            Some(_) => self.id(fields, "close"),
+            None => self
+                .named(format!("{}{usual}", self.prefix), "close")
+                .map_err(|w| self.world.reader.wrong(what.span(), w))
+                .ok(),
+        }
     }
 
     fn must_be_connected(&self, fields: &Fields<'_>, verb: &str) {
@@ -273,7 +296,7 @@ fn step_takes_time(step: &Step) -> bool {
     match step {
         Step::Request(r) => r.when.is_none(),
         Step::Parallel(p) => p.requests.iter().any(|r| r.when.is_none()),
-        Step::Connect(_) => true,
+        Step::Connect(_) | Step::OpenEvents(_) | Step::AwaitEvent(_) => true,
         Step::Send(s) => s.wait.is_some(),
         Step::Listen(d) | Step::Think(d) => takes_time(*d),
         Step::Repeat(r) => {
@@ -282,6 +305,6 @@ fn step_takes_time(step: &Step) -> bool {
         }
         Step::If(f) => f.then.iter().any(step_takes_time) && f.otherwise.iter().any(step_takes_time),
         Step::Choose(all) => all.iter().all(|c| c.steps.iter().any(step_takes_time)),
-        Step::Close(_) | Step::Journey(_) => false,
+        Step::Close(_) | Step::CloseEvents(_) | Step::Journey(_) => false,
     }
 }

@@ -28,12 +28,13 @@ fn hide_secrets(steps: &mut [Step]) {
                 if let Payload::Text(text) = &mut s.payload {
                     text.hide_secrets();
                 }
-                if let Some(Awaited::JsonEquals(_, text) | Awaited::Contains(text)) =
-                    s.wait.as_mut().map(|w| &mut w.what)
-                {
-                    text.hide_secrets();
-                }
+                s.wait.iter_mut().for_each(|w| w.what.hide_secrets());
             }
+            Step::OpenEvents(e) => {
+                e.path.hide_secrets();
+                e.headers.iter_mut().for_each(|(_, value)| value.hide_secrets());
+            }
+            Step::AwaitEvent(a) => a.what.iter_mut().for_each(Awaited::hide_secrets),
             Step::Parallel(p) => p.requests.iter_mut().for_each(Request::hide_secrets),
             Step::Repeat(r) => {
                 if let Some(Guard::While(condition) | Guard::Until(condition)) = &mut r.guard {
@@ -47,7 +48,15 @@ fn hide_secrets(steps: &mut [Step]) {
                 hide_secrets(&mut fork.otherwise);
             }
             Step::Choose(choices) => choices.iter_mut().for_each(|c| hide_secrets(&mut c.steps)),
-            Step::Listen(_) | Step::Think(_) | Step::Close(_) | Step::Journey(_) => {}
+            Step::Listen(_) | Step::Think(_) | Step::Close(_) | Step::CloseEvents(_) | Step::Journey(_) => {}
+        }
+    }
+}
+
+impl Awaited {
+    fn hide_secrets(&mut self) {
+        if let Self::JsonEquals(_, text) | Self::Contains(text) = self {
+            text.hide_secrets();
         }
     }
 }
