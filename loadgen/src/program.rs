@@ -20,8 +20,8 @@ use crate::http::answer::Want;
 use crate::journey::Coded;
 use crate::template::Text;
 use crate::token::Signer;
-use compile::Compiler;
 pub(crate) use compile::regex;
+use compile::{Compiler, awaited, json_path};
 pub use events::{AwaitEvent, OpenEvents};
 pub use upload::{Piece, Upload};
 
@@ -134,6 +134,7 @@ impl Kind {
                 Op::OpenEvents(e) => {
                     stream = 1;
                     feeders.extend(e.head.feeders());
+                    tokens.extend(e.head.signers());
                 }
                 Op::AwaitEvent(a) => feeders.extend(a.text().into_iter().flat_map(Text::feeders)),
                 Op::Journey(journey) => coded = coded.max(journey.connections),

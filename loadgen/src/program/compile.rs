@@ -194,9 +194,7 @@ impl Compiler<'_> {
         let (mut body, mut upload) = (None, None);
         if let Some((kind, whole)) = &r.body {
             match at_once(r, whole) {
-                Some(template) => {
-                    body.get_or_insert_with(Text::default).template(template, Place::Plain);
-                }
+                Some(template) => body = Some(plain(template)),
                 None => {
                     let made = Upload::new(kind, whole, r.options.chunked, &self.files, self.seed)?;
                     upload = Some(Box::new(made));
@@ -325,7 +323,7 @@ impl Request {
 }
 
 /// A text that is put nowhere where it must be escaped.
-fn plain(template: &Template) -> Text {
+pub(super) fn plain(template: &Template) -> Text {
     let mut text = Text::default();
     text.template(template, Place::Plain);
     text

@@ -5,8 +5,7 @@ use std::rc::Rc;
 use scenarios::plan;
 use serde_json_path::JsonPath;
 
-use super::compile::{Compiler, awaited, json_path};
-use super::{Awaited, BadPlan};
+use super::{Awaited, BadPlan, Compiler, awaited, json_path};
 use crate::http::stream;
 use crate::sse::EVENT_MAX;
 use crate::template::Text;

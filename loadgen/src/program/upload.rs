@@ -9,10 +9,11 @@ use std::rc::Rc;
 use scenarios::plan::{Body, Content, Field, Generated};
 
 use super::BadPlan;
+use super::compile::plain;
 use crate::random::mix;
 use crate::rendered::Page;
 use crate::session::contains;
-use crate::template::{Place, Text};
+use crate::template::Text;
 
 /// A body that is sent piece by piece.
 #[derive(Debug)]
@@ -101,11 +102,7 @@ impl Upload {
 
 fn piece(content: &Content, files: &[Rc<[u8]>]) -> Piece {
     match content {
-        Content::Text(template) => {
-            let mut text = Text::default();
-            text.template(template, Place::Plain);
-            Piece::Text(text)
-        }
+        Content::Text(template) => Piece::Text(plain(template)),
         // A plan has every file that it names.
         Content::File(i) => Piece::File(files.get(usize::from(*i)).cloned().unwrap_or_else(|| Rc::from([]))),
         Content::Generated(generated) => Piece::Generated(*generated),

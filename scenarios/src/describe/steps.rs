@@ -23,7 +23,10 @@ pub(super) fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String
                 format!("{}: WebSocket {path}{auth}{}", name(c.id), socket::options(&c.options))
             }
             Step::Send(s) => format!("{}: {}", name(s.id), socket::send(plan, s)),
-            Step::OpenEvents(e) => format!("{}: {}", name(e.id), events::open(plan, e)),
+            Step::OpenEvents(e) => {
+                let auth = authorized(plan, &e.headers);
+                format!("{}: {}{auth}", name(e.id), events::open(plan, e))
+            }
             Step::AwaitEvent(a) => format!("{}: {}", name(a.id), events::awaits(plan, a)),
             Step::CloseEvents(id) => format!("{}: close the event stream", name(*id)),
             Step::Listen(d) => format!("listen for {}", show_dist(*d)),
@@ -111,10 +114,10 @@ fn request(plan: &RunPlan, r: &Request) -> String {
 
 fn parallel(plan: &RunPlan, p: &Parallel) -> String {
     let over = match plan.transport.http {
-        HttpVersion::Http1 => count(usize::from(p.connections), "connection"),
-        HttpVersion::Http2 => "one connection".to_owned(),
+        HttpVersion::Http1 => count(p.connections_used(), "connection"),
+        HttpVersion::Http2 => count(1, "connection"),
         HttpVersion::Auto => {
-            format!("one connection of HTTP/2, or {} of HTTP/1.1", p.connections)
+            format!("{} of HTTP/1.1 or one of HTTP/2", count(p.connections_used(), "connection"))
         }
     };
     format!("{} at once, over {over}", count(p.requests.len(), "request"))

@@ -1,13 +1,13 @@
 //! `steps`: one table each, read by the key that says what it does.
 //!
 //! Owns the walk through a session kind's steps and what depends on their order; requests, with all
-//! that belongs to them, are in `request`, steps that hold steps in `course`.
+//! that belongs to them, are in `request`, steps that hold steps in `nested`.
 
 pub(crate) mod auth;
 mod body;
 mod check;
-mod course;
 mod events;
+mod nested;
 mod parallel;
 mod rendered;
 mod request;
