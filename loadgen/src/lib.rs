@@ -39,4 +39,4 @@ pub use coordinator::{Coordinator, CoordinatorOptions, LoadUpdate};
 pub use kind::ErrorKind;
 pub use reach::{LoadError, reach};
 pub use sizing::{Resources, Sizing, workers_needed};
-pub use worker::{WorkerError, worker_main};
+pub use worker::{WorkerError, raise_descriptor_limit, worker_main};
