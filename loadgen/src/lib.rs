@@ -25,6 +25,7 @@ mod kind;
 mod precise;
 mod program;
 mod release;
+mod scan;
 mod seats;
 mod session;
 mod shard;

@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::http::answer::Want;
 use crate::http::coding;
 use crate::journey::Coded;
+use crate::scan::Finder;
 use crate::template::{Place, Text};
 use crate::ws::{MESSAGE_MAX, deflate, handshake};
 
@@ -310,7 +311,7 @@ pub struct Await {
 #[derive(Debug)]
 pub enum Awaited {
     /// The path finds this first.
-    JsonEquals(JsonPath, Text),
+    JsonEquals(Finder, Text),
     /// The path finds anything.
     JsonAny(JsonPath),
     /// It holds this text.
@@ -535,7 +536,7 @@ impl Compiler<'_> {
         let wait = s.wait.as_ref().map(|w| {
             let what = match &w.what {
                 plan::Awaited::JsonEquals(path, equals) => {
-                    Awaited::JsonEquals(json_path(path)?, ready(equals))
+                    Awaited::JsonEquals(Finder::new(json_path(path)?), ready(equals))
                 }
                 plan::Awaited::JsonAny(path) => Awaited::JsonAny(json_path(path)?),
                 plan::Awaited::Contains(text) => Awaited::Contains(ready(text)),

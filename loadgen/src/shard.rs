@@ -139,8 +139,8 @@ impl Shard {
 
     /// Which kind of session has `number`: it follows from the seed and the number alone.
     #[must_use]
-    pub fn kind(&self, number: u64) -> usize {
-        random::share(self.program.seed, number, &self.weights)
+    pub fn kind(&self, number: u64) -> u32 {
+        random::share(self.program.seed, number, &self.weights) as u32
     }
 
     /// A row of each feeder that session kind `kind` uses (0 for the others); none if a `unique` one has no rows left.

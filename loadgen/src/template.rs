@@ -113,6 +113,12 @@ impl Text {
         self.pieces.iter().any(|p| matches!(p, Piece::Hole(_, _, Hole::Sent(_))))
     }
 
+    /// Does it refer to the field `name` of what the same step sends?
+    #[must_use]
+    pub fn mentions_sent(&self, name: &str) -> bool {
+        self.pieces.iter().any(|p| matches!(p, Piece::Hole(_, _, Hole::Sent(field)) if **field == *name))
+    }
+
     /// The feeders whose columns it holds.
     pub fn feeders(&self) -> impl Iterator<Item = usize> + '_ {
         self.pieces.iter().filter_map(|p| match p {

@@ -1,6 +1,6 @@
 //! Sessions that are held: what each costs in memory, and how many fit while the generator keeps its schedule.
 //!
-//! All of it is ours alone; nothing is compared.
+//! And how exactly its timer releases what is due. All of it is ours alone; nothing is compared.
 
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ const PAIR_BYTES: f64 = 13_500.0;
 const MILLION: u64 = 1_000_000;
 /// Schedule lateness that is aimed for at p99, ms.
 const LATENESS_MS: f64 = 10.0;
+/// Arrivals a second of the timer rows.
+const RELEASES_PER_S: u64 = 10_000;
 /// How flat memory for a session is to be from the least to the most sessions.
 const FLAT: f64 = 1.2;
 
@@ -80,7 +82,7 @@ fn marginal(work: Work, sessions: u64, place: &Place<'_>) -> anyhow::Result<(f64
     };
     let (few, n) = read(&mut meter, &mut client, (sessions / 10).max(1))?;
     let (all, m) = read(&mut meter, &mut client, sessions)?;
-    let sample = meter.window(&mut client, Duration::from_secs(1))?;
+    let sample = meter.window(&mut [&mut client], Duration::from_secs(1))?;
     finish(client, &recipe, place)?;
     Ok(((all - few) / m.saturating_sub(n).max(1) as f64, Some(sample)))
 }
@@ -110,7 +112,9 @@ pub fn hold(name: &str, holding: Holding, place: &Place<'_>) -> anyhow::Result<V
         let recipe = peers::run(place, "beside", &scenario::requests(port, beside, seconds + 600))?;
         second = Some((Client::start(place, &recipe)?, recipe));
     }
-    let (sample, cut) = watch(&mut meter, &mut client, Duration::from_secs(seconds))?;
+    let mut clients: Vec<&mut Client> = vec![&mut client];
+    clients.extend(second.as_mut().map(|(client, _)| client));
+    let (sample, cut) = watch(&mut meter, &mut clients, Duration::from_secs(seconds))?;
     let kernel = (machine::machine_memory("Slab") - kernel) / sample.open.max(1) as f64;
     let target = machine::memory(&meter.targets.pids(), "VmRSS");
     let mut runs = vec![finish(client, &recipe, place)?];
@@ -154,12 +158,50 @@ pub fn hold(name: &str, holding: Holding, place: &Place<'_>) -> anyhow::Result<V
         Some(Bound::AtMost(LATENESS_MS)),
         None,
     );
-    if sample.machine.contaminated() {
-        // The machine's other work makes a schedule late too.
-        late.verdict = Verdict::NotResolvable;
-        late.clean = 0;
-    }
+    doubt(&mut late, &sample);
     Ok(vec![held, wrong, late])
+}
+
+/// How exactly a timer releases arrivals that do nothing, so that it alone is measured.
+pub fn timer(
+    name: &str,
+    timer: &str,
+    at_most_us: Option<f64>,
+    seconds: u64,
+    place: &Place<'_>,
+) -> anyhow::Result<Vec<Row>> {
+    let mut meter = Meter::start(place, 1)?;
+    let mut recipe =
+        peers::run(place, "timer", &scenario::nothing(meter.at.port, RELEASES_PER_S, seconds + 600))?;
+    recipe.args.extend(["--timer".into(), timer.into()]);
+    let mut client = Client::start(place, &recipe)?;
+    place.nap(SETTLE)?;
+    let sample = meter.window(&mut [&mut client], Duration::from_secs(seconds))?;
+    let error = finish(client, &recipe, place)?.generator.release_error;
+    let us = |t: Option<f64>| t.unwrap_or(f64::NAN) / 1e3;
+    let target = at_most_us.map(Bound::AtMost);
+    let figure = format!("release error at p99, {RELEASES_PER_S} arrivals a second");
+    let mut row = counted(name, figure, " us", us(error.p99), target, Some(sample.clone()));
+    row.notes.push(format!(
+        "{} releases, error p50 {:.0} us, p90 {:.0} us, max {:.0} us; {:.2} cores",
+        error.count,
+        us(error.p50),
+        us(error.p90),
+        us(error.max),
+        sample.cpu_s / sample.seconds
+    ));
+    doubt(&mut row, &sample);
+    Ok(vec![row])
+}
+
+/// The machine's other work makes a schedule late too.
+fn doubt(row: &mut Row, sample: &Sample) {
+    if sample.machine.contaminated() {
+        row.clean = 0;
+        if row.target.is_some() {
+            row.verdict = Verdict::NotResolvable;
+        }
+    }
 }
 
 /// As many WebSockets, active once a minute, as fit into memory and no more than a million.
@@ -179,7 +221,7 @@ pub fn million(name: &str, seconds: u64, place: &Place<'_>) -> anyhow::Result<Ve
 /// Measures to the end of the window, or until memory runs short; then says so.
 fn watch(
     meter: &mut Meter<'_>,
-    client: &mut Client,
+    clients: &mut [&mut Client],
     length: Duration,
 ) -> anyhow::Result<(Sample, Option<String>)> {
     /// A look at memory each time.
@@ -187,7 +229,7 @@ fn watch(
     let since = MonoNs::now();
     let mut whole: Option<Sample> = None;
     while MonoNs::now().since(since) < length {
-        let part = meter.window(client, SLICE.min(length))?;
+        let part = meter.window(clients, SLICE.min(length))?;
         whole = Some(whole.map_or_else(|| part.clone(), |w| w.and(&part)));
         if machine::machine_memory("MemAvailable") < machine::machine_memory("MemTotal") * MEMORY_SPARE {
             return Ok((whole.unwrap_or(part), Some("ended early: memory ran short".to_owned())));

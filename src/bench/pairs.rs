@@ -72,8 +72,14 @@ pub fn compare(
         return Ok(figures.into_iter().map(missing).collect());
     };
     let (pairs, notes) = meter.pairs(&mine, &theirs, effort)?;
-    let row = |(figure, bound, of)| row(name, figure, bound, &pairs, of, &notes);
-    Ok(figures.into_iter().map(row).collect())
+    let row = |(figure, bound, of)| row(name, figure, bound, &pairs, of);
+    let mut rows: Vec<Row> = figures.into_iter().map(row).collect();
+    // Both figures are of the same measurements, which are told once.
+    if let Some(first) = rows.first_mut() {
+        first.notes = notes;
+        first.samples = pairs.into_iter().flat_map(|(a, b)| [a, b]).collect();
+    }
+    Ok(rows)
 }
 
 /// One process for each core of the target's half, and enough for their descriptors.
@@ -90,7 +96,6 @@ fn row(
     target: Option<Bound>,
     pairs: &[(Sample, Sample)],
     of: fn(&Sample) -> f64,
-    notes: &[String],
 ) -> Row {
     let clean = |s: &Sample| !s.machine.contaminated();
     let quoted: Vec<(f64, f64)> =
@@ -106,8 +111,8 @@ fn row(
         verdict,
         clean: quoted.len(),
         made: pairs.len(),
-        notes: notes.to_vec(),
-        samples: pairs.iter().flat_map(|(a, b)| [a.clone(), b.clone()]).collect(),
+        notes: Vec::new(),
+        samples: Vec::new(),
     }
 }
 
@@ -166,7 +171,7 @@ impl<'a> Meter<'a> {
         let mut client = Client::start(self.place, recipe)?;
         self.connected(&mut client, self.at.connections)?;
         self.place.nap(effort.settle)?;
-        let sample = self.window(&mut client, effort.window)?;
+        let sample = self.window(&mut [&mut client], effort.window)?;
         client.end(self.place)?;
         if let Some(folder) = &recipe.folder {
             notes.extend(errors(&summary(folder)?));
@@ -194,18 +199,21 @@ impl<'a> Meter<'a> {
         bail!("{} held {open} of {connections} connections after {} s", client.name(), patience.as_secs())
     }
 
-    /// Measures a client for so long.
-    pub fn window(&mut self, client: &mut Client, length: Duration) -> anyhow::Result<Sample> {
-        let before = self.reading(client)?;
+    /// Measures clients for so long, as one.
+    ///
+    /// # Panics
+    /// Without a client.
+    pub fn window(&mut self, clients: &mut [&mut Client], length: Duration) -> anyhow::Result<Sample> {
+        let before = self.reading(clients)?;
         self.place.nap(length)?;
-        if client.has_ended() {
-            return Err(client.gone());
+        if let Some(gone) = clients.iter_mut().find_map(|c| c.has_ended().then(|| c.gone())) {
+            return Err(gone);
         }
-        let after = self.reading(client)?;
+        let after = self.reading(clients)?;
         let cpu_s = machine::spent(&before.client, &after.client);
         let target_cpu_s = machine::spent(&before.target, &after.target);
         Ok(Sample {
-            client: client.name().to_owned(),
+            client: clients[0].name().to_owned(),
             open: after.counts.open,
             seconds: after.at.since(before.at).as_secs_f64(),
             done: after.counts.requests + after.counts.messages
@@ -213,20 +221,24 @@ impl<'a> Meter<'a> {
                 - before.counts.messages,
             cpu_s,
             target_cpu_s,
-            client_bytes: machine::memory(&client.family(), "VmRSS"),
+            client_bytes: machine::memory(&family(clients), "VmRSS"),
             machine: Machine::between(before.stat, after.stat, cpu_s + target_cpu_s),
         })
     }
 
-    fn reading(&mut self, client: &Client) -> anyhow::Result<Reading> {
+    fn reading(&mut self, clients: &[&mut Client]) -> anyhow::Result<Reading> {
         Ok(Reading {
             counts: self.targets.counts()?,
             at: MonoNs::now(),
             stat: Stat::now(),
-            client: machine::cpu(&client.family()),
+            client: machine::cpu(&family(clients)),
             target: machine::cpu(&self.targets.pids()),
         })
     }
+}
+
+fn family(clients: &[&mut Client]) -> Vec<u32> {
+    clients.iter().flat_map(|c| c.family()).collect()
 }
 
 /// All that is read at the ends of a window.

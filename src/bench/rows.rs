@@ -28,11 +28,15 @@ const IDLE: [u64; 4] = [1_000, 10_000, 50_000, 200_000];
 const IDLE_HTTP_BYTES: f64 = 2_500.0;
 const IDLE_WEBSOCKET_BYTES: f64 = 1_400.0;
 
+/// Release error of the precise timer at p99, us.
+const PRECISE_US: f64 = 250.0;
+
 /// What a row does.
 enum What {
     Compare(Comparison),
     Idle(Work, Vec<u64>, f64),
     Hold(Holding),
+    Timer(&'static str, Option<f64>, u64),
     Million(u64),
 }
 
@@ -50,6 +54,7 @@ impl Entry {
             What::Compare(comparison) => compare(&self.name, comparison, place, peers, effort(quick)),
             What::Idle(work, sizes, bytes) => held::idle(&self.name, *work, sizes, *bytes, place),
             What::Hold(holding) => held::hold(&self.name, *holding, place),
+            What::Timer(timer, us, seconds) => held::timer(&self.name, timer, *us, *seconds, place),
             What::Million(seconds) => held::million(&self.name, *seconds, place),
         }
     }
@@ -97,6 +102,8 @@ fn all(quick: bool) -> Vec<Entry> {
     push("held-mixed", What::Hold(mixed));
     let sockets = Holding { work: Work::SlowEcho(10), sessions: 200_000 / scale, beside: 0, seconds };
     push("held-websocket", What::Hold(sockets));
+    push("timer-wheel", What::Timer("wheel", None, seconds));
+    push("timer-precise", What::Timer("precise", Some(PRECISE_US), seconds));
     push("million", What::Million(120));
     rows
 }

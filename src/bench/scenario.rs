@@ -57,6 +57,13 @@ pub fn requests(port: u16, per_s: u64, seconds: u64) -> String {
     text + &kind("client", "{ name = \"get\", get = \"/\" },")
 }
 
+/// A scenario of sessions that arrive at a rate and do nothing.
+pub fn nothing(port: u16, per_s: u64, seconds: u64) -> String {
+    let mut text = head(port);
+    text += &format!("[[phase]]\nname = \"all\"\nfor = \"{seconds}s\"\narrivals = \"{per_s}/s\"\n\n");
+    text + &kind("nobody", "{ think = \"0s\" },")
+}
+
 fn head(port: u16) -> String {
     // Only what a peer does, too: the target's processes are not watched.
     format!(
@@ -128,7 +135,7 @@ mod tests {
         let texts = works
             .into_iter()
             .flat_map(|w| [held(w, 80, 1000, 5), in_two_steps(w, 80, 1000, 5)])
-            .chain([requests(80, 2000, 5)]);
+            .chain([requests(80, 2000, 5), nothing(80, 10_000, 5)]);
         for text in texts {
             let plan = parse(&text, &origin, &Overrides::default());
             assert!(plan.is_ok(), "{text}\n{}", plan.unwrap_err());
