@@ -1,5 +1,7 @@
 //! `dyno bench engine` measures, says what is missing, and leaves a file that its table can be made from again.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::process::Output;

@@ -212,8 +212,9 @@ impl Client {
     /// An error that says how it ended, in its own words.
     pub fn gone(&mut self) -> anyhow::Error {
         let said = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let last = said.trim().lines().last().unwrap_or("it said nothing");
-        anyhow::anyhow!("{} ended before its time: {}", self.name, timeline::text::clean(last, 200))
+        let last = timeline::text::clean(said.trim().lines().last().unwrap_or("it said nothing"), 200);
+        let how = self.child.try_wait().ok().flatten().map(|status| status.to_string()).unwrap_or_default();
+        anyhow::anyhow!("{} ended before its time ({how}): {last}", self.name)
     }
 
     /// Ends it: ours is asked to, so that it writes its reports; a peer has nothing that is wanted.
@@ -230,13 +231,12 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        let family = self.family();
+        // Once it has ended, its number may be another's.
+        let children = if self.has_ended() { Vec::new() } else { self.family().split_off(1) };
+        // Ours die with their parent; of a peer's nothing is known.
+        children.into_iter().for_each(|pid| signal(pid, rustix::process::Signal::KILL));
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // Ours die with their parent; of a peer's nothing is known.
-        for pid in family.into_iter().skip(1) {
-            signal(pid, rustix::process::Signal::KILL);
-        }
     }
 }
 
