@@ -161,6 +161,12 @@ impl Text {
         self.holes().any(|hole| matches!(hole, Hole::Sent(_)))
     }
 
+    /// Does it refer to the field `name` of what the same step sends?
+    #[must_use]
+    pub fn mentions_sent(&self, name: &str) -> bool {
+        self.holes().any(|hole| matches!(hole, Hole::Sent(field) if **field == *name))
+    }
+
     /// The feeders whose columns it holds; those that its tokens claim are their signers' business.
     #[must_use]
     pub fn feeders(&self) -> Vec<usize> {
