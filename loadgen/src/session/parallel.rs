@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use scenarios::plan::HttpVersion;
 
-use super::{Flow, Rare, Session, State};
+use super::{Flow, Rare, Session, State, pushed};
 use crate::program::{Parallel, Request};
 use crate::random::Stream;
 
@@ -83,11 +83,8 @@ impl Session {
             if lanes.is_empty() {
                 return Poll::Ready(());
             }
-            let Self { shard, socket, stream, .. } = &mut *self;
-            if let Some(socket) = socket {
-                // Pushed messages are read meanwhile; should it end, that is seen after this step.
-                let _ = socket.poll_messages(cx, shard, stream, &mut |_| false);
-            }
+            let Self { shard, socket, rare, stream, .. } = &mut *self;
+            pushed::read(cx, shard, socket, rare, stream);
             Poll::Pending
         })
         .await;
@@ -118,7 +115,8 @@ impl Session {
         let seat = self.shard.seats.lend();
         self.shard.seats.sit(seat, cx);
         let rare = self.rare.get_or_insert_default();
-        let (cookies, hub) = (Rc::clone(&rare.cookies), Rc::clone(&rare.hub));
+        let (cookies, tokens) = (Rc::clone(&rare.cookies), Rc::clone(&rare.tokens));
+        let hub = Rc::clone(&rare.hub);
         let announced = std::mem::take(&mut self.state.announced);
         Box::new(Self {
             shard: Rc::clone(&self.shard),
@@ -130,7 +128,7 @@ impl Session {
             turns: Vec::new(),
             http: self.http.take().or_else(|| rare.spare.pop()),
             socket: None,
-            rare: Some(Box::new(Rare { cookies, hub, spare: Vec::new() })),
+            rare: Some(Box::new(Rare { cookies, tokens, hub, spare: Vec::new(), events: None })),
             intended: self.intended,
             due: self.due,
             state: State { lane: true, announced, winding_up: self.state.winding_up, ..State::default() },

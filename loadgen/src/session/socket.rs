@@ -7,10 +7,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use serde_json_path::JsonPath;
-use timeline::clock::unix_ms;
 
+use super::pushed;
 use crate::connection::Connection;
-use crate::figures::{self, Figures};
+use crate::figures;
 use crate::kind::ErrorKind;
 use crate::program::Connect;
 use crate::random::Stream;
@@ -18,7 +18,7 @@ use crate::shard::Shard;
 use crate::ws::decode::{Decoder, Message};
 use crate::ws::deflate::{Agreed, Deflater, Inflater};
 use crate::ws::figures::{LOST, NO_CODE};
-use crate::ws::{age, encode, opcode};
+use crate::ws::{encode, opcode};
 
 /// Most bytes that wait to be written; pongs beyond that are left out (only the newest ping needs one), and a
 /// WebSocket that echoes reads no more until the other side has taken them.
@@ -35,7 +35,6 @@ const TOO_BIG: u16 = 1009;
 pub(super) struct Socket {
     connection: Connection,
     inbox: Inbox,
-    figures: Rc<Figures>,
     ended: Option<ErrorKind>,
     said_close: bool,
     /// The code under which its end is counted.
@@ -91,7 +90,7 @@ impl Extra {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        self.figures.ws.close(self.code);
+        self.connection.figures().ws.close(self.code);
     }
 }
 
@@ -113,7 +112,6 @@ impl Socket {
                 waiting: Vec::new(),
                 extra: Extra::of(connect, agreed, shard.now(), early),
             },
-            figures: Rc::clone(&shard.figures),
             ended: None,
             said_close: false,
             code: LOST,
@@ -144,7 +142,7 @@ impl Socket {
         extra.ping_due += (missed + 1) * extra.ping_every;
         if self.ended.is_none() && !self.said_close && self.inbox.waiting.len() < WAITING_MAX {
             extra.pinged = now;
-            figures::add(&self.figures.ws.pings, 1);
+            figures::add(&self.connection.figures().ws.pings, 1);
             encode::frame(&mut self.inbox.waiting, opcode::PING, &now.to_be_bytes(), stream.mask());
             self.flush_now();
         }
@@ -364,20 +362,9 @@ impl Taking<'_> {
         waiting: &mut Vec<u8>,
         extra: Option<&mut Extra>,
     ) {
-        let figures = &self.shard.figures;
-        figures::add(&figures.pushed, 1);
-        figures::add(&figures.ws.pushed_bytes, payload.len() as u64);
-        let Some(extra) = extra else { return };
-        if let Some(path) = &extra.push_age {
-            match text.and_then(|text| age::of(text, path, unix_ms())) {
-                Some(ns) => {
-                    figures.roll(self.shard.now());
-                    figures.ws.push_age(ns);
-                }
-                None => figures::add(&figures.ws.unstamped, 1),
-            }
-        }
-        if extra.echo {
+        let push_age = extra.as_ref().and_then(|e| e.push_age.as_deref());
+        pushed::count(self.shard, payload.len(), text, push_age);
+        if let Some(extra) = extra.filter(|e| e.echo) {
             put(Some(extra), waiting, opcode, payload, self.stream.mask());
         }
     }

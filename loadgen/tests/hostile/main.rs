@@ -108,6 +108,72 @@ fn answers_that_nobody_asked_for() {
     insta::assert_snapshot!(all(counted(&["/twice", "/switch"])));
 }
 
+/// Streams on which an event is awaited that never comes.
+fn streams(paths: &[&'static str], reconnect: bool) -> Vec<(&'static str, Vec<Step>)> {
+    let steps = |path: &&'static str| {
+        let options = StreamOptions { reconnect, ..StreamOptions::default() };
+        let open = OpenEvents { id: StepId(1), path: text(path), headers: Vec::new(), options };
+        let wait =
+            AwaitEvent { id: StepId(2), kind: Some("never".to_owned()), what: None, within_ns: 150 * MS };
+        (*path, vec![Step::OpenEvents(Box::new(open)), Step::AwaitEvent(Box::new(wait))])
+    };
+    paths.iter().map(steps).collect()
+}
+
+#[test]
+fn event_streams_that_are_none() {
+    insta::assert_snapshot!(all(streams(
+        &[
+            "/sse-refused",
+            "/sse-page",
+            "/sse-no-type",
+            "/sse-nothing",
+            "/sse-moved",
+            "/sse-half-head",
+            "/sse-no-head",
+            "/sse-zstd",
+        ],
+        false
+    )));
+}
+
+#[test]
+fn event_streams_that_end_or_stay_silent() {
+    let mut cases = streams(
+        &[
+            "/sse-ends",
+            "/sse-empty",
+            "/sse-short",
+            "/sse-cut-chunk",
+            "/sse-bad-chunk",
+            "/sse-silent",
+            "/sse-drip",
+            "/sse-reset",
+            "/sse-not-gzip",
+        ],
+        false,
+    );
+    // Opened again after three seconds, which nobody waits for here.
+    cases.extend(streams(&["/sse-ends", "/sse-reset", "/sse-bad-chunk"], true));
+    insta::assert_snapshot!(all(cases));
+}
+
+#[test]
+fn event_streams_that_do_not_end() {
+    insta::assert_snapshot!(all(streams(
+        &[
+            "/sse-endless-line",
+            "/sse-endless-event",
+            "/sse-comment-flood",
+            "/sse-event-flood",
+            "/sse-id-flood",
+            "/sse-garbage",
+            "/sse-bomb",
+        ],
+        true
+    )));
+}
+
 #[test]
 fn frames_that_are_wrong() {
     let paths = [

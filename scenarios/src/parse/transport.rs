@@ -1,12 +1,12 @@
-//! What `[target]` and a request say about TLS and HTTP: `tls`, `http`, `compression`, `cookies`, `redirects`, `expect-continue`.
+//! What `[target]` and a request say about sockets, TLS and HTTP: `sources`, `tls`, `http`, `compression`, `cookies`, `redirects`, `expect-continue`.
 //!
 //! Owns the reading of PEM files; whether a certificate is any good is found out by who builds a connection from it.
 
-use std::path::{Path, PathBuf};
+use std::net::IpAddr;
 
+use super::Overrides;
 use super::keys;
 use super::reader::{Fields, Reader, Value};
-use super::{Origin, Overrides};
 use crate::mistake::{Wrong, quoted};
 use crate::plan::{
     BaseUrl, ClientCert, HttpVersion, REDIRECTS_MAX, RequestOptions, Secret, Target, Tls, TlsVersion,
@@ -16,22 +16,26 @@ use crate::text::address;
 
 /// Longest PEM file, bytes: the bundle of all public authorities is a quarter of it.
 const PEM_MAX: u64 = 1024 * 1024;
+/// Most local addresses: each has some 28,000 ports for one target.
+const SOURCES_MAX: usize = 1024;
+const SOURCES_LOOK: &str = "local addresses to connect from, such as [\"10.0.0.2\", \"10.0.0.3\"]";
 const HTTP_LOOK: &str = "\"1.1\", \"2\" or \"auto\"";
 const CA_LOOK: &str = "the path of a PEM file with certificates, such as \"ca.pem\"";
 const CERT_LOOK: &str = "the path of a PEM file with a certificate chain, such as \"client.pem\"";
 const KEY_LOOK: &str = "the path of a PEM file with a private key, such as \"client.key\"";
 
 /// Reads what `[target]` says of it; what is wrong is noted and left out.
-pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>, origin: &Origin) -> Transport {
+pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>) -> Transport {
     let Some(fields) = file.get("target").and_then(|v| reader.quiet(v, keys::TARGET)) else {
         return Transport::default();
     };
     let flag = |key| fields.get(key).and_then(|v| reader.boolean(v)).unwrap_or_default();
     Transport {
-        tls: fields.get("tls").and_then(|v| tls(reader, v, origin)).unwrap_or_default(),
+        tls: fields.get("tls").and_then(|v| tls(reader, v)).unwrap_or_default(),
         compression: flag("compression"),
         redirects: fields.get("redirects").and_then(|v| redirects(reader, v)).unwrap_or_default(),
         cookies: flag("cookies"),
+        sources: fields.get("sources").map(|v| sources(reader, v)).unwrap_or_default(),
         http: fields.get("http").and_then(|v| reader.read(v, HTTP_LOOK, http)).unwrap_or_default(),
     }
 }
@@ -62,6 +66,18 @@ fn spoken(http: HttpVersion, target: &Target) -> Option<Wrong> {
         }
         _ => None,
     }
+}
+
+fn sources(reader: &Reader<'_>, value: &Value<'_>) -> Vec<IpAddr> {
+    let values = reader.array(value, SOURCES_LOOK, SOURCES_MAX).unwrap_or_default();
+    let read = |v| reader.read(v, SOURCES_LOOK, source);
+    values.iter().filter_map(read).collect()
+}
+
+/// An address of this machine, as `sources` names it.
+fn source(text: &str) -> Result<IpAddr, Wrong> {
+    let look = "an IP address of this machine, such as \"10.0.0.2\"";
+    text.parse().map_err(|_| Wrong::new(format!("{} is no IP address", quoted(text))).expected(look))
 }
 
 /// Notes a `tls` table that would have no effect.
@@ -104,6 +120,7 @@ pub(crate) fn flag(text: &str, target: &Target) -> Result<HttpVersion, Wrong> {
 pub(super) fn options(reader: &Reader<'_>, fields: &Fields<'_>) -> RequestOptions {
     RequestOptions {
         expect_continue: fields.get("expect-continue").and_then(|v| reader.boolean(v)).unwrap_or_default(),
+        chunked: fields.get("chunked").and_then(|v| reader.boolean(v)).unwrap_or_default(),
         redirects: fields.get("redirects").and_then(|v| redirects(reader, v)),
     }
 }
@@ -112,9 +129,9 @@ fn redirects(reader: &Reader<'_>, value: &Value<'_>) -> Option<u8> {
     reader.integer(value, 0..=u64::from(REDIRECTS_MAX)).map(|n| n as u8)
 }
 
-fn tls(reader: &Reader<'_>, value: &Value<'_>, origin: &Origin) -> Option<Tls> {
+fn tls(reader: &Reader<'_>, value: &Value<'_>) -> Option<Tls> {
     let fields = reader.fields(value, keys::TLS)?;
-    let pem = |key, look, label| fields.get(key).and_then(|v| pem(reader, v, origin, look, label));
+    let pem = |key, look, label| fields.get(key).and_then(|v| pem(reader, v, look, label));
     let ca = pem("ca", CA_LOOK, "CERTIFICATE").map(|(_, text)| text).unwrap_or_default();
     let chain = pem("cert", CERT_LOOK, "CERTIFICATE");
     let key = pem("key", KEY_LOOK, "PRIVATE KEY");
@@ -147,16 +164,14 @@ fn version(text: &str) -> Result<TlsVersion, Wrong> {
 }
 
 /// A PEM file that holds at least one section of the kind `label`: its name and text.
-fn pem(
+pub(super) fn pem(
     reader: &Reader<'_>,
     value: &Value<'_>,
-    origin: &Origin,
     look: &str,
     label: &str,
 ) -> Option<(String, String)> {
     reader.read(value, look, |name| {
-        let folder = origin.file.as_deref().and_then(Path::parent).map_or_else(PathBuf::new, Path::to_owned);
-        let bytes = crate::files::read(&folder.join(name), PEM_MAX)?;
+        let bytes = crate::files::read(&reader.beside(value, name)?, PEM_MAX)?;
         let text = String::from_utf8(bytes).unwrap_or_default();
         // `RSA PRIVATE KEY` and `EC PRIVATE KEY` end alike.
         if text

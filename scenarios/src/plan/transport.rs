@@ -2,6 +2,8 @@
 //!
 //! Everything here is off unless a scenario asks for it. Files are read when the plan is made, so that workers need none.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
@@ -21,6 +23,8 @@ pub struct Transport {
     pub redirects: u8,
     /// Sessions keep cookies.
     pub cookies: bool,
+    /// Local addresses to connect from, in turn; empty: the system chooses, or on loopback the engine.
+    pub sources: Vec<IpAddr>,
     /// Which version of HTTP requests speak; WebSockets speak 1.1.
     pub http: HttpVersion,
 }
@@ -103,6 +107,8 @@ pub struct ClientCert {
 pub struct RequestOptions {
     /// Send the body only after `100 Continue` (or a second without it).
     pub expect_continue: bool,
+    /// Send the body in chunks, its length unsaid.
+    pub chunked: bool,
     /// How many redirects are followed; none: as [`Transport::redirects`] says.
     pub redirects: Option<u8>,
 }
