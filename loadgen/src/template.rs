@@ -61,6 +61,14 @@ impl<'a> Values<'a> {
     }
 }
 
+#[cfg(test)]
+impl<'a> Values<'a> {
+    /// Those of session 7, which has variables and nothing else.
+    pub fn of_vars(vars: &'a [Option<Box<str>>], stream: &'a mut Stream) -> Self {
+        Self { vars, feeders: &[], rows: &[], number: 7, stream, sent: None, signers: &[], tokens: None }
+    }
+}
+
 /// A text with holes, ready to be written.
 #[derive(Debug, Default)]
 pub struct Text {
@@ -342,18 +350,10 @@ mod tests {
         let mut out = Vec::new();
         let sent = serde_json::json!({"id": 7, "name": "x"});
         let mut stream = Stream::of(1, 2);
+        let vars = [Some(var.into())];
         text.write(
             &mut out,
-            &mut Values {
-                vars: &[Some(var.into())],
-                feeders: &[],
-                rows: &[],
-                number: 42,
-                stream: &mut stream,
-                sent: Some(&sent),
-                signers: &[],
-                tokens: None,
-            },
+            &mut Values { number: 42, sent: Some(&sent), ..Values::of_vars(&vars, &mut stream) },
         );
         String::from_utf8(out).unwrap()
     }
