@@ -135,6 +135,8 @@ impl Runner<'_> {
         let handle = recorder.handle();
         self.sizing.why.iter().for_each(|line| handle.log(line));
         let screen = Screen::start(&self.args.look, self.args.ci, CAPABILITIES, handle.published())?;
+        // Before the first start, so that whoever looks on can still end a run that is not what was meant.
+        self.sizing.why.iter().for_each(|why| handle.log(why));
 
         let mut attach = self.job.attach.clone();
         attach.extend(

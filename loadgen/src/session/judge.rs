@@ -130,7 +130,7 @@ fn length(value: &Value) -> Option<usize> {
 }
 
 /// Does `text` occur in `body`?
-pub(super) fn contains(body: &[u8], text: &[u8]) -> bool {
+pub(crate) fn contains(body: &[u8], text: &[u8]) -> bool {
     memchr::memmem::find(body, text).is_some()
 }
 
