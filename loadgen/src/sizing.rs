@@ -278,11 +278,20 @@ mod tests {
             named.map_err(|e| e.to_string().split(" (os error").next().unwrap_or_default().to_owned())
         };
         assert_eq!(of("127.0.0.1", "127.0.0.9"), Ok(vec!["127.0.0.9".parse().unwrap()]));
-        insta::assert_debug_snapshot!((of("127.0.0.1", "192.0.2.1"), of("127.0.0.1", "::1")), @"");
+        insta::assert_debug_snapshot!((of("127.0.0.1", "192.0.2.1"), of("127.0.0.1", "::1")), @r#"
+        (
+            Err(
+                "192.0.2.1 cannot be connected from: it is not this machine's: Cannot assign requested address",
+            ),
+            Err(
+                "::1 cannot be connected from: 127.0.0.1 is reached over the other version of IP",
+            ),
+        )
+        "#);
         let mut plan = plan_of(vec![get(0, "/")]);
         plan.phases[0].model = Model::Sessions { from: 0.0, to: 100_000.0 };
         plan.transport.sources = vec!["10.0.0.2".parse().unwrap()];
-        insta::assert_snapshot!(workers_needed(&plan, &HOST).why.last().unwrap(), @"");
+        insta::assert_snapshot!(workers_needed(&plan, &HOST).why.last().unwrap(), @"only 1 source address(es) are named: name more (sources, --source-address), or connections will be refused for want of ports");
     }
 
     #[test]

@@ -172,7 +172,11 @@ impl Text {
     /// Does it refer to the field `name` of what the same step sends?
     #[must_use]
     pub fn mentions_sent(&self, name: &str) -> bool {
-        self.holes().any(|hole| matches!(hole, Hole::Sent(field) if **field == *name))
+        self.holes().any(|hole| match hole {
+            Hole::Sent(field) => **field == *name,
+            Hole::Base64(inner) => inner.mentions_sent(name),
+            _ => false,
+        })
     }
 
     /// The feeders whose columns it holds; those that its tokens claim are their signers' business.

@@ -328,8 +328,13 @@ mod tests {
 
     #[test]
     fn a_row_reads_well_and_survives_its_file() {
-        insta::assert_snapshot!(row_text(&row()), @"");
-        insta::assert_snapshot!(row_text(&Row::missing("a", "b".to_owned(), Some(Bound::AtLeast(5.0)), "k6 is missing".into())), @"");
+        insta::assert_snapshot!(row_text(&row()));
+        insta::assert_snapshot!(row_text(&Row::missing(
+            "a",
+            "b".to_owned(),
+            Some(Bound::AtLeast(5.0)),
+            "k6 is missing".into()
+        )));
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sub/rows.jsonl");
         let head = Head::engine(true, "halves".to_owned(), BTreeMap::from([("wrk".to_owned(), None)]));
@@ -338,6 +343,6 @@ mod tests {
         assert_eq!(read(&path).unwrap(), Report { head, rows: vec![row()] });
         lines.0.write_all(b"{}\n").unwrap();
         let told = read(&path).unwrap_err().to_string().replace(&path.display().to_string(), "FILE");
-        insta::assert_snapshot!(told, @"");
+        insta::assert_snapshot!(told);
     }
 }

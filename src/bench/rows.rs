@@ -135,6 +135,6 @@ mod tests {
         assert_eq!(names(false, &["million"]), ["million"]);
         assert!(!names(false, &[]).contains(&"million".to_owned()));
         assert!(names(false, &["nothing"]).is_empty());
-        insta::assert_snapshot!(names(false, &[]).join("\n"), @"");
+        insta::assert_snapshot!(names(false, &[]).join("\n"));
     }
 }
