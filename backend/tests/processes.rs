@@ -31,7 +31,7 @@ fn options_that_make_no_sense_are_refused() {
     };
     insta::assert_snapshot!(said(&["0"], "t"), @"dyno-shop: 0 workers asked for, expected 1 to 64");
     insta::assert_snapshot!(said(&["1"], ""), @"dyno-shop: the token of control and probe is empty");
-    insta::assert_snapshot!(said(&["backend-worker"], "t"), @"dyno-shop: a worker takes its settings from its supervisor, on standard input: it has ended");
+    insta::assert_snapshot!(said(&["backend-worker"], "t"), @"dyno-shop: a worker takes its settings from its supervisor, on standard input: it is none of a supervisor's");
 }
 
 #[test]

@@ -3,18 +3,24 @@
 //! Owns the state of one worker ([`Shop`]) and the table of routes. Each route's work lies in a file named after it.
 
 mod answer;
+mod called;
 mod cart;
 mod catalogue;
 mod checkout;
+mod dashboard;
+mod export;
 mod feed;
 mod health;
 mod import;
 mod login;
 mod orders;
 pub mod password;
+mod price;
 pub mod product;
 pub mod product_cache;
+mod search;
 pub mod sessions;
+mod token;
 mod watched;
 mod websocket;
 
@@ -24,18 +30,23 @@ use agent::{Agent, Gauge};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, get, post, put};
 use timeline::Unit;
 use timeline::lane::names;
 use tokio::sync::watch;
 
+use crate::broker::outbox::Outbox;
 use crate::faults::Faults;
+use crate::http::Stage;
 use crate::settings::ShopSettings;
 use crate::store::Database;
-pub use answer::Refusal;
+use crate::wire::WorkerSettings;
+pub use answer::{Body, Refusal};
+use called::CalledServices;
 pub use feed::Feed;
 use product_cache::ProductCache;
 use sessions::Sessions;
+use token::Tokens;
 
 /// The longest body of a route that reads it whole, bytes.
 const MAX_BODY: usize = 16 * 1024;
@@ -50,31 +61,53 @@ pub struct Shop {
     pub products: ProductCache,
     /// Who is logged in.
     pub sessions: Sessions,
+    /// The way of events to the broker.
+    pub outbox: Outbox,
+    /// The services, for calls while the customer waits.
+    pub services: CalledServices,
     /// Who listens to the live feed.
     pub feed: Arc<Feed>,
     /// WebSockets open now.
     pub websockets: Gauge,
-    /// True from the moment on at which the worker ends.
-    pub draining: watch::Receiver<bool>,
+    /// Whether the worker ends.
+    pub stage: watch::Receiver<Stage>,
+    /// Figures of the shop.
+    pub settings: ShopSettings,
+}
+
+/// What a shop is made of.
+pub struct Parts {
+    /// Its instruments.
+    pub agent: Agent,
+    /// The database behind its pool.
+    pub database: Arc<Database>,
+    /// Product details.
+    pub products: ProductCache,
+    /// The way of events to the broker.
+    pub outbox: Outbox,
+    /// Switches of the faults.
+    pub faults: Arc<Faults>,
+    /// Whether the worker ends.
+    pub stage: watch::Receiver<Stage>,
 }
 
 impl Shop {
-    /// A shop over a database that is there already.
-    pub fn new(
-        agent: Agent,
-        database: Arc<Database>,
-        faults: Arc<Faults>,
-        settings: &ShopSettings,
-        draining: watch::Receiver<bool>,
-    ) -> Self {
+    /// A shop over stores that are there already.
+    pub fn new(parts: Parts, settings: &WorkerSettings) -> Self {
+        let Parts { agent, database, products, outbox, faults, stage } = parts;
+        let tokens = Tokens::new(&settings.signing_key);
+        let capacity = settings.shop.session_capacity;
         Self {
-            products: ProductCache::new(&agent, database.clone(), faults.clone(), settings),
-            sessions: Sessions::new(&agent, database.clone(), faults, settings.session_capacity),
+            products,
+            sessions: Sessions::new(&agent, database.clone(), faults, tokens, capacity),
+            outbox,
+            services: CalledServices::new(&agent, settings),
             feed: Arc::new(Feed::default()),
             websockets: agent.gauge(names::SERVER_WEBSOCKETS, Unit::Count),
             agent,
             database,
-            draining,
+            stage,
+            settings: settings.shop.clone(),
         }
     }
 }
@@ -82,13 +115,17 @@ impl Shop {
 /// The routes. Each says of itself, under its template, how often and how long it works.
 pub fn router(shop: Arc<Shop>) -> Router {
     let whole = DefaultBodyLimit::max(MAX_BODY);
-    let routes: [(&'static str, MethodRouter<Arc<Shop>>); 11] = [
+    let routes: [(&'static str, MethodRouter<Arc<Shop>>); 15] = [
         ("/", get(health::hello)),
         ("/healthz", get(health::alive)),
         ("/readyz", get(health::ready)),
         ("/login", post(login::log_in)),
         ("/products", get(catalogue::page)),
         ("/products/{id}", get(catalogue::detail)),
+        ("/products/{id}/price", put(price::change)),
+        ("/search", get(search::search)),
+        ("/dashboard", get(dashboard::show)),
+        ("/export", get(export::export)),
         ("/cart", post(cart::add)),
         ("/checkout", post(checkout::check_out)),
         ("/orders", get(orders::list)),
