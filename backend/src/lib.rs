@@ -1,7 +1,7 @@
 //! The reference backend: a small shop with switchable faults, each beside its cure.
 //!
 //! It is the ground truth of the whole project. Owns the shop (`shop`), its stores, each embedded or on a server
-//! (`store`, `cache`, `broker`), the services that it uses (`services`), the faults (`faults`), the worker processes that
+//! (`store`, `cache`, `broker`), memory in generations (`region`), the services that it uses (`services`), the faults (`faults`), the worker processes that
 //! serve both (`worker`) and the supervisor that keeps the workers and answers for them (`supervisor`). What the shop shows of itself goes through
 //! `agent`; what was injected goes to the truth alone, which no detector reads.
 //!
@@ -18,6 +18,7 @@ mod error;
 mod faults;
 mod http;
 mod places;
+mod region;
 mod services;
 mod settings;
 mod shop;

@@ -53,6 +53,8 @@ pub struct ShopSettings {
     pub history_rows: u32,
     /// How e-mail and billing hear of an order.
     pub notify: Notify,
+    /// Threads of each worker's offload pool, beside those for statements and hashes.
+    pub offload_threads: usize,
     /// Sessions that a worker keeps in memory; older ones are read again from the database.
     pub session_capacity: usize,
 }
@@ -61,7 +63,8 @@ impl Default for ShopSettings {
     /// A product's detail takes twelve statements, so a load holds its connection for about 125 ms. With 400
     /// requests per second for one product, single flight makes one load per expiry; without it 400 x 0.125 =
     /// 50 start before the first is done, and twelve connections need four rounds for them. A list or a log-in holds a
-    /// connection for 11 ms, so twelve serve a thousand of those per second.
+    /// connection for 11 ms, so twelve serve a thousand of those per second. Twenty-four offload threads are twice the
+    /// connections: with fewer it would be the threads for which data sheets wait.
     fn default() -> Self {
         Self {
             round_trip_ms: 10,
@@ -71,6 +74,7 @@ impl Default for ShopSettings {
             cache_capacity: 10_000,
             history_rows: 3_000,
             notify: Notify::Published,
+            offload_threads: 24,
             session_capacity: 20_000,
         }
     }

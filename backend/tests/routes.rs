@@ -96,20 +96,14 @@ fn catalogue(backend: &Backend) {
 }
 
 fn search(backend: &Backend) {
-    let found =
-        |q: &str| backend.get(&format!("/search?q={q}")).json()["products"].as_array().unwrap().clone();
-    let lamps = found("LAMP");
+    let lamps = backend.get("/search?q=LAMP").json()["products"].as_array().unwrap().clone();
     assert!(!lamps.is_empty());
     assert!(lamps.iter().all(|p| p["name"].as_str().unwrap().contains("Lamp")), "{lamps:?}");
-    assert_eq!(found("number%20317%20of").len(), 1);
-    // Wildcards and quotes are looked for like any other text.
-    for nothing in ["%25", "_", "!", "'", "'%20OR%20'1'='1", "%27;DROP%20TABLE%20product;--"] {
-        assert_eq!(found(nothing).len(), 0, "{nothing}");
+    for nothing in ["", "%25", "_", "'", "'%20OR%20'1'='1", "%27;DROP%20TABLE%20product;--", "%00"] {
+        refused(&backend.get(&format!("/search?q={nothing}")), 400, "not a list of words");
     }
     refused(&backend.get("/search"), 400, "q");
-    refused(&backend.get("/search?q="), 400, "0 characters");
-    refused(&backend.get("/search?q=%00"), 400, "NUL");
-    refused(&backend.get(&format!("/search?q={}", "x".repeat(65))), 400, "65 characters");
+    refused(&backend.get(&format!("/search?q={}", "x".repeat(121))), 400, "121 bytes");
 }
 
 fn login(backend: &Backend) -> String {
@@ -161,8 +155,8 @@ fn cart_and_checkout(backend: &Backend, token: &str) {
     assert!(wait_for(|| stock() < 100_000_000), "the stock went down, when the cache has it");
     // E-mail and billing hear of it without being asked.
     assert!(wait_for(|| backend.counts()[..2] == [1, 1]), "{:?}", backend.counts());
-    assert!(wait_for(|| backend.lane("services-0", "broker.orders.depth") == Some(0.0)));
-    assert!(wait_for(|| backend.lane("services-0", "broker.orders.consumers") == Some(2.0)));
+    assert!(wait_for(|| backend.lane_of("services-0", "broker.orders.depth") == Some(0.0)));
+    assert!(wait_for(|| backend.lane_of("services-0", "broker.orders.consumers") == Some(2.0)));
 }
 
 /// Tokens that look like a good one and are none.

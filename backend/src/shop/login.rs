@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
 
 use super::Shop;
 use super::answer::{Answer, Body, Refusal};
-use super::password::{self, HASH_BYTES, SALT_BYTES};
+use super::password::{HASH_BYTES, SALT_BYTES};
+use crate::faults::blocking_crypto::{self, Claim};
 use crate::store::{StoreError, values};
 
 /// Longer ones are refused before anything is spent on them, bytes.
@@ -48,10 +48,8 @@ pub async fn log_in(State(shop): State<Arc<Shop>>, Body(given): Body<Credentials
         Ok::<_, StoreError>(Customer { id: row.get(0)?, salt: row.get(1)?, hash: row.get(2)? })
     })?;
     let id = customer.id;
-    let fits =
-        spawn_blocking(move || password::verify(given.pass.as_bytes(), &customer.salt, &customer.hash))
-            .await
-            .map_err(StoreError::failed)?;
+    let claim = Claim { password: given.pass, salt: customer.salt, hash: customer.hash };
+    let fits = blocking_crypto::check(&shop.faults, claim).await.map_err(StoreError::failed)?;
     if !(known && fits) {
         return Err(Refusal::unauthorized("name or password is wrong"));
     }

@@ -13,14 +13,22 @@ mod feed;
 mod health;
 mod import;
 mod login;
+mod offload;
 mod orders;
 pub mod password;
+pub mod picture;
 mod price;
+pub mod price_list;
 pub mod product;
 pub mod product_cache;
+pub mod ranking;
+pub mod recommend;
 mod search;
 pub mod sessions;
+mod sheet;
+mod supplier_file;
 mod token;
+mod visits;
 mod watched;
 mod websocket;
 
@@ -37,16 +45,22 @@ use tokio::sync::watch;
 
 use crate::broker::outbox::Outbox;
 use crate::faults::Faults;
+use crate::faults::churn::Canvases;
+use crate::faults::regex_backtracking::Words;
 use crate::http::Stage;
 use crate::settings::ShopSettings;
-use crate::store::Database;
+use crate::store::{Database, PRODUCTS};
 use crate::wire::WorkerSettings;
 pub use answer::{Body, Refusal};
 use called::CalledServices;
 pub use feed::Feed;
+use offload::Offload;
 use product_cache::ProductCache;
+use ranking::Ranking;
+use recommend::Recommendations;
 use sessions::Sessions;
 use token::Tokens;
+use visits::Visits;
 
 /// The longest body of a route that reads it whole, bytes.
 const MAX_BODY: usize = 16 * 1024;
@@ -55,6 +69,8 @@ const MAX_BODY: usize = 16 * 1024;
 pub struct Shop {
     /// Its instruments.
     pub agent: Agent,
+    /// Which faults are on.
+    pub faults: Arc<Faults>,
     /// The database behind its pool.
     pub database: Arc<Database>,
     /// Product details, kept for a while.
@@ -65,6 +81,18 @@ pub struct Shop {
     pub outbox: Outbox,
     /// The services, for calls while the customer waits.
     pub services: CalledServices,
+    /// Where they have been.
+    pub visits: Visits,
+    /// Threads for what would keep the event loop from turning.
+    pub offload: Offload,
+    /// Decides what may be searched for.
+    pub words: Words,
+    /// What is in demand.
+    pub ranking: Ranking,
+    /// For drawing pictures.
+    pub canvases: Canvases,
+    /// What goes with what.
+    pub recommendations: Recommendations,
     /// Who listens to the live feed.
     pub feed: Arc<Feed>,
     /// WebSockets open now.
@@ -99,9 +127,16 @@ impl Shop {
         let capacity = settings.shop.session_capacity;
         Self {
             products,
-            sessions: Sessions::new(&agent, database.clone(), faults, tokens, capacity),
+            sessions: Sessions::new(&agent, database.clone(), faults.clone(), tokens, capacity),
             outbox,
             services: CalledServices::new(&agent, settings),
+            visits: Visits::new(&agent, capacity),
+            offload: Offload::new(&agent, settings.shop.offload_threads, faults.clone()),
+            words: Words::new(faults.clone()),
+            ranking: Ranking::new(PRODUCTS),
+            canvases: Canvases::new(faults.clone()),
+            recommendations: Recommendations::new(faults.clone()),
+            faults,
             feed: Arc::new(Feed::default()),
             websockets: agent.gauge(names::SERVER_WEBSOCKETS, Unit::Count),
             agent,
@@ -115,7 +150,7 @@ impl Shop {
 /// The routes. Each says of itself, under its template, how often and how long it works.
 pub fn router(shop: Arc<Shop>) -> Router {
     let whole = DefaultBodyLimit::max(MAX_BODY);
-    let routes: [(&'static str, MethodRouter<Arc<Shop>>); 15] = [
+    let routes: [(&'static str, MethodRouter<Arc<Shop>>); 23] = [
         ("/", get(health::hello)),
         ("/healthz", get(health::alive)),
         ("/readyz", get(health::ready)),
@@ -123,14 +158,21 @@ pub fn router(shop: Arc<Shop>) -> Router {
         ("/products", get(catalogue::page)),
         ("/products/{id}", get(catalogue::detail)),
         ("/products/{id}/price", put(price::change)),
-        ("/search", get(search::search)),
         ("/dashboard", get(dashboard::show)),
         ("/export", get(export::export)),
+        ("/products/{id}/picture", get(picture::picture)),
+        ("/products/{id}/recommendations", get(recommend::recommend)),
+        ("/products/{id}/sheet", get(sheet::sheet)),
+        ("/popular", get(ranking::popular)),
+        ("/price-list", get(price_list::price_list)),
+        ("/search", get(search::search)),
+        ("/visits", get(visits::list)),
         ("/cart", post(cart::add)),
         ("/checkout", post(checkout::check_out)),
         ("/orders", get(orders::list)),
         // Read as a stream, with a limit of its own.
         ("/import", post(import::import).layer(DefaultBodyLimit::disable())),
+        ("/import/supplier", post(supplier_file::import)),
         ("/ws", get(websocket::open)),
     ];
     let mut router = Router::new();

@@ -10,6 +10,7 @@ use agent::{Agent, CacheMeter};
 use rand::RngExt;
 use timeline::MonoNs;
 use timeline::clock::unix_ms;
+use timeline::fault::FaultKind;
 
 use super::product::{self, ProductDetail};
 use crate::cache::single_flight::Flights;
@@ -98,7 +99,7 @@ impl ProductCache {
             return self.load_and_keep(id).await;
         }
         self.meter.miss();
-        if self.faults.stampede.is_on() {
+        if self.faults[FaultKind::Stampede].is_on() {
             return stampede::load_unprotected(self, id).await;
         }
         match settings.protection {
@@ -190,14 +191,23 @@ impl ProductCache {
         answer(&entry?)
     }
 
+    /// Reads product `id` from the database, for somebody whom the cache does not concern.
+    pub async fn read(&self, id: u32) -> Loaded {
+        self.find(id).await?.ok_or(LoadError::NoSuchProduct)
+    }
+
+    async fn find(&self, id: u32) -> Result<Option<Arc<ProductDetail>>, StoreError> {
+        let mut connection = self.database.checkout().await?;
+        product::read(&mut connection, id).await
+    }
+
     /// Reads product `id` from the database, metered as a load of its key. The entry of one that does not exist has
     /// no time left when that is not to be remembered.
     async fn load(&self, id: u32) -> Result<Entry, LoadError> {
         let settings = self.settings();
         let _loading = self.meter.load(&format!("product:{id}"));
         let began = MonoNs::now();
-        let mut connection = self.database.checkout().await?;
-        let value = product::read(&mut connection, id).await?;
+        let value = self.find(id).await?;
         let load_ms = MonoNs::now().since(began).as_secs_f64() * 1e3;
         let ttl_ms = match &value {
             Some(_) => jitter::shortened(settings.ttl_ms, settings.jitter, rand::rng().random()),

@@ -12,7 +12,7 @@ use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use timeline::Unit;
-use timeline::fault::FaultOrder;
+use timeline::fault::{FaultKind, FaultOrder};
 use timeline::lane::names;
 use tokio::task::spawn_blocking;
 
@@ -156,10 +156,10 @@ impl Sessions {
 
     fn keep(&self, session: Arc<Session>) {
         let mut kept = self.lock();
-        if self.faults.leak.is_on() {
+        if self.faults[FaultKind::Leak].is_on() {
             let bytes = kept.leaked_bytes;
             kept.everlasting.put(session, bytes);
-            self.faults.leak.took_effect();
+            self.faults[FaultKind::Leak].took_effect();
         } else {
             kept.bounded.put(session);
         }
@@ -206,7 +206,9 @@ impl FromRequestParts<Arc<Shop>> for LoggedIn {
         let token = header.and_then(|h| h.strip_prefix("Bearer ")).ok_or_else(|| {
             Refusal::unauthorized("log in first: this route wants `Authorization: Bearer TOKEN`")
         })?;
-        Ok(Self(shop.sessions.find(token.trim()).await?))
+        let session = shop.sessions.find(token.trim()).await?;
+        shop.visits.visited(session.id, parts.uri.path());
+        Ok(Self(session))
     }
 }
 

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use agent::Agent;
 use axum::Router;
-use timeline::fault::FaultKind;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -21,7 +20,7 @@ use tokio::task::JoinSet;
 use crate::broker::{self, Publisher, outbox, rabbit};
 use crate::downstream::Downstream;
 use crate::error::BackendError;
-use crate::faults::{Faults, TruthLog, pool_too_small};
+use crate::faults::{Faults, Levers, TruthLog, starved_poll, stop_the_world};
 use crate::http::{self, Stage};
 use crate::services::{self, Consumers, Desk, Services};
 use crate::shop::product_cache::ProductCache;
@@ -30,8 +29,9 @@ use crate::store::Database;
 use crate::wire::{Broker, Report, Role, WorkerSettings};
 use orders::{Ending, Orders};
 
-/// Threads for statements and hashes: a connection each, and a few more. They come when they are needed.
-const OFFLOAD_THREADS: usize = 32;
+/// Threads for statements and hashes: a connection each, and a few more; and those of the offload pool, which wait for
+/// statements and so must never take the last one. They come when they are needed.
+const BLOCKING_THREADS: usize = 32;
 /// Requests in flight get this long when the worker ends; the supervisor waits a little longer.
 pub const GRACE: Duration = Duration::from_millis(1_500);
 /// A worker that is relieved serves open connections for so long: a client that sends a request within it is asked to
@@ -56,7 +56,7 @@ pub fn work() -> Result<(), BackendError> {
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(OFFLOAD_THREADS)
+        .max_blocking_threads(BLOCKING_THREADS + settings.shop.offload_threads)
         .build()
         .map_err(BackendError::system("start the event loop"))?;
     let done = runtime.block_on(live(orders, &settings, listener));
@@ -99,7 +99,7 @@ async fn live(
     let _ = report.send(Report::Ready(agent.addr())).await;
     let mut server = JoinSet::new();
     server.spawn(http::serve(listener, router, stage, GRACE));
-    end_slowly(orders, Levers { faults, shop: shop.clone() }, report, &say_stage, &mut server).await;
+    end_slowly(orders, Levers::new(faults, shop.clone()), report, &say_stage, &mut server).await;
     // Both hear of it at once: connections finish what they do, and listeners are told to go.
     let _ = say_stage.send(Stage::Ending);
     if let Some(shop) = &shop {
@@ -161,6 +161,9 @@ async fn open_shop(
         settings,
     ));
     tasks.spawn(tidy(shop.clone()));
+    tasks.spawn(stop_the_world::keep(shop.clone()));
+    let ranked = shop.clone();
+    tasks.spawn(async move { starved_poll::keep(&ranked.ranking, &ranked.faults).await });
     let feed = shop.clone();
     tasks.spawn(async move {
         if let Err(e) = feed.feed.run(&feed.database).await {
@@ -203,46 +206,5 @@ async fn tidy(shop: Arc<Shop>) {
     loop {
         ticks.tick().await;
         shop.products.tidy().await;
-    }
-}
-
-/// What switches the faults: each one's effect on the shop, beside its switch.
-struct Levers {
-    faults: Arc<Faults>,
-    /// None in the process of the services, which has no faults of its own yet.
-    shop: Option<Arc<Shop>>,
-}
-
-impl Levers {
-    /// Begins a fault. Gives the number with which its timer may end it.
-    fn arm(&self, order: &timeline::fault::FaultOrder) -> Option<u64> {
-        let shop = self.shop.as_ref()?;
-        let number = self.faults.switch(order.name)?.arm();
-        match order.name {
-            FaultKind::PoolTooSmall => pool_too_small::cut_down(&shop.database, order),
-            FaultKind::Leak => shop.sessions.leak(order),
-            // Where the cure would run, the switch is looked at.
-            FaultKind::Stampede | FaultKind::Frozen => {}
-        }
-        Some(number)
-    }
-
-    /// Ends a fault, unless it has ended or begun anew since `number` was given.
-    fn end(&self, kind: FaultKind, number: Option<u64>) {
-        let Some(shop) = &self.shop else { return };
-        if !self.faults.switch(kind).is_some_and(|s| s.end(number)) {
-            return;
-        }
-        match kind {
-            FaultKind::PoolTooSmall => pool_too_small::sized_for_the_load(&shop.database),
-            FaultKind::Leak => shop.sessions.forget_leaked(),
-            FaultKind::Stampede | FaultKind::Frozen => {}
-        }
-    }
-
-    fn end_all(&self) {
-        for switch in self.faults.all() {
-            self.end(switch.kind(), None);
-        }
     }
 }

@@ -9,8 +9,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::Levers;
 use crate::error::BackendError;
+use crate::faults::Levers;
 use crate::wire::{Order, Report, WorkerSettings, line};
 
 /// Orders read and not yet obeyed; the reader waits when it is full.
