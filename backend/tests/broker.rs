@@ -41,7 +41,7 @@ fn services_that_are_called_hold_the_checkout_and_their_failure_is_told() {
     buy(&backend, &token);
     assert_eq!(backend.counts(), [1, 1, 0], "they know when the customer does");
     for lane in ["downstream.email.calls", "downstream.billing.calls", "downstream.email.failures"] {
-        assert!(wait_for(|| backend.lane("shop-0", lane).is_some()), "{lane}");
+        assert!(wait_for(|| backend.lane_of("shop-0", lane).is_some()), "{lane}");
     }
     let pid = services_pid(&backend);
     signal(pid, Signal::STOP);

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 /// The newest value of a lane of the first worker.
 fn lane(backend: &Backend, name: &str) -> Option<f64> {
-    backend.lane("shop-0", name)
+    backend.lane_of("shop-0", name)
 }
 
 fn arm(backend: &Backend, order: &str) {

@@ -161,8 +161,8 @@ fn cart_and_checkout(backend: &Backend, token: &str) {
     assert!(wait_for(|| stock() < 100_000_000), "the stock went down, when the cache has it");
     // E-mail and billing hear of it without being asked.
     assert!(wait_for(|| backend.counts()[..2] == [1, 1]), "{:?}", backend.counts());
-    assert!(wait_for(|| backend.lane("services-0", "broker.orders.depth") == Some(0.0)));
-    assert!(wait_for(|| backend.lane("services-0", "broker.orders.consumers") == Some(2.0)));
+    assert!(wait_for(|| backend.lane_of("services-0", "broker.orders.depth") == Some(0.0)));
+    assert!(wait_for(|| backend.lane_of("services-0", "broker.orders.consumers") == Some(2.0)));
 }
 
 /// Tokens that look like a good one and are none.

@@ -101,7 +101,7 @@ impl Backend {
     }
 
     /// The newest value of a lane of an instance.
-    pub fn lane(&self, instance: &str, name: &str) -> Option<f64> {
+    pub fn lane_of(&self, instance: &str, name: &str) -> Option<f64> {
         let batch = self.order("GET", &format!("/v1/instances/{instance}/samples?since=0"), "").json();
         let index = batch["lanes"].as_array()?.iter().position(|l| l["name"] == name)? as u64;
         let ticks = batch["ticks"].as_array()?;
