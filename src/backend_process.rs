@@ -66,6 +66,7 @@ fn user_error(error: backend::BackendError) -> anyhow::Error {
         e @ backend::BackendError::PortTaken { .. } => {
             UserError::wrong(format!("{e}: choose another with --listen"))
         }
+        e @ (backend::BackendError::Option(_) | backend::BackendError::Store { .. }) => UserError::wrong(e),
         e => e.into(),
     }
 }
@@ -129,9 +130,11 @@ impl Backend {
             }
             None => {
                 let _ = child.kill();
-                let _ = child.wait();
+                let ended = child.wait().ok().and_then(|status| status.code());
                 let said = std::fs::read_to_string(log).unwrap_or_default();
-                anyhow::bail!("the bundled backend did not start; it said: {}", said.trim())
+                let why = format!("the bundled backend did not start; it said: {}", said.trim());
+                // What it was given, by option or by environment, is wrong or not there.
+                Err(if ended == Some(2) { UserError::wrong(why) } else { anyhow::Error::msg(why) })
             }
         }
     }

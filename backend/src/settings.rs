@@ -182,3 +182,21 @@ impl ShopSettings {
         Duration::from_millis(self.round_trip_ms)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_the_cache_that_make_no_sense_are_named() {
+        let said = |settings: CacheSettings, shared| settings.check(shared).unwrap_err();
+        let sound = CacheSettings::default();
+        assert_eq!(sound.check(false), Ok(()));
+        insta::assert_snapshot!(said(CacheSettings { ttl_ms: 0, ..sound }, false), @"ttl-ms is 0, expected 1 to 3600000");
+        insta::assert_snapshot!(said(CacheSettings { jitter: -0.5, ..sound }, false), @"jitter is -0.5, expected 0 to 1");
+        insta::assert_snapshot!(said(CacheSettings { beta: 0.0, ..sound }, false), @"beta is 0, expected 0.1 to 10");
+        let lock = CacheSettings { protection: Protection::Lock, ..sound };
+        assert_eq!(lock.check(true), Ok(()));
+        insta::assert_snapshot!(said(lock, false), @"protection is `lock`, which needs a cache that all workers share: Redis");
+    }
+}

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::servers::postgres::Postgres;
-use common::{Backend, connect, signal, wait_for};
+use common::{Backend, Socket, connect, signal, wait_for};
 use rustix::process::Signal;
 
 /// A client that keeps its connection as long as the server lets it.
@@ -87,6 +87,7 @@ fn a_reload_under_load_loses_no_request() {
                 }
             });
         }
+        let mut listener = Socket::open(backend.shop(), "/ws").expect("open");
         for round in 1..=2 {
             let before = done.load(Ordering::Relaxed);
             let reload = backend.order("POST", "/v1/reload", "");
@@ -94,6 +95,8 @@ fn a_reload_under_load_loses_no_request() {
             assert_eq!(generations(&backend), [round, round]);
             assert!(wait_for(|| done.load(Ordering::Relaxed) > before + 100), "load goes on");
         }
+        let (opcode, payload) = listener.read().expect("a farewell");
+        assert_eq!((opcode, &payload[..2]), (8, &1001_u16.to_be_bytes()[..]), "go away, and come back");
         stop.store(true, Ordering::Relaxed);
     });
     assert_eq!(lost.load(Ordering::Relaxed), 0, "of {}", done.load(Ordering::Relaxed));

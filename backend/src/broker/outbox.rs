@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::BrokerMeter;
+use rand::RngExt;
 use timeline::clock::unix_ms;
 use tokio::sync::mpsc;
 
@@ -73,8 +74,9 @@ impl Relay {
             };
             if let Err(why) = done {
                 eprintln!("shop: events stay in the outbox: {why}");
-                // Nothing is lost, so there is no hurry.
-                tokio::time::sleep(LOOK_EVERY).await;
+                // Nothing is lost, so there is no hurry; and workers need not come back together.
+                let pause = LOOK_EVERY.mul_f64(rand::rng().random_range(0.5..1.5));
+                tokio::time::sleep(pause).await;
             }
             tokio::time::sleep(GATHER).await;
         }

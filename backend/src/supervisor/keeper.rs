@@ -6,7 +6,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::Signal;
 use timeline::MonoNs;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -171,14 +170,14 @@ async fn one_life(
             Some(order) = ordered.recv() => running.tell(&order).await,
             () = told(&mut retired, true), if !leaving => {
                 leaving = true;
+                running.resume();
                 // Its successor has got them.
                 running.tell(&Order::EndFaults(0)).await;
                 running.tell(&Order::Retire).await;
             }
             () = told(&mut stop, true), if !ending => {
                 ending = true;
-                // It may be stopped by a fault or by hand, and must be able to hear this.
-                crew.signal(crew.name(index), Signal::CONT);
+                running.resume();
                 running.tell(&Order::Drain).await;
             }
         }

@@ -11,10 +11,12 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::Stdio;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStdout, Command};
 
+use crate::places::{BROKER_VARIABLE, CACHE_VARIABLE, DATABASE_VARIABLE};
 use crate::wire::{LISTENER_FOLLOWS, Order, line};
 
 /// A process that runs. Dropping it kills the process.
@@ -38,6 +40,10 @@ impl Running {
         let (ours, theirs) = StdUnixStream::pair()?;
         let mut child = Command::new(std::env::current_exe()?)
             .args(args)
+            // They come with the settings.
+            .env_remove(DATABASE_VARIABLE)
+            .env_remove(CACHE_VARIABLE)
+            .env_remove(BROKER_VARIABLE)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -52,6 +58,14 @@ impl Running {
     /// Its process id; 0 when it is dead.
     pub fn pid(&self) -> u32 {
         self.child.id().unwrap_or(0)
+    }
+
+    /// Lets it go on, if it was stopped by a fault or by hand: it must be able to hear that it is to end.
+    pub fn resume(&self) {
+        // The pid is of our child until we have seen it dead, so it can be nobody else's.
+        if let Some(pid) = self.child.id().and_then(|pid| Pid::from_raw(pid as i32)) {
+            let _ = kill_process(pid, Signal::CONT);
+        }
     }
 
     /// Tells it something. An error means that it is about to be seen dead.

@@ -3,6 +3,8 @@
 //! Connections are kept and reused. Dropping a call's future closes its connection; what the service does with the
 //! request then is its own matter.
 
+mod retry;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use axum::http::{Method, Request, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use rand::RngExt;
+use retry::{Budget, RETRIES};
 use serde::Serialize;
 
 /// Why a call came to nothing.
@@ -36,13 +40,44 @@ pub struct Downstream {
     bearer: String,
     meter: DownstreamMeter,
     patience: Duration,
+    budget: Budget,
 }
 
 impl Downstream {
     /// At `address`; it wants `token`.
     pub fn new(address: SocketAddr, token: &str, meter: DownstreamMeter, patience: Duration) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { client, address, bearer: format!("Bearer {token}"), meter, patience }
+        Self {
+            client,
+            address,
+            bearer: format!("Bearer {token}"),
+            meter,
+            patience,
+            budget: Budget::default(),
+        }
+    }
+
+    /// Posts as [`Self::post`] does, and again after a pause while the budget allows it. A service that has not answered in time
+    /// is not asked again: the caller has waited long enough, and the service has enough to do.
+    ///
+    /// # Errors
+    /// What the last try came to.
+    pub async fn post_again(&self, path: &str, body: &impl Serialize) -> Result<(), CallError> {
+        self.budget.earn();
+        let mut retry = 0;
+        loop {
+            match self.post(path, body).await {
+                Err(CallError::Status(_) | CallError::Broken(_))
+                    if retry < RETRIES && self.budget.spend() =>
+                {
+                    let pause = retry::pause(retry, rand::rng().random());
+                    tokio::time::sleep(pause).await;
+                    self.meter.retried();
+                    retry += 1;
+                }
+                done => return done,
+            }
+        }
     }
 
     /// Posts `body` to `path` and waits for a success.
