@@ -1,9 +1,10 @@
 //! The reference backend: a small shop with switchable faults, each beside its cure.
 //!
 //! It is the ground truth of the whole project. Owns the shop (`shop`), its stores, each embedded or on a server
-//! (`store`, `cache`, `broker`), memory in generations (`region`), the services that it uses (`services`), the faults (`faults`), the worker processes that
-//! serve both (`worker`) and the supervisor that keeps the workers and answers for them (`supervisor`). What the shop shows of itself goes through
-//! `agent`; what was injected goes to the truth alone, which no detector reads.
+//! (`store`, `cache`, `broker`), memory in generations (`region`), the services that it uses (`services`), the faults
+//! (`faults`), the worker processes that serve both (`worker`) and the supervisor that keeps the workers and answers for
+//! them (`supervisor`). What the shop shows of itself goes through `agent`; what was injected goes to the truth alone,
+//! which no detector reads.
 //!
 //! ```text
 //! supervise() --orders, JSON lines on stdin--> work() --serves--> shop on the shared port

@@ -59,6 +59,15 @@ impl<'a> Client<'a> {
     }
 }
 
+/// Stops those who load when it is dropped, also by a test that fails: nobody else would.
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn generations(backend: &Backend) -> Vec<u64> {
     let instances = backend.order("GET", "/v1/instances", "").json();
     let shops = instances["instances"].as_array().unwrap().iter();
@@ -70,6 +79,7 @@ fn a_reload_under_load_loses_no_request() {
     let backend = Backend::start(2);
     let (stop, done, lost) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
+        let _stops = Stops(&stop);
         for n in 0..8 {
             let (backend, stop, done, lost) = (&backend, &stop, &done, &lost);
             scope.spawn(move || {
@@ -97,7 +107,6 @@ fn a_reload_under_load_loses_no_request() {
         }
         let (opcode, payload) = listener.read().expect("a farewell");
         assert_eq!((opcode, &payload[..2]), (8, &1001_u16.to_be_bytes()[..]), "go away, and come back");
-        stop.store(true, Ordering::Relaxed);
     });
     assert_eq!(lost.load(Ordering::Relaxed), 0, "of {}", done.load(Ordering::Relaxed));
     let old = backend.pids();
@@ -120,7 +129,7 @@ fn a_new_worker_that_does_not_come_up_leaves_the_old_one_in_its_place() {
 }
 
 /// Buys one product after another until it is told to stop; gives the numbers of all orders that it was told of.
-fn buy(backend: &Backend, token: &str, stop: &AtomicBool) -> Vec<i64> {
+fn buy(backend: &Backend, token: &str, stop: &AtomicBool, bought: &AtomicU64) -> Vec<i64> {
     let mut client = Client::new(backend.shop());
     let mut orders = Vec::new();
     while !stop.load(Ordering::Relaxed) {
@@ -131,6 +140,7 @@ fn buy(backend: &Backend, token: &str, stop: &AtomicBool) -> Vec<i64> {
         {
             let receipt: serde_json::Value = serde_json::from_str(&body).unwrap();
             orders.push(receipt["order"].as_i64().unwrap());
+            bought.fetch_add(1, Ordering::Relaxed);
         }
     }
     orders
@@ -139,21 +149,26 @@ fn buy(backend: &Backend, token: &str, stop: &AtomicBool) -> Vec<i64> {
 fn nothing_committed_is_lost(environment: &[(&str, &str)]) {
     let backend = Backend::with(2, environment);
     let tokens: Vec<String> = (1..=4).map(|n| backend.log_in_as(&format!("user-{n}"))).collect();
-    let stop = AtomicBool::new(false);
+    let (stop, bought) = (AtomicBool::new(false), AtomicU64::new(0));
+    let some_more = || {
+        let enough = bought.load(Ordering::Relaxed) + 6;
+        assert!(wait_for(|| bought.load(Ordering::Relaxed) >= enough), "buying goes on");
+    };
     let orders: Vec<(usize, i64)> = std::thread::scope(|scope| {
-        let buyers: Vec<_> = tokens.iter().map(|token| scope.spawn(|| buy(&backend, token, &stop))).collect();
+        let stops = Stops(&stop);
+        let buyers: Vec<_> =
+            tokens.iter().map(|token| scope.spawn(|| buy(&backend, token, &stop, &bought))).collect();
         for victim in [0, 1] {
-            std::thread::sleep(Duration::from_millis(1_000));
+            some_more();
             signal(backend.pids()[victim], Signal::KILL);
         }
-        std::thread::sleep(Duration::from_millis(1_500));
-        stop.store(true, Ordering::Relaxed);
+        some_more();
+        drop(stops);
         let of = |(n, buyer): (usize, std::thread::ScopedJoinHandle<'_, Vec<i64>>)| {
             buyer.join().unwrap().into_iter().map(move |order| (n, order)).collect::<Vec<_>>()
         };
         buyers.into_iter().enumerate().flat_map(of).collect()
     });
-    assert!(orders.len() > 10, "{}", orders.len());
     // A customer's page holds the last twenty.
     for (n, token) in tokens.iter().enumerate() {
         let page = backend.get_as("/orders", token).json();

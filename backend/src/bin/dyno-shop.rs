@@ -1,6 +1,7 @@
 //! The shop as a program of its own, for tests and for trying it by hand: `dyno-shop [WORKERS] [LISTEN]`.
 //!
-//! The token of control and probe is taken from `DYNO_TOKEN`, figures of the shop from `DYNO_SHOP_SETTINGS`. It ends when its standard input does.
+//! The token of control and probe is taken from `DYNO_TOKEN`, figures of the shop from `DYNO_SHOP_SETTINGS`. It ends
+//! when its standard input does.
 
 use std::process::ExitCode;
 

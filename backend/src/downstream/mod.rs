@@ -57,8 +57,8 @@ impl Downstream {
         }
     }
 
-    /// Posts as [`Self::post`] does, and again after a pause while the budget allows it. A service that has not answered in time
-    /// is not asked again: the caller has waited long enough, and the service has enough to do.
+    /// Posts as [`Self::post`] does, and again after a pause while the budget allows it. A service that has not
+    /// answered in time is not asked again: the caller has waited long enough, and the service has enough to do.
     ///
     /// # Errors
     /// What the last try came to.

@@ -1,7 +1,7 @@
 //! Trying again: after a pause that is drawn, and only as long as a budget allows.
 //!
-//! A drawn pause keeps callers that failed together from coming back together. The budget keeps retries from adding more than a
-//! share to the load of a service that is failing because of its load.
+//! A drawn pause keeps callers that failed together from coming back together. The budget keeps retries from adding
+//! more than a share to the load of a service that is failing because of its load.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

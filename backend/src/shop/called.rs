@@ -24,7 +24,8 @@ impl CalledServices {
         Self { email: service("email"), billing: service("billing") }
     }
 
-    /// Calls one after the other and waits for both. They know an order by its number, so a call that is repeated is done once.
+    /// Calls one after the other and waits for both. They know an order by its number, so a call that is repeated is
+    /// done once.
     ///
     /// # Errors
     /// Which one has not answered well.

@@ -150,7 +150,7 @@ impl Shop {
 /// The routes. Each says of itself, under its template, how often and how long it works.
 pub fn router(shop: Arc<Shop>) -> Router {
     let whole = DefaultBodyLimit::max(MAX_BODY);
-    let routes: [(&'static str, MethodRouter<Arc<Shop>>); 23] = [
+    let routes: [(&'static str, MethodRouter<Arc<Shop>>); 22] = [
         ("/", get(health::hello)),
         ("/healthz", get(health::alive)),
         ("/readyz", get(health::ready)),

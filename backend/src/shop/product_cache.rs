@@ -21,7 +21,7 @@ use crate::store::{Database, StoreError};
 use crate::wire::CachePlace;
 
 /// Who waits for another's load looks again after a pause within this, milliseconds: a load takes many times as long.
-const LOOK_AGAIN_MS: std::ops::Range<u64> = 5..15;
+const LOOK_AGAIN_MS: std::ops::Range<u64> = 10..30;
 
 /// Why a product cannot be shown. Cheap to clone: one failed load answers many requests.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -105,7 +105,8 @@ impl ProductCache {
         match settings.protection {
             Protection::None | Protection::Xfetch => self.load_and_keep(id).await,
             Protection::SingleFlight => self.load_in_one_flight(id).await,
-            Protection::Lock => self.load_under_lock(id, settings.lock_ms).await,
+            // One of each worker asks for the lock: many that look again would keep the holder from its work.
+            Protection::Lock => self.in_one_flight(id, self.load_under_lock(id, settings.lock_ms)).await,
         }
     }
 
@@ -131,15 +132,23 @@ impl ProductCache {
     }
 
     /// In this worker one loads; the others wait.
-    pub async fn load_in_one_flight(&self, id: u32) -> Loaded {
-        let mut loaded_here = false;
+    async fn load_in_one_flight(&self, id: u32) -> Loaded {
         let load = async {
-            loaded_here = true;
             // The flight before this one may have landed after we missed.
             match self.store.get(id).await {
                 Some(entry) => answer(&entry),
                 None => self.load_and_keep(id).await,
             }
+        };
+        self.in_one_flight(id, load).await
+    }
+
+    /// `load`, unless somebody in this worker is at it.
+    async fn in_one_flight(&self, id: u32, load: impl Future<Output = Loaded>) -> Loaded {
+        let mut loaded_here = false;
+        let load = async {
+            loaded_here = true;
+            load.await
         };
         let detail = self.flights.run(id, load).await;
         if !loaded_here {
@@ -150,8 +159,8 @@ impl ProductCache {
 
     /// Over all workers one loads; the others look again until it is there, or the lock is free. When the server
     /// does not answer there is no lock to be had, and the shop goes on without.
-    pub async fn load_under_lock(&self, id: u32, lock_ms: u64) -> Loaded {
-        let Store::Redis(redis) = &self.store else { return self.load_in_one_flight(id).await };
+    async fn load_under_lock(&self, id: u32, lock_ms: u64) -> Loaded {
+        let Store::Redis(redis) = &self.store else { return self.load_and_keep(id).await };
         let began = MonoNs::now();
         while MonoNs::now().since(began) < self.patience {
             match lock::acquire(redis, id, lock_ms).await {
