@@ -6,12 +6,14 @@ mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::servers::postgres::Postgres;
 use common::{Backend, Socket, connect, signal, wait_for};
 use rustix::process::Signal;
+use timeline::MonoNs;
 
 /// A client that keeps its connection as long as the server lets it.
 struct Client<'a> {
@@ -77,7 +79,8 @@ fn generations(backend: &Backend) -> Vec<u64> {
 #[test]
 fn a_reload_under_load_loses_no_request() {
     let backend = Backend::start(2);
-    let (stop, done, lost) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
+    let lost = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         let _stops = Stops(&stop);
         for n in 0..8 {
@@ -86,10 +89,16 @@ fn a_reload_under_load_loses_no_request() {
                 let mut client = Client::new(backend.shop());
                 while !stop.load(Ordering::Relaxed) {
                     let path = if n % 2 == 0 { "/products/7" } else { "/" };
+                    let began = MonoNs::now();
                     match client.ask("GET", path, "", "") {
-                        Some((200, _)) => done.fetch_add(1, Ordering::Relaxed),
-                        _ => lost.fetch_add(1, Ordering::Relaxed),
-                    };
+                        Some((200, _)) => {
+                            done.fetch_add(1, Ordering::Relaxed);
+                        }
+                        other => {
+                            let after = MonoNs::now().since(began);
+                            lost.lock().unwrap().push(format!("{path}: {other:?} after {after:?}"));
+                        }
+                    }
                     if n < 2 {
                         // Somebody who thinks between requests has an idle connection when it happens.
                         std::thread::sleep(Duration::from_millis(150));
@@ -108,7 +117,7 @@ fn a_reload_under_load_loses_no_request() {
         let (opcode, payload) = listener.read().expect("a farewell");
         assert_eq!((opcode, &payload[..2]), (8, &1001_u16.to_be_bytes()[..]), "go away, and come back");
     });
-    assert_eq!(lost.load(Ordering::Relaxed), 0, "of {}", done.load(Ordering::Relaxed));
+    assert_eq!(*lost.lock().unwrap(), Vec::<String>::new(), "of {}", done.load(Ordering::Relaxed));
     let old = backend.pids();
     assert!(wait_for(|| old.iter().all(|pid| !common::alive(*pid))), "the old ones end");
     assert!(!backend.said().contains("started again"), "{}", backend.said());

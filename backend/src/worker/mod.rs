@@ -36,7 +36,7 @@ const BLOCKING_THREADS: usize = 32;
 pub const GRACE: Duration = Duration::from_millis(1_500);
 /// A worker that is relieved serves open connections for so long: a client that sends a request within it is asked to
 /// leave with the answer, so only connections that were idle all the while are closed on it.
-const LEAVING: Duration = Duration::from_secs(5);
+const LEAVING: Duration = Duration::from_secs(15);
 /// How long a call to another service may take.
 pub const CALL_PATIENCE: Duration = Duration::from_secs(5);
 /// From look to look at what has expired.
