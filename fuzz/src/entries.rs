@@ -8,6 +8,7 @@ use std::path::Path;
 use loadgen::ErrorKind;
 use loadgen::http::answer::{Answer, Want};
 use loadgen::http::chunks::Chunks;
+use loadgen::sse::decode::Decoder as Events;
 use loadgen::ws::decode::Decoder;
 use scenarios::{Origin, Overrides};
 
@@ -74,6 +75,27 @@ pub fn ws_frames(bytes: &[u8]) {
             }
         }
         (seen, None)
+    };
+    assert_eq!(read(step), read(bytes.len().max(1)));
+}
+
+/// Events of a stream.
+pub fn event_stream(bytes: &[u8]) {
+    type Read = (Vec<(String, String)>, Option<Vec<u8>>, Option<u64>, Option<ErrorKind>);
+    let (step, bytes) = portions(bytes);
+    // Small enough that the limit is met.
+    let read = |step: usize| -> Read {
+        let (mut decoder, mut seen) = (Events::new(200), Vec::new());
+        for portion in bytes.chunks(step) {
+            let fed = decoder.feed(portion, |event| {
+                seen.push((event.kind.to_owned(), event.data.to_owned()));
+                false
+            });
+            if let Err(kind) = fed {
+                return (seen, None, None, Some(kind));
+            }
+        }
+        (seen, decoder.last_id().map(<[u8]>::to_vec), decoder.retry_ms(), None)
     };
     assert_eq!(read(step), read(bytes.len().max(1)));
 }

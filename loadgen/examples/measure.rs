@@ -44,7 +44,8 @@ fn plan(mode: &str, sessions: f64, seconds: u64) -> Result<RunPlan, Box<dyn Erro
         saves: Vec::new(),
         options: RequestOptions::default(),
     };
-    let forever = |steps| Step::Repeat(Box::new(Repeat { times: Times::UntilEnd, every: None, steps }));
+    let forever =
+        |steps| Step::Repeat(Box::new(Repeat { times: Times::UntilEnd, every: None, guard: None, steps }));
     let connect = || {
         Step::Connect(Box::new(Connect {
             id: StepId(1),
@@ -120,6 +121,7 @@ fn plan(mode: &str, sessions: f64, seconds: u64) -> Result<RunPlan, Box<dyn Erro
         steps: vec!["step".to_owned(), "connect".to_owned()],
         slots: 1,
         feeders: Vec::new(),
+        assets: Assets::default(),
         faults: Vec::new(),
         gates: Vec::new(),
         grace_ns: 2 * SECOND,

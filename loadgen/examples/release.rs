@@ -56,6 +56,7 @@ fn plan(timer: Timer, rate: f64, seconds: u64) -> RunPlan {
         steps: Vec::new(),
         slots: 0,
         feeders: Vec::new(),
+        assets: Assets::default(),
         faults: Vec::new(),
         gates: Vec::new(),
         grace_ns: SECOND,

@@ -73,7 +73,7 @@ pub enum LoadUpdate {
     Counters(usize, Counters),
     /// What finished at a worker within a second.
     Histograms(usize, Histograms),
-    /// A worker is gone before its segment was done: what finished since its last update is lost.
+    /// A worker is gone before its segment was done. The others go on with theirs.
     Lost {
         /// Which.
         worker: usize,
@@ -81,6 +81,8 @@ pub enum LoadUpdate {
         at: RunTime,
         /// Why.
         why: String,
+        /// What of its figures went with it.
+        loss: Loss,
     },
     /// A worker's segment is done.
     Done(usize, Done),
@@ -91,6 +93,54 @@ pub enum LoadUpdate {
         /// `scale 0.5`, `stop`, `abort`.
         what: String,
     },
+}
+
+/// What is not known of a worker that is gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Loss {
+    /// When its last counters were read, run time in ns: what happened since then is not known at all.
+    pub counted_at: u64,
+    /// Steps that had finished by then.
+    pub finished: u64,
+    /// Steps that are in a histogram.
+    pub timed: u64,
+    /// How many workers there were: each has an exact segment of the plan, so one of so many parts of it was not carried
+    /// out from then on.
+    pub workers: usize,
+}
+
+impl Loss {
+    /// Steps that are counted, but whose times are lost: the interval in which they finished was not over.
+    #[must_use]
+    pub fn untimed(&self) -> u64 {
+        self.finished.saturating_sub(self.timed)
+    }
+
+    /// Keeps what an update says.
+    fn learn(&mut self, heard: &FromWorker) {
+        match heard {
+            FromWorker::Counters(c) => (self.counted_at, self.finished) = (c.at, c.completed),
+            FromWorker::Histograms(h) => {
+                // What a journey times inside its steps is in no total.
+                self.timed += h.steps.iter().filter(|s| !s.is_inside()).map(|s| s.finished).sum::<u64>();
+            }
+            FromWorker::Hello(_) | FromWorker::Done(_) | FromWorker::Failed(_) => {}
+        }
+    }
+}
+
+impl std::fmt::Display for Loss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "of {} steps that it had finished by {} the last {} have no times, nothing later is known, and its part of the plan, 1 of {}, \
+             was not carried out from then on",
+            self.finished,
+            RunTime(self.counted_at),
+            self.untimed(),
+            self.workers
+        )
+    }
 }
 
 /// Runs a load. Dropped, it kills its workers.
@@ -146,7 +196,8 @@ impl Coordinator {
                 .map_err(|why| options.failed(worker.number, why))?;
             let (order, ordered) = mpsc::channel(ORDERS);
             orders.push(order);
-            tasks.spawn(worker.attend(ordered, sender.clone(), options.clock));
+            let loss = Loss { workers: options.workers, ..Loss::default() };
+            tasks.spawn(worker.attend(ordered, sender.clone(), options.clock, loss));
         }
         Ok(Self { clock: options.clock, updates, own_updates, orders, tasks })
     }
@@ -257,6 +308,7 @@ impl Worker {
         mut orders: mpsc::Receiver<ToWorker>,
         updates: mpsc::Sender<LoadUpdate>,
         clock: RunClock,
+        mut loss: Loss,
     ) {
         let worker = self.number;
         let lost = loop {
@@ -268,6 +320,9 @@ impl Worker {
                     continue;
                 }
             };
+            if let Ok(Some(heard)) = &heard {
+                loss.learn(heard);
+            }
             let update = match heard {
                 Ok(Some(FromWorker::Counters(counters))) => LoadUpdate::Counters(worker, counters),
                 Ok(Some(FromWorker::Histograms(histograms))) => LoadUpdate::Histograms(worker, histograms),
@@ -287,7 +342,7 @@ impl Worker {
         };
         let _ = self.child.start_kill();
         let _ = self.child.wait().await;
-        let _ = updates.send(LoadUpdate::Lost { worker, at: clock.now(), why: lost }).await;
+        let _ = updates.send(LoadUpdate::Lost { worker, at: clock.now(), why: lost, loss }).await;
     }
 
     /// How the process ended, and the end of what it wrote to stderr.

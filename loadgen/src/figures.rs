@@ -10,6 +10,7 @@ use timeline::histogram::{self, Histogram, Sparse};
 
 use crate::kind::ErrorKind;
 use crate::protocol::{Counters, Histograms, StepHistograms};
+use crate::sse::figures::SseFigures;
 use crate::ws::figures::WsFigures;
 
 /// Length of a histogram interval, ns.
@@ -32,7 +33,7 @@ pub struct Figures {
     pub dropped: Cell<u64>,
     /// Starts that were late by our own fault.
     pub late: Cell<u64>,
-    /// WebSocket messages that no step waited for.
+    /// WebSocket messages and events of event streams that no step waited for.
     pub pushed: Cell<u64>,
     /// Bytes read.
     pub received: Cell<u64>,
@@ -44,8 +45,10 @@ pub struct Figures {
     pub open_sessions: Cell<u64>,
     /// Connections open now.
     pub open_connections: Cell<u64>,
-    /// WebSockets.
+    /// WebSockets, and what is pushed on whatever it is.
     pub ws: WsFigures,
+    /// Event streams.
+    pub sse: SseFigures,
     errors: [Cell<u64>; ErrorKind::ALL.len()],
     lost_samples: Cell<u64>,
     interval: Cell<u64>,
@@ -96,6 +99,7 @@ impl Figures {
             open_sessions: zero(),
             open_connections: zero(),
             ws: WsFigures::default(),
+            sse: SseFigures::default(),
             errors: [const { Cell::new(0) }; ErrorKind::ALL.len()],
             lost_samples: zero(),
             interval: zero(),
@@ -233,6 +237,7 @@ impl Figures {
             lost_samples: self.lost_samples.get(),
             errors: self.errors.iter().map(Cell::get).collect(),
             ws: self.ws.counters(),
+            sse: self.sse.counters(),
             cpu_ns: 0,
             hiccup_ns: 0,
         }

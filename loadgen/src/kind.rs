@@ -49,6 +49,10 @@ pub enum ErrorKind {
     Redirect,
     /// The answer's content coding is broken or unknown.
     BadCoding,
+    /// The server's answer does not begin an event stream.
+    SseHandshake,
+    /// The event stream has ended, or was never open.
+    SseClosed,
     /// The server does not speak HTTP/2.
     NoH2,
     /// A frame breaks HTTP/2, or frames come that carry nothing, without end.
@@ -57,13 +61,15 @@ pub enum ErrorKind {
     StreamReset,
     /// The server took leave before the answer was whole.
     GoAway,
+    /// A body's template could not be rendered: an unset variable, or more than its share of work.
+    Template,
     /// Anything else.
     Other,
 }
 
 impl ErrorKind {
     /// All kinds; the index is `kind as usize`.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::ConnectRefused,
         Self::ConnectTimeout,
         Self::Reset,
@@ -83,10 +89,13 @@ impl ErrorKind {
         Self::Tls,
         Self::Redirect,
         Self::BadCoding,
+        Self::SseHandshake,
+        Self::SseClosed,
         Self::NoH2,
         Self::H2Protocol,
         Self::StreamReset,
         Self::GoAway,
+        Self::Template,
         Self::Other,
     ];
 
@@ -113,10 +122,13 @@ impl ErrorKind {
             Self::Tls => "tls",
             Self::Redirect => "redirect",
             Self::BadCoding => "bad-coding",
+            Self::SseHandshake => "sse-handshake",
+            Self::SseClosed => "sse-closed",
             Self::NoH2 => "no-h2",
             Self::H2Protocol => "h2-protocol",
             Self::StreamReset => "stream-reset",
             Self::GoAway => "goaway",
+            Self::Template => "template",
             Self::Other => "other",
         }
     }
@@ -147,7 +159,14 @@ impl ErrorKind {
     /// Did the step fail before anything could reach the target? Such a step has no service time.
     #[must_use]
     pub const fn before_contact(self) -> bool {
-        matches!(self, Self::ConnectRefused | Self::ConnectTimeout | Self::NoDescriptors | Self::NoPorts)
+        matches!(
+            self,
+            Self::ConnectRefused
+                | Self::ConnectTimeout
+                | Self::NoDescriptors
+                | Self::NoPorts
+                | Self::Template
+        )
     }
 }
 

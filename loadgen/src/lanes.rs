@@ -64,9 +64,15 @@ impl Lanes {
         match update {
             LoadUpdate::Counters(worker, counters) => self.counters(*worker, counters, &mut readings),
             LoadUpdate::Histograms(worker, histograms) => self.histograms(*worker, histograms, &mut readings),
-            LoadUpdate::Lost { worker, at, why } => {
+            LoadUpdate::Lost { worker, at, why, loss } => {
                 self.went_silent(*worker, *at, &mut readings);
-                let labels = vec![("worker".to_owned(), instance(*worker)), ("why".to_owned(), why.clone())];
+                let labels = [
+                    ("worker", instance(*worker)),
+                    ("why", why.clone()),
+                    ("untimed", loss.untimed().to_string()),
+                    ("share", format!("1 of {}", loss.workers)),
+                ];
+                let labels = labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
                 readings.push(event(kinds::WORKER_LOST, *worker, *at, labels));
             }
             LoadUpdate::Done(worker, done) => self.went_silent(*worker, RunTime(done.at), &mut readings),
@@ -115,6 +121,8 @@ impl Lanes {
         let hiccup = LaneSpec::level(names::GENERATOR_HICCUP, &gen_, Unit::Ns).worst();
         self.sample(hiccup, at, now.hiccup_ns as f64, out);
         self.websockets(worker, now, &last, out);
+        self.event_streams(worker, now, &last, out);
+        self.pushed(worker, now, &last, out);
         for (i, kind) in ErrorKind::ALL.iter().enumerate() {
             let (new, old) =
                 (now.errors.get(i).copied().unwrap_or(0), last.errors.get(i).copied().unwrap_or(0));
@@ -140,17 +148,55 @@ impl Lanes {
         self.sample(open, at, now.open() as f64, out);
         let rates = [
             (names::WS_OPENED, Unit::PerSecond, now.opened, last.opened),
-            (names::PUSHED_BYTES, Unit::BytesPerSecond, now.pushed_bytes, last.pushed_bytes),
-            (names::PUSH_UNSTAMPED, Unit::PerSecond, now.unstamped, last.unstamped),
             (names::PINGS, Unit::PerSecond, now.pings, last.pings),
         ];
-        for (name, unit, new, old) in rates.into_iter().filter(|(_, _, new, _)| *new > 0) {
-            self.late_rate(LaneSpec::rate(name, &gen_, unit), from, at, rate(new, old), out);
-        }
+        self.late_rates(&gen_, rates, from, at, out);
         for &(code, n) in &now.codes {
             let subject = if code == OTHER_CODES { "other".to_owned() } else { code.to_string() };
             let spec = LaneSpec::rate(names::WS_CLOSES, &gen_, Unit::PerSecond).about(subject);
             self.late_rate(spec, from, at, rate(n, last.of_code(code)), out);
+        }
+    }
+
+    /// The same for event streams.
+    fn event_streams(&mut self, worker: usize, now: &Counters, last: &Counters, out: &mut Vec<Reading>) {
+        let (at, from) = (RunTime(now.at), RunTime(last.at));
+        if now.sse.opened + now.sse.reconnects == 0 {
+            return;
+        }
+        let gen_ = instance(worker);
+        let open = LaneSpec::level(names::OPEN_EVENT_STREAMS, &gen_, Unit::Count);
+        self.sample(open, at, now.sse.open() as f64, out);
+        let rates = [
+            (names::SSE_OPENED, Unit::PerSecond, now.sse.opened, last.sse.opened),
+            (names::SSE_RECONNECTS, Unit::PerSecond, now.sse.reconnects, last.sse.reconnects),
+        ];
+        self.late_rates(&gen_, rates, from, at, out);
+    }
+
+    /// What is pushed, on whatever it comes.
+    fn pushed(&mut self, worker: usize, now: &Counters, last: &Counters, out: &mut Vec<Reading>) {
+        let (now_ws, last_ws) = (&now.ws, &last.ws);
+        let rates = [
+            (names::PUSHED_BYTES, Unit::BytesPerSecond, now_ws.pushed_bytes, last_ws.pushed_bytes),
+            (names::PUSH_UNSTAMPED, Unit::PerSecond, now_ws.unstamped, last_ws.unstamped),
+        ];
+        self.late_rates(&instance(worker), rates, RunTime(last.at), RunTime(now.at), out);
+    }
+
+    /// Rates of totals, each from the first time on that there is anything to say.
+    fn late_rates<const N: usize>(
+        &mut self,
+        instance: &str,
+        rates: [(&'static str, Unit, u64, u64); N],
+        from: RunTime,
+        at: RunTime,
+        out: &mut Vec<Reading>,
+    ) {
+        let seconds = at.0.saturating_sub(from.0) as f64 / 1e9;
+        for (name, unit, new, old) in rates.into_iter().filter(|(_, _, new, _)| *new > 0) {
+            let value = new.saturating_sub(old) as f64 / seconds;
+            self.late_rate(LaneSpec::rate(name, instance, unit), from, at, value, out);
         }
     }
 
@@ -166,11 +212,12 @@ impl Lanes {
     /// A worker that is gone holds nothing open any more; without a last sample its levels would stand for ever.
     fn went_silent(&mut self, worker: usize, at: RunTime, out: &mut Vec<Reading>) {
         if let Some(last) = self.last.remove(&worker) {
-            if last.ws.opened > 0 {
-                let open = LaneSpec::level(names::OPEN_WEBSOCKETS, instance(worker), Unit::Count);
-                self.sample(open, at, 0.0, out);
-            }
-            for name in [names::OPEN_SESSIONS, names::OPEN_CONNECTIONS] {
+            let links = [
+                (names::OPEN_WEBSOCKETS, last.ws.opened),
+                (names::OPEN_EVENT_STREAMS, last.sse.opened + last.sse.reconnects),
+            ];
+            let links = links.into_iter().filter(|(_, ever)| *ever > 0).map(|(name, _)| name);
+            for name in links.chain([names::OPEN_SESSIONS, names::OPEN_CONNECTIONS]) {
                 self.sample(LaneSpec::level(name, instance(worker), Unit::Count), at, 0.0, out);
             }
         }
@@ -221,7 +268,7 @@ impl Lanes {
 /// The lane of a step's times: what a journey times inside its steps is no response time.
 fn times_of(name: &str, step: &StepHistograms) -> &'static str {
     // A step of one's own may bear such a name too, but it has a service time.
-    let inside = |i: Inside| name.ends_with(i.suffix()) && step.service.cells.is_empty();
+    let inside = |i: Inside| name.ends_with(i.suffix()) && step.is_inside();
     match () {
         () if inside(Inside::FirstByte) => names::FIRST_BYTE,
         () if inside(Inside::Exchange) => names::EXCHANGE,

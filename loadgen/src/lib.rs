@@ -2,7 +2,7 @@
 //!
 //! A run is a set of worker processes under one [`Coordinator`]. Each worker ([`worker_main`]) has one thread and runs
 //! an exact part of the plan: `schedule` says when, `release` starts what is due, `session` does it over the
-//! codecs in `http` and `ws`, or over `http2`, `figures` counts it, `protocol` carries it home. [`lanes::Lanes`] turns what comes into lanes.
+//! codecs in `http`, `ws` and `sse`, or over `http2`, `figures` counts it, `protocol` carries it home. [`lanes::Lanes`] turns what comes into lanes.
 //! Scenario files, the recording and judging are left to others.
 
 pub mod coordinator;
@@ -14,11 +14,15 @@ pub mod reach;
 mod rules;
 pub mod schedule;
 pub mod sizing;
+pub mod sse;
 pub mod ws;
 
+mod condition;
 mod connection;
 mod cookies;
+mod date;
 mod figures;
+mod filler;
 mod health;
 mod http2;
 mod journey;
@@ -26,17 +30,19 @@ mod kind;
 mod precise;
 mod program;
 mod release;
+mod rendered;
 mod seats;
 mod session;
 mod shard;
 mod template;
 pub mod tls;
+mod token;
 mod worker;
 
 #[cfg(test)]
 mod testing;
 
-pub use coordinator::{Coordinator, CoordinatorOptions, LoadUpdate};
+pub use coordinator::{Coordinator, CoordinatorOptions, LoadUpdate, Loss};
 pub use kind::ErrorKind;
 pub use reach::{LoadError, reach};
 pub use sizing::{Resources, Sizing, workers_needed};

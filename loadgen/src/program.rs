@@ -1,23 +1,29 @@
 //! The program of a worker: a plan's steps, flattened and made ready once, so that nothing is parsed or looked up per use.
 //!
-//! Owns the ready form (heads as texts with holes, JSONPaths compiled, loops as jumps). Running it is `session`'s business.
+//! Owns the ready form (heads as texts with holes, JSONPaths compiled, loops as jumps). Making it of a plan is `compile`'s
+//! business, running it `session`'s.
+
+mod compile;
+mod events;
+mod upload;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use regex::bytes::Regex;
-use scenarios::plan::{
-    self, BaseUrl, Capture, Check, Compare, Dist, Feeder, HttpVersion, JsonTest, Pick, RunPlan, Step,
-    Template, TextTest, Times,
-};
+use scenarios::plan::{self, BaseUrl, Compare, Dist, Feeder, HttpVersion, Pick, RunPlan, Times};
 use serde_json_path::JsonPath;
 use thiserror::Error;
 
+use crate::condition::Condition;
 use crate::http::answer::Want;
-use crate::http::coding;
 use crate::journey::Coded;
-use crate::template::{Place, Text};
-use crate::ws::{MESSAGE_MAX, deflate, handshake};
+use crate::template::Text;
+use crate::token::Signer;
+pub(crate) use compile::regex;
+use compile::{Compiler, awaited, json_path};
+pub use events::{AwaitEvent, OpenEvents};
+pub use upload::{Piece, Upload};
 
 /// Why a plan cannot be made ready; the scenario's parser finds these first.
 #[derive(Debug, Error)]
@@ -47,6 +53,17 @@ pub enum BadPlan {
     /// A coded journey cannot be walked.
     #[error("{0}")]
     Journey(String),
+    /// A key signs no tokens.
+    #[error("a token's key: {0}")]
+    Key(String),
+    /// A template is wrong.
+    #[error("template {name}: {why}")]
+    Template {
+        /// Where it is from.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// There is nothing to run.
     #[error("the plan has no session kinds or no phases")]
     Empty,
@@ -61,6 +78,8 @@ pub struct Program {
     pub slots: usize,
     /// Feeders.
     pub feeders: Vec<Feeder>,
+    /// What makes tokens.
+    pub signers: Vec<Signer>,
     /// Number of steps.
     pub steps: usize,
     /// Time limit of a step, ns.
@@ -87,32 +106,48 @@ pub struct Kind {
 }
 
 impl Kind {
-    fn of(ops: Vec<Op>, http_version: HttpVersion) -> Self {
+    fn of(ops: Vec<Op>, signers: &[Signer], http_version: HttpVersion) -> Self {
         let mut feeders = BTreeSet::new();
-        let (mut http, mut socket, mut coded) = (0, 0, 0);
+        let mut tokens = BTreeSet::new();
+        let (mut http, mut socket, mut stream, mut coded) = (0, 0, 0, 0);
         for op in &ops {
             match op {
                 Op::Request(r) => {
                     http = http.max(1);
                     feeders.extend(r.feeders());
+                    tokens.extend(r.head.signers());
                 }
                 Op::Parallel(p) => {
-                    http =
-                        http.max(if http_version == HttpVersion::Http2 { 1 } else { p.connections as u64 });
+                    let lanes = if http_version == HttpVersion::Http2 { 1 } else { p.connections as u64 };
+                    http = http.max(lanes);
                     feeders.extend(p.requests.iter().flat_map(Request::feeders));
+                    tokens.extend(p.requests.iter().flat_map(|r| r.head.signers()));
                 }
                 Op::Connect(c) => {
                     socket = 1;
                     feeders.extend(c.head.feeders());
+                    tokens.extend(c.head.signers());
                 }
                 Op::Send(s) => {
                     feeders.extend(s.texts().flat_map(Text::feeders));
                 }
+                Op::OpenEvents(e) => {
+                    stream = 1;
+                    feeders.extend(e.head.feeders());
+                    tokens.extend(e.head.signers());
+                }
+                Op::AwaitEvent(a) => feeders.extend(a.text().into_iter().flat_map(Text::feeders)),
                 Op::Journey(journey) => coded = coded.max(journey.connections),
-                Op::Wait(_) | Op::Enter { .. } | Op::Again { .. } | Op::Close(_) => {}
+                Op::If { when, .. } => feeders.extend(when.feeders()),
+                Op::Enter { first, .. } => feeders.extend(first.iter().flat_map(Condition::feeders)),
+                Op::Again { goes_on, .. } => {
+                    feeders.extend(goes_on.iter().flat_map(|g| g.condition.feeders()));
+                }
+                Op::Wait(_) | Op::Close(_) | Op::CloseEvents(_) | Op::Jump(_) | Op::Choose { .. } => {}
             }
         }
-        Self { ops, feeders: feeders.into_iter().collect(), connections: http + socket + coded }
+        feeders.extend(tokens.into_iter().filter_map(|i| signers.get(i)).flat_map(Signer::feeders));
+        Self { ops, feeders: feeders.into_iter().collect(), connections: http + socket + stream + coded }
     }
 }
 
@@ -133,6 +168,8 @@ pub enum Op {
     Enter {
         /// How often.
         times: Times,
+        /// What must hold for the first turn.
+        first: Option<Condition>,
         /// The loop's [`Op::Again`].
         again: usize,
     },
@@ -142,11 +179,44 @@ pub enum Op {
         enter: usize,
         /// Pacing.
         every: Option<Dist>,
+        /// What must hold for another turn.
+        goes_on: Option<GoesOn>,
+    },
+    /// Goes on at `otherwise` unless this holds.
+    If {
+        /// What must hold.
+        when: Condition,
+        /// Where to go on if it does not.
+        otherwise: usize,
+    },
+    /// Goes on there.
+    Jump(usize),
+    /// Goes on at one of these places, drawn by weight.
+    Choose {
+        /// The sum of all weights.
+        total: u64,
+        /// Each weight, and where its steps begin.
+        courses: Vec<(u64, usize)>,
     },
     /// Closes the WebSocket.
     Close(usize),
+    /// Opens the event stream.
+    OpenEvents(Box<OpenEvents>),
+    /// Awaits an event.
+    AwaitEvent(Box<AwaitEvent>),
+    /// Closes the event stream.
+    CloseEvents(usize),
     /// A visit in code.
     Journey(Box<Coded>),
+}
+
+/// What must hold for another turn of a loop.
+#[derive(Debug)]
+pub struct GoesOn {
+    /// What is looked at.
+    pub condition: Condition,
+    /// Must it hold, or must it not?
+    pub wanted: bool,
 }
 
 /// An HTTP request.
@@ -154,12 +224,14 @@ pub enum Op {
 pub struct Request {
     /// Which step.
     pub id: usize,
-    /// Skipped unless this variable is set and not empty.
-    pub when: Option<usize>,
+    /// Skipped unless this holds.
+    pub when: Option<Condition>,
     /// Head up to the end; with a body, up to the value of `Content-Length`.
     pub head: Text,
-    /// Body.
+    /// Body, if it is a text that is sent at once.
     pub body: Option<Text>,
+    /// Body, if it is anything else; the head then ends before what is said of it.
+    pub upload: Option<Box<Upload>>,
     /// Is it `HEAD`?
     pub is_head: bool,
     /// Is the body sent only after `100 Continue`?
@@ -371,17 +443,21 @@ impl Program {
             HttpVersion::Auto if !url.tls => HttpVersion::Http1,
             chosen => chosen,
         };
-        let compiler = Compiler { url, transport: &plan.transport, steps: plan.steps.len() };
+        let signers = plan.assets.signers.iter().map(Signer::new).collect::<Result<Vec<_>, _>>()?;
+        let files = plan.assets.files.iter().map(|f| Rc::from(f.bytes.as_slice())).collect();
+        let (transport, steps) = (&plan.transport, plan.steps.len());
+        let compiler = Compiler { url, transport, steps, files, seed: plan.seed };
         let mut kinds = Vec::with_capacity(plan.sessions.len());
         for kind in &plan.sessions {
             let mut ops = Vec::new();
             compiler.steps(&kind.steps, &mut ops)?;
-            kinds.push(Kind::of(ops, http));
+            kinds.push(Kind::of(ops, &signers, http));
         }
         Ok(Self {
             kinds,
             slots: usize::from(plan.slots),
             feeders: plan.feeders.clone(),
+            signers,
             steps: plan.steps.len(),
             timeout_ns: plan.timeout_ns.max(1),
             seed: plan.seed,
@@ -392,196 +468,14 @@ impl Program {
     }
 }
 
-struct Compiler<'a> {
-    url: &'a BaseUrl,
-    transport: &'a plan::Transport,
-    steps: usize,
-}
-
-impl Compiler<'_> {
-    fn steps(&self, steps: &[Step], ops: &mut Vec<Op>) -> Result<(), BadPlan> {
-        for step in steps {
-            let op = match step {
-                Step::Request(r) => Op::Request(Box::new(self.request(r)?)),
-                Step::Parallel(p) => {
-                    let requests =
-                        p.requests.iter().map(|r| self.request(r)).collect::<Result<Vec<_>, _>>()?;
-                    let connections = usize::from(p.connections).min(requests.len()).max(1);
-                    Op::Parallel(Box::new(Parallel { requests, connections }))
-                }
-                Step::Connect(c) => Op::Connect(Box::new(self.connect(c)?)),
-                Step::Send(s) => Op::Send(Box::new(self.send(s)?)),
-                Step::Listen(dist) | Step::Think(dist) => Op::Wait(*dist),
-                Step::Close(id) => Op::Close(self.id(*id)?),
-                Step::Journey(journey) => Op::Journey(Box::new(Coded::of(journey, self.steps)?)),
-                Step::Repeat(repeat) => {
-                    let enter = ops.len();
-                    ops.push(Op::Enter { times: repeat.times, again: 0 });
-                    self.steps(&repeat.steps, ops)?;
-                    ops[enter] = Op::Enter { times: repeat.times, again: ops.len() };
-                    Op::Again { enter, every: repeat.every }
-                }
-            };
-            ops.push(op);
-        }
-        Ok(())
-    }
-
-    fn id(&self, id: plan::StepId) -> Result<usize, BadPlan> {
-        let i = usize::from(id.0);
-        if i < self.steps { Ok(i) } else { Err(BadPlan::Step(id.0)) }
-    }
-
-    /// Request line and header fields that any request has, without the empty line.
-    fn head(&self, method: &str, path: &Template, headers: &[(String, Template)]) -> Text {
-        let mut head = Text::default();
-        head.fixed(method).fixed(" ").fixed(&self.url.prefix).template(path, Place::Path);
-        self.tail(&mut head, headers);
-        head
-    }
-
-    /// What follows the path in the head of any request.
-    fn tail(&self, head: &mut Text, headers: &[(String, Template)]) {
-        head.fixed(" HTTP/1.1\r\n");
-        let given = |name: &str| headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
-        if !given("host") {
-            head.fixed(format!("Host: {}\r\n", authority(self.url)));
-        }
-        if !given("user-agent") {
-            head.fixed(concat!("User-Agent: dyno/", env!("CARGO_PKG_VERSION"), "\r\n"));
-        }
-        for (name, value) in headers {
-            head.fixed(name).fixed(": ").template(value, Place::Field).fixed("\r\n");
-        }
-    }
-
-    /// The end of a request's head, as far as the value of `Content-Length` if it has a body.
-    fn end(&self, head: &mut Text, r: &plan::Request, with_body: bool) {
-        if self.transport.compression
-            && !r.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case("accept-encoding"))
-        {
-            head.fixed(format!("Accept-Encoding: {}\r\n", coding::ACCEPTED));
-        }
-        match r.body.as_ref().filter(|_| with_body) {
-            Some((content_type, _)) => {
-                if r.options.expect_continue {
-                    head.fixed("Expect: 100-continue\r\n");
-                }
-                head.fixed(format!("Content-Type: {content_type}\r\nContent-Length: "));
-            }
-            // RFC 9110, 8.6: a method that defines a meaning for content says that there is none.
-            None if with_body && matches!(&*r.method, "POST" | "PUT" | "PATCH") => {
-                head.fixed("Content-Length: 0\r\n\r\n");
-            }
-            None => drop(head.fixed("\r\n")),
-        }
-    }
-
-    /// How the redirects of a request are followed.
-    fn follow(&self, r: &plan::Request, fields: &mut Vec<String>) -> Option<Box<Follow>> {
-        let max = r.options.redirects.unwrap_or(self.transport.redirects);
-        if max == 0 {
-            return None;
-        }
-        fields.push("location".to_owned());
-        let [tail, bare] = [true, false].map(|with_body| {
-            let mut tail = Text::default();
-            self.tail(&mut tail, &r.headers);
-            self.end(&mut tail, r, with_body);
-            tail
-        });
-        let (location, method) = (fields.len() - 1, r.method.clone());
-        Some(Box::new(Follow { max, location, method, tail, bare }))
-    }
-
-    fn request(&self, r: &plan::Request) -> Result<Request, BadPlan> {
-        let mut head = self.head(&r.method, &r.path, &r.headers);
-        self.end(&mut head, r, true);
-        let body = r.body.as_ref().map(|(_, template)| {
-            let mut body = Text::default();
-            body.template(template, Place::Plain);
-            body
-        });
-        let mut request = Request {
-            id: self.id(r.id)?,
-            when: r.when.map(|slot| usize::from(slot.0)),
-            head,
-            body,
-            is_head: r.method == "HEAD",
-            expects: r.options.expect_continue && r.body.is_some(),
-            follow: None,
-            keeps_cookies: self.transport.cookies,
-            fields: Vec::new(),
-            keeps_body: false,
-            statuses: None,
-            checks: Vec::new(),
-            saves: Vec::new(),
-            parses: false,
-        };
-        r.checks.iter().try_for_each(|c| request.check(c))?;
-        r.saves.iter().try_for_each(|s| request.save(s))?;
-        request.keeps_body |= request.parses;
-        request.follow = self.follow(r, &mut request.fields);
-        Ok(request)
-    }
-
-    fn connect(&self, c: &plan::Connect) -> Result<Connect, BadPlan> {
-        let mut head = self.head("GET", &c.path, &c.headers);
-        if let Some(subprotocol) = &c.subprotocol {
-            head.fixed(format!("Sec-WebSocket-Protocol: {subprotocol}\r\n"));
-        }
-        if let Some(deflate) = &c.options.deflate {
-            head.fixed(format!("Sec-WebSocket-Extensions: {}\r\n", deflate::offer(deflate)));
-        }
-        head.fixed(
-            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ",
-        );
-        let o = &c.options;
-        Ok(Connect {
-            id: self.id(c.id)?,
-            head,
-            subprotocol: c.subprotocol.clone(),
-            fields: handshake::fields(),
-            max_message: o.max_message.unwrap_or(MESSAGE_MAX as u32),
-            deflate: o.deflate.clone(),
-            push_age: o.push_age.as_deref().map(json_path).transpose()?.map(Rc::new),
-            ping_every_ns: o.ping_every_ns.map(|ns| ns.max(1)),
-            echo: o.echo,
-        })
-    }
-
-    fn send(&self, s: &plan::Send) -> Result<Send, BadPlan> {
-        let ready = |template: &Template| {
-            let mut text = Text::default();
-            text.template(template, Place::Plain);
-            text
-        };
-        let payload = match &s.payload {
-            plan::Payload::Text(template) => Payload::Text(ready(template)),
-            plan::Payload::Binary(bytes) => Payload::Binary(bytes.clone()),
-            plan::Payload::Nothing => Payload::Nothing,
-        };
-        let wait = s.wait.as_ref().map(|w| {
-            let what = match &w.what {
-                plan::Awaited::JsonEquals(path, equals) => {
-                    Awaited::JsonEquals(json_path(path)?, ready(equals))
-                }
-                plan::Awaited::JsonAny(path) => Awaited::JsonAny(json_path(path)?),
-                plan::Awaited::Contains(text) => Awaited::Contains(ready(text)),
-                plan::Awaited::Regex(pattern) => Awaited::Regex(regex(pattern)?),
-                plan::Awaited::Binary => Awaited::Binary,
-            };
-            let uses_sent = what.text().is_some_and(Text::uses_sent);
-            Ok(Await { what, uses_sent, within_ns: w.within_ns.max(1) })
-        });
-        Ok(Send { id: self.id(s.id)?, payload, wait: wait.transpose()? })
-    }
-}
-
 impl Request {
     /// The feeders whose columns it sends.
-    fn feeders(&self) -> impl Iterator<Item = usize> + '_ {
-        self.head.feeders().chain(self.body.iter().flat_map(Text::feeders))
+    fn feeders(&self) -> Vec<usize> {
+        let mut all = self.head.feeders();
+        all.extend(self.when.iter().flat_map(Condition::feeders));
+        all.extend(self.body.iter().flat_map(Text::feeders));
+        all.extend(self.upload.iter().flat_map(|u| u.feeders()));
+        all
     }
 
     /// What of an answer is kept.
@@ -590,94 +484,4 @@ impl Request {
         let (head, body, cookies) = (self.is_head, self.keeps_body, self.keeps_cookies);
         Want { head, body, cookies, fields: &self.fields }
     }
-
-    fn check(&mut self, check: &Check) -> Result<(), BadPlan> {
-        let expect = match check {
-            Check::Status(ranges) => {
-                self.statuses.get_or_insert_default().extend(ranges);
-                return Ok(());
-            }
-            Check::Time(ns) => Expect::Time(*ns),
-            Check::Size(bytes) => Expect::Size(*bytes),
-            Check::Body(test) => {
-                self.keeps_body = true;
-                Expect::Body(text_is(test)?)
-            }
-            Check::Header(name, test) => Expect::Field(self.field(name), text_is(test)?),
-            Check::Json(path, test) => Expect::Json(self.path(path)?, json_is(test)?),
-        };
-        self.checks.push(expect);
-        Ok(())
-    }
-
-    fn save(&mut self, save: &plan::Save) -> Result<(), BadPlan> {
-        let from = match &save.from {
-            Capture::Json(path) => From::Json(self.path(path)?),
-            Capture::Cookie(name) => {
-                self.keeps_cookies = true;
-                From::Cookie(name.clone())
-            }
-            Capture::Regex(pattern) => {
-                self.keeps_body = true;
-                From::Regex(regex(pattern)?)
-            }
-            Capture::Body => {
-                self.keeps_body = true;
-                From::Body
-            }
-            Capture::Status => From::Status,
-            Capture::Header(name) => From::Field(self.field(name)),
-        };
-        self.saves.push((usize::from(save.slot.0), from, save.pick));
-        Ok(())
-    }
-
-    /// The index of a header field that is kept.
-    fn field(&mut self, name: &str) -> usize {
-        let known = self.fields.iter().position(|f| f.eq_ignore_ascii_case(name));
-        known.unwrap_or_else(|| {
-            self.fields.push(name.to_owned());
-            self.fields.len() - 1
-        })
-    }
-
-    fn path(&mut self, path: &str) -> Result<JsonPath, BadPlan> {
-        self.parses = true;
-        json_path(path)
-    }
-}
-
-fn regex(pattern: &str) -> Result<Regex, BadPlan> {
-    Regex::new(pattern).map_err(|e| BadPlan::Regex { pattern: pattern.to_owned(), why: e.to_string() })
-}
-
-fn text_is(test: &TextTest) -> Result<TextIs, BadPlan> {
-    let bytes = |text: &String| text.clone().into_bytes().into_boxed_slice();
-    Ok(match test {
-        TextTest::Equals(text) => TextIs::Equals(bytes(text)),
-        TextTest::Contains(text) => TextIs::Contains(bytes(text)),
-        TextTest::Matches(pattern) => TextIs::Matches(regex(pattern)?),
-    })
-}
-
-fn json_is(test: &JsonTest) -> Result<JsonIs, BadPlan> {
-    Ok(match test {
-        JsonTest::Exists => JsonIs::Exists,
-        JsonTest::Absent => JsonIs::Absent,
-        JsonTest::NotEmpty => JsonIs::NotEmpty,
-        JsonTest::Equals(value) => JsonIs::Equals(value.clone()),
-        JsonTest::Number(compare, n) => JsonIs::Number(*compare, *n),
-        JsonTest::Length(compare, n) => JsonIs::Length(*compare, *n),
-        JsonTest::Text(test) => JsonIs::Text(text_is(test)?),
-    })
-}
-
-fn json_path(path: &str) -> Result<JsonPath, BadPlan> {
-    JsonPath::parse(path).map_err(|e| BadPlan::JsonPath { path: path.to_owned(), why: e.to_string() })
-}
-
-/// What stands in `Host`: brackets around an IPv6 address, no port where it is the usual one.
-fn authority(url: &BaseUrl) -> String {
-    let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
-    if url.port == url.usual_port() { host } else { format!("{host}:{}", url.port) }
 }

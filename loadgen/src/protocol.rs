@@ -13,10 +13,11 @@ use timeline::MonoNs;
 use timeline::frame::{self, BadFrame, Frame};
 use timeline::histogram::Sparse;
 
+use crate::sse::figures::SseCounters;
 use crate::ws::figures::{WsCounters, WsHistograms};
 
 /// Version of the messages below; raised whenever one changes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 const TO_HELLO: u8 = 1;
 const TO_SEGMENT: u8 = 2;
@@ -126,7 +127,7 @@ pub struct Counters {
     pub dropped: u64,
     /// Starts more than 10 ms after they could have been.
     pub late: u64,
-    /// WebSocket messages that no step waited for.
+    /// WebSocket messages and events of event streams that no step waited for.
     pub pushed: u64,
     /// Bytes read.
     pub received: u64,
@@ -146,8 +147,10 @@ pub struct Counters {
     pub hiccup_ns: u64,
     /// Failed steps by kind, in the order of [`ErrorKind::ALL`](crate::ErrorKind::ALL).
     pub errors: Vec<u64>,
-    /// WebSockets.
+    /// WebSockets, and what is pushed.
     pub ws: WsCounters,
+    /// Event streams.
+    pub sse: SseCounters,
 }
 
 /// What finished within one interval.
@@ -355,6 +358,14 @@ pub(crate) fn put_sparse(out: &mut Vec<u8>, sparse: &Sparse) {
     }
 }
 
+impl StepHistograms {
+    /// Was it timed inside a step, by a journey? Then it has no service time, and is in no total.
+    #[must_use]
+    pub fn is_inside(&self) -> bool {
+        self.service.cells.is_empty() && !self.response.cells.is_empty()
+    }
+}
+
 impl Counters {
     fn totals(&mut self) -> [&mut u64; 15] {
         let Self { at, offered, achieved, completed, dropped, late, pushed, received, sent, retried, .. } =
@@ -385,6 +396,7 @@ impl Counters {
         put(out, self.errors.len() as u64);
         self.errors.iter().for_each(|&n| put(out, n));
         self.ws.put(out);
+        self.sse.put(out);
     }
 
     fn get(numbers: &mut Numbers<'_>) -> Option<Self> {
@@ -394,6 +406,7 @@ impl Counters {
         }
         counters.errors = (0..numbers.count()?).map(|_| numbers.next()).collect::<Option<_>>()?;
         counters.ws = WsCounters::get(numbers)?;
+        counters.sse = SseCounters::get(numbers)?;
         Some(counters)
     }
 }
@@ -452,7 +465,8 @@ mod tests {
             totals: [u64; 15], errors in prop::collection::vec(any::<u64>(), 0..20),
             steps in prop::collection::vec((any::<u16>(), any::<u64>(), any::<u64>(), sparse(), sparse()), 0..4), lateness in sparse(), release_error in sparse(),
         ) {
-            let mut counters = Counters { errors, ..Counters::default() };
+            let sse = SseCounters { opened: totals[2], closed: totals[3], reconnects: totals[4] };
+            let mut counters = Counters { errors, sse, ..Counters::default() };
             counters.totals().into_iter().zip(totals).for_each(|(c, n)| *c = n);
             let counters = FromWorker::Counters(counters);
             prop_assert_eq!(again(&counters), counters);
@@ -473,7 +487,7 @@ mod tests {
     fn another_version_is_refused_clearly() {
         let body = br#"{"version":9,"word":"hello"}"#.to_vec();
         let why = FromWorker::unpack(&Frame { kind: FROM_HELLO, body }).unwrap_err().to_string();
-        insta::assert_snapshot!(why, @"the other side speaks version 9 of the worker protocol, this one version 1: are both of the same build?");
+        insta::assert_snapshot!(why, @"the other side speaks version 9 of the worker protocol, this one version 2: are both of the same build?");
     }
 
     #[test]

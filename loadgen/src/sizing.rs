@@ -116,17 +116,18 @@ pub fn sources(target: IpAddr, addresses: u64) -> Vec<IpAddr> {
 /// Connections that a session of this kind holds at most. With HTTP/2 it is one for all requests; that those of `requests` phases
 /// share some is left out, since how many depends on the server.
 fn connections(kind: &SessionKind, http: HttpVersion) -> u64 {
-    fn most(steps: &[Step], of: &dyn Fn(&Step) -> u64) -> u64 {
-        let each = steps.iter().map(|s| if let Step::Repeat(r) = s { most(&r.steps, of) } else { of(s) });
-        each.max().unwrap_or(0)
+    fn most(step: &Step, of: &dyn Fn(&Step) -> u64) -> u64 {
+        step.inner().map(|s| most(s, of)).fold(of(step), u64::max)
     }
-    let http = most(&kind.steps, &|s| match s {
+    let most = |of: &dyn Fn(&Step) -> u64| kind.steps.iter().map(|s| most(s, of)).max().unwrap_or(0);
+    let http = most(&|s| match s {
         Step::Request(_) => 1,
         Step::Parallel(_) if http == HttpVersion::Http2 => 1,
-        Step::Parallel(p) => u64::from(p.connections).min(p.requests.len() as u64).max(1),
+        Step::Parallel(p) => p.connections_used() as u64,
         _ => 0,
     });
-    http + most(&kind.steps, &|s| u64::from(matches!(s, Step::Connect(_))))
+    http + most(&|s| u64::from(matches!(s, Step::Connect(_))))
+        + most(&|s| u64::from(matches!(s, Step::OpenEvents(_))))
         + kind
             .steps
             .iter()
@@ -179,6 +180,8 @@ fn session_seconds(steps: &[Step]) -> f64 {
                     Times::Count(n) => turn * f64::from(n),
                 }
             }
+            Step::If(f) => session_seconds(&f.then).max(session_seconds(&f.otherwise)),
+            Step::Choose(all) => all.iter().map(|c| session_seconds(&c.steps)).fold(0.0, f64::max),
             Step::Journey(j) => {
                 let steps: u32 = j.steps.iter().map(|s| s.times).sum();
                 f64::from(steps) * (0.1 + j.pause.map_or(0.0, mean))
@@ -195,6 +198,8 @@ fn step_count(steps: &[Step]) -> f64 {
             Times::UntilEnd => step_count(&r.steps),
             Times::Count(n) => step_count(&r.steps) * f64::from(n),
         },
+        Step::If(f) => step_count(&f.then).max(step_count(&f.otherwise)),
+        Step::Choose(all) => all.iter().map(|c| step_count(&c.steps)).fold(0.0, f64::max),
         Step::Journey(j) => j.steps.iter().map(|s| f64::from(s.times)).sum(),
         Step::Parallel(p) => p.requests.len() as f64,
         _ => 1.0,
@@ -239,6 +244,7 @@ mod tests {
         let forever = Repeat {
             times: Times::UntilEnd,
             every: Some(Dist::Constant(1_000_000_000)),
+            guard: None,
             steps: vec![get(0, "/")],
         };
         let mut plan = plan_of(vec![Step::Repeat(Box::new(forever))]);

@@ -3,10 +3,17 @@
 //! Owns escaping. A value may come from the target (a saved variable), so what would end a request line or a
 //! header field, or break out of a JSON string, never gets there as it is.
 
-use scenarios::plan::{Escape, Feeder, Part, Template};
+use std::cell::RefCell;
+use std::io::Write as _;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use scenarios::plan::{DatePart, Escape, Feeder, Part, Template};
 use timeline::clock::unix_ms;
 
+use crate::date;
 use crate::random::{Stream, Zipf};
+use crate::token::{Signer, Tokens};
 
 /// Where a text stands, for holes that carry no escape of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +40,25 @@ pub struct Values<'a> {
     pub stream: &'a mut Stream,
     /// The JSON message sent by the same step.
     pub sent: Option<&'a serde_json::Value>,
+    /// What makes tokens.
+    pub signers: &'a [Signer],
+    /// The session's tokens; a plan with signers gives every session some.
+    pub tokens: Option<&'a RefCell<Tokens>>,
+}
+
+impl<'a> Values<'a> {
+    /// A saved variable; an empty text while unset.
+    #[must_use]
+    pub fn var(&self, slot: usize) -> &'a str {
+        self.vars.get(slot).and_then(Option::as_deref).unwrap_or("")
+    }
+
+    /// A column of the session's row of a feeder.
+    #[must_use]
+    pub fn cell(&self, feeder: usize, column: usize) -> &'a str {
+        let row = self.rows.get(feeder).copied().unwrap_or(0) as usize;
+        self.feeders.get(feeder).and_then(|f| f.rows.get(row)?.get(column)).map_or("", String::as_str)
+    }
 }
 
 /// A text with holes, ready to be written.
@@ -54,6 +80,12 @@ enum Hole {
     Uuid,
     Int(i64, i64),
     Zipf(Zipf),
+    Float(f64, f64, usize),
+    Letters(u32),
+    Pick(Vec<String>),
+    Date(Vec<DatePart>, i64),
+    Base64(Box<Text>),
+    Token(usize),
     Session,
     Now,
     Sent(String),
@@ -100,6 +132,22 @@ impl Text {
             Part::Uuid => Hole::Uuid,
             Part::Int(low, high) => Hole::Int(*low, *high),
             Part::Zipf(n, s) => Hole::Zipf(Zipf::new(*n, *s)),
+            Part::Float { low, high, digits } => Hole::Float(*low, *high, usize::from(*digits)),
+            Part::Letters(n) => Hole::Letters(*n),
+            Part::Pick(texts) => Hole::Pick(texts.clone()),
+            Part::Date { parts, shift_ms } => Hole::Date(parts.clone(), *shift_ms),
+            Part::Base64(inner) => {
+                let mut text = Self::default();
+                text.template(inner, Place::Plain);
+                if let Some(fixed) = text.as_fixed() {
+                    let mut encoded = Vec::new();
+                    put(&mut encoded, place, escape, STANDARD.encode(fixed).as_bytes());
+                    self.fixed(encoded);
+                    return;
+                }
+                Hole::Base64(Box::new(text))
+            }
+            Part::Token(signer) => Hole::Token(usize::from(*signer)),
             Part::Session => Hole::Session,
             Part::Now => Hole::Now,
             Part::Sent(field) => Hole::Sent(field.clone()),
@@ -110,15 +158,50 @@ impl Text {
     /// Does it refer to what the same step sends?
     #[must_use]
     pub fn uses_sent(&self) -> bool {
-        self.pieces.iter().any(|p| matches!(p, Piece::Hole(_, _, Hole::Sent(_))))
+        self.holes().any(|hole| matches!(hole, Hole::Sent(_)))
     }
 
-    /// The feeders whose columns it holds.
-    pub fn feeders(&self) -> impl Iterator<Item = usize> + '_ {
-        self.pieces.iter().filter_map(|p| match p {
-            Piece::Hole(_, _, Hole::Column(feeder, _)) => Some(*feeder),
-            _ => None,
+    /// The feeders whose columns it holds; those that its tokens claim are their signers' business.
+    #[must_use]
+    pub fn feeders(&self) -> Vec<usize> {
+        let mut all = Vec::new();
+        for hole in self.holes() {
+            match hole {
+                Hole::Column(feeder, _) => all.push(*feeder),
+                Hole::Base64(inner) => all.extend(inner.feeders()),
+                _ => {}
+            }
+        }
+        all
+    }
+
+    /// The signers whose tokens it holds.
+    pub fn signers(&self) -> impl Iterator<Item = usize> + '_ {
+        self.holes().filter_map(|hole| if let Hole::Token(i) = hole { Some(*i) } else { None })
+    }
+
+    /// Does it differ each time, whatever the session?
+    #[must_use]
+    pub fn varies(&self) -> bool {
+        self.holes().any(|hole| match hole {
+            Hole::Var(_) | Hole::Column(..) | Hole::Session | Hole::Sent(_) | Hole::Token(_) => false,
+            Hole::Base64(inner) => inner.varies(),
+            _ => true,
         })
+    }
+
+    fn holes(&self) -> impl Iterator<Item = &Hole> {
+        self.pieces.iter().filter_map(|p| if let Piece::Hole(_, _, hole) = p { Some(hole) } else { None })
+    }
+
+    /// The text itself, if it has no holes.
+    #[must_use]
+    pub fn as_fixed(&self) -> Option<&[u8]> {
+        match self.pieces.as_slice() {
+            [] => Some(&[]),
+            [Piece::Fixed(text)] => Some(text),
+            _ => None,
+        }
     }
 
     /// Appends it to `out`, its holes filled.
@@ -135,18 +218,35 @@ impl Text {
 impl Hole {
     fn write(&self, out: &mut Vec<u8>, place: Place, escape: Option<Escape>, values: &mut Values<'_>) {
         match self {
-            Self::Var(slot) => {
-                let value = values.vars.get(*slot).and_then(Option::as_deref).unwrap_or("");
-                put(out, place, escape, value.as_bytes());
-            }
-            Self::Column(feeder, column) => {
-                let row = values.rows.get(*feeder).copied().unwrap_or(0) as usize;
-                let cell = values.feeders.get(*feeder).and_then(|f| f.rows.get(row)?.get(*column));
-                put(out, place, escape, cell.map_or(&[], |c| c.as_bytes()));
-            }
+            Self::Var(slot) => put(out, place, escape, values.var(*slot).as_bytes()),
+            Self::Column(feeder, column) => put(out, place, escape, values.cell(*feeder, *column).as_bytes()),
             Self::Uuid => values.stream.uuid(out),
             Self::Int(low, high) => write_i64(out, values.stream.int(*low, *high)),
             Self::Zipf(zipf) => write_i64(out, i64::from(zipf.draw(values.stream))),
+            Self::Float(low, high, digits) => {
+                let value = low + values.stream.unit() * (high - low);
+                let _ = write!(out, "{value:.digits$}");
+            }
+            Self::Letters(n) => out.extend((0..*n).map(|_| b'a' + values.stream.below(26) as u8)),
+            Self::Pick(texts) => {
+                let i = values.stream.below(texts.len() as u64) as usize;
+                put(out, place, escape, texts.get(i).map_or(&[], |t| t.as_bytes()));
+            }
+            Self::Date(parts, shift_ms) => {
+                let mut text = Vec::new();
+                date::write(parts, (unix_ms() as i64).saturating_add(*shift_ms), &mut text);
+                put(out, place, escape, &text);
+            }
+            Self::Base64(inner) => {
+                let mut text = Vec::new();
+                inner.write(&mut text, values);
+                put(out, place, escape, STANDARD.encode(text).as_bytes());
+            }
+            Self::Token(i) => {
+                if let Some(signer) = values.signers.get(*i) {
+                    signer.write(*i, out, values);
+                }
+            }
             Self::Session => write_i64(out, values.number as i64),
             Self::Now => write_i64(out, unix_ms() as i64),
             Self::Sent(field) => {
@@ -245,6 +345,8 @@ mod tests {
                 number: 42,
                 stream: &mut stream,
                 sent: Some(&sent),
+                signers: &[],
+                tokens: None,
             },
         );
         String::from_utf8(out).unwrap()
@@ -273,6 +375,21 @@ mod tests {
         <42>
         <-5>
         "#);
+    }
+
+    #[test]
+    fn functions_write_what_they_say() {
+        let write = |part| written(part, Place::Plain, "ann:é");
+        let var = || Template(vec![Part::Var(Slot(0))]);
+        assert_eq!(write(Part::Base64(var())), "<YW5uOsOp>");
+        assert_eq!(write(Part::Base64(Template(vec![Part::Text("a".into())]))), "<YQ==>");
+        assert_eq!(write(Part::Float { low: 2.5, high: 2.5, digits: 2 }), "<2.50>");
+        let letters = write(Part::Letters(12));
+        assert!(letters.len() == 14 && letters[1..13].bytes().all(|b| b.is_ascii_lowercase()), "{letters}");
+        assert!(["<x>", "<y>"].contains(&&*write(Part::Pick(vec!["x".into(), "y".into()]))));
+        assert_eq!(written(Part::Pick(vec!["a b".into()]), Place::Path, ""), "<a%20b>");
+        let year = write(Part::Date { parts: vec![DatePart::Year], shift_ms: 0 });
+        assert!(year.len() == 6 && year > "<2020>".to_owned(), "{year}");
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! Plans for tests: the smallest that are complete.
 
 use scenarios::plan::{
-    BaseUrl, Model, Part, Phase, Request, RequestOptions, RunPlan, SessionKind, Step, StepId, Target,
+    Assets, BaseUrl, Model, Part, Phase, Request, RequestOptions, RunPlan, SessionKind, Step, StepId, Target,
     Template, Timer, Transport,
 };
 
@@ -30,6 +30,7 @@ pub fn plan_of(steps: Vec<Step>) -> RunPlan {
         steps: (0..8).map(|i| format!("step {i}")).collect(),
         slots: 4,
         feeders: Vec::new(),
+        assets: Assets::default(),
         faults: Vec::new(),
         gates: Vec::new(),
         grace_ns: 500_000_000,

@@ -49,4 +49,15 @@ macro_rules! targets {
     };
 }
 
-targets!(http_answer, http_chunks, ws_frames, scenario_toml, template, recording, probe_json, har, openapi);
+targets!(
+    http_answer,
+    http_chunks,
+    ws_frames,
+    event_stream,
+    scenario_toml,
+    template,
+    recording,
+    probe_json,
+    har,
+    openapi
+);

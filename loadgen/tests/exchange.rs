@@ -118,7 +118,7 @@ fn with(method: &str, path: &str, change: impl FnOnce(&mut Request)) -> Vec<Step
 }
 
 fn body(request: &mut Request) {
-    request.body = Some(("text/plain".to_owned(), text("body")));
+    request.body = Some(("text/plain".to_owned(), text("body").into()));
 }
 
 /// The errors of a session that does this, and whether anything was right.

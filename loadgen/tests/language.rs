@@ -26,10 +26,10 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
     }
 }
 
-/// Runs the session steps once for each of `n` arrivals; gives the totals and what the step names are.
+/// Runs the session steps once in each of `n` sessions; gives the totals and what the step names are.
 fn session(address: SocketAddr, n: u32, steps: &str) -> (Totals, Vec<String>) {
     let text = format!(
-        "seed = 7\ntimeout = \"2s\"\n[target]\nurl = \"http://{address}\"\n[[phase]]\nname = \"p\"\nfor = \"1s\"\narrivals = \"{n}/s\"\n[[session]]\nname = \"s\"\nsteps = [\n{steps}\n]\n"
+        "seed = 7\ntimeout = \"2s\"\n[target]\nurl = \"http://{address}\"\n[[phase]]\nname = \"p\"\nfor = \"20s\"\nsessions = {n}\niterations = 1\n[[session]]\nname = \"s\"\nsteps = [\n{steps}\n]\n"
     );
     let origin = Origin { name: "t".to_owned(), file: None };
     let plan = parse(&text, &origin, &Overrides::default()).unwrap_or_else(|e| panic!("{e}"));
@@ -73,4 +73,48 @@ fn checks_fail_where_they_do_not_hold_and_only_there() {
     let (totals, steps) = session(serve(act), 2, &format!("{good}{bad}"));
     assert_eq!(steps.len(), 8);
     assert_eq!(totals.errors(), BTreeMap::from([("status", 2), ("check", 10)]));
+}
+
+#[test]
+fn conditions_choose_between_steps_and_end_loops() {
+    let steps = r#"
+      { name = "rooms", get = "/rooms", save = { total = "$.total", none = "$.nobody", n = "$.rooms[*] | count" } },
+      { if = "total == 6 and not none", steps = [{ name = "a", get = "/if/then" }], else = [{ name = "b", get = "/if/else" }] },
+      { if = "none or total < 6", steps = [{ name = "a", get = "/if/wrong" }], else = [{ name = "b", get = "/if/other" }] },
+      { think = "1h", if = "total matches '^7'" },
+      { repeat = "until status == 200", at-most = 5, steps = [{ name = "poll", get = "/poll", save = { status = "status" } }] },
+      { repeat = "while status == 404", steps = [{ name = "never", get = "/if/never" }] },
+      { repeat = "while status == 200", at-most = 3, steps = [{ name = "thrice", get = "/if/thrice" }] },
+      { group = "last", steps = [{ name = "end", get = "/if/end", if = "n >= 3" }] },
+    "#;
+    let (totals, names) = session(serve(act), 2, steps);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    assert_eq!(names.last().unwrap(), "last / end");
+    let paths = |path: &str| heard(path).len();
+    assert_eq!([paths("/if/then"), paths("/if/else"), paths("/if/wrong"), paths("/if/other")], [2, 0, 0, 2]);
+    assert_eq!([paths("/poll"), paths("/if/never"), paths("/if/thrice"), paths("/if/end")], [2, 0, 6, 2]);
+}
+
+#[test]
+fn choices_keep_their_weights_and_follow_from_the_seed() {
+    let steps = |to: &str| {
+        format!(
+            r#"{{ repeat = 40, steps = [
+              {{ choose = [
+                {{ weight = 3, steps = [{{ name = "often", get = "/{to}/often" }}] }},
+                {{ steps = [{{ name = "seldom", get = "/{to}/seldom" }}] }},
+              ] }},
+            ] }},"#
+        )
+    };
+    let counts = ["first", "second"].map(|to| {
+        let (totals, _) = session(serve(act), 10, &steps(to));
+        assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+        (heard(&format!("/{to}/often")).len(), heard(&format!("/{to}/seldom")).len())
+    });
+    let (often, seldom) = counts[0];
+    assert_eq!(often + seldom, 400);
+    // 300 are expected; their standard deviation is 8.7.
+    assert!((250..350).contains(&often), "{often}");
+    assert_eq!(counts[0], counts[1]);
 }

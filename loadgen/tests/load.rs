@@ -93,7 +93,7 @@ fn requests_share_pooled_connections() {
 #[test]
 fn what_is_saved_is_used() {
     let mut login = request(0, "POST", "/login");
-    login.body = Some(("application/json".to_owned(), text("{}")));
+    login.body = Some(("application/json".to_owned(), text("{}").into()));
     login.checks = vec![
         Check::Status(vec![(200, 200)]),
         Check::Json("$.rooms[0].id".to_owned(), JsonTest::Equals(7.into())),
@@ -111,7 +111,8 @@ fn what_is_saved_is_used() {
         Part::Var(Slot(0)),
     ]);
     let mut skipped = request(2, "GET", "/skipped");
-    skipped.when = Some(Slot(2));
+    let set = Test::Set(Operand::Value(Part::Var(Slot(2))));
+    skipped.when = Some(Condition { text: "absent".into(), test: set });
     let steps = vec![login, uses, skipped].into_iter().map(|r| Step::Request(Box::new(r))).collect();
     let totals = run(plan(Model::Arrivals { from: 20.0, to: 20.0 }, 500, steps), serve(act), 1);
     assert!(totals.errors().is_empty(), "{:?}", totals.errors());
@@ -218,6 +219,46 @@ fn a_stop_drains_and_a_lost_worker_is_named() {
     generator.hiccup
     generator.release-error
     ");
+}
+
+#[test]
+fn a_worker_that_is_killed_loses_its_own_part_alone() {
+    let model = Model::Requests { from: 300.0, to: 300.0 };
+    let options = options(plan(model, 2500, vec![get(0, "/")]), serve(act), 3);
+    let (totals, loss) = runtime().block_on(async {
+        let mut coordinator = Coordinator::start(options).await.unwrap();
+        let (mut totals, mut pids, mut loss) = (Totals::default(), Vec::new(), None);
+        while let Some(update) = coordinator.next().await {
+            match &update {
+                LoadUpdate::Joined { pid, .. } => pids.push(*pid),
+                LoadUpdate::Counters(1, c) if c.at > 1300 * MS => {
+                    let pid = rustix::process::Pid::from_raw(pids[1] as i32).unwrap();
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                }
+                LoadUpdate::Lost { loss: told, .. } => loss = Some(*told),
+                _ => {}
+            }
+            totals.take(update);
+        }
+        (totals, loss.expect("its loss is told"))
+    });
+    assert_eq!(totals.lost.iter().map(|(worker, _)| *worker).collect::<Vec<_>>(), [1]);
+    // The others carry out their exact segments to the end.
+    assert_eq!(totals.done.keys().copied().collect::<Vec<_>>(), [0, 2]);
+    assert_eq!((totals.counters[&0].completed, totals.counters[&2].completed), (250, 250));
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    // What it had told is kept, and of the rest it is said how much there was.
+    let last = &totals.counters[&1];
+    assert_eq!((loss.counted_at, loss.finished, loss.workers), (last.at, last.completed, 3));
+    assert!((100..250).contains(&last.completed), "{}", last.completed);
+    let timed = totals.finished[&0] - 500;
+    assert_eq!(timed + loss.untimed(), last.completed);
+    assert!(loss.untimed() > 0, "its last interval was not over");
+    let mut lanes = Lanes::new(&["browse".to_owned()]);
+    let readings: Vec<Reading> = totals.updates.iter().flat_map(|u| lanes.read(u)).collect();
+    let event = readings.iter().find_map(|r| if let Reading::Event(e) = r { Some(e) } else { None }).unwrap();
+    assert_eq!(event.label("untimed"), Some(loss.untimed().to_string().as_str()));
+    assert_eq!(event.label("share"), Some("1 of 3"));
 }
 
 #[test]

@@ -103,7 +103,8 @@ fn what_is_saved_is_that_of_the_file_s_order() {
     let look = |id| Request { path: kept.clone(), ..request(id, "GET", "/") };
     // The slower one comes first, so the quick one's value stays; what is skipped saves nothing.
     let mut skipped = saving(2, "/slow", 0);
-    skipped.when = Some(Slot(3));
+    let set = Test::Set(Operand::Value(Part::Var(Slot(3))));
+    skipped.when = Some(Condition { text: "absent".into(), test: set });
     let first = vec![saving(0, "/slow", 0), saving(1, "/quick", 0), skipped, request(3, "GET", "/cookie")];
     // Inside a group nobody sees what others save.
     let second = vec![saving(4, "/quick", 1), look(5)];

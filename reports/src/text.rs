@@ -226,6 +226,13 @@ fn load(out: &mut String, s: &Summary) {
         g.workers
     );
     fact(out, "generator", &health);
+    let r = &g.release_error;
+    if r.p99.is_some() {
+        // It is part of every response time of an arrival, and none of the target's doing.
+        let text =
+            format!("its timer released what was due {} (p50) and {} (p99) late", time(r.p50), time(r.p99));
+        fact(out, "timer", &text);
+    }
 }
 
 fn notes(out: &mut String, s: &Summary) {
@@ -237,6 +244,18 @@ fn notes(out: &mut String, s: &Summary) {
 mod tests {
     use super::*;
     use crate::fixture;
+
+    #[test]
+    fn the_timer_s_error_stands_below_the_response_times() {
+        let mut s = fixture::flash_sale().summary();
+        assert!(!summary(&s, &[]).contains("timer"));
+        (s.generator.release_error.p50, s.generator.release_error.p99) = (Some(6e5), Some(1.5e6));
+        let text = summary(&s, &[]);
+        assert!(
+            text.contains("timer      its timer released what was due 600 us (p50) and 1.50 ms (p99) late"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn the_summary_reads_cause_first() {

@@ -3,18 +3,18 @@
 //! The expected figures are what the plan alone implies if the target answered at once; a real
 //! target answers later, so sessions that wait for answers do less.
 
+mod events;
 mod load;
 mod socket;
-
-use std::fmt::Write as _;
+mod steps;
 
 use timeline::Unit;
 
 use crate::plan::{
-    Check, Dist, HttpVersion, Journey, Of, Order, Parallel, Part, Phase, Repeat, Request, RunPlan,
-    SessionKind, Step, StepId, Target, Template, Timer, Times,
+    Choice, Dist, HttpVersion, Of, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId, Target,
+    Template, Timer, Times,
 };
-use crate::text::quantity::{mean_s, show_dist, show_duration};
+use crate::text::quantity::{mean_s, show_duration};
 
 /// The plan as a text of several lines, ending with a line feed.
 #[must_use]
@@ -139,7 +139,9 @@ fn walk(step: &Step, times: f64, counts: &mut [f64]) -> f64 {
         Step::Parallel(p) => p.requests.iter().for_each(|r| count(r.id)),
         Step::Connect(c) => count(c.id),
         Step::Send(s) => count(s.id),
-        Step::Close(id) => count(*id),
+        Step::Close(id) | Step::CloseEvents(id) => count(*id),
+        Step::OpenEvents(e) => count(e.id),
+        Step::AwaitEvent(a) => count(a.id),
         Step::Journey(journey) => {
             journey.steps.iter().for_each(|s| counts[usize::from(s.id.0)] += times * f64::from(s.times));
             let all: u32 = journey.steps.iter().map(|s| s.times).sum();
@@ -152,6 +154,16 @@ fn walk(step: &Step, times: f64, counts: &mut [f64]) -> f64 {
             let took = turn_s(r, &mut one);
             counts.iter_mut().zip(one).for_each(|(c, n)| *c += n * turns * times);
             return took * turns;
+        }
+        // As if the condition held.
+        Step::If(fork) => return fork.then.iter().map(|s| walk(s, times, counts)).sum(),
+        Step::Choose(choices) => {
+            let all: f64 = choices.iter().map(|c| f64::from(c.weight)).sum();
+            let share = |c: &Choice| f64::from(c.weight) / all;
+            let mean = |c: &Choice| {
+                c.steps.iter().map(|s| walk(s, times * share(c), counts)).sum::<f64>() * share(c)
+            };
+            return choices.iter().map(mean).sum();
         }
     }
     0.0
@@ -227,115 +239,7 @@ fn sessions(plan: &RunPlan, out: &mut String) {
     for kind in &plan.sessions {
         let share = Unit::Ratio.show(f64::from(kind.weight) / weights);
         *out += &format!("  {}, {share} of the sessions\n", kind.name);
-        steps(plan, &kind.steps, 2, out);
-    }
-}
-
-fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
-    let name = |id| name(plan, id);
-    for step in all {
-        let line = match step {
-            Step::Request(r) => request(plan, r),
-            Step::Parallel(p) => parallel(plan, p),
-            Step::Connect(c) => {
-                format!("{}: WebSocket {}{}", name(c.id), show(plan, &c.path), socket::options(&c.options))
-            }
-            Step::Send(s) => format!("{}: {}", name(s.id), socket::send(plan, s)),
-            Step::Listen(d) => format!("listen for {}", show_dist(*d)),
-            Step::Think(d) => format!("think for {}", show_dist(*d)),
-            Step::Close(id) => format!("{}: close the WebSocket", name(*id)),
-            Step::Journey(journey) => journey_line(journey),
-            Step::Repeat(r) => {
-                let times = match r.times {
-                    Times::UntilEnd => "until the end".to_owned(),
-                    Times::Count(n) => count(n as usize, "time"),
-                };
-                let every = r.every.map(|d| format!(", every {}", show_dist(d))).unwrap_or_default();
-                format!("repeat {times}{every}")
-            }
-        };
-        *out += &format!("{:indent$}{line}\n", "", indent = depth * 2);
-        if let Step::Repeat(r) = step {
-            steps(plan, &r.steps, depth + 1, out);
-        }
-        if let Step::Parallel(p) = step {
-            for r in &p.requests {
-                *out += &format!("{:indent$}{}\n", "", request(plan, r), indent = (depth + 1) * 2);
-            }
-        }
-        if let Step::Journey(journey) = step {
-            for step in &journey.steps {
-                let times = if step.times > 1 {
-                    format!(", {} a visit", count(step.times as usize, "time"))
-                } else {
-                    String::new()
-                };
-                *out += &format!(
-                    "{:indent$}{}{times}; times inside it: {}\n",
-                    "",
-                    name(step.id),
-                    name(step.inside),
-                    indent = (depth + 1) * 2
-                );
-            }
-        }
-    }
-}
-
-fn name(plan: &RunPlan, id: StepId) -> &str {
-    plan.steps.get(usize::from(id.0)).map_or("?", String::as_str)
-}
-
-fn request(plan: &RunPlan, r: &Request) -> String {
-    let mut line = format!("{}: {} {}", name(plan, r.id), r.method, show(plan, &r.path));
-    if !r.checks.is_empty() {
-        let _ = write!(line, ", checks {}", r.checks.iter().map(check).collect::<Vec<_>>().join(", "));
-    }
-    if !r.saves.is_empty() {
-        let _ = write!(line, ", {} saved", count(r.saves.len(), "value"));
-    }
-    if r.options.expect_continue {
-        line += ", body after 100 Continue";
-    }
-    if let Some(n) = r.options.redirects {
-        let _ = write!(line, ", {} followed at most", count(usize::from(n), "redirect"));
-    }
-    if r.when.is_some() {
-        line += ", if the variable is set";
-    }
-    line
-}
-
-fn parallel(plan: &RunPlan, p: &Parallel) -> String {
-    let over = match plan.transport.http {
-        HttpVersion::Http1 => count(usize::from(p.connections), "connection"),
-        HttpVersion::Http2 => "one connection".to_owned(),
-        HttpVersion::Auto => {
-            format!("one connection of HTTP/2, or {} of HTTP/1.1", p.connections)
-        }
-    };
-    format!("{} at once, over {over}", count(p.requests.len(), "request"))
-}
-
-fn journey_line(journey: &Journey) -> String {
-    let pause = journey.pause.map(|p| format!(", pauses of {}", show_dist(p))).unwrap_or_default();
-    let about = crate::journeys::find(&journey.name).map_or("", |j| j.about);
-    format!("coded journey {}: {about}{pause}", journey.name)
-}
-
-fn check(check: &Check) -> String {
-    match check {
-        Check::Status(all) => {
-            let one = |(low, high): &(u16, u16)| {
-                if low == high { low.to_string() } else { format!("{low} to {high}") }
-            };
-            format!("status {}", all.iter().map(one).collect::<Vec<_>>().join(" or "))
-        }
-        Check::Time(ns) => format!("time < {}", show_duration(*ns)),
-        Check::Size(bytes) => format!("size < {}", Unit::Bytes.show(*bytes as f64)),
-        Check::Body(_) => "body".to_owned(),
-        Check::Header(name, _) => format!("header {name}"),
-        Check::Json(path, _) => timeline::text::clean(path, 60),
+        steps::steps(plan, &kind.steps, 2, out);
     }
 }
 
@@ -361,6 +265,14 @@ fn show_part(plan: &RunPlan, part: &Part) -> String {
         Part::Uuid => "${uuid()}".to_owned(),
         Part::Int(low, high) => format!("${{int({low}, {high})}}"),
         Part::Zipf(n, s) => format!("${{zipf({n}, {s})}}"),
+        Part::Float { low, high, digits } => format!("${{float({low}, {high}, {digits})}}"),
+        Part::Letters(n) => format!("${{text({n})}}"),
+        Part::Pick(texts) => format!("${{pick({})}}", texts.join(", ")),
+        Part::Date { .. } => "${date()}".to_owned(),
+        Part::Base64(inner) => {
+            format!("${{base64({})}}", inner.0.iter().map(|p| show_part(plan, p)).collect::<String>())
+        }
+        Part::Token(_) => "${token}".to_owned(),
         Part::Session => "${session}".to_owned(),
         Part::Now => "${now}".to_owned(),
         Part::Sent(field) => format!("${{sent.{field}}}"),

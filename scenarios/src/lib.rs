@@ -16,6 +16,8 @@ mod mistake;
 mod parse;
 pub mod plan;
 mod quick;
+pub mod rendering;
+pub mod signing;
 mod text;
 
 use std::path::Path;

@@ -140,6 +140,9 @@ impl SessionKind {
     /// Does a pass never end by itself?
     #[must_use]
     pub fn is_endless(&self) -> bool {
-        self.steps.iter().any(|s| matches!(s, Step::Repeat(r) if r.times == Times::UntilEnd))
+        fn endless(step: &Step) -> bool {
+            matches!(step, Step::Repeat(r) if r.times == Times::UntilEnd) || step.inner().any(endless)
+        }
+        self.steps.iter().any(endless)
     }
 }

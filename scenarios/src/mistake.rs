@@ -133,6 +133,12 @@ impl Wrong {
         self
     }
 
+    /// Adds what to do, if nothing was said yet.
+    pub(crate) fn help_or(mut self, help: impl FnOnce() -> String) -> Self {
+        self.help.get_or_insert_with(help);
+        self
+    }
+
     /// Offers the closest of `known`, if one is close.
     pub(crate) fn did_you_mean<'a>(self, given: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         match closest(given, known) {
@@ -143,6 +149,12 @@ impl Wrong {
 
     pub(crate) fn within(mut self, bytes: Range<usize>) -> Self {
         self.within = Some(bytes);
+        self
+    }
+
+    /// The same of a text in which the one looked at begins `by` bytes later.
+    pub(crate) fn shifted(mut self, by: usize) -> Self {
+        self.within = self.within.map(|w| w.start + by..w.end + by);
         self
     }
 

@@ -4,12 +4,23 @@
 //! runs. Names of variables have become slots, texts have become [`Template`]s, durations nanoseconds;
 //! `loadgen` need not look anything up by name. How a TOML file becomes this is `parse`'s business.
 
+mod answer;
+mod assets;
+mod body;
+mod condition;
+mod events;
+mod secrets;
 mod transport;
 
 use serde::{Deserialize, Serialize};
 use timeline::fault::FaultOrder;
 
 pub use crate::load::{Leg, Of, Rules, Shape, Timer, Turns};
+pub use answer::{Capture, Check, Compare, JsonTest, Pick, Save, TextTest};
+pub use assets::{Algorithm, Assets, File, Signer};
+pub use body::{Body, Content, Field, Filler, Generated, Known, Rendered};
+pub use condition::{Condition, Operand, Test};
+pub use events::{AwaitEvent, OpenEvents, StreamOptions};
 pub use transport::{ClientCert, HttpVersion, REDIRECTS_MAX, RequestOptions, Tls, TlsVersion, Transport};
 
 /// Everything that a run does, fixed before it begins.
@@ -38,6 +49,9 @@ pub struct RunPlan {
     pub slots: u16,
     /// Feeders; a [`Part::Column`] names one by index.
     pub feeders: Vec<Feeder>,
+    /// What steps refer to and every worker gets once.
+    #[serde(default)]
+    pub assets: Assets,
     /// Faults to inject. Only the bundled backend has switches for them: with any other target they
     /// are named by `describe` as left out, and [`RunPlan::injected`] is empty.
     pub faults: Vec<FaultPlan>,
@@ -162,12 +176,22 @@ pub enum Step {
     Connect(Box<Connect>),
     /// Sends a WebSocket message, awaits one, or both; timed.
     Send(Box<Send>),
+    /// Opens the session's event stream (server-sent events), as far as the answer's head; timed. Closes an earlier one first.
+    OpenEvents(Box<OpenEvents>),
+    /// Awaits an event on the event stream; timed.
+    AwaitEvent(Box<AwaitEvent>),
+    /// Closes the event stream; timed.
+    CloseEvents(StepId),
     /// Reads pushed messages for a while; not timed, what comes is counted.
     Listen(Dist),
     /// Waits; messages pushed meanwhile are read and counted.
     Think(Dist),
     /// Does steps again and again.
     Repeat(Box<Repeat>),
+    /// Does some steps or others.
+    If(Box<Fork>),
+    /// Does the steps of one of these, drawn anew each time.
+    Choose(Vec<Choice>),
     /// Closes the WebSocket by the closing handshake; timed if it has an id.
     Close(StepId),
     /// A visit whose steps are code, of the crate `journeys`.
@@ -179,8 +203,8 @@ pub enum Step {
 pub struct Request {
     /// Which step.
     pub id: StepId,
-    /// Skipped unless this variable is set and not empty.
-    pub when: Option<Slot>,
+    /// Skipped unless this holds.
+    pub when: Option<Condition>,
     /// `GET`, `POST`, ...
     pub method: String,
     /// Path and query, starting with `/`; the target's prefix comes in front. The fixed text is valid in
@@ -189,8 +213,8 @@ pub struct Request {
     pub path: Template,
     /// Header fields beyond `Host`, `Content-Length` and `Content-Type`.
     pub headers: Vec<(String, Template)>,
-    /// Body and its content type.
-    pub body: Option<(String, Template)>,
+    /// Body and its content type; that of a multipart one lacks the boundary.
+    pub body: Option<(String, Body)>,
     /// What must hold; a step whose check fails counts as an error of kind `check`.
     pub checks: Vec<Check>,
     /// What is kept for later steps.
@@ -207,6 +231,14 @@ pub struct Parallel {
     pub requests: Vec<Request>,
     /// How many connections they share over HTTP/1.1, at least 1; over HTTP/2 one carries them all.
     pub connections: u16,
+}
+
+impl Parallel {
+    /// How many connections it uses over HTTP/1.1: no more than it has requests, and at least 1.
+    #[must_use]
+    pub fn connections_used(&self) -> usize {
+        usize::from(self.connections).min(self.requests.len()).max(1)
+    }
 }
 
 /// A WebSocket handshake.
@@ -330,8 +362,40 @@ pub struct Repeat {
     pub times: Times,
     /// Pacing: the time from one turn's intended start to the next one's, whatever the turn takes.
     pub every: Option<Dist>,
+    /// What ends it before that.
+    #[serde(default)]
+    pub guard: Option<Guard>,
     /// What is done each turn.
     pub steps: Vec<Step>,
+}
+
+/// A condition and what depends on it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fork {
+    /// What must hold.
+    pub when: Condition,
+    /// What is done if it does.
+    pub then: Vec<Step>,
+    /// What is done if not.
+    pub otherwise: Vec<Step>,
+}
+
+/// One of several courses of a session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// Its share among them; at least 1.
+    pub weight: u32,
+    /// What is done.
+    pub steps: Vec<Step>,
+}
+
+/// What ends a loop before its last turn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Guard {
+    /// Looked at before each turn: none begins unless it holds.
+    While(Condition),
+    /// Looked at after each turn: none follows once it holds.
+    Until(Condition),
 }
 
 /// How often a loop turns.
@@ -378,6 +442,30 @@ pub enum Part {
     Int(i64, i64),
     /// `${zipf(500, 1.1)}`: a rank from 1 to n, rank k with weight 1/k^s.
     Zipf(u32, f64),
+    /// `${float(1, 9.99, 2)}`: a number, evenly between the two, with so many digits behind the point.
+    Float {
+        /// The lower end.
+        low: f64,
+        /// The upper one.
+        high: f64,
+        /// Digits behind the point, 0 to 15.
+        digits: u8,
+    },
+    /// `${text(12)}`: so many small letters at random.
+    Letters(u32),
+    /// `${pick("a", "b")}`: one of these at random; at least one.
+    Pick(Vec<String>),
+    /// `${date("%Y-%m-%d", "+7d")}`: now, or so many ms from now, in UTC.
+    Date {
+        /// What is written.
+        parts: Vec<DatePart>,
+        /// How far from now, ms.
+        shift_ms: i64,
+    },
+    /// `${base64(token)}`: what the holes of this give, in base64; never a [`Part::Sent`].
+    Base64(Template),
+    /// A signed token: an index into [`Assets::signers`]; at most one in a text.
+    Token(u16),
     /// `${session}`: the session's number, unique over all workers.
     Session,
     /// `${now}`: milliseconds since the Unix epoch.
@@ -389,6 +477,29 @@ pub enum Part {
     /// A hole inside a text that has an escape of its own: the value of the inner part (never a
     /// [`Part::Text`] and never another `Escaped`) is put in by the rules of `Escape`.
     Escaped(Escape, Box<Part>),
+}
+
+/// A piece of a date.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DatePart {
+    /// As it stands.
+    Text(String),
+    /// Four digits.
+    Year,
+    /// `01` to `12`.
+    Month,
+    /// `01` to `31`.
+    Day,
+    /// `00` to `23`.
+    Hour,
+    /// `00` to `59`.
+    Minute,
+    /// `00` to `59`.
+    Second,
+    /// `000` to `999`.
+    Millisecond,
+    /// Seconds since the Unix epoch.
+    Unix,
 }
 
 /// How a value is written into the text around its hole.
@@ -414,137 +525,6 @@ impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "${{{}}}", self.name)
     }
-}
-
-/// What must hold of an answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Check {
-    /// Status lies in one of these ranges, both ends included. Without this check any status below 400 is right.
-    Status(Vec<(u16, u16)>),
-    /// Service time is less, ns.
-    Time(u64),
-    /// The body is smaller, bytes.
-    Size(u64),
-    /// The body.
-    Body(TextTest),
-    /// A header field of this name is there and this holds of it.
-    Header(String, TextTest),
-    /// What the JSONPath finds.
-    Json(String, JsonTest),
-}
-
-/// What must hold of a text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TextTest {
-    /// It is this.
-    Equals(String),
-    /// It contains this.
-    Contains(String),
-    /// This regular expression matches somewhere in it.
-    Matches(String),
-}
-
-/// What must hold of what a JSONPath finds; except for `Absent` and `Count`, of the first value found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum JsonTest {
-    /// It finds something, be it null.
-    Exists,
-    /// It finds nothing.
-    Absent,
-    /// It finds something that is not null, not "", not [] and not {}.
-    NotEmpty,
-    /// It is this value.
-    Equals(serde_json::Value),
-    /// It is a number that compares so.
-    Number(Compare, f64),
-    /// It is an array, object or text whose length compares so.
-    Length(Compare, f64),
-    /// It is a text and this holds of it.
-    Text(TextTest),
-}
-
-/// A comparison.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Compare {
-    /// `<`
-    Less,
-    /// `<=`
-    AtMost,
-    /// `>`
-    Greater,
-    /// `>=`
-    AtLeast,
-    /// `==`
-    Equal,
-    /// `!=`
-    Other,
-}
-
-impl Compare {
-    /// As it is written, longest spelling first.
-    pub const SPELLINGS: [(&'static str, Self); 6] = [
-        ("<=", Self::AtMost),
-        (">=", Self::AtLeast),
-        ("==", Self::Equal),
-        ("!=", Self::Other),
-        ("<", Self::Less),
-        (">", Self::Greater),
-    ];
-
-    /// Does it hold of `a` and `b`, in this order? Never of a NaN.
-    #[must_use]
-    pub fn holds(self, a: f64, b: f64) -> bool {
-        match self {
-            Self::Less => a < b,
-            Self::AtMost => a <= b,
-            Self::Greater => a > b,
-            Self::AtLeast => a >= b,
-            Self::Equal => a == b,
-            Self::Other => a != b && !a.is_nan() && !b.is_nan(),
-        }
-    }
-}
-
-/// What is kept of an answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Save {
-    /// Into which variable.
-    pub slot: Slot,
-    /// From where.
-    pub from: Capture,
-    /// Which, where there are several.
-    pub pick: Pick,
-}
-
-/// Which of several values is kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Pick {
-    /// The first one.
-    #[default]
-    First,
-    /// The last one.
-    Last,
-    /// One at random.
-    Random,
-    /// How many there are.
-    Count,
-}
-
-/// Where a saved value comes from. If nothing is there the variable becomes unset.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Capture {
-    /// `$.token`: what the JSONPath finds.
-    Json(String),
-    /// `regex:order-(\d+)`: what the first group captures, or the whole match.
-    Regex(String),
-    /// `header:Location`: the first field of this name.
-    Header(String),
-    /// `cookie:sid`: a cookie that the answer sets, or that the session has.
-    Cookie(String),
-    /// `body`: the whole text, as far as it is UTF-8 and no longer than 64 KiB.
-    Body,
-    /// `status`.
-    Status,
 }
 
 /// Rows for sessions to draw from.
@@ -591,6 +571,19 @@ pub struct GatePlan {
     pub abort_after_ns: Option<u64>,
 }
 
+impl Step {
+    /// The steps inside this one, in the order of the plan; none where it has no inner ones.
+    pub fn inner(&self) -> impl Iterator<Item = &Self> {
+        let (first, second, choices): (&[Self], &[Self], &[Choice]) = match self {
+            Self::Repeat(r) => (&r.steps, &[], &[]),
+            Self::If(fork) => (&fork.then, &fork.otherwise, &[]),
+            Self::Choose(choices) => (&[], &[], choices),
+            _ => (&[], &[], &[]),
+        };
+        first.iter().chain(second).chain(choices.iter().flat_map(|c| &c.steps))
+    }
+}
+
 impl RunPlan {
     /// Length of all phases, ns.
     #[must_use]
@@ -602,65 +595,5 @@ impl RunPlan {
     #[must_use]
     pub fn injected(&self) -> &[FaultPlan] {
         if self.target == Target::Bundled { &self.faults } else { &[] }
-    }
-
-    /// The same plan with every secret's value emptied, fit to be shown or kept.
-    #[must_use]
-    pub fn without_secrets(&self) -> Self {
-        let mut plan = self.clone();
-        for kind in &mut plan.sessions {
-            hide_secrets(&mut kind.steps);
-        }
-        plan.transport.hide_secrets();
-        plan
-    }
-}
-
-fn hide_secrets(steps: &mut [Step]) {
-    for step in steps {
-        match step {
-            Step::Request(r) => r.hide_secrets(),
-            Step::Parallel(p) => p.requests.iter_mut().for_each(Request::hide_secrets),
-            Step::Connect(c) => {
-                c.path.hide_secrets();
-                c.headers.iter_mut().for_each(|(_, value)| value.hide_secrets());
-            }
-            Step::Send(s) => {
-                if let Payload::Text(text) = &mut s.payload {
-                    text.hide_secrets();
-                }
-                if let Some(Awaited::JsonEquals(_, text) | Awaited::Contains(text)) =
-                    s.wait.as_mut().map(|w| &mut w.what)
-                {
-                    text.hide_secrets();
-                }
-            }
-            Step::Repeat(r) => hide_secrets(&mut r.steps),
-            Step::Listen(_) | Step::Think(_) | Step::Close(_) | Step::Journey(_) => {}
-        }
-    }
-}
-
-impl Request {
-    fn hide_secrets(&mut self) {
-        self.path.hide_secrets();
-        self.headers.iter_mut().for_each(|(_, value)| value.hide_secrets());
-        if let Some((_, body)) = &mut self.body {
-            body.hide_secrets();
-        }
-    }
-}
-
-impl Template {
-    fn hide_secrets(&mut self) {
-        for part in &mut self.0 {
-            let part = match part {
-                Part::Escaped(_, inner) => inner.as_mut(),
-                other => other,
-            };
-            if let Part::Secret(secret) = part {
-                secret.value.clear();
-            }
-        }
     }
 }

@@ -78,6 +78,7 @@ pub fn quick(quick: &Quick) -> Result<RunPlan, ScenarioError> {
         steps: vec![step],
         slots: 0,
         feeders: Vec::new(),
+        assets: Default::default(),
         faults: Vec::new(),
         gates,
         grace_ns: DEFAULT_GRACE_NS,
@@ -117,7 +118,7 @@ fn request(quick: &Quick, path: &str, wrong: &mut Vec<Wrong>) -> Request {
         let guessed =
             if text.trim_start().starts_with(['{', '[']) { "application/json" } else { "text/plain" };
         let template = hole_template(text).map_err(|all| note(all, "--body")).unwrap_or_default();
-        (kind.unwrap_or(guessed).to_owned(), template)
+        (kind.unwrap_or(guessed).to_owned(), template.into())
     });
     Request {
         id: StepId(0),
@@ -166,5 +167,5 @@ fn path_template(path: &str) -> Result<Template, Vec<Wrong>> {
 }
 
 fn again(step: Step) -> Step {
-    Step::Repeat(Box::new(Repeat { times: Times::UntilEnd, every: None, steps: vec![step] }))
+    Step::Repeat(Box::new(Repeat { times: Times::UntilEnd, every: None, guard: None, steps: vec![step] }))
 }

@@ -70,6 +70,43 @@ const CASES: &[(&str, &str, &str)] = &[
         "await = { json = \"$.id\", equals = \"${sent.id}\", within = \"2s\" }",
         "await = { binary = false }",
     ),
+    ("an event awaited behind a message", "await = { json", "await = { event = \"said\", json"),
+    (
+        "an event without a stream",
+        "send = '{\"op\":\"say\",\"id\":\"${uuid()}\"}', await = { json = \"$.id\", equals = \"${sent.id}\", within = \"2s\" }",
+        "await = { event = \"said\" }",
+    ),
+    (
+        "an empty type",
+        "connect = \"/ws?token=${token}\" },",
+        "events = \"/s\" }, { name = \"e\", await = { event = \"\" } },",
+    ),
+    (
+        "a binary event",
+        "connect = \"/ws?token=${token}\" },",
+        "events = \"/s\" }, { name = \"e\", await = { binary = true } },",
+    ),
+    (
+        "nothing said of an event",
+        "connect = \"/ws?token=${token}\" },",
+        "events = \"/s\" }, { name = \"e\", await = {} },",
+    ),
+    (
+        "closing what is none",
+        "connect = \"/ws?token=${token}\" },",
+        "events = \"/s\" }, { close = \"event\" },",
+    ),
+    ("closing nothing", "connect = \"/ws?token=${token}\" },", "events = \"/s\" }, { close = false },"),
+    (
+        "a misspelt option of a stream",
+        "connect = \"/ws?token=${token}\" }",
+        "events = \"/s\", reconect = true }",
+    ),
+    (
+        "an event without a size",
+        "connect = \"/ws?token=${token}\" }",
+        "events = \"/s\", max-event = \"1GiB\" }",
+    ),
     ("a string without its end", "name = \"steady\"", "name = \"steady"),
     ("a key twice", "sessions = 10", "sessions = 10\nsessions = 11"),
     ("unknown key at the top", "about =", "abuot ="),

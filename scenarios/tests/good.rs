@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use dynamometer_scenarios::plan::{
-    Awaited, Capture, Check, Dist, Escape, Model, Order, Part, Payload, Pick, Slot, Step, Target, Times,
+    Awaited, Body, Capture, Check, Content, Dist, Escape, Model, Operand, Order, Part, Payload, Pick, Slot,
+    Step, Target, Test, Times,
 };
 use dynamometer_scenarios::{
     LoadFlags, Origin, Overrides, Quick, catalog, describe, load, parse, quick, text_of,
@@ -106,6 +107,7 @@ fn the_format_s_example_is_read_completely() {
     let text = |t: &str| Part::Text(t.to_owned());
     let (kind, body) = login.body.as_ref().unwrap();
     assert_eq!(kind, "application/json");
+    let Body::Whole(Content::Text(body)) = body else { panic!("{body:?}") };
     assert_eq!(body.0, [text("{\"user\":\""), column(0), text("\",\"pass\":\""), column(1), text("\"}")]);
     assert_eq!(login.checks, [Check::Status(vec![(200, 200)]), Check::Time(1_000_000_000)]);
     assert_eq!(login.saves[0].from, Capture::Json("$.token".into()));
@@ -123,7 +125,10 @@ fn the_format_s_example_is_read_completely() {
     };
     assert_eq!(rooms.saves[0].from, Capture::Json("$.rooms[*].id".into()));
     assert_eq!(rooms.saves[0].pick, Pick::Random);
-    assert_eq!(room.when, Some(Slot(0)));
+    assert_eq!(
+        room.when.as_ref().map(|when| &when.test),
+        Some(&Test::Set(Operand::Value(Part::Var(Slot(0)))))
+    );
     insta::assert_snapshot!(describe(&plan));
 }
 
@@ -277,6 +282,62 @@ steps = [
     assert_eq!(open.options.max_message, Some(64 << 10));
     let Step::Send(blob) = &plan.sessions[0].steps[2] else { panic!("{:?}", plan.sessions) };
     assert_eq!(blob.payload, Payload::Binary(vec![0xDE, 0xAD, 0xBE, 0xEF]));
+    let told = describe(&plan);
+    insta::assert_snapshot!(told[told.find("session kinds").unwrap()..].trim_end());
+}
+
+#[test]
+fn event_streams_are_used_in_every_way_that_is_described() {
+    let text = r#"
+[target]
+url = "http://127.0.0.1:1"
+[[phase]]
+name = "p"
+for = "1s"
+sessions = 1
+[[session]]
+name = "alone"
+steps = [
+  { name = "order", post = "/orders", json = {}, save = { id = "$.id" } },
+  { name = "stream", events = "/stream?o=${id}", headers = { Last-Event-ID = "7" }, push-age = "$.at", max-event = "64KiB", reconnect = true },
+  { name = "paid", await = { event = "paid", json = "$.id", equals = "${id}", within = "2s" } },
+  { name = "shipped", await = { contains = "shipped" } },
+  { listen = "1s" },
+  { close = true },
+]
+[[session]]
+name = "beside a WebSocket"
+steps = [
+  { name = "open", connect = "/ws" },
+  { name = "news", events = "/news" },
+  { name = "joined", await = { regex = "^joined" } },
+  { name = "any", await = { event = true, within = "3s" } },
+  { name = "hang up", close = "events" },
+  { name = "leave", close = true },
+]
+"#;
+    let plan = parse(text, &Origin { name: "sse".into(), file: None }, &Overrides::default())
+        .unwrap_or_else(|e| panic!("{e}"));
+    let [
+        _,
+        Step::OpenEvents(open),
+        Step::AwaitEvent(paid),
+        Step::AwaitEvent(shipped),
+        _,
+        Step::CloseEvents(_),
+    ] = plan.sessions[0].steps.as_slice()
+    else {
+        panic!("{:?}", plan.sessions[0])
+    };
+    assert_eq!((open.options.max_event, open.options.reconnect), (Some(64 << 10), true));
+    assert_eq!((paid.kind.as_deref(), paid.within_ns), (Some("paid"), 2_000_000_000));
+    assert_eq!(shipped.kind, None);
+    let [_, _, Step::Send(_), Step::AwaitEvent(any), Step::CloseEvents(_), Step::Close(_)] =
+        plan.sessions[1].steps.as_slice()
+    else {
+        panic!("{:?}", plan.sessions[1])
+    };
+    assert_eq!((&any.kind, &any.what), (&None, &None));
     let told = describe(&plan);
     insta::assert_snapshot!(told[told.find("session kinds").unwrap()..].trim_end());
 }

@@ -52,6 +52,35 @@ fn a_recording_as_safari_writes_it() {
 }
 
 #[test]
+fn event_streams_of_a_recording_become_steps_of_their_own() {
+    let entry = |at: u32, kind: &str, method: &str, path: &str, status: u16, answer: &str| {
+        serde_json::json!({
+            "startedDateTime": format!("2026-03-01T12:00:{at:02}.000Z"), "time": 60_000, "_resourceType": kind,
+            "request": { "method": method, "url": format!("http://shop.example{path}"), "headers": [
+                { "name": "Accept", "value": "text/event-stream" }, { "name": "Last-Event-ID", "value": "9" },
+                { "name": "X-Tenant", "value": "t1" }
+            ] },
+            "response": { "status": status, "headers": [], "content": { "mimeType": answer } },
+        })
+    };
+    let har = serde_json::json!({ "log": { "version": "1.2", "creator": { "name": "x" }, "entries": [
+        entry(0, "eventsource", "GET", "/stream", 200, "text/event-stream"),
+        // Still open when the recording was saved.
+        entry(1, "eventsource", "GET", "/news", 0, ""),
+        entry(2, "fetch", "GET", "/progress", 200, "text/event-stream; charset=utf-8"),
+        entry(3, "fetch", "POST", "/ask", 200, "text/event-stream"),
+        entry(4, "fetch", "GET", "/plain", 200, "application/json"),
+    ] } });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.har");
+    std::fs::write(&path, har.to_string()).unwrap();
+    let (imported, plan) = imported(&path, &Options::default());
+    let opens = plan.sessions[0].steps.iter().filter(|s| matches!(s, Step::OpenEvents(_))).count();
+    assert_eq!(opens, 3);
+    insta::assert_snapshot!(imported.text);
+}
+
+#[test]
 fn secrets_of_a_recording_are_never_written() {
     for name in ["chromium.har", "firefox.har", "safari.har"] {
         for all in [false, true] {

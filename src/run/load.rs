@@ -62,11 +62,9 @@ pub async fn drive(mut load: Coordinator, steps: &[String], wishes: &Wishes<'_>)
 
 fn note(update: &LoadUpdate, notes: &mut Vec<String>, handle: &Handle) {
     match update {
-        LoadUpdate::Lost { worker, at, why } => {
-            let text = format!(
-                "load worker {} was lost at {at}: {why}; its share of the plan was not carried out from then on",
-                loadgen::lanes::instance(*worker)
-            );
+        LoadUpdate::Lost { worker, at, why, loss } => {
+            let text =
+                format!("load worker {} was lost at {at}: {why}; {loss}", loadgen::lanes::instance(*worker));
             handle.log(&text);
             notes.push(text);
         }

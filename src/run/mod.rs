@@ -134,6 +134,8 @@ impl Runner<'_> {
         let recorder = Recorder::start(self.recorder_options(clock), Some(&self.folder.join(FILE_NAME)))?;
         let handle = recorder.handle();
         let screen = Screen::start(&self.args.look, self.args.ci, CAPABILITIES, handle.published())?;
+        // Before the first start, so that whoever looks on can still end a run that is not what was meant.
+        self.sizing.why.iter().for_each(|why| handle.log(why));
 
         let mut attach = self.job.attach.clone();
         attach.extend(

@@ -157,13 +157,13 @@ pub mod names {
     pub const RECEIVED: &str = "client.received";
     /// Bytes sent per second.
     pub const SENT: &str = "client.sent";
-    /// WebSocket messages pushed by the server, per second.
+    /// WebSocket messages and events of event streams pushed by the server, per second.
     pub const PUSHED: &str = "client.pushed";
-    /// Payload bytes of pushed WebSocket messages per second.
+    /// Payload bytes of what is pushed, per second.
     pub const PUSHED_BYTES: &str = "client.pushed-bytes";
-    /// Age of pushed WebSocket messages that carry a timestamp (read - stamped), histogram.
+    /// Age of pushed messages and events that carry a timestamp (read - stamped), histogram.
     pub const PUSH_AGE: &str = "client.push-age";
-    /// Pushed WebSocket messages whose timestamp could not be used, per second.
+    /// Pushed messages and events whose timestamp could not be used, per second.
     pub const PUSH_UNSTAMPED: &str = "client.push-unstamped";
     /// Round trip of WebSocket pings, histogram.
     pub const PING_RTT: &str = "client.ping-rtt";
@@ -175,6 +175,12 @@ pub mod names {
     pub const WS_OPENED: &str = "client.ws-opened";
     /// WebSockets closed per second; subject: the close code, 1005 without one, 1006 if lost without a close frame.
     pub const WS_CLOSES: &str = "client.ws-closes";
+    /// Event streams (server-sent events) open now.
+    pub const OPEN_EVENT_STREAMS: &str = "client.open-event-streams";
+    /// Event streams opened per second, those opened again among them.
+    pub const SSE_OPENED: &str = "client.sse-opened";
+    /// Attempts to open an event stream again, per second.
+    pub const SSE_RECONNECTS: &str = "client.sse-reconnects";
     /// CPU of a generator process, in cores.
     pub const GENERATOR_CPU: &str = "generator.cpu";
     /// Longest hiccup of a generator process in the interval, ns.

@@ -1,7 +1,7 @@
 //! One answer of HTTP/1.1, read in any portions: however the bytes are split, the result is the same.
 //! `framed` fills the same answer from HTTP/2.
 //!
-//! Owns framing (length, chunks, until close), interim answers, limits, and what is kept: the status,
+//! Owns the head with its framing, interim answers, limits, and what is kept: the status,
 //! the header fields that a step asks for, the body if a check or save needs it. A head that comes in one piece is
 //! parsed where it lies; only a partial one is copied.
 
@@ -11,7 +11,7 @@ use std::mem::MaybeUninit;
 
 use httparse::{ParserConfig, Response, Status};
 
-use super::chunks::Chunks;
+use super::body::Body;
 use super::coding::Coding;
 use super::{BODY_MAX, FIELDS_MAX, HEAD_MAX, INTERIM_MAX};
 use crate::kind::ErrorKind;
@@ -32,9 +32,7 @@ pub struct Want<'a> {
 #[derive(Debug)]
 enum At {
     Head,
-    Length(u64),
-    Chunks(Box<Chunks>),
-    UntilClose,
+    Body(Body),
     Done,
 }
 
@@ -183,25 +181,33 @@ impl<'a> Answer<'a> {
             let rest = &bytes[read..];
             read += match &mut self.at {
                 At::Head => self.feed_head(rest)?,
-                At::Length(left) => {
-                    let n = (*left).min(rest.len() as u64) as usize;
-                    *left -= n as u64;
-                    let whole = *left == 0;
-                    self.keep(&rest[..n])?;
-                    if whole {
-                        self.at = At::Done;
-                    }
-                    n
-                }
-                At::Chunks(_) => self.feed_chunks(rest)?,
-                At::UntilClose => {
-                    self.keep(rest)?;
-                    rest.len()
-                }
+                At::Body(_) => self.feed_body(rest)?,
                 At::Done => break,
             };
         }
         Ok(read)
+    }
+
+    /// The same, up to the end of the head alone: [`Answer::status`] is 0 until that was read. What follows is for
+    /// [`Answer::into_body`].
+    ///
+    /// # Errors
+    /// As for [`Answer::feed`].
+    pub fn feed_to_body(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
+        let mut read = 0;
+        while read < bytes.len() && matches!(self.at, At::Head) {
+            read += self.feed_head(&bytes[read..])?;
+        }
+        Ok(read)
+    }
+
+    /// The body behind a head that was read, and its coding; none if it has no body.
+    #[must_use]
+    pub fn into_body(self) -> Option<(Body, Option<Coding>)> {
+        match self.at {
+            At::Body(body) => Some((body, self.coding)),
+            At::Head | At::Done => None,
+        }
     }
 
     /// The connection was closed in order.
@@ -209,13 +215,13 @@ impl<'a> Answer<'a> {
     /// # Errors
     /// [`ErrorKind::ClosedEarly`] unless the answer is whole, or whole by this.
     pub fn closed(&mut self) -> Result<(), ErrorKind> {
-        match self.at {
+        match &self.at {
             At::Done => Ok(()),
-            At::UntilClose => {
+            At::Body(body) if body.may_close() => {
                 self.at = At::Done;
                 Ok(())
             }
-            _ => Err(ErrorKind::ClosedEarly),
+            At::Head | At::Body(_) => Err(ErrorKind::ClosedEarly),
         }
     }
 
@@ -230,11 +236,11 @@ impl<'a> Answer<'a> {
         Ok(())
     }
 
-    fn feed_chunks(&mut self, rest: &[u8]) -> Result<usize, ErrorKind> {
-        let At::Chunks(mut chunks) = std::mem::replace(&mut self.at, At::Done) else { return Ok(0) };
-        let n = chunks.feed(rest, |data| self.keep(data))?;
-        if !chunks.done() {
-            self.at = At::Chunks(chunks);
+    fn feed_body(&mut self, rest: &[u8]) -> Result<usize, ErrorKind> {
+        let At::Body(mut body) = std::mem::replace(&mut self.at, At::Done) else { return Ok(0) };
+        let n = body.feed(rest, |data| self.keep(data))?;
+        if !body.done() {
+            self.at = At::Body(body);
         }
         Ok(n)
     }
@@ -285,7 +291,7 @@ impl<'a> Answer<'a> {
         let bodiless = self.want.head || matches!(head.status, 101 | 204 | 304);
         self.at = if bodiless { At::Done } else { head.at };
         self.status = head.status;
-        self.reusable = head.reusable && !matches!(self.at, At::UntilClose);
+        self.reusable = head.reusable && !matches!(self.at, At::Body(Body::UntilClose));
         self.coding = head.coding;
         self.cookies = head.cookies;
         self.fields = head.fields;
@@ -343,10 +349,10 @@ fn parse(bytes: &[u8], want: Want<'_>) -> Result<Option<Head>, ErrorKind> {
         return Err(ErrorKind::BadHead);
     }
     let at = match (coded, chunked, noted.length) {
-        (true, true, _) => At::Chunks(Box::default()),
-        (true, false, _) | (false, _, None) => At::UntilClose,
+        (true, true, _) => At::Body(Body::Chunks(Box::default())),
+        (true, false, _) | (false, _, None) => At::Body(Body::UntilClose),
         (false, _, Some(0)) => At::Done,
-        (false, _, Some(n)) => At::Length(n),
+        (false, _, Some(n)) => At::Body(Body::Length(n)),
     };
     Ok(Some(Head {
         length,

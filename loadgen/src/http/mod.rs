@@ -1,13 +1,15 @@
 //! The HTTP/1.1 client codec: bytes in, answers out; no socket, no clock.
 //!
-//! `answer` reads answers in any portions, `chunks` the chunked coding, `coding` compressed bodies, `redirect` where a
-//! `Location` leads. How requests are written is
+//! `answer` reads answers in any portions, `body` finds a body's end, `chunks` reads the chunked coding, `coding` whole
+//! compressed bodies and `stream` those that do not end, `redirect` where a `Location` leads. How requests are written is
 //! part of `template` and `program` (their heads are ready-made texts with holes); connections are `session`'s.
 
 pub mod answer;
+pub mod body;
 pub mod chunks;
 pub mod coding;
 pub mod redirect;
+pub mod stream;
 
 /// Longest head (status line and header fields) of an answer, bytes; what browsers and proxies accept is less.
 pub const HEAD_MAX: usize = 64 << 10;

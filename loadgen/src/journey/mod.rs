@@ -51,7 +51,7 @@ impl Coded {
 /// If the client cannot be made or the plan names a journey that this build lacks.
 pub fn stage(plan: &RunPlan, url: &BaseUrl, address: SocketAddr) -> Result<Option<Arc<Stage>>, BadPlan> {
     let mut names = Vec::new();
-    plan.sessions.iter().for_each(|kind| collect(&kind.steps, &mut names));
+    plan.sessions.iter().for_each(|kind| collect(&mut kind.steps.iter(), &mut names));
     if names.is_empty() {
         return Ok(None);
     }
@@ -68,12 +68,11 @@ pub fn stage(plan: &RunPlan, url: &BaseUrl, address: SocketAddr) -> Result<Optio
         .map_err(|e| BadPlan::Journey(e.to_string()))
 }
 
-fn collect<'a>(steps: &'a [Step], into: &mut Vec<&'a str>) {
+fn collect<'a>(steps: &mut dyn Iterator<Item = &'a Step>, into: &mut Vec<&'a str>) {
     for step in steps {
         match step {
             Step::Journey(journey) => into.push(&journey.name),
-            Step::Repeat(repeat) => collect(&repeat.steps, into),
-            _ => {}
+            _ => collect(&mut step.inner(), into),
         }
     }
 }

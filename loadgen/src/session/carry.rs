@@ -14,8 +14,9 @@ use h2::{Reason, RecvStream, SendStream};
 use http::Response;
 use scenarios::plan::HttpVersion;
 
-use super::Session;
 use super::follow::{Ask, LEAVE_NS};
+use super::upload::{PORTION, Sending};
+use super::{Session, pushed};
 use crate::connection::Connection;
 use crate::figures;
 use crate::http::answer::Answer;
@@ -131,33 +132,44 @@ impl Session {
     /// Sends the request and reads its answer, on one stream.
     async fn converse(&mut self, ask: &Ask<'_>, answer: &mut Answer<'_>, link: &Link) -> Result<(), Failure> {
         let shard = Rc::clone(&self.shard);
-        let (request, body) = {
+        let (mut upload, mut wire) = (None, Vec::new());
+        let (request, body) = if let Some(whole) = ask.upload() {
+            upload = Some(self.begin_upload(ask, whole, &mut wire)?);
+            let request = head::of_http1(&wire, shard.program.url.tls).ok_or(ErrorKind::Other)?;
+            (request, Bytes::new())
+        } else {
             let output = &mut *shard.output.borrow_mut();
             self.compose(ask, output);
             let request = head::of_http1(&output.wire, shard.program.url.tls).ok_or(ErrorKind::Other)?;
             (request, Bytes::copy_from_slice(&output.inner))
         };
-        let (response, mut sending) = link.send(request, body.is_empty())?;
+        let (response, mut sending) = link.send(request, body.is_empty() && upload.is_none())?;
         let mut awaited = Awaited::Head(response);
-        if ask.expects() && !body.is_empty() {
+        if ask.request.expects && upload.is_some() {
+            if !self.await_leave(&mut awaited, answer, link).await? {
+                upload = None;
+            }
+        } else if ask.expects() && !body.is_empty() {
             if self.await_leave(&mut awaited, answer, link).await? {
                 send(&mut sending, body, link)?;
             }
         } else if !body.is_empty() {
             send(&mut sending, body, link)?;
         }
-        let Self { shard, seat, socket, stream, .. } = self;
+        let Self { shard, seat, socket, rare, stream, .. } = self;
         poll_fn(|cx| {
             if shard.seats.expired(*seat) {
                 return Poll::Ready(Err(ErrorKind::Timeout.into()));
             }
+            if let Some(rest) = &mut upload
+                && pump(&mut sending, rest, link, cx).is_ready()
+            {
+                upload = None;
+            }
             if let Poll::Ready(read) = poll_answer(&mut awaited, answer, link, cx) {
                 return Poll::Ready(read);
             }
-            if let Some(socket) = socket {
-                // Pushed messages are read meanwhile; should it end, that is seen after this step.
-                let _ = socket.poll_messages(cx, shard, stream, &mut |_| false);
-            }
+            pushed::read(cx, shard, socket, rare, stream);
             Poll::Pending
         })
         .await
@@ -195,10 +207,39 @@ impl Session {
 
 /// Hands the body over; h2 sends it as the windows allow.
 fn send(sending: &mut SendStream<Bytes>, body: Bytes, link: &Link) -> Result<(), Failure> {
+    send_part(sending, body, true, link)
+}
+
+fn send_part(sending: &mut SendStream<Bytes>, part: Bytes, last: bool, link: &Link) -> Result<(), Failure> {
     // A stream that was reset meanwhile is told of by its answer.
-    match sending.send_data(body, true) {
+    match sending.send_data(part, last) {
         Err(e) if e.is_reset() || e.is_go_away() || e.is_io() => Err(link.failure(&e)),
         _ => Ok(()),
+    }
+}
+
+/// Sends what the windows allow of a body; ready when it is through, or the stream is over, which its answer then tells.
+fn pump(sending: &mut SendStream<Bytes>, body: &mut Sending, link: &Link, cx: &mut Context<'_>) -> Poll<()> {
+    loop {
+        sending.reserve_capacity(PORTION);
+        // A body without bytes needs no room.
+        let room = if body.is_empty() {
+            0
+        } else {
+            match ready!(sending.poll_capacity(cx)) {
+                // Taken by another stream meanwhile: the others get their turn.
+                Some(Ok(0)) => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Some(Ok(room)) => room,
+                Some(Err(_)) | None => return Poll::Ready(()),
+            }
+        };
+        let data = Bytes::from(body.next(room));
+        if send_part(sending, data, body.ended(), link).is_err() || body.ended() {
+            return Poll::Ready(());
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::cookies::{path_of, value_in};
 use crate::http::answer::Answer;
 use crate::http::redirect;
 use crate::kind::ErrorKind;
-use crate::program::{Follow, Request};
+use crate::program::{Follow, Request, Upload};
 use crate::random::Stream;
 use crate::template::Text;
 
@@ -39,6 +39,11 @@ impl<'p> Ask<'p> {
     /// The body, unless a redirect has dropped it.
     pub(super) fn body(&self) -> Option<&'p Text> {
         self.request.body.as_ref().filter(|_| !self.hop.as_ref().is_some_and(|hop| hop.bare))
+    }
+
+    /// The same for one that is sent piece by piece.
+    pub(super) fn upload(&self) -> Option<&'p Upload> {
+        self.request.upload.as_deref().filter(|_| !self.hop.as_ref().is_some_and(|hop| hop.bare))
     }
 
     /// Does the body wait for leave?
@@ -129,6 +134,17 @@ impl Session {
             (output.wire.clone(), output.inner.clone())
         };
         self.write_rest(head).await?;
+        if self.refused(answer).await? {
+            answer.forbid_reuse();
+            return Ok(answer.done());
+        }
+        self.write_rest(body).await?;
+        Ok(false)
+    }
+
+    /// Waits for leave to send a body; says whether an answer came instead.
+    pub(super) async fn refused(&mut self, answer: &mut Answer<'_>) -> Result<bool, ErrorKind> {
+        let shard = std::rc::Rc::clone(&self.shard);
         let deadline = shard.seats.deadline(self.seat);
         let until = deadline.min(shard.now() + LEAVE_NS);
         shard.seats.limit(self.seat, until);
@@ -157,11 +173,6 @@ impl Session {
         })
         .await?;
         shard.seats.limit(*seat, deadline);
-        if !refused {
-            self.write_rest(body).await?;
-            return Ok(false);
-        }
-        answer.forbid_reuse();
-        Ok(answer.done())
+        Ok(refused)
     }
 }

@@ -130,7 +130,7 @@ fn length(value: &Value) -> Option<usize> {
 }
 
 /// Does `text` occur in `body`?
-pub(super) fn contains(body: &[u8], text: &[u8]) -> bool {
+pub(crate) fn contains(body: &[u8], text: &[u8]) -> bool {
     let Some(&first) = text.first() else { return true };
     let mut rest = body;
     while let Some(i) = rest.iter().position(|&b| b == first) {

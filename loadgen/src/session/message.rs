@@ -8,7 +8,7 @@ use serde_json_path::JsonPath;
 
 use super::judge::contains;
 use super::socket::Socket;
-use super::{BRAKE_NS, Flow, GOODBYE_NS, Session};
+use super::{BRAKE_NS, Flow, GOODBYE_NS, Session, stream_of};
 use crate::http::answer::{Answer, Want};
 use crate::kind::ErrorKind;
 use crate::program::{Await, Awaited, Connect, Payload, Send};
@@ -104,7 +104,7 @@ impl Session {
             socket.ping(now, &mut self.stream);
         }
         let expected = self.write_message(send)?;
-        let Self { shard, seat, socket, stream, .. } = self;
+        let Self { shard, seat, socket, rare, stream, .. } = self;
         let Some(socket) = socket else { return Err(ErrorKind::WsClosed) };
         if send.wait.is_none() && socket.flushed() {
             return Ok(());
@@ -112,6 +112,9 @@ impl Session {
         poll_fn(|cx| {
             if shard.seats.expired(*seat) {
                 return Poll::Ready(Err(ErrorKind::Timeout));
+            }
+            if let Some(events) = stream_of(rare) {
+                events.read_on(cx, shard);
             }
             let polled = socket.poll_messages(cx, shard, stream, &mut |message| {
                 send.wait.as_ref().is_some_and(|wait| answers(wait, &expected, message))
@@ -129,11 +132,14 @@ impl Session {
     /// Writes the message; gives back what its answer must hold.
     fn write_message(&mut self, send: &Send) -> Result<String, ErrorKind> {
         let mask = self.stream.mask();
-        let Self { shard, socket, vars, rows, origin, stream, .. } = self;
+        let Self { shard, socket, vars, rows, origin, stream, rare, .. } = self;
         let Some(socket) = socket else { return Err(ErrorKind::WsClosed) };
         let output = &mut *shard.output.borrow_mut();
         let feeders = &shard.program.feeders;
-        let mut values = Values { vars, feeders, rows, number: origin.number, stream, sent: None };
+        let signers = &shard.program.signers;
+        let tokens = rare.as_ref().map(|rare| &*rare.tokens);
+        let mut values =
+            Values { vars, feeders, rows, number: origin.number, stream, sent: None, signers, tokens };
         output.inner.clear();
         match &send.payload {
             Payload::Text(text) => {
@@ -195,15 +201,23 @@ impl Session {
 
 /// Is `message` the one waited for?
 fn answers(wait: &Await, expected: &str, message: &Message<'_>) -> bool {
-    match (&wait.what, message) {
-        (Awaited::Binary, Message::Binary(_)) => true,
-        (Awaited::Contains(_), Message::Text(text)) => contains(text.as_bytes(), expected.as_bytes()),
-        (Awaited::Regex(regex), Message::Text(text)) => regex.is_match(text.as_bytes()),
-        (Awaited::JsonAny(path), Message::Text(text)) => {
+    match message {
+        Message::Binary(_) => matches!(wait.what, Awaited::Binary),
+        Message::Text(text) => answers_text(&wait.what, expected, text),
+        _ => false,
+    }
+}
+
+/// Is this text the one waited for?
+pub(super) fn answers_text(what: &Awaited, expected: &str, text: &str) -> bool {
+    match what {
+        Awaited::Binary => false,
+        Awaited::Contains(_) => contains(text.as_bytes(), expected.as_bytes()),
+        Awaited::Regex(regex) => regex.is_match(text.as_bytes()),
+        Awaited::JsonAny(path) => {
             serde_json::from_str::<Value>(text).is_ok_and(|m| !path.query(&m).is_empty())
         }
-        (Awaited::JsonEquals(path, _), Message::Text(text)) => equals(path, expected, text),
-        _ => false,
+        Awaited::JsonEquals(path, _) => equals(path, expected, text),
     }
 }
 

@@ -1,17 +1,24 @@
 //! A session: one simulated client, run as one task from its start to its end.
 //!
 //! Owns the interpreter of a [`Program`](crate::program::Program), the session's state, and when each step was
-//! intended, could start, started and finished. `request` does HTTP steps, `carry` those over HTTP/2, `parallel` several at once, `socket` and `message` WebSocket ones.
+//! intended, could start, started and finished. `request` does HTTP steps, `carry` those over HTTP/2, `parallel` several at once, `socket` and `message` WebSocket ones,
+//! `stream` and `events` those on event streams; `pushed` counts what comes unasked.
 //! Idle, a session owns its sockets and a few hundred bytes: what is rare is boxed, buffers belong to the shard.
 
 mod carry;
+mod events;
 mod follow;
 mod journey;
 mod judge;
 mod message;
 mod parallel;
+mod pushed;
 mod request;
 mod socket;
+mod stream;
+mod upload;
+
+pub(crate) use judge::contains;
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -21,17 +28,20 @@ use std::task::Poll;
 
 use scenarios::plan::{Dist, Times};
 
+use crate::condition::Condition;
 use crate::connection::Connection;
 use crate::cookies::Jar;
 use crate::figures;
 use crate::http2::hub::Hub;
 use crate::kind::ErrorKind;
-use crate::program::Op;
+use crate::program::{GoesOn, Op};
 use crate::random::Stream;
 use crate::seats::SeatId;
 use crate::shard::{Offer, Shard};
 use crate::template::Values;
+use crate::token::Tokens;
 use socket::Socket;
+use stream::{EventStream, Seen};
 
 /// How long a session waits after it could not connect, ns: a target that refuses is not to be hammered
 /// as fast as the loop turns.
@@ -80,15 +90,24 @@ pub struct Session {
 struct Rare {
     /// Lanes of a group share them, and the links.
     cookies: Rc<RefCell<Jar>>,
+    /// Lanes share them too.
+    tokens: Rc<RefCell<Tokens>>,
     /// The session's own link of HTTP/2.
     hub: Rc<Hub>,
     /// Connections of HTTP/1.1 that groups have used beside [`Session::http`].
     spare: Vec<Connection>,
+    events: Option<Box<EventStream>>,
 }
 
 impl Default for Rare {
     fn default() -> Self {
-        Self { cookies: Rc::default(), hub: Hub::new(false), spare: Vec::new() }
+        Self {
+            cookies: Rc::default(),
+            tokens: Rc::default(),
+            hub: Hub::new(false),
+            spare: Vec::new(),
+            events: None,
+        }
     }
 }
 
@@ -145,7 +164,8 @@ impl Session {
             turns: Vec::new(),
             http: None,
             socket: None,
-            rare: None,
+            // Tokens are kept there, and lanes share them.
+            rare: (!shard.program.signers.is_empty()).then(Box::default),
             intended: origin.intended,
             due: origin.intended,
             state: State { announced: true, ..State::default() },
@@ -174,20 +194,37 @@ impl Session {
                 Op::Connect(connect) => Box::pin(self.connect(connect)).await,
                 Op::Send(send) => self.send(send).await,
                 Op::Close(id) => Box::pin(self.close(*id)).await,
+                Op::OpenEvents(step) => Box::pin(self.open_events(step)).await,
+                Op::AwaitEvent(step) => Box::pin(self.await_event(step)).await,
+                Op::CloseEvents(id) => self.close_events(*id),
                 Op::Wait(dist) => self.wait(*dist).await,
                 Op::Journey(coded) => Box::pin(self.journey(coded)).await,
-                Op::Enter { times, again } => {
-                    at = self.enter(at - 1, *times, *again);
+                Op::Enter { times, first, again } => {
+                    at = self.enter(at - 1, *times, first.as_ref(), *again);
                     Flow::On
                 }
-                Op::Again { enter, every } => {
-                    let (flow, next) = self.again(*enter, *every, at).await;
+                Op::Again { enter, every, goes_on } => {
+                    let (flow, next) = self.again(*enter, *every, goes_on.as_ref(), at).await;
                     at = next;
                     flow
                 }
+                Op::If { when, otherwise } => {
+                    if !when.holds(&self.values()) {
+                        at = *otherwise;
+                    }
+                    Flow::On
+                }
+                Op::Jump(to) => {
+                    at = *to;
+                    Flow::On
+                }
+                Op::Choose { total, courses } => {
+                    at = self.draw(*total, courses);
+                    Flow::On
+                }
             };
             did_anything |= self.state.moved;
-            if flow == Flow::End || self.lost_socket() {
+            if flow == Flow::End || self.lost_socket() || self.lost_events() {
                 break;
             }
         }
@@ -219,7 +256,10 @@ impl Session {
     }
 
     /// Begins a loop, or skips it; says where to go on.
-    fn enter(&mut self, enter: usize, times: Times, again: usize) -> usize {
+    fn enter(&mut self, enter: usize, times: Times, first: Option<&Condition>, again: usize) -> usize {
+        if first.is_some_and(|first| !first.holds(&self.values())) {
+            return again + 1;
+        }
         let left = match times {
             Times::UntilEnd if self.state.winding_up => return again + 1,
             Times::UntilEnd => None,
@@ -232,7 +272,17 @@ impl Session {
     }
 
     /// Ends a turn and waits for the next one's start; says where to go on.
-    async fn again(&mut self, enter: usize, every: Option<Dist>, past: usize) -> (Flow, usize) {
+    async fn again(
+        &mut self,
+        enter: usize,
+        every: Option<Dist>,
+        goes_on: Option<&GoesOn>,
+        past: usize,
+    ) -> (Flow, usize) {
+        if goes_on.is_some_and(|g| g.condition.holds(&self.values()) != g.wanted) {
+            self.turns.pop();
+            return (Flow::On, past);
+        }
         let Some(turn) = self.turns.last_mut() else { return (Flow::On, past) };
         if let Some(left) = &mut turn.left {
             *left -= 1;
@@ -260,6 +310,19 @@ impl Session {
         (flow, enter + 1)
     }
 
+    /// Where one of the courses begins, drawn by weight.
+    fn draw(&mut self, total: u64, courses: &[(u64, usize)]) -> usize {
+        let mut at = self.stream.below(total);
+        for (weight, start) in courses {
+            if at < *weight {
+                return *start;
+            }
+            at -= weight;
+        }
+        // Not reached: the weights add up to the total.
+        courses.last().map_or(usize::MAX, |(_, start)| *start)
+    }
+
     /// Thinks or listens.
     async fn wait(&mut self, dist: Dist) -> Flow {
         let length = self.stream.duration(dist);
@@ -285,31 +348,42 @@ impl Session {
         self.state.waited = true;
         loop {
             let ping = self.socket.as_ref().and_then(|s| s.ping_due());
-            let stop = ping.map_or(until, |due| due.min(until));
-            self.nap_once(stop).await;
-            // Over, or cut short: because the session is to end, or the WebSocket has.
-            let cut = || self.shard.now() < stop || self.socket.as_ref().is_none_or(|s| s.ended().is_some());
-            if stop == until || cut() {
-                return Flow::On;
+            let open = self.events().and_then(EventStream::due);
+            let stop = ping.into_iter().chain(open).fold(until, u64::min);
+            if self.nap_once(stop).await {
+                continue;
             }
             let now = self.shard.now();
+            // Over, or cut short: because the session is to end, or what it listens to has.
+            let ended = self.socket.as_ref().is_some_and(|s| s.ended().is_some())
+                || self.events().is_some_and(|e| e.failed().is_some());
+            if stop == until || now < stop || ended {
+                return Flow::On;
+            }
             if let Some(socket) = &mut self.socket {
                 socket.ping(now, &mut self.stream);
             }
+            self.revive_events(now);
         }
     }
 
-    async fn nap_once(&mut self, until: u64) {
-        let Self { shard, seat, socket, stream, .. } = self;
+    /// Waits until `until`, or less; says whether there is something new to be woken for.
+    async fn nap_once(&mut self, until: u64) -> bool {
+        let Self { shard, seat, socket, rare, stream, .. } = self;
         poll_fn(|cx| {
             if let Some(socket) = socket
                 && socket.poll_messages(cx, shard, stream, &mut |_| false).is_ready()
             {
-                return Poll::Ready(());
+                return Poll::Ready(false);
             }
-            shard.seats.poll_nap(*seat, until, || shard.now())
+            if let Some(events) = stream_of(rare)
+                && let Poll::Ready(seen) = events.poll_events(cx, shard, &mut |_| false)
+            {
+                return Poll::Ready(seen == Seen::Down);
+            }
+            shard.seats.poll_nap(*seat, until, || shard.now()).map(|()| false)
         })
-        .await;
+        .await
     }
 
     /// A step starts; it must be over within `limit` ns. Says when it started.
@@ -321,6 +395,7 @@ impl Session {
         self.shard.figures.started(self.due.max(self.intended), now);
         self.shard.seats.limit(self.seat, now.saturating_add(limit));
         self.state.moved = true;
+        self.revive_events(now);
         now
     }
 
@@ -340,6 +415,24 @@ impl Session {
         self.shard.figures.error(kind);
         self.socket = None;
         true
+    }
+
+    /// The same for the event stream.
+    fn lost_events(&mut self) -> bool {
+        let Some(kind) = self.events().and_then(EventStream::failed) else { return false };
+        self.shard.figures.error(kind);
+        self.leave_events();
+        true
+    }
+
+    /// The event stream.
+    fn events(&self) -> Option<&EventStream> {
+        self.rare.as_ref()?.events.as_deref()
+    }
+
+    /// Hangs up on it; says whether there was one.
+    fn leave_events(&mut self) -> bool {
+        self.rare.as_mut().and_then(|rare| rare.events.take()).is_some()
     }
 
     /// Opens a connection within the step's time.
@@ -373,8 +466,15 @@ impl Session {
             number: self.origin.number,
             stream: &mut self.stream,
             sent: None,
+            signers: &self.shard.program.signers,
+            tokens: self.rare.as_ref().map(|rare| &*rare.tokens),
         }
     }
+}
+
+/// The event stream among what few sessions have.
+fn stream_of(rare: &mut Option<Box<Rare>>) -> Option<&mut EventStream> {
+    rare.as_mut()?.events.as_deref_mut()
 }
 
 impl Drop for Session {
@@ -393,7 +493,7 @@ impl Drop for Session {
 mod tests {
     use super::*;
 
-    /// HTTP/2, groups of requests and cookies are behind one pointer that a session without them leaves empty.
+    /// HTTP/2, groups of requests, cookies and event streams are behind one pointer that a session without them leaves empty.
     #[test]
     fn what_few_sessions_have_costs_the_others_a_pointer() {
         assert!(size_of::<Session>() <= 200, "{} bytes", size_of::<Session>());

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use scenarios::plan::HttpVersion;
 
-use super::{Flow, Rare, Session, State};
+use super::{Flow, Rare, Session, State, pushed};
 use crate::program::{Parallel, Request};
 use crate::random::Stream;
 
@@ -28,8 +28,15 @@ struct Group<'p> {
     due: u64,
     /// What the random numbers of each request follow from, whichever lane it falls to.
     seed: u64,
-    /// What was saved: by which request, where, and what.
-    saved: RefCell<Vec<(usize, usize, Option<Box<str>>)>>,
+    saved: RefCell<Vec<Saved>>,
+}
+
+/// What a request has saved.
+struct Saved {
+    /// Its place in the group.
+    request: usize,
+    slot: usize,
+    value: Option<Box<str>>,
 }
 
 impl<'p> Group<'p> {
@@ -60,8 +67,8 @@ impl Session {
         let mut lanes: Vec<Lane<'_>> = Vec::new();
         poll_fn(|cx| {
             lanes.retain_mut(|lane| match lane.as_mut().poll(cx) {
-                Poll::Ready(done) => {
-                    self.take_back(done);
+                Poll::Ready(mut done) => {
+                    self.take_back(&mut done);
                     false
                 }
                 Poll::Pending => true,
@@ -69,25 +76,23 @@ impl Session {
             while !group.is_over() && lanes.len() < self.lanes_wanted(parallel) {
                 let mut lane: Lane<'_> = Box::pin(work(self.lane(cx), &group));
                 match lane.as_mut().poll(cx) {
-                    Poll::Ready(done) => self.take_back(done),
+                    Poll::Ready(mut done) => self.take_back(&mut done),
                     Poll::Pending => lanes.push(lane),
                 }
             }
             if lanes.is_empty() {
                 return Poll::Ready(());
             }
-            let Self { shard, socket, stream, .. } = &mut *self;
-            if let Some(socket) = socket {
-                // Pushed messages are read meanwhile; should it end, that is seen after this step.
-                let _ = socket.poll_messages(cx, shard, stream, &mut |_| false);
-            }
+            let Self { shard, socket, rare, stream, .. } = &mut *self;
+            pushed::read(cx, shard, socket, rare, stream);
             Poll::Pending
         })
         .await;
         drop(lanes);
         let mut saved = group.saved.into_inner();
-        saved.sort_by_key(|(request, ..)| *request);
-        for (_, slot, value) in saved {
+        // Stable: what one request saves keeps its own order.
+        saved.sort_by_key(|saved| saved.request);
+        for Saved { slot, value, .. } in saved {
             if let Some(var) = self.vars.get_mut(slot) {
                 *var = value;
             }
@@ -110,7 +115,8 @@ impl Session {
         let seat = self.shard.seats.lend();
         self.shard.seats.sit(seat, cx);
         let rare = self.rare.get_or_insert_default();
-        let (cookies, hub) = (Rc::clone(&rare.cookies), Rc::clone(&rare.hub));
+        let (cookies, tokens) = (Rc::clone(&rare.cookies), Rc::clone(&rare.tokens));
+        let hub = Rc::clone(&rare.hub);
         let announced = std::mem::take(&mut self.state.announced);
         Box::new(Self {
             shard: Rc::clone(&self.shard),
@@ -122,7 +128,7 @@ impl Session {
             turns: Vec::new(),
             http: self.http.take().or_else(|| rare.spare.pop()),
             socket: None,
-            rare: Some(Box::new(Rare { cookies, hub, spare: Vec::new() })),
+            rare: Some(Box::new(Rare { cookies, tokens, hub, spare: Vec::new(), events: None })),
             intended: self.intended,
             due: self.due,
             state: State { lane: true, announced, winding_up: self.state.winding_up, ..State::default() },
@@ -130,7 +136,7 @@ impl Session {
     }
 
     /// A lane has done its part: its connection is kept for the next group.
-    fn take_back(&mut self, mut lane: Box<Self>) {
+    fn take_back(&mut self, lane: &mut Self) {
         let State { announced, moved, unreached, .. } = lane.state;
         self.state.announced |= announced;
         self.state.moved |= moved;
@@ -163,7 +169,8 @@ async fn work(mut lane: Box<Session>, group: &Group<'_>) -> Box<Session> {
         // What one request saves, another of the group does not see, whichever lane it falls to.
         for ((slot, ..), before) in request.saves.iter().zip(before).filter(|_| lane.state.saved) {
             if let (Some(var), Some(before)) = (lane.vars.get_mut(*slot), before) {
-                group.saved.borrow_mut().push((i, *slot, std::mem::replace(var, before)));
+                let value = std::mem::replace(var, before);
+                group.saved.borrow_mut().push(Saved { request: i, slot: *slot, value });
             }
         }
     }

@@ -10,7 +10,7 @@ use scenarios::plan::HttpVersion;
 
 use super::carry::Carried;
 use super::follow::Ask;
-use super::{BRAKE_NS, Flow, Session};
+use super::{BRAKE_NS, Flow, Session, pushed};
 use crate::figures;
 use crate::http::answer::Answer;
 use crate::http::redirect;
@@ -22,9 +22,7 @@ use crate::template::write_i64;
 impl Session {
     /// Does an HTTP step.
     pub(super) async fn request(&mut self, request: &Request) -> Flow {
-        if let Some(slot) = request.when
-            && self.vars.get(slot).and_then(Option::as_deref).is_none_or(str::is_empty)
-        {
+        if request.when.as_ref().is_some_and(|when| !when.holds(&self.values())) {
             return Flow::On;
         }
         let started = self.begin(self.shard.program.timeout_ns);
@@ -92,7 +90,11 @@ impl Session {
 
     /// One try; says whether more came than the answer.
     async fn attempt(&mut self, ask: &Ask<'_>, answer: &mut Answer<'_>) -> Result<bool, ErrorKind> {
-        if ask.expects() {
+        if let Some(upload) = ask.upload() {
+            if Box::pin(self.upload(ask, upload, answer)).await? {
+                return Ok(true);
+            }
+        } else if ask.expects() {
             if Box::pin(self.write_expecting(ask, answer)).await? {
                 return Ok(true);
             }
@@ -102,7 +104,7 @@ impl Session {
                 Box::pin(self.write_rest(rest)).await?;
             }
         }
-        let Self { shard, seat, socket, stream, http, .. } = self;
+        let Self { shard, seat, socket, rare, stream, http, .. } = self;
         let Some(connection) = http else { return Err(ErrorKind::Other) };
         poll_fn(|cx| {
             loop {
@@ -122,10 +124,7 @@ impl Session {
                     Poll::Pending => break,
                 }
             }
-            if let Some(socket) = socket {
-                // Pushed messages are read meanwhile; should it end, that is seen after this step.
-                let _ = socket.poll_messages(cx, shard, stream, &mut |_| false);
-            }
+            pushed::read(cx, shard, socket, rare, stream);
             Poll::Pending
         })
         .await
@@ -145,10 +144,7 @@ impl Session {
     pub(super) fn compose(&mut self, ask: &Ask<'_>, output: &mut Output) {
         output.wire.clear();
         output.inner.clear();
-        match (&ask.hop, &ask.request.follow) {
-            (Some(hop), Some(follow)) => self.write_hop(hop, follow, &mut output.wire),
-            _ => ask.request.head.write(&mut output.wire, &mut self.values()),
-        }
+        self.write_head(ask, &mut output.wire);
         if let Some(body) = ask.body() {
             body.write(&mut output.inner, &mut self.values());
             write_i64(&mut output.wire, output.inner.len() as i64);
@@ -156,6 +152,14 @@ impl Session {
         }
         if let Some(rare) = &self.rare {
             rare.cookies.borrow().put_into(&mut output.wire);
+        }
+    }
+
+    /// Writes a request's head, as far as it goes without its body.
+    pub(super) fn write_head(&mut self, ask: &Ask<'_>, wire: &mut Vec<u8>) {
+        match (&ask.hop, &ask.request.follow) {
+            (Some(hop), Some(follow)) => self.write_hop(hop, follow, wire),
+            _ => ask.request.head.write(wire, &mut self.values()),
         }
     }
 

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use serde_json_path::JsonPath;
-use timeline::clock::unix_ms;
 
+use super::pushed;
 use crate::connection::Connection;
 use crate::figures::{self, Figures};
 use crate::kind::ErrorKind;
@@ -18,7 +18,7 @@ use crate::shard::Shard;
 use crate::ws::decode::{Decoder, Message};
 use crate::ws::deflate::{Agreed, Deflater, Inflater};
 use crate::ws::figures::{LOST, NO_CODE};
-use crate::ws::{age, encode, opcode};
+use crate::ws::{encode, opcode};
 
 /// Most bytes that wait to be written; pongs beyond that are left out (only the newest ping needs one), and a
 /// WebSocket that echoes reads no more until the other side has taken them.
@@ -364,20 +364,9 @@ impl Taking<'_> {
         waiting: &mut Vec<u8>,
         extra: Option<&mut Extra>,
     ) {
-        let figures = &self.shard.figures;
-        figures::add(&figures.pushed, 1);
-        figures::add(&figures.ws.pushed_bytes, payload.len() as u64);
-        let Some(extra) = extra else { return };
-        if let Some(path) = &extra.push_age {
-            match text.and_then(|text| age::of(text, path, unix_ms())) {
-                Some(ns) => {
-                    figures.roll(self.shard.now());
-                    figures.ws.push_age(ns);
-                }
-                None => figures::add(&figures.ws.unstamped, 1),
-            }
-        }
-        if extra.echo {
+        let push_age = extra.as_ref().and_then(|e| e.push_age.as_deref());
+        pushed::count(self.shard, payload.len(), text, push_age);
+        if let Some(extra) = extra.filter(|e| e.echo) {
             put(Some(extra), waiting, opcode, payload, self.stream.mask());
         }
     }

@@ -1,4 +1,5 @@
-//! What is counted of WebSockets: opened, closed by code, pushed bytes, ages of pushed messages, ping round trips.
+//! What is counted of WebSockets: opened, closed by code, ping round trips; and of what is pushed, be it on an event
+//! stream: bytes, ages.
 //!
 //! Owns these cells and how they travel to the coordinator; `figures` and `protocol` hold one of each.
 

@@ -55,8 +55,42 @@ pub fn check(
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::http::answer::Want;
+
+    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+    /// What becomes of an answer to KEY with these fields beside those that agree, or instead of them.
+    fn agrees(asked: Option<&str>, agreeing: bool, more: &str) -> bool {
+        let right = "Upgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
+        let head = format!("HTTP/1.1 101 X\r\n{}{more}\r\n", if agreeing { right } else { "" });
+        let fields = fields();
+        let mut answer = Answer::to_upgrade(Want { fields: &fields, ..Want::default() });
+        answer.feed(head.as_bytes()).unwrap();
+        check(&answer, KEY, asked, None).is_ok()
+    }
+
+    #[test]
+    fn nothing_is_agreed_to_that_was_not_offered() {
+        let chosen = |name: &str| format!("Sec-WebSocket-Protocol: {name}\r\n");
+        assert!(agrees(None, true, ""));
+        assert!(agrees(Some("v2, v1"), true, ""), "the server need not choose any");
+        assert!(agrees(Some("v2, v1"), true, &chosen("v1")));
+        for (asked, more) in [
+            (Some("v2, v1"), chosen("v3")),
+            (Some("v2, v1"), chosen("v2, v1")),
+            (None, chosen("v1")),
+            (None, "Sec-WebSocket-Extensions: permessage-deflate\r\n".to_owned()),
+        ] {
+            assert!(!agrees(asked, true, &more), "{asked:?} {more}");
+        }
+        assert!(!agrees(None, false, "Upgrade: websocket\r\nConnection: Upgrade\r\n"), "no proof");
+        let unproven = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n";
+        assert!(!agrees(None, false, unproven));
+    }
+
     #[test]
     fn the_example_of_the_rfc() {
-        assert_eq!(super::accept("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(accept(KEY), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 }

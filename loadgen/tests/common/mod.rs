@@ -123,6 +123,7 @@ pub fn plan(model: Model, ms: u64, steps: Vec<Step>) -> RunPlan {
         steps: (0..8).map(|i| format!("step {i}")).collect(),
         slots: 4,
         feeders: Vec::new(),
+        assets: Assets::default(),
         faults: Vec::new(),
         gates: Vec::new(),
         grace_ns: 1000 * MS,
@@ -186,6 +187,7 @@ pub fn forever(every_ms: Option<u64>, steps: Vec<Step>) -> Step {
     Step::Repeat(Box::new(Repeat {
         times: Times::UntilEnd,
         every: every_ms.map(|ms| Dist::Constant(ms * MS)),
+        guard: None,
         steps,
     }))
 }

@@ -25,6 +25,7 @@ pub fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
             )?;
             return Ok(true);
         }
+        _ if path.starts_with("/sse-") => events(path, s)?,
         _ if path.starts_with("/ws-") => websocket(path, head, s)?,
         _ if path.starts_with("/endless") || path == "/interim-flood" => endless(path, s)?,
         _ if path.starts_with("/reset") => {
@@ -119,6 +120,56 @@ fn half_close(s: &mut TcpStream, answer: &[u8]) -> std::io::Result<()> {
     s.set_read_timeout(Some(SILENCE))?;
     let mut rest = [0; 256];
     while s.read(&mut rest)? > 0 {}
+    Ok(())
+}
+
+fn events(path: &str, s: &mut TcpStream) -> std::io::Result<()> {
+    const STREAM: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n";
+    let head = |rest: &[u8]| [STREAM, rest].concat();
+    let endless = |s: &mut TcpStream, first: &[u8], again: &[u8]| {
+        let block = again.repeat((16 << 10) / again.len());
+        s.write_all(&head(first)).map(|()| while s.write_all(&block).is_ok() {})
+    };
+    match path {
+        "/sse-refused" => s.write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")?,
+        "/sse-page" => s.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>")?,
+        "/sse-no-type" => s.write_all(b"HTTP/1.1 200 OK\r\n\r\ndata: x\n\n")?,
+        "/sse-nothing" => s.write_all(b"HTTP/1.1 204 No\r\n\r\n")?,
+        "/sse-moved" => s.write_all(b"HTTP/1.1 302 X\r\nLocation: /ok\r\nContent-Length: 0\r\n\r\n")?,
+        "/sse-half-head" => s.write_all(b"HTTP/1.1 200 OK\r\nContent-Ty")?,
+        "/sse-no-head" => sleep(SILENCE),
+        "/sse-ends" => s.write_all(&head(b"\r\ndata: x\n\n"))?,
+        "/sse-empty" => s.write_all(&head(b"Content-Length: 0\r\n\r\n"))?,
+        "/sse-short" => s.write_all(&head(b"Content-Length: 99\r\n\r\ndata: x\n\n"))?,
+        "/sse-cut-chunk" => s.write_all(&head(b"Transfer-Encoding: chunked\r\n\r\n9\r\ndata"))?,
+        "/sse-bad-chunk" => s.write_all(&head(b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"))?,
+        "/sse-silent" => {
+            s.write_all(&head(b"\r\n"))?;
+            sleep(SILENCE);
+        }
+        "/sse-drip" => drip(s, &head(b"\r\n"), b"data")?,
+        "/sse-reset" => {
+            s.write_all(&head(b"\r\ndata"))?;
+            sleep(ARRIVE);
+            reset(s);
+        }
+        "/sse-zstd" => s.write_all(&head(b"Content-Encoding: zstd\r\n\r\n"))?,
+        "/sse-not-gzip" => s.write_all(&head(b"Content-Encoding: gzip\r\n\r\ndata: no gzip at all\n\n"))?,
+        "/sse-bomb" => {
+            let mut coder = flate2::write::GzEncoder::new(s, flate2::Compression::best());
+            coder.get_mut().write_all(&head(b"Content-Encoding: gzip\r\n\r\n"))?;
+            let block = vec![b'x'; 1 << 20];
+            while coder.write_all(&block).is_ok() {}
+        }
+        "/sse-endless-line" => endless(s, b"\r\n: ", b"x")?,
+        "/sse-endless-event" => endless(s, b"\r\n", b"data: x\n")?,
+        "/sse-comment-flood" => endless(s, b"\r\n", b": ping\n\n")?,
+        "/sse-event-flood" => endless(s, b"\r\n", b"data: x\n\n")?,
+        "/sse-id-flood" => endless(s, b"\r\n", b"id: x\nretry: 0\n\n")?,
+        "/sse-garbage" => endless(s, b"\r\n", b"\xFF\0\r\xC3data:\n\r\n")?,
+        other => panic!("no such way to misbehave: {other}"),
+    }
+    sleep(ARRIVE);
     Ok(())
 }
 

@@ -9,90 +9,20 @@ mod common;
 mod server;
 
 mod act;
-mod frames;
+mod beside;
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
-use std::time::Duration;
-
+use beside::{all_of, errors_at};
 use common::*;
 use scenarios::plan::*;
 use server::*;
-
-/// The healthy step, and how often its session does it, ms.
-const GOOD: u16 = 7;
-const GOOD_EVERY_MS: u64 = 20;
-/// How long each case runs, ms.
-const RUN_MS: u64 = 600;
-/// A healthy answer on a busy small machine takes no longer, us; a held-up session would wait for the step's limit.
-const GOOD_MAX_US: u64 = 150_000;
-/// A worker with a handful of sessions stays below this, whatever the server sends, KiB: a kept body may have 8 MiB.
-const RESIDENT_MAX_KIB: u64 = 96 << 10;
-
-/// Resident memory of this process's children, KiB, the greatest seen while the test runs.
-fn watch_children(stop: Arc<AtomicU64>) -> thread::JoinHandle<u64> {
-    thread::spawn(move || {
-        let mut most = 0;
-        while stop.load(Ordering::Relaxed) == 0 {
-            let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-            let children = tasks.filter_map(|t| std::fs::read_to_string(t.path().join("children")).ok());
-            for pid in children.flat_map(|c| c.split_whitespace().map(str::to_owned).collect::<Vec<_>>()) {
-                let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-                let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap_or_default();
-                let kib = line.trim().split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0);
-                most = u64::max(most, kib);
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        most
-    })
-}
 
 /// The kinds of error of a session that does this, beside one that does what is right.
 fn errors(name: &str, bad: Vec<Step>) -> String {
     errors_at(name, bad, serve(act::act), HttpVersion::Http1)
 }
 
-/// The same at a server that speaks `http`.
-fn errors_at(name: &str, bad: Vec<Step>, address: SocketAddr, http: HttpVersion) -> String {
-    let mut plan = plan(held(2), RUN_MS, vec![forever(Some(100), bad)]);
-    plan.transport.http = http;
-    plan.sessions.push(SessionKind {
-        name: "good".into(),
-        weight: 1,
-        steps: vec![forever(Some(GOOD_EVERY_MS), vec![get(GOOD, "/ok")])],
-    });
-    let totals = run(plan, address, 1);
-    let good = totals.finished.get(&GOOD).copied().unwrap_or(0);
-    assert!(good >= RUN_MS / GOOD_EVERY_MS / 2, "{name}: the other session stood still: {good}");
-    let slowest = totals.response[&GOOD].max();
-    assert!(slowest < GOOD_MAX_US, "{name}: the other session was held up: {slowest} us");
-    assert!(totals.lost.is_empty(), "{name}: {:?}", totals.lost);
-    let kinds: Vec<&str> = totals.errors().into_keys().collect();
-    format!("{name} {}", if kinds.is_empty() { "-".to_owned() } else { kinds.join(" ") })
-}
-
-/// Two cases at a time: their time is waiting, but a small machine must keep up with all of them.
 fn all(cases: Vec<(&'static str, Vec<Step>)>) -> String {
     all_of(cases.into_iter().map(|(name, steps)| move || errors(name, steps)).collect())
-}
-
-fn all_of(cases: Vec<impl FnOnce() -> String + std::marker::Send + 'static>) -> String {
-    let stop = Arc::new(AtomicU64::new(0));
-    let watcher = watch_children(Arc::clone(&stop));
-    let mut told = Vec::new();
-    let mut cases = cases.into_iter().peekable();
-    while cases.peek().is_some() {
-        let pair: Vec<_> = cases.by_ref().take(2).collect();
-        let threads: Vec<_> = pair.into_iter().map(thread::spawn).collect();
-        told.extend(threads.into_iter().map(|t| t.join().unwrap()));
-    }
-    stop.store(1, Ordering::Relaxed);
-    let most = watcher.join().unwrap();
-    assert!(most < RESIDENT_MAX_KIB, "a worker grew to {most} KiB");
-    told.join("\n")
 }
 
 /// Requests whose answer is read but not kept.
@@ -176,6 +106,72 @@ fn text_that_is_none() {
 #[test]
 fn answers_that_nobody_asked_for() {
     insta::assert_snapshot!(all(counted(&["/twice", "/switch"])));
+}
+
+/// Streams on which an event is awaited that never comes.
+fn streams(paths: &[&'static str], reconnect: bool) -> Vec<(&'static str, Vec<Step>)> {
+    let steps = |path: &&'static str| {
+        let options = StreamOptions { reconnect, ..StreamOptions::default() };
+        let open = OpenEvents { id: StepId(1), path: text(path), headers: Vec::new(), options };
+        let wait =
+            AwaitEvent { id: StepId(2), kind: Some("never".to_owned()), what: None, within_ns: 150 * MS };
+        (*path, vec![Step::OpenEvents(Box::new(open)), Step::AwaitEvent(Box::new(wait))])
+    };
+    paths.iter().map(steps).collect()
+}
+
+#[test]
+fn event_streams_that_are_none() {
+    insta::assert_snapshot!(all(streams(
+        &[
+            "/sse-refused",
+            "/sse-page",
+            "/sse-no-type",
+            "/sse-nothing",
+            "/sse-moved",
+            "/sse-half-head",
+            "/sse-no-head",
+            "/sse-zstd",
+        ],
+        false
+    )));
+}
+
+#[test]
+fn event_streams_that_end_or_stay_silent() {
+    let mut cases = streams(
+        &[
+            "/sse-ends",
+            "/sse-empty",
+            "/sse-short",
+            "/sse-cut-chunk",
+            "/sse-bad-chunk",
+            "/sse-silent",
+            "/sse-drip",
+            "/sse-reset",
+            "/sse-not-gzip",
+        ],
+        false,
+    );
+    // Opened again after three seconds, which nobody waits for here.
+    cases.extend(streams(&["/sse-ends", "/sse-reset", "/sse-bad-chunk"], true));
+    insta::assert_snapshot!(all(cases));
+}
+
+#[test]
+fn event_streams_that_do_not_end() {
+    insta::assert_snapshot!(all(streams(
+        &[
+            "/sse-endless-line",
+            "/sse-endless-event",
+            "/sse-comment-flood",
+            "/sse-event-flood",
+            "/sse-id-flood",
+            "/sse-garbage",
+            "/sse-bomb",
+        ],
+        true
+    )));
 }
 
 #[test]

@@ -31,7 +31,11 @@ fn with(id: u16, method: &str, path: &str, change: impl FnOnce(&mut Request)) ->
 }
 
 fn body(request: &mut Request) {
-    request.body = Some(("text/plain".to_owned(), text("body")));
+    request.body = Some(("text/plain".to_owned(), text("body").into()));
+}
+
+fn generated(bytes: u64) -> Body {
+    Body::Whole(Content::Generated(Generated { bytes, filler: Filler::Random }))
 }
 
 fn holds(what: &'static str) -> impl FnOnce(&mut Request) {
@@ -91,6 +95,14 @@ fn steps_do_over_http_2_what_they_do_over_http_1() {
                 status(413)(r);
             }),
         ),
+        (
+            "early answer to a large body",
+            with(0, "POST", "/early", |r| {
+                r.body = Some(("text/plain".to_owned(), generated(64 << 20)));
+                status(413)(r);
+            }),
+        ),
+        ("an empty body", with(0, "POST", "/up", |r| r.body = Some(("a/b".to_owned(), generated(0))))),
         ("a status", with(0, "GET", "/nowhere", |_| ())),
         ("odd path", with(0, "GET", "/od`d<>?{\"}", status(400))),
     ];
@@ -107,6 +119,8 @@ fn steps_do_over_http_2_what_they_do_over_http_1() {
     expect right
     expect, refused right
     early answer right
+    early answer to a large body right
+    an empty body right
     a status status
     odd path right
     "#);
@@ -152,11 +166,15 @@ fn sessions_keep_cookies_and_what_they_save() {
 fn large_bodies_go_both_ways_through_small_windows() {
     const UP: usize = 300_000;
     let up = with(0, "POST", "/up", |r| {
-        r.body = Some(("text/plain".to_owned(), text(&"y".repeat(UP))));
+        r.body = Some(("text/plain".to_owned(), text(&"y".repeat(UP)).into()));
+        r.checks.push(Check::Body(TextTest::Equals(UP.to_string())));
+    });
+    let made = with(2, "POST", "/up", |r| {
+        r.body = Some(("text/plain".to_owned(), generated(UP as u64)));
         r.checks.push(Check::Body(TextTest::Equals(UP.to_string())));
     });
     let down = with(1, "GET", "/big", |r| r.checks.push(Check::Size(BIG as u64 + 1)));
-    let mut plan = over_2(plan(held(2), 800, vec![forever(Some(100), vec![up, down])]));
+    let mut plan = over_2(plan(held(2), 800, vec![forever(Some(100), vec![up, made, down])]));
     plan.timeout_ns = 10_000 * MS;
     plan.grace_ns = 10_000 * MS;
     // Small on the server's side; the client's own are smaller than what comes down.

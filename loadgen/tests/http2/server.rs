@@ -242,7 +242,7 @@ async fn answer(
             Some(())
         }
         "/refuse-first" | "/refuse" => {
-            if path == "/refuse" || seen.refused.fetch_add(1, Ordering::Relaxed) % 2 == 0 {
+            if path == "/refuse" || seen.refused.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
                 response.send_reset(Reason::REFUSED_STREAM);
                 return Some(());
             }

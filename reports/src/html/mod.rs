@@ -177,7 +177,12 @@ impl Page<'_> {
             Figure {
                 name: "lateness p99",
                 value: self.time(&s.generator.lateness.p99),
-                note: format!("{} late, {} dropped", s.generator.late, s.generator.dropped),
+                note: format!(
+                    "{} late, {} dropped, timer p99 {}",
+                    s.generator.late,
+                    s.generator.dropped,
+                    self.time(&s.generator.release_error.p99)
+                ),
             },
         ]
     }

@@ -39,7 +39,7 @@ const TARGET: &[(&str, &[(&str, &str)])] = &[
     ("Loop delay", &[(names::LOOP_DELAY, "delay")]),
     ("CPU", &[(names::PROCESS_CPU, "target"), (names::GENERATOR_CPU, "generator")]),
     ("Machine", &[(names::HOST_CPU, "CPU in use"), (names::HOST_STEAL, "stolen")]),
-    ("Lateness of the generator", &[(names::LATENESS, "lateness")]),
+    ("Lateness of the generator", &[(names::LATENESS, "lateness"), (names::RELEASE_ERROR, "its timer")]),
     ("Hiccups of the generator", &[(names::GENERATOR_HICCUP, "longest")]),
 ];
 

@@ -93,7 +93,8 @@ fn invalid(s: &Summary, meta: &RunMeta, timeline: &Timeline) -> Option<String> {
     let everything = Span::new(RunTime::ZERO, RunTime(u64::MAX));
     if let Some(lost) = timeline.events(kinds::WORKER_LOST, everything).next() {
         let who = lost.label("worker").unwrap_or(&lost.instance);
-        return Some(format!("load worker {who} died at {}, and its sessions with it", lost.start));
+        let part = lost.label("share").map(|s| format!("; its part of the plan was {s}")).unwrap_or_default();
+        return Some(format!("load worker {who} died at {}, and its sessions with it{part}", lost.start));
     }
     match s.end.reason {
         Reason::CutOff => return Some(format!("the recording was cut off at {}", RunTime(s.end.length))),

@@ -5,7 +5,7 @@ use crate::plan::{Awaited, Payload, RunPlan, Send, SocketOptions};
 use crate::text::quantity::show_duration;
 
 /// Longest pattern or path that is shown, characters.
-const SHOWN: usize = 60;
+pub(super) const SHOWN: usize = 60;
 
 /// How a WebSocket is used, as far as it is not usual.
 pub(super) fn options(options: &SocketOptions) -> String {
@@ -37,14 +37,19 @@ pub(super) fn send(plan: &RunPlan, send: &Send) -> String {
         Payload::Nothing => {}
     }
     if let Some(wait) = &send.wait {
-        let what = match &wait.what {
-            Awaited::JsonEquals(path, _) => timeline::text::clean(path, SHOWN),
-            Awaited::JsonAny(path) => format!("any {}", timeline::text::clean(path, SHOWN)),
-            Awaited::Contains(text) => format!("a text with {}", show(plan, text)),
-            Awaited::Regex(pattern) => format!("a text like {}", timeline::text::clean(pattern, SHOWN)),
-            Awaited::Binary => "a binary message".to_owned(),
-        };
+        let what = awaited(plan, &wait.what);
         parts.push(format!("awaits {what} within {}", show_duration(wait.within_ns)));
     }
     parts.join(", ")
+}
+
+/// How an awaited message is known.
+pub(super) fn awaited(plan: &RunPlan, what: &Awaited) -> String {
+    match what {
+        Awaited::JsonEquals(path, _) => timeline::text::clean(path, SHOWN),
+        Awaited::JsonAny(path) => format!("any {}", timeline::text::clean(path, SHOWN)),
+        Awaited::Contains(text) => format!("a text with {}", show(plan, text)),
+        Awaited::Regex(pattern) => format!("a text like {}", timeline::text::clean(pattern, SHOWN)),
+        Awaited::Binary => "a binary message".to_owned(),
+    }
 }

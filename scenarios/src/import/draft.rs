@@ -48,6 +48,13 @@ pub(super) enum Does {
         subprotocol: Option<String>,
         headers: Vec<(String, String)>,
     },
+    Events {
+        name: String,
+        path: String,
+        headers: Vec<(String, String)>,
+        /// Did the browser open it again by itself?
+        reconnect: bool,
+    },
     Send {
         name: String,
         body: Body,

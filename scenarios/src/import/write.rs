@@ -58,6 +58,13 @@ pub(super) fn step_text(step: &DraftStep) -> String {
             }
             pairs(&mut out, "headers", headers);
         }
+        Does::Events { name, path, headers, reconnect } => {
+            out += &format!("name = {}\nevents = {}\n", quote(name), quote(path));
+            pairs(&mut out, "headers", headers);
+            if *reconnect {
+                out += "reconnect = true\n";
+            }
+        }
         Does::Send { name, body, wait } => {
             out += &format!("name = {}\n", quote(name));
             body_text(&mut out, body, "send", "send");

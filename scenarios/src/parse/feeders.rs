@@ -1,14 +1,13 @@
-//! `[data.NAME]`: rows for sessions to draw from, out of a CSV file or written in the scenario.
-
-use std::path::{Path, PathBuf};
+//! `[data.NAME]`: rows for sessions to draw from, out of a CSV file, out of JSON lines, or written in the scenario.
 
 use toml::de::DeValue;
 
+use super::keys;
 use super::reader::{Fields, Reader, Value, check_name, number};
-use super::{Origin, keys};
 use crate::mistake::{Wrong, quoted};
 use crate::plan::{Feeder, Order};
-use crate::text::template::{Known, MAX_ZIPF_EXPONENT, RESERVED};
+use crate::text::functions::MAX_ZIPF_EXPONENT;
+use crate::text::template::{Known, RESERVED};
 
 /// Most feeders; each session draws a row of every one.
 const MAX_FEEDERS: usize = 32;
@@ -18,10 +17,11 @@ const MAX_DATA_BYTES: u64 = 16 * 1024 * 1024;
 const MAX_ROWS: usize = 1_000_000;
 /// Most columns of a feeder.
 const MAX_COLUMNS: usize = 64;
+const FORMAT_LOOK: &str = "\"csv\" or \"jsonl\"; without it, by the file's ending";
 const ORDER_LOOK: &str = "\"sequential\", \"random\", \"zipf(1.1)\" or \"unique\"";
 
 /// Reads all feeders, and how templates may call them. A broken feeder is known but not among the first.
-pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>, origin: &Origin) -> (Vec<Feeder>, Vec<Known>) {
+pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>) -> (Vec<Feeder>, Vec<Known>) {
     let mut feeders = Vec::new();
     let mut known = Vec::new();
     let Some(tables) = file.get("data").and_then(|v| reader.table(v, "tables, each headed [data.NAME]"))
@@ -39,18 +39,18 @@ pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>, origin: &Origin) -> (
             reader.wrong(span, wrong.expected("a word such as [data.users]"));
             continue;
         }
-        let feeder = feeder(reader, name, value, origin);
+        let feeder = feeder(reader, name, value);
         known.push(Known { name: name.to_owned(), columns: feeder.as_ref().map(|f| f.columns.clone()) });
         feeders.extend(feeder);
     }
     (feeders, known)
 }
 
-fn feeder(reader: &Reader<'_>, name: &str, value: &Value<'_>, origin: &Origin) -> Option<Feeder> {
+fn feeder(reader: &Reader<'_>, name: &str, value: &Value<'_>) -> Option<Feeder> {
     let fields = reader.fields(value, keys::FEEDER)?;
     let order = fields.get("order").map_or(Some(Order::Sequential), |v| reader.read(v, ORDER_LOOK, order));
     let rows = match (fields.get("file"), fields.get("rows")) {
-        (Some(v), None) => reader.read(v, "the path of a CSV file", |path| csv_file(path, origin)),
+        (Some(v), None) => data_file(reader, &fields, v),
         (None, Some(v)) => inline(reader, v),
         (file, _) => {
             let what = if file.is_some() {
@@ -155,17 +155,73 @@ fn check(columns: &[String], rows: &[Vec<String>]) -> Result<(), Wrong> {
     Ok(())
 }
 
-fn csv_file(path: &str, origin: &Origin) -> Result<Table, Wrong> {
-    let Some(scenario) = &origin.file else {
-        return Err(Wrong::new("a scenario without a file of its own has no folder to look in")
-            .expected("rows = [{ ... }] in the scenario"));
+/// The rows of a data file.
+fn data_file(reader: &Reader<'_>, fields: &Fields<'_>, value: &Value<'_>) -> Option<Table> {
+    let format = match fields.get("format") {
+        Some(v) => Some(reader.read(v, FORMAT_LOOK, format)?),
+        None => None,
     };
-    let path: PathBuf = scenario.parent().unwrap_or(Path::new("")).join(path);
-    let bytes = crate::files::read(&path, MAX_DATA_BYTES)?;
-    let text = String::from_utf8(bytes).map_err(|_| {
-        Wrong::new(format!("{} is not UTF-8 text", path.display())).expected("a CSV file in UTF-8")
-    })?;
-    csv(&text).map_err(|w| w.in_front(&path.display().to_string()))
+    reader.read(value, "the path of a CSV file or of a file of JSON lines", |name| {
+        let path = reader.beside(value, name).map_err(|w| w.expected("rows = [{ ... }] in the scenario"))?;
+        let bytes = crate::files::read(&path, MAX_DATA_BYTES)?;
+        let text = String::from_utf8(bytes).map_err(|_| {
+            Wrong::new(format!("{} is not UTF-8 text", path.display())).expected("a file in UTF-8")
+        })?;
+        let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        let usual = if matches!(ending, "jsonl" | "ndjson") { Format::JsonLines } else { Format::Csv };
+        let text = text.trim_start_matches('\u{FEFF}');
+        let table = match format.unwrap_or(usual) {
+            Format::Csv => csv(text),
+            Format::JsonLines => json_lines(text),
+        };
+        table.map_err(|w| w.in_front(&path.display().to_string()))
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Format {
+    Csv,
+    JsonLines,
+}
+
+fn format(text: &str) -> Result<Format, Wrong> {
+    match text {
+        "csv" => Ok(Format::Csv),
+        "jsonl" => Ok(Format::JsonLines),
+        _ => Err(Wrong::new(format!("{} is not a format of data files", quoted(text)))
+            .expected(FORMAT_LOOK)
+            .did_you_mean(text, ["csv", "jsonl"])),
+    }
+}
+
+/// One JSON object a line; the first one says which fields there are.
+fn json_lines(text: &str) -> Result<Table, Wrong> {
+    let mut columns: Vec<String> = Vec::new();
+    let mut rows = Vec::new();
+    for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let at = i + 1;
+        let mut record: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(line).map_err(|e| {
+                Wrong::new(format!("line {at}, column {} is no JSON object", e.column()))
+                    .expected("one JSON object a line, such as {\"name\": \"ann\"}")
+            })?;
+        if columns.is_empty() {
+            columns = record.keys().cloned().collect();
+        }
+        if rows.len() == MAX_ROWS {
+            return Err(Wrong::new("too many rows").expected(format!("at most {MAX_ROWS}")));
+        }
+        let cell = |name: &String| match record.remove(name) {
+            Some(serde_json::Value::String(text)) => Ok(text),
+            Some(serde_json::Value::Null) => Ok(String::new()),
+            Some(nested) => Ok(nested.to_string()),
+            None => Err(Wrong::new(format!("the record on line {at} has no {}", quoted(name)))
+                .expected("the fields of the first line in every line")),
+        };
+        rows.push(columns.iter().map(cell).collect::<Result<Vec<_>, _>>()?);
+    }
+    check(&columns, &rows)?;
+    Ok((columns, rows))
 }
 
 /// The records of a CSV text; the first one holds the column names.
@@ -252,6 +308,25 @@ mod tests {
         ] {
             let e = csv(text).unwrap_err().sentence();
             assert!(e.contains(part), "{text:.20}: {e}");
+        }
+    }
+
+    #[test]
+    fn json_lines_have_the_fields_of_the_first() {
+        let (columns, rows) =
+            json_lines("{\"id\":7,\"tags\":[1,{\"a\":null}]}\n\n{\"tags\":\"x\",\"id\":null,\"more\":1}\r\n")
+                .unwrap();
+        assert_eq!(columns, ["id", "tags"]);
+        assert_eq!(rows, [["7", "[1,{\"a\":null}]"], ["", "x"]]);
+        for (text, part) in [
+            ("", "there are no rows"),
+            ("{}", "there are no rows"),
+            ("{\"a\":1}\n{\"b\":1}", "the record on line 2 has no `a`"),
+            ("{\"a\":1}\n[1]", "line 2, column 0 is no JSON object"),
+            ("{\"a\":1}\n{\"a\":1", "line 2, column 6 is no JSON object"),
+        ] {
+            let e = json_lines(text).unwrap_err().sentence();
+            assert!(e.contains(part), "{text}: {e}");
         }
     }
 

@@ -27,33 +27,45 @@ macro_rules! shapes {
 
 shapes! {
     FILE = "a scenario", "", false,
-        ["about", "teaches", "seed", "timeout", "grace", "vars", "load", "target", "data", "phase", "session", "fault", "gate"];
+        ["include", "about", "teaches", "seed", "timeout", "grace", "vars", "load", "target", "data", "phase", "session", "fault", "gate"];
+    INCLUDED = "an included file", "included", false, ["include", "vars", "target", "data", "session", "gate"];
     LOAD = "[load]", "load", false, ["timer"];
-    TARGET = "[target]", "target", false, ["url", "attach", "env", "tls", "http", "compression", "redirects", "cookies"];
+    TARGET = "[target]", "target", false,
+        ["url", "attach", "env", "tls", "http", "compression", "redirects", "cookies", "auth"];
     TLS = "`tls`", "tls", false, ["ca", "cert", "key", "insecure", "server-name", "versions"];
-    FEEDER = "[data.NAME]", "feeder", false, ["file", "rows", "order"];
+    FEEDER = "[data.NAME]", "feeder", false, ["file", "format", "rows", "order"];
     PHASE = "[[phase]]", "phase", false,
         ["name", "for", "sessions", "arrivals", "requests", "warmup", "random", "iterations", "shared-iterations", "max-sessions", "lifetime", "churn", "ramp-down"];
     RAMP = "a ramp", "ramp", false, ["from", "to", "random"];
     STEPS = "a load in steps", "levels", false, ["steps", "each", "random"];
     SPIKE = "a spike", "spike", false, ["base", "spike", "at", "for", "random"];
     POISSON = "arrivals at random", "poisson", false, ["poisson"];
-    SESSION = "[[session]]", "session", false, ["name", "weight", "steps", "journey"];
+    SESSION = "[[session]]", "session", false, ["name", "weight", "auth", "steps", "journey"];
     REQUEST = "a request step", "request", false,
-        ["name", "get", "post", "put", "patch", "delete", "head", "headers", "json", "form", "body", "type", "check", "save", "if", "expect-continue", "redirects"];
+        ["name", "get", "post", "put", "patch", "delete", "head", "headers", "json", "form", "body", "template", "template-file", "multipart", "file", "generated", "type", "chunked", "auth", "check", "save", "if", "expect-continue", "redirects"];
+    PART = "a part of a form", "part", false, ["text", "file", "generated", "type", "name"];
+    GENERATED = "`generated`", "generated", false, ["size", "kind"];
+    AUTH = "`auth`", "auth", false, ["basic", "bearer", "jwt"];
+    BASIC = "`basic`", "basic", false, ["user", "pass"];
+    JWT = "`jwt`", "jwt", false, ["secret", "key-file", "algorithm", "claims", "expires", "header"];
     CONNECT = "a `connect` step", "connect", false,
-        ["name", "connect", "subprotocol", "headers", "max-message", "deflate", "push-age", "ping-every", "echo"];
+        ["name", "connect", "auth", "subprotocol", "headers", "max-message", "deflate", "push-age", "ping-every", "echo", "if"];
     DEFLATE = "`deflate`", "deflate", false,
         ["server-no-context-takeover", "client-no-context-takeover", "server-max-window-bits", "client-max-window-bits"];
-    SEND = "a `send` step", "send", false, ["name", "send", "await"];
-    SEND_BINARY = "a `send-binary` step", "send-binary", false, ["name", "send-binary", "await"];
-    AWAIT_ALONE = "an `await` step", "await-step", false, ["name", "await"];
-    AWAIT = "`await`", "await", false, ["json", "equals", "contains", "regex", "binary", "within"];
-    LISTEN = "a `listen` step", "listen", false, ["listen"];
-    THINK = "a `think` step", "think", false, ["think"];
-    REPEAT = "a `repeat` step", "repeat", false, ["repeat", "every", "steps"];
-    PARALLEL = "a `parallel` step", "parallel", false, ["parallel", "connections"];
-    CLOSE = "a `close` step", "close", false, ["name", "close"];
+    EVENTS = "an `events` step", "events", false,
+        ["name", "events", "auth", "headers", "push-age", "max-event", "reconnect", "if"];
+    SEND = "a `send` step", "send", false, ["name", "send", "await", "if"];
+    SEND_BINARY = "a `send-binary` step", "send-binary", false, ["name", "send-binary", "await", "if"];
+    AWAIT_ALONE = "an `await` step", "await-step", false, ["name", "await", "if"];
+    AWAIT = "`await`", "await", false, ["event", "json", "equals", "contains", "regex", "binary", "within"];
+    LISTEN = "a `listen` step", "listen", false, ["listen", "if"];
+    THINK = "a `think` step", "think", false, ["think", "if"];
+    REPEAT = "a `repeat` step", "repeat", false, ["repeat", "at-most", "every", "steps", "if"];
+    GROUP = "a group of steps", "group", false, ["group", "if", "steps", "else"];
+    CHOOSE = "a `choose` step", "choose", false, ["choose", "if"];
+    CHOICE = "an entry of `choose`", "choice", false, ["weight", "steps"];
+    PARALLEL = "a `parallel` step", "parallel", false, ["parallel", "connections", "if"];
+    CLOSE = "a `close` step", "close", false, ["name", "close", "if"];
     CHECK = "`check`", "check", false, ["status", "time", "size", "body", "header", "json"];
     FAULT = "[[fault]]", "fault", true, ["name", "at", "for"];
     GATE = "[[gate]]", "gate", false, ["that", "abort_after"];
@@ -68,12 +80,15 @@ pub(crate) const VERBS: &[(&str, &Shape)] = &[
     ("delete", REQUEST),
     ("head", REQUEST),
     ("connect", CONNECT),
+    ("events", EVENTS),
     ("send", SEND),
     ("send-binary", SEND_BINARY),
     ("await", AWAIT_ALONE),
     ("listen", LISTEN),
     ("think", THINK),
     ("repeat", REPEAT),
+    ("choose", CHOOSE),
+    ("steps", GROUP),
     ("parallel", PARALLEL),
     ("close", CLOSE),
 ];

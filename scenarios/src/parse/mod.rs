@@ -6,22 +6,26 @@ mod course;
 mod faults;
 mod feeders;
 mod gates;
+mod include;
 mod journey;
 pub(crate) mod keys;
 mod phases;
 mod reader;
 mod sessions;
+mod source;
 mod step;
 mod target;
 mod transport;
 mod vars;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use toml::de::DeTable;
 
 use self::reader::{Fields, Reader, Value};
+use self::source::Sources;
 use crate::mistake::{ScenarioError, Wrong};
 use crate::plan::{Of, RunPlan};
 
@@ -76,24 +80,24 @@ pub fn parse(text: &str, origin: &Origin, overrides: &Overrides) -> Result<RunPl
         let wrong = Wrong::new(format!("{file} is larger than a scenario can be"));
         return Err(ScenarioError::single(wrong.expected("at most 1 MiB")));
     }
-    let reader = Reader::new(&file, text);
-    let plan = match DeTable::parse(text) {
-        Ok(mut table) => {
-            vars::fill(&reader, table.get_mut(), overrides);
-            read(&reader, table.get_ref(), origin, overrides)
-        }
-        Err(e) => {
-            let wrong = Wrong::new(format!("this is not TOML: {}", e.message()));
-            reader.wrong(e.span().unwrap_or(0..0), wrong);
-            None
-        }
-    };
+    let sources = Sources::gather(file.clone(), text, origin);
+    let reader = Reader::new(&sources);
+    let plan = include::merged(&reader, &sources).and_then(|mut table| {
+        let vars = vars::fill(&reader, &mut table, overrides);
+        read(&reader, &table, origin, overrides, vars)
+    });
     reader.finish()?;
     // Every `None` comes with a mistake, so this is only a belt to those braces.
     plan.ok_or_else(|| ScenarioError::single(Wrong::new(format!("{file} cannot be read"))))
 }
 
-fn read(reader: &Reader<'_>, table: &DeTable<'_>, origin: &Origin, overrides: &Overrides) -> Option<RunPlan> {
+fn read(
+    reader: &Reader<'_>,
+    table: &DeTable<'_>,
+    origin: &Origin,
+    overrides: &Overrides,
+    vars: serde_json::Map<String, serde_json::Value>,
+) -> Option<RunPlan> {
     let file = reader.root(table, 0..0, keys::FILE);
     let about = file.get("about").and_then(|v| reader.text(v, "a sentence in quotes")).unwrap_or_default();
     file.get("teaches").and_then(|v| reader.text(v, "a sentence in quotes"));
@@ -103,14 +107,22 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>, origin: &Origin, overrides: &O
 
     let timer = course::timer(reader, &file);
     let target = target::read(reader, &file, overrides);
-    let mut transport = transport::read(reader, &file, origin);
+    let mut transport = transport::read(reader, &file);
     if let Some(target) = &target.target {
         transport::check(reader, &file, target, overrides);
         transport.http = transport::choose_http(reader, &file, target, overrides, transport.http);
     }
-    let (feeders, known) = feeders::read(reader, &file, origin);
+    let (feeders, known) = feeders::read(reader, &file);
     let phases = phases::read(reader, &file);
-    let world = sessions::World { reader, feeders: &known, secrets: &target.secrets, timeout_ns };
+    let world = sessions::World {
+        reader,
+        feeders: &known,
+        secrets: &target.secrets,
+        timeout_ns,
+        vars,
+        auth: target.auth,
+        assets: RefCell::default(),
+    };
     let kinds = sessions::read(&world, &file);
     let length_ns = phases.iter().map(|(p, _)| p.length_ns).sum();
     let faults = faults::read(reader, &file, (!phases.is_empty()).then_some(length_ns));
@@ -138,6 +150,7 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>, origin: &Origin, overrides: &O
         steps: kinds.steps,
         slots: kinds.slots,
         feeders,
+        assets: world.assets.into_inner(),
         faults,
         gates,
         grace_ns,
@@ -187,7 +200,7 @@ fn check_open_requests(
     for (phase, span) in phases.iter().filter(|(p, _)| p.model.of() == Of::Requests) {
         if let Some(kind) = kinds.iter().find(|k| k.needs_session) {
             let wrong = Wrong::new(format!(
-                "phase `{}` offers single requests, but session kind `{}` uses a WebSocket, is a journey or repeats until the end",
+                "phase `{}` offers single requests, but session kind `{}` uses a WebSocket or an event stream, is a journey or repeats until the end",
                 phase.name, kind.kind.name
             ));
             reader.wrong(

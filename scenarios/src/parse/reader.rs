@@ -5,12 +5,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::ops::{Range, RangeInclusive};
+use std::path::PathBuf;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::Shape;
-use crate::mistake::{MAX_MISTAKES, Mistake, ScenarioError, Wrong, closest, listed, place, quoted};
+use super::source::Sources;
+use crate::mistake::{MAX_MISTAKES, Mistake, ScenarioError, Wrong, closest, listed, quoted};
 use crate::plan::Dist;
 use crate::text::quantity;
 
@@ -19,8 +21,7 @@ pub(crate) type Value<'d> = Spanned<DeValue<'d>>;
 
 /// The text being read and what is wrong with it so far.
 pub(crate) struct Reader<'t> {
-    file: &'t str,
-    text: &'t str,
+    sources: &'t Sources,
     mistakes: RefCell<Vec<(usize, Mistake)>>,
     more: Cell<usize>,
 }
@@ -35,8 +36,8 @@ pub(crate) struct Fields<'d> {
 }
 
 impl<'t> Reader<'t> {
-    pub(crate) fn new(file: &'t str, text: &'t str) -> Self {
-        Self { file, text, mistakes: RefCell::default(), more: Cell::new(0) }
+    pub(crate) fn new(sources: &'t Sources) -> Self {
+        Self { sources, mistakes: RefCell::default(), more: Cell::new(0) }
     }
 
     /// Notes a mistake about the bytes `span` of the file.
@@ -44,8 +45,11 @@ impl<'t> Reader<'t> {
         let start = span.start;
         let mut mistakes = self.mistakes.borrow_mut();
         if mistakes.len() < MAX_MISTAKES {
-            let place = place(self.file, self.text, span);
-            mistakes.push((start, wrong.at(Some(place))));
+            let mistake = (start, wrong.at(Some(self.sources.place(span))));
+            // What several session kinds inherit is read, and may be wrong, once for each.
+            if !mistakes.contains(&mistake) {
+                mistakes.push(mistake);
+            }
         } else {
             self.more.set(self.more.get() + 1);
         }
@@ -65,7 +69,8 @@ impl<'t> Reader<'t> {
 
     /// Bytes of the file where the bytes `within` of a string value stand.
     fn inside(&self, span: &Range<usize>, text: &str, within: Range<usize>) -> Option<Range<usize>> {
-        let raw = self.text.get(span.clone())?;
+        let (file, here) = self.sources.find(span.clone());
+        let raw = file.get(here)?;
         let quotes = if raw.starts_with("\"\"\"") || raw.starts_with("'''") { 3 } else { 1 };
         let newline = raw.get(quotes..)?.chars().take_while(|c| matches!(c, '\r' | '\n')).take(2).count();
         let skip = quotes + if quotes == 3 { newline } else { 0 };
@@ -76,6 +81,13 @@ impl<'t> Reader<'t> {
             raw.find(text.get(within.clone())?)?
         };
         Some(span.start + start..span.start + start + within.len())
+    }
+
+    /// A path that a value names: relative to the file that holds the value.
+    pub(crate) fn beside(&self, value: &Value<'_>, path: &str) -> Result<PathBuf, Wrong> {
+        self.sources
+            .beside(&value.span(), path)
+            .ok_or_else(|| Wrong::new("a scenario without a file of its own has no folder to look in"))
     }
 
     /// How many mistakes there are so far: tells whether something read meanwhile was wrong.

@@ -1,5 +1,7 @@
 //! `[[session]]`: kinds of simulated clients, and what must hold of a kind as a whole.
 
+use std::cell::RefCell;
+
 use toml::de::DeValue;
 
 use super::reader::{Fields, Reader, Value};
@@ -7,7 +9,7 @@ use super::step::{Journey, StepNames};
 use super::target::is_variable;
 use super::{keys, tables};
 use crate::mistake::{Wrong, quoted};
-use crate::plan::{Secret, SessionKind, Step};
+use crate::plan::{Assets, Secret, SessionKind, Step};
 use crate::text::template::{Known, RESERVED};
 
 /// Greatest weight; shares finer than one in a million cannot be told apart.
@@ -21,6 +23,12 @@ pub(super) struct World<'a> {
     pub(super) feeders: &'a [Known],
     pub(super) secrets: &'a [Secret],
     pub(super) timeout_ns: u64,
+    /// The values of `[vars]`.
+    pub(super) vars: serde_json::Map<String, serde_json::Value>,
+    /// What `[target]` says of authentication; read for each kind, since it may name a kind's variables.
+    pub(super) auth: Option<&'a Value<'a>>,
+    /// What steps refer to by number, as far as it was read.
+    pub(super) assets: RefCell<Assets>,
 }
 
 /// A kind and what others must know of it.
@@ -73,6 +81,10 @@ fn kind(world: &World<'_>, value: &Value<'_>, names: &mut StepNames) -> Option<(
             let wrong = Wrong::new("this session has both `steps` and `journey`");
             reader.wrong(steps.span(), wrong.expected("one of the two: a journey brings its steps"));
         }
+        if fields.get("auth").is_some() {
+            let wrong = Wrong::new("a journey logs in by itself");
+            reader.wrong(fields.key_span("auth"), wrong.expected("`steps` beside `auth`"));
+        }
         let steps = super::journey::read(world, journey, names)?;
         return Some((SessionKind { name: name?, weight: weight? as u32, steps }, 0));
     }
@@ -81,6 +93,9 @@ fn kind(world: &World<'_>, value: &Value<'_>, names: &mut StepNames) -> Option<(
     variables(world, steps, &mut slots);
     let slot_count = slots.len() as u16;
     let mut journey = Journey::new(world, slots, names);
+    if let Some(auth) = fields.get("auth").or(world.auth) {
+        journey.inherit(auth);
+    }
     let before = reader.count();
     let steps_read = journey.steps(steps);
     if reader.count() == before && steps_read.as_ref().is_some_and(Vec::is_empty) {
@@ -98,8 +113,11 @@ fn variables(world: &World<'_>, steps: &Value<'_>, into: &mut Vec<String>) {
         let DeValue::Table(step) = step.get_ref() else {
             continue;
         };
-        for inner in ["steps", "parallel"].iter().filter_map(|key| step.get(*key)) {
+        for inner in ["steps", "else", "parallel"].into_iter().filter_map(|key| step.get(key)) {
             variables(world, inner, into);
+        }
+        if let Some(choices) = step.get("choose") {
+            variables(world, choices, into);
         }
         let Some(save) = step.get("save") else {
             continue;
@@ -129,9 +147,15 @@ fn variables(world: &World<'_>, steps: &Value<'_>, into: &mut Vec<String>) {
 }
 
 fn needs_session(steps: &[Step]) -> bool {
-    steps.iter().any(|step| match step {
-        Step::Connect(_) | Step::Send(_) | Step::Listen(_) | Step::Close(_) | Step::Journey(_) => true,
-        Step::Repeat(r) => r.times == crate::plan::Times::UntilEnd || needs_session(&r.steps),
-        Step::Request(_) | Step::Parallel(_) | Step::Think(_) => false,
-    })
+    fn needs(step: &Step) -> bool {
+        match step {
+            Step::Connect(_) | Step::Send(_) | Step::Close(_) => true,
+            Step::OpenEvents(_) | Step::AwaitEvent(_) | Step::CloseEvents(_) => true,
+            Step::Listen(_) | Step::Journey(_) => true,
+            Step::Repeat(r) => r.times == crate::plan::Times::UntilEnd || step.inner().any(needs),
+            Step::If(_) | Step::Choose(_) => step.inner().any(needs),
+            Step::Request(_) | Step::Parallel(_) | Step::Think(_) => false,
+        }
+    }
+    steps.iter().any(needs)
 }

@@ -1,29 +1,30 @@
 //! `steps`: one table each, read by the key that says what it does.
 //!
 //! Owns the walk through a session kind's steps and what depends on their order; requests, with all
-//! that belongs to them, are in `request`.
+//! that belongs to them, are in `request`, steps that hold steps in `nested`.
 
+pub(crate) mod auth;
 mod body;
 mod check;
+mod events;
+mod nested;
 mod parallel;
+mod rendered;
 mod request;
 mod socket;
+mod upload;
 
 use toml::de::DeValue;
 
 use super::keys::{Shape, VERBS};
-use super::reader::{Fields, Value};
+use super::reader::{Fields, Value, check_name};
 use super::sessions::World;
 use crate::mistake::{Wrong, closest, listed, quoted};
-use crate::plan::{Dist, Repeat, Slot, Step, StepId, Template, Times};
+use crate::plan::{Dist, Fork, Step, StepId, Template};
 use crate::text::template;
 
 /// Most steps of a scenario, inner ones included.
 const MAX_STEPS: usize = 1_000;
-/// How deep `repeat` may be nested.
-const MAX_DEPTH: usize = 8;
-/// Most turns of a counted loop.
-const MAX_TURNS: u64 = 1_000_000;
 
 /// Names of steps in the order of their first use; one name is one series, whoever does the step.
 #[derive(Default)]
@@ -45,23 +46,49 @@ pub(super) struct Journey<'a, 'n> {
     world: &'a World<'a>,
     slots: Vec<String>,
     names: &'n mut StepNames,
+    /// What the session kind, or the target, says of authentication.
+    inherited: Option<auth::Auth>,
+    /// How many steps hold the one that is read.
     depth: usize,
+    /// What the groups around it put in front of its name.
+    prefix: String,
     /// Whether a step so far opens a WebSocket.
     connected: bool,
+    /// Whether one opens an event stream.
+    streaming: bool,
 }
 
 impl<'a, 'n> Journey<'a, 'n> {
     pub(super) fn new(world: &'a World<'a>, slots: Vec<String>, names: &'n mut StepNames) -> Self {
-        Self { world, slots, names, depth: 0, connected: false }
+        Self {
+            world,
+            slots,
+            names,
+            inherited: None,
+            depth: 0,
+            prefix: String::new(),
+            connected: false,
+            streaming: false,
+        }
+    }
+
+    /// What all requests inherit that say nothing of authentication themselves.
+    pub(super) fn inherit(&mut self, auth: &Value<'_>) {
+        self.inherited = self.auth(auth);
     }
 
     /// Reads an array of steps; wrong ones are noted and left out.
     pub(super) fn steps(&mut self, value: &Value<'_>) -> Option<Vec<Step>> {
         let values = self.world.reader.array(value, "an array of steps", MAX_STEPS)?;
-        Some(values.iter().filter_map(|v| self.step(v)).collect())
+        let mut steps = Vec::with_capacity(values.len());
+        for value in values {
+            // What is wrong is noted, and left out.
+            let _ = self.step(value, &mut steps);
+        }
+        Some(steps)
     }
 
-    fn step(&mut self, value: &Value<'_>) -> Option<Step> {
+    fn step(&mut self, value: &Value<'_>, into: &mut Vec<Step>) -> Option<()> {
         self.names.read += 1;
         if self.names.read > MAX_STEPS {
             if !std::mem::replace(&mut self.names.too_many, true) {
@@ -74,21 +101,40 @@ impl<'a, 'n> Journey<'a, 'n> {
         let (verb, shape) = self.verb(value)?;
         let fields = self.world.reader.fields(value, shape)?;
         let what = fields.get(verb)?;
-        match verb {
+        if verb == "steps" {
+            return self.group(&fields, what, into);
+        }
+        let when = self.when(&fields);
+        let step = match verb {
             "connect" => self.connect(&fields, what),
+            "events" => self.open_events(&fields, what),
             "send" => self.send(&fields, what),
             "send-binary" => self.send_binary(&fields, what),
+            "await" if self.is_of_stream(what) => self.await_event(&fields, what),
             "await" => self.await_alone(&fields, what),
             "listen" => {
-                self.must_be_connected(&fields, verb);
+                if !self.streaming {
+                    self.must_be_connected(&fields, verb);
+                }
                 self.world.reader.dist(what).map(Step::Listen)
             }
             "think" => self.world.reader.dist(what).map(Step::Think),
             "repeat" => self.repeat(&fields, what),
+            "choose" => self.choose(what),
             "parallel" => self.parallel(&fields, what),
             "close" => self.close(&fields, what),
             _ => self.request(&fields, verb, what),
-        }
+        };
+        let (step, when) = (step?, when?);
+        into.push(match (step, when) {
+            (Step::Request(mut request), when) => {
+                request.when = when;
+                Step::Request(request)
+            }
+            (step, None) => step,
+            (step, Some(when)) => Step::If(Box::new(Fork { when, then: vec![step], otherwise: Vec::new() })),
+        });
+        Some(())
     }
 
     /// The one key that says what the step does, and what else it then takes.
@@ -100,8 +146,11 @@ impl<'a, 'n> Journey<'a, 'n> {
             return None;
         };
         let sends = table.contains_key("send") || table.contains_key("send-binary");
-        // Beside something that is sent, `await` is no step of its own.
-        let counts = |verb: &str| table.contains_key(verb) && !(sends && verb == "await");
+        // Beside something that is sent, `await` is no step of its own, and a loop's steps are no group.
+        let counts = |verb: &str| {
+            let of_another = (sends && verb == "await") || (verb == "steps" && table.contains_key("repeat"));
+            table.contains_key(verb) && !of_another
+        };
         let given: Vec<_> = VERBS.iter().filter(|(verb, _)| counts(verb)).collect();
         match given.as_slice() {
             [one] => Some(**one),
@@ -133,7 +182,9 @@ impl<'a, 'n> Journey<'a, 'n> {
     fn id(&mut self, fields: &Fields<'_>, verb: &'static str) -> Option<StepId> {
         let value = fields.need("name", "name = \"...\": figures and gates speak of the step by it")?;
         let name = self.world.reader.name(value)?;
-        match self.named(name, verb) {
+        let name = format!("{}{name}", self.prefix);
+        let named = check_name(&name).and_then(|()| self.named(name, verb));
+        match named {
             Ok(id) => Some(id),
             Err(wrong) => {
                 self.world.reader.wrong(value.span(), wrong);
@@ -155,47 +206,27 @@ impl<'a, 'n> Journey<'a, 'n> {
         Ok(StepId(self.names.names.len() as u16 - 1))
     }
 
-    fn repeat(&mut self, fields: &Fields<'_>, what: &Value<'_>) -> Option<Step> {
-        let reader = self.world.reader;
-        let times = times(self.world, what);
-        let every = match fields.get("every") {
-            Some(v) => Some(reader.dist(v)?),
-            None => None,
-        };
-        let steps = fields.need("steps", "steps = [...]")?;
-        if self.depth == MAX_DEPTH {
-            let wrong =
-                Wrong::new("loops are nested too deeply").expected(format!("at most {MAX_DEPTH} levels"));
-            reader.wrong(what.span(), wrong);
-            return None;
-        }
-        let before = reader.count();
-        self.depth += 1;
-        let inner = self.steps(steps);
-        self.depth -= 1;
-        let inner = inner?;
-        if reader.count() == before && !every.is_some_and(takes_time) && !inner.iter().any(step_takes_time) {
-            let wrong = Wrong::new("a turn of this loop may take no time at all, so it would spin");
-            let help = "give it `every`, a `think`, or a request without `if`";
-            reader.wrong(steps.span(), wrong.expected("something in it that takes time").help(help));
-        }
-        Some(Step::Repeat(Box::new(Repeat { times: times?, every, steps: inner })))
-    }
-
     fn close(&mut self, fields: &Fields<'_>, what: &Value<'_>) -> Option<Step> {
+        if self.is_of_stream(what) {
+            return self.close_events(fields, what);
+        }
         self.must_be_connected(fields, "close");
         if self.world.reader.boolean(what)? {
-            let id = match fields.get("name") {
-                Some(_) => self.id(fields, "close")?,
-                None => self
-                    .named("close".to_owned(), "close")
-                    .map_err(|w| self.world.reader.wrong(what.span(), w))
-                    .ok()?,
-            };
-            return Some(Step::Close(id));
+            return self.closing_id(fields, what, "close").map(Step::Close);
         }
         self.world.reader.wrong(what.span(), Wrong::new("this step does nothing").expected("close = true"));
         None
+    }
+
+    /// The id of a step that closes something and need not have a name.
+    fn closing_id(&mut self, fields: &Fields<'_>, what: &Value<'_>, usual: &str) -> Option<StepId> {
+        match fields.get("name") {
+            Some(_) => self.id(fields, "close"),
+            None => self
+                .named(format!("{}{usual}", self.prefix), "close")
+                .map_err(|w| self.world.reader.wrong(what.span(), w))
+                .ok(),
+        }
     }
 
     fn must_be_connected(&self, fields: &Fields<'_>, verb: &str) {
@@ -254,32 +285,6 @@ impl<'a, 'n> Journey<'a, 'n> {
         }
         Some(template)
     }
-
-    /// The variable that `if` names.
-    fn condition(&self, value: &Value<'_>) -> Option<Slot> {
-        let reader = self.world.reader;
-        reader.read(value, "the name of a saved variable", |name| {
-            let known = || self.slots.iter().map(String::as_str);
-            self.slots.iter().position(|s| s == name).map(|i| Slot(i as u16)).ok_or_else(|| {
-                Wrong::new(format!("no step of this session saves {}", quoted(name)))
-                    .expected(format!("one of {}", listed(known())))
-                    .did_you_mean(name, known())
-            })
-        })
-    }
-}
-
-fn times(world: &World<'_>, value: &Value<'_>) -> Option<Times> {
-    let look = "\"until-end\" or a number of turns";
-    match value.get_ref() {
-        DeValue::Integer(_) => world.reader.integer(value, 1..=MAX_TURNS).map(|n| Times::Count(n as u32)),
-        _ => world.reader.read(value, look, |text| match text {
-            "until-end" => Ok(Times::UntilEnd),
-            _ => Err(Wrong::new(format!("{} is not a number of turns", quoted(text)))
-                .expected(look)
-                .did_you_mean(text, ["until-end"])),
-        }),
-    }
 }
 
 fn takes_time(dist: Dist) -> bool {
@@ -291,10 +296,15 @@ fn step_takes_time(step: &Step) -> bool {
     match step {
         Step::Request(r) => r.when.is_none(),
         Step::Parallel(p) => p.requests.iter().any(|r| r.when.is_none()),
-        Step::Connect(_) => true,
+        Step::Connect(_) | Step::OpenEvents(_) | Step::AwaitEvent(_) => true,
         Step::Send(s) => s.wait.is_some(),
         Step::Listen(d) | Step::Think(d) => takes_time(*d),
-        Step::Repeat(r) => r.every.is_some_and(takes_time) || r.steps.iter().any(step_takes_time),
-        Step::Close(_) | Step::Journey(_) => false,
+        Step::Repeat(r) => {
+            let turns = !matches!(r.guard, Some(crate::plan::Guard::While(_)));
+            turns && (r.every.is_some_and(takes_time) || r.steps.iter().any(step_takes_time))
+        }
+        Step::If(f) => f.then.iter().any(step_takes_time) && f.otherwise.iter().any(step_takes_time),
+        Step::Choose(all) => all.iter().all(|c| c.steps.iter().any(step_takes_time)),
+        Step::Close(_) | Step::CloseEvents(_) | Step::Journey(_) => false,
     }
 }

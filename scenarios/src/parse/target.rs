@@ -2,7 +2,7 @@
 
 use super::Overrides;
 use super::keys;
-use super::reader::{Fields, Reader};
+use super::reader::{Fields, Reader, Value};
 use crate::mistake::{Wrong, listed, quoted};
 use crate::plan::{Secret, Target};
 use crate::text::{address, template};
@@ -11,16 +11,18 @@ use crate::text::{address, template};
 const MAX_LIST: usize = 64;
 
 /// What `[target]` says.
-pub(super) struct Read {
+pub(super) struct Read<'d> {
     /// None if it is wrong or missing (noted).
     pub(super) target: Option<Target>,
     pub(super) attach: Vec<String>,
     pub(super) secrets: Vec<Secret>,
+    /// What it says of authentication, unread: it may name variables of session kinds.
+    pub(super) auth: Option<&'d Value<'d>>,
 }
 
 /// Reads `[target]`, with `--target` in its place where given.
-pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>, overrides: &Overrides) -> Read {
-    let mut read = Read { target: None, attach: vec!["auto".to_owned()], secrets: Vec::new() };
+pub(super) fn read<'d>(reader: &'d Reader<'d>, file: &Fields<'d>, overrides: &Overrides) -> Read<'d> {
+    let mut read = Read { target: None, attach: vec!["auto".to_owned()], secrets: Vec::new(), auth: None };
     let fields = file.get("target").and_then(|v| reader.fields(v, keys::TARGET));
     let look = "an address such as \"http://127.0.0.1:3000\", or \"bundled\"";
     let written = fields.and_then(|f| f.get("url")).and_then(|v| reader.read(v, look, address::target));
@@ -47,6 +49,7 @@ pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>, overrides: &Overrides
             read.attach = attach.into_iter().map(|(name, _)| name).collect();
         }
         secrets(reader, &fields, overrides, &mut read.secrets);
+        read.auth = fields.get("auth");
     }
     let defaults = file.get("vars").and_then(|v| v.get_ref().as_table());
     let mut known: Vec<&str> = read.secrets.iter().map(|s| s.name.as_str()).collect();
@@ -62,7 +65,7 @@ pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>, overrides: &Overrides
 
 fn strings(
     reader: &Reader<'_>,
-    value: &super::Value<'_>,
+    value: &Value<'_>,
     look: &str,
 ) -> Option<Vec<(String, std::ops::Range<usize>)>> {
     let values = reader.array(value, look, MAX_LIST)?;

@@ -2,11 +2,9 @@
 //!
 //! Owns the reading of PEM files; whether a certificate is any good is found out by who builds a connection from it.
 
-use std::path::{Path, PathBuf};
-
+use super::Overrides;
 use super::keys;
 use super::reader::{Fields, Reader, Value};
-use super::{Origin, Overrides};
 use crate::mistake::{Wrong, quoted};
 use crate::plan::{
     BaseUrl, ClientCert, HttpVersion, REDIRECTS_MAX, RequestOptions, Secret, Target, Tls, TlsVersion,
@@ -22,13 +20,13 @@ const CERT_LOOK: &str = "the path of a PEM file with a certificate chain, such a
 const KEY_LOOK: &str = "the path of a PEM file with a private key, such as \"client.key\"";
 
 /// Reads what `[target]` says of it; what is wrong is noted and left out.
-pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>, origin: &Origin) -> Transport {
+pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>) -> Transport {
     let Some(fields) = file.get("target").and_then(|v| reader.quiet(v, keys::TARGET)) else {
         return Transport::default();
     };
     let flag = |key| fields.get(key).and_then(|v| reader.boolean(v)).unwrap_or_default();
     Transport {
-        tls: fields.get("tls").and_then(|v| tls(reader, v, origin)).unwrap_or_default(),
+        tls: fields.get("tls").and_then(|v| tls(reader, v)).unwrap_or_default(),
         compression: flag("compression"),
         redirects: fields.get("redirects").and_then(|v| redirects(reader, v)).unwrap_or_default(),
         cookies: flag("cookies"),
@@ -104,6 +102,7 @@ pub(crate) fn flag(text: &str, target: &Target) -> Result<HttpVersion, Wrong> {
 pub(super) fn options(reader: &Reader<'_>, fields: &Fields<'_>) -> RequestOptions {
     RequestOptions {
         expect_continue: fields.get("expect-continue").and_then(|v| reader.boolean(v)).unwrap_or_default(),
+        chunked: fields.get("chunked").and_then(|v| reader.boolean(v)).unwrap_or_default(),
         redirects: fields.get("redirects").and_then(|v| redirects(reader, v)),
     }
 }
@@ -112,9 +111,9 @@ fn redirects(reader: &Reader<'_>, value: &Value<'_>) -> Option<u8> {
     reader.integer(value, 0..=u64::from(REDIRECTS_MAX)).map(|n| n as u8)
 }
 
-fn tls(reader: &Reader<'_>, value: &Value<'_>, origin: &Origin) -> Option<Tls> {
+fn tls(reader: &Reader<'_>, value: &Value<'_>) -> Option<Tls> {
     let fields = reader.fields(value, keys::TLS)?;
-    let pem = |key, look, label| fields.get(key).and_then(|v| pem(reader, v, origin, look, label));
+    let pem = |key, look, label| fields.get(key).and_then(|v| pem(reader, v, look, label));
     let ca = pem("ca", CA_LOOK, "CERTIFICATE").map(|(_, text)| text).unwrap_or_default();
     let chain = pem("cert", CERT_LOOK, "CERTIFICATE");
     let key = pem("key", KEY_LOOK, "PRIVATE KEY");
@@ -147,16 +146,14 @@ fn version(text: &str) -> Result<TlsVersion, Wrong> {
 }
 
 /// A PEM file that holds at least one section of the kind `label`: its name and text.
-fn pem(
+pub(super) fn pem(
     reader: &Reader<'_>,
     value: &Value<'_>,
-    origin: &Origin,
     look: &str,
     label: &str,
 ) -> Option<(String, String)> {
     reader.read(value, look, |name| {
-        let folder = origin.file.as_deref().and_then(Path::parent).map_or_else(PathBuf::new, Path::to_owned);
-        let bytes = crate::files::read(&folder.join(name), PEM_MAX)?;
+        let bytes = crate::files::read(&reader.beside(value, name)?, PEM_MAX)?;
         let text = String::from_utf8(bytes).unwrap_or_default();
         // `RSA PRIVATE KEY` and `EC PRIVATE KEY` end alike.
         if text

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
 
 use super::Overrides;
-use super::reader::{Reader, Value};
+use super::reader::{Reader, Value, number};
 use super::target::is_variable;
 use crate::mistake::{Wrong, listed, quoted};
 
@@ -18,13 +18,29 @@ const OPEN: &str = "${vars.";
 /// Most values: the command line has no room for more.
 const MAX_VARS: usize = 256;
 
-/// Replaces every `${vars.NAME}` of the file; what is wrong is noted.
-pub(super) fn fill<'i>(reader: &Reader<'_>, table: &mut DeTable<'i>, overrides: &'i Overrides) {
+/// Replaces every `${vars.NAME}` of the file; what is wrong is noted. Gives the values.
+pub(super) fn fill<'i>(
+    reader: &Reader<'_>,
+    table: &mut DeTable<'i>,
+    overrides: &'i Overrides,
+) -> serde_json::Map<String, serde_json::Value> {
     let vars = values(reader, table, overrides);
     for (key, value) in table.iter_mut() {
         if key.get_ref() != "vars" {
             walk(reader, value, &vars);
         }
+    }
+    vars.into_iter().map(|(name, value)| (name, as_json(&value))).collect()
+}
+
+fn as_json(value: &DeValue<'_>) -> serde_json::Value {
+    match value {
+        DeValue::Boolean(yes) => (*yes).into(),
+        DeValue::Integer(_) => {
+            show(value).replace('_', "").parse::<i64>().map_or_else(|_| show(value).into(), Into::into)
+        }
+        DeValue::Float(_) => number(value).into(),
+        other => show(other).into(),
     }
 }
 

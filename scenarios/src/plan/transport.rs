@@ -103,6 +103,8 @@ pub struct ClientCert {
 pub struct RequestOptions {
     /// Send the body only after `100 Continue` (or a second without it).
     pub expect_continue: bool,
+    /// Send the body in chunks, its length unsaid.
+    pub chunked: bool,
     /// How many redirects are followed; none: as [`Transport::redirects`] says.
     pub redirects: Option<u8>,
 }

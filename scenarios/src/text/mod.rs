@@ -3,6 +3,10 @@
 //! Each reader here is a pure function of a text; none knows about TOML or files.
 
 pub(crate) mod address;
+pub(crate) mod condition;
+mod date;
+pub(crate) mod functions;
 pub(crate) mod json;
+pub(crate) mod pattern;
 pub(crate) mod quantity;
 pub(crate) mod template;

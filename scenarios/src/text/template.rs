@@ -1,19 +1,16 @@
 //! Texts with holes: `/rooms/${room}?page=${int(1, 20)}`.
 //!
-//! Owns the grammar of `${...}` and what may stand in it. `$${` is a plain `${`. Who fills the holes is `loadgen`.
+//! Owns the grammar of `${...}` and which names may stand in it; `functions` has what stands before brackets. `$${` is a plain
+//! `${`. Who fills the holes is `loadgen`.
 
 use std::ops::Range;
 
+use super::functions::{FUNCTIONS, function};
 use crate::mistake::{Wrong, listed, quoted};
 use crate::plan::{Part, Secret, Slot, Template};
 
-/// Ranks of `zipf(n, s)`: its tables take memory in proportion.
-const MAX_ZIPF_RANKS: f64 = 10_000_000.0;
-/// Exponents beyond this give rank 1 alone.
-pub(crate) const MAX_ZIPF_EXPONENT: f64 = 10.0;
 /// Names that mean something without being a variable.
 pub(crate) const RESERVED: &[&str] = &["vars", "session", "now", "sent", "uuid", "int", "zipf"];
-const FUNCTIONS: &[&str] = &["uuid()", "int(LOW, HIGH)", "zipf(N, EXPONENT)"];
 
 /// What the holes of a text may refer to.
 pub(crate) struct Scope<'a> {
@@ -49,7 +46,7 @@ pub(crate) fn parse(text: &str, scope: &Scope<'_>) -> Result<Template, Vec<Wrong
             continue;
         }
         plain += &text[at..found];
-        let Some(end) = text[found..].find('}').map(|i| found + i) else {
+        let Some(end) = end_of_hole(&text[found..]).map(|i| found + i) else {
             wrong.push(
                 Wrong::new("a `${` without its `}`")
                     .expected("${...}")
@@ -81,13 +78,33 @@ pub(crate) fn first_hole(text: &str) -> Option<Range<usize>> {
     Some(start..text[start..].find('}').map_or(text.len(), |i| start + i + 1))
 }
 
+/// Where the `}` of the hole at the start of `text` stands: a value in quotes may hold others.
+fn end_of_hole(text: &str) -> Option<usize> {
+    let mut quote = None;
+    for (i, c) in text.char_indices() {
+        match (quote, c) {
+            (None, '}') => return Some(i),
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(open), c) if c == open => quote = None,
+            _ => {}
+        }
+    }
+    // A quotation mark that stands alone opens nothing.
+    text.find('}')
+}
+
 fn hole(inner: &str, scope: &Scope<'_>) -> Result<Part, Wrong> {
     let inner = inner.trim();
     if let Some((name, rest)) = inner.split_once('(') {
         let args =
             rest.strip_suffix(')').ok_or_else(|| Wrong::new(format!("{} lacks its `)`", quoted(inner))))?;
-        return function(name.trim(), args);
+        return function(name.trim(), args, scope);
     }
+    named(inner, scope)
+}
+
+/// What a name without brackets refers to.
+pub(crate) fn named(inner: &str, scope: &Scope<'_>) -> Result<Part, Wrong> {
     if let Some((feeder, column)) = inner.split_once('.') {
         return if feeder == "sent" { sent(column, scope) } else { cell(feeder, column, scope) };
     }
@@ -164,34 +181,6 @@ fn cell(feeder: &str, column: &str, scope: &Scope<'_>) -> Result<Part, Wrong> {
     Ok(Part::Column { feeder: index as u16, column: number as u16 })
 }
 
-fn function(name: &str, args: &str) -> Result<Part, Wrong> {
-    let args: Vec<&str> = args.split(',').map(str::trim).collect();
-    let bad = |look: &str| Err(Wrong::new(format!("`{name}` does not take these values")).expected(look));
-    match (name, args.as_slice()) {
-        ("uuid", [""]) => Ok(Part::Uuid),
-        ("uuid", _) => bad("${uuid()}, without values"),
-        ("int", [low, high]) => match (low.parse::<i64>(), high.parse::<i64>()) {
-            (Ok(low), Ok(high)) if low <= high => Ok(Part::Int(low, high)),
-            _ => bad("${int(LOW, HIGH)}, two whole numbers, the lower one first"),
-        },
-        ("int", _) => bad("${int(LOW, HIGH)}, two whole numbers, the lower one first"),
-        ("zipf", [n, s]) => match (n.parse::<f64>(), s.parse::<f64>()) {
-            (Ok(n), Ok(s))
-                if (1.0..=MAX_ZIPF_RANKS).contains(&n)
-                    && n.fract() == 0.0
-                    && (0.0..=MAX_ZIPF_EXPONENT).contains(&s) =>
-            {
-                Ok(Part::Zipf(n as u32, s))
-            }
-            _ => bad("${zipf(N, EXPONENT)}, N from 1 to 10000000 and an exponent from 0 to 10"),
-        },
-        ("zipf", _) => bad("${zipf(N, EXPONENT)}, N from 1 to 10000000 and an exponent from 0 to 10"),
-        _ => Err(Wrong::new(format!("unknown function {}", quoted(name)))
-            .expected(format!("one of {}", FUNCTIONS.join(", ")))
-            .did_you_mean(name, ["uuid", "int", "zipf"])),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,6 +208,15 @@ mod tests {
             [Part::Int(-1, 20), Part::Zipf(500, 1.1)]
         );
         assert_eq!(read("${uuid()}${session}${now}").unwrap(), [Part::Uuid, Part::Session, Part::Now]);
+        assert_eq!(
+            read("${pick('}', \"a,b\", 7)}${text(8)}${float(-1, 2.5)}").unwrap(),
+            [
+                Part::Pick(vec!["}".into(), "a,b".into(), "7".into()]),
+                Part::Letters(8),
+                Part::Float { low: -1.0, high: 2.5, digits: 3 }
+            ]
+        );
+        assert_eq!(read("${base64(KEY)}").unwrap().len(), 1);
         assert_eq!(read("a$${b}$c").unwrap(), [text("a${b}$c")]);
         assert_eq!(format!("{:?}", read("${KEY}").unwrap()), "[Secret(${KEY})]");
     }
@@ -233,6 +231,16 @@ mod tests {
             ("${int(1)}", "two whole numbers"),
             ("${int(5, 1)}", "the lower one first"),
             ("${zipf(0, 1)}", "N from 1"),
+            ("${float(1, 2, 16)}", "0 to 15 digits"),
+            ("${text(0)}", "from 1 to 65536"),
+            ("${pick()}", "texts in quotes"),
+            ("${pick(a)}", "texts in quotes"),
+            ("${pick('a' 'b')}", "a comma is missing"),
+            ("${pick('a',)}", "nothing stands behind"),
+            ("${date('%q')}", "a date has no `%q`"),
+            ("${date('%Y', '7d')}", "date(\"%Y-%m-%d\", \"+7d\")"),
+            ("${base64()}", "base64(NAME)"),
+            ("${base64(tokn)}", "unknown variable `tokn`"),
             ("${rand()}", "unknown function `rand`"),
             ("${users.mail}", "no column `mail`"),
             ("${user.name}", "there is no [data.user]"),

@@ -4,7 +4,7 @@ use super::parse::nearest;
 use crate::lane::names;
 use crate::units::Unit;
 
-const FIXED: [(&str, Unit); 52] = [
+const FIXED: [(&str, Unit); 55] = [
     (names::OFFERED, Unit::PerSecond),
     (names::ACHIEVED, Unit::PerSecond),
     (names::COMPLETED, Unit::PerSecond),
@@ -30,6 +30,9 @@ const FIXED: [(&str, Unit); 52] = [
     (names::OPEN_WEBSOCKETS, Unit::Count),
     (names::WS_OPENED, Unit::PerSecond),
     (names::WS_CLOSES, Unit::PerSecond),
+    (names::OPEN_EVENT_STREAMS, Unit::Count),
+    (names::SSE_OPENED, Unit::PerSecond),
+    (names::SSE_RECONNECTS, Unit::PerSecond),
     (names::GENERATOR_CPU, Unit::Cores),
     (names::GENERATOR_HICCUP, Unit::Ns),
     (names::RELEASE_ERROR, Unit::Ns),

@@ -2,7 +2,7 @@
 //!
 //! Owns what of a head is kept. Lengths and ends are the frames' business.
 
-use super::{Answer, At, Noted};
+use super::{Answer, At, Body, Noted};
 use crate::http::{FIELDS_MAX, INTERIM_MAX};
 use crate::kind::ErrorKind;
 
@@ -35,7 +35,7 @@ impl Answer<'_> {
             noted.take(name, value, self.want)?;
         }
         self.fields = super::kept(self.want, fields);
-        (self.status, self.at) = (status, At::UntilClose);
+        (self.status, self.at) = (status, At::Body(Body::UntilClose));
         (self.coding, self.cookies) = (noted.coding, noted.cookies);
         Ok(())
     }

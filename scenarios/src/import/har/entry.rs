@@ -103,6 +103,13 @@ impl Entry {
             || self.header("upgrade").is_some_and(|v| v.eq_ignore_ascii_case("websocket"))
     }
 
+    /// Server-sent events, asked for as steps can ask for them.
+    pub(super) fn is_event_stream(&self) -> bool {
+        self.method == "GET"
+            && (self.resource == "eventsource" || self.answer_type == "text/event-stream")
+            && !self.is_websocket()
+    }
+
     pub(super) fn is_document(&self) -> bool {
         match self.resource.as_str() {
             "" => self.answer_type == "text/html" && self.header("x-requested-with").is_none(),

@@ -140,6 +140,18 @@ impl<'d> Filling<'d> {
         self.draft.steps.push(DraftStep { remarks: Vec::new(), does });
     }
 
+    pub(super) fn events(&mut self, entry: &Entry, url: &Url) {
+        let (path, label) = self.path(url);
+        let name = self.draft.step_name(&format!("events {label}"));
+        let mut headers = self.headers(entry);
+        // The one is written by the step itself, the other is an answer to what this recording's server had sent.
+        headers.retain(|(name, _)| !matches!(name.as_str(), "accept" | "last-event-id"));
+        // What a script reads by itself ends when the script says so; only Chrome says who asked.
+        let reconnect = !matches!(entry.resource.as_str(), "fetch" | "xhr");
+        let does = Does::Events { name, path, headers, reconnect };
+        self.draft.steps.push(DraftStep { remarks: Vec::new(), does });
+    }
+
     pub(super) fn send(&mut self, entry: &Entry, index: usize) {
         let Some(text) = &entry.messages[index].text else { return };
         let json = serde_json::from_str::<Value>(text).ok().filter(Value::is_object);

@@ -151,7 +151,7 @@ fn keep_what_reached_the_server(kept: &mut Vec<(Entry, Url)>, all: bool, left_ou
     let direct: std::collections::HashSet<(String, String)> =
         kept.iter().filter(|(e, _)| !e.from_worker).map(|(e, _)| (e.method.clone(), e.url.clone())).collect();
     kept.retain(|(entry, url)| {
-        let socket = entry.is_websocket();
+        let link = entry.is_websocket() || entry.is_event_stream();
         let why = if entry.method == "OPTIONS" {
             "preflight requests (OPTIONS), which browsers make by themselves"
         } else if !METHODS.contains(&entry.method.as_str()) {
@@ -160,9 +160,9 @@ fn keep_what_reached_the_server(kept: &mut Vec<(Entry, Url)>, all: bool, left_ou
             "answers from the browser's cache"
         } else if entry.from_worker && direct.contains(&(entry.method.clone(), entry.url.clone())) {
             "requests of a service worker that are there twice"
-        } else if entry.status == 0 && !socket {
+        } else if entry.status == 0 && !link {
             "requests that were blocked or got no answer"
-        } else if !all && !socket && is_static(entry, url) {
+        } else if !all && !link && is_static(entry, url) {
             "files of pages (styles, scripts, images, ...; --all keeps them)"
         } else {
             return true;
@@ -220,6 +220,9 @@ fn steps(kept: Vec<(Entry, Url)>, draft: &mut Draft, left_out: &mut LeftOut) {
                 if e.is_websocket() {
                     connected = Some(std::ptr::from_ref(e));
                     filling.connect(e, url);
+                    e.start_ms
+                } else if e.is_event_stream() {
+                    filling.events(e, url);
                     e.start_ms
                 } else {
                     filling.request(e, url);

@@ -1,39 +1,45 @@
-//! Bodies: JSON, forms and plain texts as templates.
+//! Bodies: which one a step has; JSON, forms and plain texts as templates. Larger ones are in `upload` and `rendered`.
 
 use toml::de::DeValue;
 
 use super::Journey;
-use crate::mistake::Wrong;
+use crate::mistake::{Wrong, listed, quoted};
 use crate::parse::reader::{Fields, Value};
-use crate::plan::{Escape, Part, Template};
+use crate::plan::{Body, Escape, Part, Template};
 use crate::text::json::escape;
 use crate::text::template;
 
 /// How deep a JSON body may be nested.
 const MAX_JSON_DEPTH: usize = 32;
 
-/// Content types of the three kinds of bodies.
+/// Content types of bodies that need not say theirs.
 const JSON_TYPE: &str = "application/json";
 const FORM_TYPE: &str = "application/x-www-form-urlencoded";
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
+const MULTIPART_TYPE: &str = "multipart/form-data";
+/// The keys of which a request has at most one.
+const BODIES: &[&str] =
+    &["json", "form", "body", "template", "template-file", "multipart", "file", "generated"];
 
 impl Journey<'_, '_> {
     /// Body and content type; the outer option is none when something is wrong (noted).
-    pub(super) fn body(&self, fields: &Fields<'_>, verb: &str) -> Option<Option<(String, Template)>> {
+    #[expect(clippy::option_option, reason = "the outer one says whether it could be read")]
+    pub(super) fn body(&self, fields: &Fields<'_>, verb: &str) -> Option<Option<(String, Body)>> {
         let reader = self.world.reader;
-        let given: Vec<_> =
-            ["json", "form", "body"].into_iter().filter(|k| fields.get(k).is_some()).collect();
+        let given: Vec<_> = BODIES.iter().copied().filter(|k| fields.get(k).is_some()).collect();
         let [key] = given.as_slice() else {
             if given.len() > 1 {
                 let wrong = Wrong::new(format!("this step has both `{}` and `{}`", given[0], given[1]));
                 reader.wrong(fields.key_span(given[1]), wrong.expected("one body"));
                 return None;
             }
-            if fields.get("type").is_some() {
-                let wrong =
-                    Wrong::new("`type` without a body").expected("`json`, `form` or `body` beside it");
-                reader.wrong(fields.key_span("type"), wrong);
-                return None;
+            for key in ["type", "chunked"] {
+                if fields.get(key).is_some() {
+                    let wrong = Wrong::new(format!("{} without a body", quoted(key)));
+                    let look = format!("one of {} beside it", listed(BODIES.iter().copied()));
+                    reader.wrong(fields.key_span(key), wrong.expected(look));
+                    return None;
+                }
             }
             return Some(None);
         };
@@ -45,16 +51,28 @@ impl Journey<'_, '_> {
             );
         }
         let value = fields.get(key)?;
-        let (kind, template) = match *key {
-            "json" => (JSON_TYPE, self.json(value)),
-            "form" => (FORM_TYPE, self.form(value)),
-            _ => (TEXT_TYPE, self.template(value, "a text in quotes")),
+        let text = |kind, template: Option<Template>| template.map(|t| (kind, Body::from(t)));
+        let whole = |(kind, content)| (kind, Body::Whole(content));
+        let body = match *key {
+            "json" => text(JSON_TYPE, self.json(value)),
+            "form" => text(FORM_TYPE, self.form(value)),
+            "template" => self.template_text(value).map(|body| (JSON_TYPE, body)),
+            "template-file" => self.template_file(value).map(|body| (JSON_TYPE, body)),
+            "multipart" => self.multipart(value).map(|body| (MULTIPART_TYPE, body)),
+            "file" => self.file(value).map(whole),
+            "generated" => self.generated(value).map(whole),
+            _ => text(TEXT_TYPE, self.template(value, "a text in quotes")),
         };
+        if *key == "multipart" && fields.get("type").is_some() {
+            let wrong = Wrong::new("the content type of a form names its boundary");
+            reader.wrong(fields.key_span("type"), wrong.expected("no `type` beside `multipart`"));
+        }
+        let (kind, body) = body?;
         let kind = match fields.get("type") {
             Some(v) => reader.read(v, "a content type in quotes", super::request::header_value)?,
             None => kind.to_owned(),
         };
-        Some(Some((kind, template?)))
+        Some(Some((kind, body)))
     }
 
     /// A TOML value as JSON text, its keys in the order of the file.

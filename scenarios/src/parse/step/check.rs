@@ -4,11 +4,12 @@ use toml::de::DeValue;
 
 use super::Journey;
 use super::body::plain_value;
-use super::request::{MAX_ENTRIES, json_path, regex, token};
+use super::request::{MAX_ENTRIES, json_path, token};
 use crate::mistake::{Wrong, quoted};
 use crate::parse::keys;
 use crate::parse::reader::Value;
 use crate::plan::{Check, Compare, JsonTest, TextTest};
+use crate::text::pattern::regex;
 use crate::text::quantity;
 
 const STATUS_LOOK: &str = "a status, a class such as \"2xx\", or an array of them";

@@ -36,7 +36,9 @@ impl Journey<'_, '_> {
             self.world.reader.wrong(value.span(), wrong.expected(LOOK));
             return None;
         }
-        match self.step(value)? {
+        let mut steps = Vec::new();
+        self.step(value, &mut steps)?;
+        match steps.pop()? {
             Step::Request(request) => Some(*request),
             _ => None,
         }

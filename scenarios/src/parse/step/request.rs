@@ -4,6 +4,7 @@ use super::Journey;
 use crate::mistake::{Wrong, listed, quoted};
 use crate::parse::reader::{Fields, Value};
 use crate::plan::{Capture, Pick, Request, Save, Slot, Step, Template};
+use crate::text::pattern::regex;
 
 /// Most header fields, checks or saved values of a step.
 pub(super) const MAX_ENTRIES: usize = 64;
@@ -17,8 +18,6 @@ const OWN_HEADERS: &[&str] = &[
     "sec-websocket-key",
     "sec-websocket-version",
 ];
-/// Largest compiled regular expression, bytes: the crate's own limit is ten times that.
-const REGEX_BYTES: usize = 1 << 20;
 const SAVE_LOOK: &str = "a JSONPath (\"$.token\", \"$.rooms[*].id | random\"), \"header:NAME\", \"cookie:NAME\", \"regex:PATTERN\", \"body\" or \"status\"";
 /// Filters behind ` | `.
 const PICKS: &[(&str, Pick)] =
@@ -34,17 +33,13 @@ impl Journey<'_, '_> {
     ) -> Option<Step> {
         let id = self.id(fields, verb);
         let path = self.path(what);
-        let headers = self.headers(fields);
+        let headers = self.authorized_headers(fields);
         let body = self.body(fields, verb);
         let checks = fields.get("check").map_or(Some(Vec::new()), |v| self.checks(v));
         let saves = fields.get("save").map_or(Some(Vec::new()), |v| self.saves(v));
-        let when = match fields.get("if") {
-            Some(v) => Some(self.condition(v)?),
-            None => None,
-        };
         Some(Step::Request(Box::new(Request {
             id: id?,
-            when,
+            when: None,
             method: verb.to_uppercase(),
             path: path?,
             headers: headers?,
@@ -55,7 +50,14 @@ impl Journey<'_, '_> {
         })))
     }
 
-    pub(super) fn headers(&self, fields: &Fields<'_>) -> Option<Vec<(String, Template)>> {
+    /// The header fields of a step, `Authorization` among them.
+    pub(super) fn authorized_headers(&self, fields: &Fields<'_>) -> Option<Vec<(String, Template)>> {
+        let mut headers = self.headers(fields)?;
+        self.authorize(fields, &mut headers)?;
+        Some(headers)
+    }
+
+    fn headers(&self, fields: &Fields<'_>) -> Option<Vec<(String, Template)>> {
         let Some(value) = fields.get("headers") else {
             return Some(Vec::new());
         };
@@ -146,20 +148,6 @@ fn capture(text: &str) -> Result<(Capture, Pick), Wrong> {
             Err(wrong.expected(format!("one of {}", listed(words()))).did_you_mean(filter, words()))
         }
         _ => Ok((Capture::Json(json_path(from)?), pick)),
-    }
-}
-
-/// A regular expression, as written; linear in the length of what it is matched with.
-pub(super) fn regex(text: &str) -> Result<String, Wrong> {
-    match regex::bytes::RegexBuilder::new(text).size_limit(REGEX_BYTES).build() {
-        Ok(_) => Ok(text.to_owned()),
-        Err(e) => {
-            // The last line says what is wrong, those before draw it.
-            let told = e.to_string();
-            let why = told.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            Err(Wrong::new(format!("{} is not a regular expression: {why}", quoted(text)))
-                .expected("a pattern such as \"^joined [a-z]+$\""))
-        }
     }
 }
 

@@ -4,29 +4,29 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use toml::de::DeValue;
 
-use super::request::regex;
 use super::{Journey, request};
 use crate::mistake::{Wrong, quoted};
 use crate::parse::keys;
 use crate::parse::reader::{Fields, Value};
 use crate::plan::{Await, Awaited, Connect, Deflate, Payload, Send, SocketOptions, Step, Template};
+use crate::text::pattern::regex;
 use crate::text::{json, quantity};
 
 /// Most subprotocols that are offered.
 const MAX_SUBPROTOCOLS: usize = 16;
-/// Largest `max-message`, bytes: what one session may hold in memory.
+/// Largest `max-message` and `max-event`, bytes: what one session may hold in memory.
 const MAX_MESSAGE: u32 = 256 << 20;
 /// Most frequent pings, ns: more of them would be a load of their own.
 const MIN_PING_NS: u64 = 10_000_000;
-const SIZE_LOOK: &str = "a size such as \"64KiB\" or \"1MiB\", at most 256MiB";
-const JSON_LOOK: &str = "a JSONPath";
+pub(super) const SIZE_LOOK: &str = "a size such as \"64KiB\" or \"1MiB\", at most 256MiB";
+pub(super) const JSON_LOOK: &str = "a JSONPath";
 
 impl Journey<'_, '_> {
     pub(super) fn connect(&mut self, fields: &Fields<'_>, what: &Value<'_>) -> Option<Step> {
         self.connected = true;
         let id = self.id(fields, "connect");
         let path = self.path(what);
-        let headers = self.headers(fields);
+        let headers = self.authorized_headers(fields);
         let subprotocol = match fields.get("subprotocol") {
             Some(v) => Some(self.subprotocols(v)?),
             None => None,
@@ -150,11 +150,23 @@ impl Journey<'_, '_> {
         let reader = self.world.reader;
         let fields = reader.fields(value, keys::AWAIT)?;
         let within_ns = fields.get("within").map_or(Some(self.world.timeout_ns), |v| reader.span(v));
+        if fields.get("event").is_some() {
+            let wrong = Wrong::new("what is sent is answered on the WebSocket, and that has no events");
+            let look = "an `await` that is a step of its own";
+            reader.wrong(fields.key_span("event"), wrong.expected(look));
+            return None;
+        }
+        Some(Await { what: self.awaited(&fields, sent)?, within_ns: within_ns? })
+    }
+
+    /// What must hold of an awaited message.
+    pub(super) fn awaited(&self, fields: &Fields<'_>, sent: Sent<'_>) -> Option<Awaited> {
+        let reader = self.world.reader;
         let ways: Vec<_> =
             ["contains", "regex", "binary"].into_iter().filter(|k| fields.get(k).is_some()).collect();
-        let what = match ways.as_slice() {
-            [] => self.awaited_json(&fields, sent),
-            [way] if fields.get("json").is_none() => self.awaited(&fields, way, sent),
+        match ways.as_slice() {
+            [] => self.awaited_json(fields, sent),
+            [way] if fields.get("json").is_none() => self.awaited_by(fields, way, sent),
             [way, ..] => {
                 let wrong = Wrong::new("a message is awaited in more than one way");
                 reader.wrong(
@@ -163,8 +175,7 @@ impl Journey<'_, '_> {
                 );
                 None
             }
-        };
-        Some(Await { what: what?, within_ns: within_ns? })
+        }
     }
 
     fn awaited_json(&self, fields: &Fields<'_>, sent: Sent<'_>) -> Option<Awaited> {
@@ -181,7 +192,7 @@ impl Journey<'_, '_> {
         }
     }
 
-    fn awaited(&self, fields: &Fields<'_>, way: &str, sent: Sent<'_>) -> Option<Awaited> {
+    fn awaited_by(&self, fields: &Fields<'_>, way: &str, sent: Sent<'_>) -> Option<Awaited> {
         let reader = self.world.reader;
         if fields.get("equals").is_some() {
             let wrong = Wrong::new("`equals` belongs to a JSONPath").expected("`json` beside it");
@@ -211,7 +222,7 @@ impl Journey<'_, '_> {
 
 /// What an `await` may refer to.
 #[derive(Clone, Copy)]
-enum Sent<'a> {
+pub(super) enum Sent<'a> {
     /// The top-level fields of what the same step sends; none if that is wrong.
     Fields(Option<&'a [String]>),
     /// Nothing that has fields.
@@ -219,7 +230,7 @@ enum Sent<'a> {
 }
 
 /// A message's size in bytes.
-fn size(text: &str) -> Result<u32, Wrong> {
+pub(super) fn size(text: &str) -> Result<u32, Wrong> {
     let bad = |_| Wrong::new(format!("{} is not a size", quoted(text))).expected(SIZE_LOOK);
     let bytes = quantity::bytes(text).map_err(bad)?;
     u32::try_from(bytes).ok().filter(|n| (1..=MAX_MESSAGE).contains(n)).ok_or_else(|| bad(Wrong::new("")))

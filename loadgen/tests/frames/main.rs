@@ -2,13 +2,22 @@
 //!
 //! A `GET` is answered as it should be, so that the healthy session can be told from the other, which sends `POST`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
+
+#[path = "../hostile/beside.rs"]
+mod beside;
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/server.rs"]
+mod server;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use super::common::*;
-use super::{all_of, errors_at, server};
+use beside::{all_of, errors_at};
+use common::*;
 use scenarios::plan::*;
 
 const DATA: u8 = 0;

@@ -1,0 +1,126 @@
+//! Steps on an event stream: opening it, awaiting an event, closing it.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use super::message::answers_text;
+use super::stream::{self, EventStream, Seen};
+use super::{BRAKE_NS, Flow, Session, stream_of};
+use crate::kind::ErrorKind;
+use crate::program::{AwaitEvent, OpenEvents};
+use crate::shard::Offer;
+
+impl Session {
+    /// Opens the event stream. Without it nothing that follows makes sense: if it fails the session ends.
+    pub(super) async fn open_events(&mut self, step: &OpenEvents) -> Flow {
+        self.leave_events();
+        let started = self.begin(self.shard.program.timeout_ns);
+        let opened = self.ask_for_events(step).await;
+        let finished = self.shard.now();
+        let outcome = opened.map(|stream| self.rare.get_or_insert_default().events = Some(Box::new(stream)));
+        self.finish(step.id, started, finished, outcome);
+        if self.state.unreached {
+            self.rest(BRAKE_NS).await;
+        }
+        if outcome.is_ok() { Flow::On } else { Flow::End }
+    }
+
+    async fn ask_for_events(&mut self, step: &OpenEvents) -> Result<EventStream, ErrorKind> {
+        let mut head = Vec::new();
+        step.head.write(&mut head, &mut self.values());
+        let mut wire = head.clone();
+        if let Some(rare) = &self.rare {
+            rare.cookies.borrow().put_into(&mut wire);
+        }
+        let connection = self.dial(Offer::Http1).await?;
+        let Self { shard, seat, .. } = self;
+        let mut asking = pin!(stream::ask(Rc::clone(shard), connection, wire, step.max_event));
+        let open = poll_fn(|cx| {
+            if shard.seats.expired(*seat) {
+                return Poll::Ready(Err(ErrorKind::Timeout));
+            }
+            asking.as_mut().poll(cx)
+        })
+        .await?;
+        // A server that has no events from the start has not given a stream.
+        open.map(|open| EventStream::new(open, step, head)).ok_or(ErrorKind::SseHandshake)
+    }
+
+    /// Awaits an event.
+    pub(super) async fn await_event(&mut self, step: &AwaitEvent) -> Flow {
+        let started = self.begin(step.within_ns);
+        let outcome = self.look_for_event(step).await;
+        let finished = self.shard.now();
+        let lost = outcome == Err(ErrorKind::SseClosed) || self.events().is_none_or(|e| e.failed().is_some());
+        self.finish(step.id, started, finished, outcome);
+        if outcome.is_err() && lost {
+            // The step's error says it all: it is not counted a second time.
+            self.leave_events();
+            return Flow::End;
+        }
+        Flow::On
+    }
+
+    async fn look_for_event(&mut self, step: &AwaitEvent) -> Result<(), ErrorKind> {
+        let mut expected = Vec::new();
+        if let Some(text) = step.text() {
+            text.write(&mut expected, &mut self.values());
+        }
+        let expected = String::from_utf8_lossy(&expected).into_owned();
+        loop {
+            self.revive_events(self.shard.now());
+            let Self { shard, seat, socket, rare, stream, .. } = self;
+            let Some(events) = stream_of(rare) else { return Err(ErrorKind::SseClosed) };
+            let due = events.due();
+            let seen = poll_fn(|cx| {
+                if shard.seats.expired(*seat) {
+                    return Poll::Ready(Err(ErrorKind::Timeout));
+                }
+                if let Some(socket) = socket {
+                    let _ = socket.poll_messages(cx, shard, stream, &mut |_| false);
+                }
+                let polled = events.poll_events(cx, shard, &mut |event| {
+                    step.kind.as_deref().is_none_or(|kind| kind == event.kind)
+                        && step.what.as_ref().is_none_or(|what| answers_text(what, &expected, event.data))
+                });
+                match polled {
+                    Poll::Ready(Seen::Lost) => {
+                        Poll::Ready(Err(events.failed().unwrap_or(ErrorKind::SseClosed)))
+                    }
+                    Poll::Ready(seen) => Poll::Ready(Ok(seen)),
+                    Poll::Pending if events.is_over() => Poll::Ready(Err(ErrorKind::SseClosed)),
+                    // Asleep until it is opened again; a session that is to end does that no more.
+                    Poll::Pending => match due {
+                        Some(due) if shard.seats.poll_nap(*seat, due, || shard.now()).is_ready() => {
+                            if shard.now() >= due { Poll::Ready(Ok(Seen::Down)) } else { Poll::Pending }
+                        }
+                        _ => Poll::Pending,
+                    },
+                }
+            })
+            .await?;
+            if seen == Seen::Match {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Closes the event stream as a step of its own: a client just hangs up.
+    pub(super) fn close_events(&mut self, id: usize) -> Flow {
+        let started = self.begin(self.shard.program.timeout_ns);
+        let outcome = if self.leave_events() { Ok(()) } else { Err(ErrorKind::SseClosed) };
+        let finished = self.shard.now();
+        self.finish(id, started, finished, outcome);
+        Flow::On
+    }
+
+    /// Opens the event stream again if that is due at `now`.
+    pub(super) fn revive_events(&mut self, now: u64) {
+        let Some(rare) = &mut self.rare else { return };
+        if let Some(events) = &mut rare.events {
+            events.revive(now, &self.shard, &rare.cookies.borrow());
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Steps in words.
+
+use std::fmt::Write as _;
+
+use timeline::Unit;
+
+use super::{count, events, show, socket};
+use crate::plan::{
+    Body, Check, Choice, Condition, Content, Guard, HttpVersion, Journey, Parallel, Part, Request, RunPlan,
+    Step, StepId, Template, Times,
+};
+use crate::text::quantity::{show_dist, show_duration};
+
+/// Steps, one a line, those inside of others further in.
+pub(super) fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
+    let name = |id| name(plan, id);
+    for step in all {
+        let line = match step {
+            Step::Request(r) => request(plan, r),
+            Step::Parallel(p) => parallel(plan, p),
+            Step::Connect(c) => {
+                let (path, auth) = (show(plan, &c.path), authorized(plan, &c.headers));
+                format!("{}: WebSocket {path}{auth}{}", name(c.id), socket::options(&c.options))
+            }
+            Step::Send(s) => format!("{}: {}", name(s.id), socket::send(plan, s)),
+            Step::OpenEvents(e) => {
+                let auth = authorized(plan, &e.headers);
+                format!("{}: {}{auth}", name(e.id), events::open(plan, e))
+            }
+            Step::AwaitEvent(a) => format!("{}: {}", name(a.id), events::awaits(plan, a)),
+            Step::CloseEvents(id) => format!("{}: close the event stream", name(*id)),
+            Step::Listen(d) => format!("listen for {}", show_dist(*d)),
+            Step::Think(d) => format!("think for {}", show_dist(*d)),
+            Step::Close(id) => format!("{}: close the WebSocket", name(*id)),
+            Step::Journey(journey) => journey_line(journey),
+            Step::Repeat(r) => {
+                let times = match r.times {
+                    Times::UntilEnd => "until the end".to_owned(),
+                    Times::Count(n) => count(n as usize, "time"),
+                };
+                let every = r.every.map(|d| format!(", every {}", show_dist(d))).unwrap_or_default();
+                match &r.guard {
+                    Some(Guard::While(c)) => format!("repeat while {}, at most {times}{every}", words(c)),
+                    Some(Guard::Until(c)) => format!("repeat until {}, at most {times}{every}", words(c)),
+                    None => format!("repeat {times}{every}"),
+                }
+            }
+            Step::If(fork) => format!("if {}", words(&fork.when)),
+            Step::Choose(all) => format!("choose one of {}", all.len()),
+        };
+        *out += &format!("{:indent$}{line}\n", "", indent = depth * 2);
+        if let Step::Repeat(r) = step {
+            steps(plan, &r.steps, depth + 1, out);
+        }
+        if let Step::Parallel(p) = step {
+            for r in &p.requests {
+                *out += &format!("{:indent$}{}\n", "", request(plan, r), indent = (depth + 1) * 2);
+            }
+        }
+        if let Step::If(fork) = step {
+            steps(plan, &fork.then, depth + 1, out);
+            if !fork.otherwise.is_empty() {
+                *out += &format!("{:indent$}or else\n", "", indent = depth * 2);
+                steps(plan, &fork.otherwise, depth + 1, out);
+            }
+        }
+        if let Step::Choose(choices) = step {
+            choose(plan, choices, depth + 1, out);
+        }
+        if let Step::Journey(journey) = step {
+            for step in &journey.steps {
+                let times = if step.times > 1 {
+                    format!(", {} a visit", count(step.times as usize, "time"))
+                } else {
+                    String::new()
+                };
+                *out += &format!(
+                    "{:indent$}{}{times}; times inside it: {}\n",
+                    "",
+                    name(step.id),
+                    name(step.inside),
+                    indent = (depth + 1) * 2
+                );
+            }
+        }
+    }
+}
+
+fn name(plan: &RunPlan, id: StepId) -> &str {
+    plan.steps.get(usize::from(id.0)).map_or("?", String::as_str)
+}
+
+fn request(plan: &RunPlan, r: &Request) -> String {
+    let mut line = format!("{}: {} {}", name(plan, r.id), r.method, show(plan, &r.path));
+    if !r.checks.is_empty() {
+        let _ = write!(line, ", checks {}", r.checks.iter().map(check).collect::<Vec<_>>().join(", "));
+    }
+    if !r.saves.is_empty() {
+        let _ = write!(line, ", {} saved", count(r.saves.len(), "value"));
+    }
+    line += &carried(plan, r);
+    line += &authorized(plan, &r.headers);
+    if r.options.expect_continue {
+        line += ", body after 100 Continue";
+    }
+    if let Some(n) = r.options.redirects {
+        let _ = write!(line, ", {} followed at most", count(usize::from(n), "redirect"));
+    }
+    if let Some(when) = &r.when {
+        let _ = write!(line, ", if {}", words(when));
+    }
+    line
+}
+
+fn parallel(plan: &RunPlan, p: &Parallel) -> String {
+    let over = match plan.transport.http {
+        HttpVersion::Http1 => count(p.connections_used(), "connection"),
+        HttpVersion::Http2 => count(1, "connection"),
+        HttpVersion::Auto => {
+            format!("{} of HTTP/1.1 or one of HTTP/2", count(p.connections_used(), "connection"))
+        }
+    };
+    format!("{} at once, over {over}", count(p.requests.len(), "request"))
+}
+
+fn choose(plan: &RunPlan, choices: &[Choice], depth: usize, out: &mut String) {
+    let all: f64 = choices.iter().map(|c| f64::from(c.weight)).sum();
+    for choice in choices {
+        let share = Unit::Ratio.show(f64::from(choice.weight) / all);
+        let nothing = if choice.steps.is_empty() { ": nothing" } else { "" };
+        *out += &format!("{:indent$}{share}{nothing}\n", "", indent = depth * 2);
+        steps(plan, &choice.steps, depth + 1, out);
+    }
+}
+
+/// What a request carries, where it is more than a text.
+fn carried(plan: &RunPlan, request: &Request) -> String {
+    let content = |content: &Content| match content {
+        Content::Text(_) => String::new(),
+        Content::File(i) => {
+            let file = plan.assets.files.get(usize::from(*i));
+            let name = file.map_or("?", |f| f.name.rsplit('/').next().unwrap_or_default());
+            let bytes = file.map_or(0, |f| f.bytes.len());
+            format!("file {} ({})", timeline::text::clean(name, 60), Unit::Bytes.show(bytes as f64))
+        }
+        Content::Generated(g) => format!("{} generated", Unit::Bytes.show(g.bytes as f64)),
+    };
+    let what = match request.body.as_ref().map(|(_, body)| body) {
+        None => return String::new(),
+        Some(Body::Whole(whole)) => content(whole),
+        Some(Body::Rendered(rendered)) => {
+            format!(
+                "body by {}",
+                timeline::text::clean(rendered.name.rsplit('/').next().unwrap_or_default(), 60)
+            )
+        }
+        Some(Body::Multipart(fields)) => {
+            let large = fields.iter().map(|f| content(&f.content)).filter(|what| !what.is_empty());
+            let large: String = large.map(|what| format!(", {what}")).collect();
+            format!("a form of {}{large}", count(fields.len(), "part"))
+        }
+    };
+    let chunked = if request.options.chunked { ", chunked" } else { "" };
+    let comma = if what.is_empty() { "" } else { ", " };
+    format!("{comma}{what}{chunked}")
+}
+
+/// By what a request is authorised, where `auth` says so.
+fn authorized(plan: &RunPlan, headers: &[(String, Template)]) -> String {
+    let parts = headers.iter().filter(|(name, _)| name == "Authorization").flat_map(|(_, value)| &value.0);
+    for part in parts {
+        match part {
+            Part::Base64(_) => return ", basic authentication".to_owned(),
+            Part::Token(i) => {
+                let signer = plan.assets.signers.get(usize::from(*i));
+                let by = signer.map_or("?", |s| s.algorithm.name());
+                let good = signer.map_or(0, |s| s.expires_ms * 1_000_000);
+                return format!(", a token by {by} good for {}", show_duration(good));
+            }
+            _ => {}
+        }
+    }
+    String::new()
+}
+
+/// A condition as it is written.
+fn words(condition: &Condition) -> String {
+    timeline::text::clean(&condition.text, 100)
+}
+
+fn journey_line(journey: &Journey) -> String {
+    let pause = journey.pause.map(|p| format!(", pauses of {}", show_dist(p))).unwrap_or_default();
+    let about = crate::journeys::find(&journey.name).map_or("", |j| j.about);
+    format!("coded journey {}: {about}{pause}", journey.name)
+}
+
+fn check(check: &Check) -> String {
+    match check {
+        Check::Status(all) => {
+            let one = |(low, high): &(u16, u16)| {
+                if low == high { low.to_string() } else { format!("{low} to {high}") }
+            };
+            format!("status {}", all.iter().map(one).collect::<Vec<_>>().join(" or "))
+        }
+        Check::Time(ns) => format!("time < {}", show_duration(*ns)),
+        Check::Size(bytes) => format!("size < {}", Unit::Bytes.show(*bytes as f64)),
+        Check::Body(_) => "body".to_owned(),
+        Check::Header(name, _) => format!("header {name}"),
+        Check::Json(path, _) => timeline::text::clean(path, 60),
+    }
+}

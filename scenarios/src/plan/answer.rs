@@ -1,0 +1,142 @@
+//! What an answer must be, and what is kept of it.
+
+use serde::{Deserialize, Serialize};
+
+use super::Slot;
+
+/// What must hold of an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Check {
+    /// Status lies in one of these ranges, both ends included. Without this check any status below 400 is right.
+    Status(Vec<(u16, u16)>),
+    /// Service time is less, ns.
+    Time(u64),
+    /// The body is smaller, bytes.
+    Size(u64),
+    /// The body.
+    Body(TextTest),
+    /// A header field of this name is there and this holds of it.
+    Header(String, TextTest),
+    /// What the JSONPath finds.
+    Json(String, JsonTest),
+}
+
+/// What must hold of a text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TextTest {
+    /// It is this.
+    Equals(String),
+    /// It contains this.
+    Contains(String),
+    /// This regular expression matches somewhere in it.
+    Matches(String),
+}
+
+/// What must hold of what a JSONPath finds; except for `Absent` and `Count`, of the first value found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum JsonTest {
+    /// It finds something, be it null.
+    Exists,
+    /// It finds nothing.
+    Absent,
+    /// It finds something that is not null, not "", not [] and not {}.
+    NotEmpty,
+    /// It is this value.
+    Equals(serde_json::Value),
+    /// It is a number that compares so.
+    Number(Compare, f64),
+    /// It is an array, object or text whose length compares so.
+    Length(Compare, f64),
+    /// It is a text and this holds of it.
+    Text(TextTest),
+}
+
+/// A comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Compare {
+    /// `<`
+    Less,
+    /// `<=`
+    AtMost,
+    /// `>`
+    Greater,
+    /// `>=`
+    AtLeast,
+    /// `==`
+    Equal,
+    /// `!=`
+    Other,
+}
+
+impl Compare {
+    /// As it is written, longest spelling first.
+    pub const SPELLINGS: [(&'static str, Self); 6] = [
+        ("<=", Self::AtMost),
+        (">=", Self::AtLeast),
+        ("==", Self::Equal),
+        ("!=", Self::Other),
+        ("<", Self::Less),
+        (">", Self::Greater),
+    ];
+
+    /// Does it hold of two things in this order?
+    #[must_use]
+    pub fn holds_of(self, order: std::cmp::Ordering) -> bool {
+        match self {
+            Self::Less => order.is_lt(),
+            Self::AtMost => order.is_le(),
+            Self::Greater => order.is_gt(),
+            Self::AtLeast => order.is_ge(),
+            Self::Equal => order.is_eq(),
+            Self::Other => order.is_ne(),
+        }
+    }
+
+    /// Does it hold of `a` and `b`, in this order? Never of a NaN.
+    #[must_use]
+    pub fn holds(self, a: f64, b: f64) -> bool {
+        a.partial_cmp(&b).is_some_and(|order| self.holds_of(order))
+    }
+}
+
+/// What is kept of an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Save {
+    /// Into which variable.
+    pub slot: Slot,
+    /// From where.
+    pub from: Capture,
+    /// Which, where there are several.
+    pub pick: Pick,
+}
+
+/// Which of several values is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Pick {
+    /// The first one.
+    #[default]
+    First,
+    /// The last one.
+    Last,
+    /// One at random.
+    Random,
+    /// How many there are.
+    Count,
+}
+
+/// Where a saved value comes from. If nothing is there the variable becomes unset.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Capture {
+    /// `$.token`: what the JSONPath finds.
+    Json(String),
+    /// `regex:order-(\d+)`: what the first group captures, or the whole match.
+    Regex(String),
+    /// `header:Location`: the first field of this name.
+    Header(String),
+    /// `cookie:sid`: a cookie that the answer sets, or that the session has.
+    Cookie(String),
+    /// `body`: the whole text, as far as it is UTF-8 and no longer than 64 KiB.
+    Body,
+    /// `status`.
+    Status,
+}
