@@ -76,7 +76,7 @@ pub enum Publisher {
     /// To the queues of the services.
     Services(Downstream),
     /// To a RabbitMQ server.
-    Rabbit(rabbit::Publisher),
+    Rabbit(Box<rabbit::Publisher>),
 }
 
 impl Publisher {

@@ -26,7 +26,7 @@ fn invoice(placed: &Placed) -> String {
             .expect("writing to a string cannot fail");
     }
     let check = checksum(invoice.as_bytes());
-    write!(invoice, "total,{sum},tax,{},check,{check:016x}\n", tax_in(sum))
+    writeln!(invoice, "total,{sum},tax,{},check,{check:016x}", tax_in(sum))
         .expect("writing to a string cannot fail");
     invoice
 }
