@@ -72,11 +72,12 @@ pub enum BrokerError {
 }
 
 /// Where events go.
+#[expect(clippy::large_enum_variant, reason = "a worker has one")]
 pub enum Publisher {
     /// To the queues of the services.
     Services(Downstream),
     /// To a RabbitMQ server.
-    Rabbit(Box<rabbit::Publisher>),
+    Rabbit(rabbit::Publisher),
 }
 
 impl Publisher {

@@ -180,8 +180,7 @@ fn publisher(agent: &Agent, settings: &WorkerSettings) -> Publisher {
             Publisher::Services(Downstream::new(settings.services, &settings.token, meter, CALL_PATIENCE))
         }
         Broker::Rabbit { url, prefix } => {
-            let rabbit = rabbit::Publisher::new(url.clone(), prefix.clone(), services::NAMES);
-            Publisher::Rabbit(Box::new(rabbit))
+            Publisher::Rabbit(rabbit::Publisher::new(url.clone(), prefix.clone(), services::NAMES))
         }
     }
 }
