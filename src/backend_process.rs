@@ -14,8 +14,8 @@ use crate::cli::BackendArgs;
 use crate::outcome::{Outcome, UserError};
 use crate::secret::{TOKEN_VARIABLE, new_token, write_token};
 
-/// The backend seeds its database and starts its workers in well under this.
-const START_PATIENCE: Duration = Duration::from_secs(20);
+/// The backend fills its database and starts its workers in a second, with ten million rows within a minute or so.
+const START_PATIENCE: Duration = Duration::from_secs(120);
 /// A backend that was asked to end is given this long before it is killed.
 const END_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -25,7 +25,11 @@ pub fn serve(args: BackendArgs) -> anyhow::Result<Outcome> {
         Ok(token) if !token.is_empty() => token,
         _ => made_up_token()?,
     };
+    let stores =
+        backend::Stores::choose(args.database.as_deref(), args.cache.as_deref(), args.broker.as_deref());
     let options = backend::SupervisorOptions {
+        stores: stores.map_err(UserError::wrong)?,
+        shop: shop_settings(&args),
         listen: args.listen,
         control: args.control,
         workers: args.workers,
@@ -35,6 +39,20 @@ pub fn serve(args: BackendArgs) -> anyhow::Result<Outcome> {
     };
     backend::supervise(options).map_err(user_error)?;
     Ok(Outcome::Pass)
+}
+
+fn shop_settings(args: &BackendArgs) -> backend::ShopSettings {
+    let mut shop = backend::ShopSettings::default();
+    if let Some(rows) = args.rows {
+        shop.history_rows = rows;
+    }
+    shop.cache.protection = match args.cache_protection.as_str() {
+        "none" => backend::Protection::None,
+        "lock" => backend::Protection::Lock,
+        "xfetch" => backend::Protection::Xfetch,
+        _ => backend::Protection::SingleFlight,
+    };
+    shop
 }
 
 /// `dyno backend-worker`
@@ -48,6 +66,7 @@ fn user_error(error: backend::BackendError) -> anyhow::Error {
         e @ backend::BackendError::PortTaken { .. } => {
             UserError::wrong(format!("{e}: choose another with --listen"))
         }
+        e @ (backend::BackendError::Option(_) | backend::BackendError::Store { .. }) => UserError::wrong(e),
         e => e.into(),
     }
 }
@@ -111,9 +130,11 @@ impl Backend {
             }
             None => {
                 let _ = child.kill();
-                let _ = child.wait();
+                let ended = child.wait().ok().and_then(|status| status.code());
                 let said = std::fs::read_to_string(log).unwrap_or_default();
-                anyhow::bail!("the bundled backend did not start; it said: {}", said.trim())
+                let why = format!("the bundled backend did not start; it said: {}", said.trim());
+                // What it was given, by option or by environment, is wrong or not there.
+                Err(if ended == Some(2) { UserError::wrong(why) } else { anyhow::Error::msg(why) })
             }
         }
     }

@@ -220,6 +220,23 @@ pub struct BackendArgs {
     /// Worker processes that share the address.
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub workers: usize,
+    /// Database: `sqlite` or `postgres://USER@HOST/NAME` [default: DYNO_DATABASE_URL, else sqlite]. One with a password
+    /// belongs in the variable, which bundled runs read, too.
+    #[arg(long, value_name = "URL")]
+    pub database: Option<String>,
+    /// Cache: `memory` or `redis://HOST` [default: DYNO_CACHE_URL, else memory].
+    #[arg(long, value_name = "URL")]
+    pub cache: Option<String>,
+    /// Broker: `memory` or `amqp://USER@HOST` [default: DYNO_BROKER_URL, else memory].
+    #[arg(long, value_name = "URL")]
+    pub broker: Option<String>,
+    /// What keeps requests that miss the cache at once from loading at once: `none`, `single-flight`, `lock` (over all
+    /// workers; needs Redis) or `xfetch`.
+    #[arg(long, value_name = "KIND", value_parser = ["none", "single-flight", "lock", "xfetch"], default_value = "single-flight")]
+    pub cache_protection: String,
+    /// Rows of past orders with which the shop begins, up to ten million [default: DYNO_ROWS, else 3000].
+    #[arg(long, value_name = "N", env = "DYNO_ROWS", hide_env = true)]
+    pub rows: Option<u32>,
     /// End when standard input ends: for whoever starts it as a child.
     #[arg(long, hide = true)]
     pub follow_stdin: bool,

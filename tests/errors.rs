@@ -126,3 +126,24 @@ fn a_full_disk_ends_the_recording_not_the_run() {
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(stdout.contains("verdict"), "the summary is still printed: {stdout}\n{text}");
 }
+
+#[test]
+fn a_store_that_is_none_or_is_not_there_is_an_environment_error_and_its_password_is_not_shown() {
+    let typed = dyno().args(["backend", "--database", "postgres://me:pa55@127.0.0.1/shop"]).output().unwrap();
+    assert_eq!(code(&typed), Some(2));
+    assert!(stderr(&typed).contains("put the URL into DYNO_DATABASE_URL"), "{}", stderr(&typed));
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (url, says) in [
+        (format!("postgres://me:pa55@{nobody}/shop"), "PostgreSQL at postgres://127.0.0.1:"),
+        ("mysql://me:pa55@127.0.0.1/shop".to_owned(), "expected `sqlite` or `postgres://"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut run = dyno();
+        run.args(["run", "flash-sale", "--ui", "none", "--out"]).arg(dir.path().join("run"));
+        let output = run.env("DYNO_DATABASE_URL", url).output().unwrap();
+        assert_eq!(code(&output), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains(says), "{}", stderr(&output));
+        assert!(!stderr(&output).contains("pa55"), "{}", stderr(&output));
+    }
+    assert!(!stderr(&typed).contains("pa55"));
+}

@@ -3,6 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 
+use crate::store::StoreError;
+
 /// Why the backend did not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
@@ -31,9 +33,14 @@ pub enum BackendError {
         /// What the system said.
         source: io::Error,
     },
-    /// The embedded database.
-    #[error("the embedded database: {0}")]
-    Database(#[from] rusqlite::Error),
+    /// A store that is named by URL, or the embedded database.
+    #[error("{what}: {source}")]
+    Store {
+        /// Which.
+        what: String,
+        /// What it said.
+        source: StoreError,
+    },
     /// The agent inside a worker.
     #[error("the agent: {0}")]
     Agent(#[from] agent::AgentError),

@@ -1,12 +1,16 @@
 //! Serving a router on a listener: connections with time limits, and their orderly end.
 //!
-//! Shop and control endpoint share it. Owns the connections (one task each, in a [`JoinSet`]); routes
+//! Shop, services and control endpoint share it. Owns the connections (one task each, in a [`JoinSet`]); routes
 //! belong to whoever made the router.
 
 use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -22,34 +26,69 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The kernel cuts it down to `net.core.somaxconn`.
 pub const BACKLOG: u32 = 4_096;
 
-/// Serves until `stopping` becomes true, then stops accepting, lets requests in flight finish for `grace`,
-/// and closes what is left. Dropping the future closes everything at once.
-pub async fn serve(listener: TcpListener, router: Router, stopping: watch::Receiver<bool>, grace: Duration) {
+/// How far a server has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// It takes connections.
+    Open,
+    /// It takes no new ones. On those that are open it answers, and asks the client to leave with each answer: a
+    /// server that closes an idle connection may lose the request that is on its way there.
+    Leaving,
+    /// It finishes requests in flight.
+    Ending,
+}
+
+/// Serves until `stage` says otherwise: then it stops accepting, serves open connections while the stage is
+/// [`Stage::Leaving`], lets requests in flight finish for `grace` when it is [`Stage::Ending`], and closes what is
+/// left. Dropping the future closes everything at once.
+pub async fn serve(listener: TcpListener, router: Router, stage: watch::Receiver<Stage>, grace: Duration) {
+    let router = router.layer(from_fn_with_state(stage.clone(), ask_to_leave));
     let mut connections = JoinSet::new();
-    let mut stop = stopping.clone();
+    let mut leave = stage.clone();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, router.clone(), stopping.clone()));
+                    connections.spawn(connection(stream, router.clone(), stage.clone()));
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             },
             Some(_) = connections.join_next() => {}
-            () = told(&mut stop) => break,
+            () = reached(&mut leave, Stage::Leaving) => break,
         }
     }
     drop(listener);
-    let _ = tokio::time::timeout(grace, async { while connections.join_next().await.is_some() {} }).await;
+    let mut end = stage;
+    let patience = async {
+        reached(&mut end, Stage::Ending).await;
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        () = async { while connections.join_next().await.is_some() {} } => {}
+        () = patience => {}
+    }
     connections.shutdown().await;
 }
 
-/// Waits until `stop` becomes true. A sender that is gone means the same.
-pub async fn told(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|s| *s).await;
+/// Waits until `stage` has come so far. A sender that is gone means the same.
+pub async fn reached(stage: &mut watch::Receiver<Stage>, wanted: Stage) {
+    let _ = stage.wait_for(|s| *s >= wanted).await;
 }
 
-async fn connection(stream: TcpStream, router: Router, mut stop: watch::Receiver<bool>) {
+/// Waits until `flag` is `wanted`. A sender that is gone means the same.
+pub async fn told(flag: &mut watch::Receiver<bool>, wanted: bool) {
+    let _ = flag.wait_for(|f| *f == wanted).await;
+}
+
+async fn ask_to_leave(State(stage): State<watch::Receiver<Stage>>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if *stage.borrow() != Stage::Open && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+async fn connection(stream: TcpStream, router: Router, mut stage: watch::Receiver<Stage>) {
     // Small answers must not wait for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
@@ -61,8 +100,18 @@ async fn connection(stream: TcpStream, router: Router, mut stop: watch::Receiver
     tokio::select! {
         // Errors here are the client's: resets, bad heads (answered with 400 by hyper), time-outs.
         _ = connection.as_mut() => return,
-        () = told(&mut stop) => {}
+        () = reached(&mut stage, Stage::Ending) => {}
     }
     connection.as_mut().graceful_shutdown();
     let _ = connection.await;
+}
+
+/// Does a request bear `token`? Takes as long for a wrong one as for the right one.
+pub fn bears(headers: &HeaderMap, token: &str) -> bool {
+    let given = headers.get(header::AUTHORIZATION).and_then(|h| h.as_bytes().strip_prefix(b"Bearer "));
+    given.is_some_and(|given| same(given, token.as_bytes()))
+}
+
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (x, y)| differ | (x ^ y)) == 0
 }

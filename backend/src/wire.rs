@@ -3,25 +3,73 @@
 //! Both ends are always of the same build, so these forms may change freely.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use timeline::fault::{FaultOrder, Truth};
 
-use crate::settings::ShopSettings;
+use crate::settings::{CacheSettings, ShopSettings};
+use crate::store::Place;
+
+/// The byte with which a worker's listening socket comes, before the first line.
+pub const LISTENER_FOLLOWS: u8 = b'L';
 
 /// From the supervisor, one line each.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Order {
     /// Who the worker is; the first line, once.
-    Settings(WorkerSettings),
+    Settings(Box<WorkerSettings>),
     /// Switch a fault on for a span.
     Arm(FaultOrder),
     /// End all faults, then say so with the same number.
     EndFaults(u64),
+    /// How the cache works from now on.
+    Cache(CacheSettings),
+    /// Another process has the name: take no new connections, serve those that are open until their clients have had
+    /// the chance to leave, and end.
+    Retire,
     /// Finish what is under way and end. The end of the input means the same.
     Drain,
+}
+
+/// What a worker process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Serves the shop.
+    Shop,
+    /// Sends e-mails and bills.
+    Services,
+}
+
+/// Where a worker finds the cache.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CachePlace {
+    /// In itself.
+    Memory,
+    /// On a Redis server.
+    Redis {
+        /// The server; it may carry a password, so it is never shown.
+        url: String,
+        /// What all keys of this backend begin with.
+        prefix: String,
+    },
+}
+
+/// Where a worker finds the broker.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Broker {
+    /// The services themselves.
+    Services,
+    /// A RabbitMQ server.
+    Rabbit {
+        /// The server; it may carry a password, so it is never shown.
+        url: String,
+        /// What the names of all exchanges and queues of this backend begin with.
+        prefix: String,
+    },
 }
 
 /// Everything that a worker needs to know.
@@ -29,16 +77,24 @@ pub enum Order {
 pub struct WorkerSettings {
     /// Instance name: `shop-0`.
     pub name: String,
+    /// What it does.
+    pub role: Role,
     /// How often the name was started before.
     pub generation: u32,
     /// Process id of the supervisor; a worker whose parent is another one has been left behind.
     pub supervisor: u32,
-    /// Shared address of the shop.
-    pub listen: SocketAddr,
     /// Token of the probe.
     pub token: String,
+    /// Key with which customers' tokens are signed.
+    pub signing_key: String,
     /// The database, seeded already.
-    pub database: PathBuf,
+    pub database: Place,
+    /// The cache.
+    pub cache: CachePlace,
+    /// The broker.
+    pub broker: Broker,
+    /// Where the services listen.
+    pub services: SocketAddr,
     /// Figures of the shop.
     pub shop: ShopSettings,
 }

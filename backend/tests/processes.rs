@@ -26,12 +26,18 @@ fn a_port_that_is_taken_is_named() {
 #[test]
 fn options_that_make_no_sense_are_refused() {
     let said = |args: &[&str], token: &str| {
-        let output = command(args).env("DYNO_TOKEN", token).stderr(Stdio::piped()).output().unwrap();
+        let settings = r#"{"history_rows":20000000}"#;
+        let mut command = command(args);
+        if token == "many rows" {
+            command.env("DYNO_SHOP_SETTINGS", settings);
+        }
+        let output = command.env("DYNO_TOKEN", token).stderr(Stdio::piped()).output().unwrap();
         String::from_utf8(output.stderr).unwrap()
     };
     insta::assert_snapshot!(said(&["0"], "t"), @"dyno-shop: 0 workers asked for, expected 1 to 64");
     insta::assert_snapshot!(said(&["1"], ""), @"dyno-shop: the token of control and probe is empty");
-    insta::assert_snapshot!(said(&["backend-worker"], "t"), @"dyno-shop: a worker takes its settings from its supervisor, on standard input: it has ended");
+    insta::assert_snapshot!(said(&["1"], "many rows"), @"dyno-shop: 20000000 rows asked for, expected at most 10000000");
+    insta::assert_snapshot!(said(&["backend-worker"], "t"), @"dyno-shop: a worker takes its settings from its supervisor, on standard input: it is none of a supervisor's");
 }
 
 #[test]

@@ -254,8 +254,13 @@ pub mod names {
     /// Last parts of `heap.NAME.*`, generations that the target manages itself: levels `young`, `old`, `garbage`.
     pub const HEAP: &str = "heap";
     /// Last parts of `cache.NAME.*`: rates `hits`, `misses`, `loads`, `coalesced`, `duplicate-loads`,
-    /// `evictions`; levels `loads-in-flight`, `entries`; histogram `load`.
+    /// `early-refreshes`, `evictions`; levels `loads-in-flight`, `entries`; histogram `load`.
     pub const CACHE: &str = "cache";
+    /// Last parts of `broker.NAME.*`: levels `depth` (messages that wait for a consumer), `consumers`; histogram `age`
+    /// (from publishing to a consumer's beginning); rates `published`, `refused`, `consumed`.
+    pub const BROKER: &str = "broker";
+    /// Last parts of `downstream.NAME.*`: level `in-flight`; histogram `time`; rates `calls`, `failures`, `retries`.
+    pub const DOWNSTREAM: &str = "downstream";
 
     /// `pool.db.waiters` from family, member and last part.
     #[must_use]

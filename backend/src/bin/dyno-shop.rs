@@ -1,10 +1,11 @@
 //! The shop as a program of its own, for tests and for trying it by hand: `dyno-shop [WORKERS] [LISTEN]`.
 //!
-//! The token of control and probe is taken from `DYNO_TOKEN`. It ends when its standard input does.
+//! The token of control and probe is taken from `DYNO_TOKEN`, figures of the shop from `DYNO_SHOP_SETTINGS`. It ends
+//! when its standard input does.
 
 use std::process::ExitCode;
 
-use dynamometer_backend::{self as backend, BackendError, SupervisorOptions};
+use dynamometer_backend::{self as backend, BackendError, ShopSettings, Stores, SupervisorOptions};
 
 #[global_allocator]
 static ALLOC: agent::Alloc = agent::Alloc::new();
@@ -22,6 +23,12 @@ fn main() -> ExitCode {
     }
 }
 
+/// Figures of the shop that differ from the default, as JSON.
+fn settings() -> Result<ShopSettings, BackendError> {
+    let Ok(text) = std::env::var("DYNO_SHOP_SETTINGS") else { return Ok(ShopSettings::default()) };
+    serde_json::from_str(&text).map_err(|e| BackendError::Option(format!("DYNO_SHOP_SETTINGS: {e}")))
+}
+
 fn serve(args: &[String]) -> Result<(), BackendError> {
     let any = "127.0.0.1:0".parse().expect("an address");
     backend::supervise(SupervisorOptions {
@@ -30,6 +37,8 @@ fn serve(args: &[String]) -> Result<(), BackendError> {
         workers: args.first().and_then(|a| a.parse().ok()).unwrap_or(1),
         worker_args: vec!["backend-worker".to_owned()],
         token: std::env::var("DYNO_TOKEN").unwrap_or_default(),
+        stores: Stores::choose(None, None, None)?,
+        shop: settings()?,
         follow_stdin: true,
     })
 }

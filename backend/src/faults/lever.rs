@@ -29,29 +29,32 @@ impl Lever {
 /// All levers, with the shop that they move.
 pub struct Levers {
     faults: Arc<Faults>,
-    shop: Arc<Shop>,
+    /// None in the process of the services, which has no faults of its own yet.
+    pub shop: Option<Arc<Shop>>,
 }
 
 impl Levers {
     /// Of this shop.
-    pub fn new(faults: Arc<Faults>, shop: Arc<Shop>) -> Self {
+    pub fn new(faults: Arc<Faults>, shop: Option<Arc<Shop>>) -> Self {
         Self { faults, shop }
     }
 
     /// Begins a fault. Gives the number with which its timer may end it; none if it is not a worker's.
     pub fn arm(&self, order: &FaultOrder) -> Option<u64> {
+        let shop = self.shop.as_ref()?;
         let lever = LEVERS.iter().find(|l| l.kind == order.name)?;
         let number = self.faults[lever.kind].arm(order);
-        (lever.begin)(&self.shop, order);
+        (lever.begin)(shop, order);
         Some(number)
     }
 
     /// Ends a fault, unless it has ended or begun anew since `number` was given.
     pub fn end(&self, kind: FaultKind, number: Option<u64>) {
-        if self.faults[kind].end(number)
+        if let Some(shop) = &self.shop
+            && self.faults[kind].end(number)
             && let Some(lever) = LEVERS.iter().find(|l| l.kind == kind)
         {
-            (lever.end)(&self.shop);
+            (lever.end)(shop);
         }
     }
 

@@ -1,7 +1,9 @@
 //! Stampede, and its cure: how a missed product detail is loaded.
 //!
 //! The fault: nobody knows of the others, so every request that misses loads, and the loads
-//! crowd the pool. The cure, single flight: the first one loads, the others wait for its result.
+//! crowd the pool. The cures are the protections among which the cache's settings choose: single flight
+//! ([`crate::cache::single_flight`]), a lock over all workers ([`crate::cache::lock`]), and early refreshes
+//! ([`crate::cache::xfetch`]).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,23 +23,7 @@ pub async fn load_unprotected(cache: &ProductCache, id: u32) -> Result<Arc<Produ
     if !alone {
         cache.faults[FaultKind::Stampede].took_effect();
     }
-    let detail = cache.load(id).await?;
-    cache.entries.insert(id, detail.clone()).await;
-    Ok(detail)
-}
-
-/// The cure: one loads, the others wait. When the one is gone (its client hung up), another takes over.
-pub async fn load_single_flight(cache: &ProductCache, id: u32) -> Result<Arc<ProductDetail>, LoadError> {
-    let mut loaded_here = false;
-    let loading = async {
-        loaded_here = true;
-        cache.load(id).await
-    };
-    let detail = cache.entries.try_get_with(id, loading).await;
-    if !loaded_here {
-        cache.meter.coalesced();
-    }
-    detail.map_err(|shared| LoadError::clone(&shared))
+    cache.load_and_keep(id).await
 }
 
 /// Which keys are being loaded without protection, so that the first duplicate is known.

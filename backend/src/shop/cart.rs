@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use super::Shop;
 use super::answer::{Answer, Body, Refusal};
 use super::sessions::LoggedIn;
+use crate::store::values;
 
 /// Of one product in one cart.
 const MAX_QUANTITY: u32 = 99;
@@ -35,23 +35,15 @@ pub async fn add(
     if !(1..=MAX_QUANTITY).contains(&quantity) {
         return Err(Refusal::bad(format!("quantity is {quantity}, expected 1 to {MAX_QUANTITY}")));
     }
-    let session = session.id.bytes();
-    let in_cart = shop.database.run(move |db| put(db, session, product, quantity)).await?;
-    let quantity = in_cart.ok_or_else(|| Refusal::not_found("there is no such product"))?;
-    Ok(Json(InCart { product, quantity }))
+    let with = values![session.id.bytes(), product, quantity, MAX_QUANTITY];
+    let in_cart = shop.database.row(PUT, with).await?;
+    let in_cart = in_cart.ok_or_else(|| Refusal::not_found("there is no such product"))?;
+    Ok(Json(InCart { product, quantity: in_cart.get(0)? }))
 }
 
-/// One statement; none when there is no such product.
-fn put(
-    db: &mut rusqlite::Connection,
-    session: [u8; 16],
-    product: u32,
-    quantity: u32,
-) -> rusqlite::Result<Option<u32>> {
-    db.prepare_cached(
-        "INSERT INTO cart (session, product, quantity) SELECT ?1, id, ?3 FROM product WHERE id = ?2
-         ON CONFLICT DO UPDATE SET quantity = min(?4, quantity + excluded.quantity) RETURNING quantity",
-    )?
-    .query_row(params![session, product, quantity, MAX_QUANTITY], |r| r.get(0))
-    .optional()
-}
+/// Gives no row when there is no such product.
+const PUT: &str = "
+    INSERT INTO cart (session, product, quantity) SELECT ?1, id, ?3 FROM product WHERE id = ?2
+    ON CONFLICT (session, product) DO UPDATE SET quantity =
+      CASE WHEN cart.quantity + excluded.quantity > ?4 THEN ?4 ELSE cart.quantity + excluded.quantity END
+    RETURNING quantity";

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
 use super::Shop;
 use super::answer::{Answer, Path, Query, Refusal};
 use super::product::ProductDetail;
 use super::product_cache::LoadError;
+use crate::store::{Row, StoreError, values};
 
 const PAGE: u32 = 20;
 const MAX_PAGE: u32 = 100_000;
@@ -32,8 +32,9 @@ pub struct Page {
     products: Vec<Listed>,
 }
 
+/// A product as lists show it.
 #[derive(Serialize)]
-struct Listed {
+pub struct Listed {
     id: u32,
     name: String,
     cents: u32,
@@ -44,19 +45,20 @@ pub async fn page(State(shop): State<Arc<Shop>>, Query(wanted): Query<Wanted>) -
     if !(1..=MAX_PAGE).contains(&page) {
         return Err(Refusal::bad(format!("page is {page}, expected 1 to {MAX_PAGE}")));
     }
-    let products = shop.database.run(move |db| listed(db, page)).await?;
-    Ok(Json(Page { page, products }))
+    // Products are numbered without gaps, so a page is a range of the primary key and costs no offset.
+    let rows = shop.database.rows(LISTED, values![(page - 1) * PAGE, PAGE]).await?;
+    Ok(Json(Page { page, products: rows.iter().map(Listed::read).collect::<Result<_, _>>()? }))
 }
 
-fn listed(db: &mut rusqlite::Connection, page: u32) -> rusqlite::Result<Vec<Listed>> {
-    // Products are numbered without gaps, so a page is a range of the primary key and costs no offset.
-    let after = (page - 1) * PAGE;
-    db.prepare_cached(
-        "SELECT product.id, name, cents FROM product JOIN price ON price.product = product.id
-         WHERE product.id > ?1 ORDER BY product.id LIMIT ?2",
-    )?
-    .query_map(params![after, PAGE], |r| Ok(Listed { id: r.get(0)?, name: r.get(1)?, cents: r.get(2)? }))?
-    .collect()
+const LISTED: &str = "
+    SELECT product.id, name, cents FROM product JOIN price ON price.product = product.id
+    WHERE product.id > ?1 ORDER BY product.id LIMIT ?2";
+
+impl Listed {
+    /// From number, name and price.
+    pub fn read(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self { id: row.get(0)?, name: row.get(1)?, cents: row.get(2)? })
+    }
 }
 
 /// A detail that the cache keeps, too.

@@ -1,96 +1,87 @@
-//! `POST /checkout`: turns the session's cart into an order.
+//! `POST /checkout`: turns the session's cart into an order, of which e-mail and billing hear.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use axum::http::StatusCode;
 use serde::Serialize;
 
 use super::Shop;
 use super::answer::{Answer, Refusal};
-use super::sessions::LoggedIn;
-use crate::store::now_ms;
+use super::sessions::{LoggedIn, Session};
+use crate::broker::{Bought, Content, Placed, outbox};
+use crate::settings::Notify;
+use crate::store::{FromValue, Outcome, Row, Step, StoreError, Value, now_ms, values};
 
 #[derive(Serialize)]
-pub struct Bought {
+pub struct Receipt {
     order: i64,
     cents: i64,
 }
 
-/// What became of a checkout.
-enum Outcome {
-    Bought(Bought),
-    SoldOut { product: u32 },
-    Changed,
-}
-
-/// A line of the cart, with today's price.
-struct Line {
-    product: u32,
-    quantity: u32,
-    cents: u32,
-}
-
-pub async fn check_out(State(shop): State<Arc<Shop>>, LoggedIn(session): LoggedIn) -> Answer<Bought> {
-    let (id, customer) = (session.id.bytes(), session.customer);
+pub async fn check_out(State(shop): State<Arc<Shop>>, LoggedIn(session): LoggedIn) -> Answer<Receipt> {
     let mut db = shop.database.checkout().await?;
-    let lines = db.run(move |c| cart(c, id)).await?;
+    let rows = db.rows(CART, values![session.id.bytes()]).await?;
+    let lines = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     if lines.is_empty() {
         return Err(Refusal::conflict("the cart is empty"));
     }
-    match db.run(move |c| buy(c, id, customer, &lines)).await? {
-        Outcome::Bought(bought) => Ok(Json(bought)),
-        Outcome::SoldOut { product } => Err(Refusal::conflict(format!("product {product} is sold out"))),
-        Outcome::Changed => Err(Refusal::conflict("the cart was changed meanwhile")),
-    }
-}
-
-fn cart(db: &mut Connection, session: [u8; 16]) -> rusqlite::Result<Vec<Line>> {
-    db.prepare_cached(
-        "SELECT cart.product, quantity, cents FROM cart JOIN price ON price.product = cart.product
-         WHERE session = ?1 ORDER BY cart.product",
-    )?
-    .query_map(params![session], |r| Ok(Line { product: r.get(0)?, quantity: r.get(1)?, cents: r.get(2)? }))?
-    .collect()
-}
-
-/// The whole transaction, sent in one round trip: while it runs, nobody else writes.
-fn buy(db: &mut Connection, session: [u8; 16], customer: u32, lines: &[Line]) -> rusqlite::Result<Outcome> {
-    let all = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // Two checkouts of one cart: the second finds it gone.
-    let taken = all.prepare_cached("DELETE FROM cart WHERE session = ?1")?.execute(params![session])?;
-    if taken != lines.len() {
-        return Ok(Outcome::Changed);
-    }
-    if let Some(product) = take_stock(&all, lines)? {
-        return Ok(Outcome::SoldOut { product });
-    }
     let cents = lines.iter().map(|l| i64::from(l.cents) * i64::from(l.quantity)).sum();
-    let order = write_order(&all, customer, cents, lines)?;
-    all.commit()?;
-    Ok(Outcome::Bought(Bought { order, cents }))
-}
-
-/// Gives the first product of which there is not enough.
-fn take_stock(all: &Transaction, lines: &[Line]) -> rusqlite::Result<Option<u32>> {
-    let mut take = all
-        .prepare_cached("UPDATE stock SET quantity = quantity - ?2 WHERE product = ?1 AND quantity >= ?2")?;
-    for line in lines {
-        if take.execute(params![line.product, line.quantity])? == 0 {
-            return Ok(Some(line.product));
+    let content = Content { customer: session.customer, cents, at_ms: now_ms(), lines };
+    let published = shop.settings.notify == Notify::Published;
+    let steps = steps(&session, &content, published)?;
+    let order = match db.together(steps).await? {
+        Outcome::Done(returned) => number_of(&returned, &content)?,
+        Outcome::Stopped(0) => return Err(Refusal::conflict("the cart was changed meanwhile")),
+        Outcome::Stopped(step) => {
+            let product = content.lines.get(step - 1).map_or(0, |l| l.product);
+            return Err(Refusal::conflict(format!("product {product} is sold out")));
         }
+    };
+    // Nobody else is to wait for this connection while services are called.
+    drop(db);
+    let placed = Placed { order, content };
+    if published {
+        shop.outbox.send(placed);
+    } else if let Err((who, why)) = shop.services.tell(&placed).await {
+        let why = format!("order {order} is placed, but {who} does not know of it: {why}");
+        return Err(Refusal::new(StatusCode::BAD_GATEWAY, why));
     }
-    Ok(None)
+    Ok(Json(Receipt { order, cents }))
 }
 
-fn write_order(all: &Transaction, customer: u32, cents: i64, lines: &[Line]) -> rusqlite::Result<i64> {
-    all.prepare_cached("INSERT INTO purchase (customer, at_ms, cents) VALUES (?1, ?2, ?3)")?
-        .execute(params![customer, now_ms(), cents])?;
-    let order = all.last_insert_rowid();
-    let mut write = all.prepare_cached("INSERT INTO purchase_line VALUES (?1, ?2, ?3, ?4)")?;
-    for line in lines {
-        write.execute(params![order, line.product, line.quantity, line.cents])?;
+fn number_of(returned: &[Option<Value>], content: &Content) -> Result<i64, StoreError> {
+    let number = returned.get(1 + content.lines.len()).and_then(Option::as_ref);
+    number.and_then(i64::from_value).ok_or_else(|| StoreError::failed("the order has got no number"))
+}
+
+fn read(row: &Row) -> Result<Bought, StoreError> {
+    Ok(Bought { product: row.get(0)?, quantity: row.get(1)?, cents: row.get(2)? })
+}
+
+const CART: &str = "
+    SELECT cart.product, quantity, cents FROM cart JOIN price ON price.product = cart.product
+    WHERE session = ?1 ORDER BY cart.product";
+
+/// The whole transaction. Two checkouts of one cart: the second finds it gone. Stock is taken in the order of
+/// the products' numbers, so that no two checkouts wait for each other. What the broker is to hear is written with it.
+fn steps(session: &Session, content: &Content, published: bool) -> Result<Vec<Step>, StoreError> {
+    let take = "UPDATE stock SET quantity = quantity - ?2 WHERE product = ?1 AND quantity >= ?2";
+    let order = "INSERT INTO purchase (customer, at_ms, cents) VALUES (?1, ?2, ?3) RETURNING id";
+    let line = "INSERT INTO purchase_line (purchase, product, quantity, cents) VALUES (?1, ?2, ?3, ?4)";
+    let lines = &content.lines;
+    let number = || Value::Returned(1 + lines.len());
+    let mut steps = Vec::with_capacity(3 + 2 * lines.len());
+    let empty = Step::new("DELETE FROM cart WHERE session = ?1", values![session.id.bytes()]);
+    steps.push(empty.changing(lines.len() as u64));
+    steps.extend(lines.iter().map(|l| Step::new(take, values![l.product, l.quantity]).changing(1)));
+    steps.push(Step::new(order, values![content.customer, content.at_ms, content.cents]));
+    let of_order = |l: &Bought| Step::new(line, values![number(), l.product, l.quantity, l.cents]);
+    steps.extend(lines.iter().map(of_order));
+    if published {
+        let event = serde_json::to_string(content).map_err(StoreError::failed)?;
+        steps.push(Step::new(outbox::WRITE, values![number(), event, content.at_ms]));
     }
-    Ok(order)
+    Ok(steps)
 }

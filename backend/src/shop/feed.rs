@@ -10,12 +10,11 @@ use std::time::Duration;
 use axum::extract::ws::Utf8Bytes;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
-use rusqlite::params;
 use serde::Serialize;
 use timeline::clock::unix_ms;
 use tokio::sync::Notify;
 
-use crate::store::{Database, StoreError};
+use crate::store::{Database, Row, StoreError};
 
 /// From tick to tick of the feed.
 const TICK: Duration = Duration::from_millis(100);
@@ -108,18 +107,32 @@ impl Feed {
         all.slots.iter().flatten().for_each(|l| l.end(End::Closing));
     }
 
-    /// Serves listeners until it is dropped, with prices around those of the catalogue.
+    /// Tells all who watch `product`, at once, what it costs from now on. Those of other workers hear in their turn.
+    pub fn announce(&self, product: u32, cents: u32) {
+        let message = PriceMessage { op: "price", product, cents: cents.into(), at: unix_ms() };
+        let Ok(text) = serde_json::to_string(&message).map(Utf8Bytes::from) else { return };
+        for listener in self.lock().slots.iter().flatten() {
+            listener.push(|watched| (watched == product).then(|| text.clone()));
+        }
+    }
+
+    /// Serves listeners until it is dropped, with prices around those of the catalogue, which is read anew each round.
     ///
     /// # Errors
-    /// When the catalogue cannot be read.
+    /// When the catalogue cannot be read at first.
     pub async fn run(&self, database: &Database) -> Result<(), StoreError> {
-        let mut prices =
-            Prices { listed: database.run(listed_prices).await?, random: Pcg64Mcg::seed_from_u64(SEED) };
+        let listed = listed_prices(database).await?;
+        let mut prices = Prices { listed, random: Pcg64Mcg::seed_from_u64(SEED) };
         let mut ticks = tokio::time::interval(TICK);
         // A tick that comes late is late for its listeners alone.
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         for tick in (0..ROUND).cycle() {
             ticks.tick().await;
+            if tick == ROUND - 1
+                && let Ok(listed) = listed_prices(database).await
+            {
+                prices.listed = listed;
+            }
             self.serve(tick, &mut prices);
         }
         unreachable!("the cycle of a range that is not empty does not end")
@@ -229,8 +242,9 @@ impl Prices {
     }
 }
 
-fn listed_prices(db: &mut rusqlite::Connection) -> rusqlite::Result<Vec<u32>> {
-    db.prepare("SELECT cents FROM price ORDER BY product")?.query_map(params![], |r| r.get(0))?.collect()
+async fn listed_prices(database: &Database) -> Result<Vec<u32>, StoreError> {
+    let rows = database.rows("SELECT cents FROM price ORDER BY product", Vec::new()).await?;
+    rows.iter().map(|row: &Row| row.get(0)).collect()
 }
 
 #[cfg(test)]
@@ -262,6 +276,19 @@ mod tests {
         (0..ROUND * (QUEUE + 5)).for_each(|n| feed.serve(n % ROUND, &mut prices()));
         assert_eq!(slow.listener.lock().queue.len(), QUEUE);
         assert_eq!(slow.news(), Some(News::End(End::TooSlow)));
+    }
+
+    #[test]
+    fn a_change_reaches_all_who_watch_the_product_and_nobody_else() {
+        let feed = Arc::new(Feed::default());
+        let members: Vec<Membership> = (0..5).map(|_| feed.join()).collect();
+        members[..3].iter().for_each(|m| assert!(m.watch(2)));
+        members[3].watch(1);
+        feed.announce(2, 777);
+        for member in &members[..3] {
+            assert!(matches!(member.news(), Some(News::Message(text)) if text.contains("\"cents\":777")));
+        }
+        assert_eq!((members[3].news(), members[4].news()), (None, None));
     }
 
     #[test]

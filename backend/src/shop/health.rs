@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::Shop;
 use super::answer::{Answer, Refusal};
+use crate::http::Stage;
 
 #[derive(Serialize)]
 pub struct Status {
@@ -27,9 +28,9 @@ pub async fn alive() -> Json<Status> {
 
 /// The process does not end just now, and its database answers.
 pub async fn ready(State(shop): State<Arc<Shop>>) -> Answer<Status> {
-    if *shop.draining.borrow() {
+    if *shop.stage.borrow() != Stage::Open {
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this worker is about to end"));
     }
-    shop.database.run(|db| db.query_row("SELECT 1", [], |_| Ok(()))).await?;
+    shop.database.row("SELECT 1", Vec::new()).await?;
     Ok(Json(Status { status: "ready" }))
 }

@@ -11,17 +11,16 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use csv_core::{ReadRecordResult, Reader};
 use futures_util::StreamExt;
-use rusqlite::{TransactionBehavior, params};
 use serde::Serialize;
 
 use super::Shop;
 use super::answer::{Answer, Refusal};
 use super::sessions::LoggedIn;
 use crate::faults::whole_file;
-use crate::store::Database;
+use crate::store::{Database, Step, values};
 
 /// The first line must say this.
-const HEADER: [&str; 4] = ["sku", "name", "cents", "quantity"];
+pub const HEADER: [&str; 4] = ["sku", "name", "cents", "quantity"];
 /// Longest record, bytes.
 const MAX_RECORD: usize = 4_096;
 /// Most bytes of a file.
@@ -92,21 +91,15 @@ pub async fn read(shop: &Shop, body: Body) -> Answer<Imported> {
 async fn insert(database: &Database, batch: Vec<Offer>) -> Result<u64, Refusal> {
     let rows = batch.len() as u64;
     if rows > 0 {
-        database.run(move |db| write(db, &batch)).await?;
+        let put = |o: Offer| Step::new(PUT, values![o.sku, o.name, o.cents, o.quantity]);
+        database.together(batch.into_iter().map(put).collect()).await?;
     }
     Ok(rows)
 }
 
-fn write(db: &mut rusqlite::Connection, batch: &[Offer]) -> rusqlite::Result<()> {
-    let all = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    {
-        let mut put = all.prepare_cached("INSERT OR REPLACE INTO offer VALUES (?1, ?2, ?3, ?4)")?;
-        for offer in batch {
-            put.execute(params![offer.sku, offer.name, offer.cents, offer.quantity])?;
-        }
-    }
-    all.commit()
-}
+const PUT: &str = "
+    INSERT INTO offer (sku, name, cents, quantity) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (sku) DO UPDATE
+    SET name = excluded.name, cents = excluded.cents, quantity = excluded.quantity";
 
 /// Takes chunks apart into valid rows.
 struct Records {
@@ -200,6 +193,7 @@ impl Records {
     fn text_field(&self, what: &str, text: &str, max: usize) -> Result<String, Refusal> {
         match text.trim() {
             "" => Err(self.wrong(format!("{what} is empty"))),
+            t if t.contains('\0') => Err(self.wrong(format!("{what} holds a NUL"))),
             t if t.len() > max => Err(self.wrong(format!("{what} has more than {max} bytes"))),
             t => Ok(t.to_owned()),
         }

@@ -3,9 +3,12 @@
 //! Owns the state of one worker ([`Shop`]) and the table of routes. Each route's work lies in a file named after it.
 
 mod answer;
+mod called;
 mod cart;
 mod catalogue;
 mod checkout;
+mod dashboard;
+mod export;
 mod feed;
 mod health;
 mod import;
@@ -14,6 +17,7 @@ mod offload;
 mod orders;
 pub mod password;
 pub mod picture;
+mod price;
 pub mod price_list;
 pub mod product;
 pub mod product_cache;
@@ -23,6 +27,7 @@ mod search;
 pub mod sessions;
 mod sheet;
 mod supplier_file;
+mod token;
 mod visits;
 mod watched;
 mod websocket;
@@ -33,23 +38,28 @@ use agent::{Agent, Gauge};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, get, post, put};
 use timeline::Unit;
 use timeline::lane::names;
 use tokio::sync::watch;
 
+use crate::broker::outbox::Outbox;
 use crate::faults::Faults;
 use crate::faults::churn::Canvases;
 use crate::faults::regex_backtracking::Words;
+use crate::http::Stage;
 use crate::settings::ShopSettings;
 use crate::store::{Database, PRODUCTS};
-pub use answer::Refusal;
+use crate::wire::WorkerSettings;
+pub use answer::{Body, Refusal};
+use called::CalledServices;
 pub use feed::Feed;
 use offload::Offload;
 use product_cache::ProductCache;
 use ranking::Ranking;
 use recommend::Recommendations;
 use sessions::Sessions;
+use token::Tokens;
 use visits::Visits;
 
 /// The longest body of a route that reads it whole, bytes.
@@ -67,6 +77,10 @@ pub struct Shop {
     pub products: ProductCache,
     /// Who is logged in.
     pub sessions: Sessions,
+    /// The way of events to the broker.
+    pub outbox: Outbox,
+    /// The services, for calls while the customer waits.
+    pub services: CalledServices,
     /// Where they have been.
     pub visits: Visits,
     /// Threads for what would keep the event loop from turning.
@@ -83,24 +97,41 @@ pub struct Shop {
     pub feed: Arc<Feed>,
     /// WebSockets open now.
     pub websockets: Gauge,
-    /// True from the moment on at which the worker ends.
-    pub draining: watch::Receiver<bool>,
+    /// Whether the worker ends.
+    pub stage: watch::Receiver<Stage>,
+    /// Figures of the shop.
+    pub settings: ShopSettings,
+}
+
+/// What a shop is made of.
+pub struct Parts {
+    /// Its instruments.
+    pub agent: Agent,
+    /// The database behind its pool.
+    pub database: Arc<Database>,
+    /// Product details.
+    pub products: ProductCache,
+    /// The way of events to the broker.
+    pub outbox: Outbox,
+    /// Switches of the faults.
+    pub faults: Arc<Faults>,
+    /// Whether the worker ends.
+    pub stage: watch::Receiver<Stage>,
 }
 
 impl Shop {
-    /// A shop over a database that is there already.
-    pub fn new(
-        agent: Agent,
-        database: Arc<Database>,
-        faults: Arc<Faults>,
-        settings: &ShopSettings,
-        draining: watch::Receiver<bool>,
-    ) -> Self {
+    /// A shop over stores that are there already.
+    pub fn new(parts: Parts, settings: &WorkerSettings) -> Self {
+        let Parts { agent, database, products, outbox, faults, stage } = parts;
+        let tokens = Tokens::new(&settings.signing_key);
+        let capacity = settings.shop.session_capacity;
         Self {
-            products: ProductCache::new(&agent, database.clone(), faults.clone(), settings),
-            sessions: Sessions::new(&agent, database.clone(), faults.clone(), settings.session_capacity),
-            visits: Visits::new(&agent, settings.session_capacity),
-            offload: Offload::new(&agent, settings.offload_threads, faults.clone()),
+            products,
+            sessions: Sessions::new(&agent, database.clone(), faults.clone(), tokens, capacity),
+            outbox,
+            services: CalledServices::new(&agent, settings),
+            visits: Visits::new(&agent, capacity),
+            offload: Offload::new(&agent, settings.shop.offload_threads, faults.clone()),
             words: Words::new(faults.clone()),
             ranking: Ranking::new(PRODUCTS),
             canvases: Canvases::new(faults.clone()),
@@ -110,7 +141,8 @@ impl Shop {
             websockets: agent.gauge(names::SERVER_WEBSOCKETS, Unit::Count),
             agent,
             database,
-            draining,
+            stage,
+            settings: settings.shop.clone(),
         }
     }
 }
@@ -118,13 +150,16 @@ impl Shop {
 /// The routes. Each says of itself, under its template, how often and how long it works.
 pub fn router(shop: Arc<Shop>) -> Router {
     let whole = DefaultBodyLimit::max(MAX_BODY);
-    let routes: [(&'static str, MethodRouter<Arc<Shop>>); 19] = [
+    let routes: [(&'static str, MethodRouter<Arc<Shop>>); 22] = [
         ("/", get(health::hello)),
         ("/healthz", get(health::alive)),
         ("/readyz", get(health::ready)),
         ("/login", post(login::log_in)),
         ("/products", get(catalogue::page)),
         ("/products/{id}", get(catalogue::detail)),
+        ("/products/{id}/price", put(price::change)),
+        ("/dashboard", get(dashboard::show)),
+        ("/export", get(export::export)),
         ("/products/{id}/picture", get(picture::picture)),
         ("/products/{id}/recommendations", get(recommend::recommend)),
         ("/products/{id}/sheet", get(sheet::sheet)),

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use rusqlite::params;
 use serde::Serialize;
 
 use super::Shop;
 use super::answer::Answer;
 use super::sessions::LoggedIn;
+use crate::store::{Row, StoreError, values};
 
 /// Orders shown.
 const SHOWN: u32 = 20;
@@ -35,20 +35,18 @@ struct Line {
 }
 
 pub async fn list(State(shop): State<Arc<Shop>>, LoggedIn(session): LoggedIn) -> Answer<Orders> {
-    let customer = session.customer;
-    let orders = shop.database.run(move |db| read(db, customer)).await?;
-    Ok(Json(Orders { orders }))
+    let rows = shop.database.rows(LAST, values![session.customer, SHOWN]).await?;
+    Ok(Json(Orders { orders: read(&rows)? }))
 }
 
-fn read(db: &mut rusqlite::Connection, customer: u32) -> rusqlite::Result<Vec<Order>> {
-    let mut statement = db.prepare_cached(
-        "SELECT id, at_ms, p.cents, product, quantity, line.cents
-         FROM (SELECT * FROM purchase WHERE customer = ?1 ORDER BY id DESC LIMIT ?2) AS p
-         JOIN purchase_line AS line ON line.purchase = p.id ORDER BY id DESC, product",
-    )?;
-    let mut rows = statement.query(params![customer, SHOWN])?;
+const LAST: &str = "
+    SELECT id, at_ms, p.cents, product, quantity, line.cents
+    FROM (SELECT * FROM purchase WHERE customer = ?1 ORDER BY id DESC LIMIT ?2) AS p
+    JOIN purchase_line AS line ON line.purchase = p.id ORDER BY id DESC, product";
+
+fn read(rows: &[Row]) -> Result<Vec<Order>, StoreError> {
     let mut orders: Vec<Order> = Vec::new();
-    while let Some(r) = rows.next()? {
+    for r in rows {
         let id = r.get(0)?;
         let line = Line { product: r.get(3)?, quantity: r.get(4)?, cents: r.get(5)? };
         match orders.last_mut() {

@@ -1,20 +1,27 @@
-//! The in-process cache of product details.
+//! The cache of product details: what is kept, for how long, and its figures.
 //!
-//! Owns what is kept, for how long, and its figures. How a missed detail is loaded is the choice between the
-//! fault `stampede` and its cure, in [`crate::faults::stampede`].
+//! Where it is kept and what each protection does lies in [`crate::cache`]. Whether a missed detail is loaded with
+//! protection at all is the choice between the fault `stampede` and its cure, in [`crate::faults::stampede`].
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use agent::{Agent, CacheMeter};
-use moka::future::Cache;
-use moka::notification::RemovalCause;
+use rand::RngExt;
+use timeline::MonoNs;
+use timeline::clock::unix_ms;
 use timeline::fault::FaultKind;
 
 use super::product::{self, ProductDetail};
+use crate::cache::single_flight::Flights;
+use crate::cache::{CacheError, Entry, Store, jitter, lock, xfetch};
 use crate::faults::{Faults, stampede};
-use crate::settings::ShopSettings;
+use crate::settings::{CacheMode, CacheSettings, Protection, ShopSettings};
 use crate::store::{Database, StoreError};
+use crate::wire::CachePlace;
+
+/// Who waits for another's load looks again after a pause within this, milliseconds: a load takes many times as long.
+const LOOK_AGAIN_MS: std::ops::Range<u64> = 10..30;
 
 /// Why a product cannot be shown. Cheap to clone: one failed load answers many requests.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -27,66 +34,211 @@ pub enum LoadError {
     Store(#[from] StoreError),
 }
 
+/// A product's detail.
+type Loaded = Result<Arc<ProductDetail>, LoadError>;
+
 /// Product details by number.
 pub struct ProductCache {
-    /// What is kept.
-    pub entries: Cache<u32, Arc<ProductDetail>>,
     /// Its figures.
     pub meter: CacheMeter,
     /// Is the stampede on?
     pub faults: Arc<Faults>,
     /// Loads that run without protection.
     pub unprotected: stampede::LoadsInFlight,
+    flights: Flights<u32, Loaded>,
+    store: Store,
+    settings: RwLock<CacheSettings>,
+    patience: Duration,
     database: Arc<Database>,
 }
 
 impl ProductCache {
-    /// Empty.
-    pub fn new(agent: &Agent, database: Arc<Database>, faults: Arc<Faults>, settings: &ShopSettings) -> Self {
+    /// Opens the cache at `place`.
+    ///
+    /// # Errors
+    /// When it is a server that is not there.
+    pub async fn open(
+        agent: &Agent,
+        place: &CachePlace,
+        database: Arc<Database>,
+        faults: Arc<Faults>,
+        settings: &ShopSettings,
+    ) -> Result<Self, CacheError> {
         let meter = agent.cache("products");
-        let evictions = meter.clone();
-        let entries = Cache::builder()
-            .max_capacity(settings.cache_capacity)
-            .time_to_live(Duration::from_millis(settings.cache_ttl_ms))
-            .eviction_listener(move |_, _, cause| {
-                // Expired entries are not evictions: only what had to make room is.
-                if cause == RemovalCause::Size {
-                    evictions.evicted(1);
-                }
-            })
-            .build();
-        Self { entries, meter, faults, unprotected: stampede::LoadsInFlight::default(), database }
+        let store = Store::open(place, settings.cache_capacity, &meter).await?;
+        Ok(Self {
+            meter,
+            faults,
+            unprotected: stampede::LoadsInFlight::default(),
+            flights: Flights::default(),
+            store,
+            settings: RwLock::new(settings.cache),
+            patience: Duration::from_millis(settings.pool_patience_ms),
+            database,
+        })
+    }
+
+    /// How it works from now on. Entries that are there keep their time.
+    pub fn set(&self, settings: CacheSettings) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+    }
+
+    fn settings(&self) -> CacheSettings {
+        *self.settings.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The detail of product `id`, from the cache if it is there.
-    pub async fn get(&self, id: u32) -> Result<Arc<ProductDetail>, LoadError> {
-        if let Some(detail) = self.entries.get(&id).await {
+    pub async fn get(&self, id: u32) -> Loaded {
+        let settings = self.settings();
+        if let Some(entry) = self.store.get(id).await {
             self.meter.hit();
-            return Ok(detail);
+            if settings.protection != Protection::Xfetch || !is_early(&entry, settings.beta) {
+                return answer(&entry);
+            }
+            self.meter.refreshed_early();
+            return self.load_and_keep(id).await;
         }
         self.meter.miss();
         if self.faults[FaultKind::Stampede].is_on() {
-            stampede::load_unprotected(self, id).await
-        } else {
-            stampede::load_single_flight(self, id).await
+            return stampede::load_unprotected(self, id).await;
+        }
+        match settings.protection {
+            Protection::None | Protection::Xfetch => self.load_and_keep(id).await,
+            Protection::SingleFlight => self.load_in_one_flight(id).await,
+            // One of each worker asks for the lock: many that look again would keep the holder from its work.
+            Protection::Lock => self.in_one_flight(id, self.load_under_lock(id, settings.lock_ms)).await,
         }
     }
 
-    /// Reads product `id` from the database, metered as a load of its key.
-    pub async fn load(&self, id: u32) -> Result<Arc<ProductDetail>, LoadError> {
-        let _loading = self.meter.load(&format!("product:{id}"));
-        self.read(id).await
+    /// A product was changed. What is kept of it must not stay as it was.
+    pub async fn changed(&self, id: u32) -> Result<(), LoadError> {
+        match self.settings().mode {
+            CacheMode::CacheAside => self.store.remove(id).await,
+            CacheMode::WriteThrough => {
+                self.load_and_keep(id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads, whoever else does, and keeps what came.
+    pub async fn load_and_keep(&self, id: u32) -> Loaded {
+        let entry = self.load(id).await?;
+        let answer = answer(&entry);
+        if entry.left_ms() > 0 {
+            self.store.put(id, entry).await;
+        }
+        answer
+    }
+
+    /// In this worker one loads; the others wait.
+    async fn load_in_one_flight(&self, id: u32) -> Loaded {
+        let load = async {
+            // The flight before this one may have landed after we missed.
+            match self.store.get(id).await {
+                Some(entry) => answer(&entry),
+                None => self.load_and_keep(id).await,
+            }
+        };
+        self.in_one_flight(id, load).await
+    }
+
+    /// `load`, unless somebody in this worker is at it.
+    async fn in_one_flight(&self, id: u32, load: impl Future<Output = Loaded>) -> Loaded {
+        let mut loaded_here = false;
+        let load = async {
+            loaded_here = true;
+            load.await
+        };
+        let detail = self.flights.run(id, load).await;
+        if !loaded_here {
+            self.meter.coalesced();
+        }
+        detail
+    }
+
+    /// Over all workers one loads; the others look again until it is there, or the lock is free. When the server
+    /// does not answer there is no lock to be had, and the shop goes on without.
+    async fn load_under_lock(&self, id: u32, lock_ms: u64) -> Loaded {
+        let Store::Redis(redis) = &self.store else { return self.load_and_keep(id).await };
+        let began = MonoNs::now();
+        while MonoNs::now().since(began) < self.patience {
+            match lock::acquire(redis, id, lock_ms).await {
+                Ok(Some(held)) => return self.load_as_holder(id, held).await,
+                Ok(None) => {}
+                Err(e) => {
+                    redis.complain(&e);
+                    return self.load_and_keep(id).await;
+                }
+            }
+            let pause = rand::rng().random_range(LOOK_AGAIN_MS);
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            if let Some(entry) = self.store.get(id).await {
+                self.meter.coalesced();
+                return answer(&entry);
+            }
+        }
+        Err(StoreError::Busy.into())
+    }
+
+    async fn load_as_holder(&self, id: u32, held: lock::Held<'_>) -> Loaded {
+        // The holder before us may have written after we missed.
+        let (entry, written) = match self.store.get(id).await {
+            Some(entry) => (Ok(entry), Ok(true)),
+            None => match self.load(id).await {
+                Ok(entry) if entry.left_ms() > 0 => {
+                    let written = held.write(&entry).await;
+                    (Ok(entry), written)
+                }
+                other => (other, Ok(true)),
+            },
+        };
+        let released = held.release().await;
+        if let (Store::Redis(redis), Err(e)) = (&self.store, written.map(|_| ()).and(released)) {
+            redis.complain(&e);
+        }
+        answer(&entry?)
     }
 
     /// Reads product `id` from the database, for somebody whom the cache does not concern.
-    pub async fn read(&self, id: u32) -> Result<Arc<ProductDetail>, LoadError> {
+    pub async fn read(&self, id: u32) -> Loaded {
+        self.find(id).await?.ok_or(LoadError::NoSuchProduct)
+    }
+
+    async fn find(&self, id: u32) -> Result<Option<Arc<ProductDetail>>, StoreError> {
         let mut connection = self.database.checkout().await?;
-        product::read(&mut connection, id).await?.ok_or(LoadError::NoSuchProduct)
+        product::read(&mut connection, id).await
+    }
+
+    /// Reads product `id` from the database, metered as a load of its key. The entry of one that does not exist has
+    /// no time left when that is not to be remembered.
+    async fn load(&self, id: u32) -> Result<Entry, LoadError> {
+        let settings = self.settings();
+        let _loading = self.meter.load(&format!("product:{id}"));
+        let began = MonoNs::now();
+        let value = self.find(id).await?;
+        let load_ms = MonoNs::now().since(began).as_secs_f64() * 1e3;
+        let ttl_ms = match &value {
+            Some(_) => jitter::shortened(settings.ttl_ms, settings.jitter, rand::rng().random()),
+            None => settings.negative_ms,
+        };
+        Ok(Entry { value, expires_ms: unix_ms() + ttl_ms, load_ms })
     }
 
     /// Drops what has expired and tells how much is left; now and then, off the hot path.
     pub async fn tidy(&self) {
-        self.entries.run_pending_tasks().await;
-        self.meter.set_entries(self.entries.entry_count());
+        if let Some(entries) = self.store.tidy().await {
+            self.meter.set_entries(entries);
+        }
     }
+}
+
+fn answer(entry: &Entry) -> Loaded {
+    entry.value.clone().ok_or(LoadError::NoSuchProduct)
+}
+
+fn is_early(entry: &Entry, beta: f64) -> bool {
+    // From (0, 1], since the logarithm of 0 is none.
+    let uniform = 1.0 - rand::rng().random::<f64>();
+    xfetch::draws_the_lot(entry.left_ms() as f64, entry.load_ms, beta, uniform)
 }

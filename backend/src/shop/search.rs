@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
 use super::Shop;
 use super::answer::{Answer, Query, Refusal};
+use super::catalogue::Listed;
+use crate::store::values;
 
 /// Longest text, bytes.
 const MAX_TEXT: usize = 120;
@@ -25,13 +26,7 @@ pub struct Wanted {
 
 #[derive(Serialize)]
 pub struct Hits {
-    products: Vec<Hit>,
-}
-
-#[derive(Serialize)]
-struct Hit {
-    id: u32,
-    name: String,
+    products: Vec<Listed>,
 }
 
 pub async fn search(State(shop): State<Arc<Shop>>, Query(wanted): Query<Wanted>) -> Answer<Hits> {
@@ -44,14 +39,15 @@ pub async fn search(State(shop): State<Arc<Shop>>, Query(wanted): Query<Wanted>)
             "q is not a list of words: expected letters and digits, single spaces or hyphens between them",
         ));
     }
-    let products = shop.database.run(move |db| find(db, &text)).await?;
-    Ok(Json(Hits { products }))
+    let rows = shop.database.rows(FIND, values![like(&text), SHOWN]).await?;
+    Ok(Json(Hits { products: rows.iter().map(Listed::read).collect::<Result<_, _>>()? }))
 }
 
+const FIND: &str = "
+    SELECT product.id, name, cents FROM product JOIN price ON price.product = product.id
+    WHERE lower(name) LIKE ?1 ORDER BY product.id LIMIT ?2";
+
 /// Words are letters and digits, so none of them has a meaning of its own in the pattern of `LIKE`.
-fn find(db: &mut rusqlite::Connection, text: &str) -> rusqlite::Result<Vec<Hit>> {
-    let pattern = format!("%{}%", text.trim().replace([' ', '-'], "%"));
-    db.prepare_cached("SELECT id, name FROM product WHERE name LIKE ?1 ORDER BY id LIMIT ?2")?
-        .query_map(params![pattern, SHOWN], |r| Ok(Hit { id: r.get(0)?, name: r.get(1)? }))?
-        .collect()
+fn like(text: &str) -> String {
+    format!("%{}%", text.trim().to_lowercase().replace([' ', '-'], "%"))
 }

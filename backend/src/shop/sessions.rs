@@ -1,7 +1,8 @@
 //! Sessions: who is logged in, by token.
 //!
 //! They live in the database, which all workers share; a worker keeps those it has seen in memory
-//! ([`crate::faults::leak`] says how). A token is 128 random bits, so knowing it is proof enough.
+//! ([`crate::faults::leak`] says how). What a customer carries is a signed token that names the session
+//! ([`super::token`]).
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,6 @@ use agent::{Agent, Gauge};
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use rusqlite::{OptionalExtension, params};
 use timeline::Unit;
 use timeline::fault::{FaultKind, FaultOrder};
 use timeline::lane::names;
@@ -18,26 +18,27 @@ use tokio::task::spawn_blocking;
 
 use super::Shop;
 use super::answer::Refusal;
+use super::token::{TokenError, Tokens};
 use crate::faults::leak::{BoundedSessions, EverlastingSessions};
 use crate::faults::{Faults, whole};
-use crate::store::{Database, StoreError, now_ms};
+use crate::store::{Database, Step, StoreError, now_ms, values};
 
 /// A session ends after this, milliseconds: longer than any run that is watched.
 const LIFE_MS: i64 = 24 * 3_600_000;
-/// Hexadecimal digits of a token.
+/// Hexadecimal digits of a session's name.
 const TOKEN_DIGITS: usize = 32;
 
-/// The secret that a token carries.
+/// A session's name, 128 random bits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId(pub u128);
 
 impl SessionId {
-    /// As the client carries it.
+    /// As a token carries it.
     pub fn token(self) -> String {
         format!("{:032x}", self.0)
     }
 
-    /// From what a client sent.
+    /// From what a token says.
     pub fn from_token(token: &str) -> Option<Self> {
         let digits = token.len() == TOKEN_DIGITS && token.bytes().all(|b| b.is_ascii_hexdigit());
         digits.then(|| u128::from_str_radix(token, 16).ok().map(Self)).flatten()
@@ -49,7 +50,7 @@ impl SessionId {
     }
 }
 
-/// Never shows the secret.
+/// Never shows the bits: who knows them can guess nothing, but logs are read by many.
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SessionId")
@@ -59,7 +60,7 @@ impl fmt::Debug for SessionId {
 /// Somebody who is logged in.
 #[derive(Debug)]
 pub struct Session {
-    /// Its secret.
+    /// Its name.
     pub id: SessionId,
     /// Whose it is.
     pub customer: u32,
@@ -70,7 +71,31 @@ pub struct Sessions {
     kept: Mutex<Kept>,
     database: Arc<Database>,
     faults: Arc<Faults>,
+    tokens: Tokens,
     held: Gauge,
+}
+
+/// Why a token lets nobody in.
+#[derive(Debug, thiserror::Error)]
+pub enum NotLoggedIn {
+    /// The token itself.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The session is over.
+    #[error("this token is of no session")]
+    Over,
+    /// Nobody knows.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<NotLoggedIn> for Refusal {
+    fn from(e: NotLoggedIn) -> Self {
+        match e {
+            NotLoggedIn::Store(e) => e.into(),
+            NotLoggedIn::Token(_) | NotLoggedIn::Over => Self::unauthorized(e),
+        }
+    }
 }
 
 struct Kept {
@@ -83,54 +108,49 @@ struct Kept {
 
 impl Sessions {
     /// Keeps at most `capacity` in memory.
-    pub fn new(agent: &Agent, database: Arc<Database>, faults: Arc<Faults>, capacity: usize) -> Self {
+    pub fn new(
+        agent: &Agent,
+        database: Arc<Database>,
+        faults: Arc<Faults>,
+        tokens: Tokens,
+        capacity: usize,
+    ) -> Self {
         let kept = Kept {
             bounded: BoundedSessions::new(capacity),
             everlasting: EverlastingSessions::default(),
             leaked_bytes: 0,
         };
         let held = agent.gauge(names::SERVER_SESSIONS, Unit::Count);
-        Self { kept: Mutex::new(kept), database, faults, held }
+        Self { kept: Mutex::new(kept), database, faults, tokens, held }
     }
 
-    /// Logs a customer in.
-    pub async fn begin(&self, customer: u32) -> Result<Arc<Session>, StoreError> {
+    /// Logs a customer in; gives the token of the new session.
+    pub async fn begin(&self, customer: u32) -> Result<String, StoreError> {
         let session = Arc::new(Session { id: SessionId(rand::random()), customer });
-        let id = session.id.bytes();
         let now = now_ms();
-        self.database
-            .run(move |db| {
-                db.prepare_cached("DELETE FROM session WHERE since_ms < ?1")?
-                    .execute(params![now - LIFE_MS])?;
-                db.prepare_cached("INSERT INTO session VALUES (?1, ?2, ?3)")?
-                    .execute(params![id, customer, now])
-            })
-            .await?;
-        self.keep(session.clone());
-        Ok(session)
+        let steps = vec![
+            Step::new("DELETE FROM session WHERE since_ms < ?1", values![now - LIFE_MS]),
+            Step::new("INSERT INTO session VALUES (?1, ?2, ?3)", values![session.id.bytes(), customer, now]),
+        ];
+        self.database.together(steps).await?;
+        let token = self.tokens.make(&session, LIFE_MS);
+        self.keep(session);
+        Ok(token)
     }
 
     /// The session of this token: from memory, else from the database.
-    pub async fn find(&self, token: &str) -> Result<Option<Arc<Session>>, StoreError> {
-        let Some(id) = SessionId::from_token(token) else { return Ok(None) };
+    pub async fn find(&self, token: &str) -> Result<Arc<Session>, NotLoggedIn> {
+        let id = self.tokens.check(token)?;
         if let Some(session) = self.lock().get(id) {
-            return Ok(Some(session));
+            return Ok(session);
         }
-        let oldest = now_ms() - LIFE_MS;
-        let customer = self
-            .database
-            .run(move |db| {
-                db.prepare_cached("SELECT customer FROM session WHERE id = ?1 AND since_ms >= ?2")?
-                    .query_row(params![id.bytes(), oldest], |r| r.get(0))
-                    .optional()
-            })
-            .await?;
-        let session = customer.map(|customer| Arc::new(Session { id, customer }));
-        if let Some(session) = &session {
-            let mut kept = self.lock();
-            kept.bounded.put(session.clone());
-            self.count(&kept);
-        }
+        let find = "SELECT customer FROM session WHERE id = ?1 AND since_ms >= ?2";
+        let found = self.database.row(find, values![id.bytes(), now_ms() - LIFE_MS]).await?;
+        let customer = found.ok_or(NotLoggedIn::Over)?.get(0)?;
+        let session = Arc::new(Session { id, customer });
+        let mut kept = self.lock();
+        kept.bounded.put(session.clone());
+        self.count(&kept);
         Ok(session)
     }
 
@@ -187,7 +207,6 @@ impl FromRequestParts<Arc<Shop>> for LoggedIn {
             Refusal::unauthorized("log in first: this route wants `Authorization: Bearer TOKEN`")
         })?;
         let session = shop.sessions.find(token.trim()).await?;
-        let session = session.ok_or_else(|| Refusal::unauthorized("this token is of no session"))?;
         shop.visits.visited(session.id, parts.uri.path());
         Ok(Self(session))
     }

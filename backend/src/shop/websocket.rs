@@ -45,10 +45,8 @@ pub async fn open(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
     let upgrade = upgrade.map_err(|e| Refusal::new(e.status(), e.body_text()))?;
-    if let Some(token) = ticket.token
-        && shop.sessions.find(&token).await?.is_none()
-    {
-        return Err(Refusal::unauthorized("this token is of no session"));
+    if let Some(token) = ticket.token {
+        shop.sessions.find(&token).await?;
     }
     Ok(upgrade
         .read_buffer_size(READ_BUFFER)

@@ -1,13 +1,11 @@
-//! The folder of one backend's database: made and seeded by the supervisor, gone when it ends.
+//! The folder of one backend's embedded database, gone when it ends.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
 use timeline::MonoNs;
 
-use super::{schema, seed};
 use crate::error::BackendError;
 
 /// Folders are `dyno-shop-PID-NUMBER` in the system's folder for temporary files.
@@ -33,10 +31,10 @@ impl Drop for DatabaseFolder {
     }
 }
 
-/// Makes a folder that only this user can read, and in it a seeded database.
+/// Makes a folder that only this user can read.
 ///
 /// # Errors
-/// Of the file system or the database, which is mostly a full disk.
+/// Of the file system.
 pub fn create() -> Result<DatabaseFolder, BackendError> {
     let base = std::env::temp_dir();
     sweep(&base);
@@ -45,11 +43,7 @@ pub fn create() -> Result<DatabaseFolder, BackendError> {
         .mode(0o700)
         .create(&path)
         .map_err(BackendError::system("make a folder for the database"))?;
-    let folder = DatabaseFolder { path };
-    let mut connection = Connection::open(folder.file())?;
-    schema::create(&connection)?;
-    seed::fill(&mut connection)?;
-    Ok(folder)
+    Ok(DatabaseFolder { path })
 }
 
 /// Removes folders of backends that were killed before they could do so.
@@ -72,16 +66,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_folder_is_private_seeded_and_gone_at_the_end() {
+    fn the_folder_is_private_and_gone_at_the_end() {
         use std::os::unix::fs::PermissionsExt;
         let folder = create().unwrap();
         let path = folder.path.clone();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
-        let db = Connection::open(folder.file()).unwrap();
-        let count = |table: &str| -> u32 {
-            db.query_row(&format!("SELECT count(*) FROM {table}"), [], |r| r.get(0)).unwrap()
-        };
-        assert_eq!((count("product"), count("customer")), (seed::PRODUCTS, seed::CUSTOMERS));
+        fs::write(folder.file(), "content").unwrap();
         drop(folder);
         assert!(!path.exists());
     }

@@ -1,21 +1,68 @@
-//! The embedded database: a file shared by all workers, behind a bounded pool of connections.
+//! The database: SQLite inside the process, or PostgreSQL, behind a bounded pool of connections.
 //!
-//! Owns how a statement reaches SQLite: a connection from the pool ([`pool`]), the stated network round trip, then
-//! the statement itself on the blocking pool. What is asked lies with the routes; tables are in
-//! [`schema`], their first content in [`seed`].
+//! Owns how a statement reaches either of them: a connection from the pool ([`pool`]), then the statement,
+//! which is the same text for both. What is asked lies with the routes; tables are in
+//! [`schema`], their first content in [`seed`], and where that is kept in [`home`].
 
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 use timeline::clock::unix_ms;
 
 mod folder;
+mod home;
 mod pool;
+mod postgres;
 mod schema;
 mod seed;
+mod sqlite;
+mod value;
 
-pub use folder::create;
-pub use pool::{Checkout, Database, StoreError};
+pub use home::{Plan, make};
+pub use pool::{Checkout, Database};
 pub use seed::PRODUCTS;
+pub(crate) use value::values;
+pub use value::{FromValue, Outcome, Row, Step, Value};
 
-/// Milliseconds since the Unix epoch, in SQLite's kind of integer.
+/// Where a worker finds the data.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// In a file.
+    Sqlite {
+        /// The file.
+        file: PathBuf,
+    },
+    /// In a schema of a PostgreSQL database.
+    Postgres {
+        /// The database; it may carry a password, so it is never shown.
+        url: String,
+        /// The schema.
+        schema: String,
+    },
+}
+
+/// Why the database did not do it. Cheap to clone: one failed load answers many requests.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// No connection came free in time.
+    #[error("the database is busy, try again")]
+    Busy,
+    /// The database said no, or is not there.
+    #[error("the database failed: {0}")]
+    Failed(Arc<str>),
+}
+
+impl StoreError {
+    /// For `map_err`.
+    pub fn failed(why: impl fmt::Display) -> Self {
+        Self::Failed(why.to_string().into())
+    }
+}
+
+/// Milliseconds since the Unix epoch, in a database's kind of integer.
 pub fn now_ms() -> i64 {
     unix_ms() as i64
 }

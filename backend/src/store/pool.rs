@@ -1,10 +1,9 @@
 //! The bounded pool of connections, metered, and the way of a statement through it.
 //!
-//! Dropping any future of this file is safe: a connection goes back to the pool, and a statement that was
-//! handed to the blocking pool finishes there; who gets the connection next waits for it.
+//! One pool for both databases, so that its figures mean the same. Dropping any future of this file is safe: a
+//! connection goes back to the pool, and one that is not as it was is not used again.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use agent::{Held, PoolMeter};
@@ -12,51 +11,33 @@ use deadpool::Runtime;
 use deadpool::managed::{
     self, Metrics, Object, PoolError, RecycleError, RecycleResult, TimeoutType, Timeouts,
 };
-use rusqlite::Connection;
 use timeline::fault::FaultKind;
-use tokio::task::spawn_blocking;
 
-use super::schema;
+use super::postgres::Postgres;
+use super::sqlite::Sqlite;
+use super::value::{Outcome, Row, Step, Value};
+use super::{Place, StoreError};
 use crate::faults::Faults;
 use crate::settings::ShopSettings;
-
-/// Why the database did not do it. Cheap to clone: one failed load answers many requests.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum StoreError {
-    /// No connection came free in time.
-    #[error("the database is busy, try again")]
-    Busy,
-    /// SQLite said no, or its thread panicked.
-    #[error("the database failed: {0}")]
-    Failed(Arc<str>),
-}
-
-impl From<rusqlite::Error> for StoreError {
-    fn from(e: rusqlite::Error) -> Self {
-        Self::Failed(e.to_string().into())
-    }
-}
 
 /// The database as routes see it. Cheap to share behind an `Arc`.
 pub struct Database {
     pool: Mutex<managed::Pool<Opener>>,
     opener: Opener,
     meter: PoolMeter,
-    round_trip: Duration,
     patience: Duration,
     planned_capacity: usize,
     faults: Arc<Faults>,
 }
 
 impl Database {
-    /// A pool over `file`, whose connections are opened when they are first wanted.
-    pub fn new(file: PathBuf, settings: &ShopSettings, meter: PoolMeter, faults: Arc<Faults>) -> Self {
-        let opener = Opener { file: file.into(), meter: meter.clone() };
+    /// A pool over `place`, whose connections are opened when they are first wanted.
+    pub fn new(place: Place, settings: &ShopSettings, meter: PoolMeter, faults: Arc<Faults>) -> Self {
+        let opener = Opener { place: place.into(), round_trip: settings.round_trip(), meter: meter.clone() };
         Self {
             pool: Mutex::new(build(&opener, settings.pool_capacity)),
             opener,
             meter,
-            round_trip: settings.round_trip(),
             patience: Duration::from_millis(settings.pool_patience_ms),
             planned_capacity: settings.pool_capacity,
             faults,
@@ -77,7 +58,7 @@ impl Database {
         let old = std::mem::replace(&mut *self.pool.lock().unwrap_or_else(PoisonError::into_inner), new);
         self.meter.set_capacity(capacity);
         // Closing the last connection writes the log back into the file, which waits for the disk.
-        spawn_blocking(move || drop(old));
+        tokio::task::spawn_blocking(move || drop(old));
     }
 
     /// Opens all connections, so that the first burst of requests need not.
@@ -105,9 +86,7 @@ impl Database {
             got = pool.timeout_get(&patient).await;
         }
         match got {
-            Ok(connection) => {
-                Ok(Checkout { _held: waiting.acquired(), connection, round_trip: self.round_trip })
-            }
+            Ok(connection) => Ok(Checkout { _held: waiting.acquired(), connection }),
             Err(e) => {
                 if matches!(e, PoolError::Timeout(_)) {
                     waiting.timed_out();
@@ -118,11 +97,18 @@ impl Database {
     }
 
     /// One statement on a connection taken for it alone.
-    pub async fn run<T: Send + 'static>(
-        &self,
-        statement: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.checkout().await?.run(statement).await
+    pub async fn rows(&self, sql: &'static str, with: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        self.checkout().await?.rows(sql, with).await
+    }
+
+    /// One statement that gives one row or none.
+    pub async fn row(&self, sql: &'static str, with: Vec<Value>) -> Result<Option<Row>, StoreError> {
+        self.checkout().await?.row(sql, with).await
+    }
+
+    /// One transaction on a connection taken for it alone.
+    pub async fn together(&self, steps: Vec<Step>) -> Result<Outcome, StoreError> {
+        self.checkout().await?.together(steps).await
     }
 
     fn pool(&self) -> managed::Pool<Opener> {
@@ -149,24 +135,28 @@ fn refused(e: PoolError<StoreError>) -> StoreError {
 /// A connection out of the pool. Field order: it goes back before its hold ends.
 pub struct Checkout {
     connection: Object<Opener>,
-    round_trip: Duration,
     _held: Held,
 }
 
 impl Checkout {
-    /// The stated round trip, then the statement (or statements sent in one go) on the blocking pool.
-    pub async fn run<T: Send + 'static>(
-        &mut self,
-        statement: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        tokio::time::sleep(self.round_trip).await;
-        let link = Arc::clone(&self.connection);
-        let done = spawn_blocking(move || {
-            statement(&mut link.connection.lock().unwrap_or_else(PoisonError::into_inner))
-        });
-        match done.await {
-            Ok(result) => Ok(result?),
-            Err(e) => Err(StoreError::Failed(e.to_string().into())),
+    /// One statement.
+    pub async fn rows(&mut self, sql: &'static str, with: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        match &mut self.connection.kind {
+            Kind::Sqlite(db) => db.rows(sql, with).await,
+            Kind::Postgres(db) => db.rows(sql, with).await,
+        }
+    }
+
+    /// One statement that gives one row or none.
+    pub async fn row(&mut self, sql: &'static str, with: Vec<Value>) -> Result<Option<Row>, StoreError> {
+        Ok(self.rows(sql, with).await?.into_iter().next())
+    }
+
+    /// All steps in one transaction, or none of them.
+    pub async fn together(&mut self, steps: Vec<Step>) -> Result<Outcome, StoreError> {
+        match &mut self.connection.kind {
+            Kind::Sqlite(db) => db.together(steps).await,
+            Kind::Postgres(db) => db.together(&steps).await,
         }
     }
 }
@@ -174,14 +164,21 @@ impl Checkout {
 /// Opens connections for the pool.
 #[derive(Clone)]
 pub struct Opener {
-    file: Arc<std::path::Path>,
+    place: Arc<Place>,
+    /// The embedded database's stated one.
+    round_trip: Duration,
     meter: PoolMeter,
 }
 
 /// A connection that says when it is closed.
 pub struct Link {
-    connection: Mutex<Connection>,
+    kind: Kind,
     meter: PoolMeter,
+}
+
+enum Kind {
+    Sqlite(Sqlite),
+    Postgres(Box<Postgres>),
 }
 
 impl Drop for Link {
@@ -191,28 +188,26 @@ impl Drop for Link {
 }
 
 impl managed::Manager for Opener {
-    type Type = Arc<Link>;
+    type Type = Link;
     type Error = StoreError;
 
-    async fn create(&self) -> Result<Self::Type, StoreError> {
-        let file = self.file.clone();
-        let opened = spawn_blocking(move || {
-            let connection = Connection::open(file)?;
-            schema::prepare(&connection)?;
-            Ok::<_, rusqlite::Error>(connection)
-        });
-        let connection = opened.await.map_err(|e| StoreError::Failed(e.to_string().into()))??;
+    async fn create(&self) -> Result<Link, StoreError> {
+        let kind = match &*self.place {
+            Place::Sqlite { file } => {
+                Kind::Sqlite(Sqlite::open(file.as_path().into(), self.round_trip).await?)
+            }
+            Place::Postgres { url, schema } => Kind::Postgres(Box::new(Postgres::open(url, schema).await?)),
+        };
         self.meter.opened();
-        Ok(Arc::new(Link { connection: Mutex::new(connection), meter: self.meter.clone() }))
+        Ok(Link { kind, meter: self.meter.clone() })
     }
 
-    /// A connection that is still at work, was left inside a transaction, or whose user panicked, is not used again.
-    async fn recycle(&self, link: &mut Self::Type, _: &Metrics) -> RecycleResult<StoreError> {
-        match link.connection.try_lock() {
-            Ok(c) if c.is_autocommit() => Ok(()),
-            Ok(_) => Err(RecycleError::message("left inside a transaction")),
-            Err(TryLockError::WouldBlock) => Err(RecycleError::message("still at work")),
-            Err(TryLockError::Poisoned(_)) => Err(RecycleError::message("its last user panicked")),
-        }
+    async fn recycle(&self, link: &mut Link, _: &Metrics) -> RecycleResult<StoreError> {
+        let usable = match &link.kind {
+            Kind::Sqlite(db) => db.reusable(),
+            Kind::Postgres(db) if db.is_closed() => Err("the server has closed it"),
+            Kind::Postgres(_) => Ok(()),
+        };
+        usable.map_err(RecycleError::message)
     }
 }

@@ -1,57 +1,60 @@
-//! The tables of the shop. Every look-up that a route makes has its index.
+//! The tables of the shop, in both dialects. Every look-up that a route makes has its index.
 
-use rusqlite::Connection;
-
+/// In neither dialect: `{id}` is a number that the database gives, `{int}`, `{bytes}` are types, `{rows}` and
+/// `{keyed}` end a table, the latter one that is kept in the order of its key.
 const TABLES: &str = "
-CREATE TABLE seller (id INTEGER PRIMARY KEY, name TEXT NOT NULL, town TEXT NOT NULL) STRICT;
+CREATE TABLE seller (id {int} PRIMARY KEY, name TEXT NOT NULL, town TEXT NOT NULL) {rows};
 CREATE TABLE product (
-  id INTEGER PRIMARY KEY, name TEXT NOT NULL, about TEXT NOT NULL, category INTEGER NOT NULL,
-  seller INTEGER NOT NULL REFERENCES seller) STRICT;
-CREATE INDEX product_by_category ON product (category);
-CREATE INDEX product_by_seller ON product (seller);
-CREATE TABLE price (product INTEGER PRIMARY KEY REFERENCES product, cents INTEGER NOT NULL) STRICT;
-CREATE TABLE stock (product INTEGER PRIMARY KEY REFERENCES product, quantity INTEGER NOT NULL CHECK (quantity >= 0)) STRICT;
-CREATE TABLE category (id INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
-CREATE TABLE promotion (category INTEGER PRIMARY KEY, percent INTEGER NOT NULL) STRICT;
-CREATE TABLE delivery (category INTEGER PRIMARY KEY, days INTEGER NOT NULL, cents INTEGER NOT NULL) STRICT;
+  id {int} PRIMARY KEY, name TEXT NOT NULL, about TEXT NOT NULL, category {int} NOT NULL,
+  seller {int} NOT NULL REFERENCES seller) {rows};
+CREATE TABLE price (product {int} PRIMARY KEY REFERENCES product, cents {int} NOT NULL) {rows};
+CREATE TABLE stock (product {int} PRIMARY KEY REFERENCES product, quantity {int} NOT NULL CHECK (quantity >= 0)) {rows};
+CREATE TABLE category (id {int} PRIMARY KEY, name TEXT NOT NULL) {rows};
+CREATE TABLE promotion (category {int} PRIMARY KEY, percent {int} NOT NULL) {rows};
+CREATE TABLE delivery (category {int} PRIMARY KEY, days {int} NOT NULL, cents {int} NOT NULL) {rows};
 CREATE TABLE review (
-  id INTEGER PRIMARY KEY, product INTEGER NOT NULL REFERENCES product, stars INTEGER NOT NULL, text TEXT NOT NULL) STRICT;
-CREATE INDEX review_by_product ON review (product);
+  id {id}, product {int} NOT NULL REFERENCES product, stars {int} NOT NULL, text TEXT NOT NULL) {rows};
 CREATE TABLE question (
-  id INTEGER PRIMARY KEY, product INTEGER NOT NULL REFERENCES product, text TEXT NOT NULL, answer TEXT NOT NULL) STRICT;
-CREATE INDEX question_by_product ON question (product);
-CREATE TABLE customer (
-  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, salt BLOB NOT NULL, hash BLOB NOT NULL) STRICT;
-CREATE TABLE session (id BLOB PRIMARY KEY, customer INTEGER NOT NULL, since_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-CREATE INDEX session_by_age ON session (since_ms);
+  id {id}, product {int} NOT NULL REFERENCES product, text TEXT NOT NULL, answer TEXT NOT NULL) {rows};
+CREATE TABLE customer (id {int} PRIMARY KEY, name TEXT NOT NULL UNIQUE, salt {bytes} NOT NULL, hash {bytes} NOT NULL) {rows};
+CREATE TABLE session (id {bytes} PRIMARY KEY, customer {int} NOT NULL, since_ms {int} NOT NULL) {keyed};
 CREATE TABLE cart (
-  session BLOB NOT NULL, product INTEGER NOT NULL, quantity INTEGER NOT NULL,
-  PRIMARY KEY (session, product)) STRICT, WITHOUT ROWID;
-CREATE TABLE purchase (id INTEGER PRIMARY KEY, customer INTEGER NOT NULL, at_ms INTEGER NOT NULL, cents INTEGER NOT NULL) STRICT;
-CREATE INDEX purchase_by_customer ON purchase (customer);
+  session {bytes} NOT NULL, product {int} NOT NULL, quantity {int} NOT NULL, PRIMARY KEY (session, product)) {keyed};
+CREATE TABLE purchase (id {id}, customer {int} NOT NULL, at_ms {int} NOT NULL, cents {int} NOT NULL) {rows};
 CREATE TABLE purchase_line (
-  purchase INTEGER NOT NULL, product INTEGER NOT NULL, quantity INTEGER NOT NULL, cents INTEGER NOT NULL,
-  PRIMARY KEY (purchase, product)) STRICT, WITHOUT ROWID;
-CREATE TABLE offer (sku TEXT PRIMARY KEY, name TEXT NOT NULL, cents INTEGER NOT NULL, quantity INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  purchase {int} NOT NULL, product {int} NOT NULL, quantity {int} NOT NULL, cents {int} NOT NULL,
+  PRIMARY KEY (purchase, product)) {keyed};
+CREATE TABLE outbox (id {int} PRIMARY KEY, event TEXT NOT NULL, at_ms {int} NOT NULL) {rows};
+CREATE TABLE offer (sku TEXT PRIMARY KEY, name TEXT NOT NULL, cents {int} NOT NULL, quantity {int} NOT NULL) {keyed};
 ";
 
-/// How long a statement waits for another process that writes, milliseconds. Transactions are
-/// single statements long, so this is reached only when something else is wrong.
-const BUSY_MS: u32 = 2_000;
+/// Made when the tables are full, which takes a fraction of the time.
+pub const INDEXES: &str = "
+CREATE INDEX product_by_category ON product (category);
+CREATE INDEX product_by_seller ON product (seller);
+CREATE INDEX review_by_product ON review (product);
+CREATE INDEX question_by_product ON question (product);
+CREATE INDEX session_by_age ON session (since_ms);
+CREATE INDEX outbox_by_age ON outbox (at_ms);
+CREATE INDEX purchase_by_customer ON purchase (customer);
+";
 
-/// Makes all tables in an empty database, and lets readers and a writer work at once.
-pub fn create(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.execute_batch(TABLES)
+/// Tables as SQLite wants them: no other type than the one declared may be written.
+pub fn sqlite_tables() -> String {
+    TABLES
+        .replace("{id}", "INTEGER PRIMARY KEY")
+        .replace("{int}", "INTEGER")
+        .replace("{bytes}", "BLOB")
+        .replace("{rows}", "STRICT")
+        .replace("{keyed}", "STRICT, WITHOUT ROWID")
 }
 
-/// What every connection needs. `NORMAL` with a write-ahead log: a killed process loses nothing
-/// committed, and no commit waits for the disk.
-pub fn prepare(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "synchronous", "normal")?;
-    connection.pragma_update(None, "busy_timeout", BUSY_MS)?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    // A statement of this shop fits; the default of 128 would keep far more than is used.
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(())
+/// Tables as PostgreSQL wants them.
+pub fn postgres_tables() -> String {
+    TABLES
+        .replace("{id}", "BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY")
+        .replace("{int}", "BIGINT")
+        .replace("{bytes}", "BYTEA")
+        .replace("{rows}", "")
+        .replace("{keyed}", "")
 }

@@ -6,6 +6,9 @@
 //! | `DELETE /v1/faults` | ends all faults; answers when their truth is here |
 //! | `GET /v1/truth?since=N` | what truly happened, from line N on |
 //! | `GET /v1/instances` and below | the workers, and what their agents say (`timeline::probe`) |
+//! | `GET /v1/cache`, `PUT /v1/cache` | how the cache works: a `CacheSettings`, of which what is not given is the default |
+//! | `GET /v1/services` | what e-mail and billing have done |
+//! | `POST /v1/reload` | relieves each worker of the shop by a new process, one after the other; no request is lost |
 //! | `POST /v1/shutdown` | ends the backend |
 
 use std::sync::Arc;
@@ -15,7 +18,6 @@ use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
-use axum::http::header::AUTHORIZATION;
 use axum::http::{StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -29,6 +31,8 @@ use tokio::task::JoinSet;
 use super::crew::Crew;
 use super::truths::{Page, Truths};
 use super::{frozen, proxy};
+use crate::http::bears;
+use crate::settings::CacheSettings;
 use crate::shop::Refusal;
 
 /// An order is a few hundred bytes.
@@ -50,12 +54,21 @@ pub struct Controls {
     shutdown: mpsc::Sender<()>,
     /// The fault `frozen`, while it is on: at most one task.
     frozen: Arc<Mutex<JoinSet<()>>>,
+    /// Held while workers are relieved.
+    reloading: Arc<Mutex<()>>,
 }
 
 impl Controls {
     /// Over `crew`; `shutdown` hears when the backend is to end.
     pub fn new(crew: Arc<Crew>, truths: Arc<Truths>, token: String, shutdown: mpsc::Sender<()>) -> Self {
-        Self { crew, truths, token: token.into(), shutdown, frozen: Arc::default() }
+        Self {
+            crew,
+            truths,
+            token: token.into(),
+            shutdown,
+            frozen: Arc::default(),
+            reloading: Arc::default(),
+        }
     }
 
     /// Ends the fault `frozen` and waits until it has.
@@ -77,6 +90,9 @@ pub fn router(controls: Controls) -> Router {
         .route("/v1/truth", get(truth))
         .route("/v1/instances", get(instances))
         .route("/v1/instances/{name}/{*what}", get(relay))
+        .route("/v1/cache", get(cache).put(set_cache))
+        .route("/v1/services", get(services))
+        .route("/v1/reload", post(reload))
         .route("/v1/shutdown", post(shut_down))
         .fallback(async || Refusal::not_found("there is no such route"))
         .method_not_allowed_fallback(async || {
@@ -88,18 +104,11 @@ pub fn router(controls: Controls) -> Router {
 }
 
 async fn only_with_token(State(controls): State<Controls>, request: Request, next: Next) -> Response {
-    let given = request.headers().get(AUTHORIZATION).map(|h| h.as_bytes());
-    let token = given.and_then(|h| h.strip_prefix(b"Bearer "));
-    if token.is_some_and(|t| same(t, controls.token.as_bytes())) {
+    if bears(request.headers(), &controls.token) {
         next.run(request).await
     } else {
         Refusal::unauthorized("this endpoint wants `Authorization: Bearer TOKEN`").into_response()
     }
-}
-
-/// Takes as long for a wrong token as for the right one.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (x, y)| differ | (x ^ y)) == 0
 }
 
 #[derive(Serialize)]
@@ -169,6 +178,35 @@ async fn relay(
         _ => away(&e),
     })?;
     Ok((relayed.status, relayed.kind.map(|k| [k]), relayed.body).into_response())
+}
+
+async fn cache(State(controls): State<Controls>) -> Json<CacheSettings> {
+    Json(*controls.crew.cache())
+}
+
+async fn set_cache(State(controls): State<Controls>, body: Bytes) -> Result<Json<CacheSettings>, Refusal> {
+    let settings: CacheSettings = serde_json::from_slice(&body).map_err(Refusal::bad)?;
+    settings.check(controls.crew.shares_cache()).map_err(Refusal::bad)?;
+    if !controls.crew.set_cache(settings) {
+        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "a worker takes no orders at present"));
+    }
+    Ok(Json(settings))
+}
+
+async fn services(State(controls): State<Controls>) -> Result<Response, Refusal> {
+    let asked = proxy::ask(controls.crew.services(), "/counts", &controls.token, PROBE_PATIENCE).await;
+    let relayed = asked.map_err(|e| Refusal::new(StatusCode::BAD_GATEWAY, format!("the services: {e}")))?;
+    Ok((relayed.status, relayed.kind.map(|k| [k]), relayed.body).into_response())
+}
+
+async fn reload(State(controls): State<Controls>) -> Result<Json<Accepted>, Refusal> {
+    // One at a time: two would leave names without a process.
+    let Ok(_alone) = controls.reloading.try_lock() else {
+        return Err(Refusal::conflict("a reload is under way"));
+    };
+    let done = controls.crew.reload().await;
+    done.map_err(|why| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, why))?;
+    Ok(Json(Accepted { accepted: "all workers are new" }))
 }
 
 async fn shut_down(State(controls): State<Controls>) -> (StatusCode, Json<Accepted>) {

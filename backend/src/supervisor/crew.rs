@@ -1,8 +1,8 @@
-//! The worker processes: started, given orders, listened to, and started again when they die.
+//! The worker processes: what they have in common, what they are told, and what they say.
+//!
+//! Owns who is behind each name now. That somebody is lies with [`keeper`](super::keeper).
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,39 +11,40 @@ use serde::Serialize;
 use timeline::MonoNs;
 use timeline::fault::{FaultKind, FaultOrder};
 use timeline::probe::InstanceInfo;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use super::keeper::{Keeper, Relief};
+use super::process::Running;
 use super::truths::Truths;
 use crate::error::BackendError;
-use crate::http::told;
-use crate::settings::ShopSettings;
-use crate::wire::{Order, Report, WorkerSettings, line};
+use crate::settings::{CacheSettings, ShopSettings};
+use crate::store::Place;
+use crate::wire::{Broker, CachePlace, Order, Report, Role, WorkerSettings};
 use crate::worker::GRACE;
 
 /// A worker that was told to end is killed after this: its own grace, and time to leave.
 pub const END_PATIENCE: Duration = GRACE.saturating_add(Duration::from_millis(1_000));
-/// A worker that dies again at once is started after ever longer pauses, up to the last.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LAST_PAUSE: Duration = Duration::from_secs(2);
-/// One that has lived this long was well; its next start is not delayed.
-const LIVED: Duration = Duration::from_secs(5);
-/// Orders on their way to a worker. A stopped worker reads none; then new ones are refused.
-const ORDERS: usize = 16;
 /// How long workers may take to say that faults are ended.
 const ENDED_PATIENCE: Duration = Duration::from_secs(1);
+/// Name of the process of the services.
+const SERVICES: &str = "services-0";
 
 /// What all workers have in common.
 pub struct Origin {
     /// Arguments that make this executable a worker.
     pub args: Vec<String>,
-    /// The shop's address.
-    pub listen: SocketAddr,
     /// Token of the probes.
     pub token: String,
+    /// Key of the customers' tokens.
+    pub signing_key: String,
     /// The database.
-    pub database: PathBuf,
+    pub database: Place,
+    /// The cache.
+    pub cache: CachePlace,
+    /// The broker.
+    pub broker: Broker,
+    /// Where the services listen.
+    pub services: SocketAddr,
     /// Figures of the shop.
     pub shop: ShopSettings,
 }
@@ -53,6 +54,8 @@ pub struct Crew {
     origin: Origin,
     members: Vec<Member>,
     truths: Arc<Truths>,
+    /// How the cache works now, which may be changed while it runs.
+    cache: Mutex<CacheSettings>,
     /// Faults that are on, until when: a worker that is started again gets what is left of them.
     active: Mutex<Vec<(FaultOrder, MonoNs)>>,
     ended: Mutex<u64>,
@@ -61,14 +64,21 @@ pub struct Crew {
 /// One worker's name, whichever process is behind it now.
 struct Member {
     name: String,
+    role: Role,
+    /// On which all processes of this name listen, one after the other; none when the backend ends.
+    listener: Mutex<Option<TcpListener>>,
+    reliefs: mpsc::Sender<Relief>,
+    /// Taken by its keeper.
+    relieved: Mutex<Option<mpsc::Receiver<Relief>>>,
     /// Written by its keeper alone.
     life: watch::Sender<Life>,
 }
 
 /// The process behind a name.
 #[derive(Clone, Default)]
-struct Life {
-    generation: u32,
+pub struct Life {
+    /// How often the name was started before.
+    pub generation: u32,
     /// None while there is no process.
     process: Option<Process>,
     /// The last [`Order::EndFaults`] that it answered.
@@ -77,12 +87,20 @@ struct Life {
     failed: Option<String>,
 }
 
+/// A process that can be given orders.
 #[derive(Clone)]
-struct Process {
+pub struct Process {
     pid: u32,
     orders: mpsc::Sender<Order>,
     /// Set when it is ready.
     probe: Option<SocketAddr>,
+}
+
+impl Process {
+    /// With this process id; `orders` reach it.
+    pub fn new(pid: u32, orders: mpsc::Sender<Order>) -> Self {
+        Self { pid, orders, probe: None }
+    }
 }
 
 /// One worker in the ready line.
@@ -93,117 +111,156 @@ pub struct WorkerLine {
 }
 
 impl Crew {
-    /// `count` workers, none of them started.
-    pub fn new(origin: Origin, count: usize, truths: Arc<Truths>) -> Self {
-        let member =
-            |index| Member { name: format!("shop-{index}"), life: watch::channel(Life::default()).0 };
+    /// A worker of the shop for each listener in `shop`, and one for the services; none of them started.
+    pub fn new(origin: Origin, services: TcpListener, shop: Vec<TcpListener>, truths: Arc<Truths>) -> Self {
+        let named = |(index, listener)| Member::new(format!("shop-{index}"), Role::Shop, listener);
+        let services = Member::new(SERVICES.to_owned(), Role::Services, services);
         Self {
+            cache: Mutex::new(origin.shop.cache),
             origin,
-            members: (0..count).map(member).collect(),
+            members: shop.into_iter().enumerate().map(named).chain([services]).collect(),
             truths,
             active: Mutex::default(),
             ended: Mutex::default(),
         }
     }
 
-    /// Keeps one worker alive until `stop` becomes true, then ends it. Dropping the future kills it.
-    pub async fn keep(self: Arc<Self>, index: usize, stop: watch::Receiver<bool>) {
-        let mut pause = FIRST_PAUSE;
-        for generation in 0.. {
-            let began = MonoNs::now();
-            let died = self.one_life(index, generation, stop.clone()).await;
-            let never_ready =
-                self.members[index].life.borrow().process.as_ref().is_none_or(|p| p.probe.is_none());
-            self.members[index].life.send_modify(|life| {
-                life.process = None;
-                if generation == 0 && never_ready {
-                    life.failed.get_or_insert_with(|| died.clone());
-                }
-            });
-            if *stop.borrow() {
-                return;
-            }
-            eprintln!("backend: {} {died}; it is started again", self.members[index].name);
-            pause =
-                if MonoNs::now().since(began) >= LIVED { FIRST_PAUSE } else { (pause * 2).min(LAST_PAUSE) };
-            let mut stop = stop.clone();
-            let stopped = tokio::time::timeout(pause, told(&mut stop)).await.is_ok();
-            if stopped {
-                return;
-            }
-        }
-    }
-
-    /// From start to death; gives what it died of, as the end of a sentence.
-    async fn one_life(&self, index: usize, generation: u32, mut stop: watch::Receiver<bool>) -> String {
-        let member = &self.members[index];
-        let (mut child, mut input, mut output) = match self.start() {
-            Ok(parts) => parts,
-            Err(e) => return format!("cannot be started: {e}"),
+    /// Those who keep the workers alive, one for each name.
+    pub fn keepers(self: &Arc<Self>, stop: &watch::Receiver<bool>) -> Vec<Keeper> {
+        let keeper = |(index, member): (usize, &Member)| {
+            let relieved = member.relieved.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+            Some(Keeper::new(self.clone(), index, relieved, stop.clone()))
         };
-        let pid = child.id().unwrap_or(0);
-        let (orders, mut ordered) = mpsc::channel(ORDERS);
-        let process = Process { pid, orders: orders.clone(), probe: None };
-        member.life.send_modify(|life| (life.generation, life.process) = (generation, Some(process)));
-        let _ = orders.try_send(Order::Settings(self.settings(member, generation)));
-        for order in self.remaining() {
-            let _ = orders.try_send(Order::Arm(order));
-        }
-        drop(orders);
-        let mut stopping = false;
-        loop {
-            tokio::select! {
-                ended = child.wait() => return died(ended),
-                Some(order) = ordered.recv() => {
-                    // An error means that it is about to be seen dead.
-                    let _ = input.write_all(line(&order).as_bytes()).await;
-                }
-                Ok(Some(text)) = output.next_line() => self.hear(member, &text),
-                () = told(&mut stop), if !stopping => {
-                    stopping = true;
-                    // It may be stopped by a fault or by hand, and must be able to hear this.
-                    member.signal(Signal::CONT);
-                    let _ = input.write_all(line(&Order::Drain).as_bytes()).await;
-                }
-            }
-        }
+        self.members.iter().enumerate().filter_map(keeper).collect()
     }
 
-    fn start(&self) -> std::io::Result<(Child, ChildStdin, Lines<BufReader<ChildStdout>>)> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(&self.origin.args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let input = child.stdin.take().expect("its input was asked for");
-        let output = child.stdout.take().expect("its output was asked for");
-        Ok((child, input, BufReader::new(output).lines()))
+    /// The name of the worker of this number.
+    pub fn name(&self, index: usize) -> &str {
+        &self.members[index].name
     }
 
-    fn settings(&self, member: &Member, generation: u32) -> WorkerSettings {
+    /// Who is behind a name, as it changes.
+    pub fn life(&self, index: usize) -> watch::Receiver<Life> {
+        self.members[index].life.subscribe()
+    }
+
+    /// Starts a process for a name.
+    pub fn start(&self, index: usize) -> std::io::Result<Running> {
+        let listener = self.members[index].listener.lock().unwrap_or_else(PoisonError::into_inner);
+        let listener = listener.as_ref().ok_or_else(|| std::io::Error::other("the backend ends"))?;
+        Running::start(&self.origin.args, listener)
+    }
+
+    /// What a process is told first.
+    pub fn settings(&self, index: usize, generation: u32) -> WorkerSettings {
+        let origin = &self.origin;
         WorkerSettings {
-            name: member.name.clone(),
+            name: self.members[index].name.clone(),
+            role: self.members[index].role,
             generation,
             supervisor: std::process::id(),
-            listen: self.origin.listen,
-            token: self.origin.token.clone(),
-            database: self.origin.database.clone(),
-            shop: self.origin.shop.clone(),
+            token: origin.token.clone(),
+            signing_key: origin.signing_key.clone(),
+            database: origin.database.clone(),
+            cache: origin.cache.clone(),
+            broker: origin.broker.clone(),
+            services: origin.services,
+            shop: ShopSettings { cache: *self.cache(), ..origin.shop.clone() },
         }
     }
 
-    fn hear(&self, member: &Member, text: &str) {
-        match serde_json::from_str(text) {
-            Ok(Report::Ready(probe)) => member.life.send_modify(|life| {
-                if let Some(process) = &mut life.process {
-                    process.probe = Some(probe);
+    /// A process has the name from now on, and gets what is left of the faults.
+    pub fn take_over(&self, index: usize, generation: u32, process: Process, probe: Option<SocketAddr>) {
+        for order in self.remaining() {
+            let _ = process.orders.try_send(Order::Arm(order));
+        }
+        self.members[index].life.send_modify(|life| {
+            life.generation = generation;
+            life.process = Some(Process { probe, ..process });
+        });
+    }
+
+    /// The process behind a name has died.
+    pub fn buried(&self, index: usize, generation: u32, died: &str) {
+        self.members[index].life.send_modify(|life| {
+            let never_ready = life.probe().is_none();
+            life.process = None;
+            if generation == 0 && never_ready {
+                life.failed.get_or_insert_with(|| died.to_owned());
+            }
+        });
+    }
+
+    /// Takes what a process said. Gives the address of its probe when it is ready.
+    pub fn hear(&self, index: usize, generation: u32, text: &str) -> Option<SocketAddr> {
+        let member = &self.members[index];
+        // A process that has been relieved, or does not yet have the name, says nothing about it.
+        let current = |change: &dyn Fn(&mut Life)| {
+            member.life.send_if_modified(|life| {
+                let is_it = life.generation == generation;
+                if is_it {
+                    change(life);
                 }
-            }),
+                is_it
+            });
+        };
+        match serde_json::from_str(text) {
+            Ok(Report::Ready(probe)) => {
+                current(&|life| {
+                    if let Some(process) = &mut life.process {
+                        process.probe = Some(probe);
+                    }
+                });
+                return Some(probe);
+            }
             Ok(Report::Truth(truth)) => self.truths.write(truth),
-            Ok(Report::Ended(ticket)) => member.life.send_modify(|life| life.ended = ticket),
-            Ok(Report::Failed(why)) => member.life.send_modify(|life| life.failed = Some(why)),
+            Ok(Report::Ended(ticket)) => current(&|life| life.ended = ticket.max(life.ended)),
+            Ok(Report::Failed(why)) => current(&|life| life.failed = Some(why.clone())),
             Err(_) => eprintln!("backend: {} said something that is no report", member.name),
+        }
+        None
+    }
+
+    /// Relieves every worker of the shop by a new process, one after the other.
+    ///
+    /// # Errors
+    /// Which one could not be, and why; those after it are left as they are.
+    pub async fn reload(&self) -> Result<(), String> {
+        for member in self.members.iter().filter(|m| m.role == Role::Shop) {
+            let (answer, relieved) = oneshot::channel();
+            let asked = member.reliefs.send(answer).await.is_ok();
+            let done = if asked { relieved.await.ok() } else { None };
+            done.unwrap_or_else(|| Err("the backend ends".to_owned()))
+                .map_err(|why| format!("{}: {why}", member.name))?;
+        }
+        Ok(())
+    }
+
+    /// Changes how the cache works, in all workers. Says whether all could be told.
+    pub fn set_cache(&self, settings: CacheSettings) -> bool {
+        *self.cache() = settings;
+        self.tell_all(&Order::Cache(settings))
+    }
+
+    /// How the cache works now.
+    pub fn cache(&self) -> MutexGuard<'_, CacheSettings> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Is the cache one that all workers share?
+    pub fn shares_cache(&self) -> bool {
+        self.origin.cache != CachePlace::Memory
+    }
+
+    /// Where the services listen.
+    pub fn services(&self) -> SocketAddr {
+        self.origin.services
+    }
+
+    /// Nobody is to connect any more.
+    pub fn close(&self) {
+        for member in &self.members {
+            member.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
     }
 
@@ -230,12 +287,14 @@ impl Crew {
         BackendError::Worker { name, why: "it said nothing for too long".to_owned() }
     }
 
-    /// The workers as the ready line names them.
+    /// The workers of the shop as the ready line names them.
     pub fn lines(&self) -> Vec<WorkerLine> {
-        self.instances().into_iter().map(|i| WorkerLine { name: i.name, pid: i.pid }).collect()
+        let mut instances = self.instances();
+        instances.retain(|i| i.name != SERVICES);
+        instances.into_iter().map(|i| WorkerLine { name: i.name, pid: i.pid }).collect()
     }
 
-    /// The workers that run now.
+    /// The processes that run now, the services' among them.
     pub fn instances(&self) -> Vec<InstanceInfo> {
         let info = |member: &Member| {
             let life = member.life.borrow();
@@ -317,6 +376,18 @@ impl Crew {
 }
 
 impl Member {
+    fn new(name: String, role: Role, listener: TcpListener) -> Self {
+        let (reliefs, relieved) = mpsc::channel(1);
+        Self {
+            name,
+            role,
+            listener: Mutex::new(Some(listener)),
+            reliefs,
+            relieved: Mutex::new(Some(relieved)),
+            life: watch::channel(Life::default()).0,
+        }
+    }
+
     /// The pid is of our child until its keeper has seen it dead, so it can be nobody else's.
     fn signal(&self, signal: Signal) -> bool {
         let life = self.life.borrow();
@@ -326,14 +397,8 @@ impl Member {
 }
 
 impl Life {
-    fn probe(&self) -> Option<SocketAddr> {
+    /// Where its probe is, when it is ready.
+    pub fn probe(&self) -> Option<SocketAddr> {
         self.process.as_ref().and_then(|p| p.probe)
-    }
-}
-
-fn died(ended: std::io::Result<std::process::ExitStatus>) -> String {
-    match ended {
-        Ok(status) => format!("has ended with {status}"),
-        Err(e) => format!("cannot be waited for: {e}"),
     }
 }

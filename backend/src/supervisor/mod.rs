@@ -1,31 +1,37 @@
 //! The supervisor: keeps the workers, holds the port, and answers for them.
 //!
 //! A request to a port shared by several processes reaches one of them at random; so control and probe
-//! have a port of their own, here. Owns the order of starting and ending; workers are [`crew`]'s,
-//! the control endpoint is [`control`]'s.
+//! have a port of their own, here. Owns the order of starting and ending; workers are [`crew`]'s, each kept alive by a
+//! [`keeper`], the control endpoint is [`control`]'s.
 
+mod borrowed;
 mod control;
 mod crew;
 mod frozen;
+mod keeper;
 mod port;
+mod process;
 mod proxy;
 mod truths;
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdTcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use timeline::MonoNs;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::error::BackendError;
-use crate::http;
-use crate::settings::{MAX_WORKERS, ShopSettings, SupervisorOptions};
+use crate::http::{self, Stage};
+use crate::places::CacheUrl;
+use crate::settings::{MAX_HISTORY, MAX_WORKERS, SupervisorOptions};
 use crate::store;
+use borrowed::Borrowed;
 use control::Controls;
 use crew::{Crew, Origin};
 use truths::Truths;
@@ -60,6 +66,12 @@ fn check(options: &SupervisorOptions) -> Result<(), BackendError> {
             "{workers} workers asked for, expected 1 to {MAX_WORKERS}"
         )));
     }
+    if options.shop.history_rows > MAX_HISTORY {
+        let rows = options.shop.history_rows;
+        return Err(BackendError::Option(format!("{rows} rows asked for, expected at most {MAX_HISTORY}")));
+    }
+    let shared = options.stores.cache != CacheUrl::Memory;
+    options.shop.cache.check(shared).map_err(BackendError::Option)?;
     if options.token.is_empty() {
         return Err(BackendError::Option("the token of control and probe is empty".to_owned()));
     }
@@ -68,29 +80,71 @@ fn check(options: &SupervisorOptions) -> Result<(), BackendError> {
 
 async fn run(options: SupervisorOptions) -> Result<(), BackendError> {
     let mut ends = Ends::listen(options.follow_stdin)?;
-    let port = port::reserve(options.listen)?;
-    let control = TcpListener::bind(options.control).await.map_err(BackendError::listen(options.control))?;
-    let control_address = control.local_addr().map_err(BackendError::system("read an address"))?;
-    let folder = tokio::task::spawn_blocking(store::create)
-        .await
-        .map_err(|e| BackendError::system("make the database")(e.into()))??;
+    let ports = Ports::open(&options).await?;
+    let run = format!("{}_{}", std::process::id(), MonoNs::now().0);
+    let borrowed = Borrowed::new(&options.stores, &run);
+    let history = options.shop.history_rows;
+    let plan = store::Plan { database: options.stores.database, run, history };
+    let home = tokio::select! {
+        made = store::make(plan) => made?,
+        () = ends.asked() => return Ok(()),
+    };
+    let origin = Origin {
+        args: options.worker_args,
+        token: options.token,
+        // 256 random bits, as HS256 wants (RFC 7518, section 3.2).
+        signing_key: format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>()),
+        database: home.place(),
+        cache: borrowed.cache.clone(),
+        broker: borrowed.broker.clone(),
+        services: ports.services_address,
+        shop: options.shop,
+    };
+    let served = serve(origin, ports, &mut ends).await;
+    borrowed.leave().await;
+    home.leave().await;
+    served
+}
 
+/// What it listens on, and where that is.
+struct Ports {
+    /// One for each worker.
+    shop: Vec<StdTcpListener>,
+    shop_address: SocketAddr,
+    control: TcpListener,
+    control_address: SocketAddr,
+    services: StdTcpListener,
+    services_address: SocketAddr,
+}
+
+impl Ports {
+    async fn open(options: &SupervisorOptions) -> Result<Self, BackendError> {
+        let read = || BackendError::system("read an address");
+        let shop = port::listen(options.listen, options.workers)?;
+        let control =
+            TcpListener::bind(options.control).await.map_err(BackendError::listen(options.control))?;
+        let mut services = port::listen((Ipv4Addr::LOCALHOST, 0).into(), 1)?;
+        let services = services.pop().expect("one was asked for");
+        Ok(Self {
+            shop_address: shop[0].local_addr().map_err(read())?,
+            shop,
+            control_address: control.local_addr().map_err(read())?,
+            control,
+            services_address: services.local_addr().map_err(read())?,
+            services,
+        })
+    }
+}
+
+/// From the first worker's start to the last one's end.
+async fn serve(origin: Origin, ports: Ports, ends: &mut Ends) -> Result<(), BackendError> {
+    let token = origin.token.clone();
     let truths = Arc::new(Truths::default());
-    let crew = Arc::new(Crew::new(
-        Origin {
-            args: options.worker_args,
-            listen: port.address(),
-            token: options.token.clone(),
-            database: folder.file(),
-            shop: ShopSettings::default(),
-        },
-        options.workers,
-        truths.clone(),
-    ));
+    let crew = Arc::new(Crew::new(origin, ports.services, ports.shop, truths.clone()));
     let (stop_workers, stopping) = watch::channel(false);
     let mut workers = JoinSet::new();
-    for index in 0..options.workers {
-        workers.spawn(crew.clone().keep(index, stopping.clone()));
+    for keeper in crew.keepers(&stopping) {
+        workers.spawn(keeper.keep());
     }
     let started = tokio::select! {
         started = tokio::time::timeout(START_PATIENCE, crew.all_ready()) => match started {
@@ -100,33 +154,30 @@ async fn run(options: SupervisorOptions) -> Result<(), BackendError> {
         () = ends.asked() => Ok(false),
     };
     if let Ok(true) = started {
-        say_ready(port.address(), control_address, &crew);
+        say_ready(ports.shop_address, ports.control_address, &crew);
         let (commands, mut asked) = mpsc::channel(1);
-        let (stop_control, control_stopping) = watch::channel(false);
-        let controls = Controls::new(crew.clone(), truths, options.token, commands);
+        let (stop_control, control_stage) = watch::channel(Stage::Open);
+        let controls = Controls::new(crew.clone(), truths, token, commands);
         let mut serving = JoinSet::new();
-        serving.spawn(http::serve(
-            control,
-            control::router(controls.clone()),
-            control_stopping,
-            CONTROL_GRACE,
-        ));
+        let routes = control::router(controls.clone());
+        serving.spawn(http::serve(ports.control, routes, control_stage, CONTROL_GRACE));
         tokio::select! {
             () = ends.asked() => {}
             _ = asked.recv() => {}
         }
         controls.end_frozen().await;
-        end_workers(&stop_workers, &mut workers).await;
-        let _ = stop_control.send(true);
+        end_workers(&crew, &stop_workers, &mut workers).await;
+        let _ = stop_control.send(Stage::Ending);
         serving.join_next().await;
     } else {
-        end_workers(&stop_workers, &mut workers).await;
+        end_workers(&crew, &stop_workers, &mut workers).await;
     }
     started.map(|_| ())
 }
 
 /// Asks the workers to end and waits; those that do not are killed, since dropping their keeper does so.
-async fn end_workers(stop: &watch::Sender<bool>, workers: &mut JoinSet<()>) {
+async fn end_workers(crew: &Crew, stop: &watch::Sender<bool>, workers: &mut JoinSet<()>) {
+    crew.close();
     let _ = stop.send(true);
     let all = async { while workers.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(crew::END_PATIENCE, all).await;

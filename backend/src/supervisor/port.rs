@@ -1,38 +1,33 @@
-//! The shop's port: reserved by the supervisor, listened on by the workers.
+//! The shop's port: a listening socket for each worker, all on one address.
+//!
+//! The supervisor holds them, so what a client has begun waits there while a worker is being started again. The
+//! kernel gives each new connection to one of them.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 
 use tokio::net::TcpSocket;
 
 use crate::error::BackendError;
+use crate::http::BACKLOG;
 
-/// A bound socket that never listens, so no connection comes here. While it is there, the port is ours
-/// even when all workers are being restarted.
-pub struct Reserved {
-    _socket: TcpSocket,
-    address: SocketAddr,
-}
-
-impl Reserved {
-    /// With the port that was given, if any was asked for.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-/// Reserves `wanted`.
+/// `workers` sockets that listen on `wanted`; any port is taken when it names none.
 ///
 /// # Errors
 /// [`BackendError::PortTaken`] when somebody listens there already.
-pub fn reserve(wanted: SocketAddr) -> Result<Reserved, BackendError> {
+pub fn listen(wanted: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, BackendError> {
     if wanted.port() != 0 {
         // Two backends of one user could both bind with SO_REUSEPORT and share connections unawares;
         // without it the kernel refuses when anybody listens.
         bind(wanted, false)?;
     }
-    let socket = bind(wanted, true)?;
-    let address = socket.local_addr().map_err(BackendError::listen(wanted))?;
-    Ok(Reserved { _socket: socket, address })
+    let first = bind(wanted, true)?;
+    let address = first.local_addr().map_err(BackendError::listen(wanted))?;
+    let mut sockets = vec![first];
+    for _ in 1..workers {
+        sockets.push(bind(address, true)?);
+    }
+    let listening = |socket: TcpSocket| socket.listen(BACKLOG).and_then(tokio::net::TcpListener::into_std);
+    sockets.into_iter().map(|s| listening(s).map_err(BackendError::listen(address))).collect()
 }
 
 fn bind(address: SocketAddr, share: bool) -> Result<TcpSocket, BackendError> {

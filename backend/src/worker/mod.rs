@@ -1,33 +1,44 @@
-//! A worker process: one event loop that serves the shop, and obeys its supervisor.
+//! A worker process: one event loop that serves the shop, or the services that it uses, and obeys its supervisor.
 //!
 //! Like a Node.js process it has a single thread for all its connections; what takes CPU or
 //! waits for the disk goes to the blocking pool. Owns the order of starting and ending.
 
 mod left_behind;
 mod orders;
+mod socket;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdTcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use agent::Agent;
-use tokio::net::{TcpListener, TcpSocket};
+use axum::Router;
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::broker::{self, Publisher, outbox, rabbit};
+use crate::downstream::Downstream;
 use crate::error::BackendError;
 use crate::faults::{Faults, Levers, TruthLog, starved_poll, stop_the_world};
-use crate::http::{self, BACKLOG};
-use crate::shop::{self, Shop};
+use crate::http::{self, Stage};
+use crate::services::{self, Consumers, Desk, Services};
+use crate::shop::product_cache::ProductCache;
+use crate::shop::{self, Parts, Shop};
 use crate::store::Database;
-use crate::wire::{Report, WorkerSettings};
-use orders::Orders;
+use crate::wire::{Broker, Report, Role, WorkerSettings};
+use orders::{Ending, Orders};
 
 /// Threads for statements and hashes: a connection each, and a few more; and those of the offload pool, which wait for
 /// statements and so must never take the last one. They come when they are needed.
 const BLOCKING_THREADS: usize = 32;
 /// Requests in flight get this long when the worker ends; the supervisor waits a little longer.
 pub const GRACE: Duration = Duration::from_millis(1_500);
+/// A worker that is relieved serves open connections for so long: a client that sends a request within it is asked to
+/// leave with the answer, so only connections that were idle all the while are closed on it.
+const LEAVING: Duration = Duration::from_secs(15);
+/// How long a call to another service may take.
+pub const CALL_PATIENCE: Duration = Duration::from_secs(5);
 /// From look to look at what has expired.
 const TIDY: Duration = Duration::from_secs(1);
 /// Reports that wait for the supervisor to read them.
@@ -38,6 +49,7 @@ const REPORTS: usize = 256;
 /// # Errors
 /// When it was not started by a supervisor, or cannot start; the supervisor is told, too.
 pub fn work() -> Result<(), BackendError> {
+    let listener = socket::receive().map_err(|e| BackendError::NoSupervisor(e.to_string()))?;
     let orders = orders::first()?;
     let settings = orders.settings.clone();
     left_behind::die_with_parent(settings.supervisor)?;
@@ -47,7 +59,7 @@ pub fn work() -> Result<(), BackendError> {
         .max_blocking_threads(BLOCKING_THREADS + settings.shop.offload_threads)
         .build()
         .map_err(BackendError::system("start the event loop"))?;
-    let done = runtime.block_on(live(orders, &settings));
+    let done = runtime.block_on(live(orders, &settings, listener));
     if let Err(e) = &done {
         orders::tell_failure(&e.to_string());
     }
@@ -56,31 +68,98 @@ pub fn work() -> Result<(), BackendError> {
     done
 }
 
-async fn live(orders: Orders, settings: &WorkerSettings) -> Result<(), BackendError> {
-    let agent = Agent::builder("shop")
+async fn live(
+    orders: Orders,
+    settings: &WorkerSettings,
+    listener: StdTcpListener,
+) -> Result<(), BackendError> {
+    let service = if settings.role == Role::Shop { "shop" } else { "services" };
+    let agent = Agent::builder(service)
         .instance(&settings.name)
         .generation(settings.generation)
         .token(settings.token.clone())
         .listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
         .start()?;
     agent.watch_loop(&tokio::runtime::Handle::current());
+    listener.set_nonblocking(true).map_err(BackendError::system("listen"))?;
+    let listener = TcpListener::from_std(listener).map_err(BackendError::system("listen"))?;
     let (report, reports) = mpsc::channel(REPORTS);
-    let (drain, draining) = watch::channel(false);
-    let faults = Arc::new(Faults::new(&TruthLog::new(&settings.name, report.clone())));
-    let meter = agent.pool("db", settings.shop.pool_capacity);
-    let database = Arc::new(Database::new(settings.database.clone(), &settings.shop, meter, faults.clone()));
-    let shop = Arc::new(Shop::new(
-        agent.clone(),
-        database.clone(),
-        faults.clone(),
-        &settings.shop,
-        draining.clone(),
-    ));
-    database.open_all().await.map_err(|e| failed(settings, &e))?;
-    let listener = listen(settings.listen)?;
-
     let mut tasks = JoinSet::new();
     tasks.spawn(orders::tell(reports));
+    let (say_stage, stage) = watch::channel(Stage::Open);
+    let faults = Arc::new(Faults::new(&TruthLog::new(&settings.name, report.clone())));
+    let (shop, router) = match settings.role {
+        Role::Shop => {
+            let shop = open_shop(&agent, settings, faults.clone(), stage.clone(), &mut tasks).await?;
+            (Some(shop.clone()), shop::router(shop))
+        }
+        Role::Services => (None, open_services(&agent, settings, &mut tasks)),
+    };
+    // Only now: who hears it may send requests.
+    let _ = report.send(Report::Ready(agent.addr())).await;
+    let mut server = JoinSet::new();
+    server.spawn(http::serve(listener, router, stage, GRACE));
+    end_slowly(orders, Levers::new(faults, shop.clone()), report, &say_stage, &mut server).await;
+    // Both hear of it at once: connections finish what they do, and listeners are told to go.
+    let _ = say_stage.send(Stage::Ending);
+    if let Some(shop) = &shop {
+        shop.feed.close();
+    }
+    server.join_next().await;
+    tasks.shutdown().await;
+    Ok(())
+}
+
+/// Obeys until it is told to end. One that is relieved goes on serving those who are connected, for a while.
+async fn end_slowly(
+    mut orders: Orders,
+    levers: Levers,
+    report: mpsc::Sender<Report>,
+    say_stage: &watch::Sender<Stage>,
+    server: &mut JoinSet<()>,
+) {
+    let levers = Arc::new(levers);
+    if orders.obey(&levers, &report).await == Ending::AtOnce {
+        return;
+    }
+    let _ = say_stage.send(Stage::Leaving);
+    if let Some(shop) = &levers.shop {
+        shop.feed.close();
+    }
+    tokio::select! {
+        _ = orders.obey(&levers, &report) => {}
+        _ = server.join_next() => {}
+        () = tokio::time::sleep(LEAVING) => {}
+    }
+}
+
+/// A shop over its stores, with what it does beside answering.
+async fn open_shop(
+    agent: &Agent,
+    settings: &WorkerSettings,
+    faults: Arc<Faults>,
+    stage: watch::Receiver<Stage>,
+    tasks: &mut JoinSet<()>,
+) -> Result<Arc<Shop>, BackendError> {
+    let failed = |what: &'static str| {
+        move |e: &dyn std::fmt::Display| BackendError::Worker {
+            name: settings.name.clone(),
+            why: format!("{what}: {e}"),
+        }
+    };
+    let meter = agent.pool("db", settings.shop.pool_capacity);
+    let database = Arc::new(Database::new(settings.database.clone(), &settings.shop, meter, faults.clone()));
+    database.open_all().await.map_err(|e| failed("database")(&e))?;
+    let products =
+        ProductCache::open(agent, &settings.cache, database.clone(), faults.clone(), &settings.shop).await;
+    let products = products.map_err(|e| failed("cache")(&e))?;
+    let publisher = publisher(agent, settings);
+    let (outbox, relay) = outbox::open(publisher, database.clone(), agent.broker(broker::TOPIC));
+    tasks.spawn(relay.run());
+    let shop = Arc::new(Shop::new(
+        Parts { agent: agent.clone(), database, products, outbox, faults, stage },
+        settings,
+    ));
     tasks.spawn(tidy(shop.clone()));
     tasks.spawn(stop_the_world::keep(shop.clone()));
     let ranked = shop.clone();
@@ -91,34 +170,27 @@ async fn live(orders: Orders, settings: &WorkerSettings) -> Result<(), BackendEr
             eprintln!("shop: no live feed: {e}");
         }
     });
-    // Only now: who hears it may send requests.
-    let _ = report.send(Report::Ready(agent.addr())).await;
-    let mut server = JoinSet::new();
-    server.spawn(http::serve(listener, shop::router(shop.clone()), draining, GRACE));
-    orders.obey(Levers::new(faults, shop.clone()), report).await;
-    // Both hear of it at once: connections finish what they do, and listeners are told to go.
-    let _ = drain.send(true);
-    shop.feed.close();
-    server.join_next().await;
-    tasks.shutdown().await;
-    Ok(())
+    Ok(shop)
 }
 
-fn failed(settings: &WorkerSettings, why: &dyn std::fmt::Display) -> BackendError {
-    BackendError::Worker { name: settings.name.clone(), why: why.to_string() }
+fn publisher(agent: &Agent, settings: &WorkerSettings) -> Publisher {
+    match &settings.broker {
+        Broker::Services => {
+            let meter = agent.downstream("events");
+            Publisher::Services(Downstream::new(settings.services, &settings.token, meter, CALL_PATIENCE))
+        }
+        Broker::Rabbit { url, prefix } => {
+            Publisher::Rabbit(rabbit::Publisher::new(url.clone(), prefix.clone(), services::NAMES))
+        }
+    }
 }
 
-/// The shared port: the kernel gives each new connection to one of the listening workers.
-fn listen(address: SocketAddr) -> Result<TcpListener, BackendError> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-    socket
-        .and_then(|socket| {
-            socket.set_reuseaddr(true)?;
-            socket.set_reuseport(true)?;
-            socket.bind(address)?;
-            socket.listen(BACKLOG)
-        })
-        .map_err(BackendError::listen(address))
+/// The services, with those who consume events.
+fn open_services(agent: &Agent, settings: &WorkerSettings, tasks: &mut JoinSet<()>) -> Router {
+    let services = Arc::new(Services::default());
+    let (queues, consumers) = Consumers::new(services.clone(), agent.broker(broker::TOPIC));
+    tasks.spawn(consumers.run(settings.broker.clone(), queues.clone()));
+    services::router(Desk { services, queues, token: settings.token.as_str().into() })
 }
 
 /// Each connection is a descriptor, and the soft limit is often 1,024.

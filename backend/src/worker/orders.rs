@@ -33,7 +33,7 @@ pub fn first() -> Result<Orders, BackendError> {
         return Err(BackendError::NoSupervisor("it has ended".to_owned()));
     }
     let settings = match serde_json::from_str(&text) {
-        Ok(Order::Settings(settings)) => settings,
+        Ok(Order::Settings(settings)) => *settings,
         Ok(_) => return Err(BackendError::NoSupervisor("another order came first".to_owned())),
         Err(e) => return Err(BackendError::NoSupervisor(e.to_string())),
     };
@@ -57,10 +57,18 @@ pub fn first() -> Result<Orders, BackendError> {
     Ok(Orders { settings, rest })
 }
 
+/// How a worker is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Finish what is under way.
+    AtOnce,
+    /// Another process has the name: let clients leave first.
+    Relieved,
+}
+
 impl Orders {
-    /// Obeys until it is told to drain, or nobody is there to tell. Dropping it leaves faults as they are.
-    pub async fn obey(mut self, levers: Levers, report: mpsc::Sender<Report>) {
-        let levers = Arc::new(levers);
+    /// Obeys until it is told to end, or nobody is there to tell. Dropping it leaves faults as they are.
+    pub(super) async fn obey(&mut self, levers: &Arc<Levers>, report: &mpsc::Sender<Report>) -> Ending {
         let mut timers = JoinSet::new();
         // The terminal's interrupt goes to the whole group of processes; it is the supervisor that decides.
         let _interrupts = signal(SignalKind::interrupt());
@@ -85,8 +93,14 @@ impl Orders {
                     levers.end_all();
                     let _ = report.send(Report::Ended(ticket)).await;
                 }
+                Some(Order::Cache(settings)) => {
+                    if let Some(shop) = &levers.shop {
+                        shop.products.set(settings);
+                    }
+                }
                 Some(Order::Settings(_)) => {}
-                Some(Order::Drain) | None => return,
+                Some(Order::Retire) => return Ending::Relieved,
+                Some(Order::Drain) | None => return Ending::AtOnce,
             }
         }
     }

@@ -2,7 +2,10 @@
 
 #![expect(dead_code, reason = "each test binary uses its own part of this")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+pub mod servers;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +23,7 @@ pub struct Backend {
     pub child: Child,
     pub stdin: Option<ChildStdin>,
     pub ready: Value,
+    said: File,
 }
 
 pub fn command(args: &[&str]) -> Command {
@@ -30,12 +34,27 @@ pub fn command(args: &[&str]) -> Command {
 
 impl Backend {
     pub fn start(workers: usize) -> Self {
-        let mut child = command(&[&workers.to_string()]).stderr(Stdio::null()).spawn().unwrap();
+        Self::with(workers, &[])
+    }
+
+    /// With these environment variables.
+    pub fn with(workers: usize, environment: &[(&str, &str)]) -> Self {
+        let mut said = tempfile::tempfile().unwrap();
+        let mut command = command(&[&workers.to_string()]);
+        let mut child =
+            command.envs(environment.iter().copied()).stderr(said.try_clone().unwrap()).spawn().unwrap();
         let stdin = child.stdin.take();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready: Value = serde_json::from_str(&line).unwrap();
-        Self { child, stdin, ready: ready["ready"].clone() }
+        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|e| {
+            panic!("{e}: {line:?}; it said: {}", text_of(&mut said));
+        });
+        Self { child, stdin, ready: ready["ready"].clone(), said }
+    }
+
+    /// What it has written to its standard error, and its workers to theirs.
+    pub fn said(&self) -> String {
+        text_of(&mut self.said.try_clone().unwrap())
     }
 
     pub fn shop(&self) -> &str {
@@ -67,6 +86,39 @@ impl Backend {
         reply.json()["token"].as_str().unwrap().to_owned()
     }
 
+    pub fn put(&self, path: &str, token: &str, body: &str) -> Reply {
+        let bearer = format!("Bearer {token}");
+        let fields = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+        ask(self.shop(), "PUT", path, &fields, body.as_bytes())
+    }
+
+    pub fn get_as(&self, path: &str, token: &str) -> Reply {
+        ask(self.shop(), "GET", path, &[("Authorization", &format!("Bearer {token}"))], b"")
+    }
+
+    /// Like [`Self::log_in`], as somebody.
+    pub fn log_in_as(&self, user: &str) -> String {
+        let reply = self.post("/login", "", &format!(r#"{{"user":"{user}","pass":"secret"}}"#));
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        reply.json()["token"].as_str().unwrap().to_owned()
+    }
+
+    /// The newest value of a lane of an instance.
+    pub fn lane_of(&self, instance: &str, name: &str) -> Option<f64> {
+        let batch = self.order("GET", &format!("/v1/instances/{instance}/samples?since=0"), "").json();
+        let index = batch["lanes"].as_array()?.iter().position(|l| l["name"] == name)? as u64;
+        let ticks = batch["ticks"].as_array()?;
+        let value =
+            |t: &Value| t["values"].as_array()?.iter().find(|v| v[0] == index).and_then(|v| v[1].as_f64());
+        ticks.iter().rev().find_map(value)
+    }
+
+    /// What the services have done: e-mails, invoices, events that came twice.
+    pub fn counts(&self) -> [u64; 3] {
+        let counts = self.order("GET", "/v1/services", "").json();
+        ["email", "billing", "again"].map(|what| counts[what].as_u64().unwrap())
+    }
+
     /// To control and probe, with their token.
     pub fn order(&self, method: &str, path: &str, body: &str) -> Reply {
         let bearer = format!("Bearer {TOKEN}");
@@ -75,12 +127,7 @@ impl Backend {
 
     /// The newest value of a lane of the first worker.
     pub fn lane(&self, name: &str) -> Option<f64> {
-        let batch = self.order("GET", "/v1/instances/shop-0/samples?since=0", "").json();
-        let index = batch["lanes"].as_array()?.iter().position(|l| l["name"] == name)? as u64;
-        let ticks = batch["ticks"].as_array()?;
-        let value =
-            |t: &Value| t["values"].as_array()?.iter().find(|v| v[0] == index).and_then(|v| v[1].as_f64());
-        ticks.iter().rev().find_map(value)
+        self.lane_of("shop-0", name)
     }
 
     /// How many events of this kind the first worker still remembers.
@@ -142,6 +189,13 @@ pub fn life(fault: &str) -> [String; 3] {
     ["armed", "onset", "ended"].map(|what| format!("{fault} shop-0 {what}"))
 }
 
+fn text_of(file: &mut File) -> String {
+    let mut text = String::new();
+    file.rewind().unwrap();
+    file.read_to_string(&mut text).unwrap();
+    text
+}
+
 /// An answer.
 pub struct Reply {
     pub status: u16,
@@ -182,7 +236,23 @@ pub fn ask(to: &str, method: &str, path: &str, fields: &[(&str, &str)], body: &[
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Reply { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    let head = head.to_ascii_lowercase();
+    let body = if head.contains("transfer-encoding: chunked") { unchunked(body) } else { body.to_owned() };
+    Reply { status, head, body }
+}
+
+/// A body without the sizes of its chunks.
+fn unchunked(mut body: &str) -> String {
+    let mut whole = String::new();
+    loop {
+        let (size, rest) = body.split_once("\r\n").expect("a size");
+        let size = usize::from_str_radix(size, 16).unwrap();
+        if size == 0 {
+            return whole;
+        }
+        whole += &rest[..size];
+        body = &rest[size + 2..];
+    }
 }
 
 /// A WebSocket of the tests: small text frames only.

@@ -12,8 +12,10 @@ use timeline::probe::Batch;
 use timeline::units::Unit;
 use tokio::runtime::Handle;
 
+use crate::broker::{BrokerMeter, BrokerState, Brokers};
 use crate::builder::Builder;
 use crate::cache::{CacheMeter, CacheState, Caches};
+use crate::downstream::{DownstreamMeter, DownstreamState, Downstreams};
 use crate::draft::Collect;
 use crate::endpoint::{self, Served};
 use crate::gauge::{Gauge, GaugeState, Gauges};
@@ -33,6 +35,8 @@ pub(crate) struct Meters {
     pools: Arc<Registry<PoolState>>,
     offload: Arc<Registry<PoolState>>,
     caches: Arc<Registry<CacheState>>,
+    brokers: Arc<Registry<BrokerState>>,
+    downstreams: Arc<Registry<DownstreamState>>,
     gauges: Arc<Registry<GaugeState>>,
     server: Arc<ServerState>,
     /// Hiccups, stalls and sections.
@@ -45,6 +49,8 @@ impl Meters {
             pools: Arc::default(),
             offload: Arc::default(),
             caches: Arc::default(),
+            brokers: Arc::default(),
+            downstreams: Arc::default(),
             gauges: Arc::default(),
             server: Arc::default(),
             pauses: Arc::new(PauseState::new(now.0)),
@@ -61,6 +67,8 @@ impl Meters {
             Box::new(Pools::new(Arc::clone(&self.pools))),
             Box::new(Offload::new(Arc::clone(&self.offload))),
             Box::new(Caches::new(Arc::clone(&self.caches))),
+            Box::new(Brokers::new(Arc::clone(&self.brokers))),
+            Box::new(Downstreams::new(Arc::clone(&self.downstreams))),
             Box::new(Gauges::new(Arc::clone(&self.gauges))),
         ]
     }
@@ -144,6 +152,18 @@ impl Agent {
     #[must_use]
     pub fn cache(&self, name: &str) -> CacheMeter {
         CacheMeter::new(self.running.meters.caches.get(name, CacheState::default))
+    }
+
+    /// The meter of the broker's topic called `name`.
+    #[must_use]
+    pub fn broker(&self, name: &str) -> BrokerMeter {
+        BrokerMeter::new(self.running.meters.brokers.get(name, BrokerState::default))
+    }
+
+    /// The meter of the called service called `name`.
+    #[must_use]
+    pub fn downstream(&self, name: &str) -> DownstreamMeter {
+        DownstreamMeter::new(self.running.meters.downstreams.get(name, DownstreamState::default))
     }
 
     /// A request for `route` is in its handler until the result is dropped.

@@ -22,6 +22,7 @@ pub(crate) struct CacheState {
     misses: Counter,
     loads: Counter,
     coalesced: Counter,
+    early: Counter,
     duplicates: Counter,
     evictions: Counter,
     in_flight: AtomicI64,
@@ -54,6 +55,11 @@ impl CacheMeter {
     /// A look-up waited for somebody else's load and loaded nothing itself.
     pub fn coalesced(&self) {
         self.state.coalesced.add(1);
+    }
+
+    /// A look-up found what it wanted and loads it anew all the same, since it expires soon.
+    pub fn refreshed_early(&self) {
+        self.state.early.add(1);
     }
 
     /// This many entries were thrown out to make room.
@@ -112,6 +118,7 @@ struct CacheLanes {
     misses: LaneNo,
     loads: LaneNo,
     coalesced: LaneNo,
+    early: LaneNo,
     duplicates: LaneNo,
     evictions: LaneNo,
     in_flight: LaneNo,
@@ -137,6 +144,7 @@ impl Caches {
         let (hits, misses, loads) = (rate("hits"), rate("misses"), rate("loads"));
         let (coalesced, duplicates, evictions) =
             (rate("coalesced"), rate("duplicate-loads"), rate("evictions"));
+        let early = rate("early-refreshes");
         let mut level = |part| lanes.declare(LaneSpec::level(of(part), "", Unit::Count));
         let (in_flight, entries) = (level("loads-in-flight"), level("entries"));
         let load = lanes.declare(LaneSpec::histogram(of("load"), ""));
@@ -147,6 +155,7 @@ impl Caches {
             misses,
             loads,
             coalesced,
+            early,
             duplicates,
             evictions,
             in_flight,
@@ -167,6 +176,7 @@ impl Collect for Caches {
             draft.count(cache.misses, &state.misses);
             draft.count(cache.loads, &state.loads);
             draft.count(cache.coalesced, &state.coalesced);
+            draft.count(cache.early, &state.early);
             draft.count(cache.duplicates, &state.duplicates);
             draft.count(cache.evictions, &state.evictions);
             draft.level(cache.in_flight, state.in_flight.load(Ordering::Relaxed).max(0) as f64);

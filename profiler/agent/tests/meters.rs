@@ -113,6 +113,7 @@ fn a_stampede_is_one_refresh_with_its_loads() {
     cache.hit();
     cache.miss();
     cache.coalesced();
+    cache.refreshed_early();
     cache.evicted(3);
     cache.set_entries(7);
     let loads: Vec<_> = (0..5).map(|_| cache.load("product:1\u{1b}[2J")).collect();
@@ -123,6 +124,7 @@ fn a_stampede_is_one_refresh_with_its_loads() {
     let rate = |part: &str| amount(&batch, &format!("cache.products.{part}"), "").round();
     assert_eq!((rate("loads"), rate("duplicate-loads"), rate("evictions")), (6.0, 4.0, 3.0));
     assert_eq!((rate("hits"), rate("misses"), rate("coalesced")), (1.0, 1.0, 1.0));
+    assert_eq!(rate("early-refreshes"), 1.0);
     assert_eq!(last(&batch, "cache.products.entries"), 7.0);
     assert_eq!(last(&batch, "cache.products.loads-in-flight"), 0.0);
     let events = events(&batch, "cache.refresh");
@@ -130,6 +132,45 @@ fn a_stampede_is_one_refresh_with_its_loads() {
     assert_eq!((events[0].value, events[1].value), (5.0, 1.0));
     assert_eq!(events[0].labels[1], ("key".to_owned(), "product:1\u{fffd}[2J".to_owned()));
     assert!(events[0].end - events[0].start >= 30_000_000);
+}
+
+#[test]
+fn a_topic_tells_what_waits_and_how_old_it_is_and_nothing_that_nobody_has_said() {
+    let agent = agent();
+    fresh_tick(&agent);
+    let orders = agent.broker("orders");
+    orders.published(5);
+    orders.refused(2);
+    let batch = fresh_tick(&agent);
+    assert!(values(&batch, "broker.orders.depth").is_empty(), "a publisher does not know it");
+    let rate = |batch: &Batch, part: &str| amount(batch, &format!("broker.orders.{part}"), "").round();
+    assert_eq!((rate(&batch, "published"), rate(&batch, "refused")), (5.0, 2.0));
+    orders.set_depth(3);
+    orders.set_consumers(2);
+    orders.consumed(70 * MS);
+    let batch = fresh_tick(&agent);
+    assert_eq!((last(&batch, "broker.orders.depth"), last(&batch, "broker.orders.consumers")), (3.0, 2.0));
+    assert!(cells(&batch, "broker.orders.age", "").iter().any(|c| c.0 >= 70_000));
+    assert_eq!(rate(&batch, "consumed"), 1.0);
+}
+
+#[test]
+fn a_called_service_tells_what_comes_of_calls() {
+    let agent = agent();
+    fresh_tick(&agent);
+    let email = agent.downstream("email");
+    email.call().answered();
+    email.retried();
+    drop(email.call());
+    let calling = email.call();
+    let batch = fresh_tick(&agent);
+    let rate = |part: &str| amount(&batch, &format!("downstream.email.{part}"), "").round();
+    assert_eq!((rate("calls"), rate("failures"), rate("retries")), (3.0, 1.0, 1.0));
+    assert_eq!(last(&batch, "downstream.email.in-flight"), 1.0);
+    drop(calling);
+    let batch = fresh_tick(&agent);
+    assert_eq!(last(&batch, "downstream.email.in-flight"), 0.0);
+    assert!(!cells(&batch, "downstream.email.time", "").is_empty());
 }
 
 #[test]

@@ -1,0 +1,100 @@
+//! One worker process: started, handed its socket, spoken to.
+//!
+//! Its standard input is one end of a local stream, because that can carry a descriptor: the socket on which it
+//! listens stays the supervisor's, so no connection that waits there is lost when a worker ends.
+
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::process::Stdio;
+
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::UnixStream;
+use tokio::process::{Child, ChildStdout, Command};
+
+use crate::places::{BROKER_VARIABLE, CACHE_VARIABLE, DATABASE_VARIABLE};
+use crate::wire::{LISTENER_FOLLOWS, Order, line};
+
+/// A process that runs. Dropping it kills the process.
+pub struct Running {
+    child: Child,
+    input: UnixStream,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+/// What came from a process.
+pub enum Heard {
+    /// A line.
+    Line(String),
+    /// It has died; the end of a sentence says of what.
+    Died(String),
+}
+
+impl Running {
+    /// Starts this executable with `args`, and hands it `listener`.
+    pub fn start(args: &[String], listener: &TcpListener) -> io::Result<Self> {
+        let (ours, theirs) = StdUnixStream::pair()?;
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(args)
+            // They come with the settings.
+            .env_remove(DATABASE_VARIABLE)
+            .env_remove(CACHE_VARIABLE)
+            .env_remove(BROKER_VARIABLE)
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        // It fits into an empty socket's buffer, so this cannot wait.
+        hand_over(&ours, listener)?;
+        ours.set_nonblocking(true)?;
+        let output = child.stdout.take().expect("its output was asked for");
+        Ok(Self { child, input: UnixStream::from_std(ours)?, output: BufReader::new(output).lines() })
+    }
+
+    /// Its process id; 0 when it is dead.
+    pub fn pid(&self) -> u32 {
+        self.child.id().unwrap_or(0)
+    }
+
+    /// Lets it go on, if it was stopped by a fault or by hand: it must be able to hear that it is to end.
+    pub fn resume(&self) {
+        // The pid is of our child until we have seen it dead, so it can be nobody else's.
+        if let Some(pid) = self.child.id().and_then(|pid| Pid::from_raw(pid as i32)) {
+            let _ = kill_process(pid, Signal::CONT);
+        }
+    }
+
+    /// Tells it something. An error means that it is about to be seen dead.
+    pub async fn tell(&mut self, order: &Order) {
+        let _ = self.input.write_all(line(order).as_bytes()).await;
+    }
+
+    /// Waits for what it says or for its death. Dropping the future loses nothing.
+    pub async fn hear(&mut self) -> Heard {
+        tokio::select! {
+            ended = self.child.wait() => Heard::Died(died(ended)),
+            Ok(Some(text)) = self.output.next_line() => Heard::Line(text),
+        }
+    }
+}
+
+fn died(ended: io::Result<std::process::ExitStatus>) -> String {
+    match ended {
+        Ok(status) => format!("has ended with {status}"),
+        Err(e) => format!("cannot be waited for: {e}"),
+    }
+}
+
+/// One byte, and with it the descriptor.
+fn hand_over(stream: &StdUnixStream, listener: &TcpListener) -> io::Result<()> {
+    let descriptors = [listener.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut along = SendAncillaryBuffer::new(&mut space);
+    along.push(SendAncillaryMessage::ScmRights(&descriptors));
+    sendmsg(stream, &[IoSlice::new(&[LISTENER_FOLLOWS])], &mut along, SendFlags::empty())?;
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! A RabbitMQ node, apart from whatever the package may have started.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::{Server, command, folder, free_port, program, start};
+
+/// Of the one user, whom the node makes at its first start.
+pub const PASSWORD: &str = "pa55-of-the-broker";
+
+/// A node and its port mapper.
+pub struct Rabbit {
+    server: Server,
+    _mapper: Server,
+    mapper_port: u16,
+    port: u16,
+}
+
+impl Rabbit {
+    pub fn start() -> Self {
+        let mapper_port = free_port();
+        let mut mapper = command(&program(&["epmd"], "rabbitmq-server"), std::env::temp_dir().as_path());
+        mapper.args(["-port", &mapper_port.to_string(), "-address", "127.0.0.1"]);
+        let mapper = start(mapper, folder(), || true);
+        let (folder, port) = (folder(), free_port());
+        let path = folder.path().to_owned();
+        let config = path.join("rabbitmq.conf");
+        std::fs::write(
+            &config,
+            format!("default_user = tester\ndefault_pass = {PASSWORD}\nloopback_users = none\n"),
+        )
+        .unwrap();
+        let mut node = node_command("rabbitmq-server", &path, mapper_port);
+        node.env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_NODE_PORT", port.to_string())
+            .env("RABBITMQ_DIST_PORT", free_port().to_string())
+            .env("RABBITMQ_MNESIA_BASE", path.join("data"))
+            .env("RABBITMQ_LOG_BASE", path.join("logs"))
+            .env("RABBITMQ_LOGS", "-")
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", path.join("plugins"))
+            .env("RABBITMQ_PID_FILE", path.join("pid"))
+            .env("RABBITMQ_GENERATED_CONFIG_DIR", path.join("generated"))
+            .env("RABBITMQ_CONFIG_FILE", &config)
+            // Without a supervising shell in between, which would outlive its own death.
+            .env("detached", "1");
+        let log = path.join("log.txt");
+        let server = start(node, folder, || {
+            std::fs::read_to_string(&log).is_ok_and(|said| said.contains("Server startup complete"))
+        });
+        Self { server, _mapper: mapper, mapper_port, port }
+    }
+
+    pub fn url(&self) -> String {
+        format!("amqp://tester:{PASSWORD}@127.0.0.1:{}/%2f", self.port)
+    }
+
+    /// Of the node.
+    pub fn pid(&self) -> u32 {
+        self.server.pid()
+    }
+
+    /// What rabbitmqctl says.
+    pub fn ask(&self, parts: &[&str]) -> String {
+        let mut ctl = node_command("rabbitmqctl", self.server.folder.path(), self.mapper_port);
+        let said = ctl.args(["-q"]).args(parts).output().unwrap();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        String::from_utf8(said.stdout).unwrap()
+    }
+}
+
+/// The package's own scripts behind those that want to become its system user.
+fn node_command(name: &str, home: &std::path::Path, mapper_port: u16) -> Command {
+    let own = format!("/usr/lib/rabbitmq/bin/{name}");
+    let script: PathBuf = program(&[&own], "rabbitmq-server");
+    let mut command = command(&script, home);
+    command
+        .env("RABBITMQ_NODENAME", "dyno-test@localhost")
+        .env("RABBITMQ_CONF_ENV_FILE", home.join("none"))
+        .env("ERL_EPMD_PORT", mapper_port.to_string())
+        .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+        // It sizes its table of descriptors by it.
+        .env("ERL_MAX_PORTS", "1024");
+    command
+}
