@@ -23,6 +23,7 @@ const BROTLI_BUFFER: usize = 4 << 10;
 #[derive(Debug)]
 pub struct Inflow(Box<Decoder>);
 
+#[expect(clippy::large_enum_variant, reason = "it is boxed as a whole")]
 enum Decoder {
     Gzip(GzDecoder<Sink>),
     /// `deflate`, of which nothing has come: its first byte tells which of the two it is.

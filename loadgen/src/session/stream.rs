@@ -46,6 +46,7 @@ pub(super) struct EventStream {
     again: Option<Box<Again>>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "the stream is boxed as a whole, and open nearly all the time")]
 enum Phase {
     Open(Open),
     /// It is being opened again, until `deadline` (run time, ns).
