@@ -36,6 +36,9 @@ pub struct Effort {
     pub window: Duration,
 }
 
+/// Measurements of ours and of the peer, side by side.
+type Pairs = Vec<(Sample, Sample)>;
+
 /// What is compared.
 #[derive(Debug, Clone, Copy)]
 pub struct Comparison {
@@ -137,7 +140,7 @@ impl<'a> Meter<'a> {
         mine: &Recipe,
         theirs: &Recipe,
         effort: Effort,
-    ) -> anyhow::Result<(Vec<(Sample, Sample)>, Vec<String>)> {
+    ) -> anyhow::Result<(Pairs, Vec<String>)> {
         let (mut pairs, mut notes, mut clean) = (Vec::new(), Vec::new(), 0);
         while clean < effort.pairs && pairs.len() < effort.pairs + REPEATS {
             let swapped = pairs.len() % 2 == 1;
