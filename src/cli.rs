@@ -48,6 +48,9 @@ pub enum Command {
     /// Look into a recording.
     #[command(subcommand)]
     Recording(RecordingCommand),
+    /// Measure dyno itself.
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
@@ -55,6 +58,13 @@ pub enum Command {
     },
     /// Print the man page.
     Man,
+    /// The server that `dyno bench engine` loads; it ends with its standard input.
+    #[command(hide = true)]
+    BenchTarget {
+        /// Its port, shared with others of its kind; 0: any.
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+    },
     /// A worker process of the bundled backend; started by `dyno backend`.
     #[command(hide = true)]
     BackendWorker,
@@ -139,12 +149,15 @@ pub struct RunArgs {
     /// Values for the scenario's variables.
     #[command(flatten)]
     pub vars: Vars,
-    /// What to read beside the load: `auto`, `process`, `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN). Can be repeated.
+    /// What to read beside the load: `auto`, `process`, `none`, `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN). Can be repeated.
     #[arg(long, value_name = "SOURCE")]
     pub attach: Vec<String>,
     /// A condition that must hold, such as 'p99 < 250ms for checkout'. Can be repeated.
     #[arg(long, value_name = "EXPR")]
     pub gate: Vec<String>,
+    /// An address of this machine to connect from, instead of those that the scenario names. Can be repeated.
+    #[arg(long, value_name = "IP")]
+    pub source_address: Vec<std::net::IpAddr>,
     /// Folder for recording and reports [default: dyno-runs/ID].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -412,6 +425,37 @@ pub enum ImportKind {
     Har,
     /// A description of an interface.
     Openapi,
+}
+
+/// `dyno bench ...`
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// The load engine beside other load generators on this machine: CPU for a request, requests per second, memory for a
+    /// session, and how much can be held. Half an hour and more; --quick a few minutes.
+    Engine(BenchEngineArgs),
+}
+
+/// `dyno bench engine`
+#[derive(Debug, Clone, Args)]
+pub struct BenchEngineArgs {
+    /// Fewer pairs, shorter windows, smaller sizes: says whether something is badly wrong, and little more.
+    #[arg(long)]
+    pub quick: bool,
+    /// All of it as JSON on standard output instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// Folder in which `benches/peers` has installed the peers [default: what is in the PATH].
+    #[arg(long, value_name = "DIR")]
+    pub peers: Option<PathBuf>,
+    /// Only rows whose name holds one of these, separated by commas, such as `http-1000,websocket`; `million` is measured only if named.
+    #[arg(long, value_name = "FILTER", value_delimiter = ',')]
+    pub rows: Vec<String>,
+    /// File for what was measured, a JSON line for each row [default: dyno-runs/bench-engine-ID.jsonl].
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Measure nothing: make the table of such a file again.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "peers", "rows", "out"])]
+    pub from: Option<PathBuf>,
 }
 
 /// `dyno recording ...`

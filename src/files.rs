@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::outcome::UserError;
 
 /// Where runs go unless told otherwise.
-const RUNS: &str = "dyno-runs";
+pub const RUNS: &str = "dyno-runs";
 
 /// Identity of a run: UTC date and time of its start, and its seed.
 #[must_use]

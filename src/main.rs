@@ -3,6 +3,7 @@
 //! What the commands do is in the modules beside this one; how parts are wired is in [`run`].
 
 mod backend_process;
+mod bench;
 mod cli;
 mod cores;
 mod files;
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use cli::{Cli, Command, RecordingCommand, ScenariosCommand};
+use cli::{BenchCommand, Cli, Command, RecordingCommand, ScenariosCommand};
 use outcome::{Outcome, error_code};
 
 /// Also the backend's workers are this binary, and the agent can only see the heap through this.
@@ -60,6 +61,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Scenarios(ScenariosCommand::Import(args)) => import::import(&args),
         Command::Recording(RecordingCommand::Info { run, json }) => replay::info(&run, json),
         Command::Recording(RecordingCommand::Verify { run }) => replay::verify(&run),
+        Command::Bench(BenchCommand::Engine(args)) => bench::engine(&args),
+        Command::BenchTarget { port } => bench::target(port),
         Command::Completions { shell } => pages::completions(&mut Cli::command(), shell),
         Command::Man => pages::man(Cli::command()),
         Command::BackendWorker => backend_process::work(),

@@ -25,10 +25,11 @@ fn help_of_every_command() {
         "scenarios",
         "plan",
         "recording",
+        "bench engine",
         "completions",
     ] {
         let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
-        let name = if command.is_empty() { "dyno" } else { command };
+        let name = if command.is_empty() { "dyno".to_owned() } else { command.replace(' ', "-") };
         insta::assert_snapshot!(format!("help-{name}"), help(&args));
     }
 }

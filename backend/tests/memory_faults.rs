@@ -6,15 +6,10 @@ mod common;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::{Backend, ask, wait_for};
+use common::{Backend, ask, life, wait_for};
 use serde_json::json;
 
 const MIB: f64 = 1_048_576.0;
-
-/// `armed`, `onset`, `ended` of `fault` in the one worker.
-fn life(fault: &str) -> [String; 3] {
-    ["armed", "onset", "ended"].map(|what| format!("{fault} shop-0 {what}"))
-}
 
 #[test]
 fn new_canvases_for_every_picture_are_allocated_and_dropped() {

@@ -190,16 +190,7 @@ mod tests {
         let vars: [Option<Box<str>>; 4] =
             [Some("10".into()), Some("9.5".into()), Some("gold card".into()), None];
         let mut stream = Stream::of(1, 1);
-        let values = Values {
-            vars: &vars,
-            feeders: &[],
-            rows: &[],
-            number: 7,
-            stream: &mut stream,
-            sent: None,
-            signers: &[],
-            tokens: None,
-        };
+        let values = Values::of_vars(&vars, &mut stream);
         let var = |slot| Said::Value(Part::Var(Slot(slot)));
         let text = |t: &str| Said::Text(t.to_owned());
         let cases = [

@@ -53,6 +53,12 @@ impl Connection {
         }
     }
 
+    /// What it counts in.
+    #[must_use]
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
     /// Reads what is there and gives it to `take`; an empty portion is the end of the stream.
     pub fn poll_portion<T>(
         &mut self,

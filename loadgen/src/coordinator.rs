@@ -170,7 +170,7 @@ impl Coordinator {
         }
         let address = reach(&options.url, REACH_WITHIN).await?;
         let needed = sizing::workers_needed(&options.plan, &sizing::Resources::of_host(None));
-        let sources = sizing::sources(address.ip(), needed.addresses);
+        let sources = sizing::sources(address.ip(), needed.addresses, &options.plan.transport.sources)?;
         let mut hired = Vec::with_capacity(options.workers);
         for worker in 0..options.workers {
             hired.push(Worker::start(&options, worker)?);

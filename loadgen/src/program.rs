@@ -18,6 +18,7 @@ use thiserror::Error;
 use crate::condition::Condition;
 use crate::http::answer::Want;
 use crate::journey::Coded;
+use crate::scan::Finder;
 use crate::template::Text;
 use crate::token::Signer;
 pub(crate) use compile::regex;
@@ -400,7 +401,7 @@ pub struct Await {
 #[derive(Debug)]
 pub enum Awaited {
     /// The path finds this first.
-    JsonEquals(JsonPath, Text),
+    JsonEquals(Finder, Text),
     /// The path finds anything.
     JsonAny(JsonPath),
     /// It holds this text.

@@ -1,6 +1,6 @@
 //! Is there a target? And what can go wrong before and around a run.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use scenarios::plan::BaseUrl;
@@ -31,6 +31,14 @@ pub enum LoadError {
     /// The plan's TLS settings are of no use.
     #[error("TLS cannot be spoken: {0}")]
     Tls(String),
+    /// An address to connect from is of no use.
+    #[error("{address} cannot be connected from: {why}")]
+    Source {
+        /// Which.
+        address: IpAddr,
+        /// Why not.
+        why: String,
+    },
     /// No workers were asked for.
     #[error("a run needs at least one worker")]
     NoWorkers,

@@ -159,16 +159,7 @@ mod tests {
         let page = Page::new(&Rendered { name: "t".into(), source: source.into(), values }).unwrap();
         let vars = [Some(var.into())];
         let (mut out, mut stream) = (Vec::new(), Stream::of(1, 2));
-        let mut values = Values {
-            vars: &vars,
-            feeders: &[],
-            rows: &[],
-            number: 7,
-            stream: &mut stream,
-            sent: None,
-            signers: &[],
-            tokens: None,
-        };
+        let mut values = Values::of_vars(&vars, &mut stream);
         page.write(&mut out, &mut values)?;
         Ok(String::from_utf8(out).unwrap())
     }

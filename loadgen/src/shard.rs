@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use scenarios::plan::{HttpVersion, Order, Timer};
 use timeline::RunClock;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::connection::Connection;
@@ -163,8 +163,8 @@ impl Shard {
 
     /// Which kind of session has `number`: it follows from the seed and the number alone.
     #[must_use]
-    pub fn kind(&self, number: u64) -> usize {
-        random::share(self.program.seed, number, &self.weights)
+    pub fn kind(&self, number: u64) -> u32 {
+        random::share(self.program.seed, number, &self.weights) as u32
     }
 
     /// A row of each feeder that session kind `kind` uses (0 for the others); none if a `unique` one has no rows left.
@@ -200,13 +200,7 @@ impl Shard {
         } else {
             let i = self.next_source.get();
             self.next_source.set((i + 1) % self.sources.len());
-            let socket = if self.address.is_ipv4() {
-                tokio::net::TcpSocket::new_v4()?
-            } else {
-                tokio::net::TcpSocket::new_v6()?
-            };
-            socket.bind(SocketAddr::new(self.sources[i], 0))?;
-            socket.connect(self.address).await?
+            bound(self.sources[i])?.connect(self.address).await?
         };
         stream.set_nodelay(true)?;
         Ok(stream)
@@ -253,6 +247,21 @@ impl Tls {
     }
 }
 
+/// A socket that will connect from `source`.
+fn bound(source: IpAddr) -> io::Result<TcpSocket> {
+    let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // The port is chosen as it connects: until then one is free that the same address uses for another destination. A
+    // system that knows no such thing takes one that nobody uses.
+    #[cfg(target_os = "linux")]
+    let _ = nix_sockets::sys::socket::setsockopt(
+        &socket,
+        nix_sockets::sys::socket::sockopt::IpBindAddressNoPort,
+        &true,
+    );
+    socket.bind(SocketAddr::new(source, 0))?;
+    Ok(socket)
+}
+
 impl Rows {
     fn draw(&self, stream: &mut Stream) -> Option<u32> {
         match self {
@@ -274,6 +283,16 @@ impl Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn a_port_is_chosen_only_when_the_destination_is_known() {
+        let socket = bound("127.0.0.2".parse().unwrap()).unwrap();
+        assert_eq!(socket.local_addr().unwrap(), "127.0.0.2:0".parse().unwrap());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = socket.connect(listener.local_addr().unwrap()).await.unwrap();
+        assert_ne!(stream.local_addr().unwrap().port(), 0);
+    }
 
     #[test]
     fn unique_rows_are_drawn_once_over_all_workers() {

@@ -3,9 +3,11 @@
 //! Owns the arithmetic and the sentences that explain it before a run. All of it is an estimate from above: an open
 //! model's sessions have no known number until they run.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
-use scenarios::plan::{Dist, HttpVersion, Of, RunPlan, SessionKind, Step, Times};
+use scenarios::plan::{Dist, HttpVersion, Of, RunPlan, SessionKind, Step, Target, Times};
+
+use crate::reach::LoadError;
 
 /// Descriptors of a process that are not for sessions: pipes, epoll, timers, libraries, and room to fail politely.
 const SPARE_DESCRIPTORS: u64 = 200;
@@ -96,21 +98,50 @@ pub fn workers_needed(plan: &RunPlan, resources: &Resources) -> Sizing {
     ];
     if addresses > 1 {
         why.push(format!("{addresses} local addresses: one has {ports} ports to spare for a target"));
+        let given = plan.transport.sources.len();
+        if (given as u64) < addresses && (given > 0 || is_elsewhere(&plan.target)) {
+            why.push(format!(
+                "only {} source address(es) are named: name more (sources, --source-address), or connections will be refused \
+                 for want of ports",
+                given.max(1)
+            ));
+        }
     }
     Sizing { workers: workers as usize, sessions, connections, addresses, why }
 }
 
-/// Local addresses to connect from to `target`, so that the ports suffice: none where one address does, or where
-/// the system has no others to offer (only loopback has).
-#[must_use]
-pub fn sources(target: IpAddr, addresses: u64) -> Vec<IpAddr> {
+/// Is the target written as an address that is not on loopback? A name is known only once it is looked up.
+fn is_elsewhere(target: &Target) -> bool {
     match target {
+        Target::Bundled => false,
+        Target::Url(url) => url.host.parse::<IpAddr>().is_ok_and(|ip| !ip.is_loopback()),
+    }
+}
+
+/// Local addresses to connect from to `target`: those that are `given`, else so many that the ports suffice; none where
+/// one address does, or where the system has no others to offer by itself (only loopback has).
+///
+/// # Errors
+/// [`LoadError::Source`] for one that is not this machine's, or not of the target's kind.
+pub fn sources(target: IpAddr, addresses: u64, given: &[IpAddr]) -> Result<Vec<IpAddr>, LoadError> {
+    for &address in given {
+        let failed = |why| LoadError::Source { address, why };
+        if address.is_ipv4() != target.is_ipv4() {
+            return Err(failed(format!("{target} is reached over the other version of IP")));
+        }
+        // Says at once what otherwise every connection would.
+        UdpSocket::bind((address, 0)).map_err(|e| failed(format!("it is not this machine's: {e}")))?;
+    }
+    if !given.is_empty() {
+        return Ok(given.to_vec());
+    }
+    Ok(match target {
         // 127.0.0.1 to 127.0.0.250, all of which loopback owns on Linux.
         IpAddr::V4(v4) if v4.is_loopback() && addresses > 1 && cfg!(target_os = "linux") => {
             (1..=addresses.min(250)).map(|i| IpAddr::V4(Ipv4Addr::new(127, 0, 0, i as u8))).collect()
         }
         _ => Vec::new(),
-    }
+    })
 }
 
 /// Connections that a session of this kind holds at most. With HTTP/2 it is one for all requests; that those of `requests` phases
@@ -235,8 +266,32 @@ mod tests {
         4 local addresses: one has 25408 ports to spare for a target
         ");
         assert_eq!(sizing.workers, 6);
-        assert_eq!(sources("127.0.0.1".parse().unwrap(), sizing.addresses).len(), 4);
-        assert!(sources("10.0.0.1".parse().unwrap(), 4).is_empty());
+        let of = |target: &str, given: &[IpAddr]| sources(target.parse().unwrap(), sizing.addresses, given);
+        assert_eq!(of("127.0.0.1", &[]).unwrap().len(), 4);
+        assert!(of("10.0.0.1", &[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn addresses_that_are_named_are_taken_or_refused() {
+        let of = |target: &str, given: &str| {
+            let named = sources(target.parse().unwrap(), 4, &[given.parse().unwrap()]);
+            named.map_err(|e| e.to_string().split(" (os error").next().unwrap_or_default().to_owned())
+        };
+        assert_eq!(of("127.0.0.1", "127.0.0.9"), Ok(vec!["127.0.0.9".parse().unwrap()]));
+        insta::assert_debug_snapshot!((of("127.0.0.1", "192.0.2.1"), of("127.0.0.1", "::1")), @r#"
+        (
+            Err(
+                "192.0.2.1 cannot be connected from: it is not this machine's: Cannot assign requested address",
+            ),
+            Err(
+                "::1 cannot be connected from: 127.0.0.1 is reached over the other version of IP",
+            ),
+        )
+        "#);
+        let mut plan = plan_of(vec![get(0, "/")]);
+        plan.phases[0].model = Model::Sessions { from: 0.0, to: 100_000.0 };
+        plan.transport.sources = vec!["10.0.0.2".parse().unwrap()];
+        insta::assert_snapshot!(workers_needed(&plan, &HOST).why.last().unwrap(), @"only 1 source address(es) are named: name more (sources, --source-address), or connections will be refused for want of ports");
     }
 
     #[test]

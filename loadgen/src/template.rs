@@ -61,6 +61,14 @@ impl<'a> Values<'a> {
     }
 }
 
+#[cfg(test)]
+impl<'a> Values<'a> {
+    /// Those of session 7, which has variables and nothing else.
+    pub fn of_vars(vars: &'a [Option<Box<str>>], stream: &'a mut Stream) -> Self {
+        Self { vars, feeders: &[], rows: &[], number: 7, stream, sent: None, signers: &[], tokens: None }
+    }
+}
+
 /// A text with holes, ready to be written.
 #[derive(Debug, Default)]
 pub struct Text {
@@ -159,6 +167,16 @@ impl Text {
     #[must_use]
     pub fn uses_sent(&self) -> bool {
         self.holes().any(|hole| matches!(hole, Hole::Sent(_)))
+    }
+
+    /// Does it refer to the field `name` of what the same step sends?
+    #[must_use]
+    pub fn mentions_sent(&self, name: &str) -> bool {
+        self.holes().any(|hole| match hole {
+            Hole::Sent(field) => **field == *name,
+            Hole::Base64(inner) => inner.mentions_sent(name),
+            _ => false,
+        })
     }
 
     /// The feeders whose columns it holds; those that its tokens claim are their signers' business.
@@ -336,18 +354,10 @@ mod tests {
         let mut out = Vec::new();
         let sent = serde_json::json!({"id": 7, "name": "x"});
         let mut stream = Stream::of(1, 2);
+        let vars = [Some(var.into())];
         text.write(
             &mut out,
-            &mut Values {
-                vars: &[Some(var.into())],
-                feeders: &[],
-                rows: &[],
-                number: 42,
-                stream: &mut stream,
-                sent: Some(&sent),
-                signers: &[],
-                tokens: None,
-            },
+            &mut Values { number: 42, sent: Some(&sent), ..Values::of_vars(&vars, &mut stream) },
         );
         String::from_utf8(out).unwrap()
     }

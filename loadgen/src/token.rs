@@ -126,16 +126,7 @@ mod tests {
         let mut write = |signer: &Signer, var: &str| {
             let vars = [Some(var.into())];
             let mut out = Vec::new();
-            let mut values = Values {
-                vars: &vars,
-                feeders: &[],
-                rows: &[],
-                number: 1,
-                stream: &mut stream,
-                sent: None,
-                signers: &[],
-                tokens: Some(&tokens),
-            };
+            let mut values = Values { tokens: Some(&tokens), ..Values::of_vars(&vars, &mut stream) };
             signer.write(0, &mut out, &mut values);
             // One that was kept is told from a new one by this mark.
             "kept".clone_into(&mut tokens.borrow_mut()[0].as_mut().unwrap().text);

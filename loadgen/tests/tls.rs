@@ -118,6 +118,12 @@ fn converse(stream: TcpStream, config: Arc<ServerConfig>, seen: &Seen, closes: b
         if head.contains("Upgrade: websocket") {
             return echo(&head, &mut stream);
         }
+        if head.contains("Accept: text/event-stream") {
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: over TLS\n\n")?;
+            stream.flush()?;
+            // Until the client hangs up.
+            return std::io::copy(&mut stream, &mut std::io::sink()).map(drop);
+        }
         // Larger than a record, so that answers are put together from several.
         let body = "x".repeat(40_000);
         write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
@@ -230,6 +236,25 @@ fn websockets_go_over_tls() {
     let totals = run_tls(plan, address);
     assert_eq!(told(&totals), "");
     assert!(totals.finished[&2] > 2);
+}
+
+#[test]
+fn event_streams_go_over_tls() {
+    let ours = authority();
+    let (address, seen) = serve(ours.server("127.0.0.1", false), false);
+    let options = StreamOptions::default();
+    let open = OpenEvents { id: StepId(1), path: text("/events"), headers: Vec::new(), options };
+    let what = Some(Awaited::Contains(text("over TLS")));
+    let wait = AwaitEvent { id: StepId(2), kind: None, what, within_ns: 500 * MS };
+    let steps = vec![
+        Step::OpenEvents(Box::new(open)),
+        Step::AwaitEvent(Box::new(wait)),
+        Step::CloseEvents(StepId(3)),
+    ];
+    let totals = run_tls(tls_plan(Tls { ca: ours.pem, ..Tls::default() }, steps), address);
+    assert_eq!(told(&totals), "");
+    assert!(totals.finished[&2] > 2, "{:?}", totals.finished);
+    assert_eq!(seen.http1.load(Ordering::Relaxed) as u64, totals.finished[&1], "a connection each");
 }
 
 type Act = fn(&mut TcpStream);

@@ -60,7 +60,7 @@ fn target(target: &Target) -> String {
     }
 }
 
-/// What of TLS and HTTP was chosen; nothing where all is as usual.
+/// What of sockets, TLS and HTTP was chosen; nothing where all is as usual.
 fn transport(plan: &RunPlan, out: &mut String) {
     let chosen = &plan.transport;
     let over_tls = matches!(&plan.target, Target::Url(url) if url.tls);
@@ -87,6 +87,8 @@ fn transport(plan: &RunPlan, out: &mut String) {
     let redirects = usize::from(chosen.redirects);
     said.extend((redirects > 0).then(|| format!("{} followed at most", count(redirects, "redirect"))));
     said.extend(chosen.cookies.then(|| "sessions keep cookies".to_owned()));
+    let sources: Vec<String> = chosen.sources.iter().map(ToString::to_string).collect();
+    said.extend((!sources.is_empty()).then(|| format!("connects from {}", sources.join(", "))));
     if !said.is_empty() {
         *out += &format!("talks    {}\n", said.join(", "));
     }

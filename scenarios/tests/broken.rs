@@ -126,6 +126,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ("no such authority", "url = \"bundled\"", "url = \"https://x\"\ntls = { ca = \"nobody.pem\" }"),
     ("unknown TLS key", "url = \"bundled\"", "url = \"https://x\"\ntls = { insecur = true }"),
     ("too many redirects", "url = \"bundled\"", "url = \"bundled\"\nredirects = 21"),
+    ("a source that is a name", "url = \"bundled\"", "url = \"bundled\"\nsources = [\"10.0.0.2\", \"eth0\"]"),
     ("a cookie's name", "\"$.token\"", "\"cookie:a b\""),
     ("no scheme", "url = \"bundled\"", "url = \"127.0.0.1:3000\""),
     ("a misspelt target", "url = \"bundled\"", "url = \"bundeld\""),

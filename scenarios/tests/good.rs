@@ -200,6 +200,7 @@ tls = { ca = "ca.pem", cert = "client.pem", key = "client.key", insecure = true,
 compression = true
 redirects = 3
 cookies = true
+sources = ["10.0.0.2", "10.0.0.3"]
 [[phase]]
 name = "p"
 for = "10s"

@@ -41,9 +41,6 @@ fn whole(example: &str) -> String {
     if !has("[target]") {
         text += &format!("\n{target}");
     }
-    if !example.contains("url = ") {
-        text = text.replace("[target]\n", "[target]\nurl = \"http://127.0.0.1:1\"\n");
-    }
     if !has("[[phase]]") {
         text += "\n[[phase]]\nname = \"p\"\nfor = \"10s\"\nsessions = 1\n";
     }

@@ -15,6 +15,9 @@ use crate::sources::Attach;
 /// What is run when nothing is named.
 const DEFAULT_SCENARIO: &str = "flash-sale";
 
+/// Attaches nothing: the load alone.
+const ATTACH_NONE: &str = "none";
+
 /// Everything that is fixed before a run begins.
 pub struct Job {
     /// What is done.
@@ -68,13 +71,18 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
         Some(_) => plan.timer = Timer::Wheel,
         None => {}
     }
+    if !args.source_address.is_empty() {
+        plan.transport.sources.clone_from(&args.source_address);
+    }
     let gates = plan.gates.iter().map(|g| Gate::parse(&g.that)).collect::<Result<_, _>>();
     let asked = if args.attach.is_empty() { &plan.attach } else { &args.attach };
-    let mut attach = asked.iter().map(|a| Attach::parse(a)).collect::<anyhow::Result<Vec<_>>>()?;
+    let nothing = asked.iter().any(|a| a == ATTACH_NONE);
+    let sources = asked.iter().filter(|a| *a != ATTACH_NONE);
+    let mut attach = sources.map(|a| Attach::parse(a)).collect::<anyhow::Result<Vec<_>>>()?;
     if plan.target == Target::Bundled {
         // Its agent shows all that a look from outside would, and more.
         attach.retain(|a| *a != Attach::Auto);
-    } else if attach.is_empty() {
+    } else if attach.is_empty() && !nothing {
         attach.push(Attach::Auto);
     }
     let unix_ms = timeline::clock::unix_ms();

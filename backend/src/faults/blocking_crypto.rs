@@ -5,7 +5,7 @@
 //! a shop should spend, wherever it is hashed.
 
 use timeline::MonoNs;
-use timeline::fault::{FaultKind, FaultOrder};
+use timeline::fault::FaultKind;
 use tokio::task::{JoinError, spawn_blocking};
 
 use super::{Faults, Lever, whole};
@@ -34,7 +34,7 @@ impl Claim {
 /// Is it the password?
 pub async fn check(faults: &Faults, claim: Claim) -> Result<bool, JoinError> {
     let switch = &faults[FaultKind::BlockingCrypto];
-    let cost = switch.order().map_or(1, |order| cost(&order));
+    let cost = switch.order().map_or(1, |order| whole(&order, "cost"));
     if switch.meets().is_none() {
         return check_offloaded(claim, cost).await;
     }
@@ -42,10 +42,6 @@ pub async fn check(faults: &Faults, claim: Claim) -> Result<bool, JoinError> {
     let holds = check_on_the_loop(&claim, cost);
     switch.took_effect_at(began);
     Ok(holds)
-}
-
-fn cost(order: &FaultOrder) -> usize {
-    whole(order, "cost")
 }
 
 /// The fault.

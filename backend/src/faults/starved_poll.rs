@@ -58,57 +58,41 @@ async fn ahead_of_input() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read, Write};
+    use std::io::Write;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncReadExt;
 
-    /// Turns of a task that asks for its next one by `wait`, for each answer of an echo over the network.
-    async fn turns_per_answer<F: Future<Output = ()> + Send + 'static>(wait: fn() -> F) -> f64 {
-        const ANSWERS: u64 = 20;
+    /// Turns that a task, which asks for its next one by `wait`, gets between the arrival of input and its being read.
+    async fn turns_for_a_byte<F: Future<Output = ()> + Send + 'static>(wait: fn() -> F) -> f64 {
+        const BYTES: u64 = 20;
         let turns = Arc::new(AtomicU64::new(0));
         let counted = turns.clone();
         let mut busy = tokio::task::JoinSet::new();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let at = listener.local_addr().unwrap();
-        let echo = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut byte = [0];
-            while stream.read_exact(&mut byte).is_ok() {
-                stream.write_all(&byte).unwrap();
-            }
-        });
-        let mut stream = tokio::net::TcpStream::connect(at).await.unwrap();
         busy.spawn(async move {
             loop {
                 counted.fetch_add(1, Ordering::Relaxed);
                 wait().await;
             }
         });
-        let mut byte = [7];
-        let before = turns.load(Ordering::Relaxed);
-        for _ in 0..ANSWERS {
-            stream.write_all(&byte).await.unwrap();
-            // Long after the echo has come, so that only the loop's next look at the network is waited for.
-            let come = MonoNs::now();
-            while MonoNs::now().since(come) < Duration::from_millis(5) {
-                std::hint::spin_loop();
-            }
-            stream.read_exact(&mut byte).await.unwrap();
+        let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let mut near = tokio::net::UnixStream::from_std(near).unwrap();
+        let mut byte = [0];
+        for n in 0..BYTES {
+            // Nothing is there, so tokio has to be told by the system when something is.
+            assert!(near.try_read(&mut byte).is_err());
+            far.write_all(&[n as u8]).unwrap();
+            near.read_exact(&mut byte).await.unwrap();
         }
-        let taken = turns.load(Ordering::Relaxed) - before;
         busy.shutdown().await;
-        drop(stream);
-        echo.join().unwrap();
-        taken as f64 / ANSWERS as f64
+        turns.load(Ordering::Relaxed) as f64 / BYTES as f64
     }
-
-    use timeline::MonoNs;
 
     #[tokio::test]
     async fn input_waits_for_many_turns_of_the_fault_and_for_few_of_the_cure() {
-        let fault = turns_per_answer(ahead_of_input).await;
-        let cure = turns_per_answer(yield_now).await;
-        assert!(fault > 5.0 * cure, "fault {fault}, cure {cure} turns for an answer");
+        let fault = turns_for_a_byte(ahead_of_input).await;
+        let cure = turns_for_a_byte(yield_now).await;
+        assert!(fault > 5.0 * cure, "fault {fault}, cure {cure} turns for a byte");
     }
 }

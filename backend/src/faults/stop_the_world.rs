@@ -24,12 +24,10 @@ pub const LEVER: Lever = Lever::new(
     },
     |shop| {
         let shop = shop.clone();
-        spawn_blocking(move || shop.visits.forget(MOST_SESSIONS));
+        spawn_blocking(move || shop.visits.forget());
     },
 );
 
-/// The knob's upper end: whatever was ordered, this forgets it.
-const MOST_SESSIONS: u32 = 2_000_000;
 /// From look to look at whether a compaction is due.
 const LOOK: Duration = Duration::from_millis(100);
 /// Longest step of the cure.

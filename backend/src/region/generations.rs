@@ -142,6 +142,10 @@ impl<K: Copy + Eq + Hash> Generations<K> {
         }
         self.old[from].clear();
         self.emptied = None;
+        // An index that was far larger once is given back, too; what is left to be moved for that is an eighth at most.
+        if self.index.capacity() / 8 > self.index.len() {
+            self.index.shrink_to(2 * self.index.len());
+        }
         true
     }
 
@@ -227,6 +231,22 @@ mod tests {
         assert!((0..records).all(|n| all.get(n) == Some(&n.to_be_bytes()[..])));
         assert!((2..=11).all(|n| all.get(records + n) == Some(&b"new"[..])));
         assert_eq!(all.figures().old_garbage, 0);
+    }
+
+    #[test]
+    fn what_was_large_once_is_given_back() {
+        let mut all = Generations::new(100);
+        for n in 0..10_000u32 {
+            all.put(n, &n.to_be_bytes());
+        }
+        assert!((10..10_000).all(|n| all.remove(n)));
+        while !all.compact_step(MonoNs(0)) {}
+        assert!(all.index.capacity() < 100, "{}", all.index.capacity());
+        assert!((0..10).all(|n| all.get(n) == Some(&n.to_be_bytes()[..])));
+        assert_eq!(
+            all.figures(),
+            Figures { young: 0, old: 40, old_garbage: 0, promoted: 40_000, records: 10 }
+        );
     }
 
     #[derive(Debug, Clone)]

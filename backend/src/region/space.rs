@@ -63,9 +63,9 @@ impl<K: Copy> Region<K> {
     pub fn clear(&mut self) {
         match &mut self.blocks {
             Blocks::Arena(arena) => arena.clear(),
-            Blocks::Heap(boxes) => boxes.clear(),
+            Blocks::Heap(boxes) => *boxes = Vec::new(),
         }
-        self.keys.clear();
+        self.keys = Vec::new();
         self.bytes = 0;
     }
 }

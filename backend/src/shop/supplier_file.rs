@@ -44,6 +44,8 @@ pub async fn import(
 /// At least `bytes` long, and less than a chunk and a row longer.
 fn file(bytes: u64) -> Body {
     let chunks = unfold((0, 0), move |(row, made)| async move {
+        // A socket has the next chunk only after a while, and others are served in it.
+        tokio::task::yield_now().await;
         let (chunk, next) = if made < bytes { chunk(row) } else { return None };
         let made = made + chunk.len() as u64;
         Some((Ok::<_, Infallible>(Bytes::from(chunk)), (next, made)))

@@ -42,6 +42,8 @@ pub struct Kept {
     pub records: Generations<SessionId>,
     /// Sessions in order of use; the one used longest ago loses its record when there are too many.
     used: LruCache<SessionId, ()>,
+    /// Earlier sessions beside them: the fault's.
+    earlier: u32,
 }
 
 impl Visits {
@@ -50,7 +52,7 @@ impl Visits {
         let used = LruCache::new(NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN));
         let gauge = |name| agent.gauge(name, Unit::Bytes);
         Self {
-            kept: Mutex::new(Kept { records: Generations::new(YOUNG_BYTES), used }),
+            kept: Mutex::new(Kept { records: Generations::new(YOUNG_BYTES), used, earlier: 0 }),
             young: gauge("heap.visits.young"),
             old: gauge("heap.visits.old"),
             garbage: gauge("heap.visits.garbage"),
@@ -87,18 +89,24 @@ impl Visits {
             for n in first..(first + BATCH).min(count) {
                 kept.records.put(earlier(n), &record);
             }
+            kept.earlier = kept.earlier.max(first + BATCH);
             self.show(&kept);
         }
     }
 
-    /// Forgets the earlier sessions again.
-    pub fn forget(&self, count: u32) {
-        for first in (0..count).step_by(BATCH as usize) {
+    /// Forgets the earlier sessions again, as gently.
+    pub fn forget(&self) {
+        loop {
             let mut kept = self.lock();
-            for n in first..(first + BATCH).min(count) {
+            let rest = kept.earlier.saturating_sub(BATCH);
+            for n in rest..kept.earlier {
                 kept.records.remove(earlier(n));
             }
+            kept.earlier = rest;
             self.show(&kept);
+            if rest == 0 {
+                return;
+            }
         }
     }
 
@@ -179,7 +187,11 @@ mod tests {
     use super::*;
 
     fn kept(capacity: usize) -> Kept {
-        Kept { records: Generations::new(4_000), used: LruCache::new(NonZeroUsize::new(capacity).unwrap()) }
+        Kept {
+            records: Generations::new(4_000),
+            used: LruCache::new(NonZeroUsize::new(capacity).unwrap()),
+            earlier: 0,
+        }
     }
 
     #[test]

@@ -138,10 +138,12 @@ impl Backend {
         events.filter(|e| e["kind"] == kind).count() as u64
     }
 
-    /// Switches a fault on.
+    /// Switches a fault on, and waits until a worker says that it is.
     pub fn arm(&self, order: &str) {
+        let before = self.truth().len();
         let reply = self.order("POST", "/v1/faults", order);
         assert_eq!(reply.status, 202, "{}", reply.body);
+        assert!(wait_for(|| self.truth().len() > before));
     }
 
     /// Ends all faults; their truth is told when it returns.
@@ -187,6 +189,11 @@ fn text_of(file: &mut File) -> String {
     file.rewind().unwrap();
     file.read_to_string(&mut text).unwrap();
     text
+}
+
+/// The truth of `fault` in the one worker, from its order to its end.
+pub fn life(fault: &str) -> [String; 3] {
+    ["armed", "onset", "ended"].map(|what| format!("{fault} shop-0 {what}"))
 }
 
 /// An answer.

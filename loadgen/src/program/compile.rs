@@ -17,6 +17,7 @@ use super::{
 use crate::condition::Condition;
 use crate::http::coding;
 use crate::journey::Coded;
+use crate::scan::Finder;
 use crate::template::{Place, Text};
 use crate::ws::{MESSAGE_MAX, deflate, handshake};
 
@@ -331,7 +332,9 @@ pub(super) fn plain(template: &Template) -> Text {
 
 pub(super) fn awaited(what: &plan::Awaited) -> Result<Awaited, BadPlan> {
     Ok(match what {
-        plan::Awaited::JsonEquals(path, equals) => Awaited::JsonEquals(json_path(path)?, plain(equals)),
+        plan::Awaited::JsonEquals(path, equals) => {
+            Awaited::JsonEquals(Finder::new(json_path(path)?), plain(equals))
+        }
         plan::Awaited::JsonAny(path) => Awaited::JsonAny(json_path(path)?),
         plan::Awaited::Contains(text) => Awaited::Contains(plain(text)),
         plan::Awaited::Regex(pattern) => Awaited::Regex(regex(pattern)?),

@@ -131,15 +131,7 @@ fn length(value: &Value) -> Option<usize> {
 
 /// Does `text` occur in `body`?
 pub(crate) fn contains(body: &[u8], text: &[u8]) -> bool {
-    let Some(&first) = text.first() else { return true };
-    let mut rest = body;
-    while let Some(i) = rest.iter().position(|&b| b == first) {
-        if rest[i..].starts_with(text) {
-            return true;
-        }
-        rest = &rest[i + 1..];
-    }
-    false
+    memchr::memmem::find(body, text).is_some()
 }
 
 fn is_empty(value: &Value) -> bool {

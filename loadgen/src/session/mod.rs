@@ -57,7 +57,7 @@ pub struct Origin {
     /// Its number, unique over all workers.
     pub number: u64,
     /// Its kind.
-    pub kind: usize,
+    pub kind: u32,
     /// When it was to start, run time in ns.
     pub intended: u64,
     /// Does it use pooled connections?
@@ -152,7 +152,7 @@ impl Session {
     #[must_use]
     pub fn new(shard: &Rc<Shard>, seat: SeatId, origin: Origin) -> Option<Box<Self>> {
         let mut stream = Stream::of(shard.program.seed, origin.number);
-        let rows = shard.draw_rows(origin.kind, &mut stream)?;
+        let rows = shard.draw_rows(origin.kind as usize, &mut stream)?;
         figures::add(&shard.figures.open_sessions, 1);
         Some(Box::new(Self {
             shard: Rc::clone(shard),
@@ -176,7 +176,7 @@ impl Session {
     /// under way is not counted.
     pub async fn run(&mut self) -> u64 {
         let shard = Rc::clone(&self.shard);
-        let ops = &shard.program.kinds[self.origin.kind].ops;
+        let ops = &shard.program.kinds[self.origin.kind as usize].ops;
         let mut at = 0;
         let mut did_anything = false;
         loop {

@@ -10,7 +10,7 @@ use serde_json_path::JsonPath;
 
 use super::pushed;
 use crate::connection::Connection;
-use crate::figures::{self, Figures};
+use crate::figures;
 use crate::kind::ErrorKind;
 use crate::program::Connect;
 use crate::random::Stream;
@@ -35,7 +35,6 @@ const TOO_BIG: u16 = 1009;
 pub(super) struct Socket {
     connection: Connection,
     inbox: Inbox,
-    figures: Rc<Figures>,
     ended: Option<ErrorKind>,
     said_close: bool,
     /// The code under which its end is counted.
@@ -91,7 +90,7 @@ impl Extra {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        self.figures.ws.close(self.code);
+        self.connection.figures().ws.close(self.code);
     }
 }
 
@@ -113,7 +112,6 @@ impl Socket {
                 waiting: Vec::new(),
                 extra: Extra::of(connect, agreed, shard.now(), early),
             },
-            figures: Rc::clone(&shard.figures),
             ended: None,
             said_close: false,
             code: LOST,
@@ -144,7 +142,7 @@ impl Socket {
         extra.ping_due += (missed + 1) * extra.ping_every;
         if self.ended.is_none() && !self.said_close && self.inbox.waiting.len() < WAITING_MAX {
             extra.pinged = now;
-            figures::add(&self.figures.ws.pings, 1);
+            figures::add(&self.connection.figures().ws.pings, 1);
             encode::frame(&mut self.inbox.waiting, opcode::PING, &now.to_be_bytes(), stream.mask());
             self.flush_now();
         }

@@ -46,6 +46,34 @@ fn without_the_allocator_there_is_no_heap_lane_at_all() {
 }
 
 #[test]
+fn the_offload_pool_tells_who_runs_and_who_queues() {
+    let agent = agent();
+    let pool = agent.offload(4);
+    let running = pool.begin_wait().acquired();
+    let queued = (pool.begin_wait(), pool.begin_wait());
+    std::thread::sleep(50 * MS);
+    let batch = fresh_tick(&agent);
+    let level = |name| last(&batch, name);
+    assert_eq!(
+        [names::OFFLOAD_CAPACITY, names::OFFLOAD_BUSY, names::OFFLOAD_QUEUED].map(level),
+        [4.0, 1.0, 2.0]
+    );
+    drop((running, queued));
+    agent.offload(9).set_capacity(5);
+    let batch = fresh_tick(&agent);
+    let level = |name| last(&batch, name);
+    assert_eq!(
+        [names::OFFLOAD_CAPACITY, names::OFFLOAD_BUSY, names::OFFLOAD_QUEUED].map(level),
+        [5.0, 0.0, 0.0],
+        "there is one such pool"
+    );
+    for lane in [names::OFFLOAD_WAIT, names::OFFLOAD_RUN] {
+        let times = cells(&batch, lane, "");
+        assert!(times.iter().any(|c| c.0 >= 50_000), "{lane}: {times:?}");
+    }
+}
+
+#[test]
 fn a_pool_tells_who_holds_who_waits_and_for_how_long() {
     let agent = agent();
     fresh_tick(&agent);

@@ -31,7 +31,7 @@ shapes! {
     INCLUDED = "an included file", "included", false, ["include", "vars", "target", "data", "session", "gate"];
     LOAD = "[load]", "load", false, ["timer"];
     TARGET = "[target]", "target", false,
-        ["url", "attach", "env", "tls", "http", "compression", "redirects", "cookies", "auth"];
+        ["url", "attach", "env", "tls", "http", "compression", "redirects", "cookies", "sources", "auth"];
     TLS = "`tls`", "tls", false, ["ca", "cert", "key", "insecure", "server-name", "versions"];
     FEEDER = "[data.NAME]", "feeder", false, ["file", "format", "rows", "order"];
     PHASE = "[[phase]]", "phase", false,

@@ -1,6 +1,8 @@
-//! What `[target]` and a request say about TLS and HTTP: `tls`, `http`, `compression`, `cookies`, `redirects`, `expect-continue`.
+//! What `[target]` and a request say about sockets, TLS and HTTP: `sources`, `tls`, `http`, `compression`, `cookies`, `redirects`, `expect-continue`.
 //!
 //! Owns the reading of PEM files; whether a certificate is any good is found out by who builds a connection from it.
+
+use std::net::IpAddr;
 
 use super::Overrides;
 use super::keys;
@@ -14,6 +16,9 @@ use crate::text::address;
 
 /// Longest PEM file, bytes: the bundle of all public authorities is a quarter of it.
 const PEM_MAX: u64 = 1024 * 1024;
+/// Most local addresses: each has some 28,000 ports for one target.
+const SOURCES_MAX: usize = 1024;
+const SOURCES_LOOK: &str = "local addresses to connect from, such as [\"10.0.0.2\", \"10.0.0.3\"]";
 const HTTP_LOOK: &str = "\"1.1\", \"2\" or \"auto\"";
 const CA_LOOK: &str = "the path of a PEM file with certificates, such as \"ca.pem\"";
 const CERT_LOOK: &str = "the path of a PEM file with a certificate chain, such as \"client.pem\"";
@@ -30,6 +35,7 @@ pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>) -> Transport {
         compression: flag("compression"),
         redirects: fields.get("redirects").and_then(|v| redirects(reader, v)).unwrap_or_default(),
         cookies: flag("cookies"),
+        sources: fields.get("sources").map(|v| sources(reader, v)).unwrap_or_default(),
         http: fields.get("http").and_then(|v| reader.read(v, HTTP_LOOK, http)).unwrap_or_default(),
     }
 }
@@ -60,6 +66,18 @@ fn spoken(http: HttpVersion, target: &Target) -> Option<Wrong> {
         }
         _ => None,
     }
+}
+
+fn sources(reader: &Reader<'_>, value: &Value<'_>) -> Vec<IpAddr> {
+    let values = reader.array(value, SOURCES_LOOK, SOURCES_MAX).unwrap_or_default();
+    let read = |v| reader.read(v, SOURCES_LOOK, source);
+    values.iter().filter_map(read).collect()
+}
+
+/// An address of this machine, as `sources` names it.
+fn source(text: &str) -> Result<IpAddr, Wrong> {
+    let look = "an IP address of this machine, such as \"10.0.0.2\"";
+    text.parse().map_err(|_| Wrong::new(format!("{} is no IP address", quoted(text))).expected(look))
 }
 
 /// Notes a `tls` table that would have no effect.

@@ -2,6 +2,8 @@
 //!
 //! Everything here is off unless a scenario asks for it. Files are read when the plan is made, so that workers need none.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
@@ -21,6 +23,8 @@ pub struct Transport {
     pub redirects: u8,
     /// Sessions keep cookies.
     pub cookies: bool,
+    /// Local addresses to connect from, in turn; empty: the system chooses, or on loopback the engine.
+    pub sources: Vec<IpAddr>,
     /// Which version of HTTP requests speak; WebSockets speak 1.1.
     pub http: HttpVersion,
 }

@@ -1,0 +1,95 @@
+//! `dyno bench engine`: the load engine beside its peers on this machine, in one run.
+//!
+//! Owns the command: rows are chosen, measured one after the other, printed as they are found and kept as JSON lines.
+//! `rows` says what is measured, `pairs` and `held` how, `stats` what it means, `report` how it is told.
+
+mod held;
+mod machine;
+mod pairs;
+mod peers;
+mod process;
+mod report;
+mod rows;
+mod scenario;
+mod stats;
+mod target;
+
+use std::path::PathBuf;
+
+use crate::cli::BenchEngineArgs;
+use crate::cores;
+use crate::outcome::{Outcome, UserError};
+use crate::run::stop;
+use peers::Peers;
+use process::{Interrupted, Place};
+use report::{Head, Lines, Report, Row, head_text, row_text};
+
+/// `dyno bench-target`
+pub use target::serve as target;
+
+/// Runs the command.
+pub fn engine(args: &BenchEngineArgs) -> anyhow::Result<Outcome> {
+    if let Some(path) = &args.from {
+        return tell(&report::read(path)?, args.json);
+    }
+    let entries = rows::chosen(args.quick, &args.rows);
+    if entries.is_empty() {
+        let names: Vec<String> = rows::chosen(args.quick, &[]).into_iter().map(|e| e.name).collect();
+        return Err(UserError::wrong(format!(
+            "no row's name holds {}; expected a part of: {}, million",
+            args.rows.join(" or "),
+            names.join(", ")
+        )));
+    }
+    let stops = stop::listen()?;
+    let scratch = tempfile::tempdir()?;
+    let place = Place { split: cores::split(&cores::usable()), stops: &stops, scratch: scratch.path() };
+    let peers = Peers::find(args.peers.as_deref());
+    let head = Head::engine(args.quick, place.describe(), peers.versions());
+    let path = args.out.clone().unwrap_or_else(|| default_file(&head));
+    let mut lines = Lines::create(&path, &head)?;
+    if !args.json {
+        print!("{}", head_text(&head));
+    }
+    let mut report = Report { head, rows: Vec::new() };
+    for entry in entries {
+        eprintln!("dyno: measuring {}", entry.name);
+        let rows = match entry.measure(&place, &peers, args.quick) {
+            Ok(rows) => rows,
+            Err(e) if e.is::<Interrupted>() => {
+                eprintln!("dyno: ended early; what was measured is in {}", path.display());
+                return Ok(Outcome::Interrupted);
+            }
+            Err(e) => {
+                vec![Row::missing(&entry.name, "the row as a whole".to_owned(), None, format!("{e:#}"))]
+            }
+        };
+        for row in rows {
+            lines.push(&row)?;
+            if !args.json {
+                print!("{}", row_text(&row));
+            }
+            report.rows.push(row);
+        }
+    }
+    if args.json {
+        tell(&report, true)?;
+    }
+    eprintln!("dyno: what was measured is in {}; --from makes its table again", path.display());
+    Ok(Outcome::Pass)
+}
+
+fn tell(report: &Report, json: bool) -> anyhow::Result<Outcome> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(report)?);
+    } else {
+        print!("{}", head_text(&report.head));
+        report.rows.iter().for_each(|row| print!("{}", row_text(row)));
+    }
+    Ok(Outcome::Pass)
+}
+
+fn default_file(head: &Head) -> PathBuf {
+    let id = crate::files::run_id(head.started_unix_ms, 0);
+    PathBuf::from(crate::files::RUNS).join(format!("bench-{}-{id}.jsonl", head.subject))
+}

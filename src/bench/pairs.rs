@@ -1,0 +1,264 @@
+//! Two clients side by side: pairs of measurements in the order ABBA, and their ratios.
+//!
+//! Owns when a window opens and closes, what is repeated because the machine was busy with something else, and what of it
+//! is quoted.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use reports::Summary;
+use timeline::MonoNs;
+
+use super::machine::{self, Cpu, Machine, Stat};
+use super::peers::{At, Peer, Peers, ours};
+use super::process::{Client, Interrupted, Place, Recipe, Targets};
+use super::report::{Row, Sample};
+use super::scenario::{self, Work};
+use super::stats::{self, Bound, Verdict};
+use super::target::Counts;
+
+/// How long a client may take until all its connections stand: k6 sets up its virtual users for minutes.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(90);
+/// How long connections may take to go away before the next client comes.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
+/// How many contaminated pairs of a row are measured again.
+const REPEATS: usize = 2;
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    /// Pairs.
+    pub pairs: usize,
+    /// From the last connection to the window.
+    pub settle: Duration,
+    /// Length of a window.
+    pub window: Duration,
+}
+
+/// What is compared.
+#[derive(Debug, Clone, Copy)]
+pub struct Comparison {
+    pub work: Work,
+    pub peer: Peer,
+    pub connections: u64,
+    /// What CPU for each over the peer's should be.
+    pub cpu: Option<Bound>,
+    /// What the rate over the peer's should be.
+    pub rate: Option<Bound>,
+}
+
+/// Measures pairs; gives back a row for CPU and one for the rate.
+pub fn compare(
+    name: &str,
+    comparison: &Comparison,
+    place: &Place<'_>,
+    peers: &Peers,
+    effort: Effort,
+) -> anyhow::Result<Vec<Row>> {
+    let peer = comparison.peer.name();
+    let figures = [
+        (
+            format!("client CPU for each, ours over {peer}"),
+            comparison.cpu,
+            Sample::cpu_us as fn(&Sample) -> f64,
+        ),
+        (format!("rate, ours over {peer}"), comparison.rate, Sample::rate),
+    ];
+    let mut meter = Meter::start(place, comparison.connections)?;
+    let mine = ours(comparison.work, place, meter.at)?;
+    let Some(theirs) = peers.recipe(comparison.peer, comparison.work, place, meter.at)? else {
+        let missing = |(figure, bound, _)| Row::missing(name, figure, bound, format!("{peer} is missing"));
+        return Ok(figures.into_iter().map(missing).collect());
+    };
+    let (pairs, notes) = meter.pairs(&mine, &theirs, effort)?;
+    let row = |(figure, bound, of)| row(name, figure, bound, &pairs, of);
+    let mut rows: Vec<Row> = figures.into_iter().map(row).collect();
+    // Both figures are of the same measurements, which are told once.
+    if let Some(first) = rows.first_mut() {
+        first.notes = notes;
+        first.samples = pairs.into_iter().flat_map(|(a, b)| [a, b]).collect();
+    }
+    Ok(rows)
+}
+
+/// One process for each core of the target's half, and enough for their descriptors.
+pub fn target_processes(place: &Place<'_>, connections: u64) -> usize {
+    /// Connections of one target: `SO_REUSEPORT` spreads them unevenly, by 2% at this number.
+    const EACH: u64 = 16_000;
+    let cores = place.split.as_ref().map_or(1, |s| s.target.len());
+    cores.max(connections.div_ceil(EACH) as usize)
+}
+
+fn row(
+    name: &str,
+    figure: String,
+    target: Option<Bound>,
+    pairs: &[(Sample, Sample)],
+    of: fn(&Sample) -> f64,
+) -> Row {
+    let clean = |s: &Sample| !s.machine.contaminated();
+    let quoted: Vec<(f64, f64)> =
+        pairs.iter().filter(|(a, b)| clean(a) && clean(b)).map(|(a, b)| (of(a), of(b))).collect();
+    let interval = stats::ratio(&quoted);
+    let verdict = if pairs.is_empty() { Verdict::NotMeasured } else { Verdict::of(interval, target) };
+    Row {
+        row: name.to_owned(),
+        figure,
+        unit: "x".to_owned(),
+        interval,
+        target,
+        verdict,
+        clean: quoted.len(),
+        made: pairs.len(),
+        notes: Vec::new(),
+        samples: Vec::new(),
+    }
+}
+
+/// Targets, and what is measured of their clients.
+pub struct Meter<'a> {
+    pub place: &'a Place<'a>,
+    pub targets: Targets,
+    pub at: At,
+}
+
+impl<'a> Meter<'a> {
+    /// Starts targets for so many connections.
+    pub fn start(place: &'a Place<'a>, connections: u64) -> anyhow::Result<Self> {
+        let targets = Targets::start(place, target_processes(place, connections))?;
+        let at = At { port: targets.port, connections };
+        Ok(Self { place, targets, at })
+    }
+
+    /// Measures pairs until enough are clean, or no more may be repeated; with what befell them.
+    fn pairs(
+        &mut self,
+        mine: &Recipe,
+        theirs: &Recipe,
+        effort: Effort,
+    ) -> anyhow::Result<(Vec<(Sample, Sample)>, Vec<String>)> {
+        let (mut pairs, mut notes, mut clean) = (Vec::new(), Vec::new(), 0);
+        while clean < effort.pairs && pairs.len() < effort.pairs + REPEATS {
+            let swapped = pairs.len() % 2 == 1;
+            let (first, second) = if swapped { (theirs, mine) } else { (mine, theirs) };
+            let both = self
+                .measure(first, effort, &mut notes)
+                .and_then(|a| Ok((a, self.measure(second, effort, &mut notes)?)));
+            let (a, b) = match both {
+                Ok(both) => both,
+                Err(e) if e.is::<Interrupted>() => return Err(e),
+                // It would go no better the next time.
+                Err(e) => {
+                    notes.push(format!("{e:#}"));
+                    break;
+                }
+            };
+            clean += usize::from(!a.machine.contaminated() && !b.machine.contaminated());
+            pairs.push(if swapped { (b, a) } else { (a, b) });
+        }
+        notes.dedup();
+        Ok((pairs, notes))
+    }
+
+    /// Runs one client and measures it while all its connections stand.
+    fn measure(
+        &mut self,
+        recipe: &Recipe,
+        effort: Effort,
+        notes: &mut Vec<String>,
+    ) -> anyhow::Result<Sample> {
+        let mut client = Client::start(self.place, recipe)?;
+        self.connected(&mut client, self.at.connections)?;
+        self.place.nap(effort.settle)?;
+        let sample = self.window(&mut [&mut client], effort.window)?;
+        client.end(self.place)?;
+        if let Some(folder) = &recipe.folder {
+            notes.extend(errors(&summary(folder)?));
+            std::fs::remove_dir_all(folder)?;
+        }
+        let targets = &mut self.targets;
+        self.place.wait_for(CLOSE_PATIENCE, || Some(targets.counts().is_ok_and(|c| c.open == 0)))?;
+        Ok(sample)
+    }
+
+    /// Waits until so many connections stand.
+    pub fn connected(&mut self, client: &mut Client, connections: u64) -> anyhow::Result<()> {
+        let mut open = 0;
+        let stand = || {
+            open = self.targets.counts().ok()?.open;
+            if client.has_ended() { None } else { Some(open >= connections) }
+        };
+        let patience = CONNECT_PATIENCE.max(Duration::from_secs_f64(2.0 * scenario::rise_s(connections)));
+        if self.place.wait_for(patience, stand)? {
+            return Ok(());
+        }
+        if client.has_ended() {
+            return Err(client.gone());
+        }
+        bail!("{} held {open} of {connections} connections after {} s", client.name(), patience.as_secs())
+    }
+
+    /// Measures clients for so long, as one.
+    ///
+    /// # Panics
+    /// Without a client.
+    pub fn window(&mut self, clients: &mut [&mut Client], length: Duration) -> anyhow::Result<Sample> {
+        let before = self.reading(clients)?;
+        self.place.nap(length)?;
+        if let Some(gone) = clients.iter_mut().find_map(|c| c.has_ended().then(|| c.gone())) {
+            return Err(gone);
+        }
+        let after = self.reading(clients)?;
+        let cpu_s = machine::spent(&before.client, &after.client);
+        let target_cpu_s = machine::spent(&before.target, &after.target);
+        Ok(Sample {
+            client: clients[0].name().to_owned(),
+            open: after.counts.open,
+            seconds: after.at.since(before.at).as_secs_f64(),
+            done: after.counts.requests + after.counts.messages
+                - before.counts.requests
+                - before.counts.messages,
+            cpu_s,
+            target_cpu_s,
+            client_bytes: machine::memory(&family(clients), "VmRSS"),
+            machine: Machine::between(before.stat, after.stat, cpu_s + target_cpu_s),
+        })
+    }
+
+    fn reading(&mut self, clients: &[&mut Client]) -> anyhow::Result<Reading> {
+        Ok(Reading {
+            counts: self.targets.counts()?,
+            at: MonoNs::now(),
+            stat: Stat::now(),
+            client: machine::cpu(&family(clients)),
+            target: machine::cpu(&self.targets.pids()),
+        })
+    }
+}
+
+fn family(clients: &[&mut Client]) -> Vec<u32> {
+    clients.iter().flat_map(|c| c.family()).collect()
+}
+
+/// All that is read at the ends of a window.
+struct Reading {
+    counts: Counts,
+    at: MonoNs,
+    stat: Stat,
+    client: Cpu,
+    target: Cpu,
+}
+
+/// What went wrong in a run of ours, if anything did.
+pub fn errors(summary: &Summary) -> Option<String> {
+    let kinds: Vec<String> = summary.errors.iter().map(|e| format!("{} {}", e.count, e.kind)).collect();
+    (!kinds.is_empty()).then(|| format!("a run of ours met errors: {}", kinds.join(", ")))
+}
+
+/// The summary of a run of ours.
+pub fn summary(folder: &Path) -> anyhow::Result<Summary> {
+    let text =
+        std::fs::read_to_string(folder.join("summary.json")).context("a run of ours left no summary")?;
+    Ok(serde_json::from_str(&text)?)
+}

@@ -1,0 +1,111 @@
+//! `dyno bench engine` measures, says what is missing, and leaves a file that its table can be made from again.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::process::Output;
+
+use common::{dyno, whole_machine};
+use serde_json::Value;
+
+/// A quick bench of some rows where no peer can be found.
+fn bench(rows: &str, file: &std::path::Path) -> Output {
+    let mut command = dyno();
+    command.args(["bench", "engine", "--quick", "--json", "--rows", rows, "--out"]).arg(file);
+    command.env("PATH", "").output().unwrap()
+}
+
+#[test]
+fn a_bench_without_peers_measures_ours_and_says_what_is_missing() {
+    let _machine = whole_machine();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rows.jsonl");
+    let output = bench("http-100-get-wrk,http-1000-get-self", &file);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["subject"], &report["quick"]), (&"engine".into(), &true.into()));
+    assert!(report["peers"]["wrk"].is_null());
+    let rows = report["rows"].as_array().unwrap();
+    let told: Vec<(&str, &str)> =
+        rows.iter().map(|r| (r["row"].as_str().unwrap(), r["figure"].as_str().unwrap())).collect();
+    assert_eq!(
+        told,
+        [
+            ("http-1000-get-self", "client CPU for each, ours over self"),
+            ("http-1000-get-self", "rate, ours over self"),
+            ("http-100-get-wrk", "client CPU for each, ours over wrk"),
+            ("http-100-get-wrk", "rate, ours over wrk"),
+        ]
+    );
+    for missing in &rows[2..] {
+        assert_eq!((&missing["verdict"], &missing["interval"]), (&"not-measured".into(), &Value::Null));
+        assert_eq!(missing["notes"][0], "wrk is missing");
+    }
+    let samples = rows[0]["samples"].as_array().unwrap();
+    assert!(
+        samples.len() >= 6 && samples.len() % 2 == 0,
+        "pairs of three rounds at least: {}",
+        samples.len()
+    );
+    for sample in samples {
+        assert_eq!(sample["open"], 1000);
+        assert!(sample["done"].as_u64().unwrap() > 0 && sample["cpu_s"].as_f64().unwrap() > 0.0, "{sample}");
+        for share in ["steal", "nice", "idle", "others"] {
+            assert!((0.0..=1.0).contains(&sample["machine"][share].as_f64().unwrap()), "{sample}");
+        }
+    }
+
+    let again = dyno().args(["bench", "engine", "--json", "--from"]).arg(&file).output().unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&again.stdout).unwrap(), report);
+    let table = dyno().args(["bench", "engine", "--from"]).arg(&file).output().unwrap();
+    let table = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert!(table.contains("quick: not to be quoted") && table.contains("wrk: missing"), "{table}");
+}
+
+#[test]
+fn sessions_are_held_and_their_memory_is_counted() {
+    let _machine = whole_machine();
+    let dir = tempfile::tempdir().unwrap();
+    let output = bench("idle-websocket", &dir.path().join("rows.jsonl"));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = report["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 3, "two sizes and how alike they are");
+    for row in &rows[..2] {
+        // A socket alone takes more than a hundred bytes; a session of a library's takes five thousand.
+        let bytes = row["interval"]["value"].as_f64().unwrap_or_else(|| panic!("{row}"));
+        assert!((100.0..5_000.0).contains(&bytes), "{bytes}");
+    }
+}
+
+#[test]
+fn what_cannot_be_benched_is_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = bench("htp-100", &dir.path().join("rows.jsonl"));
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    insta::assert_snapshot!(told);
+    let missing = dyno().args(["bench", "engine", "--from", "nowhere.jsonl"]).output().unwrap();
+    assert_eq!(missing.status.code(), Some(2));
+    insta::assert_snapshot!(String::from_utf8_lossy(&missing.stderr));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_stop_ends_all_its_children() {
+    let _machine = whole_machine();
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = dyno();
+    command.args(["bench", "engine", "--quick", "--rows", "http-1000-get-self", "--out"]);
+    let child = command.arg(dir.path().join("rows.jsonl")).spawn().unwrap();
+    let mut bench = common::Guarded(child);
+    let pid = bench.0.id();
+    // A target, a run and its worker.
+    let patience = std::time::Duration::from_secs(20);
+    assert!(common::wait_for(patience, || common::descendants(pid).len() >= 3));
+    let children = common::descendants(pid);
+    common::signal(pid, rustix::process::Signal::INT);
+    assert!(common::wait_for(patience, || bench.0.try_wait().unwrap().is_some()), "it ends");
+    assert_eq!(bench.0.wait().unwrap().code(), Some(130));
+    assert!(common::wait_for(patience, || !children.iter().any(|&p| common::alive(p))), "and so do they");
+}
