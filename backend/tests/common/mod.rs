@@ -184,16 +184,16 @@ impl Drop for Backend {
     }
 }
 
-/// The truth of `fault` in the one worker, from its order to its end.
-pub fn life(fault: &str) -> [String; 3] {
-    ["armed", "onset", "ended"].map(|what| format!("{fault} shop-0 {what}"))
-}
-
 fn text_of(file: &mut File) -> String {
     let mut text = String::new();
     file.rewind().unwrap();
     file.read_to_string(&mut text).unwrap();
     text
+}
+
+/// The truth of `fault` in the one worker, from its order to its end.
+pub fn life(fault: &str) -> [String; 3] {
+    ["armed", "onset", "ended"].map(|what| format!("{fault} shop-0 {what}"))
 }
 
 /// An answer.
