@@ -9,6 +9,7 @@ import { CacheMeter } from './cache.js';
 import { watchHeap } from './heap.js';
 import { Lanes } from './lanes.js';
 import { watchLoop } from './loop.js';
+import { watchOffload } from './offload.js';
 import { Pauses } from './pauses.js';
 import { PoolMeter } from './pool.js';
 import { watchProcess } from './process.js';
@@ -30,6 +31,7 @@ export class Agent {
     this.pauses = new Pauses(this.#lanes);
     watchLoop(this.#lanes, this.pauses);
     watchHeap(this.#lanes);
+    watchOffload(this.#lanes);
     watchProcess(this.#lanes);
     this.requests = new Requests(this.#lanes);
   }

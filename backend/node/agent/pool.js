@@ -24,8 +24,9 @@ export class PoolMeter {
     for (const part of ['timeouts', 'opened', 'acquired']) lanes.rate(of(part), 'per-second', () => this.#counts[part]);
   }
 
-  get waiters() {
-    return this.#waiters;
+  /** Is there somebody for whom no place is free? */
+  get queue() {
+    return this.#inUse + this.#waiters > this.#capacity;
   }
 
   setCapacity(capacity) {

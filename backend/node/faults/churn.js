@@ -1,31 +1,46 @@
 /**
- * Churn, and its cure: what is built for a page of the list.
+ * Churn, and its cure: on what a picture is drawn.
  *
- * The fault builds the page out of many copies that are dropped with the answer, so the collector has no rest. The
- * cure picks the fields once.
+ * The fault draws each layer on a canvas made for it and dropped with the answer, so the collector has no rest. The cure wipes one
+ * canvas and uses it again.
  */
 import { Fault } from './fault.js';
+
+/** Points of a canvas: as an array of small numbers it takes 256 KiB of the heap. */
+const POINTS = 32_768;
+/** Layers of a picture while all is well. */
+const LAYERS = 8;
 
 export class Churn extends Fault {
   static kind = 'churn';
   static knobs = {
-    mb: { about: 'megabytes of short-lived objects for each page', default: 4, min: 1, max: 32 },
+    layers: { about: 'canvases of 256 KiB made anew for each picture', default: 8, min: 1, max: 32 },
   };
 
-  /** The rows as they are shown. */
-  listed(rows) {
-    const shown = rows.map(({ id, name, cents }) => ({ id, name, cents }));
-    return this.on && shown.length > 0 ? this.#copied(shown) : shown;
+  #canvas = canvas();
+
+  /** The picture of product `id`: a checksum for each layer. */
+  draw(id) {
+    const layers = this.on ? Math.round(this.knob('layers')) : LAYERS;
+    const marks = [];
+    for (let layer = 0; layer < layers; layer++) marks.push(drawn(this.on ? canvas() : this.#wiped(), id, layer));
+    this.tookEffect();
+    return marks;
   }
 
-  /** The fault: each copy of a row is about 100 bytes, with its text. */
-  #copied(shown) {
-    const copies = (this.knob('mb') * 1e6) / 100;
-    let last = shown;
-    for (let made = 0; made < copies; made += shown.length) {
-      last = last.map((row, i) => ({ ...row, name: `${row.name}${made % 7}`.slice(0, row.name.length), rank: i + made }));
-    }
-    this.tookEffect();
-    return last.map(({ id, cents }, i) => ({ id, name: shown[i].name, cents }));
+  #wiped() {
+    return this.#canvas.fill(0);
   }
+}
+
+function canvas() {
+  return new Array(POINTS).fill(0);
+}
+
+/** Lines across the canvas, and what they add up to. */
+function drawn(canvas, id, layer) {
+  for (let at = layer; at < POINTS; at += 7) canvas[at] = (at * id + layer) & 255;
+  let sum = 0;
+  for (let at = 0; at < POINTS; at += 64) sum = (sum * 31 + canvas[at]) >>> 0;
+  return sum.toString(16);
 }

@@ -22,6 +22,6 @@ export class PoolTooSmall extends Fault {
 
   /** Somebody asks for a connection: is there a queue? */
   noteWaiters(meter) {
-    if (this.on && meter.waiters > 1) this.tookEffect();
+    if (meter.queue) this.tookEffect();
   }
 }

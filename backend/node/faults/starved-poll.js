@@ -1,29 +1,30 @@
 /**
- * Starved poll, and its cure: how a backlog is worked off beside the requests.
+ * Starved poll, and its cure: how a long task goes on beside the requests.
  *
- * The shop ranks its products anew every second: a backlog of small pieces. The fault puts each next piece into
- * `process.nextTick`, which runs before any I/O, so the loop does not get to its sockets until the whole backlog is done. The cure
- * puts it behind what is waiting (`setImmediate`).
+ * The shop ranks its products anew every second, in many small turns. The fault puts each next turn into `process.nextTick`, which runs
+ * before any I/O, so the loop does not get to its sockets until all of them are done. The cure puts it behind what is waiting
+ * (`setImmediate`).
  */
 import { Fault } from './fault.js';
 
-/** From backlog to backlog, ms. */
+/** From ranking to ranking, ms. */
 const PERIOD_MS = 1_000;
-/** Pieces of a usual backlog; each takes about 20 us, so it is 1% of a core. */
-const PIECES = 500;
+/** Turns of a ranking, and products that the cure looks at in one of them: about 2% of a core. */
+const TURNS = 2_000;
+const ROWS = 20;
 
 export class StarvedPoll extends Fault {
   static kind = 'starved-poll';
   static knobs = {
-    backlog: { about: 'how many times as much as usual is to be done each second; 20 takes about 200 ms', default: 20, min: 5, max: 40 },
+    rows: { about: 'products that the ranking looks at in one turn, some microseconds each', default: 100, min: 20, max: 500 },
   };
 
   #timer;
   #scores = new Float64Array(512);
 
-  /** Works until `stop`. */
+  /** Ranks until `stop`. */
   start() {
-    this.#timer = setInterval(() => this.#backlog(), PERIOD_MS);
+    this.#timer = setInterval(() => void this.rank(), PERIOD_MS);
     this.#timer.unref();
   }
 
@@ -31,24 +32,27 @@ export class StarvedPoll extends Fault {
     clearInterval(this.#timer);
   }
 
-  #backlog() {
+  /** One ranking, to its end. */
+  rank() {
     const starving = this.on;
     const next = starving ? process.nextTick : setImmediate;
-    let left = starving ? PIECES * this.knob('backlog') : PIECES;
-    const piece = () => {
-      this.#rank(left);
-      left -= 1;
-      if (left > 0) next(piece);
-    };
-    piece();
-    if (starving) this.tookEffect();
+    const rows = starving ? Math.round(this.knob('rows')) : ROWS;
+    let left = TURNS;
+    return new Promise((resolve) => {
+      const turn = () => {
+        this.#turn(left, rows);
+        left -= 1;
+        if (left > 0) next(turn);
+        else resolve();
+      };
+      turn();
+      if (starving) this.tookEffect();
+    });
   }
 
-  /** A piece: the scores of all products drift towards their neighbours'. */
-  #rank(seed) {
+  /** The scores of some products drift towards their neighbours'. */
+  #turn(seed, rows) {
     const scores = this.#scores;
-    for (let round = 0; round < 8; round++) {
-      for (let i = 1; i < scores.length; i++) scores[i] = 0.5 * scores[i - 1] + 0.5 * Math.sin(scores[i] + i * seed);
-    }
+    for (let i = 1; i <= rows; i++) scores[i] = 0.5 * scores[i - 1] + 0.5 * Math.sin(Math.exp(-scores[i]) + i * seed);
   }
 }

@@ -50,3 +50,16 @@ export function sendError(response, error) {
   console.error(`shop: ${error?.stack ?? error}`);
   sendJson(response, 500, { error: 'something failed inside the shop' });
 }
+
+/** Waits until the client has taken what was sent, or is gone. */
+export function drained(response) {
+  return new Promise((resolve) => {
+    const done = () => {
+      response.off('drain', done);
+      response.off('close', done);
+      resolve();
+    };
+    response.on('drain', done);
+    response.on('close', done);
+  });
+}

@@ -16,7 +16,7 @@ const SEARCH = `SELECT product.id, name, cents FROM product JOIN price ON price.
 export function catalogueRoutes(shop) {
   return [
     { method: 'GET', template: '/products', handle: ({ query }) => page(shop, query) },
-    { method: 'GET', template: '/products/{id}', handle: ({ path }) => detail(shop, path) },
+    { method: 'GET', template: '/products/{id}', handle: ({ path }) => productOf(shop, path) },
     { method: 'GET', template: '/search', handle: ({ query }) => search(shop, query) },
   ];
 }
@@ -26,10 +26,11 @@ async function page(shop, query) {
   // Products are numbered without gaps, so a page is a range of the primary key and costs no offset.
   const rows = await shop.faults.queryFanOut.page(shop.database, (number - 1) * PAGE, PAGE);
   shop.faults.deoptimised.total(rows);
-  return { page: number, products: shop.faults.churn.listed(rows) };
+  return { page: number, products: rows };
 }
 
-async function detail(shop, { id }) {
+/** The product that the path names. */
+export async function productOf(shop, { id }) {
   const found = await shop.products.get(wholeText(id, 'id', 0, MAX_ID));
   if (!found) throw Refusal.notFound('there is no such product');
   return found;

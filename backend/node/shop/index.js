@@ -16,10 +16,11 @@ import { healthRoutes } from './health.js';
 import { loginRoutes } from './login.js';
 import { offerRoutes } from './offers.js';
 import { orderRoutes } from './orders.js';
+import { priceRoutes } from './prices.js';
 import { readProduct } from './product.js';
-import { reportRoutes } from './report.js';
 import { Services } from './services.js';
 import { Sessions } from './sessions.js';
+import { sheetRoutes } from './sheet.js';
 import { serveWebSockets, webSocketRoutes } from './websocket.js';
 import { wishRoutes } from './wishes.js';
 
@@ -100,7 +101,8 @@ function routes(shop) {
     ...cartRoutes(shop),
     ...orderRoutes(shop),
     ...dashboardRoutes(shop),
-    ...reportRoutes(shop),
+    ...priceRoutes(shop),
+    ...sheetRoutes(shop),
     ...wishRoutes(shop),
     ...offerRoutes(shop),
     ...webSocketRoutes(shop),

@@ -4,10 +4,9 @@
  * Memory does not grow with the file: a chunk, one record and one batch of rows are all that is held. The sender is slowed
  * down by the database, since the next chunk is read only after a full batch is in.
  */
-import { beginStream } from '../http/answer.js';
+import { beginStream, drained } from '../http/answer.js';
 import { chunks } from '../http/body.js';
 import { Refusal } from '../http/refusal.js';
-import { drained } from '../faults/big-json.js';
 import { HEADER, Records, quoted } from './csv.js';
 
 /** Most bytes of a file. */

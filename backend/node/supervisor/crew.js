@@ -125,11 +125,10 @@ export class Crew {
     life.settled = this.#settled(member, life);
     life.gone = new Promise((resolve) => worker.once('exit', resolve));
     member.life = life;
-    worker.on('message', (report) => this.#hear(life, report));
+    worker.on('message', (report) => this.#hear(member, life, report));
     // A write to a process that is just dying; its exit follows.
     worker.on('error', () => {});
     worker.once('exit', (code, signal) => this.#died(member, life, signal ?? `code ${code}`));
-    worker.send({ settings: { ...this.#origin, name: member.name, index: member.index, figures: SHOP } });
     return life;
   }
 
@@ -148,8 +147,10 @@ export class Crew {
     return settled;
   }
 
-  #hear(life, report) {
-    if (report.tick) life.ticks.take(report.tick, report.lanes);
+  #hear(member, life, report) {
+    // Not before: a message that comes while a worker still loads its modules may be lost.
+    if (report.hello) life.worker.send({ settings: { ...this.#origin, name: member.name, index: member.index, figures: SHOP } });
+    else if (report.tick) life.ticks.take(report.tick, report.lanes);
     else if (report.truth) this.#truths.write(report.truth);
     else if (report.ended) life.ended = report.ended;
     else if (report.failed) life.isLost(report.failed);

@@ -2,7 +2,7 @@
  * A worker process: serves the shop, and obeys its supervisor.
  *
  * Owns the order of starting and ending. Supervisor and worker are always of the same release, so what they tell each other may
- * change freely: `{ settings }` first, then `{ arm }`, `{ endFaults }`, `{ drain }`; back come `{ ready }`, `{ failed }`, `{ truth }`, `{ ended }`
+ * change freely: `{ settings }` first, then `{ arm }`, `{ endFaults }`, `{ drain }`; back come `{ hello }`, `{ ready }`, `{ failed }`, `{ truth }`, `{ ended }`
  * and `{ tick }`.
  */
 import { Agent } from '../agent/index.js';
@@ -88,3 +88,5 @@ process.on('SIGTERM', () => void end());
 process.on('disconnect', () => process.exit(0));
 // A mistake in one request must not end those of others.
 process.on('unhandledRejection', (e) => console.error(`shop: nobody took care of: ${e?.stack ?? e}`));
+
+tell({ hello: true });

@@ -26,7 +26,7 @@ export async function startPostgres() {
   const made = ['--auth=scram-sha-256', '--username=tester', '--no-sync', '--encoding=UTF8', '--locale=C', '--pwfile', secret, '-D', data];
   execFileSync(...asUser(postgresTool('initdb'), made), { cwd: folder, env: environment(folder), stdio: 'pipe' });
   const port = await freePort();
-  const settings = ['fsync=off', 'max_connections=60', 'shared_buffers=64MB'].flatMap((s) => ['-c', s]);
+  const settings = ['fsync=off', 'max_connections=150', 'shared_buffers=64MB'].flatMap((s) => ['-c', s]);
   const stop = await run(postgresTool('postgres'), ['-D', data, '-p', port, '-k', '', '-h', '127.0.0.1', ...settings], folder, port);
   await accepted(() => psql(port, 'SELECT 1', folder));
   return { url: `postgres://tester:${PASSWORD}@127.0.0.1:${port}/postgres`, ask: (sql) => psql(port, sql, folder), stop };

@@ -6,6 +6,11 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 export const TOKEN = 'a-token-of-the-tests';
+/**
+ * An answer that does not come within this is none, ms. A connection that the cluster hands to a worker which has just been killed is never
+ * answered: the cluster waits for a receipt.
+ */
+const PATIENCE_MS = 8_000;
 const MAIN = fileURLToPath(new URL('../main.js', import.meta.url));
 
 /** @typedef {{ status: number, headers: object, text: string, json: any }} Reply */
@@ -91,7 +96,7 @@ function bearer(token) {
 /** @returns {Promise<Reply>} over a connection of its own, so that any worker may answer */
 export function ask(url, method = 'GET', headers = {}, body = undefined) {
   return new Promise((resolve, reject) => {
-    const request = http.request(url, { method, headers: { ...headers, Connection: 'close' }, agent: false, timeout: 20_000 }, async (response) => {
+    const request = http.request(url, { method, headers: { ...headers, Connection: 'close' }, agent: false, timeout: PATIENCE_MS }, async (response) => {
       try {
         const pieces = [];
         for await (const piece of response) pieces.push(piece);
@@ -109,7 +114,7 @@ export function ask(url, method = 'GET', headers = {}, body = undefined) {
 }
 
 /** Tries until `what` is true; a test that waits in vain fails. */
-export async function waitFor(what, patienceMs = 20_000) {
+export async function waitFor(what, patienceMs = 30_000) {
   for (const until = Date.now() + patienceMs; Date.now() < until; ) {
     if (await what()) return;
     await new Promise((resolve) => setTimeout(resolve, 30));
