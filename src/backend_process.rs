@@ -10,9 +10,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use crate::cli::BackendArgs;
+use crate::cli::{BackendArgs, Runtime};
 use crate::outcome::{Outcome, UserError};
 use crate::secret::{TOKEN_VARIABLE, new_token, write_token};
+use crate::twin;
 
 /// The backend seeds its database and starts its workers in well under this.
 const START_PATIENCE: Duration = Duration::from_secs(20);
@@ -25,6 +26,9 @@ pub fn serve(args: BackendArgs) -> anyhow::Result<Outcome> {
         Ok(token) if !token.is_empty() => token,
         _ => made_up_token()?,
     };
+    if args.runtime != Runtime::Rust {
+        return Err(twin::become_it(&args, &token));
+    }
     let options = backend::SupervisorOptions {
         listen: args.listen,
         control: args.control,
@@ -88,12 +92,17 @@ pub struct Backend {
 
 impl Backend {
     /// Starts `dyno backend` on free loopback ports; its messages go to `log`.
-    pub fn start(workers: usize, log: &Path) -> anyhow::Result<Self> {
+    pub fn start(workers: usize, runtime: Runtime, log: &Path) -> anyhow::Result<Self> {
+        if runtime != Runtime::Rust {
+            // Here and not in the child, which must be ready soon: the first time this installs packages.
+            twin::prepare(runtime)?;
+        }
         let token = new_token().context("cannot make a token")?;
         let log_file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut child = Command::new(std::env::current_exe()?)
             .args(["backend", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--follow-stdin"])
             .args(["--workers", &workers.to_string()])
+            .args(["--runtime", twin::name(runtime)])
             .env(TOKEN_VARIABLE, &token)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -113,7 +122,9 @@ impl Backend {
                 let _ = child.kill();
                 let _ = child.wait();
                 let said = std::fs::read_to_string(log).unwrap_or_default();
-                anyhow::bail!("the bundled backend did not start; it said: {}", said.trim())
+                let said = format!("the bundled backend did not start; it said: {}", said.trim());
+                // What a runtime lacks can be mended by whoever started us.
+                Err(if runtime == Runtime::Rust { anyhow::anyhow!(said) } else { UserError::wrong(said) })
             }
         }
     }

@@ -154,6 +154,9 @@ pub struct RunArgs {
     /// Worker processes of the bundled backend [default: 2].
     #[arg(long, value_name = "N")]
     pub workers: Option<usize>,
+    /// What the bundled backend runs on.
+    #[arg(long, value_name = "RUNTIME", default_value = "rust")]
+    pub runtime: Runtime,
     /// Worker processes of the load generator [default: worked out from the machine's limits].
     #[arg(long, value_name = "N")]
     pub load_workers: Option<usize>,
@@ -192,6 +195,19 @@ impl From<&LoadArgs> for scenarios::LoadFlags {
     }
 }
 
+/// What the bundled backend can run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Runtime {
+    /// This binary itself.
+    Rust,
+    /// Node.js 20 or later.
+    Node,
+    /// Deno 2 or later.
+    Deno,
+    /// Bun 1.3 or later.
+    Bun,
+}
+
 /// `dyno backend`
 #[derive(Debug, Clone, Args)]
 pub struct BackendArgs {
@@ -204,6 +220,9 @@ pub struct BackendArgs {
     /// Worker processes that share the address.
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub workers: usize,
+    /// What the shop runs on: this binary, or its twin on a runtime that is installed.
+    #[arg(long, value_name = "RUNTIME", default_value = "rust")]
+    pub runtime: Runtime,
     /// End when standard input ends: for whoever starts it as a child.
     #[arg(long, hide = true)]
     pub follow_stdin: bool,

@@ -17,6 +17,7 @@ mod screen;
 mod secret;
 mod show;
 mod sources;
+mod twin;
 mod watch;
 
 use std::io;

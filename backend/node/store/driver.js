@@ -23,15 +23,17 @@ export async function create(url) {
   }
   await embedded();
   const folder = mkdtempSync(join(tmpdir(), PREFIX));
-  const release = async () => rmSync(folder, { recursive: true, force: true });
+  const file = join(folder, 'shop.sqlite');
+  const { SqliteDriver } = await import('./sqlite.js');
+  const driver = new SqliteDriver(file, 0);
+  const release = async () => {
+    await driver.end();
+    rmSync(folder, { recursive: true, force: true });
+  };
   try {
-    const file = join(folder, 'shop.sqlite');
-    const { SqliteDriver } = await import('./sqlite.js');
-    const driver = new SqliteDriver(file, 0);
+    // It stays open: SQLite locks the file and folds its log when the last connection closes, which must not be while workers exchange pools.
     const connection = await driver.open();
     await connection.transact('createEmbedded', {});
-    await connection.close();
-    await driver.end();
     return { file, release };
   } catch (e) {
     await release();

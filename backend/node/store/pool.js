@@ -46,21 +46,29 @@ export class Pool {
       return connection;
     } catch (e) {
       this.#size -= 1;
+      this.#growForWaiter();
       throw e;
     }
   }
 
+  /** The place that was not filled is the next waiter's: nobody else may come to give theirs back. */
+  #growForWaiter() {
+    const waiter = this.#waiters.shift();
+    if (waiter) this.#grow().then(waiter.resolve, waiter.reject);
+  }
+
   #wait() {
     return new Promise((resolve, reject) => {
-      const waiter = { resolve };
+      const waiter = { resolve, reject };
       const timer = setTimeout(() => {
         this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
         reject(new PoolTimeout());
       }, this.#patienceMs);
-      waiter.resolve = (connection) => {
+      const served = (done) => (value) => {
         clearTimeout(timer);
-        resolve(connection);
+        done(value);
       };
+      Object.assign(waiter, { resolve: served(resolve), reject: served(reject) });
       this.#waiters.push(waiter);
     });
   }

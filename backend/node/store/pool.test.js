@@ -41,3 +41,10 @@ test('a connection that comes back to a pool that ended is closed', async () => 
   held.release();
   assert.equal(seen.closed, 1);
 });
+
+test('when no connection can be opened, everybody hears so at once', async () => {
+  const open = () => new Promise((_, reject) => setTimeout(() => reject(new Error('refused')), 1));
+  const one = new Pool(open, 1, 60_000, new PoolMeter(new Lanes('shop-0'), 'db', 1));
+  const asked = await Promise.allSettled([one.get(), one.get(), one.get()]);
+  assert.deepEqual(asked.map((a) => a.reason?.message), ['refused', 'refused', 'refused']);
+});

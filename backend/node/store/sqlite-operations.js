@@ -11,7 +11,8 @@ export const operations = {
   open({ file, connection }) {
     const db = new DatabaseSync(file);
     // NORMAL with a write-ahead log: a killed process loses nothing committed, and no commit waits for the disk.
-    db.exec(`PRAGMA journal_mode = wal; PRAGMA synchronous = normal; PRAGMA busy_timeout = ${BUSY_MS}; PRAGMA foreign_keys = on`);
+    // How long it may wait comes first: what follows may have to.
+    db.exec(`PRAGMA busy_timeout = ${BUSY_MS}; PRAGMA journal_mode = wal; PRAGMA synchronous = normal; PRAGMA foreign_keys = on`);
     connections.set(connection, { db, prepared: new Map() });
   },
   run: ({ connection, sql, values }) => run(connections.get(connection), sql, values),
