@@ -39,7 +39,7 @@ pub fn become_it(args: &BackendArgs, token: &str) -> anyhow::Error {
     };
     let mut command = Command::new(name(args.runtime));
     if args.runtime == Runtime::Deno {
-        command.args(["run", "--allow-all", "--no-config"]);
+        command.args(["run", "--allow-all"]);
     }
     command
         .arg(folder.join("main.js"))

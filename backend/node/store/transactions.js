@@ -56,14 +56,22 @@ export function* checkOut(_, { session, customer, atMs }) {
 
 /**
  * A batch of a supplier's offers.
+ * @param {'sqlite' | 'postgres'} dialect
  * @param {{ rows: [string, string, number, number][] }} input
  */
-export function* putOffers(_, { rows }) {
+export function* putOffers(dialect, { rows }) {
   // One sku twice in a statement is an error to PostgreSQL; the last one counts.
   const last = [...new Map(rows.map((r) => [r[0], r])).values()];
+  const replace = 'ON CONFLICT (sku) DO UPDATE SET name = excluded.name, cents = excluded.cents, quantity = excluded.quantity';
+  if (dialect === 'sqlite') {
+    yield [`INSERT INTO offer (sku, name, cents, quantity) VALUES ${places(last.length, 4)} ${replace}`, last.flat()];
+    return;
+  }
+  // Four arrays are parsed in a fraction of the time that four thousand values take.
+  const columns = [0, 1, 2, 3].map((c) => last.map((row) => row[c]));
   yield [
-    `INSERT INTO offer (sku, name, cents, quantity) VALUES ${places(last.length, 4)}
-     ON CONFLICT (sku) DO UPDATE SET name = excluded.name, cents = excluded.cents, quantity = excluded.quantity`,
-    last.flat(),
+    `INSERT INTO offer (sku, name, cents, quantity)
+     SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::integer[]) ${replace}`,
+    columns,
   ];
 }

@@ -1,7 +1,9 @@
 /** Supervisor and workers: faults at work, control, reload, killed workers, and the end. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import http from 'node:http';
+import net from 'node:net';
 import { after, before, test } from 'node:test';
 import { startPostgres } from './servers.js';
 import { RunningShop, TOKEN, ask, waitFor } from './shop.js';
@@ -27,15 +29,20 @@ async function many(count, path, token) {
   for (const { status, text } of replies) assert.equal(status, 200, text);
 }
 
-/** The mean of a lane over the ticks after `since`, over both workers. */
-async function values(lane, since = {}) {
+/** The values of a lane that are kept, oldest first, of each worker. */
+async function values(lane) {
   const found = [];
   for (const name of ['shop-0', 'shop-1']) {
-    const { json } = await shop.order('GET', `/v1/instances/${name}/samples?since=${since[name] ?? 0}`);
+    const { json } = await shop.order('GET', `/v1/instances/${name}/samples`);
     const index = json.lanes.findIndex((l) => l.name === lane);
-    for (const { values } of json.ticks) found.push(...values.filter(([i]) => i === index).map(([, v]) => v));
+    found.push(json.ticks.flatMap((t) => t.values.filter(([i]) => i === index).map(([, v]) => v)));
   }
   return found;
+}
+
+/** Is the lane's newest value, of every worker, as it should be? */
+async function now(lane, isRight) {
+  return (await values(lane)).every((kept) => kept.length > 0 && isRight(kept.at(-1)));
 }
 
 test('control wants its token, and refuses what it does not understand', async () => {
@@ -75,20 +82,20 @@ test('the probe tells lanes in the form that dyno reads', async () => {
 test('pool-too-small: a queue, and the planned pool afterwards', async () => {
   const truth = await shop.during('pool-too-small', { capacity: 1 }, async () => {
     await many(60, '/products?page=3');
-    await waitFor(async () => (await values('pool.db.capacity')).includes(1));
+    await waitFor(() => now('pool.db.capacity', (v) => v === 1));
   });
   assert.deepEqual(truth, FULL);
   await many(20, '/products');
-  await waitFor(async () => (await values('pool.db.capacity')).at(-1) === 12);
+  await waitFor(() => now('pool.db.capacity', (v) => v === 12));
 });
 
 test('pool-leak: connections are gone, and come back at the end', async () => {
   const truth = await shop.during('pool-leak', { share: 0.5 }, async () => {
     await many(14, '/products');
-    await waitFor(async () => Math.max(...(await values('pool.db.in-use')).slice(-4)) > 1);
+    await waitFor(async () => (await values('pool.db.in-use')).some((kept) => kept.at(-1) > 1));
   });
   assert.deepEqual(truth, FULL);
-  await waitFor(async () => (await values('pool.db.in-use')).at(-1) === 0);
+  await waitFor(() => now('pool.db.in-use', (v) => v === 0));
 });
 
 test('connect-per-request and pool-too-large: the database has to carry them', async () => {
@@ -165,6 +172,27 @@ test('slow-downstream: checkout waits for the service, and not when its cure run
   const truth = await shop.during('slow-downstream', { signatures: 1_500 }, async () => (fault = await buy()));
   assert.deepEqual(truth, FULL);
   assert.ok(fault > cure * 3, `${fault} ms against ${cure} ms`);
+});
+
+test('slow-consumer: the fault keeps everything for one that does not read, the cure lets it go', async () => {
+  const { hostname, port } = new URL(shop.url);
+  const socket = net.connect(Number(port), hostname);
+  socket.on('error', () => {});
+  const key = 'dGhlIHNhbXBsZSBub25jZQ==';
+  socket.write(`GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n\r\n`);
+  await once(socket, 'readable');
+  // A frame masked with zeros, which is a mask. From here on nothing is read.
+  const text = Buffer.from('{"op":"watch","product":7}');
+  socket.write(Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), text]));
+  await waitFor(async () => !(await now('server.websockets', (v) => v === 0)));
+  const truth = await shop.during('slow-consumer', { bytes: 65_536 }, async () => {
+    await waitFor(async () => (await shop.truth()).some((l) => /^slow-consumer shop-. onset$/.test(l)), 60_000);
+    assert.equal(socket.destroyed, false);
+  });
+  assert.deepEqual(truth, FULL);
+  // The next price is due within ten seconds, and far too much waits already.
+  await waitFor(() => now('server.websockets', (v) => v === 0));
+  socket.destroy();
 });
 
 test('uneven-workers: one gets all new connections, and both do again afterwards', async () => {
