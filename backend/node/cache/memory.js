@@ -28,6 +28,10 @@ export class MemoryCache {
     if (gone > 0) this.#evicted(gone);
   }
 
+  async drop(key) {
+    this.#map.delete(key);
+  }
+
   async clear() {
     this.#map.clear();
   }

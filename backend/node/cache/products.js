@@ -45,6 +45,11 @@ export class ProductCache {
     return found.absent ? undefined : found;
   }
 
+  /** Product `id` was changed: what is kept of it is wrong. */
+  async drop(id) {
+    await this.#entries.drop(`product:${id}`);
+  }
+
   async clear() {
     await this.#entries.clear();
   }

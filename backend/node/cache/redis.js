@@ -60,6 +60,11 @@ export class RedisCache {
     if (gone > 0) await this.#drop(before);
   }
 
+  async drop(key) {
+    this.#keys.delete(key);
+    await this.#tried(() => this.#redis.unlink(PREFIX + key));
+  }
+
   async clear() {
     let from = '0';
     do {

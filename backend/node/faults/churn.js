@@ -1,13 +1,12 @@
 /**
- * Churn, and its cure: on what a picture is drawn.
+ * Churn, and its cure: where a picture's canvases come from.
  *
- * The fault draws each layer on a canvas made for it and dropped with the answer, so the collector has no rest. The cure wipes one
- * canvas and uses it again.
+ * The fault makes one anew for each layer and drops it with the answer, so the collector has no rest. The cure wipes two and uses them
+ * again.
  */
+import { CANVAS_BYTES, blend, paint } from '../shop/picture.js';
 import { Fault } from './fault.js';
 
-/** Points of a canvas: as an array of small numbers it takes 256 KiB of the heap. */
-const POINTS = 32_768;
 /** Layers of a picture while all is well. */
 const LAYERS = 8;
 
@@ -17,30 +16,20 @@ export class Churn extends Fault {
     layers: { about: 'canvases of 256 KiB made anew for each picture', default: 8, min: 1, max: 32 },
   };
 
-  #canvas = canvas();
+  /** The two that are used again; drawing is one turn of the loop, so nobody else has them meanwhile. */
+  #under = new Uint8Array(CANVAS_BYTES);
+  #over = new Uint8Array(CANVAS_BYTES);
 
-  /** The picture of product `id`: a checksum for each layer. */
+  /** The picture of product `id`, large. */
   draw(id) {
     const layers = this.on ? Math.round(this.knob('layers')) : LAYERS;
-    const marks = [];
-    for (let layer = 0; layer < layers; layer++) marks.push(drawn(this.on ? canvas() : this.#wiped(), id, layer));
+    const under = this.on ? new Uint8Array(CANVAS_BYTES) : this.#under.fill(0);
+    for (let layer = 0; layer < layers; layer++) {
+      const over = this.on ? new Uint8Array(CANVAS_BYTES) : this.#over.fill(0);
+      paint(over, id, layer);
+      blend(under, over);
+    }
     this.tookEffect();
-    return marks;
+    return under;
   }
-
-  #wiped() {
-    return this.#canvas.fill(0);
-  }
-}
-
-function canvas() {
-  return new Array(POINTS).fill(0);
-}
-
-/** Lines across the canvas, and what they add up to. */
-function drawn(canvas, id, layer) {
-  for (let at = layer; at < POINTS; at += 7) canvas[at] = (at * id + layer) & 255;
-  let sum = 0;
-  for (let at = 0; at < POINTS; at += 64) sum = (sum * 31 + canvas[at]) >>> 0;
-  return sum.toString(16);
 }

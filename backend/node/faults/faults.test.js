@@ -11,6 +11,7 @@ import { PrototypePollution } from './prototype-pollution.js';
 import { RegexBacktracking } from './regex-backtracking.js';
 import { SerialQueries } from './serial-queries.js';
 import { Stampede } from './stampede.js';
+import { Ranking } from '../shop/ranking.js';
 import { StarvedPoll } from './starved-poll.js';
 import { WholeFile } from './whole-file.js';
 
@@ -77,7 +78,7 @@ test('blocking-crypto: the loop turns while the cure hashes, and stands still wh
 
 test('regex-backtracking: both know the same words, and only the fault takes ever longer for what is none', () => {
   const { off, on, told } = make(RegexBacktracking, { steps: 2_000_000 });
-  for (const text of ['kettle', 'blue kettle', 'Žluť 7 ', 'a b c']) assert.ok(off.fits(text) && on.fits(text), text);
+  for (const text of ['kettle', 'blue kettle', 'folding-chair 7 ', 'a b c']) assert.ok(off.fits(text) && on.fits(text), text);
   assert.deepEqual(told, ['armed']);
   for (const text of ['', ' a', 'a  b', 'a%', "' OR 1=1 --"]) assert.ok(!off.fits(text) && !on.fits(text), text);
   const took = (fault, text) => {
@@ -91,10 +92,15 @@ test('regex-backtracking: both know the same words, and only the fault takes eve
   assert.deepEqual(told, ['armed', 'onset']);
 });
 
+/** The fault's row of turns, without the look for input at its end. */
+async function turnsAhead(fault) {
+  await Promise.race([fault.aheadOfInput(new Ranking(500)), new Promise((resolve) => setImmediate(resolve))]);
+}
+
 test('starved-poll: others get their turns with the cure, and none before the fault is done', async () => {
   const { off, on, told } = make(StarvedPoll, { rows: 20 });
-  const [cure, fault] = [await turnsDuring(() => off.rank()), await turnsDuring(() => on.rank())];
-  assert.ok(cure.turns > 1_000 && fault.turns === 0, `${cure.turns} and ${fault.turns} turns`);
+  const [cure, fault] = [await turnsDuring(() => off.rebuild(new Ranking(500))), await turnsDuring(() => turnsAhead(on))];
+  assert.ok(cure.turns >= 90 && fault.turns <= 1, `${cure.turns} and ${fault.turns} turns`);
   assert.deepEqual(told, ['armed', 'onset']);
 });
 

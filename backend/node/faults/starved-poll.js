@@ -1,17 +1,18 @@
 /**
- * Starved poll, and its cure: how a long task goes on beside the requests.
+ * Starved poll, and its cure: when the ranking's next turn comes.
  *
- * The shop ranks its products anew every second, in many small turns. The fault puts each next turn into `process.nextTick`, which runs
- * before any I/O, so the loop does not get to its sockets until all of them are done. The cure puts it behind what is waiting
- * (`setImmediate`).
+ * No turn is long. The fault puts each next one into `process.nextTick`, which runs before any I/O, so the loop looks for input only when
+ * the row of them is over, once in so many turns, as often as tokio would; and it never rests, because it begins anew as soon
+ * as it is done. The cure puts the next turn behind what is waiting (`setImmediate`), and rests between rebuilds.
  */
 import { Fault } from './fault.js';
 
-/** From ranking to ranking, ms. */
-const PERIOD_MS = 1_000;
-/** Turns of a ranking, and products that the cure looks at in one of them: about 2% of a core. */
-const TURNS = 2_000;
-const ROWS = 20;
+/** The cure's turns: a hundredth of the products, some hundred microseconds. */
+const ROWS = 5;
+/** From rebuild to rebuild, ms. */
+const REST_MS = 1_000;
+/** Turns between two looks for input: without an end the worker could not be told to stop. */
+const TURNS_AHEAD = 61;
 
 export class StarvedPoll extends Fault {
   static kind = 'starved-poll';
@@ -20,39 +21,37 @@ export class StarvedPoll extends Fault {
   };
 
   #timer;
-  #scores = new Float64Array(512);
+  #stopped = false;
 
-  /** Ranks until `stop`. */
-  start() {
-    this.#timer = setInterval(() => void this.rank(), PERIOD_MS);
-    this.#timer.unref();
+  /** Rebuilds `ranking` again and again until `stop`. */
+  async keep(ranking) {
+    while (!this.#stopped) {
+      while (this.on && !this.#stopped) await this.aheadOfInput(ranking);
+      await this.rebuild(ranking);
+      await new Promise((resolve) => {
+        this.#timer = setTimeout(resolve, REST_MS);
+        this.#timer.unref();
+      });
+    }
   }
 
   stop() {
-    clearInterval(this.#timer);
+    this.#stopped = true;
+    clearTimeout(this.#timer);
   }
 
-  /** One ranking, to its end. */
-  rank() {
-    const starving = this.on;
-    const next = starving ? process.nextTick : setImmediate;
-    const rows = starving ? Math.round(this.knob('rows')) : ROWS;
-    let left = TURNS;
-    return new Promise((resolve) => {
-      const turn = () => {
-        this.#turn(left, rows);
-        left -= 1;
-        if (left > 0) next(turn);
-        else resolve();
-      };
-      turn();
-      if (starving) this.tookEffect();
-    });
+  /** The fault: a row of turns, each ahead of all input; then one look. */
+  async aheadOfInput(ranking) {
+    for (let turn = 0; turn < TURNS_AHEAD; turn++) {
+      ranking.turn(Math.round(this.knob('rows')));
+      await new Promise((resolve) => process.nextTick(resolve));
+      this.tookEffect();
+    }
+    await new Promise((resolve) => setImmediate(resolve));
   }
 
-  /** The scores of some products drift towards their neighbours'. */
-  #turn(seed, rows) {
-    const scores = this.#scores;
-    for (let i = 1; i <= rows; i++) scores[i] = 0.5 * scores[i - 1] + 0.5 * Math.sin(Math.exp(-scores[i]) + i * seed);
+  /** The cure. */
+  async rebuild(ranking) {
+    for (let done = false; !done; done = ranking.turn(ROWS)) await new Promise((resolve) => setImmediate(resolve));
   }
 }

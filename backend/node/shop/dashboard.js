@@ -1,5 +1,19 @@
-/** `GET /dashboard`: a customer's page, for which several questions are asked that do not depend on each other. */
-import { ordersOf } from './orders.js';
+/**
+ * `GET /dashboard`: how the shop is doing, from questions that do not depend on each other. Whether they are awaited together is the choice
+ * between the fault `serial-queries` and its cure.
+ */
+
+/** Rows in each list. */
+const SHOWN = 5;
+
+const CUSTOMERS = 'SELECT count(*) AS n FROM customer';
+const SESSIONS = 'SELECT count(*) AS n FROM session';
+const LAST_ORDERS = 'SELECT id, at_ms, cents FROM purchase ORDER BY id DESC LIMIT $1';
+const DEAREST = `SELECT product.id, name, cents FROM product JOIN price ON price.product = product.id
+  ORDER BY cents DESC, product.id LIMIT $1`;
+const BEST_RATED = `SELECT product, CAST(avg(stars) AS DOUBLE PRECISION) AS stars FROM review GROUP BY product
+  ORDER BY avg(stars) DESC, product LIMIT $1`;
+const SCARCEST = 'SELECT product, quantity FROM stock ORDER BY quantity, product LIMIT $1';
 
 /** @param {import('./index.js').Shop} shop */
 export function dashboardRoutes(shop) {
@@ -7,14 +21,10 @@ export function dashboardRoutes(shop) {
 }
 
 async function show(shop, request) {
-  const { id: session, customer } = await shop.sessions.of(request);
-  const rows = async (sql, ...values) => (await shop.database.run(sql, values)).rows;
-  const [orders, cart, [spent], sellers, newest] = await shop.faults.serialQueries.ask([
-    () => ordersOf(shop.database, customer),
-    () => rows('SELECT product, quantity FROM cart WHERE session = $1 ORDER BY product', session),
-    () => rows('SELECT count(*) AS orders, sum(cents) AS cents FROM purchase WHERE customer = $1', customer),
-    () => rows('SELECT town, count(*) AS sellers FROM seller GROUP BY town ORDER BY town'),
-    () => rows('SELECT id, name FROM product ORDER BY id DESC LIMIT $1', 5),
-  ]);
-  return { orders: orders.slice(0, 5), cart, spent: { orders: spent.orders, cents: spent.cents ?? 0 }, sellers, newest };
+  await shop.sessions.of(request);
+  const list = (sql) => async () => (await shop.database.run(sql, [SHOWN])).rows;
+  const count = (sql) => async () => (await shop.database.run(sql)).rows[0].n;
+  const questions = [count(CUSTOMERS), count(SESSIONS), list(LAST_ORDERS), list(DEAREST), list(BEST_RATED), list(SCARCEST)];
+  const [customers, sessions, last_orders, dearest, best_rated, scarcest] = await shop.faults.serialQueries.ask(questions);
+  return { customers, sessions, last_orders, dearest, best_rated, scarcest };
 }

@@ -64,6 +64,13 @@ export class Feed {
     return { listener, leave };
   }
 
+  /** Tells all who watch `product`, at once, what it costs from now on. Those of other workers hear in their turn. */
+  announce(product, cents) {
+    this.#prices[product - 1] = cents;
+    const text = JSON.stringify({ op: 'price', product, cents, at: unixMs() });
+    for (const slot of this.#slots) for (const { socket, watched } of slot) if (watched.includes(product)) this.send(socket, text);
+  }
+
   /** Sends `text` to everybody. */
   broadcast(text) {
     for (const slot of this.#slots) for (const { socket } of slot) this.send(socket, text);

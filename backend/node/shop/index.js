@@ -8,6 +8,7 @@ import { Routes } from '../http/routes.js';
 import { createServer } from '../http/server.js';
 import { Database } from '../store/database.js';
 import { driver } from '../store/driver.js';
+import { PRODUCTS } from '../store/seed.js';
 import { cartRoutes } from './cart.js';
 import { catalogueRoutes } from './catalogue.js';
 import { dashboardRoutes } from './dashboard.js';
@@ -16,11 +17,17 @@ import { healthRoutes } from './health.js';
 import { loginRoutes } from './login.js';
 import { offerRoutes } from './offers.js';
 import { orderRoutes } from './orders.js';
-import { priceRoutes } from './prices.js';
+import { pictureRoutes } from './picture.js';
+import { priceListRoutes } from './price-list.js';
+import { priceRoutes } from './price.js';
 import { readProduct } from './product.js';
 import { Services } from './services.js';
 import { Sessions } from './sessions.js';
+import { Ranking, rankingRoutes } from './ranking.js';
+import { recommendRoutes } from './recommend.js';
 import { sheetRoutes } from './sheet.js';
+import { supplierFileRoutes } from './supplier-file.js';
+import { Visits, visitRoutes } from './visits.js';
 import { serveWebSockets, webSocketRoutes } from './websocket.js';
 import { wishRoutes } from './wishes.js';
 
@@ -59,7 +66,9 @@ export class Shop {
     /** What one worker does for all falls to the first. */
     this.first = settings.index === 0;
     this.address = settings.listen;
-    this.sessions = new Sessions(database, faults.leak, settings.secret, settings.figures.sessionCapacity);
+    this.visits = new Visits(settings.figures.sessionCapacity);
+    this.sessions = new Sessions(database, faults.leak, this.visits, settings.secret, settings.figures.sessionCapacity);
+    this.ranking = new Ranking(PRODUCTS);
     this.feed = new Feed(faults.slowConsumer);
     this.services = new Services(database, settings.services, agent);
     agent.gauge('server.websockets', 'count', () => this.feed.size);
@@ -73,7 +82,7 @@ export class Shop {
     await this.database.openAll();
     await this.feed.start(this.database);
     await this.faults.coldCache.warm(this.products);
-    this.faults.starvedPoll.start();
+    void this.faults.starvedPoll.keep(this.ranking);
     if (this.first) this.services.startSweep();
     this.tidying = setInterval(() => this.products.tidy(), TIDY_MS);
     this.tidying.unref();
@@ -102,9 +111,15 @@ function routes(shop) {
     ...orderRoutes(shop),
     ...dashboardRoutes(shop),
     ...priceRoutes(shop),
+    ...priceListRoutes(shop),
+    ...pictureRoutes(shop),
+    ...recommendRoutes(shop),
     ...sheetRoutes(shop),
+    ...rankingRoutes(shop),
+    ...visitRoutes(shop),
     ...wishRoutes(shop),
     ...offerRoutes(shop),
+    ...supplierFileRoutes(shop),
     ...webSocketRoutes(shop),
   ]);
 }

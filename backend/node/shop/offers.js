@@ -24,6 +24,11 @@ export function offerRoutes(shop) {
 
 async function put(shop, request) {
   await shop.sessions.of(request);
+  return importFrom(shop, chunks(request));
+}
+
+/** Takes a file apart as it comes, and writes it batch by batch. */
+export async function importFrom(shop, file) {
   const records = new Records();
   const done = { rows: 0, bytes: 0 };
   let batch = [];
@@ -34,7 +39,7 @@ async function put(shop, request) {
       done.rows += rows.length;
     }
   };
-  for await (const chunk of shop.faults.wholeFile.pieces(chunks(request))) {
+  for await (const chunk of shop.faults.wholeFile.pieces(file)) {
     done.bytes += chunk.length;
     if (done.bytes > MAX_FILE) throw Refusal.tooLarge(`more than ${MAX_FILE} bytes`);
     batch = batch.concat(records.take(chunk));

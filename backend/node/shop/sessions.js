@@ -18,15 +18,18 @@ export class Sessions {
   #bounded;
   #database;
   #leak;
+  #visits;
   #tokens;
 
   /**
    * @param {import('../store/database.js').Database} database
    * @param {import('../faults/leak.js').Leak} leak
+   * @param {import('./visits.js').Visits} visits
    */
-  constructor(database, leak, secret, capacity) {
+  constructor(database, leak, visits, secret, capacity) {
     this.#database = database;
     this.#leak = leak;
+    this.#visits = visits;
     this.#tokens = new Tokens(secret);
     this.#bounded = new BoundedMap(capacity);
   }
@@ -61,6 +64,8 @@ export class Sessions {
   async of(request) {
     const [, token] = /^Bearer +(\S+) *$/.exec(request.headers.authorization ?? '') ?? [];
     if (!token) throw Refusal.unauthorized('log in first: this route wants `Authorization: Bearer TOKEN`');
-    return this.find(token);
+    const session = await this.find(token);
+    this.#visits.visited(session.id, request.url.split('?')[0]);
+    return session;
   }
 }

@@ -1,7 +1,6 @@
 /**
- * `GET /products/{id}/sheet` and `GET /products/{id}/picture`: what else there is of a product.
- *
- * A sheet is sealed by a function of the runtime's offload threads, which keeps its thread for some milliseconds; a picture is drawn here.
+ * `GET /products/{id}/sheet`: the product's data sheet, sealed by a function of the runtime's offload threads, which keeps its thread for some
+ * milliseconds.
  */
 import { pbkdf2 } from 'node:crypto';
 import { promisify } from 'node:util';
@@ -15,10 +14,7 @@ const stretched = promisify(pbkdf2);
 
 /** @param {import('./index.js').Shop} shop */
 export function sheetRoutes(shop) {
-  return [
-    { method: 'GET', template: '/products/{id}/sheet', handle: ({ path, response }) => sheet(shop, path, response) },
-    { method: 'GET', template: '/products/{id}/picture', handle: ({ path }) => picture(shop, path) },
-  ];
+  return [{ method: 'GET', template: '/products/{id}/sheet', handle: ({ path, response }) => sheet(shop, path, response) }];
 }
 
 async function sheet(shop, path, response) {
@@ -27,9 +23,4 @@ async function sheet(shop, path, response) {
   const text = `${lines.join('\n')}\n`;
   const seal = await stretched(text, 'sheet', ROUNDS, 16, 'sha256');
   send(response, 200, 'text/plain; charset=utf-8', `${text}${'seal'.padStart(12)} | ${seal.toString('hex')}\n`);
-}
-
-async function picture(shop, path) {
-  const { id } = await productOf(shop, path);
-  return { id, layers: shop.faults.churn.draw(id) };
 }

@@ -11,6 +11,7 @@ export async function checkRoutes(shop) {
   const token = await login(shop);
   await cartAndCheckout(shop, token);
   await offers(shop, token);
+  await prices(shop, token);
   await wishes(shop, token);
   await feed(shop, token);
   await hostile(shop);
@@ -51,14 +52,21 @@ async function catalogue(shop) {
   const { json: hits } = await shop.get('/search?q=kettle');
   assert.ok(hits.products.length > 0 && hits.products.every((p) => /kettle/i.test(p.name)));
   assert.deepEqual((await shop.get('/search?q=nothing')).json.products, []);
-  for (const bad of ['', '?q=', '?q=%25', "?q='%20OR%201=1", `?q=${'x'.repeat(100)}`, '?q=a%00']) refused(await shop.get(`/search${bad}`), 400, 'q');
+  assert.ok((await shop.get('/search?q=blue+kettle')).json.products.length > 0);
+  for (const bad of ['', '?q=', '?q=%25', "?q='%20OR%201=1", `?q=${'x'.repeat(121)}`, '?q=a%00']) refused(await shop.get(`/search${bad}`), 400, 'q');
 
-  const prices = await shop.get('/prices');
-  assert.equal(prices.json.rows.length, 50_000);
-  assert.deepEqual(prices.json.rows[600], { product: 7, name: product.name, quantity: 1, cents: product.cents });
+  const list = await shop.get('/price-list');
+  assert.equal(list.json.length, 50_000);
+  assert.deepEqual(list.json[7], { sku: 'S-000007', name: 'Spare part 7 for "model 7"', cents: 55_533, ours: 69_416, quantity: 7 });
+  assert.equal((await shop.get('/price-list?rows=3')).json.length, 3);
+  refused(await shop.get('/price-list?rows=0'), 400, 'rows is 0');
   assert.match((await shop.get('/products/7/sheet')).text, /name \| .*\n[^]*seal \| [0-9a-f]{32}\n$/);
-  const picture = (await shop.get('/products/7/picture')).json;
-  assert.deepEqual(picture, (await shop.get('/products/7/picture')).json);
+  const picture = await shop.get('/products/7/picture');
+  assert.deepEqual([picture.headers['content-type'], picture.headers['content-length']], ['image/bmp', '16438']);
+  assert.equal(picture.text, (await shop.get('/products/7/picture')).text);
+  assert.equal((await shop.get('/products/7/recommendations')).json.products.length, 5);
+  for (const what of ['picture', 'recommendations', 'sheet']) refused(await shop.get(`/products/501/${what}`), 404, 'no such product');
+  assert.equal((await shop.get('/popular')).json.products.length, 10);
 }
 
 async function login(shop) {
@@ -102,8 +110,9 @@ async function cartAndCheckout(shop, token) {
   assert.deepEqual(json.orders[0].lines[0], { product: 7, quantity: 3, cents: seven });
   refused(await shop.get('/orders'), 401, 'log in');
   const { json: board } = await shop.get('/dashboard', token);
-  assert.equal(board.orders[0].id, bought.order);
-  assert.deepEqual([board.cart, board.newest[0].id, board.sellers.length], [[], 500, 8]);
+  assert.deepEqual([board.last_orders[0].id, board.customers, board.dearest.length, board.best_rated.length], [bought.order, 10_000, 5, 5]);
+  assert.ok(board.sessions > 0 && board.scarcest[0].quantity < 100_000_000);
+  await waitFor(async () => (await shop.get('/visits', token)).json.visits.some((v) => v.path === '/checkout'));
   await waitFor(async () => (await shop.get('/products/9')).json.in_stock < 100_000_000);
 }
 
@@ -115,9 +124,23 @@ async function offers(shop, token) {
   refused(await send(`${text}last,One,x,1\n`), 400, 'line 3236: cents is `x`');
   refused(await send('sku,name\n'), 400, 'line 1');
   refused(await send(''), 400, 'line 1: expected the header');
+  const supplied = await shop.send('POST', '/import/supplier?megabytes=0', token);
+  refused(supplied, 400, 'megabytes is 0');
   const exported = await shop.get('/export', token);
   const sorted = (t) => t.trimEnd().split('\n').sort();
   assert.deepEqual(sorted(exported.text), sorted(text));
+  const file = (await shop.send('POST', '/import/supplier?megabytes=1', token)).json;
+  assert.ok(file.bytes >= 2 ** 20 && file.rows > 5_000, JSON.stringify(file));
+}
+
+async function prices(shop, token) {
+  const change = (who, id, body) => shop.send('PUT', `/products/${id}/price`, who, body);
+  refused(await change(undefined, 11, { cents: 5 }), 401, 'log in');
+  refused(await change(await shop.logIn('user-2'), 11, { cents: 5 }), 403, 'keeper');
+  refused(await change(token, 11, { cents: 0 }), 400, 'cents is 0');
+  refused(await change(token, 501, { cents: 5 }), 404, 'no such product');
+  assert.deepEqual((await change(token, 11, { cents: 4_321 })).json, { product: 11, cents: 4_321 });
+  await waitFor(async () => (await shop.get('/products/11')).json.cents === 4_321);
 }
 
 async function wishes(shop, token) {
