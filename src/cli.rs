@@ -124,6 +124,9 @@ pub struct RunArgs {
     /// What releases arrivals: `wheel`, or `precise` for a machine with a core to spare [default: the scenario's].
     #[arg(long, value_name = "TIMER", value_parser = ["wheel", "precise"])]
     pub timer: Option<String>,
+    /// Which version of HTTP requests speak: `1.1`, `2`, or `auto`, what an https target chooses [default: the scenario's, or 1.1].
+    #[arg(long, value_name = "VERSION", value_parser = ["1.1", "2", "auto"])]
+    pub http: Option<String>,
     /// With --url: the method [default: GET, or POST with a body].
     #[arg(long, value_name = "METHOD", requires = "url")]
     pub method: Option<String>,

@@ -70,3 +70,13 @@ fn a_frozen_worker_is_found() {
 fn a_worker_that_is_not_stopped_is_clean() {
     clean(FaultKind::Frozen);
 }
+
+#[test]
+fn a_compaction_that_stops_the_world_is_found() {
+    found(FaultKind::StopTheWorld);
+}
+
+#[test]
+fn a_compaction_in_steps_is_clean() {
+    clean(FaultKind::StopTheWorld);
+}

@@ -1,7 +1,7 @@
 //! The reference backend: a small shop with switchable faults, each beside its cure.
 //!
 //! It is the ground truth of the whole project. Owns the shop (`shop`), its embedded database
-//! (`store`), the faults (`faults`), the worker process that serves it (`worker`) and the supervisor that
+//! (`store`), memory in generations (`region`), the faults (`faults`), the worker process that serves it (`worker`) and the supervisor that
 //! keeps the workers and answers for them (`supervisor`). What the shop shows of itself goes through
 //! `agent`; what was injected goes to the truth alone, which no detector reads.
 //!
@@ -14,6 +14,7 @@
 mod error;
 mod faults;
 mod http;
+mod region;
 mod settings;
 mod shop;
 mod store;

@@ -39,6 +39,8 @@ pub struct ShopSettings {
     pub cache_ttl_ms: u64,
     /// Product details in the cache.
     pub cache_capacity: u64,
+    /// Threads of each worker's offload pool, beside those for statements and hashes.
+    pub offload_threads: usize,
     /// Sessions that a worker keeps in memory; older ones are read again from the database.
     pub session_capacity: usize,
 }
@@ -47,7 +49,8 @@ impl Default for ShopSettings {
     /// A product's detail takes twelve statements, so a load holds its connection for about 125 ms. With 400
     /// requests per second for one product, single flight makes one load per expiry; without it 400 x 0.125 =
     /// 50 start before the first is done, and twelve connections need four rounds for them. A list or a log-in holds a
-    /// connection for 11 ms, so twelve serve a thousand of those per second.
+    /// connection for 11 ms, so twelve serve a thousand of those per second. Twenty-four offload threads are twice the
+    /// connections: with fewer it would be the threads for which data sheets wait.
     fn default() -> Self {
         Self {
             round_trip_ms: 10,
@@ -55,6 +58,7 @@ impl Default for ShopSettings {
             pool_patience_ms: 5_000,
             cache_ttl_ms: 1_000,
             cache_capacity: 10_000,
+            offload_threads: 24,
             session_capacity: 20_000,
         }
     }

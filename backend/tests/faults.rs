@@ -4,44 +4,10 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::{Backend, ask, wait_for};
 use serde_json::Value;
-
-/// The newest value of a lane of the first worker.
-fn lane(backend: &Backend, name: &str) -> Option<f64> {
-    let batch = backend.order("GET", "/v1/instances/shop-0/samples?since=0", "").json();
-    let index = batch["lanes"].as_array()?.iter().position(|l| l["name"] == name)? as u64;
-    let ticks = batch["ticks"].as_array()?;
-    ticks
-        .iter()
-        .rev()
-        .find_map(|t| t["values"].as_array()?.iter().find(|v| v[0] == index).and_then(|v| v[1].as_f64()))
-}
-
-fn arm(backend: &Backend, order: &str) {
-    let reply = backend.order("POST", "/v1/faults", order);
-    assert_eq!(reply.status, 202, "{}", reply.body);
-}
-
-/// Asks for the hot product from many connections at once until `enough` holds.
-fn press(backend: &Backend, path: &str, enough: impl Fn() -> bool) -> bool {
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for _ in 0..24 {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    assert_eq!(backend.get(path).status, 200);
-                }
-            });
-        }
-        let done = wait_for(&enough);
-        stop.store(true, Ordering::Relaxed);
-        done
-    })
-}
 
 #[test]
 fn control_wants_its_token_and_orders_that_make_sense() {
@@ -76,23 +42,23 @@ fn control_wants_its_token_and_orders_that_make_sense() {
     let batch = || backend.order("GET", "/v1/instances/shop-0/samples?since=0", "").json();
     assert_eq!((&batch()["instance"], batch()["version"].as_u64()), (&"shop-0".into(), Some(1)));
     for name in ["pool.db.capacity", "server.websockets", "server.sessions"] {
-        assert!(wait_for(|| lane(&backend, name).is_some()), "{name}");
+        assert!(wait_for(|| backend.lane(name).is_some()), "{name}");
     }
 }
 
 #[test]
 fn a_stampede_begins_with_its_first_duplicate_load_and_the_cure_has_none() {
     let backend = Backend::start(1);
-    let loads = || lane(&backend, "cache.products.loads-in-flight").unwrap_or(0.0);
+    let loads = || backend.lane("cache.products.loads-in-flight").unwrap_or(0.0);
     // An expiry or two under the cure.
     let began = std::cell::Cell::new(0);
-    assert!(press(&backend, "/products/7", || {
+    assert!(backend.press(24, "/products/7", || {
         assert!(loads() <= 1.0, "single flight");
         began.set(began.get() + 1);
         began.get() == 30
     }));
-    arm(&backend, r#"{"name":"stampede","for_ms":60000}"#);
-    assert!(press(&backend, "/products/7", || loads() > 5.0), "every miss loads");
+    backend.arm(r#"{"name":"stampede","for_ms":60000}"#);
+    assert!(backend.press(24, "/products/7", || loads() > 5.0), "every miss loads");
     assert_eq!(backend.order("DELETE", "/v1/faults", "").status, 200);
     let truth = backend.truth();
     assert_eq!(truth, ["stampede shop-0 armed", "stampede shop-0 onset", "stampede shop-0 ended"]);
@@ -101,10 +67,10 @@ fn a_stampede_begins_with_its_first_duplicate_load_and_the_cure_has_none() {
 #[test]
 fn a_pool_too_small_makes_requests_wait_and_grows_again_by_itself() {
     let backend = Backend::start(1);
-    let capacity = || lane(&backend, "pool.db.capacity").unwrap_or(0.0);
+    let capacity = || backend.lane("pool.db.capacity").unwrap_or(0.0);
     assert!(wait_for(|| capacity() == 12.0));
-    arm(&backend, r#"{"name":"pool-too-small","for_ms":1500,"knobs":{"capacity":1}}"#);
-    assert!(press(&backend, "/products?page=1", || backend.truth().len() > 1), "somebody waits");
+    backend.arm(r#"{"name":"pool-too-small","for_ms":1500,"knobs":{"capacity":1}}"#);
+    assert!(backend.press(24, "/products?page=1", || backend.truth().len() > 1), "somebody waits");
     assert!(wait_for(|| backend.truth().len() == 3), "it ends by itself");
     let of = |what| format!("pool-too-small shop-0 {what}");
     assert_eq!(backend.truth(), [of("armed"), of("onset"), of("ended")]);
@@ -114,11 +80,11 @@ fn a_pool_too_small_makes_requests_wait_and_grows_again_by_itself() {
 #[test]
 fn a_leak_keeps_what_logs_in_and_lets_go_of_it_at_its_end() {
     let backend = Backend::start(1);
-    let heap = || lane(&backend, "heap.used").unwrap_or(0.0);
-    let sessions = || lane(&backend, "server.sessions").unwrap_or(-1.0);
+    let heap = || backend.lane("heap.used").unwrap_or(0.0);
+    let sessions = || backend.lane("server.sessions").unwrap_or(-1.0);
     assert!(wait_for(|| heap() > 0.0));
     let before = heap();
-    arm(&backend, r#"{"name":"leak","for_ms":60000,"knobs":{"bytes":1048576}}"#);
+    backend.arm(r#"{"name":"leak","for_ms":60000,"knobs":{"bytes":1048576}}"#);
     let tokens: Vec<String> = (0..20).map(|_| backend.log_in()).collect();
     assert!(wait_for(|| heap() > before + 16.0 * 1_048_576.0), "it is really kept: {before} -> {}", heap());
     assert!(wait_for(|| sessions() == 20.0));
@@ -133,7 +99,7 @@ fn a_leak_keeps_what_logs_in_and_lets_go_of_it_at_its_end() {
 #[test]
 fn a_frozen_worker_stops_alone_and_goes_on() {
     let backend = Backend::start(2);
-    arm(&backend, r#"{"name":"frozen","for_ms":60000,"knobs":{"stop_ms":3000,"period_ms":20000}}"#);
+    backend.arm(r#"{"name":"frozen","for_ms":60000,"knobs":{"stop_ms":3000,"period_ms":20000}}"#);
     let stopped = |pid: u32| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         stat.rsplit(')').next().unwrap().trim_start().starts_with('T')
@@ -158,8 +124,8 @@ fn a_frozen_worker_stops_alone_and_goes_on() {
 #[test]
 fn faults_can_be_on_at_once_in_every_worker() {
     let backend = Backend::start(2);
-    arm(&backend, r#"{"name":"leak","for_ms":60000}"#);
-    arm(&backend, r#"{"name":"stampede","for_ms":300}"#);
+    backend.arm(r#"{"name":"leak","for_ms":60000}"#);
+    backend.arm(r#"{"name":"stampede","for_ms":300}"#);
     assert!(wait_for(|| backend.truth().len() == 6));
     let mut truth = backend.truth();
     truth.sort();

@@ -46,7 +46,6 @@ impl Connection {
 
     /// The protocol that ALPN agreed on; none in plaintext, or if the server chose nothing.
     #[must_use]
-    #[expect(dead_code, reason = "for a codec beside HTTP/1.1, which alone is offered so far")]
     pub fn protocol(&self) -> Option<&[u8]> {
         match &self.wire {
             Wire::Plain(_) => None,
@@ -62,23 +61,29 @@ impl Connection {
         take: impl FnOnce(&[u8]) -> T,
     ) -> Poll<Result<T, ErrorKind>> {
         let mut input = input.borrow_mut();
-        let stream = match &mut self.wire {
-            Wire::Plain(stream) => stream,
-            Wire::Secure(secure) => {
-                let n = ready!(secure.poll_read(cx, &mut input))?;
-                figures::add(&self.figures.received, n as u64);
-                return Poll::Ready(Ok(take(&input[..n])));
-            }
-        };
         let mut buffer = ReadBuf::new(&mut input);
-        Poll::Ready(match ready!(Pin::new(stream).poll_read(cx, &mut buffer)) {
-            Ok(()) => {
-                let portion = buffer.filled();
-                figures::add(&self.figures.received, portion.len() as u64);
-                Ok(take(portion))
+        ready!(self.poll_read(cx, &mut buffer))?;
+        Poll::Ready(Ok(take(buffer.filled())))
+    }
+
+    /// Reads what is there into `buffer`; nothing is the end of the stream.
+    pub fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<Result<(), ErrorKind>> {
+        let before = buffer.filled().len();
+        match &mut self.wire {
+            Wire::Plain(stream) => {
+                ready!(Pin::new(stream).poll_read(cx, buffer)).map_err(|e| ErrorKind::of_io(&e))?;
             }
-            Err(e) => Err(ErrorKind::of_io(&e)),
-        })
+            Wire::Secure(secure) => {
+                let n = ready!(secure.poll_read(cx, buffer.initialize_unfilled()))?;
+                buffer.advance(n);
+            }
+        }
+        figures::add(&self.figures.received, (buffer.filled().len() - before) as u64);
+        Poll::Ready(Ok(()))
     }
 
     /// Writes what the socket takes at once; gives back the rest.
@@ -113,6 +118,14 @@ impl Connection {
     pub fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorKind>> {
         match &mut self.wire {
             Wire::Plain(stream) => stream.poll_write_ready(cx).map_err(|e| ErrorKind::of_io(&e)),
+            Wire::Secure(secure) => secure.poll_flush(cx),
+        }
+    }
+
+    /// Has all that was taken gone out to the socket?
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorKind>> {
+        match &mut self.wire {
+            Wire::Plain(_) => Poll::Ready(Ok(())),
             Wire::Secure(secure) => secure.poll_flush(cx),
         }
     }

@@ -49,13 +49,21 @@ pub enum ErrorKind {
     Redirect,
     /// The answer's content coding is broken or unknown.
     BadCoding,
+    /// The server does not speak HTTP/2.
+    NoH2,
+    /// A frame breaks HTTP/2, or frames come that carry nothing, without end.
+    H2Protocol,
+    /// The server reset the stream.
+    StreamReset,
+    /// The server took leave before the answer was whole.
+    GoAway,
     /// Anything else.
     Other,
 }
 
 impl ErrorKind {
     /// All kinds; the index is `kind as usize`.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::ConnectRefused,
         Self::ConnectTimeout,
         Self::Reset,
@@ -75,6 +83,10 @@ impl ErrorKind {
         Self::Tls,
         Self::Redirect,
         Self::BadCoding,
+        Self::NoH2,
+        Self::H2Protocol,
+        Self::StreamReset,
+        Self::GoAway,
         Self::Other,
     ];
 
@@ -101,6 +113,10 @@ impl ErrorKind {
             Self::Tls => "tls",
             Self::Redirect => "redirect",
             Self::BadCoding => "bad-coding",
+            Self::NoH2 => "no-h2",
+            Self::H2Protocol => "h2-protocol",
+            Self::StreamReset => "stream-reset",
+            Self::GoAway => "goaway",
             Self::Other => "other",
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! A run is a set of worker processes under one [`Coordinator`]. Each worker ([`worker_main`]) has one thread and runs
 //! an exact part of the plan: `schedule` says when, `release` starts what is due, `session` does it over the
-//! codecs in `http` and `ws`, `figures` counts it, `protocol` carries it home. [`lanes::Lanes`] turns what comes into lanes.
+//! codecs in `http` and `ws`, or over `http2`, `figures` counts it, `protocol` carries it home. [`lanes::Lanes`] turns what comes into lanes.
 //! Scenario files, the recording and judging are left to others.
 
 pub mod coordinator;
@@ -20,6 +20,7 @@ mod connection;
 mod cookies;
 mod figures;
 mod health;
+mod http2;
 mod journey;
 mod kind;
 mod precise;

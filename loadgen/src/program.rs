@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use regex::bytes::Regex;
 use scenarios::plan::{
-    self, BaseUrl, Capture, Check, Compare, Dist, Feeder, JsonTest, Pick, RunPlan, Step, Template, TextTest,
-    Times,
+    self, BaseUrl, Capture, Check, Compare, Dist, Feeder, HttpVersion, JsonTest, Pick, RunPlan, Step,
+    Template, TextTest, Times,
 };
 use serde_json_path::JsonPath;
 use thiserror::Error;
@@ -69,6 +69,8 @@ pub struct Program {
     pub seed: u64,
     /// Do sessions keep cookies?
     pub cookies: bool,
+    /// Which version of HTTP requests speak: `Auto` only where a server can choose.
+    pub http: HttpVersion,
     /// The target as written.
     pub url: BaseUrl,
 }
@@ -85,14 +87,19 @@ pub struct Kind {
 }
 
 impl Kind {
-    fn of(ops: Vec<Op>) -> Self {
+    fn of(ops: Vec<Op>, http_version: HttpVersion) -> Self {
         let mut feeders = BTreeSet::new();
         let (mut http, mut socket, mut coded) = (0, 0, 0);
         for op in &ops {
             match op {
                 Op::Request(r) => {
-                    http = 1;
-                    feeders.extend(r.head.feeders().chain(r.body.iter().flat_map(Text::feeders)));
+                    http = http.max(1);
+                    feeders.extend(r.feeders());
+                }
+                Op::Parallel(p) => {
+                    http =
+                        http.max(if http_version == HttpVersion::Http2 { 1 } else { p.connections as u64 });
+                    feeders.extend(p.requests.iter().flat_map(Request::feeders));
                 }
                 Op::Connect(c) => {
                     socket = 1;
@@ -114,6 +121,8 @@ impl Kind {
 pub enum Op {
     /// An HTTP request.
     Request(Box<Request>),
+    /// HTTP requests at once.
+    Parallel(Box<Parallel>),
     /// A WebSocket handshake.
     Connect(Box<Connect>),
     /// A WebSocket message.
@@ -171,6 +180,15 @@ pub struct Request {
     pub saves: Vec<(usize, From, Pick)>,
     /// Must the body be parsed as JSON?
     pub parses: bool,
+}
+
+/// HTTP requests at once.
+#[derive(Debug)]
+pub struct Parallel {
+    /// The requests.
+    pub requests: Vec<Request>,
+    /// How many connections they share over HTTP/1.1; at least 1, at most one for each.
+    pub connections: usize,
 }
 
 /// How redirects are followed.
@@ -349,12 +367,16 @@ impl Program {
         if plan.sessions.is_empty() || plan.phases.is_empty() {
             return Err(BadPlan::Empty);
         }
+        let http = match plan.transport.http {
+            HttpVersion::Auto if !url.tls => HttpVersion::Http1,
+            chosen => chosen,
+        };
         let compiler = Compiler { url, transport: &plan.transport, steps: plan.steps.len() };
         let mut kinds = Vec::with_capacity(plan.sessions.len());
         for kind in &plan.sessions {
             let mut ops = Vec::new();
             compiler.steps(&kind.steps, &mut ops)?;
-            kinds.push(Kind::of(ops));
+            kinds.push(Kind::of(ops, http));
         }
         Ok(Self {
             kinds,
@@ -364,6 +386,7 @@ impl Program {
             timeout_ns: plan.timeout_ns.max(1),
             seed: plan.seed,
             cookies: plan.transport.cookies,
+            http,
             url: url.clone(),
         })
     }
@@ -380,6 +403,12 @@ impl Compiler<'_> {
         for step in steps {
             let op = match step {
                 Step::Request(r) => Op::Request(Box::new(self.request(r)?)),
+                Step::Parallel(p) => {
+                    let requests =
+                        p.requests.iter().map(|r| self.request(r)).collect::<Result<Vec<_>, _>>()?;
+                    let connections = usize::from(p.connections).min(requests.len()).max(1);
+                    Op::Parallel(Box::new(Parallel { requests, connections }))
+                }
                 Step::Connect(c) => Op::Connect(Box::new(self.connect(c)?)),
                 Step::Send(s) => Op::Send(Box::new(self.send(s)?)),
                 Step::Listen(dist) | Step::Think(dist) => Op::Wait(*dist),
@@ -550,6 +579,11 @@ impl Compiler<'_> {
 }
 
 impl Request {
+    /// The feeders whose columns it sends.
+    fn feeders(&self) -> impl Iterator<Item = usize> + '_ {
+        self.head.feeders().chain(self.body.iter().flat_map(Text::feeders))
+    }
+
     /// What of an answer is kept.
     #[must_use]
     pub fn want(&self) -> Want<'_> {

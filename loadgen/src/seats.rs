@@ -57,6 +57,8 @@ pub struct Seats {
     naps: RefCell<BinaryHeap<Reverse<(u64, SeatId)>>>,
     retirements: RefCell<BinaryHeap<Reverse<(u64, SeatId)>>>,
     taken: Cell<u64>,
+    /// Those of them that are no session's own.
+    lent: Cell<u64>,
     all_ending: Cell<bool>,
     /// When the release task wakes by itself; an earlier nap must wake it.
     alarm: Cell<u64>,
@@ -79,7 +81,19 @@ impl Seats {
     /// Seats that are taken: sessions that are open, or whose task was just made.
     #[must_use]
     pub fn taken(&self) -> u64 {
-        self.taken.get()
+        self.taken.get() - self.lent.get()
+    }
+
+    /// A further seat for a session that does several things at once, each with a time limit.
+    pub fn lend(&self) -> SeatId {
+        self.lent.set(self.lent.get() + 1);
+        self.take()
+    }
+
+    /// Gives such a seat back.
+    pub fn give_back(&self, id: SeatId) {
+        self.leave(id);
+        self.lent.set(self.lent.get() - 1);
     }
 
     /// Gives a seat back.
@@ -317,6 +331,17 @@ mod tests {
         seats.leave(a);
         assert_eq!(seats.take(), a);
         assert_eq!(seats.release(100), None);
+    }
+
+    #[test]
+    fn a_lent_seat_is_no_session() {
+        let seats = Seats::default();
+        let (a, b) = (seats.take(), seats.lend());
+        seats.limit(b, 100);
+        seats.sweep(150);
+        assert_eq!((seats.taken(), seats.expired(a), seats.expired(b)), (1, false, true));
+        seats.give_back(b);
+        assert_eq!((seats.taken(), seats.lend()), (1, b));
     }
 
     #[test]

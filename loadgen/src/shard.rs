@@ -4,17 +4,21 @@
 //! connections, and where new connections go. Single-threaded by construction: cells, no locks.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use scenarios::plan::{Order, Timer};
+use scenarios::plan::{HttpVersion, Order, Timer};
 use timeline::RunClock;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use crate::connection::Connection;
 use crate::figures::Figures;
+use crate::http2::hub::Hub;
 use crate::kind::ErrorKind;
 use crate::program::{BadPlan, Program};
 use crate::protocol::Segment;
@@ -54,9 +58,28 @@ pub struct Shard {
     sources: Vec<IpAddr>,
     next_source: Cell<usize>,
     pool: RefCell<Vec<Connection>>,
-    tls: Option<Client>,
+    /// The same of HTTP/2, and what drives its connections.
+    hub: Rc<Hub>,
+    drivers: RefCell<JoinSet<()>>,
+    tls: Option<Tls>,
     rows: Vec<Rows>,
     weights: Vec<u32>,
+}
+
+/// What TLS connections share, by what they offer.
+#[derive(Debug)]
+struct Tls {
+    http1: Client,
+    chosen: Client,
+}
+
+/// What a new connection offers to speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offer {
+    /// HTTP/1.1.
+    Http1,
+    /// What the plan chooses.
+    Chosen,
 }
 
 /// Two scratch buffers: a head or frame, and the body or text inside it.
@@ -89,8 +112,7 @@ impl Shard {
     /// [`BadPlan`].
     pub fn new(segment: &Segment, descriptors: u64) -> Result<Self, BadPlan> {
         let program = Program::new(&segment.plan, &segment.url)?;
-        let tls = segment.url.tls.then(|| Client::new(&segment.plan.transport.tls, &segment.url, tls::HTTP1));
-        let tls = tls.transpose().map_err(BadPlan::Tls)?;
+        let tls = segment.url.tls.then(|| Tls::of(segment)).transpose().map_err(BadPlan::Tls)?;
         let (worker, workers) = (u64::from(segment.worker), u64::from(segment.workers));
         let rows = program.feeders.iter().map(|feeder| {
             let len = feeder.rows.len() as u64;
@@ -119,6 +141,8 @@ impl Shard {
             sources: segment.sources.clone(),
             next_source: Cell::new(0),
             pool: RefCell::default(),
+            hub: Hub::new(true),
+            drivers: RefCell::default(),
             tls,
             weights: segment.plan.sessions.iter().map(|s| s.weight.max(1)).collect(),
             program,
@@ -157,11 +181,12 @@ impl Shard {
     ///
     /// # Errors
     /// The kind of what went wrong in the TLS handshake, if there is one. Dropped, it closes the socket.
-    pub async fn secure(&self, stream: TcpStream) -> Result<Connection, ErrorKind> {
+    pub async fn secure(&self, stream: TcpStream, offer: Offer) -> Result<Connection, ErrorKind> {
         let figures = Rc::clone(&self.figures);
-        Ok(match &self.tls {
-            None => Connection::new(stream, figures),
-            Some(tls) => Connection::secure(tls.handshake(stream).await?, figures),
+        Ok(match (&self.tls, offer) {
+            (None, _) => Connection::new(stream, figures),
+            (Some(tls), Offer::Http1) => Connection::secure(tls.http1.handshake(stream).await?, figures),
+            (Some(tls), Offer::Chosen) => Connection::secure(tls.chosen.handshake(stream).await?, figures),
         })
     }
 
@@ -198,6 +223,33 @@ impl Shard {
         if pool.len() < POOL_MAX {
             pool.push(connection);
         }
+    }
+
+    /// The links of HTTP/2 that the sessions of `requests` phases share.
+    #[must_use]
+    pub fn pooled_links(&self) -> Rc<Hub> {
+        Rc::clone(&self.hub)
+    }
+
+    /// Runs what drives a connection of HTTP/2; it ends by itself, or with the shard.
+    pub fn drive(&self, driver: Pin<Box<dyn Future<Output = ()>>>) {
+        let mut drivers = self.drivers.borrow_mut();
+        while drivers.try_join_next().is_some() {}
+        drivers.spawn_local(driver);
+    }
+}
+
+impl Tls {
+    fn of(segment: &Segment) -> Result<Self, String> {
+        let transport = &segment.plan.transport;
+        let client = |alpn| Client::new(&transport.tls, &segment.url, alpn);
+        let http1 = client(tls::HTTP1)?;
+        let chosen = match transport.http {
+            HttpVersion::Http1 => http1.clone(),
+            HttpVersion::Http2 => client(tls::HTTP2)?,
+            HttpVersion::Auto => client(tls::EITHER)?,
+        };
+        Ok(Self { http1, chosen })
     }
 }
 

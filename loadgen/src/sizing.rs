@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use scenarios::plan::{Dist, Of, RunPlan, SessionKind, Step, Times};
+use scenarios::plan::{Dist, HttpVersion, Of, RunPlan, SessionKind, Step, Times};
 
 /// Descriptors of a process that are not for sessions: pipes, epoll, timers, libraries, and room to fail politely.
 const SPARE_DESCRIPTORS: u64 = 200;
@@ -76,7 +76,7 @@ pub struct Sizing {
 #[must_use]
 pub fn workers_needed(plan: &RunPlan, resources: &Resources) -> Sizing {
     let sessions = peak_sessions(plan).ceil() as u64;
-    let each = plan.sessions.iter().map(connections).max().unwrap_or(1).max(1);
+    let each = plan.sessions.iter().map(|k| connections(k, plan.transport.http)).max().unwrap_or(1).max(1);
     let connections = sessions * each;
     let by_descriptors = connections.div_ceil(usable(resources.descriptors)).max(1);
     let ports = ((resources.ports as f64 * PORTS_USABLE) as u64).max(1);
@@ -113,16 +113,20 @@ pub fn sources(target: IpAddr, addresses: u64) -> Vec<IpAddr> {
     }
 }
 
-/// Connections that a session of this kind holds at most.
-fn connections(kind: &SessionKind) -> u64 {
-    fn any(steps: &[Step], is: fn(&Step) -> bool) -> bool {
-        steps.iter().any(|s| match s {
-            Step::Repeat(r) => any(&r.steps, is),
-            s => is(s),
-        })
+/// Connections that a session of this kind holds at most. With HTTP/2 it is one for all requests; that those of `requests` phases
+/// share some is left out, since how many depends on the server.
+fn connections(kind: &SessionKind, http: HttpVersion) -> u64 {
+    fn most(steps: &[Step], of: &dyn Fn(&Step) -> u64) -> u64 {
+        let each = steps.iter().map(|s| if let Step::Repeat(r) = s { most(&r.steps, of) } else { of(s) });
+        each.max().unwrap_or(0)
     }
-    u64::from(any(&kind.steps, |s| matches!(s, Step::Request(_))))
-        + u64::from(any(&kind.steps, |s| matches!(s, Step::Connect(_))))
+    let http = most(&kind.steps, &|s| match s {
+        Step::Request(_) => 1,
+        Step::Parallel(_) if http == HttpVersion::Http2 => 1,
+        Step::Parallel(p) => u64::from(p.connections).min(p.requests.len() as u64).max(1),
+        _ => 0,
+    });
+    http + most(&kind.steps, &|s| u64::from(matches!(s, Step::Connect(_))))
         + kind
             .steps
             .iter()
@@ -192,6 +196,7 @@ fn step_count(steps: &[Step]) -> f64 {
             Times::Count(n) => step_count(&r.steps) * f64::from(n),
         },
         Step::Journey(j) => j.steps.iter().map(|s| f64::from(s.times)).sum(),
+        Step::Parallel(p) => p.requests.len() as f64,
         _ => 1.0,
     };
     steps.iter().map(count).sum()
@@ -209,7 +214,7 @@ fn mean(dist: Dist) -> f64 {
 mod tests {
     use super::*;
     use crate::testing::{get, plan_of};
-    use scenarios::plan::{Model, Repeat};
+    use scenarios::plan::{Model, Parallel, Repeat};
 
     const HOST: Resources = Resources { descriptors: 20_000, ports: 28_232, cores: 2 };
 
@@ -240,6 +245,17 @@ mod tests {
         plan.phases[0].model = Model::Arrivals { from: 100.0, to: 100.0 };
         plan.phases[0].length_ns = 60_000_000_000;
         assert_eq!(workers_needed(&plan, &HOST).sessions, 6_000);
+    }
+
+    #[test]
+    fn a_group_needs_its_connections_unless_one_carries_all() {
+        let Step::Request(request) = get(0, "/") else { panic!() };
+        let group = Parallel { requests: vec![*request; 4], connections: 6 };
+        let mut plan = plan_of(vec![get(0, "/"), Step::Parallel(Box::new(group))]);
+        plan.phases[0].model = Model::Sessions { from: 100.0, to: 100.0 };
+        assert_eq!(workers_needed(&plan, &HOST).connections, 400);
+        plan.transport.http = HttpVersion::Http2;
+        assert_eq!(workers_needed(&plan, &HOST).connections, 100);
     }
 
     #[test]

@@ -13,7 +13,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, RootCertStore};
+use rustls::{
+    AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, RootCertStore,
+};
 use rustls::{SignatureScheme, SupportedProtocolVersion, version};
 use scenarios::plan::{BaseUrl, Tls, TlsVersion};
 use tokio::net::TcpStream;
@@ -22,6 +24,12 @@ use crate::kind::ErrorKind;
 
 /// The protocols that a client of HTTP/1.1 offers by ALPN.
 pub const HTTP1: &[&[u8]] = &[b"http/1.1"];
+/// The same of HTTP/2 alone.
+pub const HTTP2: &[&[u8]] = &[H2];
+/// The same where the server is to choose.
+pub const EITHER: &[&[u8]] = &[H2, b"http/1.1"];
+/// HTTP/2 as ALPN calls it.
+pub const H2: &[u8] = b"h2";
 
 const V12: &[&SupportedProtocolVersion] = &[&version::TLS12];
 const V13: &[&SupportedProtocolVersion] = &[&version::TLS13];
@@ -75,13 +83,14 @@ impl Client {
     /// Shakes hands over `stream`.
     ///
     /// # Errors
-    /// [`ErrorKind::Tls`] where the two sides do not agree or the server breaks off; what the socket says otherwise. Dropped, it
+    /// [`ErrorKind::Tls`] where the two sides do not agree or the server breaks off, [`ErrorKind::NoH2`] where HTTP/2 alone
+    /// was offered and the server does not take it; what the socket says otherwise. Dropped, it
     /// closes the connection.
     pub async fn handshake(&self, stream: TcpStream) -> Result<Box<Secure>, ErrorKind> {
         let tls =
             ClientConnection::new(Arc::clone(&self.config), self.name.clone()).map_err(|_| ErrorKind::Tls)?;
         let mut secure = Box::new(Secure { stream, tls, ended: false });
-        poll_fn(|cx| {
+        let shaken = poll_fn(|cx| {
             while secure.tls.is_handshaking() {
                 ready!(secure.poll_flush(cx))?;
                 if secure.tls.is_handshaking() && ready!(secure.poll_records(cx))? {
@@ -90,8 +99,13 @@ impl Client {
             }
             secure.poll_flush(cx)
         })
-        .await?;
-        Ok(secure)
+        .await;
+        match shaken {
+            Err(ErrorKind::NoH2) if !self.config.alpn_protocols.iter().any(|p| p == H2) => {
+                Err(ErrorKind::Tls)
+            }
+            shaken => shaken.map(|()| secure),
+        }
     }
 }
 
@@ -188,10 +202,16 @@ impl Secure {
                 }
                 Err(e) => return Poll::Ready(Err(ErrorKind::of_io(&e))),
             };
-            if self.tls.process_new_packets().is_err() {
+            if let Err(e) = self.tls.process_new_packets() {
                 // The other side is told why, if it still listens.
                 let _ = self.tls.write_tls(&mut Wire(&self.stream));
-                return Poll::Ready(Err(ErrorKind::Tls));
+                let unspoken = AlertDescription::NoApplicationProtocol;
+                let kind = if e == rustls::Error::AlertReceived(unspoken) {
+                    ErrorKind::NoH2
+                } else {
+                    ErrorKind::Tls
+                };
+                return Poll::Ready(Err(kind));
             }
             return Poll::Ready(Ok(read == 0));
         }

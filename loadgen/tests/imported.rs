@@ -1,7 +1,5 @@
 //! A recording of a browser becomes a scenario, and that scenario runs against a server like the recorded one.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
-
 mod common;
 #[path = "common/server.rs"]
 mod server;

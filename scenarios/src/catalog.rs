@@ -33,7 +33,7 @@ macro_rules! files {
     ($($name:literal),* $(,)?) => { &[$(($name, include_str!(concat!("../catalog/", $name, ".toml")))),*] };
 }
 
-/// Names and texts; the newcomer's scenario first, then each fault with its twin.
+/// Names and texts; the newcomer's scenario first, then each fault with its twin, then the stories.
 const FILES: &[(&str, &str)] = files![
     "flash-sale",
     "flash-sale-clean",
@@ -43,8 +43,32 @@ const FILES: &[(&str, &str)] = files![
     "pool-too-small-clean",
     "leak",
     "leak-clean",
+    "blocking-crypto",
+    "blocking-crypto-clean",
+    "regex-backtracking",
+    "regex-backtracking-clean",
+    "starved-poll",
+    "starved-poll-clean",
+    "big-json",
+    "big-json-clean",
+    "offload-saturated",
+    "offload-saturated-clean",
+    "churn",
+    "churn-clean",
+    "whole-file",
+    "whole-file-clean",
+    "stop-the-world",
+    "stop-the-world-clean",
+    "fragmentation",
+    "fragmentation-clean",
+    "cpu-saturated",
+    "cpu-saturated-clean",
     "frozen",
     "frozen-clean",
+    "event-loop-phases",
+    "event-loop-phases-clean",
+    "csv-import",
+    "soak",
     "journey-shop",
 ];
 

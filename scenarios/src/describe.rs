@@ -11,8 +11,8 @@ use std::fmt::Write as _;
 use timeline::Unit;
 
 use crate::plan::{
-    Check, Dist, Journey, Of, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId, Target,
-    Template, Timer, Times,
+    Check, Dist, HttpVersion, Journey, Of, Order, Parallel, Part, Phase, Repeat, Request, RunPlan,
+    SessionKind, Step, StepId, Target, Template, Timer, Times,
 };
 use crate::text::quantity::{mean_s, show_dist, show_duration};
 
@@ -78,6 +78,11 @@ fn transport(plan: &RunPlan, out: &mut String) {
         said.extend(tls.client.as_ref().map(|_| "a client certificate is shown".to_owned()));
         said.extend(tls.server_name.as_ref().map(|n| format!("asks for {}", timeline::text::clean(n, 100))));
     }
+    said.extend(match chosen.http {
+        HttpVersion::Http1 => None,
+        HttpVersion::Http2 => Some("HTTP/2".to_owned()),
+        HttpVersion::Auto => Some("HTTP/2 if the server chooses it".to_owned()),
+    });
     said.extend(chosen.compression.then(|| "compressed answers are asked for".to_owned()));
     let redirects = usize::from(chosen.redirects);
     said.extend((redirects > 0).then(|| format!("{} followed at most", count(redirects, "redirect"))));
@@ -131,6 +136,7 @@ fn walk(step: &Step, times: f64, counts: &mut [f64]) -> f64 {
     let mut count = |id: StepId| counts[usize::from(id.0)] += times;
     match step {
         Step::Request(r) => count(r.id),
+        Step::Parallel(p) => p.requests.iter().for_each(|r| count(r.id)),
         Step::Connect(c) => count(c.id),
         Step::Send(s) => count(s.id),
         Step::Close(id) => count(*id),
@@ -226,32 +232,11 @@ fn sessions(plan: &RunPlan, out: &mut String) {
 }
 
 fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
-    let name = |id: StepId| plan.steps.get(usize::from(id.0)).map_or("?", String::as_str);
+    let name = |id| name(plan, id);
     for step in all {
         let line = match step {
-            Step::Request(r) => {
-                let mut line = format!("{}: {} {}", name(r.id), r.method, show(plan, &r.path));
-                if !r.checks.is_empty() {
-                    let _ = write!(
-                        line,
-                        ", checks {}",
-                        r.checks.iter().map(check).collect::<Vec<_>>().join(", ")
-                    );
-                }
-                if !r.saves.is_empty() {
-                    let _ = write!(line, ", {} saved", count(r.saves.len(), "value"));
-                }
-                if r.options.expect_continue {
-                    line += ", body after 100 Continue";
-                }
-                if let Some(n) = r.options.redirects {
-                    let _ = write!(line, ", {} followed at most", count(usize::from(n), "redirect"));
-                }
-                if r.when.is_some() {
-                    line += ", if the variable is set";
-                }
-                line
-            }
+            Step::Request(r) => request(plan, r),
+            Step::Parallel(p) => parallel(plan, p),
             Step::Connect(c) => {
                 format!("{}: WebSocket {}{}", name(c.id), show(plan, &c.path), socket::options(&c.options))
             }
@@ -273,6 +258,11 @@ fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
         if let Step::Repeat(r) = step {
             steps(plan, &r.steps, depth + 1, out);
         }
+        if let Step::Parallel(p) = step {
+            for r in &p.requests {
+                *out += &format!("{:indent$}{}\n", "", request(plan, r), indent = (depth + 1) * 2);
+            }
+        }
         if let Step::Journey(journey) = step {
             for step in &journey.steps {
                 let times = if step.times > 1 {
@@ -290,6 +280,41 @@ fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
             }
         }
     }
+}
+
+fn name(plan: &RunPlan, id: StepId) -> &str {
+    plan.steps.get(usize::from(id.0)).map_or("?", String::as_str)
+}
+
+fn request(plan: &RunPlan, r: &Request) -> String {
+    let mut line = format!("{}: {} {}", name(plan, r.id), r.method, show(plan, &r.path));
+    if !r.checks.is_empty() {
+        let _ = write!(line, ", checks {}", r.checks.iter().map(check).collect::<Vec<_>>().join(", "));
+    }
+    if !r.saves.is_empty() {
+        let _ = write!(line, ", {} saved", count(r.saves.len(), "value"));
+    }
+    if r.options.expect_continue {
+        line += ", body after 100 Continue";
+    }
+    if let Some(n) = r.options.redirects {
+        let _ = write!(line, ", {} followed at most", count(usize::from(n), "redirect"));
+    }
+    if r.when.is_some() {
+        line += ", if the variable is set";
+    }
+    line
+}
+
+fn parallel(plan: &RunPlan, p: &Parallel) -> String {
+    let over = match plan.transport.http {
+        HttpVersion::Http1 => count(usize::from(p.connections), "connection"),
+        HttpVersion::Http2 => "one connection".to_owned(),
+        HttpVersion::Auto => {
+            format!("one connection of HTTP/2, or {} of HTTP/1.1", p.connections)
+        }
+    };
+    format!("{} at once, over {over}", count(p.requests.len(), "request"))
 }
 
 fn journey_line(journey: &Journey) -> String {

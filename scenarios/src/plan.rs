@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use timeline::fault::FaultOrder;
 
 pub use crate::load::{Leg, Of, Rules, Shape, Timer, Turns};
-pub use transport::{ClientCert, REDIRECTS_MAX, RequestOptions, Tls, TlsVersion, Transport};
+pub use transport::{ClientCert, HttpVersion, REDIRECTS_MAX, RequestOptions, Tls, TlsVersion, Transport};
 
 /// Everything that a run does, fixed before it begins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -156,6 +156,8 @@ pub struct Slot(pub u16);
 pub enum Step {
     /// An HTTP request and its whole answer; timed.
     Request(Box<Request>),
+    /// Requests that are sent at once; each is timed.
+    Parallel(Box<Parallel>),
     /// Opens the session's WebSocket (handshake); timed. Closes an earlier one first.
     Connect(Box<Connect>),
     /// Sends a WebSocket message, awaits one, or both; timed.
@@ -196,6 +198,15 @@ pub struct Request {
     /// How it is sent and answered.
     #[serde(default)]
     pub options: RequestOptions,
+}
+
+/// Requests that are all intended for the same instant; the group ends when all are answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Parallel {
+    /// The requests. What they save takes effect when the group ends, in this order.
+    pub requests: Vec<Request>,
+    /// How many connections they share over HTTP/1.1, at least 1; over HTTP/2 one carries them all.
+    pub connections: u16,
 }
 
 /// A WebSocket handshake.
@@ -608,13 +619,8 @@ impl RunPlan {
 fn hide_secrets(steps: &mut [Step]) {
     for step in steps {
         match step {
-            Step::Request(r) => {
-                r.path.hide_secrets();
-                r.headers.iter_mut().for_each(|(_, value)| value.hide_secrets());
-                if let Some((_, body)) = &mut r.body {
-                    body.hide_secrets();
-                }
-            }
+            Step::Request(r) => r.hide_secrets(),
+            Step::Parallel(p) => p.requests.iter_mut().for_each(Request::hide_secrets),
             Step::Connect(c) => {
                 c.path.hide_secrets();
                 c.headers.iter_mut().for_each(|(_, value)| value.hide_secrets());
@@ -631,6 +637,16 @@ fn hide_secrets(steps: &mut [Step]) {
             }
             Step::Repeat(r) => hide_secrets(&mut r.steps),
             Step::Listen(_) | Step::Think(_) | Step::Close(_) | Step::Journey(_) => {}
+        }
+    }
+}
+
+impl Request {
+    fn hide_secrets(&mut self) {
+        self.path.hide_secrets();
+        self.headers.iter_mut().for_each(|(_, value)| value.hide_secrets());
+        if let Some((_, body)) = &mut self.body {
+            body.hide_secrets();
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::flags::LoadFlags;
 use crate::mistake::{ScenarioError, Wrong, quoted};
-use crate::parse::{DEFAULT_GRACE_NS, DEFAULT_SEED, DEFAULT_TIMEOUT_NS, option_gates};
+use crate::parse::{DEFAULT_GRACE_NS, DEFAULT_SEED, DEFAULT_TIMEOUT_NS, http_flag, option_gates};
 use crate::plan::{
     Of, Part, Repeat, Request, RequestOptions, RunPlan, SessionKind, Step, StepId, Target, Template, Timer,
     Times, Transport,
@@ -30,6 +30,8 @@ pub struct Quick {
     pub body: Option<String>,
     /// `Name: value`.
     pub headers: Vec<String>,
+    /// `1.1` if not given, `2` or `auto`.
+    pub http: Option<String>,
     /// Seed of everything random; 1 if not given.
     pub seed: Option<u64>,
     /// Conditions that must hold.
@@ -43,6 +45,9 @@ pub struct Quick {
 pub fn quick(quick: &Quick) -> Result<RunPlan, ScenarioError> {
     let mut wrong = Vec::new();
     let address = address::target_and_path(&quick.url).map_err(|w| wrong.push(w.in_front("--url"))).ok();
+    let target = address.as_ref().map(|(base, _)| Target::Url(base.clone()));
+    let http = quick.http.as_deref().zip(target.as_ref()).map(|(text, target)| http_flag(text, target));
+    let http = http.transpose().map_err(|w| wrong.push(w)).ok().flatten().unwrap_or_default();
     let phase = quick.load.phase(Of::Requests).map_err(|all| wrong.extend(all)).ok();
     let path = address.as_ref().map_or("/", |(_, path)| path.as_str());
     let request = request(quick, path, &mut wrong);
@@ -53,7 +58,7 @@ pub fn quick(quick: &Quick) -> Result<RunPlan, ScenarioError> {
         wrong.extend(all);
         Vec::new()
     });
-    let (Some((base, _)), Some(phase), true) = (address, phase, wrong.is_empty()) else {
+    let (Some(target), Some(phase), true) = (target, phase, wrong.is_empty()) else {
         return Err(ScenarioError { mistakes: wrong.into_iter().map(|w| w.at(None)).collect(), more: 0 });
     };
     let about = format!("{} {} again and again", request.method, quick.url);
@@ -65,8 +70,8 @@ pub fn quick(quick: &Quick) -> Result<RunPlan, ScenarioError> {
         name: "quick".to_owned(),
         about: timeline::text::clean(&about, 300),
         seed: quick.seed.unwrap_or(DEFAULT_SEED),
-        target: Target::Url(base),
-        transport: Transport::default(),
+        target,
+        transport: Transport { http, ..Transport::default() },
         attach: vec!["auto".to_owned()],
         phases: vec![phase],
         sessions: vec![SessionKind { name: "client".to_owned(), weight: 1, steps: vec![step_of] }],

@@ -43,6 +43,7 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
                 method: args.method.clone(),
                 body: args.body.clone(),
                 headers: args.header.clone(),
+                http: args.http.clone(),
                 seed: args.seed,
                 gates: args.gate.clone(),
             };
@@ -53,6 +54,7 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
             let overrides = Overrides {
                 seed: args.seed,
                 target: args.target.clone(),
+                http: args.http.clone(),
                 gates: args.gate.clone(),
                 vars: args.vars.env.iter().cloned().collect(),
             };

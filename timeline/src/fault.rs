@@ -10,20 +10,6 @@ use serde::{Deserialize, Serialize};
 use crate::clock::MonoNs;
 use crate::finding::FindingKind;
 
-/// A fault of the catalogue that this build can inject.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FaultKind {
-    /// A hot key expires with no protection; every miss loads.
-    Stampede,
-    /// Pool capacity below load x hold time.
-    PoolTooSmall,
-    /// Sessions are kept for ever.
-    Leak,
-    /// A worker process is stopped and continued.
-    Frozen,
-}
-
 /// One number that a fault takes, with the range in which it makes sense.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Knob {
@@ -39,74 +25,106 @@ pub struct Knob {
     pub max: f64,
 }
 
-impl FaultKind {
-    /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Stampede, Self::PoolTooSmall, Self::Leak, Self::Frozen];
+/// One row for each fault: name, the finding that a diagnosis must come to, and the knobs, each with
+/// its default, its range, and what it means.
+macro_rules! faults {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal => $expected:ident {
+        $($knob:ident: $default:literal in $min:literal..=$max:literal, $about:literal;)*
+    })*) => {
+        /// A fault of the catalogue that this build can inject.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum FaultKind { $($(#[$doc])* #[serde(rename = $name)] $variant,)* }
 
-    /// The catalogue's name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Stampede => "stampede",
-            Self::PoolTooSmall => "pool-too-small",
-            Self::Leak => "leak",
-            Self::Frozen => "frozen",
+        impl FaultKind {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The catalogue's name.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// The finding that a diagnosis must come to.
+            #[must_use]
+            pub const fn expected(self) -> FindingKind {
+                match self { $(Self::$variant => FindingKind::$expected,)* }
+            }
+
+            /// What it takes.
+            #[must_use]
+            pub const fn knobs(self) -> &'static [Knob] {
+                match self {
+                    $(Self::$variant => &[$(Knob {
+                        name: stringify!($knob), about: $about, default: $default, min: $min, max: $max,
+                    },)*],)*
+                }
+            }
         }
-    }
+    };
+}
 
+faults! {
+    /// A hot key expires with no protection; every miss loads.
+    Stampede = "stampede" => CacheStampede {}
+    /// Pool capacity below load x hold time.
+    PoolTooSmall = "pool-too-small" => PoolSaturated {
+        capacity: 2.0 in 1.0..=8.0, "connections left in each worker's pool";
+    }
+    /// Sessions are kept for ever.
+    Leak = "leak" => HeapLeak {
+        bytes: 65_536.0 in 1_024.0..=1_048_576.0, "bytes kept for each session that logs in";
+    }
+    /// Password hashing on the event loop.
+    BlockingCrypto = "blocking-crypto" => LoopBlocked {
+        cost: 30.0 in 5.0..=200.0, "times the shop's usual cost of a hash, about a millisecond";
+        share: 1.0 in 0.1..=1.0, "share of the log-ins that hash on the loop; the others cost as much off it";
+    }
+    /// A search matches user input with a backtracking pattern.
+    RegexBacktracking = "regex-backtracking" => LoopBlocked {
+        steps: 2_000_000.0 in 200_000.0..=20_000_000.0, "steps after which a match is given up, so that the worker comes back";
+    }
+    /// A task always requeues itself ahead of I/O.
+    StarvedPoll = "starved-poll" => LoopStarved {
+        rows: 100.0 in 20.0..=500.0, "products that the ranking looks at in one turn, some microseconds each";
+    }
+    /// Multi-megabyte JSON parsed and written in one go on the loop.
+    BigJson = "big-json" => LoopBlocked {
+        share: 1.0 in 0.1..=1.0, "share of the price lists that are made in one go";
+    }
+    /// Too few offload threads.
+    OffloadSaturated = "offload-saturated" => OffloadSaturated {
+        threads: 4.0 in 1.0..=8.0, "threads left in each worker's offload pool";
+    }
+    /// Each request builds and drops large temporary objects.
+    Churn = "churn" => HeapChurn {
+        layers: 8.0 in 1.0..=32.0, "canvases of 256 KiB made anew for each picture";
+    }
+    /// An import reads the file whole into memory.
+    WholeFile = "whole-file" => HeapBloat {
+        megabytes: 1_024.0 in 64.0..=4_096.0, "largest file that is read, MiB; larger ones are refused";
+    }
+    /// The old generation is compacted under one exclusive lock.
+    StopTheWorld = "stop-the-world" => LongPause {
+        sessions: 400_000.0 in 50_000.0..=2_000_000.0, "earlier sessions in each worker's old generation, about 120 bytes each";
+        period_ms: 2_000.0 in 500.0..=20_000.0, "milliseconds from compaction to compaction";
+    }
+    /// Long- and short-lived allocations of many sizes lie among each other.
+    Fragmentation = "fragmentation" => HeapFragmented {
+        candidates: 20_000.0 in 2_000.0..=100_000.0, "allocations made for one recommendation";
+    }
+    /// A worker process is stopped and continued.
+    Frozen = "frozen" => LongPause {
+        stop_ms: 400.0 in 100.0..=3_000.0, "milliseconds for which a worker is stopped";
+        period_ms: 2_000.0 in 500.0..=20_000.0, "milliseconds from stop to stop";
+    }
+}
+
+impl FaultKind {
     /// The fault called `name`.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|f| f.name() == name)
-    }
-
-    /// The finding that a diagnosis must come to.
-    #[must_use]
-    pub const fn expected(self) -> FindingKind {
-        match self {
-            Self::Stampede => FindingKind::CacheStampede,
-            Self::PoolTooSmall => FindingKind::PoolSaturated,
-            Self::Leak => FindingKind::HeapLeak,
-            Self::Frozen => FindingKind::LongPause,
-        }
-    }
-
-    /// What it takes.
-    #[must_use]
-    pub const fn knobs(self) -> &'static [Knob] {
-        match self {
-            Self::Stampede => &[],
-            Self::PoolTooSmall => &[Knob {
-                name: "capacity",
-                about: "connections left in each worker's pool",
-                default: 2.0,
-                min: 1.0,
-                max: 8.0,
-            }],
-            Self::Leak => &[Knob {
-                name: "bytes",
-                about: "bytes kept for each session that logs in",
-                default: 65_536.0,
-                min: 1_024.0,
-                max: 1_048_576.0,
-            }],
-            Self::Frozen => &[
-                Knob {
-                    name: "stop_ms",
-                    about: "milliseconds for which a worker is stopped",
-                    default: 400.0,
-                    min: 100.0,
-                    max: 3_000.0,
-                },
-                Knob {
-                    name: "period_ms",
-                    about: "milliseconds from stop to stop",
-                    default: 2_000.0,
-                    min: 500.0,
-                    max: 20_000.0,
-                },
-            ],
-        }
     }
 }
 
@@ -179,4 +197,27 @@ pub enum TruthPoint {
     Onset,
     /// The cure runs again.
     Ended,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_sound_and_names_survive_json() {
+        for (n, kind) in FaultKind::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, n, "the order of the list is that of the rows");
+            assert_eq!(FaultKind::from_name(kind.name()), Some(*kind));
+            assert_eq!(serde_json::to_string(kind).unwrap(), format!("\"{}\"", kind.name()));
+            for knob in kind.knobs() {
+                assert!(knob.min < knob.max, "{} of {}", knob.name, kind.name());
+                let order = |value| FaultOrder {
+                    name: *kind,
+                    for_ms: 1,
+                    knobs: BTreeMap::from([(knob.name.to_owned(), value)]),
+                };
+                assert!(order(knob.default).check().is_ok() && order(knob.max * 2.0).check().is_err());
+            }
+        }
+    }
 }

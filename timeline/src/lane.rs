@@ -205,6 +205,16 @@ pub mod names {
     pub const HEAP_ERROR: &str = "heap.sampling-error";
     /// Longest pause of any kind in the interval, ns.
     pub const PAUSE: &str = "pause.longest";
+    /// Threads of the offload pool.
+    pub const OFFLOAD_CAPACITY: &str = "offload.capacity";
+    /// Tasks that run on the offload pool now.
+    pub const OFFLOAD_BUSY: &str = "offload.busy";
+    /// Tasks that wait for a thread of the offload pool.
+    pub const OFFLOAD_QUEUED: &str = "offload.queued";
+    /// Wait for a thread of the offload pool, histogram.
+    pub const OFFLOAD_WAIT: &str = "offload.wait";
+    /// Time on a thread of the offload pool, histogram.
+    pub const OFFLOAD_RUN: &str = "offload.run";
     /// Delay of the async loop, histogram.
     pub const LOOP_DELAY: &str = "loop.delay";
     /// Share of time the loop was busy, 0 to 1.
@@ -235,6 +245,8 @@ pub mod names {
     /// Last parts of `pool.NAME.*`: levels `capacity`, `in-use`, `idle`, `waiters`; histograms `wait`,
     /// `hold`; rates `timeouts`, `opened`, `acquired`.
     pub const POOL: &str = "pool";
+    /// Last parts of `heap.NAME.*`, generations that the target manages itself: levels `young`, `old`, `garbage`.
+    pub const HEAP: &str = "heap";
     /// Last parts of `cache.NAME.*`: rates `hits`, `misses`, `loads`, `coalesced`, `duplicate-loads`,
     /// `evictions`; levels `loads-in-flight`, `entries`; histogram `load`.
     pub const CACHE: &str = "cache";

@@ -1,52 +1,67 @@
 //! The faults of a worker, each in a file of its own beside its cure.
 //!
-//! Owns which fault is on and what truly happened ([`Switch`]). A fault's switch is read where its cure
-//! would run; off means that the cure runs. `frozen` is not here: a stopped process cannot
-//! switch itself, so its supervisor does that.
+//! A fault is a row in `timeline::fault` (name, knobs, expected finding), a file here with fault and cure side by
+//! side, and its lever's row in [`LEVERS`]. Its switch ([`Switch`]) is read where its cure would run; off means
+//! that the cure runs. `frozen` is not here: a stopped process cannot switch itself, so its supervisor does that.
 
+pub mod big_json;
+pub mod blocking_crypto;
+pub mod churn;
+pub mod fragmentation;
 pub mod leak;
-pub mod pool_too_small;
+mod lever;
+mod offload_saturated;
+mod pool_too_small;
+pub mod regex_backtracking;
 pub mod stampede;
+pub mod starved_poll;
+pub mod stop_the_world;
 mod switch;
+#[cfg(test)]
+mod testing;
+pub mod whole_file;
 
+pub use lever::{Lever, Levers};
 pub use switch::{Switch, TruthLog};
+
+use std::ops::Index;
 
 use timeline::fault::{FaultKind, FaultOrder};
 
-/// The switches of one worker.
+/// One row for each fault that a worker switches.
+const LEVERS: &[Lever] = &[
+    stampede::LEVER,
+    pool_too_small::LEVER,
+    leak::LEVER,
+    blocking_crypto::LEVER,
+    regex_backtracking::LEVER,
+    starved_poll::LEVER,
+    big_json::LEVER,
+    offload_saturated::LEVER,
+    churn::LEVER,
+    whole_file::LEVER,
+    stop_the_world::LEVER,
+    fragmentation::LEVER,
+];
+
+/// The switches of one worker: `faults[FaultKind::Leak]`. That of a fault which is not a worker's stays off.
 pub struct Faults {
-    /// Product details are loaded by every request that misses them.
-    pub stampede: Switch,
-    /// The database pool is cut down.
-    pub pool_too_small: Switch,
-    /// Sessions are kept for ever.
-    pub leak: Switch,
+    /// In the order of [`FaultKind::ALL`].
+    switches: Vec<Switch>,
 }
 
 impl Faults {
     /// All off.
     pub fn new(truth: &TruthLog) -> Self {
-        let switch = |kind| Switch::new(kind, truth.clone());
-        Self {
-            stampede: switch(FaultKind::Stampede),
-            pool_too_small: switch(FaultKind::PoolTooSmall),
-            leak: switch(FaultKind::Leak),
-        }
+        Self { switches: FaultKind::ALL.iter().map(|kind| Switch::new(*kind, truth.clone())).collect() }
     }
+}
 
-    /// The switch of `kind`, if it is a worker's.
-    pub fn switch(&self, kind: FaultKind) -> Option<&Switch> {
-        match kind {
-            FaultKind::Stampede => Some(&self.stampede),
-            FaultKind::PoolTooSmall => Some(&self.pool_too_small),
-            FaultKind::Leak => Some(&self.leak),
-            FaultKind::Frozen => None,
-        }
-    }
+impl Index<FaultKind> for Faults {
+    type Output = Switch;
 
-    /// All switches.
-    pub fn all(&self) -> impl Iterator<Item = &Switch> {
-        FaultKind::ALL.iter().filter_map(|kind| self.switch(*kind))
+    fn index(&self, kind: FaultKind) -> &Switch {
+        &self.switches[kind as usize]
     }
 }
 

@@ -6,14 +6,20 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use timeline::fault::FaultKind;
+
+use super::Lever;
 use crate::shop::product::ProductDetail;
 use crate::shop::product_cache::{LoadError, ProductCache};
+
+/// Looked at by every request that misses.
+pub const LEVER: Lever = Lever::switch_only(FaultKind::Stampede);
 
 /// The fault: load, whoever else does.
 pub async fn load_unprotected(cache: &ProductCache, id: u32) -> Result<Arc<ProductDetail>, LoadError> {
     let (_loading, alone) = cache.unprotected.enter(id);
     if !alone {
-        cache.faults.stampede.took_effect();
+        cache.faults[FaultKind::Stampede].took_effect();
     }
     let detail = cache.load(id).await?;
     cache.entries.insert(id, detail.clone()).await;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use timeline::MonoNs;
-use timeline::fault::{FaultKind, Truth, TruthPoint};
+use timeline::fault::{FaultKind, FaultOrder, Truth, TruthPoint};
 use tokio::sync::mpsc;
 
 use crate::wire::Report;
@@ -25,7 +25,11 @@ impl TruthLog {
     /// A fault has three lines in its life, so the queue is full only if the supervisor reads no more;
     /// then the line is lost with everything else.
     fn write(&self, fault: FaultKind, what: TruthPoint) {
-        let truth = Truth { fault, instance: self.instance.to_string(), what, at: MonoNs::now() };
+        self.write_at(fault, what, MonoNs::now());
+    }
+
+    fn write_at(&self, fault: FaultKind, what: TruthPoint, at: MonoNs) {
+        let truth = Truth { fault, instance: self.instance.to_string(), what, at };
         let _ = self.reports.try_send(Report::Truth(truth));
     }
 }
@@ -44,6 +48,8 @@ struct Life {
     /// Counts arms, so that the timer of an earlier one cannot end a later one.
     arms: u64,
     begun: bool,
+    /// What was ordered last.
+    order: Option<Arc<FaultOrder>>,
 }
 
 impl Switch {
@@ -52,34 +58,47 @@ impl Switch {
         Self { kind, on: AtomicBool::new(false), life: Mutex::default(), truth }
     }
 
-    /// Which fault.
-    pub fn kind(&self) -> FaultKind {
-        self.kind
-    }
-
     /// Does the fault run (and not its cure)?
     pub fn is_on(&self) -> bool {
         self.on.load(Ordering::Relaxed)
     }
 
+    /// What was ordered, if the fault runs.
+    pub fn order(&self) -> Option<Arc<FaultOrder>> {
+        if !self.is_on() {
+            return None;
+        }
+        self.life.lock().unwrap_or_else(PoisonError::into_inner).order.clone()
+    }
+
+    /// What was ordered, if the fault runs and this request falls into its `share`, 0 to 1.
+    pub fn meets(&self) -> Option<Arc<FaultOrder>> {
+        self.order().filter(|order| rand::random::<f64>() < order.knob("share"))
+    }
+
     /// Switches on. Gives the number with which its timer may end it. A fault that is on already goes on as a
     /// new one: its old life ends here.
-    pub fn arm(&self) -> u64 {
+    pub fn arm(&self, order: &FaultOrder) -> u64 {
         let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
         if self.on.swap(true, Ordering::Relaxed) {
             self.truth.write(self.kind, TruthPoint::Ended);
         }
-        *life = Life { arms: life.arms + 1, begun: false };
+        *life = Life { arms: life.arms + 1, begun: false, order: Some(Arc::new(order.clone())) };
         self.truth.write(self.kind, TruthPoint::Armed);
         life.arms
     }
 
     /// The fault has an effect now; the first one is written down.
     pub fn took_effect(&self) {
+        self.took_effect_at(MonoNs::now());
+    }
+
+    /// The fault has had an effect since `at`, which shows only now; the first one is written down.
+    pub fn took_effect_at(&self, at: MonoNs) {
         let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_on() && !life.begun {
             life.begun = true;
-            self.truth.write(self.kind, TruthPoint::Onset);
+            self.truth.write_at(self.kind, TruthPoint::Onset, at);
         }
     }
 
@@ -114,13 +133,15 @@ mod tests {
         switch.took_effect();
         assert!(!switch.end(None));
         assert_eq!(told(&mut reports), []);
-        let first = switch.arm();
+        let order = FaultOrder { name: FaultKind::Leak, for_ms: 1, knobs: Default::default() };
+        let first = switch.arm(&order);
         switch.took_effect();
         switch.took_effect();
-        let second = switch.arm();
+        let second = switch.arm(&order);
+        assert_eq!(switch.order().as_deref(), Some(&order));
         assert!(!switch.end(Some(first)), "the timer of the first life came late");
         assert!(switch.is_on());
-        assert!(switch.end(Some(second)));
+        assert!(switch.end(Some(second)) && switch.order().is_none());
         use TruthPoint::{Armed, Ended, Onset};
         assert_eq!(told(&mut reports), [Armed, Onset, Ended, Armed, Ended]);
     }

@@ -69,8 +69,15 @@ impl Serialize for Shown {
 }
 
 pub async fn detail(State(shop): State<Arc<Shop>>, Path(id): Path<u32>) -> Answer<Shown> {
-    shop.products.get(id).await.map(|detail| Json(Shown(detail))).map_err(|e| match e {
+    let detail = shop.products.get(id).await.map_err(refused)?;
+    shop.ranking.viewed(id);
+    Ok(Json(Shown(detail)))
+}
+
+/// Why there is no detail, for the client.
+pub fn refused(e: LoadError) -> Refusal {
+    match e {
         LoadError::NoSuchProduct => Refusal::not_found(e),
         LoadError::Store(e) => e.into(),
-    })
+    }
 }

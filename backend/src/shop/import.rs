@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::Shop;
 use super::answer::{Answer, Refusal};
 use super::sessions::LoggedIn;
+use crate::faults::whole_file;
 use crate::store::Database;
 
 /// The first line must say this.
@@ -48,7 +49,12 @@ struct Offer {
 }
 
 pub async fn import(State(shop): State<Arc<Shop>>, _customer: LoggedIn, body: Body) -> Answer<Imported> {
-    let mut chunks = body.into_data_stream();
+    read(&shop, body).await
+}
+
+/// Imports a file, wherever it comes from.
+pub async fn read(shop: &Shop, body: Body) -> Answer<Imported> {
+    let mut chunks = whole_file::opened(&shop.faults, body).await?.into_data_stream();
     let mut records = Records::new();
     let mut batch = Vec::with_capacity(BATCH);
     let mut done = Imported { rows: 0, bytes: 0 };

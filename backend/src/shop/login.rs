@@ -6,11 +6,11 @@ use axum::Json;
 use axum::extract::State;
 use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
 
 use super::Shop;
 use super::answer::{Answer, Body, Refusal};
-use super::password::{self, HASH_BYTES, SALT_BYTES};
+use super::password::{HASH_BYTES, SALT_BYTES};
+use crate::faults::blocking_crypto::{self, Claim};
 use crate::store::StoreError;
 
 /// Longer ones are refused before anything is spent on them, bytes.
@@ -44,10 +44,10 @@ pub async fn log_in(State(shop): State<Arc<Shop>>, Body(given): Body<Credentials
     // An unknown name costs as much as a known one, so that names cannot be found out by the clock.
     let customer = customer.unwrap_or(Customer { id: 0, salt: [0; SALT_BYTES], hash: [0; HASH_BYTES] });
     let id = customer.id;
-    let fits =
-        spawn_blocking(move || password::verify(given.pass.as_bytes(), &customer.salt, &customer.hash))
-            .await
-            .map_err(|e| StoreError::Failed(e.to_string().into()))?;
+    let claim = Claim { password: given.pass, salt: customer.salt, hash: customer.hash };
+    let fits = blocking_crypto::check(&shop.faults, claim)
+        .await
+        .map_err(|e| StoreError::Failed(e.to_string().into()))?;
     if !(known && fits) {
         return Err(Refusal::unauthorized("name or password is wrong"));
     }

@@ -1,5 +1,7 @@
 //! Passwords: Argon2id, at a stated cost.
 
+use std::hint::black_box;
+
 use argon2::{Algorithm, Argon2, Params, Version};
 
 /// Length of a salt.
@@ -22,9 +24,18 @@ pub fn hash(password: &[u8], salt: &[u8; SALT_BYTES]) -> [u8; HASH_BYTES] {
     hash
 }
 
-/// Is it the password? Compares in constant time.
-pub fn verify(password: &[u8], salt: &[u8; SALT_BYTES], expected: &[u8; HASH_BYTES]) -> bool {
-    hash(password, salt).iter().zip(expected).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+/// Is it the password? Compares in constant time. Costs `rounds` hashes, at least one: those after the first are of
+/// the one before, as a key is stretched.
+pub fn verify_stretched(
+    password: &[u8],
+    salt: &[u8; SALT_BYTES],
+    expected: &[u8; HASH_BYTES],
+    rounds: usize,
+) -> bool {
+    let hashed = hash(password, salt);
+    let stretched = (1..rounds).fold(hashed, |hashed, _| hash(&hashed, salt));
+    black_box(stretched);
+    hashed.iter().zip(expected).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }
 
 #[cfg(test)]
@@ -34,8 +45,10 @@ mod tests {
     #[test]
     fn only_the_password_fits_and_only_with_its_salt() {
         let hashed = hash(b"secret", &[7; SALT_BYTES]);
-        assert!(verify(b"secret", &[7; SALT_BYTES], &hashed));
-        assert!(!verify(b"Secret", &[7; SALT_BYTES], &hashed));
-        assert!(!verify(b"secret", &[8; SALT_BYTES], &hashed));
+        for rounds in [1, 3] {
+            let verify =
+                |password, salt: u8| verify_stretched(password, &[salt; SALT_BYTES], &hashed, rounds);
+            assert!(verify(b"secret", 7) && !verify(b"Secret", 7) && !verify(b"secret", 8));
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use agent::{Agent, CacheMeter};
 use moka::future::Cache;
 use moka::notification::RemovalCause;
+use timeline::fault::FaultKind;
 
 use super::product::{self, ProductDetail};
 use crate::faults::{Faults, stampede};
@@ -64,7 +65,7 @@ impl ProductCache {
             return Ok(detail);
         }
         self.meter.miss();
-        if self.faults.stampede.is_on() {
+        if self.faults[FaultKind::Stampede].is_on() {
             stampede::load_unprotected(self, id).await
         } else {
             stampede::load_single_flight(self, id).await
@@ -74,6 +75,11 @@ impl ProductCache {
     /// Reads product `id` from the database, metered as a load of its key.
     pub async fn load(&self, id: u32) -> Result<Arc<ProductDetail>, LoadError> {
         let _loading = self.meter.load(&format!("product:{id}"));
+        self.read(id).await
+    }
+
+    /// Reads product `id` from the database, for somebody whom the cache does not concern.
+    pub async fn read(&self, id: u32) -> Result<Arc<ProductDetail>, LoadError> {
         let mut connection = self.database.checkout().await?;
         product::read(&mut connection, id).await?.ok_or(LoadError::NoSuchProduct)
     }

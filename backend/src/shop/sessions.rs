@@ -12,7 +12,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use rusqlite::{OptionalExtension, params};
 use timeline::Unit;
-use timeline::fault::FaultOrder;
+use timeline::fault::{FaultKind, FaultOrder};
 use timeline::lane::names;
 use tokio::task::spawn_blocking;
 
@@ -136,10 +136,10 @@ impl Sessions {
 
     fn keep(&self, session: Arc<Session>) {
         let mut kept = self.lock();
-        if self.faults.leak.is_on() {
+        if self.faults[FaultKind::Leak].is_on() {
             let bytes = kept.leaked_bytes;
             kept.everlasting.put(session, bytes);
-            self.faults.leak.took_effect();
+            self.faults[FaultKind::Leak].took_effect();
         } else {
             kept.bounded.put(session);
         }
@@ -187,7 +187,9 @@ impl FromRequestParts<Arc<Shop>> for LoggedIn {
             Refusal::unauthorized("log in first: this route wants `Authorization: Bearer TOKEN`")
         })?;
         let session = shop.sessions.find(token.trim()).await?;
-        session.map(Self).ok_or_else(|| Refusal::unauthorized("this token is of no session"))
+        let session = session.ok_or_else(|| Refusal::unauthorized("this token is of no session"))?;
+        shop.visits.visited(session.id, parts.uri.path());
+        Ok(Self(session))
     }
 }
 

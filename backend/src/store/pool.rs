@@ -13,6 +13,7 @@ use deadpool::managed::{
     self, Metrics, Object, PoolError, RecycleError, RecycleResult, TimeoutType, Timeouts,
 };
 use rusqlite::Connection;
+use timeline::fault::FaultKind;
 use tokio::task::spawn_blocking;
 
 use super::schema;
@@ -99,7 +100,7 @@ impl Database {
         let at_once = Timeouts { wait: Some(Duration::ZERO), ..Timeouts::default() };
         let mut got = pool.timeout_get(&at_once).await;
         if matches!(got, Err(PoolError::Timeout(TimeoutType::Wait))) {
-            self.faults.pool_too_small.took_effect();
+            self.faults[FaultKind::PoolTooSmall].took_effect();
             let patient = Timeouts { wait: Some(self.patience), ..Timeouts::default() };
             got = pool.timeout_get(&patient).await;
         }

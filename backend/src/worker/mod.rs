@@ -11,21 +11,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::Agent;
-use timeline::fault::FaultKind;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::error::BackendError;
-use crate::faults::{Faults, TruthLog, pool_too_small};
+use crate::faults::{Faults, Levers, TruthLog, starved_poll, stop_the_world};
 use crate::http::{self, BACKLOG};
 use crate::shop::{self, Shop};
 use crate::store::Database;
 use crate::wire::{Report, WorkerSettings};
 use orders::Orders;
 
-/// Threads for statements and hashes: a connection each, and a few more. They come when they are needed.
-const OFFLOAD_THREADS: usize = 32;
+/// Threads for statements and hashes: a connection each, and a few more; and those of the offload pool, which wait for
+/// statements and so must never take the last one. They come when they are needed.
+const BLOCKING_THREADS: usize = 32;
 /// Requests in flight get this long when the worker ends; the supervisor waits a little longer.
 pub const GRACE: Duration = Duration::from_millis(1_500);
 /// From look to look at what has expired.
@@ -44,7 +44,7 @@ pub fn work() -> Result<(), BackendError> {
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(OFFLOAD_THREADS)
+        .max_blocking_threads(BLOCKING_THREADS + settings.shop.offload_threads)
         .build()
         .map_err(BackendError::system("start the event loop"))?;
     let done = runtime.block_on(live(orders, &settings));
@@ -82,6 +82,9 @@ async fn live(orders: Orders, settings: &WorkerSettings) -> Result<(), BackendEr
     let mut tasks = JoinSet::new();
     tasks.spawn(orders::tell(reports));
     tasks.spawn(tidy(shop.clone()));
+    tasks.spawn(stop_the_world::keep(shop.clone()));
+    let ranked = shop.clone();
+    tasks.spawn(async move { starved_poll::keep(&ranked.ranking, &ranked.faults).await });
     let feed = shop.clone();
     tasks.spawn(async move {
         if let Err(e) = feed.feed.run(&feed.database).await {
@@ -92,7 +95,7 @@ async fn live(orders: Orders, settings: &WorkerSettings) -> Result<(), BackendEr
     let _ = report.send(Report::Ready(agent.addr())).await;
     let mut server = JoinSet::new();
     server.spawn(http::serve(listener, shop::router(shop.clone()), draining, GRACE));
-    orders.obey(Levers { faults, shop: shop.clone() }, report).await;
+    orders.obey(Levers::new(faults, shop.clone()), report).await;
     // Both hear of it at once: connections finish what they do, and listeners are told to go.
     let _ = drain.send(true);
     shop.feed.close();
@@ -131,43 +134,5 @@ async fn tidy(shop: Arc<Shop>) {
     loop {
         ticks.tick().await;
         shop.products.tidy().await;
-    }
-}
-
-/// What switches the faults: each one's effect on the shop, beside its switch.
-struct Levers {
-    faults: Arc<Faults>,
-    shop: Arc<Shop>,
-}
-
-impl Levers {
-    /// Begins a fault. Gives the number with which its timer may end it.
-    fn arm(&self, order: &timeline::fault::FaultOrder) -> Option<u64> {
-        let number = self.faults.switch(order.name)?.arm();
-        match order.name {
-            FaultKind::PoolTooSmall => pool_too_small::cut_down(&self.shop.database, order),
-            FaultKind::Leak => self.shop.sessions.leak(order),
-            // Where the cure would run, the switch is looked at.
-            FaultKind::Stampede | FaultKind::Frozen => {}
-        }
-        Some(number)
-    }
-
-    /// Ends a fault, unless it has ended or begun anew since `number` was given.
-    fn end(&self, kind: FaultKind, number: Option<u64>) {
-        if !self.faults.switch(kind).is_some_and(|s| s.end(number)) {
-            return;
-        }
-        match kind {
-            FaultKind::PoolTooSmall => pool_too_small::sized_for_the_load(&self.shop.database),
-            FaultKind::Leak => self.shop.sessions.forget_leaked(),
-            FaultKind::Stampede | FaultKind::Frozen => {}
-        }
-    }
-
-    fn end_all(&self) {
-        for switch in self.faults.all() {
-            self.end(switch.kind(), None);
-        }
     }
 }

@@ -9,8 +9,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::Levers;
 use crate::error::BackendError;
+use crate::faults::Levers;
 use crate::wire::{Order, Report, WorkerSettings, line};
 
 /// Orders read and not yet obeyed; the reader waits when it is full.
@@ -59,7 +59,7 @@ pub fn first() -> Result<Orders, BackendError> {
 
 impl Orders {
     /// Obeys until it is told to drain, or nobody is there to tell. Dropping it leaves faults as they are.
-    pub(super) async fn obey(mut self, levers: Levers, report: mpsc::Sender<Report>) {
+    pub async fn obey(mut self, levers: Levers, report: mpsc::Sender<Report>) {
         let levers = Arc::new(levers);
         let mut timers = JoinSet::new();
         // The terminal's interrupt goes to the whole group of processes; it is the supervisor that decides.

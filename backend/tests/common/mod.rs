@@ -5,12 +5,15 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
 
 pub const TOKEN: &str = "a-token-of-the-tests";
 const PATIENCE: Duration = Duration::from_secs(10);
+/// An import of 64 MB is one answer.
+const READ_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running backend, killed when dropped.
 pub struct Backend {
@@ -70,6 +73,52 @@ impl Backend {
         ask(self.control(), method, path, &[("Authorization", &bearer)], body.as_bytes())
     }
 
+    /// The newest value of a lane of the first worker.
+    pub fn lane(&self, name: &str) -> Option<f64> {
+        let batch = self.order("GET", "/v1/instances/shop-0/samples?since=0", "").json();
+        let index = batch["lanes"].as_array()?.iter().position(|l| l["name"] == name)? as u64;
+        let ticks = batch["ticks"].as_array()?;
+        let value =
+            |t: &Value| t["values"].as_array()?.iter().find(|v| v[0] == index).and_then(|v| v[1].as_f64());
+        ticks.iter().rev().find_map(value)
+    }
+
+    /// How many events of this kind the first worker still remembers.
+    pub fn events(&self, kind: &str) -> u64 {
+        let batch = self.order("GET", "/v1/instances/shop-0/samples?since=0", "").json();
+        let ticks = batch["ticks"].as_array().unwrap();
+        let events = ticks.iter().filter_map(|t| t["events"].as_array()).flatten();
+        events.filter(|e| e["kind"] == kind).count() as u64
+    }
+
+    /// Switches a fault on.
+    pub fn arm(&self, order: &str) {
+        let reply = self.order("POST", "/v1/faults", order);
+        assert_eq!(reply.status, 202, "{}", reply.body);
+    }
+
+    /// Ends all faults; their truth is told when it returns.
+    pub fn cure(&self) {
+        assert_eq!(self.order("DELETE", "/v1/faults", "").status, 200);
+    }
+
+    /// Asks for `path` over many connections at once until `enough` holds; false if it never did.
+    pub fn press(&self, connections: usize, path: &str, enough: impl Fn() -> bool) -> bool {
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..connections {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        assert_eq!(self.get(path).status, 200);
+                    }
+                });
+            }
+            let done = wait_for(&enough);
+            stop.store(true, Ordering::Relaxed);
+            done
+        })
+    }
+
     /// `fault instance what` of each line of the truth.
     pub fn truth(&self) -> Vec<String> {
         let page = self.order("GET", "/v1/truth", "").json();
@@ -106,7 +155,7 @@ impl Reply {
 
 pub fn connect(to: &str) -> TcpStream {
     let stream = TcpStream::connect(to).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(READ_PATIENCE)).unwrap();
     stream
 }
 
@@ -122,7 +171,8 @@ pub fn ask(to: &str, method: &str, path: &str, fields: &[(&str, &str)], body: &[
     let _ = stream.write_all(body);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
-    let answer = String::from_utf8(answer).unwrap();
+    // Pictures are no texts, and nobody here looks at them.
+    let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     Reply { status, head: head.to_ascii_lowercase(), body: body.to_owned() }

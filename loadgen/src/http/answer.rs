@@ -1,8 +1,11 @@
 //! One answer of HTTP/1.1, read in any portions: however the bytes are split, the result is the same.
+//! `framed` fills the same answer from HTTP/2.
 //!
 //! Owns framing (length, chunks, until close), interim answers, limits, and what is kept: the status,
 //! the header fields that a step asks for, the body if a check or save needs it. A head that comes in one piece is
 //! parsed where it lies; only a partial one is copied.
+
+mod framed;
 
 use std::mem::MaybeUninit;
 
@@ -314,26 +317,17 @@ fn parse(bytes: &[u8], want: Want<'_>) -> Result<Option<Head>, ErrorKind> {
     let Status::Complete(length) = parsed.map_err(|_| ErrorKind::BadHead)? else {
         return Ok(None);
     };
-    let (mut content_length, mut chunked, mut coded) = (None, false, false);
-    let (mut coding, mut cookies) = (None, None::<Box<Vec<String>>>);
+    let (mut noted, mut chunked, mut coded) = (Noted::default(), false, false);
     // HTTP/1.0 closes unless it says otherwise.
     let mut reusable = response.version == Some(1);
     for field in response.headers.iter() {
         let name = field.name;
-        if name.eq_ignore_ascii_case("content-length") {
-            let n = number(field.value)?;
-            if content_length.is_some_and(|m| m != n) {
-                return Err(ErrorKind::BadHead);
-            }
-            content_length = Some(n);
-        } else if name.eq_ignore_ascii_case("transfer-encoding") {
+        if noted.take(name, field.value, want)? {
+            continue;
+        }
+        if name.eq_ignore_ascii_case("transfer-encoding") {
             coded = true;
             chunked = tokens(field.value).last().is_some_and(|t| t.eq_ignore_ascii_case(b"chunked"));
-        } else if want.body && name.eq_ignore_ascii_case("content-encoding") {
-            // A second field is a second coding on top.
-            coding = if coding.is_some() { Some(Coding::Unknown) } else { Coding::of(field.value) };
-        } else if want.cookies && name.eq_ignore_ascii_case("set-cookie") {
-            cookies.get_or_insert_default().push(String::from_utf8_lossy(field.value).into_owned());
         } else if name.eq_ignore_ascii_case("connection") {
             for token in tokens(field.value) {
                 if token.eq_ignore_ascii_case(b"close") {
@@ -345,28 +339,63 @@ fn parse(bytes: &[u8], want: Want<'_>) -> Result<Option<Head>, ErrorKind> {
         }
     }
     // Two framings at once: whoever is in between may have read the other one (RFC 9112, 6.3).
-    if coded && content_length.is_some() {
+    if coded && noted.length.is_some() {
         return Err(ErrorKind::BadHead);
     }
-    let at = match (coded, chunked, content_length) {
+    let at = match (coded, chunked, noted.length) {
         (true, true, _) => At::Chunks(Box::default()),
         (true, false, _) | (false, _, None) => At::UntilClose,
         (false, _, Some(0)) => At::Done,
         (false, _, Some(n)) => At::Length(n),
     };
-    let kept = want.fields.iter().map(|name| {
-        let found = response.headers.iter().find(|f| f.name.eq_ignore_ascii_case(name))?;
-        Some(String::from_utf8_lossy(found.value).into_owned())
-    });
     Ok(Some(Head {
         length,
         status: response.code.unwrap_or(0),
-        fields: kept.collect(),
+        fields: kept(want, || response.headers.iter().map(|f| (f.name, f.value))),
         reusable,
-        coding,
-        cookies,
+        coding: noted.coding,
+        cookies: noted.cookies,
         at,
     }))
+}
+
+/// What fields say whatever the version of HTTP.
+#[derive(Default)]
+struct Noted {
+    length: Option<u64>,
+    coding: Option<Coding>,
+    #[expect(clippy::box_collection, reason = "it moves into the answer, which says why")]
+    cookies: Option<Box<Vec<String>>>,
+}
+
+impl Noted {
+    /// Takes note of a field, if it is one of these.
+    fn take(&mut self, name: &str, value: &[u8], want: Want<'_>) -> Result<bool, ErrorKind> {
+        if name.eq_ignore_ascii_case("content-length") {
+            let n = number(value)?;
+            if self.length.is_some_and(|m| m != n) {
+                return Err(ErrorKind::BadHead);
+            }
+            self.length = Some(n);
+        } else if want.body && name.eq_ignore_ascii_case("content-encoding") {
+            // A second field is a second coding on top.
+            self.coding = if self.coding.is_some() { Some(Coding::Unknown) } else { Coding::of(value) };
+        } else if want.cookies && name.eq_ignore_ascii_case("set-cookie") {
+            self.cookies.get_or_insert_default().push(String::from_utf8_lossy(value).into_owned());
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+}
+
+/// The fields that are wanted.
+fn kept<'h, I: Iterator<Item = (&'h str, &'h [u8])>>(
+    want: Want<'_>,
+    fields: impl Fn() -> I,
+) -> Vec<Option<String>> {
+    let find = |name: &String| fields().find(|(n, _)| n.eq_ignore_ascii_case(name));
+    want.fields.iter().map(|name| Some(String::from_utf8_lossy(find(name)?.1).into_owned())).collect()
 }
 
 fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {

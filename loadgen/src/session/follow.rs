@@ -15,7 +15,7 @@ use crate::random::Stream;
 use crate::template::Text;
 
 /// How long the body waits for `100 Continue`, ns: a server that knows nothing of it says nothing (RFC 9110, 10.1.1).
-const LEAVE_NS: u64 = 1_000_000_000;
+pub(super) const LEAVE_NS: u64 = 1_000_000_000;
 
 /// Where a redirect has led.
 #[derive(Debug, Clone)]
@@ -103,7 +103,7 @@ impl Session {
             Some(hop) => hop.path.clone(),
             None => self.first_path(ask),
         };
-        let jar = self.cookies.get_or_insert_default();
+        let mut jar = self.rare.get_or_insert_default().cookies.borrow_mut();
         for set in answer.cookies() {
             jar.take(set, &path, self.shard.program.url.tls);
         }
@@ -112,7 +112,7 @@ impl Session {
     /// The cookie `name`: of this answer, or else of the session.
     pub(super) fn cookie(&self, name: &str, answer: &Answer<'_>) -> Option<String> {
         let set = answer.cookies().iter().rev().find_map(|set| value_in(set, name));
-        set.or_else(|| self.cookies.as_ref()?.get(name).map(str::to_owned))
+        set.or_else(|| self.rare.as_ref()?.cookies.borrow().get(name).map(str::to_owned))
     }
 
     /// Writes the head, waits for leave to go on, writes the body. Says whether more came than an answer that was whole by

@@ -25,6 +25,7 @@ impl Session {
     ) -> Result<(), ErrorKind> {
         let json: Option<Value> =
             if request.parses { serde_json::from_slice(answer.body()).ok() } else { None };
+        self.state.saved |= !request.saves.is_empty();
         for (slot, from, pick) in &request.saves {
             let value = self.capture(from, *pick, answer, json.as_ref());
             if let Some(var) = self.vars.get_mut(*slot) {

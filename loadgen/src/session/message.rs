@@ -12,6 +12,7 @@ use super::{BRAKE_NS, Flow, GOODBYE_NS, Session};
 use crate::http::answer::{Answer, Want};
 use crate::kind::ErrorKind;
 use crate::program::{Await, Awaited, Connect, Payload, Send};
+use crate::shard::Offer;
 use crate::template::{self, Values};
 use crate::ws::decode::Message;
 use crate::ws::{handshake, opcode};
@@ -42,10 +43,10 @@ impl Session {
         connect.head.write(&mut wire, &mut self.values());
         wire.extend_from_slice(key.as_bytes());
         wire.extend_from_slice(b"\r\n\r\n");
-        if let Some(jar) = &self.cookies {
-            jar.put_into(&mut wire);
+        if let Some(rare) = &self.rare {
+            rare.cookies.borrow().put_into(&mut wire);
         }
-        let mut connection = self.dial().await?;
+        let mut connection = self.dial(Offer::Http1).await?;
         let mut rest = &wire[..];
         let mut answer = Answer::to_upgrade(Want { fields: &connect.fields, ..Want::default() });
         // Frames that came in one portion with the answer.

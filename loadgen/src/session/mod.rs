@@ -1,16 +1,19 @@
 //! A session: one simulated client, run as one task from its start to its end.
 //!
 //! Owns the interpreter of a [`Program`](crate::program::Program), the session's state, and when each step was
-//! intended, could start, started and finished. `request` does HTTP steps, `socket` and `message` WebSocket ones.
+//! intended, could start, started and finished. `request` does HTTP steps, `carry` those over HTTP/2, `parallel` several at once, `socket` and `message` WebSocket ones.
 //! Idle, a session owns its sockets and a few hundred bytes: what is rare is boxed, buffers belong to the shard.
 
+mod carry;
 mod follow;
 mod journey;
 mod judge;
 mod message;
+mod parallel;
 mod request;
 mod socket;
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -21,11 +24,12 @@ use scenarios::plan::{Dist, Times};
 use crate::connection::Connection;
 use crate::cookies::Jar;
 use crate::figures;
+use crate::http2::hub::Hub;
 use crate::kind::ErrorKind;
 use crate::program::Op;
 use crate::random::Stream;
 use crate::seats::SeatId;
-use crate::shard::Shard;
+use crate::shard::{Offer, Shard};
 use crate::template::Values;
 use socket::Socket;
 
@@ -62,13 +66,30 @@ pub struct Session {
     turns: Vec<Turn>,
     http: Option<Connection>,
     socket: Option<Box<Socket>>,
-    /// Made when the first cookie comes.
-    cookies: Option<Box<Jar>>,
+    /// What few sessions have; made when the first of it comes.
+    rare: Option<Box<Rare>>,
     /// When the next step was intended to start.
     intended: u64,
     /// When it could start: not before the last one had finished.
     due: u64,
     state: State,
+}
+
+/// What few sessions have.
+#[derive(Debug)]
+struct Rare {
+    /// Lanes of a group share them, and the links.
+    cookies: Rc<RefCell<Jar>>,
+    /// The session's own link of HTTP/2.
+    hub: Rc<Hub>,
+    /// Connections of HTTP/1.1 that groups have used beside [`Session::http`].
+    spare: Vec<Connection>,
+}
+
+impl Default for Rare {
+    fn default() -> Self {
+        Self { cookies: Rc::default(), hub: Hub::new(false), spare: Vec::new() }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -83,6 +104,10 @@ struct State {
     winding_up: bool,
     /// Could the last step not reach the target?
     unreached: bool,
+    /// Has an answer been looked at for what it saves?
+    saved: bool,
+    /// Is it a lane of another session, for a group of requests?
+    lane: bool,
 }
 
 /// A loop that a session is in.
@@ -120,7 +145,7 @@ impl Session {
             turns: Vec::new(),
             http: None,
             socket: None,
-            cookies: None,
+            rare: None,
             intended: origin.intended,
             due: origin.intended,
             state: State { announced: true, ..State::default() },
@@ -145,6 +170,7 @@ impl Session {
             at += 1;
             let flow = match op {
                 Op::Request(request) => self.request(request).await,
+                Op::Parallel(parallel) => Box::pin(self.parallel(parallel)).await,
                 Op::Connect(connect) => Box::pin(self.connect(connect)).await,
                 Op::Send(send) => self.send(send).await,
                 Op::Close(id) => Box::pin(self.close(*id)).await,
@@ -303,7 +329,8 @@ impl Session {
         self.shard.seats.unlimit(self.seat);
         self.shard.figures.finished(step, self.intended, started, finished, outcome.err());
         // A refused handshake costs both sides more than anything else: that is not repeated at full speed either.
-        self.state.unreached = outcome.is_err_and(|kind| kind.before_contact() || kind == ErrorKind::Tls);
+        self.state.unreached = outcome
+            .is_err_and(|kind| kind.before_contact() || matches!(kind, ErrorKind::Tls | ErrorKind::NoH2));
         (self.intended, self.due) = (finished, finished);
     }
 
@@ -316,8 +343,8 @@ impl Session {
     }
 
     /// Opens a connection within the step's time.
-    fn dial(&self) -> Pin<Box<dyn Future<Output = Result<Connection, ErrorKind>> + '_>> {
-        Box::pin(async {
+    fn dial(&self, offer: Offer) -> Pin<Box<dyn Future<Output = Result<Connection, ErrorKind>> + '_>> {
+        Box::pin(async move {
             let mut opening = pin!(self.shard.open());
             let stream = poll_fn(|cx| {
                 if self.shard.seats.expired(self.seat) {
@@ -326,7 +353,7 @@ impl Session {
                 opening.as_mut().poll(cx).map_err(|e| ErrorKind::of_connect(&e))
             })
             .await?;
-            let mut securing = pin!(self.shard.secure(stream));
+            let mut securing = pin!(self.shard.secure(stream, offer));
             poll_fn(|cx| {
                 if self.shard.seats.expired(self.seat) {
                     return Poll::Ready(Err(ErrorKind::Timeout));
@@ -352,9 +379,24 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        if self.state.lane {
+            return self.shard.seats.give_back(self.seat);
+        }
         figures::sub(&self.shard.figures.open_sessions);
         if std::thread::panicking() {
             self.shard.figures.error(ErrorKind::Other);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// HTTP/2, groups of requests and cookies are behind one pointer that a session without them leaves empty.
+    #[test]
+    fn what_few_sessions_have_costs_the_others_a_pointer() {
+        assert!(size_of::<Session>() <= 200, "{} bytes", size_of::<Session>());
+        assert_eq!(size_of::<Option<Box<Rare>>>(), size_of::<usize>());
     }
 }

@@ -6,6 +6,9 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
+use scenarios::plan::HttpVersion;
+
+use super::carry::Carried;
 use super::follow::Ask;
 use super::{BRAKE_NS, Flow, Session};
 use crate::figures;
@@ -13,7 +16,7 @@ use crate::http::answer::Answer;
 use crate::http::redirect;
 use crate::kind::ErrorKind;
 use crate::program::Request;
-use crate::shard::Output;
+use crate::shard::{Offer, Output};
 use crate::template::write_i64;
 
 impl Session {
@@ -50,10 +53,17 @@ impl Session {
         if self.origin.pooled && self.http.is_none() {
             self.http = self.shard.take_pooled();
         }
+        let mut fresh = false;
+        if self.shard.program.http != HttpVersion::Http1 {
+            match Box::pin(self.carry(ask)).await? {
+                Carried::Answer(answer) => return Ok(answer),
+                Carried::Http1 { fresh: opened } => fresh = opened,
+            }
+        }
         loop {
-            let reused = self.http.is_some();
-            if !reused {
-                self.http = Some(self.dial().await?);
+            let reused = self.http.is_some() && !std::mem::take(&mut fresh);
+            if self.http.is_none() {
+                self.http = Some(self.dial(Offer::Http1).await?);
             }
             let mut answer = Answer::new(ask.request.want());
             match self.attempt(ask, &mut answer).await {
@@ -144,8 +154,8 @@ impl Session {
             write_i64(&mut output.wire, output.inner.len() as i64);
             output.wire.extend_from_slice(b"\r\n\r\n");
         }
-        if let Some(jar) = &self.cookies {
-            jar.put_into(&mut output.wire);
+        if let Some(rare) = &self.rare {
+            rare.cookies.borrow().put_into(&mut output.wire);
         }
     }
 

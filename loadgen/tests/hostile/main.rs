@@ -9,7 +9,9 @@ mod common;
 mod server;
 
 mod act;
+mod frames;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -50,13 +52,19 @@ fn watch_children(stop: Arc<AtomicU64>) -> thread::JoinHandle<u64> {
 
 /// The kinds of error of a session that does this, beside one that does what is right.
 fn errors(name: &str, bad: Vec<Step>) -> String {
+    errors_at(name, bad, serve(act::act), HttpVersion::Http1)
+}
+
+/// The same at a server that speaks `http`.
+fn errors_at(name: &str, bad: Vec<Step>, address: SocketAddr, http: HttpVersion) -> String {
     let mut plan = plan(held(2), RUN_MS, vec![forever(Some(100), bad)]);
+    plan.transport.http = http;
     plan.sessions.push(SessionKind {
         name: "good".into(),
         weight: 1,
         steps: vec![forever(Some(GOOD_EVERY_MS), vec![get(GOOD, "/ok")])],
     });
-    let totals = run(plan, serve(act::act), 1);
+    let totals = run(plan, address, 1);
     let good = totals.finished.get(&GOOD).copied().unwrap_or(0);
     assert!(good >= RUN_MS / GOOD_EVERY_MS / 2, "{name}: the other session stood still: {good}");
     let slowest = totals.response[&GOOD].max();
@@ -68,14 +76,17 @@ fn errors(name: &str, bad: Vec<Step>) -> String {
 
 /// Two cases at a time: their time is waiting, but a small machine must keep up with all of them.
 fn all(cases: Vec<(&'static str, Vec<Step>)>) -> String {
+    all_of(cases.into_iter().map(|(name, steps)| move || errors(name, steps)).collect())
+}
+
+fn all_of(cases: Vec<impl FnOnce() -> String + std::marker::Send + 'static>) -> String {
     let stop = Arc::new(AtomicU64::new(0));
     let watcher = watch_children(Arc::clone(&stop));
     let mut told = Vec::new();
     let mut cases = cases.into_iter().peekable();
     while cases.peek().is_some() {
         let pair: Vec<_> = cases.by_ref().take(2).collect();
-        let threads: Vec<_> =
-            pair.into_iter().map(|(name, steps)| thread::spawn(move || errors(name, steps))).collect();
+        let threads: Vec<_> = pair.into_iter().map(thread::spawn).collect();
         told.extend(threads.into_iter().map(|t| t.join().unwrap()));
     }
     stop.store(1, Ordering::Relaxed);

@@ -18,6 +18,7 @@ use crate::draft::Collect;
 use crate::endpoint::{self, Served};
 use crate::gauge::{Gauge, GaugeState, Gauges};
 use crate::heap::Heap;
+use crate::offload::{self, Offload};
 use crate::pauses::{PauseState, Pauses};
 use crate::pool::{PoolMeter, PoolState, Pools};
 use crate::process::Process;
@@ -30,6 +31,7 @@ use crate::threads::Threads;
 #[derive(Debug)]
 pub(crate) struct Meters {
     pools: Arc<Registry<PoolState>>,
+    offload: Arc<Registry<PoolState>>,
     caches: Arc<Registry<CacheState>>,
     gauges: Arc<Registry<GaugeState>>,
     server: Arc<ServerState>,
@@ -41,6 +43,7 @@ impl Meters {
     pub(crate) fn new(now: MonoNs) -> Self {
         Self {
             pools: Arc::default(),
+            offload: Arc::default(),
             caches: Arc::default(),
             gauges: Arc::default(),
             server: Arc::default(),
@@ -56,6 +59,7 @@ impl Meters {
             Box::new(Process::new()),
             Box::new(Server::new(Arc::clone(&self.server))),
             Box::new(Pools::new(Arc::clone(&self.pools))),
+            Box::new(Offload::new(Arc::clone(&self.offload))),
             Box::new(Caches::new(Arc::clone(&self.caches))),
             Box::new(Gauges::new(Arc::clone(&self.gauges))),
         ]
@@ -128,6 +132,12 @@ impl Agent {
     #[must_use]
     pub fn pool(&self, name: &str, capacity: usize) -> PoolMeter {
         PoolMeter::new(self.running.meters.pools.get(name, || PoolState::new(capacity)))
+    }
+
+    /// The meter of the offload pool, of which a process has one; made with `threads` places on first use.
+    #[must_use]
+    pub fn offload(&self, threads: usize) -> PoolMeter {
+        PoolMeter::new(self.running.meters.offload.get(offload::ONLY, || PoolState::new(threads)))
     }
 
     /// The meter of the cache called `name`.

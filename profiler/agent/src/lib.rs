@@ -28,6 +28,7 @@ mod heap;
 mod hiccup;
 mod http;
 mod loop_probe;
+mod offload;
 mod pauses;
 mod pool;
 mod process;

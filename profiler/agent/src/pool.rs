@@ -16,16 +16,16 @@ use crate::tally::Tally;
 /// What a pool's meter remembers.
 #[derive(Debug, Default)]
 pub(crate) struct PoolState {
-    capacity: AtomicUsize,
-    in_use: AtomicI64,
-    waiters: AtomicI64,
+    pub(crate) capacity: AtomicUsize,
+    pub(crate) in_use: AtomicI64,
+    pub(crate) waiters: AtomicI64,
     ever_opened: AtomicU64,
     ever_closed: AtomicU64,
     opened: Counter,
     acquired: Counter,
     timeouts: Counter,
-    wait: Tally,
-    hold: Tally,
+    pub(crate) wait: Tally,
+    pub(crate) hold: Tally,
 }
 
 impl PoolState {

@@ -29,7 +29,7 @@ shapes! {
     FILE = "a scenario", "", false,
         ["about", "teaches", "seed", "timeout", "grace", "vars", "load", "target", "data", "phase", "session", "fault", "gate"];
     LOAD = "[load]", "load", false, ["timer"];
-    TARGET = "[target]", "target", false, ["url", "attach", "env", "tls", "compression", "redirects", "cookies"];
+    TARGET = "[target]", "target", false, ["url", "attach", "env", "tls", "http", "compression", "redirects", "cookies"];
     TLS = "`tls`", "tls", false, ["ca", "cert", "key", "insecure", "server-name", "versions"];
     FEEDER = "[data.NAME]", "feeder", false, ["file", "rows", "order"];
     PHASE = "[[phase]]", "phase", false,
@@ -52,6 +52,7 @@ shapes! {
     LISTEN = "a `listen` step", "listen", false, ["listen"];
     THINK = "a `think` step", "think", false, ["think"];
     REPEAT = "a `repeat` step", "repeat", false, ["repeat", "every", "steps"];
+    PARALLEL = "a `parallel` step", "parallel", false, ["parallel", "connections"];
     CLOSE = "a `close` step", "close", false, ["name", "close"];
     CHECK = "`check`", "check", false, ["status", "time", "size", "body", "header", "json"];
     FAULT = "[[fault]]", "fault", true, ["name", "at", "for"];
@@ -73,6 +74,7 @@ pub(crate) const VERBS: &[(&str, &Shape)] = &[
     ("listen", LISTEN),
     ("think", THINK),
     ("repeat", REPEAT),
+    ("parallel", PARALLEL),
     ("close", CLOSE),
 ];
 

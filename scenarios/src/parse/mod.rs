@@ -26,6 +26,7 @@ use crate::mistake::{ScenarioError, Wrong};
 use crate::plan::{Of, RunPlan};
 
 pub(crate) use self::gates::option_gates;
+pub(crate) use self::transport::flag as http_flag;
 
 /// Longest scenario file, bytes: a thousand times a long one.
 pub(crate) const MAX_FILE_BYTES: usize = 1024 * 1024;
@@ -54,6 +55,8 @@ pub struct Overrides {
     pub seed: Option<u64>,
     /// Instead of `[target] url`: an address or `bundled`.
     pub target: Option<String>,
+    /// Instead of `[target] http`: `1.1`, `2` or `auto`.
+    pub http: Option<String>,
     /// Further gates.
     pub gates: Vec<String>,
     /// Values of variables: instead of the defaults in `[vars]`, or of the environment for those that `[target] env` lists.
@@ -100,9 +103,10 @@ fn read(reader: &Reader<'_>, table: &DeTable<'_>, origin: &Origin, overrides: &O
 
     let timer = course::timer(reader, &file);
     let target = target::read(reader, &file, overrides);
-    let transport = transport::read(reader, &file, origin);
+    let mut transport = transport::read(reader, &file, origin);
     if let Some(target) = &target.target {
         transport::check(reader, &file, target, overrides);
+        transport.http = transport::choose_http(reader, &file, target, overrides, transport.http);
     }
     let (feeders, known) = feeders::read(reader, &file, origin);
     let phases = phases::read(reader, &file);

@@ -98,7 +98,7 @@ fn variables(world: &World<'_>, steps: &Value<'_>, into: &mut Vec<String>) {
         let DeValue::Table(step) = step.get_ref() else {
             continue;
         };
-        if let Some(inner) = step.get("steps") {
+        for inner in ["steps", "parallel"].iter().filter_map(|key| step.get(*key)) {
             variables(world, inner, into);
         }
         let Some(save) = step.get("save") else {
@@ -132,6 +132,6 @@ fn needs_session(steps: &[Step]) -> bool {
     steps.iter().any(|step| match step {
         Step::Connect(_) | Step::Send(_) | Step::Listen(_) | Step::Close(_) | Step::Journey(_) => true,
         Step::Repeat(r) => r.times == crate::plan::Times::UntilEnd || needs_session(&r.steps),
-        Step::Request(_) | Step::Think(_) => false,
+        Step::Request(_) | Step::Parallel(_) | Step::Think(_) => false,
     })
 }

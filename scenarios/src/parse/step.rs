@@ -5,6 +5,7 @@
 
 mod body;
 mod check;
+mod parallel;
 mod request;
 mod socket;
 
@@ -84,6 +85,7 @@ impl<'a, 'n> Journey<'a, 'n> {
             }
             "think" => self.world.reader.dist(what).map(Step::Think),
             "repeat" => self.repeat(&fields, what),
+            "parallel" => self.parallel(&fields, what),
             "close" => self.close(&fields, what),
             _ => self.request(&fields, verb, what),
         }
@@ -288,6 +290,7 @@ fn takes_time(dist: Dist) -> bool {
 fn step_takes_time(step: &Step) -> bool {
     match step {
         Step::Request(r) => r.when.is_none(),
+        Step::Parallel(p) => p.requests.iter().any(|r| r.when.is_none()),
         Step::Connect(_) => true,
         Step::Send(s) => s.wait.is_some(),
         Step::Listen(d) | Step::Think(d) => takes_time(*d),

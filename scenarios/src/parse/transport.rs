@@ -1,4 +1,4 @@
-//! What `[target]` and a request say about TLS and HTTP: `tls`, `compression`, `cookies`, `redirects`, `expect-continue`.
+//! What `[target]` and a request say about TLS and HTTP: `tls`, `http`, `compression`, `cookies`, `redirects`, `expect-continue`.
 //!
 //! Owns the reading of PEM files; whether a certificate is any good is found out by who builds a connection from it.
 
@@ -8,11 +8,15 @@ use super::keys;
 use super::reader::{Fields, Reader, Value};
 use super::{Origin, Overrides};
 use crate::mistake::{Wrong, quoted};
-use crate::plan::{ClientCert, REDIRECTS_MAX, RequestOptions, Secret, Target, Tls, TlsVersion, Transport};
+use crate::plan::{
+    BaseUrl, ClientCert, HttpVersion, REDIRECTS_MAX, RequestOptions, Secret, Target, Tls, TlsVersion,
+    Transport,
+};
 use crate::text::address;
 
 /// Longest PEM file, bytes: the bundle of all public authorities is a quarter of it.
 const PEM_MAX: u64 = 1024 * 1024;
+const HTTP_LOOK: &str = "\"1.1\", \"2\" or \"auto\"";
 const CA_LOOK: &str = "the path of a PEM file with certificates, such as \"ca.pem\"";
 const CERT_LOOK: &str = "the path of a PEM file with a certificate chain, such as \"client.pem\"";
 const KEY_LOOK: &str = "the path of a PEM file with a private key, such as \"client.key\"";
@@ -28,6 +32,35 @@ pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>, origin: &Origin) -> T
         compression: flag("compression"),
         redirects: fields.get("redirects").and_then(|v| redirects(reader, v)).unwrap_or_default(),
         cookies: flag("cookies"),
+        http: fields.get("http").and_then(|v| reader.read(v, HTTP_LOOK, http)).unwrap_or_default(),
+    }
+}
+
+/// A version of HTTP, as a scenario or the command line writes it.
+fn http(text: &str) -> Result<HttpVersion, Wrong> {
+    let names = || HttpVersion::ALL.into_iter().map(HttpVersion::name);
+    HttpVersion::ALL.into_iter().find(|v| v.name() == text).ok_or_else(|| {
+        let wrong = Wrong::new(format!("{} is not a version of HTTP that is spoken here", quoted(text)));
+        match text {
+            "1" | "1.0" | "h1" | "http/1.1" => wrong.expected(HTTP_LOOK).help("did you mean `1.1`?"),
+            "2.0" | "h2" | "h2c" | "http/2" => wrong.expected(HTTP_LOOK).help("did you mean `2`?"),
+            _ => wrong.expected(HTTP_LOOK).did_you_mean(text, names()),
+        }
+    })
+}
+
+/// What is wrong with speaking `http` to `target`, if anything.
+fn spoken(http: HttpVersion, target: &Target) -> Option<Wrong> {
+    match (http, target) {
+        (HttpVersion::Http2, Target::Bundled) => {
+            Some(Wrong::new("the bundled backend speaks HTTP/1.1 alone").expected("\"1.1\""))
+        }
+        (HttpVersion::Auto, Target::Bundled | Target::Url(BaseUrl { tls: false, .. })) => {
+            let wrong =
+                Wrong::new("the target is not reached over TLS, so it cannot choose a version of HTTP");
+            Some(wrong.expected("\"1.1\", \"2\", or an address that begins with https://"))
+        }
+        _ => None,
     }
 }
 
@@ -39,6 +72,32 @@ pub(super) fn check(reader: &Reader<'_>, file: &Fields<'_>, target: &Target, ove
         let wrong = Wrong::new("the target is not reached over TLS, so `tls` would have no effect");
         reader.wrong(fields.key_span("tls"), wrong.expected("url = \"https://...\", or no `tls`"));
     }
+}
+
+/// Which version of HTTP is spoken: what the command line says, or else the scenario.
+pub(super) fn choose_http(
+    reader: &Reader<'_>,
+    file: &Fields<'_>,
+    target: &Target,
+    overrides: &Overrides,
+    written: HttpVersion,
+) -> HttpVersion {
+    if let Some(text) = &overrides.http {
+        return flag(text, target).map_err(|w| reader.wrong_outside(w)).unwrap_or_default();
+    }
+    if let Some(wrong) = spoken(written, target) {
+        match file.get("target").and_then(|v| reader.quiet(v, keys::TARGET)) {
+            Some(fields) if overrides.target.is_none() => reader.wrong(fields.key_span("http"), wrong),
+            _ => reader.wrong_outside(wrong.in_front("--target")),
+        }
+    }
+    written
+}
+
+/// What `--http` says.
+pub(crate) fn flag(text: &str, target: &Target) -> Result<HttpVersion, Wrong> {
+    let chosen = http(text).and_then(|http| spoken(http, target).map_or(Ok(http), Err));
+    chosen.map_err(|wrong| wrong.in_front("--http"))
 }
 
 /// Reads what a request says of it.

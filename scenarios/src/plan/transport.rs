@@ -21,6 +21,35 @@ pub struct Transport {
     pub redirects: u8,
     /// Sessions keep cookies.
     pub cookies: bool,
+    /// Which version of HTTP requests speak; WebSockets speak 1.1.
+    pub http: HttpVersion,
+}
+
+/// A version of HTTP, or the choice between two.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HttpVersion {
+    /// 1.1.
+    #[default]
+    Http1,
+    /// 2: in plaintext by prior knowledge, over TLS offered alone.
+    Http2,
+    /// What the server chooses by ALPN; 1.1 in plaintext.
+    Auto,
+}
+
+impl HttpVersion {
+    /// All, in the order in which they are listed.
+    pub const ALL: [Self; 3] = [Self::Http1, Self::Http2, Self::Auto];
+
+    /// As a scenario writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http1 => "1.1",
+            Self::Http2 => "2",
+            Self::Auto => "auto",
+        }
+    }
 }
 
 /// TLS as the client speaks it.

@@ -1,0 +1,92 @@
+//! Blocking crypto, and its cure: where a password is hashed.
+//!
+//! The fault hashes on the event loop, so nobody is served meanwhile; the cure on the blocking pool. The shop's own
+//! hashes are cheap on purpose (`password`), so while the fault runs every log-in is stretched by its knob to what
+//! a shop should spend, wherever it is hashed.
+
+use timeline::MonoNs;
+use timeline::fault::{FaultKind, FaultOrder};
+use tokio::task::{JoinError, spawn_blocking};
+
+use super::{Faults, Lever, whole};
+use crate::shop::password::{self, HASH_BYTES, SALT_BYTES};
+
+/// Looked at by every log-in.
+pub const LEVER: Lever = Lever::switch_only(FaultKind::BlockingCrypto);
+
+/// A password that somebody gave, and what is known of the right one.
+pub struct Claim {
+    /// As given.
+    pub password: String,
+    /// Of the customer.
+    pub salt: [u8; SALT_BYTES],
+    /// Of the right password.
+    pub hash: [u8; HASH_BYTES],
+}
+
+impl Claim {
+    /// Is it the password? `rounds` times the usual cost.
+    fn holds(&self, rounds: usize) -> bool {
+        password::verify_stretched(self.password.as_bytes(), &self.salt, &self.hash, rounds)
+    }
+}
+
+/// Is it the password?
+pub async fn check(faults: &Faults, claim: Claim) -> Result<bool, JoinError> {
+    let switch = &faults[FaultKind::BlockingCrypto];
+    let cost = switch.order().map_or(1, |order| cost(&order));
+    if switch.meets().is_none() {
+        return check_offloaded(claim, cost).await;
+    }
+    let began = MonoNs::now();
+    let holds = check_on_the_loop(&claim, cost);
+    switch.took_effect_at(began);
+    Ok(holds)
+}
+
+fn cost(order: &FaultOrder) -> usize {
+    whole(order, "cost")
+}
+
+/// The fault.
+fn check_on_the_loop(claim: &Claim, rounds: usize) -> bool {
+    claim.holds(rounds)
+}
+
+/// The cure.
+async fn check_offloaded(claim: Claim, rounds: usize) -> Result<bool, JoinError> {
+    spawn_blocking(move || claim.holds(rounds)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::faults::testing::{armed, turns_during};
+
+    fn claim(password: &str) -> Claim {
+        let salt = [7; SALT_BYTES];
+        Claim { password: password.to_owned(), salt, hash: password::hash(b"secret", &salt) }
+    }
+
+    #[tokio::test]
+    async fn the_loop_turns_while_the_cure_hashes_and_stands_still_while_the_fault_does() {
+        let (off, _) = armed(&[]);
+        let (right, turns) = turns_during(check(&off, claim("secret"))).await;
+        assert!(right.unwrap() && turns > 1, "{turns} turns");
+        let (on, truth) = armed(&[(FaultKind::BlockingCrypto, &[("cost", 5.0)])]);
+        let (right, turns) = turns_during(check(&on, claim("secret"))).await;
+        assert!(right.unwrap() && turns <= 1, "{turns} turns");
+        assert_eq!(truth.told(), ["armed", "onset"]);
+        assert!(!check(&on, claim("Secret")).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn log_ins_outside_of_the_share_are_offloaded() {
+        let (some, _) = armed(&[(FaultKind::BlockingCrypto, &[("cost", 5.0), ("share", 0.5)])]);
+        let mut blocked = 0;
+        for _ in 0..40 {
+            blocked += usize::from(turns_during(check(&some, claim("secret"))).await.1 <= 1);
+        }
+        assert!((4..=36).contains(&blocked), "{blocked} of 40");
+    }
+}

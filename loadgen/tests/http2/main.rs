@@ -1,0 +1,369 @@
+//! HTTP/2 against a real server: whatever a step can do over HTTP/1.1 it does here, on streams of few connections.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod server;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use common::*;
+use rcgen::generate_simple_self_signed;
+use rustls::ServerConfig;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use scenarios::plan::*;
+use server::{BIG, Seen, Setup, serve};
+
+fn over_2(mut plan: RunPlan) -> RunPlan {
+    plan.transport.http = HttpVersion::Http2;
+    plan.timeout_ns = 2000 * MS;
+    plan
+}
+
+fn with(id: u16, method: &str, path: &str, change: impl FnOnce(&mut Request)) -> Step {
+    let mut request = request(id, method, path);
+    change(&mut request);
+    Step::Request(Box::new(request))
+}
+
+fn body(request: &mut Request) {
+    request.body = Some(("text/plain".to_owned(), text("body")));
+}
+
+fn holds(what: &'static str) -> impl FnOnce(&mut Request) {
+    move |r| r.checks.push(Check::Body(TextTest::Contains(what.to_owned())))
+}
+
+fn status(n: u16) -> impl FnOnce(&mut Request) {
+    move |r| r.checks.push(Check::Status(vec![(n, n)]))
+}
+
+/// The errors of a session that does this, and whether anything was right.
+fn told(name: &str, step: Step) -> String {
+    let mut plan = over_2(plan(held(1), 250, vec![forever(Some(20), vec![step])]));
+    plan.transport = Transport { compression: true, redirects: 3, ..plan.transport };
+    let totals = run(plan, serve(Setup::default()).0, 1);
+    assert!(totals.lost.is_empty(), "{name}: {:?}", totals.lost);
+    let errors = totals.errors();
+    let right = totals.finished.values().sum::<u64>() - errors.values().sum::<u64>();
+    let kinds: Vec<_> = errors.into_keys().collect();
+    format!("{name} {}{}", if right > 0 { "right " } else { "" }, kinds.join(" ")).trim_end().to_owned()
+}
+
+fn all(cases: Vec<(&'static str, Step)>) -> String {
+    cases.into_iter().map(|(name, step)| told(name, step)).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn steps_do_over_http_2_what_they_do_over_http_1() {
+    let json = Check::Json("$.id".to_owned(), JsonTest::Equals(7.into()));
+    let waits = |r: &mut Request| {
+        body(r);
+        r.options.expect_continue = true;
+    };
+    let header = Check::Header("X-Id".to_owned(), TextTest::Equals("7".to_owned()));
+    let cases = vec![
+        ("plain", with(0, "GET", "/ok", holds("{}"))),
+        ("a header", with(0, "GET", "/ok", |r| r.checks.push(header))),
+        ("HEAD", with(0, "HEAD", "/head", |_| ())),
+        ("hints", with(0, "GET", "/hints", holds("{}"))),
+        ("trailers", with(0, "GET", "/trailers", holds("{}"))),
+        ("gzip", with(0, "GET", "/gzip", |r| r.checks.push(json))),
+        ("redirect", with(0, "POST", "/see", body)),
+        ("body", with(0, "POST", "/up", body)),
+        ("no body", with(0, "POST", "/up", |_| ())),
+        ("expect", with(0, "PUT", "/waits", waits)),
+        (
+            "expect, refused",
+            with(0, "PUT", "/early", |r| {
+                waits(r);
+                status(413)(r);
+            }),
+        ),
+        (
+            "early answer",
+            with(0, "POST", "/early", |r| {
+                body(r);
+                status(413)(r);
+            }),
+        ),
+        ("a status", with(0, "GET", "/nowhere", |_| ())),
+        ("odd path", with(0, "GET", "/od`d<>?{\"}", status(400))),
+    ];
+    insta::assert_snapshot!(all(cases), @r#"
+    plain right
+    a header right
+    HEAD right
+    hints right
+    trailers right
+    gzip right
+    redirect right
+    body right
+    no body right
+    expect right
+    expect, refused right
+    early answer right
+    a status status
+    odd path right
+    "#);
+}
+
+#[test]
+fn each_way_to_fail_has_its_kind() {
+    let cases = vec![
+        ("reset", with(0, "GET", "/reset", |_| ())),
+        ("reset half way", with(0, "GET", "/reset-half", |_| ())),
+        ("refused once", with(0, "GET", "/refuse-first", |_| ())),
+        ("refused always", with(0, "GET", "/refuse", |_| ())),
+        ("gone", with(0, "GET", "/leave", |_| ())),
+        ("hints without end", with(0, "GET", "/hints-flood", |_| ())),
+    ];
+    insta::assert_snapshot!(all(cases), @r"
+    reset stream-reset
+    reset half way stream-reset
+    refused once right
+    refused always stream-reset
+    gone goaway
+    hints without end bad-head
+    ");
+}
+
+#[test]
+fn sessions_keep_cookies_and_what_they_save() {
+    let save = Save { slot: Slot(0), from: Capture::Cookie("sid".to_owned()), pick: Pick::First };
+    let steps = vec![
+        with(0, "GET", "/log-in", |r| r.saves.push(save)),
+        get(1, "/in"),
+        with(2, "GET", "/saved", |r| {
+            r.headers.push(("X-Saved".to_owned(), Template(vec![Part::Var(Slot(0))])));
+        }),
+    ];
+    let mut plan = over_2(plan(held(2), 300, vec![forever(Some(50), steps)]));
+    plan.transport.cookies = true;
+    let totals = run(plan, serve(Setup::default()).0, 1);
+    assert!(totals.errors().is_empty() && totals.finished[&2] > 2, "{:?}", totals.errors());
+}
+
+#[test]
+fn large_bodies_go_both_ways_through_small_windows() {
+    const UP: usize = 300_000;
+    let up = with(0, "POST", "/up", |r| {
+        r.body = Some(("text/plain".to_owned(), text(&"y".repeat(UP))));
+        r.checks.push(Check::Body(TextTest::Equals(UP.to_string())));
+    });
+    let down = with(1, "GET", "/big", |r| r.checks.push(Check::Size(BIG as u64 + 1)));
+    let mut plan = over_2(plan(held(2), 800, vec![forever(Some(100), vec![up, down])]));
+    plan.timeout_ns = 10_000 * MS;
+    plan.grace_ns = 10_000 * MS;
+    // Small on the server's side; the client's own are smaller than what comes down.
+    let totals = run(plan, serve(Setup { window: Some(20_000), ..Setup::default() }).0, 1);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    let (ups, downs) = (totals.finished[&0], totals.finished[&1]);
+    assert!(ups > 1 && downs > 1);
+    assert!(totals.sum(|c| c.sent) > ups * UP as u64 && totals.sum(|c| c.received) > downs * BIG as u64);
+}
+
+#[test]
+fn a_session_is_one_connection_and_it_is_closed_with_it() {
+    let mut plan = over_2(plan(held(3), 500, vec![forever(Some(20), vec![get(0, "/ok")])]));
+    let (address, seen) = serve(Setup::default());
+    let totals = run(plan.clone(), address, 1);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    assert_eq!(
+        seen.connections.load(Ordering::Relaxed),
+        1 + 3,
+        "the look for the target, and three sessions"
+    );
+    assert_eq!(totals.sum(|c| c.open_connections), 0, "{:?}", totals.counters);
+
+    // Sessions that follow each other: none leaves its connection behind.
+    plan.sessions[0].steps = vec![get(0, "/ok"), think(20)];
+    let (address, seen) = serve(Setup::default());
+    let totals = run(plan, address, 1);
+    let open = totals.updates.iter().filter_map(|u| match u {
+        loadgen::LoadUpdate::Counters(_, c) => Some(c.open_connections),
+        _ => None,
+    });
+    assert!(totals.errors().is_empty() && seen.connections.load(Ordering::Relaxed) > 10);
+    assert!(open.max().unwrap() <= 6, "connections of sessions that have ended stay open");
+}
+
+/// Single requests to `/slow`, about ten at a time.
+fn single(streams: Option<u32>) -> (Totals, Arc<Seen>) {
+    let model = Model::Requests { from: 100.0, to: 100.0 };
+    let plan = over_2(plan(model, 600, vec![get(0, "/slow")]));
+    let (address, seen) = serve(Setup { streams, ..Setup::default() });
+    (run(plan, address, 1), seen)
+}
+
+#[test]
+fn single_requests_share_connections_up_to_what_the_server_allows() {
+    let (totals, seen) = single(None);
+    assert!(totals.errors().is_empty() && totals.finished[&0] == 60, "{:?}", totals.errors());
+    assert_eq!(seen.connections.load(Ordering::Relaxed), 1 + 1);
+    assert!(seen.most.load(Ordering::Relaxed) >= 4, "several streams at once on one connection");
+
+    let (totals, seen) = single(Some(1));
+    assert!(totals.errors().is_empty() && totals.finished[&0] == 60, "{:?}", totals.errors());
+    let (connections, most) =
+        (seen.connections.load(Ordering::Relaxed) - 1, seen.most.load(Ordering::Relaxed));
+    assert!(most >= 4 && connections >= most, "{connections} connections, {most} streams");
+}
+
+#[test]
+fn a_server_that_leaves_in_order_loses_no_request() {
+    let plan = over_2(plan(held(2), 600, vec![forever(None, vec![get(0, "/ok")])]));
+    let (address, seen) = serve(Setup { leaves_after: Some(5), ..Setup::default() });
+    let totals = run(plan, address, 1);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    assert!(seen.connections.load(Ordering::Relaxed) > 10);
+    assert_eq!(totals.finished[&0], seen.requests.load(Ordering::Relaxed) as u64);
+}
+
+#[test]
+fn a_timeout_ends_its_stream_and_not_the_connection() {
+    let mut plan = over_2(plan(held(1), 600, vec![forever(None, vec![get(0, "/never"), get(1, "/ok")])]));
+    plan.timeout_ns = 60 * MS;
+    let (address, seen) = serve(Setup::default());
+    let totals = run(plan, address, 1);
+    assert_eq!(totals.errors().into_keys().collect::<Vec<_>>(), ["timeout"]);
+    assert!(totals.finished[&1] > 2);
+    assert_eq!(seen.connections.load(Ordering::Relaxed), 1 + 1);
+    assert!(seen.reset_by_client.load(Ordering::Relaxed) > 2);
+}
+
+fn slow_group(http: HttpVersion) -> RunPlan {
+    let requests = (0..8).map(|i| request(i, "GET", "/slow")).collect();
+    let group = Step::Parallel(Box::new(Parallel { requests, connections: 2 }));
+    let mut plan = plan(held(1), 500, vec![forever(None, vec![group])]);
+    plan.transport.http = http;
+    plan.transport.tls.insecure = true;
+    (plan.timeout_ns, plan.grace_ns) = (5000 * MS, 5000 * MS);
+    plan
+}
+
+#[test]
+fn requests_at_once_are_streams_of_one_connection() {
+    for (streams, at_once) in [(None, 8), (Some(1), 1), (Some(3), 3)] {
+        let (address, seen) = serve(Setup { streams, ..Setup::default() });
+        let totals = run(slow_group(HttpVersion::Http2), address, 1);
+        assert!(totals.errors().is_empty() && totals.finished[&7] > 0, "{:?}", totals.errors());
+        let (connections, most) =
+            (seen.connections.load(Ordering::Relaxed), seen.most.load(Ordering::Relaxed));
+        assert_eq!((connections, most), (1 + 1, at_once), "with room for {streams:?}");
+    }
+}
+
+#[test]
+fn requests_at_once_know_what_the_server_chose() {
+    for (alpn, connections) in [("h2", 1), ("http/1.1", 2)] {
+        let (address, seen) = serve(tls(&[alpn]));
+        let mut options = options(slow_group(HttpVersion::Auto), address, 1);
+        options.url.tls = true;
+        let totals = run_options(options);
+        assert!(totals.errors().is_empty() && totals.finished[&7] > 0, "{:?}", totals.errors());
+        assert_eq!(seen.connections.load(Ordering::Relaxed), 1 + connections, "{alpn}");
+    }
+}
+
+fn tls(alpn: &[&str]) -> Setup {
+    let made = generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(rustls::ALL_VERSIONS)
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
+    Setup { tls: Some(Arc::new(config)), ..Setup::default() }
+}
+
+fn run_tls(http: HttpVersion, model: Model, setup: Setup) -> (Totals, Arc<Seen>) {
+    let mut plan = plan(model, 400, vec![forever(Some(20), vec![get(0, "/ok")])]);
+    if plan.phases[0].model.of() == Of::Requests {
+        plan.sessions[0].steps = vec![get(0, "/ok")];
+    }
+    plan.transport.http = http;
+    plan.transport.tls.insecure = true;
+    plan.timeout_ns = 2000 * MS;
+    let (address, seen) = serve(setup);
+    let mut options = options(plan, address, 1);
+    options.url.tls = true;
+    (run_options(options), seen)
+}
+
+/// Which version was spoken, and what went wrong.
+fn spoken(http: HttpVersion, alpn: &[&str]) -> String {
+    let (totals, seen) = run_tls(http, held(2), tls(alpn));
+    let (requests, http1) = (seen.requests.load(Ordering::Relaxed), seen.http1.load(Ordering::Relaxed));
+    let said = match (requests, http1) {
+        (0, _) => "nothing",
+        (_, 0) => "2",
+        _ => "1.1",
+    };
+    let errors = totals.errors();
+    assert!(errors.values().sum::<u64>() < 30, "a server that does not agree is not hammered: {errors:?}");
+    format!("{} of {alpn:?}: {said} {}", http.name(), errors.into_keys().collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+fn the_server_chooses_where_it_may() {
+    let both: &[&str] = &["h2", "http/1.1"];
+    let old: &[&str] = &["http/1.1"];
+    let cases = [
+        (HttpVersion::Http1, both),
+        (HttpVersion::Auto, both),
+        (HttpVersion::Http2, both),
+        (HttpVersion::Auto, old),
+        (HttpVersion::Http2, old),
+        (HttpVersion::Auto, &[]),
+        (HttpVersion::Http2, &[]),
+        (HttpVersion::Http1, &["h2"]),
+    ];
+    let told: Vec<_> = cases.iter().map(|(http, alpn)| spoken(*http, alpn).trim_end().to_owned()).collect();
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    1.1 of ["h2", "http/1.1"]: 1.1
+    auto of ["h2", "http/1.1"]: 2
+    2 of ["h2", "http/1.1"]: 2
+    auto of ["http/1.1"]: 1.1
+    2 of ["http/1.1"]: nothing no-h2
+    auto of []: 1.1
+    2 of []: nothing no-h2
+    1.1 of ["h2"]: nothing tls
+    "#);
+}
+
+#[test]
+fn single_requests_know_what_the_server_chose() {
+    let model = || Model::Requests { from: 100.0, to: 100.0 };
+    let (totals, seen) = run_tls(HttpVersion::Auto, model(), tls(&["h2"]));
+    assert!(totals.errors().is_empty() && totals.finished[&0] == 40, "{:?}", totals.errors());
+    assert_eq!((seen.connections.load(Ordering::Relaxed), seen.http1.load(Ordering::Relaxed)), (1 + 1, 0));
+    let (totals, seen) = run_tls(HttpVersion::Auto, model(), tls(&["http/1.1"]));
+    assert!(totals.errors().is_empty() && totals.finished[&0] == 40, "{:?}", totals.errors());
+    let (all, http1) = (seen.connections.load(Ordering::Relaxed), seen.http1.load(Ordering::Relaxed));
+    assert!(http1 < 20 && all == 1 + http1, "{http1} connections: they are kept");
+}
+
+#[test]
+fn prior_knowledge_that_is_wrong_is_named() {
+    fn act(_: &str, _: &str, s: &mut std::net::TcpStream) -> std::io::Result<bool> {
+        // What is left unread would make the end a reset.
+        std::thread::sleep(Duration::from_millis(20));
+        let _ = std::io::Read::read(s, &mut [0; 1024])?;
+        std::io::Write::write_all(s, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")?;
+        Ok(false)
+    }
+    let address: SocketAddr = plain::serve(act);
+    let totals = run(over_2(plan(held(1), 250, vec![forever(None, vec![get(0, "/ok")])])), address, 1);
+    assert_eq!(totals.errors().into_keys().collect::<Vec<_>>(), ["no-h2"]);
+}
+
+#[path = "../common/server.rs"]
+mod plain;
