@@ -17,6 +17,8 @@ use crate::twin;
 
 /// The backend seeds its database and starts its workers in well under this.
 const START_PATIENCE: Duration = Duration::from_secs(20);
+/// Its twin fills somebody else's database, and its runtime compiles as it goes: seconds, and more where cores are scarce.
+const TWIN_START_PATIENCE: Duration = Duration::from_secs(60);
 /// A backend that was asked to end is given this long before it is killed.
 const END_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -111,7 +113,8 @@ impl Backend {
             .context("cannot start the bundled backend")?;
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().expect("stdout was asked for");
-        match first_line(stdout) {
+        let patience = if runtime == Runtime::Rust { START_PATIENCE } else { TWIN_START_PATIENCE };
+        match first_line(stdout, patience) {
             Some(line) => {
                 let ready = serde_json::from_str::<ReadyLine>(&line)
                     .with_context(|| format!("the backend said {line:?} instead of where it listens"))?
@@ -153,7 +156,7 @@ impl Drop for Backend {
 
 /// The first line of a child's output, if it comes in time. The rest is read and forgotten, so that
 /// the child can never block on a full pipe.
-fn first_line(output: impl std::io::Read + Send + 'static) -> Option<String> {
+fn first_line(output: impl std::io::Read + Send + 'static, patience: Duration) -> Option<String> {
     let (send, receive) = sync_channel(1);
     std::thread::spawn(move || {
         let mut lines = BufReader::new(output).lines().map_while(Result::ok);
@@ -163,5 +166,5 @@ fn first_line(output: impl std::io::Read + Send + 'static) -> Option<String> {
         drop(send);
         lines.for_each(drop);
     });
-    receive.recv_timeout(START_PATIENCE).ok()
+    receive.recv_timeout(patience).ok()
 }

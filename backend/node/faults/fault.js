@@ -74,6 +74,3 @@ export class Fault {
     return this.on && Math.random() < this.knob('share');
   }
 }
-
-/** For the knob `share`. */
-export const SHARE = { about: 'share of the requests that suffer', default: 1, min: 0.01, max: 1 };

@@ -7,7 +7,7 @@
 import { Fault } from './fault.js';
 
 /** What may wait for one listener, bytes: dozens of messages. */
-export const MOST_WAITING = 64 * 1024;
+const MOST_WAITING = 64 * 1024;
 /** Broadcasts a second while the fault is on. */
 const PER_SECOND = 10;
 

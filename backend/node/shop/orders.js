@@ -32,7 +32,7 @@ async function list(shop, request) {
 }
 
 /** The customer's last orders, with their lines, in one statement. */
-export async function ordersOf(database, customer) {
+async function ordersOf(database, customer) {
   const { rows } = await database.run(ORDERS, [customer, SHOWN]);
   const orders = [];
   for (const { id, at_ms, total, product, quantity, cents } of rows) {

@@ -78,7 +78,11 @@ export class Database {
       held();
       connection.release(broken);
     };
-    return { run: guarded(connection.run, release), transact: guarded(connection.transact, release), release: this.faults.poolLeak.releaseOf(release) };
+    return {
+      run: guarded(connection.run, release),
+      transact: guarded(connection.transact, release),
+      release: this.faults.poolLeak.releaseOf(release),
+    };
   }
 
   /** Calls `work` with a connection, which goes back when it is done. */

@@ -9,7 +9,7 @@ export const CUSTOMERS = 10_000;
 /** The password of all customers: one hash serves all, so that seeding need not hash ten thousand times. */
 export const PASSWORD = 'secret';
 /** Orders of the past: without their index a look-up reads them all. */
-const HISTORY = 100_000;
+const HISTORY = 60_000;
 
 const SELLERS = 40;
 const CATEGORIES = 20;

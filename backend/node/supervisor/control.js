@@ -33,6 +33,7 @@ const MAX_NUMBER = 9_999_999_999;
  * @param {() => void} parts.shutdown
  */
 export function createControl({ crew, truths, byHand, token, shutdown }) {
+  let reloading = false;
   const since = ({ query }) => wholeText(query.get('since') ?? '0', 'since', 0, MAX_NUMBER);
   const routes = {
     'POST /v1/faults': async ({ request }) => {
@@ -55,7 +56,14 @@ export function createControl({ crew, truths, byHand, token, shutdown }) {
       throw Refusal.notFound(`this runtime's agent has no ${path.what}; attach to its inspector instead`);
     },
     'POST /v1/reload': async () => {
-      await crew.reload();
+      // One at a time: two would leave names without a process.
+      if (reloading) throw Refusal.conflict('a reload is under way');
+      reloading = true;
+      try {
+        await crew.reload();
+      } finally {
+        reloading = false;
+      }
       return { accepted: 'all workers are new' };
     },
     'POST /v1/shutdown': async () => {

@@ -7,8 +7,8 @@ import { Ticks } from './ticks.js';
 
 /** A worker that was told to end is killed after this, ms: its own grace, and time to leave. */
 const END_PATIENCE_MS = GRACE_MS + 1_000;
-/** All workers must be there after this, ms. */
-const START_PATIENCE_MS = 15_000;
+/** All workers must be there after this, ms: a second or two, and many times that where cores are scarce. */
+const START_PATIENCE_MS = 45_000;
 /** A worker that dies again at once is started after ever longer pauses, up to the last, ms. */
 const FIRST_PAUSE_MS = 50;
 const LAST_PAUSE_MS = 2_000;

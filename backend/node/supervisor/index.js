@@ -15,7 +15,7 @@ import { refused, reserve, show } from './port.js';
 import { Truths } from './truths.js';
 
 /** The services must be there after this, ms; making their key takes the most of it. */
-const SERVICES_PATIENCE_MS = 15_000;
+const SERVICES_PATIENCE_MS = 45_000;
 
 /**
  * Starts the workers and keeps them until it is told to end: by SIGTERM or SIGINT, by the control endpoint, or by the end of standard
@@ -29,10 +29,13 @@ export async function supervise(options) {
   const asked = askedToEnd(options.followStdin);
   const undo = [];
   try {
+    // The one makes its key while the other fills the tables.
+    const starting = startServices();
+    starting.catch(() => {});
+    undo.push(async () => (await starting).end());
     const database = await create(named(process.env.DYNO_DATABASE_URL, 'sqlite'));
     undo.push(database.release);
-    const services = await startServices();
-    undo.push(services.end);
+    const services = await starting;
     const truths = new Truths();
     const secret = randomBytes(32).toString('hex');
     const cacheUrl = named(process.env.DYNO_CACHE_URL, 'memory');
@@ -42,7 +45,7 @@ export async function supervise(options) {
     if (!asked.now) await control(options, { listen, crew, truths, token, asked, undo });
     await asked.promise;
   } finally {
-    for (const step of undo.reverse()) await step();
+    for (const step of undo.reverse()) await step().catch(() => {});
   }
 }
 

@@ -128,7 +128,7 @@ function connects(port) {
 }
 
 /** A port that is free at this moment. */
-export function freePort() {
+function freePort() {
   return new Promise((resolve) => {
     const server = net.createServer().listen(0, '127.0.0.1', () => {
       const { port } = server.address();
