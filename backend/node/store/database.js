@@ -7,8 +7,8 @@
 import { Refusal } from '../http/refusal.js';
 import { Pool, PoolTimeout } from './pool.js';
 
-/** What pg's pool says when patience has ended; it has no code of its own. */
-const PG_TIMEOUT = /timeout exceeded when trying to connect/;
+/** What pg and its pool say when patience has ended; it has no code of its own. */
+const PG_TIMEOUT = /timeout exceeded when trying to connect|terminated due to connection timeout|timeout expired/;
 
 export class Database {
   #driver;

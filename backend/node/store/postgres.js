@@ -14,6 +14,9 @@ const LOCK = 0x64796e6f;
 /** A server that is there answers at once on loopback; one across a network within this, ms. */
 const CONNECT_PATIENCE_MS = 5_000;
 
+/** From look to look whether somebody still waits, ms. */
+const LOOK_MS = 20;
+
 // Counts and sums come as 64-bit integers and decimals, which pg gives as texts; in this shop all fit a double.
 pg.types.setTypeParser(pg.types.builtins.INT8, Number);
 pg.types.setTypeParser(pg.types.builtins.NUMERIC, Number);
@@ -84,6 +87,12 @@ async function transact(client, name, input) {
   }
 }
 
+/** pg's pool forgets those who wait in it when it ends; they are served first, or their patience ends. */
+async function endWhenServed(pool) {
+  while (pool.waitingCount > 0) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  await pool.end();
+}
+
 export class PostgresDriver {
   kind = 'postgres';
   #url;
@@ -109,7 +118,7 @@ export class PostgresDriver {
         const client = await pool.connect();
         return { ...wrap(client), release: (broken) => client.release(broken) };
       },
-      end: () => pool.end(),
+      end: () => endWhenServed(pool),
     };
   }
 

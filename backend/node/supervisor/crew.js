@@ -14,8 +14,8 @@ const FIRST_PAUSE_MS = 50;
 const LAST_PAUSE_MS = 2_000;
 /** One that has lived this long was well; its next start is not delayed. */
 const LIVED_MS = 5_000;
-/** How long workers may take to say that faults are ended, ms. */
-const ENDED_PATIENCE_MS = 1_000;
+/** How long workers may take to say that faults are ended, ms: a loop that is starved comes to it late. */
+const ENDED_PATIENCE_MS = 3_000;
 
 /**
  * One worker's name, whichever process is behind it now.

@@ -26,7 +26,7 @@ const FULL = ['armed', 'onset', 'ended'];
 /** Many requests at once, all of which must go well. */
 async function many(count, path, token) {
   const replies = await Promise.all(Array.from({ length: count }, () => shop.get(path, token)));
-  for (const { status, text } of replies) assert.equal(status, 200, text);
+  for (const { status, text } of replies) assert.equal(status, 200, `${text}\n${shop.said.slice(-2_000)}`);
 }
 
 /** The values of a lane that are kept, oldest first, of each worker. */
@@ -81,8 +81,12 @@ test('the probe tells lanes in the form that dyno reads', async () => {
 
 test('pool-too-small: a queue, and the planned pool afterwards', async () => {
   const truth = await shop.during('pool-too-small', { capacity: 1 }, async () => {
-    await many(60, '/products?page=3');
     await waitFor(() => now('pool.db.capacity', (v) => v === 1));
+    // Those who wait when the pool is exchanged again are not forgotten.
+    const waiting = many(200, '/products?page=3');
+    await waitFor(async () => (await shop.truth()).some((l) => /^pool-too-small shop-. onset$/.test(l)));
+    await shop.order('DELETE', '/v1/faults');
+    await waiting;
   });
   assert.deepEqual(truth, FULL);
   await many(20, '/products');

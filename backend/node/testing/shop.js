@@ -11,6 +11,8 @@ export const TOKEN = 'a-token-of-the-tests';
  * answered: the cluster waits for a receipt.
  */
 const PATIENCE_MS = 8_000;
+/** A reload takes as long as the workers take to start. */
+const CONTROL_PATIENCE_MS = 90_000;
 const MAIN = fileURLToPath(new URL('../main.js', import.meta.url));
 
 /** @typedef {{ status: number, headers: object, text: string, json: any }} Reply */
@@ -64,7 +66,8 @@ export class RunningShop {
 
   /** To control and probe, with their token. */
   order(method, path, body) {
-    return ask(this.probe + path, method, bearer(TOKEN), body === undefined ? undefined : JSON.stringify(body));
+    const text = body === undefined ? undefined : JSON.stringify(body);
+    return ask(this.probe + path, method, bearer(TOKEN), text, CONTROL_PATIENCE_MS);
   }
 
   /** `fault instance what` of each line of the truth. */
@@ -84,8 +87,11 @@ export class RunningShop {
     } finally {
       await this.order('DELETE', '/v1/faults');
     }
-    const lines = (await this.truth()).slice(before);
-    return [...new Set(lines.map((l) => l.split(' ')).filter(([fault]) => fault === name).map(([, , point]) => point))];
+    const mine = async () => (await this.truth()).slice(before).filter((l) => l.startsWith(`${name} `));
+    // A worker that is starved tells it late.
+    await waitFor(async () => (await mine()).some((l) => l.endsWith(' ended')));
+    const lines = await mine();
+    return [...new Set(lines.map((l) => l.split(' ')).map(([, , point]) => point))];
   }
 }
 
@@ -94,9 +100,10 @@ function bearer(token) {
 }
 
 /** @returns {Promise<Reply>} over a connection of its own, so that any worker may answer */
-export function ask(url, method = 'GET', headers = {}, body = undefined) {
+export function ask(url, method = 'GET', headers = {}, body = undefined, patienceMs = PATIENCE_MS) {
   return new Promise((resolve, reject) => {
-    const request = http.request(url, { method, headers: { ...headers, Connection: 'close' }, agent: false, timeout: PATIENCE_MS }, async (response) => {
+    const options = { method, headers: { ...headers, Connection: 'close' }, agent: false, timeout: patienceMs };
+    const request = http.request(url, options, async (response) => {
       try {
         const pieces = [];
         for await (const piece of response) pieces.push(piece);
