@@ -146,18 +146,18 @@ fn a_scenario_runs_against_it() {
 
 #[test]
 fn what_is_missing_is_named() {
-    let said = |path: &str, cache: Option<&str>| {
+    let said = |path: &str| {
         let mut command = dyno();
         command
             .args(["backend", "--listen", "127.0.0.1:0", "--runtime", "node"])
             .env("DYNO_TOKEN", TOKEN)
             .env("PATH", path);
-        command.env_remove("XDG_CACHE_HOME").env_remove("HOME").envs(cache.map(|c| ("XDG_CACHE_HOME", c)));
+        command.env_remove("XDG_CACHE_HOME").env_remove("HOME");
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(2));
         String::from_utf8(output.stderr).unwrap()
     };
-    insta::assert_snapshot!(said("/nowhere", None), @"");
+    insta::assert_snapshot!(said("/nowhere"), @"dyno: there is no `node` in the search path: install it (`npm install --global node`, or your system's package), or leave out --runtime");
     let path = std::env::var("PATH").unwrap();
-    insta::assert_snapshot!(said(&path, None), @"");
+    insta::assert_snapshot!(said(&path), @"dyno: there is no place for the shop's packages: set XDG_CACHE_HOME to a folder");
 }

@@ -83,7 +83,7 @@ test('pool-too-small: a queue, and the planned pool afterwards', async () => {
   const truth = await shop.during('pool-too-small', { capacity: 1 }, async () => {
     await waitFor(() => now('pool.db.capacity', (v) => v === 1));
     // Those who wait when the pool is exchanged again are not forgotten.
-    const waiting = many(200, '/products?page=3');
+    const waiting = many(60, '/products?page=3');
     await waitFor(async () => (await shop.truth()).some((l) => /^pool-too-small shop-. onset$/.test(l)));
     await shop.order('DELETE', '/v1/faults');
     await waiting;
