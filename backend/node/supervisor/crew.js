@@ -7,6 +7,8 @@ import { Ticks } from './ticks.js';
 
 /** A worker that was told to end is killed after this, ms: its own grace, and time to leave. */
 const END_PATIENCE_MS = GRACE_MS + 1_000;
+/** A process that was killed is gone after this, ms. */
+const KILLED_MS = 500;
 /** All workers must be there after this, ms: a second or two, and many times that where cores are scarce. */
 const START_PATIENCE_MS = 45_000;
 /** A worker that dies again at once is started after ever longer pauses, up to the last, ms. */
@@ -192,7 +194,8 @@ async function dismiss(life) {
   life.worker.process.kill('SIGCONT');
   if (life.worker.isConnected()) life.worker.send({ drain: true }, () => {});
   const timer = setTimeout(() => life.worker.process.kill('SIGKILL'), END_PATIENCE_MS);
-  await life.gone;
+  // Deno does not always tell of an exit; a process that was killed is gone all the same.
+  await Promise.race([life.gone, pause(END_PATIENCE_MS + KILLED_MS)]);
   clearTimeout(timer);
 }
 
