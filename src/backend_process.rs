@@ -10,12 +10,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use crate::cli::BackendArgs;
+use crate::cli::{BackendArgs, Runtime};
 use crate::outcome::{Outcome, UserError};
 use crate::secret::{TOKEN_VARIABLE, new_token, write_token};
+use crate::twin;
 
 /// The backend fills its database and starts its workers in a second, with ten million rows within a minute or so.
 const START_PATIENCE: Duration = Duration::from_secs(120);
+/// Its twin fills somebody else's database, and its runtime compiles as it goes: seconds, and more where cores are scarce.
+const TWIN_START_PATIENCE: Duration = Duration::from_secs(60);
 /// A backend that was asked to end is given this long before it is killed.
 const END_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -25,6 +28,9 @@ pub fn serve(args: BackendArgs) -> anyhow::Result<Outcome> {
         Ok(token) if !token.is_empty() => token,
         _ => made_up_token()?,
     };
+    if args.runtime != Runtime::Rust {
+        return Err(twin::become_it(&args, &token));
+    }
     let stores =
         backend::Stores::choose(args.database.as_deref(), args.cache.as_deref(), args.broker.as_deref());
     let options = backend::SupervisorOptions {
@@ -107,12 +113,17 @@ pub struct Backend {
 
 impl Backend {
     /// Starts `dyno backend` on free loopback ports; its messages go to `log`.
-    pub fn start(workers: usize, log: &Path) -> anyhow::Result<Self> {
+    pub fn start(workers: usize, runtime: Runtime, log: &Path) -> anyhow::Result<Self> {
+        if runtime != Runtime::Rust {
+            // Here and not in the child, which must be ready soon: the first time this installs packages.
+            twin::prepare(runtime)?;
+        }
         let token = new_token().context("cannot make a token")?;
         let log_file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut child = Command::new(std::env::current_exe()?)
             .args(["backend", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--follow-stdin"])
             .args(["--workers", &workers.to_string()])
+            .args(["--runtime", twin::name(runtime)])
             .env(TOKEN_VARIABLE, &token)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -121,7 +132,8 @@ impl Backend {
             .context("cannot start the bundled backend")?;
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().expect("stdout was asked for");
-        match first_line(stdout) {
+        let patience = if runtime == Runtime::Rust { START_PATIENCE } else { TWIN_START_PATIENCE };
+        match first_line(stdout, patience) {
             Some(line) => {
                 let ready = serde_json::from_str::<ReadyLine>(&line)
                     .with_context(|| format!("the backend said {line:?} instead of where it listens"))?
@@ -133,8 +145,9 @@ impl Backend {
                 let ended = child.wait().ok().and_then(|status| status.code());
                 let said = std::fs::read_to_string(log).unwrap_or_default();
                 let why = format!("the bundled backend did not start; it said: {}", said.trim());
-                // What it was given, by option or by environment, is wrong or not there.
-                Err(if ended == Some(2) { UserError::wrong(why) } else { anyhow::Error::msg(why) })
+                // What it was given, by option or by environment, or what a runtime lacks, is for whoever started us to mend.
+                let theirs = ended == Some(2) || runtime != Runtime::Rust;
+                Err(if theirs { UserError::wrong(why) } else { anyhow::Error::msg(why) })
             }
         }
     }
@@ -163,7 +176,7 @@ impl Drop for Backend {
 
 /// The first line of a child's output, if it comes in time. The rest is read and forgotten, so that
 /// the child can never block on a full pipe.
-fn first_line(output: impl std::io::Read + Send + 'static) -> Option<String> {
+fn first_line(output: impl std::io::Read + Send + 'static, patience: Duration) -> Option<String> {
     let (send, receive) = sync_channel(1);
     std::thread::spawn(move || {
         let mut lines = BufReader::new(output).lines().map_while(Result::ok);
@@ -173,5 +186,5 @@ fn first_line(output: impl std::io::Read + Send + 'static) -> Option<String> {
         drop(send);
         lines.for_each(drop);
     });
-    receive.recv_timeout(START_PATIENCE).ok()
+    receive.recv_timeout(patience).ok()
 }

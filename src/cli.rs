@@ -170,6 +170,9 @@ pub struct RunArgs {
     /// Worker processes of the bundled backend [default: 2].
     #[arg(long, value_name = "N")]
     pub workers: Option<usize>,
+    /// What the bundled backend runs on.
+    #[arg(long, value_name = "RUNTIME", default_value = "rust")]
+    pub runtime: Runtime,
     /// Worker processes of the load generator [default: worked out from the machine's limits].
     #[arg(long, value_name = "N")]
     pub load_workers: Option<usize>,
@@ -208,6 +211,19 @@ impl From<&LoadArgs> for scenarios::LoadFlags {
     }
 }
 
+/// What the bundled backend can run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Runtime {
+    /// This binary itself.
+    Rust,
+    /// Node.js 20 or later.
+    Node,
+    /// Deno 2 or later.
+    Deno,
+    /// Bun 1.3 or later.
+    Bun,
+}
+
 /// `dyno backend`
 #[derive(Debug, Clone, Args)]
 pub struct BackendArgs {
@@ -237,6 +253,9 @@ pub struct BackendArgs {
     /// Rows of past orders with which the shop begins, up to ten million [default: DYNO_ROWS, else 3000].
     #[arg(long, value_name = "N", env = "DYNO_ROWS", hide_env = true)]
     pub rows: Option<u32>,
+    /// What the shop runs on: this binary, or its twin on a runtime that is installed.
+    #[arg(long, value_name = "RUNTIME", default_value = "rust")]
+    pub runtime: Runtime,
     /// End when standard input ends: for whoever starts it as a child.
     #[arg(long, hide = true)]
     pub follow_stdin: bool,

@@ -18,6 +18,7 @@ mod screen;
 mod secret;
 mod show;
 mod sources;
+mod twin;
 mod watch;
 
 use std::io;

@@ -10,7 +10,7 @@ use timeline::recording::FILE_NAME;
 use timeline::snapshot::RunState;
 
 use crate::backend_process::Backend;
-use crate::cli::WatchArgs;
+use crate::cli::{Runtime, WatchArgs};
 use crate::files::{make_folder, run_id};
 use crate::outcome::{Outcome, UserError};
 use crate::run::prepare::{address, host_facts};
@@ -33,7 +33,7 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
     let stops = stop::listen()?;
 
     let own_log = std::env::temp_dir().join(format!("dyno-watch-{}.log", std::process::id()));
-    let backend = args.target.is_none().then(|| Backend::start(2, &own_log)).transpose()?;
+    let backend = args.target.is_none().then(|| Backend::start(2, Runtime::Rust, &own_log)).transpose()?;
     let mut attach = args.attach.iter().map(|a| Attach::parse(a)).collect::<anyhow::Result<Vec<_>>>()?;
     let (target, port) = match (&args.target, &backend) {
         (Some(target), _) => {

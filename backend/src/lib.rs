@@ -25,6 +25,7 @@ mod settings;
 mod shop;
 mod store;
 mod supervisor;
+pub mod twin;
 mod wire;
 mod worker;
 

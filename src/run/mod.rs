@@ -111,7 +111,7 @@ fn start_backend(args: &RunArgs, split: Option<&Split>, folder: &Path) -> anyhow
     if let Some(split) = split {
         cores::keep_to(&split.target);
     }
-    Backend::start(args.workers.unwrap_or(BACKEND_WORKERS), &folder.join("backend.log"))
+    Backend::start(args.workers.unwrap_or(BACKEND_WORKERS), args.runtime, &folder.join("backend.log"))
 }
 
 /// A run whose target stands.

@@ -31,7 +31,7 @@ pub fn whole_machine() -> MutexGuard<'static, ()> {
 pub struct Run {
     pub folder: PathBuf,
     pub output: Output,
-    _dir: tempfile::TempDir,
+    _dir: Option<tempfile::TempDir>,
 }
 
 /// Runs `dyno run` with `args`, reports in a temporary folder.
@@ -39,7 +39,7 @@ pub fn run(args: &[&str]) -> Run {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("run");
     let output = dyno().arg("run").args(args).args(["--ui", "none", "--out"]).arg(&folder).output().unwrap();
-    Run { folder, output, _dir: dir }
+    Run { folder, output, _dir: Some(dir) }
 }
 
 /// Exit code of a run that measured itself badly.
@@ -59,6 +59,11 @@ pub fn run_valid(args: &[&str]) -> Run {
 }
 
 impl Run {
+    /// A run that was started otherwise; its folder is somebody else's to remove.
+    pub fn of(folder: PathBuf, output: Output) -> Self {
+        Self { folder, output, _dir: None }
+    }
+
     pub fn code(&self) -> Option<i32> {
         self.output.status.code()
     }

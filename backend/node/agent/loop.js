@@ -1,0 +1,79 @@
+/**
+ * The event loop: how late a timer is that asks to run every 10 ms, and for what share of the time the loop works.
+ *
+ * The timer sees both kinds of standing still and tells them apart by what the main thread did meanwhile: it used
+ * the CPU (a turn that does not come back), or it did not (the process was stopped, or got no core).
+ */
+import { readFileSync } from 'node:fs';
+import { performance } from 'node:perf_hooks';
+import { mono } from '../clock.js';
+import { Tally } from './histogram.js';
+
+/** How often the timer asks to run: a stall of 20 ms cannot hide between two turns. */
+const INTERVAL_MS = 10;
+const INTERVAL_NS = INTERVAL_MS * 1e6;
+/** From here on a delay is told as an event, ns. */
+const EVENT_NS = 20_000_000;
+/** Most entries by which one delay is corrected: 60 s of them. */
+const MOST_CORRECTIONS = 6_000;
+
+/**
+ * @param {import('./lanes.js').Lanes} lanes
+ * @param {import('./pauses.js').Pauses} pauses
+ */
+export function watchLoop(lanes, pauses) {
+  const delay = new Tally();
+  let last = mono();
+  let used = threadTimes();
+  setInterval(() => {
+    const due = last + INTERVAL_NS;
+    last = mono();
+    const late = Math.max(0, last - due);
+    recordCorrected(delay, late);
+    const now = threadTimes();
+    if (late >= EVENT_NS) tellStall(pauses, due, last, used, now);
+    used = now;
+  }, INTERVAL_MS).unref();
+  lanes.histogram('loop.delay', delay);
+  watchUtilisation(lanes);
+}
+
+/** Records a delay, and those that further turns would have seen had it not kept them from running. */
+export function recordCorrected(tally, delay) {
+  tally.record(delay);
+  for (let n = 1; n <= Math.min(Math.floor(delay / INTERVAL_NS), MOST_CORRECTIONS); n++) tally.record(delay - n * INTERVAL_NS);
+}
+
+function tellStall(pauses, due, end, before, now) {
+  const stood = end - due;
+  const worked = now && before ? now.cpu - before.cpu : stood;
+  if (worked >= stood / 2) pauses.note('pause.worker-stall', due, end);
+  else pauses.note('pause.hiccup', due, end, Math.min(stood, now.waited - before.waited));
+}
+
+/** CPU time of the main thread, and how long it was ready to run and got no core, ns. Linux alone tells. */
+function threadTimes() {
+  try {
+    const [cpu, waited] = readFileSync('/proc/self/schedstat', 'utf8').split(' ').map(Number);
+    return { cpu, waited };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Deno and Bun answer 0 whatever happens, which is no data. */
+function watchUtilisation(lanes) {
+  if (process.versions.bun || process.versions.deno) return;
+  let before = performance.eventLoopUtilization();
+  lanes.level(
+    'loop.utilisation',
+    'ratio',
+    () => {
+      const now = performance.eventLoopUtilization();
+      const share = performance.eventLoopUtilization(now, before).utilization;
+      before = now;
+      return share;
+    },
+    { combine: 'max' },
+  );
+}

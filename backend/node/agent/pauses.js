@@ -1,0 +1,76 @@
+/**
+ * What stopped the process: collections, turns of the loop that did not come back, and standing still.
+ *
+ * Owns the events and the lane of the longest one. Collections come from the runtime's own observer where it has one
+ * (Node.js); Deno and Bun show none, and then there are none here.
+ */
+import { PerformanceObserver, constants, performance } from 'node:perf_hooks';
+import { mono } from '../clock.js';
+
+/** Most events told at a tick, longest first; the rest is counted. */
+const MOST_EVENTS = 24;
+/** Shorter collections are normal life, and are not told one by one, ns. */
+const NOTED_NS = 2_000_000;
+
+export class Pauses {
+  #events = [];
+  #longest = 0;
+  #observer;
+  /** Collections so far, and how long they took together, ns. */
+  collections = 0;
+  collecting = 0;
+
+  /** @param {import('./lanes.js').Lanes} lanes */
+  constructor(lanes) {
+    lanes.level('pause.longest', 'ns', () => this.#takeLongest(), { combine: 'max' });
+    if (!process.versions.bun && !process.versions.deno) this.#observeCollections();
+  }
+
+  /**
+   * Something lasted from `start` to `end`.
+   * @param {string} kind
+   * @param {number} start
+   * @param {number} end
+   * @param {number} [value] of a hiccup: for how much of it the thread was ready and got no core, ns
+   */
+  note(kind, start, end, value = 0) {
+    this.#longest = Math.max(this.#longest, end - start);
+    if (end - start >= NOTED_NS) this.#events.push({ kind, start: Math.round(start), end: Math.round(end), value });
+  }
+
+  /** The events since the last call, longest first. */
+  take() {
+    const events = this.#events.sort((a, b) => b.end - b.start - (a.end - a.start));
+    this.#events = [];
+    const kept = events.slice(0, MOST_EVENTS);
+    if (events.length > kept.length) kept.at(-1).others = events.length - kept.length;
+    return kept;
+  }
+
+  stop() {
+    this.#observer?.disconnect();
+  }
+
+  #takeLongest() {
+    const longest = this.#longest;
+    this.#longest = 0;
+    return longest;
+  }
+
+  #observeCollections() {
+    const minor = constants.NODE_PERFORMANCE_GC_MINOR;
+    // Entries count from the process's own origin, which is this many ns on the host's clock.
+    const origin = mono() - performance.now() * 1e6;
+    this.#observer = new PerformanceObserver((list) => {
+      // All entries of the batch: exporters that take the first one only miss three in four.
+      for (const entry of list.getEntries()) {
+        const start = origin + entry.startTime * 1e6;
+        this.collections += 1;
+        this.collecting += entry.duration * 1e6;
+        const kind = entry.detail?.kind === minor ? 'pause.minor' : 'pause.major';
+        this.note(kind, start, start + entry.duration * 1e6);
+      }
+    });
+    this.#observer.observe({ entryTypes: ['gc'] });
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * The cache in Redis, through `ioredis`, shared by all workers.
+ *
+ * The URL comes from the environment and goes into no message. A Redis that does not answer is no reason to refuse a customer: it
+ * counts as a miss, and is said in the log once until it is back.
+ */
+import { Redis } from 'ioredis';
+import { BoundedMap } from './bounded-map.js';
+
+/** Everything lies under this, and nothing else is touched. */
+const PREFIX = 'dyno-shop-node:';
+/** Keys looked at in one step of emptying. */
+const STEP = 500;
+/** A server that does not answer for so long counts as absent, ms. */
+const PATIENCE_MS = 500;
+
+export class RedisCache {
+  #redis;
+  #keys;
+  #evicted;
+  #said = false;
+
+  /** @param {string} url */
+  constructor(url, capacity, evicted) {
+    this.#keys = new BoundedMap(capacity);
+    this.#evicted = evicted;
+    this.#redis = new Redis(url, {
+      enableOfflineQueue: true,
+      maxRetriesPerRequest: 1,
+      connectTimeout: PATIENCE_MS * 4,
+      commandTimeout: PATIENCE_MS,
+      retryStrategy: (times) => Math.min(times * 50, 1_000),
+    });
+    this.#redis.on('error', (e) => this.#silent(e));
+    this.#redis.on('ready', () => (this.#said = false));
+  }
+
+  get size() {
+    return this.#keys.size;
+  }
+
+  /** Answers when the server is there. */
+  async check() {
+    try {
+      await this.#redis.ping();
+    } catch (e) {
+      throw new Error(`the cache of DYNO_CACHE_URL cannot be reached: ${e.message}`);
+    }
+  }
+
+  async get(key) {
+    const text = await this.#tried(() => this.#redis.get(PREFIX + key));
+    return text ? JSON.parse(text) : undefined;
+  }
+
+  async set(key, value, lifeMs) {
+    await this.#tried(() => this.#redis.set(PREFIX + key, JSON.stringify(value), 'PX', Math.max(1, Math.round(lifeMs))));
+    const before = [...this.#oldest(1)];
+    const gone = this.#keys.set(key, true);
+    if (gone > 0) await this.#drop(before);
+  }
+
+  async drop(key) {
+    this.#keys.delete(key);
+    await this.#tried(() => this.#redis.unlink(PREFIX + key));
+  }
+
+  async clear() {
+    let from = '0';
+    do {
+      const [next, keys] = await this.#redis.scan(from, 'MATCH', `${PREFIX}*`, 'COUNT', STEP);
+      if (keys.length > 0) await this.#redis.unlink(...keys);
+      from = next;
+    } while (from !== '0');
+    this.#keys.clear();
+  }
+
+  /** Room for so many keys of this worker; those used longest ago go. */
+  resize(capacity) {
+    const gone = this.#oldest(Math.max(0, this.#keys.size - capacity));
+    this.#keys.resize(capacity);
+    if (gone.length > 0) void this.#drop(gone);
+  }
+
+  tidy() {}
+
+  async end() {
+    this.#redis.disconnect();
+  }
+
+  #oldest(count) {
+    const keys = [];
+    for (const [key] of this.#keys.entries()) {
+      if (keys.length >= count) break;
+      keys.push(key);
+    }
+    return keys;
+  }
+
+  async #drop(keys) {
+    this.#evicted(keys.length);
+    await this.#tried(() => this.#redis.unlink(...keys.map((k) => PREFIX + k)));
+  }
+
+  async #tried(ask) {
+    try {
+      return await ask();
+    } catch (e) {
+      this.#silent(e);
+      return undefined;
+    }
+  }
+
+  #silent(error) {
+    if (!this.#said) console.error(`shop: the cache does not answer: ${error.code ?? error.message}`);
+    this.#said = true;
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * One fault: on or off for a span, with its life written down as it truly was: armed, first effect, ended.
+ *
+ * A fault's file holds the fault and its cure side by side; off means that the cure runs. Knobs are numbers within a range.
+ */
+import { mono } from '../clock.js';
+
+/**
+ * @typedef {{ fault: string, instance: string, what: 'armed' | 'onset' | 'ended', at: number }} Truth
+ * @typedef {{ name: string, for_ms: number, knobs: Record<string, number> }} Order
+ * @typedef {{ about: string, default: number, min: number, max: number }} Knob
+ */
+
+export class Fault {
+  /** The catalogue's name. */
+  static kind = '';
+  /** @type {Record<string, Knob>} */
+  static knobs = {};
+
+  #tell;
+  #knobs = {};
+  #arms = 0;
+  #begun = false;
+  on = false;
+
+  /** @param {(fault: string, what: Truth['what'], at: number) => void} tell */
+  constructor(tell) {
+    this.#tell = (what) => tell(this.constructor.kind, what, mono());
+  }
+
+  /** The knob's value: as ordered, or its default. */
+  knob(name) {
+    return this.#knobs[name] ?? this.constructor.knobs[name].default;
+  }
+
+  /**
+   * Switches on. Gives the number with which its timer may end it; one that is on already ends, and begins anew.
+   * @param {Order} order
+   * @param {import('../shop/index.js').Shop} shop
+   */
+  arm(order, shop) {
+    this.end(undefined, shop);
+    this.#knobs = order.knobs ?? {};
+    this.#begun = false;
+    this.on = true;
+    this.#tell('armed');
+    this.begin(shop);
+    return ++this.#arms;
+  }
+
+  /** The fault has an effect now; the first one is written down. */
+  tookEffect() {
+    if (!this.on || this.#begun) return;
+    this.#begun = true;
+    this.#tell('onset');
+  }
+
+  /** Switches off: the arm of this number, or whichever is on. */
+  end(arm, shop) {
+    if (!this.on || (arm !== undefined && arm !== this.#arms)) return;
+    this.on = false;
+    this.#tell('ended');
+    this.finish(shop);
+  }
+
+  /** What is done at once when it is switched on; where the cure would run, `on` is looked at. */
+  begin(_shop) {}
+
+  /** What puts the cure back. */
+  finish(_shop) {}
+
+  /** True for the share that knob `share` says of all calls. */
+  strikes() {
+    return this.on && Math.random() < this.knob('share');
+  }
+}

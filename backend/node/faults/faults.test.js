@@ -1,0 +1,198 @@
+/** Each fault does what it says, and its cure does not: as far as that can be seen without a shop. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { checkedOrder, FAULTS } from '../supervisor/orders.js';
+import { Avalanche } from './avalanche.js';
+import { BlockingCrypto } from './blocking-crypto.js';
+import { Churn } from './churn.js';
+import { Deoptimised } from './deoptimised.js';
+import { Penetration } from './penetration.js';
+import { PrototypePollution } from './prototype-pollution.js';
+import { RegexBacktracking } from './regex-backtracking.js';
+import { SerialQueries } from './serial-queries.js';
+import { Stampede } from './stampede.js';
+import { Ranking } from '../shop/ranking.js';
+import { StarvedPoll } from './starved-poll.js';
+import { WholeFile } from './whole-file.js';
+
+/** A fault, off; and `armed` on, with the points of its truth. */
+function make(Kind, knobs = {}) {
+  const told = [];
+  const [off, on] = [new Kind(() => {}), new Kind((_, what) => told.push(what))];
+  on.arm({ name: Kind.kind, for_ms: 1_000, knobs });
+  return { off, on, told };
+}
+
+/** How often others got a turn while `work` ran. */
+async function turnsDuring(work) {
+  let turns = 0;
+  let running = true;
+  const turn = () => {
+    turns += 1;
+    if (running) setImmediate(turn);
+  };
+  setImmediate(turn);
+  const value = await work();
+  running = false;
+  return { value, turns };
+}
+
+test('every row of the catalogue is sound, and orders are checked by it', () => {
+  const names = FAULTS.map((f) => f.kind);
+  assert.equal(new Set(names).size, names.length);
+  for (const { kind, knobs } of FAULTS) {
+    for (const [name, { about, min, max, default: usual }] of Object.entries(knobs)) {
+      const order = (value) => ({ name: kind, for_ms: 1, knobs: { [name]: value } });
+      assert.ok(about && min < max, `${kind} ${name}`);
+      assert.deepEqual(checkedOrder(order(usual)), order(usual));
+      for (const bad of [max * 2, min - 1e9, NaN, '1', null]) assert.throws(() => checkedOrder(order(bad)), /expected/);
+    }
+  }
+});
+
+test('mistakes in an order are named', () => {
+  const said = (order) => {
+    try {
+      return checkedOrder(order);
+    } catch (e) {
+      return e.message;
+    }
+  };
+  assert.match(said({ name: 'stampde', for_ms: 1 }), /^unknown fault `stampde`, did you mean `stampede`\?; known here: /);
+  assert.match(said({ name: 'leak', for_ms: 0 }), /^for_ms is 0, expected 1 to 86400000$/);
+  assert.match(said({ name: 'leak', for_ms: 1, knobs: { byte: 1 } }), /^fault leak has no knob `byte`; it has: bytes$/);
+  assert.match(said({ name: 'stampede', for_ms: 1, knobs: { __proto__x: 1 } }), /has no knob `__proto__x`; it has: none$/);
+  assert.match(said({ name: 'leak', for_ms: 1, knobs: { bytes: 1 } }), /^knob `bytes` of fault leak is 1, expected 1024 to 1048576 \(/);
+  for (const bad of [null, [], 'x', 7, {}, { name: {} }, { name: 'leak' }, { name: 'leak', for_ms: 1, knobs: [] }]) assert.equal(typeof said(bad), 'string');
+});
+
+test('blocking-crypto: the loop turns while the cure hashes, and stands still while the fault does', async () => {
+  const { off, on, told } = make(BlockingCrypto, { cost: 5 });
+  const salt = Buffer.alloc(16, 7);
+  const cure = await turnsDuring(() => off.hash('secret', salt));
+  const fault = await turnsDuring(async () => on.hash('secret', salt));
+  assert.ok(cure.turns > 0 && fault.turns === 0, `${cure.turns} and ${fault.turns} turns`);
+  assert.deepEqual(cure.value, fault.value);
+  assert.deepEqual(told, ['armed', 'onset']);
+});
+
+test('regex-backtracking: both know the same words, and only the fault takes ever longer for what is none', () => {
+  const { off, on, told } = make(RegexBacktracking, { steps: 2_000_000 });
+  for (const text of ['kettle', 'blue kettle', 'folding-chair 7 ', 'a b c']) assert.ok(off.fits(text) && on.fits(text), text);
+  assert.deepEqual(told, ['armed']);
+  for (const text of ['', ' a', 'a  b', 'a%', "' OR 1=1 --"]) assert.ok(!off.fits(text) && !on.fits(text), text);
+  const took = (fault, text) => {
+    const began = process.hrtime.bigint();
+    fault.fits(text);
+    return Number(process.hrtime.bigint() - began);
+  };
+  const hostile = `${'a'.repeat(40)}!`;
+  const [cure, fault] = [took(off, hostile), took(on, hostile)];
+  assert.ok(fault > 20 * cure, `${fault} ns against ${cure} ns`);
+  assert.deepEqual(told, ['armed', 'onset']);
+});
+
+/** The fault's row of turns, without the look for input at its end. */
+async function turnsAhead(fault) {
+  await Promise.race([fault.aheadOfInput(new Ranking(500)), new Promise((resolve) => setImmediate(resolve))]);
+}
+
+test('starved-poll: others get their turns with the cure, and none before the fault is done', async () => {
+  const { off, on, told } = make(StarvedPoll, { rows: 20 });
+  const [cure, fault] = [await turnsDuring(() => off.rebuild(new Ranking(500))), await turnsDuring(() => turnsAhead(on))];
+  assert.ok(cure.turns >= 90 && fault.turns <= 1, `${cure.turns} and ${fault.turns} turns`);
+  assert.deepEqual(told, ['armed', 'onset']);
+});
+
+test('churn: the pictures are the same', () => {
+  const { off, on, told } = make(Churn);
+  assert.deepEqual(on.draw(7), off.draw(7));
+  assert.deepEqual(off.draw(7), off.draw(7), 'a canvas that was used is wiped');
+  assert.deepEqual(told, ['armed', 'onset']);
+});
+
+test('deoptimised: the sum is the same', () => {
+  const { off, on } = make(Deoptimised, { rounds: 5 });
+  const rows = Array.from({ length: 20 }, (_, id) => ({ id, name: 'x', cents: 100 + id }));
+  assert.equal(on.total(rows), off.total(rows));
+});
+
+test('whole-file: the fault hands on nothing before it has everything', async () => {
+  const { off, on, told } = make(WholeFile);
+  const pieces = async (fault) => {
+    const sizes = [];
+    const chunks = (async function* () {
+      for (let n = 0; n < 5; n++) yield Buffer.from(`line ${n}\n`);
+    })();
+    for await (const piece of fault.pieces(chunks)) sizes.push(piece.length);
+    return sizes;
+  };
+  assert.deepEqual([await pieces(off), await pieces(on)], [[7, 7, 7, 7, 7], [35]]);
+  assert.deepEqual(told, ['armed', 'onset']);
+});
+
+test('serial-queries: as many at once as there are, or one', async () => {
+  const most = async (fault) => {
+    let [now, seen] = [0, 0];
+    const question = (n) => async () => {
+      seen = Math.max(seen, ++now);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      now -= 1;
+      return n;
+    };
+    assert.deepEqual(await fault.ask([1, 2, 3].map(question)), [1, 2, 3]);
+    return seen;
+  };
+  const { off, on } = make(SerialQueries);
+  assert.deepEqual([await most(off), await most(on)], [3, 1]);
+});
+
+test('stampede: one load with the cure, and one for everybody with the fault', async () => {
+  const loads = async (fault) => {
+    const running = new Map();
+    const meter = { count() {}, running: (key) => running.get(key) ?? 0 };
+    let count = 0;
+    const load = async () => {
+      count += 1;
+      running.set('k', (running.get('k') ?? 0) + 1);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      return count;
+    };
+    await Promise.all(Array.from({ length: 10 }, () => fault.load('k', load, meter)));
+    return count;
+  };
+  const { off, on, told } = make(Stampede);
+  assert.deepEqual([await loads(off), await loads(on)], [1, 10]);
+  assert.deepEqual(told, ['armed', 'onset']);
+  const failing = () => Promise.reject(new Error('no'));
+  const meter = { count() {}, running: () => 0 };
+  await assert.rejects(off.load('k', failing, meter), /no/);
+  assert.equal(await off.load('k', async () => 'again', meter), 'again', 'a flight that failed is over');
+});
+
+test('avalanche: lives end at one instant, or apart', () => {
+  const { off, on } = make(Avalanche, { period_ms: 60_000 });
+  const ends = (fault) => new Set(Array.from({ length: 50 }, () => Math.round((Date.now() + fault.life(1_000)) / 10)));
+  assert.ok(ends(off).size > 10);
+  assert.ok(ends(on).size <= 2);
+});
+
+test('penetration: absence is kept by the cure alone', () => {
+  const { off, on } = make(Penetration);
+  assert.deepEqual([off.keepsAbsence(), on.keepsAbsence()], [true, false]);
+});
+
+test('prototype-pollution: the cure refuses what reaches all objects, the fault is undone at its end', () => {
+  const { off, on, told } = make(PrototypePollution);
+  const hostile = () => JSON.parse('{"a":{"__proto__":{"admin":true}}}');
+  assert.throws(() => off.merge({}, hostile()), /cannot be called `__proto__`/);
+  assert.throws(() => off.merge({}, JSON.parse('{"constructor":{"prototype":{"admin":true}}}')), /cannot be called/);
+  assert.equal({}.admin, undefined);
+  assert.deepEqual({ ...off.merge({ a: 1 }, { b: { c: 2 } }) }, { a: 1, b: Object.assign(Object.create(null), { c: 2 }) });
+  assert.throws(() => off.merge({}, JSON.parse('{"a":'.repeat(50) + '1' + '}'.repeat(50))), /nested deeper/);
+  on.merge({}, hostile());
+  assert.equal({}.admin, true);
+  on.end();
+  assert.equal({}.admin, undefined);
+  assert.deepEqual(told, ['armed', 'onset', 'ended']);
+});

@@ -1,0 +1,94 @@
+/**
+ * The faults of a worker, and their timers. `frozen` and `worker-crash` are not here: a process that is stopped or killed
+ * cannot switch itself, so the supervisor does that.
+ */
+import { Avalanche } from './avalanche.js';
+import { BigJson } from './big-json.js';
+import { BlockingCrypto } from './blocking-crypto.js';
+import { Churn } from './churn.js';
+import { ColdCache } from './cold-cache.js';
+import { ConnectPerRequest } from './connect-per-request.js';
+import { Deoptimised } from './deoptimised.js';
+import { Leak } from './leak.js';
+import { MissingIndex } from './missing-index.js';
+import { OffloadSaturated } from './offload-saturated.js';
+import { Penetration } from './penetration.js';
+import { PoolLeak } from './pool-leak.js';
+import { PoolTooLarge } from './pool-too-large.js';
+import { PoolTooSmall } from './pool-too-small.js';
+import { PrototypePollution } from './prototype-pollution.js';
+import { QueryFanOut } from './query-fan-out.js';
+import { RegexBacktracking } from './regex-backtracking.js';
+import { SerialQueries } from './serial-queries.js';
+import { SlowConsumer } from './slow-consumer.js';
+import { SlowDownstream } from './slow-downstream.js';
+import { Stampede } from './stampede.js';
+import { StarvedPoll } from './starved-poll.js';
+import { TooSmallCache } from './too-small-cache.js';
+import { UnevenWorkers } from './uneven-workers.js';
+import { WholeFile } from './whole-file.js';
+
+/** By the name under which routes find them. */
+const KINDS = {
+  avalanche: Avalanche,
+  bigJson: BigJson,
+  blockingCrypto: BlockingCrypto,
+  churn: Churn,
+  coldCache: ColdCache,
+  connectPerRequest: ConnectPerRequest,
+  deoptimised: Deoptimised,
+  leak: Leak,
+  missingIndex: MissingIndex,
+  offloadSaturated: OffloadSaturated,
+  penetration: Penetration,
+  poolLeak: PoolLeak,
+  poolTooLarge: PoolTooLarge,
+  poolTooSmall: PoolTooSmall,
+  prototypePollution: PrototypePollution,
+  queryFanOut: QueryFanOut,
+  regexBacktracking: RegexBacktracking,
+  serialQueries: SerialQueries,
+  slowConsumer: SlowConsumer,
+  slowDownstream: SlowDownstream,
+  stampede: Stampede,
+  starvedPoll: StarvedPoll,
+  tooSmallCache: TooSmallCache,
+  unevenWorkers: UnevenWorkers,
+  wholeFile: WholeFile,
+};
+
+/** Those of a worker, for whoever checks orders. */
+export const WORKER_FAULTS = Object.values(KINDS);
+
+/** The faults of one worker, each as a field: `faults.leak`. */
+export class Faults {
+  #timers = new Map();
+
+  /** @param {(fault: string, what: string, at: number) => void} tell */
+  constructor(tell) {
+    for (const [field, Kind] of Object.entries(KINDS)) this[field] = new Kind(tell);
+  }
+
+  /**
+   * Switches a fault on; it ends by itself.
+   * @param {import('./fault.js').Order} order
+   */
+  arm(order, shop) {
+    const fault = this.#all().find((f) => f.constructor.kind === order.name);
+    if (!fault) return;
+    const number = fault.arm(order, shop);
+    clearTimeout(this.#timers.get(fault));
+    this.#timers.set(fault, setTimeout(() => fault.end(number, shop), order.for_ms));
+  }
+
+  endAll(shop) {
+    for (const fault of this.#all()) {
+      clearTimeout(this.#timers.get(fault));
+      fault.end(undefined, shop);
+    }
+  }
+
+  #all() {
+    return Object.keys(KINDS).map((field) => this[field]);
+  }
+}

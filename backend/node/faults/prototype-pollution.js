@@ -1,0 +1,62 @@
+/**
+ * Prototype pollution, and its defence: how a customer's wishes are merged into those that are kept.
+ *
+ * The fault merges whatever fields come, so `__proto__` reaches what all objects share, and every customer suddenly has a field that
+ * one of them sent. The cure refuses such names. A scenario checks it; there is no lane in which it could be seen.
+ */
+import { Refusal } from '../http/refusal.js';
+import { Fault } from './fault.js';
+
+const FORBIDDEN = new Set(['__proto__', 'constructor', 'prototype']);
+/** Deeper wishes are refused, so that nobody can exhaust the stack. */
+const DEEPEST = 8;
+
+export class PrototypePollution extends Fault {
+  static kind = 'prototype-pollution';
+
+  #before;
+
+  begin() {
+    this.#before = new Set(Object.getOwnPropertyNames(Object.prototype));
+  }
+
+  finish() {
+    for (const name of Object.getOwnPropertyNames(Object.prototype)) {
+      if (!this.#before.has(name)) delete Object.prototype[name];
+    }
+  }
+
+  /** Merges `wishes` into `kept`. */
+  merge(kept, wishes) {
+    if (!this.on) return mergeSafely(kept, wishes, 1);
+    mergeAnything(kept, wishes, 1);
+    if (Object.getOwnPropertyNames(Object.prototype).some((name) => !this.#before.has(name))) this.tookEffect();
+    return kept;
+  }
+}
+
+/** The cure: own fields of plain names, into objects without a prototype. */
+function mergeSafely(kept, wishes, depth) {
+  if (depth > DEEPEST) throw Refusal.bad(`wishes are nested deeper than ${DEEPEST}`);
+  for (const [name, value] of Object.entries(wishes)) {
+    if (FORBIDDEN.has(name)) throw Refusal.bad(`a wish cannot be called \`${name}\``);
+    if (isObject(value)) kept[name] = mergeSafely(isObject(kept[name]) ? kept[name] : Object.create(null), value, depth + 1);
+    else kept[name] = value;
+  }
+  return kept;
+}
+
+/** The fault: as many a hand-written `deepMerge`. */
+function mergeAnything(kept, wishes, depth) {
+  if (depth > DEEPEST) throw Refusal.bad(`wishes are nested deeper than ${DEEPEST}`);
+  for (const name of Object.keys(wishes)) {
+    if (isObject(wishes[name])) {
+      if (!isObject(kept[name])) kept[name] = {};
+      mergeAnything(kept[name], wishes[name], depth + 1);
+    } else kept[name] = wishes[name];
+  }
+}
+
+function isObject(value) {
+  return value !== null && typeof value === 'object' && !Array.isArray(value);
+}

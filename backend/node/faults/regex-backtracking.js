@@ -1,0 +1,34 @@
+/**
+ * Regex backtracking, and its cure: how the words of a search are checked.
+ *
+ * The fault's pattern repeats a repetition, so a text that almost fits is cut into words in all 2^n ways. The cure says the same in a way
+ * that looks at each letter once. V8 cannot be told to give up, so the fault looks at no more letters than its
+ * knob's steps allow.
+ */
+import { Fault } from './fault.js';
+
+/** Words, each with a separator or none after it. The separator being optional is the mistake. */
+const CARELESS = /^(?:[A-Za-z0-9]+[ -]?)+$/;
+/** The same texts, and only one way to cut each. */
+const CAREFUL = /^[A-Za-z0-9]+(?:[ -][A-Za-z0-9]+)*[ -]?$/;
+
+export class RegexBacktracking extends Fault {
+  static kind = 'regex-backtracking';
+  static knobs = {
+    steps: { about: 'steps after which a match is given up, so that the worker comes back', default: 2_000_000, min: 200_000, max: 20_000_000 },
+  };
+
+  /** Are these words? */
+  fits(text) {
+    return this.on ? this.#backtracking(text) : CAREFUL.test(text);
+  }
+
+  /** The fault. The last letter is kept: it is what makes a text hostile. */
+  #backtracking(text) {
+    const most = Math.floor(Math.log2(this.knob('steps')));
+    const fits = CARELESS.test(text.length > most ? text.slice(0, most - 1) + text.at(-1) : text);
+    // A text that fits is matched at once; one that does not is tried in all ways.
+    if (!fits) this.tookEffect();
+    return fits;
+  }
+}

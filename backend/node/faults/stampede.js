@@ -1,0 +1,37 @@
+/**
+ * Stampede, and its cure: how a missed product is loaded.
+ *
+ * The fault: nobody knows of the others, so every request that misses loads, and the loads crowd the pool. The cure, single
+ * flight: the first one loads, the others wait for its result.
+ */
+import { Fault } from './fault.js';
+
+export class Stampede extends Fault {
+  static kind = 'stampede';
+
+  #flights = new Map();
+
+  /**
+   * @template T
+   * @param {string} key
+   * @param {() => Promise<T>} load
+   * @param {import('../agent/cache.js').CacheMeter} meter
+   */
+  async load(key, load, meter) {
+    if (!this.on) return this.#singleFlight(key, load, meter);
+    if (meter.running(key) > 0) this.tookEffect();
+    return load();
+  }
+
+  /** The cure. A flight that fails fails for all who wait for it; the next request begins another one. */
+  #singleFlight(key, load, meter) {
+    const flying = this.#flights.get(key);
+    if (flying) {
+      meter.count('coalesced');
+      return flying;
+    }
+    const flight = load().finally(() => this.#flights.delete(key));
+    this.#flights.set(key, flight);
+    return flight;
+  }
+}

@@ -1,0 +1,65 @@
+/** Answers: JSON when it went well, `{"error": ...}` when not, and the headers that keep browsers from guessing and storing. */
+import { Refusal } from './refusal.js';
+
+const SAFE = {
+  'X-Content-Type-Options': 'nosniff',
+  'X-Frame-Options': 'DENY',
+  'Content-Security-Policy': "default-src 'none'",
+  'Referrer-Policy': 'no-referrer',
+  'Cache-Control': 'no-store',
+};
+
+/** What a route returns when its status is not 200. */
+export class Reply {
+  constructor(status, body) {
+    this.status = status;
+    this.body = body;
+  }
+}
+
+/**
+ * Sends `value` as JSON.
+ * @param {import('node:http').ServerResponse} response
+ * @param {number} status
+ * @param {unknown} value
+ */
+export function sendJson(response, status, value) {
+  send(response, status, 'application/json', JSON.stringify(value));
+}
+
+/** Sends a text that is there as a whole. */
+export function send(response, status, type, text) {
+  // The client has gone, or an answer has begun already: nothing can be said any more.
+  if (response.headersSent || response.destroyed) return response.destroy();
+  response.writeHead(status, { ...SAFE, 'Content-Type': type, 'Content-Length': Buffer.byteLength(text) });
+  response.end(text);
+}
+
+/** Begins an answer of which the length is not known. */
+export function beginStream(response, type, more = {}) {
+  response.writeHead(200, { ...SAFE, ...more, 'Content-Type': type });
+}
+
+/**
+ * Says why not. What a store said goes to the log, not to the client.
+ * @param {import('node:http').ServerResponse} response
+ * @param {unknown} error
+ */
+export function sendError(response, error) {
+  if (error instanceof Refusal) return sendJson(response, error.status, { error: error.message });
+  console.error(`shop: ${error?.stack ?? error}`);
+  sendJson(response, 500, { error: 'something failed inside the shop' });
+}
+
+/** Waits until the client has taken what was sent, or is gone. */
+export function drained(response) {
+  return new Promise((resolve) => {
+    const done = () => {
+      response.off('drain', done);
+      response.off('close', done);
+      resolve();
+    };
+    response.on('drain', done);
+    response.on('close', done);
+  });
+}

@@ -1,0 +1,22 @@
+/** Why a request is not done: a status, and a reason for whoever sent it. */
+import { clean } from '../text.js';
+
+/** Longest text of an error that may repeat what the client sent, in characters. */
+const MOST_TEXT = 300;
+
+export class Refusal extends Error {
+  /**
+   * @param {number} status 4xx or 5xx
+   * @param {unknown} why
+   */
+  constructor(status, why) {
+    super(clean(why, MOST_TEXT));
+    this.status = status;
+  }
+
+  static bad = (why) => new Refusal(400, why);
+  static unauthorized = (why) => new Refusal(401, why);
+  static notFound = (why) => new Refusal(404, why);
+  static conflict = (why) => new Refusal(409, why);
+  static tooLarge = (why) => new Refusal(413, why);
+}

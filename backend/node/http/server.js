@@ -1,0 +1,81 @@
+/**
+ * An HTTP server with time limits, and its orderly end.
+ *
+ * Shop and control endpoint share it. Owns what surrounds every route: finding it, its answer, bad heads; routes belong to
+ * whoever made the table.
+ */
+import http from 'node:http';
+import net from 'node:net';
+import { Reply, sendError, sendJson } from './answer.js';
+
+/** A connection that is idle for so long is closed: it must exceed every think time that is worth keeping a connection for. */
+const IDLE_PATIENCE_MS = 75_000;
+/** A head that takes longer is somebody who wants to hold connections, not to ask. */
+const HEAD_PATIENCE_MS = 20_000;
+
+/** Servers that end: their answers say so. */
+const draining = new WeakSet();
+
+/**
+ * @param {import('./routes.js').Routes} routes
+ * @param {(template: string) => () => void} [begin] told of each request under its template; its result is called at the end
+ */
+export function createServer(routes, begin = () => () => {}) {
+  const server = http.createServer(
+    { keepAliveTimeout: IDLE_PATIENCE_MS, headersTimeout: HEAD_PATIENCE_MS, requestTimeout: 0, noDelay: true },
+    (request, response) => {
+      if (draining.has(server)) response.shouldKeepAlive = false;
+      void answer(routes, begin, request, response);
+    },
+  );
+  server.on('clientError', refuseHead);
+  return server;
+}
+
+async function answer(routes, begin, request, response) {
+  let done = () => {};
+  try {
+    const { route, path, query } = routes.find(request.method, request.url);
+    done = begin(route.template);
+    const value = await route.handle({ request, response, path, query });
+    if (value instanceof Reply) sendJson(response, value.status, value.body);
+    else if (value !== undefined) sendJson(response, 200, value);
+  } catch (error) {
+    if (!request.complete) response.shouldKeepAlive = false;
+    sendError(response, error);
+    // A body that nobody wants must not be kept in memory, nor hold the answer back.
+    request.resume();
+  } finally {
+    done();
+  }
+}
+
+/** What is no HTTP is answered with 400 where that is possible. */
+function refuseHead(error, socket) {
+  if (error.code === 'ECONNRESET' || !socket.writable) return socket.destroy();
+  const status = { HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large', ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout' }[error.code];
+  socket.end(`HTTP/1.1 ${status ?? '400 Bad Request'}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+}
+
+/**
+ * Accepts no more and lets requests in flight finish; what is left after `graceMs` is closed.
+ *
+ * Idle connections get most of the grace to bring one more request, which is answered with `Connection: close`: hanging up at
+ * once would cross with requests on their way.
+ */
+export async function drain(server, graceMs) {
+  draining.add(server);
+  const closed = new Promise((resolve) => stopListening(server, resolve));
+  const timers = [setTimeout(() => server.closeIdleConnections(), graceMs * 0.7), setTimeout(() => server.closeAllConnections(), graceMs)];
+  await Promise.race([closed, new Promise((resolve) => timers.push(setTimeout(resolve, graceMs + 100)))]);
+  timers.forEach(clearTimeout);
+}
+
+/**
+ * Accepts no more; what is open stays open. `http.Server.close` would hang up on idle clients, so the listener's own is called; Bun has no
+ * such thing under its HTTP server, and its `close` leaves them alone.
+ */
+export function stopListening(server, done) {
+  if (process.versions.bun) server.close(done);
+  else net.Server.prototype.close.call(server, done);
+}

@@ -1,0 +1,40 @@
+/** Fields of what a client sent, checked: every kind of bad input becomes a 400 that names the field. */
+import { Refusal } from './refusal.js';
+
+/** Own fields only: `__proto__` and its kin are never looked up. */
+function own(object, field) {
+  return Object.hasOwn(object, field) ? object[field] : undefined;
+}
+
+/** @returns {Record<string, unknown>} */
+export function object(value) {
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) throw Refusal.bad('expected a JSON object');
+  return value;
+}
+
+/** @returns {string} */
+export function text(value, field, mostBytes) {
+  const found = own(object(value), field);
+  if (typeof found !== 'string') throw Refusal.bad(`${field} is missing or no text`);
+  if (Buffer.byteLength(found) > mostBytes) throw Refusal.bad(`${field} has at most ${mostBytes} bytes`);
+  // PostgreSQL's texts cannot hold it.
+  if (found.includes('\0')) throw Refusal.bad(`${field} contains a NUL`);
+  return found;
+}
+
+/** @returns {number} */
+export function whole(value, field, least, most) {
+  return inRange(own(object(value), field), field, least, most);
+}
+
+/** A whole number out of a path or a query. */
+export function wholeText(found, field, least, most) {
+  if (!/^\d{1,10}$/.test(found)) throw Refusal.bad(`${field} is \`${found}\`, expected a whole number`);
+  return inRange(Number(found), field, least, most);
+}
+
+function inRange(found, field, least, most) {
+  if (!Number.isInteger(found)) throw Refusal.bad(`${field} is missing or no whole number`);
+  if (found < least || found > most) throw Refusal.bad(`${field} is ${found}, expected ${least} to ${most}`);
+  return found;
+}

@@ -1,0 +1,125 @@
+/**
+ * The shop: what its routes share, and which routes there are.
+ *
+ * Owns the state of one worker. Each route's work lies in a file named after it.
+ */
+import { ProductCache, openEntries } from '../cache/products.js';
+import { Routes } from '../http/routes.js';
+import { createServer } from '../http/server.js';
+import { Database } from '../store/database.js';
+import { driver } from '../store/driver.js';
+import { PRODUCTS } from '../store/seed.js';
+import { cartRoutes } from './cart.js';
+import { catalogueRoutes } from './catalogue.js';
+import { dashboardRoutes } from './dashboard.js';
+import { Feed } from './feed.js';
+import { healthRoutes } from './health.js';
+import { loginRoutes } from './login.js';
+import { offerRoutes } from './offers.js';
+import { orderRoutes } from './orders.js';
+import { pictureRoutes } from './picture.js';
+import { priceListRoutes } from './price-list.js';
+import { priceRoutes } from './price.js';
+import { readProduct } from './product.js';
+import { Services } from './services.js';
+import { Sessions } from './sessions.js';
+import { Ranking, rankingRoutes } from './ranking.js';
+import { recommendRoutes } from './recommend.js';
+import { sheetRoutes } from './sheet.js';
+import { supplierFileRoutes } from './supplier-file.js';
+import { Visits, visitRoutes } from './visits.js';
+import { serveWebSockets, webSocketRoutes } from './websocket.js';
+import { wishRoutes } from './wishes.js';
+
+/** From look to look at what has expired, ms. */
+const TIDY_MS = 1_000;
+
+/** Everything that the routes of one worker share. */
+export class Shop {
+  /** True from the moment on at which the worker ends. */
+  draining = false;
+
+  /**
+   * Opens the stores.
+   * @param {import('../worker/main.js').WorkerSettings} settings
+   * @param {import('../agent/index.js').Agent} agent
+   * @param {import('../faults/index.js').Faults} faults
+   */
+  static async open(settings, agent, faults) {
+    const { figures } = settings;
+    const opened = await driver({ file: settings.file, roundTripMs: figures.roundTripMs });
+    const database = new Database(opened, figures, agent.pool('db', figures.poolCapacity), faults);
+    const meter = agent.cache('products');
+    const evicted = (entries) => {
+      meter.count('evictions', entries);
+      faults.tooSmallCache.evicted();
+    };
+    const entries = await openEntries(settings.cacheUrl, figures.cacheCapacity, evicted);
+    const products = new ProductCache(entries, figures, faults, meter, (id) => readProduct(database, id));
+    return new Shop(settings, agent, faults, database, products);
+  }
+
+  constructor(settings, agent, faults, database, products) {
+    this.faults = faults;
+    this.database = database;
+    this.products = products;
+    /** What one worker does for all falls to the first. */
+    this.first = settings.index === 0;
+    this.address = settings.listen;
+    this.visits = new Visits(settings.figures.sessionCapacity);
+    this.sessions = new Sessions(database, faults.leak, this.visits, settings.secret, settings.figures.sessionCapacity);
+    this.ranking = new Ranking(PRODUCTS);
+    this.feed = new Feed(faults.slowConsumer);
+    this.services = new Services(database, settings.services, agent);
+    agent.gauge('server.websockets', 'count', () => this.feed.size);
+    agent.gauge('server.sessions', 'count', () => this.sessions.size);
+    this.server = createServer(routes(this), (template) => agent.requests.begin(template));
+    serveWebSockets(this.server, this);
+  }
+
+  /** Fills what is to be full, starts what runs beside the requests, and listens. */
+  async start() {
+    await this.database.openAll();
+    await this.feed.start(this.database);
+    await this.faults.coldCache.warm(this.products);
+    void this.faults.starvedPoll.keep(this.ranking);
+    if (this.first) this.services.startSweep();
+    this.tidying = setInterval(() => this.products.tidy(), TIDY_MS);
+    this.tidying.unref();
+    await new Promise((resolve, reject) => {
+      this.server.once('error', reject);
+      this.server.listen(this.address, resolve);
+    });
+  }
+
+  /** Everything but the connections, which are drained before. */
+  async stop() {
+    clearInterval(this.tidying);
+    this.faults.starvedPoll.stop();
+    this.services.stop();
+    await Promise.allSettled([this.products.end(), this.database.end()]);
+  }
+}
+
+/** The routes of a shop. */
+function routes(shop) {
+  return new Routes([
+    ...healthRoutes(shop),
+    ...loginRoutes(shop),
+    ...catalogueRoutes(shop),
+    ...cartRoutes(shop),
+    ...orderRoutes(shop),
+    ...dashboardRoutes(shop),
+    ...priceRoutes(shop),
+    ...priceListRoutes(shop),
+    ...pictureRoutes(shop),
+    ...recommendRoutes(shop),
+    ...sheetRoutes(shop),
+    ...rankingRoutes(shop),
+    ...visitRoutes(shop),
+    ...wishRoutes(shop),
+    ...offerRoutes(shop),
+    ...supplierFileRoutes(shop),
+    ...webSocketRoutes(shop),
+  ]);
+}

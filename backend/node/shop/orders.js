@@ -1,0 +1,43 @@
+/** `POST /checkout`, `GET /orders`: buying, and what was bought. */
+import { unixMs } from '../clock.js';
+import { Refusal } from '../http/refusal.js';
+
+/** Orders shown. */
+const SHOWN = 20;
+
+const ORDERS = `SELECT p.id, at_ms, p.cents AS total, product, quantity, line.cents
+  FROM (SELECT * FROM purchase WHERE customer = $1 ORDER BY id DESC LIMIT $2) AS p
+  JOIN purchase_line AS line ON line.purchase = p.id ORDER BY p.id DESC, product`;
+
+/** @param {import('./index.js').Shop} shop */
+export function orderRoutes(shop) {
+  return [
+    { method: 'POST', template: '/checkout', handle: ({ request }) => checkOut(shop, request) },
+    { method: 'GET', template: '/orders', handle: ({ request }) => list(shop, request) },
+  ];
+}
+
+/** One transaction; the services hear of it afterwards. */
+async function checkOut(shop, request) {
+  const { id: session, customer } = await shop.sessions.of(request);
+  const bought = await shop.database.transact('checkOut', { session, customer, atMs: unixMs() });
+  if (bought.undo) throw Refusal.conflict(bought.why);
+  await shop.faults.slowDownstream.tell(shop.services, { order: bought.order, customer, cents: bought.cents });
+  return { order: bought.order, cents: bought.cents };
+}
+
+async function list(shop, request) {
+  const { customer } = await shop.sessions.of(request);
+  return { orders: await ordersOf(shop.database, customer) };
+}
+
+/** The customer's last orders, with their lines, in one statement. */
+async function ordersOf(database, customer) {
+  const { rows } = await database.run(ORDERS, [customer, SHOWN]);
+  const orders = [];
+  for (const { id, at_ms, total, product, quantity, cents } of rows) {
+    if (orders.at(-1)?.id !== id) orders.push({ id, at_ms, cents: total, lines: [] });
+    orders.at(-1).lines.push({ product, quantity, cents });
+  }
+  return orders;
+}

@@ -1,0 +1,33 @@
+/**
+ * `PUT /products/{id}/price`: changes what a product costs, in the database, in the cache and for those who watch. Only the shop's
+ * keeper may: the customer of number 1.
+ */
+import { readJson } from '../http/body.js';
+import { Refusal } from '../http/refusal.js';
+import { whole, wholeText } from '../http/shape.js';
+
+/** Who keeps the shop. */
+const KEEPER = 1;
+/** A million, in cents. */
+const MAX_CENTS = 100_000_000;
+const MAX_ID = 2_147_483_647;
+
+const CHANGE = 'UPDATE price SET cents = $2 WHERE product = $1';
+
+/** @param {import('./index.js').Shop} shop */
+export function priceRoutes(shop) {
+  return [{ method: 'PUT', template: '/products/{id}/price', handle: ({ request, path }) => change(shop, request, path) }];
+}
+
+async function change(shop, request, path) {
+  const { customer } = await shop.sessions.of(request);
+  if (customer !== KEEPER) throw new Refusal(403, "only the shop's keeper changes prices");
+  const product = wholeText(path.id, 'id', 0, MAX_ID);
+  const cents = whole(await readJson(request), 'cents', 1, MAX_CENTS);
+  const { count } = await shop.database.run(CHANGE, [product, cents]);
+  if (count === 0) throw Refusal.notFound('there is no such product');
+  // Who wants it next loads it anew.
+  await shop.products.drop(product);
+  shop.feed.announce(product, cents);
+  return { product, cents };
+}

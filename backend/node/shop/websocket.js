@@ -1,0 +1,100 @@
+/**
+ * `GET /ws`, or `GET /ws?token=`: the live feed and a say, over one WebSocket.
+ *
+ * The client sends `{"op":"say","id":ID,"text":..}` and gets `{"op":"said","id":ID,"text":..,"at":MS}`, or
+ * `{"op":"watch","product":N}` and gets prices from then on.
+ */
+import { WebSocketServer } from 'ws';
+import { unixMs } from '../clock.js';
+import { Refusal } from '../http/refusal.js';
+import { PRODUCTS } from '../store/seed.js';
+import { clean } from '../text.js';
+import { MAX_WATCHED } from './feed.js';
+
+/** Longest message, bytes. */
+const MAX_MESSAGE = 64 * 1024;
+/** Longest `id`, bytes. */
+const MAX_ID = 128;
+/** Longest text of an error that may repeat what was sent. */
+const MAX_ERROR = 300;
+
+/**
+ * Takes upgrades of `server`.
+ * @param {import('node:http').Server} server
+ * @param {import('./index.js').Shop} shop
+ */
+export function serveWebSockets(server, shop) {
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE, perMessageDeflate: false, clientTracking: false });
+  server.on('upgrade', async (request, socket, head) => {
+    // Until it is a WebSocket nobody else listens, and a reset must not end the process.
+    socket.on('error', () => {});
+    try {
+      await admit(shop, request);
+      sockets.handleUpgrade(request, socket, head, (webSocket) => converse(shop, webSocket));
+    } catch (error) {
+      refuse(socket, error);
+    }
+  });
+}
+
+/** For those who ask without an upgrade. */
+export function webSocketRoutes() {
+  const handle = async () => {
+    throw Refusal.bad('this route wants a WebSocket');
+  };
+  return [{ method: 'GET', template: '/ws', handle }];
+}
+
+/** The feed is open to everybody; a token that is given must be of a session. */
+async function admit(shop, request) {
+  const url = new URL(request.url, 'http://shop');
+  if (url.pathname !== '/ws') throw Refusal.notFound('there is no such route');
+  const token = url.searchParams.get('token');
+  if (token !== null) await shop.sessions.find(token);
+}
+
+function refuse(socket, error) {
+  const status = error instanceof Refusal ? error.status : 500;
+  const body = JSON.stringify({ error: error instanceof Refusal ? error.message : 'something failed inside the shop' });
+  const head = `HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}`;
+  socket.end(`${head}\r\n\r\n${body}`);
+}
+
+function converse(shop, socket) {
+  const { listener, leave } = shop.feed.join(socket);
+  socket.on('message', (data, binary) => {
+    shop.feed.send(socket, JSON.stringify(binary ? { error: 'send text' } : answer(listener, data.toString('utf8'))));
+  });
+  socket.on('close', leave);
+  // Broken frames and messages that are too long: the library closes with the right code.
+  socket.on('error', () => {});
+}
+
+function answer(listener, text) {
+  try {
+    return understand(listener, JSON.parse(text));
+  } catch (e) {
+    return { error: clean(e.message, MAX_ERROR) };
+  }
+}
+
+function understand(listener, said) {
+  const { op, id, text, product } = said ?? {};
+  if (op === 'say') {
+    const fits = typeof id === 'number' || (typeof id === 'string' && Buffer.byteLength(id) <= MAX_ID);
+    if (!fits) throw new Error(`id must be a number or a string of at most ${MAX_ID} bytes`);
+    if (typeof text !== 'string') throw new Error('text is missing or no text');
+    return { op: 'said', id, text, at: unixMs() };
+  }
+  if (op === 'watch') return watch(listener, product);
+  throw new Error('op is none of say, watch');
+}
+
+function watch({ watched }, product) {
+  if (!Number.isInteger(product) || product < 1 || product > PRODUCTS) throw new Error('there is no such product');
+  if (!watched.includes(product)) {
+    if (watched.length === MAX_WATCHED) throw new Error(`one connection watches at most ${MAX_WATCHED} products`);
+    watched.push(product);
+  }
+  return { op: 'watching', product };
+}

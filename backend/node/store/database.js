@@ -1,0 +1,130 @@
+/**
+ * The database as routes see it: a metered pool, and the way of a statement through it.
+ *
+ * Owns how long is waited for a connection. How large the pool is, and whether it is used at all, is a choice between
+ * faults and their cures (`faults/pools.js`).
+ */
+import { Refusal } from '../http/refusal.js';
+import { Pool, PoolTimeout } from './pool.js';
+
+/** What pg and its pool say when patience has ended; it has no code of its own. */
+const PG_TIMEOUT = /timeout exceeded when trying to connect|terminated due to connection timeout|timeout expired/;
+
+export class Database {
+  #driver;
+  #pool;
+  #settings;
+  #old = new Set();
+
+  /**
+   * @param {import('./sqlite.js').SqliteDriver | import('./postgres.js').PostgresDriver} driver
+   * @param {typeof import('../settings.js').SHOP} settings
+   * @param {import('../agent/pool.js').PoolMeter} meter
+   * @param {import('../faults/index.js').Faults} faults
+   */
+  constructor(driver, settings, meter, faults) {
+    this.#driver = driver;
+    this.#settings = settings;
+    this.meter = meter;
+    this.faults = faults;
+    this.capacity = settings.poolCapacity;
+    this.#pool = this.#build(this.capacity);
+  }
+
+  get kind() {
+    return this.#driver.kind;
+  }
+
+  /** The size for which the shop was planned. */
+  get plannedCapacity() {
+    return this.#settings.poolCapacity;
+  }
+
+  /** Opens all connections, so that the first burst of requests need not. */
+  async openAll(count = this.capacity) {
+    const open = await Promise.allSettled(Array.from({ length: count }, () => this.#pool.get()));
+    for (const { value } of open) value?.release();
+    const failed = open.find((o) => o.status === 'rejected');
+    if (failed) throw failed.reason;
+  }
+
+  /** Puts a pool of another size in place. Who waits or works in the old one finishes there. */
+  resize(capacity) {
+    const old = this.#pool;
+    this.#pool = this.#build(capacity);
+    this.capacity = capacity;
+    this.meter.setCapacity(capacity);
+    const ended = Promise.resolve(old.end()).catch(() => {});
+    this.#old.add(ended);
+    void ended.then(() => this.#old.delete(ended));
+  }
+
+  /** A connection of one's own, until `release` is called. */
+  async checkout() {
+    const waiting = this.meter.beginWait();
+    this.faults.poolTooSmall.noteWaiters(this.meter);
+    let connection;
+    try {
+      connection = await this.faults.connectPerRequest.connection(this.#driver, this.#pool, this.meter);
+    } catch (e) {
+      waiting.timedOut();
+      throw e instanceof PoolTimeout || PG_TIMEOUT.test(e.message) ? new Refusal(503, 'the database is busy, try again') : e;
+    }
+    const held = waiting.acquired();
+    let out = true;
+    const release = (broken) => {
+      if (!out) return;
+      out = false;
+      held();
+      connection.release(broken);
+    };
+    return {
+      run: guarded(connection.run, release),
+      transact: guarded(connection.transact, release),
+      release: this.faults.poolLeak.releaseOf(release),
+    };
+  }
+
+  /** Calls `work` with a connection, which goes back when it is done. */
+  async with(work) {
+    const connection = await this.checkout();
+    try {
+      return await work(connection);
+    } finally {
+      connection.release();
+    }
+  }
+
+  /** One statement on a connection taken for it alone. */
+  run(sql, values = []) {
+    return this.with((c) => c.run(sql, values));
+  }
+
+  /** One transaction of `transactions.js`. */
+  transact(name, input) {
+    return this.with((c) => c.transact(name, input));
+  }
+
+  async end() {
+    await Promise.allSettled([this.#pool.end(), ...this.#old]);
+    await this.#driver.end();
+  }
+
+  #build(capacity) {
+    const { poolPatienceMs } = this.#settings;
+    if (this.#driver.pool) return this.#driver.pool(capacity, poolPatienceMs, this.meter);
+    return new Pool(() => this.#driver.open(), capacity, poolPatienceMs, this.meter);
+  }
+}
+
+/** A statement that failed for a reason of the connection itself: the connection is thrown away, not reused. */
+function guarded(run, release) {
+  return async (...args) => {
+    try {
+      return await run(...args);
+    } catch (e) {
+      if (!e.severity && e.code) release(true);
+      throw e;
+    }
+  };
+}

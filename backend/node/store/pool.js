@@ -1,0 +1,92 @@
+/** A bounded pool of connections in the form of `pg`'s, for the database that brings none along. */
+
+/** What a caller gets whose patience has ended. */
+export class PoolTimeout extends Error {}
+
+export class Pool {
+  #open;
+  #capacity;
+  #patienceMs;
+  #meter;
+  #idle = [];
+  #size = 0;
+  #waiters = [];
+  #ending = false;
+
+  /**
+   * @param {() => Promise<{ close: () => Promise<void> }>} open
+   * @param {import('../agent/pool.js').PoolMeter} meter
+   */
+  constructor(open, capacity, patienceMs, meter) {
+    this.#open = open;
+    this.#capacity = capacity;
+    this.#patienceMs = patienceMs;
+    this.#meter = meter;
+  }
+
+  /** A connection, with `release`. */
+  async get() {
+    const idle = this.#idle.pop();
+    if (idle) return this.#lend(idle);
+    if (this.#size < this.#capacity) return this.#lend(await this.#grow());
+    return this.#lend(await this.#wait());
+  }
+
+  /** Closes what is idle, and the rest when it comes back. */
+  async end() {
+    this.#ending = true;
+    await Promise.all(this.#idle.splice(0).map((c) => this.#shut(c)));
+  }
+
+  async #grow() {
+    this.#size += 1;
+    try {
+      const connection = await this.#open();
+      this.#meter.opened();
+      return connection;
+    } catch (e) {
+      this.#size -= 1;
+      this.#growForWaiter();
+      throw e;
+    }
+  }
+
+  /** The place that was not filled is the next waiter's: nobody else may come to give theirs back. */
+  #growForWaiter() {
+    const waiter = this.#waiters.shift();
+    if (waiter) this.#grow().then(waiter.resolve, waiter.reject);
+  }
+
+  #wait() {
+    return new Promise((resolve, reject) => {
+      const waiter = { resolve, reject };
+      const timer = setTimeout(() => {
+        this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
+        reject(new PoolTimeout());
+      }, this.#patienceMs);
+      const served = (done) => (value) => {
+        clearTimeout(timer);
+        done(value);
+      };
+      Object.assign(waiter, { resolve: served(resolve), reject: served(reject) });
+      this.#waiters.push(waiter);
+    });
+  }
+
+  #lend(connection) {
+    return { ...connection, release: () => this.#back(connection) };
+  }
+
+  #back(connection) {
+    const waiter = this.#waiters.shift();
+    if (waiter) waiter.resolve(connection);
+    else if (this.#ending) void this.#shut(connection);
+    else this.#idle.push(connection);
+  }
+
+  async #shut(connection) {
+    this.#size -= 1;
+    this.#meter.closed();
+    await connection.close().catch(() => {});
+  }
+}

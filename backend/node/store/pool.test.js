@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Lanes } from '../agent/lanes.js';
+import { PoolMeter } from '../agent/pool.js';
+import { Pool, PoolTimeout } from './pool.js';
+
+function pool(capacity, patienceMs) {
+  const seen = { open: 0, closed: 0 };
+  const open = async () => ({ id: ++seen.open, close: async () => void (seen.closed += 1) });
+  return { pool: new Pool(open, capacity, patienceMs, new PoolMeter(new Lanes('shop-0'), 'db', capacity)), seen };
+}
+
+test('no more connections than there are places, and waiters get theirs in turn', async () => {
+  const { pool: two, seen } = pool(2, 5_000);
+  const order = [];
+  const use = async (n) => {
+    const connection = await two.get();
+    order.push(n);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    connection.release();
+  };
+  await Promise.all([1, 2, 3, 4, 5].map(use));
+  assert.deepEqual([order, seen.open], [[1, 2, 3, 4, 5], 2]);
+  await two.end();
+  assert.equal(seen.closed, 2);
+});
+
+test('patience ends, and who gave up takes nothing', async () => {
+  const { pool: one } = pool(1, 20);
+  const held = await one.get();
+  await assert.rejects(one.get(), PoolTimeout);
+  held.release();
+  (await one.get()).release();
+});
+
+test('a connection that comes back to a pool that ended is closed', async () => {
+  const { pool: one, seen } = pool(1, 20);
+  const held = await one.get();
+  await one.end();
+  assert.equal(seen.closed, 0);
+  held.release();
+  assert.equal(seen.closed, 1);
+});
+
+test('when no connection can be opened, everybody hears so at once', async () => {
+  const open = () => new Promise((_, reject) => setTimeout(() => reject(new Error('refused')), 1));
+  const one = new Pool(open, 1, 60_000, new PoolMeter(new Lanes('shop-0'), 'db', 1));
+  const asked = await Promise.allSettled([one.get(), one.get(), one.get()]);
+  assert.deepEqual(asked.map((a) => a.reason?.message), ['refused', 'refused', 'refused']);
+});

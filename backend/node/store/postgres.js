@@ -1,0 +1,126 @@
+/**
+ * PostgreSQL through `pg`.
+ *
+ * Everything lies in one schema, made anew by each supervisor that starts, which holds a lock on it meanwhile. The URL may carry
+ * a password: it comes from the environment and goes into no message.
+ */
+import pg from 'pg';
+import * as transactions from './transactions.js';
+
+/** The schema; nothing outside of it is touched. */
+const SCHEMA = 'dyno_shop_node';
+/** Number of the advisory lock: any, as long as nobody else takes it. */
+const LOCK = 0x64796e6f;
+/** A server that is there answers at once on loopback; one across a network within this, ms. */
+const CONNECT_PATIENCE_MS = 5_000;
+
+/** From look to look whether somebody still waits, ms. */
+const LOOK_MS = 20;
+
+// Counts and sums come as 64-bit integers and decimals, which pg gives as texts; in this shop all fit a double.
+pg.types.setTypeParser(pg.types.builtins.INT8, Number);
+pg.types.setTypeParser(pg.types.builtins.NUMERIC, Number);
+
+function config(url) {
+  return { connectionString: url, options: `-c search_path=${SCHEMA}`, connectionTimeoutMillis: CONNECT_PATIENCE_MS, keepAlive: true };
+}
+
+/**
+ * Makes and fills the schema, and holds it until the result is called.
+ * @param {string} url
+ */
+export async function claim(url) {
+  const client = await connect(url);
+  const { rows } = await client.query('SELECT pg_try_advisory_lock($1) AS mine', [LOCK]);
+  if (!rows[0].mine) {
+    await client.end();
+    throw new Error('another shop uses this database: end it first, or name another database in DYNO_DATABASE_URL');
+  }
+  await client.query(`DROP SCHEMA IF EXISTS ${SCHEMA} CASCADE`);
+  await client.query(`CREATE SCHEMA ${SCHEMA}`);
+  await wrap(client).transact('createServer', {});
+  await client.query('ANALYZE');
+  return () => client.end().catch(() => {});
+}
+
+async function connect(url) {
+  let client;
+  try {
+    client = new pg.Client(config(url));
+    // A lost connection is told by the next statement; without a listener it would end the process.
+    client.on('error', () => {});
+    await client.connect();
+    return client;
+  } catch (e) {
+    await client?.end().catch(() => {});
+    throw new Error(`the database of DYNO_DATABASE_URL cannot be reached: ${e.code ?? ''} ${e.message}`.trim());
+  }
+}
+
+/** The common form of a connection. */
+function wrap(client) {
+  return {
+    run: (sql, values) => query(client, sql, values),
+    transact: (name, input) => transact(client, name, input),
+    close: () => client.end(),
+    client,
+  };
+}
+
+async function query(client, sql, values) {
+  const { rows, rowCount } = await client.query(sql, values);
+  return { rows, count: rowCount ?? 0 };
+}
+
+/** Each statement of the transaction in a round trip of its own, as it is with a server. */
+async function transact(client, name, input) {
+  await client.query('BEGIN');
+  try {
+    const steps = transactions[name]('postgres', input);
+    let step = steps.next();
+    while (!step.done) step = steps.next(await query(client, ...step.value));
+    await client.query(step.value?.undo ? 'ROLLBACK' : 'COMMIT');
+    return step.value;
+  } catch (e) {
+    await client.query('ROLLBACK').catch(() => {});
+    throw e;
+  }
+}
+
+/** pg's pool forgets those who wait in it when it ends; they are served first, or their patience ends. */
+async function endWhenServed(pool) {
+  while (pool.waitingCount > 0) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  await pool.end();
+}
+
+export class PostgresDriver {
+  kind = 'postgres';
+  #url;
+
+  /** @param {string} url */
+  constructor(url) {
+    this.#url = url;
+  }
+
+  /** A connection outside of any pool. */
+  async open() {
+    return wrap(await connect(this.#url));
+  }
+
+  /** `pg`'s own pool. */
+  pool(capacity, patienceMs, meter) {
+    const pool = new pg.Pool({ ...config(this.#url), max: capacity, connectionTimeoutMillis: patienceMs, idleTimeoutMillis: 0 });
+    pool.on('connect', () => meter.opened());
+    pool.on('remove', () => meter.closed());
+    pool.on('error', () => {});
+    return {
+      get: async () => {
+        const client = await pool.connect();
+        return { ...wrap(client), release: (broken) => client.release(broken) };
+      },
+      end: () => endWhenServed(pool),
+    };
+  }
+
+  async end() {}
+}

@@ -1,0 +1,77 @@
+/**
+ * Transactions, written once for both databases: each is a generator that yields `[sql, values]` and is given `{ rows, count }`.
+ *
+ * SQLite runs one as a whole on its thread; PostgreSQL runs each statement in a round trip of its own. An outcome with
+ * `undo` is rolled back. All texts are constants; values come as parameters.
+ */
+import { seed } from './seed.js';
+import { tables } from './schema.js';
+import { places } from './places.js';
+
+/** Tables and first content. */
+export function* createEmbedded(dialect) {
+  for (const sql of tables(dialect)) yield [sql];
+  yield* seed();
+}
+
+export const createServer = createEmbedded;
+
+/**
+ * A session begins; those that are over go.
+ * @param {{ id: string, customer: number, atMs: number, oldestMs: number }} input
+ */
+export function* beginSession(_, { id, customer, atMs, oldestMs }) {
+  yield ['DELETE FROM session WHERE since_ms < $1', [oldestMs]];
+  yield ['INSERT INTO session VALUES ($1, $2, $3, $4)', [id, customer, atMs, '{}']];
+}
+
+/**
+ * The session's cart becomes an order: stock taken, order and event written, or nothing at all.
+ * @param {{ session: string, customer: number, atMs: number }} input
+ */
+export function* checkOut(_, { session, customer, atMs }) {
+  const { rows: lines } = yield [
+    `SELECT cart.product, quantity, cents FROM cart JOIN price ON price.product = cart.product
+     WHERE session = $1 ORDER BY cart.product`,
+    [session],
+  ];
+  if (lines.length === 0) return { undo: true, why: 'the cart is empty' };
+  // Two checkouts of one cart: the second finds it gone.
+  const taken = yield ['DELETE FROM cart WHERE session = $1', [session]];
+  if (taken.count !== lines.length) return { undo: true, why: 'the cart was changed meanwhile' };
+  for (const { product, quantity } of lines) {
+    const { count } = yield ['UPDATE stock SET quantity = quantity - $2 WHERE product = $1 AND quantity >= $2', [product, quantity]];
+    if (count === 0) return { undo: true, why: `product ${product} is sold out` };
+  }
+  const cents = lines.reduce((sum, l) => sum + l.cents * l.quantity, 0);
+  const { rows } = yield ['INSERT INTO purchase (customer, at_ms, cents) VALUES ($1, $2, $3) RETURNING id', [customer, atMs, cents]];
+  const order = rows[0].id;
+  for (const { product, quantity, cents: each } of lines) {
+    yield ['INSERT INTO purchase_line VALUES ($1, $2, $3, $4)', [order, product, quantity, each]];
+  }
+  // In the same transaction: an order without its event, or an event without its order, cannot be.
+  yield ['INSERT INTO outbox (purchase, at_ms) VALUES ($1, $2)', [order, atMs]];
+  return { order, cents };
+}
+
+/**
+ * A batch of a supplier's offers.
+ * @param {'sqlite' | 'postgres'} dialect
+ * @param {{ rows: [string, string, number, number][] }} input
+ */
+export function* putOffers(dialect, { rows }) {
+  // One sku twice in a statement is an error to PostgreSQL; the last one counts.
+  const last = [...new Map(rows.map((r) => [r[0], r])).values()];
+  const replace = 'ON CONFLICT (sku) DO UPDATE SET name = excluded.name, cents = excluded.cents, quantity = excluded.quantity';
+  if (dialect === 'sqlite') {
+    yield [`INSERT INTO offer (sku, name, cents, quantity) VALUES ${places(last.length, 4)} ${replace}`, last.flat()];
+    return;
+  }
+  // Four arrays are parsed in a fraction of the time that four thousand values take.
+  const columns = [0, 1, 2, 3].map((c) => last.map((row) => row[c]));
+  yield [
+    `INSERT INTO offer (sku, name, cents, quantity)
+     SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::integer[]) ${replace}`,
+    columns,
+  ];
+}

@@ -1,0 +1,106 @@
+/**
+ * The control endpoint, and the probe of all workers on the same port. Everything here wants the token.
+ *
+ * | request | does |
+ * | --- | --- |
+ * | `POST /v1/faults` | switches a fault on, for a span |
+ * | `DELETE /v1/faults` | ends all faults; answers when their truth is here |
+ * | `GET /v1/truth?since=N` | what truly happened, from line N on |
+ * | `GET /v1/instances`, `GET /v1/instances/NAME/samples?since=SEQ` | the workers, and what their agents say |
+ * | `POST /v1/reload` | replaces the workers one by one; answers when all are new |
+ * | `POST /v1/shutdown` | ends the backend |
+ */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { Reply } from '../http/answer.js';
+import { parseJson, readText } from '../http/body.js';
+import { Refusal } from '../http/refusal.js';
+import { Routes } from '../http/routes.js';
+import { createServer } from '../http/server.js';
+import { wholeText } from '../http/shape.js';
+import { checkedOrder, isByHand } from './orders.js';
+import { VERSION } from './ticks.js';
+
+/** An order is a few hundred bytes. */
+const MAX_BODY = 16 * 1024;
+const MAX_NUMBER = 9_999_999_999;
+
+/**
+ * @param {object} parts
+ * @param {import('./crew.js').Crew} parts.crew
+ * @param {import('./truths.js').Truths} parts.truths
+ * @param {import('./by-hand.js').ByHand} parts.byHand
+ * @param {string} parts.token
+ * @param {() => void} parts.shutdown
+ */
+export function createControl({ crew, truths, byHand, token, shutdown }) {
+  let reloading = false;
+  const since = ({ query }) => wholeText(query.get('since') ?? '0', 'since', 0, MAX_NUMBER);
+  const routes = {
+    'POST /v1/faults': async ({ request }) => {
+      const order = checkedOrder(parseJson(await readText(request, MAX_BODY)));
+      if (isByHand(order)) byHand.arm(order);
+      else crew.arm(order);
+      return new Reply(202, { accepted: order.name });
+    },
+    'DELETE /v1/faults': async () => {
+      // First of all: a worker that is stopped cannot end its faults.
+      byHand.endAll();
+      await crew.endFaults();
+      return { accepted: 'all faults are ended' };
+    },
+    'GET /v1/truth': async (call) => truths.since(since(call)),
+    'GET /v1/instances': async () => ({ version: VERSION, service: 'shop', instances: crew.instances }),
+    'GET /v1/instances/{name}/samples': async (call) => samples(crew, call.path.name, since(call)),
+    'GET /v1/instances/{name}/{what...}': async ({ path }) => {
+      member(crew, path.name);
+      throw Refusal.notFound(`this runtime's agent has no ${path.what}; attach to its inspector instead`);
+    },
+    'POST /v1/reload': async () => {
+      // One at a time: two would leave names without a process.
+      if (reloading) throw Refusal.conflict('a reload is under way');
+      reloading = true;
+      try {
+        await crew.reload();
+      } finally {
+        reloading = false;
+      }
+      return { accepted: 'all workers are new' };
+    },
+    'POST /v1/shutdown': async () => {
+      setImmediate(shutdown);
+      return new Reply(202, { accepted: 'the backend ends' });
+    },
+  };
+  return createServer(new Routes(Object.entries(routes).map(([route, handle]) => guarded(route, handle, token))));
+}
+
+function member(crew, name) {
+  const found = crew.member(name);
+  if (!found) throw Refusal.notFound('there is no such instance');
+  return found;
+}
+
+function samples(crew, name, since) {
+  const { life } = member(crew, name);
+  if (!life) throw new Refusal(502, `${name}: it is being started`);
+  return life.ticks.batch(since);
+}
+
+function guarded(route, handle, token) {
+  const [method, template] = route.split(' ');
+  return {
+    method,
+    template,
+    handle: (call) => {
+      const [, given = ''] = /^Bearer (.*)$/.exec(call.request.headers.authorization ?? '') ?? [];
+      if (!same(given, token)) throw Refusal.unauthorized('this endpoint wants `Authorization: Bearer TOKEN`');
+      return handle(call);
+    },
+  };
+}
+
+/** Takes as long for a wrong token as for the right one; hashes have one length. */
+function same(a, b) {
+  const digest = (text) => createHash('sha256').update(text).digest();
+  return timingSafeEqual(digest(a), digest(b));
+}

@@ -1,0 +1,204 @@
+/** The worker processes: started, given orders, listened to, started again when they die, and replaced one by one. */
+import cluster from 'node:cluster';
+import { fileURLToPath } from 'node:url';
+import { mono } from '../clock.js';
+import { GRACE_MS, SHOP } from '../settings.js';
+import { Ticks } from './ticks.js';
+
+/** A worker that was told to end is killed after this, ms: its own grace, and time to leave. */
+const END_PATIENCE_MS = GRACE_MS + 1_000;
+/** A process that was killed is gone after this, ms. */
+const KILLED_MS = 500;
+/** All workers must be there after this, ms: a second or two, and many times that where cores are scarce. */
+const START_PATIENCE_MS = 45_000;
+/** A worker that dies again at once is started after ever longer pauses, up to the last, ms. */
+const FIRST_PAUSE_MS = 50;
+const LAST_PAUSE_MS = 2_000;
+/** One that has lived this long was well; its next start is not delayed. */
+const LIVED_MS = 5_000;
+/** How long workers may take to say that faults are ended, ms: a loop that is starved comes to it late. */
+const ENDED_PATIENCE_MS = 3_000;
+
+/**
+ * One worker's name, whichever process is behind it now.
+ * @typedef {object} Member
+ * @property {string} name
+ * @property {number} index
+ * @property {number} generation
+ * @property {number} pause before the next start, ms
+ * @property {Life} [life] undefined while there is no process
+ *
+ * @typedef {object} Life
+ * @property {import('node:cluster').Worker} worker
+ * @property {Ticks} ticks
+ * @property {number} began
+ * @property {boolean} ready
+ * @property {number} ended the last order to end faults that it answered
+ * @property {Promise<void>} settled when it is ready; rejects when it cannot be
+ * @property {Promise<void>} gone
+ * @property {boolean} [dismissed] it was told to go, so nobody takes its place
+ */
+
+export class Crew {
+  #origin;
+  #truths;
+  #members;
+  #stopping = false;
+  /** Faults that are on, until when: a worker that is started again gets what is left of them. */
+  #active = new Map();
+  #tickets = 0;
+
+  /**
+   * @param {object} origin what all workers have in common: `listen`, `file`, `cacheUrl`, `secret`, `services`
+   * @param {import('./truths.js').Truths} truths
+   */
+  constructor(origin, count, truths) {
+    this.#origin = origin;
+    this.#truths = truths;
+    this.#members = Array.from({ length: count }, (_, index) => ({ name: `shop-${index}`, index, generation: -1, pause: FIRST_PAUSE_MS }));
+    cluster.setupPrimary({ exec: fileURLToPath(new URL('../worker/main.js', import.meta.url)), args: [] });
+  }
+
+  /** Starts all workers; done when each is ready. */
+  async start() {
+    await Promise.all(this.#members.map((m) => this.#begin(m).settled));
+  }
+
+  /** The workers that run now. */
+  get instances() {
+    const running = this.#members.filter((m) => m.life);
+    return running.map(({ name, generation, life }) => ({ name, pid: life.worker.process.pid, generation }));
+  }
+
+  /** The first worker's name, which stands for one of them wherever one is to suffer. */
+  get first() {
+    return this.#members[0].name;
+  }
+
+  /** The worker called `name`. */
+  member(name) {
+    return this.#members.find((m) => m.name === name);
+  }
+
+  /** Sends a signal to the process behind `name`, if there is one. */
+  signal(name, signal) {
+    return this.member(name)?.life?.worker.process.kill(signal) ?? false;
+  }
+
+  /** Hands a fault to every worker. */
+  arm(order) {
+    this.#active.set(order.name, { order, until: mono() + order.for_ms * 1e6 });
+    this.#tellAll({ arm: order });
+  }
+
+  /** Ends all faults of all workers, and waits a moment until their truth is here. */
+  async endFaults() {
+    this.#active.clear();
+    const ticket = ++this.#tickets;
+    this.#tellAll({ endFaults: ticket });
+    const deadline = Date.now() + ENDED_PATIENCE_MS;
+    // A worker that dies meanwhile has no faults any more.
+    const waiting = () => this.#members.some((m) => m.life?.ready && m.life.ended < ticket);
+    while (waiting() && Date.now() < deadline) await pause(5);
+  }
+
+  /**
+   * Replaces the workers one after another: the new one is ready before the old one is told to go, so nobody finds the door closed.
+   */
+  async reload() {
+    for (const member of this.#members) {
+      const old = member.life;
+      await this.#begin(member).settled;
+      if (old) await dismiss(old);
+    }
+  }
+
+  /** Tells all workers to end, and waits; those that do not are killed. */
+  async stop() {
+    this.#stopping = true;
+    await Promise.all(this.#members.map((m) => m.life && dismiss(m.life)));
+  }
+
+  /** @param {Member} member */
+  #begin(member) {
+    member.generation += 1;
+    const worker = cluster.fork({ UV_THREADPOOL_SIZE: String(SHOP.offloadThreads) });
+    const life = { worker, ticks: new Ticks(member.name, worker.process.pid), began: Date.now(), ready: false, ended: 0 };
+    life.settled = this.#settled(member, life);
+    life.gone = new Promise((resolve) => worker.once('exit', resolve));
+    member.life = life;
+    worker.on('message', (report) => this.#hear(member, life, report));
+    // A write to a process that is just dying; its exit follows.
+    worker.on('error', () => {});
+    worker.once('exit', (code, signal) => this.#died(member, life, signal ?? `code ${code}`));
+    return life;
+  }
+
+  #settled(member, life) {
+    const settled = new Promise((resolve, reject) => {
+      const late = setTimeout(() => reject(new Error(`worker ${member.name} said nothing for too long`)), START_PATIENCE_MS);
+      const over = (done) => (value) => {
+        clearTimeout(late);
+        done(value);
+      };
+      life.isReady = over(resolve);
+      life.isLost = over((why) => reject(new Error(`worker ${member.name} did not start: ${why}`)));
+    });
+    // Whoever waits hears of it; a later life's failure is told where it is started again.
+    settled.catch(() => {});
+    return settled;
+  }
+
+  #hear(member, life, report) {
+    // Not before: a message that comes while a worker still loads its modules may be lost.
+    if (report.hello) life.worker.send({ settings: { ...this.#origin, name: member.name, index: member.index, figures: SHOP } });
+    else if (report.tick) life.ticks.take(report.tick, report.lanes);
+    else if (report.truth) this.#truths.write(report.truth);
+    else if (report.ended) life.ended = report.ended;
+    else if (report.failed) life.isLost(report.failed);
+    else if (report.ready) this.#isReady(life);
+  }
+
+  #isReady(life) {
+    life.ready = true;
+    for (const order of this.#remaining()) life.worker.send({ arm: order });
+    life.isReady();
+  }
+
+  async #died(member, life, how) {
+    life.isLost(`it has ended with ${how}`);
+    if (member.life === life) member.life = undefined;
+    if (this.#stopping || life.dismissed || (member.generation === 0 && !life.ready)) return;
+    console.error(`backend: ${member.name} has ended with ${how}; it is started again`);
+    member.pause = Date.now() - life.began >= LIVED_MS ? FIRST_PAUSE_MS : Math.min(member.pause * 2, LAST_PAUSE_MS);
+    await pause(member.pause);
+    if (!this.#stopping && !member.life) this.#begin(member);
+  }
+
+  /** Faults that are on, each with what is left of its span. */
+  #remaining() {
+    const now = mono();
+    const left = [...this.#active.values()].filter(({ until }) => until > now);
+    return left.map(({ order, until }) => ({ ...order, for_ms: Math.max(1, Math.floor((until - now) / 1e6)) }));
+  }
+
+  #tellAll(message) {
+    for (const { life } of this.#members) if (life?.ready && life.worker.isConnected()) life.worker.send(message, () => {});
+  }
+}
+
+/** Told to end, waited for, and killed when it does not. */
+async function dismiss(life) {
+  life.dismissed = true;
+  // It may be stopped by a fault or by hand, and must be able to hear this.
+  life.worker.process.kill('SIGCONT');
+  if (life.worker.isConnected()) life.worker.send({ drain: true }, () => {});
+  const timer = setTimeout(() => life.worker.process.kill('SIGKILL'), END_PATIENCE_MS);
+  // Deno does not always tell of an exit; a process that was killed is gone all the same.
+  await Promise.race([life.gone, pause(END_PATIENCE_MS + KILLED_MS)]);
+  clearTimeout(timer);
+}
+
+function pause(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

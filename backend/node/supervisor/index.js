@@ -1,0 +1,105 @@
+/**
+ * The supervisor: keeps the workers, and answers for them.
+ *
+ * A request to a port shared by several processes reaches any of them; so control and probe have a port of their own, here. Owns the
+ * order of starting and ending.
+ */
+import { fork } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { create } from '../store/driver.js';
+import { ByHand } from './by-hand.js';
+import { createControl } from './control.js';
+import { Crew } from './crew.js';
+import { refused, reserve, show } from './port.js';
+import { Truths } from './truths.js';
+
+/** The services must be there after this, ms; making their key takes the most of it. */
+const SERVICES_PATIENCE_MS = 45_000;
+
+/**
+ * Starts the workers and keeps them until it is told to end: by SIGTERM or SIGINT, by the control endpoint, or by the end of standard
+ * input. Prints one line of JSON when all are ready.
+ * @param {ReturnType<typeof import('../settings.js').options>} options
+ */
+export async function supervise(options) {
+  const token = process.env.DYNO_TOKEN;
+  if (!token) throw new Error('the token of control and probe is empty: set DYNO_TOKEN');
+  const listen = await reserve(options.listen);
+  const asked = askedToEnd(options.followStdin);
+  const undo = [];
+  try {
+    // The one makes its key while the other fills the tables.
+    const starting = startServices();
+    starting.catch(() => {});
+    undo.push(async () => (await starting).end());
+    const database = await create(named(process.env.DYNO_DATABASE_URL, 'sqlite'));
+    undo.push(database.release);
+    const services = await starting;
+    const truths = new Truths();
+    const secret = randomBytes(32).toString('hex');
+    const cacheUrl = named(process.env.DYNO_CACHE_URL, 'memory');
+    const crew = new Crew({ listen, file: database.file, cacheUrl, secret, services: services.ports }, options.workers, truths);
+    undo.push(() => crew.stop());
+    await Promise.race([crew.start(), asked.promise]);
+    if (!asked.now) await control(options, { listen, crew, truths, token, asked, undo });
+    await asked.promise;
+  } finally {
+    for (const step of undo.reverse()) await step().catch(() => {});
+  }
+}
+
+/** Serves control and probe, and says where. */
+async function control(options, { listen, crew, truths, token, asked, undo }) {
+  const byHand = new ByHand(crew, truths);
+  const server = createControl({ crew, truths, byHand, token, shutdown: asked.ask });
+  await new Promise((resolve, reject) => {
+    server.once('error', (e) => reject(refused(options.control, e)));
+    server.listen({ ...options.control, exclusive: true }, resolve);
+  });
+  undo.push(async () => {
+    byHand.endAll();
+    server.close();
+    server.closeAllConnections();
+  });
+  const workers = crew.instances.map(({ name, pid }) => ({ name, pid }));
+  const probe = show({ host: options.control.host, port: server.address().port });
+  console.log(JSON.stringify({ ready: { url: `http://${show(listen)}`, probe: `http://${probe}`, workers } }));
+}
+
+/** A store's URL; the name of the embedded one means none. */
+function named(url, embedded) {
+  return url && url !== embedded ? url : undefined;
+}
+
+/** The ways in which it can be told to end. */
+function askedToEnd(followStdin) {
+  const asked = { now: false };
+  asked.promise = new Promise((resolve) => {
+    asked.ask = () => {
+      asked.now = true;
+      resolve();
+    };
+  });
+  process.on('SIGTERM', asked.ask);
+  // The terminal interrupts the whole group of processes. Whoever holds our input decides what that means.
+  process.on('SIGINT', () => followStdin || asked.ask());
+  if (followStdin) process.stdin.on('end', asked.ask).on('error', asked.ask).resume();
+  return asked;
+}
+
+/** E-mail and billing, in a process of their own. */
+async function startServices() {
+  const child = fork(fileURLToPath(new URL('../services/main.js', import.meta.url)));
+  const gone = new Promise((resolve) => child.once('exit', resolve));
+  const ports = await new Promise((resolve, reject) => {
+    setTimeout(() => reject(new Error('the services said nothing for too long')), SERVICES_PATIENCE_MS).unref();
+    child.once('message', ({ ready }) => resolve(ready));
+    child.once('exit', (code) => reject(new Error(`the services did not start (code ${code})`)));
+  });
+  const end = async () => {
+    child.kill('SIGKILL');
+    await gone;
+  };
+  return { ports, end };
+}

@@ -1,0 +1,276 @@
+/** Supervisor and workers: faults at work, control, reload, killed workers, and the end. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import http from 'node:http';
+import net from 'node:net';
+import { after, before, test } from 'node:test';
+import { startPostgres } from './servers.js';
+import { RunningShop, TOKEN, ask, waitFor } from './shop.js';
+
+let postgres;
+let shop;
+
+before(async () => {
+  postgres = await startPostgres();
+  shop = await RunningShop.start({ env: { DYNO_DATABASE_URL: postgres.url } });
+});
+
+after(async () => {
+  shop.child.kill('SIGKILL');
+  await postgres.stop();
+});
+
+const FULL = ['armed', 'onset', 'ended'];
+
+/** Many requests at once, all of which must go well. */
+async function many(count, path, token) {
+  const replies = await Promise.all(Array.from({ length: count }, () => shop.get(path, token)));
+  for (const { status, text } of replies) assert.equal(status, 200, `${text}\n${shop.said.slice(-2_000)}`);
+}
+
+/** The values of a lane that are kept, oldest first, of each worker. */
+async function values(lane) {
+  const found = [];
+  for (const name of ['shop-0', 'shop-1']) {
+    const { json } = await shop.order('GET', `/v1/instances/${name}/samples`);
+    const index = json.lanes.findIndex((l) => l.name === lane);
+    found.push(json.ticks.flatMap((t) => t.values.filter(([i]) => i === index).map(([, v]) => v)));
+  }
+  return found;
+}
+
+/** Is the lane's newest value, of every worker, as it should be? */
+async function now(lane, isRight) {
+  return (await values(lane)).every((kept) => kept.length > 0 && isRight(kept.at(-1)));
+}
+
+test('control wants its token, and refuses what it does not understand', async () => {
+  const order = (headers, body) => ask(`${shop.probe}/v1/faults`, 'POST', headers, body);
+  for (const headers of [{}, { Authorization: 'Bearer ' }, { Authorization: `Bearer ${TOKEN}x` }, { Authorization: TOKEN }]) {
+    assert.equal((await order(headers, '{"name":"leak","for_ms":1000}')).status, 401);
+  }
+  const bearer = { Authorization: `Bearer ${TOKEN}` };
+  for (const body of ['', '{', '[]', '{"name":"leak"}', '{"name":"__proto__","for_ms":1}', '{"name":"leak","for_ms":1e9}', '{"name":"leak","for_ms":1,"knobs":{"bytes":0}}']) {
+    const reply = await order(bearer, body);
+    assert.ok(reply.status === 400 && reply.json.error, body);
+  }
+  assert.equal((await order(bearer, 'x'.repeat(20_000))).status, 413);
+  assert.equal((await shop.order('GET', '/v1/instances/shop-9/samples')).status, 404);
+  assert.equal((await shop.order('GET', '/v1/truth?since=x')).status, 400);
+  assert.deepEqual(await shop.truth(), []);
+});
+
+test('the probe tells lanes in the form that dyno reads', async () => {
+  await many(20, '/products/7');
+  const ticks = async () => (await shop.order('GET', '/v1/instances/shop-0/samples')).json.ticks;
+  await waitFor(async () => (await ticks()).length > 5);
+  const { json } = await shop.order('GET', '/v1/instances/shop-0/samples?since=2');
+  assert.deepEqual([json.version, json.instance, json.ticks[0].seq], [1, 'shop-0', 3]);
+  assert.ok(Math.abs(json.now - Number(process.hrtime.bigint())) < 5e9, 'the host has one monotonic clock');
+  for (const lane of json.lanes) assert.deepEqual(Object.keys(lane), ['name', 'subject', 'instance', 'unit', 'shape', 'combine', 'quality']);
+  for (const name of ['heap.young.used', 'heap.used', 'loop.delay', 'pool.db.waiters', 'cache.products.hits', 'process.cpu', 'server.handler']) {
+    assert.ok(json.lanes.some((l) => l.name === name), name);
+  }
+  for (const { at, values, histograms } of json.ticks) {
+    assert.ok(Number.isInteger(at));
+    for (const [i, value] of values) assert.ok(json.lanes[i].shape !== 'histogram' && Number.isFinite(value));
+    for (const [i, cells] of histograms) assert.ok(json.lanes[i].shape === 'histogram' && cells.length > 0);
+  }
+});
+
+test('pool-too-small: a queue, and the planned pool afterwards', async () => {
+  const truth = await shop.during('pool-too-small', { capacity: 1 }, async () => {
+    await waitFor(() => now('pool.db.capacity', (v) => v === 1));
+    // Those who wait when the pool is exchanged again are not forgotten.
+    const waiting = many(60, '/products?page=3');
+    await waitFor(async () => (await shop.truth()).some((l) => /^pool-too-small shop-. onset$/.test(l)));
+    await shop.order('DELETE', '/v1/faults');
+    await waiting;
+  });
+  assert.deepEqual(truth, FULL);
+  await many(20, '/products');
+  await waitFor(() => now('pool.db.capacity', (v) => v === 12));
+});
+
+test('pool-leak: connections are gone, and come back at the end', async () => {
+  const truth = await shop.during('pool-leak', { share: 0.5 }, async () => {
+    await many(14, '/products');
+    await waitFor(async () => (await values('pool.db.in-use')).some((kept) => kept.at(-1) > 1));
+  });
+  assert.deepEqual(truth, FULL);
+  await waitFor(() => now('pool.db.in-use', (v) => v === 0));
+});
+
+test('connect-per-request and pool-too-large: the database has to carry them', async () => {
+  const open = () => Number(postgres.ask("SELECT count(*) FROM pg_stat_activity WHERE usename = 'tester'"));
+  const usual = open();
+  assert.deepEqual(await shop.during('connect-per-request', {}, () => many(10, '/products')), FULL);
+  const truth = await shop.during('pool-too-large', { capacity: 40 }, async () => {
+    await waitFor(() => open() > usual + 30);
+    await waitFor(async () => (await shop.truth()).includes('pool-too-large shop-0 onset'));
+  });
+  assert.deepEqual(truth, FULL);
+  await waitFor(() => open() <= usual + 2);
+  await many(10, '/products');
+});
+
+test('missing-index: the plan reads all orders, until it is made again', async () => {
+  const plan = () => postgres.ask('EXPLAIN SELECT * FROM dyno_shop_node.purchase WHERE customer = 7');
+  assert.match(plan(), /purchase_by_customer/);
+  const truth = await shop.during('missing-index', {}, () => waitFor(() => /Seq Scan/.test(plan())));
+  assert.deepEqual(truth, FULL);
+  await waitFor(() => /purchase_by_customer/.test(plan()));
+});
+
+test('query-fan-out, serial-queries: the same answers', async () => {
+  const token = await shop.logIn();
+  const [page, board] = [(await shop.get('/products?page=4')).json, (await shop.get('/dashboard', token)).json];
+  const fan = await shop.during('query-fan-out', {}, async () => assert.deepEqual((await shop.get('/products?page=4')).json, page));
+  const serial = await shop.during('serial-queries', {}, async () => assert.deepEqual(Object.keys((await shop.get('/dashboard', token)).json), Object.keys(board)));
+  assert.deepEqual([fan, serial], [FULL, FULL]);
+});
+
+test('the faults of the loop and of memory take effect', async () => {
+  const token = await shop.logIn();
+  const csv = 'sku,name,cents,quantity\na,b,1,2\n';
+  const effects = {
+    'blocking-crypto': () => shop.logIn(),
+    'regex-backtracking': () => shop.get(`/search?q=${'a'.repeat(40)}!`),
+    'starved-poll': () => waitFor(async () => (await shop.truth()).includes('starved-poll shop-0 onset')),
+    'big-json': () => many(1, '/price-list?rows=20000'),
+    churn: () => many(2, '/products/7/picture'),
+    deoptimised: () => many(2, '/products'),
+    leak: () => shop.logIn(),
+    'whole-file': () => shop.send('POST', '/import', token, csv),
+    'offload-saturated': () => waitFor(async () => (await shop.truth()).includes('offload-saturated shop-1 onset')),
+  };
+  for (const [fault, effect] of Object.entries(effects)) assert.deepEqual(await shop.during(fault, {}, effect), FULL, fault);
+  await many(20, '/products/7/sheet');
+});
+
+test('the faults of the cache take effect', async () => {
+  const effects = {
+    stampede: async () => {
+      for (let n = 0; n < 3; n++) await many(30, `/products/${100 + n}`);
+    },
+    avalanche: () => many(4, '/products/201'),
+    penetration: () => shop.get('/products/4001'),
+    'cold-cache': () => waitFor(async () => (await shop.truth()).includes('cold-cache shop-0 onset')),
+    'too-small-cache': () => Promise.all(Array.from({ length: 30 }, (_, n) => shop.get(`/products/${300 + n}`))),
+  };
+  const knobs = { 'too-small-cache': { capacity: 2 } };
+  for (const [fault, effect] of Object.entries(effects)) assert.deepEqual(await shop.during(fault, knobs[fault] ?? {}, effect), FULL, fault);
+});
+
+test('slow-downstream: checkout waits for the service, and not when its cure runs', async () => {
+  const token = await shop.logIn();
+  const buy = async () => {
+    await shop.send('POST', '/cart', token, { product: 5, quantity: 1 });
+    const began = performance.now();
+    assert.equal((await shop.send('POST', '/checkout', token, {})).status, 200);
+    return performance.now() - began;
+  };
+  const cure = await buy();
+  let fault;
+  const truth = await shop.during('slow-downstream', { signatures: 1_500 }, async () => (fault = await buy()));
+  assert.deepEqual(truth, FULL);
+  assert.ok(fault > cure * 3, `${fault} ms against ${cure} ms`);
+});
+
+test('slow-consumer: the fault keeps everything for one that does not read, the cure lets it go', async () => {
+  const { hostname, port } = new URL(shop.url);
+  const socket = net.connect(Number(port), hostname);
+  socket.on('error', () => {});
+  const key = 'dGhlIHNhbXBsZSBub25jZQ==';
+  socket.write(`GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n\r\n`);
+  await once(socket, 'readable');
+  // A frame masked with zeros, which is a mask. From here on nothing is read.
+  const text = Buffer.from('{"op":"watch","product":7}');
+  socket.write(Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), text]));
+  await waitFor(async () => !(await now('server.websockets', (v) => v === 0)));
+  const truth = await shop.during('slow-consumer', { bytes: 65_536 }, async () => {
+    await waitFor(async () => (await shop.truth()).some((l) => /^slow-consumer shop-. onset$/.test(l)), 60_000);
+    assert.equal(socket.destroyed, false);
+  });
+  assert.deepEqual(truth, FULL);
+  // The next price is due within ten seconds, and far too much waits already.
+  await waitFor(() => now('server.websockets', (v) => v === 0));
+  socket.destroy();
+});
+
+test('uneven-workers: one gets all new connections, and both do again afterwards', async () => {
+  const requests = async () => {
+    const counts = {};
+    for (const name of ['shop-0', 'shop-1']) {
+      const { json } = await shop.order('GET', `/v1/instances/${name}/samples`);
+      const lane = json.lanes.findIndex((l) => l.name === 'server.requests' && l.subject === '/healthz');
+      counts[name] = json.ticks.slice(-6).flatMap((t) => t.values.filter(([i, v]) => i === lane && v > 0)).length;
+    }
+    return counts;
+  };
+  const truth = await shop.during('uneven-workers', {}, async () => {
+    await waitFor(async () => {
+      await many(20, '/healthz');
+      const counts = await requests();
+      return counts['shop-0'] > 0 && counts['shop-1'] === 0;
+    });
+  });
+  assert.deepEqual(truth, FULL);
+  await waitFor(async () => {
+    await many(20, '/healthz');
+    return (await requests())['shop-1'] > 0;
+  });
+});
+
+test('worker-crash and frozen: another process is behind the name, or the same one', async () => {
+  const generation = async () => (await shop.order('GET', '/v1/instances')).json.instances.find((i) => i.name === 'shop-0')?.generation;
+  const at = await generation();
+  assert.deepEqual(await shop.during('frozen', { stop_ms: 200, period_ms: 500 }, () => new Promise((r) => setTimeout(r, 300))), FULL);
+  assert.equal(await generation(), at);
+  assert.deepEqual(await shop.during('worker-crash', {}, () => waitFor(async () => (await generation()) > at)), FULL);
+  await waitFor(async () => (await shop.order('GET', '/v1/instances')).json.instances.length === 2);
+  await waitFor(async () => (await shop.get('/readyz')).status === 200);
+});
+
+test('a rolling reload loses no request', async () => {
+  const pids = async () => (await shop.order('GET', '/v1/instances')).json.instances.map((i) => i.pid);
+  const old = await pids();
+  let running = true;
+  const agent = new http.Agent({ keepAlive: true });
+  const statuses = {};
+  const client = async () => {
+    while (running) {
+      const status = await new Promise((resolve, reject) => {
+        http.get(`${shop.url}/products?page=2`, { agent }, (r) => r.resume().on('end', () => resolve(r.statusCode))).on('error', reject);
+      });
+      statuses[status] = (statuses[status] ?? 0) + 1;
+    }
+  };
+  const clients = Array.from({ length: 8 }, client);
+  assert.equal((await shop.order('POST', '/v1/reload')).status, 200);
+  running = false;
+  await Promise.all(clients);
+  agent.destroy();
+  assert.deepEqual(Object.keys(statuses), ['200']);
+  assert.ok(statuses[200] > 50, `${statuses[200]} requests`);
+  assert.deepEqual((await pids()).filter((p) => old.includes(p)), []);
+});
+
+test('kill -9 of the supervisor leaves nobody behind', async () => {
+  const second = await RunningShop.start({ env: { DYNO_DATABASE_URL: (await own()).url } });
+  const { json } = await second.order('GET', '/v1/instances');
+  second.child.kill('SIGKILL');
+  const alive = (pid) => existsSync(`/proc/${pid}/stat`) && !/\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  await waitFor(() => json.instances.every(({ pid }) => !alive(pid)));
+});
+
+/** Another database of the same server, for a shop beside the first. */
+async function own() {
+  postgres.ask('CREATE DATABASE another');
+  return { url: postgres.url.replace(/\/postgres$/, '/another') };
+}
+
+test('it ends when its input does', async () => {
+  assert.equal(await shop.end(), 0);
+});

@@ -1,0 +1,49 @@
+/** The shop on PostgreSQL and Redis, with this runtime. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { test } from 'node:test';
+import { checkRoutes } from './routes.js';
+import { PASSWORD, startPostgres, startRedis } from './servers.js';
+import { RunningShop, waitFor } from './shop.js';
+
+test('on PostgreSQL and Redis', async (t) => {
+  const postgres = await startPostgres();
+  t.after(postgres.stop);
+  const redis = await startRedis();
+  t.after(redis.stop);
+  const env = { DYNO_DATABASE_URL: postgres.url, DYNO_CACHE_URL: redis.url };
+  const shop = await RunningShop.start({ env });
+  t.after(() => shop.child.kill('SIGKILL'));
+
+  await t.test('every route', () => checkRoutes(shop));
+  await t.test('the cache is Redis', () =>
+    waitFor(async () => {
+      // An entry lives for a second.
+      await shop.get('/products/7');
+      const args = ['-p', redis.port, '--no-auth-warning', '-a', PASSWORD, 'exists', 'dyno-shop-node:product:7'];
+      return execFileSync('redis-cli', args).toString() === '1\n';
+    }));
+  await t.test('every event reaches its services', () =>
+    waitFor(() => postgres.ask('SELECT count(*) FROM dyno_shop_node.outbox') === '0'));
+  await t.test('one database has one shop', async () => {
+    await assert.rejects(RunningShop.start({ env }), /ended with 2: .*another shop uses this database/);
+  });
+  await t.test('what is committed stays when a worker is killed', async () => {
+    const token = await shop.logIn('user-2');
+    await shop.send('POST', '/cart', token, { product: 3, quantity: 1 });
+    const { json: bought } = await shop.send('POST', '/checkout', token, {});
+    const { json } = await shop.order('GET', '/v1/instances');
+    for (const { pid } of json.instances) process.kill(pid, 'SIGKILL');
+    await waitFor(async () => (await shop.get('/readyz').catch(() => ({}))).status === 200);
+    assert.equal((await shop.get('/orders', token)).json.orders[0].id, bought.order);
+  });
+  await t.test('no password was told', async () => {
+    assert.equal(await shop.end(), 0);
+    assert.ok(!shop.said.includes(PASSWORD), shop.said);
+  });
+});
+
+test('a store that is not there is named, without its password', async () => {
+  const started = RunningShop.start({ env: { DYNO_DATABASE_URL: `postgres://me:${PASSWORD}@127.0.0.1:9/shop` } });
+  await assert.rejects(started, (e) => /ended with 2: .*DYNO_DATABASE_URL cannot be reached: ECONNREFUSED/.test(e.message) && !e.message.includes(PASSWORD));
+});

@@ -1,0 +1,163 @@
+//! The bundled backend's twin: started by `dyno backend --runtime`, and a run's target like the backend itself.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use common::{Guarded, Run, dyno, json, wait_for, whole_machine};
+use serde_json::Value;
+
+const TOKEN: &str = "a-token-of-the-tests";
+/// Packages are installed and a database is filled before it is ready; the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn testing(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("backend/node/testing").join(path)
+}
+
+/// A PostgreSQL server; Node.js before 22.13 has no database of its own.
+struct Postgres {
+    url: String,
+    child: Child,
+}
+
+impl Postgres {
+    fn start() -> Self {
+        let mut child = Command::new("node")
+            .arg(testing("serve-postgres.js"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("this test needs node 20 or later");
+        let mut url = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
+        assert!(url.starts_with("postgres://"), "this test needs the package postgresql (./test --install)");
+        Self { url: url.trim().to_owned(), child }
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// `dyno backend` on `runtime`, which is looked for in `path` too; its ready line, and the process that ends with the test.
+fn serve(runtime: &str, path: Option<&Path>, cache: &Path, database: &str) -> (Value, Guarded) {
+    let mut paths: Vec<PathBuf> = path.map(Path::to_owned).into_iter().collect();
+    paths.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
+    let mut child = dyno()
+        .args(["backend", "--listen", "127.0.0.1:0", "--follow-stdin", "--runtime", runtime])
+        .env("PATH", std::env::join_paths(paths).unwrap())
+        .env("XDG_CACHE_HOME", cache)
+        .env("DYNO_TOKEN", TOKEN)
+        .env("DYNO_DATABASE_URL", database)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ready: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
+    (ready["ready"].clone(), Guarded(child))
+}
+
+fn ask(base: &Value, method: &str, path: &str, body: &str) -> (u16, String) {
+    let to = base.as_str().unwrap().strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {length}\r\n\r\n"
+    );
+    stream.write_all((head + body).as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+/// It serves, tells of itself, misbehaves when told to, and ends with its input.
+fn obeys(ready: &Value, mut shop: Guarded) {
+    assert_eq!(ask(&ready["url"], "GET", "/products/7", "").0, 200);
+    assert_eq!(ask(&ready["url"], "GET", "/products/0", "").0, 404);
+    assert_eq!(ready["workers"].as_array().unwrap().len(), 2);
+    let order = |body| ask(&ready["probe"], "POST", "/v1/faults", body);
+    assert_eq!(order(r#"{"name":"leak","for_ms":60000,"knobs":{"bytes":2048}}"#).0, 202);
+    let (status, why) = order(r#"{"name":"leak","for_ms":60000,"knobs":{"bytes":1}}"#);
+    assert!(
+        status == 400 && why.contains("knob `bytes` of fault leak is 1, expected 1024 to 1048576"),
+        "{why}"
+    );
+    assert!(wait_for(PATIENCE, || ask(&ready["probe"], "GET", "/v1/truth", "").1.contains("armed")));
+    drop(shop.0.stdin.take());
+    assert!(wait_for(PATIENCE, || shop.0.try_wait().unwrap().is_some_and(|s| s.success())));
+}
+
+#[test]
+fn on_node_with_postgresql() {
+    let (cache, postgres) = (tempfile::tempdir().unwrap(), Postgres::start());
+    let (ready, shop) = serve("node", None, cache.path(), &postgres.url);
+    obeys(&ready, shop);
+    let kept: Vec<_> = std::fs::read_dir(cache.path().join("dyno")).unwrap().collect();
+    assert_eq!(kept.len(), 1, "one complete folder, and nothing half done: {kept:?}");
+}
+
+#[test]
+fn on_deno_and_bun_with_nothing_else() {
+    let programs = testing("runtimes/node_modules/.bin");
+    assert!(programs.is_dir(), "this test needs `npm ci --prefix backend/node/testing/runtimes`");
+    let cache = tempfile::tempdir().unwrap();
+    for runtime in ["deno", "bun"] {
+        let (ready, shop) = serve(runtime, Some(&programs), cache.path(), "");
+        obeys(&ready, shop);
+    }
+}
+
+#[test]
+fn a_scenario_runs_against_it() {
+    let _machine = whole_machine();
+    let (dir, postgres) = (tempfile::tempdir().unwrap(), Postgres::start());
+    let folder = dir.path().join("run");
+    let output = dyno()
+        .args(["run", "stampede", "--runtime", "node", "--ui", "none", "--out"])
+        .arg(&folder)
+        .env("XDG_CACHE_HOME", dir.path())
+        .env("DYNO_DATABASE_URL", &postgres.url)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let summary = json(&folder.join("summary.json")).unwrap_or_else(|| panic!("no summary; stderr:\n{said}"));
+    assert_eq!(summary["errors"], serde_json::json!([]), "{said}");
+    assert!(summary["total"]["count"].as_u64().unwrap() > 1_000, "{:#}", summary["total"]);
+    for lane in ["heap.young.used", "heap.old.used", "loop.delay", "pool.db.in-use", "cache.products.hits"] {
+        assert!(summary["lanes"][lane].is_object(), "{lane}");
+    }
+    let run = Run::of(folder, output);
+    assert!(run.onset_s("stampede") > 0.0, "the fault took effect, and its truth is written down");
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let said = |path: &str| {
+        let mut command = dyno();
+        command
+            .args(["backend", "--listen", "127.0.0.1:0", "--runtime", "node"])
+            .env("DYNO_TOKEN", TOKEN)
+            .env("PATH", path);
+        command.env_remove("XDG_CACHE_HOME").env_remove("HOME");
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    insta::assert_snapshot!(said("/nowhere"), @"dyno: there is no `node` in the search path: install it (`npm install --global node`, or your system's package), or leave out --runtime");
+    let path = std::env::var("PATH").unwrap();
+    insta::assert_snapshot!(said(&path), @"dyno: there is no place for the shop's packages: set XDG_CACHE_HOME to a folder");
+}
