@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{kinds, run_valid, whole_machine};
+use common::{kinds, run_clean, run_valid, whole_machine};
 
 /// From the true onset to the finding, seconds.
 const TIME_TO_FIND: f64 = 3.0;
@@ -57,7 +57,5 @@ fn flash_sale_names_the_stampede_and_the_pool_as_its_consequence() {
 #[test]
 fn the_clean_twin_shows_nothing() {
     let _machine = whole_machine();
-    let run = run_valid(&["flash-sale-clean"]);
-    assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
-    assert_eq!(run.kinds(), Vec::<String>::new(), "{:#}", run.summary()["findings"]);
+    run_clean("flash-sale-clean");
 }

@@ -97,7 +97,7 @@ fn a_backend_killed_with_a_stopped_worker_leaves_nothing() {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
     let mut backend = Guarded(child);
     let workers = descendants(backend.0.id());
-    assert_eq!(workers.len(), 2, "{ready}");
+    assert_eq!(workers.len(), 3, "two of the shop and one of its services: {ready}");
     signal(workers[0], Signal::STOP);
     backend.0.kill().unwrap();
     backend.0.wait().unwrap();

@@ -10,9 +10,13 @@ use std::time::Duration;
 use common::servers::redis::Redis;
 use common::{Backend, wait_for};
 
+fn samples(backend: &Backend, instance: &str) -> serde_json::Value {
+    backend.order("GET", &format!("/v1/instances/{instance}/samples?since=0"), "").json()
+}
+
 /// Sum of a rate lane of `instance` over all ticks, times their length: how often it happened.
 fn times(backend: &Backend, instance: &str, name: &str) -> f64 {
-    let batch = backend.order("GET", &format!("/v1/instances/{instance}/samples?since=0"), "").json();
+    let batch = samples(backend, instance);
     let Some(index) = batch["lanes"].as_array().unwrap().iter().position(|l| l["name"] == name) else {
         return 0.0;
     };
@@ -43,8 +47,12 @@ fn burst(backend: &Backend, product: u32, clients: usize) {
     });
 }
 
-/// Changes how the cache works, and waits until every worker has heard it: orders are obeyed in their order.
+/// Changes how the cache works, and waits until every worker has heard it: orders are obeyed in their order. A rate needs a
+/// tick before it, so what happens before a worker's second one would not be counted.
 fn set(backend: &Backend, settings: &str) {
+    let workers = backend.ready["workers"].as_array().unwrap();
+    let ticks = |name: &str| samples(backend, name)["ticks"].as_array().unwrap().len();
+    assert!(wait_for(|| workers.iter().all(|w| ticks(w["name"].as_str().unwrap()) >= 2)));
     let set = backend.order("PUT", "/v1/cache", settings);
     assert_eq!(set.status, 200, "{}", set.body);
     assert_eq!(backend.order("DELETE", "/v1/faults", "").status, 200);

@@ -38,6 +38,7 @@ mod shard;
 mod template;
 pub mod tls;
 mod token;
+mod turn;
 mod worker;
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ impl Page {
         let draws = Stream::of(values.stream.bits(), values.number);
         let own = (DRAWS.to_owned(), Value::from_object(Draws(Mutex::new(draws))));
         let context = self.values.iter().map(|(name, known)| (name.clone(), value_of(known, values)));
-        let context: Value = context.chain([own]).collect();
+        let context = Value::from_pairs(context.chain([own]));
         let template = self.environment.get_template("body").map_err(|_| ErrorKind::Template)?;
         let bounded = Bounded { room: MAX_RENDERED, out };
         template.render_captured_to(context, bounded).map(drop).map_err(|_| ErrorKind::Template)
@@ -86,11 +86,8 @@ fn value_of(known: &Known, values: &Values<'_>) -> Value {
         Known::Row(feeder) => {
             let feeder = usize::from(*feeder);
             let columns = values.feeders.get(feeder).map(|f| f.columns.as_slice()).unwrap_or_default();
-            columns
-                .iter()
-                .enumerate()
-                .map(|(i, name)| (name.clone(), Value::from(values.cell(feeder, i))))
-                .collect()
+            let cell = |(i, name): (usize, &String)| (name.clone(), Value::from(values.cell(feeder, i)));
+            Value::from_pairs(columns.iter().enumerate().map(cell))
         }
         Known::Fixed(value) => rendering::value_of(value),
     }

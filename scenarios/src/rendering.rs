@@ -37,7 +37,9 @@ pub fn value_of(value: &serde_json::Value) -> Value {
         }
         Json::String(text) => Value::from(text.as_str()),
         Json::Array(all) => all.iter().map(value_of).collect(),
-        Json::Object(all) => all.iter().map(|(name, value)| (name.clone(), value_of(value))).collect(),
+        Json::Object(all) => {
+            Value::from_pairs(all.iter().map(|(name, value)| (name.clone(), value_of(value))))
+        }
     }
 }
 

@@ -79,7 +79,7 @@ fn every_example_is_read() {
     let folder = folder();
     for page in ["LANGUAGE.md", "LOAD-MODELS.md"] {
         let all = examples(page);
-        assert!(all.len() > 3, "{page} has {} examples", all.len());
+        assert!(all.len() >= 3, "{page} has {} examples", all.len());
         for (line, example) in all {
             let text = whole(&example);
             let origin = Origin { name: "page".into(), file: Some(folder.path().join("page.toml")) };

@@ -128,7 +128,7 @@ fn the_documented_examples_are_right() {
     let blocks: Vec<&str> =
         text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     let phases: Vec<&str> = blocks.iter().flat_map(|b| b.split("[[phase]]\n").skip(1)).collect();
-    assert_eq!(phases.len(), 9);
+    assert_eq!(phases.len(), 10);
     for phase in &phases {
         let (_, rest) = phase.split_once('\n').unwrap();
         read(rest).unwrap_or_else(|e| panic!("{phase}\n{e}"));

@@ -11,6 +11,7 @@ use super::link::State;
 use super::{FLOOD_MAX, TURN_MAX};
 use crate::connection::Connection;
 use crate::kind::ErrorKind;
+use crate::turn::give_way;
 
 /// How an answer of HTTP/1 begins, which no frame does: a length of 4.7 MB.
 const HTTP1: &[u8] = b"HTTP/1";
@@ -44,7 +45,7 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.state.turn.get() >= TURN_MAX {
-            cx.waker().wake_by_ref();
+            give_way(cx);
             return Poll::Pending;
         }
         if this.state.untaken.get() > FLOOD_MAX {

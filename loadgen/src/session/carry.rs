@@ -26,6 +26,7 @@ use crate::http2::link::{Failure, Link};
 use crate::kind::ErrorKind;
 use crate::shard::Offer;
 use crate::tls;
+use crate::turn::give_way;
 
 /// What became of a request.
 #[derive(Debug)]
@@ -229,7 +230,7 @@ fn pump(sending: &mut SendStream<Bytes>, body: &mut Sending, link: &Link, cx: &m
             match ready!(sending.poll_capacity(cx)) {
                 // Taken by another stream meanwhile: the others get their turn.
                 Some(Ok(0)) => {
-                    cx.waker().wake_by_ref();
+                    give_way(cx);
                     return Poll::Pending;
                 }
                 Some(Ok(room)) => room,

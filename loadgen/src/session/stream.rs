@@ -22,6 +22,7 @@ use crate::program::OpenEvents;
 use crate::shard::{Offer, Shard};
 use crate::sse;
 use crate::sse::decode::{Decoder, Event};
+use crate::turn::give_way;
 
 /// How long a client waits before it connects again where the server does not say, ns: the standard leaves "a few
 /// seconds" to the client, and this is what Chromium takes.
@@ -354,7 +355,7 @@ impl Open {
                 Err(kind) => reading.end = Some(Err(kind)),
             }
         }
-        cx.waker().wake_by_ref();
+        give_way(cx);
         Poll::Pending
     }
 }

@@ -18,6 +18,7 @@ use crate::http::answer::Answer;
 use crate::kind::ErrorKind;
 use crate::program::{Piece, Upload};
 use crate::template::write_i64;
+use crate::turn::give_way;
 
 /// Bytes that are made or copied at once, and so the size of a chunk.
 pub(super) const PORTION: usize = 64 << 10;
@@ -245,7 +246,7 @@ impl Session {
                         Err(kind) => return Poll::Ready(Err(kind)),
                     }
                     if sent > TURN {
-                        cx.waker().wake_by_ref();
+                        give_way(cx);
                         return Poll::Pending;
                     }
                     continue;

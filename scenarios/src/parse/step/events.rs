@@ -60,7 +60,8 @@ impl Journey<'_, '_> {
             Some(v) => self.kind(v)?,
             None => None,
         };
-        let asks = ["json", "equals", "contains", "regex"].iter().any(|k| fields.meant(k));
+        let asked = |k: &&str| fields.get(k).is_some() || fields.meant(k);
+        let asks = ["json", "equals", "contains", "regex"].iter().any(asked);
         let what = match fields.get("event") {
             Some(_) if !asks => None,
             _ => Some(self.awaited(&fields, Sent::Nothing)?),

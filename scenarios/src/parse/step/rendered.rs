@@ -64,8 +64,8 @@ impl Journey<'_, '_> {
             }
         }
         let sample = |known: &Known| self.sample(known);
-        let context: minijinja::Value =
-            values.iter().map(|(name, known)| (name.clone(), sample(known))).collect();
+        let context =
+            minijinja::Value::from_pairs(values.iter().map(|(name, known)| (name.clone(), sample(known))));
         if let Err(e) = template.render_captured_to(context, std::io::sink())
             && let Some((what, range)) = rendering::unknown(&e, source)
         {
@@ -81,11 +81,8 @@ impl Journey<'_, '_> {
         match known {
             Known::Row(feeder) => {
                 let columns = self.world.feeders.get(usize::from(*feeder)).and_then(|f| f.columns.as_ref());
-                columns
-                    .into_iter()
-                    .flatten()
-                    .map(|name| (name.clone(), minijinja::Value::from("1")))
-                    .collect()
+                let columns = columns.into_iter().flatten();
+                minijinja::Value::from_pairs(columns.map(|name| (name.clone(), minijinja::Value::from("1"))))
             }
             Known::Fixed(value) => rendering::value_of(value),
             Known::Value(_) => minijinja::Value::from("1"),
