@@ -44,7 +44,7 @@ fn a_bench_without_peers_measures_ours_and_says_what_is_missing() {
     }
     let samples = rows[0]["samples"].as_array().unwrap();
     assert!(
-        samples.len() >= 6 && samples.len() % 2 == 0,
+        samples.len() >= 6 && samples.len().is_multiple_of(2),
         "pairs of three rounds at least: {}",
         samples.len()
     );

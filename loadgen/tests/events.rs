@@ -1,7 +1,5 @@
 //! Event streams: awaited and pushed events, their age, streams that end and are opened again, codings, TLS framing apart.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
-
 mod common;
 #[path = "common/server.rs"]
 mod server;

@@ -18,7 +18,7 @@ pub struct Key(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    Shared(hmac::Key),
+    Shared(Box<hmac::Key>),
     Rsa(Box<RsaKeyPair>),
     Ec(Box<EcdsaKeyPair>),
     Ed(Box<Ed25519KeyPair>),
@@ -30,7 +30,7 @@ impl Key {
     /// # Errors
     /// What is wrong with it, never what it is.
     pub fn new(algorithm: Algorithm, text: &str) -> Result<Self, String> {
-        let shared = |digest| Ok(Self(Kind::Shared(hmac::Key::new(digest, text.as_bytes()))));
+        let shared = |digest| Ok(Self(Kind::Shared(Box::new(hmac::Key::new(digest, text.as_bytes())))));
         match algorithm {
             Algorithm::Hs256 => return shared(hmac::HMAC_SHA256),
             Algorithm::Hs384 => return shared(hmac::HMAC_SHA384),
@@ -106,7 +106,8 @@ mod tests {
         let message = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
         let mut out = Vec::new();
         assert!(
-            Key(Kind::Shared(hmac::Key::new(hmac::HMAC_SHA256, &key))).sign(message.as_bytes(), &mut out)
+            Key(Kind::Shared(Box::new(hmac::Key::new(hmac::HMAC_SHA256, &key))))
+                .sign(message.as_bytes(), &mut out)
         );
         assert_eq!(URL_SAFE_NO_PAD.encode(out), "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
     }

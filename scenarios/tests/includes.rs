@@ -30,8 +30,8 @@ fn a_file_wins_over_what_it_includes() {
 fn values_from_outside_reach_through_includes() {
     let folder = std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/shop.toml"));
     let origin = Origin { name: "shop".into(), file: Some(folder) };
-    let mut overrides = Overrides::default();
-    overrides.vars = [("KEY".to_owned(), "hush".to_owned()), ("users".to_owned(), "9".to_owned())].into();
+    let vars = [("KEY".to_owned(), "hush".to_owned()), ("users".to_owned(), "9".to_owned())].into();
+    let overrides = Overrides { vars, ..Overrides::default() };
     let text = scenario(
         "include = [\"shared/common.toml\"]",
         r#"{ name = "x", get = "/", headers = { k = "${KEY}" } }"#,
