@@ -363,7 +363,7 @@ pub struct ExplainArgs {
 /// Values for variables of a scenario.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Vars {
-    /// A value for a variable of the scenario's [vars] or [target] env. Can be repeated.
+    /// A value for a variable of the scenario's `[vars]` or `[target] env`. Can be repeated.
     #[arg(short = 'e', long = "env", value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub env: Vec<(String, String)>,
 }

@@ -16,7 +16,7 @@ const CODES_MAX: usize = 32;
 pub const NO_CODE: u16 = 1005;
 /// Lost without a close frame.
 pub const LOST: u16 = 1006;
-/// Stands for all codes beyond the first [`CODES_MAX`].
+/// Stands for all codes beyond those that are told apart.
 pub const OTHER_CODES: u16 = 0;
 
 /// Cells of one worker.
