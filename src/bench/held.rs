@@ -121,12 +121,13 @@ pub fn hold(name: &str, holding: Holding, place: &Place<'_>) -> anyhow::Result<V
     let mut meter = Meter::start(place, sessions)?;
     let kernel = machine::machine_memory("Slab");
     let port = meter.at.port;
-    let recipe = peers::run(place, "held", &scenario::held(work, port, sessions, seconds + 600))?;
+    let recipe = peers::run(place, name, &scenario::held(work, port, sessions, seconds + 600))?;
     let mut client = Client::start(place, &recipe)?;
     meter.connected(&mut client, sessions)?;
     let mut second = None;
     if beside > 0 {
-        let recipe = peers::run(place, "beside", &scenario::requests(port, beside, seconds + 600))?;
+        let recipe =
+            peers::run(place, &format!("{name}-beside"), &scenario::requests(port, beside, seconds + 600))?;
         second = Some((Client::start(place, &recipe)?, recipe));
     }
     let mut clients: Vec<&mut Client> = vec![&mut client];
