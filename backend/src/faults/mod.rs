@@ -7,12 +7,18 @@
 pub mod big_json;
 pub mod blocking_crypto;
 pub mod churn;
+pub mod connect_per_request;
 pub mod fragmentation;
 pub mod leak;
 mod lever;
+pub mod missing_index;
 mod offload_saturated;
+pub mod pool_leak;
+mod pool_too_large;
 mod pool_too_small;
+pub mod query_fan_out;
 pub mod regex_backtracking;
+pub mod serial_queries;
 pub mod stampede;
 pub mod starved_poll;
 pub mod stop_the_world;
@@ -42,6 +48,12 @@ const LEVERS: &[Lever] = &[
     whole_file::LEVER,
     stop_the_world::LEVER,
     fragmentation::LEVER,
+    pool_leak::LEVER,
+    pool_too_large::LEVER,
+    connect_per_request::LEVER,
+    missing_index::LEVER,
+    query_fan_out::LEVER,
+    serial_queries::LEVER,
 ];
 
 /// The switches of one worker: `faults[FaultKind::Leak]`. That of a fault which is not a worker's stays off.

@@ -5,7 +5,7 @@
 mod answer;
 mod called;
 mod cart;
-mod catalogue;
+pub mod catalogue;
 mod checkout;
 mod dashboard;
 mod export;
@@ -73,6 +73,10 @@ pub struct Shop {
     pub faults: Arc<Faults>,
     /// The database behind its pool.
     pub database: Arc<Database>,
+    /// Is this the worker that does what one does for all?
+    pub first: bool,
+    /// Who takes the index on orders away, or makes it, has this.
+    pub index_turn: tokio::sync::Mutex<()>,
     /// Product details, kept for a while.
     pub products: ProductCache,
     /// Who is logged in.
@@ -126,6 +130,8 @@ impl Shop {
         let tokens = Tokens::new(&settings.signing_key);
         let capacity = settings.shop.session_capacity;
         Self {
+            first: settings.is_first(),
+            index_turn: tokio::sync::Mutex::default(),
             products,
             sessions: Sessions::new(&agent, database.clone(), faults.clone(), tokens, capacity),
             outbox,

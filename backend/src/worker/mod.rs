@@ -20,12 +20,12 @@ use tokio::task::JoinSet;
 use crate::broker::{self, Publisher, outbox, rabbit};
 use crate::downstream::Downstream;
 use crate::error::BackendError;
-use crate::faults::{Faults, Levers, TruthLog, starved_poll, stop_the_world};
+use crate::faults::{Faults, Levers, TruthLog, missing_index, starved_poll, stop_the_world};
 use crate::http::{self, Stage};
 use crate::services::{self, Consumers, Desk, Services};
 use crate::shop::product_cache::ProductCache;
 use crate::shop::{self, Parts, Shop};
-use crate::store::Database;
+use crate::store::{self, Database};
 use crate::wire::{Broker, Report, Role, WorkerSettings};
 use orders::{Ending, Orders};
 
@@ -147,9 +147,10 @@ async fn open_shop(
             why: format!("{what}: {e}"),
         }
     };
-    let meter = agent.pool("db", settings.shop.pool_capacity);
-    let database = Arc::new(Database::new(settings.database.clone(), &settings.shop, meter, faults.clone()));
-    database.open_all().await.map_err(|e| failed("database")(&e))?;
+    let capacity = settings.shop.pool_capacity;
+    let meters = store::Meters { pool: agent.pool("db", capacity), database: agent.database() };
+    let database = Arc::new(Database::new(settings.database.clone(), &settings.shop, meters, faults.clone()));
+    database.open(capacity).await.map_err(|e| failed("database")(&e))?;
     let products =
         ProductCache::open(agent, &settings.cache, database.clone(), faults.clone(), &settings.shop).await;
     let products = products.map_err(|e| failed("cache")(&e))?;
@@ -160,6 +161,13 @@ async fn open_shop(
         Parts { agent: agent.clone(), database, products, outbox, faults, stage },
         settings,
     ));
+    if settings.is_first() {
+        tasks.spawn(store::watch_server(shop.database.clone(), agent.database()));
+        if settings.generation > 0 {
+            // The one before may have died between taking the index away and making it again.
+            missing_index::settle(&shop);
+        }
+    }
     tasks.spawn(tidy(shop.clone()));
     tasks.spawn(stop_the_world::keep(shop.clone()));
     let ranked = shop.clone();

@@ -130,6 +130,31 @@ impl Backend {
         self.lane_of("shop-0", name)
     }
 
+    /// What the first worker's lane about a subject that begins with `about` amounts to, as far back as it remembers.
+    pub fn amount(&self, name: &str, about: &str) -> f64 {
+        let batch = self.order("GET", "/v1/instances/shop-0/samples?since=0", "").json();
+        let (lanes, ticks) = (batch["lanes"].as_array().unwrap(), batch["ticks"].as_array().unwrap());
+        let is = |l: &Value| l["name"] == name && l["subject"].as_str().unwrap_or("").starts_with(about);
+        let Some(lane) = lanes.iter().position(is) else { return 0.0 };
+        let value = |tick: &Value| {
+            let values = tick["values"].as_array().unwrap();
+            values.iter().find(|v| v[0] == lane).map_or(0.0, |v| v[1].as_f64().unwrap())
+        };
+        let at = |tick: &Value| tick["at"].as_f64().unwrap() / 1e9;
+        ticks.windows(2).map(|pair| value(&pair[1]) * (at(&pair[1]) - at(&pair[0]))).sum::<f64>().round()
+    }
+
+    /// The histogram cells of the first worker's lane about `about`, as far back as it remembers: microseconds and counts.
+    pub fn cells(&self, name: &str, about: &str) -> Vec<(u64, u64)> {
+        let batch = self.order("GET", "/v1/instances/shop-0/samples?since=0", "").json();
+        let is = |l: &Value| l["name"] == name && l["subject"] == about;
+        let Some(lane) = batch["lanes"].as_array().unwrap().iter().position(is) else { return Vec::new() };
+        let ticks = batch["ticks"].as_array().unwrap();
+        let histograms = ticks.iter().filter_map(|t| t["histograms"].as_array()).flatten();
+        let cells = histograms.filter(|h| h[0] == lane).filter_map(|h| h[1]["cells"].as_array()).flatten();
+        cells.map(|c| (c[0].as_u64().unwrap(), c[1].as_u64().unwrap())).collect()
+    }
+
     /// How many events of this kind the first worker still remembers.
     pub fn events(&self, kind: &str) -> u64 {
         let batch = self.order("GET", "/v1/instances/shop-0/samples?since=0", "").json();

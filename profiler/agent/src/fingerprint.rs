@@ -10,6 +10,8 @@ use timeline::text::clean;
 const READ_MAX: usize = 16 * 1024;
 /// Stands for literals and parameters.
 const HOLE: &str = "?";
+/// Behind these a minus is a sign and takes nothing away.
+const BEFORE_SIGN: [&str; 9] = ["(", ",", "=", "<", ">", "+", "*", "/", "%"];
 /// The tokens of two groups of values in a row, the second of which says nothing new.
 const GROUPS: [&str; 7] = ["(", HOLE, ")", ",", "(", HOLE, ")"];
 
@@ -51,8 +53,14 @@ struct Token<'a> {
     spaced: bool,
 }
 
-/// Adds `token`, unless it goes on with a list of values.
-fn push<'a>(tokens: &mut Vec<Token<'a>>, token: Token<'a>) {
+/// Adds `token`, unless it goes on with a list of values. A sign belongs to its value.
+fn push<'a>(tokens: &mut Vec<Token<'a>>, mut token: Token<'a>) {
+    if token.text == HOLE && !token.spaced && ends_with(tokens, &["-"]) {
+        let before = tokens.len().checked_sub(2).map(|n| tokens[n].text);
+        if before.is_some_and(|text| BEFORE_SIGN.contains(&text)) {
+            token.spaced = tokens.pop().is_some_and(|sign| sign.spaced);
+        }
+    }
     if token.text == HOLE && ends_with(tokens, &[HOLE, ","]) {
         tokens.pop();
         return;
@@ -203,7 +211,7 @@ mod tests {
         }
 
         #[test]
-        fn no_literal_gets_in(text in "[^\\\\]{0,40}", number in any::<u32>(), real in 0.0..1e9) {
+        fn no_literal_gets_in(text in "[^\\\\]{0,40}", number in any::<u32>(), real in 0.0_f64..1e9) {
             let with = |text: &str, number: &str, real: &str| {
                 of(&format!("UPDATE t SET a = '{}', b = {number} WHERE c IN ({real}, {number})", text.replace('\'', "''")))
             };
