@@ -12,9 +12,9 @@ use common::servers::postgres::Postgres;
 use common::{Backend, life, wait_for};
 use rusqlite::Connection;
 
-/// A tenth of a megabyte of past orders; and nobody is patient.
+/// Some past orders; and nobody is patient.
 const SETTINGS: &str = r#"{"history_rows":30000,"pool_patience_ms":200}"#;
-/// Orders in it.
+/// Orders in it. Reading all of them takes one step less, or as many.
 const ORDERS: f64 = 10_000.0;
 /// Connections of the pool that the shop is planned for.
 const PLANNED: f64 = 12.0;
@@ -78,10 +78,10 @@ fn a_leaking_pool_runs_empty_and_gets_everything_back_at_the_end() {
         }));
         assert!(wait_for(|| in_use() == 0.0));
         backend.arm(r#"{"name":"pool-leak","for_ms":60000,"knobs":{"share":0.05}}"#);
-        assert!(leaf_through(backend, || in_use() == PLANNED), "one after the other is kept");
-        let refused = backend.get("/products?page=3");
-        assert_eq!((refused.status, refused.error().contains("busy")), (503, true));
-        assert_eq!(in_use(), PLANNED, "nobody uses them");
+        let refused = || backend.get("/products?page=3");
+        assert!(leaf_through(backend, || refused().status == 503), "one after the other is kept");
+        assert!(wait_for(|| refused().status == 503 && in_use() == PLANNED), "nobody uses them");
+        assert!(refused().error().contains("busy"));
         backend.cure();
         assert_eq!(backend.truth(), life("pool-leak"));
         assert!(wait_for(|| in_use() == 0.0), "{}", in_use());
@@ -160,7 +160,7 @@ fn reads_all_orders(backend: &Backend, plan: &dyn Fn() -> String, scanned: &dyn 
     assert!(wait_for(|| backend.truth().len() == 2));
     assert!(!plan().contains("purchase_by_customer"), "{}", plan());
     (0..4).for_each(|_| assert_eq!(orders(), with));
-    assert!(wait_for(|| scanned() >= before + 4.0 * ORDERS), "{before} -> {}", scanned());
+    assert!(wait_for(|| scanned() >= before + 4.0 * (ORDERS - 1.0)), "{before} -> {}", scanned());
     backend.cure();
     assert_eq!(backend.truth(), life("missing-index"));
     assert!(wait_for(|| plan().contains("purchase_by_customer")), "{}", plan());
@@ -175,8 +175,9 @@ fn reads_all_orders(backend: &Backend, plan: &dyn Fn() -> String, scanned: &dyn 
 #[test]
 fn without_its_index_a_look_up_reads_the_table() {
     let backend = embedded();
-    let file = Connection::open(file_of(&backend)).unwrap();
     let plan = || {
+        // Explaining reads nothing, so a connection that knows an older schema would not notice.
+        let file = Connection::open(file_of(&backend)).unwrap();
         let mut explain = file.prepare(&format!("EXPLAIN QUERY PLAN {LOOK_UP}")).unwrap();
         let lines = explain.query_map([], |row| row.get::<_, String>(3)).unwrap();
         lines.map(Result::unwrap).collect::<Vec<_>>().join("; ")

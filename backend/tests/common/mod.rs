@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
+use timeline::probe::TICK_MS;
 
 pub const TOKEN: &str = "a-token-of-the-tests";
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -141,7 +142,9 @@ impl Backend {
             values.iter().find(|v| v[0] == lane).map_or(0.0, |v| v[1].as_f64().unwrap())
         };
         let at = |tick: &Value| tick["at"].as_f64().unwrap() / 1e9;
-        ticks.windows(2).map(|pair| value(&pair[1]) * (at(&pair[1]) - at(&pair[0]))).sum::<f64>().round()
+        // A rate holds since the tick before; the first tick comes as long after the start as they are apart.
+        let length = |n: usize| if n == 0 { TICK_MS as f64 / 1e3 } else { at(&ticks[n]) - at(&ticks[n - 1]) };
+        (0..ticks.len()).map(|n| value(&ticks[n]) * length(n)).sum::<f64>().round()
     }
 
     /// The histogram cells of the first worker's lane about `about`, as far back as it remembers: microseconds and counts.
@@ -151,7 +154,7 @@ impl Backend {
         let Some(lane) = batch["lanes"].as_array().unwrap().iter().position(is) else { return Vec::new() };
         let ticks = batch["ticks"].as_array().unwrap();
         let histograms = ticks.iter().filter_map(|t| t["histograms"].as_array()).flatten();
-        let cells = histograms.filter(|h| h[0] == lane).filter_map(|h| h[1]["cells"].as_array()).flatten();
+        let cells = histograms.filter(|h| h[0] == lane).filter_map(|h| h[1].as_array()).flatten();
         cells.map(|c| (c[0].as_u64().unwrap(), c[1].as_u64().unwrap())).collect()
     }
 
