@@ -131,15 +131,16 @@ impl Backend {
         self.lane_of("shop-0", name)
     }
 
-    /// What the first worker's lane about a subject that begins with `about` amounts to, as far back as it remembers.
+    /// What the first worker's lanes about subjects that begin with `about` amount to, as far back as it remembers.
     pub fn amount(&self, name: &str, about: &str) -> f64 {
         let batch = self.order("GET", "/v1/instances/shop-0/samples?since=0", "").json();
         let (lanes, ticks) = (batch["lanes"].as_array().unwrap(), batch["ticks"].as_array().unwrap());
         let is = |l: &Value| l["name"] == name && l["subject"].as_str().unwrap_or("").starts_with(about);
-        let Some(lane) = lanes.iter().position(is) else { return 0.0 };
+        let wanted: Vec<u64> = (0..).zip(lanes).filter(|(_, l)| is(l)).map(|(n, _)| n).collect();
         let value = |tick: &Value| {
-            let values = tick["values"].as_array().unwrap();
-            values.iter().find(|v| v[0] == lane).map_or(0.0, |v| v[1].as_f64().unwrap())
+            let values = tick["values"].as_array().unwrap().iter();
+            let wanted = values.filter(|v| wanted.contains(&v[0].as_u64().unwrap()));
+            wanted.map(|v| v[1].as_f64().unwrap()).sum::<f64>()
         };
         let at = |tick: &Value| tick["at"].as_f64().unwrap() / 1e9;
         // A rate holds since the tick before; the first tick comes as long after the start as they are apart.
