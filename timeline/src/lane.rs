@@ -231,7 +231,8 @@ pub mod names {
     pub const SERVER_HANDLER: &str = "server.handler";
     /// Requests finished per second; subject: route.
     pub const SERVER_REQUESTS: &str = "server.requests";
-    /// Statements that requests sent and waited for, per second; subject: route. A batch that is sent in one go counts as one.
+    /// Statements that requests sent and waited for, per second; subject: route. A batch that is sent in one go counts
+    /// as one.
     pub const SERVER_DB_STATEMENTS: &str = "server.db.statements";
     /// Those of them whose fingerprint the same request had waited for before, per second; subject: route.
     pub const SERVER_DB_REPEATED: &str = "server.db.repeated";

@@ -1,7 +1,8 @@
 //! Connect per request, and its cure: where a connection comes from.
 //!
-//! The fault opens a new one for each use and closes it afterwards: a file with its log and its schema to be read, or a handshake,
-//! a log-in and a process of the server, and all statements prepared anew. The cure takes one out of the pool.
+//! The fault opens a new one for each use and closes it afterwards: a file with its log and its schema to be read, or a
+//! handshake, a log-in and a process of the server, and all statements prepared anew. The cure takes one out of the
+//! pool.
 
 use deadpool::managed::{Object, PoolError};
 use timeline::fault::FaultKind;

@@ -1,7 +1,8 @@
 //! Missing index, and its cure: the index on the customer of an order.
 //!
-//! The fault drops it, for all workers, since they share the database: each look-up of a customer's orders then reads all orders there
-//! are. The cure makes it again. Only one worker does either, as an operator of the database would: no meter of the shop tells of it.
+//! The fault drops it, for all workers, since they share the database: each look-up of a customer's orders then reads
+//! all orders there are. The cure makes it again. Only one worker does either, as an operator of the database would: no
+//! meter of the shop tells of it.
 
 use std::sync::Arc;
 
@@ -22,11 +23,12 @@ pub fn settle(shop: &Arc<Shop>) {
     let (shop, database) = (shop.clone(), shop.database.clone());
     database.beside(async move {
         let switch = &shop.faults[FaultKind::MissingIndex];
-        // One at a time: the last one finds the switch as it stays.
-        let _turn = shop.index_turn.lock().await;
-        let dropped = switch.is_on();
-        let sql = if dropped { ORDERS_INDEX.drop } else { ORDERS_INDEX.create };
-        match shop.database.operate(sql).await {
+        let mut dropped = false;
+        let chosen = || {
+            dropped = switch.is_on();
+            if dropped { ORDERS_INDEX.drop } else { ORDERS_INDEX.create }
+        };
+        match shop.database.operate(chosen).await {
             Ok(()) if dropped => switch.took_effect(),
             Ok(()) => {}
             Err(e) => eprintln!("shop: the index on orders stays as it is: {e}"),

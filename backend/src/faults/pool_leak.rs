@@ -1,8 +1,8 @@
 //! Pool leak, and its cure: whether a connection comes back.
 //!
-//! The fault keeps a share of those that were taken out of the pool, as code does that leaves early and forgets what it holds; when
-//! the pool is empty, everybody waits in vain. The cure gives all of them back, whichever way their users leave. The fault's end gives
-//! back what it kept.
+//! The fault keeps a share of those that were taken out of the pool, as code does that leaves early and forgets what it
+//! holds; when the pool is empty, everybody waits in vain. The cure gives all of them back, whichever way their users
+//! leave. The fault's end gives back what it kept.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,8 +1,9 @@
 //! Pool too large, and its cure: how many connections the database has to carry.
 //!
-//! The fault opens as many as its knob says and keeps them all: each with a page cache and prepared statements of its own, which
-//! turn cold because connections are used in turn, or with a process of the server. What more statements at once than the
-//! database has cores and locks for gain in the pool, they wait inside the database. The cure is the size for which the shop was planned.
+//! The fault opens as many as its knob says and keeps them all: each with a page cache and prepared statements of its
+//! own, which turn cold because connections are used in turn, or with a process of the server. What more statements at
+//! once than the database has cores and locks for gain in the pool, they wait inside the database. The cure is the size
+//! for which the shop was planned.
 
 use timeline::fault::FaultKind;
 

@@ -1,7 +1,7 @@
 //! Serial queries, and its cure: how questions that do not depend on each other are asked.
 //!
-//! The fault awaits each before it asks the next, so that the answer takes as long as all together. The cure asks them all and awaits
-//! them together; then it takes as long as the slowest.
+//! The fault awaits each before it asks the next, so that the answer takes as long as all together. The cure asks them
+//! all and awaits them together; then it takes as long as the slowest.
 
 use timeline::fault::FaultKind;
 

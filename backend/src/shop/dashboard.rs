@@ -1,6 +1,7 @@
 //! `GET /dashboard`: how the shop is doing, from independent queries.
 //!
-//! Each takes a connection of its own. Whether they are awaited together is the choice between the fault `serial-queries` and its cure.
+//! Each takes a connection of its own. Whether they are awaited together is the choice between the fault
+//! `serial-queries` and its cure.
 
 use std::sync::Arc;
 

@@ -75,8 +75,6 @@ pub struct Shop {
     pub database: Arc<Database>,
     /// Is this the worker that does what one does for all?
     pub first: bool,
-    /// Who takes the index on orders away, or makes it, has this.
-    pub index_turn: tokio::sync::Mutex<()>,
     /// Product details, kept for a while.
     pub products: ProductCache,
     /// Who is logged in.
@@ -131,7 +129,6 @@ impl Shop {
         let capacity = settings.shop.session_capacity;
         Self {
             first: settings.is_first(),
-            index_turn: tokio::sync::Mutex::default(),
             products,
             sessions: Sessions::new(&agent, database.clone(), faults.clone(), tokens, capacity),
             outbox,

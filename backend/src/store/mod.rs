@@ -1,7 +1,8 @@
 //! The database: SQLite inside the process, or PostgreSQL, behind a bounded pool of connections.
 //!
 //! Owns how a statement reaches either of them: a connection from the pool ([`pool`]), then the statement,
-//! which is the same text for both. What is asked lies with the routes; what a server says of itself is in [`server`], tables are in
+//! which is the same text for both. What is asked lies with the routes; what a server says of itself is in [`server`],
+//! tables are in
 //! [`schema`], their first content in [`seed`], and where that is kept in [`home`].
 
 use std::fmt;

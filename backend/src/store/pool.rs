@@ -34,6 +34,8 @@ pub struct Database {
     faults: Arc<Faults>,
     /// Those that a fault does not give back.
     pub forgotten: Arc<Forgotten>,
+    /// Whose turn it is to operate the database.
+    operator: tokio::sync::Mutex<()>,
     /// What is done to the database beside the requests.
     chores: Mutex<JoinSet<()>>,
 }
@@ -59,6 +61,7 @@ impl Database {
             planned_capacity: settings.pool_capacity,
             faults,
             forgotten: Arc::default(),
+            operator: tokio::sync::Mutex::default(),
             chores: Mutex::default(),
         }
     }
@@ -152,9 +155,12 @@ impl Database {
         self.checkout().await?.together(steps).await
     }
 
-    /// One statement as somebody else's, who operates the database: on a connection of its own, and told to no meter.
-    pub async fn operate(&self, sql: &'static str) -> Result<(), StoreError> {
-        self.opener.uncounted().await?.rows(sql, Vec::new()).await.map(drop)
+    /// One statement as an operator of the database would send it: on a connection of its own, and told to no meter. Which
+    /// one it is to be is asked when its turn has come; those that are asked for later come later.
+    pub async fn operate(&self, sql: impl FnOnce() -> &'static str) -> Result<(), StoreError> {
+        let _turn = self.operator.lock().await;
+        let mut link = self.opener.uncounted().await?;
+        link.rows(sql(), Vec::new()).await.map(drop)
     }
 
     /// For those who ask the database about itself.
@@ -231,10 +237,10 @@ impl Checkout {
     }
 
     fn link(&mut self) -> &mut Link {
-        match self.back.as_mut() {
-            Some((Taken::Pooled(object), _)) => &mut object.link,
-            Some((Taken::Fresh(counted), _)) => &mut counted.link,
-            None => unreachable!("it is there until it is dropped"),
+        let (taken, _) = self.back.as_mut().expect("it is there until it is dropped");
+        match taken {
+            Taken::Pooled(object) => &mut object.link,
+            Taken::Fresh(counted) => &mut counted.link,
         }
     }
 }

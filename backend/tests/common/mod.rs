@@ -29,6 +29,8 @@ pub struct Backend {
 
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dyno-shop"));
+    // Few past orders, which are made at once.
+    command.env("DYNO_SHOP_SETTINGS", r#"{"history_rows":3000}"#);
     command.args(args).env("DYNO_TOKEN", TOKEN).stdin(Stdio::piped()).stdout(Stdio::piped());
     command
 }

@@ -1,8 +1,8 @@
 //! A database: which statements go there, for how long, and what comes back; and what its server says of itself.
 //!
 //! Owns the meter that a client's wrapper calls and its lanes `db.*`. Statements are told apart by their
-//! [`fingerprint`](crate::fingerprint), a bounded number of them; the rest is `other`. Connections are a [pool's](crate::pool)
-//! business, and what one request asks is [`crate::traffic`]'s.
+//! [`fingerprint`](crate::fingerprint), a bounded number of them; the rest is `other`. Connections are a
+//! [pool's](crate::pool) business, and what one request asks is [`crate::traffic`]'s.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,7 +1,8 @@
 //! What a Rust service links to be watched by dyno.
 //!
 //! Owns the instruments inside the target: the heap by age ([`Alloc`]), pauses and the async loop, pools,
-//! databases, caches, brokers, called services, handlers, the process, and a CPU profile on demand. It reads them ten times a second on threads
+//! databases, caches, brokers, called services, handlers, the process, and a CPU profile on demand. It reads them ten
+//! times a second on threads
 //! of its own and serves them as [`timeline::probe`] defines. What the figures mean is the profiler's
 //! business; the agent draws no conclusion.
 //!
