@@ -62,7 +62,8 @@ mod tests {
     #[tokio::test]
     async fn the_fault_asks_one_after_the_other_and_the_cure_all_at_once() {
         let (cure, told) = armed(&[]);
-        assert_eq!(story(&cure).await, "abcdefABCDEF");
+        let cured = story(&cure).await;
+        assert!(cured.starts_with("abcdef"), "all are asked before one is answered: {cured}");
         assert_eq!(told.told(), Vec::<String>::new());
         let (fault, told) = armed(&[(FaultKind::SerialQueries, &[])]);
         assert_eq!(story(&fault).await, "aAbBcCdDeEfF");
