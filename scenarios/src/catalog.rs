@@ -78,6 +78,7 @@ const FILES: &[(&str, &str)] = files![
     "frozen",
     "frozen-clean",
     "pool-sizing",
+    "pool-sizing-clean",
     "event-loop-phases",
     "event-loop-phases-clean",
     "csv-import",

@@ -108,7 +108,8 @@ fn a_pool_tells_who_holds_who_waits_and_for_how_long() {
 
 /// Runs `work` as a request for `route`.
 fn serve(agent: &Agent, route: &'static str, work: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.expect("a runtime is made");
     runtime.block_on(agent.request(route).around(work));
 }
 
@@ -134,7 +135,9 @@ fn statements_are_told_apart_by_fingerprint_and_routes_by_how_they_ask() {
         one().await;
         one().await;
     });
-    serve(&agent, "/together", async { drop(tokio::join!(one(), one())) });
+    serve(&agent, "/together", async {
+        tokio::join!(one(), one());
+    });
     serve(&agent, "/import", async {
         let _visit = database.visit();
         database.batch(["INSERT INTO offer VALUES (?1)"; 7]).answered();
