@@ -29,6 +29,7 @@ mod gauge;
 mod heap;
 mod hiccup;
 mod http;
+mod listeners;
 mod loop_probe;
 mod offload;
 mod pauses;
