@@ -10,7 +10,7 @@ use timeline::fault::{FaultOrder, Truth};
 use crate::settings::{CacheSettings, ShopSettings};
 use crate::store::Place;
 
-/// The byte with which a worker's listening socket comes, before the first line.
+/// The byte with which a worker's listening sockets come, before the first line.
 pub const LISTENER_FOLLOWS: u8 = b'L';
 
 /// From the supervisor, one line each.
@@ -79,6 +79,8 @@ pub struct WorkerSettings {
     pub name: String,
     /// What it does.
     pub role: Role,
+    /// Is it the first of the shop's workers? That one holds the sockets of the others, too.
+    pub first: bool,
     /// How often the name was started before.
     pub generation: u32,
     /// Process id of the supervisor; a worker whose parent is another one has been left behind.

@@ -2,23 +2,27 @@
 //!
 //! A fault is a row in `timeline::fault` (name, knobs, expected finding), a file here with fault and cure side by
 //! side, and its lever's row in [`LEVERS`]. Its switch ([`Switch`]) is read where its cure would run; off means
-//! that the cure runs. `frozen` is not here: a stopped process cannot switch itself, so its supervisor does that.
+//! that the cure runs. What no process can do to itself, its supervisor does: `supervisor/inflicted.rs`.
 
+pub mod accept_overflow;
 pub mod big_json;
 pub mod blocking_crypto;
 pub mod churn;
+pub mod fd_exhausted;
 pub mod fragmentation;
 pub mod leak;
 mod lever;
 mod offload_saturated;
 mod pool_too_small;
 pub mod regex_backtracking;
+pub mod slow_consumer;
 pub mod stampede;
 pub mod starved_poll;
 pub mod stop_the_world;
 mod switch;
 #[cfg(test)]
-mod testing;
+pub mod testing;
+mod uneven_workers;
 pub mod whole_file;
 
 pub use lever::{Lever, Levers};
@@ -42,6 +46,10 @@ const LEVERS: &[Lever] = &[
     whole_file::LEVER,
     stop_the_world::LEVER,
     fragmentation::LEVER,
+    uneven_workers::LEVER,
+    slow_consumer::LEVER,
+    accept_overflow::LEVER,
+    fd_exhausted::LEVER,
 ];
 
 /// The switches of one worker: `faults[FaultKind::Leak]`. That of a fault which is not a worker's stays off.

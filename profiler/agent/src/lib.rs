@@ -54,6 +54,7 @@ pub use builder::{AgentError, Builder};
 pub use cache::{CacheMeter, Loading};
 pub use downstream::{Calling, DownstreamMeter};
 pub use gauge::Gauge;
+pub use listeners::listen_queue;
 pub use pool::{Held, PoolMeter, Waiting};
 pub use sections::StopTheWorld;
 pub use server::InFlight;

@@ -53,15 +53,25 @@ impl Collect for Listeners {
         if sockets.is_empty() {
             return;
         }
-        let tables = TABLES.iter().filter_map(|table| File::open(table).ok());
-        let Some(waiting) = tables.map(|t| waiting(BufReader::new(t), &sockets)).reduce(|a, b| a + b) else {
-            return;
-        };
+        let Some(waiting) = waiting_at(&sockets) else { return };
         let lane = *self.lane.get_or_insert_with(|| {
             draft.lanes.declare(LaneSpec::level(names::PROCESS_LISTEN_QUEUE, "", Unit::Count))
         });
         draft.level(lane, waiting as f64);
     }
+}
+
+/// How many connections wait to be accepted at `socket`, which listens; none where the system does not say.
+#[must_use]
+pub fn listen_queue(socket: &impl AsFd) -> Option<u64> {
+    let inode = rustix::fs::fstat(socket).ok()?.st_ino;
+    waiting_at(&[inode])
+}
+
+/// The same for several, by their numbers.
+fn waiting_at(sockets: &[u64]) -> Option<u64> {
+    let tables = TABLES.iter().filter_map(|table| File::open(table).ok());
+    tables.map(|t| waiting(BufReader::new(t), sockets)).reduce(|a, b| a + b)
 }
 
 /// How many connections wait at `sockets`. A line reads `sl local remote state tx_queue:rx_queue ... inode`, with the number
@@ -105,12 +115,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let state = ListenerState::default();
         state.watch(&listener);
-        let look = || waiting(BufReader::new(File::open(TABLES[0]).unwrap()), &lock(&state.0));
+        let look = || listen_queue(&listener).unwrap();
         let address = listener.local_addr().unwrap();
         let clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
         assert_eq!(look(), 3);
         let _accepted = listener.accept().unwrap();
         assert_eq!(look(), 2);
+        assert_eq!(waiting_at(&lock(&state.0)), Some(2));
         drop(clients);
     }
 }
