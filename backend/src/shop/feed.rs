@@ -248,6 +248,13 @@ impl Membership {
         self.listener.wake.notified().await;
     }
 
+    /// Waits until it is to be let go for being too slow. Takes the wake-ups of news that come meanwhile.
+    pub async fn fell_behind(&self) {
+        while self.listener.lock().end != Some(End::TooSlow) {
+            self.woken().await;
+        }
+    }
+
     /// The next news, if any. An emptied queue keeps no memory.
     pub fn news(&self) -> Option<News> {
         let mut state = self.listener.lock();

@@ -71,7 +71,8 @@ async fn converse(mut socket: WebSocket, shop: Arc<Shop>) {
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => true,
                 Some(Err(_)) | None => false,
             },
-            () = member.woken() => pass_on(&mut socket, &shop.faults, &member).await,
+            // Boxed, so that it costs memory only while there is news.
+            () = member.woken() => Box::pin(pass_on(&mut socket, &shop.faults, &member)).await,
         };
         if !goes_on {
             return;
@@ -87,7 +88,12 @@ async fn pass_on(socket: &mut WebSocket, faults: &Faults, member: &Membership) -
             News::End(End::Closing) => (close(close_code::AWAY, "the server ends"), true),
             News::End(End::TooSlow) => (close(close_code::POLICY, "too slow"), true),
         };
-        if !send(socket, faults, message).await || last {
+        let sent = tokio::select! {
+            sent = send(socket, faults, message) => sent,
+            // What is under way can only be broken off: the client takes no more of it.
+            () = member.fell_behind() => false,
+        };
+        if !sent || last {
             return false;
         }
     }
