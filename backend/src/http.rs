@@ -38,26 +38,60 @@ pub enum Stage {
     Ending,
 }
 
+/// Where connections come from.
+pub trait Entrance: Send {
+    /// Held by a connection while it is open.
+    type Guest: Send + 'static;
+
+    /// The next connection. Dropping it loses none.
+    fn accept(&mut self) -> impl Future<Output = std::io::Result<TcpStream>> + Send;
+
+    /// Is this client let in? No other is taken before that is clear.
+    fn admit(&mut self, client: &TcpStream) -> impl Future<Output = Option<Self::Guest>> + Send;
+}
+
+/// Everybody is let in.
+impl Entrance for TcpListener {
+    type Guest = ();
+
+    async fn accept(&mut self) -> std::io::Result<TcpStream> {
+        Ok(Self::accept(self).await?.0)
+    }
+
+    async fn admit(&mut self, _client: &TcpStream) -> Option<()> {
+        Some(())
+    }
+}
+
 /// Serves until `stage` says otherwise: then it stops accepting, serves open connections while the stage is
 /// [`Stage::Leaving`], lets requests in flight finish for `grace` when it is [`Stage::Ending`], and closes what is
 /// left. Dropping the future closes everything at once.
-pub async fn serve(listener: TcpListener, router: Router, stage: watch::Receiver<Stage>, grace: Duration) {
+pub async fn serve(
+    mut entrance: impl Entrance,
+    router: Router,
+    stage: watch::Receiver<Stage>,
+    grace: Duration,
+) {
     let router = router.layer(from_fn_with_state(stage.clone(), ask_to_leave));
     let mut connections = JoinSet::new();
     let mut leave = stage.clone();
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(connection(stream, router.clone(), stage.clone()));
-                }
+            accepted = entrance.accept() => match accepted {
+                Ok(stream) => if let Some(guest) = entrance.admit(&stream).await {
+                    let served = connection(stream, router.clone(), stage.clone());
+                    connections.spawn(async move {
+                        served.await;
+                        drop(guest);
+                    });
+                },
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             },
             Some(_) = connections.join_next() => {}
             () = reached(&mut leave, Stage::Leaving) => break,
         }
     }
-    drop(listener);
+    drop(entrance);
     let mut end = stage;
     let patience = async {
         reached(&mut end, Stage::Ending).await;

@@ -10,7 +10,7 @@ use timeline::fault::{FaultOrder, Truth};
 use crate::settings::{CacheSettings, ShopSettings};
 use crate::store::Place;
 
-/// The byte with which a worker's listening socket comes, before the first line.
+/// The byte with which a worker's listening sockets come, before the first line.
 pub const LISTENER_FOLLOWS: u8 = b'L';
 
 /// From the supervisor, one line each.
@@ -103,7 +103,7 @@ pub struct WorkerSettings {
 }
 
 impl WorkerSettings {
-    /// Is it the worker that does what one does for all?
+    /// Is it the worker that does what one does for all? It holds the sockets of the others, too.
     pub fn is_first(&self) -> bool {
         self.name == FIRST
     }

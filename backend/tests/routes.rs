@@ -135,6 +135,11 @@ fn cart_and_checkout(backend: &Backend, token: &str) {
     refused(&put(r#"{"product":7,"quantity":-3}"#), 400, "quantity");
     refused(&put(r#"{"product":9999,"quantity":1}"#), 404, "no such product");
     refused(&put("[]"), 400, "");
+    refused(
+        &put(r#"{"product":7,"quantity":1,"__proto__":{"admin":true}}"#),
+        400,
+        "unknown field `__proto__`",
+    );
     refused(&backend.post("/checkout", token, ""), 409, "empty");
 
     assert_eq!(put(r#"{"product":7,"quantity":2}"#).json()["quantity"], 2);

@@ -144,7 +144,12 @@ impl Kind {
                 Op::Again { goes_on, .. } => {
                     feeders.extend(goes_on.iter().flat_map(|g| g.condition.feeders()));
                 }
-                Op::Wait(_) | Op::Close(_) | Op::CloseEvents(_) | Op::Jump(_) | Op::Choose { .. } => {}
+                Op::Wait(_)
+                | Op::Ignore(_)
+                | Op::Close(_)
+                | Op::CloseEvents(_)
+                | Op::Jump(_)
+                | Op::Choose { .. } => {}
             }
         }
         feeders.extend(tokens.into_iter().filter_map(|i| signers.get(i)).flat_map(Signer::feeders));
@@ -165,6 +170,8 @@ pub enum Op {
     Send(Box<Send>),
     /// Waits; what is pushed meanwhile is read. Listening and thinking are alike.
     Wait(Dist),
+    /// Waits, and reads nothing meanwhile.
+    Ignore(Dist),
     /// Begins a loop whose end is at `again`.
     Enter {
         /// How often.
@@ -410,6 +417,8 @@ pub enum Awaited {
     Regex(Regex),
     /// It is binary.
     Binary,
+    /// None: the server is to end the WebSocket.
+    Closed,
 }
 
 impl Awaited {
@@ -418,7 +427,7 @@ impl Awaited {
     pub fn text(&self) -> Option<&Text> {
         match self {
             Self::JsonEquals(_, text) | Self::Contains(text) => Some(text),
-            Self::JsonAny(_) | Self::Regex(_) | Self::Binary => None,
+            Self::JsonAny(_) | Self::Regex(_) | Self::Binary | Self::Closed => None,
         }
     }
 }

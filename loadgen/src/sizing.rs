@@ -216,7 +216,7 @@ fn session_seconds(steps: &[Step]) -> f64 {
     steps
         .iter()
         .map(|s| match s {
-            Step::Think(d) | Step::Listen(d) => mean(*d),
+            Step::Think(d) | Step::Listen(d) | Step::Ignore(d) => mean(*d),
             Step::Repeat(r) => {
                 let turn = session_seconds(&r.steps).max(r.every.map_or(0.0, mean));
                 match r.times {
@@ -237,7 +237,7 @@ fn session_seconds(steps: &[Step]) -> f64 {
 
 fn step_count(steps: &[Step]) -> f64 {
     let count = |s: &Step| match s {
-        Step::Think(_) | Step::Listen(_) => 0.0,
+        Step::Think(_) | Step::Listen(_) | Step::Ignore(_) => 0.0,
         Step::Repeat(r) => match r.times {
             Times::UntilEnd => step_count(&r.steps),
             Times::Count(n) => step_count(&r.steps) * f64::from(n),

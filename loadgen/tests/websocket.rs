@@ -40,6 +40,16 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
         "/early-close" => s.write_all(&frame(0x88, &4001u16.to_be_bytes()))?,
         "/utf8" => s.write_all(&[0x81, 126, 1, 0, 0xFF])?,
         "/deaf" => sleep(Duration::from_secs(3)),
+        "/flood" => {
+            // More than both sides' buffers hold: it gets through only if the other side reads.
+            let payload = [b'x'; 60_000];
+            let mut message = vec![0x81, 126];
+            message.extend(60_000_u16.to_be_bytes());
+            message.extend(payload);
+            s.set_write_timeout(Some(Duration::from_millis(300)))?;
+            while s.write_all(&message).is_ok() {}
+        }
+        "/hangs-up" => drop(read_frame(s)?),
         _ => return converse(s),
     }
     sleep(Duration::from_millis(100));
@@ -119,6 +129,34 @@ fn a_conversation_has_all_its_figures() {
     for name in ["push-age", "ping-rtt", "ws-closes", "ws-opened", "open-websockets", "pushed-bytes"] {
         assert!(told.contains(&format!("client.{name}")), "{name}");
     }
+}
+
+#[test]
+fn what_is_ignored_is_not_read_and_what_is_listened_to_is() {
+    let pushed = |step: Step| {
+        let steps = vec![connect(0, "/flood"), step];
+        let totals = run(plan(Model::Arrivals { from: 2.0, to: 2.0 }, 1000, steps), serve(act), 1);
+        assert_eq!(totals.finished[&0], 2);
+        totals.sum(|c| c.pushed)
+    };
+    let ignored = pushed(Step::Ignore(Dist::Constant(700 * MS)));
+    let heard = pushed(Step::Listen(Dist::Constant(700 * MS)));
+    // A session that ends reads what is there on its way to the closing handshake, but no more comes.
+    assert!(heard > 2 * ignored, "{heard} messages were listened to, {ignored} ignored");
+}
+
+#[test]
+fn a_server_may_be_expected_to_hang_up_and_the_session_goes_on() {
+    let steps = vec![
+        connect(0, "/hangs-up"),
+        exchange(1, Payload::Text(text("too much")), Awaited::Closed),
+        connect(2, "/talk"),
+        exchange(3, Payload::Text(text("well")), Awaited::Closed),
+        exchange(4, Payload::Text(text("well")), Awaited::Contains(text("el"))),
+    ];
+    let totals = run(plan(Model::Arrivals { from: 10.0, to: 10.0 }, 1000, steps), serve(act), 1);
+    assert!((0..5).all(|step| totals.finished[&step] == 10), "{:?}", totals.finished);
+    assert_eq!(totals.errors(), [("timeout", 10)].into(), "the one that does not hang up");
 }
 
 #[test]

@@ -143,8 +143,12 @@ fn json(stream: &mut TcpStream, value: &impl serde::Serialize) {
 }
 
 fn instances(names: &[&str]) -> Instances {
-    let one =
-        |(i, n): (usize, &&str)| InstanceInfo { name: (*n).to_owned(), pid: 100 + i as u32, generation: 0 };
+    let one = |(i, n): (usize, &&str)| InstanceInfo {
+        name: (*n).to_owned(),
+        pid: 100 + i as u32,
+        generation: 0,
+        deaths: 0,
+    };
     Instances {
         version: VERSION,
         service: "shop".into(),

@@ -11,8 +11,8 @@ mod steps;
 use timeline::Unit;
 
 use crate::plan::{
-    Choice, Dist, HttpVersion, Of, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId, Target,
-    Template, Timer, Times,
+    Action, Choice, Dist, HttpVersion, Of, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId,
+    Target, Template, Timer, Times,
 };
 use crate::text::quantity::{mean_s, show_duration};
 
@@ -39,6 +39,7 @@ pub fn describe(plan: &RunPlan) -> String {
     sessions(plan, &mut out);
     feeders(plan, &mut out);
     faults(plan, &mut out);
+    actions(plan, &mut out);
     out += "\ngates\n";
     for gate in &plan.gates {
         let abort = gate.abort_after_ns.map(|ns| format!(", ends the run after {}", show_duration(ns)));
@@ -149,7 +150,7 @@ fn walk(step: &Step, times: f64, counts: &mut [f64]) -> f64 {
             let all: u32 = journey.steps.iter().map(|s| s.times).sum();
             return journey.pause.map_or(0.0, |pause| mean_s(pause) * f64::from(all.saturating_sub(1)));
         }
-        Step::Listen(d) | Step::Think(d) => return mean_s(*d),
+        Step::Listen(d) | Step::Ignore(d) | Step::Think(d) => return mean_s(*d),
         Step::Repeat(r) => {
             let turns = if let Times::Count(n) = r.times { f64::from(n) } else { 1.0 };
             let mut one = vec![0.0; counts.len()];
@@ -324,5 +325,21 @@ fn faults(plan: &RunPlan, out: &mut String) {
     }
     if plan.injected().is_empty() {
         *out += "  left out: only the bundled backend has switches for faults\n";
+    }
+}
+
+fn actions(plan: &RunPlan, out: &mut String) {
+    if plan.actions.is_empty() {
+        return;
+    }
+    *out += "\nactions\n";
+    for action in &plan.actions {
+        let what = match action.action {
+            Action::Reload => "each worker is relieved by a new process, one after the other",
+        };
+        *out += &format!("  {} at {}: {what}\n", action.action.name(), show_duration(action.at_ns));
+    }
+    if plan.acted().is_empty() {
+        *out += "  left out: only the bundled backend takes such orders\n";
     }
 }

@@ -178,6 +178,11 @@ impl RunPlan {
             let w = Wrong::new(format!("the fault at {at} would come after the load's end"));
             wrong.push(w.expected(format!("a load longer than {at}")));
         }
+        for action in self.acted().iter().filter(|a| a.at_ns >= phase.length_ns) {
+            let at = show_duration(action.at_ns);
+            let w = Wrong::new(format!("the action at {at} would come after the load's end"));
+            wrong.push(w.expected(format!("a load longer than {at}")));
+        }
         let endless = self.sessions.iter().find(|k| k.is_endless());
         if let (Some(kind), true) = (endless, phase.model.rules().turns.is_some()) {
             let w = Wrong::new(format!("session kind {} repeats until the end", quoted(&kind.name)));

@@ -55,6 +55,9 @@ pub struct RunPlan {
     /// Faults to inject. Only the bundled backend has switches for them: with any other target they
     /// are named by `describe` as left out, and [`RunPlan::injected`] is empty.
     pub faults: Vec<FaultPlan>,
+    /// What the bundled backend is told to do, and when; left out as faults are with any other target.
+    #[serde(default)]
+    pub actions: Vec<ActionPlan>,
     /// Gates, checked against step, phase and lane names already.
     pub gates: Vec<GatePlan>,
     /// How long open sessions may take to end after the last phase, ns.
@@ -184,6 +187,8 @@ pub enum Step {
     CloseEvents(StepId),
     /// Reads pushed messages for a while; not timed, what comes is counted.
     Listen(Dist),
+    /// Reads nothing that is pushed for a while, as a client does that hangs or is overloaded; not timed.
+    Ignore(Dist),
     /// Waits; messages pushed meanwhile are read and counted.
     Think(Dist),
     /// Does steps again and again.
@@ -329,6 +334,8 @@ pub enum Awaited {
     Regex(String),
     /// Any binary message.
     Binary,
+    /// No message, but that the server ends the WebSocket, in whatever way; the session goes on without it.
+    Closed,
 }
 
 /// A coded journey.
@@ -562,6 +569,36 @@ pub struct FaultPlan {
     pub order: FaultOrder,
 }
 
+/// Something that is done to the bundled backend, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionPlan {
+    /// From the run's start, ns.
+    pub at_ns: u64,
+    /// What.
+    pub action: Action,
+}
+
+/// What can be done to the bundled backend that is no fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Each worker is relieved by a new process, one after the other, as for a new version.
+    Reload,
+}
+
+impl Action {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Reload];
+
+    /// As scenarios name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reload => "reload",
+        }
+    }
+}
+
 /// A gate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GatePlan {
@@ -595,5 +632,11 @@ impl RunPlan {
     #[must_use]
     pub fn injected(&self) -> &[FaultPlan] {
         if self.target == Target::Bundled { &self.faults } else { &[] }
+    }
+
+    /// The same for [`RunPlan::actions`].
+    #[must_use]
+    pub fn acted(&self) -> &[ActionPlan] {
+        if self.target == Target::Bundled { &self.actions } else { &[] }
     }
 }

@@ -31,6 +31,8 @@ use truth::{Control, Injector};
 
 /// Worker processes of the bundled backend unless told otherwise: enough to be a cluster.
 const BACKEND_WORKERS: usize = 2;
+/// More than this are not started unasked: the plan is then refused, as one that needs more descriptors.
+const MOST_BACKEND_WORKERS: usize = 16;
 /// From starting the load workers to the run's first instant: they start, connect to us and read the plan.
 const LEAD: Duration = Duration::from_millis(500);
 /// What the dashboard may ask of a run.
@@ -44,13 +46,13 @@ const REACH: Duration = Duration::from_secs(3);
 pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     let job = prepare::prepare(&args)?;
     let bundled = job.plan.target == Target::Bundled;
-    let sizing = size(&job, &args)?;
+    let (sizing, workers) = size(&job, &args)?;
     let folder = make_folder(args.out.as_deref(), &job.run_id)?;
     let stops = stop::listen()?;
 
     let all_cores = cores::usable();
     let split = cores::split(&all_cores).filter(|_| bundled);
-    let backend = bundled.then(|| start_backend(&args, split.as_ref(), &folder)).transpose()?;
+    let backend = bundled.then(|| start_backend(&args, workers, split.as_ref(), &folder)).transpose()?;
     if let Some(split) = &split {
         cores::keep_to(&split.generator);
     }
@@ -81,16 +83,21 @@ pub fn diagnose() -> Diagnose {
     })
 }
 
-/// How many load workers, and why; refused here if the machine's limits cannot carry the plan.
-fn size(job: &Job, args: &RunArgs) -> anyhow::Result<Sizing> {
+/// How many load workers, and why, and how many of the bundled backend; refused here if the machine's limits cannot carry the plan.
+fn size(job: &Job, args: &RunArgs) -> anyhow::Result<(Sizing, usize)> {
     let resources = Resources::of_host(None);
     let mut sizing = loadgen::workers_needed(&job.plan, &resources);
     let usable = loadgen::sizing::usable(resources.descriptors);
-    let backends =
-        if job.plan.target == Target::Bundled { args.workers.unwrap_or(BACKEND_WORKERS) } else { 1 };
+    let bundled = job.plan.target == Target::Bundled;
+    let backends = if bundled { backend_workers(args, sizing.connections, usable) } else { 1 };
+    if bundled && backends > BACKEND_WORKERS && args.workers.is_none() {
+        sizing
+            .why
+            .push(format!("{backends} backend workers by descriptors: {usable} connections in each at most"));
+    }
     // Somebody else's server may have other limits; of our own we know that it inherits ours.
     let each = sizing.connections.div_ceil(backends as u64);
-    if resources.descriptors < FEWEST_DESCRIPTORS || (job.plan.target == Target::Bundled && each > usable) {
+    if resources.descriptors < FEWEST_DESCRIPTORS || (bundled && each > usable) {
         return Err(UserError::wrong(format!(
             "too few file descriptors: the limit is {} for each process, and {} connections over {backends} backend \
              worker(s) need {} in each; raise it (ulimit -n) or give more --workers",
@@ -103,15 +110,26 @@ fn size(job: &Job, args: &RunArgs) -> anyhow::Result<Sizing> {
         sizing.workers = workers.max(1);
         sizing.why.push(format!("{workers} load workers were asked for"));
     }
-    Ok(sizing)
+    Ok((sizing, backends))
+}
+
+/// As many as were asked for; else enough for the descriptors of `connections`.
+fn backend_workers(args: &RunArgs, connections: u64, usable: u64) -> usize {
+    let needed = connections.div_ceil(usable.max(1)) as usize;
+    args.workers.unwrap_or_else(|| BACKEND_WORKERS.max(needed).min(MOST_BACKEND_WORKERS))
 }
 
 /// Children inherit the cores of whoever starts them.
-fn start_backend(args: &RunArgs, split: Option<&Split>, folder: &Path) -> anyhow::Result<Backend> {
+fn start_backend(
+    args: &RunArgs,
+    workers: usize,
+    split: Option<&Split>,
+    folder: &Path,
+) -> anyhow::Result<Backend> {
     if let Some(split) = split {
         cores::keep_to(&split.target);
     }
-    Backend::start(args.workers.unwrap_or(BACKEND_WORKERS), args.runtime, &folder.join("backend.log"))
+    Backend::start(workers, args.runtime, &folder.join("backend.log"))
 }
 
 /// A run whose target stands.
@@ -209,7 +227,7 @@ impl Runner<'_> {
     fn injector(&self, clock: RunClock) -> anyhow::Result<Option<Injector>> {
         let Some(backend) = self.backend else { return Ok(None) };
         let control = Control::new(&backend.ready.probe, &backend.token);
-        Injector::start(self.job.plan.injected().to_vec(), control, clock).map(Some)
+        Injector::start(&self.job.plan, control, clock).map(Some)
     }
 }
 

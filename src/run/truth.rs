@@ -1,4 +1,4 @@
-//! Faults at their planned times, and what the backend says it truly did: `truth.jsonl`.
+//! Faults and actions at their planned times, and what the backend says it truly did: `truth.jsonl`.
 //!
 //! Only this module of the command line speaks to the backend's control endpoint; nothing that it
 //! learns reaches the recorder.
@@ -11,15 +11,39 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use scenarios::plan::FaultPlan;
+use scenarios::plan::{Action, ActionPlan, FaultPlan, RunPlan};
 use serde::{Deserialize, Serialize};
 use timeline::fault::Truth;
 use timeline::{MonoNs, RunClock, RunTime};
 
 /// How long the control endpoint may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long workers may take to be relieved, all of them: each new one fills no database, but starts a process.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Orders the planned faults, each at its time.
+/// What the backend is ordered to do.
+enum Due {
+    Fault(FaultPlan),
+    Action(ActionPlan),
+}
+
+impl Due {
+    const fn at_ns(&self) -> u64 {
+        match self {
+            Self::Fault(fault) => fault.at_ns,
+            Self::Action(action) => action.at_ns,
+        }
+    }
+
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Fault(fault) => fault.order.name.name(),
+            Self::Action(action) => action.action.name(),
+        }
+    }
+}
+
+/// Orders the planned faults and actions, each at its time. What comes while an action is under way waits for its end.
 pub struct Injector {
     stop: SyncSender<()>,
     thread: JoinHandle<Vec<String>>,
@@ -28,22 +52,28 @@ pub struct Injector {
 }
 
 impl Injector {
-    /// Starts waiting for the first fault.
-    pub fn start(faults: Vec<FaultPlan>, control: Control, clock: RunClock) -> anyhow::Result<Self> {
+    /// Starts waiting for the first of them.
+    pub fn start(plan: &RunPlan, control: Control, clock: RunClock) -> anyhow::Result<Self> {
+        let faults = plan.injected().iter().cloned().map(Due::Fault);
+        let mut all: Vec<Due> = faults.chain(plan.acted().iter().copied().map(Due::Action)).collect();
+        all.sort_by_key(Due::at_ns);
         let (stop, stopped) = sync_channel(1);
         let orders = control.clone();
         let thread = std::thread::Builder::new().name("faults".to_owned()).spawn(move || {
             let mut failures = Vec::new();
-            let mut faults = faults;
-            faults.sort_by_key(|f| f.at_ns);
-            for fault in faults {
-                let wait = clock.mono(RunTime(fault.at_ns)).since(MonoNs::now()); // also right before the run begins
+            for due in all {
+                let wait = clock.mono(RunTime(due.at_ns())).since(MonoNs::now()); // also right before the run begins
                 match stopped.recv_timeout(wait) {
                     Err(RecvTimeoutError::Timeout) => {}
                     Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
                 }
-                if let Err(e) = orders.order(&fault) {
-                    failures.push(format!("fault {} could not be injected: {e:#}", fault.order.name.name()));
+                let done = match &due {
+                    Due::Fault(fault) => orders.order(fault),
+                    Due::Action(action) => orders.act(action.action),
+                };
+                if let Err(e) = done {
+                    let kind = if matches!(due, Due::Fault(_)) { "fault" } else { "action" };
+                    failures.push(format!("{kind} {} could not be carried out: {e:#}", due.name()));
                 }
             }
             failures
@@ -109,6 +139,15 @@ impl Control {
     fn order(&self, fault: &FaultPlan) -> anyhow::Result<()> {
         let url = format!("{}/v1/faults", self.base);
         self.agent.post(url).header("Authorization", self.bearer()).send_json(&fault.order)?;
+        Ok(())
+    }
+
+    fn act(&self, action: Action) -> anyhow::Result<()> {
+        let path = match action {
+            Action::Reload => "/v1/reload",
+        };
+        let order = self.agent.post(format!("{}{path}", self.base)).header("Authorization", self.bearer());
+        order.config().timeout_global(Some(RELOAD_PATIENCE)).build().send_empty()?;
         Ok(())
     }
 

@@ -134,6 +134,22 @@ faults! {
         stop_ms: 400.0 in 100.0..=3_000.0, "milliseconds for which a worker is stopped";
         period_ms: 2_000.0 in 500.0..=20_000.0, "milliseconds from stop to stop";
     }
+    /// One worker process is killed and started again.
+    WorkerCrash = "worker-crash" => WorkerLost {
+        period_ms: 6_000.0 in 2_000.0..=60_000.0, "milliseconds from kill to kill";
+    }
+    /// One of the worker processes takes all new connections.
+    UnevenWorkers = "uneven-workers" => UnevenWorkers {}
+    /// What is pushed to clients that do not read is kept without bound.
+    SlowConsumer = "slow-consumer" => SlowConsumer {}
+    /// A worker accepts late, and its listen queue overflows.
+    AcceptOverflow = "accept-overflow" => AcceptOverflow {
+        queue: 64.0 in 8.0..=1_024.0, "connections that may wait in each worker's listen queue";
+    }
+    /// Descriptors are leaked up to the limit.
+    FdExhausted = "fd-exhausted" => FdExhausted {
+        room: 300.0 in 50.0..=10_000.0, "descriptors that each worker may open beyond those it has";
+    }
 }
 
 impl FaultKind {

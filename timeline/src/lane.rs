@@ -193,6 +193,12 @@ pub mod names {
     pub const HOST_CORES: &str = "host.cores";
     /// Share of the machine's CPU time in use, 0 to 1.
     pub const HOST_CPU: &str = "host.cpu";
+    /// Connections that found a full listen queue, per second, of the whole network namespace.
+    pub const HOST_LISTEN_OVERFLOWS: &str = "host.listen-overflows";
+    /// Connection attempts that were not taken, per second: overflows among them, of the whole network namespace.
+    pub const HOST_LISTEN_DROPS: &str = "host.listen-drops";
+    /// TCP segments sent again, per second, of the whole network namespace.
+    pub const HOST_RETRANSMITS: &str = "host.retransmits";
     /// Live bytes younger than the age threshold.
     pub const HEAP_YOUNG: &str = "heap.young.used";
     /// Live bytes that outlived the age threshold.
@@ -243,6 +249,12 @@ pub mod names {
     /// For each request the time in which at least one of those was under way, histogram; subject: route. As long as
     /// [`SERVER_DB_TIME`] where one was awaited after another.
     pub const SERVER_DB_WALL: &str = "server.db.wall";
+    /// HTTP connections open now; one that has become a WebSocket counts there.
+    pub const SERVER_CONNECTIONS: &str = "server.connections";
+    /// Bytes that wait in the target to be sent to WebSockets, all of them together.
+    pub const SERVER_SEND_QUEUE: &str = "server.send-queue";
+    /// Bytes that wait in the target for the WebSocket that is furthest behind.
+    pub const SERVER_SEND_QUEUE_LONGEST: &str = "server.send-queue.longest";
     /// WebSocket connections open now.
     pub const SERVER_WEBSOCKETS: &str = "server.websockets";
     /// Sessions that the target itself holds.
@@ -255,6 +267,12 @@ pub mod names {
     pub const PROCESS_DESCRIPTORS: &str = "process.descriptors";
     /// Limit of open file descriptors.
     pub const PROCESS_DESCRIPTOR_LIMIT: &str = "process.descriptor-limit";
+    /// Connections that wait in the process's listen queues to be accepted.
+    pub const PROCESS_LISTEN_QUEUE: &str = "process.listen-queue";
+    /// How often a process of this name was started before: it rises when one dies, and when one is relieved.
+    pub const PROCESS_GENERATION: &str = "process.generation";
+    /// How many processes of this name have ended without being asked to.
+    pub const PROCESS_DEATHS: &str = "process.deaths";
     /// Threads.
     pub const PROCESS_THREADS: &str = "process.threads";
     /// Statements sent per second; subject: fingerprint.

@@ -40,6 +40,14 @@ pub struct InstanceInfo {
     pub pid: u32,
     /// How often it was started; changes when the process behind the name is another one.
     pub generation: u32,
+    /// How many processes of the name have ended without being asked to, as far as the one who answers knows.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub deaths: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this form")]
+const fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// All ticks of one instance after a given one.

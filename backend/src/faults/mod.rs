@@ -2,12 +2,14 @@
 //!
 //! A fault is a row in `timeline::fault` (name, knobs, expected finding), a file here with fault and cure side by
 //! side, and its lever's row in [`LEVERS`]. Its switch ([`Switch`]) is read where its cure would run; off means
-//! that the cure runs. `frozen` is not here: a stopped process cannot switch itself, so its supervisor does that.
+//! that the cure runs. What no process can do to itself, its supervisor does: `supervisor/inflicted.rs`.
 
+pub mod accept_overflow;
 pub mod big_json;
 pub mod blocking_crypto;
 pub mod churn;
 pub mod connect_per_request;
+pub mod fd_exhausted;
 pub mod fragmentation;
 pub mod leak;
 mod lever;
@@ -19,12 +21,14 @@ mod pool_too_small;
 pub mod query_fan_out;
 pub mod regex_backtracking;
 pub mod serial_queries;
+pub mod slow_consumer;
 pub mod stampede;
 pub mod starved_poll;
 pub mod stop_the_world;
 mod switch;
 #[cfg(test)]
-mod testing;
+pub mod testing;
+mod uneven_workers;
 pub mod whole_file;
 
 pub use lever::{Lever, Levers};
@@ -54,6 +58,10 @@ const LEVERS: &[Lever] = &[
     missing_index::LEVER,
     query_fan_out::LEVER,
     serial_queries::LEVER,
+    uneven_workers::LEVER,
+    slow_consumer::LEVER,
+    accept_overflow::LEVER,
+    fd_exhausted::LEVER,
 ];
 
 /// The switches of one worker: `faults[FaultKind::Leak]`. That of a fault which is not a worker's stays off.

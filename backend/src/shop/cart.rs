@@ -14,7 +14,9 @@ use crate::store::values;
 /// Of one product in one cart.
 const MAX_QUANTITY: u32 = 99;
 
+/// Nothing else: whoever sends more (`__proto__`, say) tries something.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Item {
     product: u32,
     quantity: u32,

@@ -17,6 +17,7 @@ const MAX_NAME: usize = 64;
 const MAX_PASSWORD: usize = 128;
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Credentials {
     user: String,
     pass: String,

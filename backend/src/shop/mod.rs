@@ -8,6 +8,7 @@ mod cart;
 pub mod catalogue;
 mod checkout;
 mod dashboard;
+pub mod entrance;
 mod export;
 mod feed;
 mod health;
@@ -46,6 +47,7 @@ use tokio::sync::watch;
 use crate::broker::outbox::Outbox;
 use crate::faults::Faults;
 use crate::faults::churn::Canvases;
+use crate::faults::fd_exhausted::Spools;
 use crate::faults::regex_backtracking::Words;
 use crate::http::Stage;
 use crate::settings::ShopSettings;
@@ -53,6 +55,7 @@ use crate::store::{Database, PRODUCTS};
 use crate::wire::WorkerSettings;
 pub use answer::{Body, Refusal};
 use called::CalledServices;
+use entrance::Entrance;
 pub use feed::Feed;
 use offload::Offload;
 use product_cache::ProductCache;
@@ -95,6 +98,10 @@ pub struct Shop {
     pub canvases: Canvases,
     /// What goes with what.
     pub recommendations: Recommendations,
+    /// Where sheets are drawn into.
+    pub spools: Spools,
+    /// How connections come in.
+    pub entrance: Entrance,
     /// Who listens to the live feed.
     pub feed: Arc<Feed>,
     /// WebSockets open now.
@@ -139,8 +146,10 @@ impl Shop {
             ranking: Ranking::new(PRODUCTS),
             canvases: Canvases::new(faults.clone()),
             recommendations: Recommendations::new(faults.clone()),
+            spools: Spools::new(faults.clone()),
+            entrance: Entrance::new(&agent),
+            feed: Arc::new(Feed::new(faults.clone())),
             faults,
-            feed: Arc::new(Feed::default()),
             websockets: agent.gauge(names::SERVER_WEBSOCKETS, Unit::Count),
             agent,
             database,

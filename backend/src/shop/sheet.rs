@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
@@ -19,8 +20,15 @@ const WIDTH: usize = 72;
 pub async fn sheet(State(shop): State<Arc<Shop>>, Path(id): Path<u32>) -> Result<String, Refusal> {
     let (keeper, event_loop) = (shop.clone(), Handle::current());
     // From a thread of the pool this blocks until the loop has served it: the pool's thread waits, the loop does not.
-    let drawn = move || event_loop.block_on(keeper.products.read(id)).map(|detail| draw(&json!(*detail)));
-    shop.offload.run(drawn).await?.map_err(catalogue::refused)
+    let drawn = move || {
+        let detail = event_loop.block_on(keeper.products.read(id)).map_err(catalogue::refused)?;
+        keeper.spools.pass_through(&draw(&json!(*detail))).map_err(no_file)
+    };
+    shop.offload.run(drawn).await?
+}
+
+fn no_file(e: std::io::Error) -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("no sheet can be drawn now: {e}"))
 }
 
 /// Lines of at most [`WIDTH`] characters, a rule under each field.

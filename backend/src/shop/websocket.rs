@@ -1,11 +1,10 @@
 //! `GET /ws`, or `GET /ws?token=`: the live feed and a say, over one WebSocket.
 //!
 //! The client sends `{"op":"say","id":ID,"text":..}` and gets `{"op":"said","id":ID,"text":..,"at":MS}`, or
-//! `{"op":"watch","product":N}` and gets prices from then on. One task per connection; its future is
+//! `{"op":"watch","product":N}` or `{"op":"follow"}` and gets one price or all of them from then on. One task per connection; its future is
 //! what an idle one costs, so nothing large may live across an await in it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -18,6 +17,7 @@ use timeline::clock::unix_ms;
 use super::Shop;
 use super::answer::{Query, Refusal};
 use super::feed::{End, MAX_WATCHED, Membership, News};
+use crate::faults::{Faults, slow_consumer};
 use crate::store::PRODUCTS;
 
 /// tungstenite takes a read buffer of 128 KiB for each connection unless told otherwise.
@@ -30,8 +30,6 @@ const MAX_WRITE_BUFFER: usize = 256 * 1024;
 const MAX_MESSAGE: usize = 64 * 1024;
 /// Longest `id`, bytes.
 const MAX_ID: usize = 128;
-/// A client that takes nothing for so long is gone.
-const SEND_PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
 pub struct Ticket {
@@ -65,13 +63,16 @@ async fn converse(mut socket: WebSocket, shop: Arc<Shop>) {
     loop {
         let goes_on = tokio::select! {
             incoming = socket.recv() => match incoming {
-                Some(Ok(Message::Text(text))) => send(&mut socket, Message::Text(answer(&member, &text))).await,
-                Some(Ok(Message::Binary(_))) => send(&mut socket, Message::Text(error("send text"))).await,
+                Some(Ok(Message::Text(text))) => {
+                    send(&mut socket, &shop.faults, Message::Text(answer(&member, &text))).await
+                }
+                Some(Ok(Message::Binary(_))) => send(&mut socket, &shop.faults, Message::Text(error("send text"))).await,
                 // tungstenite answers pings and the closing handshake itself.
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => true,
                 Some(Err(_)) | None => false,
             },
-            () = member.woken() => pass_on(&mut socket, &member).await,
+            // Boxed, so that it costs memory only while there is news.
+            () = member.woken() => Box::pin(pass_on(&mut socket, &shop.faults, &member)).await,
         };
         if !goes_on {
             return;
@@ -80,14 +81,19 @@ async fn converse(mut socket: WebSocket, shop: Arc<Shop>) {
 }
 
 /// Sends what the feed has. False when the conversation is over.
-async fn pass_on(socket: &mut WebSocket, member: &Membership) -> bool {
+async fn pass_on(socket: &mut WebSocket, faults: &Faults, member: &Membership) -> bool {
     while let Some(news) = member.news() {
         let (message, last) = match news {
             News::Message(text) => (Message::Text(text), false),
             News::End(End::Closing) => (close(close_code::AWAY, "the server ends"), true),
             News::End(End::TooSlow) => (close(close_code::POLICY, "too slow"), true),
         };
-        if !send(socket, message).await || last {
+        let sent = tokio::select! {
+            sent = send(socket, faults, message) => sent,
+            // What is under way can only be broken off: the client takes no more of it.
+            () = member.fell_behind() => false,
+        };
+        if !sent || last {
             return false;
         }
     }
@@ -99,8 +105,8 @@ fn close(code: u16, reason: &'static str) -> Message {
 }
 
 /// False when the client is gone.
-async fn send(socket: &mut WebSocket, message: Message) -> bool {
-    matches!(tokio::time::timeout(SEND_PATIENCE, socket.send(message)).await, Ok(Ok(())))
+async fn send(socket: &mut WebSocket, faults: &Faults, message: Message) -> bool {
+    matches!(slow_consumer::patiently(faults, socket.send(message)).await, Some(Ok(())))
 }
 
 /// Counts the connection out, however it ends.
@@ -117,6 +123,7 @@ impl Drop for Open<'_> {
 enum Said {
     Say { id: Value, text: String },
     Watch { product: u32 },
+    Follow,
 }
 
 #[derive(Serialize)]
@@ -124,6 +131,7 @@ enum Said {
 enum Answered {
     Said { id: Value, text: String, at: u64 },
     Watching { product: u32 },
+    Following,
 }
 
 fn answer(member: &Membership, text: &str) -> Utf8Bytes {
@@ -152,6 +160,10 @@ fn understand(member: &Membership, text: &str) -> Result<Answered, String> {
             Err(format!("one connection watches at most {MAX_WATCHED} products"))
         }
         Said::Watch { product } => Ok(Answered::Watching { product }),
+        Said::Follow => {
+            member.follow();
+            Ok(Answered::Following)
+        }
     }
 }
 

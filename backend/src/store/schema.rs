@@ -25,6 +25,7 @@ CREATE TABLE purchase_line (
   purchase {int} NOT NULL, product {int} NOT NULL, quantity {int} NOT NULL, cents {int} NOT NULL,
   PRIMARY KEY (purchase, product)) {keyed};
 CREATE TABLE outbox (id {int} PRIMARY KEY, event TEXT NOT NULL, at_ms {int} NOT NULL) {rows};
+CREATE TABLE banned (address TEXT PRIMARY KEY) {keyed};
 CREATE TABLE offer (sku TEXT PRIMARY KEY, name TEXT NOT NULL, cents {int} NOT NULL, quantity {int} NOT NULL) {keyed};
 ";
 

@@ -93,6 +93,7 @@ pub fn tables(history: u32) -> Vec<Table> {
         Table::new("review", &["id", "product", "stars", "text"], reviews()).numbered(),
         Table::new("question", &["id", "product", "text", "answer"], questions()).numbered(),
         Table::new("customer", &["id", "name", "salt", "hash"], customers()),
+        Table::new("banned", &["address"], banned()),
         Table::new("purchase", &["id", "customer", "at_ms", "cents"], (1..=orders).map(order)).numbered(),
         Table::new(
             "purchase_line",
@@ -113,6 +114,11 @@ fn sellers() -> impl Iterator<Item = Vec<Value>> {
         let town = TOWNS[id as usize % TOWNS.len()];
         values![id, format!("{town} Trading {id}"), town]
     })
+}
+
+/// Addresses kept for documentation (RFC 5737): nobody comes from there.
+fn banned() -> impl Iterator<Item = Vec<Value>> {
+    (1..=254).map(|n| values![format!("203.0.113.{n}")])
 }
 
 fn categories() -> impl Iterator<Item = Vec<Value>> {

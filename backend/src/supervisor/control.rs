@@ -23,14 +23,14 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
-use timeline::fault::{FaultKind, FaultOrder};
+use timeline::fault::FaultOrder;
 use timeline::probe::{self, Instances};
 use tokio::sync::{Mutex, mpsc};
-use tokio::task::JoinSet;
 
 use super::crew::Crew;
+use super::inflicted::Inflicted;
+use super::proxy;
 use super::truths::{Page, Truths};
-use super::{frozen, proxy};
 use crate::http::bears;
 use crate::settings::CacheSettings;
 use crate::shop::Refusal;
@@ -52,8 +52,8 @@ pub struct Controls {
     truths: Arc<Truths>,
     token: Arc<str>,
     shutdown: mpsc::Sender<()>,
-    /// The fault `frozen`, while it is on: at most one task.
-    frozen: Arc<Mutex<JoinSet<()>>>,
+    /// The faults that workers cannot switch themselves.
+    pub inflicted: Arc<Inflicted>,
     /// Held while workers are relieved.
     reloading: Arc<Mutex<()>>,
 }
@@ -61,25 +61,8 @@ pub struct Controls {
 impl Controls {
     /// Over `crew`; `shutdown` hears when the backend is to end.
     pub fn new(crew: Arc<Crew>, truths: Arc<Truths>, token: String, shutdown: mpsc::Sender<()>) -> Self {
-        Self {
-            crew,
-            truths,
-            token: token.into(),
-            shutdown,
-            frozen: Arc::default(),
-            reloading: Arc::default(),
-        }
-    }
-
-    /// Ends the fault `frozen` and waits until it has.
-    pub async fn end_frozen(&self) {
-        self.frozen.lock().await.shutdown().await;
-    }
-
-    async fn freeze(&self, order: FaultOrder) {
-        let mut task = self.frozen.lock().await;
-        task.shutdown().await;
-        task.spawn(frozen::freeze(self.crew.clone(), self.truths.clone(), order));
+        let inflicted = Arc::new(Inflicted::new(crew.clone(), truths.clone()));
+        Self { crew, truths, token: token.into(), shutdown, inflicted, reloading: Arc::default() }
     }
 }
 
@@ -126,9 +109,7 @@ async fn begin(
         return Err(Refusal::bad(format!("for_ms is {}, expected 1 to {MAX_SPAN_MS}", order.for_ms)));
     }
     let accepted = Accepted { accepted: order.name.name() };
-    if order.name == FaultKind::Frozen {
-        controls.freeze(order).await;
-    } else if !controls.crew.arm(&order) {
+    if !controls.inflicted.begin(&order).await && !controls.crew.arm(&order) {
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "a worker takes no orders at present"));
     }
     Ok((StatusCode::ACCEPTED, Json(accepted)))
@@ -136,7 +117,7 @@ async fn begin(
 
 async fn end_all(State(controls): State<Controls>) -> Json<Accepted> {
     // First of all: a worker that is stopped cannot end its faults.
-    controls.end_frozen().await;
+    controls.inflicted.end_all().await;
     controls.crew.end_faults().await;
     Json(Accepted { accepted: "all faults are ended" })
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 use timeline::MonoNs;
-use timeline::fault::{FaultKind, FaultOrder};
+use timeline::fault::FaultOrder;
 use timeline::probe::InstanceInfo;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -79,6 +79,8 @@ struct Member {
 pub struct Life {
     /// How often the name was started before.
     pub generation: u32,
+    /// How often a process of the name has died unasked.
+    deaths: u32,
     /// None while there is no process.
     process: Option<Process>,
     /// The last [`Order::EndFaults`] that it answered.
@@ -146,9 +148,16 @@ impl Crew {
 
     /// Starts a process for a name.
     pub fn start(&self, index: usize) -> std::io::Result<Running> {
-        let listener = self.members[index].listener.lock().unwrap_or_else(PoisonError::into_inner);
-        let listener = listener.as_ref().ok_or_else(|| std::io::Error::other("the backend ends"))?;
-        Running::start(&self.origin.args, listener)
+        // That of the first worker may have to take the place of all others.
+        let others = if index == 0 { &self.members[1..] } else { &[] };
+        let others = others.iter().filter(|m| m.role == Role::Shop);
+        let mut listeners = Vec::new();
+        for member in [&self.members[index]].into_iter().chain(others) {
+            let listener = member.listener.lock().unwrap_or_else(PoisonError::into_inner);
+            let listener = listener.as_ref().ok_or_else(|| std::io::Error::other("the backend ends"))?;
+            listeners.push(listener.try_clone()?);
+        }
+        Running::start(&self.origin.args, &listeners)
     }
 
     /// What a process is told first.
@@ -180,11 +189,12 @@ impl Crew {
         });
     }
 
-    /// The process behind a name has died.
+    /// The process behind a name has died. At the backend's end all do, and nobody asks any more.
     pub fn buried(&self, index: usize, generation: u32, died: &str) {
         self.members[index].life.send_modify(|life| {
             let never_ready = life.probe().is_none();
             life.process = None;
+            life.deaths += 1;
             if generation == 0 && never_ready {
                 life.failed.get_or_insert_with(|| died.to_owned());
             }
@@ -299,7 +309,8 @@ impl Crew {
         let info = |member: &Member| {
             let life = member.life.borrow();
             let pid = life.process.as_ref()?.pid;
-            Some(InstanceInfo { name: member.name.clone(), pid, generation: life.generation })
+            let (generation, deaths) = (life.generation, life.deaths);
+            Some(InstanceInfo { name: member.name.clone(), pid, generation, deaths })
         };
         self.members.iter().filter_map(info).collect()
     }
@@ -357,8 +368,7 @@ impl Crew {
             for_ms: until.since(now).as_millis() as u64,
             ..order.clone()
         };
-        // The supervisor itself stops workers.
-        active.iter().filter(|(order, _)| order.name != FaultKind::Frozen).map(left).collect()
+        active.iter().map(left).collect()
     }
 
     fn tell_all(&self, order: &Order) -> bool {

@@ -2,58 +2,40 @@
 //!
 //! It lies with the supervisor because a stopped process can do nothing, least of all continue itself.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use timeline::MonoNs;
-use timeline::fault::{FaultKind, FaultOrder, Truth, TruthPoint};
+use timeline::fault::FaultOrder;
 
-use super::crew::Crew;
-use super::truths::Truths;
+use super::inflicted::Victim;
 
-/// Stops the first worker again and again until the order's span is over. Dropping the future continues
+/// Stops the worker again and again until the order's span is over. Dropping the future continues
 /// the worker and writes the end down, as the end of the span does.
-pub async fn freeze(crew: Arc<Crew>, truths: Arc<Truths>, order: FaultOrder) {
+pub async fn freeze(victim: Victim, order: FaultOrder) {
     let stop = Duration::from_millis(order.knob("stop_ms") as u64);
     let period = Duration::from_millis(order.knob("period_ms") as u64).max(stop);
-    let frozen = Frozen { name: crew.first().to_owned(), crew, truths };
-    frozen.write(TruthPoint::Armed);
+    let frozen = Frozen(victim);
     let rounds = async {
         let mut begun = false;
         loop {
             let stopped = MonoNs::now();
-            if frozen.crew.signal(&frozen.name, Signal::STOP) && !begun {
-                begun = true;
-                frozen.write_at(TruthPoint::Onset, stopped);
+            if frozen.0.signal(Signal::STOP) && !std::mem::replace(&mut begun, true) {
+                frozen.0.took_effect(stopped);
             }
             tokio::time::sleep(stop).await;
-            frozen.crew.signal(&frozen.name, Signal::CONT);
+            frozen.0.signal(Signal::CONT);
             tokio::time::sleep(period - stop).await;
         }
     };
     let _: Result<(), _> = tokio::time::timeout(Duration::from_millis(order.for_ms), rounds).await;
 }
 
-struct Frozen {
-    crew: Arc<Crew>,
-    truths: Arc<Truths>,
-    name: String,
-}
-
-impl Frozen {
-    fn write(&self, what: TruthPoint) {
-        self.write_at(what, MonoNs::now());
-    }
-
-    fn write_at(&self, what: TruthPoint, at: MonoNs) {
-        self.truths.write(Truth { fault: FaultKind::Frozen, instance: self.name.clone(), what, at });
-    }
-}
+/// Continued when dropped; the victim's own drop comes after that.
+struct Frozen(Victim);
 
 impl Drop for Frozen {
     fn drop(&mut self) {
-        self.crew.signal(&self.name, Signal::CONT);
-        self.write(TruthPoint::Ended);
+        self.0.signal(Signal::CONT);
     }
 }

@@ -6,8 +6,10 @@
 
 mod borrowed;
 mod control;
+mod crash;
 mod crew;
 mod frozen;
+mod inflicted;
 mod keeper;
 mod port;
 mod process;
@@ -34,6 +36,8 @@ use crate::store;
 use borrowed::Borrowed;
 use control::Controls;
 use crew::{Crew, Origin};
+#[cfg(test)]
+pub use inflicted::is_inflicted;
 use truths::Truths;
 
 /// All workers must be there after this; opening connections and binding takes a few dozen milliseconds.
@@ -165,7 +169,7 @@ async fn serve(origin: Origin, ports: Ports, ends: &mut Ends) -> Result<(), Back
             () = ends.asked() => {}
             _ = asked.recv() => {}
         }
-        controls.end_frozen().await;
+        controls.inflicted.end_all().await;
         end_workers(&crew, &stop_workers, &mut workers).await;
         let _ = stop_control.send(Stage::Ending);
         serving.join_next().await;

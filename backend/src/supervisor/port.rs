@@ -30,6 +30,10 @@ pub fn listen(wanted: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, Ba
     sockets.into_iter().map(|s| listening(s).map_err(BackendError::listen(address))).collect()
 }
 
+/// What the system may hold of an answer that its client does not take, bytes; it doubles that for its own needs.
+/// Without a bound it is up to 4 MiB for each, and a client that does not read is not seen before that is full.
+const SEND_BUFFER: u32 = 128 * 1024;
+
 fn bind(address: SocketAddr, share: bool) -> Result<TcpSocket, BackendError> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
     socket
@@ -37,6 +41,8 @@ fn bind(address: SocketAddr, share: bool) -> Result<TcpSocket, BackendError> {
             // Connections of a backend that has just ended linger; they are no reason to refuse.
             socket.set_reuseaddr(true)?;
             socket.set_reuseport(share)?;
+            // Connections have what their listening socket has.
+            socket.set_send_buffer_size(SEND_BUFFER)?;
             socket.bind(address)?;
             Ok(socket)
         })

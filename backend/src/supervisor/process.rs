@@ -1,6 +1,6 @@
 //! One worker process: started, handed its socket, spoken to.
 //!
-//! Its standard input is one end of a local stream, because that can carry a descriptor: the socket on which it
+//! Its standard input is one end of a local stream, because that can carry descriptors: the socket on which it
 //! listens stays the supervisor's, so no connection that waits there is lost when a worker ends.
 
 use std::io::{self, IoSlice};
@@ -17,6 +17,7 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStdout, Command};
 
 use crate::places::{BROKER_VARIABLE, CACHE_VARIABLE, DATABASE_VARIABLE};
+use crate::settings::MAX_WORKERS;
 use crate::wire::{LISTENER_FOLLOWS, Order, line};
 
 /// A process that runs. Dropping it kills the process.
@@ -35,8 +36,8 @@ pub enum Heard {
 }
 
 impl Running {
-    /// Starts this executable with `args`, and hands it `listener`.
-    pub fn start(args: &[String], listener: &TcpListener) -> io::Result<Self> {
+    /// Starts this executable with `args`, and hands it `listeners`, its own first.
+    pub fn start(args: &[String], listeners: &[TcpListener]) -> io::Result<Self> {
         let (ours, theirs) = StdUnixStream::pair()?;
         let mut child = Command::new(std::env::current_exe()?)
             .args(args)
@@ -49,7 +50,7 @@ impl Running {
             .kill_on_drop(true)
             .spawn()?;
         // It fits into an empty socket's buffer, so this cannot wait.
-        hand_over(&ours, listener)?;
+        hand_over(&ours, listeners)?;
         ours.set_nonblocking(true)?;
         let output = child.stdout.take().expect("its output was asked for");
         Ok(Self { child, input: UnixStream::from_std(ours)?, output: BufReader::new(output).lines() })
@@ -89,10 +90,10 @@ fn died(ended: io::Result<std::process::ExitStatus>) -> String {
     }
 }
 
-/// One byte, and with it the descriptor.
-fn hand_over(stream: &StdUnixStream, listener: &TcpListener) -> io::Result<()> {
-    let descriptors = [listener.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+/// One byte, and with it the descriptors.
+fn hand_over(stream: &StdUnixStream, listeners: &[TcpListener]) -> io::Result<()> {
+    let descriptors: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_WORKERS))];
     let mut along = SendAncillaryBuffer::new(&mut space);
     along.push(SendAncillaryMessage::ScmRights(&descriptors));
     sendmsg(stream, &[IoSlice::new(&[LISTENER_FOLLOWS])], &mut along, SendFlags::empty())?;

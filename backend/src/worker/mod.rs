@@ -20,9 +20,10 @@ use tokio::task::JoinSet;
 use crate::broker::{self, Publisher, outbox, rabbit};
 use crate::downstream::Downstream;
 use crate::error::BackendError;
-use crate::faults::{Faults, Levers, TruthLog, missing_index, starved_poll, stop_the_world};
+use crate::faults::{Faults, Levers, TruthLog, fd_exhausted, missing_index, starved_poll, stop_the_world};
 use crate::http::{self, Stage};
 use crate::services::{self, Consumers, Desk, Services};
+use crate::shop::entrance::Door;
 use crate::shop::product_cache::ProductCache;
 use crate::shop::{self, Parts, Shop};
 use crate::store::{self, Database};
@@ -41,6 +42,8 @@ const LEAVING: Duration = Duration::from_secs(15);
 pub const CALL_PATIENCE: Duration = Duration::from_secs(5);
 /// From look to look at what has expired.
 const TIDY: Duration = Duration::from_secs(1);
+/// Looks from one reading of the list of banned addresses to the next.
+const BANNED_EVERY: u64 = 30;
 /// Reports that wait for the supervisor to read them.
 const REPORTS: usize = 256;
 
@@ -49,17 +52,17 @@ const REPORTS: usize = 256;
 /// # Errors
 /// When it was not started by a supervisor, or cannot start; the supervisor is told, too.
 pub fn work() -> Result<(), BackendError> {
-    let listener = socket::receive().map_err(|e| BackendError::NoSupervisor(e.to_string()))?;
+    let listeners = socket::receive().map_err(|e| BackendError::NoSupervisor(e.to_string()))?;
     let orders = orders::first()?;
     let settings = orders.settings.clone();
     left_behind::die_with_parent(settings.supervisor)?;
-    raise_descriptor_limit();
+    fd_exhausted::raise_limit();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS + settings.shop.offload_threads)
         .build()
         .map_err(BackendError::system("start the event loop"))?;
-    let done = runtime.block_on(live(orders, &settings, listener));
+    let done = runtime.block_on(live(orders, &settings, listeners));
     if let Err(e) = &done {
         orders::tell_failure(&e.to_string());
     }
@@ -71,7 +74,7 @@ pub fn work() -> Result<(), BackendError> {
 async fn live(
     orders: Orders,
     settings: &WorkerSettings,
-    listener: StdTcpListener,
+    mut listeners: Vec<StdTcpListener>,
 ) -> Result<(), BackendError> {
     let service = if settings.role == Role::Shop { "shop" } else { "services" };
     let agent = Agent::builder(service)
@@ -81,24 +84,30 @@ async fn live(
         .listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
         .start()?;
     agent.watch_loop(&tokio::runtime::Handle::current());
-    listener.set_nonblocking(true).map_err(BackendError::system("listen"))?;
-    let listener = TcpListener::from_std(listener).map_err(BackendError::system("listen"))?;
     let (report, reports) = mpsc::channel(REPORTS);
     let mut tasks = JoinSet::new();
     tasks.spawn(orders::tell(reports));
     let (say_stage, stage) = watch::channel(Stage::Open);
     let faults = Arc::new(Faults::new(&TruthLog::new(&settings.name, report.clone())));
-    let (shop, router) = match settings.role {
+    let mut server = JoinSet::new();
+    let refused = BackendError::system("listen");
+    let shop = match settings.role {
         Role::Shop => {
             let shop = open_shop(&agent, settings, faults.clone(), stage.clone(), &mut tasks).await?;
-            (Some(shop.clone()), shop::router(shop))
+            let door = Door::new(listeners, shop.clone()).map_err(refused)?;
+            server.spawn(http::serve(door, shop::router(shop.clone()), stage, GRACE));
+            Some(shop)
         }
-        Role::Services => (None, open_services(&agent, settings, &mut tasks)),
+        Role::Services => {
+            let router = open_services(&agent, settings, &mut tasks);
+            let listener = listeners.remove(0);
+            let listener = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
+            server.spawn(http::serve(listener.map_err(refused)?, router, stage, GRACE));
+            None
+        }
     };
     // Only now: who hears it may send requests.
     let _ = report.send(Report::Ready(agent.addr())).await;
-    let mut server = JoinSet::new();
-    server.spawn(http::serve(listener, router, stage, GRACE));
     end_slowly(orders, Levers::new(faults, shop.clone()), report, &say_stage, &mut server).await;
     // Both hear of it at once: connections finish what they do, and listeners are told to go.
     let _ = say_stage.send(Stage::Ending);
@@ -174,7 +183,7 @@ async fn open_shop(
     tasks.spawn(async move { starved_poll::keep(&ranked.ranking, &ranked.faults).await });
     let feed = shop.clone();
     tasks.spawn(async move {
-        if let Err(e) = feed.feed.run(&feed.database).await {
+        if let Err(e) = feed.feed.run(&feed.database, &feed.agent).await {
             eprintln!("shop: no live feed: {e}");
         }
     });
@@ -201,18 +210,14 @@ fn open_services(agent: &Agent, settings: &WorkerSettings, tasks: &mut JoinSet<(
     services::router(Desk { services, queues, token: settings.token.as_str().into() })
 }
 
-/// Each connection is a descriptor, and the soft limit is often 1,024.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    // Refused: then the soft limit stays what it was, and the agent shows it.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-}
-
 async fn tidy(shop: Arc<Shop>) {
     let mut ticks = tokio::time::interval(TIDY);
-    loop {
+    for tick in 0_u64.. {
         ticks.tick().await;
         shop.products.tidy().await;
+        if tick.is_multiple_of(BANNED_EVERY) {
+            // It fails when the database does, which is said elsewhere.
+            let _ = shop.entrance.read_banned(&shop.database).await;
+        }
     }
 }

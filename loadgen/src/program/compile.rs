@@ -44,6 +44,7 @@ impl Compiler<'_> {
                 Step::Connect(c) => Op::Connect(Box::new(self.connect(c)?)),
                 Step::Send(s) => Op::Send(Box::new(self.send(s)?)),
                 Step::Listen(dist) | Step::Think(dist) => Op::Wait(*dist),
+                Step::Ignore(dist) => Op::Ignore(*dist),
                 Step::Close(id) => Op::Close(self.id(*id)?),
                 Step::OpenEvents(e) => Op::OpenEvents(Box::new(self.open_events(e)?)),
                 Step::AwaitEvent(a) => Op::AwaitEvent(Box::new(self.await_event(a)?)),
@@ -339,6 +340,7 @@ pub(super) fn awaited(what: &plan::Awaited) -> Result<Awaited, BadPlan> {
         plan::Awaited::Contains(text) => Awaited::Contains(plain(text)),
         plan::Awaited::Regex(pattern) => Awaited::Regex(regex(pattern)?),
         plan::Awaited::Binary => Awaited::Binary,
+        plan::Awaited::Closed => Awaited::Closed,
     })
 }
 

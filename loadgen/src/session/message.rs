@@ -89,6 +89,12 @@ impl Session {
         let outcome = self.say(send).await;
         let finished = self.shard.now();
         let lost = self.socket.as_ref().is_none_or(|s| s.ended().is_some());
+        if lost && send.wait.as_ref().is_some_and(|w| matches!(w.what, Awaited::Closed)) {
+            // As it should be; had there been none before, it would be an error.
+            let outcome = if self.socket.take().is_some() { Ok(()) } else { outcome };
+            self.finish(send.id, started, finished, outcome);
+            return if outcome.is_ok() { Flow::On } else { Flow::End };
+        }
         self.finish(send.id, started, finished, outcome);
         if outcome.is_err() && lost {
             // The step's error says it all: it is not counted a second time.
@@ -213,7 +219,7 @@ fn answers(wait: &Await, expected: &str, message: &Message<'_>) -> bool {
 /// Is this text the one waited for?
 pub(super) fn answers_text(what: &Awaited, expected: &str, text: &str) -> bool {
     match what {
-        Awaited::Binary => false,
+        Awaited::Binary | Awaited::Closed => false,
         Awaited::Contains(_) => contains(text.as_bytes(), expected.as_bytes()),
         Awaited::Regex(regex) => regex.is_match(text.as_bytes()),
         Awaited::JsonAny(path) => {

@@ -198,6 +198,7 @@ impl Session {
                 Op::AwaitEvent(step) => Box::pin(self.await_event(step)).await,
                 Op::CloseEvents(id) => self.close_events(*id),
                 Op::Wait(dist) => self.wait(*dist).await,
+                Op::Ignore(dist) => self.ignore(*dist).await,
                 Op::Journey(coded) => Box::pin(self.journey(coded)).await,
                 Op::Enter { times, first, again } => {
                     at = self.enter(at - 1, *times, first.as_ref(), *again);
@@ -331,6 +332,20 @@ impl Session {
         }
         self.state.moved = true;
         self.rest(length).await
+    }
+
+    /// Leaves everything unread for a while, so that it piles up on the other side; cut short where the session is to end.
+    async fn ignore(&mut self, dist: Dist) -> Flow {
+        let length = self.stream.duration(dist);
+        if self.state.winding_up {
+            return Flow::On;
+        }
+        (self.state.moved, self.state.waited) = (true, true);
+        self.due = self.due.max(self.intended) + length;
+        self.intended = self.due;
+        let until = self.due;
+        poll_fn(|_| self.shard.seats.poll_nap(self.seat, until, || self.shard.now())).await;
+        Flow::On
     }
 
     /// Waits from the last step's end on; the next one is intended for then.

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::draft::Collect;
 use crate::endpoint::{self, Served};
 use crate::gauge::{Gauge, GaugeState, Gauges};
 use crate::heap::Heap;
+use crate::listeners::{ListenerState, Listeners};
 use crate::offload::{self, Offload};
 use crate::pauses::{PauseState, Pauses};
 use crate::pool::{PoolMeter, PoolState, Pools};
@@ -40,6 +42,7 @@ pub(crate) struct Meters {
     brokers: Arc<Registry<BrokerState>>,
     downstreams: Arc<Registry<DownstreamState>>,
     gauges: Arc<Registry<GaugeState>>,
+    listeners: Arc<ListenerState>,
     server: Arc<ServerState>,
     /// Hiccups, stalls and sections.
     pub(crate) pauses: Arc<PauseState>,
@@ -55,6 +58,7 @@ impl Meters {
             brokers: Arc::default(),
             downstreams: Arc::default(),
             gauges: Arc::default(),
+            listeners: Arc::default(),
             server: Arc::default(),
             pauses: Arc::new(PauseState::new(now.0)),
         }
@@ -66,6 +70,7 @@ impl Meters {
             Box::new(Pauses::new(Arc::clone(&self.pauses))),
             Box::new(Heap::new(age_threshold)),
             Box::new(Process::new()),
+            Box::new(Listeners::new(Arc::clone(&self.listeners))),
             Box::new(Server::new(Arc::clone(&self.server))),
             Box::new(Pools::new(Arc::clone(&self.pools))),
             Box::new(Offload::new(Arc::clone(&self.offload))),
@@ -187,6 +192,17 @@ impl Agent {
     #[must_use]
     pub fn gauge(&self, name: &'static str, unit: Unit) -> Gauge {
         Gauge::new(self.running.meters.gauges.get(name, || GaugeState::new(unit)))
+    }
+
+    /// Like [`Self::gauge`], for a level that does not add up over processes: the worst of them speaks for all.
+    #[must_use]
+    pub fn gauge_of_worst(&self, name: &'static str, unit: Unit) -> Gauge {
+        Gauge::new(self.running.meters.gauges.get(name, || GaugeState::of_worst(unit)))
+    }
+
+    /// Tells how many connections wait to be accepted at `socket`, which listens.
+    pub fn watch_listener(&self, socket: &impl AsFd) {
+        self.running.meters.listeners.watch(socket);
     }
 
     /// Watches `runtime` with a task of its own on it, until the agent or the runtime ends.

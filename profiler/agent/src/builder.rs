@@ -118,8 +118,12 @@ impl Builder {
         let addr = listener.local_addr().map_err(listen)?;
 
         let now = MonoNs::now();
-        let info =
-            InstanceInfo { name: instance.clone(), pid: std::process::id(), generation: self.generation };
+        let info = InstanceInfo {
+            name: instance.clone(),
+            pid: std::process::id(),
+            generation: self.generation,
+            deaths: 0,
+        };
         let identity = Identity { service, instance: info };
         let meters = Meters::new(now);
         let ticker = Ticker::new(instance, meters.collectors(self.age_threshold), now);

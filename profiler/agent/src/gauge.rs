@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use timeline::lane::LaneSpec;
+use timeline::lane::{Combine, LaneSpec};
 use timeline::units::Unit;
 
 use crate::draft::{Collect, Draft, LaneNo};
@@ -15,6 +15,7 @@ use crate::registry::Registry;
 #[derive(Debug)]
 pub(crate) struct GaugeState {
     unit: Unit,
+    combine: Combine,
     /// Bits of the value, an `f64`.
     bits: AtomicU64,
 }
@@ -22,7 +23,11 @@ pub(crate) struct GaugeState {
 impl GaugeState {
     pub(crate) const fn new(unit: Unit) -> Self {
         // All zero bits are the number 0.
-        Self { unit, bits: AtomicU64::new(0) }
+        Self { unit, combine: Combine::Sum, bits: AtomicU64::new(0) }
+    }
+
+    pub(crate) const fn of_worst(unit: Unit) -> Self {
+        Self { combine: Combine::Max, ..Self::new(unit) }
     }
 }
 
@@ -65,7 +70,8 @@ impl Gauges {
 impl Collect for Gauges {
     fn collect(&mut self, draft: &mut Draft<'_>) {
         for (name, state) in self.registry.after(self.known.len()) {
-            self.known.push((draft.lanes.declare(LaneSpec::level(name, "", state.unit)), state));
+            let spec = LaneSpec { combine: state.combine, ..LaneSpec::level(name, "", state.unit) };
+            self.known.push((draft.lanes.declare(spec), state));
         }
         for (lane, state) in &self.known {
             draft.level(*lane, f64::from_bits(state.bits.load(Ordering::Relaxed)));

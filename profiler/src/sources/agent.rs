@@ -12,7 +12,7 @@ use std::time::Duration;
 use timeline::clock::ClockOffset;
 use timeline::event::kinds;
 use timeline::lane::names;
-use timeline::probe::{Instances, TICK_MS};
+use timeline::probe::{InstanceInfo, Instances, TICK_MS};
 use timeline::text::clean;
 use timeline::{LaneId, LaneSpec, MonoNs, Unit};
 
@@ -98,12 +98,37 @@ struct Directory {
 struct Watched {
     newest: Arc<AtomicU64>,
     age: Option<LaneId>,
+    generation: Option<LaneId>,
+    deaths: Option<LaneId>,
+}
+
+impl Watched {
+    fn new(info: &InstanceInfo, newest: Arc<AtomicU64>, sink: &mut dyn Sink) -> Self {
+        let own = |lane: &str| LaneSpec::level(lane, &info.name, Unit::Count);
+        Self {
+            newest,
+            age: sink.declare(LaneSpec::level(names::SOURCE_AGE, NAME, Unit::Ns).about(&info.name).worst()),
+            generation: sink.declare(own(names::PROCESS_GENERATION).worst()),
+            deaths: sink.declare(own(names::PROCESS_DEATHS)),
+        }
+    }
+
+    /// How the processes of this name have fared.
+    fn tell(&self, info: &InstanceInfo, now: MonoNs, sink: &mut dyn Sink) {
+        for (lane, value) in [(self.generation, info.generation), (self.deaths, info.deaths)] {
+            if let Some(lane) = lane {
+                sink.sample(lane, now, f64::from(value));
+            }
+        }
+    }
 }
 
 impl Directory {
     fn watch(&mut self, list: &Instances, sink: &mut dyn Sink) {
+        let now = MonoNs::now();
         for info in &list.instances {
-            if self.watched.contains_key(&info.name) {
+            if let Some(watched) = self.watched.get(&info.name) {
+                watched.tell(info, now, sink);
                 continue;
             }
             if !plain_name(&info.name) || self.watched.len() >= MAX_INSTANCES {
@@ -116,8 +141,9 @@ impl Directory {
             let newest = Arc::new(AtomicU64::new(MonoNs::now().0));
             let watcher = Watcher::new(self.client.clone(), &info.name, self.since, Arc::clone(&newest));
             self.crew.run(watcher, self.shared.clone());
-            let age = LaneSpec::level(names::SOURCE_AGE, NAME, Unit::Ns).about(&info.name).worst();
-            self.watched.insert(info.name.clone(), Watched { newest, age: sink.declare(age) });
+            let watched = Watched::new(info, newest, sink);
+            watched.tell(info, now, sink);
+            self.watched.insert(info.name.clone(), watched);
         }
     }
 }

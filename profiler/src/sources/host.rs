@@ -1,6 +1,6 @@
-//! The host source: CPU of the whole machine, in use and stolen.
+//! The host source: CPU of the whole machine, in use and stolen, and what its TCP had to drop or to send again.
 //!
-//! Owns the lanes `host.cpu` and `host.steal`, from the first line of `/proc/stat`. Where there is none
+//! Owns the lanes `host.*`: CPU from the first line of `/proc/stat`, TCP from `net_counters`. Where there is none
 //! (macOS) it is not available. What a stolen core means for a run is the detectors' to say.
 
 use std::fs;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use timeline::lane::names;
 use timeline::{LaneId, LaneSpec, MonoNs, Unit};
 
+use super::net_counters::NetCounters;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 
 /// Name of the source and of the lanes' instance.
@@ -33,8 +34,10 @@ pub fn attach(sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
         steal: sink.declare(share(names::HOST_STEAL)),
         cores: sink.declare(LaneSpec::level(names::HOST_CORES, NAME, Unit::Count).worst()),
         count: first.cores,
+        net: NetCounters::read().map(|first| Net::new(first, &mut sink)),
     };
-    let about = "host: CPU in use and stolen".to_owned();
+    let tcp = if host.net.is_some() { "; connections dropped, segments sent again" } else { "" };
+    let about = format!("host: CPU in use and stolen{tcp}");
     sink.note(NAME, &about);
     let crew = Crew::default();
     crew.run(host, sink);
@@ -47,6 +50,43 @@ struct Host {
     steal: Option<LaneId>,
     cores: Option<LaneId>,
     count: u64,
+    net: Option<Net>,
+}
+
+/// What TCP counts, where the system tells it.
+struct Net {
+    before: (MonoNs, NetCounters),
+    overflows: Option<LaneId>,
+    drops: Option<LaneId>,
+    retransmits: Option<LaneId>,
+}
+
+impl Net {
+    fn new(first: NetCounters, sink: &mut dyn Sink) -> Self {
+        let mut rate = |name| sink.declare(LaneSpec::rate(name, NAME, Unit::PerSecond));
+        Self {
+            before: (MonoNs::now(), first),
+            overflows: rate(names::HOST_LISTEN_OVERFLOWS),
+            drops: rate(names::HOST_LISTEN_DROPS),
+            retransmits: rate(names::HOST_RETRANSMITS),
+        }
+    }
+
+    fn poll(&mut self, sink: &mut dyn Sink) {
+        let (Some(counters), now) = (NetCounters::read(), MonoNs::now()) else { return };
+        let (then, before) = std::mem::replace(&mut self.before, (now, counters));
+        let seconds = now.since(then).as_secs_f64().max(1e-3);
+        let lanes = [
+            (self.overflows, counters.overflows, before.overflows),
+            (self.drops, counters.drops, before.drops),
+            (self.retransmits, counters.retransmits, before.retransmits),
+        ];
+        for (lane, now_is, was) in lanes {
+            if let Some(lane) = lane {
+                sink.sample(lane, now, now_is.saturating_sub(was) as f64 / seconds);
+            }
+        }
+    }
 }
 
 /// Ticks since boot.
@@ -104,6 +144,9 @@ impl Source for Host {
     }
 
     fn poll(&mut self, sink: &mut dyn Sink) {
+        if let Some(net) = &mut self.net {
+            net.poll(sink);
+        }
         let (Ok(counters), now) = (Counters::read(), MonoNs::now()) else { return };
         let Some((cpu, stolen)) = counters.shares_since(self.before) else { return };
         self.before = counters;

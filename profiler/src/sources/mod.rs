@@ -9,6 +9,7 @@ pub mod host;
 pub mod process;
 
 mod admit;
+mod net_counters;
 mod probe_client;
 mod sockets;
 

@@ -51,5 +51,6 @@ pub(super) fn awaited(plan: &RunPlan, what: &Awaited) -> String {
         Awaited::Contains(text) => format!("a text with {}", show(plan, text)),
         Awaited::Regex(pattern) => format!("a text like {}", timeline::text::clean(pattern, SHOWN)),
         Awaited::Binary => "a binary message".to_owned(),
+        Awaited::Closed => "the end of the WebSocket".to_owned(),
     }
 }

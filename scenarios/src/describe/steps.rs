@@ -30,6 +30,7 @@ pub(super) fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String
             Step::AwaitEvent(a) => format!("{}: {}", name(a.id), events::awaits(plan, a)),
             Step::CloseEvents(id) => format!("{}: close the event stream", name(*id)),
             Step::Listen(d) => format!("listen for {}", show_dist(*d)),
+            Step::Ignore(d) => format!("read nothing for {}", show_dist(*d)),
             Step::Think(d) => format!("think for {}", show_dist(*d)),
             Step::Close(id) => format!("{}: close the WebSocket", name(*id)),
             Step::Journey(journey) => journey_line(journey),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use timeline::fault::{FaultKind, FaultOrder};
 
 use super::reader::{Fields, Reader, Value, number};
-use super::{keys, tables};
+use super::{keys, tables, within_run};
 use crate::mistake::{Wrong, listed, quoted};
 use crate::plan::FaultPlan;
 
@@ -22,14 +22,7 @@ fn fault(reader: &Reader<'_>, value: &Value<'_>, length_ns: Option<u64>) -> Opti
         fields.need("name", "name = \"stampede\"").and_then(|v| reader.read(v, "a fault's name", kind));
     let at_ns = fields.need("at", "at = \"20s\", from the run's start").and_then(|v| reader.duration(v));
     let for_ns = fields.need("for", "for = \"20s\"").and_then(|v| reader.span(v));
-    if let (Some(at), Some(length)) = (at_ns, length_ns)
-        && at >= length
-        && let Some(v) = fields.get("at")
-    {
-        let wrong = Wrong::new("this fault begins after the run has ended");
-        let length = crate::text::quantity::show_duration(length);
-        reader.wrong(v.span(), wrong.expected(format!("less than the length of all phases, {length}")));
-    }
+    within_run(reader, &fields, at_ns, length_ns, "fault");
     let knobs = name.map(|name| knobs(reader, &fields, name));
     let order = FaultOrder { name: name?, for_ms: (for_ns? / NS_PER_MS).max(1), knobs: knobs? };
     Some(FaultPlan { at_ns: at_ns?, order })

@@ -27,7 +27,7 @@ macro_rules! shapes {
 
 shapes! {
     FILE = "a scenario", "", false,
-        ["include", "about", "teaches", "seed", "timeout", "grace", "vars", "load", "target", "data", "phase", "session", "fault", "gate"];
+        ["include", "about", "teaches", "seed", "timeout", "grace", "vars", "load", "target", "data", "phase", "session", "fault", "action", "gate"];
     INCLUDED = "an included file", "included", false, ["include", "vars", "target", "data", "session", "gate"];
     LOAD = "[load]", "load", false, ["timer"];
     TARGET = "[target]", "target", false,
@@ -57,8 +57,9 @@ shapes! {
     SEND = "a `send` step", "send", false, ["name", "send", "await", "if"];
     SEND_BINARY = "a `send-binary` step", "send-binary", false, ["name", "send-binary", "await", "if"];
     AWAIT_ALONE = "an `await` step", "await-step", false, ["name", "await", "if"];
-    AWAIT = "`await`", "await", false, ["event", "json", "equals", "contains", "regex", "binary", "within"];
+    AWAIT = "`await`", "await", false, ["event", "json", "equals", "contains", "regex", "binary", "closed", "within"];
     LISTEN = "a `listen` step", "listen", false, ["listen", "if"];
+    IGNORE = "an `ignore` step", "ignore", false, ["ignore", "if"];
     THINK = "a `think` step", "think", false, ["think", "if"];
     REPEAT = "a `repeat` step", "repeat", false, ["repeat", "at-most", "every", "steps", "if"];
     GROUP = "a group of steps", "group", false, ["group", "if", "steps", "else"];
@@ -68,6 +69,7 @@ shapes! {
     CLOSE = "a `close` step", "close", false, ["name", "close", "if"];
     CHECK = "`check`", "check", false, ["status", "time", "size", "body", "header", "json"];
     FAULT = "[[fault]]", "fault", true, ["name", "at", "for"];
+    ACTION = "[[action]]", "action", false, ["do", "at"];
     GATE = "[[gate]]", "gate", false, ["that", "abort_after"];
 }
 
@@ -85,6 +87,7 @@ pub(crate) const VERBS: &[(&str, &Shape)] = &[
     ("send-binary", SEND_BINARY),
     ("await", AWAIT_ALONE),
     ("listen", LISTEN),
+    ("ignore", IGNORE),
     ("think", THINK),
     ("repeat", REPEAT),
     ("choose", CHOOSE),

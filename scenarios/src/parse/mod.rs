@@ -2,6 +2,7 @@
 //!
 //! Reading never stops at a mistake; all are reported together. Each kind of table has a file of its own.
 
+mod actions;
 mod course;
 mod faults;
 mod feeders;
@@ -126,6 +127,7 @@ fn read(
     let kinds = sessions::read(&world, &file);
     let length_ns = phases.iter().map(|(p, _)| p.length_ns).sum();
     let faults = faults::read(reader, &file, (!phases.is_empty()).then_some(length_ns));
+    let actions = actions::read(reader, &file, (!phases.is_empty()).then_some(length_ns));
     check_open_requests(reader, &phases, &kinds.kinds);
     check_passes(reader, &phases, &kinds.kinds);
 
@@ -152,6 +154,7 @@ fn read(
         feeders,
         assets: world.assets.into_inner(),
         faults,
+        actions,
         gates,
         grace_ns,
         timeout_ns,
@@ -161,6 +164,24 @@ fn read(
 
 /// Longest `about` line, characters.
 const MAX_ABOUT: usize = 300;
+
+/// A time in a run of this length, if that is known; `what` is said to begin then.
+fn within_run(
+    reader: &Reader<'_>,
+    fields: &Fields<'_>,
+    at_ns: Option<u64>,
+    length_ns: Option<u64>,
+    what: &str,
+) {
+    if let (Some(at), Some(length)) = (at_ns, length_ns)
+        && at >= length
+        && let Some(v) = fields.get("at")
+    {
+        let wrong = Wrong::new(format!("this {what} begins after the run has ended"));
+        let length = crate::text::quantity::show_duration(length);
+        reader.wrong(v.span(), wrong.expected(format!("less than the length of all phases, {length}")));
+    }
+}
 
 /// The tables of `[[name]]`, at most [`MAX_TABLES`]; empty when there are none or the shape is wrong (noted).
 fn tables<'d>(reader: &Reader<'_>, file: &Fields<'d>, name: &str) -> &'d [Value<'d>] {

@@ -151,7 +151,7 @@ fn needs_session(steps: &[Step]) -> bool {
         match step {
             Step::Connect(_) | Step::Send(_) | Step::Close(_) => true,
             Step::OpenEvents(_) | Step::AwaitEvent(_) | Step::CloseEvents(_) => true,
-            Step::Listen(_) | Step::Journey(_) => true,
+            Step::Listen(_) | Step::Ignore(_) | Step::Journey(_) => true,
             Step::Repeat(r) => r.times == crate::plan::Times::UntilEnd || step.inner().any(needs),
             Step::If(_) | Step::Choose(_) => step.inner().any(needs),
             Step::Request(_) | Step::Parallel(_) | Step::Think(_) => false,

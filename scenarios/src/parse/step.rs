@@ -112,11 +112,12 @@ impl<'a, 'n> Journey<'a, 'n> {
             "send-binary" => self.send_binary(&fields, what),
             "await" if self.is_of_stream(what) => self.await_event(&fields, what),
             "await" => self.await_alone(&fields, what),
-            "listen" => {
+            "listen" | "ignore" => {
                 if !self.streaming {
                     self.must_be_connected(&fields, verb);
                 }
-                self.world.reader.dist(what).map(Step::Listen)
+                let step = if verb == "listen" { Step::Listen } else { Step::Ignore };
+                self.world.reader.dist(what).map(step)
             }
             "think" => self.world.reader.dist(what).map(Step::Think),
             "repeat" => self.repeat(&fields, what),
@@ -298,7 +299,7 @@ fn step_takes_time(step: &Step) -> bool {
         Step::Parallel(p) => p.requests.iter().any(|r| r.when.is_none()),
         Step::Connect(_) | Step::OpenEvents(_) | Step::AwaitEvent(_) => true,
         Step::Send(s) => s.wait.is_some(),
-        Step::Listen(d) | Step::Think(d) => takes_time(*d),
+        Step::Listen(d) | Step::Ignore(d) | Step::Think(d) => takes_time(*d),
         Step::Repeat(r) => {
             let turns = !matches!(r.guard, Some(crate::plan::Guard::While(_)));
             turns && (r.every.is_some_and(takes_time) || r.steps.iter().any(step_takes_time))

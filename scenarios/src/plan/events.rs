@@ -36,7 +36,7 @@ pub struct AwaitEvent {
     pub id: StepId,
     /// Its type; none: any. An event that names no type is a `message`.
     pub kind: Option<String>,
-    /// What must hold of its data; never [`Awaited::Binary`].
+    /// What must hold of its data; never [`Awaited::Binary`] or [`Awaited::Closed`].
     pub what: Option<Awaited>,
     /// After this the step has failed (`timeout`), ns.
     pub within_ns: u64,

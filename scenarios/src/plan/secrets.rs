@@ -48,7 +48,12 @@ fn hide_secrets(steps: &mut [Step]) {
                 hide_secrets(&mut fork.otherwise);
             }
             Step::Choose(choices) => choices.iter_mut().for_each(|c| hide_secrets(&mut c.steps)),
-            Step::Listen(_) | Step::Think(_) | Step::Close(_) | Step::CloseEvents(_) | Step::Journey(_) => {}
+            Step::Listen(_)
+            | Step::Ignore(_)
+            | Step::Think(_)
+            | Step::Close(_)
+            | Step::CloseEvents(_)
+            | Step::Journey(_) => {}
         }
     }
 }

@@ -50,10 +50,14 @@ impl Journey<'_, '_> {
         let id = self.id(step, "await");
         let reader = self.world.reader;
         let fields = reader.fields(what, keys::AWAIT)?;
-        if fields.get("binary").is_some() {
-            let wrong = Wrong::new("an event is text").expected("`json`, `contains` or `regex`");
-            reader.wrong(fields.key_span("binary"), wrong);
-            return None;
+        for (key, why) in
+            [("binary", "an event is text"), ("closed", "the end of an event stream cannot be awaited")]
+        {
+            if fields.get(key).is_some() {
+                let wrong = Wrong::new(why).expected("`json`, `contains` or `regex`");
+                reader.wrong(fields.key_span(key), wrong);
+                return None;
+            }
         }
         let within_ns = fields.get("within").map_or(Some(self.world.timeout_ns), |v| reader.span(v));
         let kind = match fields.get("event") {

@@ -162,8 +162,10 @@ impl Journey<'_, '_> {
     /// What must hold of an awaited message.
     pub(super) fn awaited(&self, fields: &Fields<'_>, sent: Sent<'_>) -> Option<Awaited> {
         let reader = self.world.reader;
-        let ways: Vec<_> =
-            ["contains", "regex", "binary"].into_iter().filter(|k| fields.get(k).is_some()).collect();
+        let ways: Vec<_> = ["contains", "regex", "binary", "closed"]
+            .into_iter()
+            .filter(|k| fields.get(k).is_some())
+            .collect();
         match ways.as_slice() {
             [] => self.awaited_json(fields, sent),
             [way] if fields.get("json").is_none() => self.awaited_by(fields, way, sent),
@@ -171,7 +173,7 @@ impl Journey<'_, '_> {
                 let wrong = Wrong::new("a message is awaited in more than one way");
                 reader.wrong(
                     fields.key_span(way),
-                    wrong.expected("one of `json`, `contains`, `regex` and `binary`"),
+                    wrong.expected("one of `json`, `contains`, `regex`, `binary` and `closed`"),
                 );
                 None
             }
@@ -203,9 +205,11 @@ impl Journey<'_, '_> {
         match way {
             "contains" => self.expected(value, sent).map(Awaited::Contains),
             "regex" => reader.read(value, "a regular expression", regex).map(Awaited::Regex),
-            _ if reader.boolean(value)? => Some(Awaited::Binary),
+            "binary" if reader.boolean(value)? => Some(Awaited::Binary),
+            "closed" if reader.boolean(value)? => Some(Awaited::Closed),
             _ => {
-                reader.wrong(value.span(), Wrong::new("nothing is awaited").expected("binary = true"));
+                let look = format!("{way} = true");
+                reader.wrong(value.span(), Wrong::new("nothing is awaited").expected(look));
                 None
             }
         }

@@ -1,0 +1,127 @@
+//! Connections that wait to be accepted, in the listen queues of the sockets that the target names.
+//!
+//! Owns the lane `process.listen-queue`. The system tells it in `/proc/net/tcp`, where listening sockets stand first, so
+//! the thousands of others behind them are not read. Where there is no such file, there is no lane.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex};
+
+use timeline::lane::{LaneSpec, names};
+use timeline::units::Unit;
+
+use crate::draft::{Collect, Draft, LaneNo};
+use crate::tally::lock;
+
+/// Sockets that can be named; more are not looked at.
+const MOST: usize = 64;
+/// State of a listening socket.
+const LISTEN: &str = "0A";
+const TABLES: [&str; 2] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
+
+/// The sockets, by their number in the system's tables.
+#[derive(Debug, Default)]
+pub(crate) struct ListenerState(Mutex<Vec<u64>>);
+
+impl ListenerState {
+    /// Looks at `socket` from now on, also when it is closed: then nothing waits there.
+    pub(crate) fn watch(&self, socket: &impl AsFd) {
+        let Ok(about) = rustix::fs::fstat(socket) else { return };
+        let mut all = lock(&self.0);
+        if all.len() < MOST {
+            all.push(about.st_ino);
+        }
+    }
+}
+
+/// The lane.
+pub(crate) struct Listeners {
+    state: Arc<ListenerState>,
+    lane: Option<LaneNo>,
+}
+
+impl Listeners {
+    pub(crate) const fn new(state: Arc<ListenerState>) -> Self {
+        Self { state, lane: None }
+    }
+}
+
+impl Collect for Listeners {
+    fn collect(&mut self, draft: &mut Draft<'_>) {
+        let sockets = lock(&self.state.0).clone();
+        if sockets.is_empty() {
+            return;
+        }
+        let Some(waiting) = waiting_at(&sockets) else { return };
+        let lane = *self.lane.get_or_insert_with(|| {
+            draft.lanes.declare(LaneSpec::level(names::PROCESS_LISTEN_QUEUE, "", Unit::Count))
+        });
+        draft.level(lane, waiting as f64);
+    }
+}
+
+/// How many connections wait to be accepted at `socket`, which listens; none where the system does not say.
+#[must_use]
+pub fn listen_queue(socket: &impl AsFd) -> Option<u64> {
+    let inode = rustix::fs::fstat(socket).ok()?.st_ino;
+    waiting_at(&[inode])
+}
+
+/// The same for several, by their numbers.
+fn waiting_at(sockets: &[u64]) -> Option<u64> {
+    let tables = TABLES.iter().filter_map(|table| File::open(table).ok());
+    tables.map(|t| waiting(BufReader::new(t), sockets)).reduce(|a, b| a + b)
+}
+
+/// How many connections wait at `sockets`. A line reads `sl local remote state tx_queue:rx_queue ... inode`, with the number
+/// waiting as `rx_queue`, in hexadecimal.
+fn waiting(table: impl BufRead, sockets: &[u64]) -> u64 {
+    let mut sum = 0;
+    for line in table.lines().skip(1).map_while(Result::ok) {
+        let mut words = line.split_ascii_whitespace().skip(3);
+        if words.next() != Some(LISTEN) {
+            break;
+        }
+        let queue = words.next().and_then(|w| u64::from_str_radix(w.split_once(':')?.1, 16).ok());
+        let inode = words.nth(4).and_then(|w| w.parse().ok());
+        if let (Some(queue), Some(inode)) = (queue, inode)
+            && sockets.contains(&inode)
+        {
+            sum += queue;
+        }
+    }
+    sum
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn only_named_sockets_count_and_what_follows_the_listening_ones_is_not_read() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
+            0: 0100007F:1F90 00000000:0000 0A 00000000:0000000C 00:00000000 00000000  1000        0 4711 1 0\n   \
+            1: 0100007F:1F90 00000000:0000 0A 00000000:00000003 00:00000000 00000000  1000        0 4712 1 0\n   \
+            2: 0100007F:1F90 0100007F:D431 01 00000000:00000001 00:00000000 00000000  1000        0 4711 1 0\n";
+        assert_eq!(waiting(table.as_bytes(), &[4711]), 12);
+        assert_eq!(waiting(table.as_bytes(), &[4711, 4712]), 15);
+        assert_eq!(waiting(&b"broken\n\n"[..], &[1]), 0);
+    }
+
+    #[test]
+    fn a_connection_waits_until_it_is_accepted() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let state = ListenerState::default();
+        state.watch(&listener);
+        let look = || listen_queue(&listener).unwrap();
+        let address = listener.local_addr().unwrap();
+        let clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
+        assert_eq!(look(), 3);
+        let _accepted = listener.accept().unwrap();
+        assert_eq!(look(), 2);
+        assert_eq!(waiting_at(&lock(&state.0)), Some(2));
+        drop(clients);
+    }
+}

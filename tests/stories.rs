@@ -1,0 +1,34 @@
+//! Scenarios that tell something else than a fault: a reload that loses nothing, attackers who get nothing, a generator that
+//! says of itself that it was too slow.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{run, run_clean, run_valid, whole_machine};
+
+#[test]
+fn a_rolling_reload_loses_no_request() {
+    let _machine = whole_machine();
+    let run = run_valid(&["rolling-reload"]);
+    let summary = run.summary();
+    assert_eq!(run.code(), Some(0), "{}\n{}\n{:#}", run.stdout(), run.stderr(), summary["errors"]);
+    // Each of two workers was relieved twice, and none died.
+    let lane = |name: &str| summary["lanes"][name]["max"].as_f64();
+    assert_eq!((lane("process.generation"), lane("process.deaths")), (Some(2.0), Some(0.0)));
+}
+
+#[test]
+fn attacks_are_refused_and_customers_keep_their_pace() {
+    let _machine = whole_machine();
+    run_clean("hostile");
+}
+
+#[test]
+fn a_starved_generator_says_so_and_blames_nobody_else() {
+    let _machine = whole_machine();
+    let run = run(&["generator-limited"]);
+    assert_eq!((run.code(), &run.summary()["verdict"]), (Some(5), &"invalid".into()), "{}", run.stderr());
+    assert_eq!(run.kinds(), ["generator-limited"], "{:#}", run.summary()["findings"]);
+    run_clean("generator-limited-clean");
+}
