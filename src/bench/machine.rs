@@ -132,6 +132,21 @@ fn kib(text: &str, field: &str) -> Option<f64> {
     Some(line.split_whitespace().next()?.parse::<f64>().ok()? * 1024.0)
 }
 
+/// Connections that a server on `port` of this machine has open.
+pub fn connections(port: u16) -> u64 {
+    established(&read_to_string("/proc/net/tcp").unwrap_or_default(), port)
+}
+
+/// Lines of the kernel's table whose own end is `port`, established (`01`).
+fn established(table: &str, port: u16) -> u64 {
+    let own = format!(":{port:04X}");
+    let is_one = |line: &&str| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        words.next().is_some_and(|w| w.ends_with(&own)) && words.nth(1) == Some("01")
+    };
+    table.lines().filter(is_one).count() as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +160,19 @@ mod tests {
         assert_eq!((m.nice, m.idle, m.steal, m.others), (0.05, 0.5, 0.025, 0.1));
         assert!(m.contaminated());
         assert!(!Machine { others: 0.04, ..m }.contaminated());
+    }
+
+    #[test]
+    fn connections_are_those_of_the_port_that_stand() {
+        let line = |own: &str, far: &str, state: &str| {
+            format!("  0: 0100007F:{own} 0100007F:{far} {state} 0:0 0:0 0\n")
+        };
+        let table = "  sl  local_address rem_address st\n".to_owned()
+            + &line("1F90", "0000", "0A")
+            + &line("1F90", "C001", "01")
+            + &line("C001", "1F90", "01")
+            + &line("1F90", "C002", "06");
+        assert_eq!((established(&table, 8080), established(&table, 80)), (1, 0));
     }
 
     #[test]

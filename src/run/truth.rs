@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use scenarios::plan::FaultPlan;
 use serde::{Deserialize, Serialize};
-use timeline::fault::Truth;
+use timeline::fault::{FaultOrder, Truth};
 use timeline::{MonoNs, RunClock, RunTime};
 
 /// How long the control endpoint may take to answer.
@@ -42,7 +42,7 @@ impl Injector {
                     Err(RecvTimeoutError::Timeout) => {}
                     Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
                 }
-                if let Err(e) = orders.order(&fault) {
+                if let Err(e) = orders.order(&fault.order) {
                     failures.push(format!("fault {} could not be injected: {e:#}", fault.order.name.name()));
                 }
             }
@@ -106,9 +106,10 @@ impl Control {
         Self { agent, base: base.to_owned(), token: token.to_owned() }
     }
 
-    fn order(&self, fault: &FaultPlan) -> anyhow::Result<()> {
+    /// Switches a fault on.
+    pub fn order(&self, order: &FaultOrder) -> anyhow::Result<()> {
         let url = format!("{}/v1/faults", self.base);
-        self.agent.post(url).header("Authorization", self.bearer()).send_json(&fault.order)?;
+        self.agent.post(url).header("Authorization", self.bearer()).send_json(order)?;
         Ok(())
     }
 

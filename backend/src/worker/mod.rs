@@ -79,6 +79,7 @@ async fn live(
         .generation(settings.generation)
         .token(settings.token.clone())
         .listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        .watching(settings.shop.watched)
         .start()?;
     agent.watch_loop(&tokio::runtime::Handle::current());
     listener.set_nonblocking(true).map_err(BackendError::system("listen"))?;
