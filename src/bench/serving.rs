@@ -154,11 +154,10 @@ pub fn sockets(name: &str, sockets: &Sockets, place: &Place<'_>) -> anyhow::Resu
     };
     let (few, n) = read((sessions / 10).max(1))?;
     let (all, m) = read(sessions)?;
-    let sample = window(place, &server, &client, Duration::from_secs(1))?;
     let told = finish(client, &recipe, place)?;
     let bytes = (all - few) / m.saturating_sub(n).max(1) as f64;
     let figure = format!("memory of {} for a further idle WebSocket, to {sessions}", kind.name());
-    let mut row = counted(name, figure, " B", bytes, at_most, Some(sample));
+    let mut row = counted(name, figure, " B", bytes, at_most, None);
     row.notes.extend(errors(&told));
     Ok(vec![row])
 }

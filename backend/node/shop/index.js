@@ -55,7 +55,7 @@ export class Shop {
       faults.tooSmallCache.evicted();
     };
     const entries = await openEntries(settings.cacheUrl, figures.cacheCapacity, evicted);
-    const products = new ProductCache(entries, figures, faults, meter, (id) => readProduct(database, id));
+    const products = new ProductCache(entries, figures, settings.cache, faults, meter, (id) => readProduct(database, id));
     return new Shop(settings, agent, faults, database, products);
   }
 

@@ -89,17 +89,17 @@ async fn live(
     tasks.spawn(orders::tell(reports));
     let (say_stage, stage) = watch::channel(Stage::Open);
     let faults = Arc::new(Faults::new(&TruthLog::new(&settings.name, report.clone())));
-    let (shop, router) = match settings.role {
+    let (shop, router, finish): (_, _, http::Finish) = match settings.role {
         Role::Shop => {
             let shop = open_shop(&agent, settings, faults.clone(), stage.clone(), &mut tasks).await?;
-            (Some(shop.clone()), shop::router(shop))
+            (Some(shop.clone()), shop::router(shop), shop::secure)
         }
-        Role::Services => (None, open_services(&agent, settings, &mut tasks)),
+        Role::Services => (None, open_services(&agent, settings, &mut tasks), |_| {}),
     };
     // Only now: who hears it may send requests.
     let _ = report.send(Report::Ready(agent.addr())).await;
     let mut server = JoinSet::new();
-    server.spawn(http::serve(listener, router, stage, GRACE));
+    server.spawn(http::serve(listener, router, finish, stage, GRACE));
     end_slowly(orders, Levers::new(faults, shop.clone()), report, &say_stage, &mut server).await;
     // Both hear of it at once: connections finish what they do, and listeners are told to go.
     let _ = say_stage.send(Stage::Ending);
