@@ -70,7 +70,7 @@ export class Shop {
     this.sessions = new Sessions(database, faults.leak, this.visits, settings.secret, settings.figures.sessionCapacity);
     this.ranking = new Ranking(PRODUCTS);
     this.feed = new Feed(faults.slowConsumer);
-    this.services = new Services(database, settings.services, agent);
+    this.services = new Services(database, settings.services, agent, faults);
     agent.gauge('server.websockets', 'count', () => this.feed.size);
     agent.gauge('server.sessions', 'count', () => this.sessions.size);
     this.server = createServer(routes(this), (template) => agent.requests.begin(template));
