@@ -3,8 +3,6 @@
 //! Shop, services and control endpoint share it. Owns the connections (one task each, in a [`JoinSet`]); routes
 //! belong to whoever made the router.
 
-mod timer;
-
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,13 +15,11 @@ use axum::response::Response;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-
-use timer::HeadTimer;
 
 /// A connection that sends no whole head for so long is closed. hyper counts idle time between requests
 /// too, so it must exceed every think time that is worth keeping a connection for.
@@ -124,7 +120,7 @@ async fn connection(stream: TcpStream, server: Arc<Server>) {
     let mut stage = server.stage.clone();
     let service = service_fn(move |request| server.clone().answer(request));
     let connection = http1::Builder::new()
-        .timer(HeadTimer::default())
+        .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
