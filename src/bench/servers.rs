@@ -45,6 +45,8 @@ pub struct Server {
     /// Where it listens.
     pub port: u16,
     running: Running,
+    /// Sockets that it has without any client.
+    own: u64,
 }
 
 enum Running {
@@ -71,7 +73,9 @@ impl Server {
                 (url.port, Running::Backend(backend))
             }
         };
-        Ok(Self { kind, port, running })
+        let mut server = Self { kind, port, running, own: 0 };
+        server.own = machine::sockets(&server.serving());
+        Ok(server)
     }
 
     /// The processes that serve.
@@ -83,6 +87,11 @@ impl Server {
                 shops.map(|w| w.pid).collect()
             }
         }
+    }
+
+    /// Connections that it has accepted and holds.
+    pub fn connections(&self) -> u64 {
+        machine::sockets(&self.serving()).saturating_sub(self.own)
     }
 
     /// All its processes.

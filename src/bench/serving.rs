@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use reports::Verdict;
 use serde_json::{Value, json};
 use timeline::MonoNs;
 use timeline::fault::{FaultKind, FaultOrder};
@@ -78,8 +79,13 @@ fn measure(
     sample.done = (sample.seconds * per_s as f64).round() as u64;
     let told = finish(client, &recipe, place)?;
     notes.extend(errors(&told));
-    if told.generator.dropped > 0 {
-        notes.push(format!("{}: {} planned starts were dropped", kind.name(), told.generator.dropped));
+    if told.generator.dropped > 0 || told.verdict == Verdict::Invalid {
+        notes.push(format!(
+            "{}: the load did not keep its rate: {} planned starts dropped, {}",
+            kind.name(),
+            told.generator.dropped,
+            told.verdict_reason
+        ));
     }
     Ok(sample)
 }
@@ -92,7 +98,7 @@ fn connected(
 ) -> anyhow::Result<()> {
     let mut open = 0;
     let stand = || {
-        open = machine::connections(server.port);
+        open = server.connections();
         if client.has_ended() { None } else { Some(open >= connections) }
     };
     let patience = CONNECT_PATIENCE.max(Duration::from_secs_f64(2.0 * scenario::rise_s(connections)));
@@ -118,7 +124,7 @@ fn window(place: &Place<'_>, server: &Server, client: &Client, length: Duration)
     let [cpu_s, all_s, other_cpu_s] = [0, 1, 2].map(|i| machine::spent(&before[i], &after[i]));
     Ok(Sample {
         who: server.kind.name().to_owned(),
-        open: machine::connections(server.port),
+        open: server.connections(),
         seconds: ended.since(began).as_secs_f64(),
         done: 0,
         cpu_s,
@@ -150,16 +156,16 @@ pub fn sockets(name: &str, sockets: &Sockets, place: &Place<'_>) -> anyhow::Resu
     let mut read = |sessions| {
         connected(place, &server, &mut client, sessions)?;
         place.nap(SETTLE)?;
-        anyhow::Ok((machine::memory(&server.serving(), "RssAnon"), machine::connections(server.port)))
+        anyhow::Ok((machine::memory(&server.serving(), "RssAnon"), server.connections()))
     };
     let (few, n) = read((sessions / 10).max(1))?;
     let (all, m) = read(sessions)?;
-    let told = finish(client, &recipe, place)?;
+    if let Some(errors) = errors(&finish(client, &recipe, place)?) {
+        bail!("not all were held: {errors}");
+    }
     let bytes = (all - few) / m.saturating_sub(n).max(1) as f64;
     let figure = format!("memory of {} for a further idle WebSocket, to {sessions}", kind.name());
-    let mut row = counted(name, figure, " B", bytes, at_most, None);
-    row.notes.extend(errors(&told));
-    Ok(vec![row])
+    Ok(vec![counted(name, figure, " B", bytes, at_most, None)])
 }
 
 /// A file that the shop imports.
