@@ -51,14 +51,14 @@ pub fn compare(name: &str, duel: &Duel, place: &Place<'_>, effort: Effort) -> an
     let watched = duel.theirs == Kind::Unwatched;
     let found = abba(effort, |is_ours, notes| {
         let kind = if is_ours { duel.ours } else { duel.theirs };
-        measure(place, kind, duel.per_s, watched, effort, notes)
+        measure((place, name), kind, duel.per_s, watched, effort, notes)
     })?;
     Ok(rows(name, [(figure, duel.at_most, Sample::cpu_us as fn(&Sample) -> f64)], found))
 }
 
 /// One server, started anew, over a window in which it is asked at the rate. `read`: its probe is read meanwhile.
 fn measure(
-    place: &Place<'_>,
+    (place, name): (&Place<'_>, &str),
     kind: Kind,
     per_s: u64,
     read: bool,
@@ -69,7 +69,7 @@ fn measure(
     let text = scenario::requests(server.port, per_s, RUN_S);
     let probe = server.probe().filter(|_| read);
     let attached = probe.map_or_else(|| "none".to_owned(), |(url, _)| format!("agent={url}"));
-    let mut recipe = peers::run_watching(place, "rate", &text, &attached)?;
+    let mut recipe = peers::run_watching(place, name, &text, &attached)?;
     recipe.env.extend(probe.map(|(_, token)| (TOKEN_VARIABLE, token.to_owned())));
     let mut client = Client::start(place, &recipe)?;
     connected(place, &server, &mut client, 1)?;
@@ -151,7 +151,8 @@ pub fn sockets(name: &str, sockets: &Sockets, place: &Place<'_>) -> anyhow::Resu
     // The first stay is long enough to be seen, the second is ended when it has been.
     let stay = SETTLE.as_secs() * 3 + 2;
     let text = scenario::in_two_steps(Work::IdleWebSocket, server.port, sessions, stay);
-    let recipe = peers::run(place, "idle", &text)?;
+    // A row that fails leaves its folder behind.
+    let recipe = peers::run(place, name, &text)?;
     let mut client = Client::start(place, &recipe)?;
     let mut read = |sessions| {
         connected(place, &server, &mut client, sessions)?;
