@@ -52,6 +52,7 @@ fn shop_settings(args: &BackendArgs) -> backend::ShopSettings {
     if let Some(rows) = args.rows {
         shop.history_rows = rows;
     }
+    shop.watched = !args.unwatched;
     shop.cache.protection = match args.cache_protection.as_str() {
         "none" => backend::Protection::None,
         "lock" => backend::Protection::Lock,
@@ -93,6 +94,17 @@ pub struct Ready {
     pub url: String,
     /// Base address of control and probe.
     pub probe: String,
+    /// Its workers; the twin's are named in the same way.
+    pub workers: Vec<ReadyWorker>,
+}
+
+/// A worker process of a started backend.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ReadyWorker {
+    /// `shop-0`; or `services`.
+    pub name: String,
+    /// Its process id.
+    pub pid: u32,
 }
 
 #[derive(Deserialize)]
@@ -114,6 +126,16 @@ pub struct Backend {
 impl Backend {
     /// Starts `dyno backend` on free loopback ports; its messages go to `log`.
     pub fn start(workers: usize, runtime: Runtime, log: &Path) -> anyhow::Result<Self> {
+        Self::start_with(workers, runtime, &[], log)
+    }
+
+    /// The same, with further options of `dyno backend`.
+    pub fn start_with(
+        workers: usize,
+        runtime: Runtime,
+        options: &[&str],
+        log: &Path,
+    ) -> anyhow::Result<Self> {
         if runtime != Runtime::Rust {
             // Here and not in the child, which must be ready soon: the first time this installs packages.
             twin::prepare(runtime)?;
@@ -124,6 +146,7 @@ impl Backend {
             .args(["backend", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--follow-stdin"])
             .args(["--workers", &workers.to_string()])
             .args(["--runtime", twin::name(runtime)])
+            .args(options)
             .env(TOKEN_VARIABLE, &token)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -150,6 +173,11 @@ impl Backend {
                 Err(if theirs { UserError::wrong(why) } else { anyhow::Error::msg(why) })
             }
         }
+    }
+
+    /// Its supervisor's process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     fn ended_within(&mut self, patience: Duration) -> bool {

@@ -58,9 +58,12 @@ pub enum Command {
     },
     /// Print the man page.
     Man,
-    /// The server that `dyno bench engine` loads; it ends with its standard input.
+    /// The server that `dyno bench` loads; it ends with its standard input.
     #[command(hide = true)]
     BenchTarget {
+        /// What it is made of.
+        #[arg(long, default_value = "hyper")]
+        kind: TargetKind,
         /// Its port, shared with others of its kind; 0: any.
         #[arg(long, default_value_t = 0)]
         port: u16,
@@ -253,6 +256,9 @@ pub struct BackendArgs {
     /// Rows of past orders with which the shop begins, up to ten million [default: DYNO_ROWS, else 300000].
     #[arg(long, value_name = "N", env = "DYNO_ROWS", hide_env = true)]
     pub rows: Option<u32>,
+    /// Do not watch it from inside: its probe has no lanes. For measuring what watching costs.
+    #[arg(long)]
+    pub unwatched: bool,
     /// What the shop runs on: this binary, or its twin on a runtime that is installed.
     #[arg(long, value_name = "RUNTIME", default_value = "rust")]
     pub runtime: Runtime,
@@ -452,28 +458,49 @@ pub enum BenchCommand {
     /// The load engine beside other load generators on this machine: CPU for a request, requests per second, memory for a
     /// session, and how much can be held. Half an hour and more; --quick a few minutes.
     Engine(BenchEngineArgs),
+    /// The bundled backend beside a bare server: CPU for a request, what the agent adds to it, memory for an idle
+    /// WebSocket, and memory while a file is imported. A quarter of an hour and more; --quick a few minutes.
+    Backend(BenchArgs),
+}
+
+/// What a bench's server is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum TargetKind {
+    /// hyper, with WebSockets of next to no buffer.
+    Hyper,
+    /// axum, with its WebSockets as they come.
+    Axum,
 }
 
 /// `dyno bench engine`
 #[derive(Debug, Clone, Args)]
 pub struct BenchEngineArgs {
+    /// What every bench takes.
+    #[command(flatten)]
+    pub bench: BenchArgs,
+    /// Folder in which `benches/peers` has installed the peers [default: what is in the PATH].
+    #[arg(long, value_name = "DIR", conflicts_with = "from")]
+    pub peers: Option<PathBuf>,
+}
+
+/// What every `dyno bench` takes.
+#[derive(Debug, Clone, Args)]
+pub struct BenchArgs {
     /// Fewer pairs, shorter windows, smaller sizes: says whether something is badly wrong, and little more.
     #[arg(long)]
     pub quick: bool,
     /// All of it as JSON on standard output instead of a table.
     #[arg(long)]
     pub json: bool,
-    /// Folder in which `benches/peers` has installed the peers [default: what is in the PATH].
-    #[arg(long, value_name = "DIR")]
-    pub peers: Option<PathBuf>,
-    /// Only rows whose name holds one of these, separated by commas, such as `http-1000,websocket`; `million` is measured only if named.
+    /// Only rows whose name holds one of these, separated by commas, such as `http-1000,websocket`; the engine's `million` is
+    /// measured only if named.
     #[arg(long, value_name = "FILTER", value_delimiter = ',')]
     pub rows: Vec<String>,
-    /// File for what was measured, a JSON line for each row [default: dyno-runs/bench-engine-ID.jsonl].
+    /// File for what was measured, a JSON line for each row [default: dyno-runs/bench-SUBJECT-ID.jsonl].
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Measure nothing: make the table of such a file again.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "peers", "rows", "out"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "rows", "out"])]
     pub from: Option<PathBuf>,
 }
 

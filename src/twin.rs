@@ -33,6 +33,9 @@ pub const fn name(runtime: Runtime) -> &'static str {
 
 /// Becomes the twin: on success it never returns.
 pub fn become_it(args: &BackendArgs, token: &str) -> anyhow::Error {
+    if args.unwatched {
+        return UserError::wrong("--unwatched: the agent of the other runtimes cannot be switched off");
+    }
     let folder = match prepare(args.runtime) {
         Ok(folder) => folder,
         Err(e) => return e,
@@ -45,6 +48,7 @@ pub fn become_it(args: &BackendArgs, token: &str) -> anyhow::Error {
         .arg(folder.join("main.js"))
         .args(["--listen", &args.listen.to_string(), "--control", &args.control.to_string()])
         .args(["--workers", &args.workers.to_string()])
+        .args(["--cache-protection", &args.cache_protection])
         .env(TOKEN_VARIABLE, token);
     if args.follow_stdin {
         command.arg("--follow-stdin");

@@ -1,4 +1,4 @@
-//! `dyno bench engine` measures, says what is missing, and leaves a file that its table can be made from again.
+//! `dyno bench` measures, says what is missing, and leaves a file that its table can be made from again.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,10 +9,14 @@ use std::process::Output;
 use common::{dyno, whole_machine};
 use serde_json::Value;
 
-/// A quick bench of some rows where no peer can be found.
+/// A quick bench of some rows of the engine where no peer can be found.
 fn bench(rows: &str, file: &std::path::Path) -> Output {
+    bench_of("engine", rows, file)
+}
+
+fn bench_of(subject: &str, rows: &str, file: &std::path::Path) -> Output {
     let mut command = dyno();
-    command.args(["bench", "engine", "--quick", "--json", "--rows", rows, "--out"]).arg(file);
+    command.args(["bench", subject, "--quick", "--json", "--rows", rows, "--out"]).arg(file);
     command.env("PATH", "").output().unwrap()
 }
 
@@ -79,12 +83,55 @@ fn sessions_are_held_and_their_memory_is_counted() {
 }
 
 #[test]
+fn the_backend_stands_beside_a_bare_server_and_itself_unwatched() {
+    let _machine = whole_machine();
+    let dir = tempfile::tempdir().unwrap();
+    let output = bench_of("backend", "plain-hyper,plain-agent", &dir.path().join("rows.jsonl"));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["subject"], &report["peers"]), (&"backend".into(), &serde_json::json!({})));
+    let rows = report["rows"].as_array().unwrap();
+    for (row, ours, theirs) in [(&rows[0], "shop", "bare hyper"), (&rows[1], "shop", "shop, unwatched")] {
+        let samples = row["samples"].as_array().unwrap();
+        assert!(samples.len() >= 6, "three pairs at least: {row}");
+        for pair in samples.chunks(2) {
+            assert_eq!((&pair[0]["who"], &pair[1]["who"]), (&ours.into(), &theirs.into()));
+            for sample in pair {
+                assert!(sample["done"].as_u64().unwrap() > 0 && sample["open"].as_u64().unwrap() > 0);
+                assert!(sample["cpu_s"].as_f64().unwrap() > 0.0, "{sample}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_backend_s_memory_for_sockets_and_imports_is_counted() {
+    let _machine = whole_machine();
+    let dir = tempfile::tempdir().unwrap();
+    let output = bench_of("backend", "idle-websocket,import", &dir.path().join("rows.jsonl"));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let figure = |name: &str| {
+        let row = report["rows"].as_array().unwrap().iter().find(|r| r["row"] == name);
+        let row = row.unwrap_or_else(|| panic!("{name} in {report}"));
+        row["interval"]["value"].as_f64().unwrap_or_else(|| panic!("{row}"))
+    };
+    // A read buffer of 128 KB for each is what the shop's sockets are without.
+    let (ours, axum) = (figure("idle-websocket"), figure("idle-websocket-axum"));
+    assert!((500.0..10_000.0).contains(&ours) && axum > 10.0 * ours, "{ours} and {axum} B");
+    // What is read whole is in memory, and more; what is streamed is not.
+    let (streamed, whole) = (figure("import-streamed"), figure("import-whole"));
+    assert!(streamed < 40.0 && whole > 64.0, "{streamed} and {whole} MB");
+}
+
+#[test]
 fn what_cannot_be_benched_is_explained() {
     let dir = tempfile::tempdir().unwrap();
     let output = bench("htp-100", &dir.path().join("rows.jsonl"));
     assert_eq!(output.status.code(), Some(2));
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     insta::assert_snapshot!(told);
+    let output = bench_of("backend", "plian", &dir.path().join("rows.jsonl"));
+    assert_eq!(output.status.code(), Some(2));
+    insta::assert_snapshot!(String::from_utf8_lossy(&output.stderr));
     let missing = dyno().args(["bench", "engine", "--from", "nowhere.jsonl"]).output().unwrap();
     assert_eq!(missing.status.code(), Some(2));
     insta::assert_snapshot!(String::from_utf8_lossy(&missing.stderr));

@@ -26,6 +26,7 @@ fn help_of_every_command() {
         "plan",
         "recording",
         "bench engine",
+        "bench backend",
         "completions",
     ] {
         let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();

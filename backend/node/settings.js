@@ -1,5 +1,7 @@
 /** Figures of the shop, the same in fault and cure, and what its caller chooses; each with its reason. */
 
+import { CACHE } from './cache/settings.js';
+
 /** More workers than this on one machine help nobody. */
 const MAX_WORKERS = 64;
 
@@ -16,8 +18,6 @@ export const SHOP = {
   poolCapacity: 12,
   /** How long a request waits for a connection before it is refused, ms. */
   poolPatienceMs: 5_000,
-  /** How long product details stay in the cache, ms. */
-  cacheTtlMs: 1_000,
   /** Product details in the cache. */
   cacheCapacity: 10_000,
   /** Sessions that a worker keeps in memory. */
@@ -30,11 +30,11 @@ export const SHOP = {
 };
 
 /**
- * What the command line says: `[--listen ADDR] [--control ADDR] [--workers N] [--follow-stdin]`.
+ * What the command line says: `[--listen ADDR] [--control ADDR] [--workers N] [--cache-protection KIND] [--follow-stdin]`.
  * @param {string[]} args
  */
 export function options(args) {
-  const found = { listen: address('127.0.0.1:8080'), control: address('127.0.0.1:0'), workers: 2, followStdin: false };
+  const found = { listen: address('127.0.0.1:8080'), control: address('127.0.0.1:0'), workers: 2, cacheProtection: CACHE.protection, followStdin: false };
   const rest = [...args];
   while (rest.length > 0) {
     const name = rest.shift();
@@ -42,7 +42,8 @@ export function options(args) {
     else if (name === '--listen') found.listen = address(rest.shift());
     else if (name === '--control') found.control = address(rest.shift());
     else if (name === '--workers') found.workers = workers(rest.shift());
-    else throw new Error(`unknown option ${name}; known: --listen, --control, --workers, --follow-stdin`);
+    else if (name === '--cache-protection') found.cacheProtection = rest.shift();
+    else throw new Error(`unknown option ${name}; known: --listen, --control, --workers, --cache-protection, --follow-stdin`);
   }
   return found;
 }

@@ -3,15 +3,18 @@
 //! Shop, services and control endpoint share it. Owns the connections (one task each, in a [`JoinSet`]); routes
 //! belong to whoever made the router.
 
+use std::convert::Infallible;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use axum::response::Response;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -63,23 +66,36 @@ impl Entrance for TcpListener {
     }
 }
 
+/// What is done to every answer on its way out.
+pub type Finish = fn(&mut Response);
+
+/// What all connections of a server share. Answers are finished here and not in layers of the router: each of those
+/// takes a box for the service and one for the future of every request, and they came to a tenth of a plain one.
+struct Server {
+    router: TowerToHyperService<Router>,
+    finish: Finish,
+    stage: watch::Receiver<Stage>,
+}
+
 /// Serves until `stage` says otherwise: then it stops accepting, serves open connections while the stage is
 /// [`Stage::Leaving`], lets requests in flight finish for `grace` when it is [`Stage::Ending`], and closes what is
 /// left. Dropping the future closes everything at once.
 pub async fn serve(
     mut entrance: impl Entrance,
     router: Router,
+    finish: Finish,
     stage: watch::Receiver<Stage>,
     grace: Duration,
 ) {
-    let router = router.layer(from_fn_with_state(stage.clone(), ask_to_leave));
+    let router = TowerToHyperService::new(router);
+    let server = Arc::new(Server { router, finish, stage: stage.clone() });
     let mut connections = JoinSet::new();
     let mut leave = stage.clone();
     loop {
         tokio::select! {
             accepted = entrance.accept() => match accepted {
                 Ok(stream) => if let Some(guest) = entrance.admit(&stream).await {
-                    let served = connection(stream, router.clone(), stage.clone());
+                    let served = connection(stream, server.clone());
                     connections.spawn(async move {
                         served.await;
                         drop(guest);
@@ -114,24 +130,33 @@ pub async fn told(flag: &mut watch::Receiver<bool>, wanted: bool) {
     let _ = flag.wait_for(|f| *f == wanted).await;
 }
 
-async fn ask_to_leave(State(stage): State<watch::Receiver<Stage>>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    if *stage.borrow() != Stage::Open && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+impl Server {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response, Infallible> {
+        // An empty one takes no box.
+        let body = |sent: Incoming| if sent.is_end_stream() { Body::empty() } else { Body::new(sent) };
+        let mut response = self.router.call(request.map(body)).await?;
+        (self.finish)(&mut response);
+        if *self.stage.borrow() != Stage::Open && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
     }
-    response
 }
 
-async fn connection(stream: TcpStream, router: Router, mut stage: watch::Receiver<Stage>) {
+async fn connection(stream: TcpStream, server: Arc<Server>) {
     // Small answers must not wait for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
+    let mut stage = server.stage.clone();
+    let service = service_fn(move |request| server.clone().answer(request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     tokio::select! {
+        // An order of its own would be drawn at each turn.
+        biased;
         // Errors here are the client's: resets, bad heads (answered with 400 by hyper), time-outs.
         _ = connection.as_mut() => return,
         () = reached(&mut stage, Stage::Ending) => {}

@@ -57,6 +57,8 @@ pub struct ShopSettings {
     pub offload_threads: usize,
     /// Sessions that a worker keeps in memory; older ones are read again from the database.
     pub session_capacity: usize,
+    /// Whether the agents of the workers watch; for measuring what that costs.
+    pub watched: bool,
 }
 
 impl Default for ShopSettings {
@@ -77,6 +79,7 @@ impl Default for ShopSettings {
             notify: Notify::Published,
             offload_threads: 24,
             session_capacity: 20_000,
+            watched: true,
         }
     }
 }

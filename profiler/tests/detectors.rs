@@ -4,8 +4,9 @@ mod world;
 
 use dynamometer_profiler as profiler;
 
-use timeline::{FindingKind, Status};
-use world::{Setup, build, find, kinds_of, likely, ms, phase};
+use timeline::lane::names;
+use timeline::{FindingKind, LaneSpec, Status, Unit};
+use world::{Setup, World, build, find, kinds_of, likely, ms, phase};
 
 fn small_pool() -> Setup {
     let phases = world::open(Setup::default().phases);
@@ -129,6 +130,45 @@ fn a_leak_is_found_with_its_rate_and_its_beginning() {
         // The least data is 13 s from its beginning.
         assert!(took(f, 12.0) <= 16.0, "{f:#?}");
     }
+}
+
+/// A heap with a collector: so much is kept each second, and so much garbage grows old, until a major collection comes when
+/// the old generation has doubled since the last.
+fn collected(kept: f64, garbage: f64, tells: bool) -> World {
+    const MB: f64 = 1024.0 * 1024.0;
+    let phases = vec![phase(0, 5, 0.0, 200.0, true), phase(5, 60, 200.0, 200.0, false)];
+    let mut w = World::empty(60, phases);
+    let level = |name: &str| LaneSpec::level(name, "shop-0", Unit::Bytes);
+    let (used, old) = (w.lane(level(names::HEAP_USED)), w.lane(level(names::HEAP_OLD)));
+    let live = tells.then(|| w.lane(level(names::HEAP_LIVE)));
+    let (mut alive, mut dead, mut left) = (14.0 * MB, 0.0, 14.0 * MB);
+    for tick in 1..600 {
+        let at = ms(tick * 100);
+        alive += if tick > 100 { kept * MB / 10.0 } else { 0.0 };
+        dead += garbage * MB / 10.0;
+        if alive + dead >= 2.0 * left {
+            (dead, left) = (0.0, alive);
+        }
+        // The young generation fills and is collected, once in 1.1 s.
+        let young = (tick % 11) as f64 / 10.0 * MB;
+        w.sample(used, at, alive + dead + young);
+        w.sample(old, at, alive + dead);
+        if let Some(live) = live {
+            w.sample(live, at, left);
+        }
+    }
+    w
+}
+
+#[test]
+fn garbage_that_waits_for_a_collection_is_no_leak_and_what_a_collection_leaves_is() {
+    let clean = |tells| kinds_of(&collected(0.0, 1.0, tells).diagnose());
+    assert_eq!(clean(true), []);
+    assert_eq!(clean(false), [FindingKind::HeapLeak], "nothing but the lane tells garbage from a leak");
+    let d = collected(3.0, 1.0, true).diagnose();
+    let f = find(&d, FindingKind::HeapLeak);
+    assert!(likely(f) && f.onset >= ms(8_000) && f.onset <= ms(13_000), "{f:#?}");
+    assert!(f.evidence.iter().any(|e| e.text.contains("the last major collection left")), "{f:#?}");
 }
 
 #[test]

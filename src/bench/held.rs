@@ -145,8 +145,8 @@ pub fn hold(name: &str, holding: Holding, place: &Place<'_>) -> anyhow::Result<V
         "{:.0} messages and requests/s; client {:.2} cores, {:.0} MB; target {:.2} cores, {:.0} MB; kernel {kernel:.0} B for each",
         sample.rate(),
         sample.cpu_s / sample.seconds,
-        sample.client_bytes / 1e6,
-        sample.target_cpu_s / sample.seconds,
+        sample.bytes / 1e6,
+        sample.other_cpu_s / sample.seconds,
         target / 1e6,
     ));
     let p = |q: fn(&reports::summary::Times) -> Option<f64>| {
@@ -256,7 +256,8 @@ fn watch(
     Ok((whole.expect("a length is above zero"), None))
 }
 
-fn finish(client: Client, recipe: &Recipe, place: &Place<'_>) -> anyhow::Result<reports::Summary> {
+/// Ends a run of ours; what it says of itself.
+pub fn finish(client: Client, recipe: &Recipe, place: &Place<'_>) -> anyhow::Result<reports::Summary> {
     client.end(place)?;
     let folder = recipe.folder.as_deref().expect("ours has a folder");
     let told = summary(folder)?;
@@ -265,7 +266,7 @@ fn finish(client: Client, recipe: &Recipe, place: &Place<'_>) -> anyhow::Result<
 }
 
 /// A figure that was counted once.
-fn counted(
+pub fn counted(
     row: &str,
     figure: String,
     unit: &str,

@@ -132,6 +132,15 @@ fn kib(text: &str, field: &str) -> Option<f64> {
     Some(line.split_whitespace().next()?.parse::<f64>().ok()? * 1024.0)
 }
 
+/// Sockets that these processes have open. Those that the kernel holds for them until they are accepted are not theirs yet.
+pub fn sockets(pids: &[u32]) -> u64 {
+    let is_socket = |path: std::path::PathBuf| {
+        std::fs::read_link(path).is_ok_and(|to| to.as_os_str().as_encoded_bytes().starts_with(b"socket:"))
+    };
+    let of = |pid: &u32| std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    pids.iter().flat_map(of).filter(|entry| is_socket(entry.path())).count() as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +154,16 @@ mod tests {
         assert_eq!((m.nice, m.idle, m.steal, m.others), (0.05, 0.5, 0.025, 0.1));
         assert!(m.contaminated());
         assert!(!Machine { others: 0.04, ..m }.contaminated());
+    }
+
+    #[test]
+    fn sockets_are_counted_once_they_are_open() {
+        let me = [std::process::id()];
+        let before = sockets(&me);
+        let _pairs: Vec<_> =
+            (0..200).map(|_| std::os::unix::net::UnixStream::pair()).collect::<Result<_, _>>().unwrap();
+        // Other tests of this process open and close a few of their own.
+        assert!((350..450).contains(&(sockets(&me) - before)));
     }
 
     #[test]

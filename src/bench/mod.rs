@@ -1,7 +1,7 @@
-//! `dyno bench engine`: the load engine beside its peers on this machine, in one run.
+//! `dyno bench`: the load engine beside its peers, or the bundled backend beside a bare server, on this machine, in one run.
 //!
-//! Owns the command: rows are chosen, measured one after the other, printed as they are found and kept as JSON lines.
-//! `rows` says what is measured, `pairs` and `held` how, `stats` what it means, `report` how it is told.
+//! Owns the commands: rows are chosen, measured one after the other, printed as they are found and kept as JSON lines.
+//! `rows` says what is measured; `pairs`, `held` (clients) and `serving` (servers) how; `stats` what it means, `report` how it is told.
 
 mod held;
 mod machine;
@@ -11,41 +11,49 @@ mod process;
 mod report;
 mod rows;
 mod scenario;
+mod servers;
+mod serving;
 mod stats;
 mod target;
+mod target_axum;
 
 use std::path::PathBuf;
 
-use crate::cli::BenchEngineArgs;
+use crate::cli::{BenchArgs, BenchEngineArgs};
 use crate::cores;
 use crate::outcome::{Outcome, UserError};
 use crate::run::stop;
 use peers::Peers;
 use process::{Interrupted, Place};
 use report::{Head, Lines, Report, Row, head_text, row_text};
+use rows::Subject;
 
 /// `dyno bench-target`
 pub use target::serve as target;
 
-/// Runs the command.
+/// `dyno bench engine`
 pub fn engine(args: &BenchEngineArgs) -> anyhow::Result<Outcome> {
+    bench(Subject::Engine, &args.bench, || Peers::find(args.peers.as_deref()))
+}
+
+/// `dyno bench backend`
+pub fn backend(args: &BenchArgs) -> anyhow::Result<Outcome> {
+    bench(Subject::Backend, args, Peers::none)
+}
+
+fn bench(subject: Subject, args: &BenchArgs, find_peers: impl FnOnce() -> Peers) -> anyhow::Result<Outcome> {
     if let Some(path) = &args.from {
         return tell(&report::read(path)?, args.json);
     }
-    let entries = rows::chosen(args.quick, &args.rows);
+    let entries = rows::chosen(subject, args.quick, &args.rows);
     if entries.is_empty() {
-        let names: Vec<String> = rows::chosen(args.quick, &[]).into_iter().map(|e| e.name).collect();
-        return Err(UserError::wrong(format!(
-            "no row's name holds {}; expected a part of: {}, million",
-            args.rows.join(" or "),
-            names.join(", ")
-        )));
+        return Err(no_such_row(subject, args));
     }
     let stops = stop::listen()?;
     let scratch = tempfile::tempdir()?;
     let place = Place { split: cores::split(&cores::usable()), stops: &stops, scratch: scratch.path() };
-    let peers = Peers::find(args.peers.as_deref());
-    let head = Head::engine(args.quick, place.describe(), peers.versions());
+    let peers = find_peers();
+    let head = Head::new(subject.name(), args.quick, place.describe(), peers.versions(), subject.notes());
     let path = args.out.clone().unwrap_or_else(|| default_file(&head));
     let mut lines = Lines::create(&path, &head)?;
     if !args.json {
@@ -77,6 +85,16 @@ pub fn engine(args: &BenchEngineArgs) -> anyhow::Result<Outcome> {
     }
     eprintln!("dyno: what was measured is in {}; --from makes its table again", path.display());
     Ok(Outcome::Pass)
+}
+
+fn no_such_row(subject: Subject, args: &BenchArgs) -> anyhow::Error {
+    let mut names: Vec<String> = rows::chosen(subject, args.quick, &[]).into_iter().map(|e| e.name).collect();
+    names.extend((subject == Subject::Engine).then(|| "million".to_owned()));
+    UserError::wrong(format!(
+        "no row's name holds {}; expected a part of: {}",
+        args.rows.join(" or "),
+        names.join(", ")
+    ))
 }
 
 fn tell(report: &Report, json: bool) -> anyhow::Result<Outcome> {

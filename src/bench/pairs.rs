@@ -17,6 +17,7 @@ use super::report::{Row, Sample};
 use super::scenario::{self, Work};
 use super::stats::{self, Bound, Verdict};
 use super::target::Counts;
+use crate::cli::TargetKind;
 
 /// How long a client may take until all its connections stand: k6 sets up its virtual users for minutes.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(90);
@@ -37,7 +38,7 @@ pub struct Effort {
 }
 
 /// Measurements of ours and of the peer, side by side.
-type Pairs = Vec<(Sample, Sample)>;
+pub type Pairs = Vec<(Sample, Sample)>;
 
 /// What is compared.
 #[derive(Debug, Clone, Copy)]
@@ -74,15 +75,50 @@ pub fn compare(
         let missing = |(figure, bound, _)| Row::missing(name, figure, bound, format!("{peer} is missing"));
         return Ok(figures.into_iter().map(missing).collect());
     };
-    let (pairs, notes) = meter.pairs(&mine, &theirs, effort)?;
+    let found =
+        abba(effort, |is_ours, notes| meter.measure(if is_ours { &mine } else { &theirs }, effort, notes))?;
+    Ok(rows(name, figures, found))
+}
+
+/// Rows of some figures of the same measurements, which are told once.
+pub fn rows(
+    name: &str,
+    figures: impl IntoIterator<Item = (String, Option<Bound>, fn(&Sample) -> f64)>,
+    (pairs, notes): (Pairs, Vec<String>),
+) -> Vec<Row> {
     let row = |(figure, bound, of)| row(name, figure, bound, &pairs, of);
     let mut rows: Vec<Row> = figures.into_iter().map(row).collect();
-    // Both figures are of the same measurements, which are told once.
     if let Some(first) = rows.first_mut() {
         first.notes = notes;
         first.samples = pairs.into_iter().flat_map(|(a, b)| [a, b]).collect();
     }
-    Ok(rows)
+    rows
+}
+
+/// Measures pairs, ours first and last in turn, until enough are clean or no more may be repeated; with what befell them.
+/// `measure` is told whether it is ours that is wanted.
+pub fn abba(
+    effort: Effort,
+    mut measure: impl FnMut(bool, &mut Vec<String>) -> anyhow::Result<Sample>,
+) -> anyhow::Result<(Pairs, Vec<String>)> {
+    let (mut pairs, mut notes, mut clean) = (Vec::new(), Vec::new(), 0);
+    while clean < effort.pairs && pairs.len() < effort.pairs + REPEATS {
+        let ours_first = pairs.len() % 2 == 0;
+        let both = measure(ours_first, &mut notes).and_then(|a| Ok((a, measure(!ours_first, &mut notes)?)));
+        let (a, b) = match both {
+            Ok(both) => both,
+            Err(e) if e.is::<Interrupted>() => return Err(e),
+            // It would go no better the next time.
+            Err(e) => {
+                notes.push(format!("{e:#}"));
+                break;
+            }
+        };
+        clean += usize::from(!a.machine.contaminated() && !b.machine.contaminated());
+        pairs.push(if ours_first { (a, b) } else { (b, a) });
+    }
+    notes.dedup();
+    Ok((pairs, notes))
 }
 
 /// One process for each core of the target's half, and enough for their descriptors.
@@ -129,39 +165,9 @@ pub struct Meter<'a> {
 impl<'a> Meter<'a> {
     /// Starts targets for so many connections.
     pub fn start(place: &'a Place<'a>, connections: u64) -> anyhow::Result<Self> {
-        let targets = Targets::start(place, target_processes(place, connections))?;
+        let targets = Targets::start(place, target_processes(place, connections), TargetKind::Hyper)?;
         let at = At { port: targets.port, connections };
         Ok(Self { place, targets, at })
-    }
-
-    /// Measures pairs until enough are clean, or no more may be repeated; with what befell them.
-    fn pairs(
-        &mut self,
-        mine: &Recipe,
-        theirs: &Recipe,
-        effort: Effort,
-    ) -> anyhow::Result<(Pairs, Vec<String>)> {
-        let (mut pairs, mut notes, mut clean) = (Vec::new(), Vec::new(), 0);
-        while clean < effort.pairs && pairs.len() < effort.pairs + REPEATS {
-            let swapped = pairs.len() % 2 == 1;
-            let (first, second) = if swapped { (theirs, mine) } else { (mine, theirs) };
-            let both = self
-                .measure(first, effort, &mut notes)
-                .and_then(|a| Ok((a, self.measure(second, effort, &mut notes)?)));
-            let (a, b) = match both {
-                Ok(both) => both,
-                Err(e) if e.is::<Interrupted>() => return Err(e),
-                // It would go no better the next time.
-                Err(e) => {
-                    notes.push(format!("{e:#}"));
-                    break;
-                }
-            };
-            clean += usize::from(!a.machine.contaminated() && !b.machine.contaminated());
-            pairs.push(if swapped { (b, a) } else { (a, b) });
-        }
-        notes.dedup();
-        Ok((pairs, notes))
     }
 
     /// Runs one client and measures it while all its connections stand.
@@ -214,18 +220,18 @@ impl<'a> Meter<'a> {
         }
         let after = self.reading(clients)?;
         let cpu_s = machine::spent(&before.client, &after.client);
-        let target_cpu_s = machine::spent(&before.target, &after.target);
+        let other_cpu_s = machine::spent(&before.target, &after.target);
         Ok(Sample {
-            client: clients[0].name().to_owned(),
+            who: clients[0].name().to_owned(),
             open: after.counts.open,
             seconds: after.at.since(before.at).as_secs_f64(),
             done: after.counts.requests + after.counts.messages
                 - before.counts.requests
                 - before.counts.messages,
             cpu_s,
-            target_cpu_s,
-            client_bytes: machine::memory(&family(clients), "VmRSS"),
-            machine: Machine::between(before.stat, after.stat, cpu_s + target_cpu_s),
+            other_cpu_s,
+            bytes: machine::memory(&family(clients), "VmRSS"),
+            machine: Machine::between(before.stat, after.stat, cpu_s + other_cpu_s),
         })
     }
 

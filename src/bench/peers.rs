@@ -68,6 +68,7 @@ impl Peer {
 /// Where each peer was found.
 pub struct Peers {
     found: BTreeMap<&'static str, (PathBuf, String)>,
+    wanted: bool,
 }
 
 impl Peers {
@@ -81,15 +82,20 @@ impl Peers {
             let version = version(&program, peer.version_question())?;
             Some((peer.name(), (program, version)))
         };
-        Self { found: Peer::OTHERS.into_iter().filter_map(locate).collect() }
+        Self { found: Peer::OTHERS.into_iter().filter_map(locate).collect(), wanted: true }
     }
 
-    /// Every peer's version; none: it is not there.
+    /// None are wanted.
+    pub fn none() -> Self {
+        Self { found: BTreeMap::new(), wanted: false }
+    }
+
+    /// The version of every peer that was looked for; none: it is not there.
     pub fn versions(&self) -> BTreeMap<String, Option<String>> {
         let of = |peer: Peer| {
             (peer.name().to_owned(), self.found.get(peer.name()).map(|(_, version)| version.clone()))
         };
-        Peer::OTHERS.into_iter().map(of).collect()
+        Peer::OTHERS.into_iter().filter(|_| self.wanted).map(of).collect()
     }
 
     /// How a peer is started to do `work` over so many connections; none if it is not there.
@@ -193,11 +199,16 @@ pub fn ours(work: Work, place: &Place<'_>, at: At) -> anyhow::Result<Recipe> {
 
 /// How a `dyno run` of a scenario is started.
 pub fn run(place: &Place<'_>, name: &str, scenario: &str) -> anyhow::Result<Recipe> {
+    run_watching(place, name, scenario, "none")
+}
+
+/// The same, reading what is `attached` to it.
+pub fn run_watching(place: &Place<'_>, name: &str, scenario: &str, attached: &str) -> anyhow::Result<Recipe> {
     let file = place.scratch.join(format!("{name}.toml"));
     std::fs::write(&file, scenario)?;
     let folder = place.scratch.join(format!("{name}-run"));
     let mut args: Vec<OsString> = vec!["run".into(), file.into()];
-    args.extend(["--ui", "none", "--attach", "none", "--yes", "--out"].map(OsString::from));
+    args.extend(["--ui", "none", "--attach", attached, "--yes", "--out"].map(OsString::from));
     args.push(folder.clone().into());
     Ok(Recipe {
         name: name.to_owned(),

@@ -12,10 +12,12 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use clap::ValueEnum as _;
 use timeline::MonoNs;
 
 use super::machine;
 use super::target::Counts;
+use crate::cli::TargetKind;
 use crate::cores::{self, Split};
 use crate::run::stop::Stops;
 
@@ -53,12 +55,17 @@ impl Place<'_> {
         )
     }
 
-    /// Starts `command` on its half of the cores: a child inherits those of the thread that starts it.
+    /// Starts `command` on its half of the cores.
     fn spawn(&self, command: &mut Command, of: fn(&Split) -> &Vec<usize>) -> std::io::Result<Child> {
+        self.keep_to(of);
+        command.spawn()
+    }
+
+    /// What is started from now on has this half of the cores: a child inherits those of the thread that starts it.
+    pub fn keep_to(&self, of: fn(&Split) -> &Vec<usize>) {
         if let Some(split) = &self.split {
             cores::keep_to(of(split));
         }
-        command.spawn()
     }
 
     /// Waits; cut short by Ctrl-C.
@@ -104,11 +111,12 @@ struct Target {
 
 impl Targets {
     /// Starts so many.
-    pub fn start(place: &Place<'_>, processes: usize) -> anyhow::Result<Self> {
+    pub fn start(place: &Place<'_>, processes: usize, kind: TargetKind) -> anyhow::Result<Self> {
         let mut targets = Self { all: Vec::with_capacity(processes), port: 0 };
         for _ in 0..processes.max(1) {
             let mut command = Command::new(std::env::current_exe()?);
-            command.args(["bench-target", "--port", &targets.port.to_string()]);
+            let kind = kind.to_possible_value().expect("no kind is hidden");
+            command.args(["bench-target", "--kind", kind.get_name(), "--port", &targets.port.to_string()]);
             command.stdin(Stdio::piped()).stdout(Stdio::piped());
             let mut child = place.spawn(&mut command, |s| &s.target).context("a target cannot be started")?;
             let asked = child.stdin.take();

@@ -16,14 +16,14 @@ use super::stats::{Bound, Interval, Verdict};
 use crate::outcome::UserError;
 
 /// Version of the forms below; raised when a field changes its meaning.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What all rows have in common.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Head {
     /// Version of this form.
     pub version: u32,
-    /// What is benched: `engine`.
+    /// What is benched: `engine` or `backend`.
     pub subject: String,
     /// Whose figures these are.
     pub dyno: String,
@@ -42,32 +42,27 @@ pub struct Head {
 }
 
 impl Head {
-    /// Of a bench of the engine that begins now.
-    pub fn engine(quick: bool, cores: String, peers: BTreeMap<String, Option<String>>) -> Self {
+    /// Of a bench that begins now.
+    pub fn new(
+        subject: &str,
+        quick: bool,
+        cores: String,
+        peers: BTreeMap<String, Option<String>>,
+        notes: &[&str],
+    ) -> Self {
         Self {
             version: VERSION,
-            subject: "engine".to_owned(),
+            subject: subject.to_owned(),
             dyno: env!("CARGO_PKG_VERSION").to_owned(),
             started_unix_ms: timeline::clock::unix_ms(),
             quick,
             host: crate::run::prepare::host_facts(None).into_iter().collect(),
             cores,
             peers,
-            notes: NOTES.iter().map(|&n| n.to_owned()).collect(),
+            notes: notes.iter().map(|&n| n.to_owned()).collect(),
         }
     }
 }
-
-/// What a reader must know before quoting a figure.
-const NOTES: &[&str] = &[
-    "requests and messages are counted by the target, CPU by the kernel over whole process trees, both within a window that \
-     opens when all connections stand: connecting, starting and reports are in nobody's figure",
-    "ours is a whole `dyno run` (workers, coordinator, recorder, detectors) without sources that watch the target",
-    "goose times an answer to its head, and k6 keeps lists of samples: their figures mean less and cost more; only cost and \
-     rate are compared here, not what is timed",
-    "a measurement in which more than 5% of the machine's CPU time went to its host or to other processes is repeated up to \
-     twice, then marked, and never quoted",
-];
 
 /// A figure, and what it should be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -112,23 +107,23 @@ impl Row {
     }
 }
 
-/// One client, measured once.
+/// A client or a server, measured once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// Who.
-    pub client: String,
+    pub who: String,
     /// Connections that stood.
     pub open: u64,
     /// Length of the window, s.
     pub seconds: f64,
-    /// Requests or messages that the target answered.
+    /// Requests or messages that were answered.
     pub done: u64,
-    /// CPU time of the client's processes, s.
+    /// CPU time of its processes, s.
     pub cpu_s: f64,
-    /// CPU time of the target's, s.
-    pub target_cpu_s: f64,
-    /// Resident memory of the client's processes, bytes.
-    pub client_bytes: f64,
+    /// CPU time of the other side, s: the target of a client, the load of a server.
+    pub other_cpu_s: f64,
+    /// Resident memory of its processes, bytes.
+    pub bytes: f64,
     /// The machine meanwhile.
     pub machine: Machine,
 }
@@ -139,7 +134,7 @@ impl Sample {
         self.done as f64 / self.seconds
     }
 
-    /// CPU time of the client for each, us.
+    /// Its CPU time for each, us.
     pub fn cpu_us(&self) -> f64 {
         self.cpu_s * 1e6 / self.done.max(1) as f64
     }
@@ -155,7 +150,7 @@ impl Sample {
             seconds: all,
             done: self.done + next.done,
             cpu_s: self.cpu_s + next.cpu_s,
-            target_cpu_s: self.target_cpu_s + next.target_cpu_s,
+            other_cpu_s: self.other_cpu_s + next.other_cpu_s,
             machine: Machine {
                 steal: mean(m.steal, n.steal),
                 nice: mean(m.nice, n.nice),
@@ -265,15 +260,15 @@ pub fn row_text(row: &Row) -> String {
         let m = s.machine;
         let _ = writeln!(
             out,
-            "    {:<18} {:>9}/s {:>8} us each  client {:.2} target {:.2} cores  {:>6} open {:>9}  \
+            "    {:<18} {:>9}/s {:>8} us each  {:.2} cores, other side {:.2}  {:>6} open {:>9}  \
              idle {:.0}% steal {:.0}% nice {:.0}% others {:.0}%{}",
-            s.client,
+            s.who,
             short(s.rate()),
             short(s.cpu_us()),
             s.cpu_s / s.seconds,
-            s.target_cpu_s / s.seconds,
+            s.other_cpu_s / s.seconds,
             s.open,
-            timeline::Unit::Bytes.show(s.client_bytes),
+            timeline::Unit::Bytes.show(s.bytes),
             m.idle * 100.0,
             m.steal * 100.0,
             m.nice * 100.0,
@@ -303,13 +298,13 @@ mod tests {
     fn row() -> Row {
         let machine = Machine { steal: 0.01, nice: 0.0, idle: 0.02, others: 0.3 };
         let sample = Sample {
-            client: "wrk".to_owned(),
+            who: "wrk".to_owned(),
             open: 1000,
             seconds: 4.0,
             done: 400_000,
             cpu_s: 3.2,
-            target_cpu_s: 3.9,
-            client_bytes: 9e6,
+            other_cpu_s: 3.9,
+            bytes: 9e6,
             machine,
         };
         Row {
@@ -337,7 +332,13 @@ mod tests {
         )));
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sub/rows.jsonl");
-        let head = Head::engine(true, "halves".to_owned(), BTreeMap::from([("wrk".to_owned(), None)]));
+        let head = Head::new(
+            "engine",
+            true,
+            "halves".to_owned(),
+            BTreeMap::from([("wrk".to_owned(), None)]),
+            &["a note"],
+        );
         let mut lines = Lines::create(&path, &head).unwrap();
         lines.push(&row()).unwrap();
         assert_eq!(read(&path).unwrap(), Report { head, rows: vec![row()] });

@@ -67,7 +67,7 @@ pub fn nothing(port: u16, per_s: u64, seconds: u64) -> String {
 fn head(port: u16) -> String {
     // Only what a peer does, too: the target's processes are not watched.
     format!(
-        "about = \"A row of dyno bench engine\"\n\n[target]\nurl = \"http://127.0.0.1:{port}\"\nattach = [\"none\"]\n\n"
+        "about = \"A row of dyno bench\"\n\n[target]\nurl = \"http://127.0.0.1:{port}\"\nattach = [\"none\"]\n\n"
     )
 }
 
@@ -79,7 +79,7 @@ fn phase(text: &mut String, name: &str, seconds: f64, sessions: &str, warmup: bo
 }
 
 fn kinds(work: Work) -> String {
-    const CONNECT: &str = "{ name = \"open\", connect = \"/echo\" },";
+    const CONNECT: &str = "{ name = \"open\", connect = \"/ws\" },";
     const HOUR: &str = "{ think = \"1h\" },";
     const GET: &str = "{ name = \"get\", get = \"/\" },";
     let echo = "{ name = \"say\", send = '{\"id\":123456,\"say\":\"hello, you\"}', await = { contains = \"hello, you\" } },";

@@ -1,6 +1,6 @@
-//! `dyno bench-target`: the server that the bench loads; several of these processes share its port.
+//! `dyno bench-target`: the server that the bench loads, or measures another beside; several of these processes share its port.
 //!
-//! hyper, as a Rust service would use it, answers `/` with 13 bytes and `/item/N` with JSON; `/echo` becomes a WebSocket with
+//! hyper, as a Rust service would use it, answers `/` with 13 bytes and `/item/N` with JSON; `/ws` becomes a WebSocket with
 //! next to no buffer, so that hundreds of thousands fit. It counts what it did, for whoever writes a line to its standard
 //! input: all clients are counted by the same hand. A mode of this binary and not of one beside it, because the bench then
 //! needs nothing but itself, and hyper is linked already for the reference backend.
@@ -23,6 +23,8 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use super::target_axum;
+use crate::cli::TargetKind;
 use crate::outcome::Outcome;
 
 /// Connections that wait to be accepted: what the system allows by itself.
@@ -68,7 +70,7 @@ fn one_more(n: &AtomicU64) {
 }
 
 /// Serves on `port` (0: any) until standard input ends; says where at once.
-pub fn serve(port: u16) -> anyhow::Result<Outcome> {
+pub fn serve(kind: TargetKind, port: u16) -> anyhow::Result<Outcome> {
     // Whatever it comes to: a target holds what it may.
     let _ = loadgen::raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -83,7 +85,7 @@ pub fn serve(port: u16) -> anyhow::Result<Outcome> {
         std::thread::Builder::new().name("counts".to_owned()).spawn(move || tell(&told, port, ended))?;
         tokio::select! {
             _ = end => Ok(Outcome::Pass),
-            error = accept_all(listener, tally) => Err(error.into()),
+            error = accept_all(kind, listener, tally) => Err(error.into()),
         }
     })
 }
@@ -108,7 +110,10 @@ fn tell(tally: &Tally, port: u16, _ended: tokio::sync::oneshot::Sender<()>) {
     while say().is_ok() && matches!(asked.next(), Some(Ok(_))) {}
 }
 
-async fn accept_all(listener: TcpListener, tally: Arc<Tally>) -> std::io::Error {
+async fn accept_all(kind: TargetKind, listener: TcpListener, tally: Arc<Tally>) -> std::io::Error {
+    if kind == TargetKind::Axum {
+        return target_axum::serve(listener).await;
+    }
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {

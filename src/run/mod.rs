@@ -4,7 +4,7 @@ pub mod finish;
 mod load;
 pub mod prepare;
 pub mod stop;
-mod truth;
+pub mod truth;
 
 use std::path::Path;
 use std::time::Duration;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use scenarios::plan::{Action, ActionPlan, FaultPlan, RunPlan};
 use serde::{Deserialize, Serialize};
-use timeline::fault::Truth;
+use timeline::fault::{FaultOrder, Truth};
 use timeline::{MonoNs, RunClock, RunTime};
 
 /// How long the control endpoint may take to answer.
@@ -68,7 +68,7 @@ impl Injector {
                     Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
                 }
                 let done = match &due {
-                    Due::Fault(fault) => orders.order(fault),
+                    Due::Fault(fault) => orders.order(&fault.order),
                     Due::Action(action) => orders.act(action.action),
                 };
                 if let Err(e) = done {
@@ -136,9 +136,10 @@ impl Control {
         Self { agent, base: base.to_owned(), token: token.to_owned() }
     }
 
-    fn order(&self, fault: &FaultPlan) -> anyhow::Result<()> {
+    /// Switches a fault on.
+    pub fn order(&self, order: &FaultOrder) -> anyhow::Result<()> {
         let url = format!("{}/v1/faults", self.base);
-        self.agent.post(url).header("Authorization", self.bearer()).send_json(&fault.order)?;
+        self.agent.post(url).header("Authorization", self.bearer()).send_json(order)?;
         Ok(())
     }
 

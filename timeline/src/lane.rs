@@ -203,6 +203,9 @@ pub mod names {
     pub const HEAP_YOUNG: &str = "heap.young.used";
     /// Live bytes that outlived the age threshold.
     pub const HEAP_OLD: &str = "heap.old.used";
+    /// The old generation as the last major collection left it (before the first: as it was at the start); only where there
+    /// is a collector. What lies in the old generation beyond it may be garbage.
+    pub const HEAP_LIVE: &str = "heap.live";
     /// Live bytes, all ages.
     pub const HEAP_USED: &str = "heap.used";
     /// Bytes of the heap resident in memory.

@@ -30,7 +30,7 @@ export class Agent {
     this.#lanes = new Lanes(instance);
     this.pauses = new Pauses(this.#lanes);
     watchLoop(this.#lanes, this.pauses);
-    watchHeap(this.#lanes);
+    watchHeap(this.#lanes, this.pauses);
     watchOffload(this.#lanes);
     watchProcess(this.#lanes);
     this.requests = new Requests(this.#lanes);

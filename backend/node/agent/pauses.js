@@ -16,6 +16,10 @@ export class Pauses {
   #events = [];
   #longest = 0;
   #observer;
+  /** Does this runtime tell of its collections? */
+  seesCollections = !process.versions.bun && !process.versions.deno;
+  /** Called after each major collection. */
+  collected = () => {};
   /** Collections so far, and how long they took together, ns. */
   collections = 0;
   collecting = 0;
@@ -23,7 +27,7 @@ export class Pauses {
   /** @param {import('./lanes.js').Lanes} lanes */
   constructor(lanes) {
     lanes.level('pause.longest', 'ns', () => this.#takeLongest(), { combine: 'max' });
-    if (!process.versions.bun && !process.versions.deno) this.#observeCollections();
+    if (this.seesCollections) this.#observeCollections();
   }
 
   /**
@@ -58,7 +62,7 @@ export class Pauses {
   }
 
   #observeCollections() {
-    const minor = constants.NODE_PERFORMANCE_GC_MINOR;
+    const { NODE_PERFORMANCE_GC_MINOR: minor, NODE_PERFORMANCE_GC_MAJOR: major } = constants;
     // Entries count from the process's own origin, which is this many ns on the host's clock.
     const origin = mono() - performance.now() * 1e6;
     this.#observer = new PerformanceObserver((list) => {
@@ -69,6 +73,7 @@ export class Pauses {
         this.collecting += entry.duration * 1e6;
         const kind = entry.detail?.kind === minor ? 'pause.minor' : 'pause.major';
         this.note(kind, start, start + entry.duration * 1e6);
+        if (entry.detail?.kind === major) this.collected();
       }
     });
     this.#observer.observe({ entryTypes: ['gc'] });

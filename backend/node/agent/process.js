@@ -18,8 +18,7 @@ export function watchProcess(lanes) {
   lanes.level('process.resident', 'bytes', slowly(() => process.memoryUsage.rss()));
   lanes.level('process.descriptors', 'count', slowly(() => tried(() => readdirSync('/proc/self/fd').length - 1)));
   lanes.level('process.threads', 'count', slowly(() => tried(threads)));
-  const limit = tried(descriptorLimit);
-  if (limit) lanes.level('process.descriptor-limit', 'count', () => limit, { combine: 'max' });
+  lanes.level('process.descriptor-limit', 'count', slowly(() => tried(descriptorLimit)), { combine: 'max' });
 }
 
 /** Every few ticks; in between there is no value. */

@@ -1,4 +1,5 @@
 /** The in-process cache: entries with an end, and room for so many. */
+import { unixMs } from '../clock.js';
 import { BoundedMap } from './bounded-map.js';
 
 export class MemoryCache {
@@ -18,13 +19,14 @@ export class MemoryCache {
   async get(key) {
     const entry = this.#map.get(key);
     if (!entry) return undefined;
-    if (entry.end > performance.now()) return entry.value;
+    if (entry.expiresMs > unixMs()) return entry;
     this.#map.delete(key);
     return undefined;
   }
 
-  async set(key, value, lifeMs) {
-    const gone = this.#map.set(key, { value, end: performance.now() + lifeMs });
+  /** @param {import('./products.js').Entry} entry */
+  async set(key, entry) {
+    const gone = this.#map.set(key, entry);
     if (gone > 0) this.#evicted(gone);
   }
 
@@ -43,8 +45,8 @@ export class MemoryCache {
 
   /** Drops what has expired; now and then, off the hot path. */
   tidy() {
-    const now = performance.now();
-    for (const [key, { end }] of this.#map.entries()) if (end <= now) this.#map.delete(key);
+    const now = unixMs();
+    for (const [key, { expiresMs }] of this.#map.entries()) if (expiresMs <= now) this.#map.delete(key);
   }
 
   async end() {}

@@ -1,17 +1,28 @@
 /**
- * The cache of product details (cache-aside), in this process or in Redis.
+ * The cache of product details, in this process or in Redis.
  *
- * Owns what is kept and the figures. How a missed one is loaded, how long it is kept, and what is remembered of one that is
- * not there, are choices between faults and their cures.
+ * Owns what is kept and the figures, and which protection is used when. What each does lies in `lock.js`, `xfetch.js` and
+ * `faults/stampede.js` (single flight); how long an entry is kept, and what is remembered of one that is not there, are choices between
+ * faults and their cures.
  */
+import { unixMs } from '../clock.js';
 import { MemoryCache } from './memory.js';
+import { drawsTheLot } from './xfetch.js';
 
 /** What is kept of a product that does not exist. */
 const ABSENT = { absent: true };
+/** Who waits for another's load looks again after this and as long again at most, ms: a load takes many times as long. */
+const LOOK_AGAIN_MS = 10;
+
+/** Somebody else's load did not come to an end in time. */
+export class CacheBusy extends Error {}
+
+/** @typedef {{ value: object, expiresMs: number, loadMs: number }} Entry `expiresMs` since 1970: workers share it */
 
 export class ProductCache {
   #entries;
   #settings;
+  #how;
   #faults;
   #meter;
   #read;
@@ -19,13 +30,15 @@ export class ProductCache {
   /**
    * @param {MemoryCache | import('./redis.js').RedisCache} entries
    * @param {typeof import('../settings.js').SHOP} settings
+   * @param {import('./settings.js').CacheSettings} how
    * @param {import('../faults/index.js').Faults} faults
    * @param {import('../agent/cache.js').CacheMeter} meter
    * @param {(id: number) => Promise<object | undefined>} read from the database
    */
-  constructor(entries, settings, faults, meter, read) {
+  constructor(entries, settings, how, faults, meter, read) {
     this.#entries = entries;
     this.#settings = settings;
+    this.#how = how;
     this.#faults = faults;
     this.#meter = meter;
     this.#read = read;
@@ -36,18 +49,43 @@ export class ProductCache {
     return this.#settings.cacheCapacity;
   }
 
+  /** How it works from now on. Entries that are there keep their time. */
+  set(how) {
+    this.#how = how;
+  }
+
   /** The detail of product `id`; undefined when there is none. */
   async get(id) {
-    const key = `product:${id}`;
-    let found = await this.#entries.get(key);
-    this.#meter.count(found ? 'hits' : 'misses');
-    found ??= await this.#faults.stampede.load(key, () => this.#load(key, id), this.#meter);
+    const found = await this.#get(`product:${id}`, id);
     return found.absent ? undefined : found;
   }
 
-  /** Product `id` was changed: what is kept of it is wrong. */
-  async drop(id) {
-    await this.#entries.drop(`product:${id}`);
+  async #get(key, id) {
+    const { protection, beta } = this.#how;
+    const load = () => this.#load(key, id);
+    const entry = await this.#entries.get(key);
+    if (entry) {
+      this.#meter.count('hits');
+      // From (0, 1], since the logarithm of 0 is none.
+      const early = protection === 'xfetch' && drawsTheLot(entry.expiresMs - unixMs(), entry.loadMs, beta, 1 - Math.random());
+      if (!early) return entry.value;
+      this.#meter.count('early-refreshes');
+      return load();
+    }
+    this.#meter.count('misses');
+    const { stampede } = this.#faults;
+    if (stampede.on) return stampede.unprotected(key, load, this.#meter);
+    if (protection === 'single-flight') return stampede.singleFlight(key, load, this.#meter);
+    // One of each worker asks for the lock: many that look again would keep the holder from its work.
+    if (protection === 'lock') return stampede.singleFlight(key, () => this.#underLock(key, id), this.#meter);
+    return load();
+  }
+
+  /** Product `id` was changed: what is kept of it must not stay as it was. */
+  async changed(id) {
+    const key = `product:${id}`;
+    if (this.#how.mode === 'write-through') await this.#load(key, id);
+    else await this.#entries.drop(key);
   }
 
   async clear() {
@@ -66,17 +104,63 @@ export class ProductCache {
     await this.#entries.end();
   }
 
-  /** From the database, metered as a load of its key. */
+  /** Loads, whoever else does, and keeps what came. */
   async #load(key, id) {
-    const done = this.#meter.begin(key);
+    const entry = await this.#fresh(key, id);
+    if (entry.expiresMs > unixMs()) await this.#entries.set(key, entry);
+    return entry.value;
+  }
+
+  /**
+   * Over all workers one loads; the others look again until it is there, or the lock is free. When the server does not answer there is
+   * no lock to be had, and the shop goes on without.
+   */
+  async #underLock(key, id) {
+    for (const until = performance.now() + this.#settings.poolPatienceMs; performance.now() < until; ) {
+      const lock = await this.#entries.lock?.(key, this.#how['lock-ms']);
+      if (!lock) return this.#load(key, id);
+      if (lock.held) return this.#asHolder(key, id, lock.held);
+      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS * (1 + Math.random())));
+      const entry = await this.#entries.get(key);
+      if (!entry) continue;
+      this.#meter.count('coalesced');
+      return entry.value;
+    }
+    throw new CacheBusy();
+  }
+
+  async #asHolder(key, id, held) {
     try {
-      const found = (await this.#read(id)) ?? ABSENT;
-      const keep = !found.absent || this.#faults.penetration.keepsAbsence();
-      if (keep) await this.#entries.set(key, found, this.#faults.avalanche.life(this.#settings.cacheTtlMs));
-      return found;
+      // The holder before us may have written after we missed.
+      const there = await this.#entries.get(key);
+      if (there) return there.value;
+      const entry = await this.#fresh(key, id);
+      if (entry.expiresMs > unixMs()) await held.write(entry);
+      return entry.value;
+    } finally {
+      await held.release();
+    }
+  }
+
+  /**
+   * From the database, metered as a load of its key. The entry of one that does not exist has no time left when that is not to be remembered.
+   * @returns {Promise<Entry>}
+   */
+  async #fresh(key, id) {
+    const done = this.#meter.begin(key);
+    const began = performance.now();
+    try {
+      const value = (await this.#read(id)) ?? ABSENT;
+      return { value, loadMs: performance.now() - began, expiresMs: unixMs() + this.#life(value) };
     } finally {
       done();
     }
+  }
+
+  #life(value) {
+    const { jitter, 'ttl-ms': ttlMs, 'negative-ms': negativeMs } = this.#how;
+    if (value.absent) return this.#faults.penetration.keepsAbsence() ? negativeMs : 0;
+    return this.#faults.avalanche.life(ttlMs, jitter);
   }
 }
 

@@ -5,7 +5,9 @@
  * counts as a miss, and is said in the log once until it is back.
  */
 import { Redis } from 'ioredis';
+import { unixMs } from '../clock.js';
 import { BoundedMap } from './bounded-map.js';
+import { Locks } from './lock.js';
 
 /** Everything lies under this, and nothing else is touched. */
 const PREFIX = 'dyno-shop-node:';
@@ -16,6 +18,7 @@ const PATIENCE_MS = 500;
 
 export class RedisCache {
   #redis;
+  #locks;
   #keys;
   #evicted;
   #said = false;
@@ -31,6 +34,8 @@ export class RedisCache {
       commandTimeout: PATIENCE_MS,
       retryStrategy: (times) => Math.min(times * 50, 1_000),
     });
+    // An entry's own key is the plain one.
+    this.#locks = new Locks(this.#redis, (what, key) => (what === 'entry' ? PREFIX + key : `${PREFIX}${what}:${key}`));
     this.#redis.on('error', (e) => this.#silent(e));
     this.#redis.on('ready', () => (this.#said = false));
   }
@@ -50,11 +55,32 @@ export class RedisCache {
 
   async get(key) {
     const text = await this.#tried(() => this.#redis.get(PREFIX + key));
-    return text ? JSON.parse(text) : undefined;
+    const entry = text ? JSON.parse(text) : undefined;
+    return entry?.expiresMs > unixMs() ? entry : undefined;
   }
 
-  async set(key, value, lifeMs) {
-    await this.#tried(() => this.#redis.set(PREFIX + key, JSON.stringify(value), 'PX', Math.max(1, Math.round(lifeMs))));
+  /** @param {import('./products.js').Entry} entry */
+  async set(key, entry) {
+    await this.#tried(() => this.#redis.set(PREFIX + key, JSON.stringify(entry), 'PX', left(entry)));
+    await this.#keep(key);
+  }
+
+  /**
+   * Takes the lock of `key`, if it is free: then it is `held`. Undefined when the server does not answer.
+   * @returns {Promise<{ held?: { write: (entry: import('./products.js').Entry) => Promise<void>, release: () => Promise<void> } } | undefined>}
+   */
+  async lock(key, lockMs) {
+    const answer = await this.#tried(async () => ({ held: await this.#locks.acquire(key, lockMs) }));
+    const held = answer?.held;
+    if (!held) return answer;
+    const write = async (entry) => {
+      if (await this.#tried(() => held.write(JSON.stringify(entry), left(entry)))) await this.#keep(key);
+    };
+    return { held: { write, release: () => this.#tried(() => held.release()) } };
+  }
+
+  /** Counts the key as one of this worker's; one too many lets the oldest go. */
+  async #keep(key) {
     const before = [...this.#oldest(1)];
     const gone = this.#keys.set(key, true);
     if (gone > 0) await this.#drop(before);
@@ -115,4 +141,9 @@ export class RedisCache {
     if (!this.#said) console.error(`shop: the cache does not answer: ${error.code ?? error.message}`);
     this.#said = true;
   }
+}
+
+/** What is left of an entry's time, ms. */
+function left(entry) {
+  return Math.max(1, Math.round(entry.expiresMs - unixMs()));
 }

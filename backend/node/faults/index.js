@@ -5,10 +5,12 @@
 import { Avalanche } from './avalanche.js';
 import { BigJson } from './big-json.js';
 import { BlockingCrypto } from './blocking-crypto.js';
+import { BrokerBacklog } from './broker-backlog.js';
 import { Churn } from './churn.js';
 import { ColdCache } from './cold-cache.js';
 import { ConnectPerRequest } from './connect-per-request.js';
 import { Deoptimised } from './deoptimised.js';
+import { FdExhausted } from './fd-exhausted.js';
 import { Leak } from './leak.js';
 import { MissingIndex } from './missing-index.js';
 import { OffloadSaturated } from './offload-saturated.js';
@@ -19,11 +21,13 @@ import { PoolTooSmall } from './pool-too-small.js';
 import { PrototypePollution } from './prototype-pollution.js';
 import { QueryFanOut } from './query-fan-out.js';
 import { RegexBacktracking } from './regex-backtracking.js';
+import { RetryStorm } from './retry-storm.js';
 import { SerialQueries } from './serial-queries.js';
 import { SlowConsumer } from './slow-consumer.js';
 import { SlowDownstream } from './slow-downstream.js';
 import { Stampede } from './stampede.js';
 import { StarvedPoll } from './starved-poll.js';
+import { StopTheWorld } from './stop-the-world.js';
 import { TooSmallCache } from './too-small-cache.js';
 import { UnevenWorkers } from './uneven-workers.js';
 import { WholeFile } from './whole-file.js';
@@ -33,10 +37,12 @@ const KINDS = {
   avalanche: Avalanche,
   bigJson: BigJson,
   blockingCrypto: BlockingCrypto,
+  brokerBacklog: BrokerBacklog,
   churn: Churn,
   coldCache: ColdCache,
   connectPerRequest: ConnectPerRequest,
   deoptimised: Deoptimised,
+  fdExhausted: FdExhausted,
   leak: Leak,
   missingIndex: MissingIndex,
   offloadSaturated: OffloadSaturated,
@@ -47,11 +53,13 @@ const KINDS = {
   prototypePollution: PrototypePollution,
   queryFanOut: QueryFanOut,
   regexBacktracking: RegexBacktracking,
+  retryStorm: RetryStorm,
   serialQueries: SerialQueries,
   slowConsumer: SlowConsumer,
   slowDownstream: SlowDownstream,
   stampede: Stampede,
   starvedPoll: StarvedPoll,
+  stopTheWorld: StopTheWorld,
   tooSmallCache: TooSmallCache,
   unevenWorkers: UnevenWorkers,
   wholeFile: WholeFile,

@@ -2,7 +2,8 @@
  * Stampede, and its cure: how a missed product is loaded.
  *
  * The fault: nobody knows of the others, so every request that misses loads, and the loads crowd the pool. The cure, single
- * flight: the first one loads, the others wait for its result.
+ * flight: the first one loads, the others wait for its result. Other cures are a lock over all workers (`cache/lock.js`) and early refreshes
+ * (`cache/xfetch.js`); which one runs say the cache's settings.
  */
 import { Fault } from './fault.js';
 
@@ -12,19 +13,19 @@ export class Stampede extends Fault {
   #flights = new Map();
 
   /**
+   * The fault: load, whoever else does.
    * @template T
    * @param {string} key
    * @param {() => Promise<T>} load
    * @param {import('../agent/cache.js').CacheMeter} meter
    */
-  async load(key, load, meter) {
-    if (!this.on) return this.#singleFlight(key, load, meter);
+  async unprotected(key, load, meter) {
     if (meter.running(key) > 0) this.tookEffect();
     return load();
   }
 
   /** The cure. A flight that fails fails for all who wait for it; the next request begins another one. */
-  #singleFlight(key, load, meter) {
+  singleFlight(key, load, meter) {
     const flying = this.#flights.get(key);
     if (flying) {
       meter.count('coalesced');

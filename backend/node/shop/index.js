@@ -55,7 +55,7 @@ export class Shop {
       faults.tooSmallCache.evicted();
     };
     const entries = await openEntries(settings.cacheUrl, figures.cacheCapacity, evicted);
-    const products = new ProductCache(entries, figures, faults, meter, (id) => readProduct(database, id));
+    const products = new ProductCache(entries, figures, settings.cache, faults, meter, (id) => readProduct(database, id));
     return new Shop(settings, agent, faults, database, products);
   }
 
@@ -70,7 +70,7 @@ export class Shop {
     this.sessions = new Sessions(database, faults.leak, this.visits, settings.secret, settings.figures.sessionCapacity);
     this.ranking = new Ranking(PRODUCTS);
     this.feed = new Feed(faults.slowConsumer);
-    this.services = new Services(database, settings.services, agent);
+    this.services = new Services(database, settings.services, agent, faults);
     agent.gauge('server.websockets', 'count', () => this.feed.size);
     agent.gauge('server.sessions', 'count', () => this.sessions.size);
     this.server = createServer(routes(this), (template) => agent.requests.begin(template));

@@ -1,7 +1,10 @@
-/** `POST /checkout`, `GET /orders`: buying, and what was bought. */
+/** `POST /checkout`, `GET /orders`, `GET /orders/{id}/invoice`: buying, and what was bought. */
 import { unixMs } from '../clock.js';
+import { send } from '../http/answer.js';
 import { Refusal } from '../http/refusal.js';
+import { wholeText } from '../http/shape.js';
 
+const MAX_ID = 2_147_483_647;
 /** Orders shown. */
 const SHOWN = 20;
 
@@ -14,6 +17,7 @@ export function orderRoutes(shop) {
   return [
     { method: 'POST', template: '/checkout', handle: ({ request }) => checkOut(shop, request) },
     { method: 'GET', template: '/orders', handle: ({ request }) => list(shop, request) },
+    { method: 'GET', template: '/orders/{id}/invoice', handle: (call) => invoice(shop, call) },
   ];
 }
 
@@ -40,4 +44,17 @@ async function ordersOf(database, customer) {
     orders.at(-1).lines.push({ product, quantity, cents });
   }
   return orders;
+}
+
+const LINES = `SELECT at_ms, p.cents AS total, product, quantity, line.cents
+  FROM purchase AS p JOIN purchase_line AS line ON line.purchase = p.id WHERE p.id = $1 AND p.customer = $2 ORDER BY product`;
+
+/** Billing makes it while the customer waits. */
+async function invoice(shop, { request, response, path }) {
+  const { customer } = await shop.sessions.of(request);
+  const order = wholeText(path.id, 'id', 0, MAX_ID);
+  const { rows } = await shop.database.run(LINES, [order, customer]);
+  if (rows.length === 0) throw Refusal.notFound('there is no such order of yours');
+  const lines = rows.map(({ product, quantity, cents }) => ({ product, quantity, cents }));
+  send(response, 200, 'text/csv; charset=utf-8', await shop.services.invoice({ order, customer, cents: rows[0].total, lines }));
 }

@@ -26,8 +26,7 @@ async function change(shop, request, path) {
   const cents = whole(await readJson(request), 'cents', 1, MAX_CENTS);
   const { count } = await shop.database.run(CHANGE, [product, cents]);
   if (count === 0) throw Refusal.notFound('there is no such product');
-  // Who wants it next loads it anew.
-  await shop.products.drop(product);
+  await shop.products.changed(product);
   shop.feed.announce(product, cents);
   return { product, cents };
 }

@@ -1,5 +1,5 @@
 /**
- * `GET /products/{id}/sheet`: the product's data sheet, sealed by a function of the runtime's offload threads, which keeps its thread for some
+ * `GET /products/{id}/sheet`: the product's data sheet, drawn into a file and sealed by a function of the runtime's offload threads, which keeps its thread for some
  * milliseconds.
  */
 import { pbkdf2 } from 'node:crypto';
@@ -21,6 +21,7 @@ async function sheet(shop, path, response) {
   const product = await productOf(shop, path);
   const lines = Object.entries(product).map(([name, value]) => `${name.padStart(12)} | ${typeof value === 'object' ? JSON.stringify(value) : value}`);
   const text = `${lines.join('\n')}\n`;
-  const seal = await stretched(text, 'sheet', ROUNDS, 16, 'sha256');
-  send(response, 200, 'text/plain; charset=utf-8', `${text}${'seal'.padStart(12)} | ${seal.toString('hex')}\n`);
+  const drawn = await shop.faults.fdExhausted.passThrough(text);
+  const seal = await stretched(drawn, 'sheet', ROUNDS, 16, 'sha256');
+  send(response, 200, 'text/plain; charset=utf-8', `${drawn}${'seal'.padStart(12)} | ${seal.toString('hex')}\n`);
 }

@@ -17,7 +17,7 @@ export class Frozen {
 export class WorkerCrash extends Frozen {
   static kind = 'worker-crash';
   static knobs = {
-    period_ms: { about: 'milliseconds from death to death', default: 5_000, min: 1_000, max: 60_000 },
+    period_ms: { about: 'milliseconds from kill to kill', default: 6_000, min: 2_000, max: 60_000 },
   };
 }
 

@@ -5,12 +5,14 @@
  * | --- | --- |
  * | `POST /v1/faults` | switches a fault on, for a span |
  * | `DELETE /v1/faults` | ends all faults; answers when their truth is here |
+ * | `GET /v1/cache`, `PUT /v1/cache` | how the cache works; of what is put, what is not given is the default |
  * | `GET /v1/truth?since=N` | what truly happened, from line N on |
  * | `GET /v1/instances`, `GET /v1/instances/NAME/samples?since=SEQ` | the workers, and what their agents say |
  * | `POST /v1/reload` | replaces the workers one by one; answers when all are new |
  * | `POST /v1/shutdown` | ends the backend |
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { checkedCache } from '../cache/settings.js';
 import { Reply } from '../http/answer.js';
 import { parseJson, readText } from '../http/body.js';
 import { Refusal } from '../http/refusal.js';
@@ -47,6 +49,11 @@ export function createControl({ crew, truths, byHand, token, shutdown }) {
       byHand.endAll();
       await crew.endFaults();
       return { accepted: 'all faults are ended' };
+    },
+    'GET /v1/cache': async () => crew.cache,
+    'PUT /v1/cache': async ({ request }) => {
+      crew.cache = checkedCache(parseJson(await readText(request, MAX_BODY)), crew.sharesCache);
+      return crew.cache;
     },
     'GET /v1/truth': async (call) => truths.since(since(call)),
     'GET /v1/instances': async () => ({ version: VERSION, service: 'shop', instances: crew.instances }),

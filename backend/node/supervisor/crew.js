@@ -47,14 +47,17 @@ export class Crew {
   /** Faults that are on, until when: a worker that is started again gets what is left of them. */
   #active = new Map();
   #tickets = 0;
+  /** How the cache works, for workers that are started later, too. */
+  #cache;
 
   /**
-   * @param {object} origin what all workers have in common: `listen`, `file`, `cacheUrl`, `secret`, `services`
+   * @param {object} origin what all workers have in common: `listen`, `file`, `cacheUrl`, `cache`, `secret`, `services`
    * @param {import('./truths.js').Truths} truths
    */
   constructor(origin, count, truths) {
     this.#origin = origin;
     this.#truths = truths;
+    this.#cache = origin.cache;
     this.#members = Array.from({ length: count }, (_, index) => ({ name: `shop-${index}`, index, generation: -1, pause: FIRST_PAUSE_MS }));
     cluster.setupPrimary({ exec: fileURLToPath(new URL('../worker/main.js', import.meta.url)), args: [] });
   }
@@ -83,6 +86,21 @@ export class Crew {
   /** Sends a signal to the process behind `name`, if there is one. */
   signal(name, signal) {
     return this.member(name)?.life?.worker.process.kill(signal) ?? false;
+  }
+
+  get cache() {
+    return this.#cache;
+  }
+
+  /** Is the cache one that all workers share? */
+  get sharesCache() {
+    return this.#origin.cacheUrl !== undefined;
+  }
+
+  /** How the cache of every worker works from now on. */
+  set cache(how) {
+    this.#cache = how;
+    this.#tellAll({ cache: how });
   }
 
   /** Hands a fault to every worker. */
@@ -151,7 +169,7 @@ export class Crew {
 
   #hear(member, life, report) {
     // Not before: a message that comes while a worker still loads its modules may be lost.
-    if (report.hello) life.worker.send({ settings: { ...this.#origin, name: member.name, index: member.index, figures: SHOP } });
+    if (report.hello) life.worker.send({ settings: { ...this.#origin, name: member.name, index: member.index, cache: this.#cache, figures: SHOP } });
     else if (report.tick) life.ticks.take(report.tick, report.lanes);
     else if (report.truth) this.#truths.write(report.truth);
     else if (report.ended) life.ended = report.ended;
@@ -161,6 +179,8 @@ export class Crew {
 
   #isReady(life) {
     life.ready = true;
+    // They may have been changed while it opened its stores.
+    life.worker.send({ cache: this.#cache });
     for (const order of this.#remaining()) life.worker.send({ arm: order });
     life.isReady();
   }

@@ -7,6 +7,7 @@
 import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
+import { checkedCache } from '../cache/settings.js';
 import { create } from '../store/driver.js';
 import { ByHand } from './by-hand.js';
 import { createControl } from './control.js';
@@ -39,7 +40,8 @@ export async function supervise(options) {
     const truths = new Truths();
     const secret = randomBytes(32).toString('hex');
     const cacheUrl = named(process.env.DYNO_CACHE_URL, 'memory');
-    const crew = new Crew({ listen, file: database.file, cacheUrl, secret, services: services.ports }, options.workers, truths);
+    const cache = checkedCache({ protection: options.cacheProtection }, cacheUrl !== undefined);
+    const crew = new Crew({ listen, file: database.file, cacheUrl, cache, secret, services: services.ports }, options.workers, truths);
     undo.push(() => crew.stop());
     await Promise.race([crew.start(), asked.promise]);
     if (!asked.now) await control(options, { listen, crew, truths, token, asked, undo });

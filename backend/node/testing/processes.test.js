@@ -61,6 +61,29 @@ test('control wants its token, and refuses what it does not understand', async (
   assert.deepEqual(await shop.truth(), []);
 });
 
+test('how the cache works is checked, and may be changed', async () => {
+  const put = (how) => shop.order('PUT', '/v1/cache', how);
+  const mistakes = {
+    'ttl-ms is 0, expected 1 to 3600000': { 'ttl-ms': 0 },
+    'jitter is 1.5, expected 0 to 1': { jitter: 1.5 },
+    'beta is "1", expected 0.1 to 10': { beta: '1' },
+    'mode is "aside", expected cache-aside, write-through': { mode: 'aside' },
+    'unknown field `ttl`, expected one of ttl-ms, mode, protection, jitter, negative-ms, beta, lock-ms': { ttl: 1 },
+    'protection is `lock`, which needs a cache that all workers share: Redis': { protection: 'lock' },
+  };
+  for (const [why, how] of Object.entries(mistakes)) {
+    const { status, json } = await put(how);
+    assert.deepEqual([status, json.error], [400, why]);
+  }
+  // Each hit may refresh, so with the greatest eagerness some of many do before the second is over.
+  assert.equal((await put({ protection: 'xfetch', beta: 10, 'ttl-ms': 400 })).status, 200);
+  await waitFor(async () => {
+    await many(20, '/products/9');
+    return (await values('cache.products.early-refreshes')).some((kept) => kept.some((v) => v > 0));
+  });
+  assert.equal((await put({})).json.protection, 'single-flight');
+});
+
 test('the probe tells lanes in the form that dyno reads', async () => {
   await many(20, '/products/7');
   const ticks = async () => (await shop.order('GET', '/v1/instances/shop-0/samples')).json.ticks;
@@ -140,6 +163,7 @@ test('the faults of the loop and of memory take effect', async () => {
     'starved-poll': () => waitFor(async () => (await shop.truth()).includes('starved-poll shop-0 onset')),
     'big-json': () => many(1, '/price-list?rows=20000'),
     churn: () => many(2, '/products/7/picture'),
+    'stop-the-world': () => waitFor(async () => (await shop.truth()).includes('stop-the-world shop-0 onset')),
     deoptimised: () => many(2, '/products'),
     leak: () => shop.logIn(),
     'whole-file': () => shop.send('POST', '/import', token, csv),
@@ -176,6 +200,57 @@ test('slow-downstream: checkout waits for the service, and not when its cure run
   const truth = await shop.during('slow-downstream', { signatures: 1_500 }, async () => (fault = await buy()));
   assert.deepEqual(truth, FULL);
   assert.ok(fault > cure * 3, `${fault} ms against ${cure} ms`);
+});
+
+test('broker-backlog: orders wait for their consumer, and no customer does', async () => {
+  const token = await shop.logIn();
+  const buy = async () => {
+    await shop.send('POST', '/cart', token, { product: 6, quantity: 1 });
+    assert.equal((await shop.send('POST', '/checkout', token, {})).status, 200);
+  };
+  const waiting = async () => (await values('broker.orders.depth')).some((kept) => kept.at(-1) > 0);
+  const truth = await shop.during('broker-backlog', { signatures: 600 }, async () => {
+    await waitFor(async () => {
+      await buy();
+      return (await shop.truth()).some((l) => l.startsWith('broker-backlog') && l.endsWith('onset')) && (await waiting());
+    }, 60_000);
+  });
+  assert.deepEqual(truth, FULL);
+  await waitFor(async () => !(await waiting()), 60_000);
+});
+
+test('retry-storm: refused invoices are asked for again and again', async () => {
+  const token = await shop.logIn();
+  await shop.send('POST', '/cart', token, { product: 8, quantity: 2 });
+  const { json: bought } = await shop.send('POST', '/checkout', token, {});
+  const path = `/orders/${bought.order}/invoice`;
+  const { status, text } = await shop.get(path, token);
+  assert.ok(status === 200 && text.startsWith('product,quantity,cents\n8,2,') && /\nsignature,[\w-]{300,}\n$/.test(text), text);
+  assert.equal((await shop.get('/orders/999999/invoice', token)).status, 404);
+  const all = () => Promise.all(Array.from({ length: 40 }, () => shop.get(path, token)));
+  const truth = await shop.during('retry-storm', { tries: 3 }, async () => {
+    const statuses = new Set((await all()).map((r) => r.status));
+    assert.ok([...statuses].every((s) => s === 200 || s === 502), `${[...statuses]}`);
+  });
+  assert.deepEqual(truth, FULL);
+  const retried = async () => (await values('downstream.billing.retries')).some((kept) => kept.some((v) => v > 0));
+  await waitFor(retried);
+  assert.equal((await shop.get(path, token)).status, 200);
+});
+
+test('fd-exhausted: sheets leave files open up to the limit, and are drawn again afterwards', async () => {
+  const before = await values('process.descriptor-limit');
+  const truth = await shop.during('fd-exhausted', { room: 50 }, async () => {
+    await waitFor(() => now('process.descriptor-limit', (v) => v < before[0].at(-1)));
+    // Connections of the tests' own, which a worker without descriptors loses.
+    await waitFor(async () => {
+      await Promise.allSettled(Array.from({ length: 20 }, () => ask(`${shop.url}/products/7/sheet`, 'GET', {}, undefined, 1_000)));
+      return (await values('process.descriptors')).some((kept) => Math.max(...kept) - Math.min(...kept) >= 30);
+    });
+  });
+  assert.deepEqual(truth, FULL);
+  await waitFor(() => now('process.descriptor-limit', (v) => v === before[0].at(-1)));
+  await waitFor(async () => (await shop.get('/products/7/sheet').catch(() => ({}))).status === 200);
 });
 
 test('slow-consumer: the fault keeps everything for one that does not read, the cure lets it go', async () => {

@@ -23,6 +23,36 @@ test('on PostgreSQL and Redis', async (t) => {
       const args = ['-p', redis.port, '--no-auth-warning', '-a', PASSWORD, 'exists', 'dyno-shop-node:product:7'];
       return execFileSync('redis-cli', args).toString() === '1\n';
     }));
+  const redisSays = (...asked) => {
+    const args = ['-p', redis.port, '--no-auth-warning', '-a', PASSWORD, ...asked];
+    return execFileSync('redis-cli', args, { stdio: ['ignore', 'pipe', 'ignore'] }).toString().trim();
+  };
+  await t.test('under the lock one of all workers loads', async () => {
+    const how = { protection: 'lock', 'ttl-ms': 60_000 };
+    const { status, json } = await shop.order('PUT', '/v1/cache', how);
+    assert.ok(status === 200 && json.protection === 'lock' && json.beta === 1, JSON.stringify(json));
+    assert.deepEqual((await shop.order('GET', '/v1/cache')).json, json);
+    // Workers hear of it in their turn.
+    await waitFor(async () => {
+      const id = 400 + Math.floor(Math.random() * 100);
+      const replies = await Promise.all(Array.from({ length: 20 }, () => shop.get(`/products/${id}`)));
+      for (const { status } of replies) assert.equal(status, 200);
+      const numbered = redisSays('get', `dyno-shop-node:written:product:${id}`);
+      assert.ok(numbered === '' || numbered === '1', `${numbered}: one has written`);
+      return numbered === '1' && redisSays('exists', `dyno-shop-node:lock:product:${id}`) === '0';
+    });
+  });
+  await t.test('written through: the new entry is there with the change', async () => {
+    await shop.order('PUT', '/v1/cache', { mode: 'write-through', protection: 'xfetch', 'ttl-ms': 60_000 });
+    const token = await shop.logIn();
+    await waitFor(async () => {
+      const cents = 100 + Math.floor(Math.random() * 10_000);
+      assert.equal((await shop.send('PUT', '/products/77/price', token, { cents })).status, 200);
+      const kept = redisSays('get', 'dyno-shop-node:product:77');
+      return kept !== '' && JSON.parse(kept).value.cents === cents;
+    });
+    assert.equal((await shop.order('PUT', '/v1/cache', {})).json.mode, 'cache-aside');
+  });
   await t.test('every event reaches its services', () =>
     waitFor(() => postgres.ask('SELECT count(*) FROM dyno_shop_node.outbox') === '0'));
   await t.test('one database has one shop', async () => {

@@ -2,7 +2,7 @@
  * A worker process: serves the shop, and obeys its supervisor.
  *
  * Owns the order of starting and ending. Supervisor and worker are always of the same release, so what they tell each other may
- * change freely: `{ settings }` first, then `{ arm }`, `{ endFaults }`, `{ drain }`; back come `{ hello }`, `{ ready }`, `{ failed }`, `{ truth }`, `{ ended }`
+ * change freely: `{ settings }` first, then `{ arm }`, `{ cache }`, `{ endFaults }`, `{ drain }`; back come `{ hello }`, `{ ready }`, `{ failed }`, `{ truth }`, `{ ended }`
  * and `{ tick }`.
  */
 import { Agent } from '../agent/index.js';
@@ -18,6 +18,7 @@ import { Shop } from '../shop/index.js';
  * @property {{ host: string, port: number }} listen the shared address
  * @property {string} [file] the embedded database; else its URL is in the environment
  * @property {string} [cacheUrl]
+ * @property {import('../cache/settings.js').CacheSettings} cache how it works
  * @property {string} secret with which tokens are signed
  * @property {{ email: number, billing: number }} services ports of the services
  * @property {typeof import('../settings.js').SHOP} figures
@@ -33,6 +34,7 @@ let ending = false;
 const orders = {
   settings: start,
   arm: (order) => shop && faults.arm(order, shop),
+  cache: (how) => shop?.products.set(how),
   endFaults(ticket) {
     if (shop) faults.endAll(shop);
     tell({ ended: ticket });

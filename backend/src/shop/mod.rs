@@ -37,9 +37,6 @@ use std::sync::Arc;
 
 use agent::{Agent, Gauge};
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
-use axum::routing::{MethodRouter, get, post, put};
 use timeline::Unit;
 use timeline::lane::names;
 use tokio::sync::watch;
@@ -64,9 +61,8 @@ use recommend::Recommendations;
 use sessions::Sessions;
 use token::Tokens;
 use visits::Visits;
-
-/// The longest body of a route that reads it whole, bytes.
-const MAX_BODY: usize = 16 * 1024;
+use watched::Routes;
+pub use watched::secure;
 
 /// Everything that the routes of one worker share.
 pub struct Shop {
@@ -161,40 +157,28 @@ impl Shop {
 
 /// The routes. Each says of itself, under its template, how often and how long it works.
 pub fn router(shop: Arc<Shop>) -> Router {
-    let whole = DefaultBodyLimit::max(MAX_BODY);
-    let routes: [(&'static str, MethodRouter<Arc<Shop>>); 22] = [
-        ("/", get(health::hello)),
-        ("/healthz", get(health::alive)),
-        ("/readyz", get(health::ready)),
-        ("/login", post(login::log_in)),
-        ("/products", get(catalogue::page)),
-        ("/products/{id}", get(catalogue::detail)),
-        ("/products/{id}/price", put(price::change)),
-        ("/dashboard", get(dashboard::show)),
-        ("/export", get(export::export)),
-        ("/products/{id}/picture", get(picture::picture)),
-        ("/products/{id}/recommendations", get(recommend::recommend)),
-        ("/products/{id}/sheet", get(sheet::sheet)),
-        ("/popular", get(ranking::popular)),
-        ("/price-list", get(price_list::price_list)),
-        ("/search", get(search::search)),
-        ("/visits", get(visits::list)),
-        ("/cart", post(cart::add)),
-        ("/checkout", post(checkout::check_out)),
-        ("/orders", get(orders::list)),
-        // Read as a stream, with a limit of its own.
-        ("/import", post(import::import).layer(DefaultBodyLimit::disable())),
-        ("/import/supplier", post(supplier_file::import)),
-        ("/ws", get(websocket::open)),
-    ];
-    let mut router = Router::new();
-    for (template, methods) in routes {
-        router = router.route(template, watched::measured(&shop.agent, template, methods));
-    }
-    router
-        .fallback(answer::no_such_route)
-        .method_not_allowed_fallback(answer::no_such_method)
-        .layer(whole)
-        .layer(from_fn(watched::secured))
-        .with_state(shop)
+    Routes::new(&shop.agent)
+        .get("/", health::hello)
+        .get("/healthz", health::alive)
+        .get("/readyz", health::ready)
+        .post("/login", login::log_in)
+        .get("/products", catalogue::page)
+        .get("/products/{id}", catalogue::detail)
+        .put("/products/{id}/price", price::change)
+        .get("/dashboard", dashboard::show)
+        .get("/export", export::export)
+        .get("/products/{id}/picture", picture::picture)
+        .get("/products/{id}/recommendations", recommend::recommend)
+        .get("/products/{id}/sheet", sheet::sheet)
+        .get("/popular", ranking::popular)
+        .get("/price-list", price_list::price_list)
+        .get("/search", search::search)
+        .get("/visits", visits::list)
+        .post("/cart", cart::add)
+        .post("/checkout", checkout::check_out)
+        .get("/orders", orders::list)
+        .stream("/import", import::import)
+        .post("/import/supplier", supplier_file::import)
+        .get("/ws", websocket::open)
+        .over(shop)
 }

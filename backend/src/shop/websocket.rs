@@ -52,11 +52,12 @@ pub async fn open(
         .max_write_buffer_size(MAX_WRITE_BUFFER)
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE)
-        .on_upgrade(move |socket| converse(socket, shop)))
+        // In a box: a future keeps what it is given once for each that passes it on, and this one is passed on thrice.
+        .on_upgrade(move |socket| converse(Box::new(socket), shop)))
 }
 
 /// Until either side ends it.
-async fn converse(mut socket: WebSocket, shop: Arc<Shop>) {
+async fn converse(mut socket: Box<WebSocket>, shop: Arc<Shop>) {
     let member = shop.feed.join();
     shop.websockets.add(1.0);
     let _open = Open(&shop);

@@ -164,7 +164,7 @@ async fn serve(origin: Origin, ports: Ports, ends: &mut Ends) -> Result<(), Back
         let controls = Controls::new(crew.clone(), truths, token, commands);
         let mut serving = JoinSet::new();
         let routes = control::router(controls.clone());
-        serving.spawn(http::serve(ports.control, routes, control_stage, CONTROL_GRACE));
+        serving.spawn(http::serve(ports.control, routes, |_| {}, control_stage, CONTROL_GRACE));
         tokio::select! {
             () = ends.asked() => {}
             _ = asked.recv() => {}

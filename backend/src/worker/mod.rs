@@ -82,6 +82,7 @@ async fn live(
         .generation(settings.generation)
         .token(settings.token.clone())
         .listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        .watching(settings.shop.watched)
         .start()?;
     agent.watch_loop(&tokio::runtime::Handle::current());
     let (report, reports) = mpsc::channel(REPORTS);
@@ -95,14 +96,14 @@ async fn live(
         Role::Shop => {
             let shop = open_shop(&agent, settings, faults.clone(), stage.clone(), &mut tasks).await?;
             let door = Door::new(listeners, shop.clone()).map_err(refused)?;
-            server.spawn(http::serve(door, shop::router(shop.clone()), stage, GRACE));
+            server.spawn(http::serve(door, shop::router(shop.clone()), shop::secure, stage, GRACE));
             Some(shop)
         }
         Role::Services => {
             let router = open_services(&agent, settings, &mut tasks);
             let listener = listeners.remove(0);
             let listener = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
-            server.spawn(http::serve(listener.map_err(refused)?, router, stage, GRACE));
+            server.spawn(http::serve(listener.map_err(refused)?, router, |_| {}, stage, GRACE));
             None
         }
     };

@@ -120,6 +120,7 @@ impl Drop for Running {
 #[derive(Clone)]
 pub struct Agent {
     running: Arc<Running>,
+    watching: bool,
 }
 
 impl fmt::Debug for Agent {
@@ -129,8 +130,8 @@ impl fmt::Debug for Agent {
 }
 
 impl Agent {
-    pub(crate) fn new(running: Running) -> Self {
-        Self { running: Arc::new(running) }
+    pub(crate) fn new(running: Running, watching: bool) -> Self {
+        Self { running: Arc::new(running), watching }
     }
 
     /// Describes an agent of the service called `service`.
@@ -185,7 +186,7 @@ impl Agent {
     /// [around](InFlight::around) its work.
     #[must_use]
     pub fn request(&self, route: &'static str) -> InFlight {
-        InFlight::new(&self.running.meters.server, route)
+        InFlight::new(self.watching.then_some(&self.running.meters.server), route)
     }
 
     /// The gauge whose lane is called `name`; `unit` counts on first use.
@@ -210,7 +211,9 @@ impl Agent {
     /// The runtime needs its time driver (`enable_time` or `enable_all`) and must be driven: a loop that nobody
     /// runs looks like one that does not come back. Watch each runtime once.
     pub fn watch_loop(&self, runtime: &Handle) {
-        self.running.meters.pauses.watch(runtime);
+        if self.watching {
+            self.running.meters.pauses.watch(runtime);
+        }
     }
 
     /// The target stops its own work, to do `what`, until the result is dropped.

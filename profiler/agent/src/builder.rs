@@ -14,6 +14,7 @@ use timeline::probe::InstanceInfo;
 use crate::agent::{Agent, Meters, Running};
 use crate::endpoint::{self, Identity, Served};
 use crate::hiccup;
+use crate::sampling;
 use crate::threads::Threads;
 use crate::ticker::{Kept, Ticker};
 
@@ -56,6 +57,7 @@ pub struct Builder {
     token: Option<String>,
     listen: SocketAddr,
     age_threshold: Duration,
+    watching: bool,
 }
 
 impl Builder {
@@ -67,6 +69,7 @@ impl Builder {
             token: None,
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             age_threshold: AGE_THRESHOLD,
+            watching: true,
         }
     }
 
@@ -105,6 +108,15 @@ impl Builder {
         self
     }
 
+    /// Whether it watches at all; true unless told. One that does not starts no thread but the one that listens, counts
+    /// no request and samples no block, and its probe has no lanes: for measuring what watching costs. Meters other
+    /// than that of requests count on, for nobody.
+    #[must_use]
+    pub const fn watching(mut self, watching: bool) -> Self {
+        self.watching = watching;
+        self
+    }
+
     /// Binds the endpoint and starts the agent's threads.
     ///
     /// # Errors
@@ -137,13 +149,17 @@ impl Builder {
         let start = |name, work: Box<dyn FnOnce(&crate::threads::Stop) + Send>| {
             threads.start(name, work).map_err(AgentError::Thread)
         };
-        start("dyno-hiccup", Box::new(move |stop| hiccup::watch(&hiccups, stop)))?;
-        start("dyno-tick", Box::new(move |stop| ticker.run(&kept, stop)))?;
+        if self.watching {
+            start("dyno-hiccup", Box::new(move |stop| hiccup::watch(&hiccups, stop)))?;
+            start("dyno-tick", Box::new(move |stop| ticker.run(&kept, stop)))?;
+        } else {
+            sampling::rest();
+        }
         // Connections start threads of their own, so the accepting one holds the list that it is in; it
         // ends by order, and with it the circle.
         let own = Arc::clone(&threads);
         start("dyno-accept", Box::new(move |stop| endpoint::accept(&listener, &served, &own, stop)))?;
-        Ok(Agent::new(running))
+        Ok(Agent::new(running, self.watching))
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) const INTERVAL: f64 = 512.0 * 1024.0;
 
 /// Bytes that threads have reported as allocated.
 static ALLOCATED: AtomicU64 = AtomicU64::new(0);
+/// Whether nobody wants samples: see [`rest`].
+static RESTING: AtomicBool = AtomicBool::new(false);
 /// Whether the allocator has ever been used.
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 
@@ -40,6 +42,12 @@ thread_local! {
 /// Whether blocks go through the sampling allocator at all.
 pub(crate) fn installed() -> bool {
     INSTALLED.load(Ordering::Relaxed)
+}
+
+/// Samples no further block, in any thread, from its next sampling point on. What is left of the hook is a subtraction
+/// for each block born, and a look into an empty table for each one given back.
+pub(crate) fn rest() {
+    RESTING.store(true, Ordering::Relaxed);
 }
 
 /// Bytes allocated so far by all threads; each thread withholds about one interval's worth.
@@ -96,6 +104,10 @@ fn count_down(size: usize) -> bool {
 #[cold]
 fn passed() -> bool {
     LOCAL.with(|local| {
+        if RESTING.load(Ordering::Relaxed) {
+            local.left.set(i64::MAX);
+            return false;
+        }
         if local.random.get() == 0 {
             INSTALLED.store(true, Ordering::Relaxed);
             local.random.set(seed(std::ptr::from_ref(local).addr()));

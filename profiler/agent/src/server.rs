@@ -107,15 +107,24 @@ impl ServerState {
 /// A request inside its handler. Dropped: it is finished (or was given up), and its time is recorded.
 #[derive(Debug)]
 pub struct InFlight {
+    _inside: Option<Inside>,
+}
+
+#[derive(Debug)]
+struct Inside {
     state: Arc<ServerState>,
     slot: usize,
     since: MonoNs,
 }
 
 impl InFlight {
-    pub(crate) fn new(state: &Arc<ServerState>, route: &'static str) -> Self {
-        state.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { state: Arc::clone(state), slot: state.slot(route), since: MonoNs::now() }
+    /// Without a state it is counted nowhere.
+    pub(crate) fn new(state: Option<&Arc<ServerState>>, route: &'static str) -> Self {
+        let inside = |state: &Arc<ServerState>| {
+            state.in_flight.fetch_add(1, Ordering::Relaxed);
+            Inside { state: Arc::clone(state), slot: state.slot(route), since: MonoNs::now() }
+        };
+        Self { _inside: state.map(inside) }
     }
 
     /// Does the request's work, and ends with it. What is asked of the database on its task meanwhile is the request's.
@@ -129,7 +138,7 @@ impl InFlight {
     }
 }
 
-impl Drop for InFlight {
+impl Drop for Inside {
     fn drop(&mut self) {
         self.state.in_flight.fetch_sub(1, Ordering::Relaxed);
         if let Some(route) = self.state.routes[self.slot].get() {

@@ -1,6 +1,6 @@
 //! Heap leak: live memory grows steadily and nothing that the target holds for its clients explains it.
 //!
-//! **Claim.** So many bytes a second stay for ever. **Reads** `heap.used`, `heap.old.used`, `heap.promoted`, `heap.sampling-error`,
+//! **Claim.** So many bytes a second stay for ever. **Reads** `heap.used`, `heap.old.used`, `heap.live`, `heap.promoted`, `heap.sampling-error`,
 //! `client.open-sessions`, `server.websockets`, `server.sessions`, `server.in-flight`, `process.resident`. **Needs** 8 s of settled load for the exact
 //! total, and 5 s more until what was allocated counts as old: 13 s from the leak's beginning.
 //! **Statistic.** Theil and Sen's slope over the last 8, 16, 32 and 64 s; it must rise in nine of ten pairs, exceed its
@@ -9,6 +9,7 @@
 //! Onset: the knot at which the growth leaves the floor. **Law.** What is promoted per second is at
 //! least what the old generation grows by; where both, and the longer window, agree, it is confirmed.
 //!
+//! Where the heap has a collector, a major collection must have left what grew (`collected`): until there was one, nothing is said.
 //! With the total alone (no generations) it is *possible* only, and only after 30 s.
 
 use std::time::Duration;
@@ -17,6 +18,8 @@ use timeline::clock::RunTime;
 use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
+
+mod collected;
 
 use super::{Answer, Claim, ONSET, evidence};
 use crate::stats::{Trend, knot, median, trend};
@@ -63,6 +66,9 @@ const CONFIRM_S: f64 = 16.0;
 /// Sampled growth must be so many of its own deviations: with a relative error e of all that is live and
 /// old, a growth g is known to e * sqrt(g * old).
 const SAMPLING_DEVIATIONS: f64 = 3.0;
+/// Where there is a collector: share of the growth that a major collection must have left. Without a leak nothing of it stays;
+/// with one that fills the old generation beside as much garbage, half.
+const LEFT: f64 = 0.5;
 /// Time in which memory doubles that is critical.
 const CRITICAL_DOUBLING_S: f64 = 300.0;
 /// Growth that stops for so long has ended.
@@ -203,7 +209,13 @@ fn claim(timeline: &Timeline, at: RunTime, settled: RunTime, growth: &Growth) ->
     if (generations && old.is_none()) || (!generations && length < ALONE_S) {
         return None;
     }
-    let closely = |o: &Old| AGREE_CLOSELY.contains(&(o.slope / growth.trend.slope)) && o.promoted > 0.0;
+    let left = collected::left(timeline, growth.span);
+    if timeline.has(names::HEAP_LIVE) && left.is_none_or(|share| share < LEFT) {
+        return None;
+    }
+    let closely = |o: &Old| {
+        AGREE_CLOSELY.contains(&(o.slope / growth.trend.slope)) && (o.promoted > 0.0 || left.is_some())
+    };
     let status = match &old {
         None => Status::Possible,
         Some(o) if closely(o) && growth.linear && length >= CONFIRM_S => Status::Confirmed,
@@ -222,7 +234,7 @@ fn claim(timeline: &Timeline, at: RunTime, settled: RunTime, growth: &Growth) ->
         quiet: QUIET,
         weight: growth.bytes,
         claim: sentence(growth, old.as_ref(), at.since(onset)),
-        evidence: supporting(timeline, growth, old.as_ref()),
+        evidence: supporting(timeline, growth, old.as_ref(), left),
         contradicting: Vec::new(),
         advice: advice(timeline, growth, doubling_s),
         missing: if generations { Vec::new() } else { vec![names::HEAP_OLD.to_owned()] },
@@ -248,7 +260,7 @@ fn sentence(growth: &Growth, old: Option<&Old>, lasted: Duration) -> String {
     )
 }
 
-fn supporting(timeline: &Timeline, growth: &Growth, old: Option<&Old>) -> Vec<Evidence> {
+fn supporting(timeline: &Timeline, growth: &Growth, old: Option<&Old>, left: Option<f64>) -> Vec<Evidence> {
     let span = growth.span;
     let text = format!(
         "all live memory grows {}, in {:.0} % of all pairs of instants over {:.0} s; now {}",
@@ -260,13 +272,20 @@ fn supporting(timeline: &Timeline, growth: &Growth, old: Option<&Old>) -> Vec<Ev
     let mut list = vec![evidence(text, names::HEAP_USED, span, growth.trend.slope, Unit::BytesPerSecond)];
     if let Some(o) = old {
         let text = format!(
-            "the old generation (sampled) grows {} and holds {}",
+            "the old generation{} grows {} and holds {}",
+            if left.is_some() { "" } else { " (sampled)" },
             Unit::BytesPerSecond.show(o.slope),
             Unit::Bytes.show(o.now)
         );
         list.push(evidence(text, names::HEAP_OLD, span, o.slope, Unit::BytesPerSecond));
-        let text = format!("{} outlives the age threshold", Unit::BytesPerSecond.show(o.promoted));
-        list.push(evidence(text, names::HEAP_PROMOTED, span, o.promoted, Unit::BytesPerSecond));
+        if timeline.has(names::HEAP_PROMOTED) {
+            let text = format!("{} outlives the age threshold", Unit::BytesPerSecond.show(o.promoted));
+            list.push(evidence(text, names::HEAP_PROMOTED, span, o.promoted, Unit::BytesPerSecond));
+        }
+    }
+    if let Some(share) = left {
+        let text = format!("the last major collection left {:.0} % of what had come by then", share * 100.0);
+        list.push(evidence(text, names::HEAP_LIVE, span, share, Unit::Ratio));
     }
     for name in [names::OPEN_SESSIONS, names::SERVER_SESSIONS, names::PROCESS_RESIDENT] {
         let points = window::summed(timeline, name, span, POINTS, CARRY);

@@ -4,7 +4,7 @@ use super::parse::nearest;
 use crate::lane::names;
 use crate::units::Unit;
 
-const FIXED: [(&str, Unit); 55] = [
+const FIXED: [(&str, Unit); 56] = [
     (names::OFFERED, Unit::PerSecond),
     (names::ACHIEVED, Unit::PerSecond),
     (names::COMPLETED, Unit::PerSecond),
@@ -46,6 +46,7 @@ const FIXED: [(&str, Unit); 55] = [
     (names::HEAP_ALLOCATED, Unit::BytesPerSecond),
     (names::HEAP_PROMOTED, Unit::BytesPerSecond),
     (names::HEAP_ERROR, Unit::Ratio),
+    (names::HEAP_LIVE, Unit::Bytes),
     (names::PAUSE, Unit::Ns),
     (names::LOOP_DELAY, Unit::Ns),
     (names::LOOP_UTILISATION, Unit::Ratio),
