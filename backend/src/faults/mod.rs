@@ -4,21 +4,28 @@
 //! side, and its lever's row in [`LEVERS`]. Its switch ([`Switch`]) is read where its cure would run; off means
 //! that the cure runs. `frozen` is not here: a stopped process cannot switch itself, so its supervisor does that.
 
+pub mod avalanche;
 pub mod big_json;
 pub mod blocking_crypto;
+pub mod broker_backlog;
 pub mod churn;
+pub mod cold_cache;
 pub mod fragmentation;
 pub mod leak;
 mod lever;
 mod offload_saturated;
+pub mod penetration;
 mod pool_too_small;
 pub mod regex_backtracking;
+pub mod retry_storm;
+pub mod slow_downstream;
 pub mod stampede;
 pub mod starved_poll;
 pub mod stop_the_world;
 mod switch;
 #[cfg(test)]
-mod testing;
+pub mod testing;
+pub mod too_small_cache;
 pub mod whole_file;
 
 pub use lever::{Lever, Levers};
@@ -28,7 +35,7 @@ use std::ops::Index;
 
 use timeline::fault::{FaultKind, FaultOrder};
 
-/// One row for each fault that a worker switches.
+/// One row for each fault that a worker of the shop or the services switch.
 const LEVERS: &[Lever] = &[
     stampede::LEVER,
     pool_too_small::LEVER,
@@ -42,9 +49,16 @@ const LEVERS: &[Lever] = &[
     whole_file::LEVER,
     stop_the_world::LEVER,
     fragmentation::LEVER,
+    avalanche::LEVER,
+    penetration::LEVER,
+    cold_cache::LEVER,
+    too_small_cache::LEVER,
+    slow_downstream::LEVER,
+    retry_storm::LEVER,
+    broker_backlog::LEVER,
 ];
 
-/// The switches of one worker: `faults[FaultKind::Leak]`. That of a fault which is not a worker's stays off.
+/// The switches of one process: `faults[FaultKind::Leak]`. That of a fault which is not this process's stays off.
 pub struct Faults {
     /// In the order of [`FaultKind::ALL`].
     switches: Vec<Switch>,

@@ -12,6 +12,7 @@ mod export;
 mod feed;
 mod health;
 mod import;
+mod invoice;
 mod login;
 mod offload;
 mod orders;
@@ -129,7 +130,7 @@ impl Shop {
             products,
             sessions: Sessions::new(&agent, database.clone(), faults.clone(), tokens, capacity),
             outbox,
-            services: CalledServices::new(&agent, settings),
+            services: CalledServices::new(&agent, settings, &faults),
             visits: Visits::new(&agent, capacity),
             offload: Offload::new(&agent, settings.shop.offload_threads, faults.clone()),
             words: Words::new(faults.clone()),
@@ -150,7 +151,7 @@ impl Shop {
 /// The routes. Each says of itself, under its template, how often and how long it works.
 pub fn router(shop: Arc<Shop>) -> Router {
     let whole = DefaultBodyLimit::max(MAX_BODY);
-    let routes: [(&'static str, MethodRouter<Arc<Shop>>); 22] = [
+    let routes: [(&'static str, MethodRouter<Arc<Shop>>); 23] = [
         ("/", get(health::hello)),
         ("/healthz", get(health::alive)),
         ("/readyz", get(health::ready)),
@@ -170,6 +171,7 @@ pub fn router(shop: Arc<Shop>) -> Router {
         ("/cart", post(cart::add)),
         ("/checkout", post(checkout::check_out)),
         ("/orders", get(orders::list)),
+        ("/orders/{id}/invoice", get(invoice::invoice)),
         // Read as a stream, with a limit of its own.
         ("/import", post(import::import).layer(DefaultBodyLimit::disable())),
         ("/import/supplier", post(supplier_file::import)),

@@ -18,9 +18,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::broker::{self, Publisher, outbox, rabbit};
+use crate::cache::chores;
 use crate::downstream::Downstream;
 use crate::error::BackendError;
-use crate::faults::{Faults, Levers, TruthLog, starved_poll, stop_the_world};
+use crate::faults::{Faults, Levers, TruthLog, cold_cache, starved_poll, stop_the_world};
 use crate::http::{self, Stage};
 use crate::services::{self, Consumers, Desk, Services};
 use crate::shop::product_cache::ProductCache;
@@ -40,7 +41,7 @@ const LEAVING: Duration = Duration::from_secs(15);
 /// How long a call to another service may take.
 pub const CALL_PATIENCE: Duration = Duration::from_secs(5);
 /// From look to look at what has expired.
-const TIDY: Duration = Duration::from_secs(1);
+const TIDY: Duration = Duration::from_millis(250);
 /// Reports that wait for the supervisor to read them.
 const REPORTS: usize = 256;
 
@@ -93,7 +94,7 @@ async fn live(
             let shop = open_shop(&agent, settings, faults.clone(), stage.clone(), &mut tasks).await?;
             (Some(shop.clone()), shop::router(shop))
         }
-        Role::Services => (None, open_services(&agent, settings, &mut tasks)),
+        Role::Services => (None, open_services(&agent, settings, faults.clone(), &mut tasks)),
     };
     // Only now: who hears it may send requests.
     let _ = report.send(Report::Ready(agent.addr())).await;
@@ -152,8 +153,9 @@ async fn open_shop(
     database.open_all().await.map_err(|e| failed("database")(&e))?;
     let products =
         ProductCache::open(agent, &settings.cache, database.clone(), faults.clone(), &settings.shop).await;
-    let products = products.map_err(|e| failed("cache")(&e))?;
-    let publisher = publisher(agent, settings);
+    let (products, chores) = products.map_err(|e| failed("cache")(&e))?;
+    cold_cache::warm(&products).await;
+    let publisher = publisher(agent, settings, faults.clone());
     let (outbox, relay) = outbox::open(publisher, database.clone(), agent.broker(broker::TOPIC));
     tasks.spawn(relay.run());
     let shop = Arc::new(Shop::new(
@@ -161,6 +163,9 @@ async fn open_shop(
         settings,
     ));
     tasks.spawn(tidy(shop.clone()));
+    let cached = shop.clone();
+    tasks.spawn(async move { chores::keep(&cached.products, chores).await });
+    tasks.spawn(cold_cache::keep(shop.clone()));
     tasks.spawn(stop_the_world::keep(shop.clone()));
     let ranked = shop.clone();
     tasks.spawn(async move { starved_poll::keep(&ranked.ranking, &ranked.faults).await });
@@ -173,11 +178,12 @@ async fn open_shop(
     Ok(shop)
 }
 
-fn publisher(agent: &Agent, settings: &WorkerSettings) -> Publisher {
+fn publisher(agent: &Agent, settings: &WorkerSettings, faults: Arc<Faults>) -> Publisher {
     match &settings.broker {
         Broker::Services => {
             let meter = agent.downstream("events");
-            Publisher::Services(Downstream::new(settings.services, &settings.token, meter, CALL_PATIENCE))
+            let (to, token) = (settings.services, &settings.token);
+            Publisher::Services(Downstream::new(to, token, meter, CALL_PATIENCE, faults))
         }
         Broker::Rabbit { url, prefix } => {
             Publisher::Rabbit(rabbit::Publisher::new(url.clone(), prefix.clone(), services::NAMES))
@@ -186,8 +192,13 @@ fn publisher(agent: &Agent, settings: &WorkerSettings) -> Publisher {
 }
 
 /// The services, with those who consume events.
-fn open_services(agent: &Agent, settings: &WorkerSettings, tasks: &mut JoinSet<()>) -> Router {
-    let services = Arc::new(Services::default());
+fn open_services(
+    agent: &Agent,
+    settings: &WorkerSettings,
+    faults: Arc<Faults>,
+    tasks: &mut JoinSet<()>,
+) -> Router {
+    let services = Arc::new(Services::new(faults));
     let (queues, consumers) = Consumers::new(services.clone(), agent.broker(broker::TOPIC));
     tasks.spawn(consumers.run(settings.broker.clone(), queues.clone()));
     services::router(Desk { services, queues, token: settings.token.as_str().into() })
