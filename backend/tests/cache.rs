@@ -8,7 +8,7 @@ use std::sync::Barrier;
 use std::time::Duration;
 
 use common::servers::redis::Redis;
-use common::{Backend, wait_for};
+use common::{Backend, Socket, wait_for};
 
 fn loads(backend: &Backend, workers: usize) -> u64 {
     let of = |index| backend.times(&format!("shop-{index}"), "cache.products.loads");
@@ -136,4 +136,31 @@ fn a_shop_whose_cache_is_away_goes_on_without() {
         assert_eq!(backend.get("/products/8").status, 200, "{protection}");
     }
     assert!(backend.said().contains("the cache failed"), "{}", backend.said());
+}
+
+#[test]
+fn a_changed_price_reaches_every_worker_at_once_whatever_its_cache_holds() {
+    for mode in ["cache-aside", "write-through"] {
+        let backend = Backend::start(3);
+        backend.set_cache(&format!(r#"{{"ttl-ms":600000,"mode":"{mode}"}}"#));
+        // Connections find their worker by chance; thirty find all three.
+        let prices = |cents: &str| (0..30).all(|_| backend.get("/products/107").body.contains(cents));
+        let watchers: Vec<Socket> = (0..12)
+            .map(|_| {
+                let mut socket = Socket::open(backend.shop(), "/ws").unwrap();
+                socket.send(r#"{"op":"watch","product":107}"#);
+                socket.send(r#"{"op":"say","id":"1","text":"there"}"#);
+                while socket.json()["op"] != "said" {}
+                socket
+            })
+            .collect();
+        assert!(!prices("\"cents\":987654"));
+        let changed = backend.put("/products/107/price", &backend.log_in(), r#"{"cents":987654}"#);
+        assert_eq!(changed.status, 200, "{}", changed.body);
+        assert!(wait_for(|| prices("\"cents\":987654")), "{mode}");
+        for mut socket in watchers {
+            // Rounds of the feed tell prices that differ a little.
+            while socket.json()["cents"] != 987_654 {}
+        }
+    }
 }

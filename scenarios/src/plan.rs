@@ -13,6 +13,7 @@ mod secrets;
 mod transport;
 
 use serde::{Deserialize, Serialize};
+use timeline::cache::CacheSettings;
 use timeline::fault::FaultOrder;
 
 pub use crate::load::{Leg, Of, Rules, Shape, Timer, Turns};
@@ -55,6 +56,9 @@ pub struct RunPlan {
     /// Faults to inject. Only the bundled backend has switches for them: with any other target they
     /// are named by `describe` as left out, and [`RunPlan::injected`] is empty.
     pub faults: Vec<FaultPlan>,
+    /// How the bundled backend's cache works from when on, in the order of time; see [`RunPlan::cache_orders`].
+    #[serde(default)]
+    pub cache: Vec<CachePlan>,
     /// Gates, checked against step, phase and lane names already.
     pub gates: Vec<GatePlan>,
     /// How long open sessions may take to end after the last phase, ns.
@@ -562,6 +566,15 @@ pub struct FaultPlan {
     pub order: FaultOrder,
 }
 
+/// How the bundled backend's cache works from a time on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CachePlan {
+    /// From the run's start, ns.
+    pub at_ns: u64,
+    /// All of its settings.
+    pub settings: CacheSettings,
+}
+
 /// A gate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GatePlan {
@@ -595,5 +608,11 @@ impl RunPlan {
     #[must_use]
     pub fn injected(&self) -> &[FaultPlan] {
         if self.target == Target::Bundled { &self.faults } else { &[] }
+    }
+
+    /// The cache settings that this run really gives: those of [`RunPlan::cache`] if the target is bundled, else none.
+    #[must_use]
+    pub fn cache_orders(&self) -> &[CachePlan] {
+        if self.target == Target::Bundled { &self.cache } else { &[] }
     }
 }

@@ -80,6 +80,7 @@ pub fn quick(quick: &Quick) -> Result<RunPlan, ScenarioError> {
         feeders: Vec::new(),
         assets: Default::default(),
         faults: Vec::new(),
+        cache: Vec::new(),
         gates,
         grace_ns: DEFAULT_GRACE_NS,
         timeout_ns: DEFAULT_TIMEOUT_NS,

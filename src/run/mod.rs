@@ -209,7 +209,7 @@ impl Runner<'_> {
     fn injector(&self, clock: RunClock) -> anyhow::Result<Option<Injector>> {
         let Some(backend) = self.backend else { return Ok(None) };
         let control = Control::new(&backend.ready.probe, &backend.token);
-        Injector::start(self.job.plan.injected().to_vec(), control, clock).map(Some)
+        Injector::start(&self.job.plan, control, clock).map(Some)
     }
 }
 

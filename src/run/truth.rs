@@ -1,4 +1,4 @@
-//! Faults at their planned times, and what the backend says it truly did: `truth.jsonl`.
+//! Faults and cache settings at their planned times, and what the backend says it truly did: `truth.jsonl`.
 //!
 //! Only this module of the command line speaks to the backend's control endpoint; nothing that it
 //! learns reaches the recorder.
@@ -11,15 +11,49 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use scenarios::plan::FaultPlan;
+use scenarios::plan::{CachePlan, FaultPlan, RunPlan};
 use serde::{Deserialize, Serialize};
 use timeline::fault::Truth;
 use timeline::{MonoNs, RunClock, RunTime};
+use ureq::typestate::WithBody;
 
 /// How long the control endpoint may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Orders the planned faults, each at its time.
+/// What the backend is told at a planned time.
+enum Planned {
+    Cache(CachePlan),
+    Fault(FaultPlan),
+}
+
+impl Planned {
+    /// All that a run tells it, in the order of time; the cache is set before a fault of the same time begins.
+    fn all(plan: &RunPlan) -> Vec<Self> {
+        let cache = plan.cache_orders().iter().cloned().map(Self::Cache);
+        let mut all: Vec<_> = cache.chain(plan.injected().iter().cloned().map(Self::Fault)).collect();
+        all.sort_by_key(Self::at_ns);
+        all
+    }
+
+    fn at_ns(&self) -> u64 {
+        match self {
+            Self::Cache(cache) => cache.at_ns,
+            Self::Fault(fault) => fault.at_ns,
+        }
+    }
+
+    /// What it was to do, for the sentence that says that it did not.
+    fn aim(&self) -> String {
+        match self {
+            Self::Cache(cache) => {
+                format!("the cache could not be set at {:.1} s", RunTime(cache.at_ns).as_secs_f64())
+            }
+            Self::Fault(fault) => format!("fault {} could not be injected", fault.order.name.name()),
+        }
+    }
+}
+
+/// Gives the planned orders, each at its time.
 pub struct Injector {
     stop: SyncSender<()>,
     thread: JoinHandle<Vec<String>>,
@@ -28,22 +62,20 @@ pub struct Injector {
 }
 
 impl Injector {
-    /// Starts waiting for the first fault.
-    pub fn start(faults: Vec<FaultPlan>, control: Control, clock: RunClock) -> anyhow::Result<Self> {
+    /// Starts waiting for the first order of `plan`.
+    pub fn start(plan: &RunPlan, control: Control, clock: RunClock) -> anyhow::Result<Self> {
         let (stop, stopped) = sync_channel(1);
-        let orders = control.clone();
+        let (orders, planned) = (control.clone(), Planned::all(plan));
         let thread = std::thread::Builder::new().name("faults".to_owned()).spawn(move || {
             let mut failures = Vec::new();
-            let mut faults = faults;
-            faults.sort_by_key(|f| f.at_ns);
-            for fault in faults {
-                let wait = clock.mono(RunTime(fault.at_ns)).since(MonoNs::now()); // also right before the run begins
+            for order in planned {
+                let wait = clock.mono(RunTime(order.at_ns())).since(MonoNs::now()); // also right before the run begins
                 match stopped.recv_timeout(wait) {
                     Err(RecvTimeoutError::Timeout) => {}
                     Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
                 }
-                if let Err(e) = orders.order(&fault) {
-                    failures.push(format!("fault {} could not be injected: {e:#}", fault.order.name.name()));
+                if let Err(e) = orders.order(&order) {
+                    failures.push(format!("{}: {e:#}", order.aim()));
                 }
             }
             failures
@@ -85,6 +117,20 @@ fn write_truth(path: &PathBuf, lines: &[Truth], clock: RunClock) -> anyhow::Resu
     Ok(())
 }
 
+/// Why the backend did not do as it was told, in its own words.
+#[derive(Deserialize)]
+struct Refused {
+    error: String,
+}
+
+fn refused(mut answer: ureq::http::Response<ureq::Body>) -> anyhow::Result<()> {
+    if answer.status().is_success() {
+        return Ok(());
+    }
+    let why = answer.body_mut().read_json::<Refused>().map(|refused| refused.error);
+    anyhow::bail!(why.unwrap_or_else(|_| format!("the backend answered {}", answer.status())))
+}
+
 /// The control endpoint of a bundled backend.
 #[derive(Clone)]
 pub struct Control {
@@ -106,10 +152,20 @@ impl Control {
         Self { agent, base: base.to_owned(), token: token.to_owned() }
     }
 
-    fn order(&self, fault: &FaultPlan) -> anyhow::Result<()> {
-        let url = format!("{}/v1/faults", self.base);
-        self.agent.post(url).header("Authorization", self.bearer()).send_json(&fault.order)?;
-        Ok(())
+    fn order(&self, order: &Planned) -> anyhow::Result<()> {
+        let (post, put) = (|url| self.agent.post(url), |url| self.agent.put(url));
+        let to = |what: &str| format!("{}/v1/{what}", self.base);
+        let sent = match order {
+            Planned::Fault(fault) => self.told(post(to("faults"))).send_json(&fault.order)?,
+            Planned::Cache(cache) => self.told(put(to("cache"))).send_json(cache.settings)?,
+        };
+        refused(sent)
+    }
+
+    /// With the token; an answer that is no success has a reason in it.
+    fn told(&self, request: ureq::RequestBuilder<WithBody>) -> ureq::RequestBuilder<WithBody> {
+        let request = request.header("Authorization", self.bearer());
+        request.config().http_status_as_error(false).build()
     }
 
     fn end_all(&self) -> anyhow::Result<()> {

@@ -82,7 +82,11 @@ mod tests {
 
     #[tokio::test]
     async fn the_fault_asks_as_often_as_it_may_and_the_cure_within_its_budget() {
-        let agent = agent::Agent::builder("shop").start().unwrap();
+        let agent = agent::Agent::builder("shop")
+            .token("t".to_owned())
+            .listen(([127, 0, 0, 1], 0).into())
+            .start()
+            .unwrap();
         let meter = agent.downstream("billing");
         let (on, truth) = armed(&[(FaultKind::RetryStorm, &[])]);
         let asked = AtomicU64::new(0);

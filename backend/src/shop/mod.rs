@@ -14,6 +14,7 @@ mod health;
 mod import;
 mod invoice;
 mod login;
+pub mod neighbours;
 mod offload;
 mod orders;
 pub mod password;
@@ -55,6 +56,7 @@ use crate::wire::WorkerSettings;
 pub use answer::{Body, Refusal};
 use called::CalledServices;
 pub use feed::Feed;
+use neighbours::Neighbours;
 use offload::Offload;
 use product_cache::ProductCache;
 use ranking::Ranking;
@@ -94,6 +96,8 @@ pub struct Shop {
     pub canvases: Canvases,
     /// What goes with what.
     pub recommendations: Recommendations,
+    /// The other workers.
+    pub neighbours: Neighbours,
     /// Who listens to the live feed.
     pub feed: Arc<Feed>,
     /// WebSockets open now.
@@ -116,6 +120,8 @@ pub struct Parts {
     pub outbox: Outbox,
     /// Switches of the faults.
     pub faults: Arc<Faults>,
+    /// The other workers.
+    pub neighbours: Neighbours,
     /// Whether the worker ends.
     pub stage: watch::Receiver<Stage>,
 }
@@ -123,7 +129,7 @@ pub struct Parts {
 impl Shop {
     /// A shop over stores that are there already.
     pub fn new(parts: Parts, settings: &WorkerSettings) -> Self {
-        let Parts { agent, database, products, outbox, faults, stage } = parts;
+        let Parts { agent, database, products, outbox, faults, neighbours, stage } = parts;
         let tokens = Tokens::new(&settings.signing_key);
         let capacity = settings.shop.session_capacity;
         Self {
@@ -138,6 +144,7 @@ impl Shop {
             canvases: Canvases::new(faults.clone()),
             recommendations: Recommendations::new(faults.clone()),
             faults,
+            neighbours,
             feed: Arc::new(Feed::default()),
             websockets: agent.gauge(names::SERVER_WEBSOCKETS, Unit::Count),
             agent,

@@ -137,6 +137,13 @@ impl ProductCache {
         Ok(())
     }
 
+    /// Another worker has changed a product. What they share has been seen to; what is in this worker goes.
+    pub async fn changed_elsewhere(&self, id: u32) {
+        if let Store::Local(local) = &self.store {
+            local.remove(id).await;
+        }
+    }
+
     /// Loads, whoever else does, and keeps what came.
     pub async fn load_and_keep(&self, id: u32) -> Loaded {
         let entry = self.load(id).await?;

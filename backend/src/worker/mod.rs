@@ -24,6 +24,7 @@ use crate::error::BackendError;
 use crate::faults::{Faults, Levers, TruthLog, cold_cache, starved_poll, stop_the_world};
 use crate::http::{self, Stage};
 use crate::services::{self, Consumers, Desk, Services};
+use crate::shop::neighbours::Neighbours;
 use crate::shop::product_cache::ProductCache;
 use crate::shop::{self, Parts, Shop};
 use crate::store::Database;
@@ -40,7 +41,7 @@ pub const GRACE: Duration = Duration::from_millis(1_500);
 const LEAVING: Duration = Duration::from_secs(15);
 /// How long a call to another service may take.
 pub const CALL_PATIENCE: Duration = Duration::from_secs(5);
-/// From look to look at what has expired.
+/// From look to look at what has expired: often enough for the lanes to tell an instant from a while.
 const TIDY: Duration = Duration::from_millis(250);
 /// Reports that wait for the supervisor to read them.
 const REPORTS: usize = 256;
@@ -89,9 +90,11 @@ async fn live(
     tasks.spawn(orders::tell(reports));
     let (say_stage, stage) = watch::channel(Stage::Open);
     let faults = Arc::new(Faults::new(&TruthLog::new(&settings.name, report.clone())));
+    let neighbours = Neighbours::new(report.clone());
     let (shop, router) = match settings.role {
         Role::Shop => {
-            let shop = open_shop(&agent, settings, faults.clone(), stage.clone(), &mut tasks).await?;
+            let shop =
+                open_shop(&agent, settings, faults.clone(), neighbours, stage.clone(), &mut tasks).await?;
             (Some(shop.clone()), shop::router(shop))
         }
         Role::Services => (None, open_services(&agent, settings, faults.clone(), &mut tasks)),
@@ -139,6 +142,7 @@ async fn open_shop(
     agent: &Agent,
     settings: &WorkerSettings,
     faults: Arc<Faults>,
+    neighbours: Neighbours,
     stage: watch::Receiver<Stage>,
     tasks: &mut JoinSet<()>,
 ) -> Result<Arc<Shop>, BackendError> {
@@ -159,7 +163,7 @@ async fn open_shop(
     let (outbox, relay) = outbox::open(publisher, database.clone(), agent.broker(broker::TOPIC));
     tasks.spawn(relay.run());
     let shop = Arc::new(Shop::new(
-        Parts { agent: agent.clone(), database, products, outbox, faults, stage },
+        Parts { agent: agent.clone(), database, products, outbox, faults, neighbours, stage },
         settings,
     ));
     tasks.spawn(tidy(shop.clone()));

@@ -125,6 +125,7 @@ pub fn plan(model: Model, ms: u64, steps: Vec<Step>) -> RunPlan {
         feeders: Vec::new(),
         assets: Assets::default(),
         faults: Vec::new(),
+        cache: Vec::new(),
         gates: Vec::new(),
         grace_ns: 1000 * MS,
         timeout_ns: 200 * MS,

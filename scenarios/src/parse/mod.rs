@@ -2,6 +2,7 @@
 //!
 //! Reading never stops at a mistake; all are reported together. Each kind of table has a file of its own.
 
+mod cache;
 mod course;
 mod faults;
 mod feeders;
@@ -126,6 +127,7 @@ fn read(
     let kinds = sessions::read(&world, &file);
     let length_ns = phases.iter().map(|(p, _)| p.length_ns).sum();
     let faults = faults::read(reader, &file, (!phases.is_empty()).then_some(length_ns));
+    let cache = cache::read(reader, &file, phases.iter().map(|(phase, _)| phase));
     check_open_requests(reader, &phases, &kinds.kinds);
     check_passes(reader, &phases, &kinds.kinds);
 
@@ -152,6 +154,7 @@ fn read(
         feeders,
         assets: world.assets.into_inner(),
         faults,
+        cache,
         gates,
         grace_ns,
         timeout_ns,
