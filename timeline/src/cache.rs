@@ -27,7 +27,8 @@ pub struct CacheSettings {
     pub lock_ms: u64,
 }
 
-/// What happens in the cache when a product is changed.
+/// What happens in the cache when a product is changed. Where each worker has a cache of its own, the others hear of it and drop
+/// their entries; one that is being loaded at that moment may be old for its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CacheMode {

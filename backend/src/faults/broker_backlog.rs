@@ -4,6 +4,8 @@
 //! publish, and events wait longer and longer; no customer does. The cure signs each once, which keeps up with hundreds
 //! of orders a second.
 
+use std::sync::Arc;
+
 use timeline::clock::unix_ms;
 use timeline::fault::FaultKind;
 use tokio::task::JoinError;
@@ -26,10 +28,10 @@ pub struct Pace {
 /// # Errors
 /// When the work panics.
 pub async fn consume(
-    name: &str,
+    name: &'static str,
     message: Message,
     pace: &mut Pace,
-    services: &Services,
+    services: &Arc<Services>,
 ) -> Result<(), JoinError> {
     let switch = &services.faults[FaultKind::BrokerBacklog];
     let signatures = switch.order().map_or(1, |order| whole(&order, "signatures"));

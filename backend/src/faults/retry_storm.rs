@@ -64,10 +64,13 @@ impl Desk {
     /// # Errors
     /// When the work panics.
     pub async fn make(&self, faults: &Faults, placed: Placed) -> Result<Option<String>, JoinError> {
-        let Ok(_place) = self.room.try_acquire() else { return Ok(None) };
+        let switch = &faults[FaultKind::RetryStorm];
+        let Ok(_place) = self.room.try_acquire() else {
+            switch.took_effect();
+            return Ok(None);
+        };
         let _turn = self.device.lock().await;
-        let order = faults[FaultKind::RetryStorm].order();
-        let signatures = order.map_or(1, |order| whole(&order, "signatures"));
+        let signatures = switch.order().map_or(1, |order| whole(&order, "signatures"));
         spawn_blocking(move || billing::signed(&placed, signatures)).await.map(Some)
     }
 }

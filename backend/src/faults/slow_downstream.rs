@@ -4,6 +4,8 @@
 //! and sends one after another. The checkouts wait in a row, each with its session, and the slower service is the
 //! slower shop. The cure hands the order to the broker, and the customer waits for neither.
 
+use std::sync::Arc;
+
 use timeline::fault::FaultKind;
 use tokio::task::JoinError;
 
@@ -30,7 +32,7 @@ pub fn way(shop: &Shop) -> Notify {
 ///
 /// # Errors
 /// When the work panics.
-pub async fn send(services: &Services, placed: Placed) -> Result<(), JoinError> {
+pub async fn send(services: &Arc<Services>, placed: Placed) -> Result<(), JoinError> {
     let switch = &services.faults[FaultKind::SlowDownstream];
     let Some(order) = switch.order() else {
         return services.serve("email", placed, 1).await;

@@ -108,7 +108,7 @@ async fn work(
     name: &'static str,
     message: Message,
     pace: &mut broker_backlog::Pace,
-    services: &Services,
+    services: &Arc<Services>,
     meter: &BrokerMeter,
 ) {
     meter.consumed(Duration::from_millis(unix_ms().saturating_sub(message.published_ms)));
@@ -208,7 +208,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_comes_twice_is_done_once() {
-        let services = Services::new(armed(&[]).0);
+        let services = Arc::new(Services::new(armed(&[]).0));
         for _ in 0..2 {
             services.serve("email", message(7).placed, 1).await.unwrap();
         }
