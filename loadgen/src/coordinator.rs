@@ -263,6 +263,8 @@ struct Worker {
     child: Child,
     input: tokio::process::ChildStdin,
     output: Frames<ChildStdout>,
+    /// Reads what it writes to stderr, which would stop it if nobody did.
+    errors: JoinSet<Vec<u8>>,
 }
 
 impl Worker {
@@ -280,7 +282,9 @@ impl Worker {
         }
         let input = child.stdin.take().expect("stdin is piped");
         let output = Frames::new(child.stdout.take().expect("stdout is piped"));
-        Ok(Self { number, child, input, output })
+        let mut errors = JoinSet::new();
+        errors.spawn(end_of(child.stderr.take().expect("stderr is piped")));
+        Ok(Self { number, child, input, output, errors })
     }
 
     async fn say(&mut self, message: &ToWorker) -> Result<(), String> {
@@ -351,17 +355,29 @@ impl Worker {
             Ok(Ok(status)) => status.to_string(),
             _ => "it closed its output but runs on".to_owned(),
         };
-        let mut said = Vec::new();
-        if let Some(errors) = self.child.stderr.take() {
-            // Bounded, should it be endless; what was written before its end is there already.
-            let reading = async { errors.take(1 << 16).read_to_end(&mut said).await };
-            let _ = tokio::time::timeout(Duration::from_millis(100), reading).await;
-        }
+        // Its own children may hold its stderr open.
+        let read = tokio::time::timeout(Duration::from_millis(100), self.errors.join_next()).await;
+        let said = read.ok().flatten().and_then(Result::ok).unwrap_or_default();
         let said = String::from_utf8_lossy(&said);
         let last = said.trim().lines().last().unwrap_or_default();
         let last = if last.is_empty() { String::new() } else { format!(": {last}") };
         text::clean(&format!("{ended}{last}"), LAST_WORDS)
     }
+}
+
+/// The end of what `errors` yields until it closes; the rest is read and dropped.
+async fn end_of(mut errors: impl AsyncRead + Unpin) -> Vec<u8> {
+    /// Bytes kept, or up to twice as many.
+    const KEPT: usize = 4 << 10;
+    let (mut end, mut portion) = (Vec::new(), [0; KEPT]);
+    while let Ok(n @ 1..) = errors.read(&mut portion).await {
+        end.extend_from_slice(&portion[..n]);
+        let surplus = end.len().saturating_sub(KEPT);
+        if surplus > KEPT {
+            end.drain(..surplus);
+        }
+    }
+    end
 }
 
 /// Binds a process that was just started, with all threads it will start, to some cores.

@@ -63,13 +63,15 @@ pub enum ErrorKind {
     GoAway,
     /// A body's template could not be rendered: an unset variable, or more than its share of work.
     Template,
+    /// All sessions of this worker together keep more of answers and messages than it has room for.
+    NoRoom,
     /// Anything else.
     Other,
 }
 
 impl ErrorKind {
     /// All kinds; the index is `kind as usize`.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::ConnectRefused,
         Self::ConnectTimeout,
         Self::Reset,
@@ -96,6 +98,7 @@ impl ErrorKind {
         Self::StreamReset,
         Self::GoAway,
         Self::Template,
+        Self::NoRoom,
         Self::Other,
     ];
 
@@ -129,6 +132,7 @@ impl ErrorKind {
             Self::StreamReset => "stream-reset",
             Self::GoAway => "goaway",
             Self::Template => "template",
+            Self::NoRoom => "no-room",
             Self::Other => "other",
         }
     }

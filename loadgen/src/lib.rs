@@ -31,6 +31,7 @@ mod precise;
 mod program;
 mod release;
 mod rendered;
+mod room;
 mod scan;
 mod seats;
 mod session;

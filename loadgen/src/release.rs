@@ -62,14 +62,40 @@ pub struct Release {
 }
 
 /// A held place.
-#[derive(Default)]
 struct Place {
+    /// The numbers of the sessions that follow each other there.
+    numbers: Numbering,
     /// Sessions that have started there; a place that is given up and held again goes on counting.
     generation: Cell<u64>,
     /// Its session's seat while it is held.
     seat: Cell<Option<SeatId>>,
     /// Passes that it may still begin; none: any number.
     left: RefCell<Option<Left>>,
+}
+
+impl Place {
+    fn new(numbers: Numbering) -> Self {
+        Self { numbers, generation: Cell::new(0), seat: Cell::new(None), left: RefCell::new(None) }
+    }
+
+    /// The next session's number.
+    fn next(&self) -> u64 {
+        let generation = self.generation.get();
+        self.generation.set(generation + 1);
+        self.numbers.held(generation)
+    }
+
+    /// May a session pass through, where its passes are counted?
+    fn take_pass(&self) -> bool {
+        rules::take(self.left.borrow().as_ref())
+    }
+
+    /// It stays empty: the seat will be another's.
+    fn leave(&self, seat: SeatId) {
+        if self.seat.get() == Some(seat) {
+            self.seat.set(None);
+        }
+    }
 }
 
 impl Release {
@@ -195,10 +221,9 @@ impl Release {
         if std::mem::replace(&mut self.phase, phase) == phase {
             return;
         }
-        for (number, place) in &self.places {
+        for place in self.places.values() {
             if let Some(seat) = place.seat.get() {
-                let number = self.schedule.numbering().held(*number, place.generation.get());
-                retire_later(&self.shard, seat, number, now);
+                retire_later(&self.shard, seat, place.numbers.held(place.generation.get()), now);
             }
         }
     }
@@ -230,7 +255,7 @@ impl Release {
                 let origin = Origin { number, kind, intended: planned.at, pooled };
                 let most = self.shard.rules.at(planned.at).max_sessions.unwrap_or(u64::MAX);
                 if let Some(seat) = self.seat(most) {
-                    spawn(arrive(Rc::clone(&self.shard), seat, origin));
+                    spawn(arrive(Sitting { shard: Rc::clone(&self.shard), seat }, origin));
                 }
             }
             Action::Hold { place } => self.hold(place, planned.at),
@@ -248,15 +273,15 @@ impl Release {
     }
 
     fn hold(&mut self, number: u32, at: u64) {
-        let place = Rc::clone(self.places.entry(number).or_default());
+        let numbers = self.schedule.numbering(number);
+        let place = Rc::clone(self.places.entry(number).or_insert_with(|| Rc::new(Place::new(numbers))));
         *place.left.borrow_mut() = self.shard.rules.at(at).passes();
-        if !rules::take(place.left.borrow().as_ref()) {
+        if !place.take_pass() {
             return;
         }
         let Some(seat) = self.seat(u64::MAX) else { return };
         place.seat.set(Some(seat));
-        let numbers = Numbers { of: self.schedule.numbering(), number, place };
-        spawn(hold(Rc::clone(&self.shard), seat, numbers, at));
+        spawn(hold(Sitting { shard: Rc::clone(&self.shard), seat }, place, at));
     }
 
     /// A seat for a planned start; none where `most` or the descriptors allow no further session, which is counted.
@@ -347,34 +372,6 @@ impl Release {
     }
 }
 
-/// The numbers of the sessions that follow each other in a place.
-struct Numbers {
-    of: Numbering,
-    number: u32,
-    place: Rc<Place>,
-}
-
-impl Numbers {
-    fn next(&self) -> u64 {
-        let generation = self.place.generation.get();
-        self.place.generation.set(generation + 1);
-        self.of.held(self.number, generation)
-    }
-
-    /// The number that decides which kind of session holds the place, for good: were each one drawn anew, kinds
-    /// that never end would take over place after place, and the plan's shares would be lost.
-    fn of_place(&self) -> u64 {
-        self.of.held(self.number, 0)
-    }
-
-    /// The place stays empty: its seat will be another's.
-    fn leave(&self, seat: SeatId) {
-        if self.place.seat.get() == Some(seat) {
-            self.place.seat.set(None);
-        }
-    }
-}
-
 /// Keeps the draws of lifetimes apart from those of the sessions themselves.
 const LIFETIMES: u64 = 0x6C69_6665_0000_0000;
 
@@ -387,7 +384,7 @@ fn retire_later(shard: &Shard, seat: SeatId, number: u64, now: u64) {
     }
 }
 
-/// A session's seat while its task sits in it.
+/// A session's seat, from when its task is made to its end.
 struct Sitting {
     shard: Rc<Shard>,
     seat: SeatId,
@@ -395,13 +392,11 @@ struct Sitting {
 
 impl Sitting {
     /// Makes the running task the one that the seat wakes.
-    async fn down(shard: Rc<Shard>, seat: SeatId) -> Self {
+    fn down(&self) -> impl Future<Output = ()> {
         poll_fn(|cx| {
-            shard.seats.sit(seat, cx);
+            self.shard.seats.sit(self.seat, cx);
             Poll::Ready(())
         })
-        .await;
-        Self { shard, seat }
     }
 }
 
@@ -421,11 +416,11 @@ fn spawn(session: impl Future<Output = ()> + 'static) {
     clippy::manual_async_fn,
     reason = "an `async fn` would hold its arguments twice, in every waiting session"
 )]
-fn arrive(shard: Rc<Shard>, seat: SeatId, origin: Origin) -> impl Future<Output = ()> {
+fn arrive(sitting: Sitting, origin: Origin) -> impl Future<Output = ()> {
     async move {
-        let sitting = Sitting::down(shard, seat).await;
-        let shard = &sitting.shard;
-        match Session::new(shard, seat, origin) {
+        sitting.down().await;
+        let Sitting { shard, seat } = &sitting;
+        match Session::new(shard, *seat, origin) {
             Some(mut session) => {
                 session.run().await;
             }
@@ -439,16 +434,19 @@ fn arrive(shard: Rc<Shard>, seat: SeatId, origin: Origin) -> impl Future<Output 
     clippy::manual_async_fn,
     reason = "an `async fn` would hold its arguments twice, in every waiting session"
 )]
-fn hold(shard: Rc<Shard>, seat: SeatId, numbers: Numbers, mut intended: u64) -> impl Future<Output = ()> {
+fn hold(sitting: Sitting, place: Rc<Place>, mut intended: u64) -> impl Future<Output = ()> {
     async move {
-        let sitting = Sitting::down(shard, seat).await;
-        let shard = &sitting.shard;
+        sitting.down().await;
+        let Sitting { shard, seat } = &sitting;
+        let seat = *seat;
         loop {
-            let number = numbers.next();
+            let number = place.next();
             retire_later(shard, seat, number, shard.now().max(intended));
             // Passes that are counted are one client's, again and again: it keeps its connection.
-            let pooled = numbers.place.left.borrow().is_some();
-            let origin = Origin { number, kind: shard.kind(numbers.of_place()), intended, pooled };
+            let pooled = place.left.borrow().is_some();
+            // The place's first number decides which kind of session holds it, for good: were each one drawn anew, kinds
+            // that never end would take over place after place, and the plan's shares would be lost.
+            let origin = Origin { number, kind: shard.kind(place.numbers.held(0)), intended, pooled };
             let empty_for = match Session::new(shard, seat, origin) {
                 Some(mut session) => session.run().await,
                 // A place for which no row is left stays empty.
@@ -462,12 +460,12 @@ fn hold(shard: Rc<Shard>, seat: SeatId, numbers: Numbers, mut intended: u64) -> 
             }
             intended = shard.now() + empty_for;
             poll_fn(|_| shard.seats.poll_nap(seat, intended, || shard.now())).await;
-            if shard.seats.leaving(seat) || !rules::take(numbers.place.left.borrow().as_ref()) {
+            if shard.seats.leaving(seat) || !place.take_pass() {
                 break;
             }
             figures::add(&shard.figures.offered, 1);
         }
-        numbers.leave(seat);
+        place.leave(seat);
     }
 }
 
@@ -493,8 +491,8 @@ mod tests {
         };
         let shard = Rc::new(Shard::new(&segment, 1000).unwrap());
         let seat = shard.seats.take();
-        let of = Schedule::new(&segment.plan, 0, 1).numbering();
-        let size = size_of_val(&hold(shard, seat, Numbers { of, number: 0, place: Rc::default() }, 0));
-        assert!(size <= 560, "{size} bytes");
+        let place = Place::new(Schedule::new(&segment.plan, 0, 1).numbering(0));
+        let size = size_of_val(&hold(Sitting { shard, seat }, Rc::new(place), 0));
+        assert!(size <= 512, "{size} bytes");
     }
 }

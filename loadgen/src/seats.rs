@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::{Index, IndexMut};
 use std::task::{Context, Poll, Waker};
 
 /// Number of a seat.
@@ -49,10 +50,50 @@ const EMPTY: Seat = Seat {
     taken: false,
 };
 
+/// Seats in rows that never move: a list that grows copies all seats each time, and leaves the old copies behind.
+#[derive(Debug, Default)]
+struct Rows {
+    rows: Vec<Box<[Seat; ROW]>>,
+    seats: u32,
+}
+
+/// Seats of a row, 14 KiB.
+const ROW: usize = 256;
+
+impl Rows {
+    /// A further seat.
+    fn add(&mut self) -> SeatId {
+        let id = SeatId(self.seats);
+        if self.seats as usize == self.rows.len() * ROW {
+            self.rows.push(Box::new([EMPTY; ROW]));
+        }
+        self.seats += 1;
+        id
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Seat> {
+        self.rows.iter_mut().flat_map(|row| row.iter_mut())
+    }
+}
+
+impl Index<SeatId> for Rows {
+    type Output = Seat;
+
+    fn index(&self, id: SeatId) -> &Seat {
+        &self.rows[id.0 as usize / ROW][id.0 as usize % ROW]
+    }
+}
+
+impl IndexMut<SeatId> for Rows {
+    fn index_mut(&mut self, id: SeatId) -> &mut Seat {
+        &mut self.rows[id.0 as usize / ROW][id.0 as usize % ROW]
+    }
+}
+
 /// All seats of a worker.
 #[derive(Debug, Default)]
 pub struct Seats {
-    seats: RefCell<Vec<Seat>>,
+    seats: RefCell<Rows>,
     free: RefCell<Vec<SeatId>>,
     naps: RefCell<BinaryHeap<Reverse<(u64, SeatId)>>>,
     retirements: RefCell<BinaryHeap<Reverse<(u64, SeatId)>>>,
@@ -69,11 +110,8 @@ impl Seats {
     /// Takes a seat.
     pub fn take(&self) -> SeatId {
         let mut seats = self.seats.borrow_mut();
-        let id = self.free.borrow_mut().pop().unwrap_or_else(|| {
-            seats.push(EMPTY);
-            SeatId(seats.len() as u32 - 1)
-        });
-        seats[id.0 as usize] = Seat { taken: true, ..EMPTY };
+        let id = self.free.borrow_mut().pop().unwrap_or_else(|| seats.add());
+        seats[id] = Seat { taken: true, ..EMPTY };
         self.taken.set(self.taken.get() + 1);
         id
     }
@@ -99,7 +137,7 @@ impl Seats {
     /// Gives a seat back.
     pub fn leave(&self, id: SeatId) {
         // The waker is dropped after the borrow has ended.
-        let left = std::mem::replace(&mut self.seats.borrow_mut()[id.0 as usize], EMPTY);
+        let left = std::mem::replace(&mut self.seats.borrow_mut()[id], EMPTY);
         self.free.borrow_mut().push(id);
         self.taken.set(self.taken.get() - 1);
         drop(left);
@@ -108,13 +146,13 @@ impl Seats {
     /// Is the session to end after its current step?
     #[must_use]
     pub fn ending(&self, id: SeatId) -> bool {
-        self.all_ending.get() || self.seats.borrow()[id.0 as usize].ending
+        self.all_ending.get() || self.seats.borrow()[id].ending
     }
 
     /// Tells one session to end; wakes it from a nap.
     pub fn end(&self, id: SeatId) {
         let waker = {
-            let seat = &mut self.seats.borrow_mut()[id.0 as usize];
+            let seat = &mut self.seats.borrow_mut()[id];
             seat.ending = true;
             seat.waker.clone()
         };
@@ -125,13 +163,13 @@ impl Seats {
     pub fn retire_at(&self, id: SeatId, at: u64) {
         // 0 stands for never.
         let at = at.max(1);
-        self.seats.borrow_mut()[id.0 as usize].retire = at;
+        self.seats.borrow_mut()[id].retire = at;
         self.retirements.borrow_mut().push(Reverse((at, id)));
     }
 
     /// The session may stay: it is new in the seat, or the phase in which sessions retire is over.
     pub fn stay(&self, id: SeatId) {
-        let seat = &mut self.seats.borrow_mut()[id.0 as usize];
+        let seat = &mut self.seats.borrow_mut()[id];
         if seat.stay != Stay::Leaving {
             (seat.stay, seat.retire) = (Stay::On, 0);
         }
@@ -139,20 +177,20 @@ impl Seats {
 
     /// The session is to end after its turn, but after its current step from `at` (run time, ns) on.
     pub fn let_go(&self, id: SeatId, at: u64) {
-        self.seats.borrow_mut()[id.0 as usize].stay = Stay::Leaving;
+        self.seats.borrow_mut()[id].stay = Stay::Leaving;
         self.retire_at(id, at);
     }
 
     /// Is the session to end after its current turn?
     #[must_use]
     pub fn retiring(&self, id: SeatId) -> bool {
-        self.seats.borrow()[id.0 as usize].stay != Stay::On
+        self.seats.borrow()[id].stay != Stay::On
     }
 
     /// Is the session the last one in this seat?
     #[must_use]
     pub fn leaving(&self, id: SeatId) -> bool {
-        self.ending(id) || self.seats.borrow()[id.0 as usize].stay == Stay::Leaving
+        self.ending(id) || self.seats.borrow()[id].stay == Stay::Leaving
     }
 
     /// Tells those whose time to retire has come.
@@ -166,7 +204,7 @@ impl Seats {
                 }
             };
             let over = {
-                let seat = &mut self.seats.borrow_mut()[id.0 as usize];
+                let seat = &mut self.seats.borrow_mut()[id];
                 // That of a session which has left, or may stay after all, is not in the seat any more.
                 if seat.retire != at {
                     continue;
@@ -192,14 +230,14 @@ impl Seats {
 
     /// The step must be over at `deadline` (run time, ns).
     pub fn limit(&self, id: SeatId, deadline: u64) {
-        let seat = &mut self.seats.borrow_mut()[id.0 as usize];
+        let seat = &mut self.seats.borrow_mut()[id];
         (seat.deadline, seat.expired) = (deadline, false);
     }
 
     /// When the step must be over, run time in ns.
     #[must_use]
     pub fn deadline(&self, id: SeatId) -> u64 {
-        self.seats.borrow()[id.0 as usize].deadline
+        self.seats.borrow()[id].deadline
     }
 
     /// The step is over.
@@ -210,7 +248,7 @@ impl Seats {
     /// Is the step's time over?
     #[must_use]
     pub fn expired(&self, id: SeatId) -> bool {
-        self.seats.borrow()[id.0 as usize].expired
+        self.seats.borrow()[id].expired
     }
 
     /// Marks the steps whose time is over at `now`, and wakes their sessions.
@@ -234,7 +272,7 @@ impl Seats {
 
     /// Remembers how to wake the session: once for a task, whose waker stays the same.
     pub fn sit(&self, id: SeatId, cx: &Context<'_>) {
-        let old = self.seats.borrow_mut()[id.0 as usize].waker.replace(cx.waker().clone());
+        let old = self.seats.borrow_mut()[id].waker.replace(cx.waker().clone());
         drop(old);
     }
 
@@ -244,7 +282,7 @@ impl Seats {
             return Poll::Ready(());
         }
         let mut seats = self.seats.borrow_mut();
-        let seat = &mut seats[id.0 as usize];
+        let seat = &mut seats[id];
         if seat.ending {
             return Poll::Ready(());
         }
@@ -276,7 +314,7 @@ impl Seats {
                 }
             };
             let waker = {
-                let seat = &mut self.seats.borrow_mut()[id.0 as usize];
+                let seat = &mut self.seats.borrow_mut()[id];
                 // A nap that was cut short, or whose seat has another session now, is not in the seat any more.
                 if seat.nap != due {
                     continue;

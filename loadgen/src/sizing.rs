@@ -15,6 +15,12 @@ const SPARE_DESCRIPTORS: u64 = 200;
 const PORTS: u64 = 28_232;
 /// Share of the ports that may be planned with: closed connections hold theirs for a while.
 const PORTS_USABLE: f64 = 0.9;
+/// Share of an address's ports that may be taken where further addresses cost nothing. To connect, Linux looks for a free
+/// port among every second one first, one after another: with a third of all taken two thirds of those are, and the next
+/// free one is a few steps away; beyond half of all, each connection walks past thousands, a millisecond and more.
+const PORTS_QUICK: f64 = 1.0 / 3.0;
+/// The half of them from which on it is slow.
+const PORTS_SLOW: f64 = 0.5;
 /// Steps per second that one core is asked for before another worker is worth it: half of what it does at 1,000 connections.
 const STEPS_PER_CORE: f64 = 50_000.0;
 /// Sessions that one loop serves before another is worth it where a core is free.
@@ -81,7 +87,10 @@ pub fn workers_needed(plan: &RunPlan, resources: &Resources) -> Sizing {
     let each = plan.sessions.iter().map(|k| connections(k, plan.transport.http)).max().unwrap_or(1).max(1);
     let connections = sessions * each;
     let by_descriptors = connections.div_ceil(usable(resources.descriptors)).max(1);
-    let ports = ((resources.ports as f64 * PORTS_USABLE) as u64).max(1);
+    let given = plan.transport.sources.len() as u64;
+    let free = given == 0 && !is_elsewhere(&plan.target);
+    let share = if free { PORTS_QUICK } else { PORTS_USABLE };
+    let ports = ((resources.ports as f64 * share) as u64).max(1);
     let addresses = connections.div_ceil(ports).max(1);
     let steps = peak_rate(plan);
     let wanted = (steps / STEPS_PER_CORE).max(sessions as f64 / SESSIONS_PER_CORE).ceil().max(1.0) as u64;
@@ -98,14 +107,18 @@ pub fn workers_needed(plan: &RunPlan, resources: &Resources) -> Sizing {
     ];
     if addresses > 1 {
         why.push(format!("{addresses} local addresses: one has {ports} ports to spare for a target"));
-        let given = plan.transport.sources.len();
-        if (given as u64) < addresses && (given > 0 || is_elsewhere(&plan.target)) {
-            why.push(format!(
-                "only {} source address(es) are named: name more (sources, --source-address), or connections will be refused \
-                 for want of ports",
-                given.max(1)
-            ));
-        }
+    }
+    let named = given.max(1);
+    if !free && named < addresses {
+        why.push(format!(
+            "only {named} source address(es) are named: name more (sources, --source-address), or connections will be refused \
+             for want of ports"
+        ));
+    } else if !free && connections > (resources.ports as f64 * named as f64 * PORTS_SLOW) as u64 {
+        why.push(format!(
+            "more than half of the ports of {named} source address(es) will be taken, and connecting will be slow: name more \
+             (sources, --source-address)"
+        ));
     }
     Sizing { workers: workers as usize, sessions, connections, addresses, why }
 }
@@ -263,11 +276,11 @@ mod tests {
         100000 sessions at once at most, 1 connection(s) each
         6 worker(s) by descriptors: 19800 of 20000 in each process are for sessions
         2 worker(s) by cores: 2 free, 5 wanted for the load
-        4 local addresses: one has 25408 ports to spare for a target
+        11 local addresses: one has 9410 ports to spare for a target
         ");
         assert_eq!(sizing.workers, 6);
         let of = |target: &str, given: &[IpAddr]| sources(target.parse().unwrap(), sizing.addresses, given);
-        assert_eq!(of("127.0.0.1", &[]).unwrap().len(), 4);
+        assert_eq!(of("127.0.0.1", &[]).unwrap().len(), 11);
         assert!(of("10.0.0.1", &[]).unwrap().is_empty());
     }
 
@@ -292,6 +305,8 @@ mod tests {
         plan.phases[0].model = Model::Sessions { from: 0.0, to: 100_000.0 };
         plan.transport.sources = vec!["10.0.0.2".parse().unwrap()];
         insta::assert_snapshot!(workers_needed(&plan, &HOST).why.last().unwrap(), @"only 1 source address(es) are named: name more (sources, --source-address), or connections will be refused for want of ports");
+        plan.phases[0].model = Model::Sessions { from: 0.0, to: 20_000.0 };
+        insta::assert_snapshot!(workers_needed(&plan, &HOST).why.last().unwrap(), @"more than half of the ports of 1 source address(es) will be taken, and connecting will be slow: name more (sources, --source-address)");
     }
 
     #[test]

@@ -222,6 +222,17 @@ fn a_stop_drains_and_a_lost_worker_is_named() {
 }
 
 #[test]
+fn a_worker_that_floods_its_stderr_is_heard_to_its_last_words() {
+    let mut options = options(plan(held(1), 100, vec![get(0, "/")]), serve(act), 1);
+    options.worker_exe = "sh".into();
+    // More than a pipe holds: unread, it would never come to its last words.
+    let flood = "yes noise | head -c 300000 >&2; echo last words >&2; exit 3";
+    options.worker_args = vec!["-c".to_owned(), flood.to_owned()];
+    let refused = runtime().block_on(Coordinator::start(options)).err().unwrap().to_string();
+    assert!(refused.ends_with("exit status: 3: last words"), "{refused}");
+}
+
+#[test]
 fn a_worker_that_is_killed_loses_its_own_part_alone() {
     let model = Model::Requests { from: 300.0, to: 300.0 };
     let options = options(plan(model, 2500, vec![get(0, "/")]), serve(act), 3);

@@ -15,6 +15,7 @@ use super::body::Body;
 use super::coding::Coding;
 use super::{BODY_MAX, FIELDS_MAX, HEAD_MAX, INTERIM_MAX};
 use crate::kind::ErrorKind;
+use crate::room::Share;
 
 /// What of an answer is kept.
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,6 +51,8 @@ pub struct Answer<'a> {
     coding: Option<Coding>,
     body_bytes: u64,
     body: Vec<u8>,
+    /// What of the worker's room head or body take.
+    share: Share,
     #[expect(
         clippy::box_collection,
         reason = "it lives in the session's future, where a pointer is a third of this"
@@ -89,6 +92,7 @@ impl<'a> Answer<'a> {
             coding: None,
             body_bytes: 0,
             body: Vec::new(),
+            share: Share::default(),
             cookies: None,
             fields: Vec::new(),
         }
@@ -231,6 +235,7 @@ impl<'a> Answer<'a> {
             if self.body.len() + data.len() > BODY_MAX {
                 return Err(ErrorKind::TooLarge);
             }
+            self.share.is(self.body.len() + data.len())?;
             self.body.extend_from_slice(data);
         }
         Ok(())
@@ -273,9 +278,11 @@ impl<'a> Answer<'a> {
         let Some(end) = end_of_head(&self.partial[from..]).map(|e| e + from).filter(|&e| e <= HEAD_MAX)
         else {
             let full = self.partial.len() > HEAD_MAX;
+            self.share.is(self.partial.len())?;
             return if full { Err(ErrorKind::TooLarge) } else { Ok(bytes.len()) };
         };
         let whole = std::mem::take(&mut self.partial);
+        self.share.is(0)?;
         let head = parse(&whole[..end], self.want)?.ok_or(ErrorKind::BadHead)?;
         self.take(head)?;
         Ok(end - before)

@@ -53,17 +53,17 @@ pub struct Planned {
     pub action: Action,
 }
 
-/// Numbers of sessions in held places: unique over all workers, and apart from those of arrivals.
+/// Numbers of the sessions in one held place: unique over all places and workers, and apart from those of arrivals.
 #[derive(Debug, Clone, Copy)]
 pub struct Numbering {
-    base: u64,
+    first: u64,
 }
 
 impl Numbering {
-    /// The number of the session that holds `place` after `generation` earlier ones there.
+    /// The number of the session that holds the place after `generation` earlier ones there.
     #[must_use]
-    pub const fn held(self, place: u32, generation: u64) -> u64 {
-        self.base + generation * HELD_STRIDE + place as u64
+    pub const fn held(self, generation: u64) -> u64 {
+        self.first + generation * HELD_STRIDE
     }
 }
 
@@ -144,10 +144,10 @@ impl Schedule {
         self.peeked.map(|(planned, _)| planned)
     }
 
-    /// How sessions in held places are numbered.
+    /// How the sessions that hold `place` are numbered.
     #[must_use]
-    pub const fn numbering(&self) -> Numbering {
-        Numbering { base: self.held_base }
+    pub const fn numbering(&self, place: u32) -> Numbering {
+        Numbering { first: self.held_base + place as u64 }
     }
 
     /// From `at` on, but not before the last action given out, rates and counts are `factor` times what the plan says.

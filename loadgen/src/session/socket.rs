@@ -45,8 +45,6 @@ pub(super) struct Socket {
 #[derive(Debug)]
 struct Inbox {
     decoder: Decoder,
-    /// What is still to be written.
-    waiting: Vec<u8>,
     extra: Option<Box<Extra>>,
 }
 
@@ -64,6 +62,8 @@ struct Extra {
     echo: bool,
     /// Bytes that were read and are to be looked at first: they came with the handshake, or behind an awaited message.
     early: Vec<u8>,
+    /// What is still to be written.
+    waiting: Vec<u8>,
 }
 
 impl Extra {
@@ -109,7 +109,6 @@ impl Socket {
             connection,
             inbox: Inbox {
                 decoder: Decoder::new(connect.max_message, inflater),
-                waiting: Vec::new(),
                 extra: Extra::of(connect, agreed, shard.now(), early),
             },
             ended: None,
@@ -125,7 +124,7 @@ impl Socket {
 
     /// Was everything written?
     pub(super) fn flushed(&self) -> bool {
-        self.inbox.waiting.is_empty()
+        self.inbox.waiting().is_empty()
     }
 
     /// When the next ping is due, run time in ns.
@@ -140,10 +139,10 @@ impl Socket {
         };
         let missed = (now - extra.ping_due) / extra.ping_every;
         extra.ping_due += (missed + 1) * extra.ping_every;
-        if self.ended.is_none() && !self.said_close && self.inbox.waiting.len() < WAITING_MAX {
+        if self.ended.is_none() && !self.said_close && extra.waiting.len() < WAITING_MAX {
             extra.pinged = now;
             figures::add(&self.connection.figures().ws.pings, 1);
-            encode::frame(&mut self.inbox.waiting, opcode::PING, &now.to_be_bytes(), stream.mask());
+            encode::frame(&mut extra.waiting, opcode::PING, &now.to_be_bytes(), stream.mask());
             self.flush_now();
         }
     }
@@ -159,7 +158,7 @@ impl Socket {
     ) -> Poll<bool> {
         let matched = Cell::new(false);
         while self.ended.is_none() && !matched.get() {
-            if !self.inbox.waiting.is_empty() && self.poll_flush(cx).is_err() {
+            if !self.flushed() && self.poll_flush(cx).is_err() {
                 break;
             }
             if self.inbox.is_clogged() {
@@ -224,7 +223,7 @@ impl Socket {
     /// Sends a close frame, once; whether it gets through does not matter any more if the socket is full.
     pub(super) fn say_close(&mut self, code: u16, stream: &mut Stream) {
         if !std::mem::replace(&mut self.said_close, true) {
-            encode::close(&mut self.inbox.waiting, code, stream.mask());
+            encode::close(self.inbox.outbox(), code, stream.mask());
             self.flush_now();
         }
     }
@@ -247,11 +246,11 @@ impl Socket {
         }
         wire.clear();
         self.inbox.put(wire, opcode, payload, mask);
-        let waiting = &mut self.inbox.waiting;
-        let rest = if waiting.is_empty() { self.connection.write_now(wire) } else { Ok(&wire[..]) };
+        let rest = if self.flushed() { self.connection.write_now(wire) } else { Ok(&wire[..]) };
         match rest {
+            Ok([]) => Ok(()),
             Ok(rest) => {
-                waiting.extend_from_slice(rest);
+                self.inbox.outbox().extend_from_slice(rest);
                 Ok(())
             }
             Err(kind) => {
@@ -262,16 +261,17 @@ impl Socket {
     }
 
     fn flush_now(&mut self) {
-        match self.connection.write_now(&self.inbox.waiting).map(<[u8]>::len) {
-            Ok(0) => self.inbox.waiting = Vec::new(),
-            Ok(left) => drop(self.inbox.waiting.drain(..self.inbox.waiting.len() - left)),
+        let waiting = self.inbox.outbox();
+        match self.connection.write_now(waiting).map(<[u8]>::len) {
+            Ok(0) => *waiting = Vec::new(),
+            Ok(left) => drop(waiting.drain(..waiting.len() - left)),
             Err(kind) => self.ended = self.ended.or(Some(kind)),
         }
     }
 
     /// Writes what waits, as far as possible; an error ends the WebSocket.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<(), ErrorKind> {
-        while !self.inbox.waiting.is_empty() {
+        while !self.flushed() {
             match self.connection.poll_writable(cx) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(())) => self.flush_now(),
@@ -296,7 +296,17 @@ struct Taking<'a> {
 impl Inbox {
     /// Must what waits go out before more is read? Only an echo grows with what is read.
     fn is_clogged(&self) -> bool {
-        self.waiting.len() > WAITING_MAX && self.extra.as_ref().is_some_and(|e| e.echo)
+        self.waiting().len() > WAITING_MAX && self.extra.as_ref().is_some_and(|e| e.echo)
+    }
+
+    /// What is still to be written.
+    fn waiting(&self) -> &[u8] {
+        self.extra.as_ref().map_or(&[], |e| &e.waiting)
+    }
+
+    /// Where what is to be written goes.
+    fn outbox(&mut self) -> &mut Vec<u8> {
+        &mut self.extra.get_or_insert_default().waiting
     }
 
     /// Appends a frame with a message, compressed where that was agreed to.
@@ -311,12 +321,12 @@ impl Inbox {
         taking: &mut Taking<'_>,
         matches: &mut dyn FnMut(&Message<'_>) -> bool,
     ) -> Result<(), ErrorKind> {
-        let Self { decoder, waiting, extra } = self;
+        let Self { decoder, extra } = self;
         let matched = taking.matched;
         let taken = decoder.feed_until(
             bytes,
             |message| {
-                taking.message(&message, waiting, extra.as_deref_mut(), matches);
+                taking.message(&message, extra, matches);
                 Ok(())
             },
             || matched.get(),
@@ -332,8 +342,7 @@ impl Taking<'_> {
     fn message(
         &mut self,
         message: &Message<'_>,
-        waiting: &mut Vec<u8>,
-        extra: Option<&mut Extra>,
+        extra: &mut Option<Box<Extra>>,
         matches: &mut dyn FnMut(&Message<'_>) -> bool,
     ) {
         // Nothing counts behind a close frame (RFC 6455, 5.5.1).
@@ -342,30 +351,29 @@ impl Taking<'_> {
         }
         match message {
             Message::Text(_) | Message::Binary(_) if matches(message) => self.matched.set(true),
-            Message::Text(text) => self.pushed(opcode::TEXT, text.as_bytes(), Some(text), waiting, extra),
-            Message::Binary(bytes) => self.pushed(opcode::BINARY, bytes, None, waiting, extra),
-            Message::Ping(payload) if waiting.len() < WAITING_MAX => {
-                encode::frame(waiting, opcode::PONG, payload, self.stream.mask());
+            Message::Text(text) => {
+                self.pushed(opcode::TEXT, text.as_bytes(), Some(text), extra.as_deref_mut())
             }
-            Message::Ping(_) => {}
-            Message::Pong(payload) => self.pong(payload, extra),
+            Message::Binary(bytes) => self.pushed(opcode::BINARY, bytes, None, extra.as_deref_mut()),
+            Message::Ping(payload) => {
+                let waiting = &mut extra.get_or_insert_default().waiting;
+                if waiting.len() < WAITING_MAX {
+                    encode::frame(waiting, opcode::PONG, payload, self.stream.mask());
+                }
+            }
+            Message::Pong(payload) => self.pong(payload, extra.as_deref_mut()),
             Message::Close(code) => self.closed = Some(*code),
         }
     }
 
     /// A message that nobody waited for.
-    fn pushed(
-        &mut self,
-        opcode: u8,
-        payload: &[u8],
-        text: Option<&str>,
-        waiting: &mut Vec<u8>,
-        extra: Option<&mut Extra>,
-    ) {
+    fn pushed(&mut self, opcode: u8, payload: &[u8], text: Option<&str>, extra: Option<&mut Extra>) {
         let push_age = extra.as_ref().and_then(|e| e.push_age.as_deref());
         pushed::count(self.shard, payload.len(), text, push_age);
         if let Some(extra) = extra.filter(|e| e.echo) {
-            put(Some(extra), waiting, opcode, payload, self.stream.mask());
+            let mut waiting = std::mem::take(&mut extra.waiting);
+            put(Some(extra), &mut waiting, opcode, payload, self.stream.mask());
+            extra.waiting = waiting;
         }
     }
 

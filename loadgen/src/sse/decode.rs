@@ -5,6 +5,7 @@
 //! server's `retry`. Between events it holds no buffer.
 
 use crate::kind::ErrorKind;
+use crate::room::Share;
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 /// The type of an event that names none.
@@ -37,6 +38,8 @@ pub struct Decoder {
     begun: bool,
     /// Was the last byte a carriage return? Then a line feed belongs to it.
     after_cr: bool,
+    /// What of the worker's room an event that is not whole takes.
+    share: Share,
 }
 
 impl Decoder {
@@ -53,6 +56,7 @@ impl Decoder {
             retry_ms: None,
             begun: false,
             after_cr: false,
+            share: Share::default(),
         }
     }
 
@@ -71,12 +75,14 @@ impl Decoder {
     /// Reads from `bytes`, giving each event to `each`, until that says `true`; says how many bytes were read.
     ///
     /// # Errors
-    /// [`ErrorKind::TooLarge`]; the stream must not be fed again.
-    pub fn feed(
-        &mut self,
-        bytes: &[u8],
-        mut each: impl FnMut(Event<'_>) -> bool,
-    ) -> Result<usize, ErrorKind> {
+    /// [`ErrorKind::TooLarge`] or [`ErrorKind::NoRoom`]; the stream must not be fed again.
+    pub fn feed(&mut self, bytes: &[u8], each: impl FnMut(Event<'_>) -> bool) -> Result<usize, ErrorKind> {
+        let read = self.read(bytes, each)?;
+        self.share.is(self.held())?;
+        Ok(read)
+    }
+
+    fn read(&mut self, bytes: &[u8], mut each: impl FnMut(Event<'_>) -> bool) -> Result<usize, ErrorKind> {
         let mut at = 0;
         while let Some(&first) = bytes.get(at) {
             if std::mem::take(&mut self.after_cr) && first == b'\n' {
@@ -106,10 +112,14 @@ impl Decoder {
         Ok(at)
     }
 
+    /// Bytes of the event that is not whole yet.
+    fn held(&self) -> usize {
+        self.line.len() + self.kind.len() + self.data.len()
+    }
+
     /// Is there room for so many bytes more of this line?
     fn fits(&self, more: usize) -> Result<(), ErrorKind> {
-        let held = self.line.len() + self.kind.len() + self.data.len();
-        if held + more > self.max { Err(ErrorKind::TooLarge) } else { Ok(()) }
+        if self.held() + more > self.max { Err(ErrorKind::TooLarge) } else { Ok(()) }
     }
 
     /// Takes a whole line; says whether `each` wants no more.

@@ -6,6 +6,7 @@
 use super::deflate::Inflater;
 use super::{CONTROL_MAX, MESSAGE_MAX, opcode};
 use crate::kind::ErrorKind;
+use crate::room::Share;
 
 /// Longest head of a server's frame, bytes.
 const HEAD_MAX: usize = 10;
@@ -50,6 +51,8 @@ struct Partial {
     frame: Option<(Head, usize)>,
     /// Payloads of the message so far, and the opcode of its first frame; `CONTINUATION` while there are none.
     message: Vec<u8>,
+    /// What of the worker's room `message` takes.
+    share: Share,
     first: u8,
     compressed: bool,
     /// How much of `message` is known to be UTF-8; what lies behind is the start of a character.
@@ -63,6 +66,7 @@ impl Partial {
 
     /// Adds a part of a payload. Text that cannot become UTF-8 any more is refused at once (RFC 6455, 8.1).
     fn add(&mut self, bytes: &[u8]) -> Result<(), ErrorKind> {
+        self.share.is(self.message.len() + bytes.len())?;
         self.message.extend_from_slice(bytes);
         if self.first != opcode::TEXT || self.compressed {
             return Ok(());
@@ -249,6 +253,7 @@ impl Decoder {
         if partial.frame.is_none() && head.fin {
             let first = std::mem::take(&mut partial.first);
             let message = std::mem::take(&mut partial.message);
+            partial.share.is(0)?;
             let compressed = partial.compressed;
             self.deliver(first, compressed, &message, take)?;
         }

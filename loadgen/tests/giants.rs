@@ -1,0 +1,46 @@
+//! Many sessions that are all answered with giants at once: the worker keeps what it has room for, and says so of the rest.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
+
+mod common;
+#[path = "common/server.rs"]
+mod server;
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use common::*;
+use scenarios::plan::*;
+use server::*;
+
+/// Sessions, each with 7 MiB of an answer: two thirds more than a worker has room for.
+const SESSIONS: u32 = 60;
+const MIB: usize = 1 << 20;
+
+fn act(_: &str, _: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+    write!(s, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 7 * MIB)?;
+    let block = [b'x'; 64 << 10];
+    for _ in 0..7 * MIB / block.len() - 1 {
+        s.write_all(&block)?;
+    }
+    // All of them stand here for a while, almost whole.
+    std::thread::sleep(Duration::from_millis(700));
+    s.write_all(&block)?;
+    Ok(false)
+}
+
+#[test]
+fn a_worker_keeps_what_it_has_room_for() {
+    let mut request = request(0, "GET", "/");
+    request.checks.push(Check::Body(TextTest::Contains("x".to_owned())));
+    let mut plan = plan(held(SESSIONS), 3_000, vec![Step::Request(Box::new(request))]);
+    plan.timeout_ns = 20_000 * MS;
+    let totals = run(plan, serve(act), 1);
+    assert!(totals.lost.is_empty(), "{:?}", totals.lost);
+    let errors = totals.errors();
+    assert_eq!(errors.keys().collect::<Vec<_>>(), [&"no-room"], "{errors:?}");
+    let whole = totals.sum(|c| c.completed) - errors["no-room"];
+    // What some give back others may take.
+    assert!(whole >= 30, "{whole} whole, {errors:?}");
+}
