@@ -129,16 +129,16 @@ faults! {
     }
     /// The checkout calls an e-mail service that has become slow.
     SlowDownstream = "slow-downstream" => DownstreamCascade {
-        signatures: 150.0 in 10.0..=2_000.0, "signatures under each message; 100 take about 100 ms";
+        signatures: 400.0 in 10.0..=2_000.0, "signatures under each message; 100 take 30 to 100 ms";
     }
     /// A service that refuses work is asked again at once, again and again.
     RetryStorm = "retry-storm" => RetryStorm {
         tries: 8.0 in 2.0..=20.0, "how often the shop asks for one invoice, the first time among them";
-        signatures: 40.0 in 10.0..=400.0, "signatures under each invoice; 100 take about 100 ms";
+        signatures: 100.0 in 10.0..=1_000.0, "signatures under each invoice; 100 take 30 to 100 ms";
     }
     /// The consumer of events is slower than their producers.
     BrokerBacklog = "broker-backlog" => BrokerBacklog {
-        signatures: 150.0 in 10.0..=2_000.0, "signatures under each message; 100 take about 100 ms";
+        signatures: 600.0 in 10.0..=2_000.0, "signatures under each message; 100 take 30 to 100 ms";
     }
     /// A worker process is stopped and continued.
     Frozen = "frozen" => LongPause {
