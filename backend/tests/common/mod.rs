@@ -192,9 +192,9 @@ impl Backend {
                     }
                 });
             }
-            let done = wait_for(&enough);
-            stop.store(true, Ordering::Relaxed);
-            done
+            // Also when `enough` panics: the scope waits for its threads.
+            let _stopping = Stop(&stop);
+            wait_for(&enough)
         })
     }
 
@@ -204,6 +204,15 @@ impl Backend {
         let text = |v: &Value| v.as_str().unwrap().to_owned();
         let lines = page["lines"].as_array().unwrap();
         lines.iter().map(|l| [text(&l["fault"]), text(&l["instance"]), text(&l["what"])].join(" ")).collect()
+    }
+}
+
+/// Set when it is dropped.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
