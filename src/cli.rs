@@ -250,7 +250,7 @@ pub struct BackendArgs {
     /// workers; needs Redis) or `xfetch`.
     #[arg(long, value_name = "KIND", value_parser = ["none", "single-flight", "lock", "xfetch"], default_value = "single-flight")]
     pub cache_protection: String,
-    /// Rows of past orders with which the shop begins, up to ten million [default: DYNO_ROWS, else 3000].
+    /// Rows of past orders with which the shop begins, up to ten million [default: DYNO_ROWS, else 300000].
     #[arg(long, value_name = "N", env = "DYNO_ROWS", hide_env = true)]
     pub rows: Option<u32>,
     /// What the shop runs on: this binary, or its twin on a runtime that is installed.

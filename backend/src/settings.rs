@@ -65,7 +65,8 @@ impl Default for ShopSettings {
     /// requests per second for one product, single flight makes one load per expiry; without it 400 x 0.125 =
     /// 50 start before the first is done, and twelve connections need four rounds for them. A list or a log-in holds a
     /// connection for 11 ms, so twelve serve a thousand of those per second. Twenty-four offload threads are twice the
-    /// connections: with fewer it would be the threads for which data sheets wait.
+    /// connections: with fewer it would be the threads for which data sheets wait. A hundred thousand past orders with two
+    /// lines each are made in less than a second, and without their index a look-up reads them all: milliseconds of a core.
     fn default() -> Self {
         Self {
             round_trip_ms: 10,
@@ -73,7 +74,7 @@ impl Default for ShopSettings {
             pool_patience_ms: 5_000,
             cache: CacheSettings::default(),
             cache_capacity: 10_000,
-            history_rows: 3_000,
+            history_rows: 300_000,
             notify: Notify::Published,
             offload_threads: 24,
             session_capacity: 20_000,

@@ -35,6 +35,9 @@ pub enum Order {
     Drain,
 }
 
+/// Name of the worker of the shop that is always there.
+const FIRST: &str = "shop-0";
+
 /// What a worker process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -100,6 +103,13 @@ pub struct WorkerSettings {
     pub services: SocketAddr,
     /// Figures of the shop.
     pub shop: ShopSettings,
+}
+
+impl WorkerSettings {
+    /// Is it the worker that does what one does for all?
+    pub fn is_first(&self) -> bool {
+        self.name == FIRST
+    }
 }
 
 /// From a worker, one line each.

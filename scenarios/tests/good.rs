@@ -22,8 +22,8 @@ fn chat() -> (String, Origin, Overrides) {
 #[test]
 fn every_shipped_scenario_is_read_and_described() {
     let entries = catalog::list();
-    // Flash sale and its twin, each fault and its twin, too much load and its twin, the stories (two with a twin), the coded journeys.
-    assert_eq!(entries.len(), 2 + 2 * FaultKind::ALL.len() + 2 + 7 + 1);
+    // Flash sale and its twin, each fault and its twin, too much load and its twin, the stories, the coded journeys.
+    assert_eq!(entries.len(), 2 + 2 * FaultKind::ALL.len() + 2 + 9 + 1);
     for entry in entries {
         let plan = load(&entry.name, &Overrides::default()).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(plan.target, Target::Bundled, "{}", entry.name);

@@ -140,6 +140,22 @@ faults! {
     BrokerBacklog = "broker-backlog" => BrokerBacklog {
         signatures: 600.0 in 10.0..=2_000.0, "signatures under each message; 100 take 30 to 100 ms";
     }
+    /// A share of the connections taken from the pool never comes back.
+    PoolLeak = "pool-leak" => PoolLeak {
+        share: 0.02 in 0.001..=0.5, "share of the checkouts that are never given back";
+    }
+    /// Hundreds of connections on a small database.
+    PoolTooLarge = "pool-too-large" => PoolOversized {
+        capacity: 150.0 in 40.0..=500.0, "connections of each worker's pool";
+    }
+    /// A database connection is opened for each use.
+    ConnectPerRequest = "connect-per-request" => ConnectionChurn {}
+    /// The index on the customer of an order is gone.
+    MissingIndex = "missing-index" => SlowQuery {}
+    /// One statement for each row of a list.
+    QueryFanOut = "query-fan-out" => QueryFanOut {}
+    /// Independent queries are awaited one after another.
+    SerialQueries = "serial-queries" => SerialAwaits {}
     /// A worker process is stopped and continued.
     Frozen = "frozen" => LongPause {
         stop_ms: 400.0 in 100.0..=3_000.0, "milliseconds for which a worker is stopped";

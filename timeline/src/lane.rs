@@ -231,6 +231,18 @@ pub mod names {
     pub const SERVER_HANDLER: &str = "server.handler";
     /// Requests finished per second; subject: route.
     pub const SERVER_REQUESTS: &str = "server.requests";
+    /// Statements that requests sent and waited for, per second; subject: route. A batch that is sent in one go counts
+    /// as one.
+    pub const SERVER_DB_STATEMENTS: &str = "server.db.statements";
+    /// Those of them whose fingerprint the same request had waited for before, per second; subject: route.
+    pub const SERVER_DB_REPEATED: &str = "server.db.repeated";
+    /// Connections that requests took from a pool, per second; subject: route.
+    pub const SERVER_DB_CHECKOUTS: &str = "server.db.checkouts";
+    /// For each request the times from asking for a connection to giving it back, added up, histogram; subject: route.
+    pub const SERVER_DB_TIME: &str = "server.db.time";
+    /// For each request the time in which at least one of those was under way, histogram; subject: route. As long as
+    /// [`SERVER_DB_TIME`] where one was awaited after another.
+    pub const SERVER_DB_WALL: &str = "server.db.wall";
     /// WebSocket connections open now.
     pub const SERVER_WEBSOCKETS: &str = "server.websockets";
     /// Sessions that the target itself holds.
@@ -245,6 +257,30 @@ pub mod names {
     pub const PROCESS_DESCRIPTOR_LIMIT: &str = "process.descriptor-limit";
     /// Threads.
     pub const PROCESS_THREADS: &str = "process.threads";
+    /// Statements sent per second; subject: fingerprint.
+    pub const DB_CALLS: &str = "db.calls";
+    /// From sending a statement to its answer, as the client sees it, histogram; subject: fingerprint. A statement of a batch
+    /// has the batch's time.
+    pub const DB_TIME: &str = "db.time";
+    /// Statements that failed or were given up, per second; subject: fingerprint.
+    pub const DB_FAILURES: &str = "db.failures";
+    /// Rows that statements gave, per second; subject: fingerprint.
+    pub const DB_ROWS: &str = "db.rows";
+    /// Rows that statements stepped over in scans of whole tables, per second; subject: fingerprint. Only where the store
+    /// tells it of a statement.
+    pub const DB_SCANNED: &str = "db.scanned";
+    /// Scans of whole tables begun per second, as the database's server counts them; subject: table.
+    pub const DB_TABLE_SCANS: &str = "db.table-scans";
+    /// Rows read by those, per second; subject: table.
+    pub const DB_TABLE_SCANNED: &str = "db.table-scanned";
+    /// Connections that the database's server has, anybody's.
+    pub const DB_CONNECTIONS: &str = "db.connections";
+    /// Connections that it takes at most.
+    pub const DB_CONNECTION_LIMIT: &str = "db.connection-limit";
+    /// Those of its connections that run a statement now.
+    pub const DB_ACTIVE: &str = "db.active";
+    /// Those of them that wait for a lock.
+    pub const DB_WAITING: &str = "db.waiting";
     /// Age of the newest sample that a source has delivered, ns; instance: the source.
     pub const SOURCE_AGE: &str = "source.age";
 

@@ -10,14 +10,20 @@ pub mod blocking_crypto;
 pub mod broker_backlog;
 pub mod churn;
 pub mod cold_cache;
+pub mod connect_per_request;
 pub mod fragmentation;
 pub mod leak;
 mod lever;
+pub mod missing_index;
 mod offload_saturated;
 pub mod penetration;
+pub mod pool_leak;
+mod pool_too_large;
 mod pool_too_small;
+pub mod query_fan_out;
 pub mod regex_backtracking;
 pub mod retry_storm;
+pub mod serial_queries;
 pub mod slow_downstream;
 pub mod stampede;
 pub mod starved_poll;
@@ -56,6 +62,12 @@ const LEVERS: &[Lever] = &[
     slow_downstream::LEVER,
     retry_storm::LEVER,
     broker_backlog::LEVER,
+    pool_leak::LEVER,
+    pool_too_large::LEVER,
+    connect_per_request::LEVER,
+    missing_index::LEVER,
+    query_fan_out::LEVER,
+    serial_queries::LEVER,
 ];
 
 /// The switches of one process: `faults[FaultKind::Leak]`. That of a fault which is not this process's stays off.

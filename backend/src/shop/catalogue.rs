@@ -10,7 +10,8 @@ use super::Shop;
 use super::answer::{Answer, Path, Query, Refusal};
 use super::product::ProductDetail;
 use super::product_cache::LoadError;
-use crate::store::{Row, StoreError, values};
+use crate::faults::query_fan_out;
+use crate::store::{Row, StoreError};
 
 const PAGE: u32 = 20;
 const MAX_PAGE: u32 = 100_000;
@@ -35,9 +36,12 @@ pub struct Page {
 /// A product as lists show it.
 #[derive(Serialize)]
 pub struct Listed {
-    id: u32,
-    name: String,
-    cents: u32,
+    /// Its number.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+    /// Its price.
+    pub cents: u32,
 }
 
 pub async fn page(State(shop): State<Arc<Shop>>, Query(wanted): Query<Wanted>) -> Answer<Page> {
@@ -46,13 +50,9 @@ pub async fn page(State(shop): State<Arc<Shop>>, Query(wanted): Query<Wanted>) -
         return Err(Refusal::bad(format!("page is {page}, expected 1 to {MAX_PAGE}")));
     }
     // Products are numbered without gaps, so a page is a range of the primary key and costs no offset.
-    let rows = shop.database.rows(LISTED, values![(page - 1) * PAGE, PAGE]).await?;
-    Ok(Json(Page { page, products: rows.iter().map(Listed::read).collect::<Result<_, _>>()? }))
+    let products = query_fan_out::page(&shop.database, &shop.faults, (page - 1) * PAGE, PAGE).await?;
+    Ok(Json(Page { page, products }))
 }
-
-const LISTED: &str = "
-    SELECT product.id, name, cents FROM product JOIN price ON price.product = product.id
-    WHERE product.id > ?1 ORDER BY product.id LIMIT ?2";
 
 impl Listed {
     /// From number, name and price.

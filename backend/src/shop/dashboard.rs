@@ -1,6 +1,7 @@
-//! `GET /dashboard`: how the shop is doing, from independent queries that are awaited together.
+//! `GET /dashboard`: how the shop is doing, from independent queries.
 //!
-//! Each takes a connection of its own, so the answer takes as long as the slowest of them and not as all together.
+//! Each takes a connection of its own. Whether they are awaited together is the choice between the fault
+//! `serial-queries` and its cure.
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use super::Shop;
 use super::answer::Answer;
 use super::catalogue::Listed;
 use super::sessions::LoggedIn;
+use crate::faults::serial_queries;
 use crate::store::{Database, FromValue, Row, StoreError, values};
 
 /// Rows in each list.
@@ -48,14 +50,16 @@ struct InStock {
 
 pub async fn show(State(shop): State<Arc<Shop>>, _customer: LoggedIn) -> Answer<Dashboard> {
     let db = &shop.database;
-    let (customers, sessions, last_orders, dearest, best_rated, scarcest) = tokio::try_join!(
+    let questions = (
         number(db, CUSTOMERS),
         number(db, SESSIONS),
         list(db, LAST_ORDERS, |r| Ok(Order { id: r.get(0)?, at_ms: r.get(1)?, cents: r.get(2)? })),
         list(db, DEAREST, Listed::read),
         list(db, BEST_RATED, |r| Ok(Rated { product: r.get(0)?, stars: r.get(1)? })),
         list(db, SCARCEST, |r| Ok(InStock { product: r.get(0)?, quantity: r.get(1)? })),
-    )?;
+    );
+    let (customers, sessions, last_orders, dearest, best_rated, scarcest) =
+        serial_queries::ask(&shop.faults, questions).await?;
     Ok(Json(Dashboard { customers, sessions, last_orders, dearest, best_rated, scarcest }))
 }
 

@@ -5,7 +5,7 @@
 mod answer;
 mod called;
 mod cart;
-mod catalogue;
+pub mod catalogue;
 mod checkout;
 mod dashboard;
 mod export;
@@ -76,6 +76,8 @@ pub struct Shop {
     pub faults: Arc<Faults>,
     /// The database behind its pool.
     pub database: Arc<Database>,
+    /// Is this the worker that does what one does for all?
+    pub first: bool,
     /// Product details, kept for a while.
     pub products: ProductCache,
     /// Who is logged in.
@@ -133,6 +135,7 @@ impl Shop {
         let tokens = Tokens::new(&settings.signing_key);
         let capacity = settings.shop.session_capacity;
         Self {
+            first: settings.is_first(),
             products,
             sessions: Sessions::new(&agent, database.clone(), faults.clone(), tokens, capacity),
             outbox,

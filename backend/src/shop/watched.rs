@@ -16,11 +16,7 @@ pub fn measured<S: Clone + Send + Sync + 'static>(
     let agent = agent.clone();
     methods.layer(from_fn(move |request: Request, next: Next| {
         let in_flight = agent.request(template);
-        async move {
-            let response = next.run(request).await;
-            drop(in_flight);
-            response
-        }
+        in_flight.around(next.run(request))
     }))
 }
 

@@ -118,6 +118,7 @@ fn fill_sqlite(file: &Path, history: u32) -> rusqlite::Result<()> {
         }
     }
     all.execute_batch(schema::INDEXES)?;
+    all.execute_batch(schema::ORDERS_INDEX.create)?;
     all.commit()
 }
 
@@ -169,6 +170,7 @@ async fn fill_postgres(keeper: &mut Client, history: u32) -> Result<(), StoreErr
         }
     }
     all.batch_execute(schema::INDEXES).await?;
+    all.batch_execute(schema::ORDERS_INDEX.create).await?;
     // Without figures about its tables the planner would guess. Those of others are theirs.
     all.batch_execute(&format!("ANALYZE {}", names.join(", "))).await?;
     Ok(all.commit().await?)

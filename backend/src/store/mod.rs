@@ -1,7 +1,8 @@
 //! The database: SQLite inside the process, or PostgreSQL, behind a bounded pool of connections.
 //!
 //! Owns how a statement reaches either of them: a connection from the pool ([`pool`]), then the statement,
-//! which is the same text for both. What is asked lies with the routes; tables are in
+//! which is the same text for both. What is asked lies with the routes; what a server says of itself is in [`server`],
+//! tables are in
 //! [`schema`], their first content in [`seed`], and where that is kept in [`home`].
 
 use std::fmt;
@@ -13,16 +14,21 @@ use timeline::clock::unix_ms;
 
 mod folder;
 mod home;
+mod link;
 mod pool;
 mod postgres;
 mod schema;
 mod seed;
+mod server;
 mod sqlite;
 mod value;
 
 pub use home::{Plan, make};
-pub use pool::{Checkout, Database};
+pub use link::Opener;
+pub use pool::{Checkout, Database, Meters, Taken};
+pub use schema::ORDERS_INDEX;
 pub use seed::PRODUCTS;
+pub use server::watch as watch_server;
 pub(crate) use value::values;
 pub use value::{FromValue, Outcome, Row, Step, Value};
 

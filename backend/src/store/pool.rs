@@ -1,46 +1,68 @@
 //! The bounded pool of connections, metered, and the way of a statement through it.
 //!
 //! One pool for both databases, so that its figures mean the same. Dropping any future of this file is safe: a
-//! connection goes back to the pool, and one that is not as it was is not used again.
+//! connection goes back to the pool, and one that is not as it was is not used again. Where a connection comes from and
+//! whether it comes back are choices between faults and their cures ([`connect_per_request`], [`pool_leak`]).
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use agent::{Held, PoolMeter};
+use agent::{DatabaseMeter, Held, PoolMeter, Visit};
 use deadpool::Runtime;
-use deadpool::managed::{
-    self, Metrics, Object, PoolError, RecycleError, RecycleResult, TimeoutType, Timeouts,
-};
+use deadpool::managed::{self, Object, PoolError, TimeoutType, Timeouts};
+use futures_util::{StreamExt, stream};
 use timeline::fault::FaultKind;
+use tokio::task::JoinSet;
 
-use super::postgres::Postgres;
-use super::sqlite::Sqlite;
+use super::link::{Counted, Link, Opener};
 use super::value::{Outcome, Row, Step, Value};
 use super::{Place, StoreError};
-use crate::faults::Faults;
+use crate::faults::pool_leak::Forgotten;
+use crate::faults::{Faults, connect_per_request, pool_leak};
 use crate::settings::ShopSettings;
+
+/// Connections that are opened at once: a server makes a process for each, and has other work to do.
+const OPENED_AT_ONCE: usize = 16;
 
 /// The database as routes see it. Cheap to share behind an `Arc`.
 pub struct Database {
     pool: Mutex<managed::Pool<Opener>>,
     opener: Opener,
-    meter: PoolMeter,
+    meters: Meters,
     patience: Duration,
     planned_capacity: usize,
     faults: Arc<Faults>,
+    /// Those that a fault does not give back.
+    pub forgotten: Arc<Forgotten>,
+    /// Whose turn it is to operate the database.
+    operator: tokio::sync::Mutex<()>,
+    /// What is done to the database beside the requests.
+    chores: Mutex<JoinSet<()>>,
+}
+
+/// Who is told of it.
+#[derive(Clone)]
+pub struct Meters {
+    /// The pool.
+    pub pool: PoolMeter,
+    /// The statements.
+    pub database: DatabaseMeter,
 }
 
 impl Database {
     /// A pool over `place`, whose connections are opened when they are first wanted.
-    pub fn new(place: Place, settings: &ShopSettings, meter: PoolMeter, faults: Arc<Faults>) -> Self {
-        let opener = Opener { place: place.into(), round_trip: settings.round_trip(), meter: meter.clone() };
+    pub fn new(place: Place, settings: &ShopSettings, meters: Meters, faults: Arc<Faults>) -> Self {
+        let opener = Opener::new(place, settings.round_trip(), meters.pool.clone());
         Self {
             pool: Mutex::new(build(&opener, settings.pool_capacity)),
             opener,
-            meter,
+            meters,
             patience: Duration::from_millis(settings.pool_patience_ms),
             planned_capacity: settings.pool_capacity,
             faults,
+            forgotten: Arc::default(),
+            operator: tokio::sync::Mutex::default(),
+            chores: Mutex::default(),
         }
     }
 
@@ -56,17 +78,27 @@ impl Database {
     pub fn resize(&self, capacity: usize) {
         let new = build(&self.opener, capacity);
         let old = std::mem::replace(&mut *self.pool.lock().unwrap_or_else(PoisonError::into_inner), new);
-        self.meter.set_capacity(capacity);
+        self.meters.pool.set_capacity(capacity);
         // Closing the last connection writes the log back into the file, which waits for the disk.
         tokio::task::spawn_blocking(move || drop(old));
     }
 
-    /// Opens all connections, so that the first burst of requests need not.
-    pub async fn open_all(&self) -> Result<(), StoreError> {
+    /// Opens connections of the pool until `many` are open beside those that requests use, so that the first burst of
+    /// requests need not.
+    ///
+    /// # Errors
+    /// When the database gives no more; those that it gave stay.
+    pub async fn open(&self, many: usize) -> Result<(), StoreError> {
         let pool = self.pool();
-        let mut open = Vec::with_capacity(self.planned_capacity);
-        for _ in 0..self.planned_capacity {
-            open.push(pool.get().await.map_err(refused)?);
+        let get = |_| {
+            let pool = pool.clone();
+            async move { pool.get().await.map_err(refused) }
+        };
+        let mut opening = stream::iter(0..many).map(get).buffer_unordered(OPENED_AT_ONCE);
+        // Held until all are there: what is back already would be taken again.
+        let mut open = Vec::with_capacity(many);
+        while let Some(connection) = opening.next().await {
+            open.push(connection?);
         }
         Ok(())
     }
@@ -76,17 +108,16 @@ impl Database {
     /// # Errors
     /// [`StoreError::Busy`] when none came free in time.
     pub async fn checkout(&self) -> Result<Checkout, StoreError> {
-        let pool = self.pool();
-        let waiting = self.meter.begin_wait();
-        let at_once = Timeouts { wait: Some(Duration::ZERO), ..Timeouts::default() };
-        let mut got = pool.timeout_get(&at_once).await;
-        if matches!(got, Err(PoolError::Timeout(TimeoutType::Wait))) {
-            self.faults[FaultKind::PoolTooSmall].took_effect();
-            let patient = Timeouts { wait: Some(self.patience), ..Timeouts::default() };
-            got = pool.timeout_get(&patient).await;
-        }
-        match got {
-            Ok(connection) => Ok(Checkout { _held: waiting.acquired(), connection }),
+        let visit = self.meters.database.visit();
+        let waiting = self.meters.pool.begin_wait();
+        match connect_per_request::connection(&self.faults, &self.opener, self.pooled()).await {
+            Ok(taken) => Ok(Checkout {
+                back: Some((taken, waiting.acquired())),
+                meter: self.meters.database.clone(),
+                faults: self.faults.clone(),
+                forgotten: self.forgotten.clone(),
+                _visit: visit,
+            }),
             Err(e) => {
                 if matches!(e, PoolError::Timeout(_)) {
                     waiting.timed_out();
@@ -94,6 +125,19 @@ impl Database {
                 Err(refused(e))
             }
         }
+    }
+
+    /// One out of the pool, as soon as one is free.
+    async fn pooled(&self) -> Result<Object<Opener>, PoolError<StoreError>> {
+        let pool = self.pool();
+        let at_once = Timeouts { wait: Some(Duration::ZERO), ..Timeouts::default() };
+        let got = pool.timeout_get(&at_once).await;
+        if !matches!(got, Err(PoolError::Timeout(TimeoutType::Wait))) {
+            return got;
+        }
+        self.faults[FaultKind::PoolTooSmall].took_effect();
+        let patient = Timeouts { wait: Some(self.patience), ..Timeouts::default() };
+        pool.timeout_get(&patient).await
     }
 
     /// One statement on a connection taken for it alone.
@@ -109,6 +153,26 @@ impl Database {
     /// One transaction on a connection taken for it alone.
     pub async fn together(&self, steps: Vec<Step>) -> Result<Outcome, StoreError> {
         self.checkout().await?.together(steps).await
+    }
+
+    /// One statement as an operator of the database would send it: on a connection of its own, and told to no meter. Which
+    /// one it is to be is asked when its turn has come; those that are asked for later come later.
+    pub async fn operate(&self, sql: impl FnOnce() -> &'static str) -> Result<(), StoreError> {
+        let _turn = self.operator.lock().await;
+        let mut link = self.opener.uncounted().await?;
+        link.rows(sql(), Vec::new()).await.map(drop)
+    }
+
+    /// For those who ask the database about itself.
+    pub(super) fn opener(&self) -> &Opener {
+        &self.opener
+    }
+
+    /// Does `chore` beside the requests. It ends with the database.
+    pub fn beside(&self, chore: impl Future<Output = ()> + Send + 'static) {
+        let mut chores = self.chores.lock().unwrap_or_else(PoisonError::into_inner);
+        while chores.try_join_next().is_some() {}
+        chores.spawn(chore);
     }
 
     fn pool(&self) -> managed::Pool<Opener> {
@@ -132,19 +196,31 @@ fn refused(e: PoolError<StoreError>) -> StoreError {
     }
 }
 
-/// A connection out of the pool. Field order: it goes back before its hold ends.
+/// A connection that somebody has, and where it came from.
+pub enum Taken {
+    /// The pool has it back when it is dropped.
+    Pooled(Object<Opener>),
+    /// It is closed when it is dropped.
+    Fresh(Counted),
+}
+
+/// A connection out of the pool.
 pub struct Checkout {
-    connection: Object<Opener>,
-    _held: Held,
+    /// None only while it is given back; then the hold ends after that.
+    back: Option<(Taken, Held)>,
+    meter: DatabaseMeter,
+    faults: Arc<Faults>,
+    forgotten: Arc<Forgotten>,
+    _visit: Visit,
 }
 
 impl Checkout {
     /// One statement.
     pub async fn rows(&mut self, sql: &'static str, with: Vec<Value>) -> Result<Vec<Row>, StoreError> {
-        match &mut self.connection.kind {
-            Kind::Sqlite(db) => db.rows(sql, with).await,
-            Kind::Postgres(db) => db.rows(sql, with).await,
-        }
+        let sent = self.meter.statement(sql);
+        let given = self.link().rows(sql, with).await?;
+        sent.gave(given.rows.len() as u64, given.scanned);
+        Ok(given.rows)
     }
 
     /// One statement that gives one row or none.
@@ -154,60 +230,25 @@ impl Checkout {
 
     /// All steps in one transaction, or none of them.
     pub async fn together(&mut self, steps: Vec<Step>) -> Result<Outcome, StoreError> {
-        match &mut self.connection.kind {
-            Kind::Sqlite(db) => db.together(steps).await,
-            Kind::Postgres(db) => db.together(&steps).await,
+        let sent = self.meter.batch(steps.iter().map(|s| s.sql));
+        let outcome = self.link().together(steps).await?;
+        sent.answered();
+        Ok(outcome)
+    }
+
+    fn link(&mut self) -> &mut Link {
+        let (taken, _) = self.back.as_mut().expect("it is there until it is dropped");
+        match taken {
+            Taken::Pooled(object) => &mut object.link,
+            Taken::Fresh(counted) => &mut counted.link,
         }
     }
 }
 
-/// Opens connections for the pool.
-#[derive(Clone)]
-pub struct Opener {
-    place: Arc<Place>,
-    /// The embedded database's stated one.
-    round_trip: Duration,
-    meter: PoolMeter,
-}
-
-/// A connection that says when it is closed.
-pub struct Link {
-    kind: Kind,
-    meter: PoolMeter,
-}
-
-enum Kind {
-    Sqlite(Sqlite),
-    Postgres(Box<Postgres>),
-}
-
-impl Drop for Link {
+impl Drop for Checkout {
     fn drop(&mut self) {
-        self.meter.closed();
-    }
-}
-
-impl managed::Manager for Opener {
-    type Type = Link;
-    type Error = StoreError;
-
-    async fn create(&self) -> Result<Link, StoreError> {
-        let kind = match &*self.place {
-            Place::Sqlite { file } => {
-                Kind::Sqlite(Sqlite::open(file.as_path().into(), self.round_trip).await?)
-            }
-            Place::Postgres { url, schema } => Kind::Postgres(Box::new(Postgres::open(url, schema).await?)),
-        };
-        self.meter.opened();
-        Ok(Link { kind, meter: self.meter.clone() })
-    }
-
-    async fn recycle(&self, link: &mut Link, _: &Metrics) -> RecycleResult<StoreError> {
-        let usable = match &link.kind {
-            Kind::Sqlite(db) => db.reusable(),
-            Kind::Postgres(db) if db.is_closed() => Err("the server has closed it"),
-            Kind::Postgres(_) => Ok(()),
-        };
-        usable.map_err(RecycleError::message)
+        if let Some((taken, held)) = self.back.take() {
+            pool_leak::give_back(&self.faults, &self.forgotten, taken, held);
+        }
     }
 }

@@ -36,8 +36,21 @@ CREATE INDEX review_by_product ON review (product);
 CREATE INDEX question_by_product ON question (product);
 CREATE INDEX session_by_age ON session (since_ms);
 CREATE INDEX outbox_by_age ON outbox (at_ms);
-CREATE INDEX purchase_by_customer ON purchase (customer);
 ";
+
+/// An index that can be taken away and made again while the shop runs.
+pub struct Index {
+    /// Takes it away, if it is there.
+    pub drop: &'static str,
+    /// Makes it, unless it is there.
+    pub create: &'static str,
+}
+
+/// By which a customer's orders are found.
+pub const ORDERS_INDEX: Index = Index {
+    drop: "DROP INDEX IF EXISTS purchase_by_customer",
+    create: "CREATE INDEX IF NOT EXISTS purchase_by_customer ON purchase (customer)",
+};
 
 /// Tables as SQLite wants them: no other type than the one declared may be written.
 pub fn sqlite_tables() -> String {

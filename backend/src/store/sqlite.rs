@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Statement, ToSql, TransactionBehavior, params_from_iter};
+use rusqlite::{Connection, Statement, StatementStatus, ToSql, TransactionBehavior, params_from_iter};
 use tokio::task::spawn_blocking;
 
 use super::StoreError;
+use super::link::Given;
 use super::value::{Outcome, Row, Step, Value, resolved};
 
 /// How long a statement waits for another process that writes, milliseconds. Transactions are
@@ -29,8 +30,9 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens `file`.
+    /// Opens `file`, which takes a round trip like everything else.
     pub async fn open(file: Arc<Path>, round_trip: Duration) -> Result<Self, StoreError> {
+        tokio::time::sleep(round_trip).await;
         let opened = spawn_blocking(move || {
             let connection = Connection::open(file)?;
             prepare(&connection)?;
@@ -41,8 +43,14 @@ impl Sqlite {
     }
 
     /// One statement.
-    pub async fn rows(&self, sql: &'static str, with: Vec<Value>) -> Result<Vec<Row>, StoreError> {
-        self.run(move |db| all(&mut *db.prepare_cached(sql)?, &with)).await
+    pub async fn rows(&self, sql: &'static str, with: Vec<Value>) -> Result<Given, StoreError> {
+        self.run(move |db| {
+            let statement = &mut *db.prepare_cached(sql)?;
+            let rows = all(statement, &with)?;
+            let scanned = statement.reset_status(StatementStatus::FullscanStep);
+            Ok(Given { rows, scanned: u64::try_from(scanned).ok() })
+        })
+        .await
     }
 
     /// All steps in one transaction, sent in one round trip: while it runs, nobody else writes.

@@ -21,13 +21,13 @@ use crate::broker::{self, Publisher, outbox, rabbit};
 use crate::cache::chores;
 use crate::downstream::Downstream;
 use crate::error::BackendError;
-use crate::faults::{Faults, Levers, TruthLog, cold_cache, starved_poll, stop_the_world};
+use crate::faults::{Faults, Levers, TruthLog, cold_cache, missing_index, starved_poll, stop_the_world};
 use crate::http::{self, Stage};
 use crate::services::{self, Consumers, Desk, Services};
 use crate::shop::neighbours::Neighbours;
 use crate::shop::product_cache::ProductCache;
 use crate::shop::{self, Parts, Shop};
-use crate::store::Database;
+use crate::store::{self, Database};
 use crate::wire::{Broker, Report, Role, WorkerSettings};
 use orders::{Ending, Orders};
 
@@ -152,9 +152,10 @@ async fn open_shop(
             why: format!("{what}: {e}"),
         }
     };
-    let meter = agent.pool("db", settings.shop.pool_capacity);
-    let database = Arc::new(Database::new(settings.database.clone(), &settings.shop, meter, faults.clone()));
-    database.open_all().await.map_err(|e| failed("database")(&e))?;
+    let capacity = settings.shop.pool_capacity;
+    let meters = store::Meters { pool: agent.pool("db", capacity), database: agent.database() };
+    let database = Arc::new(Database::new(settings.database.clone(), &settings.shop, meters, faults.clone()));
+    database.open(capacity).await.map_err(|e| failed("database")(&e))?;
     let products =
         ProductCache::open(agent, &settings.cache, database.clone(), faults.clone(), &settings.shop).await;
     let (products, chores) = products.map_err(|e| failed("cache")(&e))?;
@@ -166,6 +167,13 @@ async fn open_shop(
         Parts { agent: agent.clone(), database, products, outbox, faults, neighbours, stage },
         settings,
     ));
+    if settings.is_first() {
+        tasks.spawn(store::watch_server(shop.database.clone(), agent.database()));
+        if settings.generation > 0 {
+            // The one before may have died between taking the index away and making it again.
+            missing_index::settle(&shop);
+        }
+    }
     tasks.spawn(tidy(shop.clone()));
     let cached = shop.clone();
     tasks.spawn(async move { chores::keep(&cached.products, chores).await });

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
+use timeline::probe::TICK_MS;
 
 pub const TOKEN: &str = "a-token-of-the-tests";
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,6 +29,8 @@ pub struct Backend {
 
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dyno-shop"));
+    // Few past orders, which are made at once.
+    command.env("DYNO_SHOP_SETTINGS", r#"{"history_rows":3000}"#);
     command.args(args).env("DYNO_TOKEN", TOKEN).stdin(Stdio::piped()).stdout(Stdio::piped());
     command
 }
@@ -158,6 +161,34 @@ impl Backend {
         let set = self.order("PUT", "/v1/cache", settings);
         assert_eq!(set.status, 200, "{}", set.body);
         self.cure();
+    }
+
+    /// What the first worker's lanes about subjects that begin with `about` amount to, as far back as it remembers.
+    pub fn amount(&self, name: &str, about: &str) -> f64 {
+        let batch = self.order("GET", "/v1/instances/shop-0/samples?since=0", "").json();
+        let (lanes, ticks) = (batch["lanes"].as_array().unwrap(), batch["ticks"].as_array().unwrap());
+        let is = |l: &Value| l["name"] == name && l["subject"].as_str().unwrap_or("").starts_with(about);
+        let wanted: Vec<u64> = (0..).zip(lanes).filter(|(_, l)| is(l)).map(|(n, _)| n).collect();
+        let value = |tick: &Value| {
+            let values = tick["values"].as_array().unwrap().iter();
+            let wanted = values.filter(|v| wanted.contains(&v[0].as_u64().unwrap()));
+            wanted.map(|v| v[1].as_f64().unwrap()).sum::<f64>()
+        };
+        let at = |tick: &Value| tick["at"].as_f64().unwrap() / 1e9;
+        // A rate holds since the tick before; the first tick comes as long after the start as they are apart.
+        let length = |n: usize| if n == 0 { TICK_MS as f64 / 1e3 } else { at(&ticks[n]) - at(&ticks[n - 1]) };
+        (0..ticks.len()).map(|n| value(&ticks[n]) * length(n)).sum::<f64>().round()
+    }
+
+    /// The histogram cells of the first worker's lane about `about`, as far back as it remembers: microseconds and counts.
+    pub fn cells(&self, name: &str, about: &str) -> Vec<(u64, u64)> {
+        let batch = self.order("GET", "/v1/instances/shop-0/samples?since=0", "").json();
+        let is = |l: &Value| l["name"] == name && l["subject"] == about;
+        let Some(lane) = batch["lanes"].as_array().unwrap().iter().position(is) else { return Vec::new() };
+        let ticks = batch["ticks"].as_array().unwrap();
+        let histograms = ticks.iter().filter_map(|t| t["histograms"].as_array()).flatten();
+        let cells = histograms.filter(|h| h[0] == lane).filter_map(|h| h[1].as_array()).flatten();
+        cells.map(|c| (c[0].as_u64().unwrap(), c[1].as_u64().unwrap())).collect()
     }
 
     /// How many events of this kind the first worker still remembers.

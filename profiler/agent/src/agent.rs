@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use crate::broker::{BrokerMeter, BrokerState, Brokers};
 use crate::builder::Builder;
 use crate::cache::{CacheMeter, CacheState, Caches};
+use crate::database::{Database, DatabaseMeter, DatabaseState};
 use crate::downstream::{DownstreamMeter, DownstreamState, Downstreams};
 use crate::draft::Collect;
 use crate::endpoint::{self, Served};
@@ -34,6 +35,7 @@ use crate::threads::Threads;
 pub(crate) struct Meters {
     pools: Arc<Registry<PoolState>>,
     offload: Arc<Registry<PoolState>>,
+    database: Arc<DatabaseState>,
     caches: Arc<Registry<CacheState>>,
     brokers: Arc<Registry<BrokerState>>,
     downstreams: Arc<Registry<DownstreamState>>,
@@ -48,6 +50,7 @@ impl Meters {
         Self {
             pools: Arc::default(),
             offload: Arc::default(),
+            database: Arc::default(),
             caches: Arc::default(),
             brokers: Arc::default(),
             downstreams: Arc::default(),
@@ -66,6 +69,7 @@ impl Meters {
             Box::new(Server::new(Arc::clone(&self.server))),
             Box::new(Pools::new(Arc::clone(&self.pools))),
             Box::new(Offload::new(Arc::clone(&self.offload))),
+            Box::new(Database::new(Arc::clone(&self.database))),
             Box::new(Caches::new(Arc::clone(&self.caches))),
             Box::new(Brokers::new(Arc::clone(&self.brokers))),
             Box::new(Downstreams::new(Arc::clone(&self.downstreams))),
@@ -148,6 +152,12 @@ impl Agent {
         PoolMeter::new(self.running.meters.offload.get(offload::ONLY, || PoolState::new(threads)))
     }
 
+    /// The meter of the database, of which a process has one.
+    #[must_use]
+    pub fn database(&self) -> DatabaseMeter {
+        DatabaseMeter::new(Arc::clone(&self.running.meters.database))
+    }
+
     /// The meter of the cache called `name`.
     #[must_use]
     pub fn cache(&self, name: &str) -> CacheMeter {
@@ -166,7 +176,8 @@ impl Agent {
         DownstreamMeter::new(self.running.meters.downstreams.get(name, DownstreamState::default))
     }
 
-    /// A request for `route` is in its handler until the result is dropped.
+    /// A request for `route` is in its handler until the result is dropped. What it asks of the database is seen only
+    /// [around](InFlight::around) its work.
     #[must_use]
     pub fn request(&self, route: &'static str) -> InFlight {
         InFlight::new(&self.running.meters.server, route)

@@ -1,7 +1,8 @@
 //! What a Rust service links to be watched by dyno.
 //!
 //! Owns the instruments inside the target: the heap by age ([`Alloc`]), pauses and the async loop, pools,
-//! caches, brokers, called services, handlers, the process, and a CPU profile on demand. It reads them ten times a second on threads
+//! databases, caches, brokers, called services, handlers, the process, and a CPU profile on demand. It reads them ten
+//! times a second on threads
 //! of its own and serves them as [`timeline::probe`] defines. What the figures mean is the profiler's
 //! business; the agent draws no conclusion.
 //!
@@ -22,9 +23,11 @@ mod alloc;
 mod broker;
 mod builder;
 mod cache;
+mod database;
 mod downstream;
 mod draft;
 mod endpoint;
+mod fingerprint;
 mod gauge;
 mod heap;
 mod hiccup;
@@ -45,14 +48,17 @@ mod tally;
 mod threads;
 mod ticker;
 mod top;
+mod traffic;
 
 pub use agent::Agent;
 pub use alloc::Alloc;
 pub use broker::BrokerMeter;
 pub use builder::{AgentError, Builder};
 pub use cache::{CacheMeter, Loading};
+pub use database::{DatabaseMeter, Sent, ServerFigures};
 pub use downstream::{Calling, DownstreamMeter};
 pub use gauge::Gauge;
 pub use pool::{Held, PoolMeter, Waiting};
 pub use sections::StopTheWorld;
 pub use server::InFlight;
+pub use traffic::Visit;

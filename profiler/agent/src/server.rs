@@ -1,7 +1,7 @@
 //! Requests inside the target's handlers, by route.
 //!
 //! Owns the routes (a bounded number, the rest in `other`), the guard of one request, and the lanes
-//! `server.in-flight`, `server.requests` and `server.handler`. A request that never ends stays in flight.
+//! `server.in-flight`, `server.requests`, `server.handler` and `server.db.*`. A request that never ends stays in flight.
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -14,6 +14,7 @@ use timeline::units::Unit;
 
 use crate::draft::{Collect, Counter, Draft, LaneNo};
 use crate::tally::{Tally, lock};
+use crate::traffic::{self, Traffic};
 
 /// Most routes that are told apart: a person reads no longer list, and each costs two lanes.
 const MOST_ROUTES: usize = 64;
@@ -25,6 +26,27 @@ struct Route {
     name: &'static str,
     finished: Counter,
     handler: Tally,
+    database: OnceLock<Database>,
+}
+
+/// What the requests of a route ask of the database; only where they ask anything.
+#[derive(Debug, Default)]
+struct Database {
+    statements: Counter,
+    repeated: Counter,
+    checkouts: Counter,
+    time: Tally,
+    wall: Tally,
+}
+
+impl Database {
+    fn add(&self, traffic: &Traffic) {
+        self.statements.add(traffic.statements);
+        self.repeated.add(traffic.repeated);
+        self.checkouts.add(traffic.checkouts);
+        self.time.record_ns(traffic.time_ns);
+        self.wall.record_ns(traffic.wall_ns);
+    }
 }
 
 /// Routes and what is in flight. Slots are filled in order and never change, so readers need no lock.
@@ -75,6 +97,7 @@ impl ServerState {
             name,
             finished: Counter::default(),
             handler: Tally::default(),
+            database: OnceLock::new(),
         });
         self.used.store(used + 1, Ordering::Release);
         used
@@ -94,6 +117,16 @@ impl InFlight {
         state.in_flight.fetch_add(1, Ordering::Relaxed);
         Self { state: Arc::clone(state), slot: state.slot(route), since: MonoNs::now() }
     }
+
+    /// Does the request's work, and ends with it. What is asked of the database on its task meanwhile is the request's.
+    pub async fn around<T>(self, work: impl Future<Output = T>) -> T {
+        traffic::around(async move {
+            // Dropped last, also when the client is gone: the request then has given back what it took.
+            let _request = self;
+            work.await
+        })
+        .await
+    }
 }
 
 impl Drop for InFlight {
@@ -102,7 +135,50 @@ impl Drop for InFlight {
         if let Some(route) = self.state.routes[self.slot].get() {
             route.finished.add(1);
             route.handler.record_ns(MonoNs::now().0.saturating_sub(self.since.0));
+            if let Some(traffic) = traffic::take().filter(|t| t.checkouts > 0) {
+                route.database.get_or_init(Database::default).add(&traffic);
+            }
         }
+    }
+}
+
+struct RouteLanes {
+    requests: LaneNo,
+    handler: LaneNo,
+    /// Declared when a request of the route has first asked the database.
+    database: Option<DatabaseLanes>,
+}
+
+#[derive(Clone, Copy)]
+struct DatabaseLanes {
+    statements: LaneNo,
+    repeated: LaneNo,
+    checkouts: LaneNo,
+    time: LaneNo,
+    wall: LaneNo,
+}
+
+impl DatabaseLanes {
+    fn declare(route: &str, draft: &mut Draft<'_>) -> Self {
+        let subject = clean(route, LABEL_MAX);
+        let mut declare = |spec: LaneSpec| draft.lanes.declare(spec.about(subject.as_str()));
+        let mut rate = |name| declare(LaneSpec::rate(name, "", Unit::PerSecond));
+        let (statements, repeated, checkouts) = (
+            rate(names::SERVER_DB_STATEMENTS),
+            rate(names::SERVER_DB_REPEATED),
+            rate(names::SERVER_DB_CHECKOUTS),
+        );
+        let mut histogram = |name| declare(LaneSpec::histogram(name, ""));
+        let (time, wall) = (histogram(names::SERVER_DB_TIME), histogram(names::SERVER_DB_WALL));
+        Self { statements, repeated, checkouts, time, wall }
+    }
+
+    fn collect(self, database: &Database, draft: &mut Draft<'_>) {
+        draft.count(self.statements, &database.statements);
+        draft.count(self.repeated, &database.repeated);
+        draft.count(self.checkouts, &database.checkouts);
+        draft.histogram(self.time, &database.time);
+        draft.histogram(self.wall, &database.wall);
     }
 }
 
@@ -110,7 +186,7 @@ impl Drop for InFlight {
 pub(crate) struct Server {
     state: Arc<ServerState>,
     in_flight: Option<LaneNo>,
-    known: Vec<(LaneNo, LaneNo)>,
+    known: Vec<RouteLanes>,
 }
 
 impl Server {
@@ -123,7 +199,8 @@ impl Server {
             let subject = clean(route.name, LABEL_MAX);
             let rate = LaneSpec::rate(names::SERVER_REQUESTS, "", Unit::PerSecond).about(subject.as_str());
             let handler = LaneSpec::histogram(names::SERVER_HANDLER, "").about(subject);
-            self.known.push((draft.lanes.declare(rate), draft.lanes.declare(handler)));
+            let (requests, handler) = (draft.lanes.declare(rate), draft.lanes.declare(handler));
+            self.known.push(RouteLanes { requests, handler, database: None });
         }
     }
 }
@@ -138,9 +215,14 @@ impl Collect for Server {
             draft.lanes.declare(LaneSpec::level(names::SERVER_IN_FLIGHT, "", Unit::Count))
         });
         draft.level(in_flight, self.state.in_flight.load(Ordering::Relaxed).max(0) as f64);
-        for (route, (requests, handler)) in self.state.used().zip(&self.known) {
-            draft.count(*requests, &route.finished);
-            draft.histogram(*handler, &route.handler);
+        for (route, lanes) in self.state.used().zip(&mut self.known) {
+            draft.count(lanes.requests, &route.finished);
+            draft.histogram(lanes.handler, &route.handler);
+            if let Some(database) = route.database.get() {
+                let declared =
+                    lanes.database.get_or_insert_with(|| DatabaseLanes::declare(route.name, draft));
+                declared.collect(database, draft);
+            }
         }
     }
 }

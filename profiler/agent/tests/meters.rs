@@ -9,6 +9,7 @@ mod lanes;
 #[path = "common/start.rs"]
 mod start;
 
+use dynamometer_agent::{Agent, ServerFigures};
 use fresh::*;
 use http::*;
 use lanes::*;
@@ -103,6 +104,93 @@ fn a_pool_tells_who_holds_who_waits_and_for_how_long() {
     assert!(held.iter().any(|c| c.0 >= 50_000), "{held:?}");
     let waits: u32 = cells(&batch, "pool.db.wait", "").iter().map(|c| c.1).sum();
     assert_eq!(waits, 4, "also of those who gave up");
+}
+
+/// Runs `work` as a request for `route`.
+fn serve(agent: &Agent, route: &'static str, work: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.expect("a runtime is made");
+    runtime.block_on(agent.request(route).around(work));
+}
+
+#[test]
+fn statements_are_told_apart_by_fingerprint_and_routes_by_how_they_ask() {
+    let agent = agent();
+    fresh_tick(&agent);
+    let database = agent.database();
+    // One row after the other, on one connection.
+    serve(&agent, "/list", async {
+        let _visit = database.visit();
+        for id in 1..=5 {
+            database.statement(&format!("SELECT cents FROM price WHERE product = {id}")).gave(1, Some(9));
+        }
+    });
+    let one = async || {
+        let _visit = database.visit();
+        let sent = database.statement("SELECT count(*) FROM customer");
+        tokio::time::sleep(50 * MS).await;
+        sent.answered();
+    };
+    serve(&agent, "/apart", async {
+        one().await;
+        one().await;
+    });
+    serve(&agent, "/together", async {
+        tokio::join!(one(), one());
+    });
+    serve(&agent, "/import", async {
+        let _visit = database.visit();
+        database.batch(["INSERT INTO offer VALUES (?1)"; 7]).answered();
+    });
+    drop(database.statement("SELECT given_up"));
+    let batch = fresh_tick(&agent);
+    let rate = |name: &str, about: &str| amount(&batch, name, about).round();
+    let price = "SELECT cents FROM price WHERE product = ?";
+    assert_eq!(
+        [names::DB_CALLS, names::DB_ROWS, names::DB_SCANNED].map(|n| rate(n, price)),
+        [5.0, 5.0, 45.0]
+    );
+    assert_eq!(rate(names::DB_CALLS, "INSERT INTO offer VALUES (?)"), 7.0);
+    assert_eq!(rate(names::DB_FAILURES, "SELECT given_up"), 1.0);
+    assert!(lane(&batch, names::DB_SCANNED, "SELECT count(*) FROM customer").is_none(), "nobody told");
+    let asked = |route| {
+        [names::SERVER_DB_STATEMENTS, names::SERVER_DB_REPEATED, names::SERVER_DB_CHECKOUTS]
+            .map(|n| rate(n, route))
+    };
+    assert_eq!(asked("/list"), [5.0, 4.0, 1.0]);
+    assert_eq!((asked("/apart"), asked("/together")), ([2.0, 1.0, 2.0], [2.0, 1.0, 2.0]));
+    assert_eq!(asked("/import"), [1.0, 0.0, 1.0], "a batch is waited for once");
+    let longest = |name, route| cells(&batch, name, route).last().unwrap().0;
+    let (apart, together) =
+        (longest(names::SERVER_DB_WALL, "/apart"), longest(names::SERVER_DB_WALL, "/together"));
+    assert_eq!(apart, longest(names::SERVER_DB_TIME, "/apart"));
+    assert!(
+        longest(names::SERVER_DB_TIME, "/together") > together + 40_000,
+        "they ran at once: {together} us"
+    );
+}
+
+#[test]
+fn a_database_server_tells_of_its_connections_and_of_scans() {
+    let agent = agent();
+    fresh_tick(&agent);
+    let database = agent.database();
+    database.set_server(ServerFigures {
+        connections: Some(9),
+        limit: Some(100),
+        active: Some(2),
+        waiting: None,
+    });
+    database.table_scanned("purchase", 2, 40_000);
+    let batch = fresh_tick(&agent);
+    let level = |name| last(&batch, name);
+    assert_eq!(
+        [names::DB_CONNECTIONS, names::DB_CONNECTION_LIMIT, names::DB_ACTIVE].map(level),
+        [9.0, 100.0, 2.0]
+    );
+    assert!(values(&batch, names::DB_WAITING).is_empty(), "it does not say");
+    let rate = |name| amount(&batch, name, "purchase").round();
+    assert_eq!([names::DB_TABLE_SCANS, names::DB_TABLE_SCANNED].map(rate), [2.0, 40_000.0]);
 }
 
 #[test]

@@ -1,0 +1,37 @@
+//! Missing index, and its cure: the index on the customer of an order.
+//!
+//! The fault drops it, for all workers, since they share the database: each look-up of a customer's orders then reads
+//! all orders there are. The cure makes it again. Only one worker does either, as an operator of the database would: no
+//! meter of the shop tells of it.
+
+use std::sync::Arc;
+
+use timeline::fault::FaultKind;
+
+use super::Lever;
+use crate::shop::Shop;
+use crate::store::ORDERS_INDEX;
+
+/// Done beside the requests, which is where a migration happens.
+pub const LEVER: Lever = Lever::new(FaultKind::MissingIndex, |shop, _| settle(shop), settle);
+
+/// Sees to it that the index is there or not, as the switch says when its turn comes.
+pub fn settle(shop: &Arc<Shop>) {
+    if !shop.first {
+        return;
+    }
+    let (shop, database) = (shop.clone(), shop.database.clone());
+    database.beside(async move {
+        let switch = &shop.faults[FaultKind::MissingIndex];
+        let mut dropped = false;
+        let chosen = || {
+            dropped = switch.is_on();
+            if dropped { ORDERS_INDEX.drop } else { ORDERS_INDEX.create }
+        };
+        match shop.database.operate(chosen).await {
+            Ok(()) if dropped => switch.took_effect(),
+            Ok(()) => {}
+            Err(e) => eprintln!("shop: the index on orders stays as it is: {e}"),
+        }
+    });
+}
