@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use timeline::fault::{FaultOrder, Truth};
 
 use crate::settings::{CacheSettings, ShopSettings};
+use crate::shop::neighbours::PriceChange;
 use crate::store::Place;
 
 /// The byte with which a worker's listening sockets come, before the first line.
@@ -28,6 +29,8 @@ pub enum Order {
     /// Another process has the name: take no new connections, serve those that are open until their clients have had
     /// the chance to leave, and end.
     Retire,
+    /// Another worker has changed a price.
+    PriceChanged(PriceChange),
     /// Finish what is under way and end. The end of the input means the same.
     Drain,
 }
@@ -117,6 +120,8 @@ pub enum Report {
     Ready(SocketAddr),
     /// Something true about a fault.
     Truth(Truth),
+    /// A price was changed, which the other workers are to hear.
+    PriceChanged(PriceChange),
     /// All faults were ended, and their truth told, for this [`Order::EndFaults`].
     Ended(u64),
     /// Why it could not start.

@@ -50,6 +50,7 @@ fn control_wants_its_token_and_orders_that_make_sense() {
 fn a_stampede_begins_with_its_first_duplicate_load_and_the_cure_has_none() {
     let backend = Backend::start(1);
     let loads = || backend.lane("cache.products.loads-in-flight").unwrap_or(0.0);
+    assert!(wait_for(|| backend.lane("cache.products.loads-in-flight") == Some(0.0)), "it was warmed first");
     // An expiry or two under the cure.
     let began = std::cell::Cell::new(0);
     assert!(backend.press(24, "/products/7", || {

@@ -33,6 +33,7 @@ pub fn plan_of(steps: Vec<Step>) -> RunPlan {
         assets: Assets::default(),
         faults: Vec::new(),
         actions: Vec::new(),
+        cache: Vec::new(),
         gates: Vec::new(),
         grace_ns: 500_000_000,
         timeout_ns: 1_000_000_000,

@@ -9,10 +9,11 @@ mod socket;
 mod steps;
 
 use timeline::Unit;
+use timeline::cache::{CacheMode, Protection};
 
 use crate::plan::{
-    Action, Choice, Dist, HttpVersion, Of, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step, StepId,
-    Target, Template, Timer, Times,
+    Action, CachePlan, Choice, Dist, HttpVersion, Of, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step,
+    StepId, Target, Template, Timer, Times,
 };
 use crate::text::quantity::{mean_s, show_duration};
 
@@ -38,6 +39,7 @@ pub fn describe(plan: &RunPlan) -> String {
     expected(plan, &mut out);
     sessions(plan, &mut out);
     feeders(plan, &mut out);
+    cache(plan, &mut out);
     faults(plan, &mut out);
     actions(plan, &mut out);
     out += "\ngates\n";
@@ -303,6 +305,31 @@ fn feeders(plan: &RunPlan, out: &mut String) {
             feeder.columns.join(", ")
         );
     }
+}
+
+fn cache(plan: &RunPlan, out: &mut String) {
+    if plan.cache.is_empty() {
+        return;
+    }
+    *out += "\ncache\n";
+    for CachePlan { at_ns, settings } in &plan.cache {
+        *out += &format!(
+            "  from {}: protection {}, {}, entries good for {}, jitter {}, absence known for {}\n",
+            show_duration(*at_ns),
+            name_of(settings.protection, Protection::NAMES),
+            name_of(settings.mode, CacheMode::NAMES),
+            show_duration(settings.ttl_ms * 1_000_000),
+            settings.jitter,
+            show_duration(settings.negative_ms * 1_000_000),
+        );
+    }
+    if plan.cache_orders().is_empty() {
+        *out += "  left out: only the bundled backend can be told so\n";
+    }
+}
+
+fn name_of<T: PartialEq>(it: T, known: &[(&'static str, T)]) -> &'static str {
+    known.iter().find(|(_, other)| *other == it).map_or("", |(name, _)| name)
 }
 
 fn faults(plan: &RunPlan, out: &mut String) {

@@ -192,6 +192,8 @@ impl RunPlan {
             return Err(all(wrong));
         }
         self.phases = vec![phase];
+        // What came with a later phase has gone with it.
+        self.cache.retain(|c| c.at_ns == 0);
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ mod secrets;
 mod transport;
 
 use serde::{Deserialize, Serialize};
+use timeline::cache::CacheSettings;
 use timeline::fault::FaultOrder;
 
 pub use crate::load::{Leg, Of, Rules, Shape, Timer, Turns};
@@ -58,6 +59,9 @@ pub struct RunPlan {
     /// What the bundled backend is told to do, and when; left out as faults are with any other target.
     #[serde(default)]
     pub actions: Vec<ActionPlan>,
+    /// How the bundled backend's cache works from when on, in the order of time; see [`RunPlan::cache_orders`].
+    #[serde(default)]
+    pub cache: Vec<CachePlan>,
     /// Gates, checked against step, phase and lane names already.
     pub gates: Vec<GatePlan>,
     /// How long open sessions may take to end after the last phase, ns.
@@ -599,6 +603,15 @@ impl Action {
     }
 }
 
+/// How the bundled backend's cache works from a time on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CachePlan {
+    /// From the run's start, ns.
+    pub at_ns: u64,
+    /// All of its settings.
+    pub settings: CacheSettings,
+}
+
 /// A gate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GatePlan {
@@ -638,5 +651,11 @@ impl RunPlan {
     #[must_use]
     pub fn acted(&self) -> &[ActionPlan] {
         if self.target == Target::Bundled { &self.actions } else { &[] }
+    }
+
+    /// The cache settings that this run really gives: those of [`RunPlan::cache`] if the target is bundled, else none.
+    #[must_use]
+    pub fn cache_orders(&self) -> &[CachePlan] {
+        if self.target == Target::Bundled { &self.cache } else { &[] }
     }
 }

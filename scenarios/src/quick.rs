@@ -81,6 +81,7 @@ pub fn quick(quick: &Quick) -> Result<RunPlan, ScenarioError> {
         assets: Default::default(),
         faults: Vec::new(),
         actions: Vec::new(),
+        cache: Vec::new(),
         gates,
         grace_ns: DEFAULT_GRACE_NS,
         timeout_ns: DEFAULT_TIMEOUT_NS,

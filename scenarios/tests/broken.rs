@@ -169,6 +169,16 @@ const CASES: &[(&str, &str, &str)] = &[
     ("requests and WebSocket", "sessions = 10", "requests = \"10/s\""),
     ("a header of the engine", "save = {", "headers = { Host = \"x\" }, save = {"),
     ("status", "save = {", "check = { status = 2000, time = \"1s\" }, save = {"),
+    (
+        "no such protection",
+        "url = \"bundled\"",
+        "url = \"bundled\"\ncache = { protection = \"single flight\" }",
+    ),
+    ("a cache that keeps nothing", "sessions = 10", "sessions = 10\ncache = { ttl = \"0s\" }"),
+    ("an entry for a day", "sessions = 10", "sessions = 10\ncache = { ttl = \"24h\" }"),
+    ("more jitter than there is", "sessions = 10", "sessions = 10\ncache = { jitter = 2 }"),
+    ("a jitter in words", "sessions = 10", "sessions = 10\ncache = { jitter = \"some\" }"),
+    ("an unknown setting of the cache", "sessions = 10", "sessions = 10\ncache = { tll = \"1s\" }"),
 ];
 
 fn errors(text: &str) -> Result<(), ScenarioError> {

@@ -24,7 +24,7 @@ fn every_shipped_scenario_is_read_and_described() {
     let entries = catalog::list();
     // Flash sale and its twin, each fault and its twin, too much load for the target and for the generator with their twins,
     // the stories, the coded journeys.
-    assert_eq!(entries.len(), 2 + 2 * FaultKind::ALL.len() + 4 + 9 + 1);
+    assert_eq!(entries.len(), 2 + 2 * FaultKind::ALL.len() + 4 + 12 + 1);
     for entry in entries {
         let plan = load(&entry.name, &Overrides::default()).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(plan.target, Target::Bundled, "{}", entry.name);

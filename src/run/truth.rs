@@ -1,4 +1,4 @@
-//! Faults and actions at their planned times, and what the backend says it truly did: `truth.jsonl`.
+//! Faults, actions and cache settings at their planned times, and what the backend says it truly did: `truth.jsonl`.
 //!
 //! Only this module of the command line speaks to the backend's control endpoint; nothing that it
 //! learns reaches the recorder.
@@ -11,39 +11,56 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use scenarios::plan::{Action, ActionPlan, FaultPlan, RunPlan};
+use scenarios::plan::{Action, ActionPlan, CachePlan, FaultPlan, RunPlan};
 use serde::{Deserialize, Serialize};
 use timeline::fault::{FaultOrder, Truth};
 use timeline::{MonoNs, RunClock, RunTime};
+use ureq::typestate::WithBody;
 
 /// How long the control endpoint may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long workers may take to be relieved, all of them: each new one fills no database, but starts a process.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the backend is ordered to do.
-enum Due {
+/// What the backend is told at a planned time.
+enum Planned {
+    Cache(CachePlan),
     Fault(FaultPlan),
     Action(ActionPlan),
 }
 
-impl Due {
-    const fn at_ns(&self) -> u64 {
+impl Planned {
+    /// All that a run tells it, in the order of time; the cache is set before a fault of the same time begins.
+    fn all(plan: &RunPlan) -> Vec<Self> {
+        let cache = plan.cache_orders().iter().cloned().map(Self::Cache);
+        let faults = plan.injected().iter().cloned().map(Self::Fault);
+        let mut all: Vec<_> =
+            cache.chain(faults).chain(plan.acted().iter().copied().map(Self::Action)).collect();
+        all.sort_by_key(Self::at_ns);
+        all
+    }
+
+    fn at_ns(&self) -> u64 {
         match self {
+            Self::Cache(cache) => cache.at_ns,
             Self::Fault(fault) => fault.at_ns,
             Self::Action(action) => action.at_ns,
         }
     }
 
-    const fn name(&self) -> &'static str {
+    /// What it was to do, for the sentence that says that it did not.
+    fn aim(&self) -> String {
         match self {
-            Self::Fault(fault) => fault.order.name.name(),
-            Self::Action(action) => action.action.name(),
+            Self::Cache(cache) => {
+                format!("the cache could not be set at {:.1} s", RunTime(cache.at_ns).as_secs_f64())
+            }
+            Self::Fault(fault) => format!("fault {} could not be injected", fault.order.name.name()),
+            Self::Action(action) => format!("action {} could not be carried out", action.action.name()),
         }
     }
 }
 
-/// Orders the planned faults and actions, each at its time. What comes while an action is under way waits for its end.
+/// Gives the planned orders, each at its time. What comes while an action is under way waits for its end.
 pub struct Injector {
     stop: SyncSender<()>,
     thread: JoinHandle<Vec<String>>,
@@ -52,28 +69,20 @@ pub struct Injector {
 }
 
 impl Injector {
-    /// Starts waiting for the first of them.
+    /// Starts waiting for the first order of `plan`.
     pub fn start(plan: &RunPlan, control: Control, clock: RunClock) -> anyhow::Result<Self> {
-        let faults = plan.injected().iter().cloned().map(Due::Fault);
-        let mut all: Vec<Due> = faults.chain(plan.acted().iter().copied().map(Due::Action)).collect();
-        all.sort_by_key(Due::at_ns);
         let (stop, stopped) = sync_channel(1);
-        let orders = control.clone();
+        let (orders, planned) = (control.clone(), Planned::all(plan));
         let thread = std::thread::Builder::new().name("faults".to_owned()).spawn(move || {
             let mut failures = Vec::new();
-            for due in all {
-                let wait = clock.mono(RunTime(due.at_ns())).since(MonoNs::now()); // also right before the run begins
+            for order in planned {
+                let wait = clock.mono(RunTime(order.at_ns())).since(MonoNs::now()); // also right before the run begins
                 match stopped.recv_timeout(wait) {
                     Err(RecvTimeoutError::Timeout) => {}
                     Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
                 }
-                let done = match &due {
-                    Due::Fault(fault) => orders.order(&fault.order),
-                    Due::Action(action) => orders.act(action.action),
-                };
-                if let Err(e) = done {
-                    let kind = if matches!(due, Due::Fault(_)) { "fault" } else { "action" };
-                    failures.push(format!("{kind} {} could not be carried out: {e:#}", due.name()));
+                if let Err(e) = orders.carry_out(&order) {
+                    failures.push(format!("{}: {e:#}", order.aim()));
                 }
             }
             failures
@@ -115,6 +124,20 @@ fn write_truth(path: &PathBuf, lines: &[Truth], clock: RunClock) -> anyhow::Resu
     Ok(())
 }
 
+/// Why the backend did not do as it was told, in its own words.
+#[derive(Deserialize)]
+struct Refused {
+    error: String,
+}
+
+fn refused(mut answer: ureq::http::Response<ureq::Body>) -> anyhow::Result<()> {
+    if answer.status().is_success() {
+        return Ok(());
+    }
+    let why = answer.body_mut().read_json::<Refused>().map(|refused| refused.error);
+    anyhow::bail!(why.unwrap_or_else(|_| format!("the backend answered {}", answer.status())))
+}
+
 /// The control endpoint of a bundled backend.
 #[derive(Clone)]
 pub struct Control {
@@ -138,18 +161,30 @@ impl Control {
 
     /// Switches a fault on.
     pub fn order(&self, order: &FaultOrder) -> anyhow::Result<()> {
-        let url = format!("{}/v1/faults", self.base);
-        self.agent.post(url).header("Authorization", self.bearer()).send_json(order)?;
-        Ok(())
+        refused(self.told(self.agent.post(self.at("faults"))).send_json(order)?)
     }
 
-    fn act(&self, action: Action) -> anyhow::Result<()> {
-        let path = match action {
-            Action::Reload => "/v1/reload",
-        };
-        let order = self.agent.post(format!("{}{path}", self.base)).header("Authorization", self.bearer());
-        order.config().timeout_global(Some(RELOAD_PATIENCE)).build().send_empty()?;
-        Ok(())
+    fn carry_out(&self, order: &Planned) -> anyhow::Result<()> {
+        match order {
+            Planned::Fault(fault) => self.order(&fault.order),
+            Planned::Cache(cache) => {
+                refused(self.told(self.agent.put(self.at("cache"))).send_json(cache.settings)?)
+            }
+            Planned::Action(ActionPlan { action: Action::Reload, .. }) => {
+                let order = self.told(self.agent.post(self.at("reload")));
+                refused(order.config().timeout_global(Some(RELOAD_PATIENCE)).build().send_empty()?)
+            }
+        }
+    }
+
+    fn at(&self, what: &str) -> String {
+        format!("{}/v1/{what}", self.base)
+    }
+
+    /// With the token; an answer that is no success has a reason in it.
+    fn told(&self, request: ureq::RequestBuilder<WithBody>) -> ureq::RequestBuilder<WithBody> {
+        let request = request.header("Authorization", self.bearer());
+        request.config().http_status_as_error(false).build()
     }
 
     fn end_all(&self) -> anyhow::Result<()> {

@@ -113,6 +113,33 @@ faults! {
     Fragmentation = "fragmentation" => HeapFragmented {
         candidates: 20_000.0 in 2_000.0..=100_000.0, "allocations made for one recommendation";
     }
+    /// Many keys expire in the same instant.
+    Avalanche = "avalanche" => CacheAvalanche {
+        period_ms: 3_000.0 in 500.0..=60_000.0, "milliseconds from instant to instant at which everything expires";
+    }
+    /// Requests for keys that exist nowhere reach the database.
+    Penetration = "penetration" => CachePenetration {}
+    /// The cache is emptied under load.
+    ColdCache = "cold-cache" => CacheCold {
+        period_ms: 1_000.0 in 200.0..=60_000.0, "milliseconds from emptying to emptying";
+    }
+    /// The working set is larger than the cache.
+    TooSmallCache = "too-small-cache" => CacheThrash {
+        capacity: 20.0 in 1.0..=400.0, "products that each worker's cache may keep, or all of them together on a server";
+    }
+    /// The checkout calls an e-mail service that has become slow.
+    SlowDownstream = "slow-downstream" => DownstreamCascade {
+        signatures: 400.0 in 10.0..=2_000.0, "signatures under each message; 100 take 30 to 100 ms";
+    }
+    /// A service that refuses work is asked again at once, again and again.
+    RetryStorm = "retry-storm" => RetryStorm {
+        tries: 8.0 in 2.0..=20.0, "how often the shop asks for one invoice, the first time among them";
+        signatures: 100.0 in 10.0..=1_000.0, "signatures under each invoice; 100 take 30 to 100 ms";
+    }
+    /// The consumer of events is slower than their producers.
+    BrokerBacklog = "broker-backlog" => BrokerBacklog {
+        signatures: 600.0 in 10.0..=2_000.0, "signatures under each message; 100 take 30 to 100 ms";
+    }
     /// A share of the connections taken from the pool never comes back.
     PoolLeak = "pool-leak" => PoolLeak {
         share: 0.02 in 0.001..=0.5, "share of the checkouts that are never given back";

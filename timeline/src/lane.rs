@@ -311,7 +311,9 @@ pub mod names {
     /// Last parts of `heap.NAME.*`, generations that the target manages itself: levels `young`, `old`, `garbage`.
     pub const HEAP: &str = "heap";
     /// Last parts of `cache.NAME.*`: rates `hits`, `misses`, `loads`, `coalesced`, `duplicate-loads`,
-    /// `early-refreshes`, `evictions`; levels `loads-in-flight`, `entries`; histogram `load`.
+    /// `early-refreshes`, `evictions` (to make room), `expired`, `removed` (by whoever uses it: changed, or emptied),
+    /// `absent-loads` and `absent-hits` (loads and hits that say that there is no such thing); levels `loads-in-flight`,
+    /// `entries`; histogram `load`. A store elsewhere tells neither `entries` nor `expired`.
     pub const CACHE: &str = "cache";
     /// Last parts of `broker.NAME.*`: levels `depth` (messages that wait for a consumer), `consumers`; histogram `age`
     /// (from publishing to a consumer's beginning); rates `published`, `refused`, `consumed`.

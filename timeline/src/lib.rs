@@ -5,6 +5,7 @@
 //! recording on disk, and the wire form of the probe. It does no I/O but the recording's, knows no
 //! other crate of the workspace, and leaves judging to `profiler`, drawing to `dashboard` and `reports`.
 
+pub mod cache;
 pub mod clock;
 pub mod event;
 pub mod facts;

@@ -87,7 +87,7 @@ impl Publisher {
     /// When it has not taken all of them. Some may have been, so they come twice if they are published again.
     pub async fn publish(&self, messages: &[Message]) -> Result<(), BrokerError> {
         match self {
-            Self::Services(services) => Ok(services.post("/events", &messages).await?),
+            Self::Services(services) => Ok(services.post("/events", &messages).await.map(drop)?),
             Self::Rabbit(rabbit) => rabbit.publish(messages).await,
         }
     }

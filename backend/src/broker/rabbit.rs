@@ -17,8 +17,9 @@ use super::{BrokerError, Message, TOPIC};
 
 /// A server that does not answer within this is away.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Messages that a consumer may hold without having acknowledged them.
-const PREFETCH: u16 = 16;
+/// Messages that a consumer may hold without having acknowledged them: the one that is worked on, and the next. More would wait
+/// where the queue's depth does not count them.
+const PREFETCH: u16 = 2;
 /// A queue that nobody has used for so long is gone, milliseconds: its backend was killed.
 const UNUSED_MS: i64 = 3_600_000;
 /// AMQP's number for `survives a restart of the broker`.

@@ -82,6 +82,7 @@ impl Held<'_> {
             .arg(FENCE_MS)
             .invoke_async(&mut self.redis.connection.clone())
             .await?;
+        self.redis.used(self.id).await?;
         Ok(written == 1)
     }
 

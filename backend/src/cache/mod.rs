@@ -2,9 +2,11 @@
 //!
 //! Owns entries and their life ([`Entry`]), the two places for them ([`local`], [`redis`]), and the protections, each
 //! in a file of its own: [`single_flight`], [`lock`], [`xfetch`], [`jitter`]. Which one is used when is the product
-//! cache's choice (`shop/product_cache.rs`).
+//! cache's choice (`shop/product_cache.rs`). What is done to all entries at once lies with [`chores`].
 
+pub mod chores;
 pub mod jitter;
+mod least_used;
 mod local;
 pub mod lock;
 mod redis;
@@ -13,7 +15,6 @@ pub mod xfetch;
 
 use std::sync::Arc;
 
-use agent::CacheMeter;
 use serde::{Deserialize, Serialize};
 use timeline::clock::unix_ms;
 
@@ -53,6 +54,16 @@ struct Written<T> {
 #[error("the cache failed: {0}")]
 pub struct CacheError(Arc<str>);
 
+/// Hears which entries are there no more, and why.
+pub trait Watch: Send + Sync {
+    /// So many had to make room.
+    fn evicted(&self, entries: u64);
+    /// The time of so many was over.
+    fn expired(&self, entries: u64);
+    /// So many were thrown out by the shop.
+    fn removed(&self, entries: u64);
+}
+
 /// Where entries are kept.
 pub enum Store {
     /// In this worker.
@@ -66,10 +77,10 @@ impl Store {
     ///
     /// # Errors
     /// When the server is not there or does not let us in.
-    pub async fn open(place: &CachePlace, capacity: u64, meter: &CacheMeter) -> Result<Self, CacheError> {
+    pub async fn open(place: &CachePlace, capacity: u64, watch: Arc<dyn Watch>) -> Result<Self, CacheError> {
         Ok(match place {
-            CachePlace::Memory => Self::Local(Local::new(capacity, meter.clone())),
-            CachePlace::Redis { url, prefix } => Self::Redis(Redis::connect(url, prefix).await?),
+            CachePlace::Memory => Self::Local(Local::new(capacity, watch)),
+            CachePlace::Redis { url, prefix } => Self::Redis(Redis::connect(url, prefix, watch).await?),
         })
     }
 
@@ -78,10 +89,7 @@ impl Store {
     pub async fn get(&self, id: u32) -> Option<Entry> {
         match self {
             Self::Local(local) => local.get(id).await,
-            Self::Redis(redis) => redis.get(id).await.unwrap_or_else(|e| {
-                redis.complain(&e);
-                None
-            }),
+            Self::Redis(redis) => redis.tried(redis.get(id).await),
         }
     }
 
@@ -89,11 +97,7 @@ impl Store {
     pub async fn put(&self, id: u32, entry: Entry) {
         match self {
             Self::Local(local) => local.put(id, entry).await,
-            Self::Redis(redis) => {
-                if let Err(e) = redis.put(id, &entry).await {
-                    redis.complain(&e);
-                }
-            }
+            Self::Redis(redis) => redis.tried(redis.put(id, &entry).await),
         }
     }
 
@@ -101,11 +105,32 @@ impl Store {
     pub async fn remove(&self, id: u32) {
         match self {
             Self::Local(local) => local.remove(id).await,
-            Self::Redis(redis) => {
-                if let Err(e) = redis.remove(id).await {
-                    redis.complain(&e);
-                }
-            }
+            Self::Redis(redis) => redis.tried(redis.remove(id).await),
+        }
+    }
+
+    /// Forgets all entries; gives how many there were.
+    pub async fn clear(&self) -> u64 {
+        match self {
+            Self::Local(local) => local.clear().await,
+            Self::Redis(redis) => redis.tried(redis.clear().await),
+        }
+    }
+
+    /// Holds at most `capacity` entries from now on; those used longest ago go. On a server `None` leaves that to its
+    /// own limits; in a worker it is `planned`.
+    pub async fn bound(&self, capacity: Option<u64>, planned: u64) {
+        match self {
+            Self::Local(local) => local.resize(capacity.unwrap_or(planned)).await,
+            Self::Redis(redis) => redis.tried(redis.bound(capacity).await),
+        }
+    }
+
+    /// All entries that are there expire at this time; gives how many those are.
+    pub async fn expire_at(&self, expires_ms: u64) -> u64 {
+        match self {
+            Self::Local(local) => local.expire_at(expires_ms).await,
+            Self::Redis(redis) => redis.tried(redis.expire_at(expires_ms).await),
         }
     }
 

@@ -11,7 +11,8 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncCommands, Client, RedisError};
 use timeline::clock::unix_ms;
 
-use super::{CacheError, Entry, Written};
+use super::least_used::Bound;
+use super::{CacheError, Entry, Watch, Written};
 use crate::shop::product::ProductDetail;
 
 /// A cache that answers later than this is of no use.
@@ -24,7 +25,9 @@ const SWEPT: usize = 1_000;
 /// A connection to the server.
 pub struct Redis {
     pub(super) connection: ConnectionManager,
-    prefix: String,
+    pub(super) prefix: String,
+    pub(super) watch: Arc<dyn Watch>,
+    pub(super) bound: Bound,
     complained_ms: AtomicU64,
 }
 
@@ -50,10 +53,12 @@ async fn connect(url: &str) -> Result<ConnectionManager, CacheError> {
 
 impl Redis {
     /// Connects; all keys begin with `prefix`.
-    pub async fn connect(url: &str, prefix: &str) -> Result<Self, CacheError> {
+    pub async fn connect(url: &str, prefix: &str, watch: Arc<dyn Watch>) -> Result<Self, CacheError> {
         Ok(Self {
             connection: connect(url).await?,
             prefix: prefix.to_owned(),
+            watch,
+            bound: Bound::default(),
             complained_ms: AtomicU64::new(0),
         })
     }
@@ -67,6 +72,7 @@ impl Redis {
     pub async fn get(&self, id: u32) -> Result<Option<Entry>, CacheError> {
         let text: Option<String> = self.connection.clone().get(self.key("product", id)).await?;
         let Some(text) = text else { return Ok(None) };
+        self.used(id).await?;
         let written: Written<ProductDetail> = serde_json::from_str(&text)?;
         let Written { value, expires_ms, load_ms } = written;
         Ok(Some(Entry { value: value.map(Arc::new), expires_ms, load_ms }).filter(|e| e.left_ms() > 0))
@@ -76,13 +82,67 @@ impl Redis {
     pub async fn put(&self, id: u32, entry: &Entry) -> Result<(), CacheError> {
         let key = self.key("product", id);
         let () = self.connection.clone().pset_ex(key, text(entry)?, entry.left_ms().max(1)).await?;
-        Ok(())
+        self.used(id).await
     }
 
     /// Forgets an entry.
     pub async fn remove(&self, id: u32) -> Result<(), CacheError> {
-        let () = self.connection.clone().del(self.key("product", id)).await?;
+        let removed: u64 = self.connection.clone().del(self.key("product", id)).await?;
+        self.watch.removed(removed);
         Ok(())
+    }
+
+    /// Forgets all entries; gives how many there were.
+    pub async fn clear(&self) -> Result<u64, CacheError> {
+        let mut connection = self.connection.clone();
+        let removed = unlink_all(&mut connection, &self.entries_prefix()).await?;
+        self.watch.removed(removed);
+        Ok(removed)
+    }
+
+    /// All entries that are there expire at this time; gives how many those are. One that goes meanwhile does not come
+    /// back.
+    pub async fn expire_at(&self, expires_ms: u64) -> Result<u64, CacheError> {
+        let mut count = 0;
+        for id in self.ids().await? {
+            let Some(entry) = self.get(id).await? else { continue };
+            let entry = Entry { expires_ms, ..entry };
+            let mut set = redis::cmd("SET");
+            set.arg(self.key("product", id))
+                .arg(text(&entry)?)
+                .arg("PX")
+                .arg(entry.left_ms().max(1))
+                .arg("XX");
+            let set: Option<String> = set.query_async(&mut self.connection.clone()).await?;
+            count += u64::from(set.is_some());
+        }
+        Ok(count)
+    }
+
+    /// The products whose entries are there.
+    pub(super) async fn ids(&self) -> Result<Vec<u32>, CacheError> {
+        let (mut all, mut cursor, prefix) = (Vec::new(), 0, self.entries_prefix());
+        loop {
+            let (next, keys) = scan(&mut self.connection.clone(), &prefix, cursor).await?;
+            all.extend(keys.iter().filter_map(|k| k.strip_prefix(&prefix)?.parse::<u32>().ok()));
+            if next == 0 {
+                return Ok(all);
+            }
+            cursor = next;
+        }
+    }
+
+    /// What the keys of entries begin with; their number follows.
+    pub(super) fn entries_prefix(&self) -> String {
+        format!("{}product:", self.prefix)
+    }
+
+    /// Says what is wrong, if something is: the shop goes on without.
+    pub fn tried<T: Default>(&self, done: Result<T, CacheError>) -> T {
+        done.unwrap_or_else(|e| {
+            self.complain(&e);
+            T::default()
+        })
     }
 
     /// Says what is wrong, now and then.
@@ -105,18 +165,32 @@ pub(super) fn text(entry: &Entry) -> Result<String, CacheError> {
 
 /// Removes every key that begins with `prefix`.
 pub async fn sweep(url: &str, prefix: &str) -> Result<(), CacheError> {
-    let mut connection = connect(url).await?;
-    let mut cursor = 0_u64;
+    unlink_all(&mut connect(url).await?, prefix).await.map(|_| ())
+}
+
+/// Removes every key that begins with `prefix`; gives how many there were.
+async fn unlink_all(connection: &mut ConnectionManager, prefix: &str) -> Result<u64, CacheError> {
+    let (mut removed, mut cursor) = (0, 0);
     loop {
-        let mut scan = redis::cmd("SCAN");
-        scan.arg(cursor).arg("MATCH").arg(format!("{prefix}*")).arg("COUNT").arg(SWEPT);
-        let (next, keys): (u64, Vec<String>) = scan.query_async(&mut connection).await?;
+        let (next, keys) = scan(connection, prefix, cursor).await?;
         if !keys.is_empty() {
-            let () = connection.unlink(keys).await?;
+            let unlinked: u64 = connection.unlink(keys).await?;
+            removed += unlinked;
         }
         if next == 0 {
-            return Ok(());
+            return Ok(removed);
         }
         cursor = next;
     }
+}
+
+/// Some keys that begin with `prefix`, and where to go on; 0 is the end, and the beginning.
+async fn scan(
+    connection: &mut ConnectionManager,
+    prefix: &str,
+    cursor: u64,
+) -> Result<(u64, Vec<String>), CacheError> {
+    let mut scan = redis::cmd("SCAN");
+    scan.arg(cursor).arg("MATCH").arg(format!("{prefix}*")).arg("COUNT").arg(SWEPT);
+    Ok(scan.query_async(connection).await?)
 }

@@ -6,8 +6,13 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use agent::DownstreamMeter;
+use rand::RngExt;
+
+use super::CallError;
+
 /// A call may be tried so often again.
-pub const RETRIES: u32 = 2;
+const RETRIES: u32 = 2;
 /// What a call adds to the budget, in retries: so at most a tenth is added to the load.
 const SHARE: f64 = 0.1;
 /// Most that can be saved up: a few failures after a good time need not be told to the customer.
@@ -28,14 +33,36 @@ impl Default for Budget {
 }
 
 impl Budget {
+    /// Calls, and again after a pause while there is something left. A service that has not answered in time is not asked
+    /// again: the caller has waited long enough, and the service has enough to do.
+    ///
+    /// # Errors
+    /// What the last try came to.
+    pub async fn spaced<T, C>(&self, meter: &DownstreamMeter, call: impl Fn() -> C) -> Result<T, CallError>
+    where
+        C: Future<Output = Result<T, CallError>>,
+    {
+        self.earn();
+        for retry in 0..RETRIES {
+            match call().await {
+                Err(CallError::Status(_) | CallError::Broken(_)) if self.spend() => {}
+                done => return done,
+            }
+            let pause = pause(retry, rand::rng().random());
+            tokio::time::sleep(pause).await;
+            meter.retried();
+        }
+        call().await
+    }
+
     /// A call is made.
-    pub fn earn(&self) {
+    fn earn(&self) {
         let mut retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
         *retries = (*retries + SHARE).min(SAVED);
     }
 
     /// May one be tried again?
-    pub fn spend(&self) -> bool {
+    fn spend(&self) -> bool {
         let mut retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
         let enough = *retries >= 1.0;
         if enough {
@@ -46,7 +73,7 @@ impl Budget {
 }
 
 /// The pause before retry number `retry`, from 0. `uniform` is from 0 to 1.
-pub fn pause(retry: u32, uniform: f64) -> Duration {
+fn pause(retry: u32, uniform: f64) -> Duration {
     Duration::from_secs_f64(FIRST_PAUSE_MS * f64::from(2_u32.pow(retry)) * uniform / 1e3)
 }
 

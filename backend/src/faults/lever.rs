@@ -6,53 +6,67 @@ use timeline::fault::{FaultKind, FaultOrder};
 
 use super::{Faults, LEVERS};
 use crate::shop::Shop;
+use crate::wire::Role;
 
 /// What a fault does to the shop when it begins and when it ends, beyond its switch.
 pub struct Lever {
     kind: FaultKind,
+    /// The processes whose switch it is.
+    of: &'static [Role],
     begin: fn(&Arc<Shop>, &FaultOrder),
     end: fn(&Arc<Shop>),
 }
 
 impl Lever {
-    /// Where the cure would run, the switch is looked at; there is nothing else to do.
+    /// Where the cure would run, in the shop, the switch is looked at; there is nothing else to do.
     pub const fn switch_only(kind: FaultKind) -> Self {
-        Self { kind, begin: |_, _| {}, end: |_| {} }
+        Self::new(kind, |_, _| {}, |_| {})
+    }
+
+    /// The switch is looked at by the services alone.
+    pub const fn of_services(kind: FaultKind) -> Self {
+        Self { of: &[Role::Services], ..Self::switch_only(kind) }
+    }
+
+    /// The switch is looked at by the shop and by the services, each at its end of a call.
+    pub const fn of_both_ends(kind: FaultKind) -> Self {
+        Self { of: &[Role::Shop, Role::Services], ..Self::switch_only(kind) }
     }
 
     /// `begin` puts the fault in place, `end` the cure.
     pub const fn new(kind: FaultKind, begin: fn(&Arc<Shop>, &FaultOrder), end: fn(&Arc<Shop>)) -> Self {
-        Self { kind, begin, end }
+        Self { kind, of: &[Role::Shop], begin, end }
     }
 }
 
 /// All levers, with the shop that they move.
 pub struct Levers {
     faults: Arc<Faults>,
-    /// None in the process of the services, which has no faults of its own yet.
+    /// None in the process of the services.
     pub shop: Option<Arc<Shop>>,
 }
 
 impl Levers {
-    /// Of this shop.
+    /// Of this shop, or of the services.
     pub fn new(faults: Arc<Faults>, shop: Option<Arc<Shop>>) -> Self {
         Self { faults, shop }
     }
 
-    /// Begins a fault. Gives the number with which its timer may end it; none if it is not a worker's.
+    /// Begins a fault. Gives the number with which its timer may end it; none if it is not this process's.
     pub fn arm(&self, order: &FaultOrder) -> Option<u64> {
-        let shop = self.shop.as_ref()?;
-        let lever = LEVERS.iter().find(|l| l.kind == order.name)?;
+        let lever = self.find(order.name)?;
         let number = self.faults[lever.kind].arm(order);
-        (lever.begin)(shop, order);
+        if let Some(shop) = &self.shop {
+            (lever.begin)(shop, order);
+        }
         Some(number)
     }
 
     /// Ends a fault, unless it has ended or begun anew since `number` was given.
     pub fn end(&self, kind: FaultKind, number: Option<u64>) {
-        if let Some(shop) = &self.shop
-            && self.faults[kind].end(number)
-            && let Some(lever) = LEVERS.iter().find(|l| l.kind == kind)
+        if self.faults[kind].end(number)
+            && let Some(lever) = self.find(kind)
+            && let Some(shop) = &self.shop
         {
             (lever.end)(shop);
         }
@@ -63,6 +77,11 @@ impl Levers {
         for lever in LEVERS {
             self.end(lever.kind, None);
         }
+    }
+
+    fn find(&self, kind: FaultKind) -> Option<&'static Lever> {
+        let role = if self.shop.is_some() { Role::Shop } else { Role::Services };
+        LEVERS.iter().find(|l| l.kind == kind && l.of.contains(&role))
     }
 }
 

@@ -5,9 +5,12 @@
 //! that the cure runs. What no process can do to itself, its supervisor does: `supervisor/inflicted.rs`.
 
 pub mod accept_overflow;
+pub mod avalanche;
 pub mod big_json;
 pub mod blocking_crypto;
+pub mod broker_backlog;
 pub mod churn;
+pub mod cold_cache;
 pub mod connect_per_request;
 pub mod fd_exhausted;
 pub mod fragmentation;
@@ -15,19 +18,23 @@ pub mod leak;
 mod lever;
 pub mod missing_index;
 mod offload_saturated;
+pub mod penetration;
 pub mod pool_leak;
 mod pool_too_large;
 mod pool_too_small;
 pub mod query_fan_out;
 pub mod regex_backtracking;
+pub mod retry_storm;
 pub mod serial_queries;
 pub mod slow_consumer;
+pub mod slow_downstream;
 pub mod stampede;
 pub mod starved_poll;
 pub mod stop_the_world;
 mod switch;
 #[cfg(test)]
 pub mod testing;
+pub mod too_small_cache;
 mod uneven_workers;
 pub mod whole_file;
 
@@ -38,7 +45,7 @@ use std::ops::Index;
 
 use timeline::fault::{FaultKind, FaultOrder};
 
-/// One row for each fault that a worker switches.
+/// One row for each fault that a worker of the shop or the services switch.
 const LEVERS: &[Lever] = &[
     stampede::LEVER,
     pool_too_small::LEVER,
@@ -52,6 +59,13 @@ const LEVERS: &[Lever] = &[
     whole_file::LEVER,
     stop_the_world::LEVER,
     fragmentation::LEVER,
+    avalanche::LEVER,
+    penetration::LEVER,
+    cold_cache::LEVER,
+    too_small_cache::LEVER,
+    slow_downstream::LEVER,
+    retry_storm::LEVER,
+    broker_backlog::LEVER,
     pool_leak::LEVER,
     pool_too_large::LEVER,
     connect_per_request::LEVER,
@@ -64,7 +78,7 @@ const LEVERS: &[Lever] = &[
     fd_exhausted::LEVER,
 ];
 
-/// The switches of one worker: `faults[FaultKind::Leak]`. That of a fault which is not a worker's stays off.
+/// The switches of one process: `faults[FaultKind::Leak]`. That of a fault which is not this process's stays off.
 pub struct Faults {
     /// In the order of [`FaultKind::ALL`].
     switches: Vec<Switch>,

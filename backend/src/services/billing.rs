@@ -1,9 +1,14 @@
 //! The billing service: an invoice with tax, and a checksum under it that a book-keeper can compare.
 //!
-//! It ends where the books would begin: the finished invoice is measured and dropped.
+//! For an order that is reported it ends where the books would begin: the finished invoice is measured and dropped. Who asks for an
+//! invoice gets it signed.
 
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use super::signing;
 use crate::broker::Placed;
 
 /// Tax in every price, in percent.
@@ -12,6 +17,14 @@ const TAX_PERCENT: u64 = 19;
 /// Writes the invoice; gives its length in bytes.
 pub fn bill(placed: &Placed) -> usize {
     invoice(placed).len()
+}
+
+/// Writes the invoice, with so many signatures.
+pub fn signed(placed: &Placed, signatures: usize) -> String {
+    let mut invoice = invoice(placed);
+    let signature = BASE64_STANDARD.encode(signing::sign(invoice.as_bytes(), signatures));
+    writeln!(invoice, "signature,{signature}").expect("writing to a string cannot fail");
+    invoice
 }
 
 fn invoice(placed: &Placed) -> String {

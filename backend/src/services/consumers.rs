@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use super::{NAMES, Services};
 use crate::broker::rabbit::{self, Holds};
 use crate::broker::{BrokerError, Message};
+use crate::faults::broker_backlog;
 use crate::wire::Broker;
 
 /// Events that wait for one service of the embedded broker.
@@ -97,16 +98,21 @@ async fn consume_queue(
     services: Arc<Services>,
     meter: BrokerMeter,
 ) {
+    let mut pace = broker_backlog::Pace::default();
     while let Some(message) = queue.recv().await {
-        work(name, message, &services, &meter).await;
+        work(name, message, &mut pace, &services, &meter).await;
     }
 }
 
-async fn work(name: &'static str, message: Message, services: &Arc<Services>, meter: &BrokerMeter) {
+async fn work(
+    name: &'static str,
+    message: Message,
+    pace: &mut broker_backlog::Pace,
+    services: &Arc<Services>,
+    meter: &BrokerMeter,
+) {
     meter.consumed(Duration::from_millis(unix_ms().saturating_sub(message.published_ms)));
-    let services = services.clone();
-    let done = tokio::task::spawn_blocking(move || services.named(name).serve(&message.placed)).await;
-    if let Err(e) = done {
+    if let Err(e) = broker_backlog::consume(name, message, pace, services).await {
         eprintln!("services: {name}: {e}");
     }
 }
@@ -159,13 +165,14 @@ async fn until_lost(at: &At, services: &Arc<Services>, depths: &Depths) -> Resul
     let mut subscription = rabbit::subscribe(&at.url, &at.prefix, at.name).await?;
     let mut looks = tokio::time::interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut pace = broker_backlog::Pace::default();
     loop {
         tokio::select! {
             delivery = subscription.consumer.next() => {
                 let Some(delivery) = delivery else { return Err(BrokerError::Refused("has closed the connection")) };
                 let delivery = delivery?;
                 match serde_json::from_slice(&delivery.data) {
-                    Ok(message) => work(at.name, message, services, &depths.meter).await,
+                    Ok(message) => work(at.name, message, &mut pace, services, &depths.meter).await,
                     // Nobody could ever work on it.
                     Err(e) => eprintln!("services: {}: a message is no event: {e}", at.name),
                 }
@@ -180,6 +187,7 @@ async fn until_lost(at: &At, services: &Arc<Services>, depths: &Depths) -> Resul
 mod tests {
     use super::*;
     use crate::broker::{Content, Placed};
+    use crate::faults::testing::armed;
 
     fn message(order: i64) -> Message {
         let content = Content { customer: 1, cents: 0, at_ms: 0, lines: Vec::new() };
@@ -198,12 +206,12 @@ mod tests {
         assert!(all.put(vec![message(3)]));
     }
 
-    #[test]
-    fn what_comes_twice_is_done_once() {
-        let services = Services::default();
-        let placed = message(7).placed;
-        services.email.serve(&placed);
-        services.email.serve(&placed);
+    #[tokio::test]
+    async fn what_comes_twice_is_done_once() {
+        let services = Arc::new(Services::new(armed(&[]).0));
+        for _ in 0..2 {
+            services.serve("email", message(7).placed, 1).await.unwrap();
+        }
         let read = |n: &std::sync::atomic::AtomicU64| n.load(std::sync::atomic::Ordering::Relaxed);
         assert_eq!((read(&services.email.count), read(&services.email.again)), (1, 1));
     }

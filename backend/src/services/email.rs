@@ -1,4 +1,4 @@
-//! The e-mail service: writes the message that tells a customer what was bought.
+//! The e-mail service: writes the message that tells a customer what was bought, and signs it.
 //!
 //! It ends where a mail server would begin: the finished message is measured and dropped.
 
@@ -7,14 +7,17 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
+use super::signing;
 use crate::broker::Placed;
 
 /// A line of a coded body has so many characters (RFC 2045, section 6.8).
 const LINE: usize = 76;
 
-/// Writes the message; gives its length in bytes.
-pub fn send(placed: &Placed) -> usize {
-    message(placed).len()
+/// Writes the message, with so many signatures; gives its length in bytes.
+pub fn send(placed: &Placed, signatures: usize) -> usize {
+    let message = message(placed);
+    let signature = BASE64_STANDARD.encode(signing::sign(message.as_bytes(), signatures));
+    message.len() + signature.len()
 }
 
 fn message(placed: &Placed) -> String {

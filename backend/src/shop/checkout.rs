@@ -11,6 +11,7 @@ use super::Shop;
 use super::answer::{Answer, Refusal};
 use super::sessions::{LoggedIn, Session};
 use crate::broker::{Bought, Content, Placed, outbox};
+use crate::faults::slow_downstream;
 use crate::settings::Notify;
 use crate::store::{FromValue, Outcome, Row, Step, StoreError, Value, now_ms, values};
 
@@ -29,7 +30,7 @@ pub async fn check_out(State(shop): State<Arc<Shop>>, LoggedIn(session): LoggedI
     }
     let cents = lines.iter().map(|l| i64::from(l.cents) * i64::from(l.quantity)).sum();
     let content = Content { customer: session.customer, cents, at_ms: now_ms(), lines };
-    let published = shop.settings.notify == Notify::Published;
+    let published = slow_downstream::way(&shop) == Notify::Published;
     let steps = steps(&session, &content, published)?;
     let order = match db.together(steps).await? {
         Outcome::Done(returned) => number_of(&returned, &content)?,

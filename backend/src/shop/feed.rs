@@ -118,7 +118,7 @@ impl Feed {
         all.slots.iter().flatten().for_each(|l| l.end(End::Closing));
     }
 
-    /// Tells all who watch `product`, at once, what it costs from now on. Those of other workers hear in their turn.
+    /// Tells all of this worker's who watch `product`, at once, what it costs from now on.
     pub fn announce(&self, product: u32, cents: u32) {
         let message = PriceMessage { op: "price", product, cents: cents.into(), at: unix_ms() };
         let Ok(text) = serde_json::to_string(&message).map(Utf8Bytes::from) else { return };

@@ -13,7 +13,9 @@ mod export;
 mod feed;
 mod health;
 mod import;
+mod invoice;
 mod login;
+pub mod neighbours;
 mod offload;
 mod orders;
 pub mod password;
@@ -54,6 +56,7 @@ pub use answer::{Body, Refusal};
 use called::CalledServices;
 use entrance::Entrance;
 pub use feed::Feed;
+use neighbours::Neighbours;
 use offload::Offload;
 use product_cache::ProductCache;
 use ranking::Ranking;
@@ -98,6 +101,8 @@ pub struct Shop {
     pub spools: Spools,
     /// How connections come in.
     pub entrance: Entrance,
+    /// The other workers.
+    pub neighbours: Neighbours,
     /// Who listens to the live feed.
     pub feed: Arc<Feed>,
     /// WebSockets open now.
@@ -120,6 +125,8 @@ pub struct Parts {
     pub outbox: Outbox,
     /// Switches of the faults.
     pub faults: Arc<Faults>,
+    /// The other workers.
+    pub neighbours: Neighbours,
     /// Whether the worker ends.
     pub stage: watch::Receiver<Stage>,
 }
@@ -127,7 +134,7 @@ pub struct Parts {
 impl Shop {
     /// A shop over stores that are there already.
     pub fn new(parts: Parts, settings: &WorkerSettings) -> Self {
-        let Parts { agent, database, products, outbox, faults, stage } = parts;
+        let Parts { agent, database, products, outbox, faults, neighbours, stage } = parts;
         let tokens = Tokens::new(&settings.signing_key);
         let capacity = settings.shop.session_capacity;
         Self {
@@ -135,7 +142,7 @@ impl Shop {
             products,
             sessions: Sessions::new(&agent, database.clone(), faults.clone(), tokens, capacity),
             outbox,
-            services: CalledServices::new(&agent, settings),
+            services: CalledServices::new(&agent, settings, &faults),
             visits: Visits::new(&agent, capacity),
             offload: Offload::new(&agent, settings.shop.offload_threads, faults.clone()),
             words: Words::new(faults.clone()),
@@ -146,6 +153,7 @@ impl Shop {
             entrance: Entrance::new(&agent),
             feed: Arc::new(Feed::new(faults.clone())),
             faults,
+            neighbours,
             websockets: agent.gauge(names::SERVER_WEBSOCKETS, Unit::Count),
             agent,
             database,
@@ -177,6 +185,7 @@ pub fn router(shop: Arc<Shop>) -> Router {
         .post("/cart", cart::add)
         .post("/checkout", checkout::check_out)
         .get("/orders", orders::list)
+        .get("/orders/{id}/invoice", invoice::invoice)
         .stream("/import", import::import)
         .post("/import/supplier", supplier_file::import)
         .get("/ws", websocket::open)

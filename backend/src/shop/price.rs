@@ -1,6 +1,7 @@
 //! `PUT /products/{id}/price`: changes what a product costs, in the database, in the cache and for those who watch.
 //!
-//! Only the shop's keeper may: the customer of number 1. The cache follows by its [mode](crate::settings::CacheMode).
+//! Only the shop's keeper may: the customer of number 1. The cache follows by its [mode](crate::settings::CacheMode), and
+//! other workers [hear of it](super::neighbours).
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Shop;
 use super::answer::{Answer, Body, Path, Refusal};
+use super::neighbours::PriceChange;
 use super::product_cache::LoadError;
 use super::sessions::LoggedIn;
 use crate::store::values;
@@ -51,6 +53,7 @@ pub async fn change(
         LoadError::Store(e) => e.into(),
     })?;
     shop.feed.announce(product, cents);
+    shop.neighbours.tell(PriceChange { product, cents });
     Ok(Json(Changed { product, cents }))
 }
 

@@ -1,7 +1,8 @@
 //! The cache of product details: what is kept, for how long, and its figures.
 //!
 //! Where it is kept and what each protection does lies in [`crate::cache`]. Whether a missed detail is loaded with
-//! protection at all is the choice between the fault `stampede` and its cure, in [`crate::faults::stampede`].
+//! protection at all is the choice between the fault `stampede` and its cure, in [`crate::faults::stampede`]; when an entry
+//! expires, between `avalanche`, `penetration` and theirs.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -11,11 +12,13 @@ use rand::RngExt;
 use timeline::MonoNs;
 use timeline::clock::unix_ms;
 use timeline::fault::FaultKind;
+use tokio::sync::mpsc;
 
 use super::product::{self, ProductDetail};
+use crate::cache::chores::{Chore, Chores};
 use crate::cache::single_flight::Flights;
-use crate::cache::{CacheError, Entry, Store, jitter, lock, xfetch};
-use crate::faults::{Faults, stampede};
+use crate::cache::{CacheError, Entry, Store, Watch, lock, xfetch};
+use crate::faults::{Faults, avalanche, penetration, stampede};
 use crate::settings::{CacheMode, CacheSettings, Protection, ShopSettings};
 use crate::store::{Database, StoreError};
 use crate::wire::CachePlace;
@@ -41,10 +44,14 @@ type Loaded = Result<Arc<ProductDetail>, LoadError>;
 pub struct ProductCache {
     /// Its figures.
     pub meter: CacheMeter,
-    /// Is the stampede on?
+    /// Which faults are on.
     pub faults: Arc<Faults>,
+    /// For what is to be done to all of it.
+    pub chores: Chores,
     /// Loads that run without protection.
     pub unprotected: stampede::LoadsInFlight,
+    instant: avalanche::Instant,
+    planned_capacity: u64,
     flights: Flights<u32, Loaded>,
     store: Store,
     settings: RwLock<CacheSettings>,
@@ -53,7 +60,7 @@ pub struct ProductCache {
 }
 
 impl ProductCache {
-    /// Opens the cache at `place`.
+    /// Opens the cache at `place`. What is given as chores is to be done by [`crate::cache::chores::keep`].
     ///
     /// # Errors
     /// When it is a server that is not there.
@@ -63,19 +70,25 @@ impl ProductCache {
         database: Arc<Database>,
         faults: Arc<Faults>,
         settings: &ShopSettings,
-    ) -> Result<Self, CacheError> {
+    ) -> Result<(Self, mpsc::Receiver<Chore>), CacheError> {
         let meter = agent.cache("products");
-        let store = Store::open(place, settings.cache_capacity, &meter).await?;
-        Ok(Self {
+        let watch = Arc::new(Gone { meter: meter.clone(), faults: faults.clone() });
+        let store = Store::open(place, settings.cache_capacity, watch).await?;
+        let (chores, given) = Chores::new();
+        let cache = Self {
             meter,
             faults,
+            chores,
             unprotected: stampede::LoadsInFlight::default(),
+            instant: avalanche::Instant::default(),
+            planned_capacity: settings.cache_capacity,
             flights: Flights::default(),
             store,
             settings: RwLock::new(settings.cache),
             patience: Duration::from_millis(settings.pool_patience_ms),
             database,
-        })
+        };
+        Ok((cache, given))
     }
 
     /// How it works from now on. Entries that are there keep their time.
@@ -92,6 +105,9 @@ impl ProductCache {
         let settings = self.settings();
         if let Some(entry) = self.store.get(id).await {
             self.meter.hit();
+            if entry.value.is_none() {
+                self.meter.absent_hit();
+            }
             if settings.protection != Protection::Xfetch || !is_early(&entry, settings.beta) {
                 return answer(&entry);
             }
@@ -119,6 +135,13 @@ impl ProductCache {
             }
         }
         Ok(())
+    }
+
+    /// Another worker has changed a product. What they share has been seen to; what is in this worker goes.
+    pub async fn changed_elsewhere(&self, id: u32) {
+        if let Store::Local(local) = &self.store {
+            local.remove(id).await;
+        }
     }
 
     /// Loads, whoever else does, and keeps what came.
@@ -218,11 +241,30 @@ impl ProductCache {
         let began = MonoNs::now();
         let value = self.find(id).await?;
         let load_ms = MonoNs::now().since(began).as_secs_f64() * 1e3;
-        let ttl_ms = match &value {
-            Some(_) => jitter::shortened(settings.ttl_ms, settings.jitter, rand::rng().random()),
-            None => settings.negative_ms,
+        let ttl_ms = if value.is_some() {
+            let switch = &self.faults[FaultKind::Avalanche];
+            avalanche::life_ms(switch, &self.instant, &settings, rand::rng().random())
+        } else {
+            self.meter.absent_load();
+            penetration::absent_ms(&self.faults[FaultKind::Penetration], settings.negative_ms)
         };
         Ok(Entry { value, expires_ms: unix_ms() + ttl_ms, load_ms })
+    }
+
+    /// Forgets all of it; gives how many entries there were.
+    pub async fn clear(&self) -> u64 {
+        self.store.clear().await
+    }
+
+    /// Holds at most so many entries; `None` is the planned number.
+    pub async fn bound(&self, capacity: Option<u64>) {
+        self.store.bound(capacity, self.planned_capacity).await;
+    }
+
+    /// All entries that are there expire at this time.
+    pub async fn expire_at(&self, at_ms: u64) {
+        let entries = self.store.expire_at(at_ms).await;
+        self.instant.kept_until(at_ms, entries, &self.faults[FaultKind::Avalanche]);
     }
 
     /// Drops what has expired and tells how much is left; now and then, off the hot path.
@@ -230,6 +272,27 @@ impl ProductCache {
         if let Some(entries) = self.store.tidy().await {
             self.meter.set_entries(entries);
         }
+    }
+}
+
+/// Counts entries that are there no more.
+struct Gone {
+    meter: CacheMeter,
+    faults: Arc<Faults>,
+}
+
+impl Watch for Gone {
+    fn evicted(&self, entries: u64) {
+        self.faults[FaultKind::TooSmallCache].took_effect();
+        self.meter.evicted(entries);
+    }
+
+    fn expired(&self, entries: u64) {
+        self.meter.expired(entries);
+    }
+
+    fn removed(&self, entries: u64) {
+        self.meter.removed(entries);
     }
 }
 

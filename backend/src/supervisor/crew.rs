@@ -224,6 +224,9 @@ impl Crew {
                 return Some(probe);
             }
             Ok(Report::Truth(truth)) => self.truths.write(truth),
+            Ok(Report::PriceChanged(change)) => {
+                self.tell_others(index, generation, &Order::PriceChanged(change))
+            }
             Ok(Report::Ended(ticket)) => current(&|life| life.ended = ticket.max(life.ended)),
             Ok(Report::Failed(why)) => current(&|life| life.failed = Some(why.clone())),
             Err(_) => eprintln!("backend: {} said something that is no report", member.name),
@@ -371,13 +374,19 @@ impl Crew {
         active.iter().map(left).collect()
     }
 
+    /// Says whether all could be told.
     fn tell_all(&self, order: &Order) -> bool {
-        let tell = |member: &Member| {
-            let life = member.life.borrow();
-            // Without a process: it gets what is left of the faults when it starts.
-            life.process.as_ref().is_none_or(|p| p.orders.try_send(order.clone()).is_ok())
-        };
-        self.members.iter().filter(|m| !tell(m)).count() == 0
+        self.members.iter().filter(|m| !m.tell(order)).count() == 0
+    }
+
+    /// Hands an order of one process on to all others of the shop; one that cannot take it goes without.
+    fn tell_others(&self, index: usize, generation: u32, order: &Order) {
+        for (n, member) in self.members.iter().enumerate().filter(|(_, m)| m.role == Role::Shop) {
+            // One that has been relieved tells its successor, too.
+            if n != index || member.life.borrow().generation != generation {
+                member.tell(order);
+            }
+        }
     }
 
     fn active(&self) -> MutexGuard<'_, Vec<(FaultOrder, MonoNs)>> {
@@ -396,6 +405,12 @@ impl Member {
             relieved: Mutex::new(Some(relieved)),
             life: watch::channel(Life::default()).0,
         }
+    }
+
+    /// Says whether it could take the order. One without a process gets what is left of the faults when it starts.
+    fn tell(&self, order: &Order) -> bool {
+        let life = self.life.borrow();
+        life.process.as_ref().is_none_or(|p| p.orders.try_send(order.clone()).is_ok())
     }
 
     /// The pid is of our child until its keeper has seen it dead, so it can be nobody else's.

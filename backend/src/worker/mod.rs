@@ -18,12 +18,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::broker::{self, Publisher, outbox, rabbit};
+use crate::cache::chores;
 use crate::downstream::Downstream;
 use crate::error::BackendError;
-use crate::faults::{Faults, Levers, TruthLog, fd_exhausted, missing_index, starved_poll, stop_the_world};
+use crate::faults::{
+    Faults, Levers, TruthLog, cold_cache, fd_exhausted, missing_index, starved_poll, stop_the_world,
+};
 use crate::http::{self, Stage};
 use crate::services::{self, Consumers, Desk, Services};
 use crate::shop::entrance::Door;
+use crate::shop::neighbours::Neighbours;
 use crate::shop::product_cache::ProductCache;
 use crate::shop::{self, Parts, Shop};
 use crate::store::{self, Database};
@@ -40,10 +44,10 @@ pub const GRACE: Duration = Duration::from_millis(1_500);
 const LEAVING: Duration = Duration::from_secs(15);
 /// How long a call to another service may take.
 pub const CALL_PATIENCE: Duration = Duration::from_secs(5);
-/// From look to look at what has expired.
-const TIDY: Duration = Duration::from_secs(1);
-/// Looks from one reading of the list of banned addresses to the next.
-const BANNED_EVERY: u64 = 30;
+/// From look to look at what has expired: often enough for the lanes to tell an instant from a while.
+const TIDY: Duration = Duration::from_millis(250);
+/// Looks from one reading of the list of banned addresses to the next: half a minute.
+const BANNED_EVERY: u64 = 120;
 /// Reports that wait for the supervisor to read them.
 const REPORTS: usize = 256;
 
@@ -94,13 +98,15 @@ async fn live(
     let refused = BackendError::system("listen");
     let shop = match settings.role {
         Role::Shop => {
-            let shop = open_shop(&agent, settings, faults.clone(), stage.clone(), &mut tasks).await?;
+            let neighbours = Neighbours::new(report.clone());
+            let shop =
+                open_shop(&agent, settings, faults.clone(), neighbours, stage.clone(), &mut tasks).await?;
             let door = Door::new(listeners, shop.clone()).map_err(refused)?;
             server.spawn(http::serve(door, shop::router(shop.clone()), shop::secure, stage, GRACE));
             Some(shop)
         }
         Role::Services => {
-            let router = open_services(&agent, settings, &mut tasks);
+            let router = open_services(&agent, settings, faults.clone(), &mut tasks);
             let listener = listeners.remove(0);
             let listener = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
             server.spawn(http::serve(listener.map_err(refused)?, router, |_| {}, stage, GRACE));
@@ -148,6 +154,7 @@ async fn open_shop(
     agent: &Agent,
     settings: &WorkerSettings,
     faults: Arc<Faults>,
+    neighbours: Neighbours,
     stage: watch::Receiver<Stage>,
     tasks: &mut JoinSet<()>,
 ) -> Result<Arc<Shop>, BackendError> {
@@ -163,12 +170,13 @@ async fn open_shop(
     database.open(capacity).await.map_err(|e| failed("database")(&e))?;
     let products =
         ProductCache::open(agent, &settings.cache, database.clone(), faults.clone(), &settings.shop).await;
-    let products = products.map_err(|e| failed("cache")(&e))?;
-    let publisher = publisher(agent, settings);
+    let (products, chores) = products.map_err(|e| failed("cache")(&e))?;
+    cold_cache::warm(&products).await;
+    let publisher = publisher(agent, settings, faults.clone());
     let (outbox, relay) = outbox::open(publisher, database.clone(), agent.broker(broker::TOPIC));
     tasks.spawn(relay.run());
     let shop = Arc::new(Shop::new(
-        Parts { agent: agent.clone(), database, products, outbox, faults, stage },
+        Parts { agent: agent.clone(), database, products, outbox, faults, neighbours, stage },
         settings,
     ));
     if settings.is_first() {
@@ -179,6 +187,9 @@ async fn open_shop(
         }
     }
     tasks.spawn(tidy(shop.clone()));
+    let cached = shop.clone();
+    tasks.spawn(async move { chores::keep(&cached.products, chores).await });
+    tasks.spawn(cold_cache::keep(shop.clone()));
     tasks.spawn(stop_the_world::keep(shop.clone()));
     let ranked = shop.clone();
     tasks.spawn(async move { starved_poll::keep(&ranked.ranking, &ranked.faults).await });
@@ -191,11 +202,12 @@ async fn open_shop(
     Ok(shop)
 }
 
-fn publisher(agent: &Agent, settings: &WorkerSettings) -> Publisher {
+fn publisher(agent: &Agent, settings: &WorkerSettings, faults: Arc<Faults>) -> Publisher {
     match &settings.broker {
         Broker::Services => {
             let meter = agent.downstream("events");
-            Publisher::Services(Downstream::new(settings.services, &settings.token, meter, CALL_PATIENCE))
+            let (to, token) = (settings.services, &settings.token);
+            Publisher::Services(Downstream::new(to, token, meter, CALL_PATIENCE, faults))
         }
         Broker::Rabbit { url, prefix } => {
             Publisher::Rabbit(rabbit::Publisher::new(url.clone(), prefix.clone(), services::NAMES))
@@ -204,8 +216,13 @@ fn publisher(agent: &Agent, settings: &WorkerSettings) -> Publisher {
 }
 
 /// The services, with those who consume events.
-fn open_services(agent: &Agent, settings: &WorkerSettings, tasks: &mut JoinSet<()>) -> Router {
-    let services = Arc::new(Services::default());
+fn open_services(
+    agent: &Agent,
+    settings: &WorkerSettings,
+    faults: Arc<Faults>,
+    tasks: &mut JoinSet<()>,
+) -> Router {
+    let services = Arc::new(Services::new(faults));
     let (queues, consumers) = Consumers::new(services.clone(), agent.broker(broker::TOPIC));
     tasks.spawn(consumers.run(settings.broker.clone(), queues.clone()));
     services::router(Desk { services, queues, token: settings.token.as_str().into() })

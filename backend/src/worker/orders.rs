@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::error::BackendError;
 use crate::faults::Levers;
+use crate::shop::neighbours;
 use crate::wire::{Order, Report, WorkerSettings, line};
 
 /// Orders read and not yet obeyed; the reader waits when it is full.
@@ -96,6 +97,11 @@ impl Orders {
                 Some(Order::Cache(settings)) => {
                     if let Some(shop) = &levers.shop {
                         shop.products.set(settings);
+                    }
+                }
+                Some(Order::PriceChanged(change)) => {
+                    if let Some(shop) = &levers.shop {
+                        neighbours::hear(shop, change).await;
                     }
                 }
                 Some(Order::Settings(_)) => {}

@@ -133,6 +133,36 @@ impl Backend {
         self.lane_of("shop-0", name)
     }
 
+    fn samples(&self, instance: &str) -> Value {
+        self.order("GET", &format!("/v1/instances/{instance}/samples?since=0"), "").json()
+    }
+
+    /// How often something happened in `instance`: the sum of a rate lane over all ticks, times their length.
+    pub fn times(&self, instance: &str, name: &str) -> f64 {
+        let batch = self.samples(instance);
+        let Some(index) = batch["lanes"].as_array().unwrap().iter().position(|l| l["name"] == name) else {
+            return 0.0;
+        };
+        let ticks = batch["ticks"].as_array().unwrap();
+        let at = |i: usize| ticks[i]["at"].as_f64().unwrap();
+        let rate = |i: usize| {
+            let values = ticks[i]["values"].as_array().unwrap();
+            values.iter().find(|v| v[0] == index as u64).and_then(|v| v[1].as_f64()).unwrap_or(0.0)
+        };
+        (1..ticks.len()).map(|i| rate(i) * (at(i) - at(i - 1)) / 1e9).sum()
+    }
+
+    /// Changes how the cache works, and waits until every worker has heard it: orders are obeyed in their order. A rate
+    /// needs a tick before it, so what happens before a worker's second one would not be counted.
+    pub fn set_cache(&self, settings: &str) {
+        let workers = self.ready["workers"].as_array().unwrap();
+        let ticks = |name: &str| self.samples(name)["ticks"].as_array().unwrap().len();
+        assert!(wait_for(|| workers.iter().all(|w| ticks(w["name"].as_str().unwrap()) >= 2)));
+        let set = self.order("PUT", "/v1/cache", settings);
+        assert_eq!(set.status, 200, "{}", set.body);
+        self.cure();
+    }
+
     /// What the first worker's lanes about subjects that begin with `about` amount to, as far back as it remembers.
     pub fn amount(&self, name: &str, about: &str) -> f64 {
         let batch = self.order("GET", "/v1/instances/shop-0/samples?since=0", "").json();
@@ -193,9 +223,9 @@ impl Backend {
                     }
                 });
             }
-            let done = wait_for(&enough);
-            stop.store(true, Ordering::Relaxed);
-            done
+            // Also when `enough` panics: the scope waits for its threads.
+            let _stopping = Stop(&stop);
+            wait_for(&enough)
         })
     }
 
@@ -205,6 +235,15 @@ impl Backend {
         let text = |v: &Value| v.as_str().unwrap().to_owned();
         let lines = page["lines"].as_array().unwrap();
         lines.iter().map(|l| [text(&l["fault"]), text(&l["instance"]), text(&l["what"])].join(" ")).collect()
+    }
+}
+
+/// Set when it is dropped.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -126,6 +126,7 @@ pub fn plan(model: Model, ms: u64, steps: Vec<Step>) -> RunPlan {
         assets: Assets::default(),
         faults: Vec::new(),
         actions: Vec::new(),
+        cache: Vec::new(),
         gates: Vec::new(),
         grace_ns: 1000 * MS,
         timeout_ns: 200 * MS,

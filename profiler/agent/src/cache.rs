@@ -25,7 +25,12 @@ pub(crate) struct CacheState {
     early: Counter,
     duplicates: Counter,
     evictions: Counter,
+    expired: Counter,
+    removed: Counter,
+    absent_loads: Counter,
+    absent_hits: Counter,
     in_flight: AtomicI64,
+    /// One more than there are; 0 while nobody has said.
     entries: AtomicU64,
     load: Tally,
     book: Mutex<Book>,
@@ -62,14 +67,34 @@ impl CacheMeter {
         self.state.early.add(1);
     }
 
+    /// A look-up found, in the cache, that there is no such thing. It is a hit as well, which is told apart from this.
+    pub fn absent_hit(&self) {
+        self.state.absent_hits.add(1);
+    }
+
+    /// A load found that there is no such thing.
+    pub fn absent_load(&self) {
+        self.state.absent_loads.add(1);
+    }
+
     /// This many entries were thrown out to make room.
     pub fn evicted(&self, entries: u64) {
         self.state.evictions.add(entries);
     }
 
-    /// The cache holds this many entries now.
+    /// The time of this many entries was over. Shown by a cache that tells its entries, too.
+    pub fn expired(&self, entries: u64) {
+        self.state.expired.add(entries);
+    }
+
+    /// This many entries were removed by whoever uses the cache, before their time: changed, or all of them emptied.
+    pub fn removed(&self, entries: u64) {
+        self.state.removed.add(entries);
+    }
+
+    /// The cache holds this many entries now. One that never says so has a store elsewhere, which nobody here counts.
     pub fn set_entries(&self, entries: u64) {
-        self.state.entries.store(entries, Ordering::Relaxed);
+        self.state.entries.store(entries.saturating_add(1), Ordering::Relaxed);
     }
 
     /// A load of `key` from behind the cache begins; it ends when the result is dropped.
@@ -121,6 +146,10 @@ struct CacheLanes {
     early: LaneNo,
     duplicates: LaneNo,
     evictions: LaneNo,
+    expired: LaneNo,
+    removed: LaneNo,
+    absent_loads: LaneNo,
+    absent_hits: LaneNo,
     in_flight: LaneNo,
     entries: LaneNo,
     load: LaneNo,
@@ -145,6 +174,8 @@ impl Caches {
         let (coalesced, duplicates, evictions) =
             (rate("coalesced"), rate("duplicate-loads"), rate("evictions"));
         let early = rate("early-refreshes");
+        let (expired, removed) = (rate("expired"), rate("removed"));
+        let (absent_loads, absent_hits) = (rate("absent-loads"), rate("absent-hits"));
         let mut level = |part| lanes.declare(LaneSpec::level(of(part), "", Unit::Count));
         let (in_flight, entries) = (level("loads-in-flight"), level("entries"));
         let load = lanes.declare(LaneSpec::histogram(of("load"), ""));
@@ -158,6 +189,10 @@ impl Caches {
             early,
             duplicates,
             evictions,
+            expired,
+            removed,
+            absent_loads,
+            absent_hits,
             in_flight,
             entries,
             load,
@@ -180,7 +215,13 @@ impl Collect for Caches {
             draft.count(cache.duplicates, &state.duplicates);
             draft.count(cache.evictions, &state.evictions);
             draft.level(cache.in_flight, state.in_flight.load(Ordering::Relaxed).max(0) as f64);
-            draft.level(cache.entries, state.entries.load(Ordering::Relaxed) as f64);
+            draft.count(cache.removed, &state.removed);
+            draft.count(cache.absent_loads, &state.absent_loads);
+            draft.count(cache.absent_hits, &state.absent_hits);
+            if let Some(entries) = state.entries.load(Ordering::Relaxed).checked_sub(1) {
+                draft.level(cache.entries, entries as f64);
+                draft.count(cache.expired, &state.expired);
+            }
             draft.histogram(cache.load, &state.load);
             let refreshes = lock(&state.book).take(&cache.name, draft.now.0);
             draft.refreshes(refreshes);

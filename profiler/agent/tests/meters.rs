@@ -198,6 +198,11 @@ fn a_stampede_is_one_refresh_with_its_loads() {
     let agent = agent();
     fresh_tick(&agent);
     let cache = agent.cache("products");
+    cache.expired(4);
+    assert!(values(&fresh_tick(&agent), "cache.products.expired").is_empty(), "whose entries nobody counts");
+    cache.removed(2);
+    cache.absent_load();
+    cache.absent_hit();
     cache.hit();
     cache.miss();
     cache.coalesced();
@@ -213,6 +218,8 @@ fn a_stampede_is_one_refresh_with_its_loads() {
     assert_eq!((rate("loads"), rate("duplicate-loads"), rate("evictions")), (6.0, 4.0, 3.0));
     assert_eq!((rate("hits"), rate("misses"), rate("coalesced")), (1.0, 1.0, 1.0));
     assert_eq!(rate("early-refreshes"), 1.0);
+    assert_eq!((rate("expired"), rate("removed")), (4.0, 2.0));
+    assert_eq!((rate("absent-loads"), rate("absent-hits")), (1.0, 1.0));
     assert_eq!(last(&batch, "cache.products.entries"), 7.0);
     assert_eq!(last(&batch, "cache.products.loads-in-flight"), 0.0);
     let events = events(&batch, "cache.refresh");

@@ -31,11 +31,12 @@ shapes! {
     INCLUDED = "an included file", "included", false, ["include", "vars", "target", "data", "session", "gate"];
     LOAD = "[load]", "load", false, ["timer"];
     TARGET = "[target]", "target", false,
-        ["url", "attach", "env", "tls", "http", "compression", "redirects", "cookies", "sources", "auth"];
+        ["url", "attach", "env", "tls", "http", "compression", "redirects", "cookies", "sources", "auth", "cache"];
     TLS = "`tls`", "tls", false, ["ca", "cert", "key", "insecure", "server-name", "versions"];
     FEEDER = "[data.NAME]", "feeder", false, ["file", "format", "rows", "order"];
     PHASE = "[[phase]]", "phase", false,
-        ["name", "for", "sessions", "arrivals", "requests", "warmup", "random", "iterations", "shared-iterations", "max-sessions", "lifetime", "churn", "ramp-down"];
+        ["name", "for", "sessions", "arrivals", "requests", "warmup", "random", "iterations", "shared-iterations", "max-sessions", "lifetime", "churn", "ramp-down", "cache"];
+    CACHE = "`cache`", "cache", false, ["protection", "mode", "ttl", "jitter", "negative", "beta", "lock"];
     RAMP = "a ramp", "ramp", false, ["from", "to", "random"];
     STEPS = "a load in steps", "levels", false, ["steps", "each", "random"];
     SPIKE = "a spike", "spike", false, ["base", "spike", "at", "for", "random"];

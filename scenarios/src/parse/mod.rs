@@ -3,6 +3,7 @@
 //! Reading never stops at a mistake; all are reported together. Each kind of table has a file of its own.
 
 mod actions;
+mod cache;
 mod course;
 mod faults;
 mod feeders;
@@ -128,6 +129,7 @@ fn read(
     let length_ns = phases.iter().map(|(p, _)| p.length_ns).sum();
     let faults = faults::read(reader, &file, (!phases.is_empty()).then_some(length_ns));
     let actions = actions::read(reader, &file, (!phases.is_empty()).then_some(length_ns));
+    let cache = cache::read(reader, &file, phases.iter().map(|(phase, _)| phase));
     check_open_requests(reader, &phases, &kinds.kinds);
     check_passes(reader, &phases, &kinds.kinds);
 
@@ -155,6 +157,7 @@ fn read(
         assets: world.assets.into_inner(),
         faults,
         actions,
+        cache,
         gates,
         grace_ns,
         timeout_ns,
