@@ -46,7 +46,7 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
             let mut message = vec![0x81, 126];
             message.extend(60_000_u16.to_be_bytes());
             message.extend(payload);
-            s.set_write_timeout(Some(Duration::from_millis(300)))?;
+            s.set_write_timeout(Some(Duration::from_millis(100)))?;
             while s.write_all(&message).is_ok() {}
         }
         "/hangs-up" => drop(read_frame(s)?),
@@ -135,7 +135,8 @@ fn a_conversation_has_all_its_figures() {
 fn what_is_ignored_is_not_read_and_what_is_listened_to_is() {
     let pushed = |step: Step| {
         let steps = vec![connect(0, "/flood"), step];
-        let totals = run(plan(Model::Arrivals { from: 2.0, to: 2.0 }, 1000, steps), serve(act), 1);
+        // The later of two starts has half a second before the load's end cuts its pause short.
+        let totals = run(plan(Model::Arrivals { from: 1.0, to: 1.0 }, 2000, steps), serve(act), 1);
         assert_eq!(totals.finished[&0], 2);
         totals.sum(|c| c.pushed)
     };
@@ -151,12 +152,11 @@ fn a_server_may_be_expected_to_hang_up_and_the_session_goes_on() {
         connect(0, "/hangs-up"),
         exchange(1, Payload::Text(text("too much")), Awaited::Closed),
         connect(2, "/talk"),
-        exchange(3, Payload::Text(text("well")), Awaited::Closed),
-        exchange(4, Payload::Text(text("well")), Awaited::Contains(text("el"))),
+        exchange(3, Payload::Text(text("well")), Awaited::Contains(text("el"))),
     ];
     let totals = run(plan(Model::Arrivals { from: 10.0, to: 10.0 }, 1000, steps), serve(act), 1);
-    assert!((0..5).all(|step| totals.finished[&step] == 10), "{:?}", totals.finished);
-    assert_eq!(totals.errors(), [("timeout", 10)].into(), "the one that does not hang up");
+    assert!((0..4).all(|step| totals.finished[&step] == 10), "{:?}", totals.finished);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
 }
 
 #[test]
