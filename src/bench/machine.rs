@@ -96,8 +96,17 @@ fn children(pid: u32) -> Vec<u32> {
     lists.flat_map(|l| l.split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<u32>>()).collect()
 }
 
-/// CPU time of each of these processes so far, seconds.
-pub type Cpu = BTreeMap<u32, f64>;
+/// CPU time, seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Spent {
+    /// All of it.
+    pub all_s: f64,
+    /// What the kernel took of it on a process's behalf.
+    pub kernel_s: f64,
+}
+
+/// CPU time of each of these processes so far.
+pub type Cpu = BTreeMap<u32, Spent>;
 
 /// Reads it; a process that is gone is left out.
 pub fn cpu(pids: &[u32]) -> Cpu {
@@ -106,15 +115,22 @@ pub fn cpu(pids: &[u32]) -> Cpu {
 }
 
 /// What was spent between two readings; what came in between counts from its start.
-pub fn spent(before: &Cpu, after: &Cpu) -> f64 {
-    after.iter().map(|(pid, s)| s - before.get(pid).copied().unwrap_or(0.0)).sum()
+pub fn spent(before: &Cpu, after: &Cpu) -> Spent {
+    after.iter().fold(Spent::default(), |sum, (pid, now)| {
+        let then = before.get(pid).copied().unwrap_or_default();
+        Spent {
+            all_s: sum.all_s + now.all_s - then.all_s,
+            kernel_s: sum.kernel_s + now.kernel_s - then.kernel_s,
+        }
+    })
 }
 
-fn cpu_of(stat: &str) -> Option<f64> {
+fn cpu_of(stat: &str) -> Option<Spent> {
     // The name in brackets may hold anything.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |i: usize| fields.get(i)?.parse::<f64>().ok();
-    Some((ticks(11)? + ticks(12)?) / TICKS)
+    let (user, kernel) = (ticks(11)?, ticks(12)?);
+    Some(Spent { all_s: (user + kernel) / TICKS, kernel_s: kernel / TICKS })
 }
 
 /// Bytes of a field such as `RssAnon` in a process's status, over some processes.
@@ -169,12 +185,14 @@ mod tests {
     #[test]
     fn the_kernel_s_tables_are_read() {
         let line = "7 (a) b) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 1 0 100 0 0";
-        assert_eq!(cpu_of(line), Some(3.0));
+        assert_eq!(cpu_of(line), Some(Spent { all_s: 3.0, kernel_s: 0.5 }));
         assert_eq!(kib("VmRSS:\t  12 kB\nRssAnon:\t    8 kB\n", "RssAnon"), Some(8192.0));
         let me = std::process::id();
         assert_eq!(family(me).first(), Some(&me));
         assert!(memory(&[me], "RssAnon") > 0.0 && cpu(&[me]).contains_key(&me));
-        let (before, after) = (Cpu::from([(1, 2.0)]), Cpu::from([(1, 3.0), (2, 0.5)]));
-        assert_eq!(spent(&before, &after), 1.5);
+        let of = |all_s, kernel_s| Spent { all_s, kernel_s };
+        let (before, after) =
+            (Cpu::from([(1, of(2.0, 1.0))]), Cpu::from([(1, of(3.0, 1.5)), (2, of(0.5, 0.25))]));
+        assert_eq!(spent(&before, &after), of(1.5, 0.75));
     }
 }

@@ -75,9 +75,24 @@ pub fn compare(
         let missing = |(figure, bound, _)| Row::missing(name, figure, bound, format!("{peer} is missing"));
         return Ok(figures.into_iter().map(missing).collect());
     };
-    let found =
+    let (pairs, mut notes) =
         abba(effort, |is_ours, notes| meter.measure(if is_ours { &mine } else { &theirs }, effort, notes))?;
-    Ok(rows(name, figures, found))
+    notes.extend(floor(&pairs, peer));
+    Ok(rows(name, figures, (pairs, notes)))
+}
+
+/// What no engine comes below that makes the kernel do the same: its share, over all that the peer takes.
+fn floor(pairs: &Pairs, peer: &str) -> Option<String> {
+    let mean = |of: &dyn Fn(&(Sample, Sample)) -> f64| pairs.iter().map(of).sum::<f64>() / pairs.len() as f64;
+    let (ours, theirs) = (mean(&|p| p.0.kernel_us()), mean(&|p| p.1.kernel_us()));
+    let whole = mean(&|p| p.1.cpu_us());
+    (whole > 0.0).then(|| {
+        format!(
+            "the kernel takes {ours:.1} us of ours for each and {theirs:.1} us of {peer}'s: with no work of its own ours would \
+             come to {:.2}x",
+            ours / whole
+        )
+    })
 }
 
 /// Rows of some figures of the same measurements, which are told once.
@@ -219,8 +234,8 @@ impl<'a> Meter<'a> {
             return Err(gone);
         }
         let after = self.reading(clients)?;
-        let cpu_s = machine::spent(&before.client, &after.client);
-        let other_cpu_s = machine::spent(&before.target, &after.target);
+        let cpu = machine::spent(&before.client, &after.client);
+        let other_cpu_s = machine::spent(&before.target, &after.target).all_s;
         Ok(Sample {
             who: clients[0].name().to_owned(),
             open: after.counts.open,
@@ -228,10 +243,11 @@ impl<'a> Meter<'a> {
             done: after.counts.requests + after.counts.messages
                 - before.counts.requests
                 - before.counts.messages,
-            cpu_s,
+            cpu_s: cpu.all_s,
+            kernel_s: cpu.kernel_s,
             other_cpu_s,
             bytes: machine::memory(&family(clients), "VmRSS"),
-            machine: Machine::between(before.stat, after.stat, cpu_s + other_cpu_s),
+            machine: Machine::between(before.stat, after.stat, cpu.all_s + other_cpu_s),
         })
     }
 

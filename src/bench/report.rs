@@ -120,6 +120,8 @@ pub struct Sample {
     pub done: u64,
     /// CPU time of its processes, s.
     pub cpu_s: f64,
+    /// What of it the kernel took: for its connections, nearly all of that.
+    pub kernel_s: f64,
     /// CPU time of the other side, s: the target of a client, the load of a server.
     pub other_cpu_s: f64,
     /// Resident memory of its processes, bytes.
@@ -138,6 +140,11 @@ impl Sample {
     pub fn cpu_us(&self) -> f64 {
         self.cpu_s * 1e6 / self.done.max(1) as f64
     }
+
+    /// What of that is the kernel's, us.
+    pub fn kernel_us(&self) -> f64 {
+        self.kernel_s * 1e6 / self.done.max(1) as f64
+    }
 }
 
 impl Sample {
@@ -150,6 +157,7 @@ impl Sample {
             seconds: all,
             done: self.done + next.done,
             cpu_s: self.cpu_s + next.cpu_s,
+            kernel_s: self.kernel_s + next.kernel_s,
             other_cpu_s: self.other_cpu_s + next.other_cpu_s,
             machine: Machine {
                 steal: mean(m.steal, n.steal),
@@ -303,6 +311,7 @@ mod tests {
             seconds: 4.0,
             done: 400_000,
             cpu_s: 3.2,
+            kernel_s: 2.4,
             other_cpu_s: 3.9,
             bytes: 9e6,
             machine,

@@ -121,16 +121,17 @@ fn window(place: &Place<'_>, server: &Server, client: &Client, length: Duration)
     let (began, stat, before): (_, _, [Cpu; 3]) = reading();
     place.nap(length)?;
     let (ended, stat_then, after) = reading();
-    let [cpu_s, all_s, other_cpu_s] = [0, 1, 2].map(|i| machine::spent(&before[i], &after[i]));
+    let [own, all, other] = [0, 1, 2].map(|i| machine::spent(&before[i], &after[i]));
     Ok(Sample {
         who: server.kind.name().to_owned(),
         open: server.connections(),
         seconds: ended.since(began).as_secs_f64(),
         done: 0,
-        cpu_s,
-        other_cpu_s,
+        cpu_s: own.all_s,
+        kernel_s: own.kernel_s,
+        other_cpu_s: other.all_s,
         bytes: machine::memory(&serving, "VmRSS"),
-        machine: Machine::between(stat, stat_then, all_s + other_cpu_s),
+        machine: Machine::between(stat, stat_then, all.all_s + other.all_s),
     })
 }
 

@@ -35,6 +35,9 @@ pub async fn keep(ranking: &Ranking, faults: &Faults) {
             ranking.turn(whole(&order, "rows"));
             ahead_of_input().await;
         }
+        if !ranking.has_news() {
+            continue;
+        }
         while !ranking.turn(ROWS) {
             yield_now().await;
         }

@@ -3,7 +3,7 @@
 //! Owns the history of views and the work of one turn. When the next turn comes is the choice between the fault
 //! `starved-poll` and its cure. `GET /popular` shows the outcome.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Json;
@@ -21,6 +21,8 @@ const SHOWN: usize = 10;
 pub struct Ranking {
     /// Since the last rebuild, by product.
     views: Box<[AtomicU32]>,
+    /// Were there any?
+    news: AtomicBool,
     work: Mutex<Work>,
 }
 
@@ -44,14 +46,21 @@ impl Ranking {
             row: 0,
             companions: (1..=products).collect(),
         };
-        Self { views: (0..count).map(|_| AtomicU32::new(0)).collect(), work: Mutex::new(work) }
+        let views = (0..count).map(|_| AtomicU32::new(0)).collect();
+        Self { views, news: AtomicBool::new(false), work: Mutex::new(work) }
     }
 
     /// Somebody looked at product `id`.
     pub fn viewed(&self, id: u32) {
         if let Some(views) = (id as usize).checked_sub(1).and_then(|n| self.views.get(n)) {
             views.fetch_add(1, Ordering::Relaxed);
+            self.news.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Has anybody looked at a product since this was last asked? If not, a rebuild would come to what is known.
+    pub fn has_news(&self) -> bool {
+        self.news.swap(false, Ordering::Relaxed)
     }
 
     /// Works on the next `rows` products; true when the rebuild is done with them.
