@@ -6,7 +6,6 @@
 mod common;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::servers::postgres::Postgres;
 use common::{Backend, life, wait_for};
@@ -36,20 +35,7 @@ fn over_both(check: impl Fn(&Backend)) {
 
 /// Pages of the list, four at a time, until `enough` holds; false if it never did. Some may be refused.
 fn leaf_through(backend: &Backend, enough: impl Fn() -> bool) -> bool {
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    let status = backend.get("/products?page=3").status;
-                    assert!(status == 200 || status == 503, "{status}");
-                }
-            });
-        }
-        let done = wait_for(enough);
-        stop.store(true, Ordering::Relaxed);
-        done
-    })
+    backend.press_for(&[200, 503], 4, "/products?page=3", enough)
 }
 
 /// The embedded database's file: a worker holds it open.
@@ -70,8 +56,9 @@ fn a_leaking_pool_runs_empty_and_gets_everything_back_at_the_end() {
         let looks = std::cell::Cell::new(0);
         assert!(leaf_through(backend, || {
             assert!(
-                in_use() < PLANNED / 2.0,
-                "the cure's four readers hold four at most, and the shop one or two"
+                in_use() < PLANNED * 0.75,
+                "the cure's four readers hold four at most, and the shop some for its own chores, not {}",
+                in_use()
             );
             looks.set(looks.get() + 1);
             looks.get() == 20

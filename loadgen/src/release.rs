@@ -493,6 +493,7 @@ mod tests {
         let seat = shard.seats.take();
         let place = Place::new(Schedule::new(&segment.plan, 0, 1).numbering(0));
         let size = size_of_val(&hold(Sitting { shard, seat }, Rc::new(place), 0));
-        assert!(size <= 512, "{size} bytes");
+        // With what tokio adds, about 90 bytes, it fits into a block of 640; the next larger one is 768.
+        assert!(size <= 540, "{size} bytes");
     }
 }

@@ -214,12 +214,24 @@ impl Backend {
 
     /// Asks for `path` over many connections at once until `enough` holds; false if it never did.
     pub fn press(&self, connections: usize, path: &str, enough: impl Fn() -> bool) -> bool {
+        self.press_for(&[200], connections, path, enough)
+    }
+
+    /// The same where each answer has one of these statuses.
+    pub fn press_for(
+        &self,
+        statuses: &[u16],
+        connections: usize,
+        path: &str,
+        enough: impl Fn() -> bool,
+    ) -> bool {
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for _ in 0..connections {
                 scope.spawn(|| {
                     while !stop.load(Ordering::Relaxed) {
-                        assert_eq!(self.get(path).status, 200);
+                        let status = self.get(path).status;
+                        assert!(statuses.contains(&status), "{path}: {status}");
                     }
                 });
             }
