@@ -9,7 +9,7 @@ use timeline::MonoNs;
 use super::machine;
 use super::pairs::{Meter, errors, summary};
 use super::peers;
-use super::process::{Client, Place, Recipe};
+use super::process::{Client, Interrupted, Place, Recipe};
 use super::report::{Row, Sample};
 use super::scenario::{self, Work};
 use super::stats::{Bound, Interval, Verdict};
@@ -53,7 +53,7 @@ pub fn idle(
                 row.samples = samples;
                 rows.push(row);
             }
-            Err(e) if e.is::<super::process::Interrupted>() => return Err(e),
+            Err(e) if e.is::<Interrupted>() => return Err(e),
             Err(e) => rows.push(Row::missing(&name, figure, Some(Bound::AtMost(at_most)), format!("{e:#}"))),
         }
     }
@@ -123,7 +123,11 @@ pub fn hold(name: &str, holding: Holding, place: &Place<'_>) -> anyhow::Result<V
     let port = meter.at.port;
     let recipe = peers::run(place, name, &scenario::held(work, port, sessions, seconds + 600))?;
     let mut client = Client::start(place, &recipe)?;
-    meter.connected(&mut client, sessions)?;
+    // What stands after that much patience is what can be held.
+    let short = match meter.connected(&mut client, sessions) {
+        Err(e) if e.is::<Interrupted>() || client.has_ended() => return Err(e),
+        outcome => outcome.err().map(|e| format!("{e:#}")),
+    };
     let mut second = None;
     if beside > 0 {
         let recipe =
@@ -140,6 +144,7 @@ pub fn hold(name: &str, holding: Holding, place: &Place<'_>) -> anyhow::Result<V
         runs.push(finish(client, &recipe, place)?);
     }
     let mut notes: Vec<String> = runs.iter().filter_map(errors).collect();
+    notes.extend(short);
     notes.extend(cut);
     notes.push(format!(
         "{:.0} messages and requests/s; client {:.2} cores, {:.0} MB; target {:.2} cores, {:.0} MB; kernel {kernel:.0} B for each",

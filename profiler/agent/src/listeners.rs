@@ -1,13 +1,15 @@
 //! Connections that wait to be accepted, in the listen queues of the sockets that the target names.
 //!
-//! Owns the lane `process.listen-queue`. The system tells it in `/proc/net/tcp`, where listening sockets stand first, so
-//! the thousands of others behind them are not read. Where there is no such file, there is no lane.
+//! Owns the lane `process.listen-queue`. The system tells it in `/proc/net/tcp`, where listening sockets stand first. What
+//! stands behind them is not read, and not looked for either: to find the next connection the system walks a table of half a
+//! million places, milliseconds where it is nearly empty. Where there is no such file, there is no lane.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 
+use rustix::net::AddressFamily;
 use timeline::lane::{LaneSpec, names};
 use timeline::units::Unit;
 
@@ -18,19 +20,36 @@ use crate::tally::lock;
 const MOST: usize = 64;
 /// State of a listening socket.
 const LISTEN: &str = "0A";
-const TABLES: [&str; 2] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
+/// Bytes of a line. The system looks for as many lines as it is asked for bytes, so it is asked for one at a time.
+const LINE: usize = 150;
 
-/// The sockets, by their number in the system's tables.
+/// A socket, as the system's tables know it.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    table: &'static str,
+    inode: u64,
+}
+
+impl Place {
+    fn of(socket: &impl AsFd) -> Option<Self> {
+        let inode = rustix::fs::fstat(socket).ok()?.st_ino;
+        let family = rustix::net::getsockname(socket).ok()?.address_family();
+        let table = if family == AddressFamily::INET6 { "/proc/self/net/tcp6" } else { "/proc/self/net/tcp" };
+        Some(Self { table, inode })
+    }
+}
+
+/// The sockets.
 #[derive(Debug, Default)]
-pub(crate) struct ListenerState(Mutex<Vec<u64>>);
+pub(crate) struct ListenerState(Mutex<Vec<Place>>);
 
 impl ListenerState {
     /// Looks at `socket` from now on, also when it is closed: then nothing waits there.
     pub(crate) fn watch(&self, socket: &impl AsFd) {
-        let Ok(about) = rustix::fs::fstat(socket) else { return };
+        let Some(place) = Place::of(socket) else { return };
         let mut all = lock(&self.0);
         if all.len() < MOST {
-            all.push(about.st_ino);
+            all.push(place);
         }
     }
 }
@@ -64,30 +83,38 @@ impl Collect for Listeners {
 /// How many connections wait to be accepted at `socket`, which listens; none where the system does not say.
 #[must_use]
 pub fn listen_queue(socket: &impl AsFd) -> Option<u64> {
-    let inode = rustix::fs::fstat(socket).ok()?.st_ino;
-    waiting_at(&[inode])
+    waiting_at(&[Place::of(socket)?])
 }
 
-/// The same for several, by their numbers.
-fn waiting_at(sockets: &[u64]) -> Option<u64> {
-    let tables = TABLES.iter().filter_map(|table| File::open(table).ok());
-    tables.map(|t| waiting(BufReader::new(t), sockets)).reduce(|a, b| a + b)
+/// The same for several.
+fn waiting_at(sockets: &[Place]) -> Option<u64> {
+    let of_table = |group: &[Place]| {
+        let inodes: Vec<u64> = group.iter().map(|p| p.inode).collect();
+        let table = File::open(group.first()?.table).ok()?;
+        Some(waiting(BufReader::with_capacity(LINE, table), inodes))
+    };
+    let (six, four): (Vec<Place>, Vec<Place>) = sockets.iter().partition(|p| p.table.ends_with('6'));
+    [four, six].iter().filter_map(|group| of_table(group)).reduce(|a, b| a + b)
 }
 
-/// How many connections wait at `sockets`. A line reads `sl local remote state tx_queue:rx_queue ... inode`, with the number
-/// waiting as `rx_queue`, in hexadecimal.
-fn waiting(table: impl BufRead, sockets: &[u64]) -> u64 {
+/// How many connections wait at `sockets`; reads no further than to the last of them. A line reads
+/// `sl local remote state tx_queue:rx_queue ... inode`, with the number waiting as `rx_queue`, in hexadecimal.
+fn waiting(table: impl BufRead, mut sockets: Vec<u64>) -> u64 {
     let mut sum = 0;
-    for line in table.lines().skip(1).map_while(Result::ok) {
+    let mut lines = table.lines().skip(1);
+    while !sockets.is_empty()
+        && let Some(Ok(line)) = lines.next()
+    {
         let mut words = line.split_ascii_whitespace().skip(3);
         if words.next() != Some(LISTEN) {
             break;
         }
         let queue = words.next().and_then(|w| u64::from_str_radix(w.split_once(':')?.1, 16).ok());
-        let inode = words.nth(4).and_then(|w| w.parse().ok());
+        let inode = words.nth(4).and_then(|w| w.parse::<u64>().ok());
         if let (Some(queue), Some(inode)) = (queue, inode)
-            && sockets.contains(&inode)
+            && let Some(at) = sockets.iter().position(|s| *s == inode)
         {
+            sockets.swap_remove(at);
             sum += queue;
         }
     }
@@ -105,9 +132,9 @@ mod tests {
             0: 0100007F:1F90 00000000:0000 0A 00000000:0000000C 00:00000000 00000000  1000        0 4711 1 0\n   \
             1: 0100007F:1F90 00000000:0000 0A 00000000:00000003 00:00000000 00000000  1000        0 4712 1 0\n   \
             2: 0100007F:1F90 0100007F:D431 01 00000000:00000001 00:00000000 00000000  1000        0 4711 1 0\n";
-        assert_eq!(waiting(table.as_bytes(), &[4711]), 12);
-        assert_eq!(waiting(table.as_bytes(), &[4711, 4712]), 15);
-        assert_eq!(waiting(&b"broken\n\n"[..], &[1]), 0);
+        assert_eq!(waiting(table.as_bytes(), vec![4711]), 12);
+        assert_eq!(waiting(table.as_bytes(), vec![4711, 4712]), 15);
+        assert_eq!(waiting(&b"broken\n\n"[..], vec![1]), 0);
     }
 
     #[test]
