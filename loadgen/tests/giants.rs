@@ -1,7 +1,5 @@
 //! Many sessions that are all answered with giants at once: the worker keeps what it has room for, and says so of the rest.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
-
 mod common;
 #[path = "common/server.rs"]
 mod server;
