@@ -24,7 +24,8 @@ import { Shop } from '../shop/index.js';
  * @property {typeof import('../settings.js').SHOP} figures
  */
 
-
+/** From look to look at whose child this process is. */
+const ADOPTED_MS = 500;
 
 let shop;
 let agent;
@@ -88,6 +89,11 @@ process.on('message', (message) => {
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => void end());
 process.on('disconnect', () => process.exit(0));
+// Deno does not always tell of it: a worker that another process has adopted has been left behind.
+const supervisor = process.ppid;
+setInterval(() => {
+  if (process.ppid !== supervisor) process.exit(0);
+}, ADOPTED_MS).unref();
 // A mistake in one request must not end those of others.
 process.on('unhandledRejection', (e) => console.error(`shop: nobody took care of: ${e?.stack ?? e}`));
 
