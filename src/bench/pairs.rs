@@ -81,9 +81,16 @@ pub fn compare(
     Ok(rows(name, figures, (pairs, notes)))
 }
 
+/// Those that can be quoted.
+fn clean(pairs: &[(Sample, Sample)]) -> impl Iterator<Item = &(Sample, Sample)> {
+    pairs.iter().filter(|(a, b)| !a.machine.contaminated() && !b.machine.contaminated())
+}
+
 /// What no engine comes below that makes the kernel do the same: its share, over all that the peer takes.
 fn floor(pairs: &Pairs, peer: &str) -> Option<String> {
-    let mean = |of: &dyn Fn(&(Sample, Sample)) -> f64| pairs.iter().map(of).sum::<f64>() / pairs.len() as f64;
+    let mean = |of: &dyn Fn(&(Sample, Sample)) -> f64| {
+        clean(pairs).map(of).sum::<f64>() / clean(pairs).count() as f64
+    };
     let (ours, theirs) = (mean(&|p| p.0.kernel_us()), mean(&|p| p.1.kernel_us()));
     let whole = mean(&|p| p.1.cpu_us());
     (whole > 0.0).then(|| {
@@ -151,9 +158,7 @@ fn row(
     pairs: &[(Sample, Sample)],
     of: fn(&Sample) -> f64,
 ) -> Row {
-    let clean = |s: &Sample| !s.machine.contaminated();
-    let quoted: Vec<(f64, f64)> =
-        pairs.iter().filter(|(a, b)| clean(a) && clean(b)).map(|(a, b)| (of(a), of(b))).collect();
+    let quoted: Vec<(f64, f64)> = clean(pairs).map(|(a, b)| (of(a), of(b))).collect();
     let interval = stats::ratio(&quoted);
     let verdict = if pairs.is_empty() { Verdict::NotMeasured } else { Verdict::of(interval, target) };
     Row {
@@ -208,19 +213,7 @@ impl<'a> Meter<'a> {
 
     /// Waits until so many connections stand.
     pub fn connected(&mut self, client: &mut Client, connections: u64) -> anyhow::Result<()> {
-        let mut open = 0;
-        let stand = || {
-            open = self.targets.counts().ok()?.open;
-            if client.has_ended() { None } else { Some(open >= connections) }
-        };
-        let patience = CONNECT_PATIENCE.max(Duration::from_secs_f64(2.0 * scenario::rise_s(connections)));
-        if self.place.wait_for(patience, stand)? {
-            return Ok(());
-        }
-        if client.has_ended() {
-            return Err(client.gone());
-        }
-        bail!("{} held {open} of {connections} connections after {} s", client.name(), patience.as_secs())
+        stand(self.place, client, connections, || Some(self.targets.counts().ok()?.open))
     }
 
     /// Measures clients for so long, as one.
@@ -260,6 +253,28 @@ impl<'a> Meter<'a> {
             target: machine::cpu(&self.targets.pids()),
         })
     }
+}
+
+/// Waits until so many connections of `client` stand; `open` counts them, and has none to say when the server is gone.
+pub fn stand(
+    place: &Place<'_>,
+    client: &mut Client,
+    connections: u64,
+    mut open: impl FnMut() -> Option<u64>,
+) -> anyhow::Result<()> {
+    let mut stood = 0;
+    let enough = || {
+        stood = open()?;
+        if client.has_ended() { None } else { Some(stood >= connections) }
+    };
+    let patience = CONNECT_PATIENCE.max(Duration::from_secs_f64(2.0 * scenario::rise_s(connections)));
+    if place.wait_for(patience, enough)? {
+        return Ok(());
+    }
+    if client.has_ended() {
+        return Err(client.gone());
+    }
+    bail!("{} held {stood} of {connections} connections after {} s", client.name(), patience.as_secs())
 }
 
 fn family(clients: &[&mut Client]) -> Vec<u32> {

@@ -151,7 +151,6 @@ impl Runner<'_> {
         let clock = RunClock::with_origin(MonoNs(MonoNs::now().0 + LEAD.as_nanos() as u64));
         let recorder = Recorder::start(self.recorder_options(clock), Some(&self.folder.join(FILE_NAME)))?;
         let handle = recorder.handle();
-        self.sizing.why.iter().for_each(|line| handle.log(line));
         let screen = Screen::start(&self.args.look, self.args.ci, CAPABILITIES, handle.published())?;
         // Before the first start, so that whoever looks on can still end a run that is not what was meant.
         self.sizing.why.iter().for_each(|why| handle.log(why));
