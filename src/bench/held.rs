@@ -15,7 +15,10 @@ use super::scenario::{self, Work};
 use super::stats::{Bound, Interval, Verdict};
 
 /// From the last connection to reading its memory: what opening it took is given back by then.
-const SETTLE: Duration = Duration::from_secs(2);
+pub const SETTLE: Duration = Duration::from_secs(2);
+/// How long few sessions stay, and all, seconds: the first stay is long enough to be seen, the second is ended when it
+/// has been.
+pub const STAY_S: u64 = SETTLE.as_secs() * 3 + 2;
 /// Share of the machine's memory that must stay available, or the run is ended.
 const MEMORY_SPARE: f64 = 0.08;
 /// Bytes for a session on both sides: about 10 KB of the kernel for its two sockets, under 3 KB of the two processes.
@@ -86,22 +89,29 @@ fn median_of_marginals(work: Work, sessions: u64, place: &Place<'_>) -> anyhow::
 /// What the workers' own memory grows by between a tenth of the sessions and all of them, for each.
 fn marginal(work: Work, sessions: u64, place: &Place<'_>) -> anyhow::Result<(f64, Sample)> {
     let mut meter = Meter::start(place, sessions)?;
-    // The first stay is long enough to be seen, the second is ended when it has been.
-    let stay = SETTLE.as_secs() * 3 + 2;
-    let scenario = scenario::in_two_steps(work, meter.at.port, sessions, stay);
+    let scenario = scenario::in_two_steps(work, meter.at.port, sessions, STAY_S);
     let recipe = peers::run(place, "idle", &scenario)?;
     let mut client = Client::start(place, &recipe)?;
-    let read = |meter: &mut Meter<'_>, client: &mut Client, sessions: u64| {
-        meter.connected(client, sessions)?;
+    let bytes = for_a_further_one(sessions, |sessions| {
+        meter.connected(&mut client, sessions)?;
         place.nap(SETTLE)?;
         let workers: Vec<u32> = client.family().into_iter().skip(1).collect();
-        anyhow::Ok((machine::memory(&workers, "RssAnon"), meter.targets.counts()?.open))
-    };
-    let (few, n) = read(&mut meter, &mut client, (sessions / 10).max(1))?;
-    let (all, m) = read(&mut meter, &mut client, sessions)?;
+        Ok((machine::memory(&workers, "RssAnon"), meter.targets.counts()?.open))
+    })?;
     let sample = meter.window(&mut [&mut client], Duration::from_secs(1))?;
     finish(client, &recipe, place)?;
-    Ok(((all - few) / m.saturating_sub(n).max(1) as f64, sample))
+    Ok((bytes, sample))
+}
+
+/// What memory grows by between a tenth of the sessions and all of them, for each. `read` waits until so many stand, and gives
+/// the memory, and how many do.
+pub fn for_a_further_one(
+    sessions: u64,
+    mut read: impl FnMut(u64) -> anyhow::Result<(f64, u64)>,
+) -> anyhow::Result<f64> {
+    let (few, n) = read((sessions / 10).max(1))?;
+    let (all, m) = read(sessions)?;
+    Ok((all - few) / m.saturating_sub(n).max(1) as f64)
 }
 
 /// What is held at once, and what the rows are called.

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use timeline::MonoNs;
 use timeline::fault::{FaultKind, FaultOrder};
 
-use super::held::{counted, finish};
+use super::held::{SETTLE, STAY_S, counted, finish, for_a_further_one};
 use super::machine::{self, Cpu, Machine, Stat};
-use super::pairs::{Effort, abba, errors, rows};
+use super::pairs::{Effort, abba, errors, rows, stand};
 use super::peers::{self, RUN_S};
 use super::process::{Client, Interrupted, Place};
 use super::report::{Row, Sample};
@@ -22,10 +22,6 @@ use super::servers::{Kind, Server};
 use super::stats::Bound;
 use crate::secret::TOKEN_VARIABLE;
 
-/// How long the load may take until its connections stand.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(90);
-/// From the last connection to reading memory: what opening it took is given back by then.
-const SETTLE: Duration = Duration::from_secs(2);
 /// A gigabyte is imported in minutes.
 const IMPORT_PATIENCE: Duration = Duration::from_secs(1_800);
 
@@ -90,29 +86,15 @@ fn measure(
     Ok(sample)
 }
 
+/// Waits until so many connections to `server` stand.
 fn connected(
     place: &Place<'_>,
     server: &Server,
     client: &mut Client,
     connections: u64,
 ) -> anyhow::Result<()> {
-    let mut open = 0;
-    let stand = || {
-        open = server.connections();
-        if client.has_ended() { None } else { Some(open >= connections) }
-    };
-    let patience = CONNECT_PATIENCE.max(Duration::from_secs_f64(2.0 * scenario::rise_s(connections)));
-    if place.wait_for(patience, stand)? {
-        return Ok(());
-    }
-    if client.has_ended() {
-        return Err(client.gone());
-    }
-    bail!(
-        "{open} of {connections} connections to {} stood after {} s",
-        server.kind.name(),
-        patience.as_secs()
-    )
+    stand(place, client, connections, || Some(server.connections()))
+        .with_context(|| format!("of {}", server.kind.name()))
 }
 
 fn window(place: &Place<'_>, server: &Server, client: &Client, length: Duration) -> anyhow::Result<Sample> {
@@ -149,23 +131,18 @@ pub struct Sockets {
 pub fn sockets(name: &str, sockets: &Sockets, place: &Place<'_>) -> anyhow::Result<Vec<Row>> {
     let Sockets { kind, sessions, at_most } = *sockets;
     let server = Server::start(place, kind)?;
-    // The first stay is long enough to be seen, the second is ended when it has been.
-    let stay = SETTLE.as_secs() * 3 + 2;
-    let text = scenario::in_two_steps(Work::IdleWebSocket, server.port, sessions, stay);
+    let text = scenario::in_two_steps(Work::IdleWebSocket, server.port, sessions, STAY_S);
     // A row that fails leaves its folder behind.
     let recipe = peers::run(place, name, &text)?;
     let mut client = Client::start(place, &recipe)?;
-    let mut read = |sessions| {
+    let bytes = for_a_further_one(sessions, |sessions| {
         connected(place, &server, &mut client, sessions)?;
         place.nap(SETTLE)?;
-        anyhow::Ok((machine::memory(&server.serving(), "RssAnon"), server.connections()))
-    };
-    let (few, n) = read((sessions / 10).max(1))?;
-    let (all, m) = read(sessions)?;
+        Ok((machine::memory(&server.serving(), "RssAnon"), server.connections()))
+    })?;
     if let Some(errors) = errors(&finish(client, &recipe, place)?) {
         bail!("not all were held: {errors}");
     }
-    let bytes = (all - few) / m.saturating_sub(n).max(1) as f64;
     let figure = format!("memory of {} for a further idle WebSocket, to {sessions}", kind.name());
     Ok(vec![counted(name, figure, " B", bytes, at_most, None)])
 }
