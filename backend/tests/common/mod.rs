@@ -108,7 +108,7 @@ impl Backend {
 
     /// The newest value of a lane of an instance.
     pub fn lane_of(&self, instance: &str, name: &str) -> Option<f64> {
-        let batch = self.order("GET", &format!("/v1/instances/{instance}/samples?since=0"), "").json();
+        let batch = self.samples(instance);
         let index = batch["lanes"].as_array()?.iter().position(|l| l["name"] == name)? as u64;
         let ticks = batch["ticks"].as_array()?;
         let value =
@@ -137,23 +137,13 @@ impl Backend {
         self.order("GET", &format!("/v1/instances/{instance}/samples?since=0"), "").json()
     }
 
-    /// How often something happened in `instance`: the sum of a rate lane over all ticks, times their length.
+    /// How often something happened in `instance`, as far back as it remembers.
     pub fn times(&self, instance: &str, name: &str) -> f64 {
-        let batch = self.samples(instance);
-        let Some(index) = batch["lanes"].as_array().unwrap().iter().position(|l| l["name"] == name) else {
-            return 0.0;
-        };
-        let ticks = batch["ticks"].as_array().unwrap();
-        let at = |i: usize| ticks[i]["at"].as_f64().unwrap();
-        let rate = |i: usize| {
-            let values = ticks[i]["values"].as_array().unwrap();
-            values.iter().find(|v| v[0] == index as u64).and_then(|v| v[1].as_f64()).unwrap_or(0.0)
-        };
-        (1..ticks.len()).map(|i| rate(i) * (at(i) - at(i - 1)) / 1e9).sum()
+        self.amount_in(instance, name, "")
     }
 
-    /// Changes how the cache works, and waits until every worker has heard it: orders are obeyed in their order. A rate
-    /// needs a tick before it, so what happens before a worker's second one would not be counted.
+    /// Changes how the cache works, and waits until every worker has heard it: orders are obeyed in their order. How long
+    /// a worker's first tick was is a guess, so what is to be counted happens after its second.
     pub fn set_cache(&self, settings: &str) {
         let workers = self.ready["workers"].as_array().unwrap();
         let ticks = |name: &str| self.samples(name)["ticks"].as_array().unwrap().len();
@@ -163,9 +153,13 @@ impl Backend {
         self.cure();
     }
 
-    /// What the first worker's lanes about subjects that begin with `about` amount to, as far back as it remembers.
+    /// What the first worker's rate lanes about subjects that begin with `about` amount to, as far back as it remembers.
     pub fn amount(&self, name: &str, about: &str) -> f64 {
-        let batch = self.order("GET", "/v1/instances/shop-0/samples?since=0", "").json();
+        self.amount_in("shop-0", name, about).round()
+    }
+
+    fn amount_in(&self, instance: &str, name: &str, about: &str) -> f64 {
+        let batch = self.samples(instance);
         let (lanes, ticks) = (batch["lanes"].as_array().unwrap(), batch["ticks"].as_array().unwrap());
         let is = |l: &Value| l["name"] == name && l["subject"].as_str().unwrap_or("").starts_with(about);
         let wanted: Vec<u64> = (0..).zip(lanes).filter(|(_, l)| is(l)).map(|(n, _)| n).collect();
@@ -177,12 +171,12 @@ impl Backend {
         let at = |tick: &Value| tick["at"].as_f64().unwrap() / 1e9;
         // A rate holds since the tick before; the first tick comes as long after the start as they are apart.
         let length = |n: usize| if n == 0 { TICK_MS as f64 / 1e3 } else { at(&ticks[n]) - at(&ticks[n - 1]) };
-        (0..ticks.len()).map(|n| value(&ticks[n]) * length(n)).sum::<f64>().round()
+        (0..ticks.len()).map(|n| value(&ticks[n]) * length(n)).sum()
     }
 
     /// The histogram cells of the first worker's lane about `about`, as far back as it remembers: microseconds and counts.
     pub fn cells(&self, name: &str, about: &str) -> Vec<(u64, u64)> {
-        let batch = self.order("GET", "/v1/instances/shop-0/samples?since=0", "").json();
+        let batch = self.samples("shop-0");
         let is = |l: &Value| l["name"] == name && l["subject"] == about;
         let Some(lane) = batch["lanes"].as_array().unwrap().iter().position(is) else { return Vec::new() };
         let ticks = batch["ticks"].as_array().unwrap();
@@ -193,7 +187,7 @@ impl Backend {
 
     /// How many events of this kind the first worker still remembers.
     pub fn events(&self, kind: &str) -> u64 {
-        let batch = self.order("GET", "/v1/instances/shop-0/samples?since=0", "").json();
+        let batch = self.samples("shop-0");
         let ticks = batch["ticks"].as_array().unwrap();
         let events = ticks.iter().filter_map(|t| t["events"].as_array()).flatten();
         events.filter(|e| e["kind"] == kind).count() as u64
