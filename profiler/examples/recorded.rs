@@ -1,0 +1,69 @@
+//! What the detectors of this build say of recorded runs, beside what was really wrong: `recorded FOLDER...`, one folder a run.
+
+use std::path::Path;
+use std::time::Instant;
+
+use dynamometer_profiler::Diagnosis;
+use timeline::fault::FaultKind;
+use timeline::recording::Reader;
+
+/// A line of `truth.jsonl`.
+#[derive(serde::Deserialize)]
+struct Line {
+    run_s: f64,
+    fault: FaultKind,
+    what: String,
+}
+
+/// Faults that truly began, with the first onset of each, seconds.
+fn truth(folder: &Path) -> Vec<(FaultKind, f64)> {
+    let text = std::fs::read_to_string(folder.join("truth.jsonl")).unwrap_or_default();
+    let mut began: Vec<(FaultKind, f64)> = Vec::new();
+    for line in text.lines().filter_map(|l| serde_json::from_str::<Line>(l).ok()) {
+        if line.what == "onset" && began.iter().all(|b| b.0 != line.fault) {
+            began.push((line.fault, line.run_s));
+        }
+    }
+    began
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (mut cost, mut ticks) = (0.0, 0u32);
+    for folder in std::env::args().skip(1) {
+        let folder = Path::new(&folder);
+        let mut diagnosis = Diagnosis::new();
+        let loaded = Reader::open(folder)?.load(folder, |timeline, at| {
+            let began = Instant::now();
+            diagnosis.tick(timeline, at);
+            cost += began.elapsed().as_secs_f64();
+            ticks += 1;
+        })?;
+        let _ = loaded;
+        let truth = truth(folder);
+        let first = diagnosis.findings().first().map(|f| f.kind);
+        let right = match truth.as_slice() {
+            [] => first.is_none(),
+            [(fault, _), ..] => first == Some(fault.expected()),
+        };
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        println!("{} {name}", if right { "ok   " } else { "WRONG" });
+        for (fault, at) in truth {
+            println!("      truth {at:7.2}  {} -> {}", fault.name(), fault.expected().name());
+        }
+        for f in diagnosis.findings() {
+            println!(
+                "      {:<6}{:7.2}  found {:.2}, {}, {}, {}: {}{}",
+                f.id,
+                f.onset.as_secs_f64(),
+                f.found_at.as_secs_f64(),
+                f.status.name(),
+                f.severity.name(),
+                f.kind.name(),
+                f.claim,
+                f.caused_by.as_ref().map(|c| format!(" [by {c}]")).unwrap_or_default(),
+            );
+        }
+    }
+    println!("{:.3} ms a tick over {ticks} ticks", cost * 1e3 / f64::from(ticks.max(1)));
+    Ok(())
+}
