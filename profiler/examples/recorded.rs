@@ -1,9 +1,9 @@
 //! What the detectors of this build say of recorded runs, beside what was really wrong: `recorded FOLDER...`, one folder a run.
 
 use std::path::Path;
-use std::time::Instant;
 
 use dynamometer_profiler::Diagnosis;
+use timeline::MonoNs;
 use timeline::fault::FaultKind;
 use timeline::recording::Reader;
 
@@ -32,13 +32,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for folder in std::env::args().skip(1) {
         let folder = Path::new(&folder);
         let mut diagnosis = Diagnosis::new();
-        let loaded = Reader::open(folder)?.load(folder, |timeline, at| {
-            let began = Instant::now();
+        Reader::open(folder)?.load(folder, |timeline, at| {
+            let began = MonoNs::now();
             diagnosis.tick(timeline, at);
-            cost += began.elapsed().as_secs_f64();
+            cost += MonoNs::now().since(began).as_secs_f64();
             ticks += 1;
         })?;
-        let _ = loaded;
         let truth = truth(folder);
         let first = diagnosis.findings().first().map(|f| f.kind);
         let right = match truth.as_slice() {
