@@ -58,6 +58,56 @@ pub const MECHANISMS: &[Mechanism] = &[
         effect_sort: "",
         together: false,
     },
+    // Pools and database.
+    Mechanism {
+        cause: FindingKind::PoolLeak,
+        effect: FindingKind::PoolSaturated,
+        reason: "the connections that were lost are missing to those who wait",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::SlowQuery,
+        effect: FindingKind::PoolSaturated,
+        reason: "each connection is held for as long as the scan takes",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::QueryFanOut,
+        effect: FindingKind::PoolSaturated,
+        reason: "each request holds its connection for all its round trips in a row",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::ConnectionChurn,
+        effect: FindingKind::PoolSaturated,
+        reason: "each use waits until its connection is opened",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::SlowQuery,
+        effect: FindingKind::CpuSaturated,
+        reason: "reading whole tables takes the cores",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::ConnectionChurn,
+        effect: FindingKind::CpuSaturated,
+        reason: "opening connections takes the cores",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::QueryFanOut,
+        effect: FindingKind::CpuSaturated,
+        reason: "each row costs a statement of its own",
+        effect_sort: "",
+        together: true,
+    },
 ];
 
 /// How much later than its effect a cause may seem to begin: two intervals of a 10 Hz lane, since

@@ -7,10 +7,17 @@
 //! they never match names of phases or steps.
 
 pub mod cache_stampede;
+pub mod connection_churn;
+mod database;
 pub mod generator_limited;
 pub mod heap_leak;
 pub mod long_pause;
+pub mod pool_leak;
+pub mod pool_oversized;
 pub mod pool_saturated;
+pub mod query_fan_out;
+pub mod serial_awaits;
+pub mod slow_query;
 
 use std::time::Duration;
 
@@ -35,6 +42,12 @@ pub const ALL: &[Detector] = &[
     Detector { kind: FindingKind::GeneratorLimited, look: generator_limited::look },
     Detector { kind: FindingKind::CacheStampede, look: cache_stampede::look },
     Detector { kind: FindingKind::PoolSaturated, look: pool_saturated::look },
+    Detector { kind: FindingKind::PoolLeak, look: pool_leak::look },
+    Detector { kind: FindingKind::PoolOversized, look: pool_oversized::look },
+    Detector { kind: FindingKind::ConnectionChurn, look: connection_churn::look },
+    Detector { kind: FindingKind::SlowQuery, look: slow_query::look },
+    Detector { kind: FindingKind::QueryFanOut, look: query_fan_out::look },
+    Detector { kind: FindingKind::SerialAwaits, look: serial_awaits::look },
     Detector { kind: FindingKind::LongPause, look: long_pause::look },
     Detector { kind: FindingKind::HeapLeak, look: heap_leak::look },
 ];
