@@ -109,7 +109,8 @@ fn look_at(timeline: &Timeline, pool: &str, at: RunTime) -> Option<Claim> {
         onset: since,
         last: at,
         quiet: QUIET,
-        weight: seen.counts.share(),
+        // The more uses, the truer the figures.
+        weight: seen.counts.uses,
         claim: seen.sentence(pool),
         evidence: seen.supporting(pool),
         contradicting: Vec::new(),

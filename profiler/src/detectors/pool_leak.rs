@@ -110,15 +110,25 @@ impl<'a> Part<'a> {
         Some(Account { by_holds, by_requests })
     }
 
+    /// The last instant of `cell` at which as few were out as never again in it: what was lost went after it.
+    fn last_lowest(&self, cell: Span) -> Option<RunTime> {
+        let out = self.in_use.within(cell);
+        let lowest = out.iter().map(|p| p.1).min_by(f64::total_cmp)?;
+        out.iter().rev().find(|p| p.1 <= lowest).map(|p| p.0)
+    }
+
     /// The leak that lasts at `at`: what has been lost since the account was lowest, since when, and what both accounts say now.
     fn lost(&self, at: RunTime) -> Option<Lost> {
-        let cells: Vec<(Span, Account)> = (0..CELLS)
-            .filter_map(|i| {
-                let end = at.back(CELL * i) + Duration::from_nanos(1);
-                let span = Span::new(end.back(CELL), end);
-                Some((span, self.account(span)?))
-            })
-            .collect();
+        let cell = |i: u32| {
+            let end = at.back(CELL * i) + Duration::from_nanos(1);
+            let span = Span::new(end.back(CELL), end);
+            Some((span, self.account(span)?))
+        };
+        // Mostly nothing is lost, and then the past costs nothing.
+        if cell(0)?.1.surely()? < 1.0 {
+            return None;
+        }
+        let cells: Vec<(Span, Account)> = (0..CELLS).filter_map(cell).collect();
         let sure: Vec<f64> = cells.iter().filter_map(|c| c.1.surely()).collect();
         if sure.len() < cells.len() || sure.len() <= STAYS {
             return None;
@@ -136,7 +146,6 @@ impl<'a> Part<'a> {
                 since = i;
             }
         }
-        let first = &cells[since.saturating_sub(1)].0;
         let floor_of = |f: fn(&Account) -> Option<f64>| {
             let now = cells[..STAYS].iter().filter_map(|c| f(&c.1)).min_by(f64::total_cmp)?;
             let then = cells[since..].iter().take(STAYS).filter_map(|c| f(&c.1)).min_by(f64::total_cmp)?;
@@ -144,7 +153,7 @@ impl<'a> Part<'a> {
         };
         Some(Lost {
             count: now - floor,
-            since: first.start,
+            since: self.last_lowest(cells[since].0)?,
             by_holds: floor_of(|a| a.by_holds),
             by_requests: floor_of(|a| a.by_requests),
         })

@@ -55,7 +55,7 @@ fn look_at(timeline: &Timeline, route: &str, at: RunTime) -> Option<Claim> {
         told.then_some(cell.repeated >= LEAST_REPEATED)
     })?;
     let worst = Worst::of(timeline, &asked);
-    let time = asked.time.mean_ns()?;
+    let time = asked.time_ns()?;
     let each = asked.each(asked.repeated).round();
     let law = worst.as_ref().map(|w| (asked.each(asked.statements) * w.time_ns, w));
     let agrees = law.as_ref().is_some_and(|(predicted, _)| (predicted / time - 1.0).abs() <= LAW_TOLERANCE);
@@ -69,7 +69,8 @@ fn look_at(timeline: &Timeline, route: &str, at: RunTime) -> Option<Claim> {
         onset: since,
         last: at,
         quiet: QUIET,
-        weight: each,
+        // The more requests, the truer the figures.
+        weight: asked.requests as f64,
         claim: format!(
             "each request of {route} repeats {named} {each} times since {ONSET}: {} statements and {} with a connection, for one list",
             asked.each(asked.statements).round(),

@@ -51,7 +51,7 @@ fn questions(asked: &Asked) -> f64 {
 
 /// How much of the time nothing else was under way; none without requests.
 fn ratio(asked: &Asked) -> Option<f64> {
-    Some(asked.wall.mean_ns()? / asked.time.mean_ns()?.max(1.0))
+    Some(asked.wall_ns()? / asked.time_ns()?.max(1.0))
 }
 
 fn in_a_row(asked: &Asked) -> bool {
@@ -71,7 +71,7 @@ fn look_at(timeline: &Timeline, route: &str, at: RunTime) -> Option<Claim> {
     let together = past.requests >= LEAST_PAST
         && questions(&past) >= LEAST_CHECKOUTS
         && ratio(&past).is_some_and(|r| r <= TOGETHER);
-    let (n, wall) = (questions(&asked).round(), asked.wall.mean_ns()?);
+    let (n, wall) = (questions(&asked).round(), asked.wall_ns()?);
     Some(Claim {
         kind: FindingKind::SerialAwaits,
         identity: route.to_owned(),
@@ -81,7 +81,8 @@ fn look_at(timeline: &Timeline, route: &str, at: RunTime) -> Option<Claim> {
         onset: since,
         last: at,
         quiet: QUIET,
-        weight: wall,
+        // The more requests, the truer the figures.
+        weight: asked.requests as f64,
         claim: format!(
             "each request of {route} asks the database {n} times in a row since {ONSET}, never two questions at once: {} of waiting where the longest of them takes about {}",
             Unit::Ns.show(wall),
@@ -111,7 +112,7 @@ fn supporting(asked: &Asked, past: &Asked, together: bool) -> Vec<Evidence> {
         Unit::Ratio,
     )];
     if together {
-        let before = past.wall.mean_ns().unwrap_or_default();
+        let before = past.wall_ns().unwrap_or_default();
         let text = format!(
             "before, {} requests took {} connections each and awaited them together: {} of waiting",
             past.requests,
@@ -141,7 +142,7 @@ fn advice(route: &str, timeline: &Timeline, asked: &Asked, n: f64, wall: f64) ->
     )];
     // Little's law: connections busy on average stay what they are; only their bursts change.
     let rate = asked.requests as f64 / window::seconds(asked.span);
-    let busy = rate * asked.time.mean_ns().unwrap_or_default() / 1e9;
+    let busy = rate * asked.time_ns().unwrap_or_default() / 1e9;
     let capacity: f64 = timeline
         .members(names::POOL)
         .iter()

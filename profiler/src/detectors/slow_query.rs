@@ -93,7 +93,12 @@ struct Scan {
 impl Scan {
     fn of_statement(timeline: &Timeline, text: &str, span: Span, at: RunTime) -> Option<Self> {
         let count = |name| window::counted_of(window::about(timeline, name, text), span).unwrap_or(0.0);
-        let (scanned, calls) = (count(names::DB_SCANNED), count(names::DB_CALLS));
+        let scanned = count(names::DB_SCANNED);
+        // Most statements scan nothing, which is soon seen.
+        if scanned < LEAST_CALLS * LEAST_SCANNED {
+            return None;
+        }
+        let calls = count(names::DB_CALLS);
         if calls < LEAST_CALLS || scanned / calls < LEAST_SCANNED {
             return None;
         }

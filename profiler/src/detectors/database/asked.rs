@@ -22,8 +22,10 @@ const CELL: Duration = Duration::from_millis(200);
 const BACK_CELLS: u32 = 50;
 
 /// Sums over the requests of a route within a span.
-#[derive(Debug, Clone)]
-pub struct Asked {
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    timeline: &'a Timeline,
+    route: &'a str,
     /// The window.
     pub span: Span,
     /// Requests that used the database and have ended.
@@ -34,10 +36,6 @@ pub struct Asked {
     pub repeated: f64,
     /// Connections taken.
     pub checkouts: f64,
-    /// For each request the times with a connection (the wait for it among them), added up.
-    pub time: Durations,
-    /// For each request the time in which any of them was under way.
-    pub wall: Durations,
 }
 
 /// Routes whose requests use the database, sorted.
@@ -49,28 +47,41 @@ pub fn routes(timeline: &Timeline) -> Vec<&str> {
     routes
 }
 
-impl Asked {
+impl<'a> Asked<'a> {
     /// Over `span`.
-    pub fn within(timeline: &Timeline, route: &str, span: Span) -> Self {
+    pub fn within(timeline: &'a Timeline, route: &'a str, span: Span) -> Self {
         let count = |name| window::counted_of(window::about(timeline, name, route), span).unwrap_or_default();
-        let durations =
-            |name| Durations::of(window::about(timeline, name, route).flat_map(|s| s.intervals_within(span)));
-        let time = durations(names::SERVER_DB_TIME);
+        let timed = window::about(timeline, names::SERVER_DB_TIME, route);
         Self {
+            timeline,
+            route,
             span,
-            requests: time.count(),
+            requests: timed.flat_map(|s| s.intervals_within(span)).map(|i| i.1.count()).sum(),
             statements: count(names::SERVER_DB_STATEMENTS),
             repeated: count(names::SERVER_DB_REPEATED),
             checkouts: count(names::SERVER_DB_CHECKOUTS),
-            wall: durations(names::SERVER_DB_WALL),
-            time,
         }
     }
 
+    /// Mean over the requests of the times with a connection (the wait for it among them), added up; none without requests.
+    pub fn time_ns(&self) -> Option<f64> {
+        self.mean_of(names::SERVER_DB_TIME)
+    }
+
+    /// Mean over the requests of the time in which any of them was under way.
+    pub fn wall_ns(&self) -> Option<f64> {
+        self.mean_of(names::SERVER_DB_WALL)
+    }
+
+    fn mean_of(&self, name: &str) -> Option<f64> {
+        let lanes = window::about(self.timeline, name, self.route);
+        Durations::of(lanes.flat_map(|s| s.intervals_within(self.span))).mean_ns()
+    }
+
     /// Over the shortest window up to `at` that has enough requests in it; none where no window has.
-    pub fn lately(timeline: &Timeline, route: &str, at: RunTime) -> Option<Self> {
-        let tried = WINDOWS_S.iter().map(|&s| Self::within(timeline, route, window::last(at, s)));
-        tried.into_iter().find(|a| a.requests >= LEAST_REQUESTS)
+    pub fn lately(timeline: &'a Timeline, route: &'a str, at: RunTime) -> Option<Self> {
+        let mut tried = WINDOWS_S.iter().map(|&s| Self::within(timeline, route, window::last(at, s)));
+        tried.find(|a| a.requests >= LEAST_REQUESTS)
     }
 
     /// `total` for each request.
