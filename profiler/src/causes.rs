@@ -11,6 +11,7 @@ use timeline::clock::RunTime;
 use timeline::event::kinds;
 use timeline::{Finding, FindingKind, Severity, Span, Status};
 
+use crate::detectors::slow_query;
 use crate::ledger::Entry;
 
 /// One mechanism: what can cause what, and why.
@@ -85,6 +86,13 @@ pub const MECHANISMS: &[Mechanism] = &[
         effect: FindingKind::PoolSaturated,
         reason: "each use waits until its connection is opened",
         effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::ConnectionChurn,
+        effect: FindingKind::SlowQuery,
+        reason: "a new connection knows no plan and no table, and learns both within its first statement",
+        effect_sort: slow_query::BY_TIME,
         together: true,
     },
     Mechanism {

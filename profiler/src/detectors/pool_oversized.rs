@@ -4,7 +4,7 @@
 //! `pool.NAME.{in-use,idle,hold,acquired}`, `db.connections`, `db.connection-limit`, `host.cores`. **Needs** `in-use` and `idle`.
 //! **Statistic.** Connections open in the lowest sample of the last two seconds, against what the highest sample of the last 30 s used, staffed by
 //! its square root. **Law.** The need follows from Little's law on uses and holds as well; where it agrees that a
-//! quarter of what is open were enough, the finding is confirmed.
+//! far fewer are enough, the finding is confirmed.
 //!
 //! A capacity is only a permission: it costs nothing until connections are open. A pool sized for a peak is not
 //! oversized, so nothing is said before the load has settled, nor of a pool that uses a quarter of what it has at its peak.
@@ -25,15 +25,17 @@ use crate::window;
 const LEAST_OPEN: f64 = 50.0;
 /// ... and with this share of what the server takes at most, where that is known and less.
 const LIMIT_SHARE: f64 = 0.5;
-/// Open connections for each that is needed at the peak. A pool planned for twice the load and a deploy that doubles
-/// the processes for a while makes four.
-const SURPLUS: f64 = 4.0;
+/// Open connections for each that is needed at the peak: a pool planned for twice the highest load is a prudent one, and
+/// half as much again is room for the error of a peak.
+const SURPLUS: f64 = 2.5;
 /// Square-root staffing, as for a saturated pool: with `a + 2 sqrt(a)` fewer than 3 in 100 wait.
 const STAFFING: f64 = 2.0;
 /// Seconds for which they must be open.
 const OPEN_S: f64 = 2.0;
-/// Seconds in which the highest use counts.
+/// Seconds in which the highest use counts, and the share of samples that it covers: a machine that stands still for
+/// half a second lets requests pile up, which is no load.
 const PEAK_S: f64 = 30.0;
+const PEAK_QUANTILE: f64 = 0.98;
 /// After a change of load its peak is not yet known.
 const SETTLE: Duration = Duration::from_secs(3);
 /// Levels are carried for so long.
@@ -70,7 +72,7 @@ fn summed(timeline: &Timeline, pool: &str, part: &str, at: RunTime, seconds: f64
 fn look_at(timeline: &Timeline, pool: &str, at: RunTime) -> Option<Claim> {
     let used = summed(timeline, pool, "in-use", at, PEAK_S);
     let idle = summed(timeline, pool, "idle", at, PEAK_S);
-    let peak = used.iter().map(|p| p.1).max_by(f64::total_cmp)?;
+    let peak = peak(&used)?;
     let need = (peak + STAFFING * peak.sqrt()).ceil().max(1.0);
     let limit = window::typical(timeline, names::DB_CONNECTION_LIMIT, window::last(at, 5.0));
     let many = limit.map_or(LEAST_OPEN, |l| LEAST_OPEN.min(LIMIT_SHARE * l)).max(SURPLUS * need);
@@ -97,7 +99,7 @@ fn look_at(timeline: &Timeline, pool: &str, at: RunTime) -> Option<Claim> {
         quiet: QUIET,
         weight: window::seconds(seen.span),
         claim: format!(
-            "pool {pool} keeps {} open since {ONSET}, of which at most {} are ever used at once: {} are enough",
+            "pool {pool} keeps {} open since {ONSET}, of which more than {} are in use for 2 % of the time at most: {} are enough",
             plural(now, "connection"),
             Unit::Count.show(peak),
             Unit::Count.show(need)
@@ -109,6 +111,13 @@ fn look_at(timeline: &Timeline, pool: &str, at: RunTime) -> Option<Claim> {
         episodes: vec![Span::new(since, at)],
         sort: "",
     })
+}
+
+/// Connections in use that only few samples exceed.
+fn peak(used: &[(f64, f64)]) -> Option<f64> {
+    let mut used: Vec<f64> = used.iter().map(|p| p.1).collect();
+    used.sort_by(f64::total_cmp);
+    used.get(((used.len() as f64 * PEAK_QUANTILE) as usize).min(used.len().checked_sub(1)?)).copied()
 }
 
 /// Figures of a pool, all instances.
@@ -131,7 +140,7 @@ impl Seen {
 
     fn supporting(&self, timeline: &Timeline, pool: &str) -> Vec<Evidence> {
         let text = format!(
-            "{} open for {}, at most {} in use within 30 s",
+            "{} open for {}; 98 % of the samples within 30 s have at most {} in use",
             plural(self.open, "connection"),
             Unit::Ns.show(window::seconds(self.span) * 1e9),
             Unit::Count.show(self.peak)

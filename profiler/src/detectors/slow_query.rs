@@ -3,13 +3,14 @@
 //! **Claim.** A statement that looks rows up by a column reads the whole table for it. **Reads** `db.{scanned,calls,rows,time}` by
 //! statement; where the store does not tell it of statements, `db.{table-scans,table-scanned}` by table. **Needs** `db.calls` and
 //! either. **Statistic.** Rows stepped over in scans for each call and for each row given, over the last three seconds, in at least four samples;
-//! of tables, rows for each scan, and which look-up accounts for the scans.
+//! of tables, rows for each scan, and which look-up accounts for the scans; or which look-up alone has become slow.
 //! **Null test.** The statement's own time while it did not scan: where its median has grown by half, the finding is confirmed.
 //!
 //! What has to read everything (a sum over a table, a list without a condition, a pattern) is none: no index would
 //! change it. Which table and column the index needs is read from the fingerprint, as far as it goes.
 
 mod by_table;
+mod by_time;
 
 use std::time::Duration;
 
@@ -26,9 +27,9 @@ use crate::window;
 
 /// Window, seconds.
 const WINDOW_S: f64 = 3.0;
-/// Rows that a call reads in scans: below a thousand, some dozens of pages, a scan costs less than the round trip, and a
-/// planner rightly prefers it to an index.
-const LEAST_SCANNED: f64 = 1_000.0;
+/// Rows that a call reads in scans. Stepping over one takes about 0.1 us, so ten thousand take a millisecond, as long as the
+/// round trip; a planner rightly scans smaller tables, whether they have an index or not.
+const LEAST_SCANNED: f64 = 10_000.0;
 /// ... for each row that it gives. Planners turn from an index to a scan at some per cent of the table, so a look-up that reads a
 /// hundred rows for one should not be a scan.
 const LEAST_RATIO: f64 = 100.0;
@@ -44,6 +45,8 @@ const GROWTH: f64 = 1.5;
 const CRITICAL_GROWTH: f64 = 5.0;
 /// Calls from which on a median time is worth its name.
 const LEAST_TIMED: u64 = 8;
+/// Sort of a claim that rests on time alone: other things slow a statement, too.
+pub const BY_TIME: &str = "by time";
 /// Silence after which it has ended.
 const QUIET: Duration = Duration::from_secs(5);
 
@@ -60,7 +63,9 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
             scan.claim(timeline, at)
         }));
     } else if timeline.has(names::DB_TABLE_SCANNED) {
-        claims.extend(by_table::scans(timeline, at).iter().filter_map(|scan| scan.claim(timeline, at)));
+        let scans = by_table::scans(timeline, at);
+        let grown = by_time::grown(timeline, at).filter(|g| scans.iter().all(|s| s.text != g.text));
+        claims.extend(scans.iter().chain(&grown).filter_map(|scan| scan.claim(timeline, at)));
     } else {
         return Answer::CannotTell(vec![names::DB_SCANNED.to_owned(), names::DB_TABLE_SCANNED.to_owned()]);
     }
@@ -83,9 +88,11 @@ struct Scan {
     since: RunTime,
     last: RunTime,
     calls: f64,
-    /// Rows read in scans for each call, and rows given.
-    scanned: f64,
+    /// Rows read in scans for each call, where they are counted, and rows given.
+    scanned: Option<f64>,
     given: Option<f64>,
+    /// May its own past confirm it?
+    sure: bool,
     /// Which lane tells of it.
     lane: &'static str,
 }
@@ -122,7 +129,8 @@ impl Scan {
             since: seen.first()?.0,
             last: newest,
             calls,
-            scanned: scanned / calls,
+            scanned: Some(scanned / calls),
+            sure: true,
             given: Some(given / calls),
             lane: names::DB_SCANNED,
         })
@@ -145,7 +153,7 @@ impl Scan {
         let slow = now.is_some_and(|t| t >= CRITICAL_NS) || growth.is_some_and(|g| g >= CRITICAL_GROWTH);
         let status = match growth {
             _ if self.filter == Filter::Unknown => Status::Possible,
-            Some(g) if g >= GROWTH => Status::Confirmed,
+            Some(g) if g >= GROWTH && self.sure => Status::Confirmed,
             _ => Status::Likely,
         };
         Some(Claim {
@@ -157,43 +165,53 @@ impl Scan {
             onset: self.since,
             last: self.last.min(at),
             quiet: QUIET,
-            weight: self.scanned * self.calls,
-            claim: self.sentence(now),
+            weight: self.scanned.unwrap_or(1.0) * self.calls,
+            claim: self.sentence(now, before),
             evidence: self.supporting(now, before),
             contradicting: Vec::new(),
             advice: self.advice(),
             missing: if now.is_none() { vec![names::DB_TIME.to_owned()] } else { Vec::new() },
             episodes: vec![Span::new(self.since, self.last.min(at))],
-            sort: "",
+            sort: if self.scanned.is_none() { BY_TIME } else { "" },
         })
     }
 
-    fn sentence(&self, now: Option<f64>) -> String {
-        let given = self.given.map_or(String::new(), |n| format!(" to give {}", Unit::Count.show(n)));
+    fn sentence(&self, now: Option<f64>, before: Option<f64>) -> String {
+        let a_second = Unit::Count.show((self.calls / window::seconds(self.span)).round());
         let took = now.map_or(String::new(), |t| format!(", {} each", Unit::Ns.show(t)));
+        let given = self.given.map(|n| Unit::Count.show(n));
+        let Some(scanned) = self.scanned else {
+            let than = before.map_or(String::new(), |b| format!(" instead of {}", Unit::Ns.show(b)));
+            let given = given.map_or(String::new(), |n| format!(" for {n} rows"));
+            return format!(
+                "`{}` has become slow since {ONSET}, alone among the statements: {a_second} times a second{took}{than}{given}",
+                self.text
+            );
+        };
+        let given = given.map_or(String::new(), |n| format!(" to give {n}"));
         format!(
-            "`{}` reads {} rows{given} since {ONSET}: whole tables, {} times a second{took}",
+            "`{}` reads {} rows{given} since {ONSET}: whole tables, {a_second} times a second{took}",
             self.text,
-            Unit::Count.show(self.scanned),
-            Unit::Count.show((self.calls / window::seconds(self.span)).round()),
+            Unit::Count.show(scanned),
         )
     }
 
     fn supporting(&self, now: Option<f64>, before: Option<f64>) -> Vec<Evidence> {
         let mut list = Vec::new();
-        let rate = self.scanned * self.calls / window::seconds(self.span);
-        let ratio = self.given.map_or(String::new(), |given| {
-            format!(", {} for each that they gave", Unit::Count.show(self.scanned / given.max(1.0)))
-        });
-        let text = format!(
-            "{} calls stepped over {} rows each in scans of whole tables{ratio}",
-            Unit::Count.show(self.calls.round()),
-            Unit::Count.show(self.scanned)
-        );
-        list.push(evidence(text, self.lane, self.span, rate, Unit::PerSecond));
+        if let Some(scanned) = self.scanned {
+            let rate = scanned * self.calls / window::seconds(self.span);
+            let ratio = self.given.map_or(String::new(), |given| {
+                format!(", {} for each that they gave", Unit::Count.show(scanned / given.max(1.0)))
+            });
+            let text = format!(
+                "{} calls stepped over {} rows each in scans of whole tables{ratio}",
+                Unit::Count.show(self.calls.round()),
+                Unit::Count.show(scanned)
+            );
+            list.push(evidence(text, self.lane, self.span, rate, Unit::PerSecond));
+        }
         if let Some(now) = now {
-            let than =
-                before.map_or(String::new(), |b| format!(", {} while it did not scan", Unit::Ns.show(b)));
+            let than = before.map_or(String::new(), |b| format!(", {} before", Unit::Ns.show(b)));
             let text = format!("its median time is {}{than}", Unit::Ns.show(now));
             list.push(evidence(text, names::DB_TIME, self.span, now, Unit::Ns));
         }
@@ -204,21 +222,20 @@ impl Scan {
         let reads = self.given.map_or("only the rows that it gives".to_owned(), |n| {
             format!("about {} rows", Unit::Count.show(n.max(1.0)))
         });
+        let instead = self.scanned.map_or(String::new(), |n| format!(" instead of {}", Unit::Count.show(n)));
         let first = match &self.filter {
             Filter::Column { table, column } if !table.is_empty() => format!(
-                "Create the index that it lacks: `CREATE INDEX ON {table} ({column})`. A call then reads {reads} instead of {}.",
-                Unit::Count.show(self.scanned)
+                "Create the index that it lacks: `CREATE INDEX ON {table} ({column})`. A call then reads {reads}{instead}."
             ),
-            Filter::Column { column, .. } => format!(
-                "Create an index on its column `{column}`. A call then reads {reads} instead of {}.",
-                Unit::Count.show(self.scanned)
-            ),
+            Filter::Column { column, .. } => {
+                format!("Create an index on its column `{column}`. A call then reads {reads}{instead}.")
+            }
             _ => "Create an index on the columns by which it finds its rows; its text was cut before them."
                 .to_owned(),
         };
         vec![
             first,
-            "Look at its plan first (`EXPLAIN`, `EXPLAIN QUERY PLAN`): a sequential scan of the table stands there now, and is gone with the index.".to_owned(),
+            "Look at its plan first (`EXPLAIN`, `EXPLAIN QUERY PLAN`): a scan of the table, or a walk along another index with a filter, stands there now and is gone with the index.".to_owned(),
         ]
     }
 }

@@ -9,9 +9,8 @@ use timeline::clock::RunTime;
 use timeline::lane::names;
 use timeline::{Series, Span, Timeline};
 
-use super::{LEAST_CALLS, LEAST_SCANNED, LEAST_TIMED, Scan, subjects};
+use super::{LEAST_CALLS, LEAST_SCANNED, Scan, by_time, subjects};
 use crate::detectors::database::statement::{self, Filter};
-use crate::stats::Durations;
 use crate::window;
 
 /// Window, seconds: three answers of the server at least.
@@ -36,7 +35,7 @@ pub(super) fn scans(timeline: &Timeline, at: RunTime) -> Vec<Scan> {
 }
 
 /// What the worst-informed process is not: the most that any of them has heard.
-fn heard(timeline: &Timeline, name: &str, table: &str, span: Span) -> f64 {
+pub(super) fn heard(timeline: &Timeline, name: &str, table: &str, span: Span) -> f64 {
     let counts = window::about(timeline, name, table).filter_map(|s| window::counted_of([s], span));
     counts.fold(0.0, f64::max)
 }
@@ -52,28 +51,15 @@ fn of_table(timeline: &Timeline, table: &str, statements: &[&str], at: RunTime) 
     if answers.iter().filter(|a| a.1 >= span.start).count() < LEAST_ANSWERS {
         return None;
     }
-    let breaks = answers.windows(2).rposition(|w| w[1].0.since(w[0].1) > GAP);
-    let since = answers.get(breaks.map_or(0, |i| i + 1))?.0;
-    let calls =
-        |text: &str| window::counted_of(window::about(timeline, names::DB_CALLS, text), span).unwrap_or(0.0);
-    let speak_of_it = statements.iter().filter(|s| statement::tables(s).iter().any(|t| t == table));
-    let (mut explained, mut suspects) = (0.0, Vec::new());
-    for text in speak_of_it {
-        match statement::filter(text) {
-            Filter::None => explained += calls(text),
-            Filter::Column { table: by, .. } if by != table => {}
-            filter => suspects.push(((*text).to_owned(), filter, calls(text))),
-        }
-    }
-    let left = scans - explained;
-    suspects.retain(|s| s.2 >= LEAST_CALLS && left >= ACCOUNTED * s.2);
-    let growth = |text: &str| growth(timeline, text, since, at);
-    let (text, filter, calls) = suspects
+    let suspect = suspects(timeline, table, statements, scans, span)
         .into_iter()
-        .map(|s| (growth(&s.0), s))
-        .filter(|(g, _)| g.is_none_or(|g| g >= GROWTH))
-        .max_by(|a, b| a.0.unwrap_or(GROWTH).total_cmp(&b.0.unwrap_or(GROWTH)))?
-        .1;
+        .filter_map(|s| {
+            let slower = slower_since(timeline, &s.text, span, at);
+            Some((slower.map_or_else(|| first(&answers), Some)?, s))
+        })
+        .filter(|((_, growth), _)| *growth >= GROWTH)
+        .max_by(|a, b| a.0.1.total_cmp(&b.0.1));
+    let ((since, _), Suspect { text, filter, calls }) = suspect?;
     let given = window::about(timeline, names::DB_ROWS, &text);
     let given = window::counted_of(given, span).map(|n| n / calls);
     // Many rows given for each scan are a report, not a look-up.
@@ -87,10 +73,35 @@ fn of_table(timeline: &Timeline, table: &str, statements: &[&str], at: RunTime) 
         since,
         last: answers.last()?.1,
         calls,
-        scanned: rows / scans,
+        scanned: Some(rows / scans),
+        sure: true,
         given,
         lane: names::DB_TABLE_SCANNED,
     })
+}
+
+/// A look-up in the table.
+struct Suspect {
+    text: String,
+    filter: Filter,
+    calls: f64,
+}
+
+/// Look-ups in `table` of which each call may be one of the `scans`, less those of statements that have to read all of it.
+fn suspects(timeline: &Timeline, table: &str, statements: &[&str], scans: f64, span: Span) -> Vec<Suspect> {
+    let calls =
+        |text: &str| window::counted_of(window::about(timeline, names::DB_CALLS, text), span).unwrap_or(0.0);
+    let (mut left, mut suspects) = (scans, Vec::new());
+    for text in statements.iter().filter(|s| statement::tables(s).iter().any(|t| t == table)) {
+        match statement::filter(text) {
+            Filter::None => left -= calls(text),
+            // It looks up in another table and may well join all of this one.
+            Filter::Column { table: by, .. } if by != table => left -= calls(text),
+            filter => suspects.push(Suspect { text: (*text).to_owned(), filter, calls: calls(text) }),
+        }
+    }
+    suspects.retain(|s| s.calls >= LEAST_CALLS && left >= ACCOUNTED * s.calls);
+    suspects
 }
 
 /// Samples with scans, each with the instant since which it may have been.
@@ -104,15 +115,16 @@ fn answers(timeline: &Timeline, table: &str, at: RunTime) -> Vec<(RunTime, RunTi
     lanes.max_by_key(Vec::len).unwrap_or_default()
 }
 
-/// The statement's median time since the scans began, over that before; none without a before.
-fn growth(timeline: &Timeline, text: &str, since: RunTime, at: RunTime) -> Option<f64> {
-    let times = |span| {
-        let lanes = window::about(timeline, names::DB_TIME, text);
-        Durations::of(lanes.flat_map(|s| s.intervals_within(span)))
-    };
-    // The server's answer comes late: up to a second and a half of it lay before.
-    let before = Span::new(since.back(Duration::from_secs(12)), since.back(Duration::from_millis(1_500)));
-    let (past, now) = (times(before), times(Span::new(since, at)));
-    (past.count() >= LEAST_TIMED).then_some(())?;
-    Some(now.quantile_ns(0.5)? / past.quantile_ns(0.5)?.max(1.0))
+/// The beginning of the answers that lasts, for a statement without a past: whether it has become slower is not known.
+fn first(answers: &[(RunTime, RunTime)]) -> Option<(RunTime, f64)> {
+    let breaks = answers.windows(2).rposition(|w| w[1].0.since(w[0].1) > GAP);
+    Some((answers.get(breaks.map_or(0, |i| i + 1))?.0, GROWTH))
+}
+
+/// Since when the statement takes longer than in its past, and how many times as long; none without a past.
+fn slower_since(timeline: &Timeline, text: &str, span: Span, at: RunTime) -> Option<(RunTime, f64)> {
+    let (past, _) = by_time::best(timeline, text, span.start)?;
+    let recent = window::last(at, window::seconds(span) / 2.0);
+    let now = by_time::times(timeline, text, recent).quantile_ns(0.5)?;
+    Some((by_time::onset(timeline, text, at, (now * past).sqrt()), now / past.max(1.0)))
 }
