@@ -103,6 +103,13 @@ pub const MECHANISMS: &[Mechanism] = &[
         together: true,
     },
     Mechanism {
+        cause: FindingKind::SlowQuery,
+        effect: FindingKind::LongPause,
+        reason: "reading whole tables takes the cores from the process itself",
+        effect_sort: kinds::PAUSE_HICCUP,
+        together: true,
+    },
+    Mechanism {
         cause: FindingKind::ConnectionChurn,
         effect: FindingKind::CpuSaturated,
         reason: "opening connections takes the cores",

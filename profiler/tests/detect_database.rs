@@ -270,7 +270,7 @@ const FAULTS: [(FindingKind, Shop, &str); 6] = [
         "asks the database 6 times in a row",
     ),
     (FindingKind::PoolLeak, shop(|t, d| losing(t, d, 0.02), 120.0), "held by nobody"),
-    (FindingKind::ConnectionChurn, shop(opening, 100.0), "opens a connection for 100 % of its uses"),
+    (FindingKind::ConnectionChurn, shop(opening, 100.0), "% of its uses since"),
     (FindingKind::PoolOversized, large(), "connections open since"),
 ];
 
@@ -304,7 +304,9 @@ fn each_fault_is_found_alone_with_its_figures_soon_after_its_onset_and_ends() {
             let from_onset = f.found_at.as_secs_f64() - ONSET;
             assert!((0.0..=4.0).contains(&from_onset), "{} after {from_onset} s", kind.name());
             let late = f.onset.as_secs_f64() - ONSET;
-            assert!((-0.3..=1.0).contains(&late), "{} begins {late} s late", kind.name());
+            // The first connection is lost when chance will have it.
+            let room = if kind == FindingKind::PoolLeak { 2.5 } else { 1.0 };
+            assert!((-0.3..=room).contains(&late), "{} begins {late} s late", kind.name());
             // Nobody gives back what has leaked.
             assert_eq!(f.ended.is_some(), kind != FindingKind::PoolLeak, "{f:#?}");
         }

@@ -54,6 +54,8 @@ fn look_at(timeline: &Timeline, route: &str, at: RunTime) -> Option<Claim> {
         let told = cell.requests > 0 || cell.statements > 0.0;
         told.then_some(cell.repeated >= LEAST_REPEATED)
     })?;
+    // Requests from before would thin the figures out; more of the later ones make them truer.
+    let asked = Asked::within(timeline, route, Span::new(since, asked.span.end));
     let worst = Worst::of(timeline, &asked);
     let time = asked.time_ns()?;
     let each = asked.each(asked.repeated).round();

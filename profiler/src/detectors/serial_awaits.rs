@@ -67,6 +67,8 @@ fn look_at(timeline: &Timeline, route: &str, at: RunTime) -> Option<Claim> {
         return None;
     }
     let since = onset(timeline, route, at, |cell| ratio(cell).map(|r| r >= IN_A_ROW))?;
+    // Requests from before would thin the figures out; more of the later ones make them truer.
+    let asked = Asked::within(timeline, route, Span::new(since, asked.span.end));
     let past = Asked::within(timeline, route, Span::new(since.back(PAST), since));
     let together = past.requests >= LEAST_PAST
         && questions(&past) >= LEAST_CHECKOUTS
