@@ -4,7 +4,7 @@
 mod world;
 
 use timeline::lane::names;
-use timeline::{FindingKind, LaneSpec, Status, Unit};
+use timeline::{FindingKind, LaneSpec, Severity, Status, Unit};
 use world::{Dice, World, find, kinds_of, ms, phase};
 
 use dynamometer_profiler::Diagnosis;
@@ -57,13 +57,22 @@ struct Shop {
     comes: fn(f64, &mut Dice) -> Request,
     /// Connections open in each process beyond those in use, by second.
     idle: fn(f64) -> f64,
+    /// Of each process; more are never out.
+    capacity: f64,
     /// The store tells scans by statement; else the server tells them by table.
     by_statement: bool,
 }
 
 impl Default for Shop {
     fn default() -> Self {
-        Self { seed: 1, rate: 120.0, comes: |_, d| page(d), idle: |_| 8.0, by_statement: true }
+        Self {
+            seed: 1,
+            rate: 120.0,
+            comes: |_, d| page(d),
+            idle: |_| 8.0,
+            capacity: 200.0,
+            by_statement: true,
+        }
     }
 }
 
@@ -75,7 +84,8 @@ type Track = std::collections::BTreeMap<(&'static str, &'static str), Vec<(f64, 
 struct Told {
     counts: Track,
     times: Track,
-    /// From, to: connections out, requests under way.
+    /// From, to: requests that wait for a connection, connections out, requests under way.
+    waiting: Vec<(f64, f64)>,
     out: Vec<(f64, f64)>,
     under_way: Vec<(f64, f64)>,
 }
@@ -95,6 +105,7 @@ impl Told {
         for visit in &request.visits {
             let mut t = at + visit.wait_ms;
             let taken = t;
+            self.waiting.push((at, taken));
             self.count("pool.db.acquired", "", t, 1.0);
             self.time("pool.db.wait", "", t, visit.wait_ms);
             self.count("pool.db.opened", "", t, f64::from(u8::from(visit.opened)));
@@ -159,10 +170,10 @@ fn tell(w: &mut World, name: &str, told: &Told, shop: Shop) {
         let t = i as f64 * 100.0;
         let among = |spans: &[(f64, f64)]| spans.iter().filter(|s| s.0 <= t && t < s.1).count() as f64;
         let (out, idle) = (among(&told.out), (shop.idle)(t / 1e3));
-        for (lane, value) in levels.into_iter().zip([out, idle, 0.0]) {
+        for (lane, value) in levels.into_iter().zip([out.min(shop.capacity), idle, among(&told.waiting)]) {
             w.sample(lane, ms(i * 100), value);
         }
-        w.sample(capacity, ms(i * 100), 200.0);
+        w.sample(capacity, ms(i * 100), shop.capacity);
         w.sample(in_flight, ms(i * 100), among(&told.under_way));
     }
     for (&(lane, about), amounts) in &told.counts {
@@ -275,7 +286,7 @@ const FAULTS: [(FindingKind, Shop, &str); 6] = [
 ];
 
 const fn shop(comes: fn(f64, &mut Dice) -> Request, rate: f64) -> Shop {
-    Shop { seed: 1, rate, comes, idle: |_| 8.0, by_statement: true }
+    Shop { seed: 1, rate, comes, idle: |_| 8.0, capacity: 200.0, by_statement: true }
 }
 
 const fn large() -> Shop {
@@ -284,6 +295,7 @@ const fn large() -> Shop {
         rate: 120.0,
         comes: |_, d| page(d),
         idle: |t| if wrong(t) { 150.0 } else { 8.0 },
+        capacity: 200.0,
         by_statement: true,
     }
 }
@@ -401,6 +413,7 @@ const HEALTHY: [(&str, Shop); 10] = [
             rate: 300.0,
             comes: |_, d| request("/products", vec![(LIST, 150.0 + d.exp(20.0), 20.0, 0.0)]),
             idle: |_| 30.0,
+            capacity: 200.0,
             by_statement: true,
         },
     ),
@@ -415,6 +428,23 @@ fn healthy_loads_that_look_like_a_fault_stay_silent() {
             let server = diagnose(Shop { seed, by_statement: false, ..shop });
             assert!(server.findings().is_empty(), "{name}, seed {seed}: {:#?}", server.findings());
         }
+    }
+}
+
+#[test]
+fn the_pool_that_it_empties_is_told_under_the_leak() {
+    fn comes(t: f64, d: &mut Dice) -> Request {
+        let mut request = losing(t, d, 0.1);
+        if (14.5..ONSET + 8.0).contains(&t) {
+            request.visits[0].wait_ms = 400.0;
+        }
+        request
+    }
+    for seed in 0..4 {
+        let d = diagnose(Shop { seed, capacity: 12.0, ..shop(comes, 120.0) });
+        assert_eq!(kinds_of(&d), [FindingKind::PoolLeak, FindingKind::PoolSaturated], "{:#?}", d.findings());
+        assert_eq!(d.findings()[1].caused_by.as_ref(), Some(&d.findings()[0].id));
+        assert_eq!(d.findings()[0].severity, Severity::Critical);
     }
 }
 

@@ -188,7 +188,12 @@ fn look_at(timeline: &Timeline, pool: &str, at: RunTime) -> Option<Claim> {
         identity: pool.to_owned(),
         subject: pool.to_owned(),
         severity: if short { Severity::Critical } else { Severity::Warning },
-        status: if seen.agree() { Status::Confirmed } else { Status::Likely },
+        status: match seen.by_requests {
+            // Holds that have become long are out, too, and have not ended: that alone is no proof.
+            None => Status::Possible,
+            Some(_) if seen.agree() => Status::Confirmed,
+            Some(_) => Status::Likely,
+        },
         onset: since,
         last: at,
         quiet: QUIET,

@@ -36,6 +36,8 @@ const OPEN_S: f64 = 2.0;
 /// half a second lets requests pile up, which is no load.
 const PEAK_S: f64 = 30.0;
 const PEAK_QUANTILE: f64 = 0.98;
+/// Instants at which the use before those is looked at.
+const EARLIER_POINTS: u32 = 100;
 /// After a change of load its peak is not yet known.
 const SETTLE: Duration = Duration::from_secs(3);
 /// Levels are carried for so long.
@@ -72,7 +74,7 @@ fn summed(timeline: &Timeline, pool: &str, part: &str, at: RunTime, seconds: f64
 fn look_at(timeline: &Timeline, pool: &str, at: RunTime) -> Option<Claim> {
     let used = summed(timeline, pool, "in-use", at, PEAK_S);
     let idle = summed(timeline, pool, "idle", at, PEAK_S);
-    let peak = peak(&used)?;
+    let peak = peak(&used)?.max(earlier(timeline, pool, at));
     let need = (peak + STAFFING * peak.sqrt()).ceil().max(1.0);
     let limit = window::typical(timeline, names::DB_CONNECTION_LIMIT, window::last(at, 5.0));
     let many = limit.map_or(LEAST_OPEN, |l| LEAST_OPEN.min(LIMIT_SHARE * l)).max(SURPLUS * need);
@@ -118,6 +120,16 @@ fn peak(used: &[(f64, f64)]) -> Option<f64> {
     let mut used: Vec<f64> = used.iter().map(|p| p.1).collect();
     used.sort_by(f64::total_cmp);
     used.get(((used.len() as f64 * PEAK_QUANTILE) as usize).min(used.len().checked_sub(1)?)).copied()
+}
+
+/// The highest use before that, on a coarse grid: a pool must serve the peaks of a day.
+fn earlier(timeline: &Timeline, pool: &str, at: RunTime) -> f64 {
+    let span = Span::new(RunTime::ZERO, at.back(Duration::from_secs_f64(PEAK_S)));
+    if span.end == RunTime::ZERO {
+        return 0.0;
+    }
+    let points = window::summed(timeline, &lane(pool, "in-use"), span, EARLIER_POINTS, CARRY);
+    points.iter().map(|p| p.1).fold(0.0, f64::max)
 }
 
 /// Figures of a pool, all instances.
