@@ -1,7 +1,8 @@
 //! Pool leak: connections that were taken from a pool and never come back, though nobody uses them.
 //!
 //! **Claim.** Ever more connections of a pool are out without being held by anybody. **Reads**
-//! `pool.NAME.{in-use,capacity,waiters,hold,acquired}`, `server.in-flight`. **Needs** `in-use`, and `hold` or `server.in-flight`.
+//! `pool.NAME.{in-use,capacity,waiters,hold,acquired}`, `server.in-flight`. **Needs** `in-use` and
+//! `server.in-flight`; without `hold` it says no more than *possible*.
 //! **Statistic.** Two accounts of who can hold a connection, each instance for itself, in cells of half a second: by Little's law
 //! the holds that ended keep sum(holds) / time busy; and no more requests can hold one than are under way and do not
 //! wait. What is out beyond *both* is held by nobody. The lowest sample of a cell counts, so a burst is none.
@@ -41,15 +42,14 @@ const QUIET: Duration = Duration::from_secs(3);
 
 /// Looks at every pool.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
-    let has = |pool: &String, part: &str| timeline.has(&lane(pool, part));
     let mut pools = timeline.members(names::POOL);
-    pools.retain(|p| has(p, "in-use"));
+    pools.retain(|p| timeline.has(&lane(p, "in-use")));
     if pools.is_empty() {
         return Answer::CannotTell(vec!["pool.NAME.in-use".to_owned()]);
     }
-    pools.retain(|p| has(p, "hold") || timeline.has(names::SERVER_IN_FLIGHT));
-    if pools.is_empty() {
-        return Answer::CannotTell(vec!["pool.NAME.hold".to_owned(), names::SERVER_IN_FLIGHT.to_owned()]);
+    // By holds alone every one that takes long would seem lost until it ends.
+    if !timeline.has(names::SERVER_IN_FLIGHT) {
+        return Answer::CannotTell(vec![names::SERVER_IN_FLIGHT.to_owned()]);
     }
     Answer::Looked(pools.iter().filter_map(|p| look_at(timeline, p, at)).collect())
 }
@@ -68,10 +68,7 @@ struct Account {
 impl Account {
     /// Beyond both.
     fn surely(self) -> Option<f64> {
-        match (self.by_holds, self.by_requests) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        Some(self.by_requests?.min(self.by_holds.unwrap_or(f64::INFINITY)))
     }
 }
 
@@ -188,8 +185,8 @@ fn look_at(timeline: &Timeline, pool: &str, at: RunTime) -> Option<Claim> {
         identity: pool.to_owned(),
         subject: pool.to_owned(),
         severity: if short { Severity::Critical } else { Severity::Warning },
-        status: match seen.by_requests {
-            // Holds that have become long are out, too, and have not ended: that alone is no proof.
+        status: match seen.by_holds {
+            // A request may take several at once.
             None => Status::Possible,
             Some(_) if seen.agree() => Status::Confirmed,
             Some(_) => Status::Likely,
@@ -202,11 +199,7 @@ fn look_at(timeline: &Timeline, pool: &str, at: RunTime) -> Option<Claim> {
         evidence: seen.supporting(pool),
         contradicting: Vec::new(),
         advice: seen.advice(pool),
-        missing: if seen.by_requests.is_none() {
-            vec![names::SERVER_IN_FLIGHT.to_owned()]
-        } else {
-            Vec::new()
-        },
+        missing: if seen.by_holds.is_none() { vec![lane(pool, "hold")] } else { Vec::new() },
         episodes: vec![Span::new(since, at)],
         sort: "",
     })
