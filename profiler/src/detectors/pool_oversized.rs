@@ -2,12 +2,12 @@
 //!
 //! **Claim.** The processes together keep open many times the connections that they need. **Reads**
 //! `pool.NAME.{in-use,idle,hold,acquired}`, `db.connections`, `db.connection-limit`, `host.cores`. **Needs** `in-use` and `idle`.
-//! **Statistic.** Connections open in the lowest sample of the last two seconds, against what the highest sample of the last 30 s used, staffed by
-//! its square root. **Law.** The need follows from Little's law on uses and holds as well; where it agrees that a
+//! **Statistic.** Connections open in every sample of two seconds, against the peak of those in use (98 in 100 samples of the last 30 s, and
+//! every sample of a coarse grid before that), staffed by its square root. **Law.** The need follows from Little's law on holds as well; where it agrees that
 //! far fewer are enough, the finding is confirmed.
 //!
 //! A capacity is only a permission: it costs nothing until connections are open. A pool sized for a peak is not
-//! oversized, so nothing is said before the load has settled, nor of a pool that uses a quarter of what it has at its peak.
+//! oversized, so nothing is said before the load has settled, nor of a pool of which a good third is used at the peak.
 
 use std::time::Duration;
 

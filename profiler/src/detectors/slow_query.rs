@@ -58,14 +58,15 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     let span = window::last(at, WINDOW_S);
     let mut claims = Vec::new();
     if timeline.has(names::DB_SCANNED) {
-        claims.extend(subjects(timeline, names::DB_SCANNED).iter().filter_map(|s| {
-            let scan = Scan::of_statement(timeline, s, span, at)?;
-            scan.claim(timeline, at)
-        }));
+        claims.extend(
+            subjects(timeline, names::DB_SCANNED)
+                .iter()
+                .filter_map(|s| Some(Scan::of_statement(timeline, s, span, at)?.claim(timeline, at))),
+        );
     } else if timeline.has(names::DB_TABLE_SCANNED) {
         let scans = by_table::scans(timeline, at);
         let grown = by_time::grown(timeline, at).filter(|g| scans.iter().all(|s| s.text != g.text));
-        claims.extend(scans.iter().chain(&grown).filter_map(|scan| scan.claim(timeline, at)));
+        claims.extend(scans.iter().chain(&grown).map(|scan| scan.claim(timeline, at)));
     } else {
         return Answer::CannotTell(vec![names::DB_SCANNED.to_owned(), names::DB_TABLE_SCANNED.to_owned()]);
     }
@@ -136,12 +137,12 @@ impl Scan {
         })
     }
 
-    fn claim(&self, timeline: &Timeline, at: RunTime) -> Option<Claim> {
+    fn claim(&self, timeline: &Timeline, at: RunTime) -> Claim {
         let times = |span| {
             let lanes = window::about(timeline, names::DB_TIME, &self.text);
             Durations::of(lanes.flat_map(|s| s.intervals_within(span)))
         };
-        // The newest second, so that calls before the onset do not hide the growth.
+        // Calls from before the onset would hide the growth.
         let from = Span::new(self.since.max(self.span.start), self.span.end);
         let past = times(Span::new(
             self.since.back(Duration::from_secs(10)),
@@ -156,7 +157,7 @@ impl Scan {
             Some(g) if g >= GROWTH && self.sure => Status::Confirmed,
             _ => Status::Likely,
         };
-        Some(Claim {
+        Claim {
             kind: FindingKind::SlowQuery,
             identity: self.text.clone(),
             subject: self.text.clone(),
@@ -173,7 +174,7 @@ impl Scan {
             missing: if now.is_none() { vec![names::DB_TIME.to_owned()] } else { Vec::new() },
             episodes: vec![Span::new(self.since, self.last.min(at))],
             sort: if self.scanned.is_none() { BY_TIME } else { "" },
-        })
+        }
     }
 
     fn sentence(&self, now: Option<f64>, before: Option<f64>) -> String {
