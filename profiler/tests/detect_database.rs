@@ -174,7 +174,10 @@ fn tell(w: &mut World, name: &str, told: &Told, shop: Shop) {
             w.sample(lane, ms(i * 100), value);
         }
         w.sample(capacity, ms(i * 100), shop.capacity);
-        w.sample(in_flight, ms(i * 100), among(&told.under_way));
+        // It is known from the first request on, the pool from the start.
+        if i > 10 {
+            w.sample(in_flight, ms(i * 100), among(&told.under_way));
+        }
     }
     for (&(lane, about), amounts) in &told.counts {
         let by_table = lane == names::DB_SCANNED && !shop.by_statement;

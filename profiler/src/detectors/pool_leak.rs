@@ -119,15 +119,17 @@ impl<'a> Part<'a> {
         let cell = |i: u32| {
             let end = at.back(CELL * i) + Duration::from_nanos(1);
             let span = Span::new(end.back(CELL), end);
-            Some((span, self.account(span)?))
+            let account = self.account(span)?;
+            Some((span, account, account.surely()?))
         };
         // Mostly nothing is lost, and then the past costs nothing.
-        if cell(0)?.1.surely()? < 1.0 {
+        if cell(0)?.2 < 1.0 {
             return None;
         }
-        let cells: Vec<(Span, Account)> = (0..CELLS).filter_map(cell).collect();
-        let sure: Vec<f64> = cells.iter().filter_map(|c| c.1.surely()).collect();
-        if sure.len() < cells.len() || sure.len() <= STAYS {
+        // Back to the first gap: what was out before it cannot be known.
+        let cells: Vec<(Span, Account, f64)> = (0..CELLS).map_while(cell).collect();
+        let sure: Vec<f64> = cells.iter().map(|c| c.2).collect();
+        if sure.len() <= STAYS {
             return None;
         }
         let now = sure[..STAYS].iter().copied().fold(f64::INFINITY, f64::min);
