@@ -6,11 +6,16 @@
 //! [`PlanFacts`](timeline::facts::PlanFacts) alone; no name of a scenario or a fault reaches them, and
 //! they never match names of phases or steps.
 
+pub mod accept_overflow;
 pub mod cache_stampede;
+pub mod fd_exhausted;
 pub mod generator_limited;
 pub mod heap_leak;
 pub mod long_pause;
 pub mod pool_saturated;
+pub mod slow_consumer;
+pub mod uneven_workers;
+pub mod worker_lost;
 
 use std::time::Duration;
 
@@ -37,6 +42,11 @@ pub const ALL: &[Detector] = &[
     Detector { kind: FindingKind::PoolSaturated, look: pool_saturated::look },
     Detector { kind: FindingKind::LongPause, look: long_pause::look },
     Detector { kind: FindingKind::HeapLeak, look: heap_leak::look },
+    Detector { kind: FindingKind::UnevenWorkers, look: uneven_workers::look },
+    Detector { kind: FindingKind::WorkerLost, look: worker_lost::look },
+    Detector { kind: FindingKind::SlowConsumer, look: slow_consumer::look },
+    Detector { kind: FindingKind::AcceptOverflow, look: accept_overflow::look },
+    Detector { kind: FindingKind::FdExhausted, look: fd_exhausted::look },
 ];
 
 /// What a detector says at one instant.
@@ -111,6 +121,16 @@ pub(crate) fn plural(n: f64, thing: &str) -> String {
         Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{figure} {stem}ies"),
         _ if thing.ends_with('s') => format!("{figure} {thing}es"),
         _ => format!("{figure} {thing}s"),
+    }
+}
+
+/// A long time in the unit that people would use: `40 s`, `24 min`, `6.8 h`, `3.1 days`.
+pub(crate) fn lasting(seconds: f64) -> String {
+    match seconds {
+        s if s < 120.0 => Unit::Ns.show(s * 1e9),
+        s if s < 7_200.0 => format!("{:.0} min", s / 60.0),
+        s if s < 172_800.0 => format!("{:.1} h", s / 3_600.0),
+        s => format!("{:.1} days", s / 86_400.0),
     }
 }
 
