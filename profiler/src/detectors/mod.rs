@@ -8,6 +8,7 @@
 
 pub mod accept_overflow;
 pub mod cache_stampede;
+pub mod client;
 pub mod fd_exhausted;
 pub mod generator_limited;
 pub mod heap_leak;
@@ -47,6 +48,11 @@ pub const ALL: &[Detector] = &[
     Detector { kind: FindingKind::SlowConsumer, look: slow_consumer::look },
     Detector { kind: FindingKind::AcceptOverflow, look: accept_overflow::look },
     Detector { kind: FindingKind::FdExhausted, look: fd_exhausted::look },
+    Detector { kind: FindingKind::ThroughputKnee, look: client::throughput_knee::look },
+    Detector { kind: FindingKind::PeriodicStalls, look: client::periodic_stalls::look },
+    Detector { kind: FindingKind::SlowStart, look: client::slow_start::look },
+    Detector { kind: FindingKind::ConnectionsRefused, look: client::connections_refused::look },
+    Detector { kind: FindingKind::LongTail, look: client::long_tail::look },
 ];
 
 /// What a detector says at one instant.
