@@ -38,7 +38,7 @@ const STALLED: f64 = 0.7;
 const AS_HIGH: f64 = 0.85;
 /// Answers that take longer are critical.
 const CRITICAL_NS: f64 = 1e9;
-/// Share of a mean stall's missing answers that makes one stretch a stall.
+/// Share of the deepest stall's missing answers that makes one stretch a stall.
 const ONE_STALL: f64 = 0.5;
 
 /// Looks at all answers together.
@@ -197,12 +197,14 @@ fn stall(x: &[f64], lag: usize) -> Option<Stall> {
 impl Stall {
     /// The cell in which the first of two stalls in a row begins; the window may reach back to before the first.
     fn begins(&self, x: &[f64], lag: usize) -> usize {
-        let stalled = |at: usize| {
-            let cells = &x[at.min(x.len())..(at + self.length).min(x.len())];
-            let usual = self.usual * cells.len() as f64;
-            !cells.is_empty() && usual - cells.iter().sum::<f64>() >= ONE_STALL * self.missing * usual
-        };
-        let starts = || (self.first..x.len()).step_by(lag);
-        starts().find(|&at| stalled(at) && stalled(at + lag)).unwrap_or(self.first)
+        let whole = x.len().saturating_sub(self.length);
+        let lacks: Vec<(usize, f64)> = (self.first..=whole)
+            .step_by(lag)
+            .map(|at| (at, self.usual - mean(&x[at..at + self.length])))
+            .collect();
+        let deepest = lacks.iter().map(|l| l.1).fold(0.0, f64::max);
+        let stalled = |l: &(usize, f64)| l.1 >= ONE_STALL * deepest;
+        let twice = lacks.windows(2).find(|w| w.iter().all(stalled)).map(|w| w[0].0);
+        twice.or_else(|| lacks.iter().rfind(|l| stalled(l)).map(|l| l.0)).unwrap_or(self.first)
     }
 }

@@ -3,7 +3,7 @@
 //! **Claim.** It finishes so many a second, reached with so many sessions; what is asked beyond that only waits. **Reads** `client.{offered,completed,open-sessions,response}`
 //! and the plan. **Needs** 6 s. **Statistic**, over the last six whole seconds, one of three: *short*, completed falls a tenth short of offered, at the same load, while open
 //! sessions pile up and responses take a third longer; *behind*, the median response time rises in nine of ten pairs of seconds, by half a second in all, while
-//! the plan asks for the same; *flat*, the plan's ramp asks for a third more, and completed does not grow while responses take a third longer.
+//! the plan asks for the same; *flat*, over twelve seconds, sessions grow by a third, and completed does not while responses take a third longer.
 //! **Law.** Answers that come later by r seconds each second are those of a load that comes 1 / (1 - r) times as fast as it is finished.
 
 use std::time::Duration;
@@ -29,7 +29,10 @@ const PILED_UP: f64 = 0.2;
 const RISING: f64 = 0.9;
 /// Rise of the median response time over the window that is a backlog, nanoseconds per second: half a second in five.
 const BEHIND_NS_PER_S: f64 = 0.1e9;
-/// Growth of what a ramp asks for over the window, and of responses.
+/// Whole seconds over which a ramp is judged: where it brings what it asks for, their halves differ by a sixth and more, four
+/// deviations of counting a few hundred a second.
+const RAMP_SECONDS: usize = 12;
+/// Growth of what a ramp asks for in them, and of responses.
 const MORE: f64 = 1.33;
 /// Growth of completed that is none.
 const NO_MORE: f64 = 1.05;
@@ -71,7 +74,7 @@ fn look_at(timeline: &Timeline, at: RunTime) -> Option<Claim> {
     let plateau = median(last.iter().map(|s| s.completed).collect())?;
     let medians: Vec<(f64, f64)> = last.iter().map(|s| (s.span.start.as_secs_f64(), s.median_ns())).collect();
     let waits = trend(&medians)?;
-    let sign = sign(timeline, span, last, &waits, plateau)?;
+    let sign = sign(timeline, span, (&all, last), &waits, plateau)?;
     let knee = all.iter().find(|s| s.completed >= REACHED * plateau)?;
     let onset = risen_from(&all, last)?;
     Some(Claim {
@@ -101,7 +104,14 @@ fn look_at(timeline: &Timeline, at: RunTime) -> Option<Claim> {
     })
 }
 
-fn sign(timeline: &Timeline, span: Span, last: &[Second], waits: &Trend, plateau: f64) -> Option<Sign> {
+/// `seconds`: all that are known, and the last of them.
+fn sign(
+    timeline: &Timeline,
+    span: Span,
+    (all, last): (&[Second], &[Second]),
+    waits: &Trend,
+    plateau: f64,
+) -> Option<Sign> {
     let same = window::same_load_since(timeline.plan(), span.end) <= span.start;
     let length = window::seconds(span);
     let offered = window::counted(timeline, names::OFFERED, span).unwrap_or(0.0) / length;
@@ -115,11 +125,20 @@ fn sign(timeline: &Timeline, span: Span, last: &[Second], waits: &Trend, plateau
         let slope = (waits.slope / 1e9).min(0.99);
         return Some(Sign::Behind { asked: plateau / (1.0 - slope) });
     }
+    flat(all).map(|grown| Sign::Flat { grown })
+}
+
+/// By how much what a ramp asks for has grown without bringing more; none where it brings more, or nothing grows.
+fn flat(all: &[Second]) -> Option<f64> {
+    let last = &all[all.len().checked_sub(RAMP_SECONDS)?..];
+    let (a, b) = (last.first()?, last.last()?);
     let halves = last.split_at(last.len() / 2);
     let mean = |part: &[Second]| part.iter().map(|s| s.completed).sum::<f64>() / part.len().max(1) as f64;
+    let medians: Vec<(f64, f64)> = last.iter().map(|s| (s.span.start.as_secs_f64(), s.median_ns())).collect();
     let grown = b.sessions / a.sessions.max(1.0);
-    let flat = mean(halves.1) <= NO_MORE * mean(halves.0);
-    (grown >= MORE && flat && slower && waits.rising >= RISING).then_some(Sign::Flat { grown })
+    let no_more = mean(halves.1) <= NO_MORE * mean(halves.0);
+    let slower = b.median_ns() >= MORE * a.median_ns() && trend(&medians)?.rising >= RISING;
+    (grown >= MORE && no_more && slower).then_some(grown)
 }
 
 /// The second from which the median response time has risen without a break to what it is now.
