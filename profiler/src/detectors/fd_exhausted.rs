@@ -12,7 +12,7 @@ use std::time::Duration;
 use timeline::clock::RunTime;
 use timeline::finding::Evidence;
 use timeline::lane::names;
-use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
+use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, evidence, lasting, plural};
 use crate::stats::{Trend, trend};
@@ -242,13 +242,16 @@ fn connections(timeline: &Timeline, instance: &str, at: RunTime) -> Option<f64> 
         .reduce(|a, b| a + b)
 }
 
-/// Descriptors that are put down to connections of clients, and to calls of other services that wait for their answers.
-fn explained(timeline: &Timeline, instance: &str, at: RunTime) -> f64 {
-    let calls = timeline.members(names::DOWNSTREAM).into_iter().filter_map(|service| {
-        let lane = names::of(names::DOWNSTREAM, &service, "in-flight");
-        window::of_instance(timeline, &lane, instance)?.at(at, CARRY)
-    });
-    calls.sum::<f64>() + connections(timeline, instance, at).unwrap_or(0.0)
+/// Lanes whose values are descriptors that need no explanation: connections of clients, and calls of other services that
+/// wait for their answers.
+fn explaining<'a>(timeline: &'a Timeline, instance: &str) -> Vec<&'a Series> {
+    let calls = timeline.members(names::DOWNSTREAM);
+    let calls = calls.iter().map(|service| names::of(names::DOWNSTREAM, service, "in-flight"));
+    [names::SERVER_CONNECTIONS.to_owned(), names::SERVER_WEBSOCKETS.to_owned()]
+        .into_iter()
+        .chain(calls)
+        .filter_map(|lane| window::of_instance(timeline, &lane, instance))
+        .collect()
 }
 
 /// Descriptors beside those, at most [`POINTS`].
@@ -256,14 +259,12 @@ fn beside(timeline: &Timeline, instance: &str, span: Span) -> Vec<(f64, f64)> {
     let Some(lane) = window::of_instance(timeline, names::PROCESS_DESCRIPTORS, instance) else {
         return Vec::new();
     };
+    let explaining = explaining(timeline, instance);
+    let explained = |t| explaining.iter().filter_map(|l| l.at(t, CARRY)).sum::<f64>();
     let points = lane.within(span);
     let stride = points.len().div_ceil(POINTS).max(1);
-    let mut thin: Vec<(f64, f64)> = points
-        .iter()
-        .rev()
-        .step_by(stride)
-        .map(|&(t, n)| (t.as_secs_f64(), n - explained(timeline, instance, t)))
-        .collect();
+    let mut thin: Vec<(f64, f64)> =
+        points.iter().rev().step_by(stride).map(|&(t, n)| (t.as_secs_f64(), n - explained(t))).collect();
     thin.reverse();
     thin
 }
