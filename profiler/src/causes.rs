@@ -58,6 +58,63 @@ pub const MECHANISMS: &[Mechanism] = &[
         effect_sort: "",
         together: false,
     },
+    // Caches: what makes many keys be loaded, and what the loads then crowd.
+    Mechanism {
+        cause: FindingKind::CacheAvalanche,
+        effect: FindingKind::PoolSaturated,
+        reason: "the keys that expired together are loaded at once and take the connections",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::CacheCold,
+        effect: FindingKind::PoolSaturated,
+        reason: "what was removed is loaded anew and takes the connections",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::CachePenetration,
+        effect: FindingKind::PoolSaturated,
+        reason: "each request for what does not exist takes a connection",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::CacheThrash,
+        effect: FindingKind::PoolSaturated,
+        reason: "what was evicted is loaded again and takes the connections",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::CacheAvalanche,
+        effect: FindingKind::CacheStampede,
+        reason: "popular keys are among those that expired, and all who want one load it",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::CacheCold,
+        effect: FindingKind::CacheStampede,
+        reason: "popular keys are among those that were removed, and all who want one load it",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::CacheThrash,
+        effect: FindingKind::CacheStampede,
+        reason: "popular keys are evicted too, and all who want one load it",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::CacheCold,
+        effect: FindingKind::CacheAvalanche,
+        reason: "what is loaded at once after an emptying expires at once a time to live later",
+        effect_sort: "",
+        together: false,
+    },
 ];
 
 /// How much later than its effect a cause may seem to begin: two intervals of a 10 Hz lane, since

@@ -6,7 +6,11 @@
 //! [`PlanFacts`](timeline::facts::PlanFacts) alone; no name of a scenario or a fault reaches them, and
 //! they never match names of phases or steps.
 
+pub mod cache_avalanche;
+pub mod cache_cold;
+pub mod cache_penetration;
 pub mod cache_stampede;
+pub mod cache_thrash;
 pub mod generator_limited;
 pub mod heap_leak;
 pub mod long_pause;
@@ -34,6 +38,10 @@ pub struct Detector {
 pub const ALL: &[Detector] = &[
     Detector { kind: FindingKind::GeneratorLimited, look: generator_limited::look },
     Detector { kind: FindingKind::CacheStampede, look: cache_stampede::look },
+    Detector { kind: FindingKind::CacheAvalanche, look: cache_avalanche::look },
+    Detector { kind: FindingKind::CacheCold, look: cache_cold::look },
+    Detector { kind: FindingKind::CachePenetration, look: cache_penetration::look },
+    Detector { kind: FindingKind::CacheThrash, look: cache_thrash::look },
     Detector { kind: FindingKind::PoolSaturated, look: pool_saturated::look },
     Detector { kind: FindingKind::LongPause, look: long_pause::look },
     Detector { kind: FindingKind::HeapLeak, look: heap_leak::look },
