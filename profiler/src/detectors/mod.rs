@@ -6,6 +6,7 @@
 //! [`PlanFacts`](timeline::facts::PlanFacts) alone; no name of a scenario or a fault reaches them, and
 //! they never match names of phases or steps.
 
+pub mod broker_backlog;
 pub mod cache_avalanche;
 pub mod cache_cold;
 pub mod cache_penetration;
@@ -15,6 +16,7 @@ pub mod generator_limited;
 pub mod heap_leak;
 pub mod long_pause;
 pub mod pool_saturated;
+pub mod retry_storm;
 
 use std::time::Duration;
 
@@ -42,6 +44,8 @@ pub const ALL: &[Detector] = &[
     Detector { kind: FindingKind::CacheCold, look: cache_cold::look },
     Detector { kind: FindingKind::CachePenetration, look: cache_penetration::look },
     Detector { kind: FindingKind::CacheThrash, look: cache_thrash::look },
+    Detector { kind: FindingKind::RetryStorm, look: retry_storm::look },
+    Detector { kind: FindingKind::BrokerBacklog, look: broker_backlog::look },
     Detector { kind: FindingKind::PoolSaturated, look: pool_saturated::look },
     Detector { kind: FindingKind::LongPause, look: long_pause::look },
     Detector { kind: FindingKind::HeapLeak, look: heap_leak::look },
