@@ -115,6 +115,28 @@ pub const MECHANISMS: &[Mechanism] = &[
         effect_sort: "",
         together: false,
     },
+    // Services: what is called, and who waits for it.
+    Mechanism {
+        cause: FindingKind::RetryStorm,
+        effect: FindingKind::DownstreamCascade,
+        reason: "calls that are made again fill the service, and who waits for it waits longer",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::RetryStorm,
+        effect: FindingKind::PoolSaturated,
+        reason: "requests that ask the service again and again hold their connections meanwhile",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::DownstreamCascade,
+        effect: FindingKind::PoolSaturated,
+        reason: "requests hold their connections while they wait for the service",
+        effect_sort: "",
+        together: true,
+    },
 ];
 
 /// How much later than its effect a cause may seem to begin: two intervals of a 10 Hz lane, since

@@ -12,6 +12,7 @@ pub mod cache_cold;
 pub mod cache_penetration;
 pub mod cache_stampede;
 pub mod cache_thrash;
+pub mod downstream_cascade;
 pub mod generator_limited;
 pub mod heap_leak;
 pub mod long_pause;
@@ -44,6 +45,7 @@ pub const ALL: &[Detector] = &[
     Detector { kind: FindingKind::CacheCold, look: cache_cold::look },
     Detector { kind: FindingKind::CachePenetration, look: cache_penetration::look },
     Detector { kind: FindingKind::CacheThrash, look: cache_thrash::look },
+    Detector { kind: FindingKind::DownstreamCascade, look: downstream_cascade::look },
     Detector { kind: FindingKind::RetryStorm, look: retry_storm::look },
     Detector { kind: FindingKind::BrokerBacklog, look: broker_backlog::look },
     Detector { kind: FindingKind::PoolSaturated, look: pool_saturated::look },
