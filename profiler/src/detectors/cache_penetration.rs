@@ -17,8 +17,8 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
-use super::{Answer, Claim, ONSET, evidence, plural};
-use crate::cache_cells::{CARRY, CELL, busy, lane, sampled};
+use super::{Answer, Claim, ONSET, episodes, evidence, plural};
+use crate::cache_cells::{CARRY, CELL, counts, lane, sampled, start_of};
 use crate::window;
 
 /// Window of the rule, seconds: long enough for a hundred answers at a modest rate.
@@ -148,7 +148,7 @@ fn keys(timeline: &Timeline, cache: &str, span: Span) -> Keys {
 }
 
 fn claim(timeline: &Timeline, at: RunTime, cache: &str, seen: &Seen) -> Claim {
-    let spans = lasting(busy(timeline, &lane(cache, "absent-loads"), window::last(at, REACH_S), CELL * 4));
+    let spans = let_through(timeline, cache, window::last(at, REACH_S));
     let onset = spans.last().map_or(seen.span.start, |s| s.start);
     let last = spans.last().map_or(at, |s| s.end);
     let critical = seen.per_s() >= CRITICAL_PER_S;
@@ -164,7 +164,7 @@ fn claim(timeline: &Timeline, at: RunTime, cache: &str, seen: &Seen) -> Claim {
         weight: seen.absent_loads,
         claim: format!(
             "cache {cache} lets requests for what does not exist through since {ONSET}: {} find nothing, {} of all loads, and {} of such answers come from the cache",
-            Unit::PerSecond.show(seen.per_s().round()) + " loads",
+            loads_per_s(seen.per_s()),
             Unit::Ratio.show(seen.absent_loads / seen.loads),
             Unit::Ratio.show(seen.absent_hits / (seen.absent_hits + seen.absent_loads))
         ),
@@ -177,10 +177,20 @@ fn claim(timeline: &Timeline, at: RunTime, cache: &str, seen: &Seen) -> Claim {
     }
 }
 
-/// Episodes of a single tick are the cache that learns of one more absent thing.
-fn lasting(spans: Vec<Span>) -> Vec<Span> {
-    let long: Vec<Span> = spans.iter().copied().filter(|s| s.length() >= CELL * 3).collect();
-    if long.is_empty() { spans } else { long }
+/// When most answers that there is no such thing were loads, and not only one or two.
+fn let_through(timeline: &Timeline, cache: &str, span: Span) -> Vec<Span> {
+    let loads = counts(timeline, &lane(cache, "absent-loads"), span);
+    let hits = counts(timeline, &lane(cache, "absent-hits"), span);
+    let spans = (2..loads.len()).filter_map(|i| {
+        let over = |cells: &[f64]| cells[i - 2..=i].iter().sum::<f64>();
+        let (loads, hits) = (over(&loads), over(&hits));
+        (loads >= 3.0 && loads >= hits).then(|| Span::new(start_of(span, i - 1), start_of(span, i + 1)))
+    });
+    episodes(spans.collect(), CELL * 10)
+}
+
+fn loads_per_s(rate: f64) -> String {
+    format!("{} loads/s", Unit::Count.show(rate.round()))
 }
 
 fn supporting(cache: &str, seen: &Seen) -> Vec<Evidence> {
@@ -215,15 +225,15 @@ fn supporting(cache: &str, seen: &Seen) -> Vec<Evidence> {
 fn advice(seen: &Seen) -> Vec<String> {
     let mut list = vec![if seen.keys.repeated >= LEAST_REPEATED {
         format!(
-            "Remember for 10 s that there is no such thing (negative caching): the {} of the last {REACH_S} s then cost {} instead of {}.",
-            plural(seen.keys.known as f64, "key"),
-            Unit::PerSecond.show((seen.keys.known as f64 / 10.0).ceil()) + " loads",
-            Unit::PerSecond.show(seen.per_s().round())
+            "Remember for 10 s that there is no such thing (negative caching): the {} that were loaded again within {REACH_S} s then cost {} instead of {}.",
+            plural(seen.keys.repeated as f64, "key"),
+            loads_per_s((seen.keys.repeated as f64 / 10.0).ceil()),
+            Unit::Count.show(seen.per_s().round())
         )
     } else {
         format!(
             "Remember for a while that there is no such thing (negative caching): {} become one per key and time to live.",
-            Unit::PerSecond.show(seen.per_s().round()) + " loads"
+            loads_per_s(seen.per_s())
         )
     }];
     list.push(

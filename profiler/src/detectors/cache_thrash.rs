@@ -200,8 +200,8 @@ fn claim(timeline: &Timeline, at: RunTime, cache: &str, seen: &Seen) -> Claim {
 
 fn sentence(cache: &str, seen: &Seen, set: &WorkingSet) -> String {
     let mut text = format!(
-        "cache {cache} evicts entries before they are wanted again since {ONSET}: {} and {} of look-ups miss",
-        Unit::PerSecond.show((seen.evictions / WINDOW_S).round()) + " evictions",
+        "cache {cache} evicts entries before they are wanted again since {ONSET}: {} evictions/s, and {} of look-ups miss",
+        Unit::Count.show((seen.evictions / WINDOW_S).round()),
         Unit::Ratio.show(seen.missed())
     );
     if let Some(entries) = seen.entries {

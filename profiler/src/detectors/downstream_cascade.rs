@@ -33,8 +33,8 @@ const LEAST_BEFORE: u64 = 10;
 /// A median has to double, and to grow by what people notice at all, half of a tenth of a second.
 const SLOWED: f64 = 2.0;
 const SLOWED_BY_NS: f64 = 50e6;
-/// Calls over requests of the route: it may call twice, or for a part of its requests, which then carry its median.
-const CALLS_EACH: (f64, f64) = (0.4, 3.0);
+/// Calls over requests of the route: it may call twice, or for a part of its requests, which carry its median if they are most.
+const CALLS_EACH: (f64, f64) = (0.6, 3.0);
 /// Part of what a route takes more that calls must explain, in medians.
 const EXPLAINED: f64 = 0.5;
 /// Law: factor within which both sums of time agree. Requests under way at the edges of the window are in one of them only.
@@ -97,6 +97,12 @@ impl Times {
         Some(self.median_now() / self.usual()?.max(1.0))
     }
 
+    /// The same of the upper quartile, which moves as soon as a quarter is slow: no route that begins to slow may pass for one that does not.
+    fn upper_ratio(&self) -> Option<f64> {
+        self.usual()?;
+        Some(self.now.quantile_ns(0.75)? / self.before.quantile_ns(0.75)?.max(1.0))
+    }
+
     /// What all of them took more than as many did before, ns.
     fn added(&self) -> f64 {
         let usual = self.usual().and(self.before.mean_ns()).unwrap_or(0.0);
@@ -124,12 +130,13 @@ fn look_at(timeline: &Timeline, at: RunTime, service: &str) -> Option<Claim> {
     if calls.count() < LEAST_CALLS || calls.quantile_ns(0.5)? < SLOWED_BY_NS {
         return None;
     }
-    let (callers, others) = routes(timeline, before, now, &calls);
-    let spans = slow_spans(timeline, at, callers.first()?);
+    let spans = slow_spans(timeline, at, routes(timeline, before, now, &calls).0.first()?);
+    // Once it is known when the route slowed, all are compared with what was before that.
     let onset = spans.last().map_or(now.start, |s| s.start);
-    // Where it was not called before the route slowed, the route alone tells what was usual.
-    let earlier = durations(timeline, &time, None, Span::new(onset.back(BEFORE_FROM), onset));
-    let calls = Times { before: earlier, now: calls };
+    let before = Span::new(onset.back(BEFORE_FROM), onset.min(before.end));
+    let (callers, others) = routes(timeline, before, now, &calls);
+    // Where the service was not called before, the route alone tells what was usual.
+    let calls = Times { before: durations(timeline, &time, None, before), now: calls };
     let slow = calls.usual().is_none() || calls.is_slowed(LEAST_CALLS);
     let seen = Seen { span: now, calls, callers, others, spans };
     (slow && seen.is_cascade()).then(|| seen.claim(timeline, at, service))
@@ -148,7 +155,7 @@ fn routes(timeline: &Timeline, before: Span, now: Span, calls: &Durations) -> (V
         if times.is_slowed(LEAST_REQUESTS) && may_call(&times, calls) {
             callers.push(Route { name: name.to_owned(), times });
         } else if times.now.count() >= LEAST_REQUESTS {
-            others.extend(times.ratio());
+            others.extend(times.upper_ratio());
         }
     }
     callers.sort_by(|a, b| b.times.added().total_cmp(&a.times.added()));
@@ -189,7 +196,7 @@ impl Seen {
 
     fn is_cascade(&self) -> bool {
         let slowed = self.callers.first().and_then(|r| r.times.ratio()).unwrap_or(0.0);
-        let specific = self.others_slowed() < ALL_SLOW;
+        let specific = !self.others.is_empty() && self.others_slowed() < ALL_SLOW;
         let beyond = slowed >= BEYOND_ALL * self.others_slowed();
         !self.callers.is_empty() && (specific || (beyond && self.law_agrees()))
     }

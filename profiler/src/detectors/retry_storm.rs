@@ -181,7 +181,7 @@ fn supporting(service: &str, seen: &Seen) -> Vec<Evidence> {
         if seen.law_agrees() { "no budget bounds that" } else { "something bounds that" }
     );
     list.push(evidence(text, lane(service, "failures"), seen.span, seen.failures, Unit::Count));
-    let text = format!("{} are answered", Unit::PerSecond.show(seen.answered().round()) + " calls");
+    let text = format!("{} calls/s are answered", Unit::Count.show(seen.answered().round()));
     list.push(evidence(text, lane(service, "calls"), seen.span, seen.answered(), Unit::PerSecond));
     if let Some((route, before, now)) = &seen.clients {
         let text = format!(
