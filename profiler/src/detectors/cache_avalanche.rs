@@ -91,6 +91,11 @@ impl Instant {
         !other && (!told || self.expired >= EXPIRED_SHARE * self.miss.keys)
     }
 
+    /// Keys that were gone. A wave that the next one meets loads more in all.
+    fn keys(&self) -> f64 {
+        self.miss.keys.min(self.entries.unwrap_or(f64::INFINITY))
+    }
+
     /// Share of the entries that expired.
     fn share(&self) -> Option<f64> {
         self.entries.filter(|&n| n >= 1.0).map(|n| (self.expired / n).min(1.0))
@@ -125,7 +130,7 @@ impl Figures {
         let spans: Vec<Span> = seen.iter().map(|i| i.miss.span).collect();
         Some(Self {
             span: Span::new(first.span.start, last.span.end),
-            keys: middle(|i| i.miss.keys),
+            keys: middle(Instant::keys),
             height: middle(|i| i.miss.height),
             usual: middle(|i| i.miss.usual),
             period: period.map(Duration::from_secs_f64),

@@ -48,6 +48,8 @@ const CRITICAL_NS: f64 = 250e6;
 /// Spans looked at for the beginning: a rate of 4/s has two in each.
 const STEP: Duration = Duration::from_millis(500);
 const STEPS: u32 = 40;
+/// Blocks of 5 s in which what is usual is looked for.
+const CALM_BLOCKS: u32 = 5;
 /// Silence after which it has ended.
 const QUIET: Duration = Duration::from_secs(5);
 
@@ -124,16 +126,18 @@ struct Route {
 
 fn look_at(timeline: &Timeline, at: RunTime, service: &str) -> Option<Claim> {
     let now = window::last(at, WINDOW_S);
-    let before = Span::new(at.back(BEFORE_FROM), at.back(BEFORE_TO));
+    // In a warm-up logins and cold caches are as slow as they like.
+    let warm = timeline.plan().warm_from().min(at.back(BEFORE_TO));
+    let before = Span::new(at.back(BEFORE_FROM).max(warm), at.back(BEFORE_TO));
     let time = lane(service, "time");
     let calls = durations(timeline, &time, None, now);
     if calls.count() < LEAST_CALLS || calls.quantile_ns(0.5)? < SLOWED_BY_NS {
         return None;
     }
-    let spans = slow_spans(timeline, at, routes(timeline, before, now, &calls).0.first()?);
+    let spans = slow_spans(timeline, at, &routes(timeline, before, now, &calls).0.first()?.name);
     // Once it is known when the route slowed, all are compared with what was before that.
     let onset = spans.last().map_or(now.start, |s| s.start);
-    let before = Span::new(onset.back(BEFORE_FROM), onset.min(before.end));
+    let before = Span::new(onset.back(BEFORE_FROM).max(warm), onset.min(before.end));
     let (callers, others) = routes(timeline, before, now, &calls);
     // Where the service was not called before, the route alone tells what was usual.
     let calls = Times { before: durations(timeline, &time, None, before), now: calls };
@@ -297,13 +301,13 @@ impl Seen {
 }
 
 /// Spans within the last 20 s in which the route was slow, half a second each, joined.
-fn slow_spans(timeline: &Timeline, at: RunTime, route: &Route) -> Vec<Span> {
-    let usual = route.times.usual().unwrap_or(0.0);
+fn slow_spans(timeline: &Timeline, at: RunTime, route: &str) -> Vec<Span> {
+    let usual = calm(timeline, at, route);
     let slow = (SLOWED * usual).max(usual + SLOWED_BY_NS);
     let spans = (0..STEPS).rev().filter_map(|i| {
         let end = at.back(STEP * i);
         let span = Span::new(end.back(STEP), end);
-        let took = durations(timeline, names::SERVER_HANDLER, Some(&route.name), span);
+        let took = durations(timeline, names::SERVER_HANDLER, Some(route), span);
         (took.count() > 0 && took.longer_than(slow) * 2 >= took.count()).then(|| {
             // Told when it ended: the slow half of it began so much earlier.
             let took = Duration::from_nanos(took.quantile_ns(0.5).unwrap_or(0.0) as u64);
@@ -311,4 +315,15 @@ fn slow_spans(timeline: &Timeline, at: RunTime, route: &Route) -> Vec<Span> {
         })
     });
     episodes(spans.collect(), STEP * 3)
+}
+
+/// The route's median in the best 5 s of those before, ns: no slow stretch, however long, makes it usual.
+fn calm(timeline: &Timeline, at: RunTime, route: &str) -> f64 {
+    let medians = (1..=CALM_BLOCKS).filter_map(|i| {
+        let end = at.back(BEFORE_TO * i);
+        let took =
+            durations(timeline, names::SERVER_HANDLER, Some(route), Span::new(end.back(BEFORE_TO), end));
+        took.quantile_ns(0.5).filter(|_| took.count() >= LEAST_REQUESTS)
+    });
+    medians.reduce(f64::min).unwrap_or(0.0)
 }

@@ -142,8 +142,8 @@ impl Shelf {
             }
             self.look_up(w, p, t, dice);
         }
-        self.keeper(p, from, dice);
         p.land(w, self, from + 0.1);
+        self.keeper(p, from, dice);
         p.tell(w, self, t_ms);
     }
 
