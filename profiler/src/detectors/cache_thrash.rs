@@ -7,8 +7,8 @@
 //! entries stands still, it is confirmed.
 //!
 //! A cache with a long tail evicts too, but hits four times of five. Its capacity is what it holds while it evicts. The working set is told
-//! from keys that were loaded once and twice in the window (Chao 1984: unseen ones are about f1^2 / 2 f2), and from what the cache
-//! held before. A cache elsewhere (Redis) tells no evictions: this detector then cannot tell.
+//! from keys that were loaded once and twice in the window (Chao 1984: unseen ones are about f1^2 / 2 f2), or from entries / hit ratio while few
+//! came again, and from what the cache held before. A cache elsewhere (Redis) tells no evictions: this detector then cannot tell.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -110,6 +110,10 @@ impl Seen {
         self.misses / (self.hits + self.misses).max(1.0)
     }
 
+    fn by_hits(&self) -> Option<f64> {
+        (self.hits >= 1.0).then(|| self.entries.map(|n| n * (self.hits + self.misses) / self.hits))?
+    }
+
     fn law_agrees(&self) -> bool {
         (self.evictions - self.loads).abs() <= LAW_TOLERANCE * self.loads
             && self.entries.is_some_and(|n| self.moved <= (STEADY * n).max(2.0))
@@ -127,14 +131,16 @@ fn level_and_move(points: &[(RunTime, f64)]) -> Option<(f64, f64)> {
 struct WorkingSet {
     /// Different keys that were loaded.
     seen: f64,
-    /// With those that were not (yet) loaded in the window.
-    about: f64,
+    /// With those that were not (yet) loaded in the window, where enough came again to tell.
+    by_keys: Option<f64>,
+    /// Where all are wanted alike, a cache hits in its share of them: entries / hit ratio. Where some are wanted more it is too few.
+    by_hits: f64,
     /// Most entries that it held before it had to evict.
     held: f64,
 }
 
 impl WorkingSet {
-    fn read(timeline: &Timeline, at: RunTime, cache: &str) -> Self {
+    fn read(timeline: &Timeline, at: RunTime, cache: &str, now: &Seen) -> Self {
         let mut loads: BTreeMap<&str, BTreeMap<&str, u32>> = BTreeMap::new();
         for e in timeline.events(kinds::CACHE_REFRESH, window::last(at, REACH_S)) {
             if e.label("cache") == Some(cache) {
@@ -147,20 +153,21 @@ impl WorkingSet {
             .flat_map(|s| s.within(before))
             .map(|p| p.1)
             .fold(0.0, f64::max);
-        let each: Vec<(f64, f64)> = loads.values().map(|keys| chao(keys.values().copied())).collect();
-        let most = |f: fn(&(f64, f64)) -> f64| each.iter().map(f).fold(0.0, f64::max);
-        Self { seen: most(|e| e.0), about: most(|e| e.1), held }
+        let each: Vec<_> = loads.values().map(|keys| chao(keys.values().copied())).collect();
+        let by_keys = each.iter().filter_map(|e| e.1).reduce(f64::max);
+        let seen = each.iter().map(|e| e.0).fold(0.0, f64::max);
+        Self { seen, by_keys, by_hits: now.by_hits().unwrap_or(0.0), held }
     }
 
     /// Entries that a process needs room for.
     fn needs(&self) -> f64 {
-        self.about.max(self.held)
+        self.by_keys.unwrap_or(self.by_hits).max(self.seen).max(self.held)
     }
 }
 
 /// How many there are by how often each was seen: those seen, and Chao's estimate of all (bias-corrected, so that no pair is no
-/// division by zero).
-fn chao(counts: impl Iterator<Item = u32>) -> (f64, f64) {
+/// division by zero). Where most came once it is a guess with a wide error: none then.
+fn chao(counts: impl Iterator<Item = u32>) -> (f64, Option<f64>) {
     let (mut seen, mut once, mut twice) = (0.0, 0.0, 0.0);
     for n in counts {
         seen += 1.0;
@@ -170,13 +177,14 @@ fn chao(counts: impl Iterator<Item = u32>) -> (f64, f64) {
             _ => {}
         }
     }
-    (seen, seen + once * (once - 1.0_f64).max(0.0) / (2.0 * (twice + 1.0)))
+    let all = seen + once * (once - 1.0_f64).max(0.0) / (2.0 * (twice + 1.0));
+    (seen, (2.0 * once <= seen && seen > 0.0).then_some(all))
 }
 
 fn claim(timeline: &Timeline, at: RunTime, cache: &str, seen: &Seen) -> Claim {
     let spans = busy(timeline, &lane(cache, "evictions"), window::last(at, REACH_S), CELL * 10);
     let onset = spans.last().map_or(seen.span.start, |s| s.start);
-    let set = WorkingSet::read(timeline, at, cache);
+    let set = WorkingSet::read(timeline, at, cache, seen);
     let critical = seen.missed() >= CRITICAL_MISS_SHARE;
     Claim {
         kind: FindingKind::CacheThrash,
@@ -240,11 +248,18 @@ fn supporting(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<Evidence> {
     }
     if set.seen > 0.0 {
         let text = format!(
-            "{} were loaded within {REACH_S} s by one process; by how many came twice there are about {}",
+            "{} were loaded within {REACH_S} s by one process{}",
             plural(set.seen, "different key"),
-            Unit::Count.show(set.about.round())
+            match set.by_keys {
+                Some(all) =>
+                    format!("; by how many came twice there are about {}", Unit::Count.show(all.round())),
+                None => format!(
+                    "; by its hits it holds one of {:.1} that are wanted",
+                    set.by_hits / seen.entries.unwrap_or(1.0).max(1.0)
+                ),
+            }
         );
-        list.push(evidence(text, kinds::CACHE_REFRESH, seen.span, set.about, Unit::Count));
+        list.push(evidence(text, kinds::CACHE_REFRESH, seen.span, set.seen, Unit::Count));
     }
     if seen.entries.is_some_and(|n| set.held > ROOM * n) {
         let text = format!("it has held {} before", plural(set.held, "entry"));
@@ -284,12 +299,13 @@ mod tests {
 
     #[test]
     fn chao_sees_the_unseen() {
-        // 300 keys asked for 300 times at random: e^-1 unseen, as many once, half as many twice.
+        // 300 keys asked for 330 times at random: a third unseen, a third once, a sixth twice.
         let counts =
-            std::iter::repeat_n(1, 110).chain(std::iter::repeat_n(2, 55)).chain(std::iter::repeat_n(3, 24));
+            std::iter::repeat_n(1, 99).chain(std::iter::repeat_n(2, 60)).chain(std::iter::repeat_n(3, 40));
         let (seen, about) = chao(counts);
-        assert_eq!(seen, 189.0);
-        assert!((280.0..=310.0).contains(&about), "{about}");
-        assert_eq!(chao(std::iter::empty()), (0.0, 0.0));
+        assert_eq!(seen, 199.0);
+        assert!((280.0..=310.0).contains(&about.unwrap()), "{about:?}");
+        assert_eq!(chao(std::iter::empty()), (0.0, None));
+        assert_eq!(chao(std::iter::repeat_n(1, 50)), (50.0, None), "nothing came again");
     }
 }
