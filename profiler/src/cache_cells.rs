@@ -125,7 +125,11 @@ impl Grid {
 /// All mass misses in `span`, in order.
 pub fn mass_misses(timeline: &Timeline, cache: &str, span: Span) -> Vec<MassMiss> {
     let of = |part: &str| counts(timeline, &lane(cache, part), span);
-    let keys = of("loads").iter().zip(of("duplicate-loads")).map(|(l, d)| (l - d).max(0.0)).collect();
+    let keys: Vec<f64> =
+        of("loads").iter().zip(of("duplicate-loads")).map(|(l, d)| (l - d).max(0.0)).collect();
+    if keys.windows(TRIPLE).all(|three| three.iter().sum::<f64>() < LEAST_KEYS) {
+        return Vec::new(); // most caches at most times: nothing more need be read
+    }
     let grid = Grid { span, hits: of("hits"), misses: of("misses"), keys };
     let (mut found, mut usual) = (Vec::new(), Usual::default());
     let mut i = TRIPLE - 1;

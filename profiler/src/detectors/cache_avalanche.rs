@@ -47,9 +47,11 @@ const CRITICAL_SLOWDOWN: f64 = 2.0;
 /// Looks at every cache.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     let mut caches = timeline.members(names::CACHE);
-    caches.retain(|c| timeline.has(&lane(c, "misses")) && timeline.has(&lane(c, "loads")));
+    // Without it many loads of one key could not be told from loads of many.
+    let needed = ["misses", "loads", "duplicate-loads"];
+    caches.retain(|c| needed.iter().all(|part| timeline.has(&lane(c, part))));
     if caches.is_empty() {
-        return Answer::CannotTell(vec!["cache.NAME.misses".to_owned(), "cache.NAME.loads".to_owned()]);
+        return Answer::CannotTell(needed.iter().map(|part| lane("NAME", part)).collect());
     }
     Answer::Looked(caches.iter().filter_map(|c| look_at(timeline, at, c)).collect())
 }
@@ -133,7 +135,7 @@ impl Figures {
             keys: middle(Instant::keys),
             height: middle(|i| i.miss.height),
             usual: middle(|i| i.miss.usual),
-            period: period.map(Duration::from_secs_f64),
+            period: period.map(Duration::from_secs_f64).filter(|_| seen.len() >= PERIODIC),
             periodic: seen.len() >= PERIODIC && period.is_some_and(even),
             load: crate::cache_cells::load_times(timeline, cache, first.span.start, &spans),
             told,

@@ -168,7 +168,7 @@ impl Figures {
             removed: median(seen.iter().map(|e| e.removed).collect())?,
             missed: median(missed)?,
             before: miss_share(timeline, cache, before, LEAST_LOOK_UPS),
-            period: median(gaps).map(Duration::from_secs_f64),
+            period: median(gaps).map(Duration::from_secs_f64).filter(|_| seen.len() >= RECURS),
             load: load_times(timeline, cache, first.start, &waves),
             episodes: waves,
             seen,
