@@ -32,7 +32,7 @@ const OVER: f64 = 0.3;
 /// After a change of load new keys are asked for, and missing them is no fault: time to see each once.
 const SETTLE: Duration = Duration::from_secs(3);
 /// Levels are carried for so long.
-pub const CARRY: Duration = Duration::from_millis(350);
+const CARRY: Duration = Duration::from_millis(350);
 
 /// `cache.NAME.PART`.
 pub fn lane(cache: &str, part: &str) -> String {

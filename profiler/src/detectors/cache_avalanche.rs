@@ -2,7 +2,7 @@
 //!
 //! **Claim.** A large part of a cache's keys ran out together, so most look-ups missed for a while and loaded, each key
 //! once. **Reads** `cache.NAME.{hits,misses,loads,duplicate-loads,expired,removed,evictions,absent-loads,entries,loads-in-flight}`.
-//! **Statistic.** A *mass miss* ([`crate::cache_cells`]): within 300 ms the share of look-ups that miss leaps to half or more, for
+//! **Statistic.** A *mass miss* (`cache_cells`): within 300 ms the share of look-ups that miss leaps to half or more, for
 //! many keys. It is an avalanche where most of the keys loaded meanwhile had expired, and neither were removed nor evicted nor
 //! are absent. `expired` comes late and in heaps where a cache tidies up now and then, so it is asked for an amount and
 //! never for an instant. **Needs** a second of usual look-ups before. **Law.** Right after it look-ups miss in the
@@ -20,7 +20,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence, plural};
-use crate::cache_cells::{CELL, MassMiss, lane, level, mass_misses, told};
+use crate::cache_cells::{CELL, MassMiss, lane, level, load_times, mass_misses, told};
 use crate::stats::median;
 use crate::window;
 
@@ -137,7 +137,7 @@ impl Figures {
             usual: middle(|i| i.miss.usual),
             period: period.map(Duration::from_secs_f64).filter(|_| seen.len() >= PERIODIC),
             periodic: seen.len() >= PERIODIC && period.is_some_and(even),
-            load: crate::cache_cells::load_times(timeline, cache, first.span.start, &spans),
+            load: load_times(timeline, cache, first.span.start, &spans),
             told,
             seen,
         })

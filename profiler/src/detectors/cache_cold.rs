@@ -18,7 +18,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence, plural};
-use crate::cache_cells::{CELL, held_before, lane, load_times, miss_share, told};
+use crate::cache_cells::{CELL, held_before, lane, level, load_times, miss_share, told};
 use crate::stats::median;
 use crate::window;
 
@@ -280,7 +280,7 @@ fn settled(timeline: &Timeline, cache: &str, from: RunTime, until: RunTime) -> R
     let usual = window::mean(timeline, &name, before).unwrap_or(0.0) * timeline.named(&name).count() as f64;
     let mut t = from + LEAST_AFTERMATH;
     while t < until {
-        match crate::cache_cells::level(timeline, &name, t) {
+        match level(timeline, &name, t) {
             Some(now) if now > 1.0 + 2.0 * usual => t = t + CELL,
             _ => return t,
         }

@@ -18,7 +18,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence, plural};
-use crate::cache_cells::{CARRY, CELL, counts, lane, sampled, start_of};
+use crate::cache_cells::{CELL, counts, lane, level, sampled, start_of};
 use crate::window;
 
 /// Window of the rule, seconds: long enough for a hundred answers at a modest rate.
@@ -79,11 +79,10 @@ struct Seen {
     sampled: f64,
     /// Entries that came in the window; none where nobody tells entries.
     came: Option<f64>,
-    /// Keys loaded within the reach, and those of them loaded more than once; none where events are incomplete.
+    /// Keys loaded within the reach, and those of them loaded more than once.
     keys: Keys,
 }
 
-#[derive(Default)]
 struct Keys {
     known: usize,
     repeated: usize,
@@ -133,8 +132,7 @@ impl Seen {
 
 fn came(timeline: &Timeline, cache: &str, span: Span) -> Option<f64> {
     let name = lane(cache, "entries");
-    let at = |t: RunTime| timeline.named(&name).filter_map(|s| s.at(t, CARRY)).reduce(|a, b| a + b);
-    let growth = at(span.end)? - at(span.start)?;
+    let growth = level(timeline, &name, span.end)? - level(timeline, &name, span.start)?;
     let gone = |part: &str| window::counted(timeline, &lane(cache, part), span).unwrap_or(0.0);
     Some((growth + gone("expired") + gone("evictions") + gone("removed")).max(0.0))
 }

@@ -246,6 +246,13 @@ fn supporting(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<Evidence> {
         );
         list.push(evidence(text, lane(cache, "entries"), seen.span, entries, Unit::Count));
     }
+    list.extend(wanted(cache, seen, set));
+    list
+}
+
+/// What tells how many are wanted.
+fn wanted(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<Evidence> {
+    let mut list = Vec::new();
     if set.seen > 0.0 {
         let text = format!(
             "{} were loaded within {REACH_S} s by one process{}",
