@@ -10,6 +10,7 @@ pub mod detectors;
 pub mod diagnosis;
 pub mod sources;
 
+mod cache_cells;
 mod ledger;
 mod stats;
 mod window;

@@ -7,10 +7,16 @@
 //! they never match names of phases or steps.
 
 pub mod accept_overflow;
+pub mod broker_backlog;
+pub mod cache_avalanche;
+pub mod cache_cold;
+pub mod cache_penetration;
 pub mod cache_stampede;
+pub mod cache_thrash;
+pub mod client;
 pub mod connection_churn;
 mod database;
-pub mod client;
+pub mod downstream_cascade;
 pub mod fd_exhausted;
 pub mod generator_limited;
 pub mod heap_leak;
@@ -19,9 +25,10 @@ pub mod pool_leak;
 pub mod pool_oversized;
 pub mod pool_saturated;
 pub mod query_fan_out;
+pub mod retry_storm;
 pub mod serial_awaits;
-pub mod slow_query;
 pub mod slow_consumer;
+pub mod slow_query;
 pub mod uneven_workers;
 pub mod worker_lost;
 
@@ -47,6 +54,13 @@ pub struct Detector {
 pub const ALL: &[Detector] = &[
     Detector { kind: FindingKind::GeneratorLimited, look: generator_limited::look },
     Detector { kind: FindingKind::CacheStampede, look: cache_stampede::look },
+    Detector { kind: FindingKind::CacheAvalanche, look: cache_avalanche::look },
+    Detector { kind: FindingKind::CacheCold, look: cache_cold::look },
+    Detector { kind: FindingKind::CachePenetration, look: cache_penetration::look },
+    Detector { kind: FindingKind::CacheThrash, look: cache_thrash::look },
+    Detector { kind: FindingKind::DownstreamCascade, look: downstream_cascade::look },
+    Detector { kind: FindingKind::RetryStorm, look: retry_storm::look },
+    Detector { kind: FindingKind::BrokerBacklog, look: broker_backlog::look },
     Detector { kind: FindingKind::PoolSaturated, look: pool_saturated::look },
     Detector { kind: FindingKind::PoolLeak, look: pool_leak::look },
     Detector { kind: FindingKind::PoolOversized, look: pool_oversized::look },
