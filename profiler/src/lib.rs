@@ -11,6 +11,8 @@ pub mod diagnosis;
 pub mod sources;
 
 mod ledger;
+mod loops;
+mod routes;
 mod stats;
 mod window;
 

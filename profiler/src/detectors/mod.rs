@@ -7,9 +7,16 @@
 //! they never match names of phases or steps.
 
 pub mod cache_stampede;
+pub mod cpu_saturated;
 pub mod generator_limited;
+pub mod heap_bloat;
+pub mod heap_churn;
+pub mod heap_fragmented;
 pub mod heap_leak;
 pub mod long_pause;
+pub mod loop_blocked;
+pub mod loop_starved;
+pub mod offload_saturated;
 pub mod pool_saturated;
 
 use std::time::Duration;
@@ -37,6 +44,13 @@ pub const ALL: &[Detector] = &[
     Detector { kind: FindingKind::PoolSaturated, look: pool_saturated::look },
     Detector { kind: FindingKind::LongPause, look: long_pause::look },
     Detector { kind: FindingKind::HeapLeak, look: heap_leak::look },
+    Detector { kind: FindingKind::LoopBlocked, look: loop_blocked::look },
+    Detector { kind: FindingKind::LoopStarved, look: loop_starved::look },
+    Detector { kind: FindingKind::CpuSaturated, look: cpu_saturated::look },
+    Detector { kind: FindingKind::OffloadSaturated, look: offload_saturated::look },
+    Detector { kind: FindingKind::HeapChurn, look: heap_churn::look },
+    Detector { kind: FindingKind::HeapBloat, look: heap_bloat::look },
+    Detector { kind: FindingKind::HeapFragmented, look: heap_fragmented::look },
 ];
 
 /// What a detector says at one instant.

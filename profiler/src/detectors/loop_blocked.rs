@@ -1,0 +1,279 @@
+//! Loop blocked: synchronous work of a request keeps the loop from turning.
+//!
+//! **Claim.** Requests of one route do so much in one go that everybody else waits for it. **Reads** events `pause.worker-stall` (what no
+//! hiccup of the process explains), lanes `server.handler`, `loop.utilisation`. **Needs** the events, told by an agent that watches the loop; the route needs the lane. **Statistic.** At least three
+//! stalls in 6 s, none of them while the target stopped its work itself (that is a pause). *Blame:* the request that
+//! blocks has itself been in its handler for the whole stall and ends soon after it; so the route whose requests of that length end beside
+//! nearly all stalls, and hardly ever elsewhere, is to blame. Those who waited were as long in their handlers, but not beside every stall,
+//! or several for each. Without a route to blame nothing is said: then the loop is starved, or the CPU short. **Null.** The share of stalls that would have such an
+//! end beside them by chance, from how often they are at other times; far above it with six stalls or more, it is confirmed.
+
+use std::time::Duration;
+
+use timeline::clock::RunTime;
+use timeline::event::kinds;
+use timeline::finding::Evidence;
+use timeline::lane::names;
+use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
+
+use super::{Answer, Claim, ONSET, episodes, evidence, plural};
+use crate::routes;
+use crate::stats::median;
+use crate::window;
+
+/// Window in which stalls count, seconds.
+const WINDOW_S: f64 = 6.0;
+/// Stalls wanted in it: one is an accident, two are a coincidence.
+const LEAST_STALLS: usize = 3;
+/// What they must come to: sixty milliseconds are three of the shortest that are told.
+const LEAST_TOTAL: Duration = Duration::from_millis(60);
+/// Pauses that are the target's own or its collector's: stalls in them are theirs.
+const OTHER_PAUSES: [&str; 4] =
+    [kinds::PAUSE_STOP_THE_WORLD, kinds::PAUSE_MAJOR, kinds::PAUSE_MINOR, kinds::PAUSE_PURGE];
+/// Time in handler over the stall, at least: the stall is known to 10 ms, and both to a tick of their clock.
+const THROUGH: f64 = 0.8;
+/// How long after a stall its request ends: an answer written, a statement or two awaited.
+const ENDS_WITHIN: Duration = Duration::from_millis(100);
+/// How exactly a stall's end is known.
+const KNOWN_TO: Duration = Duration::from_millis(10);
+/// Ticks of sources, which are what ends are known to.
+const TICK: Duration = Duration::from_millis(100);
+/// Share of the stalls beside which requests of the route end, at least.
+const BESIDE: f64 = 0.7;
+/// ... and so far above the share that chance gives.
+const ABOVE_CHANCE: f64 = 0.5;
+/// Time in handler of all such requests over all stalls, at most: one request for each stall, and perhaps one more that waits in
+/// the same route. Where many wait the route is no more than a victim.
+const AT_MOST: f64 = 6.0;
+/// Where the loop has hardly any time between the stalls the blame must be plainer: each of five stalls or more ...
+const DENSE: f64 = 0.6;
+const DENSE_STALLS: usize = 5;
+const DENSE_BESIDE: f64 = 0.9;
+/// ... with little more than one request for each.
+const DENSE_AT_MOST: f64 = 3.0;
+/// How far back before the window ends of the same length are counted for what chance gives, seconds.
+const CHANCE_S: f64 = 20.0;
+/// Stalls for the null to be tried.
+const CONFIRM_STALLS: usize = 6;
+/// Share of the time in stalls that is critical, as for pauses; and a single one that everybody notices.
+const CRITICAL_SHARE: f64 = 0.10;
+const CRITICAL_STALL: Duration = Duration::from_millis(250);
+const QUIET: Duration = Duration::from_secs(6);
+
+/// Looks at the stalls of all processes together.
+pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
+    if !timeline.has(names::LOOP_DELAY) && !timeline.has(names::LOOP_UTILISATION) {
+        return Answer::CannotTell(vec![kinds::PAUSE_WORKER_STALL.to_owned(), names::LOOP_DELAY.to_owned()]);
+    }
+    let stalls = stalls(timeline, at);
+    let total: Duration = stalls.iter().map(|s| s.span.length()).sum();
+    if stalls.len() < LEAST_STALLS || total < LEAST_TOTAL {
+        return Answer::Looked(Vec::new());
+    }
+    let blame = blame(timeline, at, &stalls);
+    let unknown = !timeline.has(names::SERVER_HANDLER) && density(&stalls, at) < DENSE;
+    let claims = match blame {
+        Some(blame) => vec![claim(timeline, at, &stalls, Some(&blame))],
+        None if unknown => vec![claim(timeline, at, &stalls, None)],
+        None => Vec::new(),
+    };
+    Answer::Looked(claims)
+}
+
+/// Is there a route to blame for the stalls of the window?
+pub(super) fn names_a_route(timeline: &Timeline, at: RunTime) -> bool {
+    let stalls = stalls(timeline, at);
+    stalls.len() >= LEAST_STALLS && blame(timeline, at, &stalls).is_some()
+}
+
+/// One stall of the loop of one process.
+#[derive(Debug, Clone, Copy)]
+struct Stall<'a> {
+    instance: &'a str,
+    span: Span,
+}
+
+impl Stall<'_> {
+    fn ns(&self) -> f64 {
+        self.span.length().as_nanos() as f64
+    }
+}
+
+fn stalls(timeline: &Timeline, at: RunTime) -> Vec<Stall<'_>> {
+    let span = window::last(at, WINDOW_S);
+    let wide = Span::new(span.start.back(Duration::from_secs(2)), span.end);
+    let others: Vec<(&str, Span)> = OTHER_PAUSES
+        .iter()
+        .flat_map(|k| timeline.events(k, wide))
+        .map(|e| (e.instance.as_str(), e.span()))
+        .collect();
+    timeline
+        .events(kinds::PAUSE_WORKER_STALL, span)
+        .filter(|e| !window::after_plan(timeline.plan(), e.start) && e.start >= timeline.plan().warm_from())
+        .map(|e| Stall { instance: e.instance.as_str(), span: e.span() })
+        .filter(|s| others.iter().all(|o| o.0 != s.instance || o.1.overlap(s.span).is_zero()))
+        .collect()
+}
+
+/// Share of the time since the first stall, of two seconds at most, that the worst process spent in them.
+fn density(stalls: &[Stall], at: RunTime) -> f64 {
+    let from = stalls.iter().map(|s| s.span.start).min().unwrap_or(at).max(at.back(Duration::from_secs(2)));
+    let last = stalls.iter().map(|s| s.span.end).max().unwrap_or(at);
+    let span = Span::new(from, last.max(from));
+    let of = |instance: &str| {
+        let own = stalls.iter().filter(|s| s.instance == instance);
+        own.map(|s| s.span.overlap(span).as_secs_f64()).sum::<f64>()
+    };
+    let worst = stalls.iter().map(|s| of(s.instance)).fold(0.0, f64::max);
+    worst / window::seconds(span).max(TICK.as_secs_f64())
+}
+
+/// The route to blame.
+struct Blame<'a> {
+    route: &'a str,
+    /// Share of the stalls beside which its requests ended.
+    beside: f64,
+    /// The share by chance.
+    chance: f64,
+    /// Time in handler beside stalls over the stalls.
+    ratio: f64,
+}
+
+fn blame<'a>(timeline: &'a Timeline, at: RunTime, stalls: &[Stall]) -> Option<Blame<'a>> {
+    let dense = density(stalls, at) >= DENSE;
+    let (beside, at_most) = if dense { (DENSE_BESIDE, DENSE_AT_MOST) } else { (BESIDE, AT_MOST) };
+    if dense && stalls.len() < DENSE_STALLS {
+        return None;
+    }
+    routes::all(timeline)
+        .into_iter()
+        .filter_map(|route| judged(timeline, route, stalls))
+        .filter(|b| b.beside >= beside && b.beside - b.chance >= ABOVE_CHANCE && b.ratio <= at_most)
+        .max_by(|a, b| {
+            (a.beside - a.chance).total_cmp(&(b.beside - b.chance)).then(b.ratio.total_cmp(&a.ratio))
+        })
+}
+
+fn judged<'a>(timeline: &Timeline, route: &'a str, stalls: &[Stall]) -> Option<Blame<'a>> {
+    let (mut hits, mut time, mut expected) = (0.0, 0.0, 0.0);
+    let first = stalls.iter().map(|s| s.span.start).min()?;
+    let typical = median(stalls.iter().map(Stall::ns).collect())?;
+    for instance in window::instances(timeline, names::SERVER_HANDLER) {
+        let own: Vec<&Stall> = stalls.iter().filter(|s| s.instance == instance).collect();
+        let lane = routes::handlers(timeline, instance).find(|s| s.spec.subject == route);
+        let Some(lane) = lane.filter(|_| !own.is_empty()) else { continue };
+        for stall in &own {
+            let through = beside(lane, stall);
+            hits += f64::from(u8::from(through > 0.0));
+            time += through;
+        }
+        // How often requests of the route last as long when nothing stalls.
+        let quiet = Span::new(first.back(Duration::from_secs_f64(CHANCE_S)), first.back(TICK));
+        let long: u64 = lane.intervals_within(quiet).iter().map(|i| longer(&i.1, THROUGH * typical).0).sum();
+        let looked_at = (ENDS_WITHIN + KNOWN_TO + TICK).as_secs_f64();
+        let per_s = long as f64 / window::seconds(quiet).max(1.0);
+        expected += own.len() as f64 * (1.0 - (-per_s * looked_at).exp());
+    }
+    let n = stalls.len() as f64;
+    let all: f64 = stalls.iter().map(|s| s.ns() + KNOWN_TO.as_nanos() as f64).sum();
+    (hits > 0.0).then(|| Blame { route, beside: hits / n, chance: expected / n, ratio: time / all })
+}
+
+/// Time in handler, ns, of the route's requests that were there all through the stall and ended beside its end.
+fn beside(lane: &timeline::Series, stall: &Stall) -> f64 {
+    let end = stall.span.end;
+    let around = Span::new(end.back(TICK * 2), end + ENDS_WITHIN);
+    lane.intervals_within(around)
+        .iter()
+        .filter(|i| i.0.end > end.back(KNOWN_TO))
+        .map(|i| longer(&i.1, THROUGH * stall.ns()).1)
+        .sum()
+}
+
+/// How many samples are at least `ns` long, and their sum.
+fn longer(cells: &timeline::histogram::Sparse, ns: f64) -> (u64, f64) {
+    let long = cells.cells.iter().map(|&(us, n)| (f64::from(us) * 1e3, n)).filter(|c| c.0 >= ns);
+    long.fold((0, 0.0), |sum, (v, n)| (sum.0 + u64::from(n), sum.1 + v * f64::from(n)))
+}
+
+fn claim(timeline: &Timeline, at: RunTime, stalls: &[Stall], blame: Option<&Blame>) -> Claim {
+    let span = window::last(at, WINDOW_S);
+    let total: f64 = stalls.iter().map(Stall::ns).sum();
+    let longest = stalls.iter().map(Stall::ns).fold(0.0, f64::max);
+    let middle = median(stalls.iter().map(Stall::ns).collect()).unwrap_or(0.0);
+    let mut instances: Vec<&str> = stalls.iter().map(|s| s.instance).collect();
+    instances.sort_unstable();
+    instances.dedup();
+    let share = total / 1e9 / WINDOW_S / instances.len() as f64;
+    let critical = share >= CRITICAL_SHARE || longest >= CRITICAL_STALL.as_nanos() as f64;
+    let who = blame.map_or("synchronous work".to_owned(), |b| format!("work done in one go for {}", b.route));
+    Claim {
+        kind: FindingKind::LoopBlocked,
+        identity: blame.map_or(String::new(), |b| b.route.to_owned()),
+        subject: blame.map_or(String::new(), |b| b.route.to_owned()),
+        severity: if critical { Severity::Critical } else { Severity::Warning },
+        status: match blame {
+            Some(_) if stalls.len() >= CONFIRM_STALLS => Status::Confirmed,
+            Some(_) => Status::Likely,
+            None => Status::Possible,
+        },
+        onset: stalls.iter().map(|s| s.span.start).min().unwrap_or(at),
+        last: stalls.iter().map(|s| s.span.end).max().unwrap_or(at),
+        quiet: QUIET,
+        weight: total,
+        claim: format!(
+            "{who} keeps the loop of {} from turning since {ONSET}: {} in {WINDOW_S} s, {} in the median and up to {}, and everybody else waits",
+            instances.join(" and of "),
+            plural(stalls.len() as f64, "stall"),
+            Unit::Ns.show(middle),
+            Unit::Ns.show(longest)
+        ),
+        evidence: supporting(span, stalls, blame, share),
+        contradicting: Vec::new(),
+        advice: advice(timeline, span, blame, middle),
+        missing: if blame.is_none() { vec![names::SERVER_HANDLER.to_owned()] } else { Vec::new() },
+        episodes: episodes(stalls.iter().map(|s| s.span).collect(), TICK),
+        sort: "",
+    }
+}
+
+fn supporting(span: Span, stalls: &[Stall], blame: Option<&Blame>, share: f64) -> Vec<Evidence> {
+    let text = format!(
+        "{} that no hiccup of the whole process explains: {} of each loop's time",
+        plural(stalls.len() as f64, "stall"),
+        Unit::Ratio.show(share)
+    );
+    let mut list = vec![evidence(text, kinds::PAUSE_WORKER_STALL, span, stalls.len() as f64, Unit::Count)];
+    if let Some(b) = blame {
+        let text = format!(
+            "beside {:.0} % of them ended a request of {} that had been in its handler all through; {:.0} % would by chance",
+            b.beside * 100.0,
+            b.route,
+            b.chance * 100.0
+        );
+        list.push(evidence(text, names::SERVER_HANDLER, span, b.beside, Unit::Ratio));
+    }
+    list
+}
+
+fn advice(timeline: &Timeline, span: Span, blame: Option<&Blame>, stall: f64) -> Vec<String> {
+    let Some(b) = blame else {
+        return vec!["Take a CPU profile: what runs for more than 10 ms in one go belongs on other threads, or must yield.".to_owned()];
+    };
+    let rate = routes::handled(timeline, b.route, span).count() as f64 / window::seconds(span);
+    let busy = rate * stall / 1e9;
+    vec![
+        format!(
+            "Move that work of {} off the loop (spawn_blocking, a worker thread): {:.1} requests/s of {} keep {:.1} threads busy, so {} are enough.",
+            b.route,
+            rate,
+            Unit::Ns.show(stall),
+            busy,
+            (busy + 2.0 * busy.sqrt()).ceil().max(1.0)
+        ),
+        format!(
+            "Or do it in pieces of 10 ms at most and yield in between, with input that is bounded (a pattern of linear time, a document read as a stream): at {:.0} such requests/s a loop has no time left.",
+            (1e9 / stall.max(1.0)).floor()
+        ),
+    ]
+}
