@@ -69,8 +69,8 @@ pub const MECHANISMS: &[Mechanism] = &[
     Mechanism {
         cause: FindingKind::LoopStarved,
         effect: FindingKind::LongPause,
-        reason: "the loop comes back only when the task that starves it lets it",
-        effect_sort: kinds::PAUSE_WORKER_STALL,
+        reason: "the loop comes back only when the task that starves it lets it, and it leaves no core to others",
+        effect_sort: "",
         together: true,
     },
     Mechanism {

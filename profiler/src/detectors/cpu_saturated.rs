@@ -1,7 +1,7 @@
 //! CPU saturated: there is more work than the cores can do, and it is the requests that ask for it.
 //!
 //! **Claim.** The loops are busy all the time and the cores that they have are full. **Reads** `loop.utilisation`, `process.cpu`, `server.handler`, `host.{cpu,cores}`, `client.open-sessions`. **Needs** the first two.
-//! **Statistic.** Over 3 s, in at least half of the processes that serve requests, the loop is busy for 85% of the time, and CPU is what they lack:
+//! **Statistic.** Over 3 s, in at least half of the processes that serve requests, the loop is busy for 80% of the time, and CPU is what they lack:
 //! either each uses (nearly) a core, which is all that one loop can, or they are busy for longer than they run, because they wait for a
 //! core, while all of them together fill one, two, ... cores, or the machine is full and not with others. Where others have most of it the target only gets
 //! less, and nothing is said. The requests must account for the CPU: each costs less than three times what it did in the
@@ -25,8 +25,8 @@ use crate::window;
 
 /// Window of the rule, seconds.
 const WINDOW_S: f64 = 3.0;
-/// Share of the time that a saturated loop is busy: by M/M/1 requests wait six times their own time then.
-const BUSY: f64 = 0.85;
+/// Share of the time that a saturated loop is busy: by M/M/1 requests wait four times their own time then.
+const BUSY: f64 = 0.8;
 /// Cores of a process that has one to itself and fills it.
 const OWN_CORE: f64 = 0.85;
 /// How far the cores of all may be from a whole number for them to fill so many.

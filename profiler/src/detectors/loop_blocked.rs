@@ -27,6 +27,11 @@ const WINDOW_S: f64 = 6.0;
 const LEAST_STALLS: usize = 3;
 /// What they must come to: sixty milliseconds are three of the shortest that are told.
 const LEAST_TOTAL: Duration = Duration::from_millis(60);
+/// A burst: what disturbs a machine for once (another process that starts, a virtual machine that is moved) stalls all loops several
+/// times within so long ...
+const BURST: Duration = Duration::from_millis(500);
+/// ... and then this share of the stalls lies outside of the thickest one.
+const OUTSIDE_BURST: f64 = 0.3;
 /// Pauses that are the target's own or its collector's: stalls in them are theirs.
 const OTHER_PAUSES: [&str; 4] =
     [kinds::PAUSE_STOP_THE_WORLD, kinds::PAUSE_MAJOR, kinds::PAUSE_MINOR, kinds::PAUSE_PURGE];
@@ -66,8 +71,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         return Answer::CannotTell(vec![kinds::PAUSE_WORKER_STALL.to_owned(), names::LOOP_DELAY.to_owned()]);
     }
     let stalls = stalls(timeline, at);
-    let total: Duration = stalls.iter().map(|s| s.span.length()).sum();
-    if stalls.len() < LEAST_STALLS || total < LEAST_TOTAL {
+    if !lasting(&stalls) {
         return Answer::Looked(Vec::new());
     }
     let blame = blame(timeline, at, &stalls);
@@ -83,7 +87,17 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
 /// Is there a route to blame for the stalls of the window?
 pub(super) fn names_a_route(timeline: &Timeline, at: RunTime) -> bool {
     let stalls = stalls(timeline, at);
-    stalls.len() >= LEAST_STALLS && blame(timeline, at, &stalls).is_some()
+    lasting(&stalls) && blame(timeline, at, &stalls).is_some()
+}
+
+/// Are there enough stalls, and not only in one burst?
+fn lasting(stalls: &[Stall]) -> bool {
+    let total: Duration = stalls.iter().map(|s| s.span.length()).sum();
+    let n = stalls.len();
+    let burst =
+        |from: RunTime| stalls.iter().filter(|s| s.span.start >= from && s.span.start < from + BURST).count();
+    let thickest = stalls.iter().map(|s| burst(s.span.start)).max().unwrap_or(0);
+    n >= LEAST_STALLS && total >= LEAST_TOTAL && (n - thickest) as f64 >= OUTSIDE_BURST * n as f64
 }
 
 /// One stall of the loop of one process.
@@ -155,39 +169,55 @@ fn blame<'a>(timeline: &'a Timeline, at: RunTime, stalls: &[Stall]) -> Option<Bl
 }
 
 fn judged<'a>(timeline: &Timeline, route: &'a str, stalls: &[Stall]) -> Option<Blame<'a>> {
-    let (mut hits, mut time, mut expected) = (0.0, 0.0, 0.0);
-    let first = stalls.iter().map(|s| s.span.start).min()?;
-    let typical = median(stalls.iter().map(Stall::ns).collect())?;
-    for instance in window::instances(timeline, names::SERVER_HANDLER) {
-        let own: Vec<&Stall> = stalls.iter().filter(|s| s.instance == instance).collect();
-        let lane = routes::handlers(timeline, instance).find(|s| s.spec.subject == route);
-        let Some(lane) = lane.filter(|_| !own.is_empty()) else { continue };
-        for stall in &own {
-            let through = beside(lane, stall);
-            hits += f64::from(u8::from(through > 0.0));
-            time += through;
-        }
-        // How often requests of the route last as long when nothing stalls.
-        let quiet = Span::new(first.back(Duration::from_secs_f64(CHANCE_S)), first.back(TICK));
-        let long: u64 = lane.intervals_within(quiet).iter().map(|i| longer(&i.1, THROUGH * typical).0).sum();
-        let looked_at = (ENDS_WITHIN + KNOWN_TO + TICK).as_secs_f64();
-        let per_s = long as f64 / window::seconds(quiet).max(1.0);
-        expected += own.len() as f64 * (1.0 - (-per_s * looked_at).exp());
+    let (mut hits, mut count, mut time) = (0.0, 0.0, 0.0);
+    for stall in stalls {
+        let (n, ns) = lane(timeline, stall.instance, route).map_or((0, 0.0), |l| beside(l, stall));
+        hits += f64::from(u8::from(n > 0));
+        count += n as f64;
+        time += ns;
     }
     let n = stalls.len() as f64;
     let all: f64 = stalls.iter().map(|s| s.ns() + KNOWN_TO.as_nanos() as f64).sum();
-    (hits > 0.0).then(|| Blame { route, beside: hits / n, chance: expected / n, ratio: time / all })
+    (hits > 0.0).then(|| Blame {
+        route,
+        beside: hits / n,
+        chance: chance(timeline, route, stalls, THROUGH * time / count),
+        ratio: time / all,
+    })
 }
 
-/// Time in handler, ns, of the route's requests that were there all through the stall and ended beside its end.
-fn beside(lane: &timeline::Series, stall: &Stall) -> f64 {
+/// Share of the stalls beside which a request of the route that lasts `ns` would end by chance: from how often that is when nothing
+/// stalls.
+fn chance(timeline: &Timeline, route: &str, stalls: &[Stall], ns: f64) -> f64 {
+    let first = stalls.iter().map(|s| s.span.start).min().unwrap_or_default();
+    let quiet = Span::new(first.back(Duration::from_secs_f64(CHANCE_S)), first.back(TICK));
+    let looked_at = (ENDS_WITHIN + KNOWN_TO + TICK).as_secs_f64();
+    let expected: f64 = window::instances(timeline, names::SERVER_HANDLER)
+        .into_iter()
+        .map(|instance| {
+            let own = stalls.iter().filter(|s| s.instance == instance).count() as f64;
+            let ends = lane(timeline, instance, route).filter(|_| own > 0.0);
+            let long: u64 =
+                ends.into_iter().flat_map(|l| l.intervals_within(quiet)).map(|i| longer(&i.1, ns).0).sum();
+            own * (1.0 - (-(long as f64) / window::seconds(quiet).max(1.0) * looked_at).exp())
+        })
+        .sum();
+    expected / stalls.len() as f64
+}
+
+fn lane<'a>(timeline: &'a Timeline, instance: &'a str, route: &str) -> Option<&'a timeline::Series> {
+    routes::handlers(timeline, instance).find(|s| s.spec.subject == route)
+}
+
+/// The route's requests that were there all through the stall and ended beside its end: how many, and their time in handler, ns.
+fn beside(lane: &timeline::Series, stall: &Stall) -> (u64, f64) {
     let end = stall.span.end;
     let around = Span::new(end.back(TICK * 2), end + ENDS_WITHIN);
     lane.intervals_within(around)
         .iter()
         .filter(|i| i.0.end > end.back(KNOWN_TO))
-        .map(|i| longer(&i.1, THROUGH * stall.ns()).1)
-        .sum()
+        .map(|i| longer(&i.1, THROUGH * stall.ns()))
+        .fold((0, 0.0), |sum, x| (sum.0 + x.0, sum.1 + x.1))
 }
 
 /// How many samples are at least `ns` long, and their sum.

@@ -23,8 +23,10 @@ use crate::window;
 
 /// Window of the rule, seconds.
 const WINDOW_S: f64 = 2.0;
-/// Share of its samples in which the loop is mostly busy.
-const MOSTLY: f64 = 0.8;
+/// Share of the time in which the loop is busy, as far as its runtime tells in time.
+const BUSY: f64 = 0.7;
+/// Share of the samples in which it is at work: hardly ever does it wait for any.
+const AT_WORK: f64 = 0.8;
 /// Least median delay of a wake, ns: four times a timer's error.
 const LATE_NS: f64 = 4e6;
 /// Least wakes for a median.
@@ -78,7 +80,7 @@ struct Starved<'a> {
 impl<'a> Starved<'a> {
     fn of(timeline: &'a Timeline, now: Loop<'a>, at: RunTime) -> Option<Self> {
         let late = now.delay.quantile_ns(0.5)?;
-        if now.mostly_busy < MOSTLY || now.delay.count() < LEAST_WAKES || late < LATE_NS {
+        if now.busy < BUSY || now.at_work < AT_WORK || now.delay.count() < LEAST_WAKES || late < LATE_NS {
             return None;
         }
         let usual = loops::usual(timeline, now.instance, at)?;
