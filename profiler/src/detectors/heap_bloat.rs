@@ -276,17 +276,12 @@ fn supporting(humps: &[&Hump], span: Span, ended: usize) -> Vec<Evidence> {
 
 fn advice(h: &Hump) -> Vec<String> {
     let whose = h.long.map_or("the requests that hold it".to_owned(), |l| l.0.to_owned());
-    let few = h.in_flight.map_or(1.0, |n| n.max(1.0));
     vec![
         format!(
             "Read and write in {whose} as a stream, a chunk at a time: memory then does not depend on the size of a file; now {} are held, and ten times as many such requests take {}.",
             Unit::Bytes.show(h.rise()),
             Unit::Bytes.show(h.rise() * 10.0)
         ),
-        format!(
-            "Until then, let at most as many of them run at once as memory has room for: about {} each, with {} in flight.",
-            Unit::Bytes.show(h.rise() / few),
-            plural(few, "request")
-        ),
+        "Until then, bound the size of a file and let only as many such requests run at once as memory has room for.".to_owned(),
     ]
 }

@@ -17,7 +17,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
-use super::{Answer, Claim, ONSET, evidence};
+use super::{Answer, Claim, ONSET, evidence, plural};
 use crate::routes::{self, Mover};
 use crate::stats::median;
 use crate::window;
@@ -239,9 +239,9 @@ fn advice(timeline: &Timeline, churn: &Churn) -> Vec<String> {
     let time = routes::handled(timeline, &m.route, churn.span).mean_ns().unwrap_or(0.0) / 1e9;
     vec![
         format!(
-            "Keep the large buffers of {} and use them again: {} are at work at a time ({}/s x {}), so that {} instead of {} are enough.",
+            "Keep the large buffers of {} and use them again: {} at work at a time ({}/s x {}), so that {} instead of {} are enough.",
             m.route,
-            (rate * time).ceil().max(1.0),
+            plural((rate * time).ceil().max(1.0), "request"),
             Unit::Count.show(rate.round()),
             Unit::Ns.show(time * 1e9),
             Unit::Bytes.show(m.each * (rate * time).ceil().max(1.0)),

@@ -54,8 +54,8 @@ const AT_MOST: f64 = 6.0;
 const DENSE: f64 = 0.6;
 const DENSE_STALLS: usize = 5;
 const DENSE_BESIDE: f64 = 0.9;
-/// ... with little more than one request for each.
-const DENSE_AT_MOST: f64 = 3.0;
+/// ... with little more than one request for each, which waits for a stall before its own and one after it.
+const DENSE_AT_MOST: f64 = 4.0;
 /// How far back before the window ends of the same length are counted for what chance gives, seconds.
 const CHANCE_S: f64 = 20.0;
 /// Stalls for the null to be tried.
@@ -253,7 +253,7 @@ fn claim(timeline: &Timeline, at: RunTime, stalls: &[Stall], blame: Option<&Blam
         weight: total,
         claim: format!(
             "{who} keeps the loop of {} from turning since {ONSET}: {} in {WINDOW_S} s, {} in the median and up to {}, and everybody else waits",
-            instances.join(" and of "),
+            instances.join(" and "),
             plural(stalls.len() as f64, "stall"),
             Unit::Ns.show(middle),
             Unit::Ns.show(longest)

@@ -127,7 +127,7 @@ fn claim(timeline: &Timeline, at: RunTime, starved: &[Starved]) -> Claim {
         weight: worst,
         claim: format!(
             "the loop of {} is busy for {} of the time since {ONSET} with what no request asked for ({} cores), and input waits: wakes are {} late in the median",
-            names.join(" and of "),
+            names.join(" and "),
             Unit::Ratio.show(starved.iter().map(|s| s.now.busy).sum::<f64>() / starved.len() as f64),
             figure(unexplained),
             Unit::Ns.show(worst)

@@ -5,7 +5,8 @@
 //! tasks wait while (nearly) all threads are busy; half of the last 3 s must be (two thirds while the load settles), and the queue must be worth
 //! it: the 90th percentile of the wait reaches the median run and 25 ms, or as many tasks wait as there are threads.
 //! **Law.** By the utilisation law full threads end capacity / run tasks a second; where the rate seen agrees, the finding is
-//! confirmed. Threads needed: Little's law on what is asked for, the growth of the queue among it, and twice the root more.
+//! confirmed. Threads needed: Little's law on what is asked for, the growth of the
+//! queue and what waiting sessions do not ask for among it, and twice the root more.
 //!
 //! Whether something else keeps the threads (a database, a lock, no core left) is for [`crate::causes`]; where the
 //! machine is taken by others, nothing is said.
@@ -13,12 +14,13 @@
 use std::time::Duration;
 
 use timeline::clock::RunTime;
+use timeline::facts::LoadModel;
 use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence, plural};
-use crate::stats::{Durations, trend};
+use crate::stats::{Durations, median, trend};
 use crate::window;
 
 /// Window of the rule, seconds.
@@ -55,6 +57,9 @@ const OTHERS_SHARE: f64 = 0.4;
 /// Cores a process uses for each busy thread, from which on the threads compute rather than wait.
 const COMPUTES: f64 = 0.25;
 const QUIET: Duration = Duration::from_secs(5);
+/// Share of the sessions that may be taken as waiting at most; beyond it the correction is all extrapolation.
+const MOST_WAITING: f64 = 0.8;
+const SESSIONS_CARRY: Duration = Duration::from_secs(2);
 const CARRY: Duration = Duration::from_millis(350);
 const CAPACITY_CARRY: Duration = Duration::from_secs(60);
 
@@ -93,7 +98,7 @@ fn find(timeline: &Timeline, at: RunTime) -> Option<Claim> {
     if pools.is_empty() {
         return None;
     }
-    let seen = Seen::read(&pools, span);
+    let seen = Seen::read(timeline, &pools, span);
     if !seen.worth_it() || starved(timeline, span, &seen) {
         return None;
     }
@@ -141,10 +146,12 @@ struct Seen {
     run: Durations,
     /// Tasks that ended per second.
     rate: f64,
+    /// Share of the sessions that wait for a thread and so ask for nothing else; 0 where requests come on their own.
+    waiting: f64,
 }
 
 impl Seen {
-    fn read(pools: &[Pool], span: Span) -> Self {
+    fn read(timeline: &Timeline, pools: &[Pool], span: Span) -> Self {
         let wait = Durations::of(pools.iter().filter_map(|p| p.wait).flat_map(|l| l.intervals_within(span)));
         let run = Durations::of(pools.iter().filter_map(|p| p.run).flat_map(|l| l.intervals_within(span)));
         let each = |p: &Pool| {
@@ -155,11 +162,13 @@ impl Seen {
             let points: Vec<_> = p.queued.within(span).iter().map(|q| (q.0.as_secs_f64(), q.1)).collect();
             trend(&points).filter(|t| t.rising > 0.75).map_or(0.0, |t| t.slope.max(0.0))
         };
+        let queued = pools.iter().map(each).sum();
         Self {
             span,
             pools: pools.len(),
             capacity: pools.iter().map(|p| p.capacity).sum(),
-            queued: pools.iter().map(each).sum(),
+            queued,
+            waiting: waiting(timeline, queued, span),
             growth: pools.iter().map(slope).sum(),
             wait,
             rate: run.count() as f64 / window::seconds(span),
@@ -189,10 +198,19 @@ impl Seen {
             && self.law().is_some_and(|law| (self.rate / law - 1.0).abs() <= LAW_TOLERANCE)
     }
 
-    /// Threads busy on average, were nobody to wait: what ends and what the queue grows by.
+    /// Threads busy on average, were nobody to wait: by Little's law on what ends and what the queue grows by. With `n` sessions of
+    /// which `q` wait, all of them would ask `1 / (1 - q/n)` times as often (the interactive response time law).
     fn needed(&self) -> Option<f64> {
-        self.run.mean_ns().map(|run| (self.rate + self.growth) * run / 1e9)
+        self.run.mean_ns().map(|run| (self.rate + self.growth) / (1.0 - self.waiting) * run / 1e9)
     }
+}
+
+fn waiting(timeline: &Timeline, queued: f64, span: Span) -> f64 {
+    // Requests that come on their own wait for nobody's reply.
+    let open = timeline.plan().phase_at(span.start).is_some_and(|p| p.model == LoadModel::Requests);
+    let sessions = window::summed(timeline, names::OPEN_SESSIONS, span, 10, SESSIONS_CARRY);
+    let sessions = median(sessions.iter().map(|s| s.1).collect()).filter(|&n| n >= 1.0 && !open);
+    sessions.map_or(0.0, |n| (queued / n).clamp(0.0, MOST_WAITING))
 }
 
 /// Have others the machine, and do the threads want it? Threads that wait need no core.
@@ -325,7 +343,7 @@ fn advice(seen: &Seen) -> Vec<String> {
         String::new()
     };
     let mut list = vec![format!(
-        "Raise the threads of the offload pool from {} to {enough}{each}: {busy:.1} busy on average, and twice its root more so that fewer than 3 in 100 wait (UV_THREADPOOL_SIZE in Node.js, max_blocking_threads in tokio); who waits asks again later, so look once more afterwards.",
+        "Raise the threads of the offload pool from {} to {enough}{each}: {busy:.1} busy on average, and twice its root more so that fewer than 3 in 100 wait (UV_THREADPOOL_SIZE in Node.js, max_blocking_threads in tokio).",
         Unit::Count.show(seen.capacity)
     )];
     let run = seen.run.mean_ns().unwrap_or(0.0);
