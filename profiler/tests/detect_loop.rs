@@ -82,6 +82,40 @@ fn blocking_work_is_blamed_on_its_route_whatever_its_length() {
     }
 }
 
+/// Hashes of 200 to 800 ms one after the other, so that the loop has no time left and everybody waits for several.
+fn drowned(seed: u64) -> World {
+    let mut free = [FROM; 2];
+    run(seed, 24, move |tick, process, t, dice| {
+        if t < FROM {
+            return;
+        }
+        tick.busy = 1.0;
+        tick.cpu = dice.between(0.47, 0.5);
+        tick.late = (1..=20).map(|n| f64::from(n) * 10e3).collect();
+        tick.ended.clear();
+        if free[process] <= t {
+            let stall = [200, 400, 400, 800][(dice.unit() * 4.0) as usize % 4];
+            // Told when it is over; what follows is told with the tick in which it ended.
+            tick.stalls.push((free[process].saturating_sub(stall) + 10, free[process]));
+            tick.request("/login", (stall + 250) as f64 * 1e3);
+            for _ in 0..9 {
+                tick.request("/list", (2 * stall) as f64 * 1e3);
+            }
+            free[process] += stall + 5;
+        }
+    })
+}
+
+#[test]
+fn work_that_leaves_the_loop_no_time_is_blocking_and_not_starving() {
+    for seed in 0..3 {
+        let d = drowned(seed).diagnose();
+        let f = &d.findings()[0];
+        assert_eq!((f.kind, f.subject.as_str()), (FindingKind::LoopBlocked, "/login"), "{:#?}", d.findings());
+        assert!(!kinds_of(&d).contains(&FindingKind::LoopStarved), "{:#?}", d.findings());
+    }
+}
+
 #[test]
 fn stalls_are_not_blamed_on_whoever_merely_waited() {
     // No route ends beside them: collections of a library, say.

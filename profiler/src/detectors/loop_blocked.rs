@@ -17,6 +17,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence, plural};
+use crate::loops;
 use crate::routes;
 use crate::stats::median;
 use crate::window;
@@ -56,6 +57,10 @@ const DENSE_STALLS: usize = 5;
 const DENSE_BESIDE: f64 = 0.9;
 /// ... with little more than one request for each, which waits for a stall before its own and one after it.
 const DENSE_AT_MOST: f64 = 4.0;
+/// Unless the stalls of the last seconds differ more than so (the ninetieth percentile over the tenth), while the target has a core to itself.
+const ALIKE: f64 = 2.0;
+const ALIKE_S: f64 = 3.0;
+const FULL_CORE: f64 = 0.85;
 /// How far back before the window ends of the same length are counted for what chance gives, seconds.
 const CHANCE_S: f64 = 20.0;
 /// Stalls for the null to be tried.
@@ -84,10 +89,10 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     Answer::Looked(claims)
 }
 
-/// Is there a route to blame for the stalls of the window?
-pub(super) fn names_a_route(timeline: &Timeline, at: RunTime) -> bool {
+/// Are the stalls of the window rather the work of requests: is there a route to blame, or do they differ as that work does?
+pub(super) fn by_requests(timeline: &Timeline, at: RunTime) -> bool {
     let stalls = stalls(timeline, at);
-    lasting(&stalls) && blame(timeline, at, &stalls).is_some()
+    lasting(&stalls) && (irregular(timeline, at, &stalls) || blame(timeline, at, &stalls).is_some())
 }
 
 /// Are there enough stalls, and not only in one burst?
@@ -155,17 +160,34 @@ struct Blame<'a> {
 
 fn blame<'a>(timeline: &'a Timeline, at: RunTime, stalls: &[Stall]) -> Option<Blame<'a>> {
     let dense = density(stalls, at) >= DENSE;
-    let (beside, at_most) = if dense { (DENSE_BESIDE, DENSE_AT_MOST) } else { (BESIDE, AT_MOST) };
     if dense && stalls.len() < DENSE_STALLS {
         return None;
     }
-    routes::all(timeline)
+    let plain = dense && !irregular(timeline, at, stalls);
+    let (beside, at_most) = if plain { (DENSE_BESIDE, DENSE_AT_MOST) } else { (BESIDE, AT_MOST) };
+    let candidates = routes::all(timeline)
         .into_iter()
         .filter_map(|route| judged(timeline, route, stalls))
-        .filter(|b| b.beside >= beside && b.beside - b.chance >= ABOVE_CHANCE && b.ratio <= at_most)
-        .max_by(|a, b| {
-            (a.beside - a.chance).total_cmp(&(b.beside - b.chance)).then(b.ratio.total_cmp(&a.ratio))
-        })
+        .filter(|b| b.beside >= beside && b.beside - b.chance >= ABOVE_CHANCE && b.ratio <= at_most);
+    if dense {
+        // Then somebody who waited ends beside every stall, too, but several for each.
+        return candidates.min_by(|a, b| a.ratio.total_cmp(&b.ratio));
+    }
+    candidates.max_by(|a, b| {
+        (a.beside - a.chance).total_cmp(&(b.beside - b.chance)).then(b.ratio.total_cmp(&a.ratio))
+    })
+}
+
+/// Do the stalls differ in length as the work of requests does, of which one or several come at a time? The turns of a task that
+/// requeues itself are alike, unless others have the core.
+fn irregular(timeline: &Timeline, at: RunTime, stalls: &[Stall]) -> bool {
+    let recent = window::last(at, ALIKE_S);
+    let cores: f64 = loops::read(timeline, recent).iter().filter_map(|l| l.cpu).sum();
+    let mut lengths: Vec<f64> =
+        stalls.iter().filter(|s| s.span.start >= recent.start).map(Stall::ns).collect();
+    lengths.sort_by(f64::total_cmp);
+    let n = lengths.len();
+    n >= DENSE_STALLS && cores >= FULL_CORE && lengths[n - 1 - n / 10] >= ALIKE * lengths[n / 10]
 }
 
 fn judged<'a>(timeline: &Timeline, route: &'a str, stalls: &[Stall]) -> Option<Blame<'a>> {

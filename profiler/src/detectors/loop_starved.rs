@@ -62,7 +62,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         .into_iter()
         .filter_map(|l| Starved::of(timeline, l, at))
         .collect();
-    if starved.is_empty() || loop_blocked::names_a_route(timeline, at) {
+    if starved.is_empty() || loop_blocked::by_requests(timeline, at) {
         return Answer::Looked(Vec::new());
     }
     Answer::Looked(vec![claim(timeline, at, &starved)])
