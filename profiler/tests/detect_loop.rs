@@ -143,6 +143,19 @@ fn one_burst_of_the_machine_is_no_blocked_loop() {
 }
 
 #[test]
+fn stalls_of_a_thread_without_a_core_are_a_neighbours() {
+    let d = run(7, 24, |tick, _, t, dice| {
+        if t >= FROM && dice.unit() < 0.3 {
+            tick.stalls.push((t - 90, t - 40));
+            tick.coreless = 45;
+            tick.request("/list", 60_000.0);
+        }
+    })
+    .diagnose();
+    assert_eq!(kinds_of(&d), [], "{:#?}", d.findings());
+}
+
+#[test]
 fn stalls_in_a_section_of_the_targets_own_are_its_pauses() {
     let d = run(6, 24, |tick, _, t, _| {
         if t >= FROM && t % 500 == 0 {

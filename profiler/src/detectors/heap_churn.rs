@@ -34,8 +34,8 @@ const LEAST_RATE: f64 = 48.0 * 1024.0 * 1024.0;
 const LEAST_EACH: f64 = 512.0 * 1024.0;
 /// Without routes: least for each request, whichever.
 const LEAST_EACH_OF_ANY: f64 = 4.0 * 1024.0 * 1024.0;
-/// Least requests of the route in the window: what comes rarer is a large job, not churn.
-const LEAST_REQUESTS: f64 = 30.0;
+/// Least requests of the route in the window: what comes rarer is a large job (a hash that is made to take memory), not churn.
+const LEAST_REQUESTS: f64 = 45.0;
 /// Least share of all allocation that the route must explain.
 const LEAST_SHARE: f64 = 0.5;
 /// Resident memory now over what it was before, at most; beyond it memory stays, and that is another matter.

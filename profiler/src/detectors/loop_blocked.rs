@@ -28,6 +28,8 @@ const WINDOW_S: f64 = 6.0;
 const LEAST_STALLS: usize = 3;
 /// What they must come to: sixty milliseconds are three of the shortest that are told.
 const LEAST_TOTAL: Duration = Duration::from_millis(60);
+/// Least time that a stall was at work, ns: more than half of the shortest that is told.
+const LEAST_OWN_NS: f64 = 12e6;
 /// A burst: what disturbs a machine for once (another process that starts, a virtual machine that is moved) stalls all loops several
 /// times within so long ...
 const BURST: Duration = Duration::from_millis(500);
@@ -129,6 +131,8 @@ fn stalls(timeline: &Timeline, at: RunTime) -> Vec<Stall<'_>> {
     timeline
         .events(kinds::PAUSE_WORKER_STALL, span)
         .filter(|e| !window::after_plan(timeline.plan(), e.start) && e.start >= timeline.plan().warm_from())
+        // For so much of it the loop's thread had no core: a neighbour's doing.
+        .filter(|e| e.span().length().as_nanos() as f64 - e.value >= LEAST_OWN_NS)
         .map(|e| Stall { instance: e.instance.as_str(), span: e.span() })
         .filter(|s| others.iter().all(|o| o.0 != s.instance || o.1.overlap(s.span).is_zero()))
         .collect()

@@ -16,8 +16,10 @@ pub struct Tick {
     /// Requests that end: route and time in handler, us.
     pub ended: Vec<(&'static str, f64)>,
     pub in_flight: f64,
-    /// Stalls of the loop: start and end, ms of the run.
+    /// Stalls of the loop: start and end, ms of the run; its thread had a core all the time, unless `coreless`.
     pub stalls: Vec<(u64, u64)>,
+    /// ms of each stall in which the loop's thread had no core.
+    pub coreless: u64,
     /// Other events: kind, start and end.
     pub pauses: Vec<(&'static str, u64, u64)>,
     /// Threads, busy ones, tasks that wait, waits and runs in us.
@@ -50,6 +52,7 @@ impl Tick {
             ended,
             in_flight: dice.between(0.0, 4.0).floor(),
             stalls: Vec::new(),
+            coreless: 0,
             pauses: Vec::new(),
             offload: (capacity, dice.between(2.0, 8.0).floor(), 0.0, vec![10.0; 4], vec![130_000.0; 4]),
             allocated: dice.between(2e6, 8e6),
@@ -150,7 +153,14 @@ fn tell(w: &mut World, name: &str, lanes: &Lanes, t: u64, tick: &Tick) {
     w.sample(lanes.used, at, tick.used);
     w.sample(lanes.resident, at, tick.resident);
     for &(start, end) in &tick.stalls {
-        w.event(timeline::event::kinds::PAUSE_WORKER_STALL, name, ms(start), ms(end), &[], 0.0);
+        w.event(
+            timeline::event::kinds::PAUSE_WORKER_STALL,
+            name,
+            ms(start),
+            ms(end),
+            &[],
+            tick.coreless as f64 * 1e6,
+        );
     }
     for &(kind, start, end) in &tick.pauses {
         w.event(kind, name, ms(start), ms(end), &[], 0.0);
