@@ -246,6 +246,28 @@ fn too_few_offload_threads_are_found_with_how_many_are_needed() {
 }
 
 #[test]
+fn a_crowded_offload_pool_is_found_by_how_many_tasks_wait() {
+    for seed in 0..3 {
+        let d = run(seed, 24, |tick, _, t, dice| {
+            if t >= FROM {
+                // 28 tasks a second of 135 ms keep 3.8 of 6 threads busy; one in five waits.
+                let waits = if dice.unit() < 0.2 { 45e3 } else { 20.0 };
+                let queued = f64::from(u8::from(waits > 1e3));
+                tick.offload = (6.0, 6.0, queued, vec![waits; 3], vec![135e3; 3]);
+            }
+        })
+        .diagnose();
+        let f = &d.findings()[0];
+        assert_eq!(
+            (f.kind, f.severity),
+            (FindingKind::OffloadSaturated, timeline::Severity::Warning),
+            "{f:#?}"
+        );
+        assert!(likely(f) && took(f) <= 7.0, "{f:#?}");
+    }
+}
+
+#[test]
 fn a_full_offload_pool_without_a_queue_is_well_used() {
     for seed in 0..3 {
         let d = run(seed, 24, |tick, _, t, dice| {

@@ -3,7 +3,7 @@
 //! **Claim.** So many bytes a second are allocated for one route's requests, and hardly any of them stay. **Reads**
 //! `heap.allocated`, `heap.used`, `heap.resident`, `server.handler`, events `pause.{minor,major}`. **Needs** `heap.allocated`, and `server.handler` to say more than
 //! *possible*. **Statistic.** Over 3 s of settled load: allocation must follow one route's requests tick by tick (least squares, see
-//! [`crate::routes`]), explain half of all that is allocated, and come to half a megabyte a request, so that it is objects of
+//! `routes.rs`), explain half of all that is allocated, and come to half a megabyte a request, so that it is objects of
 //! a size for which allocators ask the system, and pages are touched for the first time. A few long requests that
 //! work their way through a large file are none of this, nor is memory that grows (a leak, a cache that fills). Where
 //! the heap has a collector it must be busy with it. **Law.** What is allocated and does not stay was garbage: where live memory grew by less than a

@@ -4,7 +4,8 @@
 //! `offload.{capacity,busy,queued,wait,run}`, `loop.utilisation`, `process.cpu`, `host.cpu`. **Needs** capacity and `queued`. **Statistic.** A tick of one process (100 ms) is *full* when
 //! tasks wait while (nearly) all threads are busy; half of the last 3 s must be (two thirds while the load settles), and the queue must be worth
 //! it: the 90th percentile of the wait reaches the median run and 25 ms, or as many tasks wait as there are threads.
-//! **Law.** By the utilisation law full threads end capacity / run tasks a second; where the rate seen agrees, the finding is
+//! A *crowded* pool is one without so many full ticks, in which one task of ten waits for 25 ms or more over 6 s, and which has fewer threads than
+//! square-root staffing wants for what they do. **Law.** By the utilisation law full threads end capacity / run tasks a second; where the rate seen agrees, the finding is
 //! confirmed. Threads needed: Little's law on what is asked for, the growth of the
 //! queue and what waiting sessions do not ask for among it, and twice the root more.
 //!
@@ -27,6 +28,12 @@ use crate::window;
 const WINDOW_S: f64 = 3.0;
 /// How far back full ticks are followed for the onset, seconds.
 const BACK_S: f64 = 12.0;
+/// Window of the rule for a crowded pool, seconds, ...
+const CROWDED_S: f64 = 6.0;
+/// ... its least tasks: a tenth of them is known to a quarter of itself, ...
+const CROWDED_TASKS: u64 = 150;
+/// ... and the share of them that wait for 25 ms or more: three times what square-root staffing leaves.
+const CROWDED_SHARE: f64 = 0.1;
 /// Ticks of sources.
 const TICK: Duration = Duration::from_millis(100);
 /// Full ticks wanted: half of the 30 in the window; by M/M/c a pool of 4 at 70% load queues in 0.30 of all instants.
@@ -90,19 +97,23 @@ fn find(timeline: &Timeline, at: RunTime) -> Option<Claim> {
     let span = window::last(at, WINDOW_S);
     let settling = window::unsettled(timeline.plan(), at, SETTLE);
     let wanted = if settling { SETTLING_TICKS } else { FULL_TICKS };
-    let mut pools: Vec<Pool> = window::instances(timeline, names::OFFLOAD_QUEUED)
+    let pools: Vec<Pool> = window::instances(timeline, names::OFFLOAD_QUEUED)
         .into_iter()
         .filter_map(|i| pool(timeline, i, at))
         .collect();
-    pools.retain(|p| p.full.iter().filter(|t| **t >= span.start).count() >= wanted);
-    if pools.is_empty() {
-        return None;
+    let full = |p: &Pool, span: Span| p.full.iter().filter(|t| **t >= span.start).count();
+    let (saturated, others): (Vec<Pool>, Vec<Pool>) =
+        pools.into_iter().partition(|p| full(p, span) >= wanted);
+    if !saturated.is_empty() {
+        let seen = Seen::read(timeline, &saturated, span);
+        let holds = seen.worth_it() && !starved(timeline, span, &seen);
+        return holds.then(|| claim(timeline, at, &saturated, &seen));
     }
-    let seen = Seen::read(timeline, &pools, span);
-    if !seen.worth_it() || starved(timeline, span, &seen) {
-        return None;
-    }
-    Some(claim(timeline, at, &pools, &seen))
+    let long = window::last(at, CROWDED_S);
+    let crowded: Vec<Pool> = others.into_iter().filter(|p| full(p, long) >= EPISODE_TICKS).collect();
+    let seen = Seen::read(timeline, &crowded, long);
+    let holds = !settling && seen.crowded() && !starved(timeline, long, &seen);
+    holds.then(|| claim(timeline, at, &crowded, &seen))
 }
 
 fn pool<'a>(timeline: &'a Timeline, instance: &str, at: RunTime) -> Option<Pool<'a>> {
@@ -125,13 +136,13 @@ fn pool<'a>(timeline: &'a Timeline, instance: &str, at: RunTime) -> Option<Pool<
 }
 
 impl Pool<'_> {
-    /// The first full tick that others follow.
+    /// The first full tick that others follow; of a crowded pool, the first.
     fn onset(&self) -> Option<RunTime> {
         let followed = |t: &RunTime| {
             self.full.iter().filter(|u| *u >= t && u.since(*t) < Duration::from_secs(1)).count()
                 >= EPISODE_TICKS
         };
-        self.full.iter().copied().find(followed)
+        self.full.iter().copied().find(followed).or(self.full.first().copied())
     }
 }
 
@@ -186,6 +197,18 @@ impl Seen {
             Some(run) => self.wait_p90() >= run.max(LEAST_WAIT_NS),
             None => self.queued >= self.capacity,
         }
+    }
+
+    /// Do so many tasks wait, and so long, as too few threads make them?
+    fn crowded(&self) -> bool {
+        let busy = self.rate * self.run.mean_ns().unwrap_or(0.0) / 1e9;
+        // Each process has threads of its own.
+        let each = busy / self.pools.max(1) as f64;
+        let staffed = self.pools as f64 * (each + STAFFING * each.sqrt());
+        let waited = self.wait.longer_than(LEAST_WAIT_NS) as f64;
+        self.wait.count() >= CROWDED_TASKS
+            && waited >= CROWDED_SHARE * self.wait.count() as f64
+            && self.capacity < staffed
     }
 
     /// Tasks that full threads end in a second.
@@ -262,8 +285,9 @@ fn claim(timeline: &Timeline, at: RunTime, pools: &[Pool], seen: &Seen) -> Claim
 
 fn sentence(seen: &Seen) -> String {
     let mut text = format!(
-        "all {} of the offload pool are busy from {ONSET} while {} for one",
+        "all {} of the offload pool are busy {}from {ONSET} while {} for one",
         plural(seen.capacity, "thread"),
+        if seen.span.length() > Duration::from_secs_f64(WINDOW_S + 1.0) { "again and again " } else { "" },
         if seen.queued < 1.5 {
             "1 task waits".to_owned()
         } else {
