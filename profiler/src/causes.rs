@@ -145,6 +145,20 @@ pub const MECHANISMS: &[Mechanism] = &[
     },
     Mechanism {
         cause: FindingKind::HeapFragmented,
+        effect: FindingKind::LoopBlocked,
+        reason: "the many small allocations that leave holes are made and dropped in one go",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::HeapFragmented,
+        effect: FindingKind::HeapBloat,
+        reason: "the many small allocations that leave holes live together while a request lasts",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::HeapFragmented,
         effect: FindingKind::HeapChurn,
         reason: "the many small allocations that leave holes are dropped after the request",
         effect_sort: "",

@@ -34,8 +34,8 @@ const LEAST_HOLES: f64 = 16.0 * 1024.0 * 1024.0;
 const STAYS: f64 = 0.9;
 /// Samples of the window wanted, of 60.
 const LEAST_POINTS: usize = 40;
-/// Holes that are critical: ten times what lives, and much.
-const CRITICAL_RATIO: f64 = 10.0;
+/// Holes that are critical: three of four resident bytes, and much.
+const CRITICAL_RATIO: f64 = 4.0;
 const CRITICAL_HOLES: f64 = 256.0 * 1024.0 * 1024.0;
 const QUIET: Duration = Duration::from_secs(10);
 const CARRY: Duration = Duration::from_millis(350);

@@ -122,7 +122,7 @@ fn pool<'a>(timeline: &'a Timeline, instance: &str, at: RunTime) -> Option<Pool<
     let threads = of(names::OFFLOAD_CAPACITY)?;
     let busy = of(names::OFFLOAD_BUSY);
     let back = window::last(at, BACK_S);
-    let full = queued
+    let full: Vec<RunTime> = queued
         .within(back)
         .iter()
         .filter(|&&(t, n)| {
@@ -131,7 +131,8 @@ fn pool<'a>(timeline: &'a Timeline, instance: &str, at: RunTime) -> Option<Pool<
         })
         .map(|p| p.0)
         .collect();
-    let capacity = threads.at(at, CAPACITY_CARRY)?;
+    // As it was then: somebody may have mended it since.
+    let capacity = threads.at(full.last().copied().unwrap_or(at), CAPACITY_CARRY)?;
     Some(Pool { capacity, full, queued, wait: of(names::OFFLOAD_WAIT), run: of(names::OFFLOAD_RUN) })
 }
 
