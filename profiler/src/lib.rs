@@ -12,6 +12,8 @@ pub mod sources;
 
 mod cache_cells;
 mod ledger;
+mod loops;
+mod routes;
 mod stats;
 mod window;
 

@@ -15,12 +15,19 @@ pub mod cache_stampede;
 pub mod cache_thrash;
 pub mod client;
 pub mod connection_churn;
+pub mod cpu_saturated;
 mod database;
 pub mod downstream_cascade;
 pub mod fd_exhausted;
 pub mod generator_limited;
+pub mod heap_bloat;
+pub mod heap_churn;
+pub mod heap_fragmented;
 pub mod heap_leak;
 pub mod long_pause;
+pub mod loop_blocked;
+pub mod loop_starved;
+pub mod offload_saturated;
 pub mod pool_leak;
 pub mod pool_oversized;
 pub mod pool_saturated;
@@ -80,6 +87,13 @@ pub const ALL: &[Detector] = &[
     Detector { kind: FindingKind::SlowStart, look: client::slow_start::look },
     Detector { kind: FindingKind::ConnectionsRefused, look: client::connections_refused::look },
     Detector { kind: FindingKind::LongTail, look: client::long_tail::look },
+    Detector { kind: FindingKind::LoopBlocked, look: loop_blocked::look },
+    Detector { kind: FindingKind::LoopStarved, look: loop_starved::look },
+    Detector { kind: FindingKind::CpuSaturated, look: cpu_saturated::look },
+    Detector { kind: FindingKind::OffloadSaturated, look: offload_saturated::look },
+    Detector { kind: FindingKind::HeapChurn, look: heap_churn::look },
+    Detector { kind: FindingKind::HeapBloat, look: heap_bloat::look },
+    Detector { kind: FindingKind::HeapFragmented, look: heap_fragmented::look },
 ];
 
 /// What a detector says at one instant.

@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test file uses its part of the world")]
 
 pub mod shelf;
+pub mod process;
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
