@@ -12,6 +12,7 @@ use timeline::event::kinds;
 use timeline::{Finding, FindingKind, Severity, Span, Status};
 
 use crate::ledger::Entry;
+use crate::proof::Proofs;
 
 /// One mechanism: what can cause what, and why.
 #[derive(Debug, Clone, Copy)]
@@ -72,17 +73,19 @@ const DRAIN: Duration = Duration::from_millis(500);
 /// 0.3 s every second.
 const LEAST_SHARE: f64 = 0.5;
 
-/// Sets `caused_by` of every entry's finding and returns them ranked: roots worst first, each
-/// followed by its consequences.
-pub fn rank(entries: &[Entry]) -> Vec<Finding> {
+/// Sets `caused_by` of every entry's finding, adds what `proofs` know of it and returns them ranked: roots worst first,
+/// each followed by its consequences.
+pub fn rank(entries: &[Entry], proofs: &Proofs) -> Vec<Finding> {
     let mut findings: Vec<Finding> = entries.iter().map(|e| e.finding.clone()).collect();
     for (i, effect) in entries.iter().enumerate() {
         if let Some((cause, reason)) = cause_of(entries, effect) {
+            let explained = proofs.reason(&cause).map_or_else(String::new, |text| format!("; {text}"));
+            findings[i].caused_by_reason = Some(reason + &explained);
             findings[i].caused_by = Some(cause);
-            findings[i].caused_by_reason = Some(reason);
         }
+        proofs.tell(&mut findings[i]);
     }
-    in_order(&findings)
+    in_order(&findings, proofs)
 }
 
 /// The best cause of `effect`: the surest, then the one that began last before it.
@@ -146,13 +149,17 @@ fn share_within(effects: &[Span], causes: &[Span], until: RunTime) -> Option<f64
     (all > Duration::ZERO).then(|| within.as_secs_f64() / all.as_secs_f64())
 }
 
-/// Roots worst first, each followed by what it caused.
-fn in_order(findings: &[Finding]) -> Vec<Finding> {
+/// Roots worst first, each followed by what it caused. Among equally bad and sure ones, those that were weighed and
+/// found to explain next to nothing of the added response time come last; else the earliest is first. A
+/// greater share does not put a root before an earlier one: a queue at the end of a chain explains most of the
+/// time and the least of the cause.
+fn in_order(findings: &[Finding], proofs: &Proofs) -> Vec<Finding> {
     let mut roots: Vec<&Finding> =
         findings.iter().filter(|f| f.caused_by.is_none() || in_circle(findings, f)).collect();
     roots.sort_by_cached_key(|f| {
         let invalid = f.kind == FindingKind::GeneratorLimited;
-        (!invalid, std::cmp::Reverse((worst(findings, f, 0), f.status)), f.onset, f.id.clone())
+        let little = proofs.explains_little(&f.id);
+        (!invalid, std::cmp::Reverse((worst(findings, f, 0), f.status)), little, f.onset, f.id.clone())
     });
     let mut out = Vec::with_capacity(findings.len());
     for root in roots {

@@ -10,7 +10,11 @@ pub mod detectors;
 pub mod diagnosis;
 pub mod sources;
 
+mod blame;
+mod breakdown;
+mod excess;
 mod ledger;
+mod proof;
 mod stats;
 mod window;
 
