@@ -12,6 +12,9 @@
 //! Only the time from the first episode to the last one is looked at: that two things were both on in the same minute
 //! is one coincidence, and shifts to a time before either of them would count it as many.
 //!
+//! Besides, most single episodes must be bad ones, more of them than independent ones would be: a few great coincidences
+//! can make a share.
+//!
 //! What the test cannot tell: one long episode is one coincidence, however long, so fewer than [`LEAST_EPISODES`] are not
 //! tested; nor can it tell two things apart that always happen at the same instant. Mechanisms and onsets do that (`causes`).
 
@@ -31,6 +34,11 @@ pub const LEAST_EPISODES: usize = 5;
 const LEAST_EFFECT: f64 = 0.10;
 /// Most of the shifts that may do as well.
 const MOST_AS_GOOD: f64 = 0.01;
+/// Were episodes independent of the excess, so many of them would be bad no more often than this. Findings are weighed once a
+/// second, so in a minute one at 1 % would be let through by chance every other time; one in a thousand is.
+const MOST_LIKELY_BY_CHANCE: f64 = 0.001;
+/// And more than this share of them must be bad: what hits now and then is no cause.
+const LEAST_BAD: f64 = 0.5;
 /// Below this distance, and with a rank worse than one in ten, the overlap is no better than chance.
 const NO_EFFECT: f64 = 0.05;
 const CHANCE_RANK: f64 = 0.10;
@@ -58,6 +66,10 @@ pub struct Blame {
     pub shifts: u32,
     /// Episodes in the window.
     pub episodes: usize,
+    /// Those of them with more than the mean excess.
+    pub bad: usize,
+    /// Share of all moments with more than the mean excess.
+    pub usually_bad: f64,
     /// The lane of the excess tells one episode from the next.
     pub sharp: bool,
     /// The lane of the excess.
@@ -97,15 +109,20 @@ impl Blame {
             as_good,
             shifts: SHIFTS,
             episodes: inside.len(),
+            bad: inside.iter().filter(|e| excess.between(**e).mean() > excess.mean()).count(),
+            usually_bad: usually_bad(excess),
             sharp: excess.known_to * SHARP <= Duration::from_secs_f64(rhythm(&inside)),
             lane: excess.lane,
             span: excess.span,
         })
     }
 
-    /// Does the overlap stand out, by effect and by rank?
+    /// Does the overlap stand out, by effect and by rank, and in most episodes?
     pub fn holds(&self) -> bool {
-        self.share - self.chance >= LEAST_EFFECT && self.rank() <= MOST_AS_GOOD
+        self.share - self.chance >= LEAST_EFFECT
+            && self.rank() <= MOST_AS_GOOD
+            && self.bad as f64 > LEAST_BAD * self.episodes as f64
+            && at_least(self.bad, self.episodes, self.usually_bad) <= MOST_LIKELY_BY_CHANCE
     }
 
     /// Is it what chance would give? Only a lane that shows single episodes can say so: one that smears each over all of the
@@ -141,6 +158,11 @@ fn hull(episodes: &[Span], window: Span) -> Span {
     let gap = Duration::from_secs_f64(median(gaps).unwrap_or(0.0).max(0.0));
     let (first, last) = (episodes[0].start, episodes[episodes.len() - 1].end);
     Span::new(first.max(window.start), (last + gap).min(window.end))
+}
+
+fn usually_bad(excess: &Excess) -> f64 {
+    let mean = excess.mean();
+    excess.cells.iter().filter(|&&c| c > mean).count() as f64 / excess.cells.len() as f64
 }
 
 /// Excess and coverage by episodes on the same grid.
@@ -231,6 +253,17 @@ fn period(episodes: &[Span]) -> Option<f64> {
     (usual > 0.0 && spread <= PERIODIC * usual && count > 0.0).then(|| sum / count)
 }
 
+/// Chance of `k` or more successes in `n` draws that each succeed with `p`: the binomial law's tail.
+fn at_least(k: usize, n: usize, p: f64) -> f64 {
+    let mut term = (1.0 - p).powi(n as i32);
+    let mut below = 0.0;
+    for i in 0..k {
+        below += term;
+        term *= (n - i) as f64 / (i + 1) as f64 * p / (1.0 - p).max(1e-12);
+    }
+    (1.0 - below).max(0.0)
+}
+
 /// SplitMix64: small, seeded, the same everywhere.
 fn next(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -238,4 +271,16 @@ fn next(state: &mut u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::at_least;
+
+    #[test]
+    fn the_tail_of_the_binomial_law() {
+        assert!((at_least(1, 2, 0.5) - 0.75).abs() < 1e-12);
+        assert!((at_least(5, 5, 0.2) - 0.2_f64.powi(5)).abs() < 1e-12);
+        assert_eq!(at_least(0, 7, 0.3), 1.0);
+    }
 }

@@ -49,6 +49,11 @@ impl Excess {
         self.cells.iter().sum()
     }
 
+    /// Mean of a cell; 0 without cells.
+    pub fn mean(&self) -> f64 {
+        self.total() / self.cells.len().max(1) as f64
+    }
+
     /// The part of it in `span`, to whole cells.
     pub fn between(&self, span: Span) -> Self {
         let index = |t: RunTime| (t.since(self.span.start).as_nanos() / CELL.as_nanos()) as usize;

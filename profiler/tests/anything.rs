@@ -10,7 +10,7 @@ use timeline::histogram::Sparse;
 use timeline::lane::names;
 use timeline::{Entry, Event, LaneId, LaneSpec, RunTime, Unit};
 
-const LANES: [&str; 26] = [
+const LANES: [&str; 28] = [
     "pool.db.capacity",
     "pool.db.in-use",
     "pool.db.waiters",
@@ -37,6 +37,8 @@ const LANES: [&str; 26] = [
     names::HOST_STEAL,
     names::HOST_CPU,
     names::SERVICE,
+    names::RESPONSE,
+    names::SERVER_HANDLER,
 ];
 const KINDS: [&str; 7] = [
     kinds::CACHE_REFRESH,
@@ -53,7 +55,9 @@ fn lanes() -> Vec<Entry> {
     for name in LANES {
         for instance in ["a", "b"] {
             let spec = match name.rsplit('.').next().unwrap() {
-                "wait" | "hold" | "load" | "lateness" | "service" => LaneSpec::histogram(name, instance),
+                "wait" | "hold" | "load" | "lateness" | "service" | "response" | "handler" => {
+                    LaneSpec::histogram(name, instance)
+                }
                 _ => LaneSpec::level(name, instance, Unit::Count),
             };
             list.push(Entry::Lane(LaneId(list.len() as u32), spec));
