@@ -90,17 +90,17 @@ fn opening(e: &Explanation) -> String {
             ),
         };
     };
+    let whom = if roots == 1 { "it" } else { "them" };
     let followed = match all - roots {
         0 => String::new(),
-        1 => ", and one more thing followed from what is told here".to_owned(),
-        n => format!(", and {n} more things followed from what is told here"),
+        n => format!("; {n} more followed from {whom}"),
     };
     match roots {
         1 if first.kind == FindingKind::GeneratorLimited => {
             "The load generator could not keep up; nothing can be said of the target.".to_owned()
         }
         1 => format!("One thing went wrong: {}, from {}{followed}.", name(first), clock(first.onset)),
-        n => format!("{n} things went wrong on their own, the worst first{followed}."),
+        n => format!("{n} things went wrong, each on its own, the worst first{followed}."),
     }
 }
 
@@ -112,10 +112,9 @@ fn tell(out: &mut String, e: &Explanation, f: &Finding, number: &str, depth: usi
     let head = format!("{number}. {}, from {} {until} ({})", name(f), clock(f.onset), f.id);
     say(out, &head, &margin, "   ");
     let sure = format!(
-        "{}, {}; {} {:.1} s after its onset",
+        "{}, {}; found {:.1} s after its onset",
         f.severity.name(),
         f.status.name(),
-        if f.status >= Status::Likely { "likely" } else { "seen" },
         f.found_at.since(f.onset).as_secs_f64()
     );
     say(out, &sure, &inner, "");
