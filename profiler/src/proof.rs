@@ -56,7 +56,9 @@ impl Weighed {
 
     /// The breakdown, if enough was added to speak of.
     fn told(&self) -> Option<&Breakdown> {
-        self.breakdown.as_ref().filter(|b| b.added() >= LEAST_ADDED_NS.max(LEAST_ADDED * b.response_before))
+        self.breakdown
+            .as_ref()
+            .filter(|b| b.added_service() >= LEAST_ADDED_NS.max(LEAST_ADDED * b.service_before))
     }
 }
 
