@@ -70,25 +70,9 @@ pub fn of(timeline: &Timeline, at: RunTime, entry: &Entry) -> Option<Breakdown> 
     let after = Span::new(onset.max(since).max(end.back(LONGEST)), end);
     let (before, after) = (whole_intervals(timeline, before)?, whole_intervals(timeline, after)?);
     let (a, b) = (Means::read(timeline, before)?, Means::read(timeline, after)?);
-    let kind = entry.finding.kind;
-    let mut all: Vec<(Slot, Part)> = Vec::new();
-    for (slot, what, lane, inferred, read) in TABLE {
-        if let (Some(before), Some(after)) = (read(&a), read(&b)) {
-            let own = own(kind).contains(slot);
-            let part = Part {
-                what: (*what).to_owned(),
-                lane: (*lane).to_owned(),
-                before,
-                after,
-                own,
-                inferred: *inferred,
-            };
-            all.push((*slot, part));
-        }
-    }
     let split = a.split() && b.split();
     let inside = |slot: Slot| matches!(slot, Slot::CacheLoad | Slot::LoopDelay | Slot::Pause);
-    let (within, parts): (Vec<_>, Vec<_>) = all
+    let (within, parts): (Vec<_>, Vec<_>) = read_all(&a, &b, own(entry.finding.kind))
         .into_iter()
         // Without the split the time is told whole, and what the target shows lies somewhere in it.
         .partition(|(slot, _)| inside(*slot) || !split && *slot != Slot::Generator);
@@ -113,14 +97,23 @@ pub fn of(timeline: &Timeline, at: RunTime, entry: &Entry) -> Option<Breakdown> 
     })
 }
 
+/// All parts that both stretches show.
+fn read_all(a: &Means, b: &Means, own: &[Slot]) -> Vec<(Slot, Part)> {
+    let part = |&(slot, what, lane, inferred, read): &(Slot, &str, &str, bool, Read)| {
+        let (what, lane) = (what.to_owned(), lane.to_owned());
+        Some((
+            slot,
+            Part { what, lane, before: read(a)?, after: read(b)?, own: own.contains(&slot), inferred },
+        ))
+    };
+    TABLE.iter().filter_map(part).collect()
+}
+
 /// The part of `span` that the client's intervals cover: they come once a second, and what the target told meanwhile must not be
 /// set beside what the client has not told yet.
 fn whole_intervals(timeline: &Timeline, span: Span) -> Option<Span> {
     let whole = timeline.named(names::RESPONSE).flat_map(|s| s.intervals_within(span)).map(|i| i.0);
-    let hull = whole
-        .filter(|i| i.end <= span.end)
-        .reduce(|a, b| Span::new(a.start.min(b.start), a.end.max(b.end)))?;
-    Some(hull)
+    whole.filter(|i| i.end <= span.end).reduce(|a, b| Span::new(a.start.min(b.start), a.end.max(b.end)))
 }
 
 fn whole_service(a: &Means, b: &Means) -> Part {
@@ -267,6 +260,25 @@ fn connection(timeline: &Timeline, span: Span, each: Option<f64>) -> Option<(f64
 
 /// Pauses of each process: whoever is inside waits for all of it, whoever comes meanwhile for half.
 fn pause(timeline: &Timeline, span: Span, each: Option<f64>) -> Option<f64> {
+    timeline.has(names::PAUSE).then_some(())?;
+    let instances = window::instances(timeline, names::PAUSE).len().max(1) as f64;
+    let rate = each? / window::seconds(span).max(1e-9) / instances;
+    let inside = |instance: &str| {
+        let lane = window::of_instance(timeline, names::SERVER_IN_FLIGHT, instance);
+        let values = lane.map(|l| l.within(span)).unwrap_or_default();
+        values.iter().map(|p| p.1).sum::<f64>() / values.len().max(1) as f64
+    };
+    let mut waited = 0.0;
+    for (instance, stop) in stops(timeline, span) {
+        let d = window::seconds(stop);
+        // A mean level counts the long queues of the stops themselves; before one there were no more than came in its length.
+        waited += rate * d * d / 2.0 + inside(instance).min(rate * d) * d;
+    }
+    Some(waited * 1e9 / each?)
+}
+
+/// The stops of each process that begin in `span`; the same one is told by several timers and counts once.
+fn stops(timeline: &Timeline, span: Span) -> Vec<(&str, Span)> {
     const KINDS: [&str; 6] = [
         kinds::PAUSE_HICCUP,
         kinds::PAUSE_WORKER_STALL,
@@ -275,39 +287,22 @@ fn pause(timeline: &Timeline, span: Span, each: Option<f64>) -> Option<f64> {
         kinds::PAUSE_MAJOR,
         kinds::PAUSE_PURGE,
     ];
-    timeline.has(names::PAUSE).then_some(())?;
-    let instances = window::instances(timeline, names::PAUSE);
-    let mut spans: Vec<(&str, Span)> = timeline
-        .all_events()
-        .get(timeline.all_events().partition_point(|e| e.start < span.start)..)?
+    let events = timeline.all_events();
+    let mut stops: Vec<(&str, Span)> = events[events.partition_point(|e| e.start < span.start)..]
         .iter()
         .take_while(|e| e.start < span.end)
         .filter(|e| KINDS.contains(&e.kind.as_str()))
         .map(|e| (e.instance.as_str(), e.span()))
         .collect();
-    // The same stop is told by several timers.
-    spans.sort_by_key(|s| (s.0, s.1.start, s.1.end));
-    spans.dedup_by(|next, open| {
+    stops.sort_by_key(|s| (s.0, s.1.start, s.1.end));
+    stops.dedup_by(|next, open| {
         let same = next.0 == open.0 && next.1.start <= open.1.end;
         if same {
             open.1.end = open.1.end.max(next.1.end);
         }
         same
     });
-    let rate = each? / window::seconds(span).max(1e-9) / instances.len().max(1) as f64;
-    let inside = |instance: &str| {
-        let lane = window::of_instance(timeline, names::SERVER_IN_FLIGHT, instance);
-        let values = lane.map(|l| l.within(span)).unwrap_or_default();
-        values.iter().map(|p| p.1).sum::<f64>() / values.len().max(1) as f64
-    };
-    let waited: f64 = spans
-        .iter()
-        .map(|(instance, s)| {
-            let d = window::seconds(*s);
-            rate * d * d / 2.0 + inside(instance).min(rate * d) * d
-        })
-        .sum();
-    Some(waited.max(0.0) * 1e9 / each?)
+    stops
 }
 
 /// Little's law (`L = rate x time`) wherever a lane counts what is inside and another one times it.
