@@ -4,8 +4,8 @@
 //! arrival), a cache, heaps, pauses, a generator and its host. Whoever builds a test decides what goes wrong.
 #![allow(dead_code, reason = "each test file uses its part of the world")]
 
-pub mod shelf;
 pub mod process;
+pub mod shelf;
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
@@ -181,6 +181,31 @@ impl World {
             Event { kind: kind.into(), instance: instance.into(), start, end, labels, value, others: 0 };
         // Told at the agent's next tick.
         self.entries.push((end + Duration::from_millis(60), Entry::Event(event)));
+    }
+
+    /// Takes out all that lanes called `name` hold.
+    pub fn silence(&mut self, name: &str) {
+        let lanes = &self.lanes;
+        self.entries.retain(|(_, e)| !matches!(e, Entry::Histogram { lane, .. } | Entry::Sample { lane, .. } if lanes[lane.0 as usize].name == name));
+    }
+
+    /// The intervals of lane `name` of `instance`, each with its values in microseconds.
+    pub fn values(&self, name: &str, instance: &str) -> Vec<(Span, Vec<f64>)> {
+        let of = |lane: &LaneId| &self.lanes[lane.0 as usize];
+        let expand = |cells: &Sparse| {
+            cells.cells.iter().flat_map(|&(v, n)| std::iter::repeat_n(f64::from(v), n as usize)).collect()
+        };
+        self.entries
+            .iter()
+            .filter_map(|(_, e)| match e {
+                Entry::Histogram { lane, span, cells }
+                    if of(lane).name == name && of(lane).instance == instance =>
+                {
+                    Some((*span, expand(cells)))
+                }
+                _ => None,
+            })
+            .collect()
     }
 
     /// All entries with ticks at 2 Hz, in order.
