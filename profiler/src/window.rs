@@ -51,10 +51,20 @@ pub fn summed(timeline: &Timeline, name: &str, span: Span, count: u32, carry: Du
         .collect()
 }
 
+/// The lane `name` about `subject`, of all instances.
+pub fn about<'a>(timeline: &'a Timeline, name: &str, subject: &'a str) -> impl Iterator<Item = &'a Series> {
+    timeline.named(name).filter(move |s| s.spec.subject == subject)
+}
+
 /// What a rate lane counted within `span`, over all instances and subjects; none if no sample lies in it.
 pub fn counted(timeline: &Timeline, name: &str, span: Span) -> Option<f64> {
+    counted_of(timeline.named(name), span)
+}
+
+/// The same of chosen lanes.
+pub fn counted_of<'a>(lanes: impl IntoIterator<Item = &'a Series>, span: Span) -> Option<f64> {
     let mut total = None;
-    for series in timeline.named(name) {
+    for series in lanes {
         for (since, at, rate) in steps(series, span) {
             *total.get_or_insert(0.0) += rate * at.since(since).as_secs_f64();
         }

@@ -12,12 +12,19 @@ pub mod cache_cold;
 pub mod cache_penetration;
 pub mod cache_stampede;
 pub mod cache_thrash;
+pub mod connection_churn;
+mod database;
 pub mod downstream_cascade;
 pub mod generator_limited;
 pub mod heap_leak;
 pub mod long_pause;
+pub mod pool_leak;
+pub mod pool_oversized;
 pub mod pool_saturated;
+pub mod query_fan_out;
 pub mod retry_storm;
+pub mod serial_awaits;
+pub mod slow_query;
 
 use std::time::Duration;
 
@@ -49,6 +56,12 @@ pub const ALL: &[Detector] = &[
     Detector { kind: FindingKind::RetryStorm, look: retry_storm::look },
     Detector { kind: FindingKind::BrokerBacklog, look: broker_backlog::look },
     Detector { kind: FindingKind::PoolSaturated, look: pool_saturated::look },
+    Detector { kind: FindingKind::PoolLeak, look: pool_leak::look },
+    Detector { kind: FindingKind::PoolOversized, look: pool_oversized::look },
+    Detector { kind: FindingKind::ConnectionChurn, look: connection_churn::look },
+    Detector { kind: FindingKind::SlowQuery, look: slow_query::look },
+    Detector { kind: FindingKind::QueryFanOut, look: query_fan_out::look },
+    Detector { kind: FindingKind::SerialAwaits, look: serial_awaits::look },
     Detector { kind: FindingKind::LongPause, look: long_pause::look },
     Detector { kind: FindingKind::HeapLeak, look: heap_leak::look },
 ];
