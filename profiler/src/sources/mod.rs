@@ -5,13 +5,17 @@
 //! delay it and a slow target delays no other source. Sources judge nothing.
 
 pub mod agent;
+pub mod discover;
 pub mod host;
 pub mod process;
+pub mod v8;
 
 mod admit;
+mod batches;
 mod net_counters;
 mod probe_client;
 mod sockets;
+mod troubles;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -59,12 +63,14 @@ pub struct SourceEvent {
 
 /// One thing that is read again and again.
 pub trait Source: Send {
-    /// Its name: `agent`, `process`, `host`.
+    /// Its name: `agent`, `node`, `process`, `host`.
     fn name(&self) -> &str;
     /// From one reading to the next.
     fn period(&self) -> Duration;
     /// Reads once and hands over. May block, but only for a bounded time.
     fn poll(&mut self, sink: &mut dyn Sink);
+    /// Asked to end: takes back what it left in the target. May block, but only for a bounded time.
+    fn end(&mut self) {}
 }
 
 /// Why a source could not be attached.
@@ -85,6 +91,14 @@ pub enum AttachError {
         port: u16,
         /// What is wrong.
         why: String,
+    },
+    /// The inspector of a process is of no use.
+    #[error("cannot attach the inspector of {what}: {why}")]
+    V8 {
+        /// Which process or address.
+        what: String,
+        /// What is wrong.
+        why: v8::V8Error,
     },
     /// This system does not offer it.
     #[error("{what} is not available on this system: {why}")]
@@ -204,6 +218,7 @@ impl Crew {
                 next.0 = next.0.max(now.0);
                 crew.wait(next.since(now));
             }
+            source.end();
         });
         match thread {
             Ok(thread) => locked(&self.0.threads).push(thread),
@@ -228,4 +243,5 @@ impl Crew {
 
 pub use agent::attach as attach_agent;
 pub use host::attach as attach_host;
-pub use process::{attach as attach_process, attach_pids};
+pub use process::{attach as attach_process, attach_pids, attach_served};
+pub use v8::attach as attach_v8;
