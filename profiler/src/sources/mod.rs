@@ -61,7 +61,8 @@ pub struct SourceEvent {
     pub others: u64,
 }
 
-/// One thing that is read again and again.
+/// One thing that is read again and again. Dropped on its thread when asked to end: one that left something in the target takes
+/// it back then, in a bounded time.
 pub trait Source: Send {
     /// Its name: `agent`, `node`, `process`, `host`.
     fn name(&self) -> &str;
@@ -69,8 +70,6 @@ pub trait Source: Send {
     fn period(&self) -> Duration;
     /// Reads once and hands over. May block, but only for a bounded time.
     fn poll(&mut self, sink: &mut dyn Sink);
-    /// Asked to end: takes back what it left in the target. May block, but only for a bounded time.
-    fn end(&mut self) {}
 }
 
 /// Why a source could not be attached.
@@ -218,7 +217,6 @@ impl Crew {
                 next.0 = next.0.max(now.0);
                 crew.wait(next.since(now));
             }
-            source.end();
         });
         match thread {
             Ok(thread) => locked(&self.0.threads).push(thread),
@@ -244,4 +242,3 @@ impl Crew {
 pub use agent::attach as attach_agent;
 pub use host::attach as attach_host;
 pub use process::{attach as attach_process, attach_pids, attach_served};
-pub use v8::attach as attach_v8;

@@ -18,7 +18,7 @@ use timeline::lane::names;
 use timeline::probe::TICK_MS;
 use timeline::{LaneId, LaneSpec, MonoNs, Unit};
 
-use super::batches::Batches;
+use super::batches::{Answered, Batches};
 use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 use devtools::Session;
@@ -74,36 +74,58 @@ impl V8Error {
     }
 }
 
-/// Attaches the processes at `places`; `served` is the port that they serve, which is not asked for an inspector.
+/// Processes with the observers in place, not read yet. Dropping it takes them back.
+pub struct Installed {
+    processes: Vec<Process>,
+    about: String,
+}
+
+/// Installs the observers in the processes at `places`; `served` is the port that they serve, which is not asked for an inspector.
 ///
-/// Observers are installed before it returns. Of several processes some may fail: that is noted, and the others are read.
+/// Apart from attaching because it takes its time: a second for a process that has to open its inspector. Of several processes some may
+/// fail: that is told with what was attached.
 ///
 /// # Errors
 /// [`AttachError::V8`]: none of them could be attached; why the first one could not.
-pub fn attach(places: &[Place], served: Option<u16>, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
-    let mut sink = Shared::new(sink);
-    let since = MonoNs::now();
-    let mut attached: Vec<Watcher> = Vec::new();
-    let mut failed: Vec<(Place, V8Error)> = Vec::new();
+pub fn install(places: &[Place], served: Option<u16>) -> Result<Installed, AttachError> {
+    let mut processes = Vec::new();
+    let mut failed = Vec::new();
     for (i, &place) in places.iter().take(MAX_PROCESSES).enumerate() {
-        match begin(place, served, i + 1 < places.len()) {
-            Ok(begun) => attached.push(Watcher::new(begun, since, &mut sink)),
+        match Process::begin(place, served, i + 1 < places.len()) {
+            Ok(process) => processes.push(process),
             Err(why) => failed.push((place, why)),
         }
     }
-    let about = about(&attached, &failed, places.len());
-    let Some(first) = attached.first() else {
-        let (place, why) = failed.into_iter().next().unwrap_or_else(|| {
-            (Place::Process(0), V8Error::NotOpened("no process of Node.js or Deno was found".to_owned()))
-        });
-        return Err(AttachError::V8 { what: place.to_string(), why });
-    };
-    sink.note(first.source, &about);
-    let crew = Crew::default();
-    for watcher in attached {
-        crew.run(watcher, sink.clone());
+    if processes.is_empty() {
+        let (what, why) = failed.into_iter().next().map_or_else(
+            || {
+                (
+                    "the target".to_owned(),
+                    V8Error::NotOpened("no process of Node.js or Deno was found".to_owned()),
+                )
+            },
+            |(place, why)| (place.to_string(), why),
+        );
+        return Err(AttachError::V8 { what, why });
     }
-    Ok(Attached::new(about, crew))
+    let about = about(&processes, &failed, places.len());
+    Ok(Installed { processes, about })
+}
+
+impl Installed {
+    /// Reads them from now on.
+    #[must_use]
+    pub fn attach(self, sink: Box<dyn Sink>) -> Attached {
+        let mut sink = Shared::new(sink);
+        let since = MonoNs::now();
+        let crew = Crew::default();
+        for process in self.processes {
+            let watcher = Watcher::new(process, since, &mut sink);
+            sink.note(watcher.source, &self.about);
+            crew.run(watcher, sink.clone());
+        }
+        Attached::new(self.about, crew)
+    }
 }
 
 impl std::fmt::Display for Place {
@@ -115,57 +137,91 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// One process with its observers in place.
-struct Begun {
+/// One process with its observers in place, which are taken back when it is dropped.
+struct Process {
     address: SocketAddr,
     session: Option<Session>,
     observers: Observers,
     about: About,
 }
 
-/// Finds or opens the inspector and installs the observers. `more`: others follow, who may need the port that this one got.
-fn begin(place: Place, served: Option<u16>, more: bool) -> Result<Begun, V8Error> {
-    let (address, opened) = match place {
-        Place::At(address) if address.ip().is_loopback() => (address, false),
-        Place::At(address) => return Err(V8Error::NotLoopback(address)),
-        Place::Process(pid) => inspector::of_process(pid, served)?,
-    };
-    let observers = Observers::new(opened);
-    let mut session = Session::open(address)?;
-    let about = observers.install(&mut session)?;
-    let mut begun = Begun { address, session: Some(session), observers, about };
-    if let (true, true, Place::Process(pid)) = (opened, more, place) {
-        make_way(&mut begun, pid)?;
+impl Process {
+    /// Finds or opens the inspector and installs the observers. `more`: others follow, who may need the port that this one got.
+    fn begin(place: Place, served: Option<u16>, more: bool) -> Result<Self, V8Error> {
+        let (address, opened) = match place {
+            Place::At(address) if address.ip().is_loopback() => (address, false),
+            Place::At(address) => return Err(V8Error::NotLoopback(address)),
+            Place::Process(pid) => inspector::of_process(pid, served)?,
+        };
+        let observers = Observers::new(opened);
+        let mut session = Session::open(address)?;
+        let about = observers.install(&mut session)?;
+        let mut process = Self { address, session: Some(session), observers, about };
+        if let (true, true, Place::Process(pid)) = (opened, more, place) {
+            process.make_way(pid)?;
+        }
+        Ok(process)
     }
-    Ok(begun)
+
+    /// Node.js opens every inspector on the same port, and stays silent where that is taken: who has it goes to a free one.
+    fn make_way(&mut self, pid: u32) -> Result<(), V8Error> {
+        if let Some(mut session) = self.session.take() {
+            self.observers.move_on(&mut session)?;
+        }
+        self.address = inspector::moved(pid, self.address)?;
+        self.session = Some(Session::open(self.address)?);
+        Ok(())
+    }
+
+    /// What happened after tick `since`, and whether the observers had to be installed anew for it. A connection that is broken, or
+    /// slow beyond bearing, is given up, and the next turn takes a new one.
+    fn read(&mut self, since: u64) -> Result<(Answered, bool), V8Error> {
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => Session::open(self.address)?,
+        };
+        let mut anew = false;
+        let mut answered = self.observers.read(&mut session, since)?;
+        if answered.is_none() {
+            // The process behind the address is another one, or nobody read for so long that they removed themselves.
+            self.about = self.observers.install(&mut session)?;
+            anew = true;
+            answered = self.observers.read(&mut session, 0)?;
+        }
+        let answered =
+            answered.ok_or_else(|| V8Error::Observers("they are gone as soon as installed".to_owned()))?;
+        self.session = Some(session);
+        Ok((answered, anew))
+    }
 }
 
-/// Node.js opens every inspector on the same port, and stays silent where that is taken: who has it goes to a free one.
-fn make_way(begun: &mut Begun, pid: u32) -> Result<(), V8Error> {
-    if let Some(mut session) = begun.session.take() {
-        begun.observers.move_on(&mut session)?;
+impl Drop for Process {
+    /// A target that cannot be reached any more takes them back itself.
+    fn drop(&mut self) {
+        let session = self.session.take().map_or_else(|| Session::open(self.address), Ok);
+        if let Ok(mut session) = session {
+            let _ = self.observers.remove(&mut session);
+        }
     }
-    begun.address = inspector::moved(pid, begun.address)?;
-    begun.session = Some(Session::open(begun.address)?);
-    Ok(())
 }
 
-fn about(attached: &[Watcher], failed: &[(Place, V8Error)], asked: usize) -> String {
+/// What was attached and what cannot be seen, one line.
+fn about(attached: &[Process], failed: &[(Place, V8Error)], asked: usize) -> String {
     let Some(first) = attached.first() else { return String::new() };
-    let pids: Vec<String> = attached.iter().map(|w| w.about.pid.to_string()).collect();
-    let opened = if attached.iter().any(|w| w.observers.opened) {
-        ", which dyno opened and closes at the end"
+    let pids: Vec<String> = attached.iter().map(|p| p.about.pid.to_string()).collect();
+    let opened = if attached.iter().any(|p| p.observers.opened) {
+        "opened for this and closed at the end"
     } else {
-        ", which was open"
+        "open before and left so"
     };
     let seen = if first.about.collections {
-        "heap by generations, collections, loop, offload; not seen: pools, caches, statements"
+        "heap by generations, collections, loop, offload"
     } else {
-        "heap by generations, loop; not available in this runtime: collections, use of the loop, offload; not seen: pools, caches, statements"
+        "heap by generations, delay of the loop; not available in this runtime: collections, use of the loop, offload"
     };
     let mut text = format!(
-        "{} {} through its inspector{opened}: pid {}: {seen}",
-        first.source,
+        "{} {} by its inspector ({opened}): pid {}: {seen}; not seen: pools, caches, statements, worker threads",
+        first.about.runtime.name(),
         first.about.version,
         pids.join(", ")
     );
@@ -183,10 +239,7 @@ struct Watcher {
     source: &'static str,
     instance: String,
     label: String,
-    address: SocketAddr,
-    session: Option<Session>,
-    observers: Observers,
-    about: About,
+    process: Process,
     batches: Batches,
     troubles: Troubles,
     age: Option<LaneId>,
@@ -194,47 +247,29 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn new(begun: Begun, since: MonoNs, sink: &mut dyn Sink) -> Self {
-        let Begun { address, session, observers, about } = begun;
-        let source = about.runtime.name();
-        let instance = format!("pid-{}", about.pid);
+    fn new(process: Process, since: MonoNs, sink: &mut dyn Sink) -> Self {
+        let source = process.about.runtime.name();
+        let instance = format!("pid-{}", process.about.pid);
         let age = LaneSpec::level(names::SOURCE_AGE, source, Unit::Ns).about(&instance).worst();
         Self {
             source,
-            label: format!("{source} {}", about.pid),
-            address,
-            session,
-            observers,
+            label: format!("{source} {}", process.about.pid),
+            process,
             batches: Batches::new(source, &instance, since),
             troubles: Troubles::new(source),
             age: sink.declare(age),
             newest: since,
-            about,
             instance,
         }
     }
 
-    /// Asks once; a connection that is broken, or slow beyond bearing, is given up, and the next turn takes a new one.
     fn read(&mut self, sink: &mut dyn Sink) -> Result<(), V8Error> {
-        let mut session = match self.session.take() {
-            Some(session) => session,
-            None => Session::open(self.address)?,
-        };
-        let answered = match self.observers.read(&mut session, self.batches.seq())? {
-            Some(answered) => answered,
-            None => {
-                // The process behind the address is another one, or nobody read for so long that they removed themselves.
-                self.about = self.observers.install(&mut session)?;
-                self.batches.begin_anew();
-                match self.observers.read(&mut session, 0)? {
-                    Some(answered) => answered,
-                    None => return Err(V8Error::Observers("they are gone as soon as installed".to_owned())),
-                }
-            }
-        };
+        let (answered, anew) = self.process.read(self.batches.seq())?;
+        if anew {
+            self.batches.begin_anew();
+        }
         let newest = self.batches.take(answered, sink).map_err(V8Error::Observers)?;
         self.newest = self.newest.max(newest.unwrap_or(self.newest));
-        self.session = Some(session);
         Ok(())
     }
 }
@@ -256,14 +291,6 @@ impl Source for Watcher {
         let now = MonoNs::now();
         if let Some(age) = self.age {
             sink.sample(age, now, now.since(self.newest).as_nanos() as f64);
-        }
-    }
-
-    /// A target that cannot be reached any more takes the observers back itself.
-    fn end(&mut self) {
-        let session = self.session.take().map_or_else(|| Session::open(self.address), Ok);
-        if let Ok(mut session) = session {
-            let _ = self.observers.remove(&mut session);
         }
     }
 }
