@@ -230,24 +230,16 @@ fn processes_that_want_the_same_port_for_their_inspector_are_all_read() {
 
 #[test]
 fn a_cluster_is_found_by_its_port_with_its_workers() {
-    let cluster = format!(
+    // All workers of a cluster that ask for any port get the same one.
+    let script = format!(
         "const cluster = require('cluster');
-        if (cluster.isPrimary) {{
-          cluster.fork(); cluster.fork();
-          let port;
-          cluster.on('listening', (_, at) => {{ if (port) console.log(port); port = at.port; }});
-          process.stdin.resume().on('end', () => process.exit());
-        }} else {{ {} }}",
-        SERVER.replace("listen(0,", "listen(PORT,").replace("console.log(this.address().port);", "")
+        if (cluster.isPrimary) {{ cluster.fork(); cluster.fork(); }} else {{ {SERVER} }}"
     );
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let cluster = cluster
-        .replace("PORT", &port.to_string())
-        .replace("process.stdin.resume().on('end', () => process.exit());\n", "");
-    let server = Server::node(&cluster);
+    let server = Server::start(Path::new("node"), &[], &format!("--inspect-port={port}"), &script);
+    soon("both workers", || discover(server.port).unwrap().processes.len() == 3);
     let served = discover(server.port).unwrap();
     assert!(served.processes.iter().all(|p| p.runtime == Runtime::Node), "{served:?}");
-    assert_eq!(served.processes.len(), 3, "{served:?}");
     assert_eq!((served.processes[0].pid, served.processes[0].worker), (server.pid(), false));
     assert_eq!(served.processes.iter().filter(|p| p.worker).count(), 2, "{served:?}");
 
@@ -289,7 +281,7 @@ fn a_service_of_somebody_elses_making_is_read_too() {
         "const {{ WebSocketServer }} = require({:?});
         const server = new WebSocketServer({{ port: 0, host: '127.0.0.1' }});
         server.on('listening', () => console.log(server.address().port));
-        server.on('connection', (socket) => socket.on('message', (m) => socket.send(m)));
+        server.on('connection', (socket) => socket.on('message', (m) => socket.send(String(m))));
         process.stdin.resume().on('end', () => process.exit());",
         beside("node_modules/ws").to_str().unwrap()
     );
@@ -316,9 +308,11 @@ fn deno_shows_its_heap_and_what_it_lacks_is_no_lane() {
     let script = "
         const server = Deno.serve({ port: 0, hostname: '127.0.0.1', onListen: (at) => console.log(at.port) }, () =>
           new Response(JSON.stringify(Object.getOwnPropertySymbols(globalThis).map(String).filter((s) => s.includes('dyno')))));
-        for await (const _ of Deno.stdin.readable);
-        Deno.exit();";
-    let flags = ["run", "--no-prompt", "--allow-net", "--inspect=127.0.0.1:0", "--ext=ts"];
+        (async () => {
+          for await (const _ of Deno.stdin.readable);
+          Deno.exit();
+        })();";
+    let flags = ["run", "--no-prompt", "--allow-net", "--inspect=127.0.0.1:0"];
     let server = Server::start(&deno, &flags, "", script);
     let served = discover(server.port).unwrap();
     assert_eq!(served.processes[0].runtime, Runtime::Deno);

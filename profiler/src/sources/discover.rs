@@ -93,7 +93,8 @@ pub(super) fn runtime_of(pid: u32) -> Runtime {
     match name {
         "node" | "nodejs" => Runtime::Node,
         "deno" => Runtime::Deno,
-        "bun" | "bun-profile" => Runtime::Bun,
+        // Its npm package calls it so on every system.
+        "bun" | "bun.exe" | "bun-profile" => Runtime::Bun,
         "java" => Runtime::Java,
         "" => Runtime::Other("unknown".to_owned()),
         other => Runtime::Other(clean(other, 40)),

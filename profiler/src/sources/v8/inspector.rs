@@ -30,26 +30,39 @@ const MAX_PATH: usize = 200;
 /// Most characters of the target's own words in an error.
 const WORDS: usize = 160;
 
-/// The inspector of process `pid`, and whether it was opened for this. `served` is not asked: it belongs to the process's own clients.
-pub(super) fn of_process(pid: u32, served: Option<u16>) -> Result<(SocketAddr, bool), V8Error> {
-    let before = sockets::listening(pid);
-    let asked = before.iter().filter(|a| Some(a.port()) != served).take(MAX_ASKED);
-    for &address in asked {
-        if path(address).is_ok() {
-            return Ok((address, false));
-        }
+/// A process before anybody was signalled: the primary of a cluster passes the signal on to its workers.
+pub(super) struct Before {
+    listening: Vec<SocketAddr>,
+    /// Its inspector, if that is open.
+    pub open: Option<SocketAddr>,
+}
+
+impl Before {
+    /// `served` is not asked: it belongs to the process's own clients.
+    pub fn of(pid: u32, served: Option<u16>) -> Self {
+        let listening = sockets::listening(pid);
+        let asked = listening.iter().filter(|a| Some(a.port()) != served).take(MAX_ASKED);
+        let open = asked.copied().find(|&address| path(address).is_ok());
+        Self { listening, open }
     }
-    open(pid, &before).map(|address| (address, true))
+
+    /// The inspector that `pid` has opened since.
+    fn opened(&self, pid: u32) -> Option<SocketAddr> {
+        sockets::listening(pid).into_iter().find(|a| !self.listening.contains(a) && path(*a).is_ok())
+    }
 }
 
 /// Has Node.js open its inspector. The signal's default action is the process's end, so it is sent to nobody but a Node.js that catches it: Bun
 /// does not, nor a Node.js that was told `--disable-sigusr1`.
-fn open(pid: u32, before: &[SocketAddr]) -> Result<SocketAddr, V8Error> {
+pub(super) fn open(pid: u32, before: &Before) -> Result<SocketAddr, V8Error> {
     let refuse = |why: &str| Err(V8Error::NotOpened(why.to_owned()));
     match runtime_of(pid) {
         Runtime::Node => {}
         Runtime::Deno => return refuse("start Deno with --inspect"),
         _ => return refuse("it is not Node.js; start it with --inspect if it runs on V8"),
+    }
+    if let Some(address) = before.opened(pid) {
+        return Ok(address);
     }
     if !catches_usr1(pid) {
         return refuse("it does not wait for SIGUSR1; start it with --inspect");
@@ -59,8 +72,7 @@ fn open(pid: u32, before: &[SocketAddr]) -> Result<SocketAddr, V8Error> {
     };
     kill_process(target, Signal::USR1)
         .map_err(|e| V8Error::NotOpened(format!("SIGUSR1 could not be sent: {e}")))?;
-    let opened = || sockets::listening(pid).into_iter().find(|a| !before.contains(a) && path(*a).is_ok());
-    within(PATIENCE, opened).ok_or_else(|| {
+    within(PATIENCE, || before.opened(pid)).ok_or_else(|| {
         V8Error::NotOpened(
             "it was sent SIGUSR1 and did not open one; perhaps its port (9229) is taken: start it with --inspect-port=0"
                 .to_owned(),

@@ -22,6 +22,7 @@ use super::batches::{Answered, Batches};
 use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 use devtools::Session;
+use inspector::Before;
 use observers::{About, Observers};
 
 /// How often a process is asked while it fails.
@@ -90,8 +91,11 @@ pub struct Installed {
 pub fn install(places: &[Place], served: Option<u16>) -> Result<Installed, AttachError> {
     let mut processes = Vec::new();
     let mut failed = Vec::new();
-    for (i, &place) in places.iter().take(MAX_PROCESSES).enumerate() {
-        match Process::begin(place, served, i + 1 < places.len()) {
+    // All are looked at before the first is signalled.
+    let looked: Vec<(Place, Option<Before>)> =
+        places.iter().take(MAX_PROCESSES).map(|&place| (place, place.before(served))).collect();
+    for (i, (place, before)) in looked.into_iter().enumerate() {
+        match Process::begin(place, before.as_ref(), i + 1 < places.len()) {
             Ok(process) => processes.push(process),
             Err(why) => failed.push((place, why)),
         }
@@ -128,6 +132,15 @@ impl Installed {
     }
 }
 
+impl Place {
+    fn before(self, served: Option<u16>) -> Option<Before> {
+        match self {
+            Self::Process(pid) => Some(Before::of(pid, served)),
+            Self::At(_) => None,
+        }
+    }
+}
+
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -147,11 +160,13 @@ struct Process {
 
 impl Process {
     /// Finds or opens the inspector and installs the observers. `more`: others follow, who may need the port that this one got.
-    fn begin(place: Place, served: Option<u16>, more: bool) -> Result<Self, V8Error> {
-        let (address, opened) = match place {
-            Place::At(address) if address.ip().is_loopback() => (address, false),
-            Place::At(address) => return Err(V8Error::NotLoopback(address)),
-            Place::Process(pid) => inspector::of_process(pid, served)?,
+    fn begin(place: Place, before: Option<&Before>, more: bool) -> Result<Self, V8Error> {
+        let (address, opened) = match (place, before) {
+            (Place::At(address), _) if address.ip().is_loopback() => (address, false),
+            (Place::At(address), _) => return Err(V8Error::NotLoopback(address)),
+            (Place::Process(_), Some(Before { open: Some(address), .. })) => (*address, false),
+            (Place::Process(pid), Some(before)) => (inspector::open(pid, before)?, true),
+            (Place::Process(_), None) => return Err(V8Error::NotOpened("it was not looked at".to_owned())),
         };
         let observers = Observers::new(opened);
         let mut session = Session::open(address)?;
