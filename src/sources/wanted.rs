@@ -91,8 +91,10 @@ mod tests {
         assert_eq!(Attach::parse("node=17").unwrap(), Attach::V8(Some(Place::Process(17))));
         let at = Attach::V8(Some(Place::At("127.0.0.1:9229".parse().unwrap())));
         assert_eq!(Attach::parse("deno=localhost:9229").unwrap(), at);
-        insta::assert_snapshot!(Attach::parse("toaster").unwrap_err(), @"");
-        insta::assert_snapshot!(Attach::parse("node=here").unwrap_err(), @"");
-        insta::assert_snapshot!(Attach::parse("agent=http://127.0.0.1:1").unwrap_err(), @"");
+        let forms = "auto, none, process, agent=http://ADDRESS:PORT, node[=PID|=ADDRESS:PORT], deno[=PID|=ADDRESS:PORT]";
+        for wrong in ["toaster", "node=here", "process=1", "agent=ftp://x"] {
+            let error = Attach::parse(wrong).unwrap_err().to_string();
+            assert_eq!(error, format!("--attach {wrong}: expected one of {forms}"));
+        }
     }
 }
