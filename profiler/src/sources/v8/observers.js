@@ -222,8 +222,9 @@
       if (late < STALL_NS) return;
       // A turn that does not come back uses the CPU; a process that was stopped, or got no core, does not.
       const stood = last - due;
-      if (!used || used.cpu - before.cpu >= stood / 2) note('pause.worker-stall', due, last);
-      else note('pause.hiccup', due, last, Math.min(stood, used.waited - before.waited));
+      const queued = used ? Math.min(stood, used.waited - before.waited) : 0;
+      const stalled = !used || used.cpu - before.cpu >= stood / 2;
+      note(stalled ? 'pause.worker-stall' : 'pause.hiccup', due, last, queued);
     });
     histogram('loop.delay', {}, delays);
   };
