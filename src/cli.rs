@@ -152,7 +152,8 @@ pub struct RunArgs {
     /// Values for the scenario's variables.
     #[command(flatten)]
     pub vars: Vars,
-    /// What to read beside the load: `auto`, `process`, `none`, `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN). Can be repeated.
+    /// What to read beside the load: `auto`, `none`, `process`, `node`, `deno`, `node=PID`, `node=127.0.0.1:9229`,
+    /// `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN). Can be repeated.
     #[arg(long, value_name = "SOURCE")]
     pub attach: Vec<String>,
     /// A condition that must hold, such as 'p99 < 250ms for checkout'. Can be repeated.
@@ -179,7 +180,7 @@ pub struct RunArgs {
     /// Worker processes of the load generator [default: worked out from the machine's limits].
     #[arg(long, value_name = "N")]
     pub load_workers: Option<usize>,
-    /// Ask nothing.
+    /// Ask nothing: open the inspector of a target that runs on V8, and install observers in it, if `auto` finds one.
     #[arg(long, short)]
     pub yes: bool,
     /// How it looks.
@@ -272,12 +273,15 @@ pub struct BackendArgs {
 pub struct WatchArgs {
     /// What to watch: `:3000`, `http://127.0.0.1:3000`; without one, a bundled backend is started and watched.
     pub target: Option<String>,
-    /// What to read: `auto`, `process`, `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN). Can be repeated.
+    /// What to read [default: auto]; see `dyno run --help`. Can be repeated.
     #[arg(long, value_name = "SOURCE")]
     pub attach: Vec<String>,
     /// For how long, such as 30s [default: until q or Ctrl-C].
     #[arg(long = "for", value_name = "DURATION")]
     pub for_: Option<String>,
+    /// Ask nothing: open the inspector of a target that runs on V8, and install observers in it, if `auto` finds one.
+    #[arg(long, short)]
+    pub yes: bool,
     /// Folder for recording and reports [default: none is written].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -305,12 +309,15 @@ pub struct ReplayArgs {
 /// `dyno goose`
 #[derive(Debug, Clone, Args)]
 pub struct GooseArgs {
-    /// What to read beside the load: `auto`, `process`, `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN). Can be repeated.
+    /// What to read beside the load [default: auto]; see `dyno run --help`. Can be repeated.
     #[arg(long, value_name = "SOURCE")]
     pub attach: Vec<String>,
     /// A condition that must hold, such as 'errors < 1%'. Can be repeated.
     #[arg(long, value_name = "EXPR")]
     pub gate: Vec<String>,
+    /// Ask nothing: open the inspector of a target that runs on V8, and install observers in it, if `auto` finds one.
+    #[arg(long, short)]
+    pub yes: bool,
     /// Folder for recording and reports [default: dyno-runs/ID].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -28,7 +28,7 @@ use crate::run::prepare::host_facts;
 use crate::run::{diagnose, finish, stop};
 use crate::screen::Screen;
 use crate::show::print;
-use crate::sources::{Attach, Sources};
+use crate::sources::{Attach, Permission, Settled, Sources};
 use arguments::Arguments;
 use controller::Poller;
 use output::Output;
@@ -53,10 +53,12 @@ pub fn goose(args: GooseArgs) -> anyhow::Result<Outcome> {
     let arguments = Arguments::read(&args.command).map_err(UserError::wrong)?;
     let gates = args.gate.iter().map(|g| Gate::parse(g)).collect::<Result<Vec<_>, _>>();
     let gates = gates.map_err(UserError::wrong)?;
-    let mut attach = args.attach.iter().map(|a| Attach::parse(a)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut attach = Attach::parse_all(&args.attach)?;
     if attach.is_empty() {
         attach.push(Attach::Auto);
     }
+    let permission = Permission::of(args.yes, !args.attach.is_empty(), args.ci);
+    let settled = Settled::of(&attach, arguments.local_port(), permission)?;
     let unix_ms = timeline::clock::unix_ms();
     let run_id = run_id(unix_ms, 0);
     let folder = make_folder(args.out.as_deref(), &run_id)?;
@@ -74,7 +76,7 @@ pub fn goose(args: GooseArgs) -> anyhow::Result<Outcome> {
     };
     let recorder = Recorder::start(options, Some(&folder.join(FILE_NAME)))?;
     let handle = recorder.handle();
-    let sources = Sources::attach(&attach, arguments.local_port(), &handle)?;
+    let sources = Sources::attach(settled, &handle)?;
     handle.attached(&sources.about());
     let screen = Screen::start(&args.look, args.ci, CAPABILITIES, handle.published())?;
 
@@ -83,7 +85,7 @@ pub fn goose(args: GooseArgs) -> anyhow::Result<Outcome> {
     let ended = wait(&mut child, &stops, &screen, &handle);
     let controller::Told { answers, mut notes } = poller.stop();
     let said = output.finish();
-    sources.stop();
+    drop(sources);
     notes.push(told(ended.status));
     let end = RunEnd { reason: ended.reason, at: clock.now(), notes };
     let finished = recorder.finish(end);

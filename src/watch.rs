@@ -13,10 +13,10 @@ use crate::backend_process::Backend;
 use crate::cli::{Runtime, WatchArgs};
 use crate::files::{make_folder, run_id};
 use crate::outcome::{Outcome, UserError};
-use crate::run::prepare::{address, host_facts};
+use crate::run::prepare::{address, host_facts, local_port};
 use crate::run::{diagnose, finish, stop};
 use crate::screen::Screen;
-use crate::sources::{Attach, Sources};
+use crate::sources::{Attach, Permission, Settled, Sources};
 
 /// How often the watch looks whether it shall end.
 const LOOK: Duration = Duration::from_millis(100);
@@ -34,11 +34,11 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
 
     let own_log = std::env::temp_dir().join(format!("dyno-watch-{}.log", std::process::id()));
     let backend = args.target.is_none().then(|| Backend::start(2, Runtime::Rust, &own_log)).transpose()?;
-    let mut attach = args.attach.iter().map(|a| Attach::parse(a)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut attach = Attach::parse_all(&args.attach)?;
     let (target, port) = match (&args.target, &backend) {
         (Some(target), _) => {
             let url = scenarios::base_url(&with_scheme(target)).map_err(UserError::wrong)?;
-            (address(&url), Some(url.port))
+            (address(&url), local_port(&url))
         }
         (None, Some(b)) => {
             attach.push(Attach::Agent { url: b.ready.probe.clone(), token: b.token.clone() });
@@ -47,8 +47,10 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
         (None, None) => unreachable!("without a target a backend was started"),
     };
     if attach.is_empty() {
-        attach.push(Attach::Process);
+        attach.push(Attach::Auto);
     }
+    let permission = Permission::of(args.yes, !args.attach.is_empty(), false);
+    let settled = Settled::of(&attach, port, permission)?;
 
     let meta = RunMeta {
         run_id,
@@ -73,7 +75,7 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
     let recording = folder.as_ref().map(|f| f.join(FILE_NAME));
     let recorder = Recorder::start(options, recording.as_deref())?;
     let handle = recorder.handle();
-    let sources = Sources::attach(&attach, port, &handle)?;
+    let sources = Sources::attach(settled, &handle)?;
     handle.attached(&sources.about());
     let screen = Screen::start(&args.look, false, CAPABILITIES, handle.published())?;
 
@@ -84,7 +86,7 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
         }
         std::thread::sleep(LOOK);
     }
-    sources.stop();
+    drop(sources);
     let end = RunEnd { reason: EndReason::Completed, at: clock.now(), notes: Vec::new() };
     let finished = recorder.finish(end);
     screen.close();

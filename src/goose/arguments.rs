@@ -95,9 +95,7 @@ impl Arguments {
 
     /// The target's port where it is on this machine.
     pub fn local_port(&self) -> Option<u16> {
-        let url = scenarios::base_url(self.host.as_deref()?).ok()?;
-        let local = url.host == "localhost" || url.host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-        local.then_some(url.port)
+        crate::run::prepare::local_port(&scenarios::base_url(self.host.as_deref()?).ok()?)
     }
 
     /// What was added to the command line, and what cannot be known.

@@ -25,7 +25,7 @@ use crate::cores::{self, Split};
 use crate::files::make_folder;
 use crate::outcome::{Outcome, UserError};
 use crate::screen::Screen;
-use crate::sources::{Attach, Sources};
+use crate::sources::{Attach, Permission, Settled, Sources};
 use prepare::Job;
 use truth::{Control, Injector};
 
@@ -147,6 +147,7 @@ impl Runner<'_> {
     fn run(self, stops: &stop::Stops) -> anyhow::Result<Finished> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(loadgen::reach(&self.url, REACH)).map_err(load_error)?;
+        let settled = self.settle()?;
 
         let clock = RunClock::with_origin(MonoNs(MonoNs::now().0 + LEAD.as_nanos() as u64));
         let recorder = Recorder::start(self.recorder_options(clock), Some(&self.folder.join(FILE_NAME)))?;
@@ -155,11 +156,7 @@ impl Runner<'_> {
         // Before the first start, so that whoever looks on can still end a run that is not what was meant.
         self.sizing.why.iter().for_each(|why| handle.log(why));
 
-        let mut attach = self.job.attach.clone();
-        attach.extend(
-            self.backend.map(|b| Attach::Agent { url: b.ready.probe.clone(), token: b.token.clone() }),
-        );
-        let sources = Sources::attach(&attach, Some(self.url.port), &handle)?;
+        let sources = Sources::attach(settled, &handle)?;
         handle.attached(&sources.about());
 
         let options = CoordinatorOptions {
@@ -190,11 +187,21 @@ impl Runner<'_> {
             anyhow::Ok(ended)
         })?;
 
-        sources.stop();
+        drop(sources);
         let end = RunEnd { reason: ended.reason, at: clock.now(), notes: ended.notes };
         let finished = recorder.finish(end);
         screen.close();
         Ok(finished)
+    }
+
+    fn settle(&self) -> anyhow::Result<Settled> {
+        let mut attach = self.job.attach.clone();
+        attach.extend(
+            self.backend.map(|b| Attach::Agent { url: b.ready.probe.clone(), token: b.token.clone() }),
+        );
+        let named = !self.args.attach.is_empty();
+        let permission = Permission::of(self.args.yes, named, self.args.ci);
+        Settled::of(&attach, prepare::local_port(&self.url), permission)
     }
 
     fn recorder_options(&self, clock: RunClock) -> Options {

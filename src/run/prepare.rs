@@ -1,5 +1,6 @@
 //! From the command line to what a run needs, before anything is started or written.
 
+use std::net::{ToSocketAddrs as _, UdpSocket};
 use std::time::Duration;
 
 use scenarios::plan::{BaseUrl, RunPlan, Target, Timer};
@@ -14,9 +15,6 @@ use crate::sources::Attach;
 
 /// What is run when nothing is named.
 const DEFAULT_SCENARIO: &str = "flash-sale";
-
-/// Attaches nothing: the load alone.
-const ATTACH_NONE: &str = "none";
 
 /// Everything that is fixed before a run begins.
 pub struct Job {
@@ -76,13 +74,11 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
     }
     let gates = plan.gates.iter().map(|g| Gate::parse(&g.that)).collect::<Result<_, _>>();
     let asked = if args.attach.is_empty() { &plan.attach } else { &args.attach };
-    let nothing = asked.iter().any(|a| a == ATTACH_NONE);
-    let sources = asked.iter().filter(|a| *a != ATTACH_NONE);
-    let mut attach = sources.map(|a| Attach::parse(a)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut attach = Attach::parse_all(asked)?;
     if plan.target == Target::Bundled {
         // Its agent shows all that a look from outside would, and more.
         attach.retain(|a| *a != Attach::Auto);
-    } else if attach.is_empty() && !nothing {
+    } else if attach.is_empty() {
         attach.push(Attach::Auto);
     }
     let unix_ms = timeline::clock::unix_ms();
@@ -124,6 +120,13 @@ impl Job {
 pub fn address(url: &BaseUrl) -> String {
     let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
     format!("{}://{host}:{}{}", url.scheme(), url.port, url.prefix)
+}
+
+/// The target's port, where the target is on this machine: only then do its processes stand in our tables. An address is ours if a
+/// socket can be bound to it.
+pub fn local_port(url: &BaseUrl) -> Option<u16> {
+    let mut addresses = (url.host.as_str(), url.port).to_socket_addrs().ok()?;
+    addresses.any(|a| UdpSocket::bind((a.ip(), 0)).is_ok()).then_some(url.port)
 }
 
 /// What machine this is, as far as it shapes a measurement.

@@ -208,6 +208,8 @@ pub mod names {
     pub const HEAP_LIVE: &str = "heap.live";
     /// Live bytes, all ages.
     pub const HEAP_USED: &str = "heap.used";
+    /// Objects of V8 that are too large to be moved, bytes; part of the old generation.
+    pub const HEAP_LARGE: &str = "heap.large.used";
     /// Bytes of the heap resident in memory.
     pub const HEAP_RESIDENT: &str = "heap.resident";
     /// Address space the allocator keeps for later.
@@ -234,6 +236,8 @@ pub mod names {
     pub const LOOP_DELAY: &str = "loop.delay";
     /// Share of time the loop was busy, 0 to 1.
     pub const LOOP_UTILISATION: &str = "loop.utilisation";
+    /// What keeps the loop alive now; subject: kind of resource, as the runtime names it.
+    pub const LOOP_RESOURCES: &str = "loop.resources";
     /// Requests inside handlers now.
     pub const SERVER_IN_FLIGHT: &str = "server.in-flight";
     /// Time in handler, histogram; subject: route.

@@ -5,13 +5,17 @@
 //! delay it and a slow target delays no other source. Sources judge nothing.
 
 pub mod agent;
+pub mod discover;
 pub mod host;
 pub mod process;
+pub mod v8;
 
 mod admit;
+mod batches;
 mod net_counters;
 mod probe_client;
 mod sockets;
+mod troubles;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -57,9 +61,10 @@ pub struct SourceEvent {
     pub others: u64,
 }
 
-/// One thing that is read again and again.
+/// One thing that is read again and again. Dropped on its thread when asked to end: one that left something in the target takes
+/// it back then, in a bounded time.
 pub trait Source: Send {
-    /// Its name: `agent`, `process`, `host`.
+    /// Its name: `agent`, `node`, `process`, `host`.
     fn name(&self) -> &str;
     /// From one reading to the next.
     fn period(&self) -> Duration;
@@ -85,6 +90,14 @@ pub enum AttachError {
         port: u16,
         /// What is wrong.
         why: String,
+    },
+    /// The inspector of a process is of no use.
+    #[error("cannot attach the inspector of {what}: {why}")]
+    V8 {
+        /// Which process or address.
+        what: String,
+        /// What is wrong.
+        why: v8::V8Error,
     },
     /// This system does not offer it.
     #[error("{what} is not available on this system: {why}")]
@@ -228,4 +241,4 @@ impl Crew {
 
 pub use agent::attach as attach_agent;
 pub use host::attach as attach_host;
-pub use process::{attach as attach_process, attach_pids};
+pub use process::{attach as attach_process, attach_pids, attach_served};

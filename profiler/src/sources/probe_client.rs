@@ -13,6 +13,8 @@ use timeline::MonoNs;
 use timeline::probe::{Batch, Instances, VERSION};
 use timeline::text::clean;
 
+use super::batches::Answered;
+
 /// Longest answer, bytes. A tick of 500 lanes takes about 10 KB, the 30 s that an agent keeps 3 MB.
 const MAX_BODY: u64 = 4 << 20;
 /// Longest time for one request. A target that stands still for longer is asked again.
@@ -62,13 +64,6 @@ impl ProbeError {
             _ => "failing",
         }
     }
-}
-
-/// A batch with the instants around the request, for the clock offset.
-pub(super) struct Answered {
-    pub batch: Batch,
-    pub sent: MonoNs,
-    pub received: MonoNs,
 }
 
 /// One endpoint, and its token.

@@ -7,12 +7,12 @@ use std::fs;
 use std::time::Duration;
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
-use timeline::event::kinds;
 use timeline::lane::names;
 use timeline::{LaneId, LaneSpec, MonoNs, Unit};
 
-use super::sockets;
-use super::{AttachError, Attached, Crew, Shared, Sink, Source, SourceEvent};
+use super::discover::{Served, discover};
+use super::troubles::tell;
+use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 
 /// Name of the source.
 const NAME: &str = "process";
@@ -26,19 +26,28 @@ const LIMIT_EVERY: u64 = 50;
 /// Readings from one count of descriptors to the next where they must be counted one by one (before Linux 6.2).
 const COUNT_EVERY: u64 = 20;
 
-/// Attaches the processes that listen on `port` of this machine.
+/// Attaches the processes that serve `port` of this machine.
 ///
 /// # Errors
 /// [`AttachError::Process`]: nobody listens there, we may not see who, or this system does not tell.
 pub fn attach(port: u16, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
-    let found = sockets::listeners(port).map_err(|why| AttachError::Process { port, why })?;
-    let named: Vec<(String, u32)> = found.pids.iter().map(|&pid| (format!("pid-{pid}"), pid)).collect();
-    let hidden = if found.hidden > 0 {
-        format!("; {} further socket(s) of that port belong to processes that we may not see", found.hidden)
+    let served = discover(port)?;
+    attach_served(&served, "; heap, pauses, pools and caches not available without an agent", sink)
+}
+
+/// Attaches the processes of `served`; `unseen` ends the line that says what was attached.
+///
+/// # Errors
+/// [`AttachError::NotAvailable`]: this system tells nothing of processes.
+pub fn attach_served(served: &Served, unseen: &str, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
+    let named: Vec<(String, u32)> =
+        served.processes.iter().map(|p| (format!("pid-{}", p.pid), p.pid)).collect();
+    let hidden = if served.hidden > 0 {
+        format!("; {} further socket(s) of that port belong to processes that we may not see", served.hidden)
     } else {
         String::new()
     };
-    start(&named, &format!("port {port}"), &hidden, sink)
+    start(&named, &format!("port {}", served.port), &format!("{hidden}{unseen}"), sink)
 }
 
 /// Attaches processes whose ids are known; `named` holds the name of each instance and its process id.
@@ -46,22 +55,20 @@ pub fn attach(port: u16, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
 /// # Errors
 /// [`AttachError::NotAvailable`]: this system tells nothing of processes.
 pub fn attach_pids(named: &[(String, u32)], sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
-    start(named, "known processes", "", sink)
+    start(named, "known processes", "; heap, pauses, pools and caches not available without an agent", sink)
 }
 
 fn start(
     named: &[(String, u32)],
     what: &str,
-    hidden: &str,
+    unseen: &str,
     sink: Box<dyn Sink>,
 ) -> Result<Attached, AttachError> {
     let system = System::new().map_err(|e| AttachError::NotAvailable { what: NAME, why: e.to_string() })?;
     let mut sink = Shared::new(sink);
     let pids: Vec<String> = named.iter().map(|(_, pid)| pid.to_string()).collect();
-    let about = format!(
-        "process of {what}: pid {}: CPU, memory, descriptors, threads{hidden}; heap, pauses, pools and caches not available without an agent",
-        pids.join(", ")
-    );
+    let about =
+        format!("process of {what}: pid {}: CPU, memory, descriptors, threads{unseen}", pids.join(", "));
     sink.note(NAME, &about);
     let processes = named.iter().map(|(name, pid)| Watched::new(name, *pid, &mut sink)).collect();
     let crew = Crew::default();
@@ -109,11 +116,11 @@ impl Watched {
 
     fn read(&mut self, system: &System, turn: u64, now: MonoNs, sink: &mut dyn Sink) {
         let Some(process) = system.process(Pid::from_u32(self.pid)) else {
-            self.ended(now, sink);
+            self.ended(sink);
             return;
         };
         if *self.started.get_or_insert(process.start_time()) != process.start_time() {
-            self.ended(now, sink);
+            self.ended(sink);
             return;
         }
         let mut give = |lane: Option<LaneId>, value: Option<f64>| {
@@ -137,20 +144,12 @@ impl Watched {
         }
     }
 
-    fn ended(&mut self, now: MonoNs, sink: &mut dyn Sink) {
+    fn ended(&mut self, sink: &mut dyn Sink) {
         if std::mem::replace(&mut self.gone, true) {
             return;
         }
         sink.note(NAME, &format!("{}: process {} has ended", self.name, self.pid));
-        sink.event(SourceEvent {
-            kind: kinds::SOURCE.to_owned(),
-            instance: self.name.clone(),
-            start: now,
-            end: now,
-            labels: vec![("source".to_owned(), NAME.to_owned()), ("what".to_owned(), "gone".to_owned())],
-            value: 0.0,
-            others: 0,
-        });
+        tell(NAME, &self.name, "gone", sink);
     }
 }
 

@@ -1,9 +1,10 @@
-//! Sockets: which processes listen on a port.
+//! Sockets: which processes listen on a port, and where a process listens.
 //!
-//! Owns the walk from `/proc/net/tcp` and `tcp6` (port to inode) to `/proc/PID/fd` (inode to process). Linux
+//! Owns the walk from `/proc/net/tcp` and `tcp6` (port to inode) to `/proc/PID/fd` (inode to process), and the way back. Linux
 //! only; elsewhere those files do not exist and the answer says so.
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 /// State of a listening socket in `/proc/net/tcp`.
@@ -55,19 +56,71 @@ pub(super) fn listeners(port: u16) -> Result<Listeners, String> {
     Ok(found)
 }
 
-/// Inodes of the sockets that listen on `port`. A line reads `sl local:port remote:port state ... inode`.
+/// Where `pid` listens and can be reached over loopback, loopback's own sockets first: its own network's tables are read.
+pub(super) fn listening(pid: u32) -> Vec<SocketAddr> {
+    let tables =
+        ["tcp", "tcp6"].map(|t| fs::read_to_string(format!("/proc/{pid}/net/{t}")).unwrap_or_default());
+    let sockets: Vec<(SocketAddr, String)> = tables.iter().flat_map(|t| listening_in(t)).collect();
+    let links: Vec<String> = sockets.iter().map(|(_, inode)| format!("socket:[{inode}]")).collect();
+    let mut held = held(pid, &links);
+    held.sort_unstable();
+    held.dedup();
+    let mut own: Vec<SocketAddr> = held.into_iter().map(|i| sockets[i].0).collect();
+    own.sort_by_key(|a| !a.ip().is_loopback());
+    own.into_iter().filter_map(over_loopback).collect()
+}
+
+/// The address by which a listening socket is reached over loopback, if it is.
+fn over_loopback(address: SocketAddr) -> Option<SocketAddr> {
+    let ip = match address.ip() {
+        ip if ip.is_loopback() => ip,
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, address.port()))
+}
+
+/// Inodes of the sockets that listen on `port`.
 fn inodes(table: &str, port: u16) -> impl Iterator<Item = String> + '_ {
+    listening_in(table).filter(move |(address, _)| address.port() == port).map(|(_, inode)| inode)
+}
+
+/// Listening sockets and their inodes. A line reads `sl local:port remote:port state ... inode`.
+fn listening_in(table: &str) -> impl Iterator<Item = (SocketAddr, String)> + '_ {
     table.lines().skip(1).filter_map(move |line| {
         let mut words = line.split_ascii_whitespace();
         let local = words.nth(1)?;
         let state = words.nth(1)?;
         let inode = words.nth(5)?;
-        let theirs = u16::from_str_radix(local.rsplit_once(':')?.1, 16).ok()?;
-        (theirs == port && state == LISTEN && inode != "0").then(|| inode.to_owned())
+        let (ip, port) = local.rsplit_once(':')?;
+        let address = SocketAddr::new(address(ip)?, u16::from_str_radix(port, 16).ok()?);
+        (state == LISTEN && inode != "0").then(|| (address, inode.to_owned()))
     })
 }
 
-fn pids() -> impl Iterator<Item = u32> {
+/// An address as the kernel prints it: words of four bytes, each in the machine's own order.
+fn address(hex: &str) -> Option<IpAddr> {
+    let word = |i: usize| {
+        let word = u32::from_str_radix(hex.get(i * 8..i * 8 + 8)?, 16).ok()?;
+        Some(word.to_ne_bytes())
+    };
+    match hex.len() {
+        8 => Some(Ipv4Addr::from(word(0)?).into()),
+        32 => {
+            let mut bytes = [0; 16];
+            for (i, four) in bytes.chunks_exact_mut(4).enumerate() {
+                four.copy_from_slice(&word(i)?);
+            }
+            let ip = Ipv6Addr::from(bytes);
+            Some(ip.to_ipv4_mapped().map_or(ip.into(), Into::into))
+        }
+        _ => None,
+    }
+}
+
+/// All processes that we may list.
+pub(super) fn pids() -> impl Iterator<Item = u32> {
     fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|e| e.file_name().to_str()?.parse().ok())
 }
 
@@ -99,10 +152,20 @@ mod tests {
     }
 
     #[test]
+    fn addresses_are_read_as_the_kernel_prints_them() {
+        let of = |hex: &str| address(hex).map(|a| a.to_string());
+        assert_eq!(of(&format!("{:08X}", u32::from_ne_bytes([127, 0, 0, 1]))).unwrap(), "127.0.0.1");
+        let one = format!("{:08X}", u32::from_ne_bytes([0, 0, 0, 1]));
+        assert_eq!(of(&format!("000000000000000000000000{one}")).unwrap(), "::1");
+        assert_eq!(of("xyz"), None);
+    }
+
+    #[test]
     fn our_own_listener_is_found_and_a_closed_port_is_not() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         assert_eq!(listeners(port).unwrap().pids, [std::process::id()]);
+        assert!(listening(std::process::id()).contains(&listener.local_addr().unwrap()));
         drop(listener);
         assert_eq!(listeners(port).unwrap_err(), "nobody on this machine listens on it");
     }

@@ -1,0 +1,115 @@
+//! Discovery: whose port is this, and on what do they run?
+//!
+//! Owns the walk from a port to the processes that serve it, and the recognition of their runtime by their executable. Node.js's
+//! cluster workers hold no listening socket: their primary hands them connections, so they are found as its children. What to attach to whom is
+//! for whoever asked to say.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+
+use super::AttachError;
+use super::sockets;
+use timeline::text::clean;
+
+/// What a process runs on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Runtime {
+    /// Node.js.
+    Node,
+    /// Deno.
+    Deno,
+    /// Bun.
+    Bun,
+    /// A Java virtual machine.
+    Java,
+    /// Something else: the name of its executable.
+    Other(String),
+}
+
+impl fmt::Display for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Node => "node",
+            Self::Deno => "deno",
+            Self::Bun => "bun",
+            Self::Java => "java",
+            Self::Other(name) => name,
+        })
+    }
+}
+
+/// A process that serves the port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its id.
+    pub pid: u32,
+    /// What it runs on.
+    pub runtime: Runtime,
+    /// Does another process of the port hand it its connections?
+    pub worker: bool,
+}
+
+/// Who serves a port of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    /// The port.
+    pub port: u16,
+    /// Its processes: those that listen, then their workers, each in order of their ids.
+    pub processes: Vec<Process>,
+    /// Listening sockets of the port whose process we may not see.
+    pub hidden: usize,
+}
+
+/// Finds the processes that serve `port`.
+///
+/// # Errors
+/// [`AttachError::Process`]: nobody listens there, we may not see who, or this system does not tell.
+pub fn discover(port: u16) -> Result<Served, AttachError> {
+    let found = sockets::listeners(port).map_err(|why| AttachError::Process { port, why })?;
+    let listening: BTreeSet<u32> = found.pids.iter().copied().collect();
+    let mut processes: Vec<Process> = found.pids.iter().map(|&pid| of(pid, false)).collect();
+    if processes.iter().any(|p| p.runtime == Runtime::Node) {
+        let mut workers: Vec<u32> = sockets::pids()
+            .filter(|pid| !listening.contains(pid))
+            .filter(|&pid| parent(pid).is_some_and(|p| listening.contains(&p)) && is_cluster_worker(pid))
+            .collect();
+        workers.sort_unstable();
+        processes.extend(workers.into_iter().map(|pid| of(pid, true)));
+    }
+    Ok(Served { port, processes, hidden: found.hidden })
+}
+
+fn of(pid: u32, worker: bool) -> Process {
+    Process { pid, runtime: runtime_of(pid), worker }
+}
+
+/// What `pid` runs on, by the executable that it truly is: a link's name may lie.
+pub(super) fn runtime_of(pid: u32) -> Runtime {
+    let path = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // So it reads once the file was replaced, by an update for instance.
+    let name = name.strip_suffix(" (deleted)").unwrap_or(&name);
+    match name {
+        "node" | "nodejs" => Runtime::Node,
+        "deno" => Runtime::Deno,
+        // Its npm package calls it so on every system.
+        "bun" | "bun.exe" | "bun-profile" => Runtime::Bun,
+        "java" => Runtime::Java,
+        "" => Runtime::Other("unknown".to_owned()),
+        other => Runtime::Other(clean(other, 40)),
+    }
+}
+
+/// The fourth word of `stat`, counted from behind the name, which may hold anything.
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// Node.js gives each worker its number by this variable. Its environment is looked at for that name alone.
+fn is_cluster_worker(pid: u32) -> bool {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    runtime_of(pid) == Runtime::Node
+        && environment.split(|b| *b == 0).any(|v| v.starts_with(b"NODE_UNIQUE_ID="))
+}

@@ -1,0 +1,208 @@
+//! The Chrome DevTools protocol as far as it is needed: evaluate one expression, get its text.
+//!
+//! Owns the connection and its limits: time, size, and how much is read that was not asked for. No domain is ever enabled
+//! (`Runtime.enable` would keep alive whatever the target logs), so no message comes but answers; what else comes is thrown away.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde::Deserialize;
+use timeline::MonoNs;
+use timeline::text::clean;
+use tungstenite::protocol::WebSocketConfig;
+use tungstenite::{Error, Message, WebSocket, client::client_with_config};
+
+use super::V8Error;
+use super::inspector;
+
+/// Longest message, bytes: 20 ticks of a process with every lane take 60 KB.
+const MAX_MESSAGE: usize = 1 << 20;
+/// Longest time for an answer, and for opening a connection.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// Most messages before the answer that nobody asked for.
+const MAX_OTHERS: usize = 1_000;
+/// Most characters of the target's own words in an error.
+const WORDS: usize = 160;
+
+/// A connection to an inspector.
+pub(super) struct Session {
+    socket: WebSocket<Timed>,
+    id: u64,
+}
+
+impl Session {
+    /// Connects to the first target that the inspector at `address` lists.
+    pub fn open(address: SocketAddr) -> Result<Self, V8Error> {
+        let path = inspector::path(address)?;
+        let tcp = TcpStream::connect_timeout(&address, TIMEOUT)
+            .map_err(|e| V8Error::Unreachable(clean(&e.to_string(), WORDS)))?;
+        let _ = tcp.set_nodelay(true); // only costs time where it fails
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(MAX_MESSAGE))
+            .max_frame_size(Some(MAX_MESSAGE))
+            .read_buffer_size(16 << 10);
+        let stream = Timed { tcp, until: deadline() };
+        let (socket, _) = client_with_config(format!("ws://{address}{path}"), stream, Some(config)).map_err(
+            |e| match e {
+                tungstenite::HandshakeError::Failure(e) => named(&e),
+                tungstenite::HandshakeError::Interrupted(_) => V8Error::TimedOut,
+            },
+        )?;
+        Ok(Self { socket, id: 0 })
+    }
+
+    /// The text that `expression` gives; none if it gives nothing.
+    pub fn evaluate(&mut self, expression: &str) -> Result<Option<String>, V8Error> {
+        self.id += 1;
+        let request = serde_json::json!({
+            "id": self.id,
+            "method": "Runtime.evaluate",
+            "params": {
+                "expression": expression,
+                "includeCommandLineAPI": true, // `require`, in every version and kind of module
+                "returnByValue": true, // leaves no object in the target that we would hold
+                "silent": true,
+            },
+        });
+        self.socket.get_mut().until = deadline();
+        self.socket.send(Message::text(request.to_string())).map_err(|e| named(&e))?;
+        for _ in 0..MAX_OTHERS {
+            match self.socket.read().map_err(|e| named(&e))? {
+                Message::Text(text) => {
+                    if let Some(answer) = answer(&text, self.id)? {
+                        return given(answer);
+                    }
+                }
+                Message::Close(_) => return Err(V8Error::Unreachable("it closed the connection".to_owned())),
+                _ => {}
+            }
+        }
+        Err(V8Error::NotInspector(format!("{MAX_OTHERS} messages that were not asked for, and no answer")))
+    }
+}
+
+/// What is of interest in a message.
+#[derive(Deserialize)]
+struct Reply {
+    id: Option<u64>,
+    result: Option<Evaluated>,
+    error: Option<ProtocolError>,
+}
+
+#[derive(Deserialize)]
+struct Evaluated {
+    result: Remote,
+    #[serde(rename = "exceptionDetails")]
+    exception: Option<Exception>,
+}
+
+#[derive(Deserialize)]
+struct Remote {
+    #[serde(rename = "type")]
+    kind: String,
+    value: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Exception {
+    exception: Option<Thrown>,
+}
+
+#[derive(Deserialize)]
+struct Thrown {
+    description: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ProtocolError {
+    message: String,
+}
+
+/// The reply to request `id`; none if `text` is something else.
+fn answer(text: &str, id: u64) -> Result<Option<Reply>, V8Error> {
+    #[derive(Deserialize)]
+    struct IdOnly {
+        id: Option<u64>,
+    }
+    let malformed = |e: serde_json::Error| V8Error::NotInspector(clean(&e.to_string(), WORDS));
+    let only: IdOnly = serde_json::from_str(text).map_err(malformed)?;
+    if only.id != Some(id) {
+        return Ok(None);
+    }
+    serde_json::from_str::<Reply>(text).map(Some).map_err(malformed)
+}
+
+fn given(reply: Reply) -> Result<Option<String>, V8Error> {
+    debug_assert!(reply.id.is_some(), "only a reply with its id comes here");
+    if let Some(error) = reply.error {
+        return Err(V8Error::NotInspector(clean(&error.message, WORDS)));
+    }
+    let evaluated =
+        reply.result.ok_or_else(|| V8Error::NotInspector("a reply without a result".to_owned()))?;
+    if let Some(exception) = evaluated.exception {
+        let said = exception.exception.and_then(|e| e.description).unwrap_or_default();
+        let first = said.lines().next().unwrap_or("an exception");
+        return Err(V8Error::Observers(format!("the target threw {}", clean(first, WORDS))));
+    }
+    match (evaluated.result.kind.as_str(), evaluated.result.value) {
+        ("string", Some(serde_json::Value::String(text))) => Ok(Some(text)),
+        ("undefined", None) => Ok(None),
+        (kind, _) => {
+            Err(V8Error::Observers(format!("a text was expected, a value of type {} came", clean(kind, 20))))
+        }
+    }
+}
+
+fn named(error: &Error) -> V8Error {
+    match error {
+        Error::Io(e) if matches!(e.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) => {
+            V8Error::TimedOut
+        }
+        Error::Io(e) => V8Error::Unreachable(clean(&e.to_string(), WORDS)),
+        Error::ConnectionClosed | Error::AlreadyClosed => {
+            V8Error::Unreachable("it closed the connection".to_owned())
+        }
+        e => V8Error::NotInspector(clean(&e.to_string(), WORDS)),
+    }
+}
+
+fn deadline() -> MonoNs {
+    MonoNs(MonoNs::now().0 + TIMEOUT.as_nanos() as u64)
+}
+
+/// A stream with one deadline for all that is read and written until it is set anew: a peer that sends a byte now and then gains nothing.
+struct Timed {
+    tcp: TcpStream,
+    until: MonoNs,
+}
+
+impl Timed {
+    fn left(&self) -> io::Result<Duration> {
+        let left = self.until.since(MonoNs::now());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+    }
+}
+
+/// What a socket calls `would block` after its timeout would have tungstenite wait on.
+fn timed_out(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::WouldBlock { io::ErrorKind::TimedOut.into() } else { error }
+}
+
+impl Read for Timed {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.tcp.set_read_timeout(Some(self.left()?))?;
+        self.tcp.read(buf).map_err(timed_out)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.tcp.set_write_timeout(Some(self.left()?))?;
+        self.tcp.write(buf).map_err(timed_out)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.tcp.flush()
+    }
+}

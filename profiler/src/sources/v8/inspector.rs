@@ -1,0 +1,161 @@
+//! Where a process's inspector is: found among its listening sockets, or opened by a signal.
+//!
+//! Owns the list of targets that an inspector gives, and SIGUSR1 with what must hold before it is sent. Linux only, but for an address that is
+//! given by hand.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use timeline::MonoNs;
+use timeline::text::clean;
+
+use super::V8Error;
+use crate::sources::discover::{Runtime, runtime_of};
+use crate::sources::sockets;
+
+/// Longest list of targets, bytes.
+const MAX_LIST: u64 = 256 << 10;
+/// Longest time for the list.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// A process that is busy takes a while to open or move its inspector.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often one looks whether it has.
+const LOOK: Duration = Duration::from_millis(20);
+/// Most listening sockets of a process that are asked whether they are an inspector.
+const MAX_ASKED: usize = 8;
+/// Longest path of a target: an identifier of 36 characters is usual.
+const MAX_PATH: usize = 200;
+/// Most characters of the target's own words in an error.
+const WORDS: usize = 160;
+
+/// A process before anybody was signalled: the primary of a cluster passes the signal on to its workers.
+pub(super) struct Before {
+    listening: Vec<SocketAddr>,
+    /// Its inspector, if that is open.
+    pub open: Option<SocketAddr>,
+}
+
+impl Before {
+    /// `served` is not asked: it belongs to the process's own clients.
+    pub fn of(pid: u32, served: Option<u16>) -> Self {
+        let listening = sockets::listening(pid);
+        let asked = listening.iter().filter(|a| Some(a.port()) != served).take(MAX_ASKED);
+        let open = asked.copied().find(|&address| path(address).is_ok());
+        Self { listening, open }
+    }
+
+    /// The inspector that `pid` has opened since.
+    fn opened(&self, pid: u32) -> Option<SocketAddr> {
+        sockets::listening(pid).into_iter().find(|a| !self.listening.contains(a) && path(*a).is_ok())
+    }
+}
+
+/// Has Node.js open its inspector. The signal's default action is the process's end, so it is sent to nobody but a Node.js that catches it: Bun
+/// does not, nor a Node.js that was told `--disable-sigusr1`.
+pub(super) fn open(pid: u32, before: &Before) -> Result<SocketAddr, V8Error> {
+    let refuse = |why: &str| Err(V8Error::NotOpened(why.to_owned()));
+    match runtime_of(pid) {
+        Runtime::Node => {}
+        Runtime::Deno => return refuse("start Deno with --inspect"),
+        _ => return refuse("it is not Node.js; start it with --inspect if it runs on V8"),
+    }
+    if let Some(address) = before.opened(pid) {
+        return Ok(address);
+    }
+    if !catches_usr1(pid) {
+        return refuse("it does not wait for SIGUSR1; start it with --inspect");
+    }
+    let Some(target) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+        return refuse("no such process");
+    };
+    kill_process(target, Signal::USR1)
+        .map_err(|e| V8Error::NotOpened(format!("SIGUSR1 could not be sent: {e}")))?;
+    within(PATIENCE, || before.opened(pid)).ok_or_else(|| {
+        V8Error::NotOpened(
+            "it was sent SIGUSR1 and did not open one; perhaps its port (9229) is taken: start it with --inspect-port=0"
+                .to_owned(),
+        )
+    })
+}
+
+/// Where the inspector of `pid` has gone from `address`.
+pub(super) fn moved(pid: u32, address: SocketAddr) -> Result<SocketAddr, V8Error> {
+    let before = sockets::listening(pid);
+    let now = || {
+        let all = sockets::listening(pid);
+        let away = !all.contains(&address);
+        all.into_iter().find(|a| away && !before.contains(a) && path(*a).is_ok())
+    };
+    within(PATIENCE, now)
+        .ok_or_else(|| V8Error::NotOpened("it did not go to a free port when told".to_owned()))
+}
+
+fn within<T>(time: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let begin = MonoNs::now();
+    loop {
+        let found = look();
+        if found.is_some() || MonoNs::now().since(begin) >= time {
+            return found;
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// Is SIGUSR1 among the signals for which the process has a handler?
+fn catches_usr1(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|l| l.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    caught >> (Signal::USR1.as_raw() - 1) & 1 == 1
+}
+
+/// The path of the first target that the inspector at `address` lists. Where else its answer points is of no interest.
+pub(super) fn path(address: SocketAddr) -> Result<String, V8Error> {
+    #[derive(Deserialize)]
+    struct Target {
+        #[serde(rename = "webSocketDebuggerUrl")]
+        url: Option<String>,
+    }
+    let not = |why: &str| V8Error::NotInspector(why.to_owned());
+    let list: Vec<Target> = serde_json::from_slice(&get(address)?).map_err(|e| {
+        V8Error::NotInspector(format!("its list of targets: {}", clean(&e.to_string(), WORDS)))
+    })?;
+    let url = list.into_iter().find_map(|t| t.url).ok_or_else(|| not("it lists no target"))?;
+    let rest = url.strip_prefix("ws://").and_then(|u| u.find('/').map(|at| u[at..].to_owned()));
+    rest.filter(|p| p.len() <= MAX_PATH && p.bytes().all(|b| b.is_ascii_graphic()))
+        .ok_or_else(|| not("its target has no address of the form ws://HOST/ID"))
+}
+
+fn get(address: SocketAddr) -> Result<Vec<u8>, V8Error> {
+    let config = ureq::Agent::config_builder()
+        .timeout_global(Some(TIMEOUT))
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .user_agent("dyno")
+        .build();
+    let mut response =
+        config.new_agent().get(format!("http://{address}/json/list")).call().map_err(|e| named(&e))?;
+    if response.status().as_u16() != 200 {
+        return Err(V8Error::NotInspector(format!(
+            "status {} for its list of targets",
+            response.status().as_u16()
+        )));
+    }
+    response.body_mut().with_config().limit(MAX_LIST).read_to_vec().map_err(|e| named(&e))
+}
+
+fn named(error: &ureq::Error) -> V8Error {
+    let words = |e: &dyn std::fmt::Display| clean(&e.to_string(), WORDS);
+    match error {
+        ureq::Error::Timeout(_) => V8Error::TimedOut,
+        ureq::Error::Io(e) if e.get_ref().is_none_or(|inner| !inner.is::<ureq::Error>()) => {
+            V8Error::Unreachable(words(e))
+        }
+        ureq::Error::ConnectionFailed => V8Error::Unreachable(words(error)),
+        e => V8Error::NotInspector(words(e)),
+    }
+}

@@ -1,0 +1,311 @@
+//! The V8 source: heap by generations, collections, loop and offload of Node.js and Deno, through the inspector.
+//!
+//! Owns attaching and the rhythm of reading: one thread for each process. What is installed in the target is
+//! `observers.js`, and nothing else; it is taken back at the end, and takes itself back if nobody reads it for ten seconds. An inspector that dyno
+//! opened is closed again, one that was open stays open. Nothing but loopback is spoken to.
+//!
+//! A process that answers is judged by `batches` and `admit`, like any agent: its word is not trusted further than that.
+
+mod devtools;
+mod inspector;
+mod observers;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use thiserror::Error;
+use timeline::lane::names;
+use timeline::probe::TICK_MS;
+use timeline::{LaneId, LaneSpec, MonoNs, Unit};
+
+use super::batches::{Answered, Batches};
+use super::troubles::Troubles;
+use super::{AttachError, Attached, Crew, Shared, Sink, Source};
+use devtools::Session;
+use inspector::Before;
+use observers::{About, Observers};
+
+/// How often a process is asked while it fails.
+const RETRY_PERIOD: Duration = Duration::from_millis(500);
+/// Most processes that are attached: a cluster has as many as the machine has cores, and each costs us a thread.
+const MAX_PROCESSES: usize = 64;
+
+/// Which process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// This one of this machine. Its inspector is opened by SIGUSR1 if it is not open.
+    Process(u32),
+    /// The one whose inspector listens here; loopback only.
+    At(SocketAddr),
+}
+
+/// Why an inspector is of no use.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum V8Error {
+    /// An inspector runs whatever code it is sent: one that others can reach is no place for that.
+    #[error(
+        "{0} is not on loopback; an inspector elsewhere is reached through a tunnel (ssh -L) of your own"
+    )]
+    NotLoopback(SocketAddr),
+    /// Nobody listens, or the connection broke.
+    #[error("nobody answers ({0})")]
+    Unreachable(String),
+    /// No whole answer in time.
+    #[error("no answer within 2 s")]
+    TimedOut,
+    /// Something else than an inspector of V8.
+    #[error("what answers is not V8's inspector: {0}")]
+    NotInspector(String),
+    /// The observers failed in the target, or something else answers in their place.
+    #[error("the observers cannot be read: {0}")]
+    Observers(String),
+    /// It has no inspector, and may not or cannot be given one.
+    #[error("its inspector is not open and is not opened: {0}")]
+    NotOpened(String),
+}
+
+impl V8Error {
+    /// One word for the state of the source: what detectors read.
+    fn state(&self) -> &'static str {
+        match self {
+            Self::TimedOut => "silent",
+            Self::Unreachable(_) => "refused",
+            _ => "failing",
+        }
+    }
+}
+
+/// Processes with the observers in place, not read yet. Dropping it takes them back.
+pub struct Installed {
+    processes: Vec<Process>,
+    about: String,
+}
+
+/// Installs the observers in the processes at `places`; `served` is the port that they serve, which is not asked for an inspector.
+///
+/// Apart from attaching because it takes its time: a second for a process that has to open its inspector. Of several processes some may
+/// fail: that is told with what was attached.
+///
+/// # Errors
+/// [`AttachError::V8`]: none of them could be attached; why the first one could not.
+pub fn install(places: &[Place], served: Option<u16>) -> Result<Installed, AttachError> {
+    let mut processes = Vec::new();
+    let mut failed = Vec::new();
+    // All are looked at before the first is signalled.
+    let looked: Vec<(Place, Option<Before>)> =
+        places.iter().take(MAX_PROCESSES).map(|&place| (place, place.before(served))).collect();
+    for (i, (place, before)) in looked.into_iter().enumerate() {
+        match Process::begin(place, before.as_ref(), i + 1 < places.len()) {
+            Ok(process) => processes.push(process),
+            Err(why) => failed.push((place, why)),
+        }
+    }
+    if processes.is_empty() {
+        let (what, why) = failed.into_iter().next().map_or_else(
+            || {
+                (
+                    "the target".to_owned(),
+                    V8Error::NotOpened("no process of Node.js or Deno was found".to_owned()),
+                )
+            },
+            |(place, why)| (place.to_string(), why),
+        );
+        return Err(AttachError::V8 { what, why });
+    }
+    let about = about(&processes, &failed, places.len());
+    Ok(Installed { processes, about })
+}
+
+impl Installed {
+    /// Reads them from now on.
+    #[must_use]
+    pub fn attach(self, sink: Box<dyn Sink>) -> Attached {
+        let mut sink = Shared::new(sink);
+        let since = MonoNs::now();
+        let crew = Crew::default();
+        for process in self.processes {
+            let watcher = Watcher::new(process, since, &mut sink);
+            sink.note(watcher.source, &self.about);
+            crew.run(watcher, sink.clone());
+        }
+        Attached::new(self.about, crew)
+    }
+}
+
+impl Place {
+    fn before(self, served: Option<u16>) -> Option<Before> {
+        match self {
+            Self::Process(pid) => Some(Before::of(pid, served)),
+            Self::At(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Process(pid) => write!(f, "process {pid}"),
+            Self::At(address) => write!(f, "{address}"),
+        }
+    }
+}
+
+/// One process with its observers in place, which are taken back when it is dropped.
+struct Process {
+    address: SocketAddr,
+    session: Option<Session>,
+    observers: Observers,
+    about: About,
+}
+
+impl Process {
+    /// Finds or opens the inspector and installs the observers. `more`: others follow, who may need the port that this one got.
+    fn begin(place: Place, before: Option<&Before>, more: bool) -> Result<Self, V8Error> {
+        let (address, opened) = match (place, before) {
+            (Place::At(address), _) if address.ip().is_loopback() => (address, false),
+            (Place::At(address), _) => return Err(V8Error::NotLoopback(address)),
+            (Place::Process(_), Some(Before { open: Some(address), .. })) => (*address, false),
+            (Place::Process(pid), Some(before)) => (inspector::open(pid, before)?, true),
+            (Place::Process(_), None) => return Err(V8Error::NotOpened("it was not looked at".to_owned())),
+        };
+        let observers = Observers::new(opened);
+        let mut session = Session::open(address)?;
+        let about = observers.install(&mut session)?;
+        let mut process = Self { address, session: Some(session), observers, about };
+        if let (true, true, Place::Process(pid)) = (opened, more, place) {
+            process.make_way(pid)?;
+        }
+        Ok(process)
+    }
+
+    /// Node.js opens every inspector on the same port, and stays silent where that is taken: who has it goes to a free one.
+    fn make_way(&mut self, pid: u32) -> Result<(), V8Error> {
+        if let Some(mut session) = self.session.take() {
+            self.observers.move_on(&mut session)?;
+        }
+        self.address = inspector::moved(pid, self.address)?;
+        self.session = Some(Session::open(self.address)?);
+        Ok(())
+    }
+
+    /// What happened after tick `since`, and whether the observers had to be installed anew for it. A connection that is broken, or
+    /// slow beyond bearing, is given up, and the next turn takes a new one.
+    fn read(&mut self, since: u64) -> Result<(Answered, bool), V8Error> {
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => Session::open(self.address)?,
+        };
+        let mut anew = false;
+        let mut answered = self.observers.read(&mut session, since)?;
+        if answered.is_none() {
+            // The process behind the address is another one, or nobody read for so long that they removed themselves.
+            self.about = self.observers.install(&mut session)?;
+            anew = true;
+            answered = self.observers.read(&mut session, 0)?;
+        }
+        let answered =
+            answered.ok_or_else(|| V8Error::Observers("they are gone as soon as installed".to_owned()))?;
+        self.session = Some(session);
+        Ok((answered, anew))
+    }
+}
+
+impl Drop for Process {
+    /// A target that cannot be reached any more takes them back itself.
+    fn drop(&mut self) {
+        let session = self.session.take().map_or_else(|| Session::open(self.address), Ok);
+        if let Ok(mut session) = session {
+            let _ = self.observers.remove(&mut session);
+        }
+    }
+}
+
+/// What was attached and what cannot be seen, one line.
+fn about(attached: &[Process], failed: &[(Place, V8Error)], asked: usize) -> String {
+    let Some(first) = attached.first() else { return String::new() };
+    let pids: Vec<String> = attached.iter().map(|p| p.about.pid.to_string()).collect();
+    let opened = if attached.iter().any(|p| p.observers.opened) {
+        "opened for this and closed at the end"
+    } else {
+        "open before and left so"
+    };
+    let seen = if first.about.collections {
+        "heap by generations, collections, loop, offload"
+    } else {
+        "heap by generations, delay of the loop; not available in this runtime: collections, use of the loop, offload"
+    };
+    let mut text = format!(
+        "{} {} by its inspector ({opened}): pid {}: {seen}; not seen: pools, caches, statements, worker threads",
+        first.about.runtime.name(),
+        first.about.version,
+        pids.join(", ")
+    );
+    for (place, why) in failed.iter().take(3) {
+        text += &format!("; {place} not attached: {why}");
+    }
+    if asked > MAX_PROCESSES {
+        text += &format!("; {} further process(es) not attached", asked - MAX_PROCESSES);
+    }
+    text
+}
+
+/// Reads one process.
+struct Watcher {
+    source: &'static str,
+    instance: String,
+    label: String,
+    process: Process,
+    batches: Batches,
+    troubles: Troubles,
+    age: Option<LaneId>,
+    newest: MonoNs,
+}
+
+impl Watcher {
+    fn new(process: Process, since: MonoNs, sink: &mut dyn Sink) -> Self {
+        let source = process.about.runtime.name();
+        let instance = format!("pid-{}", process.about.pid);
+        let age = LaneSpec::level(names::SOURCE_AGE, source, Unit::Ns).about(&instance).worst();
+        Self {
+            source,
+            label: format!("{source} {}", process.about.pid),
+            process,
+            batches: Batches::new(source, &instance, since),
+            troubles: Troubles::new(source),
+            age: sink.declare(age),
+            newest: since,
+            instance,
+        }
+    }
+
+    fn read(&mut self, sink: &mut dyn Sink) -> Result<(), V8Error> {
+        let (answered, anew) = self.process.read(self.batches.seq())?;
+        if anew {
+            self.batches.begin_anew();
+        }
+        let newest = self.batches.take(answered, sink).map_err(V8Error::Observers)?;
+        self.newest = self.newest.max(newest.unwrap_or(self.newest));
+        Ok(())
+    }
+}
+
+impl Source for Watcher {
+    fn name(&self) -> &str {
+        &self.label
+    }
+
+    fn period(&self) -> Duration {
+        if self.troubles.lasting() { RETRY_PERIOD } else { Duration::from_millis(TICK_MS) }
+    }
+
+    fn poll(&mut self, sink: &mut dyn Sink) {
+        match self.read(sink) {
+            Ok(()) => self.troubles.over(&self.instance, sink),
+            Err(e) => self.troubles.began(&self.instance, e.state(), &e, sink),
+        }
+        let now = MonoNs::now();
+        if let Some(age) = self.age {
+            sink.sample(age, now, now.since(self.newest).as_nanos() as f64);
+        }
+    }
+}

@@ -1,0 +1,397 @@
+/*
+ * What dyno installs in a process that runs on V8: observers, read by `Runtime.evaluate`, and nothing that the process can see or wait for.
+ *
+ * Owns the readings, in the form of dyno's probe, and their own removal. They stand under one symbol of the global object. Whatever fails in
+ * them removes them; nothing is thrown into the process. Nobody reads for ten seconds: they remove themselves, and close the inspector if
+ * dyno opened it. Names, arguments, addresses and the environment of the process are not read (but for the size of the offload pool).
+ *
+ * This is one expression, a function: of the name of the symbol, of whether dyno opened the inspector, and of what loads a built-in module.
+ */
+(name, opened, load) => {
+  'use strict';
+  const VERSION = 1;
+  /** A delay or a collection that is shorter than this is normal life and is told by its lane alone, ns. */
+  const NOTED_NS = 2_000_000;
+  /** From here on a late turn of the loop is told as an event, ns. */
+  const STALL_NS = 20_000_000;
+  /** How often the loop's timer asks to run: a stall of 20 ms cannot hide between two turns. */
+  const LOOP_MS = 10;
+  const LOOP_NS = LOOP_MS * 1e6;
+  /** Most entries by which one delay is corrected: 60 s of them. */
+  const MOST_CORRECTIONS = 6_000;
+  /** From task to task of the offload pool, ms; there is never more than one on its way. */
+  const OFFLOAD_MS = 100;
+  /** Threads of libuv's pool unless the environment says otherwise. */
+  const OFFLOAD_THREADS = 4;
+  /** Most events kept from reading to reading, and told at one: longest first, the rest is counted. */
+  const MOST_KEPT = 1_000;
+  const MOST_EVENTS = 24;
+  /** Ticks kept for a reader that lost an answer. */
+  const MOST_TICKS = 20;
+  /** Most kinds of active resources that get a lane, and readings from one census to the next: it lists every one of them. */
+  const MOST_KINDS = 16;
+  const CENSUS_EVERY = 10;
+  /** Seconds without a reading after which the observers remove themselves. */
+  const PATIENCE_S = 10;
+  /** Longest wait from one look at who is connected to the inspector to the next. */
+  const MOST_WAIT_MS = 30_000;
+  /** One hour: longer durations count as this, us. */
+  const MAX_US = 3_600_000_000;
+  /** Cells of a histogram are 1 us wide up to here; their width doubles with each power of two beyond (three digits). */
+  const EXACT_US = 2_048;
+
+  const symbol = Symbol.for(name);
+  if (globalThis[symbol]) return globalThis[symbol].about;
+
+  const { process } = globalThis;
+  const v8 = load('v8');
+  const fs = load('fs');
+  const timers = load('timers');
+  const { PerformanceObserver, performance } = load('perf_hooks');
+  const isDeno = Boolean(process.versions.deno);
+  const mono = () => Number(process.hrtime.bigint());
+  const instance = `pid-${process.pid}`;
+  const specs = [];
+  const readers = [];
+  const undo = [];
+  let specsText = '[]';
+  let unread = 0;
+  let removed = false;
+
+  /** Fails quietly: the process is not ours to break. */
+  const guarded = (work) => (...given) => {
+    try {
+      return work(...given);
+    } catch {
+      remove();
+    }
+  };
+
+  const every = (ms, work) => {
+    const timer = timers.setInterval(guarded(work), ms);
+    timer.unref?.();
+    undo.push(() => timers.clearInterval(timer));
+  };
+
+  // -- lanes
+
+  const declare = (lane, unit, shape, how, read) => {
+    specs.push({ name: lane, subject: '', instance, unit, shape, combine: 'sum', quality: 'exact', ...how });
+    specsText = JSON.stringify(specs);
+    readers.push(read);
+  };
+  const level = (lane, unit, how, read) =>
+    declare(lane, unit, 'level', how, (tick, at) => {
+      const value = read();
+      if (Number.isFinite(value)) tick.values.push([at, value]);
+    });
+  const histogram = (lane, how, cells) =>
+    declare(lane, 'ns', 'histogram', { combine: 'merge', ...how }, (tick, at) => {
+      if (cells.size === 0) return;
+      tick.histograms.push([at, [...cells].sort((a, b) => a[0] - b[0])]);
+      cells.clear();
+    });
+
+  const record = (cells, ns) => {
+    const us = Math.min(MAX_US, Math.max(1, Math.floor(ns / 1_000)));
+    const width = us < EXACT_US ? 1 : 2 ** (Math.floor(Math.log2(us)) - 10);
+    const cell = Math.min(MAX_US, Math.floor(us / width) * width + width - 1);
+    cells.set(cell, (cells.get(cell) ?? 0) + 1);
+  };
+
+  // -- pauses
+
+  let longest = 0;
+  let events = [];
+  let unkept = 0;
+  const note = (kind, start, end, value = 0) => {
+    longest = Math.max(longest, end - start);
+    if (end - start < NOTED_NS) return;
+    if (events.length < MOST_KEPT) events.push({ kind, start: Math.round(start), end: Math.round(end), value });
+    else unkept += 1;
+  };
+  const takeEvents = () => {
+    const told = events.sort((a, b) => b.end - b.start - (a.end - a.start)).slice(0, MOST_EVENTS);
+    const others = events.length - told.length + unkept;
+    if (others > 0) told[told.length - 1].others = others;
+    events = [];
+    unkept = 0;
+    return told;
+  };
+  const watchLongest = () =>
+    level('pause.longest', 'ns', { combine: 'max' }, () => {
+      const was = longest;
+      longest = 0;
+      return was;
+    });
+
+  // -- collections, where the runtime tells of them: Deno has the observer and never calls it
+
+  const collections = !isDeno && PerformanceObserver.supportedEntryTypes.includes('gc');
+  let collected = () => {};
+  const watchCollections = () => {
+    if (!collections) return;
+    const MINOR = [1, 2]; // scavenge; minor mark-sweep
+    const MAJOR = 4;
+    // Entries count from the process's own origin, which is this many ns on the host's clock.
+    const origin = mono() - performance.now() * 1e6;
+    const observer = new PerformanceObserver(
+      guarded((list) => {
+        // All entries of the batch: exporters that take the first one only miss three in four.
+        for (const entry of list.getEntries()) {
+          const kind = entry.detail?.kind ?? entry.kind;
+          const start = origin + entry.startTime * 1e6;
+          note(MINOR.includes(kind) ? 'pause.minor' : 'pause.major', start, start + entry.duration * 1e6);
+          if (kind === MAJOR) collected();
+        }
+      }),
+    );
+    undo.push(() => observer.disconnect());
+    observer.observe({ entryTypes: ['gc'] });
+  };
+
+  // -- the heap; names of spaces differ from version to version, so they are matched
+
+  const readHeap = () => {
+    const all = v8.getHeapStatistics();
+    const spaces = v8.getHeapSpaceStatistics();
+    const sum = (pick, field) => spaces.filter((s) => pick.test(s.space_name)).reduce((n, s) => n + s[field], 0);
+    const external = all.external_memory ?? 0;
+    return {
+      used: all.used_heap_size + external,
+      external,
+      committed: all.total_physical_size,
+      limit: all.heap_size_limit,
+      young: sum(/^new_/, 'space_used_size'),
+      youngCapacity: sum(/^new_/, 'space_size'),
+      large: sum(/^large_object_/, 'space_used_size'),
+      // What outlives a request for certain: objects that were promoted, and buffers outside of the heap.
+      old: sum(/^(old|large_object)_/, 'space_used_size') + external,
+    };
+  };
+  let heap = readHeap();
+  const watchHeap = () => {
+    level('heap.used', 'bytes', {}, () => heap.used);
+    level('heap.external', 'bytes', {}, () => heap.external);
+    level('heap.resident', 'bytes', {}, () => heap.committed);
+    level('heap.young.used', 'bytes', {}, () => heap.young);
+    level('heap.young.capacity', 'bytes', {}, () => heap.youngCapacity);
+    level('heap.old.used', 'bytes', {}, () => heap.old);
+    level('heap.large.used', 'bytes', {}, () => heap.large);
+    level('heap.limit', 'bytes', { combine: 'max' }, () => heap.limit);
+    if (!collections) return;
+    // Garbage that was promoted lies in the old generation until a major collection: what one left is live.
+    let live = heap.old;
+    collected = () => (live = readHeap().old);
+    level('heap.live', 'bytes', {}, () => live);
+  };
+
+  // -- the loop
+
+  const threadTimes = () => {
+    // Deno would ask its user for leave to read; Linux alone tells.
+    if (isDeno || process.platform !== 'linux') return () => undefined;
+    let file;
+    try {
+      file = fs.openSync('/proc/self/schedstat', 'r');
+    } catch {
+      return () => undefined;
+    }
+    undo.push(() => fs.closeSync(file));
+    const buffer = load('buffer').Buffer.alloc(64);
+    return () => {
+      const length = fs.readSync(file, buffer, 0, buffer.length, 0);
+      const [cpu, waited] = buffer.latin1Slice(0, length).split(' ').map(Number);
+      return { cpu, waited };
+    };
+  };
+  const watchLoop = () => {
+    const delays = new Map();
+    const times = threadTimes();
+    let last = mono();
+    let used = times();
+    every(LOOP_MS, () => {
+      const due = last + LOOP_NS;
+      last = mono();
+      const late = Math.max(0, last - due);
+      record(delays, late);
+      // Further turns would have seen the rest of a long delay, had it not kept them from running.
+      for (let n = 1; n <= Math.min(Math.floor(late / LOOP_NS), MOST_CORRECTIONS); n++) record(delays, late - n * LOOP_NS);
+      const before = used;
+      used = times();
+      if (late < STALL_NS) return;
+      // A turn that does not come back uses the CPU; a process that was stopped, or got no core, does not.
+      const stood = last - due;
+      const queued = used ? Math.min(stood, used.waited - before.waited) : 0;
+      const stalled = !used || used.cpu - before.cpu >= stood / 2;
+      note(stalled ? 'pause.worker-stall' : 'pause.hiccup', due, last, queued);
+    });
+    histogram('loop.delay', {}, delays);
+  };
+  const watchUtilisation = () => {
+    // Deno answers 0 whatever happens, which is no data.
+    if (isDeno || !performance.eventLoopUtilization) return;
+    let before = performance.eventLoopUtilization();
+    level('loop.utilisation', 'ratio', { combine: 'max' }, () => {
+      const now = performance.eventLoopUtilization();
+      const share = performance.eventLoopUtilization(now, before).utilization;
+      before = now;
+      return share;
+    });
+  };
+
+  // -- the offload pool: libuv tells nothing, so a small task is sent there, which waits as everybody's does
+
+  const watchOffload = () => {
+    if (isDeno) return;
+    const waits = new Map();
+    let since;
+    every(OFFLOAD_MS, () => {
+      if (since !== undefined) return;
+      since = mono();
+      const done = guarded(() => {
+        record(waits, mono() - since);
+        since = undefined;
+      });
+      fs.stat('/', done);
+    });
+    histogram('offload.wait', { quality: 'sampled' }, waits);
+    const threads = Number(process.env.UV_THREADPOOL_SIZE) || OFFLOAD_THREADS;
+    level('offload.capacity', 'count', { quality: 'inferred' }, () => threads);
+  };
+
+  // -- what keeps the loop alive: sockets, timers, requests of files
+
+  const counts = new Map();
+  const countsResources = !isDeno && typeof process.getActiveResourcesInfo === 'function';
+  let counted = false;
+  const census = () => {
+    for (const kind of counts.keys()) counts.set(kind, 0);
+    for (const kind of process.getActiveResourcesInfo()) {
+      if (counts.has(kind)) counts.set(kind, counts.get(kind) + 1);
+      else if (counts.size < MOST_KINDS) {
+        counts.set(kind, 1);
+        level('loop.resources', 'count', { subject: kind }, () => (counted ? counts.get(kind) : undefined));
+      }
+    }
+  };
+
+  // -- reading, and the end
+
+  let seq = 0;
+  let ticks = [];
+  let lost = 0;
+
+  /** All that is known after tick `since`, as text. */
+  const read = (since) => {
+    unread = 0;
+    counted = countsResources && seq % CENSUS_EVERY === 0;
+    if (counted) census();
+    heap = readHeap();
+    const tick = { seq: ++seq, at: mono(), values: [], histograms: [], events: takeEvents() };
+    readers.forEach((one, at) => one(tick, at));
+    ticks = ticks.filter((t) => t.seq > since);
+    ticks.push({ seq, text: JSON.stringify(tick) });
+    const unsent = Math.max(0, ticks.length - MOST_TICKS);
+    ticks = ticks.slice(unsent);
+    lost += unsent;
+    const told = lost;
+    lost = 0;
+    const texts = ticks.map((t) => t.text).join(',');
+    return `{"version":${VERSION},"instance":"${instance}","pid":${process.pid},"now":${mono()},"lanes":${specsText},"ticks":[${texts}],"lost":${told}}`;
+  };
+
+  /** Takes everything back; the inspector too, if dyno opened it. */
+  const remove = () => {
+    if (removed) return;
+    removed = true;
+    delete globalThis[symbol];
+    for (const one of undo.splice(0)) {
+      try {
+        one();
+      } catch {
+        // The others must go all the same.
+      }
+    }
+    if (opened) whenUnused((inspector) => inspector.close());
+  };
+
+  /** Makes way on the inspector's port for the next process: goes to a free one. */
+  const move = () =>
+    whenUnused((inspector) => {
+      inspector.close();
+      inspector.open(0, '127.0.0.1');
+    });
+
+  /**
+   * Closing waits for whoever is connected, and stops the process meanwhile: so it is done when nobody is. A dyno that died is not; one that
+   * was stopped still is.
+   */
+  const whenUnused = (act) => {
+    const inspector = load('inspector');
+    let wait = 20;
+    const attempt = () => {
+      try {
+        const url = inspector.url();
+        if (url === undefined) return;
+        if (!connected(Number(new URL(url).port))) {
+          act(inspector);
+          return;
+        }
+        wait = Math.min(wait * 2, MOST_WAIT_MS);
+        timers.setTimeout(attempt, wait).unref?.();
+      } catch {
+        // Left as it is.
+      }
+    };
+    timers.setTimeout(attempt, wait).unref?.();
+  };
+
+  /** Is anybody connected to this port of ours? */
+  const connected = (port) => {
+    const end = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+    return ['/proc/self/net/tcp', '/proc/self/net/tcp6'].some((table) => {
+      let text = '';
+      try {
+        text = fs.readFileSync(table, 'latin1');
+      } catch {
+        return false;
+      }
+      // `sl local:port remote:port state`; 01 is an open connection.
+      return text.split('\n').some((line) => {
+        const [, local, , state] = line.trim().split(/\s+/);
+        return state === '01' && local.endsWith(end);
+      });
+    });
+  };
+
+  try {
+    watchLongest();
+    watchCollections();
+    watchHeap();
+    watchLoop();
+    watchUtilisation();
+    watchOffload();
+    // Counted in turns, not by the clock: a process that was itself stopped has not been left alone.
+    every(1_000, () => {
+      unread += 1;
+      if (unread >= PATIENCE_S) remove();
+    });
+  } catch (failure) {
+    remove();
+    throw failure;
+  }
+
+  const about = JSON.stringify({
+    pid: process.pid,
+    runtime: isDeno ? 'deno' : 'node',
+    version: String(isDeno ? process.versions.deno : process.versions.node),
+    collections,
+  });
+  Object.defineProperty(globalThis, symbol, {
+    value: { about, read, remove, move },
+    enumerable: false,
+    configurable: true,
+  });
+  return about;
+}

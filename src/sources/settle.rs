@@ -1,0 +1,209 @@
+//! Settling what is attached, before a run's clock starts and its screen stands: who serves the port, and may we look inside?
+//!
+//! Owns the choice of `auto` and the one question. Installing observers changes the target, if ever so little, so it is done
+//! only when it was asked for by name, by `--yes`, or by the answer.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use profiler::sources::AttachError;
+use profiler::sources::discover::{Process, Runtime, Served, discover};
+use profiler::sources::v8::{self, Installed, Place};
+
+use super::Attach;
+use crate::outcome::UserError;
+
+/// What a look from outside does not show.
+const UNSEEN: &str = "; heap, pauses, pools and caches not available without an agent";
+
+/// May observers be installed in the target?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// It was said.
+    Given,
+    /// Nobody said so, and somebody can be asked.
+    Ask,
+    /// Nobody said so, and nobody is there.
+    Missing,
+}
+
+impl Permission {
+    /// `yes`: asked to ask nothing; `named`: the sources were named on the command line; `ci`: nobody is there.
+    pub fn of(yes: bool, named: bool, ci: bool) -> Self {
+        let person = !ci && io::stdin().is_terminal() && io::stderr().is_terminal();
+        match (yes || named, person) {
+            (true, _) => Self::Given,
+            (false, true) => Self::Ask,
+            (false, false) => Self::Missing,
+        }
+    }
+
+    /// Asks if need be.
+    fn granted(self, processes: &[&Process], port: u16) -> bool {
+        match self {
+            Self::Given => true,
+            Self::Missing => false,
+            Self::Ask => ask(&format!(
+                "dyno: {} serves port {port}. Look inside by its inspector, with observers that are taken back at the end? [y/N] ",
+                described(processes)
+            )),
+        }
+    }
+}
+
+fn ask(question: &str) -> bool {
+    eprint!("{question}");
+    let _ = io::stderr().flush(); // it is not buffered anyway
+    let mut answer = String::new();
+    let read = io::stdin().read_line(&mut answer);
+    read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+}
+
+/// One thing to attach, ready for it.
+pub enum Ready {
+    /// An agent's endpoint with its token.
+    Agent { url: String, token: String },
+    /// The processes of the port, and what of them remains unseen.
+    Served(Served, &'static str),
+    /// Observers that stand already.
+    V8(Installed),
+}
+
+/// Everything to attach, and what there is to say about it already.
+pub struct Settled {
+    /// In the order in which it was asked for.
+    pub ready: Vec<Ready>,
+    /// What `auto` found, and why it did not attach more; a line each.
+    pub said: Vec<String>,
+}
+
+impl Settled {
+    /// `port` is the target's, where it is on this machine.
+    ///
+    /// `auto` never fails a run: what it cannot attach it says. What was asked for by name must work.
+    pub fn of(asked: &[Attach], port: Option<u16>, permission: Permission) -> anyhow::Result<Self> {
+        let mut settled = Self { ready: Vec::new(), said: Vec::new() };
+        for one in asked {
+            match one {
+                Attach::Nothing => {}
+                Attach::Auto => settled.auto(port, permission),
+                Attach::Process => {
+                    settled.ready.push(Ready::Served(served(port).map_err(UserError::wrong)?, UNSEEN));
+                }
+                Attach::V8(place) => settled.v8(*place, port, permission)?,
+                Attach::Agent { url, token } => {
+                    settled.ready.push(Ready::Agent { url: url.clone(), token: token.clone() });
+                }
+            }
+        }
+        Ok(settled)
+    }
+
+    fn auto(&mut self, port: Option<u16>, permission: Permission) {
+        let served = match served(port) {
+            Ok(served) => served,
+            Err(e) => return self.said.push(format!("process not attached: {e}")),
+        };
+        let all: Vec<&Process> = served.processes.iter().collect();
+        self.said.push(format!("port {} is served by {}", served.port, described(&all)));
+        let inside = self.inside(&served, permission);
+        let unseen = if inside { "" } else { UNSEEN };
+        self.ready.push(Ready::Served(served, unseen));
+    }
+
+    /// Looks inside those that run on V8; true if that succeeded.
+    fn inside(&mut self, served: &Served, permission: Permission) -> bool {
+        let inside = on_v8(served);
+        if inside.is_empty() {
+            return false;
+        }
+        if !permission.granted(&inside, served.port) {
+            self.said.push(
+                "not looked inside: `--attach node` or `--yes` lets dyno open the inspector and install observers"
+                    .to_owned(),
+            );
+            return false;
+        }
+        match v8::install(&places(&inside), Some(served.port)) {
+            Ok(installed) => self.ready.push(Ready::V8(installed)),
+            Err(e) => {
+                self.said.push(format!("not looked inside: {e}"));
+                return false;
+            }
+        }
+        true
+    }
+
+    fn v8(&mut self, place: Option<Place>, port: Option<u16>, permission: Permission) -> anyhow::Result<()> {
+        if permission == Permission::Missing {
+            return Err(UserError::wrong(
+                "the scenario attaches the inspector of its target: that installs observers there, so say --yes or --attach node",
+            ));
+        }
+        let places = match place {
+            Some(place) => vec![place],
+            None => {
+                let served = served(port).map_err(UserError::wrong)?;
+                let inside = on_v8(&served);
+                if inside.is_empty() {
+                    let all: Vec<&Process> = served.processes.iter().collect();
+                    return Err(UserError::wrong(format!(
+                        "--attach node: port {} is served by {}, not by Node.js or Deno",
+                        served.port,
+                        described(&all)
+                    )));
+                }
+                places(&inside)
+            }
+        };
+        self.ready.push(Ready::V8(v8::install(&places, port).map_err(UserError::wrong)?));
+        Ok(())
+    }
+}
+
+fn served(port: Option<u16>) -> Result<Served, AttachError> {
+    let elsewhere =
+        AttachError::NotAvailable { what: "process", why: "the target is not on this machine".to_owned() };
+    discover(port.ok_or(elsewhere)?)
+}
+
+fn on_v8(served: &Served) -> Vec<&Process> {
+    served.processes.iter().filter(|p| matches!(p.runtime, Runtime::Node | Runtime::Deno)).collect()
+}
+
+fn places(processes: &[&Process]) -> Vec<Place> {
+    processes.iter().map(|p| Place::Process(p.pid)).collect()
+}
+
+/// `node (pid 5) with 2 cluster workers (6, 7)`.
+fn described(processes: &[&Process]) -> String {
+    let pids = |of: &[&&Process]| of.iter().map(|p| p.pid.to_string()).collect::<Vec<_>>().join(", ");
+    let (workers, listening): (Vec<&&Process>, Vec<&&Process>) = processes.iter().partition(|p| p.worker);
+    let mut runtimes: Vec<String> = listening.iter().map(|p| p.runtime.to_string()).collect();
+    runtimes.dedup();
+    let mut text = format!("{} (pid {})", runtimes.join(" and "), pids(&listening));
+    if !workers.is_empty() {
+        text += &format!(" with {} cluster worker(s) ({})", workers.len(), pids(&workers));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_serves_a_port_is_told_in_one_line() {
+        let of = |pid, runtime, worker| Process { pid, runtime, worker };
+        let cluster = [of(5, Runtime::Node, false), of(6, Runtime::Node, true), of(7, Runtime::Node, true)];
+        let all: Vec<&Process> = cluster.iter().collect();
+        assert_eq!(described(&all), "node (pid 5) with 2 cluster worker(s) (6, 7)");
+        assert_eq!(described(&[&of(9, Runtime::Other("nginx".to_owned()), false)]), "nginx (pid 9)");
+    }
+
+    #[test]
+    fn nobody_looks_inside_unasked() {
+        assert_eq!(Permission::of(false, false, true), Permission::Missing);
+        assert_eq!(Permission::of(true, false, true), Permission::Given);
+        assert!(!Permission::Missing.granted(&[], 1));
+    }
+}

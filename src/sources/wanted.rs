@@ -1,0 +1,100 @@
+//! What can be said to `--attach`: one table, read by the parser and shown when it fails.
+
+use std::net::SocketAddr;
+
+use profiler::sources::v8::Place;
+
+use crate::outcome::UserError;
+use crate::secret::TOKEN_VARIABLE;
+
+/// One thing to attach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attach {
+    /// Whatever can be found at the target's port.
+    Auto,
+    /// Nothing: the load alone.
+    Nothing,
+    /// The processes that serve the target's port.
+    Process,
+    /// An agent's endpoint with its token.
+    Agent { url: String, token: String },
+    /// The inspector of this process, or of all that serve the target's port and run on V8.
+    V8(Option<Place>),
+}
+
+/// A form: its word, how it is shown, and how what stands behind the `=` is read (an error says what is wrong with it, or nothing more
+/// than the forms do).
+type Form = (&'static str, &'static str, fn(Option<&str>) -> Result<Attach, Option<String>>);
+
+const FORMS: &[Form] = &[
+    ("auto", "auto", |value| bare(value, Attach::Auto)),
+    ("none", "none", |value| bare(value, Attach::Nothing)),
+    ("process", "process", |value| bare(value, Attach::Process)),
+    ("agent", "agent=http://ADDRESS:PORT", agent),
+    ("node", "node[=PID|=ADDRESS:PORT]", v8),
+    ("deno", "deno[=PID|=ADDRESS:PORT]", v8),
+];
+
+impl Attach {
+    /// What `--attach` or a scenario's `attach` says.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        let (word, value) = text.split_once('=').map_or((text, None), |(word, value)| (word, Some(value)));
+        let read = FORMS.iter().find(|form| form.0 == word).map_or(Err(None), |form| form.2(value));
+        read.map_err(|why| {
+            let why = why.unwrap_or_else(|| {
+                let forms: Vec<&str> = FORMS.iter().map(|form| form.1).collect();
+                format!("expected one of {}", forms.join(", "))
+            });
+            UserError::wrong(format!("--attach {text}: {why}"))
+        })
+    }
+
+    /// All of them.
+    pub fn parse_all(texts: &[String]) -> anyhow::Result<Vec<Self>> {
+        texts.iter().map(|text| Self::parse(text)).collect()
+    }
+}
+
+fn bare(value: Option<&str>, attach: Attach) -> Result<Attach, Option<String>> {
+    if value.is_none() { Ok(attach) } else { Err(None) }
+}
+
+fn agent(url: Option<&str>) -> Result<Attach, Option<String>> {
+    let url = url.filter(|url| url.starts_with("http://")).ok_or(None)?;
+    let token = std::env::var(TOKEN_VARIABLE).unwrap_or_default();
+    if token.is_empty() {
+        return Err(Some(format!(
+            "the agent's token is expected in the environment variable {TOKEN_VARIABLE}"
+        )));
+    }
+    Ok(Attach::Agent { url: url.trim_end_matches('/').to_owned(), token })
+}
+
+fn v8(place: Option<&str>) -> Result<Attach, Option<String>> {
+    let Some(place) = place else { return Ok(Attach::V8(None)) };
+    let address = place.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    let address = address.as_deref().unwrap_or(place);
+    let pid = place.parse().map(Place::Process);
+    let place = pid.or_else(|_| address.parse::<SocketAddr>().map(Place::At)).map_err(|_| None)?;
+    Ok(Attach::V8(Some(place)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_attach_is_read_or_refused_with_what_was_expected() {
+        assert_eq!(Attach::parse("auto").unwrap(), Attach::Auto);
+        assert_eq!(Attach::parse("process").unwrap(), Attach::Process);
+        assert_eq!(Attach::parse("node").unwrap(), Attach::V8(None));
+        assert_eq!(Attach::parse("node=17").unwrap(), Attach::V8(Some(Place::Process(17))));
+        let at = Attach::V8(Some(Place::At("127.0.0.1:9229".parse().unwrap())));
+        assert_eq!(Attach::parse("deno=localhost:9229").unwrap(), at);
+        let forms = "auto, none, process, agent=http://ADDRESS:PORT, node[=PID|=ADDRESS:PORT], deno[=PID|=ADDRESS:PORT]";
+        for wrong in ["toaster", "node=here", "process=1", "agent=ftp://x"] {
+            let error = Attach::parse(wrong).unwrap_err().to_string();
+            assert_eq!(error, format!("--attach {wrong}: expected one of {forms}"));
+        }
+    }
+}
