@@ -13,6 +13,9 @@ use crate::secret::TOKEN_VARIABLE;
 /// A source that is inside a request when it is stopped is not waited for longer.
 const STOP_GRACE: Duration = Duration::from_millis(500);
 
+/// What `--attach` takes.
+const EXPECTED: &str = "auto, process, agent=http://ADDRESS:PORT or metrics=http://ADDRESS:PORT/PATH";
+
 /// One thing to attach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attach {
@@ -22,6 +25,8 @@ pub enum Attach {
     Process,
     /// An agent's endpoint with its token.
     Agent { url: String, token: String },
+    /// A page in the text formats of Prometheus and OpenMetrics.
+    Metrics { url: String },
 }
 
 impl Attach {
@@ -39,9 +44,8 @@ impl Attach {
                 }
                 Ok(Self::Agent { url: url.trim_end_matches('/').to_owned(), token })
             }
-            _ => Err(UserError::wrong(format!(
-                "--attach {text}: expected auto, process or agent=http://ADDRESS:PORT"
-            ))),
+            Some(("metrics", url)) => Ok(Self::Metrics { url: url.to_owned() }),
+            _ => Err(UserError::wrong(format!("--attach {text}: expected {EXPECTED}"))),
         }
     }
 }
@@ -59,6 +63,7 @@ impl Sources {
         for one in asked {
             let result = match (one, port) {
                 (Attach::Agent { url, token }, _) => sources::attach_agent(url, token, sink()),
+                (Attach::Metrics { url }, _) => sources::attach_metrics(url, sink()),
                 (Attach::Auto | Attach::Process, Some(port)) => sources::attach_process(port, sink()),
                 (Attach::Auto | Attach::Process, None) => Err(AttachError::NotAvailable {
                     what: "process",
@@ -68,7 +73,9 @@ impl Sources {
             match result {
                 Ok(source) => attached.push(source),
                 Err(e) if *one == Attach::Auto => handle.source("process", &format!("not attached: {e}")),
-                Err(e @ AttachError::Agent { .. }) => return Err(UserError::unreachable(e)),
+                Err(e @ (AttachError::Agent { .. } | AttachError::Metrics { .. })) => {
+                    return Err(UserError::unreachable(e));
+                }
                 Err(e) => return Err(UserError::wrong(e)),
             }
         }
@@ -135,7 +142,9 @@ mod tests {
     fn what_to_attach_is_read_or_refused_with_what_was_expected() {
         assert_eq!(Attach::parse("auto").unwrap(), Attach::Auto);
         assert_eq!(Attach::parse("process").unwrap(), Attach::Process);
-        let error = Attach::parse("jvm").unwrap_err().to_string();
-        assert_eq!(error, "--attach jvm: expected auto, process or agent=http://ADDRESS:PORT");
+        let metrics = Attach::Metrics { url: "http://127.0.0.1:9/metrics".to_owned() };
+        assert_eq!(Attach::parse("metrics=http://127.0.0.1:9/metrics").unwrap(), metrics);
+        let error = Attach::parse("everything").unwrap_err().to_string();
+        assert_eq!(error, format!("--attach everything: expected {EXPECTED}"));
     }
 }

@@ -1,87 +1,24 @@
 //! Sources against a probe that we play ourselves, well-behaved and hostile, and against our own process.
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
+mod watched;
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dynamometer_profiler::sources::{
-    AttachError, Sink, SourceEvent, attach_agent, attach_host, attach_pids, attach_process,
-};
+use dynamometer_profiler::sources::{AttachError, attach_agent, attach_host, attach_pids, attach_process};
 use timeline::histogram::Sparse;
 use timeline::lane::names;
 use timeline::probe::{Batch, InstanceInfo, Instances, ProbeEvent, Tick, VERSION};
-use timeline::{LaneId, LaneSpec, MonoNs, Unit};
+use timeline::{LaneSpec, MonoNs, Unit};
+
+use watched::{Kept, soon};
 
 const TOKEN: &str = "secret";
 const GRACE: Duration = Duration::from_secs(3);
-
-/// What a sink was given.
-#[derive(Default)]
-struct Got {
-    lanes: Vec<LaneSpec>,
-    samples: Vec<(LaneId, MonoNs, f64)>,
-    histograms: Vec<(LaneId, MonoNs, MonoNs, Sparse)>,
-    events: Vec<SourceEvent>,
-    notes: Vec<String>,
-}
-
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Got>>);
-
-impl Sink for Kept {
-    fn declare(&mut self, spec: LaneSpec) -> Option<LaneId> {
-        let lanes = &mut self.0.lock().unwrap().lanes;
-        let known = lanes.iter().position(|l| *l == spec).unwrap_or_else(|| {
-            lanes.push(spec);
-            lanes.len() - 1
-        });
-        Some(LaneId(known as u32))
-    }
-    fn sample(&mut self, lane: LaneId, at: MonoNs, value: f64) {
-        self.0.lock().unwrap().samples.push((lane, at, value));
-    }
-    fn histogram(&mut self, lane: LaneId, from: MonoNs, to: MonoNs, cells: Sparse) {
-        self.0.lock().unwrap().histograms.push((lane, from, to, cells));
-    }
-    fn event(&mut self, event: SourceEvent) {
-        self.0.lock().unwrap().events.push(event);
-    }
-    fn note(&mut self, source: &str, text: &str) {
-        self.0.lock().unwrap().notes.push(format!("{source}: {text}"));
-    }
-}
-
-impl Kept {
-    fn values(&self, name: &str, instance: &str) -> Vec<f64> {
-        let got = self.0.lock().unwrap();
-        let is =
-            |l: &LaneId| got.lanes[l.0 as usize].name == name && got.lanes[l.0 as usize].instance == instance;
-        got.samples.iter().filter(|s| is(&s.0)).map(|s| s.2).collect()
-    }
-
-    fn noted(&self, words: &str) -> bool {
-        self.0.lock().unwrap().notes.iter().any(|n| n.contains(words))
-    }
-
-    fn happened(&self, what: &str) -> bool {
-        let says = |e: &SourceEvent| e.labels.iter().any(|(n, v)| n == "what" && v == what);
-        self.0.lock().unwrap().events.iter().any(says)
-    }
-}
-
-/// Waits for `true`, five seconds at most.
-fn soon(what: &str, check: impl Fn() -> bool) {
-    for _ in 0..500 {
-        if check() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("did not happen: {what}");
-}
 
 type Answer = dyn Fn(&str, &mut TcpStream) + Send + Sync;
 

@@ -208,6 +208,10 @@ pub mod names {
     pub const HEAP_LIVE: &str = "heap.live";
     /// Live bytes, all ages.
     pub const HEAP_USED: &str = "heap.used";
+    /// Bytes that a collector has for its heap now, used or not.
+    pub const HEAP_CAPACITY: &str = "heap.capacity";
+    /// Bytes beyond which it will not grow.
+    pub const HEAP_LIMIT: &str = "heap.limit";
     /// Bytes of the heap resident in memory.
     pub const HEAP_RESIDENT: &str = "heap.resident";
     /// Address space the allocator keeps for later.
@@ -232,6 +236,10 @@ pub mod names {
     pub const OFFLOAD_RUN: &str = "offload.run";
     /// Delay of the async loop, histogram.
     pub const LOOP_DELAY: &str = "loop.delay";
+    /// Longest delay of the async loop in the interval, ns, where the target tells no histogram.
+    pub const LOOP_DELAY_LONGEST: &str = "loop.delay.longest";
+    /// 99th percentile of it, ns, as the target works it out, over an interval of its own choice.
+    pub const LOOP_DELAY_P99: &str = "loop.delay.p99";
     /// Share of time the loop was busy, 0 to 1.
     pub const LOOP_UTILISATION: &str = "loop.utilisation";
     /// Requests inside handlers now.

@@ -6,12 +6,15 @@
 
 pub mod agent;
 pub mod host;
+pub mod metrics;
 pub mod process;
 
 mod admit;
+mod fetch;
 mod net_counters;
 mod probe_client;
 mod sockets;
+mod troubles;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -21,6 +24,7 @@ use thiserror::Error;
 use timeline::histogram::Sparse;
 use timeline::{LaneId, LaneSpec, MonoNs};
 
+pub use fetch::FetchError;
 pub use probe_client::ProbeError;
 
 /// Takes readings. Times are this host's monotonic clock; the recorder behind it knows the run's.
@@ -77,6 +81,14 @@ pub enum AttachError {
         url: String,
         /// What is wrong.
         why: ProbeError,
+    },
+    /// The page of metrics cannot be read.
+    #[error("cannot attach the metrics at {url}: {why}")]
+    Metrics {
+        /// Its address, without query.
+        url: String,
+        /// What is wrong.
+        why: metrics::MetricsError,
     },
     /// Nothing that we may see listens on the port.
     #[error("cannot attach the process behind port {port}: {why}")]
@@ -228,4 +240,5 @@ impl Crew {
 
 pub use agent::attach as attach_agent;
 pub use host::attach as attach_host;
+pub use metrics::attach as attach_metrics;
 pub use process::{attach as attach_process, attach_pids};

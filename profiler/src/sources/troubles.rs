@@ -1,0 +1,70 @@
+//! Troubles: a source that fails says so once, and once more when it answers again.
+//!
+//! Owns what was said already, and the event that detectors read. What counts as a failure is the source's to say.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+use timeline::MonoNs;
+use timeline::event::kinds;
+
+use super::{Sink, SourceEvent};
+
+/// Most different sentences of one source: a few kinds of failure exist, but their words may vary.
+const MOST_SAID: usize = 16;
+
+/// What was said of one thing that is read.
+pub(super) struct Troubles {
+    source: &'static str,
+    lasting: bool,
+    said: BTreeSet<String>,
+}
+
+impl Troubles {
+    pub fn new(source: &'static str) -> Self {
+        Self { source, lasting: false, said: BTreeSet::new() }
+    }
+
+    /// Did the last reading fail?
+    pub fn lasting(&self) -> bool {
+        self.lasting
+    }
+
+    /// Notes what is wrong with `who`, if it has not been noted before.
+    pub fn say(&mut self, who: &str, what: &dyn Display, sink: &mut dyn Sink) {
+        let text = format!("{who}: {what}");
+        if self.said.len() < MOST_SAID && self.said.insert(text.clone()) {
+            sink.note(self.source, &text);
+        }
+    }
+
+    /// A reading failed; `state` is one word for detectors.
+    pub fn began(&mut self, who: &str, state: &str, what: &dyn Display, sink: &mut dyn Sink) {
+        if !std::mem::replace(&mut self.lasting, true) {
+            tell(self.source, who, state, sink);
+        }
+        self.say(who, what, sink);
+    }
+
+    /// A reading succeeded.
+    pub fn over(&mut self, who: &str, sink: &mut dyn Sink) {
+        if std::mem::take(&mut self.lasting) {
+            tell(self.source, who, "back", sink);
+            sink.note(self.source, &format!("{who}: answers again"));
+        }
+    }
+}
+
+/// The state of `source` for `instance` has changed.
+pub(super) fn tell(source: &str, instance: &str, what: &str, sink: &mut dyn Sink) {
+    let now = MonoNs::now();
+    sink.event(SourceEvent {
+        kind: kinds::SOURCE.to_owned(),
+        instance: instance.to_owned(),
+        start: now,
+        end: now,
+        labels: vec![("source".to_owned(), source.to_owned()), ("what".to_owned(), what.to_owned())],
+        value: 0.0,
+        others: 0,
+    });
+}

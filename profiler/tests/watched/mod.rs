@@ -1,0 +1,82 @@
+//! Somebody who watches: a sink that keeps what it is given, and patience.
+#![allow(dead_code, reason = "each test file uses its part")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dynamometer_profiler::sources::{Sink, SourceEvent};
+use timeline::histogram::Sparse;
+use timeline::{LaneId, LaneSpec, MonoNs};
+
+/// What a sink was given.
+#[derive(Default)]
+pub struct Got {
+    pub lanes: Vec<LaneSpec>,
+    pub samples: Vec<(LaneId, MonoNs, f64)>,
+    pub histograms: Vec<(LaneId, MonoNs, MonoNs, Sparse)>,
+    pub events: Vec<SourceEvent>,
+    pub notes: Vec<String>,
+}
+
+#[derive(Clone, Default)]
+pub struct Kept(pub Arc<Mutex<Got>>);
+
+impl Sink for Kept {
+    fn declare(&mut self, spec: LaneSpec) -> Option<LaneId> {
+        let lanes = &mut self.0.lock().unwrap().lanes;
+        let known = lanes.iter().position(|l| *l == spec).unwrap_or_else(|| {
+            lanes.push(spec);
+            lanes.len() - 1
+        });
+        Some(LaneId(known as u32))
+    }
+    fn sample(&mut self, lane: LaneId, at: MonoNs, value: f64) {
+        self.0.lock().unwrap().samples.push((lane, at, value));
+    }
+    fn histogram(&mut self, lane: LaneId, from: MonoNs, to: MonoNs, cells: Sparse) {
+        self.0.lock().unwrap().histograms.push((lane, from, to, cells));
+    }
+    fn event(&mut self, event: SourceEvent) {
+        self.0.lock().unwrap().events.push(event);
+    }
+    fn note(&mut self, source: &str, text: &str) {
+        self.0.lock().unwrap().notes.push(format!("{source}: {text}"));
+    }
+}
+
+impl Kept {
+    pub fn values(&self, name: &str, instance: &str) -> Vec<f64> {
+        let got = self.0.lock().unwrap();
+        let is =
+            |l: &LaneId| got.lanes[l.0 as usize].name == name && got.lanes[l.0 as usize].instance == instance;
+        got.samples.iter().filter(|s| is(&s.0)).map(|s| s.2).collect()
+    }
+
+    /// What histogram lanes of this name were given, of all instances.
+    pub fn recorded(&self, name: &str) -> Vec<Sparse> {
+        let got = self.0.lock().unwrap();
+        let of = got.histograms.iter().filter(|h| got.lanes[h.0.0 as usize].name == name);
+        of.map(|h| h.3.clone()).collect()
+    }
+
+    pub fn noted(&self, words: &str) -> bool {
+        self.0.lock().unwrap().notes.iter().any(|n| n.contains(words))
+    }
+
+    pub fn happened(&self, what: &str) -> bool {
+        let says = |e: &SourceEvent| e.labels.iter().any(|(n, v)| n == "what" && v == what);
+        self.0.lock().unwrap().events.iter().any(says)
+    }
+}
+
+/// Waits for `true`, five seconds at most.
+pub fn soon(what: &str, check: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if check() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("did not happen: {what}");
+}
