@@ -14,7 +14,8 @@ use crate::secret::TOKEN_VARIABLE;
 const STOP_GRACE: Duration = Duration::from_millis(500);
 
 /// What `--attach` takes.
-const EXPECTED: &str = "auto, process, agent=http://ADDRESS:PORT or metrics=http://ADDRESS:PORT/PATH";
+const EXPECTED: &str =
+    "auto, process, agent=http://ADDRESS:PORT, metrics=http://ADDRESS:PORT/PATH or jvm=PID";
 
 /// One thing to attach.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,11 +28,14 @@ pub enum Attach {
     Agent { url: String, token: String },
     /// A page in the text formats of Prometheus and OpenMetrics.
     Metrics { url: String },
+    /// A JVM of this machine by its process id.
+    Jvm { pid: u32 },
 }
 
 impl Attach {
     /// What `--attach` or a scenario's `attach` says.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
+        let unknown = || UserError::wrong(format!("--attach {text}: expected {EXPECTED}"));
         match text.split_once('=') {
             None if text == "auto" => Ok(Self::Auto),
             None if text == "process" => Ok(Self::Process),
@@ -45,7 +49,8 @@ impl Attach {
                 Ok(Self::Agent { url: url.trim_end_matches('/').to_owned(), token })
             }
             Some(("metrics", url)) => Ok(Self::Metrics { url: url.to_owned() }),
-            _ => Err(UserError::wrong(format!("--attach {text}: expected {EXPECTED}"))),
+            Some(("jvm", pid)) => pid.parse().map(|pid| Self::Jvm { pid }).map_err(|_| unknown()),
+            _ => Err(unknown()),
         }
     }
 }
@@ -64,6 +69,7 @@ impl Sources {
             let result = match (one, port) {
                 (Attach::Agent { url, token }, _) => sources::attach_agent(url, token, sink()),
                 (Attach::Metrics { url }, _) => sources::attach_metrics(url, sink()),
+                (Attach::Jvm { pid }, _) => sources::attach_jvm(*pid, sink()),
                 (Attach::Auto | Attach::Process, Some(port)) => sources::attach_process(port, sink()),
                 (Attach::Auto | Attach::Process, None) => Err(AttachError::NotAvailable {
                     what: "process",
@@ -144,6 +150,8 @@ mod tests {
         assert_eq!(Attach::parse("process").unwrap(), Attach::Process);
         let metrics = Attach::Metrics { url: "http://127.0.0.1:9/metrics".to_owned() };
         assert_eq!(Attach::parse("metrics=http://127.0.0.1:9/metrics").unwrap(), metrics);
+        assert_eq!(Attach::parse("jvm=12").unwrap(), Attach::Jvm { pid: 12 });
+        assert!(Attach::parse("jvm=my-service").is_err());
         let error = Attach::parse("everything").unwrap_err().to_string();
         assert_eq!(error, format!("--attach everything: expected {EXPECTED}"));
     }

@@ -222,6 +222,8 @@ pub mod names {
     pub const HEAP_PROMOTED: &str = "heap.promoted";
     /// Relative standard error of the sampled heap lanes, 0 to 1.
     pub const HEAP_ERROR: &str = "heap.sampling-error";
+    /// Threads that the target's runtime knows of, its own among them.
+    pub const RUNTIME_THREADS: &str = "runtime.threads";
     /// Longest pause of any kind in the interval, ns.
     pub const PAUSE: &str = "pause.longest";
     /// Threads of the offload pool.

@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod host;
+pub mod jvm;
 pub mod metrics;
 pub mod process;
 
@@ -81,6 +82,14 @@ pub enum AttachError {
         url: String,
         /// What is wrong.
         why: ProbeError,
+    },
+    /// The JVM cannot be read.
+    #[error("cannot attach the JVM of process {pid}: {why}")]
+    Jvm {
+        /// Its process id.
+        pid: u32,
+        /// What is wrong.
+        why: jvm::JvmError,
     },
     /// The page of metrics cannot be read.
     #[error("cannot attach the metrics at {url}: {why}")]
@@ -240,5 +249,6 @@ impl Crew {
 
 pub use agent::attach as attach_agent;
 pub use host::attach as attach_host;
+pub use jvm::attach as attach_jvm;
 pub use metrics::attach as attach_metrics;
 pub use process::{attach as attach_process, attach_pids};
