@@ -152,7 +152,7 @@ pub struct RunArgs {
     /// Values for the scenario's variables.
     #[command(flatten)]
     pub vars: Vars,
-    /// What to read beside the load: `auto`, `process`, `none`, `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN), `metrics=http://127.0.0.1:PORT/metrics`, `jvm=PID`. Can be repeated.
+    /// What to read beside the load: `auto`, `process`, `none`, `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN), `metrics=http://127.0.0.1:PORT/metrics`, `jvm=PID`, `redis=redis://127.0.0.1:PORT` (its password in DYNO_REDIS_PASSWORD). Can be repeated.
     #[arg(long, value_name = "SOURCE")]
     pub attach: Vec<String>,
     /// A condition that must hold, such as 'p99 < 250ms for checkout'. Can be repeated.
@@ -272,7 +272,7 @@ pub struct BackendArgs {
 pub struct WatchArgs {
     /// What to watch: `:3000`, `http://127.0.0.1:3000`; without one, a bundled backend is started and watched.
     pub target: Option<String>,
-    /// What to read: `auto`, `process`, `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN), `metrics=http://127.0.0.1:PORT/metrics`, `jvm=PID`. Can be repeated.
+    /// What to read: `auto`, `process`, `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN), `metrics=http://127.0.0.1:PORT/metrics`, `jvm=PID`, `redis=redis://127.0.0.1:PORT` (its password in DYNO_REDIS_PASSWORD). Can be repeated.
     #[arg(long, value_name = "SOURCE")]
     pub attach: Vec<String>,
     /// For how long, such as 30s [default: until q or Ctrl-C].
@@ -305,7 +305,7 @@ pub struct ReplayArgs {
 /// `dyno goose`
 #[derive(Debug, Clone, Args)]
 pub struct GooseArgs {
-    /// What to read beside the load: `auto`, `process`, `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN), `metrics=http://127.0.0.1:PORT/metrics`, `jvm=PID`. Can be repeated.
+    /// What to read beside the load: `auto`, `process`, `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN), `metrics=http://127.0.0.1:PORT/metrics`, `jvm=PID`, `redis=redis://127.0.0.1:PORT` (its password in DYNO_REDIS_PASSWORD). Can be repeated.
     #[arg(long, value_name = "SOURCE")]
     pub attach: Vec<String>,
     /// A condition that must hold, such as 'errors < 1%'. Can be repeated.

@@ -13,9 +13,11 @@ use crate::secret::TOKEN_VARIABLE;
 /// A source that is inside a request when it is stopped is not waited for longer.
 const STOP_GRACE: Duration = Duration::from_millis(500);
 
+/// Name of the environment variable that carries the password of a Redis server.
+const REDIS_PASSWORD_VARIABLE: &str = "DYNO_REDIS_PASSWORD";
+
 /// What `--attach` takes.
-const EXPECTED: &str =
-    "auto, process, agent=http://ADDRESS:PORT, metrics=http://ADDRESS:PORT/PATH or jvm=PID";
+const EXPECTED: &str = "auto, process, agent=http://ADDRESS:PORT, metrics=http://ADDRESS:PORT/PATH, jvm=PID or redis=redis://ADDRESS:PORT";
 
 /// One thing to attach.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub enum Attach {
     Metrics { url: String },
     /// A JVM of this machine by its process id.
     Jvm { pid: u32 },
+    /// A Redis server with its password.
+    Redis { url: String, password: String },
 }
 
 impl Attach {
@@ -50,6 +54,10 @@ impl Attach {
             }
             Some(("metrics", url)) => Ok(Self::Metrics { url: url.to_owned() }),
             Some(("jvm", pid)) => pid.parse().map(|pid| Self::Jvm { pid }).map_err(|_| unknown()),
+            Some(("redis", url)) => {
+                let password = std::env::var(REDIS_PASSWORD_VARIABLE).unwrap_or_default();
+                Ok(Self::Redis { url: url.to_owned(), password })
+            }
             _ => Err(unknown()),
         }
     }
@@ -70,6 +78,7 @@ impl Sources {
                 (Attach::Agent { url, token }, _) => sources::attach_agent(url, token, sink()),
                 (Attach::Metrics { url }, _) => sources::attach_metrics(url, sink()),
                 (Attach::Jvm { pid }, _) => sources::attach_jvm(*pid, sink()),
+                (Attach::Redis { url, password }, _) => sources::attach_redis(url, password, sink()),
                 (Attach::Auto | Attach::Process, Some(port)) => sources::attach_process(port, sink()),
                 (Attach::Auto | Attach::Process, None) => Err(AttachError::NotAvailable {
                     what: "process",
@@ -79,7 +88,9 @@ impl Sources {
             match result {
                 Ok(source) => attached.push(source),
                 Err(e) if *one == Attach::Auto => handle.source("process", &format!("not attached: {e}")),
-                Err(e @ (AttachError::Agent { .. } | AttachError::Metrics { .. })) => {
+                Err(
+                    e @ (AttachError::Agent { .. } | AttachError::Metrics { .. } | AttachError::Redis { .. }),
+                ) => {
                     return Err(UserError::unreachable(e));
                 }
                 Err(e) => return Err(UserError::wrong(e)),

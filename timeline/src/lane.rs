@@ -323,7 +323,8 @@ pub mod names {
     /// Last parts of `cache.NAME.*`: rates `hits`, `misses`, `loads`, `coalesced`, `duplicate-loads`,
     /// `early-refreshes`, `evictions` (to make room), `expired`, `removed` (by whoever uses it: changed, or emptied),
     /// `absent-loads` and `absent-hits` (loads and hits that say that there is no such thing); levels `loads-in-flight`,
-    /// `entries`; histogram `load`. A store elsewhere tells neither `entries` nor `expired`.
+    /// `entries`; histogram `load`. A store elsewhere tells neither `entries` nor `expired`. Of its server's own figures: rate
+    /// `commands`; levels `memory`, `memory-limit` (bytes), `connections`, `blocked` (clients that wait in a command).
     pub const CACHE: &str = "cache";
     /// Last parts of `broker.NAME.*`: levels `depth` (messages that wait for a consumer), `consumers`; histogram `age`
     /// (from publishing to a consumer's beginning); rates `published`, `refused`, `consumed`.

@@ -9,6 +9,7 @@ pub mod host;
 pub mod jvm;
 pub mod metrics;
 pub mod process;
+pub mod redis;
 
 mod admit;
 mod fetch;
@@ -98,6 +99,14 @@ pub enum AttachError {
         url: String,
         /// What is wrong.
         why: metrics::MetricsError,
+    },
+    /// The Redis server cannot be read.
+    #[error("cannot attach Redis at {url}: {why}")]
+    Redis {
+        /// Its address, without user.
+        url: String,
+        /// What is wrong.
+        why: redis::RedisError,
     },
     /// Nothing that we may see listens on the port.
     #[error("cannot attach the process behind port {port}: {why}")]
@@ -252,3 +261,4 @@ pub use host::attach as attach_host;
 pub use jvm::attach as attach_jvm;
 pub use metrics::attach as attach_metrics;
 pub use process::{attach as attach_process, attach_pids};
+pub use redis::attach as attach_redis;
