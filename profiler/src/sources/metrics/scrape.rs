@@ -255,7 +255,8 @@ impl Scrape {
                 continue;
             }
             slot.declare(&self.instance, sink);
-            let Some(id) = slot.id else { continue };
+            // A sum of figures near the greatest may be beyond it.
+            let Some(id) = slot.id.filter(|_| slot.total.is_finite()) else { continue };
             let since = since.filter(|_| slot.moved);
             match (slot.take, since) {
                 (Take::Level(_), _) => sink.sample(id, at, slot.total),
