@@ -73,10 +73,11 @@ impl Sources {
     pub fn attach(asked: &[Attach], port: Option<u16>, handle: &Handle) -> anyhow::Result<Self> {
         let mut attached = Vec::new();
         let sink = || Box::new(RecorderSink(handle.clone())) as Box<dyn Sink>;
+        let runtime = asked.iter().any(|a| matches!(a, Attach::Agent { .. } | Attach::Jvm { .. }));
         for one in asked {
             let result = match (one, port) {
                 (Attach::Agent { url, token }, _) => sources::attach_agent(url, token, sink()),
-                (Attach::Metrics { url }, _) => sources::attach_metrics(url, sink()),
+                (Attach::Metrics { url }, _) => sources::attach_metrics(url, runtime, sink()),
                 (Attach::Jvm { pid }, _) => sources::attach_jvm(*pid, sink()),
                 (Attach::Redis { url, password }, _) => sources::attach_redis(url, password, sink()),
                 (Attach::Auto | Attach::Process, Some(port)) => sources::attach_process(port, sink()),

@@ -59,14 +59,15 @@ pub enum MetricsError {
 /// Attaches the page at `url` (`http://HOST:PORT/PATH`).
 ///
 /// Reads it once before it returns, so a wrong address is known at once; later failures are told to the sink, and
-/// reading goes on. A page without a single known name attaches, too: some appear only under load.
+/// reading goes on. A page without a single known name attaches, too: some appear only under load. With `beside`, another source
+/// reads the same process's heap and pauses better; those of the page are left out, because instances add up.
 ///
 /// # Errors
 /// [`AttachError::Metrics`]: nobody answers there, or not with metrics.
-pub fn attach(url: &str, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
+pub fn attach(url: &str, beside: bool, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
     let failed = |why| AttachError::Metrics { url: shown(url), why };
     let mut sink = Shared::new(sink);
-    let mut metrics = Metrics::new(url, &mut sink).map_err(failed)?;
+    let mut metrics = Metrics::new(url, beside, &mut sink).map_err(failed)?;
     metrics.read(&mut sink).map_err(failed)?;
     let about = metrics.about();
     sink.note(NAME, &about);
@@ -100,7 +101,7 @@ struct Metrics {
 }
 
 impl Metrics {
-    fn new(url: &str, sink: &mut dyn Sink) -> Result<Self, MetricsError> {
+    fn new(url: &str, beside: bool, sink: &mut dyn Sink) -> Result<Self, MetricsError> {
         let authority =
             url.strip_prefix("http://").and_then(|r| r.split(['/', '?', '#']).next()).unwrap_or("");
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
@@ -112,7 +113,7 @@ impl Metrics {
         Ok(Self {
             url: url.to_owned(),
             http: fetch::client(),
-            scrape: Scrape::new(&instance),
+            scrape: Scrape::new(&instance, beside),
             age: sink.declare(LaneSpec::level(names::SOURCE_AGE, NAME, Unit::Ns).about(&instance).worst()),
             instance,
             newest: None,

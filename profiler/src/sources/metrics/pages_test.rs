@@ -59,7 +59,7 @@ impl Sink for Told {
 
 fn told(pages: &str) -> String {
     let mut told = Told::default();
-    let mut scrape = Scrape::new("metrics-1");
+    let mut scrape = Scrape::new("metrics-1", false);
     let mut since = None;
     for (second, page) in (10..).zip(pages.split("# -- later")) {
         let at = MonoNs(second * 1_000_000_000);
@@ -97,8 +97,23 @@ cache_gets_total{cache=\"c\",result=\"hit\"} 7\ncache_gets_total{cache=\"c\",res
 }
 
 #[test]
+fn beside_another_source_heap_and_pauses_are_left_out() {
+    let mut scrape = Scrape::new("metrics-1", true);
+    let mut told = Told::default();
+    scrape.begin();
+    page::read(
+        include_str!("../../../tests/pages/micrometer-1.14.txt").split("# -- later").next().unwrap(),
+        &mut scrape,
+    )
+    .unwrap();
+    scrape.end(None, MonoNs(1), &mut told);
+    assert!(told.lanes.iter().any(|l| l.name == "pool.HikariPool-1.waiters"));
+    assert!(told.lanes.iter().all(|l| !l.name.starts_with("heap.") && !l.name.starts_with("pause.")));
+}
+
+#[test]
 fn what_is_kept_of_a_page_is_bounded() {
-    let mut scrape = Scrape::new("x");
+    let mut scrape = Scrape::new("x", false);
     let mut told = Told::default();
     scrape.begin();
     let lines: String = (0..40_000).fold(String::new(), |mut page, i| {
@@ -115,7 +130,7 @@ fn what_is_kept_of_a_page_is_bounded() {
 #[test]
 fn a_page_with_more_bad_lines_than_good_ones_is_none() {
     let read = |page: &str| {
-        let mut scrape = Scrape::new("x");
+        let mut scrape = Scrape::new("x", false);
         scrape.begin();
         page::read(page, &mut scrape).map_err(|e| e.to_string())
     };

@@ -38,6 +38,7 @@ pub(super) struct Scrape {
     /// Which dialect fills a lane.
     owners: HashMap<(String, String), usize>,
     turn: u64,
+    beside: bool,
     /// Was there a whole reading before?
     read_before: bool,
     /// Speaks the page of another process?
@@ -83,8 +84,10 @@ enum Moved {
 }
 
 impl Scrape {
-    pub fn new(instance: &str) -> Self {
+    /// With `beside`, heap and pauses are another source's to tell.
+    pub fn new(instance: &str, beside: bool) -> Self {
         Self {
+            beside,
             instance: instance.to_owned(),
             last: HashMap::new(),
             slots: Vec::new(),
@@ -110,8 +113,9 @@ impl Scrape {
 
     /// Takes a line whose name met `met`.
     pub fn take(&mut self, met: &[Met], line: &Line<'_>) {
-        let mut moved = None;
-        for one in met.iter().filter(|m| m.rule.fits(line)) {
+        let (mut moved, beside) = (None, self.beside);
+        let left_out = |m: &Met| self_told(m) && beside;
+        for one in met.iter().filter(|m| !left_out(m) && m.rule.fits(line)) {
             self.exporter |= dialects::ALL[one.dialect].exporter;
             if let Take::Level(_) = one.rule.take {
                 if moved.is_none() && self.twice(line) {
@@ -346,6 +350,11 @@ impl Slot {
         }
         cells.max_ns().unwrap_or(0.0)
     }
+}
+
+/// Is it what a source inside the process, or at its runtime's counters, tells exactly?
+fn self_told(met: &Met) -> bool {
+    met.rule.lane.starts_with("heap.") || matches!(met.rule.take, Take::Pauses(_))
 }
 
 fn within(interval: Duration) -> String {
