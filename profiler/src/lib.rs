@@ -10,7 +10,10 @@ pub mod detectors;
 pub mod diagnosis;
 pub mod sources;
 
+mod cache_cells;
 mod ledger;
+mod loops;
+mod routes;
 mod stats;
 mod window;
 

@@ -10,7 +10,7 @@ use timeline::histogram::Sparse;
 use timeline::lane::names;
 use timeline::{Entry, Event, LaneId, LaneSpec, RunTime, Unit};
 
-const LANES: [&str; 26] = [
+const LANES: [&str; 37] = [
     "pool.db.capacity",
     "pool.db.in-use",
     "pool.db.waiters",
@@ -37,6 +37,17 @@ const LANES: [&str; 26] = [
     names::HOST_STEAL,
     names::HOST_CPU,
     names::SERVICE,
+    names::LOOP_DELAY,
+    names::LOOP_UTILISATION,
+    names::PROCESS_CPU,
+    names::SERVER_HANDLER,
+    names::OFFLOAD_CAPACITY,
+    names::OFFLOAD_BUSY,
+    names::OFFLOAD_QUEUED,
+    names::OFFLOAD_RUN,
+    names::HEAP_ALLOCATED,
+    names::HEAP_RESIDENT,
+    names::SERVER_IN_FLIGHT,
 ];
 const KINDS: [&str; 7] = [
     kinds::CACHE_REFRESH,
@@ -53,7 +64,9 @@ fn lanes() -> Vec<Entry> {
     for name in LANES {
         for instance in ["a", "b"] {
             let spec = match name.rsplit('.').next().unwrap() {
-                "wait" | "hold" | "load" | "lateness" | "service" => LaneSpec::histogram(name, instance),
+                "wait" | "hold" | "load" | "lateness" | "service" | "delay" | "handler" | "run" => {
+                    LaneSpec::histogram(name, instance)
+                }
                 _ => LaneSpec::level(name, instance, Unit::Count),
             };
             list.push(Entry::Lane(LaneId(list.len() as u32), spec));

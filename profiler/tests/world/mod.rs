@@ -4,6 +4,9 @@
 //! arrival), a cache, heaps, pauses, a generator and its host. Whoever builds a test decides what goes wrong.
 #![allow(dead_code, reason = "each test file uses its part of the world")]
 
+pub mod shelf;
+pub mod process;
+
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
@@ -221,6 +224,35 @@ pub fn kinds_of(d: &Diagnosis) -> Vec<FindingKind> {
 
 pub fn likely(f: &Finding) -> bool {
     f.status >= Status::Likely
+}
+
+/// The story as people read it.
+pub fn told(d: &Diagnosis) -> String {
+    let mut text = String::new();
+    for f in d.findings() {
+        text += &format!(
+            "{} {} {} {} {}\n  {}\n",
+            f.id,
+            f.kind.name(),
+            f.subject,
+            f.severity.name(),
+            f.status.name(),
+            f.claim
+        );
+        if let (Some(cause), Some(reason)) = (&f.caused_by, &f.caused_by_reason) {
+            text += &format!("  caused by {cause}: {reason}\n");
+        }
+        for e in &f.evidence {
+            text += &format!("  + {} [{}]\n", e.text, e.lane);
+        }
+        for e in &f.contradicting {
+            text += &format!("  - {} [{}]\n", e.text, e.lane);
+        }
+        for a in &f.advice {
+            text += &format!("  > {a}\n");
+        }
+    }
+    text
 }
 
 /// One process's pool: a queue, arrival by arrival, with times in ms.

@@ -1,0 +1,248 @@
+//! CPU saturated: there is more work than the cores can do, and it is the requests that ask for it.
+//!
+//! **Claim.** The loops are busy all the time and the cores that they have are full. **Reads** `loop.utilisation`, `process.cpu`, `server.handler`, `host.{cpu,cores}`, `client.open-sessions`. **Needs** the first two.
+//! **Statistic.** Over 3 s, in at least half of the processes that serve requests, the loop is busy for 80% of the time, and CPU is what they lack:
+//! either each uses (nearly) a core, which is all that one loop can, or they are busy for longer than they run, because they wait for a
+//! core, while all of them together fill one, two, ... cores, or the machine is full and not with others. Where others have most of it the target only gets
+//! less, and nothing is said. The requests must account for the CPU: each costs less than three times what it did in the
+//! cheapest quarter of the last half minute (else something else takes it, see [`super::loop_starved`]). **Law.** By the utilisation law full cores end cores / cost
+//! requests a second; with the usual cost and the rate seen agreeing, it is confirmed.
+//!
+//! It follows from many faults that cost CPU; which, is for [`crate::causes`].
+
+use std::time::Duration;
+
+use timeline::clock::RunTime;
+use timeline::finding::Evidence;
+use timeline::lane::names;
+use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
+
+use super::{Answer, Claim, ONSET, evidence};
+use crate::loops::{self, Loop, Usual};
+use crate::routes;
+use crate::stats::Durations;
+use crate::window;
+
+/// Window of the rule, seconds.
+const WINDOW_S: f64 = 3.0;
+/// Share of the time that a saturated loop is busy: by M/M/1 requests wait four times their own time then.
+const BUSY: f64 = 0.8;
+/// Cores of a process that has one to itself and fills it.
+const OWN_CORE: f64 = 0.85;
+/// How far the cores of all may be from a whole number for them to fill so many.
+const FILLS: f64 = 0.12;
+/// Share of its busy time for which a loop waits for a core, at least, if it shares it.
+const WAITS: f64 = 0.2;
+/// The machine is full from here on, ...
+const HOST_FULL: f64 = 0.95;
+/// ... and with others if they have so much of it.
+const OTHERS_SHARE: f64 = 0.4;
+/// CPU of each request over the usual, at most, for the requests to account for it.
+const COST: f64 = 3.0;
+/// How far the rate may be from cores / cost for the law to agree: costs rise a little with full cores.
+const LAW_TOLERANCE: f64 = 0.35;
+/// Share of the CPU that a route must account for to be named.
+const NAMED: f64 = 0.4;
+/// ... and at most, since what is longer in its handler than there was CPU has waited.
+const WAITED: f64 = 1.3;
+/// How far back the onset is looked for, and the longest break in it.
+const BACK: Duration = Duration::from_secs(30);
+const GAP: Duration = Duration::from_millis(500);
+const QUIET: Duration = Duration::from_secs(5);
+
+/// Looks at all processes of the target together.
+pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
+    let missing: Vec<String> = [names::LOOP_UTILISATION, names::PROCESS_CPU]
+        .into_iter()
+        .filter(|n| !timeline.has(n))
+        .map(str::to_owned)
+        .collect();
+    if !missing.is_empty() {
+        return Answer::CannotTell(missing);
+    }
+    if window::after_plan(timeline.plan(), at) {
+        return Answer::Looked(Vec::new());
+    }
+    Answer::Looked(find(timeline, at).into_iter().collect())
+}
+
+/// The loops that are busy all the time, together.
+struct Full<'a> {
+    span: Span,
+    loops: Vec<Loop<'a>>,
+    cores: f64,
+    busy: f64,
+    requests: f64,
+    /// What was usual, of all of them: the cost is that of a request.
+    usual: Option<Usual>,
+}
+
+fn find(timeline: &Timeline, at: RunTime) -> Option<Claim> {
+    let span = window::last(at, WINDOW_S);
+    let mut loops = loops::read(timeline, span);
+    let serving = loops.iter().filter(|l| l.requests > 0.0).count();
+    loops.retain(|l| l.busy >= BUSY && l.cpu.is_some());
+    if loops.is_empty() || 2 * loops.len() < serving {
+        return None;
+    }
+    let cores = loops.iter().filter_map(|l| l.cpu).sum();
+    let usual = usual(timeline, &loops, at);
+    let full = Full {
+        span,
+        cores,
+        busy: loops.iter().map(|l| l.busy).sum(),
+        requests: loops.iter().map(|l| l.requests).sum(),
+        usual,
+        loops,
+    };
+    (full.short_of_cpu(timeline) && full.accounted_for()).then(|| claim(timeline, at, &full))
+}
+
+fn usual(timeline: &Timeline, loops: &[Loop], at: RunTime) -> Option<Usual> {
+    let each: Option<Vec<Usual>> = loops.iter().map(|l| loops::usual(timeline, l.instance, at)).collect();
+    let each = each?;
+    let (cpu, requests) = each.iter().fold((0.0, 0.0), |sum, u| (sum.0 + u.cpu, sum.1 + u.requests));
+    Some(Usual { cost: cpu / requests, cpu, requests })
+}
+
+impl Full<'_> {
+    fn short_of_cpu(&self, timeline: &Timeline) -> bool {
+        if self.loops.iter().all(|l| l.cpu.is_some_and(|c| c >= OWN_CORE)) {
+            return true;
+        }
+        let waits = self.busy - self.cores >= WAITS * self.busy;
+        let whole = self.cores.round();
+        let fills = whole >= 1.0 && (self.cores - whole).abs() <= FILLS;
+        let host = window::mean(timeline, names::HOST_CPU, self.span).is_some_and(|c| c >= HOST_FULL)
+            && window::taken_by_others(timeline, self.span).is_some_and(|share| share < OTHERS_SHARE);
+        waits && (fills || host)
+    }
+
+    fn cost(&self) -> f64 {
+        if self.requests > 0.0 { self.cores / self.requests } else { f64::INFINITY }
+    }
+
+    fn accounted_for(&self) -> bool {
+        self.usual.is_none_or(|u| self.cost() < COST * u.cost)
+    }
+
+    /// Requests that full cores end in a second at the usual cost.
+    fn law(&self) -> Option<f64> {
+        self.usual.map(|u| self.cores / u.cost)
+    }
+
+    fn law_agrees(&self) -> bool {
+        self.law().is_some_and(|law| (self.requests / law - 1.0).abs() <= LAW_TOLERANCE)
+    }
+
+    /// The route whose requests, by the time that a quarter of them does not exceed in the handler, account for most of the CPU.
+    fn burner(&self, timeline: &Timeline) -> Option<(String, f64)> {
+        let mine = |s: &&timeline::Series| self.loops.iter().any(|l| l.instance == s.spec.instance);
+        routes::all(timeline)
+            .into_iter()
+            .filter_map(|route| {
+                let lanes =
+                    timeline.named(names::SERVER_HANDLER).filter(|s| s.spec.subject == route).filter(mine);
+                let times = Durations::of(lanes.flat_map(|s| s.intervals_within(self.span)));
+                let each = times.quantile_ns(0.25)? / 1e9;
+                let share = times.count() as f64 / window::seconds(self.span) * each / self.cores;
+                (NAMED..=WAITED).contains(&share).then(|| (route.to_owned(), share.min(1.0)))
+            })
+            .max_by(|a, b| a.1.total_cmp(&b.1))
+    }
+}
+
+fn claim(timeline: &Timeline, at: RunTime, full: &Full) -> Claim {
+    let since = |l: &Loop| loops::busy_since(timeline, l.instance, at, BACK, GAP);
+    let onset = full.loops.iter().filter_map(since).min().unwrap_or(full.span.start);
+    let burner = full.burner(timeline);
+    Claim {
+        kind: FindingKind::CpuSaturated,
+        identity: String::new(),
+        subject: burner.as_ref().map_or(String::new(), |b| b.0.clone()),
+        severity: Severity::Critical,
+        status: if full.law_agrees() { Status::Confirmed } else { Status::Likely },
+        onset,
+        last: at,
+        quiet: QUIET,
+        weight: full.busy,
+        claim: sentence(full, burner.as_ref()),
+        evidence: supporting(timeline, full, burner.as_ref()),
+        contradicting: Vec::new(),
+        advice: advice(timeline, full, burner.as_ref()),
+        missing: if burner.is_none() { vec![names::SERVER_HANDLER.to_owned()] } else { Vec::new() },
+        episodes: vec![Span::new(onset, at)],
+        sort: "",
+    }
+}
+
+fn sentence(full: &Full, burner: Option<&(String, f64)>) -> String {
+    let names: Vec<&str> = full.loops.iter().map(|l| l.instance).collect();
+    let mut text = format!(
+        "{} use all the CPU that they get, {:.1} cores, since {ONSET}: loops busy for {} of the time end {:.0} requests/s",
+        names.join(" and "),
+        full.cores,
+        Unit::Ratio.show(full.busy / full.loops.len() as f64),
+        full.requests
+    );
+    if full.requests > 0.0 {
+        text += &format!(" at {} of CPU each", Unit::Ns.show(full.cost() * 1e9));
+    }
+    if let Some((route, share)) = burner {
+        text += &format!(", {:.0} % of it for {route}", share * 100.0);
+    }
+    text
+}
+
+fn supporting(timeline: &Timeline, full: &Full, burner: Option<&(String, f64)>) -> Vec<Evidence> {
+    let busy = full.busy / full.loops.len() as f64;
+    let text = format!("loops are busy for {} of the time", Unit::Ratio.show(busy));
+    let mut list = vec![evidence(text, names::LOOP_UTILISATION, full.span, busy, Unit::Ratio)];
+    let text = format!(
+        "they use {:.2} cores and would use {:.2}: for {:.0} % of their time they wait for a core",
+        full.cores,
+        full.busy.max(full.cores),
+        (1.0 - full.cores / full.busy).max(0.0) * 100.0
+    );
+    list.push(evidence(text, names::PROCESS_CPU, full.span, full.cores, Unit::Cores));
+    if let (Some(law), Some(u)) = (full.law(), full.usual) {
+        let text = format!(
+            "utilisation law: {:.2} cores at the usual {} a request end {:.0}/s, seen {:.0}/s: they {}",
+            full.cores,
+            Unit::Ns.show(u.cost * 1e9),
+            law,
+            full.requests,
+            if full.law_agrees() { "agree" } else { "do not (yet) agree" }
+        );
+        list.push(evidence(text, names::SERVER_HANDLER, full.span, law, Unit::PerSecond));
+    }
+    if let Some((route, share)) = burner {
+        let text = format!("requests of {route} account for {:.0} % of the CPU", share * 100.0);
+        list.push(evidence(text, names::SERVER_HANDLER, full.span, *share, Unit::Ratio));
+    }
+    if let Some(cpu) = window::mean(timeline, names::HOST_CPU, full.span) {
+        let text = format!("{} of the host's CPU is in use", Unit::Ratio.show(cpu));
+        list.push(evidence(text, names::HOST_CPU, full.span, cpu, Unit::Ratio));
+    }
+    list
+}
+
+fn advice(timeline: &Timeline, full: &Full, burner: Option<&(String, f64)>) -> Vec<String> {
+    let cap = full.law().unwrap_or(full.requests);
+    let sessions = window::mean(timeline, names::OPEN_SESSIONS, full.span).filter(|n| *n >= 1.0);
+    let held = sessions.map_or(String::new(), |n| format!(" ({:.0} sessions ask for more)", n));
+    let mut list = vec![format!(
+        "Give the target more cores, with a process or worker for each, or less load: {:.1} cores end {:.0} requests/s at most{held}; plan for seven tenths of that, {:.0}/s, so that requests do not queue.",
+        full.cores,
+        cap,
+        cap * 0.7
+    )];
+    list.push(match burner {
+        Some((route, _)) => format!(
+            "Or make {route} cheaper: half of its CPU serves about {:.0}/s. A CPU profile names the function.",
+            cap * 1.0 / (1.0 - 0.5 * burner.map_or(0.0, |b| b.1))
+        ),
+        None => "Or take a CPU profile and make cheaper what is on top of it.".to_owned(),
+    });
+    list
+}

@@ -1,0 +1,179 @@
+//! Heap fragmented: far more memory is resident than lives, and it is not given back.
+//!
+//! **Claim.** So many resident bytes lie in holes. **Reads** `heap.resident`, `heap.used`, `heap.allocated`, `server.handler`. **Needs** both levels,
+//! and **6 s** in which the holes were there: the least data. **Statistic.** In one process, over all of the last 6 s, resident memory must be
+//! 2.5 times what lived at the highest within the last 16 s, and 16 MiB more. The highest, and so far back, because an allocator keeps pages that
+//! were in use for about 10 s before it gives them back (jemalloc's default decay): that is cold memory, not holes. Nor
+//! must it be shrinking, which is how cold memory looks. Onset: the first instant from which the holes are there without a
+//! break. **Null.** Cold memory is gone after the decay: where the holes stayed for 12 s, it is confirmed.
+
+use std::time::Duration;
+
+use timeline::clock::RunTime;
+use timeline::finding::Evidence;
+use timeline::lane::names;
+use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
+
+use super::{Answer, Claim, ONSET, evidence, plural};
+use crate::routes;
+use crate::window;
+
+/// The least data, seconds.
+const WINDOW_S: f64 = 6.0;
+/// The same for confirmation: longer than the decay.
+const CONFIRM_S: f64 = 12.0;
+/// How far back what lived is looked at, seconds: window and decay.
+const LIVED_S: f64 = 16.0;
+/// How far back the onset is looked for, seconds.
+const BACK_S: f64 = 60.0;
+/// Resident over live memory. Size classes waste a fifth at most and a healthy heap of some megabytes keeps twice what lives.
+const RATIO: f64 = 2.5;
+/// Resident beyond live memory, bytes: what threads' caches, half-used slabs and the allocator itself take stays below.
+const LEAST_HOLES: f64 = 16.0 * 1024.0 * 1024.0;
+/// Resident at the end of the window over its beginning, at least: the decay of jemalloc gives half back in 5 s.
+const STAYS: f64 = 0.9;
+/// Samples of the window wanted, of 60.
+const LEAST_POINTS: usize = 40;
+/// Holes that are critical: three of four resident bytes, and much.
+const CRITICAL_RATIO: f64 = 4.0;
+const CRITICAL_HOLES: f64 = 256.0 * 1024.0 * 1024.0;
+const QUIET: Duration = Duration::from_secs(10);
+const CARRY: Duration = Duration::from_millis(350);
+
+/// Looks at the heap of each process.
+pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
+    let missing: Vec<String> = [names::HEAP_RESIDENT, names::HEAP_USED]
+        .into_iter()
+        .filter(|n| !timeline.has(n))
+        .map(str::to_owned)
+        .collect();
+    if !missing.is_empty() {
+        return Answer::CannotTell(missing);
+    }
+    if window::after_plan(timeline.plan(), at) {
+        return Answer::Looked(Vec::new());
+    }
+    let heaps: Vec<Heap> = window::instances(timeline, names::HEAP_RESIDENT)
+        .into_iter()
+        .filter_map(|i| Heap::fragmented(timeline, i, at))
+        .collect();
+    Answer::Looked(if heaps.is_empty() { Vec::new() } else { vec![claim(timeline, at, &heaps)] })
+}
+
+/// The heap of one process that has holes.
+struct Heap<'a> {
+    instance: &'a str,
+    resident: f64,
+    /// The highest that lived lately.
+    lived: f64,
+    live: f64,
+    since: RunTime,
+}
+
+impl<'a> Heap<'a> {
+    fn fragmented(timeline: &'a Timeline, instance: &'a str, at: RunTime) -> Option<Self> {
+        let resident = window::of_instance(timeline, names::HEAP_RESIDENT, instance)?;
+        let used = window::of_instance(timeline, names::HEAP_USED, instance)?;
+        let lived = used.within(window::last(at, LIVED_S)).iter().map(|p| p.1).fold(0.0, f64::max);
+        let points = resident.within(window::last(at, WINDOW_S));
+        let (first, last) = (points.first()?.1, points.last()?.1);
+        let holes = |r: f64| r >= RATIO * lived && r - lived >= LEAST_HOLES;
+        let found = points.len() >= LEAST_POINTS
+            && lived > 0.0
+            && last >= STAYS * first
+            && points.iter().all(|p| holes(p.1));
+        found.then(|| Self {
+            instance,
+            resident: last,
+            lived,
+            live: used.at(at, CARRY).unwrap_or(lived),
+            since: since(resident, used, at),
+        })
+    }
+
+    fn holes(&self) -> f64 {
+        self.resident - self.lived
+    }
+}
+
+/// From when on, without a break, resident memory was so much beyond live memory.
+fn since(resident: &Series, used: &Series, at: RunTime) -> RunTime {
+    let points = resident.within(window::last(at, BACK_S));
+    let apart =
+        |&(t, r): &(RunTime, f64)| used.at(t, CARRY).is_none_or(|u| r >= RATIO * u && r - u >= LEAST_HOLES);
+    points.iter().rev().take_while(|p| apart(p)).last().map_or(at, |p| p.0)
+}
+
+fn claim(timeline: &Timeline, at: RunTime, heaps: &[Heap]) -> Claim {
+    let sum = |of: fn(&Heap) -> f64| heaps.iter().map(of).sum::<f64>();
+    let (resident, lived, live, holes) =
+        (sum(|h| h.resident), sum(|h| h.lived), sum(|h| h.live), sum(|h| h.holes()));
+    let onset = heaps.iter().map(|h| h.since).min().unwrap_or(at);
+    let critical = resident >= CRITICAL_RATIO * lived && holes >= CRITICAL_HOLES;
+    let span = Span::new(onset, at + Duration::from_nanos(1));
+    let instances: Vec<&str> = heaps.iter().map(|h| h.instance).collect();
+    let route = routes::mover(timeline, names::HEAP_ALLOCATED, &instances, window::last(at, WINDOW_S))
+        .filter(|m| m.share >= 0.5)
+        .map(|m| m.route);
+    Claim {
+        kind: FindingKind::HeapFragmented,
+        identity: String::new(),
+        subject: String::new(),
+        severity: if critical { Severity::Critical } else { Severity::Warning },
+        status: if at.since(onset).as_secs_f64() >= CONFIRM_S { Status::Confirmed } else { Status::Likely },
+        onset,
+        last: at,
+        quiet: QUIET,
+        weight: holes,
+        claim: format!(
+            "{} are resident in {} for {} that live, {:.1} times as much, since {ONSET}: {} lie in holes that cannot be given back",
+            Unit::Bytes.show(resident),
+            plural(heaps.len() as f64, "process"),
+            Unit::Bytes.show(live),
+            resident / live.max(1.0),
+            Unit::Bytes.show(holes)
+        ),
+        evidence: supporting(timeline, span, heaps, route.as_deref()),
+        contradicting: Vec::new(),
+        advice: advice(route.as_deref(), holes),
+        missing: Vec::new(),
+        episodes: vec![span],
+        sort: "",
+    }
+}
+
+fn supporting(timeline: &Timeline, span: Span, heaps: &[Heap], route: Option<&str>) -> Vec<Evidence> {
+    let mut list: Vec<Evidence> = heaps
+        .iter()
+        .map(|h| {
+            let text = format!(
+                "{}: {} resident, {} live at the highest of the last {LIVED_S} s: {:.1} times as much",
+                h.instance,
+                Unit::Bytes.show(h.resident),
+                Unit::Bytes.show(h.lived),
+                h.resident / h.lived
+            );
+            evidence(text, names::HEAP_RESIDENT, span, h.resident, Unit::Bytes)
+        })
+        .collect();
+    let text = format!("so for {:.0} s, longer than pages are kept that were in use", window::seconds(span));
+    if window::seconds(span) >= CONFIRM_S {
+        list.push(evidence(text, names::HEAP_USED, span, window::seconds(span) * 1e9, Unit::Ns));
+    }
+    if let (Some(route), Some(rate)) = (route, window::mean(timeline, names::HEAP_ALLOCATED, span)) {
+        let text = format!("most of what is allocated is allocated for {route}");
+        list.push(evidence(text, names::HEAP_ALLOCATED, span, rate, Unit::BytesPerSecond));
+    }
+    list
+}
+
+fn advice(route: Option<&str>, holes: f64) -> Vec<String> {
+    let whose = route.map_or("requests".to_owned(), |r| format!("requests of {r}"));
+    vec![
+        format!(
+            "Put what {whose} need only for themselves into an arena that goes as a whole, and copy out of it what is kept: {} come back.",
+            Unit::Bytes.show(holes)
+        ),
+        "Or allocate what is kept apart from what is not (an arena of jemalloc's own, a slab, one buffer for all of it), so that whole pages become free.".to_owned(),
+    ]
+}

@@ -1,0 +1,335 @@
+//! Loop blocked: synchronous work of a request keeps the loop from turning.
+//!
+//! **Claim.** Requests of one route do so much in one go that everybody else waits for it. **Reads** events `pause.worker-stall` (what no
+//! hiccup of the process explains), lanes `server.handler`, `loop.utilisation`. **Needs** the events, told by an agent that watches the loop; the route needs the lane. **Statistic.** At least three
+//! stalls in 6 s, none of them while the target stopped its work itself (that is a pause). *Blame:* the request that
+//! blocks has itself been in its handler for the whole stall and ends soon after it; so the route whose requests of that length end beside
+//! nearly all stalls, and hardly ever elsewhere, is to blame. Those who waited were as long in their handlers, but not beside every stall,
+//! or several for each. Without a route to blame nothing is said: then the loop is starved, or the CPU short. **Null.** The share of stalls that would have such an
+//! end beside them by chance, from how often they are at other times; far above it with six stalls or more, it is confirmed.
+
+use std::time::Duration;
+
+use timeline::clock::RunTime;
+use timeline::event::kinds;
+use timeline::finding::Evidence;
+use timeline::lane::names;
+use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
+
+use super::{Answer, Claim, ONSET, episodes, evidence, plural};
+use crate::loops;
+use crate::routes;
+use crate::stats::median;
+use crate::window;
+
+/// Window in which stalls count, seconds.
+const WINDOW_S: f64 = 6.0;
+/// Stalls wanted in it: one is an accident, two are a coincidence.
+const LEAST_STALLS: usize = 3;
+/// What they must come to: sixty milliseconds are three of the shortest that are told.
+const LEAST_TOTAL: Duration = Duration::from_millis(60);
+/// Least time that a stall was at work, ns: more than half of the shortest that is told.
+const LEAST_OWN_NS: f64 = 12e6;
+/// A burst: what disturbs a machine for once (another process that starts, a virtual machine that is moved) stalls all loops several
+/// times within so long ...
+const BURST: Duration = Duration::from_millis(500);
+/// ... and then this share of the stalls lies outside of the thickest one.
+const OUTSIDE_BURST: f64 = 0.3;
+/// Pauses that are the target's own or its collector's: stalls in them are theirs.
+const OTHER_PAUSES: [&str; 4] =
+    [kinds::PAUSE_STOP_THE_WORLD, kinds::PAUSE_MAJOR, kinds::PAUSE_MINOR, kinds::PAUSE_PURGE];
+/// Time in handler over the stall, at least: the stall is known to 10 ms, and both to a tick of their clock.
+const THROUGH: f64 = 0.8;
+/// How long after a stall its request ends: an answer written, a statement or two awaited.
+const ENDS_WITHIN: Duration = Duration::from_millis(100);
+/// How exactly a stall's end is known.
+const KNOWN_TO: Duration = Duration::from_millis(10);
+/// Ticks of sources, which are what ends are known to.
+const TICK: Duration = Duration::from_millis(100);
+/// Share of the stalls beside which requests of the route end, at least.
+const BESIDE: f64 = 0.7;
+/// ... and so far above the share that chance gives.
+const ABOVE_CHANCE: f64 = 0.5;
+/// Time in handler of all such requests over all stalls, at most: one request for each stall, and perhaps one more that waits in
+/// the same route. Where many wait the route is no more than a victim.
+const AT_MOST: f64 = 6.0;
+/// Where the loop has hardly any time between the stalls the blame must be plainer: each of five stalls or more ...
+const DENSE: f64 = 0.6;
+const DENSE_STALLS: usize = 5;
+const DENSE_BESIDE: f64 = 0.9;
+/// ... with little more than one request for each, which waits for a stall before its own and one after it.
+const DENSE_AT_MOST: f64 = 4.0;
+/// Unless the stalls of the last seconds differ more than so (the ninetieth percentile over the tenth), while the target has a core to itself.
+const ALIKE: f64 = 2.0;
+const ALIKE_S: f64 = 3.0;
+const FULL_CORE: f64 = 0.85;
+/// How far back before the window ends of the same length are counted for what chance gives, seconds.
+const CHANCE_S: f64 = 20.0;
+/// Stalls for the null to be tried.
+const CONFIRM_STALLS: usize = 6;
+/// Share of the time in stalls that is critical, as for pauses; and a single one that everybody notices.
+const CRITICAL_SHARE: f64 = 0.10;
+const CRITICAL_STALL: Duration = Duration::from_millis(250);
+const QUIET: Duration = Duration::from_secs(6);
+
+/// Looks at the stalls of all processes together.
+pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
+    if !timeline.has(names::LOOP_DELAY) && !timeline.has(names::LOOP_UTILISATION) {
+        return Answer::CannotTell(vec![kinds::PAUSE_WORKER_STALL.to_owned(), names::LOOP_DELAY.to_owned()]);
+    }
+    let stalls = stalls(timeline, at);
+    if !lasting(&stalls) {
+        return Answer::Looked(Vec::new());
+    }
+    let blame = blame(timeline, at, &stalls);
+    let unknown = !timeline.has(names::SERVER_HANDLER) && density(&stalls, at) < DENSE;
+    let claims = match blame {
+        Some(blame) => vec![claim(timeline, at, &stalls, Some(&blame))],
+        None if unknown => vec![claim(timeline, at, &stalls, None)],
+        None => Vec::new(),
+    };
+    Answer::Looked(claims)
+}
+
+/// Are the stalls of the window rather the work of requests: is there a route to blame, or do they differ as that work does?
+pub(super) fn by_requests(timeline: &Timeline, at: RunTime) -> bool {
+    let stalls = stalls(timeline, at);
+    lasting(&stalls) && (irregular(timeline, at, &stalls) || blame(timeline, at, &stalls).is_some())
+}
+
+/// Are there enough stalls, and not only in one burst?
+fn lasting(stalls: &[Stall]) -> bool {
+    let total: Duration = stalls.iter().map(|s| s.span.length()).sum();
+    let n = stalls.len();
+    let burst =
+        |from: RunTime| stalls.iter().filter(|s| s.span.start >= from && s.span.start < from + BURST).count();
+    let thickest = stalls.iter().map(|s| burst(s.span.start)).max().unwrap_or(0);
+    n >= LEAST_STALLS && total >= LEAST_TOTAL && (n - thickest) as f64 >= OUTSIDE_BURST * n as f64
+}
+
+/// One stall of the loop of one process.
+#[derive(Debug, Clone, Copy)]
+struct Stall<'a> {
+    instance: &'a str,
+    span: Span,
+}
+
+impl Stall<'_> {
+    fn ns(&self) -> f64 {
+        self.span.length().as_nanos() as f64
+    }
+}
+
+fn stalls(timeline: &Timeline, at: RunTime) -> Vec<Stall<'_>> {
+    let span = window::last(at, WINDOW_S);
+    let wide = Span::new(span.start.back(Duration::from_secs(2)), span.end);
+    let others: Vec<(&str, Span)> = OTHER_PAUSES
+        .iter()
+        .flat_map(|k| timeline.events(k, wide))
+        .map(|e| (e.instance.as_str(), e.span()))
+        .collect();
+    timeline
+        .events(kinds::PAUSE_WORKER_STALL, span)
+        .filter(|e| !window::after_plan(timeline.plan(), e.start) && e.start >= timeline.plan().warm_from())
+        // For so much of it the loop's thread had no core: a neighbour's doing.
+        .filter(|e| e.span().length().as_nanos() as f64 - e.value >= LEAST_OWN_NS)
+        .map(|e| Stall { instance: e.instance.as_str(), span: e.span() })
+        .filter(|s| others.iter().all(|o| o.0 != s.instance || o.1.overlap(s.span).is_zero()))
+        .collect()
+}
+
+/// Share of the time since the first stall, of two seconds at most, that the worst process spent in them.
+fn density(stalls: &[Stall], at: RunTime) -> f64 {
+    let from = stalls.iter().map(|s| s.span.start).min().unwrap_or(at).max(at.back(Duration::from_secs(2)));
+    let last = stalls.iter().map(|s| s.span.end).max().unwrap_or(at);
+    let span = Span::new(from, last.max(from));
+    let of = |instance: &str| {
+        let own = stalls.iter().filter(|s| s.instance == instance);
+        own.map(|s| s.span.overlap(span).as_secs_f64()).sum::<f64>()
+    };
+    let worst = stalls.iter().map(|s| of(s.instance)).fold(0.0, f64::max);
+    worst / window::seconds(span).max(TICK.as_secs_f64())
+}
+
+/// The route to blame.
+struct Blame<'a> {
+    route: &'a str,
+    /// Share of the stalls beside which its requests ended.
+    beside: f64,
+    /// The share by chance.
+    chance: f64,
+    /// Time in handler beside stalls over the stalls.
+    ratio: f64,
+}
+
+fn blame<'a>(timeline: &'a Timeline, at: RunTime, stalls: &[Stall]) -> Option<Blame<'a>> {
+    let dense = density(stalls, at) >= DENSE;
+    if dense && stalls.len() < DENSE_STALLS {
+        return None;
+    }
+    let plain = dense && !irregular(timeline, at, stalls);
+    let (beside, at_most) = if plain { (DENSE_BESIDE, DENSE_AT_MOST) } else { (BESIDE, AT_MOST) };
+    let candidates = routes::all(timeline)
+        .into_iter()
+        .filter_map(|route| judged(timeline, route, stalls))
+        .filter(|b| b.beside >= beside && b.beside - b.chance >= ABOVE_CHANCE && b.ratio <= at_most);
+    if dense {
+        // Then somebody who waited ends beside every stall, too, but several for each.
+        return candidates.min_by(|a, b| a.ratio.total_cmp(&b.ratio));
+    }
+    candidates.max_by(|a, b| {
+        (a.beside - a.chance).total_cmp(&(b.beside - b.chance)).then(b.ratio.total_cmp(&a.ratio))
+    })
+}
+
+/// Do the stalls differ in length as the work of requests does, of which one or several come at a time? The turns of a task that
+/// requeues itself are alike, unless others have the core.
+fn irregular(timeline: &Timeline, at: RunTime, stalls: &[Stall]) -> bool {
+    let recent = window::last(at, ALIKE_S);
+    let cores: f64 = loops::read(timeline, recent).iter().filter_map(|l| l.cpu).sum();
+    let mut lengths: Vec<f64> =
+        stalls.iter().filter(|s| s.span.start >= recent.start).map(Stall::ns).collect();
+    lengths.sort_by(f64::total_cmp);
+    let n = lengths.len();
+    n >= DENSE_STALLS && cores >= FULL_CORE && lengths[n - 1 - n / 10] >= ALIKE * lengths[n / 10]
+}
+
+fn judged<'a>(timeline: &Timeline, route: &'a str, stalls: &[Stall]) -> Option<Blame<'a>> {
+    let (mut hits, mut count, mut time) = (0.0, 0.0, 0.0);
+    for stall in stalls {
+        let (n, ns) = lane(timeline, stall.instance, route).map_or((0, 0.0), |l| beside(l, stall));
+        hits += f64::from(u8::from(n > 0));
+        count += n as f64;
+        time += ns;
+    }
+    let n = stalls.len() as f64;
+    let all: f64 = stalls.iter().map(|s| s.ns() + KNOWN_TO.as_nanos() as f64).sum();
+    (hits > 0.0).then(|| Blame {
+        route,
+        beside: hits / n,
+        chance: chance(timeline, route, stalls, THROUGH * time / count),
+        ratio: time / all,
+    })
+}
+
+/// Share of the stalls beside which a request of the route that lasts `ns` would end by chance: from how often that is when nothing
+/// stalls.
+fn chance(timeline: &Timeline, route: &str, stalls: &[Stall], ns: f64) -> f64 {
+    let first = stalls.iter().map(|s| s.span.start).min().unwrap_or_default();
+    let quiet = Span::new(first.back(Duration::from_secs_f64(CHANCE_S)), first.back(TICK));
+    let looked_at = (ENDS_WITHIN + KNOWN_TO + TICK).as_secs_f64();
+    let expected: f64 = window::instances(timeline, names::SERVER_HANDLER)
+        .into_iter()
+        .map(|instance| {
+            let own = stalls.iter().filter(|s| s.instance == instance).count() as f64;
+            let ends = lane(timeline, instance, route).filter(|_| own > 0.0);
+            let long: u64 =
+                ends.into_iter().flat_map(|l| l.intervals_within(quiet)).map(|i| longer(&i.1, ns).0).sum();
+            own * (1.0 - (-(long as f64) / window::seconds(quiet).max(1.0) * looked_at).exp())
+        })
+        .sum();
+    expected / stalls.len() as f64
+}
+
+fn lane<'a>(timeline: &'a Timeline, instance: &'a str, route: &str) -> Option<&'a timeline::Series> {
+    routes::handlers(timeline, instance).find(|s| s.spec.subject == route)
+}
+
+/// The route's requests that were there all through the stall and ended beside its end: how many, and their time in handler, ns.
+fn beside(lane: &timeline::Series, stall: &Stall) -> (u64, f64) {
+    let end = stall.span.end;
+    let around = Span::new(end.back(TICK * 2), end + ENDS_WITHIN);
+    lane.intervals_within(around)
+        .iter()
+        .filter(|i| i.0.end > end.back(KNOWN_TO))
+        .map(|i| longer(&i.1, THROUGH * stall.ns()))
+        .fold((0, 0.0), |sum, x| (sum.0 + x.0, sum.1 + x.1))
+}
+
+/// How many samples are at least `ns` long, and their sum.
+fn longer(cells: &timeline::histogram::Sparse, ns: f64) -> (u64, f64) {
+    let long = cells.cells.iter().map(|&(us, n)| (f64::from(us) * 1e3, n)).filter(|c| c.0 >= ns);
+    long.fold((0, 0.0), |sum, (v, n)| (sum.0 + u64::from(n), sum.1 + v * f64::from(n)))
+}
+
+fn claim(timeline: &Timeline, at: RunTime, stalls: &[Stall], blame: Option<&Blame>) -> Claim {
+    let span = window::last(at, WINDOW_S);
+    let total: f64 = stalls.iter().map(Stall::ns).sum();
+    let longest = stalls.iter().map(Stall::ns).fold(0.0, f64::max);
+    let middle = median(stalls.iter().map(Stall::ns).collect()).unwrap_or(0.0);
+    let mut instances: Vec<&str> = stalls.iter().map(|s| s.instance).collect();
+    instances.sort_unstable();
+    instances.dedup();
+    let share = total / 1e9 / WINDOW_S / instances.len() as f64;
+    let critical = share >= CRITICAL_SHARE || longest >= CRITICAL_STALL.as_nanos() as f64;
+    let who = blame.map_or("synchronous work".to_owned(), |b| format!("work done in one go for {}", b.route));
+    Claim {
+        kind: FindingKind::LoopBlocked,
+        identity: blame.map_or(String::new(), |b| b.route.to_owned()),
+        subject: blame.map_or(String::new(), |b| b.route.to_owned()),
+        severity: if critical { Severity::Critical } else { Severity::Warning },
+        status: match blame {
+            Some(_) if stalls.len() >= CONFIRM_STALLS => Status::Confirmed,
+            Some(_) => Status::Likely,
+            None => Status::Possible,
+        },
+        onset: stalls.iter().map(|s| s.span.start).min().unwrap_or(at),
+        last: stalls.iter().map(|s| s.span.end).max().unwrap_or(at),
+        quiet: QUIET,
+        weight: total,
+        claim: format!(
+            "{who} keeps the loop of {} from turning since {ONSET}: {} in {WINDOW_S} s, {} in the median and up to {}, and everybody else waits",
+            instances.join(" and "),
+            plural(stalls.len() as f64, "stall"),
+            Unit::Ns.show(middle),
+            Unit::Ns.show(longest)
+        ),
+        evidence: supporting(span, stalls, blame, share),
+        contradicting: Vec::new(),
+        advice: advice(timeline, span, blame, middle),
+        missing: if blame.is_none() { vec![names::SERVER_HANDLER.to_owned()] } else { Vec::new() },
+        episodes: episodes(stalls.iter().map(|s| s.span).collect(), TICK),
+        sort: "",
+    }
+}
+
+fn supporting(span: Span, stalls: &[Stall], blame: Option<&Blame>, share: f64) -> Vec<Evidence> {
+    let text = format!(
+        "{} that no hiccup of the whole process explains: {} of each loop's time",
+        plural(stalls.len() as f64, "stall"),
+        Unit::Ratio.show(share)
+    );
+    let mut list = vec![evidence(text, kinds::PAUSE_WORKER_STALL, span, stalls.len() as f64, Unit::Count)];
+    if let Some(b) = blame {
+        let text = format!(
+            "beside {:.0} % of them ended a request of {} that had been in its handler all through; {:.0} % would by chance",
+            b.beside * 100.0,
+            b.route,
+            b.chance * 100.0
+        );
+        list.push(evidence(text, names::SERVER_HANDLER, span, b.beside, Unit::Ratio));
+    }
+    list
+}
+
+fn advice(timeline: &Timeline, span: Span, blame: Option<&Blame>, stall: f64) -> Vec<String> {
+    let Some(b) = blame else {
+        return vec!["Take a CPU profile: what runs for more than 10 ms in one go belongs on other threads, or must yield.".to_owned()];
+    };
+    let rate = routes::handled(timeline, b.route, span).count() as f64 / window::seconds(span);
+    let busy = rate * stall / 1e9;
+    vec![
+        format!(
+            "Move that work of {} off the loop (spawn_blocking, a worker thread): {:.1} requests/s of {} keep {:.1} threads busy, so {} are enough.",
+            b.route,
+            rate,
+            Unit::Ns.show(stall),
+            busy,
+            (busy + 2.0 * busy.sqrt()).ceil().max(1.0)
+        ),
+        format!(
+            "Or do it in pieces of 10 ms at most and yield in between, with input that is bounded (a pattern of linear time, a document read as a stream): at {:.0} such requests/s a loop has no time left.",
+            (1e9 / stall.max(1.0)).floor()
+        ),
+    ]
+}

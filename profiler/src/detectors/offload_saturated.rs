@@ -1,0 +1,384 @@
+//! Offload saturated: tasks wait for a thread of the offload pool.
+//!
+//! **Claim.** Work that was moved off the loop queues for longer than it runs, since all threads are taken. **Reads**
+//! `offload.{capacity,busy,queued,wait,run}`, `loop.utilisation`, `process.cpu`, `host.cpu`. **Needs** capacity and `queued`. **Statistic.** A tick of one process (100 ms) is *full* when
+//! tasks wait while (nearly) all threads are busy; half of the last 3 s must be (two thirds while the load settles), and the queue must be worth
+//! it: the 90th percentile of the wait reaches the median run and 25 ms, or as many tasks wait as there are threads.
+//! A *crowded* pool is one without so many full ticks, in which one task of ten waits for 25 ms or more over 6 s, and which has fewer threads than
+//! square-root staffing wants for what they do. **Law.** By the utilisation law full threads end capacity / run tasks a second; where the rate seen agrees, the finding is
+//! confirmed. Threads needed: Little's law on what is asked for, the growth of the
+//! queue and what waiting sessions do not ask for among it, and twice the root more.
+//!
+//! Whether something else keeps the threads (a database, a lock, no core left) is for [`crate::causes`]; where the
+//! machine is taken by others, nothing is said.
+
+use std::time::Duration;
+
+use timeline::clock::RunTime;
+use timeline::facts::LoadModel;
+use timeline::finding::Evidence;
+use timeline::lane::names;
+use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
+
+use super::{Answer, Claim, ONSET, episodes, evidence, plural};
+use crate::stats::{Durations, median, trend};
+use crate::window;
+
+/// Window of the rule, seconds.
+const WINDOW_S: f64 = 3.0;
+/// How far back full ticks are followed for the onset, seconds.
+const BACK_S: f64 = 12.0;
+/// Window of the rule for a crowded pool, seconds, ...
+const CROWDED_S: f64 = 6.0;
+/// ... its least tasks: a tenth of them is known to a quarter of itself, ...
+const CROWDED_TASKS: u64 = 150;
+/// ... and the share of them that wait for 25 ms or more: three times what square-root staffing leaves.
+const CROWDED_SHARE: f64 = 0.1;
+/// Ticks of sources.
+const TICK: Duration = Duration::from_millis(100);
+/// Full ticks wanted: half of the 30 in the window; by M/M/c a pool of 4 at 70% load queues in 0.30 of all instants.
+const FULL_TICKS: usize = 15;
+/// The same while the load settles.
+const SETTLING_TICKS: usize = 20;
+const SETTLE: Duration = Duration::from_secs(3);
+/// A tick opens an episode only with so many full ones after it within a second: stray ones do not.
+const EPISODE_TICKS: usize = 4;
+/// Share of the threads that is "all of them": counters are read one after the other.
+const ALL_BUSY: f64 = 0.9;
+/// Least wait that anybody notices, ns.
+const LEAST_WAIT_NS: f64 = 25e6;
+/// Least tasks for a quantile.
+const LEAST_TASKS: u64 = 10;
+/// How far the rate may be from capacity / run for the law to agree.
+const LAW_TOLERANCE: f64 = 0.25;
+/// Tasks for the law to be tried: 14% standard error.
+const LAW_TASKS: u64 = 50;
+/// Wait that hurts whatever the service does.
+const CRITICAL_WAIT_NS: f64 = 250e6;
+/// Square-root staffing (Halfin and Whitt 1981): with `a + 2 sqrt(a)` threads fewer than 3 in 100 wait.
+const STAFFING: f64 = 2.0;
+/// From so much CPU of the host on, more threads might only share what there is.
+const CPU_SHORT: f64 = 0.95;
+/// With this share of it in the hands of others no verdict is possible, unless the threads hardly use any.
+const OTHERS_SHARE: f64 = 0.4;
+/// Cores a process uses for each busy thread, from which on the threads compute rather than wait.
+const COMPUTES: f64 = 0.25;
+const QUIET: Duration = Duration::from_secs(5);
+/// Share of the sessions that may be taken as waiting at most; beyond it the correction is all extrapolation.
+const MOST_WAITING: f64 = 0.8;
+const SESSIONS_CARRY: Duration = Duration::from_secs(2);
+const CARRY: Duration = Duration::from_millis(350);
+const CAPACITY_CARRY: Duration = Duration::from_secs(60);
+
+/// Looks at the offload pools of all processes.
+pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
+    let missing: Vec<String> = [names::OFFLOAD_CAPACITY, names::OFFLOAD_QUEUED]
+        .into_iter()
+        .filter(|n| !timeline.has(n))
+        .map(str::to_owned)
+        .collect();
+    if !missing.is_empty() {
+        return Answer::CannotTell(missing);
+    }
+    Answer::Looked(find(timeline, at).into_iter().collect())
+}
+
+/// The pool of one process.
+struct Pool<'a> {
+    capacity: f64,
+    /// Full ticks, the last [`BACK_S`].
+    full: Vec<RunTime>,
+    queued: &'a Series,
+    wait: Option<&'a Series>,
+    run: Option<&'a Series>,
+}
+
+fn find(timeline: &Timeline, at: RunTime) -> Option<Claim> {
+    let span = window::last(at, WINDOW_S);
+    let settling = window::unsettled(timeline.plan(), at, SETTLE);
+    let wanted = if settling { SETTLING_TICKS } else { FULL_TICKS };
+    let pools: Vec<Pool> = window::instances(timeline, names::OFFLOAD_QUEUED)
+        .into_iter()
+        .filter_map(|i| pool(timeline, i, at))
+        .collect();
+    let full = |p: &Pool, span: Span| p.full.iter().filter(|t| **t >= span.start).count();
+    let (saturated, others): (Vec<Pool>, Vec<Pool>) =
+        pools.into_iter().partition(|p| full(p, span) >= wanted);
+    if !saturated.is_empty() {
+        let seen = Seen::read(timeline, &saturated, span);
+        let holds = seen.worth_it() && !starved(timeline, span, &seen);
+        return holds.then(|| claim(timeline, at, &saturated, &seen));
+    }
+    let long = window::last(at, CROWDED_S);
+    let crowded: Vec<Pool> = others.into_iter().filter(|p| full(p, long) >= EPISODE_TICKS).collect();
+    let seen = Seen::read(timeline, &crowded, long);
+    let holds = !settling && seen.crowded() && !starved(timeline, long, &seen);
+    holds.then(|| claim(timeline, at, &crowded, &seen))
+}
+
+fn pool<'a>(timeline: &'a Timeline, instance: &str, at: RunTime) -> Option<Pool<'a>> {
+    let of = |name: &str| window::of_instance(timeline, name, instance);
+    let queued = of(names::OFFLOAD_QUEUED)?;
+    let threads = of(names::OFFLOAD_CAPACITY)?;
+    let busy = of(names::OFFLOAD_BUSY);
+    let back = window::last(at, BACK_S);
+    let full: Vec<RunTime> = queued
+        .within(back)
+        .iter()
+        .filter(|&&(t, n)| {
+            let threads = threads.at(t, CAPACITY_CARRY).unwrap_or(0.0);
+            n >= 1.0 && busy.and_then(|b| b.at(t, CARRY)).is_none_or(|b| b >= ALL_BUSY * threads)
+        })
+        .map(|p| p.0)
+        .collect();
+    // As it was then: somebody may have mended it since.
+    let capacity = threads.at(full.last().copied().unwrap_or(at), CAPACITY_CARRY)?;
+    Some(Pool { capacity, full, queued, wait: of(names::OFFLOAD_WAIT), run: of(names::OFFLOAD_RUN) })
+}
+
+impl Pool<'_> {
+    /// The first full tick that others follow; of a crowded pool, the first.
+    fn onset(&self) -> Option<RunTime> {
+        let followed = |t: &RunTime| {
+            self.full.iter().filter(|u| *u >= t && u.since(*t) < Duration::from_secs(1)).count()
+                >= EPISODE_TICKS
+        };
+        self.full.iter().copied().find(followed).or(self.full.first().copied())
+    }
+}
+
+/// Figures of the saturated pools over the window.
+struct Seen {
+    span: Span,
+    pools: usize,
+    capacity: f64,
+    queued: f64,
+    growth: f64,
+    wait: Durations,
+    run: Durations,
+    /// Tasks that ended per second.
+    rate: f64,
+    /// Share of the sessions that wait for a thread and so ask for nothing else; 0 where requests come on their own.
+    waiting: f64,
+}
+
+impl Seen {
+    fn read(timeline: &Timeline, pools: &[Pool], span: Span) -> Self {
+        let wait = Durations::of(pools.iter().filter_map(|p| p.wait).flat_map(|l| l.intervals_within(span)));
+        let run = Durations::of(pools.iter().filter_map(|p| p.run).flat_map(|l| l.intervals_within(span)));
+        let each = |p: &Pool| {
+            let points = p.queued.within(span);
+            points.iter().map(|q| q.1).sum::<f64>() / points.len().max(1) as f64
+        };
+        let slope = |p: &Pool| {
+            let points: Vec<_> = p.queued.within(span).iter().map(|q| (q.0.as_secs_f64(), q.1)).collect();
+            trend(&points).filter(|t| t.rising > 0.75).map_or(0.0, |t| t.slope.max(0.0))
+        };
+        let queued = pools.iter().map(each).sum();
+        Self {
+            span,
+            pools: pools.len(),
+            capacity: pools.iter().map(|p| p.capacity).sum(),
+            queued,
+            waiting: waiting(timeline, queued, span),
+            growth: pools.iter().map(slope).sum(),
+            wait,
+            rate: run.count() as f64 / window::seconds(span),
+            run,
+        }
+    }
+
+    fn wait_p90(&self) -> f64 {
+        self.wait.quantile_ns(0.9).unwrap_or(0.0)
+    }
+
+    /// Is the queue long for what is queued for?
+    fn worth_it(&self) -> bool {
+        match self.run.quantile_ns(0.5).filter(|_| self.wait.count() >= LEAST_TASKS) {
+            Some(run) => self.wait_p90() >= run.max(LEAST_WAIT_NS),
+            None => self.queued >= self.capacity,
+        }
+    }
+
+    /// Do so many tasks wait, and so long, as too few threads make them?
+    fn crowded(&self) -> bool {
+        let busy = self.rate * self.run.mean_ns().unwrap_or(0.0) / 1e9;
+        // Each process has threads of its own.
+        let each = busy / self.pools.max(1) as f64;
+        let staffed = self.pools as f64 * (each + STAFFING * each.sqrt());
+        let waited = self.wait.longer_than(LEAST_WAIT_NS) as f64;
+        self.wait.count() >= CROWDED_TASKS
+            && waited >= CROWDED_SHARE * self.wait.count() as f64
+            && self.capacity < staffed
+    }
+
+    /// Tasks that full threads end in a second.
+    fn law(&self) -> Option<f64> {
+        self.run.mean_ns().map(|run| self.capacity / (run / 1e9))
+    }
+
+    fn law_agrees(&self) -> bool {
+        self.run.count() >= LAW_TASKS
+            && self.law().is_some_and(|law| (self.rate / law - 1.0).abs() <= LAW_TOLERANCE)
+    }
+
+    /// Threads busy on average, were nobody to wait: by Little's law on what ends and what the queue grows by. With `n` sessions of
+    /// which `q` wait, all of them would ask `1 / (1 - q/n)` times as often (the interactive response time law).
+    fn needed(&self) -> Option<f64> {
+        self.run.mean_ns().map(|run| (self.rate + self.growth) / (1.0 - self.waiting) * run / 1e9)
+    }
+}
+
+fn waiting(timeline: &Timeline, queued: f64, span: Span) -> f64 {
+    // Requests that come on their own wait for nobody's reply.
+    let open = timeline.plan().phase_at(span.start).is_some_and(|p| p.model == LoadModel::Requests);
+    let sessions = window::summed(timeline, names::OPEN_SESSIONS, span, 10, SESSIONS_CARRY);
+    let sessions = median(sessions.iter().map(|s| s.1).collect()).filter(|&n| n >= 1.0 && !open);
+    sessions.map_or(0.0, |n| (queued / n).clamp(0.0, MOST_WAITING))
+}
+
+/// Have others the machine, and do the threads want it? Threads that wait need no core.
+fn starved(timeline: &Timeline, span: Span, seen: &Seen) -> bool {
+    let taken = window::mean(timeline, names::HOST_CPU, span).is_some_and(|c| c >= CPU_SHORT)
+        && window::taken_by_others(timeline, span).is_some_and(|share| share >= OTHERS_SHARE);
+    taken && cores_used(timeline, span).is_none_or(|used| used >= COMPUTES * seen.capacity)
+}
+
+fn cores_used(timeline: &Timeline, span: Span) -> Option<f64> {
+    timeline
+        .named(names::PROCESS_CPU)
+        .filter_map(|s| {
+            let points = s.within(span);
+            (!points.is_empty()).then(|| points.iter().map(|p| p.1).sum::<f64>() / points.len() as f64)
+        })
+        .reduce(|a, b| a + b)
+}
+
+fn claim(timeline: &Timeline, at: RunTime, pools: &[Pool], seen: &Seen) -> Claim {
+    let onset = pools.iter().filter_map(Pool::onset).min().unwrap_or(seen.span.start);
+    let ticks: Vec<Span> = pools
+        .iter()
+        .flat_map(|p| &p.full)
+        .filter(|t| **t >= onset)
+        .map(|t| Span::new(*t, *t + TICK))
+        .collect();
+    let last = ticks.iter().map(|s| s.start).max().unwrap_or(at);
+    let critical = seen.wait_p90() >= CRITICAL_WAIT_NS || seen.queued >= 2.0 * seen.capacity;
+    Claim {
+        kind: FindingKind::OffloadSaturated,
+        identity: String::new(),
+        subject: String::new(),
+        severity: if critical { Severity::Critical } else { Severity::Warning },
+        status: if seen.law_agrees() { Status::Confirmed } else { Status::Likely },
+        onset,
+        last,
+        quiet: QUIET,
+        weight: seen.wait_p90().max(seen.queued),
+        claim: sentence(seen),
+        evidence: supporting(timeline, seen),
+        contradicting: contradicting(timeline, seen),
+        advice: advice(seen),
+        missing: if seen.run.count() == 0 { vec![names::OFFLOAD_RUN.to_owned()] } else { Vec::new() },
+        episodes: episodes(ticks, TICK * 2),
+        sort: "",
+    }
+}
+
+fn sentence(seen: &Seen) -> String {
+    let mut text = format!(
+        "all {} of the offload pool are busy {}from {ONSET} while {} for one",
+        plural(seen.capacity, "thread"),
+        if seen.span.length() > Duration::from_secs_f64(WINDOW_S + 1.0) { "again and again " } else { "" },
+        if seen.queued < 1.5 {
+            "1 task waits".to_owned()
+        } else {
+            format!("{} wait", plural(seen.queued, "task"))
+        }
+    );
+    if let Some(run) = seen.run.quantile_ns(0.5).filter(|_| seen.wait.count() > 0) {
+        text += &format!(", wait p90 {} for a run of {}", Unit::Ns.show(seen.wait_p90()), Unit::Ns.show(run));
+    }
+    if let Some(n) = seen.needed().filter(|n| *n > seen.capacity) {
+        text += &format!("; the load needs at least {}", n.ceil());
+    }
+    text
+}
+
+fn supporting(timeline: &Timeline, seen: &Seen) -> Vec<Evidence> {
+    let text = format!(
+        "{} wait on average while all {} threads are busy",
+        plural(seen.queued, "task"),
+        Unit::Count.show(seen.capacity)
+    );
+    let mut list = vec![evidence(text, names::OFFLOAD_QUEUED, seen.span, seen.queued, Unit::Count)];
+    if let Some(run) = seen.run.quantile_ns(0.5).filter(|_| seen.wait.count() > 0) {
+        let text = format!(
+            "{}: wait p90 {}, {:.1} times the median run of {}",
+            plural(seen.wait.count() as f64, "task"),
+            Unit::Ns.show(seen.wait_p90()),
+            seen.wait_p90() / run,
+            Unit::Ns.show(run)
+        );
+        list.push(evidence(text, names::OFFLOAD_WAIT, seen.span, seen.wait_p90(), Unit::Ns));
+    }
+    if let Some(law) = seen.law() {
+        let text = format!(
+            "utilisation law: {} threads at a mean run of {} end {} tasks/s, seen {}: they {}",
+            Unit::Count.show(seen.capacity),
+            Unit::Ns.show(seen.run.mean_ns().unwrap_or(0.0)),
+            Unit::Count.show(law.round()),
+            Unit::Count.show(seen.rate.round()),
+            if seen.law_agrees() { "agree" } else { "do not (yet) agree" }
+        );
+        list.push(evidence(text, names::OFFLOAD_RUN, seen.span, law, Unit::PerSecond));
+    }
+    if let Some(busy) = window::typical(timeline, names::LOOP_UTILISATION, seen.span) {
+        let text = format!("meanwhile the loop is busy for {} of the time", Unit::Ratio.show(busy));
+        list.push(evidence(text, names::LOOP_UTILISATION, seen.span, busy, Unit::Ratio));
+    }
+    list
+}
+
+/// Signs that more threads would only share what there is.
+fn contradicting(timeline: &Timeline, seen: &Seen) -> Vec<Evidence> {
+    let cpu = window::mean(timeline, names::HOST_CPU, seen.span).filter(|c| *c >= CPU_SHORT);
+    let computes = cores_used(timeline, seen.span).is_some_and(|used| used >= COMPUTES * seen.capacity);
+    cpu.filter(|_| computes)
+        .map(|cpu| {
+            let text = format!(
+                "{} of the host's CPU is in use: runs may be long because the CPU is short",
+                Unit::Ratio.show(cpu)
+            );
+            evidence(text, names::HOST_CPU, seen.span, cpu, Unit::Ratio)
+        })
+        .into_iter()
+        .collect()
+}
+
+fn advice(seen: &Seen) -> Vec<String> {
+    let Some(busy) = seen.needed() else {
+        return vec![
+            "Give the offload pool more threads until no task waits, or give it less to do.".to_owned(),
+        ];
+    };
+    let enough = (busy + STAFFING * busy.sqrt()).ceil().max(seen.capacity + 1.0);
+    let each = if seen.pools > 1 {
+        format!(" (that is {} in each of {} processes)", (enough / seen.pools as f64).ceil(), seen.pools)
+    } else {
+        String::new()
+    };
+    let mut list = vec![format!(
+        "Raise the threads of the offload pool from {} to {enough}{each}: {busy:.1} busy on average, and twice its root more so that fewer than 3 in 100 wait (UV_THREADPOOL_SIZE in Node.js, max_blocking_threads in tokio).",
+        Unit::Count.show(seen.capacity)
+    )];
+    let run = seen.run.mean_ns().unwrap_or(0.0);
+    if busy > seen.capacity {
+        list.push(format!(
+            "Or bring a run down from {} to {}, and {} threads are enough; what only waits (for a database, a name, a file) is better awaited than offloaded.",
+            Unit::Ns.show(run),
+            Unit::Ns.show(run * seen.capacity / busy * 0.8),
+            Unit::Count.show(seen.capacity)
+        ));
+    }
+    list
+}
