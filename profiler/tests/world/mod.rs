@@ -4,8 +4,8 @@
 //! arrival), a cache, heaps, pauses, a generator and its host. Whoever builds a test decides what goes wrong.
 #![allow(dead_code, reason = "each test file uses its part of the world")]
 
-pub mod shelf;
 pub mod process;
+pub mod shelf;
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
