@@ -152,8 +152,9 @@ pub struct RunArgs {
     /// Values for the scenario's variables.
     #[command(flatten)]
     pub vars: Vars,
-    /// What to read beside the load: `auto`, `none`, `process`, `node`, `deno`, `node=PID`, `node=127.0.0.1:9229`,
-    /// `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN). Can be repeated.
+    /// What to read beside the load: `auto`, `none`, `process`, `node`, `deno`, `node=PID`, `node=127.0.0.1:9229`, `jvm=PID`,
+    /// `metrics=http://127.0.0.1:PORT/metrics`, `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN),
+    /// `redis=redis://127.0.0.1:PORT` (its password in DYNO_REDIS_PASSWORD). Can be repeated.
     #[arg(long, value_name = "SOURCE")]
     pub attach: Vec<String>,
     /// A condition that must hold, such as 'p99 < 250ms for checkout'. Can be repeated.

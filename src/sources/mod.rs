@@ -31,15 +31,23 @@ impl Sources {
     pub fn attach(settled: Settled, handle: &Handle) -> anyhow::Result<Self> {
         let mut all = Self { attached: Vec::new(), said: settled.said };
         let sink = || Box::new(RecorderSink(handle.clone())) as Box<dyn Sink>;
+        let runtime = settled.ready.iter().any(Ready::sees_runtime);
         for one in settled.ready {
             let result = match one {
                 Ready::Agent { url, token } => sources::attach_agent(&url, &token, sink()),
                 Ready::Served(served, unseen) => sources::attach_served(&served, unseen, sink()),
                 Ready::V8(installed) => Ok(installed.attach(sink())),
+                Ready::Jvm(pid) => sources::attach_jvm(pid, sink()),
+                Ready::Metrics { url } => sources::attach_metrics(&url, runtime, sink()),
+                Ready::Redis { url, password } => sources::attach_redis(&url, &password, sink()),
             };
             match result {
                 Ok(source) => all.attached.push(source),
-                Err(e @ AttachError::Agent { .. }) => return Err(UserError::unreachable(e)),
+                Err(
+                    e @ (AttachError::Agent { .. } | AttachError::Metrics { .. } | AttachError::Redis { .. }),
+                ) => {
+                    return Err(UserError::unreachable(e));
+                }
                 Err(e) => return Err(UserError::wrong(e)),
             }
         }

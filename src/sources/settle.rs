@@ -66,6 +66,19 @@ pub enum Ready {
     Served(Served, &'static str),
     /// Observers that stand already.
     V8(Installed),
+    /// A JVM by its process id.
+    Jvm(u32),
+    /// A page of metrics.
+    Metrics { url: String },
+    /// A Redis server with its password.
+    Redis { url: String, password: String },
+}
+
+impl Ready {
+    /// Does it see heap and pauses of the target's processes?
+    pub fn sees_runtime(&self) -> bool {
+        matches!(self, Self::Agent { .. } | Self::V8(_) | Self::Jvm(_))
+    }
 }
 
 /// Everything to attach, and what there is to say about it already.
@@ -90,8 +103,13 @@ impl Settled {
                     settled.ready.push(Ready::Served(served(port).map_err(UserError::wrong)?, UNSEEN));
                 }
                 Attach::V8(place) => settled.v8(*place, port, permission)?,
+                Attach::Jvm(pid) => settled.jvm(*pid, port)?,
                 Attach::Agent { url, token } => {
                     settled.ready.push(Ready::Agent { url: url.clone(), token: token.clone() });
+                }
+                Attach::Metrics { url } => settled.ready.push(Ready::Metrics { url: url.clone() }),
+                Attach::Redis { url, password } => {
+                    settled.ready.push(Ready::Redis { url: url.clone(), password: password.clone() });
                 }
             }
         }
@@ -105,7 +123,10 @@ impl Settled {
         };
         let all: Vec<&Process> = served.processes.iter().collect();
         self.said.push(format!("port {} is served by {}", served.port, described(&all)));
-        let inside = self.inside(&served, permission);
+        // A JVM keeps its counters in a file of its own accord: reading them changes nothing there.
+        let jvms: Vec<u32> = on(&served, |r| *r == Runtime::Java).iter().map(|p| p.pid).collect();
+        self.ready.extend(jvms.iter().map(|pid| Ready::Jvm(*pid)));
+        let inside = self.inside(&served, permission) || !jvms.is_empty();
         let unseen = if inside { "" } else { UNSEEN };
         self.ready.push(Ready::Served(served, unseen));
     }
@@ -133,6 +154,20 @@ impl Settled {
         true
     }
 
+    fn jvm(&mut self, pid: Option<u32>, port: Option<u16>) -> anyhow::Result<()> {
+        if let Some(pid) = pid {
+            self.ready.push(Ready::Jvm(pid));
+            return Ok(());
+        }
+        let served = served(port).map_err(UserError::wrong)?;
+        let jvms = on(&served, |r| *r == Runtime::Java);
+        if jvms.is_empty() {
+            return Err(not_on("jvm", &served, "by a JVM"));
+        }
+        self.ready.extend(jvms.iter().map(|p| Ready::Jvm(p.pid)));
+        Ok(())
+    }
+
     fn v8(&mut self, place: Option<Place>, port: Option<u16>, permission: Permission) -> anyhow::Result<()> {
         if permission == Permission::Missing {
             return Err(UserError::wrong(
@@ -145,12 +180,7 @@ impl Settled {
                 let served = served(port).map_err(UserError::wrong)?;
                 let inside = on_v8(&served);
                 if inside.is_empty() {
-                    let all: Vec<&Process> = served.processes.iter().collect();
-                    return Err(UserError::wrong(format!(
-                        "--attach node: port {} is served by {}, not by Node.js or Deno",
-                        served.port,
-                        described(&all)
-                    )));
+                    return Err(not_on("node", &served, "by Node.js or Deno"));
                 }
                 places(&inside)
             }
@@ -166,8 +196,21 @@ fn served(port: Option<u16>) -> Result<Served, AttachError> {
     discover(port.ok_or(elsewhere)?)
 }
 
+fn on(served: &Served, runtime: fn(&Runtime) -> bool) -> Vec<&Process> {
+    served.processes.iter().filter(|p| runtime(&p.runtime)).collect()
+}
+
 fn on_v8(served: &Served) -> Vec<&Process> {
-    served.processes.iter().filter(|p| matches!(p.runtime, Runtime::Node | Runtime::Deno)).collect()
+    on(served, |r| matches!(r, Runtime::Node | Runtime::Deno))
+}
+
+fn not_on(word: &str, served: &Served, wanted: &str) -> anyhow::Error {
+    let all: Vec<&Process> = served.processes.iter().collect();
+    UserError::wrong(format!(
+        "--attach {word}: port {} is served by {}, not {wanted}",
+        served.port,
+        described(&all)
+    ))
 }
 
 fn places(processes: &[&Process]) -> Vec<Place> {

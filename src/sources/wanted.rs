@@ -20,7 +20,16 @@ pub enum Attach {
     Agent { url: String, token: String },
     /// The inspector of this process, or of all that serve the target's port and run on V8.
     V8(Option<Place>),
+    /// A page in the text formats of Prometheus and OpenMetrics.
+    Metrics { url: String },
+    /// The JVMs of this process id, or all that serve the target's port.
+    Jvm(Option<u32>),
+    /// A Redis server with its password.
+    Redis { url: String, password: String },
 }
+
+/// Name of the environment variable that carries the password of a Redis server.
+const REDIS_PASSWORD_VARIABLE: &str = "DYNO_REDIS_PASSWORD";
 
 /// A form: its word, how it is shown, and how what stands behind the `=` is read (an error says what is wrong with it, or nothing more
 /// than the forms do).
@@ -33,6 +42,9 @@ const FORMS: &[Form] = &[
     ("agent", "agent=http://ADDRESS:PORT", agent),
     ("node", "node[=PID|=ADDRESS:PORT]", v8),
     ("deno", "deno[=PID|=ADDRESS:PORT]", v8),
+    ("jvm", "jvm[=PID]", jvm),
+    ("metrics", "metrics=http://ADDRESS:PORT/PATH", metrics),
+    ("redis", "redis=redis://ADDRESS:PORT", redis),
 ];
 
 impl Attach {
@@ -79,6 +91,19 @@ fn v8(place: Option<&str>) -> Result<Attach, Option<String>> {
     Ok(Attach::V8(Some(place)))
 }
 
+fn jvm(pid: Option<&str>) -> Result<Attach, Option<String>> {
+    pid.map(str::parse).transpose().map(Attach::Jvm).map_err(|_| None)
+}
+
+fn metrics(url: Option<&str>) -> Result<Attach, Option<String>> {
+    url.map(|url| Attach::Metrics { url: url.to_owned() }).ok_or(None)
+}
+
+fn redis(url: Option<&str>) -> Result<Attach, Option<String>> {
+    let password = std::env::var(REDIS_PASSWORD_VARIABLE).unwrap_or_default();
+    url.map(|url| Attach::Redis { url: url.to_owned(), password }).ok_or(None)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,8 +116,12 @@ mod tests {
         assert_eq!(Attach::parse("node=17").unwrap(), Attach::V8(Some(Place::Process(17))));
         let at = Attach::V8(Some(Place::At("127.0.0.1:9229".parse().unwrap())));
         assert_eq!(Attach::parse("deno=localhost:9229").unwrap(), at);
-        let forms = "auto, none, process, agent=http://ADDRESS:PORT, node[=PID|=ADDRESS:PORT], deno[=PID|=ADDRESS:PORT]";
-        for wrong in ["toaster", "node=here", "process=1", "agent=ftp://x"] {
+        let metrics = Attach::Metrics { url: "http://127.0.0.1:9/metrics".to_owned() };
+        assert_eq!(Attach::parse("metrics=http://127.0.0.1:9/metrics").unwrap(), metrics);
+        assert_eq!(Attach::parse("jvm=12").unwrap(), Attach::Jvm(Some(12)));
+        let forms = "auto, none, process, agent=http://ADDRESS:PORT, node[=PID|=ADDRESS:PORT], deno[=PID|=ADDRESS:PORT], \
+            jvm[=PID], metrics=http://ADDRESS:PORT/PATH, redis=redis://ADDRESS:PORT";
+        for wrong in ["jvm=my-service", "metrics", "toaster", "node=here", "process=1", "agent=ftp://x"] {
             let error = Attach::parse(wrong).unwrap_err().to_string();
             assert_eq!(error, format!("--attach {wrong}: expected one of {forms}"));
         }

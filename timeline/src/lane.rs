@@ -210,6 +210,10 @@ pub mod names {
     pub const HEAP_USED: &str = "heap.used";
     /// Objects of V8 that are too large to be moved, bytes; part of the old generation.
     pub const HEAP_LARGE: &str = "heap.large.used";
+    /// Bytes that a collector has for its heap now, used or not.
+    pub const HEAP_CAPACITY: &str = "heap.capacity";
+    /// Bytes beyond which it will not grow.
+    pub const HEAP_LIMIT: &str = "heap.limit";
     /// Bytes of the heap resident in memory.
     pub const HEAP_RESIDENT: &str = "heap.resident";
     /// Address space the allocator keeps for later.
@@ -220,6 +224,8 @@ pub mod names {
     pub const HEAP_PROMOTED: &str = "heap.promoted";
     /// Relative standard error of the sampled heap lanes, 0 to 1.
     pub const HEAP_ERROR: &str = "heap.sampling-error";
+    /// Threads that the target's runtime knows of, its own among them.
+    pub const RUNTIME_THREADS: &str = "runtime.threads";
     /// Longest pause of any kind in the interval, ns.
     pub const PAUSE: &str = "pause.longest";
     /// Threads of the offload pool.
@@ -234,6 +240,10 @@ pub mod names {
     pub const OFFLOAD_RUN: &str = "offload.run";
     /// Delay of the async loop, histogram.
     pub const LOOP_DELAY: &str = "loop.delay";
+    /// Longest delay of the async loop in the interval, ns, where the target tells no histogram.
+    pub const LOOP_DELAY_LONGEST: &str = "loop.delay.longest";
+    /// 99th percentile of it, ns, as the target works it out, over an interval of its own choice.
+    pub const LOOP_DELAY_P99: &str = "loop.delay.p99";
     /// Share of time the loop was busy, 0 to 1.
     pub const LOOP_UTILISATION: &str = "loop.utilisation";
     /// What keeps the loop alive now; subject: kind of resource, as the runtime names it.
@@ -317,7 +327,8 @@ pub mod names {
     /// Last parts of `cache.NAME.*`: rates `hits`, `misses`, `loads`, `coalesced`, `duplicate-loads`,
     /// `early-refreshes`, `evictions` (to make room), `expired`, `removed` (by whoever uses it: changed, or emptied),
     /// `absent-loads` and `absent-hits` (loads and hits that say that there is no such thing); levels `loads-in-flight`,
-    /// `entries`; histogram `load`. A store elsewhere tells neither `entries` nor `expired`.
+    /// `entries`; histogram `load`. A store elsewhere tells neither `entries` nor `expired`. Of its server's own figures: rate
+    /// `commands`; levels `memory`, `memory-limit` (bytes), `connections`, `blocked` (clients that wait in a command).
     pub const CACHE: &str = "cache";
     /// Last parts of `broker.NAME.*`: levels `depth` (messages that wait for a consumer), `consumers`; histogram `age`
     /// (from publishing to a consumer's beginning); rates `published`, `refused`, `consumed`.

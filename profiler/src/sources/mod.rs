@@ -7,11 +7,15 @@
 pub mod agent;
 pub mod discover;
 pub mod host;
+pub mod jvm;
+pub mod metrics;
 pub mod process;
+pub mod redis;
 pub mod v8;
 
 mod admit;
 mod batches;
+mod fetch;
 mod net_counters;
 mod probe_client;
 mod sockets;
@@ -25,6 +29,7 @@ use thiserror::Error;
 use timeline::histogram::Sparse;
 use timeline::{LaneId, LaneSpec, MonoNs};
 
+pub use fetch::FetchError;
 pub use probe_client::ProbeError;
 
 /// Takes readings. Times are this host's monotonic clock; the recorder behind it knows the run's.
@@ -82,6 +87,30 @@ pub enum AttachError {
         url: String,
         /// What is wrong.
         why: ProbeError,
+    },
+    /// The JVM cannot be read.
+    #[error("cannot attach the JVM of process {pid}: {why}")]
+    Jvm {
+        /// Its process id.
+        pid: u32,
+        /// What is wrong.
+        why: jvm::JvmError,
+    },
+    /// The page of metrics cannot be read.
+    #[error("cannot attach the metrics at {url}: {why}")]
+    Metrics {
+        /// Its address, without query.
+        url: String,
+        /// What is wrong.
+        why: metrics::MetricsError,
+    },
+    /// The Redis server cannot be read.
+    #[error("cannot attach Redis at {url}: {why}")]
+    Redis {
+        /// Its address, without user.
+        url: String,
+        /// What is wrong.
+        why: redis::RedisError,
     },
     /// Nothing that we may see listens on the port.
     #[error("cannot attach the process behind port {port}: {why}")]
@@ -241,4 +270,7 @@ impl Crew {
 
 pub use agent::attach as attach_agent;
 pub use host::attach as attach_host;
+pub use jvm::attach as attach_jvm;
+pub use metrics::attach as attach_metrics;
 pub use process::{attach as attach_process, attach_pids, attach_served};
+pub use redis::attach as attach_redis;

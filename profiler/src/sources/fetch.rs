@@ -1,0 +1,104 @@
+//! Fetching: one HTTP request to a target that is not trusted.
+//!
+//! Owns the client and its limits (time, size, no redirects, no proxy) and the names of what can go wrong. What the
+//! bytes mean, and which status is which trouble, is for the source that asked.
+
+use std::io;
+use std::time::Duration;
+
+use thiserror::Error;
+use timeline::MonoNs;
+use timeline::text::clean;
+
+/// Longest time for one request. A target that stands still for longer is asked again.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
+/// Most characters of the target's own words in an error.
+pub(super) const WORDS: usize = 160;
+
+/// Why there is no answer.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum FetchError {
+    /// Nobody listens, or the connection broke.
+    #[error("nobody answers ({0})")]
+    Unreachable(String),
+    /// No whole answer in time.
+    #[error("no answer within 2 s")]
+    TimedOut,
+    /// Another status than success.
+    #[error("status {0}")]
+    Status(u16),
+    /// More bytes than an answer may have.
+    #[error("the answer is longer than {0} MiB")]
+    TooLong(u64),
+    /// This is no HTTP.
+    #[error("the answer is no HTTP: {0}")]
+    Protocol(String),
+}
+
+impl FetchError {
+    /// One word for the state of the source: what detectors read.
+    pub(super) fn state(&self) -> &'static str {
+        match self {
+            Self::TimedOut => "silent",
+            Self::Unreachable(_) => "refused",
+            _ => "failing",
+        }
+    }
+}
+
+/// A whole answer with the instants around the request.
+pub(super) struct Fetched {
+    pub body: Vec<u8>,
+    pub sent: MonoNs,
+    pub received: MonoNs,
+}
+
+/// A client that follows nobody and goes through nobody.
+pub(super) fn client() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .timeout_global(Some(TIMEOUT))
+        .http_status_as_error(false)
+        .max_redirects(0) // what proves who we are goes nowhere else
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .user_agent("dyno")
+        .build()
+        .new_agent()
+}
+
+/// Asks `url` with these headers; an answer has `most_mib` MiB at most.
+pub(super) fn get(
+    client: &ureq::Agent,
+    url: &str,
+    headers: &[(&str, &str)],
+    most_mib: u64,
+) -> Result<Fetched, FetchError> {
+    let request = headers.iter().fold(client.get(url), |r, (name, value)| r.header(*name, *value));
+    let sent = MonoNs::now();
+    let mut response = request.call().map_err(|e| named(&e, most_mib))?;
+    let received = MonoNs::now();
+    let status = response.status().as_u16();
+    if status != 200 {
+        return Err(FetchError::Status(status));
+    }
+    let body = response.body_mut().with_config().limit(most_mib << 20).read_to_vec();
+    Ok(Fetched { body: body.map_err(|e| named(&e, most_mib))?, sent, received })
+}
+
+fn named(error: &ureq::Error, most_mib: u64) -> FetchError {
+    let unreachable = |e: &dyn std::fmt::Display| FetchError::Unreachable(clean(&e.to_string(), WORDS));
+    match error {
+        ureq::Error::Timeout(_) => FetchError::TimedOut,
+        ureq::Error::BodyExceedsLimit(_) => FetchError::TooLong(most_mib),
+        ureq::Error::Io(e) if matches!(e.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) => {
+            FetchError::TimedOut
+        }
+        // The limits of body and time come wrapped when they strike while the body is read.
+        ureq::Error::Io(e) => match e.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
+            Some(inner) => named(inner, most_mib),
+            None => unreachable(e),
+        },
+        ureq::Error::Protocol(e) => FetchError::Protocol(clean(&e.to_string(), WORDS)),
+        e => unreachable(e),
+    }
+}

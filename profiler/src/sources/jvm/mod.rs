@@ -1,0 +1,177 @@
+//! The JVM source: the counters that HotSpot maps into a file, without agent and without flag.
+//!
+//! Owns when they are read and what is said of them. Where the file is belongs to `find`, its form to `perfdata`, what becomes of
+//! counters to `heap` and `pauses`. Reading costs the JVM nothing: it writes into shared memory whether anybody looks or not.
+
+mod find;
+mod heap;
+mod pauses;
+mod perfdata;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+use timeline::clock::unix_ms;
+use timeline::lane::names;
+use timeline::text::clean;
+use timeline::{LaneId, LaneSpec, MonoNs, Unit};
+
+use super::troubles::Troubles;
+use super::{AttachError, Attached, Crew, Shared, Sink, Source};
+use heap::HeapLanes;
+use pauses::{Origin, Pauses};
+pub use perfdata::PerfDataError;
+use perfdata::{Counters, read};
+
+/// Name of the source.
+const NAME: &str = "jvm";
+/// From reading to reading: 10 Hz.
+const PERIOD: Duration = Duration::from_millis(100);
+/// The same when the process has ended.
+const GONE_PERIOD: Duration = Duration::from_secs(2);
+/// Most characters of the JVM's own words.
+const WORDS: usize = 80;
+
+/// Why a JVM cannot be read.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum JvmError {
+    /// There is no such process.
+    #[error("there is no process {0}")]
+    NoProcess(u32),
+    /// It keeps no such file.
+    #[error(
+        "process {0} keeps no /tmp/hsperfdata_USER/{0}: it is no HotSpot JVM, or runs with -XX:-UsePerfData or -XX:+PerfDisableSharedMem"
+    )]
+    NoData(u32),
+    /// The file was there and is not any more.
+    #[error("process {0} has ended")]
+    Gone(u32),
+    /// The system does not let us.
+    #[error("{file} cannot be read: {why}")]
+    Unreadable {
+        /// Its path.
+        file: String,
+        /// What the system says.
+        why: String,
+    },
+    /// Somebody else put it there.
+    #[error("{0} is no plain file of the process's own user")]
+    NotTheirs(String),
+    /// It is too long for what it should be.
+    #[error("its performance data is longer than 1 MiB")]
+    TooLong,
+    /// It holds something else.
+    #[error("its performance data cannot be used: {0}")]
+    Data(#[from] PerfDataError),
+    /// It has no heap's counters.
+    #[error("its performance data tells of no heap")]
+    NoHeap,
+}
+
+/// Attaches the JVM that is process `pid`. Its instance is named `pid-PID`, as the process source names it.
+///
+/// # Errors
+/// [`AttachError::Jvm`]: there is no such process, or it is no HotSpot JVM that we may read.
+pub fn attach(pid: u32, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
+    let mut sink = Shared::new(sink);
+    let jvm = Jvm::new(pid, &mut sink).map_err(|why| AttachError::Jvm { pid, why })?;
+    let about = jvm.about.clone();
+    sink.note(NAME, &about);
+    let crew = Crew::default();
+    crew.run(jvm, sink);
+    Ok(Attached::new(about, crew))
+}
+
+struct Jvm {
+    pid: u32,
+    file: PathBuf,
+    instance: String,
+    about: String,
+    heap: HeapLanes,
+    pauses: Pauses,
+    longest: Option<LaneId>,
+    threads: Option<LaneId>,
+    age: Option<LaneId>,
+    newest: MonoNs,
+    gone: bool,
+    troubles: Troubles,
+}
+
+impl Jvm {
+    fn new(pid: u32, sink: &mut dyn Sink) -> Result<Self, JvmError> {
+        let file = find::find(pid)?;
+        let counters = read(&find::bytes(&file, pid)?)?;
+        let now = MonoNs::now();
+        let instance = format!("pid-{pid}");
+        let heap = HeapLanes::declare(&counters, &instance, sink).ok_or(JvmError::NoHeap)?;
+        let longest = LaneSpec::level(names::PAUSE, &instance, Unit::Ns).worst();
+        let age = LaneSpec::level(names::SOURCE_AGE, NAME, Unit::Ns).about(&instance).worst();
+        Ok(Self {
+            pid,
+            file,
+            about: about(&counters, pid, heap.generations()),
+            heap,
+            pauses: Pauses::new(Origin::new(&counters, now, i64::try_from(unix_ms()).unwrap_or(i64::MAX))),
+            longest: sink.declare(longest),
+            threads: sink.declare(LaneSpec::level(names::RUNTIME_THREADS, &instance, Unit::Count)),
+            age: sink.declare(age),
+            instance,
+            newest: now,
+            gone: false,
+            troubles: Troubles::new(NAME),
+        })
+    }
+
+    fn read(&mut self, sink: &mut dyn Sink) -> Result<(), JvmError> {
+        let begin = MonoNs::now();
+        let counters = read(&find::bytes(&self.file, self.pid)?)?;
+        let end = MonoNs::now();
+        self.newest = end;
+        self.heap.tell(&counters, end, sink);
+        let longest = self.pauses.tell(&counters, &self.instance, begin, end, sink);
+        let threads = counters.count("java.threads.live");
+        for (lane, value) in [(self.longest, longest), (self.threads, threads)] {
+            if let (Some(lane), Some(value)) = (lane, value) {
+                sink.sample(lane, end, value);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn about(c: &Counters, pid: u32, generations: bool) -> String {
+    let said = |name: &str, or: &str| clean(c.text(name).filter(|t| !t.is_empty()).unwrap_or(or), WORDS);
+    let version = said("java.property.java.version", "unknown version");
+    let heap = if generations { "heap by generation" } else { "heap without generations" };
+    format!(
+        "jvm {pid}: {} {version}: {heap}, pauses, safepoints, threads; pools and caches not available without a page of metrics",
+        said("java.property.java.vm.name", "HotSpot")
+    )
+}
+
+impl Source for Jvm {
+    fn name(&self) -> &str {
+        &self.instance
+    }
+
+    fn period(&self) -> Duration {
+        if self.gone { GONE_PERIOD } else { PERIOD }
+    }
+
+    fn poll(&mut self, sink: &mut dyn Sink) {
+        let result = self.read(sink);
+        let now = MonoNs::now();
+        if let Some(lane) = self.age {
+            sink.sample(lane, now, now.since(self.newest).as_nanos() as f64);
+        }
+        match result {
+            Ok(()) => self.troubles.over(&self.instance, sink),
+            Err(e) => {
+                self.gone = matches!(e, JvmError::Gone(_));
+                let state = if self.gone { "gone" } else { "failing" };
+                self.troubles.began(&self.instance, state, &e, sink);
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Pauses of a JVM: what its collectors and its safepoints tell of themselves.
+//!
+//! Owns the step from counters to events. Of a collector's last pause HotSpot tells begin and end to the nanosecond, of
+//! those before it since our last look only how many and how long together. Its clock is the system's monotonic one since
+//! the JVM's start; when that was, [`Origin`] works out.
+
+use timeline::event::kinds;
+use timeline::{MonoNs, Unit};
+
+use super::perfdata::Counters;
+use crate::sources::{Sink, SourceEvent};
+
+/// HotSpot has at most so many collectors.
+const COLLECTORS: usize = 4;
+/// Safepoints for other reasons than a collection count from here on, ns: shorter ones nobody notices, and the two clocks
+/// that are subtracted from each other begin and end at slightly different instants.
+const LEAST_SAFEPOINT_NS: i64 = 5_000_000;
+
+/// The instant on our clock at which the JVM's clock stood at zero.
+pub(super) struct Origin {
+    guess: i64,
+    low: i64,
+    high: i64,
+}
+
+impl Origin {
+    /// From wall clocks: the JVM writes down when it began, in milliseconds since the epoch. Good to some milliseconds, unless a wall
+    /// clock was set since.
+    pub fn new(counters: &Counters, now: MonoNs, unix_ms: i64) -> Self {
+        let began = counters.number("sun.rt.createVmBeginTime").unwrap_or(unix_ms);
+        let guess = (now.0 as i64).saturating_sub(unix_ms.saturating_sub(began).saturating_mul(1_000_000));
+        Self { guess, low: i64::MIN, high: i64::MAX }
+    }
+
+    /// Something that the JVM stamped `at` was not there at `before` and was there at `after`.
+    fn learn(&mut self, at: i64, before: Option<MonoNs>, after: MonoNs) {
+        let high = (after.0 as i64).saturating_sub(at);
+        let low = before.map_or(i64::MIN, |b| (b.0 as i64).saturating_sub(at));
+        (self.low, self.high) = (self.low.max(low), self.high.min(high));
+        if self.low > self.high {
+            (self.low, self.high) = (low, high); // what we knew was wrong
+        }
+    }
+
+    fn ours(&self, at: i64) -> MonoNs {
+        MonoNs(self.guess.clamp(self.low, self.high).saturating_add(at).max(0) as u64)
+    }
+}
+
+/// What was told already.
+pub(super) struct Pauses {
+    origin: Origin,
+    collectors: [Option<Collector>; COLLECTORS],
+    /// Greatest time in safepoints beyond collections so far, ns.
+    beyond: Option<i64>,
+    /// Begin of the last reading.
+    before: Option<MonoNs>,
+}
+
+#[derive(Clone, Copy)]
+struct Collector {
+    kind: &'static str,
+    invocations: i64,
+    time: i64,
+    exit: i64,
+}
+
+impl Pauses {
+    pub fn new(origin: Origin) -> Self {
+        Self { origin, collectors: [None; COLLECTORS], beyond: None, before: None }
+    }
+
+    /// Tells the pauses since the last reading; this one was made from `begin` to `end`. Returns the longest, ns; none at the first.
+    pub fn tell(
+        &mut self,
+        c: &Counters,
+        instance: &str,
+        begin: MonoNs,
+        end: MonoNs,
+        sink: &mut dyn Sink,
+    ) -> Option<f64> {
+        let ns = |name: &str| c.number(name).map(|ticks| to_ns(ticks, c));
+        if let Some(ticks) = ns("sun.os.hrt.ticks") {
+            self.origin.learn(ticks, None, end); // a sampler writes it each 50 ms, up to Java 23
+        }
+        let first = self.before.is_none();
+        let mut longest = 0_i64;
+        let mut collecting = 0;
+        for i in 0..COLLECTORS {
+            let of = |what: &str| format!("sun.gc.collector.{i}.{what}");
+            let (Some(invocations), Some(time)) = (c.number(&of("invocations")), ns(&of("time"))) else {
+                continue;
+            };
+            collecting += time;
+            let (entry, exit) = (ns(&of("lastEntryTime")).unwrap_or(0), ns(&of("lastExitTime")).unwrap_or(0));
+            let kind = kind(i, c.text(&of("name")).unwrap_or_default());
+            let now = Collector { kind, invocations, time, exit };
+            match &mut self.collectors[i] {
+                known @ None => *known = Some(now),
+                // An exit before its entry: the pause is not over.
+                Some(known) if exit > known.exit && exit >= entry => {
+                    self.origin.learn(exit, self.before, end);
+                    let pause = Pause::of(known, &now, entry);
+                    pause.tell(&self.origin, c.text("sun.gc.lastCause"), instance, sink);
+                    longest = longest.max(pause.length).max(pause.mean_of_others);
+                    *known = now;
+                }
+                Some(_) => {}
+            }
+        }
+        if let Some(safepoints) = ns("sun.rt.safepointTime") {
+            let length = self.safepoint(safepoints.saturating_sub(collecting));
+            if length > 0 {
+                stop(kinds::PAUSE_STOP_THE_WORLD, instance, (end, length), 0, placed(self.before, end), sink);
+                longest = longest.max(length);
+            }
+        }
+        self.before = Some(begin);
+        (!first).then_some(longest as f64)
+    }
+
+    /// How long safepoints beyond collections have taken since the last reading, if long enough. The collector's time is added before the
+    /// safepoint's, so the difference falls and comes back: only a new greatest is news.
+    fn safepoint(&mut self, beyond: i64) -> i64 {
+        let Some(before) = self.beyond else {
+            self.beyond = Some(beyond);
+            return 0;
+        };
+        let more = beyond.saturating_sub(before);
+        if more > 0 {
+            self.beyond = Some(beyond);
+        }
+        if more >= LEAST_SAFEPOINT_NS { more } else { 0 }
+    }
+}
+
+/// A collector's last pause, and those before it since the last reading.
+struct Pause {
+    kind: &'static str,
+    exit: i64,
+    length: i64,
+    others: u64,
+    mean_of_others: i64,
+}
+
+impl Pause {
+    fn of(known: &Collector, now: &Collector, entry: i64) -> Self {
+        let time = now.time.saturating_sub(known.time).max(0);
+        let others = now.invocations.saturating_sub(known.invocations).saturating_sub(1).max(0);
+        let mut length = now.exit.saturating_sub(entry).max(0);
+        if time > 0 && others == 0 {
+            // Entry and exit are not read in one moment; no pause is longer than all of them together.
+            length = length.min(time);
+        }
+        let mean_of_others = if others > 0 { time.saturating_sub(length).max(0) / others } else { 0 };
+        Self { kind: now.kind, exit: now.exit, length, others: others as u64, mean_of_others }
+    }
+
+    fn tell(&self, origin: &Origin, cause: Option<&str>, instance: &str, sink: &mut dyn Sink) {
+        let cause = cause.map(|c| ("cause".to_owned(), timeline::text::clean(c, timeline::event::LABEL_MAX)));
+        stop(self.kind, instance, (origin.ours(self.exit), self.length), self.others, cause, sink);
+    }
+}
+
+fn stop(
+    kind: &str,
+    instance: &str,
+    (end, length): (MonoNs, i64),
+    others: u64,
+    label: Option<(String, String)>,
+    sink: &mut dyn Sink,
+) {
+    sink.event(SourceEvent {
+        kind: kind.to_owned(),
+        instance: instance.to_owned(),
+        start: MonoNs(end.0.saturating_sub(length.unsigned_abs())),
+        end,
+        labels: label.into_iter().collect(),
+        value: 0.0,
+        others,
+    });
+}
+
+fn placed(before: Option<MonoNs>, end: MonoNs) -> Option<(String, String)> {
+    let within = Unit::Ns.show(end.since(before?).as_nanos() as f64);
+    Some(("placed".to_owned(), format!("anywhere within {within}")))
+}
+
+/// Names as of JDK 17 to 25: `G1 young collection pauses`, `Serial full collection pauses`, `ZGC major collection pauses`,
+/// `G1 concurrent cycle pauses`, `Shenandoah full`. By the number where the name says nothing: 0 is the young generation's.
+fn kind(number: usize, name: &str) -> &'static str {
+    let has = |word: &str| name.contains(word);
+    match number {
+        _ if has("concurrent") || has("Shenandoah") => kinds::PAUSE_STOP_THE_WORLD,
+        _ if has("young") || has("minor") => kinds::PAUSE_MINOR,
+        _ if has("full") || has("major") => kinds::PAUSE_MAJOR,
+        0 => kinds::PAUSE_MINOR,
+        1 => kinds::PAUSE_MAJOR,
+        _ => kinds::PAUSE_STOP_THE_WORLD,
+    }
+}
+
+/// Ticks are nanoseconds on Linux and macOS; a file may say otherwise.
+fn to_ns(ticks: i64, c: &Counters) -> i64 {
+    match c.number("sun.os.hrt.frequency") {
+        Some(hz) if hz > 0 && hz != 1_000_000_000 => {
+            (i128::from(ticks) * 1_000_000_000 / i128::from(hz)) as i64
+        }
+        _ => ticks,
+    }
+}

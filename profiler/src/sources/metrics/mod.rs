@@ -1,0 +1,189 @@
+//! The metrics source: any page in the text formats of Prometheus and OpenMetrics.
+//!
+//! Owns when the page is read and what is said of it. Its grammar is in `page` and `line`, known names in `dialects` (matched by
+//! `rules`), what becomes of values in `scrape` and `buckets`. A page is read again and again as often as its server bears it.
+
+mod buckets;
+mod dialects;
+mod line;
+mod page;
+#[cfg(test)]
+mod pages_test;
+mod rules;
+mod scrape;
+
+use std::time::Duration;
+
+use thiserror::Error;
+use timeline::lane::names;
+use timeline::text::clean;
+use timeline::{LaneId, LaneSpec, MonoNs, Unit};
+
+use super::fetch::{self, FetchError, WORDS};
+use super::troubles::Troubles;
+use super::{AttachError, Attached, Crew, Shared, Sink, Source};
+use scrape::Scrape;
+
+/// Name of the source.
+const NAME: &str = "metrics";
+/// Longest page, MiB: 50,000 series.
+const MAX_PAGE_MIB: u64 = 8;
+/// Both text formats; the older one is what every library has tested most.
+const ACCEPT: &str = "text/plain;version=0.0.4, application/openmetrics-text;version=1.0.0;q=0.5, */*;q=0.1";
+/// The page is read at most so often: as often as an agent ticks.
+const LEAST_PERIOD: Duration = Duration::from_millis(100);
+/// ... and at least so often, however slow it is.
+const LONGEST_PERIOD: Duration = Duration::from_secs(2);
+/// Share of the time that its server may spend on answering us: two in a hundred. All of an answer's time counts as its work.
+const COST_SHARE: u32 = 50;
+
+/// Why a page is no use.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum MetricsError {
+    /// The address is none that we ask.
+    #[error("`{0}` is not an address of the form http://HOST:PORT/PATH without user and password")]
+    BadAddress(String),
+    /// No answer.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// Something else than metrics.
+    #[error("the answer is not a page of metrics: line {line}: {why}")]
+    NotMetrics {
+        /// Number of the first bad line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+/// Attaches the page at `url` (`http://HOST:PORT/PATH`).
+///
+/// Reads it once before it returns, so a wrong address is known at once; later failures are told to the sink, and
+/// reading goes on. A page without a single known name attaches, too: some appear only under load. With `beside`, another source
+/// reads the same process's heap and pauses better; those of the page are left out, because instances add up.
+///
+/// # Errors
+/// [`AttachError::Metrics`]: nobody answers there, or not with metrics.
+pub fn attach(url: &str, beside: bool, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
+    let failed = |why| AttachError::Metrics { url: shown(url), why };
+    let mut sink = Shared::new(sink);
+    let mut metrics = Metrics::new(url, beside, &mut sink).map_err(failed)?;
+    metrics.read(&mut sink).map_err(failed)?;
+    let about = metrics.about();
+    sink.note(NAME, &about);
+    let crew = Crew::default();
+    crew.run(metrics, sink);
+    Ok(Attached::new(about, crew))
+}
+
+/// An address without what may be secret in it.
+fn shown(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
+        Some((scheme, rest)) => clean(&format!("{scheme}://{rest}"), WORDS),
+        None => clean(url, WORDS),
+    }
+}
+
+struct Metrics {
+    url: String,
+    instance: String,
+    http: ureq::Agent,
+    scrape: Scrape,
+    age: Option<LaneId>,
+    /// When the page was last read.
+    newest: Option<MonoNs>,
+    attached: MonoNs,
+    period: Duration,
+    troubles: Troubles,
+    said_refused: usize,
+    said_dialects: usize,
+}
+
+impl Metrics {
+    fn new(url: &str, beside: bool, sink: &mut dyn Sink) -> Result<Self, MetricsError> {
+        let authority =
+            url.strip_prefix("http://").and_then(|r| r.split(['/', '?', '#']).next()).unwrap_or("");
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
+        if authority.is_empty() || !authority.chars().all(plain) || url.contains(char::is_whitespace) {
+            return Err(MetricsError::BadAddress(shown(url)));
+        }
+        let port = authority.rsplit_once(':').map_or("80", |(_, port)| port);
+        let instance = format!("{NAME}-{}", clean(port, 60));
+        Ok(Self {
+            url: url.to_owned(),
+            http: fetch::client(),
+            scrape: Scrape::new(&instance, beside),
+            age: sink.declare(LaneSpec::level(names::SOURCE_AGE, NAME, Unit::Ns).about(&instance).worst()),
+            instance,
+            newest: None,
+            attached: MonoNs::now(),
+            period: LEAST_PERIOD,
+            troubles: Troubles::new(NAME),
+            said_refused: 0,
+            said_dialects: 0,
+        })
+    }
+
+    fn about(&self) -> String {
+        let found = match self.scrape.dialects() {
+            known if known.is_empty() => "no known names yet".to_owned(),
+            known => format!("{} lane(s) of {}", self.scrape.lanes(), known.join(", ")),
+        };
+        format!("metrics at {} as {}: {found}", shown(&self.url), self.instance)
+    }
+
+    /// Reads once and hands over.
+    fn read(&mut self, sink: &mut dyn Sink) -> Result<(), MetricsError> {
+        let fetched = fetch::get(&self.http, &self.url, &[("Accept", ACCEPT)], MAX_PAGE_MIB)?;
+        let took = MonoNs::now().since(fetched.sent);
+        self.period = (took * COST_SHARE).clamp(LEAST_PERIOD, LONGEST_PERIOD);
+        self.scrape.begin();
+        page::read(&String::from_utf8_lossy(&fetched.body), &mut self.scrape)?;
+        // Values are as old as the page, which was made before its first byte came.
+        self.scrape.end(self.newest, fetched.received, sink);
+        self.newest = Some(fetched.received);
+        Ok(())
+    }
+
+    fn say_what_is_new(&mut self, sink: &mut dyn Sink) {
+        let known = self.scrape.dialects().len();
+        if known > self.said_dialects {
+            self.said_dialects = known;
+            sink.note(NAME, &self.about());
+        }
+        if self.scrape.refused.len() > self.said_refused {
+            self.said_refused = self.scrape.refused.len();
+            let reasons: Vec<&str> = self.scrape.refused.keys().copied().collect();
+            sink.note(NAME, &format!("{}: not taken: {}", self.instance, reasons.join("; ")));
+        }
+    }
+}
+
+impl Source for Metrics {
+    fn name(&self) -> &str {
+        &self.instance
+    }
+
+    fn period(&self) -> Duration {
+        if self.troubles.lasting() { LONGEST_PERIOD } else { self.period }
+    }
+
+    fn poll(&mut self, sink: &mut dyn Sink) {
+        let read = self.read(sink);
+        let now = MonoNs::now();
+        if let Some(lane) = self.age {
+            sink.sample(lane, now, now.since(self.newest.unwrap_or(self.attached)).as_nanos() as f64);
+        }
+        match read {
+            Ok(()) => {
+                self.say_what_is_new(sink);
+                self.troubles.over(&self.instance, sink);
+            }
+            Err(e) => {
+                let state = if let MetricsError::Fetch(e) = &e { e.state() } else { "failing" };
+                self.troubles.began(&self.instance, state, &e, sink);
+            }
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Rules: how a metric of a known library becomes a lane.
+//!
+//! Owns what a rule can say ([`Rule`]) and how a page's names are matched to them: in the wild they carry prefixes
+//! (`shop_nodejs_heap_size_used_bytes`), units (`_seconds`, `_ms`), the suffixes of their kind (`_total`, `_bucket`) and dots. The rules
+//! themselves are data, in `dialects`.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use timeline::{Combine, Unit};
+
+use super::dialects;
+use super::line::Line;
+
+/// One metric, one lane. A metric may have several rules.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rule {
+    /// Name with underscores for dots, without unit and suffix: `jvm_memory_used`.
+    pub stem: &'static str,
+    /// Labels that must be there, and texts one of which each must contain; `^` anchors a text at the beginning.
+    pub when: &'static [(&'static str, &'static [&'static str])],
+    /// Canonical name of the lane; `*` in it is the member, from `member`.
+    pub lane: &'static str,
+    /// Labels of which the first that is there names the member; the last word stands for a page that has none.
+    pub member: &'static [&'static str],
+    /// Labels of which the first that is there is the subject.
+    pub subject: &'static [&'static str],
+    /// What is made of its values.
+    pub take: Take,
+    /// How instances and series of the lane add up.
+    pub combine: Combine,
+}
+
+/// What is made of a metric's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Take {
+    /// The value is a level.
+    Level(Unit),
+    /// Its increase is a rate.
+    Rate(Unit),
+    /// The count of a histogram or summary is a rate.
+    Calls,
+    /// A histogram or summary of durations is a histogram lane.
+    Durations,
+    /// The same, and each duration a pause of this kind.
+    Pauses(&'static str),
+}
+
+impl Rule {
+    pub(super) const fn of(stem: &'static str, take: Take, lane: &'static str) -> Self {
+        Self { stem, when: &[], lane, member: &[], subject: &[], take, combine: Combine::Sum }
+    }
+
+    pub(super) const fn level(stem: &'static str, unit: Unit, lane: &'static str) -> Self {
+        Self::of(stem, Take::Level(unit), lane)
+    }
+
+    pub(super) const fn rate(stem: &'static str, unit: Unit, lane: &'static str) -> Self {
+        Self::of(stem, Take::Rate(unit), lane)
+    }
+
+    pub(super) const fn durations(stem: &'static str, lane: &'static str) -> Self {
+        Self::of(stem, Take::Durations, lane)
+    }
+
+    pub(super) const fn pauses(stem: &'static str, kind: &'static str) -> Self {
+        Self { combine: Combine::Max, ..Self::of(stem, Take::Pauses(kind), timeline::lane::names::PAUSE) }
+    }
+
+    pub(super) const fn when(self, when: &'static [(&'static str, &'static [&'static str])]) -> Self {
+        Self { when, ..self }
+    }
+
+    pub(super) const fn member(self, member: &'static [&'static str]) -> Self {
+        Self { member, ..self }
+    }
+
+    pub(super) const fn about(self, subject: &'static [&'static str]) -> Self {
+        Self { subject, ..self }
+    }
+
+    pub(super) const fn worst(self) -> Self {
+        Self { combine: Combine::Max, ..self }
+    }
+
+    /// Do the labels of `line` meet the rule's conditions?
+    pub fn fits(&self, line: &Line<'_>) -> bool {
+        self.when.iter().all(|(name, words)| {
+            let has =
+                |v: &str, w: &str| w.strip_prefix('^').map_or_else(|| v.contains(w), |w| v.starts_with(w));
+            line.label(name).is_some_and(|v| words.iter().any(|w| has(v, w)))
+        })
+    }
+
+    /// What one unit of the metric's values comes to in the lane's unit, given the metric's own; none if they do not agree.
+    fn scale(&self, unit: Option<Suffix>) -> Option<f64> {
+        let wanted = match self.take {
+            Take::Level(unit) | Take::Rate(unit) => unit,
+            Take::Calls => return Some(1.0),
+            Take::Durations | Take::Pauses(_) => Unit::Ns,
+        };
+        match (wanted, unit) {
+            (Unit::Ns, Some(Suffix::Time(ns))) => Some(ns),
+            // Without a unit in its name: Prometheus' and OpenTelemetry's base unit of time is the second.
+            (Unit::Ns, None) => Some(1e9),
+            (Unit::Bytes | Unit::BytesPerSecond, Some(Suffix::Bytes(n))) => Some(n),
+            (Unit::Ratio, Some(Suffix::Percent)) => Some(0.01),
+            (Unit::Ns, _) | (_, Some(Suffix::Time(_) | Suffix::Bytes(_) | Suffix::Percent)) => None,
+            _ => Some(1.0),
+        }
+    }
+}
+
+/// Which of a metric's lines one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The only one.
+    Whole,
+    /// `_bucket`.
+    Bucket,
+    /// `_sum`.
+    Sum,
+    /// `_count`.
+    Count,
+}
+
+/// A rule that a name met.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Met {
+    pub rule: &'static Rule,
+    /// Number of the rule's dialect: one lane is filled by one dialect only.
+    pub dialect: usize,
+    pub part: Part,
+    /// Factor from the page's unit to the lane's.
+    pub scale: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Suffix {
+    /// So many nanoseconds.
+    Time(f64),
+    /// So many bytes.
+    Bytes(f64),
+    Percent,
+}
+
+/// Units at the end of names, the base units of Prometheus and those seen in the wild.
+const SUFFIXES: &[(&str, Option<Suffix>)] = &[
+    ("_seconds", Some(Suffix::Time(1e9))),
+    ("_milliseconds", Some(Suffix::Time(1e6))),
+    ("_millis", Some(Suffix::Time(1e6))),
+    ("_ms", Some(Suffix::Time(1e6))),
+    ("_microseconds", Some(Suffix::Time(1e3))),
+    ("_usec", Some(Suffix::Time(1e3))),
+    ("_us", Some(Suffix::Time(1e3))),
+    ("_nanoseconds", Some(Suffix::Time(1.0))),
+    ("_nanos", Some(Suffix::Time(1.0))),
+    ("_ns", Some(Suffix::Time(1.0))),
+    ("_bytes", Some(Suffix::Bytes(1.0))),
+    ("_percent", Some(Suffix::Percent)),
+    ("_ratio", None),
+];
+
+/// Names with fewer words than this mean something only as a whole: `app_cache_size` need not be Micrometer's.
+const WORDS_BEHIND_PREFIX: usize = 3;
+/// Words that a prefix may have.
+const PREFIX_WORDS: usize = 4;
+
+static RULES: LazyLock<HashMap<&'static str, Vec<(usize, &'static Rule)>>> = LazyLock::new(|| {
+    let mut all: HashMap<&str, Vec<(usize, &Rule)>> = HashMap::new();
+    for (i, dialect) in dialects::ALL.iter().enumerate() {
+        for rule in dialect.rules {
+            all.entry(rule.stem).or_default().push((i, rule));
+        }
+    }
+    all
+});
+
+/// All rules that `name` meets, whatever its labels.
+pub(super) fn lookup(name: &str) -> Vec<Met> {
+    let name: Cow<'_, str> = if name.contains(['.', ':']) {
+        Cow::Owned(name.replace(['.', ':'], "_"))
+    } else {
+        Cow::Borrowed(name)
+    };
+    // `db_client_connection_count` is a whole name although it ends as a histogram's part does.
+    let whole = by_unit(name.strip_suffix("_total").unwrap_or(&name), Part::Whole);
+    if !whole.is_empty() {
+        return whole;
+    }
+    let parts = [("_bucket", Part::Bucket), ("_sum", Part::Sum), ("_count", Part::Count)];
+    let part = parts.iter().find_map(|(suffix, part)| Some((name.strip_suffix(suffix)?, *part)));
+    part.map(|(base, part)| by_unit(base, part)).unwrap_or_default()
+}
+
+fn by_unit(base: &str, part: Part) -> Vec<Met> {
+    let unit = SUFFIXES.iter().find_map(|(suffix, unit)| Some((base.strip_suffix(suffix)?, *unit)));
+    let (stem, unit) = unit.unwrap_or((base, None));
+    let mut stem = Some(stem);
+    for _ in 0..=PREFIX_WORDS {
+        let Some(tried) = stem else { break };
+        if let Some(rules) = RULES.get(tried) {
+            let met = |&(dialect, rule): &(usize, &'static Rule)| {
+                let fits = match rule.take {
+                    Take::Level(_) | Take::Rate(_) => part == Part::Whole,
+                    Take::Calls => part == Part::Count,
+                    Take::Durations | Take::Pauses(_) => part != Part::Whole,
+                };
+                let scale = if fits { rule.scale(unit) } else { None };
+                scale.map(|scale| Met { rule, dialect, part, scale })
+            };
+            return rules.iter().filter_map(met).collect();
+        }
+        stem = tried
+            .split_once('_')
+            .map(|(_, rest)| rest)
+            .filter(|r| r.split('_').count() >= WORDS_BEHIND_PREFIX);
+    }
+    Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known_under_prefixes_units_and_suffixes() {
+        let met = |name: &str| lookup(name).first().map(|m| (m.rule.stem, m.part, m.scale));
+        assert_eq!(met("nodejs_heap_size_used_bytes"), Some(("nodejs_heap_size_used", Part::Whole, 1.0)));
+        assert_eq!(met("shop_api_nodejs_heap_size_used_bytes"), met("nodejs_heap_size_used_bytes"));
+        assert_eq!(met("jvm.memory.used"), Some(("jvm_memory_used", Part::Whole, 1.0)));
+        assert_eq!(met("jvm_gc_pause_seconds_sum"), Some(("jvm_gc_pause", Part::Sum, 1e9)));
+        assert_eq!(
+            met("hikaricp_connections_acquire_ms_bucket"),
+            Some(("hikaricp_connections_acquire", Part::Bucket, 1e6))
+        );
+        assert_eq!(met("db_client_connection_count"), Some(("db_client_connection_count", Part::Whole, 1.0)));
+        assert_eq!(met("cache_gets_total"), Some(("cache_gets", Part::Whole, 1.0)));
+        assert_eq!(met("app_cache_gets_total"), None, "two words are too few behind a prefix");
+        assert_eq!(met("nodejs_heap_size_used_seconds"), None, "bytes are no seconds");
+        assert_eq!(met("my_own_metric"), None);
+    }
+
+    #[test]
+    fn every_rule_is_reachable_and_well_formed() {
+        for dialect in dialects::ALL {
+            for rule in dialect.rules {
+                let suffix = match rule.take {
+                    Take::Level(Unit::Bytes) => "_bytes",
+                    Take::Level(_) | Take::Rate(_) => "",
+                    _ => "_count",
+                };
+                let found = lookup(&format!("{}{suffix}", rule.stem));
+                let same = |m: &Met| std::ptr::eq(m.rule, rule);
+                assert!(found.iter().any(same), "{}: {} is not found", dialect.about, rule.stem);
+                assert_eq!(
+                    rule.lane.contains('*'),
+                    !rule.member.is_empty(),
+                    "{}: {}",
+                    dialect.about,
+                    rule.lane
+                );
+                assert!(
+                    SUFFIXES.iter().all(|(s, _)| !rule.stem.ends_with(s)),
+                    "{}: a unit in its stem",
+                    rule.stem
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! From one reading of a page to the next: levels, increases, and what lanes become of them.
+//!
+//! Owns the counters' last values (a counter that fell was reset: it counts from zero again), the sums over a lane's
+//! series, who of two dialects fills a lane, and every bound on what a page can make us keep. How a histogram's buckets
+//! become a lane's cells is `buckets`' business.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use timeline::event::LABEL_MAX;
+use timeline::text::clean;
+use timeline::{Combine, LaneId, LaneSpec, MonoNs, Quality, Shape, Unit};
+
+use super::buckets::Buckets;
+use super::dialects;
+use super::line::Line;
+use super::rules::{Met, Part, Take};
+use crate::sources::{Sink, SourceEvent};
+
+/// Most lanes of one page: a shop with 50 routes and 20 pools fills a third.
+const MAX_LANES: usize = 512;
+/// Most series that are kept in mind: all buckets of all routes of a large service.
+const MAX_SERIES: usize = 16_384;
+/// Most pauses of one reading that become events of their own; the rest is counted.
+const MAX_PAUSES: u64 = 8;
+/// Longest member of a family.
+const MEMBER_MAX: usize = 60;
+
+/// What is kept of a page between two readings.
+pub(super) struct Scrape {
+    instance: String,
+    /// Last values of counters, by the series they belong to.
+    last: HashMap<u64, Last>,
+    slots: Vec<Slot>,
+    index: HashMap<SlotKey, usize>,
+    /// Which dialect fills a lane.
+    owners: HashMap<(String, String), usize>,
+    turn: u64,
+    beside: bool,
+    /// Was there a whole reading before?
+    read_before: bool,
+    /// Speaks the page of another process?
+    exporter: bool,
+    /// What was turned away, by reason.
+    pub refused: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Clone, Copy)]
+struct Last {
+    value: f64,
+    turn: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct SlotKey {
+    dialect: usize,
+    lane: String,
+    subject: String,
+    pause: &'static str,
+}
+
+/// A lane of one dialect, and what this reading has given it so far.
+struct Slot {
+    key: SlotKey,
+    take: Take,
+    combine: Combine,
+    id: Option<LaneId>,
+    declared: bool,
+    /// The page has it.
+    seen: bool,
+    /// It has something to compare with.
+    moved: bool,
+    total: f64,
+    buckets: Buckets,
+}
+
+/// A counter's movement since the last reading.
+enum Moved {
+    By(f64),
+    /// There is nothing to compare with.
+    Unknown,
+}
+
+impl Scrape {
+    /// With `beside`, heap and pauses are another source's to tell.
+    pub fn new(instance: &str, beside: bool) -> Self {
+        Self {
+            beside,
+            instance: instance.to_owned(),
+            last: HashMap::new(),
+            slots: Vec::new(),
+            index: HashMap::new(),
+            owners: HashMap::new(),
+            turn: 0,
+            read_before: false,
+            exporter: false,
+            refused: BTreeMap::new(),
+        }
+    }
+
+    /// Begins a reading.
+    pub fn begin(&mut self) {
+        self.turn += 1;
+        for slot in &mut self.slots {
+            slot.seen = false;
+            slot.moved = false;
+            slot.total = 0.0;
+            slot.buckets.clear();
+        }
+    }
+
+    /// Takes a line whose name met `met`.
+    pub fn take(&mut self, met: &[Met], line: &Line<'_>) {
+        let (mut moved, beside) = (None, self.beside);
+        let left_out = |m: &Met| self_told(m) && beside;
+        for one in met.iter().filter(|m| !left_out(m) && m.rule.fits(line)) {
+            self.exporter |= dialects::ALL[one.dialect].exporter;
+            if let Take::Level(_) = one.rule.take {
+                if moved.is_none() && self.twice(line) {
+                    return;
+                }
+                moved = Some(Moved::Unknown);
+                self.level(one, line);
+                continue;
+            }
+            if moved.is_none() {
+                let Some(m) = self.counter(line) else { return };
+                moved = Some(m);
+            }
+            self.counted(one, line, moved.as_ref());
+        }
+    }
+
+    fn level(&mut self, met: &Met, line: &Line<'_>) {
+        // A figure that is not there is written as NaN or -1; a time, also as 0 (prom-client's lag of an interval without a look).
+        let time = matches!(met.rule.take, Take::Level(Unit::Ns));
+        if !line.value.is_finite() || line.value < 0.0 || time && line.value == 0.0 {
+            return;
+        }
+        let value = line.value * met.scale;
+        let Some(slot) = self.slot(met, line) else { return };
+        slot.total = match slot.combine {
+            Combine::Max => slot.total.max(value),
+            _ => slot.total + value,
+        };
+        slot.seen = true;
+    }
+
+    fn counted(&mut self, met: &Met, line: &Line<'_>, moved: Option<&Moved>) {
+        let le = match met.part {
+            Part::Bucket => {
+                match line.label("le").and_then(|l| l.parse::<f64>().ok()).filter(|l| !l.is_nan()) {
+                    Some(le) => Some(le * met.scale),
+                    None => return self.refuse("buckets without a limit"),
+                }
+            }
+            _ => None,
+        };
+        let Some(slot) = self.slot(met, line) else { return };
+        slot.seen = true;
+        slot.moved |= matches!(moved, Some(Moved::By(_)));
+        let increase = if let Some(Moved::By(increase)) = moved { *increase } else { 0.0 };
+        match (met.part, le) {
+            (Part::Bucket, Some(le)) => slot.buckets.bucket(le, increase),
+            (Part::Sum, _) => slot.buckets.sum += increase * met.scale,
+            (Part::Count, _) if !matches!(slot.take, Take::Calls) => slot.buckets.count += increase,
+            _ => slot.total += increase * met.scale,
+        }
+    }
+
+    /// By how much a counter has grown; none if it is none, or is there twice.
+    fn counter(&mut self, line: &Line<'_>) -> Option<Moved> {
+        if !line.value.is_finite() || line.value < 0.0 {
+            self.refuse("counters that are no positive number");
+            return None;
+        }
+        let (turn, born) = (self.turn, self.read_before && !self.exporter);
+        let full = self.last.len() >= MAX_SERIES;
+        match self.last.entry(series(line)) {
+            Entry::Occupied(mut known) => {
+                let before = known.insert(Last { value: line.value, turn });
+                if before.turn == turn {
+                    self.refuse("series that are there twice");
+                    return None;
+                }
+                let increase =
+                    if line.value >= before.value { line.value - before.value } else { line.value };
+                Some(Moved::By(increase))
+            }
+            Entry::Vacant(_) if full => {
+                self.refuse("series for which there is no room (16384)");
+                None
+            }
+            Entry::Vacant(place) => {
+                place.insert(Last { value: line.value, turn });
+                // Libraries write a series from its first event on: it began at zero since the last reading. An exporter
+                // may list the greatest only, and then one that comes up has a past.
+                Some(if born { Moved::By(line.value) } else { Moved::Unknown })
+            }
+        }
+    }
+
+    /// Was this level read already in this turn? Also where there is no room to know.
+    fn twice(&mut self, line: &Line<'_>) -> bool {
+        let turn = self.turn;
+        let full = self.last.len() >= MAX_SERIES;
+        let why = match self.last.entry(series(line)) {
+            Entry::Occupied(mut known) => (known.insert(Last { value: 0.0, turn }).turn == turn)
+                .then_some("series that are there twice"),
+            Entry::Vacant(_) if full => Some("series for which there is no room (16384)"),
+            Entry::Vacant(place) => {
+                place.insert(Last { value: 0.0, turn });
+                None
+            }
+        };
+        why.inspect(|w| self.refuse(w)).is_some()
+    }
+
+    fn slot(&mut self, met: &Met, line: &Line<'_>) -> Option<&mut Slot> {
+        let key = key(met, line);
+        let known = self.index.get(&key).copied();
+        if let Some(at) = known {
+            return self.slots.get_mut(at);
+        }
+        if self.slots.len() >= MAX_LANES {
+            self.refuse("lanes beyond 512");
+            return None;
+        }
+        self.index.insert(key.clone(), self.slots.len());
+        self.slots.push(Slot {
+            key,
+            take: met.rule.take,
+            combine: met.rule.combine,
+            id: None,
+            declared: false,
+            seen: false,
+            moved: false,
+            total: 0.0,
+            buckets: Buckets::default(),
+        });
+        self.slots.last_mut()
+    }
+
+    /// Ends a reading and hands over what it gave. `since` is when the last one was, if there was one.
+    pub fn end(&mut self, since: Option<MonoNs>, at: MonoNs, sink: &mut dyn Sink) {
+        self.read_before = true;
+        let mut order: Vec<usize> = (0..self.slots.len()).filter(|&i| self.slots[i].seen).collect();
+        order.sort_by_key(|&i| self.slots[i].key.dialect);
+        let mut pauses: BTreeMap<usize, (LaneId, f64)> = BTreeMap::new();
+        for i in order {
+            let slot = &mut self.slots[i];
+            if self.exporter && !dialects::ALL[slot.key.dialect].exporter {
+                continue;
+            }
+            let lane = (slot.key.lane.clone(), slot.key.subject.clone());
+            if *self.owners.entry(lane).or_insert(slot.key.dialect) != slot.key.dialect {
+                continue;
+            }
+            slot.declare(&self.instance, sink);
+            // A sum of figures near the greatest may be beyond it.
+            let Some(id) = slot.id.filter(|_| slot.total.is_finite()) else { continue };
+            let since = since.filter(|_| slot.moved);
+            match (slot.take, since) {
+                (Take::Level(_), _) => sink.sample(id, at, slot.total),
+                (_, None) => {}
+                (Take::Rate(_) | Take::Calls, Some(since)) => {
+                    sink.sample(id, at, slot.total / at.since(since).as_secs_f64().max(1e-3));
+                }
+                (Take::Durations, Some(since)) => sink.histogram(id, since, at, slot.buckets.cells()),
+                (Take::Pauses(kind), Some(since)) => {
+                    let longest = slot.pauses(kind, &self.instance, since, at, sink);
+                    let known = pauses.entry(slot.key.dialect).or_insert((id, 0.0));
+                    known.1 = known.1.max(longest);
+                }
+            }
+        }
+        for (id, longest) in pauses.into_values() {
+            sink.sample(id, at, longest);
+        }
+    }
+
+    /// How many lanes have got values so far.
+    pub fn lanes(&self) -> usize {
+        self.slots.iter().filter(|s| s.id.is_some()).count()
+    }
+
+    /// Names of the libraries whose metrics fill lanes.
+    pub fn dialects(&self) -> Vec<&'static str> {
+        let mut found: Vec<usize> =
+            self.slots.iter().filter(|s| s.id.is_some()).map(|s| s.key.dialect).collect();
+        found.sort_unstable();
+        found.dedup();
+        found.into_iter().map(|d| dialects::ALL[d].about).collect()
+    }
+
+    pub fn refuse(&mut self, why: &'static str) {
+        *self.refused.entry(why).or_default() += 1;
+    }
+}
+
+impl Slot {
+    fn declare(&mut self, instance: &str, sink: &mut dyn Sink) {
+        if std::mem::replace(&mut self.declared, true) {
+            return;
+        }
+        let from_buckets = if self.buckets.are_there() { Quality::Sampled } else { Quality::Inferred };
+        let (shape, unit, quality) = match self.take {
+            // A time as a level is somebody's percentile or maximum.
+            Take::Level(Unit::Ns) => (Shape::Level, Unit::Ns, Quality::Sampled),
+            Take::Level(unit) => (Shape::Level, unit, Quality::Exact),
+            Take::Rate(unit) => (Shape::Rate, unit, Quality::Exact),
+            Take::Calls => (Shape::Rate, Unit::PerSecond, Quality::Exact),
+            Take::Durations => (Shape::Histogram, Unit::Ns, from_buckets),
+            Take::Pauses(_) => (Shape::Level, Unit::Ns, from_buckets),
+        };
+        let combine = if shape == Shape::Histogram { Combine::Merge } else { self.combine };
+        self.id = sink.declare(LaneSpec {
+            name: self.key.lane.clone(),
+            subject: self.key.subject.clone(),
+            instance: instance.to_owned(),
+            unit,
+            shape,
+            combine,
+            quality,
+        });
+    }
+
+    /// Pauses of this reading as events, spread evenly: when in the interval they were is not known. One that is as long as the interval
+    /// fills it, because the page is only served when it is over. Returns the longest, ns.
+    fn pauses(&self, kind: &str, instance: &str, since: MonoNs, at: MonoNs, sink: &mut dyn Sink) -> f64 {
+        let cells = self.buckets.cells();
+        let n = cells.count();
+        let step = at.since(since) / u32::try_from(n).unwrap_or(u32::MAX).max(1);
+        let longest_first =
+            cells.cells.iter().rev().flat_map(|&(us, n)| (0..n.min(MAX_PAUSES as u32)).map(move |_| us));
+        for (i, us) in longest_first.take(MAX_PAUSES as usize).enumerate() {
+            let end = MonoNs(at.0.saturating_sub(step.as_nanos() as u64 * i as u64));
+            let start = MonoNs(end.0.saturating_sub(u64::from(us) * 1_000)).max(MonoNs(since.0.min(end.0)));
+            sink.event(SourceEvent {
+                kind: kind.to_owned(),
+                instance: instance.to_owned(),
+                start,
+                end,
+                labels: vec![("placed".to_owned(), within(at.since(since)))],
+                value: 0.0,
+                others: if i == 0 { n.saturating_sub(MAX_PAUSES) } else { 0 },
+            });
+        }
+        cells.max_ns().unwrap_or(0.0)
+    }
+}
+
+/// Is it what a source inside the process, or at its runtime's counters, tells exactly?
+fn self_told(met: &Met) -> bool {
+    met.rule.lane.starts_with("heap.") || matches!(met.rule.take, Take::Pauses(_))
+}
+
+fn within(interval: Duration) -> String {
+    format!("anywhere within {}", Unit::Ns.show(interval.as_nanos() as f64))
+}
+
+fn key(met: &Met, line: &Line<'_>) -> SlotKey {
+    let first = |labels: &[&str]| labels.iter().find_map(|l| line.label(l)).filter(|v| !v.is_empty());
+    let member = first(met.rule.member).or(met.rule.member.last().copied());
+    let lane = match member {
+        Some(member) => met.rule.lane.replace('*', &clean(member, MEMBER_MAX).replace(' ', "-")),
+        None => met.rule.lane.to_owned(),
+    };
+    SlotKey {
+        dialect: met.dialect,
+        lane,
+        subject: first(met.rule.subject).map(|s| clean(s, LABEL_MAX)).unwrap_or_default(),
+        pause: if let Take::Pauses(kind) = met.rule.take { kind } else { "" },
+    }
+}
+
+/// A series by name and labels. Two with one number of 64 bits among 16384 come once in ten billion pages.
+fn series(line: &Line<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    line.name.hash(&mut hasher);
+    for (name, value) in &line.labels {
+        name.hash(&mut hasher);
+        value.hash(&mut hasher);
+    }
+    hasher.finish()
+}

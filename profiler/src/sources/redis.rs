@@ -1,0 +1,386 @@
+//! The Redis source: what a Redis server says of itself in `INFO`.
+//!
+//! Owns the question, the lanes of its answer and the few bytes of protocol that both take. Not the client that the backend uses: that
+//! one takes an answer of any length, and this server is not trusted. Works for Valkey and others that speak as Redis does. It reads,
+//! and changes nothing.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use thiserror::Error;
+use timeline::lane::names;
+use timeline::text::clean;
+use timeline::{LaneId, LaneSpec, MonoNs, Shape, Unit};
+
+use super::troubles::Troubles;
+use super::{AttachError, Attached, Crew, Shared, Sink, Source};
+
+/// Name of the source, and of the cache in its lanes.
+const NAME: &str = "redis";
+/// From reading to reading. `INFO` takes the server, which has one thread, about 0.1 ms.
+const PERIOD: Duration = Duration::from_millis(200);
+/// The same while it fails.
+const RETRY_PERIOD: Duration = Duration::from_secs(1);
+/// Longest time for one command, with connecting.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest answer, bytes. `INFO` has 7 KB.
+const MAX_ANSWER: usize = 1 << 20;
+/// Port where none is named.
+const PORT: u16 = 6379;
+
+/// Fields of `INFO`, sections `stats`, `memory` and `clients`, and the last part of the lane `cache.redis.*` that each becomes.
+const FIELDS: &[(&str, &str, Shape, Unit)] = &[
+    ("keyspace_hits", "hits", Shape::Rate, Unit::PerSecond),
+    ("keyspace_misses", "misses", Shape::Rate, Unit::PerSecond),
+    ("evicted_keys", "evictions", Shape::Rate, Unit::PerSecond),
+    ("expired_keys", "expired", Shape::Rate, Unit::PerSecond),
+    ("total_commands_processed", "commands", Shape::Rate, Unit::PerSecond),
+    ("used_memory", "memory", Shape::Level, Unit::Bytes),
+    ("maxmemory", "memory-limit", Shape::Level, Unit::Bytes),
+    ("connected_clients", "connections", Shape::Level, Unit::Count),
+    ("blocked_clients", "blocked", Shape::Level, Unit::Count),
+    (KEYS, "entries", Shape::Level, Unit::Count),
+];
+/// Stands for the sum of `keys=` over all databases.
+const KEYS: &str = "keys";
+
+/// Why a server cannot be read.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum RedisError {
+    /// The address is none that we ask.
+    #[error("`{0}` is not an address of the form redis://[USER@]HOST[:PORT], without password")]
+    BadAddress(String),
+    /// Nobody listens, or the connection broke.
+    #[error("nobody answers ({0})")]
+    Unreachable(String),
+    /// No whole answer in time.
+    #[error("no answer within 2 s")]
+    TimedOut,
+    /// It answered with an error: its first word.
+    #[error("the server refuses: {0}; a password is read from DYNO_REDIS_PASSWORD")]
+    Refused(String),
+    /// It speaks something else.
+    #[error("the answer is not one of Redis")]
+    NotRedis,
+    /// The answer is longer than it may be.
+    #[error("the answer is longer than 1 MiB")]
+    TooLong,
+}
+
+impl RedisError {
+    fn state(&self) -> &'static str {
+        match self {
+            Self::TimedOut => "silent",
+            Self::Unreachable(_) => "refused",
+            _ => "failing",
+        }
+    }
+}
+
+/// Attaches the server at `url` (`redis://[USER@]HOST[:PORT]`); `password` is empty where it takes none.
+///
+/// Asks once before it returns; later failures are told to the sink, and the connection is taken up again.
+///
+/// # Errors
+/// [`AttachError::Redis`]: nobody answers there, or not as Redis does, or not us.
+pub fn attach(url: &str, password: &str, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
+    let mut sink = Shared::new(sink);
+    let failed = |why| AttachError::Redis { url: shown(url), why };
+    let mut redis = Redis::new(url, password, &mut sink).map_err(failed)?;
+    let version = redis.read(&mut sink).map_err(failed)?;
+    let about = format!(
+        "redis at {}: {version}: hits, misses, evictions, memory, connections",
+        redis.place.address()
+    );
+    sink.note(NAME, &about);
+    let crew = Crew::default();
+    crew.run(redis, sink);
+    Ok(Attached::new(about, crew))
+}
+
+/// An address without what may be secret in it.
+fn shown(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+    clean(&format!("{scheme}://{place}"), 120)
+}
+
+struct Redis {
+    place: Place,
+    line: Option<TcpStream>,
+    lanes: Vec<Option<LaneId>>,
+    /// Counters as they were, and when.
+    last: HashMap<&'static str, f64>,
+    newest: Option<MonoNs>,
+    age: Option<LaneId>,
+    attached: MonoNs,
+    troubles: Troubles,
+}
+
+/// Where the server is, and who we are to it.
+struct Place {
+    host: String,
+    port: u16,
+    user: String,
+    password: String,
+}
+
+impl Place {
+    fn read(url: &str, password: &str) -> Option<Self> {
+        let rest = url.strip_prefix("redis://")?.trim_end_matches('/');
+        let (user, place) = rest.split_once('@').unwrap_or(("", rest));
+        let bracketed = place.strip_prefix('[').and_then(|p| p.split_once(']'));
+        let (host, port) = match bracketed {
+            Some((host, after)) => (host, after.strip_prefix(':')),
+            None => place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
+        };
+        let port = port.map_or(Some(PORT), |p| p.parse().ok())?;
+        let plain = |t: &str| !t.contains(['/', '@', '?', '#']) && !t.contains(char::is_whitespace);
+        let right = !host.is_empty() && plain(host) && plain(user) && !user.contains(':');
+        right.then(|| Self {
+            host: host.to_owned(),
+            port,
+            user: user.to_owned(),
+            password: password.to_owned(),
+        })
+    }
+
+    fn address(&self) -> String {
+        clean(&format!("{}:{}", self.host, self.port), 120)
+    }
+
+    fn connect(&self, deadline: MonoNs) -> Result<TcpStream, RedisError> {
+        let found = (self.host.as_str(), self.port).to_socket_addrs().map_err(|e| unreachable(&e))?;
+        let mut why = RedisError::Unreachable("the name has no address".to_owned());
+        for address in found {
+            match TcpStream::connect_timeout(&address, left(deadline)?) {
+                Ok(stream) => return Ok(stream),
+                Err(e) => why = unreachable(&e),
+            }
+        }
+        Err(why)
+    }
+}
+
+impl Redis {
+    fn new(url: &str, password: &str, sink: &mut dyn Sink) -> Result<Self, RedisError> {
+        let place = Place::read(url, password).ok_or_else(|| RedisError::BadAddress(shown(url)))?;
+        let instance = format!("{NAME}-{}", place.port);
+        let lanes = FIELDS.iter().map(|&(_, part, shape, unit)| {
+            let name = names::of(names::CACHE, NAME, part);
+            sink.declare(LaneSpec { shape, ..LaneSpec::level(name, &instance, unit) })
+        });
+        let lanes = lanes.collect();
+        Ok(Self {
+            lanes,
+            age: sink.declare(LaneSpec::level(names::SOURCE_AGE, NAME, Unit::Ns).about(&instance).worst()),
+            place,
+            line: None,
+            last: HashMap::new(),
+            newest: None,
+            attached: MonoNs::now(),
+            troubles: Troubles::new(NAME),
+        })
+    }
+
+    /// Asks once and hands over; returns the server's version.
+    fn read(&mut self, sink: &mut dyn Sink) -> Result<String, RedisError> {
+        let deadline = MonoNs(MonoNs::now().0 + TIMEOUT.as_nanos() as u64);
+        let answer = self.ask(deadline);
+        if answer.is_err() {
+            self.line = None;
+        }
+        let info = Info::of(&answer?)?;
+        let now = MonoNs::now();
+        for (lane, &(field, _, shape, _)) in self.lanes.iter().zip(FIELDS) {
+            let Some(value) = info.figures.get(field).copied() else { continue };
+            let before = self.last.insert(field, value);
+            let value = match (shape, before, self.newest) {
+                (Shape::Level, _, _) => value,
+                (_, Some(before), Some(then)) => {
+                    // A server that was started again counts from zero.
+                    let more = if value >= before { value - before } else { value };
+                    more / now.since(then).as_secs_f64().max(1e-3)
+                }
+                _ => continue,
+            };
+            // A limit of zero is none.
+            if let (Some(lane), true) = (lane, field != "maxmemory" || value > 0.0) {
+                sink.sample(*lane, now, value);
+            }
+        }
+        self.newest = Some(now);
+        Ok(info.version)
+    }
+
+    fn ask(&mut self, deadline: MonoNs) -> Result<String, RedisError> {
+        let line = match &mut self.line {
+            Some(line) => line,
+            none => {
+                let line = none.insert(self.place.connect(deadline)?);
+                let Place { user, password, .. } = &self.place;
+                match (user.is_empty(), password.is_empty()) {
+                    (_, true) => {}
+                    (true, false) => drop(command(line, &["AUTH", password], deadline)?),
+                    (false, false) => drop(command(line, &["AUTH", user, password], deadline)?),
+                }
+                line
+            }
+        };
+        command(line, &["INFO"], deadline)
+    }
+}
+
+impl Source for Redis {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn period(&self) -> Duration {
+        if self.troubles.lasting() { RETRY_PERIOD } else { PERIOD }
+    }
+
+    fn poll(&mut self, sink: &mut dyn Sink) {
+        let read = self.read(sink);
+        let now = MonoNs::now();
+        if let Some(lane) = self.age {
+            sink.sample(lane, now, now.since(self.newest.unwrap_or(self.attached)).as_nanos() as f64);
+        }
+        let instance = format!("{NAME}-{}", self.place.port);
+        match read {
+            Ok(_) => self.troubles.over(&instance, sink),
+            Err(e) => self.troubles.began(&instance, e.state(), &e, sink),
+        }
+    }
+}
+
+/// The figures of one answer.
+struct Info {
+    version: String,
+    figures: HashMap<&'static str, f64>,
+}
+
+impl Info {
+    fn of(text: &str) -> Result<Self, RedisError> {
+        let mut info = Self { version: String::new(), figures: HashMap::new() };
+        let mut keys = None;
+        for (name, value) in text.lines().filter_map(|l| l.split_once(':')) {
+            if name == "redis_version" {
+                info.version = clean(value, 40);
+            } else if name.strip_prefix("db").is_some_and(|n| n.parse::<u32>().is_ok()) {
+                let n = value.split(',').find_map(|p| p.strip_prefix("keys=")?.parse::<u64>().ok());
+                keys = Some(keys.unwrap_or(0.0) + n.unwrap_or(0) as f64);
+            } else if let Some((field, ..)) = FIELDS.iter().find(|f| f.0 == name) {
+                // Whole numbers, all of them; anything else is not taken for one.
+                if let Ok(number) = value.parse::<u64>() {
+                    info.figures.insert(field, number as f64);
+                }
+            }
+        }
+        if info.version.is_empty() {
+            return Err(RedisError::NotRedis);
+        }
+        // Databases without a key are not listed.
+        info.figures.insert(KEYS, keys.unwrap_or(0.0));
+        Ok(info)
+    }
+}
+
+/// Sends a command and returns its answer.
+fn command(line: &mut TcpStream, words: &[&str], deadline: MonoNs) -> Result<String, RedisError> {
+    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        bytes.extend(format!("${}\r\n{word}\r\n", word.len()).bytes());
+    }
+    line.set_write_timeout(Some(left(deadline)?))
+        .and_then(|()| line.write_all(&bytes))
+        .map_err(|e| unreachable(&e))?;
+    let mut got = Vec::new();
+    let mut part = [0; 16 << 10];
+    loop {
+        if let Some(answer) = answer(&got)? {
+            return Ok(answer);
+        }
+        line.set_read_timeout(Some(left(deadline)?)).map_err(|e| unreachable(&e))?;
+        match line.read(&mut part).map_err(|e| unreachable(&e))? {
+            0 => return Err(RedisError::Unreachable("it hung up".to_owned())),
+            n => got.extend_from_slice(&part[..n]),
+        }
+    }
+}
+
+/// The answer, if it is whole: a line (`+`), an error (`-`), or a text with its length (`$`).
+fn answer(got: &[u8]) -> Result<Option<String>, RedisError> {
+    if got.len() > MAX_ANSWER {
+        return Err(RedisError::TooLong);
+    }
+    let Some(end) = got.windows(2).take(128).position(|w| w == b"\r\n") else {
+        return if got.len() > 128 { Err(RedisError::NotRedis) } else { Ok(None) };
+    };
+    let head = String::from_utf8_lossy(&got[..end]);
+    match (head.get(..1), head.get(1..)) {
+        (Some("+"), Some(text)) => Ok(Some(text.to_owned())),
+        // The first word only: what follows is the server's to choose, and might be what we have sent.
+        (Some("-"), Some(text)) => {
+            let word: String = text.chars().take_while(char::is_ascii_uppercase).take(24).collect();
+            Err(RedisError::Refused(word))
+        }
+        (Some("$"), Some(length)) => {
+            let length: usize = length.parse().map_err(|_| RedisError::NotRedis)?;
+            if length > MAX_ANSWER - 256 {
+                return Err(RedisError::TooLong);
+            }
+            let text = got.get(end + 2..end + 2 + length);
+            Ok(text
+                .filter(|_| got.len() >= end + 4 + length)
+                .map(|t| String::from_utf8_lossy(t).into_owned()))
+        }
+        _ => Err(RedisError::NotRedis),
+    }
+}
+
+/// Time until `deadline`.
+fn left(deadline: MonoNs) -> Result<Duration, RedisError> {
+    let left = deadline.since(MonoNs::now());
+    if left.is_zero() { Err(RedisError::TimedOut) } else { Ok(left) }
+}
+
+fn unreachable(error: &io::Error) -> RedisError {
+    match error.kind() {
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => RedisError::TimedOut,
+        _ => RedisError::Unreachable(clean(&error.to_string(), 120)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_taken_whole_and_never_too_long() {
+        assert_eq!(answer(b"+OK\r\n"), Ok(Some("OK".to_owned())));
+        assert_eq!(answer(b"$5\r\nab"), Ok(None));
+        assert_eq!(answer(b"$2\r\nab\r\n"), Ok(Some("ab".to_owned())));
+        assert_eq!(
+            answer(b"-WRONGPASS hunter2 is not it\r\n"),
+            Err(RedisError::Refused("WRONGPASS".to_owned()))
+        );
+        assert_eq!(answer(b"HTTP/1.1 400 Bad Request\r\n"), Err(RedisError::NotRedis));
+        assert_eq!(answer(b"$99999999999\r\n"), Err(RedisError::TooLong));
+        assert_eq!(answer(b"$-7\r\n"), Err(RedisError::NotRedis));
+        assert_eq!(answer(&[b'x'; 300]), Err(RedisError::NotRedis));
+        assert_eq!(answer("€\r\n".as_bytes()), Err(RedisError::NotRedis));
+    }
+
+    #[test]
+    fn addresses_have_no_password() {
+        assert!(Place::read("redis://me@127.0.0.1:7", "x").is_some_and(|p| p.port == 7 && p.user == "me"));
+        assert!(Place::read("redis://[::1]", "").is_some_and(|p| p.host == "::1" && p.port == PORT));
+        for wrong in ["redis://me:pw@127.0.0.1", "rediss://127.0.0.1", "redis://", "redis://h:x", "127.0.0.1"]
+        {
+            assert!(Place::read(wrong, "").is_none(), "{wrong}");
+        }
+    }
+}

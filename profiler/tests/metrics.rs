@@ -1,0 +1,274 @@
+//! The metrics source against servers: a real library, one that goes away and comes back, and hostile ones.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
+
+mod watched;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use dynamometer_profiler::sources::{Attached, attach_metrics};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit as RegistryUnit};
+use timeline::event::kinds;
+use timeline::lane::names;
+
+use watched::{Kept, soon};
+
+const GRACE: Duration = Duration::from_secs(3);
+
+type Answer = dyn Fn(usize, &mut TcpStream) + Send + Sync;
+
+/// Answers every request with `answer(number of the request, stream)`.
+struct Server {
+    address: SocketAddr,
+    done: Arc<AtomicBool>,
+}
+
+impl Server {
+    fn start(answer: Arc<Answer>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let done = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&done);
+        let asked = Arc::new(AtomicUsize::new(0));
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                if ended.load(Ordering::Relaxed) {
+                    return;
+                }
+                let (answer, asked) = (Arc::clone(&answer), Arc::clone(&asked));
+                std::thread::spawn(move || {
+                    let (mut head, mut byte) = (Vec::new(), [0]);
+                    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
+                        head.push(byte[0]);
+                    }
+                    if head.starts_with(b"GET /metrics ") {
+                        answer(asked.fetch_add(1, Ordering::Relaxed), &mut stream);
+                    }
+                });
+            }
+        });
+        Self { address, done }
+    }
+
+    /// A page that depends on how often it was asked for.
+    fn page(page: impl Fn(usize) -> String + Send + Sync + 'static) -> Self {
+        Self::start(Arc::new(move |n, stream| reply(stream, "200 OK", page(n).as_bytes())))
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/metrics", self.address)
+    }
+
+    fn instance(&self) -> String {
+        format!("metrics-{}", self.address.port())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.done.store(true, Ordering::Relaxed);
+        drop(TcpStream::connect(self.address));
+    }
+}
+
+fn reply(stream: &mut TcpStream, status: &str, body: &[u8]) {
+    let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    drop(stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)));
+}
+
+#[test]
+fn levels_rates_and_ages_arrive_and_an_outage_is_said_once_and_survived() {
+    let broken = Arc::new(AtomicBool::new(false));
+    let is_broken = Arc::clone(&broken);
+    let server = Server::start(Arc::new(move |n, stream: &mut TcpStream| {
+        let page = format!(
+            "app_hikaricp_connections_pending{{pool=\"main\"}} 3\ncache_gets_total{{cache=\"c\",result=\"hit\"}} {}\n",
+            n * 10
+        );
+        let status = if is_broken.load(Ordering::Relaxed) { "503 Service Unavailable" } else { "200 OK" };
+        reply(stream, status, page.as_bytes());
+    }));
+    let kept = Kept::default();
+    let attached = attach_metrics(&server.url(), false, Box::new(kept.clone())).unwrap();
+    assert!(attached.about().contains("Micrometer"), "{}", attached.about());
+    let me = server.instance();
+    soon("rates", || kept.values("cache.c.hits", &me).len() >= 3);
+    assert!(kept.values("pool.main.waiters", &me).iter().all(|v| *v == 3.0));
+    assert!(kept.values("cache.c.hits", &me).iter().all(|v| *v > 0.0));
+    broken.store(true, Ordering::Relaxed);
+    soon("trouble", || kept.noted("status 503") && kept.happened("failing"));
+    let before = kept.values("cache.c.hits", &me).len();
+    soon("ages while it is out", || {
+        kept.values(names::SOURCE_AGE, "metrics").last().is_some_and(|a| *a > 1e9)
+    });
+    assert_eq!(kept.values("cache.c.hits", &me).len(), before, "a gap stays a gap");
+    broken.store(false, Ordering::Relaxed);
+    soon("back", || kept.happened("back") && kept.values("cache.c.hits", &me).len() > before);
+    let said = kept.0.lock().unwrap().notes.iter().filter(|n| n.contains("503")).count();
+    assert_eq!(said, 1);
+    assert!(attached.join(GRACE));
+}
+
+#[test]
+fn wrong_addresses_and_answers_are_named_and_secrets_are_not_shown() {
+    let attach = |url: &str| match attach_metrics(url, false, Box::new(Kept::default())) {
+        Ok(_) => panic!("{url} attached"),
+        Err(e) => e.to_string(),
+    };
+    assert_eq!(
+        attach("http://me:hunter2@127.0.0.1:1/metrics?token=hunter3"),
+        "cannot attach the metrics at http://127.0.0.1:1/metrics: `http://127.0.0.1:1/metrics` is not an address of the form http://HOST:PORT/PATH without user and password"
+    );
+    assert!(attach("https://127.0.0.1:1/metrics").contains("is not an address of the form"));
+    assert!(
+        attach("http://127.0.0.1:1/metrics?token=hunter3")
+            .contains("http://127.0.0.1:1/metrics: nobody answers")
+    );
+    let html = Server::page(|_| "<!doctype html>\n<html>\n<body>\n</body>\n".to_owned());
+    assert!(
+        attach(&html.url())
+            .contains("the answer is not a page of metrics: line 1: no metric's name at its beginning")
+    );
+}
+
+#[test]
+fn an_endless_page_is_named_and_given_up() {
+    let endless = Server::start(Arc::new(|_, stream: &mut TcpStream| {
+        let line = b"nodejs_heap_size_used_bytes 1\n".repeat(1_000);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+        // Twice what is taken: a reader without a limit would take it all.
+        for _ in 0..600 {
+            if stream.write_all(&line).is_err() {
+                return;
+            }
+        }
+    }));
+    let error = attach_metrics(&endless.url(), false, Box::new(Kept::default())).map(|_| ()).unwrap_err();
+    assert!(error.to_string().ends_with("the answer is longer than 8 MiB"), "{error}");
+}
+
+#[test]
+fn hostile_names_and_values_do_no_harm_and_are_told() {
+    let server = Server::page(|_| {
+        let huge = "x".repeat(10_000);
+        format!(
+            "cache_size{{cache=\"\u{1b}[2J\u{202e}evil\"}} 1\ncache_size{{cache=\"{huge}\"}} 2\nnodejs_heap_size_used_bytes NaN\n\
+             cache_gets_total{{cache=\"c\",result=\"hit\"}} -5\nhikaricp_connections_max{{pool=\"p\"}} {}\nhikaricp_connections_idle{{pool=\"{}\"}} 1\n\
+             a 1\nb 2\nc 3\nd 4\nhttp_request_duration_seconds_bucket{{le=\"high\",route=\"/\"}} 1\n",
+            "9".repeat(400),
+            "y".repeat(20_000)
+        )
+    });
+    let kept = Kept::default();
+    let attached = attach_metrics(&server.url(), false, Box::new(kept.clone())).unwrap();
+    soon("reasons", || {
+        ["counters that are no positive number", "buckets without a limit", "longer than 16 KiB"]
+            .iter()
+            .all(|w| kept.noted(w))
+    });
+    let got = kept.0.lock().unwrap();
+    assert!(got.lanes.iter().all(|l| !l.name.contains(['\u{1b}', '\u{202e}']) && l.name.len() < 100));
+    assert!(got.samples.iter().all(|s| s.2.is_finite()));
+    assert!(got.lanes.iter().any(|l| l.name.starts_with("cache.xxx")));
+    drop(got);
+    assert!(attached.join(GRACE));
+}
+
+/// A process of another language that serves its library's page, for as long as the test lasts.
+struct Service(Child, u16);
+
+impl Service {
+    fn start(command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.unwrap_or_else(|e| panic!("{command:?}: {e}; ./test installs what is needed"));
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let port = line.trim().parse().unwrap_or_else(|_| panic!("{command:?} told no port"));
+        Self(child, port)
+    }
+
+    fn watch(&self, kept: &Kept) -> Attached {
+        attach_metrics(&format!("http://127.0.0.1:{}/metrics", self.1), false, Box::new(kept.clone()))
+            .unwrap()
+    }
+
+    fn instance(&self) -> String {
+        format!("metrics-{}", self.1)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn libraries() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/libraries")
+}
+
+#[test]
+fn node_with_prom_client_shows_generations_pauses_and_handlers() {
+    let node = Service::start(Command::new("node").arg(libraries().join("prom-client.js")));
+    let kept = Kept::default();
+    let attached = node.watch(&kept);
+    let me = node.instance();
+    assert!(attached.about().contains("prom-client"), "{}", attached.about());
+    soon("pauses", || kept.0.lock().unwrap().events.iter().any(|e| e.kind == kinds::PAUSE_MINOR));
+    soon("handlers", || kept.recorded(names::SERVER_HANDLER).iter().any(|h| h.count() > 0));
+    let [young, old, used] =
+        [names::HEAP_YOUNG, names::HEAP_OLD, names::HEAP_USED].map(|n| kept.values(n, &me));
+    assert!(young.iter().zip(&old).zip(&used).all(|((y, o), u)| *y > 0.0 && *o > 0.0 && y + o <= *u));
+    assert!(kept.values(names::LOOP_DELAY_LONGEST, &me).iter().all(|v| (1e6..60e9).contains(v)));
+    // Each was 20 ms, which lies in the bucket from 10 to 25 ms.
+    let handlers = kept.recorded(names::SERVER_HANDLER);
+    assert!(
+        handlers.iter().flat_map(|h| &h.cells).all(|(us, _)| (19_900..=20_100).contains(us)),
+        "{handlers:?}"
+    );
+    assert!(attached.join(GRACE));
+}
+
+#[test]
+fn python_with_prometheus_client_shows_handlers() {
+    let venv = tempfile::tempdir().unwrap();
+    let ran = |command: &mut Command| assert!(command.status().unwrap().success(), "{command:?}");
+    ran(Command::new("python3").args(["-m", "venv"]).arg(venv.path()));
+    let python = venv.path().join("bin/python");
+    let install =
+        ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "prometheus-client==0.25.0"];
+    ran(Command::new(&python).args(install));
+    let service = Service::start(Command::new(&python).arg(libraries().join("prometheus_client_page.py")));
+    let kept = Kept::default();
+    let attached = service.watch(&kept);
+    soon("handlers", || kept.recorded(names::SERVER_HANDLER).iter().map(|h| h.count()).sum::<u64>() > 20);
+    let requests = kept.values(names::SERVER_REQUESTS, &service.instance());
+    assert!(requests.iter().all(|r| *r >= 0.0) && requests.iter().any(|r| *r > 0.0), "{requests:?}");
+    assert!(attached.join(GRACE));
+}
+
+#[test]
+fn rust_with_prometheus_client_is_read_in_openmetrics() {
+    let handler = Histogram::new([0.01, 0.1]);
+    let mut registry = Registry::default();
+    registry.register_with_unit("http_request_duration", "Requests", RegistryUnit::Seconds, handler.clone());
+    let server = Server::page(move |_| {
+        handler.observe(0.05);
+        let mut page = String::new();
+        encode(&mut page, &registry).unwrap();
+        page
+    });
+    let kept = Kept::default();
+    let attached = attach_metrics(&server.url(), false, Box::new(kept.clone())).unwrap();
+    soon("handlers", || kept.recorded(names::SERVER_HANDLER).len() > 3);
+    assert!(kept.recorded(names::SERVER_HANDLER).iter().all(|h| h.cells == [(50_000, 1)]));
+    assert!(attached.join(GRACE));
+}
