@@ -82,6 +82,13 @@ pub const MECHANISMS: &[Mechanism] = &[
     },
     Mechanism {
         cause: FindingKind::LoopBlocked,
+        effect: FindingKind::LoopStarved,
+        reason: "work done in one go, one request after the other, leaves the loop no time for input",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::LoopBlocked,
         effect: FindingKind::PoolSaturated,
         reason: "connections stay checked out while the loop does not turn",
         effect_sort: "",
