@@ -360,10 +360,14 @@ impl ReportArgs {
 #[derive(Debug, Clone, Args)]
 pub struct ExplainArgs {
     /// A run's folder or its recording.
-    pub run: PathBuf,
-    /// The findings as JSON.
+    #[arg(required_unless_present = "schema")]
+    pub run: Option<PathBuf>,
+    /// The same as JSON.
     #[arg(long)]
     pub json: bool,
+    /// Print the JSON Schema of that instead.
+    #[arg(long, conflicts_with_all = ["run", "json"])]
+    pub schema: bool,
 }
 
 /// Values for variables of a scenario.

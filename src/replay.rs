@@ -15,6 +15,7 @@ use crate::show::print;
 pub struct Replayed {
     pub loaded: Loaded,
     pub findings: Vec<Finding>,
+    pub diagnosis: Diagnosis,
 }
 
 /// Reads a recording and runs the detectors at each of its ticks, as the live run did.
@@ -24,7 +25,7 @@ pub fn replay(path: &Path) -> anyhow::Result<Replayed> {
         .and_then(|r| r.load(path, |timeline, at| diagnosis.tick(timeline, at)))
         .map_err(user_error)?;
     warn(&loaded.damage);
-    Ok(Replayed { loaded, findings: diagnosis.findings().to_vec() })
+    Ok(Replayed { loaded, findings: diagnosis.findings().to_vec(), diagnosis })
 }
 
 pub fn user_error(error: RecordingError) -> anyhow::Error {
@@ -43,7 +44,7 @@ pub fn write_reports(
     folder: &Path,
     formats: &[reports::Format],
 ) -> anyhow::Result<(reports::Summary, Vec<PathBuf>)> {
-    let Replayed { loaded, findings } = replay(run)?;
+    let Replayed { loaded, findings, .. } = replay(run)?;
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let summary = reports::Summary::new(&loaded.meta, &loaded.timeline, &findings, loaded.end.as_ref());
     let inputs = reports::Inputs { summary: &summary, timeline: &loaded.timeline, meta: &loaded.meta };
@@ -67,12 +68,16 @@ fn folder_of(run: &Path) -> PathBuf {
 
 /// `dyno explain RUN`
 pub fn explain(args: &ExplainArgs) -> anyhow::Result<Outcome> {
-    let Replayed { loaded, findings } = replay(&args.run)?;
-    if args.json {
-        return print(&(serde_json::to_string_pretty(&findings)? + "\n"));
-    }
+    let Some(run) = &args.run else { return print(reports::explain::SCHEMA) };
+    let Replayed { loaded, findings, diagnosis } = replay(run)?;
     let summary = reports::Summary::new(&loaded.meta, &loaded.timeline, &findings, loaded.end.as_ref());
-    print(&reports::text::story(&summary))
+    let looked = diagnosis.states().into_iter();
+    let looked = looked.map(|(kind, status, text)| reports::explain::Looked { kind, status, text });
+    let told = reports::Explanation::new(&summary, diagnosis.breakdowns(), looked.collect());
+    if args.json {
+        return print(&(serde_json::to_string_pretty(&told)? + "\n"));
+    }
+    print(&reports::explain::story(&told))
 }
 
 /// What `dyno recording info` counts.

@@ -65,6 +65,9 @@ that = "p99 < 1us for detail"
     assert!(junit.contains("failures=\"1\""), "{junit}");
     let explained = dyno().args(["explain", "--json"]).arg(&run.folder).output().unwrap();
     assert!(explained.status.success());
+    let told: serde_json::Value = serde_json::from_slice(&explained.stdout).unwrap();
+    assert_eq!((&told["version"], &told["verdict"]), (&1.into(), &"fail".into()));
+    assert!(told["looked_for"].as_array().is_some_and(|l| !l.is_empty()), "{told:#}");
     assert!(json(&run.folder.join("summary.json")).is_some());
 }
 

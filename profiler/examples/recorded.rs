@@ -1,11 +1,12 @@
-//! What the detectors of this build say of recorded runs, beside what was really wrong: `recorded FOLDER...`, one folder a run.
+//! What the detectors of this build say of recorded runs, beside what was really wrong: `recorded [--client-alone] FOLDER...`, one
+//! folder a run; on demand without all that the target's instruments said, as if nobody had attached to it.
 
 use std::path::Path;
 
 use dynamometer_profiler::Diagnosis;
-use timeline::MonoNs;
 use timeline::fault::FaultKind;
 use timeline::recording::Reader;
+use timeline::{Entry, LaneId, MonoNs, RunTime, Timeline};
 
 /// A line of `truth.jsonl`.
 #[derive(serde::Deserialize)]
@@ -13,6 +14,41 @@ struct Line {
     run_s: f64,
     fault: FaultKind,
     what: String,
+}
+
+/// A run as it would have been recorded with nothing attached.
+#[derive(Default)]
+struct ClientAlone {
+    timeline: Timeline,
+    /// For each lane of the run its own, and how many points and intervals it has given.
+    lanes: Vec<(Option<LaneId>, usize, usize)>,
+}
+
+impl ClientAlone {
+    /// Takes over what has come since the last tick.
+    fn follow(&mut self, run: &Timeline, at: RunTime) -> &Timeline {
+        self.timeline.apply(&Entry::Plan(run.plan().clone()));
+        for (i, series) in run.series().iter().enumerate() {
+            if i == self.lanes.len() {
+                let kept = ["client.", "generator.", "host."].iter().any(|p| series.spec.name.starts_with(p));
+                let id = kept.then(|| LaneId(self.timeline.series().len() as u32));
+                if let Some(id) = id {
+                    self.timeline.apply(&Entry::Lane(id, series.spec.clone()));
+                }
+                self.lanes.push((id, 0, 0));
+            }
+            let (Some(lane), points, intervals) = self.lanes[i] else { continue };
+            for &(at, value) in &series.points[points..] {
+                self.timeline.apply(&Entry::Sample { lane, at, value });
+            }
+            for (span, cells) in &series.intervals[intervals..] {
+                self.timeline.apply(&Entry::Histogram { lane, span: *span, cells: cells.clone() });
+            }
+            self.lanes[i] = (Some(lane), series.points.len(), series.intervals.len());
+        }
+        self.timeline.apply(&Entry::Tick(at));
+        &self.timeline
+    }
 }
 
 /// Faults that truly began, with the first onset of each, seconds.
@@ -29,10 +65,14 @@ fn truth(folder: &Path) -> Vec<(FaultKind, f64)> {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut cost, mut ticks) = (0.0, 0u32);
-    for folder in std::env::args().skip(1) {
-        let folder = Path::new(&folder);
+    let (options, folders): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|a| a == "--client-alone");
+    for folder in &folders {
+        let folder = Path::new(folder);
+        let mut alone = (!options.is_empty()).then(ClientAlone::default);
         let mut diagnosis = Diagnosis::new();
         Reader::open(folder)?.load(folder, |timeline, at| {
+            let timeline = alone.as_mut().map_or(timeline, |a| a.follow(timeline, at));
             let began = MonoNs::now();
             diagnosis.tick(timeline, at);
             cost += MonoNs::now().since(began).as_secs_f64();

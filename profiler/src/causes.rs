@@ -1,6 +1,6 @@
 //! Causes: which finding set off which, and in what order findings are told.
 //!
-//! Owns the table of mechanisms and the ranking. A finding hangs under another one only if three
+//! Owns the ranking; what can cause what is in [`crate::mechanisms`]. A finding hangs under another one only if three
 //! things hold: the table knows a mechanism, the cause began before (within the resolution of the
 //! lanes), and, where both come and go, most of the effect lies in the time of the cause. Otherwise they are
 //! independent and both stay roots.
@@ -8,184 +8,11 @@
 use std::time::Duration;
 
 use timeline::clock::RunTime;
-use timeline::event::kinds;
 use timeline::{Finding, FindingKind, Severity, Span, Status};
 
 use crate::ledger::Entry;
-
-/// One mechanism: what can cause what, and why.
-#[derive(Debug, Clone, Copy)]
-pub struct Mechanism {
-    /// What comes first.
-    pub cause: FindingKind,
-    /// What follows from it.
-    pub effect: FindingKind,
-    /// Why, as the second half of a sentence.
-    pub reason: &'static str,
-    /// Only where the effect is of this sort ([`crate::detectors::Claim::sort`]); empty for any.
-    pub effect_sort: &'static str,
-    /// The effect comes and goes with the cause, so overlap in time is demanded.
-    pub together: bool,
-}
-
-/// What can cause what. Only kinds that detectors of this build find.
-pub const MECHANISMS: &[Mechanism] = &[
-    Mechanism {
-        cause: FindingKind::CacheStampede,
-        effect: FindingKind::PoolSaturated,
-        reason: "the loads of one key take the connections",
-        effect_sort: "",
-        together: true,
-    },
-    Mechanism {
-        cause: FindingKind::LongPause,
-        effect: FindingKind::PoolSaturated,
-        reason: "connections stay checked out while the process stands still, and the requests that piled up ask for them at once",
-        effect_sort: "",
-        together: true,
-    },
-    Mechanism {
-        cause: FindingKind::HeapLeak,
-        effect: FindingKind::LongPause,
-        reason: "the collector walks an ever larger old generation",
-        effect_sort: kinds::PAUSE_MAJOR,
-        together: false,
-    },
-    Mechanism {
-        cause: FindingKind::PoolSaturated,
-        effect: FindingKind::HeapLeak,
-        reason: "requests that wait for a connection hold their memory",
-        effect_sort: "",
-        together: false,
-    },
-    // Loop, offload, memory and CPU.
-    Mechanism {
-        cause: FindingKind::LoopBlocked,
-        effect: FindingKind::LongPause,
-        reason: "what blocks the loop is what keeps its workers from coming back",
-        effect_sort: kinds::PAUSE_WORKER_STALL,
-        together: true,
-    },
-    Mechanism {
-        cause: FindingKind::LoopStarved,
-        effect: FindingKind::LongPause,
-        reason: "the loop comes back only when the task that starves it lets it, and it leaves no core to others",
-        effect_sort: "",
-        together: true,
-    },
-    Mechanism {
-        cause: FindingKind::CpuSaturated,
-        effect: FindingKind::LongPause,
-        reason: "threads that wait for a core do not come back either",
-        effect_sort: "",
-        together: true,
-    },
-    Mechanism {
-        cause: FindingKind::LoopBlocked,
-        effect: FindingKind::LoopStarved,
-        reason: "work done in one go, one request after the other, leaves the loop no time for input",
-        effect_sort: "",
-        together: true,
-    },
-    Mechanism {
-        cause: FindingKind::LoopBlocked,
-        effect: FindingKind::PoolSaturated,
-        reason: "connections stay checked out while the loop does not turn",
-        effect_sort: "",
-        together: true,
-    },
-    Mechanism {
-        cause: FindingKind::LoopStarved,
-        effect: FindingKind::PoolSaturated,
-        reason: "connections stay checked out until the loop looks for input",
-        effect_sort: "",
-        together: true,
-    },
-    Mechanism {
-        cause: FindingKind::CpuSaturated,
-        effect: FindingKind::PoolSaturated,
-        reason: "connections stay checked out while requests wait for a core",
-        effect_sort: "",
-        together: true,
-    },
-    Mechanism {
-        cause: FindingKind::LoopBlocked,
-        effect: FindingKind::CpuSaturated,
-        reason: "the work done in one go takes the core",
-        effect_sort: "",
-        together: true,
-    },
-    Mechanism {
-        cause: FindingKind::LoopBlocked,
-        effect: FindingKind::HeapChurn,
-        reason: "what is done in one go builds large objects for it",
-        effect_sort: "",
-        together: true,
-    },
-    Mechanism {
-        cause: FindingKind::LoopBlocked,
-        effect: FindingKind::HeapBloat,
-        reason: "what is done in one go is in memory as a whole",
-        effect_sort: "",
-        together: true,
-    },
-    Mechanism {
-        cause: FindingKind::LoopBlocked,
-        effect: FindingKind::OffloadSaturated,
-        reason: "tasks are handed over in bursts after each stall",
-        effect_sort: "",
-        together: true,
-    },
-    Mechanism {
-        cause: FindingKind::CpuSaturated,
-        effect: FindingKind::OffloadSaturated,
-        reason: "tasks last for longer while they wait for a core",
-        effect_sort: "",
-        together: true,
-    },
-    Mechanism {
-        cause: FindingKind::OffloadSaturated,
-        effect: FindingKind::PoolSaturated,
-        reason: "requests that wait for a thread hold connections, and ask for them at once when threads are free",
-        effect_sort: "",
-        together: true,
-    },
-    Mechanism {
-        cause: FindingKind::HeapFragmented,
-        effect: FindingKind::LoopBlocked,
-        reason: "the many small allocations that leave holes are made and dropped in one go",
-        effect_sort: "",
-        together: true,
-    },
-    Mechanism {
-        cause: FindingKind::HeapFragmented,
-        effect: FindingKind::HeapBloat,
-        reason: "the many small allocations that leave holes live together while a request lasts",
-        effect_sort: "",
-        together: true,
-    },
-    Mechanism {
-        cause: FindingKind::HeapFragmented,
-        effect: FindingKind::HeapChurn,
-        reason: "the many small allocations that leave holes are dropped after the request",
-        effect_sort: "",
-        together: true,
-    },
-    Mechanism {
-        cause: FindingKind::HeapChurn,
-        effect: FindingKind::CpuSaturated,
-        reason: "allocating, touching and dropping memory takes the CPU",
-        effect_sort: "",
-        together: true,
-    },
-    Mechanism {
-        cause: FindingKind::LongPause,
-        effect: FindingKind::HeapBloat,
-        reason: "what lives is copied while the target stands still",
-        effect_sort: "",
-        together: true,
-    },
-];
+use crate::mechanisms::{MECHANISMS, Mechanism};
+use crate::proof::Proofs;
 
 /// How much later than its effect a cause may seem to begin: two intervals of a 10 Hz lane, since
 /// each side's onset is known to one interval.
@@ -199,17 +26,19 @@ const DRAIN: Duration = Duration::from_millis(500);
 /// 0.3 s every second.
 const LEAST_SHARE: f64 = 0.5;
 
-/// Sets `caused_by` of every entry's finding and returns them ranked: roots worst first, each
-/// followed by its consequences.
-pub fn rank(entries: &[Entry]) -> Vec<Finding> {
+/// Sets `caused_by` of every entry's finding, adds what `proofs` know of it and returns them ranked: roots worst first,
+/// each followed by its consequences.
+pub fn rank(entries: &[Entry], proofs: &Proofs) -> Vec<Finding> {
     let mut findings: Vec<Finding> = entries.iter().map(|e| e.finding.clone()).collect();
     for (i, effect) in entries.iter().enumerate() {
         if let Some((cause, reason)) = cause_of(entries, effect) {
+            let explained = proofs.reason(&cause).map_or_else(String::new, |text| format!("; {text}"));
+            findings[i].caused_by_reason = Some(reason + &explained);
             findings[i].caused_by = Some(cause);
-            findings[i].caused_by_reason = Some(reason);
         }
+        proofs.tell(&mut findings[i]);
     }
-    in_order(&findings)
+    in_order(&findings, proofs)
 }
 
 /// The best cause of `effect`: the surest, then the one that began last before it.
@@ -273,13 +102,17 @@ fn share_within(effects: &[Span], causes: &[Span], until: RunTime) -> Option<f64
     (all > Duration::ZERO).then(|| within.as_secs_f64() / all.as_secs_f64())
 }
 
-/// Roots worst first, each followed by what it caused.
-fn in_order(findings: &[Finding]) -> Vec<Finding> {
+/// Roots worst first, each followed by what it caused. Among equally bad and sure ones, those that were weighed and
+/// found to explain next to nothing of the added response time come last; else the earliest is first. A
+/// greater share does not put a root before an earlier one: a queue at the end of a chain explains most of the
+/// time and the least of the cause.
+fn in_order(findings: &[Finding], proofs: &Proofs) -> Vec<Finding> {
     let mut roots: Vec<&Finding> =
         findings.iter().filter(|f| f.caused_by.is_none() || in_circle(findings, f)).collect();
     roots.sort_by_cached_key(|f| {
         let invalid = f.kind == FindingKind::GeneratorLimited;
-        (!invalid, std::cmp::Reverse((worst(findings, f, 0), f.status)), f.onset, f.id.clone())
+        let little = proofs.explains_little(&f.id);
+        (!invalid, std::cmp::Reverse((worst(findings, f, 0), f.status)), little, f.onset, f.id.clone())
     });
     let mut out = Vec::with_capacity(findings.len());
     for root in roots {
@@ -343,13 +176,5 @@ mod tests {
                 < LEAST_SHARE
         );
         assert_eq!(share_within(&[ms(9_000, 9_500)], &causes, RunTime::from_ms(3_600)), None);
-    }
-
-    #[test]
-    fn no_mechanism_is_listed_twice_and_none_causes_itself() {
-        for (i, m) in MECHANISMS.iter().enumerate() {
-            assert_ne!(m.cause, m.effect);
-            assert!(MECHANISMS[i + 1..].iter().all(|n| (n.cause, n.effect) != (m.cause, m.effect)));
-        }
     }
 }

@@ -2,17 +2,19 @@
 //!
 //! Owns the order of work at a tick and the rule that a starved generator silences every finding
 //! against the target. The same entries in the same order give the same findings, live and in replay.
-//! What is claimed belongs to `detectors`, what lasts to `ledger`, what caused what to `causes`.
+//! What is claimed belongs to `detectors`, what lasts to `ledger`, what caused what to `causes`, whether it explains the
+//! added response time to `proof`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use timeline::clock::RunTime;
-use timeline::{Finding, FindingKind, Span, Status, Timeline, Unit};
+use timeline::{Breakdown, Finding, FindingKind, Span, Status, Timeline, Unit};
 
 use crate::causes;
 use crate::detectors::{self, Answer, Claim};
 use crate::ledger::Ledger;
+use crate::proof::Proofs;
 
 /// What began so shortly before or after the generator was found starved is put down to it: its
 /// detector needs three bad seconds of five, so the starving began up to so much earlier.
@@ -22,6 +24,7 @@ const STARVED_MARGIN: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, Default)]
 pub struct Diagnosis {
     ledger: Ledger,
+    proofs: Proofs,
     ranked: Vec<Finding>,
     answers: Vec<State>,
     withheld: BTreeSet<(FindingKind, String)>,
@@ -63,7 +66,8 @@ impl Diagnosis {
         }
         self.ledger.close(at);
         self.withdraw_what_the_generator_explains();
-        self.ranked = causes::rank(self.ledger.entries());
+        self.proofs.look(timeline, at, &mut self.ledger);
+        self.ranked = causes::rank(self.ledger.entries(), &self.proofs);
         self.tell_what_was_withheld();
     }
 
@@ -127,6 +131,13 @@ impl Diagnosis {
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.ranked
+    }
+
+    /// Where the response time goes, before and since each root finding that it could be told for, in the findings' order.
+    #[must_use]
+    pub fn breakdowns(&self) -> Vec<Breakdown> {
+        let roots = self.ranked.iter().filter(|f| f.caused_by.is_none());
+        roots.filter_map(|f| self.proofs.breakdown(&f.id)).cloned().collect()
     }
 
     /// Claims that found no room because a run holds 200 findings at most.

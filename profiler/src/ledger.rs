@@ -82,6 +82,14 @@ impl Ledger {
         self.entries.push(Entry::new(format!("F{}", self.discovered), claim, at));
     }
 
+    /// A null test agrees with a likely finding.
+    pub fn confirm(&mut self, id: &str) {
+        let found = self.entries.iter_mut().map(|e| &mut e.finding).find(|f| f.id == id);
+        if let Some(f) = found.filter(|f| f.status == Status::Likely) {
+            f.status = Status::Confirmed;
+        }
+    }
+
     /// Marks as ended what was not seen for long enough.
     pub fn close(&mut self, at: RunTime) {
         for e in self.entries.iter_mut().filter(|e| e.finding.ended.is_none()) {

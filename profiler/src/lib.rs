@@ -10,8 +10,14 @@ pub mod detectors;
 pub mod diagnosis;
 pub mod sources;
 
+mod blame;
+mod breakdown;
+mod cache_cells;
+mod excess;
 mod ledger;
 mod loops;
+mod mechanisms;
+mod proof;
 mod routes;
 mod stats;
 mod window;

@@ -10,7 +10,7 @@ use timeline::histogram::Sparse;
 use timeline::lane::names;
 use timeline::{Entry, Event, LaneId, LaneSpec, RunTime, Unit};
 
-const LANES: [&str; 37] = [
+const LANES: [&str; 38] = [
     "pool.db.capacity",
     "pool.db.in-use",
     "pool.db.waiters",
@@ -48,6 +48,7 @@ const LANES: [&str; 37] = [
     names::HEAP_ALLOCATED,
     names::HEAP_RESIDENT,
     names::SERVER_IN_FLIGHT,
+    names::RESPONSE,
 ];
 const KINDS: [&str; 7] = [
     kinds::CACHE_REFRESH,
@@ -64,9 +65,8 @@ fn lanes() -> Vec<Entry> {
     for name in LANES {
         for instance in ["a", "b"] {
             let spec = match name.rsplit('.').next().unwrap() {
-                "wait" | "hold" | "load" | "lateness" | "service" | "delay" | "handler" | "run" => {
-                    LaneSpec::histogram(name, instance)
-                }
+                "wait" | "hold" | "load" | "lateness" | "service" | "response" | "delay" | "handler"
+                | "run" => LaneSpec::histogram(name, instance),
                 _ => LaneSpec::level(name, instance, Unit::Count),
             };
             list.push(Entry::Lane(LaneId(list.len() as u32), spec));

@@ -3,6 +3,7 @@
 mod world;
 
 use dynamometer_profiler::Diagnosis;
+use timeline::lane::names;
 use timeline::{Entry, LaneSpec, RunTime, Timeline, Unit};
 use world::{Setup, build, ms};
 
@@ -19,6 +20,23 @@ fn a_tick_with_500_lanes_costs_no_more_late_in_a_run_than_early() {
         let lane = w.lane(LaneSpec::level(format!("server.made-up-{i}"), "shop-0", Unit::Count));
         for t in 1..400 {
             w.sample(lane, ms(t * 100), f64::from(i));
+        }
+    }
+    // What blame reads: times of ten routes in two processes, and of ten steps.
+    for i in 0..10 {
+        let took: Vec<f64> = (1..40).map(|v| f64::from(v) * 7e3).collect();
+        for shop in ["shop-0", "shop-1"] {
+            let route = format!("/route-{i}");
+            let lane = w.lane(LaneSpec::histogram(names::SERVER_HANDLER, shop).about(route));
+            for t in 1..400 {
+                w.histogram(lane, ms(t * 100 - 100), ms(t * 100), &took[..(t % 15) as usize * 2]);
+            }
+        }
+        for name in [names::RESPONSE, names::SERVICE] {
+            let lane = w.lane(LaneSpec::histogram(name, "gen-0").about(format!("step {i}")));
+            for t in 1..40 {
+                w.histogram(lane, ms(t * 1_000 - 1_000), ms(t * 1_000), &took);
+            }
         }
     }
     let (mut timeline, mut diagnosis) = (Timeline::new(), Diagnosis::new());

@@ -6,7 +6,7 @@ use dynamometer_profiler as profiler;
 
 use timeline::lane::names;
 use timeline::{FindingKind, LaneSpec, Status, Unit};
-use world::{Setup, World, build, find, kinds_of, likely, ms, phase};
+use world::{Setup, World, build, find, kinds_of, likely, ms, phase, told};
 
 fn small_pool() -> Setup {
     let phases = world::open(Setup::default().phases);
@@ -221,6 +221,7 @@ fn healthy_runs_have_no_finding() {
         for seed in 0..seeds() {
             let d = build(&Setup { seed, ..setup.clone() }).diagnose();
             assert!(d.findings().is_empty(), "{name}, seed {seed}: {:#?}", d.findings());
+            // The world has not the lanes of every detector.
             assert!(d.states().iter().all(|s| s.1 <= Status::NotSeen), "{:#?}", d.states());
         }
     }
@@ -282,35 +283,6 @@ fn without_lanes_nothing_can_be_told_and_the_missing_ones_are_named() {
     assert!(states.iter().all(|s| s.1 == Status::CannotTell && s.2.starts_with("missing: ")), "{states:#?}");
     assert!(d.findings().is_empty());
     assert_eq!(profiler::Diagnosis::new().states()[0].2, "the run was too short to look");
-}
-
-/// The story as people read it.
-fn told(d: &profiler::Diagnosis) -> String {
-    let mut text = String::new();
-    for f in d.findings() {
-        text += &format!(
-            "{} {} {} {} {}\n  {}\n",
-            f.id,
-            f.kind.name(),
-            f.subject,
-            f.severity.name(),
-            f.status.name(),
-            f.claim
-        );
-        if let (Some(cause), Some(reason)) = (&f.caused_by, &f.caused_by_reason) {
-            text += &format!("  caused by {cause}: {reason}\n");
-        }
-        for e in &f.evidence {
-            text += &format!("  + {} [{}]\n", e.text, e.lane);
-        }
-        for e in &f.contradicting {
-            text += &format!("  - {} [{}]\n", e.text, e.lane);
-        }
-        for a in &f.advice {
-            text += &format!("  > {a}\n");
-        }
-    }
-    text
 }
 
 #[test]

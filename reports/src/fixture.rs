@@ -1,11 +1,13 @@
 //! Runs for tests: plausible timelines built entry by entry, without a server or a clock.
 
+use timeline::breakdown::{Breakdown, Law, Part};
 use timeline::facts::{EndReason, LoadModel, PhaseFacts, PlanFacts, RunEnd, RunMeta};
 use timeline::finding::Evidence;
 use timeline::histogram::{self, Sparse};
 use timeline::lane::{LaneId, LaneSpec, names};
 use timeline::{Entry, Finding, FindingKind, Quality, RunTime, Severity, Span, Status, Timeline, Unit};
 
+use crate::explain::{Explanation, Looked};
 use crate::summary::Summary;
 
 /// What a name from outside may hold at worst.
@@ -22,6 +24,11 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn summary(&self) -> Summary {
         Summary::new(&self.meta, &self.timeline, &self.findings, self.end.as_ref())
+    }
+
+    pub(crate) fn explanation(&self) -> Explanation {
+        let breakdowns = self.findings.iter().filter(|f| f.kind == FindingKind::CacheStampede).map(breakdown);
+        Explanation::new(&self.summary(), breakdowns.collect(), looked_for())
     }
 }
 
@@ -299,5 +306,66 @@ fn finding(id: &str, kind: FindingKind, subject: &str, onset: u64) -> Finding {
         caused_by: None,
         caused_by_reason: None,
         missing: Vec::new(),
+    }
+}
+
+fn looked_for() -> Vec<Looked> {
+    let looked = |kind, status, text: &str| Looked { kind, status, text: text.to_owned() };
+    vec![
+        looked(FindingKind::CacheStampede, Status::Confirmed, "key product:7 is loaded 59 times per expiry"),
+        looked(FindingKind::HeapLeak, Status::NotSeen, "looked for and not seen"),
+        looked(FindingKind::OffloadSaturated, Status::CannotTell, "missing: offload.wait, offload.queued"),
+    ]
+}
+
+fn breakdown(f: &Finding) -> Breakdown {
+    let span = |a, b| Span::new(seconds(a), seconds(b));
+    let part = |what: &str, lane: &str, before: f64, after: f64, own| Part {
+        what: if f.claim == HOSTILE { HOSTILE.to_owned() } else { what.to_owned() },
+        lane: lane.to_owned(),
+        before,
+        after,
+        own,
+        inferred: !own,
+    };
+    Breakdown {
+        finding: f.id.clone(),
+        before: span(12, 19),
+        after: span(20, 36),
+        requests_before: 5_600,
+        requests_after: 11_200,
+        response_before: 2.4e6,
+        response_after: 62.4e6,
+        service_before: 2.1e6,
+        service_after: 52.1e6,
+        parts: vec![
+            part(
+                "due but not sent: its session waits for the answer before",
+                "client.response",
+                0.3e6,
+                10.3e6,
+                false,
+            ),
+            part("waiting for a connection of a pool", "pool.*.wait", 0.02e6, 31e6, false),
+            part("the rest of the handler", "server.handler", 1.1e6, 1.0e6, false),
+        ],
+        inside: vec![part("loading what a cache did not hold", "cache.*.load", 0.2e6, 48e6, true)],
+        laws: vec![
+            law("requests inside handlers: 700/s x 52.1 ms = 36.5 by Little's law, 36.1 counted", 36.5, 36.1),
+            law("waiters for pool db: 90/s x 180 ms = 16.2 by Little's law, 59.0 counted", 16.2, 59.0),
+        ],
+        missing: Vec::new(),
+    }
+}
+
+fn law(text: &str, expected: f64, seen: f64) -> Law {
+    Law {
+        text: text.to_owned(),
+        lane: "pool.db.waiters".to_owned(),
+        span: Span::new(seconds(20), seconds(36)),
+        expected,
+        seen,
+        unit: Unit::Count,
+        closes: (expected - seen).abs() < 1.0,
     }
 }

@@ -7,8 +7,11 @@
 mod date;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod schema;
 
 pub mod csv;
+pub mod explain;
 pub mod hlog;
 pub mod html;
 pub mod junit;
@@ -19,5 +22,6 @@ pub mod text;
 
 mod write;
 
+pub use explain::Explanation;
 pub use summary::{Summary, Verdict};
 pub use write::{FLAME_GRAPH, Format, Inputs, ReportError, write};

@@ -96,14 +96,18 @@ fn tell(out: &mut String, f: &Finding, depth: usize) {
     }
 }
 
-/// Writes `text` without control characters, folded between words; `margin` stands before each line,
-/// `hang` after it on all but the first.
 fn fold(out: &mut String, text: &str, margin: &str, hang: &str) {
+    fold_at(WIDTH, out, text, margin, hang);
+}
+
+/// Writes `text` without control characters, folded between words at `width` columns; `margin` stands before each
+/// line, `hang` after it on all but the first.
+pub(crate) fn fold_at(width: usize, out: &mut String, text: &str, margin: &str, hang: &str) {
     let text = clean(text, usize::MAX - 1);
     let mut line = margin.to_owned();
     let mut empty = true;
     for word in text.split_whitespace() {
-        if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+        if !empty && line.chars().count() + 1 + word.chars().count() > width {
             let _ = writeln!(out, "{line}");
             line = format!("{margin}{hang}");
             empty = true;

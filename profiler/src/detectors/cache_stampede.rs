@@ -39,6 +39,8 @@ const LEAST_MISS_SHARE: f64 = 0.5;
 const LAW_FACTOR: f64 = 2.0;
 /// Expiries that must agree with the law.
 const LAW_EXPIRIES: usize = 2;
+/// Loads per expiry and process from which on e^(1/beta) gives a beta worth telling (4.5).
+const XFETCH_LEAST: f64 = 1.25;
 /// From so many loads per process on it is critical: a tenth of them would do harm to a small pool.
 const CRITICAL_DUPLICATES: f64 = 20.0;
 /// Lane-only rule: duplicates in its window, and in how many of its samples.
@@ -232,6 +234,24 @@ impl Figures {
         }
     }
 
+    /// What loads per expiry, and who missed, tell of the protection in use.
+    fn protection(&self) -> String {
+        let each = (self.loads / self.processes).max(1.0);
+        let missed = self.misses.is_some_and(|m| m >= LEAST_MISS_SHARE * self.total_loads);
+        match self.law {
+            _ if each < XFETCH_LEAST => "as many as with a single flight".to_owned(),
+            Some(_) if !missed && self.misses.is_some() => format!(
+                "but few missed: loads begin early, as with XFetch at beta {:.2} (e^(1/beta) loads)",
+                1.0 / each.ln()
+            ),
+            Some(_) if missed => format!(
+                "and each missed: no protection (a single flight loads 1, XFetch with beta 1 about {:.1})",
+                std::f64::consts::E
+            ),
+            _ => "and who missed is not told".to_owned(),
+        }
+    }
+
     fn law_agrees(&self) -> bool {
         // Other keys are coalesced meanwhile, so there may be some; under a single flight nearly all are.
         let each_missed = self.misses.is_some_and(|m| m >= self.total_loads / LAW_FACTOR)
@@ -288,9 +308,10 @@ fn supporting(cache: &str, key: &str, f: &Figures, bad: &[(&str, Vec<&Expiry>)])
     if let Some(law) = f.law {
         let agree = if f.law_agrees() { "agrees" } else { "is not (yet) shown to agree" };
         let text = format!(
-            "law: 1 + rate x load time allows up to {} per expiry, seen {}: it {agree}",
+            "law: 1 + rate x load time allows up to {} per expiry, seen {}: it {agree}, {}",
             Unit::Count.show(law.round()),
-            Unit::Count.show(f.loads.round())
+            Unit::Count.show(f.loads.round()),
+            f.protection()
         );
         list.push(evidence(text, lane(cache, "load"), f.span, law, Unit::Count));
     }

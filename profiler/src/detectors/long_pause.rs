@@ -347,7 +347,7 @@ impl Voices<'_> {
 
 /// Prefixes of lanes that a process of the target speaks of itself; `process.` is read from outside,
 /// so it goes on while the process stands still.
-const OWN_LANES: [&str; 6] = ["heap.", "pool.", "cache.", "loop.", "server.", "pause."];
+pub(super) const OWN_LANES: [&str; 6] = ["heap.", "pool.", "cache.", "loop.", "server.", "pause."];
 
 fn voices(timeline: &Timeline) -> Voices<'_> {
     let mut found = Voices { target: BTreeMap::new(), generator: BTreeMap::new() };

@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test file uses its part of the world")]
 
 pub mod process;
+pub mod shelf;
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
@@ -182,6 +183,31 @@ impl World {
         self.entries.push((end + Duration::from_millis(60), Entry::Event(event)));
     }
 
+    /// Takes out all that lanes called `name` hold.
+    pub fn silence(&mut self, name: &str) {
+        let lanes = &self.lanes;
+        self.entries.retain(|(_, e)| !matches!(e, Entry::Histogram { lane, .. } | Entry::Sample { lane, .. } if lanes[lane.0 as usize].name == name));
+    }
+
+    /// The intervals of lane `name` of `instance`, each with its values in microseconds.
+    pub fn values(&self, name: &str, instance: &str) -> Vec<(Span, Vec<f64>)> {
+        let of = |lane: &LaneId| &self.lanes[lane.0 as usize];
+        let expand = |cells: &Sparse| {
+            cells.cells.iter().flat_map(|&(v, n)| std::iter::repeat_n(f64::from(v), n as usize)).collect()
+        };
+        self.entries
+            .iter()
+            .filter_map(|(_, e)| match e {
+                Entry::Histogram { lane, span, cells }
+                    if of(lane).name == name && of(lane).instance == instance =>
+                {
+                    Some((*span, expand(cells)))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
     /// All entries with ticks at 2 Hz, in order.
     pub fn script(&self) -> Vec<Entry> {
         let mut timed: Vec<(RunTime, u8, Entry)> =
@@ -223,6 +249,35 @@ pub fn kinds_of(d: &Diagnosis) -> Vec<FindingKind> {
 
 pub fn likely(f: &Finding) -> bool {
     f.status >= Status::Likely
+}
+
+/// The story as people read it.
+pub fn told(d: &Diagnosis) -> String {
+    let mut text = String::new();
+    for f in d.findings() {
+        text += &format!(
+            "{} {} {} {} {}\n  {}\n",
+            f.id,
+            f.kind.name(),
+            f.subject,
+            f.severity.name(),
+            f.status.name(),
+            f.claim
+        );
+        if let (Some(cause), Some(reason)) = (&f.caused_by, &f.caused_by_reason) {
+            text += &format!("  caused by {cause}: {reason}\n");
+        }
+        for e in &f.evidence {
+            text += &format!("  + {} [{}]\n", e.text, e.lane);
+        }
+        for e in &f.contradicting {
+            text += &format!("  - {} [{}]\n", e.text, e.lane);
+        }
+        for a in &f.advice {
+            text += &format!("  > {a}\n");
+        }
+    }
+    text
 }
 
 /// One process's pool: a queue, arrival by arrival, with times in ms.

@@ -1,0 +1,250 @@
+//! Cache avalanche: many keys expire in the same instant, and all of them are loaded at once.
+//!
+//! **Claim.** A large part of a cache's keys ran out together, so most look-ups missed for a while and loaded, each key
+//! once. **Reads** `cache.NAME.{hits,misses,loads,duplicate-loads,expired,removed,evictions,absent-loads,entries,loads-in-flight}`.
+//! **Statistic.** A *mass miss* (`cache_cells`): within 300 ms the share of look-ups that miss leaps to half or more, for
+//! many keys. It is an avalanche where most of the keys loaded meanwhile had expired, and neither were removed nor evicted nor
+//! are absent. `expired` comes late and in heaps where a cache tidies up now and then, so it is asked for an amount and
+//! never for an instant. **Needs** a second of usual look-ups before. **Law.** Right after it look-ups miss in the
+//! share of entries that expired; where both shares agree, or where it recurs at equal distances, it is confirmed.
+//!
+//! One popular key that expires (a stampede, or a single flight) misses as often, but loads one key. Expiries spread by jitter
+//! miss at a steady share, and a process that begins empty fills while its load settles. A cache elsewhere (Redis) does not tell what
+//! expired: there a mass miss that recurs with nothing removed is *likely* one, and the missing lane is named.
+
+use std::time::Duration;
+
+use timeline::clock::RunTime;
+use timeline::finding::Evidence;
+use timeline::lane::names;
+use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
+
+use super::{Answer, Claim, ONSET, episodes, evidence, plural};
+use crate::cache_cells::{CELL, MassMiss, lane, level, load_times, mass_misses, told};
+use crate::stats::median;
+use crate::window;
+
+/// How far back: five instants of a cache that keeps things for 4 s.
+const WINDOW_S: f64 = 20.0;
+/// Keys that expired, of those loaded: most of them.
+const EXPIRED_SHARE: f64 = 0.5;
+/// So much time after a mass miss's begin belongs to it at least: caches tidy up about once a second.
+const TIDIED: Duration = Duration::from_millis(1_500);
+/// What was removed or evicted just before it explains it too: sources tick at different instants.
+const JUST_BEFORE: Duration = Duration::from_millis(300);
+/// The law's two shares may differ by so much: expiry is counted in other cells than the misses.
+const LAW_TOLERANCE: f64 = 0.25;
+/// Distances that are equal to a tenth are a period; three instants have two.
+const PERIOD_TOLERANCE: f64 = 0.1;
+const PERIODIC: usize = 3;
+/// Silence after which it has ended while its period is not known; with one, two and a half of it, but not less than 5 s.
+const QUIET: Duration = Duration::from_secs(15);
+const LEAST_QUIET: Duration = Duration::from_secs(5);
+const PERIODS_OF_QUIET: f64 = 2.5;
+/// Loads that take so many times what they took before have found a queue: it hurts now.
+const CRITICAL_SLOWDOWN: f64 = 2.0;
+
+/// Looks at every cache.
+pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
+    let mut caches = timeline.members(names::CACHE);
+    // Without it many loads of one key could not be told from loads of many.
+    let needed = ["misses", "loads", "duplicate-loads"];
+    caches.retain(|c| needed.iter().all(|part| timeline.has(&lane(c, part))));
+    if caches.is_empty() {
+        return Answer::CannotTell(needed.iter().map(|part| lane("NAME", part)).collect());
+    }
+    Answer::Looked(caches.iter().filter_map(|c| look_at(timeline, at, c)).collect())
+}
+
+fn look_at(timeline: &Timeline, at: RunTime, cache: &str) -> Option<Claim> {
+    let span = window::last(at, WINDOW_S);
+    let told = told(timeline, &lane(cache, "expired"));
+    let seen: Vec<Instant> = mass_misses(timeline, cache, span)
+        .into_iter()
+        .map(|m| Instant::read(timeline, cache, m))
+        .filter(|i| i.is_avalanche(told))
+        .collect();
+    let figures = Figures::of(timeline, cache, seen, told)?;
+    Some(figures.claim(cache))
+}
+
+/// A mass miss, and what became of entries around it.
+struct Instant {
+    miss: MassMiss,
+    expired: f64,
+    elsewise: f64,
+    entries: Option<f64>,
+}
+
+impl Instant {
+    fn read(timeline: &Timeline, cache: &str, miss: MassMiss) -> Self {
+        let span = Span::new(miss.span.start.back(JUST_BEFORE), miss.span.end.max(miss.span.start + TIDIED));
+        let of = |part: &str| window::counted(timeline, &lane(cache, part), span).unwrap_or(0.0);
+        Self {
+            miss,
+            expired: of("expired"),
+            elsewise: of("removed") + of("evictions") + of("absent-loads"),
+            entries: level(timeline, &lane(cache, "entries"), miss.span.start.back(CELL)),
+        }
+    }
+
+    fn is_avalanche(&self, told: bool) -> bool {
+        let other = self.elsewise >= EXPIRED_SHARE * self.miss.keys;
+        !other && (!told || self.expired >= EXPIRED_SHARE * self.miss.keys)
+    }
+
+    /// Keys that were gone. A wave that the next one meets loads more in all.
+    fn keys(&self) -> f64 {
+        self.miss.keys.min(self.entries.unwrap_or(f64::INFINITY))
+    }
+
+    /// Share of the entries that expired.
+    fn share(&self) -> Option<f64> {
+        self.entries.filter(|&n| n >= 1.0).map(|n| (self.expired / n).min(1.0))
+    }
+
+    fn law_agrees(&self) -> bool {
+        self.share().is_some_and(|s| (s - self.miss.height).abs() <= LAW_TOLERANCE)
+    }
+}
+
+struct Figures {
+    seen: Vec<Instant>,
+    span: Span,
+    keys: f64,
+    height: f64,
+    usual: f64,
+    period: Option<Duration>,
+    periodic: bool,
+    told: bool,
+    /// Median load times before, and meanwhile.
+    load: Option<(f64, f64)>,
+}
+
+impl Figures {
+    fn of(timeline: &Timeline, cache: &str, seen: Vec<Instant>, told: bool) -> Option<Self> {
+        let (first, last) = (seen.first()?.miss, seen.last()?.miss);
+        let middle = |f: fn(&Instant) -> f64| median(seen.iter().map(f).collect()).unwrap_or(0.0);
+        let gaps: Vec<f64> =
+            seen.windows(2).map(|w| w[1].miss.span.start.since(w[0].miss.span.start).as_secs_f64()).collect();
+        let period = median(gaps.clone());
+        let even = |p: f64| gaps.iter().all(|g| (g - p).abs() <= PERIOD_TOLERANCE * p);
+        let spans: Vec<Span> = seen.iter().map(|i| i.miss.span).collect();
+        Some(Self {
+            span: Span::new(first.span.start, last.span.end),
+            keys: middle(Instant::keys),
+            height: middle(|i| i.miss.height),
+            usual: middle(|i| i.miss.usual),
+            period: period.map(Duration::from_secs_f64).filter(|_| seen.len() >= PERIODIC),
+            periodic: seen.len() >= PERIODIC && period.is_some_and(even),
+            load: load_times(timeline, cache, first.span.start, &spans),
+            told,
+            seen,
+        })
+    }
+
+    fn status(&self) -> Status {
+        match (self.told, self.seen.len()) {
+            (true, _) if self.periodic || self.seen.iter().any(Instant::law_agrees) => Status::Confirmed,
+            (true, _) => Status::Likely,
+            (false, 1) => Status::Possible,
+            (false, _) => Status::Likely,
+        }
+    }
+
+    fn claim(self, cache: &str) -> Claim {
+        let critical = self.load.is_some_and(|(before, now)| now >= CRITICAL_SLOWDOWN * before);
+        let quiet = self.period.map_or(QUIET, |p| LEAST_QUIET.max(p.mul_f64(PERIODS_OF_QUIET)));
+        Claim {
+            kind: FindingKind::CacheAvalanche,
+            identity: cache.to_owned(),
+            subject: cache.to_owned(),
+            severity: if critical { Severity::Critical } else { Severity::Warning },
+            status: self.status(),
+            onset: self.span.start,
+            last: self.span.end,
+            quiet,
+            weight: self.seen.iter().map(|i| i.miss.keys).sum(),
+            claim: self.sentence(cache),
+            evidence: self.supporting(cache),
+            contradicting: Vec::new(),
+            advice: self.advice(),
+            missing: if self.told { Vec::new() } else { vec![lane(cache, "expired")] },
+            episodes: episodes(self.seen.iter().map(|i| i.miss.span).collect(), CELL),
+            sort: "",
+        }
+    }
+
+    fn sentence(&self, cache: &str) -> String {
+        let mut text = format!(
+            "{} of cache {cache} expired at once at {ONSET} and {} loaded anew: {} of look-ups missed, usually {}",
+            plural(self.keys, "key"),
+            if self.keys < 1.5 { "was" } else { "were" },
+            Unit::Ratio.show(self.height),
+            Unit::Ratio.show(self.usual)
+        );
+        if let Some(period) = self.period {
+            text += &format!(
+                "; {} so far, {} apart",
+                plural(self.seen.len() as f64, "time"),
+                Unit::Ns.show(period.as_nanos() as f64)
+            );
+        }
+        text
+    }
+
+    fn supporting(&self, cache: &str) -> Vec<Evidence> {
+        let misses: f64 = self.seen.iter().map(|i| i.miss.misses).sum();
+        let text = format!(
+            "{} in {}, in which {} were loaded",
+            plural(misses, "miss"),
+            plural(self.seen.len() as f64, "wave"),
+            plural(self.seen.iter().map(|i| i.miss.keys).sum(), "key")
+        );
+        let mut list = vec![evidence(text, lane(cache, "misses"), self.span, misses, Unit::Count)];
+        if self.told {
+            let expired: f64 = self.seen.iter().map(|i| i.expired).sum();
+            let text = format!("{} expired meanwhile", plural(expired, "entry"));
+            list.push(evidence(text, lane(cache, "expired"), self.span, expired, Unit::Count));
+        }
+        if let Some(share) = median(self.seen.iter().filter_map(Instant::share).collect()) {
+            let agree =
+                if self.seen.iter().any(Instant::law_agrees) { "agree" } else { "do not (yet) agree" };
+            let text = format!(
+                "law: {} of the entries expired and {} of look-ups missed: they {agree}",
+                Unit::Ratio.show(share),
+                Unit::Ratio.show(self.height)
+            );
+            list.push(evidence(text, lane(cache, "entries"), self.span, share, Unit::Ratio));
+        }
+        if let Some((before, now)) = self.load {
+            let text =
+                format!("a load takes {} meanwhile, {} before", Unit::Ns.show(now), Unit::Ns.show(before));
+            list.push(evidence(text, lane(cache, "load"), self.span, now, Unit::Ns));
+        }
+        list
+    }
+
+    fn advice(&self) -> Vec<String> {
+        let mut list = vec![match self.period {
+            Some(period) => {
+                let spread = period.as_secs_f64() / 2.0;
+                format!(
+                    "Draw each entry's time to live from half to all of it (jitter 0.5): {} then expire over {}, about {} instead of all at once.",
+                    plural(self.keys, "key"),
+                    Unit::Ns.show(spread * 1e9),
+                    Unit::PerSecond.show((self.keys / spread).ceil())
+                )
+            }
+            None => format!(
+                "Draw each entry's time to live from half to all of it (jitter 0.5): {} then expire one by one over half of that time.",
+                plural(self.keys, "key")
+            ),
+        }];
+        list.push(
+            "Or load anew in the background before entries expire, so many at a time that others find room beside them."
+                .to_owned(),
+        );
+        list
+    }
+}

@@ -1,0 +1,318 @@
+//! Cache thrash: the working set is larger than the cache, so entries go before they are wanted again.
+//!
+//! **Claim.** A cache evicts about as much as it loads, and still misses often. **Reads**
+//! `cache.NAME.{evictions,loads,hits,misses,entries,absent-loads}` and, for the size of the working set, events `cache.refresh`. **Statistic.** Over
+//! the last 2 s evictions are most of what is loaded, in most samples, and the share of misses is high. **Needs** two seconds of full cache.
+//! **Law.** A full cache gives one entry for each that comes: evictions = loads that are kept; where that holds and the level of
+//! entries stands still, it is confirmed.
+//!
+//! A cache with a long tail evicts too, but hits four times of five. Its capacity is what it holds while it evicts. The working set is told
+//! from keys that were loaded once and twice in the window (Chao 1984: unseen ones are about f1^2 / 2 f2), or from entries / hit ratio while few
+//! came again, and from what the cache held before. A cache elsewhere (Redis) tells no evictions: this detector then cannot tell.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use timeline::clock::RunTime;
+use timeline::event::kinds;
+use timeline::finding::Evidence;
+use timeline::lane::names;
+use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
+
+use super::{Answer, Claim, ONSET, evidence, plural};
+use crate::cache_cells::{CELL, busy, lane, sampled, told};
+use crate::stats::median;
+use crate::window;
+
+/// Window of the rule, seconds.
+const WINDOW_S: f64 = 2.0;
+/// How far back keys are counted and the beginning is looked for, seconds: at 50 loads a second 300 keys come up 1.7 times.
+const REACH_S: f64 = 10.0;
+/// How far back the cache's earlier size is looked for.
+const EARLIER: Duration = Duration::from_secs(60);
+/// Evictions needed in the window.
+const LEAST_EVICTIONS: f64 = 20.0;
+/// Evictions over loads: a full cache gives one for each; two processes' ticks shift it a little.
+const EVICTED_SHARE: f64 = 0.6;
+/// Share of look-ups that must miss. Caches are sized to miss one in five or less; below it more room gains little.
+const MISS_SHARE: f64 = 0.2;
+/// Share of samples with evictions, of the process that has most: caches make room in heaps, a few times a second, and one that is
+/// made smaller does so once.
+const LEAST_SAMPLES_SHARE: f64 = 0.12;
+/// Law: evictions and loads differ by so much at most.
+const LAW_TOLERANCE: f64 = 0.25;
+/// Law: entries move by so much of their level at most.
+const STEADY: f64 = 0.1;
+/// Share of misses from which on it hurts now: the cache hardly spares a load.
+const CRITICAL_MISS_SHARE: f64 = 0.5;
+/// Room beyond the working set that keeps evictions rare.
+const ROOM: f64 = 1.1;
+/// Silence after which it has ended.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// Looks at every cache.
+pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
+    let mut caches = timeline.members(names::CACHE);
+    caches.retain(|c| timeline.has(&lane(c, "evictions")) && told(timeline, &lane(c, "entries")));
+    if caches.is_empty() {
+        return Answer::CannotTell(vec!["cache.NAME.evictions".to_owned(), "cache.NAME.entries".to_owned()]);
+    }
+    Answer::Looked(caches.iter().filter_map(|c| look_at(timeline, at, c)).collect())
+}
+
+fn look_at(timeline: &Timeline, at: RunTime, cache: &str) -> Option<Claim> {
+    let seen = Seen::read(timeline, at, cache)?;
+    (seen.evictions >= EVICTED_SHARE * seen.loads
+        && seen.missed() >= MISS_SHARE
+        && seen.sampled >= LEAST_SAMPLES_SHARE)
+        .then(|| claim(timeline, at, cache, &seen))
+}
+
+struct Seen {
+    span: Span,
+    evictions: f64,
+    loads: f64,
+    hits: f64,
+    misses: f64,
+    /// Share of samples with evictions, of the process that has most.
+    sampled: f64,
+    /// Entries of one process now (median over processes), and how they moved.
+    entries: Option<f64>,
+    moved: f64,
+    processes: usize,
+}
+
+impl Seen {
+    fn read(timeline: &Timeline, at: RunTime, cache: &str) -> Option<Self> {
+        let span = window::last(at, WINDOW_S);
+        let of = |part: &str| window::counted(timeline, &lane(cache, part), span);
+        let evictions = of("evictions")?;
+        if evictions < LEAST_EVICTIONS {
+            return None;
+        }
+        let sampled = sampled(timeline, &lane(cache, "evictions"), span);
+        let levels: Vec<(f64, f64)> =
+            timeline.named(&lane(cache, "entries")).filter_map(|s| level_and_move(s.within(span))).collect();
+        Some(Self {
+            span,
+            evictions,
+            loads: of("loads").unwrap_or(0.0) - of("absent-loads").unwrap_or(0.0),
+            hits: of("hits").unwrap_or(0.0),
+            misses: of("misses").unwrap_or(0.0),
+            sampled,
+            entries: median(levels.iter().map(|l| l.0).collect()),
+            moved: levels.iter().map(|l| l.1).fold(0.0, f64::max),
+            processes: levels.len().max(1),
+        })
+    }
+
+    fn missed(&self) -> f64 {
+        self.misses / (self.hits + self.misses).max(1.0)
+    }
+
+    fn by_hits(&self) -> Option<f64> {
+        (self.hits >= 1.0).then(|| self.entries.map(|n| n * (self.hits + self.misses) / self.hits))?
+    }
+
+    fn law_agrees(&self) -> bool {
+        (self.evictions - self.loads).abs() <= LAW_TOLERANCE * self.loads
+            && self.entries.is_some_and(|n| self.moved <= (STEADY * n).max(2.0))
+    }
+}
+
+/// Median of the points, and their spread.
+fn level_and_move(points: &[(RunTime, f64)]) -> Option<(f64, f64)> {
+    let values = || points.iter().map(|p| p.1);
+    let level = median(values().collect())?;
+    Some((level, values().fold(f64::MIN, f64::max) - values().fold(f64::MAX, f64::min)))
+}
+
+/// Keys of the working set of one process.
+struct WorkingSet {
+    /// Different keys that were loaded.
+    seen: f64,
+    /// With those that were not (yet) loaded in the window, where enough came again to tell.
+    by_keys: Option<f64>,
+    /// Where all are wanted alike, a cache hits in its share of them: entries / hit ratio. Where some are wanted more it is too few.
+    by_hits: f64,
+    /// Most entries that it held before it had to evict.
+    held: f64,
+}
+
+impl WorkingSet {
+    fn read(timeline: &Timeline, at: RunTime, cache: &str, now: &Seen) -> Self {
+        let mut loads: BTreeMap<&str, BTreeMap<&str, u32>> = BTreeMap::new();
+        for e in timeline.events(kinds::CACHE_REFRESH, window::last(at, REACH_S)) {
+            if e.label("cache") == Some(cache) {
+                *loads.entry(&e.instance).or_default().entry(e.label("key").unwrap_or("")).or_default() += 1;
+            }
+        }
+        let before = Span::new(at.back(EARLIER), at);
+        let held = timeline
+            .named(&lane(cache, "entries"))
+            .flat_map(|s| s.within(before))
+            .map(|p| p.1)
+            .fold(0.0, f64::max);
+        let each: Vec<_> = loads.values().map(|keys| chao(keys.values().copied())).collect();
+        let by_keys = each.iter().filter_map(|e| e.1).reduce(f64::max);
+        let seen = each.iter().map(|e| e.0).fold(0.0, f64::max);
+        Self { seen, by_keys, by_hits: now.by_hits().unwrap_or(0.0), held }
+    }
+
+    /// Entries that a process needs room for.
+    fn needs(&self) -> f64 {
+        self.by_keys.unwrap_or(self.by_hits).max(self.seen).max(self.held)
+    }
+}
+
+/// How many there are by how often each was seen: those seen, and Chao's estimate of all (bias-corrected, so that no pair is no
+/// division by zero). Where most came once it is a guess with a wide error: none then.
+fn chao(counts: impl Iterator<Item = u32>) -> (f64, Option<f64>) {
+    let (mut seen, mut once, mut twice) = (0.0, 0.0, 0.0);
+    for n in counts {
+        seen += 1.0;
+        match n {
+            1 => once += 1.0,
+            2 => twice += 1.0,
+            _ => {}
+        }
+    }
+    let all = seen + once * (once - 1.0_f64).max(0.0) / (2.0 * (twice + 1.0));
+    (seen, (2.0 * once <= seen && seen > 0.0).then_some(all))
+}
+
+fn claim(timeline: &Timeline, at: RunTime, cache: &str, seen: &Seen) -> Claim {
+    let spans = busy(timeline, &lane(cache, "evictions"), window::last(at, REACH_S), CELL * 10);
+    let onset = spans.last().map_or(seen.span.start, |s| s.start);
+    let set = WorkingSet::read(timeline, at, cache, seen);
+    let critical = seen.missed() >= CRITICAL_MISS_SHARE;
+    Claim {
+        kind: FindingKind::CacheThrash,
+        identity: cache.to_owned(),
+        subject: cache.to_owned(),
+        severity: if critical { Severity::Critical } else { Severity::Warning },
+        status: if seen.law_agrees() { Status::Confirmed } else { Status::Likely },
+        onset,
+        last: spans.last().map_or(at, |s| s.end),
+        quiet: QUIET,
+        weight: seen.misses,
+        claim: sentence(cache, seen, &set),
+        evidence: supporting(cache, seen, &set),
+        contradicting: Vec::new(),
+        advice: advice(cache, seen, &set),
+        missing: if set.seen == 0.0 { vec![kinds::CACHE_REFRESH.to_owned()] } else { Vec::new() },
+        episodes: spans,
+        sort: "",
+    }
+}
+
+fn sentence(cache: &str, seen: &Seen, set: &WorkingSet) -> String {
+    let mut text = format!(
+        "cache {cache} evicts entries before they are wanted again since {ONSET}: {} evictions/s, and {} of look-ups miss",
+        Unit::Count.show((seen.evictions / WINDOW_S).round()),
+        Unit::Ratio.show(seen.missed())
+    );
+    if let Some(entries) = seen.entries {
+        text += &format!("; it holds {}", plural(entries, "entry"));
+        if set.needs() > entries {
+            text += &format!(" where about {} are wanted", Unit::Count.show(set.needs().round()));
+        }
+        if seen.processes > 1 {
+            text += &format!(" in each of {} processes", seen.processes);
+        }
+    }
+    text
+}
+
+fn supporting(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<Evidence> {
+    let text = format!(
+        "{} to make room in {WINDOW_S} s, {} meanwhile",
+        plural(seen.evictions, "eviction"),
+        plural(seen.loads, "load")
+    );
+    let mut list = vec![evidence(text, lane(cache, "evictions"), seen.span, seen.evictions, Unit::Count)];
+    let text = format!(
+        "{} and {}: {} of look-ups miss",
+        plural(seen.hits, "hit"),
+        plural(seen.misses, "miss"),
+        Unit::Ratio.show(seen.missed())
+    );
+    list.push(evidence(text, lane(cache, "misses"), seen.span, seen.missed(), Unit::Ratio));
+    if let Some(entries) = seen.entries {
+        let agree = if seen.law_agrees() { "agree" } else { "do not (yet) agree" };
+        let text = format!(
+            "law of a full cache: it stays at {} and gives one for each that comes: they {agree}",
+            plural(entries, "entry")
+        );
+        list.push(evidence(text, lane(cache, "entries"), seen.span, entries, Unit::Count));
+    }
+    list.extend(wanted(cache, seen, set));
+    list
+}
+
+/// What tells how many are wanted.
+fn wanted(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<Evidence> {
+    let mut list = Vec::new();
+    if set.seen > 0.0 {
+        let text = format!(
+            "{} were loaded within {REACH_S} s by one process{}",
+            plural(set.seen, "different key"),
+            match set.by_keys {
+                Some(all) =>
+                    format!("; by how many came twice there are about {}", Unit::Count.show(all.round())),
+                None => format!(
+                    "; by its hits it holds one of {:.1} that are wanted",
+                    set.by_hits / seen.entries.unwrap_or(1.0).max(1.0)
+                ),
+            }
+        );
+        list.push(evidence(text, kinds::CACHE_REFRESH, seen.span, set.seen, Unit::Count));
+    }
+    if seen.entries.is_some_and(|n| set.held > ROOM * n) {
+        let text = format!("it has held {} before", plural(set.held, "entry"));
+        list.push(evidence(text, lane(cache, "entries"), seen.span, set.held, Unit::Count));
+    }
+    list
+}
+
+fn advice(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<String> {
+    let each = if seen.processes > 1 { " in each process" } else { "" };
+    let entries = seen.entries.unwrap_or(0.0);
+    let mut list = vec![if set.needs() > entries {
+        format!(
+            "Raise the capacity of cache {cache} from {} to {} entries{each}: about {} are wanted, and a tenth more keeps evictions rare.",
+            Unit::Count.show(entries),
+            (set.needs() * ROOM).ceil(),
+            Unit::Count.show(set.needs().round())
+        )
+    } else {
+        format!(
+            "Raise the capacity of cache {cache} above {} entries{each} until few are evicted.",
+            Unit::Count.show(entries)
+        )
+    }];
+    if seen.processes > 1 {
+        list.push(format!(
+            "Or share one cache: {} processes keep the same keys {} times over.",
+            seen.processes, seen.processes
+        ));
+    }
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chao_sees_the_unseen() {
+        // 300 keys asked for 330 times at random: a third unseen, a third once, a sixth twice.
+        let counts =
+            std::iter::repeat_n(1, 99).chain(std::iter::repeat_n(2, 60)).chain(std::iter::repeat_n(3, 40));
+        let (seen, about) = chao(counts);
+        assert_eq!(seen, 199.0);
+        assert!((270.0..=330.0).contains(&about.unwrap()), "{about:?}");
+        assert_eq!(chao(std::iter::empty()), (0.0, None));
+        assert_eq!(chao(std::iter::repeat_n(1, 50)), (50.0, None), "nothing came again");
+    }
+}
