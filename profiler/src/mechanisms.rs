@@ -121,6 +121,11 @@ pub const MECHANISMS: &[Mechanism] = &[
         "the loop comes back only when the task that starves it lets it, and it leaves no core to others",
     ),
     together(CpuSaturated, LongPause, "threads that wait for a core do not come back either"),
+    together(
+        LoopBlocked,
+        LoopStarved,
+        "work done in one go, one request after the other, leaves no time for input",
+    ),
     together(LoopBlocked, PoolSaturated, "connections stay checked out while the loop does not turn"),
     together(LoopStarved, PoolSaturated, "connections stay checked out until the loop looks for input"),
     together(CpuSaturated, PoolSaturated, "connections stay checked out while requests wait for a core"),

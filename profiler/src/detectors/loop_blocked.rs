@@ -35,6 +35,11 @@ const LEAST_OWN_NS: f64 = 12e6;
 const BURST: Duration = Duration::from_millis(500);
 /// ... and then this share of the stalls lies outside of the thickest one.
 const OUTSIDE_BURST: f64 = 0.3;
+/// Stalls that end in the window may have begun so long before it.
+const LONGEST: Duration = Duration::from_secs(6);
+/// Stalls so long are no queue of short turns: two of them are enough.
+const LONG_STALL: Duration = Duration::from_secs(1);
+const LONG_STALLS: usize = 2;
 /// Pauses that are the target's own or its collector's: stalls in them are theirs.
 const OTHER_PAUSES: [&str; 4] =
     [kinds::PAUSE_STOP_THE_WORLD, kinds::PAUSE_MAJOR, kinds::PAUSE_MINOR, kinds::PAUSE_PURGE];
@@ -104,7 +109,13 @@ fn lasting(stalls: &[Stall]) -> bool {
     let burst =
         |from: RunTime| stalls.iter().filter(|s| s.span.start >= from && s.span.start < from + BURST).count();
     let thickest = stalls.iter().map(|s| burst(s.span.start)).max().unwrap_or(0);
-    n >= LEAST_STALLS && total >= LEAST_TOTAL && (n - thickest) as f64 >= OUTSIDE_BURST * n as f64
+    long(stalls)
+        || n >= LEAST_STALLS && total >= LEAST_TOTAL && (n - thickest) as f64 >= OUTSIDE_BURST * n as f64
+}
+
+/// Are there several very long ones?
+fn long(stalls: &[Stall]) -> bool {
+    stalls.iter().filter(|s| s.span.length() >= LONG_STALL).count() >= LONG_STALLS
 }
 
 /// One stall of the loop of one process.
@@ -122,14 +133,15 @@ impl Stall<'_> {
 
 fn stalls(timeline: &Timeline, at: RunTime) -> Vec<Stall<'_>> {
     let span = window::last(at, WINDOW_S);
-    let wide = Span::new(span.start.back(Duration::from_secs(2)), span.end);
+    let wide = Span::new(span.start.back(LONGEST), span.end);
     let others: Vec<(&str, Span)> = OTHER_PAUSES
         .iter()
         .flat_map(|k| timeline.events(k, wide))
         .map(|e| (e.instance.as_str(), e.span()))
         .collect();
     timeline
-        .events(kinds::PAUSE_WORKER_STALL, span)
+        .events(kinds::PAUSE_WORKER_STALL, wide)
+        .filter(|e| e.end >= span.start)
         .filter(|e| !window::after_plan(timeline.plan(), e.start) && e.start >= timeline.plan().warm_from())
         // For so much of it the loop's thread had no core: a neighbour's doing.
         .filter(|e| e.span().length().as_nanos() as f64 - e.value >= LEAST_OWN_NS)
@@ -164,10 +176,10 @@ struct Blame<'a> {
 
 fn blame<'a>(timeline: &'a Timeline, at: RunTime, stalls: &[Stall]) -> Option<Blame<'a>> {
     let dense = density(stalls, at) >= DENSE;
-    if dense && stalls.len() < DENSE_STALLS {
+    if dense && stalls.len() < DENSE_STALLS && !long(stalls) {
         return None;
     }
-    let plain = dense && !irregular(timeline, at, stalls);
+    let plain = dense && !long(stalls) && !irregular(timeline, at, stalls);
     let (beside, at_most) = if plain { (DENSE_BESIDE, DENSE_AT_MOST) } else { (BESIDE, AT_MOST) };
     let candidates = routes::all(timeline)
         .into_iter()

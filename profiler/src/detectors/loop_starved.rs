@@ -31,6 +31,9 @@ const AT_WORK: f64 = 0.8;
 const LATE_NS: f64 = 4e6;
 /// Least wakes for a median.
 const LEAST_WAKES: u64 = 20;
+/// CPU in one turn of the loop, seconds, from which on something in it is long by itself: a runtime looks for input after some
+/// dozens of tasks (61 in tokio), which would each have to last 8 ms.
+const LONG_TURN_S: f64 = 0.5;
 /// CPU of the process over the usual.
 const MORE_CPU: f64 = 2.0;
 /// CPU of each request over the usual: what requests take more of varies by less with what is asked for.
@@ -81,6 +84,10 @@ impl<'a> Starved<'a> {
     fn of(timeline: &'a Timeline, now: Loop<'a>, at: RunTime) -> Option<Self> {
         let late = now.delay.quantile_ns(0.5)?;
         if now.busy < BUSY || now.at_work < AT_WORK || now.delay.count() < LEAST_WAKES || late < LATE_NS {
+            return None;
+        }
+        // Wakes come at random within a turn of the loop, so it lasts twice their median delay.
+        if 2.0 * late / 1e9 * now.cpu? >= LONG_TURN_S {
             return None;
         }
         let usual = loops::usual(timeline, now.instance, at)?;
