@@ -23,9 +23,9 @@ const AFTER: Duration = Duration::from_millis(1_500);
 /// Kept of a run without a fault: as much as of most that have one.
 const CLEAN: Duration = Duration::from_secs(18);
 /// Binary digits kept of a sample's value: one part in 8,192, and whole numbers up to there are exact.
-const SAMPLE_BITS: u32 = 13;
+const SAMPLE_BITS: u32 = 8;
 /// The same of a histogram's value: one part in 32, finer than the quantiles of a few hundred samples.
-const CELL_BITS: u32 = 5;
+const CELL_BITS: u32 = 4;
 
 /// Writes a small copy of a recorded run and its truth into `to`, a folder that is made; gives its size in bytes.
 pub fn keep(run: &Path, to: &Path) -> anyhow::Result<u64> {
