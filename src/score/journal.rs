@@ -49,3 +49,34 @@ impl Journal {
         self.file.write_all(line.as_bytes()).context("cannot write down what was seen of a case")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::score::case::{End, Seen, Sort};
+    use crate::score::draw::{Wish, cases, subjects};
+
+    #[test]
+    fn a_journal_knows_what_was_seen_and_bears_a_cut() {
+        let (sorts, runtimes) = (vec![Sort::Fault], vec!["rust".to_owned()]);
+        let wish = Wish { sorts, subjects: subjects(), runtimes, stores: Vec::new() };
+        let drawn = cases(2, 1, &wish);
+        let seen =
+            Seen { end: End::Valid, why: String::new(), runs: 1, findings: Vec::new(), truth: Vec::new() };
+        let record = Record { case: drawn[0].clone(), seen };
+        let dir = tempfile::tempdir().unwrap();
+        Journal::open(dir.path()).unwrap().add(&record).unwrap();
+        let path = dir.path().join(FILE_NAME);
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        text += "{\"case\":{\"num";
+        std::fs::write(&path, text).unwrap();
+        let mut again = Journal::open(dir.path()).unwrap();
+        assert_eq!(again.seen(&drawn[0]), Some(&record));
+        assert_eq!(again.seen(&drawn[1]), None);
+        again.add(&Record { case: drawn[1].clone(), ..record }).unwrap();
+        assert!(Journal::open(dir.path()).unwrap().seen(&drawn[1]).is_some());
+        std::fs::write(&path, "nonsense\n").unwrap();
+        let error = Journal::open(dir.path()).err().unwrap().to_string();
+        assert!(error.contains("score.jsonl:1"), "{error}");
+    }
+}

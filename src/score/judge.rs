@@ -131,3 +131,108 @@ fn armed(seen: &Seen, fault: Option<FaultKind>) -> f64 {
     let of = |fault| seen.truth.iter().find(|b| b.fault == fault).map(|b| b.armed_s);
     fault.and_then(of).unwrap_or(0.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::score::case::Shape;
+    use timeline::Severity;
+
+    fn case(sort: Sort, scenario: &str) -> Case {
+        Case {
+            number: 0,
+            sort,
+            scenarios: vec![scenario.to_owned()],
+            faults: Vec::new(),
+            load: 1.0,
+            shape: Shape::Steady,
+            neighbour: false,
+            seed: 1,
+            runtime: "rust".to_owned(),
+            stores: Vec::new(),
+        }
+    }
+
+    fn found(kind: FindingKind, found_at_s: f64) -> Found {
+        let (status, severity) = (Status::Likely, Severity::Warning);
+        let (subject, claim) = (String::new(), String::new());
+        Found { kind, subject, status, severity, onset_s: found_at_s, found_at_s, claim, consequence: false }
+    }
+
+    fn began(fault: FaultKind, armed_s: f64, onset_s: Option<f64>) -> Began {
+        Began { fault, armed_s, onset_s }
+    }
+
+    fn outcome(case: &Case, end: End, findings: Vec<Found>, truth: Vec<Began>) -> Judged {
+        judge(case, &Seen { end, why: String::new(), runs: 1, findings, truth })
+    }
+
+    #[test]
+    fn one_fault_is_right_behind_missed_or_void() {
+        let one = case(Sort::Fault, "stampede");
+        let truth = vec![began(FaultKind::Stampede, 8.0, Some(8.5))];
+        let (stampede, pool) =
+            (found(FindingKind::CacheStampede, 10.0), found(FindingKind::PoolSaturated, 9.0));
+        let right = outcome(&one, End::Valid, vec![stampede.clone(), pool.clone()], truth.clone());
+        assert_eq!((right.outcome, right.wanted[0].after_s), (Outcome::Right, Some(1.5)));
+        let behind = outcome(&one, End::Valid, vec![pool.clone(), stampede.clone()], truth.clone());
+        assert_eq!((behind.outcome, behind.first_right), (Outcome::Behind, false));
+        assert_eq!(outcome(&one, End::Valid, vec![pool], truth.clone()).outcome, Outcome::Missed);
+        assert_eq!(
+            outcome(&one, End::Invalid, vec![stampede.clone()], truth.clone()).outcome,
+            Outcome::Invalid
+        );
+        assert_eq!(outcome(&one, End::Broken, vec![], truth).outcome, Outcome::Broken);
+        let never = vec![began(FaultKind::Stampede, 8.0, None)];
+        assert_eq!(outcome(&one, End::Valid, vec![], never).outcome, Outcome::Void);
+        // Found before the switch was thrown: of something else.
+        let later = vec![began(FaultKind::Stampede, 10.5, Some(11.0))];
+        assert_eq!(outcome(&one, End::Valid, vec![stampede], later).outcome, Outcome::Missed);
+    }
+
+    #[test]
+    fn what_is_only_possible_is_found_but_has_no_time() {
+        let truth = vec![began(FaultKind::Stampede, 8.0, Some(8.5))];
+        let possible = Found { status: Status::Possible, ..found(FindingKind::CacheStampede, 10.0) };
+        let judged = outcome(&case(Sort::Fault, "stampede"), End::Valid, vec![possible], truth);
+        assert_eq!((judged.outcome, judged.wanted[0].after_s), (Outcome::Right, None));
+    }
+
+    #[test]
+    fn a_slow_fault_is_timed_from_the_least_data() {
+        let truth = vec![began(FaultKind::Leak, 4.0, Some(4.0))];
+        let at = 4.0 + least_data_s(FaultKind::Leak) + 2.0;
+        let judged =
+            outcome(&case(Sort::Fault, "leak"), End::Valid, vec![found(FindingKind::HeapLeak, at)], truth);
+        assert!((judged.wanted[0].after_s.unwrap() - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn both_of_a_composite_must_be_found_and_either_may_come_first() {
+        let two = case(Sort::Composite, "stampede");
+        let truth = vec![began(FaultKind::Stampede, 8.0, Some(8.5)), began(FaultKind::Churn, 8.0, Some(8.1))];
+        let (stampede, churn) = (found(FindingKind::CacheStampede, 10.0), found(FindingKind::HeapChurn, 9.0));
+        assert_eq!(
+            outcome(&two, End::Valid, vec![churn.clone(), stampede], truth.clone()).outcome,
+            Outcome::Right
+        );
+        let half = outcome(&two, End::Valid, vec![churn], truth);
+        assert_eq!((half.outcome, half.first_right), (Outcome::Missed, true));
+    }
+
+    #[test]
+    fn a_clean_case_is_silent_or_a_false_alarm() {
+        let clean = case(Sort::Clean, "stampede-clean");
+        assert_eq!(outcome(&clean, End::Valid, vec![], vec![]).outcome, Outcome::Silent);
+        let alarm = outcome(&clean, End::Valid, vec![found(FindingKind::LongPause, 3.0)], vec![]);
+        assert_eq!((alarm.outcome, alarm.findings), (Outcome::FalseAlarm, 1));
+    }
+
+    #[test]
+    fn a_starved_generator_is_what_its_case_is_about() {
+        let starved = case(Sort::Fault, "generator-limited");
+        let finding = found(FindingKind::GeneratorLimited, 5.0);
+        assert_eq!(outcome(&starved, End::Invalid, vec![finding], vec![]).outcome, Outcome::Right);
+        assert_eq!(outcome(&starved, End::Invalid, vec![], vec![]).outcome, Outcome::Missed);
+    }
+}
