@@ -6,10 +6,14 @@ use timeline::fault::FaultKind;
 const LEAST_DATA_S: [(FaultKind, f64); 5] = [
     // 8 s for the slope of what is live, and 5 s until what was allocated counts as old.
     (FaultKind::Leak, 13.0),
-    (FaultKind::PoolLeak, 0.0),
-    (FaultKind::Fragmentation, 0.0),
-    (FaultKind::FdExhausted, 0.0),
-    (FaultKind::BrokerBacklog, 0.0),
+    // Three connections lost and a second more: at the catalogue's 200 uses a second, of which a hundredth is lost.
+    (FaultKind::PoolLeak, 2.5),
+    // The holes must have been there for so long: an allocator keeps pages for a while before it gives them back.
+    (FaultKind::Fragmentation, 6.0),
+    // The trend of descriptors, ten samples at 2 Hz.
+    (FaultKind::FdExhausted, 5.0),
+    // A burst that drains again turns before.
+    (FaultKind::BrokerBacklog, 5.0),
 ];
 
 /// Seconds of data from its onset without which `fault` cannot be told; 0 for all but the slow ones.
