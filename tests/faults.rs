@@ -33,7 +33,9 @@ fn replayed_as_live(run: &Run) {
     let mut live = run.summary()["findings"].take();
     for finding in live.as_array_mut().unwrap() {
         // The same times once more, in seconds.
-        ["onset_s", "found_at_s", "ended_s"].map(|key| finding.as_object_mut().unwrap().remove(key));
+        for key in ["onset_s", "found_at_s", "ended_s"] {
+            finding.as_object_mut().unwrap().remove(key);
+        }
     }
     assert_eq!(replayed, live);
 }

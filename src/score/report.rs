@@ -199,8 +199,10 @@ fn confusion(cases: &[Told]) -> BTreeMap<String, BTreeMap<String, usize>> {
 pub fn line(told: &Told) -> String {
     let judged = &told.judged;
     let after = judged.wanted.iter().filter_map(|w| w.after_s).map(|s| format!(" after {s:.1} s"));
-    let first =
-        if judged.outcome == Outcome::Right { String::new() } else { format!(", first: {}", first(told)) };
+    let first = match judged.outcome {
+        Outcome::Right | Outcome::Silent | Outcome::Void => String::new(),
+        _ => format!(", first: {}", first(told)),
+    };
     let why = if told.seen.why.is_empty() { String::new() } else { format!(" ({})", told.seen.why) };
     let after: String = after.collect();
     format!("{:<11} {}{first}{after}{why}", judged.outcome.name(), told.case.describe())
