@@ -11,6 +11,7 @@ use timeline::clock::RunTime;
 use timeline::event::kinds;
 use timeline::{Finding, FindingKind, Severity, Span, Status};
 
+use crate::detectors::slow_query;
 use crate::ledger::Entry;
 
 /// One mechanism: what can cause what, and why.
@@ -57,6 +58,70 @@ pub const MECHANISMS: &[Mechanism] = &[
         reason: "requests that wait for a connection hold their memory",
         effect_sort: "",
         together: false,
+    },
+    // Pools and database.
+    Mechanism {
+        cause: FindingKind::PoolLeak,
+        effect: FindingKind::PoolSaturated,
+        reason: "the connections that were lost are missing to those who wait",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::SlowQuery,
+        effect: FindingKind::PoolSaturated,
+        reason: "each connection is held for as long as the scan takes",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::QueryFanOut,
+        effect: FindingKind::PoolSaturated,
+        reason: "each request holds its connection for all its round trips in a row",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::ConnectionChurn,
+        effect: FindingKind::PoolSaturated,
+        reason: "each use waits until its connection is opened",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::ConnectionChurn,
+        effect: FindingKind::SlowQuery,
+        reason: "a new connection knows no plan and no table, and learns both within its first statement",
+        effect_sort: slow_query::BY_TIME,
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::SlowQuery,
+        effect: FindingKind::CpuSaturated,
+        reason: "reading whole tables takes the cores",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::SlowQuery,
+        effect: FindingKind::LongPause,
+        reason: "reading whole tables takes the cores from the process itself",
+        effect_sort: kinds::PAUSE_HICCUP,
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::ConnectionChurn,
+        effect: FindingKind::CpuSaturated,
+        reason: "opening connections takes the cores",
+        effect_sort: "",
+        together: true,
+    },
+    Mechanism {
+        cause: FindingKind::QueryFanOut,
+        effect: FindingKind::CpuSaturated,
+        reason: "each row costs a statement of its own",
+        effect_sort: "",
+        together: true,
     },
 ];
 

@@ -3,6 +3,7 @@
 //! Owns reading (sums over instances, rates turned into counts, settled load), nothing that judges.
 //! All of it is bounded by the window asked for, never by the length of the run.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use timeline::clock::RunTime;
@@ -51,10 +52,39 @@ pub fn summed(timeline: &Timeline, name: &str, span: Span, count: u32, carry: Du
         .collect()
 }
 
+/// The lane `name` about `subject`, of all instances.
+pub fn about<'a>(timeline: &'a Timeline, name: &str, subject: &'a str) -> impl Iterator<Item = &'a Series> {
+    timeline.named(name).filter(move |s| s.spec.subject == subject)
+}
+
+/// The name that workers of one cluster share: `shop` for `shop-0` and `shop-1`.
+pub fn stem(instance: &str) -> &str {
+    instance.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches(&['-', '_', '.', ':'][..])
+}
+
+/// Instances that have lane `name`, by the cluster that they are workers of: see [`stem`].
+pub fn clusters<'a>(timeline: &'a Timeline, name: &str) -> BTreeMap<&'a str, Vec<&'a str>> {
+    let mut found: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for instance in instances(timeline, name) {
+        found.entry(stem(instance)).or_default().push(instance);
+    }
+    found
+}
+
+/// What a rate lane of one instance counted within `span`, over all subjects; none if no sample lies in it.
+pub fn counted_by(timeline: &Timeline, name: &str, instance: &str, span: Span) -> Option<f64> {
+    counted_of(timeline.named(name).filter(|s| s.spec.instance == instance), span)
+}
+
 /// What a rate lane counted within `span`, over all instances and subjects; none if no sample lies in it.
 pub fn counted(timeline: &Timeline, name: &str, span: Span) -> Option<f64> {
+    counted_of(timeline.named(name), span)
+}
+
+/// The same of chosen lanes.
+pub fn counted_of<'a>(lanes: impl IntoIterator<Item = &'a Series>, span: Span) -> Option<f64> {
     let mut total = None;
-    for series in timeline.named(name) {
+    for series in lanes {
         for (since, at, rate) in steps(series, span) {
             *total.get_or_insert(0.0) += rate * at.since(since).as_secs_f64();
         }

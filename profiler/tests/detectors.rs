@@ -221,7 +221,8 @@ fn healthy_runs_have_no_finding() {
         for seed in 0..seeds() {
             let d = build(&Setup { seed, ..setup.clone() }).diagnose();
             assert!(d.findings().is_empty(), "{name}, seed {seed}: {:#?}", d.findings());
-            assert!(d.states().iter().all(|s| s.1 == Status::NotSeen), "{:#?}", d.states());
+            // The world has not the lanes of every detector.
+            assert!(d.states().iter().all(|s| s.1 <= Status::NotSeen), "{:#?}", d.states());
         }
     }
 }

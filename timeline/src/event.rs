@@ -51,7 +51,8 @@ pub mod kinds {
     /// A timer thread of the target that should have fired and did not: the whole process stood still.
     /// `value`: for how much of it, in ns, the thread was ready to run and got no core; 0 where that is not known.
     pub const PAUSE_HICCUP: &str = "pause.hiccup";
-    /// The async loop did not come back, while the process ran.
+    /// The async loop did not come back, while the process ran. `value`: for how much of it, in ns, its thread was ready to run and
+    /// got no core; 0 where that is not known.
     pub const PAUSE_WORKER_STALL: &str = "pause.worker-stall";
     /// A section in which the target stopped its own work under an exclusive lock.
     pub const PAUSE_STOP_THE_WORLD: &str = "pause.stop-the-world";

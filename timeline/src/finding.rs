@@ -10,7 +10,8 @@ use crate::units::Unit;
 
 macro_rules! finding_kinds {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $title:literal;)*) => {
-        /// Every finding that dyno can make. Names are those of the fault catalogue.
+        /// Every finding that dyno can make. Names are those of the fault catalogue; the last ones are what clients feel, told
+        /// only where no instrument of the target names the cause.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum FindingKind { $($(#[$doc])* #[serde(rename = $name)] $variant,)* }
         impl FindingKind {
@@ -90,6 +91,16 @@ finding_kinds! {
     FdExhausted = "fd-exhausted", "descriptors exhausted";
     /// The load generator could not keep up.
     GeneratorLimited = "generator-limited", "generator limited";
+    /// Seen from the client alone: more load brings no more answers.
+    ThroughputKnee = "throughput-knee", "throughput knee";
+    /// Seen from the client alone: answers stall at regular times.
+    PeriodicStalls = "periodic-stalls", "periodic stalls";
+    /// Seen from the client alone: the first seconds are far slower than later ones.
+    SlowStart = "slow-start", "slow start";
+    /// Seen from the client alone: connections are refused, or break.
+    ConnectionsRefused = "connections-refused", "connections refused";
+    /// Seen from the client alone: one step answers some requests far later than most.
+    LongTail = "long-tail", "long tail";
 }
 
 /// How bad it is for the users of the target.

@@ -16,7 +16,12 @@ const LONGEST_NS = 1_000_000_000;
 
 export class CacheMeter {
   #name;
-  #counts = { hits: 0, misses: 0, loads: 0, coalesced: 0, 'duplicate-loads': 0, evictions: 0, 'early-refreshes': 0 };
+  #lanes;
+  #counts = {
+    ...{ hits: 0, misses: 0, loads: 0, coalesced: 0, 'duplicate-loads': 0, evictions: 0, 'early-refreshes': 0 },
+    ...{ removed: 0, 'absent-loads': 0, 'absent-hits': 0 },
+  };
+  #expired = 0;
   #inFlight = 0;
   #load = new Tally();
   #running = new Map();
@@ -25,15 +30,29 @@ export class CacheMeter {
   /** @param {import('./lanes.js').Lanes} lanes */
   constructor(lanes, name) {
     this.#name = name;
-    this.entries = () => undefined;
+    this.#lanes = lanes;
     const of = (part) => `cache.${name}.${part}`;
     for (const part of Object.keys(this.#counts)) lanes.rate(of(part), 'per-second', () => this.#counts[part]);
     lanes.level(of('loads-in-flight'), 'count', () => this.#inFlight);
-    lanes.level(of('entries'), 'count', () => this.entries());
     lanes.histogram(of('load'), this.#load);
   }
 
-  /** @param {'hits' | 'misses' | 'coalesced' | 'evictions' | 'early-refreshes'} what */
+  /**
+   * A store in this process knows how many entries it has, and when their time is over; one elsewhere tells neither.
+   * @param {() => number} entries
+   */
+  tellsEntries(entries) {
+    const of = (part) => `cache.${this.#name}.${part}`;
+    this.#lanes.level(of('entries'), 'count', entries);
+    this.#lanes.rate(of('expired'), 'per-second', () => this.#expired);
+  }
+
+  /** The time of so many entries was over. */
+  expired(entries) {
+    this.#expired += entries;
+  }
+
+  /** @param {'hits' | 'misses' | 'coalesced' | 'evictions' | 'early-refreshes' | 'removed' | 'absent-loads' | 'absent-hits'} what */
   count(what, by = 1) {
     this.#counts[what] += by;
   }

@@ -6,6 +6,7 @@
  */
 import { mono } from '../clock.js';
 import { CacheMeter } from './cache.js';
+import { DatabaseMeter } from './database.js';
 import { watchHeap } from './heap.js';
 import { Lanes } from './lanes.js';
 import { watchLoop } from './loop.js';
@@ -48,9 +49,14 @@ export class Agent {
     return meter;
   }
 
+  /** A meter for the database's statements. */
+  database() {
+    return new DatabaseMeter(this.#lanes);
+  }
+
   /** A level that the shop knows. */
-  gauge(name, unit, read) {
-    this.#lanes.level(name, unit, read);
+  gauge(name, unit, read, how) {
+    this.#lanes.level(name, unit, read, how);
   }
 
   /** A rate from a count that the shop keeps. */

@@ -36,7 +36,7 @@ export class Lanes {
    * @param {string} name
    * @param {string} unit
    * @param {() => number} count
-   * @param {{ subject?: string, quality?: string }} [how]
+   * @param {{ subject?: string, combine?: string, quality?: string }} [how]
    */
   rate(name, unit, count, how = {}) {
     let before = count();

@@ -37,8 +37,9 @@ export class BoundedMap {
     return this.#makeRoom();
   }
 
+  /** Was it there? */
   delete(key) {
-    this.#map.delete(key);
+    return this.#map.delete(key);
   }
 
   clear() {

@@ -4,12 +4,12 @@ import { BoundedMap } from './bounded-map.js';
 
 export class MemoryCache {
   #map;
-  #evicted;
+  #watch;
 
-  /** @param {(entries: number) => void} evicted told when entries had to make room */
-  constructor(capacity, evicted) {
+  /** @param {import('./products.js').Watch} watch */
+  constructor(capacity, watch) {
     this.#map = new BoundedMap(capacity);
-    this.#evicted = evicted;
+    this.#watch = watch;
   }
 
   get size() {
@@ -20,33 +20,41 @@ export class MemoryCache {
     const entry = this.#map.get(key);
     if (!entry) return undefined;
     if (entry.expiresMs > unixMs()) return entry;
-    this.#map.delete(key);
+    this.#expire(key);
     return undefined;
   }
 
   /** @param {import('./products.js').Entry} entry */
   async set(key, entry) {
+    const old = this.#map.get(key);
+    if (old && old.expiresMs <= unixMs()) this.#watch.expired(1);
     const gone = this.#map.set(key, entry);
-    if (gone > 0) this.#evicted(gone);
+    if (gone > 0) this.#watch.evicted(gone);
   }
 
   async drop(key) {
-    this.#map.delete(key);
+    if (this.#map.delete(key)) this.#watch.removed(1);
   }
 
   async clear() {
+    this.#watch.removed(this.#map.size);
     this.#map.clear();
   }
 
   resize(capacity) {
     const gone = this.#map.resize(capacity);
-    if (gone > 0) this.#evicted(gone);
+    if (gone > 0) this.#watch.evicted(gone);
   }
 
   /** Drops what has expired; now and then, off the hot path. */
   tidy() {
     const now = unixMs();
-    for (const [key, { expiresMs }] of this.#map.entries()) if (expiresMs <= now) this.#map.delete(key);
+    for (const [key, { expiresMs }] of this.#map.entries()) if (expiresMs <= now) this.#expire(key);
+  }
+
+  #expire(key) {
+    this.#map.delete(key);
+    this.#watch.expired(1);
   }
 
   async end() {}

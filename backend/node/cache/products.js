@@ -19,6 +19,11 @@ export class CacheBusy extends Error {}
 
 /** @typedef {{ value: object, expiresMs: number, loadMs: number }} Entry `expiresMs` since 1970: workers share it */
 
+/**
+ * Told how many entries went, and why: to make room, because their time was over (a store elsewhere does not say), removed by the shop.
+ * @typedef {{ evicted: (entries: number) => void, expired: (entries: number) => void, removed: (entries: number) => void }} Watch
+ */
+
 export class ProductCache {
   #entries;
   #settings;
@@ -42,7 +47,7 @@ export class ProductCache {
     this.#faults = faults;
     this.#meter = meter;
     this.#read = read;
-    meter.entries = () => entries.size;
+    if (entries instanceof MemoryCache) meter.tellsEntries(() => entries.size);
   }
 
   get plannedCapacity() {
@@ -66,6 +71,7 @@ export class ProductCache {
     const entry = await this.#entries.get(key);
     if (entry) {
       this.#meter.count('hits');
+      if (entry.value.absent) this.#meter.count('absent-hits');
       // From (0, 1], since the logarithm of 0 is none.
       const early = protection === 'xfetch' && drawsTheLot(entry.expiresMs - unixMs(), entry.loadMs, beta, 1 - Math.random());
       if (!early) return entry.value;
@@ -151,6 +157,7 @@ export class ProductCache {
     const began = performance.now();
     try {
       const value = (await this.#read(id)) ?? ABSENT;
+      if (value.absent) this.#meter.count('absent-loads');
       return { value, loadMs: performance.now() - began, expiresMs: unixMs() + this.#life(value) };
     } finally {
       done();
@@ -167,11 +174,12 @@ export class ProductCache {
 /**
  * The cache that the environment names, else one in this process.
  * @param {string | undefined} url `DYNO_CACHE_URL`
+ * @param {Watch} watch
  */
-export async function openEntries(url, capacity, evicted) {
-  if (!url) return new MemoryCache(capacity, evicted);
+export async function openEntries(url, capacity, watch) {
+  if (!url) return new MemoryCache(capacity, watch);
   const { RedisCache } = await import('./redis.js');
-  const cache = new RedisCache(url, capacity, evicted);
+  const cache = new RedisCache(url, capacity, watch);
   await cache.check();
   return cache;
 }

@@ -20,13 +20,16 @@ export class RedisCache {
   #redis;
   #locks;
   #keys;
-  #evicted;
+  #watch;
   #said = false;
 
-  /** @param {string} url */
-  constructor(url, capacity, evicted) {
+  /**
+   * @param {string} url
+   * @param {import('./products.js').Watch} watch
+   */
+  constructor(url, capacity, watch) {
     this.#keys = new BoundedMap(capacity);
-    this.#evicted = evicted;
+    this.#watch = watch;
     this.#redis = new Redis(url, {
       enableOfflineQueue: true,
       maxRetriesPerRequest: 1,
@@ -88,14 +91,15 @@ export class RedisCache {
 
   async drop(key) {
     this.#keys.delete(key);
-    await this.#tried(() => this.#redis.unlink(PREFIX + key));
+    const gone = await this.#tried(() => this.#redis.unlink(PREFIX + key));
+    this.#watch.removed(gone ?? 0);
   }
 
   async clear() {
     let from = '0';
     do {
       const [next, keys] = await this.#redis.scan(from, 'MATCH', `${PREFIX}*`, 'COUNT', STEP);
-      if (keys.length > 0) await this.#redis.unlink(...keys);
+      if (keys.length > 0) this.#watch.removed(await this.#redis.unlink(...keys));
       from = next;
     } while (from !== '0');
     this.#keys.clear();
@@ -124,7 +128,7 @@ export class RedisCache {
   }
 
   async #drop(keys) {
-    this.#evicted(keys.length);
+    this.#watch.evicted(keys.length);
     await this.#tried(() => this.#redis.unlink(...keys.map((k) => PREFIX + k)));
   }
 

@@ -18,36 +18,45 @@ const draining = new WeakSet();
 
 /**
  * @param {import('./routes.js').Routes} routes
- * @param {(template: string) => () => void} [begin] told of each request under its template; its result is called at the end
+ * @param {(template: string, work: () => Promise<void>) => Promise<void>} [during] runs the work of each request under its template
  */
-export function createServer(routes, begin = () => () => {}) {
+export function createServer(routes, during = (_, work) => work()) {
   const server = http.createServer(
     { keepAliveTimeout: IDLE_PATIENCE_MS, headersTimeout: HEAD_PATIENCE_MS, requestTimeout: 0, noDelay: true },
     (request, response) => {
       if (draining.has(server)) response.shouldKeepAlive = false;
-      void answer(routes, begin, request, response);
+      void answer(routes, during, request, response);
     },
   );
   server.on('clientError', refuseHead);
   return server;
 }
 
-async function answer(routes, begin, request, response) {
-  let done = () => {};
+async function answer(routes, during, request, response) {
   try {
     const { route, path, query } = routes.find(request.method, request.url);
-    done = begin(route.template);
-    const value = await route.handle({ request, response, path, query });
-    if (value instanceof Reply) sendJson(response, value.status, value.body);
-    else if (value !== undefined) sendJson(response, 200, value);
+    await during(route.template, async () => {
+      const value = await route.handle({ request, response, path, query });
+      if (value instanceof Reply) sendJson(response, value.status, value.body);
+      else if (value !== undefined) sendJson(response, 200, value);
+    });
   } catch (error) {
     if (!request.complete) response.shouldKeepAlive = false;
     sendError(response, error);
     // A body that nobody wants must not be kept in memory, nor hold the answer back.
     request.resume();
-  } finally {
-    done();
   }
+}
+
+/** How many HTTP connections are open; one that has become a WebSocket is none any more. */
+export function openConnections(server) {
+  const open = new Set();
+  server.on('connection', (socket) => {
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+  });
+  server.on('upgrade', (_, socket) => open.delete(socket));
+  return () => open.size;
 }
 
 /** What is no HTTP is answered with 400 where that is possible. */

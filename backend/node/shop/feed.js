@@ -31,6 +31,8 @@ export class Feed {
   #random = generator(7);
   #slow;
   #timer;
+  /** Those for whom something waits to be sent, and perhaps some for whom no longer. */
+  #behind = new Set();
 
   /** @param {import('../faults/slow-consumer.js').SlowConsumer} slow */
   constructor(slow) {
@@ -40,6 +42,18 @@ export class Feed {
   /** Listeners now. */
   get size() {
     return this.#size;
+  }
+
+  /** What waits to be sent: of all together, and for the one that is furthest behind, bytes. */
+  get waiting() {
+    let [all, longest] = [0, 0];
+    for (const socket of this.#behind) {
+      const bytes = socket.readyState > 2 ? 0 : socket.bufferedAmount;
+      if (bytes === 0) this.#behind.delete(socket);
+      all += bytes;
+      longest = Math.max(longest, bytes);
+    }
+    return { all, longest };
   }
 
   /** Serves listeners until `close`, with prices around those of the catalogue. */
@@ -78,8 +92,9 @@ export class Feed {
 
   /** Sends `text`, unless too much waits already: then it is let go. */
   send(socket, text) {
-    if (this.#slow.takes(socket)) socket.send(text);
-    else end(socket, POLICY, 'too slow');
+    if (!this.#slow.takes(socket)) return end(socket, POLICY, 'too slow');
+    socket.send(text);
+    if (socket.bufferedAmount > 0) this.#behind.add(socket);
   }
 
   /** Lets all listeners go, and those that come later. */

@@ -5,7 +5,7 @@
  */
 import { ProductCache, openEntries } from '../cache/products.js';
 import { Routes } from '../http/routes.js';
-import { createServer } from '../http/server.js';
+import { createServer, openConnections } from '../http/server.js';
 import { Database } from '../store/database.js';
 import { driver } from '../store/driver.js';
 import { PRODUCTS } from '../store/seed.js';
@@ -48,13 +48,17 @@ export class Shop {
   static async open(settings, agent, faults) {
     const { figures } = settings;
     const opened = await driver({ file: settings.file, roundTripMs: figures.roundTripMs });
-    const database = new Database(opened, figures, agent.pool('db', figures.poolCapacity), faults);
+    const database = new Database(opened, figures, agent.pool('db', figures.poolCapacity), agent.database(), faults);
     const meter = agent.cache('products');
-    const evicted = (entries) => {
-      meter.count('evictions', entries);
-      faults.tooSmallCache.evicted();
+    const watch = {
+      evicted(entries) {
+        meter.count('evictions', entries);
+        faults.tooSmallCache.evicted();
+      },
+      expired: (entries) => meter.expired(entries),
+      removed: (entries) => meter.count('removed', entries),
     };
-    const entries = await openEntries(settings.cacheUrl, figures.cacheCapacity, evicted);
+    const entries = await openEntries(settings.cacheUrl, figures.cacheCapacity, watch);
     const products = new ProductCache(entries, figures, settings.cache, faults, meter, (id) => readProduct(database, id));
     return new Shop(settings, agent, faults, database, products);
   }
@@ -72,8 +76,12 @@ export class Shop {
     this.feed = new Feed(faults.slowConsumer);
     this.services = new Services(database, settings.services, agent, faults);
     agent.gauge('server.websockets', 'count', () => this.feed.size);
+    agent.gauge('server.send-queue', 'bytes', () => this.feed.waiting.all);
+    agent.gauge('server.send-queue.longest', 'bytes', () => this.feed.waiting.longest, { combine: 'max' });
     agent.gauge('server.sessions', 'count', () => this.sessions.size);
-    this.server = createServer(routes(this), (template) => agent.requests.begin(template));
+    this.server = createServer(routes(this), (template, work) => agent.requests.during(template, work));
+    // Bun's server tells of no connections.
+    if (!process.versions.bun) agent.gauge('server.connections', 'count', openConnections(this.server));
     serveWebSockets(this.server, this);
   }
 
@@ -84,6 +92,7 @@ export class Shop {
     await this.faults.coldCache.warm(this.products);
     void this.faults.starvedPoll.keep(this.ranking);
     if (this.first) this.services.startSweep();
+    if (this.database.kind === 'postgres') this.endWatch = this.database.watchServer();
     this.tidying = setInterval(() => this.products.tidy(), TIDY_MS);
     this.tidying.unref();
     await new Promise((resolve, reject) => {
@@ -97,6 +106,7 @@ export class Shop {
     clearInterval(this.tidying);
     this.faults.starvedPoll.stop();
     this.services.stop();
+    await this.endWatch?.();
     await Promise.allSettled([this.products.end(), this.database.end()]);
   }
 }

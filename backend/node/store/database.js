@@ -4,8 +4,11 @@
  * Owns how long is waited for a connection. How large the pool is, and whether it is used at all, is a choice between
  * faults and their cures (`faults/pools.js`).
  */
+import { visit } from '../agent/traffic.js';
 import { Refusal } from '../http/refusal.js';
+import { metered } from './metered.js';
 import { Pool, PoolTimeout } from './pool.js';
+import { watchServer } from './server-figures.js';
 
 /** What pg and its pool say when patience has ended; it has no code of its own. */
 const PG_TIMEOUT = /timeout exceeded when trying to connect|terminated due to connection timeout|timeout expired/;
@@ -20,12 +23,14 @@ export class Database {
    * @param {import('./sqlite.js').SqliteDriver | import('./postgres.js').PostgresDriver} driver
    * @param {typeof import('../settings.js').SHOP} settings
    * @param {import('../agent/pool.js').PoolMeter} meter
+   * @param {import('../agent/database.js').DatabaseMeter} statements
    * @param {import('../faults/index.js').Faults} faults
    */
-  constructor(driver, settings, meter, faults) {
+  constructor(driver, settings, meter, statements, faults) {
     this.#driver = driver;
     this.#settings = settings;
     this.meter = meter;
+    this.statements = statements;
     this.faults = faults;
     this.capacity = settings.poolCapacity;
     this.#pool = this.#build(this.capacity);
@@ -61,6 +66,7 @@ export class Database {
 
   /** A connection of one's own, until `release` is called. */
   async checkout() {
+    const visited = visit();
     const waiting = this.meter.beginWait();
     this.faults.poolTooSmall.noteWaiters(this.meter);
     let connection;
@@ -68,6 +74,7 @@ export class Database {
       connection = await this.faults.connectPerRequest.connection(this.#driver, this.#pool, this.meter);
     } catch (e) {
       waiting.timedOut();
+      visited();
       throw e instanceof PoolTimeout || PG_TIMEOUT.test(e.message) ? new Refusal(503, 'the database is busy, try again') : e;
     }
     const held = waiting.acquired();
@@ -76,11 +83,12 @@ export class Database {
       if (!out) return;
       out = false;
       held();
+      visited();
       connection.release(broken);
     };
     return {
-      run: guarded(connection.run, release),
-      transact: guarded(connection.transact, release),
+      run: guarded((sql, values) => metered(this.statements, sql, () => connection.run(sql, values)), release),
+      transact: guarded((name, input) => connection.transact(name, input, this.statements), release),
       release: this.faults.poolLeak.releaseOf(release),
     };
   }
@@ -103,6 +111,11 @@ export class Database {
   /** One transaction of `transactions.js`. */
   transact(name, input) {
     return this.with((c) => c.transact(name, input));
+  }
+
+  /** Asks the server what it says of itself, until the result is called. */
+  watchServer() {
+    return watchServer(this.#driver, this.statements);
   }
 
   async end() {

@@ -1,8 +1,8 @@
 /**
  * Which database: PostgreSQL by URL, else the SQLite that the runtime brings along.
  *
- * A driver opens connections: `{ run(sql, values), transact(name, input), close() }`, where a transaction is one of
- * `transactions.js` by its name. Values stand in the text as `$1`, `$2`; nothing a client sent ever becomes part of a text.
+ * A driver opens connections: `{ run(sql, values), transact(name, input, meter), close() }`, where a transaction is one of
+ * `transactions.js` by its name, and the meter, if there is one, hears of its statements. Values stand in the text as `$1`, `$2`; nothing a client sent ever becomes part of a text.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

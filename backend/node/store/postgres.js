@@ -5,6 +5,7 @@
  * a password: it comes from the environment and goes into no message.
  */
 import pg from 'pg';
+import { metered } from './metered.js';
 import * as transactions from './transactions.js';
 
 /** The schema; nothing outside of it is touched. */
@@ -61,7 +62,7 @@ async function connect(url) {
 function wrap(client) {
   return {
     run: (sql, values) => query(client, sql, values),
-    transact: (name, input) => transact(client, name, input),
+    transact: (name, input, meter) => transact(client, name, input, meter),
     close: () => client.end(),
     client,
   };
@@ -73,12 +74,13 @@ async function query(client, sql, values) {
 }
 
 /** Each statement of the transaction in a round trip of its own, as it is with a server. */
-async function transact(client, name, input) {
+async function transact(client, name, input, meter) {
   await client.query('BEGIN');
   try {
     const steps = transactions[name]('postgres', input);
+    const ask = ([sql, values]) => metered(meter, sql, () => query(client, sql, values));
     let step = steps.next();
-    while (!step.done) step = steps.next(await query(client, ...step.value));
+    while (!step.done) step = steps.next(await ask(step.value));
     await client.query(step.value?.undo ? 'ROLLBACK' : 'COMMIT');
     return step.value;
   } catch (e) {

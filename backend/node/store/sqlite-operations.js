@@ -18,11 +18,15 @@ export const operations = {
   run: ({ connection, sql, values }) => run(connections.get(connection), sql, values),
   transact({ connection, name, input }) {
     const open = connections.get(connection);
+    const texts = [];
     open.db.exec('BEGIN IMMEDIATE');
     try {
-      const outcome = drive(transactions[name]('sqlite', input), (sql, values) => run(open, sql, values));
+      const outcome = drive(transactions[name]('sqlite', input), (sql, values) => {
+        texts.push(sql);
+        return run(open, sql, values);
+      });
       open.db.exec(outcome?.undo ? 'ROLLBACK' : 'COMMIT');
-      return outcome;
+      return { outcome, texts };
     } catch (e) {
       open.db.exec('ROLLBACK');
       throw e;

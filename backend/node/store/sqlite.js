@@ -9,6 +9,19 @@
  */
 import { Worker } from 'node:worker_threads';
 
+/** The whole transaction in one go: its statements have its time. */
+async function transact(ask, name, input, meter) {
+  const told = meter?.begin();
+  try {
+    const { outcome, texts } = await ask({ op: 'transact', name, input });
+    told?.gave(texts);
+    return outcome;
+  } catch (e) {
+    told?.failed([]);
+    throw e;
+  }
+}
+
 export class SqliteDriver {
   kind = 'sqlite';
   #file;
@@ -41,7 +54,7 @@ export class SqliteDriver {
     };
     return {
       run: (sql, values = []) => timed({ op: 'run', sql, values }),
-      transact: (name, input) => timed({ op: 'transact', name, input }),
+      transact: (name, input, meter) => transact(timed, name, input, meter),
       close: () => this.#ask({ op: 'close', connection }),
     };
   }

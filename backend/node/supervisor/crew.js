@@ -25,6 +25,7 @@ const ENDED_PATIENCE_MS = 3_000;
  * @property {string} name
  * @property {number} index
  * @property {number} generation
+ * @property {number} deaths how often its process has ended without being asked to
  * @property {number} pause before the next start, ms
  * @property {Life} [life] undefined while there is no process
  *
@@ -58,7 +59,7 @@ export class Crew {
     this.#origin = origin;
     this.#truths = truths;
     this.#cache = origin.cache;
-    this.#members = Array.from({ length: count }, (_, index) => ({ name: `shop-${index}`, index, generation: -1, pause: FIRST_PAUSE_MS }));
+    this.#members = Array.from({ length: count }, (_, index) => ({ name: `shop-${index}`, index, generation: -1, deaths: 0, pause: FIRST_PAUSE_MS }));
     cluster.setupPrimary({ exec: fileURLToPath(new URL('../worker/main.js', import.meta.url)), args: [] });
   }
 
@@ -70,7 +71,7 @@ export class Crew {
   /** The workers that run now. */
   get instances() {
     const running = this.#members.filter((m) => m.life);
-    return running.map(({ name, generation, life }) => ({ name, pid: life.worker.process.pid, generation }));
+    return running.map(({ name, generation, deaths, life }) => ({ name, pid: life.worker.process.pid, generation, deaths }));
   }
 
   /** The first worker's name, which stands for one of them wherever one is to suffer. */
@@ -189,6 +190,7 @@ export class Crew {
     life.isLost(`it has ended with ${how}`);
     if (member.life === life) member.life = undefined;
     if (this.#stopping || life.dismissed || (member.generation === 0 && !life.ready)) return;
+    member.deaths += 1;
     console.error(`backend: ${member.name} has ended with ${how}; it is started again`);
     member.pause = Date.now() - life.began >= LIVED_MS ? FIRST_PAUSE_MS : Math.min(member.pause * 2, LAST_PAUSE_MS);
     await pause(member.pause);

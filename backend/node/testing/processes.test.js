@@ -86,13 +86,14 @@ test('how the cache works is checked, and may be changed', async () => {
 
 test('the probe tells lanes in the form that dyno reads', async () => {
   await many(20, '/products/7');
+  await many(20, '/products?page=3');
   const ticks = async () => (await shop.order('GET', '/v1/instances/shop-0/samples')).json.ticks;
   await waitFor(async () => (await ticks()).length > 5);
   const { json } = await shop.order('GET', '/v1/instances/shop-0/samples?since=2');
   assert.deepEqual([json.version, json.instance, json.ticks[0].seq], [1, 'shop-0', 3]);
   assert.ok(Math.abs(json.now - Number(process.hrtime.bigint())) < 5e9, 'the host has one monotonic clock');
   for (const lane of json.lanes) assert.deepEqual(Object.keys(lane), ['name', 'subject', 'instance', 'unit', 'shape', 'combine', 'quality']);
-  for (const name of ['heap.young.used', 'heap.used', 'loop.delay', 'pool.db.waiters', 'cache.products.hits', 'process.cpu', 'server.handler']) {
+  for (const name of ['heap.young.used', 'heap.used', 'loop.delay', 'pool.db.waiters', 'cache.products.hits', 'process.cpu', 'server.handler', 'server.connections', 'db.calls', 'server.db.wall', 'cache.products.expired', 'db.connections', 'db.table-scans']) {
     assert.ok(json.lanes.some((l) => l.name === name), name);
   }
   for (const { at, values, histograms } of json.ticks) {

@@ -16,11 +16,17 @@ use crate::theme::Role;
 /// Orders of the table.
 pub(super) const SORTS: [&str; 4] = ["as named", "by CPU", "by memory", "by descriptors"];
 /// Lanes below the tables.
-const LANES: [(&str, &str); 8] = [
+const LANES: [(&str, &str); 14] = [
     ("cpu", names::PROCESS_CPU),
     ("resident", names::PROCESS_RESIDENT),
     ("in flight", names::SERVER_IN_FLIGHT),
     ("sockets", names::SERVER_WEBSOCKETS),
+    ("http", names::SERVER_CONNECTIONS),
+    ("accept q", names::PROCESS_LISTEN_QUEUE),
+    ("send q", names::SERVER_SEND_QUEUE),
+    ("descr.", names::PROCESS_DESCRIPTORS),
+    ("sql", names::DB_CALLS),
+    ("sql time", names::DB_TIME),
     ("gen cpu", names::GENERATOR_CPU),
     ("hiccup", names::GENERATOR_HICCUP),
     ("host cpu", names::HOST_CPU),

@@ -4,8 +4,6 @@
 //! which stalls of the async loop are set off (`pauses`).
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +11,7 @@ use timeline::clock::MonoNs;
 use timeline::event::kinds;
 use timeline::probe::ProbeEvent;
 
+use crate::run_queue::RunQueue;
 use crate::stretch::Stretch;
 use crate::tally::lock;
 use crate::threads::Stop;
@@ -108,7 +107,8 @@ impl Hiccups {
 
 /// The thread's work: naps until told to stop.
 pub(crate) fn watch(hiccups: &Arc<Hiccups>, stop: &Stop) {
-    let mut queue = RunQueue::open();
+    let mut queue = RunQueue::default();
+    let _ = queue.waited();
     hiccups.woke(MonoNs::now().0, || 0);
     let _ = hiccups.take();
     for nap in 0u64.. {
@@ -126,35 +126,6 @@ pub(crate) fn watch(hiccups: &Arc<Hiccups>, stop: &Stop) {
 /// The thread's wait for a core is read this often besides, so that what is charged to a hiccup can have
 /// gathered for 30 ms before it at most: a few ms on a busy machine.
 const NAPS_PER_READING: u64 = 6;
-
-/// How long the calling thread was ready to run and got no core, as the scheduler counts it. It tells a
-/// process that was stopped (it was not ready) from one whose core was taken (it was).
-struct RunQueue {
-    file: Option<File>,
-    last: u64,
-}
-
-impl RunQueue {
-    /// Of the calling thread; systems without this file give nothing, and then every hiccup counts in full.
-    fn open() -> Self {
-        let mut queue = Self { file: File::open("/proc/thread-self/schedstat").ok(), last: 0 };
-        let _ = queue.waited();
-        queue
-    }
-
-    /// Nanoseconds since the last call.
-    fn waited(&mut self) -> u64 {
-        let Some(total) = self.read() else { return 0 };
-        total.saturating_sub(std::mem::replace(&mut self.last, total))
-    }
-
-    /// The second of three numbers: time on a core, time waiting for one, turns.
-    fn read(&self) -> Option<u64> {
-        let mut text = [0; 96];
-        let n = self.file.as_ref()?.read_at(&mut text, 0).ok()?;
-        std::str::from_utf8(&text[..n]).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -41,6 +41,7 @@ mod process;
 mod profile;
 mod refresh;
 mod registry;
+mod run_queue;
 mod sampling;
 mod sections;
 mod server;

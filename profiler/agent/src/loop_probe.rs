@@ -1,7 +1,7 @@
 //! The async loop as a task sees it: how late it is woken.
 //!
 //! Owns the task that sleeps on the watched runtime, its histogram (corrected for the probes that a long
-//! delay prevented), stalls as candidates, and the runtime's own busy time. Which part of a stall was a
+//! delay prevented), stalls as candidates (with how long their thread had no core), and the runtime's own busy time. Which part of a stall was a
 //! hiccup of the whole process is `pauses`' question.
 //!
 //! The runtime needs its time driver (`enable_time`); its wheel has a resolution of 1 ms, so delays of up
@@ -16,15 +16,36 @@ use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::task::AbortHandle;
 
 use crate::hiccup::EVENT_NS;
+use crate::run_queue::RunQueue;
 use crate::stretch::Stretch;
 use crate::tally::{Tally, lock};
 
 /// How often the task wants to be woken: a stall of 20 ms cannot hide between two wakes, at 100 wakes a second.
 const INTERVAL: Duration = Duration::from_millis(10);
+/// The thread's wait for a core is read this often besides: what is charged to a stall can have gathered for 100 ms before it at
+/// most, and the reading costs some 3 us ten times a second.
+const NAPS_PER_READING: u64 = 10;
 /// Most stalls kept until they are judged (within two ticks, in which there is room for ten).
 const MOST_STALLS: usize = 64;
 /// Most entries by which one delay is corrected: 60 s of them; a longer delay needs no finer picture.
 const MOST_CORRECTIONS: u64 = 6_000;
+
+/// A stretch in which the loop did not come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stall {
+    /// From when the task was due until it was woken.
+    pub(crate) stretch: Stretch,
+    /// For how much of it the thread was ready to run and got no core, ns.
+    pub(crate) waited: u64,
+}
+
+impl Stall {
+    /// How much of the wait falls to `piece` of it, ns: when within the stall the thread waited is not known, so it is spread evenly.
+    pub(crate) fn waited_in(self, piece: Stretch) -> u64 {
+        let share = piece.overlap(self.stretch) as f64 / self.stretch.length().max(1) as f64;
+        (self.waited as f64 * share) as u64
+    }
+}
 
 /// One watched runtime.
 #[derive(Debug)]
@@ -32,7 +53,7 @@ pub(crate) struct LoopState {
     /// When the task should be woken next, ns; 0 before it ran first.
     due: AtomicU64,
     alive: AtomicBool,
-    stalls: Mutex<Vec<Stretch>>,
+    stalls: Mutex<Vec<Stall>>,
     delay: Arc<Tally>,
 }
 
@@ -41,21 +62,22 @@ impl LoopState {
         Self { due: AtomicU64::new(0), alive: AtomicBool::new(true), stalls: Mutex::new(Vec::new()), delay }
     }
 
-    /// The task was due at `due` and woke at `woke`.
-    fn woke(&self, due: u64, woke: u64) {
+    /// The task was due at `due` and woke at `woke`. Where that is a stall, `waited` tells for how much of it its thread was
+    /// ready to run and got no core, ns.
+    fn woke(&self, due: u64, woke: u64, waited: impl FnOnce() -> u64) {
         let stretch = Stretch { start: due, end: woke };
         record_corrected(&self.delay, stretch.length());
         if stretch.length() >= EVENT_NS {
             let mut stalls = lock(&self.stalls);
             if stalls.len() < MOST_STALLS {
-                stalls.push(stretch);
+                stalls.push(Stall { stretch, waited: waited().min(stretch.length()) });
             }
         }
     }
 
     /// Stalls that ended by `until`; later ones stay.
-    pub(crate) fn take_stalls(&self, until: u64) -> Vec<Stretch> {
-        lock(&self.stalls).extract_if(.., |s| s.end <= until).collect()
+    pub(crate) fn take_stalls(&self, until: u64) -> Vec<Stall> {
+        lock(&self.stalls).extract_if(.., |s| s.stretch.end <= until).collect()
     }
 
     /// How late the task is at `now` although it has not been woken yet, ns.
@@ -159,12 +181,16 @@ impl Drop for Ending {
 
 async fn probe(state: Ending) {
     let mut last = MonoNs::now().0;
-    loop {
+    let mut queue = RunQueue::default();
+    for nap in 0u64.. {
         let due = last + INTERVAL.as_nanos() as u64;
         state.0.due.store(due, Ordering::Relaxed);
         tokio::time::sleep(INTERVAL).await;
         last = MonoNs::now().0;
-        state.0.woke(due, last);
+        state.0.woke(due, last, || queue.waited());
+        if nap.is_multiple_of(NAPS_PER_READING) {
+            let _ = queue.waited();
+        }
     }
 }
 
@@ -196,10 +222,12 @@ mod tests {
     #[test]
     fn stalls_wait_until_hiccups_are_known_for_their_time() {
         let state = LoopState::new(Arc::default());
-        state.woke(10 * MS, 12 * MS);
-        state.woke(22 * MS, 90 * MS);
+        state.woke(10 * MS, 12 * MS, || unreachable!("no stall"));
+        state.woke(22 * MS, 90 * MS, || 34 * MS);
         assert_eq!(state.take_stalls(89 * MS), []);
-        assert_eq!(state.take_stalls(90 * MS), [Stretch { start: 22 * MS, end: 90 * MS }]);
+        let stall = Stall { stretch: Stretch { start: 22 * MS, end: 90 * MS }, waited: 34 * MS };
+        assert_eq!(state.take_stalls(90 * MS), [stall]);
+        assert_eq!(stall.waited_in(Stretch { start: 22 * MS, end: 56 * MS }), 17 * MS);
         assert_eq!(state.take_stalls(90 * MS), []);
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use timeline::event::kinds;
 use timeline::lane::{LaneSpec, names};
+use timeline::probe::ProbeEvent;
 use timeline::units::Unit;
 use tokio::runtime::Handle;
 
@@ -81,9 +82,13 @@ impl Pauses {
         for watched in loops {
             longest = longest.max(watched.state.overdue(draft.now.0));
             for stall in watched.state.take_stalls(known_until) {
-                for piece in stall.unexplained(&hiccups.within(stall), EVENT_NS) {
+                for piece in stall.stretch.unexplained(&hiccups.within(stall.stretch), EVENT_NS) {
                     longest = longest.max(piece.length());
-                    top.offer(piece.length() as f64, || piece.event(kinds::PAUSE_WORKER_STALL));
+                    let value = stall.waited_in(piece) as f64;
+                    top.offer(piece.length() as f64, || ProbeEvent {
+                        value,
+                        ..piece.event(kinds::PAUSE_WORKER_STALL)
+                    });
                 }
             }
         }

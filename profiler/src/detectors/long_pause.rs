@@ -151,7 +151,8 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
 }
 
 fn of_event(e: &Event, sort: usize) -> Pause {
-    let queued = if SORTS[sort] == kinds::PAUSE_HICCUP { e.value } else { 0.0 };
+    let tells = [kinds::PAUSE_HICCUP, kinds::PAUSE_WORKER_STALL].contains(&SORTS[sort]);
+    let queued = if tells { e.value } else { 0.0 };
     Pause { span: e.span(), sort, what: e.label("what").unwrap_or("").to_owned(), queued }
 }
 
@@ -346,7 +347,7 @@ impl Voices<'_> {
 
 /// Prefixes of lanes that a process of the target speaks of itself; `process.` is read from outside,
 /// so it goes on while the process stands still.
-const OWN_LANES: [&str; 6] = ["heap.", "pool.", "cache.", "loop.", "server.", "pause."];
+pub(super) const OWN_LANES: [&str; 6] = ["heap.", "pool.", "cache.", "loop.", "server.", "pause."];
 
 fn voices(timeline: &Timeline) -> Voices<'_> {
     let mut found = Voices { target: BTreeMap::new(), generator: BTreeMap::new() };

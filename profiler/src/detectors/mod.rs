@@ -6,11 +6,24 @@
 //! [`PlanFacts`](timeline::facts::PlanFacts) alone; no name of a scenario or a fault reaches them, and
 //! they never match names of phases or steps.
 
+pub mod accept_overflow;
 pub mod cache_stampede;
+pub mod client;
+pub mod connection_churn;
+mod database;
+pub mod fd_exhausted;
 pub mod generator_limited;
 pub mod heap_leak;
 pub mod long_pause;
+pub mod pool_leak;
+pub mod pool_oversized;
 pub mod pool_saturated;
+pub mod query_fan_out;
+pub mod serial_awaits;
+pub mod slow_consumer;
+pub mod slow_query;
+pub mod uneven_workers;
+pub mod worker_lost;
 
 use std::time::Duration;
 
@@ -35,8 +48,24 @@ pub const ALL: &[Detector] = &[
     Detector { kind: FindingKind::GeneratorLimited, look: generator_limited::look },
     Detector { kind: FindingKind::CacheStampede, look: cache_stampede::look },
     Detector { kind: FindingKind::PoolSaturated, look: pool_saturated::look },
+    Detector { kind: FindingKind::PoolLeak, look: pool_leak::look },
+    Detector { kind: FindingKind::PoolOversized, look: pool_oversized::look },
+    Detector { kind: FindingKind::ConnectionChurn, look: connection_churn::look },
+    Detector { kind: FindingKind::SlowQuery, look: slow_query::look },
+    Detector { kind: FindingKind::QueryFanOut, look: query_fan_out::look },
+    Detector { kind: FindingKind::SerialAwaits, look: serial_awaits::look },
     Detector { kind: FindingKind::LongPause, look: long_pause::look },
     Detector { kind: FindingKind::HeapLeak, look: heap_leak::look },
+    Detector { kind: FindingKind::UnevenWorkers, look: uneven_workers::look },
+    Detector { kind: FindingKind::WorkerLost, look: worker_lost::look },
+    Detector { kind: FindingKind::SlowConsumer, look: slow_consumer::look },
+    Detector { kind: FindingKind::AcceptOverflow, look: accept_overflow::look },
+    Detector { kind: FindingKind::FdExhausted, look: fd_exhausted::look },
+    Detector { kind: FindingKind::ThroughputKnee, look: client::throughput_knee::look },
+    Detector { kind: FindingKind::PeriodicStalls, look: client::periodic_stalls::look },
+    Detector { kind: FindingKind::SlowStart, look: client::slow_start::look },
+    Detector { kind: FindingKind::ConnectionsRefused, look: client::connections_refused::look },
+    Detector { kind: FindingKind::LongTail, look: client::long_tail::look },
 ];
 
 /// What a detector says at one instant.
@@ -111,6 +140,16 @@ pub(crate) fn plural(n: f64, thing: &str) -> String {
         Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{figure} {stem}ies"),
         _ if thing.ends_with('s') => format!("{figure} {thing}es"),
         _ => format!("{figure} {thing}s"),
+    }
+}
+
+/// A long time in the unit that people would use: `40 s`, `24 min`, `6.8 h`, `3.1 days`.
+pub(crate) fn lasting(seconds: f64) -> String {
+    match seconds {
+        s if s < 120.0 => Unit::Ns.show(s * 1e9),
+        s if s < 7_200.0 => format!("{:.0} min", s / 60.0),
+        s if s < 172_800.0 => format!("{:.1} h", s / 3_600.0),
+        s => format!("{:.1} days", s / 86_400.0),
     }
 }
 

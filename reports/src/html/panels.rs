@@ -24,7 +24,13 @@ const CLIENT: &[(&str, &[(&str, &str)])] = &[
     (ERRORS, &[(names::ERRORS, "errors"), (names::DROPPED, "dropped")]),
     ("Sessions", &[(names::OPEN_SESSIONS, "open"), (names::OPEN_CONNECTIONS, "connections")]),
 ];
-/// The target's charts that every run may have, after pools and caches.
+/// What is asked of the database.
+const DATABASE: &[(&str, &[(&str, &str)])] = &[
+    ("Statements", &[(names::DB_CALLS, "statements"), (names::DB_FAILURES, "failed")]),
+    ("Time of statements", &[(names::DB_TIME, "time")]),
+    ("Rows", &[(names::DB_ROWS, "given"), (names::DB_SCANNED, "stepped over")]),
+];
+/// The target's charts that every run may have, after those of its stores and services.
 const TARGET: &[(&str, &[(&str, &str)])] = &[
     (
         "Heap",
@@ -37,6 +43,24 @@ const TARGET: &[(&str, &[(&str, &str)])] = &[
     ),
     ("Pauses", &[(names::PAUSE, "longest")]),
     ("Loop delay", &[(names::LOOP_DELAY, "delay")]),
+    (
+        "Offload pool",
+        &[
+            (names::OFFLOAD_CAPACITY, "threads"),
+            (names::OFFLOAD_BUSY, "busy"),
+            (names::OFFLOAD_QUEUED, "queued"),
+        ],
+    ),
+    (
+        "Sockets of the target",
+        &[
+            (names::SERVER_CONNECTIONS, "HTTP"),
+            (names::SERVER_WEBSOCKETS, "WebSocket"),
+            (names::PROCESS_LISTEN_QUEUE, "to be accepted"),
+            (names::PROCESS_DESCRIPTORS, "descriptors"),
+        ],
+    ),
+    ("Waiting to be sent", &[(names::SERVER_SEND_QUEUE, "all")]),
     ("CPU", &[(names::PROCESS_CPU, "target"), (names::GENERATOR_CPU, "generator")]),
     ("Machine", &[(names::HOST_CPU, "CPU in use"), (names::HOST_STEAL, "stolen")]),
     ("Lateness of the generator", &[(names::LATENESS, "lateness"), (names::RELEASE_ERROR, "its timer")]),
@@ -56,6 +80,16 @@ pub(super) fn of(timeline: &Timeline) -> Vec<Panel> {
         panels
             .push(panel(format!("Cache {cache}"), of(&["misses", "loads", "duplicate-loads", "coalesced"])));
         panels.push(panel(format!("Hits of cache {cache}"), of(&["hits"])));
+    }
+    panels.extend(DATABASE.iter().map(fixed));
+    for service in timeline.members(names::DOWNSTREAM) {
+        let of = |parts: &[&str]| family(names::DOWNSTREAM, &service, parts);
+        panels.push(panel(format!("Service {service}"), of(&["calls", "failures", "retries"])));
+        panels.push(panel(format!("Time of service {service}"), of(&["time"])));
+    }
+    for broker in timeline.members(names::BROKER) {
+        panels
+            .push(panel(format!("Queue {broker}"), family(names::BROKER, &broker, &["depth", "consumers"])));
     }
     panels.extend(TARGET.iter().map(fixed));
     for p in &mut panels {

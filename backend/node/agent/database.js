@@ -1,0 +1,88 @@
+/**
+ * A database's figures: which statements go there, for how long, and what comes back; and what its server says of itself.
+ *
+ * Statements are told apart by their fingerprint. Connections are the pool's business, and what one request asks is `traffic.js`'s.
+ */
+import { mono } from '../clock.js';
+import { fingerprint } from './fingerprint.js';
+import { Tally } from './histogram.js';
+import { sent } from './traffic.js';
+
+/** Most fingerprints that are told apart; the rest is `other`. */
+const MOST_SHAPES = 64;
+
+export class DatabaseMeter {
+  #lanes;
+  #shapes = new Map();
+  #texts = new Map();
+  #tables = new Map();
+  #server;
+
+  /** @param {import('./lanes.js').Lanes} lanes */
+  constructor(lanes) {
+    this.#lanes = lanes;
+  }
+
+  /**
+   * A statement, or several in one go, leaves for the database. One of the results is called when it ended, with the texts that were run.
+   * @returns {{ gave: (texts: string[], rows?: number) => void, failed: (texts: string[]) => void }}
+   */
+  begin() {
+    const since = mono();
+    const ended = (texts, rows, failed) => {
+      const took = mono() - since;
+      const shapes = texts.map((text) => this.#shape(text));
+      sent(shapes.length === 1 ? shapes[0].name : undefined);
+      for (const shape of shapes) {
+        shape.calls += 1;
+        if (failed) shape.failures += 1;
+      }
+      for (const shape of new Set(shapes)) shape.time.record(took);
+      if (shapes.length === 1) shapes[0].rows += rows;
+    };
+    return { gave: (texts, rows = 0) => ended(texts, rows, false), failed: (texts) => ended(texts, 0, true) };
+  }
+
+  /**
+   * What the server says of itself now; undefined while it does not answer.
+   * @param {{ connections: number, limit: number, active: number, waiting: number } | undefined} figures
+   */
+  set server(figures) {
+    if (figures && !this.#server) {
+      const names = { connections: 'db.connections', limit: 'db.connection-limit', active: 'db.active', waiting: 'db.waiting' };
+      for (const [part, name] of Object.entries(names)) this.#lanes.level(name, 'count', () => this.#server[part], { combine: 'max' });
+    }
+    this.#server = figures ?? {};
+  }
+
+  /** The server has begun so many scans of a whole table in all, and read so many rows in them. */
+  tableScanned(table, scans, rows) {
+    const known = this.#tables.get(table);
+    if (known) return Object.assign(known, { scans, rows });
+    const counts = { scans, rows };
+    this.#tables.set(table, counts);
+    const how = { subject: table, combine: 'max' };
+    this.#lanes.rate('db.table-scans', 'per-second', () => counts.scans, how);
+    this.#lanes.rate('db.table-scanned', 'per-second', () => counts.rows, how);
+  }
+
+  #shape(text) {
+    let shape = this.#texts.get(text);
+    if (shape) return shape;
+    const name = fingerprint(text);
+    shape = this.#shapes.get(name) ?? this.#shapes.get('other') ?? this.#add(this.#shapes.size < MOST_SHAPES ? name : 'other');
+    this.#texts.set(text, shape);
+    return shape;
+  }
+
+  #add(name) {
+    const shape = { name, calls: 0, failures: 0, rows: 0, time: new Tally() };
+    this.#shapes.set(name, shape);
+    const how = { subject: name };
+    this.#lanes.rate('db.calls', 'per-second', () => shape.calls, how);
+    this.#lanes.histogram('db.time', shape.time, how);
+    this.#lanes.rate('db.failures', 'per-second', () => shape.failures, how);
+    this.#lanes.rate('db.rows', 'per-second', () => shape.rows, how);
+    return shape;
+  }
+}

@@ -1,0 +1,120 @@
+//! Connections refused: clients do not get a connection, or lose the one they have.
+//!
+//! **Claim.** So many connections were refused, not made in time, or broken. **Reads** `client.errors` by kind, `client.achieved`. **Needs** the errors alone.
+//! **Statistic.** Counts: five in the last 3 s, in two samples at least, and one in a thousand starts; a few breaks of a keep-alive connection that
+//! both ends use at once are usual.
+
+use std::time::Duration;
+
+use timeline::clock::RunTime;
+use timeline::lane::names;
+use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
+
+use super::super::{Answer, Claim, ONSET, episodes, evidence, plural};
+use super::{attach, may_speak};
+use crate::window;
+
+/// Window, seconds.
+const WINDOW_S: f64 = 3.0;
+/// Errors in it, samples that have one, and errors over starts, at least.
+const LEAST_ERRORS: f64 = 5.0;
+const LEAST_SAMPLES: usize = 2;
+const LEAST_SHARE: f64 = 1e-3;
+/// Share of starts that is critical.
+const CRITICAL_SHARE: f64 = 0.01;
+/// Kinds of errors, what they mean, and where to look first.
+const KINDS: [(&str, &str, &str); 4] = [
+    (
+        "connect-refused",
+        "refused",
+        "Nobody listens: see whether the process is there, on that address and port, and whether it was restarted.",
+    ),
+    (
+        "connect-timeout",
+        "not made in time",
+        "Nobody accepts: see its listen queue (ss -lt) and whether its loop turns; a firewall drops silently, too.",
+    ),
+    (
+        "reset",
+        "reset",
+        "Something closes connections in use: a crash, a deploy without draining, a proxy's limit, an idle limit shorter than the client's.",
+    ),
+    (
+        "closed-early",
+        "closed before the answer was whole",
+        "The process ended or gave up inside an answer: see its log at that time.",
+    ),
+];
+/// No error for so long has ended it.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// Looks at errors of connections.
+pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
+    // A generator declares a lane of errors only once there is one.
+    if !timeline.has(names::ACHIEVED) {
+        return Answer::CannotTell(vec![names::ERRORS.to_owned()]);
+    }
+    if !may_speak(timeline, at) {
+        return Answer::Looked(Vec::new());
+    }
+    Answer::Looked(look_at(timeline, at).into_iter().collect())
+}
+
+fn look_at(timeline: &Timeline, at: RunTime) -> Option<Claim> {
+    let span = window::last(at, WINDOW_S);
+    let mut seen: Vec<(usize, f64)> = Vec::new();
+    let mut spans: Vec<Span> = Vec::new();
+    for (i, kind) in KINDS.iter().enumerate() {
+        let lanes = timeline.named(names::ERRORS).filter(|s| s.spec.subject == kind.0);
+        let steps: Vec<_> = lanes.flat_map(|s| window::steps(s, span)).filter(|s| s.2 > 0.0).collect();
+        let count: f64 = steps.iter().map(|(since, at, rate)| rate * at.since(*since).as_secs_f64()).sum();
+        if count > 0.0 {
+            seen.push((i, count));
+            spans.extend(steps.iter().map(|s| Span::new(s.0, s.1)));
+        }
+    }
+    seen.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let worst = seen.first()?.0;
+    let count: f64 = seen.iter().map(|s| s.1).sum();
+    let starts = window::counted(timeline, names::ACHIEVED, span)?.max(count);
+    if count < LEAST_ERRORS || spans.len() < LEAST_SAMPLES || count < LEAST_SHARE * starts {
+        return None;
+    }
+    let parts: Vec<String> =
+        seen.iter().map(|&(i, n)| format!("{} {}", Unit::Count.show(n.round()), KINDS[i].1)).collect();
+    let evidence = seen.iter().map(|&(i, n)| {
+        evidence(
+            format!("{} {} in {WINDOW_S:.0} s", plural(n, "connection"), KINDS[i].1),
+            names::ERRORS,
+            span,
+            n,
+            Unit::Count,
+        )
+    });
+    let share = count / starts;
+    Some(Claim {
+        kind: FindingKind::ConnectionsRefused,
+        identity: String::new(),
+        subject: String::new(),
+        severity: if share >= CRITICAL_SHARE { Severity::Critical } else { Severity::Warning },
+        status: Status::Likely,
+        onset: spans.iter().map(|s| s.start).min()?,
+        last: spans.iter().map(|s| s.end).max()?.min(at),
+        quiet: QUIET,
+        weight: count,
+        claim: format!(
+            "clients lose connections since {ONSET}: {} in {WINDOW_S:.0} s, {} of all starts",
+            parts.join(", "),
+            Unit::Ratio.show(share)
+        ),
+        evidence: evidence.collect(),
+        contradicting: Vec::new(),
+        advice: vec![
+            KINDS[worst].2.to_owned(),
+            attach("deaths of its processes, its listen queue and its descriptors name the cause"),
+        ],
+        missing: vec![names::PROCESS_DEATHS.to_owned(), names::PROCESS_LISTEN_QUEUE.to_owned()],
+        episodes: episodes(spans, Duration::from_secs(1)),
+        sort: "",
+    })
+}

@@ -1,0 +1,103 @@
+//! The client's side alone: what can be known of a target that nobody has attached to.
+//!
+//! Owns the reading that the detectors of this group share, and the rule that all of them obey: they speak only
+//! while no instrument of the target does, because whoever sees inside names the cause, and these name only what
+//! clients feel. So they are never more than *likely*, and each says what to attach to know more.
+
+pub mod connections_refused;
+pub mod long_tail;
+pub mod periodic_stalls;
+pub mod slow_start;
+pub mod throughput_knee;
+
+use timeline::clock::RunTime;
+use timeline::lane::names;
+use timeline::{Span, Timeline};
+
+use super::long_pause::OWN_LANES;
+use crate::stats::{Durations, median};
+use crate::window;
+
+/// Lateness p99 and CPU of one worker, in cores, from which on what clients feel may be the generator's own doing: see
+/// [`generator_limited`](super::generator_limited), which says more of it.
+const LATE_NS: f64 = 50e6;
+const CPU_FULL: f64 = 0.9;
+/// Seconds over which that is judged.
+const GENERATOR_S: f64 = 5.0;
+
+/// May this group speak at `at`: is nothing attached, does the plan's load last, and does the generator keep up?
+fn may_speak(timeline: &Timeline, at: RunTime) -> bool {
+    if window::after_plan(timeline.plan(), at) || !alone(timeline) {
+        return false;
+    }
+    let span = window::last(at, GENERATOR_S);
+    let lateness = Durations::of(timeline.named(names::LATENESS).flat_map(|s| s.intervals_within(span)));
+    let full = timeline
+        .named(names::GENERATOR_CPU)
+        .any(|s| median(s.within(span).iter().map(|p| p.1).collect()).is_some_and(|cores| cores >= CPU_FULL));
+    !full && lateness.quantile_ns(0.99).is_none_or(|ns| ns < LATE_NS)
+}
+
+/// Does no process of the target say anything of itself?
+fn alone(timeline: &Timeline) -> bool {
+    let inside = |name: &str| OWN_LANES.iter().any(|p| name.starts_with(p));
+    !timeline
+        .series()
+        .iter()
+        .any(|s| inside(&s.spec.name) && !(s.points.is_empty() && s.intervals.is_empty()))
+}
+
+/// The lanes that are needed and not there.
+fn missing(timeline: &Timeline, needed: &[&str]) -> Vec<String> {
+    needed.iter().filter(|n| !timeline.has(n)).map(|n| (*n).to_owned()).collect()
+}
+
+/// What to attach, and what that would show, as advice.
+fn attach(shows: &str) -> String {
+    format!(
+        "Attach to the target (its agent, inspector, metrics page or process: --attach) to know why: {shows}."
+    )
+}
+
+/// One whole second as clients saw it.
+struct Second {
+    span: Span,
+    /// Steps finished.
+    completed: f64,
+    /// Sessions open, the mean of its samples.
+    sessions: f64,
+    response: Durations,
+}
+
+impl Second {
+    fn median_ns(&self) -> f64 {
+        self.response.quantile_ns(0.5).unwrap_or(0.0)
+    }
+}
+
+/// Answers below which a second's median is no figure.
+const LEAST_ANSWERS: u64 = 10;
+
+/// The last `count` whole seconds up to `at` that have answers, in order. The newest may still lack its histograms; it is left out.
+fn seconds(timeline: &Timeline, at: RunTime, count: u64) -> Vec<Second> {
+    let newest = at.0 / 1_000_000_000;
+    let whole = (newest.saturating_sub(count)..newest)
+        .map(|s| Span::new(RunTime(s * 1_000_000_000), RunTime((s + 1) * 1_000_000_000)));
+    whole
+        .filter_map(|span| {
+            // Histograms of an interval begin a little after the second does.
+            let response =
+                Durations::of(timeline.named(names::RESPONSE).flat_map(|s| s.intervals_within(span)));
+            let sessions: f64 = timeline
+                .named(names::OPEN_SESSIONS)
+                .filter_map(|s| {
+                    let points = s.within(span);
+                    (!points.is_empty())
+                        .then(|| points.iter().map(|p| p.1).sum::<f64>() / points.len() as f64)
+                })
+                .sum();
+            let completed = window::counted(timeline, names::COMPLETED, span)?;
+            (response.count() >= LEAST_ANSWERS).then_some(Second { span, completed, sessions, response })
+        })
+        .collect()
+}

@@ -1,0 +1,314 @@
+//! Descriptors exhausted: open descriptors grow towards the limit, or are there.
+//!
+//! **Claim.** So many of so many descriptors are open, they grow this fast, and reach the limit then. **Reads** `process.descriptors`,
+//! `process.descriptor-limit`, `server.{connections,websockets}`, `pool.NAME.{in-use,idle}`, `client.errors`. **Needs** descriptors and limit; the
+//! trend needs 5 s of settled load after the leak began (ten samples at 2 Hz), the limit itself two samples. **Statistic.** Descriptors beside connections
+//! rise in nine of ten pairs of instants over 5, 15 or 60 s, do not slow down (a pool or cache of files that fills does), and meet the limit within a
+//! day at that rate. At the limit: nine tenths and more are taken in two samples in a row, and not by a ramp of connections alone that the
+//! plan asks for. **Confirmed** at the limit when clients get errors that they did not get before, or when two windows agree in their slope.
+
+use std::time::Duration;
+
+use timeline::clock::RunTime;
+use timeline::finding::Evidence;
+use timeline::lane::names;
+use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
+
+use super::{Answer, Claim, ONSET, evidence, lasting, plural};
+use crate::stats::{Trend, trend};
+use crate::window;
+
+/// Windows tried, seconds, the shortest first.
+const WINDOWS_S: [f64; 3] = [5.0, 15.0, 60.0];
+/// Most points of a window; a 2 Hz lane has 10 in 5 s.
+const POINTS: usize = 30;
+/// Fewest points: 28 pairs, of which nine tenths rise by chance once in ten thousand windows.
+const LEAST_POINTS: usize = 8;
+/// Share of pairs that rise.
+const RISING: f64 = 0.9;
+/// Descriptors gained in a window: more than a pool's connections to a neighbour that come and go.
+const LEAST_GAIN: f64 = 16.0;
+/// Growth over the window in units of the median distance from the line.
+const OVER_NOISE: f64 = 6.0;
+/// Slope of the second half over that of the whole, at least: what fills with time constant T comes to 0.61 for T = 3 s in
+/// a window of 5 s, and to less in longer ones.
+const STEADY: f64 = 0.75;
+/// The limit must be met within so long at this rate: a process that lives for a day fails.
+const HORIZON_S: f64 = 86_400.0;
+/// The same where nobody counts the process's connections: each is a descriptor, and so few more may be just these.
+const BLIND_HORIZON_S: f64 = 600.0;
+/// Descriptors above the floor that are the floor still, and the same as a share of what was gained since.
+const ON_FLOOR: f64 = 2.0;
+const ON_FLOOR_SHARE: f64 = 0.05;
+/// Share of the limit that is taken when it is (nearly) met.
+const NEAR: f64 = 0.9;
+/// ... and when the next request can fail.
+const MET: f64 = 0.98;
+/// Time to the limit from which on it is urgent.
+const CRITICAL_S: f64 = 60.0;
+/// How far back the floor is looked for, seconds.
+const FLOOR_S: f64 = 60.0;
+/// No growth, and away from the limit, for so long has ended it.
+const QUIET: Duration = Duration::from_secs(6);
+/// Values of levels are carried for so long.
+const CARRY: Duration = Duration::from_secs(2);
+
+/// Looks at every process, and tells the worst of each cluster.
+pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
+    let missing: Vec<String> = [names::PROCESS_DESCRIPTORS, names::PROCESS_DESCRIPTOR_LIMIT]
+        .into_iter()
+        .filter(|n| !timeline.has(n))
+        .map(str::to_owned)
+        .collect();
+    if !missing.is_empty() {
+        return Answer::CannotTell(missing);
+    }
+    if window::after_plan(timeline.plan(), at) {
+        return Answer::Looked(Vec::new());
+    }
+    let clusters = window::clusters(timeline, names::PROCESS_DESCRIPTORS);
+    let claims = clusters.iter().filter_map(|(stem, workers)| {
+        let seen = workers.iter().filter_map(|w| Seen::read(timeline, at, w));
+        let worst = seen.max_by(|a, b| a.taken().total_cmp(&b.taken()))?;
+        Some(worst.claim(timeline, at, stem))
+    });
+    Answer::Looked(claims.collect())
+}
+
+/// A process whose descriptors run out.
+struct Seen {
+    instance: String,
+    open: f64,
+    limit: f64,
+    /// Over the longest window that agrees; none where only the limit is met.
+    growth: Option<(Span, Trend, f64)>,
+    /// How many windows agree.
+    windows: usize,
+    /// Connections and WebSockets among them, where they are counted.
+    connections: Option<f64>,
+    errors: f64,
+    onset: RunTime,
+}
+
+impl Seen {
+    fn read(timeline: &Timeline, at: RunTime, instance: &str) -> Option<Self> {
+        let lane = window::of_instance(timeline, names::PROCESS_DESCRIPTORS, instance)?;
+        let limits = window::of_instance(timeline, names::PROCESS_DESCRIPTOR_LIMIT, instance)?;
+        let (open, limit) = (lane.at(at, CARRY)?, limits.at(at, CARRY).filter(|&l| l > 0.0)?);
+        let settled = window::same_load_since(timeline.plan(), at).max(timeline.plan().warm_from());
+        let grown: Vec<(Span, Trend, f64)> = WINDOWS_S
+            .iter()
+            .filter(|&&s| at.as_secs_f64() >= s)
+            .map(|&s| window::last(at, s))
+            .filter(|w| w.start >= settled && !pools_grow(timeline, instance, *w))
+            .filter_map(|w| growth(timeline, instance, w, limit - open))
+            .collect();
+        let newest = &lane.points[lane.points.len().saturating_sub(2)..];
+        let near = newest.len() == 2 && newest.iter().all(|p| p.1 >= NEAR * limit);
+        let connections = connections(timeline, instance, at);
+        // A client's connection is a descriptor, and a ramp asks for many: that is load, and the limit too low for it.
+        let met = near && (open >= MET * limit || !grown.is_empty());
+        if grown.is_empty() && !met {
+            return None;
+        }
+        let windows = grown.len();
+        Some(Self {
+            instance: instance.to_owned(),
+            open,
+            limit,
+            onset: onset(timeline, at, instance, settled),
+            growth: grown.into_iter().next_back(),
+            windows,
+            connections,
+            errors: errors(timeline, window::last(at, WINDOWS_S[0])),
+        })
+    }
+
+    fn taken(&self) -> f64 {
+        self.open / self.limit
+    }
+
+    fn left_s(&self) -> Option<f64> {
+        self.growth.as_ref().map(|g| ((self.limit - self.open) / g.1.slope).max(0.0))
+    }
+
+    fn met(&self) -> bool {
+        self.taken() >= MET
+    }
+
+    fn claim(&self, timeline: &Timeline, at: RunTime, stem: &str) -> Claim {
+        let urgent = self.met() || self.left_s().is_some_and(|s| s <= CRITICAL_S);
+        let confirmed = (self.met() && self.errors >= 1.0) || self.windows >= 2;
+        Claim {
+            kind: FindingKind::FdExhausted,
+            identity: stem.to_owned(),
+            subject: self.instance.clone(),
+            severity: if urgent { Severity::Critical } else { Severity::Warning },
+            status: if confirmed { Status::Confirmed } else { Status::Likely },
+            onset: self.onset,
+            last: at,
+            quiet: QUIET,
+            weight: self.taken(),
+            claim: self.sentence(),
+            evidence: self.supporting(at),
+            contradicting: Vec::new(),
+            advice: self.advice(timeline, at),
+            missing: Vec::new(),
+            episodes: vec![Span::new(self.onset, at)],
+            sort: "",
+        }
+    }
+
+    fn sentence(&self) -> String {
+        let of = format!("{:.0} of {:.0} descriptors", self.open, self.limit);
+        match (&self.growth, self.met()) {
+            (_, true) => format!(
+                "{} has no descriptors left: {of} are open, after growth since {ONSET}{}",
+                self.instance,
+                if self.errors >= 1.0 {
+                    format!("; {} at the clients in 5 s", plural(self.errors, "error"))
+                } else {
+                    String::new()
+                }
+            ),
+            (Some(g), false) => format!(
+                "{} opens {:.1} descriptors a second that it does not close since {ONSET}: {of} are open, and the limit is reached in {}",
+                self.instance,
+                g.1.slope,
+                lasting(self.left_s().unwrap_or(0.0))
+            ),
+            (None, false) => format!("{} is near its limit since {ONSET}: {of} are open", self.instance),
+        }
+    }
+
+    fn supporting(&self, at: RunTime) -> Vec<Evidence> {
+        let near = window::last(at, WINDOWS_S[0]);
+        let mut list = Vec::new();
+        if let Some((span, t, gain)) = &self.growth {
+            let text = format!(
+                "{gain:.0} more in {:.0} s beside connections, rising in {:.0} % of all pairs of instants",
+                window::seconds(*span),
+                t.rising * 100.0
+            );
+            list.push(evidence(text, names::PROCESS_DESCRIPTORS, *span, t.slope, Unit::PerSecond));
+        }
+        let text = format!("{} of the limit of {:.0} taken", Unit::Ratio.show(self.taken()), self.limit);
+        list.push(evidence(text, names::PROCESS_DESCRIPTOR_LIMIT, near, self.taken(), Unit::Ratio));
+        if let Some(n) = self.connections {
+            let text = format!("{} of them are connections of clients", Unit::Count.show(n));
+            list.push(evidence(text, names::SERVER_CONNECTIONS, near, n, Unit::Count));
+        }
+        if self.errors >= 1.0 {
+            let text = format!("{} at the clients in the last 5 s", plural(self.errors, "error"));
+            list.push(evidence(text, names::ERRORS, near, self.errors, Unit::Count));
+        }
+        list
+    }
+
+    fn advice(&self, timeline: &Timeline, at: RunTime) -> Vec<String> {
+        let mut list = vec![format!(
+            "Find what is opened and not closed: ls -l /proc/PID/fd of {} twice, some seconds apart, shows the kind (file, socket, pipe) that grows.",
+            self.instance
+        )];
+        if let Some(g) = &self.growth {
+            let span = window::last(at, WINDOWS_S[0]);
+            let requests = window::counted_by(timeline, names::SERVER_REQUESTS, &self.instance, span)
+                .unwrap_or(0.0)
+                / WINDOWS_S[0];
+            if requests > 0.0 {
+                list.push(format!(
+                    "One is left open for each {:.1} requests: look for the route that is asked for as often.",
+                    (requests / g.1.slope).max(1.0)
+                ));
+            }
+            list.push(format!(
+                "A higher limit only buys time: each 1000 more last {} at this rate.",
+                lasting(1000.0 / g.1.slope)
+            ));
+        } else {
+            list.push(format!(
+                "If all of them are needed, raise the limit (LimitNOFILE, ulimit -n): {:.0} now.",
+                self.limit
+            ));
+        }
+        list
+    }
+}
+
+fn connections(timeline: &Timeline, instance: &str, at: RunTime) -> Option<f64> {
+    [names::SERVER_CONNECTIONS, names::SERVER_WEBSOCKETS]
+        .iter()
+        .filter_map(|n| window::of_instance(timeline, n, instance)?.at(at, CARRY))
+        .reduce(|a, b| a + b)
+}
+
+/// Lanes whose values are descriptors that need no explanation: connections of clients, and calls of other services that
+/// wait for their answers.
+fn explaining<'a>(timeline: &'a Timeline, instance: &str) -> Vec<&'a Series> {
+    let calls = timeline.members(names::DOWNSTREAM);
+    let calls = calls.iter().map(|service| names::of(names::DOWNSTREAM, service, "in-flight"));
+    [names::SERVER_CONNECTIONS.to_owned(), names::SERVER_WEBSOCKETS.to_owned()]
+        .into_iter()
+        .chain(calls)
+        .filter_map(|lane| window::of_instance(timeline, &lane, instance))
+        .collect()
+}
+
+/// Descriptors beside those, at most [`POINTS`].
+fn beside(timeline: &Timeline, instance: &str, span: Span) -> Vec<(f64, f64)> {
+    let Some(lane) = window::of_instance(timeline, names::PROCESS_DESCRIPTORS, instance) else {
+        return Vec::new();
+    };
+    let explaining = explaining(timeline, instance);
+    let explained = |t| explaining.iter().filter_map(|l| l.at(t, CARRY)).sum::<f64>();
+    let points = lane.within(span);
+    let stride = points.len().div_ceil(POINTS).max(1);
+    let mut thin: Vec<(f64, f64)> =
+        points.iter().rev().step_by(stride).map(|&(t, n)| (t.as_secs_f64(), n - explained(t))).collect();
+    thin.reverse();
+    thin
+}
+
+fn growth(timeline: &Timeline, instance: &str, span: Span, left: f64) -> Option<(Span, Trend, f64)> {
+    let counted = connections(timeline, instance, span.end).is_some();
+    let horizon_s = if counted { HORIZON_S } else { BLIND_HORIZON_S };
+    let points = beside(timeline, instance, span);
+    if points.len() < LEAST_POINTS {
+        return None;
+    }
+    let t = trend(&points)?;
+    let gain = t.slope * window::seconds(span);
+    let later = trend(&points[points.len() / 2..])?;
+    let grows = t.rising >= RISING
+        && gain >= LEAST_GAIN
+        && gain >= OVER_NOISE * t.noise
+        && later.slope >= STEADY * t.slope
+        && left <= t.slope * horizon_s;
+    grows.then_some((span, t, gain))
+}
+
+/// Does a pool of that process open connections in the window? Each is a descriptor, and it stops by itself.
+fn pools_grow(timeline: &Timeline, instance: &str, span: Span) -> bool {
+    timeline.members(names::POOL).iter().any(|pool| {
+        let at = |part: &str, t: RunTime| {
+            let lane = names::of(names::POOL, pool, part);
+            window::of_instance(timeline, &lane, instance).and_then(|l| l.at(t, CARRY)).unwrap_or(0.0)
+        };
+        let open = |t| at("in-use", t) + at("idle", t);
+        open(span.end) - open(span.start) >= LEAST_GAIN / 2.0
+    })
+}
+
+fn errors(timeline: &Timeline, span: Span) -> f64 {
+    window::counted(timeline, names::ERRORS, span).unwrap_or(0.0)
+}
+
+/// The last instant on the floor that the growth left, not before the load was settled.
+fn onset(timeline: &Timeline, at: RunTime, instance: &str, settled: RunTime) -> RunTime {
+    let wide = window::last(at, FLOOR_S);
+    let points = beside(timeline, instance, Span::new(wide.start.max(settled).min(at), wide.end));
+    let lowest = points.iter().map(|p| p.1).fold(f64::INFINITY, f64::min);
+    let gained = points.last().map_or(0.0, |p| p.1 - lowest);
+    let floor = lowest + ON_FLOOR.max(ON_FLOOR_SHARE * gained);
+    points.iter().rfind(|p| p.1 <= floor).map_or(at, |p| RunTime::from_secs_f64(p.0))
+}

@@ -1,0 +1,200 @@
+//! Pool oversized: far more connections kept open than the load ever uses.
+//!
+//! **Claim.** The processes together keep open many times the connections that they need. **Reads**
+//! `pool.NAME.{in-use,idle,hold,acquired}`, `db.connections`, `db.connection-limit`, `host.cores`. **Needs** `in-use` and `idle`.
+//! **Statistic.** Connections open in every sample of two seconds, against the peak of those in use (98 in 100 samples of the last 30 s, and
+//! every sample of a coarse grid before that), staffed by its square root. **Law.** The need follows from Little's law on holds as well; where it agrees that
+//! far fewer are enough, the finding is confirmed.
+//!
+//! A capacity is only a permission: it costs nothing until connections are open. A pool sized for a peak is not
+//! oversized, so nothing is said before the load has settled, nor of a pool of which a good third is used at the peak.
+
+use std::time::Duration;
+
+use timeline::clock::RunTime;
+use timeline::finding::Evidence;
+use timeline::lane::names;
+use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
+
+use super::{Answer, Claim, ONSET, evidence, plural};
+use crate::stats::Durations;
+use crate::window;
+
+/// Connections of one service from which on their number can hurt a small database: half of the 100 that a PostgreSQL server takes
+/// unless told otherwise (`max_connections`), so that with a second such service it turns clients away.
+const LEAST_OPEN: f64 = 50.0;
+/// ... and with this share of what the server takes at most, where that is known and less.
+const LIMIT_SHARE: f64 = 0.5;
+/// Open connections for each that is needed at the peak: a pool planned for twice the highest load is a prudent one, and
+/// half as much again is room for the error of a peak.
+const SURPLUS: f64 = 2.5;
+/// Square-root staffing, as for a saturated pool: with `a + 2 sqrt(a)` fewer than 3 in 100 wait.
+const STAFFING: f64 = 2.0;
+/// Seconds for which they must be open.
+const OPEN_S: f64 = 2.0;
+/// Seconds in which the highest use counts, and the share of samples that it covers: a machine that stands still for
+/// half a second lets requests pile up, which is no load.
+const PEAK_S: f64 = 30.0;
+const PEAK_QUANTILE: f64 = 0.98;
+/// Instants at which the use before those is looked at.
+const EARLIER_POINTS: u32 = 100;
+/// After a change of load its peak is not yet known.
+const SETTLE: Duration = Duration::from_secs(3);
+/// Levels are carried for so long.
+const CARRY: Duration = Duration::from_millis(350);
+/// Uses from which on Little's law is tried.
+const LEAST_USES: u64 = 50;
+/// For each core; HikariCP's formula for connections that work at once, with one disk.
+const PER_CORE: f64 = 2.0;
+/// Silence after which they have been closed.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// Looks at every pool.
+pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
+    let mut pools = timeline.members(names::POOL);
+    pools.retain(|p| timeline.has(&lane(p, "in-use")) && timeline.has(&lane(p, "idle")));
+    if pools.is_empty() {
+        return Answer::CannotTell(vec!["pool.NAME.in-use".to_owned(), "pool.NAME.idle".to_owned()]);
+    }
+    if window::unsettled(timeline.plan(), at, SETTLE) {
+        return Answer::Looked(Vec::new());
+    }
+    Answer::Looked(pools.iter().filter_map(|p| look_at(timeline, p, at)).collect())
+}
+
+fn lane(pool: &str, part: &str) -> String {
+    names::of(names::POOL, pool, part)
+}
+
+/// Points (seconds of the run, connections) of the last `seconds`, all instances.
+fn summed(timeline: &Timeline, pool: &str, part: &str, at: RunTime, seconds: f64) -> Vec<(f64, f64)> {
+    window::summed(timeline, &lane(pool, part), window::last(at, seconds), (seconds * 10.0) as u32, CARRY)
+}
+
+fn look_at(timeline: &Timeline, pool: &str, at: RunTime) -> Option<Claim> {
+    let used = summed(timeline, pool, "in-use", at, PEAK_S);
+    let idle = summed(timeline, pool, "idle", at, PEAK_S);
+    let peak = peak(&used)?.max(earlier(timeline, pool, at));
+    let need = (peak + STAFFING * peak.sqrt()).ceil().max(1.0);
+    let limit = window::typical(timeline, names::DB_CONNECTION_LIMIT, window::last(at, 5.0));
+    let many = limit.map_or(LEAST_OPEN, |l| LEAST_OPEN.min(LIMIT_SHARE * l)).max(SURPLUS * need);
+    let open: Vec<(f64, f64)> =
+        idle.iter().filter_map(|&(t, n)| Some((t, n + used.iter().find(|u| u.0 == t)?.1))).collect();
+    let since_s = open.iter().rev().take_while(|p| p.1 >= many).last()?.0;
+    let since = RunTime::from_secs_f64(since_s);
+    if at.since(since).as_secs_f64() < OPEN_S {
+        return None;
+    }
+    let now = open.last()?.1;
+    let seen = Seen { span: Span::new(since, at), open: now, peak, need, limit };
+    let agrees =
+        seen.little(timeline, pool).is_some_and(|busy| SURPLUS * (busy + STAFFING * busy.sqrt()) <= now);
+    let full = limit.is_some_and(|l| now >= 0.9 * l);
+    Some(Claim {
+        kind: FindingKind::PoolOversized,
+        identity: pool.to_owned(),
+        subject: pool.to_owned(),
+        severity: if full { Severity::Critical } else { Severity::Warning },
+        status: if agrees { Status::Confirmed } else { Status::Likely },
+        onset: since,
+        last: at,
+        quiet: QUIET,
+        weight: window::seconds(seen.span),
+        claim: format!(
+            "pool {pool} keeps {} open since {ONSET}, of which more than {} are in use for 2 % of the time at most: {} are enough",
+            plural(now, "connection"),
+            Unit::Count.show(peak),
+            Unit::Count.show(need)
+        ),
+        evidence: seen.supporting(timeline, pool),
+        contradicting: Vec::new(),
+        advice: seen.advice(timeline, pool),
+        missing: Vec::new(),
+        episodes: vec![Span::new(since, at)],
+        sort: "",
+    })
+}
+
+/// Connections in use that only few samples exceed.
+fn peak(used: &[(f64, f64)]) -> Option<f64> {
+    let mut used: Vec<f64> = used.iter().map(|p| p.1).collect();
+    used.sort_by(f64::total_cmp);
+    used.get(((used.len() as f64 * PEAK_QUANTILE) as usize).min(used.len().checked_sub(1)?)).copied()
+}
+
+/// The highest use before that, on a coarse grid: a pool must serve the peaks of a day.
+fn earlier(timeline: &Timeline, pool: &str, at: RunTime) -> f64 {
+    let span = Span::new(RunTime::ZERO, at.back(Duration::from_secs_f64(PEAK_S)));
+    if span.end == RunTime::ZERO {
+        return 0.0;
+    }
+    let points = window::summed(timeline, &lane(pool, "in-use"), span, EARLIER_POINTS, CARRY);
+    points.iter().map(|p| p.1).fold(0.0, f64::max)
+}
+
+/// Figures of a pool, all instances.
+struct Seen {
+    span: Span,
+    open: f64,
+    peak: f64,
+    need: f64,
+    limit: Option<f64>,
+}
+
+impl Seen {
+    /// Connections that uses and holds keep busy on average.
+    fn little(&self, timeline: &Timeline, pool: &str) -> Option<f64> {
+        let span = window::last(self.span.end, 5.0);
+        let holds = Durations::of(timeline.named(&lane(pool, "hold")).flat_map(|s| s.intervals_within(span)));
+        (holds.count() >= LEAST_USES)
+            .then(|| holds.mean_ns().map(|h| h / 1e9 * holds.count() as f64 / window::seconds(span)))?
+    }
+
+    fn supporting(&self, timeline: &Timeline, pool: &str) -> Vec<Evidence> {
+        let text = format!(
+            "{} open for {}; 98 % of the samples within 30 s have at most {} in use",
+            plural(self.open, "connection"),
+            Unit::Ns.show(window::seconds(self.span) * 1e9),
+            Unit::Count.show(self.peak)
+        );
+        let mut list = vec![evidence(text, lane(pool, "idle"), self.span, self.open, Unit::Count)];
+        if let Some(busy) = self.little(timeline, pool) {
+            let text = format!("Little's law: uses x hold keep {busy:.1} of them busy on average");
+            list.push(evidence(text, lane(pool, "hold"), self.span, busy, Unit::Count));
+        }
+        if let (Some(limit), Some(all)) =
+            (self.limit, window::typical(timeline, names::DB_CONNECTIONS, self.span))
+        {
+            let text = format!(
+                "the database's server has {} of the {} that it takes at most",
+                plural(all, "connection"),
+                Unit::Count.show(limit)
+            );
+            list.push(evidence(text, names::DB_CONNECTIONS, self.span, all, Unit::Count));
+        }
+        list
+    }
+
+    fn advice(&self, timeline: &Timeline, pool: &str) -> Vec<String> {
+        let processes = window::instances(timeline, &lane(pool, "in-use")).len().max(1) as f64;
+        let each = if processes > 1.0 {
+            format!(", {} in each of {processes} processes", (self.need / processes).ceil())
+        } else {
+            String::new()
+        };
+        let mut list = vec![format!(
+            "Lower the size of pool {pool} from {} to {}{each}: the peak of {} and twice its root more, so that fewer than 3 in 100 wait.",
+            Unit::Count.show(self.open),
+            Unit::Count.show(self.need),
+            Unit::Count.show(self.peak)
+        )];
+        if let Some(cores) = window::typical(timeline, names::HOST_CORES, window::last(self.span.end, 10.0)) {
+            list.push(format!(
+                "Were the database on this machine, {} statements at once would keep its {} cores and one disk busy (cores x 2 + 1); what more comes at once waits inside it, with its memory.",
+                Unit::Count.show(PER_CORE * cores + 1.0),
+                Unit::Count.show(cores)
+            ));
+        }
+        list
+    }
+}

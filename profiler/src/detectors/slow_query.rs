@@ -1,0 +1,258 @@
+//! Slow query: a statement reads rows out of all proportion to the rows that it gives.
+//!
+//! **Claim.** A statement that looks rows up by a column reads the whole table for it. **Reads** `db.{scanned,calls,rows,time}` by
+//! statement; where the store does not tell it of statements, `db.{table-scans,table-scanned}` by table. **Needs** `db.calls` and
+//! either. **Statistic.** Rows stepped over in scans for each call and for each row given, over the last three seconds, in at least four samples;
+//! of tables, rows for each scan, and which look-up accounts for the scans; or which look-up alone has become slow.
+//! **Null test.** The statement's own time while it did not scan: where its median has grown by half, the finding is confirmed.
+//!
+//! What has to read everything (a sum over a table, a list without a condition, a pattern) is none: no index would
+//! change it. Which table and column the index needs is read from the fingerprint, as far as it goes.
+
+mod by_table;
+mod by_time;
+
+use std::time::Duration;
+
+use timeline::clock::RunTime;
+use timeline::finding::Evidence;
+use timeline::lane::names;
+use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
+
+use super::database::CRITICAL_NS;
+use super::database::statement::{self, Filter};
+use super::{Answer, Claim, ONSET, evidence};
+use crate::stats::Durations;
+use crate::window;
+
+/// Window, seconds.
+const WINDOW_S: f64 = 3.0;
+/// Rows that a call reads in scans. Stepping over one takes about 0.1 us, so ten thousand take a millisecond, as long as the
+/// round trip; a planner rightly scans smaller tables, whether they have an index or not.
+const LEAST_SCANNED: f64 = 10_000.0;
+/// ... for each row that it gives. Planners turn from an index to a scan at some per cent of the table, so a look-up that reads a
+/// hundred rows for one should not be a scan.
+const LEAST_RATIO: f64 = 100.0;
+/// Calls, and samples with scans in them, in the window.
+const LEAST_CALLS: f64 = 5.0;
+const LEAST_SAMPLES: usize = 4;
+/// How far back the onset is searched, seconds, and the longest silence within an episode.
+const BACK_S: f64 = 12.0;
+const GAP: Duration = Duration::from_secs(2);
+/// Growth of the statement's median time over what it was without scans, for the finding to be confirmed.
+const GROWTH: f64 = 1.5;
+/// ... and from which on its users notice.
+const CRITICAL_GROWTH: f64 = 5.0;
+/// Calls from which on a median time is worth its name.
+const LEAST_TIMED: u64 = 8;
+/// Sort of a claim that rests on time alone: other things slow a statement, too.
+pub const BY_TIME: &str = "by time";
+/// Silence after which it has ended.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// Looks at every statement, or at every table.
+pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
+    if !timeline.has(names::DB_CALLS) {
+        return Answer::CannotTell(vec![names::DB_CALLS.to_owned()]);
+    }
+    let span = window::last(at, WINDOW_S);
+    let mut claims = Vec::new();
+    if timeline.has(names::DB_SCANNED) {
+        claims.extend(
+            subjects(timeline, names::DB_SCANNED)
+                .iter()
+                .filter_map(|s| Some(Scan::of_statement(timeline, s, span, at)?.claim(timeline, at))),
+        );
+    } else if timeline.has(names::DB_TABLE_SCANNED) {
+        let scans = by_table::scans(timeline, at);
+        let grown = by_time::grown(timeline, at).filter(|g| scans.iter().all(|s| s.text != g.text));
+        claims.extend(scans.iter().chain(&grown).map(|scan| scan.claim(timeline, at)));
+    } else {
+        return Answer::CannotTell(vec![names::DB_SCANNED.to_owned(), names::DB_TABLE_SCANNED.to_owned()]);
+    }
+    Answer::Looked(claims)
+}
+
+/// What lanes `name` are about, sorted.
+fn subjects<'a>(timeline: &'a Timeline, name: &str) -> Vec<&'a str> {
+    let mut subjects: Vec<&str> = timeline.named(name).map(|s| s.spec.subject.as_str()).collect();
+    subjects.sort_unstable();
+    subjects.dedup();
+    subjects
+}
+
+/// A statement that scans.
+struct Scan {
+    text: String,
+    filter: Filter,
+    span: Span,
+    since: RunTime,
+    last: RunTime,
+    calls: f64,
+    /// Rows read in scans for each call, where they are counted, and rows given.
+    scanned: Option<f64>,
+    given: Option<f64>,
+    /// May its own past confirm it?
+    sure: bool,
+    /// Which lane tells of it.
+    lane: &'static str,
+}
+
+impl Scan {
+    fn of_statement(timeline: &Timeline, text: &str, span: Span, at: RunTime) -> Option<Self> {
+        let count = |name| window::counted_of(window::about(timeline, name, text), span).unwrap_or(0.0);
+        let scanned = count(names::DB_SCANNED);
+        // Most statements scan nothing, which is soon seen.
+        if scanned < LEAST_CALLS * LEAST_SCANNED {
+            return None;
+        }
+        let calls = count(names::DB_CALLS);
+        if calls < LEAST_CALLS || scanned / calls < LEAST_SCANNED {
+            return None;
+        }
+        let given = count(names::DB_ROWS);
+        let filter = statement::filter(text);
+        // A look-up that finds nothing has looked for one.
+        if scanned / given.max(calls) < LEAST_RATIO || filter == Filter::None {
+            return None;
+        }
+        let mut seen = samples(timeline, text, at);
+        let newest = seen.last()?.1;
+        if seen.iter().filter(|s| s.1 >= span.start).count() < LEAST_SAMPLES {
+            return None;
+        }
+        let breaks = seen.windows(2).rposition(|w| w[1].0.since(w[0].1) > GAP);
+        seen.drain(..breaks.map_or(0, |i| i + 1));
+        Some(Self {
+            text: text.to_owned(),
+            filter,
+            span,
+            since: seen.first()?.0,
+            last: newest,
+            calls,
+            scanned: Some(scanned / calls),
+            sure: true,
+            given: Some(given / calls),
+            lane: names::DB_SCANNED,
+        })
+    }
+
+    fn claim(&self, timeline: &Timeline, at: RunTime) -> Claim {
+        let times = |span| {
+            let lanes = window::about(timeline, names::DB_TIME, &self.text);
+            Durations::of(lanes.flat_map(|s| s.intervals_within(span)))
+        };
+        // Calls from before the onset would hide the growth.
+        let from = Span::new(self.since.max(self.span.start), self.span.end);
+        let past = times(Span::new(
+            self.since.back(Duration::from_secs(10)),
+            self.since.back(Duration::from_millis(200)),
+        ));
+        let now = times(from).quantile_ns(0.5);
+        let before = (past.count() >= LEAST_TIMED).then(|| past.quantile_ns(0.5)).flatten();
+        let growth = now.zip(before).map(|(now, before)| now / before.max(1.0));
+        let slow = now.is_some_and(|t| t >= CRITICAL_NS) || growth.is_some_and(|g| g >= CRITICAL_GROWTH);
+        let status = match growth {
+            _ if self.filter == Filter::Unknown => Status::Possible,
+            Some(g) if g >= GROWTH && self.sure => Status::Confirmed,
+            _ => Status::Likely,
+        };
+        Claim {
+            kind: FindingKind::SlowQuery,
+            identity: self.text.clone(),
+            subject: self.text.clone(),
+            severity: if slow { Severity::Critical } else { Severity::Warning },
+            status,
+            onset: self.since,
+            last: self.last.min(at),
+            quiet: QUIET,
+            weight: self.scanned.unwrap_or(1.0) * self.calls,
+            claim: self.sentence(now, before),
+            evidence: self.supporting(now, before),
+            contradicting: Vec::new(),
+            advice: self.advice(),
+            missing: if now.is_none() { vec![names::DB_TIME.to_owned()] } else { Vec::new() },
+            episodes: vec![Span::new(self.since, self.last.min(at))],
+            sort: if self.scanned.is_none() { BY_TIME } else { "" },
+        }
+    }
+
+    fn sentence(&self, now: Option<f64>, before: Option<f64>) -> String {
+        let a_second = Unit::Count.show((self.calls / window::seconds(self.span)).round());
+        let took = now.map_or(String::new(), |t| format!(", {} each", Unit::Ns.show(t)));
+        let given = self.given.map(|n| Unit::Count.show(n));
+        let Some(scanned) = self.scanned else {
+            let than = before.map_or(String::new(), |b| format!(" instead of {}", Unit::Ns.show(b)));
+            let given = given.map_or(String::new(), |n| format!(" for {n} rows"));
+            return format!(
+                "`{}` has become slow since {ONSET}, alone among the statements: {a_second} times a second{took}{than}{given}",
+                self.text
+            );
+        };
+        let given = given.map_or(String::new(), |n| format!(" to give {n}"));
+        format!(
+            "`{}` reads {} rows{given} since {ONSET}: whole tables, {a_second} times a second{took}",
+            self.text,
+            Unit::Count.show(scanned),
+        )
+    }
+
+    fn supporting(&self, now: Option<f64>, before: Option<f64>) -> Vec<Evidence> {
+        let mut list = Vec::new();
+        if let Some(scanned) = self.scanned {
+            let rate = scanned * self.calls / window::seconds(self.span);
+            let ratio = self.given.map_or(String::new(), |given| {
+                format!(", {} for each that they gave", Unit::Count.show(scanned / given.max(1.0)))
+            });
+            let text = format!(
+                "{} calls stepped over {} rows each in scans of whole tables{ratio}",
+                Unit::Count.show(self.calls.round()),
+                Unit::Count.show(scanned)
+            );
+            list.push(evidence(text, self.lane, self.span, rate, Unit::PerSecond));
+        }
+        if let Some(now) = now {
+            let than = before.map_or(String::new(), |b| format!(", {} before", Unit::Ns.show(b)));
+            let text = format!("its median time is {}{than}", Unit::Ns.show(now));
+            list.push(evidence(text, names::DB_TIME, self.span, now, Unit::Ns));
+        }
+        list
+    }
+
+    fn advice(&self) -> Vec<String> {
+        let reads = self.given.map_or("only the rows that it gives".to_owned(), |n| {
+            format!("about {} rows", Unit::Count.show(n.max(1.0)))
+        });
+        let instead = self.scanned.map_or(String::new(), |n| format!(" instead of {}", Unit::Count.show(n)));
+        let first = match &self.filter {
+            Filter::Column { table, column } if !table.is_empty() => format!(
+                "Create the index that it lacks: `CREATE INDEX ON {table} ({column})`. A call then reads {reads}{instead}."
+            ),
+            Filter::Column { column, .. } => {
+                format!("Create an index on its column `{column}`. A call then reads {reads}{instead}.")
+            }
+            _ => "Create an index on the columns by which it finds its rows; its text was cut before them."
+                .to_owned(),
+        };
+        vec![
+            first,
+            "Look at its plan first (`EXPLAIN`, `EXPLAIN QUERY PLAN`): a scan of the table, or a walk along another index with a filter, stands there now and is gone with the index.".to_owned(),
+        ]
+    }
+}
+
+/// Samples (with the instants before them) in which the statement's calls scanned, in order.
+fn samples(timeline: &Timeline, text: &str, at: RunTime) -> Vec<(RunTime, RunTime)> {
+    let span = window::last(at, BACK_S);
+    let mut found = Vec::new();
+    for series in window::about(timeline, names::DB_SCANNED, text) {
+        let calls =
+            window::about(timeline, names::DB_CALLS, text).find(|c| c.spec.instance == series.spec.instance);
+        found.extend(window::steps(series, span).filter_map(|(since, t, rate)| {
+            let calls = calls.and_then(|c| c.at(t, Duration::from_millis(50))).unwrap_or(0.0);
+            (rate > 0.0 && rate >= LEAST_SCANNED * calls).then_some((since, t))
+        }));
+    }
+    found.sort_unstable();
+    found
+}

@@ -1,0 +1,131 @@
+//! Which statement scans a table, where the database's server counts scans by table alone.
+//!
+//! Owns the account: scans of the table, less the calls of statements that have to read all of it, must be those of a look-up.
+//! Servers tell such figures about once a second, and every process that asks hears the same.
+
+use std::time::Duration;
+
+use timeline::clock::RunTime;
+use timeline::lane::names;
+use timeline::{Series, Span, Timeline};
+
+use super::{LEAST_CALLS, LEAST_SCANNED, Scan, by_time, subjects};
+use crate::detectors::database::statement::{self, Filter};
+use crate::window;
+
+/// Window, seconds: three answers of the server at least.
+const WINDOW_S: f64 = 4.0;
+/// Answers with scans in them.
+const LEAST_ANSWERS: usize = 2;
+/// Share of a look-up's calls, and of all scans, that the scans not otherwise accounted for must reach: the server's figures and
+/// ours are of slightly different spans, so the difference of two large numbers says nothing.
+const ACCOUNTED: f64 = 0.5;
+/// How far back the onset is searched, seconds, and the longest silence within.
+const BACK_S: f64 = 12.0;
+const GAP: Duration = Duration::from_millis(2_500);
+/// Growth of a look-up's median time with which it is the one, if several could be.
+const GROWTH: f64 = 1.3;
+
+/// Look-ups that scan.
+pub(super) fn scans(timeline: &Timeline, at: RunTime) -> Vec<Scan> {
+    let statements = subjects(timeline, names::DB_CALLS);
+    subjects(timeline, names::DB_TABLE_SCANNED)
+        .iter()
+        .filter_map(|table| of_table(timeline, table, &statements, at))
+        .collect()
+}
+
+/// What the worst-informed process is not: the most that any of them has heard.
+pub(super) fn heard(timeline: &Timeline, name: &str, table: &str, span: Span) -> f64 {
+    let counts = window::about(timeline, name, table).filter_map(|s| window::counted_of([s], span));
+    counts.fold(0.0, f64::max)
+}
+
+fn of_table(timeline: &Timeline, table: &str, statements: &[&str], at: RunTime) -> Option<Scan> {
+    let span = window::last(at, WINDOW_S);
+    let scans = heard(timeline, names::DB_TABLE_SCANS, table, span);
+    let rows = heard(timeline, names::DB_TABLE_SCANNED, table, span);
+    if scans < LEAST_CALLS || rows / scans < LEAST_SCANNED {
+        return None;
+    }
+    let answers = answers(timeline, table, at);
+    if answers.iter().filter(|a| a.1 >= span.start).count() < LEAST_ANSWERS {
+        return None;
+    }
+    let suspect = suspects(timeline, table, statements, scans, span)
+        .into_iter()
+        .filter_map(|s| {
+            let slower = slower_since(timeline, &s.text, span, at);
+            Some((slower.map_or_else(|| first(&answers), Some)?, s))
+        })
+        .filter(|((_, growth), _)| *growth >= GROWTH)
+        .max_by(|a, b| a.0.1.total_cmp(&b.0.1));
+    let ((since, _), Suspect { text, filter, calls }) = suspect?;
+    let given = window::about(timeline, names::DB_ROWS, &text);
+    let given = window::counted_of(given, span).map(|n| n / calls);
+    // Many rows given for each scan are a report, not a look-up.
+    if given.is_some_and(|n| rows / scans < super::LEAST_RATIO * n.max(1.0)) {
+        return None;
+    }
+    Some(Scan {
+        text,
+        filter,
+        span,
+        since,
+        last: answers.last()?.1,
+        calls,
+        scanned: Some(rows / scans),
+        sure: true,
+        given,
+        lane: names::DB_TABLE_SCANNED,
+    })
+}
+
+/// A look-up in the table.
+struct Suspect {
+    text: String,
+    filter: Filter,
+    calls: f64,
+}
+
+/// Look-ups in `table` of which each call may be one of the `scans`, less those of statements that have to read all of it.
+fn suspects(timeline: &Timeline, table: &str, statements: &[&str], scans: f64, span: Span) -> Vec<Suspect> {
+    let calls =
+        |text: &str| window::counted_of(window::about(timeline, names::DB_CALLS, text), span).unwrap_or(0.0);
+    let (mut left, mut suspects) = (scans, Vec::new());
+    for text in statements.iter().filter(|s| statement::tables(s).iter().any(|t| t == table)) {
+        match statement::filter(text) {
+            Filter::None => left -= calls(text),
+            // It looks up in another table and may well join all of this one.
+            Filter::Column { table: by, .. } if by != table => left -= calls(text),
+            filter => suspects.push(Suspect { text: (*text).to_owned(), filter, calls: calls(text) }),
+        }
+    }
+    suspects.retain(|s| s.calls >= LEAST_CALLS && left >= ACCOUNTED * s.calls.max(scans));
+    suspects
+}
+
+/// Samples with scans, each with the instant since which it may have been.
+fn answers(timeline: &Timeline, table: &str, at: RunTime) -> Vec<(RunTime, RunTime)> {
+    let span = window::last(at, BACK_S);
+    let said = |s: &Series| -> Vec<(RunTime, RunTime)> {
+        let told = window::steps(s, span).filter(|w| w.2 > 0.0);
+        told.map(|(since, t, _)| (since, t)).collect()
+    };
+    let lanes = window::about(timeline, names::DB_TABLE_SCANNED, table).map(said);
+    lanes.max_by_key(Vec::len).unwrap_or_default()
+}
+
+/// The beginning of the answers that lasts, for a statement without a past: whether it has become slower is not known.
+fn first(answers: &[(RunTime, RunTime)]) -> Option<(RunTime, f64)> {
+    let breaks = answers.windows(2).rposition(|w| w[1].0.since(w[0].1) > GAP);
+    Some((answers.get(breaks.map_or(0, |i| i + 1))?.0, GROWTH))
+}
+
+/// Since when the statement takes longer than in its past, and how many times as long; none without a past.
+fn slower_since(timeline: &Timeline, text: &str, span: Span, at: RunTime) -> Option<(RunTime, f64)> {
+    let (past, _) = by_time::best(timeline, text, span.start)?;
+    let recent = window::last(at, window::seconds(span) / 2.0);
+    let now = by_time::times(timeline, text, recent).quantile_ns(0.5)?;
+    Some((by_time::onset(timeline, text, at, (now * past).sqrt()), now / past.max(1.0)))
+}

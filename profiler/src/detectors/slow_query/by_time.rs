@@ -1,0 +1,124 @@
+//! Which look-up has become slow, where nobody counts the rows that a statement steps over.
+//!
+//! Owns the comparison of a statement's time with its own past and with its fellows. A planner that misses an index need
+//! not scan the table: it may walk another index from its end, which no counter of scans shows.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use timeline::clock::RunTime;
+use timeline::lane::names;
+use timeline::{Span, Timeline};
+
+use super::{LEAST_CALLS, LEAST_SCANNED, LEAST_TIMED, Scan};
+use crate::detectors::database::statement::{self, Filter};
+use crate::stats::{Durations, median};
+use crate::window;
+
+/// Window, seconds.
+const WINDOW_S: f64 = 2.0;
+/// Share of the time of all statements that it takes. What takes less is slow, but not what the database is busy with.
+const LEAST_SHARE: f64 = 0.5;
+/// Median time from which on a look-up is slow at all: by an index it takes below a millisecond, and a round trip
+/// within a data centre as long again.
+const LEAST_NS: f64 = 5e6;
+/// Growth over its own past, and over that of the typical other statement: a database or a machine that is short of CPU slows all of them.
+const GROWTH: f64 = 5.0;
+const OVER_OTHERS: f64 = 3.0;
+/// Other statements with which it can be compared.
+const LEAST_OTHERS: usize = 2;
+/// Its past: the best block of so many before the window, each so long.
+const BLOCKS: u32 = 15;
+const BLOCK: Duration = Duration::from_secs(4);
+/// A cell in the search for the onset.
+const CELL: Duration = Duration::from_millis(200);
+
+/// The look-up that most of the time goes to, if it has become slow.
+pub(super) fn grown(timeline: &Timeline, at: RunTime) -> Option<Scan> {
+    let span = window::last(at, WINDOW_S);
+    let mut sums = BTreeMap::<&str, f64>::new();
+    for series in timeline.named(names::DB_TIME) {
+        let times = Durations::of(series.intervals_within(span));
+        *sums.entry(&series.spec.subject).or_default() +=
+            times.mean_ns().unwrap_or(0.0) * times.count() as f64;
+    }
+    let all: f64 = sums.values().sum();
+    let (&text, &most) = sums.iter().max_by(|a, b| a.1.total_cmp(b.1))?;
+    let filter = statement::filter(text);
+    let reads = text.get(..6).is_some_and(|verb| verb.eq_ignore_ascii_case("select"));
+    if most < LEAST_SHARE * all || !reads || filter == Filter::None {
+        return None;
+    }
+    let now = times(timeline, text, span);
+    let (calls, took) = (now.count() as f64, now.quantile_ns(0.5)?);
+    if calls < LEAST_CALLS || took < LEAST_NS {
+        return None;
+    }
+    let (past, block) = best(timeline, text, span.start)?;
+    let growth = took / past.max(1.0);
+    let others = sums.keys().filter(|&&t| t != text).filter_map(|t| {
+        let (now, then) = (times(timeline, t, span), times(timeline, t, block));
+        (now.count() >= 1 && then.count() >= 1)
+            .then_some(now.quantile_ns(0.5)? / then.quantile_ns(0.5)?.max(1.0))
+    });
+    let others: Vec<f64> = others.collect();
+    let enough = others.len() >= LEAST_OTHERS;
+    let usual = median(others)?.max(1.0);
+    if !enough || growth < GROWTH || growth < OVER_OTHERS * usual {
+        return None;
+    }
+    let since = onset(timeline, text, at, (took * past).sqrt());
+    let given = window::counted_of(window::about(timeline, names::DB_ROWS, text), span);
+    Some(Scan {
+        sure: scans(timeline, &filter, Span::new(since, at)),
+        text: text.to_owned(),
+        filter,
+        span,
+        since,
+        last: at,
+        calls,
+        scanned: None,
+        given: given.map(|n| n / calls),
+        lane: names::DB_TIME,
+    })
+}
+
+pub(super) fn times(timeline: &Timeline, text: &str, span: Span) -> Durations {
+    let lanes = window::about(timeline, names::DB_TIME, text);
+    Durations::of(lanes.flat_map(|s| s.intervals_within(span)))
+}
+
+/// The lowest median of a block before `end`, and that block.
+pub(super) fn best(timeline: &Timeline, text: &str, end: RunTime) -> Option<(f64, Span)> {
+    (0..BLOCKS)
+        .filter_map(|i| {
+            let end = end.back(BLOCK * i);
+            let block = Span::new(end.back(BLOCK), end);
+            let times = times(timeline, text, block);
+            (times.count() >= LEAST_TIMED).then_some((times.quantile_ns(0.5)?, block))
+        })
+        .min_by(|a, b| a.0.total_cmp(&b.0))
+}
+
+/// Since when its median has been above `level`, in cells back from `at`; cells without a call are passed over.
+pub(super) fn onset(timeline: &Timeline, text: &str, at: RunTime, level: f64) -> RunTime {
+    let mut since = at;
+    for i in 0..(BLOCKS * BLOCK.as_millis() as u32 / CELL.as_millis() as u32) {
+        let end = at.back(CELL * i) + Duration::from_nanos(1);
+        let cell = Span::new(end.back(CELL), end);
+        match times(timeline, text, cell).quantile_ns(0.5) {
+            Some(t) if t >= level => since = cell.start,
+            Some(_) => break,
+            None => {}
+        }
+    }
+    since
+}
+
+/// Has the server begun scans of its whole table meanwhile?
+fn scans(timeline: &Timeline, filter: &Filter, span: Span) -> bool {
+    let Filter::Column { table, .. } = filter else { return false };
+    let count = |name| super::by_table::heard(timeline, name, table, span);
+    let scans = count(names::DB_TABLE_SCANS);
+    scans >= 1.0 && count(names::DB_TABLE_SCANNED) / scans >= LEAST_SCANNED
+}

@@ -1,0 +1,233 @@
+//! Worker lost: a process of the target has ended without being asked to.
+//!
+//! **Claim.** It died so often, and what it held was lost. **Reads** `process.{deaths,generation}`, `server.{connections,websockets}`,
+//! `client.errors`, and the lanes in which a process speaks of itself. **Needs** `process.deaths`: whoever keeps the processes counts them,
+//! so that a rolling reload, which raises the generation alone, is no death. **Statistic.** None: a death is counted, not
+//! estimated. **Confirmed** when something else shows it: the process fell silent, its connections went, or clients saw them break.
+//!
+//! That its successor begins with nothing (no connections, an empty cache) is for [`crate::causes`].
+
+use std::time::Duration;
+
+use timeline::clock::RunTime;
+use timeline::finding::Evidence;
+use timeline::lane::names;
+use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
+
+use super::{Answer, Claim, ONSET, episodes, evidence, plural};
+use crate::stats::median;
+use crate::window;
+
+/// Window, seconds: several deaths of a process that crashes every few seconds.
+const WINDOW_S: f64 = 30.0;
+/// How long after a death its effects on clients are counted: a connection is found broken at its next use.
+const AFTERMATH: Duration = Duration::from_secs(3);
+/// Silence beside a death that shows it: five samples of a 10 Hz lane.
+const SILENCE: Duration = Duration::from_millis(500);
+/// Errors that a lost process causes at its clients.
+const BROKEN: [&str; 6] =
+    ["connect-refused", "reset", "closed-early", "ws-closed", "sse-closed", "stream-reset"];
+/// The spacing of deaths may differ from its median by so much and still be a period.
+const PERIOD_SPREAD: f64 = 0.25;
+/// Time without a death after which it has ended.
+const QUIET: Duration = Duration::from_secs(10);
+/// Values of levels are carried for so long.
+const CARRY: Duration = Duration::from_secs(2);
+
+/// Looks at every process whose deaths are counted.
+pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
+    if !timeline.has(names::PROCESS_DEATHS) {
+        return Answer::CannotTell(vec![names::PROCESS_DEATHS.to_owned()]);
+    }
+    let instances = window::instances(timeline, names::PROCESS_DEATHS);
+    Answer::Looked(instances.iter().filter_map(|i| look_at(timeline, at, i)).collect())
+}
+
+/// A rise of the count: when it happened at the latest and at the earliest, and by how much.
+#[derive(Clone, Copy)]
+struct Death {
+    span: Span,
+    many: f64,
+}
+
+fn deaths(timeline: &Timeline, instance: &str, span: Span) -> Vec<Death> {
+    let Some(lane) = window::of_instance(timeline, names::PROCESS_DEATHS, instance) else {
+        return Vec::new();
+    };
+    window::steps(lane, span)
+        .filter_map(|(since, at, count)| {
+            let many = count - lane.at(since, Duration::ZERO)?;
+            (many >= 1.0).then_some(Death { span: Span::new(since, at), many })
+        })
+        .filter(|d| !window::after_plan(timeline.plan(), d.span.start))
+        .collect()
+}
+
+fn look_at(timeline: &Timeline, at: RunTime, instance: &str) -> Option<Claim> {
+    let deaths = deaths(timeline, instance, window::last(at, WINDOW_S));
+    let (first, last) = (deaths.first()?, deaths.last()?);
+    let seen = Seen::read(timeline, at, instance, &deaths);
+    let hurts = seen.broken > 0.0 || seen.gone;
+    Some(Claim {
+        kind: FindingKind::WorkerLost,
+        identity: instance.to_owned(),
+        subject: instance.to_owned(),
+        severity: if hurts { Severity::Critical } else { Severity::Warning },
+        status: if seen.agrees() { Status::Confirmed } else { Status::Likely },
+        onset: first.span.start,
+        last: last.span.end,
+        quiet: seen.period.map_or(QUIET, |p| QUIET.max(p.mul_f64(2.0))),
+        weight: seen.many,
+        claim: seen.sentence(instance),
+        evidence: seen.supporting(instance, Span::new(first.span.start, at)),
+        contradicting: Vec::new(),
+        advice: seen.advice(timeline, instance),
+        missing: Vec::new(),
+        episodes: episodes(deaths.iter().map(|d| d.span).collect(), Duration::ZERO),
+        sort: "",
+    })
+}
+
+/// What is known of the deaths of one process.
+struct Seen {
+    many: f64,
+    period: Option<Duration>,
+    /// Connections and WebSockets open before each death, all together; none where nobody counts them.
+    held: Option<f64>,
+    /// Longest silence beside a death.
+    silence: Duration,
+    /// It has not spoken since.
+    gone: bool,
+    restarted: bool,
+    broken: f64,
+}
+
+impl Seen {
+    fn read(timeline: &Timeline, at: RunTime, instance: &str, deaths: &[Death]) -> Self {
+        let held = deaths.iter().filter_map(|d| held(timeline, instance, d.span.start)).reduce(|a, b| a + b);
+        let silences: Vec<(Duration, bool)> =
+            deaths.iter().filter_map(|d| silence(timeline, at, instance, d.span)).collect();
+        let generation = |t| {
+            window::of_instance(timeline, names::PROCESS_GENERATION, instance).and_then(|l| l.at(t, CARRY))
+        };
+        let (before, now) = (generation(deaths[0].span.start), generation(at));
+        Self {
+            many: deaths.iter().map(|d| d.many).sum(),
+            period: period(deaths),
+            held,
+            silence: silences.iter().map(|s| s.0).max().unwrap_or_default(),
+            gone: silences.last().is_some_and(|s| s.1 && s.0 >= SILENCE),
+            restarted: before.zip(now).is_some_and(|(b, n)| n > b),
+            broken: deaths.iter().map(|d| broken(timeline, d.span)).sum(),
+        }
+    }
+
+    fn agrees(&self) -> bool {
+        self.silence >= SILENCE || self.broken > 0.0
+    }
+
+    fn sentence(&self, instance: &str) -> String {
+        let held = self.held.filter(|&h| h >= 1.0);
+        let held = held.map_or(String::new(), |h| format!(", with {}", plural(h, "open connection")));
+        let then = match (self.gone, self.restarted) {
+            (true, _) => "; it has not come back",
+            (false, true) => "; it was started again",
+            (false, false) => "",
+        };
+        if self.many < 1.5 {
+            return format!("{instance} died after {ONSET} without being asked to{held}{then}");
+        }
+        let every =
+            self.period.map_or(String::new(), |p| format!(", every {}", Unit::Ns.show(p.as_nanos() as f64)));
+        format!(
+            "{instance} dies again and again since {ONSET}: {}{every}{held}{then}",
+            plural(self.many, "time")
+        )
+    }
+
+    fn supporting(&self, instance: &str, span: Span) -> Vec<Evidence> {
+        let text = format!("{} of {instance} that nobody asked for", plural(self.many, "end"));
+        let mut list = vec![evidence(text, names::PROCESS_DEATHS, span, self.many, Unit::Count)];
+        if self.silence >= SILENCE {
+            let ns = self.silence.as_nanos() as f64;
+            let text = format!("nothing from {instance} for {} at the time", Unit::Ns.show(ns));
+            list.push(evidence(text, names::SOURCE_AGE, span, ns, Unit::Ns));
+        }
+        if let Some(held) = self.held {
+            let text = format!("{} and WebSockets were open there just before", plural(held, "connection"));
+            list.push(evidence(text, names::SERVER_CONNECTIONS, span, held, Unit::Count));
+        }
+        if self.broken > 0.0 {
+            let text = format!(
+                "clients met {} of connections in the {} s after",
+                plural(self.broken, "break"),
+                AFTERMATH.as_secs()
+            );
+            list.push(evidence(text, names::ERRORS, span, self.broken, Unit::Count));
+        }
+        list
+    }
+
+    fn advice(&self, timeline: &Timeline, instance: &str) -> Vec<String> {
+        let mut list = vec![format!(
+            "Find what ended {instance}: its exit status or signal as its keeper saw it, the kernel's log (out of memory), its last words on standard error."
+        )];
+        let stem = window::stem(instance);
+        let workers = window::clusters(timeline, names::PROCESS_DEATHS).get(stem).map_or(1, Vec::len);
+        list.push(if workers > 1 {
+            format!(
+                "Keep room for it: with one of {workers} gone, each of the others has {:.2} times its load.",
+                workers as f64 / (workers - 1) as f64
+            )
+        } else {
+            "Run a second process beside it: while this one starts again nobody serves.".to_owned()
+        });
+        list.push(
+            "Let clients try again what may be done twice (GET, PUT, or with an idempotency key), after a short random wait."
+                .to_owned(),
+        );
+        list
+    }
+}
+
+fn held(timeline: &Timeline, instance: &str, at: RunTime) -> Option<f64> {
+    [names::SERVER_CONNECTIONS, names::SERVER_WEBSOCKETS]
+        .iter()
+        .filter_map(|n| window::of_instance(timeline, n, instance)?.at(at, CARRY))
+        .reduce(|a, b| a + b)
+}
+
+/// The longest silence of a process around its death, and whether it lasts; none where it never spoke.
+fn silence(timeline: &Timeline, at: RunTime, instance: &str, death: Span) -> Option<(Duration, bool)> {
+    let lanes = [names::SERVER_CONNECTIONS, names::HEAP_USED, names::LOOP_UTILISATION];
+    let lane = lanes.iter().find_map(|n| window::of_instance(timeline, n, instance))?;
+    let around = Span::new(death.start.back(CARRY), at + Duration::from_nanos(1));
+    let points = lane.within(around);
+    let newest = points.last()?.0;
+    let beside = points.windows(2).filter(|w| w[0].0 <= death.end && w[1].0 >= death.start);
+    let gap = beside.map(|w| w[1].0.since(w[0].0)).max().unwrap_or_default();
+    if newest <= death.end {
+        return Some((gap.max(at.since(newest)), true));
+    }
+    Some((gap, false))
+}
+
+/// Errors of clients in the aftermath that a lost process causes.
+fn broken(timeline: &Timeline, death: Span) -> f64 {
+    let span = Span::new(death.start, death.end + AFTERMATH);
+    timeline
+        .named(names::ERRORS)
+        .filter(|s| BROKEN.contains(&s.spec.subject.as_str()))
+        .flat_map(|s| window::steps(s, span))
+        .map(|(since, at, rate)| rate * at.since(since).as_secs_f64())
+        .sum()
+}
+
+/// The spacing of the deaths, if it is regular; at least three are needed to say.
+fn period(deaths: &[Death]) -> Option<Duration> {
+    let gaps: Vec<f64> =
+        deaths.windows(2).map(|w| w[1].span.end.since(w[0].span.end).as_secs_f64()).collect();
+    let middle = median(gaps.clone())?;
+    let regular = gaps.len() >= 2 && gaps.iter().all(|g| (g - middle).abs() <= PERIOD_SPREAD * middle);
+    regular.then(|| Duration::from_secs_f64(middle))
+}
