@@ -40,6 +40,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Tell in plain words what happened in a recorded run.
     Explain(ExplainArgs),
+    /// Measure how well the diagnosis tells what is wrong, over cases that are drawn at random.
+    Score(ScoreArgs),
     /// List, show and check scenarios.
     #[command(subcommand)]
     Scenarios(ScenariosCommand),
@@ -376,6 +378,43 @@ pub struct ExplainArgs {
     /// Print the JSON Schema of that instead.
     #[arg(long, conflicts_with_all = ["run", "json"])]
     pub schema: bool,
+}
+
+/// `dyno score`
+#[derive(Debug, Clone, Args)]
+pub struct ScoreArgs {
+    /// How many cases, some 20 s each.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub cases: u32,
+    /// Seed of the draw: the same seed gives the same cases, and fewer are the first of more.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// The whole score as JSON, with every case.
+    #[arg(long)]
+    pub json: bool,
+    /// Folder for `score.jsonl`, which is added to and gone on from, and for the runs whose diagnosis failed
+    /// [default: dyno-runs/score-SEED].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Only such cases, separated by commas [default: all].
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    pub kinds: Vec<crate::score::Sort>,
+    /// Only cases with these faults and their clean twins, separated by commas [default: all].
+    #[arg(long, value_name = "FAULTS", value_delimiter = ',')]
+    pub faults: Vec<String>,
+    /// What the bundled backend runs on, drawn from these, separated by commas [default: rust].
+    #[arg(long, value_name = "RUNTIMES", value_delimiter = ',', value_parser = ["rust", "node", "deno", "bun"])]
+    pub runtime: Vec<String>,
+    /// Run nothing: judge recorded runs anew, each a folder, or all inside of a folder.
+    #[arg(long, value_name = "DIR", num_args = 1.., conflicts_with_all = ["cases", "seed", "out", "kinds", "faults", "runtime"])]
+    pub recorded: Vec<PathBuf>,
+    /// With --recorded: also what was found in each run, beside its truth.
+    #[arg(long, requires = "recorded")]
+    pub findings: bool,
+    /// Keep small recordings, as tests have them: of each fault of the catalogue and its clean twin, which are run for it,
+    /// or of those named with --recorded.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["cases", "seed", "out", "kinds", "runtime", "json", "findings"])]
+    pub record: Option<PathBuf>,
 }
 
 /// Values for variables of a scenario.

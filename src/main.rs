@@ -14,6 +14,7 @@ mod pages;
 mod play;
 mod replay;
 mod run;
+mod score;
 mod screen;
 mod secret;
 mod show;
@@ -54,6 +55,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Goose(args) => goose::goose(args),
         Command::Report(args) => replay::report(&args),
         Command::Explain(args) => replay::explain(&args),
+        Command::Score(args) => score::score(&args),
         Command::Plan(args) => show::plan(&args),
         Command::Scenarios(ScenariosCommand::List { json }) => show::list(json),
         Command::Scenarios(ScenariosCommand::Show { name }) => show::text(&name),

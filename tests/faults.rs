@@ -4,7 +4,8 @@
 
 mod common;
 
-use common::{run_clean, run_valid, whole_machine};
+use common::{Run, dyno, run_clean, run_valid, whole_machine};
+use serde_json::Value;
 use timeline::fault::FaultKind;
 
 fn found(fault: FaultKind) {
@@ -22,6 +23,21 @@ fn found(fault: FaultKind) {
     let found = run.summary()["findings"][0]["found_at"].as_u64().unwrap() as f64 / 1e9;
     eprintln!("{}: onset {onset:.2} s, found after {:.2} s", fault.name(), found - onset);
     assert!(found >= onset - 0.5, "found before it began");
+    replayed_as_live(&run);
+}
+
+/// The recording alone leads to the very findings that the run came to while it went on.
+fn replayed_as_live(run: &Run) {
+    let explained = dyno().args(["explain", "--json"]).arg(&run.folder).output().unwrap();
+    let replayed: Value = serde_json::from_slice(&explained.stdout).unwrap();
+    let mut live = run.summary()["findings"].take();
+    for finding in live.as_array_mut().unwrap() {
+        // The same times once more, in seconds.
+        for key in ["onset_s", "found_at_s", "ended_s"] {
+            finding.as_object_mut().unwrap().remove(key);
+        }
+    }
+    assert_eq!(replayed, live);
 }
 
 fn clean(fault: FaultKind) {

@@ -22,6 +22,7 @@ fn help_of_every_command() {
         "replay",
         "report",
         "explain",
+        "score",
         "scenarios",
         "plan",
         "recording",

@@ -67,6 +67,12 @@ pub fn pack(kind: u8, body: &[u8]) -> Vec<u8> {
     envelope(kind, RAW, body)
 }
 
+/// Packs a body as it is: for whoever compresses many frames together.
+#[must_use]
+pub fn pack_raw(kind: u8, body: &[u8]) -> Vec<u8> {
+    envelope(kind, RAW, body)
+}
+
 fn envelope(kind: u8, codec: u8, body: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEADER + body.len());
     out.extend_from_slice(&[kind, codec, 0, 0]);

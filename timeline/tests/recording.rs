@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use proptest::prelude::*;
 use timeline::event::kinds;
 use timeline::facts::{EndReason, PlanFacts, RunEnd, RunMeta};
 use timeline::histogram::Sparse;
-use timeline::recording::{Item, Loaded, Reader, RecordingError, Writer};
+use timeline::recording::{Item, Loaded, PACKED_FILE_NAME, Reader, RecordingError, Writer};
 use timeline::snapshot::LogLine;
 use timeline::{Entry, Event, LaneId, LaneSpec, RunTime, Span, Unit};
 
@@ -81,6 +82,24 @@ fn what_was_written_is_read_in_the_same_order() {
     assert_eq!(direct.series()[1].intervals, loaded.timeline.series()[1].intervals);
     assert_eq!(direct.all_events(), loaded.timeline.all_events());
     assert_eq!(direct.now(), loaded.timeline.now());
+}
+
+#[test]
+fn a_gzipped_recording_reads_as_the_plain_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = Reader::from_bytes(written(4), Path::new("x")).unwrap().unpacked();
+    let file = std::fs::File::create(dir.path().join(PACKED_FILE_NAME)).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(file, flate2::Compression::best());
+    gzip.write_all(&bytes).unwrap();
+    gzip.finish().unwrap();
+    let packed: Vec<Item> = Reader::open(dir.path()).unwrap().collect();
+    let plain: Vec<Item> = Reader::from_bytes(written(4), Path::new("x")).unwrap().collect();
+    assert_eq!(packed, plain);
+
+    let whole = std::fs::read(dir.path().join(PACKED_FILE_NAME)).unwrap();
+    std::fs::write(dir.path().join(PACKED_FILE_NAME), &whole[..whole.len() / 2]).unwrap();
+    let error = Reader::open(dir.path()).unwrap_err().to_string();
+    assert!(error.contains(PACKED_FILE_NAME), "{error}");
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub const MAGIC: [u8; 8] = *b"dynorec\n";
 pub const VERSION: u32 = 1;
 /// Name of the file inside a run's folder.
 pub const FILE_NAME: &str = "recording.dyno";
+/// The same where it was gzipped, which readers take as well.
+pub const PACKED_FILE_NAME: &str = "recording.dyno.gz";
 
 /// What a frame holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

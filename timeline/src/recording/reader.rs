@@ -1,12 +1,12 @@
 //! The reading end: items in the order in which they became known, whatever state the file is in.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use super::{FILE_NAME, Kind, MAGIC, VERSION, codec};
+use super::{FILE_NAME, Kind, MAGIC, PACKED_FILE_NAME, VERSION, codec};
 use crate::clock::RunTime;
 use crate::event::Event;
 use crate::facts::{RunEnd, RunMeta};
@@ -14,6 +14,11 @@ use crate::frame::{self, BadFrame};
 use crate::lane::{LaneId, LaneSpec};
 use crate::snapshot::LogLine;
 use crate::store::{Entry, Timeline};
+
+/// First bytes of a gzipped file.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// Most bytes that a gzipped recording may unpack to: an hour of a large run has a tenth of it.
+const MAX_UNPACKED: u64 = 4 << 30;
 
 /// Why a file cannot be read at all.
 #[derive(Debug, Error)]
@@ -97,15 +102,27 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Opens a recording: the file itself or a run's folder.
+    /// Opens a recording: the file itself or a run's folder. The file may be gzipped.
     ///
     /// # Errors
     /// [`RecordingError`] when there is nothing that can be read.
     pub fn open(path: &Path) -> Result<Self, RecordingError> {
-        let path = if path.is_dir() { path.join(FILE_NAME) } else { path.to_owned() };
-        let bytes =
-            std::fs::read(&path).map_err(|source| RecordingError::Io { path: path.clone(), source })?;
+        let path = if path.is_dir() { inside(path) } else { path.to_owned() };
+        let bytes = std::fs::read(&path)
+            .and_then(|bytes| if bytes.starts_with(&GZIP) { gunzip(&bytes) } else { Ok(bytes) })
+            .map_err(|source| RecordingError::Io { path: path.clone(), source })?;
         Self::from_bytes(bytes, &path)
+    }
+
+    /// The same recording with none of its frames compressed, as it packs best when it is gzipped as a whole. What is
+    /// damaged is left out.
+    #[must_use]
+    pub fn unpacked(mut self) -> Vec<u8> {
+        let mut out = self.bytes[..self.at].to_vec();
+        while let Some((kind, body, _)) = self.next_frame() {
+            out.extend(frame::pack_raw(kind, &body));
+        }
+        out
     }
 
     /// Reads from memory; `path` is for messages only.
@@ -261,6 +278,21 @@ impl Iterator for Reader {
             }
         }
     }
+}
+
+/// The recording in a run's folder.
+fn inside(folder: &Path) -> PathBuf {
+    let [plain, packed] = [FILE_NAME, PACKED_FILE_NAME].map(|name| folder.join(name));
+    if !plain.exists() && packed.exists() { packed } else { plain }
+}
+
+fn gunzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    flate2::read::GzDecoder::new(bytes).take(MAX_UNPACKED + 1).read_to_end(&mut out)?;
+    if out.len() as u64 > MAX_UNPACKED {
+        return Err(io::Error::other(format!("it unpacks to more than {MAX_UNPACKED} bytes")));
+    }
+    Ok(out)
 }
 
 fn json<T: DeserializeOwned>(body: &[u8]) -> Option<T> {

@@ -1,0 +1,323 @@
+//! Drawing cases at random: the same seed and wish always give the same cases, and fewer of them are the first of more.
+//!
+//! Faults come in shuffled decks, so that each is tried about equally often; everything else about a case is drawn for itself.
+
+use loadgen::random::{Stream, mix};
+use timeline::fault::{FaultKind, Knob};
+
+use super::case::{Case, Injected, Shape, Sort, conditions};
+use super::reach::reach;
+use super::slow::is_slow;
+
+/// Length of a case, ms: with start and reports some 20 s.
+pub const LENGTH_MS: u64 = 18_500;
+/// When a fault begins at the earliest, ms, after the longest warm-up (5 s) and a look at the healthy target ...
+const FAULT_FROM_MS: u64 = 7_000;
+/// ... and how much later it may, so that no detector is lucky with its ticks.
+const FAULT_SPREAD_MS: u64 = 1_000;
+/// When it ends, ms: detectors also see the cure.
+const FAULT_UNTIL_MS: u64 = 17_000;
+/// A fault that shows in a history only begins right after the warm-up, and lasts to the end.
+const SLOW_FROM_MS: u64 = 4_000;
+/// The second fault of a composite begins so much later at most, ms.
+const SECOND_LATER_MS: u64 = 2_000;
+
+/// Load of a case with a fault, as a multiple of its scenario's.
+const LOAD: (f64, f64) = (0.85, 1.3);
+/// Load of each half of a composite: both together are little more than one.
+const LOAD_HALF: (f64, f64) = (0.6, 0.8);
+/// Load of a clean case: more would be a fault of its own on a small machine.
+const LOAD_CLEAN: (f64, f64) = (0.6, 1.1);
+
+/// The session mix of the ramp, spike and soak cases.
+const MIX: &str = "soak";
+/// A clean case beside the twins of faults: workers are relieved one by one, and nobody notices.
+const RELOAD: &str = "rolling-reload";
+
+/// Which cases are wanted.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// Sorts of cases.
+    pub sorts: Vec<Sort>,
+    /// Faults (or conditions) of which cases are made; clean cases are their twins.
+    pub subjects: Vec<&'static str>,
+    /// What the backend runs on.
+    pub runtimes: Vec<String>,
+    /// Environment variables that name stores on servers.
+    pub stores: Vec<String>,
+}
+
+/// All that a case can be about.
+pub fn subjects() -> Vec<&'static str> {
+    FaultKind::ALL.iter().map(|f| f.name()).chain(conditions()).collect()
+}
+
+/// The first `count` cases of a seed.
+pub fn cases(count: u32, seed: u64, wish: &Wish) -> Vec<Case> {
+    let mut decks = Decks::new(seed, wish);
+    (0..count).filter_map(|number| one(number, seed, wish, &mut decks)).collect()
+}
+
+fn one(number: u32, seed: u64, wish: &Wish, decks: &mut Decks) -> Option<Case> {
+    let mut luck = Luck(Stream::of(seed, u64::from(number)));
+    let sort = sort(&mut luck, &decks.possible(&wish.sorts))?;
+    let mut case = Case {
+        number,
+        sort,
+        scenarios: Vec::new(),
+        faults: Vec::new(),
+        load: 1.0,
+        shape: Shape::Steady,
+        neighbour: false,
+        seed: mix(seed, u64::from(number)) >> 1, // scenario files have no larger numbers than 2^63
+        runtime: luck.one_of(&wish.runtimes).cloned()?,
+        stores: wish.stores.iter().filter(|_| luck.coin()).cloned().collect(),
+    };
+    match sort {
+        Sort::Fault => fault(&mut case, &mut luck, decks),
+        Sort::Composite => composite(&mut case, &mut luck, decks),
+        Sort::Clean => clean(&mut case, &mut luck, decks),
+    }
+    let runs = |f: &Injected| twin_knows(f.fault);
+    if !(case.faults.iter().all(runs) && case.condition().is_none()) {
+        "rust".clone_into(&mut case.runtime);
+    }
+    Some(case)
+}
+
+/// Six of ten cases have a fault, three of twenty have two, five of twenty none.
+fn sort(luck: &mut Luck, possible: &[Sort]) -> Option<Sort> {
+    let weight = |s: &Sort| match s {
+        Sort::Fault => 12,
+        Sort::Composite => 3,
+        Sort::Clean => 5,
+    };
+    let mut at = luck.0.below(possible.iter().map(weight).sum());
+    possible.iter().copied().find(|s| {
+        let here = at < weight(s);
+        at = at.saturating_sub(weight(s));
+        here
+    })
+}
+
+fn fault(case: &mut Case, luck: &mut Luck, decks: &mut Decks) {
+    let subject = decks.faults.next();
+    case.scenarios.push(subject.to_owned());
+    case.load = luck.between(LOAD);
+    if let Some(fault) = FaultKind::from_name(subject) {
+        case.faults.push(injected(fault, luck, 0));
+    }
+}
+
+fn composite(case: &mut Case, luck: &mut Luck, decks: &mut Decks) {
+    let first = decks.halves.next();
+    let second = decks.partner(first);
+    case.load = luck.between(LOAD_HALF);
+    for (fault, later) in [(first, 0), (second, luck.0.below(SECOND_LATER_MS))] {
+        case.scenarios.push(fault.name().to_owned());
+        case.faults.push(injected(fault, luck, later));
+    }
+}
+
+fn clean(case: &mut Case, luck: &mut Luck, decks: &mut Decks) {
+    case.load = luck.between(LOAD_CLEAN);
+    let (shape, mixed, neighbour) = match luck.0.below(6) {
+        0 => (Shape::Steady, true, false),
+        1 => (Shape::Ramp, true, false),
+        2 => (Shape::Spike, true, false),
+        3 => (Shape::Steady, false, true),
+        _ => (Shape::Steady, false, false),
+    };
+    (case.shape, case.neighbour) = (shape, neighbour);
+    case.scenarios.push(if mixed { MIX.to_owned() } else { decks.twins.next() });
+}
+
+fn injected(fault: FaultKind, luck: &mut Luck, later_ms: u64) -> Injected {
+    let (at_ms, until) = if is_slow(fault) {
+        (SLOW_FROM_MS + later_ms, LENGTH_MS)
+    } else {
+        (FAULT_FROM_MS + luck.0.below(FAULT_SPREAD_MS) + later_ms, FAULT_UNTIL_MS)
+    };
+    let knobs = fault.knobs().iter().map(|k| (k.name.to_owned(), luck.knob(fault, k))).collect();
+    Injected { fault, at_ms, for_ms: until - at_ms, knobs }
+}
+
+/// What a fault takes hold of. Two of one family want the same switch, or are one thing to whoever looks, so a composite has
+/// two families; none: it takes the whole process away from another fault.
+fn family(fault: FaultKind) -> Option<&'static str> {
+    use FaultKind as F;
+    Some(match fault {
+        F::PoolTooSmall | F::PoolLeak | F::PoolTooLarge | F::ConnectPerRequest => "pool",
+        F::Stampede | F::Avalanche | F::Penetration | F::ColdCache | F::TooSmallCache => "cache",
+        F::BlockingCrypto | F::RegexBacktracking | F::BigJson | F::StarvedPoll => "loop",
+        F::Leak | F::Churn | F::WholeFile | F::Fragmentation => "heap",
+        F::MissingIndex | F::QueryFanOut | F::SerialQueries => "statements",
+        F::SlowDownstream | F::RetryStorm | F::BrokerBacklog => "services",
+        F::StopTheWorld | F::Frozen => "pause",
+        F::OffloadSaturated => "offload",
+        F::SlowConsumer => "feed",
+        F::WorkerCrash | F::UnevenWorkers | F::AcceptOverflow | F::FdExhausted => return None,
+    })
+}
+
+/// Can the backend's twin do it?
+fn twin_knows(fault: FaultKind) -> bool {
+    !matches!(fault, FaultKind::AcceptOverflow | FaultKind::Fragmentation)
+}
+
+/// Shuffled decks, one for each thing that is to come about equally often.
+struct Decks {
+    faults: Deck<&'static str>,
+    halves: Deck<FaultKind>,
+    twins: Deck<String>,
+}
+
+impl Decks {
+    fn new(seed: u64, wish: &Wish) -> Self {
+        let halves = FaultKind::ALL.iter().copied().filter(|f| family(*f).is_some());
+        let halves = halves.filter(|f| wish.subjects.contains(&f.name())).collect();
+        let twins = wish.subjects.iter().map(|s| format!("{s}-clean"));
+        Self {
+            faults: Deck::new(mix(seed, 1), wish.subjects.clone()),
+            halves: Deck::new(mix(seed, 2), halves),
+            twins: Deck::new(mix(seed, 3), twins.chain([RELOAD.to_owned()]).collect()),
+        }
+    }
+
+    /// Those sorts of which there can be cases.
+    fn possible(&self, sorts: &[Sort]) -> Vec<Sort> {
+        let mut families: Vec<_> = self.halves.cards.iter().map(|f| family(*f)).collect();
+        families.sort_unstable();
+        families.dedup();
+        sorts.iter().copied().filter(|s| *s != Sort::Composite || families.len() > 1).collect()
+    }
+
+    /// The next fault of another family; there is one, see [`Decks::possible`].
+    fn partner(&mut self, first: FaultKind) -> FaultKind {
+        loop {
+            let other = self.halves.next();
+            if family(other) != family(first) {
+                return other;
+            }
+        }
+    }
+}
+
+/// Cards in random order; when all were dealt they are shuffled anew.
+struct Deck<T> {
+    cards: Vec<T>,
+    dealt: usize,
+    luck: Stream,
+}
+
+impl<T: Clone> Deck<T> {
+    fn new(seed: u64, cards: Vec<T>) -> Self {
+        Self { dealt: cards.len(), cards, luck: Stream::of(seed, 0) }
+    }
+
+    /// The next card; the deck must have some.
+    fn next(&mut self) -> T {
+        if self.dealt == self.cards.len() {
+            self.dealt = 0;
+            for i in (1..self.cards.len()).rev() {
+                self.cards.swap(i, self.luck.below(i as u64 + 1) as usize);
+            }
+        }
+        self.dealt += 1;
+        self.cards[self.dealt - 1].clone()
+    }
+}
+
+/// Random values of one case.
+struct Luck(Stream);
+
+impl Luck {
+    fn coin(&mut self) -> bool {
+        self.0.below(2) == 1
+    }
+
+    fn one_of<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
+        all.get(self.0.below(all.len() as u64) as usize)
+    }
+
+    /// Evenly on the logarithm: half and twice are equally far from one.
+    fn between(&mut self, (low, high): (f64, f64)) -> f64 {
+        let value = (low.ln() + self.0.unit() * (high / low).ln()).exp();
+        (value * 1_000.0).round() / 1_000.0
+    }
+
+    /// A knob's value; whole where the knob counts something.
+    fn knob(&mut self, fault: FaultKind, knob: &Knob) -> f64 {
+        let (low, high) = reach(fault, knob);
+        let drawn = self.between((low, high));
+        let value = if low >= 1.0 { drawn.round() } else { drawn };
+        value.clamp(low, high)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use timeline::fault::FaultOrder;
+
+    fn everything() -> Wish {
+        Wish {
+            sorts: vec![Sort::Fault, Sort::Composite, Sort::Clean],
+            subjects: subjects(),
+            runtimes: vec!["rust".to_owned()],
+            stores: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_cases_and_fewer_are_the_first_of_more() {
+        let many = cases(300, 7, &everything());
+        assert_eq!(many[..40], cases(40, 7, &everything())[..]);
+        assert_ne!(many[..40], cases(40, 8, &everything())[..]);
+    }
+
+    #[test]
+    fn every_sort_and_every_fault_is_drawn_and_every_draw_is_sound() {
+        let all = cases(300, 1, &everything());
+        assert_eq!(all.len(), 300);
+        let of = |sort| all.iter().filter(move |c| c.sort == sort);
+        for (sort, least) in [(Sort::Fault, 140), (Sort::Composite, 25), (Sort::Clean, 50)] {
+            assert!(of(sort).count() >= least, "{sort:?}: {}", of(sort).count());
+        }
+        let tried: BTreeSet<&str> = of(Sort::Fault).map(|c| c.scenarios[0].as_str()).collect();
+        assert_eq!(tried, subjects().into_iter().collect());
+        for case in &all {
+            for f in &case.faults {
+                let order = FaultOrder { name: f.fault, for_ms: f.for_ms, knobs: f.knobs.clone() };
+                assert_eq!(order.check(), Ok(()), "{case:?}");
+                assert_eq!(f.knobs.len(), f.fault.knobs().len());
+                assert!(f.at_ms + f.for_ms <= LENGTH_MS && f.for_ms >= 6_000, "{case:?}");
+            }
+        }
+        assert!(of(Sort::Clean).any(|c| c.neighbour) && of(Sort::Clean).any(|c| c.shape == Shape::Spike));
+        for c in of(Sort::Composite) {
+            assert_ne!(family(c.faults[0].fault), family(c.faults[1].fault));
+            assert_ne!(c.faults[0].fault.expected(), c.faults[1].fault.expected());
+        }
+    }
+
+    #[test]
+    fn a_wish_is_heard() {
+        let wish = Wish {
+            subjects: vec!["stampede", "accept-overflow"],
+            runtimes: vec!["node".to_owned()],
+            stores: vec!["DYNO_CACHE_URL".to_owned()],
+            ..everything()
+        };
+        let all = cases(60, 3, &wish);
+        assert!(all.iter().all(|c| c.sort != Sort::Composite), "both of one family, or of none");
+        assert!(all.iter().any(|c| !c.stores.is_empty()) && all.iter().any(|c| c.stores.is_empty()));
+        for c in &all {
+            let knows = c.scenarios[0] != "accept-overflow";
+            assert_eq!(c.runtime, if knows { "node" } else { "rust" }, "{c:?}");
+        }
+        let none = Wish { sorts: vec![Sort::Composite], ..wish };
+        assert_eq!(cases(5, 3, &none), Vec::new());
+    }
+}

@@ -1,0 +1,71 @@
+//! Recorded runs, judged anew with the detectors of this build. Nothing is run.
+
+use std::path::{Path, PathBuf};
+
+use timeline::recording::{FILE_NAME, PACKED_FILE_NAME};
+
+use super::case::{Case, End, Found, Record, Seen, Shape, Sort, condition};
+use super::truth;
+use crate::outcome::UserError;
+use crate::replay::{Replayed, replay};
+
+/// Folders of recorded runs: those named, and the ones right inside of those that are none themselves.
+pub fn folders(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut all = Vec::new();
+    for folder in named {
+        if holds_a_recording(folder) {
+            all.push(folder.clone());
+            continue;
+        }
+        let cannot = |e| UserError::wrong(format!("cannot read the folder {}: {e}", folder.display()));
+        let inside = std::fs::read_dir(folder).map_err(cannot)?;
+        let mut runs: Vec<PathBuf> = inside.flatten().map(|e| e.path()).collect();
+        runs.retain(|run| holds_a_recording(run));
+        if runs.is_empty() {
+            let expected = format!("expected folders with {FILE_NAME} or {PACKED_FILE_NAME} in them");
+            return Err(UserError::wrong(format!(
+                "no recorded run lies in {}: {expected}",
+                folder.display()
+            )));
+        }
+        runs.sort();
+        all.extend(runs);
+    }
+    Ok(all)
+}
+
+fn holds_a_recording(folder: &Path) -> bool {
+    folder.join(FILE_NAME).is_file() || folder.join(PACKED_FILE_NAME).is_file()
+}
+
+/// The name of a run's folder.
+pub fn name(folder: &Path) -> String {
+    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// What this build's detectors say of a recorded run, and what it was about, by its truth.
+pub fn judge_anew(number: u32, folder: &Path) -> anyhow::Result<Record> {
+    let Replayed { loaded, findings } = replay(folder)?;
+    let truth = truth::read(folder)?;
+    let sort = match truth.len() {
+        0 if condition(&loaded.meta.scenario).is_some() => Sort::Fault,
+        0 => Sort::Clean,
+        1 => Sort::Fault,
+        _ => Sort::Composite,
+    };
+    let case = Case {
+        number,
+        sort,
+        scenarios: vec![loaded.meta.scenario.clone()],
+        faults: Vec::new(),
+        load: 1.0,
+        shape: Shape::Steady,
+        neighbour: false,
+        seed: loaded.meta.seed,
+        runtime: "rust".to_owned(),
+        stores: Vec::new(),
+    };
+    let findings = findings.iter().map(Found::from).collect();
+    let seen = Seen { end: End::Valid, why: String::new(), runs: 1, findings, truth };
+    Ok(Record { case, seen })
+}
