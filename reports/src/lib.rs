@@ -8,6 +8,7 @@ mod date;
 #[cfg(test)]
 mod fixture;
 
+pub mod compare;
 pub mod csv;
 pub mod hlog;
 pub mod html;

@@ -458,13 +458,13 @@ impl Summary {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::fixture;
     use serde_json::Value;
 
     /// As much of JSON Schema as ours uses; a keyword that it does not know is an error of the test.
-    fn check(root: &Value, schema: &Value, value: &Value, path: &str) {
+    pub(crate) fn check(root: &Value, schema: &Value, value: &Value, path: &str) {
         for (keyword, rule) in schema.as_object().unwrap() {
             match keyword.as_str() {
                 "$ref" => {
