@@ -1,6 +1,6 @@
 //! Which figures of a run are compared with another's, and how each is read.
 //!
-//! Owns the list and the reading, second by second so that the error inside of a run can be told. Warm-up is left out as everywhere.
+//! Owns the list and the reading, part by part so that the error inside of a run can be told. Warm-up is left out as everywhere.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +11,9 @@ use timeline::{RunTime, Span, Timeline, Unit, figures};
 
 use super::stats::{self, Scale, Value};
 
-/// A stretch of the block bootstrap, seconds: a queue that fills and drains, or a pause of a collector, is over within it.
+/// Most parts into which a run is cut: the bootstrap of an hour costs no more than that of minutes.
+const MOST_PARTS: f64 = 240.0;
+/// A stretch of the block bootstrap, parts of a second or more: a queue that fills and drains, or a pause of a collector, is over within it.
 const BLOCK: usize = 3;
 /// A quantile is compared while so many samples lie beyond it in a run; fewer are noise.
 const BEYOND: f64 = 10.0;
@@ -48,7 +50,7 @@ pub struct Figure {
 
 /// The figures of one run, those of all together first.
 pub fn read(timeline: &Timeline) -> Vec<Figure> {
-    let run = Run { timeline, seconds: seconds(timeline) };
+    let run = Run { timeline, parts: parts(timeline) };
     let mut all = run.step(None);
     all.extend(run.target());
     for step in figures::steps(timeline) {
@@ -57,17 +59,18 @@ pub fn read(timeline: &Timeline) -> Vec<Figure> {
     all
 }
 
-/// The measured part of the run, cut in seconds.
-fn seconds(timeline: &Timeline) -> Vec<Span> {
-    const SECOND: Duration = Duration::from_secs(1);
+/// The measured part of the run, cut in stretches of a second, or longer ones where there would be more than [`MOST_PARTS`].
+fn parts(timeline: &Timeline) -> Vec<Span> {
+    let spans = figures::measured(timeline);
+    let part = Duration::from_secs((figures::seconds(timeline, &spans) / MOST_PARTS).ceil().max(1.0) as u64);
     let plan_end = timeline.plan().end();
     let mut out = Vec::new();
-    for span in figures::measured(timeline) {
+    for span in spans {
         let end = if plan_end == RunTime::ZERO { span.end } else { span.end.min(plan_end) };
         let mut start = span.start;
-        while start + SECOND <= end {
-            out.push(Span::new(start, start + SECOND));
-            start = start + SECOND;
+        while start + part <= end {
+            out.push(Span::new(start, start + part));
+            start = start + part;
         }
     }
     out
@@ -75,7 +78,7 @@ fn seconds(timeline: &Timeline) -> Vec<Span> {
 
 struct Run<'a> {
     timeline: &'a Timeline,
-    seconds: Vec<Span>,
+    parts: Vec<Span>,
 }
 
 impl Run<'_> {
@@ -145,24 +148,27 @@ impl Run<'_> {
 
     fn quantile(&self, lane: &str, subject: Option<&str>, q: f64) -> Option<Value> {
         let parts: Vec<Histogram> =
-            self.seconds.iter().map(|s| figures::merged(self.timeline, lane, subject, &[*s])).collect();
+            self.parts.iter().map(|s| figures::merged(self.timeline, lane, subject, &[*s])).collect();
         let spans = figures::measured(self.timeline);
         let all = figures::merged(self.timeline, lane, subject, &spans);
         if all.len() as f64 * (1.0 - q) < BEYOND {
             return None;
         }
-        let cells: Vec<Vec<(u64, u64)>> = parts.iter().map(cells).collect();
-        let error = stats::block_error(parts.len(), BLOCK, Scale::Ratio, |drawn| quantile(&cells, drawn, q))?;
+        let cells = Cells::of(&parts);
+        let error = stats::block_error(parts.len(), BLOCK, Scale::Ratio, |drawn| cells.quantile(drawn, q))?;
         Some(Value { value: histogram::quantile_ns(&all, q)?, error })
     }
 
     fn counts(&self, step: Option<&str>) -> Vec<(u64, u64)> {
-        self.seconds.iter().map(|s| figures::counts(self.timeline, step, &[*s])).collect()
+        self.parts.iter().map(|s| figures::counts(self.timeline, step, &[*s])).collect()
     }
 
     fn rate(&self, step: Option<&str>) -> Option<Value> {
         let done: Vec<f64> = self.counts(step).iter().map(|c| (c.0 - c.1) as f64).collect();
-        let mean = |drawn: &[usize]| Some(drawn.iter().map(|&i| done[i]).sum::<f64>() / drawn.len() as f64);
+        let length = self.parts.first()?.length().as_secs_f64();
+        let mean = |drawn: &[usize]| {
+            Some(drawn.iter().map(|&i| done[i]).sum::<f64>() / (drawn.len() as f64 * length))
+        };
         let error = stats::block_error(done.len(), BLOCK, Scale::Ratio, mean)?;
         Some(Value { value: mean(&(0..done.len()).collect::<Vec<_>>())?, error })
     }
@@ -181,14 +187,15 @@ impl Run<'_> {
     /// CPU of the target's processes for each finished step, nanoseconds.
     fn cost(&self) -> Option<Value> {
         let cpu: Option<Vec<f64>> = self
-            .seconds
+            .parts
             .iter()
             .map(|s| figures::lane_stats(self.timeline, names::PROCESS_CPU, None, &[*s]).map(|l| l.mean))
             .collect();
         let (cpu, counts) = (cpu?, self.counts(None));
+        let length = self.parts.first()?.length().as_secs_f64();
         let cost = |drawn: &[usize]| {
             let steps = drawn.iter().map(|&i| counts[i].0).sum::<u64>();
-            (steps > 0).then(|| drawn.iter().map(|&i| cpu[i]).sum::<f64>() * 1e9 / steps as f64)
+            (steps > 0).then(|| drawn.iter().map(|&i| cpu[i]).sum::<f64>() * length * 1e9 / steps as f64)
         };
         let error = stats::block_error(cpu.len(), BLOCK, Scale::Ratio, cost)?;
         Some(Value { value: cost(&(0..cpu.len()).collect::<Vec<_>>())?, error })
@@ -201,23 +208,41 @@ impl Run<'_> {
     }
 }
 
-/// Value (microseconds) and count of each used cell.
-fn cells(h: &Histogram) -> Vec<(u64, u64)> {
-    h.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect()
+/// Histograms of the parts, over the values that any of them has.
+struct Cells {
+    /// Ascending, microseconds.
+    values: Vec<u64>,
+    /// For each part: place in `values`, and count.
+    parts: Vec<Vec<(usize, u64)>>,
 }
 
-/// A quantile over the drawn seconds, nanoseconds.
-fn quantile(cells: &[Vec<(u64, u64)>], drawn: &[usize], q: f64) -> Option<f64> {
-    let mut all: Vec<(u64, u64)> = drawn.iter().flat_map(|&i| cells[i].iter().copied()).collect();
-    all.sort_unstable();
-    let rank = (q * all.iter().map(|c| c.1).sum::<u64>() as f64).ceil().max(1.0) as u64;
-    let mut seen = 0;
-    all.iter()
-        .find(|c| {
-            seen += c.1;
+impl Cells {
+    fn of(parts: &[Histogram]) -> Self {
+        let used = |h: &Histogram| -> Vec<(u64, u64)> {
+            h.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect()
+        };
+        let used: Vec<Vec<(u64, u64)>> = parts.iter().map(used).collect();
+        let values: BTreeSet<u64> = used.iter().flatten().map(|c| c.0).collect();
+        let values: Vec<u64> = values.into_iter().collect();
+        let place = |&(value, n): &(u64, u64)| (values.partition_point(|v| *v < value), n);
+        let parts = used.iter().map(|cells| cells.iter().map(place).collect()).collect();
+        Self { values, parts }
+    }
+
+    /// A quantile over the drawn parts, nanoseconds.
+    fn quantile(&self, drawn: &[usize], q: f64) -> Option<f64> {
+        let mut counts = vec![0; self.values.len()];
+        for &(place, n) in drawn.iter().flat_map(|&i| &self.parts[i]) {
+            counts[place] += n;
+        }
+        let rank = (q * counts.iter().sum::<u64>() as f64).ceil().max(1.0) as u64;
+        let mut seen = 0;
+        let place = counts.iter().position(|n| {
+            seen += n;
             seen >= rank
-        })
-        .map(|c| c.0 as f64 * 1e3)
+        })?;
+        Some(self.values[place] as f64 * 1e3)
+    }
 }
 
 /// Names of all steps of these figures, in their order.

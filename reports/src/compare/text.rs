@@ -24,8 +24,7 @@ pub fn words(c: &Comparison, all: bool) -> String {
     );
     let told: Vec<&Row> = c.rows.iter().filter(|r| all || r.headline || moved(r)).collect();
     let width = told.iter().map(|r| name(r).chars().count()).max().unwrap_or(0);
-    let _ =
-        writeln!(out, "  {:width$}  {:>9}  {:>9}  {:>8}  {:^21}", "", "base", "new", "change", "95% of it");
+    let _ = writeln!(out, "  {:width$}  {:>9}  {:>9}  {:>8}  {:^21}", "", "base", "new", "change", "between");
     for row in &told {
         let _ = writeln!(
             out,
@@ -52,7 +51,7 @@ pub fn words(c: &Comparison, all: bool) -> String {
 #[must_use]
 pub fn markdown(c: &Comparison) -> String {
     let mut out = format!(
-        "### dyno compare: {} - {}\n\n`{}`, {} against {}\n\n| figure | base | new | change | 95% of it | |\n| --- | ---: | ---: | ---: | ---: | --- |\n",
+        "### dyno compare: {} - {}\n\n`{}`, {} against {}\n\n| figure | base | new | change | between | |\n| --- | ---: | ---: | ---: | ---: | --- |\n",
         c.verdict.name(),
         c.reason,
         plain(&c.scenario),
