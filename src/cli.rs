@@ -21,7 +21,8 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 pass, 1 internal fault, 2 usage, scenario or environment error, 3 gate failed,
-5 invalid run (the load generator could not keep its schedule), 6 target unreachable, 130 interrupted.";
+4 worse than the baseline, 5 invalid run (the load generator could not keep its schedule), 6 target
+unreachable, 130 interrupted.";
 
 /// Everything that dyno can do.
 #[derive(Debug, Subcommand)]
@@ -42,6 +43,11 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Measure how well the diagnosis tells what is wrong, over cases that are drawn at random.
     Score(ScoreArgs),
+    /// Compare runs with earlier ones: what got better or worse, by more than noise.
+    Compare(CompareArgs),
+    /// Keep runs to compare later ones with.
+    #[command(subcommand)]
+    Baseline(BaselineCommand),
     /// List, show and check scenarios.
     #[command(subcommand)]
     Scenarios(ScenariosCommand),
@@ -415,6 +421,65 @@ pub struct ScoreArgs {
     /// or of those named with --recorded.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["cases", "seed", "out", "kinds", "runtime", "json", "findings"])]
     pub record: Option<PathBuf>,
+}
+
+/// `dyno compare`
+#[derive(Debug, Clone, Args)]
+pub struct CompareArgs {
+    /// What to compare with: a run's folder or recording, a folder of runs, or a baseline's name.
+    pub base: String,
+    /// What is compared: the same.
+    pub new: String,
+    /// The comparison as JSON.
+    #[arg(long, conflicts_with = "markdown")]
+    pub json: bool,
+    /// The comparison as Markdown, for a merge request or a job's summary.
+    #[arg(long)]
+    pub markdown: bool,
+    /// Every figure, also those that did not move.
+    #[arg(long)]
+    pub all: bool,
+    /// Where baselines are kept.
+    #[command(flatten)]
+    pub kept: Baselines,
+}
+
+/// Where baselines are kept.
+#[derive(Debug, Clone, Args)]
+pub struct Baselines {
+    /// Folder of the baselines.
+    #[arg(long, value_name = "DIR", default_value = "dyno-baselines")]
+    pub baselines: PathBuf,
+}
+
+/// `dyno baseline ...`
+#[derive(Debug, Subcommand)]
+pub enum BaselineCommand {
+    /// Keep the recordings of runs under a name; what was kept under it before goes.
+    Save {
+        /// The name, of letters, digits, `.`, `-` and `_`.
+        name: String,
+        /// Runs' folders or recordings, or folders of runs; several repeats teach how much runs differ by themselves.
+        #[arg(required = true)]
+        runs: Vec<PathBuf>,
+        /// Where baselines are kept.
+        #[command(flatten)]
+        kept: Baselines,
+    },
+    /// Names, scenarios and numbers of runs.
+    List {
+        /// Where baselines are kept.
+        #[command(flatten)]
+        kept: Baselines,
+    },
+    /// The runs of one, with their main figures.
+    Show {
+        /// Its name.
+        name: String,
+        /// Where baselines are kept.
+        #[command(flatten)]
+        kept: Baselines,
+    },
 }
 
 /// Values for variables of a scenario.

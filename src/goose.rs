@@ -198,7 +198,7 @@ fn conclude(
         told(ended.status),
         match outcome {
             Outcome::Pass => "pass",
-            Outcome::GateFailed => "fail",
+            Outcome::GateFailed | Outcome::Regressed => "fail",
             Outcome::Invalid => "invalid",
             Outcome::Interrupted => "interrupted",
         },

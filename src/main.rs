@@ -5,6 +5,7 @@
 mod backend_process;
 mod bench;
 mod cli;
+mod compare;
 mod cores;
 mod files;
 mod goose;
@@ -56,6 +57,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Report(args) => replay::report(&args),
         Command::Explain(args) => replay::explain(&args),
         Command::Score(args) => score::score(&args),
+        Command::Compare(args) => compare::compare(&args),
+        Command::Baseline(command) => compare::baseline(&command),
         Command::Plan(args) => show::plan(&args),
         Command::Scenarios(ScenariosCommand::List { json }) => show::list(json),
         Command::Scenarios(ScenariosCommand::Show { name }) => show::text(&name),

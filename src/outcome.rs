@@ -10,6 +10,8 @@ pub enum Outcome {
     Pass,
     /// A gate failed, or was undecided under `--ci`.
     GateFailed,
+    /// Worse than the runs that it was compared with.
+    Regressed,
     /// The run measured itself badly: neither pass nor fail.
     Invalid,
     /// A person ended it early; reports are written.
@@ -23,6 +25,7 @@ impl Outcome {
         match self {
             Self::Pass => 0,
             Self::GateFailed => 3,
+            Self::Regressed => 4,
             Self::Invalid => 5,
             Self::Interrupted => 130,
         }

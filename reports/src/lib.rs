@@ -10,6 +10,7 @@ mod fixture;
 #[cfg(test)]
 mod schema;
 
+pub mod compare;
 pub mod csv;
 pub mod explain;
 pub mod hlog;

@@ -45,7 +45,7 @@ pub fn name(folder: &Path) -> String {
 
 /// What this build's detectors say of a recorded run, and what it was about, by its truth.
 pub fn judge_anew(number: u32, folder: &Path) -> anyhow::Result<Record> {
-    let Replayed { loaded, findings } = replay(folder)?;
+    let Replayed { loaded, findings, .. } = replay(folder)?;
     let truth = truth::read(folder)?;
     let sort = match truth.len() {
         0 if condition(&loaded.meta.scenario).is_some() => Sort::Fault,

@@ -1,0 +1,283 @@
+//! Comparison of two groups of runs: each figure with its difference and interval, findings that came or went, and one verdict.
+//!
+//! Owns the form of `compare --json` ([`Comparison`], see `schema/compare.schema.json`) and the rule for the whole. What is compared is `figures`'
+//! list, how is `stats`' arithmetic, and the words are `text`'s. Which runs are worth comparing (valid, of one scenario) is checked here;
+//! where they lie is the command's business.
+//!
+//! Many figures are looked at, and each by itself could raise a false alarm in one comparison of twenty. So the chance is shared out
+//! (Bonferroni): the headline figures, which alone make the verdict, have 5% together, and all others 5% among them.
+
+mod figures;
+mod stats;
+mod text;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use thiserror::Error;
+use timeline::facts::RunMeta;
+use timeline::{Finding, FindingKind, Status, Timeline, Unit};
+
+pub use stats::{Change, Scale, Verdict};
+pub use text::{markdown, words};
+
+use crate::summary::{Summary, Verdict as RunVerdict};
+use figures::Figure;
+use stats::{Question, Value};
+
+/// Version of the form of `compare --json`; raised when a field changes its meaning or goes.
+pub const VERSION: u32 = 1;
+/// JSON Schema of it.
+pub const SCHEMA: &str = include_str!("../../schema/compare.schema.json");
+/// Chance of a false alarm in the headline figures together, and in all others together.
+const RISK: f64 = 0.05;
+
+/// A run as it is compared.
+#[derive(Debug)]
+pub struct Sample {
+    meta: RunMeta,
+    verdict: RunVerdict,
+    findings: Vec<Finding>,
+    figures: Vec<Figure>,
+}
+
+impl Sample {
+    /// Reads a run's figures.
+    #[must_use]
+    pub fn new(summary: &Summary, meta: &RunMeta, timeline: &Timeline, findings: &[Finding]) -> Self {
+        let findings = findings.iter().filter(|f| f.status >= Status::Likely).cloned().collect();
+        Self { meta: meta.clone(), verdict: summary.verdict, findings, figures: figures::read(timeline) }
+    }
+}
+
+/// Why runs cannot be compared.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum CompareError {
+    /// They did different things.
+    #[error("the runs are of different scenarios: `{base}` and `{new}`; compare runs of one scenario")]
+    Scenarios {
+        /// Of the base.
+        base: String,
+        /// Of a new run.
+        new: String,
+    },
+    /// All runs of one side measured themselves badly.
+    #[error(
+        "none of the {0} runs is valid: their load generator could not keep its schedule, so their figures say nothing"
+    )]
+    NoneValid(&'static str),
+}
+
+/// What a comparison came to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Worse if any headline figure is; else better if any is; else *cannot tell* if any is; else the same.
+    pub verdict: Verdict,
+    /// Which figures make the verdict, in one sentence.
+    pub reason: String,
+    /// The scenario of all runs.
+    pub scenario: String,
+    /// The runs compared with.
+    pub base: Side,
+    /// The runs compared.
+    pub new: Side,
+    /// All figures, those of the headline first.
+    pub rows: Vec<Row>,
+    /// Findings that are not on both sides alike.
+    pub findings: Vec<FoundRow>,
+    /// Things to know before believing any of it.
+    pub notes: Vec<String>,
+}
+
+/// The runs of one side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Side {
+    /// Identities of the runs that were used.
+    pub runs: Vec<String>,
+    /// Runs left out because they are invalid.
+    pub invalid: Vec<String>,
+}
+
+/// One figure.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// Its name.
+    pub figure: String,
+    /// The step that it is of; empty for all together, and for the target.
+    pub of: String,
+    /// Part of the whole's verdict.
+    pub headline: bool,
+    /// Unit of `base` and `new`.
+    pub unit: Unit,
+    /// What `change` is.
+    pub scale: Scale,
+    /// Mean (geometric for ratios) of the base's runs; null without data.
+    pub base: Option<f64>,
+    /// The same of the new runs.
+    pub new: Option<f64>,
+    /// By how much it moved; null where one side has no data.
+    pub change: Option<Change>,
+    /// What that comes to.
+    pub verdict: Verdict,
+}
+
+/// A finding that one side has more often.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FoundRow {
+    /// What it is.
+    pub kind: FindingKind,
+    /// In how many of the base's runs.
+    pub base: usize,
+    /// In how many of the new runs.
+    pub new: usize,
+}
+
+/// Compares the runs in `new` with those in `base`.
+///
+/// # Errors
+/// [`CompareError`] where that would say nothing.
+pub fn compare(base: &[Sample], new: &[Sample]) -> Result<Comparison, CompareError> {
+    if let (Some(first), Some(other)) = (base.first(), base.iter().chain(new).find(|s| differs(base, s))) {
+        let names = (first.meta.scenario.clone(), other.meta.scenario.clone());
+        return Err(CompareError::Scenarios { base: names.0, new: names.1 });
+    }
+    let (base, left_out) = valid(base);
+    let (new, new_left_out) = valid(new);
+    for (side, name) in [(&base, "base"), (&new, "new")] {
+        if side.is_empty() {
+            return Err(CompareError::NoneValid(name));
+        }
+    }
+    let rows = rows(&base, &new);
+    let (verdict, reason) = whole(&rows);
+    Ok(Comparison {
+        version: VERSION,
+        verdict,
+        reason,
+        scenario: base[0].meta.scenario.clone(),
+        notes: notes(&base, &new),
+        findings: findings(&base, &new),
+        base: Side { runs: ids(&base), invalid: left_out },
+        new: Side { runs: ids(&new), invalid: new_left_out },
+        rows,
+    })
+}
+
+fn differs(base: &[Sample], s: &Sample) -> bool {
+    base.first().is_some_and(|b| b.meta.scenario != s.meta.scenario)
+}
+
+fn valid(side: &[Sample]) -> (Vec<&Sample>, Vec<String>) {
+    let (good, bad): (Vec<&Sample>, Vec<&Sample>) =
+        side.iter().partition(|s| s.verdict != RunVerdict::Invalid);
+    (good, ids(&bad))
+}
+
+fn ids(side: &[&Sample]) -> Vec<String> {
+    side.iter().map(|s| s.meta.run_id.clone()).collect()
+}
+
+fn rows(base: &[&Sample], new: &[&Sample]) -> Vec<Row> {
+    let all: Vec<Vec<Figure>> = base.iter().chain(new).map(|s| s.figures.clone()).collect();
+    let figures: Vec<&Figure> = figures::keys(&all)
+        .iter()
+        .filter_map(|(of, name)| all.iter().flatten().find(|f| f.of == *of && f.name == *name))
+        .collect();
+    let headlines = figures.iter().filter(|f| f.headline).count();
+    figures
+        .iter()
+        .map(|f| {
+            let among = if f.headline { headlines } else { figures.len() - headlines };
+            row(f, RISK / among.max(1) as f64, &values(base, f), &values(new, f))
+        })
+        .collect()
+}
+
+fn values(side: &[&Sample], figure: &Figure) -> Vec<Value> {
+    let of = |s: &&Sample| s.figures.iter().find(|f| f.of == figure.of && f.name == figure.name)?.value;
+    side.iter().filter_map(of).collect()
+}
+
+fn row(f: &Figure, risk: f64, base: &[Value], new: &[Value]) -> Row {
+    let question = Question { scale: f.scale, less_is_better: f.less_is_better, assumed: f.assumed, risk };
+    let (change, verdict) = stats::compare(question, base, new);
+    Row {
+        figure: f.name.clone(),
+        of: f.of.clone(),
+        headline: f.headline,
+        unit: f.unit,
+        scale: f.scale,
+        base: mean(f.scale, base),
+        new: mean(f.scale, new),
+        change,
+        verdict,
+    }
+}
+
+fn mean(scale: Scale, values: &[Value]) -> Option<f64> {
+    let n = values.len() as f64;
+    let sum = |on: fn(f64) -> f64| values.iter().map(|v| on(v.value)).sum::<f64>() / n;
+    (n > 0.0).then(|| match scale {
+        Scale::Ratio => sum(f64::ln).exp(),
+        Scale::Difference => sum(|v| v),
+    })
+}
+
+/// The verdict over all, and which figures make it.
+fn whole(rows: &[Row]) -> (Verdict, String) {
+    let of = |verdict| -> Vec<&str> {
+        rows.iter().filter(|r| r.headline && r.verdict == verdict).map(|r| r.figure.as_str()).collect()
+    };
+    for verdict in [Verdict::Worse, Verdict::Better, Verdict::CannotTell] {
+        let figures = of(verdict);
+        if !figures.is_empty() {
+            return (verdict, figures.join(", "));
+        }
+    }
+    (Verdict::Same, "no headline figure moved by more than noise".to_owned())
+}
+
+fn findings(base: &[&Sample], new: &[&Sample]) -> Vec<FoundRow> {
+    let mut counts: BTreeMap<FindingKind, (usize, usize)> = BTreeMap::new();
+    for kind in FindingKind::ALL {
+        let has = |s: &&&Sample| s.findings.iter().any(|f| f.kind == *kind);
+        let found = (base.iter().filter(has).count(), new.iter().filter(has).count());
+        counts.insert(*kind, found);
+    }
+    // In every run of one side and in every run of the other is no news; neither is none and none.
+    let news = |(b, n): (usize, usize)| b * new.len() != n * base.len();
+    counts
+        .into_iter()
+        .filter(|(_, c)| news(*c))
+        .map(|(kind, (base, new))| FoundRow { kind, base, new })
+        .collect()
+}
+
+fn notes(base: &[&Sample], new: &[&Sample]) -> Vec<String> {
+    let mut notes = Vec::new();
+    if base.len() + new.len() < 4 {
+        notes.push(
+            "with so few runs the noise between runs is assumed, not learned: repeat both sides (5 runs each find a change of a tenth)"
+                .to_owned(),
+        );
+    }
+    let text = &base[0].meta.scenario_text;
+    if base.iter().chain(new).any(|s| s.meta.scenario_text != *text) {
+        notes.push("the text of the scenario is not the same in all runs".to_owned());
+    }
+    let hosts = |s: &&&Sample| s.meta.host != base[0].meta.host;
+    if base.iter().chain(new).any(|s| hosts(&s)) {
+        notes.push("the runs are of different machines, or of machines set up differently".to_owned());
+    }
+    notes
+}
+
+/// `1 run`, `5 runs`.
+fn plural(n: usize, thing: &str) -> String {
+    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests;

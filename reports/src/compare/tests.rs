@@ -1,0 +1,88 @@
+use super::*;
+use crate::fixture;
+use timeline::Entry;
+
+/// A run of the fixture with response times `factor` times as long.
+fn run(id: usize, factor: f64) -> Sample {
+    let run = fixture::flash_sale();
+    let mut timeline = Timeline::new();
+    timeline.apply(&Entry::Plan(run.timeline.plan().clone()));
+    for (lane, series) in run.timeline.series().iter().enumerate() {
+        let lane = timeline::LaneId(lane as u32);
+        timeline.apply(&Entry::Lane(lane, series.spec.clone()));
+        let slower = |us: u32| (f64::from(us) * factor).round() as u32;
+        for (span, cells) in &series.intervals {
+            let cells = cells.cells.iter().map(|&(us, n)| (slower(us), n)).collect();
+            let cells = timeline::histogram::Sparse { cells };
+            timeline.apply(&Entry::Histogram { lane, span: *span, cells });
+        }
+        for &(at, value) in &series.points {
+            timeline.apply(&Entry::Sample { lane, at, value });
+        }
+    }
+    let meta = RunMeta { run_id: format!("run-{id}"), ..run.meta.clone() };
+    let summary = Summary::new(&meta, &timeline, &[], run.end.as_ref());
+    Sample::new(&summary, &meta, &timeline, &run.findings)
+}
+
+fn runs(factors: &[f64]) -> Vec<Sample> {
+    factors.iter().enumerate().map(|(i, f)| run(i, *f)).collect()
+}
+
+const BASE: [f64; 5] = [1.0, 1.02, 0.99, 1.01, 0.98];
+
+#[test]
+fn a_slower_build_is_worse_and_says_where() {
+    let slow: Vec<f64> = BASE.iter().map(|f| f * 1.15).collect();
+    let c = compare(&runs(&BASE), &runs(&slow)).unwrap();
+    assert_eq!(c.verdict, Verdict::Worse, "{c:#?}");
+    let p50 = c.rows.iter().find(|r| r.headline && r.figure == "response p50").unwrap();
+    let change = p50.change.unwrap();
+    assert!(change.low < 0.15 && 0.15 < change.high && change.low > 0.0, "{change:?}");
+    assert_eq!(compare(&runs(&slow), &runs(&BASE)).unwrap().verdict, Verdict::Better);
+    insta::assert_snapshot!("worse", words(&c, false));
+    insta::assert_snapshot!("worse_markdown", markdown(&c));
+}
+
+#[test]
+fn a_run_is_the_same_as_its_like() {
+    let c = compare(&runs(&BASE[..1]), &runs(&BASE[1..2])).unwrap();
+    let of = |figure: &str| c.rows.iter().find(|r| r.headline && r.figure == figure).unwrap().verdict;
+    assert_eq!(["response p50", "completed", "errors"].map(of), [Verdict::Same; 3], "{c:#?}");
+    // Every fifth second of this run is a stampede, so its p99 is one of two figures an order apart.
+    assert_eq!((of("response p99"), c.verdict), (Verdict::CannotTell, Verdict::CannotTell));
+    assert!(c.notes[0].contains("repeat both sides"), "{:?}", c.notes);
+    insta::assert_snapshot!("same", words(&c, true));
+}
+
+#[test]
+fn a_finding_that_came_is_told() {
+    let base = runs(&BASE[..2]);
+    let mut new = runs(&BASE[..2]);
+    new.iter_mut().for_each(|s| s.findings.clear());
+    let c = compare(&new, &base).unwrap();
+    let kinds: Vec<(&str, usize, usize)> =
+        c.findings.iter().map(|f| (f.kind.name(), f.base, f.new)).collect();
+    assert_eq!(kinds, [("pool-saturated", 0, 2), ("cache-stampede", 0, 2)]);
+}
+
+#[test]
+fn what_says_nothing_is_refused() {
+    let good = runs(&BASE[..2]);
+    let mut other = runs(&BASE[..1]);
+    other[0].meta.scenario = "another".to_owned();
+    insta::assert_snapshot!(compare(&good, &other).unwrap_err(), @"the runs are of different scenarios: `flash-sale` and `another`; compare runs of one scenario");
+    let mut bad = runs(&BASE[..1]);
+    bad[0].verdict = RunVerdict::Invalid;
+    insta::assert_snapshot!(compare(&good, &bad).unwrap_err(), @"none of the new runs is valid: their load generator could not keep its schedule, so their figures say nothing");
+    let mut mixed = runs(&BASE[..2]);
+    mixed[1].verdict = RunVerdict::Invalid;
+    assert_eq!(compare(&good, &mixed).unwrap().new.invalid, ["run-1"]);
+}
+
+#[test]
+fn a_comparison_is_what_the_schema_says() {
+    let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
+    let c = compare(&runs(&BASE[..1]), &runs(&BASE[1..3])).unwrap();
+    crate::schema::check(&schema, &schema, &serde_json::to_value(&c).unwrap(), "comparison");
+}

@@ -1,0 +1,142 @@
+//! A comparison in words and as Markdown.
+
+use std::fmt::Write as _;
+
+use timeline::Unit;
+use timeline::text::clean;
+
+use super::{Change, Comparison, Row, Scale, Verdict};
+
+/// Longest step name that a table shows whole.
+const NAME: usize = 32;
+
+/// For a terminal: verdict, headline, what else moved, findings, notes. Rows that are the same are only counted, unless `all` is asked for.
+#[must_use]
+pub fn words(c: &Comparison, all: bool) -> String {
+    let mut out = String::new();
+    let runs = |side: &super::Side| super::plural(side.runs.len(), "run");
+    let _ = writeln!(
+        out,
+        "{}: {} of base against {} of new\n",
+        clean(&c.scenario, NAME),
+        runs(&c.base),
+        runs(&c.new)
+    );
+    let told: Vec<&Row> = c.rows.iter().filter(|r| all || r.headline || moved(r)).collect();
+    let width = told.iter().map(|r| name(r).chars().count()).max().unwrap_or(0);
+    let _ = writeln!(out, "  {:width$}  {:>9}  {:>9}  {:>8}  {:^21}", "", "base", "new", "change", "between");
+    for row in &told {
+        let _ = writeln!(
+            out,
+            "  {:width$}  {:>9}  {:>9}  {}  {}",
+            name(row),
+            figure(row.unit, row.base),
+            figure(row.unit, row.new),
+            change(row),
+            word(row.verdict)
+        );
+    }
+    let rest = c.rows.len() - told.len();
+    if rest > 0 {
+        let _ = writeln!(out, "  {} did not move (--all shows them)", super::plural(rest, "further figure"));
+    }
+    for line in findings(c).into_iter().chain(notes(c)) {
+        let _ = writeln!(out, "{line}");
+    }
+    let _ = writeln!(out, "\nverdict: {} - {}", c.verdict.name(), c.reason);
+    out
+}
+
+/// For a merge request or a job's summary.
+#[must_use]
+pub fn markdown(c: &Comparison) -> String {
+    let mut out = format!(
+        "### dyno compare: {} - {}\n\n`{}`, {} against {}\n\n| figure | base | new | change | between | |\n| --- | ---: | ---: | ---: | ---: | --- |\n",
+        c.verdict.name(),
+        c.reason,
+        plain(&c.scenario),
+        super::plural(c.base.runs.len(), "run"),
+        super::plural(c.new.runs.len(), "run"),
+    );
+    for row in c.rows.iter().filter(|r| r.headline || moved(r)) {
+        let (value, range) = parts(row);
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {value} | {range} | {} |",
+            plain(&name(row)),
+            figure(row.unit, row.base),
+            figure(row.unit, row.new),
+            row.verdict.name()
+        );
+    }
+    for line in findings(c).into_iter().chain(notes(c)) {
+        let _ = writeln!(out, "\n{}", plain(&line));
+    }
+    out
+}
+
+fn moved(row: &Row) -> bool {
+    matches!(row.verdict, Verdict::Better | Verdict::Worse)
+}
+
+fn name(row: &Row) -> String {
+    match row.of.as_str() {
+        "" => row.figure.clone(),
+        of => format!("{} of {}", row.figure, clean(of, NAME)),
+    }
+}
+
+fn figure(unit: Unit, value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |v| unit.show(v))
+}
+
+/// The estimate, and where it lies.
+fn parts(row: &Row) -> (String, String) {
+    let Some(Change { value, low, high, .. }) = row.change else { return ("-".to_owned(), String::new()) };
+    let show = |v: f64| match row.scale {
+        Scale::Ratio if v >= 10.0 => format!("x{:.0}", v + 1.0),
+        Scale::Ratio => format!("{:+.1} %", v * 100.0),
+        Scale::Difference => format!("{:+.2} pp", v * 100.0),
+    };
+    (show(value), format!("{} to {}", show(low), show(high)))
+}
+
+fn change(row: &Row) -> String {
+    let (value, range) = parts(row);
+    format!("{value:>8}  {range:^21}")
+}
+
+fn word(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Worse => "WORSE".to_owned(),
+        other => other.name().to_owned(),
+    }
+}
+
+fn findings(c: &Comparison) -> Vec<String> {
+    let line = |f: &super::FoundRow| {
+        format!(
+            "finding {}: in {} of {} base, in {} of {} new",
+            f.kind.name(),
+            f.base,
+            super::plural(c.base.runs.len(), "run"),
+            f.new,
+            super::plural(c.new.runs.len(), "run")
+        )
+    };
+    c.findings.iter().map(line).collect()
+}
+
+fn notes(c: &Comparison) -> Vec<String> {
+    let left_out = c.base.invalid.len() + c.new.invalid.len();
+    let invalid = (left_out > 0).then(|| {
+        format!("{} left out: the load generator could not keep its schedule", super::plural(left_out, "run"))
+    });
+    invalid.into_iter().chain(c.notes.iter().cloned()).map(|n| format!("note: {n}")).collect()
+}
+
+/// Text from outside, without what Markdown or HTML would take for its own.
+fn plain(text: &str) -> String {
+    let escape = |c: char| if "|<>&`*_[]".contains(c) { format!("\\{c}") } else { c.to_string() };
+    clean(text, 200).chars().map(escape).collect()
+}

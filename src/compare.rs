@@ -1,0 +1,218 @@
+//! Comparing runs, and keeping some to compare with.
+//!
+//! Owns where runs are found: a run's folder or recording, a folder of runs, a baseline by name; and the folder of baselines,
+//! one folder for each, in which the recordings lie. What a comparison says is `reports::compare`'s.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use reports::compare::{self, Sample, Verdict};
+use timeline::Unit;
+use timeline::recording::{FILE_NAME, PACKED_FILE_NAME};
+use timeline::text::clean;
+
+use crate::cli::{BaselineCommand, CompareArgs};
+use crate::outcome::{Outcome, UserError};
+use crate::replay::{Replayed, replay};
+use crate::show::print;
+
+/// Most runs of one side: a night of repeats, and each is held in memory while it is read.
+const MOST_RUNS: usize = 200;
+/// Longest name of a baseline.
+const NAME_MAX: usize = 80;
+/// Ends of the names of recordings, plain and packed.
+const SUFFIX: &str = ".dyno";
+const PACKED_SUFFIX: &str = ".dyno.gz";
+
+/// `dyno compare BASE NEW`
+pub fn compare(args: &CompareArgs) -> anyhow::Result<Outcome> {
+    let folder = &args.kept.baselines;
+    let base = samples(&runs_of(&args.base, folder)?)?;
+    let new = samples(&runs_of(&args.new, folder)?)?;
+    let comparison = compare::compare(&base, &new).map_err(UserError::wrong)?;
+    if args.json {
+        print(&(serde_json::to_string_pretty(&comparison)? + "\n"))?;
+    } else if args.markdown {
+        print(&compare::markdown(&comparison))?;
+    } else {
+        print(&compare::words(&comparison, args.all))?;
+    }
+    Ok(if comparison.verdict == Verdict::Worse { Outcome::Regressed } else { Outcome::Pass })
+}
+
+/// `dyno baseline ...`
+pub fn baseline(command: &BaselineCommand) -> anyhow::Result<Outcome> {
+    match command {
+        BaselineCommand::Save { name, runs, kept } => save(name, runs, &kept.baselines),
+        BaselineCommand::List { kept } => list(&kept.baselines),
+        BaselineCommand::Show { name, kept } => show(name, &kept.baselines),
+    }
+}
+
+/// The recordings that `what` stands for: a path first, else a baseline's name.
+fn runs_of(what: &str, baselines: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let path = Path::new(what);
+    if path.exists() {
+        return recordings(path);
+    }
+    let kept = baselines.join(what);
+    if is_name(what) && kept.is_dir() {
+        return recordings(&kept);
+    }
+    let known = names(baselines);
+    let mut error = format!(
+        "there is no run, recording or folder `{what}`, and no baseline of this name in {}",
+        baselines.display()
+    );
+    let close = known.iter().map(|n| (strsim::jaro_winkler(n, what), n)).max_by(|a, b| a.0.total_cmp(&b.0));
+    match close {
+        Some((likeness, name)) if likeness > 0.8 => {
+            let _ = write!(error, "; did you mean `{name}`?");
+        }
+        Some(_) => {
+            let _ = write!(error, "; baselines: {}", known.join(", "));
+        }
+        None => error += "; `dyno baseline save NAME RUN...` keeps runs under a name",
+    }
+    Err(UserError::wrong(error))
+}
+
+/// A recording itself, that of a run's folder, or all of a folder of runs, in the order of their names.
+fn recordings(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    if let Some(recording) = recording_in(path) {
+        return Ok(vec![recording]);
+    }
+    let entries = fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(|e| e.ok().map(|e| e.path()))
+        .filter_map(|p| if p.is_dir() { recording_in(&p) } else { is_recording(&p).then_some(p) })
+        .collect();
+    found.sort();
+    if found.is_empty() {
+        return Err(UserError::wrong(format!("there is no run in {}", path.display())));
+    }
+    if found.len() > MOST_RUNS {
+        let why = format!("{} holds {} runs; {MOST_RUNS} can be compared", path.display(), found.len());
+        return Err(UserError::wrong(why));
+    }
+    Ok(found)
+}
+
+/// The recording of a run's folder.
+fn recording_in(folder: &Path) -> Option<PathBuf> {
+    [FILE_NAME, PACKED_FILE_NAME].map(|name| folder.join(name)).into_iter().find(|p| p.is_file())
+}
+
+/// Does a file's name end as that of a recording?
+fn is_recording(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    [SUFFIX, PACKED_SUFFIX].iter().any(|suffix| name.ends_with(suffix))
+}
+
+fn samples(runs: &[PathBuf]) -> anyhow::Result<Vec<Sample>> {
+    runs.iter().map(|run| sample(run).map(|(sample, _)| sample)).collect()
+}
+
+fn sample(run: &Path) -> anyhow::Result<(Sample, reports::Summary)> {
+    let Replayed { loaded, findings, .. } = replay(run)?;
+    let summary = reports::Summary::new(&loaded.meta, &loaded.timeline, &findings, loaded.end.as_ref());
+    Ok((Sample::new(&summary, &loaded.meta, &loaded.timeline, &findings), summary))
+}
+
+/// A name that is a plain folder and nothing else.
+fn is_name(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    !text.is_empty() && text.len() <= NAME_MAX && text.chars().all(plain) && !text.starts_with('.')
+}
+
+fn names(baselines: &Path) -> Vec<String> {
+    let entries = fs::read_dir(baselines).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter(|e| e.path().is_dir())
+        .filter_map(|e| e.file_name().into_string().ok())
+        .filter(|n| is_name(n))
+        .collect();
+    names.sort();
+    names
+}
+
+fn save(name: &str, runs: &[PathBuf], baselines: &Path) -> anyhow::Result<Outcome> {
+    if !is_name(name) {
+        let why = format!(
+            "`{}` is no name for a baseline: letters, digits, `.`, `-` and `_`, at most {NAME_MAX}, not `.` first",
+            clean(name, NAME_MAX)
+        );
+        return Err(UserError::wrong(why));
+    }
+    let mut files = Vec::new();
+    for run in runs {
+        files.extend(recordings(run)?);
+    }
+    // Read before anything is replaced: a baseline that cannot be compared with is none.
+    let mut read = Vec::new();
+    for file in &files {
+        read.push(sample(file)?);
+    }
+    let samples: Vec<Sample> = read.into_iter().map(|(sample, _)| sample).collect();
+    compare::compare(&samples, &samples).map_err(UserError::wrong)?;
+    fs::create_dir_all(baselines).with_context(|| format!("cannot make {}", baselines.display()))?;
+    let fresh = tempfile::tempdir_in(baselines)
+        .with_context(|| format!("cannot make a folder in {}", baselines.display()))?;
+    for (i, from) in files.iter().enumerate() {
+        let packed = from.to_string_lossy().ends_with(PACKED_SUFFIX);
+        let to = fresh.path().join(format!("{:03}{}", i + 1, if packed { PACKED_SUFFIX } else { SUFFIX }));
+        fs::copy(from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
+    }
+    let place = baselines.join(name);
+    if place.exists() {
+        fs::remove_dir_all(&place).with_context(|| format!("cannot replace {}", place.display()))?;
+    }
+    fs::rename(fresh.keep(), &place).with_context(|| format!("cannot write {}", place.display()))?;
+    print(&format!("kept {} as {} in {}\n", count(files.len()), name, baselines.display()))
+}
+
+fn count(runs: usize) -> String {
+    format!("{runs} {}", if runs == 1 { "run" } else { "runs" })
+}
+
+fn list(baselines: &Path) -> anyhow::Result<Outcome> {
+    let mut out = String::new();
+    let names = names(baselines);
+    let width = names.iter().map(String::len).max().unwrap_or(0);
+    for name in &names {
+        let runs = recordings(&baselines.join(name))?;
+        let (_, summary) = sample(&runs[0])?;
+        let scenario = clean(&summary.scenario.name, NAME_MAX);
+        let _ = writeln!(out, "{name:width$}  {scenario}, {}, {}", count(runs.len()), summary.end.started);
+    }
+    if names.is_empty() {
+        let _ = writeln!(out, "no baseline in {}", baselines.display());
+    }
+    print(&out)
+}
+
+fn show(name: &str, baselines: &Path) -> anyhow::Result<Outcome> {
+    let mut out = String::new();
+    for run in runs_of(name, baselines)? {
+        let (_, s) = sample(&run)?;
+        let time = |v: Option<f64>| v.map_or_else(|| "-".to_owned(), |v| Unit::Ns.show(v));
+        let _ = writeln!(
+            out,
+            "{}  {}  {}  p50 {}, p99 {}, {} steps, {} errors, {}",
+            s.end.started,
+            clean(&s.end.run_id, NAME_MAX),
+            clean(&s.scenario.name, NAME_MAX),
+            time(s.total.response.p50),
+            time(s.total.response.p99),
+            s.total.count,
+            s.total.errors,
+            s.verdict.name()
+        );
+    }
+    print(&out)
+}
