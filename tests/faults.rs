@@ -1,4 +1,5 @@
-//! Each fault of this build is found and named; its clean twin shows nothing.
+//! Six of the catalogue, live: faults of four families are found and named, and two clean twins show nothing. All the others are
+//! judged from recordings (`profiler/tests/recorded.rs`), and by `dyno score`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -30,14 +31,7 @@ fn found(fault: FaultKind) {
 fn replayed_as_live(run: &Run) {
     let explained = dyno().args(["explain", "--json"]).arg(&run.folder).output().unwrap();
     let replayed: Value = serde_json::from_slice(&explained.stdout).unwrap();
-    let mut live = run.summary()["findings"].take();
-    for finding in live.as_array_mut().unwrap() {
-        // The same times once more, in seconds.
-        for key in ["onset_s", "found_at_s", "ended_s"] {
-            finding.as_object_mut().unwrap().remove(key);
-        }
-    }
-    assert_eq!(replayed, live);
+    assert_eq!(replayed["findings"], run.summary()["findings"]);
 }
 
 fn clean(fault: FaultKind) {
@@ -51,43 +45,23 @@ fn a_stampede_is_found() {
 }
 
 #[test]
-fn single_flight_is_clean() {
-    clean(FaultKind::Stampede);
+fn a_missing_index_is_found() {
+    found(FaultKind::MissingIndex);
 }
 
 #[test]
-fn a_pool_too_small_is_found() {
-    found(FaultKind::PoolTooSmall);
+fn hashing_on_the_loop_is_found() {
+    found(FaultKind::BlockingCrypto);
+}
+
+#[test]
+fn a_worker_that_crashes_is_found() {
+    found(FaultKind::WorkerCrash);
 }
 
 #[test]
 fn a_sized_pool_is_clean() {
     clean(FaultKind::PoolTooSmall);
-}
-
-#[test]
-fn a_leak_is_found() {
-    found(FaultKind::Leak);
-}
-
-#[test]
-fn a_bounded_session_map_is_clean() {
-    clean(FaultKind::Leak);
-}
-
-#[test]
-fn a_frozen_worker_is_found() {
-    found(FaultKind::Frozen);
-}
-
-#[test]
-fn a_worker_that_is_not_stopped_is_clean() {
-    clean(FaultKind::Frozen);
-}
-
-#[test]
-fn a_compaction_that_stops_the_world_is_found() {
-    found(FaultKind::StopTheWorld);
 }
 
 #[test]
