@@ -196,8 +196,11 @@ impl Runner<'_> {
 
     fn settle(&self) -> anyhow::Result<Settled> {
         let mut attach = self.job.attach.clone();
+        let alone = attach.contains(&Attach::Nothing);
         attach.extend(
-            self.backend.map(|b| Attach::Agent { url: b.ready.probe.clone(), token: b.token.clone() }),
+            self.backend
+                .filter(|_| !alone)
+                .map(|b| Attach::Agent { url: b.ready.probe.clone(), token: b.token.clone() }),
         );
         let named = !self.args.attach.is_empty();
         let permission = Permission::of(self.args.yes, named, self.args.ci);

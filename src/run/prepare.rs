@@ -26,7 +26,7 @@ pub struct Job {
     pub gates: Vec<Gate>,
     /// How long each gate may fail before the run is ended; none for as long as it takes.
     pub patience: Vec<Option<Duration>>,
-    /// What to attach besides the bundled backend's agent.
+    /// What to attach; the bundled backend's agent comes to it, unless it is nothing.
     pub attach: Vec<Attach>,
     /// When it was prepared.
     pub unix_ms: u64,

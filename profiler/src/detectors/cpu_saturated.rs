@@ -17,7 +17,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
-use super::{Answer, Claim, ONSET, evidence};
+use super::{Answer, Claim, ONSET, cannot_tell, evidence};
 use crate::loops::{self, Loop, Usual};
 use crate::routes;
 use crate::stats::Durations;
@@ -52,13 +52,8 @@ const QUIET: Duration = Duration::from_secs(5);
 
 /// Looks at all processes of the target together.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
-    let missing: Vec<String> = [names::LOOP_UTILISATION, names::PROCESS_CPU]
-        .into_iter()
-        .filter(|n| !timeline.has(n))
-        .map(str::to_owned)
-        .collect();
-    if !missing.is_empty() {
-        return Answer::CannotTell(missing);
+    if let Some(cannot) = cannot_tell(timeline, &[names::LOOP_UTILISATION, names::PROCESS_CPU]) {
+        return cannot;
     }
     if window::after_plan(timeline.plan(), at) {
         return Answer::Looked(Vec::new());

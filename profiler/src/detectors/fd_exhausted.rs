@@ -14,7 +14,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
 
-use super::{Answer, Claim, ONSET, evidence, lasting, plural};
+use super::{Answer, Claim, ONSET, cannot_tell, evidence, lasting, plural};
 use crate::stats::{Trend, trend};
 use crate::window;
 
@@ -55,13 +55,10 @@ const CARRY: Duration = Duration::from_secs(2);
 
 /// Looks at every process, and tells the worst of each cluster.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
-    let missing: Vec<String> = [names::PROCESS_DESCRIPTORS, names::PROCESS_DESCRIPTOR_LIMIT]
-        .into_iter()
-        .filter(|n| !timeline.has(n))
-        .map(str::to_owned)
-        .collect();
-    if !missing.is_empty() {
-        return Answer::CannotTell(missing);
+    if let Some(cannot) =
+        cannot_tell(timeline, &[names::PROCESS_DESCRIPTORS, names::PROCESS_DESCRIPTOR_LIMIT])
+    {
+        return cannot;
     }
     if window::after_plan(timeline.plan(), at) {
         return Answer::Looked(Vec::new());

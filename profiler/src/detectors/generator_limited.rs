@@ -18,7 +18,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
 
-use super::{Answer, Claim, ONSET, episodes, evidence};
+use super::{Answer, Claim, ONSET, episodes, evidence, missing};
 use crate::stats::Durations;
 use crate::window;
 
@@ -52,7 +52,7 @@ const QUIET: Duration = Duration::from_secs(5);
 /// Looks at the generator as a whole.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     let needed = [names::LATENESS, names::GENERATOR_HICCUP];
-    let missing: Vec<String> = needed.iter().filter(|n| !timeline.has(n)).map(|n| (*n).to_owned()).collect();
+    let missing = missing(timeline, &needed);
     if missing.len() == needed.len() {
         return Answer::CannotTell(missing);
     }

@@ -14,7 +14,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
 
-use super::{Answer, Claim, ONSET, evidence, plural};
+use super::{Answer, Claim, ONSET, cannot_tell, evidence, plural};
 use crate::routes;
 use crate::window;
 
@@ -42,13 +42,8 @@ const CARRY: Duration = Duration::from_millis(350);
 
 /// Looks at the heap of each process.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
-    let missing: Vec<String> = [names::HEAP_RESIDENT, names::HEAP_USED]
-        .into_iter()
-        .filter(|n| !timeline.has(n))
-        .map(str::to_owned)
-        .collect();
-    if !missing.is_empty() {
-        return Answer::CannotTell(missing);
+    if let Some(cannot) = cannot_tell(timeline, &[names::HEAP_RESIDENT, names::HEAP_USED]) {
+        return cannot;
     }
     if window::after_plan(timeline.plan(), at) {
         return Answer::Looked(Vec::new());

@@ -16,7 +16,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
-use super::{Answer, Claim, ONSET, evidence, loop_blocked, plural};
+use super::{Answer, Claim, ONSET, cannot_tell, evidence, loop_blocked, plural};
 use crate::loops::{self, Loop, Usual};
 use crate::stats::Durations;
 use crate::window;
@@ -49,14 +49,11 @@ const QUIET: Duration = Duration::from_secs(4);
 
 /// Looks at the loop of each process.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
-    let missing: Vec<String> =
-        [names::LOOP_UTILISATION, names::LOOP_DELAY, names::PROCESS_CPU, names::SERVER_HANDLER]
-            .into_iter()
-            .filter(|n| !timeline.has(n))
-            .map(str::to_owned)
-            .collect();
-    if !missing.is_empty() {
-        return Answer::CannotTell(missing);
+    if let Some(cannot) = cannot_tell(
+        timeline,
+        &[names::LOOP_UTILISATION, names::LOOP_DELAY, names::PROCESS_CPU, names::SERVER_HANDLER],
+    ) {
+        return cannot;
     }
     if window::after_plan(timeline.plan(), at) {
         return Answer::Looked(Vec::new());

@@ -145,6 +145,17 @@ pub struct Claim {
 /// Most episodes that a claim carries.
 pub const MAX_EPISODES: usize = 64;
 
+/// The lanes of `needed` that the timeline lacks.
+pub(crate) fn missing(timeline: &Timeline, needed: &[&str]) -> Vec<String> {
+    needed.iter().filter(|n| !timeline.has(n)).map(|n| (*n).to_owned()).collect()
+}
+
+/// The answer where any lane of `needed` is missing.
+pub(crate) fn cannot_tell(timeline: &Timeline, needed: &[&str]) -> Option<Answer> {
+    let missing = missing(timeline, needed);
+    (!missing.is_empty()).then_some(Answer::CannotTell(missing))
+}
+
 /// A line of evidence.
 pub(crate) fn evidence(
     text: impl Into<String>,

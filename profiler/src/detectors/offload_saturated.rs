@@ -20,7 +20,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
 
-use super::{Answer, Claim, ONSET, episodes, evidence, plural};
+use super::{Answer, Claim, ONSET, cannot_tell, episodes, evidence, plural};
 use crate::stats::{Durations, median, trend};
 use crate::window;
 
@@ -72,13 +72,8 @@ const CAPACITY_CARRY: Duration = Duration::from_secs(60);
 
 /// Looks at the offload pools of all processes.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
-    let missing: Vec<String> = [names::OFFLOAD_CAPACITY, names::OFFLOAD_QUEUED]
-        .into_iter()
-        .filter(|n| !timeline.has(n))
-        .map(str::to_owned)
-        .collect();
-    if !missing.is_empty() {
-        return Answer::CannotTell(missing);
+    if let Some(cannot) = cannot_tell(timeline, &[names::OFFLOAD_CAPACITY, names::OFFLOAD_QUEUED]) {
+        return cannot;
     }
     Answer::Looked(find(timeline, at).into_iter().collect())
 }

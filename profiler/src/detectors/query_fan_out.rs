@@ -16,7 +16,7 @@ use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 use super::database::asked::{Asked, onset, routes};
 use super::database::statement::{self, Filter};
 use super::database::{CRITICAL_NS, QUIET};
-use super::{Answer, Claim, ONSET, evidence};
+use super::{Answer, Claim, ONSET, cannot_tell, evidence};
 use crate::stats::Durations;
 use crate::window;
 
@@ -30,10 +30,11 @@ const LAW_TOLERANCE: f64 = 0.3;
 
 /// Looks at every route.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
-    let needed = [names::SERVER_DB_STATEMENTS, names::SERVER_DB_REPEATED, names::SERVER_DB_TIME];
-    let missing: Vec<String> = needed.iter().filter(|n| !timeline.has(n)).map(|n| (*n).to_owned()).collect();
-    if !missing.is_empty() {
-        return Answer::CannotTell(missing);
+    if let Some(cannot) = cannot_tell(
+        timeline,
+        &[names::SERVER_DB_STATEMENTS, names::SERVER_DB_REPEATED, names::SERVER_DB_TIME],
+    ) {
+        return cannot;
     }
     Answer::Looked(routes(timeline).into_iter().filter_map(|r| look_at(timeline, r, at)).collect())
 }

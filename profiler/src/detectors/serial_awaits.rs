@@ -18,7 +18,7 @@ use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::database::asked::{Asked, onset, routes};
 use super::database::{CRITICAL_NS, QUIET};
-use super::{Answer, Claim, ONSET, evidence};
+use super::{Answer, Claim, ONSET, cannot_tell, evidence};
 use crate::window;
 
 /// Connections that a request takes one after another. Three in a row are common where each step needs the one before
@@ -36,10 +36,10 @@ const LEAST_PAST: u64 = 8;
 
 /// Looks at every route.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
-    let needed = [names::SERVER_DB_CHECKOUTS, names::SERVER_DB_TIME, names::SERVER_DB_WALL];
-    let missing: Vec<String> = needed.iter().filter(|n| !timeline.has(n)).map(|n| (*n).to_owned()).collect();
-    if !missing.is_empty() {
-        return Answer::CannotTell(missing);
+    if let Some(cannot) =
+        cannot_tell(timeline, &[names::SERVER_DB_CHECKOUTS, names::SERVER_DB_TIME, names::SERVER_DB_WALL])
+    {
+        return cannot;
     }
     Answer::Looked(routes(timeline).into_iter().filter_map(|r| look_at(timeline, r, at)).collect())
 }

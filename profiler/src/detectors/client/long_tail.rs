@@ -10,8 +10,8 @@ use timeline::clock::RunTime;
 use timeline::lane::names;
 use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
 
-use super::super::{Answer, Claim, ONSET, evidence};
-use super::{attach, may_speak, missing};
+use super::super::{Answer, Claim, ONSET, cannot_tell, evidence};
+use super::{attach, may_speak};
 use crate::stats::Durations;
 use crate::window;
 
@@ -34,9 +34,8 @@ const QUIET: Duration = Duration::from_secs(6);
 
 /// Looks at every step.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
-    let missing = missing(timeline, &[names::SERVICE]);
-    if !missing.is_empty() {
-        return Answer::CannotTell(missing);
+    if let Some(cannot) = cannot_tell(timeline, &[names::SERVICE]) {
+        return cannot;
     }
     let end = RunTime(at.0 / 1_000_000_000 * 1_000_000_000);
     let span = Span::new(end.back(Duration::from_secs(SECONDS)), end);

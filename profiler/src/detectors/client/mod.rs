@@ -47,11 +47,6 @@ fn alone(timeline: &Timeline) -> bool {
         .any(|s| inside(&s.spec.name) && !(s.points.is_empty() && s.intervals.is_empty()))
 }
 
-/// The lanes that are needed and not there.
-fn missing(timeline: &Timeline, needed: &[&str]) -> Vec<String> {
-    needed.iter().filter(|n| !timeline.has(n)).map(|n| (*n).to_owned()).collect()
-}
-
 /// What to attach, and what that would show, as advice.
 fn attach(shows: &str) -> String {
     format!(

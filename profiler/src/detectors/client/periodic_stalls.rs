@@ -12,8 +12,8 @@ use timeline::clock::RunTime;
 use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
-use super::super::{Answer, Claim, ONSET, evidence};
-use super::{attach, may_speak, missing};
+use super::super::{Answer, Claim, ONSET, cannot_tell, evidence};
+use super::{attach, may_speak};
 use crate::stats::Durations;
 use crate::window;
 
@@ -43,9 +43,8 @@ const ONE_STALL: f64 = 0.5;
 
 /// Looks at all answers together.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
-    let missing = missing(timeline, &[names::COMPLETED, names::ACHIEVED, names::SERVICE]);
-    if !missing.is_empty() {
-        return Answer::CannotTell(missing);
+    if let Some(cannot) = cannot_tell(timeline, &[names::COMPLETED, names::ACHIEVED, names::SERVICE]) {
+        return cannot;
     }
     if !may_speak(timeline, at) {
         return Answer::Looked(Vec::new());

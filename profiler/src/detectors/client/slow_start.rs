@@ -11,8 +11,8 @@ use timeline::clock::RunTime;
 use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
-use super::super::{Answer, Claim, ONSET, evidence};
-use super::{Second, attach, may_speak, missing, seconds};
+use super::super::{Answer, Claim, ONSET, cannot_tell, evidence};
+use super::{Second, attach, may_speak, seconds};
 use crate::stats::median;
 
 /// Seconds of the run in which a start can be told.
@@ -30,9 +30,8 @@ const QUIET: Duration = Duration::from_secs(BEGINNING_S);
 
 /// Looks at the beginning of the run.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
-    let missing = missing(timeline, &[names::RESPONSE, names::COMPLETED]);
-    if !missing.is_empty() {
-        return Answer::CannotTell(missing);
+    if let Some(cannot) = cannot_tell(timeline, &[names::RESPONSE, names::COMPLETED]) {
+        return cannot;
     }
     let warm = timeline.plan().warm_from();
     if !may_speak(timeline, at) || at > warm + QUIET {

@@ -13,8 +13,8 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
-use super::super::{Answer, Claim, ONSET, evidence};
-use super::{Second, attach, may_speak, missing, seconds};
+use super::super::{Answer, Claim, ONSET, cannot_tell, evidence};
+use super::{Second, attach, may_speak, seconds};
 use crate::stats::{Trend, median, trend};
 use crate::window;
 
@@ -45,9 +45,8 @@ const QUIET: Duration = Duration::from_secs(5);
 
 /// Looks at the whole load.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
-    let missing = missing(timeline, &[names::COMPLETED, names::RESPONSE]);
-    if !missing.is_empty() {
-        return Answer::CannotTell(missing);
+    if let Some(cannot) = cannot_tell(timeline, &[names::COMPLETED, names::RESPONSE]) {
+        return cannot;
     }
     if !may_speak(timeline, at) || at.as_secs_f64() < SECONDS as f64 {
         return Answer::Looked(Vec::new());

@@ -1,0 +1,85 @@
+//! Comparing recorded runs from the command line, keeping baselines, and every way to ask for nonsense.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use common::dyno;
+use serde_json::Value;
+
+/// A recorded run of the detectors' tests.
+fn recorded(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("profiler/tests/recordings").join(name)
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    dyno().current_dir(folder).args(arguments).output().unwrap()
+}
+
+/// Standard output of a call that must end with `code`.
+fn told(folder: &Path, arguments: &[&str], code: i32) -> String {
+    let output = run(folder, arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_baseline_is_kept_listed_shown_and_compared_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let stampede = recorded("stampede");
+    let path = stampede.to_str().unwrap();
+    let saved = told(at, &["baseline", "save", "main", path, path], 0);
+    assert_eq!(saved, "kept 2 runs as main in dyno-baselines\n");
+    assert!(told(at, &["baseline", "list"], 0).starts_with("main  stampede, 2 runs, "));
+    assert_eq!(told(at, &["baseline", "show", "main"], 0).lines().count(), 2);
+
+    let words = told(at, &["compare", "main", path], 0);
+    assert!(words.contains("verdict: "), "{words}");
+    let json: Value = serde_json::from_str(&told(at, &["compare", "main", path, "--json"], 0)).unwrap();
+    assert_eq!(
+        (json["base"]["runs"].as_array().unwrap().len(), &json["findings"]),
+        (2, &Value::Array(Vec::new()))
+    );
+    // A run against itself did not move.
+    let moved = json["rows"].as_array().unwrap().iter().filter_map(|row| row["change"]["value"].as_f64());
+    assert!(moved.clone().count() > 5 && moved.clone().all(|v| v.abs() < 1e-9), "{json:#}");
+    assert!(told(at, &["compare", "main", path, "--markdown"], 0).starts_with("### dyno compare: "));
+
+    // Saved again, what was there goes.
+    assert_eq!(told(at, &["baseline", "save", "main", path], 0), "kept 1 run as main in dyno-baselines\n");
+    assert_eq!(told(at, &["baseline", "show", "main"], 0).lines().count(), 1);
+}
+
+#[test]
+fn mistakes_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let (stampede, leak) = (recorded("stampede"), recorded("leak"));
+    let (stampede, leak) = (stampede.to_str().unwrap(), leak.to_str().unwrap());
+    told(at, &["baseline", "save", "main", stampede], 0);
+    std::fs::create_dir(at.join("empty")).unwrap();
+    std::fs::write(at.join("no-run.dyno"), "not a recording").unwrap();
+    let mut text = String::new();
+    for arguments in [
+        &["compare", "mian", stampede][..],
+        &["compare", "nothing-like-it", stampede],
+        &["compare", stampede, leak],
+        &["compare", "empty", stampede],
+        &["compare", "no-run.dyno", stampede],
+        &["baseline", "save", "../out", stampede],
+        &["baseline", "save", "other", stampede, leak],
+        &["baseline", "show", "other"],
+    ] {
+        let output = run(at, arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let said = arguments.join(" ").replace(stampede, "STAMPEDE").replace(leak, "LEAK");
+        text += &format!("$ dyno {said}\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+    insta::assert_snapshot!(text);
+    assert!(!at.join("out").exists());
+}
