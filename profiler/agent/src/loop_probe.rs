@@ -22,9 +22,6 @@ use crate::tally::{Tally, lock};
 
 /// How often the task wants to be woken: a stall of 20 ms cannot hide between two wakes, at 100 wakes a second.
 const INTERVAL: Duration = Duration::from_millis(10);
-/// The thread's wait for a core is read this often besides: what is charged to a stall can have gathered for 100 ms before it at
-/// most, and the reading costs some 3 us ten times a second.
-const NAPS_PER_READING: u64 = 10;
 /// Most stalls kept until they are judged (within two ticks, in which there is room for ten).
 const MOST_STALLS: usize = 64;
 /// Most entries by which one delay is corrected: 60 s of them; a longer delay needs no finer picture.
@@ -62,15 +59,15 @@ impl LoopState {
         Self { due: AtomicU64::new(0), alive: AtomicBool::new(true), stalls: Mutex::new(Vec::new()), delay }
     }
 
-    /// The task was due at `due` and woke at `woke`. Where that is a stall, `waited` tells for how much of it its thread was
-    /// ready to run and got no core, ns.
-    fn woke(&self, due: u64, woke: u64, waited: impl FnOnce() -> u64) {
+    /// The task was due at `due` and woke at `woke`. For `waited` ns since it woke last its
+    /// thread was ready to run and got no core.
+    fn woke(&self, due: u64, woke: u64, waited: u64) {
         let stretch = Stretch { start: due, end: woke };
         record_corrected(&self.delay, stretch.length());
         if stretch.length() >= EVENT_NS {
             let mut stalls = lock(&self.stalls);
             if stalls.len() < MOST_STALLS {
-                stalls.push(Stall { stretch, waited: waited().min(stretch.length()) });
+                stalls.push(Stall { stretch, waited: waited.min(stretch.length()) });
             }
         }
     }
@@ -182,15 +179,14 @@ impl Drop for Ending {
 async fn probe(state: Ending) {
     let mut last = MonoNs::now().0;
     let mut queue = RunQueue::default();
-    for nap in 0u64.. {
+    loop {
         let due = last + INTERVAL.as_nanos() as u64;
         state.0.due.store(due, Ordering::Relaxed);
         tokio::time::sleep(INTERVAL).await;
         last = MonoNs::now().0;
-        state.0.woke(due, last, || queue.waited());
-        if nap.is_multiple_of(NAPS_PER_READING) {
-            let _ = queue.waited();
-        }
+        // Read each time, for some 3 us: where siblings share a core, the waits of a tenth of a second come to more than a stall.
+        let waited = queue.waited();
+        state.0.woke(due, last, waited);
     }
 }
 
@@ -222,8 +218,8 @@ mod tests {
     #[test]
     fn stalls_wait_until_hiccups_are_known_for_their_time() {
         let state = LoopState::new(Arc::default());
-        state.woke(10 * MS, 12 * MS, || unreachable!("no stall"));
-        state.woke(22 * MS, 90 * MS, || 34 * MS);
+        state.woke(10 * MS, 12 * MS, 2 * MS);
+        state.woke(22 * MS, 90 * MS, 34 * MS);
         assert_eq!(state.take_stalls(89 * MS), []);
         let stall = Stall { stretch: Stretch { start: 22 * MS, end: 90 * MS }, waited: 34 * MS };
         assert_eq!(state.take_stalls(90 * MS), [stall]);

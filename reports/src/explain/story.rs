@@ -6,10 +6,14 @@ use std::fmt::Write as _;
 
 use timeline::breakdown::{Breakdown, Part};
 use timeline::finding::Evidence;
+use timeline::text::clean;
 use timeline::{Finding, FindingKind, RunTime, Status, Unit};
 
 use super::{Explanation, Looked};
 use crate::text::fold_at;
+
+/// Characters of what a finding is about, in its name: a statement is told whole in the claim.
+const SUBJECT: usize = 48;
 
 /// Lines are folded here.
 const WIDTH: usize = 80;
@@ -67,7 +71,7 @@ fn name(f: &Finding) -> String {
     if f.subject.is_empty() {
         f.kind.title().to_owned()
     } else {
-        format!("{} of {}", f.kind.title(), f.subject)
+        format!("{} of {}", f.kind.title(), clean(&f.subject, SUBJECT))
     }
 }
 
