@@ -7,12 +7,27 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use common::dyno;
+use common::{dyno, run_valid, whole_machine};
 use serde_json::Value;
 
-/// A recorded run of the detectors' tests.
-fn recorded(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("profiler/tests/recordings").join(name)
+/// Some seconds of a few customers; `name` is the scenario's.
+fn scenario(folder: &Path, name: &str) -> PathBuf {
+    let path = folder.join(format!("{name}.toml"));
+    let text = "about = 'a few customers'\n[target]\nurl = 'bundled'\n[[phase]]\nname = 'steady'\nfor = '7s'\nsessions = 20\n\
+        [[session]]\nname = 'browser'\nsteps = [{ repeat = 'until-end', every = '50ms', steps = [{ name = 'list', get = '/products' }] }]\n";
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// A run of it.
+fn recorded(folder: &Path, name: &str) -> PathBuf {
+    let _machine = whole_machine();
+    let path = scenario(folder, name);
+    let run = run_valid(&[path.to_str().unwrap()]);
+    let kept = folder.join(name);
+    std::fs::create_dir(&kept).unwrap();
+    std::fs::copy(run.folder.join("recording.dyno"), kept.join("recording.dyno")).unwrap();
+    kept
 }
 
 fn run(folder: &Path, arguments: &[&str]) -> Output {
@@ -31,11 +46,11 @@ fn told(folder: &Path, arguments: &[&str], code: i32) -> String {
 fn a_baseline_is_kept_listed_shown_and_compared_with() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    let stampede = recorded("stampede");
-    let path = stampede.to_str().unwrap();
+    let recorded = recorded(at, "customers");
+    let path = recorded.to_str().unwrap();
     let saved = told(at, &["baseline", "save", "main", path, path], 0);
     assert_eq!(saved, "kept 2 runs as main in dyno-baselines\n");
-    assert!(told(at, &["baseline", "list"], 0).starts_with("main  stampede, 2 runs, "));
+    assert!(told(at, &["baseline", "list"], 0).starts_with("main  customers, 2 runs, "));
     assert_eq!(told(at, &["baseline", "show", "main"], 0).lines().count(), 2);
 
     let words = told(at, &["compare", "main", path], 0);
@@ -59,25 +74,28 @@ fn a_baseline_is_kept_listed_shown_and_compared_with() {
 fn mistakes_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    let (stampede, leak) = (recorded("stampede"), recorded("leak"));
-    let (stampede, leak) = (stampede.to_str().unwrap(), leak.to_str().unwrap());
-    told(at, &["baseline", "save", "main", stampede], 0);
+    let (one, two) = (recorded(at, "customers"), recorded(at, "others"));
+    let (one, two) = (one.to_str().unwrap(), two.to_str().unwrap());
+    let cut_off = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiler/tests/recordings/leak");
+    let cut_off = cut_off.to_str().unwrap();
+    told(at, &["baseline", "save", "main", one], 0);
     std::fs::create_dir(at.join("empty")).unwrap();
     std::fs::write(at.join("no-run.dyno"), "not a recording").unwrap();
     let mut text = String::new();
     for arguments in [
-        &["compare", "mian", stampede][..],
-        &["compare", "nothing-like-it", stampede],
-        &["compare", stampede, leak],
-        &["compare", "empty", stampede],
-        &["compare", "no-run.dyno", stampede],
-        &["baseline", "save", "../out", stampede],
-        &["baseline", "save", "other", stampede, leak],
+        &["compare", "mian", one][..],
+        &["compare", "nothing-like-it", one],
+        &["compare", one, two],
+        &["compare", cut_off, cut_off],
+        &["compare", "empty", one],
+        &["compare", "no-run.dyno", one],
+        &["baseline", "save", "../out", one],
+        &["baseline", "save", "other", one, two],
         &["baseline", "show", "other"],
     ] {
         let output = run(at, arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        let said = arguments.join(" ").replace(stampede, "STAMPEDE").replace(leak, "LEAK");
+        let said = arguments.join(" ").replace(one, "ONE").replace(two, "TWO").replace(cut_off, "CUT-OFF");
         text += &format!("$ dyno {said}\n{}", String::from_utf8_lossy(&output.stderr));
     }
     insta::assert_snapshot!(text);

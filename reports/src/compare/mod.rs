@@ -37,6 +37,7 @@ const RISK: f64 = 0.05;
 pub struct Sample {
     meta: RunMeta,
     verdict: RunVerdict,
+    verdict_reason: String,
     findings: Vec<Finding>,
     figures: Vec<Figure>,
 }
@@ -46,7 +47,13 @@ impl Sample {
     #[must_use]
     pub fn new(summary: &Summary, meta: &RunMeta, timeline: &Timeline, findings: &[Finding]) -> Self {
         let findings = findings.iter().filter(|f| f.status >= Status::Likely).cloned().collect();
-        Self { meta: meta.clone(), verdict: summary.verdict, findings, figures: figures::read(timeline) }
+        Self {
+            meta: meta.clone(),
+            verdict: summary.verdict,
+            verdict_reason: summary.verdict_reason.clone(),
+            findings,
+            figures: figures::read(timeline),
+        }
     }
 }
 
@@ -62,10 +69,13 @@ pub enum CompareError {
         new: String,
     },
     /// All runs of one side measured themselves badly.
-    #[error(
-        "none of the {0} runs is valid: their load generator could not keep its schedule, so their figures say nothing"
-    )]
-    NoneValid(&'static str),
+    #[error("none of the {side} runs is valid, so their figures say nothing: {why}")]
+    NoneValid {
+        /// Which side.
+        side: &'static str,
+        /// What is wrong with the first of them.
+        why: String,
+    },
 }
 
 /// What a comparison came to.
@@ -143,13 +153,8 @@ pub fn compare(base: &[Sample], new: &[Sample]) -> Result<Comparison, CompareErr
         let names = (first.meta.scenario.clone(), other.meta.scenario.clone());
         return Err(CompareError::Scenarios { base: names.0, new: names.1 });
     }
-    let (base, left_out) = valid(base);
-    let (new, new_left_out) = valid(new);
-    for (side, name) in [(&base, "base"), (&new, "new")] {
-        if side.is_empty() {
-            return Err(CompareError::NoneValid(name));
-        }
-    }
+    let (base, left_out) = valid("base", base)?;
+    let (new, new_left_out) = valid("new", new)?;
     let rows = rows(&base, &new);
     let (verdict, reason) = whole(&rows);
     Ok(Comparison {
@@ -169,10 +174,15 @@ fn differs(base: &[Sample], s: &Sample) -> bool {
     base.first().is_some_and(|b| b.meta.scenario != s.meta.scenario)
 }
 
-fn valid(side: &[Sample]) -> (Vec<&Sample>, Vec<String>) {
+/// The valid runs of a side, and the identities of the others.
+fn valid<'a>(name: &'static str, side: &'a [Sample]) -> Result<(Vec<&'a Sample>, Vec<String>), CompareError> {
     let (good, bad): (Vec<&Sample>, Vec<&Sample>) =
         side.iter().partition(|s| s.verdict != RunVerdict::Invalid);
-    (good, ids(&bad))
+    if good.is_empty() {
+        let why = bad.first().map_or_else(|| "there is none".to_owned(), |s| s.verdict_reason.clone());
+        return Err(CompareError::NoneValid { side: name, why });
+    }
+    Ok((good, ids(&bad)))
 }
 
 fn ids(side: &[&Sample]) -> Vec<String> {

@@ -129,9 +129,7 @@ fn findings(c: &Comparison) -> Vec<String> {
 
 fn notes(c: &Comparison) -> Vec<String> {
     let left_out = c.base.invalid.len() + c.new.invalid.len();
-    let invalid = (left_out > 0).then(|| {
-        format!("{} left out: the load generator could not keep its schedule", super::plural(left_out, "run"))
-    });
+    let invalid = (left_out > 0).then(|| format!("{} left out as invalid", super::plural(left_out, "run")));
     invalid.into_iter().chain(c.notes.iter().cloned()).map(|n| format!("note: {n}")).collect()
 }
 
