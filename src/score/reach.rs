@@ -16,7 +16,7 @@ const ROWS: &[Row] = &[
     // Eight log-ins a second for 14 s: 28 MB and more.
     (FaultKind::Leak, "bytes", 262_144.0, 1_048_576.0),
     // Turns of 20 ms and more, at least two a second.
-    (FaultKind::BlockingCrypto, "cost", 20.0, 120.0),
+    (FaultKind::BlockingCrypto, "cost", 60.0, 200.0),
     (FaultKind::BlockingCrypto, "share", 0.3, 1.0),
     (FaultKind::RegexBacktracking, "steps", 1_000_000.0, 20_000_000.0),
     (FaultKind::StarvedPoll, "rows", 50.0, 500.0),
