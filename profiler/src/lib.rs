@@ -8,6 +8,7 @@
 pub mod causes;
 pub mod detectors;
 pub mod diagnosis;
+pub mod mechanisms;
 pub mod sources;
 
 mod blame;
@@ -16,7 +17,6 @@ mod cache_cells;
 mod excess;
 mod ledger;
 mod loops;
-mod mechanisms;
 mod proof;
 mod routes;
 mod stats;
