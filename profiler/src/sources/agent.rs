@@ -15,6 +15,7 @@ use timeline::text::clean;
 use timeline::{LaneId, LaneSpec, MonoNs, Unit};
 
 use super::admit::plain_name;
+use super::age::Age;
 use super::batches::{Answered, Batches};
 use super::probe_client::{ProbeClient, ProbeError};
 use super::troubles::Troubles;
@@ -73,7 +74,7 @@ struct Directory {
 
 struct Watched {
     newest: Arc<AtomicU64>,
-    age: Option<LaneId>,
+    age: Age,
     generation: Option<LaneId>,
     deaths: Option<LaneId>,
 }
@@ -83,7 +84,7 @@ impl Watched {
         let own = |lane: &str| LaneSpec::level(lane, &info.name, Unit::Count);
         Self {
             newest,
-            age: sink.declare(LaneSpec::level(names::SOURCE_AGE, NAME, Unit::Ns).about(&info.name).worst()),
+            age: Age::declare(NAME, &info.name, sink),
             generation: sink.declare(own(names::PROCESS_GENERATION).worst()),
             deaths: sink.declare(own(names::PROCESS_DEATHS)),
         }
@@ -136,10 +137,7 @@ impl Source for Directory {
     fn poll(&mut self, sink: &mut dyn Sink) {
         let now = MonoNs::now();
         for watched in self.watched.values() {
-            if let Some(lane) = watched.age {
-                let age = now.0.saturating_sub(watched.newest.load(Ordering::Relaxed));
-                sink.sample(lane, now, age as f64);
-            }
+            watched.age.tell(MonoNs(watched.newest.load(Ordering::Relaxed)), now, sink);
         }
         match self.client.instances() {
             Ok(list) => {

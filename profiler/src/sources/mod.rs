@@ -14,6 +14,7 @@ pub mod redis;
 pub mod v8;
 
 mod admit;
+mod age;
 mod batches;
 mod fetch;
 mod net_counters;

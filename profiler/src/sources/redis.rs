@@ -14,6 +14,7 @@ use timeline::lane::names;
 use timeline::text::clean;
 use timeline::{LaneId, LaneSpec, MonoNs, Shape, Unit};
 
+use super::age::Age;
 use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 
@@ -114,7 +115,7 @@ struct Redis {
     /// Counters as they were, and when.
     last: HashMap<&'static str, f64>,
     newest: Option<MonoNs>,
-    age: Option<LaneId>,
+    age: Age,
     attached: MonoNs,
     troubles: Troubles,
 }
@@ -175,7 +176,7 @@ impl Redis {
         let lanes = lanes.collect();
         Ok(Self {
             lanes,
-            age: sink.declare(LaneSpec::level(names::SOURCE_AGE, NAME, Unit::Ns).about(&instance).worst()),
+            age: Age::declare(NAME, &instance, sink),
             place,
             line: None,
             last: HashMap::new(),
@@ -244,10 +245,7 @@ impl Source for Redis {
 
     fn poll(&mut self, sink: &mut dyn Sink) {
         let read = self.read(sink);
-        let now = MonoNs::now();
-        if let Some(lane) = self.age {
-            sink.sample(lane, now, now.since(self.newest.unwrap_or(self.attached)).as_nanos() as f64);
-        }
+        self.age.tell(self.newest.unwrap_or(self.attached), MonoNs::now(), sink);
         let instance = format!("{NAME}-{}", self.place.port);
         match read {
             Ok(_) => self.troubles.over(&instance, sink),

@@ -17,6 +17,7 @@ use timeline::lane::names;
 use timeline::text::clean;
 use timeline::{LaneId, LaneSpec, MonoNs, Unit};
 
+use super::age::Age;
 use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 use heap::HeapLanes;
@@ -92,7 +93,7 @@ struct Jvm {
     pauses: Pauses,
     longest: Option<LaneId>,
     threads: Option<LaneId>,
-    age: Option<LaneId>,
+    age: Age,
     newest: MonoNs,
     gone: bool,
     troubles: Troubles,
@@ -106,7 +107,6 @@ impl Jvm {
         let instance = format!("pid-{pid}");
         let heap = HeapLanes::declare(&counters, &instance, sink).ok_or(JvmError::NoHeap)?;
         let longest = LaneSpec::level(names::PAUSE, &instance, Unit::Ns).worst();
-        let age = LaneSpec::level(names::SOURCE_AGE, NAME, Unit::Ns).about(&instance).worst();
         Ok(Self {
             pid,
             file,
@@ -115,7 +115,7 @@ impl Jvm {
             pauses: Pauses::new(Origin::new(&counters, now, i64::try_from(unix_ms()).unwrap_or(i64::MAX))),
             longest: sink.declare(longest),
             threads: sink.declare(LaneSpec::level(names::RUNTIME_THREADS, &instance, Unit::Count)),
-            age: sink.declare(age),
+            age: Age::declare(NAME, &instance, sink),
             instance,
             newest: now,
             gone: false,
@@ -161,10 +161,7 @@ impl Source for Jvm {
 
     fn poll(&mut self, sink: &mut dyn Sink) {
         let result = self.read(sink);
-        let now = MonoNs::now();
-        if let Some(lane) = self.age {
-            sink.sample(lane, now, now.since(self.newest).as_nanos() as f64);
-        }
+        self.age.tell(self.newest, MonoNs::now(), sink);
         match result {
             Ok(()) => self.troubles.over(&self.instance, sink),
             Err(e) => {

@@ -15,10 +15,10 @@ mod scrape;
 use std::time::Duration;
 
 use thiserror::Error;
-use timeline::lane::names;
+use timeline::MonoNs;
 use timeline::text::clean;
-use timeline::{LaneId, LaneSpec, MonoNs, Unit};
 
+use super::age::Age;
 use super::fetch::{self, FetchError, WORDS};
 use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
@@ -90,7 +90,7 @@ struct Metrics {
     instance: String,
     http: ureq::Agent,
     scrape: Scrape,
-    age: Option<LaneId>,
+    age: Age,
     /// When the page was last read.
     newest: Option<MonoNs>,
     attached: MonoNs,
@@ -114,7 +114,7 @@ impl Metrics {
             url: url.to_owned(),
             http: fetch::client(),
             scrape: Scrape::new(&instance, beside),
-            age: sink.declare(LaneSpec::level(names::SOURCE_AGE, NAME, Unit::Ns).about(&instance).worst()),
+            age: Age::declare(NAME, &instance, sink),
             instance,
             newest: None,
             attached: MonoNs::now(),
@@ -171,10 +171,7 @@ impl Source for Metrics {
 
     fn poll(&mut self, sink: &mut dyn Sink) {
         let read = self.read(sink);
-        let now = MonoNs::now();
-        if let Some(lane) = self.age {
-            sink.sample(lane, now, now.since(self.newest.unwrap_or(self.attached)).as_nanos() as f64);
-        }
+        self.age.tell(self.newest.unwrap_or(self.attached), MonoNs::now(), sink);
         match read {
             Ok(()) => {
                 self.say_what_is_new(sink);

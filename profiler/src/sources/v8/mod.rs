@@ -14,10 +14,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use thiserror::Error;
-use timeline::lane::names;
+use timeline::MonoNs;
 use timeline::probe::TICK_MS;
-use timeline::{LaneId, LaneSpec, MonoNs, Unit};
 
+use super::age::Age;
 use super::batches::{Answered, Batches};
 use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
@@ -257,7 +257,7 @@ struct Watcher {
     process: Process,
     batches: Batches,
     troubles: Troubles,
-    age: Option<LaneId>,
+    age: Age,
     newest: MonoNs,
 }
 
@@ -265,14 +265,13 @@ impl Watcher {
     fn new(process: Process, since: MonoNs, sink: &mut dyn Sink) -> Self {
         let source = process.about.runtime.name();
         let instance = format!("pid-{}", process.about.pid);
-        let age = LaneSpec::level(names::SOURCE_AGE, source, Unit::Ns).about(&instance).worst();
         Self {
             source,
             label: format!("{source} {}", process.about.pid),
             process,
             batches: Batches::new(source, &instance, since),
             troubles: Troubles::new(source),
-            age: sink.declare(age),
+            age: Age::declare(source, &instance, sink),
             newest: since,
             instance,
         }
@@ -303,9 +302,6 @@ impl Source for Watcher {
             Ok(()) => self.troubles.over(&self.instance, sink),
             Err(e) => self.troubles.began(&self.instance, e.state(), &e, sink),
         }
-        let now = MonoNs::now();
-        if let Some(age) = self.age {
-            sink.sample(age, now, now.since(self.newest).as_nanos() as f64);
-        }
+        self.age.tell(self.newest, MonoNs::now(), sink);
     }
 }
