@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use timeline::breakdown::{Breakdown, Law, Part};
 use timeline::clock::RunTime;
-use timeline::event::kinds;
 use timeline::lane::names;
 use timeline::{FindingKind, Span, Timeline, Unit};
 
+use crate::detectors::long_pause::SORTS;
 use crate::excess;
 use crate::ledger::Entry;
 use crate::window;
@@ -279,19 +279,11 @@ fn pause(timeline: &Timeline, span: Span, each: Option<f64>) -> Option<f64> {
 
 /// The stops of each process that begin in `span`; the same one is told by several timers and counts once.
 fn stops(timeline: &Timeline, span: Span) -> Vec<(&str, Span)> {
-    const KINDS: [&str; 6] = [
-        kinds::PAUSE_HICCUP,
-        kinds::PAUSE_WORKER_STALL,
-        kinds::PAUSE_STOP_THE_WORLD,
-        kinds::PAUSE_MINOR,
-        kinds::PAUSE_MAJOR,
-        kinds::PAUSE_PURGE,
-    ];
     let events = timeline.all_events();
     let mut stops: Vec<(&str, Span)> = events[events.partition_point(|e| e.start < span.start)..]
         .iter()
         .take_while(|e| e.start < span.end)
-        .filter(|e| KINDS.contains(&e.kind.as_str()))
+        .filter(|e| SORTS.contains(&e.kind.as_str()))
         .map(|e| (e.instance.as_str(), e.span()))
         .collect();
     stops.sort_by_key(|s| (s.0, s.1.start, s.1.end));

@@ -1,15 +1,16 @@
 //! A cache's lanes on one grid of time: what cache detectors look at together.
 //!
-//! Owns the grid (sums over processes, [`CELL`] long) and one rule on it: when many keys were missed at once
-//! ([`mass_misses`]). Why they were gone is each detector's question.
+//! Owns the grid (sums over processes, [`CELL`] long), one rule on it: when many keys were missed at once
+//! ([`mass_misses`]), and how what recurs in a cache is judged alike: by its loads' times, and by its silence. Why they were gone is each detector's question.
 
 use std::time::Duration;
 
 use timeline::clock::RunTime;
+use timeline::finding::Evidence;
 use timeline::lane::names;
-use timeline::{Series, Span, Timeline};
+use timeline::{Series, Span, Timeline, Unit};
 
-use crate::detectors::episodes;
+use crate::detectors::{episodes, evidence, quiet};
 use crate::stats::Durations;
 use crate::window;
 
@@ -33,6 +34,11 @@ const OVER: f64 = 0.3;
 const SETTLE: Duration = Duration::from_secs(3);
 /// Levels are carried for so long.
 const CARRY: Duration = Duration::from_millis(350);
+/// Loads that take so many times what they took before have found a queue: it hurts now.
+const CRITICAL_SLOWDOWN: f64 = 2.0;
+/// Silence after which what recurs in a cache has ended while its period is not known, and the least where it is.
+const QUIET: Duration = Duration::from_secs(15);
+const LEAST_QUIET: Duration = Duration::from_secs(5);
 
 /// `cache.NAME.PART`.
 pub fn lane(cache: &str, part: &str) -> String {
@@ -215,15 +221,42 @@ fn mass_miss(grid: &Grid, usual: f64, i: usize, end: usize) -> MassMiss {
     }
 }
 
-/// Median time of a load in the ten seconds before `onset`, and within `spans`; none where either is unknown.
-pub fn load_times(timeline: &Timeline, cache: &str, onset: RunTime, spans: &[Span]) -> Option<(f64, f64)> {
-    let name = lane(cache, "load");
-    let of =
-        |span: Span| timeline.named(&name).flat_map(move |s| s.intervals_within(span)).collect::<Vec<_>>();
-    let before = Span::new(onset.back(Duration::from_secs(10)), onset.back(CELL));
-    let usual = Durations::of(of(before)).quantile_ns(0.5)?;
-    let now = Durations::of(spans.iter().flat_map(|&s| of(s))).quantile_ns(0.5)?;
-    Some((usual, now))
+/// What a load took before something began, and meanwhile: medians, ns.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LoadTimes {
+    pub before: f64,
+    pub now: f64,
+}
+
+impl LoadTimes {
+    /// In the ten seconds before `onset`, and within `spans`; none where either is unknown.
+    pub fn read(timeline: &Timeline, cache: &str, onset: RunTime, spans: &[Span]) -> Option<Self> {
+        let name = lane(cache, "load");
+        let of = |span: Span| {
+            timeline.named(&name).flat_map(move |s| s.intervals_within(span)).collect::<Vec<_>>()
+        };
+        let earlier = Span::new(onset.back(Duration::from_secs(10)), onset.back(CELL));
+        let before = Durations::of(of(earlier)).quantile_ns(0.5)?;
+        let now = Durations::of(spans.iter().flat_map(|&s| of(s))).quantile_ns(0.5)?;
+        Some(Self { before, now })
+    }
+
+    /// Do loads queue?
+    pub fn hurt(self) -> bool {
+        self.now >= CRITICAL_SLOWDOWN * self.before
+    }
+
+    /// Both times, as a line of evidence.
+    pub fn evidence(self, cache: &str, span: Span) -> Evidence {
+        let (now, before) = (Unit::Ns.show(self.now), Unit::Ns.show(self.before));
+        let text = format!("a load takes {now} meanwhile, {before} before");
+        evidence(text, lane(cache, "load"), span, self.now, Unit::Ns)
+    }
+}
+
+/// Silence after which what recurs in a cache has ended.
+pub fn recurring_quiet(period: Option<Duration>) -> Duration {
+    quiet(period, QUIET, LEAST_QUIET)
 }
 
 /// Share of the samples in `span` with more than nothing, of the process that has most: does it last?

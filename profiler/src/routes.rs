@@ -89,19 +89,11 @@ fn follows(route: &str, pairs: &[(f64, f64)]) -> Option<Mover> {
 
 /// Time in handler of one route in `span`, over all processes.
 pub fn handled(timeline: &Timeline, route: &str, span: Span) -> Durations {
-    Durations::of(
-        timeline
-            .named(names::SERVER_HANDLER)
-            .filter(|s| s.spec.subject == route)
-            .flat_map(|s| s.intervals_within(span)),
-    )
+    let lanes = window::about(timeline, names::SERVER_HANDLER, route);
+    Durations::of(lanes.flat_map(|s| s.intervals_within(span)))
 }
 
 /// All routes, sorted.
 pub fn all(timeline: &Timeline) -> Vec<&str> {
-    let mut found: Vec<&str> =
-        timeline.named(names::SERVER_HANDLER).map(|s| s.spec.subject.as_str()).collect();
-    found.sort_unstable();
-    found.dedup();
-    found
+    window::subjects(timeline, names::SERVER_HANDLER)
 }

@@ -30,6 +30,14 @@ pub fn instances<'a>(timeline: &'a Timeline, name: &str) -> Vec<&'a str> {
     found
 }
 
+/// What lanes `name` are about, sorted.
+pub fn subjects<'a>(timeline: &'a Timeline, name: &str) -> Vec<&'a str> {
+    let mut found: Vec<&str> = timeline.named(name).map(|s| s.spec.subject.as_str()).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
 /// The lane `name` of one instance, about nothing in particular.
 pub fn of_instance<'a>(timeline: &'a Timeline, name: &str, instance: &str) -> Option<&'a Series> {
     timeline.named(name).find(|s| s.spec.instance == instance)

@@ -20,7 +20,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence, plural};
-use crate::cache_cells::{CELL, MassMiss, lane, level, load_times, mass_misses, told};
+use crate::cache_cells::{CELL, LoadTimes, MassMiss, lane, level, mass_misses, recurring_quiet, told};
 use crate::stats::median;
 use crate::window;
 
@@ -37,12 +37,6 @@ const LAW_TOLERANCE: f64 = 0.25;
 /// Distances that are equal to a tenth are a period; three instants have two.
 const PERIOD_TOLERANCE: f64 = 0.1;
 const PERIODIC: usize = 3;
-/// Silence after which it has ended while its period is not known; with one, two and a half of it, but not less than 5 s.
-const QUIET: Duration = Duration::from_secs(15);
-const LEAST_QUIET: Duration = Duration::from_secs(5);
-const PERIODS_OF_QUIET: f64 = 2.5;
-/// Loads that take so many times what they took before have found a queue: it hurts now.
-const CRITICAL_SLOWDOWN: f64 = 2.0;
 
 /// Looks at every cache.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
@@ -118,7 +112,7 @@ struct Figures {
     periodic: bool,
     told: bool,
     /// Median load times before, and meanwhile.
-    load: Option<(f64, f64)>,
+    load: Option<LoadTimes>,
 }
 
 impl Figures {
@@ -137,7 +131,7 @@ impl Figures {
             usual: middle(|i| i.miss.usual),
             period: period.map(Duration::from_secs_f64).filter(|_| seen.len() >= PERIODIC),
             periodic: seen.len() >= PERIODIC && period.is_some_and(even),
-            load: load_times(timeline, cache, first.span.start, &spans),
+            load: LoadTimes::read(timeline, cache, first.span.start, &spans),
             told,
             seen,
         })
@@ -153,8 +147,7 @@ impl Figures {
     }
 
     fn claim(self, cache: &str) -> Claim {
-        let critical = self.load.is_some_and(|(before, now)| now >= CRITICAL_SLOWDOWN * before);
-        let quiet = self.period.map_or(QUIET, |p| LEAST_QUIET.max(p.mul_f64(PERIODS_OF_QUIET)));
+        let critical = self.load.is_some_and(LoadTimes::hurt);
         Claim {
             kind: FindingKind::CacheAvalanche,
             identity: cache.to_owned(),
@@ -163,7 +156,7 @@ impl Figures {
             status: self.status(),
             onset: self.span.start,
             last: self.span.end,
-            quiet,
+            quiet: recurring_quiet(self.period),
             weight: self.seen.iter().map(|i| i.miss.keys).sum(),
             claim: self.sentence(cache),
             evidence: self.supporting(cache),
@@ -217,11 +210,7 @@ impl Figures {
             );
             list.push(evidence(text, lane(cache, "entries"), self.span, share, Unit::Ratio));
         }
-        if let Some((before, now)) = self.load {
-            let text =
-                format!("a load takes {} meanwhile, {} before", Unit::Ns.show(now), Unit::Ns.show(before));
-            list.push(evidence(text, lane(cache, "load"), self.span, now, Unit::Ns));
-        }
+        list.extend(self.load.map(|l| l.evidence(cache, self.span)));
         list
     }
 

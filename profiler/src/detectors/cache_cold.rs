@@ -18,7 +18,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence, plural};
-use crate::cache_cells::{CELL, held_before, lane, level, load_times, miss_share, told};
+use crate::cache_cells::{CELL, LoadTimes, held_before, lane, level, miss_share, recurring_quiet, told};
 use crate::stats::median;
 use crate::window;
 
@@ -45,12 +45,6 @@ const TOGETHER: Duration = Duration::from_millis(150);
 const LAW_TOLERANCE: f64 = 0.4;
 /// Times that make it recur.
 const RECURS: usize = 3;
-/// Silence after which it has ended while its period is not known; with one, two and a half of it, but not less than 5 s.
-const QUIET: Duration = Duration::from_secs(15);
-const LEAST_QUIET: Duration = Duration::from_secs(5);
-const PERIODS_OF_QUIET: f64 = 2.5;
-/// Loads that take so many times what they took before have found a queue: it hurts now.
-const CRITICAL_SLOWDOWN: f64 = 2.0;
 
 /// Looks at every cache.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
@@ -144,7 +138,7 @@ struct Figures {
     missed: f64,
     before: Option<f64>,
     period: Option<Duration>,
-    load: Option<(f64, f64)>,
+    load: Option<LoadTimes>,
     episodes: Vec<Span>,
 }
 
@@ -169,7 +163,7 @@ impl Figures {
             missed: median(missed)?,
             before: miss_share(timeline, cache, before, LEAST_LOOK_UPS),
             period: median(gaps).map(Duration::from_secs_f64).filter(|_| seen.len() >= RECURS),
-            load: load_times(timeline, cache, first.start, &waves),
+            load: LoadTimes::read(timeline, cache, first.start, &waves),
             episodes: waves,
             seen,
         })
@@ -185,7 +179,7 @@ impl Figures {
     }
 
     fn claim(self, cache: &str) -> Claim {
-        let critical = self.load.is_some_and(|(before, now)| now >= CRITICAL_SLOWDOWN * before);
+        let critical = self.load.is_some_and(LoadTimes::hurt);
         let blind = self.seen.iter().all(|e| e.held.is_none());
         Claim {
             kind: FindingKind::CacheCold,
@@ -195,7 +189,7 @@ impl Figures {
             status: self.status(),
             onset: self.span.start,
             last: self.span.end,
-            quiet: self.period.map_or(QUIET, |p| LEAST_QUIET.max(p.mul_f64(PERIODS_OF_QUIET))),
+            quiet: recurring_quiet(self.period),
             weight: self.seen.len() as f64 * self.removed,
             claim: self.sentence(cache),
             evidence: self.supporting(cache),
@@ -248,11 +242,7 @@ impl Figures {
         }
         let text = format!("{} of look-ups missed in the second after it", Unit::Ratio.show(self.missed));
         list.push(evidence(text, lane(cache, "misses"), self.span, self.missed, Unit::Ratio));
-        if let Some((before, now)) = self.load {
-            let text =
-                format!("a load takes {} meanwhile, {} before", Unit::Ns.show(now), Unit::Ns.show(before));
-            list.push(evidence(text, lane(cache, "load"), self.span, now, Unit::Ns));
-        }
+        list.extend(self.load.map(|l| l.evidence(cache, self.span)));
         list
     }
 
@@ -262,10 +252,10 @@ impl Figures {
             plural(self.removed, "entry")
         )];
         list.push(match self.load {
-            Some((before, _)) => format!(
+            Some(load) => format!(
                 "Where it must be emptied, load what is wanted most before requests come: {} take {} with 4 loads at a time.",
                 plural(self.removed, "entry"),
-                Unit::Ns.show(self.removed * before / 4.0)
+                Unit::Ns.show(self.removed * load.before / 4.0)
             ),
             None => "Where it must be emptied, load what is wanted most before requests come.".to_owned(),
         });

@@ -22,6 +22,7 @@ use timeline::lane::names;
 use timeline::{Event, FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence, plural};
+use crate::cache_cells::recurring_quiet;
 use crate::stats::{Durations, median};
 use crate::window;
 
@@ -49,11 +50,6 @@ const LANE_DUPLICATES: f64 = 30.0;
 const LANE_SAMPLES: usize = 5;
 /// A tick of the source: lanes speak of an expiry up to so much later.
 const TICK: Duration = Duration::from_millis(150);
-/// Silence after which it has ended while its period is not known; with one, two and a half of it, ...
-const QUIET: Duration = Duration::from_secs(15);
-/// ... but not less than this.
-const LEAST_QUIET: Duration = Duration::from_secs(5);
-const PERIODS_OF_QUIET: f64 = 2.5;
 /// Other keys that the evidence names.
 const OTHER_KEYS: usize = 3;
 
@@ -138,7 +134,7 @@ fn by_events(timeline: &Timeline, cache: &str, keys: &Keys) -> Option<Claim> {
     let onset = everything.iter().map(|s| s.start).min()?;
     let last = everything.iter().map(|s| s.end).max()?;
     let critical = figures.duplicates_each >= CRITICAL_DUPLICATES;
-    let quiet = figures.period.map_or(QUIET, |p| LEAST_QUIET.max(p.mul_f64(PERIODS_OF_QUIET)));
+    let quiet = recurring_quiet(figures.period);
     let subject = if key.is_empty() { cache } else { key };
     Some(Claim {
         kind: FindingKind::CacheStampede,
@@ -377,7 +373,7 @@ fn by_lane(timeline: &Timeline, at: RunTime, cache: &str) -> Option<Claim> {
         status: Status::Likely,
         onset: seen.iter().map(|s| s.start).min()?,
         last: seen.iter().map(|s| s.end).max()?,
-        quiet: QUIET,
+        quiet: recurring_quiet(None),
         weight: total,
         claim: format!("cache {cache} loads keys that are being loaded already since {ONSET}: {} in {LANE_WINDOW_S} s", plural(total, "duplicate load")),
         evidence: vec![evidence(text, name, span, total, Unit::Count)],

@@ -18,6 +18,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence, plural};
+use crate::routes;
 use crate::stats::{Durations, median};
 use crate::window;
 
@@ -148,12 +149,8 @@ fn look_at(timeline: &Timeline, at: RunTime, service: &str) -> Option<Claim> {
 
 /// Routes that were slowed and may call the service, and the slowdowns of all others.
 fn routes(timeline: &Timeline, before: Span, now: Span, calls: &Durations) -> (Vec<Route>, Vec<f64>) {
-    let mut names: Vec<&str> =
-        timeline.named(names::SERVER_HANDLER).map(|s| s.spec.subject.as_str()).collect();
-    names.sort_unstable();
-    names.dedup();
     let (mut callers, mut others) = (Vec::new(), Vec::new());
-    for name in names {
+    for name in routes::all(timeline) {
         let of = |span| durations(timeline, names::SERVER_HANDLER, Some(name), span);
         let times = Times { before: of(before), now: of(now) };
         if times.is_slowed(LEAST_REQUESTS) && may_call(&times, calls) {

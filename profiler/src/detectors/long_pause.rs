@@ -19,12 +19,12 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{Event, FindingKind, Severity, Shape, Span, Status, Timeline, Unit};
 
-use super::{Answer, Claim, ONSET, episodes, evidence, plural};
+use super::{Answer, Claim, ONSET, episodes, evidence, plural, quiet};
 use crate::stats::median;
 use crate::window;
 
 /// Kinds of pauses, the widest first: the first that overlaps gives its name to the whole.
-const SORTS: [&str; 6] = [
+pub(crate) const SORTS: [&str; 6] = [
     kinds::PAUSE_HICCUP,
     kinds::PAUSE_STOP_THE_WORLD,
     kinds::PAUSE_MAJOR,
@@ -72,9 +72,8 @@ const SEEN_SHARE: f64 = 0.6;
 const SEEN_PAUSES: usize = 2;
 /// Client histograms come each second.
 const CLIENT_INTERVAL: Duration = Duration::from_millis(1_200);
-/// Without a known period, silence after which it has ended; with one, two and a half of it.
+/// Silence after which it has ended while its period is not known, and the least where it is.
 const QUIET: Duration = Duration::from_secs(8);
-const PERIODS_OF_QUIET: f64 = 2.5;
 
 /// Looks at every process of the target.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
@@ -183,7 +182,7 @@ fn by_events(timeline: &Timeline, at: RunTime, instance: &str, pauses: Vec<Pause
         status: if figures.seen >= SEEN_PAUSES { Status::Confirmed } else { Status::Likely },
         onset: counted.first()?.span.start,
         last: counted.iter().map(|p| p.span.end).max()?,
-        quiet: figures.period.map_or(QUIET, |p| QUIET.max(p.mul_f64(PERIODS_OF_QUIET))),
+        quiet: quiet(figures.period, QUIET, QUIET),
         weight: total.as_secs_f64(),
         claim: figures.sentence(instance),
         evidence: figures.supporting(instance),

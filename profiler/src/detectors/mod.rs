@@ -145,6 +145,14 @@ pub struct Claim {
 /// Most episodes that a claim carries.
 pub const MAX_EPISODES: usize = 64;
 
+/// Silence of so many periods has ended what recurs.
+const PERIODS_OF_QUIET: f64 = 2.5;
+
+/// Silence after which something that recurs every `period` has ended: some periods, but not less than `least`; `unknown` while there is no period.
+pub(crate) fn quiet(period: Option<Duration>, unknown: Duration, least: Duration) -> Duration {
+    period.map_or(unknown, |p| least.max(p.mul_f64(PERIODS_OF_QUIET)))
+}
+
 /// The lanes of `needed` that the timeline lacks.
 pub(crate) fn missing(timeline: &Timeline, needed: &[&str]) -> Vec<String> {
     needed.iter().filter(|n| !timeline.has(n)).map(|n| (*n).to_owned()).collect()

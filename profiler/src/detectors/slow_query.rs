@@ -59,7 +59,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     let mut claims = Vec::new();
     if timeline.has(names::DB_SCANNED) {
         claims.extend(
-            subjects(timeline, names::DB_SCANNED)
+            window::subjects(timeline, names::DB_SCANNED)
                 .iter()
                 .filter_map(|s| Some(Scan::of_statement(timeline, s, span, at)?.claim(timeline, at))),
         );
@@ -71,14 +71,6 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         return Answer::CannotTell(vec![names::DB_SCANNED.to_owned(), names::DB_TABLE_SCANNED.to_owned()]);
     }
     Answer::Looked(claims)
-}
-
-/// What lanes `name` are about, sorted.
-fn subjects<'a>(timeline: &'a Timeline, name: &str) -> Vec<&'a str> {
-    let mut subjects: Vec<&str> = timeline.named(name).map(|s| s.spec.subject.as_str()).collect();
-    subjects.sort_unstable();
-    subjects.dedup();
-    subjects
 }
 
 /// A statement that scans.

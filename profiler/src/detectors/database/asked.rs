@@ -40,11 +40,7 @@ pub struct Asked<'a> {
 
 /// Routes whose requests use the database, sorted.
 pub fn routes(timeline: &Timeline) -> Vec<&str> {
-    let mut routes: Vec<&str> =
-        timeline.named(names::SERVER_DB_TIME).map(|s| s.spec.subject.as_str()).collect();
-    routes.sort_unstable();
-    routes.dedup();
-    routes
+    window::subjects(timeline, names::SERVER_DB_TIME)
 }
 
 impl<'a> Asked<'a> {

@@ -9,7 +9,7 @@ use timeline::clock::RunTime;
 use timeline::lane::names;
 use timeline::{Series, Span, Timeline};
 
-use super::{LEAST_CALLS, LEAST_SCANNED, Scan, by_time, subjects};
+use super::{LEAST_CALLS, LEAST_SCANNED, Scan, by_time};
 use crate::detectors::database::statement::{self, Filter};
 use crate::window;
 
@@ -28,8 +28,8 @@ const GROWTH: f64 = 1.3;
 
 /// Look-ups that scan.
 pub(super) fn scans(timeline: &Timeline, at: RunTime) -> Vec<Scan> {
-    let statements = subjects(timeline, names::DB_CALLS);
-    subjects(timeline, names::DB_TABLE_SCANNED)
+    let statements = window::subjects(timeline, names::DB_CALLS);
+    window::subjects(timeline, names::DB_TABLE_SCANNED)
         .iter()
         .filter_map(|table| of_table(timeline, table, &statements, at))
         .collect()
