@@ -75,6 +75,29 @@ fn what_is_wrong_is_named_first_and_clean_runs_show_nothing() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Seen from the client alone, as if nobody had attached to the target: what is left of a recording says less, and nothing that is wrong.
+#[test]
+fn without_the_targets_instruments_clean_runs_show_nothing_either() {
+    let unseen = |entry: &mut Entry| match entry {
+        Entry::Lane(_, spec)
+            if !["client.", "generator.", "host."].iter().any(|p| spec.name.starts_with(p)) =>
+        {
+            spec.name.insert_str(0, "unseen.");
+        }
+        Entry::Event(event) => event.kind.insert_str(0, "unseen."),
+        _ => {}
+    };
+    let mut named = 0;
+    for (name, run) in runs() {
+        let findings = diagnose(&run, unseen);
+        match expected(&name) {
+            None => assert_eq!(findings, [], "{name}"),
+            Some(_) => named += findings.len(),
+        }
+    }
+    assert!(named > 0, "the client's side alone told of no fault");
+}
+
 /// Names are for people: a detector that looked at one would know the catalogue, not the target. Steps are renamed in plan and lanes alike, since a
 /// finding may name one; what it says of it must not change with the name.
 #[test]
