@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use reports::compare::{self, Sample, Verdict};
 use timeline::Unit;
-use timeline::recording::{FILE_NAME, PACKED_FILE_NAME};
-use timeline::text::clean;
+use timeline::recording::in_folder;
+use timeline::text::{clean, plural};
 
 use crate::cli::{BaselineCommand, CompareArgs};
 use crate::outcome::{Outcome, UserError};
@@ -84,13 +84,13 @@ fn recordings(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if path.is_file() {
         return Ok(vec![path.to_owned()]);
     }
-    if let Some(recording) = recording_in(path) {
+    if let Some(recording) = in_folder(path) {
         return Ok(vec![recording]);
     }
     let entries = fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut found: Vec<PathBuf> = entries
         .filter_map(|e| e.ok().map(|e| e.path()))
-        .filter_map(|p| if p.is_dir() { recording_in(&p) } else { is_recording(&p).then_some(p) })
+        .filter_map(|p| if p.is_dir() { in_folder(&p) } else { is_recording(&p).then_some(p) })
         .collect();
     found.sort();
     if found.is_empty() {
@@ -101,11 +101,6 @@ fn recordings(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
         return Err(UserError::wrong(why));
     }
     Ok(found)
-}
-
-/// The recording of a run's folder.
-fn recording_in(folder: &Path) -> Option<PathBuf> {
-    [FILE_NAME, PACKED_FILE_NAME].map(|name| folder.join(name)).into_iter().find(|p| p.is_file())
 }
 
 /// Does a file's name end as that of a recording?
@@ -173,11 +168,7 @@ fn save(name: &str, runs: &[PathBuf], baselines: &Path) -> anyhow::Result<Outcom
         fs::remove_dir_all(&place).with_context(|| format!("cannot replace {}", place.display()))?;
     }
     fs::rename(fresh.keep(), &place).with_context(|| format!("cannot write {}", place.display()))?;
-    print(&format!("kept {} as {} in {}\n", count(files.len()), name, baselines.display()))
-}
-
-fn count(runs: usize) -> String {
-    format!("{runs} {}", if runs == 1 { "run" } else { "runs" })
+    print(&format!("kept {} as {} in {}\n", plural(files.len(), "run"), name, baselines.display()))
 }
 
 fn list(baselines: &Path) -> anyhow::Result<Outcome> {
@@ -188,7 +179,12 @@ fn list(baselines: &Path) -> anyhow::Result<Outcome> {
         let runs = recordings(&baselines.join(name))?;
         let (_, summary) = sample(&runs[0])?;
         let scenario = clean(&summary.scenario.name, NAME_MAX);
-        let _ = writeln!(out, "{name:width$}  {scenario}, {}, {}", count(runs.len()), summary.end.started);
+        let _ = writeln!(
+            out,
+            "{name:width$}  {scenario}, {}, {}",
+            plural(runs.len(), "run"),
+            summary.end.started
+        );
     }
     if names.is_empty() {
         let _ = writeln!(out, "no baseline in {}", baselines.display());

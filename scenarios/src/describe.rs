@@ -10,6 +10,7 @@ mod steps;
 
 use timeline::Unit;
 use timeline::cache::{CacheMode, Protection};
+use timeline::text::plural;
 
 use crate::plan::{
     Action, CachePlan, Choice, Dist, HttpVersion, Of, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step,
@@ -88,7 +89,7 @@ fn transport(plan: &RunPlan, out: &mut String) {
     });
     said.extend(chosen.compression.then(|| "compressed answers are asked for".to_owned()));
     let redirects = usize::from(chosen.redirects);
-    said.extend((redirects > 0).then(|| format!("{} followed at most", count(redirects, "redirect"))));
+    said.extend((redirects > 0).then(|| format!("{} followed at most", plural(redirects, "redirect"))));
     said.extend(chosen.cookies.then(|| "sessions keep cookies".to_owned()));
     let sources: Vec<String> = chosen.sources.iter().map(ToString::to_string).collect();
     said.extend((!sources.is_empty()).then(|| format!("connects from {}", sources.join(", "))));
@@ -248,10 +249,6 @@ fn sessions(plan: &RunPlan, out: &mut String) {
     }
 }
 
-fn count(n: usize, thing: &str) -> String {
-    if n == 1 { format!("1 {thing}") } else { format!("{n} {thing}s") }
-}
-
 /// A template as it may be shown: holes by what they are, secrets by name.
 fn show(plan: &RunPlan, template: &Template) -> String {
     timeline::text::clean(&template.0.iter().map(|p| show_part(plan, p)).collect::<String>(), 100)
@@ -301,7 +298,7 @@ fn feeders(plan: &RunPlan, out: &mut String) {
         *out += &format!(
             "  {}: {} ({}), {order}\n",
             feeder.name,
-            count(feeder.rows.len(), "row"),
+            plural(feeder.rows.len(), "row"),
             feeder.columns.join(", ")
         );
     }

@@ -17,6 +17,8 @@ use timeline::fault::{FaultOrder, Truth};
 use timeline::{MonoNs, RunClock, RunTime};
 use ureq::typestate::WithBody;
 
+/// Name of the file inside a run's folder that tells what was really wrong.
+pub const FILE_NAME: &str = "truth.jsonl";
 /// How long the control endpoint may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long workers may take to be relieved, all of them: each new one fills no database, but starts a process.
@@ -96,7 +98,7 @@ impl Injector {
         let mut failures =
             self.thread.join().unwrap_or_else(|_| vec!["the fault thread panicked".to_owned()]);
         let written = self.control.end_all().and_then(|()| self.control.truth()).and_then(|lines| {
-            let path = folder.join("truth.jsonl");
+            let path = folder.join(FILE_NAME);
             write_truth(&path, &lines, self.clock)
         });
         if let Err(e) = written {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use timeline::recording::{FILE_NAME, PACKED_FILE_NAME};
+use timeline::recording::{FILE_NAME, PACKED_FILE_NAME, in_folder};
 
 use super::case::{Case, End, Found, Record, Seen, Shape, Sort, condition};
 use super::truth;
@@ -13,14 +13,14 @@ use crate::replay::{Replayed, replay};
 pub fn folders(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut all = Vec::new();
     for folder in named {
-        if holds_a_recording(folder) {
+        if in_folder(folder).is_some() {
             all.push(folder.clone());
             continue;
         }
         let cannot = |e| UserError::wrong(format!("cannot read the folder {}: {e}", folder.display()));
         let inside = std::fs::read_dir(folder).map_err(cannot)?;
         let mut runs: Vec<PathBuf> = inside.flatten().map(|e| e.path()).collect();
-        runs.retain(|run| holds_a_recording(run));
+        runs.retain(|run| in_folder(run).is_some());
         if runs.is_empty() {
             let expected = format!("expected folders with {FILE_NAME} or {PACKED_FILE_NAME} in them");
             return Err(UserError::wrong(format!(
@@ -32,10 +32,6 @@ pub fn folders(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         all.extend(runs);
     }
     Ok(all)
-}
-
-fn holds_a_recording(folder: &Path) -> bool {
-    folder.join(FILE_NAME).is_file() || folder.join(PACKED_FILE_NAME).is_file()
 }
 
 /// The name of a run's folder.

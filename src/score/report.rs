@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use timeline::text::plural;
 
 use super::case::{Case, Record, Seen, Sort};
 use super::judge::{Judged, Outcome, judge};
@@ -234,7 +235,6 @@ pub fn text(score: &Score) -> String {
 
 fn head(score: &Score) -> String {
     let outcomes: Vec<String> = score.outcomes.iter().map(|(name, n)| format!("{n} {name}")).collect();
-    let plural = |n: usize, thing: &str| format!("{n} {thing}{}", if n == 1 { "" } else { "s" });
     let (cases, repeated) = (plural(score.cases.len(), "case"), plural(score.repeated as usize, "run"));
     let mut out = format!("{cases}: {}; {repeated} repeated\n\n", outcomes.join(", "));
     let i = &score.intervals;

@@ -7,9 +7,7 @@ use serde::Deserialize;
 use timeline::fault::{FaultKind, TruthPoint};
 
 use super::case::Began;
-
-/// Name of the file inside a run's folder.
-pub const FILE_NAME: &str = "truth.jsonl";
+pub use crate::run::truth::FILE_NAME;
 
 /// What is needed of a line.
 #[derive(Deserialize)]

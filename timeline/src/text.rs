@@ -1,8 +1,14 @@
-//! Text from the target, made harmless.
+//! Text from the target, made harmless, and words for counts.
 //!
 //! Owns the one function through which untrusted text (routes, keys, error messages) goes before it
 //! is kept: no control characters, no bidirectional overrides, bounded length. Escaping for HTML is
 //! the report's own duty on top of it.
+
+/// `1 run`, `5 runs`: for things whose plural takes an `s`.
+#[must_use]
+pub fn plural(n: usize, thing: &str) -> String {
+    if n == 1 { format!("1 {thing}") } else { format!("{n} {thing}s") }
+}
 
 /// `text` without control and bidirectional formatting characters (each becomes U+FFFD), cut to `max` characters with `…`.
 #[must_use]

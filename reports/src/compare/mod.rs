@@ -284,10 +284,5 @@ fn notes(base: &[&Sample], new: &[&Sample]) -> Vec<String> {
     notes
 }
 
-/// `1 run`, `5 runs`.
-fn plural(n: usize, thing: &str) -> String {
-    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
-}
-
 #[cfg(test)]
 mod tests;

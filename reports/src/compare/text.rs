@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use timeline::Unit;
-use timeline::text::clean;
+use timeline::text::{clean, plural};
 
 use super::{Change, Comparison, Row, Scale, Verdict};
 
@@ -14,7 +14,7 @@ const NAME: usize = 32;
 #[must_use]
 pub fn words(c: &Comparison, all: bool) -> String {
     let mut out = String::new();
-    let runs = |side: &super::Side| super::plural(side.runs.len(), "run");
+    let runs = |side: &super::Side| plural(side.runs.len(), "run");
     let _ = writeln!(
         out,
         "{}: {} of base against {} of new\n",
@@ -38,7 +38,7 @@ pub fn words(c: &Comparison, all: bool) -> String {
     }
     let rest = c.rows.len() - told.len();
     if rest > 0 {
-        let _ = writeln!(out, "  {} did not move (--all shows them)", super::plural(rest, "further figure"));
+        let _ = writeln!(out, "  {} did not move (--all shows them)", plural(rest, "further figure"));
     }
     for line in findings(c).into_iter().chain(notes(c)) {
         let _ = writeln!(out, "{line}");
@@ -55,8 +55,8 @@ pub fn markdown(c: &Comparison) -> String {
         c.verdict.name(),
         c.reason,
         plain(&c.scenario),
-        super::plural(c.base.runs.len(), "run"),
-        super::plural(c.new.runs.len(), "run"),
+        plural(c.base.runs.len(), "run"),
+        plural(c.new.runs.len(), "run"),
     );
     for row in c.rows.iter().filter(|r| r.headline || moved(r)) {
         let (value, range) = parts(row);
@@ -119,9 +119,9 @@ fn findings(c: &Comparison) -> Vec<String> {
             "finding {}: in {} of {} base, in {} of {} new",
             f.kind.name(),
             f.base,
-            super::plural(c.base.runs.len(), "run"),
+            plural(c.base.runs.len(), "run"),
             f.new,
-            super::plural(c.new.runs.len(), "run")
+            plural(c.new.runs.len(), "run")
         )
     };
     c.findings.iter().map(line).collect()
@@ -129,7 +129,7 @@ fn findings(c: &Comparison) -> Vec<String> {
 
 fn notes(c: &Comparison) -> Vec<String> {
     let left_out = c.base.invalid.len() + c.new.invalid.len();
-    let invalid = (left_out > 0).then(|| format!("{} left out as invalid", super::plural(left_out, "run")));
+    let invalid = (left_out > 0).then(|| format!("{} left out as invalid", plural(left_out, "run")));
     invalid.into_iter().chain(c.notes.iter().cloned()).map(|n| format!("note: {n}")).collect()
 }
 

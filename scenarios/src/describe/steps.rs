@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use timeline::Unit;
+use timeline::text::plural;
 
-use super::{count, events, show, socket};
+use super::{events, show, socket};
 use crate::plan::{
     Body, Check, Choice, Condition, Content, Guard, HttpVersion, Journey, Parallel, Part, Request, RunPlan,
     Step, StepId, Template, Times,
@@ -37,7 +38,7 @@ pub(super) fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String
             Step::Repeat(r) => {
                 let times = match r.times {
                     Times::UntilEnd => "until the end".to_owned(),
-                    Times::Count(n) => count(n as usize, "time"),
+                    Times::Count(n) => plural(n as usize, "time"),
                 };
                 let every = r.every.map(|d| format!(", every {}", show_dist(d))).unwrap_or_default();
                 match &r.guard {
@@ -71,7 +72,7 @@ pub(super) fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String
         if let Step::Journey(journey) = step {
             for step in &journey.steps {
                 let times = if step.times > 1 {
-                    format!(", {} a visit", count(step.times as usize, "time"))
+                    format!(", {} a visit", plural(step.times as usize, "time"))
                 } else {
                     String::new()
                 };
@@ -97,7 +98,7 @@ fn request(plan: &RunPlan, r: &Request) -> String {
         let _ = write!(line, ", checks {}", r.checks.iter().map(check).collect::<Vec<_>>().join(", "));
     }
     if !r.saves.is_empty() {
-        let _ = write!(line, ", {} saved", count(r.saves.len(), "value"));
+        let _ = write!(line, ", {} saved", plural(r.saves.len(), "value"));
     }
     line += &carried(plan, r);
     line += &authorized(plan, &r.headers);
@@ -105,7 +106,7 @@ fn request(plan: &RunPlan, r: &Request) -> String {
         line += ", body after 100 Continue";
     }
     if let Some(n) = r.options.redirects {
-        let _ = write!(line, ", {} followed at most", count(usize::from(n), "redirect"));
+        let _ = write!(line, ", {} followed at most", plural(usize::from(n), "redirect"));
     }
     if let Some(when) = &r.when {
         let _ = write!(line, ", if {}", words(when));
@@ -115,13 +116,13 @@ fn request(plan: &RunPlan, r: &Request) -> String {
 
 fn parallel(plan: &RunPlan, p: &Parallel) -> String {
     let over = match plan.transport.http {
-        HttpVersion::Http1 => count(p.connections_used(), "connection"),
-        HttpVersion::Http2 => count(1, "connection"),
+        HttpVersion::Http1 => plural(p.connections_used(), "connection"),
+        HttpVersion::Http2 => plural(1, "connection"),
         HttpVersion::Auto => {
-            format!("{} of HTTP/1.1 or one of HTTP/2", count(p.connections_used(), "connection"))
+            format!("{} of HTTP/1.1 or one of HTTP/2", plural(p.connections_used(), "connection"))
         }
     };
-    format!("{} at once, over {over}", count(p.requests.len(), "request"))
+    format!("{} at once, over {over}", plural(p.requests.len(), "request"))
 }
 
 fn choose(plan: &RunPlan, choices: &[Choice], depth: usize, out: &mut String) {
@@ -158,7 +159,7 @@ fn carried(plan: &RunPlan, request: &Request) -> String {
         Some(Body::Multipart(fields)) => {
             let large = fields.iter().map(|f| content(&f.content)).filter(|what| !what.is_empty());
             let large: String = large.map(|what| format!(", {what}")).collect();
-            format!("a form of {}{large}", count(fields.len(), "part"))
+            format!("a form of {}{large}", plural(fields.len(), "part"))
         }
     };
     let chunked = if request.options.chunked { ", chunked" } else { "" };

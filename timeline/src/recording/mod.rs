@@ -16,7 +16,7 @@ mod codec;
 mod reader;
 mod writer;
 
-pub use reader::{Damage, Item, Loaded, Reader, RecordingError};
+pub use reader::{Damage, Item, Loaded, Reader, RecordingError, in_folder};
 pub use writer::Writer;
 
 /// First bytes of every recording.

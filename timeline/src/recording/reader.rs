@@ -107,7 +107,11 @@ impl Reader {
     /// # Errors
     /// [`RecordingError`] when there is nothing that can be read.
     pub fn open(path: &Path) -> Result<Self, RecordingError> {
-        let path = if path.is_dir() { inside(path) } else { path.to_owned() };
+        let path = match in_folder(path) {
+            Some(inside) => inside,
+            None if path.is_dir() => path.join(FILE_NAME),
+            None => path.to_owned(),
+        };
         let bytes = std::fs::read(&path)
             .and_then(|bytes| if bytes.starts_with(&GZIP) { gunzip(&bytes) } else { Ok(bytes) })
             .map_err(|source| RecordingError::Io { path: path.clone(), source })?;
@@ -280,10 +284,10 @@ impl Iterator for Reader {
     }
 }
 
-/// The recording in a run's folder.
-fn inside(folder: &Path) -> PathBuf {
-    let [plain, packed] = [FILE_NAME, PACKED_FILE_NAME].map(|name| folder.join(name));
-    if !plain.exists() && packed.exists() { packed } else { plain }
+/// The recording in a run's folder, plain or gzipped; none if there is neither.
+#[must_use]
+pub fn in_folder(folder: &Path) -> Option<PathBuf> {
+    [FILE_NAME, PACKED_FILE_NAME].map(|name| folder.join(name)).into_iter().find(|path| path.is_file())
 }
 
 fn gunzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
