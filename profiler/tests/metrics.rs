@@ -1,4 +1,5 @@
-//! The metrics source against servers: a real library, one that goes away and comes back, and hostile ones.
+//! The metrics source against servers, and what receives OpenTelemetry against senders: real libraries, one that goes away and comes
+//! back, and hostile ones.
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
 mod watched;
@@ -11,12 +12,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dynamometer_profiler::sources::{Attached, attach_metrics};
+use dynamometer_profiler::sources::{Attached, attach_metrics, attach_otlp};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit as RegistryUnit};
 use timeline::event::kinds;
 use timeline::lane::names;
+use timeline::metric::Mapping;
 
 use watched::{Kept, soon};
 
@@ -96,7 +98,7 @@ fn levels_rates_and_ages_arrive_and_an_outage_is_said_once_and_survived() {
         reply(stream, status, page.as_bytes());
     }));
     let kept = Kept::default();
-    let attached = attach_metrics(&server.url(), false, Box::new(kept.clone())).unwrap();
+    let attached = attach_metrics(&server.url(), false, &[], Box::new(kept.clone())).unwrap();
     assert!(attached.about().contains("Micrometer"), "{}", attached.about());
     let me = server.instance();
     soon("rates", || kept.values("cache.c.hits", &me).len() >= 3);
@@ -118,7 +120,7 @@ fn levels_rates_and_ages_arrive_and_an_outage_is_said_once_and_survived() {
 
 #[test]
 fn wrong_addresses_and_answers_are_named_and_secrets_are_not_shown() {
-    let attach = |url: &str| match attach_metrics(url, false, Box::new(Kept::default())) {
+    let attach = |url: &str| match attach_metrics(url, false, &[], Box::new(Kept::default())) {
         Ok(_) => panic!("{url} attached"),
         Err(e) => e.to_string(),
     };
@@ -150,7 +152,8 @@ fn an_endless_page_is_named_and_given_up() {
             }
         }
     }));
-    let error = attach_metrics(&endless.url(), false, Box::new(Kept::default())).map(|_| ()).unwrap_err();
+    let error =
+        attach_metrics(&endless.url(), false, &[], Box::new(Kept::default())).map(|_| ()).unwrap_err();
     assert!(error.to_string().ends_with("the answer is longer than 8 MiB"), "{error}");
 }
 
@@ -167,7 +170,7 @@ fn hostile_names_and_values_do_no_harm_and_are_told() {
         )
     });
     let kept = Kept::default();
-    let attached = attach_metrics(&server.url(), false, Box::new(kept.clone())).unwrap();
+    let attached = attach_metrics(&server.url(), false, &[], Box::new(kept.clone())).unwrap();
     soon("reasons", || {
         ["counters that are no positive number", "buckets without a limit", "longer than 16 KiB"]
             .iter()
@@ -195,7 +198,7 @@ impl Service {
     }
 
     fn watch(&self, kept: &Kept) -> Attached {
-        attach_metrics(&format!("http://127.0.0.1:{}/metrics", self.1), false, Box::new(kept.clone()))
+        attach_metrics(&format!("http://127.0.0.1:{}/metrics", self.1), false, &[], Box::new(kept.clone()))
             .unwrap()
     }
 
@@ -237,22 +240,171 @@ fn node_with_prom_client_shows_generations_pauses_and_handlers() {
     assert!(attached.join(GRACE));
 }
 
+/// A process that sends its metrics, for as long as the test lasts.
+struct Sender(Child);
+
+impl Sender {
+    fn start(command: &mut Command, to: SocketAddr) -> Self {
+        let url = format!("http://{to}/v1/metrics");
+        Self(command.arg(url).stdin(Stdio::piped()).spawn().unwrap_or_else(|e| panic!("{command:?}: {e}")))
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Receives on a free port.
+fn receive(kept: &Kept, mappings: &[Mapping]) -> (Attached, SocketAddr) {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let attached = attach_otlp(any, false, mappings, Box::new(kept.clone())).unwrap();
+    let address = attached.about().split(['/', ' ']).find_map(|word| word.parse().ok()).unwrap();
+    (attached, address)
+}
+
 #[test]
-fn python_with_prometheus_client_shows_handlers() {
+fn the_libraries_of_python_are_read_by_their_page_and_by_what_they_send() {
     let venv = tempfile::tempdir().unwrap();
     let ran = |command: &mut Command| assert!(command.status().unwrap().success(), "{command:?}");
     ran(Command::new("python3").args(["-m", "venv"]).arg(venv.path()));
     let python = venv.path().join("bin/python");
-    let install =
-        ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "prometheus-client==0.25.0"];
-    ran(Command::new(&python).args(install));
+    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    let libraries_of_it = ["prometheus-client==0.25.0", "opentelemetry-exporter-otlp-proto-http==1.45.2"];
+    ran(Command::new(&python).args(install).args(libraries_of_it));
+
     let service = Service::start(Command::new(&python).arg(libraries().join("prometheus_client_page.py")));
     let kept = Kept::default();
     let attached = service.watch(&kept);
+    let sent = Kept::default();
+    let backlog = Mapping {
+        metric: "shop.mail.backlog".to_owned(),
+        labels: vec![("queue".to_owned(), "outgoing".to_owned())],
+        lane: "broker.mail.depth".to_owned(),
+        member: None,
+        subject: None,
+        unit: None,
+    };
+    let (receiver, address) = receive(&sent, &[backlog]);
+    let sender = Sender::start(Command::new(&python).arg(libraries().join("opentelemetry_sdk.py")), address);
     soon("handlers", || kept.recorded(names::SERVER_HANDLER).iter().map(|h| h.count()).sum::<u64>() > 20);
     let requests = kept.values(names::SERVER_REQUESTS, &service.instance());
     assert!(requests.iter().all(|r| *r >= 0.0) && requests.iter().any(|r| *r > 0.0), "{requests:?}");
+
+    soon("handlers that were sent", || {
+        sent.recorded(names::SERVER_HANDLER).iter().filter(|h| h.count() > 0).count() > 2
+    });
+    let me = format!("otlp-python-shop-{}", sender.0.id());
+    assert!(sent.values("pool.orders.in-use", &me).iter().all(|v| *v == 3.0), "{me}");
+    assert!(sent.values("pool.orders.idle", &me).contains(&1.0));
+    assert!(sent.values("broker.mail.depth", &me).contains(&17.0), "a mapped metric");
+    let within = |name: &str, us: u32| {
+        let cells: Vec<u32> = sent.recorded(name).iter().flat_map(|h| h.cells.clone()).map(|c| c.0).collect();
+        assert!(!cells.is_empty() && cells.iter().all(|c| c.abs_diff(us) <= us / 20), "{name}: {cells:?}");
+    };
+    within(names::SERVER_HANDLER, 20_000);
+    within("pool.orders.wait", 4_000); // from exponential buckets
+    assert!(attached.join(GRACE) && receiver.join(GRACE));
+}
+
+#[test]
+fn node_with_the_sdk_of_opentelemetry_sends_generations_and_pauses() {
+    let kept = Kept::default();
+    let (attached, address) = receive(&kept, &[]);
+    let sender = Sender::start(Command::new("node").arg(libraries().join("opentelemetry-sdk.js")), address);
+    let me = format!("otlp-node-shop-{}", sender.0.id());
+    soon("pauses", || kept.0.lock().unwrap().events.iter().any(|e| e.kind == kinds::PAUSE_MINOR));
+    soon("handlers", || kept.recorded(names::SERVER_HANDLER).iter().any(|h| h.count() > 0));
+    let [young, old, used] =
+        [names::HEAP_YOUNG, names::HEAP_OLD, names::HEAP_USED].map(|n| kept.values(n, &me));
+    assert!(!used.is_empty() && young.iter().zip(&old).zip(&used).all(|((y, o), u)| *y > 0.0 && y + o <= *u));
+    // Each was 20 ms; about 200 a second, however many a busy machine lets through.
+    let handlers = kept.recorded(names::SERVER_HANDLER);
+    assert!(
+        handlers.iter().flat_map(|h| &h.cells).all(|(us, _)| (19_900..=20_100).contains(us)),
+        "{handlers:?}"
+    );
+    assert!(kept.values(names::SERVER_REQUESTS, &me).iter().all(|r| *r < 2_000.0));
+    assert!(kept.noted("OpenTelemetry, Node.js"));
+    assert!(
+        !kept.values(names::SOURCE_AGE, &me).is_empty() || !kept.values(names::SOURCE_AGE, "otlp").is_empty()
+    );
     assert!(attached.join(GRACE));
+}
+
+/// Sends bytes as they are and gives back the answer's first line.
+fn raw(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    drop(stream.write_all(bytes));
+    let mut answer = Vec::new();
+    drop(stream.read_to_end(&mut answer));
+    String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn hostile_senders_are_answered_with_their_mistake_and_named_once() {
+    let kept = Kept::default();
+    let (attached, address) = receive(&kept, &[]);
+    let post = |fields: &str, body: &[u8]| {
+        let head = format!(
+            "POST /v1/metrics HTTP/1.1\r\nhost: x\r\nuser-agent: evil\u{202e}\r\n{fields}content-length: {}\r\n\r\n",
+            body.len()
+        );
+        raw(address, &[head.as_bytes(), body].concat())
+    };
+    let json = "content-type: application/json\r\n";
+    let proto = "content-type: application/x-protobuf\r\n";
+    let zipped = |byte: u8, n: usize| {
+        let mut zip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        zip.write_all(&vec![byte; n]).unwrap();
+        zip.finish().unwrap()
+    };
+    let bomb = format!("{proto}content-encoding: gzip\r\n");
+    let endless = "POST /v1/metrics HTTP/1.1\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nffffffff\r\n";
+    for (what, answer, status) in [
+        ("no JSON", post(json, b"[1"), 400),
+        ("wrong types", post(json, br#"{"resourceMetrics":{"a":1}}"#), 400),
+        ("too deep", post(json, "[".repeat(100_000).as_bytes()), 400),
+        ("no protobuf", post(proto, b"\x0a\xff\xff"), 400),
+        ("a bomb", post(&bomb, &zipped(0, 64 << 20)), 413),
+        ("no gzip", post(&bomb, b"plain"), 400),
+        ("much JSON", post(json, &b" ".repeat(2 << 20)), 413),
+        ("endless chunks", raw(address, endless.as_bytes()), 413),
+        ("an endless head", raw(address, &b"GET / HTTP/1.1\r\na: b\r\n".repeat(2_000)), 400),
+        ("other content", post("content-type: text/html\r\n", b"x"), 415),
+        ("traces", raw(address, b"POST /v1/traces HTTP/1.1\r\n\r\n"), 404),
+        ("gRPC", raw(address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 400),
+        ("a reader", raw(address, b"GET /v1/metrics HTTP/1.1\r\n\r\n"), 405),
+        (
+            "no length",
+            raw(address, b"POST /v1/metrics HTTP/1.1\r\ncontent-type: application/json\r\n\r\n"),
+            411,
+        ),
+        ("nothing at all", post(proto, b""), 200),
+    ] {
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{what}: {answer}");
+    }
+    let many = (0..20).map(|i| {
+        format!(r#"{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"\u001b{i}{}"}}}}]}},"scopeMetrics":[]}}"#, "x".repeat(500))
+    });
+    let crowd = format!(r#"{{"resourceMetrics":[{}]}}"#, many.collect::<Vec<_>>().join(","));
+    assert!(post(json, crowd.as_bytes()).starts_with("HTTP/1.1 429 "));
+    // One that was turned away is no trouble to the next.
+    assert!(post(json, br#"{"resourceMetrics":[]}"#).starts_with("HTTP/1.1 200 "));
+    let got = kept.0.lock().unwrap();
+    assert!(got.lanes.iter().all(|l| l.instance.len() < 100 && !l.instance.contains('\u{1b}')));
+    let told: Vec<&String> = got.notes.iter().filter(|n| n.contains("turned away")).collect();
+    assert!((5..=16).contains(&told.len()), "{told:?}");
+    assert!(
+        told.iter().all(|n| n.contains("evil") != n.contains("without a name") && !n.contains('\u{202e}')),
+        "{told:?}"
+    );
+    drop(got);
+    assert!(attached.join(GRACE));
+    let elsewhere = attach_otlp(SocketAddr::from(([0, 0, 0, 0], 0)), false, &[], Box::new(Kept::default()));
+    assert!(elsewhere.map(|_| ()).unwrap_err().to_string().contains("no address of loopback"));
 }
 
 #[test]
@@ -267,7 +419,7 @@ fn rust_with_prometheus_client_is_read_in_openmetrics() {
         page
     });
     let kept = Kept::default();
-    let attached = attach_metrics(&server.url(), false, Box::new(kept.clone())).unwrap();
+    let attached = attach_metrics(&server.url(), false, &[], Box::new(kept.clone())).unwrap();
     soon("handlers", || kept.recorded(names::SERVER_HANDLER).len() > 3);
     assert!(kept.recorded(names::SERVER_HANDLER).iter().all(|h| h.cells == [(50_000, 1)]));
     assert!(attached.join(GRACE));

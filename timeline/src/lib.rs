@@ -17,6 +17,7 @@ pub mod frame;
 pub mod gate;
 pub mod histogram;
 pub mod lane;
+pub mod metric;
 pub mod probe;
 pub mod recorder;
 pub mod recording;

@@ -9,6 +9,7 @@ pub mod discover;
 pub mod host;
 pub mod jvm;
 pub mod metrics;
+pub mod otlp;
 pub mod process;
 pub mod redis;
 pub mod v8;
@@ -104,6 +105,14 @@ pub enum AttachError {
         url: String,
         /// What is wrong.
         why: metrics::MetricsError,
+    },
+    /// Metrics of OpenTelemetry cannot be received.
+    #[error("cannot receive OpenTelemetry metrics at {address}: {why}")]
+    Otlp {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// What is wrong.
+        why: otlp::OtlpError,
     },
     /// The Redis server cannot be read.
     #[error("cannot attach Redis at {url}: {why}")]
@@ -273,5 +282,6 @@ pub use agent::attach as attach_agent;
 pub use host::attach as attach_host;
 pub use jvm::attach as attach_jvm;
 pub use metrics::attach as attach_metrics;
+pub use otlp::attach as attach_otlp;
 pub use process::{attach as attach_process, attach_pids, attach_served};
 pub use redis::attach as attach_redis;

@@ -29,8 +29,12 @@ const fn exporter(about: &'static str, rules: &'static [Rule]) -> Dialect {
     Dialect { about, exporter: true, rules }
 }
 
+/// Number of the scenario's own mapping among [`ALL`].
+pub(super) const OWN: usize = 0;
+
 /// All of them, the preferred first.
 pub(super) static ALL: &[Dialect] = &[
+    library("the scenario's own mapping", &[]), // its rules are `own`'s
     library("prom-client 15 (Node.js)", PROM_CLIENT),
     library("OpenTelemetry, Node.js", OTEL_NODE),
     library("Micrometer 1.14 (JVM)", MICROMETER),

@@ -8,16 +8,18 @@
 use std::borrow::Cow;
 
 /// Longest line, bytes. A label of 1 KB is long; an endless one must not be searched for its end again and again.
-pub(super) const MAX_LINE: usize = 16 << 10;
+pub(in crate::sources) const MAX_LINE: usize = 16 << 10;
 /// Most labels of a series. Kubernetes adds about ten to a client library's three.
 const MAX_LABELS: usize = 48;
 
 /// A sample.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Line<'a> {
+pub(in crate::sources) struct Line<'a> {
     pub name: Cow<'a, str>,
     pub labels: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     pub value: f64,
+    /// Is `value` what a counter has grown by, and not its whole count? No page says so.
+    pub grown: bool,
 }
 
 impl Line<'_> {
@@ -51,7 +53,7 @@ pub(super) fn read(line: &str) -> Result<Line<'_>, Wrong> {
         return Err("no metric's name at its beginning");
     }
     let word = rest.split_ascii_whitespace().next().ok_or("no value")?;
-    Ok(Line { name, labels, value: number(word)? })
+    Ok(Line { name, labels, value: number(word)?, grown: false })
 }
 
 /// What stands between braces, and returns what follows. A quoted text without `=` is the metric's name (Prometheus 3).

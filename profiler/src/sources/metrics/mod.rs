@@ -5,23 +5,27 @@
 
 mod buckets;
 mod dialects;
-mod line;
+pub(super) mod line;
+mod own;
 mod page;
 #[cfg(test)]
 mod pages_test;
-mod rules;
-mod scrape;
+pub(super) mod rules;
+pub(super) mod scrape;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 use timeline::MonoNs;
+use timeline::metric::Mapping;
 use timeline::text::clean;
 
 use super::age::Age;
 use super::fetch::{self, FetchError, WORDS};
 use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
+pub(super) use own::Own;
 use scrape::Scrape;
 
 /// Name of the source.
@@ -59,15 +63,20 @@ pub enum MetricsError {
 /// Attaches the page at `url` (`http://HOST:PORT/PATH`).
 ///
 /// Reads it once before it returns, so a wrong address is known at once; later failures are told to the sink, and
-/// reading goes on. A page without a single known name attaches, too: some appear only under load. With `beside`, another source
+/// reading goes on. `mappings` say of further metrics which lanes they fill. A page without a single known name attaches, too: some appear only under load. With `beside`, another source
 /// reads the same process's heap and pauses better; those of the page are left out, because instances add up.
 ///
 /// # Errors
 /// [`AttachError::Metrics`]: nobody answers there, or not with metrics.
-pub fn attach(url: &str, beside: bool, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
+pub fn attach(
+    url: &str,
+    beside: bool,
+    mappings: &[Mapping],
+    sink: Box<dyn Sink>,
+) -> Result<Attached, AttachError> {
     let failed = |why| AttachError::Metrics { url: shown(url), why };
     let mut sink = Shared::new(sink);
-    let mut metrics = Metrics::new(url, beside, &mut sink).map_err(failed)?;
+    let mut metrics = Metrics::new(url, beside, mappings, &mut sink).map_err(failed)?;
     metrics.read(&mut sink).map_err(failed)?;
     let about = metrics.about();
     sink.note(NAME, &about);
@@ -101,7 +110,7 @@ struct Metrics {
 }
 
 impl Metrics {
-    fn new(url: &str, beside: bool, sink: &mut dyn Sink) -> Result<Self, MetricsError> {
+    fn new(url: &str, beside: bool, mappings: &[Mapping], sink: &mut dyn Sink) -> Result<Self, MetricsError> {
         let authority =
             url.strip_prefix("http://").and_then(|r| r.split(['/', '?', '#']).next()).unwrap_or("");
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
@@ -113,7 +122,7 @@ impl Metrics {
         Ok(Self {
             url: url.to_owned(),
             http: fetch::client(),
-            scrape: Scrape::new(&instance, beside),
+            scrape: Scrape::new(&instance, beside, Arc::new(Own::new(mappings))),
             age: Age::declare(NAME, &instance, sink),
             instance,
             newest: None,

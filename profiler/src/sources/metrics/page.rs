@@ -4,8 +4,8 @@
 //! those than samples is something else.
 
 use super::MetricsError;
+use super::line;
 use super::scrape::Scrape;
-use super::{line, rules};
 
 /// Bad lines that make a page none, unless it has more good ones.
 const BAD_LINES: u64 = 3;
@@ -25,7 +25,7 @@ pub(super) fn read(page: &str, scrape: &mut Scrape) -> Result<(), MetricsError> 
         }
         let begins = line::name_of(text);
         if begins.len() <= line::MAX_LINE && (begins != name || begins.is_empty()) {
-            (name, met) = (begins, rules::lookup(begins));
+            (name, met) = (begins, scrape.lookup(begins));
         }
         // A metric that is of no use to us need only look like one.
         if met.is_empty() && !begins.is_empty() && text.len() > begins.len() {
@@ -35,7 +35,8 @@ pub(super) fn read(page: &str, scrape: &mut Scrape) -> Result<(), MetricsError> 
         match line::read(text) {
             Ok(line) if begins.is_empty() => {
                 good += 1;
-                scrape.take(&rules::lookup(&line.name), &line);
+                let met = scrape.lookup(&line.name);
+                scrape.take(&met, &line);
             }
             Ok(line) => {
                 good += 1;

@@ -3,6 +3,7 @@
 //! A page and the lines of its second reading are divided by `# -- later`.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use timeline::histogram::Sparse;
 use timeline::{LaneId, LaneSpec, MonoNs, Shape};
@@ -59,7 +60,7 @@ impl Sink for Told {
 
 fn told(pages: &str) -> String {
     let mut told = Told::default();
-    let mut scrape = Scrape::new("metrics-1", false);
+    let mut scrape = Scrape::new("metrics-1", false, Arc::default());
     let mut since = None;
     for (second, page) in (10..).zip(pages.split("# -- later")) {
         let at = MonoNs(second * 1_000_000_000);
@@ -98,7 +99,7 @@ cache_gets_total{cache=\"c\",result=\"hit\"} 7\ncache_gets_total{cache=\"c\",res
 
 #[test]
 fn beside_another_source_heap_and_pauses_are_left_out() {
-    let mut scrape = Scrape::new("metrics-1", true);
+    let mut scrape = Scrape::new("metrics-1", true, Arc::default());
     let mut told = Told::default();
     scrape.begin();
     page::read(
@@ -113,7 +114,7 @@ fn beside_another_source_heap_and_pauses_are_left_out() {
 
 #[test]
 fn what_is_kept_of_a_page_is_bounded() {
-    let mut scrape = Scrape::new("x", false);
+    let mut scrape = Scrape::new("x", false, Arc::default());
     let mut told = Told::default();
     scrape.begin();
     let lines: String = (0..40_000).fold(String::new(), |mut page, i| {
@@ -130,7 +131,7 @@ fn what_is_kept_of_a_page_is_bounded() {
 #[test]
 fn a_page_with_more_bad_lines_than_good_ones_is_none() {
     let read = |page: &str| {
-        let mut scrape = Scrape::new("x", false);
+        let mut scrape = Scrape::new("x", false, Arc::default());
         scrape.begin();
         page::read(page, &mut scrape).map_err(|e| e.to_string())
     };

@@ -15,10 +15,10 @@ use super::line::Line;
 
 /// One metric, one lane. A metric may have several rules.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rule {
+pub(in crate::sources) struct Rule {
     /// Name with underscores for dots, without unit and suffix: `jvm_memory_used`.
     pub stem: &'static str,
-    /// Labels that must be there, and texts one of which each must contain; `^` anchors a text at the beginning.
+    /// Labels that must be there, and texts one of which each must contain; `^` anchors a text at the beginning, `=` at both ends.
     pub when: &'static [(&'static str, &'static [&'static str])],
     /// Canonical name of the lane; `*` in it is the member, from `member`.
     pub lane: &'static str,
@@ -30,11 +30,13 @@ pub(super) struct Rule {
     pub take: Take,
     /// How instances and series of the lane add up.
     pub combine: Combine,
+    /// What one unit of the metric's values comes to in the lane's, where that does not follow from its name.
+    pub factor: Option<f64>,
 }
 
 /// What is made of a metric's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Take {
+pub(in crate::sources) enum Take {
     /// The value is a level.
     Level(Unit),
     /// Its increase is a rate.
@@ -49,7 +51,7 @@ pub(super) enum Take {
 
 impl Rule {
     pub(super) const fn of(stem: &'static str, take: Take, lane: &'static str) -> Self {
-        Self { stem, when: &[], lane, member: &[], subject: &[], take, combine: Combine::Sum }
+        Self { stem, when: &[], lane, member: &[], subject: &[], take, combine: Combine::Sum, factor: None }
     }
 
     pub(super) const fn level(stem: &'static str, unit: Unit, lane: &'static str) -> Self {
@@ -87,14 +89,20 @@ impl Rule {
     /// Do the labels of `line` meet the rule's conditions?
     pub fn fits(&self, line: &Line<'_>) -> bool {
         self.when.iter().all(|(name, words)| {
-            let has =
-                |v: &str, w: &str| w.strip_prefix('^').map_or_else(|| v.contains(w), |w| v.starts_with(w));
+            let has = |v: &str, w: &str| match w.as_bytes().first() {
+                Some(b'^') => v.starts_with(&w[1..]),
+                Some(b'=') => v == &w[1..],
+                _ => v.contains(w),
+            };
             line.label(name).is_some_and(|v| words.iter().any(|w| has(v, w)))
         })
     }
 
     /// What one unit of the metric's values comes to in the lane's unit, given the metric's own; none if they do not agree.
     fn scale(&self, unit: Option<Suffix>) -> Option<f64> {
+        if self.factor.is_some() {
+            return self.factor;
+        }
         let wanted = match self.take {
             Take::Level(unit) | Take::Rate(unit) => unit,
             Take::Calls => return Some(1.0),
@@ -114,7 +122,7 @@ impl Rule {
 
 /// Which of a metric's lines one is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(in crate::sources) enum Part {
     /// The only one.
     Whole,
     /// `_bucket`.
@@ -127,7 +135,7 @@ pub(super) enum Part {
 
 /// A rule that a name met.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Met {
+pub(in crate::sources) struct Met {
     pub rule: &'static Rule,
     /// Number of the rule's dialect: one lane is filled by one dialect only.
     pub dialect: usize,
@@ -158,6 +166,8 @@ const SUFFIXES: &[(&str, Option<Suffix>)] = &[
     ("_nanos", Some(Suffix::Time(1.0))),
     ("_ns", Some(Suffix::Time(1.0))),
     ("_bytes", Some(Suffix::Bytes(1.0))),
+    ("_kibibytes", Some(Suffix::Bytes(1024.0))),
+    ("_mebibytes", Some(Suffix::Bytes(1_048_576.0))),
     ("_percent", Some(Suffix::Percent)),
     ("_ratio", None),
 ];
@@ -167,8 +177,11 @@ const WORDS_BEHIND_PREFIX: usize = 3;
 /// Words that a prefix may have.
 const PREFIX_WORDS: usize = 4;
 
-static RULES: LazyLock<HashMap<&'static str, Vec<(usize, &'static Rule)>>> = LazyLock::new(|| {
-    let mut all: HashMap<&str, Vec<(usize, &Rule)>> = HashMap::new();
+/// Rules by their stem, each with the number of its dialect.
+pub(super) type ByStem = HashMap<&'static str, Vec<(usize, &'static Rule)>>;
+
+static RULES: LazyLock<ByStem> = LazyLock::new(|| {
+    let mut all = ByStem::new();
     for (i, dialect) in dialects::ALL.iter().enumerate() {
         for rule in dialect.rules {
             all.entry(rule.stem).or_default().push((i, rule));
@@ -179,28 +192,47 @@ static RULES: LazyLock<HashMap<&'static str, Vec<(usize, &'static Rule)>>> = Laz
 
 /// All rules that `name` meets, whatever its labels.
 pub(super) fn lookup(name: &str) -> Vec<Met> {
+    among(name, &RULES, PREFIX_WORDS)
+}
+
+/// Those of `rules` that `name` meets behind a prefix of at most so many words.
+pub(super) fn among(name: &str, rules: &ByStem, prefix_words: usize) -> Vec<Met> {
     let name: Cow<'_, str> = if name.contains(['.', ':']) {
         Cow::Owned(name.replace(['.', ':'], "_"))
     } else {
         Cow::Borrowed(name)
     };
     // `db_client_connection_count` is a whole name although it ends as a histogram's part does.
-    let whole = by_unit(name.strip_suffix("_total").unwrap_or(&name), Part::Whole);
+    let whole = by_unit(name.strip_suffix("_total").unwrap_or(&name), Part::Whole, rules, prefix_words);
     if !whole.is_empty() {
         return whole;
     }
     let parts = [("_bucket", Part::Bucket), ("_sum", Part::Sum), ("_count", Part::Count)];
     let part = parts.iter().find_map(|(suffix, part)| Some((name.strip_suffix(suffix)?, *part)));
-    part.map(|(base, part)| by_unit(base, part)).unwrap_or_default()
+    part.map(|(base, part)| by_unit(base, part, rules, prefix_words)).unwrap_or_default()
 }
 
-fn by_unit(base: &str, part: Part) -> Vec<Met> {
+/// A name in front of its unit, and that.
+fn without_unit(base: &str) -> (&str, Option<Suffix>) {
     let unit = SUFFIXES.iter().find_map(|(suffix, unit)| Some((base.strip_suffix(suffix)?, *unit)));
-    let (stem, unit) = unit.unwrap_or((base, None));
+    unit.unwrap_or((base, None))
+}
+
+/// The stems of rules about the metric `name`: as a whole, and as what has parts. A page's name of a part is taken, too.
+pub(super) fn stems(name: &str) -> (String, String) {
+    let name = name.replace(['.', ':'], "_");
+    let whole = name.strip_suffix("_total").unwrap_or(&name);
+    let base =
+        ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(&name);
+    (without_unit(whole).0.to_owned(), without_unit(base).0.to_owned())
+}
+
+fn by_unit(base: &str, part: Part, rules: &ByStem, prefix_words: usize) -> Vec<Met> {
+    let (stem, unit) = without_unit(base);
     let mut stem = Some(stem);
-    for _ in 0..=PREFIX_WORDS {
+    for _ in 0..=prefix_words {
         let Some(tried) = stem else { break };
-        if let Some(rules) = RULES.get(tried) {
+        if let Some(rules) = rules.get(tried) {
             let met = |&(dialect, rule): &(usize, &'static Rule)| {
                 let fits = match rule.take {
                     Take::Level(_) | Take::Rate(_) => part == Part::Whole,

@@ -7,6 +7,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use timeline::event::LABEL_MAX;
@@ -16,6 +17,7 @@ use timeline::{Combine, LaneId, LaneSpec, MonoNs, Quality, Shape, Unit};
 use super::buckets::Buckets;
 use super::dialects;
 use super::line::Line;
+use super::own::Own;
 use super::rules::{Met, Part, Take};
 use crate::sources::{Sink, SourceEvent};
 
@@ -29,7 +31,7 @@ const MAX_PAUSES: u64 = 8;
 const MEMBER_MAX: usize = 60;
 
 /// What is kept of a page between two readings.
-pub(super) struct Scrape {
+pub(in crate::sources) struct Scrape {
     instance: String,
     /// Last values of counters, by the series they belong to.
     last: HashMap<u64, Last>,
@@ -38,6 +40,7 @@ pub(super) struct Scrape {
     /// Which dialect fills a lane.
     owners: HashMap<(String, String), usize>,
     turn: u64,
+    own: Arc<Own>,
     beside: bool,
     /// Was there a whole reading before?
     read_before: bool,
@@ -85,9 +88,10 @@ enum Moved {
 
 impl Scrape {
     /// With `beside`, heap and pauses are another source's to tell.
-    pub fn new(instance: &str, beside: bool) -> Self {
+    pub fn new(instance: &str, beside: bool, own: Arc<Own>) -> Self {
         Self {
             beside,
+            own,
             instance: instance.to_owned(),
             last: HashMap::new(),
             slots: Vec::new(),
@@ -111,6 +115,11 @@ impl Scrape {
         }
     }
 
+    /// All rules that a metric's name meets.
+    pub fn lookup(&self, name: &str) -> Vec<Met> {
+        self.own.lookup(name)
+    }
+
     /// Takes a line whose name met `met`.
     pub fn take(&mut self, met: &[Met], line: &Line<'_>) {
         let (mut moved, beside) = (None, self.beside);
@@ -118,6 +127,9 @@ impl Scrape {
         for one in met.iter().filter(|m| !left_out(m) && m.rule.fits(line)) {
             self.exporter |= dialects::ALL[one.dialect].exporter;
             if let Take::Level(_) = one.rule.take {
+                if line.grown {
+                    return self.refuse("levels of which only the changes are sent");
+                }
                 if moved.is_none() && self.twice(line) {
                     return;
                 }
@@ -175,6 +187,9 @@ impl Scrape {
         if !line.value.is_finite() || line.value < 0.0 {
             self.refuse("counters that are no positive number");
             return None;
+        }
+        if line.grown {
+            return Some(Moved::By(line.value));
         }
         let (turn, born) = (self.turn, self.read_before && !self.exporter);
         let full = self.last.len() >= MAX_SERIES;
@@ -251,7 +266,8 @@ impl Scrape {
         let mut pauses: BTreeMap<usize, (LaneId, f64)> = BTreeMap::new();
         for i in order {
             let slot = &mut self.slots[i];
-            if self.exporter && !dialects::ALL[slot.key.dialect].exporter {
+            let dialect = slot.key.dialect;
+            if self.exporter && !dialects::ALL[dialect].exporter && dialect != dialects::OWN {
                 continue;
             }
             let lane = (slot.key.lane.clone(), slot.key.subject.clone());

@@ -1,0 +1,192 @@
+//! The two forms of one request, and how its points become lanes.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use timeline::histogram::Sparse;
+use timeline::{LaneId, LaneSpec, MonoNs};
+
+use super::http::{Form, Request};
+use super::inbox::Inbox;
+use super::points::Taker;
+use super::{json, wire};
+use crate::sources::{Sink, SourceEvent};
+
+/// A field of a message.
+fn bytes(number: u8, inside: &[u8]) -> Vec<u8> {
+    let mut length = inside.len();
+    let mut out = vec![number << 3 | 2];
+    while length >= 0x80 {
+        out.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    out.push(length as u8);
+    out.extend(inside);
+    out
+}
+
+fn varint(number: u8, value: u8) -> Vec<u8> {
+    vec![number << 3, value]
+}
+
+fn fixed(number: u8, value: u64) -> Vec<u8> {
+    [&[number << 3 | 1][..], &value.to_le_bytes()].concat()
+}
+
+fn double(number: u8, value: f64) -> Vec<u8> {
+    fixed(number, value.to_bits())
+}
+
+fn label(number: u8, key: &str, value: &str) -> Vec<u8> {
+    bytes(number, &[bytes(1, key.as_bytes()), bytes(2, &bytes(1, value.as_bytes()))].concat())
+}
+
+fn metric(name: &str, unit: &str, kind: u8, data: &[Vec<u8>]) -> Vec<u8> {
+    bytes(2, &[bytes(1, name.as_bytes()), bytes(3, unit.as_bytes()), bytes(kind, &data.concat())].concat())
+}
+
+/// A request of second `s`: a level, a counter, and both kinds of histogram in which 4 values of 20 ms have come each second.
+fn in_protobuf(s: u64) -> Vec<u8> {
+    let time = fixed(3, s * 1_000_000_000);
+    let point = |fields: &[Vec<u8>]| bytes(1, &fields.concat());
+    let n = 4 * s;
+    let counts: Vec<u8> = [0, n, 0].iter().flat_map(|n: &u64| n.to_le_bytes()).collect();
+    let bounds: Vec<u8> = [10.0_f64, 50.0].iter().flat_map(|b| b.to_le_bytes()).collect();
+    let level = point(&[time.clone(), fixed(6, 3), label(7, "db.client.connection.pool.name", "orders")]);
+    let counter =
+        point(&[time.clone(), fixed(6, 5 * s), label(7, "cache", "prices"), label(7, "result", "hit")]);
+    let histogram =
+        [time.clone(), fixed(4, n), double(5, 20.0 * n as f64), bytes(6, &counts), bytes(7, &bounds)];
+    // 20 ms lie in bucket -6 of scale 0: from 1/64 to 1/32 of a second; -6 is 11 in zigzag.
+    let positive = bytes(8, &[varint(1, 11), bytes(2, &[n as u8])].concat());
+    let exponential = [time, fixed(4, n), double(5, 0.02 * n as f64), varint(6, 0), positive];
+    let metrics = [
+        metric("db.client.connection.pending_requests", "{request}", 7, &[level, varint(2, 2)]),
+        metric("cache.gets", "1", 7, &[counter, varint(2, 2), varint(3, 1)]),
+        metric("http.server.request.duration", "ms", 9, &[point(&histogram), varint(2, 2)]),
+        metric("db.client.connection.wait_time", "s", 10, &[point(&exponential), varint(2, 2)]),
+    ];
+    let resource = bytes(1, &label(1, "service.name", "shop"));
+    bytes(1, &[resource, bytes(2, &metrics.concat())].concat())
+}
+
+/// The same in JSON.
+fn in_json(s: u64) -> String {
+    let (time, n) = (s * 1_000_000_000, 4 * s);
+    let label = |key: &str, value: &str| format!(r#"{{"key":"{key}","value":{{"stringValue":"{value}"}}}}"#);
+    let [pool, cache, hit, shop] = [
+        label("db.client.connection.pool.name", "orders"),
+        label("cache", "prices"),
+        label("result", "hit"),
+        label("service.name", "shop"),
+    ];
+    format!(
+        r#"{{"resourceMetrics":[{{"resource":{{"attributes":[{shop}]}},"scopeMetrics":[{{"metrics":[
+        {{"name":"db.client.connection.pending_requests","unit":"{{request}}","sum":{{"aggregationTemporality":2,"isMonotonic":false,
+          "dataPoints":[{{"timeUnixNano":"{time}","asInt":"3","attributes":[{pool}]}}]}}}},
+        {{"name":"cache.gets","unit":"1","sum":{{"aggregationTemporality":"AGGREGATION_TEMPORALITY_CUMULATIVE","isMonotonic":true,
+          "dataPoints":[{{"timeUnixNano":{time},"asInt":{},"attributes":[{cache},{hit}]}}]}}}},
+        {{"name":"http.server.request.duration","unit":"ms","histogram":{{"aggregationTemporality":2,
+          "dataPoints":[{{"timeUnixNano":"{time}","count":"{n}","sum":{},"bucketCounts":["0","{n}",0],"explicitBounds":[10,50.0]}}]}}}},
+        {{"name":"db.client.connection.wait_time","unit":"s","exponentialHistogram":{{"aggregationTemporality":2,
+          "dataPoints":[{{"timeUnixNano":"{time}","count":"{n}","sum":{},"scale":0,"zeroCount":"0","positive":{{"offset":-6,"bucketCounts":["{n}"]}}}}]}}}}
+        ]}}]}}]}}"#,
+        5 * s,
+        20 * n,
+        0.02 * n as f64
+    )
+}
+
+/// What became of requests, as text.
+#[derive(Default)]
+struct Told {
+    lanes: Vec<LaneSpec>,
+    text: Vec<String>,
+}
+
+impl Sink for Told {
+    fn declare(&mut self, spec: LaneSpec) -> Option<LaneId> {
+        let known = self.lanes.iter().position(|l| *l == spec).unwrap_or_else(|| {
+            self.lanes.push(spec);
+            self.lanes.len() - 1
+        });
+        Some(LaneId(known as u32))
+    }
+    fn sample(&mut self, lane: LaneId, at: MonoNs, value: f64) {
+        let spec = &self.lanes[lane.0 as usize];
+        self.text.push(format!("{} s: {} = {}", at.0 / 1_000_000_000, spec.name, spec.unit.show(value)));
+    }
+    fn histogram(&mut self, lane: LaneId, from: MonoNs, at: MonoNs, cells: Sparse) {
+        let (from, at) = (from.0 / 1_000_000_000, at.0 / 1_000_000_000);
+        self.text.push(format!("{from} to {at} s: {} = {:?}", self.lanes[lane.0 as usize].name, cells.cells));
+    }
+    fn event(&mut self, _: SourceEvent) {}
+    fn note(&mut self, _: &str, text: &str) {
+        self.text.push(text.to_owned());
+    }
+}
+
+fn told(requests: impl IntoIterator<Item = (Form, Vec<u8>)>) -> String {
+    let mut inbox = Inbox::new(Arc::default(), false);
+    let mut told = Told::default();
+    for (second, (form, body)) in (101..).zip(requests) {
+        // What is sent takes up to half a second longer than the quickest; it was true when it was measured all the same.
+        let delay = if second % 2 == 0 { 500_000_000 } else { 0 };
+        let received = MonoNs(second * 1_000_000_000 + delay);
+        inbox.take(&Request { form, body }, received, &mut told).unwrap();
+    }
+    told.text.join("\n")
+}
+
+#[test]
+fn both_forms_become_the_same_lanes() {
+    let protobuf = told((1..=3).map(|s| (Form::Protobuf, in_protobuf(s))));
+    insta::assert_snapshot!(protobuf);
+    assert_eq!(told((1..=3).map(|s| (Form::Json, in_json(s).into_bytes()))), protobuf);
+}
+
+#[test]
+fn what_has_come_since_is_no_whole_count_and_levels_cannot_be_sent_so() {
+    let sent = |name: &str, value: u8| {
+        let point =
+            bytes(1, &[fixed(6, value.into()), label(7, "cache", "c"), label(7, "result", "hit")].concat());
+        let metrics = metric(name, "", 7, &[point, varint(2, 1), varint(3, 1)]);
+        (Form::Protobuf, bytes(1, &bytes(2, &metrics)))
+    };
+    insta::assert_snapshot!(told([
+        sent("cache.gets", 10),
+        sent("cache.gets", 4),
+        sent("cache.gets", 4),
+        sent("cache.size", 4)
+    ]));
+}
+
+struct Nothing;
+
+impl Taker for Nothing {
+    fn resource(&mut self, _: &[super::points::Attribute<'_>]) -> bool {
+        true
+    }
+    fn metric(&mut self, _: &super::points::Metric<'_>) -> bool {
+        true
+    }
+    fn point(&mut self, _: &super::points::Metric<'_>, _: super::points::Point<'_>) {}
+    fn refuse(&mut self, _: &'static str) {}
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(at in any::<prop::sample::Index>(), with in prop::collection::vec(any::<u8>(), 0..6), cut in any::<bool>()) {
+        for (form, mut body) in [(Form::Protobuf, in_protobuf(3)), (Form::Json, in_json(3).into_bytes())] {
+            let place = at.index(body.len());
+            let end = if cut { body.len() } else { (place + with.len()).min(body.len()) };
+            body.splice(place..end, with.clone());
+            match form {
+                Form::Protobuf => drop(wire::read(&body, &mut Nothing)),
+                Form::Json => drop(json::read(&body, &mut Nothing)),
+            }
+            let mut inbox = Inbox::new(Arc::default(), false);
+            let _ = inbox.take(&Request { form, body }, MonoNs(1_000_000_000), &mut Told::default());
+        }
+    }
+}
