@@ -25,6 +25,7 @@ pub fn plan_of(steps: Vec<Step>) -> RunPlan {
         }),
         transport: Transport::default(),
         attach: Vec::new(),
+        metrics: Vec::new(),
         phases: vec![phase],
         sessions: vec![SessionKind { name: "only".to_owned(), weight: 1, steps }],
         steps: (0..8).map(|i| format!("step {i}")).collect(),

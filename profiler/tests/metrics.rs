@@ -98,7 +98,7 @@ fn levels_rates_and_ages_arrive_and_an_outage_is_said_once_and_survived() {
         reply(stream, status, page.as_bytes());
     }));
     let kept = Kept::default();
-    let attached = attach_metrics(&server.url(), false, &[], Box::new(kept.clone())).unwrap();
+    let attached = attach_metrics(&server.url(), None, &[], Box::new(kept.clone())).unwrap();
     assert!(attached.about().contains("Micrometer"), "{}", attached.about());
     let me = server.instance();
     soon("rates", || kept.values("cache.c.hits", &me).len() >= 3);
@@ -120,7 +120,7 @@ fn levels_rates_and_ages_arrive_and_an_outage_is_said_once_and_survived() {
 
 #[test]
 fn wrong_addresses_and_answers_are_named_and_secrets_are_not_shown() {
-    let attach = |url: &str| match attach_metrics(url, false, &[], Box::new(Kept::default())) {
+    let attach = |url: &str| match attach_metrics(url, None, &[], Box::new(Kept::default())) {
         Ok(_) => panic!("{url} attached"),
         Err(e) => e.to_string(),
     };
@@ -152,8 +152,7 @@ fn an_endless_page_is_named_and_given_up() {
             }
         }
     }));
-    let error =
-        attach_metrics(&endless.url(), false, &[], Box::new(Kept::default())).map(|_| ()).unwrap_err();
+    let error = attach_metrics(&endless.url(), None, &[], Box::new(Kept::default())).map(|_| ()).unwrap_err();
     assert!(error.to_string().ends_with("the answer is longer than 8 MiB"), "{error}");
 }
 
@@ -170,7 +169,7 @@ fn hostile_names_and_values_do_no_harm_and_are_told() {
         )
     });
     let kept = Kept::default();
-    let attached = attach_metrics(&server.url(), false, &[], Box::new(kept.clone())).unwrap();
+    let attached = attach_metrics(&server.url(), None, &[], Box::new(kept.clone())).unwrap();
     soon("reasons", || {
         ["counters that are no positive number", "buckets without a limit", "longer than 16 KiB"]
             .iter()
@@ -198,7 +197,7 @@ impl Service {
     }
 
     fn watch(&self, kept: &Kept) -> Attached {
-        attach_metrics(&format!("http://127.0.0.1:{}/metrics", self.1), false, &[], Box::new(kept.clone()))
+        attach_metrics(&format!("http://127.0.0.1:{}/metrics", self.1), None, &[], Box::new(kept.clone()))
             .unwrap()
     }
 
@@ -260,7 +259,7 @@ impl Drop for Sender {
 /// Receives on a free port.
 fn receive(kept: &Kept, mappings: &[Mapping]) -> (Attached, SocketAddr) {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let attached = attach_otlp(any, false, mappings, Box::new(kept.clone())).unwrap();
+    let attached = attach_otlp(any, None, mappings, Box::new(kept.clone())).unwrap();
     let address = attached.about().split(['/', ' ']).find_map(|word| word.parse().ok()).unwrap();
     (attached, address)
 }
@@ -403,7 +402,7 @@ fn hostile_senders_are_answered_with_their_mistake_and_named_once() {
     );
     drop(got);
     assert!(attached.join(GRACE));
-    let elsewhere = attach_otlp(SocketAddr::from(([0, 0, 0, 0], 0)), false, &[], Box::new(Kept::default()));
+    let elsewhere = attach_otlp(SocketAddr::from(([0, 0, 0, 0], 0)), None, &[], Box::new(Kept::default()));
     assert!(elsewhere.map(|_| ()).unwrap_err().to_string().contains("no address of loopback"));
 }
 
@@ -419,7 +418,7 @@ fn rust_with_prometheus_client_is_read_in_openmetrics() {
         page
     });
     let kept = Kept::default();
-    let attached = attach_metrics(&server.url(), false, &[], Box::new(kept.clone())).unwrap();
+    let attached = attach_metrics(&server.url(), None, &[], Box::new(kept.clone())).unwrap();
     soon("handlers", || kept.recorded(names::SERVER_HANDLER).len() > 3);
     assert!(kept.recorded(names::SERVER_HANDLER).iter().all(|h| h.cells == [(50_000, 1)]));
     assert!(attached.join(GRACE));

@@ -32,6 +32,12 @@ pub fn describe(plan: &RunPlan) -> String {
         show_duration(plan.timeout_ns),
         plan.seed
     );
+    for m in &plan.metrics {
+        let labels: Vec<String> = m.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let of = if labels.is_empty() { String::new() } else { format!(" of {}", labels.join(", ")) };
+        let line = format!("{}{of} fills {}", m.metric, m.lane);
+        out += &format!("metric   {}\n", timeline::text::clean(&line, 200));
+    }
     if plan.timer == Timer::Precise {
         out += "timer    precise: arrivals err by microseconds, each worker takes up to a core\n";
     }

@@ -15,6 +15,7 @@ mod transport;
 use serde::{Deserialize, Serialize};
 use timeline::cache::CacheSettings;
 use timeline::fault::FaultOrder;
+use timeline::metric::Mapping;
 
 pub use crate::load::{Leg, Of, Rules, Shape, Timer, Turns};
 pub use answer::{Capture, Check, Compare, JsonTest, Pick, Save, TextTest};
@@ -40,6 +41,9 @@ pub struct RunPlan {
     pub transport: Transport,
     /// What to attach, as written: `auto`, `process`, `agent`.
     pub attach: Vec<String>,
+    /// Metrics of the target that its own mapping names, and the lanes that they fill.
+    #[serde(default)]
+    pub metrics: Vec<Mapping>,
     /// Phases in order; at least one.
     pub phases: Vec<Phase>,
     /// Session kinds; at least one.

@@ -73,6 +73,7 @@ pub fn quick(quick: &Quick) -> Result<RunPlan, ScenarioError> {
         target,
         transport: Transport { http, ..Transport::default() },
         attach: vec!["auto".to_owned()],
+        metrics: Vec::new(),
         phases: vec![phase],
         sessions: vec![SessionKind { name: "client".to_owned(), weight: 1, steps: vec![step_of] }],
         steps: vec![step],

@@ -41,6 +41,23 @@ that = "p99 < 250ms for say"
 
 const CASES: &[(&str, &str, &str)] = &[
     ("not TOML", "sessions = 10", "sessions = = 10"),
+    (
+        "a lane that is none",
+        "[data.users]",
+        "[[target.metric]]\nname = \"a\"\nlane = \"pool.main.waitres\"\n[data.users]",
+    ),
+    ("a metric without a name", "[data.users]", "[[target.metric]]\nlane = \"heap.used\"\n[data.users]"),
+    (
+        "a unit of something else",
+        "[data.users]",
+        "[[target.metric]]\nname = \"a\"\nlane = \"server.handler\"\nunit = \"KiB\"\n[data.users]",
+    ),
+    ("no member", "[data.users]", "[[target.metric]]\nname = \"a\"\nlane = \"cache.*.hits\"\n[data.users]"),
+    (
+        "a member for nothing",
+        "[data.users]",
+        "[[target.metric]]\nname = \"a\"\nlane = \"heap.used\"\nmember = \"pool\"\n[data.users]",
+    ),
     ("a message without a size", "connect = \"/ws?token=${token}\"", "connect = \"/ws\", max-message = 5"),
     ("a size without unit", "connect = \"/ws?token=${token}\"", "connect = \"/ws\", max-message = \"5\""),
     (

@@ -118,6 +118,7 @@ pub fn plan(model: Model, ms: u64, steps: Vec<Step>) -> RunPlan {
         target: Target::Url(BaseUrl { tls: false, host: String::new(), port: 1, prefix: String::new() }),
         transport: Transport::default(),
         attach: Vec::new(),
+        metrics: Vec::new(),
         phases: vec![Phase { name: "only".to_owned(), length_ns: ms * MS, model, warmup: false }],
         sessions: vec![SessionKind { name: "only".to_owned(), weight: 1, steps }],
         steps: (0..8).map(|i| format!("step {i}")).collect(),

@@ -16,6 +16,7 @@ pub mod v8;
 
 mod admit;
 mod age;
+mod agreement;
 mod batches;
 mod fetch;
 mod net_counters;
@@ -47,6 +48,10 @@ pub trait Sink: Send {
     fn event(&mut self, event: SourceEvent);
     /// One line for people about source `source`: what it sees, what it cannot, why it fell silent.
     fn note(&mut self, source: &str, text: &str);
+    /// The same, and part of the run's report: a failure, a disagreement of sources. Each is said once.
+    fn remark(&mut self, source: &str, text: &str) {
+        self.note(source, text);
+    }
 }
 
 /// An [`Event`](timeline::Event) on this host's monotonic clock.
@@ -174,6 +179,9 @@ impl Sink for Shared {
     fn note(&mut self, source: &str, text: &str) {
         locked(&self.0).note(source, text);
     }
+    fn remark(&mut self, source: &str, text: &str) {
+        locked(&self.0).remark(source, text);
+    }
 }
 
 /// A thread that panicked leaves the data as it was; there is nothing half-done in it.
@@ -279,6 +287,7 @@ impl Crew {
 }
 
 pub use agent::attach as attach_agent;
+pub use agreement::Agreement;
 pub use host::attach as attach_host;
 pub use jvm::attach as attach_jvm;
 pub use metrics::attach as attach_metrics;

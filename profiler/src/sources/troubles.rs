@@ -34,7 +34,7 @@ impl Troubles {
     pub fn say(&mut self, who: &str, what: &dyn Display, sink: &mut dyn Sink) {
         let text = format!("{who}: {what}");
         if self.said.len() < MOST_SAID && self.said.insert(text.clone()) {
-            sink.note(self.source, &text);
+            sink.remark(self.source, &text);
         }
     }
 

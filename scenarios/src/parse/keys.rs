@@ -31,7 +31,8 @@ shapes! {
     INCLUDED = "an included file", "included", false, ["include", "vars", "target", "data", "session", "gate"];
     LOAD = "[load]", "load", false, ["timer"];
     TARGET = "[target]", "target", false,
-        ["url", "attach", "env", "tls", "http", "compression", "redirects", "cookies", "sources", "auth", "cache"];
+        ["url", "attach", "env", "tls", "http", "compression", "redirects", "cookies", "sources", "auth", "cache", "metric"];
+    METRIC = "[[target.metric]]", "metric", false, ["name", "labels", "lane", "member", "subject", "unit"];
     TLS = "`tls`", "tls", false, ["ca", "cert", "key", "insecure", "server-name", "versions"];
     FEEDER = "[data.NAME]", "feeder", false, ["file", "format", "rows", "order"];
     PHASE = "[[phase]]", "phase", false,

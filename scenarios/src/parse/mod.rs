@@ -11,6 +11,7 @@ mod gates;
 mod include;
 mod journey;
 pub(crate) mod keys;
+mod metrics;
 mod phases;
 mod reader;
 mod sessions;
@@ -149,6 +150,7 @@ fn read(
         target: target.target?,
         transport,
         attach: target.attach,
+        metrics: target.metrics,
         phases,
         sessions: kinds.kinds.into_iter().map(|k| k.kind).collect(),
         steps: kinds.steps,

@@ -1,8 +1,10 @@
-//! `[target]`: what is loaded, what is attached, which variables come from the environment.
+//! `[target]`: what is loaded, what is attached, which variables come from the environment. Its `metric` is `metrics`'.
+
+use timeline::metric::Mapping;
 
 use super::Overrides;
-use super::keys;
 use super::reader::{Fields, Reader, Value};
+use super::{keys, metrics};
 use crate::mistake::{Wrong, listed, quoted};
 use crate::plan::{Secret, Target};
 use crate::text::{address, template};
@@ -15,6 +17,7 @@ pub(super) struct Read<'d> {
     /// None if it is wrong or missing (noted).
     pub(super) target: Option<Target>,
     pub(super) attach: Vec<String>,
+    pub(super) metrics: Vec<Mapping>,
     pub(super) secrets: Vec<Secret>,
     /// What it says of authentication, unread: it may name variables of session kinds.
     pub(super) auth: Option<&'d Value<'d>>,
@@ -22,7 +25,13 @@ pub(super) struct Read<'d> {
 
 /// Reads `[target]`, with `--target` in its place where given.
 pub(super) fn read<'d>(reader: &'d Reader<'d>, file: &Fields<'d>, overrides: &Overrides) -> Read<'d> {
-    let mut read = Read { target: None, attach: vec!["auto".to_owned()], secrets: Vec::new(), auth: None };
+    let mut read = Read {
+        target: None,
+        attach: vec!["auto".to_owned()],
+        metrics: Vec::new(),
+        secrets: Vec::new(),
+        auth: None,
+    };
     let fields = file.get("target").and_then(|v| reader.fields(v, keys::TARGET));
     let look = "an address such as \"http://127.0.0.1:3000\", or \"bundled\"";
     let written = fields.and_then(|f| f.get("url")).and_then(|v| reader.read(v, look, address::target));
@@ -48,6 +57,7 @@ pub(super) fn read<'d>(reader: &'d Reader<'d>, file: &Fields<'d>, overrides: &Ov
         {
             read.attach = attach.into_iter().map(|(name, _)| name).collect();
         }
+        read.metrics = metrics::read(reader, &fields);
         secrets(reader, &fields, overrides, &mut read.secrets);
         read.auth = fields.get("auth");
     }

@@ -24,7 +24,7 @@ use timeline::text::clean;
 use super::age::Age;
 use super::fetch::{self, FetchError, WORDS};
 use super::troubles::Troubles;
-use super::{AttachError, Attached, Crew, Shared, Sink, Source};
+use super::{Agreement, AttachError, Attached, Crew, Shared, Sink, Source};
 pub(super) use own::Own;
 use scrape::Scrape;
 
@@ -64,13 +64,13 @@ pub enum MetricsError {
 ///
 /// Reads it once before it returns, so a wrong address is known at once; later failures are told to the sink, and
 /// reading goes on. `mappings` say of further metrics which lanes they fill. A page without a single known name attaches, too: some appear only under load. With `beside`, another source
-/// reads the same process's heap and pauses better; those of the page are left out, because instances add up.
+/// reads the same process's heap and pauses better; those of the page are left out, because instances add up, and compared.
 ///
 /// # Errors
 /// [`AttachError::Metrics`]: nobody answers there, or not with metrics.
 pub fn attach(
     url: &str,
-    beside: bool,
+    beside: Option<Agreement>,
     mappings: &[Mapping],
     sink: Box<dyn Sink>,
 ) -> Result<Attached, AttachError> {
@@ -110,7 +110,12 @@ struct Metrics {
 }
 
 impl Metrics {
-    fn new(url: &str, beside: bool, mappings: &[Mapping], sink: &mut dyn Sink) -> Result<Self, MetricsError> {
+    fn new(
+        url: &str,
+        beside: Option<Agreement>,
+        mappings: &[Mapping],
+        sink: &mut dyn Sink,
+    ) -> Result<Self, MetricsError> {
         let authority =
             url.strip_prefix("http://").and_then(|r| r.split(['/', '?', '#']).next()).unwrap_or("");
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
@@ -122,7 +127,7 @@ impl Metrics {
         Ok(Self {
             url: url.to_owned(),
             http: fetch::client(),
-            scrape: Scrape::new(&instance, beside, Arc::new(Own::new(mappings))),
+            scrape: Scrape::new(NAME, &instance, beside, Arc::new(Own::new(mappings))),
             age: Age::declare(NAME, &instance, sink),
             instance,
             newest: None,

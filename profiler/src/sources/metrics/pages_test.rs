@@ -10,7 +10,7 @@ use timeline::{LaneId, LaneSpec, MonoNs, Shape};
 
 use super::page;
 use super::scrape::Scrape;
-use crate::sources::{Sink, SourceEvent};
+use crate::sources::{Agreement, Sink, SourceEvent};
 
 #[derive(Default)]
 struct Told {
@@ -60,7 +60,7 @@ impl Sink for Told {
 
 fn told(pages: &str) -> String {
     let mut told = Told::default();
-    let mut scrape = Scrape::new("metrics-1", false, Arc::default());
+    let mut scrape = Scrape::new("metrics", "metrics-1", None, Arc::default());
     let mut since = None;
     for (second, page) in (10..).zip(pages.split("# -- later")) {
         let at = MonoNs(second * 1_000_000_000);
@@ -99,7 +99,7 @@ cache_gets_total{cache=\"c\",result=\"hit\"} 7\ncache_gets_total{cache=\"c\",res
 
 #[test]
 fn beside_another_source_heap_and_pauses_are_left_out() {
-    let mut scrape = Scrape::new("metrics-1", true, Arc::default());
+    let mut scrape = Scrape::new("metrics", "metrics-1", Some(Agreement::default()), Arc::default());
     let mut told = Told::default();
     scrape.begin();
     page::read(
@@ -114,7 +114,7 @@ fn beside_another_source_heap_and_pauses_are_left_out() {
 
 #[test]
 fn what_is_kept_of_a_page_is_bounded() {
-    let mut scrape = Scrape::new("x", false, Arc::default());
+    let mut scrape = Scrape::new("metrics", "x", None, Arc::default());
     let mut told = Told::default();
     scrape.begin();
     let lines: String = (0..40_000).fold(String::new(), |mut page, i| {
@@ -131,7 +131,7 @@ fn what_is_kept_of_a_page_is_bounded() {
 #[test]
 fn a_page_with_more_bad_lines_than_good_ones_is_none() {
     let read = |page: &str| {
-        let mut scrape = Scrape::new("x", false, Arc::default());
+        let mut scrape = Scrape::new("metrics", "x", None, Arc::default());
         scrape.begin();
         page::read(page, &mut scrape).map_err(|e| e.to_string())
     };
@@ -144,4 +144,67 @@ fn a_page_with_more_bad_lines_than_good_ones_is_none() {
         Err("the answer is not a page of metrics: line 1: it has no sample".to_owned())
     );
     assert_eq!(read("a 1\nb 2\n<p>\n"), Ok(()));
+}
+
+/// A page of which each reading, a second apart, has told `told` more of ten collections that there were, and half of the heap.
+fn beside_a_page(told: u64, outage: bool) -> Vec<String> {
+    let (agreement, kept) = (Agreement::default(), Kept::default());
+    let mut exact = agreement.exact(Box::new(kept.clone()));
+    let heap = exact.declare(LaneSpec::level("heap.used", "node-7", timeline::Unit::Bytes)).unwrap();
+    let mut scrape = Scrape::new("metrics", "metrics-1", Some(agreement), Arc::default());
+    let mut sink = kept.clone();
+    let event = |kind: &str, at: MonoNs| SourceEvent {
+        kind: kind.to_owned(),
+        instance: "node-7".to_owned(),
+        start: at,
+        end: at,
+        labels: Vec::new(),
+        value: 0.0,
+        others: 9,
+    };
+    for second in 0..30 {
+        let at = MonoNs((100 + second) * 1_000_000_000);
+        exact.event(event("pause.minor", MonoNs(at.0 - 500_000_000)));
+        exact.sample(heap, at, 100e6);
+        if outage && second % 8 == 0 {
+            exact.event(event("source.state", at));
+        }
+        scrape.begin();
+        let n = told * (second + 1);
+        let lines = format!(
+            "nodejs_gc_duration_seconds_count{{kind=\"minor\"}} {n}\nnodejs_gc_duration_seconds_sum{{kind=\"minor\"}} {n}\nnodejs_heap_size_used_bytes 50000000\n"
+        );
+        page::read(&lines, &mut scrape).unwrap();
+        scrape.end((second > 0).then(|| MonoNs(at.0 - 1_000_000_000)), at, &mut sink);
+    }
+    kept.0.lock().unwrap().clone()
+}
+
+/// Keeps remarks.
+#[derive(Clone, Default)]
+struct Kept(Arc<std::sync::Mutex<Vec<String>>>);
+
+impl Sink for Kept {
+    fn declare(&mut self, _: LaneSpec) -> Option<LaneId> {
+        Some(LaneId(0))
+    }
+    fn sample(&mut self, _: LaneId, _: MonoNs, _: f64) {}
+    fn histogram(&mut self, _: LaneId, _: MonoNs, _: MonoNs, _: Sparse) {}
+    fn event(&mut self, _: SourceEvent) {}
+    fn note(&mut self, _: &str, _: &str) {}
+    fn remark(&mut self, source: &str, text: &str) {
+        self.0.lock().unwrap().push(format!("{source}: {text}"));
+    }
+}
+
+#[test]
+fn what_a_page_and_an_exact_source_do_not_agree_on_is_said_once_with_its_counts() {
+    assert_eq!(
+        beside_a_page(3, false),
+        ["metrics: metrics-1 and node-7 do not agree over 10.0 s: pause.minor: 30 told of 100 (30.0 %); \
+          heap.used: 47.7 MiB told of 95.4 MiB on average (50.0 %); node-7 is believed"]
+    );
+    let agrees = beside_a_page(10, false);
+    assert!(agrees.len() == 1 && !agrees[0].contains("pause"), "{agrees:?}");
+    assert!(beside_a_page(3, true).is_empty(), "gaps are not counted as disagreement");
 }

@@ -19,7 +19,7 @@ use super::dialects;
 use super::line::Line;
 use super::own::Own;
 use super::rules::{Met, Part, Take};
-use crate::sources::{Sink, SourceEvent};
+use crate::sources::{Agreement, Sink, SourceEvent};
 
 /// Most lanes of one page: a shop with 50 routes and 20 pools fills a third.
 const MAX_LANES: usize = 512;
@@ -32,6 +32,7 @@ const MEMBER_MAX: usize = 60;
 
 /// What is kept of a page between two readings.
 pub(in crate::sources) struct Scrape {
+    source: &'static str,
     instance: String,
     /// Last values of counters, by the series they belong to.
     last: HashMap<u64, Last>,
@@ -41,7 +42,8 @@ pub(in crate::sources) struct Scrape {
     owners: HashMap<(String, String), usize>,
     turn: u64,
     own: Arc<Own>,
-    beside: bool,
+    /// Where another source tells heap and pauses: theirs are compared, and not told.
+    beside: Option<Agreement>,
     /// Was there a whole reading before?
     read_before: bool,
     /// Speaks the page of another process?
@@ -88,8 +90,9 @@ enum Moved {
 
 impl Scrape {
     /// With `beside`, heap and pauses are another source's to tell.
-    pub fn new(instance: &str, beside: bool, own: Arc<Own>) -> Self {
+    pub fn new(source: &'static str, instance: &str, beside: Option<Agreement>, own: Arc<Own>) -> Self {
         Self {
+            source,
             beside,
             own,
             instance: instance.to_owned(),
@@ -122,9 +125,8 @@ impl Scrape {
 
     /// Takes a line whose name met `met`.
     pub fn take(&mut self, met: &[Met], line: &Line<'_>) {
-        let (mut moved, beside) = (None, self.beside);
-        let left_out = |m: &Met| self_told(m) && beside;
-        for one in met.iter().filter(|m| !left_out(m) && m.rule.fits(line)) {
+        let mut moved = None;
+        for one in met.iter().filter(|m| m.rule.fits(line)) {
             self.exporter |= dialects::ALL[one.dialect].exporter;
             if let Take::Level(_) = one.rule.take {
                 if line.grown {
@@ -274,6 +276,10 @@ impl Scrape {
             if *self.owners.entry(lane).or_insert(slot.key.dialect) != slot.key.dialect {
                 continue;
             }
+            if let Some(agreement) = self.beside.as_ref().filter(|_| self_told(&slot.key)) {
+                slot.compare(since, at, agreement);
+                continue;
+            }
             slot.declare(&self.instance, sink);
             // A sum of figures near the greatest may be beyond it.
             let Some(id) = slot.id.filter(|_| slot.total.is_finite()) else { continue };
@@ -294,6 +300,9 @@ impl Scrape {
         }
         for (id, longest) in pauses.into_values() {
             sink.sample(id, at, longest);
+        }
+        if let Some(agreement) = &self.beside {
+            agreement.read(&self.instance, at, self.source, sink);
         }
     }
 
@@ -317,6 +326,17 @@ impl Scrape {
 }
 
 impl Slot {
+    /// Hands what this reading gave to the comparison.
+    fn compare(&self, since: Option<MonoNs>, at: MonoNs, agreement: &Agreement) {
+        let passed = since.filter(|_| self.moved).map(|since| at.since(since).as_secs_f64().max(1e-3));
+        match (self.take, passed) {
+            (Take::Level(unit), _) => agreement.level(&self.key.lane, unit, self.total),
+            (Take::Rate(unit), Some(s)) => agreement.level(&self.key.lane, unit, self.total / s),
+            (Take::Pauses(kind), Some(_)) => agreement.pauses(kind, self.buckets.cells().count() as f64),
+            _ => {}
+        }
+    }
+
     fn declare(&mut self, instance: &str, sink: &mut dyn Sink) {
         if std::mem::replace(&mut self.declared, true) {
             return;
@@ -369,8 +389,8 @@ impl Slot {
 }
 
 /// Is it what a source inside the process, or at its runtime's counters, tells exactly?
-fn self_told(met: &Met) -> bool {
-    met.rule.lane.starts_with("heap.") || matches!(met.rule.take, Take::Pauses(_))
+fn self_told(key: &SlotKey) -> bool {
+    key.lane.starts_with("heap.") || !key.pause.is_empty()
 }
 
 fn within(interval: Duration) -> String {

@@ -12,11 +12,11 @@ use timeline::text::clean;
 use super::http::{Form, Refusal, Request};
 use super::points::{Attribute, Metric, Named, Point, Taker};
 use super::{NAME, json, wire};
-use crate::sources::Sink;
 use crate::sources::age::Age;
 use crate::sources::metrics::Own;
 use crate::sources::metrics::scrape::Scrape;
 use crate::sources::troubles::Troubles;
+use crate::sources::{Agreement, Sink};
 
 /// Most senders: the workers of a large machine, and some exporters.
 const MAX_SENDERS: usize = 16;
@@ -32,7 +32,7 @@ const SILENT: Duration = Duration::from_secs(5);
 /// All that is known of the senders.
 pub(super) struct Inbox {
     own: Arc<Own>,
-    beside: bool,
+    beside: Option<Agreement>,
     senders: BTreeMap<String, Sender>,
     pub troubles: Troubles,
 }
@@ -51,7 +51,7 @@ struct Sender {
 }
 
 impl Inbox {
-    pub fn new(own: Arc<Own>, beside: bool) -> Self {
+    pub fn new(own: Arc<Own>, beside: Option<Agreement>) -> Self {
         Self { own, beside, senders: BTreeMap::new(), troubles: Troubles::new(NAME) }
     }
 
@@ -125,7 +125,7 @@ impl Taker for Delivery<'_> {
                 return false;
             }
             let sender = Sender {
-                scrape: Scrape::new(&instance, self.inbox.beside, Arc::clone(&self.inbox.own)),
+                scrape: Scrape::new(NAME, &instance, self.inbox.beside.clone(), Arc::clone(&self.inbox.own)),
                 age: Age::declare(NAME, &instance, self.sink),
                 newest: None,
                 attached: self.received,

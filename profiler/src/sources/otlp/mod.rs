@@ -22,7 +22,7 @@ use timeline::MonoNs;
 use timeline::metric::Mapping;
 
 use super::metrics::Own;
-use super::{AttachError, Attached, Crew, Shared, Sink, Source, locked};
+use super::{Agreement, AttachError, Attached, Crew, Shared, Sink, Source, locked};
 use http::{Connection, Refusal};
 use inbox::Inbox;
 
@@ -58,7 +58,7 @@ pub enum OtlpError {
 /// [`AttachError::Otlp`]: the address is no loopback address, or is taken.
 pub fn attach(
     address: SocketAddr,
-    beside: bool,
+    beside: Option<Agreement>,
     mappings: &[Mapping],
     sink: Box<dyn Sink>,
 ) -> Result<Attached, AttachError> {

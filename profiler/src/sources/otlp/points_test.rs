@@ -127,7 +127,7 @@ impl Sink for Told {
 }
 
 fn told(requests: impl IntoIterator<Item = (Form, Vec<u8>)>) -> String {
-    let mut inbox = Inbox::new(Arc::default(), false);
+    let mut inbox = Inbox::new(Arc::default(), None);
     let mut told = Told::default();
     for (second, (form, body)) in (101..).zip(requests) {
         // What is sent takes up to half a second longer than the quickest; it was true when it was measured all the same.
@@ -185,7 +185,7 @@ proptest! {
                 Form::Protobuf => drop(wire::read(&body, &mut Nothing)),
                 Form::Json => drop(json::read(&body, &mut Nothing)),
             }
-            let mut inbox = Inbox::new(Arc::default(), false);
+            let mut inbox = Inbox::new(Arc::default(), None);
             let _ = inbox.take(&Request { form, body }, MonoNs(1_000_000_000), &mut Told::default());
         }
     }
