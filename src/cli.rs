@@ -161,8 +161,8 @@ pub struct RunArgs {
     #[command(flatten)]
     pub vars: Vars,
     /// What to read beside the load: `auto`, `none`, `process`, `node`, `deno`, `node=PID`, `node=127.0.0.1:9229`, `jvm=PID`,
-    /// `metrics=http://127.0.0.1:PORT/metrics`, `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN),
-    /// `redis=redis://127.0.0.1:PORT` (its password in DYNO_REDIS_PASSWORD). Can be repeated.
+    /// `metrics=http://127.0.0.1:PORT/metrics`, `otlp` (receives at 127.0.0.1:4318), `otlp=127.0.0.1:PORT`,
+    /// `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN), `redis=redis://127.0.0.1:PORT` (its password in DYNO_REDIS_PASSWORD). Can be repeated.
     #[arg(long, value_name = "SOURCE")]
     pub attach: Vec<String>,
     /// A condition that must hold, such as 'p99 < 250ms for checkout'. Can be repeated.
@@ -577,6 +577,9 @@ pub enum BenchCommand {
     /// The bundled backend beside a bare server: CPU for a request, what the agent adds to it, memory for an idle
     /// WebSocket, and memory while a file is imported. A quarter of an hour and more; --quick a few minutes.
     Backend(BenchArgs),
+    /// Services watched by each source beside themselves unwatched: CPU for a request that watching adds, and what dyno takes itself.
+    /// A quarter of an hour; --quick a few minutes.
+    Sources(BenchArgs),
 }
 
 /// What a bench's server is made of.

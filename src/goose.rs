@@ -76,7 +76,7 @@ pub fn goose(args: GooseArgs) -> anyhow::Result<Outcome> {
     };
     let recorder = Recorder::start(options, Some(&folder.join(FILE_NAME)))?;
     let handle = recorder.handle();
-    let sources = Sources::attach(settled, &handle)?;
+    let sources = Sources::attach(settled, &[], &handle)?;
     handle.attached(&sources.about());
     let screen = Screen::start(&args.look, args.ci, CAPABILITIES, handle.published())?;
 
@@ -85,6 +85,7 @@ pub fn goose(args: GooseArgs) -> anyhow::Result<Outcome> {
     let ended = wait(&mut child, &stops, &screen, &handle);
     let controller::Told { answers, mut notes } = poller.stop();
     let said = output.finish();
+    notes.extend(sources.remarks());
     drop(sources);
     notes.push(told(ended.status));
     let end = RunEnd { reason: ended.reason, at: clock.now(), notes };

@@ -69,6 +69,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Recording(RecordingCommand::Verify { run }) => replay::verify(&run),
         Command::Bench(BenchCommand::Engine(args)) => bench::engine(&args),
         Command::Bench(BenchCommand::Backend(args)) => bench::backend(&args),
+        Command::Bench(BenchCommand::Sources(args)) => bench::sources(&args),
         Command::BenchTarget { kind, port } => bench::target(kind, port),
         Command::Completions { shell } => pages::completions(&mut Cli::command(), shell),
         Command::Man => pages::man(Cli::command()),

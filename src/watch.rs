@@ -75,7 +75,7 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
     let recording = folder.as_ref().map(|f| f.join(FILE_NAME));
     let recorder = Recorder::start(options, recording.as_deref())?;
     let handle = recorder.handle();
-    let sources = Sources::attach(settled, &handle)?;
+    let sources = Sources::attach(settled, &[], &handle)?;
     handle.attached(&sources.about());
     let screen = Screen::start(&args.look, false, CAPABILITIES, handle.published())?;
 
@@ -86,8 +86,9 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
         }
         std::thread::sleep(LOOK);
     }
+    let notes = sources.remarks();
     drop(sources);
-    let end = RunEnd { reason: EndReason::Completed, at: clock.now(), notes: Vec::new() };
+    let end = RunEnd { reason: EndReason::Completed, at: clock.now(), notes };
     let finished = recorder.finish(end);
     screen.close();
     drop(backend);

@@ -4,11 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use dynamometer_profiler::Diagnosis;
+use timeline::event::kinds;
 use timeline::fault::FaultKind;
+use timeline::histogram::Sparse;
 use timeline::recording::{Item, Reader};
-use timeline::{Entry, Finding, FindingKind, Timeline};
+use timeline::{Entry, Event, Finding, FindingKind, LaneId, LaneSpec, RunTime, Shape, Span, Timeline};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings")
@@ -96,6 +99,148 @@ fn without_the_targets_instruments_clean_runs_show_nothing_either() {
         }
     }
     assert!(named > 0, "the client's side alone told of no fault");
+}
+
+/// A target whose instruments are a page or a sender that tells every so many seconds only: a level as it is then, the mean of a rate, a
+/// histogram of all that came, and pauses somewhere in between. Its CPU and memory are read from outside, as always.
+struct Thinned {
+    period: Duration,
+    lanes: BTreeMap<LaneId, (LaneSpec, Held)>,
+    pauses: Vec<Event>,
+    last: RunTime,
+}
+
+/// What a lane has had since it was last told.
+#[derive(Default)]
+struct Held {
+    last: f64,
+    most: f64,
+    sum: f64,
+    n: f64,
+    cells: BTreeMap<u32, u32>,
+}
+
+impl Thinned {
+    fn new(seconds: u64) -> Self {
+        let (period, last) = (Duration::from_secs(seconds), RunTime::ZERO);
+        Self { period, lanes: BTreeMap::new(), pauses: Vec::new(), last }
+    }
+
+    /// What is told in place of `entry`.
+    fn told(&mut self, entry: Entry) -> Vec<Entry> {
+        match entry {
+            Entry::Lane(id, spec) => {
+                let outside = ["client.", "generator.", "host.", "process.", "source."];
+                if !outside.iter().any(|p| spec.name.starts_with(p)) {
+                    self.lanes.insert(id, (spec.clone(), Held::default()));
+                }
+                vec![Entry::Lane(id, spec)]
+            }
+            Entry::Sample { lane, value, .. } if self.lanes.contains_key(&lane) => {
+                let held = &mut self.lanes.get_mut(&lane).unwrap().1;
+                held.most = if held.n == 0.0 { value } else { held.most.max(value) };
+                held.last = value;
+                held.sum += value;
+                held.n += 1.0;
+                Vec::new()
+            }
+            Entry::Histogram { lane, cells, .. } if self.lanes.contains_key(&lane) => {
+                let held = &mut self.lanes.get_mut(&lane).unwrap().1;
+                for (us, n) in cells.cells {
+                    *held.cells.entry(us).or_default() += n;
+                }
+                Vec::new()
+            }
+            Entry::Event(event) => {
+                if [kinds::PAUSE_MINOR, kinds::PAUSE_MAJOR, kinds::PAUSE_STOP_THE_WORLD]
+                    .contains(&&*event.kind)
+                {
+                    self.pauses.push(event);
+                }
+                Vec::new() // no page tells of anything else
+            }
+            Entry::Tick(at) if at.since(self.last) >= self.period => {
+                let mut all = self.reading(at);
+                all.push(Entry::Tick(at));
+                all
+            }
+            other => vec![other],
+        }
+    }
+
+    fn reading(&mut self, at: RunTime) -> Vec<Entry> {
+        let span = Span::new(std::mem::replace(&mut self.last, at), at);
+        let mut all = Vec::new();
+        for (&lane, (spec, held)) in &mut self.lanes {
+            let held = std::mem::take(held);
+            let value = match spec.shape {
+                Shape::Rate => held.sum / held.n,
+                _ if spec.name.ends_with("longest") => held.most,
+                _ => held.last,
+            };
+            if spec.shape == Shape::Histogram {
+                let cells = Sparse { cells: held.cells.into_iter().collect() };
+                all.extend((!cells.cells.is_empty()).then_some(Entry::Histogram { lane, span, cells }));
+            } else if held.n > 0.0 {
+                all.push(Entry::Sample { lane, at, value });
+            }
+        }
+        let mut pauses = std::mem::take(&mut self.pauses);
+        pauses.sort_by_key(|e| std::cmp::Reverse(e.end.since(e.start)));
+        let step = span.length() / u32::try_from(pauses.len()).unwrap().max(1);
+        for (i, mut event) in (0..).zip(pauses.into_iter().take(8)) {
+            let length = event.end.since(event.start);
+            event.end = at.back(step * i);
+            event.start = event.end.back(length).max(span.start);
+            event.labels = vec![("placed".to_owned(), "anywhere within the interval".to_owned())];
+            all.push(Entry::Event(event));
+        }
+        all
+    }
+}
+
+/// What the client's side tells by itself.
+const OF_CLIENTS: [FindingKind; 5] = [
+    FindingKind::ThroughputKnee,
+    FindingKind::PeriodicStalls,
+    FindingKind::SlowStart,
+    FindingKind::ConnectionsRefused,
+    FindingKind::LongTail,
+];
+
+/// A page is read, or metrics are sent, every 5 to 15 s by many a service. Detectors then see less, and may find less; they are not fooled.
+#[test]
+fn instruments_that_tell_seldom_lead_nobody_astray() {
+    let (mut wrong, mut right) = (Vec::new(), 0);
+    for (name, run) in runs() {
+        let known: Vec<FindingKind> = diagnose(&run, |_| {}).iter().map(|f| f.kind).collect();
+        for seconds in [5, 15] {
+            let (mut timeline, mut diagnosis) = (Timeline::new(), Diagnosis::new());
+            let mut thinned = Thinned::new(seconds);
+            for item in Reader::open(&run).unwrap() {
+                let Item::Entry(entry) = item else { continue };
+                for entry in thinned.told(entry) {
+                    timeline.apply(&entry);
+                    if let Entry::Tick(at) = entry {
+                        diagnosis.tick(&timeline, at);
+                    }
+                }
+            }
+            for f in diagnosis.findings() {
+                // What the client's side tells of itself stands for what cannot be seen any more.
+                let by_client = OF_CLIENTS.contains(&f.kind);
+                if !known.contains(&f.kind) && (known.is_empty() || !by_client) {
+                    wrong.push(format!("{name} each {seconds} s: {}: {}", f.kind.name(), f.claim));
+                }
+            }
+            right += usize::from(
+                expected(&name).is_some_and(|k| diagnosis.findings().iter().any(|f| f.kind == k)),
+            );
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(right > 0, "nothing is found any more");
+    println!("{right} of {} faults are found all the same", 2 * FaultKind::ALL.len());
 }
 
 /// Names are for people: a detector that looked at one would know the catalogue, not the target. Steps are renamed in plan and lanes alike, since a

@@ -1,7 +1,8 @@
-//! `dyno bench`: the load engine beside its peers, or the bundled backend beside a bare server, on this machine, in one run.
+//! `dyno bench`: the load engine beside its peers, the bundled backend beside a bare server, or services that are watched beside
+//! themselves unwatched, on this machine, in one run.
 //!
 //! Owns the commands: rows are chosen, measured one after the other, printed as they are found and kept as JSON lines.
-//! `rows` says what is measured; `pairs`, `held` (clients) and `serving` (servers) how; `stats` what it means, `report` how it is told.
+//! `rows` says what is measured; `pairs`, `held` (clients), `serving` (servers) and `watching` (sources) how; `stats` what it means, `report` how it is told.
 
 mod held;
 mod machine;
@@ -12,10 +13,12 @@ mod report;
 mod rows;
 mod scenario;
 mod servers;
+mod services;
 mod serving;
 mod stats;
 mod target;
 mod target_axum;
+mod watching;
 
 use std::path::PathBuf;
 
@@ -34,6 +37,11 @@ pub use target::serve as target;
 /// `dyno bench engine`
 pub fn engine(args: &BenchEngineArgs) -> anyhow::Result<Outcome> {
     bench(Subject::Engine, &args.bench, || Peers::find(args.peers.as_deref()))
+}
+
+/// `dyno bench sources`
+pub fn sources(args: &BenchArgs) -> anyhow::Result<Outcome> {
+    bench(Subject::Sources, args, Peers::none)
 }
 
 /// `dyno bench backend`

@@ -82,7 +82,7 @@ pub fn compare(
 }
 
 /// Those that can be quoted.
-fn clean(pairs: &[(Sample, Sample)]) -> impl Iterator<Item = &(Sample, Sample)> {
+pub fn clean(pairs: &[(Sample, Sample)]) -> impl Iterator<Item = &(Sample, Sample)> {
     pairs.iter().filter(|(a, b)| !a.machine.contaminated() && !b.machine.contaminated())
 }
 
@@ -239,6 +239,7 @@ impl<'a> Meter<'a> {
             cpu_s: cpu.all_s,
             kernel_s: cpu.kernel_s,
             other_cpu_s,
+            watcher_cpu_s: 0.0,
             bytes: machine::memory(&family(clients), "VmRSS"),
             machine: Machine::between(before.stat, after.stat, cpu.all_s + other_cpu_s),
         })

@@ -23,7 +23,7 @@ const VERSION: u32 = 2;
 pub struct Head {
     /// Version of this form.
     pub version: u32,
-    /// What is benched: `engine` or `backend`.
+    /// What is benched: `engine`, `backend` or `sources`.
     pub subject: String,
     /// Whose figures these are.
     pub dyno: String,
@@ -124,6 +124,9 @@ pub struct Sample {
     pub kernel_s: f64,
     /// CPU time of the other side, s: the target of a client, the load of a server.
     pub other_cpu_s: f64,
+    /// CPU time of the dyno that watches it meanwhile, s.
+    #[serde(default)]
+    pub watcher_cpu_s: f64,
     /// Resident memory of its processes, bytes.
     pub bytes: f64,
     /// The machine meanwhile.
@@ -313,6 +316,7 @@ mod tests {
             cpu_s: 3.2,
             kernel_s: 2.4,
             other_cpu_s: 3.9,
+            watcher_cpu_s: 0.0,
             bytes: 9e6,
             machine,
         };

@@ -1,9 +1,10 @@
 //! The rows of a bench: what is measured for each, and which are chosen.
 //!
-//! `engine` and `backend` have the rows themselves, and their targets.
+//! `engine`, `backend` and `sources` have the rows themselves, and their targets.
 
 mod backend;
 mod engine;
+mod sources;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use super::process::Place;
 use super::report::Row;
 use super::scenario::Work;
 use super::serving::{self, Duel, Import, Sockets};
+use super::watching::{self, Watch};
 
 /// What holds for every bench.
 const CONTAMINATED: &str = "a measurement in which more than 5% of the machine's CPU time went to its host or to other \
@@ -26,6 +28,8 @@ pub enum Subject {
     Engine,
     /// The bundled backend.
     Backend,
+    /// The sources.
+    Sources,
 }
 
 impl Subject {
@@ -34,6 +38,7 @@ impl Subject {
         match self {
             Self::Engine => "engine",
             Self::Backend => "backend",
+            Self::Sources => "sources",
         }
     }
 
@@ -42,6 +47,7 @@ impl Subject {
         match self {
             Self::Engine => engine::NOTES,
             Self::Backend => backend::NOTES,
+            Self::Sources => sources::NOTES,
         }
     }
 }
@@ -56,6 +62,7 @@ enum What {
     Duel(Duel),
     Sockets(Sockets),
     Import(Import),
+    Watch(Watch),
 }
 
 /// A row, or several that are measured as one.
@@ -78,6 +85,7 @@ impl Entry {
             What::Duel(duel) => serving::compare(&self.name, duel, place, effort(quick, 10)),
             What::Sockets(sockets) => serving::sockets(&self.name, sockets, place),
             What::Import(import) => serving::import(&self.name, import, place),
+            What::Watch(watch) => watching::compare(&self.name, watch, place, effort(quick, 10)),
         }
     }
 }
@@ -95,6 +103,7 @@ pub fn chosen(subject: Subject, quick: bool, filter: &[String]) -> Vec<Entry> {
     let all = match subject {
         Subject::Engine => engine::all(quick),
         Subject::Backend => backend::all(quick),
+        Subject::Sources => sources::all(quick),
     };
     let named = |e: &Entry| filter.iter().any(|f| e.name.contains(f.trim()));
     let by_name = |e: &Entry| matches!(e.what, What::Million(_));
@@ -119,5 +128,6 @@ mod tests {
         assert!(engine(false, &["nothing"]).is_empty());
         insta::assert_snapshot!(engine(false, &[]).join("\n"));
         insta::assert_snapshot!(names(Subject::Backend, false, &[]).join("\n"));
+        assert_eq!(names(Subject::Sources, true, &[]).join(" "), "agent node metrics otlp jvm process redis");
     }
 }

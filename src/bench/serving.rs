@@ -112,6 +112,7 @@ fn window(place: &Place<'_>, server: &Server, client: &Client, length: Duration)
         cpu_s: own.all_s,
         kernel_s: own.kernel_s,
         other_cpu_s: other.all_s,
+        watcher_cpu_s: 0.0,
         bytes: machine::memory(&serving, "VmRSS"),
         machine: Machine::between(stat, stat_then, all.all_s + other.all_s),
     })

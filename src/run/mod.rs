@@ -156,7 +156,7 @@ impl Runner<'_> {
         // Before the first start, so that whoever looks on can still end a run that is not what was meant.
         self.sizing.why.iter().for_each(|why| handle.log(why));
 
-        let sources = Sources::attach(settled, &handle)?;
+        let sources = Sources::attach(settled, &self.job.plan.metrics, &handle)?;
         handle.attached(&sources.about());
 
         let options = CoordinatorOptions {
@@ -168,7 +168,7 @@ impl Runner<'_> {
             cpus: None, // this process keeps to the generator's cores already, and workers inherit that
             clock,
         };
-        let ended = runtime.block_on(async {
+        let mut ended = runtime.block_on(async {
             let coordinator = Coordinator::start(options).await.map_err(load_error)?;
             let injector = self.injector(clock)?;
             handle.state(RunState::Running);
@@ -187,6 +187,7 @@ impl Runner<'_> {
             anyhow::Ok(ended)
         })?;
 
+        ended.notes.extend(sources.remarks());
         drop(sources);
         let end = RunEnd { reason: ended.reason, at: clock.now(), notes: ended.notes };
         let finished = recorder.finish(end);

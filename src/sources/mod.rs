@@ -5,10 +5,12 @@
 mod settle;
 mod wanted;
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use profiler::sources::{self, AttachError, Attached, Sink, SourceEvent};
+use profiler::sources::{self, Agreement, AttachError, Attached, Sink, SourceEvent};
 use timeline::histogram::Sparse;
+use timeline::metric::Mapping;
 use timeline::recorder::Handle;
 use timeline::{Event, LaneId, LaneSpec, MonoNs};
 
@@ -19,26 +21,38 @@ pub use wanted::Attach;
 
 /// A source that is inside a request when it is stopped is not waited for longer.
 const STOP_GRACE: Duration = Duration::from_millis(500);
+/// Most remarks on sources in a report; each is said once, and a source has a few kinds of trouble.
+const MAX_REMARKS: usize = 32;
+
+/// What sources had to remark, for the report.
+type Remarks = Arc<Mutex<Vec<String>>>;
 
 /// All sources of a run. Dropping it ends them, and what they installed in the target is taken back.
 pub struct Sources {
     attached: Vec<Attached>,
     said: Vec<String>,
+    remarks: Remarks,
 }
 
 impl Sources {
-    /// Attaches what was settled, and the machine itself.
-    pub fn attach(settled: Settled, handle: &Handle) -> anyhow::Result<Self> {
-        let mut all = Self { attached: Vec::new(), said: settled.said };
-        let sink = || Box::new(RecorderSink(handle.clone())) as Box<dyn Sink>;
-        let runtime = settled.ready.iter().any(Ready::sees_runtime);
+    /// Attaches what was settled, and the machine itself. `mappings` name metrics that dyno does not know.
+    pub fn attach(settled: Settled, mappings: &[Mapping], handle: &Handle) -> anyhow::Result<Self> {
+        let remarks = Remarks::default();
+        let mut all = Self { attached: Vec::new(), said: settled.said, remarks: Arc::clone(&remarks) };
+        let sink = || -> Box<dyn Sink> {
+            Box::new(RecorderSink { handle: handle.clone(), remarks: Arc::clone(&remarks) })
+        };
+        // Heap and pauses are told by one source alone; what others say of them is compared with it.
+        let inside = settled.ready.iter().any(Ready::sees_runtime).then(Agreement::default);
+        let exact = || inside.as_ref().map_or_else(sink, |agreement| agreement.exact(sink()));
         for one in settled.ready {
             let result = match one {
-                Ready::Agent { url, token } => sources::attach_agent(&url, &token, sink()),
+                Ready::Agent { url, token } => sources::attach_agent(&url, &token, exact()),
                 Ready::Served(served, unseen) => sources::attach_served(&served, unseen, sink()),
-                Ready::V8(installed) => Ok(installed.attach(sink())),
-                Ready::Jvm(pid) => sources::attach_jvm(pid, sink()),
-                Ready::Metrics { url } => sources::attach_metrics(&url, runtime, sink()),
+                Ready::V8(installed) => Ok(installed.attach(exact())),
+                Ready::Jvm(pid) => sources::attach_jvm(pid, exact()),
+                Ready::Metrics { url } => sources::attach_metrics(&url, inside.clone(), mappings, sink()),
+                Ready::Otlp(address) => sources::attach_otlp(address, inside.clone(), mappings, sink()),
                 Ready::Redis { url, password } => sources::attach_redis(&url, &password, sink()),
             };
             match result {
@@ -64,6 +78,11 @@ impl Sources {
         let attached = self.attached.iter().map(|a| a.about().to_owned());
         self.said.iter().cloned().chain(attached).collect()
     }
+
+    /// What sources had to remark so far: failures, disagreements; a line each.
+    pub fn remarks(&self) -> Vec<String> {
+        self.remarks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Drop for Sources {
@@ -77,27 +96,30 @@ impl Drop for Sources {
 }
 
 /// Hands readings to the recorder.
-struct RecorderSink(Handle);
+struct RecorderSink {
+    handle: Handle,
+    remarks: Remarks,
+}
 
 impl Sink for RecorderSink {
     fn declare(&mut self, spec: LaneSpec) -> Option<LaneId> {
-        self.0.declare(spec)
+        self.handle.declare(spec)
     }
 
     fn sample(&mut self, lane: LaneId, at: MonoNs, value: f64) {
-        self.0.sample(lane, at, value);
+        self.handle.sample(lane, at, value);
     }
 
     fn histogram(&mut self, lane: LaneId, from: MonoNs, to: MonoNs, cells: Sparse) {
-        self.0.histogram(lane, from, to, cells);
+        self.handle.histogram(lane, from, to, cells);
     }
 
     fn event(&mut self, event: SourceEvent) {
-        self.0.event(Event {
+        self.handle.event(Event {
             kind: event.kind,
             instance: event.instance,
-            start: self.0.at(event.start),
-            end: self.0.at(event.end),
+            start: self.handle.at(event.start),
+            end: self.handle.at(event.end),
             labels: event.labels,
             value: event.value,
             others: event.others,
@@ -105,6 +127,16 @@ impl Sink for RecorderSink {
     }
 
     fn note(&mut self, source: &str, text: &str) {
-        self.0.source(source, text);
+        self.handle.source(source, text);
+    }
+
+    fn remark(&mut self, source: &str, text: &str) {
+        self.note(source, text);
+        let line = format!("{source}: {text}");
+        self.handle.log(&line);
+        let mut remarks = self.remarks.lock().unwrap_or_else(PoisonError::into_inner);
+        if remarks.len() < MAX_REMARKS {
+            remarks.push(timeline::text::clean(&line, 400));
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! only when it was asked for by name, by `--yes`, or by the answer.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 
 use profiler::sources::AttachError;
 use profiler::sources::discover::{Process, Runtime, Served, discover};
@@ -70,6 +71,8 @@ pub enum Ready {
     Jvm(u32),
     /// A page of metrics.
     Metrics { url: String },
+    /// Where metrics of OpenTelemetry are received.
+    Otlp(SocketAddr),
     /// A Redis server with its password.
     Redis { url: String, password: String },
 }
@@ -108,6 +111,7 @@ impl Settled {
                     settled.ready.push(Ready::Agent { url: url.clone(), token: token.clone() });
                 }
                 Attach::Metrics { url } => settled.ready.push(Ready::Metrics { url: url.clone() }),
+                Attach::Otlp(address) => settled.ready.push(Ready::Otlp(*address)),
                 Attach::Redis { url, password } => {
                     settled.ready.push(Ready::Redis { url: url.clone(), password: password.clone() });
                 }

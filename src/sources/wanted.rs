@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use profiler::sources::otlp;
 use profiler::sources::v8::Place;
 
 use crate::outcome::UserError;
@@ -22,6 +23,8 @@ pub enum Attach {
     V8(Option<Place>),
     /// A page in the text formats of Prometheus and OpenMetrics.
     Metrics { url: String },
+    /// What sends metrics of OpenTelemetry here.
+    Otlp(SocketAddr),
     /// The JVMs of this process id, or all that serve the target's port.
     Jvm(Option<u32>),
     /// A Redis server with its password.
@@ -44,6 +47,7 @@ const FORMS: &[Form] = &[
     ("deno", "deno[=PID|=ADDRESS:PORT]", v8),
     ("jvm", "jvm[=PID]", jvm),
     ("metrics", "metrics=http://ADDRESS:PORT/PATH", metrics),
+    ("otlp", "otlp[=ADDRESS:PORT]", otlp),
     ("redis", "redis=redis://ADDRESS:PORT", redis),
 ];
 
@@ -84,11 +88,14 @@ fn agent(url: Option<&str>) -> Result<Attach, Option<String>> {
 
 fn v8(place: Option<&str>) -> Result<Attach, Option<String>> {
     let Some(place) = place else { return Ok(Attach::V8(None)) };
-    let address = place.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
-    let address = address.as_deref().unwrap_or(place);
     let pid = place.parse().map(Place::Process);
-    let place = pid.or_else(|_| address.parse::<SocketAddr>().map(Place::At)).map_err(|_| None)?;
+    let place = pid.or_else(|_| address(place).map(Place::At))?;
     Ok(Attach::V8(Some(place)))
+}
+
+fn address(text: &str) -> Result<SocketAddr, Option<String>> {
+    let numbers = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    numbers.as_deref().unwrap_or(text).parse().map_err(|_| None)
 }
 
 fn jvm(pid: Option<&str>) -> Result<Attach, Option<String>> {
@@ -97,6 +104,10 @@ fn jvm(pid: Option<&str>) -> Result<Attach, Option<String>> {
 
 fn metrics(url: Option<&str>) -> Result<Attach, Option<String>> {
     url.map(|url| Attach::Metrics { url: url.to_owned() }).ok_or(None)
+}
+
+fn otlp(place: Option<&str>) -> Result<Attach, Option<String>> {
+    place.map_or(Ok(otlp::STANDARD), address).map(Attach::Otlp)
 }
 
 fn redis(url: Option<&str>) -> Result<Attach, Option<String>> {
@@ -118,10 +129,14 @@ mod tests {
         assert_eq!(Attach::parse("deno=localhost:9229").unwrap(), at);
         let metrics = Attach::Metrics { url: "http://127.0.0.1:9/metrics".to_owned() };
         assert_eq!(Attach::parse("metrics=http://127.0.0.1:9/metrics").unwrap(), metrics);
+        assert_eq!(Attach::parse("otlp").unwrap(), Attach::Otlp("127.0.0.1:4318".parse().unwrap()));
+        assert_eq!(Attach::parse("otlp=localhost:9").unwrap(), Attach::Otlp("127.0.0.1:9".parse().unwrap()));
         assert_eq!(Attach::parse("jvm=12").unwrap(), Attach::Jvm(Some(12)));
         let forms = "auto, none, process, agent=http://ADDRESS:PORT, node[=PID|=ADDRESS:PORT], deno[=PID|=ADDRESS:PORT], \
-            jvm[=PID], metrics=http://ADDRESS:PORT/PATH, redis=redis://ADDRESS:PORT";
-        for wrong in ["jvm=my-service", "metrics", "toaster", "node=here", "process=1", "agent=ftp://x"] {
+            jvm[=PID], metrics=http://ADDRESS:PORT/PATH, otlp[=ADDRESS:PORT], redis=redis://ADDRESS:PORT";
+        for wrong in
+            ["jvm=my-service", "metrics", "toaster", "node=here", "otlp=9", "process=1", "agent=ftp://x"]
+        {
             let error = Attach::parse(wrong).unwrap_err().to_string();
             assert_eq!(error, format!("--attach {wrong}: expected one of {forms}"));
         }

@@ -1,0 +1,32 @@
+//! The rows of `dyno bench sources`: one for each source, the same two targets for all.
+//!
+//! A source that comes gets its line in [`crate::bench::services::Watched`].
+
+use super::{Entry, What};
+use crate::bench::services::Watched;
+use crate::bench::stats::Bound::AtMost;
+use crate::bench::watching::Watch;
+
+/// What a reader must know before quoting a figure.
+pub const NOTES: &[&str] = &[
+    "a service answers at a fixed rate on its half of the cores, and a `dyno run` that attaches nothing asks it; watched, a `dyno watch` \
+     of that one source runs beside the load, unwatched nothing does",
+    "sources read ten times a second; a metrics page as often as its server bears (at most 2% of the time goes to answers), and what \
+     comes by OpenTelemetry is sent ten times a second by its SDK, whose cost is what is measured of the service",
+    "our side is the whole process: the source, the machine's own lanes, the recorder and all detectors",
+    super::CONTAMINATED,
+];
+
+/// CPU of the service for a request while it is watched over that while it is not, at most.
+const TARGET: f64 = 1.02;
+/// Our side, % of a core, at most.
+const OWN: f64 = 3.0;
+
+/// All of them.
+pub fn all(quick: bool) -> Vec<Entry> {
+    let row = |service: Watched| {
+        let watch = Watch { service, per_s: service.per_s(quick), target: AtMost(TARGET), own: AtMost(OWN) };
+        Entry { name: service.source().to_owned(), what: What::Watch(watch) }
+    };
+    Watched::ALL.into_iter().map(row).collect()
+}
