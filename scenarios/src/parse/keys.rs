@@ -130,6 +130,16 @@ mod tests {
     }
 
     #[test]
+    fn schema_names_the_lanes_and_units_of_a_metric() {
+        let schema: Value = serde_json::from_str(crate::SCHEMA).unwrap();
+        let metric = &schema["$defs"]["metric"]["properties"];
+        let lanes: Vec<&str> = timeline::metric::FILLABLE.iter().map(|f| f.lane).collect();
+        let units: Vec<&str> = timeline::metric::MetricUnit::NAMES.iter().map(|(name, _)| *name).collect();
+        assert_eq!(metric["lane"]["examples"], serde_json::json!(lanes));
+        assert_eq!(metric["unit"]["enum"], serde_json::json!(units));
+    }
+
+    #[test]
     fn schema_names_the_faults_of_this_build_and_nothing_undefined() {
         let schema: Value = serde_json::from_str(crate::SCHEMA).unwrap();
         let names: Vec<_> = timeline::fault::FaultKind::ALL.iter().map(|f| f.name()).collect();
