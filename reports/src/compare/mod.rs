@@ -34,7 +34,7 @@ pub const SCHEMA: &str = include_str!("../../schema/compare.schema.json");
 const RISK: f64 = 0.05;
 
 /// A run as it is compared.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Sample {
     meta: RunMeta,
     verdict: RunVerdict,
