@@ -154,3 +154,23 @@ fn a_stop_ends_all_its_children() {
     assert_eq!(bench.0.wait().unwrap().code(), Some(130));
     assert!(common::wait_for(patience, || !children.iter().any(|&p| common::alive(p))), "and so do they");
 }
+
+#[test]
+fn a_bench_of_sources_says_what_this_machine_lacks() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rows.jsonl");
+    let output = bench_of("sources", "node,metrics,otlp,jvm,redis", &file);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = report["rows"].as_array().unwrap();
+    let told: Vec<String> = rows
+        .iter()
+        .map(|r| format!("{}: {}", r["row"].as_str().unwrap(), r["notes"][0].as_str().unwrap()))
+        .collect();
+    let lacks = ["node: node", "metrics: node", "otlp: node", "jvm: javac", "redis: redis-server"];
+    // Two figures each: the service's, and ours.
+    let expected: Vec<String> =
+        lacks.iter().flat_map(|l| [format!("{l} is missing"), format!("{l} is missing")]).collect();
+    assert_eq!(told, expected);
+    assert!(rows.iter().all(|r| r["verdict"] == "not-measured" && !r["target"].is_null()));
+}

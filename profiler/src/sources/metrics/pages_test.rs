@@ -6,10 +6,13 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use timeline::histogram::Sparse;
+use timeline::metric::{Mapping, MetricUnit};
 use timeline::{LaneId, LaneSpec, MonoNs, Shape};
 
-use super::page;
+use super::own::Own;
+use super::rules::Rule;
 use super::scrape::Scrape;
+use super::{dialects, page};
 use crate::sources::{Agreement, Sink, SourceEvent};
 
 #[derive(Default)]
@@ -144,6 +147,117 @@ fn a_page_with_more_bad_lines_than_good_ones_is_none() {
         Err("the answer is not a page of metrics: line 1: it has no sample".to_owned())
     );
     assert_eq!(read("a 1\nb 2\n<p>\n"), Ok(()));
+}
+
+fn mapped(metric: &str, labels: &[(&str, &str)], lane: &str, unit: Option<MetricUnit>) -> Mapping {
+    let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let member = lane.contains('*').then(|| "queue".to_owned());
+    Mapping {
+        metric: metric.to_owned(),
+        labels,
+        lane: lane.to_owned(),
+        member,
+        subject: Some("page".to_owned()),
+        unit,
+    }
+}
+
+#[test]
+fn a_mapping_fills_lanes_with_metrics_that_nobody_knows() {
+    let own = Own::new(&[
+        mapped("shop.mail.backlog", &[("kind", "letter")], "broker.*.depth", None),
+        mapped("render_time", &[], "server.handler", Some(MetricUnit::Milliseconds)),
+        mapped("render_time", &[], "server.requests", None),
+        mapped("orders_count", &[], "db.rows", None),
+        mapped("nodejs_heap_size_used_bytes", &[], "heap.live", None),
+        mapped("cache_kb", &[], "heap.old.used", Some(MetricUnit::Kibibytes)),
+        mapped("never", &[], "client.response", None),
+    ]);
+    let mut scrape = Scrape::new("metrics", "metrics-1", None, Arc::new(own));
+    let page = |second: u64| {
+        format!(
+            "shop_mail_backlog{{kind=\"letter\",queue=\"out\"}} 7\nshop_mail_backlog{{kind=\"letters\",queue=\"out\"}} 1000\n\
+             render_time_bucket{{page=\"/\",le=\"10\"}} {n}\nrender_time_bucket{{page=\"/\",le=\"+Inf\"}} {n}\n\
+             render_time_sum{{page=\"/\"}} {sum}\nrender_time_count{{page=\"/\"}} {n}\n\
+             orders_count {n}\nnodejs_heap_size_used_bytes 1048576\ncache_kb 2\nnever 1\n",
+            n = 4 * second,
+            sum = 20 * second
+        )
+    };
+    let mut told = Told::default();
+    for second in 1..=2 {
+        scrape.begin();
+        page::read(&page(second), &mut scrape).unwrap();
+        let at = MonoNs(second * 1_000_000_000);
+        scrape.end((second > 1).then(|| MonoNs(at.0 - 1_000_000_000)), at, &mut told);
+    }
+    write!(told.text, "of {:?}", scrape.dialects()).unwrap();
+    insta::assert_snapshot!(told.text);
+}
+
+/// Lines of a rule's metric with all labels that it asks for, and hostile ones where it reads some.
+fn hostile(rule: &Rule, value: &str, page: &mut String) {
+    let hostile = "\u{1b}[2J\u{202e}<script>\\n".to_owned() + &"x".repeat(3_000);
+    let asked =
+        rule.when.iter().map(|(label, words)| format!("{label}=\"{}\",", words[0].trim_start_matches('^')));
+    let read = rule.member.iter().chain(rule.subject).map(|label| format!("{label}=\"{hostile}\","));
+    let labels: String = asked.chain(read).collect();
+    for suffix in ["", "_total", "_bytes", "_sum", "_count"] {
+        writeln!(page, "{}{suffix}{{{labels}}} {value}", rule.stem).unwrap();
+    }
+    for le in ["-1", "0.1", "1e308", "NaN", "+Inf", "no"] {
+        writeln!(page, "{}_bucket{{{labels}le=\"{le}\"}} {value}", rule.stem).unwrap();
+    }
+}
+
+#[test]
+fn whatever_a_known_metric_says_numbers_are_finite_and_names_harmless() {
+    let values =
+        ["0", "NaN", "+Inf", "-Inf", "-1", "1e308", "5e-324", "1e400", "7", "1.7976931348623157e308"];
+    for beside in [None, Some(Agreement::default())] {
+        let (mut scrape, mut told) =
+            (Scrape::new("metrics", "m", beside, Arc::default()), Harmless::default());
+        for (second, value) in (1..).zip(values) {
+            let mut page = "up 1\n".repeat(20_000);
+            dialects::ALL.iter().flat_map(|d| d.rules).for_each(|rule| hostile(rule, value, &mut page));
+            scrape.begin();
+            page::read(&page, &mut scrape).unwrap();
+            let at = MonoNs(second * 1_000_000_000);
+            scrape.end((second > 1).then(|| MonoNs(at.0 - 1_000_000_000)), at, &mut told);
+        }
+        assert!(told.samples > 100, "{}", told.samples);
+    }
+}
+
+/// Takes what may be taken, and counts it.
+#[derive(Default)]
+struct Harmless {
+    lanes: u32,
+    samples: u32,
+}
+
+impl Sink for Harmless {
+    fn declare(&mut self, spec: LaneSpec) -> Option<LaneId> {
+        let texts = [&spec.name, &spec.subject, &spec.instance];
+        assert!(
+            texts.iter().all(|t| t.len() < 300 && !t.contains(|c: char| c.is_control() || c == '\u{202e}')),
+            "{spec:?}"
+        );
+        self.lanes += 1;
+        Some(LaneId(self.lanes))
+    }
+    fn sample(&mut self, _: LaneId, _: MonoNs, value: f64) {
+        assert!(value.is_finite());
+        self.samples += 1;
+    }
+    fn histogram(&mut self, _: LaneId, from: MonoNs, to: MonoNs, cells: Sparse) {
+        assert!(from <= to && cells.cells.windows(2).all(|w| w[0].0 < w[1].0));
+        self.samples += 1;
+    }
+    fn event(&mut self, event: SourceEvent) {
+        assert!(event.start <= event.end && event.value.is_finite());
+    }
+    fn note(&mut self, _: &str, _: &str) {}
 }
 
 /// A page of which each reading, a second apart, has told `told` more of ten collections that there were, and half of the heap.

@@ -330,6 +330,7 @@ impl Slot {
     fn compare(&self, since: Option<MonoNs>, at: MonoNs, agreement: &Agreement) {
         let passed = since.filter(|_| self.moved).map(|since| at.since(since).as_secs_f64().max(1e-3));
         match (self.take, passed) {
+            _ if !self.total.is_finite() => {}
             (Take::Level(unit), _) => agreement.level(&self.key.lane, unit, self.total),
             (Take::Rate(unit), Some(s)) => agreement.level(&self.key.lane, unit, self.total / s),
             (Take::Pauses(kind), Some(_)) => agreement.pauses(kind, self.buckets.cells().count() as f64),
