@@ -31,6 +31,7 @@ fn help_of_every_command() {
         "recording",
         "bench engine",
         "bench backend",
+        "bench sources",
         "completions",
     ] {
         let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
