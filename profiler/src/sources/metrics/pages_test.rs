@@ -225,7 +225,7 @@ fn whatever_a_known_metric_says_numbers_are_finite_and_names_harmless() {
             let at = MonoNs(second * 1_000_000_000);
             scrape.end((second > 1).then(|| MonoNs(at.0 - 1_000_000_000)), at, &mut told);
         }
-        assert!(told.samples > 100, "{}", told.samples);
+        assert!(told.samples > 20, "{}", told.samples);
     }
 }
 
