@@ -10,6 +10,7 @@ use timeline::clock::RunTime;
 use timeline::{Finding, FindingKind, Span, Status};
 
 use crate::detectors::{Claim, ONSET};
+use crate::remedies;
 
 /// Most findings of one run; a target that makes up pools must not eat our memory. What comes
 /// beyond is counted.
@@ -123,6 +124,7 @@ impl Entry {
             evidence: Vec::new(),
             contradicting: Vec::new(),
             advice: Vec::new(),
+            remedies: Vec::new(),
             caused_by: None,
             caused_by_reason: None,
             missing: Vec::new(),
@@ -154,6 +156,7 @@ impl Entry {
         self.remember(&claim.episodes);
         let strength = (claim.status, claim.weight);
         if strength >= self.strength {
+            self.finding.remedies = remedies::of(&claim);
             self.strength = strength;
             self.sort = claim.sort;
             self.template = claim.claim;
@@ -211,6 +214,7 @@ mod tests {
             advice: Vec::new(),
             missing: Vec::new(),
             episodes: vec![Span::new(RunTime::from_ms(onset_ms), RunTime::from_ms(last_ms))],
+            remedies: Vec::new(),
             sort: "",
         }
     }

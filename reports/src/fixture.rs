@@ -303,6 +303,7 @@ fn finding(id: &str, kind: FindingKind, subject: &str, onset: u64) -> Finding {
         evidence: Vec::new(),
         contradicting: Vec::new(),
         advice: Vec::new(),
+        remedies: Vec::new(),
         caused_by: None,
         caused_by_reason: None,
         missing: Vec::new(),

@@ -239,6 +239,7 @@ fn claim(timeline: &Timeline, at: RunTime, settled: RunTime, growth: &Growth) ->
         advice: advice(timeline, growth, doubling_s),
         missing: if generations { Vec::new() } else { vec![names::HEAP_OLD.to_owned()] },
         episodes: vec![Span::new(onset, at)],
+        remedies: Vec::new(),
         sort: "",
     })
 }
