@@ -91,10 +91,10 @@ impl Ledger {
         }
     }
 
-    /// Marks as ended what was not seen for long enough.
-    pub fn close(&mut self, at: RunTime) {
+    /// Marks as ended what was not seen for long enough, unless what it did is still there by `lasts`.
+    pub fn close(&mut self, at: RunTime, lasts: impl Fn(&Entry) -> bool) {
         for e in self.entries.iter_mut().filter(|e| e.finding.ended.is_none()) {
-            if at.since(e.last) > e.quiet {
+            if at.since(e.last) > e.quiet && !lasts(e) {
                 e.finding.ended = Some(e.last);
             }
         }
@@ -238,7 +238,9 @@ mod tests {
     fn what_comes_back_after_its_end_is_a_new_finding_with_a_later_onset() {
         let mut l = Ledger::default();
         l.take(claim(1_000, 2_000, Status::Likely, 1.0), RunTime::from_ms(2_000));
-        l.close(RunTime::from_ms(4_500));
+        l.close(RunTime::from_ms(4_500), |_| true);
+        assert_eq!(l.entries()[0].finding.ended, None, "what it did is still there");
+        l.close(RunTime::from_ms(4_500), |_| false);
         assert_eq!(l.entries()[0].finding.ended, Some(RunTime::from_ms(2_000)));
         l.take(claim(1_000, 2_000, Status::Likely, 1.0), RunTime::from_ms(3_900));
         assert_eq!(l.entries().len(), 1, "old evidence opens nothing");

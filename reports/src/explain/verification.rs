@@ -9,7 +9,7 @@ use timeline::text::clean;
 use timeline::{Finding, FindingKind, Remedy, Span, Timeline, Unit, figures};
 
 use super::story::{WIDTH, clock, name};
-use crate::summary::{Summary, Verdict};
+use crate::summary::{Reason, Summary, Verdict};
 use crate::text::fold_at;
 
 /// Width of a label in the table.
@@ -142,6 +142,9 @@ fn judged(tried: &[Tried], again: &Summary) -> (bool, String) {
             false,
             format!("the new run is invalid, so nothing follows from it: {}", again.verdict_reason),
         );
+    }
+    if again.end.reason == Reason::Interrupted {
+        return (false, "the new run was ended early".to_owned());
     }
     let left: Vec<&str> = tried.iter().filter(|t| t.gone == Some(false)).map(|t| t.name.as_str()).collect();
     let cured: Vec<&str> = tried.iter().filter(|t| t.gone == Some(true)).map(|t| t.name.as_str()).collect();
