@@ -117,3 +117,70 @@ fn file_stem(name: &str) -> String {
         name.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).take(60).collect();
     if stem.is_empty() { "scenario".to_owned() } else { stem }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::prepare::prepare;
+
+    fn parsed(line: &[&str]) -> Command {
+        let line = ["dyno"].iter().chain(line);
+        Cli::try_parse_from(line).unwrap().command.unwrap()
+    }
+
+    fn explain(flags: &[&str]) -> ExplainArgs {
+        match parsed(&[&["explain", "RUN", "--verify"], flags].concat()) {
+            Command::Explain(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn meta_of(line: &[&str]) -> RunMeta {
+        let Command::Run(args) = parsed(line) else { panic!("{line:?}") };
+        let job = prepare(&args).unwrap();
+        RunMeta { again: job.again, scenario: job.plan.name, scenario_text: job.text, ..RunMeta::default() }
+    }
+
+    #[test]
+    fn a_run_is_repeated_as_it_was_told() {
+        let meta = meta_of(&[
+            "run",
+            "stampede",
+            "--seed",
+            "7",
+            "--workers",
+            "3",
+            "-s",
+            "5s:40",
+            "--gate",
+            "errors < 1%",
+        ]);
+        let args = again(&meta, &explain(&["--out", "x"]), PathBuf::new()).unwrap();
+        assert_eq!((args.scenario.as_deref(), args.seed, args.workers), (Some("stampede"), Some(7), Some(3)));
+        assert_eq!((args.load.stages, args.gate), (vec!["5s:40".to_owned()], vec!["errors < 1%".to_owned()]));
+        assert_eq!(args.out, Some("x".into()));
+    }
+
+    #[test]
+    fn a_scenario_that_was_changed_since_is_run_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("stampede.toml");
+        let mut meta = meta_of(&["run", "stampede"]);
+        meta.scenario_text += "# as it was";
+        let args = again(&meta, &explain(&[]), file.clone()).unwrap();
+        assert_eq!(args.scenario.as_deref(), Some(file.to_str().unwrap()));
+        assert_eq!(std::fs::read_to_string(file).unwrap(), meta.scenario_text);
+    }
+
+    #[test]
+    fn what_no_recording_holds_is_asked_for() {
+        let mut meta = meta_of(&["run", "stampede"]);
+        meta.again.vars = vec!["PASS".to_owned()];
+        let missing = same_circumstances(&meta, &explain(&[])).unwrap_err().to_string();
+        assert!(missing.contains("--env PASS=..."), "{missing}");
+        same_circumstances(&meta, &explain(&["--env", "PASS=x"])).unwrap();
+        meta.again.stores = vec!["SOME_STORE".to_owned()];
+        let other = same_circumstances(&meta, &explain(&["--env", "PASS=x"])).unwrap_err().to_string();
+        assert!(other.contains("SOME_STORE"), "{other}");
+    }
+}

@@ -106,6 +106,8 @@ fn again(args: &RunArgs, seed: u64) -> Again {
     let mut said = vec![file.map_or(scenario, |f| f.to_string_lossy().into_owned())];
     let mut flag = |name: &str, value: Option<String>| said.extend(value.map(|v| format!("--{name}={v}")));
     flag("seed", Some(seed.to_string()));
+    // Another target has no settings that could be held, and its address may carry a password.
+    flag("target", args.target.clone().filter(|t| t == "bundled"));
     flag("http", args.http.clone());
     flag("timer", args.timer.clone());
     flag("workers", args.workers.map(|n| n.to_string()));
