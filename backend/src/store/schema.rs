@@ -63,7 +63,7 @@ macro_rules! operators_indexes {
     };
 }
 
-/// See [`operators_indexes`]: the columns by which the shop looks for rows, beside keys.
+/// The columns by which the shop looks for rows, beside keys.
 const OPERATORS_INDEXES: &[(&str, &str, &str)] = operators_indexes![
     "purchase"("customer"),
     "review"("product"),

@@ -135,7 +135,7 @@ pub struct Claim {
     /// What to change, the best first.
     pub advice: Vec<String>,
     /// The first of it as settings, where it has numbers or names of its own; what the kind alone says is in
-    /// [`crate::remedies`].
+    /// `remedies.rs`.
     pub remedies: Vec<Remedy>,
     /// Signals needed to say more.
     pub missing: Vec<String>,

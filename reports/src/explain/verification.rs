@@ -92,6 +92,12 @@ impl Tried {
     }
 }
 
+impl Sides {
+    fn is_not_less(&self) -> bool {
+        self.before.zip(self.after).is_some_and(|(before, after)| after >= before)
+    }
+}
+
 impl Verification {
     /// Nothing could be applied, so nothing was run.
     #[must_use]
@@ -122,11 +128,15 @@ impl Verification {
         let mut new: Vec<_> = after.findings.iter().map(|f| f.kind).filter(|k| !has(before, *k)).collect();
         new.sort_unstable();
         new.dedup();
-        let (verified, reason) = judged(&tried, again);
+        let figures = span.map(|s| compared(before.timeline, after.timeline, s)).unwrap_or_default();
+        let (verified, mut reason) = judged(&tried, again);
+        if verified && figures.iter().filter(|f| f.unit == Unit::Ns).all(Sides::is_not_less) {
+            reason += "; response times are no shorter for it, though";
+        }
         Self {
             run_id: Some(again.end.run_id.clone()),
             folder: Some(folder),
-            figures: span.map(|s| compared(before.timeline, after.timeline, s)).unwrap_or_default(),
+            figures,
             tried,
             span,
             new,
