@@ -5,13 +5,14 @@
 
 mod common;
 
-use common::{Run, dyno, run_clean, run_valid, whole_machine};
+use common::{Run, brief, dyno, run_clean, run_valid, whole_machine};
 use serde_json::Value;
 use timeline::fault::FaultKind;
 
 fn found(fault: FaultKind) {
     let _machine = whole_machine();
-    found_in(fault.name(), fault);
+    let (_dir, scenario) = brief(fault.name());
+    found_in(&scenario, fault);
 }
 
 fn found_in(scenario: &str, fault: FaultKind) -> Run {
@@ -49,7 +50,7 @@ fn a_stampede_is_found() {
     found(FaultKind::Stampede);
 }
 
-/// The catalogue's scenario, cut short, because it is run twice: with the index that the advice creates, the same run has nothing
+/// The catalogue's scenario, cut to ten seconds, because it is run twice: with the index that the advice creates, the same run has nothing
 /// to find, although the fault takes the shop's own index away again.
 #[test]
 fn a_missing_index_is_found_and_its_advice_holds() {
