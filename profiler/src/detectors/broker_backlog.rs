@@ -201,6 +201,7 @@ impl Seen {
             advice: self.advice(topic),
             missing: self.missing(topic),
             episodes: vec![self.span],
+            remedies: Vec::new(),
             sort: "",
         }
     }
