@@ -41,6 +41,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Tell in plain words what happened in a recorded run.
     Explain(ExplainArgs),
+    /// Copy a run without names, addresses, statements and other texts, to give it away.
+    Redact(RedactArgs),
     /// Measure how well the diagnosis tells what is wrong, over cases that are drawn at random.
     Score(ScoreArgs),
     /// Compare runs with earlier ones: what got better or worse, by more than noise.
@@ -177,6 +179,10 @@ pub struct RunArgs {
     /// Seed of everything random [default: the scenario's].
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Take a CPU profile of so many seconds (1 to 30) of each process that links the agent, in the middle of the run; it costs
+    /// each some 80 MB of memory.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "5", value_parser = clap::value_parser!(u64).range(1..=30))]
+    pub profile: Option<u64>,
     /// For continuous integration: plain lines, and an undecided gate fails.
     #[arg(long)]
     pub ci: bool,
@@ -370,6 +376,16 @@ impl ReportArgs {
         let asked = |f: &reports::Format| self.format.iter().any(|name| name == f.name());
         reports::Format::ALL.into_iter().filter(asked).collect()
     }
+}
+
+/// `dyno redact`
+#[derive(Debug, Clone, Args)]
+pub struct RedactArgs {
+    /// A run's folder or its recording.
+    pub run: PathBuf,
+    /// New folder for the recording under pseudonyms and reports made from it.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
 }
 
 /// `dyno explain`
@@ -654,6 +670,29 @@ pub enum RecordingCommand {
     Verify {
         /// A run's folder or its recording.
         run: PathBuf,
+    },
+    /// Make a recording of a stretch of one.
+    Trim {
+        /// A run's folder or its recording.
+        run: PathBuf,
+        /// Its first instant, such as 10s [default: the run's start].
+        #[arg(long, value_name = "TIME", default_value = "0s", hide_default_value = true)]
+        from: String,
+        /// Its last instant, such as 50s [default: the run's end].
+        #[arg(long, value_name = "TIME")]
+        to: Option<String>,
+        /// The new file, or folder for it; nothing is overwritten.
+        #[arg(long, value_name = "PATH")]
+        out: PathBuf,
+    },
+    /// Make one recording of several: pieces of a run, or runs of several hosts, put onto one clock by their wall clocks.
+    Merge {
+        /// Runs' folders or recordings.
+        #[arg(required = true, num_args = 2..)]
+        runs: Vec<PathBuf>,
+        /// The new file, or folder for it; nothing is overwritten.
+        #[arg(long, value_name = "PATH")]
+        out: PathBuf,
     },
 }
 

@@ -13,6 +13,8 @@ mod import;
 mod outcome;
 mod pages;
 mod play;
+mod recording;
+mod redact;
 mod replay;
 mod run;
 mod score;
@@ -29,7 +31,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use cli::{BenchCommand, Cli, Command, RecordingCommand, ScenariosCommand};
+use cli::{BenchCommand, Cli, Command, ScenariosCommand};
 use outcome::{Outcome, error_code};
 
 /// Also the backend's workers are this binary, and the agent can only see the heap through this.
@@ -56,6 +58,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Replay(args) => play::play(&args),
         Command::Goose(args) => goose::goose(args),
         Command::Report(args) => replay::report(&args),
+        Command::Redact(args) => redact::redact(&args),
         Command::Explain(args) => replay::explain(&args),
         Command::Score(args) => score::score(&args),
         Command::Compare(args) => compare::compare(&args),
@@ -66,8 +69,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Scenarios(ScenariosCommand::Check { scenarios, vars }) => show::check(&scenarios, &vars),
         Command::Scenarios(ScenariosCommand::Schema) => show::schema(),
         Command::Scenarios(ScenariosCommand::Import(args)) => import::import(&args),
-        Command::Recording(RecordingCommand::Info { run, json }) => replay::info(&run, json),
-        Command::Recording(RecordingCommand::Verify { run }) => replay::verify(&run),
+        Command::Recording(command) => recording::recording(&command),
         Command::Bench(BenchCommand::Engine(args)) => bench::engine(&args),
         Command::Bench(BenchCommand::Backend(args)) => bench::backend(&args),
         Command::Bench(BenchCommand::Sources(args)) => bench::sources(&args),

@@ -1,11 +1,11 @@
-//! Commands on a run that ended, read from its recording alone: report, explain, recording info and verify.
+//! Commands on a run that ended, read from its recording alone: report and explain.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use profiler::Diagnosis;
 use timeline::Finding;
-use timeline::recording::{Damage, Item, Loaded, Reader, RecordingError};
+use timeline::recording::{Damage, Loaded, Reader, RecordingError};
 
 use crate::cli::{ExplainArgs, ReportArgs};
 use crate::outcome::{Outcome, UserError};
@@ -34,7 +34,7 @@ pub fn user_error(error: RecordingError) -> anyhow::Error {
 
 pub fn warn(damage: &[Damage]) {
     for d in damage {
-        eprintln!("dyno: at byte {}: {}", d.offset, d.what);
+        eprintln!("dyno: {d}");
     }
 }
 
@@ -56,10 +56,25 @@ pub fn write_reports(
 pub fn report(args: &ReportArgs) -> anyhow::Result<Outcome> {
     let folder = args.out.clone().unwrap_or_else(|| folder_of(&args.run));
     let (summary, written) = write_reports(&args.run, &folder, &args.formats())?;
+    no_profile(&args.formats(), &written)?;
     if args.json {
         return print(&(serde_json::to_string_pretty(&summary)? + "\n"));
     }
     print(&reports::text::summary(&summary, &written))
+}
+
+/// A run without a profile has no pprof: said aloud, and wrong if nothing else was asked for.
+fn no_profile(formats: &[reports::Format], written: &[PathBuf]) -> anyhow::Result<()> {
+    const WHY: &str = "no pprof: the run has no CPU profile; `dyno run --profile` takes one of each process that links the agent";
+    let folded = |path: &PathBuf| path.extension().is_some_and(|e| e == "folded");
+    if !formats.contains(&reports::Format::Pprof) || written.iter().any(folded) {
+        return Ok(());
+    }
+    if formats.len() == 1 {
+        return Err(UserError::wrong(WHY));
+    }
+    eprintln!("dyno: {WHY}");
+    Ok(())
 }
 
 fn folder_of(run: &Path) -> PathBuf {
@@ -84,84 +99,4 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<Outcome> {
         print(&reports::explain::story(&told))?
     };
     Ok(if refuted { Outcome::GateFailed } else { said })
-}
-
-/// What `dyno recording info` counts.
-#[derive(Default, serde::Serialize)]
-struct Info {
-    run_id: String,
-    scenario: String,
-    dyno_version: String,
-    lanes: u64,
-    samples: u64,
-    histogram_intervals: u64,
-    events: u64,
-    ticks: u64,
-    log_lines: u64,
-    last_second: f64,
-    ended: Option<String>,
-    damage: Vec<String>,
-}
-
-fn count(path: &Path) -> anyhow::Result<Info> {
-    use timeline::Entry;
-    let mut reader = Reader::open(path).map_err(user_error)?;
-    let mut info = Info::default();
-    for item in reader.by_ref() {
-        match item {
-            Item::Meta(meta) => {
-                info.run_id = meta.run_id;
-                info.scenario = meta.scenario;
-                info.dyno_version = meta.dyno_version;
-            }
-            Item::Entry(Entry::Plan(_)) => {}
-            Item::Entry(Entry::Lane(..)) => info.lanes += 1,
-            Item::Entry(Entry::Sample { .. }) => info.samples += 1,
-            Item::Entry(Entry::Histogram { .. }) => info.histogram_intervals += 1,
-            Item::Entry(Entry::Event(_)) => info.events += 1,
-            Item::Entry(Entry::Tick(at)) => {
-                info.ticks += 1;
-                info.last_second = at.as_secs_f64();
-            }
-            Item::Log(_) => info.log_lines += 1,
-            Item::End(end) => info.ended = Some(format!("{:?}", end.reason).to_lowercase()),
-        }
-    }
-    info.damage = reader.damage().iter().map(|d| format!("at byte {}: {}", d.offset, d.what)).collect();
-    Ok(info)
-}
-
-/// `dyno recording info RUN`
-pub fn info(path: &Path, json: bool) -> anyhow::Result<Outcome> {
-    let info = count(path)?;
-    if json {
-        return print(&(serde_json::to_string_pretty(&info)? + "\n"));
-    }
-    let ended = info.ended.as_deref().unwrap_or("no end: it was cut off");
-    let mut out = format!(
-        "run        {} ({}), dyno {}\nholds      {} lanes, {} samples, {} histogram intervals, {} events, {} log lines\nlength     {:.1} s, {} ticks\nended      {ended}\n",
-        info.run_id,
-        info.scenario,
-        info.dyno_version,
-        info.lanes,
-        info.samples,
-        info.histogram_intervals,
-        info.events,
-        info.log_lines,
-        info.last_second,
-        info.ticks,
-    );
-    for d in &info.damage {
-        out += &format!("damage     {d}\n");
-    }
-    print(&out)
-}
-
-/// `dyno recording verify RUN`
-pub fn verify(path: &Path) -> anyhow::Result<Outcome> {
-    let info = count(path)?;
-    if info.damage.is_empty() {
-        return print("every block is whole\n");
-    }
-    Err(UserError::wrong(info.damage.join("\n")))
 }

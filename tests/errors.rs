@@ -5,6 +5,7 @@
 mod common;
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use common::dyno;
@@ -90,10 +91,43 @@ fn what_is_no_recording_is_said_to_be_none() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.dyno");
     std::fs::write(&path, "just some text, long enough").unwrap();
-    for command in ["report", "explain"] {
-        let output = dyno().arg(command).arg(&path).output().unwrap();
-        assert_eq!(code(&output), Some(2), "{}", stderr(&output));
-        assert!(stderr(&output).contains("not a dyno recording"), "{}", stderr(&output));
+    let file = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let out = dir.path().join("out").display().to_string();
+    let wrong = [
+        (path, "is not a dyno recording: it does not begin with `dynorec`; a run's folder holds one"),
+        (file("empty", b""), "ends before the description of the run"),
+        (file("cut", b"dynorec\n\x01\0\0\0\x01\0"), "ends before the description of the run"),
+        (
+            file("newer", b"dynorec\n\x07\0\0\0"),
+            "was written in format 7; this dyno reads up to format 1: use a newer dyno",
+        ),
+        (dir.path().join("nowhere"), "give a run's folder, such as dyno-runs/ID"),
+        (file("packed", b"\x1f\x8b\x08\0"), "cannot read the recording"),
+    ];
+    let commands: [&[&str]; 7] = [
+        &["report"],
+        &["explain"],
+        &["replay", "--ui", "plain"],
+        &["recording", "info"],
+        &["recording", "verify"],
+        &["recording", "trim", "--out", &out],
+        &["redact", "--out", &out],
+    ];
+    for (path, says) in &wrong {
+        for command in &commands {
+            let output = dyno().args(*command).arg(path).output().unwrap();
+            let text = stderr(&output);
+            assert_eq!(code(&output), Some(2), "{command:?}: {text}");
+            assert!(text.contains(says) && text.contains(&path.display().to_string()), "{command:?}: {text}");
+            assert_eq!(text.trim_end().lines().count(), 1, "one message: {text}");
+            // Nothing half made stands in the way of the next attempt.
+            assert!(!Path::new(&out).join("recording.dyno").exists());
+            let _ = std::fs::remove_dir(&out);
+        }
     }
 }
 
@@ -113,7 +147,7 @@ fn a_full_disk_ends_the_recording_not_the_run() {
     std::fs::create_dir(&disk).unwrap();
     // In a mount namespace of its own, so nothing is left behind.
     let script = format!(
-        "mount -t tmpfs -o size=20k tmpfs {disk} && {dyno} run --url $1 --sessions 20 --for 6s --ui plain --out {disk}/run",
+        "mount -t tmpfs -o size=20k tmpfs {disk} && {dyno} run --url $1 --sessions 20 --for 6s --ui plain --out {disk}/run; {dyno} recording verify {disk}/run",
         disk = disk.display(),
         dyno = env!("CARGO_BIN_EXE_dyno"),
     );
@@ -125,6 +159,10 @@ fn a_full_disk_ends_the_recording_not_the_run() {
     assert!(text.contains("No space left"), "{text}");
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(stdout.contains("verdict"), "the summary is still printed: {stdout}\n{text}");
+    assert!(
+        stdout.contains("every block is whole; it has no end"),
+        "what came before is kept: {stdout}\n{text}"
+    );
 }
 
 #[test]

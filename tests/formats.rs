@@ -7,7 +7,7 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-use common::{dyno, json, run, shop, whole_machine};
+use common::{Run, dyno, json, shop_and_probe, whole_machine};
 
 /// Readers from PyPI: OpenMetrics by Prometheus's own parser, histograms by HdrHistogram's, JUnit, JSON Schema.
 const READERS: [&str; 4] = ["prometheus-client", "hdrhistogram", "junitparser", "jsonschema"];
@@ -46,13 +46,9 @@ print(json.dumps(said))
 #[test]
 fn readers_that_others_wrote_agree_with_the_summary() {
     let _machine = whole_machine();
-    let (url, _shop) = shop(1);
-    let gate = ["--gate", "errors < 1%", "--gate", "p99 < 10s"];
-    let url = format!("{url}/products?page=1");
-    let run = run(&[&["--url", &url, "--sessions", "10", "--for", "3s"], &gate[..]].concat());
-    assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
-    let formats = "json,html,junit,hlog,markdown,csv,openmetrics";
     let out = tempfile::tempdir().unwrap();
+    let run = profiled_run(&out.path().join("run"));
+    let formats = "json,html,junit,hlog,markdown,csv,openmetrics,pprof";
     let report = dyno()
         .args(["report", &run.folder.display().to_string(), "--format", formats, "--out"])
         .arg(out.path())
@@ -84,12 +80,98 @@ fn readers_that_others_wrote_agree_with_the_summary() {
         "two gates and the run"
     );
     assert!(said["lanes"].as_u64().unwrap() > 10, "{said}");
+    the_same_by_other_readers(out.path(), count, p99);
+    the_page_in_a_browser(out.path());
     let markdown = std::fs::read_to_string(out.path().join("report.md")).unwrap();
     assert!(markdown.contains("| errors &lt; 1% | holds |"), "{markdown}");
 
     let unknown = dyno().args(["report", "x", "--format", "pdf"]).output().unwrap();
     assert_eq!(unknown.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("openmetrics"), "it says what there is");
+}
+
+/// A run with everything that reports can show: gates, and a profile of the shop.
+fn profiled_run(folder: &Path) -> Run {
+    let (url, probe, _shop) = shop_and_probe(1);
+    let url = format!("{url}/products?page=1");
+    let output = dyno()
+        .args(["run", "--url", &url, "--sessions", "10", "--for", "4s", "--profile", "2", "--ui", "none"])
+        .args([
+            "--gate",
+            "errors < 1%",
+            "--gate",
+            "p99 < 10s",
+            "--attach",
+            &format!("agent={probe}"),
+            "--out",
+        ])
+        .arg(folder)
+        .env("DYNO_TOKEN", "t")
+        .output()
+        .unwrap();
+    let run = Run::of(folder.to_owned(), output);
+    assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
+    run
+}
+
+/// Where `./test` has installed the readers of `tests/readers/package.json`.
+fn readers() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers")
+}
+
+/// HdrHistogram's, a JUnit and pprof's reader in JavaScript.
+fn the_same_by_other_readers(folder: &Path, count: f64, p99_us: f64) {
+    let said = checked(Command::new("node").arg(readers().join("read.mjs")).arg(folder));
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["hlog"].as_f64(), Some(count), "{said}");
+    let [low, high] = [0, 1].map(|i| said["hlog_p99_us"][i].as_f64().unwrap());
+    assert!(low * 0.998 <= p99_us && p99_us <= high * 1.002, "{p99_us} us and {low} to {high} us");
+    assert_eq!(said["junit"].as_u64(), Some(3), "two gates and the run");
+    let profile = &said["profiles"][0];
+    assert_eq!(profile["name"], "cpu-shop-0.pb.gz", "{said}");
+    let samples = profile["samples"].as_u64().unwrap();
+    assert!(samples > 10 && profile["types"][0] == "samples", "{profile}");
+    let functions = profile["functions"].as_array().unwrap();
+    assert!(functions.iter().any(|f| f.as_str().unwrap().contains("tokio")), "{profile}");
+    let folded = std::fs::read_to_string(folder.join("cpu-shop-0.folded")).unwrap();
+    let read: u64 = folded.lines().map(|l| l.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum();
+    assert!(read <= samples && read > 0, "{read} of {samples}");
+}
+
+/// The page in headless Chromium: on a desk, a phone and paper, light and dark, and what a screen reader is told.
+fn the_page_in_a_browser(folder: &Path) {
+    let chromium = ["chromium", "chromium-browser", "google-chrome"]
+        .iter()
+        .find_map(|name| {
+            let found = Command::new("sh").args(["-c", &format!("command -v {name}")]).output().ok()?;
+            found.status.success().then(|| String::from_utf8_lossy(&found.stdout).trim().to_owned())
+        })
+        .expect("chromium is needed for this test: ./test --install");
+    let mut node = Command::new("node");
+    node.arg(readers().join("page.mjs")).arg(folder.join("report.html")).env("CHROMIUM", chromium);
+    if let Some(pictures) = std::env::var_os("DYNO_PICTURES") {
+        node.arg(pictures);
+    }
+    let said = checked(&mut node);
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["errors"], serde_json::json!([]), "nothing on the console");
+    assert_eq!(said["requests"], serde_json::json!([]), "nothing is fetched");
+    for (size, wide) in said["wide"].as_object().unwrap() {
+        assert_eq!(wide, 0, "{size} scrolls sideways");
+    }
+    for (size, bad) in said["contrast"].as_object().unwrap() {
+        assert_eq!(bad, &serde_json::json!([]), "{size}: cannot be read");
+    }
+    assert!(said["charts"].as_u64().unwrap() >= 4, "{said}");
+    assert_eq!(
+        (&said["nameless"], &said["unnamed_regions"]),
+        (&serde_json::json!([]), &serde_json::json!(0))
+    );
+    let headings: Vec<i64> =
+        said["headings"].as_array().unwrap().iter().map(|h| h.as_i64().unwrap()).collect();
+    assert!(headings[0] == 1 && headings.windows(2).all(|w| w[1] <= w[0] + 1), "{headings:?}");
+    assert!(said["pdf_pages"].as_u64().unwrap() >= 1 && said["lang"] == "en", "{said}");
+    assert!(said["paint_ms"].as_f64().is_some(), "{said}");
 }
 
 /// The Python of a new environment with these packages in it.

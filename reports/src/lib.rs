@@ -18,6 +18,8 @@ pub mod html;
 pub mod junit;
 pub mod markdown;
 pub mod openmetrics;
+pub mod profile;
+pub mod redact;
 pub mod summary;
 pub mod text;
 
@@ -25,4 +27,4 @@ mod write;
 
 pub use explain::Explanation;
 pub use summary::{Summary, Verdict};
-pub use write::{FLAME_GRAPH, Format, Inputs, ReportError, write};
+pub use write::{Format, Inputs, ReportError, write};

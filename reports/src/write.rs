@@ -10,12 +10,7 @@ use timeline::facts::RunMeta;
 use timeline::lane::names;
 
 use crate::summary::Summary;
-use crate::{csv, hlog, html, junit, markdown, openmetrics};
-
-/// Name of the flame graph that `report.html` shows if the run's folder has one.
-pub const FLAME_GRAPH: &str = "cpu.svg";
-/// A larger flame graph stays a file beside the report, so that the report can still be mailed around.
-const FLAME_GRAPH_MAX_BYTES: u64 = 1 << 20;
+use crate::{csv, hlog, html, junit, markdown, openmetrics, profile};
 
 /// Why a report cannot be written.
 #[derive(Debug, Error)]
@@ -75,12 +70,22 @@ pub enum Format {
     Csv,
     /// `metrics.txt`.
     OpenMetrics,
+    /// `cpu-PROCESS.pb.gz` and `cpu-PROCESS.folded` of each process that was profiled.
+    Pprof,
 }
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Json, Self::Html, Self::Junit, Self::Hlog, Self::Markdown, Self::Csv, Self::OpenMetrics];
+    pub const ALL: [Self; 8] = [
+        Self::Json,
+        Self::Html,
+        Self::Junit,
+        Self::Hlog,
+        Self::Markdown,
+        Self::Csv,
+        Self::OpenMetrics,
+        Self::Pprof,
+    ];
     /// What every run leaves; the others are written when asked for.
     pub const USUAL: [Self; 4] = [Self::Json, Self::Html, Self::Junit, Self::Hlog];
 
@@ -95,20 +100,21 @@ impl Format {
             Self::Markdown => "markdown",
             Self::Csv => "csv",
             Self::OpenMetrics => "openmetrics",
+            Self::Pprof => "pprof",
         }
     }
 
     /// Its files: name and content.
-    fn files(self, inputs: &Inputs<'_>, folder: &Path) -> Result<Vec<(&'static str, Vec<u8>)>, ReportError> {
+    fn files(self, inputs: &Inputs<'_>) -> Result<Vec<(String, Vec<u8>)>, ReportError> {
         let Inputs { summary, timeline, meta } = *inputs;
-        Ok(match self {
+        let files = match self {
             Self::Json => {
                 let json = serde_json::to_vec_pretty(summary)
                     .map_err(|e| ReportError::Form { what: "summary.json", why: e.to_string() })?;
                 vec![("summary.json", json)]
             }
             Self::Html => {
-                vec![("report.html", html::render(inputs, flame_graph(folder).as_deref())?.into_bytes())]
+                vec![("report.html", html::render(inputs)?.into_bytes())]
             }
             Self::Junit => vec![("junit.xml", junit::render(summary)?.into_bytes())],
             Self::Hlog => vec![
@@ -118,7 +124,9 @@ impl Format {
             Self::Markdown => vec![("report.md", markdown::render(summary).into_bytes())],
             Self::Csv => vec![("steps.csv", csv::steps(summary)?), ("lanes.csv", csv::lanes(timeline)?)],
             Self::OpenMetrics => vec![("metrics.txt", openmetrics::render(summary)?.into_bytes())],
-        })
+            Self::Pprof => return profile::files(timeline.profiles()),
+        };
+        Ok(files.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect())
     }
 }
 
@@ -128,9 +136,7 @@ impl Format {
 /// The first [`ReportError`]; files written before it stay, and none is ever half written.
 pub fn write(folder: &Path, inputs: &Inputs<'_>, formats: &[Format]) -> Result<Vec<PathBuf>, ReportError> {
     let mut paths = Vec::new();
-    for (name, bytes) in
-        formats.iter().map(|f| f.files(inputs, folder)).collect::<Result<Vec<_>, _>>()?.concat()
-    {
+    for (name, bytes) in formats.iter().map(|f| f.files(inputs)).collect::<Result<Vec<_>, _>>()?.concat() {
         let path = folder.join(name);
         put(&path, &bytes).map_err(|source| ReportError::Io { path: path.clone(), source })?;
         paths.push(path);
@@ -150,15 +156,6 @@ fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-fn flame_graph(folder: &Path) -> Option<String> {
-    let path = folder.join(FLAME_GRAPH);
-    let size = fs::metadata(&path).ok()?.len();
-    if size > FLAME_GRAPH_MAX_BYTES {
-        return None;
-    }
-    fs::read_to_string(&path).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,7 +163,8 @@ mod tests {
 
     #[test]
     fn every_report_is_written_and_nothing_else() {
-        let run = fixture::flash_sale();
+        let mut run = fixture::flash_sale();
+        run.timeline.apply(&timeline::Entry::Profile(profile::tests::profile("shop-0")));
         let folder = tempfile::tempdir().unwrap();
         let summary = run.summary();
         let inputs = Inputs { summary: &summary, timeline: &run.timeline, meta: &run.meta };

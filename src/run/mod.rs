@@ -3,6 +3,7 @@
 pub mod finish;
 mod load;
 pub mod prepare;
+mod profile;
 pub mod stop;
 pub mod truth;
 
@@ -165,6 +166,14 @@ impl Runner<'_> {
         // Before the first start, so that whoever looks on can still end a run that is not what was meant.
         self.sizing.why.iter().for_each(|why| handle.log(why));
 
+        let profiles = self
+            .args
+            .profile
+            .map(|seconds| {
+                let length = RunTime(self.job.plan.length_ns());
+                profile::Profiles::start(seconds, length, &self.attached(), &handle)
+            })
+            .transpose()?;
         let sources = Sources::attach(settled, &self.job.plan.metrics, &handle)?;
         handle.attached(&sources.about());
 
@@ -197,6 +206,7 @@ impl Runner<'_> {
         })?;
 
         ended.notes.extend(sources.remarks());
+        drop(profiles);
         drop(sources);
         let end = RunEnd { reason: ended.reason, at: clock.now(), notes: ended.notes };
         let finished = recorder.finish(end);
@@ -204,7 +214,8 @@ impl Runner<'_> {
         Ok(finished)
     }
 
-    fn settle(&self) -> anyhow::Result<Settled> {
+    /// What was asked for, and the agent of a bundled backend.
+    fn attached(&self) -> Vec<Attach> {
         let mut attach = self.job.attach.clone();
         let alone = attach.contains(&Attach::Nothing);
         attach.extend(
@@ -212,6 +223,11 @@ impl Runner<'_> {
                 .filter(|_| !alone)
                 .map(|b| Attach::Agent { url: b.ready.probe.clone(), token: b.token.clone() }),
         );
+        attach
+    }
+
+    fn settle(&self) -> anyhow::Result<Settled> {
+        let attach = self.attached();
         let named = !self.args.attach.is_empty();
         let permission = Permission::of(self.args.yes, named, self.args.ci);
         Settled::of(&attach, prepare::local_port(&self.url), permission)

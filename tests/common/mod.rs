@@ -187,6 +187,12 @@ impl Drop for Guarded {
 
 /// A shop served alone, to a run just somebody's server: its address, and the process that ends with the test.
 pub fn shop(workers: usize) -> (String, Guarded) {
+    let (url, _, shop) = shop_and_probe(workers);
+    (url, shop)
+}
+
+/// The same, and the address of its probe, whose token is `t`.
+pub fn shop_and_probe(workers: usize) -> (String, String, Guarded) {
     let mut child = dyno()
         .args(["backend", "--listen", "127.0.0.1:0", "--workers", &workers.to_string()])
         .env("DYNO_TOKEN", "t")
@@ -197,5 +203,6 @@ pub fn shop(workers: usize) -> (String, Guarded) {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let shop = Guarded(child);
     let ready: Value = serde_json::from_str(&line).unwrap();
-    (ready["ready"]["url"].as_str().unwrap().to_owned(), shop)
+    let address = |what: &str| ready["ready"][what].as_str().unwrap().to_owned();
+    (address("url"), address("probe"), shop)
 }

@@ -53,11 +53,18 @@ pub enum BadFrame {
 /// Packs a body; compresses it where that helps.
 #[must_use]
 pub fn pack(kind: u8, body: &[u8]) -> Vec<u8> {
+    packed(kind, body, flate2::Compression::fast())
+}
+
+/// The same with more work and a tenth fewer bytes: for what is kept.
+#[must_use]
+pub fn pack_to_keep(kind: u8, body: &[u8]) -> Vec<u8> {
+    packed(kind, body, flate2::Compression::default())
+}
+
+fn packed(kind: u8, body: &[u8], level: flate2::Compression) -> Vec<u8> {
     if body.len() >= WORTH_COMPRESSING {
-        let mut packer = flate2::write::DeflateEncoder::new(
-            Vec::with_capacity(body.len() / 2),
-            flate2::Compression::fast(),
-        );
+        let mut packer = flate2::write::DeflateEncoder::new(Vec::with_capacity(body.len() / 2), level);
         packer.write_all(body).expect("writing to a vector cannot fail");
         let packed = packer.finish().expect("writing to a vector cannot fail");
         if packed.len() < body.len() {

@@ -12,6 +12,7 @@ use crate::event::Event;
 use crate::facts::PlanFacts;
 use crate::histogram::{self, Histogram, Sparse};
 use crate::lane::{Combine, LaneId, LaneSpec};
+use crate::profile::Profile;
 
 /// One thing that becomes known; the unit of live data and of recordings.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +41,8 @@ pub enum Entry {
     },
     /// Something happened.
     Event(Event),
+    /// Where a process spent its CPU time.
+    Profile(Profile),
     /// Detectors are run now, over all entries before this one.
     Tick(RunTime),
 }
@@ -88,6 +91,7 @@ pub struct Timeline {
     series: Vec<Series>,
     by_name: BTreeMap<String, Vec<LaneId>>,
     events: Vec<Event>,
+    profiles: Vec<Profile>,
     now: RunTime,
 }
 
@@ -120,6 +124,7 @@ impl Timeline {
                 self.now = self.now.max(event.end);
                 insert_by(&mut self.events, event.clone(), |e| e.start);
             }
+            Entry::Profile(profile) => self.profiles.push(profile.clone()),
             Entry::Tick(at) => self.now = self.now.max(*at),
         }
     }
@@ -134,6 +139,27 @@ impl Timeline {
             self.by_name.entry(spec.name.clone()).or_default().push(id);
             self.series.push(Series { spec, points: Vec::new(), intervals: Vec::new() });
         }
+    }
+
+    /// The same figures under other names: `lane` says what each lane is called, `event` what an event becomes; it is left
+    /// out where that is nothing.
+    #[must_use]
+    pub fn renamed(
+        &self,
+        mut lane: impl FnMut(&LaneSpec) -> LaneSpec,
+        event: impl FnMut(&Event) -> Option<Event>,
+    ) -> Self {
+        let mut other = Self { plan: self.plan.clone(), now: self.now, ..Self::default() };
+        for (id, series) in self.series.iter().enumerate() {
+            other.declare(LaneId(id as u32), lane(&series.spec));
+            let Series { points, intervals, .. } = series.clone();
+            if let Some(new) = other.series.last_mut() {
+                (new.points, new.intervals) = (points, intervals);
+            }
+        }
+        other.profiles.clone_from(&self.profiles);
+        other.events = self.events.iter().filter_map(event).collect();
+        other
     }
 
     /// The plan as far as detectors may know it.
@@ -221,6 +247,12 @@ impl Timeline {
     pub fn events<'a>(&'a self, kind: &'a str, span: Span) -> impl Iterator<Item = &'a Event> + 'a {
         let a = self.events.partition_point(|e| e.start < span.start);
         self.events[a..].iter().take_while(move |e| e.start < span.end).filter(move |e| e.kind == kind)
+    }
+
+    /// CPU profiles of the target's processes; none unless they were asked for.
+    #[must_use]
+    pub fn profiles(&self) -> &[Profile] {
+        &self.profiles
     }
 
     /// All events in order of their start.

@@ -55,8 +55,13 @@ pub(super) struct Fetched {
 
 /// A client that follows nobody and goes through nobody.
 pub(super) fn client() -> ureq::Agent {
+    patient_client(TIMEOUT)
+}
+
+/// The same for an answer that takes longer by its nature.
+pub(super) fn patient_client(patience: Duration) -> ureq::Agent {
     ureq::Agent::config_builder()
-        .timeout_global(Some(TIMEOUT))
+        .timeout_global(Some(patience))
         .http_status_as_error(false)
         .max_redirects(0) // what proves who we are goes nowhere else
         .max_redirects_will_error(false)

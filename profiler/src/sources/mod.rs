@@ -21,6 +21,7 @@ mod batches;
 mod fetch;
 mod net_counters;
 mod probe_client;
+mod profiles;
 mod sockets;
 mod troubles;
 
@@ -34,6 +35,7 @@ use timeline::{LaneId, LaneSpec, MonoNs};
 
 pub use fetch::FetchError;
 pub use probe_client::ProbeError;
+pub use profiles::{Taken, take_profiles};
 
 /// Takes readings. Times are this host's monotonic clock; the recorder behind it knows the run's.
 /// Calls must return at once: a sink that cannot keep up drops and counts.

@@ -3,10 +3,13 @@
 //! Owns the addresses and decoding; HTTP with its limits is `fetch`'s. What a batch's
 //! contents are worth is checked in `admit`; when to ask is `agent`'s business.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use timeline::probe::{Batch, Instances, VERSION};
+use timeline::profile;
 use timeline::text::clean;
 
 use super::batches::Answered;
@@ -14,6 +17,11 @@ use super::fetch::{self, FetchError, Fetched, WORDS};
 
 /// Longest answer, MiB. A tick of 500 lanes takes about 10 KB, the 30 s that an agent keeps 3 MB.
 const MAX_BODY_MIB: u64 = 4;
+
+/// Longest profile, MiB: what a recording keeps.
+const PROFILE_MIB: u64 = (profile::MAX_BYTES >> 20) as u64;
+/// What it may take longer than its length: the first one loads the tables of all libraries.
+const PROFILE_GRACE: Duration = Duration::from_secs(15);
 
 /// Why an endpoint's answer is no use.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -86,10 +94,22 @@ impl ProbeClient {
         Ok(Answered { batch, sent, received })
     }
 
+    /// The CPU profile of `instance` over the next seconds, in pprof's form. Takes as long.
+    pub fn profile(&self, instance: &str, seconds: u64) -> Result<Vec<u8>, ProbeError> {
+        let patience = Duration::from_secs(seconds) + PROFILE_GRACE;
+        let patient = Self { http: fetch::patient_client(patience), ..self.clone() };
+        let path = format!("/v1/instances/{instance}/profile?seconds={seconds}&format=pprof");
+        patient.ask(&path, PROFILE_MIB).map(|fetched| fetched.body)
+    }
+
     fn get(&self, path: &str) -> Result<Fetched, ProbeError> {
+        self.ask(path, MAX_BODY_MIB)
+    }
+
+    fn ask(&self, path: &str, most_mib: u64) -> Result<Fetched, ProbeError> {
         let url = format!("{}{path}", self.base);
         let bearer = format!("Bearer {}", self.token);
-        fetch::get(&self.http, &url, &[("Authorization", &bearer)], MAX_BODY_MIB).map_err(|e| match e {
+        fetch::get(&self.http, &url, &[("Authorization", &bearer)], most_mib).map_err(|e| match e {
             FetchError::Status(status @ (401 | 403)) => ProbeError::Token(status),
             FetchError::Status(status @ (404 | 410)) => ProbeError::Gone(status),
             FetchError::Protocol(why) => ProbeError::Malformed(why),

@@ -13,6 +13,7 @@ use timeline::facts::LoadModel;
 use timeline::lane::names;
 use timeline::{Finding, RunTime, Unit};
 
+use crate::profile::{self, Stacks};
 use crate::summary::{Phase, Summary, Verdict};
 use crate::write::{Inputs, ReportError};
 
@@ -28,12 +29,16 @@ struct Page<'a> {
     scenario_text: &'a str,
     story: Vec<(usize, &'a Finding)>,
     flame_graph: Option<String>,
+    busiest: Vec<(String, f64, f64)>,
     data: String,
     uplot_js: &'static str,
     uplot_css: &'static str,
     style: &'static str,
     script: &'static str,
 }
+
+/// Most functions in the table beside the flame graph.
+const BUSIEST: usize = 10;
 
 /// A figure of the strip under the verdict.
 struct Figure {
@@ -42,17 +47,20 @@ struct Figure {
     note: String,
 }
 
-/// Makes the page. `flame_graph` is an SVG; as an image of the page it cannot run scripts.
+/// Makes the page. The flame graph is an image of it, so that it cannot run scripts.
 ///
 /// # Errors
 /// When data or template cannot be rendered.
-pub fn render(inputs: &Inputs<'_>, flame_graph: Option<&str>) -> Result<String, ReportError> {
+pub fn render(inputs: &Inputs<'_>) -> Result<String, ReportError> {
     let form = |why: String| ReportError::Form { what: "report.html", why };
     let json = serde_json::to_string(&data::of(inputs)).map_err(|e| form(e.to_string()))?;
+    let stacks = profile::together(inputs.timeline.profiles())?;
+    let flame_graph = profile::flame_graph(&stacks)?;
     let page = Page {
         s: inputs.summary,
         scenario_text: &inputs.meta.scenario_text,
         story: inputs.summary.story(),
+        busiest: busiest(&stacks),
         flame_graph: flame_graph.map(|svg| base64::engine::general_purpose::STANDARD.encode(svg)),
         data: harmless(&json),
         uplot_js: UPLOT_JS,
@@ -100,6 +108,10 @@ impl Page<'_> {
 
     fn bytes(&self, value: &Option<f64>) -> String {
         self.show(value, Unit::Bytes)
+    }
+
+    fn percent(&self, value: &f64) -> String {
+        format!("{value:.1} %")
     }
 
     fn share(&self, value: &Option<f64>) -> String {
@@ -193,6 +205,14 @@ impl Page<'_> {
     }
 }
 
+/// The busiest functions: name, percent of the samples in which it ran itself, and in which it was on the stack.
+fn busiest(stacks: &Stacks) -> Vec<(String, f64, f64)> {
+    let total: u64 = stacks.values().sum();
+    let percent = |n: u64| 100.0 * n as f64 / total.max(1) as f64;
+    let own = profile::functions(stacks).into_iter().filter(|f| f.1 > 0).take(BUSIEST);
+    own.map(|(name, own, all)| (name, percent(own), percent(all))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,12 +224,21 @@ mod tests {
     fn page(run: &Run) -> String {
         let summary = run.summary();
         let inputs = Inputs { summary: &summary, timeline: &run.timeline, meta: &run.meta };
-        render(&inputs, Some("<svg><script>alert(3)</script></svg>")).unwrap()
+        render(&inputs).unwrap()
     }
 
     #[test]
     fn hostile_text_stays_text() {
-        let html = page(&fixture::hostile());
+        let mut run = fixture::hostile();
+        let bare = page(&run);
+        assert!(bare.contains("No CPU profile was taken"));
+        run.timeline.apply(&timeline::Entry::Profile(profile::tests::profile("<script>alert(3)</script>")));
+        let html = page(&run);
+        assert!(
+            html.contains("hash&#60;a: b&#62;") && html.contains("70.0 %"),
+            "the busiest function is named"
+        );
+        assert!(html.contains("data:image/svg+xml;base64,"));
         for broken in ["<script>alert", "<img src=x"] {
             assert!(!html.contains(broken), "{broken} came through");
         }

@@ -11,6 +11,7 @@ use crate::event::{Event, LABEL_MAX};
 use crate::facts::RunEnd;
 use crate::histogram::Sparse;
 use crate::lane::{LaneId, LaneSpec};
+use crate::profile::{self, Profile};
 use crate::recording::whole_us;
 use crate::snapshot::{RunState, Snapshot};
 use crate::store::Entry;
@@ -129,6 +130,17 @@ impl Handle {
         } else {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Where a process spent its CPU time between two instants; one that is larger than what is kept is dropped and counted.
+    pub fn profile(&self, instance: &str, from: MonoNs, to: MonoNs, pprof: Vec<u8>) {
+        if pprof.len() > profile::MAX_BYTES {
+            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let span = Span::new(whole_us(self.clock.at(from)), whole_us(self.clock.at(to)));
+        let instance = clean(instance, LABEL_MAX);
+        self.offer(Message::Entry(Entry::Profile(Profile { instance, span, pprof })));
     }
 
     /// The time of the run at `t`.

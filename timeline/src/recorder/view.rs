@@ -119,7 +119,7 @@ impl View {
                     self.add_totals(&series.spec.name, &series.spec.subject, cells);
                 }
             }
-            Entry::Plan(_) | Entry::Lane(..) | Entry::Event(_) | Entry::Tick(_) => {}
+            Entry::Plan(_) | Entry::Lane(..) | Entry::Event(_) | Entry::Profile(_) | Entry::Tick(_) => {}
         }
     }
 

@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 use crate::clock::{RunTime, Span};
 use crate::histogram::Sparse;
 use crate::lane::LaneId;
+use crate::profile::Profile;
 
 /// One sample of a level or rate lane.
 pub(super) type Sample = (LaneId, RunTime, f64);
 /// One interval of a histogram lane.
 pub(super) type Interval = (LaneId, Span, Sparse);
 
-fn put(out: &mut Vec<u8>, mut v: u64) {
+/// A number as a varint: seven bits a byte, the lowest first; the top bit says that more follow.
+pub(super) fn put(out: &mut Vec<u8>, mut v: u64) {
     while v >= 0x80 {
         out.push(v as u8 | 0x80);
         v >>= 7;
@@ -21,7 +23,8 @@ fn put(out: &mut Vec<u8>, mut v: u64) {
     out.push(v as u8);
 }
 
-fn take(body: &mut &[u8]) -> Option<u64> {
+/// What [`put`] wrote, taken off the front.
+pub(super) fn take(body: &mut &[u8]) -> Option<u64> {
     let mut v = 0u64;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = body.split_first()?;
@@ -146,6 +149,28 @@ pub(super) fn decode_tick(mut body: &[u8]) -> Option<RunTime> {
     Some(RunTime(us.checked_mul(1_000)?))
 }
 
+/// A profile: instance, start, length, then pprof's bytes.
+pub(super) fn encode_profile(profile: &Profile) -> Vec<u8> {
+    let mut out = Vec::with_capacity(profile.pprof.len() + 40);
+    put(&mut out, profile.instance.len() as u64);
+    out.extend_from_slice(profile.instance.as_bytes());
+    put(&mut out, profile.span.start.0 / 1_000);
+    put(&mut out, profile.span.length().as_micros() as u64);
+    out.extend_from_slice(&profile.pprof);
+    out
+}
+
+/// What [`encode_profile`] made; none if the body is not of that form.
+pub(super) fn decode_profile(mut body: &[u8]) -> Option<Profile> {
+    let length = take_count(&mut body, 1)?;
+    let (name, mut body) = body.split_at(length);
+    let instance = std::str::from_utf8(name).ok()?.to_owned();
+    let start = take(&mut body)?.checked_mul(1_000)?;
+    let length = take(&mut body)?.checked_mul(1_000)?;
+    let span = Span::new(RunTime(start), RunTime(start.checked_add(length)?));
+    Some(Profile { instance, span, pprof: body.to_vec() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,7 +200,7 @@ mod tests {
 
         #[test]
         fn foreign_bytes_are_refused_or_read_but_never_panic(body in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = (decode_samples(&body), decode_intervals(&body), decode_tick(&body));
+            let _ = (decode_samples(&body), decode_intervals(&body), decode_tick(&body), decode_profile(&body));
         }
     }
 }

@@ -10,13 +10,21 @@
 //! *version* means that even the frames changed, and is refused by name. A file that was cut off
 //! anywhere reads up to the last whole frame. A damaged frame is named and skipped.
 //!
-//! This module owns the format. [`Writer`] and [`Reader`] are its two ends.
+//! This module owns the format; `FORMAT.md` of this crate tells it to those who write a reader of their own. [`Writer`] and
+//! [`Reader`] are its two ends; [`trim`] and [`merge`] make a recording of recordings.
 
 mod codec;
+mod damage;
+mod edit;
+#[cfg(test)]
+mod format_test;
+mod index;
 mod reader;
 mod writer;
 
-pub use reader::{Damage, Item, Loaded, Reader, RecordingError, in_folder};
+pub use damage::Damage;
+pub use edit::{EditError, Edited, merge, trim};
+pub use reader::{Item, Loaded, Reader, RecordingError, in_folder};
 pub use writer::Writer;
 
 /// First bytes of every recording.
@@ -50,11 +58,17 @@ pub enum Kind {
     End = 8,
     /// Log lines as a JSON array.
     Log = 9,
+    /// Where to begin reading for an instant; written last, and only for speed.
+    Index = 10,
+    /// Where the index begins: the last block of a recording that was ended in order.
+    Foot = 11,
+    /// A CPU profile: instance, start, length, pprof's bytes.
+    Profile = 12,
 }
 
 impl Kind {
     /// All kinds.
-    const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Meta,
         Self::Plan,
         Self::Lanes,
@@ -64,7 +78,29 @@ impl Kind {
         Self::Tick,
         Self::End,
         Self::Log,
+        Self::Index,
+        Self::Foot,
+        Self::Profile,
     ];
+
+    /// What such a block holds, in words.
+    #[must_use]
+    pub const fn holds(self) -> &'static str {
+        match self {
+            Self::Meta => "the description of the run",
+            Self::Plan => "the plan",
+            Self::Lanes => "names of lanes",
+            Self::Samples => "samples",
+            Self::Histograms => "histograms",
+            Self::Events => "events",
+            Self::Tick => "the mark of a tick",
+            Self::End => "how the run ended",
+            Self::Log => "log lines",
+            Self::Index => "the index",
+            Self::Foot => "the place of the index",
+            Self::Profile => "a CPU profile",
+        }
+    }
 
     /// The kind with this byte.
     #[must_use]

@@ -2,11 +2,13 @@
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use super::{FILE_NAME, Kind, MAGIC, PACKED_FILE_NAME, VERSION, codec};
+use super::index::Index;
+use super::{Damage, FILE_NAME, Kind, MAGIC, PACKED_FILE_NAME, VERSION, codec};
 use crate::clock::RunTime;
 use crate::event::Event;
 use crate::facts::{RunEnd, RunMeta};
@@ -24,7 +26,7 @@ const MAX_UNPACKED: u64 = 4 << 30;
 #[derive(Debug, Error)]
 pub enum RecordingError {
     /// The file system says no.
-    #[error("cannot read the recording {path}: {source}")]
+    #[error("cannot read the recording {path}: {source}{}", suggestion(.source))]
     Io {
         /// Which file.
         path: PathBuf,
@@ -48,20 +50,20 @@ pub enum RecordingError {
         found: u32,
     },
     /// It was cut off before anything was known about the run.
-    #[error("{path} ends before the description of the run: nothing can be read from it")]
+    #[error(
+        "{path} ends before the description of the run, so nothing can be read from it: it was cut off in its first moment; give another run"
+    )]
     Empty {
         /// Which file.
         path: PathBuf,
     },
 }
 
-/// Something in the file that could not be read, and was skipped.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Damage {
-    /// Where, bytes from the start of the file.
-    pub offset: u64,
-    /// What is wrong, as a sentence.
-    pub what: String,
+fn suggestion(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; give a run's folder, such as dyno-runs/ID, or the recording in it",
+        _ => "",
+    }
 }
 
 /// One thing that a recording says.
@@ -95,10 +97,13 @@ pub struct Loaded {
 /// Reads item by item.
 #[derive(Debug)]
 pub struct Reader {
-    bytes: Vec<u8>,
+    bytes: Arc<[u8]>,
     at: usize,
     queue: std::collections::VecDeque<Item>,
     damage: Vec<Damage>,
+    tick: RunTime,
+    /// Why there is nothing behind the last byte, if there was more.
+    cut: Option<String>,
 }
 
 impl Reader {
@@ -112,10 +117,13 @@ impl Reader {
             None if path.is_dir() => path.join(FILE_NAME),
             None => path.to_owned(),
         };
-        let bytes = std::fs::read(&path)
-            .and_then(|bytes| if bytes.starts_with(&GZIP) { gunzip(&bytes) } else { Ok(bytes) })
-            .map_err(|source| RecordingError::Io { path: path.clone(), source })?;
-        Self::from_bytes(bytes, &path)
+        let failed = |source| RecordingError::Io { path: path.clone(), source };
+        let bytes = std::fs::read(&path).map_err(failed)?;
+        if !bytes.starts_with(&GZIP) {
+            return Self::from_bytes(bytes, &path);
+        }
+        let (bytes, cut) = gunzip(&bytes).map_err(failed)?;
+        Ok(Self { cut, ..Self::from_bytes(bytes, &path)? })
     }
 
     /// The same recording with none of its frames compressed, as it packs best when it is gzipped as a whole. What is
@@ -124,6 +132,9 @@ impl Reader {
     pub fn unpacked(mut self) -> Vec<u8> {
         let mut out = self.bytes[..self.at].to_vec();
         while let Some((kind, body, _)) = self.next_frame() {
+            if matches!(Kind::of(kind), Some(Kind::Index | Kind::Foot)) {
+                continue; // places change with the blocks' lengths
+            }
             out.extend(frame::pack_raw(kind, &body));
         }
         out
@@ -150,7 +161,86 @@ impl Reader {
         if version > VERSION {
             return Err(RecordingError::Newer { path, found: version });
         }
-        Ok(Self { bytes, at: head, queue: Default::default(), damage: Vec::new() })
+        Ok(Self::over(bytes.into()))
+    }
+
+    fn over(bytes: Arc<[u8]>) -> Self {
+        let at = MAGIC.len() + 4;
+        Self { bytes, at, queue: Default::default(), damage: Vec::new(), tick: RunTime::ZERO, cut: None }
+    }
+
+    /// The same recording from its start; the bytes are shared.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self { cut: self.cut.clone(), ..Self::over(Arc::clone(&self.bytes)) }
+    }
+
+    /// Goes to the blocks that may speak of `at` and later: what comes next is everything declared before them, and then they.
+    /// By the index if the recording has one, else by reading what is before.
+    #[must_use]
+    pub fn seek(&self, at: RunTime) -> Self {
+        let mut there = self.again();
+        let start = there.at as u64;
+        let (index, damage) = match self.index() {
+            Some(index) => (index, Vec::new()),
+            None => self.again().scan(),
+        };
+        let place = index.place(at).unwrap_or(start);
+        for offset in index.declared.iter().take_while(|o| **o < place) {
+            there.at = *offset as usize;
+            if let Some((byte, body, offset)) = there.next_frame()
+                && let Some(kind) = Kind::of(byte)
+            {
+                there.take_in(kind, &body, offset);
+            }
+        }
+        there.damage.splice(..0, damage.into_iter().filter(|d| d.offset < place));
+        there.at = place as usize;
+        there
+    }
+
+    /// The index, if the recording was ended in order and its last blocks are whole.
+    fn index(&self) -> Option<Index> {
+        /// Bytes of the last block: its header and a place.
+        const FOOT: usize = frame::HEADER + 8;
+        let (foot, _) = frame::unpack(self.bytes.get(self.bytes.len().checked_sub(FOOT)?..)?).ok()?;
+        let place = (foot.kind == Kind::Foot as u8).then_some(foot.body)?;
+        let place = usize::try_from(u64::from_le_bytes(place.try_into().ok()?)).ok()?;
+        let (index, _) = frame::unpack(self.bytes.get(place..)?).ok()?;
+        let index = (index.kind == Kind::Index as u8).then(|| Index::decode(&index.body))??;
+        let inside = |at: u64| at < self.bytes.len() as u64;
+        let sound = index.declared.iter().all(|at| inside(*at)) && index.ticks.iter().all(|t| inside(t.1));
+        sound.then_some(index)
+    }
+
+    /// What the index would say, and what is damaged.
+    fn scan(mut self) -> (Index, Vec<Damage>) {
+        let mut index = Index::default();
+        while let Some((byte, body, offset)) = self.next_frame() {
+            match Kind::of(byte) {
+                Some(Kind::Meta | Kind::Plan | Kind::Lanes) => index.declared.push(offset),
+                Some(Kind::Tick) => {
+                    if let Some(at) = codec::decode_tick(&body) {
+                        self.saw_tick(at);
+                        index.tick(at, self.at as u64);
+                    }
+                }
+                _ => {}
+            }
+        }
+        (index, self.damage)
+    }
+
+    /// Does the recording have an index? One that was cut off has none.
+    #[must_use]
+    pub fn has_index(&self) -> bool {
+        self.index().is_some()
+    }
+
+    /// Bytes of the recording, unpacked from gzip.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.bytes.len() as u64
     }
 
     /// What had to be skipped so far.
@@ -196,7 +286,12 @@ impl Reader {
                     self.at += taken;
                     return Some((frame.kind, frame.body, offset));
                 }
-                Err(BadFrame::Incomplete) if self.at == self.bytes.len() => return None,
+                Err(BadFrame::Incomplete) if self.at == self.bytes.len() => {
+                    if let Some(why) = self.cut.take() {
+                        self.note(offset, why, None);
+                    }
+                    return None;
+                }
                 Err(why) => {
                     let next = self.resync(&why);
                     let what = match (&why, next) {
@@ -204,10 +299,34 @@ impl Reader {
                         (_, None) => format!("{why}; nothing can be read after it"),
                         (_, Some(n)) => format!("{why}; {} bytes are skipped", n - self.at),
                     };
-                    self.damage.push(Damage { offset, what });
+                    let kind = self.bytes.get(self.at).and_then(|byte| Kind::of(*byte));
+                    self.note(offset, what, kind);
                     self.at = next.unwrap_or(self.bytes.len());
                 }
             }
+        }
+    }
+
+    fn note(&mut self, offset: u64, what: String, kind: Option<Kind>) {
+        self.damage.push(Damage { offset, what, kind, after: self.tick, before: None });
+    }
+
+    fn saw_tick(&mut self, at: RunTime) {
+        self.tick = at;
+        // The newest ones, whose end was not known yet.
+        self.damage.iter_mut().rev().take_while(|d| d.before.is_none()).for_each(|d| d.before = Some(at));
+    }
+
+    /// Takes a block's content into the queue; notes it if it does not have its form.
+    fn take_in(&mut self, kind: Kind, body: &[u8], offset: u64) {
+        let before = self.queue.len();
+        if self.unpack_into_queue(kind, body).is_none() {
+            self.queue.truncate(before);
+            self.note(
+                offset,
+                "a block does not have the form that its type announces".to_owned(),
+                Some(kind),
+            );
         }
     }
 
@@ -251,7 +370,13 @@ impl Reader {
                 let events: Vec<Event> = json(body)?;
                 q.extend(events.into_iter().map(|e| Item::Entry(Entry::Event(e))));
             }
-            Kind::Tick => q.push_back(Item::Entry(Entry::Tick(codec::decode_tick(body)?))),
+            Kind::Tick => {
+                let at = codec::decode_tick(body)?;
+                q.push_back(Item::Entry(Entry::Tick(at)));
+                self.saw_tick(at);
+            }
+            Kind::Profile => q.push_back(Item::Entry(Entry::Profile(codec::decode_profile(body)?))),
+            Kind::Index | Kind::Foot => {} // for seeking
             Kind::End => q.push_back(Item::End(json(body)?)),
             Kind::Log => {
                 let lines: Vec<LogLine> = json(body)?;
@@ -274,12 +399,7 @@ impl Iterator for Reader {
             let Some(kind) = Kind::of(byte) else {
                 continue; // of a newer writer, and meant to be skipped
             };
-            if self.unpack_into_queue(kind, &body).is_none() {
-                self.queue.clear();
-                let what =
-                    format!("a {kind:?} block does not have the form that its type announces; skipped");
-                self.damage.push(Damage { offset, what });
-            }
+            self.take_in(kind, &body, offset);
         }
     }
 }
@@ -290,13 +410,18 @@ pub fn in_folder(folder: &Path) -> Option<PathBuf> {
     [FILE_NAME, PACKED_FILE_NAME].map(|name| folder.join(name)).into_iter().find(|path| path.is_file())
 }
 
-fn gunzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
+/// What a gzipped file unpacks to; if it is cut off or damaged, what comes before that, and why there is no more.
+fn gunzip(bytes: &[u8]) -> io::Result<(Vec<u8>, Option<String>)> {
     let mut out = Vec::new();
-    flate2::read::GzDecoder::new(bytes).take(MAX_UNPACKED + 1).read_to_end(&mut out)?;
+    let read = flate2::read::GzDecoder::new(bytes).take(MAX_UNPACKED + 1).read_to_end(&mut out);
     if out.len() as u64 > MAX_UNPACKED {
         return Err(io::Error::other(format!("it unpacks to more than {MAX_UNPACKED} bytes")));
     }
-    Ok(out)
+    match read {
+        Ok(_) => Ok((out, None)),
+        Err(e) if out.is_empty() => Err(e),
+        Err(e) => Ok((out, Some(format!("the gzipped file is cut off or damaged here ({e})")))),
+    }
 }
 
 fn json<T: DeserializeOwned>(body: &[u8]) -> Option<T> {

@@ -11,12 +11,14 @@ use std::thread::JoinHandle;
 
 use serde::Serialize;
 
+use super::index::Index;
 use super::{Kind, MAGIC, VERSION, codec};
 use crate::clock::RunTime;
 use crate::event::Event;
 use crate::facts::{PlanFacts, RunEnd, RunMeta};
 use crate::frame;
 use crate::lane::{LaneId, LaneSpec};
+use crate::profile::Profile;
 use crate::snapshot::LogLine;
 use crate::store::Entry;
 
@@ -27,6 +29,7 @@ pub struct Writer {
     written: u64,
     broken: bool,
     pending: Pending,
+    index: Index,
     syncer: Option<(SyncSender<()>, JoinHandle<()>)>,
 }
 
@@ -39,6 +42,7 @@ struct Pending {
     samples: Vec<codec::Sample>,
     intervals: Vec<codec::Interval>,
     events: Vec<Event>,
+    profiles: Vec<Profile>,
     log: Vec<LogLine>,
 }
 
@@ -59,6 +63,7 @@ impl Writer {
             written: head.len() as u64,
             broken: false,
             pending: Pending::default(),
+            index: Index { declared: vec![(MAGIC.len() + 4) as u64], ticks: Vec::new() },
             syncer: Some(syncer),
         })
     }
@@ -75,6 +80,7 @@ impl Writer {
             Entry::Sample { lane, at, value } => p.samples.push((*lane, *at, *value)),
             Entry::Histogram { lane, span, cells } => p.intervals.push((*lane, *span, cells.clone())),
             Entry::Event(event) => p.events.push(event.clone()),
+            Entry::Profile(profile) => p.profiles.push(profile.clone()),
             Entry::Tick(at) => return self.flush(Some(*at)),
         }
         Ok(())
@@ -90,47 +96,66 @@ impl Writer {
         self.pending.log.push(line);
     }
 
-    /// Writes what is left and the end mark, and syncs.
+    /// Writes what is left, the end mark and the index, and syncs.
     ///
     /// # Errors
     /// Of the write or the sync.
     pub fn finish(mut self, end: &RunEnd) -> io::Result<()> {
         self.flush(None)?;
         self.append(&json_frame(Kind::End, end))?;
+        let mut last = frame::pack_to_keep(Kind::Index as u8, &self.index.encode());
+        last.extend(frame::pack_raw(Kind::Foot as u8, &self.written.to_le_bytes()));
+        self.append(&last)?;
         if !self.broken {
             self.file.sync_data()?;
         }
         Ok(())
     }
 
+    /// Writes what is left, without an end mark: for what is made of a recording that was cut off.
+    ///
+    /// # Errors
+    /// Of the write or the sync.
+    pub fn stop(mut self) -> io::Result<()> {
+        self.flush(None)?;
+        if self.broken { Ok(()) } else { self.file.sync_data() }
+    }
+
     fn flush(&mut self, tick: Option<RunTime>) -> io::Result<()> {
         let p = std::mem::take(&mut self.pending);
         let mut group = Vec::new();
-        if let Some(meta) = &p.meta {
-            group.extend(json_frame(Kind::Meta, meta));
-        }
-        if let Some(plan) = &p.plan {
-            group.extend(json_frame(Kind::Plan, plan));
-        }
-        if !p.lanes.is_empty() {
-            group.extend(json_frame(Kind::Lanes, &p.lanes));
+        let declared = [
+            p.meta.as_ref().map(|meta| json_frame(Kind::Meta, meta)),
+            p.plan.as_ref().map(|plan| json_frame(Kind::Plan, plan)),
+            (!p.lanes.is_empty()).then(|| json_frame(Kind::Lanes, &p.lanes)),
+        ];
+        for block in declared.into_iter().flatten() {
+            self.index.declared.push(self.written + group.len() as u64);
+            group.extend(block);
         }
         if !p.samples.is_empty() {
-            group.extend(frame::pack(Kind::Samples as u8, &codec::encode_samples(&p.samples)));
+            group.extend(frame::pack_to_keep(Kind::Samples as u8, &codec::encode_samples(&p.samples)));
         }
         if !p.intervals.is_empty() {
-            group.extend(frame::pack(Kind::Histograms as u8, &codec::encode_intervals(&p.intervals)));
+            group.extend(frame::pack_to_keep(Kind::Histograms as u8, &codec::encode_intervals(&p.intervals)));
         }
         if !p.events.is_empty() {
             group.extend(json_frame(Kind::Events, &p.events));
+        }
+        for profile in &p.profiles {
+            group.extend(frame::pack_to_keep(Kind::Profile as u8, &codec::encode_profile(profile)));
         }
         if !p.log.is_empty() {
             group.extend(json_frame(Kind::Log, &p.log));
         }
         if let Some(at) = tick {
-            group.extend(frame::pack(Kind::Tick as u8, &codec::encode_tick(at)));
+            group.extend(frame::pack_to_keep(Kind::Tick as u8, &codec::encode_tick(at)));
         }
-        self.append(&group)
+        self.append(&group)?;
+        if let Some(at) = tick {
+            self.index.tick(at, self.written);
+        }
+        Ok(())
     }
 
     fn append(&mut self, group: &[u8]) -> io::Result<()> {
@@ -178,5 +203,5 @@ fn start_syncer(file: File) -> io::Result<(SyncSender<()>, JoinHandle<()>)> {
 
 fn json_frame(kind: Kind, value: &impl Serialize) -> Vec<u8> {
     let body = serde_json::to_vec(value).expect("our own types serialise");
-    frame::pack(kind as u8, &body)
+    frame::pack_to_keep(kind as u8, &body)
 }
