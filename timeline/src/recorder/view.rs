@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::columns::{Levels, Merged, column_of, combine};
+use crate::amendment::LoadState;
 use crate::clock::{RunTime, Span};
 use crate::figures::GRID;
 use crate::finding::Finding;
@@ -229,6 +230,7 @@ impl View {
             if seen.is_empty() { 0.0 } else { seen.iter().sum::<f64>() / seen.len() as f64 }
         };
         let total = |name: &str| self.total(timeline, name).round() as u64;
+        let held = timeline.plan().changes.at(at);
         LoadView {
             offered: rate(names::OFFERED),
             achieved: rate(names::ACHIEVED),
@@ -240,6 +242,8 @@ impl View {
             requests: total(names::COMPLETED),
             errors: total(names::ERRORS),
             lateness_p99: self.ticked.lateness_p99,
+            factor: (held.factor != LoadState::default().factor).then_some(held.factor),
+            halted_since: held.halted.then_some(held.since),
         }
     }
 
