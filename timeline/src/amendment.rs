@@ -115,8 +115,7 @@ impl Changes {
         let then = match amendment {
             Amendment::Scale(factor) => LoadState { factor, ..now },
             Amendment::Halt => LoadState { halted: true, ..now },
-            Amendment::GoOn => LoadState { halted: false, ..now },
-            Amendment::Stop | Amendment::Abort => return,
+            Amendment::GoOn | Amendment::Stop | Amendment::Abort => LoadState { halted: false, ..now },
         };
         if then != now {
             self.0.push(LoadState { since: at.max(now.since), ..then });
@@ -161,11 +160,50 @@ impl Changes {
         })
     }
 
-    /// Every change, in order of time.
+    /// The stretches up to `at` in which the load was not as planned, in order.
     #[must_use]
-    pub fn all(&self) -> &[LoadState] {
-        &self.0
+    pub fn stretches(&self, at: RunTime) -> Vec<(Span, LoadState)> {
+        let ends = self.0.iter().skip(1).map(|s| s.since.min(at)).chain([at]);
+        let all = self.0.iter().zip(ends).filter(|(s, end)| s.since < *end);
+        all.filter(|(s, _)| s.halted || s.factor != 1.0)
+            .map(|(s, end)| (Span::new(s.since, end), *s))
+            .collect()
     }
+
+    /// What was changed up to `at`, in words, a line each; empty if all was as planned.
+    #[must_use]
+    pub fn told(&self, at: RunTime) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(halts) = self.halts_told(at) {
+            lines.push(format!(
+                "the load was halted {halts}: nothing was started then, nor made up for later"
+            ));
+        }
+        let scaled: Vec<String> = self
+            .stretches(at)
+            .iter()
+            .filter(|(_, state)| state.factor != 1.0)
+            .map(|(span, state)| format!("{} from {} to {}", percent(state.factor), span.start, span.end))
+            .collect();
+        if !scaled.is_empty() {
+            let more = match scaled.len().saturating_sub(MOST_TOLD) {
+                0 => String::new(),
+                n => format!(", and {n} more"),
+            };
+            let first = scaled[..scaled.len().min(MOST_TOLD)].join(", ");
+            lines.push(format!("the load was changed by hand, as a share of the plan: {first}{more}"));
+        }
+        lines
+    }
+}
+
+/// Most stretches that are told one by one.
+const MOST_TOLD: usize = 6;
+
+/// A factor as a share of the plan: `90 %`.
+#[must_use]
+pub fn percent(factor: f64) -> String {
+    format!("{:.0} %", factor * 100.0)
 }
 
 #[cfg(test)]
@@ -198,7 +236,7 @@ mod tests {
         ] {
             changes.take(at(ms), amendment);
         }
-        assert_eq!(changes.all().len(), 4, "a halt of what is halted is none");
+        assert_eq!(changes.0.len(), 4, "a halt of what is halted is none");
         assert_eq!(
             changes.halts(at(7_000)),
             [Span::new(at(2_000), at(4_000)), Span::new(at(6_000), at(7_000))]
@@ -208,5 +246,9 @@ mod tests {
         assert_eq!(changes.at(at(5_000)), LoadState { since: at(4_000), factor: 0.5, halted: false });
         assert_eq!(changes.halts_told(at(3_000)).unwrap(), "for 1.0 s at 00:02");
         assert_eq!(changes.halts_told(at(1_500)), None);
+        insta::assert_snapshot!(changes.told(at(7_000)).join("\n"), @"");
+        assert_eq!(Changes::default().told(at(7_000)), Vec::<String>::new());
+        changes.take(at(8_000), Amendment::Stop);
+        assert!(!changes.at(at(9_000)).halted, "what has ended is not halted");
     }
 }
