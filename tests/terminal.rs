@@ -82,6 +82,8 @@ fn keys_are_heard_and_the_screen_is_whole() {
     terminal.press("Space");
     terminal.tmux(&["resize-window", "-x", "40", "-y", "10"]);
     terminal.shows("resp", 5);
+    terminal.tmux(&["resize-window", "-x", "200", "-y", "60"]);
+    terminal.shows("same time axis", 5);
     terminal.tmux(&["resize-window", "-x", "20", "-y", "5"]);
     terminal.shows("small", 5);
     terminal.tmux(&["resize-window", "-x", "120", "-y", "40"]);

@@ -67,14 +67,14 @@ fn overlays_banners_and_details() {
     press(&mut halt, KeyCode::Char('p'), &live);
     picture("halt_standard", &halt, 80, 24);
 
-    let mut live = fixture::flash_sale(66);
-    fixture::halt(&mut live, 60);
+    let mut stopped = fixture::flash_sale(66);
+    fixture::halt(&mut stopped, 60);
     for (size, width, height) in SIZES {
         let mut halted = model(Palette::None, size == "standard");
-        let drawn = screen(&halted, &live, width, height);
+        let drawn = screen(&halted, &stopped, width, height);
         insta::assert_snapshot!(format!("halted_{size}"), drawn.backend());
-        halted.frozen = Some(Arc::new(live.clone()));
-        let text = crate::rows(&buffer(&halted, &live, width, height)).join("\n");
+        halted.frozen = Some(Arc::new(stopped.clone()));
+        let text = crate::rows(&buffer(&halted, &stopped, width, height)).join("\n");
         assert!(text.contains("FROZEN") && text.contains("HALTED"), "{text}");
     }
 
