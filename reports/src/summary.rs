@@ -510,10 +510,13 @@ mod tests {
             let gates = gates.iter().map(|g| (*g).to_owned()).collect();
             Summary::new(&RunMeta { gates, ..run.meta.clone() }, &run.timeline, &[], run.end.as_ref())
         };
-        let s = with(&["p50 < 1min", "errors < 1%"]);
+        let s = with(&["p50 < 10s", "errors < 1%"]);
         assert_eq!((s.verdict, s.gates[0].holds, s.exit_code(false)), (Verdict::Invalid, None, 5));
-        insta::assert_snapshot!(s.verdict_reason, @"");
-        insta::assert_snapshot!(s.notes[s.notes.len() - 2..].join("\n"), @"");
+        insta::assert_snapshot!(s.verdict_reason, @"the load was halted for 3.0 s at 00:20, and a halted run cannot pass a gate on response time");
+        insta::assert_snapshot!(s.notes[s.notes.len() - 2..].join("\n"), @r"
+        the load was halted for 3.0 s at 00:20: nothing was started then, nor made up for later
+        the load was changed by hand, as a share of the plan: 90 % from 00:15 to 01:00
+        ");
         assert_eq!(with(&["p50 < 1us"]).verdict, Verdict::Fail, "what fails, fails in a halted run too");
         assert_eq!(with(&["errors < 1%"]).verdict, Verdict::Pass);
     }

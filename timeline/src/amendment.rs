@@ -179,11 +179,19 @@ impl Changes {
                 "the load was halted {halts}: nothing was started then, nor made up for later"
             ));
         }
-        let scaled: Vec<String> = self
-            .stretches(at)
+        let mut scaled: Vec<(Span, f64)> = Vec::new();
+        for (span, LoadState { factor, .. }) in
+            self.stretches(at).into_iter().filter(|(_, s)| s.factor != 1.0)
+        {
+            match scaled.last_mut() {
+                // A halt in between does not end it.
+                Some((last, same)) if last.end == span.start && *same == factor => last.end = span.end,
+                _ => scaled.push((span, factor)),
+            }
+        }
+        let scaled: Vec<String> = scaled
             .iter()
-            .filter(|(_, state)| state.factor != 1.0)
-            .map(|(span, state)| format!("{} from {} to {}", percent(state.factor), span.start, span.end))
+            .map(|(span, f)| format!("{} from {} to {}", percent(*f), span.start, span.end))
             .collect();
         if !scaled.is_empty() {
             let more = match scaled.len().saturating_sub(MOST_TOLD) {
@@ -246,7 +254,10 @@ mod tests {
         assert_eq!(changes.at(at(5_000)), LoadState { since: at(4_000), factor: 0.5, halted: false });
         assert_eq!(changes.halts_told(at(3_000)).unwrap(), "for 1.0 s at 00:02");
         assert_eq!(changes.halts_told(at(1_500)), None);
-        insta::assert_snapshot!(changes.told(at(7_000)).join("\n"), @"");
+        insta::assert_snapshot!(changes.told(at(7_000)).join("\n"), @r"
+        the load was halted 2 times, first at 00:02, for 3.0 s in all: nothing was started then, nor made up for later
+        the load was changed by hand, as a share of the plan: 50 % from 00:01 to 00:07
+        ");
         assert_eq!(Changes::default().told(at(7_000)), Vec::<String>::new());
         changes.take(at(8_000), Amendment::Stop);
         assert!(!changes.at(at(9_000)).halted, "what has ended is not halted");
