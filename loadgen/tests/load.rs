@@ -376,7 +376,12 @@ fn a_halted_load_can_be_ended() {
             if let LoadUpdate::Counters(_, c) = &update {
                 match asked {
                     0 if c.completed > 0 => (asked, _) = (1, coordinator.halt(true)),
-                    1 if c.at > 700 * MS => (asked, _) = (2, coordinator.stop()),
+                    // Who has to go may go in a halt, and the others stand.
+                    1 if c.at > 600 * MS => (asked, _) = (2, coordinator.scale(0.4)),
+                    2 if c.at > 1200 * MS => {
+                        assert_eq!(c.open_sessions, 1);
+                        (asked, _) = (3, coordinator.stop());
+                    }
                     _ => {}
                 }
             }

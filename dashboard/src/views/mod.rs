@@ -184,7 +184,8 @@ fn state_text(model: &Model, live: &Snapshot) -> String {
         RunState::Running | RunState::Replaying if live.load.halted_since.is_some() => "HALTED".to_owned(),
         state => state.name().to_uppercase(),
     };
-    match live.load.factor.filter(|_| live.run.state != RunState::Done) {
+    let loaded = matches!(live.run.state, RunState::Running | RunState::Replaying);
+    match live.load.factor.filter(|_| loaded) {
         Some(factor) => format!("{state} {}", percent(factor).replace(' ', "")),
         None => state,
     }

@@ -272,12 +272,13 @@ impl Session {
             self.state.standing = false;
             let stood = self.shard.halt.stood(self.shard.now());
             let longer = stood - std::mem::replace(&mut self.stood, stood);
-            if longer == 0 || self.is_cut_off() {
-                return;
-            }
             self.intended += longer;
             self.due += longer;
             self.turns.iter_mut().for_each(|turn| turn.start += longer);
+            // A nap of one that leaves is none: with the halt still lasting it would turn here for ever.
+            if longer == 0 || leaves(self) {
+                return;
+            }
             self.nap(self.due.max(self.intended)).await;
         }
     }

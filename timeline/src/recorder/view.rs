@@ -268,7 +268,13 @@ impl View {
             errors: total(names::ERRORS),
             lateness_p99: self.ticked.lateness_p99,
             factor: (held.factor != LoadState::default().factor).then_some(held.factor),
-            halted_since: held.halted.then_some(held.since).filter(|_| at < timeline.plan().end()),
+            halted_since: timeline
+                .plan()
+                .changes
+                .halts(at)
+                .last()
+                .filter(|_| held.halted && at < timeline.plan().end())
+                .map(|halt| halt.start),
         }
     }
 
