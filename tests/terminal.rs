@@ -82,9 +82,20 @@ fn keys_are_heard_and_the_screen_is_whole() {
     terminal.press("Space");
     terminal.tmux(&["resize-window", "-x", "40", "-y", "10"]);
     terminal.shows("resp", 5);
+    terminal.tmux(&["resize-window", "-x", "200", "-y", "60"]);
+    terminal.shows("same time axis", 5);
     terminal.tmux(&["resize-window", "-x", "20", "-y", "5"]);
     terminal.shows("small", 5);
     terminal.tmux(&["resize-window", "-x", "120", "-y", "40"]);
+    terminal.press("p");
+    terminal.shows("halt the load?", 3);
+    terminal.press("y");
+    terminal.shows("HALTED at", 5);
+    terminal.press("<");
+    terminal.shows("HALTED 90%", 5);
+    terminal.press("p");
+    terminal.shows("RUNNING 90%", 5);
+    terminal.press(">");
     // The stampede begins about eight seconds in and is found within three.
     terminal.shows("cache stampede", 30);
     terminal.press("q");
@@ -92,4 +103,7 @@ fn keys_are_heard_and_the_screen_is_whole() {
     let screen = terminal.screen();
     assert!(screen.contains("verdict"), "the summary stands on the restored terminal:\n{screen}");
     assert!(folder.join("report.html").exists());
+    let summary = std::fs::read_to_string(folder.join("summary.json")).unwrap();
+    assert!(summary.contains("the load was halted for"), "{summary}");
+    assert!(summary.contains("as a share of the plan: 90 % from"), "{summary}");
 }

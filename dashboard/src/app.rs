@@ -10,6 +10,7 @@ use ratatui::Frame;
 use ratatui::crossterm::event::{KeyCode, KeyModifiers};
 use ratatui::layout::{Position, Rect};
 use timeline::Finding;
+use timeline::amendment::percent;
 use timeline::snapshot::{COLUMN_NS, RunState, Snapshot};
 
 use crate::axis::{self, Axis, Zoom};
@@ -359,6 +360,9 @@ fn act(model: &mut Model, action: Action, live: &Arc<Snapshot>) -> Effect {
         }
         Action::Sort => model.sort = (model.sort + 1) % views::sort_columns(model.view).max(1),
         Action::Reverse => model.reverse = !model.reverse,
+        Action::Halt | Action::Load(_) if !may_change_load(model, live) => {
+            model.notice = Some("there is no load to change any more".to_owned());
+        }
         Action::Halt if model.halted => {
             model.halted = false;
             return send(model, UiCommand::Halt(false), "the load goes on".to_owned());
@@ -445,10 +449,15 @@ fn confirmed(model: &mut Model, code: KeyCode) -> Effect {
     Effect::None
 }
 
+/// Is there a load, and is it not about to end?
+fn may_change_load(model: &Model, live: &Snapshot) -> bool {
+    matches!(live.run.state, RunState::Starting | RunState::Running) && !model.stopping
+}
+
 fn change_load(model: &mut Model, by: i8) -> Effect {
     model.tenths = model.tenths.saturating_add_signed(by).min(MOST_TENTHS);
     let share = f64::from(model.tenths) / f64::from(AS_PLANNED);
-    send(model, UiCommand::Scale(share), format!("load: {} % of the plan", u32::from(model.tenths) * 10))
+    send(model, UiCommand::Scale(share), format!("load: {} of the plan", percent(share)))
 }
 
 fn move_cursor(model: &mut Model, by: i64, live: &Snapshot) {

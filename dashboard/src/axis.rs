@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use timeline::clock::RunTime;
+use timeline::clock::{RunTime, Span};
 use timeline::snapshot::{COLUMN_NS, Snapshot};
 
 /// Seconds that one cell covers, or cells that one second covers.
@@ -136,6 +136,13 @@ impl Axis {
         let cell = self.zoom.cell_of(at.0 / COLUMN_NS);
         let x = u16::try_from(cell.checked_sub(self.first_cell)?).ok()?;
         (x < self.width).then_some(x)
+    }
+
+    /// Does any of cell `x` lie in `span`?
+    pub fn lies_in(&self, x: u16, span: Span) -> bool {
+        let columns = self.zoom.columns_of(self.first_cell.saturating_add(u64::from(x)));
+        columns.start.saturating_mul(COLUMN_NS) < span.end.0
+            && span.start.0 < columns.end.saturating_mul(COLUMN_NS)
     }
 
     /// The cell under the cursor.

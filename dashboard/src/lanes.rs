@@ -4,10 +4,10 @@
 //! and what stands beside it. Which lanes a view shows is the view's business.
 
 use ratatui::layout::Rect;
-use timeline::Unit;
 use timeline::event::kinds;
 use timeline::lane::names;
 use timeline::snapshot::{Cell, LaneView, PoolView, Snapshot};
+use timeline::{Span, Unit};
 
 use crate::axis::Axis;
 use crate::canvas::Canvas;
@@ -229,15 +229,22 @@ pub(crate) fn time_row(canvas: &mut Canvas<'_>, area: Rect, axis: &Axis, snapsho
 /// What is marked on the time row; later ones lie over earlier ones.
 fn marks(canvas: &Canvas<'_>, axis: &Axis, snapshot: &Snapshot) -> Vec<(u16, &'static str, Role)> {
     let glyphs = canvas.theme.glyphs();
-    let changes = snapshot.events.iter().filter(|e| e.kind == kinds::AMENDMENT);
+    let of = |kind: &'static str| snapshot.events.iter().filter(move |e| e.kind == kind);
+    let changes = of(kinds::AMENDMENT).chain(of(kinds::MARKER));
     let changes = changes.filter_map(|e| Some((axis.x_of(e.start)?, glyphs.mark, Role::Strong)));
+    let halts = of(kinds::HALT).map(|e| e.span());
+    let lasting = snapshot.load.halted_since.map(|since| Span::new(since, snapshot.at.max(since)));
+    let halts = halts.chain(lasting).flat_map(|span| {
+        let columns = (0..axis.width()).filter(move |x| axis.lies_in(*x, span));
+        columns.map(|x| (x, glyphs.halted, Role::Strong))
+    });
     let found = snapshot.findings.iter().rev().filter(|f| figures::is_seen(f));
     let found = found.filter_map(|f| {
         let glyph = &f.severity.glyph()[..1];
         Some((axis.x_of(f.onset)?, glyph, figures::severity_role(f.severity)))
     });
     let cursor = axis.cursor_x().map(|x| (x, glyphs.cursor, Role::Selected));
-    changes.chain(found).chain(cursor).collect()
+    halts.chain(changes).chain(found).chain(cursor).collect()
 }
 
 /// Round times, left out where a mark lies.

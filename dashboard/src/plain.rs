@@ -1,11 +1,12 @@
 //! Plain lines: what happens, as `key=value`, for logs, pipes and screen readers.
 //!
 //! Owns their form and their calm: a status line every five seconds of the run, and a line at once when
-//! the phase or state changes, a finding appears or grows, a gate turns, a source falls silent. No redraw,
+//! the phase, state or load changes, a finding appears or grows, a gate turns, a source falls silent. No redraw,
 //! no carriage return, fixed order of keys; every finding that a screen would show appears here.
 
 use std::collections::BTreeMap;
 
+use timeline::amendment;
 use timeline::lane::names;
 use timeline::snapshot::{COLUMN_NS, LaneView, LogLine, Percentiles, RunState, Snapshot};
 use timeline::{Finding, RunTime, Severity, Status, Unit};
@@ -24,6 +25,8 @@ pub struct Plain {
     slot: Option<u64>,
     state: Option<RunState>,
     phase: Option<Option<(String, usize, usize)>>,
+    /// Share of the plan, and whether it is halted.
+    load: Option<(Option<f64>, bool)>,
     findings: BTreeMap<String, Said>,
     gates: BTreeMap<String, Option<bool>>,
     silent: BTreeMap<String, bool>,
@@ -81,11 +84,14 @@ impl Plain {
         new.map(|l| format!("t={} note={}", l.at, quoted(&l.text))).collect()
     }
 
-    /// Did state or phase change?
+    /// Did state, phase or load change?
     fn turned(&mut self, snapshot: &Snapshot) -> bool {
+        let l = &snapshot.load;
+        let load = (l.factor, l.halted_since.is_some());
+        let changed = self.load.replace(load).unwrap_or_default() != load;
         let state = self.state.replace(snapshot.run.state);
         let phase = self.phase.replace(snapshot.run.phase.clone());
-        state != Some(snapshot.run.state) || phase.as_ref() != Some(&snapshot.run.phase)
+        changed || state != Some(snapshot.run.state) || phase.as_ref() != Some(&snapshot.run.phase)
     }
 
     fn changed_findings(&mut self, snapshot: &Snapshot) -> Vec<String> {
@@ -156,6 +162,11 @@ fn status(s: &Snapshot) -> String {
         _ => line.push_str(&format!(" state={}", s.run.state.name())),
     }
     let l = &s.load;
+    if let Some(since) = l.halted_since {
+        line.push_str(&format!(" load=halted since={since}"));
+    } else if let Some(factor) = l.factor {
+        line.push_str(&format!(" load={}", squeezed(&amendment::percent(factor))));
+    }
     line.push_str(&format!(
         " offered={} achieved={} open={} resp_p99={} err={}",
         rate(l.offered),

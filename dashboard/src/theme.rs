@@ -131,6 +131,8 @@ pub struct Glyphs {
     pub cursor: &'static str,
     /// A change of the load or a marker on the time axis.
     pub mark: &'static str,
+    /// A column of the time axis in which the load was halted.
+    pub halted: &'static str,
     /// Done and open parts of a progress bar.
     pub progress: [&'static str; 2],
     /// First and second curve of a plot, and where both lie.
@@ -152,6 +154,7 @@ static UNICODE: Glyphs = Glyphs {
     tick: "┴",
     cursor: "^",
     mark: "◆",
+    halted: "═",
     progress: ["█", "░"],
     curves: ["●", "○", "◉"],
     cut: "…",
@@ -168,6 +171,7 @@ static ASCII: Glyphs = Glyphs {
     tick: "+",
     cursor: "^",
     mark: "m",
+    halted: "=",
     progress: ["#", "."],
     curves: ["r", "s", "="],
     cut: ">",

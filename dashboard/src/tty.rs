@@ -79,6 +79,23 @@ impl Tty {
     }
 }
 
+impl Tty {
+    /// Takes it over once more: the process was stopped, and a shell has had the terminal meanwhile.
+    ///
+    /// # Errors
+    /// If it cannot be switched.
+    pub fn take_again(&mut self) -> io::Result<()> {
+        // Raw mode is thought to be on still: only turned off and on is it set anew.
+        disable_raw_mode()?;
+        enable_raw_mode()?;
+        execute!(io::stderr(), EnterAlternateScreen, cursor::Hide)?;
+        if self.mouse {
+            execute!(io::stderr(), EnableMouseCapture)?;
+        }
+        self.terminal.clear()
+    }
+}
+
 impl Drop for Tty {
     fn drop(&mut self) {
         give_back(&self.over, self.mouse);

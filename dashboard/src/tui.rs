@@ -24,6 +24,9 @@ use crate::tty::Tty;
 const FRAME: Duration = Duration::from_millis(250);
 /// Keys that are taken in before a frame is drawn; a held key cannot keep the screen from following.
 const KEYS_PER_FRAME: usize = 64;
+/// A turn of the loop takes a frame's time. One that took so much longer was stopped in between (SIGSTOP, SIGTSTP of another), and
+/// whoever went on with it may have left anything on the screen. Drawn anew for nothing, on a starved machine, it does no harm.
+const STOPPED: Duration = Duration::from_secs(3);
 /// Most commands that wait for a receiver that is busy; later ones are dropped with a notice.
 const MOST_PENDING: usize = 16;
 
@@ -157,7 +160,13 @@ struct Loop {
 impl Loop {
     fn turn(mut self, feed: &dyn Fn() -> Arc<Snapshot>, ended: &dyn Fn() -> bool) -> io::Result<()> {
         let mut changed = true;
+        let mut turned = MonoNs::now();
         while !ended() {
+            let now = MonoNs::now();
+            if now.since(std::mem::replace(&mut turned, now)) > STOPPED {
+                self.tty.take_again()?;
+                changed = true;
+            }
             let snapshot = feed();
             if self.model.stopping && snapshot.run.state == RunState::Done {
                 break;

@@ -10,14 +10,14 @@ use std::time::Duration;
 use scenarios::plan::{BaseUrl, RunPlan};
 use timeline::clock::ClockOffset;
 use timeline::frame::{self, BadFrame};
-use timeline::{MonoNs, RunClock, RunTime, text};
+use timeline::{Amendment, MonoNs, RunClock, RunTime, text};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::protocol::{
-    Amendment, BadMessage, Change, Counters, Done, FromWorker, Hello, Histograms, Segment, ToWorker,
+    Amended, BadMessage, Counters, Done, FromWorker, Hello, Histograms, Segment, ToWorker,
 };
 use crate::reach::{LoadError, reach};
 use crate::sizing;
@@ -90,8 +90,8 @@ pub enum LoadUpdate {
     Amended {
         /// When it applies.
         at: RunTime,
-        /// `scale 0.5`, `stop`, `abort`.
-        what: String,
+        /// How.
+        what: Amendment,
     },
 }
 
@@ -216,28 +216,34 @@ impl Coordinator {
 
     /// No new arrivals; open sessions end after their current step, within the plan's grace.
     pub fn stop(&mut self) {
-        self.amend(Change::Stop, Duration::ZERO, "stop".to_owned());
+        self.amend(Amendment::Stop, Duration::ZERO);
     }
 
     /// Everything ends at once.
     pub fn abort(&mut self) {
-        self.amend(Change::Abort, Duration::ZERO, "abort".to_owned());
+        self.amend(Amendment::Abort, Duration::ZERO);
     }
 
     /// From a moment from now on, rates and counts are `factor` times what the plan says; not finite or negative changes nothing.
     pub fn scale(&mut self, factor: f64) {
         if factor.is_finite() && factor >= 0.0 {
-            self.amend(Change::Scale(factor), AMENDMENT_LEAD, format!("scale {factor}"));
+            self.amend(Amendment::Scale(factor), AMENDMENT_LEAD);
         }
     }
 
-    fn amend(&mut self, what: Change, lead: Duration, shown: String) {
+    /// From a moment from now on nothing starts, or all goes on where it stood: arrivals of the time between do not exist,
+    /// open sessions keep their connections and wait as much longer as the halt has lasted.
+    pub fn halt(&mut self, halted: bool) {
+        self.amend(if halted { Amendment::Halt } else { Amendment::GoOn }, AMENDMENT_LEAD);
+    }
+
+    fn amend(&mut self, what: Amendment, lead: Duration) {
         let at = self.clock.now() + lead;
         for order in &self.orders {
             // Full only if a worker has not read for a long time; closed if it is gone.
-            let _ = order.try_send(ToWorker::Amendment(Amendment { at: at.0, what }));
+            let _ = order.try_send(ToWorker::Amendment(Amended { at: at.0, what }));
         }
-        self.own_updates.push_back(LoadUpdate::Amended { at, what: shown });
+        self.own_updates.push_back(LoadUpdate::Amended { at, what });
     }
 }
 

@@ -6,10 +6,11 @@
 use std::collections::HashMap;
 
 use scenarios::journeys::Inside;
+use timeline::amendment;
 use timeline::event::{Event, kinds};
 use timeline::histogram::Sparse;
 use timeline::lane::{LaneSpec, names};
-use timeline::{RunTime, Span, Unit};
+use timeline::{Amendment, RunTime, Span, Unit};
 
 use crate::coordinator::LoadUpdate;
 use crate::kind::ErrorKind;
@@ -49,6 +50,8 @@ pub struct Lanes {
     steps: Vec<String>,
     declared: HashMap<LaneSpec, usize>,
     last: HashMap<usize, Counters>,
+    /// Since when the load is halted.
+    halted: Option<RunTime>,
 }
 
 impl Lanes {
@@ -75,17 +78,32 @@ impl Lanes {
                 let labels = labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
                 readings.push(event(kinds::WORKER_LOST, *worker, *at, labels));
             }
-            LoadUpdate::Done(worker, done) => self.went_silent(*worker, RunTime(done.at), &mut readings),
+            LoadUpdate::Done(worker, done) => {
+                self.went_silent(*worker, RunTime(done.at), &mut readings);
+                self.halt_ends(RunTime(done.at), &mut readings);
+            }
             LoadUpdate::Amended { at, what } => {
-                let labels = vec![("what".to_owned(), what.clone())];
-                readings.push(Reading::Event(Event {
-                    instance: "coordinator".to_owned(),
-                    ..point(kinds::AMENDMENT, *at, labels)
-                }));
+                readings.push(Reading::Event(what.event(*at)));
+                match what {
+                    Amendment::Halt => {
+                        self.halted.get_or_insert(*at);
+                    }
+                    Amendment::Scale(_) => {}
+                    Amendment::GoOn | Amendment::Stop | Amendment::Abort => {
+                        self.halt_ends(*at, &mut readings)
+                    }
+                }
             }
             LoadUpdate::Joined { .. } => {}
         }
         readings
+    }
+
+    /// The halt, if there is one, was a span: told once, when its end is known.
+    fn halt_ends(&mut self, at: RunTime, out: &mut Vec<Reading>) {
+        if let Some(since) = self.halted.take() {
+            out.push(Reading::Event(amendment::halt_event(Span::new(since, at.max(since)))));
+        }
     }
 
     fn counters(&mut self, worker: usize, now: &Counters, out: &mut Vec<Reading>) {

@@ -23,6 +23,7 @@ mod cookies;
 mod date;
 mod figures;
 mod filler;
+mod halt;
 mod health;
 mod http2;
 mod journey;

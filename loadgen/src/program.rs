@@ -218,6 +218,31 @@ pub enum Op {
     Journey(Box<Coded>),
 }
 
+impl Op {
+    /// Does it do something to the target, rather than wait or choose what comes next?
+    #[must_use]
+    pub fn starts_something(&self) -> bool {
+        match self {
+            Self::Request(_)
+            | Self::Parallel(_)
+            | Self::Connect(_)
+            | Self::Send(_)
+            | Self::Close(_)
+            | Self::OpenEvents(_)
+            | Self::AwaitEvent(_)
+            | Self::CloseEvents(_)
+            | Self::Journey(_) => true,
+            Self::Wait(_)
+            | Self::Ignore(_)
+            | Self::Enter { .. }
+            | Self::Again { .. }
+            | Self::If { .. }
+            | Self::Jump(_)
+            | Self::Choose { .. } => false,
+        }
+    }
+}
+
 /// What must hold for another turn of a loop.
 #[derive(Debug)]
 pub struct GoesOn {

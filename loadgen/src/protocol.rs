@@ -9,15 +9,15 @@ use std::net::{IpAddr, SocketAddr};
 use scenarios::plan::{BaseUrl, RunPlan};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use timeline::MonoNs;
 use timeline::frame::{self, BadFrame, Frame};
 use timeline::histogram::Sparse;
+use timeline::{Amendment, MonoNs};
 
 use crate::sse::figures::SseCounters;
 use crate::ws::figures::{WsCounters, WsHistograms};
 
 /// Version of the messages below; raised whenever one changes.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 const TO_HELLO: u8 = 1;
 const TO_SEGMENT: u8 = 2;
@@ -36,7 +36,7 @@ pub enum ToWorker {
     /// What to do; once.
     Segment(Box<Segment>),
     /// A change of what is under way.
-    Amendment(Amendment),
+    Amendment(Amended),
 }
 
 /// From a worker to the coordinator.
@@ -94,22 +94,11 @@ pub struct Segment {
 
 /// A change of what is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Amendment {
+pub struct Amended {
     /// When it applies, run time in ns; at once if that has passed.
     pub at: u64,
     /// What changes.
-    pub what: Change,
-}
-
-/// What an [`Amendment`] changes.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub enum Change {
-    /// Rates and counts are so many times what the plan says.
-    Scale(f64),
-    /// No new arrivals; open sessions end after their current step, within the plan's grace.
-    Stop,
-    /// Everything ends at once.
-    Abort,
+    pub what: Amendment,
 }
 
 /// A worker's totals since the run's start, and its state.
@@ -487,7 +476,18 @@ mod tests {
     fn another_version_is_refused_clearly() {
         let body = br#"{"version":9,"word":"hello"}"#.to_vec();
         let why = FromWorker::unpack(&Frame { kind: FROM_HELLO, body }).unwrap_err().to_string();
-        insta::assert_snapshot!(why, @"the other side speaks version 9 of the worker protocol, this one version 2: are both of the same build?");
+        insta::assert_snapshot!(why, @"the other side speaks version 9 of the worker protocol, this one version 3: are both of the same build?");
+    }
+
+    #[test]
+    fn amendments_survive_the_way() {
+        for what in
+            [Amendment::Scale(0.9), Amendment::Halt, Amendment::GoOn, Amendment::Stop, Amendment::Abort]
+        {
+            let amended = ToWorker::Amendment(Amended { at: 7, what });
+            let (frame, _) = frame::unpack(&amended.pack()).unwrap();
+            assert_eq!(ToWorker::unpack(&frame).unwrap(), amended);
+        }
     }
 
     #[test]

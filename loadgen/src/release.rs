@@ -1,10 +1,10 @@
 //! The release task: starts and wakes all that is due, on one timer.
 //!
-//! Owns the running of a segment: arrivals, held places, naps, time limits, amendments, the hand-over of figures, and the
+//! Owns the running of a segment: arrivals, held places, naps, time limits, amendments and halts, the hand-over of figures, and the
 //! end (no new arrivals, drain within the grace, abort). One task on tokio's wheel errs by about 0.6 ms; the error is recorded.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -12,14 +12,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use scenarios::plan::Timer;
-use timeline::MonoNs;
-use timeline::RunTime;
+use timeline::{Amendment, MonoNs, RunTime};
 use tokio::time::{Instant, Sleep};
 
 use crate::figures;
 use crate::health::{self, Hiccups};
 use crate::precise::Precise;
-use crate::protocol::{Amendment, BadMessage, Change, Done, FromWorker, ToWorker};
+use crate::protocol::{Amended, BadMessage, Done, FromWorker, ToWorker};
 use crate::random::Stream;
 use crate::rules::{self, Left};
 use crate::schedule::{Action, Numbering, Planned, Schedule};
@@ -47,10 +46,12 @@ pub struct Release {
     inbox: VecDeque<Result<ToWorker, BadMessage>>,
     hiccups: Hiccups,
     places: BTreeMap<u32, Rc<Place>>,
+    /// Places that were to be held since the load was halted: once it goes on.
+    put_off: BTreeSet<u32>,
     /// The phase that was begun last.
     phase: usize,
     /// Amendments whose time has not come, in order of time.
-    amendments: Vec<Amendment>,
+    amendments: Vec<Amended>,
     next_counters: u64,
     next_sweep: u64,
     /// The precise timer, if the plan wants it and the system has one.
@@ -110,6 +111,7 @@ impl Release {
             inbox: VecDeque::new(),
             hiccups: Hiccups::start(),
             places: BTreeMap::new(),
+            put_off: BTreeSet::new(),
             phase: 0,
             amendments: Vec::new(),
             next_counters: COUNTERS_NS,
@@ -147,7 +149,7 @@ impl Release {
         while MonoNs::now() < self.shard.clock().origin() && !self.aborted {
             self.sleep_until(0, sleep).await;
             self.take_commands();
-            self.aborted |= self.amendments.iter().any(|a| a.what == Change::Abort);
+            self.aborted |= self.amendments.iter().any(|a| a.what == Amendment::Abort);
         }
     }
 
@@ -187,13 +189,19 @@ impl Release {
         while let Some(command) = self.inbox.pop_front().or_else(|| self.commands.try_recv().ok()) {
             // After an unreadable message the listener is gone, which ends the run below.
             let Ok(ToWorker::Amendment(amendment)) = command else { continue };
-            if let Change::Scale(factor) = amendment.what {
-                // The schedule itself knows from when on.
-                self.schedule.scale(amendment.at.max(self.shard.now()), factor);
-            } else {
-                self.amendments.push(amendment);
-                self.amendments.sort_by_key(|a| a.at);
+            // The schedule itself knows from when on.
+            let at = amendment.at.max(self.shard.now());
+            match amendment.what {
+                Amendment::Scale(factor) => {
+                    self.schedule.scale(at, factor);
+                    continue;
+                }
+                Amendment::Halt => self.schedule.halt(at, true),
+                Amendment::GoOn => self.schedule.halt(at, false),
+                Amendment::Stop | Amendment::Abort => {}
             }
+            self.amendments.push(amendment);
+            self.amendments.sort_by_key(|a| a.at);
         }
         // Nobody is there any more to load for.
         self.aborted |= self.commands.is_closed() && self.commands.is_empty();
@@ -202,15 +210,30 @@ impl Release {
     fn amend(&mut self, now: u64) {
         while self.amendments.first().is_some_and(|a| a.at <= now) {
             match self.amendments.remove(0).what {
-                Change::Stop if self.draining.is_none() => self.drain(now),
-                Change::Abort => self.aborted = true,
-                Change::Stop | Change::Scale(_) => {}
+                Amendment::Stop if self.draining.is_none() => self.drain(now),
+                Amendment::Abort => self.aborted = true,
+                Amendment::Halt if self.draining.is_none() => self.shard.halt.begin(now),
+                Amendment::GoOn => self.go_on(now),
+                Amendment::Stop | Amendment::Halt | Amendment::Scale(_) => {}
             }
+        }
+    }
+
+    /// The halt is over: places that were put off are held from now on, whoever stood still is told.
+    fn go_on(&mut self, now: u64) {
+        if self.shard.halt.end(now) {
+            for place in std::mem::take(&mut self.put_off) {
+                self.hold(place, now);
+            }
+            self.shard.seats.wake_all();
         }
     }
 
     fn drain(&mut self, now: u64) {
         self.draining = Some(now);
+        // What is done on the way out is done in a halt too.
+        self.put_off.clear();
+        self.go_on(now);
         self.places.clear();
         self.shard.seats.end_all();
     }
@@ -232,6 +255,7 @@ impl Release {
     fn all_passes_done(&mut self) -> bool {
         self.shard.rules.last_may_end_early()
             && self.schedule.peek().is_none()
+            && self.put_off.is_empty()
             && self.shard.seats.taken() == 0
     }
 
@@ -258,7 +282,11 @@ impl Release {
                     spawn(arrive(Sitting { shard: Rc::clone(&self.shard), seat }, origin));
                 }
             }
+            Action::Hold { place } if self.shard.halt.lasts() => {
+                self.put_off.insert(place);
+            }
             Action::Hold { place } => self.hold(place, planned.at),
+            Action::LetGo { place } if self.put_off.remove(&place) => {}
             Action::LetGo { place } => {
                 if let Some(seat) = self.places.get(&place).and_then(|p| p.seat.take()) {
                     // What falls on the border of two phases is let go by either's leave.
@@ -460,6 +488,10 @@ fn hold(sitting: Sitting, place: Rc<Place>, mut intended: u64) -> impl Future<Ou
             }
             intended = shard.now() + empty_for;
             poll_fn(|_| shard.seats.poll_nap(seat, intended, || shard.now())).await;
+            if shard.halt.lasts() {
+                poll_fn(|_| poll_going_on(shard, seat)).await;
+                intended = shard.now();
+            }
             if shard.seats.leaving(seat) || !place.take_pass() {
                 break;
             }
@@ -467,6 +499,11 @@ fn hold(sitting: Sitting, place: Rc<Place>, mut intended: u64) -> impl Future<Ou
         }
         place.leave(seat);
     }
+}
+
+/// Waits until the load is not halted, or until the session is to end.
+fn poll_going_on(shard: &Shard, seat: SeatId) -> Poll<()> {
+    if shard.halt.lasts() { shard.seats.poll_nap(seat, u64::MAX, || shard.now()) } else { Poll::Ready(()) }
 }
 
 #[cfg(test)]

@@ -276,7 +276,12 @@ impl Seats {
         drop(old);
     }
 
-    /// Waits until `until` (run time, ns) or until the session is to end. Call it again and again with the same instant.
+    /// Wakes all sessions, so that they look again at what they wait for.
+    pub fn wake_all(&self) {
+        self.wake_where(|_| true);
+    }
+
+    /// Waits until `until` (run time, ns; `u64::MAX`: for good) or until the session is to end. Call it again and again with the same instant.
     pub fn poll_nap(&self, id: SeatId, until: u64, now: impl FnOnce() -> u64) -> Poll<()> {
         if self.all_ending.get() {
             return Poll::Ready(());
@@ -295,6 +300,9 @@ impl Seats {
         }
         seat.nap = until;
         drop(seats);
+        if until == u64::MAX {
+            return Poll::Pending;
+        }
         self.naps.borrow_mut().push(Reverse((until, id)));
         if until < self.alarm.get() {
             let sleeper = self.sleeper.borrow_mut().take();

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::connection::Connection;
 use crate::figures::Figures;
+use crate::halt::Halt;
 use crate::http2::hub::Hub;
 use crate::kind::ErrorKind;
 use crate::program::{BadPlan, Program};
@@ -53,6 +54,8 @@ pub struct Shard {
     pub timer: Timer,
     /// What holds in each phase.
     pub rules: Parts,
+    /// For how long the load has stood still.
+    pub halt: Halt,
     clock: RunClock,
     address: SocketAddr,
     sources: Vec<IpAddr>,
@@ -135,6 +138,7 @@ impl Shard {
             output: RefCell::default(),
             sessions_max: crate::sizing::usable(descriptors) / each,
             timer: segment.plan.timer,
+            halt: Halt::default(),
             rules: Parts::of(&segment.plan, segment.worker, segment.workers),
             clock: RunClock::with_origin(segment.origin),
             address: segment.address,

@@ -308,6 +308,89 @@ fn twice_the_load_is_twice_the_arrivals() {
     });
 }
 
+/// A run of 2 s that is halted a third in and goes on about 0.6 s later.
+fn halted(model: Model, steps: Vec<Step>) -> Totals {
+    runtime().block_on(async {
+        let mut coordinator =
+            Coordinator::start(options(plan(model, 2000, steps), serve(act), 2)).await.unwrap();
+        let (mut totals, mut asked) = (Totals::default(), 0);
+        while let Some(update) = coordinator.next().await {
+            if let LoadUpdate::Counters(0, c) = &update
+                && asked < 2
+                && c.at >= [500, 1100][asked] * MS
+            {
+                asked += 1;
+                coordinator.halt(asked == 1);
+            }
+            totals.take(update);
+        }
+        totals
+    })
+}
+
+#[test]
+fn nothing_starts_in_a_halt_and_nothing_is_made_up_for_after_it() {
+    let paced = (held(4), vec![forever(Some(20), vec![get(0, "/")])]);
+    let open = (Model::Arrivals { from: 100.0, to: 100.0 }, vec![get(0, "/"), think(10), get(0, "/")]);
+    for (model, steps) in [paced, open] {
+        let totals = halted(model, steps);
+        let mut lanes = Lanes::new(&["a".to_owned()]);
+        let readings: Vec<Reading> = totals.updates.iter().flat_map(|u| lanes.read(u)).collect();
+        let spans: Vec<_> = readings
+            .iter()
+            .filter_map(|r| if let Reading::Event(e) = r { Some(e) } else { None })
+            .filter(|e| e.kind == timeline::event::kinds::HALT)
+            .collect();
+        let [halt] = spans[..] else { panic!("one halt is one span: {spans:?}") };
+        let lasted = halt.span().length().as_millis() as u64;
+        assert!((400..1000).contains(&lasted), "{halt:?}");
+        // Of 200 steps a second; what starts late on a busy machine is not lost, what would have been in the halt is.
+        let expected = 2 * (2000 - lasted) / 10;
+        let finished = totals.finished[&0];
+        assert!(finished.abs_diff(expected) < 40, "{finished} of {expected}");
+        assert_eq!(totals.sum(|c| c.offered), totals.sum(|c| c.achieved), "{:?}", totals.counters);
+        assert_eq!((totals.sum(|c| c.dropped), totals.errors().len()), (0, 0));
+        let worst = totals.response[&0].max() / 1000;
+        assert!(worst < lasted / 2, "{worst} ms of a halt of {lasted} ms");
+        // A step that was under way may finish in it; from then on nothing does.
+        let within = |c: &&_| {
+            let c: &loadgen::protocol::Counters = c;
+            (halt.start.0 + 200 * MS..halt.end.0).contains(&c.at)
+        };
+        let counters = totals
+            .updates
+            .iter()
+            .filter_map(|u| if let LoadUpdate::Counters(0, c) = u { Some(c) } else { None });
+        let starts: BTreeSet<u64> = counters.filter(within).map(|c| c.achieved).collect();
+        assert_eq!(starts.len(), 1, "{starts:?}");
+    }
+}
+
+#[test]
+fn a_halted_load_can_be_ended() {
+    runtime().block_on(async {
+        let plan = plan(held(3), 60_000, vec![forever(Some(10), vec![get(0, "/")])]);
+        let mut coordinator = Coordinator::start(options(plan, serve(act), 1)).await.unwrap();
+        let (mut totals, mut asked) = (Totals::default(), 0);
+        while let Some(update) = coordinator.next().await {
+            if let LoadUpdate::Counters(_, c) = &update {
+                match asked {
+                    0 if c.completed > 0 => (asked, _) = (1, coordinator.halt(true)),
+                    // Who has to go may go in a halt, and the others stand.
+                    1 if c.at > 600 * MS => (asked, _) = (2, coordinator.scale(0.4)),
+                    2 if c.at > 1200 * MS => {
+                        assert_eq!(c.open_sessions, 1);
+                        (asked, _) = (3, coordinator.stop());
+                    }
+                    _ => {}
+                }
+            }
+            totals.take(update);
+        }
+        assert_eq!((totals.done[&0].cut, totals.sum(|c| c.open_sessions)), (0, 0));
+    });
+}
+
 #[test]
 fn a_stall_shows_in_response_time_of_an_open_model() {
     let model = Model::Requests { from: 500.0, to: 500.0 };

@@ -144,7 +144,7 @@ pub fn taken_by_others(timeline: &Timeline, span: Span) -> Option<f64> {
 }
 
 /// Since when the load has been what it is at `at`: the start of the phase, or of the first of
-/// several phases in a row that hold the same load. Zero without a plan.
+/// several phases in a row that hold the same load, or the last change that a person made of it. Zero without a plan.
 pub fn same_load_since(plan: &PlanFacts, at: RunTime) -> RunTime {
     let mut since = RunTime::ZERO;
     let mut load: Option<(LoadModel, f64)> = None;
@@ -158,13 +158,16 @@ pub fn same_load_since(plan: &PlanFacts, at: RunTime) -> RunTime {
             since = phase.span.end.min(at);
         }
     }
-    since
+    since.max(plan.changes.at(at).since)
 }
 
-/// Is `at` in a warm-up, or less than `settle` after a change of load?
+/// Is `at` in a warm-up or a halt, or less than `settle` after a change of load, planned or made by a person?
 pub fn unsettled(plan: &PlanFacts, at: RunTime, settle: Duration) -> bool {
+    let changed = plan.changes.at(at);
     plan.phase_at(at).is_some_and(|p| p.warmup || (p.span.start.0 > 0 && at.since(p.span.start) < settle))
         || at < RunTime::ZERO + settle
+        || changed.halted
+        || at < changed.since + settle
 }
 
 /// Is the planned load over? False without a plan.
@@ -175,6 +178,7 @@ pub fn after_plan(plan: &PlanFacts, at: RunTime) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use timeline::Amendment;
     use timeline::facts::PhaseFacts;
     use timeline::{LaneId, LaneSpec, Unit};
 
@@ -205,9 +209,25 @@ mod tests {
                 phase(1000, 2000, 10.0, 10.0),
                 phase(2000, 3000, 10.0, 10.0),
             ],
-            steps: Vec::new(),
+            ..PlanFacts::default()
         };
         assert_eq!(same_load_since(&plan, RunTime::from_ms(2500)), RunTime::from_ms(1000));
         assert_eq!(same_load_since(&plan, RunTime::from_ms(500)), RunTime::from_ms(500));
+    }
+
+    #[test]
+    fn what_a_person_changes_is_a_change_of_load() {
+        let mut plan = PlanFacts::default();
+        let (at, settle) = (RunTime::from_ms, Duration::from_secs(2));
+        for (ms, what) in
+            [(10_000, Amendment::Halt), (20_000, Amendment::GoOn), (40_000, Amendment::Scale(0.5))]
+        {
+            plan.changes.take(at(ms), what);
+        }
+        let unsettled_at: Vec<u64> = (2..50).filter(|s| unsettled(&plan, at(s * 1_000), settle)).collect();
+        assert_eq!(unsettled_at, (10..22).chain(40..42).collect::<Vec<_>>());
+        assert_eq!(same_load_since(&plan, at(9_000)), RunTime::ZERO);
+        assert_eq!(same_load_since(&plan, at(30_000)), at(20_000));
+        assert_eq!(same_load_since(&plan, at(50_000)), at(40_000));
     }
 }

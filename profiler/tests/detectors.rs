@@ -242,6 +242,34 @@ fn healthy_runs_have_no_finding() {
     }
 }
 
+/// What a person does to the load is known to all who judge: neither the halt nor the going on is a fault of the target.
+#[test]
+fn a_halt_is_no_finding() {
+    use timeline::Amendment::{GoOn, Halt, Scale};
+    for seed in 0..seeds() {
+        for open in [false, true] {
+            let mut setup = Setup {
+                seed,
+                rate: |s| match s {
+                    15.0..20.0 => 0.0,
+                    30.0.. => 250.0,
+                    _ => 500.0 * (s / 5.0).min(1.0),
+                },
+                ..Setup::default()
+            };
+            if open {
+                setup.phases = world::open(setup.phases);
+            }
+            let mut w = build(&setup);
+            for (s, what) in [(15, Halt), (20, GoOn), (30, Scale(0.5))] {
+                w.entries.push((ms(s * 1_000), timeline::Entry::Event(what.event(ms(s * 1_000)))));
+            }
+            let d = w.diagnose();
+            assert_eq!(kinds_of(&d), [], "seed {seed}, open {open}: {:#?}", d.findings());
+        }
+    }
+}
+
 #[test]
 fn independent_faults_are_both_found_and_neither_is_blamed_for_the_other() {
     let d = build(&Setup { leak: leak().leak, ..frozen() }).diagnose();

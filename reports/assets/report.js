@@ -58,6 +58,7 @@
       ctx.fillRect(x(from), bbox.top, x(to) - x(from), bbox.height);
     };
     data.phases.filter((p) => p.class === 'warmup').forEach((p) => fill(p.from, p.to, colours.dim, 0.1));
+    data.changes.filter((c) => c.class === 'halt').forEach((c) => fill(c.from, c.to, colours.dim, 0.25));
     data.findings.forEach((f) => fill(f.from, f.to, colours.mark[f.class], 0.07));
     data.findings.forEach((f) => {
       ctx.globalAlpha = 0.75;
@@ -307,11 +308,14 @@
       e.style.width = `${Math.max(100 * (y - x) / span, 0.15)}%`;
       return (y - x) / span;
     };
-    const phases = make('div', 'phases');
-    data.phases.forEach((p) => {
-      const e = make('span', '', p.name + (p.class === 'warmup' ? ' (warm-up)' : ''));
-      if (place(e, p.from, p.to) !== null) phases.append(e);
-    });
+    const strip = (stretches) => {
+      const row = make('div', 'phases');
+      stretches.forEach((p) => {
+        const e = make('span', '', p.name + (p.class === 'warmup' ? ' (warm-up)' : ''));
+        if (place(e, p.from, p.to) !== null) row.append(e);
+      });
+      return row;
+    };
     const marks = make('div', 'marks');
     data.findings.forEach((f) => {
       const row = make('div'), e = make('a', f.class);
@@ -327,7 +331,7 @@
       row.append(e);
       marks.append(row);
     });
-    host.append(phases, marks);
+    host.append(strip(data.phases), ...(data.changes.length ? [strip(data.changes)] : []), marks);
   };
 
   const zoom = (a, b) => {

@@ -100,6 +100,7 @@ fn run(steps: &[&str], scenario: &str, length: u64) -> Run {
     builder.timeline.apply(&Entry::Plan(PlanFacts {
         phases: vec![phase("arrive", 0, 10, true), phase("sale", 10, length, false)],
         steps: steps.iter().map(|s| (*s).to_owned()).collect(),
+        ..PlanFacts::default()
     }));
     builder.client(steps, length);
     builder.target(length);

@@ -406,7 +406,13 @@ impl Summary {
                 reason: verdict::reason(end),
             },
             host: meta.host.iter().cloned().collect(),
-            notes: meta.notes.iter().chain(end_notes).cloned().collect(),
+            notes: meta
+                .notes
+                .iter()
+                .chain(end_notes)
+                .cloned()
+                .chain(timeline.plan().changes.told(timeline.now()))
+                .collect(),
         };
         let (verdict, why) = verdict::of(&summary, meta, timeline);
         summary.generator.limited = verdict::limited(findings).is_some();
@@ -489,6 +495,30 @@ mod tests {
         let undecided = with(&["errors < 1%", "p99.999 < 10s"]);
         assert_eq!((undecided.exit_code(false), undecided.exit_code(true)), (0, 3));
         assert_eq!(undecided.verdict_reason, "1 of 2 gates undecided, the others hold");
+    }
+
+    #[test]
+    fn a_halted_run_passes_no_gate_on_response_time() {
+        let mut run = fixture::flash_sale();
+        let mut change = |s: u64, what: timeline::Amendment| {
+            run.timeline.apply(&timeline::Entry::Event(what.event(RunTime::from_ms(s * 1_000))));
+        };
+        change(15, timeline::Amendment::Scale(0.9));
+        change(20, timeline::Amendment::Halt);
+        change(23, timeline::Amendment::GoOn);
+        let with = |gates: &[&str]| {
+            let gates = gates.iter().map(|g| (*g).to_owned()).collect();
+            Summary::new(&RunMeta { gates, ..run.meta.clone() }, &run.timeline, &[], run.end.as_ref())
+        };
+        let s = with(&["p50 < 10s", "errors < 1%"]);
+        assert_eq!((s.verdict, s.gates[0].holds, s.exit_code(false)), (Verdict::Invalid, None, 5));
+        insta::assert_snapshot!(s.verdict_reason, @"the load was halted for 3.0 s at 00:20, and a halted run cannot pass a gate on response time");
+        insta::assert_snapshot!(s.notes[s.notes.len() - 2..].join("\n"), @r"
+        the load was halted for 3.0 s at 00:20: nothing was started then, nor made up for later
+        the load was changed by hand, as a share of the plan: 90 % from 00:15 to 01:00
+        ");
+        assert_eq!(with(&["p50 < 1us"]).verdict, Verdict::Fail, "what fails, fails in a halted run too");
+        assert_eq!(with(&["errors < 1%"]).verdict, Verdict::Pass);
     }
 
     #[test]

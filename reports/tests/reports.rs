@@ -27,7 +27,11 @@ fn run() -> (RunMeta, Timeline) {
         to: 10.0,
     };
     let mut t = Timeline::new();
-    t.apply(&Entry::Plan(PlanFacts { phases: vec![phase], steps: vec![HOSTILE.to_owned()] }));
+    t.apply(&Entry::Plan(PlanFacts {
+        phases: vec![phase],
+        steps: vec![HOSTILE.to_owned()],
+        ..PlanFacts::default()
+    }));
     let lanes = [
         LaneSpec::histogram(names::RESPONSE, "gen-0").about(HOSTILE),
         LaneSpec::histogram(names::SERVICE, "gen-0").about(HOSTILE),

@@ -25,6 +25,6 @@ impl RunPlan {
                 PhaseFacts { name: phase.name.clone(), span, warmup: phase.warmup, model, from, to }
             })
             .collect();
-        PlanFacts { phases, steps: self.steps.clone() }
+        PlanFacts { phases, steps: self.steps.clone(), ..PlanFacts::default() }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use dashboard::app::UiCommand;
 use loadgen::lanes::{Lanes, Reading};
 use loadgen::{Coordinator, LoadUpdate};
+use timeline::amendment::{self, Amendment};
 use timeline::event::kinds;
 use timeline::facts::EndReason;
 use timeline::recorder::Handle;
@@ -73,10 +74,24 @@ fn note(update: &LoadUpdate, notes: &mut Vec<String>, handle: &Handle) {
             loadgen::lanes::instance(*worker),
             offset.error_ns / 1_000
         )),
-        LoadUpdate::Counters(..)
-        | LoadUpdate::Histograms(..)
-        | LoadUpdate::Done(..)
-        | LoadUpdate::Amended { .. } => {}
+        LoadUpdate::Amended { at, what } => {
+            if let Some(text) = amended(*at, *what) {
+                handle.log(&text);
+            }
+        }
+        LoadUpdate::Counters(..) | LoadUpdate::Histograms(..) | LoadUpdate::Done(..) => {}
+    }
+}
+
+/// A change that a person made of the load; that it ends is said by whoever ends it.
+fn amended(at: RunTime, what: Amendment) -> Option<String> {
+    match what {
+        Amendment::Scale(factor) => {
+            Some(format!("the load is {} of the plan from {at} on", amendment::percent(factor)))
+        }
+        Amendment::Halt => Some(format!("the load is halted from {at} on: nothing is started")),
+        Amendment::GoOn => Some(format!("the load goes on at {at}; nothing is made up for")),
+        Amendment::Stop | Amendment::Abort => None,
     }
 }
 
@@ -128,9 +143,11 @@ impl Ending {
                 UiCommand::Abort => wishes.stops.abort(),
                 UiCommand::Marker => wishes.handle.event(marker(wishes.handle.clock().now())),
                 UiCommand::WriteReport => (wishes.report_now)(),
+                // What is draining takes no other load any more.
+                UiCommand::Scale(_) | UiCommand::Halt(_) if self.draining => {}
                 UiCommand::Scale(factor) => load.scale(factor),
+                UiCommand::Halt(halted) => load.halt(halted),
                 UiCommand::Play(_) => {} // nothing is played here, so it is not offered
-                UiCommand::Halt(_) => wishes.handle.log("halting the load is not offered by this version"),
             }
         }
         let asked = wishes.stops.asked();

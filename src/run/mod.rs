@@ -37,7 +37,7 @@ const MOST_BACKEND_WORKERS: usize = 16;
 /// From starting the load workers to the run's first instant: they start, connect to us and read the plan.
 const LEAD: Duration = Duration::from_millis(500);
 /// What the dashboard may ask of a run.
-const CAPABILITIES: Capabilities = Capabilities { load: false, marker: true, report: true, replay: None };
+const CAPABILITIES: Capabilities = Capabilities { load: true, marker: true, report: true, replay: None };
 /// With fewer descriptors not even the pipes, sockets and files of a small run fit.
 const FEWEST_DESCRIPTORS: u64 = 128;
 /// How long the target may take to accept a first connection.

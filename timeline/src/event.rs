@@ -67,8 +67,10 @@ pub mod kinds {
     pub const CACHE_REFRESH: &str = "cache.refresh";
     /// The load generator: a worker process died. Label: `worker`.
     pub const WORKER_LOST: &str = "generator.worker-lost";
-    /// A person or gate changed the load. Labels: `what`.
+    /// A person or gate changed the load, or ended it: see [`Amendment`](crate::Amendment). Labels: `what`.
     pub const AMENDMENT: &str = "client.amendment";
+    /// The span over which a person had halted the load, told once it is over.
+    pub const HALT: &str = "client.halt";
     /// A person put a mark here.
     pub const MARKER: &str = "client.marker";
     /// A source fell silent or came back. Labels: `source`, `what`.

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::amendment::Changes;
 use crate::clock::{RunTime, Span};
 
 /// What a detector may know of the plan: no name of scenario or fault is in it.
@@ -14,6 +15,9 @@ pub struct PlanFacts {
     pub phases: Vec<PhaseFacts>,
     /// Step names in order of their ids.
     pub steps: Vec<String>,
+    /// How the load was changed meanwhile: read from the timeline's events, so no part of the plan as it is written down.
+    #[serde(skip)]
+    pub changes: Changes,
 }
 
 impl PlanFacts {

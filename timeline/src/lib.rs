@@ -5,6 +5,7 @@
 //! recording on disk, and the wire form of the probe. It does no I/O but the recording's, knows no
 //! other crate of the workspace, and leaves judging to `profiler`, drawing to `dashboard` and `reports`.
 
+pub mod amendment;
 pub mod breakdown;
 pub mod cache;
 pub mod clock;
@@ -29,6 +30,7 @@ pub mod units;
 
 mod store;
 
+pub use amendment::Amendment;
 pub use breakdown::Breakdown;
 pub use clock::{MonoNs, RunClock, RunTime, Span};
 pub use event::Event;

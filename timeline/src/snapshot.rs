@@ -165,6 +165,12 @@ pub struct LoadView {
     pub errors: u64,
     /// Lateness p99 over the run, ns; none without starts.
     pub lateness_p99: Option<f64>,
+    /// What a person has made of the planned load, as a share of it; none while it is as planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor: Option<f64>,
+    /// Since when a person has halted the load; none while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halted_since: Option<RunTime>,
 }
 
 /// A few quantiles with their count, nanoseconds. All zero when `count` is.

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::amendment::Amendment;
 use crate::clock::{RunTime, Span};
 use crate::event::Event;
 use crate::facts::PlanFacts;
@@ -106,7 +107,10 @@ impl Timeline {
     /// recording has one, and its reader has reported the damage.
     pub fn apply(&mut self, entry: &Entry) {
         match entry {
-            Entry::Plan(plan) => self.plan = plan.clone(),
+            Entry::Plan(plan) => {
+                let changes = std::mem::take(&mut self.plan.changes);
+                self.plan = PlanFacts { changes, ..plan.clone() };
+            }
             Entry::Lane(id, spec) => self.declare(*id, spec.clone()),
             Entry::Sample { lane, at, value } => {
                 if let Some(s) = self.series.get_mut(lane.0 as usize) {
@@ -122,6 +126,9 @@ impl Timeline {
             }
             Entry::Event(event) => {
                 self.now = self.now.max(event.end);
+                if let Some(amendment) = Amendment::of(event) {
+                    self.plan.changes.take(event.start, amendment);
+                }
                 insert_by(&mut self.events, event.clone(), |e| e.start);
             }
             Entry::Profile(profile) => self.profiles.push(profile.clone()),

@@ -61,7 +61,7 @@ fn options(diagnose: Diagnose) -> Options {
             gates: vec!["pool.db.waiters max < 100".to_owned()],
             ..RunMeta::default()
         },
-        plan: PlanFacts { phases: vec![phase], steps: vec!["say".to_owned()] },
+        plan: PlanFacts { phases: vec![phase], steps: vec!["say".to_owned()], ..PlanFacts::default() },
         gates: vec![Gate::parse("pool.db.waiters max < 100").unwrap()],
         state: RunState::Running,
         diagnose,

@@ -18,7 +18,7 @@ use timeline::{Entry, Event, LaneId, LaneSpec, RunTime, Span, Unit};
 /// Entries of a run of `ticks` ticks: two lanes and an event each.
 fn entries(ticks: u64) -> Vec<Entry> {
     let mut list = vec![
-        Entry::Plan(PlanFacts { phases: Vec::new(), steps: vec!["say".to_owned()] }),
+        Entry::Plan(PlanFacts { steps: vec!["say".to_owned()], ..PlanFacts::default() }),
         Entry::Lane(LaneId(0), LaneSpec::level("pool.db.waiters", "shop-0", Unit::Count)),
         Entry::Lane(LaneId(1), LaneSpec::histogram("pool.db.wait", "shop-0")),
     ];

@@ -12,10 +12,12 @@ mod pools;
 mod processes;
 mod response;
 mod sessions;
+mod stores;
 
 use ratatui::layout::Rect;
-use timeline::Severity;
+use timeline::amendment::percent;
 use timeline::snapshot::{RunState, Snapshot};
+use timeline::{RunTime, Severity};
 
 use crate::app::{Model, Overlay, View};
 use crate::axis::Axis;
@@ -175,11 +177,17 @@ fn borrowed(pieces: &[(String, Role)]) -> Vec<(&str, Role)> {
     pieces.iter().map(|(t, r)| (t.as_str(), *r)).collect()
 }
 
+/// What the run does, and what a person has made of its load.
 fn state_text(model: &Model, live: &Snapshot) -> String {
-    match live.run.state {
+    let state = match live.run.state {
         RunState::Running if model.stopping => "STOPPING".to_owned(),
-        RunState::Running if model.halted => "HALTED".to_owned(),
+        RunState::Running | RunState::Replaying if live.load.halted_since.is_some() => "HALTED".to_owned(),
         state => state.name().to_uppercase(),
+    };
+    let loaded = matches!(live.run.state, RunState::Running | RunState::Replaying);
+    match live.load.factor.filter(|_| loaded) {
+        Some(factor) => format!("{state} {}", percent(factor).replace(' ', "")),
+        None => state,
     }
 }
 
@@ -222,15 +230,21 @@ fn tabs(canvas: &mut Canvas<'_>, row: Rect, scene: &Scene<'_>, live: &Snapshot) 
     }
 }
 
-/// What must not be overlooked: a frozen view, a run that is being stopped.
+/// What must not be overlooked: a frozen view, a halted load. The sentence before its first semicolon fits the narrowest screen.
 fn banner(model: &Model, live: &Snapshot) -> Option<String> {
-    let frozen = model.frozen.as_ref()?;
-    let age = live.at.since(frozen.at).as_nanos() as u64;
-    Some(format!(
-        " FROZEN at {}, {} ago; the run goes on; Space shows it again ",
-        frozen.at,
-        figures::age(age)
-    ))
+    let ago = |at: RunTime| figures::age(live.at.since(at).as_nanos() as u64);
+    let frozen = model.frozen.as_ref().map(|f| format!("FROZEN at {}, {} ago", f.at, ago(f.at)));
+    let halted = live.load.halted_since.filter(|_| live.run.state != RunState::Done);
+    let halted = halted.map(|since| format!("HALTED at {since}, for {}", ago(since)));
+    match (frozen, halted) {
+        (Some(frozen), None) => Some(format!(" {frozen}; the run goes on; Space shows it again ")),
+        (None, Some(halted)) if model.capabilities.load => {
+            Some(format!(" {halted}; nothing starts, no gate on times can pass; p goes on "))
+        }
+        (None, Some(halted)) => Some(format!(" {halted}; nothing starts, no gate on times can pass ")),
+        (Some(frozen), Some(halted)) => Some(format!(" {frozen}; {halted}; Space, then p ")),
+        (None, None) => None,
+    }
 }
 
 fn footer(canvas: &mut Canvas<'_>, row: Rect, scene: &Scene<'_>, live: &Snapshot) {

@@ -1,15 +1,16 @@
-//! Pools and caches: one row each, and the lanes of the selected one.
+//! Pools and caches: one row each, stampedes by key, and the lanes of the selected one.
 
 use ratatui::layout::Rect;
-use timeline::Unit;
+use timeline::event::kinds;
 use timeline::lane::names;
-use timeline::snapshot::{CacheView, PoolView};
+use timeline::snapshot::{CacheView, PoolView, Snapshot};
+use timeline::{RunTime, Unit};
 
 use super::Scene;
 use crate::canvas::Canvas;
 use crate::figures;
 use crate::lanes::{self, Lane};
-use crate::layout;
+use crate::layout::{self, SizeClass};
 use crate::table::{self, Row, figure, words};
 use crate::theme::Role;
 
@@ -46,6 +47,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     let chosen = cache_selected.filter(|_| !s.caches.is_empty());
     list(canvas, layout::top(area, 1).1, &CACHE_COLUMNS, &rows, chosen, "no cache is known");
 
+    let rest = if scene.size >= SizeClass::Standard { stampedes(canvas, rest, s, share) } else { rest };
     let (name, lanes) = match chosen.and_then(|i| s.caches.get(i)) {
         Some(cache) => (format!("cache {}", cache.name), cache_lanes(scene, cache)),
         None => s
@@ -74,6 +76,64 @@ fn list(
     } else {
         table::draw(canvas, area, columns, rows, selected);
     }
+}
+
+/// A key that was loaded more than once at a time.
+struct Stampede<'a> {
+    cache: &'a str,
+    key: &'a str,
+    /// Most loads in one refresh.
+    most: f64,
+    refreshes: u64,
+    last: RunTime,
+}
+
+/// Stampedes among the newest events, by key: the one with the most loads at once first.
+fn by_key(s: &Snapshot) -> Vec<Stampede<'_>> {
+    let mut found: Vec<Stampede<'_>> = Vec::new();
+    for e in s.events.iter().filter(|e| e.kind == kinds::CACHE_REFRESH && e.value > 1.0) {
+        let (cache, key) = (e.label("cache").unwrap_or_default(), e.label("key").unwrap_or_default());
+        match found.iter_mut().find(|f| f.cache == cache && f.key == key) {
+            Some(f) => {
+                (f.most, f.last) = (f.most.max(e.value), f.last.max(e.start));
+                f.refreshes += 1;
+            }
+            None => found.push(Stampede { cache, key, most: e.value, refreshes: 1, last: e.start }),
+        }
+    }
+    found.sort_by(|a, b| b.most.total_cmp(&a.most));
+    found
+}
+
+/// Draws them in `most` rows at most, if there are any; gives what is left of `area`.
+fn stampedes(canvas: &mut Canvas<'_>, area: Rect, s: &Snapshot, most: u16) -> Rect {
+    let found = by_key(s);
+    if found.is_empty() {
+        return area;
+    }
+    let height = u16::try_from(found.len()).unwrap_or(u16::MAX).saturating_add(2).min(most.max(3));
+    let (list, rest) = layout::top(area, height);
+    canvas.heading(layout::row(list, 0), "stampedes by key", "most loads at once first");
+    let columns = [
+        words("key", 24),
+        words("cache", 12),
+        figure("at once", 8),
+        figure("refreshes", 9),
+        figure("last at", 8),
+    ];
+    let row = |f: &Stampede<'_>| Row {
+        cells: vec![
+            f.key.to_owned(),
+            f.cache.to_owned(),
+            Unit::Count.show(f.most),
+            figures::count(f.refreshes),
+            f.last.to_string(),
+        ],
+        role: Role::Warning,
+    };
+    let rows: Vec<Row> = found.iter().map(row).collect();
+    table::draw(canvas, layout::top(list, 1).1, &columns, &rows, None);
+    rest
 }
 
 const POOL_COLUMNS: [table::Column; 7] = [

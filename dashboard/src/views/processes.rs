@@ -1,15 +1,15 @@
-//! Processes of target and generator, what is attached, and the machine.
+//! Processes of target and generator, what is attached, the stores behind the target, and the machine.
 
 use ratatui::layout::Rect;
 use timeline::Unit;
 use timeline::lane::names;
 use timeline::snapshot::ProcessView;
 
-use super::Scene;
+use super::{Scene, stores};
 use crate::canvas::Canvas;
 use crate::figures;
 use crate::lanes::{self, Lane};
-use crate::layout;
+use crate::layout::{self, SizeClass};
 use crate::table::{self, Row, figure, words};
 use crate::theme::Role;
 
@@ -86,6 +86,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
         canvas.pieces(row, &[(&format!(" {:<9} ", source.name), Role::Strong), (&source.state, Role::Text)]);
         canvas.right(right, &age, if stale { Role::Warning } else { Role::Dim });
     }
+    let rest = if scene.size >= SizeClass::Standard { stores::draw(canvas, rest, s) } else { rest };
     let lanes: Vec<Lane<'_>> =
         LANES.iter().map(|(label, name)| Lane::named(s, *label, name)).filter(Lane::is_available).collect();
     let (head, area) = layout::top(rest, 1);

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use dashboard::app::View;
 use dashboard::theme::Palette;
-use timeline::Unit;
+use serde_json::Value;
 use timeline::lane::{Quality, names};
-use timeline::snapshot::Snapshot;
+use timeline::snapshot::{HEAT_ROWS, Percentiles, Snapshot, heat_edge_ns};
+use timeline::{RunTime, Unit};
 
-use crate::{buffer, fixture, model, rows};
+use crate::{SIZES, buffer, fixture, model, rows};
 
 /// The figures of the two lines below the tabs, label and text, from the snapshot alone.
 fn headline(s: &Snapshot) -> Vec<(&'static str, String)> {
@@ -113,4 +115,105 @@ fn what_was_never_measured_is_not_available() {
     assert!(rows[3].contains("resp p50 n/a"), "{}", rows[3]);
     assert!(rows[2].contains("err n/a"));
     assert!(rows.iter().any(|r| r.starts_with("young") && r.contains("not available")));
+}
+
+const UNITS: [Unit; 7] =
+    [Unit::Count, Unit::PerSecond, Unit::Bytes, Unit::BytesPerSecond, Unit::Ns, Unit::Ratio, Unit::Cores];
+
+/// Every way in which a number may be shown.
+fn shown(v: f64, known: &mut BTreeSet<String>) {
+    known.extend(UNITS.map(|u| u.show(v)));
+    if v >= 0.0 {
+        let (ns, s) = (v as u64, v as u64 / 1_000_000_000);
+        known.extend([
+            RunTime(ns).to_string(),
+            format!("{:.1} s", ns as f64 / 1e9),
+            format!("{s} s"),
+            ns.to_string(),
+        ]);
+    }
+}
+
+/// Every number of the snapshot, and every word of its texts.
+fn known_of(value: &Value, known: &mut BTreeSet<String>) {
+    match value {
+        Value::Number(n) => shown(n.as_f64().unwrap(), known),
+        Value::String(text) => known.extend(text.split_whitespace().flat_map(split).map(bare)),
+        Value::Array(list) => list.iter().for_each(|v| known_of(v, known)),
+        Value::Object(map) => map.values().for_each(|v| known_of(v, known)),
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
+/// What follows from the snapshot by one step, and the scales of the plots.
+fn derived(s: &Snapshot, known: &mut BTreeSet<String>) {
+    let l = &s.load;
+    let sums = s.heat.iter().map(|c| c.rows.iter().map(|n| f64::from(*n)).sum::<f64>());
+    let times = s.heat.iter().flat_map(|c| [c.max, c.p99, c.p50]);
+    // The middle of the percentile plot's scale; both curves lie between these.
+    let ends = |p: &Percentiles| [p.p50, p.p90, p.p99, p.p999];
+    let all: Vec<f64> = [s.response, s.service].iter().flat_map(ends).collect();
+    let middles = all.iter().flat_map(|a| all.iter().map(move |b| (a * b).sqrt()));
+    let ratio = l.errors as f64 / l.requests as f64;
+    let lengths = s.events.iter().map(|e| e.span().length().as_nanos() as f64);
+    for v in
+        lengths.chain(sums).chain(times).chain(middles).chain((0..HEAT_ROWS).map(heat_edge_ns)).chain([ratio])
+    {
+        shown(v, known);
+    }
+    // Counts of things on the screen, quantiles' names, times of the axis, the keys of views.
+    known.extend((0..=100).map(|n| n.to_string()));
+    known.extend(["99.9".to_owned()]);
+    known.extend((0..=120).map(|n| RunTime(n * 1_000_000_000).to_string()));
+}
+
+fn bare(word: &str) -> String {
+    word.trim_matches(|c: char| !c.is_alphanumeric() && c != '%').to_owned()
+}
+
+/// The words of a row that are numbers, each with the word behind it.
+fn numbers(row: &str) -> Vec<(String, String)> {
+    let words: Vec<&str> = row.split_whitespace().flat_map(split).collect();
+    let is_number = |w: &&str| !w.ends_with('>') && bare(w).starts_with(|c: char| c.is_ascii_digit());
+    let numbers = words.iter().enumerate().filter(|(_, w)| is_number(w));
+    numbers.map(|(i, w)| (bare(w), words.get(i + 1).map(|w| bare(w)).unwrap_or_default())).collect()
+}
+
+/// `64/64` and `1/3` are two numbers, `4.00k/s` is one.
+fn split(word: &str) -> Vec<&str> {
+    if word.ends_with("/s") { vec![word] } else { word.split('/').collect() }
+}
+
+#[test]
+fn no_view_shows_a_figure_that_is_not_the_snapshots() {
+    let mut looked_at = 0;
+    for second in [12, 44, 66] {
+        let s = fixture::flash_sale(second);
+        let mut known = BTreeSet::new();
+        known_of(&serde_json::to_value(&s).unwrap(), &mut known);
+        derived(&s, &mut known);
+        for view in View::ALL {
+            for (_, width, height) in SIZES {
+                let mut m = model(Palette::None, true);
+                m.view = *view;
+                // Hints have no figure of the run, nor has a word that is cut off at the edge.
+                let rows = rows(&buffer(&m, &s, width, height));
+                let found = rows[..rows.len() - 1].iter().flat_map(|r| numbers(r));
+                let made_up: Vec<String> = found
+                    .filter(|(number, next)| {
+                        !known.contains(number) && !known.contains(&format!("{number} {next}"))
+                    })
+                    .map(|(number, next)| format!("{number} {next}"))
+                    .collect();
+                assert_eq!(
+                    made_up,
+                    [""; 0],
+                    "{view:?} at {second} s, {width}x{height}:\n{}",
+                    rows.join("\n")
+                );
+                looked_at += rows.len();
+            }
+        }
+    }
+    assert_eq!(looked_at, 3 * View::ALL.len() * (36 + 24 + 10));
 }

@@ -122,6 +122,15 @@ const LANES: &[Spec] = &[
     Spec(names::SERVER_IN_FLIGHT, Unit::Count, Shape::Level, Quality::Exact, |s| {
         Some(if stampedes(s) { 190.0 } else { 14.0 + (8.0 * noise(s)).floor() })
     }),
+    Spec(names::DB_CALLS, Unit::PerSecond, Shape::Rate, Quality::Exact, |s| {
+        Some(900.0 + (90.0 * noise(s)).floor())
+    }),
+    Spec(names::DB_TIME, Unit::Ns, Shape::Histogram, Quality::Exact, |s| Some((6.0 + noise(s + 6)) * MS)),
+    Spec("broker.orders.depth", Unit::Count, Shape::Level, Quality::Exact, |s| Some((s / 9) as f64)),
+    Spec("broker.orders.consumers", Unit::Count, Shape::Level, Quality::Exact, |_| Some(2.0)),
+    Spec("downstream.billing.time", Unit::Ns, Shape::Histogram, Quality::Exact, |s| {
+        Some((20.0 + noise(s)) * MS)
+    }),
     Spec(names::OPEN_SESSIONS, Unit::Count, Shape::Level, Quality::Exact, |s| Some((s.min(30) * 270) as f64)),
     Spec(names::GENERATOR_CPU, Unit::Cores, Shape::Level, Quality::Exact, |s| {
         Some(0.45 + 0.1 * noise(s + 9))
@@ -276,7 +285,7 @@ fn events(second: u64) -> Vec<Event> {
             ));
         }
         if s == 33 {
-            out.push(event(kinds::AMENDMENT, at(s), 0, &[("what", "marker")], 0.0, 0));
+            out.push(event(kinds::MARKER, at(s), 0, &[], 0.0, 0));
         }
     }
     out
@@ -310,7 +319,18 @@ fn load(second: u64) -> LoadView {
         requests: second * 3_980,
         errors: second * 2,
         lateness_p99: Some(1.4 * MS),
+        factor: None,
+        halted_since: None,
     }
+}
+
+/// Makes of a snapshot one whose load a person has taken down a tenth, halted once for 4 s, and again at `second`.
+pub fn halt(snapshot: &mut Snapshot, second: u64) {
+    (snapshot.load.factor, snapshot.load.halted_since) = (Some(0.9), Some(at(second)));
+    let change = |what: timeline::Amendment, s: u64| what.event(at(s));
+    snapshot.events.push(change(timeline::Amendment::Scale(0.9), 35));
+    snapshot.events.push(timeline::amendment::halt_event(timeline::Span::new(at(46), at(50))));
+    snapshot.events.push(change(timeline::Amendment::Halt, second));
 }
 
 fn step(name: &str, count: u64, p50: f64, p99: f64, errors: u64) -> StepView {
@@ -576,9 +596,10 @@ impl Wild {
     }
 
     fn event(&mut self) -> Event {
-        let known = [kinds::PAUSE_HICCUP, kinds::CACHE_REFRESH, kinds::AMENDMENT, "pause.\u{1b}"];
+        let known =
+            [kinds::PAUSE_HICCUP, kinds::CACHE_REFRESH, kinds::AMENDMENT, kinds::HALT, "pause.\u{1b}"];
         Event {
-            kind: known[self.below(4) as usize].to_owned(),
+            kind: known[self.below(known.len() as u64) as usize].to_owned(),
             instance: self.text(),
             start: self.time(),
             end: self.time(),
@@ -600,6 +621,8 @@ impl Wild {
             requests: self.whole(),
             errors: self.whole(),
             lateness_p99: self.maybe(),
+            factor: self.maybe(),
+            halted_since: (self.below(2) == 0).then(|| self.time()),
         }
     }
 

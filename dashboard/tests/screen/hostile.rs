@@ -44,7 +44,11 @@ fn spoilt() -> Snapshot {
     s.steps.iter_mut().for_each(|x| spoil(&mut x.name));
     s.errors.iter_mut().for_each(|x| spoil(&mut x.0));
     // A pool finds its lanes by its name: spoil both alike.
-    s.lanes.iter_mut().for_each(|l| l.name = l.name.replace("pool.db.", &format!("pool.x{EVIL}db.")));
+    s.lanes.iter_mut().for_each(|l| {
+        for family in ["pool.", "broker.", "downstream."] {
+            l.name = l.name.replace(family, &format!("{family}x{EVIL}"));
+        }
+    });
     s.pools.iter_mut().for_each(|x| spoil(&mut x.name));
     s.caches.iter_mut().for_each(|x| {
         spoil(&mut x.name);

@@ -144,6 +144,17 @@ fn halting_asks_first() {
 }
 
 #[test]
+fn what_is_over_is_neither_halted_nor_scaled() {
+    for state in [RunState::Draining, RunState::Done] {
+        let mut m = model(Palette::None, false);
+        for key in "p<>".chars() {
+            assert_eq!(press(&mut m, KeyCode::Char(key), &in_state(state)), Effect::None);
+            assert_eq!((m.overlay, m.notice.is_some()), (Overlay::None, true));
+        }
+    }
+}
+
+#[test]
 fn load_changes_by_tenths_of_the_plan() {
     let mut m = model(Palette::None, false);
     assert_eq!(press(&mut m, KeyCode::Char('<'), &live()), Effect::Send(UiCommand::Scale(0.9)));

@@ -67,6 +67,17 @@ fn overlays_banners_and_details() {
     press(&mut halt, KeyCode::Char('p'), &live);
     picture("halt_standard", &halt, 80, 24);
 
+    let mut stopped = fixture::flash_sale(66);
+    fixture::halt(&mut stopped, 60);
+    for (size, width, height) in SIZES {
+        let mut halted = model(Palette::None, size == "standard");
+        let drawn = screen(&halted, &stopped, width, height);
+        insta::assert_snapshot!(format!("halted_{size}"), drawn.backend());
+        halted.frozen = Some(Arc::new(stopped.clone()));
+        let text = crate::rows(&buffer(&halted, &stopped, width, height)).join("\n");
+        assert!(text.contains("FROZEN") && text.contains("HALTED"), "{text}");
+    }
+
     let mut far = model(Palette::None, false);
     keys(&mut far, "--", &live);
     picture("zoomed_out_standard", &far, 80, 24);

@@ -93,6 +93,7 @@ pub struct Schedule {
     held_base: u64,
     seed: u64,
     factor: f64,
+    halted: bool,
     /// The instant of the last action given out.
     given: u64,
     cursor: Cursor,
@@ -116,6 +117,7 @@ impl Schedule {
             held_base: if arrivals { HELD_BASE } else { 0 },
             seed: plan.seed,
             factor: 1.0,
+            halted: false,
             given: 0,
             cursor: Cursor {
                 piece: 0,
@@ -156,6 +158,18 @@ impl Schedule {
             return;
         }
         self.factor = factor;
+        self.changed(at);
+    }
+
+    /// From `at` on, but not before the last action given out, nothing arrives any more, or again. Held places are as
+    /// planned all the same: who holds one stands still.
+    pub fn halt(&mut self, at: u64, halted: bool) {
+        if std::mem::replace(&mut self.halted, halted) != halted {
+            self.changed(at);
+        }
+    }
+
+    fn changed(&mut self, at: u64) {
         self.peeked = None;
         // The instant of a ramp's step is rounded down to a nanosecond: just behind it the count is surely passed.
         let at = if self.given > 0 { at.max(self.given + 1) } else { at };
@@ -171,7 +185,10 @@ impl Schedule {
         if self.pieces.get(self.cursor.piece).is_some_and(|p| p.start >= at) {
             self.cursor.settled = false;
         }
-        self.pieces.iter_mut().filter(|p| p.start >= at).for_each(|p| p.scale(factor));
+        let arriving = if self.halted { 0.0 } else { self.factor };
+        let held = self.factor;
+        let later = self.pieces.iter_mut().filter(|p| p.start >= at);
+        later.for_each(|p| p.scale(if p.load == Load::Held { held } else { arriving }));
         piece::rebase(&mut self.pieces);
     }
 

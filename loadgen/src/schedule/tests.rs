@@ -191,6 +191,32 @@ fn half_the_load_from_the_middle_is_three_quarters() {
     assert_eq!(s.count(), 175);
 }
 
+/// What would have come during a halt never comes; places are held as planned.
+#[test]
+fn nothing_arrives_in_a_halt_and_nothing_is_made_up_for() {
+    let rate = Model::Arrivals { from: 100.0, to: 100.0 };
+    for phases in
+        [vec![phase(rate, 4000)], random(vec![Leg { length_ns: 4_000_000_000, from: 100.0, to: 100.0 }])]
+    {
+        let mut plan = plan_of(vec![]);
+        plan.phases = phases;
+        let mut s = Schedule::new(&plan, 0, 1);
+        s.halt(1_000_000_000, true);
+        s.scale(1_500_000_000, 2.0);
+        s.halt(3_000_000_000, false);
+        let at: Vec<u64> = s.map(|p| p.at / 1_000_000_000).collect();
+        assert!(!at.iter().any(|s| (1..3).contains(s)), "{at:?}");
+        let (before, after) =
+            (at.iter().filter(|s| **s == 0).count(), at.iter().filter(|s| **s == 3).count());
+        assert!(before.abs_diff(100) < 50 && after.abs_diff(200) < 75, "{before} and {after}");
+    }
+    let mut plan = plan_of(vec![]);
+    plan.phases = vec![phase(Model::Sessions { from: 0.0, to: 4.0 }, 4000)];
+    let mut halted = Schedule::new(&plan, 0, 1);
+    halted.halt(1_500_000_000, true);
+    assert!(halted.eq(Schedule::new(&plan, 0, 1)));
+}
+
 fn random(legs: Vec<Leg>) -> Vec<Phase> {
     let length = legs.iter().map(|l| l.length_ns).sum::<u64>();
     let rules = Rules { random: true, ..Rules::default() };

@@ -31,6 +31,9 @@ impl Session {
                 let length = self.stream.duration(pause);
                 self.rest(length).await;
             }
+            if self.shard.halt.since(self.stood) {
+                Box::pin(self.stand_still()).await;
+            }
             if self.is_to_wind_up() {
                 self.state.winding_up = true;
             }

@@ -82,6 +82,8 @@ pub struct Session {
     intended: u64,
     /// When it could start: not before the last one had finished.
     due: u64,
+    /// For how long the load had stood still when both were said.
+    stood: u64,
     state: State,
 }
 
@@ -127,6 +129,8 @@ struct State {
     saved: bool,
     /// Is it a lane of another session, for a group of requests?
     lane: bool,
+    /// Does it wait for a halt's end?
+    standing: bool,
 }
 
 /// A loop that a session is in.
@@ -168,6 +172,7 @@ impl Session {
             rare: (!shard.program.signers.is_empty()).then(Box::default),
             intended: origin.intended,
             due: origin.intended,
+            stood: shard.halt.stood(shard.now()),
             state: State { announced: true, ..State::default() },
         }))
     }
@@ -187,6 +192,15 @@ impl Session {
                 }
             }
             let Some(op) = ops.get(at) else { break };
+            if op.starts_something() && self.shard.halt.since(self.stood) {
+                Box::pin(self.stand_still()).await;
+                if self.lost_socket() || self.lost_events() {
+                    break;
+                }
+                if self.is_to_wind_up() {
+                    continue;
+                }
+            }
             at += 1;
             let flow = match op {
                 Op::Request(request) => self.request(request).await,
@@ -242,6 +256,37 @@ impl Session {
     fn is_to_wind_up(&self) -> bool {
         let promised = self.state.announced && !self.state.waited;
         !promised && !self.state.winding_up && self.shard.seats.ending(self.seat)
+    }
+
+    /// A step is to start, and the load is or was halted since the last one: waits for the halt's end. A session's own time
+    /// stands still meanwhile: all that it had intended is put off by as much, so that nothing is to be made up for, and
+    /// sessions that were due one after the other are so again.
+    async fn stand_still(&mut self) {
+        loop {
+            self.state.standing = true;
+            // Whoever is on the way out goes, in a halt too.
+            let leaves = |s: &Self| s.state.winding_up || s.shard.seats.ending(s.seat) || s.is_cut_off();
+            while self.shard.halt.lasts() && !leaves(self) {
+                self.nap(u64::MAX).await;
+            }
+            self.state.standing = false;
+            let stood = self.shard.halt.stood(self.shard.now());
+            let longer = stood - std::mem::replace(&mut self.stood, stood);
+            self.intended += longer;
+            self.due += longer;
+            self.turns.iter_mut().for_each(|turn| turn.start += longer);
+            // A nap of one that leaves is none: with the halt still lasting it would turn here for ever.
+            if longer == 0 || leaves(self) {
+                return;
+            }
+            self.nap(self.due.max(self.intended)).await;
+        }
+    }
+
+    /// Has what it listens to ended?
+    fn is_cut_off(&self) -> bool {
+        self.socket.as_ref().is_some_and(|s| s.ended().is_some())
+            || self.events().is_some_and(|e| e.failed().is_some())
     }
 
     /// The load has ended: a session leaves its outermost endless loop and does what follows, or ends.
@@ -370,9 +415,7 @@ impl Session {
             }
             let now = self.shard.now();
             // Over, or cut short: because the session is to end, or what it listens to has.
-            let ended = self.socket.as_ref().is_some_and(|s| s.ended().is_some())
-                || self.events().is_some_and(|e| e.failed().is_some());
-            if stop == until || now < stop || ended {
+            if stop == until || now < stop || self.is_cut_off() {
                 return Flow::On;
             }
             if let Some(socket) = &mut self.socket {
@@ -384,8 +427,11 @@ impl Session {
 
     /// Waits until `until`, or less; says whether there is something new to be woken for.
     async fn nap_once(&mut self, until: u64) -> bool {
-        let Self { shard, seat, socket, rare, stream, .. } = self;
+        let Self { shard, seat, socket, rare, stream, state, .. } = self;
         poll_fn(|cx| {
+            if state.standing && !shard.halt.lasts() {
+                return Poll::Ready(false);
+            }
             if let Some(socket) = socket
                 && socket.poll_messages(cx, shard, stream, &mut |_| false).is_ready()
             {
@@ -422,6 +468,7 @@ impl Session {
         self.state.unreached = outcome
             .is_err_and(|kind| kind.before_contact() || matches!(kind, ErrorKind::Tls | ErrorKind::NoH2));
         (self.intended, self.due) = (finished, finished);
+        self.stood = self.shard.halt.stood(finished);
     }
 
     /// Has the WebSocket ended by itself since it was last looked at? Then its error is counted and it is dropped.

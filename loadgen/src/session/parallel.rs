@@ -131,6 +131,7 @@ impl Session {
             rare: Some(Box::new(Rare { cookies, tokens, hub, spare: Vec::new(), events: None })),
             intended: self.intended,
             due: self.due,
+            stood: self.stood,
             state: State { lane: true, announced, winding_up: self.state.winding_up, ..State::default() },
         })
     }
@@ -144,6 +145,7 @@ impl Session {
         if moved {
             self.due = self.due.max(lane.due);
             self.intended = self.due;
+            self.stood = self.stood.max(lane.stood);
         }
         let Some(connection) = lane.http.take() else { return };
         if self.origin.pooled {

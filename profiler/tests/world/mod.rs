@@ -148,7 +148,7 @@ pub fn sparse(us: &[f64]) -> Sparse {
 
 impl World {
     pub fn empty(seconds: u64, phases: Vec<PhaseFacts>) -> Self {
-        let plan = PlanFacts { phases, steps: vec!["browse".into(), "buy".into()] };
+        let plan = PlanFacts { phases, steps: vec!["browse".into(), "buy".into()], ..PlanFacts::default() };
         Self { entries: Vec::new(), lanes: Vec::new(), plan, seconds }
     }
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use timeline::amendment::{self, LoadState};
 use timeline::gate::Gate;
 use timeline::histogram::{self, Histogram, Sparse};
 use timeline::lane::{Shape, names};
@@ -28,6 +29,8 @@ pub(super) struct Data {
     /// Length of the run, seconds.
     end: f64,
     phases: Vec<Mark>,
+    /// Where a person had made another load of it.
+    changes: Vec<Mark>,
     findings: Vec<Mark>,
     heat: Heat,
     charts: Vec<Chart>,
@@ -108,6 +111,7 @@ pub(super) fn of(inputs: &Inputs<'_>) -> Data {
     Data {
         end: seconds(end.0),
         phases: phases(timeline),
+        changes: changes(timeline, end),
         findings: findings(inputs, end),
         heat: heat(timeline, end, limits(&inputs.summary.gates, names::RESPONSE, Unit::Ns)),
         charts: panels::of(timeline)
@@ -138,6 +142,21 @@ fn phases(timeline: &Timeline) -> Vec<Mark> {
         to: seconds(p.span.end.0),
     };
     timeline.plan().phases.iter().map(mark).collect()
+}
+
+fn changes(timeline: &Timeline, end: RunTime) -> Vec<Mark> {
+    let mark = |(span, state): &(Span, LoadState)| Mark {
+        id: String::new(),
+        name: if state.halted {
+            "halted".to_owned()
+        } else {
+            format!("load {}", amendment::percent(state.factor))
+        },
+        class: if state.halted { "halt" } else { "scaled" },
+        from: seconds(span.start.0),
+        to: seconds(span.end.0),
+    };
+    timeline.plan().changes.stretches(end).iter().map(mark).collect()
 }
 
 fn findings(inputs: &Inputs<'_>, end: RunTime) -> Vec<Mark> {

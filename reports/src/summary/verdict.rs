@@ -73,6 +73,11 @@ pub(super) fn of(s: &Summary, meta: &RunMeta, timeline: &Timeline) -> (Verdict, 
     if s.end.reason == Reason::GateAborted {
         return (Verdict::Fail, "a gate ended the run early".to_owned());
     }
+    if let Some(halts) = halted(s, timeline) {
+        let why =
+            format!("the load was halted {halts}, and a halted run cannot pass a gate on response time");
+        return (Verdict::Invalid, why);
+    }
     let undecided = s.gates.iter().filter(|g| g.holds.is_none()).count();
     let reason = match (s.gates.len(), undecided) {
         (0, _) => "no gate was set".to_owned(),
@@ -82,6 +87,13 @@ pub(super) fn of(s: &Summary, meta: &RunMeta, timeline: &Timeline) -> (Verdict, 
         (n, u) => format!("{u} of {n} gates undecided, the others hold"),
     };
     (Verdict::Pass, reason)
+}
+
+/// The halts in words, if a gate is undecided that is about times.
+fn halted(s: &Summary, timeline: &Timeline) -> Option<String> {
+    let of_times = |g: &GateResult| g.holds.is_none() && Gate::parse(&g.that).is_ok_and(|g| g.is_of_times());
+    let halts = timeline.plan().changes.halts_told(timeline.now());
+    halts.filter(|_| s.gates.iter().any(of_times))
 }
 
 /// Why the run says nothing about the target, if it does not.

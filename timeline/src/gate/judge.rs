@@ -61,8 +61,31 @@ impl Gate {
             Condition::NoFinding(kind) => no_finding(*kind, findings, Span::new(RunTime::ZERO, at)),
             Condition::Figure { subject, op, limit, scope } => {
                 let figure = Figure { subject, op: *op, limit: *limit, scope };
-                figure.judge(timeline, at, ended || at >= scope_end(timeline, scope))
+                let judged = figure.judge(timeline, at, ended || at >= scope_end(timeline, scope));
+                self.unless_halted(judged, timeline, at)
             }
+        }
+    }
+}
+
+impl Gate {
+    /// Is it about times that clients see?
+    #[must_use]
+    pub fn is_of_times(&self) -> bool {
+        matches!(self.condition, Condition::Figure { subject: Subject::Time(..), .. })
+    }
+
+    /// A halt gives the target time to recover that its users would not: a gate of times that would hold is undecided
+    /// from the first one on. One that fails, fails all the same. A halt of warm-up counts too: what is warm then is another thing.
+    fn unless_halted(&self, judged: Judgement, timeline: &Timeline, at: RunTime) -> Judgement {
+        let halts = timeline.plan().changes.halts_told(at).filter(|_| self.is_of_times());
+        match halts {
+            Some(halts) if judged.holds == Some(true) => Judgement {
+                holds: None,
+                figure: format!("{}, but the load was halted {halts}", judged.figure),
+                ..judged
+            },
+            _ => judged,
         }
     }
 }
@@ -386,6 +409,7 @@ mod tests {
         t.apply(&Entry::Plan(PlanFacts {
             phases: vec![phase("warm", seconds(0, 10), true), phase("peak", seconds(10, 40), false)],
             steps: vec!["check out".into()],
+            ..PlanFacts::default()
         }));
         t.apply(&Entry::Lane(LaneId(0), LaneSpec::histogram(names::RESPONSE, "gen-0").about("check out")));
         t.apply(&Entry::Lane(
@@ -462,6 +486,28 @@ mod tests {
             final_(&t, "pool.db.wait p99 < 5ms"),
             (Some(false), "no lane pool.db.wait in this run".into())
         );
+    }
+
+    #[test]
+    fn a_halted_run_passes_no_gate_of_times_and_fails_as_before() {
+        let mut t = run(100);
+        let change = |t: &mut Timeline, s: u64, what: crate::Amendment| {
+            t.apply(&Entry::Event(what.event(RunTime::from_ms(s * 1_000))));
+        };
+        change(&mut t, 15, crate::Amendment::Scale(0.5));
+        assert_eq!(final_(&t, "p50 < 10ms").0, Some(true), "less load is no halt");
+        change(&mut t, 30, crate::Amendment::Halt);
+        change(&mut t, 32, crate::Amendment::GoOn);
+        assert_eq!(
+            final_(&t, "p50 < 10ms"),
+            (None, "5.00 ms, but the load was halted for 2.0 s at 00:30".into())
+        );
+        assert_eq!(final_(&t, "p99 < 10ms").0, Some(false));
+        assert_eq!(final_(&t, "errors < 0.4%").0, Some(true), "it is about no times");
+        let before = Gate::parse("p50 < 10ms over 5s").unwrap().judge(&t, &[], RunTime::from_ms(18_000));
+        assert_eq!(before.holds, Some(true), "what comes later is not known");
+        // Offered falls with the load, and what is achieved is held against that.
+        assert_eq!(final_(&t, "achieved >= 95% of offered").0, Some(true));
     }
 
     #[test]

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::columns::{Levels, Merged, column_of, combine};
+use crate::amendment::LoadState;
 use crate::clock::{RunTime, Span};
+use crate::event::{Event, kinds};
 use crate::figures::GRID;
 use crate::finding::Finding;
 use crate::gate::Gate;
@@ -26,6 +28,19 @@ const RECENT: Duration = Duration::from_secs(5);
 /// Most log lines and events in a snapshot.
 const MAX_LINES: usize = 200;
 
+/// Marks among them.
+const MAX_MARKS: usize = 50;
+/// What people have done to the run.
+const MARKS: [&str; 3] = [kinds::AMENDMENT, kinds::HALT, kinds::MARKER];
+
+/// Adds to a list that keeps the newest.
+fn push<T>(list: &mut VecDeque<T>, item: T, most: usize) {
+    if list.len() == most {
+        list.pop_front();
+    }
+    list.push_back(item);
+}
+
 /// Everything from which snapshots are made.
 pub(super) struct View {
     run: RunView,
@@ -39,6 +54,8 @@ pub(super) struct View {
     lateness: Histogram,
     steps: BTreeMap<String, (Histogram, Histogram)>,
     log: VecDeque<LogLine>,
+    /// The newest marks and changes of the load: many pauses do not push them out.
+    marks: VecDeque<Event>,
     sources: BTreeMap<String, String>,
     ticked: Ticked,
 }
@@ -69,6 +86,7 @@ impl View {
             lateness: histogram::new(),
             steps: BTreeMap::new(),
             log: VecDeque::new(),
+            marks: VecDeque::new(),
             sources: BTreeMap::new(),
             ticked: Ticked::default(),
         }
@@ -87,10 +105,7 @@ impl View {
     }
 
     pub(super) fn log(&mut self, line: LogLine) {
-        if self.log.len() == MAX_LINES {
-            self.log.pop_front();
-        }
-        self.log.push_back(line);
+        push(&mut self.log, line, MAX_LINES);
     }
 
     /// Takes in an entry that the timeline has taken in already.
@@ -118,6 +133,9 @@ impl View {
                 if span.start >= timeline.plan().warm_from() {
                     self.add_totals(&series.spec.name, &series.spec.subject, cells);
                 }
+            }
+            Entry::Event(event) if MARKS.contains(&event.kind.as_str()) => {
+                push(&mut self.marks, event.clone(), MAX_MARKS);
             }
             Entry::Plan(_) | Entry::Lane(..) | Entry::Event(_) | Entry::Profile(_) | Entry::Tick(_) => {}
         }
@@ -201,10 +219,7 @@ impl View {
             lanes: self.lanes(timeline, at, first, end),
             pools: t.pools.clone(),
             caches: t.caches.clone(),
-            events: {
-                let events = timeline.all_events();
-                events[events.len().saturating_sub(MAX_LINES)..].to_vec()
-            },
+            events: self.events(timeline),
             findings: findings.to_vec(),
             gates: t.gates.clone(),
             processes: processes(timeline, at),
@@ -212,6 +227,17 @@ impl View {
             log: self.log.iter().cloned().collect(),
             dropped_entries,
         }
+    }
+
+    /// The newest events, and before them the marks that are older.
+    fn events(&self, timeline: &Timeline) -> Vec<Event> {
+        let all = timeline.all_events();
+        let newest = &all[all.len().saturating_sub(MAX_LINES - MAX_MARKS)..];
+        let from = newest.first().map_or(RunTime::ZERO, |e| e.start);
+        let mut older: Vec<Event> = self.marks.iter().filter(|e| e.start < from).cloned().collect();
+        older.sort_by_key(|e| e.start);
+        older.extend_from_slice(newest);
+        older
     }
 
     fn run_view(&self, timeline: &Timeline, at: RunTime) -> RunView {
@@ -229,6 +255,7 @@ impl View {
             if seen.is_empty() { 0.0 } else { seen.iter().sum::<f64>() / seen.len() as f64 }
         };
         let total = |name: &str| self.total(timeline, name).round() as u64;
+        let held = timeline.plan().changes.at(at);
         LoadView {
             offered: rate(names::OFFERED),
             achieved: rate(names::ACHIEVED),
@@ -240,6 +267,14 @@ impl View {
             requests: total(names::COMPLETED),
             errors: total(names::ERRORS),
             lateness_p99: self.ticked.lateness_p99,
+            factor: (held.factor != LoadState::default().factor).then_some(held.factor),
+            halted_since: timeline
+                .plan()
+                .changes
+                .halts(at)
+                .last()
+                .filter(|_| held.halted && at < timeline.plan().end())
+                .map(|halt| halt.start),
         }
     }
 
@@ -348,7 +383,7 @@ fn cache(timeline: &Timeline, name: String, recent: Span) -> CacheView {
     let now = |part: &str| level(timeline, &names::of(names::CACHE, &name, part), recent.end);
     let (hits, misses) = (now("hits"), now("misses"));
     let worst = timeline
-        .events(crate::event::kinds::CACHE_REFRESH, recent)
+        .events(kinds::CACHE_REFRESH, recent)
         .filter(|e| e.label("cache") == Some(&name))
         .max_by(|a, b| a.value.total_cmp(&b.value));
     CacheView {
