@@ -25,6 +25,7 @@ use crate::cores::{self, Split};
 use crate::files::make_folder;
 use crate::outcome::{Outcome, UserError};
 use crate::screen::Screen;
+use crate::serve::Door;
 use crate::sources::{Attach, Permission, Settled, Sources};
 use prepare::Job;
 use truth::{Control, Injector};
@@ -47,6 +48,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     let job = prepare::prepare(&args)?;
     let bundled = job.plan.target == Target::Bundled;
     let (sizing, workers) = size(&job, &args)?;
+    let door = Door::open(&args.serve)?;
     let folder = make_folder(args.out.as_deref(), &job.run_id)?;
     let stops = stop::listen()?;
 
@@ -63,7 +65,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     };
     let ran =
         Runner { job: &job, args: &args, sizing, folder: &folder, backend: backend.as_ref(), split, url };
-    let finished = ran.run(&stops)?;
+    let finished = ran.run(&stops, door)?;
     drop(backend);
     finish::finish(&finished, &folder, args.ci)
 }
@@ -144,7 +146,7 @@ struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    fn run(self, stops: &stop::Stops) -> anyhow::Result<Finished> {
+    fn run(self, stops: &stop::Stops, door: Option<Door>) -> anyhow::Result<Finished> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(loadgen::reach(&self.url, REACH)).map_err(load_error)?;
         let settled = self.settle()?;
@@ -152,6 +154,10 @@ impl Runner<'_> {
         let clock = RunClock::with_origin(MonoNs(MonoNs::now().0 + LEAD.as_nanos() as u64));
         let recorder = Recorder::start(self.recorder_options(clock), Some(&self.folder.join(FILE_NAME)))?;
         let handle = recorder.handle();
+        let serving = door.map(|door| door.serve(self.folder, &handle)).transpose()?;
+        if let Some(serving) = &serving {
+            crate::screen::announce(&self.args.look, serving.about());
+        }
         let screen = Screen::start(&self.args.look, self.args.ci, CAPABILITIES, handle.published())?;
         // Before the first start, so that whoever looks on can still end a run that is not what was meant.
         self.sizing.why.iter().for_each(|why| handle.log(why));
@@ -190,6 +196,7 @@ impl Runner<'_> {
         drop(sources);
         let end = RunEnd { reason: ended.reason, at: clock.now(), notes: ended.notes };
         let finished = recorder.finish(end);
+        drop(serving); // watchers get the end, too
         screen.close();
         Ok(finished)
     }

@@ -331,6 +331,19 @@ pub struct LogLine {
     pub at: RunTime,
     /// What.
     pub text: String,
+    /// The source whose state it tells, if it tells one; `text` then begins with its name and `: `.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+impl LogLine {
+    /// The source and its state, where the line tells one.
+    #[must_use]
+    pub fn state(&self) -> Option<(&str, &str)> {
+        let source = self.source.as_deref()?;
+        let state = self.text.strip_prefix(source)?.strip_prefix(": ")?;
+        Some((source, state))
+    }
 }
 
 /// The best status that a finding of the run has; for headers.

@@ -294,7 +294,7 @@ fn log(second: u64) -> Vec<LogLine> {
         (58, "finding F3: heap leak, possible"),
     ];
     let lines = lines.iter().filter(|(s, _)| *s <= second);
-    lines.map(|(s, text)| LogLine { at: at(*s), text: (*text).to_owned() }).collect()
+    lines.map(|(s, text)| LogLine { at: at(*s), text: (*text).to_owned(), source: None }).collect()
 }
 
 fn load(second: u64) -> LoadView {
@@ -692,7 +692,7 @@ impl Wild {
                 state: w.text(),
                 age_ns: (w.below(2) == 0).then(|| w.whole()),
             }),
-            log: self.list(60, |w| LogLine { at: w.time(), text: w.text() }),
+            log: self.list(60, |w| LogLine { at: w.time(), text: w.text(), source: None }),
             dropped_entries: self.whole(),
         }
     }

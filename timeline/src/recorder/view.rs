@@ -86,6 +86,10 @@ impl View {
         self.sources.insert(name, line);
     }
 
+    pub(super) fn forget_sources(&mut self) {
+        self.sources.clear();
+    }
+
     pub(super) fn log(&mut self, line: LogLine) {
         if self.log.len() == MAX_LINES {
             self.log.pop_front();

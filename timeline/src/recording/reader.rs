@@ -1,5 +1,6 @@
 //! The reading end: items in the order in which they became known, whatever state the file is in.
 
+use std::fs::{File, TryLockError};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,9 @@ use crate::store::{Entry, Timeline};
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Most bytes that a gzipped recording may unpack to: an hour of a large run has a tenth of it.
 const MAX_UNPACKED: u64 = 4 << 30;
+
+/// Bytes that a growing recording has read before it forgets them: seldom enough that moving the rest costs nothing.
+const FORGET: usize = 1 << 20;
 
 /// Why a file cannot be read at all.
 #[derive(Debug, Error)]
@@ -97,6 +101,10 @@ pub struct Loaded {
 pub struct Reader {
     bytes: Vec<u8>,
     at: usize,
+    /// Bytes before `bytes`, which are not needed any more.
+    forgotten: u64,
+    /// More may come: what is not whole yet is waited for.
+    growing: bool,
     queue: std::collections::VecDeque<Item>,
     damage: Vec<Damage>,
 }
@@ -150,7 +158,37 @@ impl Reader {
         if version > VERSION {
             return Err(RecordingError::Newer { path, found: version });
         }
-        Ok(Self { bytes, at: head, queue: Default::default(), damage: Vec::new() })
+        Ok(Self {
+            bytes,
+            at: head,
+            forgotten: 0,
+            growing: false,
+            queue: Default::default(),
+            damage: Vec::new(),
+        })
+    }
+
+    /// Reads what has come so far of a recording that is still being written; [`feed`](Self::feed) gives it more. None if not
+    /// even its head has come.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn growing(bytes: &[u8], path: &Path) -> Result<Option<Self>, RecordingError> {
+        match Self::from_bytes(bytes.to_vec(), path) {
+            Ok(reader) => Ok(Some(Self { growing: true, ..reader })),
+            Err(RecordingError::Empty { .. }) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Takes what was appended since. What was read already is forgotten.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        if self.at >= FORGET {
+            self.bytes.drain(..self.at);
+            self.forgotten += self.at as u64;
+            self.at = 0;
+        }
+        self.bytes.extend_from_slice(bytes);
     }
 
     /// What had to be skipped so far.
@@ -190,13 +228,13 @@ impl Reader {
     /// The next whole frame's kind and body; damage is noted and passed over.
     fn next_frame(&mut self) -> Option<(u8, Vec<u8>, u64)> {
         loop {
-            let offset = self.at as u64;
+            let offset = self.forgotten + self.at as u64;
             match frame::unpack(&self.bytes[self.at..]) {
                 Ok((frame, taken)) => {
                     self.at += taken;
                     return Some((frame.kind, frame.body, offset));
                 }
-                Err(BadFrame::Incomplete) if self.at == self.bytes.len() => return None,
+                Err(BadFrame::Incomplete) if self.growing || self.at == self.bytes.len() => return None,
                 Err(why) => {
                     let next = self.resync(&why);
                     let what = match (&why, next) {
@@ -288,6 +326,13 @@ impl Iterator for Reader {
 #[must_use]
 pub fn in_folder(folder: &Path) -> Option<PathBuf> {
     [FILE_NAME, PACKED_FILE_NAME].map(|name| folder.join(name)).into_iter().find(|path| path.is_file())
+}
+
+/// Is this file being written at the moment? False also where the file system cannot tell.
+#[must_use]
+pub fn is_written(file: &Path) -> bool {
+    // The lock that is taken to find out goes with the file.
+    File::open(file).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 fn gunzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
