@@ -6,7 +6,7 @@
 //! detectors come to the findings that the run itself shows. It is read-only: no key reaches the run.
 
 pub mod find;
-mod remote;
+pub mod remote;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -45,6 +45,12 @@ pub fn follow(found: &Found, args: &WatchArgs, length: Option<Duration>) -> anyh
         return Err(UserError::wrong(
             "--attach and --out belong to a target; a run has its own sources and folder",
         ));
+    }
+    if let Found::Here(path) = found
+        && !is_written(path)
+    {
+        let run = path.parent().unwrap_or(path).display();
+        return Err(UserError::wrong(format!("that run is over; `dyno replay {run}` plays it")));
     }
     let stops = stop::listen()?;
     let mut origin = Origin::of(found, args)?;

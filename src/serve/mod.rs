@@ -93,6 +93,10 @@ impl Door {
 
     /// Serves the run in `folder` from now on.
     pub fn serve(self, folder: &Path, handle: &Handle) -> anyhow::Result<Serving> {
+        self.serve_with(folder, handle, PATIENCE)
+    }
+
+    fn serve_with(self, folder: &Path, handle: &Handle, patience: Duration) -> anyhow::Result<Serving> {
         let made;
         let (token, whence) = match &self.token {
             Some(token) => (token, format!("the token is the one in {TOKEN_VARIABLE}")),
@@ -110,6 +114,7 @@ impl Door {
             token: token.clone(),
             tls: self.tls.map(|tls| tls.config),
             handle: handle.clone(),
+            patience,
             closing: AtomicBool::new(false),
             sockets: Mutex::default(),
             noticed: Mutex::default(),
@@ -176,6 +181,7 @@ struct Shared {
     token: String,
     tls: Option<Arc<ServerConfig>>,
     handle: Handle,
+    patience: Duration,
     closing: AtomicBool,
     /// The open ones, to be shut when the run is over.
     sockets: Mutex<HashMap<u64, TcpStream>>,
@@ -276,7 +282,9 @@ impl Shared {
         match self.stream(&mut line) {
             Ok(()) => Ok(()),
             Err(_) if self.closing() => Ok(()), // the run is over, and so was the grace
-            Err(e) if is_slow(&e) => Err(format!("dropped, it took nothing for {} s", PATIENCE.as_secs())),
+            Err(e) if is_slow(&e) => {
+                Err(format!("dropped, it took nothing for {} s", self.patience.as_secs_f32()))
+            }
             Err(e) => Err(format!("left ({})", told(&e))),
         }
     }
@@ -284,7 +292,7 @@ impl Shared {
     /// The recording from its first byte on, until the run is over.
     fn stream(&self, line: &mut Line) -> io::Result<()> {
         let mut file = File::open(&self.recording)?;
-        line.within(PATIENCE);
+        line.within(self.patience);
         line.write_all(
             b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
         )?;
@@ -294,7 +302,7 @@ impl Shared {
             let last = self.closing();
             let read = file.read(&mut chunk)?;
             if read > 0 {
-                line.within(PATIENCE);
+                line.within(self.patience);
                 line.write_all(&chunk[..read])?;
                 line.flush()?;
             } else if last {
@@ -376,6 +384,136 @@ fn told(e: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use crate::cli::{Cli, Command, WatchArgs};
+    use crate::follow::remote::{Arrived, Remote};
+    use clap::Parser as _;
+    use timeline::RunClock;
+    use timeline::facts::{EndReason, PlanFacts, RunEnd, RunMeta};
+    use timeline::recorder::{Options, Recorder};
+    use timeline::snapshot::RunState;
+
+    /// More than the buffers of a loopback connection take.
+    const LARGE: usize = 32 << 20;
+
+    /// A run whose recording is `LARGE`, served.
+    struct Served {
+        dir: tempfile::TempDir,
+        recorder: Recorder,
+        serving: Serving,
+        at: SocketAddr,
+    }
+
+    fn served(tls: Option<tls::Server>, patience: Duration) -> Served {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE_NAME), vec![7; LARGE]).unwrap();
+        let options = Options {
+            clock: RunClock::start(),
+            meta: RunMeta::default(),
+            plan: PlanFacts::default(),
+            gates: Vec::new(),
+            state: RunState::Running,
+            diagnose: Box::new(|_, _| Vec::new()),
+        };
+        let recorder = Recorder::start(options, None).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let at = listener.local_addr().unwrap();
+        let door = Door { listener, at, token: None, tls };
+        let serving = door.serve_with(dir.path(), &recorder.handle(), patience).unwrap();
+        Served { dir, recorder, serving, at }
+    }
+
+    impl Served {
+        /// What `dyno watch` would be told.
+        fn args(&self, more: &[&str]) -> WatchArgs {
+            let file = self.dir.path().join(TOKEN_FILE).display().to_string();
+            let words = ["dyno", "watch", "x", "--token-file", &file].into_iter().chain(more.iter().copied());
+            match Cli::parse_from(words).command {
+                Some(Command::Watch(args)) => args,
+                _ => unreachable!("that is what was said"),
+            }
+        }
+
+        /// Ends the run; gives its log and all bytes that `remote` was sent.
+        fn end(self, remote: &Remote) -> (String, usize) {
+            // The end comes while the watcher still reads: it gets the rest all the same.
+            let taking = std::thread::spawn(move || drop(self.serving));
+            let mut bytes = 0;
+            loop {
+                match remote.take() {
+                    Some(Arrived::Bytes(more)) => bytes += more.len(),
+                    Some(Arrived::Over(why)) => break assert_eq!(why, None),
+                    None => std::thread::sleep(Duration::from_millis(1)),
+                }
+            }
+            taking.join().unwrap();
+            let end = RunEnd { reason: EndReason::Completed, at: timeline::RunTime::ZERO, notes: Vec::new() };
+            let log = &self.recorder.finish(end).snapshot.log;
+            (log.iter().map(|l| l.text.clone() + "\n").collect(), bytes)
+        }
+    }
+
+    #[test]
+    fn one_that_never_reads_is_dropped_and_another_gets_everything() {
+        let served = served(None, Duration::from_millis(300));
+        let token = std::fs::read_to_string(served.dir.path().join(TOKEN_FILE)).unwrap();
+        let mut deaf = TcpStream::connect(served.at).unwrap();
+        write!(deaf, "GET {PATH} HTTP/1.1\r\nAuthorization: Bearer {}\r\n\r\n", token.trim()).unwrap();
+        let mut garbled = TcpStream::connect(served.at).unwrap();
+        garbled.write_all(&[0; 64]).unwrap();
+        drop(TcpStream::connect(served.at).unwrap());
+        std::thread::sleep(Duration::from_millis(1_200)); // longer than its patience and than a notice holds back the next
+        let remote = Remote::connect(&served.at.to_string(), false, &served.args(&[])).unwrap();
+        let (log, bytes) = served.end(&remote);
+        assert_eq!(bytes, LARGE);
+        assert!(log.contains("to be watched by `dyno watch dyno://127.0.0.1:"), "{log}");
+        assert!(!log.contains(token.trim()), "no token in the log:\n{log}");
+        let notices = log.lines().filter(|l| l.starts_with("watcher ")).count();
+        assert!((1..=3).contains(&notices), "what is said of watchers is bounded:\n{log}");
+        drop(deaf);
+    }
+
+    #[test]
+    fn a_slow_one_is_named_when_it_is_dropped() {
+        let served = served(None, Duration::from_millis(1_200));
+        let token = std::fs::read_to_string(served.dir.path().join(TOKEN_FILE)).unwrap();
+        let mut deaf = TcpStream::connect(served.at).unwrap();
+        write!(deaf, "GET {PATH} HTTP/1.1\r\nAuthorization: Bearer {}\r\n\r\n", token.trim()).unwrap();
+        let published = served.recorder.handle().published();
+        let dropped =
+            || published.get().log.iter().any(|l| l.text.contains("dropped, it took nothing for 1.2 s"));
+        let seen = (0..200).any(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            dropped()
+        });
+        assert!(seen, "{:?}", published.get().log);
+    }
+
+    #[test]
+    fn under_tls_the_fingerprint_says_whom_to_trust() {
+        let tls = tls::Server::made(vec!["127.0.0.1".to_owned()]).unwrap();
+        let fingerprint = tls.fingerprint.to_string();
+        let served = served(Some(tls), PATIENCE);
+        let at = served.at.to_string();
+        let refused =
+            |args: &WatchArgs, tls| Remote::connect(&at, tls, args).map(drop).unwrap_err().to_string();
+        let other = refused(&served.args(&["--fingerprint", &"0".repeat(64)]), true);
+        assert!(other.contains(&fingerprint), "{other}");
+        let nobody = refused(&served.args(&[]), true);
+        assert!(nobody.contains("--fingerprint"), "{nobody}");
+        let plain = refused(&served.args(&[]), false);
+        assert!(plain.contains(&at), "{plain}");
+
+        let mut wrong = served.args(&["--fingerprint", &fingerprint]);
+        let remote = Remote::connect(&at, true, &wrong).unwrap();
+        let file = served.dir.path().join("other.token");
+        secret::write_token(&file, &secret::new_token().unwrap()).unwrap();
+        wrong.token_file = Some(file);
+        let error = refused(&wrong, true);
+        assert!(error.contains("refuses the token (401)"), "{error}");
+        assert_eq!(served.end(&remote).1, LARGE);
+    }
 
     #[test]
     fn a_port_alone_is_served_on_loopback() {

@@ -165,6 +165,9 @@ pub struct LoadView {
     pub errors: u64,
     /// Lateness p99 over the run, ns; none without starts.
     pub lateness_p99: Option<f64>,
+    /// Age of the newest of these figures, ns; none where no load is applied, or before it is.
+    #[serde(default)]
+    pub age_ns: Option<u64>,
 }
 
 /// A few quantiles with their count, nanoseconds. All zero when `count` is.
@@ -264,6 +267,9 @@ pub struct PoolView {
     pub wait: Percentiles,
     /// Time for which one is held, over the last five seconds.
     pub hold: Percentiles,
+    /// Age of its newest sample, ns.
+    #[serde(default)]
+    pub age_ns: u64,
 }
 
 /// A cache over all instances; rates over the last second.
@@ -285,6 +291,9 @@ pub struct CacheView {
     pub loads_in_flight: Option<f64>,
     /// Key with the most loads in one refresh over the last five seconds, and those loads.
     pub worst_key: Option<(String, f64)>,
+    /// Age of its newest sample, ns.
+    #[serde(default)]
+    pub age_ns: u64,
 }
 
 /// A gate as it stands.
@@ -320,8 +329,11 @@ pub struct SourceView {
     pub name: String,
     /// One line: what it sees, what it cannot, or why it fell silent.
     pub state: String,
-    /// Age of its newest sample, ns; none before the first.
+    /// Age of the newest sample of that among the things it reads which is silent longest, ns; none before the first.
     pub age_ns: Option<u64>,
+    /// It only says something, such as what was found, and delivers no samples that could have an age.
+    #[serde(default)]
+    pub ageless: bool,
 }
 
 /// One line of what happened.

@@ -309,6 +309,7 @@ fn load(second: u64) -> LoadView {
         requests: second * 3_980,
         errors: second * 2,
         lateness_p99: Some(1.4 * MS),
+        age_ns: Some(100_000_000),
     }
 }
 
@@ -359,6 +360,7 @@ fn pools_and_caches(second: u64) -> (Vec<PoolView>, Vec<CacheView>) {
         waiters: value("pool.db.waiters"),
         wait: percentiles(4_100, 0.01, if stampedes(s) { 380.0 } else { 0.2 }, 402.0),
         hold: percentiles(4_100, 7.4, 9.8, 22.0),
+        age_ns: 100_000_000,
     };
     let (hits, misses) = (value("cache.product.hits"), value("cache.product.misses"));
     let cache = CacheView {
@@ -370,6 +372,7 @@ fn pools_and_caches(second: u64) -> (Vec<PoolView>, Vec<CacheView>) {
         duplicate_loads: value("cache.product.duplicate-loads"),
         loads_in_flight: Some(if stampedes(s) { 118.0 } else { 3.0 }),
         worst_key: stampedes(s).then(|| ("product:7".to_owned(), 412.0)),
+        age_ns: 100_000_000,
     };
     (vec![pool], vec![cache])
 }
@@ -434,11 +437,13 @@ pub fn flash_sale(second: u64) -> Snapshot {
                 name: "agent".into(),
                 state: "shop-0, shop-1: heap by age, pauses, 1 pool, 1 cache".into(),
                 age_ns: Some(100_000_000),
+                ageless: false,
             },
             SourceView {
                 name: "process".into(),
                 state: "4 processes; no descriptors of shop-1".into(),
                 age_ns: Some(400_000_000),
+                ageless: false,
             },
         ],
         log: log(second),
@@ -598,6 +603,7 @@ impl Wild {
             requests: self.whole(),
             errors: self.whole(),
             lateness_p99: self.maybe(),
+            age_ns: Some(self.whole()),
         }
     }
 
@@ -629,6 +635,7 @@ impl Wild {
             waiters: self.maybe(),
             wait: self.percentiles(),
             hold: self.percentiles(),
+            age_ns: self.whole(),
         }
     }
 
@@ -642,6 +649,7 @@ impl Wild {
             duplicate_loads: self.maybe(),
             loads_in_flight: self.maybe(),
             worst_key: (self.below(2) == 0).then(|| (self.text(), self.float())),
+            age_ns: self.whole(),
         }
     }
 
@@ -691,6 +699,7 @@ impl Wild {
                 name: w.text(),
                 state: w.text(),
                 age_ns: (w.below(2) == 0).then(|| w.whole()),
+                ageless: w.below(2) == 0,
             }),
             log: self.list(60, |w| LogLine { at: w.time(), text: w.text(), source: None }),
             dropped_entries: self.whole(),

@@ -244,6 +244,7 @@ impl View {
             requests: total(names::COMPLETED),
             errors: total(names::ERRORS),
             lateness_p99: self.ticked.lateness_p99,
+            age_ns: freshest(timeline, &[names::OFFERED, names::OPEN_SESSIONS, names::COMPLETED], at),
         }
     }
 
@@ -303,13 +304,21 @@ impl View {
     }
 
     fn source_views(&self, timeline: &Timeline, at: RunTime) -> Vec<SourceView> {
-        let age = |name: &str| {
-            let lanes = timeline.named(names::SOURCE_AGE).filter(|s| s.spec.instance == name);
-            lanes.filter_map(newest).max().map(|t| at.since(t).as_nanos() as u64)
-        };
         self.sources
             .iter()
-            .map(|(name, state)| SourceView { name: name.clone(), state: state.clone(), age_ns: age(name) })
+            .map(|(name, state)| {
+                let told = || timeline.named(names::SOURCE_AGE).filter(|s| s.spec.instance == *name);
+                // What a source told of itself, and how long it has not even done that.
+                let age = |s: &Series| {
+                    s.points.last().map(|(t, age)| at.since(*t).as_nanos() as u64 + age.max(0.0) as u64)
+                };
+                SourceView {
+                    name: name.clone(),
+                    state: state.clone(),
+                    age_ns: told().filter_map(age).max(),
+                    ageless: told().next().is_none(),
+                }
+            })
             .collect()
     }
 }
@@ -319,6 +328,12 @@ fn newest(series: &Series) -> Option<RunTime> {
     let point = series.points.last().map(|p| p.0);
     let interval = series.intervals.last().map(|p| p.0.end);
     point.max(interval)
+}
+
+/// How long ago any instance of these lanes was heard of; none if there are none.
+fn freshest(timeline: &Timeline, lanes: &[&str], at: RunTime) -> Option<u64> {
+    let heard = lanes.iter().flat_map(|name| timeline.named(name)).filter_map(newest).max();
+    heard.map(|t| at.since(t).as_nanos() as u64)
 }
 
 /// A level or rate over all instances at `at`.
@@ -344,12 +359,20 @@ fn pool(timeline: &Timeline, name: String, recent: Span) -> PoolView {
         waiters: now("waiters"),
         wait: times("wait"),
         hold: times("hold"),
+        age_ns: age(timeline, &[of("capacity"), of("in-use"), of("waiters")], recent.end),
         name,
     }
 }
 
+/// The same of lanes of which there is at least one.
+fn age(timeline: &Timeline, lanes: &[String], at: RunTime) -> u64 {
+    let lanes: Vec<&str> = lanes.iter().map(String::as_str).collect();
+    freshest(timeline, &lanes, at).unwrap_or_default()
+}
+
 fn cache(timeline: &Timeline, name: String, recent: Span) -> CacheView {
-    let now = |part: &str| level(timeline, &names::of(names::CACHE, &name, part), recent.end);
+    let of = |part: &str| names::of(names::CACHE, &name, part);
+    let now = |part: &str| level(timeline, &of(part), recent.end);
     let (hits, misses) = (now("hits"), now("misses"));
     let worst = timeline
         .events(crate::event::kinds::CACHE_REFRESH, recent)
@@ -363,6 +386,7 @@ fn cache(timeline: &Timeline, name: String, recent: Span) -> CacheView {
         duplicate_loads: now("duplicate-loads"),
         loads_in_flight: now("loads-in-flight"),
         worst_key: worst.and_then(|e| Some((e.label("key")?.to_owned(), e.value))),
+        age_ns: age(timeline, &[of("hits"), of("misses"), of("loads")], recent.end),
         name,
     }
 }
