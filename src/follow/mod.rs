@@ -58,24 +58,29 @@ pub fn follow(found: &Found, args: &WatchArgs, length: Option<Duration>) -> anyh
     announce(&args.look, &format!("following {}; the run goes on when you leave", origin.name().display()));
     let screen = Screen::start(&args.look, false, CAPABILITIES, follower.published())?;
     let begin = MonoNs::now();
-    let mut pictured = None;
+    let (mut pictured, mut over) = (None, None);
     let why = loop {
         let left = screen.command().is_some_and(|c| stop::ends(&c));
         if left || stops.asked() > 0 || length.is_some_and(|l| MonoNs::now().since(begin) >= l) {
             break Why::Left;
         }
-        let over = take(&mut origin, &mut follower)?;
+        if over.is_none() {
+            over = take(&mut origin, &mut follower)?;
+        }
         let more = follower.read(LOOK);
         let now = MonoNs::now();
         if pictured.is_none_or(|last| now.since(last) >= PICTURE) {
             pictured = Some(now);
             follower.publish();
         }
-        match over {
-            _ if follower.end().is_some() => break Why::Ended,
-            Some(why) if !more => break Why::Lost(why),
-            _ if !more => std::thread::sleep(LOOK),
-            _ => {}
+        if follower.end().is_some() {
+            break Why::Ended;
+        }
+        if !more {
+            if let Some(why) = over {
+                break Why::Lost(why);
+            }
+            std::thread::sleep(LOOK);
         }
     };
     follower.publish();
