@@ -7,6 +7,7 @@
 
 pub mod breakdown;
 pub mod cache;
+pub mod cells;
 pub mod clock;
 pub mod event;
 pub mod facts;

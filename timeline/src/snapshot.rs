@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cells::Cells;
 use crate::clock::RunTime;
 use crate::event::Event;
 use crate::finding::{Finding, Status};
@@ -234,7 +235,7 @@ pub struct LaneView {
     /// Exact, sampled or inferred.
     pub quality: Quality,
     /// One for each column from `first_column`; a gap is none.
-    pub cells: Vec<Option<Cell>>,
+    pub cells: Cells,
     /// Newest value; none if there never was one.
     pub last: Option<f64>,
     /// Age of the newest value, ns.

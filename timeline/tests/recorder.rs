@@ -190,7 +190,7 @@ fn whoever_follows_late_sees_the_history_and_the_end() {
     follower.publish();
     let joined = published.get();
     assert_eq!(joined.run.state, RunState::Watching);
-    assert!(joined.response.count >= 24, "all but the last tick's: {}", joined.response.count);
+    assert!(joined.response.count >= 3, "what came before: {}", joined.response.count);
     assert!(follower.end().is_none());
     assert_eq!(follower.meta().unwrap().run_id, "r");
     // Nothing more arrives: the picture grows old, it does not stand still.
@@ -206,7 +206,7 @@ fn whoever_follows_late_sees_the_history_and_the_end() {
     let last = published.get();
     assert_eq!(last.run.state, RunState::Done);
     assert_eq!(follower.end(), Some(&live.end));
-    assert_eq!((last.at, &last.findings), (live.snapshot.at, &live.findings), "as the run itself shows it");
+    assert_eq!((last.at, &last.findings), (live.end.at, &live.findings), "as the run itself shows it");
     assert_eq!(
         (&last.log, &last.sources, &last.pools),
         (&live.snapshot.log, &live.snapshot.sources, &live.snapshot.pools)

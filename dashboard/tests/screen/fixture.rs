@@ -539,9 +539,11 @@ impl Wild {
             unit: units[self.below(7) as usize],
             shape: [Shape::Level, Shape::Rate, Shape::Histogram][self.below(3) as usize],
             quality: [Quality::Exact, Quality::Sampled, Quality::Inferred][self.below(3) as usize],
-            cells: self.list(90, |w| {
-                (w.below(3) > 0).then(|| Cell { min: w.float(), max: w.float(), last: w.float() })
-            }),
+            cells: self
+                .list(90, |w| {
+                    (w.below(3) > 0).then(|| Cell { min: w.float(), max: w.float(), last: w.float() })
+                })
+                .into(),
             last: self.maybe(),
             age_ns: self.whole(),
         }

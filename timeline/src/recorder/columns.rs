@@ -5,7 +5,9 @@
 //! merged cells (never from percentiles).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use crate::cells::Cells;
 use crate::clock::RunTime;
 use crate::histogram::Sparse;
 use crate::lane::Combine;
@@ -112,6 +114,49 @@ impl Merged {
             Some(column.closed.as_ref().map_or_else(|| make(&column.read()), &make))
         };
         (first..end).map(column).collect()
+    }
+}
+
+/// Columns of all lanes that are shared between snapshots.
+#[derive(Debug, Default)]
+pub(super) struct Old {
+    /// The columns from the first to before the second.
+    span: (usize, usize),
+    cells: BTreeMap<String, Arc<[Option<Cell>]>>,
+}
+
+/// Columns by which the shared part grows at a time: about once a minute all lanes are put together anew.
+const STEP: usize = 64;
+
+impl Old {
+    /// Before the lanes of a snapshot of the columns from `first` to before `end` are asked for.
+    pub(super) fn renew(&mut self, first: usize, end: usize) {
+        // What may still change is not shared.
+        let split = end.saturating_sub(OPEN_COLUMNS) / STEP * STEP;
+        if split != self.span.1 {
+            self.span = (first.min(split), split);
+            self.cells.clear();
+        }
+    }
+
+    /// A lane's cells; `make` puts them together for the columns from its first to before its second argument.
+    pub(super) fn cells(
+        &mut self,
+        lane: &str,
+        first: usize,
+        end: usize,
+        make: impl Fn(usize, usize) -> Vec<Option<Cell>>,
+    ) -> Cells {
+        let (from, split) = self.span;
+        let old = match self.cells.get(lane) {
+            Some(old) => Arc::clone(old),
+            None => {
+                let old: Arc<[Option<Cell>]> = make(from, split).into();
+                self.cells.insert(lane.to_owned(), Arc::clone(&old));
+                old
+            }
+        };
+        Cells::shared(old, first.saturating_sub(from), make(split.max(first), end))
     }
 }
 
