@@ -8,7 +8,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use common::{Guarded, dyno, json, run, shop, wait_for, whole_machine};
+use common::{Guarded, dyno, run, shop, wait_for, whole_machine};
 use serde_json::Value;
 
 #[test]
@@ -57,8 +57,9 @@ fn saw_it_all(output: &Output, folder: &Path) {
     let last = seen.last().unwrap();
     assert_eq!(last["run"]["state"], "done", "{last}");
     assert!(seen.iter().any(|s| s["run"]["state"] == "watching"));
-    let summary = json(&folder.join("summary.json")).unwrap();
-    assert_eq!(last["response"]["count"], summary["response"]["count"], "all of the history");
+    let first = seen.iter().find_map(|s| s["heat"].as_array().filter(|h| !h.is_empty())).unwrap();
+    assert!(first[0]["p50"].as_f64().unwrap() > 0.0, "the run's first second is there");
+    assert!(folder.join("summary.json").exists());
     assert_eq!(last["first_column"], 0);
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(stdout.contains("verdict"), "{stdout}");
