@@ -31,7 +31,7 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Serve the bundled reference backend alone, until Ctrl-C.
     Backend(BackendArgs),
-    /// Show a backend without applying load.
+    /// Show a running run, or a backend without applying load.
     Watch(WatchArgs),
     /// Play a recorded run on the screens of a live one.
     Replay(ReplayArgs),
@@ -198,9 +198,27 @@ pub struct RunArgs {
     /// Ask nothing: open the inspector of a target that runs on V8, and install observers in it, if `auto` finds one.
     #[arg(long, short)]
     pub yes: bool,
+    /// Who may watch from elsewhere.
+    #[command(flatten)]
+    pub serve: ServeArgs,
     /// How it looks.
     #[command(flatten)]
     pub look: Look,
+}
+
+/// Who may watch a run from elsewhere.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ServeArgs {
+    /// Let `dyno watch` follow this run from another host: PORT (loopback, for a tunnel) or ADDRESS:PORT (TLS). The token is the one in
+    /// DYNO_WATCH_TOKEN, or is written to the run's folder.
+    #[arg(long, value_name = "ADDRESS", value_parser = crate::serve::address)]
+    pub serve: Option<std::net::SocketAddr>,
+    /// Certificate chain (PEM) to serve with [default: one is made, and its fingerprint shown].
+    #[arg(long, value_name = "FILE", requires_all = ["serve", "serve_key"])]
+    pub serve_cert: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[arg(long, value_name = "FILE", requires_all = ["serve", "serve_cert"])]
+    pub serve_key: Option<PathBuf>,
 }
 
 /// How much load, for those commands that make some.
@@ -286,7 +304,9 @@ pub struct BackendArgs {
 /// `dyno watch`
 #[derive(Debug, Clone, Args)]
 pub struct WatchArgs {
-    /// What to watch: `:3000`, `http://127.0.0.1:3000`; without one, a bundled backend is started and watched.
+    /// What to watch: a running run by its identity or folder, or `dyno://127.0.0.1:PORT` or `dynos://HOST:PORT` where it is served; or a
+    /// backend: `:3000`, `http://127.0.0.1:3000`. Without one, the run that is going on in dyno-runs; else a bundled backend
+    /// is started and watched.
     pub target: Option<String>,
     /// What to read [default: auto]; see `dyno run --help`. Can be repeated.
     #[arg(long, value_name = "SOURCE")]
@@ -300,6 +320,13 @@ pub struct WatchArgs {
     /// Folder for recording and reports [default: none is written].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// SHA-256 of the certificate of a run that is served under TLS, as that run shows it [default: trust what this machine's authorities vouch
+    /// for].
+    #[arg(long, value_name = "HEX", value_parser = crate::serve::tls::Fingerprint::parse)]
+    pub fingerprint: Option<crate::serve::tls::Fingerprint>,
+    /// File with the token of a run that is served; only its owner may read it [default: the variable DYNO_WATCH_TOKEN].
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// How it looks.
     #[command(flatten)]
     pub look: Look,

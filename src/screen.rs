@@ -101,6 +101,13 @@ fn options(look: &Look, capabilities: Capabilities) -> TuiOptions {
     TuiOptions { theme, ascii: look.ascii, mouse: look.mouse, capabilities }
 }
 
+/// Says something before the screen begins, unless every line is to be JSON.
+pub fn announce(look: &Look, text: &str) {
+    if look.ui != Ui::Json {
+        eprintln!("dyno: {text}");
+    }
+}
+
 type Lines = Box<dyn FnMut(&timeline::snapshot::Snapshot) -> Vec<String> + Send>;
 
 /// Lines go to standard error, from a thread of their own: a full pipe must not hold up the run.

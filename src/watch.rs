@@ -1,4 +1,4 @@
-//! `dyno watch`: the instruments of a backend, without load.
+//! `dyno watch` on a backend: its instruments, without load. On a run it is [`crate::follow`]'s.
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use timeline::snapshot::RunState;
 use crate::backend_process::Backend;
 use crate::cli::{Runtime, WatchArgs};
 use crate::files::{make_folder, run_id};
+use crate::follow::{self, find};
 use crate::outcome::{Outcome, UserError};
 use crate::run::prepare::{address, host_facts, local_port};
 use crate::run::{diagnose, finish, stop};
@@ -27,6 +28,14 @@ const CAPABILITIES: Capabilities = Capabilities { load: false, marker: false, re
 pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
     let length = args.for_.as_deref().map(scenarios::duration_ns).transpose().map_err(UserError::wrong)?;
     let length = length.map(Duration::from_nanos);
+    let found = match &args.target {
+        Some(what) => find::named(what)?,
+        None if args.attach.is_empty() && args.out.is_none() => find::running()?,
+        None => None,
+    };
+    if let Some(found) = found {
+        return follow::follow(&found, &args, length);
+    }
     let unix_ms = timeline::clock::unix_ms();
     let run_id = run_id(unix_ms, 0);
     let folder = args.out.as_deref().map(|out| make_folder(Some(out), &run_id)).transpose()?;

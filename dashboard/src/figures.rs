@@ -4,7 +4,7 @@
 //! their units come from [`Unit::show`].
 
 use timeline::lane::Quality;
-use timeline::snapshot::{LaneView, Percentiles, PoolView, Snapshot};
+use timeline::snapshot::{LaneView, Percentiles, PoolView, ProcessView, RunState, Snapshot};
 use timeline::{Finding, Severity, Status, Unit};
 
 use crate::theme::Role;
@@ -71,6 +71,31 @@ pub(crate) fn newest(lane: &LaneView) -> String {
         Some(_) if lane.age_ns > STALE_NS => format!("stale {}", age(lane.age_ns)),
         Some(v) => format!("{}{}", quality_mark(lane.quality), lane.unit.show(v)),
     }
+}
+
+/// A figure of the load: its age when every worker is silent, [`NONE`] where no load is applied.
+pub(crate) fn of_load(snapshot: &Snapshot, figure: String) -> String {
+    match snapshot.load.age_ns {
+        None => NONE.to_owned(),
+        Some(silent) if silent > STALE_NS && snapshot.run.state != RunState::Done => {
+            format!("silent {}", age(silent))
+        }
+        Some(_) => figure,
+    }
+}
+
+/// Workers of the generator that went silent while others go on: sums are without them.
+pub(crate) fn silent_workers(snapshot: &Snapshot) -> Option<String> {
+    let goes_on =
+        snapshot.load.age_ns.is_some_and(|age| age <= STALE_NS) && snapshot.run.state != RunState::Done;
+    let silent = snapshot.processes.iter().filter(|p| is_worker(p) && p.age_ns > STALE_NS);
+    let silent: Vec<String> = silent.map(|p| format!("{} {}", p.name, age(p.age_ns))).collect();
+    (goes_on && !silent.is_empty()).then(|| silent.join(", "))
+}
+
+/// Is it a process of the generator?
+pub(crate) fn is_worker(process: &ProcessView) -> bool {
+    process.name.starts_with("gen")
 }
 
 /// Connections in use of those there may be: `64/64`.

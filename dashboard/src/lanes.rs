@@ -4,6 +4,7 @@
 //! and what stands beside it. Which lanes a view shows is the view's business.
 
 use ratatui::layout::Rect;
+use timeline::cells::Cells;
 use timeline::event::kinds;
 use timeline::lane::names;
 use timeline::snapshot::{Cell, LaneView, PoolView, Snapshot};
@@ -12,7 +13,6 @@ use timeline::{Span, Unit};
 use crate::axis::Axis;
 use crate::canvas::Canvas;
 use crate::figures;
-use crate::heatmap::within;
 use crate::layout::{self, Columns};
 use crate::theme::{BAR_LEVELS, Role};
 
@@ -177,8 +177,8 @@ pub(crate) fn find<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a LaneVie
 }
 
 /// Least and greatest of the cells in `indices`; none if all are gaps.
-fn peak(cells: &[Option<Cell>], indices: std::ops::Range<usize>) -> Option<Cell> {
-    within(cells, indices).iter().flatten().copied().reduce(|a, b| Cell {
+fn peak(cells: &Cells, indices: std::ops::Range<usize>) -> Option<Cell> {
+    cells.within(indices).flatten().reduce(|a, b| Cell {
         min: a.min.min(b.min),
         max: a.max.max(b.max),
         last: b.last,
@@ -280,8 +280,9 @@ mod tests {
     #[test]
     fn a_column_shows_its_greatest_value_and_a_gap_shows_none() {
         let cell = |max| Some(Cell { min: 0.0, max, last: 1.0 });
-        assert_eq!(peak(&[cell(1.0), None, cell(9.0)], 0..3).map(|c| c.max), Some(9.0));
-        assert_eq!(peak(&[None, None], 0..2), None);
-        assert_eq!(peak(&[], 5..9), None);
+        let peak = |cells: Vec<Option<Cell>>, indices| peak(&Cells::from(cells), indices);
+        assert_eq!(peak(vec![cell(1.0), None, cell(9.0)], 0..3).map(|c| c.max), Some(9.0));
+        assert_eq!(peak(vec![None, None], 0..2), None);
+        assert_eq!(peak(vec![], 5..9), None);
     }
 }

@@ -169,9 +169,9 @@ fn status(s: &Snapshot) -> String {
     }
     line.push_str(&format!(
         " offered={} achieved={} open={} resp_p99={} err={}",
-        rate(l.offered),
-        rate(l.achieved),
-        l.open_sessions,
+        of_load(s, rate(l.offered)),
+        of_load(s, rate(l.achieved)),
+        of_load(s, l.open_sessions.to_string()),
         p99(&s.recent),
         percent(l.errors, l.requests),
     ));
@@ -185,6 +185,10 @@ fn status(s: &Snapshot) -> String {
         line.push_str(&format!(" pause={}", squeezed(&Unit::Ns.show(v))));
     }
     for p in &s.pools {
+        if p.age_ns > figures::STALE_NS {
+            line.push_str(&format!(" pool.{}={}", word(&p.name), silent(p.age_ns)));
+            continue;
+        }
         let fill = format!("{}/{}", number(p.in_use), number(p.capacity));
         line.push_str(&format!(" pool.{}={fill}", word(&p.name)));
         let waited = worst(s, &names::of(names::POOL, &p.name, "waiters"));
@@ -233,6 +237,16 @@ fn finding(at: RunTime, f: &Finding) -> String {
     }
     line.push_str(&format!(" claim={}", quoted(&f.claim)));
     line
+}
+
+/// A figure of the load as one word, or how long it has been silent.
+fn of_load(s: &Snapshot, figure: String) -> String {
+    squeezed(&figures::of_load(s, figure).replace("silent ", "silent-"))
+}
+
+/// `silent-12s`.
+fn silent(age_ns: u64) -> String {
+    format!("silent-{}", squeezed(&figures::age(age_ns)))
 }
 
 /// Whole numbers, so that lines can be compared: `4000/s`.

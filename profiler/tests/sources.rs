@@ -407,6 +407,10 @@ fn a_port_without_a_listener_and_a_process_that_ends_are_told() {
     child.kill().unwrap();
     child.wait().unwrap();
     soon("its end", || kept.happened("gone"));
+    // The source goes on, what it reads does not: its age grows.
+    let ages = || kept.values(names::SOURCE_AGE, "process");
+    soon("an age", || ages().last().is_some_and(|age| *age > 3e8));
+    assert!(ages()[0] < 3e8, "{:?}", ages());
     assert!(attached.join(GRACE));
 }
 
@@ -415,6 +419,7 @@ fn the_host_tells_its_cpu_and_what_was_stolen() {
     let kept = Kept::default();
     let attached = attach_host(Box::new(kept.clone())).unwrap();
     soon("two shares", || kept.values(names::HOST_CPU, "host").len() >= 2);
+    soon("an age", || kept.values(names::SOURCE_AGE, "host").len() >= 2);
     assert!(attached.join(GRACE));
     for name in [names::HOST_CPU, names::HOST_STEAL] {
         assert!(kept.values(name, "host").iter().all(|v| (0.0..=1.0).contains(v)));

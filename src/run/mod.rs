@@ -26,6 +26,7 @@ use crate::cores::{self, Split};
 use crate::files::make_folder;
 use crate::outcome::{Outcome, UserError};
 use crate::screen::Screen;
+use crate::serve::Door;
 use crate::sources::{Attach, Permission, Settled, Sources};
 use prepare::Job;
 use truth::{Control, Injector};
@@ -54,6 +55,7 @@ pub fn carry_out(args: &RunArgs, remedies: &[Remedy]) -> anyhow::Result<(Finishe
     let job = prepare::prepare(args)?;
     let bundled = job.plan.target == Target::Bundled;
     let (sizing, workers) = size(&job, args)?;
+    let door = Door::open(&args.serve)?;
     let folder = make_folder(args.out.as_deref(), &job.run_id)?;
     let stops = stop::listen()?;
 
@@ -70,7 +72,7 @@ pub fn carry_out(args: &RunArgs, remedies: &[Remedy]) -> anyhow::Result<(Finishe
     };
     let ran =
         Runner { job: &job, args, remedies, sizing, folder: &folder, backend: backend.as_ref(), split, url };
-    let finished = ran.run(&stops)?;
+    let finished = ran.run(&stops, door)?;
     drop(backend);
     Ok((finished, folder))
 }
@@ -152,7 +154,7 @@ struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    fn run(self, stops: &stop::Stops) -> anyhow::Result<Finished> {
+    fn run(self, stops: &stop::Stops, door: Option<Door>) -> anyhow::Result<Finished> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(loadgen::reach(&self.url, REACH)).map_err(load_error)?;
         let settled = self.settle()?;
@@ -162,6 +164,10 @@ impl Runner<'_> {
         let recorder =
             Recorder::start(self.recorder_options(clock, held), Some(&self.folder.join(FILE_NAME)))?;
         let handle = recorder.handle();
+        let serving = door.map(|door| door.serve(self.folder, &handle)).transpose()?;
+        if let Some(serving) = &serving {
+            crate::screen::announce(&self.args.look, serving.about());
+        }
         let screen = Screen::start(&self.args.look, self.args.ci, CAPABILITIES, handle.published())?;
         // Before the first start, so that whoever looks on can still end a run that is not what was meant.
         self.sizing.why.iter().for_each(|why| handle.log(why));
@@ -210,6 +216,7 @@ impl Runner<'_> {
         drop(sources);
         let end = RunEnd { reason: ended.reason, at: clock.now(), notes: ended.notes };
         let finished = recorder.finish(end);
+        drop(serving); // watchers get the end, too
         screen.close();
         Ok(finished)
     }

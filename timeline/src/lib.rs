@@ -8,6 +8,7 @@
 pub mod amendment;
 pub mod breakdown;
 pub mod cache;
+pub mod cells;
 pub mod clock;
 pub mod event;
 pub mod facts;

@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cells::Cells;
 use crate::clock::RunTime;
 use crate::event::Event;
 use crate::finding::{Finding, Status};
@@ -171,6 +172,9 @@ pub struct LoadView {
     /// Since when a person has halted the load; none while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halted_since: Option<RunTime>,
+    /// Age of the newest of these figures, ns; none where no load is applied, or before it is.
+    #[serde(default)]
+    pub age_ns: Option<u64>,
 }
 
 /// A few quantiles with their count, nanoseconds. All zero when `count` is.
@@ -237,7 +241,7 @@ pub struct LaneView {
     /// Exact, sampled or inferred.
     pub quality: Quality,
     /// One for each column from `first_column`; a gap is none.
-    pub cells: Vec<Option<Cell>>,
+    pub cells: Cells,
     /// Newest value; none if there never was one.
     pub last: Option<f64>,
     /// Age of the newest value, ns.
@@ -270,6 +274,9 @@ pub struct PoolView {
     pub wait: Percentiles,
     /// Time for which one is held, over the last five seconds.
     pub hold: Percentiles,
+    /// Age of its newest sample, ns.
+    #[serde(default)]
+    pub age_ns: u64,
 }
 
 /// A cache over all instances; rates over the last second.
@@ -291,6 +298,9 @@ pub struct CacheView {
     pub loads_in_flight: Option<f64>,
     /// Key with the most loads in one refresh over the last five seconds, and those loads.
     pub worst_key: Option<(String, f64)>,
+    /// Age of its newest sample, ns.
+    #[serde(default)]
+    pub age_ns: u64,
 }
 
 /// A gate as it stands.
@@ -326,8 +336,11 @@ pub struct SourceView {
     pub name: String,
     /// One line: what it sees, what it cannot, or why it fell silent.
     pub state: String,
-    /// Age of its newest sample, ns; none before the first.
+    /// Age of the newest sample of that among the things it reads which is silent longest, ns; none before the first.
     pub age_ns: Option<u64>,
+    /// It only says something, such as what was found, and delivers no samples that could have an age.
+    #[serde(default)]
+    pub ageless: bool,
 }
 
 /// One line of what happened.
@@ -337,6 +350,19 @@ pub struct LogLine {
     pub at: RunTime,
     /// What.
     pub text: String,
+    /// The source whose state it tells, if it tells one; `text` then begins with its name and `: `.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+impl LogLine {
+    /// The source and its state, where the line tells one.
+    #[must_use]
+    pub fn state(&self) -> Option<(&str, &str)> {
+        let source = self.source.as_deref()?;
+        let state = self.text.strip_prefix(source)?.strip_prefix(": ")?;
+        Some((source, state))
+    }
 }
 
 /// The best status that a finding of the run has; for headers.

@@ -10,11 +10,12 @@ use timeline::facts::{EndReason, LoadModel, PhaseFacts, PlanFacts, RunEnd, RunMe
 use timeline::gate::Gate;
 use timeline::histogram::Sparse;
 use timeline::lane::names;
-use timeline::recorder::{Diagnose, Options, Player, Recorder};
-use timeline::recording::Reader;
-use timeline::snapshot::RunState;
+use timeline::recorder::{Diagnose, Follower, Options, Player, Recorder};
+use timeline::recording::{Reader, RecordingError, Writer, is_written};
+use timeline::snapshot::{LogLine, RunState};
 use timeline::{
-    Event, Finding, FindingKind, LaneSpec, MonoNs, RunClock, RunTime, Severity, Span, Status, Timeline, Unit,
+    Entry, Event, Finding, FindingKind, LaneId, LaneSpec, MonoNs, RunClock, RunTime, Severity, Span, Status,
+    Timeline, Unit,
 };
 
 /// A stand-in for the detectors: says how many waiters it has seen, so that any difference shows.
@@ -169,4 +170,120 @@ fn a_recording_that_exists_is_never_overwritten() {
     std::fs::write(&path, "precious").unwrap();
     assert!(Recorder::start(options(Box::new(|_, _| Vec::new())), Some(&path)).is_err());
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+}
+
+#[test]
+fn whoever_follows_late_sees_the_history_and_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("recording.dyno");
+    let recorder = Recorder::start(options(Box::new(waiters_seen)), Some(&path)).unwrap();
+    feed(&recorder);
+    assert!(is_written(&path), "a running run can be told");
+
+    let mut follower = Follower::new(&path, Box::new(waiters_seen));
+    let published = follower.published();
+    let history = std::fs::read(&path).unwrap();
+    // Frames come in pieces, as a network cuts them.
+    for piece in history.chunks(7) {
+        follower.feed(piece).unwrap();
+        while follower.read(Duration::ZERO) {}
+    }
+    follower.publish();
+    let joined = published.get();
+    assert_eq!(joined.run.state, RunState::Watching);
+    assert!(joined.response.count >= 3, "what came before: {}", joined.response.count);
+    assert!(follower.end().is_none());
+    assert_eq!(follower.meta().unwrap().run_id, "r");
+    // Nothing more arrives: the picture grows old, it does not stand still.
+    std::thread::sleep(Duration::from_millis(50));
+    follower.publish();
+    assert!(published.get().at > joined.at);
+
+    let live = recorder.finish(RunEnd { reason: EndReason::Completed, at: RunTime::ZERO, notes: Vec::new() });
+    assert!(!is_written(&path));
+    follower.feed(&std::fs::read(&path).unwrap()[history.len()..]).unwrap();
+    while follower.read(Duration::from_secs(1)) {}
+    follower.publish();
+    let last = published.get();
+    assert_eq!(last.run.state, RunState::Done);
+    assert_eq!(follower.end(), Some(&live.end));
+    assert_eq!((last.at, &last.findings), (live.end.at, &live.findings), "as the run itself shows it");
+    assert_eq!(
+        (&last.log, &last.sources, &last.pools),
+        (&live.snapshot.log, &live.snapshot.sources, &live.snapshot.pools)
+    );
+}
+
+#[test]
+fn what_is_no_recording_or_a_newer_one_is_not_followed() {
+    let follow = |bytes: &[u8]| {
+        let mut follower = Follower::new(Path::new("there"), Box::new(waiters_seen));
+        bytes.iter().try_for_each(|b| follower.feed(&[*b])).unwrap_err()
+    };
+    assert!(matches!(follow(b"HTTP/1.1 200 OK"), RecordingError::NotARecording { .. }));
+    let newer = [&timeline::recording::MAGIC[..], &99u32.to_le_bytes()].concat();
+    let error = follow(&newer);
+    assert!(matches!(error, RecordingError::Newer { found: 99, .. }));
+    assert!(error.to_string().contains("use a newer dyno"), "{error}");
+}
+
+/// Two seconds of everything, then only the clock goes on.
+fn silent_after_two_seconds(path: &Path) {
+    let mut writer = Writer::create(path, &RunMeta::default()).unwrap();
+    let lanes = [
+        LaneSpec::level(names::SOURCE_AGE, "agent", Unit::Ns).about("shop-0").worst(),
+        LaneSpec::level(names::SOURCE_AGE, "agent", Unit::Ns).about("shop-1").worst(),
+        LaneSpec::level("pool.db.in-use", "shop-0", Unit::Count),
+        LaneSpec::rate("cache.product.hits", "shop-0", Unit::PerSecond),
+        LaneSpec::rate(names::OFFERED, "gen-0", Unit::PerSecond),
+        LaneSpec::level(names::PROCESS_RESIDENT, "shop-0", Unit::Bytes),
+    ];
+    for (i, lane) in lanes.into_iter().enumerate() {
+        writer.add(&Entry::Lane(LaneId(i as u32), lane)).unwrap();
+    }
+    let told = |name: &str| LogLine {
+        at: RunTime::ZERO,
+        text: format!("{name}: told"),
+        source: Some(name.to_owned()),
+    };
+    writer.log(told("agent"));
+    writer.log(told("auto"));
+    for tick in 1..=24 {
+        let at = RunTime::from_ms(tick * 500);
+        for lane in (0..6).filter(|lane| tick <= 4 || *lane == 1) {
+            // What the source tells of shop-1 itself grows: it is still asked, and does not answer.
+            let value = if lane == 1 { 1e9 + at.0 as f64 } else { 3.0 };
+            writer.add(&Entry::Sample { lane: LaneId(lane), at, value }).unwrap();
+        }
+        writer.add(&Entry::Tick(at)).unwrap();
+    }
+}
+
+#[test]
+fn what_falls_silent_has_an_age_wherever_its_figures_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("recording.dyno");
+    silent_after_two_seconds(&path);
+    let mut player = Player::open(&path, || Box::new(waiters_seen)).unwrap();
+    let published = player.published();
+    player.seek(RunTime::from_ms(2_000)).unwrap();
+    let before = published.get();
+    assert_eq!(before.load.age_ns, Some(0));
+    assert_eq!((before.pools[0].age_ns, before.pools[0].in_use), (0, Some(3.0)));
+
+    player.seek(RunTime::from_ms(12_000)).unwrap();
+    let after = published.get();
+    let ten = 10_000_000_000;
+    assert_eq!(after.load.age_ns, Some(ten));
+    assert_eq!((after.pools[0].age_ns, after.pools[0].in_use), (ten, None));
+    assert_eq!((after.caches[0].age_ns, after.caches[0].hits), (ten, None));
+    assert_eq!((after.processes[0].age_ns, after.processes[0].resident), (ten, None));
+    let source = |name: &str| after.sources.iter().find(|s| s.name == name).unwrap();
+    assert_eq!(
+        source("agent").age_ns,
+        Some(13_000_000_000),
+        "the one of its instances that is silent longest"
+    );
+    assert_eq!((source("auto").age_ns, source("auto").ageless), (None, true));
+    assert_eq!(source("agent").state, "told", "a played run tells of its sources what the live one did");
 }

@@ -53,7 +53,7 @@ fn written(ticks: u64) -> Vec<u8> {
     for entry in entries(ticks) {
         writer.add(&entry).unwrap();
     }
-    writer.log(LogLine { at: RunTime::ZERO, text: "hello".to_owned() });
+    writer.log(LogLine { at: RunTime::ZERO, text: "hello".to_owned(), source: None });
     writer
         .finish(&RunEnd { reason: EndReason::Completed, at: RunTime::from_ms(ticks * 500), notes: vec![] })
         .unwrap();

@@ -27,7 +27,8 @@ const LANES: [(&str, &str); 8] = [
 /// Draws it.
 pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     let (head, area) = layout::top(body, 1);
-    let error = lanes::find(scene.snapshot, names::HEAP_ERROR).and_then(|l| l.last);
+    let error = lanes::find(scene.snapshot, names::HEAP_ERROR).filter(|l| l.age_ns <= figures::STALE_NS);
+    let error = error.and_then(|l| l.last);
     let note = error.map_or_else(
         || "~ estimated by sampling".to_owned(),
         |e| format!("~ estimated by sampling, error {}", timeline::Unit::Ratio.show(e)),

@@ -126,11 +126,14 @@ fn aligned(
 
 /// How far the target's newest values are behind.
 fn lag(snapshot: &Snapshot) -> String {
-    let worst = snapshot.sources.iter().filter_map(|s| s.age_ns).max();
-    worst.map_or_else(
-        || "no source attached".to_owned(),
-        |ns| format!("newest value {} old", figures::age(ns)),
-    )
+    let worst = snapshot.sources.iter().filter_map(|s| Some((s.age_ns?, &s.name))).max();
+    match worst {
+        Some((ns, source)) if ns > figures::STALE_NS => format!("{source} silent for {}", figures::age(ns)),
+        Some((ns, _)) => format!("newest value {} old", figures::age(ns)),
+        None if snapshot.sources.is_empty() => "no source attached".to_owned(),
+        None if snapshot.sources.iter().all(|s| s.ageless) => String::new(),
+        None => "no sample yet".to_owned(),
+    }
 }
 
 /// The lanes that every overview begins with, then others that the target has, at most `most`.
@@ -202,11 +205,14 @@ fn put_line(canvas: &mut Canvas<'_>, row: Rect, line: &Line) {
 
 /// Offered and achieved, and whether the generator can be believed.
 fn load_line(s: &Snapshot, all: bool) -> Line {
-    let rate = |v| Unit::PerSecond.show(v);
+    let rate = |v| figures::of_load(s, Unit::PerSecond.show(v));
     let mut line = vec![
         ("offered", rate(s.load.offered), Role::Strong),
         ("achieved", rate(s.load.achieved), Role::Strong),
     ];
+    if let Some(silent) = figures::silent_workers(s) {
+        line.push(("silent", silent, Role::Warning));
+    }
     if all {
         line.push(("late", figures::count(s.load.late), alarm(s.load.late > 0)));
         line.push(("dropped", figures::count(s.load.dropped), alarm(s.load.dropped > 0)));
@@ -221,7 +227,7 @@ fn alarm(bad: bool) -> Role {
 fn health_line(s: &Snapshot) -> Line {
     vec![
         ("err", figures::error_share(s), alarm(s.load.errors > 0)),
-        ("open", figures::count(s.load.open_sessions), Role::Text),
+        ("open", figures::of_load(s, figures::count(s.load.open_sessions)), Role::Text),
     ]
 }
 

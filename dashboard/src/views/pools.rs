@@ -146,7 +146,15 @@ const POOL_COLUMNS: [table::Column; 7] = [
     figure("hold p99", 8),
 ];
 
+/// One that fell silent shows its age instead of its last values.
+fn silent_row(name: &str, age_ns: u64) -> Row {
+    Row { cells: vec![name.to_owned(), "silent".to_owned(), figures::age(age_ns)], role: Role::Warning }
+}
+
 fn pool_row(p: &PoolView) -> Row {
+    if p.age_ns > figures::STALE_NS {
+        return silent_row(&p.name, p.age_ns);
+    }
     let waits = p.waiters.is_some_and(|w| w > 0.0);
     Row {
         cells: vec![
@@ -174,6 +182,9 @@ const CACHE_COLUMNS: [table::Column; 8] = [
 ];
 
 fn cache_row(c: &CacheView) -> Row {
+    if c.age_ns > figures::STALE_NS {
+        return silent_row(&c.name, c.age_ns);
+    }
     let double = c.duplicate_loads.is_some_and(|d| d > 0.0);
     let worst = c.worst_key.as_ref().map(|(key, n)| format!("{} {key}", Unit::Count.show(*n)));
     Row {

@@ -80,8 +80,11 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     for (i, source) in s.sources.iter().enumerate() {
         let row = layout::row(area, u16::try_from(i + 1).unwrap_or(u16::MAX));
         let stale = source.age_ns.is_none_or(|a| a > figures::STALE_NS);
-        let age =
-            source.age_ns.map_or_else(|| "no sample yet".to_owned(), |a| format!("{} old", figures::age(a)));
+        let age = match source.age_ns {
+            Some(age) => format!("{} old", figures::age(age)),
+            None if source.ageless => String::new(),
+            None => "no sample yet".to_owned(),
+        };
         let (row, right) = layout::split_right(row, 14);
         canvas.pieces(row, &[(&format!(" {:<9} ", source.name), Role::Strong), (&source.state, Role::Text)]);
         canvas.right(right, &age, if stale { Role::Warning } else { Role::Dim });

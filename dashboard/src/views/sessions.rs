@@ -91,12 +91,12 @@ fn progress(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
         canvas.pieces(layout::left(rest, width).1, &[(&text, Role::Text)]);
     }
     let l = &s.load;
-    let rate = |v| Unit::PerSecond.show(v);
+    let rate = |v| figures::of_load(s, Unit::PerSecond.show(v));
     let lines = [
         format!(
             "sessions open {}  connections {}",
-            figures::count(l.open_sessions),
-            figures::count(l.open_connections)
+            figures::of_load(s, figures::count(l.open_sessions)),
+            figures::of_load(s, figures::count(l.open_connections))
         ),
         format!(
             "offered {}  achieved {}  completed {}",
@@ -182,7 +182,7 @@ fn errors(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
 
 /// The generator's own processes: they tell whether the load can be believed.
 fn workers(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
-    let workers: Vec<_> = scene.snapshot.processes.iter().filter(|p| p.name.starts_with("gen")).collect();
+    let workers: Vec<_> = scene.snapshot.processes.iter().filter(|p| figures::is_worker(p)).collect();
     canvas.heading(layout::row(area, 0), "generator workers", "");
     if workers.is_empty() {
         canvas.pieces(layout::row(area, 1), &[(" none", Role::Dim)]);

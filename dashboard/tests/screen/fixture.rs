@@ -304,7 +304,7 @@ fn log(second: u64) -> Vec<LogLine> {
         (58, "finding F3: heap leak, possible"),
     ];
     let lines = lines.iter().filter(|(s, _)| *s <= second);
-    lines.map(|(s, text)| LogLine { at: at(*s), text: (*text).to_owned() }).collect()
+    lines.map(|(s, text)| LogLine { at: at(*s), text: (*text).to_owned(), source: None }).collect()
 }
 
 fn load(second: u64) -> LoadView {
@@ -321,6 +321,7 @@ fn load(second: u64) -> LoadView {
         lateness_p99: Some(1.4 * MS),
         factor: None,
         halted_since: None,
+        age_ns: Some(100_000_000),
     }
 }
 
@@ -380,6 +381,7 @@ fn pools_and_caches(second: u64) -> (Vec<PoolView>, Vec<CacheView>) {
         waiters: value("pool.db.waiters"),
         wait: percentiles(4_100, 0.01, if stampedes(s) { 380.0 } else { 0.2 }, 402.0),
         hold: percentiles(4_100, 7.4, 9.8, 22.0),
+        age_ns: 100_000_000,
     };
     let (hits, misses) = (value("cache.product.hits"), value("cache.product.misses"));
     let cache = CacheView {
@@ -391,6 +393,7 @@ fn pools_and_caches(second: u64) -> (Vec<PoolView>, Vec<CacheView>) {
         duplicate_loads: value("cache.product.duplicate-loads"),
         loads_in_flight: Some(if stampedes(s) { 118.0 } else { 3.0 }),
         worst_key: stampedes(s).then(|| ("product:7".to_owned(), 412.0)),
+        age_ns: 100_000_000,
     };
     (vec![pool], vec![cache])
 }
@@ -455,11 +458,13 @@ pub fn flash_sale(second: u64) -> Snapshot {
                 name: "agent".into(),
                 state: "shop-0, shop-1: heap by age, pauses, 1 pool, 1 cache".into(),
                 age_ns: Some(100_000_000),
+                ageless: false,
             },
             SourceView {
                 name: "process".into(),
                 state: "4 processes; no descriptors of shop-1".into(),
                 age_ns: Some(400_000_000),
+                ageless: false,
             },
         ],
         log: log(second),
@@ -555,9 +560,11 @@ impl Wild {
             unit: units[self.below(7) as usize],
             shape: [Shape::Level, Shape::Rate, Shape::Histogram][self.below(3) as usize],
             quality: [Quality::Exact, Quality::Sampled, Quality::Inferred][self.below(3) as usize],
-            cells: self.list(90, |w| {
-                (w.below(3) > 0).then(|| Cell { min: w.float(), max: w.float(), last: w.float() })
-            }),
+            cells: self
+                .list(90, |w| {
+                    (w.below(3) > 0).then(|| Cell { min: w.float(), max: w.float(), last: w.float() })
+                })
+                .into(),
             last: self.maybe(),
             age_ns: self.whole(),
         }
@@ -623,6 +630,7 @@ impl Wild {
             lateness_p99: self.maybe(),
             factor: self.maybe(),
             halted_since: (self.below(2) == 0).then(|| self.time()),
+            age_ns: Some(self.whole()),
         }
     }
 
@@ -654,6 +662,7 @@ impl Wild {
             waiters: self.maybe(),
             wait: self.percentiles(),
             hold: self.percentiles(),
+            age_ns: self.whole(),
         }
     }
 
@@ -667,6 +676,7 @@ impl Wild {
             duplicate_loads: self.maybe(),
             loads_in_flight: self.maybe(),
             worst_key: (self.below(2) == 0).then(|| (self.text(), self.float())),
+            age_ns: self.whole(),
         }
     }
 
@@ -716,8 +726,9 @@ impl Wild {
                 name: w.text(),
                 state: w.text(),
                 age_ns: (w.below(2) == 0).then(|| w.whole()),
+                ageless: w.below(2) == 0,
             }),
-            log: self.list(60, |w| LogLine { at: w.time(), text: w.text() }),
+            log: self.list(60, |w| LogLine { at: w.time(), text: w.text(), source: None }),
             dropped_entries: self.whole(),
         }
     }

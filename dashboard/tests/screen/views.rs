@@ -131,6 +131,56 @@ fn palettes_with_colour_use_it_and_only_their_own() {
     }
 }
 
+/// The flash sale in which everything has been silent for 12 s, with the screen of a view.
+fn silent(view: View) -> String {
+    let mut live = fixture::flash_sale(50);
+    let age = 12_000_000_000;
+    live.load.age_ns = Some(age);
+    live.sources.iter_mut().for_each(|s| s.age_ns = Some(age));
+    live.processes.iter_mut().for_each(|p| p.age_ns = age);
+    live.pools.iter_mut().for_each(|p| p.age_ns = age);
+    live.caches.iter_mut().for_each(|c| c.age_ns = age);
+    live.lanes.iter_mut().for_each(|l| l.age_ns = age);
+    let mut model = model(Palette::None, true);
+    model.view = view;
+    crate::rows(&buffer(&model, &live, 120, 36)).join("\n")
+}
+
+#[test]
+fn what_is_silent_shows_its_age_in_every_view_that_has_its_figures() {
+    let overview = silent(View::Overview);
+    for text in ["offered silent 12 s", "achieved silent 12 s", "open silent 12 s", "stale 12 s"] {
+        assert!(overview.contains(text), "{text:?} is not in\n{overview}");
+    }
+    assert!(overview.contains("silent for 12 s"), "the heading of the target's lanes:\n{overview}");
+    let sessions = silent(View::Sessions);
+    assert!(
+        sessions.contains("sessions open silent 12 s") && sessions.contains("silent for 12 s"),
+        "{sessions}"
+    );
+    let pools = silent(View::Pools);
+    assert_eq!(pools.lines().filter(|l| l.contains("silent") && l.contains("12 s")).count(), 2, "{pools}");
+    let processes = silent(View::Processes);
+    assert!(processes.contains("silent for 12 s") && processes.contains("12 s old"), "{processes}");
+    assert!(silent(View::Memory).contains("stale 12 s"));
+    assert!(silent(View::Pauses).contains("stale 12 s"));
+}
+
+#[test]
+fn without_load_no_load_is_shown_and_one_silent_worker_is_named() {
+    let mut live = fixture::flash_sale(50);
+    let mut overview = model(Palette::None, true);
+    overview.view = View::Overview;
+    let gen_ = live.processes.iter().position(|p| p.name.starts_with("gen")).unwrap();
+    live.processes[gen_].age_ns = 12_000_000_000;
+    let name = live.processes[gen_].name.clone();
+    let rows = crate::rows(&buffer(&overview, &live, 120, 36)).join("\n");
+    assert!(rows.contains(&format!("silent {name} 12 s")), "{rows}");
+    live.load.age_ns = None;
+    let rows = crate::rows(&buffer(&overview, &live, 120, 36)).join("\n");
+    assert!(rows.contains("offered n/a") && rows.contains("open n/a"), "{rows}");
+}
+
 #[test]
 fn a_gap_stays_blank_and_a_stale_lane_shows_its_age() {
     let mut live = fixture::flash_sale(50);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use timeline::lane::names;
 use timeline::{LaneId, LaneSpec, MonoNs, Unit};
 
+use super::age::Age;
 use super::net_counters::NetCounters;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 
@@ -35,6 +36,8 @@ pub fn attach(sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
         cores: sink.declare(LaneSpec::level(names::HOST_CORES, NAME, Unit::Count).worst()),
         count: first.cores,
         net: NetCounters::read().map(|first| Net::new(first, &mut sink)),
+        newest: MonoNs::now(),
+        age: Age::declare(NAME, NAME, &mut sink),
     };
     let tcp = if host.net.is_some() { "; connections dropped, segments sent again" } else { "" };
     let about = format!("host: CPU in use and stolen{tcp}");
@@ -51,6 +54,23 @@ struct Host {
     cores: Option<LaneId>,
     count: u64,
     net: Option<Net>,
+    newest: MonoNs,
+    age: Age,
+}
+
+impl Host {
+    /// Shares since the last ones, if there are any to be had.
+    fn cpu(&mut self, sink: &mut dyn Sink) {
+        let (Ok(counters), now) = (Counters::read(), MonoNs::now()) else { return };
+        let Some((cpu, stolen)) = counters.shares_since(self.before) else { return };
+        self.before = counters;
+        self.newest = now;
+        for (lane, value) in [(self.cpu, cpu), (self.steal, stolen), (self.cores, self.count as f64)] {
+            if let Some(lane) = lane {
+                sink.sample(lane, now, value);
+            }
+        }
+    }
 }
 
 /// What TCP counts, where the system tells it.
@@ -147,14 +167,8 @@ impl Source for Host {
         if let Some(net) = &mut self.net {
             net.poll(sink);
         }
-        let (Ok(counters), now) = (Counters::read(), MonoNs::now()) else { return };
-        let Some((cpu, stolen)) = counters.shares_since(self.before) else { return };
-        self.before = counters;
-        for (lane, value) in [(self.cpu, cpu), (self.steal, stolen), (self.cores, self.count as f64)] {
-            if let Some(lane) = lane {
-                sink.sample(lane, now, value);
-            }
-        }
+        self.cpu(sink);
+        self.age.tell(self.newest, MonoNs::now(), sink);
     }
 }
 

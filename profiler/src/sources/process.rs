@@ -10,6 +10,7 @@ use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 use timeline::lane::names;
 use timeline::{LaneId, LaneSpec, MonoNs, Unit};
 
+use super::age::Age;
 use super::discover::{Served, discover};
 use super::troubles::tell;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
@@ -71,8 +72,9 @@ fn start(
         format!("process of {what}: pid {}: CPU, memory, descriptors, threads{unseen}", pids.join(", "));
     sink.note(NAME, &about);
     let processes = named.iter().map(|(name, pid)| Watched::new(name, *pid, &mut sink)).collect();
+    let age = Age::declare(NAME, what, &mut sink);
     let crew = Crew::default();
-    crew.run(Processes { system, processes, turn: 0 }, sink);
+    crew.run(Processes { system, processes, turn: 0, newest: MonoNs::now(), age }, sink);
     Ok(Attached::new(about, crew))
 }
 
@@ -80,6 +82,9 @@ struct Processes {
     system: System,
     processes: Vec<Watched>,
     turn: u64,
+    /// When any of them was last seen.
+    newest: MonoNs,
+    age: Age,
 }
 
 struct Watched {
@@ -114,14 +119,15 @@ impl Watched {
         Self { name: name.to_owned(), pid, lanes, cpu: None, started: None, gone: false }
     }
 
-    fn read(&mut self, system: &System, turn: u64, now: MonoNs, sink: &mut dyn Sink) {
+    /// Hands its figures over; false if it has ended.
+    fn read(&mut self, system: &System, turn: u64, now: MonoNs, sink: &mut dyn Sink) -> bool {
         let Some(process) = system.process(Pid::from_u32(self.pid)) else {
             self.ended(sink);
-            return;
+            return false;
         };
         if *self.started.get_or_insert(process.start_time()) != process.start_time() {
             self.ended(sink);
-            return;
+            return false;
         }
         let mut give = |lane: Option<LaneId>, value: Option<f64>| {
             if let (Some(lane), Some(value)) = (lane, value) {
@@ -142,6 +148,7 @@ impl Watched {
         if turn.is_multiple_of(LIMIT_EVERY) {
             give(self.lanes.limit, descriptor_limit(self.pid));
         }
+        true
     }
 
     fn ended(&mut self, sink: &mut dyn Sink) {
@@ -169,8 +176,11 @@ impl Source for Processes {
         self.system.refresh_processes_specifics(ProcessesToUpdate::Some(&alive), true, what);
         let now = MonoNs::now();
         for process in self.processes.iter_mut().filter(|p| !p.gone) {
-            process.read(&self.system, self.turn, now, sink);
+            if process.read(&self.system, self.turn, now, sink) {
+                self.newest = now;
+            }
         }
+        self.age.tell(self.newest, now, sink);
         self.turn += 1;
     }
 }

@@ -6,8 +6,10 @@
 //! When the channel is full the entry is dropped and counted; a measurement never waits for a screen.
 
 mod columns;
+mod follower;
 mod handle;
 mod player;
+mod seen;
 mod view;
 
 use std::io;
@@ -17,6 +19,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub use follower::Follower;
 pub use handle::{Handle, Published};
 pub use player::Player;
 use view::View;
@@ -197,10 +200,10 @@ impl Work {
     fn hear(&mut self, message: Message) {
         match message {
             Message::Entry(entry) => self.take(entry),
-            Message::Log(text) => self.log(text),
+            Message::Log(text) => self.log(text, None),
             Message::State(state) => self.view.state(state),
             Message::Source(name, line) => {
-                self.log(format!("{name}: {line}"));
+                self.log(format!("{name}: {line}"), Some(name.clone()));
                 self.view.source(name, line);
             }
             Message::Attached(lines) => {
@@ -221,8 +224,8 @@ impl Work {
         self.write(|w| w.add(&entry));
     }
 
-    fn log(&mut self, text: String) {
-        let line = LogLine { at: whole_us(self.clock.now()), text };
+    fn log(&mut self, text: String, source: Option<String>) {
+        let line = LogLine { at: whole_us(self.clock.now()), text, source };
         self.view.log(line.clone());
         self.write(|w| {
             w.log(line);
@@ -238,7 +241,7 @@ impl Work {
             let note =
                 format!("the recording ended at {}: {e}; the run goes on without it", self.clock.now());
             self.notes.push(note.clone());
-            self.view.log(LogLine { at: self.clock.now(), text: note });
+            self.view.log(LogLine { at: self.clock.now(), text: note, source: None });
         }
     }
 
@@ -249,13 +252,14 @@ impl Work {
         for finding in &findings {
             let known = self.findings.iter().find(|f| f.id == finding.id);
             if known.is_none_or(|k| k.status < finding.status) {
-                self.log(format!(
+                let text = format!(
                     "{} {} ({}): {}",
                     finding.id,
                     finding.kind.name(),
                     finding.status.name(),
                     finding.claim
-                ));
+                );
+                self.log(text, None);
             }
         }
         self.findings = findings;

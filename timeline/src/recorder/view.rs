@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::columns::{Levels, Merged, column_of, combine};
+use super::columns::{Levels, Merged, Old, column_of, combine};
 use crate::amendment::LoadState;
 use crate::clock::{RunTime, Span};
 use crate::event::{Event, kinds};
@@ -47,6 +47,7 @@ pub(super) struct View {
     seq: u64,
     levels: Vec<Levels>,
     merged: BTreeMap<String, Merged>,
+    old: Old,
     /// Integrals of rate lanes, by lane: total, time of the last sample if there was one.
     totals: Vec<(f64, Option<RunTime>)>,
     response: Histogram,
@@ -80,6 +81,7 @@ impl View {
             seq: 0,
             levels: Vec::new(),
             merged: BTreeMap::new(),
+            old: Old::default(),
             totals: Vec::new(),
             response: histogram::new(),
             service: histogram::new(),
@@ -102,6 +104,10 @@ impl View {
 
     pub(super) fn source(&mut self, name: String, line: String) {
         self.sources.insert(name, line);
+    }
+
+    pub(super) fn forget_sources(&mut self) {
+        self.sources.clear();
     }
 
     pub(super) fn log(&mut self, line: LogLine) {
@@ -201,6 +207,7 @@ impl View {
         self.seq += 1;
         let end = column_of(timeline.now()) + 1;
         let first = end.saturating_sub(MAX_COLUMNS);
+        let lanes = self.lanes(timeline, at, first, end);
         let t = &self.ticked;
         let heat = self.merged.get(names::RESPONSE).map(|m| m.heat(first, end)).unwrap_or_default();
         Snapshot {
@@ -216,7 +223,7 @@ impl View {
             errors: self.totals_by_subject(timeline, names::ERRORS),
             first_column: first as u64,
             heat: heat.into_iter().map(Option::unwrap_or_default).collect(),
-            lanes: self.lanes(timeline, at, first, end),
+            lanes,
             pools: t.pools.clone(),
             caches: t.caches.clone(),
             events: self.events(timeline),
@@ -275,6 +282,7 @@ impl View {
                 .last()
                 .filter(|_| held.halted && at < timeline.plan().end())
                 .map(|halt| halt.start),
+            age_ns: freshest(timeline, &[names::OFFERED, names::OPEN_SESSIONS, names::COMPLETED], at),
         }
     }
 
@@ -297,22 +305,24 @@ impl View {
         list
     }
 
-    fn lanes(&self, timeline: &Timeline, at: RunTime, first: usize, end: usize) -> Vec<LaneView> {
+    fn lanes(&mut self, timeline: &Timeline, at: RunTime, first: usize, end: usize) -> Vec<LaneView> {
         let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (i, series) in timeline.series().iter().enumerate() {
             by_name.entry(&series.spec.name).or_default().push(i);
         }
+        let (levels, merged, old) = (&self.levels, &self.merged, &mut self.old);
+        old.renew(first, end);
         by_name
             .into_iter()
             .map(|(name, ids)| {
                 let spec = &timeline.series()[ids[0]].spec;
-                let cells = match self.merged.get(name) {
-                    Some(merged) => merged.cells(first, end),
+                let cells = old.cells(name, first, end, |from, to| match merged.get(name) {
+                    Some(merged) => merged.cells(from, to),
                     None => {
-                        let levels: Vec<&Levels> = ids.iter().filter_map(|i| self.levels.get(*i)).collect();
-                        combine(&levels, spec.combine, first, end)
+                        let levels: Vec<&Levels> = ids.iter().filter_map(|i| levels.get(*i)).collect();
+                        combine(&levels, spec.combine, from, to)
                     }
-                };
+                });
                 let newest = ids.iter().filter_map(|i| newest(&timeline.series()[*i])).max();
                 let last = match spec.shape {
                     Shape::Histogram => cells.iter().rev().flatten().next().map(|c| c.last),
@@ -334,13 +344,21 @@ impl View {
     }
 
     fn source_views(&self, timeline: &Timeline, at: RunTime) -> Vec<SourceView> {
-        let age = |name: &str| {
-            let lanes = timeline.named(names::SOURCE_AGE).filter(|s| s.spec.instance == name);
-            lanes.filter_map(newest).max().map(|t| at.since(t).as_nanos() as u64)
-        };
         self.sources
             .iter()
-            .map(|(name, state)| SourceView { name: name.clone(), state: state.clone(), age_ns: age(name) })
+            .map(|(name, state)| {
+                let told = || timeline.named(names::SOURCE_AGE).filter(|s| s.spec.instance == *name);
+                // What a source told of itself, and how long it has not even done that.
+                let age = |s: &Series| {
+                    s.points.last().map(|(t, age)| at.since(*t).as_nanos() as u64 + age.max(0.0) as u64)
+                };
+                SourceView {
+                    name: name.clone(),
+                    state: state.clone(),
+                    age_ns: told().filter_map(age).max(),
+                    ageless: told().next().is_none(),
+                }
+            })
             .collect()
     }
 }
@@ -350,6 +368,12 @@ fn newest(series: &Series) -> Option<RunTime> {
     let point = series.points.last().map(|p| p.0);
     let interval = series.intervals.last().map(|p| p.0.end);
     point.max(interval)
+}
+
+/// How long ago any instance of these lanes was heard of; none if there are none.
+fn freshest(timeline: &Timeline, lanes: &[&str], at: RunTime) -> Option<u64> {
+    let heard = lanes.iter().flat_map(|name| timeline.named(name)).filter_map(newest).max();
+    heard.map(|t| at.since(t).as_nanos() as u64)
 }
 
 /// A level or rate over all instances at `at`.
@@ -375,12 +399,20 @@ fn pool(timeline: &Timeline, name: String, recent: Span) -> PoolView {
         waiters: now("waiters"),
         wait: times("wait"),
         hold: times("hold"),
+        age_ns: age(timeline, &[of("capacity"), of("in-use"), of("waiters")], recent),
         name,
     }
 }
 
+/// The same of lanes of which there is at least one, at the last instant of `recent`.
+fn age(timeline: &Timeline, lanes: &[String], recent: Span) -> u64 {
+    let lanes: Vec<&str> = lanes.iter().map(String::as_str).collect();
+    freshest(timeline, &lanes, recent.end.back(Duration::from_nanos(1))).unwrap_or_default()
+}
+
 fn cache(timeline: &Timeline, name: String, recent: Span) -> CacheView {
-    let now = |part: &str| level(timeline, &names::of(names::CACHE, &name, part), recent.end);
+    let of = |part: &str| names::of(names::CACHE, &name, part);
+    let now = |part: &str| level(timeline, &of(part), recent.end);
     let (hits, misses) = (now("hits"), now("misses"));
     let worst = timeline
         .events(kinds::CACHE_REFRESH, recent)
@@ -394,6 +426,7 @@ fn cache(timeline: &Timeline, name: String, recent: Span) -> CacheView {
         duplicate_loads: now("duplicate-loads"),
         loads_in_flight: now("loads-in-flight"),
         worst_key: worst.and_then(|e| Some((e.label("key")?.to_owned(), e.value))),
+        age_ns: age(timeline, &[of("hits"), of("misses"), of("loads")], recent),
         name,
     }
 }
@@ -436,6 +469,32 @@ mod tests {
     use super::*;
     use crate::lane::{LaneId, LaneSpec};
     use crate::units::Unit;
+
+    #[test]
+    fn shared_columns_say_what_the_samples_said() {
+        let (mut timeline, mut view) = (Timeline::new(), View::new(RunView::default()));
+        for (i, instance) in ["a", "b"].into_iter().enumerate() {
+            let lane = Entry::Lane(LaneId(i as u32), LaneSpec::level("demo", instance, Unit::Count));
+            timeline.apply(&lane);
+        }
+        let seconds = MAX_COLUMNS as u64 + 500;
+        for second in 0..seconds {
+            for lane in 0..2 {
+                let at = RunTime::from_ms(second * 1_000);
+                let entry = Entry::Sample { lane: LaneId(lane), at, value: second as f64 };
+                timeline.apply(&entry);
+                view.apply(&timeline, &entry);
+            }
+            if second % 10 > 0 {
+                continue;
+            }
+            let snapshot = view.snapshot(&timeline, &[], RunTime::from_ms(second * 1_000), 0);
+            let cells = &snapshot.lanes[0].cells;
+            assert_eq!(snapshot.first_column, (second + 1).saturating_sub(MAX_COLUMNS as u64));
+            let want = (snapshot.first_column..=second).map(|s| Some(2.0 * s as f64));
+            assert!(cells.iter().map(|c| c.map(|c| c.last)).eq(want), "at second {second}");
+        }
+    }
 
     #[test]
     fn a_rate_that_appears_late_is_not_integrated_from_the_start() {

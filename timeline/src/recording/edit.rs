@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use super::{Damage, Item, Reader, RecordingError, Writer};
 use crate::clock::{RunTime, Span};
+use crate::event::kinds;
 use crate::facts::{PhaseFacts, PlanFacts, RunEnd, RunMeta};
 use crate::lane::{LaneId, LaneSpec, names};
 use crate::snapshot::LogLine;
@@ -132,7 +133,10 @@ fn is_within(entry: &Entry, span: Span) -> bool {
         Entry::Plan(_) | Entry::Lane(..) => true,
         Entry::Sample { at, .. } => (*at > span.start || span.start == RunTime::ZERO) && *at <= span.end,
         Entry::Histogram { span: that, .. } => that.start >= span.start && that.end <= span.end,
-        Entry::Event(event) => event.end >= span.start && event.start < span.end,
+        // How a load stood at the stretch's start follows from every change before.
+        Entry::Event(event) => {
+            event.start < span.end && (event.end >= span.start || event.kind == kinds::AMENDMENT)
+        }
         Entry::Profile(profile) => profile.span.start >= span.start && profile.span.end <= span.end,
         Entry::Tick(at) => *at > span.start && *at <= span.end,
     }
@@ -151,7 +155,7 @@ fn cut(plan: PlanFacts, span: Span) -> PlanFacts {
             ..p.clone()
         })
     };
-    PlanFacts { phases: plan.phases.into_iter().filter_map(cut).collect(), steps: plan.steps }
+    PlanFacts { phases: plan.phases.into_iter().filter_map(cut).collect(), ..plan }
 }
 
 /// One of the recordings that are merged.

@@ -8,7 +8,8 @@
 //!
 //! Kinds that a reader does not know are skipped, so old readers survive new writers; a higher
 //! *version* means that even the frames changed, and is refused by name. A file that was cut off
-//! anywhere reads up to the last whole frame. A damaged frame is named and skipped.
+//! anywhere reads up to the last whole frame. A damaged frame is named and skipped. Whoever writes a file holds a
+//! lock on it; since it only grows, it can be read while it is being written.
 //!
 //! This module owns the format; `FORMAT.md` of this crate tells it to those who write a reader of their own. [`Writer`] and
 //! [`Reader`] are its two ends; [`trim`] and [`merge`] make a recording of recordings.
@@ -24,7 +25,7 @@ mod writer;
 
 pub use damage::Damage;
 pub use edit::{EditError, Edited, merge, trim};
-pub use reader::{Item, Loaded, Reader, RecordingError, in_folder};
+pub use reader::{Item, Loaded, Reader, RecordingError, in_folder, is_written};
 pub use writer::Writer;
 
 /// First bytes of every recording.

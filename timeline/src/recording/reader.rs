@@ -1,5 +1,6 @@
 //! The reading end: items in the order in which they became known, whatever state the file is in.
 
+use std::fs::{File, TryLockError};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +22,9 @@ use crate::store::{Entry, Timeline};
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Most bytes that a gzipped recording may unpack to: an hour of a large run has a tenth of it.
 const MAX_UNPACKED: u64 = 4 << 30;
+
+/// Bytes that a growing recording has read before it forgets them: seldom enough that moving the rest costs nothing.
+const FORGET: usize = 1 << 20;
 
 /// Why a file cannot be read at all.
 #[derive(Debug, Error)]
@@ -97,8 +101,12 @@ pub struct Loaded {
 /// Reads item by item.
 #[derive(Debug)]
 pub struct Reader {
-    bytes: Arc<[u8]>,
+    bytes: Arc<Vec<u8>>,
     at: usize,
+    /// Bytes before `bytes`, which are not needed any more.
+    forgotten: u64,
+    /// More may come: what is not whole yet is waited for.
+    growing: bool,
     queue: std::collections::VecDeque<Item>,
     damage: Vec<Damage>,
     tick: RunTime,
@@ -164,9 +172,17 @@ impl Reader {
         Ok(Self::over(bytes.into()))
     }
 
-    fn over(bytes: Arc<[u8]>) -> Self {
-        let at = MAGIC.len() + 4;
-        Self { bytes, at, queue: Default::default(), damage: Vec::new(), tick: RunTime::ZERO, cut: None }
+    fn over(bytes: Arc<Vec<u8>>) -> Self {
+        Self {
+            bytes,
+            at: MAGIC.len() + 4,
+            forgotten: 0,
+            growing: false,
+            queue: Default::default(),
+            damage: Vec::new(),
+            tick: RunTime::ZERO,
+            cut: None,
+        }
     }
 
     /// The same recording from its start; the bytes are shared.
@@ -243,6 +259,31 @@ impl Reader {
         self.bytes.len() as u64
     }
 
+    /// Reads what has come so far of a recording that is still being written; [`feed`](Self::feed) gives it more. None if not
+    /// even its head has come.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn growing(bytes: &[u8], path: &Path) -> Result<Option<Self>, RecordingError> {
+        match Self::from_bytes(bytes.to_vec(), path) {
+            Ok(reader) => Ok(Some(Self { growing: true, ..reader })),
+            Err(RecordingError::Empty { .. }) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Takes what was appended since. What was read already is forgotten.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        // Nobody else has the bytes of a recording that grows, so nothing is copied.
+        let all = Arc::make_mut(&mut self.bytes);
+        if self.at >= FORGET {
+            all.drain(..self.at);
+            self.forgotten += self.at as u64;
+            self.at = 0;
+        }
+        all.extend_from_slice(bytes);
+    }
+
     /// What had to be skipped so far.
     #[must_use]
     pub fn damage(&self) -> &[Damage] {
@@ -280,12 +321,13 @@ impl Reader {
     /// The next whole frame's kind and body; damage is noted and passed over.
     fn next_frame(&mut self) -> Option<(u8, Vec<u8>, u64)> {
         loop {
-            let offset = self.at as u64;
+            let offset = self.forgotten + self.at as u64;
             match frame::unpack(&self.bytes[self.at..]) {
                 Ok((frame, taken)) => {
                     self.at += taken;
                     return Some((frame.kind, frame.body, offset));
                 }
+                Err(BadFrame::Incomplete) if self.growing => return None,
                 Err(BadFrame::Incomplete) if self.at == self.bytes.len() => {
                     if let Some(why) = self.cut.take() {
                         self.note(offset, why, None);
@@ -408,6 +450,13 @@ impl Iterator for Reader {
 #[must_use]
 pub fn in_folder(folder: &Path) -> Option<PathBuf> {
     [FILE_NAME, PACKED_FILE_NAME].map(|name| folder.join(name)).into_iter().find(|path| path.is_file())
+}
+
+/// Is this file being written at the moment? False also where the file system cannot tell.
+#[must_use]
+pub fn is_written(file: &Path) -> bool {
+    // The lock that is taken to find out goes with the file.
+    File::open(file).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// What a gzipped file unpacks to; if it is cut off or damaged, what comes before that, and why there is no more.

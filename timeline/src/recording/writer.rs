@@ -3,11 +3,12 @@
 //! A full disk (or any other write error) ends the *recording*: the file is cut back to the last whole
 //! group, the error is given to the caller once, and further groups are refused quietly.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -22,7 +23,7 @@ use crate::profile::Profile;
 use crate::snapshot::LogLine;
 use crate::store::Entry;
 
-/// Appends to a recording.
+/// Appends to a recording. As long as it lives, [`is_written`](super::is_written) is true of the file.
 #[derive(Debug)]
 pub struct Writer {
     file: File,
@@ -53,6 +54,7 @@ impl Writer {
     /// Whatever the file system says: exists, no space, no permission.
     pub fn create(path: &Path, meta: &RunMeta) -> io::Result<Self> {
         let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        mark_as_written(&file);
         let mut head = MAGIC.to_vec();
         head.extend_from_slice(&VERSION.to_le_bytes());
         head.extend(json_frame(Kind::Meta, meta));
@@ -185,6 +187,20 @@ impl Drop for Writer {
             drop(poke);
             let _ = thread.join();
         }
+    }
+}
+
+/// Times that a file is tried to be locked: a reader that looks for the lock holds one itself for a moment.
+const TRIES: usize = 5;
+
+/// A lock says that the file is being written; the kernel takes it away however the writer ends. A file system without locks
+/// only means that nobody can tell.
+fn mark_as_written(file: &File) {
+    for _ in 0..TRIES {
+        if !matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
