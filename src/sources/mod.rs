@@ -5,6 +5,7 @@
 mod settle;
 mod wanted;
 
+use std::path::Path;
 use std::time::Duration;
 
 use profiler::sources::{self, AttachError, Attached, Sink, SourceEvent};
@@ -19,6 +20,9 @@ pub use wanted::Attach;
 
 /// A source that is inside a request when it is stopped is not waited for longer.
 const STOP_GRACE: Duration = Duration::from_millis(500);
+
+/// Name of the profile in pprof's form.
+const PPROF: &str = "cpu.pb";
 
 /// All sources of a run. Dropping it ends them, and what they installed in the target is taken back.
 pub struct Sources {
@@ -57,6 +61,17 @@ impl Sources {
         }
         all.said.iter().for_each(|line| handle.source("auto", line));
         Ok(all)
+    }
+
+    /// Writes where the target's CPU went, if a source sampled it: a flame graph, which the report shows, and pprof's form of it.
+    pub fn write_profile(&self, folder: &Path) -> std::io::Result<()> {
+        let Some(stacks) = self.attached.iter().find_map(Attached::stacks) else { return Ok(()) };
+        for (name, bytes) in [(reports::FLAME_GRAPH, stacks.flame_graph()), (PPROF, stacks.pprof())] {
+            if let Some(bytes) = bytes {
+                std::fs::write(folder.join(name), bytes)?;
+            }
+        }
+        Ok(())
     }
 
     /// What was attached and what cannot be seen, a line each.
