@@ -68,8 +68,6 @@ pub mod kinds {
     /// A function that took much of the CPU in the span. Label `function`: as above; `value`: its share of the samples that were not
     /// idle, with what it calls of libraries and runtime, 0 to 1.
     pub const PROFILE_CPU: &str = "profile.cpu";
-    /// A function whose allocations hold much memory at the end of the span. Label `function`; `value`: bytes, estimated from a sample.
-    pub const PROFILE_HEAP: &str = "profile.heap";
     /// The load generator: a worker process died. Label: `worker`.
     pub const WORKER_LOST: &str = "generator.worker-lost";
     /// A person or gate changed the load. Labels: `what`.

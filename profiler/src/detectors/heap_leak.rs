@@ -15,7 +15,6 @@
 use std::time::Duration;
 
 use timeline::clock::RunTime;
-use timeline::event::kinds;
 use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
@@ -23,7 +22,6 @@ use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 mod collected;
 
 use super::{Answer, Claim, ONSET, evidence};
-use crate::functions;
 use crate::stats::{Trend, knot, median, trend};
 use crate::window;
 
@@ -288,10 +286,6 @@ fn supporting(timeline: &Timeline, growth: &Growth, old: Option<&Old>, left: Opt
     if let Some(share) = left {
         let text = format!("the last major collection left {:.0} % of what had come by then", share * 100.0);
         list.push(evidence(text, names::HEAP_LIVE, span, share, Unit::Ratio));
-    }
-    if let Some((function, bytes)) = functions::hottest(timeline, kinds::PROFILE_HEAP, span.end) {
-        let text = format!("of what lives, {function} has allocated {} (sampled)", Unit::Bytes.show(bytes));
-        list.push(evidence(text, kinds::PROFILE_HEAP, span, bytes, Unit::Bytes));
     }
     for name in [names::OPEN_SESSIONS, names::SERVER_SESSIONS, names::PROCESS_RESIDENT] {
         let points = window::summed(timeline, name, span, POINTS, CARRY);

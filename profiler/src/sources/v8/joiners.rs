@@ -38,9 +38,9 @@ impl Joiners {
         let since = MonoNs::now();
         match Process::begin(place, Some(&before), false) {
             Ok(process) => {
-                let watcher = Watcher::new(process, since, self.stacks.clone(), &mut self.sink);
+                let watcher = Watcher::new(process, since, &mut self.sink);
                 sink.note(watcher.source, &format!("{place} has joined and is watched"));
-                self.crew.run(watcher, self.sink.clone());
+                watcher.run(&self.crew, &self.stacks, &self.sink);
             }
             Err(why) => sink.note("node", &format!("{place} has joined and is not looked into: {why}")),
         }

@@ -14,6 +14,8 @@ mod profile;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -156,9 +158,9 @@ impl Installed {
         let crew = Crew::default();
         let stacks = Stacks::default();
         for process in self.processes {
-            let watcher = Watcher::new(process, since, stacks.clone(), &mut sink);
+            let watcher = Watcher::new(process, since, &mut sink);
             sink.note(watcher.source, &self.about);
-            crew.run(watcher, sink.clone());
+            watcher.run(&crew, &stacks, &sink);
         }
         if let Some(port) = self.follow {
             let joiners = Joiners::new(port, self.asked, crew.clone(), stacks.clone(), sink.clone());
@@ -308,11 +310,11 @@ struct Watcher {
     troubles: Troubles,
     age: Age,
     newest: MonoNs,
-    profiles: Profiles,
+    busy: Arc<AtomicBool>,
 }
 
 impl Watcher {
-    fn new(process: Process, since: MonoNs, stacks: Stacks, sink: &mut dyn Sink) -> Self {
+    fn new(process: Process, since: MonoNs, sink: &mut dyn Sink) -> Self {
         let source = process.about.runtime.name();
         let instance = format!("pid-{}", process.about.pid);
         Self {
@@ -323,9 +325,17 @@ impl Watcher {
             troubles: Troubles::new(source),
             age: Age::declare(source, &instance, sink),
             newest: since,
-            profiles: Profiles::new(&instance, stacks),
+            busy: Arc::default(),
             instance,
         }
+    }
+
+    /// Reads it on a thread, and has it profiled on another.
+    fn run(self, crew: &Crew, stacks: &Stacks, sink: &Shared) {
+        let profiles =
+            Profiles::new(self.process.address, &self.instance, Arc::clone(&self.busy), stacks.clone());
+        crew.run(self, sink.clone());
+        crew.run(profiles, sink.clone());
     }
 
     fn read(&mut self, sink: &mut dyn Sink) -> Result<(), V8Error> {
@@ -333,12 +343,11 @@ impl Watcher {
         if anew {
             self.batches.begin_anew();
         }
-        let busy = profile::busy(&answered.batch);
+        if profile::busy(&answered.batch) {
+            self.busy.store(true, Ordering::Relaxed);
+        }
         let newest = self.batches.take(answered, sink).map_err(V8Error::Observers)?;
         self.newest = self.newest.max(newest.unwrap_or(self.newest));
-        if let Some(session) = &mut self.process.session {
-            self.profiles.turn(session, busy, sink);
-        }
         Ok(())
     }
 }

@@ -1,10 +1,14 @@
-//! Profiles that V8 takes of itself: who has the CPU while a process is busy, and whose allocations hold memory.
+//! Profiles that V8 takes of itself: who has the CPU while a process is busy.
 //!
 //! Owns when they are taken, and what of them becomes events: the few functions that matter. The stacks go to [`Stacks`]. Starting a profile costs
 //! the process some milliseconds and taking it a few percent, so it is done for two seconds at a time and only while the loop is busy or was
-//! blocked: that is when there is something to ask. Sampling of allocations goes on all the time, at one sample for each 512 KiB.
+//! blocked: that is when there is something to ask. On a thread and a connection of its own, so that no reading waits for it and passes for a
+//! target that stands still. Allocations are not sampled: V8 collects the whole heap each time it is asked for what lives.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -18,7 +22,7 @@ use timeline::text::clean;
 use super::V8Error;
 use super::devtools::Session;
 use crate::sources::stacks::Stacks;
-use crate::sources::{Sink, SourceEvent};
+use crate::sources::{Sink, Source, SourceEvent};
 
 /// How long the CPU is sampled at a time.
 const LENGTH: Duration = Duration::from_secs(2);
@@ -28,10 +32,8 @@ const REST: Duration = Duration::from_secs(6);
 const INTERVAL_US: u32 = 2_000;
 /// The loop is busy from here on.
 const BUSY: f64 = 0.7;
-/// Bytes from sampled allocation to the next; what V8 itself takes for sensible.
-const ALLOCATED_BYTES: u32 = 512 << 10;
-/// How often one looks who holds memory.
-const HEAP_PERIOD: Duration = Duration::from_secs(10);
+/// How often one looks whether there is something to do.
+const LOOK: Duration = Duration::from_millis(250);
 /// Longest time for a profile to come.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// Most nodes that are looked at, and frames of a stack.
@@ -41,57 +43,47 @@ const MAX_FRAMES: usize = 200;
 const MOST_TOLD: usize = 3;
 const LEAST_SHARE: f64 = 0.05;
 
-/// What is profiled in one process.
+/// The profiler of one process.
 pub(super) struct Profiles {
-    stacks: Stacks,
+    address: SocketAddr,
     instance: String,
-    cpu: Turn,
-    heap: Turn,
+    label: String,
+    busy: Arc<AtomicBool>,
+    stacks: Stacks,
+    turn: Turn,
 }
 
-/// Where one kind of profile stands.
-#[derive(Clone, Copy)]
+/// Where it stands.
 enum Turn {
     /// Nothing runs before this.
     NotBefore(MonoNs),
-    /// It runs since.
-    Since(MonoNs),
+    /// A profile is taken, on this connection: V8 ends it when that closes.
+    Since(MonoNs, Session),
     /// The runtime has none, or it failed.
     Never,
 }
 
 impl Profiles {
-    pub fn new(instance: &str, stacks: Stacks) -> Self {
-        let now = Turn::NotBefore(MonoNs::now());
-        Self { stacks, instance: instance.to_owned(), cpu: now, heap: now }
+    /// Of the process whose inspector is at `address`; `busy` is set by whoever reads it.
+    pub fn new(address: SocketAddr, instance: &str, busy: Arc<AtomicBool>, stacks: Stacks) -> Self {
+        let turn = Turn::NotBefore(MonoNs::now());
+        let label = format!("profile of {instance}");
+        Self { address, instance: instance.to_owned(), label, busy, stacks, turn }
     }
 
-    /// Begins or ends what is due. A profile that cannot be had is given up quietly: nobody was promised one.
-    pub fn turn(&mut self, session: &mut Session, busy: bool, sink: &mut dyn Sink) {
-        self.cpu = match self.cpu {
-            Turn::NotBefore(at) if busy && MonoNs::now() >= at => begun(begin_cpu(session)),
-            Turn::Since(at) if MonoNs::now().since(at) >= LENGTH => {
-                if let Ok(profile) = end_cpu(session) {
-                    self.tell_cpu(&profile, at, sink);
-                }
-                later(REST)
-            }
-            as_it_was => as_it_was,
-        };
-        self.heap = match self.heap {
-            Turn::NotBefore(at) if MonoNs::now() >= at => begun(begin_heap(session)),
-            Turn::Since(at) if MonoNs::now().since(at) >= HEAP_PERIOD => match read_heap(session) {
-                Ok(sites) => {
-                    self.tell_heap(&sites, at, sink);
-                    Turn::Since(MonoNs::now())
-                }
-                Err(_) => later(HEAP_PERIOD),
-            },
-            as_it_was => as_it_was,
-        };
+    /// A profile that cannot be had is given up quietly: nobody was promised one.
+    fn begin(&self) -> Turn {
+        let begun = Session::open(self.address).and_then(|mut session| {
+            begin_cpu(&mut session)?;
+            Ok(Turn::Since(MonoNs::now(), session))
+        });
+        begun.unwrap_or_else(|e| match e {
+            V8Error::NotInspector(_) => Turn::Never,
+            _ => later(),
+        })
     }
 
-    fn tell_cpu(&self, profile: &CpuProfile, since: MonoNs, sink: &mut dyn Sink) {
+    fn tell(&self, profile: &CpuProfile, since: MonoNs, sink: &mut dyn Sink) {
         let mut by: BTreeMap<String, u64> = BTreeMap::new();
         let mut all = 0;
         for (frames, samples) in profile.stacks() {
@@ -102,37 +94,46 @@ impl Profiles {
             let outermost = std::iter::once(self.instance.clone());
             self.stacks.add(&outermost.chain(frames.iter().map(|f| f.shown())).collect::<Vec<_>>(), samples);
         }
-        let share = |n: u64| n as f64 / all.max(1) as f64;
-        self.tell(kinds::PROFILE_CPU, top(by, |n| share(n) >= LEAST_SHARE), since, share, sink);
-    }
-
-    fn tell_heap(&self, head: &Site, since: MonoNs, sink: &mut dyn Sink) {
-        let mut by: BTreeMap<String, u64> = BTreeMap::new();
-        head.add_to(&mut Vec::new(), &mut by);
-        let all = by.values().sum::<u64>() as f64;
-        let told = top(by, |n| n as f64 / all >= LEAST_SHARE);
-        self.tell(kinds::PROFILE_HEAP, told, since, |n| n as f64, sink);
-    }
-
-    fn tell(
-        &self,
-        kind: &str,
-        told: Vec<(String, u64)>,
-        since: MonoNs,
-        value: impl Fn(u64) -> f64,
-        sink: &mut dyn Sink,
-    ) {
-        for (function, n) in told {
+        let end = MonoNs::now();
+        let shares = by.into_iter().map(|(function, n)| (function, n as f64 / all.max(1) as f64));
+        let mut shares: Vec<(String, f64)> = shares.filter(|x| x.1 >= LEAST_SHARE).collect();
+        shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+        for (function, value) in shares.into_iter().take(MOST_TOLD) {
             sink.event(SourceEvent {
-                kind: kind.to_owned(),
+                kind: kinds::PROFILE_CPU.to_owned(),
                 instance: self.instance.clone(),
                 start: since,
-                end: MonoNs::now(),
+                end,
                 labels: vec![("function".to_owned(), function)],
-                value: value(n),
+                value,
                 others: 0,
             });
         }
+    }
+}
+
+impl Source for Profiles {
+    fn name(&self) -> &str {
+        &self.label
+    }
+
+    fn period(&self) -> Duration {
+        LOOK
+    }
+
+    fn poll(&mut self, sink: &mut dyn Sink) {
+        let busy = self.busy.swap(false, Ordering::Relaxed);
+        let now = MonoNs::now();
+        self.turn = match std::mem::replace(&mut self.turn, Turn::Never) {
+            Turn::NotBefore(at) if busy && now >= at => self.begin(),
+            Turn::Since(at, mut session) if now.since(at) >= LENGTH => {
+                if let Ok(profile) = end_cpu(&mut session) {
+                    self.tell(&profile, at, sink);
+                }
+                later()
+            }
+            as_it_was => as_it_was,
+        };
     }
 }
 
@@ -145,12 +146,8 @@ pub(super) fn busy(batch: &Batch) -> bool {
     })
 }
 
-fn begun(result: Result<(), V8Error>) -> Turn {
-    if result.is_ok() { Turn::Since(MonoNs::now()) } else { Turn::Never }
-}
-
-fn later(by: Duration) -> Turn {
-    Turn::NotBefore(MonoNs(MonoNs::now().0 + by.as_nanos() as u64))
+fn later() -> Turn {
+    Turn::NotBefore(MonoNs(MonoNs::now().0 + REST.as_nanos() as u64))
 }
 
 fn begin_cpu(session: &mut Session) -> Result<(), V8Error> {
@@ -164,28 +161,7 @@ fn end_cpu(session: &mut Session) -> Result<CpuProfile, V8Error> {
     struct Stopped {
         profile: CpuProfile,
     }
-    let stopped: Result<Stopped, V8Error> = session.call("Profiler.stop", json!({}), PATIENCE);
-    session.tell("Profiler.disable", json!({}))?;
-    stopped.map(|s| s.profile)
-}
-
-fn begin_heap(session: &mut Session) -> Result<(), V8Error> {
-    session.tell("HeapProfiler.enable", json!({}))?;
-    // Deeper stacks than V8 keeps by itself are not asked for: their tree comes nested as deep.
-    let how = json!({ "samplingInterval": ALLOCATED_BYTES, "stackDepth": 24 });
-    session.tell("HeapProfiler.startSampling", how)
-}
-
-fn read_heap(session: &mut Session) -> Result<Site, V8Error> {
-    #[derive(Deserialize)]
-    struct Sampled {
-        profile: HeapProfile,
-    }
-    #[derive(Deserialize)]
-    struct HeapProfile {
-        head: Site,
-    }
-    session.call::<Sampled>("HeapProfiler.getSamplingProfile", json!({}), PATIENCE).map(|s| s.profile.head)
+    session.call::<Stopped>("Profiler.stop", json!({}), PATIENCE).map(|s| s.profile)
 }
 
 /// A function as V8 names it.
@@ -226,13 +202,6 @@ fn responsible(frames: &[&Frame]) -> Option<String> {
     let mut libraries = own.clone();
     let own = own.clone().find(|f| !f.url.contains("/node_modules/"));
     own.or_else(|| libraries.next()).map(|f| f.shown())
-}
-
-fn top(by: BTreeMap<String, u64>, counts: impl Fn(u64) -> bool) -> Vec<(String, u64)> {
-    let mut all: Vec<(String, u64)> = by.into_iter().filter(|x| counts(x.1)).collect();
-    all.sort_by_key(|x| std::cmp::Reverse(x.1));
-    all.truncate(MOST_TOLD);
-    all
 }
 
 /// A profile of the CPU: a tree of frames, and in which node each sample was.
@@ -276,30 +245,6 @@ impl CpuProfile {
             all.push((frames, samples));
         }
         all
-    }
-}
-
-/// A place of allocations in the tree of those that live.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Site {
-    call_frame: Frame,
-    self_size: f64,
-    #[serde(default)]
-    children: Vec<Site>,
-}
-
-impl Site {
-    /// Adds what lives to whoever is responsible. As deep as the answer could be read at all.
-    fn add_to<'a>(&'a self, above: &mut Vec<&'a Frame>, by: &mut BTreeMap<String, u64>) {
-        above.push(&self.call_frame);
-        if self.self_size >= 1.0
-            && let Some(who) = responsible(above)
-        {
-            *by.entry(who).or_default() += self.self_size as u64;
-        }
-        self.children.iter().for_each(|c| c.add_to(above, by));
-        above.pop();
     }
 }
 
