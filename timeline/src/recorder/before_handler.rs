@@ -70,3 +70,46 @@ fn sum(timeline: &Timeline, lane: &str, span: Span) -> (u64, f64) {
     let intervals = timeline.named(lane).flat_map(|s| s.intervals_within(span));
     intervals.fold((0, 0.0), |(n, ns), (_, cells)| (n + cells.count(), ns + cells.sum_us() as f64 * 1e3))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+    use crate::clock::{MonoNs, RunClock};
+    use crate::histogram::Sparse;
+    use crate::recorder::{Message, Published};
+
+    /// Second `n` of a run: clients count `requests` of 30 ms each, handlers `handled` of 5 ms.
+    fn second(timeline: &mut Timeline, n: u64, requests: u32, handled: u32) {
+        let span = Span::new(RunTime::from_ms(n * 1_000), RunTime::from_ms(n * 1_000 + 1_000));
+        for (lane, us, count) in [(0, 30_000, requests), (1, 5_000, handled)] {
+            let cells = Sparse { cells: vec![(us, count)] };
+            timeline.apply(&Entry::Histogram { lane: LaneId(lane), span, cells });
+        }
+    }
+
+    #[test]
+    fn what_clients_wait_for_beyond_the_handlers_is_told_where_both_count_alike() {
+        let (send, receive) = sync_channel(8);
+        let handle = Handle::new(RunClock::with_origin(MonoNs(0)), send, Published::default());
+        let mut timeline = Timeline::new();
+        for name in [names::SERVICE, names::SERVER_HANDLER] {
+            handle.declare(LaneSpec::histogram(name, "x")).unwrap();
+        }
+        let mut lane = BeforeHandler::default();
+        let mut told = Vec::new();
+        for (n, requests, handled) in [(0, 100, 100), (1, 100, 98), (2, 100, 60), (3, 10, 10), (4, 20, 20)] {
+            while let Ok(Message::Entry(entry)) = receive.try_recv() {
+                timeline.apply(&entry);
+            }
+            second(&mut timeline, n, requests, handled);
+            told.push(lane.look(&timeline, &handle, RunTime::from_ms(n * 1_000 + 2_100)).map(|e| match e {
+                Entry::Sample { at, value, .. } => (at.as_ms(), (value / 1e6).round()),
+                other => panic!("{other:?}"),
+            }));
+        }
+        // The first declares the lane; the third does not count alike; the fourth has too few and goes with the fifth.
+        assert_eq!(told, [None, Some((2_000, 25.0)), None, None, Some((5_000, 25.0))]);
+    }
+}

@@ -84,6 +84,7 @@
 
   // -- lanes
 
+  let lastRead = mono();
   const declare = (lane, unit, shape, how, read) => {
     specs.push({ name: lane, subject: '', instance, unit, shape, combine: 'sum', quality: 'exact', ...how });
     specsText = undefined;
@@ -96,7 +97,8 @@
     });
   /** Things per second, of a count that only grows. */
   const rate = (lane, unit, how, count) => {
-    let [before, since] = [count(), mono()];
+    // It counts from the reading before: whoever is seen for the first time is seen between two.
+    let [before, since] = [count(), lastRead];
     declare(lane, unit, 'rate', how, (tick, at) => {
       const [now, over] = [count(), tick.at - since];
       if (over <= 0) return;
@@ -407,6 +409,7 @@
     const untold = tick.events.splice(MOST_TOLD).length;
     if (untold > 0) tick.events[MOST_TOLD - 1].others = (tick.events[MOST_TOLD - 1].others ?? 0) + untold;
     readers.forEach((one, at) => one(tick, at));
+    lastRead = now;
     ticks = ticks.filter((t) => t.seq > since);
     ticks.push({ seq, text: JSON.stringify(tick) });
     const unsent = Math.max(0, ticks.length - MOST_TICKS);

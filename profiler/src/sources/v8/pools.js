@@ -19,7 +19,7 @@
 
   /**
    * `file`: of the module that exports the class. `counts`: all open, those idle, who waits, how many there may be; numbers where the object
-   * is a pool of this kind. `take` and `give`: methods; the place is what the first one gives, and the first argument of the others.
+   * is a pool of this kind. `closed`: flags of one that is. `take` and `give`: methods; the place is what the first one gives, and the first argument of the others.
    */
   const KINDS = [
     {
@@ -27,6 +27,7 @@
       file: /[\\/]pg-pool[\\/]index\.js$/,
       take: 'connect',
       give: ['_release'],
+      closed: ['ending'],
       counts: (p) => [p.totalCount, p.idleCount, p.waitingCount, p.options?.max],
     },
     {
@@ -34,6 +35,7 @@
       file: /[\\/]mysql2[\\/]lib[\\/](base[\\/])?pool\.js$/,
       take: 'getConnection',
       give: ['releaseConnection'],
+      closed: ['_closed'],
       counts: (p) => [p._allConnections?.length, p._freeConnections?.length, p._connectionQueue?.length, p.config?.connectionLimit],
     },
     {
@@ -41,6 +43,7 @@
       file: /[\\/]generic-pool[\\/]lib[\\/]Pool\.js$/,
       take: 'acquire',
       give: ['release', 'destroy'],
+      closed: ['_draining'],
       counts: (p) => [p.size, p.available, p.pending, p.max],
       also: (p) => isCount(p.borrowed),
     },
@@ -49,6 +52,7 @@
       file: /[\\/]tarn[\\/]dist[\\/]Pool\.js$/,
       take: 'acquire',
       give: ['release'],
+      closed: ['destroyed'],
       counts: (p) => [p.numUsed() + p.numFree(), p.numFree(), p.numPendingAcquires(), p.max],
     },
     {
@@ -56,6 +60,7 @@
       file: /[\\/]sequelize-pool[\\/]lib[\\/]Pool\.js$/,
       take: 'acquire',
       give: ['release', 'destroy'],
+      closed: ['_draining'],
       counts: (p) => [p.size, p.available, p.waiting, p.maxSize],
       also: (p) => isCount(p.using),
     },
@@ -73,6 +78,7 @@
   // -- one pool
 
   const meters = new WeakMap();
+  /** What has lanes: a pool that takes the place of one that is closed goes on in them. */
   const known = [];
   const named = new Map();
   const nameOf = (kind) => {
@@ -83,23 +89,25 @@
 
   const meterOf = (kind, pool) => {
     if (meters.has(pool)) return meters.get(pool);
-    const fits = known.length < MOST_POOLS && counted(kind, pool);
-    if (!fits) return meters.set(pool, undefined).get(pool);
-    const meter = newMeter(kind, pool);
+    const vacant = ({ of, held }) => of === kind && (!held.deref() || kind.closed.some((flag) => held.deref()[flag] === true));
+    let meter;
+    if (counted(kind, pool)) {
+      meter = known.find(vacant) ?? (known.length < MOST_POOLS ? newMeter(kind, pool) : undefined);
+      if (meter) meter.held = new WeakRef(pool);
+    }
     meters.set(pool, meter);
-    known.push(new WeakRef(pool));
     return meter;
   };
 
   const newMeter = (kind, pool) => {
-    const held = new WeakRef(pool);
     const read = () => {
-      const there = held.deref();
+      const there = meter.held.deref();
       return there ? counted(kind, there) : undefined;
     };
     const of = (part) => `pool.${name}.${part}`;
     const name = nameOf(kind.name);
-    const meter = { wait: new Map(), hold: new Map(), acquired: 0, timeouts: 0, opened: 0 };
+    const meter = { of: kind, held: new WeakRef(pool), wait: new Map(), hold: new Map(), acquired: 0, timeouts: 0, opened: 0 };
+    known.push(meter);
     kit.level(of('capacity'), 'count', {}, () => read()?.[3]);
     kit.level(of('in-use'), 'count', {}, () => {
       const counts = read();
@@ -252,10 +260,9 @@
     return meter;
   };
   const noteClient = kit.guarded((client) => {
-    for (const one of known) {
-      const pool = one.deref();
-      if (!pool?._clients?.includes?.(client)) continue;
-      meters.get(pool).opened += 1;
+    for (const meter of known) {
+      if (!meter.held.deref()?._clients?.includes?.(client)) continue;
+      meter.opened += 1;
       return;
     }
     // Perhaps of a pool for which there was no room.
