@@ -58,7 +58,7 @@ enum Turn {
     /// Nothing runs before this.
     NotBefore(MonoNs),
     /// A profile is taken, on this connection: V8 ends it when that closes.
-    Since(MonoNs, Session),
+    Since(MonoNs, Box<Session>),
     /// The runtime has none, or it failed.
     Never,
 }
@@ -75,7 +75,7 @@ impl Profiles {
     fn begin(&self) -> Turn {
         let begun = Session::open(self.address).and_then(|mut session| {
             begin_cpu(&mut session)?;
-            Ok(Turn::Since(MonoNs::now(), session))
+            Ok(Turn::Since(MonoNs::now(), Box::new(session)))
         });
         begun.unwrap_or_else(|e| match e {
             V8Error::NotInspector(_) => Turn::Never,
