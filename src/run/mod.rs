@@ -200,7 +200,11 @@ impl Runner<'_> {
     fn settle(&self) -> anyhow::Result<Settled> {
         let mut attach = self.job.attach.clone();
         // An inspector that is asked for by name stands in for the bundled backend's agent: both would count the same things twice.
-        let alone = attach.iter().any(|a| matches!(a, Attach::Nothing | Attach::V8(..)));
+        let inspected = attach.iter().any(|a| matches!(a, Attach::V8(..)));
+        if inspected && self.backend.is_some() && !attach.contains(&Attach::Process) {
+            attach.push(Attach::Process);
+        }
+        let alone = inspected || attach.contains(&Attach::Nothing);
         attach.extend(
             self.backend
                 .filter(|_| !alone)
