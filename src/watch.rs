@@ -95,7 +95,10 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
         }
         std::thread::sleep(LOOK);
     }
-    let notes = sources.remarks();
+    let mut notes = sources.remarks();
+    if let Some(Err(e)) = folder.as_ref().map(|f| sources.write_profile(f)) {
+        notes.push(format!("the profile could not be written: {e}"));
+    }
     drop(sources);
     let end = RunEnd { reason: EndReason::Completed, at: clock.now(), notes };
     let finished = recorder.finish(end);

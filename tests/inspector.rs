@@ -15,18 +15,34 @@ use common::{Guarded, dyno, run, wait_for, whole_machine};
 /// Observers that nobody reads remove themselves after ten seconds; the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// `/left` tells what strangers have hung on the global object.
+/// A pool of a library as people use it, connections that are none, and a regular expression that takes its time. `/left` tells what strangers
+/// have hung on the global object and on the library's class.
 const SERVER: &str = r"
 const http = require('http');
+const Pool = require(process.env.POOL);
+const { connect } = Pool.prototype;
+class Client extends require('events') {
+  connect(done) { setImmediate(done); }
+  end(done) { done?.(); }
+}
+const pool = new Pool({ max: 2, Client });
 const kept = [];
-http.createServer((request, response) => {
+let requests = 0;
+function backtrack() { return /^(a+)+$/.test('a'.repeat(22) + '!'); }
+http.createServer(async (request, response) => {
   const left = Object.getOwnPropertySymbols(globalThis).map(String).filter((s) => s.includes('dyno'));
+  if (connect !== Pool.prototype.connect) left.push('connect');
   if (request.url === '/left') return response.end(JSON.stringify(left));
   kept.push(Array.from({ length: 500 }, (_, i) => ({ i, text: `number ${i}` })));
+  const client = await pool.connect();
+  setTimeout(() => client.release(), 5);
+  if (++requests % 10 === 0) backtrack();
   response.end('ok');
 }).listen(0, '127.0.0.1', function () { console.log(this.address().port); });
 process.stdin.resume().on('end', () => process.exit());
 ";
+/// The pool of `pg`, installed with the shop's twin.
+const POOL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/backend/node/node_modules/pg-pool");
 
 struct Server {
     child: Child,
@@ -39,6 +55,7 @@ impl Server {
         let mut child = Command::new("node")
             .args(["-e", SERVER])
             .env("NODE_OPTIONS", "--inspect-port=0")
+            .env("POOL", POOL)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -88,14 +105,27 @@ impl Drop for Server {
 }
 
 #[test]
-fn a_run_shows_the_heap_of_a_server_that_knows_nothing_of_it() {
+fn a_run_sees_into_a_server_that_knows_nothing_of_it() {
     let _machine = whole_machine();
     let server = Server::start();
-    let run = run(&["--url", &server.url(), "--rate", "50/s", "--for", "4s", "--attach", "auto", "--yes"]);
+    let run = run(&["--url", &server.url(), "--rate", "50/s", "--for", "5s", "--attach", "auto", "--yes"]);
     let lanes = &run.summary()["lanes"];
-    for lane in ["heap.old.used", "heap.young.used", "loop.utilisation", "process.cpu"] {
+    for lane in [
+        "heap.old.used",
+        "heap.young.used",
+        "loop.utilisation",
+        "process.cpu",
+        "pool.pg.in-use",
+        "pool.pg.wait",
+        "server.handler",
+        "server.before-handler",
+    ] {
         assert!(lanes[lane].is_object(), "{lane}: {}\n{}", run.stdout(), run.stderr());
     }
+    assert_eq!(lanes["pool.pg.capacity"]["max"], 2.0);
+    let flames = std::fs::read_to_string(run.folder.join("cpu.svg")).unwrap_or_default();
+    assert!(flames.contains("backtrack ([eval]:"), "{}", run.stdout());
+    assert!(run.folder.join("cpu.pb").is_file());
     assert!(
         run.stdout().contains("by its inspector (opened for this and closed at the end)"),
         "{}",

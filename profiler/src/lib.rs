@@ -15,6 +15,7 @@ mod blame;
 mod breakdown;
 mod cache_cells;
 mod excess;
+mod functions;
 mod ledger;
 mod loops;
 mod proof;

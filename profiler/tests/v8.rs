@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dynamometer_profiler::sources::Attached;
-use dynamometer_profiler::sources::discover::{Runtime, discover};
-use dynamometer_profiler::sources::v8::{Place, install};
+use dynamometer_profiler::sources::discover::{self, Runtime, discover};
+use dynamometer_profiler::sources::v8::{Place, Search, install};
 use timeline::event::kinds;
 use timeline::lane::names;
 use tungstenite::Message;
@@ -29,10 +29,12 @@ const http = require('http');
 const kept = [];
 let recent = [];
 const make = (n) => Array.from({ length: n }, (_, i) => ({ i, text: `number ${i}` }));
+function dawdle() { for (const end = Date.now() + 150; Date.now() < end;); }
 http.createServer((request, response) => {
   if (request.url === '/leak') kept.push(make(20000));
   if (request.url === '/churn') recent = [...recent.slice(-5), make(50000)];
-  if (request.url === '/block') for (const end = Date.now() + 150; Date.now() < end;);
+  if (request.url === '/end') process.exit();
+  if (request.url === '/block') dawdle();
   const left = Object.getOwnPropertySymbols(globalThis).map(String).filter((s) => s.includes('dyno'));
   response.end(request.url === '/left' ? JSON.stringify(left) : 'ok');
 }).listen(0, '127.0.0.1', function () { console.log(this.address().port); });
@@ -133,12 +135,17 @@ fn refused(address: &SocketAddr) -> bool {
 
 fn attach(places: &[Place], served: Option<u16>) -> (Attached, Kept) {
     let kept = Kept::default();
-    let attached = install(places, served).unwrap().attach(Box::new(kept.clone()));
+    let installed = install(places, served, Search::No).unwrap();
+    let attached = match served {
+        Some(port) => installed.following(port),
+        None => installed,
+    }
+    .attach(Box::new(kept.clone()));
     (attached, kept)
 }
 
 fn why(place: Place) -> String {
-    match install(&[place], None) {
+    match install(&[place], None, Search::No) {
         Ok(_) => panic!("{place} was attached"),
         Err(e) => e.to_string(),
     }
@@ -169,7 +176,15 @@ fn a_server_as_it_was_started_shows_its_heap_collections_and_loop_and_is_left_as
         server.get("/leak");
         !lasted(&kept, kinds::PAUSE_MINOR).is_empty() && !lasted(&kept, kinds::PAUSE_MAJOR).is_empty()
     });
-    server.get("/block");
+    soon("who blocks the loop", || {
+        server.get("/block");
+        let got = kept.0.lock().unwrap();
+        let named = got.events.iter().filter(|e| e.kind == kinds::PAUSE_WORKER_STALL);
+        named
+            .flat_map(|e| &e.labels)
+            .any(|(_, who)| who.starts_with("dawdle (") && who.contains("/server.cjs:"))
+    });
+    soon("time in handlers", || !kept.recorded(names::SERVER_HANDLER).is_empty());
     soon("a blocked loop", || {
         let long = |ns: &u64| *ns >= 100_000_000;
         lasted(&kept, kinds::PAUSE_WORKER_STALL).iter().chain(&lasted(&kept, kinds::PAUSE_HICCUP)).any(long)
@@ -233,7 +248,7 @@ fn a_cluster_is_found_by_its_port_with_its_workers() {
     // All workers of a cluster that ask for any port get the same one.
     let script = format!(
         "const cluster = require('cluster');
-        if (cluster.isPrimary) {{ cluster.fork(); cluster.fork(); }} else {{ {SERVER} }}"
+        if (cluster.isPrimary) {{ cluster.fork(); cluster.fork(); cluster.on('exit', () => cluster.fork()); }} else {{ {SERVER} }}"
     );
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let server = Server::start(Path::new("node"), &[], &format!("--inspect-port={port}"), &script);
@@ -249,6 +264,13 @@ fn a_cluster_is_found_by_its_port_with_its_workers() {
         let me = format!("pid-{}", process.pid);
         soon("samples of each", || kept.values(names::LOOP_UTILISATION, &me).len() > 3);
     }
+    server.get("/end");
+    let told =
+        |p: &discover::Process| !kept.values(names::LOOP_UTILISATION, &format!("pid-{}", p.pid)).is_empty();
+    soon("a worker that took another one's place is read, too", || {
+        let now = discover(server.port).unwrap().processes;
+        now.len() == 3 && now.iter().any(|p| !served.processes.contains(p)) && now.iter().all(told)
+    });
     assert!(attached.join(GRACE));
     soon("all closed", || server.inspectors().len() >= 3 && server.inspectors().iter().all(refused));
     for _ in 0..4 {
@@ -329,6 +351,40 @@ fn deno_shows_its_heap_and_what_it_lacks_is_no_lane() {
     assert!(server.get("/").contains("dyno"));
     assert!(attached.join(GRACE));
     assert_eq!(server.get("/"), "[]");
+}
+
+#[test]
+fn pools_of_a_bundled_program_are_found_by_their_shape_when_the_heap_may_be_searched() {
+    let script = r"
+        class X {
+          constructor() { Object.assign(this, { size: 2, available: 2, pending: 0, max: 2, borrowed: 0 }); }
+          async acquire() { this.available -= 1; return {}; }
+          release() { this.available += 1; }
+        }
+        const pool = new X();
+        const acquire = X.prototype.acquire;
+        require('http').createServer(async (request, response) => {
+          const one = await pool.acquire();
+          await new Promise((resolve) => setTimeout(resolve, 20));
+          pool.release(one);
+          response.end(String(X.prototype.acquire === acquire));
+        }).listen(0, '127.0.0.1', function () { console.log(this.address().port); });
+        process.stdin.resume().on('end', () => process.exit());";
+    let server = Server::node(script);
+    let kept = Kept::default();
+    let installed = install(&[Place::Process(server.pid())], Some(server.port), Search::Heap).unwrap();
+    let attached = installed.attach(Box::new(kept.clone()));
+    assert!(attached.about().contains("searched by shape: 1 pool(s)"), "{}", attached.about());
+    soon("holds", || {
+        assert_eq!(server.get("/"), "false", "its method is passed through");
+        !kept.recorded("pool.generic.hold").is_empty()
+    });
+    let shortest =
+        kept.recorded("pool.generic.hold").iter().filter_map(|h| h.cells.first().map(|c| c.0)).min();
+    assert!(shortest.is_some_and(|us| us >= 19_000), "{shortest:?}");
+    assert_eq!(kept.values("pool.generic.capacity", &format!("pid-{}", server.pid()))[0], 2.0);
+    assert!(attached.join(GRACE));
+    assert_eq!(server.get("/"), "true", "the method is what it was");
 }
 
 #[test]
@@ -413,7 +469,7 @@ fn what_is_no_inspector_is_named_and_costs_nothing() {
             hostile(LIST, |s| while s.send(Message::text(r#"{"method":"Debugger.paused"}"#)).is_ok() {}),
             "not V8's inspector: 1000 messages",
         ),
-        ("a message without end", hostile(LIST, |s| say(s, "x".repeat(3 << 20))), "not V8's inspector"),
+        ("a message without end", hostile(LIST, |s| say(s, "x".repeat(9 << 20))), "not V8's inspector"),
     ];
     for (what, place, expected) in cases {
         let why = why(place);

@@ -211,6 +211,9 @@ impl Runner<'_> {
             anyhow::Ok(ended)
         })?;
 
+        if let Err(e) = sources.write_profile(self.folder) {
+            ended.notes.push(format!("the profile could not be written: {e}"));
+        }
         ended.notes.extend(sources.remarks());
         drop(profiles);
         drop(sources);
@@ -224,7 +227,12 @@ impl Runner<'_> {
     /// What was asked for, and the agent of a bundled backend.
     fn attached(&self) -> Vec<Attach> {
         let mut attach = self.job.attach.clone();
-        let alone = attach.contains(&Attach::Nothing);
+        // An inspector that is asked for by name stands in for the bundled backend's agent: both would count the same things twice.
+        let inspected = attach.iter().any(|a| matches!(a, Attach::V8(..)));
+        if inspected && self.backend.is_some() && !attach.contains(&Attach::Process) {
+            attach.push(Attach::Process);
+        }
+        let alone = inspected || attach.contains(&Attach::Nothing);
         attach.extend(
             self.backend
                 .filter(|_| !alone)

@@ -5,6 +5,7 @@
 mod settle;
 mod wanted;
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,9 @@ const MAX_REMARKS: usize = 32;
 
 /// What sources had to remark, for the report.
 type Remarks = Arc<Mutex<Vec<String>>>;
+
+/// Name of the profile in pprof's form.
+const PPROF: &str = "cpu.pb";
 
 /// All sources of a run. Dropping it ends them, and what they installed in the target is taken back.
 pub struct Sources {
@@ -71,6 +75,17 @@ impl Sources {
         }
         all.said.iter().for_each(|line| handle.source("auto", line));
         Ok(all)
+    }
+
+    /// Writes where the target's CPU went, if a source sampled it: a flame graph, which the report shows, and pprof's form of it.
+    pub fn write_profile(&self, folder: &Path) -> std::io::Result<()> {
+        let Some(stacks) = self.attached.iter().find_map(Attached::stacks) else { return Ok(()) };
+        for (name, bytes) in [(reports::FLAME_GRAPH, stacks.flame_graph()), (PPROF, stacks.pprof())] {
+            if let Some(bytes) = bytes {
+                std::fs::write(folder.join(name), bytes)?;
+            }
+        }
+        Ok(())
     }
 
     /// What was attached and what cannot be seen, a line each.

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use profiler::sources::AttachError;
 use profiler::sources::discover::{Process, Runtime, Served, discover};
-use profiler::sources::v8::{self, Installed, Place};
+use profiler::sources::v8::{self, Installed, Place, Search};
 
 use super::Attach;
 use crate::outcome::UserError;
@@ -105,7 +105,7 @@ impl Settled {
                 Attach::Process => {
                     settled.ready.push(Ready::Served(served(port).map_err(UserError::wrong)?, UNSEEN));
                 }
-                Attach::V8(place) => settled.v8(*place, port, permission)?,
+                Attach::V8(place, search) => settled.v8(*place, *search, port, permission)?,
                 Attach::Jvm(pid) => settled.jvm(*pid, port)?,
                 Attach::Agent { url, token } => {
                     settled.ready.push(Ready::Agent { url: url.clone(), token: token.clone() });
@@ -148,8 +148,8 @@ impl Settled {
             );
             return false;
         }
-        match v8::install(&places(&inside), Some(served.port)) {
-            Ok(installed) => self.ready.push(Ready::V8(installed)),
+        match v8::install(&places(&inside), Some(served.port), Search::No) {
+            Ok(installed) => self.ready.push(Ready::V8(installed.following(served.port))),
             Err(e) => {
                 self.said.push(format!("not looked inside: {e}"));
                 return false;
@@ -172,16 +172,24 @@ impl Settled {
         Ok(())
     }
 
-    fn v8(&mut self, place: Option<Place>, port: Option<u16>, permission: Permission) -> anyhow::Result<()> {
+    fn v8(
+        &mut self,
+        place: Option<Place>,
+        search: Search,
+        port: Option<u16>,
+        permission: Permission,
+    ) -> anyhow::Result<()> {
         if permission == Permission::Missing {
             return Err(UserError::wrong(
                 "the scenario attaches the inspector of its target: that installs observers there, so say --yes or --attach node",
             ));
         }
+        let mut follow = None;
         let places = match place {
             Some(place) => vec![place],
             None => {
                 let served = served(port).map_err(UserError::wrong)?;
+                follow = Some(served.port);
                 let inside = on_v8(&served);
                 if inside.is_empty() {
                     return Err(not_on("node", &served, "by Node.js or Deno"));
@@ -189,7 +197,11 @@ impl Settled {
                 places(&inside)
             }
         };
-        self.ready.push(Ready::V8(v8::install(&places, port).map_err(UserError::wrong)?));
+        let installed = v8::install(&places, port, search).map_err(UserError::wrong)?;
+        self.ready.push(Ready::V8(match follow {
+            Some(port) => installed.following(port),
+            None => installed,
+        }));
         Ok(())
     }
 }

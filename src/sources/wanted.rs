@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use profiler::sources::otlp;
-use profiler::sources::v8::Place;
+use profiler::sources::v8::{Place, Search};
 
 use crate::outcome::UserError;
 use crate::secret::TOKEN_VARIABLE;
@@ -19,8 +19,8 @@ pub enum Attach {
     Process,
     /// An agent's endpoint with its token.
     Agent { url: String, token: String },
-    /// The inspector of this process, or of all that serve the target's port and run on V8.
-    V8(Option<Place>),
+    /// The inspector of this process, or of all that serve the target's port and run on V8; and whether their heaps are searched.
+    V8(Option<Place>, Search),
     /// A page in the text formats of Prometheus and OpenMetrics.
     Metrics { url: String },
     /// What sends metrics of OpenTelemetry here.
@@ -43,8 +43,9 @@ const FORMS: &[Form] = &[
     ("none", "none", |value| bare(value, Attach::Nothing)),
     ("process", "process", |value| bare(value, Attach::Process)),
     ("agent", "agent=http://ADDRESS:PORT", agent),
-    ("node", "node[=PID|=ADDRESS:PORT]", v8),
-    ("deno", "deno[=PID|=ADDRESS:PORT]", v8),
+    ("node", "node[=PID|=ADDRESS:PORT]", |place| v8(place, Search::No)),
+    ("node+heap", "node+heap[=PID|=ADDRESS:PORT]", |place| v8(place, Search::Heap)),
+    ("deno", "deno[=PID|=ADDRESS:PORT]", |place| v8(place, Search::No)),
     ("jvm", "jvm[=PID]", jvm),
     ("metrics", "metrics=http://ADDRESS:PORT/PATH", metrics),
     ("otlp", "otlp[=ADDRESS:PORT]", otlp),
@@ -86,11 +87,11 @@ fn agent(url: Option<&str>) -> Result<Attach, Option<String>> {
     Ok(Attach::Agent { url: url.trim_end_matches('/').to_owned(), token })
 }
 
-fn v8(place: Option<&str>) -> Result<Attach, Option<String>> {
-    let Some(place) = place else { return Ok(Attach::V8(None)) };
+fn v8(place: Option<&str>, search: Search) -> Result<Attach, Option<String>> {
+    let Some(place) = place else { return Ok(Attach::V8(None, search)) };
     let pid = place.parse().map(Place::Process);
     let place = pid.or_else(|_| address(place).map(Place::At))?;
-    Ok(Attach::V8(Some(place)))
+    Ok(Attach::V8(Some(place), search))
 }
 
 fn address(text: &str) -> Result<SocketAddr, Option<String>> {
@@ -123,17 +124,18 @@ mod tests {
     fn what_to_attach_is_read_or_refused_with_what_was_expected() {
         assert_eq!(Attach::parse("auto").unwrap(), Attach::Auto);
         assert_eq!(Attach::parse("process").unwrap(), Attach::Process);
-        assert_eq!(Attach::parse("node").unwrap(), Attach::V8(None));
-        assert_eq!(Attach::parse("node=17").unwrap(), Attach::V8(Some(Place::Process(17))));
-        let at = Attach::V8(Some(Place::At("127.0.0.1:9229".parse().unwrap())));
+        assert_eq!(Attach::parse("node").unwrap(), Attach::V8(None, Search::No));
+        assert_eq!(Attach::parse("node+heap").unwrap(), Attach::V8(None, Search::Heap));
+        assert_eq!(Attach::parse("node=17").unwrap(), Attach::V8(Some(Place::Process(17)), Search::No));
+        let at = Attach::V8(Some(Place::At("127.0.0.1:9229".parse().unwrap())), Search::No);
         assert_eq!(Attach::parse("deno=localhost:9229").unwrap(), at);
         let metrics = Attach::Metrics { url: "http://127.0.0.1:9/metrics".to_owned() };
         assert_eq!(Attach::parse("metrics=http://127.0.0.1:9/metrics").unwrap(), metrics);
         assert_eq!(Attach::parse("otlp").unwrap(), Attach::Otlp("127.0.0.1:4318".parse().unwrap()));
         assert_eq!(Attach::parse("otlp=localhost:9").unwrap(), Attach::Otlp("127.0.0.1:9".parse().unwrap()));
         assert_eq!(Attach::parse("jvm=12").unwrap(), Attach::Jvm(Some(12)));
-        let forms = "auto, none, process, agent=http://ADDRESS:PORT, node[=PID|=ADDRESS:PORT], deno[=PID|=ADDRESS:PORT], \
-            jvm[=PID], metrics=http://ADDRESS:PORT/PATH, otlp[=ADDRESS:PORT], redis=redis://ADDRESS:PORT";
+        let forms = "auto, none, process, agent=http://ADDRESS:PORT, node[=PID|=ADDRESS:PORT], node+heap[=PID|=ADDRESS:PORT], \
+            deno[=PID|=ADDRESS:PORT], jvm[=PID], metrics=http://ADDRESS:PORT/PATH, otlp[=ADDRESS:PORT], redis=redis://ADDRESS:PORT";
         for wrong in
             ["jvm=my-service", "metrics", "toaster", "node=here", "otlp=9", "process=1", "agent=ftp://x"]
         {

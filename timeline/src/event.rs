@@ -52,7 +52,7 @@ pub mod kinds {
     /// `value`: for how much of it, in ns, the thread was ready to run and got no core; 0 where that is not known.
     pub const PAUSE_HICCUP: &str = "pause.hiccup";
     /// The async loop did not come back, while the process ran. `value`: for how much of it, in ns, its thread was ready to run and
-    /// got no core; 0 where that is not known.
+    /// got no core; 0 where that is not known. Label `function`, where somebody looked meanwhile: what ran, `name (folder/file.js:17)`.
     pub const PAUSE_WORKER_STALL: &str = "pause.worker-stall";
     /// A section in which the target stopped its own work under an exclusive lock.
     pub const PAUSE_STOP_THE_WORLD: &str = "pause.stop-the-world";
@@ -65,6 +65,9 @@ pub mod kinds {
     /// One refresh of a cache key. Labels: `cache`, `key`; `value`: loads of that key that ran in the
     /// span, 1 where nothing was duplicated. The span goes from the first load's start to the last one's end.
     pub const CACHE_REFRESH: &str = "cache.refresh";
+    /// A function that took much of the CPU in the span. Label `function`: as above; `value`: its share of the samples that were not
+    /// idle, with what it calls of libraries and runtime, 0 to 1.
+    pub const PROFILE_CPU: &str = "profile.cpu";
     /// The load generator: a worker process died. Label: `worker`.
     pub const WORKER_LOST: &str = "generator.worker-lost";
     /// A person or gate changed the load, or ended it: see [`Amendment`](crate::Amendment). Labels: `what`.

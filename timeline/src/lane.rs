@@ -252,6 +252,9 @@ pub mod names {
     pub const SERVER_IN_FLIGHT: &str = "server.in-flight";
     /// Time in handler, histogram; subject: route.
     pub const SERVER_HANDLER: &str = "server.handler";
+    /// What clients wait for outside of the handlers, before and after: mean service time less mean time in handler of the same second, ns.
+    /// Only where both sides count the same requests.
+    pub const SERVER_BEFORE_HANDLER: &str = "server.before-handler";
     /// Requests finished per second; subject: route.
     pub const SERVER_REQUESTS: &str = "server.requests";
     /// Statements that requests sent and waited for, per second; subject: route. A batch that is sent in one go counts
@@ -327,7 +330,7 @@ pub mod names {
     /// Last parts of `cache.NAME.*`: rates `hits`, `misses`, `loads`, `coalesced`, `duplicate-loads`,
     /// `early-refreshes`, `evictions` (to make room), `expired`, `removed` (by whoever uses it: changed, or emptied),
     /// `absent-loads` and `absent-hits` (loads and hits that say that there is no such thing); levels `loads-in-flight`,
-    /// `entries`; histogram `load`. A store elsewhere tells neither `entries` nor `expired`. Of its server's own figures: rate
+    /// `entries`; histograms `load` and `time` (a command's way to a store elsewhere and back, as the client sees it). A store elsewhere tells neither `entries` nor `expired`. Of its server's own figures: rate
     /// `commands`; levels `memory`, `memory-limit` (bytes), `connections`, `blocked` (clients that wait in a command).
     pub const CACHE: &str = "cache";
     /// Last parts of `broker.NAME.*`: levels `depth` (messages that wait for a consumer), `consumers`; histogram `age`

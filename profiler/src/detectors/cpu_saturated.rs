@@ -13,11 +13,13 @@
 use std::time::Duration;
 
 use timeline::clock::RunTime;
+use timeline::event::kinds;
 use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, cannot_tell, evidence};
+use crate::functions;
 use crate::loops::{self, Loop, Usual};
 use crate::routes;
 use crate::stats::Durations;
@@ -45,6 +47,8 @@ const LAW_TOLERANCE: f64 = 0.35;
 const NAMED: f64 = 0.4;
 /// ... and at most, since what is longer in its handler than there was CPU has waited.
 const WAITED: f64 = 1.3;
+/// Share of a profile that a function must have to be named.
+const HOT: f64 = 0.25;
 /// How far back the onset is looked for, and the longest break in it.
 const BACK: Duration = Duration::from_secs(30);
 const GAP: Duration = Duration::from_millis(500);
@@ -151,6 +155,7 @@ fn claim(timeline: &Timeline, at: RunTime, full: &Full) -> Claim {
     let since = |l: &Loop| loops::busy_since(timeline, l.instance, at, BACK, GAP);
     let onset = full.loops.iter().filter_map(since).min().unwrap_or(full.span.start);
     let burner = full.burner(timeline);
+    let hot = functions::hottest(timeline, kinds::PROFILE_CPU, at).filter(|h| h.1 >= HOT);
     Claim {
         kind: FindingKind::CpuSaturated,
         identity: String::new(),
@@ -161,10 +166,10 @@ fn claim(timeline: &Timeline, at: RunTime, full: &Full) -> Claim {
         last: at,
         quiet: QUIET,
         weight: full.busy,
-        claim: sentence(full, burner.as_ref()),
-        evidence: supporting(timeline, full, burner.as_ref()),
+        claim: sentence(full, burner.as_ref(), hot.as_ref()),
+        evidence: supporting(timeline, full, burner.as_ref(), hot.as_ref()),
         contradicting: Vec::new(),
-        advice: advice(timeline, full, burner.as_ref()),
+        advice: advice(timeline, full, burner.as_ref(), hot.as_ref()),
         missing: if burner.is_none() { vec![names::SERVER_HANDLER.to_owned()] } else { Vec::new() },
         episodes: vec![Span::new(onset, at)],
         remedies: Vec::new(),
@@ -172,7 +177,10 @@ fn claim(timeline: &Timeline, at: RunTime, full: &Full) -> Claim {
     }
 }
 
-fn sentence(full: &Full, burner: Option<&(String, f64)>) -> String {
+/// A route, or a function, and its share of the CPU.
+type Share = (String, f64);
+
+fn sentence(full: &Full, burner: Option<&Share>, hot: Option<&Share>) -> String {
     let names: Vec<&str> = full.loops.iter().map(|l| l.instance).collect();
     let mut text = format!(
         "{} use all the CPU that they get, {:.1} cores, since {ONSET}: loops busy for {} of the time end {:.0} requests/s",
@@ -187,10 +195,18 @@ fn sentence(full: &Full, burner: Option<&(String, f64)>) -> String {
     if let Some((route, share)) = burner {
         text += &format!(", {:.0} % of it for {route}", share * 100.0);
     }
+    if let Some((function, share)) = hot {
+        text += &format!(", {:.0} % of the samples in {function}", share * 100.0);
+    }
     text
 }
 
-fn supporting(timeline: &Timeline, full: &Full, burner: Option<&(String, f64)>) -> Vec<Evidence> {
+fn supporting(
+    timeline: &Timeline,
+    full: &Full,
+    burner: Option<&Share>,
+    hot: Option<&Share>,
+) -> Vec<Evidence> {
     let busy = full.busy / full.loops.len() as f64;
     let text = format!("loops are busy for {} of the time", Unit::Ratio.show(busy));
     let mut list = vec![evidence(text, names::LOOP_UTILISATION, full.span, busy, Unit::Ratio)];
@@ -216,6 +232,10 @@ fn supporting(timeline: &Timeline, full: &Full, burner: Option<&(String, f64)>) 
         let text = format!("requests of {route} account for {:.0} % of the CPU", share * 100.0);
         list.push(evidence(text, names::SERVER_HANDLER, full.span, *share, Unit::Ratio));
     }
+    if let Some((function, share)) = hot {
+        let text = format!("{:.0} % of the samples of a CPU profile lie in {function}", share * 100.0);
+        list.push(evidence(text, kinds::PROFILE_CPU, full.span, *share, Unit::Ratio));
+    }
     if let Some(cpu) = window::mean(timeline, names::HOST_CPU, full.span) {
         let text = format!("{} of the host's CPU is in use", Unit::Ratio.show(cpu));
         list.push(evidence(text, names::HOST_CPU, full.span, cpu, Unit::Ratio));
@@ -223,7 +243,7 @@ fn supporting(timeline: &Timeline, full: &Full, burner: Option<&(String, f64)>) 
     list
 }
 
-fn advice(timeline: &Timeline, full: &Full, burner: Option<&(String, f64)>) -> Vec<String> {
+fn advice(timeline: &Timeline, full: &Full, burner: Option<&Share>, hot: Option<&Share>) -> Vec<String> {
     let cap = full.law().unwrap_or(full.requests);
     let sessions = window::mean(timeline, names::OPEN_SESSIONS, full.span).filter(|n| *n >= 1.0);
     let held = sessions.map_or(String::new(), |n| format!(" ({:.0} sessions ask for more)", n));
@@ -233,12 +253,18 @@ fn advice(timeline: &Timeline, full: &Full, burner: Option<&(String, f64)>) -> V
         cap,
         cap * 0.7
     )];
+    let names = match hot {
+        Some((function, _)) => format!("Begin with {function}"),
+        None => "A CPU profile names the function".to_owned(),
+    };
     list.push(match burner {
         Some((route, _)) => format!(
-            "Or make {route} cheaper: half of its CPU serves about {:.0}/s. A CPU profile names the function.",
+            "Or make {route} cheaper: half of its CPU serves about {:.0}/s. {names}.",
             cap * 1.0 / (1.0 - 0.5 * burner.map_or(0.0, |b| b.1))
         ),
-        None => "Or take a CPU profile and make cheaper what is on top of it.".to_owned(),
+        None => hot.map_or("Or take a CPU profile and make cheaper what is on top of it.".to_owned(), |h| {
+            format!("Or make {} cheaper, which is on top of its CPU profile.", h.0)
+        }),
     });
     list
 }

@@ -17,6 +17,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence, plural};
+use crate::functions::{self, Seen};
 use crate::loops;
 use crate::routes;
 use crate::stats::median;
@@ -123,6 +124,8 @@ fn long(stalls: &[Stall]) -> bool {
 struct Stall<'a> {
     instance: &'a str,
     span: Span,
+    /// What ran, if somebody looked meanwhile.
+    function: Option<&'a str>,
 }
 
 impl Stall<'_> {
@@ -145,7 +148,7 @@ fn stalls(timeline: &Timeline, at: RunTime) -> Vec<Stall<'_>> {
         .filter(|e| !window::after_plan(timeline.plan(), e.start) && e.start >= timeline.plan().warm_from())
         // For so much of it the loop's thread had no core: a neighbour's doing.
         .filter(|e| e.span().length().as_nanos() as f64 - e.value >= LEAST_OWN_NS)
-        .map(|e| Stall { instance: e.instance.as_str(), span: e.span() })
+        .map(|e| Stall { instance: e.instance.as_str(), span: e.span(), function: e.label("function") })
         .filter(|s| others.iter().all(|o| o.0 != s.instance || o.1.overlap(s.span).is_zero()))
         .collect()
 }
@@ -274,15 +277,20 @@ fn claim(timeline: &Timeline, at: RunTime, stalls: &[Stall], blame: Option<&Blam
     instances.dedup();
     let share = total / 1e9 / WINDOW_S / instances.len() as f64;
     let critical = share >= CRITICAL_SHARE || longest >= CRITICAL_STALL.as_nanos() as f64;
-    let who = blame.map_or("synchronous work".to_owned(), |b| format!("work done in one go for {}", b.route));
+    let seen = functions::most_seen(stalls.iter().filter_map(|s| s.function));
+    let by = seen.as_ref().map_or(String::new(), |s| format!(" in {}", s.function));
+    let who =
+        blame.map_or(format!("synchronous work{by}"), |b| format!("work done in one go{by} for {}", b.route));
     Claim {
         kind: FindingKind::LoopBlocked,
         identity: blame.map_or(String::new(), |b| b.route.to_owned()),
-        subject: blame.map_or(String::new(), |b| b.route.to_owned()),
+        subject: blame.map(|b| b.route).or(seen.as_ref().map(|s| s.function)).unwrap_or("").to_owned(),
         severity: if critical { Severity::Critical } else { Severity::Warning },
         status: match blame {
             Some(_) if stalls.len() >= CONFIRM_STALLS => Status::Confirmed,
             Some(_) => Status::Likely,
+            // Nobody need be blamed for the route where the function itself was seen.
+            None if seen.as_ref().is_some_and(|s| s.times >= LEAST_STALLS) => Status::Likely,
             None => Status::Possible,
         },
         onset: stalls.iter().map(|s| s.span.start).min().unwrap_or(at),
@@ -296,7 +304,7 @@ fn claim(timeline: &Timeline, at: RunTime, stalls: &[Stall], blame: Option<&Blam
             Unit::Ns.show(middle),
             Unit::Ns.show(longest)
         ),
-        evidence: supporting(span, stalls, blame, share),
+        evidence: supporting(span, stalls, blame, seen.as_ref(), share),
         contradicting: Vec::new(),
         advice: advice(timeline, span, blame, middle),
         missing: if blame.is_none() { vec![names::SERVER_HANDLER.to_owned()] } else { Vec::new() },
@@ -306,7 +314,13 @@ fn claim(timeline: &Timeline, at: RunTime, stalls: &[Stall], blame: Option<&Blam
     }
 }
 
-fn supporting(span: Span, stalls: &[Stall], blame: Option<&Blame>, share: f64) -> Vec<Evidence> {
+fn supporting(
+    span: Span,
+    stalls: &[Stall],
+    blame: Option<&Blame>,
+    seen: Option<&Seen>,
+    share: f64,
+) -> Vec<Evidence> {
     let text = format!(
         "{} that no hiccup of the whole process explains: {} of each loop's time",
         plural(stalls.len() as f64, "stall"),
@@ -321,6 +335,11 @@ fn supporting(span: Span, stalls: &[Stall], blame: Option<&Blame>, share: f64) -
             b.chance * 100.0
         );
         list.push(evidence(text, names::SERVER_HANDLER, span, b.beside, Unit::Ratio));
+    }
+    if let Some(s) = seen {
+        let text =
+            format!("in {} of {} of which the stack was read {} was running", s.times, s.looks, s.function);
+        list.push(evidence(text, kinds::PAUSE_WORKER_STALL, span, s.times as f64, Unit::Count));
     }
     list
 }

@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod otlp;
 pub mod process;
 pub mod redis;
+pub mod stacks;
 pub mod v8;
 
 mod admit;
@@ -195,11 +196,23 @@ fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Attached {
     about: String,
     crew: Crew,
+    stacks: Option<stacks::Stacks>,
 }
 
 impl Attached {
     fn new(about: String, crew: Crew) -> Self {
-        Self { about, crew }
+        Self { about, crew, stacks: None }
+    }
+
+    fn sampling(mut self, stacks: stacks::Stacks) -> Self {
+        self.stacks = Some(stacks);
+        self
+    }
+
+    /// Where the CPU of what is attached goes, if this source samples it; it still grows.
+    #[must_use]
+    pub fn stacks(&self) -> Option<&stacks::Stacks> {
+        self.stacks.as_ref()
     }
 
     /// What was attached and what it cannot see, one line.

@@ -96,6 +96,21 @@ impl Handle {
         Some(id)
     }
 
+    /// As [`Handle::declare`], for the recorder itself, which must not wait for its own channel: none means perhaps later.
+    pub(super) fn try_declare(&self, spec: &LaneSpec) -> Option<LaneId> {
+        let mut lanes = self.shared.lanes.try_lock().ok()?;
+        if let Some(id) = lanes.get(spec) {
+            return Some(*id);
+        }
+        let id = LaneId(lanes.len() as u32);
+        if lanes.len() >= MAX_LANES {
+            return None;
+        }
+        self.send.try_send(Message::Entry(Entry::Lane(id, spec.clone()))).ok()?;
+        lanes.insert(spec.clone(), id);
+        Some(id)
+    }
+
     /// A level or rate at an instant of this host's monotonic clock; not-a-number is dropped and counted.
     pub fn sample(&self, lane: LaneId, at: MonoNs, value: f64) {
         if value.is_finite() {

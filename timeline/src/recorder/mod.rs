@@ -5,6 +5,7 @@
 //! recording, runs the detectors at every tick and publishes an immutable [`Snapshot`] a few times a second.
 //! When the channel is full the entry is dropped and counted; a measurement never waits for a screen.
 
+mod before_handler;
 mod columns;
 mod follower;
 mod handle;
@@ -19,6 +20,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use before_handler::BeforeHandler;
 pub use follower::Follower;
 pub use handle::{Handle, Published};
 pub use player::Player;
@@ -142,6 +144,7 @@ struct Work {
     notes: Vec<String>,
     published: Published,
     handle: Handle,
+    before_handler: BeforeHandler,
 }
 
 impl Work {
@@ -167,6 +170,7 @@ impl Work {
             notes: Vec::new(),
             published,
             handle,
+            before_handler: BeforeHandler::default(),
         };
         work.take(Entry::Plan(options.plan));
         work
@@ -247,6 +251,9 @@ impl Work {
 
     fn tick(&mut self, now: RunTime) {
         let at = whole_us(now);
+        if let Some(entry) = self.before_handler.look(&self.timeline, &self.handle, at) {
+            self.take(entry);
+        }
         self.take(Entry::Tick(at));
         let findings = (self.diagnose)(&self.timeline, at);
         for finding in &findings {

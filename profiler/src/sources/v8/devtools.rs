@@ -1,13 +1,14 @@
-//! The Chrome DevTools protocol as far as it is needed: evaluate one expression, get its text.
+//! The Chrome DevTools protocol as far as it is needed: call a method, evaluate one expression and get its text.
 //!
-//! Owns the connection and its limits: time, size, and how much is read that was not asked for. No domain is ever enabled
-//! (`Runtime.enable` would keep alive whatever the target logs), so no message comes but answers; what else comes is thrown away.
+//! Owns the connection and its limits: time, size, and how much is read that was not asked for. No domain is enabled that sends messages of
+//! its own (`Runtime.enable` would keep alive whatever the target logs); what comes all the same is thrown away.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use timeline::MonoNs;
 use timeline::text::clean;
 use tungstenite::protocol::WebSocketConfig;
@@ -16,10 +17,12 @@ use tungstenite::{Error, Message, WebSocket, client::client_with_config};
 use super::V8Error;
 use super::inspector;
 
-/// Longest message, bytes: 20 ticks of a process with every lane take 60 KB.
-const MAX_MESSAGE: usize = 1 << 20;
+/// Longest message, bytes: 20 ticks of a process with every lane take 60 KB, a profile with 5,000 different stacks 2 MB.
+const MAX_MESSAGE: usize = 8 << 20;
 /// Longest time for an answer, and for opening a connection.
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// Objects that we have named in the target, until they are released.
+const GROUP: &str = "dyno";
 /// Most messages before the answer that nobody asked for.
 const MAX_OTHERS: usize = 1_000;
 /// Most characters of the target's own words in an error.
@@ -42,7 +45,7 @@ impl Session {
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE))
             .read_buffer_size(16 << 10);
-        let stream = Timed { tcp, until: deadline() };
+        let stream = Timed { tcp, until: deadline(TIMEOUT) };
         let (socket, _) = client_with_config(format!("ws://{address}{path}"), stream, Some(config)).map_err(
             |e| match e {
                 tungstenite::HandshakeError::Failure(e) => named(&e),
@@ -54,24 +57,71 @@ impl Session {
 
     /// The text that `expression` gives; none if it gives nothing.
     pub fn evaluate(&mut self, expression: &str) -> Result<Option<String>, V8Error> {
-        self.id += 1;
-        let request = serde_json::json!({
-            "id": self.id,
-            "method": "Runtime.evaluate",
-            "params": {
-                "expression": expression,
-                "includeCommandLineAPI": true, // `require`, in every version and kind of module
-                "returnByValue": true, // leaves no object in the target that we would hold
-                "silent": true,
-            },
+        let params = serde_json::json!({
+            "expression": expression,
+            "includeCommandLineAPI": true, // `require`, in every version and kind of module
+            "returnByValue": true, // leaves no object in the target that we would hold
+            "silent": true,
         });
-        self.socket.get_mut().until = deadline();
+        given(self.call("Runtime.evaluate", params, TIMEOUT)?)
+    }
+
+    /// The object that `expression` gives, by its number in the target. Whoever asks has it released.
+    pub fn object(&mut self, expression: &str) -> Result<String, V8Error> {
+        let params = serde_json::json!({ "expression": expression, "includeCommandLineAPI": true, "silent": true, "objectGroup": GROUP });
+        self.call::<Evaluated>("Runtime.evaluate", params, TIMEOUT)?.result.named()
+    }
+
+    /// Hands all objects that inherit from `prototype` to `function` as its `this`, and gives the text that comes back. A collection of the whole
+    /// heap: the target stands still meanwhile.
+    pub fn with_all(
+        &mut self,
+        prototype: &str,
+        function: &str,
+        patience: Duration,
+    ) -> Result<Option<String>, V8Error> {
+        #[derive(Deserialize)]
+        struct Found {
+            objects: Remote,
+        }
+        let params = serde_json::json!({ "prototypeObjectId": prototype, "objectGroup": GROUP });
+        let found: Found = self.call("Runtime.queryObjects", params, patience)?;
+        let params = serde_json::json!({
+            "objectId": found.objects.named()?,
+            "functionDeclaration": function,
+            "returnByValue": true,
+            "silent": true,
+        });
+        given(self.call("Runtime.callFunctionOn", params, patience)?)
+    }
+
+    /// Lets go of all that [`Session::object`] and [`Session::with_all`] have named.
+    pub fn release(&mut self) -> Result<(), V8Error> {
+        let params = serde_json::json!({ "objectGroup": GROUP });
+        self.call::<IgnoredAny>("Runtime.releaseObjectGroup", params, TIMEOUT).map(|_| ())
+    }
+
+    /// Calls a method that answers nothing of interest.
+    pub fn tell(&mut self, method: &str, params: serde_json::Value) -> Result<(), V8Error> {
+        self.call::<IgnoredAny>(method, params, TIMEOUT).map(|_| ())
+    }
+
+    /// What `method` answers within `patience`.
+    pub fn call<T: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        params: serde_json::Value,
+        patience: Duration,
+    ) -> Result<T, V8Error> {
+        self.id += 1;
+        let request = serde_json::json!({ "id": self.id, "method": method, "params": params });
+        self.socket.get_mut().until = deadline(patience);
         self.socket.send(Message::text(request.to_string())).map_err(|e| named(&e))?;
         for _ in 0..MAX_OTHERS {
             match self.socket.read().map_err(|e| named(&e))? {
                 Message::Text(text) => {
                     if let Some(answer) = answer(&text, self.id)? {
-                        return given(answer);
+                        return Ok(answer);
                     }
                 }
                 Message::Close(_) => return Err(V8Error::Unreachable("it closed the connection".to_owned())),
@@ -84,9 +134,8 @@ impl Session {
 
 /// What is of interest in a message.
 #[derive(Deserialize)]
-struct Reply {
-    id: Option<u64>,
-    result: Option<Evaluated>,
+struct Reply<T> {
+    result: Option<T>,
     error: Option<ProtocolError>,
 }
 
@@ -102,6 +151,14 @@ struct Remote {
     #[serde(rename = "type")]
     kind: String,
     value: Option<serde_json::Value>,
+    #[serde(rename = "objectId")]
+    object: Option<String>,
+}
+
+impl Remote {
+    fn named(self) -> Result<String, V8Error> {
+        self.object.ok_or_else(|| V8Error::Observers("an object was expected, a value came".to_owned()))
+    }
 }
 
 #[derive(Deserialize)]
@@ -120,7 +177,7 @@ struct ProtocolError {
 }
 
 /// The reply to request `id`; none if `text` is something else.
-fn answer(text: &str, id: u64) -> Result<Option<Reply>, V8Error> {
+fn answer<T: DeserializeOwned>(text: &str, id: u64) -> Result<Option<T>, V8Error> {
     #[derive(Deserialize)]
     struct IdOnly {
         id: Option<u64>,
@@ -130,16 +187,14 @@ fn answer(text: &str, id: u64) -> Result<Option<Reply>, V8Error> {
     if only.id != Some(id) {
         return Ok(None);
     }
-    serde_json::from_str::<Reply>(text).map(Some).map_err(malformed)
-}
-
-fn given(reply: Reply) -> Result<Option<String>, V8Error> {
-    debug_assert!(reply.id.is_some(), "only a reply with its id comes here");
+    let reply: Reply<T> = serde_json::from_str(text).map_err(malformed)?;
     if let Some(error) = reply.error {
         return Err(V8Error::NotInspector(clean(&error.message, WORDS)));
     }
-    let evaluated =
-        reply.result.ok_or_else(|| V8Error::NotInspector("a reply without a result".to_owned()))?;
+    reply.result.map(Some).ok_or_else(|| V8Error::NotInspector("a reply without a result".to_owned()))
+}
+
+fn given(evaluated: Evaluated) -> Result<Option<String>, V8Error> {
     if let Some(exception) = evaluated.exception {
         let said = exception.exception.and_then(|e| e.description).unwrap_or_default();
         let first = said.lines().next().unwrap_or("an exception");
@@ -167,8 +222,8 @@ fn named(error: &Error) -> V8Error {
     }
 }
 
-fn deadline() -> MonoNs {
-    MonoNs(MonoNs::now().0 + TIMEOUT.as_nanos() as u64)
+fn deadline(patience: Duration) -> MonoNs {
+    MonoNs(MonoNs::now().0 + patience.as_nanos() as u64)
 }
 
 /// A stream with one deadline for all that is read and written until it is set anew: a peer that sends a byte now and then gains nothing.

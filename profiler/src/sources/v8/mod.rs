@@ -1,16 +1,21 @@
-//! The V8 source: heap by generations, collections, loop and offload of Node.js and Deno, through the inspector.
+//! The V8 source: heap by generations, collections, loop, offload, requests, pools, caches and profiles of Node.js and Deno, through the inspector.
 //!
 //! Owns attaching and the rhythm of reading: one thread for each process. What is installed in the target is
-//! `observers.js`, and nothing else; it is taken back at the end, and takes itself back if nobody reads it for ten seconds. An inspector that dyno
+//! `observers.js` with its parts, and nothing else; it is taken back at the end, and takes itself back if nobody reads it for ten seconds. An inspector that dyno
 //! opened is closed again, one that was open stays open. Nothing but loopback is spoken to.
 //!
 //! A process that answers is judged by `batches` and `admit`, like any agent: its word is not trusted further than that.
 
 mod devtools;
 mod inspector;
+mod joiners;
 mod observers;
+mod profile;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -19,11 +24,14 @@ use timeline::probe::TICK_MS;
 
 use super::age::Age;
 use super::batches::{Answered, Batches};
+use super::stacks::Stacks;
 use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 use devtools::Session;
 use inspector::Before;
+use joiners::Joiners;
 use observers::{About, Observers};
+use profile::Profiles;
 
 /// How often a process is asked while it fails.
 const RETRY_PERIOD: Duration = Duration::from_millis(500);
@@ -79,6 +87,17 @@ impl V8Error {
 pub struct Installed {
     processes: Vec<Process>,
     about: String,
+    asked: BTreeSet<u32>,
+    follow: Option<u16>,
+}
+
+/// Whether the heap of a process is searched for pools and caches that are not among its loaded modules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Search {
+    /// It is not.
+    No,
+    /// It is, once, before anything is measured: the process stands still for 15 ms for each live MB.
+    Heap,
 }
 
 /// Installs the observers in the processes at `places`; `served` is the port that they serve, which is not asked for an inspector.
@@ -88,7 +107,7 @@ pub struct Installed {
 ///
 /// # Errors
 /// [`AttachError::V8`]: none of them could be attached; why the first one could not.
-pub fn install(places: &[Place], served: Option<u16>) -> Result<Installed, AttachError> {
+pub fn install(places: &[Place], served: Option<u16>, search: Search) -> Result<Installed, AttachError> {
     let mut processes = Vec::new();
     let mut failed = Vec::new();
     // All are looked at before the first is signalled.
@@ -112,23 +131,42 @@ pub fn install(places: &[Place], served: Option<u16>) -> Result<Installed, Attac
         );
         return Err(AttachError::V8 { what, why });
     }
-    let about = about(&processes, &failed, places.len());
-    Ok(Installed { processes, about })
+    let mut about = about(&processes, &failed, places.len());
+    if search == Search::Heap {
+        let found: Vec<String> = processes.iter_mut().map(Process::search).collect();
+        about += &format!("; searched by shape: {}", found.join(", "));
+    }
+    let pid = |place: &Place| match place {
+        Place::Process(pid) => Some(*pid),
+        Place::At(_) => None,
+    };
+    Ok(Installed { processes, about, asked: places.iter().filter_map(pid).collect(), follow: None })
 }
 
 impl Installed {
+    /// Attaches processes that come to serve `port` later, too.
+    #[must_use]
+    pub fn following(self, port: u16) -> Self {
+        Self { follow: Some(port), ..self }
+    }
+
     /// Reads them from now on.
     #[must_use]
     pub fn attach(self, sink: Box<dyn Sink>) -> Attached {
         let mut sink = Shared::new(sink);
         let since = MonoNs::now();
         let crew = Crew::default();
+        let stacks = Stacks::default();
         for process in self.processes {
             let watcher = Watcher::new(process, since, &mut sink);
             sink.note(watcher.source, &self.about);
-            crew.run(watcher, sink.clone());
+            watcher.run(&crew, &stacks, &sink);
         }
-        Attached::new(self.about, crew)
+        if let Some(port) = self.follow {
+            let joiners = Joiners::new(port, self.asked, crew.clone(), stacks.clone(), sink.clone());
+            crew.run(joiners, sink);
+        }
+        Attached::new(self.about, crew).sampling(stacks)
     }
 }
 
@@ -188,6 +226,17 @@ impl Process {
         Ok(())
     }
 
+    /// Searches its heap; says in words what came of it.
+    fn search(&mut self) -> String {
+        let pid = self.about.pid;
+        let found = self.session.as_mut().map(|session| self.observers.search(session));
+        match found {
+            Some(Ok(n)) => format!("{n} pool(s) and clients in process {pid}"),
+            Some(Err(why)) => format!("nothing in process {pid} ({why})"),
+            None => format!("nothing in process {pid}"),
+        }
+    }
+
     /// What happened after tick `since`, and whether the observers had to be installed anew for it. A connection that is broken, or
     /// slow beyond bearing, is given up, and the next turn takes a new one.
     fn read(&mut self, since: u64) -> Result<(Answered, bool), V8Error> {
@@ -230,12 +279,14 @@ fn about(attached: &[Process], failed: &[(Place, V8Error)], asked: usize) -> Str
         "open before and left so"
     };
     let seen = if first.about.collections {
-        "heap by generations, collections, loop, offload"
+        "heap by generations, collections, loop and who blocks it, offload, requests, profiles, pools and caches of known libraries; \
+         not seen: other pools and caches, worker threads"
     } else {
-        "heap by generations, delay of the loop; not available in this runtime: collections, use of the loop, offload"
+        "heap by generations, delay of the loop; not available in this runtime: collections, use of the loop, offload, requests; \
+         not seen: pools, caches, worker threads"
     };
     let mut text = format!(
-        "{} {} by its inspector ({opened}): pid {}: {seen}; not seen: pools, caches, statements, worker threads",
+        "{} {} by its inspector ({opened}): pid {}: {seen}",
         first.about.runtime.name(),
         first.about.version,
         pids.join(", ")
@@ -259,6 +310,7 @@ struct Watcher {
     troubles: Troubles,
     age: Age,
     newest: MonoNs,
+    busy: Arc<AtomicBool>,
 }
 
 impl Watcher {
@@ -273,14 +325,26 @@ impl Watcher {
             troubles: Troubles::new(source),
             age: Age::declare(source, &instance, sink),
             newest: since,
+            busy: Arc::default(),
             instance,
         }
+    }
+
+    /// Reads it on a thread, and has it profiled on another.
+    fn run(self, crew: &Crew, stacks: &Stacks, sink: &Shared) {
+        let profiles =
+            Profiles::new(self.process.address, &self.instance, Arc::clone(&self.busy), stacks.clone());
+        crew.run(self, sink.clone());
+        crew.run(profiles, sink.clone());
     }
 
     fn read(&mut self, sink: &mut dyn Sink) -> Result<(), V8Error> {
         let (answered, anew) = self.process.read(self.batches.seq())?;
         if anew {
             self.batches.begin_anew();
+        }
+        if profile::busy(&answered.batch) {
+            self.busy.store(true, Ordering::Relaxed);
         }
         let newest = self.batches.take(answered, sink).map_err(V8Error::Observers)?;
         self.newest = self.newest.max(newest.unwrap_or(self.newest));

@@ -1,13 +1,15 @@
 /*
- * What dyno installs in a process that runs on V8: observers, read by `Runtime.evaluate`, and nothing that the process can see or wait for.
+ * What dyno installs in a process that runs on V8: observers, read by `Runtime.evaluate`, and nothing that the process waits for.
  *
  * Owns the readings, in the form of dyno's probe, and their own removal. They stand under one symbol of the global object. Whatever fails in
  * them removes them; nothing is thrown into the process. Nobody reads for ten seconds: they remove themselves, and close the inspector if
- * dyno opened it. Names, arguments, addresses and the environment of the process are not read (but for the size of the offload pool).
+ * dyno opened it. The environment of the process is not read but for the size of the offload pool. What libraries tell (requests, pools,
+ * caches) is for the parts beside this file, which are handed the tools to observe with and nothing else.
  *
- * This is one expression, a function: of the name of the symbol, of whether dyno opened the inspector, and of what loads a built-in module.
+ * This is one expression, a function: of the name of the symbol, of whether dyno opened the inspector, of what loads a built-in module, and of
+ * the parts, functions of the tools.
  */
-(name, opened, load) => {
+(name, opened, load, parts) => {
   'use strict';
   const VERSION = 1;
   /** A delay or a collection that is shorter than this is normal life and is told by its lane alone, ns. */
@@ -26,11 +28,18 @@
   /** Most events kept from reading to reading, and told at one: longest first, the rest is counted. */
   const MOST_KEPT = 1_000;
   const MOST_EVENTS = 24;
+  /** Most events of all kinds at a reading; the probe's form takes 64. */
+  const MOST_TOLD = 60;
   /** Ticks kept for a reader that lost an answer. */
   const MOST_TICKS = 20;
   /** Most kinds of active resources that get a lane, and readings from one census to the next: it lists every one of them. */
   const MOST_KINDS = 16;
   const CENSUS_EVERY = 10;
+  /** The loop's timer is so late when somebody who keeps it from running is looked for, ns. */
+  const LATE_NS = 12_000_000;
+  /** Frames looked at for one that is no library's, and parts of a file's path that are told. */
+  const MOST_FRAMES = 40;
+  const PATH_PARTS = 2;
   /** Seconds without a reading after which the observers remove themselves. */
   const PATIENCE_S = 10;
   /** Longest wait from one look at who is connected to the inspector to the next. */
@@ -54,7 +63,7 @@
   const specs = [];
   const readers = [];
   const undo = [];
-  let specsText = '[]';
+  let specsText;
   let unread = 0;
   let removed = false;
 
@@ -75,9 +84,10 @@
 
   // -- lanes
 
+  let lastRead = mono();
   const declare = (lane, unit, shape, how, read) => {
     specs.push({ name: lane, subject: '', instance, unit, shape, combine: 'sum', quality: 'exact', ...how });
-    specsText = JSON.stringify(specs);
+    specsText = undefined;
     readers.push(read);
   };
   const level = (lane, unit, how, read) =>
@@ -85,6 +95,17 @@
       const value = read();
       if (Number.isFinite(value)) tick.values.push([at, value]);
     });
+  /** Things per second, of a count that only grows. */
+  const rate = (lane, unit, how, count) => {
+    // It counts from the reading before: whoever is seen for the first time is seen between two.
+    let [before, since] = [count(), lastRead];
+    declare(lane, unit, 'rate', how, (tick, at) => {
+      const [now, over] = [count(), tick.at - since];
+      if (over <= 0) return;
+      if (Number.isFinite(now - before)) tick.values.push([at, ((now - before) * 1e9) / over]);
+      [before, since] = [now, tick.at];
+    });
+  };
   const histogram = (lane, how, cells) =>
     declare(lane, 'ns', 'histogram', { combine: 'merge', ...how }, (tick, at) => {
       if (cells.size === 0) return;
@@ -104,10 +125,10 @@
   let longest = 0;
   let events = [];
   let unkept = 0;
-  const note = (kind, start, end, value = 0) => {
+  const note = (kind, start, end, value = 0, labels = []) => {
     longest = Math.max(longest, end - start);
     if (end - start < NOTED_NS) return;
-    if (events.length < MOST_KEPT) events.push({ kind, start: Math.round(start), end: Math.round(end), value });
+    if (events.length < MOST_KEPT) events.push({ kind, start: Math.round(start), end: Math.round(end), value, labels });
     else unkept += 1;
   };
   const takeEvents = () => {
@@ -205,14 +226,51 @@
       return { cpu, waited };
     };
   };
+  /**
+   * Who keeps the loop from turning, at this moment: a reading interrupts what runs, even a regular expression, and finds it below itself on
+   * the stack. The innermost function of the process's own code is told, or else of a library: `name (folder/file.js:17)`.
+   */
+  const whoRuns = () => {
+    const { stackTraceLimit } = Error;
+    let text;
+    try {
+      Error.stackTraceLimit = MOST_FRAMES;
+      text = new Error('').stack;
+    } finally {
+      Error.stackTraceLimit = stackTraceLimit;
+    }
+    const frames = [];
+    for (const line of String(text).split('\n')) {
+      const [, called = '', file, at] = /^\s*at (?:(.*) \()?(?:file:\/\/)?([^()]*):(\d+):\d+\)?$/.exec(line) ?? [];
+      // What lies behind an `await` is not on the stack.
+      if (called.startsWith('async ')) break;
+      if (file && !/^(node:|<anonymous>|evalmachine|internal\/)/.test(file)) frames.push({ called, file, at });
+    }
+    const frame = frames.find((f) => !/[\\/]node_modules[\\/]/.test(f.file)) ?? frames[0];
+    if (!frame) return undefined;
+    const path = frame.file.split(/[\\/]/).slice(-PATH_PARTS).join('/');
+    const called = frame.called.replace(/^new | \[as [^\]]*\]/g, '').replace(/^(Object|Array|Module|process|Timeout|Immediate)\./, '');
+    return `${called || 'anonymous'} (${path}:${frame.at})`;
+  };
+  let turned = mono();
+  let caught;
+  const catchWhoRuns = () => {
+    if (caught !== undefined || mono() - turned < LOOP_NS + LATE_NS) return;
+    try {
+      caught = whoRuns();
+    } catch {
+      // A process may have its own ideas of what a stack is.
+    }
+  };
   const watchLoop = () => {
     const delays = new Map();
     const times = threadTimes();
-    let last = mono();
     let used = times();
     every(LOOP_MS, () => {
-      const due = last + LOOP_NS;
-      last = mono();
+      const due = turned + LOOP_NS;
+      const last = (turned = mono());
+      const by = caught;
+      caught = undefined;
       const late = Math.max(0, last - due);
       record(delays, late);
       // Further turns would have seen the rest of a long delay, had it not kept them from running.
@@ -224,7 +282,7 @@
       const stood = last - due;
       const queued = used ? Math.min(stood, used.waited - before.waited) : 0;
       const stalled = !used || used.cpu - before.cpu >= stood / 2;
-      note(stalled ? 'pause.worker-stall' : 'pause.hiccup', due, last, queued);
+      note(stalled ? 'pause.worker-stall' : 'pause.hiccup', due, last, queued, stalled && by ? [['function', by]] : []);
     });
     histogram('loop.delay', {}, delays);
   };
@@ -276,6 +334,61 @@
     }
   };
 
+  // -- tools for the parts
+
+  /** Has `object` do `method` by way of `make(method)` until the end. */
+  const replace = (object, method, make) => {
+    let owner = object;
+    while (owner && !Object.hasOwn(owner, method)) owner = Object.getPrototypeOf(owner);
+    const own = owner && Object.getOwnPropertyDescriptor(owner, method);
+    if (typeof own?.value !== 'function' || !own.configurable) return;
+    const value = make(own.value);
+    Object.defineProperty(owner, method, { ...own, value });
+    // Who has replaced it since keeps ours below, which only passes on from then on.
+    undo.push(() => owner[method] === value && Object.defineProperty(owner, method, own));
+  };
+  /** Shows `visit` each module that is loaded, with what it exports; those that are loaded later, too. */
+  const visitors = [];
+  const visited = new Set();
+  const visitModules = () => {
+    const loaded = load('module')._cache ?? {};
+    for (const file of Object.keys(loaded)) {
+      if (visited.has(file) || !loaded[file]?.loaded) continue;
+      visited.add(file);
+      for (const visit of visitors) visit(file, loaded[file].exports);
+    }
+  };
+  const tellers = [];
+  const adopters = [];
+  const watchParts = () => {
+    if (isDeno) return;
+    const kit = {
+      ...{ isDeno, load, mono, guarded, record, level, rate, histogram, replace, undo },
+      gone: () => removed,
+      modules: (visit) => visitors.push(visit),
+      tells: (tell) => tellers.push(tell),
+    };
+    for (const part of parts) {
+      const adopts = part(kit);
+      if (adopts) adopters.push(adopts);
+    }
+    visitModules();
+  };
+  /** Takes over what of `objects` the parts know by its shape; how many. */
+  const adopt = (objects) => {
+    const { isProxy } = load('util').types;
+    let found = 0;
+    for (const object of objects) {
+      try {
+        // A proxy would tell its maker that somebody looks.
+        if (!isProxy(object) && adopters.some((adopts) => adopts(object))) found += 1;
+      } catch {
+        // It answers for itself in its own way.
+      }
+    }
+    return String(found);
+  };
+
   // -- reading, and the end
 
   let seq = 0;
@@ -285,11 +398,18 @@
   /** All that is known after tick `since`, as text. */
   const read = (since) => {
     unread = 0;
+    catchWhoRuns();
     counted = countsResources && seq % CENSUS_EVERY === 0;
     if (counted) census();
+    if (parts.length > 0 && seq % CENSUS_EVERY === 5) visitModules();
     heap = readHeap();
-    const tick = { seq: ++seq, at: mono(), values: [], histograms: [], events: takeEvents() };
+    const now = mono();
+    const tick = { seq: ++seq, at: now, values: [], histograms: [], events: takeEvents() };
+    for (const tell of tellers) tick.events.push(...tell(now));
+    const untold = tick.events.splice(MOST_TOLD).length;
+    if (untold > 0) tick.events[MOST_TOLD - 1].others = (tick.events[MOST_TOLD - 1].others ?? 0) + untold;
     readers.forEach((one, at) => one(tick, at));
+    lastRead = now;
     ticks = ticks.filter((t) => t.seq > since);
     ticks.push({ seq, text: JSON.stringify(tick) });
     const unsent = Math.max(0, ticks.length - MOST_TICKS);
@@ -298,6 +418,7 @@
     const told = lost;
     lost = 0;
     const texts = ticks.map((t) => t.text).join(',');
+    specsText ??= JSON.stringify(specs);
     return `{"version":${VERSION},"instance":"${instance}","pid":${process.pid},"now":${mono()},"lanes":${specsText},"ticks":[${texts}],"lost":${told}}`;
   };
 
@@ -306,7 +427,7 @@
     if (removed) return;
     removed = true;
     delete globalThis[symbol];
-    for (const one of undo.splice(0)) {
+    for (const one of undo.splice(0).reverse()) {
       try {
         one();
       } catch {
@@ -372,6 +493,7 @@
     watchLoop();
     watchUtilisation();
     watchOffload();
+    watchParts();
     // Counted in turns, not by the clock: a process that was itself stopped has not been left alone.
     every(1_000, () => {
       unread += 1;
@@ -389,7 +511,7 @@
     collections,
   });
   Object.defineProperty(globalThis, symbol, {
-    value: { about, read, remove, move },
+    value: { about, read, adopt, remove, move },
     enumerable: false,
     configurable: true,
   });

@@ -2,6 +2,8 @@
 //!
 //! Owns the words that are sent to `observers.js` and the types that come back. What the readings are worth is `admit`'s to say.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use timeline::MonoNs;
 use timeline::probe::{Batch, VERSION};
@@ -13,6 +15,12 @@ use crate::sources::batches::Answered;
 
 /// One expression: a function that installs the observers.
 const SOURCE: &str = include_str!("observers.js");
+/// Their parts, an expression each: what is observed of requests and of libraries.
+const PARTS: [&str; 3] = [include_str!("requests.js"), include_str!("pools.js"), include_str!("caches.js")];
+/// Live bytes from which on a heap is not searched: 15 ms of standstill for each MB make two seconds of it.
+const MAX_SEARCHED: u64 = 128 << 20;
+/// Longest time for the search.
+const SEARCH_PATIENCE: Duration = Duration::from_secs(15);
 /// Built-in modules, in every version and kind of module of Node.js from 16, and in Deno. `import()` would be an unhandled rejection, which ends
 /// the process.
 const LOAD: &str = "(name) => process.getBuiltinModule ? process.getBuiltinModule(name) : require(name)";
@@ -59,10 +67,31 @@ impl Observers {
 
     /// Installs them; those that are there already are left as they are.
     pub fn install(&self, session: &mut Session) -> Result<About, V8Error> {
-        let expression = format!("({SOURCE})(\"{}\", {}, {LOAD})", self.name, self.opened);
+        let parts: Vec<String> = PARTS.iter().map(|part| format!("({part})")).collect();
+        let expression =
+            format!("({SOURCE})(\"{}\", {}, {LOAD}, [{}])", self.name, self.opened, parts.join(","));
         let text = session.evaluate(&expression)?.unwrap_or_default();
         let about: About = serde_json::from_str(&text).map_err(unexpected)?;
         Ok(About { version: clean(&about.version, 20), ..about })
+    }
+
+    /// Has the heap searched for pools and clients of caches by their shape; how many were found. For programs that are bundled into one file, whose
+    /// libraries are not among the loaded modules.
+    pub fn search(&self, session: &mut Session) -> Result<u64, V8Error> {
+        let used = session.evaluate("String(process.memoryUsage().heapUsed)")?;
+        let used = used.and_then(|text| text.parse::<u64>().ok()).unwrap_or(u64::MAX);
+        if used > MAX_SEARCHED {
+            return Err(V8Error::Observers(format!(
+                "a heap of {} MB is not searched, the process would stand still for seconds",
+                used >> 20
+            )));
+        }
+        let prototype = session.object("Object.prototype")?;
+        let function =
+            format!("function () {{ return globalThis[Symbol.for(\"{}\")]?.adopt(this) }}", self.name);
+        let found = session.with_all(&prototype, &function, SEARCH_PATIENCE);
+        session.release()?;
+        Ok(found?.and_then(|text| text.parse().ok()).unwrap_or(0))
     }
 
     /// What happened after tick `since`; none if they are not there.

@@ -1,0 +1,68 @@
+//! Functions: whom a look at the stack or a profile names.
+//!
+//! Owns reading the label `function` of stalls and of profiles. What follows from a name is each detector's business: a name is no proof,
+//! since it comes from a few looks, so detectors decide without it and say it beside.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use timeline::clock::RunTime;
+use timeline::{Span, Timeline};
+
+/// Looks at the stack for a name to be worth saying.
+const LEAST_LOOKS: usize = 2;
+/// A profile is looked back at so far: one is taken each eight seconds while a process is busy.
+const BACK: Duration = Duration::from_secs(12);
+
+/// The function that was seen in most of the looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen<'a> {
+    /// `name (folder/file.js:17)`.
+    pub function: &'a str,
+    /// Looks in which it ran.
+    pub times: usize,
+    /// Looks in all.
+    pub looks: usize,
+}
+
+/// The one that ran in at least half of the looks.
+pub fn most_seen<'a>(looks: impl Iterator<Item = &'a str>) -> Option<Seen<'a>> {
+    let mut by: BTreeMap<&str, usize> = BTreeMap::new();
+    looks.for_each(|function| *by.entry(function).or_default() += 1);
+    let looks = by.values().sum();
+    let (function, times) = by.into_iter().max_by_key(|x| x.1)?;
+    (looks >= LEAST_LOOKS && 2 * times >= looks).then_some(Seen { function, times, looks })
+}
+
+/// The function with the greatest figure in the last profile of `kind` before `at`, with that figure: the mean over the processes that were
+/// profiled for shares, so that one busy process of many is not all of them.
+pub fn hottest(timeline: &Timeline, kind: &str, at: RunTime) -> Option<(String, f64)> {
+    let span = Span::new(at.back(BACK), at);
+    let mut newest: BTreeMap<(&str, &str), f64> = BTreeMap::new();
+    let mut instances: Vec<&str> = Vec::new();
+    for event in timeline.events(kind, span) {
+        if let Some(function) = event.label("function") {
+            instances.push(&event.instance);
+            newest.insert((function, &event.instance), event.value);
+        }
+    }
+    instances.sort_unstable();
+    instances.dedup();
+    let mut by: BTreeMap<&str, f64> = BTreeMap::new();
+    newest.into_iter().for_each(|((function, _), value)| *by.entry(function).or_default() += value);
+    let (function, sum) = by.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    Some((function.to_owned(), sum / instances.len() as f64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_must_be_seen_more_than_once_and_in_half_of_the_looks() {
+        assert_eq!(most_seen(["f"].into_iter()), None);
+        let seen = most_seen(["f", "g", "f"].into_iter());
+        assert_eq!(seen, Some(Seen { function: "f", times: 2, looks: 3 }));
+        assert_eq!(most_seen(["f", "g", "h"].into_iter()), None);
+    }
+}

@@ -1,0 +1,227 @@
+/*
+ * Caches that libraries keep in the process or reach from it: ioredis as one, each lru-cache by itself.
+ *
+ * Owns what is concluded from look-ups and writes: a key that is missed and then written was loaded in between; one that several loaded at
+ * once was duplicated; misses that see somebody else's write waited for it. So hits and misses are counted, loads are inferred. Of a key a
+ * short text is kept in which long parts that look made up (tokens, ids, addresses) are replaced by a number of four digits.
+ *
+ * One expression, a function of the observers' tools (`kit`).
+ */
+(kit) => {
+  /** Most caches of this process that get lanes, keys that are followed at once, and loads of one key. */
+  const MOST_CACHES = 6;
+  const MOST_KEYS = 5_000;
+  const MOST_LOADS = 256;
+  /** Refreshes told at a reading, those with the most loads first. */
+  const MOST_EVENTS = 24;
+  /** A miss that nobody has written for so long was no load, ns. */
+  const FORGOTTEN_NS = 2_000_000_000;
+  /** After a write, others of the same refresh come within this, or twice the first one's load, ns. */
+  const AFTER_NS = 100_000_000;
+  /** Longest stretch told as one refresh, ns: a stampede must be seen while it lasts. */
+  const LONGEST_NS = 1_000_000_000;
+
+  const shown = (key) => {
+    const text = typeof key === 'string' || typeof key === 'number' ? String(key).slice(0, 200) : typeof key;
+    return text.replace(/[^\s:/|]*@[^\s:/|]*|[A-Za-z0-9_+=-]{16,}/g, (part) => {
+      let sum = 0;
+      for (let i = 0; i < part.length; i++) sum = (sum * 31 + part.charCodeAt(i)) % 10_000;
+      return `*${String(sum).padStart(4, '0')}`;
+    });
+  };
+
+  // -- one cache
+
+  let caches = 0;
+  const newMeter = (name) => {
+    caches += 1;
+    const counts = { hits: 0, misses: 0, loads: 0, coalesced: 0, 'duplicate-loads': 0, evictions: 0, removed: 0 };
+    const load = new Map();
+    const time = new Map();
+    const open = new Map();
+    let ended = [];
+    const of = (part) => `cache.${name}.${part}`;
+    const inferred = { quality: 'inferred' };
+    for (const part of ['hits', 'misses', 'removed']) kit.rate(of(part), 'per-second', {}, () => counts[part]);
+    for (const part of ['loads', 'coalesced', 'duplicate-loads']) kit.rate(of(part), 'per-second', inferred, () => counts[part]);
+    kit.histogram(of('load'), inferred, load);
+
+    const close = (key, refresh) => {
+      open.delete(key);
+      counts.coalesced += refresh.sets > 0 ? refresh.waits.length : 0;
+      if (refresh.sets > 0) ended.push({ key, start: refresh.start, end: refresh.last, loads: refresh.sets });
+    };
+    const sweep = (now) => {
+      for (const [key, refresh] of open) {
+        if (refresh.sets === 0) {
+          if (now - refresh.start > FORGOTTEN_NS) open.delete(key);
+        } else if (now - refresh.last > Math.max(AFTER_NS, 2 * refresh.first)) close(key, refresh);
+        else if (now - refresh.start > LONGEST_NS) {
+          ended.push({ key, start: refresh.start, end: refresh.last, loads: refresh.sets });
+          Object.assign(refresh, { start: now, sets: 0 });
+        }
+      }
+    };
+    kit.tells((now) => {
+      sweep(now);
+      const told = ended.sort((a, b) => b.loads - a.loads);
+      ended = [];
+      const events = told.slice(0, MOST_EVENTS).map(({ key, start, end, loads }) => ({
+        kind: 'cache.refresh',
+        start: Math.round(start),
+        end: Math.round(Math.max(start, end)),
+        labels: [
+          ['cache', name],
+          ['key', shown(key)],
+        ],
+        value: loads,
+      }));
+      if (told.length > events.length) events[events.length - 1].others = told.length - events.length;
+      return events;
+    });
+    return {
+      counts,
+      time,
+      of,
+      hit: () => (counts.hits += 1),
+      missed: (key, now) => {
+        counts.misses += 1;
+        const refresh = open.get(key);
+        if (refresh) {
+          if (refresh.waits.length < MOST_LOADS) refresh.waits.push(now);
+        } else if (open.size < MOST_KEYS) open.set(key, { start: now, first: 0, last: 0, sets: 0, waits: [now] });
+      },
+      written: (key, now) => {
+        const refresh = open.get(key);
+        if (!refresh) return;
+        const began = refresh.waits.shift();
+        counts.loads += 1;
+        refresh.sets += 1;
+        refresh.last = now;
+        if (refresh.sets === 1) refresh.first = now - began;
+        else counts['duplicate-loads'] += 1;
+        kit.record(load, now - began);
+        if (refresh.waits.length === 0) close(key, refresh);
+      },
+    };
+  };
+
+  // -- ioredis: all connections of the process are one cache
+
+  const READS = new Set(['get', 'getbuffer', 'getex', 'mget']);
+  const WRITES = new Set(['set', 'setex', 'psetex', 'setnx', 'getset']);
+  const REMOVES = new Set(['del', 'unlink', 'expire', 'pexpire']);
+  let redis;
+  const newRedis = () => {
+    const meter = newMeter('redis');
+    kit.histogram(meter.of('time'), {}, meter.time);
+    return meter;
+  };
+  const keyOf = (key) => (typeof key === 'string' ? key : String(key));
+  const watchCommand = kit.guarded((command) => {
+    const name = String(command?.name).toLowerCase();
+    const [reads, writes, removes] = [READS, WRITES, REMOVES].map((names) => names.has(name));
+    if ((!reads && !writes && !removes) || typeof command.promise?.then !== 'function') return;
+    redis ??= newRedis();
+    const asked = kit.mono();
+    const keys = name === 'mget' ? command.args.flat().map(keyOf) : [keyOf(command.args[0])];
+    const answered = kit.guarded((value) => {
+      if (kit.gone()) return;
+      const now = kit.mono();
+      kit.record(redis.time, now - asked);
+      if (writes) redis.written(keys[0], now);
+      else if (removes) redis.counts.removed += Number(value) || 0;
+      // A key is missed from when it was asked for: that is where its load begins.
+      else keys.forEach((key, i) => ((name === 'mget' ? value?.[i] : value) == null ? redis.missed(key, asked) : redis.hit()));
+    });
+    command.promise.then(answered, () => {});
+  });
+  const watched = new WeakSet();
+  const watchRedis = (Redis) => {
+    kit.replace(
+      Redis?.prototype,
+      'sendCommand',
+      (original) =>
+        function (command, ...rest) {
+          // Sent once more after a reconnect, it is still one.
+          if (!kit.gone() && typeof command === 'object' && command !== null && !watched.has(command)) {
+            watched.add(command);
+            watchCommand(command);
+          }
+          return original.call(this, command, ...rest);
+        },
+    );
+  };
+
+  // -- lru-cache
+
+  const lrus = new WeakMap();
+  let lruCount = 0;
+  const lruOf = (cache) => {
+    if (lrus.has(cache)) return lrus.get(cache);
+    const fits = caches < MOST_CACHES && Number.isInteger(cache.size);
+    const meter = fits ? newMeter(lruCount++ ? `lru-${lruCount}` : 'lru') : undefined;
+    lrus.set(cache, meter);
+    if (!meter) return undefined;
+    const held = new WeakRef(cache);
+    kit.level(meter.of('entries'), 'count', {}, () => held.deref()?.size);
+    kit.rate(meter.of('evictions'), 'per-second', { quality: 'inferred' }, () => meter.counts.evictions);
+    return meter;
+  };
+  const aside = kit.guarded((cache, work) => {
+    const meter = kit.gone() ? undefined : lruOf(cache);
+    if (meter) work(meter, kit.mono());
+  });
+  const watchLru = (LRUCache) => {
+    const prototype = LRUCache?.prototype;
+    kit.replace(
+      prototype,
+      'get',
+      (original) =>
+        function (key, ...rest) {
+          const value = original.call(this, key, ...rest);
+          aside(this, (meter, now) => (value === undefined ? meter.missed(key, now) : meter.hit()));
+          return value;
+        },
+    );
+    kit.replace(
+      prototype,
+      'set',
+      (original) =>
+        function (key, ...rest) {
+          const before = kit.gone() ? 0 : this.size;
+          const had = before > 0 && this.has(key);
+          const result = original.call(this, key, ...rest);
+          aside(this, (meter, now) => {
+            meter.written(key, now);
+            if (!had && before > 0 && this.size <= before) meter.counts.evictions += 1;
+          });
+          return result;
+        },
+    );
+    kit.replace(
+      prototype,
+      'delete',
+      (original) =>
+        function (...given) {
+          const gone = original.apply(this, given);
+          if (gone) aside(this, (meter) => (meter.counts.removed += 1));
+          return gone;
+        },
+    );
+  };
+
+  kit.modules((file, exported) => {
+    if (/[\\/]ioredis[\\/]built[\\/](Redis|redis[\\/]index)\.js$/.test(file)) watchRedis(exported?.default ?? exported);
+    if (/[\\/]lru-cache[\\/]/.test(file)) watchLru(exported?.LRUCache ?? (exported?.name === 'LRUCache' ? exported : undefined));
+  });
+
+  /** Takes over `object` if it is a client of Redis: where it sends its commands, whatever its class is called now. */
+  return (object) => {
+    if (typeof object.sendCommand !== 'function' || !('commandQueue' in object) || !('offlineQueue' in object)) return false;
+    let owner = object;
+    while (owner && !Object.hasOwn(owner, 'sendCommand')) owner = Object.getPrototypeOf(owner);
+    if (owner) watchRedis({ prototype: owner });
+    return owner !== undefined && owner !== null;
+  };
+}

@@ -1,0 +1,324 @@
+/*
+ * Pools of connections that libraries keep in the process: found by the class in the cache of loaded modules, or handed over by shape.
+ *
+ * Owns what is known of each library: where its class is, how its pool counts, by which methods places are taken and given back. While the
+ * observers stand, those methods are passed through and timed; a pool is known from its first use on. Nothing of options, addresses or
+ * statements is kept but how many connections there may be, and statements without their values.
+ *
+ * One expression, a function of the observers' tools (`kit`); gives what takes over an object that looks like a pool.
+ */
+(kit) => {
+  /** Most pools that get lanes. */
+  const MOST_POOLS = 8;
+  /** Most statements that are told apart, and most characters of one; as in the shop's own agent. */
+  const MOST_SHAPES = 64;
+  const MOST_TEXT = 120;
+  /** Most texts whose fingerprint is remembered. */
+  const MOST_TEXTS = 2_000;
+  const isCount = (n) => Number.isInteger(n) && n >= 0;
+
+  /**
+   * `file`: of the module that exports the class. `counts`: all open, those idle, who waits, how many there may be; numbers where the object
+   * is a pool of this kind. `closed`: flags of one that is. `take` and `give`: methods; the place is what the first one gives, and the first argument of the others.
+   */
+  const KINDS = [
+    {
+      name: 'pg',
+      file: /[\\/]pg-pool[\\/]index\.js$/,
+      take: 'connect',
+      give: ['_release'],
+      closed: ['ending'],
+      counts: (p) => [p.totalCount, p.idleCount, p.waitingCount, p.options?.max],
+    },
+    {
+      name: 'mysql',
+      file: /[\\/]mysql2[\\/]lib[\\/](base[\\/])?pool\.js$/,
+      take: 'getConnection',
+      give: ['releaseConnection'],
+      closed: ['_closed'],
+      counts: (p) => [p._allConnections?.length, p._freeConnections?.length, p._connectionQueue?.length, p.config?.connectionLimit],
+    },
+    {
+      name: 'generic',
+      file: /[\\/]generic-pool[\\/]lib[\\/]Pool\.js$/,
+      take: 'acquire',
+      give: ['release', 'destroy'],
+      closed: ['_draining'],
+      counts: (p) => [p.size, p.available, p.pending, p.max],
+      also: (p) => isCount(p.borrowed),
+    },
+    {
+      name: 'tarn',
+      file: /[\\/]tarn[\\/]dist[\\/]Pool\.js$/,
+      take: 'acquire',
+      give: ['release'],
+      closed: ['destroyed'],
+      counts: (p) => [p.numUsed() + p.numFree(), p.numFree(), p.numPendingAcquires(), p.max],
+    },
+    {
+      name: 'sequelize',
+      file: /[\\/]sequelize-pool[\\/]lib[\\/]Pool\.js$/,
+      take: 'acquire',
+      give: ['release', 'destroy'],
+      closed: ['_draining'],
+      counts: (p) => [p.size, p.available, p.waiting, p.maxSize],
+      also: (p) => isCount(p.using),
+    },
+  ];
+
+  const counted = (kind, pool) => {
+    try {
+      const counts = kind.counts(pool);
+      return counts.every(isCount) && (kind.also?.(pool) ?? true) ? counts : undefined;
+    } catch {
+      return undefined;
+    }
+  };
+
+  // -- one pool
+
+  const meters = new WeakMap();
+  /** What has lanes: a pool that takes the place of one that is closed goes on in them. */
+  const known = [];
+  const named = new Map();
+  const nameOf = (kind) => {
+    const n = (named.get(kind) ?? 0) + 1;
+    named.set(kind, n);
+    return n === 1 ? kind : `${kind}-${n}`;
+  };
+
+  const meterOf = (kind, pool) => {
+    if (meters.has(pool)) return meters.get(pool);
+    const vacant = ({ of, held }) => of === kind && (!held.deref() || kind.closed.some((flag) => held.deref()[flag] === true));
+    let meter;
+    if (counted(kind, pool)) {
+      meter = known.find(vacant) ?? (known.length < MOST_POOLS ? newMeter(kind, pool) : undefined);
+      if (meter) meter.held = new WeakRef(pool);
+    }
+    meters.set(pool, meter);
+    return meter;
+  };
+
+  const newMeter = (kind, pool) => {
+    const read = () => {
+      const there = meter.held.deref();
+      return there ? counted(kind, there) : undefined;
+    };
+    const of = (part) => `pool.${name}.${part}`;
+    const name = nameOf(kind.name);
+    const meter = { of: kind, held: new WeakRef(pool), wait: new Map(), hold: new Map(), acquired: 0, timeouts: 0, opened: 0 };
+    known.push(meter);
+    kit.level(of('capacity'), 'count', {}, () => read()?.[3]);
+    kit.level(of('in-use'), 'count', {}, () => {
+      const counts = read();
+      return counts && counts[0] - counts[1];
+    });
+    kit.level(of('idle'), 'count', {}, () => read()?.[1]);
+    kit.level(of('waiters'), 'count', {}, () => read()?.[2]);
+    kit.histogram(of('wait'), {}, meter.wait);
+    kit.histogram(of('hold'), {}, meter.hold);
+    kit.rate(of('acquired'), 'per-second', {}, () => meter.acquired);
+    kit.rate(of('timeouts'), 'per-second', {}, () => meter.timeouts);
+    // pg's connections are counted as they are made; those of the others by what is open from reading to reading.
+    let open = read()?.[0] ?? 0;
+    kit.rate(of('opened'), 'per-second', { quality: kind.name === 'pg' ? 'exact' : 'inferred' }, () => {
+      const now = read()?.[0] ?? open;
+      if (kind.name !== 'pg') meter.opened += Math.max(0, now - open);
+      open = now;
+      return meter.opened;
+    });
+    return meter;
+  };
+
+  // -- taking and giving back
+
+  const since = new WeakMap();
+  const isObject = (x) => (typeof x === 'object' && x !== null) || typeof x === 'function';
+  const began = (meter) => {
+    const asked = kit.mono();
+    return kit.guarded((error, place) => {
+      const now = kit.mono();
+      kit.record(meter.wait, now - asked);
+      if (error) {
+        meter.timeouts += 1;
+        return;
+      }
+      meter.acquired += 1;
+      if (isObject(place)) since.set(place, now);
+    });
+  };
+
+  const timeTaking = (kind, original) =>
+    function (...given) {
+      const meter = kit.gone() ? undefined : meterOf(kind, this);
+      if (!meter) return original.apply(this, given);
+      const told = began(meter);
+      const last = given.length - 1;
+      if (typeof given[last] === 'function') {
+        const answer = given[last];
+        given[last] = function (...given) {
+          told(given[0], given[1]);
+          return answer.apply(this, given);
+        };
+        return original.apply(this, given);
+      }
+      const result = original.apply(this, given);
+      const promise = typeof result?.then === 'function' ? result : result?.promise;
+      promise?.then?.((place) => told(undefined, place), (error) => told(error ?? true));
+      return result;
+    };
+
+  const timeGiving = (kind, original) =>
+    function (...given) {
+      const meter = kit.gone() ? undefined : meters.get(this);
+      const taken = meter && isObject(given[0]) ? since.get(given[0]) : undefined;
+      if (taken !== undefined) {
+        since.delete(given[0]);
+        kit.record(meter.hold, kit.mono() - taken);
+      }
+      return original.apply(this, given);
+    };
+
+  const classes = new WeakSet();
+  const watchClass = (kind, prototype) => {
+    if (!prototype || classes.has(prototype)) return;
+    classes.add(prototype);
+    kit.replace(prototype, kind.take, (original) => timeTaking(kind, original));
+    for (const method of kind.give) kit.replace(prototype, method, (original) => timeGiving(kind, original));
+  };
+
+  // -- connections and statements of pg
+
+  const shapes = new Map();
+  const texts = new Map();
+  /** Numbers that are no part of a name, quoted texts, parameters. */
+  const VALUES = /'(?:[^']|'')*'|\$\d+|(?<![\w."])\d+(?:\.\d+)?\b/g;
+  const fingerprint = (sql) => {
+    const text = sql.slice(0, 2_000).replace(VALUES, '?').replace(/\s+/g, ' ').replace(/;\s*$/, '').trim();
+    const short = text.replace(/\?(?:, ?\?)+/g, '?').replace(/\(\?\)(?:, ?\(\?\))+/g, '(?)');
+    return short.length > MOST_TEXT ? `${short.slice(0, MOST_TEXT - 1)}…` : short;
+  };
+  const shapeOf = (sql) => {
+    let shape = texts.get(sql);
+    if (shape) return shape;
+    let text = fingerprint(sql);
+    if (!shapes.has(text) && shapes.size >= MOST_SHAPES) text = 'other';
+    shape = shapes.get(text) ?? addShape(text);
+    if (texts.size < MOST_TEXTS) texts.set(sql, shape);
+    return shape;
+  };
+  const addShape = (subject) => {
+    const shape = { calls: 0, failures: 0, rows: 0, time: new Map() };
+    shapes.set(subject, shape);
+    kit.rate('db.calls', 'per-second', { subject }, () => shape.calls);
+    kit.rate('db.failures', 'per-second', { subject }, () => shape.failures);
+    kit.rate('db.rows', 'per-second', { subject }, () => shape.rows);
+    kit.histogram('db.time', { subject }, shape.time);
+    return shape;
+  };
+
+  const timeStatement = (original) =>
+    function (...given) {
+      const [what] = given;
+      const sql = typeof what === 'string' ? what : what?.text;
+      const last = given.length - 1;
+      // What is handed a callback by other means (a stream, a cursor) is not timed.
+      const calls = typeof given[last] === 'function';
+      if (kit.gone() || typeof sql !== 'string' || (!calls && typeof what?.submit === 'function')) return original.apply(this, given);
+      const asked = kit.mono();
+      const told = kit.guarded((error, result) => {
+        const shape = shapeOf(sql);
+        shape.calls += 1;
+        if (error) shape.failures += 1;
+        else shape.rows += result?.rowCount ?? 0;
+        kit.record(shape.time, kit.mono() - asked);
+      });
+      if (calls) {
+        const answer = given[last];
+        given[last] = function (...given) {
+          told(given[0], given[1]);
+          return answer.apply(this, given);
+        };
+        return original.apply(this, given);
+      }
+      const promise = original.apply(this, given);
+      promise?.then?.((result) => told(undefined, result), (error) => told(error ?? true));
+      return promise;
+    };
+
+  /** Connections beside any pool: asked for, used and closed. */
+  let beside;
+  const newBeside = () => {
+    const meter = { wait: new Map(), hold: new Map(), acquired: 0, open: 0 };
+    const of = (part) => `pool.pg-clients.${part}`;
+    kit.level(of('in-use'), 'count', {}, () => meter.open);
+    kit.level(of('idle'), 'count', {}, () => 0);
+    kit.histogram(of('wait'), {}, meter.wait);
+    kit.histogram(of('hold'), {}, meter.hold);
+    kit.rate(of('acquired'), 'per-second', {}, () => meter.acquired);
+    kit.rate(of('opened'), 'per-second', {}, () => meter.acquired);
+    return meter;
+  };
+  const noteClient = kit.guarded((client) => {
+    for (const meter of known) {
+      if (!meter.held.deref()?._clients?.includes?.(client)) continue;
+      meter.opened += 1;
+      return;
+    }
+    // Perhaps of a pool for which there was no room.
+    if (known.length >= MOST_POOLS) return;
+    beside ??= newBeside();
+    const asked = kit.mono();
+    client.once('connect', () => {
+      const now = kit.mono();
+      kit.record(beside.wait, now - asked);
+      beside.acquired += 1;
+      beside.open += 1;
+      client.once('end', () => {
+        beside.open -= 1;
+        kit.record(beside.hold, kit.mono() - now);
+      });
+    });
+  });
+  const watchClients = (Client) => {
+    const prototype = Client?.prototype;
+    if (!prototype || classes.has(prototype)) return;
+    classes.add(prototype);
+    kit.replace(prototype, 'query', timeStatement);
+    kit.replace(
+      prototype,
+      'connect',
+      (original) =>
+        function (...given) {
+          if (!kit.gone()) noteClient(this);
+          return original.apply(this, given);
+        },
+    );
+  };
+
+  // -- finding them
+
+  kit.modules((file, exported) => {
+    for (const kind of KINDS) {
+      if (kind.file.test(file)) watchClass(kind, (exported?.Pool ?? exported)?.prototype);
+    }
+    if (/[\\/]pg[\\/]lib[\\/]client\.js$/.test(file)) watchClients(exported);
+  });
+
+  /** Takes over `object` if it looks like a pool, or where it sends its statements if it looks like a client of pg. */
+  return (object) => {
+    if ('connectionParameters' in object && typeof object.query === 'function' && typeof object.connect === 'function') {
+      let owner = object;
+      while (owner && !Object.hasOwn(owner, 'query')) owner = Object.getPrototypeOf(owner);
+      watchClients({ prototype: owner });
+      return true;
+    }
+    const kind = KINDS.find((kind) => typeof object[kind.take] === 'function' && counted(kind, object));
+    if (!kind) return false;
+    // Where the method is defined, whatever its class is called now.
+    let owner = object;
+    while (owner && !Object.hasOwn(owner, kind.take)) owner = Object.getPrototypeOf(owner);
+    watchClass(kind, owner);
+    return meterOf(kind, object) !== undefined;
+  };
+}
