@@ -166,7 +166,7 @@ impl Figure<'_> {
         let unit = self.subject.unit();
         let shown = match self.subject {
             Subject::Growth(..) => format!("{}/min", unit.show(r.value * 60.0)),
-            Subject::ErrorCount | Subject::Dropped => format!("{}", r.value),
+            Subject::ErrorCount | Subject::Count | Subject::Dropped => format!("{}", r.value),
             _ => unit.show(r.value),
         };
         let mut figure = r.detail.map(|d| format!("{shown} {d}")).unwrap_or(shown);
@@ -221,6 +221,11 @@ impl Figure<'_> {
                 let (finished, errors) = figures::counts(timeline, step, spans);
                 self.of_errors(finished, errors)
             }
+            Subject::Count => {
+                let (samples, _) = figures::counts(timeline, step, spans);
+                let value = samples as f64;
+                (samples > 0).then_some(Reading { value, samples, enough: true, detail: None })
+            }
             Subject::AchievedShare => {
                 let load = figures::load(timeline, spans);
                 let detail = Some("of offered".to_owned());
@@ -247,7 +252,8 @@ impl Figure<'_> {
             }
             Subject::Growth(..) if self.lane_trouble(timeline).is_some() => None,
             Subject::Growth(name, _) => {
-                let (value, samples) = figures::growth(timeline, name, step, spans)?;
+                let spans = figures::under_load(timeline, spans);
+                let (value, samples) = figures::growth(timeline, name, step, &spans)?;
                 Some(Reading { value, samples, enough: samples >= FEW, detail: None })
             }
         }
@@ -296,6 +302,7 @@ impl Figure<'_> {
         if timeline.named(name).next()?.spec.shape == Shape::Histogram && stat != Stat::Last {
             return self.of_histogram(&figures::merged(timeline, name, subject, spans), stat);
         }
+        let spans = &figures::under_load(timeline, spans);
         let stats = figures::lane_stats(timeline, name, subject, spans)?;
         let value = match stat {
             Stat::Min => stats.min,
@@ -462,6 +469,31 @@ mod tests {
             final_(&t, "pool.db.wait p99 < 5ms"),
             (Some(false), "no lane pool.db.wait in this run".into())
         );
+    }
+
+    #[test]
+    fn a_level_is_that_of_all_workers_while_load_is_applied() {
+        let mut t = run(100);
+        for (id, worker) in [(5, "gen-0"), (6, "gen-1")] {
+            t.apply(&Entry::Lane(LaneId(id), LaneSpec::level(names::OPEN_WEBSOCKETS, worker, Unit::Count)));
+            for tenth in 1..=420 {
+                // All are closed once the last phase is over.
+                let value = if tenth > 400 { 0.0 } else { 25_000.0 };
+                t.apply(&Entry::Sample { lane: LaneId(id), at: RunTime::from_ms(tenth * 100), value });
+            }
+        }
+        assert_eq!(final_(&t, "client.open-websockets min >= 50000"), (Some(true), "50.0k".into()));
+        assert_eq!(final_(&t, "client.open-websockets min >= 50001 in phase peak").0, Some(false));
+    }
+
+    #[test]
+    fn counts_and_k6_thresholds_read_the_same_figures() {
+        let t = run(100);
+        assert_eq!(final_(&t, "count >= 3000"), (Some(true), "3000".into()));
+        assert_eq!(final_(&t, "http_reqs: count > 3000").0, Some(false));
+        assert_eq!(final_(&t, "checks: rate > 0.99").0, Some(true));
+        assert_eq!(final_(&t, "checks: rate == 1"), (Some(false), "0.10 % (3 of 3000)".into()));
+        assert_eq!(final_(&t, "http_req_duration{name:check out,scenario:peak}: med<10").0, Some(true));
     }
 
     #[test]
