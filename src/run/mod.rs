@@ -20,9 +20,11 @@ use timeline::snapshot::RunState;
 use timeline::{MonoNs, RunClock, RunTime};
 
 use crate::backend_process::Backend;
+use crate::ci::Ci;
 use crate::cli::RunArgs;
 use crate::cores::{self, Split};
 use crate::files::make_folder;
+use crate::live::{self, Exports};
 use crate::outcome::{Outcome, UserError};
 use crate::screen::Screen;
 use crate::sources::{Attach, Permission, Settled, Sources};
@@ -45,6 +47,7 @@ const REACH: Duration = Duration::from_secs(3);
 /// Runs the command.
 pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     let job = prepare::prepare(&args)?;
+    live::check_otlp(args.otlp.as_deref())?;
     let bundled = job.plan.target == Target::Bundled;
     let (sizing, workers) = size(&job, &args)?;
     let folder = make_folder(args.out.as_deref(), &job.run_id)?;
@@ -65,7 +68,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
         Runner { job: &job, args: &args, sizing, folder: &folder, backend: backend.as_ref(), split, url };
     let finished = ran.run(&stops)?;
     drop(backend);
-    finish::finish(&finished, &folder, args.ci)
+    finish::finish(&finished, &folder, Ci::of(args.ci, args.ci_open), args.scenario.as_deref())
 }
 
 /// `dyno load-worker`
@@ -152,7 +155,12 @@ impl Runner<'_> {
         let clock = RunClock::with_origin(MonoNs(MonoNs::now().0 + LEAD.as_nanos() as u64));
         let recorder = Recorder::start(self.recorder_options(clock), Some(&self.folder.join(FILE_NAME)))?;
         let handle = recorder.handle();
-        let screen = Screen::start(&self.args.look, self.args.ci, CAPABILITIES, handle.published())?;
+        let ci = Ci::of(self.args.ci, self.args.ci_open);
+        if let Some(ci) = ci {
+            ci.begin(&format!("dyno: {}", self.job.plan.name));
+        }
+        let screen = Screen::start(&self.args.look, ci, CAPABILITIES, handle.published())?;
+        let exports = Exports::start(self.args.metrics_listen, self.args.otlp.as_deref(), &handle)?;
         // Before the first start, so that whoever looks on can still end a run that is not what was meant.
         self.sizing.why.iter().for_each(|why| handle.log(why));
 
@@ -190,7 +198,11 @@ impl Runner<'_> {
         drop(sources);
         let end = RunEnd { reason: ended.reason, at: clock.now(), notes: ended.notes };
         let finished = recorder.finish(end);
+        drop(exports);
         screen.close();
+        if let Some(ci) = ci {
+            ci.end();
+        }
         Ok(finished)
     }
 
