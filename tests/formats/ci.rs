@@ -6,6 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -38,18 +39,39 @@ fn bash(script: &str, folder: &Path, variables: &[(&str, &str)]) -> Output {
         .unwrap()
 }
 
+/// A run that says of itself that the machine starved it is run again, twice at most.
+fn valid_run(out: &Path, run: impl Fn() -> Output) -> Output {
+    const INVALID: i32 = 5;
+    for _ in 0..2 {
+        let ran = run();
+        if ran.status.code() != Some(INVALID) {
+            return ran;
+        }
+        std::fs::remove_dir_all(out).unwrap();
+    }
+    run()
+}
+
 fn text(output: &Output) -> (String, String) {
     let of = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (of(&output.stdout), of(&output.stderr))
 }
 
-/// A folder with `dyno` in its `bin`, and a release of it made by the release script, as `latest`.
+/// A folder with `dyno` in its `bin`; gives where a release made by the release script is found as `latest`.
 fn released(folder: &Path) -> String {
-    let releases = folder.join("releases/latest/download");
-    let made = Command::new(root("ci/release")).arg(&releases).arg(DYNO).output().unwrap();
-    assert!(made.status.success(), "{:?}", text(&made));
+    // Packing takes seconds, so it is done once, in a folder of Cargo's.
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    let releases = MADE.get_or_init(|| {
+        let releases = Path::new(env!("CARGO_TARGET_TMPDIR")).join("releases");
+        let to = releases.join("latest/download");
+        let made = Command::new(root("ci/release")).arg(&to).arg(DYNO).output().unwrap();
+        assert!(made.status.success(), "{:?}", text(&made));
+        releases
+    });
     std::fs::create_dir(folder.join("bin")).unwrap();
     std::os::unix::fs::symlink(DYNO, folder.join("bin/dyno")).unwrap();
+    let copied = Command::new("cp").arg("-r").arg(releases).arg(folder.join("releases")).status().unwrap();
+    assert!(copied.success());
     format!("file://{}", folder.join("releases").display())
 }
 
@@ -113,7 +135,7 @@ fn take(mut stream: TcpStream) -> Vec<Value> {
 
 /// The page, as soon as there are figures of steps on it; none if that never comes.
 fn scrape(port: u16) -> Option<String> {
-    for _ in 0..200 {
+    for _ in 0..400 {
         std::thread::sleep(Duration::from_millis(50));
         let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { continue };
         let asked = stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -184,7 +206,7 @@ fn the_action_runs_the_binary_and_annotates_and_the_run_is_scraped_and_collected
         ("ARGS", &args),
         ("OUT", "run"),
     ];
-    let ran = bash(script("Run"), folder, &run);
+    let ran = valid_run(&folder.join("run"), || bash(script("Run"), folder, &run));
     let (out, err) = text(&ran);
     assert_eq!(ran.status.code(), Some(3), "{out}\n{err}");
     let told = std::fs::read_to_string(&output).unwrap();
@@ -311,7 +333,7 @@ fn the_gitlab_job_fetches_runs_and_reports() {
         ("CI_DEFAULT_BRANCH", "main"),
     ];
     variables.extend(given);
-    let ran = bash(&script, folder, &variables);
+    let ran = valid_run(&folder.join("dyno-run"), || bash(&script, folder, &variables));
     let (out, err) = text(&ran);
     assert!(ran.status.success(), "{out}\n{err}");
     assert!(err.contains("section_start:") && err.contains("section_end:"), "{err}");
