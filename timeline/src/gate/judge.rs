@@ -29,6 +29,9 @@ const MAX_WINDOWS: u64 = 600;
 /// Windows begin on whole seconds of their span because histograms come once a second.
 const WINDOW_STEP: Duration = Duration::from_secs(1);
 
+/// How long a second's histograms may be on their way: the recorder's tick.
+const HISTOGRAM_LAG: Duration = Duration::from_millis(500);
+
 /// A figure read from the timeline.
 struct Reading {
     value: f64,
@@ -119,7 +122,9 @@ impl Figure<'_> {
                 .worst(timeline, &spans, window)
                 .unwrap_or_else(|| self.decide(None, all, timeline, over));
         }
-        let last = Span::new(at.back(window), at);
+        // Histograms come once a second, and a moment after it: the newest window ends where all of them are in.
+        let end = RunTime::from_ms(at.back(HISTOGRAM_LAG).as_ms() / 1_000 * 1_000);
+        let last = Span::new(end.back(window), end);
         match spans.iter().find(|s| s.start <= last.start && last.start < s.end) {
             Some(_) => self.decide(self.read(timeline, &[last]), last, timeline, over),
             None => self.nothing(None, "no full window yet", last),
@@ -438,8 +443,14 @@ mod tests {
         let gate = Gate::parse("p50 < 10ms over 5s").unwrap();
         let end = gate.judge_final(&t, &[]);
         assert_eq!((end.holds, end.window), (Some(false), seconds(18, 23)));
-        let live = gate.judge(&t, &[], RunTime::from_ms(18_000));
+        let live = gate.judge(&t, &[], RunTime::from_ms(18_600));
         assert_eq!((live.holds, live.window), (Some(true), seconds(13, 18)));
+        let shortest = Gate::parse("p50 < 10ms over 1s").unwrap().judge(&t, &[], RunTime::from_ms(21_700));
+        assert_eq!(
+            (shortest.holds, shortest.window),
+            (Some(false), seconds(20, 21)),
+            "a window of one histogram"
+        );
         let early = gate.judge(&t, &[], RunTime::from_ms(12_000));
         assert_eq!((early.holds, early.figure.as_str()), (None, "no full window yet"));
     }
