@@ -66,8 +66,10 @@ pub enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
-    /// Print the man page.
-    Man,
+    /// Print the man page; of a command, or all of them into a folder.
+    Man(ManArgs),
+    /// Print a Grafana dashboard of live runs (`dyno run --metrics-listen`), to be imported as it is.
+    Grafana,
     /// The server that `dyno bench` loads; it ends with its standard input.
     #[command(hide = true)]
     BenchTarget {
@@ -167,7 +169,8 @@ pub struct RunArgs {
     /// `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN), `redis=redis://127.0.0.1:PORT` (its password in DYNO_REDIS_PASSWORD). Can be repeated.
     #[arg(long, value_name = "SOURCE")]
     pub attach: Vec<String>,
-    /// A condition that must hold, such as 'p99 < 250ms for checkout'. Can be repeated.
+    /// A condition that must hold, such as 'p99 < 250ms for checkout'; with 'abort after 10s' at its end it ends the run
+    /// once it has failed for so long. Can be repeated.
     #[arg(long, value_name = "EXPR")]
     pub gate: Vec<String>,
     /// An address of this machine to connect from, instead of those that the scenario names. Can be repeated.
@@ -183,9 +186,19 @@ pub struct RunArgs {
     /// each some 80 MB of memory.
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "5", value_parser = clap::value_parser!(u64).range(1..=30))]
     pub profile: Option<u64>,
-    /// For continuous integration: plain lines, and an undecided gate fails.
+    /// For continuous integration: plain lines, an undecided gate fails, and what GitHub Actions (annotations, step summary)
+    /// and GitLab CI (`ci/` in the run's folder: JUnit, code quality, metrics) read, without statements and addresses.
     #[arg(long)]
     pub ci: bool,
+    /// With --ci: leave statements and addresses in what is published.
+    #[arg(long, requires = "ci")]
+    pub ci_open: bool,
+    /// Serve the run's figures for Prometheus at /metrics while it goes on: PORT of loopback, or ADDRESS:PORT.
+    #[arg(long, value_name = "ADDR", value_parser = crate::live::address)]
+    pub metrics_listen: Option<std::net::SocketAddr>,
+    /// Send the run's figures once a second to an OpenTelemetry collector, such as http://127.0.0.1:4318, by OTLP over HTTP.
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<String>,
     /// Worker processes of the bundled backend [default: 2].
     #[arg(long, value_name = "N")]
     pub workers: Option<usize>,
@@ -721,6 +734,17 @@ pub enum RecordingCommand {
         #[arg(long, value_name = "PATH")]
         out: PathBuf,
     },
+}
+
+/// `dyno man`
+#[derive(Debug, Clone, Args)]
+pub struct ManArgs {
+    /// A command, such as `run` or `baseline save` [default: dyno itself].
+    #[arg(num_args = 0.., conflicts_with = "out")]
+    pub command: Vec<String>,
+    /// Write the pages of all commands into this folder instead.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// What `dyno` alone means.

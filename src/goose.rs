@@ -21,6 +21,7 @@ use timeline::recording::FILE_NAME;
 use timeline::snapshot::RunState;
 use timeline::{MonoNs, RunClock};
 
+use crate::ci::Ci;
 use crate::cli::GooseArgs;
 use crate::files::{make_folder, run_id};
 use crate::outcome::{Outcome, UserError};
@@ -78,7 +79,7 @@ pub fn goose(args: GooseArgs) -> anyhow::Result<Outcome> {
     let handle = recorder.handle();
     let sources = Sources::attach(settled, &[], &handle)?;
     handle.attached(&sources.about());
-    let screen = Screen::start(&args.look, args.ci, CAPABILITIES, handle.published())?;
+    let screen = Screen::start(&args.look, Ci::of(args.ci, false), CAPABILITIES, handle.published())?;
 
     let (mut child, output) = start(&arguments, &folder.join(LOG))?;
     let poller = Poller::start(arguments.controller(), output.heard(), handle.clone())?;
@@ -192,7 +193,7 @@ fn conclude(
     said: &[String],
     answered: bool,
 ) -> anyhow::Result<Outcome> {
-    let outcome = finish::finish(finished, folder, args.ci)?;
+    let outcome = finish::finish(finished, folder, Ci::of(args.ci, false), None)?;
     let well = ended.status.is_some_and(|s| s.success());
     let mut text = format!(
         "\n{}; dyno's verdict: {}; what goose said is in {}\n",

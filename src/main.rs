@@ -4,6 +4,7 @@
 
 mod backend_process;
 mod bench;
+mod ci;
 mod cli;
 mod compare;
 mod cores;
@@ -11,6 +12,7 @@ mod files;
 mod follow;
 mod goose;
 mod import;
+mod live;
 mod outcome;
 mod pages;
 mod play;
@@ -77,7 +79,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Bench(BenchCommand::Sources(args)) => bench::sources(&args),
         Command::BenchTarget { kind, port } => bench::target(kind, port),
         Command::Completions { shell } => pages::completions(&mut Cli::command(), shell),
-        Command::Man => pages::man(Cli::command()),
+        Command::Man(args) => pages::man(Cli::command(), &args),
+        Command::Grafana => show::print(&reports::grafana::dashboard()),
         Command::BackendWorker => backend_process::work(),
         Command::LoadWorker => run::load_worker(),
     }

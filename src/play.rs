@@ -49,7 +49,7 @@ pub fn play(args: &ReplayArgs) -> anyhow::Result<Outcome> {
     let stops = stop::listen()?;
     player.seek(pace.at).map_err(user_error)?;
     let able = Capabilities { load: false, marker: false, report: false, replay: Some(args.speed) };
-    let screen = Screen::start(&args.look, false, able, player.published())?;
+    let screen = Screen::start(&args.look, None, able, player.published())?;
     let mut last = MonoNs::now();
     loop {
         let mut ends = stops.asked() > 0 || (pace.at >= player.length() && !screen.stays());

@@ -10,7 +10,9 @@ use dashboard::plain::Plain;
 use dashboard::theme::{ColorChoice, ThemeChoice};
 use dashboard::tui::{self, TuiOptions};
 use timeline::recorder::Published;
+use timeline::snapshot::Snapshot;
 
+use crate::ci::Ci;
 use crate::cli::{Color, Look, Ui};
 
 /// Commands that may wait; a person cannot type faster than they are heard.
@@ -31,15 +33,16 @@ enum Kind {
 }
 
 impl Screen {
-    /// Starts the screen that `look` asks for; `ci` turns the dashboard off where it was not asked for by name.
+    /// Starts the screen that `look` asks for; `ci` turns the dashboard off where it was not asked for by
+    /// name, and says what lines may be published.
     pub fn start(
         look: &Look,
-        ci: bool,
+        ci: Option<Ci>,
         capabilities: Capabilities,
         published: Published,
     ) -> io::Result<Self> {
         let (send, commands) = sync_channel(COMMANDS);
-        let kind = match choose(look.ui, ci) {
+        let kind = match choose(look.ui, ci.is_some()) {
             Ui::Tui => Kind::Dashboard(tui::run(options(look, capabilities), move || published.get(), send)?),
             Ui::Json => {
                 lines(published, Box::new(|snapshot| serde_json::to_string(snapshot).into_iter().collect()))?
@@ -47,7 +50,14 @@ impl Screen {
             Ui::None => Kind::Nothing,
             Ui::Plain | Ui::Auto => {
                 let mut plain = Plain::new();
-                lines(published, Box::new(move |snapshot| plain.lines(snapshot)))?
+                let made = move |snapshot: &Snapshot| -> Vec<String> {
+                    let lines = plain.lines(snapshot);
+                    lines
+                        .into_iter()
+                        .map(|line| ci.map_or_else(|| line.clone(), |ci| ci.text(&line)))
+                        .collect()
+                };
+                lines(published, Box::new(made))?
             }
         };
         Ok(Self { commands, kind })
@@ -108,7 +118,7 @@ pub fn announce(look: &Look, text: &str) {
     }
 }
 
-type Lines = Box<dyn FnMut(&timeline::snapshot::Snapshot) -> Vec<String> + Send>;
+type Lines = Box<dyn FnMut(&Snapshot) -> Vec<String> + Send>;
 
 /// Lines go to standard error, from a thread of their own: a full pipe must not hold up the run.
 fn lines(published: Published, mut make: Lines) -> io::Result<Kind> {

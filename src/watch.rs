@@ -86,7 +86,7 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
     let handle = recorder.handle();
     let sources = Sources::attach(settled, &[], &handle)?;
     handle.attached(&sources.about());
-    let screen = Screen::start(&args.look, false, CAPABILITIES, handle.published())?;
+    let screen = Screen::start(&args.look, None, CAPABILITIES, handle.published())?;
 
     loop {
         let over = length.is_some_and(|l| clock.now().since(timeline::RunTime::ZERO) >= l);
@@ -106,7 +106,7 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
     drop(backend);
     let _ = std::fs::remove_file(own_log);
     match folder {
-        Some(folder) => finish::finish(&finished, &folder, false),
+        Some(folder) => finish::finish(&finished, &folder, None, None),
         None => Ok(Outcome::Pass),
     }
 }

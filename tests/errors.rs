@@ -78,6 +78,16 @@ fn a_gate_that_names_nothing_is_refused_before_the_run() {
 }
 
 #[test]
+fn a_collector_that_cannot_be_spoken_to_is_refused_before_the_run() {
+    let output = dyno().args(["run", "flash-sale", "--otlp", "https://127.0.0.1:4318"]).output().unwrap();
+    assert_eq!(code(&output), Some(2));
+    assert!(stderr(&output).contains("http://127.0.0.1:4318"), "{}", stderr(&output));
+    let output = dyno().args(["run", "flash-sale", "--gate", "p99 < 1s abort after soon"]).output().unwrap();
+    assert_eq!(code(&output), Some(2));
+    assert!(stderr(&output).contains("soon"), "{}", stderr(&output));
+}
+
+#[test]
 fn a_folder_with_something_in_it_is_not_written_into() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("precious"), "x").unwrap();

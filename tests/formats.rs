@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "formats/ci.rs"]
+mod ci;
 mod common;
 
 use std::path::Path;

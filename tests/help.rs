@@ -32,6 +32,7 @@ fn help_of_every_command() {
         "recording trim",
         "recording merge",
         "redact",
+        "man",
         "bench engine",
         "bench backend",
         "bench sources",
@@ -53,4 +54,14 @@ fn the_catalogue_and_the_plan_of_flash_sale() {
 fn completions_and_man_page_are_made() {
     assert!(help(&["completions", "bash"]).contains("_dyno"));
     assert!(help(&["man"]).contains(".TH dyno"));
+    assert!(help(&["man", "baseline", "save"]).contains(".TH dyno-baseline-save"));
+    let folder = tempfile::tempdir().unwrap();
+    help(&["man", "--out", &folder.path().display().to_string()]);
+    for page in ["dyno.1", "dyno-run.1", "dyno-scenarios-import.1"] {
+        assert!(folder.path().join(page).is_file(), "{page}");
+    }
+    assert!(!folder.path().join("dyno-load-worker.1").exists(), "what is hidden has no page");
+    let unknown = dyno().args(["man", "runn"]).output().unwrap();
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("run, backend"), "it says what there is");
 }

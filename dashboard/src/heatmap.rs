@@ -2,10 +2,12 @@
 //!
 //! Owns rebinning (counts are added, a picture is never scaled) and drawing. Rows are those of
 //! [`timeline::snapshot::heat_row`], the same for every run; neighbouring rows are added where the screen
-//! has fewer. An empty cell is blank, and no cell with a response in it is.
+//! has fewer. An empty cell is blank, or part of a gate's line, and no cell with a
+//! response in it is.
 
 use ratatui::layout::Rect;
-use timeline::snapshot::{HEAT_ROWS, HeatColumn, Snapshot, heat_edge_ns};
+use timeline::lane::names;
+use timeline::snapshot::{HEAT_ROWS, HeatColumn, Snapshot, heat_edge_ns, heat_row};
 
 use crate::axis::Axis;
 use crate::canvas::Canvas;
@@ -42,6 +44,12 @@ impl Rows {
         Self { low: low / per_cell * per_cell, per_cell, shown }
     }
 
+    /// The row of the screen that shows row `row` of the snapshot, counted from below.
+    fn of_screen(&self, row: usize) -> Option<usize> {
+        let i = row.checked_sub(self.low)? / self.per_cell.max(1);
+        (i < self.shown).then_some(i)
+    }
+
     /// Rows of the snapshot behind row `i` of the screen, counted from below.
     fn behind(&self, i: usize) -> std::ops::Range<usize> {
         let start = self.low.saturating_add(i.saturating_mul(self.per_cell));
@@ -74,10 +82,28 @@ pub(crate) fn draw(canvas: &mut Canvas<'_>, area: Rect, axis: &Axis, snapshot: &
             }
         }
     }
+    limits(canvas, columns.plot, &rows, &counts, snapshot);
     values(canvas, columns.value, axis, snapshot);
     if let Some(x) = axis.cursor_x() {
         let x = columns.plot.x.saturating_add(x);
         canvas.restyle(Rect { x, width: 1, ..area }, Role::Selected);
+    }
+}
+
+/// Gates on response time, each a line in the row of its limit, behind whatever is drawn there.
+fn limits(canvas: &mut Canvas<'_>, plot: Rect, rows: &Rows, counts: &[Vec<u64>], snapshot: &Snapshot) {
+    for gate in &snapshot.gates {
+        let Some((_, limit)) = gate.line.as_ref().filter(|(lane, _)| lane == names::RESPONSE) else {
+            continue;
+        };
+        let Some(i) = rows.of_screen(heat_row(*limit)).filter(|i| *i < usize::from(plot.height)) else {
+            continue;
+        };
+        let style = canvas.theme.style(if gate.holds == Some(false) { Role::Critical } else { Role::Dim });
+        let y = plot.bottom().saturating_sub(1).saturating_sub(i as u16);
+        for (x, _) in counts.iter().enumerate().filter(|(_, column)| column[i] == 0) {
+            canvas.glyph(plot.x.saturating_add(x as u16), y, canvas.theme.glyphs().rule, style);
+        }
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Lane<'a> {
     pool: Option<&'a PoolView>,
     /// Put before the value: `loads`.
     prefix: &'static str,
+    /// Limits that gates set to it: where, and whether the gate fails.
+    limits: Vec<(f64, bool)>,
 }
 
 impl<'a> Lane<'a> {
@@ -37,7 +39,12 @@ impl<'a> Lane<'a> {
     pub fn named(snapshot: &'a Snapshot, label: impl Into<String>, name: &str) -> Self {
         let series = find(snapshot, name);
         let full = series.filter(|l| l.unit == Unit::Ratio).map(|_| 1.0);
-        Self { label: label.into(), series, full, waiters: None, pool: None, prefix: "" }
+        let limits = snapshot.gates.iter().filter_map(|g| {
+            let (_, limit) = g.line.as_ref().filter(|(lane, _)| lane == name)?;
+            Some((*limit, g.holds == Some(false)))
+        });
+        let limits = limits.collect();
+        Self { label: label.into(), series, full, waiters: None, pool: None, prefix: "", limits }
     }
 
     /// A pool: connections in use against its capacity, and who waits.
@@ -116,7 +123,22 @@ impl<'a> Lane<'a> {
         self.bars(canvas, columns.plot, axis, series, full);
     }
 
+    /// Gates' limits, below the bars. One row is no room for a line.
+    fn lines(&self, canvas: &mut Canvas<'_>, plot: Rect, axis: &Axis, full: f64) {
+        for &(limit, fails) in
+            self.limits.iter().filter(|(limit, _)| plot.height > 1 && *limit > 0.0 && *limit <= full)
+        {
+            let row = (limit / full * f64::from(plot.height)).ceil() as u16;
+            let style = canvas.theme.style(if fails { Role::Critical } else { Role::Dim });
+            let y = plot.bottom().saturating_sub(row.max(1));
+            for x in 0..axis.width().min(plot.width) {
+                canvas.glyph(plot.x.saturating_add(x), y, canvas.theme.glyphs().rule, style);
+            }
+        }
+    }
+
     fn bars(&self, canvas: &mut Canvas<'_>, plot: Rect, axis: &Axis, series: &LaneView, full: f64) {
+        self.lines(canvas, plot, axis, full);
         let style = canvas.theme.style(Role::Curve);
         let warned = canvas.theme.style(Role::Warning);
         let glyphs = canvas.theme.glyphs();

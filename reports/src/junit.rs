@@ -12,6 +12,18 @@ use crate::write::ReportError;
 /// # Errors
 /// When it cannot be serialised.
 pub fn render(summary: &Summary) -> Result<String, ReportError> {
+    document(summary, false)
+}
+
+/// The document for CI, where an undecided gate is a failure, as it is for the exit code.
+///
+/// # Errors
+/// When it cannot be serialised.
+pub fn strict(summary: &Summary) -> Result<String, ReportError> {
+    document(summary, true)
+}
+
+fn document(summary: &Summary, strict: bool) -> Result<String, ReportError> {
     let length = Duration::from_nanos(summary.end.length);
     let mut suite = TestSuite::new(plain(&summary.scenario.name));
     suite.set_time(length);
@@ -25,7 +37,7 @@ pub fn render(summary: &Summary) -> Result<String, ReportError> {
         suite.add_property((plain(name), plain(value)));
     }
     suite.add_test_case(run_case(summary, length));
-    suite.add_test_cases(summary.gates.iter().map(gate_case));
+    suite.add_test_cases(summary.gates.iter().map(|g| gate_case(g, strict)));
     let mut report = Report::new("dyno");
     report.set_time(length);
     report.add_test_suite(suite);
@@ -43,10 +55,13 @@ fn run_case(summary: &Summary, length: Duration) -> TestCase {
     case
 }
 
-fn gate_case(gate: &GateResult) -> TestCase {
+fn gate_case(gate: &GateResult, strict: bool) -> TestCase {
     let status = match gate.holds {
         Some(true) => TestCaseStatus::success(),
         Some(false) => failure(NonSuccessKind::Failure, &gate.figure, "gate"),
+        None if strict => {
+            failure(NonSuccessKind::Failure, &format!("undecided: {}", gate.figure), "undecided")
+        }
         None => {
             let mut skipped = TestCaseStatus::skipped();
             skipped.set_message(plain(&format!("undecided: {}", gate.figure)));
@@ -84,6 +99,15 @@ mod tests {
     #[test]
     fn a_case_for_each_gate_and_one_for_the_run() {
         insta::assert_snapshot!(render(&fixture::flash_sale().summary()).unwrap());
+    }
+
+    #[test]
+    fn an_undecided_gate_is_skipped_and_fails_in_ci() {
+        let mut s = fixture::flash_sale().summary();
+        s.gates.iter_mut().for_each(|g| g.holds = None);
+        let cases = s.gates.len();
+        assert_eq!(render(&s).unwrap().matches("<skipped").count(), cases);
+        assert_eq!(strict(&s).unwrap().matches("<failure").count(), cases);
     }
 
     #[test]

@@ -145,7 +145,7 @@ pub fn write(folder: &Path, inputs: &Inputs<'_>, formats: &[Format]) -> Result<V
 }
 
 /// Under another name first: whoever reads the file meanwhile sees the old one whole, or the new one.
-fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let written = fs::write(&part, bytes).and_then(|()| fs::rename(&part, path));

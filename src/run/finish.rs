@@ -5,17 +5,30 @@ use std::path::{Path, PathBuf};
 use timeline::facts::EndReason;
 use timeline::recorder::Finished;
 
+use crate::ci::Ci;
 use crate::outcome::{Outcome, UserError};
 use crate::show::print;
 
-/// Writes the reports into `folder`, prints the summary, and says how it ended.
-pub fn finish(finished: &Finished, folder: &Path, ci: bool) -> anyhow::Result<Outcome> {
+/// Writes the reports into `folder`, prints the summary, and says how it ended. Under `ci` also tells the CI server, which
+/// shows findings at `scenario` if that is a file.
+pub fn finish(
+    finished: &Finished,
+    folder: &Path,
+    ci: Option<Ci>,
+    scenario: Option<&str>,
+) -> anyhow::Result<Outcome> {
     let (summary, written) = write(finished, folder);
     let files = written.as_deref().unwrap_or_default();
     // What was found is said even when it cannot be written down.
-    print(&reports::text::summary(&summary, files))?;
+    match ci {
+        None => print(&reports::text::summary(&summary, files))?,
+        Some(ci) => print(&ci.text(&reports::text::summary(&ci.summary(&summary), files)))?,
+    };
     written.map_err(UserError::wrong)?;
-    Ok(outcome(&summary, finished.end.reason, ci))
+    if let Some(ci) = ci {
+        ci.publish(folder, &ci.summary(&summary), scenario)?;
+    }
+    Ok(outcome(&summary, finished.end.reason, ci.is_some()))
 }
 
 /// Writes the reports into `folder`; gives the summary, and the files or why there are none.

@@ -184,6 +184,8 @@ impl Ending {
                         return true;
                     }
                 }
+                // Too few samples for a moment neither mend nor fail it.
+                (None, _) => {}
                 _ => {
                     self.failing.remove(&i);
                 }

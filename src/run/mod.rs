@@ -21,9 +21,11 @@ use timeline::snapshot::RunState;
 use timeline::{MonoNs, Remedy, RunClock, RunTime};
 
 use crate::backend_process::Backend;
+use crate::ci::Ci;
 use crate::cli::RunArgs;
 use crate::cores::{self, Split};
 use crate::files::make_folder;
+use crate::live::{self, Exports};
 use crate::outcome::{Outcome, UserError};
 use crate::screen::Screen;
 use crate::serve::Door;
@@ -47,12 +49,13 @@ const REACH: Duration = Duration::from_secs(3);
 /// Runs the command.
 pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     let (finished, folder) = carry_out(&args, &[])?;
-    finish::finish(&finished, &folder, args.ci)
+    finish::finish(&finished, &folder, Ci::of(args.ci, args.ci_open), args.scenario.as_deref())
 }
 
 /// A run and its folder, with the recording in it. The bundled backend holds `remedies` from before the load on.
 pub fn carry_out(args: &RunArgs, remedies: &[Remedy]) -> anyhow::Result<(Finished, PathBuf)> {
     let job = prepare::prepare(args)?;
+    live::check_otlp(args.otlp.as_deref())?;
     let bundled = job.plan.target == Target::Bundled;
     let (sizing, workers) = size(&job, args)?;
     let door = Door::open(&args.serve)?;
@@ -168,7 +171,12 @@ impl Runner<'_> {
         if let Some(serving) = &serving {
             crate::screen::announce(&self.args.look, serving.about());
         }
-        let screen = Screen::start(&self.args.look, self.args.ci, CAPABILITIES, handle.published())?;
+        let ci = Ci::of(self.args.ci, self.args.ci_open);
+        if let Some(ci) = ci {
+            ci.begin(&format!("dyno: {}", self.job.plan.name));
+        }
+        let screen = Screen::start(&self.args.look, ci, CAPABILITIES, handle.published())?;
+        let exports = Exports::start(self.args.metrics_listen, self.args.otlp.as_deref(), &handle)?;
         // Before the first start, so that whoever looks on can still end a run that is not what was meant.
         self.sizing.why.iter().for_each(|why| handle.log(why));
 
@@ -220,7 +228,11 @@ impl Runner<'_> {
         let end = RunEnd { reason: ended.reason, at: clock.now(), notes: ended.notes };
         let finished = recorder.finish(end);
         drop(serving); // watchers get the end, too
+        drop(exports);
         screen.close();
+        if let Some(ci) = ci {
+            ci.end();
+        }
         Ok(finished)
     }
 

@@ -19,6 +19,9 @@ pub const GRID: Duration = Duration::from_millis(100);
 /// without a common beat, so that without this a cell would miss an instance now and then and a sum over
 /// instances would dip. A source slower than [`GRID`] is held for two of its own intervals.
 const HOLD: Duration = Duration::from_millis(500);
+/// An instance that has said nothing for so long is taken to be gone where nothing comes after: sources that end say so, or
+/// are seen to end, well before.
+const GONE: Duration = Duration::from_secs(3);
 /// The slope of a lane is read from so many points at most; their pairs are its square.
 const MAX_SLOPE_POINTS: usize = 300;
 
@@ -69,12 +72,20 @@ fn after(at: RunTime) -> RunTime {
     at + Duration::from_nanos(1)
 }
 
+/// The spans without the time after the last phase: what levels and rates are read over, since sessions that end then are
+/// meant to.
+#[must_use]
+pub fn under_load(timeline: &Timeline, spans: &[Span]) -> Vec<Span> {
+    match timeline.plan().end() {
+        RunTime::ZERO => spans.to_vec(),
+        planned => clip(spans, planned),
+    }
+}
+
 /// Length of the spans without the time after the last phase, in seconds: what rates are divided by.
 #[must_use]
 pub fn seconds(timeline: &Timeline, spans: &[Span]) -> f64 {
-    let planned = timeline.plan().end();
-    let until = |s: &Span| if planned == RunTime::ZERO { s.end } else { s.end.min(planned) };
-    spans.iter().map(|s| until(s).since(s.start).as_secs_f64()).sum()
+    under_load(timeline, spans).iter().map(|s| s.length().as_secs_f64()).sum()
 }
 
 /// Figures of one step, or of all.
@@ -351,7 +362,8 @@ pub fn rank(sorted: &[f64], quantile: f64) -> f64 {
 }
 
 /// A level or rate over all instances in cells of [`GRID`], with each cell's end. An instance that
-/// has sent nothing for a few cells counts with its newest value; a cell that none speaks of is a gap.
+/// has sent nothing for a few cells counts with its newest value; a cell that none speaks of is a gap, and so is a sum
+/// that one of its parts is missing from.
 #[must_use]
 pub fn grid(
     timeline: &Timeline,
@@ -363,13 +375,23 @@ pub fn grid(
     let cells = (span.length().as_nanos() as u64).div_ceil(step) as usize;
     let mut out: Vec<(RunTime, Option<f64>)> =
         (0..cells).map(|i| (RunTime(span.start.0 + (i as u64 + 1) * step).min(span.end), None)).collect();
+    let mut missing = vec![false; cells];
     for series in about(timeline, name, subject) {
-        add_instance(series, span, step, &mut out);
+        add_instance(series, span, step, &mut out, &mut missing);
+    }
+    for (cell, _) in out.iter_mut().zip(missing).filter(|(_, missing)| *missing) {
+        cell.1 = None;
     }
     out
 }
 
-fn add_instance(series: &Series, span: Span, step: u64, out: &mut [(RunTime, Option<f64>)]) {
+fn add_instance(
+    series: &Series,
+    span: Span,
+    step: u64,
+    out: &mut [(RunTime, Option<f64>)],
+    missing: &mut [bool],
+) {
     let hold = hold(series);
     let mut next = series.points.partition_point(|p| p.0 < span.start);
     let mut held = next.checked_sub(1).map(|i| series.points[i]);
@@ -380,7 +402,11 @@ fn add_instance(series: &Series, span: Span, step: u64, out: &mut [(RunTime, Opt
             held = Some(*point);
             next += 1;
         }
-        let Some((_, value)) = held.filter(|(at, _)| start.since(*at) < hold) else { continue };
+        let Some((_, value)) = held.filter(|(at, _)| start.since(*at) < hold) else {
+            let silent = held.is_some_and(|(at, _)| next < series.points.len() || start.since(at) < GONE);
+            missing[i] |= silent && series.spec.combine == Combine::Sum;
+            continue;
+        };
         *cell = Some(match (series.spec.combine, *cell) {
             (_, None) => value,
             (Combine::Max, Some(v)) => v.max(value),
@@ -494,6 +520,27 @@ mod tests {
         let spans = [Span::new(RunTime::from_ms(1_000), RunTime::from_ms(7_000))];
         let stats = lane_stats(&t, "pool.db.in-use", None, &spans).unwrap();
         assert_eq!((stats.min, stats.median, stats.max, stats.instances), (8.0, 8.0, 8.0, 2));
+    }
+
+    #[test]
+    fn a_sum_without_one_of_its_parts_is_none() {
+        let mut t = Timeline::new();
+        let every = |silent: std::ops::Range<u64>| {
+            (0..100)
+                .map(|i| i * 100)
+                .filter(|ms| !silent.contains(ms))
+                .map(|ms| (ms, 25.0))
+                .collect::<Vec<_>>()
+        };
+        let spec = |n: u32| LaneSpec::level(names::OPEN_WEBSOCKETS, format!("gen-{n}"), Unit::Count);
+        lane(&mut t, 0, spec(0), &every(0..0));
+        lane(&mut t, 1, spec(1), &every(4_000..6_000));
+        let stats = lane_stats(&t, names::OPEN_WEBSOCKETS, None, &all()).unwrap();
+        assert_eq!((stats.min, stats.max), (50.0, 50.0), "silent for two seconds, and back");
+        // One that never comes back is gone in the end, and the others are all there are.
+        lane(&mut t, 2, spec(2), &every(2_000..10_000));
+        let late = [Span::new(RunTime::from_ms(8_000), RunTime::from_ms(9_900))];
+        assert_eq!(lane_stats(&t, names::OPEN_WEBSOCKETS, None, &late).unwrap().min, 50.0);
     }
 
     #[test]

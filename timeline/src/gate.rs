@@ -15,9 +15,11 @@
 //! LANE [p50|p99|min|max|median|mean|last] OP VALUE [for SUBJECT] [in phase NAME] [over 30s]
 //! LANE growth OP 1MiB/min       [in phase NAME]
 //! no findings | no finding KIND
+//! count OP 1000                 [for STEP] [in phase NAME] [over 30s]
 //! ```
-//! OP is `<`, `<=`, `>` or `>=`. Words are read whatever their case. k6's `p(95)<500`, `avg`, `med` and
-//! the metric names `http_req_duration` and `http_req_failed` are understood as well.
+//! OP is `<`, `<=`, `>` or `>=`; `==` where it means the end of a scale (`errors == 0`). Words are read whatever their
+//! case. k6's thresholds are understood as well: `http_req_duration{name:checkout}: p(95)<500`, `checks: rate>0.99`,
+//! `avg<200`.
 
 mod judge;
 mod lanes;
@@ -55,6 +57,8 @@ enum Subject {
     ErrorShare,
     /// Failed steps.
     ErrorCount,
+    /// Finished steps.
+    Count,
     /// Starts over planned starts.
     AchievedShare,
     /// Starts, planned starts or finished steps per second: canonical lane.
@@ -221,7 +225,7 @@ impl Subject {
         match self {
             Self::Time(..) => Unit::Ns,
             Self::ErrorShare | Self::AchievedShare => Unit::Ratio,
-            Self::ErrorCount | Self::Dropped => Unit::Count,
+            Self::ErrorCount | Self::Count | Self::Dropped => Unit::Count,
             Self::Rate(_) => Unit::PerSecond,
             Self::Lane(_, _, unit) | Self::Growth(_, unit) => *unit,
         }
@@ -241,6 +245,16 @@ impl Op {
     /// Does a greater figure make it worse?
     fn is_upper(self) -> bool {
         matches!(self, Self::Less | Self::AtMost)
+    }
+
+    /// The comparison that says the same of what is left of a whole.
+    fn inverted(self) -> Self {
+        match self {
+            Self::Less => Self::More,
+            Self::AtMost => Self::AtLeast,
+            Self::More => Self::Less,
+            Self::AtLeast => Self::AtMost,
+        }
     }
 
     fn sign(self) -> &'static str {
@@ -276,6 +290,7 @@ impl fmt::Display for Gate {
         match subject {
             Subject::Time(lane, stat) => write!(f, "{}{stat}", parse::time_word(lane))?,
             Subject::ErrorShare | Subject::ErrorCount => f.write_str("errors")?,
+            Subject::Count => f.write_str("count")?,
             Subject::AchievedShare => f.write_str("achieved")?,
             Subject::Rate(lane) => f.write_str(lane.rsplit('.').next().unwrap_or(lane))?,
             Subject::Dropped => f.write_str("dropped")?,

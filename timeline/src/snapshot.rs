@@ -312,6 +312,9 @@ pub struct GateView {
     pub holds: Option<bool>,
     /// The figure as it stands, as text with its unit; empty without samples.
     pub figure: String,
+    /// Where it is a line across a chart: canonical lane, and the limit in the lane's unit.
+    #[serde(default)]
+    pub line: Option<(String, f64)>,
 }
 
 /// A process of generator or target.

@@ -448,9 +448,15 @@ pub fn flash_sale(second: u64) -> Snapshot {
                 that: "p99 < 250ms for checkout in phase rush".into(),
                 holds: Some(!slow),
                 figure: "402 ms".into(),
+                line: Some((names::RESPONSE.into(), 250e6)),
             },
-            GateView { that: "errors < 0.1% over 30s".into(), holds: Some(true), figure: "0.05 %".into() },
-            GateView { that: "dropped = 0".into(), holds: None, figure: String::new() },
+            GateView {
+                that: "errors < 0.1% over 30s".into(),
+                holds: Some(true),
+                figure: "0.05 %".into(),
+                line: None,
+            },
+            GateView { that: "dropped = 0".into(), holds: None, figure: String::new(), line: None },
         ],
         processes: processes(),
         sources: vec![
@@ -714,6 +720,7 @@ impl Wild {
                 that: w.text(),
                 holds: [None, Some(true), Some(false)][w.below(3) as usize],
                 figure: w.text(),
+                line: w.maybe().map(|limit| (names::RESPONSE.to_owned(), limit)),
             }),
             processes: self.list(6, |w| ProcessView {
                 name: w.text(),

@@ -6,6 +6,10 @@ use super::reader::{Fields, Reader, Value};
 use super::{keys, tables};
 use crate::mistake::{Wrong, quoted};
 use crate::plan::GatePlan;
+use crate::text::quantity;
+
+/// Ends a gate that is given as an option and may end the run.
+const ABORT: &str = " abort after ";
 
 /// Names of steps and of phases.
 type Names<'a> = Option<(&'a [String], &'a [String])>;
@@ -26,17 +30,27 @@ fn gate(reader: &Reader<'_>, value: &Value<'_>, names: Names<'_>) -> Option<Gate
     Some(GatePlan { that: that?, abort_after_ns })
 }
 
-/// The gates given as options.
+/// The gates given as options; `abort after 10s` at the end of one stands for `abort_after` in a file.
 pub(crate) fn option_gates(gates: &[String], names: Names<'_>) -> Result<Vec<GatePlan>, Vec<Wrong>> {
     let mut good = Vec::new();
     let mut wrong = Vec::new();
     for text in gates {
-        match check(text, names) {
-            Ok(that) => good.push(GatePlan { that, abort_after_ns: None }),
+        match option_gate(text, names) {
+            Ok(gate) => good.push(gate),
             Err(w) => wrong.push(w.in_front(&format!("--gate {}", quoted(text)))),
         }
     }
     if wrong.is_empty() { Ok(good) } else { Err(wrong) }
+}
+
+fn option_gate(text: &str, names: Names<'_>) -> Result<GatePlan, Wrong> {
+    let Some((gate, patience)) = text.rsplit_once(ABORT) else {
+        return Ok(GatePlan { that: check(text, names)?, abort_after_ns: None });
+    };
+    let start = gate.len() + ABORT.len();
+    let wrong = |w: Wrong| w.within(start..text.len());
+    let patience = quantity::duration(patience.trim()).map_err(wrong)?;
+    Ok(GatePlan { that: check(gate.trim_end_matches([' ', ',']), names)?, abort_after_ns: Some(patience) })
 }
 
 /// Reads a gate and, with `names`, checks that what it is about exists. Gives it as it was written.
@@ -67,5 +81,22 @@ fn wrong(e: &GateError) -> Wrong {
     match &e.suggestion {
         Some(s) => wrong.help(format!("did you mean `{s}`?")),
         None => wrong,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_on_the_command_line_may_end_the_run() {
+        let read = |text: &str| option_gates(&[text.to_owned()], None);
+        let gate = |that: &str, abort_after_ns| Ok(vec![GatePlan { that: that.to_owned(), abort_after_ns }]);
+        assert_eq!(read("p99 < 1s over 5s, abort after 10s"), gate("p99 < 1s over 5s", Some(10_000_000_000)));
+        assert_eq!(read("errors < 1% abort after 0s"), gate("errors < 1%", Some(0)));
+        assert_eq!(read("errors < 1%"), gate("errors < 1%", None));
+        for wrong in ["errors < 1% abort after soon", "eror < 1% abort after 5s", "abort after 5s"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 }

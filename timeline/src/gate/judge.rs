@@ -29,6 +29,9 @@ const MAX_WINDOWS: u64 = 600;
 /// Windows begin on whole seconds of their span because histograms come once a second.
 const WINDOW_STEP: Duration = Duration::from_secs(1);
 
+/// How long a second's histograms may be on their way: the recorder's tick.
+const HISTOGRAM_LAG: Duration = Duration::from_millis(500);
+
 /// A figure read from the timeline.
 struct Reading {
     value: f64,
@@ -142,7 +145,9 @@ impl Figure<'_> {
                 .worst(timeline, &spans, window)
                 .unwrap_or_else(|| self.decide(None, all, timeline, over));
         }
-        let last = Span::new(at.back(window), at);
+        // Histograms come once a second, and a moment after it: the newest window ends where all of them are in.
+        let end = RunTime::from_ms(at.back(HISTOGRAM_LAG).as_ms() / 1_000 * 1_000);
+        let last = Span::new(end.back(window), end);
         match spans.iter().find(|s| s.start <= last.start && last.start < s.end) {
             Some(_) => self.decide(self.read(timeline, &[last]), last, timeline, over),
             None => self.nothing(None, "no full window yet", last),
@@ -189,7 +194,7 @@ impl Figure<'_> {
         let unit = self.subject.unit();
         let shown = match self.subject {
             Subject::Growth(..) => format!("{}/min", unit.show(r.value * 60.0)),
-            Subject::ErrorCount | Subject::Dropped => format!("{}", r.value),
+            Subject::ErrorCount | Subject::Count | Subject::Dropped => format!("{}", r.value),
             _ => unit.show(r.value),
         };
         let mut figure = r.detail.map(|d| format!("{shown} {d}")).unwrap_or(shown);
@@ -244,6 +249,11 @@ impl Figure<'_> {
                 let (finished, errors) = figures::counts(timeline, step, spans);
                 self.of_errors(finished, errors)
             }
+            Subject::Count => {
+                let (samples, _) = figures::counts(timeline, step, spans);
+                let value = samples as f64;
+                (samples > 0).then_some(Reading { value, samples, enough: true, detail: None })
+            }
             Subject::AchievedShare => {
                 let load = figures::load(timeline, spans);
                 let detail = Some("of offered".to_owned());
@@ -270,7 +280,8 @@ impl Figure<'_> {
             }
             Subject::Growth(..) if self.lane_trouble(timeline).is_some() => None,
             Subject::Growth(name, _) => {
-                let (value, samples) = figures::growth(timeline, name, step, spans)?;
+                let spans = figures::under_load(timeline, spans);
+                let (value, samples) = figures::growth(timeline, name, step, &spans)?;
                 Some(Reading { value, samples, enough: samples >= FEW, detail: None })
             }
         }
@@ -319,6 +330,7 @@ impl Figure<'_> {
         if timeline.named(name).next()?.spec.shape == Shape::Histogram && stat != Stat::Last {
             return self.of_histogram(&figures::merged(timeline, name, subject, spans), stat);
         }
+        let spans = &figures::under_load(timeline, spans);
         let stats = figures::lane_stats(timeline, name, subject, spans)?;
         let value = match stat {
             Stat::Min => stats.min,
@@ -455,8 +467,14 @@ mod tests {
         let gate = Gate::parse("p50 < 10ms over 5s").unwrap();
         let end = gate.judge_final(&t, &[]);
         assert_eq!((end.holds, end.window), (Some(false), seconds(18, 23)));
-        let live = gate.judge(&t, &[], RunTime::from_ms(18_000));
+        let live = gate.judge(&t, &[], RunTime::from_ms(18_600));
         assert_eq!((live.holds, live.window), (Some(true), seconds(13, 18)));
+        let shortest = Gate::parse("p50 < 10ms over 1s").unwrap().judge(&t, &[], RunTime::from_ms(21_700));
+        assert_eq!(
+            (shortest.holds, shortest.window),
+            (Some(false), seconds(20, 21)),
+            "a window of one histogram"
+        );
         let early = gate.judge(&t, &[], RunTime::from_ms(12_000));
         assert_eq!((early.holds, early.figure.as_str()), (None, "no full window yet"));
     }
@@ -508,6 +526,31 @@ mod tests {
         assert_eq!(before.holds, Some(true), "what comes later is not known");
         // Offered falls with the load, and what is achieved is held against that.
         assert_eq!(final_(&t, "achieved >= 95% of offered").0, Some(true));
+    }
+
+    #[test]
+    fn a_level_is_that_of_all_workers_while_load_is_applied() {
+        let mut t = run(100);
+        for (id, worker) in [(5, "gen-0"), (6, "gen-1")] {
+            t.apply(&Entry::Lane(LaneId(id), LaneSpec::level(names::OPEN_WEBSOCKETS, worker, Unit::Count)));
+            for tenth in 1..=420 {
+                // All are closed once the last phase is over.
+                let value = if tenth > 400 { 0.0 } else { 25_000.0 };
+                t.apply(&Entry::Sample { lane: LaneId(id), at: RunTime::from_ms(tenth * 100), value });
+            }
+        }
+        assert_eq!(final_(&t, "client.open-websockets min >= 50000"), (Some(true), "50.0k".into()));
+        assert_eq!(final_(&t, "client.open-websockets min >= 50001 in phase peak").0, Some(false));
+    }
+
+    #[test]
+    fn counts_and_k6_thresholds_read_the_same_figures() {
+        let t = run(100);
+        assert_eq!(final_(&t, "count >= 3000"), (Some(true), "3000".into()));
+        assert_eq!(final_(&t, "http_reqs: count > 3000").0, Some(false));
+        assert_eq!(final_(&t, "checks: rate > 0.99").0, Some(true));
+        assert_eq!(final_(&t, "checks: rate == 1"), (Some(false), "0.10 % (3 of 3000)".into()));
+        assert_eq!(final_(&t, "http_req_duration{name:check out,scenario:peak}: med<10").0, Some(true));
     }
 
     #[test]

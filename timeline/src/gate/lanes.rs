@@ -4,7 +4,7 @@ use super::parse::nearest;
 use crate::lane::names;
 use crate::units::Unit;
 
-const FIXED: [(&str, Unit); 56] = [
+const FIXED: [(&str, Unit); 94] = [
     (names::OFFERED, Unit::PerSecond),
     (names::ACHIEVED, Unit::PerSecond),
     (names::COMPLETED, Unit::PerSecond),
@@ -60,6 +60,44 @@ const FIXED: [(&str, Unit); 56] = [
     (names::PROCESS_DESCRIPTORS, Unit::Count),
     (names::PROCESS_DESCRIPTOR_LIMIT, Unit::Count),
     (names::PROCESS_THREADS, Unit::Count),
+    (names::HOST_CORES, Unit::Count),
+    (names::HOST_LISTEN_OVERFLOWS, Unit::PerSecond),
+    (names::HOST_LISTEN_DROPS, Unit::PerSecond),
+    (names::HOST_RETRANSMITS, Unit::PerSecond),
+    (names::HEAP_LARGE, Unit::Bytes),
+    (names::HEAP_CAPACITY, Unit::Bytes),
+    (names::HEAP_LIMIT, Unit::Bytes),
+    (names::RUNTIME_THREADS, Unit::Count),
+    (names::OFFLOAD_CAPACITY, Unit::Count),
+    (names::OFFLOAD_BUSY, Unit::Count),
+    (names::OFFLOAD_QUEUED, Unit::Count),
+    (names::OFFLOAD_WAIT, Unit::Ns),
+    (names::OFFLOAD_RUN, Unit::Ns),
+    (names::LOOP_DELAY_LONGEST, Unit::Ns),
+    (names::LOOP_DELAY_P99, Unit::Ns),
+    (names::LOOP_RESOURCES, Unit::Count),
+    (names::SERVER_DB_STATEMENTS, Unit::PerSecond),
+    (names::SERVER_DB_REPEATED, Unit::PerSecond),
+    (names::SERVER_DB_CHECKOUTS, Unit::PerSecond),
+    (names::SERVER_DB_TIME, Unit::Ns),
+    (names::SERVER_DB_WALL, Unit::Ns),
+    (names::SERVER_CONNECTIONS, Unit::Count),
+    (names::SERVER_SEND_QUEUE, Unit::Bytes),
+    (names::SERVER_SEND_QUEUE_LONGEST, Unit::Bytes),
+    (names::PROCESS_LISTEN_QUEUE, Unit::Count),
+    (names::PROCESS_GENERATION, Unit::Count),
+    (names::PROCESS_DEATHS, Unit::Count),
+    (names::DB_CALLS, Unit::PerSecond),
+    (names::DB_TIME, Unit::Ns),
+    (names::DB_FAILURES, Unit::PerSecond),
+    (names::DB_ROWS, Unit::PerSecond),
+    (names::DB_SCANNED, Unit::PerSecond),
+    (names::DB_TABLE_SCANS, Unit::PerSecond),
+    (names::DB_TABLE_SCANNED, Unit::PerSecond),
+    (names::DB_CONNECTIONS, Unit::Count),
+    (names::DB_CONNECTION_LIMIT, Unit::Count),
+    (names::DB_ACTIVE, Unit::Count),
+    (names::DB_WAITING, Unit::Count),
     (names::SOURCE_AGE, Unit::Ns),
 ];
 const POOL: [(&str, Unit); 9] = [
@@ -73,16 +111,48 @@ const POOL: [(&str, Unit); 9] = [
     ("opened", Unit::PerSecond),
     ("acquired", Unit::PerSecond),
 ];
-const CACHE: [(&str, Unit); 9] = [
+const CACHE: [(&str, Unit); 19] = [
     ("hits", Unit::PerSecond),
     ("misses", Unit::PerSecond),
     ("loads", Unit::PerSecond),
     ("coalesced", Unit::PerSecond),
     ("duplicate-loads", Unit::PerSecond),
     ("evictions", Unit::PerSecond),
+    ("early-refreshes", Unit::PerSecond),
+    ("expired", Unit::PerSecond),
+    ("removed", Unit::PerSecond),
+    ("absent-loads", Unit::PerSecond),
+    ("absent-hits", Unit::PerSecond),
+    ("commands", Unit::PerSecond),
+    ("memory", Unit::Bytes),
+    ("memory-limit", Unit::Bytes),
+    ("connections", Unit::Count),
+    ("blocked", Unit::Count),
     ("loads-in-flight", Unit::Count),
     ("entries", Unit::Count),
     ("load", Unit::Ns),
+];
+const BROKER: [(&str, Unit); 6] = [
+    ("depth", Unit::Count),
+    ("consumers", Unit::Count),
+    ("age", Unit::Ns),
+    ("published", Unit::PerSecond),
+    ("refused", Unit::PerSecond),
+    ("consumed", Unit::PerSecond),
+];
+const DOWNSTREAM: [(&str, Unit); 5] = [
+    ("in-flight", Unit::Count),
+    ("time", Unit::Ns),
+    ("calls", Unit::PerSecond),
+    ("failures", Unit::PerSecond),
+    ("retries", Unit::PerSecond),
+];
+/// Families whose members the target names.
+const FAMILIES: [(&str, &[(&str, Unit)]); 4] = [
+    (names::POOL, &POOL),
+    (names::CACHE, &CACHE),
+    (names::BROKER, &BROKER),
+    (names::DOWNSTREAM, &DOWNSTREAM),
 ];
 
 /// The unit of a canonical lane; none for a lane that some source may well have.
@@ -92,7 +162,7 @@ pub(super) fn known(name: &str) -> Result<Option<Unit>, String> {
         return Ok(Some(*unit));
     }
     let (family, rest) = name.split_once('.').unwrap_or((name, ""));
-    for (member, parts) in [(names::POOL, &POOL), (names::CACHE, &CACHE)] {
+    for (member, parts) in FAMILIES {
         if family == member {
             return part(name, rest, parts);
         }
@@ -101,7 +171,7 @@ pub(super) fn known(name: &str) -> Result<Option<Unit>, String> {
     let close = nearest(name, FIXED.iter().map(|(n, _)| *n));
     let close = close.filter(|c| strsim::damerau_levenshtein(c, name) <= 2);
     // `loop` is two letters from `pool`.
-    let slip = [names::POOL, names::CACHE].into_iter().find(|f| strsim::damerau_levenshtein(f, family) == 1);
+    let slip = FAMILIES.map(|(f, _)| f).into_iter().find(|f| strsim::damerau_levenshtein(f, family) == 1);
     match close.or_else(|| slip.map(|f| format!("{f}.{rest}"))) {
         Some(meant) => Err(meant),
         None => Ok(None),
@@ -117,4 +187,25 @@ fn part(name: &str, rest: &str, parts: &[(&str, Unit)]) -> Result<Option<Unit>, 
     }
     let meant = nearest(last, parts.iter().map(|(p, _)| *p)).unwrap_or_else(|| parts[0].0.to_owned());
     Err(format!("{}.{member}.{meant}", name.split('.').next().unwrap_or(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_canonical_lane_is_known() {
+        let source = include_str!("../lane.rs");
+        let names: Vec<&str> = source
+            .lines()
+            .filter_map(|l| {
+                l.trim().strip_prefix("pub const ")?.split_once("&str = \"")?.1.strip_suffix("\";")
+            })
+            .filter(|n| n.contains('.'))
+            .collect();
+        assert!(names.len() > 80, "{}", names.len());
+        for name in names {
+            assert!(matches!(known(name), Ok(Some(_))), "{name}");
+        }
+    }
 }

@@ -433,7 +433,8 @@ fn cache(timeline: &Timeline, name: String, recent: Span) -> CacheView {
 
 fn gate(gate: &Gate, timeline: &Timeline, findings: &[Finding], at: RunTime) -> GateView {
     let judged = gate.judge(timeline, findings, at);
-    GateView { that: gate.expression(), holds: judged.holds, figure: judged.figure }
+    let line = gate.line().map(|(lane, limit, _)| (lane.to_owned(), limit));
+    GateView { that: gate.expression(), holds: judged.holds, figure: judged.figure, line }
 }
 
 /// Where a lane's value stands in a [`ProcessView`].

@@ -1,0 +1,118 @@
+//! `--ci`: which CI server runs us, and what it is told in its own words.
+//!
+//! Owns surroundings (variables, the step summary's file, folding of the log) and what of a run is published: everything
+//! under `--ci` goes without statements and addresses unless asked otherwise. Forms are `reports::ci`'s.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use reports::ci::{self, github, gitlab};
+use reports::{Summary, discreet};
+
+use crate::outcome::UserError;
+
+/// Most of a step summary that GitHub takes, bytes; a larger one it refuses as a whole.
+const SUMMARY_MAX_BYTES: u64 = 1 << 20;
+/// Name of the section that holds the run's lines.
+const SECTION: &str = "dyno_run";
+/// Where a finding is shown when no file is at hand.
+const NO_FILE: &str = "dyno";
+
+/// Who reads our output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Server {
+    GitHub,
+    GitLab,
+    Other,
+}
+
+/// A run under `--ci`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ci {
+    server: Server,
+    /// Statements and addresses are left as they are.
+    open: bool,
+}
+
+impl Ci {
+    /// None without `--ci`.
+    pub fn of(asked: bool, open: bool) -> Option<Self> {
+        let set = |name| std::env::var_os(name).is_some_and(|v| v == "true" || v == "1");
+        let server = match (set("GITHUB_ACTIONS"), set("GITLAB_CI")) {
+            (true, _) => Server::GitHub,
+            (_, true) => Server::GitLab,
+            _ => Server::Other,
+        };
+        asked.then_some(Self { server, open })
+    }
+
+    /// Text as it may stand in the job's log.
+    pub fn text(self, text: &str) -> String {
+        let text = if self.open { text.to_owned() } else { discreet::text(text) };
+        match self.server {
+            Server::GitHub => github::harmless(&text),
+            Server::GitLab | Server::Other => text,
+        }
+    }
+
+    /// Begins the part of the log that folds: the lines of the run.
+    pub fn begin(self, title: &str) {
+        let title = self.text(title);
+        match self.server {
+            Server::GitHub => eprintln!("::group::{}", title.replace(['\n', '\r'], " ")),
+            Server::GitLab => eprintln!("{}", gitlab::section_start(SECTION, &title, unix_s())),
+            Server::Other => {}
+        }
+    }
+
+    /// Ends it.
+    pub fn end(self) {
+        match self.server {
+            Server::GitHub => eprintln!("::endgroup::"),
+            Server::GitLab => eprintln!("{}", gitlab::section_end(SECTION, unix_s())),
+            Server::Other => {}
+        }
+    }
+
+    /// The summary as it may be published.
+    pub fn summary(self, summary: &Summary) -> Summary {
+        if self.open { summary.clone() } else { discreet::summary(summary) }
+    }
+
+    /// Writes what the server reads, annotates, and appends to the step's summary; gives the files. `summary` is what
+    /// [`Self::summary`] gave.
+    pub fn publish(
+        self,
+        folder: &Path,
+        summary: &Summary,
+        scenario: Option<&str>,
+    ) -> anyhow::Result<Vec<PathBuf>> {
+        let file = scenario.filter(|s| Path::new(s).is_file()).unwrap_or(NO_FILE);
+        let files = ci::write(&folder.join(ci::FOLDER), summary, file).map_err(UserError::wrong)?;
+        if self.server == Server::GitHub {
+            let mut out = std::io::stdout().lock();
+            for line in github::annotations(summary) {
+                writeln!(out, "{line}")?;
+            }
+            if let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|p| !p.is_empty()) {
+                append(Path::new(&path), &reports::markdown::render(summary))?;
+            }
+        }
+        Ok(files)
+    }
+}
+
+fn unix_s() -> u64 {
+    timeline::clock::unix_ms() / 1_000
+}
+
+fn append(path: &Path, text: &str) -> anyhow::Result<()> {
+    let cannot = |e| UserError::wrong(format!("cannot append to the step summary {}: {e}", path.display()));
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).map_err(cannot)?;
+    let there = file.metadata().map_err(cannot)?.len();
+    if there + text.len() as u64 + 1 > SUMMARY_MAX_BYTES {
+        eprintln!("dyno: the step summary is full, so the report is left out of it");
+        return Ok(());
+    }
+    writeln!(file, "{text}").map_err(cannot)
+}

@@ -1,0 +1,126 @@
+//! `--metrics-listen`: the newest snapshot as OpenMetrics text, for Prometheus to scrape.
+//!
+//! One thread serves one request at a time, each within its time, and encodes a snapshot once however often it is asked
+//! for: whoever scrapes too much waits, and the run does not.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use reports::openmetrics::{self, CONTENT_TYPE};
+use timeline::MonoNs;
+use timeline::recorder::Published;
+
+use crate::outcome::UserError;
+
+/// How often a new connection is looked for.
+const LOOK: Duration = Duration::from_millis(50);
+/// Longest time for one request and its answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Longest head of a request, bytes; Prometheus sends some three hundred.
+const HEAD: usize = 8 << 10;
+
+/// A page being served.
+pub struct Page {
+    /// Where it is.
+    pub address: SocketAddr,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Page {
+    /// Listens, and serves until it is dropped.
+    pub fn start(address: SocketAddr, published: Published) -> anyhow::Result<Self> {
+        let cannot = |e: io::Error| UserError::wrong(format!("cannot serve metrics at {address}: {e}"));
+        let listener = TcpListener::bind(address).map_err(cannot)?;
+        listener.set_nonblocking(true).map_err(cannot)?;
+        let address = listener.local_addr().map_err(cannot)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let mut server = Server { published, seq: None, text: String::new() };
+        let thread = std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                match listener.accept() {
+                    // Whoever hangs up or sends nonsense gets no answer, and the next one is served.
+                    Ok((stream, _)) => drop(server.serve(stream)),
+                    Err(_) => std::thread::sleep(LOOK),
+                }
+            }
+        })?;
+        Ok(Self { address, stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Server {
+    published: Published,
+    /// Which snapshot the text was made from.
+    seq: Option<u64>,
+    text: String,
+}
+
+impl Server {
+    fn serve(&mut self, mut stream: TcpStream) -> io::Result<()> {
+        stream.set_nonblocking(false)?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let head = head(&mut stream)?;
+        let mut words = head.split(' ');
+        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let path = target.split('?').next().unwrap_or_default();
+        let (status, kind) = match (method, path) {
+            ("GET" | "HEAD", "/metrics") => ("200 OK", CONTENT_TYPE),
+            ("GET" | "HEAD", _) => ("404 Not Found", "text/plain"),
+            _ => ("405 Method Not Allowed", "text/plain"),
+        };
+        let body = if status == "200 OK" { self.page() } else { "metrics are at /metrics\n" };
+        let sent = if method == "HEAD" { "" } else { body };
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(sent.as_bytes())
+    }
+
+    fn page(&mut self) -> &str {
+        let snapshot = self.published.get();
+        if self.seq != Some(snapshot.seq) {
+            let figures = reports::metrics::of_snapshot(&snapshot);
+            // A page that cannot be encoded is a fault of ours; the one before is still true.
+            if let Ok(text) = openmetrics::page(&figures) {
+                self.text = text;
+            }
+            self.seq = Some(snapshot.seq);
+        }
+        &self.text
+    }
+}
+
+/// Reads up to the empty line, within the time, however slowly it is sent.
+fn head(stream: &mut TcpStream) -> io::Result<String> {
+    let until = MonoNs::now();
+    let (mut all, mut part) = (Vec::new(), [0; 1_024]);
+    while !all.windows(4).any(|w| w == b"\r\n\r\n") {
+        let left = PATIENCE.saturating_sub(MonoNs::now().since(until));
+        if left.is_zero() || all.len() > HEAD {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut part)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => all.extend_from_slice(&part[..n]),
+        }
+    }
+    Ok(String::from_utf8_lossy(&all).into_owned())
+}

@@ -1,0 +1,148 @@
+//! `--otlp`: the newest snapshot to an OpenTelemetry collector, once a second.
+//!
+//! One thread sends; what cannot be sent waits in a bounded queue, oldest out first, and is counted. That a collector does
+//! not answer is said once, and the run goes on.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use timeline::recorder::Handle;
+
+/// Time from one export to the next.
+const EVERY: Duration = Duration::from_secs(1);
+/// Exports that wait while the collector is away: a minute of them.
+const QUEUE: usize = 60;
+/// How long a collector may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Headers of each request, as OpenTelemetry's own exporters read them: `name=value,name=value`.
+const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+
+/// An export going on.
+pub struct Push {
+    stop: SyncSender<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Push {
+    /// Exports until it is dropped, and once more then.
+    pub fn start(url: &str, handle: Handle) -> anyhow::Result<Self> {
+        let mut sender = Sender::new(target(url).map_err(crate::outcome::UserError::wrong)?, handle);
+        let (stop, stopped) = sync_channel(1);
+        let thread =
+            std::thread::Builder::new().name("otlp".to_owned()).spawn(move || sender.run(&stopped))?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Push {
+    fn drop(&mut self) {
+        let _ = self.stop.try_send(());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Where metrics go: a collector's address, or the whole path.
+pub fn target(url: &str) -> Result<String, String> {
+    let Some(rest) = url.strip_prefix("http://").filter(|rest| !rest.is_empty()) else {
+        return Err(format!(
+            "--otlp {url}: expected the address of a collector, such as http://127.0.0.1:4318 (over plain HTTP)"
+        ));
+    };
+    let whole = rest.trim_end_matches('/').ends_with(reports::otlp::PATH);
+    Ok(if whole { url.to_owned() } else { format!("{}{}", url.trim_end_matches('/'), reports::otlp::PATH) })
+}
+
+struct Sender {
+    url: String,
+    headers: Vec<(String, String)>,
+    agent: ureq::Agent,
+    handle: Handle,
+    waiting: VecDeque<Vec<u8>>,
+    lost: u64,
+    said: bool,
+}
+
+impl Sender {
+    fn new(url: String, handle: Handle) -> Self {
+        let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).build();
+        let headers = std::env::var(HEADERS).unwrap_or_default();
+        let headers = headers.split(',').filter_map(|pair| pair.split_once('='));
+        let headers = headers.map(|(k, v)| (k.trim().to_owned(), v.trim().to_owned())).collect();
+        let agent = config.into();
+        Self { url, headers, agent, handle, waiting: VecDeque::new(), lost: 0, said: false }
+    }
+
+    fn run(&mut self, stopped: &Receiver<()>) {
+        loop {
+            let last = !matches!(stopped.recv_timeout(EVERY), Err(RecvTimeoutError::Timeout));
+            self.add();
+            self.send_all();
+            if last {
+                return;
+            }
+        }
+    }
+
+    fn add(&mut self) {
+        let figures = reports::metrics::of_snapshot(&self.handle.published().get());
+        if self.waiting.len() == QUEUE {
+            self.waiting.pop_front();
+            self.lost += 1;
+        }
+        self.waiting.push_back(reports::otlp::metrics(&figures, timeline::clock::unix_ms()));
+    }
+
+    fn send_all(&mut self) {
+        while let Some(body) = self.waiting.pop_front() {
+            match self.send(&body) {
+                Ok(()) => {}
+                Err(why) => {
+                    self.waiting.push_front(body);
+                    return self.failed(&why);
+                }
+            }
+        }
+        if self.said {
+            self.said = false;
+            self.handle.log(&format!(
+                "the collector at {} answers again; {} exports were lost",
+                self.url, self.lost
+            ));
+        }
+    }
+
+    fn send(&self, body: &[u8]) -> Result<(), String> {
+        let mut request = self.agent.post(&self.url).header("Content-Type", "application/json");
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        request.send(body).map(|_| ()).map_err(|e| e.to_string())
+    }
+
+    /// Said once for as long as it lasts.
+    fn failed(&mut self, why: &str) {
+        if !self.said {
+            self.said = true;
+            self.handle.log(&format!("the collector at {} takes nothing: {why}; the run goes on", self.url));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_collector_is_named_by_its_address_or_its_whole_path() {
+        assert_eq!(target("http://a:4318").unwrap(), "http://a:4318/v1/metrics");
+        assert_eq!(target("http://a:4318/x/").unwrap(), "http://a:4318/x/v1/metrics");
+        assert_eq!(target("http://a:4318/v1/metrics").unwrap(), "http://a:4318/v1/metrics");
+        for wrong in ["https://a:4318", "a:4318", "http://"] {
+            assert!(target(wrong).unwrap_err().contains("http://127.0.0.1:4318"), "{wrong}");
+        }
+    }
+}
