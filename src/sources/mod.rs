@@ -16,6 +16,7 @@ use crate::outcome::UserError;
 use settle::Ready;
 pub use settle::{Permission, Settled};
 pub use wanted::Attach;
+use wanted::Store;
 
 /// A source that is inside a request when it is stopped is not waited for longer.
 const STOP_GRACE: Duration = Duration::from_millis(500);
@@ -32,6 +33,7 @@ impl Sources {
         let mut all = Self { attached: Vec::new(), said: settled.said };
         let sink = || Box::new(RecorderSink(handle.clone())) as Box<dyn Sink>;
         let runtime = settled.ready.iter().any(Ready::sees_runtime);
+        let agent = settled.ready.iter().any(|r| matches!(r, Ready::Agent { .. }));
         for one in settled.ready {
             let result = match one {
                 Ready::Agent { url, token } => sources::attach_agent(&url, &token, sink()),
@@ -39,12 +41,21 @@ impl Sources {
                 Ready::V8(installed) => Ok(installed.attach(sink())),
                 Ready::Jvm(pid) => sources::attach_jvm(pid, sink()),
                 Ready::Metrics { url } => sources::attach_metrics(&url, runtime, sink()),
-                Ready::Redis { url, password } => sources::attach_redis(&url, &password, sink()),
+                Ready::Store { kind, url, password } => match kind {
+                    // An agent times statements where they are waited for; counted twice they would be twice as many.
+                    Store::Postgres => sources::attach_postgres(&url, &password, !agent, sink()),
+                    Store::Redis => sources::attach_redis(&url, &password, sink()),
+                    Store::RabbitMq => sources::attach_rabbitmq(&url, &password, sink()),
+                },
             };
             match result {
                 Ok(source) => all.attached.push(source),
                 Err(
-                    e @ (AttachError::Agent { .. } | AttachError::Metrics { .. } | AttachError::Redis { .. }),
+                    e @ (AttachError::Agent { .. }
+                    | AttachError::Metrics { .. }
+                    | AttachError::Postgres { .. }
+                    | AttachError::RabbitMq { .. }
+                    | AttachError::Redis { .. }),
                 ) => {
                     return Err(UserError::unreachable(e));
                 }

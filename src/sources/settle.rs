@@ -9,7 +9,7 @@ use profiler::sources::AttachError;
 use profiler::sources::discover::{Process, Runtime, Served, discover};
 use profiler::sources::v8::{self, Installed, Place};
 
-use super::Attach;
+use super::wanted::{Attach, Store};
 use crate::outcome::UserError;
 
 /// What a look from outside does not show.
@@ -70,8 +70,8 @@ pub enum Ready {
     Jvm(u32),
     /// A page of metrics.
     Metrics { url: String },
-    /// A Redis server with its password.
-    Redis { url: String, password: String },
+    /// A store's server with its password.
+    Store { kind: Store, url: String, password: String },
 }
 
 impl Ready {
@@ -108,8 +108,9 @@ impl Settled {
                     settled.ready.push(Ready::Agent { url: url.clone(), token: token.clone() });
                 }
                 Attach::Metrics { url } => settled.ready.push(Ready::Metrics { url: url.clone() }),
-                Attach::Redis { url, password } => {
-                    settled.ready.push(Ready::Redis { url: url.clone(), password: password.clone() });
+                Attach::Store { kind, url, password } => {
+                    let (url, password) = (url.clone(), password.clone());
+                    settled.ready.push(Ready::Store { kind: *kind, url, password });
                 }
             }
         }

@@ -24,12 +24,31 @@ pub enum Attach {
     Metrics { url: String },
     /// The JVMs of this process id, or all that serve the target's port.
     Jvm(Option<u32>),
-    /// A Redis server with its password.
-    Redis { url: String, password: String },
+    /// A store's server with its password.
+    Store { kind: Store, url: String, password: String },
 }
 
-/// Name of the environment variable that carries the password of a Redis server.
-const REDIS_PASSWORD_VARIABLE: &str = "DYNO_REDIS_PASSWORD";
+/// Kinds of stores whose servers tell of themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// PostgreSQL.
+    Postgres,
+    /// Redis, and who speaks as it does.
+    Redis,
+    /// RabbitMQ, by its management plugin.
+    RabbitMq,
+}
+
+impl Store {
+    /// Name of the environment variable that carries the password.
+    const fn password_variable(self) -> &'static str {
+        match self {
+            Self::Postgres => "DYNO_POSTGRES_PASSWORD",
+            Self::Redis => "DYNO_REDIS_PASSWORD",
+            Self::RabbitMq => "DYNO_RABBITMQ_PASSWORD",
+        }
+    }
+}
 
 /// A form: its word, how it is shown, and how what stands behind the `=` is read (an error says what is wrong with it, or nothing more
 /// than the forms do).
@@ -44,7 +63,9 @@ const FORMS: &[Form] = &[
     ("deno", "deno[=PID|=ADDRESS:PORT]", v8),
     ("jvm", "jvm[=PID]", jvm),
     ("metrics", "metrics=http://ADDRESS:PORT/PATH", metrics),
-    ("redis", "redis=redis://ADDRESS:PORT", redis),
+    ("redis", "redis=redis://ADDRESS:PORT", |url| store(Store::Redis, url)),
+    ("postgres", "postgres=postgres://USER@ADDRESS:PORT/DATABASE", |url| store(Store::Postgres, url)),
+    ("rabbitmq", "rabbitmq=http://USER@ADDRESS:PORT", |url| store(Store::RabbitMq, url)),
 ];
 
 impl Attach {
@@ -99,9 +120,9 @@ fn metrics(url: Option<&str>) -> Result<Attach, Option<String>> {
     url.map(|url| Attach::Metrics { url: url.to_owned() }).ok_or(None)
 }
 
-fn redis(url: Option<&str>) -> Result<Attach, Option<String>> {
-    let password = std::env::var(REDIS_PASSWORD_VARIABLE).unwrap_or_default();
-    url.map(|url| Attach::Redis { url: url.to_owned(), password }).ok_or(None)
+fn store(kind: Store, url: Option<&str>) -> Result<Attach, Option<String>> {
+    let password = std::env::var(kind.password_variable()).unwrap_or_default();
+    url.map(|url| Attach::Store { kind, url: url.to_owned(), password }).ok_or(None)
 }
 
 #[cfg(test)]
@@ -120,7 +141,10 @@ mod tests {
         assert_eq!(Attach::parse("metrics=http://127.0.0.1:9/metrics").unwrap(), metrics);
         assert_eq!(Attach::parse("jvm=12").unwrap(), Attach::Jvm(Some(12)));
         let forms = "auto, none, process, agent=http://ADDRESS:PORT, node[=PID|=ADDRESS:PORT], deno[=PID|=ADDRESS:PORT], \
-            jvm[=PID], metrics=http://ADDRESS:PORT/PATH, redis=redis://ADDRESS:PORT";
+            jvm[=PID], metrics=http://ADDRESS:PORT/PATH, redis=redis://ADDRESS:PORT, \
+            postgres=postgres://USER@ADDRESS:PORT/DATABASE, rabbitmq=http://USER@ADDRESS:PORT";
+        let rabbit = Attach::parse("rabbitmq=http://me@127.0.0.1:15672").unwrap();
+        assert!(matches!(rabbit, Attach::Store { kind: Store::RabbitMq, .. }));
         for wrong in ["jvm=my-service", "metrics", "toaster", "node=here", "process=1", "agent=ftp://x"] {
             let error = Attach::parse(wrong).unwrap_err().to_string();
             assert_eq!(error, format!("--attach {wrong}: expected one of {forms}"));

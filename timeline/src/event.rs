@@ -65,6 +65,10 @@ pub mod kinds {
     /// One refresh of a cache key. Labels: `cache`, `key`; `value`: loads of that key that ran in the
     /// span, 1 where nothing was duplicated. The span goes from the first load's start to the last one's end.
     pub const CACHE_REFRESH: &str = "cache.refresh";
+    /// How the database's server would run a statement, as far as its planner knows without running it. Labels: `statement` (fingerprint),
+    /// `plan` (its steps from the top down to the scan that costs most), and of that scan `table` and `filter`; `value`: the planner's
+    /// estimate of rows that the scan reads, 0 where there is no scan of a whole table.
+    pub const DB_PLAN: &str = "db.plan";
     /// The load generator: a worker process died. Label: `worker`.
     pub const WORKER_LOST: &str = "generator.worker-lost";
     /// A person or gate changed the load. Labels: `what`.

@@ -9,15 +9,19 @@ pub mod discover;
 pub mod host;
 pub mod jvm;
 pub mod metrics;
+pub mod postgres;
 pub mod process;
+pub mod rabbitmq;
 pub mod redis;
 pub mod v8;
 
 mod admit;
 mod age;
 mod batches;
+mod counters;
 mod fetch;
 mod net_counters;
+mod place;
 mod probe_client;
 mod sockets;
 mod troubles;
@@ -104,6 +108,22 @@ pub enum AttachError {
         url: String,
         /// What is wrong.
         why: metrics::MetricsError,
+    },
+    /// The PostgreSQL server cannot be read.
+    #[error("cannot attach PostgreSQL at {url}: {why}")]
+    Postgres {
+        /// Its address, without user.
+        url: String,
+        /// What is wrong.
+        why: postgres::PostgresError,
+    },
+    /// The RabbitMQ server cannot be read.
+    #[error("cannot attach RabbitMQ at {url}: {why}")]
+    RabbitMq {
+        /// Its address, without user.
+        url: String,
+        /// What is wrong.
+        why: rabbitmq::RabbitMqError,
     },
     /// The Redis server cannot be read.
     #[error("cannot attach Redis at {url}: {why}")]
@@ -273,5 +293,7 @@ pub use agent::attach as attach_agent;
 pub use host::attach as attach_host;
 pub use jvm::attach as attach_jvm;
 pub use metrics::attach as attach_metrics;
+pub use postgres::attach as attach_postgres;
 pub use process::{attach as attach_process, attach_pids, attach_served};
+pub use rabbitmq::attach as attach_rabbitmq;
 pub use redis::attach as attach_redis;
