@@ -1,7 +1,7 @@
 //! The RabbitMQ source: what a server's management plugin says of queues, connections and alarms.
 //!
 //! Owns the questions, the lanes of their answers, and when an answer is new: the server's processes tell their figures every five seconds
-//! unless told otherwise (`collect_statistics_interval`), and in between it repeats itself. How an answer is fetched is `fetch`'s
+//! unless told otherwise (`collect_statistics_interval`, `management.sample_retention_policies`), and in between it repeats itself. How an answer is fetched is `fetch`'s
 //! business. It reads, and changes nothing.
 
 use std::collections::{HashMap, HashSet};

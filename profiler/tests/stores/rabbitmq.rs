@@ -64,6 +64,15 @@ fn fill(url: &str, enough: &AtomicBool) {
     });
 }
 
+/// Tells the client to end when it is dropped.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Stands between us and the server, and can be away.
 struct Door {
     port: u16,
@@ -116,6 +125,8 @@ fn a_backlog_is_found_through_the_server_alone() {
     let enough = AtomicBool::new(false);
     let url = rabbit.url();
     std::thread::scope(|scope| {
+        // Also when an assertion fails: the scope waits for its threads.
+        let ending = Ending(&enough);
         let filling = scope.spawn(|| fill(&url, &enough));
         let door_url = format!("http://tester@127.0.0.1:{}", door.port);
         let attached = attach_rabbitmq(&door_url, PASSWORD, run.sink()).unwrap();
@@ -157,7 +168,7 @@ fn a_backlog_is_found_through_the_server_alone() {
         soon("back", || kept.happened("back") && values("orders.depth").len() > gap);
         let notes = kept.0.lock().unwrap().notes.clone();
         assert_eq!(notes.iter().filter(|n| n.contains("answers again")).count(), 1, "{notes:#?}");
-        enough.store(true, Ordering::Relaxed);
+        drop(ending);
         filling.join().unwrap();
 
         rabbit.ask(&["set_vm_memory_high_watermark", "absolute", "1MB"]);

@@ -26,7 +26,10 @@ impl Rabbit {
     pub fn managed() -> Self {
         let management = free_port();
         let config = format!(
-            "collect_statistics_interval = 1000\nmanagement.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {management}\n"
+            "collect_statistics_interval = 1000\nmanagement.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {management}\n\
+             management.sample_retention_policies.global.minute = 1\n\
+             management.sample_retention_policies.basic.minute = 1\n\
+             management.sample_retention_policies.detailed.10 = 1\n"
         );
         Self { management, ..Self::start_with("[rabbitmq_management].", &config) }
     }
