@@ -204,7 +204,11 @@ impl Runner<'_> {
         );
         let named = !self.args.attach.is_empty();
         let permission = Permission::of(self.args.yes, named, self.args.ci);
-        Settled::of(&attach, prepare::local_port(&self.url), permission)
+        let mut settled = Settled::of(&attach, prepare::local_port(&self.url), permission)?;
+        if self.backend.is_some() && !alone {
+            settled.offer(&backend::Stores::choose(None, None, None).map_err(UserError::wrong)?);
+        }
+        Ok(settled)
     }
 
     fn recorder_options(&self, clock: RunClock) -> Options {

@@ -41,7 +41,7 @@ pub enum Store {
 
 impl Store {
     /// Name of the environment variable that carries the password.
-    const fn password_variable(self) -> &'static str {
+    pub const fn password_variable(self) -> &'static str {
         match self {
             Self::Postgres => "DYNO_POSTGRES_PASSWORD",
             Self::Redis => "DYNO_REDIS_PASSWORD",
