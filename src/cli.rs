@@ -440,6 +440,12 @@ pub struct CompareArgs {
     /// Every figure, also those that did not move.
     #[arg(long)]
     pub all: bool,
+    /// Learn how much runs differ by themselves from further runs of one build, too: a folder of runs, or a baseline's name.
+    #[arg(long, value_name = "RUNS")]
+    pub noise: Option<String>,
+    /// Write a page with the figures, and the lanes of both sides laid over each other.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Where baselines are kept.
     #[command(flatten)]
     pub kept: Baselines,

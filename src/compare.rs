@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use reports::compare::{self, Sample, Verdict};
+use reports::html::overlay::{self, Lanes};
 use timeline::Unit;
 use timeline::recording::in_folder;
 use timeline::text::{clean, plural};
@@ -29,9 +30,17 @@ const PACKED_SUFFIX: &str = ".dyno.gz";
 /// `dyno compare BASE NEW`
 pub fn compare(args: &CompareArgs) -> anyhow::Result<Outcome> {
     let folder = &args.kept.baselines;
-    let base = samples(&runs_of(&args.base, folder)?)?;
-    let new = samples(&runs_of(&args.new, folder)?)?;
-    let comparison = compare::compare(&base, &new).map_err(UserError::wrong)?;
+    let read = |what: &str| -> anyhow::Result<Vec<Read>> {
+        runs_of(what, folder)?.iter().map(|run| read(run)).collect()
+    };
+    let (base, base_lanes) = sides(read(&args.base)?);
+    let (new, new_lanes) = sides(read(&args.new)?);
+    let (taught, _) = sides(args.noise.as_deref().map_or(Ok(Vec::new()), read)?);
+    let comparison = compare::compare(&base, &new, &taught).map_err(UserError::wrong)?;
+    if let Some(file) = &args.html {
+        let page = overlay::render(&comparison, &base_lanes, &new_lanes)?;
+        fs::write(file, page).with_context(|| format!("cannot write {}", file.display()))?;
+    }
     if args.json {
         print(&(serde_json::to_string_pretty(&comparison)? + "\n"))?;
     } else if args.markdown {
@@ -109,14 +118,22 @@ fn is_recording(file: &Path) -> bool {
     [SUFFIX, PACKED_SUFFIX].iter().any(|suffix| name.ends_with(suffix))
 }
 
-fn samples(runs: &[PathBuf]) -> anyhow::Result<Vec<Sample>> {
-    runs.iter().map(|run| sample(run).map(|(sample, _)| sample)).collect()
+/// A run as it is compared, told of, and drawn.
+struct Read {
+    sample: Sample,
+    summary: reports::Summary,
+    lanes: Lanes,
 }
 
-fn sample(run: &Path) -> anyhow::Result<(Sample, reports::Summary)> {
+fn read(run: &Path) -> anyhow::Result<Read> {
     let Replayed { loaded, findings, .. } = replay(run)?;
     let summary = reports::Summary::new(&loaded.meta, &loaded.timeline, &findings, loaded.end.as_ref());
-    Ok((Sample::new(&summary, &loaded.meta, &loaded.timeline, &findings), summary))
+    let sample = Sample::new(&summary, &loaded.meta, &loaded.timeline, &findings);
+    Ok(Read { sample, summary, lanes: Lanes::of(&loaded.meta.run_id, &loaded.timeline) })
+}
+
+fn sides(read: Vec<Read>) -> (Vec<Sample>, Vec<Lanes>) {
+    read.into_iter().map(|r| (r.sample, r.lanes)).unzip()
 }
 
 /// A name that is a plain folder and nothing else.
@@ -149,12 +166,8 @@ fn save(name: &str, runs: &[PathBuf], baselines: &Path) -> anyhow::Result<Outcom
         files.extend(recordings(run)?);
     }
     // Read before anything is replaced: a baseline that cannot be compared with is none.
-    let mut read = Vec::new();
-    for file in &files {
-        read.push(sample(file)?);
-    }
-    let samples: Vec<Sample> = read.into_iter().map(|(sample, _)| sample).collect();
-    compare::compare(&samples, &samples).map_err(UserError::wrong)?;
+    let (samples, _) = sides(files.iter().map(|file| read(file)).collect::<anyhow::Result<_>>()?);
+    compare::compare(&samples, &samples, &[]).map_err(UserError::wrong)?;
     fs::create_dir_all(baselines).with_context(|| format!("cannot make {}", baselines.display()))?;
     let fresh = tempfile::tempdir_in(baselines)
         .with_context(|| format!("cannot make a folder in {}", baselines.display()))?;
@@ -177,7 +190,7 @@ fn list(baselines: &Path) -> anyhow::Result<Outcome> {
     let width = names.iter().map(String::len).max().unwrap_or(0);
     for name in &names {
         let runs = recordings(&baselines.join(name))?;
-        let (_, summary) = sample(&runs[0])?;
+        let summary = read(&runs[0])?.summary;
         let scenario = clean(&summary.scenario.name, NAME_MAX);
         let _ = writeln!(
             out,
@@ -194,8 +207,10 @@ fn list(baselines: &Path) -> anyhow::Result<Outcome> {
 
 fn show(name: &str, baselines: &Path) -> anyhow::Result<Outcome> {
     let mut out = String::new();
+    let mut samples = Vec::new();
     for run in runs_of(name, baselines)? {
-        let (_, s) = sample(&run)?;
+        let Read { summary: s, sample, .. } = read(&run)?;
+        samples.push(sample);
         let time = |v: Option<f64>| v.map_or_else(|| "-".to_owned(), |v| Unit::Ns.show(v));
         let _ = writeln!(
             out,
@@ -210,5 +225,7 @@ fn show(name: &str, baselines: &Path) -> anyhow::Result<Outcome> {
             s.verdict.name()
         );
     }
+    let bands: Vec<String> = compare::bands(&samples).iter().map(ToString::to_string).collect();
+    let _ = writeln!(out, "runs of it differ by themselves by (standard deviation): {}", bands.join(", "));
     print(&out)
 }

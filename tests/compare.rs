@@ -51,7 +51,9 @@ fn a_baseline_is_kept_listed_shown_and_compared_with() {
     let saved = told(at, &["baseline", "save", "main", path, path], 0);
     assert_eq!(saved, "kept 2 runs as main in dyno-baselines\n");
     assert!(told(at, &["baseline", "list"], 0).starts_with("main  customers, 2 runs, "));
-    assert_eq!(told(at, &["baseline", "show", "main"], 0).lines().count(), 2);
+    let shown = told(at, &["baseline", "show", "main"], 0);
+    assert_eq!(shown.lines().count(), 3, "two runs and their noise: {shown}");
+    assert!(shown.contains("(standard deviation): response p50 "), "{shown}");
 
     let words = told(at, &["compare", "main", path], 0);
     assert!(words.contains("verdict: "), "{words}");
@@ -65,9 +67,19 @@ fn a_baseline_is_kept_listed_shown_and_compared_with() {
     assert!(moved.clone().count() > 5 && moved.clone().all(|v| v.abs() < 1e-9), "{json:#}");
     assert!(told(at, &["compare", "main", path, "--markdown"], 0).starts_with("### dyno compare: "));
 
+    let lines = told(at, &["compare", path, path, "--noise", "main", "--json", "--html", "page.html"], 0);
+    let json: Value = serde_json::from_str(&lines).unwrap();
+    assert_eq!(json["noise"]["runs"].as_array().unwrap().len(), 2);
+    let page = std::fs::read_to_string(at.join("page.html")).unwrap();
+    assert!(
+        page.contains("\"title\":\"Response time: p99\"") && page.ends_with("</html>"),
+        "{} bytes",
+        page.len()
+    );
+
     // Saved again, what was there goes.
     assert_eq!(told(at, &["baseline", "save", "main", path], 0), "kept 1 run as main in dyno-baselines\n");
-    assert_eq!(told(at, &["baseline", "show", "main"], 0).lines().count(), 1);
+    assert_eq!(told(at, &["baseline", "show", "main"], 0).lines().count(), 2);
 }
 
 #[test]

@@ -5,13 +5,14 @@
 
 mod common;
 
-use common::{Run, dyno, run_clean, run_valid, whole_machine};
+use common::{Run, brief, dyno, run_clean, run_valid, whole_machine};
 use serde_json::Value;
 use timeline::fault::FaultKind;
 
 fn found(fault: FaultKind) {
     let _machine = whole_machine();
-    let run = run_valid(&[fault.name()]);
+    let (_dir, scenario) = brief(fault.name());
+    let run = run_valid(&[&scenario]);
     assert!(matches!(run.code(), Some(0 | 3)), "{}\n{}", run.stdout(), run.stderr());
     let kinds = run.kinds();
     assert_eq!(

@@ -9,7 +9,7 @@ use timeline::histogram::{self, Histogram};
 use timeline::lane::names;
 use timeline::{RunTime, Span, Timeline, Unit, figures};
 
-use super::stats::{self, Scale, Value};
+use super::stats::{self, Question, Scale, Value};
 
 /// Most parts into which a run is cut: the bootstrap of an hour costs no more than that of minutes.
 const MOST_PARTS: f64 = 240.0;
@@ -46,6 +46,13 @@ pub struct Figure {
     pub assumed: f64,
     /// Of this run; none without data, or too few.
     pub value: Option<Value>,
+}
+
+impl Figure {
+    /// What is asked of it when runs are compared.
+    pub fn question(&self, risk: f64) -> Question {
+        Question { scale: self.scale, less_is_better: self.less_is_better, assumed: self.assumed, risk }
+    }
 }
 
 /// The figures of one run, those of all together first.

@@ -19,11 +19,12 @@ use timeline::facts::RunMeta;
 use timeline::{Finding, FindingKind, Status, Timeline, Unit};
 
 pub use stats::{Change, Scale, Verdict};
+pub(crate) use text::{cells, remarks};
 pub use text::{markdown, words};
 
 use crate::summary::{Summary, Verdict as RunVerdict};
 use figures::Figure;
-use stats::{Question, Value};
+use stats::Value;
 
 /// Version of the form of `compare --json`; raised when a field changes its meaning or goes.
 pub const VERSION: u32 = 1;
@@ -33,7 +34,7 @@ pub const SCHEMA: &str = include_str!("../../schema/compare.schema.json");
 const RISK: f64 = 0.05;
 
 /// A run as it is compared.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Sample {
     meta: RunMeta,
     verdict: RunVerdict,
@@ -93,6 +94,8 @@ pub struct Comparison {
     pub base: Side,
     /// The runs compared.
     pub new: Side,
+    /// Further runs of one build, from which only was learned how much runs differ by themselves.
+    pub noise: Side,
     /// All figures, those of the headline first.
     pub rows: Vec<Row>,
     /// Findings that are not on both sides alike.
@@ -144,28 +147,33 @@ pub struct FoundRow {
     pub new: usize,
 }
 
-/// Compares the runs in `new` with those in `base`.
+/// Compares the runs in `new` with those in `base`. `taught`, which may be none, are further runs of one build: they teach how much runs
+/// differ by themselves, and nothing else.
 ///
 /// # Errors
 /// [`CompareError`] where that would say nothing.
-pub fn compare(base: &[Sample], new: &[Sample]) -> Result<Comparison, CompareError> {
-    if let (Some(first), Some(other)) = (base.first(), base.iter().chain(new).find(|s| differs(base, s))) {
+pub fn compare(base: &[Sample], new: &[Sample], taught: &[Sample]) -> Result<Comparison, CompareError> {
+    let all = base.iter().chain(new).chain(taught);
+    if let (Some(first), Some(other)) = (base.first(), all.clone().find(|s| differs(base, s))) {
         let names = (first.meta.scenario.clone(), other.meta.scenario.clone());
         return Err(CompareError::Scenarios { base: names.0, new: names.1 });
     }
     let (base, left_out) = valid("base", base)?;
     let (new, new_left_out) = valid("new", new)?;
-    let rows = rows(&base, &new);
+    let (taught, taught_left_out) =
+        if taught.is_empty() { (Vec::new(), Vec::new()) } else { valid("noise", taught)? };
+    let rows = rows(&base, &new, &taught);
     let (verdict, reason) = whole(&rows);
     Ok(Comparison {
         version: VERSION,
         verdict,
         reason,
         scenario: base[0].meta.scenario.clone(),
-        notes: notes(&base, &new),
+        notes: notes(&base, &new, &taught),
         findings: findings(&base, &new),
         base: Side { runs: ids(&base), invalid: left_out },
         new: Side { runs: ids(&new), invalid: new_left_out },
+        noise: Side { runs: ids(&taught), invalid: taught_left_out },
         rows,
     })
 }
@@ -189,20 +197,53 @@ fn ids(side: &[&Sample]) -> Vec<String> {
     side.iter().map(|s| s.meta.run_id.clone()).collect()
 }
 
-fn rows(base: &[&Sample], new: &[&Sample]) -> Vec<Row> {
+fn rows(base: &[&Sample], new: &[&Sample], taught: &[&Sample]) -> Vec<Row> {
     let all: Vec<Vec<Figure>> = base.iter().chain(new).map(|s| s.figures.clone()).collect();
-    let figures: Vec<&Figure> = figures::keys(&all)
-        .iter()
-        .filter_map(|(of, name)| all.iter().flatten().find(|f| f.of == *of && f.name == *name))
-        .collect();
+    let figures = each(&all);
     let headlines = figures.iter().filter(|f| f.headline).count();
     figures
         .iter()
         .map(|f| {
             let among = if f.headline { headlines } else { figures.len() - headlines };
-            row(f, RISK / among.max(1) as f64, &values(base, f), &values(new, f))
+            row(f, RISK / among.max(1) as f64, &values(base, f), &values(new, f), &values(taught, f))
         })
         .collect()
+}
+
+/// Each figure that any of the runs has, once.
+fn each(all: &[Vec<Figure>]) -> Vec<&Figure> {
+    let find = |(of, name): &(String, String)| all.iter().flatten().find(|f| f.of == *of && f.name == *name);
+    figures::keys(all).iter().filter_map(find).collect()
+}
+
+/// How much runs of one build differ by themselves.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Band {
+    /// The figure's name.
+    pub figure: String,
+    /// Standard deviation from run to run: a share of the figure, or a difference, after `scale`.
+    pub noise: f64,
+    /// What `noise` is.
+    pub scale: Scale,
+}
+
+impl std::fmt::Display for Band {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let unit = if self.scale == Scale::Ratio { "%" } else { "pp" };
+        write!(f, "{} {:.2} {unit}", self.figure, self.noise * 100.0)
+    }
+}
+
+/// What these runs, all of one build, teach of the headline figures' noise.
+#[must_use]
+pub fn bands(runs: &[Sample]) -> Vec<Band> {
+    let valid: Vec<&Sample> = runs.iter().filter(|s| s.verdict != RunVerdict::Invalid).collect();
+    let all: Vec<Vec<Figure>> = valid.iter().map(|s| s.figures.clone()).collect();
+    let band = |f: &&Figure| {
+        let noise = stats::band(f.question(RISK), &values(&valid, f))?;
+        Some(Band { figure: f.name.clone(), noise, scale: f.scale })
+    };
+    each(&all).iter().filter(|f| f.headline).filter_map(band).collect()
 }
 
 fn values(side: &[&Sample], figure: &Figure) -> Vec<Value> {
@@ -210,9 +251,8 @@ fn values(side: &[&Sample], figure: &Figure) -> Vec<Value> {
     side.iter().filter_map(of).collect()
 }
 
-fn row(f: &Figure, risk: f64, base: &[Value], new: &[Value]) -> Row {
-    let question = Question { scale: f.scale, less_is_better: f.less_is_better, assumed: f.assumed, risk };
-    let (change, verdict) = stats::compare(question, base, new);
+fn row(f: &Figure, risk: f64, base: &[Value], new: &[Value], taught: &[Value]) -> Row {
+    let (change, verdict) = stats::compare(f.question(risk), base, new, taught);
     Row {
         figure: f.name.clone(),
         of: f.of.clone(),
@@ -243,7 +283,9 @@ fn whole(rows: &[Row]) -> (Verdict, String) {
     for verdict in [Verdict::Worse, Verdict::Better, Verdict::CannotTell] {
         let figures = of(verdict);
         if !figures.is_empty() {
-            return (verdict, figures.join(", "));
+            let why =
+                if verdict == Verdict::CannotTell { ": too few samples, or too much noise" } else { "" };
+            return (verdict, figures.join(", ") + why);
         }
     }
     (Verdict::Same, "no headline figure moved by more than noise".to_owned())
@@ -265,13 +307,16 @@ fn findings(base: &[&Sample], new: &[&Sample]) -> Vec<FoundRow> {
         .collect()
 }
 
-fn notes(base: &[&Sample], new: &[&Sample]) -> Vec<String> {
+fn notes(base: &[&Sample], new: &[&Sample], taught: &[&Sample]) -> Vec<String> {
     let mut notes = Vec::new();
-    if base.len() + new.len() < 4 {
+    if base.len() + new.len() + taught.len() < 4 {
         notes.push(
             "with so few runs the noise between runs is assumed, not learned: repeat both sides (5 runs each find a change of a tenth)"
                 .to_owned(),
         );
+    }
+    if base.iter().chain(new).any(|s| taught.iter().any(|t| t.meta.run_id == s.meta.run_id)) {
+        notes.push("a run that is compared taught the noise too: it tells less than it seems".to_owned());
     }
     let text = &base[0].meta.scenario_text;
     if base.iter().chain(new).any(|s| s.meta.scenario_text != *text) {

@@ -116,31 +116,53 @@ pub struct Question {
     pub risk: f64,
 }
 
-/// Compares one figure of the runs in `base` with that of those in `new`; no change where either has none.
-pub fn compare(q: Question, base: &[Value], new: &[Value]) -> (Option<Change>, Verdict) {
+/// Compares one figure of the runs in `base` with that of those in `new`; no change where either has none. `taught` are further runs, all of one
+/// build, of which only their spread is used.
+pub fn compare(q: Question, base: &[Value], new: &[Value], taught: &[Value]) -> (Option<Change>, Verdict) {
     let scaled = |values: &[Value]| -> Vec<Value> {
         let on = |v: &Value| Some(Value { value: q.scale.to(v.value)?, error: v.error });
         values.iter().filter_map(on).collect()
     };
-    let (base, new) = (scaled(base), scaled(new));
-    let (Some((before, base_spread)), Some((after, new_spread))) = (centre(&base), centre(&new)) else {
+    let (base, new, taught) = (scaled(base), scaled(new), scaled(taught));
+    let (Some((before, _)), Some((after, _))) = (centre(&base), centre(&new)) else {
         return (None, Verdict::CannotTell);
     };
-    let repeats = (base.len() + new.len() - 2) as f64;
-    let all = || base.iter().chain(&new);
-    let inside = all().map(|v| v.error.powi(2)).sum::<f64>() / all().count() as f64;
-    let assumed = q.assumed.powi(2) + inside;
-    let variance = (PRIOR_RUNS * assumed + base_spread + new_spread) / (PRIOR_RUNS + repeats);
-    let error = (variance * (1.0 / base.len() as f64 + 1.0 / new.len() as f64)).sqrt();
-    let half = error * student(1.0 - q.risk / 2.0, PRIOR_RUNS + repeats);
+    let noise = noise(q, &[&base, &new, &taught]);
+    let error = (noise.variance * (1.0 / base.len() as f64 + 1.0 / new.len() as f64)).sqrt();
+    let half = error * student(1.0 - q.risk / 2.0, noise.freedom);
     let moved = after - before;
     let change = Change {
         value: q.scale.from(moved),
         low: q.scale.from(moved - half),
         high: q.scale.from(moved + half),
-        noise: variance.sqrt(),
+        noise: noise.variance.sqrt(),
     };
     (Some(change), verdict(q, moved, half))
+}
+
+/// Standard deviation from run to run of runs of one build, on the scale of comparison.
+pub fn band(q: Question, runs: &[Value]) -> Option<f64> {
+    let runs: Vec<Value> =
+        runs.iter().filter_map(|v| Some(Value { value: q.scale.to(v.value)?, error: v.error })).collect();
+    (!runs.is_empty()).then(|| noise(q, &[&runs]).variance.sqrt())
+}
+
+/// How much runs of one build differ.
+struct Noise {
+    variance: f64,
+    /// How many runs' worth of trust it has.
+    freedom: f64,
+}
+
+/// What is assumed beforehand, and what the runs of each group show around their own middle.
+fn noise(q: Question, groups: &[&[Value]]) -> Noise {
+    let all = || groups.iter().copied().flatten();
+    let inside = all().map(|v| v.error.powi(2)).sum::<f64>() / all().count() as f64;
+    let assumed = q.assumed.powi(2) + inside;
+    let spread: f64 = groups.iter().filter_map(|group| centre(group)).map(|c| c.1).sum();
+    let repeats: usize = groups.iter().map(|group| group.len().saturating_sub(1)).sum();
+    let freedom = PRIOR_RUNS + repeats as f64;
+    Noise { variance: (PRIOR_RUNS * assumed + spread) / freedom, freedom }
 }
 
 fn verdict(q: Question, moved: f64, half: f64) -> Verdict {
@@ -215,9 +237,9 @@ mod tests {
         let (mut alarms, mut found) = (0, 0);
         for _ in 0..400 {
             let (a, b) = (runs(&mut dice, 1, 20e6, 0.05), runs(&mut dice, 1, 20e6, 0.05));
-            alarms += usize::from(compare(time(0.05), &a, &b).1 != Verdict::Same);
+            alarms += usize::from(compare(time(0.05), &a, &b, &[]).1 != Verdict::Same);
             let (a, b) = (runs(&mut dice, 5, 20e6, 0.04), runs(&mut dice, 5, 22e6, 0.04));
-            found += usize::from(compare(time(0.05), &a, &b).1 == Verdict::Worse);
+            found += usize::from(compare(time(0.05), &a, &b, &[]).1 == Verdict::Worse);
         }
         assert!(alarms <= 20, "{alarms} of 400");
         assert!(found >= 360, "{found} of 400");
@@ -226,9 +248,10 @@ mod tests {
     #[test]
     fn noise_is_learned_from_repeats() {
         let mut dice = Lcg64Xsh32::new(9, 1);
-        let quiet = compare(time(0.05), &runs(&mut dice, 10, 1.0, 0.005), &runs(&mut dice, 10, 1.03, 0.005));
+        let quiet =
+            compare(time(0.05), &runs(&mut dice, 10, 1.0, 0.005), &runs(&mut dice, 10, 1.03, 0.005), &[]);
         assert_eq!(quiet.1, Verdict::Worse);
-        let wild = compare(time(0.05), &runs(&mut dice, 10, 1.0, 0.3), &runs(&mut dice, 10, 1.03, 0.3));
+        let wild = compare(time(0.05), &runs(&mut dice, 10, 1.0, 0.3), &runs(&mut dice, 10, 1.03, 0.3), &[]);
         let half = |c: Change| c.high - c.low;
         assert!(half(wild.0.unwrap()) > 4.0 * half(quiet.0.unwrap()), "{wild:?} {quiet:?}");
     }
@@ -237,14 +260,14 @@ mod tests {
     fn the_good_way_is_the_figures_own_and_too_little_is_no_verdict() {
         let at = |value| [Value { value, error: 0.0 }; 6];
         let rate = Question { less_is_better: false, ..time(0.05) };
-        assert_eq!(compare(rate, &at(100.0), &at(150.0)).1, Verdict::Better);
-        assert_eq!(compare(time(0.05), &at(100.0), &at(150.0)).1, Verdict::Worse);
-        assert_eq!(compare(time(0.05), &[], &at(150.0)), (None, Verdict::CannotTell));
+        assert_eq!(compare(rate, &at(100.0), &at(150.0), &[]).1, Verdict::Better);
+        assert_eq!(compare(time(0.05), &at(100.0), &at(150.0), &[]).1, Verdict::Worse);
+        assert_eq!(compare(time(0.05), &[], &at(150.0), &[]), (None, Verdict::CannotTell));
         let lost = Question { assumed: 2.0, ..time(0.05) };
-        assert_eq!(compare(lost, &at(1.0)[..1], &at(1.1)[..1]).1, Verdict::CannotTell);
+        assert_eq!(compare(lost, &at(1.0)[..1], &at(1.1)[..1], &[]).1, Verdict::CannotTell);
         let errors = Question { scale: Scale::Difference, less_is_better: true, assumed: 0.0005, risk: 0.05 };
-        assert_eq!(compare(errors, &at(0.0), &at(0.02)).1, Verdict::Worse);
-        assert_eq!(compare(errors, &at(0.0), &at(0.0)).1, Verdict::Same);
+        assert_eq!(compare(errors, &at(0.0), &at(0.02), &[]).1, Verdict::Worse);
+        assert_eq!(compare(errors, &at(0.0), &at(0.0), &[]).1, Verdict::Same);
     }
 
     #[test]

@@ -34,19 +34,19 @@ const BASE: [f64; 5] = [1.0, 1.02, 0.99, 1.01, 0.98];
 #[test]
 fn a_slower_build_is_worse_and_says_where() {
     let slow: Vec<f64> = BASE.iter().map(|f| f * 1.15).collect();
-    let c = compare(&runs(&BASE), &runs(&slow)).unwrap();
+    let c = compare(&runs(&BASE), &runs(&slow), &[]).unwrap();
     assert_eq!(c.verdict, Verdict::Worse, "{c:#?}");
     let p50 = c.rows.iter().find(|r| r.headline && r.figure == "response p50").unwrap();
     let change = p50.change.unwrap();
     assert!(change.low < 0.15 && 0.15 < change.high && change.low > 0.0, "{change:?}");
-    assert_eq!(compare(&runs(&slow), &runs(&BASE)).unwrap().verdict, Verdict::Better);
+    assert_eq!(compare(&runs(&slow), &runs(&BASE), &[]).unwrap().verdict, Verdict::Better);
     insta::assert_snapshot!("worse", words(&c, false));
     insta::assert_snapshot!("worse_markdown", markdown(&c));
 }
 
 #[test]
 fn a_run_is_the_same_as_its_like() {
-    let c = compare(&runs(&BASE[..1]), &runs(&BASE[1..2])).unwrap();
+    let c = compare(&runs(&BASE[..1]), &runs(&BASE[1..2]), &[]).unwrap();
     let of = |figure: &str| c.rows.iter().find(|r| r.headline && r.figure == figure).unwrap().verdict;
     assert_eq!(["response p50", "completed", "errors"].map(of), [Verdict::Same; 3], "{c:#?}");
     // Every fifth second of this run is a stampede, so its p99 is one of two figures an order apart.
@@ -60,7 +60,7 @@ fn a_finding_that_came_is_told() {
     let base = runs(&BASE[..2]);
     let mut new = runs(&BASE[..2]);
     new.iter_mut().for_each(|s| s.findings.clear());
-    let c = compare(&new, &base).unwrap();
+    let c = compare(&new, &base, &[]).unwrap();
     let kinds: Vec<(&str, usize, usize)> =
         c.findings.iter().map(|f| (f.kind.name(), f.base, f.new)).collect();
     assert_eq!(kinds, [("pool-saturated", 0, 2), ("cache-stampede", 0, 2)]);
@@ -71,19 +71,19 @@ fn what_says_nothing_is_refused() {
     let good = runs(&BASE[..2]);
     let mut other = runs(&BASE[..1]);
     other[0].meta.scenario = "another".to_owned();
-    insta::assert_snapshot!(compare(&good, &other).unwrap_err(), @"the runs are of different scenarios: `flash-sale` and `another`; compare runs of one scenario");
+    insta::assert_snapshot!(compare(&good, &other, &[]).unwrap_err(), @"the runs are of different scenarios: `flash-sale` and `another`; compare runs of one scenario");
     let mut bad = runs(&BASE[..1]);
     bad[0].verdict = RunVerdict::Invalid;
     bad[0].verdict_reason = "the generator could not keep its schedule".to_owned();
-    insta::assert_snapshot!(compare(&good, &bad).unwrap_err(), @"none of the new runs is valid, so their figures say nothing: the generator could not keep its schedule");
+    insta::assert_snapshot!(compare(&good, &bad, &[]).unwrap_err(), @"none of the new runs is valid, so their figures say nothing: the generator could not keep its schedule");
     let mut mixed = runs(&BASE[..2]);
     mixed[1].verdict = RunVerdict::Invalid;
-    assert_eq!(compare(&good, &mixed).unwrap().new.invalid, ["run-1"]);
+    assert_eq!(compare(&good, &mixed, &[]).unwrap().new.invalid, ["run-1"]);
 }
 
 #[test]
 fn a_comparison_is_what_the_schema_says() {
     let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
-    let c = compare(&runs(&BASE[..1]), &runs(&BASE[1..3])).unwrap();
+    let c = compare(&runs(&BASE[..1]), &runs(&BASE[1..3]), &[]).unwrap();
     crate::schema::check(&schema, &schema, &serde_json::to_value(&c).unwrap(), "comparison");
 }

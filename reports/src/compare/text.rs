@@ -40,7 +40,7 @@ pub fn words(c: &Comparison, all: bool) -> String {
     if rest > 0 {
         let _ = writeln!(out, "  {} did not move (--all shows them)", plural(rest, "further figure"));
     }
-    for line in findings(c).into_iter().chain(notes(c)) {
+    for line in remarks(c) {
         let _ = writeln!(out, "{line}");
     }
     let _ = writeln!(out, "\nverdict: {} - {}", c.verdict.name(), c.reason);
@@ -59,17 +59,10 @@ pub fn markdown(c: &Comparison) -> String {
         plural(c.new.runs.len(), "run"),
     );
     for row in c.rows.iter().filter(|r| r.headline || moved(r)) {
-        let (value, range) = parts(row);
-        let _ = writeln!(
-            out,
-            "| {} | {} | {} | {value} | {range} | {} |",
-            plain(&name(row)),
-            figure(row.unit, row.base),
-            figure(row.unit, row.new),
-            row.verdict.name()
-        );
+        let [name, base, new, value, range, verdict] = cells(row);
+        let _ = writeln!(out, "| {} | {base} | {new} | {value} | {range} | {verdict} |", plain(&name));
     }
-    for line in findings(c).into_iter().chain(notes(c)) {
+    for line in remarks(c) {
         let _ = writeln!(out, "\n{}", plain(&line));
     }
     out
@@ -106,6 +99,20 @@ fn change(row: &Row) -> String {
     format!("{value:>8}  {range:^21}")
 }
 
+/// A row as cells: name, base, new, change, between, verdict.
+#[must_use]
+pub(crate) fn cells(row: &Row) -> [String; 6] {
+    let (value, range) = parts(row);
+    let figure = |v| figure(row.unit, v);
+    [name(row), figure(row.base), figure(row.new), value, range, row.verdict.name().to_owned()]
+}
+
+/// Findings that came or went, and what should be known before any of it is believed.
+#[must_use]
+pub(crate) fn remarks(c: &Comparison) -> Vec<String> {
+    findings(c).into_iter().chain(notes(c)).collect()
+}
+
 fn word(verdict: Verdict) -> String {
     match verdict {
         Verdict::Worse => "WORSE".to_owned(),
@@ -128,7 +135,7 @@ fn findings(c: &Comparison) -> Vec<String> {
 }
 
 fn notes(c: &Comparison) -> Vec<String> {
-    let left_out = c.base.invalid.len() + c.new.invalid.len();
+    let left_out = c.base.invalid.len() + c.new.invalid.len() + c.noise.invalid.len();
     let invalid = (left_out > 0).then(|| format!("{} left out as invalid", plural(left_out, "run")));
     invalid.into_iter().chain(c.notes.iter().cloned()).map(|n| format!("note: {n}")).collect()
 }

@@ -45,39 +45,39 @@ struct Mark {
 }
 
 /// Response time of all steps.
-#[derive(Serialize)]
-struct Heat {
+#[derive(Debug, Serialize)]
+pub(super) struct Heat {
     /// Width of a column, seconds.
-    step: f64,
+    pub(super) step: f64,
     /// Lower edges of the rows, milliseconds.
     edges: Vec<f64>,
     /// For each column its used rows: row, count, row, count, ...
     columns: Vec<Vec<u32>>,
-    p50: Vec<Option<f64>>,
-    p99: Vec<Option<f64>>,
+    pub(super) p50: Vec<Option<f64>>,
+    pub(super) p99: Vec<Option<f64>>,
     limits: Vec<Limit>,
 }
 
 /// One chart on the shared axis.
-#[derive(Serialize)]
-struct Chart {
-    title: String,
-    unit: &'static str,
-    step: f64,
+#[derive(Debug, Serialize)]
+pub(super) struct Chart {
+    pub(super) title: String,
+    pub(super) unit: &'static str,
+    pub(super) step: f64,
     /// Percentiles of intervals, or values.
-    times: bool,
-    folded: bool,
-    series: Vec<Line>,
+    pub(super) times: bool,
+    pub(super) folded: bool,
+    pub(super) series: Vec<Line>,
     limits: Vec<Limit>,
 }
 
 /// One line, a value for each column; where nothing was said there is none. For percentiles `low` is
 /// the median, `mid` the p99, `high` the greatest. Without `low` and `high` all three are `mid`.
-#[derive(Serialize)]
-struct Line {
-    name: String,
+#[derive(Debug, Serialize)]
+pub(super) struct Line {
+    pub(super) name: String,
     quality: &'static str,
-    mid: Vec<Option<f64>>,
+    pub(super) mid: Vec<Option<f64>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     low: Vec<Option<f64>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -85,7 +85,7 @@ struct Line {
 }
 
 /// A gate's limit across a chart.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 struct Limit {
     that: String,
     value: f64,
@@ -116,6 +116,13 @@ pub(super) fn of(inputs: &Inputs<'_>) -> Data {
             .collect(),
         curves: vec![curve("response time", names::RESPONSE), curve("service time", names::SERVICE)],
     }
+}
+
+/// The lanes alone, without what a plan or findings mark on them.
+pub(super) fn lanes(timeline: &Timeline) -> (Vec<Chart>, Heat) {
+    let end = RunTime(timeline.now().0.max(1));
+    let charts = panels::of(timeline).iter().filter_map(|p| chart(timeline, p, end, &[])).collect();
+    (charts, heat(timeline, end, Vec::new()))
 }
 
 fn seconds(ns: u64) -> f64 {

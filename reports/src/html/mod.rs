@@ -4,6 +4,7 @@
 //! the template's escaping, data through JSON in which `<` cannot occur. Figures are the summary's.
 
 mod data;
+pub mod overlay;
 mod panels;
 
 use askama::Template;
@@ -14,6 +15,10 @@ use timeline::{Finding, RunTime, Unit};
 
 use crate::summary::{Phase, Summary, Verdict};
 use crate::write::{Inputs, ReportError};
+
+const UPLOT_JS: &str = include_str!("../../assets/uplot/uPlot.iife.min.js");
+const UPLOT_CSS: &str = include_str!("../../assets/uplot/uPlot.min.css");
+const STYLE: &str = include_str!("../../assets/report.css");
 
 /// The page.
 #[derive(Template)]
@@ -50,9 +55,9 @@ pub fn render(inputs: &Inputs<'_>, flame_graph: Option<&str>) -> Result<String, 
         story: inputs.summary.story(),
         flame_graph: flame_graph.map(|svg| base64::engine::general_purpose::STANDARD.encode(svg)),
         data: harmless(&json),
-        uplot_js: include_str!("../../assets/uplot/uPlot.iife.min.js"),
-        uplot_css: include_str!("../../assets/uplot/uPlot.min.css"),
-        style: include_str!("../../assets/report.css"),
+        uplot_js: UPLOT_JS,
+        uplot_css: UPLOT_CSS,
+        style: STYLE,
         script: include_str!("../../assets/report.js"),
     };
     page.render().map_err(|e| form(e.to_string()))

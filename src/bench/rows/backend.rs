@@ -22,7 +22,7 @@ const PLAIN: f64 = 1.15;
 /// CPU for a request with the agent over that without it, at most.
 const AGENT: f64 = 1.02;
 /// Requests a second: about half of what the worker's core can do, so that neither its idling nor its queues are measured.
-const RATE: u64 = 20_000;
+const RATE: u64 = 45_000;
 /// Bytes of a server for an idle WebSocket, at most.
 const SOCKET_BYTES: f64 = 3_000.0;
 /// Idle WebSockets: what one process may open (20,000 descriptors are common), with room to spare.
