@@ -189,7 +189,7 @@ impl RabbitMq {
         self.version = clean(version.ok_or(RabbitMqError::NotRabbitMq)?, 40);
         let queues = self.ask(QUEUES, deadline)?;
         let now = MonoNs::now();
-        let items = items(&queues)?;
+        let listed = items(&queues)?;
         let connections = self.ask(CONNECTIONS, deadline)?;
         let nodes = match self.ask(NODES, deadline) {
             Ok(nodes) => Some(nodes),
@@ -198,14 +198,14 @@ impl RabbitMq {
             Err(e) => return Err(e),
         };
         self.sees_nodes = nodes.is_some();
-        self.queues(items, &queues, now, sink);
+        self.queues(listed, &queues, now, sink);
         let totals = overview.get("object_totals").unwrap_or(&Value::Null);
         for name in ["connections", "channels"] {
             self.level(name, Unit::Count, number(totals, name), now, sink);
         }
         let state =
             |c: &&Value| c.get("state").and_then(Value::as_str).is_some_and(|s| HELD_BACK.contains(&s));
-        let held_back = self::items(&connections)?.iter().take(LISTED).filter(state).count();
+        let held_back = items(&connections)?.iter().take(LISTED).filter(state).count();
         self.level("blocked", Unit::Count, Some(held_back as f64), now, sink);
         if let Some(nodes) = nodes {
             self.nodes(nodes.as_array().ok_or(RabbitMqError::NotRabbitMq)?, now, sink);
