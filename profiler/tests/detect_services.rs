@@ -187,7 +187,7 @@ impl Topic {
             let kept_up = if self.copies { came } else { 0 };
             ages.extend((0..kept_up).map(|_| 500.0));
             (come, gone) = (come + came, gone + ages.len());
-            if i as usize % self.told == 0 {
+            if (i as usize).is_multiple_of(self.told) {
                 let rate = |n: usize| n as f64 * 10.0 / self.told as f64;
                 w.sample(published, at, rate(std::mem::take(&mut come)));
                 w.sample(consumed, at, rate(std::mem::take(&mut gone)));
