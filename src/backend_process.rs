@@ -8,6 +8,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use backend::{BROKER_VARIABLE, CACHE_VARIABLE, DATABASE_VARIABLE};
 use serde::Deserialize;
 
 use crate::cli::{BackendArgs, Runtime};
@@ -15,6 +16,8 @@ use crate::outcome::{Outcome, UserError};
 use crate::secret::{TOKEN_VARIABLE, new_token, write_token};
 use crate::twin;
 
+/// Environment variables that name stores on servers.
+pub const STORES: [&str; 3] = [DATABASE_VARIABLE, CACHE_VARIABLE, BROKER_VARIABLE];
 /// The backend fills its database and starts its workers in a second, with ten million rows within a minute or so.
 const START_PATIENCE: Duration = Duration::from_secs(120);
 /// Its twin fills somebody else's database, and its runtime compiles as it goes: seconds, and more where cores are scarce.

@@ -383,8 +383,18 @@ pub struct ExplainArgs {
     #[arg(long)]
     pub json: bool,
     /// Print the JSON Schema of that instead.
-    #[arg(long, conflicts_with_all = ["run", "json"])]
+    #[arg(long, conflicts_with_all = ["run", "json", "verify"])]
     pub schema: bool,
+    /// Run it again with the advice applied, and show before and after: for runs of the bundled backend. Exit code 3
+    /// unless all that was cured is gone.
+    #[arg(long)]
+    pub verify: bool,
+    /// With --verify: folder for the new run [default: dyno-runs/ID].
+    #[arg(long, value_name = "DIR", requires = "verify")]
+    pub out: Option<PathBuf>,
+    /// With --verify: values of variables that the run was given, which no recording holds.
+    #[command(flatten)]
+    pub vars: Vars,
 }
 
 /// `dyno score`

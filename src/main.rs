@@ -21,6 +21,7 @@ mod secret;
 mod show;
 mod sources;
 mod twin;
+mod verify;
 mod watch;
 
 use std::io;

@@ -73,11 +73,17 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<Outcome> {
     let summary = reports::Summary::new(&loaded.meta, &loaded.timeline, &findings, loaded.end.as_ref());
     let looked = diagnosis.states().into_iter();
     let looked = looked.map(|(kind, status, text)| reports::explain::Looked { kind, status, text });
-    let told = reports::Explanation::new(&summary, diagnosis.breakdowns(), looked.collect());
-    if args.json {
-        return print(&(serde_json::to_string_pretty(&told)? + "\n"));
+    let mut told = reports::Explanation::new(&summary, diagnosis.breakdowns(), looked.collect());
+    if args.verify {
+        told.verification = Some(crate::verify::verify(args, &loaded, &findings)?);
     }
-    print(&reports::explain::story(&told))
+    let refuted = told.verification.as_ref().is_some_and(|v| !v.verified);
+    let said = if args.json {
+        print(&(serde_json::to_string_pretty(&told)? + "\n"))?
+    } else {
+        print(&reports::explain::story(&told))?
+    };
+    Ok(if refuted { Outcome::GateFailed } else { said })
 }
 
 /// What `dyno recording info` counts.

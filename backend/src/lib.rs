@@ -20,6 +20,7 @@ mod faults;
 mod http;
 mod places;
 mod region;
+mod remedies;
 mod services;
 mod settings;
 mod shop;
@@ -33,6 +34,7 @@ pub use error::BackendError;
 pub use places::{
     BROKER_VARIABLE, BrokerUrl, CACHE_VARIABLE, CacheUrl, DATABASE_VARIABLE, DatabaseUrl, StoreUrl, Stores,
 };
+pub use remedies::{Held, held};
 pub use settings::{CacheMode, CacheSettings, Notify, Protection, ShopSettings, SupervisorOptions};
 pub use supervisor::supervise;
 pub use worker::work;

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use timeline::fault::{FaultOrder, Truth};
 
+use crate::remedies::Hold;
 use crate::settings::{CacheSettings, ShopSettings};
 use crate::shop::neighbours::PriceChange;
 use crate::store::Place;
@@ -24,6 +25,8 @@ pub enum Order {
     Arm(FaultOrder),
     /// End all faults, then say so with the same number.
     EndFaults(u64),
+    /// Hold a setting against whatever faults do.
+    Hold(Hold),
     /// How the cache works from now on.
     Cache(CacheSettings),
     /// Another process has the name: take no new connections, serve those that are open until their clients have had
@@ -103,6 +106,8 @@ pub struct WorkerSettings {
     pub services: SocketAddr,
     /// Figures of the shop.
     pub shop: ShopSettings,
+    /// What is held against faults.
+    pub holds: Vec<Hold>,
 }
 
 impl WorkerSettings {

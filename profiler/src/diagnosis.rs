@@ -64,7 +64,11 @@ impl Diagnosis {
                 }
             }
         }
-        self.ledger.close(at);
+        // What has leaked is held for as long as it is not given back, whether more comes or not.
+        self.ledger.close(at, |e| {
+            e.finding.kind == FindingKind::HeapLeak
+                && detectors::heap_leak::is_held(timeline, e.finding.onset, e.last, at)
+        });
         self.withdraw_what_the_generator_explains();
         self.proofs.look(timeline, at, &mut self.ledger);
         self.ranked = causes::rank(self.ledger.entries(), &self.proofs);

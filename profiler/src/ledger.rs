@@ -10,6 +10,7 @@ use timeline::clock::RunTime;
 use timeline::{Finding, FindingKind, Span, Status};
 
 use crate::detectors::{Claim, ONSET};
+use crate::remedies;
 
 /// Most findings of one run; a target that makes up pools must not eat our memory. What comes
 /// beyond is counted.
@@ -90,10 +91,10 @@ impl Ledger {
         }
     }
 
-    /// Marks as ended what was not seen for long enough.
-    pub fn close(&mut self, at: RunTime) {
+    /// Marks as ended what was not seen for long enough, unless what it did is still there by `lasts`.
+    pub fn close(&mut self, at: RunTime, lasts: impl Fn(&Entry) -> bool) {
         for e in self.entries.iter_mut().filter(|e| e.finding.ended.is_none()) {
-            if at.since(e.last) > e.quiet {
+            if at.since(e.last) > e.quiet && !lasts(e) {
                 e.finding.ended = Some(e.last);
             }
         }
@@ -123,6 +124,7 @@ impl Entry {
             evidence: Vec::new(),
             contradicting: Vec::new(),
             advice: Vec::new(),
+            remedies: Vec::new(),
             caused_by: None,
             caused_by_reason: None,
             missing: Vec::new(),
@@ -154,6 +156,7 @@ impl Entry {
         self.remember(&claim.episodes);
         let strength = (claim.status, claim.weight);
         if strength >= self.strength {
+            self.finding.remedies = remedies::of(&claim);
             self.strength = strength;
             self.sort = claim.sort;
             self.template = claim.claim;
@@ -211,6 +214,7 @@ mod tests {
             advice: Vec::new(),
             missing: Vec::new(),
             episodes: vec![Span::new(RunTime::from_ms(onset_ms), RunTime::from_ms(last_ms))],
+            remedies: Vec::new(),
             sort: "",
         }
     }
@@ -234,7 +238,9 @@ mod tests {
     fn what_comes_back_after_its_end_is_a_new_finding_with_a_later_onset() {
         let mut l = Ledger::default();
         l.take(claim(1_000, 2_000, Status::Likely, 1.0), RunTime::from_ms(2_000));
-        l.close(RunTime::from_ms(4_500));
+        l.close(RunTime::from_ms(4_500), |_| true);
+        assert_eq!(l.entries()[0].finding.ended, None, "what it did is still there");
+        l.close(RunTime::from_ms(4_500), |_| false);
         assert_eq!(l.entries()[0].finding.ended, Some(RunTime::from_ms(2_000)));
         l.take(claim(1_000, 2_000, Status::Likely, 1.0), RunTime::from_ms(3_900));
         assert_eq!(l.entries().len(), 1, "old evidence opens nothing");

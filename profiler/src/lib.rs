@@ -18,6 +18,7 @@ mod excess;
 mod ledger;
 mod loops;
 mod proof;
+mod remedies;
 mod routes;
 mod stats;
 mod window;

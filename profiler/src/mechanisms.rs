@@ -154,6 +154,11 @@ pub const MECHANISMS: &[Mechanism] = &[
         HeapChurn,
         "the many small allocations that leave holes are dropped after the request",
     ),
+    lasting(
+        HeapFragmented,
+        HeapLeak,
+        "the few pieces that keep the pages from being given back are kept, and they are what grows",
+    ),
     together(HeapChurn, CpuSaturated, "allocating, touching and dropping memory takes the CPU"),
     together(LongPause, HeapBloat, "what lives is copied while the target stands still"),
     // Processes and network: what follows from a lost, a favoured or a full process, and what keeps one from accepting.

@@ -161,6 +161,21 @@ fn collected(kept: f64, garbage: f64, tells: bool) -> World {
 }
 
 #[test]
+fn a_leak_that_comes_to_rest_lasts_until_it_is_given_back() {
+    let ended = |heap: fn(f64) -> f64| {
+        let phases = vec![phase(0, 5, 0.0, 5_000.0, true), phase(5, 75, 5_000.0, 5_000.0, false)];
+        let d = build(&Setup { heap, seconds: 75, phases, ..Setup::default() }).diagnose();
+        find(&d, FindingKind::HeapLeak).ended
+    };
+    fn rested(s: f64) -> f64 {
+        60e6 + 60e6 * (s / 5.0).min(1.0) + 4e6 * (s.min(32.0) - 12.0).max(0.0)
+    }
+    assert_eq!(ended(rested), None);
+    let given_back = ended(|s| if s < 60.0 { rested(s) } else { 120e6 });
+    assert!(given_back.is_some_and(|end| (31.0..45.0).contains(&end.as_secs_f64())), "{given_back:?}");
+}
+
+#[test]
 fn garbage_that_waits_for_a_collection_is_no_leak_and_what_a_collection_leaves_is() {
     let clean = |tells| kinds_of(&collected(0.0, 1.0, tells).diagnose());
     assert_eq!(clean(true), []);

@@ -4,6 +4,7 @@
 //! verdict is the summary's; nothing is judged here.
 
 mod story;
+mod verification;
 
 use serde::{Deserialize, Serialize};
 use timeline::{Breakdown, FindingKind, Status};
@@ -11,6 +12,7 @@ use timeline::{Breakdown, FindingKind, Status};
 use crate::summary::{Summary, Told, Verdict};
 
 pub use story::story;
+pub use verification::{Side, Sides, Tried, Verification};
 
 /// Version of the form; raised when a field changes its meaning or goes.
 pub const VERSION: u32 = 1;
@@ -39,6 +41,9 @@ pub struct Explanation {
     pub attached: Vec<String>,
     /// Things to know about the run itself.
     pub notes: Vec<String>,
+    /// What came of running it again with its advice applied, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<Verification>,
 }
 
 /// Which run is told about.
@@ -93,6 +98,7 @@ impl Explanation {
             looked_for,
             attached: summary.target.attached.clone(),
             notes: summary.notes.clone(),
+            verification: None,
         }
     }
 }

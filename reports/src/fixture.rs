@@ -1,7 +1,7 @@
 //! Runs for tests: plausible timelines built entry by entry, without a server or a clock.
 
 use timeline::breakdown::{Breakdown, Law, Part};
-use timeline::facts::{EndReason, LoadModel, PhaseFacts, PlanFacts, RunEnd, RunMeta};
+use timeline::facts::{Again, EndReason, LoadModel, PhaseFacts, PlanFacts, RunEnd, RunMeta};
 use timeline::finding::Evidence;
 use timeline::histogram::{self, Sparse};
 use timeline::lane::{LaneId, LaneSpec, names};
@@ -233,6 +233,7 @@ fn meta(scenario: &str) -> RunMeta {
         host: vec![("cores".to_owned(), "2".to_owned()), ("kernel".to_owned(), "Linux 6.1".to_owned())],
         workers: 1,
         notes: texts(&["target on core 0, generator on core 1"]),
+        again: Again::default(),
     }
 }
 
@@ -303,6 +304,7 @@ fn finding(id: &str, kind: FindingKind, subject: &str, onset: u64) -> Finding {
         evidence: Vec::new(),
         contradicting: Vec::new(),
         advice: Vec::new(),
+        remedies: Vec::new(),
         caused_by: None,
         caused_by_reason: None,
         missing: Vec::new(),

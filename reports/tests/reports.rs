@@ -11,7 +11,7 @@ use timeline::facts::{EndReason, LoadModel, PhaseFacts, PlanFacts, RunEnd, RunMe
 use timeline::histogram::Sparse;
 use timeline::lane::names;
 use timeline::{
-    Entry, Finding, FindingKind, LaneId, LaneSpec, RunTime, Severity, Span, Status, Timeline, Unit,
+    Entry, Finding, FindingKind, LaneId, LaneSpec, Remedy, RunTime, Severity, Span, Status, Timeline, Unit,
 };
 
 const HOSTILE: &str = "</script><script>alert(1)</script>,\u{1b}[2J \"x\" & 'y'";
@@ -79,6 +79,7 @@ fn finding(kind: FindingKind) -> Finding {
         evidence: Vec::new(),
         contradicting: Vec::new(),
         advice: vec![HOSTILE.to_owned()],
+        remedies: vec![Remedy::word(HOSTILE, HOSTILE)],
         caused_by: None,
         caused_by_reason: None,
         missing: Vec::new(),

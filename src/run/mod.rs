@@ -6,7 +6,7 @@ pub mod prepare;
 pub mod stop;
 pub mod truth;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dashboard::app::Capabilities;
@@ -17,7 +17,7 @@ use timeline::facts::RunEnd;
 use timeline::recorder::{Diagnose, Finished, Handle, Options, Recorder};
 use timeline::recording::FILE_NAME;
 use timeline::snapshot::RunState;
-use timeline::{MonoNs, RunClock, RunTime};
+use timeline::{MonoNs, Remedy, RunClock, RunTime};
 
 use crate::backend_process::Backend;
 use crate::cli::RunArgs;
@@ -44,15 +44,21 @@ const REACH: Duration = Duration::from_secs(3);
 
 /// Runs the command.
 pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
-    let job = prepare::prepare(&args)?;
+    let (finished, folder) = carry_out(&args, &[])?;
+    finish::finish(&finished, &folder, args.ci)
+}
+
+/// A run and its folder, with the recording in it. The bundled backend holds `remedies` from before the load on.
+pub fn carry_out(args: &RunArgs, remedies: &[Remedy]) -> anyhow::Result<(Finished, PathBuf)> {
+    let job = prepare::prepare(args)?;
     let bundled = job.plan.target == Target::Bundled;
-    let (sizing, workers) = size(&job, &args)?;
+    let (sizing, workers) = size(&job, args)?;
     let folder = make_folder(args.out.as_deref(), &job.run_id)?;
     let stops = stop::listen()?;
 
     let all_cores = cores::usable();
     let split = cores::split(&all_cores).filter(|_| bundled);
-    let backend = bundled.then(|| start_backend(&args, workers, split.as_ref(), &folder)).transpose()?;
+    let backend = bundled.then(|| start_backend(args, workers, split.as_ref(), &folder)).transpose()?;
     if let Some(split) = &split {
         cores::keep_to(&split.generator);
     }
@@ -62,10 +68,10 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
         (Target::Bundled, None) => unreachable!("a bundled target was started"),
     };
     let ran =
-        Runner { job: &job, args: &args, sizing, folder: &folder, backend: backend.as_ref(), split, url };
+        Runner { job: &job, args, remedies, sizing, folder: &folder, backend: backend.as_ref(), split, url };
     let finished = ran.run(&stops)?;
     drop(backend);
-    finish::finish(&finished, &folder, args.ci)
+    Ok((finished, folder))
 }
 
 /// `dyno load-worker`
@@ -136,6 +142,7 @@ fn start_backend(
 struct Runner<'a> {
     job: &'a Job,
     args: &'a RunArgs,
+    remedies: &'a [Remedy],
     sizing: Sizing,
     folder: &'a Path,
     backend: Option<&'a Backend>,
@@ -148,9 +155,11 @@ impl Runner<'_> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(loadgen::reach(&self.url, REACH)).map_err(load_error)?;
         let settled = self.settle()?;
+        let held = self.hold_remedies()?;
 
         let clock = RunClock::with_origin(MonoNs(MonoNs::now().0 + LEAD.as_nanos() as u64));
-        let recorder = Recorder::start(self.recorder_options(clock), Some(&self.folder.join(FILE_NAME)))?;
+        let recorder =
+            Recorder::start(self.recorder_options(clock, held), Some(&self.folder.join(FILE_NAME)))?;
         let handle = recorder.handle();
         let screen = Screen::start(&self.args.look, self.args.ci, CAPABILITIES, handle.published())?;
         // Before the first start, so that whoever looks on can still end a run that is not what was meant.
@@ -211,9 +220,18 @@ impl Runner<'_> {
         Ok(settled)
     }
 
-    fn recorder_options(&self, clock: RunClock) -> Options {
+    /// Says of each what it means, for the notes of the run.
+    fn hold_remedies(&self) -> anyhow::Result<Vec<String>> {
+        let Some(backend) = self.backend else { return Ok(Vec::new()) };
+        let control = Control::new(&backend.ready.probe, &backend.token);
+        let hold = |remedy: &Remedy| Ok(format!("held: {remedy}: {}", control.hold(remedy)?.how));
+        self.remedies.iter().map(hold).collect()
+    }
+
+    fn recorder_options(&self, clock: RunClock, held: Vec<String>) -> Options {
         let cores = self.split.as_ref().map(Split::describe);
-        let meta = self.job.meta(&self.url, self.sizing.workers, self.sizing.why.clone(), cores);
+        let notes = self.sizing.why.iter().cloned().chain(held).collect();
+        let meta = self.job.meta(&self.url, self.sizing.workers, notes, cores);
         Options {
             clock,
             meta,

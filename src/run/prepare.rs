@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use scenarios::plan::{BaseUrl, RunPlan, Target, Timer};
 use scenarios::{Overrides, Quick};
-use timeline::facts::RunMeta;
+use timeline::facts::{Again, RunMeta};
 use timeline::gate::Gate;
 
+use crate::backend_process::STORES;
 use crate::cli::RunArgs;
 use crate::files::run_id;
 use crate::outcome::UserError;
@@ -32,6 +33,8 @@ pub struct Job {
     pub unix_ms: u64,
     /// Its identity.
     pub run_id: String,
+    /// How the same can be run again.
+    pub again: Again,
 }
 
 /// Reads scenario and flags; every mistake in them is found here.
@@ -88,9 +91,40 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
         attach,
         unix_ms,
         run_id: run_id(unix_ms, plan.seed),
+        again: again(args, plan.seed),
         text,
         plan,
     })
+}
+
+/// Scenario and flags that a run of the bundled backend depends on. What is read beside it, and where it is written, is another
+/// run's own to choose.
+fn again(args: &RunArgs, seed: u64) -> Again {
+    let scenario = args.scenario.clone().unwrap_or_else(|| DEFAULT_SCENARIO.to_owned());
+    let shipped = scenarios::catalog::list().iter().any(|e| e.name == scenario);
+    let file = std::fs::canonicalize(&scenario).ok().filter(|_| !shipped);
+    let mut said = vec![file.map_or(scenario, |f| f.to_string_lossy().into_owned())];
+    let mut flag = |name: &str, value: Option<String>| said.extend(value.map(|v| format!("--{name}={v}")));
+    flag("seed", Some(seed.to_string()));
+    // Another target has no settings that could be held, and its address may carry a password.
+    flag("target", args.target.clone().filter(|t| t == "bundled"));
+    flag("http", args.http.clone());
+    flag("timer", args.timer.clone());
+    flag("workers", args.workers.map(|n| n.to_string()));
+    flag("load-workers", args.load_workers.map(|n| n.to_string()));
+    flag("runtime", Some(crate::twin::name(args.runtime).to_owned()));
+    flag("sessions", args.load.sessions.map(|n| n.to_string()));
+    flag("for", args.load.for_.clone());
+    flag("rate", args.load.rate.clone());
+    flag("iterations", args.load.iterations.map(|n| n.to_string()));
+    args.load.stages.iter().for_each(|stage| flag("stage", Some(stage.clone())));
+    args.gate.iter().for_each(|gate| flag("gate", Some(gate.clone())));
+    let stores = STORES.iter().filter(|v| std::env::var_os(v).is_some());
+    Again {
+        args: said,
+        vars: args.vars.env.iter().map(|(name, _)| name.clone()).collect(),
+        stores: stores.map(|v| (*v).to_owned()).collect(),
+    }
 }
 
 impl Job {
@@ -112,6 +146,7 @@ impl Job {
             host: host_facts(cores),
             workers: workers as u32,
             notes,
+            again: self.again.clone(),
         }
     }
 }

@@ -11,10 +11,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use backend::Held;
 use scenarios::plan::{Action, ActionPlan, CachePlan, FaultPlan, RunPlan};
 use serde::{Deserialize, Serialize};
 use timeline::fault::{FaultOrder, Truth};
-use timeline::{MonoNs, RunClock, RunTime};
+use timeline::{MonoNs, Remedy, RunClock, RunTime};
 use ureq::typestate::WithBody;
 
 /// Name of the file inside a run's folder that tells what was really wrong.
@@ -164,6 +165,15 @@ impl Control {
     /// Switches a fault on.
     pub fn order(&self, order: &FaultOrder) -> anyhow::Result<()> {
         refused(self.told(self.agent.post(self.at("faults"))).send_json(order)?)
+    }
+
+    /// Holds a setting against whatever faults do. Gives what that means there.
+    pub fn hold(&self, remedy: &Remedy) -> anyhow::Result<Held> {
+        let mut answer = self.told(self.agent.post(self.at("remedies"))).send_json(remedy)?;
+        if answer.status().is_success() {
+            return Ok(answer.body_mut().read_json()?);
+        }
+        refused(answer).and_then(|()| anyhow::bail!("the backend gave no answer"))
     }
 
     fn carry_out(&self, order: &Planned) -> anyhow::Result<()> {

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use crate::backend_process::STORES;
 use crate::cli::ScoreArgs;
 use crate::files::RUNS;
 use crate::outcome::{Outcome, UserError};
@@ -117,7 +118,7 @@ fn wish(args: &ScoreArgs) -> anyhow::Result<Wish> {
     };
     let runtimes = if args.runtime.is_empty() { vec!["rust".to_owned()] } else { args.runtime.clone() };
     let set = |variable: &&str| std::env::var(variable).is_ok_and(|url| !url.is_empty());
-    let stores = runner::STORES.iter().copied().filter(set).map(str::to_owned).collect();
+    let stores = STORES.iter().copied().filter(set).map(str::to_owned).collect();
     Ok(Wish { sorts, subjects: subjects(&args.faults)?, runtimes, stores })
 }
 
@@ -180,7 +181,7 @@ fn record(args: &ScoreArgs, to: &Path) -> anyhow::Result<Outcome> {
             }
             let folder = scratch.path().join(&name);
             let mut command = runner::dyno_run(&name, &folder)?;
-            for variable in runner::STORES {
+            for variable in STORES {
                 command.env_remove(variable);
             }
             let seen = runner::until_valid(&mut command, &folder, name == "generator-limited", &stops)?;

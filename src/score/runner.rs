@@ -11,16 +11,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use backend::{BROKER_VARIABLE, CACHE_VARIABLE, DATABASE_VARIABLE};
 use reports::Verdict;
 use timeline::{FindingKind, MonoNs};
 
 use super::case::{Case, End, Found, Seen};
 use super::{scenario, truth};
+use crate::backend_process::STORES;
 use crate::run::stop::Stops;
 
-/// Environment variables that name stores on servers.
-pub const STORES: [&str; 3] = [DATABASE_VARIABLE, CACHE_VARIABLE, BROKER_VARIABLE];
 /// How often an invalid run is repeated.
 const REPEATS: u32 = 2;
 /// How often a child is looked at.

@@ -106,6 +106,20 @@ pub struct RunMeta {
     pub workers: u32,
     /// Descriptors and other limits that shaped the run, a line each.
     pub notes: Vec<String>,
+    /// How the same can be run again.
+    #[serde(default)]
+    pub again: Again,
+}
+
+/// What a run was told, as far as it may be written down: values of variables may be secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Again {
+    /// Scenario and flags; empty in recordings of versions that did not write them down.
+    pub args: Vec<String>,
+    /// Names of the scenario's variables that were given.
+    pub vars: Vec<String>,
+    /// Names of the environment variables that chose stores.
+    pub stores: Vec<String>,
 }
 
 /// How a run ended.

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{RunTime, Span};
+use crate::remedy::Remedy;
 use crate::units::Unit;
 
 macro_rules! finding_kinds {
@@ -211,6 +212,9 @@ pub struct Finding {
     pub contradicting: Vec<Evidence>,
     /// What to change, with numbers; the best first.
     pub advice: Vec<String>,
+    /// The first of it in a form that a machine can carry out; empty where it is no setting.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remedies: Vec<Remedy>,
     /// The finding (its id) that caused this one; none for a root cause.
     #[serde(default)]
     pub caused_by: Option<String>,

@@ -36,6 +36,7 @@ fn waiters_seen(timeline: &Timeline, at: RunTime) -> Vec<Finding> {
         evidence: Vec::new(),
         contradicting: Vec::new(),
         advice: Vec::new(),
+        remedies: Vec::new(),
         caused_by: None,
         caused_by_reason: None,
         missing: Vec::new(),

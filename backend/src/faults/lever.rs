@@ -5,6 +5,7 @@ use std::sync::Arc;
 use timeline::fault::{FaultKind, FaultOrder};
 
 use super::{Faults, LEVERS};
+use crate::remedies::{Hold, Holds};
 use crate::shop::Shop;
 use crate::wire::Role;
 
@@ -44,20 +45,33 @@ pub struct Levers {
     faults: Arc<Faults>,
     /// None in the process of the services.
     pub shop: Option<Arc<Shop>>,
+    holds: Holds,
 }
 
 impl Levers {
     /// Of this shop, or of the services.
-    pub fn new(faults: Arc<Faults>, shop: Option<Arc<Shop>>) -> Self {
-        Self { faults, shop }
+    pub fn new(faults: Arc<Faults>, shop: Option<Arc<Shop>>, holds: Vec<Hold>) -> Self {
+        let levers = Self { faults, shop, holds: Holds::default() };
+        holds.into_iter().for_each(|hold| levers.hold(hold));
+        levers
     }
 
-    /// Begins a fault. Gives the number with which its timer may end it; none if it is not this process's.
+    /// Holds a setting from now on, over whatever a lever does.
+    pub fn hold(&self, hold: Hold) {
+        self.holds.add(hold, self.shop.as_deref());
+    }
+
+    /// Begins a fault. Gives the number with which its timer may end it; none if it is not this process's, or its cure is held.
     pub fn arm(&self, order: &FaultOrder) -> Option<u64> {
         let lever = self.find(order.name)?;
+        if self.holds.cures(lever.kind, self.role()) {
+            self.faults[lever.kind].arm_in_vain();
+            return None;
+        }
         let number = self.faults[lever.kind].arm(order);
         if let Some(shop) = &self.shop {
             (lever.begin)(shop, order);
+            self.holds.put_in_place(shop);
         }
         Some(number)
     }
@@ -69,6 +83,7 @@ impl Levers {
             && let Some(shop) = &self.shop
         {
             (lever.end)(shop);
+            self.holds.put_in_place(shop);
         }
     }
 
@@ -80,8 +95,11 @@ impl Levers {
     }
 
     fn find(&self, kind: FaultKind) -> Option<&'static Lever> {
-        let role = if self.shop.is_some() { Role::Shop } else { Role::Services };
-        LEVERS.iter().find(|l| l.kind == kind && l.of.contains(&role))
+        LEVERS.iter().find(|l| l.kind == kind && l.of.contains(&self.role()))
+    }
+
+    fn role(&self) -> Role {
+        if self.shop.is_some() { Role::Shop } else { Role::Services }
     }
 }
 

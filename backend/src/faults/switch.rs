@@ -88,6 +88,11 @@ impl Switch {
         life.arms
     }
 
+    /// Was ordered, and stays off because its cure is held: that is all there is to write down.
+    pub fn arm_in_vain(&self) {
+        self.truth.write(self.kind, TruthPoint::Armed);
+    }
+
     /// The fault has an effect now; the first one is written down.
     pub fn took_effect(&self) {
         self.took_effect_at(MonoNs::now());

@@ -26,7 +26,7 @@ mod value;
 pub use home::{Plan, make};
 pub use link::Opener;
 pub use pool::{Checkout, Database, Meters, Taken};
-pub use schema::ORDERS_INDEX;
+pub use schema::{ORDERS_INDEX, operators_index};
 pub use seed::PRODUCTS;
 pub use server::watch as watch_server;
 pub(crate) use value::values;

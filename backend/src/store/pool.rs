@@ -71,6 +71,11 @@ impl Database {
         self.planned_capacity
     }
 
+    /// The size that it has now.
+    pub fn capacity(&self) -> usize {
+        self.pool().status().max_size
+    }
+
     /// Puts a pool of another size in place. Who waits or works in the old one finishes there.
     ///
     /// deadpool's own `resize` (0.13) takes permits back only for connections that are open, so a pool that

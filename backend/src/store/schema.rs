@@ -53,6 +53,30 @@ pub const ORDERS_INDEX: Index = Index {
     create: "CREATE INDEX IF NOT EXISTS purchase_by_customer ON purchase (customer)",
 };
 
+/// Indexes that an operator may add while the shop runs: table, column, statement. They lie beside the shop's own of
+/// other names, so taking one of those away leaves them.
+macro_rules! operators_indexes {
+    ($($table:literal ($column:literal)),*) => {
+        &[$(($table, $column, concat!(
+            "CREATE INDEX IF NOT EXISTS operators_", $table, "_by_", $column, " ON ", $table, " (", $column, ")"
+        )),)*]
+    };
+}
+
+/// The columns by which the shop looks for rows, beside keys.
+const OPERATORS_INDEXES: &[(&str, &str, &str)] = operators_indexes![
+    "purchase"("customer"),
+    "review"("product"),
+    "question"("product"),
+    "session"("since_ms"),
+    "outbox"("at_ms")
+];
+
+/// The statement with which an operator adds the index on a column; none if the shop has no such column to look for rows by.
+pub fn operators_index(table: &str, column: &str) -> Option<&'static str> {
+    OPERATORS_INDEXES.iter().find(|i| i.0 == table && i.1 == column).map(|i| i.2)
+}
+
 /// Tables as SQLite wants them: no other type than the one declared may be written.
 pub fn sqlite_tables() -> String {
     TABLES

@@ -7,6 +7,7 @@
 //! | `GET /v1/truth?since=N` | what truly happened, from line N on |
 //! | `GET /v1/instances` and below | the workers, and what their agents say (`timeline::probe`) |
 //! | `GET /v1/cache`, `PUT /v1/cache` | how the cache works: a `CacheSettings`, of which what is not given is the default |
+//! | `POST /v1/remedies` | holds a setting against whatever faults do: a `Remedy`; answers with what that means here |
 //! | `GET /v1/services` | what e-mail and billing have done |
 //! | `POST /v1/reload` | relieves each worker of the shop by a new process, one after the other; no request is lost |
 //! | `POST /v1/shutdown` | ends the backend |
@@ -23,6 +24,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
+use timeline::Remedy;
 use timeline::fault::FaultOrder;
 use timeline::probe::{self, Instances};
 use tokio::sync::{Mutex, mpsc};
@@ -32,6 +34,7 @@ use super::inflicted::Inflicted;
 use super::proxy;
 use super::truths::{Page, Truths};
 use crate::http::bears;
+use crate::remedies::{self, Held};
 use crate::settings::CacheSettings;
 use crate::shop::Refusal;
 
@@ -74,6 +77,7 @@ pub fn router(controls: Controls) -> Router {
         .route("/v1/instances", get(instances))
         .route("/v1/instances/{name}/{*what}", get(relay))
         .route("/v1/cache", get(cache).put(set_cache))
+        .route("/v1/remedies", post(hold))
         .route("/v1/services", get(services))
         .route("/v1/reload", post(reload))
         .route("/v1/shutdown", post(shut_down))
@@ -172,6 +176,15 @@ async fn set_cache(State(controls): State<Controls>, body: Bytes) -> Result<Json
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "a worker takes no orders at present"));
     }
     Ok(Json(settings))
+}
+
+async fn hold(State(controls): State<Controls>, body: Bytes) -> Result<Json<Held>, Refusal> {
+    let remedy: Remedy = serde_json::from_slice(&body).map_err(Refusal::bad)?;
+    let held = remedies::held(&remedy).map_err(Refusal::bad)?;
+    if !controls.crew.hold(held.hold.clone()) {
+        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "a worker takes no orders at present"));
+    }
+    Ok(Json(held))
 }
 
 async fn services(State(controls): State<Controls>) -> Result<Response, Refusal> {

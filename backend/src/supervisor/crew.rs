@@ -17,6 +17,7 @@ use super::keeper::{Keeper, Relief};
 use super::process::Running;
 use super::truths::Truths;
 use crate::error::BackendError;
+use crate::remedies::Hold;
 use crate::settings::{CacheSettings, ShopSettings};
 use crate::store::Place;
 use crate::wire::{Broker, CachePlace, Order, Report, Role, WorkerSettings};
@@ -56,6 +57,8 @@ pub struct Crew {
     truths: Arc<Truths>,
     /// How the cache works now, which may be changed while it runs.
     cache: Mutex<CacheSettings>,
+    /// Settings held against faults: a worker that is started again holds them, too.
+    holds: Mutex<Vec<Hold>>,
     /// Faults that are on, until when: a worker that is started again gets what is left of them.
     active: Mutex<Vec<(FaultOrder, MonoNs)>>,
     ended: Mutex<u64>,
@@ -122,6 +125,7 @@ impl Crew {
             origin,
             members: shop.into_iter().enumerate().map(named).chain([services]).collect(),
             truths,
+            holds: Mutex::default(),
             active: Mutex::default(),
             ended: Mutex::default(),
         }
@@ -175,6 +179,7 @@ impl Crew {
             broker: origin.broker.clone(),
             services: origin.services,
             shop: ShopSettings { cache: *self.cache(), ..origin.shop.clone() },
+            holds: self.holds.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 
@@ -247,6 +252,12 @@ impl Crew {
                 .map_err(|why| format!("{}: {why}", member.name))?;
         }
         Ok(())
+    }
+
+    /// Holds a setting in all workers. Says whether all could be told.
+    pub fn hold(&self, hold: Hold) -> bool {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner).push(hold.clone());
+        self.tell_all(&Order::Hold(hold))
     }
 
     /// Changes how the cache works, in all workers. Says whether all could be told.

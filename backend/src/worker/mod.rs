@@ -115,7 +115,14 @@ async fn live(
     };
     // Only now: who hears it may send requests.
     let _ = report.send(Report::Ready(agent.addr())).await;
-    end_slowly(orders, Levers::new(faults, shop.clone()), report, &say_stage, &mut server).await;
+    end_slowly(
+        orders,
+        Levers::new(faults, shop.clone(), settings.holds.clone()),
+        report,
+        &say_stage,
+        &mut server,
+    )
+    .await;
     // Both hear of it at once: connections finish what they do, and listeners are told to go.
     let _ = say_stage.send(Stage::Ending);
     if let Some(shop) = &shop {

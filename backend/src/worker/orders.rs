@@ -94,6 +94,7 @@ impl Orders {
                     levers.end_all();
                     let _ = report.send(Report::Ended(ticket)).await;
                 }
+                Some(Order::Hold(hold)) => levers.hold(hold),
                 Some(Order::Cache(settings)) => {
                     if let Some(shop) = &levers.shop {
                         shop.products.set(settings);

@@ -196,6 +196,7 @@ pub fn findings(second: u64) -> Vec<Finding> {
         caused_by: None,
         caused_by_reason: None,
         missing: vec![],
+        remedies: vec![],
     };
     let pool = Finding {
         id: "F2".into(),
@@ -566,6 +567,7 @@ impl Wild {
             evidence: self.list(4, one),
             contradicting: self.list(3, one),
             advice: self.list(4, Self::text),
+            remedies: Vec::new(),
             // Circles among causes are wanted here.
             caused_by: (self.below(2) == 0).then(|| format!("F{}", self.below(4))),
             caused_by_reason: (self.below(2) == 0).then(|| self.text()),

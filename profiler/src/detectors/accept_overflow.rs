@@ -114,6 +114,7 @@ fn look_at(timeline: &Timeline, at: RunTime, counter: &'static str) -> Option<Cl
         advice: seen.advice(&queues),
         missing: Vec::new(),
         episodes: vec![Span::new(onset, last.min(at))],
+        remedies: Vec::new(),
         sort: "",
     })
 }

@@ -239,6 +239,7 @@ impl Seen {
             advice: self.advice(topic),
             missing: self.missing(topic),
             episodes: vec![self.span],
+            remedies: Vec::new(),
             sort: "",
         }
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use timeline::clock::RunTime;
 use timeline::finding::Evidence;
 use timeline::lane::names;
-use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
+use timeline::{FindingKind, Remedy, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence, plural};
 use crate::cache_cells::{CELL, LoadTimes, MassMiss, lane, level, mass_misses, recurring_quiet, told};
@@ -26,6 +26,8 @@ use crate::window;
 
 /// How far back: five instants of a cache that keeps things for 4 s.
 const WINDOW_S: f64 = 20.0;
+/// Advised share of its time up to which an entry expires earlier: what expired at once then takes half of that time.
+const JITTER: f64 = 0.5;
 /// Keys that expired, of those loaded: most of them.
 const EXPIRED_SHARE: f64 = 0.5;
 /// So much time after a mass miss's begin belongs to it at least: caches tidy up about once a second.
@@ -164,6 +166,7 @@ impl Figures {
             advice: self.advice(),
             missing: if self.told { Vec::new() } else { vec![lane(cache, "expired")] },
             episodes: episodes(self.seen.iter().map(|i| i.miss.span).collect(), CELL),
+            remedies: vec![Remedy::number(lane(cache, "jitter"), JITTER)],
             sort: "",
         }
     }
@@ -219,14 +222,14 @@ impl Figures {
             Some(period) => {
                 let spread = period.as_secs_f64() / 2.0;
                 format!(
-                    "Draw each entry's time to live from half to all of it (jitter 0.5): {} then expire over {}, about {} instead of all at once.",
+                    "Draw each entry's time to live from half to all of it (jitter {JITTER}): {} then expire over {}, about {} instead of all at once.",
                     plural(self.keys, "key"),
                     Unit::Ns.show(spread * 1e9),
                     Unit::PerSecond.show((self.keys / spread).ceil())
                 )
             }
             None => format!(
-                "Draw each entry's time to live from half to all of it (jitter 0.5): {} then expire one by one over half of that time.",
+                "Draw each entry's time to live from half to all of it (jitter {JITTER}): {} then expire one by one over half of that time.",
                 plural(self.keys, "key")
             ),
         }];

@@ -197,6 +197,7 @@ impl Figures {
             advice: self.advice(cache),
             missing: if blind { vec![lane(cache, "entries")] } else { Vec::new() },
             episodes: episodes(self.episodes.clone(), CELL),
+            remedies: Vec::new(),
             sort: "",
         }
     }

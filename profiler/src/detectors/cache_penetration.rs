@@ -15,7 +15,7 @@ use timeline::clock::RunTime;
 use timeline::event::kinds;
 use timeline::finding::Evidence;
 use timeline::lane::names;
-use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
+use timeline::{FindingKind, Remedy, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence, plural};
 use crate::cache_cells::{CELL, counts, lane, level, sampled, start_of};
@@ -35,6 +35,8 @@ const ABSENT_OF_LOADS: f64 = 0.5;
 const ABSENT_OF_LOOK_UPS: f64 = 0.1;
 /// Part of the absent loads that left an entry, from which on the cache does remember: it is learning.
 const REMEMBERED: f64 = 0.5;
+/// For so long what does not exist is advised to be remembered: as far as repetitions are looked for.
+const REMEMBERED_S: f64 = REACH_S;
 /// ... and below which the law agrees that it does not.
 const FORGOTTEN: f64 = 0.25;
 /// Keys that must be loaded twice within the reach for the other law.
@@ -171,6 +173,7 @@ fn claim(timeline: &Timeline, at: RunTime, cache: &str, seen: &Seen) -> Claim {
         advice: advice(seen),
         missing: if seen.came.is_none() { vec![lane(cache, "entries")] } else { Vec::new() },
         episodes: spans,
+        remedies: vec![Remedy::number(lane(cache, "negative-ms"), REMEMBERED_S * 1e3)],
         sort: "",
     }
 }
@@ -223,9 +226,9 @@ fn supporting(cache: &str, seen: &Seen) -> Vec<Evidence> {
 fn advice(seen: &Seen) -> Vec<String> {
     let mut list = vec![if seen.keys.repeated >= LEAST_REPEATED {
         format!(
-            "Remember for 10 s that there is no such thing (negative caching): the {} that were loaded again within {REACH_S} s then cost {} instead of {}.",
+            "Remember for {REMEMBERED_S} s that there is no such thing (negative caching): the {} that were loaded again within {REACH_S} s then cost {} instead of {}.",
             plural(seen.keys.repeated as f64, "key"),
-            loads_per_s((seen.keys.repeated as f64 / 10.0).ceil()),
+            loads_per_s((seen.keys.repeated as f64 / REMEMBERED_S).ceil()),
             Unit::Count.show(seen.per_s().round())
         )
     } else {

@@ -152,6 +152,7 @@ fn by_events(timeline: &Timeline, cache: &str, keys: &Keys) -> Option<Claim> {
         advice: advice(&figures),
         missing: if figures.misses.is_none() { vec![lane(cache, "misses")] } else { Vec::new() },
         episodes: episodes(everything, TICK),
+        remedies: Vec::new(),
         sort: "",
     })
 }
@@ -381,6 +382,7 @@ fn by_lane(timeline: &Timeline, at: RunTime, cache: &str) -> Option<Claim> {
         advice: vec!["Let one request load a key while the others wait for it (single flight): no load is then a duplicate.".to_owned()],
         missing: vec![kinds::CACHE_REFRESH.to_owned()],
         episodes: episodes(seen, TICK),
+        remedies: Vec::new(),
         sort: "",
     })
 }

@@ -17,7 +17,7 @@ use timeline::clock::RunTime;
 use timeline::event::kinds;
 use timeline::finding::Evidence;
 use timeline::lane::names;
-use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
+use timeline::{FindingKind, Remedy, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, evidence, plural};
 use crate::cache_cells::{CELL, busy, lane, sampled, told};
@@ -163,6 +163,11 @@ impl WorkingSet {
     fn needs(&self) -> f64 {
         self.by_keys.unwrap_or(self.by_hits).max(self.seen).max(self.held)
     }
+
+    /// The capacity with which evictions are rare.
+    fn room(&self) -> f64 {
+        (self.needs() * ROOM).ceil()
+    }
 }
 
 /// How many there are by how often each was seen: those seen, and Chao's estimate of all (bias-corrected, so that no pair is no
@@ -202,6 +207,7 @@ fn claim(timeline: &Timeline, at: RunTime, cache: &str, seen: &Seen) -> Claim {
         advice: advice(cache, seen, &set),
         missing: if set.seen == 0.0 { vec![kinds::CACHE_REFRESH.to_owned()] } else { Vec::new() },
         episodes: spans,
+        remedies: remedies(cache, seen, &set),
         sort: "",
     }
 }
@@ -275,6 +281,11 @@ fn wanted(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<Evidence> {
     list
 }
 
+fn remedies(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<Remedy> {
+    let more = set.needs() > seen.entries.unwrap_or(0.0);
+    more.then(|| Remedy::number(lane(cache, "capacity"), set.room())).into_iter().collect()
+}
+
 fn advice(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<String> {
     let each = if seen.processes > 1 { " in each process" } else { "" };
     let entries = seen.entries.unwrap_or(0.0);
@@ -282,7 +293,7 @@ fn advice(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<String> {
         format!(
             "Raise the capacity of cache {cache} from {} to {} entries{each}: about {} are wanted, and a tenth more keeps evictions rare.",
             Unit::Count.show(entries),
-            (set.needs() * ROOM).ceil(),
+            set.room(),
             Unit::Count.show(set.needs().round())
         )
     } else {

@@ -117,6 +117,7 @@ fn look_at(timeline: &Timeline, pool: &str, at: RunTime) -> Option<Claim> {
         advice: seen.advice(pool),
         missing: if seen.wait.is_none() { vec![lane(pool, "wait")] } else { Vec::new() },
         episodes: vec![Span::new(since, at)],
+        remedies: Vec::new(),
         sort: "",
     })
 }

@@ -167,6 +167,7 @@ fn claim(timeline: &Timeline, at: RunTime, full: &Full) -> Claim {
         advice: advice(timeline, full, burner.as_ref()),
         missing: if burner.is_none() { vec![names::SERVER_HANDLER.to_owned()] } else { Vec::new() },
         episodes: vec![Span::new(onset, at)],
+        remedies: Vec::new(),
         sort: "",
     }
 }

@@ -222,6 +222,7 @@ impl Seen {
             advice: self.advice(service),
             missing: Vec::new(),
             episodes: if spans.is_empty() { vec![self.span] } else { spans },
+            remedies: Vec::new(),
             sort: "",
         }
     }

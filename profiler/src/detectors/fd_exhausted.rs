@@ -152,6 +152,7 @@ impl Seen {
             advice: self.advice(timeline, at),
             missing: Vec::new(),
             episodes: vec![Span::new(self.onset, at)],
+            remedies: Vec::new(),
             sort: "",
         }
     }

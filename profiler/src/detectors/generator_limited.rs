@@ -123,6 +123,7 @@ fn look_back(timeline: &Timeline, at: RunTime) -> Option<Claim> {
         advice: advice(timeline, span, &bad),
         missing: Vec::new(),
         episodes: episodes(bad.iter().map(|b| b.0).collect(), Duration::from_secs(1)),
+        remedies: Vec::new(),
         sort: "",
     })
 }

@@ -228,6 +228,7 @@ fn claim(timeline: &Timeline, at: RunTime, humps: &[Hump]) -> Option<Claim> {
         advice: advice(worst),
         missing: if worst.long.is_none() { vec![names::SERVER_HANDLER.to_owned()] } else { Vec::new() },
         episodes: episodes(high, Duration::from_millis(250)),
+        remedies: Vec::new(),
         sort: "",
     })
 }

@@ -183,6 +183,7 @@ fn claim(timeline: &Timeline, at: RunTime, churn: &Churn) -> Claim {
         advice: advice(timeline, churn),
         missing: if churn.mover.is_none() { vec![names::SERVER_HANDLER.to_owned()] } else { Vec::new() },
         episodes: vec![Span::new(onset, at)],
+        remedies: Vec::new(),
         sort: "",
     }
 }

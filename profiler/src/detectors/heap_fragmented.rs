@@ -133,6 +133,7 @@ fn claim(timeline: &Timeline, at: RunTime, heaps: &[Heap]) -> Claim {
         advice: advice(route.as_deref(), holes),
         missing: Vec::new(),
         episodes: vec![span],
+        remedies: Vec::new(),
         sort: "",
     }
 }

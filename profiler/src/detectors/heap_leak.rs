@@ -8,6 +8,7 @@
 //! generation must agree, since old alone is an estimate, and the total alone also holds requests in flight.
 //! Onset: the knot at which the growth leaves the floor. **Law.** What is promoted per second is at
 //! least what the old generation grows by; where both, and the longer window, agree, it is confirmed.
+//! **End.** When half of what grew is given back: a leak that comes to rest still holds what it took.
 //!
 //! Where the heap has a collector, a major collection must have left what grew (`collected`): until there was one, nothing is said.
 //! With the total alone (no generations) it is *possible* only, and only after 30 s.
@@ -71,7 +72,11 @@ const SAMPLING_DEVIATIONS: f64 = 3.0;
 const LEFT: f64 = 0.5;
 /// Time in which memory doubles that is critical.
 const CRITICAL_DOUBLING_S: f64 = 300.0;
-/// Growth that stops for so long has ended.
+/// Share of what grew that must still be there for the leak to last: garbage beside it may have gone.
+const HELD: f64 = 0.5;
+/// Levels are medians over so many seconds, so that no request in flight counts.
+const HELD_OVER_S: f64 = 2.0;
+/// Growth that stops for so long has ended, once what grew is given back.
 const QUIET: Duration = Duration::from_secs(10);
 /// Samples are carried for so long.
 const CARRY: Duration = Duration::from_secs(2);
@@ -94,6 +99,18 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         .filter(|w| w.start >= settled + AGE)
         .find_map(|w| Growth::over(timeline, w).filter(|g| !g.slowing(timeline, settled)));
     Answer::Looked(growth.and_then(|g| claim(timeline, at, settled, &g)).into_iter().collect())
+}
+
+/// Is what grew from `onset` to `last` still there at `at`? A leak that has come to rest is no smaller for it.
+pub fn is_held(timeline: &Timeline, onset: RunTime, last: RunTime, at: RunTime) -> bool {
+    let level = |t: RunTime| {
+        let points = window::summed(timeline, names::HEAP_USED, window::last(t, HELD_OVER_S), POINTS, CARRY);
+        median(points.iter().map(|p| p.1).collect())
+    };
+    match (level(onset), level(last), level(at)) {
+        (Some(floor), Some(peak), Some(now)) => peak > floor && now - floor >= HELD * (peak - floor),
+        _ => false,
+    }
 }
 
 /// Growth of the total that nothing explains.
@@ -239,6 +256,7 @@ fn claim(timeline: &Timeline, at: RunTime, settled: RunTime, growth: &Growth) ->
         advice: advice(timeline, growth, doubling_s),
         missing: if generations { Vec::new() } else { vec![names::HEAP_OLD.to_owned()] },
         episodes: vec![Span::new(onset, at)],
+        remedies: Vec::new(),
         sort: "",
     })
 }

@@ -190,6 +190,7 @@ fn by_events(timeline: &Timeline, at: RunTime, instance: &str, pauses: Vec<Pause
         advice: figures.advice(timeline, at),
         missing: Vec::new(),
         episodes: episodes(counted.iter().map(|p| p.span).collect(), Duration::ZERO),
+        remedies: Vec::new(),
         sort: SORTS[longest.sort],
     })
 }
@@ -424,6 +425,7 @@ fn by_silence(instance: &str, silent: Span) -> Claim {
         ],
         missing: vec![kinds::PAUSE_HICCUP.to_owned()],
         episodes: vec![silent],
+        remedies: Vec::new(),
         sort: kinds::PAUSE_HICCUP,
     }
 }

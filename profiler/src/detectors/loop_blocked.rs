@@ -301,6 +301,7 @@ fn claim(timeline: &Timeline, at: RunTime, stalls: &[Stall], blame: Option<&Blam
         advice: advice(timeline, span, blame, middle),
         missing: if blame.is_none() { vec![names::SERVER_HANDLER.to_owned()] } else { Vec::new() },
         episodes: episodes(stalls.iter().map(|s| s.span).collect(), TICK),
+        remedies: Vec::new(),
         sort: "",
     }
 }

@@ -148,6 +148,7 @@ fn claim(timeline: &Timeline, at: RunTime, starved: &[Starved]) -> Claim {
         ],
         missing: Vec::new(),
         episodes: vec![Span::new(onset, at)],
+        remedies: Vec::new(),
         sort: "",
     }
 }

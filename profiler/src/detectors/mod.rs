@@ -43,7 +43,7 @@ use std::time::Duration;
 
 use timeline::clock::RunTime;
 use timeline::finding::Evidence;
-use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
+use timeline::{FindingKind, Remedy, Severity, Span, Status, Timeline, Unit};
 
 /// Stands for the onset in [`Claim::claim`]; the ledger, which knows the earliest one, fills it in.
 pub const ONSET: &str = "{onset}";
@@ -134,6 +134,9 @@ pub struct Claim {
     pub contradicting: Vec<Evidence>,
     /// What to change, the best first.
     pub advice: Vec<String>,
+    /// The first of it as settings, where it has numbers or names of its own; what the kind alone says is in
+    /// `remedies.rs`.
+    pub remedies: Vec<Remedy>,
     /// Signals needed to say more.
     pub missing: Vec<String>,
     /// Spans in which it was seen, in order, at most [`MAX_EPISODES`].

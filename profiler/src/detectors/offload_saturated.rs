@@ -18,7 +18,7 @@ use timeline::clock::RunTime;
 use timeline::facts::LoadModel;
 use timeline::finding::Evidence;
 use timeline::lane::names;
-use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
+use timeline::{FindingKind, Remedy, Series, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, cannot_tell, episodes, evidence, plural};
 use crate::stats::{Durations, median, trend};
@@ -275,6 +275,7 @@ fn claim(timeline: &Timeline, at: RunTime, pools: &[Pool], seen: &Seen) -> Claim
         advice: advice(seen),
         missing: if seen.run.count() == 0 { vec![names::OFFLOAD_RUN.to_owned()] } else { Vec::new() },
         episodes: episodes(ticks, TICK * 2),
+        remedies: remedies(seen),
         sort: "",
     }
 }
@@ -350,13 +351,23 @@ fn contradicting(timeline: &Timeline, seen: &Seen) -> Vec<Evidence> {
         .collect()
 }
 
+/// Threads of all processes with which few tasks wait.
+fn enough(seen: &Seen, busy: f64) -> f64 {
+    (busy + STAFFING * busy.sqrt()).ceil().max(seen.capacity + 1.0)
+}
+
+fn remedies(seen: &Seen) -> Vec<Remedy> {
+    let each = |busy| (enough(seen, busy) / seen.pools.max(1) as f64).ceil();
+    seen.needed().map(|busy| Remedy::number("offload.threads", each(busy))).into_iter().collect()
+}
+
 fn advice(seen: &Seen) -> Vec<String> {
     let Some(busy) = seen.needed() else {
         return vec![
             "Give the offload pool more threads until no task waits, or give it less to do.".to_owned(),
         ];
     };
-    let enough = (busy + STAFFING * busy.sqrt()).ceil().max(seen.capacity + 1.0);
+    let enough = enough(seen, busy);
     let each = if seen.pools > 1 {
         format!(" (that is {} in each of {} processes)", (enough / seen.pools as f64).ceil(), seen.pools)
     } else {

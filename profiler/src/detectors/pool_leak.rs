@@ -203,6 +203,7 @@ fn look_at(timeline: &Timeline, pool: &str, at: RunTime) -> Option<Claim> {
         advice: seen.advice(pool),
         missing: if seen.by_holds.is_none() { vec![lane(pool, "hold")] } else { Vec::new() },
         episodes: vec![Span::new(since, at)],
+        remedies: Vec::new(),
         sort: "",
     })
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use timeline::clock::RunTime;
 use timeline::finding::Evidence;
 use timeline::lane::names;
-use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
+use timeline::{FindingKind, Remedy, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, evidence, plural};
 use crate::stats::Durations;
@@ -111,6 +111,7 @@ fn look_at(timeline: &Timeline, pool: &str, at: RunTime) -> Option<Claim> {
         advice: seen.advice(timeline, pool),
         missing: Vec::new(),
         episodes: vec![Span::new(since, at)],
+        remedies: vec![Remedy::number(lane(pool, "capacity"), seen.need_each(timeline, pool).1)],
         sort: "",
     })
 }
@@ -175,10 +176,16 @@ impl Seen {
         list
     }
 
-    fn advice(&self, timeline: &Timeline, pool: &str) -> Vec<String> {
+    /// Processes that have the pool, and how many connections are enough in each.
+    fn need_each(&self, timeline: &Timeline, pool: &str) -> (f64, f64) {
         let processes = window::instances(timeline, &lane(pool, "in-use")).len().max(1) as f64;
+        (processes, (self.need / processes).ceil())
+    }
+
+    fn advice(&self, timeline: &Timeline, pool: &str) -> Vec<String> {
+        let (processes, each) = self.need_each(timeline, pool);
         let each = if processes > 1.0 {
-            format!(", {} in each of {processes} processes", (self.need / processes).ceil())
+            format!(", {each} in each of {processes} processes")
         } else {
             String::new()
         };

@@ -20,7 +20,7 @@ use timeline::clock::RunTime;
 use timeline::facts::LoadModel;
 use timeline::finding::Evidence;
 use timeline::lane::names;
-use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
+use timeline::{FindingKind, Remedy, Series, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence, plural};
 use crate::stats::{Durations, trend};
@@ -357,6 +357,7 @@ fn claim(timeline: &Timeline, at: RunTime, pool: &str, parts: &[Part], seen: &Se
         contradicting,
         missing: if untimed { vec![lane(pool, "wait"), lane(pool, "hold")] } else { Vec::new() },
         episodes: episodes(seen_at, CELL * 2),
+        remedies: remedies(pool, seen, demand.as_ref(), parts.len()),
         sort: "",
     }
 }
@@ -451,6 +452,16 @@ fn contradicting(timeline: &Timeline, pool: &str, onset: RunTime, seen: &Seen) -
     list
 }
 
+/// Connections of all processes with which few wait.
+fn enough(seen: &Seen, demand: &Demand) -> f64 {
+    demand.staffed().max(seen.capacity + 1.0)
+}
+
+fn remedies(pool: &str, seen: &Seen, demand: Option<&Demand>, instances: usize) -> Vec<Remedy> {
+    let each = |d| (enough(seen, d) / instances.max(1) as f64).ceil();
+    demand.map(|d| Remedy::number(lane(pool, "capacity"), each(d))).into_iter().collect()
+}
+
 fn advice(
     pool: &str,
     seen: &Seen,
@@ -483,7 +494,7 @@ fn advice(
             Unit::Count.show(seen.capacity)
         ));
     }
-    let enough = d.staffed().max(seen.capacity + 1.0);
+    let enough = enough(seen, d);
     let each = if instances > 1 {
         format!(" (that is {} in each of {instances} processes)", (enough / instances as f64).ceil())
     } else {

@@ -84,6 +84,7 @@ fn look_at(timeline: &Timeline, route: &str, at: RunTime) -> Option<Claim> {
         advice: advice(route, &asked, time, worst.as_ref()),
         missing: if worst.is_none() { vec![names::DB_CALLS.to_owned()] } else { Vec::new() },
         episodes: vec![Span::new(since, at)],
+        remedies: Vec::new(),
         sort: "",
     })
 }

@@ -162,6 +162,7 @@ fn claim(timeline: &Timeline, at: RunTime, service: &str, seen: &Seen) -> Claim 
         advice: advice(service, seen),
         missing: Vec::new(),
         episodes: spans,
+        remedies: Vec::new(),
         sort: "",
     }
 }

@@ -95,6 +95,7 @@ fn look_at(timeline: &Timeline, route: &str, at: RunTime) -> Option<Claim> {
         advice: advice(route, timeline, &asked, n, wall),
         missing: Vec::new(),
         episodes: vec![Span::new(since, at)],
+        remedies: Vec::new(),
         sort: "",
     })
 }

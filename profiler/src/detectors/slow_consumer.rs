@@ -229,6 +229,7 @@ fn claim(timeline: &Timeline, at: RunTime, worst: &Growing) -> Option<Claim> {
             Vec::new()
         },
         episodes: vec![Span::new(worst.onset, at)],
+        remedies: Vec::new(),
         sort: "",
     })
 }

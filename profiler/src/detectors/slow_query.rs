@@ -18,7 +18,7 @@ use std::time::Duration;
 use timeline::clock::RunTime;
 use timeline::finding::Evidence;
 use timeline::lane::names;
-use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
+use timeline::{FindingKind, Remedy, Severity, Span, Status, Timeline, Unit};
 
 use super::database::CRITICAL_NS;
 use super::database::statement::{self, Filter};
@@ -168,6 +168,7 @@ impl Scan {
             advice: self.advice(scans),
             missing: if now.is_none() { vec![names::DB_TIME.to_owned()] } else { Vec::new() },
             episodes: vec![Span::new(self.since, self.last.min(at))],
+            remedies: self.remedies(),
             sort: if self.scanned.is_none() { BY_TIME } else { "" },
         }
     }
@@ -213,6 +214,15 @@ impl Scan {
         }
         list.extend(plan.map(|p| p.evidence.clone()));
         list
+    }
+
+    fn remedies(&self) -> Vec<Remedy> {
+        match &self.filter {
+            Filter::Column { table, column } if !table.is_empty() => {
+                vec![Remedy::word(format!("index.{table}({column})"), "created")]
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// `planned`: its plan is known, and scans.

@@ -162,6 +162,7 @@ fn look_at(timeline: &Timeline, at: RunTime, stem: &str, workers: &[&str]) -> Op
         advice: seen.advice(),
         missing: Vec::new(),
         episodes: vec![Span::new(onset, at)],
+        remedies: Vec::new(),
         sort: "",
     })
 }

@@ -84,6 +84,7 @@ fn look_at(timeline: &Timeline, at: RunTime, instance: &str) -> Option<Claim> {
         advice: seen.advice(timeline, instance),
         missing: Vec::new(),
         episodes: episodes(deaths.iter().map(|d| d.span).collect(), Duration::ZERO),
+        remedies: Vec::new(),
         sort: "",
     })
 }

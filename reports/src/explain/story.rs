@@ -9,14 +9,14 @@ use timeline::finding::Evidence;
 use timeline::text::clean;
 use timeline::{Finding, FindingKind, RunTime, Status, Unit};
 
-use super::{Explanation, Looked};
+use super::{Explanation, Looked, verification};
 use crate::text::fold_at;
 
 /// Characters of what a finding is about, in its name: a statement is told whole in the claim.
 const SUBJECT: usize = 48;
 
 /// Lines are folded here.
-const WIDTH: usize = 80;
+pub(super) const WIDTH: usize = 80;
 /// Chains of causes are shorter than this: the catalogue has no longer one.
 const DEEPEST: usize = 6;
 /// Parts of the response time below this share of it are left out of the table.
@@ -49,6 +49,9 @@ pub fn story(e: &Explanation) -> String {
     where_the_time_went(&mut out, e);
     looked_for(&mut out, &e.looked_for);
     notes(&mut out, e);
+    if let Some(v) = &e.verification {
+        verification::tell(&mut out, v);
+    }
     out += "\n";
     say(&mut out, &format!("verdict: {} - {}", e.verdict.name(), e.verdict_reason), "", "  ");
     out
@@ -67,7 +70,7 @@ fn cause<'a>(e: &'a Explanation, f: &Finding) -> Option<&'a Finding> {
     findings(e).find(|c| c.id == id)
 }
 
-fn name(f: &Finding) -> String {
+pub(super) fn name(f: &Finding) -> String {
     if f.subject.is_empty() {
         f.kind.title().to_owned()
     } else {
@@ -76,7 +79,7 @@ fn name(f: &Finding) -> String {
 }
 
 /// Minutes, seconds and tenths: `00:08.9`.
-fn clock(t: RunTime) -> String {
+pub(super) fn clock(t: RunTime) -> String {
     format!("{t}.{}", t.as_ms() / 100 % 10)
 }
 

@@ -115,6 +115,7 @@ fn look_at(timeline: &Timeline, at: RunTime) -> Option<Claim> {
         ],
         missing: vec![names::PROCESS_DEATHS.to_owned(), names::PROCESS_LISTEN_QUEUE.to_owned()],
         episodes: episodes(spans, Duration::from_secs(1)),
+        remedies: Vec::new(),
         sort: "",
     })
 }

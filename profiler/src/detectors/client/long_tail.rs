@@ -120,6 +120,7 @@ fn look_at(timeline: &Timeline, span: Span, at: RunTime) -> Option<Claim> {
         ],
         missing: vec![names::SERVER_HANDLER.to_owned()],
         episodes: vec![Span::new(onset, at)],
+        remedies: Vec::new(),
         sort: "",
     })
 }

@@ -110,6 +110,7 @@ fn look_at(timeline: &Timeline, at: RunTime) -> Option<Claim> {
         ],
         missing: vec![names::PAUSE.to_owned(), timeline::event::kinds::CACHE_REFRESH.to_owned()],
         episodes: vec![Span::new(onset, at)],
+        remedies: Vec::new(),
         sort: "",
     })
 }

@@ -84,6 +84,7 @@ fn look_at(all: &[Second]) -> Option<Claim> {
         ],
         missing: vec!["cache.NAME.misses".to_owned(), "pool.NAME.opened".to_owned()],
         episodes: vec![span],
+        remedies: Vec::new(),
         sort: "",
     })
 }

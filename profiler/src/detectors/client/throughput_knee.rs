@@ -99,6 +99,7 @@ fn look_at(timeline: &Timeline, at: RunTime) -> Option<Claim> {
         ],
         missing: vec![names::SERVER_IN_FLIGHT.to_owned(), names::PROCESS_CPU.to_owned()],
         episodes: vec![Span::new(onset, at)],
+        remedies: Vec::new(),
         sort: "",
     })
 }

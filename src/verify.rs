@@ -1,0 +1,186 @@
+//! `dyno explain RUN --verify`: the same run again, with its advice applied.
+//!
+//! Owns which advice is tried and how the first run is repeated. What a remedy means in the bundled backend is the backend's
+//! (`backend/src/remedies.rs`), what is compared the reports'.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use reports::explain::{Side, Tried, Verification};
+use timeline::facts::RunMeta;
+use timeline::recording::Loaded;
+use timeline::{Finding, Remedy, Status};
+
+use crate::backend_process::STORES;
+use crate::cli::{Cli, Command, ExplainArgs, RunArgs, Runtime};
+use crate::outcome::UserError;
+use crate::run;
+
+/// Runs what `loaded` holds again, with the advice of its findings applied, and compares.
+pub fn verify(args: &ExplainArgs, loaded: &Loaded, findings: &[Finding]) -> anyhow::Result<Verification> {
+    let meta = &loaded.meta;
+    if !meta.bundled || meta.command != "run" {
+        return Err(UserError::wrong(
+            "--verify applies advice to the bundled backend and runs again: this run had another target",
+        ));
+    }
+    same_circumstances(meta, args)?;
+    let scratch = tempfile::tempdir()?;
+    let run_args = again(meta, args, scratch.path().join(format!("{}.toml", file_stem(&meta.scenario))))?;
+    let tried: Vec<Tried> = roots(findings).map(|f| weigh(f, run_args.runtime)).collect();
+    let remedies: Vec<Remedy> = tried.iter().filter(|t| t.applied).filter_map(|t| t.remedy.clone()).collect();
+    if remedies.is_empty() {
+        return Ok(Verification::not_run(tried));
+    }
+    let (finished, folder) = run::carry_out(&run_args, &remedies)?;
+    let (summary, written) = run::finish::write(&finished, &folder);
+    written.map_err(UserError::wrong)?;
+    let before = Side { timeline: &loaded.timeline, findings };
+    let after = Side { timeline: &finished.timeline, findings: &finished.findings };
+    Ok(Verification::new(tried, before, after, &summary, folder.display().to_string()))
+}
+
+/// What is cured: causes, not what followed from them, and nothing that is only suspected.
+fn roots(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
+    findings.iter().filter(|f| f.caused_by.is_none() && f.status >= Status::Likely)
+}
+
+/// Can the advice be applied?
+fn weigh(finding: &Finding, runtime: Runtime) -> Tried {
+    let Some(remedy) = finding.remedies.first() else {
+        let how = match finding.advice.first() {
+            Some(advice) => format!("it takes somebody who does it: {}", advice.trim_end_matches('.')),
+            None => "there is no advice".to_owned(),
+        };
+        return Tried::new(finding, None, false, how);
+    };
+    let held = match runtime {
+        Runtime::Rust => backend::held(remedy),
+        _ => Err("the backend's twins have no settings that can be held".to_owned()),
+    };
+    match held {
+        Ok(held) => Tried::new(finding, Some(remedy.clone()), true, held.how),
+        Err(why) => Tried::new(finding, Some(remedy.clone()), false, why),
+    }
+}
+
+/// Stores and variables are no part of a recording, so whoever runs it again gives them again.
+fn same_circumstances(meta: &RunMeta, args: &ExplainArgs) -> anyhow::Result<()> {
+    let set: Vec<&str> = STORES.into_iter().filter(|v| std::env::var_os(v).is_some()).collect();
+    if !meta.again.args.is_empty() && set != meta.again.stores {
+        let said = |names: &[&str]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let then: Vec<&str> = meta.again.stores.iter().map(String::as_str).collect();
+        return Err(UserError::wrong(format!(
+            "the run had other stores: set in the environment were {}, and now are {}",
+            said(&then),
+            said(&set)
+        )));
+    }
+    let given = |name: &String| args.vars.env.iter().any(|(n, _)| n == name);
+    match meta.again.vars.iter().find(|name| !given(name)) {
+        Some(name) => Err(UserError::wrong(format!(
+            "the run was given a value for {name}, which its recording does not hold: give it again, --env {name}=..."
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The command line with which the run is repeated. A scenario that is not as it was is written to `file` as it was run.
+fn again(meta: &RunMeta, args: &ExplainArgs, file: PathBuf) -> anyhow::Result<RunArgs> {
+    let mut said = meta.again.args.clone();
+    if said.is_empty() {
+        // An old recording: as it would be started without flags.
+        said = vec![meta.scenario.clone(), format!("--seed={}", meta.seed)];
+    }
+    if scenarios::text_of(&said[0]).ok().as_ref() != Some(&meta.scenario_text) {
+        std::fs::write(&file, &meta.scenario_text)?;
+        said[0] = file.to_string_lossy().into_owned();
+    }
+    said.extend(args.vars.env.iter().map(|(name, value)| format!("--env={name}={value}")));
+    said.extend(args.out.iter().map(|out| format!("--out={}", out.display())));
+    if args.json {
+        said.push("--ui=none".to_owned());
+    }
+    let line = ["dyno", "run"].into_iter().map(str::to_owned).chain(said);
+    let wrong = |e: &dyn std::fmt::Display| {
+        UserError::wrong(format!("the recording does not say how the run can be made again: {e}"))
+    };
+    match Cli::try_parse_from(line).map_err(|e| wrong(&e))?.command {
+        Some(Command::Run(args)) => Ok(*args),
+        _ => Err(wrong(&"its command line is no run")),
+    }
+}
+
+/// The scenario's name as a file's, which is what a scenario from a file is called by.
+fn file_stem(name: &str) -> String {
+    let stem: String =
+        name.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).take(60).collect();
+    if stem.is_empty() { "scenario".to_owned() } else { stem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::prepare::prepare;
+
+    fn parsed(line: &[&str]) -> Command {
+        let line = ["dyno"].iter().chain(line);
+        Cli::try_parse_from(line).unwrap().command.unwrap()
+    }
+
+    fn explain(flags: &[&str]) -> ExplainArgs {
+        match parsed(&[&["explain", "RUN", "--verify"], flags].concat()) {
+            Command::Explain(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn meta_of(line: &[&str]) -> RunMeta {
+        let Command::Run(args) = parsed(line) else { panic!("{line:?}") };
+        let job = prepare(&args).unwrap();
+        RunMeta { again: job.again, scenario: job.plan.name, scenario_text: job.text, ..RunMeta::default() }
+    }
+
+    #[test]
+    fn a_run_is_repeated_as_it_was_told() {
+        let meta = meta_of(&[
+            "run",
+            "stampede",
+            "--seed",
+            "7",
+            "--workers",
+            "3",
+            "-s",
+            "5s:40",
+            "--gate",
+            "errors < 1%",
+        ]);
+        let args = again(&meta, &explain(&["--out", "x"]), PathBuf::new()).unwrap();
+        assert_eq!((args.scenario.as_deref(), args.seed, args.workers), (Some("stampede"), Some(7), Some(3)));
+        assert_eq!((args.load.stages, args.gate), (vec!["5s:40".to_owned()], vec!["errors < 1%".to_owned()]));
+        assert_eq!(args.out, Some("x".into()));
+    }
+
+    #[test]
+    fn a_scenario_that_was_changed_since_is_run_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("stampede.toml");
+        let mut meta = meta_of(&["run", "stampede"]);
+        meta.scenario_text += "# as it was";
+        let args = again(&meta, &explain(&[]), file.clone()).unwrap();
+        assert_eq!(args.scenario.as_deref(), Some(file.to_str().unwrap()));
+        assert_eq!(std::fs::read_to_string(file).unwrap(), meta.scenario_text);
+    }
+
+    #[test]
+    fn what_no_recording_holds_is_asked_for() {
+        let mut meta = meta_of(&["run", "stampede"]);
+        meta.again.vars = vec!["PASS".to_owned()];
+        let missing = same_circumstances(&meta, &explain(&[])).unwrap_err().to_string();
+        assert!(missing.contains("--env PASS=..."), "{missing}");
+        same_circumstances(&meta, &explain(&["--env", "PASS=x"])).unwrap();
+        meta.again.stores = vec!["SOME_STORE".to_owned()];
+        let other = same_circumstances(&meta, &explain(&["--env", "PASS=x"])).unwrap_err().to_string();
+        assert!(other.contains("SOME_STORE"), "{other}");
+    }
+}
