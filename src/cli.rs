@@ -166,7 +166,9 @@ pub struct RunArgs {
     pub vars: Vars,
     /// What to read beside the load: `auto`, `none`, `process`, `node`, `deno`, `node=PID`, `node=127.0.0.1:9229`, `jvm=PID`,
     /// `metrics=http://127.0.0.1:PORT/metrics`, `otlp` (receives at 127.0.0.1:4318), `otlp=127.0.0.1:PORT`,
-    /// `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN), `redis=redis://127.0.0.1:PORT` (its password in DYNO_REDIS_PASSWORD). Can be repeated.
+    /// `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN),
+    /// `redis=redis://127.0.0.1:PORT` (its password in DYNO_REDIS_PASSWORD), `postgres=postgres://USER@127.0.0.1:PORT/DATABASE`
+    /// (DYNO_POSTGRES_PASSWORD), `rabbitmq=http://USER@127.0.0.1:15672` (its management plugin; DYNO_RABBITMQ_PASSWORD). Can be repeated.
     #[arg(long, value_name = "SOURCE")]
     pub attach: Vec<String>,
     /// A condition that must hold, such as 'p99 < 250ms for checkout'; with 'abort after 10s' at its end it ends the run

@@ -141,18 +141,31 @@ struct Topic {
     batch: Option<f64>,
     /// A second queue gets each message, too, and keeps up.
     copies: bool,
+    /// Told every so many tenths of a second; a server that tells it seldom knows no ages.
+    told: usize,
+    seconds: u64,
 }
 
 impl Default for Topic {
     fn default() -> Self {
-        Self { seed: 1, published: |_| 10.0, takes: |_| 200.0, batch: None, copies: true }
+        Self {
+            seed: 1,
+            published: |_| 10.0,
+            takes: |_| 200.0,
+            batch: None,
+            copies: true,
+            told: 1,
+            seconds: 30,
+        }
     }
 }
 
 impl Topic {
     fn build(&self) -> World {
-        let mut w = World::empty(30, vec![phase(0, 3, 0.0, 50.0, true), phase(3, 30, 50.0, 50.0, false)]);
+        let phases = vec![phase(0, 3, 0.0, 50.0, true), phase(3, self.seconds, 50.0, 50.0, false)];
+        let mut w = World::empty(self.seconds, phases);
         let mut dice = Dice::new(self.seed);
+        let (mut come, mut gone) = (0, 0);
         let published = w.lane(LaneSpec::rate("broker.orders.published", "shop-0", Unit::PerSecond));
         let consumed = w.lane(LaneSpec::rate("broker.orders.consumed", "services-0", Unit::PerSecond));
         let depth = w.lane(LaneSpec::level("broker.orders.depth", "services-0", Unit::Count));
@@ -160,7 +173,7 @@ impl Topic {
         let age = w.lane(LaneSpec::histogram("broker.orders.age", "services-0"));
         let mut queue = std::collections::VecDeque::new();
         let mut ready = 0.0;
-        for i in 1..300 {
+        for i in 1..self.seconds * 10 {
             let (t, at) = (i as f64 / 10.0, ms(i * 100));
             let came = ((self.published)(t) / 10.0 + dice.unit()) as usize;
             (0..came).for_each(|_| queue.push_back(t));
@@ -173,11 +186,17 @@ impl Topic {
             }
             let kept_up = if self.copies { came } else { 0 };
             ages.extend((0..kept_up).map(|_| 500.0));
-            w.sample(published, at, came as f64 * 10.0);
-            w.sample(consumed, at, ages.len() as f64 * 10.0);
-            w.sample(depth, at, queue.len() as f64);
-            w.sample(consumers, at, if self.copies { 2.0 } else { 1.0 });
-            w.histogram(age, ms(i * 100 - 100), at, &ages);
+            (come, gone) = (come + came, gone + ages.len());
+            if (i as usize).is_multiple_of(self.told) {
+                let rate = |n: usize| n as f64 * 10.0 / self.told as f64;
+                w.sample(published, at, rate(std::mem::take(&mut come)));
+                w.sample(consumed, at, rate(std::mem::take(&mut gone)));
+                w.sample(depth, at, queue.len() as f64);
+                w.sample(consumers, at, if self.copies { 2.0 } else { 1.0 });
+            }
+            if self.told == 1 {
+                w.histogram(age, ms(i * 100 - 100), at, &ages);
+            }
         }
         w
     }
@@ -248,6 +267,23 @@ fn a_queue_that_grows_is_found_with_the_consumers_that_it_needs() {
             assert_eq!((f.status, f.subject.as_str()), (Status::Confirmed, "orders"), "{f:#?}");
             // One takes 5/s and 10 to 11/s come: 2.1 busy, 2.7 with room.
             assert!(f.advice[0].contains("grows 3 consumers instead of 1"), "{:?}", f.advice);
+        }
+    }
+}
+
+#[test]
+fn a_queue_that_is_told_every_five_seconds_is_found_after_fifteen_of_them() {
+    for seed in 0..seeds() {
+        let slow =
+            |takes: fn(f64) -> f64| Topic { seed, takes, copies: false, told: 50, seconds: 170, ..backlog() };
+        let d = slow(|s| if s > 40.0 { 5.0 } else { 200.0 }).build().diagnose();
+        assert_eq!(kinds_of(&d), [FindingKind::BrokerBacklog], "{:#?}", d.findings());
+        let f = &d.findings()[0];
+        assert!(took(&d, f.kind, 40.0) <= 90.0 && f.onset >= ms(35_000) && f.onset <= ms(50_000), "{f:#?}");
+        assert_eq!(f.status, Status::Likely, "without ages the law is not whole: {f:#?}");
+        for well in [slow(|_| 200.0), slow(|_| 14.0), Topic { batch: Some(30.0), ..slow(|_| 200.0) }] {
+            let d = well.build().diagnose();
+            assert_eq!(kinds_of(&d), [], "{:#?}", d.findings());
         }
     }
 }

@@ -257,7 +257,11 @@ impl Runner<'_> {
         let attach = self.attached();
         let named = !self.args.attach.is_empty();
         let permission = Permission::of(self.args.yes, named, self.args.ci);
-        Settled::of(&attach, prepare::local_port(&self.url), permission)
+        let mut settled = Settled::of(&attach, prepare::local_port(&self.url), permission)?;
+        if self.backend.is_some() && !alone {
+            settled.offer(&backend::Stores::choose(None, None, None).map_err(UserError::wrong)?);
+        }
+        Ok(settled)
     }
 
     /// Says of each what it means, for the notes of the run.

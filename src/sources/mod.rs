@@ -19,6 +19,7 @@ use crate::outcome::UserError;
 use settle::Ready;
 pub use settle::{Permission, Settled};
 pub use wanted::Attach;
+use wanted::Store;
 
 /// A source that is inside a request when it is stopped is not waited for longer.
 const STOP_GRACE: Duration = Duration::from_millis(500);
@@ -49,6 +50,7 @@ impl Sources {
         // Heap and pauses are told by one source alone; what others say of them is compared with it.
         let inside = settled.ready.iter().any(Ready::sees_runtime).then(Agreement::default);
         let exact = || inside.as_ref().map_or_else(sink, |agreement| agreement.exact(sink()));
+        let agent = settled.ready.iter().any(|r| matches!(r, Ready::Agent { .. }));
         for one in settled.ready {
             let result = match one {
                 Ready::Agent { url, token } => sources::attach_agent(&url, &token, exact()),
@@ -57,12 +59,21 @@ impl Sources {
                 Ready::Jvm(pid) => sources::attach_jvm(pid, exact()),
                 Ready::Metrics { url } => sources::attach_metrics(&url, inside.clone(), mappings, sink()),
                 Ready::Otlp(address) => sources::attach_otlp(address, inside.clone(), mappings, sink()),
-                Ready::Redis { url, password } => sources::attach_redis(&url, &password, sink()),
+                Ready::Store { kind, url, password } => match kind {
+                    // An agent times statements where they are waited for; counted twice they would be twice as many.
+                    Store::Postgres => sources::attach_postgres(&url, &password, !agent, sink()),
+                    Store::Redis => sources::attach_redis(&url, &password, sink()),
+                    Store::RabbitMq => sources::attach_rabbitmq(&url, &password, sink()),
+                },
             };
             match result {
                 Ok(source) => all.attached.push(source),
                 Err(
-                    e @ (AttachError::Agent { .. } | AttachError::Metrics { .. } | AttachError::Redis { .. }),
+                    e @ (AttachError::Agent { .. }
+                    | AttachError::Metrics { .. }
+                    | AttachError::Postgres { .. }
+                    | AttachError::RabbitMq { .. }
+                    | AttachError::Redis { .. }),
                 ) => {
                     return Err(UserError::unreachable(e));
                 }

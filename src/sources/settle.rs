@@ -10,7 +10,7 @@ use profiler::sources::AttachError;
 use profiler::sources::discover::{Process, Runtime, Served, discover};
 use profiler::sources::v8::{self, Installed, Place, Search};
 
-use super::Attach;
+use super::wanted::{Attach, Store};
 use crate::outcome::UserError;
 
 /// What a look from outside does not show.
@@ -73,8 +73,8 @@ pub enum Ready {
     Metrics { url: String },
     /// Where metrics of OpenTelemetry are received.
     Otlp(SocketAddr),
-    /// A Redis server with its password.
-    Redis { url: String, password: String },
+    /// A store's server with its password.
+    Store { kind: Store, url: String, password: String },
 }
 
 impl Ready {
@@ -112,12 +112,46 @@ impl Settled {
                 }
                 Attach::Metrics { url } => settled.ready.push(Ready::Metrics { url: url.clone() }),
                 Attach::Otlp(address) => settled.ready.push(Ready::Otlp(*address)),
-                Attach::Redis { url, password } => {
-                    settled.ready.push(Ready::Redis { url: url.clone(), password: password.clone() });
+                Attach::Store { kind, url, password } => {
+                    let (url, password) = (url.clone(), password.clone());
+                    settled.ready.push(Ready::Store { kind: *kind, url, password });
                 }
             }
         }
         Ok(settled)
+    }
+
+    /// Says which of the bundled backend's servers could be watched, too, and are not.
+    pub fn offer(&mut self, stores: &backend::Stores) {
+        let (database, cache, broker) = (&stores.database, &stores.cache, &stores.broker);
+        let server = |url: &backend::StoreUrl| {
+            let shown = url.to_string();
+            let place = shown.split_once("://").map_or("", |(_, place)| place);
+            place
+                .split_once('/')
+                .map_or((place.to_owned(), String::new()), |(p, path)| (p.to_owned(), path.to_owned()))
+        };
+        let mut offered = Vec::new();
+        if let backend::DatabaseUrl::Postgres(url) = database {
+            let (place, name) = server(url);
+            offered.push((Store::Postgres, "database", format!("postgres=postgres://USER@{place}/{name}")));
+        }
+        if let backend::CacheUrl::Redis(url) = cache {
+            offered.push((Store::Redis, "cache", format!("redis=redis://{}", server(url).0)));
+        }
+        if let backend::BrokerUrl::Rabbit(url) = broker {
+            let (place, _) = server(url);
+            let host = place.rsplit_once(':').map_or(place.as_str(), |(host, _)| host);
+            let what = format!("rabbitmq=http://USER@{host}:15672");
+            offered.push((Store::RabbitMq, "broker (if it has the management plugin)", what));
+        }
+        let watched =
+            |kind| self.ready.iter().any(|r| matches!(r, Ready::Store { kind: k, .. } if *k == kind));
+        offered.retain(|(kind, ..)| !watched(*kind));
+        self.said.extend(offered.into_iter().map(|(kind, what, how)| {
+            let variable = kind.password_variable();
+            format!("the backend's {what} can be watched, too: --attach {how} (its password in {variable})")
+        }));
     }
 
     fn auto(&mut self, port: Option<u16>, permission: Permission) {
@@ -249,6 +283,22 @@ fn described(processes: &[&Process]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn servers_of_the_bundled_backend_are_offered_without_their_secrets() {
+        let stores = backend::Stores {
+            database: "postgres://me:pa55@db:5432/shop".parse().unwrap(),
+            cache: "redis://:pa55@127.0.0.1:6379/1".parse().unwrap(),
+            broker: "amqp://me:pa55@mq:5672/%2f".parse().unwrap(),
+        };
+        let watched = Ready::Store { kind: Store::Redis, url: String::new(), password: String::new() };
+        let mut settled = Settled { ready: vec![watched], said: Vec::new() };
+        settled.offer(&stores);
+        insta::assert_snapshot!(settled.said.join("\n"), @r"
+        the backend's database can be watched, too: --attach postgres=postgres://USER@db:5432/shop (its password in DYNO_POSTGRES_PASSWORD)
+        the backend's broker (if it has the management plugin) can be watched, too: --attach rabbitmq=http://USER@mq:15672 (its password in DYNO_RABBITMQ_PASSWORD)
+        ");
+    }
 
     #[test]
     fn who_serves_a_port_is_told_in_one_line() {

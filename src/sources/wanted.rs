@@ -27,12 +27,31 @@ pub enum Attach {
     Otlp(SocketAddr),
     /// The JVMs of this process id, or all that serve the target's port.
     Jvm(Option<u32>),
-    /// A Redis server with its password.
-    Redis { url: String, password: String },
+    /// A store's server with its password.
+    Store { kind: Store, url: String, password: String },
 }
 
-/// Name of the environment variable that carries the password of a Redis server.
-const REDIS_PASSWORD_VARIABLE: &str = "DYNO_REDIS_PASSWORD";
+/// Kinds of stores whose servers tell of themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// PostgreSQL.
+    Postgres,
+    /// Redis, and who speaks as it does.
+    Redis,
+    /// RabbitMQ, by its management plugin.
+    RabbitMq,
+}
+
+impl Store {
+    /// Name of the environment variable that carries the password.
+    pub const fn password_variable(self) -> &'static str {
+        match self {
+            Self::Postgres => "DYNO_POSTGRES_PASSWORD",
+            Self::Redis => "DYNO_REDIS_PASSWORD",
+            Self::RabbitMq => "DYNO_RABBITMQ_PASSWORD",
+        }
+    }
+}
 
 /// A form: its word, how it is shown, and how what stands behind the `=` is read (an error says what is wrong with it, or nothing more
 /// than the forms do).
@@ -49,7 +68,9 @@ const FORMS: &[Form] = &[
     ("jvm", "jvm[=PID]", jvm),
     ("metrics", "metrics=http://ADDRESS:PORT/PATH", metrics),
     ("otlp", "otlp[=ADDRESS:PORT]", otlp),
-    ("redis", "redis=redis://ADDRESS:PORT", redis),
+    ("redis", "redis=redis://ADDRESS:PORT", |url| store(Store::Redis, url)),
+    ("postgres", "postgres=postgres://USER@ADDRESS:PORT/DATABASE", |url| store(Store::Postgres, url)),
+    ("rabbitmq", "rabbitmq=http://USER@ADDRESS:PORT", |url| store(Store::RabbitMq, url)),
 ];
 
 impl Attach {
@@ -111,9 +132,9 @@ fn otlp(place: Option<&str>) -> Result<Attach, Option<String>> {
     place.map_or(Ok(otlp::STANDARD), address).map(Attach::Otlp)
 }
 
-fn redis(url: Option<&str>) -> Result<Attach, Option<String>> {
-    let password = std::env::var(REDIS_PASSWORD_VARIABLE).unwrap_or_default();
-    url.map(|url| Attach::Redis { url: url.to_owned(), password }).ok_or(None)
+fn store(kind: Store, url: Option<&str>) -> Result<Attach, Option<String>> {
+    let password = std::env::var(kind.password_variable()).unwrap_or_default();
+    url.map(|url| Attach::Store { kind, url: url.to_owned(), password }).ok_or(None)
 }
 
 #[cfg(test)]
@@ -135,7 +156,10 @@ mod tests {
         assert_eq!(Attach::parse("otlp=localhost:9").unwrap(), Attach::Otlp("127.0.0.1:9".parse().unwrap()));
         assert_eq!(Attach::parse("jvm=12").unwrap(), Attach::Jvm(Some(12)));
         let forms = "auto, none, process, agent=http://ADDRESS:PORT, node[=PID|=ADDRESS:PORT], node+heap[=PID|=ADDRESS:PORT], \
-            deno[=PID|=ADDRESS:PORT], jvm[=PID], metrics=http://ADDRESS:PORT/PATH, otlp[=ADDRESS:PORT], redis=redis://ADDRESS:PORT";
+            deno[=PID|=ADDRESS:PORT], jvm[=PID], metrics=http://ADDRESS:PORT/PATH, otlp[=ADDRESS:PORT], redis=redis://ADDRESS:PORT, \
+            postgres=postgres://USER@ADDRESS:PORT/DATABASE, rabbitmq=http://USER@ADDRESS:PORT";
+        let rabbit = Attach::parse("rabbitmq=http://me@127.0.0.1:15672").unwrap();
+        assert!(matches!(rabbit, Attach::Store { kind: Store::RabbitMq, .. }));
         for wrong in
             ["jvm=my-service", "metrics", "toaster", "node=here", "otlp=9", "process=1", "agent=ftp://x"]
         {

@@ -68,6 +68,10 @@ pub mod kinds {
     /// A function that took much of the CPU in the span. Label `function`: as above; `value`: its share of the samples that were not
     /// idle, with what it calls of libraries and runtime, 0 to 1.
     pub const PROFILE_CPU: &str = "profile.cpu";
+    /// How the database's server would run a statement, as far as its planner knows without running it. Labels: `statement` (fingerprint),
+    /// `plan` (its steps from the top down to the scan that costs most), and of that scan `table` and `filter`; `value`: the planner's
+    /// estimate of rows that the scan reads, 0 where there is no scan of a whole table.
+    pub const DB_PLAN: &str = "db.plan";
     /// The load generator: a worker process died. Label: `worker`.
     pub const WORKER_LOST: &str = "generator.worker-lost";
     /// A person or gate changed the load, or ended it: see [`Amendment`](crate::Amendment). Labels: `what`.

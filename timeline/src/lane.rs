@@ -298,7 +298,8 @@ pub mod names {
     /// Statements sent per second; subject: fingerprint.
     pub const DB_CALLS: &str = "db.calls";
     /// From sending a statement to its answer, as the client sees it, histogram; subject: fingerprint. A statement of a batch
-    /// has the batch's time.
+    /// has the batch's time. Where a server tells only sums: its own time in the statement, each call of an interval counted at
+    /// the interval's mean (inferred).
     pub const DB_TIME: &str = "db.time";
     /// Statements that failed or were given up, per second; subject: fingerprint.
     pub const DB_FAILURES: &str = "db.failures";
@@ -319,6 +320,22 @@ pub mod names {
     pub const DB_ACTIVE: &str = "db.active";
     /// Those of them that wait for a lock.
     pub const DB_WAITING: &str = "db.waiting";
+    /// Those of its connections that have begun a transaction and do nothing in it now.
+    pub const DB_IDLE_IN_TRANSACTION: &str = "db.idle-in-transaction";
+    /// Age of the oldest transaction that is under way, ns; 0 without one.
+    pub const DB_LONGEST_TRANSACTION: &str = "db.longest-transaction";
+    /// Transactions committed in the database per second, those of whoever watches among them.
+    pub const DB_COMMITS: &str = "db.commits";
+    /// Transactions rolled back in the database per second.
+    pub const DB_ROLLBACKS: &str = "db.rollbacks";
+    /// Deadlocks that the server broke in the database, per second.
+    pub const DB_DEADLOCKS: &str = "db.deadlocks";
+    /// Share of the blocks asked for since the previous sample that the server had in its own memory, 0 to 1.
+    pub const DB_BUFFER_HITS: &str = "db.buffer-hits";
+    /// Bytes that statements wrote to temporary files per second: sorts and joins that did not fit into memory.
+    pub const DB_TEMPORARY: &str = "db.temporary";
+    /// Checkpoints begun by the server per second, of all its databases.
+    pub const DB_CHECKPOINTS: &str = "db.checkpoints";
     /// Age of the newest sample that a source has delivered, ns; instance: the source.
     pub const SOURCE_AGE: &str = "source.age";
 
@@ -334,7 +351,10 @@ pub mod names {
     /// `commands`; levels `memory`, `memory-limit` (bytes), `connections`, `blocked` (clients that wait in a command).
     pub const CACHE: &str = "cache";
     /// Last parts of `broker.NAME.*`: levels `depth` (messages that wait for a consumer), `consumers`; histogram `age`
-    /// (from publishing to a consumer's beginning); rates `published`, `refused`, `consumed`.
+    /// (from publishing to a consumer's beginning); rates `published`, `refused`, `consumed`. Of its server's own figures: levels
+    /// `unacknowledged` (given to consumers that are not done with them), `utilisation` (share of time in which consumers could take more, 0
+    /// to 1), rate `acknowledged`; of the server as a whole, under its own name: levels `connections`, `channels`, `blocked` (connections that are
+    /// held back), `memory`, `memory-limit`, `disk-free`, `disk-limit` (bytes), `alarms`.
     pub const BROKER: &str = "broker";
     /// Last parts of `downstream.NAME.*`: level `in-flight`; histogram `time`; rates `calls`, `failures`, `retries`.
     pub const DOWNSTREAM: &str = "downstream";

@@ -15,6 +15,7 @@ pub mod facts;
 pub mod fault;
 pub mod figures;
 pub mod finding;
+pub mod fingerprint;
 pub mod frame;
 pub mod gate;
 pub mod histogram;

@@ -1,7 +1,7 @@
 //! A database: which statements go there, for how long, and what comes back; and what its server says of itself.
 //!
 //! Owns the meter that a client's wrapper calls and its lanes `db.*`. Statements are told apart by their
-//! [`fingerprint`](crate::fingerprint), a bounded number of them; the rest is `other`. Connections are a
+//! [`fingerprint`], a bounded number of them; the rest is `other`. Connections are a
 //! [pool's](crate::pool) business, and what one request asks is [`crate::traffic`]'s.
 
 use std::collections::HashMap;
@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use timeline::clock::MonoNs;
+use timeline::fingerprint;
 use timeline::lane::{LaneSpec, names};
 use timeline::units::Unit;
 
 use crate::draft::{Collect, Counter, Draft, LaneNo};
-use crate::fingerprint;
 use crate::registry::Registry;
 use crate::tally::{Tally, lock};
 use crate::traffic::{self, Visit};

@@ -27,7 +27,6 @@ mod database;
 mod downstream;
 mod draft;
 mod endpoint;
-mod fingerprint;
 mod gauge;
 mod heap;
 mod hiccup;

@@ -3,7 +3,8 @@
 //! **Claim.** A topic's queue grows and goes on growing, and messages get older, while nobody upstream notices. **Reads**
 //! `broker.NAME.{depth,published,consumed,consumers,age,refused}`. **Statistic.** The depth, every 250 ms over up to the last 15 s: since the knot of its
 //! flat-then-rising line it rises (Mann and Kendall's z), by ten messages or more, and is above all that it was in the minute before. **Needs**
-//! 5 s of growth; a slow one needs as long as ten messages take. **Law.** Messages are kept: what is consumed and what the queue grew by is
+//! 5 s of growth; a slow one needs as long as ten messages take. Of a broker that tells its depth every few seconds: its last twenty
+//! answers, of which fifteen rise. **Law.** Messages are kept: what is consumed and what the queue grew by is
 //! a whole multiple of what was published (one for each queue that gets a copy), and by Little's law the old ones are depth / rate old. Where
 //! both hold, it is confirmed.
 //!
@@ -15,10 +16,10 @@ use std::time::Duration;
 use timeline::clock::RunTime;
 use timeline::finding::Evidence;
 use timeline::lane::names;
-use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
+use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, evidence, plural};
-use crate::stats::{Durations, Trend, knot, trend};
+use crate::stats::{Durations, Trend, knot, median, trend};
 use crate::window;
 
 /// How far back, seconds.
@@ -27,6 +28,11 @@ const WINDOW_S: f64 = 15.0;
 const POINTS: u32 = 60;
 /// A broker elsewhere is asked for its depth every second or two.
 const CARRY: Duration = Duration::from_secs(3);
+/// One that tells it more seldom than this (RabbitMQ's own figures are of every five seconds) would repeat itself at those points, which rise
+/// in steps then: its answers are looked at instead, so many of them, each good until the next one is overdue.
+const SELDOM: Duration = Duration::from_millis(2_500);
+const ANSWERS: u32 = 20;
+const OVERDUE: f64 = 1.5;
 /// Least data: growth of so long, and of so many messages.
 const LEAST_GROWTH_S: f64 = 5.0;
 const LEAST_GROWTH: f64 = 10.0;
@@ -67,8 +73,8 @@ fn lane(topic: &str, part: &str) -> String {
 fn look_at(timeline: &Timeline, at: RunTime, topic: &str) -> Option<Claim> {
     let name = lane(topic, "depth");
     let warm = timeline.plan().warm_from().min(at);
-    let span = Span::new(at.back(Duration::from_secs_f64(WINDOW_S)).max(warm), at);
-    let points = depths(timeline, &name, span);
+    let grid = Grid::of(timeline, &name, at, warm);
+    let points = depths(timeline, &name, &grid);
     let from = knot(&points)?;
     let rising: Vec<(f64, f64)> = points.iter().copied().filter(|p| p.0 >= from).collect();
     let (first, last) = (*rising.first()?, *rising.last()?);
@@ -79,7 +85,7 @@ fn look_at(timeline: &Timeline, at: RunTime, topic: &str) -> Option<Claim> {
         && trend.z >= LEAST_Z
         && trend.rising >= RISING
         && last.1 >= ABOVE_EARLIER * highest_before(timeline, &name, onset);
-    grows.then(|| Seen::read(timeline, topic, Span::new(onset, at), last.1, trend).claim(topic))
+    grows.then(|| Seen::read(timeline, topic, Span::new(onset, at), &grid, last.1, trend).claim(topic))
 }
 
 /// When the depth last was at its floor: the knot of a noisy line lies up to a second or two before it.
@@ -89,13 +95,45 @@ fn left_floor(rising: &[(f64, f64)]) -> f64 {
     rising.iter().rev().find(|p| p.1 <= low).or(rising.first()).map_or(0.0, |p| p.0)
 }
 
+/// The instants at which a depth is looked at.
+struct Grid {
+    span: Span,
+    points: u32,
+    /// For how long a value is good.
+    carry: Duration,
+}
+
+impl Grid {
+    /// As fine as the topic tells its depth, up to `at` and not before `warm`.
+    fn of(timeline: &Timeline, name: &str, at: RunTime, warm: RunTime) -> Self {
+        let pace = timeline.named(name).filter_map(|s| pace(s, at)).max().unwrap_or_default();
+        let (length, points, carry) = if pace > SELDOM {
+            (pace * ANSWERS, ANSWERS, pace.mul_f64(OVERDUE))
+        } else {
+            (Duration::from_secs_f64(WINDOW_S), POINTS, CARRY)
+        };
+        let span = Span::new(at.back(length).max(warm), at);
+        // In a run that is younger than that, closer points would say one thing twice.
+        let fit = if pace > SELDOM { span.length().div_duration_f64(pace) as u32 } else { points };
+        Self { span, points: fit.clamp(1, points), carry }
+    }
+}
+
+/// Typical time from one answer to the next, over the last few before `at`.
+fn pace(series: &Series, at: RunTime) -> Option<Duration> {
+    let told = series.within(Span::new(RunTime::ZERO, at + Duration::from_nanos(1)));
+    let lately = &told[told.len().saturating_sub(ANSWERS as usize)..];
+    let gaps = lately.windows(2).map(|w| w[1].0.since(w[0].0).as_secs_f64()).collect();
+    median(gaps).map(Duration::from_secs_f64)
+}
+
 /// The depth over time, summed over the processes that tell it.
-fn depths(timeline: &Timeline, name: &str, span: Span) -> Vec<(f64, f64)> {
-    let step = span.length() / POINTS;
-    (1..=POINTS)
+fn depths(timeline: &Timeline, name: &str, grid: &Grid) -> Vec<(f64, f64)> {
+    let step = grid.span.length() / grid.points;
+    (1..=grid.points)
         .filter_map(|i| {
-            let t = span.start + step * i;
-            let depth = timeline.named(name).filter_map(|s| s.at(t, CARRY)).reduce(|a, b| a + b)?;
+            let t = grid.span.start + step * i;
+            let depth = timeline.named(name).filter_map(|s| s.at(t, grid.carry)).reduce(|a, b| a + b)?;
             Some((t.as_secs_f64(), depth))
         })
         .collect()
@@ -120,7 +158,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn read(timeline: &Timeline, topic: &str, span: Span, depth: f64, trend: Trend) -> Self {
+    fn read(timeline: &Timeline, topic: &str, span: Span, grid: &Grid, depth: f64, trend: Trend) -> Self {
         let seconds = window::seconds(span).max(0.1);
         let rate = |part: &str| window::counted(timeline, &lane(topic, part), span).map(|n| n / seconds);
         let consumers = lane(topic, "consumers");
@@ -136,7 +174,7 @@ impl Seen {
             refused: rate("refused").unwrap_or(0.0) * seconds,
             consumers: timeline
                 .named(&consumers)
-                .filter_map(|s| s.at(span.end, CARRY))
+                .filter_map(|s| s.at(span.end, grid.carry))
                 .reduce(|a, b| a + b)
                 .filter(|&n| n > 0.0),
             age: ages.quantile_ns(0.95),

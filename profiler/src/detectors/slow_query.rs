@@ -2,7 +2,7 @@
 //!
 //! **Claim.** A statement that looks rows up by a column reads the whole table for it. **Reads** `db.{scanned,calls,rows,time}` by
 //! statement; where the store does not tell it of statements, `db.{table-scans,table-scanned}` by table. **Needs** `db.calls` and
-//! either. **Statistic.** Rows stepped over in scans for each call and for each row given, over the last three seconds, in at least four samples;
+//! either. Where the store tells a statement's plan (`db.plan`), it is evidence. **Statistic.** Rows stepped over in scans for each call and for each row given, over the last three seconds, in at least four samples;
 //! of tables, rows for each scan, and which look-up accounts for the scans; or which look-up alone has become slow.
 //! **Null test.** The statement's own time while it did not scan: where its median has grown by half, the finding is confirmed.
 //!
@@ -11,6 +11,7 @@
 
 mod by_table;
 mod by_time;
+mod plan;
 
 use std::time::Duration;
 
@@ -143,6 +144,8 @@ impl Scan {
         let now = times(from).quantile_ns(0.5);
         let before = (past.count() >= LEAST_TIMED).then(|| past.quantile_ns(0.5)).flatten();
         let growth = now.zip(before).map(|(now, before)| now / before.max(1.0));
+        let plan = plan::of(timeline, self, at);
+        let scans = plan.as_ref().is_some_and(|p| p.scans);
         let slow = now.is_some_and(|t| t >= CRITICAL_NS) || growth.is_some_and(|g| g >= CRITICAL_GROWTH);
         let status = match growth {
             _ if self.filter == Filter::Unknown => Status::Possible,
@@ -160,9 +163,9 @@ impl Scan {
             quiet: QUIET,
             weight: self.scanned.unwrap_or(1.0) * self.calls,
             claim: self.sentence(now, before),
-            evidence: self.supporting(now, before),
-            contradicting: Vec::new(),
-            advice: self.advice(),
+            evidence: self.supporting(now, before, plan.as_ref().filter(|p| p.scans)),
+            contradicting: plan.filter(|p| !p.scans).map(|p| p.evidence).into_iter().collect(),
+            advice: self.advice(scans),
             missing: if now.is_none() { vec![names::DB_TIME.to_owned()] } else { Vec::new() },
             episodes: vec![Span::new(self.since, self.last.min(at))],
             remedies: self.remedies(),
@@ -190,7 +193,7 @@ impl Scan {
         )
     }
 
-    fn supporting(&self, now: Option<f64>, before: Option<f64>) -> Vec<Evidence> {
+    fn supporting(&self, now: Option<f64>, before: Option<f64>, plan: Option<&plan::Plan>) -> Vec<Evidence> {
         let mut list = Vec::new();
         if let Some(scanned) = self.scanned {
             let rate = scanned * self.calls / window::seconds(self.span);
@@ -209,6 +212,7 @@ impl Scan {
             let text = format!("its median time is {}{than}", Unit::Ns.show(now));
             list.push(evidence(text, names::DB_TIME, self.span, now, Unit::Ns));
         }
+        list.extend(plan.map(|p| p.evidence.clone()));
         list
     }
 
@@ -221,7 +225,8 @@ impl Scan {
         }
     }
 
-    fn advice(&self) -> Vec<String> {
+    /// `planned`: its plan is known, and scans.
+    fn advice(&self, planned: bool) -> Vec<String> {
         let reads = self.given.map_or("only the rows that it gives".to_owned(), |n| {
             format!("about {} rows", Unit::Count.show(n.max(1.0)))
         });
@@ -236,10 +241,9 @@ impl Scan {
             _ => "Create an index on the columns by which it finds its rows; its text was cut before them."
                 .to_owned(),
         };
-        vec![
-            first,
-            "Look at its plan first (`EXPLAIN`, `EXPLAIN QUERY PLAN`): a scan of the table, or a walk along another index with a filter, stands there now and is gone with the index.".to_owned(),
-        ]
+        let look = "Look at its plan first (`EXPLAIN`, `EXPLAIN QUERY PLAN`): a scan of the table, or a walk along another index with a filter, stands there now and is gone with the index.";
+        let look = (!planned).then(|| look.to_owned());
+        std::iter::once(first).chain(look).collect()
     }
 }
 

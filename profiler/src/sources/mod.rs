@@ -10,7 +10,9 @@ pub mod host;
 pub mod jvm;
 pub mod metrics;
 pub mod otlp;
+pub mod postgres;
 pub mod process;
+pub mod rabbitmq;
 pub mod redis;
 pub mod stacks;
 pub mod v8;
@@ -19,8 +21,10 @@ mod admit;
 mod age;
 mod agreement;
 mod batches;
+mod counters;
 mod fetch;
 mod net_counters;
+mod place;
 mod probe_client;
 mod profiles;
 mod sockets;
@@ -121,6 +125,22 @@ pub enum AttachError {
         address: std::net::SocketAddr,
         /// What is wrong.
         why: otlp::OtlpError,
+    },
+    /// The PostgreSQL server cannot be read.
+    #[error("cannot attach PostgreSQL at {url}: {why}")]
+    Postgres {
+        /// Its address, without user.
+        url: String,
+        /// What is wrong.
+        why: postgres::PostgresError,
+    },
+    /// The RabbitMQ server cannot be read.
+    #[error("cannot attach RabbitMQ at {url}: {why}")]
+    RabbitMq {
+        /// Its address, without user.
+        url: String,
+        /// What is wrong.
+        why: rabbitmq::RabbitMqError,
     },
     /// The Redis server cannot be read.
     #[error("cannot attach Redis at {url}: {why}")]
@@ -307,5 +327,7 @@ pub use host::attach as attach_host;
 pub use jvm::attach as attach_jvm;
 pub use metrics::attach as attach_metrics;
 pub use otlp::attach as attach_otlp;
+pub use postgres::attach as attach_postgres;
 pub use process::{attach as attach_process, attach_pids, attach_served};
+pub use rabbitmq::attach as attach_rabbitmq;
 pub use redis::attach as attach_redis;

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -15,6 +15,8 @@ use timeline::text::clean;
 use timeline::{LaneId, LaneSpec, MonoNs, Shape, Unit};
 
 use super::age::Age;
+use super::counters::Counters;
+use super::place::{Place, left, shown, timed_out};
 use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 
@@ -101,73 +103,22 @@ pub fn attach(url: &str, password: &str, sink: Box<dyn Sink>) -> Result<Attached
     Ok(Attached::new(about, crew))
 }
 
-/// An address without what may be secret in it.
-fn shown(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-    clean(&format!("{scheme}://{place}"), 120)
-}
-
 struct Redis {
     place: Place,
     line: Option<TcpStream>,
     lanes: Vec<Option<LaneId>>,
-    /// Counters as they were, and when.
-    last: HashMap<&'static str, f64>,
+    counters: Counters<&'static str>,
+    /// When they were read.
     newest: Option<MonoNs>,
     age: Age,
     attached: MonoNs,
     troubles: Troubles,
 }
 
-/// Where the server is, and who we are to it.
-struct Place {
-    host: String,
-    port: u16,
-    user: String,
-    password: String,
-}
-
-impl Place {
-    fn read(url: &str, password: &str) -> Option<Self> {
-        let rest = url.strip_prefix("redis://")?.trim_end_matches('/');
-        let (user, place) = rest.split_once('@').unwrap_or(("", rest));
-        let bracketed = place.strip_prefix('[').and_then(|p| p.split_once(']'));
-        let (host, port) = match bracketed {
-            Some((host, after)) => (host, after.strip_prefix(':')),
-            None => place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
-        };
-        let port = port.map_or(Some(PORT), |p| p.parse().ok())?;
-        let plain = |t: &str| !t.contains(['/', '@', '?', '#']) && !t.contains(char::is_whitespace);
-        let right = !host.is_empty() && plain(host) && plain(user) && !user.contains(':');
-        right.then(|| Self {
-            host: host.to_owned(),
-            port,
-            user: user.to_owned(),
-            password: password.to_owned(),
-        })
-    }
-
-    fn address(&self) -> String {
-        clean(&format!("{}:{}", self.host, self.port), 120)
-    }
-
-    fn connect(&self, deadline: MonoNs) -> Result<TcpStream, RedisError> {
-        let found = (self.host.as_str(), self.port).to_socket_addrs().map_err(|e| unreachable(&e))?;
-        let mut why = RedisError::Unreachable("the name has no address".to_owned());
-        for address in found {
-            match TcpStream::connect_timeout(&address, left(deadline)?) {
-                Ok(stream) => return Ok(stream),
-                Err(e) => why = unreachable(&e),
-            }
-        }
-        Err(why)
-    }
-}
-
 impl Redis {
     fn new(url: &str, password: &str, sink: &mut dyn Sink) -> Result<Self, RedisError> {
-        let place = Place::read(url, password).ok_or_else(|| RedisError::BadAddress(shown(url)))?;
+        let place = Place::read(url, &["redis"], PORT, password).filter(|p| p.path.is_empty());
+        let place = place.ok_or_else(|| RedisError::BadAddress(shown(url)))?;
         let instance = format!("{NAME}-{}", place.port);
         let lanes = FIELDS.iter().map(|&(_, part, shape, unit)| {
             let name = names::of(names::CACHE, NAME, part);
@@ -179,7 +130,7 @@ impl Redis {
             age: Age::declare(NAME, &instance, sink),
             place,
             line: None,
-            last: HashMap::new(),
+            counters: Counters::default(),
             newest: None,
             attached: MonoNs::now(),
             troubles: Troubles::new(NAME),
@@ -197,15 +148,12 @@ impl Redis {
         let now = MonoNs::now();
         for (lane, &(field, _, shape, _)) in self.lanes.iter().zip(FIELDS) {
             let Some(value) = info.figures.get(field).copied() else { continue };
-            let before = self.last.insert(field, value);
-            let value = match (shape, before, self.newest) {
-                (Shape::Level, _, _) => value,
-                (_, Some(before), Some(then)) => {
-                    // A server that was started again counts from zero.
-                    let more = if value >= before { value - before } else { value };
-                    more / now.since(then).as_secs_f64().max(1e-3)
-                }
-                _ => continue,
+            let value = match shape {
+                Shape::Level => value,
+                _ => match self.counters.grown(field, value).zip(self.newest) {
+                    Some((more, then)) => more / now.since(then).as_secs_f64().max(1e-3),
+                    None => continue,
+                },
             };
             // A limit of zero is none.
             if let (Some(lane), true) = (lane, field != "maxmemory" || value > 0.0) {
@@ -220,7 +168,7 @@ impl Redis {
         let line = match &mut self.line {
             Some(line) => line,
             none => {
-                let line = none.insert(self.place.connect(deadline)?);
+                let line = none.insert(self.place.connect(deadline).map_err(|e| unreachable(&e))?);
                 let Place { user, password, .. } = &self.place;
                 match (user.is_empty(), password.is_empty()) {
                     (_, true) => {}
@@ -292,7 +240,8 @@ fn command(line: &mut TcpStream, words: &[&str], deadline: MonoNs) -> Result<Str
     for word in words {
         bytes.extend(format!("${}\r\n{word}\r\n", word.len()).bytes());
     }
-    line.set_write_timeout(Some(left(deadline)?))
+    left(deadline)
+        .and_then(|left| line.set_write_timeout(Some(left)))
         .and_then(|()| line.write_all(&bytes))
         .map_err(|e| unreachable(&e))?;
     let mut got = Vec::new();
@@ -301,8 +250,8 @@ fn command(line: &mut TcpStream, words: &[&str], deadline: MonoNs) -> Result<Str
         if let Some(answer) = answer(&got)? {
             return Ok(answer);
         }
-        line.set_read_timeout(Some(left(deadline)?)).map_err(|e| unreachable(&e))?;
-        match line.read(&mut part).map_err(|e| unreachable(&e))? {
+        let read = left(deadline).and_then(|left| line.set_read_timeout(Some(left)));
+        match read.and_then(|()| line.read(&mut part)).map_err(|e| unreachable(&e))? {
             0 => return Err(RedisError::Unreachable("it hung up".to_owned())),
             n => got.extend_from_slice(&part[..n]),
         }
@@ -339,16 +288,11 @@ fn answer(got: &[u8]) -> Result<Option<String>, RedisError> {
     }
 }
 
-/// Time until `deadline`.
-fn left(deadline: MonoNs) -> Result<Duration, RedisError> {
-    let left = deadline.since(MonoNs::now());
-    if left.is_zero() { Err(RedisError::TimedOut) } else { Ok(left) }
-}
-
 fn unreachable(error: &io::Error) -> RedisError {
-    match error.kind() {
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => RedisError::TimedOut,
-        _ => RedisError::Unreachable(clean(&error.to_string(), 120)),
+    if timed_out(error) {
+        RedisError::TimedOut
+    } else {
+        RedisError::Unreachable(clean(&error.to_string(), 120))
     }
 }
 
@@ -370,15 +314,5 @@ mod tests {
         assert_eq!(answer(b"$-7\r\n"), Err(RedisError::NotRedis));
         assert_eq!(answer(&[b'x'; 300]), Err(RedisError::NotRedis));
         assert_eq!(answer("€\r\n".as_bytes()), Err(RedisError::NotRedis));
-    }
-
-    #[test]
-    fn addresses_have_no_password() {
-        assert!(Place::read("redis://me@127.0.0.1:7", "x").is_some_and(|p| p.port == 7 && p.user == "me"));
-        assert!(Place::read("redis://[::1]", "").is_some_and(|p| p.host == "::1" && p.port == PORT));
-        for wrong in ["redis://me:pw@127.0.0.1", "rediss://127.0.0.1", "redis://", "redis://h:x", "127.0.0.1"]
-        {
-            assert!(Place::read(wrong, "").is_none(), "{wrong}");
-        }
     }
 }

@@ -72,7 +72,16 @@ impl Kept {
 
 /// Waits for `true`, five seconds at most.
 pub fn soon(what: &str, check: impl Fn() -> bool) {
-    for _ in 0..500 {
+    within(500, what, check);
+}
+
+/// The same for what takes seconds of evidence: half a minute at most.
+pub fn patiently(what: &str, check: impl Fn() -> bool) {
+    within(3_000, what, check);
+}
+
+fn within(hundredths: u32, what: &str, check: impl Fn() -> bool) {
+    for _ in 0..hundredths {
         if check() {
             return;
         }

@@ -31,6 +31,34 @@ impl Server {
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
+
+    /// Asks it to end as PostgreSQL is asked to, and starts it once more after `meanwhile`.
+    pub fn restart(&mut self, mut command: Command, ready: impl Fn() -> bool, meanwhile: impl FnOnce()) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        self.child.wait().unwrap();
+        meanwhile();
+        let log = self.folder.path().join("log.txt");
+        self.child = spawn(&mut command, &log);
+        self.wait_for(&command, &log, ready);
+    }
+
+    fn wait_for(&mut self, command: &Command, log: &Path, ready: impl Fn() -> bool) {
+        let step = Duration::from_millis(50);
+        for _ in 0..PATIENCE.as_millis() / step.as_millis() {
+            if ready() {
+                return;
+            }
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!(
+                    "{command:?} ended with {status}: {}",
+                    std::fs::read_to_string(log).unwrap_or_default()
+                );
+            }
+            std::thread::sleep(step);
+        }
+        panic!("{command:?} is not ready: {}", std::fs::read_to_string(log).unwrap_or_default());
+    }
 }
 
 impl Drop for Server {
@@ -97,18 +125,13 @@ pub fn free_port() -> u16 {
 /// Starts a server whose output goes to a file in its folder, and waits until `ready` says so.
 pub fn start(mut command: Command, folder: TempDir, ready: impl Fn() -> bool) -> Server {
     let log = folder.path().join("log.txt");
-    let out = File::create(&log).unwrap();
-    let child = command.stdout(out.try_clone().unwrap()).stderr(out).spawn().expect("setpriv starts it");
+    let child = spawn(&mut command, &log);
     let mut server = Server { child, folder };
-    let step = Duration::from_millis(50);
-    for _ in 0..PATIENCE.as_millis() / step.as_millis() {
-        if ready() {
-            return server;
-        }
-        if let Some(status) = server.child.try_wait().unwrap() {
-            panic!("{command:?} ended with {status}: {}", std::fs::read_to_string(&log).unwrap_or_default());
-        }
-        std::thread::sleep(step);
-    }
-    panic!("{command:?} is not ready: {}", std::fs::read_to_string(&log).unwrap_or_default());
+    server.wait_for(&command, &log, ready);
+    server
+}
+
+fn spawn(command: &mut Command, log: &Path) -> Child {
+    let out = File::create(log).unwrap();
+    command.stdout(out.try_clone().unwrap()).stderr(out).spawn().expect("setpriv starts it")
 }

@@ -1,6 +1,6 @@
 //! A PostgreSQL server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Server, command, folder, free_port, program, start};
@@ -12,10 +12,16 @@ pub const PASSWORD: &str = "pa55-of-the-database";
 pub struct Postgres {
     server: Server,
     port: u16,
+    settings: Vec<String>,
 }
 
 impl Postgres {
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With these settings besides.
+    pub fn start_with(settings: &[&str]) -> Self {
         let folder = folder();
         let data = folder.path().join("data");
         let secret = folder.path().join("secret");
@@ -30,20 +36,27 @@ impl Postgres {
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let port = free_port();
-        let mut postgres = command(&tool("postgres"), folder.path());
-        postgres.arg("-D").arg(&data).args(["-p", &port.to_string(), "-k", "", "-h", "127.0.0.1"]);
-        for setting in ["fsync=off", "max_connections=120", "shared_buffers=64MB", "log_statement=none"] {
-            postgres.args(["-c", setting]);
-        }
-        let ready = tool("pg_isready");
-        let server = start(postgres, folder, || {
-            Command::new(&ready)
-                .args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()])
-                .status()
-                .unwrap()
-                .success()
-        });
-        Self { server, port }
+        let settings: Vec<String> = settings.iter().map(|s| (*s).to_owned()).collect();
+        let server = start(postgres(folder.path(), port, &settings), folder, ready(port));
+        Self { server, port, settings }
+    }
+
+    /// Stops it and starts it again on the same port, with what it holds.
+    pub fn restart(&mut self, meanwhile: impl FnOnce()) {
+        let again = postgres(self.server.folder.path(), self.port, &self.settings);
+        self.server.restart(again, ready(self.port), meanwhile);
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A tool of the package, as the one user of the one database.
+    pub fn tool(&self, name: &str) -> Command {
+        let mut command = command(&tool(name), self.server.folder.path());
+        command.env("PGPASSWORD", PASSWORD).args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        command.args(["-U", "tester"]);
+        command
     }
 
     pub fn url(&self) -> String {
@@ -52,15 +65,26 @@ impl Postgres {
 
     /// What psql says to one statement, without decoration.
     pub fn ask(&self, sql: &str) -> String {
-        let said = command(&tool("psql"), self.server.folder.path())
-            .env("PGPASSWORD", PASSWORD)
-            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "tester", "-d", "postgres"])
-            .args(["-At", "-c", sql])
-            .output()
-            .unwrap();
+        let said = self.tool("psql").args(["-d", "postgres", "-At", "-c", sql]).output().unwrap();
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
         String::from_utf8(said.stdout).unwrap().trim().to_owned()
     }
+}
+
+fn postgres(folder: &Path, port: u16, settings: &[String]) -> Command {
+    let mut postgres = command(&tool("postgres"), folder);
+    postgres.arg("-D").arg(folder.join("data")).args(["-p", &port.to_string(), "-k", "", "-h", "127.0.0.1"]);
+    let usual = ["fsync=off", "max_connections=120", "shared_buffers=64MB", "log_statement=none"];
+    for setting in usual.into_iter().chain(settings.iter().map(String::as_str)) {
+        postgres.args(["-c", setting]);
+    }
+    postgres
+}
+
+fn ready(port: u16) -> impl Fn() -> bool {
+    let tool = tool("pg_isready");
+    let port = port.to_string();
+    move || Command::new(&tool).args(["-q", "-h", "127.0.0.1", "-p", &port]).status().unwrap().success()
 }
 
 /// Debian keeps the tools of each version apart; the newest will do.

@@ -14,10 +14,27 @@ pub struct Rabbit {
     _mapper: Server,
     mapper_port: u16,
     port: u16,
+    management: u16,
 }
 
 impl Rabbit {
     pub fn start() -> Self {
+        Self::start_with("[].", "")
+    }
+
+    /// With the management plugin, whose figures are a second old at most.
+    pub fn managed() -> Self {
+        let management = free_port();
+        let config = format!(
+            "collect_statistics_interval = 1000\nmanagement.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {management}\n\
+             management.sample_retention_policies.global.minute = 1\n\
+             management.sample_retention_policies.basic.minute = 1\n\
+             management.sample_retention_policies.detailed.10 = 1\n"
+        );
+        Self { management, ..Self::start_with("[rabbitmq_management].", &config) }
+    }
+
+    fn start_with(plugins: &str, config_too: &str) -> Self {
         let mapper_port = free_port();
         let mut mapper = command(&program(&["epmd"], "rabbitmq-server"), std::env::temp_dir().as_path());
         mapper.args(["-port", &mapper_port.to_string(), "-address", "127.0.0.1"]);
@@ -27,9 +44,10 @@ impl Rabbit {
         let config = path.join("rabbitmq.conf");
         std::fs::write(
             &config,
-            format!("default_user = tester\ndefault_pass = {PASSWORD}\nloopback_users = none\n"),
+            format!("default_user = tester\ndefault_pass = {PASSWORD}\nloopback_users = none\n{config_too}"),
         )
         .unwrap();
+        std::fs::write(path.join("plugins"), plugins).unwrap();
         let mut node = node_command("rabbitmq-server", &path, mapper_port);
         node.env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
             .env("RABBITMQ_NODE_PORT", port.to_string())
@@ -47,11 +65,16 @@ impl Rabbit {
         let server = start(node, folder, || {
             std::fs::read_to_string(&log).is_ok_and(|said| said.contains("Server startup complete"))
         });
-        Self { server, _mapper: mapper, mapper_port, port }
+        Self { server, _mapper: mapper, mapper_port, port, management: 0 }
     }
 
     pub fn url(&self) -> String {
         format!("amqp://tester:{PASSWORD}@127.0.0.1:{}/%2f", self.port)
+    }
+
+    /// Of its management plugin, for its one user.
+    pub fn management(&self) -> String {
+        format!("http://tester@127.0.0.1:{}", self.management)
     }
 
     /// Of the node.

@@ -66,6 +66,15 @@ pub fn tables(text: &str) -> Vec<String> {
     tables
 }
 
+/// Is it `table`, which a server names without schema and quotes?
+pub fn is_table(said: &str, table: &str) -> bool {
+    let name = said.rsplit('.').next().unwrap_or(said);
+    match name.strip_prefix('"').and_then(|n| n.strip_suffix('"')) {
+        Some(quoted) => quoted == table,
+        None => name.eq_ignore_ascii_case(table),
+    }
+}
+
 /// How the statement chooses its rows.
 pub fn filter(text: &str) -> Filter {
     let tokens = tokens(text);
@@ -170,6 +179,16 @@ mod tests {
             tables("INSERT INTO cart (session) SELECT ?, id FROM product WHERE id = ?"),
             ["cart", "product"]
         );
+    }
+
+    #[test]
+    fn a_table_is_known_by_its_own_name() {
+        for said in ["price", "shop.price", "Price", "\"shop\".\"price\""] {
+            assert!(is_table(said, "price"), "{said}");
+        }
+        for said in ["prices", "price.id", "\"Price\""] {
+            assert!(!is_table(said, "price"), "{said}");
+        }
     }
 
     proptest! {

@@ -10,7 +10,7 @@ use timeline::lane::names;
 use timeline::{Series, Span, Timeline};
 
 use super::{LEAST_CALLS, LEAST_SCANNED, Scan, by_time};
-use crate::detectors::database::statement::{self, Filter};
+use crate::detectors::database::statement::{self, Filter, is_table};
 use crate::window;
 
 /// Window, seconds: three answers of the server at least.
@@ -93,11 +93,11 @@ fn suspects(timeline: &Timeline, table: &str, statements: &[&str], scans: f64, s
     let calls =
         |text: &str| window::counted_of(window::about(timeline, names::DB_CALLS, text), span).unwrap_or(0.0);
     let (mut left, mut suspects) = (scans, Vec::new());
-    for text in statements.iter().filter(|s| statement::tables(s).iter().any(|t| t == table)) {
+    for text in statements.iter().filter(|s| statement::tables(s).iter().any(|t| is_table(t, table))) {
         match statement::filter(text) {
             Filter::None => left -= calls(text),
             // It looks up in another table and may well join all of this one.
-            Filter::Column { table: by, .. } if by != table => left -= calls(text),
+            Filter::Column { table: by, .. } if !is_table(&by, table) => left -= calls(text),
             filter => suspects.push(Suspect { text: (*text).to_owned(), filter, calls: calls(text) }),
         }
     }

@@ -1,7 +1,4 @@
 //! The Redis source against a real server, and against ones that only pretend.
-#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
-
-mod watched;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +8,7 @@ use std::time::Duration;
 use dynamometer_profiler::sources::attach_redis;
 use timeline::lane::names;
 
-use watched::{Kept, soon};
+use crate::watched::{Kept, soon};
 
 const GRACE: Duration = Duration::from_secs(3);
 const PASSWORD: &str = "hunter2";

@@ -1,10 +1,10 @@
 //! The fingerprint of a statement: its text without what changes from call to call.
 //!
-//! Owns [`of`]. Literals, parameters and comments never get into a fingerprint, since they may hold anybody's data; lists of
+//! Owns [`of`], which the agent calls at the client and sources at the server, so that both tell of one statement. Literals, parameters and comments never get into a fingerprint, since they may hold anybody's data; lists of
 //! values are as long as one. What stands in double quotes is a name, as the standard has it.
 
-use timeline::event::LABEL_MAX;
-use timeline::text::clean;
+use crate::event::LABEL_MAX;
+use crate::text::clean;
 
 /// Longer texts are cut before they are looked at, bytes: what tells statements apart comes early.
 const READ_MAX: usize = 16 * 1024;
@@ -17,7 +17,8 @@ const GROUPS: [&str; 7] = ["(", HOLE, ")", ",", "(", HOLE, ")"];
 
 /// The fingerprint of `sql`, at most [`LABEL_MAX`] characters. One that is cut ends with a sum over all of it, so that
 /// statements that begin alike stay apart.
-pub(crate) fn of(sql: &str) -> String {
+#[must_use]
+pub fn of(sql: &str) -> String {
     let mut tokens: Vec<Token<'_>> = Vec::new();
     let mut rest = &sql[..sql.floor_char_boundary(READ_MAX)];
     let mut spaced = false;

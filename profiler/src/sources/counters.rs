@@ -1,0 +1,41 @@
+//! Counters: what a server has counted since it began, and what came since it was last asked.
+//!
+//! Owns the figures as they were. What they count, and over what time, is the source's to know.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// Counters as they were when they were last read.
+pub(super) struct Counters<K>(HashMap<K, f64>);
+
+impl<K> Default for Counters<K> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<K: Eq + Hash> Counters<K> {
+    /// What has come to `key` since it was last read; none the first time. A server that was started again, or whose figures
+    /// somebody has set back, counts from zero.
+    pub fn grown(&mut self, key: K, value: f64) -> Option<f64> {
+        let before = self.0.insert(key, value)?;
+        Some(if value >= before { value - before } else { value })
+    }
+
+    /// Forgets what `keep` does not want.
+    pub fn retain(&mut self, keep: impl Fn(&K) -> bool) {
+        self.0.retain(|key, _| keep(key));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Counters;
+
+    #[test]
+    fn the_first_reading_tells_nothing_and_a_restart_counts_from_zero() {
+        let mut counters = Counters::default();
+        let told: Vec<_> = [5.0, 7.0, 7.0, 2.0].map(|v| counters.grown("a", v)).into();
+        assert_eq!(told, [None, Some(2.0), Some(0.0), Some(2.0)]);
+    }
+}

@@ -1,0 +1,375 @@
+//! The RabbitMQ source: what a server's management plugin says of queues, connections and alarms.
+//!
+//! Owns the questions, the lanes of their answers, and when an answer is new: the server's processes tell their figures every five seconds
+//! unless told otherwise (`collect_statistics_interval`, `management.sample_retention_policies`), and in between it repeats itself. How an answer is fetched is `fetch`'s
+//! business. It reads, and changes nothing.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use thiserror::Error;
+use timeline::lane::names;
+use timeline::text::clean;
+use timeline::{LaneId, LaneSpec, MonoNs, Shape, Unit};
+
+use super::age::Age;
+use super::counters::Counters;
+use super::fetch::{self, FetchError};
+use super::place::{Place, shown};
+use super::troubles::Troubles;
+use super::{AttachError, Attached, Crew, Shared, Sink, Source};
+
+/// Name of the source, and of the server as a whole in its lanes.
+const NAME: &str = "rabbitmq";
+/// From reading to reading; a new figure is noticed so late.
+const PERIOD: Duration = Duration::from_secs(1);
+/// Longest time for all questions of a reading but the last one's answer.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// A queue whose figures have not changed for so long still has them: the server tells them so often.
+const UNCHANGED: Duration = Duration::from_secs(5);
+/// Port of the management plugin where none is named.
+const PORT: u16 = 15672;
+/// Whom a server lets in from its own machine, unless told otherwise.
+const USER: &str = "guest";
+/// Longest answer, MiB. A hundred queues take 50 KB, 500 connections 10 KB.
+const MAX_MIB: u64 = 4;
+/// Most queues that have lanes: each costs seven.
+const MOST_QUEUES: usize = 64;
+/// Most characters of a queue's name.
+const NAME_MAX: usize = 60;
+/// Most queues, states of connections and nodes that are read of one answer.
+const LISTED: usize = 500;
+
+const OVERVIEW: &str = "overview?columns=rabbitmq_version,object_totals";
+/// The fullest first.
+const QUEUES: &str = "queues?page=1&page_size=100&sort=messages_ready&sort_reverse=true&columns=name,vhost,messages_ready,\
+    messages_unacknowledged,consumers,consumer_utilisation,message_stats.publish,message_stats.deliver_get,\
+    message_stats.redeliver,message_stats.ack";
+const CONNECTIONS: &str = "connections?page=1&page_size=500&columns=state";
+const NODES: &str =
+    "nodes?columns=name,mem_used,mem_limit,mem_alarm,disk_free,disk_free_limit,disk_free_alarm";
+
+/// Figures of a queue and the last part of the lane `broker.NAME.*` that each becomes.
+const PARTS: [(&str, Shape, Unit); 7] = [
+    ("depth", Shape::Level, Unit::Count),
+    ("unacknowledged", Shape::Level, Unit::Count),
+    ("consumers", Shape::Level, Unit::Count),
+    ("utilisation", Shape::Level, Unit::Ratio),
+    ("published", Shape::Rate, Unit::PerSecond),
+    ("consumed", Shape::Rate, Unit::PerSecond),
+    ("acknowledged", Shape::Rate, Unit::PerSecond),
+];
+/// States of a connection that the server holds back: by its flow control, or because an alarm rings.
+const HELD_BACK: [&str; 3] = ["flow", "blocking", "blocked"];
+
+/// Why a server cannot be read.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum RabbitMqError {
+    /// The address is none that we ask.
+    #[error(
+        "`{0}` is not an address of the management plugin, of the form http://[USER@]HOST[:PORT], without password"
+    )]
+    BadAddress(String),
+    /// It cannot be fetched.
+    #[error("{0}")]
+    Fetch(FetchError),
+    /// Not this user with this password.
+    #[error(
+        "the server refuses: status {0}; the password is read from DYNO_RABBITMQ_PASSWORD, and the user needs the tag `monitoring`"
+    )]
+    Refused(u16),
+    /// It speaks something else.
+    #[error("the answer is not one of RabbitMQ's management plugin")]
+    NotRabbitMq,
+}
+
+impl RabbitMqError {
+    fn state(&self) -> &'static str {
+        match self {
+            Self::Fetch(e) => e.state(),
+            _ => "failing",
+        }
+    }
+}
+
+impl From<FetchError> for RabbitMqError {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Status(status @ (401 | 403)) => Self::Refused(status),
+            FetchError::Status(404) | FetchError::Protocol(_) => Self::NotRabbitMq,
+            e => Self::Fetch(e),
+        }
+    }
+}
+
+/// Attaches the server whose management plugin listens at `url` (`http://[USER@]HOST[:PORT]`).
+///
+/// Asks once before it returns; later failures are told to the sink, and the server is asked again.
+///
+/// # Errors
+/// [`AttachError::RabbitMq`]: nobody answers there, or not as RabbitMQ does, or not us.
+pub fn attach(url: &str, password: &str, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
+    let mut sink = Shared::new(sink);
+    let failed = |why| AttachError::RabbitMq { url: shown(url), why };
+    let mut rabbit = RabbitMq::new(url, password, &mut sink).map_err(failed)?;
+    rabbit.read(&mut sink).map_err(failed)?;
+    let unseen = if rabbit.sees_nodes {
+        ""
+    } else {
+        "; not available: memory, disk and alarms, for which the user needs the tag `monitoring`"
+    };
+    let about = format!(
+        "rabbitmq at {}: version {}: queues, consumers, rates, connections, alarms, as new as the server's own figures (5 s unless told otherwise){unseen}",
+        rabbit.address, rabbit.version
+    );
+    sink.note(NAME, &about);
+    let crew = Crew::default();
+    crew.run(rabbit, sink);
+    Ok(Attached::new(about, crew))
+}
+
+struct RabbitMq {
+    client: ureq::Agent,
+    base: String,
+    address: String,
+    /// Proves who we are.
+    proof: String,
+    instance: String,
+    version: String,
+    sees_nodes: bool,
+    server: HashMap<&'static str, Option<LaneId>>,
+    queues: HashMap<String, Queue>,
+    newest: Option<MonoNs>,
+    age: Age,
+    attached: MonoNs,
+    troubles: Troubles,
+}
+
+impl RabbitMq {
+    fn new(url: &str, password: &str, sink: &mut dyn Sink) -> Result<Self, RabbitMqError> {
+        let place = Place::read(url, &["http"], PORT, password);
+        let place = place.ok_or_else(|| RabbitMqError::BadAddress(shown(url)))?;
+        let user = if place.user.is_empty() { USER } else { &place.user };
+        let prefix = if place.path.is_empty() { String::new() } else { format!("/{}", place.path) };
+        let instance = format!("{NAME}-{}", place.port);
+        Ok(Self {
+            client: fetch::client(),
+            base: format!("http://{}{prefix}/api/", place.address()),
+            address: place.address(),
+            proof: format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))),
+            age: Age::declare(NAME, &instance, sink),
+            instance,
+            version: String::new(),
+            sees_nodes: true,
+            server: HashMap::new(),
+            queues: HashMap::new(),
+            newest: None,
+            attached: MonoNs::now(),
+            troubles: Troubles::new(NAME),
+        })
+    }
+
+    fn ask(&self, what: &str, deadline: MonoNs) -> Result<Value, RabbitMqError> {
+        if MonoNs::now() >= deadline {
+            return Err(FetchError::TimedOut.into());
+        }
+        let url = format!("{}{what}", self.base);
+        let fetched = fetch::get(&self.client, &url, &[("Authorization", &self.proof)], MAX_MIB)?;
+        serde_json::from_slice(&fetched.body).map_err(|_| RabbitMqError::NotRabbitMq)
+    }
+
+    /// Asks once and hands over.
+    fn read(&mut self, sink: &mut dyn Sink) -> Result<(), RabbitMqError> {
+        let deadline = MonoNs(MonoNs::now().0 + TIMEOUT.as_nanos() as u64);
+        let overview = self.ask(OVERVIEW, deadline)?;
+        let version = overview.get("rabbitmq_version").and_then(Value::as_str);
+        self.version = clean(version.ok_or(RabbitMqError::NotRabbitMq)?, 40);
+        let queues = self.ask(QUEUES, deadline)?;
+        let now = MonoNs::now();
+        let listed = items(&queues)?;
+        let connections = self.ask(CONNECTIONS, deadline)?;
+        let nodes = match self.ask(NODES, deadline) {
+            Ok(nodes) => Some(nodes),
+            // Who may see queues need not be one who may see nodes.
+            Err(RabbitMqError::Refused(_)) => None,
+            Err(e) => return Err(e),
+        };
+        self.sees_nodes = nodes.is_some();
+        self.queues(listed, &queues, now, sink);
+        let totals = overview.get("object_totals").unwrap_or(&Value::Null);
+        for name in ["connections", "channels"] {
+            self.level(name, Unit::Count, number(totals, name), now, sink);
+        }
+        let state =
+            |c: &&Value| c.get("state").and_then(Value::as_str).is_some_and(|s| HELD_BACK.contains(&s));
+        let held_back = items(&connections)?.iter().take(LISTED).filter(state).count();
+        self.level("blocked", Unit::Count, Some(held_back as f64), now, sink);
+        if let Some(nodes) = nodes {
+            self.nodes(nodes.as_array().ok_or(RabbitMqError::NotRabbitMq)?, now, sink);
+        }
+        self.newest = Some(now);
+        Ok(())
+    }
+
+    fn queues(&mut self, items: &[Value], answer: &Value, now: MonoNs, sink: &mut dyn Sink) {
+        let mut seen = HashSet::new();
+        for item in items.iter().take(LISTED) {
+            let Some(name) = queue_name(item) else { continue };
+            // Names that are alike once they are cleaned are not told apart.
+            if !seen.insert(name.clone()) {
+                continue;
+            }
+            if !self.queues.contains_key(&name) && self.queues.len() >= MOST_QUEUES {
+                continue;
+            }
+            let queue = self
+                .queues
+                .entry(name.clone())
+                .or_insert_with(|| Queue::declare(&name, &self.instance, sink));
+            queue.take(item, now, sink);
+        }
+        let all = number(answer, "total_count").unwrap_or(0.0);
+        if all > MOST_QUEUES as f64 {
+            let what = format!(
+                "more than {MOST_QUEUES} queues: those that were fullest when they were first seen have lanes"
+            );
+            self.troubles.say(&self.instance, &what, sink);
+        }
+    }
+
+    fn nodes(&mut self, nodes: &[Value], now: MonoNs, sink: &mut dyn Sink) {
+        let nodes = &nodes[..nodes.len().min(LISTED)];
+        let sum = |key: &str| nodes.iter().filter_map(|n| number(n, key)).reduce(|a, b| a + b);
+        let figures = [
+            ("memory", "mem_used"),
+            ("memory-limit", "mem_limit"),
+            ("disk-free", "disk_free"),
+            ("disk-limit", "disk_free_limit"),
+        ];
+        for (part, key) in figures {
+            self.level(part, Unit::Bytes, sum(key), now, sink);
+        }
+        let mut alarms = 0.0;
+        for (key, what) in [("mem_alarm", "memory"), ("disk_free_alarm", "disk")] {
+            for node in nodes.iter().filter(|n| n.get(key).and_then(Value::as_bool) == Some(true)) {
+                alarms += 1.0;
+                let name = clean(node.get("name").and_then(Value::as_str).unwrap_or_default(), NAME_MAX);
+                let text = format!("the {what} alarm of {name} rings: whoever publishes is held back");
+                self.troubles.say(&self.instance, &text, sink);
+            }
+        }
+        self.level("alarms", Unit::Count, Some(alarms), now, sink);
+    }
+
+    /// A figure of the server as a whole.
+    fn level(
+        &mut self,
+        part: &'static str,
+        unit: Unit,
+        value: Option<f64>,
+        now: MonoNs,
+        sink: &mut dyn Sink,
+    ) {
+        let Some(value) = value else { return };
+        let spec = || LaneSpec::level(names::of(names::BROKER, NAME, part), self.instance.as_str(), unit);
+        if let Some(lane) = *self.server.entry(part).or_insert_with(|| sink.declare(spec())) {
+            sink.sample(lane, now, value);
+        }
+    }
+}
+
+impl Source for RabbitMq {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn period(&self) -> Duration {
+        PERIOD
+    }
+
+    fn poll(&mut self, sink: &mut dyn Sink) {
+        let read = self.read(sink);
+        self.age.tell(self.newest.unwrap_or(self.attached), MonoNs::now(), sink);
+        match read {
+            Ok(()) => self.troubles.over(&self.instance, sink),
+            Err(e) => self.troubles.began(&self.instance, e.state(), &e, sink),
+        }
+    }
+}
+
+/// One queue's lanes, and its figures as they were last told.
+struct Queue {
+    lanes: [Option<LaneId>; PARTS.len()],
+    counters: Counters<usize>,
+    last: [Option<f64>; PARTS.len()],
+    told: Option<MonoNs>,
+}
+
+impl Queue {
+    fn declare(name: &str, instance: &str, sink: &mut dyn Sink) -> Self {
+        let lanes = PARTS.map(|(part, shape, unit)| {
+            let spec = LaneSpec::level(names::of(names::BROKER, name, part), instance, unit);
+            sink.declare(LaneSpec { shape, ..spec })
+        });
+        Self { lanes, counters: Counters::default(), last: [None; PARTS.len()], told: None }
+    }
+
+    fn take(&mut self, item: &Value, now: MonoNs, sink: &mut dyn Sink) {
+        let figures = figures(item);
+        let fresh = self.told.is_none_or(|told| now.since(told) >= UNCHANGED) || figures != self.last;
+        if !fresh {
+            return;
+        }
+        self.last = figures;
+        let since = self.told.replace(now);
+        for (i, figure) in figures.into_iter().enumerate() {
+            let (Some(figure), Some(lane)) = (figure, self.lanes[i]) else { continue };
+            match PARTS[i].1 {
+                Shape::Level => sink.sample(lane, now, figure),
+                _ => {
+                    if let Some((more, since)) = self.counters.grown(i, figure).zip(since) {
+                        sink.sample(lane, now, more / now.since(since).as_secs_f64().max(1e-3));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// In the order of [`PARTS`]. What was given back and given out again is consumed once.
+fn figures(item: &Value) -> [Option<f64>; PARTS.len()] {
+    let counted = item.get("message_stats").unwrap_or(&Value::Null);
+    let given = number(counted, "deliver_get").map(|n| n - number(counted, "redeliver").unwrap_or(0.0));
+    [
+        number(item, "messages_ready"),
+        number(item, "messages_unacknowledged"),
+        number(item, "consumers"),
+        number(item, "consumer_utilisation"),
+        number(counted, "publish"),
+        given,
+        number(counted, "ack"),
+    ]
+}
+
+/// Its own name, behind that of its virtual host where that is not the usual one.
+fn queue_name(item: &Value) -> Option<String> {
+    let said = |key: &str| item.get(key).and_then(Value::as_str);
+    let name = said("name").filter(|n| !n.is_empty())?;
+    Some(match said("vhost") {
+        None | Some("/") => clean(name, NAME_MAX),
+        Some(host) => clean(&format!("{host}/{name}"), NAME_MAX),
+    })
+}
+
+/// What a paged answer lists.
+fn items(answer: &Value) -> Result<&[Value], RabbitMqError> {
+    answer.get("items").and_then(Value::as_array).map(Vec::as_slice).ok_or(RabbitMqError::NotRabbitMq)
+}
+
+/// What is no number of things is taken for nothing.
+fn number(of: &Value, key: &str) -> Option<f64> {
+    of.get(key)?.as_f64().filter(|n| n.is_finite() && *n >= 0.0)
+}
