@@ -95,10 +95,8 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
         }
         std::thread::sleep(LOOK);
     }
-    let mut notes = sources.remarks();
-    if let Some(Err(e)) = folder.as_ref().map(|f| sources.write_profile(f)) {
-        notes.push(format!("the profile could not be written: {e}"));
-    }
+    let notes = sources.remarks();
+    sources.keep_profile(clock.origin(), &handle);
     drop(sources);
     let end = RunEnd { reason: EndReason::Completed, at: clock.now(), notes };
     let finished = recorder.finish(end);

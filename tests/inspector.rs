@@ -123,9 +123,12 @@ fn a_run_sees_into_a_server_that_knows_nothing_of_it() {
         assert!(lanes[lane].is_object(), "{lane}: {}\n{}", run.stdout(), run.stderr());
     }
     assert_eq!(lanes["pool.pg.capacity"]["max"], 2.0);
-    let flames = std::fs::read_to_string(run.folder.join("cpu.svg")).unwrap_or_default();
-    assert!(flames.contains("backtrack ([eval]:"), "{}", run.stdout());
-    assert!(run.folder.join("cpu.pb").is_file());
+    let report = dyno().args(["report", "--format", "pprof"]).arg(&run.folder).output().unwrap();
+    assert!(report.status.success(), "{}", String::from_utf8_lossy(&report.stderr));
+    let folded = std::fs::read_dir(&run.folder).unwrap().map(|f| f.unwrap().path());
+    let folded = folded.filter(|f| f.extension().is_some_and(|e| e == "folded"));
+    let folded: String = folded.map(|f| std::fs::read_to_string(f).unwrap()).collect();
+    assert!(folded.contains("backtrack ([eval]:"), "{folded}{}", run.stdout());
     assert!(
         run.stdout().contains("by its inspector (opened for this and closed at the end)"),
         "{}",

@@ -151,7 +151,7 @@ fn plant(from: &Path, to: &Path) {
     }
     let mut writer = writer.unwrap();
     planted(lanes).iter().for_each(|e| writer.add(e).unwrap());
-    writer.log(LogLine { at: RunTime::ZERO, text: "zorblax connected".to_owned() });
+    writer.log(LogLine { at: RunTime::ZERO, text: "zorblax connected".to_owned(), source: None });
     writer.add(&Entry::Tick(last + Duration::from_millis(500))).unwrap();
     let notes = vec!["zorblax went away".to_owned()];
     let end = RunEnd { reason: EndReason::Completed, at: RunTime::from_ms(15_000), notes };
@@ -265,6 +265,7 @@ fn recordings_are_looked_into_cut_and_joined() {
         text.contains("at byte ") && text.contains("; it held ") && text.contains(" of the run"),
         "{text}"
     );
+}
 
 /// Starts `dyno watch`; its snapshots come as JSON lines.
 fn watch(what: &str, more: &[&str]) -> Command {

@@ -146,7 +146,7 @@ mod tests {
             unit,
             shape: lane::Shape::Level,
             quality: Quality::Exact,
-            cells: Vec::new(),
+            cells: Vec::new().into(),
             last: Some(1.0),
             age_ns: 0,
         };

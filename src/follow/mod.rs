@@ -56,7 +56,7 @@ pub fn follow(found: &Found, args: &WatchArgs, length: Option<Duration>) -> anyh
     let mut origin = Origin::of(found, args)?;
     let mut follower = Follower::new(origin.name(), diagnose());
     announce(&args.look, &format!("following {}; the run goes on when you leave", origin.name().display()));
-    let screen = Screen::start(&args.look, false, CAPABILITIES, follower.published())?;
+    let screen = Screen::start(&args.look, None, CAPABILITIES, follower.published())?;
     let begin = MonoNs::now();
     let (mut pictured, mut over) = (None, None);
     let why = loop {

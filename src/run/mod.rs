@@ -219,9 +219,7 @@ impl Runner<'_> {
             anyhow::Ok(ended)
         })?;
 
-        if let Err(e) = sources.write_profile(self.folder) {
-            ended.notes.push(format!("the profile could not be written: {e}"));
-        }
+        sources.keep_profile(clock.origin(), &handle);
         ended.notes.extend(sources.remarks());
         drop(profiles);
         drop(sources);
@@ -258,7 +256,7 @@ impl Runner<'_> {
         let named = !self.args.attach.is_empty();
         let permission = Permission::of(self.args.yes, named, self.args.ci);
         let mut settled = Settled::of(&attach, prepare::local_port(&self.url), permission)?;
-        if self.backend.is_some() && !alone {
+        if attach.iter().any(|a| matches!(a, Attach::Agent { .. })) && self.backend.is_some() {
             settled.offer(&backend::Stores::choose(None, None, None).map_err(UserError::wrong)?);
         }
         Ok(settled)

@@ -5,7 +5,6 @@
 mod settle;
 mod wanted;
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,8 +28,8 @@ const MAX_REMARKS: usize = 32;
 /// What sources had to remark, for the report.
 type Remarks = Arc<Mutex<Vec<String>>>;
 
-/// Name of the profile in pprof's form.
-const PPROF: &str = "cpu.pb";
+/// Of which process a profile is whose stacks begin with theirs.
+const SAMPLED: &str = "v8";
 
 /// All sources of a run. Dropping it ends them, and what they installed in the target is taken back.
 pub struct Sources {
@@ -88,15 +87,12 @@ impl Sources {
         Ok(all)
     }
 
-    /// Writes where the target's CPU went, if a source sampled it: a flame graph, which the report shows, and pprof's form of it.
-    pub fn write_profile(&self, folder: &Path) -> std::io::Result<()> {
-        let Some(stacks) = self.attached.iter().find_map(Attached::stacks) else { return Ok(()) };
-        for (name, bytes) in [(reports::FLAME_GRAPH, stacks.flame_graph()), (PPROF, stacks.pprof())] {
-            if let Some(bytes) = bytes {
-                std::fs::write(folder.join(name), bytes)?;
-            }
+    /// Gives the recording where the target's CPU went since `from`, if a source sampled it.
+    pub fn keep_profile(&self, from: MonoNs, handle: &Handle) {
+        if let Some(pprof) = self.attached.iter().find_map(Attached::stacks).and_then(|stacks| stacks.pprof())
+        {
+            handle.profile(SAMPLED, from, MonoNs::now(), pprof);
         }
-        Ok(())
     }
 
     /// What was attached and what cannot be seen, a line each.

@@ -32,13 +32,8 @@ impl Names {
         known.entry(text.to_owned()).or_insert_with(|| form(next)).clone()
     }
 
-    /// `text` with every known text in it replaced, the longest first; names only where a whole word is one. What was cut
+    /// `text` with every known text of such sorts in it replaced, the longest first; names only where a whole word is one. What was cut
     /// (`SELECT id FROM pur…`) goes as well.
-    pub(super) fn replace(&self, text: &str) -> String {
-        self.replace_if(text, |_| true)
-    }
-
-    /// The same of such sorts only.
     pub(super) fn replace_if(&self, text: &str, sort: impl Fn(&str) -> bool) -> String {
         let sorts = self.by_sort.iter().filter(|(name, _)| sort(name));
         let mut known: Vec<(&str, &str)> =
@@ -101,8 +96,10 @@ mod tests {
         assert_eq!(names.of("statement", "SELECT 1"), "statement-2");
         assert_eq!(names.of("statement", statement), "statement-1");
         assert_eq!(names.of("host", "db"), "host-1");
-        let said = names
-            .replace("`SELECT id FROM purchase WHERE customer = ?` on db, not dbs; SELECT id FROM purch…");
+        let said = names.replace_if(
+            "`SELECT id FROM purchase WHERE customer = ?` on db, not dbs; SELECT id FROM purch…",
+            |_| true,
+        );
         assert_eq!(said, "`statement-1` on host-1, not dbs; statement-1");
     }
 

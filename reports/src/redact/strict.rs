@@ -4,17 +4,18 @@
 //! out; nothing stays because it looks harmless. Of a statement its shape stays (which of its tables it looks up by which column),
 //! because detectors read it; names in it are pseudonyms.
 
-use timeline::Entry;
 use timeline::event::Event;
-use timeline::facts::{PhaseFacts, PlanFacts, RunEnd, RunMeta};
+use timeline::facts::{Again, PhaseFacts, PlanFacts, RunEnd, RunMeta};
 use timeline::gate::Gate;
 use timeline::lane::{LaneSpec, names as lanes};
 use timeline::recording::Item;
+use timeline::{Amendment, Entry};
 
 use super::addresses::{self, HOST};
 use super::names::{Names, is_plain};
-use super::published::STATEMENT;
 
+/// Sort of the pseudonyms of statements.
+const STATEMENT: &str = "statement";
 /// Families whose lanes have a name of the target's choice in the middle: `pool.NAME.waiters`.
 const FAMILIES: [&str; 4] = [lanes::POOL, lanes::CACHE, lanes::BROKER, lanes::DOWNSTREAM];
 /// Last parts of `heap.NAME.*`; other names of three parts are dyno's own.
@@ -179,6 +180,8 @@ impl Redactor {
             host: meta.host.iter().filter(fact).cloned().collect(),
             workers: meta.workers,
             notes,
+            // How it was run names files and variables.
+            again: Again::default(),
         }
     }
 
@@ -208,6 +211,7 @@ impl Redactor {
         PlanFacts {
             phases: plan.phases.iter().map(|p| phase(p, self.chosen("phase", &p.name))).collect(),
             steps: plan.steps.iter().map(|step| self.chosen("step", step)).collect(),
+            changes: plan.changes.clone(),
         }
     }
 
@@ -322,6 +326,9 @@ impl Redactor {
     }
 
     fn event(&mut self, event: Event) -> Option<Event> {
+        if let Some(amendment) = Amendment::of(&event) {
+            return Some(amendment.event(event.start));
+        }
         let ours = |c: char| c.is_ascii_lowercase() || matches!(c, '.' | '-');
         if !event.kind.chars().all(ours) {
             return None;
