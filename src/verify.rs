@@ -151,13 +151,16 @@ mod tests {
             "--workers",
             "3",
             "-s",
-            "5s:40",
+            "20s:40",
             "--gate",
             "errors < 1%",
         ]);
         let args = again(&meta, &explain(&["--out", "x"]), PathBuf::new()).unwrap();
         assert_eq!((args.scenario.as_deref(), args.seed, args.workers), (Some("stampede"), Some(7), Some(3)));
-        assert_eq!((args.load.stages, args.gate), (vec!["5s:40".to_owned()], vec!["errors < 1%".to_owned()]));
+        assert_eq!(
+            (args.load.stages, args.gate),
+            (vec!["20s:40".to_owned()], vec!["errors < 1%".to_owned()])
+        );
         assert_eq!(args.out, Some("x".into()));
     }
 

@@ -157,7 +157,7 @@ fn a_full_disk_ends_the_recording_not_the_run() {
     std::fs::create_dir(&disk).unwrap();
     // In a mount namespace of its own, so nothing is left behind.
     let script = format!(
-        "mount -t tmpfs -o size=20k tmpfs {disk} && {dyno} run --url $1 --sessions 20 --for 6s --ui plain --out {disk}/run; {dyno} recording verify {disk}/run",
+        "mount -t tmpfs -o size=8k tmpfs {disk} && {dyno} run --url $1 --sessions 20 --for 6s --ui plain --out {disk}/run; {dyno} recording verify {disk}/run",
         disk = disk.display(),
         dyno = env!("CARGO_BIN_EXE_dyno"),
     );

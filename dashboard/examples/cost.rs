@@ -40,8 +40,8 @@ fn record(path: &std::path::Path, lanes: u32, seconds: u64) -> std::io::Result<(
             i => format!("demo.{}", i / 2), // two instances each
         };
         let lane = match i % 10 {
-            0 => LaneSpec::histogram(&name, &format!("shop-{}", i % 2)),
-            _ => LaneSpec::level(&name, &format!("shop-{}", i % 2), Unit::Count),
+            0 => LaneSpec::histogram(&name, format!("shop-{}", i % 2)),
+            _ => LaneSpec::level(&name, format!("shop-{}", i % 2), Unit::Count),
         };
         writer.add(&Entry::Lane(LaneId(i), lane))?;
     }

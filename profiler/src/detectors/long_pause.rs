@@ -17,7 +17,7 @@ use timeline::clock::RunTime;
 use timeline::event::kinds;
 use timeline::finding::Evidence;
 use timeline::lane::names;
-use timeline::{Event, FindingKind, Severity, Shape, Span, Status, Timeline, Unit};
+use timeline::{Event, FindingKind, Quality, Severity, Shape, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence, plural, quiet};
 use crate::stats::median;
@@ -355,7 +355,9 @@ fn voices(timeline: &Timeline) -> Voices<'_> {
         let Some(&(newest, _)) = series.points.last() else { continue };
         let side = if series.spec.name.starts_with("generator.") || series.spec.name.starts_with("client.") {
             &mut found.generator
-        } else if OWN_LANES.iter().any(|p| series.spec.name.starts_with(p)) {
+        } else if series.spec.quality != Quality::Inferred // worked out by us: nobody's own voice
+            && OWN_LANES.iter().any(|p| series.spec.name.starts_with(p))
+        {
             &mut found.target
         } else {
             continue;
