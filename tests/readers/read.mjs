@@ -10,7 +10,7 @@ const said = {};
 
 await initWebAssembly();
 const reader = new HistogramLogReader(readFileSync(`${folder}/response.hlog`, 'utf8'), 64, true);
-const total = build({ useWebAssembly: false, bitBucketSize: 64, numberOfSignificantValueDigits: 3 });
+const total = build({ useWebAssembly: true, bitBucketSize: 64, numberOfSignificantValueDigits: 3 });
 for (let h; (h = reader.nextIntervalHistogram()) !== null;) total.add(h);
 said.hlog = total.totalCount;
 said.hlog_p99_us = [-1, 1].map((step) => total.getValueAtPercentile(99 + step * 100 / total.totalCount));

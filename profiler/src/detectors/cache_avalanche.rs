@@ -142,9 +142,9 @@ impl Figures {
     fn status(&self) -> Status {
         match (self.told, self.seen.len()) {
             (true, _) if self.periodic || self.seen.iter().any(Instant::law_agrees) => Status::Confirmed,
-            (true, _) => Status::Likely,
-            (false, 1) => Status::Possible,
-            (false, _) => Status::Likely,
+            // One wave by itself, and not as high as what expired would make it: something else may miss.
+            (_, 1) => Status::Possible,
+            _ => Status::Likely,
         }
     }
 

@@ -38,6 +38,28 @@ const GROUPS: [&str; 15] = [
     "host",
     "runtime",
 ];
+/// Names of labels that are dyno's own words; the target's may be anything.
+const LABELS: [&str; 19] = [
+    "what",
+    "source",
+    "worker",
+    "process",
+    "instance",
+    "route",
+    STATEMENT,
+    "peer",
+    "step",
+    "pool",
+    "cache",
+    "broker",
+    "downstream",
+    "key",
+    "function",
+    "table",
+    "filter",
+    "plan",
+    "stack",
+];
 /// Names of pools and caches that everybody has.
 const COMMON: [&str; 6] = ["db", "cache", "redis", "default", "main", "http"];
 /// What `what` says of sources, in dyno's own words, which detectors read.
@@ -339,7 +361,7 @@ impl Redactor {
     }
 
     fn label(&mut self, name: &str, value: &str) -> (String, String) {
-        if !is_plain(name) {
+        if !LABELS.contains(&name) {
             return ("label".to_owned(), self.names.of("label", value));
         }
         let number = value.parse::<f64>().is_ok();

@@ -4,7 +4,7 @@ use super::parse::nearest;
 use crate::lane::names;
 use crate::units::Unit;
 
-const FIXED: [(&str, Unit); 94] = [
+const FIXED: [(&str, Unit); 103] = [
     (names::OFFERED, Unit::PerSecond),
     (names::ACHIEVED, Unit::PerSecond),
     (names::COMPLETED, Unit::PerSecond),
@@ -82,6 +82,7 @@ const FIXED: [(&str, Unit); 94] = [
     (names::SERVER_DB_TIME, Unit::Ns),
     (names::SERVER_DB_WALL, Unit::Ns),
     (names::SERVER_CONNECTIONS, Unit::Count),
+    (names::SERVER_BEFORE_HANDLER, Unit::Ns),
     (names::SERVER_SEND_QUEUE, Unit::Bytes),
     (names::SERVER_SEND_QUEUE_LONGEST, Unit::Bytes),
     (names::PROCESS_LISTEN_QUEUE, Unit::Count),
@@ -98,6 +99,14 @@ const FIXED: [(&str, Unit); 94] = [
     (names::DB_CONNECTION_LIMIT, Unit::Count),
     (names::DB_ACTIVE, Unit::Count),
     (names::DB_WAITING, Unit::Count),
+    (names::DB_IDLE_IN_TRANSACTION, Unit::Count),
+    (names::DB_LONGEST_TRANSACTION, Unit::Ns),
+    (names::DB_COMMITS, Unit::PerSecond),
+    (names::DB_ROLLBACKS, Unit::PerSecond),
+    (names::DB_DEADLOCKS, Unit::PerSecond),
+    (names::DB_BUFFER_HITS, Unit::Ratio),
+    (names::DB_TEMPORARY, Unit::BytesPerSecond),
+    (names::DB_CHECKPOINTS, Unit::PerSecond),
     (names::SOURCE_AGE, Unit::Ns),
 ];
 const POOL: [(&str, Unit); 9] = [
