@@ -189,9 +189,7 @@ impl Source for Watcher {
     }
 
     fn poll(&mut self, sink: &mut dyn Sink) {
-        match self.client.samples(&self.instance, self.batches.seq()).and_then(|a| self.take(a, sink)) {
-            Ok(()) => self.troubles.over(&self.instance, sink),
-            Err(e) => self.troubles.began(&self.instance, e.state(), &e, sink),
-        }
+        let read = self.client.samples(&self.instance, self.batches.seq()).and_then(|a| self.take(a, sink));
+        self.troubles.after(&self.instance, read, ProbeError::state, sink);
     }
 }

@@ -195,10 +195,7 @@ impl Source for Redis {
         let read = self.read(sink);
         self.age.tell(self.newest.unwrap_or(self.attached), MonoNs::now(), sink);
         let instance = format!("{NAME}-{}", self.place.port);
-        match read {
-            Ok(_) => self.troubles.over(&instance, sink),
-            Err(e) => self.troubles.began(&instance, e.state(), &e, sink),
-        }
+        self.troubles.after(&instance, read.map(drop), RedisError::state, sink);
     }
 }
 

@@ -38,6 +38,20 @@ impl Troubles {
         }
     }
 
+    /// A reading ended so; `state` is one word for detectors.
+    pub fn after<E: Display>(
+        &mut self,
+        who: &str,
+        read: Result<(), E>,
+        state: fn(&E) -> &'static str,
+        sink: &mut dyn Sink,
+    ) {
+        match read {
+            Ok(()) => self.over(who, sink),
+            Err(e) => self.began(who, state(&e), &e, sink),
+        }
+    }
+
     /// A reading failed; `state` is one word for detectors.
     pub fn began(&mut self, who: &str, state: &str, what: &dyn Display, sink: &mut dyn Sink) {
         if !std::mem::replace(&mut self.lasting, true) {

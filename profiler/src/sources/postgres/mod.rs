@@ -339,9 +339,6 @@ impl Source for Postgres {
     fn poll(&mut self, sink: &mut dyn Sink) {
         let read = self.read(sink);
         self.age.tell(self.newest.unwrap_or(self.attached), MonoNs::now(), sink);
-        match read {
-            Ok(()) => self.troubles.over(&self.instance, sink),
-            Err(e) => self.troubles.began(&self.instance, e.state(), &e, sink),
-        }
+        self.troubles.after(&self.instance, read, PostgresError::state, sink);
     }
 }

@@ -362,10 +362,8 @@ impl Source for Watcher {
     }
 
     fn poll(&mut self, sink: &mut dyn Sink) {
-        match self.read(sink) {
-            Ok(()) => self.troubles.over(&self.instance, sink),
-            Err(e) => self.troubles.began(&self.instance, e.state(), &e, sink),
-        }
+        let read = self.read(sink);
+        self.troubles.after(&self.instance, read, V8Error::state, sink);
         self.age.tell(self.newest, MonoNs::now(), sink);
     }
 }
