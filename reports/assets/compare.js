@@ -1,21 +1,8 @@
-'use strict';
 // Draws lanes of two groups of runs over each other. All text is set as text, never as HTML.
 (() => {
   const data = JSON.parse(document.getElementById('data').textContent);
   const host = document.getElementById('charts');
-  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const make = (tag, className, text) => {
-    const e = document.createElement(tag);
-    if (className) e.className = className;
-    if (text !== undefined) e.textContent = text;
-    return e;
-  };
-  const digits = (v) => {
-    const a = Math.abs(v);
-    return a >= 1000 ? v.toLocaleString('en', { maximumFractionDigits: 0 }) : String(Number(v.toPrecision(3)));
-  };
-  const show = (v, unit) => (v === null || v === undefined ? '–' : unit === '/s' ? `${digits(v)}/s` : unit ? `${digits(v)} ${unit}` : digits(v));
-  const clock = (s) => `${String(Math.floor(s / 60)).padStart(2, '0')}:${String(Math.floor(s % 60)).padStart(2, '0')}`;
+  const { css, make, digits, show, clock } = figures;
   const mean = (values) => {
     const known = values.filter((v) => v !== null && v !== undefined);
     return known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;

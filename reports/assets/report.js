@@ -1,15 +1,8 @@
-'use strict';
 // Draws the report's charts on one time axis. All text is set as text, never as HTML: names come from the target.
 (() => {
   const data = JSON.parse(document.getElementById('data').textContent);
   const $ = (id) => document.getElementById(id);
-  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const make = (tag, className, text) => {
-    const e = document.createElement(tag);
-    if (className) e.className = className;
-    if (text !== undefined) e.textContent = text;
-    return e;
-  };
+  const { css, make, digits, show, clock } = figures;
   const narrow = () => innerWidth <= 640;
   const left = () => (narrow() ? 52 : 60);
   const RIGHT = 12;
@@ -24,25 +17,6 @@
     };
   };
   const DASHES = [[], [5, 3], [2, 2], [8, 3, 2, 3]];
-
-  // ---- figures as text, three significant digits ----
-  const digits = (v) => {
-    const a = Math.abs(v);
-    if (a === 0) return '0';
-    if (a >= 1000) return v.toLocaleString('en', { maximumFractionDigits: 0 });
-    return String(Number(v.toPrecision(3)));
-  };
-  const show = (v, unit) => {
-    if (v === null || v === undefined) return '–';
-    if (unit === 'ms') return v >= 1000 ? `${digits(v / 1000)} s` : v >= 1 || v === 0 ? `${digits(v)} ms` : `${digits(v * 1000)} us`;
-    if (unit === 'MiB' && Math.abs(v) >= 1024) return `${digits(v / 1024)} GiB`;
-    return unit === '/s' ? `${digits(v)}/s` : unit ? `${digits(v)} ${unit}` : digits(v);
-  };
-  const clock = (s) => {
-    const whole = Math.floor(s + 1e-6), rest = s - whole, two = (n) => String(n).padStart(2, '0');
-    const base = whole >= 3600 ? `${Math.floor(whole / 3600)}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}` : `${two(Math.floor(whole / 60))}:${two(whole % 60)}`;
-    return rest > 0.005 ? `${base}${rest.toFixed(1).slice(1)}` : base;
-  };
 
   // ---- what lies under every chart: warm-up, findings ----
   const under = (u) => {

@@ -66,7 +66,7 @@ pub fn render(inputs: &Inputs<'_>) -> Result<String, ReportError> {
         uplot_js: UPLOT_JS,
         uplot_css: UPLOT_CSS,
         style: STYLE,
-        script: include_str!("../../assets/report.js"),
+        script: concat!(include_str!("../../assets/figures.js"), include_str!("../../assets/report.js")),
     };
     page.render().map_err(|e| form(e.to_string()))
 }

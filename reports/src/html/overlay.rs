@@ -87,7 +87,7 @@ pub fn render(c: &Comparison, base: &[Lanes], new: &[Lanes]) -> Result<String, R
         uplot_js: super::UPLOT_JS,
         uplot_css: super::UPLOT_CSS,
         style: super::STYLE,
-        script: include_str!("../../assets/compare.js"),
+        script: concat!(include_str!("../../assets/figures.js"), include_str!("../../assets/compare.js")),
     };
     page.render().map_err(|e| form(e.to_string()))
 }
