@@ -1,7 +1,7 @@
 //! CPU profiles: pprof's protobuf for its own tools, folded stacks, a flame graph.
 //!
-//! Owns the little of pprof's `profile.proto` that stacks need. A profile comes from the target and is not trusted: places in it
-//! that lead nowhere are passed over.
+//! Owns what is made of a profile; its form is `timeline::profile`'s. It comes from the target and is not trusted: places in it that lead
+//! nowhere are passed over.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write as _;
@@ -10,6 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message;
 use timeline::Profile;
+use timeline::profile::{Location, Pprof};
 use timeline::text::clean;
 
 use crate::write::ReportError;
@@ -22,51 +23,6 @@ const NARROWEST: [f64; 3] = [0.1, 1.0, 4.0];
 const NAME: usize = 200;
 /// Most frames of a stack: recursion without end is cut.
 const DEEPEST: usize = 512;
-
-/// `Profile` of `profile.proto`, as far as it is read.
-#[derive(Clone, PartialEq, Message)]
-struct Pprof {
-    #[prost(message, repeated, tag = "2")]
-    sample: Vec<Sample>,
-    #[prost(message, repeated, tag = "4")]
-    location: Vec<Location>,
-    #[prost(message, repeated, tag = "5")]
-    function: Vec<Function>,
-    #[prost(string, repeated, tag = "6")]
-    string_table: Vec<String>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Sample {
-    /// The innermost first.
-    #[prost(uint64, repeated, tag = "1")]
-    location_id: Vec<u64>,
-    #[prost(int64, repeated, tag = "2")]
-    value: Vec<i64>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Location {
-    #[prost(uint64, tag = "1")]
-    id: u64,
-    /// What was inlined, the innermost first.
-    #[prost(message, repeated, tag = "4")]
-    line: Vec<Line>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Line {
-    #[prost(uint64, tag = "1")]
-    function_id: u64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Function {
-    #[prost(uint64, tag = "1")]
-    id: u64,
-    #[prost(int64, tag = "2")]
-    name: i64,
-}
 
 /// Stacks of a profile, `outer;inner`, and their samples.
 pub type Stacks = BTreeMap<String, u64>;
@@ -201,14 +157,16 @@ fn file_name(instance: &str) -> String {
 pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
+    use timeline::profile::{Function, Line, Sample};
     use timeline::{RunTime, Span};
 
     /// A profile with the stacks `main;serve;hash` (7 samples, `hash` inlined into `serve`) and `main;idle` (3).
     pub(crate) fn profile(instance: &str) -> Profile {
         let line = |function_id| Line { function_id };
         let pprof = Pprof {
+            sample_type: Vec::new(),
             string_table: ["", "main", "serve", "hash<a; b>", "idle"].map(str::to_owned).to_vec(),
-            function: (1..=4).map(|n| Function { id: n, name: n as i64 }).collect(),
+            function: (1..=4).map(|n| Function { id: n, name: n as i64, system_name: 0 }).collect(),
             location: vec![
                 Location { id: 10, line: vec![line(1)] },
                 Location { id: 20, line: vec![line(3), line(2)] },

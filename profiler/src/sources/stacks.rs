@@ -6,6 +6,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use prost::Message as _;
+use timeline::profile::{Function, Line, Location, Pprof, Sample, ValueType};
+
 /// Most different stacks that are kept; further ones count as `[others]`.
 const MOST_STACKS: usize = 20_000;
 /// What further stacks count as.
@@ -28,84 +31,56 @@ impl Stacks {
     #[must_use]
     pub fn pprof(&self) -> Option<Vec<u8>> {
         let stacks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (!stacks.is_empty()).then(|| Pprof::default().of(&stacks))
+        (!stacks.is_empty()).then(|| form(&stacks).encode_to_vec())
     }
 }
 
-/// Protobuf of `profile.proto` as far as samples by stack need it. Field numbers are that file's.
+fn form(stacks: &BTreeMap<String, u64>) -> Pprof {
+    let mut texts = Texts::default();
+    texts.place("");
+    let sample_type = vec![ValueType { r#type: texts.place("samples"), unit: texts.place("count") }];
+    // A function is a location, too, and both have one number.
+    let mut functions: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut number = |frame| {
+        let next = functions.len() as u64 + 1;
+        *functions.entry(frame).or_insert(next)
+    };
+    let sample = stacks
+        .iter()
+        .map(|(stack, samples)| Sample {
+            location_id: stack.rsplit(';').map(&mut number).collect(), // innermost first
+            value: vec![*samples as i64],
+        })
+        .collect();
+    let location =
+        functions.values().map(|&id| Location { id, line: vec![Line { function_id: id }] }).collect();
+    let function = functions
+        .iter()
+        .map(|(name, &id)| {
+            let name = texts.place(name);
+            Function { id, name, system_name: name }
+        })
+        .collect();
+    Pprof { sample_type, sample, location, function, string_table: texts.all }
+}
+
+/// Texts, each once.
 #[derive(Default)]
-struct Pprof {
-    strings: Vec<String>,
-    index: HashMap<String, u64>,
-    /// Of functions and locations, which have the same numbers here, by name.
-    functions: BTreeMap<String, u64>,
+struct Texts {
+    all: Vec<String>,
+    places: HashMap<String, i64>,
 }
 
-impl Pprof {
-    fn of(mut self, stacks: &BTreeMap<String, u64>) -> Vec<u8> {
-        self.string("");
-        let mut out = Vec::new();
-        let kind = [(1, self.string("samples")), (2, self.string("count"))];
-        bytes(&mut out, 1, &numbers(&kind));
-        for (stack, samples) in stacks {
-            let mut sample = Vec::new();
-            // Innermost first.
-            for frame in stack.rsplit(';') {
-                let next = self.functions.len() as u64 + 1;
-                let id = *self.functions.entry(frame.to_owned()).or_insert(next);
-                number(&mut sample, 1, id);
-            }
-            number(&mut sample, 2, *samples);
-            bytes(&mut out, 2, &sample);
-        }
-        for (name, id) in std::mem::take(&mut self.functions) {
-            let line = numbers(&[(1, id)]);
-            let mut location = numbers(&[(1, id)]);
-            bytes(&mut location, 4, &line);
-            bytes(&mut out, 4, &location);
-            let name = self.string(&name);
-            bytes(&mut out, 5, &numbers(&[(1, id), (2, name), (3, name)]));
-        }
-        for text in &self.strings {
-            bytes(&mut out, 6, text.as_bytes());
-        }
-        out
-    }
-
-    fn string(&mut self, text: &str) -> u64 {
-        if let Some(known) = self.index.get(text) {
+impl Texts {
+    fn place(&mut self, text: &str) -> i64 {
+        if let Some(known) = self.places.get(text) {
             return *known;
         }
-        let next = self.strings.len() as u64;
-        self.strings.push(text.to_owned());
-        self.index.insert(text.to_owned(), next);
+        let next = self.all.len() as i64;
+        self.all.push(text.to_owned());
+        self.places.insert(text.to_owned(), next);
         next
     }
-}
-
-fn numbers(fields: &[(u64, u64)]) -> Vec<u8> {
-    let mut out = Vec::new();
-    fields.iter().for_each(|&(field, value)| number(&mut out, field, value));
-    out
-}
-
-fn number(out: &mut Vec<u8>, field: u64, value: u64) {
-    varint(out, field << 3);
-    varint(out, value);
-}
-
-fn bytes(out: &mut Vec<u8>, field: u64, value: &[u8]) {
-    varint(out, field << 3 | 2);
-    varint(out, value.len() as u64);
-    out.extend_from_slice(value);
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
 
 #[cfg(test)]
