@@ -126,11 +126,12 @@ impl Lanes {
             (names::RECEIVED, Unit::BytesPerSecond, now.received, last.received),
             (names::SENT, Unit::BytesPerSecond, now.sent, last.sent),
         ];
+        let from = RunTime(last.at);
         for (name, unit, new, old) in rates {
-            self.sample(LaneSpec::rate(name, &gen_, unit), at, rate(new, old), out);
+            self.late_rate(LaneSpec::rate(name, &gen_, unit), from, at, rate(new, old), out);
         }
         let cpu = rate(now.cpu_ns, last.cpu_ns) / 1e9;
-        self.sample(LaneSpec::rate(names::GENERATOR_CPU, &gen_, Unit::Cores), at, cpu, out);
+        self.late_rate(LaneSpec::rate(names::GENERATOR_CPU, &gen_, Unit::Cores), from, at, cpu, out);
         let levels =
             [(names::OPEN_SESSIONS, now.open_sessions), (names::OPEN_CONNECTIONS, now.open_connections)];
         for (name, value) in levels {
@@ -147,7 +148,7 @@ impl Lanes {
             // A kind has a lane from its first error on: before, there is nothing to see.
             if new > 0 {
                 let spec = LaneSpec::rate(names::ERRORS, &gen_, Unit::PerSecond).about(kind.name());
-                self.late_rate(spec, RunTime(last.at), at, rate(new, old), out);
+                self.late_rate(spec, from, at, rate(new, old), out);
             }
         }
     }
@@ -218,8 +219,8 @@ impl Lanes {
         }
     }
 
-    /// A rate whose lane begins late in the run: until `from` it was zero, which is said when it begins. A
-    /// rate holds since the sample before, and without one it would hold since the run's start.
+    /// A rate whose lane may begin here: until `from` it was zero, which is said when it begins. A rate holds since the
+    /// sample before, and without one nobody knows since when.
     fn late_rate(&mut self, spec: LaneSpec, from: RunTime, at: RunTime, value: f64, out: &mut Vec<Reading>) {
         if !self.declared.contains_key(&spec) {
             self.sample(spec.clone(), from, 0.0, out);
@@ -313,5 +314,32 @@ fn point(kind: &str, at: RunTime, labels: Vec<(String, String)>) -> Event {
         labels,
         value: 0.0,
         others: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_report_that_comes_late_is_counted_whole() {
+        let reports = [(250_000_000, 100), (350_000_000, 130)];
+        let mut lanes = Lanes::new(&[]);
+        let mut readings = Vec::new();
+        for (at, completed) in reports {
+            let counters = Counters { at, completed, ..Counters::default() };
+            readings.extend(lanes.read(&LoadUpdate::Counters(0, counters)));
+        }
+        let completed = lanes.declared[&LaneSpec::rate(names::COMPLETED, "gen-0", Unit::PerSecond)];
+        let samples: Vec<(RunTime, f64)> = readings
+            .into_iter()
+            .filter_map(|r| match r {
+                Reading::Sample { lane, at, value } if lane == completed => Some((at, value)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(samples[0], (RunTime::ZERO, 0.0), "since when the first rate holds is said");
+        let requests: f64 = samples.windows(2).map(|w| w[1].1 * w[1].0.since(w[0].0).as_secs_f64()).sum();
+        assert_eq!(requests.round(), 130.0);
     }
 }
