@@ -101,7 +101,7 @@ fn ask_once(
 fn obeys(ready: &Value, mut shop: Guarded) {
     assert_eq!(ask(&ready["url"], "GET", "/products/7", "").0, 200);
     assert_eq!(ask(&ready["url"], "GET", "/products/0", "").0, 404);
-    assert_eq!(ready["workers"].as_array().unwrap().len(), 2);
+    assert_eq!(ready["workers"].as_array().unwrap().len(), 3, "two workers and the services");
     let order = |body| ask(&ready["probe"], "POST", "/v1/faults", body);
     assert_eq!(order(r#"{"name":"leak","for_ms":60000,"knobs":{"bytes":2048}}"#).0, 202);
     let (status, why) = order(r#"{"name":"leak","for_ms":60000,"knobs":{"bytes":1}}"#);

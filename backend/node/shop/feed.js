@@ -78,7 +78,7 @@ export class Feed {
     return { listener, leave };
   }
 
-  /** Tells all who watch `product`, at once, what it costs from now on. Those of other workers hear in their turn. */
+  /** Tells all who watch `product`, at once, what it costs from now on. */
   announce(product, cents) {
     this.#prices[product - 1] = cents;
     const text = JSON.stringify({ op: 'price', product, cents, at: unixMs() });

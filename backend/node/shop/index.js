@@ -46,8 +46,9 @@ export class Shop {
    * @param {import('../worker/main.js').WorkerSettings} settings
    * @param {import('../agent/index.js').Agent} agent
    * @param {import('../faults/index.js').Faults} faults
+   * @param {{ tell: (change: { product: number, cents: number }) => void }} neighbours the way to the other workers
    */
-  static async open(settings, agent, faults) {
+  static async open(settings, agent, faults, neighbours) {
     const { figures } = settings;
     const opened = await driver({ file: settings.file, roundTripMs: figures.roundTripMs });
     const database = new Database(opened, figures, agent.pool('db', figures.poolCapacity), agent.database(), faults);
@@ -62,11 +63,12 @@ export class Shop {
     };
     const entries = await openEntries(settings.cacheUrl, figures.cacheCapacity, watch);
     const products = new ProductCache(entries, figures, settings.cache, faults, meter, (id) => readProduct(database, id));
-    return new Shop(settings, agent, faults, database, products);
+    return new Shop(settings, agent, faults, neighbours, database, products);
   }
 
-  constructor(settings, agent, faults, database, products) {
+  constructor(settings, agent, faults, neighbours, database, products) {
     this.faults = faults;
+    this.neighbours = neighbours;
     this.database = database;
     this.products = products;
     /** What one worker does for all falls to the first. */

@@ -1,5 +1,5 @@
 /**
- * `PUT /products/{id}/price`: changes what a product costs, in the database, in the cache and for those who watch. Only the shop's
+ * `PUT /products/{id}/price`: changes what a product costs, in the database, in the caches and for those who watch, at all workers. Only the shop's
  * keeper may: the customer of number 1.
  */
 import { readJson } from '../http/body.js';
@@ -28,5 +28,16 @@ async function change(shop, request, path) {
   if (count === 0) throw Refusal.notFound('there is no such product');
   await shop.products.changed(product);
   shop.feed.announce(product, cents);
+  shop.neighbours.tell({ product, cents });
   return { product, cents };
+}
+
+/**
+ * Another worker has changed a price. It comes within milliseconds and is not promised to: an entry's time makes up for it.
+ * @param {import('./index.js').Shop} shop
+ * @param {{ product: number, cents: number }} change
+ */
+export async function hear(shop, { product, cents }) {
+  await shop.products.changedElsewhere(product);
+  shop.feed.announce(product, cents);
 }

@@ -190,6 +190,7 @@ export class Crew {
     if (report.hello) life.worker.send({ settings: { ...this.#origin, name: member.name, index: member.index, cache: this.#cache, figures: SHOP } });
     else if (report.tick) life.ticks.take(report.tick, report.lanes);
     else if (report.truth) this.#truths.write(report.truth);
+    else if (report.priceChanged) this.#tellAll(report, life);
     else if (report.ended) life.ended = report.ended;
     else if (report.failed) life.isLost(report.failed);
     else if (report.ready) this.#isReady(life);
@@ -221,8 +222,11 @@ export class Crew {
     return left.map(({ order, until }) => ({ ...order, for_ms: Math.max(1, Math.floor((until - now) / 1e6)) }));
   }
 
-  #tellAll(message) {
-    for (const { life } of this.#members) if (life?.ready && life.worker.isConnected()) life.worker.send(message, () => {});
+  /** @param {Life} [but] who knows already */
+  #tellAll(message, but) {
+    for (const { life } of this.#members) {
+      if (life?.ready && life !== but && life.worker.isConnected()) life.worker.send(message, () => {});
+    }
   }
 }
 

@@ -84,6 +84,17 @@ test('how the cache works is checked, and may be changed', async () => {
   assert.equal((await put({})).json.protection, 'single-flight');
 });
 
+test('a changed price is told to the other workers: none keeps the old one for as long as its entry lives', async () => {
+  const token = await shop.logIn();
+  assert.equal((await shop.order('PUT', '/v1/cache', { 'ttl-ms': 3_600_000 })).status, 200);
+  const prices = async () => new Set((await Promise.all(Array.from({ length: 20 }, () => shop.get('/products/12')))).map((r) => r.json.cents));
+  const [old] = await prices();
+  const cents = old + 1;
+  assert.equal((await shop.send('PUT', '/products/12/price', token, { cents })).status, 200);
+  await waitFor(async () => [...(await prices())].join() === `${cents}`);
+  assert.equal((await shop.order('PUT', '/v1/cache', {})).status, 200);
+});
+
 test('the probe tells lanes in the form that dyno reads', async () => {
   await many(20, '/products/7');
   await many(20, '/products?page=3');

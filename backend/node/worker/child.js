@@ -2,7 +2,8 @@
  * A process that a supervisor has started: it listens to it, reports to it, and ends with it.
  *
  * Supervisor and child are always of the same release, so what they tell each other may change freely: `{ settings }` first, then
- * `{ arm }`, `{ cache }`, `{ endFaults }`, `{ drain }`; back come `{ hello }`, `{ ready }`, `{ failed }`, `{ truth }`, `{ ended }` and `{ tick }`.
+ * `{ arm }`, `{ cache }`, `{ priceChanged }`, `{ endFaults }`, `{ drain }`; back come `{ hello }`, `{ ready }`, `{ failed }`, `{ truth }`, `{ ended }`,
+ * `{ priceChanged }` and `{ tick }`.
  */
 
 /** From look to look at whose child this process is, ms. */

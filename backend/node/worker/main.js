@@ -8,6 +8,7 @@ import { Faults, OF_SHOP } from '../faults/index.js';
 import { drain } from '../http/server.js';
 import { GRACE_MS } from '../settings.js';
 import { Shop } from '../shop/index.js';
+import { hear } from '../shop/price.js';
 import { obey, report, tell, truthsOf } from './child.js';
 
 /**
@@ -33,6 +34,7 @@ const orders = {
   settings: start,
   arm: (order) => shop && faults.arm(order, shop),
   cache: (how) => shop?.products.set(how),
+  priceChanged: (change) => shop && hear(shop, change),
   endFaults(ticket) {
     if (shop) faults.endAll(shop);
     tell({ ended: ticket });
@@ -45,7 +47,7 @@ async function start(settings) {
   try {
     agent = new Agent(settings.name);
     faults = new Faults(OF_SHOP, truthsOf(settings.name));
-    shop = await Shop.open(settings, agent, faults);
+    shop = await Shop.open(settings, agent, faults, { tell: (change) => tell({ priceChanged: change }) });
     await shop.start();
     report(agent);
     tell({ ready: true });
