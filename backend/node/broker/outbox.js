@@ -68,16 +68,20 @@ export class Outbox {
     let lookAt = Date.now() + LOOK_MS;
     while (!this.#ending || this.#queue.length > 0) {
       try {
-        if (this.#queue.length > 0) await this.#deliver(this.#queue.splice(0, BATCH));
-        else if (looks && Date.now() >= lookAt && !this.#ending) await this.#deliver(await this.#forgotten());
-        else await this.#somethingToDo(looks ? lookAt - Date.now() : LOOK_MS);
+        if (this.#queue.length > 0) {
+          await this.#deliver(this.#queue.splice(0, BATCH));
+        } else if (looks && Date.now() >= lookAt) {
+          lookAt = Date.now() + LOOK_MS;
+          await this.#deliver(await this.#forgotten());
+        } else {
+          await this.#somethingToDo(looks ? lookAt - Date.now() : LOOK_MS);
+        }
       } catch (e) {
         console.error(`shop: events stay in the outbox: ${e.message}`);
         if (this.#ending) return;
         // Nothing is lost, so there is no hurry; and workers need not come back together.
         await pause(LOOK_MS * (0.5 + Math.random()));
       }
-      if (Date.now() >= lookAt) lookAt = Date.now() + LOOK_MS;
       await pause(this.#ending ? 0 : GATHER_MS);
     }
   }

@@ -56,8 +56,11 @@ test('control wants its token, and refuses what it does not understand', async (
     assert.ok(reply.status === 400 && reply.json.error, body);
   }
   assert.equal((await order(bearer, 'x'.repeat(20_000))).status, 413);
+  for (const path of ['/v1/services', '/v1/instances', '/v1/truth', '/v1/cache']) assert.equal((await ask(shop.probe + path)).status, 401, path);
+  assert.equal((await shop.order('DELETE', '/v1/services')).status, 405);
+  assert.equal((await shop.order('GET', '/v1/nothing')).status, 404);
   assert.equal((await shop.order('GET', '/v1/instances/shop-9/samples')).status, 404);
-  assert.equal((await shop.order('GET', '/v1/truth?since=x')).status, 400);
+  for (const since of ['x', '-1', '1e3', '99999999999', '%00']) assert.equal((await shop.order('GET', `/v1/truth?since=${since}`)).status, 400, since);
   assert.deepEqual(await shop.truth(), []);
 });
 
@@ -327,8 +330,10 @@ test('a rolling reload loses no request', async () => {
   assert.deepEqual((await pids()).filter((p) => old.includes(p)), []);
 });
 
-test('kill -9 of the supervisor leaves nobody behind', async () => {
-  const second = await RunningShop.start({ env: { DYNO_DATABASE_URL: (await own()).url } });
+test('a shop begins with as many past orders as it is told, and kill -9 of its supervisor leaves nobody behind', async () => {
+  const { url } = await own();
+  const second = await RunningShop.start({ env: { DYNO_DATABASE_URL: url }, more: ['--rows', '1001'] });
+  assert.equal(postgres.ask('SELECT (SELECT count(*) FROM dyno_shop_node.purchase), count(*) FROM dyno_shop_node.purchase_line', url), '500|500');
   const { json } = await second.order('GET', '/v1/instances');
   second.child.kill('SIGKILL');
   const alive = (pid) => existsSync(`/proc/${pid}/stat`) && !/\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));

@@ -30,7 +30,7 @@ export async function startPostgres() {
   const args = ['-D', data, '-p', port, '-k', '', '-h', '127.0.0.1', ...settings];
   const { stop } = await run(postgresTool('postgres'), args, folder, () => connects(port));
   await accepted(() => psql(port, 'SELECT 1', folder));
-  return { url: `postgres://tester:${PASSWORD}@127.0.0.1:${port}/postgres`, ask: (sql) => psql(port, sql, folder), stop };
+  return { url: `postgres://tester:${PASSWORD}@127.0.0.1:${port}/postgres`, ask: (sql, at) => psql(port, sql, folder, at && new URL(at).pathname.slice(1)), stop };
 }
 
 /** A Redis server with nothing in it; `stop` ends it. */
@@ -43,8 +43,8 @@ export async function startRedis() {
   return { url: `redis://:${PASSWORD}@127.0.0.1:${port}`, port, stop };
 }
 
-function psql(port, sql, folder) {
-  const args = ['-h', '127.0.0.1', '-p', port, '-U', 'tester', '-d', 'postgres', '-At', '-c', sql];
+function psql(port, sql, folder, database = 'postgres') {
+  const args = ['-h', '127.0.0.1', '-p', port, '-U', 'tester', '-d', database, '-At', '-c', sql];
   const env = { ...environment(folder), PGPASSWORD: PASSWORD };
   return execFileSync(postgresTool('psql'), args.map(String), { env, stdio: 'pipe' }).toString().trim();
 }
