@@ -54,7 +54,16 @@ fn serve(runtime: &str, path: Option<&Path>, cache: &Path, database: &str) -> (V
     let mut paths: Vec<PathBuf> = path.map(Path::to_owned).into_iter().collect();
     paths.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
     let mut child = dyno()
-        .args(["backend", "--listen", "127.0.0.1:0", "--follow-stdin", "--rows", "1000", "--runtime", runtime])
+        .args([
+            "backend",
+            "--listen",
+            "127.0.0.1:0",
+            "--follow-stdin",
+            "--rows",
+            "1000",
+            "--runtime",
+            runtime,
+        ])
         .env("PATH", std::env::join_paths(paths).unwrap())
         .env("XDG_CACHE_HOME", cache)
         .env("DYNO_TOKEN", TOKEN)

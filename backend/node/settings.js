@@ -22,8 +22,8 @@ export const SHOP = {
   poolPatienceMs: 5_000,
   /** Product details in the cache. */
   cacheCapacity: 10_000,
-  /** Rows of past orders with which the shop begins: enough that reading them all shows, and made in a second. */
-  historyRows: 120_000,
+  /** Rows of past orders with which the shop begins, as of the Rust shop: enough that reading them all shows, and made in seconds. */
+  historyRows: 300_000,
   /** Sessions that a worker keeps in memory. */
   sessionCapacity: 20_000,
   /**

@@ -42,9 +42,13 @@ export function paint(canvas, id, layer) {
   }
 }
 
-/** Lays `over` on `under`, half and half. */
+/** Lays `over` on `under`, half and half: four parts at once, since the mean of two is half of what they differ in and what they share. */
 export function blend(under, over) {
-  for (let at = 0; at < under.length; at++) under[at] = (under[at] + over[at]) >> 1;
+  const [below, above] = [under, over].map((canvas) => new Uint32Array(canvas.buffer, canvas.byteOffset, canvas.length / 4));
+  for (let at = 0; at < below.length; at++) {
+    const [a, b] = [below[at], above[at]];
+    below[at] = (a & b) + (((a ^ b) & 0xfefefefe) >>> 1);
+  }
 }
 
 /** The canvas, scaled down, as a file. */

@@ -4,7 +4,7 @@
  */
 import { readJson } from '../http/body.js';
 import { Refusal } from '../http/refusal.js';
-import { whole, wholeText } from '../http/shape.js';
+import { only, whole, wholeText } from '../http/shape.js';
 
 /** Who keeps the shop. */
 const KEEPER = 1;
@@ -23,7 +23,7 @@ async function change(shop, request, path) {
   const { customer } = await shop.sessions.of(request);
   if (customer !== KEEPER) throw new Refusal(403, "only the shop's keeper changes prices");
   const product = wholeText(path.id, 'id', 0, MAX_ID);
-  const cents = whole(await readJson(request), 'cents', 1, MAX_CENTS);
+  const cents = whole(only(await readJson(request), 'cents'), 'cents', 1, MAX_CENTS);
   const { count } = await shop.database.run(CHANGE, [product, cents]);
   if (count === 0) throw Refusal.notFound('there is no such product');
   await shop.products.changed(product);

@@ -156,7 +156,10 @@ test('connect-per-request and pool-too-large: the database has to carry them', a
 test('missing-index: the plan reads all orders, until it is made again', async () => {
   const plan = () => postgres.ask('EXPLAIN SELECT * FROM dyno_shop_node.purchase WHERE customer = 7');
   assert.match(plan(), /purchase_by_customer/);
-  const truth = await shop.during('missing-index', {}, () => waitFor(() => /Seq Scan/.test(plan())));
+  const truth = await shop.during('missing-index', {}, async () => {
+    await waitFor(() => /Seq Scan/.test(plan()));
+    await waitFor(async () => (await shop.truth()).includes('missing-index shop-0 onset'));
+  });
   assert.deepEqual(truth, FULL);
   await waitFor(() => /purchase_by_customer/.test(plan()));
 });
@@ -259,15 +262,14 @@ test('slow-consumer: the fault keeps everything for one that does not read, the 
   socket.write(`GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n\r\n`);
   await once(socket, 'readable');
   // A frame masked with zeros, which is a mask. From here on nothing is read.
-  const text = Buffer.from('{"op":"watch","product":7}');
+  const text = Buffer.from('{"op":"follow"}');
   socket.write(Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), text]));
   await waitFor(async () => !(await now('server.websockets', (v) => v === 0)));
-  const truth = await shop.during('slow-consumer', { bytes: 65_536 }, async () => {
+  const truth = await shop.during('slow-consumer', {}, async () => {
     await waitFor(async () => (await shop.truth()).some((l) => /^slow-consumer shop-. onset$/.test(l)), 60_000);
     assert.equal(socket.destroyed, false);
   });
   assert.deepEqual(truth, FULL);
-  // The next price is due within ten seconds, and far too much waits already.
   await waitFor(() => now('server.websockets', (v) => v === 0));
   socket.destroy();
 });
