@@ -11,6 +11,7 @@ macro_rules! files {
 /// Path inside the twin's folder, and text, of all that it needs to run; tests are not among them.
 pub const FILES: &[(&str, &str)] = files! {
     ".npmrc"
+    "agent/allocation.js"
     "agent/cache.js"
     "agent/database.js"
     "agent/fingerprint.js"

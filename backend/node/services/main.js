@@ -18,6 +18,7 @@ let faults;
 async function start(settings) {
   try {
     const agent = new Agent(settings.name);
+    report(agent);
     faults = new Faults(OF_SERVICES, truthsOf(settings.name));
     const [desk, queues] = [new Desk(), new Queues()];
     const server = createServer(serviceRoutes(desk, queues, process.env.DYNO_TOKEN));
@@ -25,7 +26,6 @@ async function start(settings) {
     const consumers = new Consumers(desk, faults.brokerBacklog, agent);
     if (settings.queues) consumers.startRabbit(settings.queues);
     else consumers.startEmbedded(queues);
-    report(agent);
     tell({ ready: true });
   } catch (e) {
     tell({ failed: e.message });

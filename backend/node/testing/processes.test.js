@@ -107,7 +107,7 @@ test('the probe tells lanes in the form that dyno reads', async () => {
   assert.deepEqual([json.version, json.instance, json.ticks[0].seq], [1, 'shop-0', 3]);
   assert.ok(Math.abs(json.now - Number(process.hrtime.bigint())) < 5e9, 'the host has one monotonic clock');
   for (const lane of json.lanes) assert.deepEqual(Object.keys(lane), ['name', 'subject', 'instance', 'unit', 'shape', 'combine', 'quality']);
-  for (const name of ['heap.young.used', 'heap.used', 'loop.delay', 'pool.db.waiters', 'cache.products.hits', 'process.cpu', 'server.handler', 'server.connections', 'db.calls', 'server.db.wall', 'cache.products.expired', 'db.connections', 'db.table-scans']) {
+  for (const name of ['heap.allocated', 'heap.young.used', 'heap.used', 'loop.delay', 'pool.db.waiters', 'cache.products.hits', 'process.cpu', 'server.handler', 'server.connections', 'db.calls', 'server.db.wall', 'cache.products.expired', 'db.connections', 'db.table-scans']) {
     assert.ok(json.lanes.some((l) => l.name === name), name);
   }
   for (const { at, values, histograms } of json.ticks) {

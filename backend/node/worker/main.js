@@ -46,10 +46,11 @@ const orders = {
 async function start(settings) {
   try {
     agent = new Agent(settings.name);
+    // From now on: the first rate after a silence would be taken for all of it.
+    report(agent);
     faults = new Faults(OF_SHOP, truthsOf(settings.name));
     shop = await Shop.open(settings, agent, faults, { tell: (change) => tell({ priceChanged: change }) });
     await shop.start();
-    report(agent);
     tell({ ready: true });
   } catch (e) {
     tell({ failed: e.message });
