@@ -48,6 +48,7 @@ pub enum Reading {
 #[derive(Debug, Default)]
 pub struct Lanes {
     steps: Vec<String>,
+    kinds: Vec<String>,
     declared: HashMap<LaneSpec, usize>,
     last: HashMap<usize, Counters>,
     /// Since when the load is halted.
@@ -59,6 +60,12 @@ impl Lanes {
     #[must_use]
     pub fn new(steps: &[String]) -> Self {
         Self { steps: steps.to_vec(), ..Self::default() }
+    }
+
+    /// And these names of session kinds; without, sessions are not told by kind.
+    #[must_use]
+    pub fn with_kinds(self, kinds: impl IntoIterator<Item = String>) -> Self {
+        Self { kinds: kinds.into_iter().collect(), ..self }
     }
 
     /// What an update says, declarations before what needs them.
@@ -139,6 +146,7 @@ impl Lanes {
         }
         let hiccup = LaneSpec::level(names::GENERATOR_HICCUP, &gen_, Unit::Ns).worst();
         self.sample(hiccup, at, now.hiccup_ns as f64, out);
+        self.by_kind(worker, now, &last, out);
         self.websockets(worker, now, &last, out);
         self.event_streams(worker, now, &last, out);
         self.pushed(worker, now, &last, out);
@@ -150,6 +158,22 @@ impl Lanes {
                 let spec = LaneSpec::rate(names::ERRORS, &gen_, Unit::PerSecond).about(kind.name());
                 self.late_rate(spec, from, at, rate(new, old), out);
             }
+        }
+    }
+
+    /// A kind of session has lanes from its first session on.
+    fn by_kind(&mut self, worker: usize, now: &Counters, last: &Counters, out: &mut Vec<Reading>) {
+        let (at, from) = (RunTime(now.at), RunTime(last.at));
+        let seconds = now.at.saturating_sub(last.at) as f64 / 1e9;
+        for i in 0..self.kinds.len() {
+            let was = last.kinds.get(i).copied().unwrap_or_default();
+            let Some(is) = now.kinds.get(i).filter(|k| k.started > 0) else { continue };
+            let open = kind_level(worker, &self.kinds[i]);
+            self.sample(open, at, is.started.saturating_sub(is.ended) as f64, out);
+            let started = LaneSpec::rate(names::SESSIONS_STARTED, instance(worker), Unit::PerSecond)
+                .about(&self.kinds[i]);
+            let rate = is.started.saturating_sub(was.started) as f64 / seconds;
+            self.late_rate(started, from, at, rate, out);
         }
     }
 
@@ -239,6 +263,9 @@ impl Lanes {
             for name in links.chain([names::OPEN_SESSIONS, names::OPEN_CONNECTIONS]) {
                 self.sample(LaneSpec::level(name, instance(worker), Unit::Count), at, 0.0, out);
             }
+            let kinds = self.kinds.iter().zip(&last.kinds).filter(|(_, k)| k.started > 0);
+            let kinds: Vec<LaneSpec> = kinds.map(|(name, _)| kind_level(worker, name)).collect();
+            kinds.into_iter().for_each(|open| self.sample(open, at, 0.0, out));
         }
     }
 
@@ -282,6 +309,11 @@ impl Lanes {
             out.push(Reading::Histogram { lane, span, cells: cells.clone() });
         }
     }
+}
+
+/// The lane of a kind's open sessions.
+fn kind_level(worker: usize, kind: &str) -> LaneSpec {
+    LaneSpec::level(names::SESSIONS_BY_KIND, instance(worker), Unit::Count).about(kind)
 }
 
 /// The lane of a step's times: what a journey times inside its steps is no response time.
