@@ -14,8 +14,7 @@ use crate::theme::Role;
 /// Least samples beyond a quantile for it to be drawn; fewer say little about it.
 const LEAST_BEYOND: f64 = 10.0;
 /// Quantiles of the x axis, with their names.
-const MARKS: [(f64, &str); 5] =
-    [(0.5, "50"), (0.9, "90"), (0.99, "99"), (0.999, "99.9"), (0.9999, "99.99 %")];
+const MARKS: [(f64, &str); 5] = [(0.5, "50"), (0.9, "90"), (0.99, "99"), (0.999, "99.9"), (0.9999, "99.99")];
 /// Marks in the order in which their gap is told where there is no room for all.
 const TELLING: [usize; 5] = [2, 0, 3, 4, 1];
 /// Columns for time labels.
@@ -82,7 +81,7 @@ pub(crate) fn draw(canvas: &mut Canvas<'_>, area: Rect, s: &Snapshot) {
 fn gaps(curves: &[Vec<(f64, f64)>; 2]) -> Vec<Option<(&'static str, f64)>> {
     let gap = |(q, name): (f64, &'static str)| {
         let [response, service] = curves.each_ref().map(|c| at(c, place(q)));
-        Some((name.trim_end_matches(" %"), (response? - service?).max(0.0)))
+        Some((name, (response? - service?).max(0.0)))
     };
     MARKS.into_iter().map(gap).collect()
 }
@@ -150,11 +149,17 @@ fn scales(canvas: &mut Canvas<'_>, area: Rect, axis: Rect, low: f64, high: f64) 
         canvas.right(narrower(layout::row(label, last)), &figures::ns(low), Role::Dim);
     }
     let end = place(MARKS[MARKS.len() - 1].0);
-    for (q, name) in MARKS {
+    // From the rarest on: a name for which there is no room before the next one is left out.
+    let mut free = plot.width;
+    for (q, name) in MARKS.into_iter().rev() {
+        let width = name.len() as u16;
         let x = (place(q) / end * f64::from(plot.width.saturating_sub(1))).round() as u16;
         // The last name ends at the right edge instead of beginning there.
-        let x = x.min(plot.width.saturating_sub(name.len() as u16));
-        canvas.text(plot.x.saturating_add(x), axis.y, name.len() as u16, name, Role::Dim);
+        let x = x.min(plot.width.saturating_sub(width));
+        if x.saturating_add(width) <= free {
+            canvas.text(plot.x.saturating_add(x), axis.y, width, name, Role::Dim);
+            free = x.saturating_sub(1);
+        }
     }
 }
 

@@ -352,6 +352,37 @@ fn point(kind: &str, at: RunTime, labels: Vec<(String, String)>) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::{Done, KindCounters};
+
+    #[test]
+    fn a_kind_of_session_has_lanes_from_its_first_session_until_its_worker_is_gone() {
+        let mut lanes = Lanes::new(&[]).with_kinds(["buyer", "onlooker", "never"].map(str::to_owned));
+        let report = |at, started: [u64; 2], ended: [u64; 2]| {
+            let of = |i: usize| KindCounters { started: started[i], ended: ended[i] };
+            let kinds = vec![of(0), of(1), KindCounters::default()];
+            LoadUpdate::Counters(0, Counters { at, kinds, ..Counters::default() })
+        };
+        let done = LoadUpdate::Done(0, Done { at: 3_000_000_000, ..Done::default() });
+        let mut told: Vec<(String, f64)> = Vec::new();
+        let mut specs: Vec<LaneSpec> = Vec::new();
+        for update in [report(1_000_000_000, [8, 0], [0, 0]), report(2_000_000_000, [10, 4], [3, 0]), done] {
+            for reading in lanes.read(&update) {
+                match reading {
+                    Reading::Lane(spec) => specs.push(spec),
+                    Reading::Sample { lane, value, .. } if !specs[lane].subject.is_empty() => {
+                        told.push((format!("{} {}", specs[lane].name, specs[lane].subject), value));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let of = |name: &str| told.iter().filter(|(n, _)| n == name).map(|(_, v)| *v).collect::<Vec<_>>();
+        assert_eq!(of("client.sessions-by-kind buyer"), [8.0, 7.0, 0.0]);
+        assert_eq!(of("client.sessions-started buyer"), [0.0, 8.0, 2.0]);
+        assert_eq!(of("client.sessions-by-kind onlooker"), [4.0, 0.0]);
+        assert_eq!(of("client.sessions-started onlooker"), [0.0, 4.0]);
+        assert!(specs.iter().all(|s| s.subject != "never"));
+    }
 
     #[test]
     fn a_first_report_that_comes_late_is_counted_whole() {

@@ -13,6 +13,9 @@ use crate::layout;
 use crate::table::{self, Column, Row, figure, words};
 use crate::theme::Role;
 
+/// From this width on there is room for more than the bare names.
+const ROOMY: u16 = 70;
+
 /// Names of the load models, with the unit of their load.
 fn model(model: LoadModel) -> (&'static str, Unit) {
     match model {
@@ -46,17 +49,18 @@ pub(super) fn rows(s: &Snapshot) -> u16 {
 /// Phases with their spans and planned loads; the one that is now is always among them.
 pub(super) fn phases(canvas: &mut Canvas<'_>, area: Rect, s: &Snapshot) {
     let now = current(s);
+    let roomy = area.width >= ROOMY;
     let texts: Vec<[String; 5]> =
-        s.phases.iter().enumerate().map(|(i, p)| cells(p, now == Some(i))).collect();
+        s.phases.iter().enumerate().map(|(i, p)| cells(p, now == Some(i), roomy)).collect();
     let widest =
         |i: usize, least: u16| texts.iter().map(|cells| canvas.width_of(&cells[i])).fold(least, u16::max);
-    // Figures are never cut: a column is as wide as its widest, and the name has what is left.
     let columns = [
         words("", 3),
-        words("phase", 0),
+        words("phase", if roomy { 16 } else { 9 }),
+        // Figures are never cut: these are as wide as their widest.
         words("from, to", widest(2, 11)),
         figure("load", widest(3, 6)),
-        words("", widest(4, 8)),
+        words("", 0),
     ];
     let shown = usize::from(area.height.saturating_sub(2)).max(1);
     let first = table::offset(now.unwrap_or(0), texts.len(), shown);
@@ -65,39 +69,40 @@ pub(super) fn phases(canvas: &mut Canvas<'_>, area: Rect, s: &Snapshot) {
         _ => "as planned".to_owned(),
     };
     canvas.heading(layout::row(area, 0), "phases", &note);
-    let row = |(i, cells): (usize, [String; 5])| {
-        let over = now.is_some_and(|now| i < now);
-        let role = if now == Some(i) {
-            Role::Strong
-        } else if over {
-            Role::Dim
-        } else {
-            Role::Text
-        };
-        Row { cells: cells.into(), role }
+    let role = |i: usize| match now {
+        Some(now) if i == now => Role::Strong,
+        Some(now) if i < now => Role::Dim,
+        _ => Role::Text,
     };
-    let rows: Vec<Row> = texts.into_iter().enumerate().skip(first).take(shown).map(row).collect();
+    let rows: Vec<Row> = texts
+        .into_iter()
+        .enumerate()
+        .skip(first)
+        .take(shown)
+        .map(|(i, cells)| Row { cells: cells.into(), role: role(i) })
+        .collect();
     list(canvas, area, &columns, &rows, " no phases are planned");
 }
 
 /// Mark, name, span, load and its model.
-fn cells(phase: &PhaseFacts, now: bool) -> [String; 5] {
+fn cells(phase: &PhaseFacts, now: bool, roomy: bool) -> [String; 5] {
     let mark = if now { "now" } else { "" };
     let (word, _) = model(phase.model);
-    let word = if phase.warmup { format!("{word}, left out") } else { word.to_owned() };
+    let left_out = if phase.warmup && roomy { ", left out of figures" } else { "" };
     let span = format!("{}-{}", phase.span.start, phase.span.end);
-    [mark.to_owned(), phase.name.clone(), span, amount(phase), word]
+    [mark.to_owned(), phase.name.clone(), span, amount(phase), format!("{word}{left_out}")]
 }
 
 /// Kinds of sessions: how many are open, and how many have begun and come to their end.
 pub(super) fn kinds(canvas: &mut Canvas<'_>, area: Rect, s: &Snapshot) {
     let columns = [words("kind", 0), figure("open", 6), figure("started", 7), figure("ended", 6)];
-    canvas.heading(layout::row(area, 0), "session kinds", "");
+    let silent = figures::silent_load(s).map(|age| format!("silent {age}"));
+    canvas.heading(layout::row(area, 0), "session kinds", silent.as_deref().unwrap_or_default());
     let rows: Vec<Row> = s
         .kinds
         .iter()
         .map(|k| {
-            let open = figures::of_load(s, figures::count(k.open));
+            let open = if silent.is_some() { figures::NONE.to_owned() } else { figures::count(k.open) };
             Row::text(vec![k.name.clone(), open, figures::count(k.started), figures::count(k.ended)])
         })
         .collect();
@@ -133,6 +138,6 @@ mod tests {
         assert_eq!(told(LoadModel::Arrivals, 10.0, 4_000.0), "10-4.00k/s");
         assert_eq!(told(LoadModel::Requests, 250.0, 250.0), "250/s");
         assert_eq!(told(LoadModel::Watch, 0.0, 0.0), "");
-        assert_eq!(cells(&phase(LoadModel::Sessions, 1.0, 1.0), true)[2], "00:00-01:30");
+        assert_eq!(cells(&phase(LoadModel::Sessions, 1.0, 1.0), true, false)[2], "00:00-01:30");
     }
 }

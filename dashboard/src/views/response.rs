@@ -13,7 +13,7 @@ use crate::theme::Role;
 use crate::{heatmap, percentiles};
 
 /// Width of the table of figures beside the percentile plot: every column, since no quantile stands without its count.
-const FIGURES: u16 = 49;
+const FIGURES: u16 = 48;
 
 /// Draws it.
 pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
@@ -52,7 +52,7 @@ fn quantiles(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
         figure("p99", 7),
         figure("p99.9", 7),
         figure("max", 7),
-        figure("n", 6),
+        figure("n", 5),
     ];
     let row = |name: &str, p: &Percentiles| {
         Row::text(vec![

@@ -58,7 +58,9 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
         SizeClass::Narrow | SizeClass::TooSmall => steps(canvas, rest, scene),
         SizeClass::Standard => {
             let (plan, rest) = layout::top(rest, phases::rows(scene.snapshot).min(rest.height / 3));
-            let (list, below) = layout::top(rest, rest.height.saturating_mul(3) / 5);
+            // Errors and workers get the rows that they need, and no more than two fifths.
+            let lower = u16::try_from(lower_rows(scene)).unwrap_or(u16::MAX);
+            let (list, below) = layout::bottom(rest, lower.min(rest.height.saturating_mul(2) / 5));
             let (left, right) = beside(plan, KINDS);
             phases::phases(canvas, left, scene.snapshot);
             phases::kinds(canvas, right, scene.snapshot);
@@ -79,6 +81,13 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
             workers(canvas, below, scene);
         }
     }
+}
+
+/// Rows that errors and workers take beside each other, with their heading.
+fn lower_rows(scene: &Scene<'_>) -> usize {
+    let workers = scene.snapshot.processes.iter().filter(|p| figures::is_worker(p)).count();
+    let kinds = scene.snapshot.errors.len().min(MOST_KINDS + 1);
+    workers.max(kinds).max(1) + 1
 }
 
 /// What is left of a panel of `width` cells at the right, a cell between them, and the panel.

@@ -187,9 +187,9 @@ fn numbers(row: &str) -> Vec<(String, String)> {
     numbers.map(|(i, w)| (bare(w), words.get(i + 1).map(|w| bare(w)).unwrap_or_default())).collect()
 }
 
-/// `64/64` and `1/3` are two numbers, `4.00k/s` is one.
+/// `64/64`, `1/3` and `0-8.10k` are two numbers, `4.00k/s` is one.
 fn split(word: &str) -> Vec<&str> {
-    if word.ends_with("/s") { vec![word] } else { word.split('/').collect() }
+    if word.ends_with("/s") { vec![word] } else { word.split(['/', '-']).collect() }
 }
 
 #[test]
