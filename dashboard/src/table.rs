@@ -17,6 +17,9 @@ pub(crate) struct Column {
     pub right: bool,
 }
 
+/// Least cells in which a text says anything.
+const LEAST_WORDS: u16 = 4;
+
 /// Text to the left, of this width.
 pub(crate) const fn words(title: &'static str, width: u16) -> Column {
     Column { title, width, right: false }
@@ -126,8 +129,9 @@ fn places(area: Rect, columns: &[Column]) -> Vec<Rect> {
     for column in columns {
         let wanted = if column.width == 0 { rest } else { column.width };
         let room = area.right().saturating_sub(x);
-        // Half a figure would be a wrong figure: a right column is drawn whole or not at all.
-        let width = if column.right && wanted > room { 0 } else { wanted.min(room) };
+        // Half a figure would be a wrong figure: a right column is drawn whole or not at all. A letter of a word says nothing.
+        let least = if column.right { wanted } else { wanted.min(LEAST_WORDS) };
+        let width = if least > room { 0 } else { wanted.min(room) };
         out.push(Rect { x, width, ..area });
         x = x.saturating_add(width).saturating_add(1);
     }

@@ -188,7 +188,9 @@ fn errors(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
     if s.errors.is_empty() {
         canvas.pieces(layout::row(area, 1), &[(" none", Role::Dim)]);
     }
-    let most = MOST_KINDS.min(usize::from(area.height.saturating_sub(2)));
+    // The last row says how many are left out, if any are.
+    let room = usize::from(area.height.saturating_sub(1)).min(MOST_KINDS + 1);
+    let most = if s.errors.len() <= room { room } else { room.saturating_sub(1) };
     for (i, (kind, n)) in s.errors.iter().take(most).enumerate() {
         let (row, right) = layout::split_right(layout::row(area, i as u16 + 1), 8);
         canvas.pieces(row, &[(" ", Role::Text), (kind, Role::Text)]);
@@ -197,7 +199,7 @@ fn errors(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
     let more = s.errors.len().saturating_sub(most);
     if more > 0 {
         let row = layout::row(area, most as u16 + 1);
-        canvas.pieces(row, &[(&format!(" and {more} more kinds"), Role::Dim)]);
+        canvas.pieces(row, &[(&format!(" and {more} other kinds"), Role::Dim)]);
     }
 }
 
