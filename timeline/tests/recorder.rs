@@ -171,7 +171,7 @@ fn picture(snapshot: &Snapshot) -> Snapshot {
     Snapshot { seq: 0, dropped_entries: 0, run, ..snapshot.clone() }
 }
 
-/// A load of two kinds of sessions, at half of the plan from the third sample on, halted from the fifth to the ninth.
+/// A load of two kinds of sessions, at half of the plan from sample 1 on, halted for a second: twice the time between two ticks.
 fn amended(recorder: &Recorder) -> Arc<Snapshot> {
     let handle = recorder.handle();
     let lane = |spec: LaneSpec| handle.declare(spec).unwrap();
@@ -184,9 +184,9 @@ fn amended(recorder: &Recorder) -> Arc<Snapshot> {
     });
     let change = |what: Amendment| handle.event(what.event(handle.clock().now()));
     let (mut halted, mut shown) = (RunTime::ZERO, None);
-    for i in 0..12u32 {
+    for i in 0..16u32 {
         let now = MonoNs::now();
-        handle.sample(offered, now, if (5..9).contains(&i) { 0.0 } else { 5.0 });
+        handle.sample(offered, now, if (3..13).contains(&i) { 0.0 } else { 5.0 });
         for (k, (open, started)) in kinds.into_iter().enumerate() {
             handle.sample(open, now, f64::from(i % 4));
             handle.sample(started, now, 40.0 + 10.0 * k as f64);
@@ -196,13 +196,13 @@ fn amended(recorder: &Recorder) -> Arc<Snapshot> {
             handle.histogram(lane, now, MonoNs(now.0 + 1_000), cells);
         }
         match i {
-            3 => change(Amendment::Scale(0.5)),
-            5 => {
+            1 => change(Amendment::Scale(0.5)),
+            3 => {
                 halted = handle.clock().now();
                 change(Amendment::Halt);
             }
-            8 => shown = Some(handle.published().get()),
-            9 => {
+            12 => shown = Some(handle.published().get()),
+            13 => {
                 change(Amendment::GoOn);
                 handle.event(halt_event(Span::new(halted, handle.clock().now())));
             }
@@ -224,9 +224,12 @@ fn a_run_whose_load_was_halted_and_changed_is_played_as_it_was_seen() {
 
     let mut player = Player::open(&path, || Box::new(waiters_seen)).unwrap();
     let published = player.published();
-    player.seek(halted.load.halted_since.unwrap()).unwrap();
-    let then = published.get();
-    assert_eq!((then.load.factor, then.load.halted_since), (halted.load.factor, halted.load.halted_since));
+    let load = |s: &Snapshot| (s.load.factor, s.load.halted_since);
+    let mut played = (0..20).map(|tenth| {
+        player.seek(RunTime::from_ms(tenth * 100)).unwrap();
+        published.get()
+    });
+    let then = played.find(|s| load(s) == load(&halted)).expect("it is halted at one of its ticks, too");
     assert_eq!(then.phases, halted.phases);
 
     player.seek(RunTime(u64::MAX)).unwrap();
