@@ -131,7 +131,7 @@ fn a_shell_gets_the_terminal_back_and_the_second_ctrl_c_aborts() {
         dir.path().join("run").display()
     ));
     terminal.shows("q quit", 20);
-    terminal.shows("RUNNING", 10);
+    terminal.shows("RUNNING", 20);
     terminal.press("C-z");
     terminal.shows("suspend dyno?", 5);
     terminal.press("y");
