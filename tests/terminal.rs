@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
@@ -46,6 +47,12 @@ impl Terminal {
 
     fn press(&self, key: &str) {
         self.tmux(&["send-keys", key]);
+    }
+
+    /// A line, and the end of it.
+    fn types(&self, line: &str) {
+        self.tmux(&["send-keys", "-l", line]);
+        self.press("Enter");
     }
 
     fn shows(&self, text: &str, seconds: u64) {
@@ -106,4 +113,43 @@ fn keys_are_heard_and_the_screen_is_whole() {
     let summary = std::fs::read_to_string(folder.join("summary.json")).unwrap();
     assert!(summary.contains("the load was halted for"), "{summary}");
     assert!(summary.contains("as a share of the plan: 90 % from"), "{summary}");
+}
+
+#[test]
+fn a_shell_gets_the_terminal_back_and_the_second_ctrl_c_aborts() {
+    let _machine = whole_machine();
+    let dir = tempfile::tempdir().unwrap();
+    // It lets everybody in and answers nobody, so that there is something to drain.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let shell = "env -u CI -u NO_COLOR PS1='ready: ' bash --norc --noprofile -i";
+    let terminal = Terminal::start(80, 24, shell);
+    terminal.shows("ready: ", 10);
+    terminal.types(&format!(
+        "{} run --url http://{} --sessions 3 --for 60s --ui tui --mouse --out {}",
+        env!("CARGO_BIN_EXE_dyno"),
+        silent.local_addr().unwrap(),
+        dir.path().join("run").display()
+    ));
+    terminal.shows("q quit", 20);
+    terminal.shows("RUNNING", 20);
+    terminal.press("C-z");
+    terminal.shows("suspend dyno?", 5);
+    terminal.press("y");
+    terminal.shows("Stopped", 5);
+    // The shell's own screen and its line mode are back: what is typed is seen, and a line is heard.
+    terminal.types("echo $((40 + 2)) lines");
+    terminal.shows("42 lines", 5);
+    terminal.tmux(&["resize-window", "-x", "40", "-y", "10"]);
+    terminal.types("fg; echo code=$?");
+    terminal.shows("1/9 Overview", 5);
+    assert!(!terminal.screen().contains("ready: "), "{}", terminal.screen());
+    terminal.press("3");
+    terminal.shows("3/9 Load", 5);
+    terminal.tmux(&["resize-window", "-x", "200", "-y", "60"]);
+    terminal.shows("session kinds", 5);
+    terminal.press("C-c");
+    terminal.shows("Ctrl-C aborts", 5);
+    terminal.press("C-c");
+    terminal.shows("code=130", 10);
+    assert!(terminal.screen().contains("verdict"), "{}", terminal.screen());
 }

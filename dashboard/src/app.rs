@@ -13,11 +13,12 @@ use timeline::Finding;
 use timeline::amendment::percent;
 use timeline::snapshot::{COLUMN_NS, RunState, Snapshot};
 
-use crate::axis::{self, Axis, Zoom};
+use crate::axis::{self, Zoom};
 use crate::canvas::Canvas;
 use crate::figures;
 use crate::keys::{self, Action};
-use crate::layout::{Columns, Shell, SizeClass};
+use crate::layout::SizeClass;
+use crate::mouse::{self, Spot};
 use crate::theme::Theme;
 use crate::views;
 
@@ -149,8 +150,17 @@ pub enum Overlay {
     Help(usize),
     /// The filter is being typed.
     Typing,
-    /// Shall the load really be halted?
-    ConfirmHalt,
+    /// The person is asked whether something is really meant.
+    Question(Question),
+}
+
+/// What is only done after a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// The load is to be halted.
+    Halt,
+    /// The program is to be suspended while a load is applied.
+    Suspend,
 }
 
 /// Which of the two times tables show.
@@ -265,8 +275,8 @@ pub enum Msg {
     Key(KeyCode, KeyModifiers),
     /// The mouse was clicked at a cell of a screen of this size.
     Click(Position, Rect),
-    /// The wheel was turned: negative is up.
-    Wheel(isize),
+    /// The wheel was turned over a cell of a screen of this size: negative is up.
+    Wheel(isize, Position, Rect),
 }
 
 /// What follows from a message.
@@ -276,6 +286,8 @@ pub enum Effect {
     None,
     /// Tell the run.
     Send(UiCommand),
+    /// Stop this process until somebody lets it go on.
+    Suspend,
     /// Leave the dashboard, and tell the run if there is something to tell.
     Leave(Option<UiCommand>),
 }
@@ -291,8 +303,8 @@ pub fn update(model: &mut Model, msg: Msg, live: &Arc<Snapshot>) -> Effect {
             click(model, at, screen, live);
             Effect::None
         }
-        Msg::Wheel(by) => {
-            select(model, by, live);
+        Msg::Wheel(by, at, screen) => {
+            wheel(model, by, at, screen, live);
             Effect::None
         }
     }
@@ -306,14 +318,12 @@ fn on_key(model: &mut Model, code: KeyCode, modifiers: KeyModifiers, live: &Arc<
     }
     match model.overlay {
         Overlay::Typing => typed(model, code),
-        Overlay::ConfirmHalt => return confirmed(model, code),
+        Overlay::Question(question) => return confirmed(model, question, code),
         Overlay::Help(_) if matches!(action, Some(Action::Help | Action::Back | Action::Quit)) => {
             model.overlay = Overlay::None;
         }
         Overlay::Help(first) if scrolled(code, modifiers).is_some() => {
-            let by = scrolled(code, modifiers).unwrap_or(0);
-            let most = keys::BINDINGS.iter().filter(|b| b.works(model.view, model.capabilities)).count();
-            model.overlay = Overlay::Help(first.saturating_add_signed(by).min(most.saturating_sub(1)));
+            scroll_help(model, first, scrolled(code, modifiers).unwrap_or(0));
         }
         Overlay::Help(_) | Overlay::None => {
             if let Some(action) = action {
@@ -322,6 +332,11 @@ fn on_key(model: &mut Model, code: KeyCode, modifiers: KeyModifiers, live: &Arc<
         }
     }
     Effect::None
+}
+
+fn scroll_help(model: &mut Model, first: usize, by: isize) {
+    let most = keys::BINDINGS.iter().filter(|b| b.works(model.view, model.capabilities)).count();
+    model.overlay = Overlay::Help(first.saturating_add_signed(by).min(most.saturating_sub(1)));
 }
 
 /// Rows by which a key moves a list; the keys' own list moves in every view.
@@ -367,7 +382,7 @@ fn act(model: &mut Model, action: Action, live: &Arc<Snapshot>) -> Effect {
             model.halted = false;
             return send(model, UiCommand::Halt(false), "the load goes on".to_owned());
         }
-        Action::Halt => model.overlay = Overlay::ConfirmHalt,
+        Action::Halt => model.overlay = Overlay::Question(Question::Halt),
         Action::Load(by) => return change_load(model, by),
         Action::Hold => {
             model.held = !model.held;
@@ -380,9 +395,8 @@ fn act(model: &mut Model, action: Action, live: &Arc<Snapshot>) -> Effect {
             let speed = model.speed;
             return send(model, UiCommand::Play(Play::Speed(speed)), format!("{speed} times as fast"));
         }
-        Action::Suspend => {
-            model.notice = Some("Ctrl-Z is ignored: a suspended generator would falsify the run".to_owned());
-        }
+        Action::Suspend if is_loaded(live) => model.overlay = Overlay::Question(Question::Suspend),
+        Action::Suspend => return Effect::Suspend,
     }
     Effect::None
 }
@@ -440,13 +454,21 @@ fn typed(model: &mut Model, code: KeyCode) {
     model.selected[model.view.index()] = 0;
 }
 
-fn confirmed(model: &mut Model, code: KeyCode) -> Effect {
+fn confirmed(model: &mut Model, question: Question, code: KeyCode) -> Effect {
     model.overlay = Overlay::None;
-    if code == KeyCode::Char('y') {
-        model.halted = true;
-        return send(model, UiCommand::Halt(true), "the load is halted; p lets it go on".to_owned());
+    match question {
+        _ if code != KeyCode::Char('y') => Effect::None,
+        Question::Halt => {
+            model.halted = true;
+            send(model, UiCommand::Halt(true), "the load is halted; p lets it go on".to_owned())
+        }
+        Question::Suspend => Effect::Suspend,
     }
-    Effect::None
+}
+
+/// Does this process apply a load?
+fn is_loaded(live: &Snapshot) -> bool {
+    matches!(live.run.state, RunState::Starting | RunState::Running | RunState::Draining)
 }
 
 /// Is there a load, and is it not about to end?
@@ -543,20 +565,21 @@ fn back(model: &mut Model) {
 }
 
 fn click(model: &mut Model, at: Position, screen: Rect, live: &Snapshot) {
-    let shell = Shell::of(screen);
-    if shell.tabs.contains(at) {
-        let hit = views::tab_places(shell.tabs).into_iter().find(|(_, place)| place.contains(at));
-        if let Some((view, _)) = hit {
-            go(model, view);
-        }
-        return;
+    match mouse::spot(model, live, at, screen) {
+        Spot::Tab(view) => go(model, view),
+        Spot::Row(row) => model.selected[model.view.index()] = row,
+        Spot::Time(column) => model.cursor = column,
+        Spot::Nothing => {}
     }
-    let Some(area) = views::plot_area(model.view, screen).filter(|a| a.contains(at)) else { return };
-    let plot = Columns::of(area).plot;
-    if plot.contains(at) {
-        let axis = Axis::new(model.shown(live), plot.width, model.zoom, model.cursor);
-        let column = axis.column(at.x - plot.x);
-        model.cursor = (column <= axis::newest_column(model.shown(live))).then_some(column);
+}
+
+/// Over a plot the wheel moves in time, elsewhere through the list.
+fn wheel(model: &mut Model, by: isize, at: Position, screen: Rect, live: &Snapshot) {
+    match (model.overlay, mouse::spot(model, live, at, screen)) {
+        (Overlay::Help(first), _) => scroll_help(model, first, by),
+        (Overlay::None | Overlay::Typing, Spot::Time(_)) => move_cursor(model, by as i64, live),
+        (Overlay::None | Overlay::Typing, _) => select(model, by, live),
+        (Overlay::Question(_), _) => {}
     }
 }
 

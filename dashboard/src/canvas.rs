@@ -2,7 +2,7 @@
 //!
 //! Owns clipping (nothing is ever drawn outside the buffer, whatever the arithmetic of a view says) and
 //! cleaning: every string passes [`clean`] here, although sources have cleaned theirs already. What is
-//! drawn where belongs to the views.
+//! drawn where belongs to the views; they leave word here of what a mouse may be pointed at ([`Places`]).
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
@@ -14,6 +14,15 @@ use crate::theme::{Role, Theme};
 /// Most characters of one string that are looked at: no screen is wider, and cleaning stays cheap.
 const LONGEST: usize = 1_000;
 
+/// What a mouse may be pointed at on the screen that was drawn.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    /// Rows of the view's list on the screen, and which one of the list each is.
+    pub rows: Vec<(Rect, usize)>,
+    /// Plots whose columns are time.
+    pub plots: Vec<Rect>,
+}
+
 /// A buffer with a theme.
 pub(crate) struct Canvas<'a> {
     buffer: &'a mut Buffer,
@@ -21,12 +30,14 @@ pub(crate) struct Canvas<'a> {
     pub theme: Theme,
     /// Where the terminal's own cursor belongs, so that a screen reader follows the selection.
     pub focus: Option<Position>,
+    /// For the mouse.
+    pub places: Places,
 }
 
 impl<'a> Canvas<'a> {
     /// Draws into `buffer`.
     pub fn new(buffer: &'a mut Buffer, theme: Theme) -> Self {
-        Self { buffer, theme, focus: None }
+        Self { buffer, theme, focus: None, places: Places::default() }
     }
 
     /// Text at `x`, `y`, at most `width` cells, cut with an ellipsis; gives the cells used.

@@ -75,13 +75,17 @@ pub(crate) fn newest(lane: &LaneView) -> String {
 
 /// A figure of the load: its age when every worker is silent, [`NONE`] where no load is applied.
 pub(crate) fn of_load(snapshot: &Snapshot, figure: String) -> String {
-    match snapshot.load.age_ns {
-        None => NONE.to_owned(),
-        Some(silent) if silent > STALE_NS && snapshot.run.state != RunState::Done => {
-            format!("silent {}", age(silent))
-        }
-        Some(_) => figure,
+    match silent_load(snapshot) {
+        _ if snapshot.load.age_ns.is_none() => NONE.to_owned(),
+        Some(age) => format!("silent {age}"),
+        None => figure,
     }
+}
+
+/// For how long every worker has been silent, where they should not be.
+pub(crate) fn silent_load(snapshot: &Snapshot) -> Option<String> {
+    let silent = |ns: &u64| *ns > STALE_NS && snapshot.run.state != RunState::Done;
+    snapshot.load.age_ns.filter(silent).map(age)
 }
 
 /// Workers of the generator that went silent while others go on: sums are without them.

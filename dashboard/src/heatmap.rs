@@ -63,6 +63,7 @@ pub(crate) fn draw(canvas: &mut Canvas<'_>, area: Rect, axis: &Axis, snapshot: &
         return;
     }
     let columns = Columns::of(area);
+    canvas.places.plots.push(columns.plot);
     let rows = Rows::of(&snapshot.heat, usize::from(area.height));
     let counts = counts(axis, snapshot, &rows);
     let most = counts.iter().flatten().copied().max().unwrap_or(0);

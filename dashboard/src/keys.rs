@@ -223,7 +223,7 @@ pub static BINDINGS: &[Binding] = &[
     bind(&[char('8')], "8", Action::Go(View::Findings), "findings"),
     bind(&[char('9')], "9", Action::Go(View::Log), "log"),
     bind(&[ctrl('c')], "Ctrl-C", Action::Interrupt, "as q; twice: abort"),
-    bind(&[ctrl('z')], "Ctrl-Z", Action::Suspend, "ignored, it would falsify"),
+    bind(&[ctrl('z')], "Ctrl-Z", Action::Suspend, "stop here; fg brings it back"),
 ];
 
 impl Binding {

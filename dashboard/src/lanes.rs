@@ -107,6 +107,7 @@ impl<'a> Lane<'a> {
             return;
         }
         let columns = Columns::of(area);
+        canvas.places.plots.push(columns.plot);
         let last = area.height - 1;
         canvas.pieces(columns.row(last).label, &[(&self.label, Role::Text)]);
         let (value, role) = self.value(axis);
@@ -231,6 +232,7 @@ pub(crate) fn time_row(canvas: &mut Canvas<'_>, area: Rect, axis: &Axis, snapsho
     if plot.is_empty() {
         return;
     }
+    canvas.places.plots.push(plot);
     let marks = marks(canvas, axis, snapshot);
     times(canvas, plot, axis, &marks);
     for (x, glyph, role) in marks {

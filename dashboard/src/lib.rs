@@ -20,6 +20,7 @@ mod figures;
 mod heatmap;
 mod lanes;
 mod layout;
+mod mouse;
 mod percentiles;
 mod table;
 mod tty;

@@ -17,6 +17,9 @@ pub(crate) struct Column {
     pub right: bool,
 }
 
+/// Least cells in which a text says anything.
+const LEAST_WORDS: u16 = 4;
+
 /// Text to the left, of this width.
 pub(crate) const fn words(title: &'static str, width: u16) -> Column {
     Column { title, width, right: false }
@@ -45,13 +48,29 @@ pub(crate) fn offset(selected: usize, n: usize, height: usize) -> usize {
     selected.saturating_sub(height / 2).min(n.saturating_sub(height))
 }
 
-/// Draws headings and rows. Columns that do not fit are left out from the right. `selected` is marked.
+/// The view's list, or the part of it that a table shows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct List {
+    /// Which row of the list the table begins with.
+    pub first: usize,
+    /// The chosen row of the list.
+    pub selected: usize,
+}
+
+impl List {
+    /// All of a list of `n` rows, which may have become shorter since row `selected` was chosen.
+    pub fn whole(selected: usize, n: usize) -> Self {
+        Self { first: 0, selected: selected.min(n.saturating_sub(1)) }
+    }
+}
+
+/// Draws headings and rows. Columns that do not fit are left out from the right. Of a `list` the chosen row is marked.
 pub(crate) fn draw(
     canvas: &mut Canvas<'_>,
     area: Rect,
     columns: &[Column],
     rows: &[Row],
-    selected: Option<usize>,
+    list: Option<List>,
 ) {
     let (head, body) = layout::top(area, 1);
     if head.is_empty() {
@@ -62,15 +81,15 @@ pub(crate) fn draw(
         put(canvas, *column, *place, column.title, Role::Dim);
     }
     let height = usize::from(body.height);
-    let selected = selected.map(|s| s.min(rows.len().saturating_sub(1)));
+    let selected = list.and_then(|l| l.selected.checked_sub(l.first)).filter(|s| *s < rows.len());
     let first = offset(selected.unwrap_or(0), rows.len(), height);
     for (i, row) in rows.iter().enumerate().skip(first).take(height) {
         let line = layout::row(body, (i - first) as u16);
         for ((column, place), text) in columns.iter().zip(&places).zip(&row.cells) {
             put(canvas, *column, Rect { y: line.y, ..*place }, text, row.role);
         }
-        if selected == Some(i) {
-            select(canvas, line);
+        if let Some(list) = list {
+            choosable(canvas, line, list.first + i, list.selected);
         }
     }
     // What lies outside is said on the heading's row, not left to be guessed.
@@ -83,8 +102,16 @@ pub(crate) fn draw(
     }
 }
 
+/// Row `i` of a list of which row `selected` is chosen, drawn on `line`.
+pub(crate) fn choosable(canvas: &mut Canvas<'_>, line: Rect, i: usize, selected: usize) {
+    canvas.places.rows.push((line, i));
+    if i == selected {
+        select(canvas, line);
+    }
+}
+
 /// Marks a row as selected: reversed, a pointer in its first column, the terminal's cursor on it.
-pub(crate) fn select(canvas: &mut Canvas<'_>, line: Rect) {
+fn select(canvas: &mut Canvas<'_>, line: Rect) {
     if line.is_empty() {
         return;
     }
@@ -102,8 +129,9 @@ fn places(area: Rect, columns: &[Column]) -> Vec<Rect> {
     for column in columns {
         let wanted = if column.width == 0 { rest } else { column.width };
         let room = area.right().saturating_sub(x);
-        // Half a figure would be a wrong figure: a right column is drawn whole or not at all.
-        let width = if column.right && wanted > room { 0 } else { wanted.min(room) };
+        // Half a figure would be a wrong figure: a right column is drawn whole or not at all. A letter of a word says nothing.
+        let least = if column.right { wanted } else { wanted.min(LEAST_WORDS) };
+        let width = if least > room { 0 } else { wanted.min(room) };
         out.push(Rect { x, width, ..area });
         x = x.saturating_add(width).saturating_add(1);
     }

@@ -137,6 +137,8 @@ pub struct Glyphs {
     pub progress: [&'static str; 2],
     /// First and second curve of a plot, and where both lie.
     pub curves: [&'static str; 3],
+    /// What lies between two curves.
+    pub gap: &'static str,
     /// What stands for text that was cut off.
     pub cut: &'static str,
     /// Branch of a tree.
@@ -157,6 +159,7 @@ static UNICODE: Glyphs = Glyphs {
     halted: "═",
     progress: ["█", "░"],
     curves: ["●", "○", "◉"],
+    gap: "┊",
     cut: "…",
     branch: "└─",
     pointer: "›",
@@ -174,6 +177,7 @@ static ASCII: Glyphs = Glyphs {
     halted: "=",
     progress: ["#", "."],
     curves: ["r", "s", "="],
+    gap: ":",
     cut: ">",
     branch: "`-",
     pointer: ">",
@@ -350,7 +354,7 @@ mod tests {
     #[test]
     fn every_glyph_has_an_ascii_twin() {
         let g = &ASCII;
-        let singles = [g.waited, g.rule, g.tick, g.cursor, g.mark, g.cut, g.branch, g.pointer];
+        let singles = [g.waited, g.rule, g.tick, g.cursor, g.mark, g.cut, g.branch, g.pointer, g.gap];
         let all = g.heat.iter().chain(&g.bars).chain(&g.progress).chain(&g.curves).chain(&singles);
         assert!(all.into_iter().all(|s| s.is_ascii()));
     }

@@ -80,6 +80,18 @@ impl Tty {
 }
 
 impl Tty {
+    /// Gives it to a shell for a while: the process is about to be stopped.
+    ///
+    /// # Errors
+    /// If it cannot be switched.
+    pub fn lay_down(&mut self) -> io::Result<()> {
+        if self.mouse {
+            execute!(io::stderr(), DisableMouseCapture)?;
+        }
+        execute!(io::stderr(), LeaveAlternateScreen, cursor::Show)?;
+        disable_raw_mode()
+    }
+
     /// Takes it over once more: the process was stopped, and a shell has had the terminal meanwhile.
     ///
     /// # Errors

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use ratatui::crossterm::event::{self, Event, KeyEventKind, MouseButton, MouseEventKind};
 use ratatui::layout::{Position, Rect};
+use rustix::process::{Signal, getpid, kill_process};
+use signal_hook::consts::SIGCONT;
 use timeline::MonoNs;
 use timeline::snapshot::{RunState, Snapshot};
 
@@ -24,9 +26,9 @@ use crate::tty::Tty;
 const FRAME: Duration = Duration::from_millis(250);
 /// Keys that are taken in before a frame is drawn; a held key cannot keep the screen from following.
 const KEYS_PER_FRAME: usize = 64;
-/// A turn of the loop takes a frame's time. One that took so much longer was stopped in between (SIGSTOP, SIGTSTP of another), and
-/// whoever went on with it may have left anything on the screen. Drawn anew for nothing, on a starved machine, it does no harm.
-const STOPPED: Duration = Duration::from_secs(3);
+/// A stop that the process asks of itself is carried out by any of its threads: this one waits so long for it, and takes the
+/// terminal again only afterwards.
+const STOPPING: Duration = Duration::from_millis(100);
 /// Most commands that wait for a receiver that is busy; later ones are dropped with a notice.
 const MOST_PENDING: usize = 16;
 
@@ -106,13 +108,16 @@ pub fn run(
     let close = Arc::new(AtomicBool::new(false));
     let over = Arc::new(AtomicBool::new(false));
     let tty = Tty::take(theme.palette(), options.mouse, Arc::clone(&over))?;
+    // Whoever stopped the process, a shell may have left anything on the screen until it goes on.
+    let continued = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGCONT, Arc::clone(&continued))?;
     let model = Model::new(theme, options.capabilities);
     let closing = Arc::clone(&close);
     let ended = move || closing.load(Ordering::Acquire) || over.load(Ordering::Acquire);
     let outbox = Outbox { commands, pending: Vec::new() };
-    let thread = thread::Builder::new()
-        .name("dashboard".to_owned())
-        .spawn(move || Loop { tty, model, outbox, drawn: None }.turn(&feed, &ended))?;
+    let thread = thread::Builder::new().name("dashboard".to_owned()).spawn(move || {
+        Loop { tty, model, outbox, drawn: None, suspends: false, continued }.turn(&feed, &ended)
+    })?;
     Ok(Handle { close, thread: Some(thread) })
 }
 
@@ -155,15 +160,20 @@ struct Loop {
     outbox: Outbox,
     /// What is on the screen: the snapshot's number and when it was drawn.
     drawn: Option<(u64, MonoNs)>,
+    /// It was asked to suspend the process.
+    suspends: bool,
+    /// The process was stopped, and goes on.
+    continued: Arc<AtomicBool>,
 }
 
 impl Loop {
     fn turn(mut self, feed: &dyn Fn() -> Arc<Snapshot>, ended: &dyn Fn() -> bool) -> io::Result<()> {
         let mut changed = true;
-        let mut turned = MonoNs::now();
         while !ended() {
-            let now = MonoNs::now();
-            if now.since(std::mem::replace(&mut turned, now)) > STOPPED {
+            if std::mem::take(&mut self.suspends) {
+                self.suspend()?;
+            }
+            if self.continued.swap(false, Ordering::AcqRel) {
                 self.tty.take_again()?;
                 changed = true;
             }
@@ -207,12 +217,28 @@ impl Loop {
         Ok(())
     }
 
+    /// Leaves the terminal to the shell and stops this process, and no other of the run: `fg` goes on here.
+    fn suspend(&mut self) -> io::Result<()> {
+        self.tty.lay_down()?;
+        kill_process(getpid(), Signal::TSTP)?;
+        thread::sleep(STOPPING);
+        // The kernel stops nobody whom no shell could let go on.
+        if !self.continued.swap(true, Ordering::AcqRel) {
+            self.model.notice = Some("not suspended: there is no shell that could bring it back".to_owned());
+        }
+        Ok(())
+    }
+
     /// Takes one event in; false when the person leaves.
     fn take(&mut self, event: &Event, snapshot: &Arc<Snapshot>) -> bool {
         let Some(msg) = self.message(event) else { return true };
         let command = match app::update(&mut self.model, msg, snapshot) {
             Effect::None => return true,
             Effect::Send(command) => Some(command),
+            Effect::Suspend => {
+                self.suspends = true;
+                return true;
+            }
             Effect::Leave(command) => {
                 command.map(|c| self.outbox.put(c));
                 return false;
@@ -229,13 +255,12 @@ impl Loop {
             Event::Key(key) if key.kind == KeyEventKind::Press => Some(Msg::Key(key.code, key.modifiers)),
             Event::Mouse(mouse) => {
                 let size = self.tty.terminal.size().ok()?;
+                let screen = Rect::new(0, 0, size.width, size.height);
                 let at = Position { x: mouse.column, y: mouse.row };
                 match mouse.kind {
-                    MouseEventKind::Down(MouseButton::Left) => {
-                        Some(Msg::Click(at, Rect::new(0, 0, size.width, size.height)))
-                    }
-                    MouseEventKind::ScrollUp => Some(Msg::Wheel(-1)),
-                    MouseEventKind::ScrollDown => Some(Msg::Wheel(1)),
+                    MouseEventKind::Down(MouseButton::Left) => Some(Msg::Click(at, screen)),
+                    MouseEventKind::ScrollUp => Some(Msg::Wheel(-1, at, screen)),
+                    MouseEventKind::ScrollDown => Some(Msg::Wheel(1, at, screen)),
                     _ => None,
                 }
             }

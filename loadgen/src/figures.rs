@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use timeline::histogram::{self, Histogram, Sparse};
 
 use crate::kind::ErrorKind;
-use crate::protocol::{Counters, Histograms, StepHistograms};
+use crate::protocol::{Counters, Histograms, KindCounters, StepHistograms};
 use crate::sse::figures::SseFigures;
 use crate::ws::figures::WsFigures;
 
@@ -50,6 +50,7 @@ pub struct Figures {
     /// Event streams.
     pub sse: SseFigures,
     errors: [Cell<u64>; ErrorKind::ALL.len()],
+    kinds: Box<[Cell<KindCounters>]>,
     lost_samples: Cell<u64>,
     interval: Cell<u64>,
     open: RefCell<Open>,
@@ -82,9 +83,9 @@ pub fn sub(gauge: &Cell<u64>) {
 }
 
 impl Figures {
-    /// Nothing counted, for `steps` steps.
+    /// Nothing counted, for `steps` steps and `kinds` kinds of sessions.
     #[must_use]
-    pub fn new(steps: usize) -> Self {
+    pub fn new(steps: usize, kinds: usize) -> Self {
         let zero = || Cell::new(0);
         Self {
             offered: zero(),
@@ -101,6 +102,7 @@ impl Figures {
             ws: WsFigures::default(),
             sse: SseFigures::default(),
             errors: [const { Cell::new(0) }; ErrorKind::ALL.len()],
+            kinds: vec![Cell::default(); kinds].into_boxed_slice(),
             lost_samples: zero(),
             interval: zero(),
             open: RefCell::new(Open {
@@ -115,6 +117,22 @@ impl Figures {
     /// Counts an error that belongs to no step, such as a WebSocket lost between steps.
     pub fn error(&self, kind: ErrorKind) {
         add(&self.errors[kind as usize], 1);
+    }
+
+    /// A session of this kind begins.
+    pub fn opened(&self, kind: usize) {
+        add(&self.open_sessions, 1);
+        if let Some(cell) = self.kinds.get(kind) {
+            cell.update(|k| KindCounters { started: k.started + 1, ..k });
+        }
+    }
+
+    /// A session of this kind has ended, however it did.
+    pub fn ended(&self, kind: usize) {
+        sub(&self.open_sessions);
+        if let Some(cell) = self.kinds.get(kind) {
+            cell.update(|k| KindCounters { ended: k.ended + 1, ..k });
+        }
     }
 
     /// A step starts at `started` that could have started at `due` (run times, ns).
@@ -236,6 +254,7 @@ impl Figures {
             open_connections: self.open_connections.get(),
             lost_samples: self.lost_samples.get(),
             errors: self.errors.iter().map(Cell::get).collect(),
+            kinds: self.kinds.iter().map(Cell::get).collect(),
             ws: self.ws.counters(),
             sse: self.sse.counters(),
             cpu_ns: 0,
@@ -277,7 +296,7 @@ mod tests {
 
     #[test]
     fn an_interval_ends_at_a_whole_second_whoever_comes_first() {
-        let f = Figures::new(1);
+        let f = Figures::new(1, 1);
         f.started(0, 20_000_000);
         f.finished(0, 0, 20_000_000, 999_999_999, None);
         f.finished(0, 0, 20_000_000, 1_000_000_000, Some(ErrorKind::Check));
@@ -293,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_quiet_gap_gives_one_interval_not_many() {
-        let f = Figures::new(1);
+        let f = Figures::new(1, 1);
         f.finished(0, 0, 0, 100, None);
         f.finished(0, 0, 0, 7_200_000_000, None);
         let a = f.take_closed().unwrap();
@@ -305,7 +324,7 @@ mod tests {
 
     #[test]
     fn what_nobody_takes_is_bounded_and_counted() {
-        let f = Figures::new(1);
+        let f = Figures::new(1, 1);
         for i in 0..100 {
             f.finished(0, 0, 0, i * INTERVAL_NS, None);
         }

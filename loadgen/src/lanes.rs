@@ -48,6 +48,7 @@ pub enum Reading {
 #[derive(Debug, Default)]
 pub struct Lanes {
     steps: Vec<String>,
+    kinds: Vec<String>,
     declared: HashMap<LaneSpec, usize>,
     last: HashMap<usize, Counters>,
     /// Since when the load is halted.
@@ -59,6 +60,12 @@ impl Lanes {
     #[must_use]
     pub fn new(steps: &[String]) -> Self {
         Self { steps: steps.to_vec(), ..Self::default() }
+    }
+
+    /// And these names of session kinds; without, sessions are not told by kind.
+    #[must_use]
+    pub fn with_kinds(self, kinds: impl IntoIterator<Item = String>) -> Self {
+        Self { kinds: kinds.into_iter().collect(), ..self }
     }
 
     /// What an update says, declarations before what needs them.
@@ -139,6 +146,7 @@ impl Lanes {
         }
         let hiccup = LaneSpec::level(names::GENERATOR_HICCUP, &gen_, Unit::Ns).worst();
         self.sample(hiccup, at, now.hiccup_ns as f64, out);
+        self.by_kind(worker, now, &last, out);
         self.websockets(worker, now, &last, out);
         self.event_streams(worker, now, &last, out);
         self.pushed(worker, now, &last, out);
@@ -150,6 +158,22 @@ impl Lanes {
                 let spec = LaneSpec::rate(names::ERRORS, &gen_, Unit::PerSecond).about(kind.name());
                 self.late_rate(spec, from, at, rate(new, old), out);
             }
+        }
+    }
+
+    /// A kind of session has lanes from its first session on.
+    fn by_kind(&mut self, worker: usize, now: &Counters, last: &Counters, out: &mut Vec<Reading>) {
+        let (at, from) = (RunTime(now.at), RunTime(last.at));
+        let seconds = now.at.saturating_sub(last.at) as f64 / 1e9;
+        for i in 0..self.kinds.len() {
+            let was = last.kinds.get(i).copied().unwrap_or_default();
+            let Some(is) = now.kinds.get(i).filter(|k| k.started > 0) else { continue };
+            let open = kind_level(worker, &self.kinds[i]);
+            self.sample(open, at, is.started.saturating_sub(is.ended) as f64, out);
+            let started = LaneSpec::rate(names::SESSIONS_STARTED, instance(worker), Unit::PerSecond)
+                .about(&self.kinds[i]);
+            let rate = is.started.saturating_sub(was.started) as f64 / seconds;
+            self.late_rate(started, from, at, rate, out);
         }
     }
 
@@ -239,6 +263,9 @@ impl Lanes {
             for name in links.chain([names::OPEN_SESSIONS, names::OPEN_CONNECTIONS]) {
                 self.sample(LaneSpec::level(name, instance(worker), Unit::Count), at, 0.0, out);
             }
+            let kinds = self.kinds.iter().zip(&last.kinds).filter(|(_, k)| k.started > 0);
+            let kinds: Vec<LaneSpec> = kinds.map(|(name, _)| kind_level(worker, name)).collect();
+            kinds.into_iter().for_each(|open| self.sample(open, at, 0.0, out));
         }
     }
 
@@ -284,6 +311,11 @@ impl Lanes {
     }
 }
 
+/// The lane of a kind's open sessions.
+fn kind_level(worker: usize, kind: &str) -> LaneSpec {
+    LaneSpec::level(names::SESSIONS_BY_KIND, instance(worker), Unit::Count).about(kind)
+}
+
 /// The lane of a step's times: what a journey times inside its steps is no response time.
 fn times_of(name: &str, step: &StepHistograms) -> &'static str {
     // A step of one's own may bear such a name too, but it has a service time.
@@ -320,6 +352,37 @@ fn point(kind: &str, at: RunTime, labels: Vec<(String, String)>) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::{Done, KindCounters};
+
+    #[test]
+    fn a_kind_of_session_has_lanes_from_its_first_session_until_its_worker_is_gone() {
+        let mut lanes = Lanes::new(&[]).with_kinds(["buyer", "onlooker", "never"].map(str::to_owned));
+        let report = |at, started: [u64; 2], ended: [u64; 2]| {
+            let of = |i: usize| KindCounters { started: started[i], ended: ended[i] };
+            let kinds = vec![of(0), of(1), KindCounters::default()];
+            LoadUpdate::Counters(0, Counters { at, kinds, ..Counters::default() })
+        };
+        let done = LoadUpdate::Done(0, Done { at: 3_000_000_000, ..Done::default() });
+        let mut told: Vec<(String, f64)> = Vec::new();
+        let mut specs: Vec<LaneSpec> = Vec::new();
+        for update in [report(1_000_000_000, [8, 0], [0, 0]), report(2_000_000_000, [10, 4], [3, 0]), done] {
+            for reading in lanes.read(&update) {
+                match reading {
+                    Reading::Lane(spec) => specs.push(spec),
+                    Reading::Sample { lane, value, .. } if !specs[lane].subject.is_empty() => {
+                        told.push((format!("{} {}", specs[lane].name, specs[lane].subject), value));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let of = |name: &str| told.iter().filter(|(n, _)| n == name).map(|(_, v)| *v).collect::<Vec<_>>();
+        assert_eq!(of("client.sessions-by-kind buyer"), [8.0, 7.0, 0.0]);
+        assert_eq!(of("client.sessions-started buyer"), [0.0, 8.0, 2.0]);
+        assert_eq!(of("client.sessions-by-kind onlooker"), [4.0, 0.0]);
+        assert_eq!(of("client.sessions-started onlooker"), [0.0, 4.0]);
+        assert!(specs.iter().all(|s| s.subject != "never"));
+    }
 
     #[test]
     fn a_first_report_that_comes_late_is_counted_whole() {

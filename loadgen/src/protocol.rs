@@ -17,7 +17,7 @@ use crate::sse::figures::SseCounters;
 use crate::ws::figures::{WsCounters, WsHistograms};
 
 /// Version of the messages below; raised whenever one changes.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 const TO_HELLO: u8 = 1;
 const TO_SEGMENT: u8 = 2;
@@ -136,10 +136,21 @@ pub struct Counters {
     pub hiccup_ns: u64,
     /// Failed steps by kind, in the order of [`ErrorKind::ALL`](crate::ErrorKind::ALL).
     pub errors: Vec<u64>,
+    /// Sessions by kind, in the plan's order.
+    pub kinds: Vec<KindCounters>,
     /// WebSockets, and what is pushed.
     pub ws: WsCounters,
     /// Event streams.
     pub sse: SseCounters,
+}
+
+/// Sessions of one kind, since the run's start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KindCounters {
+    /// Started.
+    pub started: u64,
+    /// Ended.
+    pub ended: u64,
 }
 
 /// What finished within one interval.
@@ -384,6 +395,8 @@ impl Counters {
         copy.totals().into_iter().for_each(|n| put(out, *n));
         put(out, self.errors.len() as u64);
         self.errors.iter().for_each(|&n| put(out, n));
+        put(out, self.kinds.len() as u64);
+        self.kinds.iter().flat_map(|k| [k.started, k.ended]).for_each(|n| put(out, n));
         self.ws.put(out);
         self.sse.put(out);
     }
@@ -394,6 +407,10 @@ impl Counters {
             *total = numbers.next()?;
         }
         counters.errors = (0..numbers.count()?).map(|_| numbers.next()).collect::<Option<_>>()?;
+        let kind = |numbers: &mut Numbers<'_>| {
+            Some(KindCounters { started: numbers.next()?, ended: numbers.next()? })
+        };
+        counters.kinds = (0..numbers.count()?).map(|_| kind(numbers)).collect::<Option<_>>()?;
         counters.ws = WsCounters::get(numbers)?;
         counters.sse = SseCounters::get(numbers)?;
         Some(counters)
@@ -455,7 +472,8 @@ mod tests {
             steps in prop::collection::vec((any::<u16>(), any::<u64>(), any::<u64>(), sparse(), sparse()), 0..4), lateness in sparse(), release_error in sparse(),
         ) {
             let sse = SseCounters { opened: totals[2], closed: totals[3], reconnects: totals[4] };
-            let mut counters = Counters { errors, sse, ..Counters::default() };
+            let kinds = vec![KindCounters { started: totals[5], ended: totals[6] }; errors.len() % 3];
+            let mut counters = Counters { errors, kinds, sse, ..Counters::default() };
             counters.totals().into_iter().zip(totals).for_each(|(c, n)| *c = n);
             let counters = FromWorker::Counters(counters);
             prop_assert_eq!(again(&counters), counters);
@@ -476,7 +494,7 @@ mod tests {
     fn another_version_is_refused_clearly() {
         let body = br#"{"version":9,"word":"hello"}"#.to_vec();
         let why = FromWorker::unpack(&Frame { kind: FROM_HELLO, body }).unwrap_err().to_string();
-        insta::assert_snapshot!(why, @"the other side speaks version 9 of the worker protocol, this one version 3: are both of the same build?");
+        insta::assert_snapshot!(why, @"the other side speaks version 9 of the worker protocol, this one version 4: are both of the same build?");
     }
 
     #[test]

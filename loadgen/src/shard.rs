@@ -131,7 +131,7 @@ impl Shard {
         let each = program.kinds.iter().map(|k| k.connections).max().unwrap_or(1).max(1);
         Ok(Self {
             rows: rows.collect(),
-            figures: Rc::new(Figures::new(program.steps)),
+            figures: Rc::new(Figures::new(program.steps, program.kinds.len())),
             seats: Seats::default(),
             stage: crate::journey::stage(&segment.plan, &segment.url, segment.address)?,
             input: RefCell::new(vec![0; INPUT].into_boxed_slice()),

@@ -42,6 +42,8 @@ fn shared_passes_are_split_exactly() {
     // One worker more than places: it has no share either.
     let totals = run(plan(model, 60_000, vec![get(0, "/")]), serve(act), 3);
     assert_eq!((totals.finished[&0], totals.sum(|c| c.dropped)), (1001, 0));
+    // A pass is a session of its kind, and all have come to their end.
+    assert_eq!((totals.sum(|c| c.kinds[0].started), totals.sum(|c| c.kinds[0].ended)), (1001, 1001));
     assert!(totals.done.values().all(|d| d.at < 20 * S), "{:?}", totals.done);
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use dashboard::app::UiCommand;
 use loadgen::lanes::{Lanes, Reading};
 use loadgen::{Coordinator, LoadUpdate};
+use scenarios::plan::RunPlan;
 use timeline::amendment::{self, Amendment};
 use timeline::event::kinds;
 use timeline::facts::EndReason;
@@ -41,8 +42,10 @@ pub struct Wishes<'a> {
 }
 
 /// Carries updates to the recorder until all workers are done.
-pub async fn drive(mut load: Coordinator, steps: &[String], wishes: &Wishes<'_>) -> Ended {
-    let mut carrier = Carrier { lanes: Lanes::new(steps), ids: Vec::new(), handle: wishes.handle };
+pub async fn drive(mut load: Coordinator, plan: &RunPlan, wishes: &Wishes<'_>) -> Ended {
+    let kinds = plan.sessions.iter().map(|kind| kind.name.clone());
+    let lanes = Lanes::new(&plan.steps).with_kinds(kinds);
+    let mut carrier = Carrier { lanes, ids: Vec::new(), handle: wishes.handle };
     let mut ending = Ending::default();
     let mut notes = Vec::new();
     let mut look = tokio::time::interval(LOOK);

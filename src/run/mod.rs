@@ -212,7 +212,7 @@ impl Runner<'_> {
                 report_now: &|| self.report_now(&handle),
                 planned_end: RunTime(self.job.plan.length_ns()),
             };
-            let mut ended = load::drive(coordinator, &self.job.plan.steps, &wishes).await;
+            let mut ended = load::drive(coordinator, &self.job.plan, &wishes).await;
             if let Some(injector) = injector {
                 ended.notes.extend(injector.finish(self.folder));
             }

@@ -30,6 +30,15 @@ pub fn quantile_ns(histogram: &Histogram, quantile: f64) -> Option<f64> {
     (!histogram.is_empty()).then(|| histogram.value_at_quantile(quantile) as f64 * 1e3)
 }
 
+/// The values at `quantiles` (0 to 1, ascending) in nanoseconds, read in one pass; empty without samples.
+#[must_use]
+pub fn quantiles_ns(histogram: &Histogram, quantiles: impl IntoIterator<Item = f64>) -> Vec<f64> {
+    if histogram.is_empty() {
+        return Vec::new();
+    }
+    histogram.value_at_quantiles(quantiles).map(|us| us as f64 * 1e3).collect()
+}
+
 /// The used cells of a histogram: value in microseconds (1 to [`MAX_US`]) and count, values ascending.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

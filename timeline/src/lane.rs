@@ -139,6 +139,10 @@ pub mod names {
     pub const LATE: &str = "client.late";
     /// Sessions open now.
     pub const OPEN_SESSIONS: &str = "client.open-sessions";
+    /// The same by kind; subject: kind of session.
+    pub const SESSIONS_BY_KIND: &str = "client.sessions-by-kind";
+    /// Sessions started per second; subject: kind of session.
+    pub const SESSIONS_STARTED: &str = "client.sessions-started";
     /// Connections open now.
     pub const OPEN_CONNECTIONS: &str = "client.open-connections";
     /// Response time (finished - intended), histogram; subject: step.

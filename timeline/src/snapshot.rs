@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::cells::Cells;
 use crate::clock::RunTime;
 use crate::event::Event;
+use crate::facts::PhaseFacts;
 use crate::finding::{Finding, Status};
 use crate::lane::{Quality, Shape};
 use crate::units::Unit;
@@ -41,6 +42,20 @@ pub fn heat_edge_ns(row: usize) -> f64 {
     HEAT_FLOOR_NS * 10f64.powf(row as f64 / f64::from(HEAT_ROWS_PER_DECADE))
 }
 
+/// Points of a curve of percentiles.
+pub const CURVE_POINTS: usize = 38;
+/// Points for each factor of ten by which requests become rarer.
+const CURVE_PER_DECADE: f64 = 10.0;
+
+/// The quantile of a curve's point `i`: the median, then evenly by the logarithm of 1 / (1 - q) up to 99.99 %, so that 90, 99, 99.9
+/// and 99.99 % are points of their own.
+#[must_use]
+pub fn curve_quantile(i: usize) -> f64 {
+    // 10^0.3 is about 2, where the median lies; the grid goes on from there.
+    let first_decade_point = 0.3 * CURVE_PER_DECADE;
+    if i == 0 { 0.5 } else { 1.0 - 10f64.powf(-(i as f64 + first_decade_point) / CURVE_PER_DECADE) }
+}
+
 /// Everything a person sees at one instant.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -60,6 +75,15 @@ pub struct Snapshot {
     pub service: Percentiles,
     /// Response time over the last five seconds.
     pub recent: Percentiles,
+    /// Response and service time over ever rarer requests, warm-up left out.
+    #[serde(default)]
+    pub curves: Curves,
+    /// Phases, in the plan's order, each with its planned load; none when watching.
+    #[serde(default)]
+    pub phases: Vec<PhaseFacts>,
+    /// Kinds of sessions of which any has started, the most frequent first.
+    #[serde(default)]
+    pub kinds: Vec<KindView>,
     /// Each step, in the plan's order, warm-up left out.
     pub steps: Vec<StepView>,
     /// Errors by kind, most frequent first: kind and count over the run.
@@ -201,6 +225,38 @@ impl Percentiles {
         let q = |q| crate::histogram::quantile_ns(h, q).unwrap_or(0.0);
         Self { count: h.len(), p50: q(0.5), p90: q(0.9), p99: q(0.99), p999: q(0.999), max: q(1.0) }
     }
+}
+
+/// The percentile curves of both times, nanoseconds: value `i` is that of [`curve_quantile`]`(i)`. [`CURVE_POINTS`] values each, or
+/// none without samples; how many of them the count supports is the reader's judgement.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Curves {
+    /// Response time.
+    pub response: Vec<f64>,
+    /// Service time.
+    pub service: Vec<f64>,
+}
+
+impl Curves {
+    /// Read from merged histograms.
+    #[must_use]
+    pub fn of(response: &crate::histogram::Histogram, service: &crate::histogram::Histogram) -> Self {
+        let curve = |h| crate::histogram::quantiles_ns(h, (0..CURVE_POINTS).map(curve_quantile));
+        Self { response: curve(response), service: curve(service) }
+    }
+}
+
+/// A kind of session over all workers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KindView {
+    /// Its name in the scenario.
+    pub name: String,
+    /// Open now.
+    pub open: u64,
+    /// Started over the run.
+    pub started: u64,
+    /// Ended over the run.
+    pub ended: u64,
 }
 
 /// One step.
@@ -377,6 +433,21 @@ pub fn counted(findings: &[Finding]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_curve_has_a_point_at_every_quantile_that_people_name() {
+        assert_eq!(curve_quantile(0), 0.5);
+        for (i, q) in [(7, 0.9), (17, 0.99), (27, 0.999), (CURVE_POINTS - 1, 0.9999)] {
+            assert!((curve_quantile(i) - q).abs() < 1e-12, "{i}: {}", curve_quantile(i));
+        }
+        let mut h = crate::histogram::new();
+        (1..=30_000).for_each(|ms| crate::histogram::record_ns(&mut h, ms * 1_000_000));
+        let curves = Curves::of(&h, &crate::histogram::new());
+        let (p, r) = (Percentiles::of(&h), &curves.response);
+        assert_eq!([r[0], r[7], r[17], r[27]], [p.p50, p.p90, p.p99, p.p999]);
+        assert!(r.len() == CURVE_POINTS && r.is_sorted() && r[CURVE_POINTS - 1] <= p.max);
+        assert!(curves.service.is_empty(), "without samples there is no curve");
+    }
 
     #[test]
     fn heat_rows_cover_100_us_to_a_minute_and_clamp_beyond() {

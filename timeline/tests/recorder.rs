@@ -3,19 +3,21 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dynamometer_timeline as timeline;
+use timeline::amendment::halt_event;
 use timeline::facts::{EndReason, LoadModel, PhaseFacts, PlanFacts, RunEnd, RunMeta};
 use timeline::gate::Gate;
 use timeline::histogram::Sparse;
 use timeline::lane::names;
 use timeline::recorder::{Diagnose, Follower, Options, Player, Recorder};
 use timeline::recording::{Reader, RecordingError, Writer, is_written};
-use timeline::snapshot::{LogLine, RunState};
+use timeline::snapshot::{CURVE_POINTS, LogLine, RunState, RunView, Snapshot};
 use timeline::{
-    Entry, Event, Finding, FindingKind, LaneId, LaneSpec, MonoNs, RunClock, RunTime, Severity, Span, Status,
-    Timeline, Unit,
+    Amendment, Entry, Event, Finding, FindingKind, LaneId, LaneSpec, MonoNs, RunClock, RunTime, Severity,
+    Span, Status, Timeline, Unit,
 };
 
 /// A stand-in for the detectors: says how many waiters it has seen, so that any difference shows.
@@ -161,6 +163,86 @@ fn a_played_recording_shows_what_was_live_forwards_and_backwards() {
     );
     let again = shown(&mut player, RunTime::from_ms(400));
     assert_eq!((again.at, &again.findings, &again.lanes), (early.at, &early.findings, &early.lanes));
+}
+
+/// A picture without what cannot be the same: how many came before it, who shows it, and what never reached the recording.
+fn picture(snapshot: &Snapshot) -> Snapshot {
+    let run = RunView { state: RunState::Done, ..snapshot.run.clone() };
+    Snapshot { seq: 0, dropped_entries: 0, run, ..snapshot.clone() }
+}
+
+/// A load of two kinds of sessions, at half of the plan from sample 1 on, halted for a second: twice the time between two ticks.
+fn amended(recorder: &Recorder) -> Arc<Snapshot> {
+    let handle = recorder.handle();
+    let lane = |spec: LaneSpec| handle.declare(spec).unwrap();
+    let rate = |name: &str| LaneSpec::rate(name, "gen-0", Unit::PerSecond);
+    let level = |name: &str| LaneSpec::level(name, "gen-0", Unit::Count);
+    let offered = lane(rate(names::OFFERED));
+    let times = [names::RESPONSE, names::SERVICE].map(|n| lane(LaneSpec::histogram(n, "gen-0").about("say")));
+    let kinds = ["buyer", "onlooker"].map(|kind| {
+        (lane(level(names::SESSIONS_BY_KIND).about(kind)), lane(rate(names::SESSIONS_STARTED).about(kind)))
+    });
+    let change = |what: Amendment| handle.event(what.event(handle.clock().now()));
+    let (mut halted, mut shown) = (RunTime::ZERO, None);
+    for i in 0..16u32 {
+        let now = MonoNs::now();
+        handle.sample(offered, now, if (3..13).contains(&i) { 0.0 } else { 5.0 });
+        for (k, (open, started)) in kinds.into_iter().enumerate() {
+            handle.sample(open, now, f64::from(i % 4));
+            handle.sample(started, now, 40.0 + 10.0 * k as f64);
+        }
+        for (lane, us) in times.into_iter().zip([3_000, 1_000]) {
+            let cells = Sparse { cells: vec![(us * (i + 1), 30)] };
+            handle.histogram(lane, now, MonoNs(now.0 + 1_000), cells);
+        }
+        match i {
+            1 => change(Amendment::Scale(0.5)),
+            3 => {
+                halted = handle.clock().now();
+                change(Amendment::Halt);
+            }
+            12 => shown = Some(handle.published().get()),
+            13 => {
+                change(Amendment::GoOn);
+                handle.event(halt_event(Span::new(halted, handle.clock().now())));
+            }
+            _ => {}
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    shown.unwrap()
+}
+
+#[test]
+fn a_run_whose_load_was_halted_and_changed_is_played_as_it_was_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("recording.dyno");
+    let recorder = Recorder::start(options(Box::new(waiters_seen)), Some(&path)).unwrap();
+    let halted = amended(&recorder);
+    let live = recorder.finish(RunEnd { reason: EndReason::Completed, at: RunTime::ZERO, notes: Vec::new() });
+    assert_eq!((halted.load.factor, halted.load.halted_since.is_some()), (Some(0.5), true));
+
+    let mut player = Player::open(&path, || Box::new(waiters_seen)).unwrap();
+    let published = player.published();
+    let load = |s: &Snapshot| (s.load.factor, s.load.halted_since);
+    let mut played = (0..20).map(|tenth| {
+        player.seek(RunTime::from_ms(tenth * 100)).unwrap();
+        published.get()
+    });
+    let then = played.find(|s| load(s) == load(&halted)).expect("it is halted at one of its ticks, too");
+    assert_eq!(then.phases, halted.phases);
+
+    player.seek(RunTime(u64::MAX)).unwrap();
+    let (last, end) = (picture(&published.get()), picture(&live.snapshot));
+    assert_eq!(last, end, "every figure");
+    assert_eq!((end.load.factor, end.load.halted_since), (Some(0.5), None));
+    let kinds: Vec<&str> = end.kinds.iter().map(|k| k.name.as_str()).collect();
+    assert_eq!(kinds, ["onlooker", "buyer"], "the most frequent first");
+    assert!(end.kinds.iter().all(|k| k.open == 3 && k.ended + k.open == k.started), "{:?}", end.kinds);
+    assert_eq!(end.phases[0].name, "steady");
+    let (response, service) = (&end.curves.response, &end.curves.service);
+    assert_eq!((response.len(), response[0]), (CURVE_POINTS, end.response.p50));
+    assert!(response.iter().zip(service).all(|(r, s)| r > s));
 }
 
 #[test]

@@ -102,8 +102,8 @@ fn lines(canvas: &mut Canvas<'_>, area: Rect, findings: &[&Finding], selected: O
     for (i, finding) in findings.iter().enumerate().skip(first).take(height) {
         let row = layout::row(area, (i - first) as u16);
         line(canvas, row, finding);
-        if selected == Some(i) {
-            table::select(canvas, row);
+        if let Some(selected) = selected {
+            table::choosable(canvas, row, i, selected);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! What lies over a view: the keys, read from the one table, and the question before a halt.
+//! What lies over a view: the keys, read from the one table, and the questions that are asked first.
 
 use ratatui::layout::Rect;
 
-use crate::app::Model;
+use crate::app::{Model, Question};
 use crate::canvas::Canvas;
 use crate::keys::{ABOUT_MAX, BINDINGS, Binding};
 use crate::layout;
@@ -41,20 +41,38 @@ fn put(canvas: &mut Canvas<'_>, row: Rect, binding: &Binding) {
     canvas.pieces(row, &[(&key, Role::Strong), (binding.about, Role::Text)]);
 }
 
-/// The question before the load is halted.
-pub(super) fn confirm_halt(canvas: &mut Canvas<'_>, area: Rect) {
-    /// The sentence, broken so that it fits the narrowest screen.
-    const LINES: [&str; 4] = [
-        "The halt is recorded, and a halted",
-        "run cannot pass a gate on response",
-        "time.",
-        "y halts, any other key does not.",
-    ];
-    let place = layout::centred(area, 40, LINES.len() as u16 + 1);
+/// A question, broken into lines that fit the narrowest screen.
+fn words(question: Question) -> (&'static str, [&'static str; 4]) {
+    match question {
+        Question::Halt => (
+            "halt the load?",
+            [
+                "The halt is recorded, and a halted",
+                "run cannot pass a gate on response",
+                "time.",
+                "y halts, any other key does not.",
+            ],
+        ),
+        Question::Suspend => (
+            "suspend dyno?",
+            [
+                "The load goes on, but nobody watches",
+                "the target meanwhile: a gap stays.",
+                "`fg` should follow within a minute.",
+                "y suspends, any other key does not.",
+            ],
+        ),
+    }
+}
+
+/// The question before something that cannot be taken back.
+pub(super) fn ask(canvas: &mut Canvas<'_>, area: Rect, question: Question) {
+    let (title, lines) = words(question);
+    let place = layout::centred(area, 40, lines.len() as u16 + 1);
     let edge = Rect { x: place.x.saturating_sub(1), width: place.width.saturating_add(2), ..place };
     canvas.clear(edge.intersection(area));
-    canvas.heading(layout::row(place, 0), "halt the load?", "");
-    for (i, line) in LINES.iter().enumerate() {
+    canvas.heading(layout::row(place, 0), title, "");
+    for (i, line) in lines.iter().enumerate() {
         canvas.pieces(layout::row(place, i as u16 + 1), &[(" ", Role::Text), (line, Role::Text)]);
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     let dropped = scene.snapshot.dropped_entries;
     let note = format!("newest first; samples and events dropped: {}", figures::count(dropped));
     canvas.heading(layout::row(body, 0), "log", &note);
-    lines(canvas, layout::top(body, 1).1, scene, scene.selected());
+    lines(canvas, layout::top(body, 1).1, scene, Some(scene.model.selected(scene.model.view)));
 }
 
 /// The lines themselves.
@@ -37,8 +37,8 @@ pub(super) fn lines(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>, sele
         let row = layout::row(area, (i - first) as u16);
         let at = format!(" {}  ", line.at);
         canvas.pieces(row, &[(&at, Role::Dim), (&line.text, Role::Text)]);
-        if selected == Some(i) {
-            table::select(canvas, row);
+        if let Some(selected) = selected {
+            table::choosable(canvas, row, i, selected);
         }
     }
 }

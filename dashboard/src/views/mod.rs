@@ -8,6 +8,7 @@ mod log;
 mod memory;
 mod overview;
 mod pauses;
+mod phases;
 mod pools;
 mod processes;
 mod response;
@@ -25,6 +26,7 @@ use crate::canvas::Canvas;
 use crate::figures;
 use crate::keys;
 use crate::layout::{self, Columns, LEAST, Shell, SizeClass};
+use crate::table::List;
 use crate::theme::Role;
 
 /// All that a view may look at.
@@ -46,9 +48,9 @@ impl<'a> Scene<'a> {
         Axis::new(self.snapshot, Columns::of(area).plot.width, self.model.zoom, self.model.cursor)
     }
 
-    /// The selected row of the view on the screen.
-    fn selected(&self) -> Option<usize> {
-        Some(self.model.selected(self.model.view))
+    /// The list of the view on the screen, of `n` rows.
+    fn list(&self, n: usize) -> List {
+        List::whole(self.model.selected(self.model.view), n)
     }
 }
 
@@ -72,7 +74,7 @@ pub(crate) fn draw(canvas: &mut Canvas<'_>, area: Rect, model: &Model, live: &Sn
     footer(canvas, shell.footer, &scene, live);
     match model.overlay {
         Overlay::Help(first) => help::draw(canvas, area, model, first),
-        Overlay::ConfirmHalt => help::confirm_halt(canvas, area),
+        Overlay::Question(question) => help::ask(canvas, area, question),
         Overlay::None | Overlay::Typing => {}
     }
 }
@@ -98,16 +100,6 @@ pub(crate) fn sort_columns(view: View) -> usize {
         View::Sessions => sessions::SORTS.len(),
         View::Processes => processes::SORTS.len(),
         _ => 1,
-    }
-}
-
-/// The block whose columns are time, for the mouse.
-pub(crate) fn plot_area(view: View, screen: Rect) -> Option<Rect> {
-    let body = Shell::of(screen).body;
-    match view {
-        View::Overview => Some(overview::aligned_block(body, SizeClass::of(screen))),
-        View::Response | View::Memory | View::Pauses | View::Pools | View::Processes => Some(body),
-        View::Sessions | View::Findings | View::Log => None,
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{heatmap, percentiles};
 /// Least width of the side panel of the wide layout.
 const PANEL: u16 = 44;
 /// Rows of the percentile plot in the side panel, its legend and scale among them.
-const PLOT_ROWS: u16 = 13;
+const PLOT_ROWS: u16 = 14;
 /// Rows for findings below the lanes.
 const FINDING_ROWS: u16 = 4;
 /// Least and most rows of the heatmap.
@@ -29,7 +29,7 @@ const TALLEST: u16 = 3;
 const VITAL_LANES: usize = 5;
 
 /// Heatmap and lanes, cut from the body.
-pub(super) fn aligned_block(body: Rect, size: SizeClass) -> Rect {
+fn aligned_block(body: Rect, size: SizeClass) -> Rect {
     match size {
         SizeClass::Wide => {
             let (left, _) = layout::split_right(body, panel_width(body));
@@ -67,7 +67,7 @@ fn wide(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
 
     let (plot, rest) = layout::top(panel, PLOT_ROWS);
     canvas.heading(layout::row(plot, 0), "percentiles", "warm-up left out");
-    percentiles::draw(canvas, layout::top(plot, 1).1, &scene.snapshot.response, &scene.snapshot.service);
+    percentiles::draw(canvas, layout::top(plot, 1).1, scene.snapshot);
     let log_rows = (rest.height / 3).min(8);
     let (rest, tail) = layout::bottom(rest, log_rows);
     findings::list_with_detail(canvas, rest, scene);

@@ -44,7 +44,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     let columns =
         [words("at", 7), figure("took", 8), words("what", 20), words("where", 10), words("details", 0)];
     let rows: Vec<Row> = events.iter().map(|e| Row::text(cells(e))).collect();
-    table::draw(canvas, list, &columns, &rows, scene.selected().filter(|_| !rows.is_empty()));
+    table::draw(canvas, list, &columns, &rows, Some(scene.list(rows.len())));
 }
 
 fn cells(e: &Event) -> Vec<String> {

@@ -11,7 +11,7 @@ use crate::canvas::Canvas;
 use crate::figures;
 use crate::lanes::{self, Lane};
 use crate::layout::{self, SizeClass};
-use crate::table::{self, Row, figure, words};
+use crate::table::{self, List, Row, figure, words};
 use crate::theme::Role;
 
 /// Most rows of one lane.
@@ -31,24 +31,23 @@ pub(super) fn row_count(scene: &Scene<'_>) -> usize {
 pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     let s = scene.snapshot;
     let selected = scene.model.selected(scene.model.view).min(row_count(scene).saturating_sub(1));
-    let cache_selected = selected.checked_sub(s.pools.len());
     let share = body.height / 4;
     let height = |n: usize| u16::try_from(n).unwrap_or(u16::MAX).saturating_add(2).min(share.max(3));
 
     let (area, rest) = layout::top(body, height(s.pools.len()));
     canvas.heading(layout::row(area, 0), "pools", "wait and hold over the last 5 s");
     let rows: Vec<Row> = s.pools.iter().map(pool_row).collect();
-    let pool_selected = (selected < s.pools.len()).then_some(selected);
-    list(canvas, layout::top(area, 1).1, &POOL_COLUMNS, &rows, pool_selected, "no pool is known");
+    let part = List { first: 0, selected };
+    list(canvas, layout::top(area, 1).1, &POOL_COLUMNS, &rows, part, "no pool is known");
 
     let (area, rest) = layout::top(rest, height(s.caches.len()));
     canvas.heading(layout::row(area, 0), "caches", "rates over the last second");
     let rows: Vec<Row> = s.caches.iter().map(cache_row).collect();
-    let chosen = cache_selected.filter(|_| !s.caches.is_empty());
-    list(canvas, layout::top(area, 1).1, &CACHE_COLUMNS, &rows, chosen, "no cache is known");
+    let part = List { first: s.pools.len(), selected };
+    list(canvas, layout::top(area, 1).1, &CACHE_COLUMNS, &rows, part, "no cache is known");
 
     let rest = if scene.size >= SizeClass::Standard { stampedes(canvas, rest, s, share) } else { rest };
-    let (name, lanes) = match chosen.and_then(|i| s.caches.get(i)) {
+    let (name, lanes) = match selected.checked_sub(s.pools.len()).and_then(|i| s.caches.get(i)) {
         Some(cache) => (format!("cache {}", cache.name), cache_lanes(scene, cache)),
         None => s
             .pools
@@ -68,13 +67,13 @@ fn list(
     area: Rect,
     columns: &[table::Column],
     rows: &[Row],
-    selected: Option<usize>,
+    part: List,
     none: &str,
 ) {
     if rows.is_empty() {
         canvas.pieces(layout::row(area, 0), &[(" ", Role::Dim), (none, Role::Dim)]);
     } else {
-        table::draw(canvas, area, columns, rows, selected);
+        table::draw(canvas, area, columns, rows, Some(part));
     }
 }
 

@@ -64,13 +64,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     let rows: Vec<Row> = processes.iter().map(|p| row(p)).collect();
     let columns =
         [words("name", 12), figure("CPU", 11), figure("memory", 9), figure("descr.", 7), words("", 0)];
-    table::draw(
-        canvas,
-        layout::top(area, 1).1,
-        &columns,
-        &rows,
-        scene.selected().filter(|_| !rows.is_empty()),
-    );
+    table::draw(canvas, layout::top(area, 1).1, &columns, &rows, Some(scene.list(rows.len())));
 
     let (area, rest) = layout::top(rest, height(s.sources.len().max(1), 1));
     canvas.heading(layout::row(area, 0), "sources", "");

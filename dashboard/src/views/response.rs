@@ -12,8 +12,8 @@ use crate::table::{self, Row, figure, words};
 use crate::theme::Role;
 use crate::{heatmap, percentiles};
 
-/// Width of the percentile plot beside the table of figures.
-const FIGURES: u16 = 44;
+/// Width of the table of figures beside the percentile plot: every column, since no quantile stands without its count.
+const FIGURES: u16 = 48;
 
 /// Draws it.
 pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
@@ -35,7 +35,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     let (plot, right) = layout::split_right(lower, FIGURES);
     let plot = Rect { width: plot.width.saturating_sub(1), ..plot };
     canvas.heading(layout::row(plot, 0), "percentiles", "the gap is queueing");
-    percentiles::draw(canvas, layout::top(plot, 1).1, &s.response, &s.service);
+    percentiles::draw(canvas, layout::top(plot, 1).1, s);
     let (upper, lower) = layout::top(right, 5);
     canvas.heading(layout::row(upper, 0), "figures", "warm-up left out");
     quantiles(canvas, layout::top(upper, 1).1, scene);
@@ -52,7 +52,7 @@ fn quantiles(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
         figure("p99", 7),
         figure("p99.9", 7),
         figure("max", 7),
-        figure("n", 6),
+        figure("n", 5),
     ];
     let row = |name: &str, p: &Percentiles| {
         Row::text(vec![

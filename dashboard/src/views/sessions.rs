@@ -1,10 +1,10 @@
-//! Sessions: how far the plan is, the steps, errors by kind, the workers that apply the load.
+//! Sessions: how far the plan is, its phases, the kinds of sessions, the steps, errors by kind, the workers that apply the load.
 
 use ratatui::layout::Rect;
 use timeline::Unit;
-use timeline::snapshot::{Percentiles, StepView};
+use timeline::snapshot::{Percentiles, ProcessView, StepView};
 
-use super::Scene;
+use super::{Scene, phases};
 use crate::app::Measure;
 use crate::canvas::Canvas;
 use crate::figures;
@@ -20,6 +20,10 @@ const MOST_KINDS: usize = 8;
 const BAR: u16 = 30;
 /// Width of the panel with errors and workers, beside the steps where there is room.
 const PANEL: u16 = 40;
+/// Width of a worker's age: `2.9 s old`, and a space before.
+const AGE: u16 = 10;
+/// Width of the kinds of sessions, beside the phases, where there is less room.
+const KINDS: u16 = 32;
 
 fn measured(scene: &Scene<'_>, step: &StepView) -> Percentiles {
     match scene.model.measure {
@@ -53,20 +57,43 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     match scene.size {
         SizeClass::Narrow | SizeClass::TooSmall => steps(canvas, rest, scene),
         SizeClass::Standard => {
-            let (list, below) = layout::top(rest, rest.height.saturating_mul(3) / 5);
+            let (plan, rest) = layout::top(rest, phases::rows(scene.snapshot).min(rest.height / 3));
+            // Errors and workers get the rows that they need, and no more than two fifths.
+            let lower = u16::try_from(lower_rows(scene)).unwrap_or(u16::MAX);
+            let (list, below) = layout::bottom(rest, lower.min(rest.height.saturating_mul(2) / 5));
+            let (left, right) = beside(plan, KINDS);
+            phases::phases(canvas, left, scene.snapshot);
+            phases::kinds(canvas, right, scene.snapshot);
             steps(canvas, list, scene);
-            let (left, right) = layout::left(below, below.width / 2);
-            errors(canvas, Rect { width: left.width.saturating_sub(1), ..left }, scene);
+            let (left, right) = beside(below, below.width / 2);
+            errors(canvas, left, scene);
             workers(canvas, right, scene);
         }
         SizeClass::Wide => {
-            let (list, panel) = layout::split_right(rest, PANEL);
-            steps(canvas, Rect { width: list.width.saturating_sub(1), ..list }, scene);
-            let (above, below) = layout::top(panel, panel.height / 2);
+            let (list, panel) = beside(rest, PANEL);
+            let (plan, list) = layout::top(list, phases::rows(scene.snapshot).min(list.height / 3));
+            phases::phases(canvas, plan, scene.snapshot);
+            steps(canvas, list, scene);
+            let (top, rest) = layout::top(panel, plan.height);
+            let (above, below) = layout::top(rest, rest.height / 2);
+            phases::kinds(canvas, top, scene.snapshot);
             errors(canvas, above, scene);
             workers(canvas, below, scene);
         }
     }
+}
+
+/// Rows that errors and workers take beside each other, with their heading.
+fn lower_rows(scene: &Scene<'_>) -> usize {
+    let workers = scene.snapshot.processes.iter().filter(|p| figures::is_worker(p)).count();
+    let kinds = scene.snapshot.errors.len().min(MOST_KINDS + 1);
+    workers.max(kinds).max(1) + 1
+}
+
+/// What is left of a panel of `width` cells at the right, a cell between them, and the panel.
+fn beside(area: Rect, width: u16) -> (Rect, Rect) {
+    let (left, right) = layout::split_right(area, width);
+    (Rect { width: left.width.saturating_sub(1), ..left }, right)
 }
 
 fn progress(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
@@ -152,13 +179,7 @@ fn steps(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
         }
     };
     let rows: Vec<Row> = rows(scene).iter().map(row).collect();
-    table::draw(
-        canvas,
-        layout::top(area, 1).1,
-        &columns,
-        &rows,
-        scene.selected().filter(|_| !rows.is_empty()),
-    );
+    table::draw(canvas, layout::top(area, 1).1, &columns, &rows, Some(scene.list(rows.len())));
 }
 
 fn errors(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
@@ -167,7 +188,9 @@ fn errors(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
     if s.errors.is_empty() {
         canvas.pieces(layout::row(area, 1), &[(" none", Role::Dim)]);
     }
-    let most = MOST_KINDS.min(usize::from(area.height.saturating_sub(2)));
+    // The last row says how many are left out, if any are.
+    let room = usize::from(area.height.saturating_sub(1)).min(MOST_KINDS + 1);
+    let most = if s.errors.len() <= room { room } else { room.saturating_sub(1) };
     for (i, (kind, n)) in s.errors.iter().take(most).enumerate() {
         let (row, right) = layout::split_right(layout::row(area, i as u16 + 1), 8);
         canvas.pieces(row, &[(" ", Role::Text), (kind, Role::Text)]);
@@ -176,29 +199,31 @@ fn errors(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
     let more = s.errors.len().saturating_sub(most);
     if more > 0 {
         let row = layout::row(area, most as u16 + 1);
-        canvas.pieces(row, &[(&format!(" and {more} more kinds"), Role::Dim)]);
+        canvas.pieces(row, &[(&format!(" and {more} other kinds"), Role::Dim)]);
     }
 }
 
-/// The generator's own processes: they tell whether the load can be believed.
+/// The generator's own processes: they tell whether the load can be believed. Those that are silent come first.
 fn workers(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
-    let workers: Vec<_> = scene.snapshot.processes.iter().filter(|p| figures::is_worker(p)).collect();
-    canvas.heading(layout::row(area, 0), "generator workers", "");
+    let is_silent = |p: &ProcessView| p.age_ns > figures::STALE_NS;
+    let mut workers: Vec<_> = scene.snapshot.processes.iter().filter(|p| figures::is_worker(p)).collect();
+    workers.sort_by_key(|p| !is_silent(p));
+    let shown = usize::from(area.height.saturating_sub(1));
+    let note = if workers.len() > shown { format!("{shown} of {}", workers.len()) } else { String::new() };
+    canvas.heading(layout::row(area, 0), "generator workers", &note);
     if workers.is_empty() {
         canvas.pieces(layout::row(area, 1), &[(" none", Role::Dim)]);
     }
-    for (i, p) in workers.iter().enumerate().take(usize::from(area.height)) {
-        let row = layout::row(area, i as u16 + 1);
-        let text = if p.age_ns > figures::STALE_NS {
-            format!(" {:<8} silent for {}", p.name, figures::age(p.age_ns))
-        } else {
-            format!(
-                " {:<8} {} {}",
-                p.name,
-                figures::show(Unit::Cores, p.cpu),
-                figures::show(Unit::Bytes, p.resident)
-            )
-        };
+    for (i, p) in workers.iter().enumerate().take(shown) {
+        let (row, right) = layout::split_right(layout::row(area, i as u16 + 1), AGE);
+        let age = figures::age(p.age_ns);
+        if is_silent(p) {
+            canvas.pieces(row, &[(&format!(" {:<8} silent for {age}", p.name), Role::Warning)]);
+            continue;
+        }
+        let cpu = figures::show(Unit::Cores, p.cpu);
+        let text = format!(" {:<8} {cpu} {}", p.name, figures::show(Unit::Bytes, p.resident));
         canvas.pieces(row, &[(&text, Role::Text)]);
+        canvas.right(right, &format!("{age} old"), Role::Dim);
     }
 }

@@ -6,7 +6,7 @@ use dashboard::app::View;
 use dashboard::theme::Palette;
 use serde_json::Value;
 use timeline::lane::{Quality, names};
-use timeline::snapshot::{HEAT_ROWS, Percentiles, Snapshot, heat_edge_ns};
+use timeline::snapshot::{HEAT_ROWS, Snapshot, heat_edge_ns};
 use timeline::{RunTime, Unit};
 
 use crate::{SIZES, buffer, fixture, model, rows};
@@ -152,20 +152,26 @@ fn derived(s: &Snapshot, known: &mut BTreeSet<String>) {
     let l = &s.load;
     let sums = s.heat.iter().map(|c| c.rows.iter().map(|n| f64::from(*n)).sum::<f64>());
     let times = s.heat.iter().flat_map(|c| [c.max, c.p99, c.p50]);
-    // The middle of the percentile plot's scale; both curves lie between these.
-    let ends = |p: &Percentiles| [p.p50, p.p90, p.p99, p.p999];
-    let all: Vec<f64> = [s.response, s.service].iter().flat_map(ends).collect();
+    // The middle of the percentile plot's scale, whose ends are of either curve; and what lies between the curves.
+    let curves = [&s.curves.response, &s.curves.service];
+    let gaps = curves[0].iter().zip(curves[1]).map(|(r, s)| r - s);
+    let all: Vec<f64> = curves.into_iter().flatten().copied().collect();
     let middles = all.iter().flat_map(|a| all.iter().map(move |b| (a * b).sqrt()));
     let ratio = l.errors as f64 / l.requests as f64;
     let lengths = s.events.iter().map(|e| e.span().length().as_nanos() as f64);
-    for v in
-        lengths.chain(sums).chain(times).chain(middles).chain((0..HEAT_ROWS).map(heat_edge_ns)).chain([ratio])
+    for v in lengths
+        .chain(sums)
+        .chain(gaps)
+        .chain(times)
+        .chain(middles)
+        .chain((0..HEAT_ROWS).map(heat_edge_ns))
+        .chain([ratio])
     {
         shown(v, known);
     }
     // Counts of things on the screen, quantiles' names, times of the axis, the keys of views.
     known.extend((0..=100).map(|n| n.to_string()));
-    known.extend(["99.9".to_owned()]);
+    known.extend(["99.9", "99.99"].map(str::to_owned));
     known.extend((0..=120).map(|n| RunTime(n * 1_000_000_000).to_string()));
 }
 
@@ -181,9 +187,9 @@ fn numbers(row: &str) -> Vec<(String, String)> {
     numbers.map(|(i, w)| (bare(w), words.get(i + 1).map(|w| bare(w)).unwrap_or_default())).collect()
 }
 
-/// `64/64` and `1/3` are two numbers, `4.00k/s` is one.
+/// `64/64`, `1/3` and `0-8.10k` are two numbers, `4.00k/s` is one.
 fn split(word: &str) -> Vec<&str> {
-    if word.ends_with("/s") { vec![word] } else { word.split('/').collect() }
+    if word.ends_with("/s") { vec![word] } else { word.split(['/', '-']).collect() }
 }
 
 #[test]

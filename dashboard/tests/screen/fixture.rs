@@ -3,11 +3,13 @@
 //! Everything follows from the second alone, so pictures are the same in every run.
 
 use timeline::event::{Event, kinds};
+use timeline::facts::{LoadModel, PhaseFacts};
 use timeline::finding::Evidence;
 use timeline::lane::{Quality, names};
 use timeline::snapshot::{
-    CacheView, Cell, GateView, HeatColumn, LaneView, LoadView, LogLine, Percentiles, PoolView, ProcessView,
-    RunState, RunView, Snapshot, SourceView, StepView, VERSION, heat_row,
+    CURVE_POINTS, CacheView, Cell, Curves, GateView, HeatColumn, KindView, LaneView, LoadView, LogLine,
+    Percentiles, PoolView, ProcessView, RunState, RunView, Snapshot, SourceView, StepView, VERSION,
+    curve_quantile, heat_row,
 };
 use timeline::{Finding, FindingKind, RunTime, Severity, Shape, Span, Status, Unit};
 
@@ -161,6 +163,42 @@ fn percentiles(count: u64, p50: f64, p99: f64, max: f64) -> Percentiles {
         p999: max * 0.45 * MS,
         max: max * MS,
     }
+}
+
+/// A curve through a few percentiles, straight between them on the plot's scales.
+fn curve(p: &Percentiles) -> Vec<f64> {
+    let place = |q: f64| -(1.0 - q).ln();
+    let known = [(0.5, p.p50), (0.9, p.p90), (0.99, p.p99), (0.999, p.p999), (0.9999, p.max * 0.8)];
+    let at = |q: f64| {
+        let i = known.iter().rposition(|k| k.0 <= q + 1e-9).unwrap_or(0).min(known.len() - 2);
+        let [(a, from), (b, to)] = [known[i], known[i + 1]];
+        let share = (place(q) - place(a)) / (place(b) - place(a));
+        from * (to / from).powf(share)
+    };
+    (0..CURVE_POINTS).map(|i| at(curve_quantile(i))).collect()
+}
+
+fn phases() -> Vec<PhaseFacts> {
+    let phase = |name: &str, from, to, warmup, (least, most)| PhaseFacts {
+        name: name.to_owned(),
+        span: Span::new(at(from), at(to)),
+        warmup,
+        model: LoadModel::Sessions,
+        from: least,
+        to: most,
+    };
+    vec![
+        phase("warm-up", 0, 30, true, (0.0, 8_100.0)),
+        phase("rush", 30, 70, false, (8_100.0, 8_100.0)),
+        phase("ebb", 70, PLANNED, false, (8_100.0, 500.0)),
+    ]
+}
+
+fn kinds_of_sessions(second: u64) -> Vec<KindView> {
+    let kind =
+        |name: &str, open, started| KindView { name: name.to_owned(), open, started, ended: started - open };
+    let ramp = second.min(30);
+    vec![kind("buyer", ramp * 216, second * 260), kind("onlooker", ramp * 54, second * 61)]
 }
 
 fn evidence(text: &str, lane: &str, from: u64, value: f64, unit: Unit) -> Evidence {
@@ -403,6 +441,10 @@ pub fn flash_sale(second: u64) -> Snapshot {
     let phase = if second < 30 { ("warm-up", 1) } else { ("rush", 2) };
     let (pools, caches) = pools_and_caches(second);
     let slow = second > ONSET;
+    let response =
+        percentiles(second * 3_950, 3.2, if slow { 61.0 } else { 9.4 }, if slow { 1_180.0 } else { 33.0 });
+    let service =
+        percentiles(second * 3_950, 2.6, if slow { 19.0 } else { 7.2 }, if slow { 940.0 } else { 27.0 });
     Snapshot {
         version: VERSION,
         seq: second,
@@ -417,20 +459,13 @@ pub fn flash_sale(second: u64) -> Snapshot {
             planned: Some(at(PLANNED)),
         },
         load: load(second),
-        response: percentiles(
-            second * 3_950,
-            3.2,
-            if slow { 61.0 } else { 9.4 },
-            if slow { 1_180.0 } else { 33.0 },
-        ),
-        service: percentiles(
-            second * 3_950,
-            2.6,
-            if slow { 19.0 } else { 7.2 },
-            if slow { 940.0 } else { 27.0 },
-        ),
+        response,
+        service,
         recent: percentiles(19_800, 3.3, if slow { 398.0 } else { 9.2 }, if slow { 1_180.0 } else { 31.0 }),
         steps: steps(second),
+        curves: Curves { response: curve(&response), service: curve(&service) },
+        phases: phases(),
+        kinds: kinds_of_sessions(second),
         errors: vec![
             ("status 503".into(), second),
             ("timeout".into(), second / 2),
@@ -660,6 +695,18 @@ impl Wild {
         }
     }
 
+    fn phase(&mut self) -> PhaseFacts {
+        let models = [LoadModel::Sessions, LoadModel::Arrivals, LoadModel::Requests, LoadModel::Watch];
+        PhaseFacts {
+            name: self.text(),
+            span: Span { start: self.time(), end: self.time() },
+            warmup: self.below(2) == 0,
+            model: models[self.below(4) as usize],
+            from: self.float(),
+            to: self.float(),
+        }
+    }
+
     fn pool(&mut self) -> PoolView {
         PoolView {
             name: if self.below(2) == 0 { "db".to_owned() } else { self.text() },
@@ -697,6 +744,14 @@ impl Wild {
             response: self.percentiles(),
             service: self.percentiles(),
             recent: self.percentiles(),
+            curves: Curves { response: self.list(60, Self::float), service: self.list(60, Self::float) },
+            phases: self.list(9, Self::phase),
+            kinds: self.list(9, |w| KindView {
+                name: w.text(),
+                open: w.whole(),
+                started: w.whole(),
+                ended: w.whole(),
+            }),
             steps: self.list(30, |w| StepView {
                 name: w.text(),
                 errors: w.whole(),

@@ -41,6 +41,8 @@ fn spoilt() -> Snapshot {
     let mut s = fixture::flash_sale(66);
     [&mut s.run.run_id, &mut s.run.scenario, &mut s.run.target].into_iter().for_each(spoil);
     s.run.phase.iter_mut().for_each(|p| spoil(&mut p.0));
+    s.phases.iter_mut().for_each(|p| spoil(&mut p.name));
+    s.kinds.iter_mut().for_each(|k| spoil(&mut k.name));
     s.steps.iter_mut().for_each(|x| spoil(&mut x.name));
     s.errors.iter_mut().for_each(|x| spoil(&mut x.0));
     // A pool finds its lanes by its name: spoil both alike.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dashboard::app::{self, Capabilities, Effect, Model, Msg, Overlay, UiCommand, View};
+use dashboard::app::{self, Capabilities, Effect, Model, Msg, Overlay, Question, UiCommand, View};
 use dashboard::keys::BINDINGS;
 use dashboard::theme::{Ground, Palette, Theme};
 use ratatui::crossterm::event::{KeyCode, KeyModifiers};
@@ -211,6 +211,65 @@ fn a_click_opens_a_tab_or_places_the_cursor() {
     keys(&mut m, "1", &live());
     app::update(&mut m, Msg::Click(Position::new(11, 8), screen), &live());
     assert_eq!(m.cursor, Some(66 - 55), "the first of the 55 columns on the screen");
+}
+
+/// The row of the screen with this text.
+fn row_of(m: &Model, text: &str) -> u16 {
+    let rows = crate::rows(&crate::buffer(m, &live(), 80, 24));
+    rows.iter().position(|r| r.contains(text)).unwrap_or_else(|| panic!("{text}:\n{}", rows.join("\n")))
+        as u16
+}
+
+#[test]
+fn a_click_chooses_a_row_and_the_wheel_moves_what_it_is_turned_over() {
+    let screen = Rect::new(0, 0, 80, 24);
+    let mut m = model(Palette::None, false);
+    for (view, text, row) in [
+        (View::Overview, "pool saturated", 1),
+        (View::Sessions, " checkout ", 4),
+        (View::Pools, " product ", 1),
+        (View::Processes, " shop-0 ", 2),
+        (View::Findings, "heap leak", 2),
+        (View::Log, "phase rush", 5),
+    ] {
+        m.view = view;
+        let at = Position::new(30, row_of(&m, text));
+        app::update(&mut m, Msg::Click(at, screen), &live());
+        assert_eq!(m.selected(view), row, "{view:?}");
+        app::update(&mut m, Msg::Wheel(-1, at, screen), &live());
+        assert_eq!((m.selected(view), m.cursor), (row - 1, None), "{view:?}");
+    }
+    m.view = View::Memory;
+    let over = Position::new(30, row_of(&m, "young"));
+    app::update(&mut m, Msg::Wheel(-1, over, screen), &live());
+    assert_eq!(m.cursor, Some(64), "over a plot the wheel goes back in time");
+    m.view = View::Response;
+    let below = Position::new(12, row_of(&m, "queueing"));
+    app::update(&mut m, Msg::Click(below, screen), &live());
+    assert_eq!(m.cursor, Some(64), "the percentile plot has no time axis");
+    keys(&mut m, "?", &live());
+    app::update(&mut m, Msg::Wheel(2, over, screen), &live());
+    app::update(&mut m, Msg::Click(over, screen), &live());
+    assert_eq!((m.overlay, m.cursor), (Overlay::Help(2), Some(64)), "the help covers the view");
+}
+
+#[test]
+fn suspending_asks_first_while_a_load_is_applied() {
+    let ctrl_z = |m: &mut Model, live: &Arc<Snapshot>| {
+        app::update(m, Msg::Key(KeyCode::Char('z'), KeyModifiers::CONTROL), live)
+    };
+    for state in [RunState::Starting, RunState::Running, RunState::Draining] {
+        let mut m = model(Palette::None, false);
+        for (answer, effect) in [('n', Effect::None), ('y', Effect::Suspend)] {
+            assert_eq!(ctrl_z(&mut m, &in_state(state)), Effect::None);
+            assert_eq!(m.overlay, Overlay::Question(Question::Suspend));
+            assert_eq!(press(&mut m, KeyCode::Char(answer), &in_state(state)), effect);
+            assert!(!m.halted, "only the program is stopped");
+        }
+    }
+    for state in [RunState::Watching, RunState::Replaying, RunState::Done] {
+        assert_eq!(ctrl_z(&mut model(Palette::None, false), &in_state(state)), Effect::Suspend);
+    }
 }
 
 #[test]

@@ -35,6 +35,7 @@ proptest! {
             app::update(&mut model, Msg::Key(key.code, modifiers), &live);
         }
         app::update(&mut model, Msg::Click(Position::from(click), Rect::new(0, 0, width, height)), &live);
+        app::update(&mut model, Msg::Wheel(1, Position::from(click), Rect::new(0, 0, width, height)), &live);
         screen(&model, &live, width, height);
         screen(&model, &later, width, height);
     }

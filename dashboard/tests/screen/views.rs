@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use dashboard::app::View;
+use dashboard::app::{self, Msg, View};
 use dashboard::theme::Palette;
-use ratatui::crossterm::event::KeyCode;
+use ratatui::crossterm::event::{KeyCode, KeyModifiers};
 use ratatui::style::{Color, Modifier};
 
 use crate::{SIZES, buffer, fixture, keys, model, press, screen};
@@ -66,6 +66,10 @@ fn overlays_banners_and_details() {
     let mut halt = model(Palette::None, false);
     press(&mut halt, KeyCode::Char('p'), &live);
     picture("halt_standard", &halt, 80, 24);
+
+    let mut suspend = model(Palette::None, false);
+    app::update(&mut suspend, Msg::Key(KeyCode::Char('z'), KeyModifiers::CONTROL), &live);
+    picture("suspend_narrow", &suspend, 40, 10);
 
     let mut stopped = fixture::flash_sale(66);
     fixture::halt(&mut stopped, 60);
@@ -155,7 +159,9 @@ fn what_is_silent_shows_its_age_in_every_view_that_has_its_figures() {
     assert!(overview.contains("silent for 12 s"), "the heading of the target's lanes:\n{overview}");
     let sessions = silent(View::Sessions);
     assert!(
-        sessions.contains("sessions open silent 12 s") && sessions.contains("silent for 12 s"),
+        sessions.contains("sessions open silent 12 s")
+            && sessions.lines().any(|l| l.contains("session kinds") && l.contains("silent 12 s"))
+            && sessions.contains("silent for 12 s"),
         "{sessions}"
     );
     let pools = silent(View::Pools);

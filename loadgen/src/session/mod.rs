@@ -157,7 +157,7 @@ impl Session {
     pub fn new(shard: &Rc<Shard>, seat: SeatId, origin: Origin) -> Option<Box<Self>> {
         let mut stream = Stream::of(shard.program.seed, origin.number);
         let rows = shard.draw_rows(origin.kind as usize, &mut stream)?;
-        figures::add(&shard.figures.open_sessions, 1);
+        shard.figures.opened(origin.kind as usize);
         Some(Box::new(Self {
             shard: Rc::clone(shard),
             seat,
@@ -544,7 +544,7 @@ impl Drop for Session {
         if self.state.lane {
             return self.shard.seats.give_back(self.seat);
         }
-        figures::sub(&self.shard.figures.open_sessions);
+        self.shard.figures.ended(self.origin.kind as usize);
         if std::thread::panicking() {
             self.shard.figures.error(ErrorKind::Other);
         }

@@ -4,7 +4,7 @@ use super::parse::nearest;
 use crate::lane::names;
 use crate::units::Unit;
 
-const FIXED: [(&str, Unit); 103] = [
+const FIXED: [(&str, Unit); 105] = [
     (names::OFFERED, Unit::PerSecond),
     (names::ACHIEVED, Unit::PerSecond),
     (names::COMPLETED, Unit::PerSecond),
@@ -12,6 +12,8 @@ const FIXED: [(&str, Unit); 103] = [
     (names::STEP_ERRORS, Unit::PerSecond),
     (names::LATE, Unit::PerSecond),
     (names::OPEN_SESSIONS, Unit::Count),
+    (names::SESSIONS_BY_KIND, Unit::Count),
+    (names::SESSIONS_STARTED, Unit::PerSecond),
     (names::OPEN_CONNECTIONS, Unit::Count),
     (names::RESPONSE, Unit::Ns),
     (names::SERVICE, Unit::Ns),

@@ -279,10 +279,11 @@ impl Work {
     }
 
     fn end(mut self, mut end: RunEnd) -> Finished {
-        let now = self.clock.now();
+        // The last picture of a run is that of its recording, ages of lanes and all.
+        let now = whole_us(self.clock.now());
         self.tick(now);
         self.view.state(RunState::Done);
-        end.at = whole_us(now);
+        end.at = now;
         end.notes.append(&mut self.notes);
         let dropped = self.handle.dropped();
         if dropped > 0 {

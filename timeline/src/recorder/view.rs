@@ -16,8 +16,8 @@ use crate::gate::Gate;
 use crate::histogram::{self, Histogram};
 use crate::lane::{Combine, Shape, names};
 use crate::snapshot::{
-    CacheView, GateView, LaneView, LoadView, LogLine, MAX_COLUMNS, Percentiles, PoolView, ProcessView,
-    RunState, RunView, Snapshot, SourceView, StepView, VERSION,
+    CacheView, Curves, GateView, KindView, LaneView, LoadView, LogLine, MAX_COLUMNS, Percentiles, PoolView,
+    ProcessView, RunState, RunView, Snapshot, SourceView, StepView, VERSION,
 };
 use crate::store::{Entry, Series, Timeline};
 
@@ -67,6 +67,7 @@ struct Ticked {
     response: Percentiles,
     service: Percentiles,
     recent: Percentiles,
+    curves: Curves,
     lateness_p99: Option<f64>,
     steps: Vec<StepView>,
     pools: Vec<PoolView>,
@@ -180,6 +181,7 @@ impl View {
             response: Percentiles::of(&self.response),
             service: Percentiles::of(&self.service),
             recent: Percentiles::of(&timeline.merged(names::RESPONSE, None, recent)),
+            curves: Curves::of(&self.response, &self.service),
             lateness_p99: histogram::quantile_ns(&self.lateness, 0.99),
             steps: steps
                 .into_iter()
@@ -219,6 +221,9 @@ impl View {
             response: t.response,
             service: t.service,
             recent: t.recent,
+            curves: t.curves.clone(),
+            phases: timeline.plan().phases.clone(),
+            kinds: self.kinds(timeline, at),
             steps: t.steps.clone(),
             errors: self.totals_by_subject(timeline, names::ERRORS),
             first_column: first as u64,
@@ -284,6 +289,17 @@ impl View {
                 .map(|halt| halt.start),
             age_ns: freshest(timeline, &[names::OFFERED, names::OPEN_SESSIONS, names::COMPLETED], at),
         }
+    }
+
+    /// Kinds of sessions: those open are counted, those ended are the others that have started.
+    fn kinds(&self, timeline: &Timeline, at: RunTime) -> Vec<KindView> {
+        let started = self.totals_by_subject(timeline, names::SESSIONS_STARTED);
+        let kind = |(name, started): (String, u64)| {
+            let lanes = timeline.named(names::SESSIONS_BY_KIND).filter(|s| s.spec.subject == name);
+            let open = lanes.filter_map(|s| s.at(at, FRESH)).sum::<f64>() as u64;
+            KindView { name, open, started, ended: started.saturating_sub(open) }
+        };
+        started.into_iter().map(kind).collect()
     }
 
     fn total(&self, timeline: &Timeline, name: &str) -> f64 {
