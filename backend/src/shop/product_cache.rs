@@ -96,6 +96,11 @@ impl ProductCache {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
     }
 
+    /// Entries are refreshed early at random from now on; everything else stays as it is set.
+    pub fn refresh_early(&self, beta: f64) {
+        self.set(CacheSettings { protection: Protection::Xfetch, beta, ..self.settings() });
+    }
+
     fn settings(&self) -> CacheSettings {
         *self.settings.read().unwrap_or_else(PoisonError::into_inner)
     }
