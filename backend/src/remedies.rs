@@ -285,6 +285,8 @@ impl Holds {
                 Hold::OffloadThreads(threads) => shop.offload.resize(*threads),
                 Hold::CacheCapacity(entries) => shop.products.chores.give(Chore::Bound(Some(*entries))),
                 Hold::EarlyRefreshes(beta) => shop.products.refresh_early(*beta),
+                // Without the fault, too, a cache may be set to let all load who miss.
+                Hold::Cure(FaultKind::Stampede) => shop.products.let_one_load(),
                 Hold::Index { .. } | Hold::Cure(_) => {}
             }
         }

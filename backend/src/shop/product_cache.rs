@@ -101,6 +101,14 @@ impl ProductCache {
         self.set(CacheSettings { protection: Protection::Xfetch, beta, ..self.settings() });
     }
 
+    /// One of those who miss loads and the others wait, unless that is so already.
+    pub fn let_one_load(&self) {
+        let settings = self.settings();
+        if matches!(settings.protection, Protection::None | Protection::Xfetch) {
+            self.set(CacheSettings { protection: Protection::SingleFlight, ..settings });
+        }
+    }
+
     fn settings(&self) -> CacheSettings {
         *self.settings.read().unwrap_or_else(PoisonError::into_inner)
     }
