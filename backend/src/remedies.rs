@@ -14,6 +14,7 @@ use timeline::fault::FaultKind;
 use timeline::remedy::Setting;
 
 use crate::cache::chores::Chore;
+use crate::settings::CacheSettings;
 use crate::shop::Shop;
 use crate::store::operators_index;
 use crate::wire::Role;
@@ -28,6 +29,8 @@ pub enum Hold {
     OffloadThreads(usize),
     /// Entries in the cache.
     CacheCapacity(u64),
+    /// Beta of early refreshes (XFetch), which then go on whatever becomes of those who miss.
+    EarlyRefreshes(f64),
     /// An index, beside those that the shop has.
     Index {
         /// Of this table.
@@ -199,6 +202,15 @@ fn of_number(set: &str, to: f64) -> Result<Held, String> {
             within(MOST_ENTRIES)?;
             Held { hold: Hold::CacheCapacity(to as u64), how: format!("the cache may keep {to} entries") }
         }
+        "cache.products.beta" => {
+            CacheSettings { beta: to, ..CacheSettings::default() }.check(false)?;
+            Held {
+                hold: Hold::EarlyRefreshes(to),
+                how: format!(
+                    "entries are refreshed early at random (XFetch, beta {to}), and who misses all the same loads as before"
+                ),
+            }
+        }
         // How jitter and memory of what is absent work is the cache's own setting, which these faults switch off.
         "cache.products.jitter" => {
             cure(FaultKind::Avalanche, "entries expire spread over time, as the cache is set")
@@ -272,6 +284,9 @@ impl Holds {
                 Hold::PoolCapacity(capacity) => shop.database.resize(*capacity),
                 Hold::OffloadThreads(threads) => shop.offload.resize(*threads),
                 Hold::CacheCapacity(entries) => shop.products.chores.give(Chore::Bound(Some(*entries))),
+                Hold::EarlyRefreshes(beta) => shop.products.refresh_early(*beta),
+                // Without the fault, too, a cache may be set to let all load who miss.
+                Hold::Cure(FaultKind::Stampede) => shop.products.let_one_load(),
                 Hold::Index { .. } | Hold::Cure(_) => {}
             }
         }
@@ -312,6 +327,7 @@ mod tests {
     #[test]
     fn values_are_held_beside_the_fault_and_cures_against_it() {
         assert_eq!(of(Remedy::number("pool.db.capacity", 14.0)), Ok(Hold::PoolCapacity(14)));
+        assert_eq!(of(Remedy::number("cache.products.beta", 1.0)), Ok(Hold::EarlyRefreshes(1.0)));
         let index = Hold::Index { table: "purchase".to_owned(), column: "customer".to_owned() };
         assert_eq!(of(Remedy::word("index.purchase(customer)", "created")), Ok(index));
         let cured = held(&Remedy::word("cache.products.protection", "single-flight")).unwrap();
@@ -328,6 +344,7 @@ mod tests {
         insta::assert_snapshot!(refused(Remedy::number("pool.db.capacity", 1e9)), @"pool.db.capacity = 1000000000 is out of range, expected 1 to 1000");
         insta::assert_snapshot!(refused(Remedy::word("index.x; DROP TABLE y(z)", "created")), @"the bundled backend looks for no rows of x; DROP TABLE y by z");
         insta::assert_snapshot!(refused(Remedy::word("route.GET /.work", "off-loop")), @"the bundled backend has no setting `route.GET /.work`");
+        insta::assert_snapshot!(refused(Remedy::number("cache.products.beta", 99.0)), @"beta is 99, expected 0.1 to 10");
         assert!(held(&Remedy::number("pool.db.capacity", f64::NAN)).is_err());
     }
 

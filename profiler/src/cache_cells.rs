@@ -1,7 +1,7 @@
 //! A cache's lanes on one grid of time: what cache detectors look at together.
 //!
 //! Owns the grid (sums over processes, [`CELL`] long), one rule on it: when many keys were missed at once
-//! ([`mass_misses`]), and how what recurs in a cache is judged alike: by its loads' times, and by its silence. Why they were gone is each detector's question.
+//! ([`mass_misses`]: not one key many times), and how what recurs in a cache is judged alike: by its loads' times, and by its silence. Why they were gone is each detector's question.
 
 use std::time::Duration;
 
@@ -17,12 +17,13 @@ use crate::window;
 /// The tick of sources at 10 Hz.
 pub const CELL: Duration = Duration::from_millis(100);
 /// A mass miss is judged on so many cells: sources of several processes tick at different instants.
-const TRIPLE: usize = 3;
+pub const TRIPLE: usize = 3;
 /// Keys that must be loaded in them. Two or three popular ones that expire together are no mass.
 const LEAST_KEYS: f64 = 15.0;
 /// Least share of look-ups that must miss: half of what is wanted is gone.
 const LEAST_RATIO: f64 = 0.5;
-/// ... and so many times the usual share.
+/// ... and so many times the usual share. The same is asked of the keys that are loaded for each look-up: while one popular key is
+/// loaded by all who miss it, most look-ups miss, and no more keys are loaded than ever.
 const RATIO_GROWTH: f64 = 2.0;
 /// ... and so many standard deviations of a Poisson count above it: chance does that once in 3 million windows.
 const DEVIATIONS: f64 = 5.0;
@@ -107,6 +108,8 @@ pub struct MassMiss {
     pub keys: f64,
     /// Misses in it.
     pub misses: f64,
+    /// Look-ups in the [`TRIPLE`] cells of its height: what that share was counted from.
+    pub looks: f64,
 }
 
 struct Grid {
@@ -147,7 +150,7 @@ pub fn mass_misses(timeline: &Timeline, cache: &str, span: Span) -> Vec<MassMiss
                 i = end + TRIPLE;
             }
             None => {
-                usual.see(grid.misses[i], grid.hits[i]);
+                usual.see(grid.misses[i], grid.hits[i], grid.keys[i]);
                 i += 1;
             }
         }
@@ -161,36 +164,43 @@ struct Usual {
     cells: usize,
     misses: f64,
     hits: f64,
+    keys: f64,
 }
 
 impl Usual {
-    fn see(&mut self, misses: f64, hits: f64) {
+    fn see(&mut self, misses: f64, hits: f64, keys: f64) {
         if misses + hits > 0.0 {
             self.cells += 1;
             // The past fades within a second or two, so that a cache which fills is not held to its empty beginning.
             self.misses = self.misses * 0.95 + misses;
             self.hits = self.hits * 0.95 + hits;
+            self.keys = self.keys * 0.95 + keys;
         }
     }
 
-    fn share(&self) -> Option<f64> {
-        (self.cells >= LEAST_USUAL).then(|| self.misses / (self.misses + self.hits).max(f64::MIN_POSITIVE))
+    /// Misses and loaded keys for each look-up.
+    fn shares(&self) -> Option<(f64, f64)> {
+        let all = (self.misses + self.hits).max(f64::MIN_POSITIVE);
+        (self.cells >= LEAST_USUAL).then(|| (self.misses / all, self.keys / all))
     }
 }
 
 /// The usual share, if a mass miss begins in the cells that end with `i`.
 fn begins(timeline: &Timeline, grid: &Grid, usual: &Usual, i: usize) -> Option<f64> {
-    if Grid::over(&grid.keys, i) < LEAST_KEYS {
+    let keys = Grid::over(&grid.keys, i);
+    if keys < LEAST_KEYS {
         return None;
     }
-    let share = usual.share()?;
+    let (share, keys_share) = usual.shares()?;
     let (misses, all) = grid.at(i);
-    let expected = share * all;
-    let many = misses >= LEAST_RATIO * all
-        && misses >= RATIO_GROWTH * expected
-        && misses - expected >= DEVIATIONS * (expected + 1.0).sqrt();
+    let many = misses >= LEAST_RATIO * all && leaps(misses, share * all) && leaps(keys, keys_share * all);
     let settled = !window::unsettled(timeline.plan(), start_of(grid.span, i), SETTLE);
     (many && settled).then_some(share)
+}
+
+/// Is a count far above what was to be expected, in proportion and for a count of chance?
+fn leaps(count: f64, expected: f64) -> bool {
+    count >= RATIO_GROWTH * expected && count - expected >= DEVIATIONS * (expected + 1.0).sqrt()
 }
 
 /// The last cell of the mass miss that begins at `i`.
@@ -211,13 +221,16 @@ fn mass_miss(grid: &Grid, usual: f64, i: usize, end: usize) -> MassMiss {
     let first = (i + 1 - TRIPLE..=i)
         .find(|&k| grid.misses[k] > RATIO_GROWTH * usual * (grid.misses[k] + grid.hits[k]) + 1.0)
         .unwrap_or(i);
-    let height = (i..=end).map(|k| grid.at(k)).filter(|c| c.1 > 0.0).map(|c| c.0 / c.1).fold(0.0, f64::max);
+    let triples =
+        (i..=end).map(|k| grid.at(k)).filter(|c| c.1 > 0.0).map(|(misses, all)| (misses / all, all));
+    let (height, looks) = triples.fold((0.0, 0.0), |a, b| if b.0 > a.0 { b } else { a });
     MassMiss {
         span: Span::new(start_of(grid.span, first), start_of(grid.span, end + 1)),
         usual,
         height,
         keys: grid.keys[first..=end].iter().sum(),
         misses: grid.misses[first..=end].iter().sum(),
+        looks,
     }
 }
 

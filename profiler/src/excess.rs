@@ -185,14 +185,16 @@ impl Grid {
     fn add(&mut self, interval: Span, sparse: &Sparse, base: f64) {
         let length = interval.length().as_nanos() as f64;
         let ends = (length / CELL.as_nanos() as f64).round().clamp(1.0, 50.0);
+        let instants: Vec<f64> = (0..ends as u32)
+            .map(|i| interval.start.0 as f64 + length * (f64::from(i) + 0.5) / ends)
+            .collect();
         for &(us, n) in &sparse.cells {
             let took = f64::from(us) * 1e3;
             let excess = (took - base).max(0.0) * f64::from(n);
             if excess <= 0.0 {
                 continue;
             }
-            for i in 0..ends as u32 {
-                let end = interval.start.0 as f64 + length * (f64::from(i) + 0.5) / ends;
+            for &end in &instants {
                 self.spread(end - took, end, excess / ends);
             }
         }
@@ -205,8 +207,9 @@ impl Grid {
         let last = b.min(self.cells.len() as f64);
         let mut x = a.max(0.0);
         while x < last {
-            let next = (x.floor() + 1.0).min(last);
-            self.cells[x as usize] += density * (next - x);
+            let i = x as usize;
+            let next = ((i + 1) as f64).min(last);
+            self.cells[i] += density * (next - x);
             x = next;
         }
     }

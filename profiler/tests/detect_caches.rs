@@ -3,9 +3,9 @@
 mod world;
 
 use dynamometer_profiler::Diagnosis;
-use timeline::{FindingKind, Status};
+use timeline::{FindingKind, LaneSpec, Status, Unit};
 use world::shelf::Shelf;
-use world::{World, find, kinds_of, ms, phase};
+use world::{Dice, World, find, kinds_of, ms, phase};
 
 const KINDS: [FindingKind; 4] = [
     FindingKind::CacheAvalanche,
@@ -126,6 +126,70 @@ fn too_small_a_cache_is_found_with_the_room_that_is_wanted() {
                 f.advice[0].split(" to ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
             assert!((270.0..=480.0).contains(&room), "300 keys and a tenth more: {:?}", f.advice);
         }
+    }
+}
+
+/// What a Redis server alone tells, five times a second: from second 12 on so many look-ups of 500 miss, and `evicted` of each hundred of
+/// those make room.
+fn server(seed: u64, missed: f64, evicted: f64) -> World {
+    let mut w = World::empty(25, vec![phase(0, 4, 0.0, 100.0, true), phase(4, 25, 100.0, 100.0, false)]);
+    let mut dice = Dice::new(seed);
+    let rate = |part: &str| LaneSpec::rate(format!("cache.redis.{part}"), "redis-6379", Unit::PerSecond);
+    let rates = ["hits", "misses", "evictions"].map(|part| w.lane(rate(part)));
+    let level = |part: &str, unit| LaneSpec::level(format!("cache.redis.{part}"), "redis-6379", unit);
+    let levels = ["memory", "memory-limit"].map(|part| w.lane(level(part, Unit::Bytes)));
+    let entries = w.lane(level("entries", Unit::Count));
+    for tick in 1..125 {
+        let at = ms(tick * 200);
+        let now = if tick >= 60 { missed } else { 20.0 };
+        let evictions = if tick >= 60 { now * evicted } else { 0.0 };
+        for (lane, value) in rates.into_iter().zip([500.0 - now, now, evictions]) {
+            w.sample(lane, at, value * dice.between(0.9, 1.1));
+        }
+        w.sample(entries, at, if tick >= 60 { dice.between(995.0, 1_005.0) } else { 400.0 }.round());
+        w.sample(levels[0], at, if tick >= 60 { 2.05e6 } else { 1.4e6 });
+        w.sample(levels[1], at, 2.1e6);
+    }
+    w
+}
+
+#[test]
+fn a_servers_own_statistics_are_enough_to_find_that_it_is_too_small() {
+    for seed in 0..seeds() {
+        let d = server(seed, 250.0, 0.97).diagnose();
+        assert_eq!(kinds_of(&d), [FindingKind::CacheThrash], "{:#?}", d.findings());
+        let f = &d.findings()[0];
+        assert!(took(&d, f.kind, 12.0) <= 3.0 && f.status == Status::Confirmed, "{f:#?}");
+        // Half of what is wanted has room, so twice the memory and a tenth more.
+        assert!(
+            f.advice[0].contains("maxmemory") && f.remedies[0].set == "cache.redis.memory-limit",
+            "{f:#?}"
+        );
+        // One in ten misses; or most do, and it is not room that they lack.
+        for (missed, evicted) in [(50.0, 1.0), (250.0, 0.1)] {
+            let d = server(seed, missed, evicted).diagnose();
+            assert_eq!(kinds_of(&d), [], "{missed} {evicted}: {:#?}", d.findings());
+        }
+    }
+    insta::assert_snapshot!("thrash_server", world::told(&server(1, 250.0, 0.97).diagnose()));
+}
+
+/// One key that everybody loads while others expire as usual: most look-ups miss, and no more keys are loaded than ever.
+#[test]
+fn a_stampede_is_no_avalanche() {
+    for seed in 0..seeds() {
+        let shelf = Shelf {
+            seed,
+            keys: 300,
+            hot: 0.8,
+            ttl: 2.0,
+            load_ms: 400.0,
+            at_once: 1_000,
+            rate: |_| 900.0,
+            ..Shelf::default()
+        };
+        let d = shelf.build().diagnose();
+        assert!(kinds_of(&d).iter().all(|k| *k != FindingKind::CacheAvalanche), "{:#?}", d.findings());
     }
 }
 

@@ -391,6 +391,30 @@ fn descriptors_of_a_ramp_a_filling_pool_and_steady_traffic_are_healthy() {
     }
 }
 
+/// Connections that come and go are told by a page each so many seconds, descriptors twice a second.
+#[test]
+fn what_was_last_told_of_connections_is_not_taken_for_none() {
+    let seldom = |seed: u64, every_ms: u64, connections: fn(f64) -> f64, beside: fn(f64) -> f64| {
+        let mut c = Cluster::new(seed);
+        for name in ["shop-0", "shop-1"] {
+            c.level(names::SERVER_CONNECTIONS, name, every_ms, |s, _| Some(connections(s).round()));
+            c.level(names::PROCESS_DESCRIPTORS, name, 500, |s, d| {
+                Some((40.0 + connections(s) + beside(s) + d.between(-1.0, 1.0)).round())
+            });
+            c.level(names::PROCESS_DESCRIPTOR_LIMIT, name, 500, |_, _| Some(20_000.0));
+        }
+        c.world.diagnose()
+    };
+    for seed in 0..SEEDS {
+        for every_ms in [5_000, 15_000] {
+            let coming = seldom(seed, every_ms, |s| 60.0 + 30.0 * s, |_| 0.0);
+            assert_eq!(kinds_of(&coming), [], "{every_ms} ms: {:#?}", coming.findings());
+        }
+        let leaking = seldom(seed, 5_000, |_| 60.0, |s| 10.0 * (s - BEGINS).max(0.0));
+        assert_eq!(kinds_of(&leaking), [FindingKind::FdExhausted], "{:#?}", leaking.findings());
+    }
+}
+
 #[test]
 fn a_missing_lane_is_named() {
     let states = Cluster::new(1).world.diagnose().states();

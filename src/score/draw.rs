@@ -2,8 +2,9 @@
 //!
 //! Faults come in shuffled decks, so that each is tried about equally often; everything else about a case is drawn for itself.
 
+use backend::DATABASE_VARIABLE;
 use loadgen::random::{Stream, mix};
-use timeline::fault::{FaultKind, Knob};
+use timeline::fault::FaultKind;
 
 use super::case::{Case, Injected, Shape, Sort, conditions};
 use super::reach::reach;
@@ -23,9 +24,9 @@ const SLOW_FROM_MS: u64 = 4_000;
 const SECOND_LATER_MS: u64 = 2_000;
 
 /// Load of a case with a fault, as a multiple of its scenario's.
-const LOAD: (f64, f64) = (0.85, 1.3);
+pub const LOAD: (f64, f64) = (0.85, 1.3);
 /// Load of each half of a composite: both together are little more than one.
-const LOAD_HALF: (f64, f64) = (0.6, 0.8);
+pub const LOAD_HALF: (f64, f64) = (0.6, 0.8);
 /// Load of a clean case: more would be a fault of its own on a small machine.
 const LOAD_CLEAN: (f64, f64) = (0.6, 1.1);
 
@@ -82,7 +83,22 @@ fn one(number: u32, seed: u64, wish: &Wish, decks: &mut Decks) -> Option<Case> {
     if !(case.faults.iter().all(runs) && case.condition().is_none()) {
         "rust".clone_into(&mut case.runtime);
     }
+    settle_database(&mut case, wish);
     Some(case)
+}
+
+/// Some faults can be seen on the embedded database only, and not every runtime has that (Node.js before 22): where a server is
+/// given all cases of the twins take it, and leave those faults to Rust.
+fn settle_database(case: &mut Case, wish: &Wish) {
+    let is_database = |variable: &String| variable == DATABASE_VARIABLE;
+    let Some(server) = wish.stores.iter().find(|v| is_database(v)) else { return };
+    let embedded = case.faults.iter().any(|f| lives_on_the_round_trip(f.fault));
+    if embedded {
+        "rust".clone_into(&mut case.runtime);
+        case.stores.retain(|v| !is_database(v));
+    } else if case.runtime != "rust" && !case.stores.contains(server) {
+        case.stores.insert(0, server.clone());
+    }
 }
 
 /// Six of ten cases have a fault, three of twenty have two, five of twenty none.
@@ -105,7 +121,7 @@ fn fault(case: &mut Case, luck: &mut Luck, decks: &mut Decks) {
     case.scenarios.push(subject.to_owned());
     case.load = luck.between(LOAD);
     if let Some(fault) = FaultKind::from_name(subject) {
-        case.faults.push(injected(fault, luck, 0));
+        case.faults.push(injected(fault, luck, case.load, 0));
     }
 }
 
@@ -115,7 +131,7 @@ fn composite(case: &mut Case, luck: &mut Luck, decks: &mut Decks) {
     case.load = luck.between(LOAD_HALF);
     for (fault, later) in [(first, 0), (second, luck.0.below(SECOND_LATER_MS))] {
         case.scenarios.push(fault.name().to_owned());
-        case.faults.push(injected(fault, luck, later));
+        case.faults.push(injected(fault, luck, case.load, later));
     }
 }
 
@@ -132,13 +148,13 @@ fn clean(case: &mut Case, luck: &mut Luck, decks: &mut Decks) {
     case.scenarios.push(if mixed { MIX.to_owned() } else { decks.twins.next() });
 }
 
-fn injected(fault: FaultKind, luck: &mut Luck, later_ms: u64) -> Injected {
+fn injected(fault: FaultKind, luck: &mut Luck, load: f64, later_ms: u64) -> Injected {
     let (at_ms, until) = if is_slow(fault) {
         (SLOW_FROM_MS + later_ms, LENGTH_MS)
     } else {
         (FAULT_FROM_MS + luck.0.below(FAULT_SPREAD_MS) + later_ms, FAULT_UNTIL_MS)
     };
-    let knobs = fault.knobs().iter().map(|k| (k.name.to_owned(), luck.knob(fault, k))).collect();
+    let knobs = fault.knobs().iter().map(|k| (k.name.to_owned(), luck.knob(reach(fault, k, load)))).collect();
     Injected { fault, at_ms, for_ms: until - at_ms, knobs }
 }
 
@@ -163,6 +179,13 @@ fn family(fault: FaultKind) -> Option<&'static str> {
 /// Can the backend's twin do it?
 fn twin_knows(fault: FaultKind) -> bool {
     !matches!(fault, FaultKind::AcceptOverflow | FaultKind::Fragmentation)
+}
+
+/// Is it a matter of the 10 ms that a statement takes to the embedded database and back? A server on the same machine answers within one:
+/// 450 queries a second keep half a connection of it busy, 300 look-ups a second of one key meet none that is loading, and all
+/// clients are accepted.
+fn lives_on_the_round_trip(fault: FaultKind) -> bool {
+    matches!(fault, FaultKind::PoolTooSmall | FaultKind::Stampede | FaultKind::AcceptOverflow)
 }
 
 /// Shuffled decks, one for each thing that is to come about equally often.
@@ -246,18 +269,20 @@ impl Luck {
         (value * 1_000.0).round() / 1_000.0
     }
 
-    /// A knob's value; whole where the knob counts something.
-    fn knob(&mut self, fault: FaultKind, knob: &Knob) -> f64 {
-        let (low, high) = reach(fault, knob);
+    /// A knob's value, of those within; whole where the knob counts something.
+    fn knob(&mut self, (low, high): (f64, f64)) -> f64 {
         let drawn = self.between((low, high));
-        let value = if low >= 1.0 { drawn.round() } else { drawn };
-        value.clamp(low, high)
+        if low < 1.0 {
+            return drawn.clamp(low, high);
+        }
+        drawn.round().clamp(low.ceil(), high.floor().max(low.ceil()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend_process::STORES;
     use std::collections::BTreeSet;
     use timeline::fault::FaultOrder;
 
@@ -275,6 +300,35 @@ mod tests {
         let many = cases(300, 7, &everything());
         assert_eq!(many[..40], cases(40, 7, &everything())[..]);
         assert_ne!(many[..40], cases(40, 8, &everything())[..]);
+    }
+
+    #[test]
+    fn stores_and_runtimes_are_drawn_where_the_fault_can_be_seen_with_them() {
+        let wish = Wish {
+            runtimes: vec!["rust".to_owned(), "node".to_owned()],
+            stores: STORES.map(str::to_owned).to_vec(),
+            ..everything()
+        };
+        let all = cases(300, 3, &wish);
+        let with = |variable: &str| all.iter().filter(|c| c.stores.iter().any(|s| s == variable)).count();
+        assert!(
+            STORES.iter().all(|v| (90..=240).contains(&with(v))),
+            "about half of the cases each, or more"
+        );
+        for sort in [Sort::Fault, Sort::Composite, Sort::Clean] {
+            let nodes = all.iter().filter(|c| c.sort == sort && c.runtime == "node").count();
+            assert!(nodes > 0, "{sort:?}");
+        }
+        let clean = |wanted: fn(&Case) -> bool| all.iter().any(|c| c.sort == Sort::Clean && wanted(c));
+        assert!(
+            clean(|c| c.shape == Shape::Ramp) && clean(|c| c.shape == Shape::Spike) && clean(|c| c.neighbour)
+        );
+        assert!(clean(|c| c.scenarios == [MIX]) && clean(|c| c.scenarios == [RELOAD]));
+        for case in &all {
+            let far = case.faults.iter().any(|f| lives_on_the_round_trip(f.fault));
+            let server = case.stores.iter().any(|s| s == DATABASE_VARIABLE);
+            assert!(!(far && server) && (server || case.runtime == "rust"), "{case:?}");
+        }
     }
 
     #[test]

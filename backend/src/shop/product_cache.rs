@@ -96,6 +96,19 @@ impl ProductCache {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
     }
 
+    /// Entries are refreshed early at random from now on; everything else stays as it is set.
+    pub fn refresh_early(&self, beta: f64) {
+        self.set(CacheSettings { protection: Protection::Xfetch, beta, ..self.settings() });
+    }
+
+    /// One of those who miss loads and the others wait, unless that is so already.
+    pub fn let_one_load(&self) {
+        let settings = self.settings();
+        if matches!(settings.protection, Protection::None | Protection::Xfetch) {
+            self.set(CacheSettings { protection: Protection::SingleFlight, ..settings });
+        }
+    }
+
     fn settings(&self) -> CacheSettings {
         *self.settings.read().unwrap_or_else(PoisonError::into_inner)
     }

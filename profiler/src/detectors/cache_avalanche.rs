@@ -2,11 +2,12 @@
 //!
 //! **Claim.** A large part of a cache's keys ran out together, so most look-ups missed for a while and loaded, each key
 //! once. **Reads** `cache.NAME.{hits,misses,loads,duplicate-loads,expired,removed,evictions,absent-loads,entries,loads-in-flight}`.
-//! **Statistic.** A *mass miss* (`cache_cells`): within 300 ms the share of look-ups that miss leaps to half or more, for
-//! many keys. It is an avalanche where most of the keys loaded meanwhile had expired, and neither were removed nor evicted nor
+//! **Statistic.** A *mass miss* (`cache_cells`): within 300 ms the share of look-ups that miss leaps to half or more, and so
+//! do the keys that are loaded. It is an avalanche where most of the keys loaded meanwhile had expired, and neither were removed nor evicted nor
 //! are absent. `expired` comes late and in heaps where a cache tidies up now and then, so it is asked for an amount and
-//! never for an instant. **Needs** a second of usual look-ups before. **Law.** Right after it look-ups miss in the
-//! share of entries that expired; where both shares agree, or where it recurs at equal distances, it is confirmed.
+//! never for an instant. **Needs** a second of usual look-ups before. **Law.** Of the look-ups that usually hit as large a share misses as
+//! expired of the entries that usually stay: both agree within their standard errors. One wave that agrees is *likely* an avalanche;
+//! two, or three at equal distances, confirm it, since chance and other faults make single waves.
 //!
 //! One popular key that expires (a stampede, or a single flight) misses as often, but loads one key. Expiries spread by jitter
 //! miss at a steady share, and a process that begins empty fills while its load settles. A cache elsewhere (Redis) does not tell what
@@ -20,12 +21,16 @@ use timeline::lane::names;
 use timeline::{FindingKind, Remedy, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence, plural};
-use crate::cache_cells::{CELL, LoadTimes, MassMiss, lane, level, mass_misses, recurring_quiet, told};
+use crate::cache_cells::{
+    CELL, LoadTimes, MassMiss, TRIPLE, lane, level, mass_misses, recurring_quiet, told,
+};
 use crate::stats::median;
 use crate::window;
 
 /// How far back: five instants of a cache that keeps things for 4 s.
 const WINDOW_S: f64 = 20.0;
+/// So much more is read before it, where waves are no more told but known: what expires usually must not be counted in one.
+const MARGIN_S: f64 = 5.0;
 /// Advised share of its time up to which an entry expires earlier: what expired at once then takes half of that time.
 const JITTER: f64 = 0.5;
 /// Keys that expired, of those loaded: most of them.
@@ -34,8 +39,15 @@ const EXPIRED_SHARE: f64 = 0.5;
 const TIDIED: Duration = Duration::from_millis(1_500);
 /// What was removed or evicted just before it explains it too: sources tick at different instants.
 const JUST_BEFORE: Duration = Duration::from_millis(300);
-/// The law's two shares may differ by so much: expiry is counted in other cells than the misses.
-const LAW_TOLERANCE: f64 = 0.25;
+/// The law's two shares may differ by so many standard errors ...
+const LAW_ERRORS: f64 = 2.0;
+/// ... and by what half a cell of a mass miss's three makes: sources tick anywhere in a cell, so in its first one half of the look-ups
+/// were before the instant.
+const LAW_SMEAR: f64 = 0.5 / TRIPLE as f64;
+/// Waves that agree with the law and confirm it.
+const LAW_WAVES: usize = 2;
+/// Time without waves from which what expires usually is known.
+const LEAST_CALM_S: f64 = 1.0;
 /// Distances that are equal to a tenth are a period; three instants have two.
 const PERIOD_TOLERANCE: f64 = 0.1;
 const PERIODIC: usize = 3;
@@ -53,32 +65,63 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
 }
 
 fn look_at(timeline: &Timeline, at: RunTime, cache: &str) -> Option<Claim> {
-    let span = window::last(at, WINDOW_S);
     let told = told(timeline, &lane(cache, "expired"));
-    let seen: Vec<Instant> = mass_misses(timeline, cache, span)
+    let wide = window::last(at, WINDOW_S + MARGIN_S);
+    let waves = mass_misses(timeline, cache, wide);
+    let newest = window::last(at, WINDOW_S);
+    let usual = usually_expired(timeline, cache, &waves, wide);
+    let seen: Vec<Instant> = waves
         .into_iter()
-        .map(|m| Instant::read(timeline, cache, m))
+        .filter(|w| w.span.start >= newest.start)
+        .map(|miss| Instant::read(timeline, cache, miss, usual))
         .filter(|i| i.is_avalanche(told))
         .collect();
     let figures = Figures::of(timeline, cache, seen, told)?;
     Some(figures.claim(cache))
 }
 
+/// What belongs to a wave: sources tick at different instants, and caches tidy up late.
+fn around(wave: &MassMiss) -> Span {
+    Span::new(wave.span.start.back(JUST_BEFORE), wave.span.end.max(wave.span.start + TIDIED))
+}
+
+/// Entries that expire in a second without waves; 0 where there is no time without.
+fn usually_expired(timeline: &Timeline, cache: &str, waves: &[MassMiss], wide: Span) -> f64 {
+    if waves.is_empty() {
+        return 0.0;
+    }
+    // A wave in the first second, in which a mass miss is not yet told from the usual, may be tidied up until here.
+    let (mut from, mut seconds, mut expired) = (wide.start + TIDIED + Duration::from_secs(1), 0.0, 0.0);
+    let ends = waves.iter().map(around).chain([Span::new(wide.end, wide.end)]);
+    for wave in ends {
+        if from < wave.start {
+            let calm = Span::new(from, wave.start);
+            seconds += window::seconds(calm);
+            expired += window::counted(timeline, &lane(cache, "expired"), calm).unwrap_or(0.0);
+        }
+        from = from.max(wave.end);
+    }
+    if seconds >= LEAST_CALM_S { expired / seconds } else { 0.0 }
+}
+
 /// A mass miss, and what became of entries around it.
 struct Instant {
     miss: MassMiss,
     expired: f64,
+    /// Of these, so many would have expired anyway.
+    usual: f64,
     elsewise: f64,
     entries: Option<f64>,
 }
 
 impl Instant {
-    fn read(timeline: &Timeline, cache: &str, miss: MassMiss) -> Self {
-        let span = Span::new(miss.span.start.back(JUST_BEFORE), miss.span.end.max(miss.span.start + TIDIED));
+    fn read(timeline: &Timeline, cache: &str, miss: MassMiss, usual_per_s: f64) -> Self {
+        let span = around(&miss);
         let of = |part: &str| window::counted(timeline, &lane(cache, part), span).unwrap_or(0.0);
         Self {
             miss,
             expired: of("expired"),
+            usual: usual_per_s * window::seconds(span),
             elsewise: of("removed") + of("evictions") + of("absent-loads"),
             entries: level(timeline, &lane(cache, "entries"), miss.span.start.back(CELL)),
         }
@@ -94,13 +137,25 @@ impl Instant {
         self.miss.keys.min(self.entries.unwrap_or(f64::INFINITY))
     }
 
-    /// Share of the entries that expired.
+    /// Share of the entries that usually stay and now expired; none where all would have gone meanwhile.
     fn share(&self) -> Option<f64> {
-        self.entries.filter(|&n| n >= 1.0).map(|n| (self.expired / n).min(1.0))
+        let stay = self.entries? - self.usual;
+        (stay >= 1.0).then(|| ((self.expired - self.usual) / stay).clamp(0.0, 1.0))
     }
 
+    /// Share of the look-ups that usually hit and now missed.
+    fn missed(&self) -> f64 {
+        ((self.miss.height - self.miss.usual) / (1.0 - self.miss.usual).max(f64::MIN_POSITIVE)).max(0.0)
+    }
+
+    /// Whether a key had expired is a coin's toss for each key that was asked for, and a look-up's miss one for each look-up.
     fn law_agrees(&self) -> bool {
-        self.share().is_some_and(|s| (s - self.miss.height).abs() <= LAW_TOLERANCE)
+        let variance = |p: f64, n: f64| p * (1.0 - p) / n.max(1.0);
+        self.share().is_some_and(|share| {
+            let missed = self.missed();
+            let error = (variance(share, self.miss.keys) + variance(missed, self.miss.looks)).sqrt();
+            (share - missed).abs() <= LAW_ERRORS * error + LAW_SMEAR
+        })
     }
 }
 
@@ -139,11 +194,16 @@ impl Figures {
         })
     }
 
+    /// Waves that agree with the law.
+    fn agreeing(&self) -> usize {
+        self.seen.iter().filter(|i| i.law_agrees()).count()
+    }
+
     fn status(&self) -> Status {
         match (self.told, self.seen.len()) {
-            (true, _) if self.periodic || self.seen.iter().any(Instant::law_agrees) => Status::Confirmed,
+            (true, _) if self.periodic || self.agreeing() >= LAW_WAVES => Status::Confirmed,
             // One wave by itself, and not as high as what expired would make it: something else may miss.
-            (_, 1) => Status::Possible,
+            (_, 1) if self.agreeing() == 0 => Status::Possible,
             _ => Status::Likely,
         }
     }
@@ -204,12 +264,12 @@ impl Figures {
             list.push(evidence(text, lane(cache, "expired"), self.span, expired, Unit::Count));
         }
         if let Some(share) = median(self.seen.iter().filter_map(Instant::share).collect()) {
-            let agree =
-                if self.seen.iter().any(Instant::law_agrees) { "agree" } else { "do not (yet) agree" };
+            let agree = if self.agreeing() > 0 { "agree" } else { "do not (yet) agree" };
+            let missed = median(self.seen.iter().map(Instant::missed).collect()).unwrap_or(0.0);
             let text = format!(
-                "law: {} of the entries expired and {} of look-ups missed: they {agree}",
+                "law: {} of the entries that usually stay expired and {} of the look-ups that usually hit missed: they {agree}",
                 Unit::Ratio.show(share),
-                Unit::Ratio.show(self.height)
+                Unit::Ratio.show(missed)
             );
             list.push(evidence(text, lane(cache, "entries"), self.span, share, Unit::Ratio));
         }

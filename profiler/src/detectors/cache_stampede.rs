@@ -19,7 +19,7 @@ use timeline::clock::RunTime;
 use timeline::event::kinds;
 use timeline::finding::Evidence;
 use timeline::lane::names;
-use timeline::{Event, FindingKind, Severity, Span, Status, Timeline, Unit};
+use timeline::{Event, FindingKind, Remedy, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence, plural};
 use crate::cache_cells::recurring_quiet;
@@ -42,6 +42,8 @@ const LAW_FACTOR: f64 = 2.0;
 const LAW_EXPIRIES: usize = 2;
 /// Loads per expiry and process from which on e^(1/beta) gives a beta worth telling (4.5).
 const XFETCH_LEAST: f64 = 1.25;
+/// The beta that is advised where it is less: about 2.7 load for each expiry, as many as a lock that is too short lets through.
+const XFETCH_BETA: f64 = 1.0;
 /// From so many loads per process on it is critical: a tenth of them would do harm to a small pool.
 const CRITICAL_DUPLICATES: f64 = 20.0;
 /// Lane-only rule: duplicates in its window, and in how many of its samples.
@@ -88,18 +90,31 @@ impl Expiry {
     }
 }
 
-type Keys = BTreeMap<String, Vec<Expiry>>;
+type Keys<'a> = BTreeMap<&'a str, Vec<Expiry>>;
 
-fn refreshes(timeline: &Timeline, span: Span) -> BTreeMap<String, Keys> {
-    let mut caches: BTreeMap<String, Keys> = BTreeMap::new();
+/// Caches that tell of refreshes, each with the expiries of those keys that can be bad: where no process made so many loads in one
+/// refresh, its processes have not made as many on average. That leaves a key or none of the hundreds that are loaded in a second.
+fn refreshes(timeline: &Timeline, span: Span) -> BTreeMap<&str, Keys<'_>> {
+    let mut caches: BTreeMap<&str, Keys<'_>> = BTreeMap::new();
+    let mut newest: Option<&str> = None;
     for event in timeline.events(kinds::CACHE_REFRESH, span) {
-        let key = event.label("key").unwrap_or("");
         let cache = event.label("cache").unwrap_or("");
-        let expiries = match caches.get_mut(cache).and_then(|k| k.get_mut(key)) {
-            Some(known) => known,
-            None => caches.entry(cache.to_owned()).or_default().entry(key.to_owned()).or_default(),
-        };
-        add(expiries, event);
+        let many = event.value >= BAD_DUPLICATES + 1.0;
+        if many || newest != Some(cache) {
+            newest = Some(cache);
+            let keys = caches.entry(cache).or_default();
+            if many {
+                keys.entry(event.label("key").unwrap_or("")).or_default();
+            }
+        }
+    }
+    if caches.values().any(|keys| !keys.is_empty()) {
+        for event in timeline.events(kinds::CACHE_REFRESH, span) {
+            let keys = caches.get_mut(event.label("cache").unwrap_or("")).filter(|keys| !keys.is_empty());
+            if let Some(expiries) = keys.and_then(|k| k.get_mut(event.label("key").unwrap_or(""))) {
+                add(expiries, event);
+            }
+        }
     }
     caches
 }
@@ -118,12 +133,10 @@ fn add(expiries: &mut Vec<Expiry>, event: &Event) {
     }
 }
 
-fn by_events(timeline: &Timeline, cache: &str, keys: &Keys) -> Option<Claim> {
+fn by_events(timeline: &Timeline, cache: &str, keys: &Keys<'_>) -> Option<Claim> {
     let mut bad: Vec<(&str, Vec<&Expiry>)> = keys
         .iter()
-        .map(|(key, all)| {
-            (key.as_str(), all.iter().filter(|e| is_bad(timeline, cache, e)).collect::<Vec<_>>())
-        })
+        .map(|(key, all)| (*key, all.iter().filter(|e| is_bad(timeline, cache, e)).collect::<Vec<_>>()))
         .filter(|(_, list)| !list.is_empty())
         .collect();
     let total = |list: &[&Expiry]| list.iter().map(|e| e.duplicates()).sum::<f64>();
@@ -152,7 +165,7 @@ fn by_events(timeline: &Timeline, cache: &str, keys: &Keys) -> Option<Claim> {
         advice: advice(&figures),
         missing: if figures.misses.is_none() { vec![lane(cache, "misses")] } else { Vec::new() },
         episodes: episodes(everything, TICK),
-        remedies: Vec::new(),
+        remedies: remedies(cache, &figures),
         sort: "",
     })
 }
@@ -231,17 +244,30 @@ impl Figures {
         }
     }
 
+    /// Loads per expiry and process.
+    fn each(&self) -> f64 {
+        (self.loads / self.processes).max(1.0)
+    }
+
+    /// Those who load had missed.
+    fn missed(&self) -> bool {
+        self.misses.is_some_and(|m| m >= LEAST_MISS_SHARE * self.total_loads)
+    }
+
+    /// The beta with which entries seem to be refreshed early: many load though few miss.
+    fn early(&self) -> Option<f64> {
+        let early = self.law.is_some() && self.misses.is_some() && !self.missed();
+        (early && self.each() >= XFETCH_LEAST).then(|| 1.0 / self.each().ln())
+    }
+
     /// What loads per expiry, and who missed, tell of the protection in use.
     fn protection(&self) -> String {
-        let each = (self.loads / self.processes).max(1.0);
-        let missed = self.misses.is_some_and(|m| m >= LEAST_MISS_SHARE * self.total_loads);
-        match self.law {
-            _ if each < XFETCH_LEAST => "as many as with a single flight".to_owned(),
-            Some(_) if !missed && self.misses.is_some() => format!(
-                "but few missed: loads begin early, as with XFetch at beta {:.2} (e^(1/beta) loads)",
-                1.0 / each.ln()
+        match (self.law, self.early()) {
+            _ if self.each() < XFETCH_LEAST => "as many as with a single flight".to_owned(),
+            (_, Some(beta)) => format!(
+                "but few missed: loads begin early, as with XFetch at beta {beta:.2} (e^(1/beta) loads)"
             ),
-            Some(_) if missed => format!(
+            (Some(_), _) if self.missed() => format!(
                 "and each missed: no protection (a single flight loads 1, XFetch with beta 1 about {:.1})",
                 std::f64::consts::E
             ),
@@ -324,18 +350,31 @@ fn supporting(cache: &str, key: &str, f: &Figures, bad: &[(&str, Vec<&Expiry>)])
     list
 }
 
+/// Where entries are refreshed early already, more eagerly; else the kind says what is to be done.
+fn remedies(cache: &str, f: &Figures) -> Vec<Remedy> {
+    let too_late = f.early().filter(|&beta| beta < XFETCH_BETA);
+    too_late.map(|_| Remedy::number(lane(cache, "beta"), XFETCH_BETA)).into_iter().collect()
+}
+
 fn advice(f: &Figures) -> Vec<String> {
-    let mut list = vec![format!(
+    let mut list = Vec::new();
+    if let Some(beta) = f.early().filter(|&beta| beta < XFETCH_BETA) {
+        list.push(format!(
+            "Refresh early more eagerly: raise beta from about {beta:.2} to {XFETCH_BETA}, and {} per expiry and process become about {:.1} (e^(1/beta)).",
+            plural(f.each(), "load"),
+            (1.0 / XFETCH_BETA).exp()
+        ));
+    }
+    list.push(format!(
         "Let one request load a key while the others wait for it (single flight): {} per expiry become {}.",
         plural(f.loads, "load"),
         Unit::Count.show(f.processes)
-    )];
-    let each = (f.loads / f.processes).max(1.0);
-    if let Some(time) = f.load_p50 {
+    ));
+    if let Some(time) = f.load_p50.filter(|_| f.early().is_none()) {
         list.push(format!(
             "Or refresh early at random (XFetch, beta 1): about {:.1} loads per refresh whatever the load (e^(1/beta)), begun about {} before the expiry, and nobody waits.",
             std::f64::consts::E,
-            Unit::Ns.show(time * each.ln().max(1.0))
+            Unit::Ns.show(time * f.each().ln().max(1.0))
         ));
         if f.processes > 1.0 {
             list.push(format!(

@@ -4,11 +4,13 @@
 //! `cache.NAME.{evictions,loads,hits,misses,entries,absent-loads}` and, for the size of the working set, events `cache.refresh`. **Statistic.** Over
 //! the last 2 s evictions are most of what is loaded, in most samples, and the share of misses is high. **Needs** two seconds of full cache.
 //! **Law.** A full cache gives one entry for each that comes: evictions = loads that are kept; where that holds and the level of
-//! entries stands still, it is confirmed.
+//! entries stands still, it is confirmed. A server that tells of itself (Redis) knows no loads: what was missed stands for them, and its
+//! memory must be at its limit, too.
 //!
 //! A cache with a long tail evicts too, but hits four times of five. Its capacity is what it holds while it evicts. The working set is told
 //! from keys that were loaded once and twice in the window (Chao 1984: unseen ones are about f1^2 / 2 f2), or from entries / hit ratio while few
-//! came again, and from what the cache held before. A cache elsewhere (Redis) tells no evictions: this detector then cannot tell.
+//! came again, and from what the cache held before. Where the service's cache is elsewhere it tells no evictions itself: its server must be asked
+//! (`--attach redis://...`), or this detector cannot tell.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,6 +45,9 @@ const LEAST_SAMPLES_SHARE: f64 = 0.12;
 const LAW_TOLERANCE: f64 = 0.25;
 /// Law: entries move by so much of their level at most.
 const STEADY: f64 = 0.1;
+/// Law: share of its limit that the memory of a server must take. It evicts only at the limit, and what it frees for one
+/// command is some per cent of it at most.
+const AT_LIMIT: f64 = 0.9;
 /// Share of misses from which on it hurts now: the cache hardly spares a load.
 const CRITICAL_MISS_SHARE: f64 = 0.5;
 /// Room beyond the working set that keeps evictions rare.
@@ -71,7 +76,9 @@ fn look_at(timeline: &Timeline, at: RunTime, cache: &str) -> Option<Claim> {
 struct Seen {
     span: Span,
     evictions: f64,
+    /// Loads that are kept; what was missed, where nobody tells of loads.
     loads: f64,
+    loads_told: bool,
     hits: f64,
     misses: f64,
     /// Share of samples with evictions, of the process that has most.
@@ -80,6 +87,8 @@ struct Seen {
     entries: Option<f64>,
     moved: f64,
     processes: usize,
+    /// Bytes that a server takes, and may take.
+    memory: Option<(f64, f64)>,
 }
 
 impl Seen {
@@ -93,12 +102,17 @@ impl Seen {
         let sampled = sampled(timeline, &lane(cache, "evictions"), span);
         let levels: Vec<(f64, f64)> =
             timeline.named(&lane(cache, "entries")).filter_map(|s| level_and_move(s.within(span))).collect();
+        let misses = of("misses").unwrap_or(0.0);
+        let loads = of("loads");
+        let level = |part: &str| window::typical(timeline, &lane(cache, part), span);
         Some(Self {
             span,
             evictions,
-            loads: of("loads").unwrap_or(0.0) - of("absent-loads").unwrap_or(0.0),
+            loads: loads.unwrap_or(misses) - of("absent-loads").unwrap_or(0.0),
+            loads_told: loads.is_some(),
             hits: of("hits").unwrap_or(0.0),
-            misses: of("misses").unwrap_or(0.0),
+            misses,
+            memory: level("memory").zip(level("memory-limit")),
             sampled,
             entries: median(levels.iter().map(|l| l.0).collect()),
             moved: levels.iter().map(|l| l.1).fold(0.0, f64::max),
@@ -115,8 +129,14 @@ impl Seen {
     }
 
     fn law_agrees(&self) -> bool {
-        (self.evictions - self.loads).abs() <= LAW_TOLERANCE * self.loads
+        let full = self.loads_told || self.memory.is_some_and(|(used, limit)| used >= AT_LIMIT * limit);
+        full && (self.evictions - self.loads).abs() <= LAW_TOLERANCE * self.loads
             && self.entries.is_some_and(|n| self.moved <= (STEADY * n).max(2.0))
+    }
+
+    /// Bytes of an entry with all that a server keeps beside it, where it has a limit of bytes.
+    fn bytes_each(&self) -> Option<f64> {
+        self.memory.zip(self.entries).filter(|(_, n)| *n >= 1.0).map(|((used, _), n)| used / n)
     }
 }
 
@@ -234,7 +254,7 @@ fn supporting(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<Evidence> {
     let text = format!(
         "{} to make room in {WINDOW_S} s, {} meanwhile",
         plural(seen.evictions, "eviction"),
-        plural(seen.loads, "load")
+        plural(seen.loads, if seen.loads_told { "load" } else { "miss" })
     );
     let mut list = vec![evidence(text, lane(cache, "evictions"), seen.span, seen.evictions, Unit::Count)];
     let text = format!(
@@ -251,6 +271,11 @@ fn supporting(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<Evidence> {
             plural(entries, "entry")
         );
         list.push(evidence(text, lane(cache, "entries"), seen.span, entries, Unit::Count));
+    }
+    if let Some((used, limit)) = seen.memory {
+        let text =
+            format!("it takes {} of the {} that it may", Unit::Bytes.show(used), Unit::Bytes.show(limit));
+        list.push(evidence(text, lane(cache, "memory"), seen.span, used, Unit::Bytes));
     }
     list.extend(wanted(cache, seen, set));
     list
@@ -283,13 +308,26 @@ fn wanted(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<Evidence> {
 
 fn remedies(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<Remedy> {
     let more = set.needs() > seen.entries.unwrap_or(0.0);
-    more.then(|| Remedy::number(lane(cache, "capacity"), set.room())).into_iter().collect()
+    let room = || match seen.bytes_each() {
+        Some(each) => Remedy::number(lane(cache, "memory-limit"), (set.room() * each).ceil()),
+        None => Remedy::number(lane(cache, "capacity"), set.room()),
+    };
+    more.then(room).into_iter().collect()
 }
 
 fn advice(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<String> {
     let each = if seen.processes > 1 { " in each process" } else { "" };
     let entries = seen.entries.unwrap_or(0.0);
-    let mut list = vec![if set.needs() > entries {
+    let mut list = vec![if let Some(each) = seen.bytes_each().filter(|_| set.needs() > entries) {
+        format!(
+            "Raise the limit of cache {cache} (maxmemory) from {} to {}: about {} entries are wanted where {} have room, at {} each, and a tenth more keeps evictions rare.",
+            Unit::Bytes.show(seen.memory.map_or(0.0, |m| m.1)),
+            Unit::Bytes.show(set.room() * each),
+            Unit::Count.show(set.needs().round()),
+            Unit::Count.show(entries),
+            Unit::Bytes.show(each)
+        )
+    } else if set.needs() > entries {
         format!(
             "Raise the capacity of cache {cache} from {} to {} entries{each}: about {} are wanted, and a tenth more keeps evictions rare.",
             Unit::Count.show(entries),

@@ -4,7 +4,8 @@
 //! `process.descriptor-limit`, `server.{connections,websockets}`, `pool.NAME.{in-use,idle}`, `client.errors`. **Needs** descriptors and limit; the
 //! trend needs 5 s of settled load after the leak began (ten samples at 2 Hz), the limit itself two samples. **Statistic.** Descriptors beside connections
 //! rise in nine of ten pairs of instants over 5, 15 or 60 s, do not slow down (a pool or cache of files that fills does), and meet the limit within a
-//! day at that rate. At the limit: nine tenths and more are taken in two samples in a row, and not by a ramp of connections alone that the
+//! day at that rate. Where connections are told seldom (a page that is read each 15 s), only instants just after a reading count, and the windows end
+//! at the last one: what is not known is not zero. At the limit: nine tenths and more are taken in two samples in a row, and not by a ramp of connections alone that the
 //! plan asks for. **Confirmed** at the limit when clients get errors that they did not get before, or when two windows agree in their slope.
 
 use std::time::Duration;
@@ -52,6 +53,9 @@ const FLOOR_S: f64 = 60.0;
 const QUIET: Duration = Duration::from_secs(6);
 /// Values of levels are carried for so long.
 const CARRY: Duration = Duration::from_secs(2);
+/// What was not told for so long is not told any more (pages are read each 15 s, and one reading may be late): a pool that is closed, or connections that
+/// nobody counts now.
+const FORSAKEN: Duration = Duration::from_secs(20);
 
 /// Looks at every process, and tells the worst of each cluster.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
@@ -93,10 +97,11 @@ impl Seen {
         let limits = window::of_instance(timeline, names::PROCESS_DESCRIPTOR_LIMIT, instance)?;
         let (open, limit) = (lane.at(at, CARRY)?, limits.at(at, CARRY).filter(|&l| l > 0.0)?);
         let settled = window::same_load_since(timeline.plan(), at).max(timeline.plan().warm_from());
+        let until = told_until(timeline, instance, at);
         let grown: Vec<(Span, Trend, f64)> = WINDOWS_S
             .iter()
-            .filter(|&&s| at.as_secs_f64() >= s)
-            .map(|&s| window::last(at, s))
+            .filter(|&&s| until.as_secs_f64() >= s)
+            .map(|&s| window::last(until, s))
             .filter(|w| w.start >= settled && !pools_grow(timeline, instance, *w))
             .filter_map(|w| growth(timeline, instance, w, limit - open))
             .collect();
@@ -252,23 +257,44 @@ fn explaining<'a>(timeline: &'a Timeline, instance: &str) -> Vec<&'a Series> {
         .collect()
 }
 
-/// Descriptors beside those, at most [`POINTS`].
+/// Until when all that explains descriptors is known: `at`, or when the last readings of its lanes have grown old.
+fn told_until(timeline: &Timeline, instance: &str, at: RunTime) -> RunTime {
+    let pools = timeline.members(names::POOL);
+    let pools =
+        pools.iter().flat_map(|pool| ["in-use", "idle"].map(|part| names::of(names::POOL, pool, part)));
+    let pools = pools.filter_map(|lane| window::of_instance(timeline, &lane, instance));
+    let lanes = explaining(timeline, instance).into_iter().chain(pools);
+    let known = lanes.filter_map(|l| Some(l.points.last()?.0)).filter(|&last| at.since(last) <= FORSAKEN);
+    known.map(|last| last + CARRY).fold(at, RunTime::min)
+}
+
+/// What the lane says at `t`. A service that was not called yet has no calls; what else is not told is not known, unless it never was.
+fn explained(lane: &Series, t: RunTime) -> Option<f64> {
+    let untold = lane.points.first().is_none_or(|p| t < p.0);
+    let calls = lane.spec.name.starts_with(names::DOWNSTREAM) && !lane.points.is_empty();
+    let never = lane.points.is_empty() && t.since(RunTime::ZERO) > FORSAKEN;
+    if untold && (calls || never) { Some(0.0) } else { lane.at(t, CARRY) }
+}
+
+/// Descriptors beside those, at most [`POINTS`], at instants at which those are known.
 fn beside(timeline: &Timeline, instance: &str, span: Span) -> Vec<(f64, f64)> {
     let Some(lane) = window::of_instance(timeline, names::PROCESS_DESCRIPTORS, instance) else {
         return Vec::new();
     };
     let explaining = explaining(timeline, instance);
-    let explained = |t| explaining.iter().filter_map(|l| l.at(t, CARRY)).sum::<f64>();
-    let points = lane.within(span);
+    let known = |t| explaining.iter().map(|l| explained(l, t)).sum::<Option<f64>>();
+    let points: Vec<(f64, f64)> =
+        lane.within(span).iter().filter_map(|&(t, n)| Some((t.as_secs_f64(), n - known(t)?))).collect();
     let stride = points.len().div_ceil(POINTS).max(1);
-    let mut thin: Vec<(f64, f64)> =
-        points.iter().rev().step_by(stride).map(|&(t, n)| (t.as_secs_f64(), n - explained(t))).collect();
+    let mut thin: Vec<(f64, f64)> = points.into_iter().rev().step_by(stride).collect();
     thin.reverse();
     thin
 }
 
 fn growth(timeline: &Timeline, instance: &str, span: Span, left: f64) -> Option<(Span, Trend, f64)> {
-    let counted = connections(timeline, instance, span.end).is_some();
+    let counted = [names::SERVER_CONNECTIONS, names::SERVER_WEBSOCKETS]
+        .iter()
+        .any(|n| window::of_instance(timeline, n, instance).is_some_and(|l| !l.points.is_empty()));
     let horizon_s = if counted { HORIZON_S } else { BLIND_HORIZON_S };
     let points = beside(timeline, instance, span);
     if points.len() < LEAST_POINTS {
@@ -290,7 +316,7 @@ fn pools_grow(timeline: &Timeline, instance: &str, span: Span) -> bool {
     timeline.members(names::POOL).iter().any(|pool| {
         let at = |part: &str, t: RunTime| {
             let lane = names::of(names::POOL, pool, part);
-            window::of_instance(timeline, &lane, instance).and_then(|l| l.at(t, CARRY)).unwrap_or(0.0)
+            window::of_instance(timeline, &lane, instance).and_then(|l| l.at(t, FORSAKEN)).unwrap_or(0.0)
         };
         let open = |t| at("in-use", t) + at("idle", t);
         open(span.end) - open(span.start) >= LEAST_GAIN / 2.0

@@ -76,10 +76,10 @@ impl Second {
             .map(|p| p.1)
             .fold(0.0, f64::max);
         let stolen = window::mean(timeline, names::HOST_STEAL, span);
-        let felt =
-            lateness.quantile_ns(0.99).is_some_and(|p| p >= FELT * LATE_NS) || hiccup >= FELT * HICCUP_NS;
+        let late = lateness.quantile_ns(0.99);
+        let felt = late.is_some_and(|p| p >= FELT * LATE_NS) || hiccup >= FELT * HICCUP_NS;
         Self {
-            late: lateness.quantile_ns(0.99).filter(|&p| p >= LATE_NS && lateness.count() >= LEAST_STARTS),
+            late: late.filter(|&p| p >= LATE_NS && lateness.count() >= LEAST_STARTS),
             hiccup: Some(hiccup).filter(|&h| h >= HICCUP_NS),
             stolen: stolen.filter(|&s| s >= STOLEN || (s >= STOLEN_AND_FELT && felt)),
         }

@@ -23,7 +23,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Remedy, Series, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence, plural};
-use crate::stats::{Durations, trend};
+use crate::stats::{Durations, longer_than, trend};
 use crate::window;
 
 /// Window of the rule for lasting saturation, seconds.
@@ -158,7 +158,7 @@ fn part<'a>(timeline: &'a Timeline, pool: &str, instance: &str, span: Span) -> O
     if let (Some(wait), Some(hold)) = (wait, hold) {
         let median_hold = Durations::of(hold.intervals_within(span)).quantile_ns(0.5);
         for interval in wait.intervals_within(span) {
-            let long = median_hold.is_some_and(|h| Durations::of([interval]).longer_than(h) >= LONG_WAITS);
+            let long = median_hold.is_some_and(|h| longer_than(&interval.1, h) >= LONG_WAITS);
             if long {
                 saturated.push((cell(interval.0.end), interval.0.end));
             }
