@@ -109,11 +109,12 @@ enum Load {
     /// A `dyno run`.
     Http(Client, Recipe),
     /// A thread of this process, for a service that speaks no HTTP.
-    Thread(super::services::Asking),
+    Thread(super::stores::Asking),
 }
 
 impl Load {
     fn start((place, name): (&Place<'_>, &str), service: &Service, per_s: u64) -> anyhow::Result<Self> {
+        place.keep_to(|s| &s.generator);
         if let Some(asking) = service.asking(per_s)? {
             return Ok(Self::Thread(asking));
         }
@@ -147,7 +148,7 @@ impl Load {
                     notes.push(format!("the load dropped {} planned starts", told.generator.dropped));
                 }
             }
-            Self::Thread(asking) => asking.end()?,
+            Self::Thread(asking) => notes.extend(asking.end()?),
         }
         Ok((sample.seconds * per_s as f64).round() as u64)
     }
