@@ -135,7 +135,7 @@ fn refused(address: &SocketAddr) -> bool {
 
 fn attach(places: &[Place], served: Option<u16>) -> (Attached, Kept) {
     let kept = Kept::default();
-    let installed = install(places, served, Search::No).unwrap();
+    let installed = install(places, served, Search::No, None).unwrap();
     let attached = match served {
         Some(port) => installed.following(port),
         None => installed,
@@ -145,7 +145,7 @@ fn attach(places: &[Place], served: Option<u16>) -> (Attached, Kept) {
 }
 
 fn why(place: Place) -> String {
-    match install(&[place], None, Search::No) {
+    match install(&[place], None, Search::No, None) {
         Ok(_) => panic!("{place} was attached"),
         Err(e) => e.to_string(),
     }
@@ -372,7 +372,7 @@ fn pools_of_a_bundled_program_are_found_by_their_shape_when_the_heap_may_be_sear
         process.stdin.resume().on('end', () => process.exit());";
     let server = Server::node(script);
     let kept = Kept::default();
-    let installed = install(&[Place::Process(server.pid())], Some(server.port), Search::Heap).unwrap();
+    let installed = install(&[Place::Process(server.pid())], Some(server.port), Search::Heap, None).unwrap();
     let attached = installed.attach(Box::new(kept.clone()));
     assert!(attached.about().contains("searched by shape: 1 pool(s)"), "{}", attached.about());
     soon("holds", || {
