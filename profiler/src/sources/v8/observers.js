@@ -307,18 +307,21 @@
     if (isDeno) return;
     const waits = new Map();
     let since;
-    every(OFFLOAD_MS, () => {
-      if (since !== undefined) return;
+    const ask = () => {
       since = mono();
-      const done = guarded(() => {
-        const wait = mono() - since;
-        since = undefined;
-        record(waits, wait);
-        // Further tasks would have seen the rest of a long wait, had it not kept them from being sent.
-        for (let n = 1; n <= Math.min(Math.floor(wait / OFFLOAD_NS), MOST_CORRECTIONS); n++) record(waits, wait - n * OFFLOAD_NS);
-      });
-      fs.stat('/', done);
+      fs.stat('/', answered);
+    };
+    const answered = guarded(() => {
+      const wait = mono() - since;
+      since = undefined;
+      if (removed) return;
+      record(waits, wait);
+      // Further tasks would have seen the rest of a long wait, had it not kept them from being sent.
+      for (let n = 1; n <= Math.min(Math.floor(wait / OFFLOAD_NS), MOST_CORRECTIONS); n++) record(waits, wait - n * OFFLOAD_NS);
+      // Where one had to wait, the next one is looked for at once: a queue has no gaps.
+      if (wait >= LATE_NS) ask();
     });
+    every(OFFLOAD_MS, () => since === undefined && ask());
     histogram('offload.wait', { quality: 'sampled' }, waits);
     const threads = Number(process.env.UV_THREADPOOL_SIZE) || OFFLOAD_THREADS;
     level('offload.capacity', 'count', { quality: 'inferred' }, () => threads);
