@@ -44,6 +44,8 @@ const NOBODY: &str = "nobody";
 const USER: &str = "bench";
 /// Where Debian keeps PostgreSQL's programs, a folder for each version.
 const POSTGRES: &str = "/usr/lib/postgresql";
+/// What PostgreSQL says when it lets clients in; it speaks English here (`LC_ALL=C`).
+const POSTGRES_READY: &str = "ready to accept connections";
 /// RabbitMQ's own script, behind the one that wants to become its system user.
 const RABBIT: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 
@@ -119,7 +121,7 @@ pub struct Store {
     /// RabbitMQ's port mapper.
     _mapper: Option<Process>,
     /// Gone after the processes.
-    _home: TempDir,
+    home: TempDir,
 }
 
 impl Store {
@@ -137,7 +139,7 @@ impl Store {
             }
         };
         let (port, password) = (start.port, start.password);
-        let mut store = Self { kind, port, told, password, server, _mapper: mapper, _home: home };
+        let mut store = Self { kind, port, told, password, server, _mapper: mapper, home };
         store.wait(place)?;
         if kind == Kind::Postgres {
             store.fill()?;
@@ -147,14 +149,19 @@ impl Store {
 
     fn wait(&mut self, place: &Place<'_>) -> anyhow::Result<()> {
         let listens = |port: u16| TcpStream::connect(("127.0.0.1", port)).is_ok();
+        let log = self.home.path().join("log");
+        // PostgreSQL listens before it lets anybody in.
+        let lets_in = || {
+            self.kind != Kind::Postgres || fs::read_to_string(&log).is_ok_and(|l| l.contains(POSTGRES_READY))
+        };
         let server = &mut self.server.0;
         let ready = place.wait_for(START_PATIENCE, || {
             // One that has ended will not listen.
             let runs = matches!(server.try_wait(), Ok(None));
-            runs.then(|| listens(self.port) && listens(self.told))
+            runs.then(|| listens(self.port) && listens(self.told) && lets_in())
         })?;
         if !ready {
-            bail!("{} does not listen: {}", self.kind.name(), said(&self._home.path().join("log")));
+            bail!("{} does not listen: {}", self.kind.name(), said(&log));
         }
         Ok(())
     }
