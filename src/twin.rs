@@ -13,6 +13,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 use backend::twin::FILES;
+use backend::{BROKER_VARIABLE, CACHE_VARIABLE, DATABASE_VARIABLE};
 
 use crate::cli::{BackendArgs, Runtime};
 use crate::outcome::UserError;
@@ -36,6 +37,15 @@ pub fn become_it(args: &BackendArgs, token: &str) -> anyhow::Error {
     if args.unwatched {
         return UserError::wrong("--unwatched: the agent of the other runtimes cannot be switched off");
     }
+    let stores = [
+        (DATABASE_VARIABLE, args.database.as_deref()),
+        (CACHE_VARIABLE, args.cache.as_deref()),
+        (BROKER_VARIABLE, args.broker.as_deref()),
+    ];
+    // Checked as for the shop in Rust; the twin takes them from the environment alone.
+    if let Err(e) = backend::Stores::choose(stores[0].1, stores[1].1, stores[2].1) {
+        return UserError::wrong(e);
+    }
     let folder = match prepare(args.runtime) {
         Ok(folder) => folder,
         Err(e) => return e,
@@ -49,7 +59,11 @@ pub fn become_it(args: &BackendArgs, token: &str) -> anyhow::Error {
         .args(["--listen", &args.listen.to_string(), "--control", &args.control.to_string()])
         .args(["--workers", &args.workers.to_string()])
         .args(["--cache-protection", &args.cache_protection])
-        .env(TOKEN_VARIABLE, token);
+        .env(TOKEN_VARIABLE, token)
+        .envs(stores.into_iter().filter_map(|(variable, given)| Some((variable, given?))));
+    if let Some(rows) = args.rows {
+        command.args(["--rows", &rows.to_string()]);
+    }
     if args.follow_stdin {
         command.arg("--follow-stdin");
     }

@@ -54,7 +54,16 @@ fn serve(runtime: &str, path: Option<&Path>, cache: &Path, database: &str) -> (V
     let mut paths: Vec<PathBuf> = path.map(Path::to_owned).into_iter().collect();
     paths.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
     let mut child = dyno()
-        .args(["backend", "--listen", "127.0.0.1:0", "--follow-stdin", "--runtime", runtime])
+        .args([
+            "backend",
+            "--listen",
+            "127.0.0.1:0",
+            "--follow-stdin",
+            "--rows",
+            "1000",
+            "--runtime",
+            runtime,
+        ])
         .env("PATH", std::env::join_paths(paths).unwrap())
         .env("XDG_CACHE_HOME", cache)
         .env("DYNO_TOKEN", TOKEN)
@@ -101,7 +110,7 @@ fn ask_once(
 fn obeys(ready: &Value, mut shop: Guarded) {
     assert_eq!(ask(&ready["url"], "GET", "/products/7", "").0, 200);
     assert_eq!(ask(&ready["url"], "GET", "/products/0", "").0, 404);
-    assert_eq!(ready["workers"].as_array().unwrap().len(), 2);
+    assert_eq!(ready["workers"].as_array().unwrap().len(), 3, "two workers and the services");
     let order = |body| ask(&ready["probe"], "POST", "/v1/faults", body);
     assert_eq!(order(r#"{"name":"leak","for_ms":60000,"knobs":{"bytes":2048}}"#).0, 202);
     let (status, why) = order(r#"{"name":"leak","for_ms":60000,"knobs":{"bytes":1}}"#);
@@ -158,11 +167,12 @@ fn a_scenario_runs_against_it() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
-    let said = |path: &str| {
+fn what_is_missing_or_wrong_is_named() {
+    let said_of = |path: &str, more: &[&str]| {
         let mut command = dyno();
         command
             .args(["backend", "--listen", "127.0.0.1:0", "--runtime", "node"])
+            .args(more)
             .env("DYNO_TOKEN", TOKEN)
             .env("PATH", path);
         command.env_remove("XDG_CACHE_HOME").env_remove("HOME");
@@ -170,7 +180,11 @@ fn what_is_missing_is_named() {
         assert_eq!(output.status.code(), Some(2));
         String::from_utf8(output.stderr).unwrap()
     };
+    let said = |path: &str| said_of(path, &[]);
     insta::assert_snapshot!(said("/nowhere"), @"dyno: there is no `node` in the search path: install it (`npm install --global node`, or your system's package), or leave out --runtime");
     let path = std::env::var("PATH").unwrap();
     insta::assert_snapshot!(said(&path), @"dyno: there is no place for the shop's packages: set XDG_CACHE_HOME to a folder");
+    // Its options are the shop's in Rust.
+    insta::assert_snapshot!(said_of(&path, &["--broker", "kafka://h"]), @"dyno: DYNO_BROKER_URL: `kafka://h` is of no kind that is known here; expected `memory` or `amqp://USER@HOST`");
+    insta::assert_snapshot!(said_of(&path, &["--database", "postgres://me:pa55@h/x"]), @"dyno: everybody on this machine can read a password on a command line: put the URL into DYNO_DATABASE_URL");
 }

@@ -4,6 +4,8 @@ import { CACHE } from './cache/settings.js';
 
 /** More workers than this on one machine help nobody. */
 const MAX_WORKERS = 64;
+/** The most rows of past orders, as of the Rust shop. */
+const MAX_ROWS = 10_000_000;
 
 /** Requests in flight get this long when a worker ends, ms; the supervisor waits a little longer. */
 export const GRACE_MS = 1_500;
@@ -20,30 +22,40 @@ export const SHOP = {
   poolPatienceMs: 5_000,
   /** Product details in the cache. */
   cacheCapacity: 10_000,
+  /** Rows of past orders with which the shop begins, as of the Rust shop: enough that reading them all shows, and made in seconds. */
+  historyRows: 300_000,
   /** Sessions that a worker keeps in memory. */
   sessionCapacity: 20_000,
   /**
-   * Threads of the runtime's offload pool (libuv's UV_THREADPOOL_SIZE, 4 unless told): a log-in takes a thread for a few
-   * milliseconds, so sixteen serve more log-ins than the cores can.
+   * Threads of the runtime's offload pool (libuv's UV_THREADPOOL_SIZE, 4 unless told): a data sheet takes a thread for some ten
+   * milliseconds, so sixteen serve more of them than the cores can.
    */
   offloadThreads: 16,
 };
 
 /**
- * What the command line says: `[--listen ADDR] [--control ADDR] [--workers N] [--cache-protection KIND] [--follow-stdin]`.
+ * What the command line says: `[--listen ADDR] [--control ADDR] [--workers N] [--cache-protection KIND] [--rows N] [--follow-stdin]`.
  * @param {string[]} args
  */
 export function options(args) {
-  const found = { listen: address('127.0.0.1:8080'), control: address('127.0.0.1:0'), workers: 2, cacheProtection: CACHE.protection, followStdin: false };
+  const found = {
+    listen: address('127.0.0.1:8080'),
+    control: address('127.0.0.1:0'),
+    workers: 2,
+    cacheProtection: CACHE.protection,
+    rows: SHOP.historyRows,
+    followStdin: false,
+  };
   const rest = [...args];
   while (rest.length > 0) {
     const name = rest.shift();
     if (name === '--follow-stdin') found.followStdin = true;
     else if (name === '--listen') found.listen = address(rest.shift());
     else if (name === '--control') found.control = address(rest.shift());
-    else if (name === '--workers') found.workers = workers(rest.shift());
+    else if (name === '--workers') found.workers = count(rest.shift(), 'workers', 1, MAX_WORKERS);
+    else if (name === '--rows') found.rows = count(rest.shift(), 'rows', 0, MAX_ROWS);
     else if (name === '--cache-protection') found.cacheProtection = rest.shift();
-    else throw new Error(`unknown option ${name}; known: --listen, --control, --workers, --cache-protection, --follow-stdin`);
+    else throw new Error(`unknown option ${name}; known: --listen, --control, --workers, --cache-protection, --rows, --follow-stdin`);
   }
   return found;
 }
@@ -55,10 +67,9 @@ function address(text) {
   return { host: six ?? four, port: Number(port) };
 }
 
-function workers(text) {
-  const count = Number(text);
-  if (!Number.isInteger(count) || count < 1 || count > MAX_WORKERS) {
-    throw new Error(`${text} workers asked for, expected 1 to ${MAX_WORKERS}`);
+function count(text, what, least, most) {
+  if (!/^\d{1,9}$/.test(text ?? '') || Number(text) < least || Number(text) > most) {
+    throw new Error(`${text} ${what} asked for, expected ${least} to ${most}`);
   }
-  return count;
+  return Number(text);
 }

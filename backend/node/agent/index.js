@@ -5,6 +5,7 @@
  * can still be asked about; what the figures mean is the profiler's business.
  */
 import { mono } from '../clock.js';
+import { watchAllocation } from './allocation.js';
 import { CacheMeter } from './cache.js';
 import { DatabaseMeter } from './database.js';
 import { watchHeap } from './heap.js';
@@ -32,6 +33,7 @@ export class Agent {
     this.pauses = new Pauses(this.#lanes);
     watchLoop(this.#lanes, this.pauses);
     watchHeap(this.#lanes, this.pauses);
+    watchAllocation(this.#lanes);
     watchOffload(this.#lanes);
     watchProcess(this.#lanes);
     this.requests = new Requests(this.#lanes);

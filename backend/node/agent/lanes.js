@@ -40,7 +40,14 @@ export class Lanes {
    */
   rate(name, unit, count, how = {}) {
     let before = count();
+    let isNew = true;
     this.#declare(name, unit, 'rate', how, (tick, at) => {
+      // Whoever reads takes a rate for what was since the value before. Another process may have told that one, long ago: so the first says
+      // that there was nothing, and the second has what came meanwhile.
+      if (isNew) {
+        isNew = false;
+        return tick.values.push([at, 0]);
+      }
       const now = count();
       tick.values.push([at, ((now - before) * 1e9) / tick.elapsed]);
       before = now;

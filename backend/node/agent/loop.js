@@ -1,8 +1,9 @@
 /**
  * The event loop: how late a timer is that asks to run every 10 ms, and for what share of the time the loop works.
  *
- * The timer sees both kinds of standing still and tells them apart by what the main thread did meanwhile: it used
- * the CPU (a turn that does not come back), or it did not (the process was stopped, or got no core).
+ * The timer sees both kinds of standing still and tells them apart by what the process did meanwhile: it used the CPU (a turn that does
+ * not come back), or it did not (the process was stopped, or got no core). All its threads count: while V8 compacts, the main thread
+ * waits for those that help it.
  */
 import { readFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
@@ -24,13 +25,13 @@ const MOST_CORRECTIONS = 6_000;
 export function watchLoop(lanes, pauses) {
   const delay = new Tally();
   let last = mono();
-  let used = threadTimes();
+  let used = times();
   setInterval(() => {
     const due = last + INTERVAL_NS;
     last = mono();
     const late = Math.max(0, last - due);
     recordCorrected(delay, late);
-    const now = threadTimes();
+    const now = times();
     if (late >= EVENT_NS) tellStall(pauses, due, last, used, now);
     used = now;
   }, INTERVAL_MS).unref();
@@ -46,18 +47,20 @@ export function recordCorrected(tally, delay) {
 
 function tellStall(pauses, due, end, before, now) {
   const stood = end - due;
-  const worked = now && before ? now.cpu - before.cpu : stood;
-  if (worked >= stood / 2) pauses.note('pause.worker-stall', due, end);
+  const worked = now.cpu - before.cpu;
+  if (now.waited === undefined || worked >= stood / 2) pauses.note('pause.worker-stall', due, end);
   else pauses.note('pause.hiccup', due, end, Math.min(stood, now.waited - before.waited));
 }
 
-/** CPU time of the main thread, and how long it was ready to run and got no core, ns. Linux alone tells. */
-function threadTimes() {
+/** CPU time of all threads, and how long the main thread was ready to run and got no core, ns. Linux alone tells the latter. */
+function times() {
+  const { user, system } = process.cpuUsage();
+  const cpu = (user + system) * 1_000;
   try {
-    const [cpu, waited] = readFileSync('/proc/self/schedstat', 'utf8').split(' ').map(Number);
+    const [, waited] = readFileSync('/proc/self/schedstat', 'utf8').split(' ').map(Number);
     return { cpu, waited };
   } catch {
-    return undefined;
+    return { cpu };
   }
 }
 

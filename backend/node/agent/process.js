@@ -15,7 +15,7 @@ export function watchProcess(lanes) {
     before = now;
     return cores;
   });
-  lanes.level('process.resident', 'bytes', slowly(() => process.memoryUsage.rss()));
+  lanes.level('process.resident', 'bytes', slowly(() => tried(() => process.memoryUsage.rss())));
   lanes.level('process.descriptors', 'count', slowly(() => tried(() => readdirSync('/proc/self/fd').length - 1)));
   lanes.level('process.threads', 'count', slowly(() => tried(threads)));
   lanes.level('process.descriptor-limit', 'count', slowly(() => tried(descriptorLimit)), { combine: 'max' });
@@ -27,6 +27,7 @@ function slowly(read) {
   return () => (tick++ % SLOW_TICKS === 0 ? read() : undefined);
 }
 
+/** Without a descriptor nothing can be read there, and a service must not end for being watched. */
 function tried(read) {
   try {
     return read();

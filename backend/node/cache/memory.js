@@ -3,6 +3,7 @@ import { unixMs } from '../clock.js';
 import { BoundedMap } from './bounded-map.js';
 
 export class MemoryCache {
+  isShared = false;
   #map;
   #watch;
 

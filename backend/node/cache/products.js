@@ -94,6 +94,11 @@ export class ProductCache {
     else await this.#entries.drop(key);
   }
 
+  /** Another worker has changed product `id`. A cache that all share it has seen to itself. */
+  async changedElsewhere(id) {
+    if (!this.#entries.isShared) await this.#entries.drop(`product:${id}`);
+  }
+
   async clear() {
     await this.#entries.clear();
   }

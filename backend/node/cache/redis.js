@@ -17,6 +17,7 @@ const STEP = 500;
 const PATIENCE_MS = 500;
 
 export class RedisCache {
+  isShared = true;
   #redis;
   #locks;
   #keys;

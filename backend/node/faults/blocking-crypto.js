@@ -11,7 +11,7 @@ import { Fault } from './fault.js';
 export class BlockingCrypto extends Fault {
   static kind = 'blocking-crypto';
   static knobs = {
-    cost: { about: "times the shop's usual cost of a hash, a few milliseconds", default: 30, min: 5, max: 200 },
+    cost: { about: "times the shop's usual cost of a hash, a third of a millisecond", default: 30, min: 5, max: 200 },
     share: { about: 'share of the log-ins that hash on the loop; the others cost as much off it', default: 1, min: 0.1, max: 1 },
   };
 

@@ -1,5 +1,5 @@
 /**
- * The faults of a worker, and their timers. `frozen` and `worker-crash` are not here: a process that is stopped or killed
+ * The faults of workers and services, and their timers. `frozen` and `worker-crash` are not here: a process that is stopped or killed
  * cannot switch itself, so the supervisor does that.
  */
 import { Avalanche } from './avalanche.js';
@@ -32,12 +32,11 @@ import { TooSmallCache } from './too-small-cache.js';
 import { UnevenWorkers } from './uneven-workers.js';
 import { WholeFile } from './whole-file.js';
 
-/** By the name under which routes find them. */
-const KINDS = {
+/** Those of the shop, by the name under which routes find them. */
+export const OF_SHOP = {
   avalanche: Avalanche,
   bigJson: BigJson,
   blockingCrypto: BlockingCrypto,
-  brokerBacklog: BrokerBacklog,
   churn: Churn,
   coldCache: ColdCache,
   connectPerRequest: ConnectPerRequest,
@@ -65,20 +64,28 @@ const KINDS = {
   wholeFile: WholeFile,
 };
 
-/** Those of a worker, for whoever checks orders. */
-export const WORKER_FAULTS = Object.values(KINDS);
+/** Those of the services. */
+export const OF_SERVICES = { brokerBacklog: BrokerBacklog };
 
-/** The faults of one worker, each as a field: `faults.leak`. */
+/** All of them, for whoever checks orders. */
+export const SWITCHED = [...Object.values(OF_SHOP), ...Object.values(OF_SERVICES)];
+
+/** The faults of one process, each as a field: `faults.leak`. */
 export class Faults {
+  #fields;
   #timers = new Map();
 
-  /** @param {(fault: string, what: string, at: number) => void} tell */
-  constructor(tell) {
-    for (const [field, Kind] of Object.entries(KINDS)) this[field] = new Kind(tell);
+  /**
+   * @param {Record<string, typeof import('./fault.js').Fault>} kinds
+   * @param {(fault: string, what: string, at: number) => void} tell
+   */
+  constructor(kinds, tell) {
+    this.#fields = Object.keys(kinds);
+    for (const [field, Kind] of Object.entries(kinds)) this[field] = new Kind(tell);
   }
 
   /**
-   * Switches a fault on; it ends by itself.
+   * Switches a fault on, if it is one of this process; it ends by itself.
    * @param {import('./fault.js').Order} order
    */
   arm(order, shop) {
@@ -97,6 +104,6 @@ export class Faults {
   }
 
   #all() {
-    return Object.keys(KINDS).map((field) => this[field]);
+    return this.#fields.map((field) => this[field]);
   }
 }

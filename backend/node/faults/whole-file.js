@@ -1,11 +1,14 @@
 /**
  * Whole file, and its cure: how an import is read.
  *
- * The fault reads the body to its end, makes one text of it and takes that apart, so memory grows with the file. The cure
+ * The fault reads the body to its end, makes one text of it and hands on its lines, so memory grows with the file. The cure
  * hands on each piece as it comes; the sender waits while a batch is written.
  */
 import { Refusal } from '../http/refusal.js';
 import { Fault } from './fault.js';
+
+/** Lines handed on at once. */
+const AT_ONCE = 1_000;
 
 export class WholeFile extends Fault {
   static kind = 'whole-file';
@@ -29,6 +32,9 @@ export class WholeFile extends Fault {
     const text = Buffer.concat(all).toString('utf8');
     const lines = text.split('\n');
     this.tookEffect();
-    yield Buffer.from(lines.join('\n'));
+    for (let from = 0; from < lines.length; from += AT_ONCE) {
+      const some = lines.slice(from, from + AT_ONCE).join('\n');
+      yield Buffer.from(from + AT_ONCE < lines.length ? `${some}\n` : some);
+    }
   }
 }

@@ -12,6 +12,16 @@ export function object(value) {
   return value;
 }
 
+/**
+ * An object with no other fields than these: names that every object inherits, or that nobody knows here, are no harmless surplus.
+ * @returns {Record<string, unknown>}
+ */
+export function only(value, ...known) {
+  const unknown = Object.keys(object(value)).find((name) => !known.includes(name));
+  if (unknown !== undefined) throw Refusal.bad(`unknown field \`${unknown}\`, expected one of ${known.join(', ')}`);
+  return value;
+}
+
 /** @returns {string} */
 export function text(value, field, mostBytes) {
   const found = own(object(value), field);

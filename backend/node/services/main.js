@@ -1,85 +1,45 @@
 /**
- * The e-mail and the billing service: a process of its own, a port for each, on loopback.
+ * The process of the services: e-mail and billing, apart from the shop as other teams' services would be.
  *
- * The e-mail service signs each message (as DKIM does) and sends one after another; how many signatures an order asks for is what
- * makes it slow. Started by the supervisor, and gone with it.
+ * Owns the order of starting and ending. What is done lies in `desk.js`, who asks for it in `routes.js` and `consumers.js`.
  */
-import { createHash, generateKeyPairSync, sign } from 'node:crypto';
-import { promisify } from 'node:util';
-import { send } from '../http/answer.js';
-import { readJson } from '../http/body.js';
-import { Refusal } from '../http/refusal.js';
-import { Routes } from '../http/routes.js';
+import { Agent } from '../agent/index.js';
+import { Queues } from '../broker/queue.js';
+import { Faults, OF_SERVICES } from '../faults/index.js';
 import { createServer } from '../http/server.js';
-import { whole } from '../http/shape.js';
+import { obey, report, tell, truthsOf } from '../worker/child.js';
+import { Consumers } from './consumers.js';
+import { Desk } from './desk.js';
+import { serviceRoutes } from './routes.js';
 
-/** As messages are signed today; one signature takes about a millisecond. */
-const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-const signed = promisify(sign);
-/** Invoices that may be wanted at once; further ones are refused. */
-const ROOM = 16;
-/** More than any knob asks for. */
-const MOST_SIGNATURES = 2_000;
+let faults;
 
-/** The end of the message before. */
-let sending = Promise.resolve();
-/** The end of the invoice before: there is one device that signs. */
-let making = Promise.resolve();
-let wanted = 0;
-
-async function email({ request }) {
-  const order = await readJson(request);
-  const signatures = whole(order, 'signatures', 1, MOST_SIGNATURES);
-  const text = `Thank you for order ${Number(order.order)}: ${Number(order.cents)} cents.`;
-  const sent = sending.then(() => signedBy(Buffer.from(text), signatures));
-  sending = sent.catch(() => {});
-  await sent;
-  return { sent: true };
-}
-
-/** The last of so many signatures, each over the one before. */
-async function signedBy(message, signatures) {
-  for (let i = 0; i < signatures; i++) message = await signed('sha256', message, privateKey);
-  return message;
-}
-
-async function billing({ request }) {
-  const order = await readJson(request);
-  const invoice = createHash('sha256').update(`${Number(order.order)}:${Number(order.cents)}`).digest('hex');
-  return { invoice };
-}
-
-/** The signed invoice of an order, for whoever waits for it; refused when too many do. */
-async function writtenInvoice({ request, response }) {
-  const order = await readJson(request);
-  const signatures = whole(order, 'signatures', 1, MOST_SIGNATURES);
-  if (wanted === ROOM) throw new Refusal(503, 'too many invoices are wanted');
-  wanted += 1;
+/** @param {import('../worker/main.js').WorkerSettings} settings */
+async function start(settings) {
   try {
-    const made = making.then(() => invoiceOf(order, signatures));
-    making = made.catch(() => {});
-    send(response, 200, 'text/csv; charset=utf-8', await made);
-  } finally {
-    wanted -= 1;
+    const agent = new Agent(settings.name);
+    report(agent);
+    faults = new Faults(OF_SERVICES, truthsOf(settings.name));
+    const [desk, queues] = [new Desk(), new Queues()];
+    const server = createServer(serviceRoutes(desk, queues, process.env.DYNO_TOKEN));
+    await new Promise((resolve, reject) => server.once('error', reject).listen(settings.services, '127.0.0.1', resolve));
+    const consumers = new Consumers(desk, faults.brokerBacklog, agent);
+    if (settings.queues) consumers.startRabbit(settings.queues);
+    else consumers.startEmbedded(queues);
+    tell({ ready: true });
+  } catch (e) {
+    tell({ failed: e.message });
+    setTimeout(() => process.exit(2), 100);
   }
 }
 
-async function invoiceOf(order, signatures) {
-  const rows = order.lines.map((l) => `${Number(l.product)},${Number(l.quantity)},${Number(l.cents)}`);
-  const text = `product,quantity,cents\n${rows.join('\n')}\n`;
-  const seal = await signedBy(Buffer.from(text), signatures);
-  return `${text}signature,${seal.toString('base64url')}\n`;
-}
-
-/** @param {Record<string, (call: object) => Promise<unknown>>} routes by template */
-async function listen(routes) {
-  const table = Object.entries(routes).map(([template, handle]) => ({ method: 'POST', template, handle }));
-  const server = createServer(new Routes(table));
-  await new Promise((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve));
-  return server.address().port;
-}
-
-// The terminal's interrupt goes to the whole group of processes; it is the supervisor that decides.
-process.on('SIGINT', () => {});
-process.on('disconnect', () => process.exit(0));
-process.send({ ready: { email: await listen({ '/': email }), billing: await listen({ '/': billing, '/invoice': writtenInvoice }) } });
+obey({
+  settings: start,
+  arm: (order) => faults?.arm(order),
+  endFaults(ticket) {
+    faults?.endAll();
+    tell({ ended: ticket });
+  },
+  // What RabbitMQ has given out and nobody has acknowledged comes to the next one; nothing else is under way for long.
+  drain: () => process.exit(0),
+});

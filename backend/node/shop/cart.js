@@ -1,7 +1,7 @@
 /** `POST /cart`: puts a product into the session's cart. */
 import { readJson } from '../http/body.js';
 import { Refusal } from '../http/refusal.js';
-import { whole } from '../http/shape.js';
+import { only, whole } from '../http/shape.js';
 
 /** Of one product in one cart. */
 const MAX_QUANTITY = 99;
@@ -21,7 +21,7 @@ export function cartRoutes(shop) {
 
 async function put(shop, request) {
   const session = await shop.sessions.of(request);
-  const item = await readJson(request);
+  const item = only(await readJson(request), 'product', 'quantity');
   const product = whole(item, 'product', 0, MAX_ID);
   const quantity = whole(item, 'quantity', 1, MAX_QUANTITY);
   const { rows } = await shop.database.run(PUT, [session.id, product, quantity]);

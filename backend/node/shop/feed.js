@@ -2,7 +2,7 @@
  * The live feed: who listens, to which products, and the one ticker that serves them all.
  *
  * Each listener is served once in ten seconds; the work is spread over the ticks, so that thousands of them never make one long
- * turn. What becomes of one that does not read is a choice between the fault `slow-consumer` and its cure.
+ * turn. A few who follow all prices are served at every tick. What becomes of one that does not read is a choice between the fault `slow-consumer` and its cure.
  */
 import { unixMs } from '../clock.js';
 import { generator } from '../store/seed.js';
@@ -24,10 +24,14 @@ const POLICY = 1008;
 export class Feed {
   /** @type {Set<Listener>[]} by the tick of the round in which they are served */
   #slots = Array.from({ length: ROUND }, () => new Set());
+  /** Those who follow all prices. @type {Set<import('ws').WebSocket>} */
+  #followers = new Set();
   #joined = 0;
   #size = 0;
   #closing = false;
   #prices = [];
+  /** What a board says of each product besides its price. */
+  #listed = [];
   #random = generator(7);
   #slow;
   #timer;
@@ -58,10 +62,18 @@ export class Feed {
 
   /** Serves listeners until `close`, with prices around those of the catalogue. */
   async start(database) {
-    const { rows } = await database.run('SELECT cents FROM price ORDER BY product');
-    this.#prices = rows.map((r) => r.cents);
+    const read = async () => {
+      const { rows } = await database.run('SELECT product, name, about, cents FROM price JOIN product ON product.id = price.product ORDER BY product');
+      this.#prices = rows.map((r) => r.cents);
+      this.#listed = rows.map(({ product, name, about }) => ({ product, name, about }));
+    };
+    await read();
     let tick = 0;
-    this.#timer = setInterval(() => this.#serve(tick++ % ROUND), TICK_MS);
+    this.#timer = setInterval(() => {
+      this.#serve(tick % ROUND);
+      // What workers tell each other may be lost, so the catalogue is read anew each round; when it cannot be, the old one does.
+      if (++tick % ROUND === 0) read().catch(() => {});
+    }, TICK_MS);
     this.#timer.unref();
   }
 
@@ -73,21 +85,27 @@ export class Feed {
     this.#size += 1;
     if (this.#closing) end(socket, AWAY, 'the server ends');
     const leave = () => {
+      this.#followers.delete(socket);
       if (slot.delete(listener)) this.#size -= 1;
     };
     return { listener, leave };
   }
 
-  /** Tells all who watch `product`, at once, what it costs from now on. Those of other workers hear in their turn. */
+  /** Sends all prices to `socket` from now on. */
+  follow(socket) {
+    this.#followers.add(socket);
+  }
+
+  /** Tells all who watch `product`, at once, what it costs from now on. */
   announce(product, cents) {
     this.#prices[product - 1] = cents;
     const text = JSON.stringify({ op: 'price', product, cents, at: unixMs() });
     for (const slot of this.#slots) for (const { socket, watched } of slot) if (watched.includes(product)) this.send(socket, text);
   }
 
-  /** Sends `text` to everybody. */
-  broadcast(text) {
-    for (const slot of this.#slots) for (const { socket } of slot) this.send(socket, text);
+  /** Lets those go for whom more waits than is usual. */
+  letSlowOnesGo() {
+    for (const socket of this.#behind) if (!this.#slow.takes(socket)) end(socket, POLICY, 'too slow');
   }
 
   /** Sends `text`, unless too much waits already: then it is let go. */
@@ -108,12 +126,27 @@ export class Feed {
     for (const { socket, watched } of this.#slots[tick]) {
       for (const product of watched) this.send(socket, this.#price(product));
     }
+    if (this.#followers.size === 0) return;
+    const board = this.#board();
+    for (const socket of this.#followers) this.send(socket, board);
   }
 
   #price(product) {
+    return JSON.stringify({ op: 'price', product, cents: this.#moved(product), at: unixMs() });
+  }
+
+  /**
+   * Some 60 KB for the whole catalogue. Node.js cannot be told how much the system may keep for a socket, which on loopback is 4 MB: so it
+   * takes a listener that does not read some seconds to fall behind, and would take it half a minute with prices alone.
+   */
+  #board() {
+    const prices = this.#listed.map((listed) => ({ ...listed, cents: this.#moved(listed.product) }));
+    return JSON.stringify({ op: 'board', at: unixMs(), prices });
+  }
+
+  #moved(product) {
     const listed = this.#prices[product - 1];
-    const moved = Math.trunc((listed * (this.#random(2 * MOVE_PER_MILLE + 1) - MOVE_PER_MILLE)) / 1_000);
-    return JSON.stringify({ op: 'price', product, cents: listed + moved, at: unixMs() });
+    return listed + Math.trunc((listed * (this.#random(2 * MOVE_PER_MILLE + 1) - MOVE_PER_MILLE)) / 1_000);
   }
 }
 

@@ -3,6 +3,8 @@
  *
  * Owns the state of one worker. Each route's work lies in a file named after it.
  */
+import { Outbox } from '../broker/outbox.js';
+import { RabbitPublisher, brokerUrl } from '../broker/rabbit.js';
 import { ProductCache, openEntries } from '../cache/products.js';
 import { Routes } from '../http/routes.js';
 import { createServer, openConnections } from '../http/server.js';
@@ -44,8 +46,9 @@ export class Shop {
    * @param {import('../worker/main.js').WorkerSettings} settings
    * @param {import('../agent/index.js').Agent} agent
    * @param {import('../faults/index.js').Faults} faults
+   * @param {{ tell: (change: { product: number, cents: number }) => void }} neighbours the way to the other workers
    */
-  static async open(settings, agent, faults) {
+  static async open(settings, agent, faults, neighbours) {
     const { figures } = settings;
     const opened = await driver({ file: settings.file, roundTripMs: figures.roundTripMs });
     const database = new Database(opened, figures, agent.pool('db', figures.poolCapacity), agent.database(), faults);
@@ -60,11 +63,12 @@ export class Shop {
     };
     const entries = await openEntries(settings.cacheUrl, figures.cacheCapacity, watch);
     const products = new ProductCache(entries, figures, settings.cache, faults, meter, (id) => readProduct(database, id));
-    return new Shop(settings, agent, faults, database, products);
+    return new Shop(settings, agent, faults, neighbours, database, products);
   }
 
-  constructor(settings, agent, faults, database, products) {
+  constructor(settings, agent, faults, neighbours, database, products) {
     this.faults = faults;
+    this.neighbours = neighbours;
     this.database = database;
     this.products = products;
     /** What one worker does for all falls to the first. */
@@ -74,7 +78,9 @@ export class Shop {
     this.sessions = new Sessions(database, faults.leak, this.visits, settings.secret, settings.figures.sessionCapacity);
     this.ranking = new Ranking(PRODUCTS);
     this.feed = new Feed(faults.slowConsumer);
-    this.services = new Services(database, settings.services, agent, faults);
+    this.services = new Services(settings.services, agent, faults);
+    const publisher = settings.queues ? new RabbitPublisher(brokerUrl(), settings.queues) : this.services.broker;
+    this.outbox = new Outbox(database, publisher, agent);
     agent.gauge('server.websockets', 'count', () => this.feed.size);
     agent.gauge('server.send-queue', 'bytes', () => this.feed.waiting.all);
     agent.gauge('server.send-queue.longest', 'bytes', () => this.feed.waiting.longest, { combine: 'max' });
@@ -91,7 +97,7 @@ export class Shop {
     await this.feed.start(this.database);
     await this.faults.coldCache.warm(this.products);
     void this.faults.starvedPoll.keep(this.ranking);
-    if (this.first) this.services.startSweep();
+    this.outbox.start(this.first);
     if (this.database.kind === 'postgres') this.endWatch = this.database.watchServer();
     this.tidying = setInterval(() => this.products.tidy(), TIDY_MS);
     this.tidying.unref();
@@ -105,6 +111,7 @@ export class Shop {
   async stop() {
     clearInterval(this.tidying);
     this.faults.starvedPoll.stop();
+    await this.outbox.stop();
     this.services.stop();
     await this.endWatch?.();
     await Promise.allSettled([this.products.end(), this.database.end()]);

@@ -1,7 +1,7 @@
 /** `POST /login`: name and password for a token. */
 import { readJson } from '../http/body.js';
 import { Refusal } from '../http/refusal.js';
-import { text } from '../http/shape.js';
+import { only, text } from '../http/shape.js';
 import { HASH_BYTES, SALT_BYTES, same } from './password.js';
 
 /** Longer ones are refused before anything is spent on them, bytes. */
@@ -16,7 +16,7 @@ export function loginRoutes(shop) {
 }
 
 async function logIn(shop, request) {
-  const given = await readJson(request);
+  const given = only(await readJson(request), 'user', 'pass');
   const name = text(given, 'user', MAX_NAME);
   const password = text(given, 'pass', MAX_PASSWORD);
   const { rows } = await shop.database.run('SELECT id, salt, hash FROM customer WHERE name = $1', [name]);

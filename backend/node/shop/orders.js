@@ -24,9 +24,10 @@ export function orderRoutes(shop) {
 /** One transaction; the services hear of it afterwards. */
 async function checkOut(shop, request) {
   const { id: session, customer } = await shop.sessions.of(request);
-  const bought = await shop.database.transact('checkOut', { session, customer, atMs: unixMs() });
+  const atMs = unixMs();
+  const bought = await shop.database.transact('checkOut', { session, customer, atMs });
   if (bought.undo) throw Refusal.conflict(bought.why);
-  await shop.faults.slowDownstream.tell(shop.services, { order: bought.order, customer, cents: bought.cents });
+  await shop.faults.slowDownstream.tell(shop, { order: bought.order, customer, cents: bought.cents, at_ms: atMs });
   return { order: bought.order, cents: bought.cents };
 }
 

@@ -42,9 +42,15 @@ export function paint(canvas, id, layer) {
   }
 }
 
-/** Lays `over` on `under`, half and half. */
+/** Lays `over` on `under`, half and half: four parts at once, since the mean of two is half of what they differ in and what they share. */
 export function blend(under, over) {
-  for (let at = 0; at < under.length; at++) under[at] = (under[at] + over[at]) >> 1;
+  const below = new Uint32Array(under.buffer, under.byteOffset, under.length / 4);
+  const above = new Uint32Array(over.buffer, over.byteOffset, over.length / 4);
+  for (let at = 0; at < below.length; at++) {
+    const a = below[at];
+    const b = above[at];
+    below[at] = (a & b) + (((a ^ b) & 0xfefefefe) >>> 1);
+  }
 }
 
 /** The canvas, scaled down, as a file. */

@@ -1,10 +1,10 @@
 /**
- * `PUT /products/{id}/price`: changes what a product costs, in the database, in the cache and for those who watch. Only the shop's
+ * `PUT /products/{id}/price`: changes what a product costs, in the database, in the caches and for those who watch, at all workers. Only the shop's
  * keeper may: the customer of number 1.
  */
 import { readJson } from '../http/body.js';
 import { Refusal } from '../http/refusal.js';
-import { whole, wholeText } from '../http/shape.js';
+import { only, whole, wholeText } from '../http/shape.js';
 
 /** Who keeps the shop. */
 const KEEPER = 1;
@@ -23,10 +23,21 @@ async function change(shop, request, path) {
   const { customer } = await shop.sessions.of(request);
   if (customer !== KEEPER) throw new Refusal(403, "only the shop's keeper changes prices");
   const product = wholeText(path.id, 'id', 0, MAX_ID);
-  const cents = whole(await readJson(request), 'cents', 1, MAX_CENTS);
+  const cents = whole(only(await readJson(request), 'cents'), 'cents', 1, MAX_CENTS);
   const { count } = await shop.database.run(CHANGE, [product, cents]);
   if (count === 0) throw Refusal.notFound('there is no such product');
   await shop.products.changed(product);
   shop.feed.announce(product, cents);
+  shop.neighbours.tell({ product, cents });
   return { product, cents };
+}
+
+/**
+ * Another worker has changed a price. It comes within milliseconds and is not promised to: an entry's time makes up for it.
+ * @param {import('./index.js').Shop} shop
+ * @param {{ product: number, cents: number }} change
+ */
+export async function hear(shop, { product, cents }) {
+  await shop.products.changedElsewhere(product);
+  shop.feed.announce(product, cents);
 }

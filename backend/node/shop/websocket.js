@@ -2,7 +2,7 @@
  * `GET /ws`, or `GET /ws?token=`: the live feed and a say, over one WebSocket.
  *
  * The client sends `{"op":"say","id":ID,"text":..}` and gets `{"op":"said","id":ID,"text":..,"at":MS}`, or
- * `{"op":"watch","product":N}` and gets prices from then on.
+ * `{"op":"watch","product":N}` or `{"op":"follow"}` and gets one price or all of them from then on.
  */
 import { WebSocketServer } from 'ws';
 import { unixMs } from '../clock.js';
@@ -63,22 +63,22 @@ function refuse(socket, error) {
 function converse(shop, socket) {
   const { listener, leave } = shop.feed.join(socket);
   socket.on('message', (data, binary) => {
-    shop.feed.send(socket, JSON.stringify(binary ? { error: 'send text' } : answer(listener, data.toString('utf8'))));
+    shop.feed.send(socket, JSON.stringify(binary ? { error: 'send text' } : answer(shop.feed, listener, data.toString('utf8'))));
   });
   socket.on('close', leave);
   // Broken frames and messages that are too long: the library closes with the right code.
   socket.on('error', () => {});
 }
 
-function answer(listener, text) {
+function answer(feed, listener, text) {
   try {
-    return understand(listener, JSON.parse(text));
+    return understand(feed, listener, JSON.parse(text));
   } catch (e) {
     return { error: clean(e.message, MAX_ERROR) };
   }
 }
 
-function understand(listener, said) {
+function understand(feed, listener, said) {
   const { op, id, text, product } = said ?? {};
   if (op === 'say') {
     const fits = typeof id === 'number' || (typeof id === 'string' && Buffer.byteLength(id) <= MAX_ID);
@@ -87,7 +87,11 @@ function understand(listener, said) {
     return { op: 'said', id, text, at: unixMs() };
   }
   if (op === 'watch') return watch(listener, product);
-  throw new Error('op is none of say, watch');
+  if (op === 'follow') {
+    feed.follow(listener.socket);
+    return { op: 'following' };
+  }
+  throw new Error('op is none of say, watch, follow');
 }
 
 function watch({ watched }, product) {

@@ -14,12 +14,13 @@ const PREFIX = 'dyno-shop-node-';
 /**
  * What workers need to open the database; made and filled by the supervisor.
  * @param {string | undefined} url `DYNO_DATABASE_URL`
+ * @param {{ historyRows: number }} content
  * @returns {Promise<{ file?: string, release: () => Promise<void> }>}
  */
-export async function create(url) {
+export async function create(url, content) {
   if (url) {
     const { claim } = await import('./postgres.js');
-    return { release: await claim(url) };
+    return { release: await claim(url, content) };
   }
   await embedded();
   const folder = mkdtempSync(join(tmpdir(), PREFIX));
@@ -33,7 +34,7 @@ export async function create(url) {
   try {
     // It stays open: SQLite locks the file and folds its log when the last connection closes, which must not be while workers exchange pools.
     const connection = await driver.open();
-    await connection.transact('createEmbedded', {});
+    await connection.transact('createEmbedded', content);
     return { file, release };
   } catch (e) {
     await release();

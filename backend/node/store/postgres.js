@@ -29,8 +29,9 @@ function config(url) {
 /**
  * Makes and fills the schema, and holds it until the result is called.
  * @param {string} url
+ * @param {{ historyRows: number }} content
  */
-export async function claim(url) {
+export async function claim(url, content) {
   const client = await connect(url);
   const { rows } = await client.query('SELECT pg_try_advisory_lock($1) AS mine', [LOCK]);
   if (!rows[0].mine) {
@@ -39,7 +40,7 @@ export async function claim(url) {
   }
   await client.query(`DROP SCHEMA IF EXISTS ${SCHEMA} CASCADE`);
   await client.query(`CREATE SCHEMA ${SCHEMA}`);
-  await wrap(client).transact('createServer', {});
+  await wrap(client).transact('createServer', content);
   await client.query('ANALYZE');
   return () => client.end().catch(() => {});
 }

@@ -8,8 +8,8 @@ export const PRODUCTS = 500;
 export const CUSTOMERS = 10_000;
 /** The password of all customers: one hash serves all, so that seeding need not hash ten thousand times. */
 export const PASSWORD = 'secret';
-/** Orders of the past: without their index a look-up reads them all. */
-const HISTORY = 60_000;
+/** Rows of one past order: itself and its line. */
+const ROWS_EACH = 2;
 
 const SELLERS = 40;
 const CATEGORIES = 20;
@@ -37,8 +37,11 @@ const QUESTIONS = [
   ['How long is the guarantee?', 'Three years.'],
 ];
 
-/** Fills empty tables; a part of a transaction. */
-export function* seed() {
+/**
+ * Fills empty tables; a part of a transaction.
+ * @param {number} historyRows rows of past orders: without their index a look-up reads them all
+ */
+export function* seed(historyRows) {
   const random = generator(0x5eed);
   const pick = (list) => list[random(list.length)];
   yield* put('seller', ['id', 'name', 'town'], rows(SELLERS, (id) => [id, `${TOWNS[id % 8]} Trading ${id}`, TOWNS[id % 8]]));
@@ -54,7 +57,7 @@ export function* seed() {
   const salt = Buffer.from('seeded customers');
   const hash = hashSync(PASSWORD, salt);
   yield* put('customer', ['id', 'name', 'salt', 'hash'], rows(CUSTOMERS, (id) => [id, `user-${id}`, salt, hash]));
-  yield* history();
+  yield* history(Math.floor(historyRows / ROWS_EACH));
 }
 
 function product(id, pick, random) {
@@ -64,10 +67,10 @@ function product(id, pick, random) {
 }
 
 /** Made by the database itself, which takes a fraction of the time. 7919 is prime, so customers come in no order. */
-function* history() {
+function* history(orders) {
   yield [
-    `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${HISTORY})
-     INSERT INTO purchase (customer, at_ms, cents) SELECT 1 + (i % ${CUSTOMERS}) * 7919 % ${CUSTOMERS}, 1700000000000, 1000 + i % 9000 FROM n`,
+    `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${orders})
+     INSERT INTO purchase (customer, at_ms, cents) SELECT 1 + (i % ${CUSTOMERS}) * 7919 % ${CUSTOMERS}, 1700000000000, 1000 + i % 9000 FROM n WHERE i <= ${orders}`,
   ];
   yield [`INSERT INTO purchase_line SELECT id, 1 + id % ${PRODUCTS}, 1, cents FROM purchase`];
 }

@@ -8,10 +8,13 @@ import { seed } from './seed.js';
 import { tables } from './schema.js';
 import { places } from './places.js';
 
-/** Tables and first content. */
-export function* createEmbedded(dialect) {
+/**
+ * Tables and first content.
+ * @param {{ historyRows: number }} input
+ */
+export function* createEmbedded(dialect, { historyRows }) {
   for (const sql of tables(dialect)) yield [sql];
-  yield* seed();
+  yield* seed(historyRows);
 }
 
 export const createServer = createEmbedded;
@@ -52,6 +55,14 @@ export function* checkOut(_, { session, customer, atMs }) {
   // In the same transaction: an order without its event, or an event without its order, cannot be.
   yield ['INSERT INTO outbox (purchase, at_ms) VALUES ($1, $2)', [order, atMs]];
   return { order, cents };
+}
+
+/**
+ * Events that the broker has.
+ * @param {{ orders: number[] }} input
+ */
+export function* crossOut(_, { orders }) {
+  yield [`DELETE FROM outbox WHERE purchase IN ${places(1, orders.length)}`, orders];
 }
 
 /**

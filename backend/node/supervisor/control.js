@@ -8,17 +8,19 @@
  * | `GET /v1/cache`, `PUT /v1/cache` | how the cache works; of what is put, what is not given is the default |
  * | `GET /v1/truth?since=N` | what truly happened, from line N on |
  * | `GET /v1/instances`, `GET /v1/instances/NAME/samples?since=SEQ` | the workers, and what their agents say |
- * | `POST /v1/reload` | replaces the workers one by one; answers when all are new |
+ * | `GET /v1/services` | what e-mail and billing have done |
+ * | `POST /v1/reload` | replaces the workers of the shop one by one; answers when all are new |
  * | `POST /v1/shutdown` | ends the backend |
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { checkedCache } from '../cache/settings.js';
 import { Reply } from '../http/answer.js';
 import { parseJson, readText } from '../http/body.js';
+import { call } from '../http/client.js';
 import { Refusal } from '../http/refusal.js';
 import { Routes } from '../http/routes.js';
 import { createServer } from '../http/server.js';
 import { wholeText } from '../http/shape.js';
+import { guarded } from '../http/token.js';
 import { checkedOrder, isByHand } from './orders.js';
 import { VERSION } from './ticks.js';
 
@@ -62,6 +64,13 @@ export function createControl({ crew, truths, byHand, token, shutdown }) {
       member(crew, path.name);
       throw Refusal.notFound(`this runtime's agent has no ${path.what}; attach to its inspector instead`);
     },
+    'GET /v1/services': async () => {
+      try {
+        return JSON.parse(await call({ port: crew.servicesPort, method: 'GET', path: '/counts' }));
+      } catch (e) {
+        throw new Refusal(502, `the services: ${e.message}`);
+      }
+    },
     'POST /v1/reload': async () => {
       // One at a time: two would leave names without a process.
       if (reloading) throw Refusal.conflict('a reload is under way');
@@ -78,7 +87,7 @@ export function createControl({ crew, truths, byHand, token, shutdown }) {
       return new Reply(202, { accepted: 'the backend ends' });
     },
   };
-  return createServer(new Routes(Object.entries(routes).map(([route, handle]) => guarded(route, handle, token))));
+  return createServer(new Routes(guarded(routes, token)));
 }
 
 function member(crew, name) {
@@ -91,23 +100,4 @@ function samples(crew, name, since) {
   const { life } = member(crew, name);
   if (!life) throw new Refusal(502, `${name}: it is being started`);
   return life.ticks.batch(since);
-}
-
-function guarded(route, handle, token) {
-  const [method, template] = route.split(' ');
-  return {
-    method,
-    template,
-    handle: (call) => {
-      const [, given = ''] = /^Bearer (.*)$/.exec(call.request.headers.authorization ?? '') ?? [];
-      if (!same(given, token)) throw Refusal.unauthorized('this endpoint wants `Authorization: Bearer TOKEN`');
-      return handle(call);
-    },
-  };
-}
-
-/** Takes as long for a wrong token as for the right one; hashes have one length. */
-function same(a, b) {
-  const digest = (text) => createHash('sha256').update(text).digest();
-  return timingSafeEqual(digest(a), digest(b));
 }

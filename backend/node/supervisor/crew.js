@@ -1,4 +1,5 @@
-/** The worker processes: started, given orders, listened to, started again when they die, and replaced one by one. */
+/** The processes of the shop and of its services: started, given orders, listened to, started again when they die; workers replaced one by one. */
+import { fork } from 'node:child_process';
 import cluster from 'node:cluster';
 import { fileURLToPath } from 'node:url';
 import { mono } from '../clock.js';
@@ -18,12 +19,15 @@ const LAST_PAUSE_MS = 2_000;
 const LIVED_MS = 5_000;
 /** How long workers may take to say that faults are ended, ms: a loop that is starved comes to it late. */
 const ENDED_PATIENCE_MS = 3_000;
+const WORKER = fileURLToPath(new URL('../worker/main.js', import.meta.url));
+const SERVICES = fileURLToPath(new URL('../services/main.js', import.meta.url));
 
 /**
- * One worker's name, whichever process is behind it now.
+ * One name, whichever process is behind it now.
  * @typedef {object} Member
  * @property {string} name
  * @property {number} index
+ * @property {() => import('node:cluster').Worker} fork starts its process
  * @property {number} generation
  * @property {number} deaths how often its process has ended without being asked to
  * @property {number} pause before the next start, ms
@@ -43,6 +47,9 @@ const ENDED_PATIENCE_MS = 3_000;
 export class Crew {
   #origin;
   #truths;
+  /** The workers of the shop. */
+  #workers;
+  /** They, and the services. */
   #members;
   #stopping = false;
   /** Faults that are on, until when: a worker that is started again gets what is left of them. */
@@ -52,23 +59,25 @@ export class Crew {
   #cache;
 
   /**
-   * @param {object} origin what all workers have in common: `listen`, `file`, `cacheUrl`, `cache`, `secret`, `services`
+   * @param {object} origin what all workers have in common: `listen`, `file`, `cacheUrl`, `cache`, `queues`, `secret`, `services`
    * @param {import('./truths.js').Truths} truths
    */
   constructor(origin, count, truths) {
     this.#origin = origin;
     this.#truths = truths;
     this.#cache = origin.cache;
-    this.#members = Array.from({ length: count }, (_, index) => ({ name: `shop-${index}`, index, generation: -1, deaths: 0, pause: FIRST_PAUSE_MS }));
-    cluster.setupPrimary({ exec: fileURLToPath(new URL('../worker/main.js', import.meta.url)), args: [] });
+    const member = (name, index, fork) => ({ name, index, fork, generation: -1, deaths: 0, pause: FIRST_PAUSE_MS });
+    this.#workers = Array.from({ length: count }, (_, index) => member(`shop-${index}`, index, forkWorker));
+    this.#members = [...this.#workers, member('services-0', 0, forkServices)];
+    cluster.setupPrimary({ exec: WORKER, args: [] });
   }
 
-  /** Starts all workers; done when each is ready. */
+  /** Starts all of them; done when each is ready. */
   async start() {
     await Promise.all(this.#members.map((m) => this.#begin(m).settled));
   }
 
-  /** The workers that run now. */
+  /** Those that run now. */
   get instances() {
     const running = this.#members.filter((m) => m.life);
     return running.map(({ name, generation, deaths, life }) => ({ name, pid: life.worker.process.pid, generation, deaths }));
@@ -76,10 +85,15 @@ export class Crew {
 
   /** The first worker's name, which stands for one of them wherever one is to suffer. */
   get first() {
-    return this.#members[0].name;
+    return this.#workers[0].name;
   }
 
-  /** The worker called `name`. */
+  /** Where the services answer. */
+  get servicesPort() {
+    return this.#origin.services;
+  }
+
+  /** The one called `name`. */
   member(name) {
     return this.#members.find((m) => m.name === name);
   }
@@ -104,7 +118,7 @@ export class Crew {
     this.#tellAll({ cache: how });
   }
 
-  /** Hands a fault to every worker. */
+  /** Hands a fault to everybody; each knows its own. */
   arm(order) {
     this.#active.set(order.name, { order, until: mono() + order.for_ms * 1e6 });
     this.#tellAll({ arm: order });
@@ -125,23 +139,26 @@ export class Crew {
    * Replaces the workers one after another: the new one is ready before the old one is told to go, so nobody finds the door closed.
    */
   async reload() {
-    for (const member of this.#members) {
+    for (const member of this.#workers) {
       const old = member.life;
       await this.#begin(member).settled;
       if (old) await dismiss(old);
     }
   }
 
-  /** Tells all workers to end, and waits; those that do not are killed. */
+  /** Tells all to end, and waits; those that do not are killed. */
   async stop() {
     this.#stopping = true;
-    await Promise.all(this.#members.map((m) => m.life && dismiss(m.life)));
+    const leave = (members) => Promise.all(members.map((m) => m.life && dismiss(m.life)));
+    await leave(this.#workers);
+    // Last, so that the workers can still hand on their events.
+    await leave(this.#members);
   }
 
   /** @param {Member} member */
   #begin(member) {
     member.generation += 1;
-    const worker = cluster.fork({ UV_THREADPOOL_SIZE: String(SHOP.offloadThreads) });
+    const worker = member.fork();
     const life = { worker, ticks: new Ticks(member.name, worker.process.pid), began: Date.now(), ready: false, ended: 0 };
     life.settled = this.#settled(member, life);
     life.gone = new Promise((resolve) => worker.once('exit', resolve));
@@ -155,13 +172,13 @@ export class Crew {
 
   #settled(member, life) {
     const settled = new Promise((resolve, reject) => {
-      const late = setTimeout(() => reject(new Error(`worker ${member.name} said nothing for too long`)), START_PATIENCE_MS);
+      const late = setTimeout(() => reject(new Error(`${member.name} said nothing for too long`)), START_PATIENCE_MS);
       const over = (done) => (value) => {
         clearTimeout(late);
         done(value);
       };
       life.isReady = over(resolve);
-      life.isLost = over((why) => reject(new Error(`worker ${member.name} did not start: ${why}`)));
+      life.isLost = over((why) => reject(new Error(`${member.name} did not start: ${why}`)));
     });
     // Whoever waits hears of it; a later life's failure is told where it is started again.
     settled.catch(() => {});
@@ -173,6 +190,7 @@ export class Crew {
     if (report.hello) life.worker.send({ settings: { ...this.#origin, name: member.name, index: member.index, cache: this.#cache, figures: SHOP } });
     else if (report.tick) life.ticks.take(report.tick, report.lanes);
     else if (report.truth) this.#truths.write(report.truth);
+    else if (report.priceChanged) this.#tellAll(report, life);
     else if (report.ended) life.ended = report.ended;
     else if (report.failed) life.isLost(report.failed);
     else if (report.ready) this.#isReady(life);
@@ -204,9 +222,23 @@ export class Crew {
     return left.map(({ order, until }) => ({ ...order, for_ms: Math.max(1, Math.floor((until - now) / 1e6)) }));
   }
 
-  #tellAll(message) {
-    for (const { life } of this.#members) if (life?.ready && life.worker.isConnected()) life.worker.send(message, () => {});
+  /** @param {Life} [but] who knows already */
+  #tellAll(message, but) {
+    for (const { life } of this.#members) {
+      if (life?.ready && life !== but && life.worker.isConnected()) life.worker.send(message, () => {});
+    }
   }
+}
+
+function forkWorker() {
+  return cluster.fork({ UV_THREADPOOL_SIZE: String(SHOP.offloadThreads) });
+}
+
+/** A process outside of the cluster, in the form of those in it. */
+function forkServices() {
+  const child = fork(SERVICES);
+  const [on, once] = [child.on.bind(child), child.once.bind(child)];
+  return { process: child, on, once, send: (message, told) => child.send(message, told), isConnected: () => child.connected };
 }
 
 /** Told to end, waited for, and killed when it does not. */

@@ -1,12 +1,11 @@
 /**
- * The supervisor: keeps the workers, and answers for them.
+ * The supervisor: keeps the workers and the services, and answers for them.
  *
  * A request to a port shared by several processes reaches any of them; so control and probe have a port of their own, here. Owns the
  * order of starting and ending.
  */
-import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { fileURLToPath } from 'node:url';
+import { brokerUrl, claim } from '../broker/rabbit.js';
 import { checkedCache } from '../cache/settings.js';
 import { create } from '../store/driver.js';
 import { ByHand } from './by-hand.js';
@@ -14,9 +13,6 @@ import { createControl } from './control.js';
 import { Crew } from './crew.js';
 import { refused, reserve, show } from './port.js';
 import { Truths } from './truths.js';
-
-/** The services must be there after this, ms; making their key takes the most of it. */
-const SERVICES_PATIENCE_MS = 45_000;
 
 /**
  * Starts the workers and keeps them until it is told to end: by SIGTERM or SIGINT, by the control endpoint, or by the end of standard
@@ -30,18 +26,17 @@ export async function supervise(options) {
   const asked = askedToEnd(options.followStdin);
   const undo = [];
   try {
-    // The one makes its key while the other fills the tables.
-    const starting = startServices();
-    starting.catch(() => {});
-    undo.push(async () => (await starting).end());
-    const database = await create(named(process.env.DYNO_DATABASE_URL, 'sqlite'));
+    // First, since it takes no time to find out that it is not there.
+    const queues = await claimQueues(undo);
+    const database = await create(named(process.env.DYNO_DATABASE_URL, 'sqlite'), { historyRows: options.rows });
     undo.push(database.release);
-    const services = await starting;
     const truths = new Truths();
     const secret = randomBytes(32).toString('hex');
     const cacheUrl = named(process.env.DYNO_CACHE_URL, 'memory');
     const cache = checkedCache({ protection: options.cacheProtection }, cacheUrl !== undefined);
-    const crew = new Crew({ listen, file: database.file, cacheUrl, cache, secret, services: services.ports }, options.workers, truths);
+    const { port: services } = await reserve({ host: '127.0.0.1', port: 0 });
+    const origin = { listen, file: database.file, cacheUrl, cache, queues, secret, services };
+    const crew = new Crew(origin, options.workers, truths);
     undo.push(() => crew.stop());
     await Promise.race([crew.start(), asked.promise]);
     if (!asked.now) await control(options, { listen, crew, truths, token, asked, undo });
@@ -69,6 +64,15 @@ async function control(options, { listen, crew, truths, token, asked, undo }) {
   console.log(JSON.stringify({ ready: { url: `http://${show(listen)}`, probe: `http://${probe}`, workers } }));
 }
 
+/** With RabbitMQ, the first part of the names of this shop's exchange and queues, which go at its end; none when the broker is the embedded one. */
+async function claimQueues(undo) {
+  const url = brokerUrl();
+  if (!url) return undefined;
+  const prefix = `dyno-shop-node-${process.pid}-${Date.now()}.`;
+  undo.push(await claim(url, prefix));
+  return prefix;
+}
+
 /** A store's URL; the name of the embedded one means none. */
 function named(url, embedded) {
   return url && url !== embedded ? url : undefined;
@@ -88,20 +92,4 @@ function askedToEnd(followStdin) {
   process.on('SIGINT', () => followStdin || asked.ask());
   if (followStdin) process.stdin.on('end', asked.ask).on('error', asked.ask).resume();
   return asked;
-}
-
-/** E-mail and billing, in a process of their own. */
-async function startServices() {
-  const child = fork(fileURLToPath(new URL('../services/main.js', import.meta.url)));
-  const gone = new Promise((resolve) => child.once('exit', resolve));
-  const ports = await new Promise((resolve, reject) => {
-    setTimeout(() => reject(new Error('the services said nothing for too long')), SERVICES_PATIENCE_MS).unref();
-    child.once('message', ({ ready }) => resolve(ready));
-    child.once('exit', (code) => reject(new Error(`the services did not start (code ${code})`)));
-  });
-  const end = async () => {
-    child.kill('SIGKILL');
-    await gone;
-  };
-  return { ports, end };
 }

@@ -1,5 +1,5 @@
 /** Orders to misbehave, checked as dyno checks them: a known fault, known knobs within their ranges, a span that ends. */
-import { WORKER_FAULTS } from '../faults/index.js';
+import { SWITCHED } from '../faults/index.js';
 import { Refusal } from '../http/refusal.js';
 import { didYouMean } from '../text.js';
 import { Frozen, WorkerCrash } from './by-hand.js';
@@ -11,7 +11,7 @@ const MAX_SPAN_MS = 86_400_000;
 const BY_HAND = [Frozen, WorkerCrash];
 
 /** All faults of this backend. */
-export const FAULTS = [...WORKER_FAULTS, ...BY_HAND];
+export const FAULTS = [...SWITCHED, ...BY_HAND];
 
 /** Is it one of the supervisor's? */
 export function isByHand(order) {

@@ -93,6 +93,9 @@ async function cartAndCheckout(shop, token) {
   refused(await put({ product: 7, quantity: 1.5 }), 400, 'quantity');
   refused(await put({ product: 9_999, quantity: 1 }), 404, 'no such product');
   refused(await put([]), 400, '');
+  for (const more of ['"__proto__":{"admin":true}', '"constructor":1', '"price":0']) {
+    refused(await put(`{"product":3,"quantity":1,${more}}`), 400, 'unknown field');
+  }
   refused(await shop.send('POST', '/checkout', token, ''), 409, 'empty');
 
   assert.equal((await put({ product: 7, quantity: 2 })).json.quantity, 2);
@@ -176,10 +179,17 @@ async function feed(shop, token) {
   assert.ok(Math.abs(at - Date.now()) < 60_000);
   one.socket.send('{"op":"watch","product":7}');
   assert.deepEqual(await one.next(), { op: 'watching', product: 7 });
-  for (const bad of ['{', 'null', '{"op":"shout"}', '{"op":"watch","product":0}', '{"op":"say","id":[],"text":""}', Buffer.from('x')]) {
+  for (const bad of ['{', 'null', '{"op":"shout"}', '{"op":["follow"]}', '{"op":"watch","product":0}', '{"op":"say","id":[],"text":""}', Buffer.from('x')]) {
     one.socket.send(bad);
     assert.equal(typeof (await one.next()).error, 'string');
   }
+  const follower = open(shop, '/ws');
+  await follower.opened;
+  follower.socket.send('{"op":"follow"}');
+  assert.deepEqual(await follower.next(), { op: 'following' });
+  const board = await follower.next();
+  assert.deepEqual([board.op, board.prices.length, Object.keys(board.prices[6])], ['board', 500, ['product', 'name', 'about', 'cents']]);
+  follower.socket.terminate();
   const anonymous = open(shop, '/ws');
   await anonymous.opened;
   anonymous.socket.send('x'.repeat(100_000));

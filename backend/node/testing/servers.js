@@ -1,5 +1,5 @@
 /**
- * PostgreSQL and Redis for the tests: on free ports, in folders of their own, as a user without rights, and gone with the test, also when
+ * PostgreSQL and Redis for the tests, and what every server needs: on free ports, in folders of their own, as a user without rights, and gone with the test, also when
  * it fails or is killed.
  */
 import { execFileSync, spawn } from 'node:child_process';
@@ -27,9 +27,10 @@ export async function startPostgres() {
   execFileSync(...asUser(postgresTool('initdb'), made), { cwd: folder, env: environment(folder), stdio: 'pipe' });
   const port = await freePort();
   const settings = ['fsync=off', 'max_connections=150', 'shared_buffers=64MB'].flatMap((s) => ['-c', s]);
-  const stop = await run(postgresTool('postgres'), ['-D', data, '-p', port, '-k', '', '-h', '127.0.0.1', ...settings], folder, port);
+  const args = ['-D', data, '-p', port, '-k', '', '-h', '127.0.0.1', ...settings];
+  const { stop } = await run(postgresTool('postgres'), args, folder, () => connects(port));
   await accepted(() => psql(port, 'SELECT 1', folder));
-  return { url: `postgres://tester:${PASSWORD}@127.0.0.1:${port}/postgres`, ask: (sql) => psql(port, sql, folder), stop };
+  return { url: `postgres://tester:${PASSWORD}@127.0.0.1:${port}/postgres`, ask: (sql, at) => psql(port, sql, folder, at && new URL(at).pathname.slice(1)), stop };
 }
 
 /** A Redis server with nothing in it; `stop` ends it. */
@@ -37,12 +38,13 @@ export async function startRedis() {
   const folder = privateFolder();
   const port = await freePort();
   const args = ['--port', port, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--requirepass', PASSWORD, '--dir', folder];
-  const stop = await run(found(['/usr/bin/redis-server', '/usr/local/bin/redis-server'], 'redis-server'), args, folder, port);
+  const program = found(['/usr/bin/redis-server', '/usr/local/bin/redis-server'], 'redis-server');
+  const { stop } = await run(program, args, folder, () => connects(port));
   return { url: `redis://:${PASSWORD}@127.0.0.1:${port}`, port, stop };
 }
 
-function psql(port, sql, folder) {
-  const args = ['-h', '127.0.0.1', '-p', port, '-U', 'tester', '-d', 'postgres', '-At', '-c', sql];
+function psql(port, sql, folder, database = 'postgres') {
+  const args = ['-h', '127.0.0.1', '-p', port, '-U', 'tester', '-d', database, '-At', '-c', sql];
   const env = { ...environment(folder), PGPASSWORD: PASSWORD };
   return execFileSync(postgresTool('psql'), args.map(String), { env, stdio: 'pipe' }).toString().trim();
 }
@@ -54,14 +56,14 @@ function postgresTool(name) {
   return found([...versions.map((v) => join(base, v, 'bin', name)), `/usr/bin/${name}`, `/usr/local/bin/${name}`], 'postgresql');
 }
 
-function found(paths, what) {
+export function found(paths, what) {
   const path = paths.find((p) => existsSync(p));
   if (!path) throw new Error(`this test needs the package ${what} (./test --install)`);
   return path;
 }
 
 /** A folder that the servers' user owns. */
-function privateFolder() {
+export function privateFolder() {
   const folder = mkdtempSync(join(tmpdir(), 'dyno-test-node-'));
   if (isRoot) chownSync(folder, ...ids());
   return folder;
@@ -73,34 +75,39 @@ function ids() {
 }
 
 /** The command that runs `program` as that user; the kernel kills it when we die. */
-function asUser(program, args) {
+export function asUser(program, args) {
   const [user, group] = isRoot ? ids() : [];
   const become = isRoot ? [`--reuid=${user}`, `--regid=${group}`, '--clear-groups'] : [];
   return ['setpriv', ['--pdeathsig', 'KILL', ...become, '--', program, ...args.map(String)]];
 }
 
-function environment(home) {
+export function environment(home) {
   return { PATH: process.env.PATH, HOME: home, LC_ALL: 'C' };
 }
 
-async function run(program, args, folder, port) {
+/**
+ * Starts a server in its folder, and waits until `ready` does not throw.
+ * @param {() => Promise<void>} ready
+ */
+export async function run(program, args, folder, ready, env = environment(folder)) {
   const log = openSync(join(folder, 'log.txt'), 'w');
-  const child = spawn(...asUser(program, args), { cwd: folder, env: environment(folder), stdio: ['ignore', log, log] });
+  const child = spawn(...asUser(program, args), { cwd: folder, env, stdio: ['ignore', log, log] });
   const gone = new Promise((resolve) => child.once('exit', resolve));
   try {
     await accepted(async () => {
       if (child.exitCode !== null) throw new Ended(readFileSync(join(folder, 'log.txt'), 'utf8'));
-      await connects(port);
+      await ready();
     });
   } catch (e) {
     child.kill('SIGKILL');
     throw e;
   }
-  return async () => {
+  const stop = async () => {
     child.kill('SIGKILL');
     await gone;
     rmSync(folder, { recursive: true, force: true });
   };
+  return { pid: child.pid, stop };
 }
 
 class Ended extends Error {}
@@ -117,7 +124,7 @@ async function accepted(what) {
   }
 }
 
-function connects(port) {
+export function connects(port) {
   return new Promise((resolve, reject) => {
     const socket = net.connect(port, '127.0.0.1', () => {
       socket.destroy();
@@ -128,7 +135,7 @@ function connects(port) {
 }
 
 /** A port that is free at this moment. */
-function freePort() {
+export function freePort() {
   return new Promise((resolve) => {
     const server = net.createServer().listen(0, '127.0.0.1', () => {
       const { port } = server.address();

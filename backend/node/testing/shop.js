@@ -19,10 +19,10 @@ const MAIN = fileURLToPath(new URL('../main.js', import.meta.url));
 
 export class RunningShop {
   /**
-   * @param {{ workers?: number, env?: object, runtime?: string[] }} [how]
+   * @param {{ workers?: number, more?: string[], env?: object, runtime?: string[] }} [how]
    */
-  static async start({ workers = 2, env = {}, runtime = [process.execPath] } = {}) {
-    const args = [...runtime.slice(1), MAIN, '--listen', '127.0.0.1:0', '--workers', String(workers), '--follow-stdin'];
+  static async start({ workers = 2, more = [], env = {}, runtime = [process.execPath] } = {}) {
+    const args = [...runtime.slice(1), MAIN, '--listen', '127.0.0.1:0', '--workers', String(workers), '--follow-stdin', ...more];
     const child = spawn(runtime[0], args, { env: { ...process.env, DYNO_TOKEN: TOKEN, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
     const shop = new RunningShop(child);
     child.stderr.on('data', (d) => (shop.said += d));
