@@ -91,6 +91,12 @@ pub enum Command {
     /// A worker process of the load generator; started by `dyno run`.
     #[command(hide = true)]
     LoadWorker,
+    /// Closes inspectors that a dyno which died had opened; started with it, and ends with its standard input.
+    #[command(hide = true)]
+    InspectorGuard {
+        /// Each process, and where it listened before: `PID=ADDRESS:PORT,...`.
+        processes: Vec<String>,
+    },
 }
 
 /// What to show while a run goes on.

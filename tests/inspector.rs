@@ -91,6 +91,19 @@ impl Server {
         said.split("ws://").nth(1)?.split('/').next()?.parse().ok()
     }
 
+    fn signal(&self, name: &str) {
+        let sent =
+            Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Does SIGUSR1 wait for it?
+    fn is_asked_to_open(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let pending = status.lines().find_map(|l| l.strip_prefix("ShdPnd:")).unwrap().trim();
+        u64::from_str_radix(pending, 16).unwrap() >> 9 & 1 == 1
+    }
+
     fn closed_again(&self) -> bool {
         self.inspector().is_some_and(|at| TcpStream::connect(at).is_err())
     }
@@ -164,4 +177,28 @@ fn a_dyno_that_is_killed_leaves_nothing_behind() {
     assert!(server.left().contains("dyno"), "they wait for a while");
     assert!(wait_for(PATIENCE, || server.left() == "[]"), "the observers remove themselves");
     assert!(wait_for(PATIENCE, || server.closed_again()), "its inspector is closed again");
+}
+
+/// The signal is on its way and nothing is installed yet: a server that stands still keeps that moment for as long as it takes.
+#[test]
+fn a_dyno_that_is_killed_before_it_has_installed_anything_leaves_no_open_inspector() {
+    let server = Server::start();
+    server.signal("STOP");
+    let mut watch = Guarded(
+        dyno()
+            .args(["watch", &format!(":{}", server.port), "--attach", "node", "--ui", "none"])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    assert!(wait_for(PATIENCE, || server.is_asked_to_open()), "the signal");
+    watch.0.kill().unwrap();
+    watch.0.wait().unwrap();
+    server.signal("CONT");
+    assert!(
+        wait_for(PATIENCE, || server.inspector().is_some()),
+        "it opens its inspector, nobody can take that back"
+    );
+    assert!(wait_for(PATIENCE, || server.closed_again()), "its inspector is closed again");
+    assert_eq!(server.left(), "[]");
 }

@@ -267,6 +267,28 @@ fn a_crowded_offload_pool_is_found_by_how_many_tasks_wait() {
     }
 }
 
+/// As the inspector tells it: nothing of others' tasks, and of its own one whether it waits and for how long.
+#[test]
+fn a_full_offload_pool_is_found_by_one_task_that_waits_alone() {
+    let waits = |us: f64| {
+        let world = run(1, 24, |tick, _, t, _| {
+            tick.offload = if t >= FROM {
+                (4.0, 4.0, 1.0, vec![us], Vec::new())
+            } else {
+                (4.0, 0.0, 0.0, vec![100.0], Vec::new())
+            };
+        });
+        world.without(names::OFFLOAD_BUSY).without(names::OFFLOAD_RUN).diagnose()
+    };
+    let d = waits(80e3);
+    let f = find(&d, FindingKind::OffloadSaturated);
+    assert_eq!(
+        (f.status, f.missing.as_slice()),
+        (Status::Likely, [names::OFFLOAD_RUN.to_owned()].as_slice())
+    );
+    assert_eq!(kinds_of(&waits(12e3)), [], "nobody notices so short a wait");
+}
+
 #[test]
 fn a_full_offload_pool_without_a_queue_is_well_used() {
     for seed in 0..3 {

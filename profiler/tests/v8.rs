@@ -26,6 +26,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// `/left` tells what strangers have hung on the global object. It ends with its standard input.
 const SERVER: &str = r"
 const http = require('http');
+const crypto = require('crypto');
 const kept = [];
 let recent = [];
 const make = (n) => Array.from({ length: n }, (_, i) => ({ i, text: `number ${i}` }));
@@ -35,6 +36,7 @@ http.createServer((request, response) => {
   if (request.url === '/churn') recent = [...recent.slice(-5), make(50000)];
   if (request.url === '/end') process.exit();
   if (request.url === '/block') dawdle();
+  if (request.url === '/hash') for (let i = 0; i < 12; i++) crypto.pbkdf2('a', 'b', 50000, 64, 'sha512', () => {});
   const left = Object.getOwnPropertySymbols(globalThis).map(String).filter((s) => s.includes('dyno'));
   response.end(request.url === '/left' ? JSON.stringify(left) : 'ok');
 }).listen(0, '127.0.0.1', function () { console.log(this.address().port); });
@@ -135,7 +137,7 @@ fn refused(address: &SocketAddr) -> bool {
 
 fn attach(places: &[Place], served: Option<u16>) -> (Attached, Kept) {
     let kept = Kept::default();
-    let installed = install(places, served, Search::No).unwrap();
+    let installed = install(places, served, Search::No, None).unwrap();
     let attached = match served {
         Some(port) => installed.following(port),
         None => installed,
@@ -145,7 +147,7 @@ fn attach(places: &[Place], served: Option<u16>) -> (Attached, Kept) {
 }
 
 fn why(place: Place) -> String {
-    match install(&[place], None, Search::No) {
+    match install(&[place], None, Search::No, None) {
         Ok(_) => panic!("{place} was attached"),
         Err(e) => e.to_string(),
     }
@@ -199,6 +201,14 @@ fn a_server_as_it_was_started_shows_its_heap_collections_and_loop_and_is_left_as
     }
     assert_eq!(kept.values(names::OFFLOAD_CAPACITY, &me)[0], 3.0);
     soon("offload waits", || !kept.recorded(names::OFFLOAD_WAIT).is_empty());
+    assert!(
+        kept.values(names::OFFLOAD_QUEUED, &me).contains(&0.0),
+        "threads are free until somebody needs them all"
+    );
+    soon("a full offload pool", || {
+        server.get("/hash");
+        kept.values(names::OFFLOAD_QUEUED, &me).contains(&1.0)
+    });
     assert!(!kept.recorded(names::LOOP_DELAY).is_empty());
     assert!(kept.noted("shares our clock"), "a process of this machine is read on one clock");
     assert!(kept.0.lock().unwrap().lanes.iter().any(|l| l.name == names::LOOP_RESOURCES));
@@ -372,7 +382,7 @@ fn pools_of_a_bundled_program_are_found_by_their_shape_when_the_heap_may_be_sear
         process.stdin.resume().on('end', () => process.exit());";
     let server = Server::node(script);
     let kept = Kept::default();
-    let installed = install(&[Place::Process(server.pid())], Some(server.port), Search::Heap).unwrap();
+    let installed = install(&[Place::Process(server.pid())], Some(server.port), Search::Heap, None).unwrap();
     let attached = installed.attach(Box::new(kept.clone()));
     assert!(attached.about().contains("searched by shape: 1 pool(s)"), "{}", attached.about());
     soon("holds", || {

@@ -16,6 +16,7 @@ mod servers;
 mod services;
 mod serving;
 mod stats;
+mod stores;
 mod target;
 mod target_axum;
 mod watching;

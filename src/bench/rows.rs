@@ -128,6 +128,9 @@ mod tests {
         assert!(engine(false, &["nothing"]).is_empty());
         insta::assert_snapshot!(engine(false, &[]).join("\n"));
         insta::assert_snapshot!(names(Subject::Backend, false, &[]).join("\n"));
-        assert_eq!(names(Subject::Sources, true, &[]).join(" "), "agent node metrics otlp jvm process redis");
+        assert_eq!(
+            names(Subject::Sources, true, &[]).join(" "),
+            "agent node metrics otlp jvm process redis postgres rabbitmq"
+        );
     }
 }

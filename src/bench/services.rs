@@ -1,32 +1,22 @@
 //! The services that sources watch in a bench, and how each is watched: one line of [`Watched`] and of its matches for each source.
 //!
-//! Owns starting them on their half of the cores, asking the one that speaks no HTTP, and what a machine lacks for them. Libraries of
+//! Owns starting them on their half of the cores, and what a machine lacks for them; stores, which speak no HTTP, are `stores`'s. Libraries of
 //! Node.js are looked for where the bench is started and in `profiler/tests/libraries`, where the tests install them.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
 use super::machine;
 use super::process::Place;
 use super::servers::{Kind, Server};
+use super::stores::{self, Asking, Store};
 use super::watching::Attach;
 use crate::secret::TOKEN_VARIABLE;
-
-/// How long a service may take until it listens: a JVM compiles its source first.
-const START_PATIENCE: Duration = Duration::from_secs(30);
-/// Commands that Redis is sent in one go.
-const BATCH: u64 = 20;
-/// An answer of Redis that takes longer is none.
-const ANSWER: Duration = Duration::from_secs(5);
 
 /// What is watched, named after the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,14 +33,23 @@ pub enum Watched {
     Jvm,
     /// A hyper server from outside.
     Process,
-    /// Redis by its own statistics.
-    Redis,
+    /// A server of a database, a cache or a broker by its own statistics.
+    Store(stores::Kind),
 }
 
 impl Watched {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Agent, Self::Node, Self::Metrics, Self::Otlp, Self::Jvm, Self::Process, Self::Redis];
+    pub const ALL: [Self; 9] = [
+        Self::Agent,
+        Self::Node,
+        Self::Metrics,
+        Self::Otlp,
+        Self::Jvm,
+        Self::Process,
+        Self::Store(stores::Kind::Redis),
+        Self::Store(stores::Kind::Postgres),
+        Self::Store(stores::Kind::Rabbit),
+    ];
 
     /// The source.
     pub const fn source(self) -> &'static str {
@@ -61,7 +60,7 @@ impl Watched {
             Self::Otlp => "otlp",
             Self::Jvm => "jvm",
             Self::Process => "process",
-            Self::Redis => "redis",
+            Self::Store(kind) => kind.source(),
         }
     }
 
@@ -74,15 +73,16 @@ impl Watched {
             Self::Otlp => "Node.js with OpenTelemetry",
             Self::Jvm => "JVM",
             Self::Process => "bare hyper",
-            Self::Redis => "Redis",
+            Self::Store(kind) => kind.name(),
         }
     }
 
     /// Requests a second that its worker bears with room to spare.
     pub const fn per_s(self, quick: bool) -> u64 {
         match (self, quick) {
-            (Self::Agent | Self::Process | Self::Redis, false) => 20_000,
-            (Self::Agent | Self::Process | Self::Redis, true) => 5_000,
+            (Self::Store(kind), quick) => kind.per_s(quick),
+            (Self::Agent | Self::Process, false) => 20_000,
+            (Self::Agent | Self::Process, true) => 5_000,
             (_, false) => 3_000,
             (_, true) => 1_000,
         }
@@ -94,10 +94,9 @@ impl Watched {
             Self::Agent | Self::Process => return None,
             Self::Node | Self::Metrics | Self::Otlp => "node",
             Self::Jvm => "javac", // what runs a source file
-            Self::Redis => "redis-server",
+            Self::Store(kind) => return kind.missing(),
         };
-        let paths = std::env::var_os("PATH").unwrap_or_default();
-        if !std::env::split_paths(&paths).any(|p| p.join(program).is_file()) {
+        if in_path(program).is_none() {
             return Some(format!("{program} is missing"));
         }
         let library = match self {
@@ -109,6 +108,12 @@ impl Watched {
         (!there)
             .then(|| format!("{library} is missing: `npm ci --prefix profiler/tests/libraries` installs it"))
     }
+}
+
+/// Where the search path has a program.
+pub fn in_path(program: &str) -> Option<PathBuf> {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&paths).map(|p| p.join(program)).find(|p| p.is_file())
 }
 
 fn library_folders() -> Vec<PathBuf> {
@@ -129,9 +134,11 @@ pub struct Service {
 enum Running {
     Server(Server),
     Child(Process),
+    Store(Store),
 }
 
-struct Process(Child);
+/// A process that does not outlive this.
+pub struct Process(pub Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -147,7 +154,10 @@ impl Service {
         let (port, running) = match watched {
             Watched::Agent => of_server(Server::start(place, if is { Kind::Shop } else { Kind::Unwatched })?),
             Watched::Process => of_server(Server::start(place, Kind::Bare)?),
-            Watched::Redis => redis(place)?,
+            Watched::Store(kind) => {
+                let store = Store::start(place, kind)?;
+                (store.port, Running::Store(store))
+            }
             Watched::Jvm => script(place, "java", &[], "Served.java", JAVA, &[])?,
             Watched::Node | Watched::Metrics | Watched::Otlp => {
                 let to = otlp.map(|port| format!("http://127.0.0.1:{port}/v1/metrics")).unwrap_or_default();
@@ -166,6 +176,7 @@ impl Service {
         match &self.running {
             Running::Server(server) => server.serving(),
             Running::Child(child) => vec![child.0.id()],
+            Running::Store(store) => store.pids(),
         }
     }
 
@@ -182,15 +193,21 @@ impl Service {
             (Watched::Metrics, _) => format!("metrics=http://127.0.0.1:{port}/metrics"),
             (Watched::Otlp, _) => format!("otlp=127.0.0.1:{}", otlp.unwrap_or_default()),
             (Watched::Jvm, _) => format!("jvm={pid}"),
-            (Watched::Redis, _) => format!("redis=redis://127.0.0.1:{port}"),
-            (Watched::Process | Watched::Agent, _) => "process".to_owned(),
+            (_, Running::Store(store)) => {
+                env.extend(store.secret());
+                store.attach()
+            }
+            (Watched::Process | Watched::Agent | Watched::Store(_), _) => "process".to_owned(),
         };
         Attach { what, env }
     }
 
     /// Asks it at a rate, if it speaks no HTTP.
     pub fn asking(&self, per_s: u64) -> anyhow::Result<Option<Asking>> {
-        (self.watched == Watched::Redis).then(|| Asking::start(self.port, per_s)).transpose()
+        match &self.running {
+            Running::Store(store) => store.asking(per_s).map(Some),
+            _ => Ok(None),
+        }
     }
 }
 
@@ -198,7 +215,8 @@ fn of_server(server: Server) -> (u16, Running) {
     (server.port, Running::Server(server))
 }
 
-fn free_port() -> anyhow::Result<u16> {
+/// A port that is free at this moment.
+pub fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
@@ -216,76 +234,28 @@ fn script(
     let folders: Vec<String> = library_folders().iter().map(|f| f.display().to_string()).collect();
     let mut command = Command::new(program);
     command.args(flags).arg(&file).args(args).env("NODE_PATH", folders.join(":"));
-    let mut child = spawn(place, command.stdin(Stdio::piped()).stdout(Stdio::piped()), "service.log")?;
+    let log = place.scratch.join("service.log");
+    let mut child = spawn(place, command.stdin(Stdio::piped()).stdout(Stdio::piped()), &log)?;
     let mut line = String::new();
     BufReader::new(child.0.stdout.take().context("it was asked for")?).read_line(&mut line)?;
     match line.trim().parse() {
         Ok(port) => Ok((port, Running::Child(child))),
-        Err(_) => bail!("{program} said no port: {}", said(&place.scratch.join("service.log"))),
+        Err(_) => bail!("{program} said no port: {}", said(&log)),
     }
 }
 
-fn spawn(place: &Place<'_>, command: &mut Command, log: &str) -> anyhow::Result<Process> {
+/// Starts `command` on the services' half of the cores; what it complains of goes to `log`.
+pub fn spawn(place: &Place<'_>, command: &mut Command, log: &Path) -> anyhow::Result<Process> {
     place.keep_to(|s| &s.target);
-    command.stderr(File::create(place.scratch.join(log))?);
+    command.stderr(File::create(log)?);
     let program = command.get_program().to_string_lossy().into_owned();
     Ok(Process(command.spawn().with_context(|| format!("{program} cannot be started"))?))
 }
 
-fn said(log: &Path) -> String {
+/// The last line of a log.
+pub fn said(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     timeline::text::clean(text.trim().lines().last().unwrap_or("it said nothing"), 200)
-}
-
-fn redis(place: &Place<'_>) -> anyhow::Result<(u16, Running)> {
-    let port = free_port()?;
-    let text = port.to_string();
-    let args =
-        ["--port", &text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no"];
-    let mut command = Command::new("redis-server");
-    command.args(args).current_dir(place.scratch).stdin(Stdio::null()).stdout(Stdio::null());
-    let child = spawn(place, &mut command, "service.log")?;
-    let listens = place.wait_for(START_PATIENCE, || Some(TcpStream::connect(("127.0.0.1", port)).is_ok()))?;
-    if !listens {
-        bail!("redis-server does not listen: {}", said(&place.scratch.join("service.log")));
-    }
-    Ok((port, Running::Child(child)))
-}
-
-/// A thread that asks Redis at a fixed rate.
-pub struct Asking {
-    done: Arc<AtomicBool>,
-    thread: JoinHandle<std::io::Result<()>>,
-}
-
-impl Asking {
-    fn start(port: u16, per_s: u64) -> anyhow::Result<Self> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(ANSWER))?;
-        let done = Arc::new(AtomicBool::new(false));
-        let ended = Arc::clone(&done);
-        let thread = std::thread::Builder::new().name("asking".to_owned()).spawn(move || {
-            let batch = b"*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n".repeat(BATCH as usize);
-            let mut answers = vec![0; b"$-1\r\n".len() * BATCH as usize];
-            let mut next = timeline::MonoNs::now();
-            while !ended.load(Ordering::Relaxed) {
-                stream.write_all(&batch)?;
-                stream.read_exact(&mut answers)?;
-                next.0 += 1_000_000_000 * BATCH / per_s.max(1);
-                std::thread::sleep(next.since(timeline::MonoNs::now()));
-            }
-            Ok(())
-        })?;
-        Ok(Self { done, thread })
-    }
-
-    /// Ends it; an error if it did not ask to the end.
-    pub fn end(self) -> anyhow::Result<()> {
-        self.done.store(true, Ordering::Relaxed);
-        let ended = self.thread.join().map_err(|_| anyhow::anyhow!("whoever asked Redis panicked"))?;
-        ended.context("Redis gave no answer")
-    }
 }
 
 /// Answers, allocates a little, and serves prom-client's page or sends by OpenTelemetry if told so.

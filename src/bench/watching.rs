@@ -78,8 +78,9 @@ fn measure(
     let mut watcher = attach.map(|attach| watcher(place, &service, &attach)).transpose()?;
     place.nap(effort.settle)?;
     let sample = window(place, &service, &load, watcher.as_mut(), effort)?;
-    let done = load.end(place, &sample, per_s, notes)?;
-    Ok(Sample { done, ..sample })
+    let off_rate = load.end(place, notes)?;
+    let done = (sample.seconds * per_s as f64).round() as u64;
+    Ok(Sample { done, off_rate, ..sample })
 }
 
 /// A `dyno watch` of one source.
@@ -109,11 +110,12 @@ enum Load {
     /// A `dyno run`.
     Http(Client, Recipe),
     /// A thread of this process, for a service that speaks no HTTP.
-    Thread(super::services::Asking),
+    Thread(super::stores::Asking),
 }
 
 impl Load {
     fn start((place, name): (&Place<'_>, &str), service: &Service, per_s: u64) -> anyhow::Result<Self> {
+        place.keep_to(|s| &s.generator);
         if let Some(asking) = service.asking(per_s)? {
             return Ok(Self::Thread(asking));
         }
@@ -131,14 +133,8 @@ impl Load {
         }
     }
 
-    /// How many requests were in the window: those of the rate, give or take what is under way at its ends.
-    fn end(
-        self,
-        place: &Place<'_>,
-        sample: &Sample,
-        per_s: u64,
-        notes: &mut Vec<String>,
-    ) -> anyhow::Result<u64> {
+    /// Did it not keep its rate? If it did, the requests in the window are those of the rate, give or take what is under way at its ends.
+    fn end(self, place: &Place<'_>, notes: &mut Vec<String>) -> anyhow::Result<bool> {
         match self {
             Self::Http(client, recipe) => {
                 let told = super::held::finish(client, &recipe, place)?;
@@ -146,10 +142,14 @@ impl Load {
                 if told.generator.dropped > 0 {
                     notes.push(format!("the load dropped {} planned starts", told.generator.dropped));
                 }
+                Ok(told.generator.dropped > 0)
             }
-            Self::Thread(asking) => asking.end()?,
+            Self::Thread(asking) => {
+                let late = asking.end()?;
+                notes.extend(late.clone());
+                Ok(late.is_some())
+            }
         }
-        Ok((sample.seconds * per_s as f64).round() as u64)
     }
 }
 

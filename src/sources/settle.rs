@@ -5,6 +5,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
+use std::process::Command;
 
 use profiler::sources::AttachError;
 use profiler::sources::discover::{Process, Runtime, Served, discover};
@@ -82,6 +83,13 @@ impl Ready {
     pub fn sees_runtime(&self) -> bool {
         matches!(self, Self::Agent { .. } | Self::V8(_) | Self::Jvm(_))
     }
+}
+
+/// `dyno inspector-guard`, with whom it is for to be said.
+fn guard() -> io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("inspector-guard");
+    Ok(command)
 }
 
 /// Everything to attach, and what there is to say about it already.
@@ -182,7 +190,7 @@ impl Settled {
             );
             return false;
         }
-        match v8::install(&places(&inside), Some(served.port), Search::No) {
+        match v8::install(&places(&inside), Some(served.port), Search::No, Some(guard)) {
             Ok(installed) => self.ready.push(Ready::V8(installed.following(served.port))),
             Err(e) => {
                 self.said.push(format!("not looked inside: {e}"));
@@ -231,7 +239,7 @@ impl Settled {
                 places(&inside)
             }
         };
-        let installed = v8::install(&places, port, search).map_err(UserError::wrong)?;
+        let installed = v8::install(&places, port, search, Some(guard)).map_err(UserError::wrong)?;
         self.ready.push(Ready::V8(match follow {
             Some(port) => installed.following(port),
             None => installed,

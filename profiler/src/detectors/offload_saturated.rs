@@ -191,7 +191,11 @@ impl Seen {
     fn worth_it(&self) -> bool {
         match self.run.quantile_ns(0.5).filter(|_| self.wait.count() >= LEAST_TASKS) {
             Some(run) => self.wait_p90() >= run.max(LEAST_WAIT_NS),
-            None => self.queued >= self.capacity,
+            // Who sends a task of its own there to see how long it waits knows of no other's run, and of no more than one that waits.
+            None => {
+                self.queued >= self.capacity
+                    || self.wait.count() >= LEAST_TASKS && self.wait_p90() >= LEAST_WAIT_NS
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use timeline::MonoNs;
 use timeline::text::clean;
 
 use super::V8Error;
+use super::guard::Guard;
 use crate::sources::discover::{Runtime, runtime_of};
 use crate::sources::sockets;
 
@@ -20,7 +21,7 @@ const MAX_LIST: u64 = 256 << 10;
 /// Longest time for the list.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// A process that is busy takes a while to open or move its inspector.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// How often one looks whether it has.
 const LOOK: Duration = Duration::from_millis(20);
 /// Most listening sockets of a process that are asked whether they are an inspector.
@@ -32,7 +33,7 @@ const WORDS: usize = 160;
 
 /// A process before anybody was signalled: the primary of a cluster passes the signal on to its workers.
 pub(super) struct Before {
-    listening: Vec<SocketAddr>,
+    pub listening: Vec<SocketAddr>,
     /// Its inspector, if that is open.
     pub open: Option<SocketAddr>,
 }
@@ -47,22 +48,19 @@ impl Before {
     }
 
     /// The inspector that `pid` has opened since.
-    fn opened(&self, pid: u32) -> Option<SocketAddr> {
+    pub fn opened(&self, pid: u32) -> Option<SocketAddr> {
         sockets::listening(pid).into_iter().find(|a| !self.listening.contains(a) && path(*a).is_ok())
     }
 }
 
-/// Has Node.js open its inspector. The signal's default action is the process's end, so it is sent to nobody but a Node.js that catches it: Bun
-/// does not, nor a Node.js that was told `--disable-sigusr1`.
-pub(super) fn open(pid: u32, before: &Before) -> Result<SocketAddr, V8Error> {
+/// Asks Node.js to open its inspector. The signal's default action is the process's end, so it is sent to nobody but a Node.js that catches it: Bun
+/// does not, nor a Node.js that was told `--disable-sigusr1`. `guard` is told before it is sent.
+pub(super) fn ask(pid: u32, guard: Option<&mut Guard>) -> Result<(), V8Error> {
     let refuse = |why: &str| Err(V8Error::NotOpened(why.to_owned()));
     match runtime_of(pid) {
         Runtime::Node => {}
         Runtime::Deno => return refuse("start Deno with --inspect"),
         _ => return refuse("it is not Node.js; start it with --inspect if it runs on V8"),
-    }
-    if let Some(address) = before.opened(pid) {
-        return Ok(address);
     }
     if !catches_usr1(pid) {
         return refuse("it does not wait for SIGUSR1; start it with --inspect");
@@ -70,14 +68,19 @@ pub(super) fn open(pid: u32, before: &Before) -> Result<SocketAddr, V8Error> {
     let Some(target) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
         return refuse("no such process");
     };
+    if let Some(guard) = guard {
+        guard.arm()?;
+    }
     kill_process(target, Signal::USR1)
-        .map_err(|e| V8Error::NotOpened(format!("SIGUSR1 could not be sent: {e}")))?;
-    within(PATIENCE, || before.opened(pid)).ok_or_else(|| {
-        V8Error::NotOpened(
-            "it was sent SIGUSR1 and did not open one; perhaps its port (9229) is taken: start it with --inspect-port=0"
-                .to_owned(),
-        )
-    })
+        .map_err(|e| V8Error::NotOpened(format!("SIGUSR1 could not be sent: {e}")))
+}
+
+/// It was asked, and no inspector came.
+pub(super) fn not_opened() -> V8Error {
+    V8Error::NotOpened(
+        "it was sent SIGUSR1 and did not open one; perhaps its port (9229) is taken: start it with --inspect-port=0"
+            .to_owned(),
+    )
 }
 
 /// Where the inspector of `pid` has gone from `address`.
@@ -92,7 +95,8 @@ pub(super) fn moved(pid: u32, address: SocketAddr) -> Result<SocketAddr, V8Error
         .ok_or_else(|| V8Error::NotOpened("it did not go to a free port when told".to_owned()))
 }
 
-fn within<T>(time: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+/// What `look` finds within `time`.
+pub(super) fn within<T>(time: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let begin = MonoNs::now();
     loop {
         let found = look();

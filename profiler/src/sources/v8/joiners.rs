@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use timeline::MonoNs;
 
+use super::guard::GuardCommand;
 use super::inspector::Before;
-use super::{MAX_PROCESSES, Place, Process, Watcher};
+use super::{MAX_PROCESSES, Place, Process, V8Error, Watcher};
 use crate::sources::discover::{self, Runtime};
 use crate::sources::stacks::Stacks;
 use crate::sources::{Crew, Shared, Sink, Source};
@@ -21,6 +22,7 @@ const PERIOD: Duration = Duration::from_secs(2);
 pub(super) struct Joiners {
     port: u16,
     known: BTreeSet<u32>,
+    guard: Option<GuardCommand>,
     crew: Crew,
     stacks: Stacks,
     sink: Shared,
@@ -28,15 +30,29 @@ pub(super) struct Joiners {
 
 impl Joiners {
     /// Of `port`, all of whose processes in `known` have been asked already.
-    pub fn new(port: u16, known: BTreeSet<u32>, crew: Crew, stacks: Stacks, sink: Shared) -> Self {
-        Self { port, known, crew, stacks, sink }
+    pub fn new(
+        port: u16,
+        known: BTreeSet<u32>,
+        guard: Option<GuardCommand>,
+        crew: Crew,
+        stacks: Stacks,
+        sink: Shared,
+    ) -> Self {
+        Self { port, known, guard, crew, stacks, sink }
+    }
+
+    /// Others may join later: each makes way for the next.
+    fn begin(&self, place: Place, before: Before) -> Result<Process, V8Error> {
+        let one = [(place, Some(before))];
+        let mut guard = super::guarded(&one, self.guard)?;
+        let (_, reached) = super::reach(&one, guard.as_mut());
+        Process::begin(place, reached?, true, guard.as_mut())
     }
 
     fn attach(&mut self, pid: u32, sink: &mut dyn Sink) {
         let place = Place::Process(pid);
-        let before = Before::of(pid, Some(self.port));
         let since = MonoNs::now();
-        match Process::begin(place, Some(&before), false) {
+        match self.begin(place, Before::of(pid, Some(self.port))) {
             Ok(process) => {
                 let watcher = Watcher::new(process, since, &mut self.sink);
                 sink.note(watcher.source, &format!("{place} has joined and is watched"));

@@ -7,6 +7,7 @@
 //! A process that answers is judged by `batches` and `admit`, like any agent: its word is not trusted further than that.
 
 mod devtools;
+mod guard;
 mod inspector;
 mod joiners;
 mod observers;
@@ -28,6 +29,8 @@ use super::stacks::Stacks;
 use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 use devtools::Session;
+use guard::Guard;
+pub use guard::{GuardCommand, guard};
 use inspector::Before;
 use joiners::Joiners;
 use observers::{About, Observers};
@@ -89,6 +92,7 @@ pub struct Installed {
     about: String,
     asked: BTreeSet<u32>,
     follow: Option<u16>,
+    guard: Option<GuardCommand>,
 }
 
 /// Whether the heap of a process is searched for pools and caches that are not among its loaded modules.
@@ -100,25 +104,38 @@ pub enum Search {
     Heap,
 }
 
-/// Installs the observers in the processes at `places`; `served` is the port that they serve, which is not asked for an inspector.
+/// Installs the observers in the processes at `places`; `served` is the port that they serve, which is not asked for an inspector. Inspectors that
+/// have to be opened are closed by a process of `guard`'s should this one die in between; without one they would stay open.
 ///
 /// Apart from attaching because it takes its time: a second for a process that has to open its inspector. Of several processes some may
 /// fail: that is told with what was attached.
 ///
 /// # Errors
 /// [`AttachError::V8`]: none of them could be attached; why the first one could not.
-pub fn install(places: &[Place], served: Option<u16>, search: Search) -> Result<Installed, AttachError> {
+pub fn install(
+    places: &[Place],
+    served: Option<u16>,
+    search: Search,
+    guard: Option<GuardCommand>,
+) -> Result<Installed, AttachError> {
     let mut processes = Vec::new();
     let mut failed = Vec::new();
     // All are looked at before the first is signalled.
     let looked: Vec<(Place, Option<Before>)> =
         places.iter().take(MAX_PROCESSES).map(|&place| (place, place.before(served))).collect();
-    for (i, (place, before)) in looked.into_iter().enumerate() {
-        match Process::begin(place, before.as_ref(), i + 1 < places.len()) {
+    let what = || places.first().map_or_else(|| "the target".to_owned(), Place::to_string);
+    let mut watchful = guarded(&looked, guard).map_err(|why| AttachError::V8 { what: what(), why })?;
+    // A cluster's processes take the one port from each other: whoever gets it is attached, and makes way for the next.
+    let mut pending = looked;
+    while !pending.is_empty() {
+        let (at, reached) = reach(&pending, watchful.as_mut());
+        let (place, _) = pending.remove(at);
+        match reached.and_then(|at| Process::begin(place, at, places.len() > 1, watchful.as_mut())) {
             Ok(process) => processes.push(process),
             Err(why) => failed.push((place, why)),
         }
     }
+    drop(watchful);
     if processes.is_empty() {
         let (what, why) = failed.into_iter().next().map_or_else(
             || {
@@ -136,11 +153,46 @@ pub fn install(places: &[Place], served: Option<u16>, search: Search) -> Result<
         let found: Vec<String> = processes.iter_mut().map(Process::search).collect();
         about += &format!("; searched by shape: {}", found.join(", "));
     }
-    let pid = |place: &Place| match place {
-        Place::Process(pid) => Some(*pid),
-        Place::At(_) => None,
+    let asked = places.iter().filter_map(|place| place.pid()).collect();
+    Ok(Installed { processes, about, asked, follow: None, guard })
+}
+
+/// Where an inspector is.
+#[derive(Debug, Clone, Copy)]
+struct Inspector {
+    address: SocketAddr,
+    /// Did dyno open it?
+    opened: bool,
+}
+
+/// Which of `pending` (one at least) comes next, and where its inspector is: one that is open, else one that opens when the first is asked to. A
+/// cluster's primary hands the signal on, and another process may be quicker to the port that they all want.
+fn reach(
+    pending: &[(Place, Option<Before>)],
+    guard: Option<&mut Guard>,
+) -> (usize, Result<Inspector, V8Error>) {
+    let there = || {
+        pending.iter().enumerate().find_map(|(i, (place, before))| Some((i, place.there(before.as_ref())?)))
     };
-    Ok(Installed { processes, about, asked: places.iter().filter_map(pid).collect(), follow: None })
+    if let Some(found) = there() {
+        return found;
+    }
+    let asked = pending.first().and_then(|(place, _)| place.pid()).map(|pid| inspector::ask(pid, guard));
+    if let Some(Err(why)) = asked {
+        return (0, Err(why));
+    }
+    inspector::within(inspector::PATIENCE, there).unwrap_or_else(|| (0, Err(inspector::not_opened())))
+}
+
+/// Who closes their inspectors should we die.
+fn guarded(
+    looked: &[(Place, Option<Before>)],
+    command: Option<GuardCommand>,
+) -> Result<Option<Guard>, V8Error> {
+    let Some(command) = command else { return Ok(None) };
+    let theirs: Vec<(u32, &Before)> =
+        looked.iter().filter_map(|(place, before)| Some((place.pid()?, before.as_ref()?))).collect();
+    Guard::start(&theirs, command)
 }
 
 impl Installed {
@@ -163,7 +215,8 @@ impl Installed {
             watcher.run(&crew, &stacks, &sink);
         }
         if let Some(port) = self.follow {
-            let joiners = Joiners::new(port, self.asked, crew.clone(), stacks.clone(), sink.clone());
+            let joiners =
+                Joiners::new(port, self.asked, self.guard, crew.clone(), stacks.clone(), sink.clone());
             crew.run(joiners, sink);
         }
         Attached::new(self.about, crew).sampling(stacks)
@@ -174,6 +227,24 @@ impl Place {
     fn before(self, served: Option<u16>) -> Option<Before> {
         match self {
             Self::Process(pid) => Some(Before::of(pid, served)),
+            Self::At(_) => None,
+        }
+    }
+
+    /// Its inspector, if one is open by now; an error if it can be none of ours.
+    fn there(self, before: Option<&Before>) -> Option<Result<Inspector, V8Error>> {
+        let at = |address, opened| Ok(Inspector { address, opened });
+        match (self, before) {
+            (Self::At(address), _) if address.ip().is_loopback() => Some(at(address, false)),
+            (Self::At(address), _) => Some(Err(V8Error::NotLoopback(address))),
+            (Self::Process(_), Some(Before { open: Some(address), .. })) => Some(at(*address, false)),
+            (Self::Process(pid), before) => Some(at(before?.opened(pid)?, true)),
+        }
+    }
+
+    fn pid(self) -> Option<u32> {
+        match self {
+            Self::Process(pid) => Some(pid),
             Self::At(_) => None,
         }
     }
@@ -197,20 +268,21 @@ struct Process {
 }
 
 impl Process {
-    /// Finds or opens the inspector and installs the observers. `more`: others follow, who may need the port that this one got.
-    fn begin(place: Place, before: Option<&Before>, more: bool) -> Result<Self, V8Error> {
-        let (address, opened) = match (place, before) {
-            (Place::At(address), _) if address.ip().is_loopback() => (address, false),
-            (Place::At(address), _) => return Err(V8Error::NotLoopback(address)),
-            (Place::Process(_), Some(Before { open: Some(address), .. })) => (*address, false),
-            (Place::Process(pid), Some(before)) => (inspector::open(pid, before)?, true),
-            (Place::Process(_), None) => return Err(V8Error::NotOpened("it was not looked at".to_owned())),
-        };
+    /// Installs the observers by way of its inspector. `others`: there are some, who may need the port that this one got.
+    fn begin(
+        place: Place,
+        Inspector { address, opened }: Inspector,
+        others: bool,
+        guard: Option<&mut Guard>,
+    ) -> Result<Self, V8Error> {
         let observers = Observers::new(opened);
         let mut session = Session::open(address)?;
         let about = observers.install(&mut session)?;
+        if let (Some(guard), Some(pid)) = (guard, place.pid()) {
+            guard.stands(pid);
+        }
         let mut process = Self { address, session: Some(session), observers, about };
-        if let (true, true, Place::Process(pid)) = (opened, more, place) {
+        if let (true, true, Place::Process(pid)) = (opened, others, place) {
             process.make_way(pid)?;
         }
         Ok(process)

@@ -23,6 +23,7 @@
   const MOST_CORRECTIONS = 6_000;
   /** From task to task of the offload pool, ms; there is never more than one on its way. */
   const OFFLOAD_MS = 100;
+  const OFFLOAD_NS = OFFLOAD_MS * 1e6;
   /** Threads of libuv's pool unless the environment says otherwise. */
   const OFFLOAD_THREADS = 4;
   /** Most events kept from reading to reading, and told at one: longest first, the rest is counted. */
@@ -253,6 +254,7 @@
     return `${called || 'anonymous'} (${path}:${frame.at})`;
   };
   let turned = mono();
+  let turnedBefore = turned;
   let caught;
   const catchWhoRuns = () => {
     if (caught !== undefined || mono() - turned < LOOP_NS + LATE_NS) return;
@@ -268,6 +270,7 @@
     let used = times();
     every(LOOP_MS, () => {
       const due = turned + LOOP_NS;
+      turnedBefore = turned;
       const last = (turned = mono());
       const by = caught;
       caught = undefined;
@@ -304,18 +307,26 @@
     if (isDeno) return;
     const waits = new Map();
     let since;
-    every(OFFLOAD_MS, () => {
-      if (since !== undefined) return;
+    const ask = () => {
       since = mono();
-      const done = guarded(() => {
-        record(waits, mono() - since);
-        since = undefined;
-      });
-      fs.stat('/', done);
+      fs.stat('/', answered);
+    };
+    const answered = guarded(() => {
+      const wait = mono() - since;
+      since = undefined;
+      if (removed) return;
+      record(waits, wait);
+      // Further tasks would have seen the rest of a long wait, had it not kept them from being sent.
+      for (let n = 1; n <= Math.min(Math.floor(wait / OFFLOAD_NS), MOST_CORRECTIONS); n++) record(waits, wait - n * OFFLOAD_NS);
+      // Where one had to wait, the next one is looked for at once: a queue has no gaps.
+      if (wait >= LATE_NS) ask();
     });
+    every(OFFLOAD_MS, () => since === undefined && ask());
     histogram('offload.wait', { quality: 'sampled' }, waits);
     const threads = Number(process.env.UV_THREADPOOL_SIZE) || OFFLOAD_THREADS;
     level('offload.capacity', 'count', { quality: 'inferred' }, () => threads);
+    // Ours at least waits, and so no thread is free, if the loop has looked for its answer in vain: between two turns it did.
+    level('offload.queued', 'count', { quality: 'inferred' }, () => (since !== undefined && since < turnedBefore ? 1 : 0));
   };
 
   // -- what keeps the loop alive: sockets, timers, requests of files
