@@ -49,6 +49,14 @@ fn an_unreachable_target_is_code_6() {
         .unwrap();
     assert_eq!(code(&output), Some(6), "{}", stderr(&output));
     assert!(stderr(&output).contains(&format!("127.0.0.1:{port}")), "{}", stderr(&output));
+    // A job's log may be anybody's to read.
+    let output = dyno()
+        .current_dir(dir.path())
+        .args(["run", "--url", &url, "--sessions", "2", "--for", "2s", "--ci"])
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), Some(6), "{}", stderr(&output));
+    assert!(stderr(&output).contains("address") && !stderr(&output).contains("127.0.0.1"), "{}", stderr(&output));
 }
 
 #[test]
