@@ -56,7 +56,11 @@ fn an_unreachable_target_is_code_6() {
         .output()
         .unwrap();
     assert_eq!(code(&output), Some(6), "{}", stderr(&output));
-    assert!(stderr(&output).contains("address") && !stderr(&output).contains("127.0.0.1"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("address") && !stderr(&output).contains("127.0.0.1"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]

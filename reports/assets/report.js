@@ -356,17 +356,30 @@
 
   const others = data.charts.filter((c) => c.folded);
   const drawOthers = () => { if ($('more').open && !$('others').firstChild) others.forEach((c) => lane($('others'), c, true)); };
-  const draw = () => {
+  // Draws all at once, or in parts between which the page can be read and scrolled: hundreds of charts take seconds.
+  const PART_MS = 40;
+  let rest;
+  const draw = (inParts) => {
+    clearTimeout(rest);
     readColours();
     charts.splice(0).forEach((u) => u.destroy());
     $('charts').textContent = '';
     $('others').textContent = '';
     heat();
     const main = data.charts.filter((c) => !c.folded);
-    main.forEach((c, i) => lane($('charts'), c, i === main.length - 1));
-    drawOthers();
     track();
     percentiles();
+    let next = 0;
+    const part = () => {
+      const until = performance.now() + PART_MS;
+      while (next < main.length && !(inParts && performance.now() > until)) {
+        lane($('charts'), main[next], next === main.length - 1);
+        next += 1;
+      }
+      if (next < main.length) rest = setTimeout(part);
+      else drawOthers();
+    };
+    part();
   };
 
   $('more').hidden = !others.length;
@@ -379,16 +392,17 @@
     zoom(f.from - margin, f.to + margin);
     $('h-run').scrollIntoView();
   }));
-  draw();
+  // What is text is painted before anything is drawn.
+  requestAnimationFrame(() => { rest = setTimeout(() => draw(true)); });
   let timer, width = innerWidth;
   addEventListener('resize', () => {
     if (innerWidth === width) return; // a phone's address bar comes and goes
     width = innerWidth;
     clearTimeout(timer);
-    timer = setTimeout(draw, 150);
+    timer = setTimeout(() => draw(true), 150);
   });
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => draw(true));
   // Paper has one width: what a browser makes of the canvases is drawn anew before and after.
-  addEventListener('beforeprint', draw);
-  addEventListener('afterprint', draw);
+  addEventListener('beforeprint', () => draw(false));
+  addEventListener('afterprint', () => draw(true));
 })();

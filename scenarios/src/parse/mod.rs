@@ -134,11 +134,11 @@ fn read(
     check_open_requests(reader, &phases, &kinds.kinds);
     check_passes(reader, &phases, &kinds.kinds);
 
-    let plan = target.target.map(|target_| RunPlan {
+    let plan = target.target.map(|loaded| RunPlan {
         name: origin.name.clone(),
         about: timeline::text::clean(about, MAX_ABOUT),
         seed: overrides.seed.or(seed).unwrap_or(DEFAULT_SEED),
-        target: target_,
+        target: loaded,
         transport,
         attach: target.attach,
         metrics: target.metrics,
