@@ -143,8 +143,8 @@ fn the_same_by_other_readers(folder: &Path, count: f64, p99_us: f64) {
     assert!(read <= samples && read > 0, "{read} of {samples}");
 }
 
-/// The page in headless Chromium: on a desk, a phone and paper, light and dark, and what a screen reader is told; only on a desk and
-/// on paper if `brief`. Gives its first paint, ms.
+/// The page in headless Chromium: on a desk, a phone and paper, light and dark, and what a screen reader is told; only on a desk if
+/// `brief`. Gives its first paint, ms.
 fn the_page_in_a_browser(folder: &Path, brief: bool) -> f64 {
     let chromium = ["chromium", "chromium-browser", "google-chrome"]
         .iter()
@@ -179,7 +179,7 @@ fn the_page_in_a_browser(folder: &Path, brief: bool) -> f64 {
     let headings: Vec<i64> =
         said["headings"].as_array().unwrap().iter().map(|h| h.as_i64().unwrap()).collect();
     assert!(headings[0] == 1 && headings.windows(2).all(|w| w[1] <= w[0] + 1), "{headings:?}");
-    assert!(said["pdf_pages"].as_u64().unwrap() >= 1 && said["lang"] == "en", "{said}");
+    assert!(said["lang"] == "en" && (brief || said["pdf_pages"].as_u64().unwrap() >= 1), "{said}");
     said["paint_ms"].as_f64().unwrap_or_else(|| panic!("it is painted: {said}"))
 }
 

@@ -1,6 +1,6 @@
 // Opens a report in headless Chromium, on a desk, on a phone, on paper, light and dark, and prints what is wrong with it as one
 // JSON object. With a folder as second argument it leaves pictures there, for people. PAINTS says how often the page is opened for the
-// median of its first paint; with BRIEF it is only looked at on a desk in the light.
+// median of its first paint; with BRIEF it is only looked at on a desk in the light, and not printed.
 import { pathToFileURL } from 'node:url';
 import puppeteer from 'puppeteer-core';
 
@@ -8,6 +8,7 @@ const [file, pictures] = process.argv.slice(2);
 const browser = await puppeteer.launch({ executablePath: process.env.CHROMIUM, args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'] });
 const said = { errors: [], requests: [], wide: {}, contrast: {}, paint_ms: null };
 const page = await browser.newPage();
+page.setDefaultTimeout(120_000);
 page.on('console', (m) => { if (['error', 'warn'].includes(m.type())) said.errors.push(m.text()); });
 page.on('pageerror', (e) => said.errors.push(String(e)));
 const url = pathToFileURL(file).href;
@@ -66,10 +67,12 @@ said.nameless = nameless;
 said.headings = await page.evaluate(() => [...document.querySelectorAll('h1,h2,h3,h4')].map((h) => Number(h.tagName[1])));
 said.unnamed_regions = await page.evaluate(() => [...document.querySelectorAll('[role=region],[role=img],img')].filter((e) => !(e.getAttribute('alt') || e.getAttribute('aria-label') || document.getElementById(e.getAttribute('aria-labelledby'))?.textContent.trim())).length);
 said.lang = await page.evaluate(() => document.documentElement.lang);
-await page.emulateMediaFeatures([]);
-const pdf = await page.pdf({ format: 'a4' });
-said.pdf_bytes = pdf.length;
-said.pdf_pages = Buffer.from(pdf).toString('latin1').split(/\/Type\s*\/Page\b/).length - 1;
-if (pictures) (await import('node:fs')).writeFileSync(`${pictures}/paper.pdf`, pdf);
+if (!brief) {
+  await page.emulateMediaFeatures([]);
+  const pdf = await page.pdf({ format: 'a4' });
+  said.pdf_bytes = pdf.length;
+  said.pdf_pages = Buffer.from(pdf).toString('latin1').split(/\/Type\s*\/Page\b/).length - 1;
+  if (pictures) (await import('node:fs')).writeFileSync(`${pictures}/paper.pdf`, pdf);
+}
 await browser.close();
 console.log(JSON.stringify(said));
