@@ -10,6 +10,8 @@ mod body;
 mod condition;
 mod events;
 mod secrets;
+mod socket;
+mod template;
 mod transport;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +25,8 @@ pub use assets::{Algorithm, Assets, File, Signer};
 pub use body::{Body, Content, Field, Filler, Generated, Known, Rendered};
 pub use condition::{Condition, Operand, Test};
 pub use events::{AwaitEvent, OpenEvents, StreamOptions};
+pub use socket::{Await, Awaited, Connect, Deflate, Payload, Send, SocketOptions};
+pub use template::{DatePart, Escape, Part, Secret, Template};
 pub use transport::{ClientCert, HttpVersion, REDIRECTS_MAX, RequestOptions, Tls, TlsVersion, Transport};
 
 /// Everything that a run does, fixed before it begins.
@@ -254,98 +258,6 @@ impl Parallel {
     }
 }
 
-/// A WebSocket handshake.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Connect {
-    /// Which step.
-    pub id: StepId,
-    /// Path and query.
-    pub path: Template,
-    /// Further header fields.
-    pub headers: Vec<(String, Template)>,
-    /// Subprotocols asked for, the best first, with commas between; the server must choose one of them or none.
-    pub subprotocol: Option<String>,
-    /// How the WebSocket is used from then on.
-    #[serde(default)]
-    pub options: SocketOptions,
-}
-
-/// How a WebSocket is used.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct SocketOptions {
-    /// Longest message that is accepted, bytes; none: 1 MiB. A longer one ends the WebSocket (`too-large`).
-    pub max_message: Option<u32>,
-    /// Offer of permessage-deflate.
-    pub deflate: Option<Deflate>,
-    /// JSONPath to a pushed message's timestamp: ms since the Unix epoch, or a text after RFC 3339.
-    pub push_age: Option<String>,
-    /// How often a waiting session pings, ns.
-    pub ping_every_ns: Option<u64>,
-    /// Is every pushed message sent back?
-    pub echo: bool,
-}
-
-/// What permessage-deflate (RFC 7692) is offered with.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deflate {
-    /// The server is to start each message with an empty window.
-    pub server_no_context_takeover: bool,
-    /// We start each message with an empty window, and keep none between them.
-    pub client_no_context_takeover: bool,
-    /// The server's largest window as a power of two, 8 to 15.
-    pub server_max_window_bits: Option<u8>,
-    /// Ours, 9 to 15.
-    pub client_max_window_bits: Option<u8>,
-}
-
-/// A WebSocket message, the wait for one, or both.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Send {
-    /// Which step.
-    pub id: StepId,
-    /// What is sent.
-    pub payload: Payload,
-    /// What answers it; a [`Part::Sent`] in it refers to a top-level field of the sent JSON, by name.
-    pub wait: Option<Await>,
-}
-
-/// What a [`Send`] sends.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Payload {
-    /// A text message.
-    Text(Template),
-    /// A binary message.
-    Binary(Vec<u8>),
-    /// Nothing: the step only awaits.
-    Nothing,
-}
-
-/// Which message answers the one sent; others that come meanwhile are counted as pushed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Await {
-    /// How it is known.
-    pub what: Awaited,
-    /// After this the step has failed (`timeout`), ns.
-    pub within_ns: u64,
-}
-
-/// How an awaited message is known.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Awaited {
-    /// A text message in which a JSONPath finds this first; `${sent.FIELD}` is a top-level field of what was sent.
-    JsonEquals(String, Template),
-    /// A text message in which a JSONPath finds anything.
-    JsonAny(String),
-    /// A text message that holds this text.
-    Contains(Template),
-    /// A text message that this regular expression matches somewhere.
-    Regex(String),
-    /// Any binary message.
-    Binary,
-    /// No message, but that the server ends the WebSocket, in whatever way; the session goes on without it.
-    Closed,
-}
-
 /// A coded journey.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Journey {
@@ -431,115 +343,6 @@ pub enum Dist {
     Uniform(u64, u64),
     /// Exponential with this mean: `exp(10s)`.
     Exponential(u64),
-}
-
-/// A text with holes.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Template(pub Vec<Part>);
-
-/// A piece of a [`Template`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Part {
-    /// As it stands.
-    Text(String),
-    /// `${token}`: a saved variable; an empty text while unset.
-    Var(Slot),
-    /// `${users.name}`: a column of a feeder's row; a session draws one row of each feeder when it starts.
-    Column {
-        /// Index into [`RunPlan::feeders`].
-        feeder: u16,
-        /// Index into [`Feeder::columns`].
-        column: u16,
-    },
-    /// `${uuid()}`: a random UUID, version 4.
-    Uuid,
-    /// `${int(1, 20)}`: a whole number, both ends possible.
-    Int(i64, i64),
-    /// `${zipf(500, 1.1)}`: a rank from 1 to n, rank k with weight 1/k^s.
-    Zipf(u32, f64),
-    /// `${float(1, 9.99, 2)}`: a number, evenly between the two, with so many digits behind the point.
-    Float {
-        /// The lower end.
-        low: f64,
-        /// The upper one.
-        high: f64,
-        /// Digits behind the point, 0 to 15.
-        digits: u8,
-    },
-    /// `${text(12)}`: so many small letters at random.
-    Letters(u32),
-    /// `${pick("a", "b")}`: one of these at random; at least one.
-    Pick(Vec<String>),
-    /// `${date("%Y-%m-%d", "+7d")}`: now, or so many ms from now, in UTC.
-    Date {
-        /// What is written.
-        parts: Vec<DatePart>,
-        /// How far from now, ms.
-        shift_ms: i64,
-    },
-    /// `${base64(token)}`: what the holes of this give, in base64; never a [`Part::Sent`].
-    Base64(Template),
-    /// A signed token: an index into [`Assets::signers`]; at most one in a text.
-    Token(u16),
-    /// `${session}`: the session's number, unique over all workers.
-    Session,
-    /// `${now}`: milliseconds since the Unix epoch.
-    Now,
-    /// `${sent.id}`: a top-level field of the JSON message sent by the same step.
-    Sent(String),
-    /// `${NAME}`: the value of an environment variable that `[target] env` lists, read when the plan was made.
-    Secret(Secret),
-    /// A hole inside a text that has an escape of its own: the value of the inner part (never a
-    /// [`Part::Text`] and never another `Escaped`) is put in by the rules of `Escape`.
-    Escaped(Escape, Box<Part>),
-}
-
-/// A piece of a date.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum DatePart {
-    /// As it stands.
-    Text(String),
-    /// Four digits.
-    Year,
-    /// `01` to `12`.
-    Month,
-    /// `01` to `31`.
-    Day,
-    /// `00` to `23`.
-    Hour,
-    /// `00` to `59`.
-    Minute,
-    /// `00` to `59`.
-    Second,
-    /// `000` to `999`.
-    Millisecond,
-    /// Seconds since the Unix epoch.
-    Unix,
-}
-
-/// How a value is written into the text around its hole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Escape {
-    /// Inside a JSON string: `"`, `\` and control characters are escaped; the quotes are in the text around.
-    Json,
-    /// Inside a form body: percent-encoded after `application/x-www-form-urlencoded`.
-    Form,
-}
-
-/// A value that must not be shown or recorded; workers need it, so it is serialised.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Secret {
-    /// Name of the environment variable.
-    pub name: String,
-    /// Its value. Whoever keeps a plan anywhere calls [`RunPlan::without_secrets`] first.
-    pub value: String,
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "${{{}}}", self.name)
-    }
 }
 
 /// Rows for sessions to draw from.

@@ -229,7 +229,7 @@ pub fn timer(
 
 /// The machine's other work makes a schedule late too.
 fn doubt(row: &mut Row, sample: &Sample) {
-    if sample.machine.contaminated() {
+    if !sample.quotable() {
         row.clean = 0;
         if row.target.is_some() {
             row.verdict = Verdict::NotResolvable;

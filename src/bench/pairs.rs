@@ -23,7 +23,7 @@ use crate::cli::TargetKind;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(90);
 /// How long connections may take to go away before the next client comes.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
-/// How many contaminated pairs of a row are measured again.
+/// How many pairs of a row are measured again because they cannot be quoted.
 const REPEATS: usize = 2;
 
 /// How much is measured.
@@ -83,7 +83,7 @@ pub fn compare(
 
 /// Those that can be quoted.
 pub fn clean(pairs: &[(Sample, Sample)]) -> impl Iterator<Item = &(Sample, Sample)> {
-    pairs.iter().filter(|(a, b)| !a.machine.contaminated() && !b.machine.contaminated())
+    pairs.iter().filter(|(a, b)| a.quotable() && b.quotable())
 }
 
 /// What no engine comes below that makes the kernel do the same: its share, over all that the peer takes.
@@ -136,7 +136,7 @@ pub fn abba(
                 break;
             }
         };
-        clean += usize::from(!a.machine.contaminated() && !b.machine.contaminated());
+        clean += usize::from(a.quotable() && b.quotable());
         pairs.push(if ours_first { (a, b) } else { (b, a) });
     }
     notes.dedup();
@@ -242,6 +242,7 @@ impl<'a> Meter<'a> {
             watcher_cpu_s: 0.0,
             bytes: machine::memory(&family(clients), "VmRSS"),
             machine: Machine::between(before.stat, after.stat, cpu.all_s + other_cpu_s),
+            off_rate: false,
         })
     }
 

@@ -131,9 +131,17 @@ pub struct Sample {
     pub bytes: f64,
     /// The machine meanwhile.
     pub machine: Machine,
+    /// The load did not keep its rate, so that nobody knows over how many requests the CPU time went.
+    #[serde(default)]
+    pub off_rate: bool,
 }
 
 impl Sample {
+    /// Whether it may be quoted.
+    pub fn quotable(&self) -> bool {
+        !self.off_rate && !self.machine.contaminated()
+    }
+
     /// Requests or messages per second.
     pub fn rate(&self) -> f64 {
         self.done as f64 / self.seconds
@@ -284,7 +292,11 @@ pub fn row_text(row: &Row) -> String {
             m.steal * 100.0,
             m.nice * 100.0,
             m.others * 100.0,
-            if m.contaminated() { "  CONTAMINATED" } else { "" }
+            match (m.contaminated(), s.off_rate) {
+                (true, _) => "  CONTAMINATED",
+                (false, true) => "  OFF ITS RATE",
+                (false, false) => "",
+            }
         );
     }
     out
@@ -319,6 +331,7 @@ mod tests {
             watcher_cpu_s: 0.0,
             bytes: 9e6,
             machine,
+            off_rate: false,
         };
         Row {
             row: "http-1000-get-wrk".to_owned(),

@@ -75,7 +75,8 @@ fn measure(
     sample.done = (sample.seconds * per_s as f64).round() as u64;
     let told = finish(client, &recipe, place)?;
     notes.extend(errors(&told));
-    if told.generator.dropped > 0 || told.verdict == Verdict::Invalid {
+    sample.off_rate = told.generator.dropped > 0 || told.verdict == Verdict::Invalid;
+    if sample.off_rate {
         notes.push(format!(
             "{}: the load did not keep its rate: {} planned starts dropped, {}",
             kind.name(),
@@ -115,6 +116,7 @@ fn window(place: &Place<'_>, server: &Server, client: &Client, length: Duration)
         watcher_cpu_s: 0.0,
         bytes: machine::memory(&serving, "VmRSS"),
         machine: Machine::between(stat, stat_then, all.all_s + other.all_s),
+        off_rate: false,
     })
 }
 

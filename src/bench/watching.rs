@@ -180,5 +180,6 @@ fn window(
         watcher_cpu_s: watching.all_s,
         bytes: machine::memory(&pids[0], "VmRSS"),
         machine: Machine::between(stat, stat_then, own.all_s + other.all_s + watching.all_s),
+        off_rate: false,
     })
 }
