@@ -83,7 +83,7 @@
   const axes = (unit, log, withTime) => {
     const common = { stroke: colours.dim, font: '11px system-ui, sans-serif', ticks: { show: false } };
     return [
-      { ...common, show: withTime, size: withTime ? 24 : 0, gap: 3, grid: { stroke: colours.grid, width: 1 }, space: 70, values: (_u, v) => v.map(clock) },
+      { ...common, show: withTime, size: withTime ? 24 : 0, gap: 6, grid: { stroke: colours.grid, width: 1 }, space: 70, values: (_u, v) => v.map(clock) },
       {
         ...common, size: left(), gap: 6, space: log ? 4 : 30,
         grid: { stroke: colours.grid, width: 1, filter: log ? powers : all }, filter: log ? powers : all,
@@ -369,6 +369,8 @@
     const main = data.charts.filter((c) => !c.folded);
     track();
     percentiles();
+    // What stands below must not move while charts come: each takes about so many pixels.
+    $('charts').style.minHeight = `${main.length * (narrow() ? 104 : 120)}px`;
     let next = 0;
     const part = () => {
       const until = performance.now() + PART_MS;
@@ -376,8 +378,12 @@
         lane($('charts'), main[next], next === main.length - 1);
         next += 1;
       }
-      if (next < main.length) rest = setTimeout(part);
-      else drawOthers();
+      if (next < main.length) {
+        rest = setTimeout(part);
+      } else {
+        $('charts').style.minHeight = '';
+        drawOthers();
+      }
     };
     part();
   };
