@@ -1,7 +1,7 @@
 //! `--ci`: which CI server runs us, and what it is told in its own words.
 //!
-//! Owns surroundings (variables, the step summary's file, folding of the log) and what of a run is published: everything
-//! under `--ci` goes without statements and addresses unless asked otherwise. Forms are `reports::ci`'s.
+//! Owns surroundings (variables, the step summary's file, folding of the log) and what of a run is published: all reports and the log
+//! go without statements and addresses under `--ci`, unless asked otherwise; the recording alone has them. Forms are `reports::ci`'s.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -74,13 +74,22 @@ impl Ci {
         }
     }
 
-    /// The summary as it may be published.
-    pub fn summary(self, summary: &Summary) -> Summary {
-        if self.open { summary.clone() } else { discreet::summary(summary) }
+    /// Do reports go without statements and addresses?
+    pub fn is_discreet(self) -> bool {
+        !self.open
     }
 
-    /// Writes what the server reads, annotates, and appends to the step's summary; gives the files. `summary` is what
-    /// [`Self::summary`] gave.
+    /// An error as it may stand in the job's log: it may name the target, or say what the target said.
+    pub fn error(self, error: anyhow::Error) -> anyhow::Error {
+        match error.downcast() {
+            Ok(UserError::Wrong(text)) => UserError::wrong(self.text(&text)),
+            Ok(UserError::Unreachable(text)) => UserError::unreachable(self.text(&text)),
+            Err(error) => error,
+        }
+    }
+
+    /// Writes what the server reads, annotates, and appends to the step's summary; gives the files. `summary` is one
+    /// that may be published.
     pub fn publish(
         self,
         folder: &Path,

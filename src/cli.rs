@@ -200,10 +200,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "5", value_parser = clap::value_parser!(u64).range(1..=30))]
     pub profile: Option<u64>,
     /// For continuous integration: plain lines, an undecided gate fails, and what GitHub Actions (annotations, step summary)
-    /// and GitLab CI (`ci/` in the run's folder: JUnit, code quality, metrics) read, without statements and addresses.
+    /// and GitLab CI (`ci/` in the run's folder: JUnit, code quality, metrics) read. All reports and the log go without statements and
+    /// addresses; the recording has them.
     #[arg(long)]
     pub ci: bool,
-    /// With --ci: leave statements and addresses in what is published.
+    /// With --ci: leave statements and addresses in reports and log.
     #[arg(long, requires = "ci")]
     pub ci_open: bool,
     /// Serve the run's figures for Prometheus at /metrics while it goes on: PORT of loopback, or ADDRESS:PORT.
@@ -389,7 +390,7 @@ pub struct GooseArgs {
     /// Folder for recording and reports [default: dyno-runs/ID].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// For continuous integration: plain lines, and an undecided gate fails.
+    /// For continuous integration: plain lines, an undecided gate fails, and reports and log go without statements and addresses.
     #[arg(long)]
     pub ci: bool,
     /// How it looks.

@@ -209,7 +209,7 @@ fn conclude(
     if !well {
         said.iter().for_each(|line| text += &format!("  goose: {line}\n"));
     }
-    print(&text)?;
+    print(&Ci::of(args.ci, false).map_or_else(|| text.clone(), |ci| ci.text(&text)))?;
     if !answered && well && ended.reason == EndReason::Completed {
         return Err(UserError::wrong(controller::SILENT));
     }

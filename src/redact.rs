@@ -22,7 +22,7 @@ pub fn redact(args: &RedactArgs) -> anyhow::Result<Outcome> {
     let (redactor, meta) = learn(&reader, &args.run)?;
     let folder = make_folder(Some(&args.out), "")?;
     copy(&reader, redactor, &meta, &folder.join(FILE_NAME))?;
-    let (summary, written) = write_reports(&folder, &folder, &reports::Format::USUAL)?;
+    let (summary, written) = write_reports(&folder, &folder, &reports::Format::USUAL, false)?;
     print(&format!(
         "{}: the recording under pseudonyms, and {} reports made from it; {} finding(s), verdict {}\n",
         folder.display(),

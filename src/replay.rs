@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use profiler::Diagnosis;
+use reports::discreet::{self, Discreet};
 use timeline::Finding;
 use timeline::recording::{Damage, Loaded, Reader, RecordingError};
 
@@ -38,24 +39,28 @@ pub fn warn(damage: &[Damage]) {
     }
 }
 
-/// Writes the reports of a recording into `folder`; gives the summary and the files.
+/// Writes the reports of a recording into `folder`, without statements and addresses if they are to be discreet; gives their summary
+/// and the files.
 pub fn write_reports(
     run: &Path,
     folder: &Path,
     formats: &[reports::Format],
+    discreet: bool,
 ) -> anyhow::Result<(reports::Summary, Vec<PathBuf>)> {
     let Replayed { loaded, findings, .. } = replay(run)?;
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let summary = reports::Summary::new(&loaded.meta, &loaded.timeline, &findings, loaded.end.as_ref());
     let inputs = reports::Inputs { summary: &summary, timeline: &loaded.timeline, meta: &loaded.meta };
+    let told = discreet.then(|| Discreet::of(&inputs));
+    let inputs = told.as_ref().map_or(inputs, Discreet::inputs);
     let written = reports::write(folder, &inputs, formats).map_err(UserError::wrong)?;
-    Ok((summary, written))
+    Ok((inputs.summary.clone(), written))
 }
 
 /// `dyno report RUN`
 pub fn report(args: &ReportArgs) -> anyhow::Result<Outcome> {
     let folder = args.out.clone().unwrap_or_else(|| folder_of(&args.run));
-    let (summary, written) = write_reports(&args.run, &folder, &args.formats())?;
+    let (summary, written) = write_reports(&args.run, &folder, &args.formats(), args.redact)?;
     no_profile(&args.formats(), &written)?;
     if args.json {
         return print(&(serde_json::to_string_pretty(&summary)? + "\n"));
@@ -91,6 +96,9 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<Outcome> {
     let mut told = reports::Explanation::new(&summary, diagnosis.breakdowns(), looked.collect());
     if args.verify {
         told.verification = Some(crate::verify::verify(args, &loaded, &findings)?);
+    }
+    if args.redact {
+        told = discreet::plain(&told, &loaded.meta.target);
     }
     let refuted = told.verification.as_ref().is_some_and(|v| !v.verified);
     let said = if args.json {

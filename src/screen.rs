@@ -9,6 +9,7 @@ use dashboard::app::{Capabilities, UiCommand};
 use dashboard::plain::Plain;
 use dashboard::theme::{ColorChoice, ThemeChoice};
 use dashboard::tui::{self, TuiOptions};
+use reports::discreet;
 use timeline::recorder::Published;
 use timeline::snapshot::Snapshot;
 
@@ -45,7 +46,12 @@ impl Screen {
         let kind = match choose(look.ui, ci.is_some()) {
             Ui::Tui => Kind::Dashboard(tui::run(options(look, capabilities), move || published.get(), send)?),
             Ui::Json => {
-                lines(published, Box::new(|snapshot| serde_json::to_string(snapshot).into_iter().collect()))?
+                let discreet = ci.is_some_and(Ci::is_discreet);
+                let made = move |snapshot: &Snapshot| {
+                    let told = discreet.then(|| discreet::plain(snapshot, &snapshot.run.target));
+                    serde_json::to_string(told.as_ref().unwrap_or(snapshot)).into_iter().collect()
+                };
+                lines(published, Box::new(made))?
             }
             Ui::None => Kind::Nothing,
             Ui::Plain | Ui::Auto => {

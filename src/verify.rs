@@ -33,7 +33,7 @@ pub fn verify(args: &ExplainArgs, loaded: &Loaded, findings: &[Finding]) -> anyh
         return Ok(Verification::not_run(tried));
     }
     let (finished, folder) = run::carry_out(&run_args, &remedies)?;
-    let (summary, written) = run::finish::write(&finished, &folder);
+    let (summary, written) = run::finish::write(&finished, &folder, false);
     written.map_err(UserError::wrong)?;
     let before = Side { timeline: &loaded.timeline, findings };
     let after = Side { timeline: &finished.timeline, findings: &finished.findings };

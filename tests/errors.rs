@@ -49,6 +49,18 @@ fn an_unreachable_target_is_code_6() {
         .unwrap();
     assert_eq!(code(&output), Some(6), "{}", stderr(&output));
     assert!(stderr(&output).contains(&format!("127.0.0.1:{port}")), "{}", stderr(&output));
+    // A job's log may be anybody's to read.
+    let output = dyno()
+        .current_dir(dir.path())
+        .args(["run", "--url", &url, "--sessions", "2", "--for", "2s", "--ci"])
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), Some(6), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("address") && !stderr(&output).contains("127.0.0.1"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
@@ -75,6 +87,24 @@ fn a_gate_that_names_nothing_is_refused_before_the_run() {
     let output = dyno().args(["run", "flash-sale", "--gate", "p99 < 5ms for nobody"]).output().unwrap();
     assert_eq!(code(&output), Some(2));
     assert!(stderr(&output).contains("nobody"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_gate_that_the_load_can_never_meet_is_refused_with_what_it_comes_to() {
+    let load = ["run", "--url", "http://127.0.0.1:9/", "--rate", "10/s", "--for", "10s"];
+    for (gate, says) in [
+        ("completed >= 5000/s", "comes to 10 steps/s at most"),
+        ("p99 < 1s over 30s", "its window is 30s"),
+        ("p99 < 1s in phase peak", "has no phase `peak`"),
+    ] {
+        let output = dyno().args(load).args(["--gate", gate]).output().unwrap();
+        let text = stderr(&output);
+        assert_eq!(code(&output), Some(2), "{text}");
+        assert!(text.contains(gate) && text.contains(says), "{text}");
+    }
+    let output = dyno().args(load).args(["--gate", "p99 < 1s", "--gate", "p99 > 2s"]).output().unwrap();
+    assert_eq!(code(&output), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("can never hold together"), "{}", stderr(&output));
 }
 
 #[test]
@@ -139,6 +169,10 @@ fn what_is_no_recording_is_said_to_be_none() {
             let _ = std::fs::remove_dir(&out);
         }
     }
+    // What is no file may be a target to watch.
+    let output = dyno().args(["watch", "--ui", "plain"]).arg(&wrong[0].0).output().unwrap();
+    assert_eq!(code(&output), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains(wrong[0].1), "{}", stderr(&output));
 }
 
 #[test]

@@ -83,7 +83,7 @@
   const axes = (unit, log, withTime) => {
     const common = { stroke: colours.dim, font: '11px system-ui, sans-serif', ticks: { show: false } };
     return [
-      { ...common, show: withTime, size: withTime ? 24 : 0, gap: 3, grid: { stroke: colours.grid, width: 1 }, space: 70, values: (_u, v) => v.map(clock) },
+      { ...common, show: withTime, size: withTime ? 24 : 0, gap: 6, grid: { stroke: colours.grid, width: 1 }, space: 70, values: (_u, v) => v.map(clock) },
       {
         ...common, size: left(), gap: 6, space: log ? 4 : 30,
         grid: { stroke: colours.grid, width: 1, filter: log ? powers : all }, filter: log ? powers : all,
@@ -356,17 +356,36 @@
 
   const others = data.charts.filter((c) => c.folded);
   const drawOthers = () => { if ($('more').open && !$('others').firstChild) others.forEach((c) => lane($('others'), c, true)); };
-  const draw = () => {
+  // Draws all at once, or in parts between which the page can be read and scrolled: hundreds of charts take seconds.
+  const PART_MS = 40;
+  let rest;
+  const draw = (inParts) => {
+    clearTimeout(rest);
     readColours();
     charts.splice(0).forEach((u) => u.destroy());
     $('charts').textContent = '';
     $('others').textContent = '';
     heat();
     const main = data.charts.filter((c) => !c.folded);
-    main.forEach((c, i) => lane($('charts'), c, i === main.length - 1));
-    drawOthers();
     track();
     percentiles();
+    // What stands below must not move while charts come: each takes about so many pixels.
+    $('charts').style.minHeight = `${main.length * (narrow() ? 104 : 120)}px`;
+    let next = 0;
+    const part = () => {
+      const until = performance.now() + PART_MS;
+      while (next < main.length && !(inParts && performance.now() > until)) {
+        lane($('charts'), main[next], next === main.length - 1);
+        next += 1;
+      }
+      if (next < main.length) {
+        rest = setTimeout(part);
+      } else {
+        $('charts').style.minHeight = '';
+        drawOthers();
+      }
+    };
+    part();
   };
 
   $('more').hidden = !others.length;
@@ -379,16 +398,17 @@
     zoom(f.from - margin, f.to + margin);
     $('h-run').scrollIntoView();
   }));
-  draw();
+  // What is text is painted before anything is drawn.
+  requestAnimationFrame(() => { rest = setTimeout(() => draw(true)); });
   let timer, width = innerWidth;
   addEventListener('resize', () => {
     if (innerWidth === width) return; // a phone's address bar comes and goes
     width = innerWidth;
     clearTimeout(timer);
-    timer = setTimeout(draw, 150);
+    timer = setTimeout(() => draw(true), 150);
   });
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => draw(true));
   // Paper has one width: what a browser makes of the canvases is drawn anew before and after.
-  addEventListener('beforeprint', draw);
-  addEventListener('afterprint', draw);
+  addEventListener('beforeprint', () => draw(false));
+  addEventListener('afterprint', () => draw(true));
 })();

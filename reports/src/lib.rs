@@ -4,6 +4,7 @@
 //! once, in [`Summary`]. This crate decides the verdict and judges nothing else: findings come from
 //! `profiler`, gates from `timeline`.
 
+mod addresses;
 mod date;
 #[cfg(test)]
 mod fixture;

@@ -170,9 +170,9 @@ impl RunPlan {
             return Ok(());
         }
         let phase = flags.phase(Of::Arrivals).map_err(all)?;
-        let names = [phase.name.clone()];
         let gates: Vec<String> = self.gates.iter().map(|g| g.that.clone()).collect();
-        let mut wrong = option_gates(&gates, Some((&self.steps, &names))).err().unwrap_or_default();
+        let anew = Self { phases: vec![phase.clone()], gates: Vec::new(), ..self.clone() };
+        let mut wrong = option_gates(&gates, Some(&anew)).err().unwrap_or_default();
         for fault in self.injected().iter().filter(|f| f.at_ns >= phase.length_ns) {
             let at = show_duration(fault.at_ns);
             let w = Wrong::new(format!("the fault at {at} would come after the load's end"));

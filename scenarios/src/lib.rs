@@ -16,6 +16,7 @@ mod mistake;
 mod parse;
 pub mod plan;
 mod quick;
+mod reach;
 pub mod rendering;
 pub mod signing;
 mod text;

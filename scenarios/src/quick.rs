@@ -52,21 +52,21 @@ pub fn quick(quick: &Quick) -> Result<RunPlan, ScenarioError> {
     let path = address.as_ref().map_or("/", |(_, path)| path.as_str());
     let request = request(quick, path, &mut wrong);
     let step = timeline::text::clean(path, 64);
-    let name = phase.as_ref().map_or_else(String::new, |p| p.name.clone());
-    let names = (std::slice::from_ref(&step), std::slice::from_ref(&name));
-    let gates = option_gates(&quick.gates, phase.is_some().then_some(names)).unwrap_or_else(|all| {
-        wrong.extend(all);
-        Vec::new()
-    });
+    let mistakes = |wrong: Vec<Wrong>| ScenarioError {
+        mistakes: wrong.into_iter().map(|w| w.at(None)).collect(),
+        more: 0,
+    };
     let (Some(target), Some(phase), true) = (target, phase, wrong.is_empty()) else {
-        return Err(ScenarioError { mistakes: wrong.into_iter().map(|w| w.at(None)).collect(), more: 0 });
+        // What else is wrong with gates is said as well.
+        wrong.extend(option_gates(&quick.gates, None).err().into_iter().flatten());
+        return Err(mistakes(wrong));
     };
     let about = format!("{} {} again and again", request.method, quick.url);
     let request = Step::Request(Box::new(request));
     // Passes that arrive, or are counted, are one request each; a session that is held goes on.
     let once = phase.model.of() != Of::Sessions || phase.model.rules().turns.is_some();
     let step_of = if once { request } else { again(request) };
-    Ok(RunPlan {
+    let plan = RunPlan {
         name: "quick".to_owned(),
         about: timeline::text::clean(&about, 300),
         seed: quick.seed.unwrap_or(DEFAULT_SEED),
@@ -83,11 +83,13 @@ pub fn quick(quick: &Quick) -> Result<RunPlan, ScenarioError> {
         faults: Vec::new(),
         actions: Vec::new(),
         cache: Vec::new(),
-        gates,
+        gates: Vec::new(),
         grace_ns: DEFAULT_GRACE_NS,
         timeout_ns: DEFAULT_TIMEOUT_NS,
         timer: Timer::default(),
-    })
+    };
+    let gates = option_gates(&quick.gates, Some(&plan)).map_err(mistakes)?;
+    Ok(RunPlan { gates, ..plan })
 }
 
 fn request(quick: &Quick, path: &str, wrong: &mut Vec<Wrong>) -> Request {

@@ -42,7 +42,7 @@ fn whole(example: &str) -> String {
         text += &format!("\n{target}");
     }
     if !has("[[phase]]") {
-        text += "\n[[phase]]\nname = \"p\"\nfor = \"10s\"\nsessions = 1\n";
+        text += "\n[[phase]]\nname = \"p\"\nfor = \"60s\"\nsessions = 1\n";
     }
     if !has("[[session]]") {
         text += "\n[[session]]\nname = \"s\"\nsteps = [{ name = \"x\", get = \"/\" }]\n";

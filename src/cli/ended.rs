@@ -17,6 +17,9 @@ pub struct ReportArgs {
     /// What to write, separated by commas [default: json,html,junit,hlog].
     #[arg(long, value_name = "FORMATS", value_delimiter = ',', value_parser = format_names())]
     pub format: Vec<String>,
+    /// Leave out statements and addresses, as reports of `dyno run --ci` do.
+    #[arg(long)]
+    pub redact: bool,
     /// Print summary.json on standard output instead of the summary in words.
     #[arg(long)]
     pub json: bool,
@@ -53,6 +56,9 @@ pub struct ExplainArgs {
     /// A run's folder or its recording.
     #[arg(required_unless_present = "schema")]
     pub run: Option<PathBuf>,
+    /// Leave out statements and addresses.
+    #[arg(long)]
+    pub redact: bool,
     /// The same as JSON.
     #[arg(long)]
     pub json: bool,

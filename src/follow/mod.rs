@@ -17,7 +17,7 @@ use anyhow::Context as _;
 use dashboard::app::Capabilities;
 use timeline::MonoNs;
 use timeline::recorder::Follower;
-use timeline::recording::is_written;
+use timeline::recording::{Reader, is_written};
 
 use crate::cli::WatchArgs;
 use crate::outcome::{Outcome, UserError};
@@ -49,7 +49,8 @@ pub fn follow(found: &Found, args: &WatchArgs, length: Option<Duration>) -> anyh
     if let Found::Here(path) = found
         && !is_written(path)
     {
-        let run = path.parent().unwrap_or(path).display();
+        Reader::open(path).map_err(user_error)?; // what is no recording is no run that is over
+        let run = path.display();
         return Err(UserError::wrong(format!("that run is over; `dyno replay {run}` plays it")));
     }
     let stops = stop::listen()?;

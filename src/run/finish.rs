@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use reports::discreet::Discreet;
 use timeline::facts::EndReason;
 use timeline::recorder::Finished;
 
@@ -17,29 +18,35 @@ pub fn finish(
     ci: Option<Ci>,
     scenario: Option<&str>,
 ) -> anyhow::Result<Outcome> {
-    let (summary, written) = write(finished, folder);
+    let (summary, written) = write(finished, folder, ci.is_some_and(Ci::is_discreet));
     let files = written.as_deref().unwrap_or_default();
     // What was found is said even when it cannot be written down.
-    match ci {
-        None => print(&reports::text::summary(&summary, files))?,
-        Some(ci) => print(&ci.text(&reports::text::summary(&ci.summary(&summary), files)))?,
-    };
+    let said = reports::text::summary(&summary, files);
+    print(&ci.map_or_else(|| said.clone(), |ci| ci.text(&said)))?;
     written.map_err(UserError::wrong)?;
     if let Some(ci) = ci {
-        ci.publish(folder, &ci.summary(&summary), scenario)?;
+        ci.publish(folder, &summary, scenario)?;
     }
     Ok(outcome(&summary, finished.end.reason, ci.is_some()))
 }
 
-/// Writes the reports into `folder`; gives the summary, and the files or why there are none.
+/// Writes the reports into `folder`, without statements and addresses if they are to be discreet; gives their summary, and the files or
+/// why there are none.
 pub fn write(
     finished: &Finished,
     folder: &Path,
+    discreet: bool,
 ) -> (reports::Summary, Result<Vec<PathBuf>, reports::ReportError>) {
     let summary =
         reports::Summary::new(&finished.meta, &finished.timeline, &finished.findings, Some(&finished.end));
     let inputs = reports::Inputs { summary: &summary, timeline: &finished.timeline, meta: &finished.meta };
-    let written = reports::write(folder, &inputs, &reports::Format::USUAL);
+    let usual = reports::Format::USUAL;
+    if discreet {
+        let told = Discreet::of(&inputs);
+        let written = reports::write(folder, &told.inputs(), &usual);
+        return (told.summary, written);
+    }
+    let written = reports::write(folder, &inputs, &usual);
     (summary, written)
 }
 

@@ -54,10 +54,18 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
 
 /// A run and its folder, with the recording in it. The bundled backend holds `remedies` from before the load on.
 pub fn carry_out(args: &RunArgs, remedies: &[Remedy]) -> anyhow::Result<(Finished, PathBuf)> {
+    // What is wrong with scenario and flags is said in their own words: who reads that has them.
     let job = prepare::prepare(args)?;
+    perform(&job, args, remedies).map_err(|e| match Ci::of(args.ci, args.ci_open) {
+        Some(ci) => ci.error(e),
+        None => e,
+    })
+}
+
+fn perform(job: &Job, args: &RunArgs, remedies: &[Remedy]) -> anyhow::Result<(Finished, PathBuf)> {
     live::check_otlp(args.otlp.as_deref())?;
     let bundled = job.plan.target == Target::Bundled;
-    let (sizing, workers) = size(&job, args)?;
+    let (sizing, workers) = size(job, args)?;
     let door = Door::open(&args.serve)?;
     let folder = make_folder(args.out.as_deref(), &job.run_id)?;
     let stops = stop::listen()?;
@@ -73,8 +81,7 @@ pub fn carry_out(args: &RunArgs, remedies: &[Remedy]) -> anyhow::Result<(Finishe
         (Target::Bundled, Some(b)) => scenarios::base_url(&b.ready.url).map_err(UserError::wrong)?,
         (Target::Bundled, None) => unreachable!("a bundled target was started"),
     };
-    let ran =
-        Runner { job: &job, args, remedies, sizing, folder: &folder, backend: backend.as_ref(), split, url };
+    let ran = Runner { job, args, remedies, sizing, folder: &folder, backend: backend.as_ref(), split, url };
     let finished = ran.run(&stops, door)?;
     drop(backend);
     Ok((finished, folder))
@@ -287,9 +294,11 @@ impl Runner<'_> {
     /// On a thread of its own: reading the recording back takes a moment.
     fn report_now(&self, handle: &Handle) {
         let (recording, handle) = (self.folder.join(FILE_NAME), handle.clone());
+        let discreet = Ci::of(self.args.ci, self.args.ci_open).is_some_and(Ci::is_discreet);
         let folder = self.folder.join(format!("until-{:03}s", handle.clock().now().as_ms() / 1_000));
         std::thread::spawn(move || {
-            let said = match crate::replay::write_reports(&recording, &folder, &reports::Format::USUAL) {
+            let usual = reports::Format::USUAL;
+            let said = match crate::replay::write_reports(&recording, &folder, &usual, discreet) {
                 Ok(_) => format!("the reports until now are in {}", folder.display()),
                 Err(e) => format!("the reports until now could not be written: {e:#}"),
             };

@@ -17,7 +17,12 @@ pub fn folders(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
             all.push(folder.clone());
             continue;
         }
-        let cannot = |e| UserError::wrong(format!("cannot read the folder {}: {e}", folder.display()));
+        let cannot = |e| {
+            UserError::wrong(format!(
+                "cannot read the folder {}: {e}; give a run's folder, or one with such in it",
+                folder.display()
+            ))
+        };
         let inside = std::fs::read_dir(folder).map_err(cannot)?;
         let mut runs: Vec<PathBuf> = inside.flatten().map(|e| e.path()).collect();
         runs.retain(|run| in_folder(run).is_some());

@@ -219,9 +219,25 @@ fn the_action_runs_the_binary_and_annotates_and_the_run_is_scraped_and_collected
     for published in [&out, &err, &markdown] {
         assert!(!published.contains(host), "{published}");
     }
-    for entry in std::fs::read_dir(folder.join("run/ci")).unwrap() {
-        let path = entry.unwrap().path();
-        assert!(!std::fs::read_to_string(&path).unwrap().contains(host), "{}", path.display());
+    // Of the run's folder the recording alone has the address, and whatever is made of it openly.
+    let reports = ["run", "run/ci"].map(|f| std::fs::read_dir(folder.join(f)).unwrap()).into_iter().flatten();
+    let reports: Vec<PathBuf> = reports.map(|e| e.unwrap().path()).filter(|p| p.is_file()).collect();
+    assert!(reports.iter().any(|p| p.ends_with("report.html")), "{reports:?}");
+    let naming = |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).contains(host);
+    for path in reports.iter().filter(|p| !p.ends_with("recording.dyno")) {
+        assert!(!naming(path), "{}", path.display());
+    }
+    for (flags, named) in [(&["--redact"][..], false), (&[], true)] {
+        let to = folder.join(format!("again-{named}"));
+        let again = Command::new(DYNO)
+            .args(["report", "run", "--format", "json,html,csv,markdown", "--out"])
+            .arg(&to)
+            .args(flags)
+            .current_dir(folder)
+            .output()
+            .unwrap();
+        assert!(again.status.success(), "{:?}", text(&again));
+        assert_eq!((naming(&to.join("report.html")), naming(&to.join("summary.json"))), (named, named));
     }
 
     let page = page.join().unwrap().expect("the page has figures while the run goes on");
@@ -239,7 +255,8 @@ fn the_action_runs_the_binary_and_annotates_and_the_run_is_scraped_and_collected
     assert!(kept.status.success(), "{:?}", text(&kept));
     let compared = bash(script("Compare"), folder, &comparing);
     assert!(compared.status.success(), "the same run is not worse than itself: {:?}", text(&compared));
-    assert!(std::fs::read_to_string(&summary).unwrap().len() > markdown.len(), "the comparison is appended");
+    let all = std::fs::read_to_string(&summary).unwrap();
+    assert!(all.len() > markdown.len() && !all.contains(host), "the comparison is appended: {all}");
 }
 
 /// Half of its steps fail, so that there are errors to see.

@@ -2,6 +2,7 @@
 //!
 //! Owns what a gate *is* (subject, comparison, limit, scope) and how it reads. `parse` turns
 //! `p99 < 250ms for checkout in phase peak` into one and refuses what can never hold or names nothing;
+//! `check` refuses what a given plan can never meet;
 //! `judge` compares it with the figures of [`crate::figures`]. What follows from a verdict (exit code,
 //! early end) is the caller's business.
 //!
@@ -21,10 +22,13 @@
 //! case. k6's thresholds are understood as well: `http_req_duration{name:checkout}: p(95)<500`, `checks: rate>0.99`,
 //! `avg<200`.
 
+mod check;
 mod judge;
 mod lanes;
 mod parse;
 mod quantity;
+
+pub use check::{Asked, Figure};
 
 use std::fmt;
 use std::str::FromStr;
@@ -147,34 +151,6 @@ impl Gate {
     /// When it is not one, when it could never hold (`p99 < 0ms`), or when it names no figure.
     pub fn parse(text: &str) -> Result<Self, GateError> {
         parse::gate(text).map(|condition| Self { condition })
-    }
-
-    /// Checks that step and phase exist. A lane's presence is only known once the run goes on.
-    ///
-    /// # Errors
-    /// When the gate names a step or phase that the plan does not have.
-    pub fn check_names(&self, steps: &[String], phases: &[String]) -> Result<(), GateError> {
-        let Condition::Figure { subject, scope, .. } = &self.condition else { return Ok(()) };
-        // A lane's subject may be a route or an error kind, which no plan lists.
-        if !matches!(subject, Subject::Lane(..) | Subject::Growth(..)) {
-            self.check_name("step", scope.step.as_ref(), steps)?;
-        }
-        self.check_name("phase", scope.phase.as_ref(), phases)
-    }
-
-    fn check_name(&self, what: &str, name: Option<&String>, known: &[String]) -> Result<(), GateError> {
-        let Some(name) = name.filter(|n| !known.contains(n)) else { return Ok(()) };
-        let text = self.expression();
-        let at = text.find(name.as_str()).map_or(1, |byte| text[..byte].chars().count() + 1);
-        let list: Vec<String> = known.iter().map(|k| format!("`{k}`")).collect();
-        let has =
-            if list.is_empty() { "it has none".to_owned() } else { format!("it has {}", list.join(", ")) };
-        Err(GateError {
-            at,
-            problem: format!("the scenario has no {what} `{name}`; {has}"),
-            suggestion: parse::nearest(name, known.iter().map(String::as_str)),
-            text,
-        })
     }
 
     /// The expression in its canonical spelling; [`Gate::parse`] reads it back to an equal gate.

@@ -18,6 +18,11 @@ use crate::write::Inputs;
 
 /// Most columns of a chart: about one for each pixel that a page has for them.
 const MAX_COLUMNS: u64 = 600;
+/// Most columns of all lines together. Each takes up to three numbers, some 30 bytes, of the 3 MB that a page may have: from 117 lines on
+/// each has fewer columns, and loses detail but no spike.
+const MAX_POINTS: u64 = 70_000;
+/// A chart with fewer columns says little.
+const FEWEST_COLUMNS: u64 = 120;
 /// Points of the percentile plot for each factor of ten in 1/(1-q).
 const QUANTILES_PER_DECADE: u32 = 10;
 /// A quantile is drawn while at least so many samples lie beyond it; fewer are noise.
@@ -107,6 +112,8 @@ pub(super) fn of(inputs: &Inputs<'_>) -> Data {
     let timeline = inputs.timeline;
     let end = RunTime(timeline.now().0.max(1));
     let measured = figures::measured(timeline);
+    let panels = panels::of(timeline);
+    let most = columns_each(&panels);
     let curve = |name, lane| Curve { name, points: curve(&figures::merged(timeline, lane, None, &measured)) };
     Data {
         end: seconds(end.0),
@@ -114,10 +121,7 @@ pub(super) fn of(inputs: &Inputs<'_>) -> Data {
         changes: changes(timeline, end),
         findings: findings(inputs, end),
         heat: heat(timeline, end, limits(&inputs.summary.gates, names::RESPONSE, Unit::Ns)),
-        charts: panels::of(timeline)
-            .iter()
-            .filter_map(|p| chart(timeline, p, end, &inputs.summary.gates))
-            .collect(),
+        charts: panels.iter().filter_map(|p| chart(timeline, p, end, most, &inputs.summary.gates)).collect(),
         curves: vec![curve("response time", names::RESPONSE), curve("service time", names::SERVICE)],
     }
 }
@@ -125,7 +129,9 @@ pub(super) fn of(inputs: &Inputs<'_>) -> Data {
 /// The lanes alone, without what a plan or findings mark on them.
 pub(super) fn lanes(timeline: &Timeline) -> (Vec<Chart>, Heat) {
     let end = RunTime(timeline.now().0.max(1));
-    let charts = panels::of(timeline).iter().filter_map(|p| chart(timeline, p, end, &[])).collect();
+    let panels = panels::of(timeline);
+    let most = columns_each(&panels);
+    let charts = panels.iter().filter_map(|p| chart(timeline, p, end, most, &[])).collect();
     (charts, heat(timeline, end, Vec::new()))
 }
 
@@ -179,9 +185,9 @@ struct Axis {
 }
 
 impl Axis {
-    /// Columns no shorter than `interval`, at which data come.
-    fn new(end: RunTime, interval: u64) -> Self {
-        let step = end.0.div_ceil(MAX_COLUMNS).max(interval).max(1);
+    /// At most so many columns, no shorter than `interval`, at which data come.
+    fn new(end: RunTime, interval: u64, most: u64) -> Self {
+        let step = end.0.div_ceil(most).max(interval).max(1);
         Self { step, columns: end.0.div_ceil(step) as usize }
     }
 
@@ -190,12 +196,18 @@ impl Axis {
     }
 }
 
-fn chart(timeline: &Timeline, panel: &Panel, end: RunTime, gates: &[GateResult]) -> Option<Chart> {
+/// Columns of each line, so that all together have room.
+fn columns_each(panels: &[Panel]) -> u64 {
+    let lines: usize = panels.iter().map(|p| p.lanes.len()).sum();
+    (MAX_POINTS / lines.max(1) as u64).clamp(FEWEST_COLUMNS, MAX_COLUMNS)
+}
+
+fn chart(timeline: &Timeline, panel: &Panel, end: RunTime, most: u64, gates: &[GateResult]) -> Option<Chart> {
     let spec = timeline.named(&panel.lanes.first()?.0).next()?.spec.clone();
     let lanes = panel.lanes.iter().filter(|(name, _)| figures::unit(timeline, name) == Some(spec.unit));
     let times = spec.shape == Shape::Histogram;
     let interval = if times { interval(timeline, &spec.name) } else { figures::GRID.as_nanos() as u64 };
-    let axis = Axis::new(end, interval);
+    let axis = Axis::new(end, interval, most);
     let series: Vec<Line> = lanes
         .clone()
         .filter_map(|(name, word)| {
@@ -307,7 +319,7 @@ fn limits(gates: &[GateResult], lane: &str, unit: Unit) -> Vec<Limit> {
 }
 
 fn heat(timeline: &Timeline, end: RunTime, limits: Vec<Limit>) -> Heat {
-    let axis = Axis::new(end, interval(timeline, names::RESPONSE));
+    let axis = Axis::new(end, interval(timeline, names::RESPONSE), MAX_COLUMNS);
     let mut rows: Vec<BTreeMap<u32, u32>> = vec![BTreeMap::new(); axis.columns];
     for series in timeline.named(names::RESPONSE) {
         for (span, sparse) in &series.intervals {

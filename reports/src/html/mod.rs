@@ -189,7 +189,10 @@ impl Page<'_> {
             Figure {
                 name: "sessions at once",
                 value: self.count(&sessions),
-                note: format!("{} worker process(es)", s.generator.workers),
+                note: match s.generator.workers {
+                    1 => "1 worker process".to_owned(),
+                    n => format!("{n} worker processes"),
+                },
             },
             Figure {
                 name: "lateness p99",

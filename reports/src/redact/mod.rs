@@ -3,7 +3,6 @@
 //! Owns the pseudonyms (`statement-2`, `host-1`), which are stable within a run: the same text has the same one everywhere, in the
 //! order in which texts are met. Figures are never touched. What reports on a CI server leave out is [`crate::discreet`]'s business.
 
-mod addresses;
 mod names;
 mod strict;
 

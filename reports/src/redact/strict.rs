@@ -11,9 +11,11 @@ use timeline::lane::{LaneSpec, names as lanes};
 use timeline::recording::Item;
 use timeline::{Amendment, Entry};
 
-use super::addresses::{self, HOST};
 use super::names::{Names, is_plain};
+use crate::addresses;
 
+/// Sort of the pseudonyms of hosts.
+const HOST: &str = "host";
 /// Sort of the pseudonyms of statements.
 const STATEMENT: &str = "statement";
 /// Families whose lanes have a name of the target's choice in the middle: `pool.NAME.waiters`.
@@ -388,13 +390,13 @@ impl Redactor {
             gate.split(' ').map(|w| if lane(w) { self.lane(w) } else { w.to_owned() }).collect();
         // Of the names of this run gates name steps and phases; a column may be called `max`.
         let told = self.names.replace_if(&words.join(" "), |sort| matches!(sort, "step" | "phase" | HOST));
-        let told = addresses::replace(&told, &mut self.names);
+        let told = addresses::replace(&told, |host| self.names.of(HOST, host));
         Gate::parse(&told).is_ok().then_some(told)
     }
 
     fn address(&mut self, target: &str) -> String {
         let scheme = target.split_once("://").map_or("", |(scheme, _)| scheme);
-        let told = addresses::replace(target, &mut self.names);
+        let told = addresses::replace(target, |host| self.names.of(HOST, host));
         // Of what is behind the host, a path, nothing stays.
         let host = told.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
         if host.is_empty() { self.names.of("target", target) } else { format!("{scheme}://{host}") }

@@ -1,28 +1,36 @@
-//! `[[gate]]` and `--gate`: conditions on the run. Their language is `timeline::gate`'s.
+//! `[[gate]]` and `--gate`: conditions on the run, each of them beside the plan and the gates before it. Their language is
+//! `timeline::gate`'s; what a plan can come to is `reach`'s.
 
 use timeline::gate::{Gate, GateError};
 
 use super::reader::{Fields, Reader, Value};
 use super::{keys, tables};
 use crate::mistake::{Wrong, quoted};
-use crate::plan::GatePlan;
+use crate::plan::{GatePlan, RunPlan};
+use crate::reach;
 use crate::text::quantity;
 
 /// Ends a gate that is given as an option and may end the run.
 const ABORT: &str = " abort after ";
 
-/// Names of steps and of phases.
-type Names<'a> = Option<(&'a [String], &'a [String])>;
-
-/// Reads all gates of the file. Without `names` only their grammar is checked.
-pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>, names: Names<'_>) -> Vec<GatePlan> {
-    tables(reader, file, "gate").iter().filter_map(|v| gate(reader, v, names)).collect()
+/// Reads all gates of the file. Without a plan only their grammar is checked.
+pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>, plan: Option<&RunPlan>) -> Vec<GatePlan> {
+    let mut good = Vec::new();
+    for value in tables(reader, file, "gate") {
+        good.extend(gate(reader, value, plan, &good));
+    }
+    good
 }
 
-fn gate(reader: &Reader<'_>, value: &Value<'_>, names: Names<'_>) -> Option<GatePlan> {
+fn gate(
+    reader: &Reader<'_>,
+    value: &Value<'_>,
+    plan: Option<&RunPlan>,
+    before: &[GatePlan],
+) -> Option<GatePlan> {
     let fields = reader.fields(value, keys::GATE)?;
     let look = "a condition such as that = \"p99 < 250ms\"";
-    let that = fields.need("that", look).and_then(|v| reader.read(v, look, |text| check(text, names)));
+    let that = fields.need("that", look).and_then(|v| reader.read(v, look, |text| check(text, plan, before)));
     let abort_after_ns = match fields.get("abort_after") {
         Some(v) => Some(reader.span(v)?),
         None => None,
@@ -30,39 +38,42 @@ fn gate(reader: &Reader<'_>, value: &Value<'_>, names: Names<'_>) -> Option<Gate
     Some(GatePlan { that: that?, abort_after_ns })
 }
 
-/// The gates given as options; `abort after 10s` at the end of one stands for `abort_after` in a file.
-pub(crate) fn option_gates(gates: &[String], names: Names<'_>) -> Result<Vec<GatePlan>, Vec<Wrong>> {
-    let mut good = Vec::new();
+/// The gates given as options, behind the plan's own; `abort after 10s` at the end of one stands for `abort_after` in a file.
+pub(crate) fn option_gates(gates: &[String], plan: Option<&RunPlan>) -> Result<Vec<GatePlan>, Vec<Wrong>> {
+    let mut all = plan.map(|p| p.gates.clone()).unwrap_or_default();
+    let own = all.len();
     let mut wrong = Vec::new();
     for text in gates {
-        match option_gate(text, names) {
-            Ok(gate) => good.push(gate),
+        match option_gate(text, plan, &all) {
+            Ok(gate) => all.push(gate),
             Err(w) => wrong.push(w.in_front(&format!("--gate {}", quoted(text)))),
         }
     }
-    if wrong.is_empty() { Ok(good) } else { Err(wrong) }
+    if wrong.is_empty() { Ok(all.split_off(own)) } else { Err(wrong) }
 }
 
-fn option_gate(text: &str, names: Names<'_>) -> Result<GatePlan, Wrong> {
+fn option_gate(text: &str, plan: Option<&RunPlan>, before: &[GatePlan]) -> Result<GatePlan, Wrong> {
     let Some((gate, patience)) = text.rsplit_once(ABORT) else {
-        return Ok(GatePlan { that: check(text, names)?, abort_after_ns: None });
+        return Ok(GatePlan { that: check(text, plan, before)?, abort_after_ns: None });
     };
     let start = gate.len() + ABORT.len();
     let wrong = |w: Wrong| w.within(start..text.len());
     let patience = quantity::duration(patience.trim()).map_err(wrong)?;
-    Ok(GatePlan { that: check(gate.trim_end_matches([' ', ',']), names)?, abort_after_ns: Some(patience) })
+    let that = check(gate.trim_end_matches([' ', ',']), plan, before)?;
+    Ok(GatePlan { that, abort_after_ns: Some(patience) })
 }
 
-/// Reads a gate and, with `names`, checks that what it is about exists. Gives it as it was written.
-fn check(text: &str, names: Names<'_>) -> Result<String, Wrong> {
+/// Reads a gate and checks that it can hold: together with those before it and, with a plan, in its run. Gives it as it was written.
+fn check(text: &str, plan: Option<&RunPlan>, before: &[GatePlan]) -> Result<String, Wrong> {
     let gate = Gate::parse(text).map_err(|e| {
         let start = text.char_indices().nth(e.at.saturating_sub(1)).map_or(text.len(), |(i, _)| i);
         let length = text[start..].find(char::is_whitespace).unwrap_or(text.len() - start);
         wrong(&e).within(start..start + length)
     })?;
-    if let Some((steps, phases)) = names {
+    beside(&gate, before)?;
+    if let Some(plan) = plan {
         // The error counts in the canonical spelling; the name itself is spelled the same in both.
-        gate.check_names(steps, phases).map_err(|e| {
+        gate.check_plan(&plan.facts()).map_err(|e| {
             let canonical = gate.expression();
             let at = canonical.char_indices().nth(e.at.saturating_sub(1)).map_or(0, |(i, _)| i);
             let tail = &canonical[at..];
@@ -72,8 +83,25 @@ fn check(text: &str, names: Names<'_>) -> Result<String, Wrong> {
                 .find_map(|t| text.rfind(t).map(|i| i..i + t.trim_end().len()));
             wrong(&e).within(found.unwrap_or(0..text.len()))
         })?;
+        reach::check(&gate, plan)?;
     }
     Ok(text.trim().to_owned())
+}
+
+/// Refuses a gate that is there already, or that cannot hold together with another one.
+fn beside(gate: &Gate, before: &[GatePlan]) -> Result<(), Wrong> {
+    for other in before.iter().filter_map(|g| Gate::parse(&g.that).ok()) {
+        let name = quoted(&other.expression());
+        if *gate == other {
+            let wrong = Wrong::new(format!("the gate {name} is there already"));
+            return Err(wrong.expected("each gate once"));
+        }
+        if gate.excludes(&other) {
+            let wrong = Wrong::new(format!("this gate and {name} can never hold together"));
+            return Err(wrong.expected("limits that leave something between them"));
+        }
+    }
+    Ok(())
 }
 
 fn wrong(e: &GateError) -> Wrong {

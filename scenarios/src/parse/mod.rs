@@ -134,24 +134,15 @@ fn read(
     check_open_requests(reader, &phases, &kinds.kinds);
     check_passes(reader, &phases, &kinds.kinds);
 
-    let phases: Vec<_> = phases.into_iter().map(|(phase, _)| phase).collect();
-    let phase_names: Vec<_> = phases.iter().map(|p| p.name.clone()).collect();
-    // With other mistakes about, names that a gate refers to may be missing only because of those.
-    let names = (reader.count() == 0).then_some((kinds.steps.as_slice(), phase_names.as_slice()));
-    let mut gates = gates::read(reader, &file, names);
-    match option_gates(&overrides.gates, names) {
-        Ok(more) => gates.extend(more),
-        Err(wrong) => wrong.into_iter().for_each(|w| reader.wrong_outside(w)),
-    }
-    Some(RunPlan {
+    let plan = target.target.map(|loaded| RunPlan {
         name: origin.name.clone(),
         about: timeline::text::clean(about, MAX_ABOUT),
         seed: overrides.seed.or(seed).unwrap_or(DEFAULT_SEED),
-        target: target.target?,
+        target: loaded,
         transport,
         attach: target.attach,
         metrics: target.metrics,
-        phases,
+        phases: phases.into_iter().map(|(phase, _)| phase).collect(),
         sessions: kinds.kinds.into_iter().map(|k| k.kind).collect(),
         steps: kinds.steps,
         slots: kinds.slots,
@@ -160,11 +151,30 @@ fn read(
         faults,
         actions,
         cache,
-        gates,
+        gates: Vec::new(),
         grace_ns,
         timeout_ns,
         timer,
-    })
+    });
+    with_gates(reader, &file, overrides, plan)
+}
+
+/// The plan with its gates, which are checked against all the rest.
+fn with_gates(
+    reader: &Reader<'_>,
+    file: &Fields<'_>,
+    overrides: &Overrides,
+    plan: Option<RunPlan>,
+) -> Option<RunPlan> {
+    // With other mistakes about, names that a gate refers to may be missing only because of those.
+    let sound = reader.count() == 0;
+    let gates = gates::read(reader, file, plan.as_ref().filter(|_| sound));
+    let mut plan = plan.map(|plan| RunPlan { gates, ..plan });
+    match option_gates(&overrides.gates, plan.as_ref().filter(|_| sound)) {
+        Ok(more) => plan.iter_mut().for_each(|plan| plan.gates.extend(more.iter().cloned())),
+        Err(wrong) => wrong.into_iter().for_each(|w| reader.wrong_outside(w)),
+    }
+    plan
 }
 
 /// Longest `about` line, characters.
