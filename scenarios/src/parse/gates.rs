@@ -38,12 +38,17 @@ fn gate(
     Some(GatePlan { that: that?, abort_after_ns })
 }
 
-/// The gates given as options, behind the plan's own; `abort after 10s` at the end of one stands for `abort_after` in a file.
+/// What gates given as options add to the plan's own; `abort after 10s` at the end of one stands for `abort_after` in a file.
 pub(crate) fn option_gates(gates: &[String], plan: Option<&RunPlan>) -> Result<Vec<GatePlan>, Vec<Wrong>> {
     let mut all = plan.map(|p| p.gates.clone()).unwrap_or_default();
     let own = all.len();
     let mut wrong = Vec::new();
     for text in gates {
+        // One set of options may serve many scenarios, some of which ask for the same.
+        let mut asked = all[..own].iter().filter_map(|g| Gate::parse(&g.that).ok());
+        if Gate::parse(text).is_ok_and(|gate| asked.any(|g| g == gate)) {
+            continue;
+        }
         match option_gate(text, plan, &all) {
             Ok(gate) => all.push(gate),
             Err(w) => wrong.push(w.in_front(&format!("--gate {}", quoted(text)))),
