@@ -355,7 +355,8 @@
   };
 
   const others = data.charts.filter((c) => c.folded);
-  const drawOthers = () => { if ($('more').open && !$('others').firstChild) others.forEach((c) => lane($('others'), c, true)); };
+  // Opened before the first drawing, they are drawn with the rest.
+  const drawOthers = () => { if (colours && $('more').open && !$('others').firstChild) others.forEach((c) => lane($('others'), c, true)); };
   // Draws all at once, or in parts between which the page can be read and scrolled: hundreds of charts take seconds.
   const PART_MS = 40;
   let rest;
