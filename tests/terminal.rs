@@ -123,7 +123,7 @@ fn a_shell_gets_the_terminal_back_and_the_second_ctrl_c_aborts() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let shell = "env -u CI -u NO_COLOR PS1='ready: ' bash --norc --noprofile -i";
     let terminal = Terminal::start(80, 24, shell);
-    terminal.shows("ready: ", 10);
+    terminal.shows("ready:", 10);
     terminal.types(&format!(
         "{} run --url http://{} --sessions 3 --for 60s --ui tui --mouse --out {}",
         env!("CARGO_BIN_EXE_dyno"),
@@ -142,7 +142,7 @@ fn a_shell_gets_the_terminal_back_and_the_second_ctrl_c_aborts() {
     terminal.tmux(&["resize-window", "-x", "40", "-y", "10"]);
     terminal.types("fg; echo code=$?");
     terminal.shows("1/9 Overview", 5);
-    assert!(!terminal.screen().contains("ready: "), "{}", terminal.screen());
+    assert!(!terminal.screen().contains("ready:"), "{}", terminal.screen());
     terminal.press("3");
     terminal.shows("3/9 Load", 5);
     terminal.tmux(&["resize-window", "-x", "200", "-y", "60"]);
