@@ -16,7 +16,7 @@ pub fn median(mut values: Vec<f64>) -> Option<f64> {
     // Detectors ask for it hundreds of times a tick, and for nothing else that an order tells.
     let (below, upper, _) = values.select_nth_unstable_by(n / 2, f64::total_cmp);
     let upper = *upper;
-    let lower = below.iter().copied().max_by(f64::total_cmp).filter(|_| n % 2 == 0);
+    let lower = below.iter().copied().max_by(f64::total_cmp).filter(|_| n.is_multiple_of(2));
     Some(lower.map_or(upper, |lower| f64::midpoint(lower, upper)))
 }
 
