@@ -95,7 +95,9 @@ def draw(x, y, text, style):
         else:
             weight = ' font-weight="bold"' if bold else ""
             pale = f' fill-opacity="{opacity}"' if dim else ""
-            out.append(f'<text x="{at:g}" y="{y + BASE:g}" textLength="{wide:g}" fill="{ink}"{weight}{pale}>{escape(match.group())}</text>')
+            # Browsers collapse plain blanks of a picture inside a page, whatever it says of them.
+            words = escape(match.group()).replace(" ", "\u00a0")
+            out.append(f'<text x="{at:g}" y="{y + BASE:g}" textLength="{wide:g}" fill="{ink}"{weight}{pale}>{words}</text>')
     return "".join(out)
 
 

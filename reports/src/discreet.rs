@@ -2,7 +2,7 @@
 //!
 //! Owns the one rule by which text becomes fit for a place that strangers may see (a CI server's pages, its logs, reports that are handed
 //! round): a statement becomes `statement 1a2b`, the same everywhere, and an address becomes `address`. Step names, routes
-//! and cache keys stay: without them a finding says nothing. It goes by how text looks ([`crate::addresses`]), so a host's bare name without
+//! and cache keys stay: without them a finding says nothing. It goes by how text looks (`addresses`), so a host's bare name without
 //! a port stays, unless it is the target's. What must not even say so much is [`crate::redact`]'s business.
 
 use serde::Serialize;
