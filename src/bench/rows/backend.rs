@@ -21,8 +21,8 @@ pub const NOTES: &[&str] = &[
 const PLAIN: f64 = 1.15;
 /// CPU for a request with the agent over that without it, at most.
 const AGENT: f64 = 1.02;
-/// Requests a second: a third of what the worker's core can do, so that neither its idling nor its queues are measured. At half
-/// of it (45,000) a short stall was followed by queues that the load could not keep up with.
+/// Requests a second: about half of what the worker's core can do (16 us each were seen), so that neither its idling nor its
+/// queues are measured. At 45,000 it was busy for 0.55 to 0.79 of a second in each, and four of ten runs fell behind their rate.
 const RATE: u64 = 30_000;
 /// Bytes of a server for an idle WebSocket, at most.
 const SOCKET_BYTES: f64 = 3_000.0;
