@@ -51,6 +51,14 @@ struct Server {
 }
 
 impl Server {
+    /// A dyno that looks inside, until it is killed.
+    fn watch(&self) -> Guarded {
+        let port = format!(":{}", self.port);
+        let mut watch = dyno();
+        watch.args(["watch", &port, "--attach", "node", "--ui", "none"]).stdin(Stdio::null());
+        Guarded(watch.spawn().unwrap())
+    }
+
     fn start() -> Self {
         let mut child = Command::new("node")
             .args(["-e", SERVER])
@@ -164,13 +172,7 @@ fn nobody_looks_inside_unasked() {
 #[test]
 fn a_dyno_that_is_killed_leaves_nothing_behind() {
     let server = Server::start();
-    let mut watch = Guarded(
-        dyno()
-            .args(["watch", &format!(":{}", server.port), "--attach", "node", "--ui", "none"])
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap(),
-    );
+    let mut watch = server.watch();
     assert!(wait_for(PATIENCE, || server.left().contains("dyno")), "the observers");
     watch.0.kill().unwrap();
     watch.0.wait().unwrap();
@@ -184,13 +186,7 @@ fn a_dyno_that_is_killed_leaves_nothing_behind() {
 fn a_dyno_that_is_killed_before_it_has_installed_anything_leaves_no_open_inspector() {
     let server = Server::start();
     server.signal("STOP");
-    let mut watch = Guarded(
-        dyno()
-            .args(["watch", &format!(":{}", server.port), "--attach", "node", "--ui", "none"])
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap(),
-    );
+    let mut watch = server.watch();
     assert!(wait_for(PATIENCE, || server.is_asked_to_open()), "the signal");
     watch.0.kill().unwrap();
     watch.0.wait().unwrap();

@@ -147,13 +147,13 @@ impl Durations {
 
     /// How many samples are longer than `ns`.
     pub fn longer_than(&self, ns: f64) -> u64 {
-        self.cells.iter().filter(|c| f64::from(c.0) * 1e3 > ns).map(|c| c.1).sum()
+        longer_than(&self.cells, ns)
     }
 }
 
-/// The same of one interval, without a copy.
-pub fn longer_than(sparse: &Sparse, ns: f64) -> u64 {
-    sparse.cells.iter().filter(|c| f64::from(c.0) * 1e3 > ns).map(|c| u64::from(c.1)).sum()
+/// How many samples in cells (value in microseconds, count) are longer than `ns`: of one interval without a copy.
+pub fn longer_than<N: Copy + Into<u64>>(cells: &[(u32, N)], ns: f64) -> u64 {
+    cells.iter().filter(|c| f64::from(c.0) * 1e3 > ns).map(|c| c.1.into()).sum()
 }
 
 #[cfg(test)]

@@ -158,7 +158,7 @@ fn part<'a>(timeline: &'a Timeline, pool: &str, instance: &str, span: Span) -> O
     if let (Some(wait), Some(hold)) = (wait, hold) {
         let median_hold = Durations::of(hold.intervals_within(span)).quantile_ns(0.5);
         for interval in wait.intervals_within(span) {
-            let long = median_hold.is_some_and(|h| longer_than(&interval.1, h) >= LONG_WAITS);
+            let long = median_hold.is_some_and(|h| longer_than(&interval.1.cells, h) >= LONG_WAITS);
             if long {
                 saturated.push((cell(interval.0.end), interval.0.end));
             }
