@@ -69,6 +69,8 @@ export class Crew {
     const member = (name, index, fork) => ({ name, index, fork, generation: -1, deaths: 0, pause: FIRST_PAUSE_MS });
     this.#workers = Array.from({ length: count }, (_, index) => member(`shop-${index}`, index, forkWorker));
     this.#members = [...this.#workers, member('services-0', 0, forkServices)];
+    // Deno (2.9) loses a connection that is handed on together with a message; there the workers accept for themselves.
+    if ('Deno' in globalThis) cluster.schedulingPolicy = cluster.SCHED_NONE;
     cluster.setupPrimary({ exec: WORKER, args: [] });
   }
 

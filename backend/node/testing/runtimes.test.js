@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { checkRoutes } from './routes.js';
-import { RunningShop, ask, waitFor } from './shop.js';
+import { RunningShop, waitFor } from './shop.js';
 
 const MODULES = new URL('./runtimes/node_modules/', import.meta.url);
 
@@ -13,8 +13,6 @@ const PROGRAMS = {
   deno: ['.bin/deno', '@deno/linux-x64-glibc/deno', '@deno/linux-arm64-glibc/deno'],
   bun: ['bun/bin/bun.exe', '@oven/bun-linux-x64/bin/bun', '@oven/bun-linux-aarch64/bin/bun'],
 };
-/** How long the first answer of all may take before another connection is tried, ms. */
-const FIRST_ANSWER_MS = 1_000;
 const ARGUMENTS = { deno: ['run', '--allow-all'], bun: [] };
 
 function program(runtime) {
@@ -28,8 +26,6 @@ for (const runtime of Object.keys(PROGRAMS)) {
   test(`on ${runtime}, with the embedded database`, async (t) => {
     const shop = await RunningShop.start({ runtime: program(runtime) });
     t.after(() => shop.child.kill('SIGKILL'));
-    // Deno's cluster (2.9), where cores are scarce, now and then loses the first connection that it hands on, and only that one.
-    await waitFor(async () => (await ask(`${shop.url}/readyz`, 'GET', {}, undefined, FIRST_ANSWER_MS).catch(() => ({}))).status === 200);
     await t.test('every route', () => checkRoutes(shop));
     await t.test('it obeys', async () => {
       const truth = await shop.during('pool-too-small', { capacity: 1 }, async () => {
