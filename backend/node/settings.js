@@ -27,8 +27,8 @@ export const SHOP = {
   /** Sessions that a worker keeps in memory. */
   sessionCapacity: 20_000,
   /**
-   * Threads of the runtime's offload pool (libuv's UV_THREADPOOL_SIZE, 4 unless told): a data sheet takes a thread for some ten
-   * milliseconds, so sixteen serve more of them than the cores can.
+   * Threads of the runtime's offload pool (libuv's UV_THREADPOOL_SIZE, 4 unless told): a data sheet keeps a thread for thirteen round trips,
+   * so sixteen draw more than a hundred of them a second.
    */
   offloadThreads: 16,
 };

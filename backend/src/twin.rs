@@ -97,6 +97,7 @@ pub const FILES: &[(&str, &str)] = files! {
     "shop/orders.js"
     "shop/password.js"
     "shop/picture.js"
+    "shop/plotters.js"
     "shop/price-list.js"
     "shop/price.js"
     "shop/product.js"

@@ -23,18 +23,21 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(10);
 
 /// A server as anybody writes it. `/leak` keeps what it makes, `/churn` keeps some of it for a while, `/block` does not return to the loop;
-/// `/left` tells what strangers have hung on the global object. It ends with its standard input.
+/// `/later` is answered when `/go` is asked for, `/left` tells what strangers have hung on the global object. It ends with its standard input.
 const SERVER: &str = r"
 const http = require('http');
 const crypto = require('crypto');
 const kept = [];
 let recent = [];
+let later;
 const make = (n) => Array.from({ length: n }, (_, i) => ({ i, text: `number ${i}` }));
 function dawdle() { for (const end = Date.now() + 150; Date.now() < end;); }
 http.createServer((request, response) => {
   if (request.url === '/leak') kept.push(make(20000));
   if (request.url === '/churn') recent = [...recent.slice(-5), make(50000)];
   if (request.url === '/end') process.exit();
+  if (request.url === '/later') return void (later = () => response.end('late'));
+  if (request.url === '/go') later();
   if (request.url === '/block') dawdle();
   if (request.url === '/hash') for (let i = 0; i < 12; i++) crypto.pbkdf2('a', 'b', 50000, 64, 'sha512', () => {});
   const left = Object.getOwnPropertySymbols(globalThis).map(String).filter((s) => s.includes('dyno'));
@@ -195,8 +198,14 @@ fn a_server_as_it_was_started_shows_its_heap_collections_and_loop_and_is_left_as
         *kept.values(names::HEAP_OLD, &me).last().unwrap() > before,
         "what leaks is in the old generation"
     );
-    for lane in [names::HEAP_YOUNG, names::HEAP_USED, names::HEAP_LIVE, names::LOOP_UTILISATION, names::PAUSE]
-    {
+    for lane in [
+        names::HEAP_YOUNG,
+        names::HEAP_USED,
+        names::HEAP_LIVE,
+        names::HEAP_ALLOCATED,
+        names::LOOP_UTILISATION,
+        names::PAUSE,
+    ] {
         assert!(!kept.values(lane, &me).is_empty(), "{lane}");
     }
     assert_eq!(kept.values(names::OFFLOAD_CAPACITY, &me)[0], 3.0);
@@ -218,6 +227,26 @@ fn a_server_as_it_was_started_shows_its_heap_collections_and_loop_and_is_left_as
     assert_eq!(server.get("/left"), "[]");
     soon("its inspector is closed again", || refused(&inspector));
     assert_eq!(server.get("/"), "ok");
+}
+
+#[test]
+fn a_request_is_under_way_while_it_is_worked_on_though_its_client_has_gone() {
+    let server = Server::node(SERVER);
+    let me = format!("pid-{}", server.pid());
+    let (attached, kept) = attach(&[Place::Process(server.pid())], Some(server.port));
+    let in_flight = || kept.values(names::SERVER_IN_FLIGHT, &me);
+    let under_way = || in_flight().last() == Some(&1.0);
+    soon("samples", || in_flight().last() == Some(&0.0));
+    let mut client = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    write!(client, "GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    soon("it is under way", under_way);
+    drop(client);
+    let seen = in_flight().len();
+    soon("a second of samples", || in_flight().len() >= seen + 10);
+    assert!(under_way(), "{:?}", &in_flight()[seen..]);
+    server.get("/go");
+    soon("it is over", || in_flight().last() == Some(&0.0));
+    assert!(attached.join(GRACE));
 }
 
 #[test]

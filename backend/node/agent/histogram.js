@@ -4,6 +4,8 @@
 const MAX_US = 3_600_000_000;
 /** Cells up to here are one microsecond wide; beyond it their width doubles with each power of two (HdrHistogram's layout for three digits). */
 const EXACT = 2_048;
+/** Most entries by which one duration is corrected. */
+const MOST_CORRECTIONS = 6_000;
 
 export class Tally {
   #cells = new Map();
@@ -22,6 +24,12 @@ export class Tally {
     this.#cells.clear();
     return cells;
   }
+}
+
+/** Records how late something was, and what those would have seen that were to follow each `interval` and could not for that reason, ns. */
+export function recordCorrected(tally, late, interval) {
+  tally.record(late);
+  for (let n = 1; n <= Math.min(Math.floor(late / interval), MOST_CORRECTIONS); n++) tally.record(late - n * interval);
 }
 
 /** The greatest value that shares a cell with `us`. */

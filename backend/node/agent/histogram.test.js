@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Tally } from './histogram.js';
-import { recordCorrected } from './loop.js';
+import { Tally, recordCorrected } from './histogram.js';
 
 test('cells ascend, keep three digits, and stay within range', () => {
   const tally = new Tally();
@@ -23,6 +22,6 @@ test('cells ascend, keep three digits, and stay within range', () => {
 
 test('a long delay counts for the turns that it prevented', () => {
   const tally = new Tally();
-  recordCorrected(tally, 35e6);
+  recordCorrected(tally, 35e6, 10e6);
   assert.deepEqual(tally.take().map(([us]) => Math.floor(us / 1_000)), [5, 15, 25, 35]);
 });

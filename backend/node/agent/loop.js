@@ -8,15 +8,13 @@
 import { readFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { mono } from '../clock.js';
-import { Tally } from './histogram.js';
+import { Tally, recordCorrected } from './histogram.js';
 
 /** How often the timer asks to run: a stall of 20 ms cannot hide between two turns. */
 const INTERVAL_MS = 10;
 const INTERVAL_NS = INTERVAL_MS * 1e6;
 /** From here on a delay is told as an event, ns. */
 const EVENT_NS = 20_000_000;
-/** Most entries by which one delay is corrected: 60 s of them. */
-const MOST_CORRECTIONS = 6_000;
 
 /**
  * @param {import('./lanes.js').Lanes} lanes
@@ -30,19 +28,13 @@ export function watchLoop(lanes, pauses) {
     const due = last + INTERVAL_NS;
     last = mono();
     const late = Math.max(0, last - due);
-    recordCorrected(delay, late);
+    recordCorrected(delay, late, INTERVAL_NS);
     const now = times();
     if (late >= EVENT_NS) tellStall(pauses, due, last, used, now);
     used = now;
   }, INTERVAL_MS).unref();
   lanes.histogram('loop.delay', delay);
   watchUtilisation(lanes);
-}
-
-/** Records a delay, and those that further turns would have seen had it not kept them from running. */
-export function recordCorrected(tally, delay) {
-  tally.record(delay);
-  for (let n = 1; n <= Math.min(Math.floor(delay / INTERVAL_NS), MOST_CORRECTIONS); n++) tally.record(delay - n * INTERVAL_NS);
 }
 
 function tellStall(pauses, due, end, before, now) {

@@ -20,6 +20,7 @@ import { loginRoutes } from './login.js';
 import { offerRoutes } from './offers.js';
 import { orderRoutes } from './orders.js';
 import { pictureRoutes } from './picture.js';
+import { Plotters } from './plotters.js';
 import { priceListRoutes } from './price-list.js';
 import { priceRoutes } from './price.js';
 import { readProduct } from './product.js';
@@ -63,14 +64,15 @@ export class Shop {
     };
     const entries = await openEntries(settings.cacheUrl, figures.cacheCapacity, watch);
     const products = new ProductCache(entries, figures, settings.cache, faults, meter, (id) => readProduct(database, id));
-    return new Shop(settings, agent, faults, neighbours, database, products);
+    return new Shop(settings, agent, faults, neighbours, database, products, await Plotters.open());
   }
 
-  constructor(settings, agent, faults, neighbours, database, products) {
+  constructor(settings, agent, faults, neighbours, database, products, plotters) {
     this.faults = faults;
     this.neighbours = neighbours;
     this.database = database;
     this.products = products;
+    this.plotters = plotters;
     /** What one worker does for all falls to the first. */
     this.first = settings.index === 0;
     this.address = settings.listen;
@@ -113,6 +115,7 @@ export class Shop {
     this.faults.starvedPoll.stop();
     await this.outbox.stop();
     this.services.stop();
+    this.plotters.close();
     await this.endWatch?.();
     await Promise.allSettled([this.products.end(), this.database.end()]);
   }

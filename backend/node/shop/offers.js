@@ -12,7 +12,7 @@ import { HEADER, Records, quoted } from './csv.js';
 /** Most bytes of a file. */
 const MAX_FILE = 4 * 2 ** 30;
 /** Rows sent to the database in one transaction. */
-const BATCH = 1_000;
+const BATCH = 2_000;
 
 /** @param {import('./index.js').Shop} shop */
 export function offerRoutes(shop) {

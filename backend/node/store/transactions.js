@@ -75,7 +75,12 @@ export function* putOffers(dialect, { rows }) {
   const last = [...new Map(rows.map((r) => [r[0], r])).values()];
   const replace = 'ON CONFLICT (sku) DO UPDATE SET name = excluded.name, cents = excluded.cents, quantity = excluded.quantity';
   if (dialect === 'sqlite') {
-    yield [`INSERT INTO offer (sku, name, cents, quantity) VALUES ${places(last.length, 4)} ${replace}`, last.flat()];
+    // One text takes a tenth of the time that four thousand values take.
+    yield [
+      `INSERT INTO offer (sku, name, cents, quantity)
+       SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1) WHERE true ${replace}`,
+      [JSON.stringify(last)],
+    ];
     return;
   }
   // Four arrays are parsed in a fraction of the time that four thousand values take.

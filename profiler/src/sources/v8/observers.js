@@ -208,6 +208,40 @@
     level('heap.live', 'bytes', {}, () => live);
   };
 
+  /**
+   * What is allocated: V8 counts it nowhere, so it is what the heap has grown by up to each collection, and since the last one. Buffers are
+   * swept after the collection that lets them go, while new ones come, so up to a third of theirs is missed, and it is never too high.
+   */
+  const watchAllocation = () => {
+    if (!collections || !v8.GCProfiler) return;
+    const begun = () => {
+      const profiler = new v8.GCProfiler();
+      profiler.start();
+      return profiler;
+    };
+    const used = () => {
+      const { used_heap_size, external_memory } = v8.getHeapStatistics();
+      return used_heap_size + external_memory;
+    };
+    const sum = ({ heapStatistics }) => heapStatistics.usedHeapSize + heapStatistics.externalMemory;
+    let profiler = begun();
+    let after = used();
+    let allocated = 0;
+    undo.push(() => profiler.stop());
+    rate('heap.allocated', 'bytes-per-second', { quality: 'inferred' }, () => {
+      const collected = profiler.stop()?.statistics ?? [];
+      profiler = begun();
+      for (const { beforeGC, afterGC } of collected) {
+        allocated += Math.max(0, sum(beforeGC) - after);
+        after = sum(afterGC);
+      }
+      const now = used();
+      allocated += Math.max(0, now - after);
+      after = now;
+      return allocated;
+    });
+  };
+
   // -- the loop
 
   const threadTimes = () => {
@@ -501,6 +535,7 @@
     watchLongest();
     watchCollections();
     watchHeap();
+    watchAllocation();
     watchLoop();
     watchUtilisation();
     watchOffload();

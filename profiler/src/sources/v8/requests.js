@@ -2,7 +2,8 @@
  * Requests that the process answers, timed by what Node.js itself tells of them (`diagnostics_channel`).
  *
  * Owns the name of a route: the pattern that express leaves on a request, else the path with its parts that look like ids replaced, and
- * never a query. A request counts from when its head was read to when its answer was written; what waits before that has not come here.
+ * never a query. A request counts from when its head was read to when its answer was written; what waits before that has not come here. Whose
+ * client has gone is under way for as long as somebody still works on its answer: it may hold what others wait for.
  *
  * One expression, a function of the observers' tools (`kit`).
  */
@@ -12,6 +13,8 @@
   const MOST_TEXT = 100;
   /** Longest part of a path that may be a word. */
   const LONGEST_WORD = 24;
+  /** Most answers without a client that are looked at until they end; more of them end at once. */
+  const MOST_ABANDONED = 1_000;
   // The primary of a cluster hands its connections to others; what it answers itself is its keeper's business.
   const cluster = kit.load('cluster');
   if (cluster.isPrimary && Object.keys(cluster.workers ?? {}).length > 0) return;
@@ -19,7 +22,16 @@
 
   const routes = new Map();
   let inFlight = 0;
-  kit.level('server.in-flight', 'count', {}, () => inFlight);
+  /** Requests whose client has gone before the answer was written. @type {{ answer: WeakRef<object>, name: string, since: number }[]} */
+  let abandoned = [];
+  kit.level('server.in-flight', 'count', {}, () => {
+    // An answer that is no longer there has been given up.
+    const isOpen = ({ answer }) => answer.deref()?.writableEnded === false;
+    const over = new Set(abandoned.filter((one) => !isOpen(one)));
+    abandoned = abandoned.filter((one) => !over.has(one));
+    for (const { name, since } of over) end(name, since);
+    return inFlight;
+  });
 
   const pattern = (path) =>
     path
@@ -44,6 +56,14 @@
     return route;
   };
 
+  /** A request is over; of no route when it was a stream of events, which is open for as long as somebody listens. */
+  const end = (name, since) => {
+    inFlight -= 1;
+    if (kit.gone() || name === undefined) return;
+    const route = meterOf(name);
+    route.finished += 1;
+    kit.record(route.handler, kit.mono() - since);
+  };
   const began = kit.guarded(({ request, response }) => {
     if (kit.gone()) return;
     const since = kit.mono();
@@ -51,12 +71,10 @@
     response.once(
       'close',
       kit.guarded(() => {
-        inFlight -= 1;
-        // A stream of events is open for as long as somebody listens: that is no time in a handler.
-        if (kit.gone() || /event-stream/.test(String(response.getHeader('content-type') ?? ''))) return;
-        const route = meterOf(routeOf(request));
-        route.finished += 1;
-        kit.record(route.handler, kit.mono() - since);
+        const isStream = /event-stream/.test(String(response.getHeader('content-type') ?? ''));
+        const name = isStream ? undefined : routeOf(request);
+        if (isStream || response.writableEnded || abandoned.length >= MOST_ABANDONED) end(name, since);
+        else abandoned.push({ answer: new WeakRef(response), name, since });
       }),
     );
   });
