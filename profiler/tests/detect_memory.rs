@@ -4,7 +4,7 @@ mod world;
 
 use timeline::event::kinds;
 use timeline::lane::names;
-use timeline::{Finding, FindingKind, Status};
+use timeline::{Finding, FindingKind, LaneSpec, Status, Unit};
 use world::process::{Tick, run};
 use world::{Dice, World, find, kinds_of, likely, ms};
 
@@ -120,6 +120,33 @@ fn a_file_held_whole_is_found_and_named_by_its_long_requests() {
         assert_eq!((f.subject.as_str(), f.status), ("/import", Status::Confirmed), "{f:#?}");
         assert!(took(f) <= 3.0 && f.onset >= ms(FROM), "{f:#?}");
     }
+}
+
+/// Each process tells what its collections left, each second: by the time.
+fn tells_live(mut w: World, live: impl Fn(u64) -> f64) -> World {
+    for instance in ["shop-0", "shop-1"] {
+        let lane = w.lane(LaneSpec::level(names::HEAP_LIVE, instance, Unit::Bytes));
+        for t in (1..28_000).step_by(100) {
+            w.sample(lane, ms(t), live(t / 1_000 * 1_000));
+        }
+    }
+    w
+}
+
+#[test]
+fn garbage_that_waits_for_its_collection_is_no_bloat() {
+    let saw = || {
+        run(3, 28, |tick, _, t, _| {
+            tick.in_flight = 1.0;
+            tick.used += 60e6 * (t % 2_000) as f64 / 2e3;
+        })
+    };
+    assert_eq!(kinds_of(&saw().diagnose()), [FindingKind::HeapBloat], "without a collector it would be one");
+    let d = tells_live(saw(), |_| 15e6).diagnose();
+    assert_eq!(kinds_of(&d), [], "{:#?}", d.findings());
+    let held = tells_live(saw(), |t| if t % 5_000 >= 2_000 { 80e6 } else { 15e6 }).diagnose();
+    let f = find(&held, FindingKind::HeapBloat);
+    assert!(f.evidence.iter().any(|e| e.lane == names::HEAP_LIVE), "{f:#?}");
 }
 
 #[test]

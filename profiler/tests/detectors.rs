@@ -4,6 +4,7 @@ mod world;
 
 use dynamometer_profiler as profiler;
 
+use timeline::event::kinds;
 use timeline::lane::names;
 use timeline::{FindingKind, LaneSpec, Status, Unit};
 use world::{Setup, World, build, find, kinds_of, likely, ms, phase, told};
@@ -290,6 +291,24 @@ fn independent_faults_are_both_found_and_neither_is_blamed_for_the_other() {
     for kind in [FindingKind::CacheStampede, FindingKind::PoolSaturated] {
         assert!(find(&d, kind).caused_by.is_none(), "{:#?}", d.findings());
     }
+}
+
+/// Each 1.5 s the process stands still for 150 ms, of which it was ready to run for 130; a collection takes `collected` of it.
+fn without_a_core(collected: u64) -> profiler::Diagnosis {
+    let mut w = build(&Setup { seconds: 24, ..Setup::default() });
+    for at in (12_000..24_000).step_by(1_500) {
+        w.event(kinds::PAUSE_HICCUP, "shop-0", ms(at), ms(at + 150), &[], 130e6);
+        w.event(kinds::PAUSE_MAJOR, "shop-0", ms(at), ms(at + collected), &[], 0.0);
+    }
+    w.diagnose()
+}
+
+#[test]
+fn a_collection_whose_helpers_have_the_cores_is_a_pause_and_a_neighbour_is_none() {
+    let d = without_a_core(120);
+    let f = find(&d, FindingKind::LongPause);
+    assert!(f.claim.contains("major collections"), "{f:#?}");
+    assert_eq!(kinds_of(&without_a_core(10)), []);
 }
 
 #[test]

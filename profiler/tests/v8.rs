@@ -14,6 +14,7 @@ use dynamometer_profiler::sources::Attached;
 use dynamometer_profiler::sources::discover::{self, Runtime, discover};
 use dynamometer_profiler::sources::v8::{Place, Search, install};
 use timeline::event::kinds;
+use timeline::histogram::Sparse;
 use timeline::lane::names;
 use tungstenite::Message;
 use watched::Kept;
@@ -23,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(10);
 
 /// A server as anybody writes it. `/leak` keeps what it makes, `/churn` keeps some of it for a while, `/block` does not return to the loop;
-/// `/later` is answered when `/go` is asked for, `/left` tells what strangers have hung on the global object. It ends with its standard input.
+/// `/ask` asks itself by `http` and by `fetch`, `/later` is answered when `/go` is asked for, `/left` tells what strangers have hung on the global object. It ends with its standard input.
 const SERVER: &str = r"
 const http = require('http');
 const crypto = require('crypto');
@@ -38,6 +39,12 @@ http.createServer((request, response) => {
   if (request.url === '/end') process.exit();
   if (request.url === '/later') return void (later = () => response.end('late'));
   if (request.url === '/go') later();
+  if (request.url === '/ask') {
+    const me = { host: '127.0.0.1', port: request.socket.localPort };
+    http.get({ ...me, path: '/' }, (answer) => answer.resume());
+    http.get({ ...me, port: 1 }).on('error', () => {});
+    if (globalThis.fetch) fetch(`http://${me.host}:${me.port}/`).then((answer) => answer.text());
+  }
   if (request.url === '/block') dawdle();
   if (request.url === '/hash') for (let i = 0; i < 12; i++) crypto.pbkdf2('a', 'b', 50000, 64, 'sha512', () => {});
   const left = Object.getOwnPropertySymbols(globalThis).map(String).filter((s) => s.includes('dyno'));
@@ -246,6 +253,25 @@ fn a_request_is_under_way_while_it_is_worked_on_though_its_client_has_gone() {
     assert!(under_way(), "{:?}", &in_flight()[seen..]);
     server.get("/go");
     soon("it is over", || in_flight().last() == Some(&0.0));
+    assert!(attached.join(GRACE));
+}
+
+#[test]
+fn whom_a_process_asks_and_who_is_connected_to_it_are_told() {
+    let server = Server::node(SERVER);
+    let me = format!("pid-{}", server.pid());
+    let (attached, kept) = attach(&[Place::Process(server.pid())], Some(server.port));
+    let connected = || kept.values(names::SERVER_CONNECTIONS, &me).last().copied();
+    let here = names::of(names::DOWNSTREAM, &format!("127.0.0.1-{}", server.port), "time");
+    soon("samples", || connected() == Some(0.0));
+    let clients: Vec<TcpStream> =
+        (0..3).map(|_| TcpStream::connect(("127.0.0.1", server.port)).unwrap()).collect();
+    soon("three are connected", || connected() == Some(3.0));
+    server.get("/ask");
+    soon("both calls are timed", || kept.recorded(&here).iter().map(Sparse::count).sum::<u64>() == 2);
+    let failures = names::of(names::DOWNSTREAM, "127.0.0.1-1", "failures");
+    soon("the third failed", || kept.values(&failures, &me).iter().any(|rate| *rate > 0.0));
+    drop(clients);
     assert!(attached.join(GRACE));
 }
 

@@ -23,8 +23,11 @@ export function quoted(text) {
 }
 
 export class Records {
-  #field = [];
-  #fields = [];
+  /** What the fields of the record that is read now hold, one after the other, and where each ends. */
+  #text = Buffer.alloc(MAX_RECORD);
+  #filled = 0;
+  #ends = [];
+  /** Bytes of the record, its separators among them. */
   #length = 0;
   #inQuotes = false;
   #wasQuote = false;
@@ -38,7 +41,12 @@ export class Records {
    * @param {Uint8Array} chunk
    */
   take(chunk) {
-    for (const byte of chunk) this.#byte(byte);
+    for (let at = 0; at < chunk.length; ) {
+      const end = this.#plainFrom(chunk, at);
+      if (end > at) this.#put(chunk.subarray(at, end));
+      else this.#byte(chunk[at]);
+      at = Math.max(end, at + 1);
+    }
     return this.#rows.splice(0);
   }
 
@@ -49,22 +57,31 @@ export class Records {
     return this.#rows.splice(0);
   }
 
+  /** Up to where there is nothing but what a field holds. */
+  #plainFrom(chunk, from) {
+    let at = from;
+    if (this.#wasQuote) return at;
+    if (this.#inQuotes) while (at < chunk.length && chunk[at] !== QUOTE && chunk[at] !== LINE) at += 1;
+    else while (at < chunk.length && chunk[at] !== QUOTE && chunk[at] !== COMMA && chunk[at] !== LINE && chunk[at] !== RETURN) at += 1;
+    return at;
+  }
+
   #byte(byte) {
     if (byte === LINE) this.#line += 1;
     if (this.#inQuotes && !this.#wasQuote) {
       if (byte === QUOTE) this.#wasQuote = true;
-      else this.#put(byte);
+      else this.#put([byte]);
       return;
     }
     if (this.#wasQuote && byte === QUOTE) {
       this.#wasQuote = false;
-      return this.#put(byte);
+      return this.#put([byte]);
     }
     if (this.#wasQuote) this.#inQuotes = this.#wasQuote = false;
-    if (byte === QUOTE && this.#field.length === 0) this.#begin();
+    if (byte === QUOTE && this.#filled === (this.#ends.at(-1) ?? 0)) this.#begin();
     else if (byte === COMMA) this.#endField();
     else if (byte === LINE) this.#endLine();
-    else if (byte !== RETURN) this.#put(byte);
+    else if (byte !== RETURN) this.#put([byte]);
   }
 
   #begin() {
@@ -72,17 +89,17 @@ export class Records {
     this.#length += 1;
   }
 
-  #put(byte) {
-    this.#length += 1;
+  #put(bytes) {
+    this.#length += bytes.length;
     if (this.#length > MAX_RECORD) throw this.#wrong(`a record has at most ${MAX_RECORD} bytes`);
-    this.#field.push(byte);
+    this.#text.set(bytes, this.#filled);
+    this.#filled += bytes.length;
   }
 
   #endField() {
     this.#length += 1;
-    if (this.#fields.length === HEADER.length) throw this.#wrong(fieldsExpected());
-    this.#fields.push(this.#field);
-    this.#field = [];
+    if (this.#ends.length === HEADER.length) throw this.#wrong(fieldsExpected());
+    this.#ends.push(this.#filled);
   }
 
   /** An empty line is no record. */
@@ -93,9 +110,10 @@ export class Records {
 
   #record() {
     this.#endField();
-    if (this.#fields.length !== HEADER.length) throw this.#wrong(fieldsExpected());
-    const fields = this.#fields.map((bytes) => this.#text(bytes));
-    this.#fields = [];
+    if (this.#ends.length !== HEADER.length) throw this.#wrong(fieldsExpected());
+    const fields = this.#ends.map((end, n) => this.#field(this.#ends[n - 1] ?? 0, end));
+    this.#ends = [];
+    this.#filled = 0;
     this.#length = 0;
     if (this.#headed) this.#rows.push(this.#offer(fields));
     else this.#head(fields);
@@ -115,10 +133,10 @@ export class Records {
     ];
   }
 
-  #text(bytes) {
-    const buffer = Buffer.from(bytes);
-    if (!isUtf8(buffer)) throw this.#wrong('it is not UTF-8');
-    return buffer.toString('utf8');
+  #field(from, to) {
+    const bytes = this.#text.subarray(from, to);
+    if (!isUtf8(bytes)) throw this.#wrong('it is not UTF-8');
+    return bytes.toString('utf8');
   }
 
   #textField(what, text, most) {

@@ -28,24 +28,25 @@ export function paint(canvas, id, layer) {
   const seed = Math.imul(id, 2_654_435_761) >>> 0;
   const turned = ((seed << layer) | (seed >>> (32 - layer))) >>> 0;
   const [x0, y0, colour] = [turned & 255, (turned >>> 8) & 255, ((turned >>> 16) & 255) | 0x40];
+  const pixels = whole(canvas);
+  const fixed = (255 << 24) | (((colour << 3) | (colour >> 5)) & 255) << 16 | colour;
   for (let y = 0; y < LARGE; y++) {
     const dy = y - y0;
     for (let x = 0; x < LARGE; x++) {
       const ring = ((x - x0) * (x - x0) + dy * dy) >> 9;
-      if (ring & 1) continue;
-      const at = (y * LARGE + x) * 4;
-      canvas[at] = colour;
-      canvas[at + 1] = colour + ring;
-      canvas[at + 2] = (colour << 3) | (colour >> 5);
-      canvas[at + 3] = 255;
+      if ((ring & 1) === 0) pixels[y * LARGE + x] = fixed | (((colour + ring) & 255) << 8);
     }
   }
 }
 
+/** Its pixels, each as one number. */
+function whole(canvas) {
+  return new Uint32Array(canvas.buffer, canvas.byteOffset, canvas.length / 4);
+}
+
 /** Lays `over` on `under`, half and half: four parts at once, since the mean of two is half of what they differ in and what they share. */
 export function blend(under, over) {
-  const below = new Uint32Array(under.buffer, under.byteOffset, under.length / 4);
-  const above = new Uint32Array(over.buffer, over.byteOffset, over.length / 4);
+  const [below, above] = [whole(under), whole(over)];
   for (let at = 0; at < below.length; at++) {
     const a = below[at];
     const b = above[at];

@@ -37,6 +37,8 @@ async function* file(bytes) {
       text += `supply-${String(sku).padStart(5, '0')},"${name}",${100 + (row % 9_000)},${row % 500}\n`;
     }
     made += text.length;
+    // As from a socket: the loop turns between two chunks.
+    await new Promise((resolve) => setImmediate(resolve));
     yield Buffer.from(text);
   }
 }

@@ -1,6 +1,7 @@
 //! Heap bloat: single requests hold a whole file or result in memory.
 //!
-//! **Claim.** Live memory jumps by so much for few requests, stays up as long as they last, and falls in one go. **Reads** `heap.used`, `heap.NAME.*`,
+//! **Claim.** Live memory jumps by so much for few requests, stays up as long as they last, and falls in one go. **Reads** `heap.used` (where there
+//! is a collector, which lets garbage lie, what it left: `heap.live`), `heap.NAME.*`,
 //! `server.in-flight`, `server.handler`, events `pause.{stop-the-world,major}`. **Needs** `heap.used`. **Statistic.** In one process, within 10 s: a *rise* of 32 MiB
 //! within 2 s over what lives there usually (the lowest tenth of 30 s), at settled load, with so few requests in flight that each stands for
 //! 4 MiB; and what tells it from a cache that is filled or a module that is loaded once: a *drop* by half as much within half a second, or a route
@@ -68,6 +69,8 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
 /// How live memory of one process went up, and perhaps down again.
 struct Hump<'a> {
     instance: &'a str,
+    /// The lane that tells what lives.
+    lane: &'a str,
     usual: f64,
     top: f64,
     /// Instants at which it was high.
@@ -80,7 +83,8 @@ struct Hump<'a> {
 
 impl<'a> Hump<'a> {
     fn of(timeline: &'a Timeline, instance: &'a str, at: RunTime) -> Option<Self> {
-        let used = window::of_instance(timeline, names::HEAP_USED, instance)?;
+        let collected = window::of_instance(timeline, names::HEAP_LIVE, instance);
+        let used = collected.or(window::of_instance(timeline, names::HEAP_USED, instance))?;
         let managed = managed(timeline, instance);
         let own =
             |&(t, v): &(RunTime, f64)| (t, v - managed.iter().filter_map(|s| s.at(t, CARRY)).sum::<f64>());
@@ -93,7 +97,8 @@ impl<'a> Hump<'a> {
         let recent = window::last(at, WINDOW_S);
         let from = points.partition_point(|p| p.0 < recent.start);
         let points = &points[from..];
-        let excused = excused(timeline, instance, recent);
+        // What a collection left changes with collections and with nothing else.
+        let excused = if collected.is_some() { Vec::new() } else { excused(timeline, instance, recent) };
         let free = |t: RunTime, within: Duration| {
             let span = Span::new(t.back(within), t + Duration::from_nanos(1));
             excused.iter().all(|e| e.overlap(span).is_zero())
@@ -113,6 +118,7 @@ impl<'a> Hump<'a> {
         drops.dedup_by(|next, open| next.since(*open) <= DROP_WITHIN);
         Some(Self {
             instance,
+            lane: &used.spec.name,
             usual,
             top: points.iter().map(|p| p.1).fold(usual, f64::max),
             in_flight: in_flight(timeline, instance, &high),
@@ -261,7 +267,7 @@ fn supporting(humps: &[&Hump], span: Span, ended: usize) -> Vec<Evidence> {
                 plural(h.drops.len() as f64, "drop"),
                 Unit::Bytes.show(DROP)
             );
-            evidence(text, names::HEAP_USED, span, h.rise(), Unit::Bytes)
+            evidence(text, h.lane, span, h.rise(), Unit::Bytes)
         })
         .collect();
     if let Some(n) = humps.iter().filter_map(|h| h.in_flight).reduce(f64::max) {

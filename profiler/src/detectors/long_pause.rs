@@ -7,7 +7,7 @@
 //! events, or lanes of another process to tell silence from a lost source. **Against it** speaks that the
 //! generator stood still at the same time, or that the hypervisor took the CPU away: then the machine paused, not
 //! the target, and the pause is not counted; likewise where the process was ready to run all the time and other
-//! processes had its core. **Law.** A request caught in a pause takes the rest of
+//! processes had its core; not its own collector. **Law.** A request caught in a pause takes the rest of
 //! it, so the longest service time around it is about its length: where clients saw so twice, it is confirmed.
 
 use std::collections::BTreeMap;
@@ -32,6 +32,8 @@ pub(crate) const SORTS: [&str; 6] = [
     kinds::PAUSE_PURGE,
     kinds::PAUSE_WORKER_STALL,
 ];
+/// Those that are a collector's doing.
+const COLLECTIONS: [&str; 3] = [kinds::PAUSE_STOP_THE_WORLD, kinds::PAUSE_MAJOR, kinds::PAUSE_MINOR];
 /// How far back pauses are looked at: two of the longest period that is looked for, 10 s.
 const WINDOW_S: f64 = 20.0;
 /// Shortest pause that counts: 100 ms, ten times what a runnable thread waits for a core that eight
@@ -131,6 +133,7 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
         }
     }
     for list in found.values_mut() {
+        excuse_collections(list);
         list.sort_by_key(|p| (p.span.start, p.sort));
         list.dedup_by(|next, open| {
             let one = next.span.start <= open.span.end;
@@ -147,6 +150,25 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
         list.retain(|p| p.length() >= LEAST_PAUSE);
     }
     found
+}
+
+/// A thread that waits for a core while its own collector is at work waits for the collector, whose helpers have the cores; and a
+/// standstill that is a collection for the most part is one.
+fn excuse_collections(list: &mut [Pause]) {
+    let collections: Vec<(Span, usize)> = list
+        .iter()
+        .filter(|p| COLLECTIONS.contains(&SORTS[p.sort]))
+        .map(|p| (p.span, p.sort))
+        .collect();
+    for pause in list.iter_mut().filter(|p| p.queued > 0.0) {
+        let shares = collections.iter().map(|&(c, sort)| (c.overlap(pause.span), sort));
+        let collected: Duration = shares.clone().map(|s| s.0).sum();
+        pause.queued = pause.queued.min(pause.length().saturating_sub(collected).as_nanos() as f64);
+        let longest = shares.max_by_key(|s| s.0);
+        if let Some((_, sort)) = longest.filter(|_| collected * 2 >= pause.length()) {
+            pause.sort = sort;
+        }
+    }
 }
 
 fn of_event(e: &Event, sort: usize) -> Pause {

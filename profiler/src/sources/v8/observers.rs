@@ -16,7 +16,12 @@ use crate::sources::batches::Answered;
 /// One expression: a function that installs the observers.
 const SOURCE: &str = include_str!("observers.js");
 /// Their parts, an expression each: what is observed of requests and of libraries.
-const PARTS: [&str; 3] = [include_str!("requests.js"), include_str!("pools.js"), include_str!("caches.js")];
+const PARTS: [&str; 4] = [
+    include_str!("requests.js"),
+    include_str!("downstream.js"),
+    include_str!("pools.js"),
+    include_str!("caches.js"),
+];
 /// Live bytes from which on a heap is not searched: 15 ms of standstill for each MB make two seconds of it.
 const MAX_SEARCHED: u64 = 128 << 20;
 /// Longest time for the search.
