@@ -132,8 +132,12 @@ pub const MECHANISMS: &[Mechanism] = &[
     together(LoopBlocked, CpuSaturated, "the work done in one go takes the core"),
     together(LoopBlocked, HeapChurn, "what is done in one go builds large objects for it"),
     together(LoopBlocked, HeapBloat, "what is done in one go is in memory as a whole"),
-    together(HeapBloat, LongPause, "the collector walks and moves what is held while the target stands still")
-        .of_sort(kinds::PAUSE_MAJOR),
+    together(
+        HeapBloat,
+        LongPause,
+        "the collector walks and moves what is held while the target stands still",
+    )
+    .of_sort(kinds::PAUSE_MAJOR),
     together(HeapBloat, LoopStarved, "taking apart what was read as a whole leaves no time for input"),
     together(LoopBlocked, OffloadSaturated, "tasks are handed over in bursts after each stall"),
     together(CpuSaturated, OffloadSaturated, "tasks last for longer while they wait for a core"),

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(10);
 
 /// A server as anybody writes it. `/leak` keeps what it makes, `/churn` keeps some of it for a while, `/block` does not return to the loop;
-/// `/ask` asks itself by `http` and by `fetch`, `/later` is answered when `/go` is asked for, `/left` tells what strangers have hung on the global object. It ends with its standard input.
+/// `/much` sends what nobody waits for, `/ask` asks itself by `http` and by `fetch`, `/later` is answered when `/go` is asked for, `/left` tells what strangers have hung on the global object. It ends with its standard input.
 const SERVER: &str = r"
 const http = require('http');
 const crypto = require('crypto');
@@ -39,6 +39,7 @@ http.createServer((request, response) => {
   if (request.url === '/end') process.exit();
   if (request.url === '/later') return void (later = () => response.end('late'));
   if (request.url === '/go') later();
+  if (request.url === '/much') return void response.write(Buffer.alloc(32 << 20));
   if (request.url === '/ask') {
     const me = { host: '127.0.0.1', port: request.socket.localPort };
     http.get({ ...me, path: '/' }, (answer) => answer.resume());
@@ -257,7 +258,7 @@ fn a_request_is_under_way_while_it_is_worked_on_though_its_client_has_gone() {
 }
 
 #[test]
-fn whom_a_process_asks_and_who_is_connected_to_it_are_told() {
+fn whom_a_process_asks_who_is_connected_and_what_waits_for_them_are_told() {
     let server = Server::node(SERVER);
     let me = format!("pid-{}", server.pid());
     let (attached, kept) = attach(&[Place::Process(server.pid())], Some(server.port));
@@ -271,7 +272,11 @@ fn whom_a_process_asks_and_who_is_connected_to_it_are_told() {
     soon("both calls are timed", || kept.recorded(&here).iter().map(Sparse::count).sum::<u64>() == 2);
     let failures = names::of(names::DOWNSTREAM, "127.0.0.1-1", "failures");
     soon("the third failed", || kept.values(&failures, &me).iter().any(|rate| *rate > 0.0));
+    write!(&clients[0], "GET /much HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let waits = || kept.values(names::SERVER_SEND_QUEUE_LONGEST, &me).last().copied();
+    soon("much waits for who does not read", || waits() > Some(16e6));
     drop(clients);
+    soon("it has gone", || waits() == Some(0.0));
     assert!(attached.join(GRACE));
 }
 

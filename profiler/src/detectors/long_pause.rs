@@ -155,11 +155,8 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
 /// A thread that waits for a core while its own collector is at work waits for the collector, whose helpers have the cores; and a
 /// standstill that is a collection for the most part is one.
 fn excuse_collections(list: &mut [Pause]) {
-    let collections: Vec<(Span, usize)> = list
-        .iter()
-        .filter(|p| COLLECTIONS.contains(&SORTS[p.sort]))
-        .map(|p| (p.span, p.sort))
-        .collect();
+    let collections: Vec<(Span, usize)> =
+        list.iter().filter(|p| COLLECTIONS.contains(&SORTS[p.sort])).map(|p| (p.span, p.sort)).collect();
     for pause in list.iter_mut().filter(|p| p.queued > 0.0) {
         let shares = collections.iter().map(|&(c, sort)| (c.overlap(pause.span), sort));
         let collected: Duration = shares.clone().map(|s| s.0).sum();

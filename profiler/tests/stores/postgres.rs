@@ -112,9 +112,11 @@ fn a_missing_index_is_found_through_the_server_alone_and_nothing_is_left_there()
     assert!(lanes.iter().all(|l| harmless(&l.subject)), "{lanes:?}");
     assert!(!lanes.iter().any(|l| l.subject.contains("pg_stat_activity")), "ours are not counted");
 
-    let lock = "BEGIN; LOCK TABLE pgbench_tellers; SELECT pg_sleep(1.5)";
+    let lock = "BEGIN; LOCK TABLE pgbench_tellers; SELECT pg_sleep(3)";
     let blocker =
         server.tool("psql").args(["-d", "postgres", "-c", lock]).stdout(Stdio::null()).spawn().unwrap();
+    let locked = "SELECT count(*) FROM pg_locks WHERE granted AND mode = 'AccessExclusiveLock' AND relation = 'pgbench_tellers'::regclass";
+    soon("the table is locked", || server.ask(locked) == "1");
     let blocked = server
         .tool("psql")
         .args(["-d", "postgres", "-c", "SELECT count(*) FROM pgbench_tellers"])

@@ -1,4 +1,4 @@
-//! The V8 source: heap by generations, collections, loop, offload, requests, pools, caches and profiles of Node.js and Deno, through the inspector.
+//! The V8 source: heap by generations, collections, loop, offload, requests, connections, calls of others, pools, caches and profiles of Node.js and Deno, through the inspector.
 //!
 //! Owns attaching and the rhythm of reading: one thread for each process. What is installed in the target is
 //! `observers.js` with its parts, and nothing else; it is taken back at the end, and takes itself back if nobody reads it for ten seconds. An inspector that dyno
@@ -351,7 +351,7 @@ fn about(attached: &[Process], failed: &[(Place, V8Error)], asked: usize) -> Str
         "open before and left so"
     };
     let seen = if first.about.collections {
-        "heap by generations, collections, loop and who blocks it, offload, requests, profiles, pools and caches of known libraries; \
+        "heap by generations, collections, loop and who blocks it, offload, requests, connections, calls of others, profiles, pools and caches of known libraries; \
          not seen: other pools and caches, worker threads"
     } else {
         "heap by generations, delay of the loop; not available in this runtime: collections, use of the loop, offload, requests; \

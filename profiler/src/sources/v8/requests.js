@@ -1,5 +1,5 @@
 /*
- * Requests that the process answers, and the connections of its servers, by what Node.js itself tells of them (`diagnostics_channel`).
+ * Requests that the process answers, timed by what Node.js itself tells of them (`diagnostics_channel`).
  *
  * Owns the name of a route: the pattern that express leaves on a request, else the path with its parts that look like ids replaced, and
  * never a query. A request counts from when its head was read to when its answer was written; what waits before that has not come here. Whose
@@ -32,31 +32,6 @@
     for (const { name, since } of over) end(name, since);
     return inFlight;
   });
-
-  // -- connections, by the servers that have taken one: whichever has taken none holds none
-
-  const known = new WeakSet();
-  const servers = [];
-  const know = (server) => {
-    if (typeof server?.getConnections !== 'function' || known.has(server)) return;
-    known.add(server);
-    servers.push(new WeakRef(server));
-  };
-  /** Of the last reading; servers answer after it. */
-  let counts;
-  kit.level('server.connections', 'count', {}, () => {
-    const open = counts?.reduce((sum, count) => sum + count, 0);
-    const answers = [];
-    for (const server of servers) server.deref()?.getConnections((_, count) => answers.push(count ?? 0));
-    counts = answers;
-    return open;
-  });
-  const accepted = kit.guarded(({ socket }) => know(socket?.server));
-  const taken = channels.channel('net.server.socket');
-  taken.subscribe(accepted);
-  kit.undo.push(() => taken.unsubscribe(accepted));
-
-  // -- requests
 
   const pattern = (path) =>
     path
@@ -91,7 +66,6 @@
   };
   const began = kit.guarded(({ request, response }) => {
     if (kit.gone()) return;
-    know(request.socket?.server);
     const since = kit.mono();
     inFlight += 1;
     response.once(

@@ -1,0 +1,75 @@
+/*
+ * Connections of the process's servers: how many are open, and what waits to be sent to those who do not read.
+ *
+ * Owns which servers and sockets are known: those that took or asked something since the observers stand. WebSockets are among them, since
+ * Node.js itself knows none. What the kernel has taken is not counted.
+ *
+ * One expression, a function of the observers' tools (`kit`).
+ */
+(kit) => {
+  /** Most sockets whose queue is looked at, and readings from one look at all of them to the next; those that wait are looked at each time. */
+  const MOST_SOCKETS = 20_000;
+  const ALL_EVERY = 10;
+  // The primary of a cluster hands its connections to others.
+  const cluster = kit.load('cluster');
+  if (cluster.isPrimary && Object.keys(cluster.workers ?? {}).length > 0) return;
+  const channels = kit.load('diagnostics_channel');
+
+  const known = new WeakSet();
+  const servers = [];
+  const sockets = new Set();
+  const behind = new Set();
+  function forget() {
+    sockets.delete(this);
+    behind.delete(this);
+  }
+  const know = (socket) => {
+    const server = socket?.server;
+    if (typeof server?.getConnections !== 'function' || known.has(socket)) return;
+    known.add(socket);
+    if (!known.has(server)) {
+      known.add(server);
+      servers.push(new WeakRef(server));
+    }
+    if (sockets.size >= MOST_SOCKETS) return;
+    sockets.add(socket);
+    socket.once('close', forget);
+  };
+  for (const [name, socketOf] of [['net.server.socket', (m) => m.socket], ['http.server.request.start', (m) => m.request.socket]]) {
+    const channel = channels.channel(name);
+    const listen = kit.guarded((message) => kit.gone() || know(socketOf(message)));
+    channel.subscribe(listen);
+    kit.undo.push(() => channel.unsubscribe(listen));
+  }
+  kit.undo.push(() => {
+    for (const socket of sockets) socket.off('close', forget);
+    sockets.clear();
+    behind.clear();
+  });
+
+  /** Of the last reading, one for each server; servers answer after it. */
+  let counts;
+  kit.level('server.connections', 'count', {}, () => {
+    const open = counts?.reduce((sum, count) => sum + count, 0);
+    const answers = [];
+    for (const server of servers) server.deref()?.getConnections((_, count) => answers.push(count ?? 0));
+    counts = answers;
+    return open;
+  });
+
+  let looks = 0;
+  let longest = 0;
+  kit.level('server.send-queue', 'bytes', {}, () => {
+    if (looks++ % ALL_EVERY === 0) for (const socket of sockets) if (socket.writableLength > 0) behind.add(socket);
+    let sum = 0;
+    longest = 0;
+    for (const socket of behind) {
+      const waits = socket.writableLength;
+      if (waits === 0) behind.delete(socket);
+      sum += waits;
+      longest = Math.max(longest, waits);
+    }
+    return sum;
+  });
+  kit.level('server.send-queue.longest', 'bytes', { combine: 'max' }, () => longest);
+}
