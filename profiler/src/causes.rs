@@ -50,7 +50,7 @@ fn cause_of(entries: &[Entry], effect: &Entry) -> Option<(String, String)> {
             let m = MECHANISMS.iter().find(|m| {
                 m.cause == c.finding.kind
                     && m.effect == effect.finding.kind
-                    && (m.effect_sort.is_empty() || m.effect_sort == effect.sort)
+                    && m.holds_for(c.sort, effect.sort)
             })?;
             let reason = explains(c, effect, m)?;
             Some(((c.finding.status, c.finding.onset), c.finding.id.clone(), reason))

@@ -19,13 +19,15 @@ pub struct Mechanism {
     pub reason: &'static str,
     /// Only where the effect is of this sort ([`crate::detectors::Claim::sort`]); empty for any.
     pub effect_sort: &'static str,
+    /// Not where the cause is of this sort; empty for none.
+    pub except_sort: &'static str,
     /// The effect comes and goes with the cause, so overlap in time is demanded.
     pub together: bool,
 }
 
 /// The effect comes and goes with the cause.
 const fn together(cause: FindingKind, effect: FindingKind, reason: &'static str) -> Mechanism {
-    Mechanism { cause, effect, reason, effect_sort: "", together: true }
+    Mechanism { cause, effect, reason, effect_sort: "", except_sort: "", together: true }
 }
 
 /// The effect gathers, and outlasts the cause.
@@ -37,6 +39,18 @@ impl Mechanism {
     /// Only where the effect is of this sort.
     const fn of_sort(self, sort: &'static str) -> Self {
         Self { effect_sort: sort, ..self }
+    }
+
+    /// Not where the cause is of this sort.
+    const fn except_by(self, sort: &'static str) -> Self {
+        Self { except_sort: sort, ..self }
+    }
+
+    /// Can a finding of sort `cause` set off one of sort `effect` in this way?
+    #[must_use]
+    pub fn holds_for(&self, cause: &str, effect: &str) -> bool {
+        (self.effect_sort.is_empty() || self.effect_sort == effect)
+            && (self.except_sort.is_empty() || self.except_sort != cause)
     }
 }
 
@@ -167,7 +181,9 @@ pub const MECHANISMS: &[Mechanism] = &[
         "the few pieces that keep the pages from being given back are kept, and they are what grows",
     ),
     together(HeapChurn, CpuSaturated, "allocating, touching and dropping memory takes the CPU"),
-    together(LongPause, HeapBloat, "what lives is copied while the target stands still"),
+    // A collector that stands still over what requests hold copies nothing that stays.
+    together(LongPause, HeapBloat, "what lives is copied while the target stands still")
+        .except_by(kinds::PAUSE_MAJOR),
     // Processes and network: what follows from a lost, a favoured or a full process, and what keeps one from accepting.
     lasting(
         WorkerLost,

@@ -38,13 +38,16 @@ export class CacheMeter {
   }
 
   /**
-   * A store in this process knows how many entries it has, and when their time is over; one elsewhere tells neither.
+   * A store knows how many entries of this process it has.
    * @param {() => number} entries
    */
   tellsEntries(entries) {
-    const of = (part) => `cache.${this.#name}.${part}`;
-    this.#lanes.level(of('entries'), 'count', entries);
-    this.#lanes.rate(of('expired'), 'per-second', () => this.#expired);
+    this.#lanes.level(`cache.${this.#name}.entries`, 'count', entries);
+  }
+
+  /** A store in this process knows when their time is over; one elsewhere does not say. */
+  tellsExpired() {
+    this.#lanes.rate(`cache.${this.#name}.expired`, 'per-second', () => this.#expired);
   }
 
   /** The time of so many entries was over. */

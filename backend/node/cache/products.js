@@ -47,7 +47,9 @@ export class ProductCache {
     this.#faults = faults;
     this.#meter = meter;
     this.#read = read;
-    if (entries instanceof MemoryCache) meter.tellsEntries(() => entries.size);
+    meter.tellsEntries(() => entries.size);
+    // A server lets entries go by itself.
+    if (entries instanceof MemoryCache) meter.tellsExpired();
   }
 
   get plannedCapacity() {
