@@ -11,9 +11,10 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { SHOP } from '../settings.js';
 
 /** Twice as many as the pool has threads: who waits, waits for a thread and not for a plotter. */
-const PLOTTERS = 32;
+const PLOTTERS = 2 * SHOP.offloadThreads;
 /** Bytes of a job: several times what the pipe and its reader hold, so that the writer waits while no more than the head is taken. */
 const JOB = Buffer.alloc(8 * 64 * 1_024, '.');
 

@@ -10,10 +10,7 @@
   /** Most sockets whose queue is looked at, and readings from one look at all of them to the next; those that wait are looked at each time. */
   const MOST_SOCKETS = 20_000;
   const ALL_EVERY = 10;
-  // The primary of a cluster hands its connections to others.
-  const cluster = kit.load('cluster');
-  if (cluster.isPrimary && Object.keys(cluster.workers ?? {}).length > 0) return;
-  const channels = kit.load('diagnostics_channel');
+  if (kit.handsOn()) return;
 
   const known = new WeakSet();
   const servers = [];
@@ -35,12 +32,8 @@
     sockets.add(socket);
     socket.once('close', forget);
   };
-  for (const [name, socketOf] of [['net.server.socket', (m) => m.socket], ['http.server.request.start', (m) => m.request.socket]]) {
-    const channel = channels.channel(name);
-    const listen = kit.guarded((message) => kit.gone() || know(socketOf(message)));
-    channel.subscribe(listen);
-    kit.undo.push(() => channel.unsubscribe(listen));
-  }
+  kit.listen('net.server.socket', ({ socket }) => know(socket));
+  kit.listen('http.server.request.start', ({ request }) => know(request.socket));
   kit.undo.push(() => {
     for (const socket of sockets) socket.off('close', forget);
     sockets.clear();

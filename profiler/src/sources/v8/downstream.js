@@ -11,7 +11,6 @@
   const MOST_ASKED = 16;
   const MOST_TEXT = 60;
   const FAILED_FROM = 500;
-  const channels = kit.load('diagnostics_channel');
 
   const asked = new Map();
   const meterOf = (place) => {
@@ -41,23 +40,16 @@
     };
   };
 
-  const subscribe = (name, listen) => {
-    const channel = channels.channel(name);
-    const guarded = kit.guarded((message) => kit.gone() || listen(message));
-    channel.subscribe(guarded);
-    kit.undo.push(() => channel.unsubscribe(guarded));
-  };
-
   // -- by `http` and `https`
-  subscribe('http.client.request.start', ({ request }) => {
+  kit.listen('http.client.request.start', ({ request }) => {
     const end = begin(String(request.getHeader('host') ?? request.host));
     request.once('close', kit.guarded(() => end(!(request.res?.statusCode < FAILED_FROM) || !request.res.complete)));
   });
 
   // -- by `fetch`
   const underWay = new WeakMap();
-  subscribe('undici:request:create', ({ request }) => underWay.set(request, { end: begin(String(request.origin).replace(/^\w+:\/\//, '')) }));
-  subscribe('undici:request:headers', ({ request, response }) => {
+  kit.listen('undici:request:create', ({ request }) => underWay.set(request, { end: begin(String(request.origin).replace(/^\w+:\/\//, '')) }));
+  kit.listen('undici:request:headers', ({ request, response }) => {
     const call = underWay.get(request);
     if (call) call.failed = response.statusCode >= FAILED_FROM;
   });
@@ -66,6 +58,6 @@
     underWay.delete(request);
     call?.end(failed || call.failed);
   };
-  subscribe('undici:request:trailers', ({ request }) => over(request, false));
-  subscribe('undici:request:error', ({ request }) => over(request, true));
+  kit.listen('undici:request:trailers', ({ request }) => over(request, false));
+  kit.listen('undici:request:error', ({ request }) => over(request, true));
 }

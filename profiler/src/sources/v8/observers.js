@@ -392,6 +392,18 @@
     // Who has replaced it since keeps ours below, which only passes on from then on.
     undo.push(() => owner[method] === value && Object.defineProperty(owner, method, own));
   };
+  /** Has `hear` what is told on a channel of `diagnostics_channel`, until the end. */
+  const listen = (name, hear) => {
+    const channel = load('diagnostics_channel').channel(name);
+    const guardedHear = guarded(hear);
+    channel.subscribe(guardedHear);
+    undo.push(() => channel.unsubscribe(guardedHear));
+  };
+  /** The primary of a cluster hands its connections to others; what it answers itself is its keeper's business. */
+  const handsOn = () => {
+    const cluster = load('cluster');
+    return cluster.isPrimary && Object.keys(cluster.workers ?? {}).length > 0;
+  };
   /** Shows `visit` each module that is loaded, with what it exports; those that are loaded later, too. */
   const visitors = [];
   const visited = new Set();
@@ -408,7 +420,7 @@
   const watchParts = () => {
     if (isDeno) return;
     const kit = {
-      ...{ isDeno, load, mono, guarded, record, level, rate, histogram, replace, undo },
+      ...{ isDeno, load, mono, guarded, record, level, rate, histogram, replace, listen, handsOn, undo },
       gone: () => removed,
       modules: (visit) => visitors.push(visit),
       tells: (tell) => tellers.push(tell),

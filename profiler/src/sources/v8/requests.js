@@ -15,10 +15,7 @@
   const LONGEST_WORD = 24;
   /** Most answers without a client that are looked at until they end; more of them end at once. */
   const MOST_ABANDONED = 1_000;
-  // The primary of a cluster hands its connections to others; what it answers itself is its keeper's business.
-  const cluster = kit.load('cluster');
-  if (cluster.isPrimary && Object.keys(cluster.workers ?? {}).length > 0) return;
-  const channels = kit.load('diagnostics_channel');
+  if (kit.handsOn()) return;
 
   const routes = new Map();
   let inFlight = 0;
@@ -64,8 +61,7 @@
     route.finished += 1;
     kit.record(route.handler, kit.mono() - since);
   };
-  const began = kit.guarded(({ request, response }) => {
-    if (kit.gone()) return;
+  kit.listen('http.server.request.start', ({ request, response }) => {
     const since = kit.mono();
     inFlight += 1;
     response.once(
@@ -78,7 +74,4 @@
       }),
     );
   });
-  const channel = channels.channel('http.server.request.start');
-  channel.subscribe(began);
-  kit.undo.push(() => channel.unsubscribe(began));
 }
