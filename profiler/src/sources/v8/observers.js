@@ -59,7 +59,10 @@
   const timers = load('timers');
   const { PerformanceObserver, performance } = load('perf_hooks');
   const isDeno = Boolean(process.versions.deno);
-  const mono = () => Number(process.hrtime.bigint());
+  const hrtime = () => Number(process.hrtime.bigint());
+  /** The host's clock, ns. Node.js counts `performance.now` on it from an origin of the process's own, and makes no big integer for it. */
+  const origin = hrtime() - performance.now() * 1e6;
+  const mono = isDeno ? hrtime : () => Math.round(origin + performance.now() * 1e6);
   const instance = `pid-${process.pid}`;
   const specs = [];
   const readers = [];
@@ -155,8 +158,6 @@
     if (!collections) return;
     const MINOR = [1, 2]; // scavenge; minor mark-sweep
     const MAJOR = 4;
-    // Entries count from the process's own origin, which is this many ns on the host's clock.
-    const origin = mono() - performance.now() * 1e6;
     const observer = new PerformanceObserver(
       guarded((list) => {
         // All entries of the batch: exporters that take the first one only miss three in four.
@@ -395,7 +396,14 @@
   /** Has `hear` what is told on a channel of `diagnostics_channel`, until the end. */
   const listen = (name, hear) => {
     const channel = load('diagnostics_channel').channel(name);
-    const guardedHear = guarded(hear);
+    // Once for every request: without the list of arguments that `guarded` makes.
+    const guardedHear = (message) => {
+      try {
+        hear(message);
+      } catch {
+        remove();
+      }
+    };
     channel.subscribe(guardedHear);
     undo.push(() => channel.unsubscribe(guardedHear));
   };

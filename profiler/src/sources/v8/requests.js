@@ -3,7 +3,8 @@
  *
  * Owns the name of a route: the pattern that express leaves on a request, else the path with its parts that look like ids replaced, and
  * never a query. A request counts from when its head was read to when its answer was written; what waits before that has not come here. Whose
- * client has gone is under way for as long as somebody still works on its answer: it may hold what others wait for.
+ * client has gone is under way for as long as somebody still works on its answer: it may hold what others wait for. Nothing is hung on a
+ * request: of every one, when it began is kept until it ends, and those without a client are looked for at each reading.
  *
  * One expression, a function of the observers' tools (`kit`).
  */
@@ -15,19 +16,33 @@
   const LONGEST_WORD = 24;
   /** Most answers without a client that are looked at until they end; more of them end at once. */
   const MOST_ABANDONED = 1_000;
+  /** Most addresses whose route is remembered, and most of one that is looked at. */
+  const MOST_PATHS = 1_000;
+  const MOST_URL = 400;
   if (kit.handsOn()) return;
 
   const routes = new Map();
-  let inFlight = 0;
-  /** Requests whose client has gone before the answer was written. @type {{ answer: WeakRef<object>, name: string, since: number }[]} */
+  /** When each began, by its answer. @type {Map<object, number>} */
+  const underWay = new Map();
+  /** Requests whose client has gone before the answer was written. @type {{ answer: WeakRef<object>, route: object, since: number }[]} */
   let abandoned = [];
+  kit.undo.push(() => underWay.clear());
   kit.level('server.in-flight', 'count', {}, () => {
+    for (const [answer, since] of underWay) {
+      if (!answer.destroyed) continue;
+      underWay.delete(answer);
+      // A stream of events is open for as long as somebody listens, and no request of any route.
+      if (isStream(answer)) continue;
+      const route = routeOf(answer.req);
+      if (answer.writableEnded || abandoned.length >= MOST_ABANDONED) finished(route, since);
+      else abandoned.push({ answer: new WeakRef(answer), route, since });
+    }
     // An answer that is no longer there has been given up.
     const isOpen = ({ answer }) => answer.deref()?.writableEnded === false;
-    const over = new Set(abandoned.filter((one) => !isOpen(one)));
-    abandoned = abandoned.filter((one) => !over.has(one));
-    for (const { name, since } of over) end(name, since);
-    return inFlight;
+    const over = abandoned.filter((one) => !isOpen(one));
+    if (over.length > 0) abandoned = abandoned.filter(isOpen);
+    for (const { route, since } of over) finished(route, since);
+    return underWay.size + abandoned.length;
   });
 
   const pattern = (path) =>
@@ -36,12 +51,6 @@
       .slice(0, 8)
       .map((part) => (/\d/.test(part) || part.length > LONGEST_WORD || /[^\w.~-]/.test(part) ? '{}' : part))
       .join('/');
-  const routeOf = (request) => {
-    const known = request.route?.path;
-    if (typeof known === 'string') return `${typeof request.baseUrl === 'string' ? pattern(request.baseUrl) : ''}${known}`.slice(0, MOST_TEXT);
-    const url = request.originalUrl ?? request.url;
-    return pattern(String(url).split(/[?#]/, 1)[0].slice(0, 400)).slice(0, MOST_TEXT) || '/';
-  };
   const meterOf = (name) => {
     const subject = routes.has(name) || routes.size < MOST_ROUTES ? name : 'other';
     let route = routes.get(subject);
@@ -52,26 +61,33 @@
     kit.histogram('server.handler', { subject }, route.handler);
     return route;
   };
+  const paths = new Map();
+  const routeOf = (request) => {
+    const known = request.route?.path;
+    if (typeof known === 'string') {
+      const base = request.baseUrl && typeof request.baseUrl === 'string' ? pattern(request.baseUrl) : '';
+      return meterOf(`${base}${known}`.slice(0, MOST_TEXT));
+    }
+    const url = String(request.originalUrl ?? request.url).slice(0, MOST_URL);
+    let route = paths.get(url);
+    if (!route) {
+      route = meterOf(pattern(url.split(/[?#]/, 1)[0]).slice(0, MOST_TEXT) || '/');
+      if (paths.size >= MOST_PATHS) paths.clear();
+      paths.set(url, route);
+    }
+    return route;
+  };
 
-  /** A request is over; of no route when it was a stream of events, which is open for as long as somebody listens. */
-  const end = (name, since) => {
-    inFlight -= 1;
-    if (kit.gone() || name === undefined) return;
-    const route = meterOf(name);
+  const isStream = (answer) => String(answer.getHeader('content-type') ?? '').includes('event-stream');
+  const finished = (route, since) => {
     route.finished += 1;
     kit.record(route.handler, kit.mono() - since);
   };
-  kit.listen('http.server.request.start', ({ request, response }) => {
-    const since = kit.mono();
-    inFlight += 1;
-    response.once(
-      'close',
-      kit.guarded(() => {
-        const isStream = /event-stream/.test(String(response.getHeader('content-type') ?? ''));
-        const name = isStream ? undefined : routeOf(request);
-        if (isStream || response.writableEnded || abandoned.length >= MOST_ABANDONED) end(name, since);
-        else abandoned.push({ answer: new WeakRef(response), name, since });
-      }),
-    );
+  kit.listen('http.server.request.start', ({ response }) => underWay.set(response, kit.mono()));
+  kit.listen('http.server.response.finish', ({ request, response }) => {
+    const since = underWay.get(response);
+    if (since === undefined) return;
+    underWay.delete(response);
+    if (!isStream(response)) finished(routeOf(request), since);
   });
 }
