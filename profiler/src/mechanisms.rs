@@ -152,11 +152,6 @@ pub const MECHANISMS: &[Mechanism] = &[
         "the collector walks and moves what is held while the target stands still",
     )
     .of_sort(kinds::PAUSE_MAJOR),
-    together(
-        HeapBloat,
-        HeapLeak,
-        "what long requests hold grows until they end, as what is never given back does for good",
-    ),
     together(HeapBloat, LoopStarved, "taking apart what was read as a whole leaves no time for input"),
     together(LoopBlocked, OffloadSaturated, "tasks are handed over in bursts after each stall"),
     together(CpuSaturated, OffloadSaturated, "tasks last for longer while they wait for a core"),

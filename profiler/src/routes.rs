@@ -28,6 +28,15 @@ pub fn ended(timeline: &Timeline, instance: &str, span: Span) -> f64 {
     handlers(timeline, instance).flat_map(|s| s.intervals_within(span)).map(|i| i.1.count() as f64).sum()
 }
 
+/// The route of a process whose requests last longest in the median, with that median, ns.
+pub fn longest<'a>(timeline: &'a Timeline, instance: &'a str, span: Span) -> Option<(&'a str, f64)> {
+    handlers(timeline, instance)
+        .filter_map(|s| {
+            Some((s.spec.subject.as_str(), Durations::of(s.intervals_within(span)).quantile_ns(0.5)?))
+        })
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+}
+
 /// A route whose requests a rate follows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mover {

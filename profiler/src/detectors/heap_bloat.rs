@@ -19,7 +19,7 @@ use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence, plural};
 use crate::routes;
-use crate::stats::{Durations, median};
+use crate::stats::median;
 use crate::window;
 
 /// Window in which rises and drops count, seconds.
@@ -124,7 +124,7 @@ impl<'a> Hump<'a> {
             in_flight: in_flight(timeline, instance, &high),
             high,
             drops,
-            long: longest(timeline, instance, wide),
+            long: routes::longest(timeline, instance, wide).filter(|r| r.1 >= LONG_NS),
         })
     }
 
@@ -198,16 +198,6 @@ fn excused(timeline: &Timeline, instance: &str, span: Span) -> Vec<Span> {
 fn in_flight(timeline: &Timeline, instance: &str, high: &[RunTime]) -> Option<f64> {
     let lane = window::of_instance(timeline, names::SERVER_IN_FLIGHT, instance)?;
     median(high.iter().filter_map(|t| lane.at(*t, CARRY)).collect())
-}
-
-/// The route of the process whose requests last longest in the median, if that is long.
-fn longest<'a>(timeline: &'a Timeline, instance: &'a str, span: Span) -> Option<(&'a str, f64)> {
-    routes::handlers(timeline, instance)
-        .filter_map(|s| {
-            Some((s.spec.subject.as_str(), Durations::of(s.intervals_within(span)).quantile_ns(0.5)?))
-        })
-        .filter(|r| r.1 >= LONG_NS)
-        .max_by(|a, b| a.1.total_cmp(&b.1))
 }
 
 fn claim(timeline: &Timeline, at: RunTime, humps: &[Hump]) -> Option<Claim> {

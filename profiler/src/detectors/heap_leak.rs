@@ -1,7 +1,7 @@
 //! Heap leak: live memory grows steadily and nothing that the target holds for its clients explains it.
 //!
 //! **Claim.** So many bytes a second stay for ever. **Reads** `heap.used`, `heap.old.used`, `heap.live`, `heap.promoted`, `heap.sampling-error`,
-//! `client.open-sessions`, `server.websockets`, `server.sessions`, `server.in-flight`, `process.resident`. **Needs** 8 s of settled load for the exact
+//! `client.open-sessions`, `server.websockets`, `server.sessions`, `server.in-flight`, `server.handler`, `process.resident`. **Needs** 8 s of settled load for the exact
 //! total, and 5 s more until what was allocated counts as old: 13 s from the leak's beginning.
 //! **Statistic.** Theil and Sen's slope over the last 8, 16, 32 and 64 s; it must rise in nine of ten pairs, exceed its
 //! own noise, not flatten (a cache that fills does), and not follow the number of sessions. The exact total and the sampled old
@@ -23,11 +23,17 @@ use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 mod collected;
 
 use super::{Answer, Claim, ONSET, evidence};
+use crate::routes;
 use crate::stats::{Trend, knot, median, trend};
 use crate::window;
 
 /// Windows tried, seconds, the longest first: small leaks show in long ones only.
 const WINDOWS_S: [f64; 4] = [64.0, 32.0, 16.0, 8.0];
+/// A window is so many times as long as the requests of the route that lasts longest: what those hold grows until they end, and some
+/// begin while others do.
+const OUTLAST: f64 = 3.0;
+/// Requests that ended in so many seconds count there.
+const ENDED_S: f64 = 30.0;
 /// Points per window: 496 pairs, a few microseconds, and each point far enough from the next.
 const POINTS: u32 = 32;
 /// The longer windows must be as long for the total alone.
@@ -93,8 +99,10 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     if window::after_plan(timeline.plan(), at) {
         return Answer::Looked(Vec::new());
     }
+    let least_s = (OUTLAST * longest_request_s(timeline, at)).min(WINDOWS_S[0]);
     let growth = WINDOWS_S
         .iter()
+        .filter(|&&s| s >= least_s)
         .map(|&s| window::last(at, s))
         .filter(|w| w.start >= settled + AGE)
         .find_map(|w| Growth::over(timeline, w).filter(|g| !g.slowing(timeline, settled)));
@@ -191,6 +199,13 @@ fn explained(timeline: &Timeline, span: Span, live: f64) -> f64 {
             Some(t.slope * live / count)
         })
         .fold(0.0, f64::max)
+}
+
+/// The median of the route whose requests last longest, over all processes; 0 without any.
+fn longest_request_s(timeline: &Timeline, at: RunTime) -> f64 {
+    let instances = window::instances(timeline, names::HEAP_USED).into_iter();
+    let longest = instances.filter_map(|i| routes::longest(timeline, i, window::last(at, ENDED_S)));
+    longest.map(|(_, ns)| ns / 1e9).fold(0.0, f64::max)
 }
 
 /// What the old generation says.
