@@ -188,6 +188,22 @@ fn garbage_that_waits_for_a_collection_is_no_leak_and_what_a_collection_leaves_i
 }
 
 #[test]
+fn a_leak_outlasts_what_long_requests_hold() {
+    let found = |request_s: u64| {
+        let mut w = collected(3.0, 0.0, true);
+        let handler = w.lane(LaneSpec::histogram(names::SERVER_HANDLER, "shop-0").about("/import"));
+        for end in (request_s..60).step_by(2) {
+            w.histogram(handler, ms(end * 1000 - 100), ms(end * 1000), &[request_s as f64 * 1e6]);
+        }
+        let d = w.diagnose();
+        find(&d, FindingKind::HeapLeak).found_at.as_secs_f64()
+    };
+    let (short, long) = (found(1), found(8));
+    // It begins at 10 s; 8 s are a window for requests of 1 s, 32 s the first one for requests of 8 s.
+    assert!(short < 30.0 && long >= 10.0 + 32.0, "{short} {long}");
+}
+
+#[test]
 fn a_starved_generator_silences_what_it_would_blame_on_the_target() {
     let d = build(&Setup { starved: Some((11.0, 30.0)), ..frozen() }).diagnose();
     assert_eq!(kinds_of(&d), [FindingKind::GeneratorLimited], "{:#?}", d.findings());

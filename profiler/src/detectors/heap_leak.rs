@@ -10,7 +10,8 @@
 //! least what the old generation grows by; where both, and the longer window, agree, it is confirmed.
 //! **End.** When half of what grew is given back: a leak that comes to rest still holds what it took.
 //!
-//! Where the heap has a collector, a major collection must have left what grew (`collected`): until there was one, nothing is said.
+//! Where the heap has a collector, the old generation is what grows, since the young one is mostly garbage, and its saw's teeth hide the growth
+//! of a small heap; a major collection must have left what grew (`collected`): until there was one, nothing is said.
 //! With the total alone (no generations) it is *possible* only, and only after 30 s.
 
 use std::time::Duration;
@@ -100,19 +101,30 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         return Answer::Looked(Vec::new());
     }
     let least_s = (OUTLAST * longest_request_s(timeline, at)).min(WINDOWS_S[0]);
+    let lane = grows_in(timeline);
     let growth = WINDOWS_S
         .iter()
         .filter(|&&s| s >= least_s)
         .map(|&s| window::last(at, s))
         .filter(|w| w.start >= settled + AGE)
-        .find_map(|w| Growth::over(timeline, w).filter(|g| !g.slowing(timeline, settled)));
+        .find_map(|w| Growth::over(timeline, lane, w).filter(|g| !g.slowing(timeline, settled)));
     Answer::Looked(growth.and_then(|g| claim(timeline, at, settled, &g)).into_iter().collect())
+}
+
+/// The lane whose growth is a leak's: all that lives, or with a collector what outlived its minor collections.
+fn grows_in(timeline: &Timeline) -> &'static str {
+    if timeline.has(names::HEAP_LIVE) && timeline.has(names::HEAP_OLD) {
+        names::HEAP_OLD
+    } else {
+        names::HEAP_USED
+    }
 }
 
 /// Is what grew from `onset` to `last` still there at `at`? A leak that has come to rest is no smaller for it.
 pub fn is_held(timeline: &Timeline, onset: RunTime, last: RunTime, at: RunTime) -> bool {
+    let lane = grows_in(timeline);
     let level = |t: RunTime| {
-        let points = window::summed(timeline, names::HEAP_USED, window::last(t, HELD_OVER_S), POINTS, CARRY);
+        let points = window::summed(timeline, lane, window::last(t, HELD_OVER_S), POINTS, CARRY);
         median(points.iter().map(|p| p.1).collect())
     };
     match (level(onset), level(last), level(at)) {
@@ -121,8 +133,9 @@ pub fn is_held(timeline: &Timeline, onset: RunTime, last: RunTime, at: RunTime) 
     }
 }
 
-/// Growth of the total that nothing explains.
+/// Growth that nothing explains.
 struct Growth {
+    lane: &'static str,
     span: Span,
     trend: Trend,
     bytes: f64,
@@ -131,8 +144,8 @@ struct Growth {
 }
 
 impl Growth {
-    fn over(timeline: &Timeline, span: Span) -> Option<Self> {
-        let points = window::summed(timeline, names::HEAP_USED, span, POINTS, CARRY);
+    fn over(timeline: &Timeline, lane: &'static str, span: Span) -> Option<Self> {
+        let points = window::summed(timeline, lane, span, POINTS, CARRY);
         if points.len() + 2 < POINTS as usize {
             return None; // a gap: a process came or went
         }
@@ -150,6 +163,7 @@ impl Growth {
         let unexplained = whole.slope - explained(timeline, span, live);
         let steady = second >= STEADY * first && second >= STEADY * whole.slope;
         (steady && unexplained >= UNEXPLAINED * whole.slope).then_some(Self {
+            lane,
             span,
             trend: whole,
             bytes,
@@ -169,7 +183,7 @@ impl Growth {
             if block.length() < BLOCK / 2 {
                 break;
             }
-            let points = window::summed(timeline, names::HEAP_USED, block, POINTS, CARRY);
+            let points = window::summed(timeline, self.lane, block, POINTS, CARRY);
             match trend(&points).filter(|t| t.slope >= fastest) {
                 Some(t) => fastest = t.slope,
                 None => break,
@@ -280,7 +294,7 @@ fn claim(timeline: &Timeline, at: RunTime, settled: RunTime, growth: &Growth) ->
 fn onset(timeline: &Timeline, at: RunTime, settled: RunTime, growth: &Growth) -> RunTime {
     let wide = window::last(at, KNOT_S);
     let span = Span::new(wide.start.max(settled), wide.end);
-    let points = window::summed(timeline, names::HEAP_USED, span, KNOT_POINTS, CARRY);
+    let points = window::summed(timeline, growth.lane, span, KNOT_POINTS, CARRY);
     knot(&points).map_or(growth.span.start, RunTime::from_secs_f64).min(growth.span.start + AGE)
 }
 
@@ -296,17 +310,17 @@ fn sentence(growth: &Growth, old: Option<&Old>, lasted: Duration) -> String {
 fn supporting(timeline: &Timeline, growth: &Growth, old: Option<&Old>, left: Option<f64>) -> Vec<Evidence> {
     let span = growth.span;
     let text = format!(
-        "all live memory grows {}, in {:.0} % of all pairs of instants over {:.0} s; now {}",
+        "{} grows {}, in {:.0} % of all pairs of instants over {:.0} s; now {}",
+        if growth.lane == names::HEAP_OLD { "the old generation" } else { "all live memory" },
         Unit::BytesPerSecond.show(growth.trend.slope),
         growth.trend.rising * 100.0,
         window::seconds(span),
         Unit::Bytes.show(growth.live)
     );
-    let mut list = vec![evidence(text, names::HEAP_USED, span, growth.trend.slope, Unit::BytesPerSecond)];
-    if let Some(o) = old {
+    let mut list = vec![evidence(text, growth.lane, span, growth.trend.slope, Unit::BytesPerSecond)];
+    if let Some(o) = old.filter(|_| growth.lane != names::HEAP_OLD) {
         let text = format!(
-            "the old generation{} grows {} and holds {}",
-            if left.is_some() { "" } else { " (sampled)" },
+            "the old generation (sampled) grows {} and holds {}",
             Unit::BytesPerSecond.show(o.slope),
             Unit::Bytes.show(o.now)
         );
