@@ -129,6 +129,15 @@ fn too_small_a_cache_is_found_with_the_room_that_is_wanted() {
     }
 }
 
+#[test]
+fn who_tells_of_evictions_need_not_tell_what_the_cache_holds() {
+    let mut w = thrash().build();
+    w.silence("cache.products.entries");
+    let d = w.diagnose();
+    let f = find(&d, FindingKind::CacheThrash);
+    assert!(f.status == Status::Likely && f.subject == "products", "{f:#?}");
+}
+
 /// What a Redis server alone tells, five times a second: from second 12 on so many look-ups of 500 miss, and `evicted` of each hundred of
 /// those make room.
 fn server(seed: u64, missed: f64, evicted: f64) -> World {

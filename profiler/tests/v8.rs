@@ -335,12 +335,20 @@ fn a_cluster_is_found_by_its_port_with_its_workers() {
         soon("samples of each", || kept.values(names::LOOP_UTILISATION, &me).len() > 3);
     }
     server.get("/end");
+    let keeper = format!("pid-{}", server.pid());
+    soon("its end is no death: it left by itself", || kept.values(names::PROCESS_DEATHS, &keeper).len() > 3);
+    assert!(kept.values(names::PROCESS_DEATHS, &keeper).iter().all(|n| *n == 0.0));
     let told =
         |p: &discover::Process| !kept.values(names::LOOP_UTILISATION, &format!("pid-{}", p.pid)).is_empty();
     soon("a worker that took another one's place is read, too", || {
         let now = discover(server.port).unwrap().processes;
         now.len() == 3 && now.iter().any(|p| !served.processes.contains(p)) && now.iter().all(told)
     });
+    let worker = discover(server.port).unwrap().processes.into_iter().find(|p| p.worker).unwrap();
+    let killed = std::process::Command::new("kill").args(["-9", &worker.pid.to_string()]).status().unwrap();
+    assert!(killed.success());
+    soon("a worker's death", || kept.values(names::PROCESS_DEATHS, &keeper).last() == Some(&1.0));
+    soon("another one in its place", || discover(server.port).unwrap().processes.len() == 3);
     assert!(attached.join(GRACE));
     soon("all closed", || server.inspectors().len() >= 3 && server.inspectors().iter().all(refused));
     for _ in 0..4 {

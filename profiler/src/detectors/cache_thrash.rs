@@ -9,7 +9,7 @@
 //!
 //! A cache with a long tail evicts too, but hits four times of five. Its capacity is what it holds while it evicts. The working set is told
 //! from keys that were loaded once and twice in the window (Chao 1984: unseen ones are about f1^2 / 2 f2), or from entries / hit ratio while few
-//! came again, and from what the cache held before. Where the service's cache is elsewhere it tells no evictions itself: its server must be asked
+//! came again, and from what the cache held before. Where the service's cache is elsewhere and it tells no evictions itself, its server must be asked
 //! (`--attach redis://...`), or this detector cannot tell.
 
 use std::collections::BTreeMap;
@@ -58,11 +58,18 @@ const QUIET: Duration = Duration::from_secs(5);
 /// Looks at every cache.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     let mut caches = timeline.members(names::CACHE);
-    caches.retain(|c| timeline.has(&lane(c, "evictions")) && told(timeline, &lane(c, "entries")));
+    caches.retain(|c| knows_evictions(timeline, c));
     if caches.is_empty() {
         return Answer::CannotTell(vec!["cache.NAME.evictions".to_owned(), "cache.NAME.entries".to_owned()]);
     }
     Answer::Looked(caches.iter().filter_map(|c| look_at(timeline, at, c)).collect())
+}
+
+/// Are evictions of a cache known to those who tell of it? They are who know how much it holds, and who have told of any.
+fn knows_evictions(timeline: &Timeline, cache: &str) -> bool {
+    let evictions = lane(cache, "evictions");
+    let any = || timeline.named(&evictions).any(|s| s.points.iter().any(|p| p.1 > 0.0));
+    timeline.has(&evictions) && (told(timeline, &lane(cache, "entries")) || any())
 }
 
 fn look_at(timeline: &Timeline, at: RunTime, cache: &str) -> Option<Claim> {

@@ -3,7 +3,7 @@
 //! **Claim.** It died so often, and what it held was lost. **Reads** `process.{deaths,generation}`, `server.{connections,websockets}`,
 //! `client.errors`, and the lanes in which a process speaks of itself. **Needs** `process.deaths`: whoever keeps the processes counts them,
 //! so that a rolling reload, which raises the generation alone, is no death. **Statistic.** None: a death is counted, not
-//! estimated. **Confirmed** when something else shows it: the process fell silent, its connections went, or clients saw them break.
+//! estimated. Who keeps workers may count them together: then it is not known which one it was. **Confirmed** when something else shows it: the process fell silent, its connections went, or clients saw them break.
 //!
 //! That its successor begins with nothing (no connections, an empty cache) is for [`crate::causes`].
 
@@ -63,25 +63,36 @@ fn deaths(timeline: &Timeline, instance: &str, span: Span) -> Vec<Death> {
         .collect()
 }
 
+/// Whom the lane of an instance counts: itself, or as the lane's subject says somebody that it keeps.
+fn counted<'a>(timeline: &'a Timeline, instance: &str) -> Option<&'a str> {
+    let lane = window::of_instance(timeline, names::PROCESS_DEATHS, instance)?;
+    Some(lane.spec.subject.as_str()).filter(|subject| !subject.is_empty())
+}
+
 fn look_at(timeline: &Timeline, at: RunTime, instance: &str) -> Option<Claim> {
     let deaths = deaths(timeline, instance, window::last(at, WINDOW_S));
     let (first, last) = (deaths.first()?, deaths.last()?);
-    let seen = Seen::read(timeline, at, instance, &deaths);
+    let kept = counted(timeline, instance);
+    let seen = Seen::read(timeline, at, kept.is_none().then_some(instance), &deaths);
+    let who = kept.map_or_else(|| instance.to_owned(), |kept| format!("{kept} of {instance}"));
+    let workers = kept.is_none().then(|| {
+        window::clusters(timeline, names::PROCESS_DEATHS).get(window::stem(instance)).map_or(1, Vec::len)
+    });
     let hurts = seen.broken > 0.0 || seen.gone;
     Some(Claim {
         kind: FindingKind::WorkerLost,
         identity: instance.to_owned(),
-        subject: instance.to_owned(),
+        subject: who.clone(),
         severity: if hurts { Severity::Critical } else { Severity::Warning },
         status: if seen.agrees() { Status::Confirmed } else { Status::Likely },
         onset: first.span.start,
         last: last.span.end,
         quiet: seen.period.map_or(QUIET, |p| QUIET.max(p.mul_f64(2.0))),
         weight: seen.many,
-        claim: seen.sentence(instance),
-        evidence: seen.supporting(instance, Span::new(first.span.start, at)),
+        claim: seen.sentence(&who),
+        evidence: seen.supporting(&who, Span::new(first.span.start, at)),
         contradicting: Vec::new(),
-        advice: seen.advice(timeline, instance),
+        advice: advice(&who, workers),
         missing: Vec::new(),
         episodes: episodes(deaths.iter().map(|d| d.span).collect(), Duration::ZERO),
         remedies: Vec::new(),
@@ -104,12 +115,13 @@ struct Seen {
 }
 
 impl Seen {
-    fn read(timeline: &Timeline, at: RunTime, instance: &str, deaths: &[Death]) -> Self {
-        let held = deaths.iter().filter_map(|d| held(timeline, instance, d.span.start)).reduce(|a, b| a + b);
+    /// `instance`: who died, where that is known.
+    fn read(timeline: &Timeline, at: RunTime, instance: Option<&str>, deaths: &[Death]) -> Self {
+        let held = deaths.iter().filter_map(|d| held(timeline, instance?, d.span.start)).reduce(|a, b| a + b);
         let silences: Vec<(Duration, bool)> =
-            deaths.iter().filter_map(|d| silence(timeline, at, instance, d.span)).collect();
+            deaths.iter().filter_map(|d| silence(timeline, at, instance?, d.span)).collect();
         let generation = |t| {
-            window::of_instance(timeline, names::PROCESS_GENERATION, instance).and_then(|l| l.at(t, CARRY))
+            window::of_instance(timeline, names::PROCESS_GENERATION, instance?).and_then(|l| l.at(t, CARRY))
         };
         let (before, now) = (generation(deaths[0].span.start), generation(at));
         Self {
@@ -168,27 +180,28 @@ impl Seen {
         }
         list
     }
+}
 
-    fn advice(&self, timeline: &Timeline, instance: &str) -> Vec<String> {
-        let mut list = vec![format!(
-            "Find what ended {instance}: its exit status or signal as its keeper saw it, the kernel's log (out of memory), its last words on standard error."
-        )];
-        let stem = window::stem(instance);
-        let workers = window::clusters(timeline, names::PROCESS_DEATHS).get(stem).map_or(1, Vec::len);
-        list.push(if workers > 1 {
-            format!(
-                "Keep room for it: with one of {workers} gone, each of the others has {:.2} times its load.",
-                workers as f64 / (workers - 1) as f64
-            )
-        } else {
-            "Run a second process beside it: while this one starts again nobody serves.".to_owned()
-        });
-        list.push(
-            "Let clients try again what may be done twice (GET, PUT, or with an idempotency key), after a short random wait."
-                .to_owned(),
-        );
-        list
+/// `workers`: how many there are that do the same; none where that is not known.
+fn advice(who: &str, workers: Option<usize>) -> Vec<String> {
+    let mut list = vec![format!(
+        "Find what ended {who}: its exit status or signal as its keeper saw it, the kernel's log (out of memory), its last words on standard error."
+    )];
+    match workers {
+        Some(1) => {
+            list.push("Run a second process beside it: while this one starts again nobody serves.".to_owned())
+        }
+        Some(workers) => list.push(format!(
+            "Keep room for it: with one of {workers} gone, each of the others has {:.2} times its load.",
+            workers as f64 / (workers - 1) as f64
+        )),
+        None => {}
     }
+    list.push(
+        "Let clients try again what may be done twice (GET, PUT, or with an idempotency key), after a short random wait."
+            .to_owned(),
+    );
+    list
 }
 
 fn held(timeline: &Timeline, instance: &str, at: RunTime) -> Option<f64> {

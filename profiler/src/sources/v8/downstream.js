@@ -1,7 +1,8 @@
 /*
  * Requests that the process makes of others, timed by what Node.js and its `fetch` tell of them (`diagnostics_channel`).
  *
- * Owns the name of who is asked: its host and port, and nothing else of an address. A call lasts from when it was sent to when its answer
+ * Owns the name of who is asked: its host and port, and the first word of the path (several services may share a port), nothing else of an
+ * address. A call lasts from when it was sent to when its answer
  * was read, or given up. Whether it repeats an earlier one is not known.
  *
  * One expression, a function of the observers' tools (`kit`).
@@ -11,6 +12,8 @@
   const MOST_ASKED = 16;
   const MOST_TEXT = 60;
   const FAILED_FROM = 500;
+  /** The first part of a path, if it is a short word and no number, key or token. */
+  const wordOf = (path) => /^\/([a-z][a-z_-]{0,23})(?:[/?#]|$)/i.exec(String(path).slice(0, 40))?.[1] ?? '';
 
   const asked = new Map();
   const meterOf = (place) => {
@@ -42,13 +45,16 @@
 
   // -- by `http` and `https`
   kit.listen('http.client.request.start', ({ request }) => {
-    const end = begin(String(request.getHeader('host') ?? request.host));
+    const end = begin(`${request.getHeader('host') ?? request.host}/${wordOf(request.path)}`);
     request.once('close', kit.guarded(() => end(!(request.res?.statusCode < FAILED_FROM) || !request.res.complete)));
   });
 
   // -- by `fetch`
   const underWay = new WeakMap();
-  kit.listen('undici:request:create', ({ request }) => underWay.set(request, { end: begin(String(request.origin).replace(/^\w+:\/\//, '')) }));
+  kit.listen('undici:request:create', ({ request }) => {
+    const host = String(request.origin).replace(/^\w+:\/\//, '');
+    underWay.set(request, { end: begin(`${host}/${wordOf(request.path)}`) });
+  });
   kit.listen('undici:request:headers', ({ request, response }) => {
     const call = underWay.get(request);
     if (call) call.failed = response.statusCode >= FAILED_FROM;

@@ -16,7 +16,8 @@ use crate::sources::batches::Answered;
 /// One expression: a function that installs the observers.
 const SOURCE: &str = include_str!("observers.js");
 /// Their parts, an expression each: what is observed of requests and of libraries.
-const PARTS: [&str; 5] = [
+const PARTS: [&str; 6] = [
+    include_str!("workers.js"),
     include_str!("connections.js"),
     include_str!("requests.js"),
     include_str!("downstream.js"),
