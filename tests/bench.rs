@@ -167,8 +167,14 @@ fn a_bench_of_sources_says_what_this_machine_lacks() {
         .iter()
         .map(|r| format!("{}: {}", r["row"].as_str().unwrap(), r["notes"][0].as_str().unwrap()))
         .collect();
-    let lacks =
-        ["node: node", "metrics: node", "otlp: node", "jvm: javac", "redis: the package redis-server"];
+    let lacks = [
+        "node: node",
+        "metrics: node",
+        "otlp: node",
+        "jvm: javac",
+        "redis: the package redis-server",
+        "node-busy: node",
+    ];
     // Two figures each: the service's, and ours.
     let expected: Vec<String> =
         lacks.iter().flat_map(|l| [format!("{l} is missing"), format!("{l} is missing")]).collect();

@@ -201,6 +201,24 @@ fn a_death_is_found_with_what_it_took_along() {
 }
 
 #[test]
+fn who_keeps_workers_counts_them_without_knowing_which_one_it_was() {
+    let mut c = Cluster::new(1);
+    let keeper =
+        c.lane(names::PROCESS_DEATHS, "a worker", "pid-7", |n, i| LaneSpec::level(n, i, Unit::Count));
+    c.draw(keeper, 100, |s, _| Some(if s < 10.2 { 0.0 } else { 1.0 }));
+    // The keeper itself goes on speaking: that is no silence of the worker's.
+    c.level(names::HEAP_USED, "pid-7", 100, |_, _| Some(8e6));
+    c.rate(names::ERRORS, "reset", "gen-0", 100, |s, _| {
+        Some(if (10.2..10.5).contains(&s) { 20.0 } else { 0.0 })
+    });
+    let d = c.world.diagnose();
+    let f = find(&d, FindingKind::WorkerLost);
+    assert_eq!((f.subject.as_str(), f.status), ("a worker of pid-7", Status::Confirmed), "{f:#?}");
+    assert!(f.claim.starts_with("a worker of pid-7 died after"), "{}", f.claim);
+    assert!(f.advice.iter().all(|a| !a.contains("second process")), "{:?}", f.advice);
+}
+
+#[test]
 fn a_rolling_reload_is_no_death() {
     for seed in 0..SEEDS {
         let d = gone(seed, &[10.2], false, 0.0);

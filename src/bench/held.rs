@@ -34,11 +34,11 @@ const SMALL: u64 = 10_000;
 /// How flat memory for a session is to be from the least to the most sessions.
 const FLAT: f64 = 1.2;
 
-/// Memory for each idle session, at several numbers of them.
+/// Memory for each idle session, at several numbers of them; of few, the median of so many runs.
 pub fn idle(
     name: &str,
     work: Work,
-    sizes: &[u64],
+    (sizes, runs): (&[u64], usize),
     at_most: f64,
     place: &Place<'_>,
 ) -> anyhow::Result<Vec<Row>> {
@@ -47,7 +47,7 @@ pub fn idle(
     for &sessions in sizes {
         let name = format!("{name}-{sessions}");
         let figure = "engine memory for a further idle session".to_owned();
-        match median_of_marginals(work, sessions, place) {
+        match median_of_marginals(work, sessions, runs, place) {
             Ok((bytes, samples)) => {
                 found.push(bytes);
                 let mut row = counted(&name, figure, "B", bytes, Some(Bound::AtMost(at_most)), None);
@@ -77,8 +77,13 @@ pub fn idle(
 
 /// The median of several runs where one is short: a process's other memory, some 100 KB more or less, is spread over
 /// few sessions there. What other processes do changes no memory: no run is contaminated.
-fn median_of_marginals(work: Work, sessions: u64, place: &Place<'_>) -> anyhow::Result<(f64, Vec<Sample>)> {
-    let runs = if sessions <= SMALL { 3 } else { 1 };
+fn median_of_marginals(
+    work: Work,
+    sessions: u64,
+    runs: usize,
+    place: &Place<'_>,
+) -> anyhow::Result<(f64, Vec<Sample>)> {
+    let runs = if sessions <= SMALL { runs } else { 1 };
     let measured: Vec<(f64, Sample)> =
         (0..runs).map(|_| marginal(work, sessions, place)).collect::<anyhow::Result<_>>()?;
     let (mut bytes, samples): (Vec<f64>, Vec<Sample>) = measured.into_iter().unzip();

@@ -77,7 +77,9 @@ impl Entry {
     pub fn measure(&self, place: &Place<'_>, peers: &Peers, quick: bool) -> anyhow::Result<Vec<Row>> {
         match &self.what {
             What::Compare(comparison) => compare(&self.name, comparison, place, peers, effort(quick, 4)),
-            What::Idle(work, sizes, bytes) => held::idle(&self.name, *work, sizes, *bytes, place),
+            What::Idle(work, sizes, bytes) => {
+                held::idle(&self.name, *work, (sizes, if quick { 1 } else { 3 }), *bytes, place)
+            }
             What::Hold(holding) => held::hold(&self.name, *holding, place),
             What::Timer(timer, us, seconds) => held::timer(&self.name, timer, *us, *seconds, place),
             What::Million(seconds) => held::million(&self.name, *seconds, place),
@@ -130,7 +132,7 @@ mod tests {
         insta::assert_snapshot!(names(Subject::Backend, false, &[]).join("\n"));
         assert_eq!(
             names(Subject::Sources, true, &[]).join(" "),
-            "agent node metrics otlp jvm process redis postgres rabbitmq"
+            "agent node metrics otlp jvm process redis postgres rabbitmq node-busy"
         );
     }
 }

@@ -53,6 +53,14 @@ impl Kept {
         got.samples.iter().filter(|s| is(&s.0)).map(|s| s.2).collect()
     }
 
+    /// All samples of a lane about `subject`, added up, of all instances.
+    pub fn sum(&self, name: &str, subject: &str) -> f64 {
+        let got = self.0.lock().unwrap();
+        let lane = |l: &LaneId| &got.lanes[l.0 as usize];
+        let of = got.samples.iter().filter(|s| lane(&s.0).name == name && lane(&s.0).subject == subject);
+        of.map(|s| s.2).sum()
+    }
+
     /// What histogram lanes of this name were given, of all instances.
     pub fn recorded(&self, name: &str) -> Vec<Sparse> {
         let got = self.0.lock().unwrap();

@@ -1,4 +1,4 @@
-//! The rows of `dyno bench sources`: one for each source, the same two targets for all.
+//! The rows of `dyno bench sources`: one for each source and a further one for a busy Node.js, the same two targets for all.
 //!
 //! A source that comes gets its line in [`crate::bench::services::Watched`].
 
@@ -22,11 +22,20 @@ const TARGET: f64 = 1.02;
 /// Our side, % of a core, at most.
 const OWN: f64 = 3.0;
 
+/// Requests a second for a Node.js process that is busy for half of the time: what watching takes each second is spread over them, and
+/// what it takes for each request shows.
+const BUSY: u64 = 12_000;
+
 /// All of them.
 pub fn all(quick: bool) -> Vec<Entry> {
-    let row = |service: Watched| {
-        let watch = Watch { service, per_s: service.per_s(quick), target: AtMost(TARGET), own: AtMost(OWN) };
-        Entry { name: service.source().to_owned(), what: What::Watch(watch) }
+    let row = |name: &str, service: Watched, per_s: u64| {
+        let watch = Watch { service, per_s, target: AtMost(TARGET), own: AtMost(OWN) };
+        Entry { name: name.to_owned(), what: What::Watch(watch) }
     };
-    Watched::ALL.into_iter().map(row).collect()
+    let mut all: Vec<Entry> = Watched::ALL
+        .into_iter()
+        .map(|service| row(service.source(), service, service.per_s(quick)))
+        .collect();
+    all.push(row("node-busy", Watched::Node, if quick { BUSY / 4 } else { BUSY }));
+    all
 }

@@ -407,6 +407,17 @@
     channel.subscribe(guardedHear);
     undo.push(() => channel.unsubscribe(guardedHear));
   };
+  /**
+   * What goes along with a request through all that it awaits: where the runtime does so by itself. Before Node.js 24 every promise would have
+   * to be hooked for it. `wanted`: by those who have something to add.
+   */
+  const companion = () => {
+    const [major] = process.versions.node.split('.').map(Number);
+    if (isDeno || major < 24 || process.execArgv.includes('--no-async-context-frame')) return undefined;
+    const storage = new (load('async_hooks').AsyncLocalStorage)();
+    undo.push(() => storage.disable());
+    return { wanted: false, begin: (what) => storage.enterWith(what), now: () => storage.getStore() };
+  };
   /** The primary of a cluster hands its connections to others; what it answers itself is its keeper's business. */
   const handsOn = () => {
     const cluster = load('cluster');
@@ -429,6 +440,7 @@
     if (isDeno) return;
     const kit = {
       ...{ isDeno, load, mono, guarded, record, level, rate, histogram, replace, listen, handsOn, undo },
+      companion: companion(),
       gone: () => removed,
       modules: (visit) => visitors.push(visit),
       tells: (tell) => tellers.push(tell),

@@ -2,7 +2,8 @@
  * Pools of connections that libraries keep in the process: found by the class in the cache of loaded modules, or handed over by shape.
  *
  * Owns what is known of each library: where its class is, how its pool counts, by which methods places are taken and given back. While the
- * observers stand, those methods are passed through and timed; a pool is known from its first use on. Nothing of options, addresses or
+ * observers stand, those methods are passed through and timed; a pool is known from its first use on. Where something goes along with a request
+ * (`kit.companion`), that is told what it asks for. Nothing of options, addresses or
  * statements is kept but how many connections there may be, and statements without their values.
  *
  * One expression, a function of the observers' tools (`kit`); gives what takes over an object that looks like a pool.
@@ -134,17 +135,32 @@
 
   const since = new WeakMap();
   const isObject = (x) => (typeof x === 'object' && x !== null) || typeof x === 'function';
+  /** The request at hand asks for a place; the result is called when it has given it back. */
+  const visit = (asked) => {
+    const request = kit.companion?.now();
+    if (!request) return () => {};
+    request.checkouts += 1;
+    if (request.underWay === 0) request.since = asked;
+    request.underWay += 1;
+    return (now) => {
+      request.underWay -= 1;
+      request.timeNs += now - asked;
+      if (request.underWay === 0) request.wallNs += now - request.since;
+    };
+  };
   const began = (meter) => {
     const asked = kit.mono();
+    const left = visit(asked);
     return kit.guarded((error, place) => {
       const now = kit.mono();
       kit.record(meter.wait, now - asked);
       if (error) {
         meter.timeouts += 1;
+        left(now);
         return;
       }
       meter.acquired += 1;
-      if (isObject(place)) since.set(place, now);
+      if (isObject(place)) since.set(place, { taken: now, left });
     });
   };
 
@@ -171,10 +187,12 @@
   const timeGiving = (kind, original) =>
     function (...given) {
       const meter = kit.gone() ? undefined : meters.get(this);
-      const taken = meter && isObject(given[0]) ? since.get(given[0]) : undefined;
-      if (taken !== undefined) {
+      const held = meter && isObject(given[0]) ? since.get(given[0]) : undefined;
+      if (held) {
+        const now = kit.mono();
         since.delete(given[0]);
-        kit.record(meter.hold, kit.mono() - taken);
+        kit.record(meter.hold, now - held.taken);
+        held.left(now);
       }
       return original.apply(this, given);
     };
@@ -183,12 +201,14 @@
   const watchClass = (kind, prototype) => {
     if (!prototype || classes.has(prototype)) return;
     classes.add(prototype);
+    if (kit.companion) kit.companion.wanted = true;
     kit.replace(prototype, kind.take, (original) => timeTaking(kind, original));
     for (const method of kind.give) kit.replace(prototype, method, (original) => timeGiving(kind, original));
   };
 
   // -- connections and statements of pg
 
+  const OTHER = 'other';
   const shapes = new Map();
   const texts = new Map();
   /** Numbers that are no part of a name, quoted texts, parameters. */
@@ -202,7 +222,7 @@
     let shape = texts.get(sql);
     if (shape) return shape;
     let text = fingerprint(sql);
-    if (!shapes.has(text) && shapes.size >= MOST_SHAPES) text = 'other';
+    if (!shapes.has(text) && shapes.size >= MOST_SHAPES) text = OTHER;
     shape = shapes.get(text) ?? addShape(text);
     if (texts.size < MOST_TEXTS) texts.set(sql, shape);
     return shape;
@@ -217,6 +237,18 @@
     return shape;
   };
 
+  /** A statement is sent; the request at hand may have sent its like before. */
+  const sent = kit.guarded((sql) => {
+    const shape = shapeOf(sql);
+    const request = kit.companion?.now();
+    if (request) {
+      request.statements += 1;
+      if (request.shapes.has(shape)) request.repeated += 1;
+      // What is told apart no more may be anything.
+      else if (shape !== shapes.get(OTHER)) request.shapes.add(shape);
+    }
+    return shape;
+  });
   const timeStatement = (original) =>
     function (...given) {
       const [what] = given;
@@ -226,8 +258,9 @@
       const calls = typeof given[last] === 'function';
       if (kit.gone() || typeof sql !== 'string' || (!calls && typeof what?.submit === 'function')) return original.apply(this, given);
       const asked = kit.mono();
+      const shape = sent(sql);
       const told = kit.guarded((error, result) => {
-        const shape = shapeOf(sql);
+        if (!shape) return;
         shape.calls += 1;
         if (error) shape.failures += 1;
         else shape.rows += result?.rowCount ?? 0;
@@ -284,6 +317,7 @@
     const prototype = Client?.prototype;
     if (!prototype || classes.has(prototype)) return;
     classes.add(prototype);
+    if (kit.companion) kit.companion.wanted = true;
     kit.replace(prototype, 'query', timeStatement);
     kit.replace(
       prototype,

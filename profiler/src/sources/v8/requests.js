@@ -4,7 +4,8 @@
  * Owns the name of a route: the pattern that express leaves on a request, else the path with its parts that look like ids replaced, and
  * never a query. A request counts from when its head was read to when its answer was written; what waits before that has not come here. Whose
  * client has gone is under way for as long as somebody still works on its answer: it may hold what others wait for. Nothing is hung on a
- * request: of every one, when it began is kept until it ends, and those without a client are looked for at each reading.
+ * request: of every one, when it began is kept until it ends, and those without a client are looked for at each reading. What a request asks
+ * of the database goes along with it (`kit.companion`); who adds to that is `pools.js`'s business.
  *
  * One expression, a function of the observers' tools (`kit`).
  */
@@ -22,13 +23,13 @@
   if (kit.handsOn()) return;
 
   const routes = new Map();
-  /** When each began, by its answer. @type {Map<object, number>} */
+  /** When each began, and what it asks of a database, by its answer. @type {Map<object, { since: number, asks?: object }>} */
   const underWay = new Map();
   /** Requests whose client has gone before the answer was written. @type {{ answer: WeakRef<object>, route: object, since: number }[]} */
   let abandoned = [];
   kit.undo.push(() => underWay.clear());
   kit.level('server.in-flight', 'count', {}, () => {
-    for (const [answer, since] of underWay) {
+    for (const [answer, { since }] of underWay) {
       if (!answer.destroyed) continue;
       underWay.delete(answer);
       // A stream of events is open for as long as somebody listens, and no request of any route.
@@ -55,7 +56,7 @@
     const subject = routes.has(name) || routes.size < MOST_ROUTES ? name : 'other';
     let route = routes.get(subject);
     if (route) return route;
-    route = { finished: 0, handler: new Map() };
+    route = { subject, finished: 0, handler: new Map(), asked: undefined };
     routes.set(subject, route);
     kit.rate('server.requests', 'per-second', { subject }, () => route.finished);
     kit.histogram('server.handler', { subject }, route.handler);
@@ -83,11 +84,34 @@
     route.finished += 1;
     kit.record(route.handler, kit.mono() - since);
   };
-  kit.listen('http.server.request.start', ({ response }) => underWay.set(response, kit.mono()));
+
+  const COUNTED = ['statements', 'repeated', 'checkouts'];
+  const asksNothing = () => ({ statements: 0, repeated: 0, checkouts: 0, timeNs: 0, wallNs: 0, shapes: new Set(), underWay: 0, since: 0 });
+  const tellAsked = (route, asks) => {
+    if (asks.statements + asks.checkouts === 0) return;
+    if (!route.asked) {
+      const asked = (route.asked = { statements: 0, repeated: 0, checkouts: 0, time: new Map(), wall: new Map() });
+      const { subject } = route;
+      for (const part of COUNTED) kit.rate(`server.db.${part}`, 'per-second', { subject }, () => asked[part]);
+      for (const part of ['time', 'wall']) kit.histogram(`server.db.${part}`, { subject }, asked[part]);
+    }
+    for (const part of COUNTED) route.asked[part] += asks[part];
+    kit.record(route.asked.time, asks.timeNs);
+    kit.record(route.asked.wall, asks.wallNs);
+  };
+
+  kit.listen('http.server.request.start', ({ response }) => {
+    const one = { since: kit.mono(), asks: undefined };
+    underWay.set(response, one);
+    if (kit.companion?.wanted) kit.companion.begin((one.asks = asksNothing()));
+  });
   kit.listen('http.server.response.finish', ({ request, response }) => {
-    const since = underWay.get(response);
-    if (since === undefined) return;
+    const one = underWay.get(response);
+    if (!one) return;
     underWay.delete(response);
-    if (!isStream(response)) finished(routeOf(request), since);
+    if (isStream(response)) return;
+    const route = routeOf(request);
+    finished(route, one.since);
+    if (one.asks) tellAsked(route, one.asks);
   });
 }
