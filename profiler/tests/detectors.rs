@@ -188,6 +188,30 @@ fn garbage_that_waits_for_a_collection_is_no_leak_and_what_a_collection_leaves_i
 }
 
 #[test]
+fn a_collection_speaks_for_its_own_process() {
+    const MB: f64 = 1024.0 * 1024.0;
+    // One grows by so many MB a second and is collected every 10 s, which leaves all of it; the other grows, too, and is not collected.
+    let kinds = |collected: f64, other: f64| {
+        let phases = vec![phase(0, 5, 0.0, 200.0, true), phase(5, 60, 200.0, 200.0, false)];
+        let mut w = World::empty(60, phases);
+        for (name, slope, is_collected) in [("services-0", collected, true), ("shop-0", other, false)] {
+            let level = |lane: &str| LaneSpec::level(lane, name, Unit::Bytes);
+            let lanes = [names::HEAP_USED, names::HEAP_OLD, names::HEAP_LIVE].map(|lane| w.lane(level(lane)));
+            for tick in 1..600_u64 {
+                let old = |tick: u64| (14.0 + slope * tick as f64 / 10.0) * MB;
+                let live = if is_collected { old(tick / 100 * 100) } else { old(0) };
+                for (lane, value) in lanes.into_iter().zip([old(tick) + MB, old(tick), live]) {
+                    w.sample(lane, ms(tick * 100), value);
+                }
+            }
+        }
+        kinds_of(&w.diagnose())
+    };
+    assert_eq!(kinds(0.8, 2.0), []);
+    assert_eq!(kinds(2.0, 0.8), [FindingKind::HeapLeak]);
+}
+
+#[test]
 fn a_leak_outlasts_what_long_requests_hold() {
     let found = |request_s: u64| {
         let mut w = collected(3.0, 0.0, true);

@@ -18,13 +18,20 @@ const BEFORE: Duration = Duration::from_millis(1);
 /// Growth up to the collection from which on a share of it means something.
 const LEAST: f64 = 1024.0 * 1024.0;
 
+/// Share of all growth in the span that was in processes with a collection, at least: those without one may have grown by garbage alone.
+const LOOKED_AT: f64 = 0.5;
+
 /// Of what the old generation grew by from the start of `span` to the last major collection in it, the share that this one
-/// left, over all processes that had one. None without a collection to tell.
+/// left, over all processes that had one. None without a collection to tell, and where most of the growth was in other processes.
 pub fn left(timeline: &Timeline, span: Span) -> Option<f64> {
     let (mut grown, mut stayed) = (0.0, 0.0);
+    let (mut all, mut looked_at) = (0.0, 0.0);
     for instance in window::instances(timeline, names::HEAP_LIVE) {
         let live = window::of_instance(timeline, names::HEAP_LIVE, instance)?;
         let old = window::of_instance(timeline, names::HEAP_OLD, instance)?;
+        let (first, last) = (old.at(span.start, CARRY), old.at(span.end, CARRY));
+        let growth = first.zip(last).map_or(0.0, |(first, last)| (last - first).max(0.0));
+        all += growth;
         // The lane changes with a collection, and with nothing else.
         let Some((_, at, floor)) =
             window::steps(live, span).filter(|s| live.at(s.0, CARRY) != Some(s.2)).last()
@@ -34,7 +41,8 @@ pub fn left(timeline: &Timeline, span: Span) -> Option<f64> {
         if let (Some(began), Some(before)) = (old.at(span.start, CARRY), old.at(at.back(BEFORE), CARRY)) {
             grown += before - began;
             stayed += floor - began;
+            looked_at += growth;
         }
     }
-    (grown >= LEAST).then(|| stayed / grown)
+    (grown >= LEAST && looked_at >= LOOKED_AT * all).then(|| stayed / grown)
 }
