@@ -27,6 +27,8 @@ const GROUP: &str = "dyno";
 const MAX_OTHERS: usize = 1_000;
 /// Most characters of the target's own words in an error.
 const WORDS: usize = 160;
+/// What an inspector says when the process has left its context behind: it ends as soon as nobody is connected to it.
+const NO_CONTEXT: [&str; 2] = ["Cannot find context", "context was destroyed"];
 
 /// A connection to an inspector.
 pub(super) struct Session {
@@ -189,6 +191,9 @@ fn answer<T: DeserializeOwned>(text: &str, id: u64) -> Result<Option<T>, V8Error
     }
     let reply: Reply<T> = serde_json::from_str(text).map_err(malformed)?;
     if let Some(error) = reply.error {
+        if NO_CONTEXT.iter().any(|words| error.message.contains(words)) {
+            return Err(V8Error::Ending);
+        }
         return Err(V8Error::NotInspector(clean(&error.message, WORDS)));
     }
     reply.result.map(Some).ok_or_else(|| V8Error::NotInspector("a reply without a result".to_owned()))

@@ -64,6 +64,9 @@ pub enum V8Error {
     /// No whole answer in time.
     #[error("no answer within 2 s")]
     TimedOut,
+    /// The process has left its context behind, and is about to end.
+    #[error("the process is about to end")]
+    Ending,
     /// Something else than an inspector of V8.
     #[error("what answers is not V8's inspector: {0}")]
     NotInspector(String),
@@ -81,6 +84,7 @@ impl V8Error {
         match self {
             Self::TimedOut => "silent",
             Self::Unreachable(_) => "refused",
+            Self::Ending => "gone",
             _ => "failing",
         }
     }
