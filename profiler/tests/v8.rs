@@ -313,6 +313,14 @@ fn processes_that_want_the_same_port_for_their_inspector_are_all_read() {
     }
 }
 
+/// The first of several ports that are free: a cluster gives each worker the next one. Below those that the system hands out, of which
+/// another test may get one meanwhile.
+fn ports_in_a_row() -> u16 {
+    let first = 20_000 + (std::process::id() % 1_000) as u16 * 10;
+    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    (first..32_000).step_by(10).find(|&port| (port..port + 8).all(free)).unwrap()
+}
+
 #[test]
 fn a_cluster_is_found_by_its_port_with_its_workers() {
     // All workers of a cluster that ask for any port get the same one.
@@ -320,7 +328,7 @@ fn a_cluster_is_found_by_its_port_with_its_workers() {
         "const cluster = require('cluster');
         if (cluster.isPrimary) {{ cluster.fork(); cluster.fork(); cluster.on('exit', () => cluster.fork()); }} else {{ {SERVER} }}"
     );
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = ports_in_a_row();
     let server = Server::start(Path::new("node"), &[], &format!("--inspect-port={port}"), &script);
     soon("both workers", || discover(server.port).unwrap().processes.len() == 3);
     let served = discover(server.port).unwrap();
@@ -348,7 +356,10 @@ fn a_cluster_is_found_by_its_port_with_its_workers() {
     let killed = std::process::Command::new("kill").args(["-9", &worker.pid.to_string()]).status().unwrap();
     assert!(killed.success());
     soon("a worker's death", || kept.values(names::PROCESS_DEATHS, &keeper).last() == Some(&1.0));
-    soon("another one in its place", || discover(server.port).unwrap().processes.len() == 3);
+    soon("another one in its place, and read", || {
+        let now = discover(server.port).unwrap().processes;
+        now.len() == 3 && now.iter().all(|p| p.pid != worker.pid && told(p))
+    });
     assert!(attached.join(GRACE));
     soon("all closed", || server.inspectors().len() >= 3 && server.inspectors().iter().all(refused));
     for _ in 0..4 {
