@@ -57,9 +57,6 @@ struct Rows {
     seats: u32,
 }
 
-/// Naps for which there is room from the beginning, at most: 1 MiB.
-const MOST_NAPS: usize = 1 << 16;
-
 /// Seats of a row, 14 KiB.
 const ROW: usize = 256;
 
@@ -110,14 +107,6 @@ pub struct Seats {
 }
 
 impl Seats {
-    /// With room for so many sessions that nap: a heap that grows copies all its naps each time, and leaves the old copy behind. What
-    /// of the room is not used is never touched.
-    #[must_use]
-    pub fn for_sessions(most: u64) -> Self {
-        let most = usize::try_from(most).map_or(MOST_NAPS, |n| n.min(MOST_NAPS));
-        Self { naps: RefCell::new(BinaryHeap::with_capacity(most)), ..Self::default() }
-    }
-
     /// Takes a seat.
     pub fn take(&self) -> SeatId {
         let mut seats = self.seats.borrow_mut();

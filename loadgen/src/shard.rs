@@ -129,15 +129,14 @@ impl Shard {
             }
         });
         let each = program.kinds.iter().map(|k| k.connections).max().unwrap_or(1).max(1);
-        let sessions_max = crate::sizing::usable(descriptors) / each;
         Ok(Self {
             rows: rows.collect(),
             figures: Rc::new(Figures::new(program.steps, program.kinds.len())),
-            seats: Seats::for_sessions(sessions_max),
+            seats: Seats::default(),
             stage: crate::journey::stage(&segment.plan, &segment.url, segment.address)?,
             input: RefCell::new(vec![0; INPUT].into_boxed_slice()),
             output: RefCell::default(),
-            sessions_max,
+            sessions_max: crate::sizing::usable(descriptors) / each,
             timer: segment.plan.timer,
             halt: Halt::default(),
             rules: Parts::of(&segment.plan, segment.worker, segment.workers),

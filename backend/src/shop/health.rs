@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::http::StatusCode;
 use serde::Serialize;
 
 use super::Shop;
@@ -18,11 +16,9 @@ pub struct Status {
     status: &'static str,
 }
 
-/// A plain answer, with nothing behind it: not even a text to be made.
-pub async fn hello() -> Response {
-    let mut response = Response::new(Body::from(r#"{"status":"open"}"#));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+/// A plain answer, with nothing behind it.
+pub async fn hello() -> Json<Status> {
+    Json(Status { status: "open" })
 }
 
 /// The process answers.

@@ -4,7 +4,7 @@
 //! `client.open-sessions`, `server.websockets`, `server.sessions`, `server.in-flight`, `server.handler`, `process.resident`. **Needs** 8 s of settled load for the exact
 //! total, and 5 s more until what was allocated counts as old: 13 s from the leak's beginning.
 //! **Statistic.** Theil and Sen's slope over the last 8, 16, 32 and 64 s; it must rise in nine of ten pairs, exceed its
-//! own noise, not flatten (a cache that fills does), and not follow the number of sessions. The exact total and the sampled old
+//! own noise, not flatten (a cache that fills does), not follow the number of sessions, and outlast what the longest requests hold. The exact total and the sampled old
 //! generation must agree, since old alone is an estimate, and the total alone also holds requests in flight.
 //! Onset: the knot at which the growth leaves the floor. **Law.** What is promoted per second is at
 //! least what the old generation grows by; where both, and the longer window, agree, it is confirmed.

@@ -2,9 +2,8 @@
  * Requests that the process makes of others, timed by what Node.js and its `fetch` tell of them (`diagnostics_channel`).
  *
  * Owns the name of who is asked: its host and port, and the first word of the path (several services may share a port), nothing else of an
- * address. A call lasts from when it was sent to when its answer
- * was read, or given up. It repeats an earlier one if the same request has called there in vain before, which is known where something goes
- * along with a request (`kit.companion`).
+ * address. A call lasts from when it was sent to when its answer was read, or given up. It repeats an earlier one if the same request has called
+ * there in vain before, which is known where something goes along with a request (`kit.companion`).
  *
  * One expression, a function of the observers' tools (`kit`).
  */

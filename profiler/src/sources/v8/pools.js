@@ -3,8 +3,8 @@
  *
  * Owns what is known of each library: where its class is, how its pool counts, by which methods places are taken and given back. While the
  * observers stand, those methods are passed through and timed; a pool is known from its first use on. Where something goes along with a request
- * (`kit.companion`), that is told what it asks for. Nothing of options, addresses or
- * statements is kept but how many connections there may be, and statements without their values.
+ * (`kit.companion`), that is told what it asks for. Nothing of options, addresses or statements is kept but how many connections there may be,
+ * and statements without their values.
  *
  * One expression, a function of the observers' tools (`kit`); gives what takes over an object that looks like a pool.
  */

@@ -17,6 +17,8 @@
   const LONGEST_WORD = 24;
   /** Most answers without a client that are looked at until they end; more of them end at once. */
   const MOST_ABANDONED = 1_000;
+  /** Most requests under way that are known: an answer that never ends, and never closes, is kept here. */
+  const MOST_UNDER_WAY = 20_000;
   /** Most addresses whose route is remembered, and most of one that is looked at. */
   const MOST_PATHS = 1_000;
   const MOST_URL = 400;
@@ -112,6 +114,7 @@
   };
 
   kit.listen('http.server.request.start', ({ response }) => {
+    if (underWay.size >= MOST_UNDER_WAY) return;
     const one = { since: kit.mono(), asks: undefined };
     underWay.set(response, one);
     if (kit.companion?.wanted) kit.companion.begin((one.asks = asksNothing()));
