@@ -20,6 +20,8 @@ export const SHOP = {
   poolCapacity: 12,
   /** How long a request waits for a connection before it is refused, ms. */
   poolPatienceMs: 5_000,
+  /** How long is tried to open all connections, ms: a server that has just been filled may be busy writing. Less than a supervisor waits for a worker. */
+  openPatienceMs: 30_000,
   /** Product details in the cache. */
   cacheCapacity: 10_000,
   /** Rows of past orders with which the shop begins, as of the Rust shop: enough that reading them all shows, and made in seconds. */

@@ -13,6 +13,11 @@ import { watchServer } from './server-figures.js';
 /** What pg and its pool say when patience has ended; it has no code of its own. */
 const PG_TIMEOUT = /timeout exceeded when trying to connect|terminated due to connection timeout|timeout expired/;
 
+/** Whether `e` says that a connection was waited for in vain. */
+function ofPatience(e) {
+  return e instanceof PoolTimeout || PG_TIMEOUT.test(e.message);
+}
+
 export class Database {
   #driver;
   #pool;
@@ -45,12 +50,19 @@ export class Database {
     return this.#settings.poolCapacity;
   }
 
-  /** Opens all connections, so that the first burst of requests need not. */
-  async openAll(count = this.capacity) {
-    const open = await Promise.allSettled(Array.from({ length: count }, () => this.#pool.get()));
-    for (const { value } of open) value?.release();
-    const failed = open.find((o) => o.status === 'rejected');
-    if (failed) throw failed.reason;
+  /**
+   * Opens all connections, so that the first burst of requests need not. A server that is too busy to let somebody in within a
+   * request's patience is asked again.
+   */
+  async openAll() {
+    const until = performance.now() + this.#settings.openPatienceMs;
+    for (;;) {
+      const open = await Promise.allSettled(Array.from({ length: this.capacity }, () => this.#pool.get()));
+      for (const { value } of open) value?.release();
+      const failed = open.find((o) => o.status === 'rejected');
+      if (!failed) return;
+      if (!ofPatience(failed.reason) || performance.now() > until) throw failed.reason;
+    }
   }
 
   /** Puts a pool of another size in place. Who waits or works in the old one finishes there. */
@@ -75,7 +87,7 @@ export class Database {
     } catch (e) {
       waiting.timedOut();
       visited();
-      throw e instanceof PoolTimeout || PG_TIMEOUT.test(e.message) ? new Refusal(503, 'the database is busy, try again') : e;
+      throw ofPatience(e) ? new Refusal(503, 'the database is busy, try again') : e;
     }
     const held = waiting.acquired();
     let out = true;

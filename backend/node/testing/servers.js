@@ -105,7 +105,8 @@ export async function run(program, args, folder, ready, env = environment(folder
   const stop = async () => {
     child.kill('SIGKILL');
     await gone;
-    rmSync(folder, { recursive: true, force: true });
+    // Its children write until they notice.
+    rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
   };
   return { pid: child.pid, stop };
 }
