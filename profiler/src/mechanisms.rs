@@ -105,6 +105,7 @@ pub const MECHANISMS: &[Mechanism] = &[
         "popular keys are among those that were removed, and all who want one load it",
     ),
     together(CacheThrash, CacheStampede, "popular keys are evicted too, and all who want one load it"),
+    together(CacheThrash, CacheCold, "a cache that gets less room removes at once what no longer fits"),
     lasting(
         CacheCold,
         CacheAvalanche,

@@ -57,8 +57,8 @@ export class Database {
   async openAll() {
     const until = performance.now() + this.#settings.openPatienceMs;
     for (;;) {
-      const open = await Promise.allSettled(Array.from({ length: this.capacity }, () => this.#pool.get()));
-      for (const { value } of open) value?.release();
+      const opened = Array.from({ length: this.capacity }, () => this.#pool.get().then((connection) => connection.release()));
+      const open = await Promise.allSettled(opened);
       const failed = open.find((o) => o.status === 'rejected');
       if (!failed) return;
       if (!ofPatience(failed.reason) || performance.now() > until) throw failed.reason;

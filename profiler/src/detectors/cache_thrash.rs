@@ -298,10 +298,9 @@ fn wanted(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<Evidence> {
             match set.by_keys {
                 Some(all) =>
                     format!("; by how many came twice there are about {}", Unit::Count.show(all.round())),
-                None => format!(
-                    "; by its hits it holds one of {:.1} that are wanted",
-                    set.by_hits / seen.entries.unwrap_or(1.0).max(1.0)
-                ),
+                None => seen.entries.map_or_else(String::new, |n| {
+                    format!("; by its hits it holds one of {:.1} that are wanted", set.by_hits / n.max(1.0))
+                }),
             }
         );
         list.push(evidence(text, kinds::CACHE_REFRESH, seen.span, set.seen, Unit::Count));
@@ -325,6 +324,7 @@ fn remedies(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<Remedy> {
 fn advice(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<String> {
     let each = if seen.processes > 1 { " in each process" } else { "" };
     let entries = seen.entries.unwrap_or(0.0);
+    let from = seen.entries.map_or_else(String::new, |n| format!(" from {}", Unit::Count.show(n)));
     let mut list = vec![if let Some(each) = seen.bytes_each().filter(|_| set.needs() > entries) {
         format!(
             "Raise the limit of cache {cache} (maxmemory) from {} to {}: about {} entries are wanted where {} have room, at {} each, and a tenth more keeps evictions rare.",
@@ -336,8 +336,7 @@ fn advice(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<String> {
         )
     } else if set.needs() > entries {
         format!(
-            "Raise the capacity of cache {cache} from {} to {} entries{each}: about {} are wanted, and a tenth more keeps evictions rare.",
-            Unit::Count.show(entries),
+            "Raise the capacity of cache {cache}{from} to {} entries{each}: about {} are wanted, and a tenth more keeps evictions rare.",
             set.room(),
             Unit::Count.show(set.needs().round())
         )

@@ -5,9 +5,11 @@
 //! stalls in 6 s, none of them while the target stopped its work itself (that is a pause). *Blame:* the request that
 //! blocks has itself been in its handler for the whole stall and ends soon after it; so the route whose requests of that length end beside
 //! nearly all stalls, and hardly ever elsewhere, is to blame. Those who waited were as long in their handlers, but not beside every stall,
-//! or several for each. Without a route to blame nothing is said: then the loop is starved, or the CPU short. **Null.** The share of stalls that would have such an
+//! or several for each. Where the route's others wait for something else (a full pool), those count that were in their handler for the stall and
+//! nothing beside. Without a route to blame nothing is said: then the loop is starved, or the CPU short. **Null.** The share of stalls that would have such an
 //! end beside them by chance, from how often they are at other times; far above it with six stalls or more, it is confirmed.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use timeline::clock::RunTime;
@@ -59,12 +61,15 @@ const ABOVE_CHANCE: f64 = 0.5;
 /// Time in handler of all such requests over all stalls, at most: one request for each stall, and perhaps one more that waits in
 /// the same route. Where many wait the route is no more than a victim.
 const AT_MOST: f64 = 6.0;
-/// Where the loop has hardly any time between the stalls the blame must be plainer: each of five stalls or more ...
-const DENSE: f64 = 0.6;
+/// Where the loop has little time between the stalls (more of it in those too short to be told) the blame must be plainer: each of five stalls
+/// or more ...
+const DENSE: f64 = 0.4;
 const DENSE_STALLS: usize = 5;
 const DENSE_BESIDE: f64 = 0.9;
 /// ... with little more than one request for each, which waits for a stall before its own and one after it.
-const DENSE_AT_MOST: f64 = 4.0;
+const DENSE_AT_MOST: f64 = 3.5;
+/// Time in handler over the stall, at most, of a request that did nothing else.
+const NOTHING_ELSE: f64 = 1.25;
 /// Unless the stalls of the last seconds differ more than so (the ninetieth percentile over the tenth), while the target has a core to itself.
 const ALIKE: f64 = 2.0;
 const ALIKE_S: f64 = 3.0;
@@ -184,9 +189,10 @@ fn blame<'a>(timeline: &'a Timeline, at: RunTime, stalls: &[Stall]) -> Option<Bl
     }
     let plain = dense && !long(stalls) && !irregular(timeline, at, stalls);
     let (beside, at_most) = if plain { (DENSE_BESIDE, DENSE_AT_MOST) } else { (BESIDE, AT_MOST) };
+    let whose = if dense { &[Whose::Through][..] } else { &[Whose::Through, Whose::NothingElse] };
     let candidates = routes::all(timeline)
         .into_iter()
-        .filter_map(|route| judged(timeline, route, stalls))
+        .flat_map(|route| whose.iter().filter_map(move |&whose| judged(timeline, route, stalls, whose)))
         .filter(|b| b.beside >= beside && b.beside - b.chance >= ABOVE_CHANCE && b.ratio <= at_most);
     if dense {
         // Then somebody who waited ends beside every stall, too, but several for each.
@@ -209,10 +215,30 @@ fn irregular(timeline: &Timeline, at: RunTime, stalls: &[Stall]) -> bool {
     n >= DENSE_STALLS && cores >= FULL_CORE && lengths[n - 1 - n / 10] >= ALIKE * lengths[n / 10]
 }
 
-fn judged<'a>(timeline: &Timeline, route: &'a str, stalls: &[Stall]) -> Option<Blame<'a>> {
+/// Which requests count beside a stall.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// Those in their handler all through it, whatever they did before.
+    Through,
+    /// Those of which it is all that they did.
+    NothingElse,
+}
+
+impl Whose {
+    /// Times in handler beside a stall of `ns`.
+    fn lengths(self, ns: f64) -> Range<f64> {
+        let most = match self {
+            Self::Through => f64::INFINITY,
+            Self::NothingElse => NOTHING_ELSE * ns + KNOWN_TO.as_nanos() as f64,
+        };
+        THROUGH * ns..most
+    }
+}
+
+fn judged<'a>(timeline: &'a Timeline, route: &'a str, stalls: &[Stall], whose: Whose) -> Option<Blame<'a>> {
     let (mut hits, mut count, mut time) = (0.0, 0.0, 0.0);
     for stall in stalls {
-        let (n, ns) = lane(timeline, stall.instance, route).map_or((0, 0.0), |l| beside(l, stall));
+        let (n, ns) = lane(timeline, stall.instance, route).map_or((0, 0.0), |l| beside(l, stall, whose));
         hits += f64::from(u8::from(n > 0));
         count += n as f64;
         time += ns;
@@ -222,25 +248,38 @@ fn judged<'a>(timeline: &Timeline, route: &'a str, stalls: &[Stall]) -> Option<B
     (hits > 0.0).then(|| Blame {
         route,
         beside: hits / n,
-        chance: chance(timeline, route, stalls, THROUGH * time / count),
+        chance: chance(timeline, route, stalls, whose, time / count),
         ratio: time / all,
     })
 }
 
 /// Share of the stalls beside which a request of the route that lasts `ns` would end by chance: from how often that is when nothing
-/// stalls.
-fn chance(timeline: &Timeline, route: &str, stalls: &[Stall], ns: f64) -> f64 {
+/// stalls. Those that do nothing else may be common since something else is wrong, so they are looked for between the stalls.
+fn chance(timeline: &Timeline, route: &str, stalls: &[Stall], whose: Whose, ns: f64) -> f64 {
     let first = stalls.iter().map(|s| s.span.start).min().unwrap_or_default();
-    let quiet = Span::new(first.back(Duration::from_secs_f64(CHANCE_S)), first.back(TICK));
-    let looked_at = (ENDS_WITHIN + KNOWN_TO + TICK).as_secs_f64();
+    let last = stalls.iter().map(|s| s.span.end).max().unwrap_or_default();
+    let before = Span::new(first.back(Duration::from_secs_f64(CHANCE_S)), first.back(TICK));
+    let looked_at = ENDS_WITHIN + KNOWN_TO + TICK;
     let expected: f64 = window::instances(timeline, names::SERVER_HANDLER)
         .into_iter()
         .map(|instance| {
-            let own = stalls.iter().filter(|s| s.instance == instance).count() as f64;
-            let ends = lane(timeline, instance, route).filter(|_| own > 0.0);
-            let long: u64 =
-                ends.into_iter().flat_map(|l| l.intervals_within(quiet)).map(|i| longer(&i.1, ns).0).sum();
-            own * (1.0 - (-(long as f64) / window::seconds(quiet).max(1.0) * looked_at).exp())
+            let own: Vec<Span> = stalls.iter().filter(|s| s.instance == instance).map(|s| s.span).collect();
+            let Some(lane) = lane(timeline, instance, route).filter(|_| !own.is_empty()) else { return 0.0 };
+            let between = |span: Span| {
+                own.iter().all(|s| span.overlap(Span::new(s.start.back(TICK), s.end + looked_at)).is_zero())
+            };
+            let (quiet, least_s) = match whose {
+                Whose::Through => (lane.intervals_within(before).iter().collect(), window::seconds(before).max(1.0)),
+                Whose::NothingElse => {
+                    let all = lane.intervals_within(Span::new(first, last));
+                    let quiet: Vec<_> = all.iter().filter(|i| between(i.0)).collect();
+                    let s = quiet.iter().map(|i| window::seconds(i.0)).sum();
+                    (quiet, s)
+                }
+            };
+            let long: u64 = quiet.iter().map(|i| lasting_for(&i.1, &whose.lengths(ns)).0).sum();
+            let rate = if least_s > 0.0 { long as f64 / least_s } else { f64::INFINITY };
+            own.len() as f64 * (1.0 - (-rate * looked_at.as_secs_f64()).exp())
         })
         .sum();
     expected / stalls.len() as f64
@@ -251,19 +290,19 @@ fn lane<'a>(timeline: &'a Timeline, instance: &'a str, route: &str) -> Option<&'
 }
 
 /// The route's requests that were there all through the stall and ended beside its end: how many, and their time in handler, ns.
-fn beside(lane: &timeline::Series, stall: &Stall) -> (u64, f64) {
+fn beside(lane: &timeline::Series, stall: &Stall, whose: Whose) -> (u64, f64) {
     let end = stall.span.end;
     let around = Span::new(end.back(TICK * 2), end + ENDS_WITHIN);
     lane.intervals_within(around)
         .iter()
         .filter(|i| i.0.end > end.back(KNOWN_TO))
-        .map(|i| longer(&i.1, THROUGH * stall.ns()))
+        .map(|i| lasting_for(&i.1, &whose.lengths(stall.ns())))
         .fold((0, 0.0), |sum, x| (sum.0 + x.0, sum.1 + x.1))
 }
 
-/// How many samples are at least `ns` long, and their sum.
-fn longer(cells: &timeline::histogram::Sparse, ns: f64) -> (u64, f64) {
-    let long = cells.cells.iter().map(|&(us, n)| (f64::from(us) * 1e3, n)).filter(|c| c.0 >= ns);
+/// How many samples are so long, and their sum.
+fn lasting_for(cells: &timeline::histogram::Sparse, ns: &Range<f64>) -> (u64, f64) {
+    let long = cells.cells.iter().map(|&(us, n)| (f64::from(us) * 1e3, n)).filter(|c| ns.contains(&c.0));
     long.fold((0, 0.0), |sum, (v, n)| (sum.0 + u64::from(n), sum.1 + v * f64::from(n)))
 }
 

@@ -2,8 +2,10 @@
  * Caches that libraries keep in the process or reach from it: ioredis as one, each lru-cache by itself.
  *
  * Owns what is concluded from look-ups and writes: a key that is missed and then written was loaded in between; one that several loaded at
- * once was duplicated; misses that see somebody else's write waited for it. So hits and misses are counted, loads are inferred. Of a key a
- * short text is kept in which long parts that look made up (tokens, ids, addresses) are replaced by a number of four digits.
+ * once was duplicated; misses that see somebody else's write waited for it. So hits and misses are counted, loads are inferred. Where something
+ * goes along with a request (`kit.companion`) two more things are: who misses, asks a database and writes nothing has looked for what does not
+ * exist, where others of the kind do; who writes what it has loaded and then removes other keys has made room. Of a key a short text is kept in
+ * which long parts that look made up (tokens, ids, addresses) are replaced by a number of four digits.
  *
  * One expression, a function of the observers' tools (`kit`).
  */
@@ -14,28 +16,30 @@
   const MOST_LOADS = 256;
   /** Refreshes told at a reading, those with the most loads first. */
   const MOST_EVENTS = 24;
-  /** A miss that nobody has written for so long was no load, ns. */
+  /** Most kinds of keys, by what is left of them without ids. */
+  const MOST_KINDS = 64;
+  /** A miss that nobody has written for so long was no load, or one that found nothing, ns. */
   const FORGOTTEN_NS = 2_000_000_000;
   /** After a write, others of the same refresh come within this, or twice the first one's load, ns. */
   const AFTER_NS = 100_000_000;
   /** Longest stretch told as one refresh, ns: a stampede must be seen while it lasts. */
   const LONGEST_NS = 1_000_000_000;
 
-  const shown = (key) => {
-    const text = typeof key === 'string' || typeof key === 'number' ? String(key).slice(0, 200) : typeof key;
-    return text.replace(/[^\s:/|]*@[^\s:/|]*|[A-Za-z0-9_+=-]{16,}/g, (part) => {
+  const textOf = (key) => (typeof key === 'string' || typeof key === 'number' ? String(key).slice(0, 200) : typeof key);
+  const kindOf = (key) => textOf(key).replace(/[^\s:/|]*@[^\s:/|]*|[A-Za-z0-9_+=-]{16,}|\d+/g, '*');
+  const shown = (key) =>
+    textOf(key).replace(/[^\s:/|]*@[^\s:/|]*|[A-Za-z0-9_+=-]{16,}/g, (part) => {
       let sum = 0;
       for (let i = 0; i < part.length; i++) sum = (sum * 31 + part.charCodeAt(i)) % 10_000;
       return `*${String(sum).padStart(4, '0')}`;
     });
-  };
 
   // -- one cache
 
   let caches = 0;
   const newMeter = (name) => {
     caches += 1;
-    const counts = { hits: 0, misses: 0, loads: 0, coalesced: 0, 'duplicate-loads': 0, evictions: 0, removed: 0 };
+    const counts = { hits: 0, misses: 0, loads: 0, coalesced: 0, 'duplicate-loads': 0, 'absent-loads': 0, evictions: 0, removed: 0 };
     const load = new Map();
     const time = new Map();
     const open = new Map();
@@ -45,17 +49,35 @@
     for (const part of ['hits', 'misses', 'removed']) kit.rate(of(part), 'per-second', {}, () => counts[part]);
     for (const part of ['loads', 'coalesced', 'duplicate-loads']) kit.rate(of(part), 'per-second', inferred, () => counts[part]);
     kit.histogram(of('load'), inferred, load);
+    if (kit.companion) {
+      kit.companion.wanted = true;
+      kit.rate(of('absent-loads'), 'per-second', inferred, () => counts['absent-loads']);
+    }
+    /** Kinds of keys that have been loaded: of others (lists of what is barred, say) none is missing. */
+    const kinds = new Set();
 
     const close = (key, refresh) => {
       open.delete(key);
       counts.coalesced += refresh.sets > 0 ? refresh.waits.length : 0;
       if (refresh.sets > 0) ended.push({ key, start: refresh.start, end: refresh.last, loads: refresh.sets });
     };
+    const askedBy = (request) => (request ? request.statements + request.checkouts : 0);
+    /** Nobody has written what was missed so long ago; who has asked a database since has not found it there. */
+    const forget = (key, refresh, now) => {
+      const { waits } = refresh;
+      while (waits.length > 0 && now - waits[0].since > FORGOTTEN_NS) {
+        const { request, asked } = waits.shift();
+        if (refresh.first > 0 || askedBy(request) <= asked || !kinds.has(kindOf(key))) continue;
+        counts.loads += 1;
+        counts['absent-loads'] += 1;
+      }
+      if (waits.length === 0) open.delete(key);
+      else refresh.start = waits[0].since;
+    };
     const sweep = (now) => {
       for (const [key, refresh] of open) {
-        if (refresh.sets === 0) {
-          if (now - refresh.start > FORGOTTEN_NS) open.delete(key);
-        } else if (now - refresh.last > Math.max(AFTER_NS, 2 * refresh.first)) close(key, refresh);
+        if (refresh.sets === 0) forget(key, refresh, now);
+        else if (now - refresh.last > Math.max(AFTER_NS, 2 * refresh.first)) close(key, refresh);
         else if (now - refresh.start > LONGEST_NS) {
           ended.push({ key, start: refresh.start, end: refresh.last, loads: refresh.sets });
           Object.assign(refresh, { start: now, sets: 0 });
@@ -84,17 +106,20 @@
       time,
       of,
       hit: () => (counts.hits += 1),
-      missed: (key, now) => {
+      missed: (key, now, request = kit.companion?.now()) => {
         counts.misses += 1;
         const refresh = open.get(key);
+        const wait = { since: now, request, asked: askedBy(request) };
         if (refresh) {
-          if (refresh.waits.length < MOST_LOADS) refresh.waits.push(now);
-        } else if (open.size < MOST_KEYS) open.set(key, { start: now, first: 0, last: 0, sets: 0, waits: [now] });
+          if (refresh.waits.length < MOST_LOADS) refresh.waits.push(wait);
+        } else if (open.size < MOST_KEYS) open.set(key, { start: now, first: 0, last: 0, sets: 0, waits: [wait] });
       },
+      /** Whether that was a load. */
       written: (key, now) => {
         const refresh = open.get(key);
-        if (!refresh) return;
-        const began = refresh.waits.shift();
+        if (!refresh) return false;
+        const began = refresh.waits.shift().since;
+        if (refresh.sets === 0 && kinds.size < MOST_KINDS) kinds.add(kindOf(key));
         counts.loads += 1;
         refresh.sets += 1;
         refresh.last = now;
@@ -102,6 +127,7 @@
         else counts['duplicate-loads'] += 1;
         kit.record(load, now - began);
         if (refresh.waits.length === 0) close(key, refresh);
+        return true;
       },
     };
   };
@@ -115,8 +141,11 @@
   const newRedis = () => {
     const meter = newMeter('redis');
     kit.histogram(meter.of('time'), {}, meter.time);
+    if (kit.companion) kit.rate(meter.of('evictions'), 'per-second', { quality: 'inferred' }, () => meter.counts.evictions);
     return meter;
   };
+  /** What a request has loaded last: the keys that it removes then make room for it. @type {WeakMap<object, string>} */
+  const loaded = new WeakMap();
   const keyOf = (key) => (typeof key === 'string' ? key : String(key));
   const watchCommand = kit.guarded((command) => {
     const name = String(command?.name).toLowerCase();
@@ -124,15 +153,19 @@
     if ((!reads && !writes && !removes) || typeof command.promise?.then !== 'function') return;
     redis ??= newRedis();
     const asked = kit.mono();
-    const keys = name === 'mget' ? command.args.flat().map(keyOf) : [keyOf(command.args[0])];
+    const request = kit.companion?.now();
+    const drops = name === 'del' || name === 'unlink';
+    const keys = drops || name === 'mget' ? command.args.flat().map(keyOf) : [keyOf(command.args[0])];
     const answered = kit.guarded((value) => {
       if (kit.gone()) return;
       const now = kit.mono();
       kit.record(redis.time, now - asked);
-      if (writes) redis.written(keys[0], now);
-      else if (removes) redis.counts.removed += Number(value) || 0;
+      const gone = removes ? Number(value) || 0 : 0;
+      redis.counts.removed += gone;
+      if (drops && request && loaded.has(request) && !keys.includes(loaded.get(request))) redis.counts.evictions += gone;
+      if (writes && redis.written(keys[0], now) && request) loaded.set(request, keys[0]);
       // A key is missed from when it was asked for: that is where its load begins.
-      else keys.forEach((key, i) => ((name === 'mget' ? value?.[i] : value) == null ? redis.missed(key, asked) : redis.hit()));
+      if (reads) keys.forEach((key, i) => ((name === 'mget' ? value?.[i] : value) == null ? redis.missed(key, asked, request) : redis.hit()));
     });
     command.promise.then(answered, () => {});
   });

@@ -29,7 +29,8 @@
       take: 'connect',
       give: ['_release'],
       closed: ['ending'],
-      counts: (p) => [p.totalCount, p.idleCount, p.waitingCount, p.options?.max],
+      // A connection that is only being made is in nobody's use.
+      counts: (p) => [p.totalCount - (p._clients?.filter((c) => c._connected === false).length ?? 0), p.idleCount, p.waitingCount, p.options?.max],
     },
     {
       name: 'mysql',
