@@ -89,11 +89,17 @@ pub fn held_before(series: &Series, at: RunTime) -> Option<f64> {
     series.within(before).iter().map(|p| p.1).reduce(f64::max)
 }
 
-/// Share of look-ups that missed in `span`; none with fewer than `least` of them.
-pub fn miss_share(timeline: &Timeline, cache: &str, span: Span, least: f64) -> Option<f64> {
+/// Look-ups that missed in `span`, and all of them.
+pub fn miss_counts(timeline: &Timeline, cache: &str, span: Span) -> Option<(f64, f64)> {
     let misses = window::counted(timeline, &lane(cache, "misses"), span)?;
     let hits = window::counted(timeline, &lane(cache, "hits"), span)?;
-    (hits + misses >= least).then(|| misses / (hits + misses))
+    Some((misses, hits + misses))
+}
+
+/// Share of look-ups that missed in `span`; none with fewer than `least` of them.
+pub fn miss_share(timeline: &Timeline, cache: &str, span: Span, least: f64) -> Option<f64> {
+    let (misses, all) = miss_counts(timeline, cache, span)?;
+    (all >= least).then(|| misses / all)
 }
 
 /// One time at which many keys were missed at once.
@@ -199,7 +205,7 @@ fn begins(timeline: &Timeline, grid: &Grid, usual: &Usual, i: usize) -> Option<f
 }
 
 /// Is a count far above what was to be expected, in proportion and for a count of chance?
-fn leaps(count: f64, expected: f64) -> bool {
+pub fn leaps(count: f64, expected: f64) -> bool {
     count >= RATIO_GROWTH * expected && count - expected >= DEVIATIONS * (expected + 1.0).sqrt()
 }
 

@@ -3,7 +3,7 @@
 //! **Claim.** Most of what a cache held was removed in an instant, not key by key, and what is asked for must be loaded anew. **Reads**
 //! `cache.NAME.{removed,entries,hits,misses,loads,load,loads-in-flight}`. **Statistic.** A tick of one process is an *emptying* when
 //! it removed half of what that process held, and several entries; emptyings count once look-ups miss after them
-//! for many keys. **Needs** half a second after the first. **Law.** Entries are kept: the level must fall by what was removed, less
+//! for many keys: for a second, or at once far more than before. **Needs** half a second after the first. **Law.** Entries are kept: the level must fall by what was removed, less
 //! what was loaded since. Where it does, or where emptyings recur, it is confirmed.
 //!
 //! A cache that begins empty (start, rolling reload, a worker started again) removes nothing, and changes of single
@@ -18,7 +18,9 @@ use timeline::lane::names;
 use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence, plural};
-use crate::cache_cells::{CELL, LoadTimes, held_before, lane, level, miss_share, recurring_quiet, told};
+use crate::cache_cells::{
+    CELL, LoadTimes, held_before, lane, leaps, level, miss_counts, miss_share, recurring_quiet, told,
+};
 use crate::stats::median;
 use crate::window;
 
@@ -36,6 +38,10 @@ const LEAST_IN_ALL: f64 = 20.0;
 const AFTERMATH: Duration = Duration::from_secs(1);
 /// ... and it may be judged after so much of it.
 const LEAST_AFTERMATH: Duration = Duration::from_millis(500);
+/// A cache that is asked for much is full again within a second; so soon after the tick its misses are looked for, too ...
+const SOON: Duration = Duration::from_millis(200);
+/// ... and compared with those of so long before.
+const USUAL: Duration = Duration::from_secs(2);
 /// Share of look-ups that must miss then. A healthy cache misses a tenth to a fifth.
 const MISS_SHARE: f64 = 0.3;
 const LEAST_LOOK_UPS: f64 = 10.0;
@@ -120,7 +126,17 @@ impl Emptying {
     fn is_missed(&self, timeline: &Timeline, cache: &str, at: RunTime) -> bool {
         let span = Span::new(self.span.start, self.span.start + AFTERMATH);
         at.since(self.span.end) >= LEAST_AFTERMATH
-            && miss_share(timeline, cache, span, LEAST_LOOK_UPS).is_some_and(|m| m >= MISS_SHARE)
+            && (miss_share(timeline, cache, span, LEAST_LOOK_UPS).is_some_and(|m| m >= MISS_SHARE)
+                || self.is_missed_soon(timeline, cache))
+    }
+
+    fn is_missed_soon(&self, timeline: &Timeline, cache: &str) -> bool {
+        let counted = |span| miss_counts(timeline, cache, span).filter(|c| c.1 >= LEAST_LOOK_UPS);
+        let now = counted(Span::new(self.span.start, self.span.end + SOON));
+        let before = counted(Span::new(self.span.start.back(USUAL), self.span.start));
+        now.zip(before).is_some_and(|((misses, all), (usual, of))| {
+            misses >= MISS_SHARE * all && leaps(misses, usual / of * all)
+        })
     }
 
     /// Did the level fall by what was removed?

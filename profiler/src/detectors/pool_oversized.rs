@@ -17,7 +17,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Remedy, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, evidence, plural};
-use crate::stats::Durations;
+use crate::stats::{Durations, median};
 use crate::window;
 
 /// Connections of one service from which on their number can hurt a small database: half of the 100 that a PostgreSQL server takes
@@ -85,7 +85,8 @@ fn look_at(timeline: &Timeline, pool: &str, at: RunTime) -> Option<Claim> {
     if at.since(since).as_secs_f64() < OPEN_S {
         return None;
     }
-    let now = open.last()?.1;
+    // They may be closed just now.
+    let now = median(open.iter().filter(|p| p.0 >= since_s).map(|p| p.1).collect())?;
     let seen = Seen { span: Span::new(since, at), open: now, peak, need, limit };
     let agrees =
         seen.little(timeline, pool).is_some_and(|busy| SURPLUS * (busy + STAFFING * busy.sqrt()) <= now);
