@@ -3,7 +3,7 @@
  *
  * The timer sees both kinds of standing still and tells them apart by what the process did meanwhile: it used the CPU (a turn that does
  * not come back), or it did not (the process was stopped, or got no core). All its threads count: while V8 compacts, the main thread
- * waits for those that help it.
+ * waits for those that help it. Whose main thread alone worked for as long as a stall is has stalled, however long it waited for a core beside.
  */
 import { readFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
@@ -40,17 +40,18 @@ export function watchLoop(lanes, pauses) {
 function tellStall(pauses, due, end, before, now) {
   const stood = end - due;
   const worked = now.cpu - before.cpu;
-  if (now.waited === undefined || worked >= stood / 2) pauses.note('pause.worker-stall', due, end);
-  else pauses.note('pause.hiccup', due, end, Math.min(stood, now.waited - before.waited));
+  const waited = now.waited === undefined ? 0 : Math.min(stood, now.waited - before.waited);
+  if (now.waited === undefined || worked >= stood / 2 || now.ran - before.ran >= EVENT_NS) pauses.note('pause.worker-stall', due, end, waited);
+  else pauses.note('pause.hiccup', due, end, waited);
 }
 
-/** CPU time of all threads, and how long the main thread was ready to run and got no core, ns. Linux alone tells the latter. */
+/** CPU time of all threads, that of the main thread, and how long it was ready to run and got no core, ns. Linux alone tells the latter two. */
 function times() {
   const { user, system } = process.cpuUsage();
   const cpu = (user + system) * 1_000;
   try {
-    const [, waited] = readFileSync('/proc/self/schedstat', 'utf8').split(' ').map(Number);
-    return { cpu, waited };
+    const [ran, waited] = readFileSync('/proc/self/schedstat', 'utf8').split(' ').map(Number);
+    return { cpu, ran, waited };
   } catch {
     return { cpu };
   }

@@ -316,10 +316,11 @@
       const before = used;
       used = times();
       if (late < STALL_NS) return;
-      // A turn that does not come back uses the CPU; a process that was stopped, or got no core, does not.
+      // A turn that does not come back uses the CPU; a process that was stopped, or got no core, does not. Who shares its core with others
+      // stands still for longer than it works, and works for too long in one go all the same.
       const stood = last - due;
       const queued = used ? Math.min(stood, used.waited - before.waited) : 0;
-      const stalled = !used || used.cpu - before.cpu >= stood / 2;
+      const stalled = !used || used.cpu - before.cpu >= Math.min(stood / 2, STALL_NS);
       note(stalled ? 'pause.worker-stall' : 'pause.hiccup', due, last, queued, stalled && by ? [['function', by]] : []);
     });
     histogram('loop.delay', {}, delays);
