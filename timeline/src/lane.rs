@@ -232,6 +232,8 @@ pub mod names {
     pub const RUNTIME_THREADS: &str = "runtime.threads";
     /// Longest pause of any kind in the interval, ns.
     pub const PAUSE: &str = "pause.longest";
+    /// Share of the time in which a collector stopped the process, 0 to 1, with all that is too short to be told as an event.
+    pub const PAUSE_COLLECTING: &str = "pause.collecting";
     /// Threads of the offload pool.
     pub const OFFLOAD_CAPACITY: &str = "offload.capacity";
     /// Tasks that run on the offload pool now.

@@ -1,7 +1,7 @@
 /**
  * What stopped the process: collections, turns of the loop that did not come back, and standing still.
  *
- * Owns the events and the lane of the longest one. Collections come from the runtime's own observer where it has one
+ * Owns the events, the lane of the longest one and that of the time in collections. Collections come from the runtime's own observer where it has one
  * (Node.js); Deno and Bun show none, and then there are none here.
  */
 import { PerformanceObserver, constants, performance } from 'node:perf_hooks';
@@ -27,7 +27,9 @@ export class Pauses {
   /** @param {import('./lanes.js').Lanes} lanes */
   constructor(lanes) {
     lanes.level('pause.longest', 'ns', () => this.#takeLongest(), { combine: 'max' });
-    if (this.seesCollections) this.#observeCollections();
+    if (!this.seesCollections) return;
+    this.#observeCollections();
+    lanes.rate('pause.collecting', 'ratio', () => this.collecting / 1e9, { combine: 'max' });
   }
 
   /**

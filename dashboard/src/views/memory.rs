@@ -13,12 +13,13 @@ use crate::layout;
 const TALLEST: u16 = 4;
 
 /// Labels and canonical names, from young to what the kernel sees.
-const LANES: [(&str, &str); 8] = [
+const LANES: [(&str, &str); 9] = [
     ("young", names::HEAP_YOUNG),
     ("old", names::HEAP_OLD),
     ("live", names::HEAP_USED),
     ("alloc", names::HEAP_ALLOCATED),
     ("promoted", names::HEAP_PROMOTED),
+    ("collecting", names::PAUSE_COLLECTING),
     ("resident", names::HEAP_RESIDENT),
     ("retained", names::HEAP_RETAINED),
     ("process", names::PROCESS_RESIDENT),

@@ -1,7 +1,7 @@
 //! Heap churn: each request builds large objects and drops them again.
 //!
 //! **Claim.** So many bytes a second are allocated for one route's requests, and hardly any of them stay. **Reads**
-//! `heap.allocated`, `heap.used`, `heap.resident`, `server.handler`, events `pause.{minor,major}`. **Needs** `heap.allocated`, and `server.handler` to say more than
+//! `heap.allocated`, `heap.used`, `heap.resident`, `pause.collecting`, `server.handler`, or else events `pause.{minor,major}`. **Needs** `heap.allocated`, and `server.handler` to say more than
 //! *possible*. **Statistic.** Over 3 s of settled load: allocation must follow one route's requests tick by tick (least squares, see
 //! `routes.rs`), explain half of all that is allocated, and come to half a megabyte a request, so that it is objects of
 //! a size for which allocators ask the system, and pages are touched for the first time. A few long requests that
@@ -130,17 +130,33 @@ fn grows(timeline: &Timeline, span: Span) -> bool {
     middle(before, 20).zip(middle(now, 5)).is_some_and(|(then, now)| now > FLAT * then)
 }
 
-/// Share of the time in collections; none where no collection was ever seen.
+/// Share of the time in collections of those processes that allocate, each as far as it does; none where no collection was ever seen.
+/// Where nobody counts them it is that of those long enough to be told.
 fn collecting(timeline: &Timeline, span: Span) -> Option<f64> {
+    let shares: Vec<(f64, f64)> = window::instances(timeline, names::HEAP_ALLOCATED)
+        .into_iter()
+        .filter_map(|instance| {
+            let allocated = window::counted_by(timeline, names::HEAP_ALLOCATED, instance, span)?;
+            Some((allocated, collecting_in(timeline, instance, span)?))
+        })
+        .collect();
+    let all: f64 = shares.iter().map(|s| s.0).sum();
+    (all > 0.0).then(|| shares.iter().map(|(allocated, share)| allocated * share).sum::<f64>() / all)
+}
+
+fn collecting_in(timeline: &Timeline, instance: &str, span: Span) -> Option<f64> {
+    if let Some(seconds) = window::counted_by(timeline, names::PAUSE_COLLECTING, instance, span) {
+        return Some(seconds / WINDOW_S);
+    }
     let wide = Span::new(span.start.back(Duration::from_secs_f64(BEFORE_S)), span.end);
     let spans: Vec<Span> = [kinds::PAUSE_MINOR, kinds::PAUSE_MAJOR]
         .iter()
         .flat_map(|k| timeline.events(k, wide))
+        .filter(|e| e.instance == instance)
         .map(timeline::Event::span)
         .collect();
-    let instances = window::instances(timeline, names::HEAP_ALLOCATED).len().max(1) as f64;
     let inside: f64 = spans.iter().map(|s| s.overlap(span).as_secs_f64()).sum();
-    (!spans.is_empty()).then(|| inside / WINDOW_S / instances)
+    (!spans.is_empty()).then(|| inside / WINDOW_S)
 }
 
 /// Since when as much is allocated.
@@ -178,7 +194,7 @@ fn claim(timeline: &Timeline, at: RunTime, churn: &Churn) -> Claim {
         quiet: QUIET,
         weight: churn.rate,
         claim: sentence(churn),
-        evidence: supporting(churn),
+        evidence: supporting(timeline, churn),
         contradicting: Vec::new(),
         advice: advice(timeline, churn),
         missing: if churn.mover.is_none() { vec![names::SERVER_HANDLER.to_owned()] } else { Vec::new() },
@@ -201,7 +217,7 @@ fn sentence(churn: &Churn) -> String {
     )
 }
 
-fn supporting(churn: &Churn) -> Vec<Evidence> {
+fn supporting(timeline: &Timeline, churn: &Churn) -> Vec<Evidence> {
     let text = format!("{} are allocated", Unit::BytesPerSecond.show(churn.rate));
     let mut list = vec![evidence(text, names::HEAP_ALLOCATED, churn.span, churn.rate, Unit::BytesPerSecond)];
     if let Some(m) = &churn.mover {
@@ -223,7 +239,9 @@ fn supporting(churn: &Churn) -> Vec<Evidence> {
     }
     if let Some(share) = churn.collecting {
         let text = format!("collections take {} of the time", Unit::Ratio.show(share));
-        list.push(evidence(text, kinds::PAUSE_MINOR, churn.span, share, Unit::Ratio));
+        let counted = timeline.has(names::PAUSE_COLLECTING);
+        let lane = if counted { names::PAUSE_COLLECTING } else { kinds::PAUSE_MINOR };
+        list.push(evidence(text, lane, churn.span, share, Unit::Ratio));
     }
     list
 }

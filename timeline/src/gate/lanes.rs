@@ -4,7 +4,7 @@ use super::parse::nearest;
 use crate::lane::names;
 use crate::units::Unit;
 
-const FIXED: [(&str, Unit); 105] = [
+const FIXED: [(&str, Unit); 106] = [
     (names::OFFERED, Unit::PerSecond),
     (names::ACHIEVED, Unit::PerSecond),
     (names::COMPLETED, Unit::PerSecond),
@@ -50,6 +50,7 @@ const FIXED: [(&str, Unit); 105] = [
     (names::HEAP_ERROR, Unit::Ratio),
     (names::HEAP_LIVE, Unit::Bytes),
     (names::PAUSE, Unit::Ns),
+    (names::PAUSE_COLLECTING, Unit::Ratio),
     (names::LOOP_DELAY, Unit::Ns),
     (names::LOOP_UTILISATION, Unit::Ratio),
     (names::SERVER_IN_FLIGHT, Unit::Count),

@@ -154,6 +154,8 @@
 
   const collections = !isDeno && PerformanceObserver.supportedEntryTypes.includes('gc');
   let collected = () => {};
+  /** Time in collections so far, s. */
+  let collecting = 0;
   const watchCollections = () => {
     if (!collections) return;
     const MINOR = [1, 2]; // scavenge; minor mark-sweep
@@ -164,6 +166,7 @@
         for (const entry of list.getEntries()) {
           const kind = entry.detail?.kind ?? entry.kind;
           const start = origin + entry.startTime * 1e6;
+          collecting += entry.duration / 1e3;
           note(MINOR.includes(kind) ? 'pause.minor' : 'pause.major', start, start + entry.duration * 1e6);
           if (kind === MAJOR) collected();
         }
@@ -171,6 +174,7 @@
     );
     undo.push(() => observer.disconnect());
     observer.observe({ entryTypes: ['gc'] });
+    rate('pause.collecting', 'ratio', { combine: 'max' }, () => collecting);
   };
 
   // -- the heap; names of spaces differ from version to version, so they are matched
