@@ -78,9 +78,9 @@ impl Kept {
     }
 }
 
-/// Waits for `true`, five seconds at most.
+/// Waits for `true`, which takes a second at most where the machine has nothing else to do.
 pub fn soon(what: &str, check: impl Fn() -> bool) {
-    within(500, what, check);
+    within(2_000, what, check);
 }
 
 /// The same for what takes seconds of evidence: half a minute at most.

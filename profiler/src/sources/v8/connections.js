@@ -24,7 +24,7 @@
   }
   const know = (socket) => {
     const server = socket?.server;
-    if (typeof server?.getConnections !== 'function' || known.has(socket)) return;
+    if (typeof server?._connections !== 'number' || known.has(socket)) return;
     known.add(socket);
     if (!known.has(server)) {
       known.add(server);
@@ -45,15 +45,8 @@
     behind.clear();
   });
 
-  /** Of the last reading, one for each server; servers answer after it. */
-  let counts;
-  kit.level('server.connections', 'count', {}, () => {
-    const open = counts?.reduce((sum, count) => sum + count, 0);
-    const answers = [];
-    for (const server of servers) server.deref()?.getConnections((_, count) => answers.push(count ?? 0));
-    counts = answers;
-    return open;
-  });
+  // Servers count for themselves. They would answer `getConnections` at a tick of their own, and none must be asked for at a reading (`calm.js`).
+  kit.level('server.connections', 'count', {}, () => servers.reduce((sum, server) => sum + (server.deref()?._connections ?? 0), 0));
 
   let looks = 0;
   let longest = 0;

@@ -6,10 +6,12 @@
  * dyno opened it. The environment of the process is not read but for the size of the offload pool. What libraries tell (requests, pools,
  * caches) is for the parts beside this file, which are handed the tools to observe with and nothing else.
  *
- * This is one expression, a function: of the name of the symbol, of whether dyno opened the inspector, of what loads a built-in module, and of
- * the parts, functions of the tools.
+ * A reading may interrupt anything: what is called at one asks Node.js for no tick and no timer (`calm.js`).
+ *
+ * This is one expression, a function: of the name of the symbol, of whether dyno opened the inspector, of what loads a built-in module, of
+ * the parts, functions of the tools, and of what tells a good moment.
  */
-(name, opened, load, parts) => {
+(name, opened, load, parts, calm) => {
   'use strict';
   const VERSION = 1;
   /** A delay or a collection that is shorter than this is normal life and is told by its lane alone, ns. */
@@ -474,6 +476,7 @@
   // -- reading, and the end
 
   let seq = 0;
+  let modulesDue = false;
   let ticks = [];
   let lost = 0;
 
@@ -483,7 +486,12 @@
     catchWhoRuns();
     counted = countsResources && seq % CENSUS_EVERY === 0;
     if (counted) census();
-    if (parts.length > 0 && seq % CENSUS_EVERY === 5) visitModules();
+    modulesDue ||= parts.length > 0 && seq % CENSUS_EVERY === 5;
+    // A module may warn whoever looks at what it exports, which is a tick.
+    if (modulesDue && calm()) {
+      modulesDue = false;
+      visitModules();
+    }
     heap = readHeap();
     const now = mono();
     const tick = { seq: ++seq, at: now, values: [], histograms: [], events: takeEvents() };

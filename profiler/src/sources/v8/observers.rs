@@ -24,6 +24,12 @@ const PARTS: [&str; 6] = [
     include_str!("pools.js"),
     include_str!("caches.js"),
 ];
+/// One expression: a function that tells a good moment for what changes something in the target.
+const CALM: &str = include_str!("calm.js");
+/// What stands for the answer at another moment, how long one is waited for, and from look to look.
+const BUSY: &str = "busy";
+const CALM_PATIENCE: Duration = Duration::from_secs(2);
+const CALM_LOOK: Duration = Duration::from_millis(2);
 /// Live bytes from which on a heap is not searched: 15 ms of standstill for each MB make two seconds of it.
 const MAX_SEARCHED: u64 = 128 << 20;
 /// Longest time for the search.
@@ -76,8 +82,8 @@ impl Observers {
     pub fn install(&self, session: &mut Session) -> Result<About, V8Error> {
         let parts: Vec<String> = PARTS.iter().map(|part| format!("({part})")).collect();
         let expression =
-            format!("({SOURCE})(\"{}\", {}, {LOAD}, [{}])", self.name, self.opened, parts.join(","));
-        let text = session.evaluate(&expression)?.unwrap_or_default();
+            format!("({SOURCE})(\"{}\", {}, {LOAD}, [{}], {CALM})", self.name, self.opened, parts.join(","));
+        let text = when_calm(session, &expression)?.unwrap_or_default();
         let about: About = serde_json::from_str(&text).map_err(unexpected)?;
         Ok(About { version: clean(&about.version, 20), ..about })
     }
@@ -116,17 +122,29 @@ impl Observers {
 
     /// Takes them back, and has the inspector closed if dyno opened it.
     pub fn remove(&self, session: &mut Session) -> Result<(), V8Error> {
-        session.evaluate(&self.call("remove()")).map(|_| ())
+        when_calm(session, &self.call("remove()")).map(|_| ())
     }
 
     /// Has the inspector go to a free port as soon as nobody is connected.
     pub fn move_on(&self, session: &mut Session) -> Result<(), V8Error> {
-        session.evaluate(&self.call("move()")).map(|_| ())
+        when_calm(session, &self.call("move()")).map(|_| ())
     }
 
     fn call(&self, what: &str) -> String {
         format!("globalThis[Symbol.for(\"{}\")]?.{what}", self.name)
     }
+}
+
+/// What `expression` gives, once the target is in a state to be changed.
+fn when_calm(session: &mut Session, expression: &str) -> Result<Option<String>, V8Error> {
+    let expression = format!("({CALM})() ? {expression} : \"{BUSY}\"");
+    for _ in 0..CALM_PATIENCE.as_millis() / CALM_LOOK.as_millis() {
+        match session.evaluate(&expression)? {
+            Some(text) if text == BUSY => std::thread::sleep(CALM_LOOK),
+            given => return Ok(given),
+        }
+    }
+    Err(V8Error::Observers("the process was busy with itself at each of a thousand looks".to_owned()))
 }
 
 fn unexpected(error: serde_json::Error) -> V8Error {
