@@ -4,8 +4,8 @@
  * Owns the events, the lane of the longest one and that of the time in collections. Collections come from the runtime's own observer where it has one
  * (Node.js); Deno and Bun show none, and then there are none here.
  */
-import { PerformanceObserver, constants, performance } from 'node:perf_hooks';
-import { mono } from '../clock.js';
+import { PerformanceObserver, constants } from 'node:perf_hooks';
+import { performanceOrigin } from '../clock.js';
 
 /** Most events told at a tick, longest first; the rest is counted. */
 const MOST_EVENTS = 24;
@@ -65,8 +65,7 @@ export class Pauses {
 
   #observeCollections() {
     const { NODE_PERFORMANCE_GC_MINOR: minor, NODE_PERFORMANCE_GC_MAJOR: major } = constants;
-    // Entries count from the process's own origin, which is this many ns on the host's clock.
-    const origin = mono() - performance.now() * 1e6;
+    const origin = performanceOrigin();
     this.#observer = new PerformanceObserver((list) => {
       // All entries of the batch: exporters that take the first one only miss three in four.
       for (const entry of list.getEntries()) {
