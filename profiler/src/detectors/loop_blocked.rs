@@ -269,7 +269,9 @@ fn chance(timeline: &Timeline, route: &str, stalls: &[Stall], whose: Whose, ns: 
                 own.iter().all(|s| span.overlap(Span::new(s.start.back(TICK), s.end + looked_at)).is_zero())
             };
             let (quiet, least_s) = match whose {
-                Whose::Through => (lane.intervals_within(before).iter().collect(), window::seconds(before).max(1.0)),
+                Whose::Through => {
+                    (lane.intervals_within(before).iter().collect(), window::seconds(before).max(1.0))
+                }
                 Whose::NothingElse => {
                     let all = lane.intervals_within(Span::new(first, last));
                     let quiet: Vec<_> = all.iter().filter(|i| between(i.0)).collect();

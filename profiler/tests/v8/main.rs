@@ -1,0 +1,306 @@
+//! The V8 source against real processes of Node.js, Deno and Bun that know nothing of dyno, and against inspectors that are none.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
+
+mod hostile;
+mod libraries;
+mod served;
+#[path = "../watched/mod.rs"]
+mod watched;
+
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use dynamometer_profiler::sources::discover::{self, Runtime, discover};
+use dynamometer_profiler::sources::v8::Place;
+use served::{GRACE, SERVER, Server, attach, beside, declared, lasted, refused, soon, why};
+use timeline::event::kinds;
+use timeline::histogram::Sparse;
+use timeline::lane::names;
+
+#[test]
+fn a_server_as_it_was_started_shows_its_heap_collections_and_loop_and_is_left_as_it_was() {
+    let server = Server::node(SERVER);
+    let me = format!("pid-{}", server.pid());
+    let (attached, kept) = attach(&[Place::Process(server.pid())], Some(server.port));
+    assert!(attached.about().contains("opened for this and closed at the end"), "{}", attached.about());
+    let inspector = server.inspector();
+
+    soon("heap lanes", || !kept.values(names::HEAP_OLD, &me).is_empty());
+    let before = kept.values(names::HEAP_OLD, &me)[0];
+    soon("collections", || {
+        server.get("/churn");
+        server.get("/leak");
+        !lasted(&kept, kinds::PAUSE_MINOR).is_empty() && !lasted(&kept, kinds::PAUSE_MAJOR).is_empty()
+    });
+    soon("who blocks the loop", || {
+        server.get("/block");
+        let got = kept.0.lock().unwrap();
+        let named = got.events.iter().filter(|e| e.kind == kinds::PAUSE_WORKER_STALL);
+        named
+            .flat_map(|e| &e.labels)
+            .any(|(_, who)| who.starts_with("dawdle (") && who.contains("/server.cjs:"))
+    });
+    soon("time in handlers", || !kept.recorded(names::SERVER_HANDLER).is_empty());
+    soon("a blocked loop", || {
+        let long = |ns: &u64| *ns >= 100_000_000;
+        lasted(&kept, kinds::PAUSE_WORKER_STALL).iter().chain(&lasted(&kept, kinds::PAUSE_HICCUP)).any(long)
+    });
+    assert!(
+        *kept.values(names::HEAP_OLD, &me).last().unwrap() > before,
+        "what leaks is in the old generation"
+    );
+    for lane in [
+        names::HEAP_YOUNG,
+        names::HEAP_USED,
+        names::HEAP_LIVE,
+        names::HEAP_ALLOCATED,
+        names::LOOP_UTILISATION,
+        names::PAUSE,
+    ] {
+        assert!(!kept.values(lane, &me).is_empty(), "{lane}");
+    }
+    assert_eq!(kept.values(names::OFFLOAD_CAPACITY, &me)[0], 3.0);
+    soon("offload waits", || !kept.recorded(names::OFFLOAD_WAIT).is_empty());
+    assert!(
+        kept.values(names::OFFLOAD_QUEUED, &me).contains(&0.0),
+        "threads are free until somebody needs them all"
+    );
+    soon("a full offload pool", || {
+        server.get("/hash");
+        kept.values(names::OFFLOAD_QUEUED, &me).contains(&1.0)
+    });
+    assert!(!kept.recorded(names::LOOP_DELAY).is_empty());
+    soon("a process of this machine is read on one clock", || kept.noted("shares our clock"));
+    assert!(kept.0.lock().unwrap().lanes.iter().any(|l| l.name == names::LOOP_RESOURCES));
+    assert!(server.get("/left").contains("dyno"));
+
+    assert!(attached.join(GRACE));
+    assert_eq!(server.get("/left"), "[]");
+    soon("its inspector is closed again", || refused(&inspector));
+    assert_eq!(server.get("/"), "ok");
+}
+
+#[test]
+fn nothing_is_changed_in_the_midst_of_what_node_does_for_itself() {
+    let script = r"
+        const source = require('fs').readFileSync(process.argv[2], 'utf8');
+        const ours = (text) => new (require('vm').Script)(text, { filename: '<anonymous>' }).runInThisContext();
+        const calm = ours(source);
+        Error.prepareStackTrace = () => 'a process may have its own ideas of what a stack is';
+        const told = [calm(), [1].map(() => calm())[0]];
+        process.nextTick(() => told.push(calm()));
+        process.nextTick(ours('(told, calm) => told.push(calm())'), told, calm);
+        setTimeout(() => told.push(calm()));
+        process.on('exit', () => console.log(JSON.stringify([...told, typeof Error.prepareStackTrace])));
+    ";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("script.cjs");
+    std::fs::write(&file, script).unwrap();
+    let calm = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sources/v8/calm.js");
+    let output = Command::new("node").arg(&file).arg(calm).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    // Our own code that Node.js calls of itself is the one that must wait.
+    assert_eq!(
+        said.trim(),
+        r#"[true,true,true,false,true,"function"]"#,
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn a_request_is_under_way_while_it_is_worked_on_though_its_client_has_gone() {
+    let server = Server::node(SERVER);
+    let me = format!("pid-{}", server.pid());
+    let (attached, kept) = attach(&[Place::Process(server.pid())], Some(server.port));
+    let in_flight = || kept.values(names::SERVER_IN_FLIGHT, &me);
+    let under_way = || in_flight().last() == Some(&1.0);
+    soon("samples", || in_flight().last() == Some(&0.0));
+    let mut client = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    write!(client, "GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    soon("it is under way", under_way);
+    drop(client);
+    let seen = in_flight().len();
+    soon("a second of samples", || in_flight().len() >= seen + 10);
+    assert!(under_way(), "{:?}", &in_flight()[seen..]);
+    server.get("/go");
+    soon("it is over", || in_flight().last() == Some(&0.0));
+    assert!(attached.join(GRACE));
+}
+
+#[test]
+fn whom_a_process_asks_who_is_connected_and_what_waits_for_them_are_told() {
+    let server = Server::node(SERVER);
+    let me = format!("pid-{}", server.pid());
+    let (attached, kept) = attach(&[Place::Process(server.pid())], Some(server.port));
+    let connected = || kept.values(names::SERVER_CONNECTIONS, &me).last().copied();
+    let here = names::of(names::DOWNSTREAM, &format!("127.0.0.1-{}", server.port), "time");
+    soon("samples", || connected() == Some(0.0));
+    let clients: Vec<TcpStream> =
+        (0..3).map(|_| TcpStream::connect(("127.0.0.1", server.port)).unwrap()).collect();
+    soon("three are connected", || connected() == Some(3.0));
+    server.get("/ask");
+    soon("both calls are timed", || kept.recorded(&here).iter().map(Sparse::count).sum::<u64>() == 2);
+    let failures = names::of(names::DOWNSTREAM, "127.0.0.1-1", "failures");
+    soon("the third failed", || kept.values(&failures, &me).iter().any(|rate| *rate > 0.0));
+    write!(&clients[0], "GET /much HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let waits = || kept.values(names::SERVER_SEND_QUEUE_LONGEST, &me).last().copied();
+    soon("much waits for who does not read", || waits() > Some(16e6));
+    drop(clients);
+    soon("it has gone", || waits() == Some(0.0));
+    assert!(attached.join(GRACE));
+}
+
+#[test]
+fn an_inspector_that_was_open_stays_open() {
+    let server = Server::start(Path::new("node"), &["--inspect=127.0.0.1:0"], "", SERVER);
+    let inspector = server.inspector();
+    for place in [Place::Process(server.pid()), Place::At(inspector)] {
+        let (attached, kept) = attach(&[place], Some(server.port));
+        soon("samples", || kept.values(names::HEAP_USED, &format!("pid-{}", server.pid())).len() > 3);
+        assert!(attached.about().contains("open before and left so"), "{}", attached.about());
+        assert!(attached.join(GRACE));
+        assert_eq!(server.get("/left"), "[]");
+    }
+    std::thread::sleep(Duration::from_millis(500)); // it would be closed within 20 ms
+    assert!(!refused(&inspector));
+}
+
+#[test]
+fn processes_that_want_the_same_port_for_their_inspector_are_all_read() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let start = || Server::start(Path::new("node"), &[], &format!("--inspect-port={port}"), SERVER);
+    let servers = [start(), start(), start()];
+    let places: Vec<Place> = servers.iter().map(|s| Place::Process(s.pid())).collect();
+    let (attached, kept) = attach(&places, None);
+    for server in &servers {
+        let me = format!("pid-{}", server.pid());
+        soon("samples of each", || kept.values(names::HEAP_USED, &me).len() > 3);
+    }
+    assert!(attached.join(GRACE));
+    for server in &servers {
+        soon("all closed", || server.inspectors().iter().all(refused));
+        assert_eq!(server.get("/left"), "[]");
+    }
+}
+
+/// The first of several ports that are free: a cluster gives each worker the next one. Below those that the system hands out, of which
+/// another test may get one meanwhile.
+fn ports_in_a_row() -> u16 {
+    let first = 20_000 + (std::process::id() % 1_000) as u16 * 10;
+    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    (first..32_000).step_by(10).find(|&port| (port..port + 8).all(free)).unwrap()
+}
+
+#[test]
+fn a_cluster_is_found_by_its_port_with_its_workers() {
+    // All workers of a cluster that ask for any port get the same one.
+    let script = format!(
+        "const cluster = require('cluster');
+        if (cluster.isPrimary) {{ cluster.fork(); cluster.fork(); cluster.on('exit', () => cluster.fork()); }} else {{ {SERVER} }}"
+    );
+    let port = ports_in_a_row();
+    let server = Server::start(Path::new("node"), &[], &format!("--inspect-port={port}"), &script);
+    soon("both workers", || discover(server.port).unwrap().processes.len() == 3);
+    let served = discover(server.port).unwrap();
+    assert!(served.processes.iter().all(|p| p.runtime == Runtime::Node), "{served:?}");
+    assert_eq!((served.processes[0].pid, served.processes[0].worker), (server.pid(), false));
+    assert_eq!(served.processes.iter().filter(|p| p.worker).count(), 2, "{served:?}");
+
+    let places: Vec<Place> = served.processes.iter().map(|p| Place::Process(p.pid)).collect();
+    let (attached, kept) = attach(&places, Some(server.port));
+    for process in &served.processes {
+        let me = format!("pid-{}", process.pid);
+        soon("samples of each", || kept.values(names::LOOP_UTILISATION, &me).len() > 3);
+    }
+    server.get("/end");
+    let keeper = format!("pid-{}", server.pid());
+    soon("its end is no death: it left by itself", || kept.values(names::PROCESS_DEATHS, &keeper).len() > 3);
+    assert!(kept.values(names::PROCESS_DEATHS, &keeper).iter().all(|n| *n == 0.0));
+    let told =
+        |p: &discover::Process| !kept.values(names::LOOP_UTILISATION, &format!("pid-{}", p.pid)).is_empty();
+    soon("a worker that took another one's place is read, too", || {
+        let now = discover(server.port).unwrap().processes;
+        now.len() == 3 && now.iter().any(|p| !served.processes.contains(p)) && now.iter().all(told)
+    });
+    let worker = discover(server.port).unwrap().processes.into_iter().find(|p| p.worker).unwrap();
+    let killed = std::process::Command::new("kill").args(["-9", &worker.pid.to_string()]).status().unwrap();
+    assert!(killed.success());
+    soon("a worker's death", || kept.values(names::PROCESS_DEATHS, &keeper).last() == Some(&1.0));
+    soon("another one in its place, and read", || {
+        let now = discover(server.port).unwrap().processes;
+        now.len() == 3 && now.iter().all(|p| p.pid != worker.pid && told(p))
+    });
+    assert!(attached.join(GRACE));
+    soon("all closed", || server.inspectors().len() >= 3 && server.inspectors().iter().all(refused));
+    for _ in 0..4 {
+        assert_eq!(server.get("/left"), "[]");
+    }
+}
+
+#[test]
+fn a_process_that_was_started_anew_at_the_same_address_is_taken_up_again() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let flag = format!("--inspect=127.0.0.1:{port}");
+    let first = Server::start(Path::new("node"), &[&flag], "", SERVER);
+    let (attached, kept) = attach(&[Place::At(first.inspector())], None);
+    let me = format!("pid-{}", first.pid());
+    soon("samples", || !kept.values(names::HEAP_USED, &me).is_empty());
+    drop(first);
+    soon("its end is told", || kept.happened("refused") || kept.happened("failing"));
+    let before = kept.values(names::HEAP_USED, &me).len();
+    let second = Server::start(Path::new("node"), &[&flag], "", SERVER);
+    soon("samples of the second", || kept.values(names::HEAP_USED, &me).len() > before + 3);
+    assert!(kept.happened("restarted") && kept.happened("back"));
+    assert!(kept.noted(&format!("another process is behind the name now (pid {})", second.pid())));
+    assert!(attached.join(GRACE));
+    assert_eq!(second.get("/left"), "[]");
+}
+
+#[test]
+fn deno_shows_its_heap_and_what_it_lacks_is_no_lane() {
+    let deno = beside("testing/runtimes/node_modules/deno/deno");
+    let script = "
+        const server = Deno.serve({ port: 0, hostname: '127.0.0.1', onListen: (at) => console.log(at.port) }, () =>
+          new Response(JSON.stringify(Object.getOwnPropertySymbols(globalThis).map(String).filter((s) => s.includes('dyno')))));
+        (async () => {
+          for await (const _ of Deno.stdin.readable);
+          Deno.exit();
+        })();";
+    let flags = ["run", "--no-prompt", "--allow-net", "--inspect=127.0.0.1:0"];
+    let server = Server::start(&deno, &flags, "", script);
+    let served = discover(server.port).unwrap();
+    assert_eq!(served.processes[0].runtime, Runtime::Deno);
+    let (attached, kept) = attach(&[Place::Process(server.pid())], Some(server.port));
+    assert!(attached.about().contains("not available in this runtime: collections"), "{}", attached.about());
+    let me = format!("pid-{}", server.pid());
+    for lane in [names::HEAP_YOUNG, names::HEAP_OLD, names::HEAP_USED] {
+        soon("heap lanes", || kept.values(lane, &me).iter().any(|v| *v > 0.0));
+    }
+    soon("the loop's delay", || !kept.recorded(names::LOOP_DELAY).is_empty());
+    for lane in [names::HEAP_LIVE, names::LOOP_UTILISATION, names::OFFLOAD_WAIT, names::LOOP_RESOURCES] {
+        assert!(!declared(&kept, lane), "{lane}: no data is not zero");
+    }
+    assert!(server.get("/").contains("dyno"));
+    assert!(attached.join(GRACE));
+    assert_eq!(server.get("/"), "[]");
+}
+
+#[test]
+fn nobody_is_signalled_who_is_not_node() {
+    let mut sleeping = Command::new("sleep").arg("60").spawn().unwrap();
+    assert!(why(Place::Process(sleeping.id())).contains("it is not Node.js"));
+    assert!(sleeping.try_wait().unwrap().is_none(), "SIGUSR1 would have ended it");
+    sleeping.kill().unwrap();
+    sleeping.wait().unwrap();
+
+    let bun = std::fs::canonicalize(beside("testing/runtimes/node_modules/.bin/bun")).unwrap();
+    let mut server = Server::start(&bun, &[], "", SERVER);
+    assert_eq!(discover(server.port).unwrap().processes[0].runtime, Runtime::Bun);
+    assert!(why(Place::Process(server.pid())).contains("it is not Node.js"));
+    assert_eq!(server.get("/"), "ok");
+    assert!(server.child.try_wait().unwrap().is_none());
+}
