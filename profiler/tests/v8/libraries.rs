@@ -92,16 +92,12 @@ fn what_a_request_asks_of_others_is_told_where_it_is_known_whose_it_is() {
     }
     let of = |route| {
         let lanes = [names::SERVER_DB_STATEMENTS, names::SERVER_DB_REPEATED, names::SERVER_DB_CHECKOUTS];
-        // For each request; lanes of one reading have the same time.
-        lanes.map(|lane| {
-            (kept.sum(lane, route) / kept.sum(names::SERVER_REQUESTS, route) * 10.0).round() / 10.0
-        })
+        lanes.map(|lane| kept.counted(lane, route).round())
     };
-    soon("what each asks", || of("/orders") == [3.0, 2.0, 3.0] && of("/board") == [2.0, 0.0, 2.0]);
-    let called = |part: &str| kept.sum(&format!("downstream.127.0.0.1-{}-fail.{part}", server.port), "");
-    // For each call, in tenths: a call and its failure may be told by different readings.
-    let share = |part: &str| (called(part) / called("calls") * 10.0).round();
-    soon("calls in vain, and again", || (share("failures"), share("retries")) == (10.0, 7.0));
+    soon("what each asks", || of("/orders") == [60.0, 40.0, 60.0] && of("/board") == [40.0, 0.0, 40.0]);
+    let of =
+        |part: &str| kept.counted(&format!("downstream.127.0.0.1-{}-fail.{part}", server.port), "").round();
+    soon("calls in vain, and again", || ["calls", "failures", "retries"].map(of) == [60.0, 60.0, 40.0]);
     let spent = |lane| kept.recorded(lane).iter().map(Sparse::count).sum::<u64>();
     soon("its time", || spent(names::SERVER_DB_TIME) == 40 && spent(names::SERVER_DB_WALL) == 40);
     assert!(attached.join(GRACE));
@@ -161,12 +157,9 @@ fn what_makes_room_in_a_cache_and_what_it_is_asked_for_in_vain_is_told() {
         server.get(&format!("/product?{}", 1_000 + n));
         server.get(&format!("/barred?{n}"));
     }
-    // Rates of readings that are about a tenth of a second apart: what they come to is near enough.
-    let told = |part: &str| kept.sum(&format!("cache.redis.{part}"), "") / 10.0;
-    let near = |part: &str, n: f64| (told(part) - n).abs() <= 0.2 * n;
-    soon("30 of 90 are not there", || near("absent-loads", 30.0));
-    soon("20 made room", || near("evictions", 20.0) && near("removed", 20.0));
-    assert!(near("misses", 90.0) && near("loads", 60.0), "{} {}", told("misses"), told("loads"));
+    let of = |part: &str| kept.counted(&format!("cache.redis.{part}"), "").round();
+    soon("30 of 90 are not there", || ["misses", "loads", "absent-loads"].map(of) == [90.0, 60.0, 30.0]);
+    soon("20 made room", || ["evictions", "removed"].map(of) == [20.0, 20.0]);
     assert!(attached.join(GRACE));
     assert_eq!(server.get("/left"), "[]");
 }

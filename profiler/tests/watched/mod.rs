@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use dynamometer_profiler::sources::{Sink, SourceEvent};
 use timeline::histogram::Sparse;
+use timeline::lane::names;
 use timeline::{LaneId, LaneSpec, MonoNs};
 
 /// What a sink was given.
@@ -53,12 +54,15 @@ impl Kept {
         got.samples.iter().filter(|s| is(&s.0)).map(|s| s.2).collect()
     }
 
-    /// All samples of a lane about `subject`, added up, of all instances.
-    pub fn sum(&self, name: &str, subject: &str) -> f64 {
+    /// What rate lanes about `subject` have counted, of a source that reads one process: each value speaks of the time since the reading before.
+    pub fn counted(&self, name: &str, subject: &str) -> f64 {
         let got = self.0.lock().unwrap();
         let lane = |l: &LaneId| &got.lanes[l.0 as usize];
+        let heaps = got.samples.iter().filter(|s| lane(&s.0).name == names::HEAP_USED);
+        let readings: Vec<u64> = heaps.map(|s| s.1.0).collect();
+        let before = |at: MonoNs| readings.iter().rfind(|r| **r < at.0);
         let of = got.samples.iter().filter(|s| lane(&s.0).name == name && lane(&s.0).subject == subject);
-        of.map(|s| s.2).sum()
+        of.filter_map(|s| Some(s.2 * (s.1.0 - before(s.1)?) as f64 / 1e9)).sum()
     }
 
     /// What histogram lanes of this name were given, of all instances.
