@@ -171,7 +171,13 @@ fn onset(timeline: &Timeline, churn: &Churn) -> RunTime {
         }
         since = cell.start;
     }
-    since
+    // Within its cell it began with the first tick of as much.
+    let cell = Span::new(since, since + CELL);
+    let begins = timeline
+        .named(names::HEAP_ALLOCATED)
+        .flat_map(|s| window::steps(s, cell))
+        .filter_map(|(begins, _, rate)| (rate >= SAME * churn.rate).then_some(begins));
+    begins.min().map_or(since, |begins| begins.max(since))
 }
 
 fn claim(timeline: &Timeline, at: RunTime, churn: &Churn) -> Claim {

@@ -4,8 +4,8 @@
 //! and **6 s** in which the holes were there: the least data. **Statistic.** In one process, over all of the last 6 s, resident memory must be
 //! 2.5 times what lived at the highest within the last 16 s, and 16 MiB more. The highest, and so far back, because an allocator keeps pages that
 //! were in use for about 10 s before it gives them back (jemalloc's default decay): that is cold memory, not holes. Nor
-//! must it be shrinking, which is how cold memory looks. Onset: the first instant from which the holes are there without a
-//! break. **Null.** Cold memory is gone after the decay: where the holes stayed for 12 s, it is confirmed.
+//! must it be shrinking, which is how cold memory looks. Onset: when resident memory left its floor before the first
+//! instant from which the holes are there without a break. **Null.** Cold memory is gone after the decay: where the holes stayed for 12 s, it is confirmed.
 
 use std::time::Duration;
 
@@ -37,6 +37,9 @@ const LEAST_POINTS: usize = 40;
 /// Holes that are critical: three of four resident bytes, and much.
 const CRITICAL_RATIO: f64 = 4.0;
 const CRITICAL_HOLES: f64 = 256.0 * 1024.0 * 1024.0;
+/// Holes gather for so long before they are told apart; they began when resident memory left its floor by this share of the rise.
+const GATHERS: Duration = Duration::from_secs(3);
+const FLOOR: f64 = 0.1;
 const QUIET: Duration = Duration::from_secs(10);
 const CARRY: Duration = Duration::from_millis(350);
 
@@ -91,12 +94,15 @@ impl<'a> Heap<'a> {
     }
 }
 
-/// From when on, without a break, resident memory was so much beyond live memory.
+/// From when on, without a break, resident memory was so much beyond live memory; and before, gathered.
 fn since(resident: &Series, used: &Series, at: RunTime) -> RunTime {
     let points = resident.within(window::last(at, BACK_S));
     let apart =
         |&(t, r): &(RunTime, f64)| used.at(t, CARRY).is_none_or(|u| r >= RATIO * u && r - u >= LEAST_HOLES);
-    points.iter().rev().take_while(|p| apart(p)).last().map_or(at, |p| p.0)
+    let Some(&(apart_since, top)) = points.iter().rev().take_while(|p| apart(p)).last() else { return at };
+    let rise = resident.within(Span::new(apart_since.back(GATHERS), apart_since));
+    let low = rise.first().map_or(top, |floor| floor.1 + FLOOR * (top - floor.1));
+    rise.iter().rev().find(|p| p.1 <= low).map_or(apart_since, |p| p.0)
 }
 
 fn claim(timeline: &Timeline, at: RunTime, heaps: &[Heap]) -> Claim {

@@ -294,7 +294,8 @@ fn lane<'a>(timeline: &'a Timeline, instance: &'a str, route: &str) -> Option<&'
 /// The route's requests that were there all through the stall and ended beside its end: how many, and their time in handler, ns.
 fn beside(lane: &timeline::Series, stall: &Stall, whose: Whose) -> (u64, f64) {
     let end = stall.span.end;
-    let around = Span::new(end.back(TICK * 2), end + ENDS_WITHIN);
+    // A target that reads itself on the loop is late by the stall: the interval in which its request ended has begun before it.
+    let around = Span::new(stall.span.start.back(TICK * 2), end + ENDS_WITHIN);
     lane.intervals_within(around)
         .iter()
         .filter(|i| i.0.end > end.back(KNOWN_TO))

@@ -32,8 +32,8 @@ const LATE_NS: f64 = 4e6;
 /// Least wakes for a median.
 const LEAST_WAKES: u64 = 20;
 /// CPU in one turn of the loop, seconds, from which on something in it is long by itself: a runtime looks for input after some
-/// dozens of tasks (61 in tokio), which would each have to last 8 ms.
-const LONG_TURN_S: f64 = 0.5;
+/// dozens of tasks (61 in tokio), which would each have to last for the 20 ms from which on a stall is told.
+const LONG_TURN_S: f64 = 1.2;
 /// CPU of the process over the usual.
 const MORE_CPU: f64 = 2.0;
 /// CPU of each request over the usual: what requests take more of varies by less with what is asked for.
