@@ -99,6 +99,14 @@ fn an_emptied_cache_elsewhere_is_likely_and_says_what_is_missing() {
 }
 
 #[test]
+fn an_emptied_cache_that_is_full_again_at_once_is_found_too() {
+    let quick =
+        Shelf { tells: false, keys: 150, skew: 2.0, rate: |_| 1_500.0, load_ms: 2.0, at_once: 50, ..cold() };
+    let d = quick.build().diagnose();
+    assert_eq!(d.findings().first().map(|f| f.kind), Some(FindingKind::CacheCold), "{:#?}", d.findings());
+}
+
+#[test]
 fn requests_for_what_does_not_exist_are_found_where_that_is_not_remembered() {
     for seed in 0..seeds() {
         for share in [0.3, 0.9] {

@@ -129,6 +129,30 @@ fn stalls_are_not_blamed_on_whoever_merely_waited() {
 }
 
 #[test]
+fn who_does_nothing_else_is_blamed_though_others_of_its_route_wait_for_a_pool() {
+    let held_up = |blocks: bool| {
+        run(6, 24, move |tick, _, t, dice| {
+            if t < FROM {
+                tick.request("/login", 900.0);
+                return;
+            }
+            for _ in 0..4 {
+                tick.request("/login", dice.between(1.5e6, 2.5e6));
+            }
+            if dice.unit() < 0.25 {
+                tick.stalls.push((t - 80, t - 50));
+                tick.request("/login", if blocks { 34e3 } else { 2e6 });
+            }
+        })
+    };
+    let d = held_up(true).diagnose();
+    let f = find(&d, FindingKind::LoopBlocked);
+    assert_eq!((f.subject.as_str(), f.status), ("/login", Status::Confirmed), "{f:#?}");
+    let d = held_up(false).diagnose();
+    assert!(!kinds_of(&d).contains(&FindingKind::LoopBlocked), "{:#?}", d.findings());
+}
+
+#[test]
 fn one_burst_of_the_machine_is_no_blocked_loop() {
     for seed in 0..5 {
         let d = run(seed, 24, |tick, _, t, _| {
