@@ -38,11 +38,10 @@ export function watchLoop(lanes, pauses) {
 }
 
 function tellStall(pauses, due, end, before, now) {
+  if (now.waited === undefined) return pauses.note('pause.worker-stall', due, end);
   const stood = end - due;
-  const worked = now.cpu - before.cpu;
-  const waited = now.waited === undefined ? 0 : Math.min(stood, now.waited - before.waited);
-  if (now.waited === undefined || worked >= stood / 2 || now.ran - before.ran >= EVENT_NS) pauses.note('pause.worker-stall', due, end, waited);
-  else pauses.note('pause.hiccup', due, end, waited);
+  const stalled = now.cpu - before.cpu >= stood / 2 || now.ran - before.ran >= EVENT_NS;
+  pauses.note(stalled ? 'pause.worker-stall' : 'pause.hiccup', due, end, Math.min(stood, now.waited - before.waited));
 }
 
 /** CPU time of all threads, that of the main thread, and how long it was ready to run and got no core, ns. Linux alone tells the latter two. */

@@ -37,7 +37,7 @@ export class Pauses {
    * @param {string} kind
    * @param {number} start
    * @param {number} end
-   * @param {number} [value] of a hiccup: for how much of it the thread was ready and got no core, ns
+   * @param {number} [value] of a hiccup or a stall: for how much of it the thread was ready and got no core, ns
    */
   note(kind, start, end, value = 0) {
     this.#longest = Math.max(this.#longest, end - start);

