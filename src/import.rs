@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use scenarios::import::{self, Options};
+use timeline::text::clean_page;
 
 use crate::cli::{ImportArgs, ImportKind};
 use crate::outcome::{Outcome, UserError};
@@ -31,7 +32,7 @@ pub fn import(args: &ImportArgs) -> anyhow::Result<Outcome> {
     }
     let mut err = std::io::stderr().lock();
     for line in told {
-        writeln!(err, "{line}")?;
+        writeln!(err, "{}", clean_page(&line))?;
     }
     Ok(Outcome::Pass)
 }

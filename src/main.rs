@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         Ok(outcome) => outcome.into(),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("dyno: {error:#}");
+            eprintln!("dyno: {}", timeline::text::clean_page(&format!("{error:#}")));
             ExitCode::from(error_code(&error))
         }
     }

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use timeline::text::clean_page;
+
 use crate::cli::{PlanArgs, Vars};
 use crate::outcome::{Outcome, UserError};
 
@@ -58,10 +60,10 @@ fn overrides(vars: &Vars) -> scenarios::Overrides {
     scenarios::Overrides { vars: vars.env.iter().cloned().collect(), ..Default::default() }
 }
 
-/// Prints without panicking when the reader has gone.
+/// Prints without panicking when the reader has gone, and without what could do something to a terminal.
 pub fn print(text: &str) -> anyhow::Result<Outcome> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
+    out.write_all(clean_page(text).as_bytes())?;
     out.flush()?;
     Ok(Outcome::Pass)
 }

@@ -15,6 +15,7 @@ use crate::backend_process::STORES;
 use crate::cli::{Cli, Command, ExplainArgs, RunArgs, Runtime};
 use crate::outcome::UserError;
 use crate::run;
+use crate::run::prepare::SAID_AGAIN;
 
 /// Runs what `loaded` holds again, with the advice of its findings applied, and compares.
 pub fn verify(args: &ExplainArgs, loaded: &Loaded, findings: &[Finding]) -> anyhow::Result<Verification> {
@@ -92,6 +93,18 @@ fn again(meta: &RunMeta, args: &ExplainArgs, file: PathBuf) -> anyhow::Result<Ru
         // An old recording: as it would be started without flags.
         said = vec![meta.scenario.clone(), format!("--seed={}", meta.seed)];
     }
+    // A recording may come from anybody: what it says is a scenario and how it was loaded, and nothing else.
+    let is_flag = |word: &String| {
+        SAID_AGAIN.iter().any(|flag| {
+            word.strip_prefix("--").and_then(|w| w.split_once('=')).is_some_and(|(name, _)| name == *flag)
+        })
+    };
+    if said[0].starts_with('-') || !said[1..].iter().all(is_flag) {
+        return Err(UserError::wrong(format!(
+            "the recording says that the run be made again with `{}`, which no run writes there",
+            said.join(" ")
+        )));
+    }
     if scenarios::text_of(&said[0]).ok().as_ref() != Some(&meta.scenario_text) {
         std::fs::write(&file, &meta.scenario_text)?;
         said[0] = file.to_string_lossy().into_owned();
@@ -122,6 +135,7 @@ fn file_stem(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::run::prepare::prepare;
+    use timeline::remedy::Setting;
 
     fn parsed(line: &[&str]) -> Command {
         let line = ["dyno"].iter().chain(line);
@@ -173,6 +187,31 @@ mod tests {
         let args = again(&meta, &explain(&[]), file.clone()).unwrap();
         assert_eq!(args.scenario.as_deref(), Some(file.to_str().unwrap()));
         assert_eq!(std::fs::read_to_string(file).unwrap(), meta.scenario_text);
+    }
+
+    #[test]
+    fn a_recording_cannot_have_anything_else_done() {
+        for line in [
+            ["stampede", "--target=http://127.0.0.1:9"],
+            ["stampede", "--attach=agent=http://127.0.0.1:9"],
+            ["--url=http://127.0.0.1:9", "--seed=1"],
+        ] {
+            let mut meta = meta_of(&["run", "stampede"]);
+            meta.again.args = line.map(str::to_owned).to_vec();
+            let dir = tempfile::tempdir().unwrap();
+            let made = again(&meta, &explain(&[]), dir.path().join("stampede.toml"));
+            // The target is a flag of its own: whatever it says, only the bundled backend is loaded.
+            let refused = made.map_err(|e| e.to_string()).and_then(|args| {
+                run::carry_out(
+                    &args,
+                    &[Remedy { set: "pool.db.capacity".to_owned(), to: Setting::Number(20.0) }],
+                )
+                .map(|_| ())
+                .map_err(|e| e.to_string())
+            });
+            let why = refused.unwrap_err();
+            assert!(why.contains("no run writes there") || why.contains("bundled backend"), "{why}");
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Six of the catalogue, live: faults of four families are found and named, and two clean twins show nothing. All the others are
-//! judged from recordings (`profiler/tests/recorded.rs`), and by `dyno score`.
+//! judged from recordings (`profiler/tests/diagnosis/recorded.rs`), and by `dyno score`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

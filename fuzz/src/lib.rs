@@ -1,3 +1,3 @@
-//! What each fuzz target does with its bytes; `loadgen/tests/corpus.rs` does the same with the corpus.
+//! What each fuzz target does with its bytes; `loadgen/tests/engine/corpus.rs` does the same with the corpus.
 
 pub mod entries;

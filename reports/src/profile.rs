@@ -23,9 +23,20 @@ const NARROWEST: [f64; 3] = [0.1, 1.0, 4.0];
 const NAME: usize = 200;
 /// Most frames of a stack: recursion without end is cut.
 const DEEPEST: usize = 512;
+/// Most bytes of stacks that are told apart; samples of further ones are counted together.
+const MOST_TEXT: usize = 32 << 20;
+const FURTHER: &str = "(further stacks)";
+/// Most samples that one entry counts: a century of them, and sums stay in range.
+const MOST_SAMPLES: u64 = 1 << 40;
 
 /// Stacks of a profile, `outer;inner`, and their samples.
 pub type Stacks = BTreeMap<String, u64>;
+
+/// Can this be read as a profile?
+#[must_use]
+pub fn is_profile(pprof: &[u8]) -> bool {
+    Pprof::decode(pprof).is_ok()
+}
 
 /// The stacks of a profile.
 ///
@@ -41,16 +52,21 @@ pub fn stacks(profile: &Profile) -> Result<Stacks, ReportError> {
         read.function.iter().filter_map(|f| Some((f.id, frame(text(f.name)?)))).collect();
     let locations: HashMap<u64, &Location> = read.location.iter().map(|l| (l.id, l)).collect();
     let mut stacks = Stacks::new();
+    let mut text = 0;
     for sample in &read.sample {
         let lines =
-            sample.location_id.iter().take(DEEPEST).filter_map(|id| locations.get(id)).flat_map(|l| &l.line);
+            sample.location_id.iter().filter_map(|id| locations.get(id)).flat_map(|l| &l.line).take(DEEPEST);
         let mut frames: Vec<&str> =
             lines.filter_map(|line| functions.get(&line.function_id)).map(String::as_str).collect();
         frames.reverse();
-        let samples = sample.value.first().copied().and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
-        if !frames.is_empty() && samples > 0 {
-            *stacks.entry(frames.join(";")).or_default() += samples;
+        let samples =
+            sample.value.first().copied().and_then(|n| u64::try_from(n).ok()).unwrap_or(0).min(MOST_SAMPLES);
+        if frames.is_empty() || samples == 0 {
+            continue;
         }
+        let stack = if text < MOST_TEXT { frames.join(";") } else { FURTHER.to_owned() };
+        text += if stacks.contains_key(&stack) { 0 } else { stack.len() };
+        *stacks.entry(stack).or_default() += samples;
     }
     Ok(stacks)
 }
@@ -66,18 +82,16 @@ pub fn folded(stacks: &Stacks) -> String {
     stacks.iter().map(|(stack, samples)| format!("{stack} {samples}\n")).collect()
 }
 
-/// All processes' stacks in one, each under its process.
-///
-/// # Errors
-/// As [`stacks`].
-pub fn together(profiles: &[Profile]) -> Result<Stacks, ReportError> {
+/// All processes' stacks in one, each under its process. What cannot be read is left out.
+#[must_use]
+pub fn together(profiles: &[Profile]) -> Stacks {
     let mut all = Stacks::new();
     for profile in profiles {
-        for (stack, samples) in stacks(profile)? {
+        for (stack, samples) in stacks(profile).unwrap_or_default() {
             *all.entry(format!("{};{stack}", frame(&profile.instance))).or_default() += samples;
         }
     }
-    Ok(all)
+    all
 }
 
 /// Functions by the samples in which they themselves ran, and in which they were on the stack; the busiest first.
@@ -128,13 +142,14 @@ pub fn flame_graph(stacks: &Stacks) -> Result<Option<String>, ReportError> {
     Ok(svg.filter(|svg| svg.len() <= FLAME_GRAPH_MAX_BYTES))
 }
 
-/// `cpu-PROCESS.pb.gz` for pprof's tools and `cpu-PROCESS.folded`, of each profile.
+/// `cpu-PROCESS.pb.gz` for pprof's tools and `cpu-PROCESS.folded`, of each profile that can be read.
 ///
 /// # Errors
-/// As [`stacks`].
+/// [`ReportError::Form`] if it cannot be packed.
 pub fn files(profiles: &[Profile]) -> Result<Vec<(String, Vec<u8>)>, ReportError> {
     let mut files = Vec::new();
     for (i, profile) in profiles.iter().enumerate() {
+        let Ok(stacks) = stacks(profile) else { continue };
         let before = profiles[..i].iter().filter(|p| p.instance == profile.instance).count();
         let again = if before == 0 { String::new() } else { format!("-{}", before + 1) };
         let name = format!("cpu-{}{again}", file_name(&profile.instance));
@@ -142,7 +157,7 @@ pub fn files(profiles: &[Profile]) -> Result<Vec<(String, Vec<u8>)>, ReportError
         let packed = gzip.write_all(&profile.pprof).and_then(|()| gzip.finish());
         let packed = packed.map_err(|e| ReportError::Form { what: "CPU profile", why: e.to_string() })?;
         files.push((format!("{name}.pb.gz"), packed));
-        files.push((format!("{name}.folded"), folded(&stacks(profile)?).into_bytes()));
+        files.push((format!("{name}.folded"), folded(&stacks).into_bytes()));
     }
     Ok(files)
 }
@@ -199,7 +214,24 @@ pub(crate) mod tests {
         let names: Vec<String> =
             files(&profiles).unwrap().into_iter().map(|f| f.0).filter(|n| n.ends_with("gz")).collect();
         assert_eq!(names, ["cpu-shop-0.pb.gz", "cpu-___up.pb.gz", "cpu-shop-0-2.pb.gz"]);
-        assert_eq!(together(&profiles).unwrap()["shop-0;main;idle"], 6);
+        assert_eq!(together(&profiles)["shop-0;main;idle"], 6);
+    }
+
+    #[test]
+    fn a_profile_that_is_none_or_never_ends_costs_no_report() {
+        let none = Profile { pprof: b"no protobuf".to_vec(), ..profile("x") };
+        assert!(!is_profile(&none.pprof));
+        let profiles = [none, profile("shop-0")];
+        assert_eq!(files(&profiles).unwrap().len(), 2);
+        assert_eq!(together(&profiles).len(), 2);
+        let mut deep = Pprof::decode(profile("x").pprof.as_slice()).unwrap();
+        deep.location[0].line = vec![Line { function_id: 1 }; 10_000];
+        deep.sample = vec![Sample { location_id: vec![10; 512], value: vec![i64::MAX] }; 3];
+        let stacks = stacks(&Profile { pprof: deep.encode_to_vec(), ..profile("x") }).unwrap();
+        let (stack, samples) = stacks.first_key_value().unwrap();
+        assert_eq!((stack.split(';').count(), *samples), (DEEPEST, 3 * MOST_SAMPLES));
+        assert_eq!(functions(&stacks)[0].1, 3 * MOST_SAMPLES);
+        flame_graph(&stacks).unwrap();
     }
 
     proptest! {

@@ -51,7 +51,9 @@ pub fn quick(quick: &Quick) -> Result<RunPlan, ScenarioError> {
     let phase = quick.load.phase(Of::Requests).map_err(|all| wrong.extend(all)).ok();
     let path = address.as_ref().map_or("/", |(_, path)| path.as_str());
     let request = request(quick, path, &mut wrong);
-    let step = timeline::text::clean(path, 64);
+    // A query may hold what is nobody's business; what is recorded goes by the path alone.
+    let plain = |text: &str| text.split(['?', '#']).next().unwrap_or_default().to_owned();
+    let step = timeline::text::clean(&plain(path), 64);
     let mistakes = |wrong: Vec<Wrong>| ScenarioError {
         mistakes: wrong.into_iter().map(|w| w.at(None)).collect(),
         more: 0,
@@ -61,7 +63,7 @@ pub fn quick(quick: &Quick) -> Result<RunPlan, ScenarioError> {
         wrong.extend(option_gates(&quick.gates, None).err().into_iter().flatten());
         return Err(mistakes(wrong));
     };
-    let about = format!("{} {} again and again", request.method, quick.url);
+    let about = format!("{} {} again and again", request.method, plain(&quick.url));
     let request = Step::Request(Box::new(request));
     // Passes that arrive, or are counted, are one request each; a session that is held goes on.
     let once = phase.model.of() != Of::Sessions || phase.model.rules().turns.is_some();

@@ -47,6 +47,11 @@ impl Drop for Push {
 
 /// Where metrics go: a collector's address, or the whole path.
 pub fn target(url: &str) -> Result<String, String> {
+    if url.contains('@') {
+        return Err(format!(
+            "--otlp takes no user and no password in the address, which logs would show: put them into {HEADERS}"
+        ));
+    }
     let Some(rest) = url.strip_prefix("http://").filter(|rest| !rest.is_empty()) else {
         return Err(format!(
             "--otlp {url}: expected the address of a collector, such as http://127.0.0.1:4318 (over plain HTTP)"
@@ -141,6 +146,7 @@ mod tests {
         assert_eq!(target("http://a:4318").unwrap(), "http://a:4318/v1/metrics");
         assert_eq!(target("http://a:4318/x/").unwrap(), "http://a:4318/x/v1/metrics");
         assert_eq!(target("http://a:4318/v1/metrics").unwrap(), "http://a:4318/v1/metrics");
+        assert!(!target("http://me:secret@a:4318").unwrap_err().contains("secret"));
         for wrong in ["https://a:4318", "a:4318", "http://"] {
             assert!(target(wrong).unwrap_err().contains("http://127.0.0.1:4318"), "{wrong}");
         }

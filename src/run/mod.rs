@@ -56,6 +56,11 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
 pub fn carry_out(args: &RunArgs, remedies: &[Remedy]) -> anyhow::Result<(Finished, PathBuf)> {
     // What is wrong with scenario and flags is said in their own words: who reads that has them.
     let job = prepare::prepare(args)?;
+    if !remedies.is_empty() && (job.plan.target != Target::Bundled || !job.attach.is_empty()) {
+        return Err(UserError::wrong(
+            "settings can be held on the bundled backend alone, with nothing attached",
+        ));
+    }
     perform(&job, args, remedies).map_err(|e| match Ci::of(args.ci, args.ci_open) {
         Some(ci) => ci.error(e),
         None => e,

@@ -97,6 +97,23 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
     })
 }
 
+/// The flags that [`again`] says.
+pub const SAID_AGAIN: [&str; 13] = [
+    "seed",
+    "target",
+    "http",
+    "timer",
+    "workers",
+    "load-workers",
+    "runtime",
+    "sessions",
+    "for",
+    "rate",
+    "iterations",
+    "stage",
+    "gate",
+];
+
 /// Scenario and flags that a run of the bundled backend depends on. What is read beside it, and where it is written, is another
 /// run's own to choose.
 fn again(args: &RunArgs, seed: u64) -> Again {

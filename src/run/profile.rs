@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use profiler::sources::take_profiles;
+use reports::profile::is_profile;
 use timeline::RunTime;
 use timeline::recorder::Handle;
 
@@ -64,6 +65,9 @@ fn take(url: &str, token: &str, seconds: u64, handle: &Handle) {
         Ok(all) => {
             for taken in all {
                 match taken.pprof {
+                    Ok(pprof) if !is_profile(&pprof) => {
+                        handle.log(&format!("no CPU profile of {}: its answer is none", taken.instance));
+                    }
                     Ok(pprof) => handle.profile(&taken.instance, taken.from, taken.to, pprof),
                     Err(e) => handle.log(&format!("no CPU profile of {}: {e}", taken.instance)),
                 }

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use profiler::sources::otlp;
 use profiler::sources::v8::{Place, Search};
+use profiler::sources::{otlp, shown};
 
 use crate::outcome::UserError;
 use crate::secret::TOKEN_VARIABLE;
@@ -83,7 +83,8 @@ impl Attach {
                 let forms: Vec<&str> = FORMS.iter().map(|form| form.1).collect();
                 format!("expected one of {}", forms.join(", "))
             });
-            UserError::wrong(format!("--attach {text}: {why}"))
+            let said = value.map_or(word.to_owned(), |value| format!("{word}={}", shown(value)));
+            UserError::wrong(format!("--attach {said}: {why}"))
         })
     }
 

@@ -100,6 +100,15 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
 }
 
+/// Length of the body that the first bytes announce; none where they are no head of a frame, or not all of it is there.
+#[must_use]
+pub fn announced(bytes: &[u8]) -> Option<usize> {
+    let head = bytes.first_chunk::<HEADER>()?;
+    let length = u32_at(head, 4) as usize;
+    let is_head = head[1] <= DEFLATE && head[2..4] == [0, 0] && length <= MAX_BODY;
+    (is_head && length <= bytes.len() - HEADER).then_some(length)
+}
+
 /// Unpacks the first frame of `bytes`; also says how many bytes it took.
 ///
 /// # Errors

@@ -1,8 +1,8 @@
 //! Text from the target, made harmless, and words for counts.
 //!
 //! Owns the one function through which untrusted text (routes, keys, error messages) goes before it
-//! is kept: no control characters, no bidirectional overrides, bounded length. Escaping for HTML is
-//! the report's own duty on top of it.
+//! is kept: no control characters, no bidirectional overrides, bounded length; and its like for whole pages before they are
+//! printed, since a file may say what no run has written. Escaping for HTML is the report's own duty on top of it.
 
 /// `1 run`, `5 runs`: for things whose plural takes an `s`.
 #[must_use]
@@ -22,6 +22,12 @@ pub fn clean(text: &str, max: usize) -> String {
     out
 }
 
+/// The same for a page of any length: its line breaks and tabs stay.
+#[must_use]
+pub fn clean_page(page: &str) -> String {
+    page.chars().map(|c| if is_harmful(c) && !matches!(c, '\n' | '\t') { '\u{FFFD}' } else { c }).collect()
+}
+
 fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
@@ -29,12 +35,13 @@ fn is_harmful(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::clean;
+    use super::{clean, clean_page};
 
     #[test]
     fn escape_sequences_and_overrides_lose_their_power() {
         assert_eq!(clean("a\x1b[2Jb\u{202E}c\n", 20), "a\u{FFFD}[2Jb\u{FFFD}c\u{FFFD}");
         assert_eq!(clean("abcdef", 4), "abc…");
         assert_eq!(clean("abcd", 4), "abcd");
+        assert_eq!(clean_page("a\tb\n\x1b]0;c\x07\r\n"), "a\tb\n\u{FFFD}]0;c\u{FFFD}\u{FFFD}\n");
     }
 }

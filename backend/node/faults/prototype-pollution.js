@@ -2,7 +2,7 @@
  * Prototype pollution, and its defence: how a customer's wishes are merged into those that are kept.
  *
  * The fault merges whatever fields come, so `__proto__` reaches what all objects share, and every customer suddenly has a field that
- * one of them sent. The cure refuses such names. A scenario checks it; there is no lane in which it could be seen.
+ * one of them sent. The cure refuses such names. Tests switch it (`POST /v1/faults`); there is no lane in which it could be seen.
  */
 import { Refusal } from '../http/refusal.js';
 import { Fault } from './fault.js';

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use timeline::event::LABEL_MAX;
 use timeline::histogram::{MAX_US, Sparse};
-use timeline::probe::{MAX_EVENTS, ProbeEvent, TICK_MS, Tick};
+use timeline::probe::{KEPT_TICKS, MAX_EVENTS, ProbeEvent, TICK_MS, Tick};
 use timeline::text::clean;
 use timeline::{LaneId, LaneSpec, MonoNs, Shape};
 
@@ -27,13 +27,21 @@ const MAX_CLOCK: u64 = 1 << 62;
 /// How far in the future a reading may lie: the clocks' error, and no more.
 const MAX_AHEAD_NS: u64 = 1_000_000_000;
 /// What only dyno itself may say.
-const OURS: [&str; 3] = ["client.", "generator.", "source."];
+const OURS: [&str; 4] = ["client.", "generator.", "source.", "host."];
+/// Ticks that a process may tell in a second, twice what it is asked for; and those that it has kept meanwhile.
+const TICKS_PER_S: f64 = 20.0;
+const TICKS_AT_ONCE: f64 = KEPT_TICKS as f64;
 
 /// Is `name` fit to stand in an address and on a screen?
 pub(super) fn plain_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
         && !name.starts_with('.')
+}
+
+/// Is it one of the names that dyno itself goes by: the machine's, and those of the generator's processes?
+pub(super) fn is_ours(name: &str) -> bool {
+    name == "host" || name.starts_with("gen-")
 }
 
 /// Is a reading of the target's clock within range, so that arithmetic with it is safe?
@@ -50,12 +58,16 @@ pub(super) struct Admission {
     instance: String,
     lanes: Vec<Known>,
     last_tick: Option<u64>,
+    /// Ticks that may come, and as of when; none came yet without it.
+    room: Option<(f64, MonoNs)>,
     pub refused: BTreeMap<&'static str, u64>,
 }
 
 struct Known {
     said: LaneSpec,
     lane: Option<(LaneId, Shape)>,
+    /// The tick that told it last.
+    told_at: Option<u64>,
 }
 
 impl Admission {
@@ -80,7 +92,7 @@ impl Admission {
                 continue;
             }
             let lane = self.declare(&spec, sink);
-            let known = Known { said: spec, lane };
+            let known = Known { said: spec, lane, told_at: None };
             match self.lanes.get_mut(i) {
                 Some(place) => *place = known,
                 None => self.lanes.push(known),
@@ -94,7 +106,7 @@ impl Admission {
             return None;
         }
         if OURS.iter().any(|p| spec.name.starts_with(p)) {
-            self.refuse("lanes about clients or generator, of which the target cannot know");
+            self.refuse("lanes about clients, generator or machine, which are not the target's to tell");
             return None;
         }
         let ours = LaneSpec {
@@ -118,18 +130,22 @@ impl Admission {
             self.refuse("ticks from the future or out of order");
             return;
         }
+        if !self.has_room(now) {
+            self.refuse("ticks that come faster than anybody asks for them");
+            return;
+        }
         let at = ours(tick.at);
         let from = ours(before.unwrap_or(tick.at.saturating_sub(TICK_MS * 1_000_000)));
         self.last_tick = Some(tick.at);
         for (index, value) in tick.values {
-            match self.lane(index, |shape| shape != Shape::Histogram) {
+            match self.lane(index, tick.at, |shape| shape != Shape::Histogram) {
                 Some(lane) if value.is_finite() => sink.sample(lane, at, value),
                 Some(_) => self.refuse("values that are no numbers"),
                 None => {}
             }
         }
         for (index, cells) in tick.histograms {
-            match self.lane(index, |shape| shape == Shape::Histogram) {
+            match self.lane(index, tick.at, |shape| shape == Shape::Histogram) {
                 Some(lane) if in_order(&cells) => sink.histogram(lane, from, at, cells),
                 Some(_) => self.refuse("histograms out of order or range"),
                 None => {}
@@ -165,14 +181,28 @@ impl Admission {
         }
     }
 
-    fn lane(&mut self, index: u32, fits: impl Fn(Shape) -> bool) -> Option<LaneId> {
-        let Some(known) = self.lanes.get(index as usize) else {
+    /// Takes one tick's room, of what there is after the time that has passed.
+    fn has_room(&mut self, now: MonoNs) -> bool {
+        let (left, since) = self.room.unwrap_or((TICKS_AT_ONCE, now));
+        let left = (left + now.since(since).as_secs_f64() * TICKS_PER_S).min(TICKS_AT_ONCE);
+        let has = left >= 1.0;
+        self.room = Some((if has { left - 1.0 } else { left }, now));
+        has
+    }
+
+    /// The lane with this number, once in a tick.
+    fn lane(&mut self, index: u32, tick: u64, fits: impl Fn(Shape) -> bool) -> Option<LaneId> {
+        let Some(known) = self.lanes.get_mut(index as usize) else {
             self.refuse("values of lanes that were not declared");
             return None;
         };
         let (lane, shape) = known.lane?;
         if !fits(shape) {
             self.refuse("values that do not fit their lane's shape");
+            return None;
+        }
+        if known.told_at.replace(tick) == Some(tick) {
+            self.refuse("more than one value of a lane in a tick");
             return None;
         }
         Some(lane)

@@ -14,9 +14,10 @@ use timeline::probe::{InstanceInfo, Instances, TICK_MS};
 use timeline::text::clean;
 use timeline::{LaneId, LaneSpec, MonoNs, Unit};
 
-use super::admit::plain_name;
+use super::admit::{is_ours, plain_name};
 use super::age::Age;
 use super::batches::{Answered, Batches};
+use super::place::shown;
 use super::probe_client::{ProbeClient, ProbeError};
 use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
@@ -38,7 +39,7 @@ const MAX_INSTANCES: usize = 64;
 /// # Errors
 /// [`AttachError::Agent`]: the endpoint does not answer as a probe does.
 pub fn attach(url: &str, token: &str, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
-    let failed = |why| AttachError::Agent { url: clean(url, 120), why };
+    let failed = |why| AttachError::Agent { url: shown(url), why };
     let client = ProbeClient::new(url, token).map_err(failed)?;
     let instances = client.instances().map_err(failed)?;
     let about = format!(
@@ -108,7 +109,7 @@ impl Directory {
                 watched.tell(info, now, sink);
                 continue;
             }
-            if !plain_name(&info.name) || self.watched.len() >= MAX_INSTANCES {
+            if !plain_name(&info.name) || is_ours(&info.name) || self.watched.len() >= MAX_INSTANCES {
                 let why = ProbeError::Malformed(
                     "an instance's name is not plain, or there are more than 64".to_owned(),
                 );

@@ -30,6 +30,7 @@ mod profiles;
 mod sockets;
 mod troubles;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -291,7 +292,12 @@ impl Crew {
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             let mut next = MonoNs::now();
             while !crew.stopped() {
-                source.poll(&mut sink);
+                // What a target says must not end a run; should it ever, the others go on, and it is said which one ended.
+                let polled = std::panic::catch_unwind(AssertUnwindSafe(|| source.poll(&mut sink)));
+                if polled.is_err() {
+                    sink.note(source.name(), "ended by a fault of dyno's own; what it told before stays");
+                    return;
+                }
                 let period = source.period().as_nanos() as u64;
                 let now = MonoNs::now();
                 // Kept on its grid; turns that a slow target cost are left out, not made up for.
@@ -327,6 +333,7 @@ pub use host::attach as attach_host;
 pub use jvm::attach as attach_jvm;
 pub use metrics::attach as attach_metrics;
 pub use otlp::attach as attach_otlp;
+pub use place::shown;
 pub use postgres::attach as attach_postgres;
 pub use process::{attach as attach_process, attach_pids, attach_served};
 pub use rabbitmq::attach as attach_rabbitmq;

@@ -69,8 +69,11 @@ impl Place {
 }
 
 /// An address without what may be secret in it.
-pub(super) fn shown(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+#[must_use]
+pub fn shown(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return clean(url.rsplit_once('@').map_or(url, |(_, place)| place), 120);
+    };
     let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
     // Either side of a question mark may be a part of a password.
     let place = if rest.contains(['?', '#']) { "..." } else { place };

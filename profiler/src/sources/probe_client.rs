@@ -14,6 +14,7 @@ use timeline::text::clean;
 
 use super::batches::Answered;
 use super::fetch::{self, FetchError, Fetched, WORDS};
+use super::place::shown;
 
 /// Longest answer, MiB. A tick of 500 lanes takes about 10 KB, the 30 s that an agent keeps 3 MB.
 const MAX_BODY_MIB: u64 = 4;
@@ -72,7 +73,7 @@ impl ProbeClient {
         let base = url.trim_end_matches('/');
         let host = base.strip_prefix("http://").unwrap_or("");
         if host.is_empty() || host.contains(['/', '@', '?', '#', ' ']) || host.contains(char::is_control) {
-            return Err(ProbeError::BadAddress(clean(url, WORDS)));
+            return Err(ProbeError::BadAddress(shown(url)));
         }
         Ok(Self { base: base.to_owned(), token: token.to_owned(), http: fetch::client() })
     }

@@ -54,7 +54,7 @@ struct Figure {
 pub fn render(inputs: &Inputs<'_>) -> Result<String, ReportError> {
     let form = |why: String| ReportError::Form { what: "report.html", why };
     let json = serde_json::to_string(&data::of(inputs)).map_err(|e| form(e.to_string()))?;
-    let stacks = profile::together(inputs.timeline.profiles())?;
+    let stacks = profile::together(inputs.timeline.profiles());
     let flame_graph = profile::flame_graph(&stacks)?;
     let page = Page {
         s: inputs.summary,

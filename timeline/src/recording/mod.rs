@@ -14,6 +14,7 @@
 //! This module owns the format; `FORMAT.md` of this crate tells it to those who write a reader of their own. [`Writer`] and
 //! [`Reader`] are its two ends; [`trim`] and [`merge`] make a recording of recordings.
 
+mod bounds;
 mod codec;
 mod damage;
 mod edit;

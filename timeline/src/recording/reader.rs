@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use super::index::Index;
-use super::{Damage, FILE_NAME, Kind, MAGIC, PACKED_FILE_NAME, VERSION, codec};
+use super::{Damage, FILE_NAME, Kind, MAGIC, PACKED_FILE_NAME, VERSION, bounds, codec};
 use crate::clock::RunTime;
 use crate::event::Event;
 use crate::facts::{RunEnd, RunMeta};
@@ -20,9 +20,6 @@ use crate::store::{Entry, Timeline};
 
 /// First bytes of a gzipped file.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
-/// Most bytes that a gzipped recording may unpack to: an hour of a large run has a tenth of it.
-const MAX_UNPACKED: u64 = 4 << 30;
-
 /// Bytes that a growing recording has read before it forgets them: seldom enough that moving the rest costs nothing.
 const FORGET: usize = 1 << 20;
 
@@ -112,6 +109,11 @@ pub struct Reader {
     tick: RunTime,
     /// Why there is nothing behind the last byte, if there was more.
     cut: Option<String>,
+    /// Bytes of the gzipped file.
+    gzipped: Option<u64>,
+    /// Bytes of the bodies of all blocks so far.
+    unpacked: u64,
+    search: bounds::Search,
 }
 
 impl Reader {
@@ -130,8 +132,9 @@ impl Reader {
         if !bytes.starts_with(&GZIP) {
             return Self::from_bytes(bytes, &path);
         }
+        let gzipped = Some(bytes.len() as u64);
         let (bytes, cut) = gunzip(&bytes).map_err(failed)?;
-        Ok(Self { cut, ..Self::from_bytes(bytes, &path)? })
+        Ok(Self { cut, gzipped, ..Self::from_bytes(bytes, &path)? })
     }
 
     /// The same recording with none of its frames compressed, as it packs best when it is gzipped as a whole. What is
@@ -182,13 +185,16 @@ impl Reader {
             damage: Vec::new(),
             tick: RunTime::ZERO,
             cut: None,
+            gzipped: None,
+            unpacked: 0,
+            search: bounds::Search::new(),
         }
     }
 
     /// The same recording from its start; the bytes are shared.
     #[must_use]
     pub fn again(&self) -> Self {
-        Self { cut: self.cut.clone(), ..Self::over(Arc::clone(&self.bytes)) }
+        Self { cut: self.cut.clone(), gzipped: self.gzipped, ..Self::over(Arc::clone(&self.bytes)) }
     }
 
     /// Goes to the blocks that may speak of `at` and later: what comes next is everything declared before them, and then they.
@@ -325,6 +331,17 @@ impl Reader {
             match frame::unpack(&self.bytes[self.at..]) {
                 Ok((frame, taken)) => {
                     self.at += taken;
+                    self.unpacked += frame.body.len() as u64;
+                    let file = self.gzipped.unwrap_or(self.forgotten + self.bytes.len() as u64);
+                    if self.unpacked > bounds::unpacked(file) {
+                        let what = format!(
+                            "the blocks of {file} bytes unpack to more than {}; nothing is read after it",
+                            bounds::unpacked(file)
+                        );
+                        self.note(offset, what, Kind::of(frame.kind));
+                        self.at = self.bytes.len();
+                        return None;
+                    }
                     return Some((frame.kind, frame.body, offset));
                 }
                 Err(BadFrame::Incomplete) if self.growing => return None,
@@ -362,31 +379,38 @@ impl Reader {
     /// Takes a block's content into the queue; notes it if it does not have its form.
     fn take_in(&mut self, kind: Kind, body: &[u8], offset: u64) {
         let before = self.queue.len();
-        if self.unpack_into_queue(kind, body).is_none() {
-            self.queue.truncate(before);
-            self.note(
-                offset,
-                "a block does not have the form that its type announces".to_owned(),
-                Some(kind),
-            );
-        }
+        let what = if self.unpack_into_queue(kind, body).is_none() {
+            "a block does not have the form that its type announces"
+        } else if !self.queue.range(before..).all(bounds::holds) {
+            "a block speaks of times or lanes that no run has"
+        } else {
+            return;
+        };
+        self.queue.truncate(before);
+        self.note(offset, what.to_owned(), Some(kind));
     }
 
     /// Where the next whole frame begins after a damaged one: where its length says, or else the first
     /// place at which a known kind and a fitting checksum stand.
-    fn resync(&self, why: &BadFrame) -> Option<usize> {
-        let sound = |at: usize| {
+    fn resync(&mut self, why: &BadFrame) -> Option<usize> {
+        let mut search = self.search;
+        let mut sound = |at: usize| {
             let rest = self.bytes.get(at..)?;
             Kind::of(*rest.first()?)?;
-            frame::unpack(rest).ok().map(|_| at)
+            // Where every byte looks like the head of a long block the search would not end.
+            (frame::announced(rest).is_some_and(|length| search.takes(length)) && frame::unpack(rest).is_ok())
+                .then_some(at)
         };
         if let BadFrame::Damaged { skip, .. } = why {
             let at = self.at + skip;
             if at == self.bytes.len() || sound(at).is_some() {
+                self.search = search;
                 return Some(at);
             }
         }
-        (self.at + 1..self.bytes.len()).find_map(sound)
+        let found = (self.at + 1..self.bytes.len()).find_map(sound);
+        self.search = search;
+        found
     }
 
     fn unpack_into_queue(&mut self, kind: Kind, body: &[u8]) -> Option<()> {
@@ -462,9 +486,10 @@ pub fn is_written(file: &Path) -> bool {
 /// What a gzipped file unpacks to; if it is cut off or damaged, what comes before that, and why there is no more.
 fn gunzip(bytes: &[u8]) -> io::Result<(Vec<u8>, Option<String>)> {
     let mut out = Vec::new();
-    let read = flate2::read::GzDecoder::new(bytes).take(MAX_UNPACKED + 1).read_to_end(&mut out);
-    if out.len() as u64 > MAX_UNPACKED {
-        return Err(io::Error::other(format!("it unpacks to more than {MAX_UNPACKED} bytes")));
+    let most = bounds::unpacked(bytes.len() as u64);
+    let read = flate2::read::GzDecoder::new(bytes).take(most + 1).read_to_end(&mut out);
+    if out.len() as u64 > most {
+        return Err(io::Error::other(format!("it unpacks to more than {most} bytes")));
     }
     match read {
         Ok(_) => Ok((out, None)),

@@ -10,6 +10,8 @@ use timeline::histogram::{MAX_US, Sparse};
 const MAX_LIMITS: usize = 256;
 /// Longest duration that is told apart, ns.
 const LONGEST_NS: f64 = MAX_US as f64 * 1e3;
+/// Most durations of a bucket: no page has counted so many, and sums of them are still numbers.
+const MOST: f64 = 1e18;
 
 /// What a histogram or summary has grown by in an interval, all series of a lane together.
 #[derive(Default)]
@@ -32,8 +34,12 @@ impl Buckets {
         !self.limits.is_empty()
     }
 
-    /// `more` durations of at most `limit` ns.
+    /// `more` durations of at most `limit` ns. None is shorter than nothing.
     pub fn bucket(&mut self, limit: f64, more: f64) {
+        if limit.is_nan() || limit < 0.0 {
+            return;
+        }
+        let more = more.min(MOST);
         if let Some(known) = self.limits.iter_mut().find(|(l, _)| *l == limit) {
             known.1 += more;
         } else if self.limits.len() < MAX_LIMITS {
@@ -92,7 +98,8 @@ impl Buckets {
     /// Upper end of the bucket without one: what the others leave of the sum even if they were all as short as they can be.
     fn beyond(&self, low: f64, n: f64, others: &[Part]) -> f64 {
         let least: f64 = others.iter().map(|p| p.low * p.n).sum();
-        if n > 0.0 { (self.sum - least) / n } else { low }
+        let mean = (self.sum - least) / n;
+        if n > 0.0 && mean.is_finite() { mean } else { low }
     }
 }
 
@@ -130,6 +137,21 @@ mod tests {
         assert_eq!(lump.cells().cells, [(10_000, 3)]);
         assert_eq!(filled(&[(MS, 0.0), (3.0 * MS, 4.0)], 0.0).cells().cells, [(2_000, 4)]);
         assert!(Buckets::default().cells().cells.is_empty());
+    }
+
+    #[test]
+    fn limits_and_sums_beyond_all_numbers_are_none() {
+        let mut b = Buckets { sum: f64::INFINITY, count: f64::INFINITY, ..Buckets::default() };
+        for (limit, n) in [
+            (f64::NEG_INFINITY, 1e308),
+            (f64::NEG_INFINITY, 1e308),
+            (1e9, 5.0),
+            (f64::INFINITY, f64::MAX),
+            (f64::INFINITY, f64::MAX),
+        ] {
+            b.bucket(limit, n);
+        }
+        assert!(b.cells().cells.iter().all(|c| (1..=MAX_US as u32).contains(&c.0)));
     }
 
     proptest! {

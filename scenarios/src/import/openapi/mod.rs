@@ -21,6 +21,8 @@ const METHODS: &[&str] = &["get", "head", "post", "put", "patch", "delete"];
 const READING: &[&str] = &["get"];
 /// Most steps that are written; a scenario takes 1000.
 const STEPS_MAX: usize = 900;
+/// Most parameters of one operation; looking for those that stand twice would take for ever.
+const PARAMETERS_MAX: usize = 500;
 /// Stands in for an address that the description does not have.
 const NO_SERVER: &str = "http://127.0.0.1:8080";
 
@@ -186,6 +188,9 @@ fn parameters<'d>(
     let mut all: Vec<&Value> = Vec::new();
     for list in [&item["parameters"], &operation["parameters"]] {
         for (i, parameter) in list.as_array().into_iter().flatten().enumerate() {
+            if i >= PARAMETERS_MAX {
+                return Err(Wrong::new(format!("{place} has more than {PARAMETERS_MAX} parameters")));
+            }
             let parameter = document.resolve(parameter, &format!("{place}.parameters[{i}]"))?;
             all.retain(|p| p["name"] != parameter["name"] || p["in"] != parameter["in"]);
             all.push(parameter);

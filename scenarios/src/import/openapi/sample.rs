@@ -9,8 +9,9 @@ use crate::import::draft::{literal, path_text};
 const DEPTH_OPTIONAL: usize = 4;
 /// Below this nothing is made: the schema contains itself.
 const DEPTH_MAX: usize = 12;
-/// Most values in one body.
+/// Most values in one body, and bytes of a given one that count as one.
 const VALUES_MAX: usize = 500;
+const WEIGHT_OF_ONE: usize = 512;
 /// Longest text made for a `minLength`.
 const TEXT_MAX: u64 = 256;
 /// How many different whole numbers a parameter without an upper bound gets.
@@ -147,6 +148,27 @@ fn made(document: &Document, schema: &Value) -> Option<Value> {
     sample(document, schema, 0, &mut left)
 }
 
+/// Bytes of a value, about; a large one is looked at only as far as it is found to be too large.
+fn weight(value: &Value) -> usize {
+    fn add(value: &Value, sum: &mut usize) {
+        *sum += 8 + value.as_str().map_or(0, str::len);
+        let parts = value.as_array().into_iter().flatten();
+        let fields = value.as_object().into_iter().flatten();
+        for (name, part) in
+            parts.map(|part| ("", part)).chain(fields.map(|(name, part)| (name.as_str(), part)))
+        {
+            if *sum > VALUES_MAX * WEIGHT_OF_ONE {
+                return;
+            }
+            *sum += name.len();
+            add(part, sum);
+        }
+    }
+    let mut sum = 0;
+    add(value, &mut sum);
+    sum
+}
+
 fn sample(document: &Document, schema: &Value, depth: usize, left: &mut usize) -> Option<Value> {
     if depth > DEPTH_MAX || *left == 0 {
         return None;
@@ -154,6 +176,7 @@ fn sample(document: &Document, schema: &Value, depth: usize, left: &mut usize) -
     *left -= 1;
     let schema = document.resolve(schema, "schema").ok()?;
     if let Some(fixed) = given(schema).or_else(|| schema["enum"].get(0)) {
+        *left = left.checked_sub(weight(fixed) / WEIGHT_OF_ONE)?;
         return Some(fixed.clone());
     }
     if let Some(parts) = schema["allOf"].as_array() {

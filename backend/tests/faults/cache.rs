@@ -1,0 +1,144 @@
+//! Faults of the cache, in a worker's memory and on a server alike: that each does what it says, and its cure does not.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::sync::Barrier;
+use std::time::Duration;
+
+use crate::common::servers::redis::Redis;
+use crate::common::{Backend, life, wait_for};
+
+/// Longer than any test.
+const FOR_EVER: &str = r#"{"ttl-ms":600000,"jitter":0.5,"negative-ms":600000}"#;
+
+/// A shop of one worker with a cache of its own, then one with a cache on a server. Entries stay for ever.
+fn on_both(test: impl Fn(&Backend)) {
+    for shared in [false, true] {
+        let redis = shared.then(Redis::start);
+        let url = redis.as_ref().map(Redis::url).unwrap_or_default();
+        let backend = Backend::with(1, &[("DYNO_CACHE_URL", &url)]);
+        backend.set_cache(FOR_EVER);
+        eprintln!("on a server: {shared}");
+        test(&backend);
+    }
+}
+
+/// What a lane of the cache has counted.
+fn counted(backend: &Backend, what: &str) -> u64 {
+    backend.times("shop-0", &format!("cache.products.{what}")).round() as u64
+}
+
+/// How much a lane of the cache counts while `work` runs, and a little later.
+fn during(backend: &Backend, what: &str, work: impl FnOnce()) -> u64 {
+    let before = counted(backend, what);
+    work();
+    // Ticks tell of it within a tenth of a second, twice that on a busy machine.
+    std::thread::sleep(Duration::from_millis(400));
+    counted(backend, what) - before
+}
+
+/// Asks for these products, twelve at a time.
+fn ask_for(backend: &Backend, products: impl Iterator<Item = u32>, status: u16) {
+    let products: Vec<u32> = products.collect();
+    let start = Barrier::new(12);
+    std::thread::scope(|scope| {
+        for part in 0..12 {
+            let (products, start) = (&products, &start);
+            scope.spawn(move || {
+                start.wait();
+                for product in products.iter().skip(part).step_by(12) {
+                    assert_eq!(backend.get(&format!("/products/{product}")).status, status);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn in_an_avalanche_all_that_was_loaded_is_missed_in_the_same_instant() {
+    on_both(|backend| {
+        let all = || ask_for(backend, 101..161, 200);
+        all();
+        assert_eq!(during(backend, "loads", all), 0, "the cure: they stay");
+        backend.arm(r#"{"name":"avalanche","for_ms":60000,"knobs":{"period_ms":2000}}"#);
+        for turn in 0..2 {
+            // Sixty loads on twelve connections take most of a second, so an instant may come in between.
+            let missed = (0..40).map(|_| {
+                std::thread::sleep(Duration::from_millis(100));
+                during(backend, "misses", all)
+            });
+            assert!(
+                missed.into_iter().any(|missed| missed >= 50),
+                "turn {turn}: they are all missed at once"
+            );
+        }
+        assert_eq!(backend.truth(), life("avalanche")[..2]);
+        backend.cure();
+        // Those of the last instant go with it; then they are back, each with an end of its own.
+        std::thread::sleep(Duration::from_millis(2_100));
+        all();
+        assert_eq!(during(backend, "loads", all), 0);
+        assert_eq!(backend.truth(), life("avalanche"));
+    });
+}
+
+#[test]
+fn what_exists_nowhere_is_looked_for_each_time_or_remembered() {
+    on_both(|backend| {
+        let ten = |product: u32| (0..10).for_each(|_| ask_for(backend, product..product + 1, 404));
+        assert_eq!(during(backend, "absent-loads", || ten(70_001)), 1, "the cure");
+        assert_eq!(during(backend, "absent-hits", || ten(70_001)), 10);
+        backend.arm(r#"{"name":"penetration","for_ms":60000}"#);
+        assert_eq!(during(backend, "absent-loads", || ten(70_002)), 10);
+        backend.cure();
+        assert_eq!(during(backend, "absent-loads", || ten(70_002)), 1);
+        assert_eq!(backend.truth(), life("penetration"));
+    });
+}
+
+#[test]
+fn a_cache_that_is_emptied_again_and_again_loads_again_and_again_and_is_warm_afterwards() {
+    on_both(|backend| {
+        // Entries from before the settings were known last a second.
+        std::thread::sleep(Duration::from_millis(1_100));
+        let popular = || ask_for(backend, 1..25, 200);
+        popular();
+        assert_eq!(during(backend, "loads", popular), 0);
+        backend.arm(r#"{"name":"cold-cache","for_ms":60000,"knobs":{"period_ms":500}}"#);
+        let emptied = || counted(backend, "removed") > 60 && counted(backend, "loads") > 80;
+        assert!(backend.press(12, "/products/3", || {
+            popular();
+            emptied()
+        }));
+        backend.cure();
+        assert_eq!(backend.truth(), life("cold-cache"));
+        // Nobody asks; the cure does.
+        std::thread::sleep(Duration::from_millis(1_000));
+        assert!(wait_for(|| backend.lane("cache.products.loads-in-flight") == Some(0.0)));
+        assert_eq!(during(backend, "misses", popular), 0, "it was warmed");
+    });
+}
+
+#[test]
+fn a_worker_is_warm_before_it_is_asked() {
+    let backend = Backend::with(1, &[("DYNO_SHOP_SETTINGS", r#"{"cache":{"ttl-ms":600000}}"#)]);
+    ask_for(&backend, 1..25, 200);
+    assert!(wait_for(|| counted(&backend, "hits") >= 24));
+}
+
+#[test]
+fn in_too_small_a_cache_entries_go_before_they_are_wanted_again() {
+    on_both(|backend| {
+        let all = || ask_for(backend, 101..161, 200);
+        all();
+        assert_eq!(during(backend, "loads", all), 0, "the cure: there is room");
+        backend.arm(r#"{"name":"too-small-cache","for_ms":60000,"knobs":{"capacity":10}}"#);
+        assert!(wait_for(|| counted(backend, "evictions") >= 50), "they have to make room");
+        let loads = during(backend, "loads", || (0..2).for_each(|_| all()));
+        assert!(loads >= 90, "{loads} loads for 120 requests");
+        backend.cure();
+        all();
+        assert_eq!(during(backend, "loads", all), 0);
+        assert_eq!(backend.truth(), life("too-small-cache"));
+    });
+}

@@ -1,0 +1,12 @@
+//! Every fault, switched in real workers: each does its work, and its cure does not. One program, since each of its own would be linked anew.
+
+mod cache;
+#[path = "../common/mod.rs"]
+mod common;
+mod control;
+mod event_loop;
+mod feed;
+mod memory;
+mod pools;
+mod processes;
+mod services;

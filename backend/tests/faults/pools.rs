@@ -1,0 +1,242 @@
+//! The faults of pools and the database, switched in a real worker over either database: each does its work, and its cure
+//! does not. What is compared are counts and orders, which need no round trip of the embedded database's kind.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::path::PathBuf;
+
+use crate::common::servers::postgres::Postgres;
+use crate::common::{self, Backend, life, wait_for};
+use rusqlite::Connection;
+
+/// Some past orders; and nobody is patient.
+const SETTINGS: &str = r#"{"history_rows":30000,"pool_patience_ms":200}"#;
+/// Orders in it. Reading all of them takes one step less, or as many.
+const ORDERS: f64 = 10_000.0;
+/// Connections of the pool that the shop is planned for.
+const PLANNED: f64 = 12.0;
+
+fn embedded() -> Backend {
+    Backend::with(1, &[("DYNO_SHOP_SETTINGS", SETTINGS)])
+}
+
+fn served(postgres: &Postgres) -> Backend {
+    Backend::with(1, &[("DYNO_SHOP_SETTINGS", SETTINGS), ("DYNO_DATABASE_URL", &postgres.url())])
+}
+
+/// The same over both databases.
+fn over_both(check: impl Fn(&Backend)) {
+    check(&embedded());
+    let postgres = Postgres::start();
+    check(&served(&postgres));
+}
+
+/// Pages of the list, four at a time, until `enough` holds; false if it never did. Some may be refused.
+fn leaf_through(backend: &Backend, enough: impl Fn() -> bool) -> bool {
+    backend.press_for(&[200, 503], 4, "/products?page=3", enough)
+}
+
+/// The embedded database's file: a worker holds it open.
+fn file_of(backend: &Backend) -> PathBuf {
+    let open = open_files(backend);
+    open.into_iter().find(|path| path.extension().is_some_and(|e| e == "db" || e == "sqlite")).unwrap()
+}
+
+fn open_files(backend: &Backend) -> Vec<PathBuf> {
+    let folder = std::fs::read_dir(format!("/proc/{}/fd", backend.pids()[0])).unwrap();
+    folder.flatten().filter_map(|f| std::fs::read_link(f.path()).ok()).collect()
+}
+
+#[test]
+fn a_leaking_pool_runs_empty_and_gets_everything_back_at_the_end() {
+    over_both(|backend| {
+        let in_use = || backend.lane("pool.db.in-use").unwrap_or(-1.0);
+        let looks = std::cell::Cell::new(0);
+        assert!(leaf_through(backend, || {
+            assert!(
+                in_use() < PLANNED * 0.75,
+                "the cure's four readers hold four at most, and the shop some for its own chores, not {}",
+                in_use()
+            );
+            looks.set(looks.get() + 1);
+            looks.get() == 20
+        }));
+        assert!(wait_for(|| in_use() == 0.0));
+        backend.arm(r#"{"name":"pool-leak","for_ms":60000,"knobs":{"share":0.05}}"#);
+        let refused = || backend.get("/products?page=3");
+        assert!(leaf_through(backend, || refused().status == 503), "one after the other is kept");
+        assert!(wait_for(|| refused().status == 503 && in_use() == PLANNED), "nobody uses them");
+        assert!(refused().error().contains("busy"));
+        backend.cure();
+        assert_eq!(backend.truth(), life("pool-leak"));
+        assert!(wait_for(|| in_use() == 0.0), "{}", in_use());
+        assert_eq!(backend.get("/products?page=3").status, 200);
+    });
+}
+
+#[test]
+fn a_pool_too_large_has_all_its_connections_open_and_closes_them_at_the_end() {
+    let order = r#"{"name":"pool-too-large","for_ms":60000,"knobs":{"capacity":60}}"#;
+    let lifts = |backend: &Backend, open: &dyn Fn() -> usize| {
+        let level = |part: &str| backend.lane(&format!("pool.db.{part}")).unwrap_or(0.0);
+        assert!(wait_for(|| level("capacity") == PLANNED && level("idle") >= PLANNED - 2.0));
+        assert!(open() < 2 * PLANNED as usize, "{}", open());
+        backend.arm(order);
+        assert!(wait_for(|| backend.truth().len() == 2), "they are opened before anybody wants them");
+        // All but those that stay free for requests, which open them as they come.
+        assert!(open() >= 60 - PLANNED as usize, "{}", open());
+        assert!(wait_for(|| level("capacity") == 60.0 && level("idle") >= 40.0), "{}", level("idle"));
+        assert_eq!(backend.get("/products?page=3").status, 200);
+        backend.cure();
+        assert_eq!(backend.truth(), life("pool-too-large"));
+        assert!(wait_for(|| open() < 2 * PLANNED as usize), "{}", open());
+        assert!(wait_for(|| level("capacity") == PLANNED));
+    };
+    let backend = embedded();
+    let file = file_of(&backend);
+    lifts(&backend, &|| open_files(&backend).iter().filter(|f| **f == file).count());
+    let postgres = Postgres::start();
+    let backend = served(&postgres);
+    let back_ends = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dyno shop'";
+    lifts(&backend, &|| postgres.ask(back_ends).parse().unwrap());
+    assert!(wait_for(|| backend.lane("db.connection-limit") == Some(120.0)));
+    assert!(backend.lane("db.connections").unwrap() >= PLANNED);
+}
+
+#[test]
+fn a_connection_for_each_request_is_opened_and_counted() {
+    let opens = |backend: &Backend, sessions: &dyn Fn() -> u64| {
+        let opened = || backend.amount("pool.db.opened", "");
+        let twenty = || (0..20).for_each(|_| assert_eq!(backend.get("/products?page=3").status, 200));
+        assert!(wait_for(|| backend.lane("pool.db.idle") == Some(PLANNED)));
+        let (before, sessions_before) = (opened(), sessions());
+        twenty();
+        backend.arm(r#"{"name":"connect-per-request","for_ms":60000}"#);
+        assert!(opened() <= before, "the cure opens none");
+        twenty();
+        assert!(wait_for(|| opened() >= before + 20.0), "{before} -> {}", opened());
+        assert!(wait_for(|| sessions() >= sessions_before + 20), "the server saw them, too");
+        backend.cure();
+        assert_eq!(backend.truth(), life("connect-per-request"));
+        assert!(wait_for(|| backend.lane("pool.db.idle") == Some(PLANNED)), "none of them is left");
+    };
+    let calls = std::cell::Cell::new(0);
+    opens(&embedded(), &|| calls.replace(calls.get() + 20));
+    let postgres = Postgres::start();
+    let sessions = "SELECT sessions FROM pg_stat_database WHERE datname = 'postgres'";
+    opens(&served(&postgres), &|| postgres.ask(sessions).parse().unwrap());
+}
+
+/// The look-up of a customer's orders, as `EXPLAIN` wants it.
+const LOOK_UP: &str = "SELECT * FROM purchase WHERE customer = 77 ORDER BY id DESC LIMIT 20";
+/// How its statement begins.
+const PRINT: &str = "SELECT id, at_ms, p.cents";
+
+/// Without the index each look-up reads all orders, as `scanned` counts them; the answer stays the same.
+fn reads_all_orders(backend: &Backend, plan: &dyn Fn() -> String, scanned: &dyn Fn() -> f64) {
+    let token = backend.log_in_as("user-77");
+    let orders = || backend.get_as("/orders", &token).body;
+    let with = orders();
+    assert!(with.contains("\"lines\":[{") && plan().contains("purchase_by_customer"), "{}", plan());
+    assert!(wait_for(|| backend.amount("db.calls", PRINT) == 1.0));
+    let before = scanned();
+    assert!(before < ORDERS / 2.0, "{before} rows read with the index");
+    backend.arm(r#"{"name":"missing-index","for_ms":60000}"#);
+    assert!(wait_for(|| backend.truth().len() == 2));
+    assert!(!plan().contains("purchase_by_customer"), "{}", plan());
+    (0..4).for_each(|_| assert_eq!(orders(), with));
+    assert!(wait_for(|| scanned() >= before + 4.0 * (ORDERS - 1.0)), "{before} -> {}", scanned());
+    backend.cure();
+    assert_eq!(backend.truth(), life("missing-index"));
+    assert!(wait_for(|| plan().contains("purchase_by_customer")), "{}", plan());
+    assert_eq!(orders(), with);
+    let lanes = backend.order("GET", "/v1/instances/shop-0/samples?since=0", "").body;
+    assert!(
+        lanes.contains("FROM purchase WHERE customer = ?") && !lanes.contains(" INDEX "),
+        "only the shop's own show"
+    );
+}
+
+#[test]
+fn without_its_index_a_look_up_reads_the_table() {
+    let backend = embedded();
+    let plan = || {
+        // Explaining reads nothing, so a connection that knows an older schema would not notice.
+        let file = Connection::open(file_of(&backend)).unwrap();
+        let mut explain = file.prepare(&format!("EXPLAIN QUERY PLAN {LOOK_UP}")).unwrap();
+        let lines = explain.query_map([], |row| row.get::<_, String>(3)).unwrap();
+        lines.map(Result::unwrap).collect::<Vec<_>>().join("; ")
+    };
+    reads_all_orders(&backend, &plan, &|| backend.amount("db.scanned", PRINT));
+
+    let postgres = Postgres::start();
+    let backend = served(&postgres);
+    let schema = postgres.ask("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'dyno%'");
+    let plan =
+        || postgres.ask(&format!("EXPLAIN {}", LOOK_UP.replace("purchase ", &format!("{schema}.purchase "))));
+    reads_all_orders(&backend, &plan, &|| backend.amount("db.table-scanned", "purchase"));
+    assert_eq!(backend.amount("db.scanned", PRINT), 0.0, "the server does not say it of statements");
+}
+
+#[test]
+fn a_worker_that_dies_without_the_index_is_followed_by_one_that_makes_it() {
+    let backend = embedded();
+    let file = Connection::open(file_of(&backend)).unwrap();
+    let indexed = || {
+        let count = "SELECT count(*) FROM sqlite_schema WHERE name = 'purchase_by_customer'";
+        file.query_row(count, [], |row| row.get::<_, u32>(0)).unwrap() == 1
+    };
+    backend.arm(r#"{"name":"missing-index","for_ms":1500}"#);
+    assert!(wait_for(|| !indexed()));
+    common::signal(backend.pids()[0], rustix::process::Signal::KILL);
+    assert!(wait_for(indexed));
+}
+
+#[test]
+fn a_list_asks_once_or_for_each_of_its_rows() {
+    over_both(|backend| {
+        let asked = || {
+            ["statements", "repeated", "checkouts"]
+                .map(|what| backend.amount(&format!("server.db.{what}"), "/products"))
+        };
+        let page = || backend.get("/products?page=3").body;
+        let joined = page();
+        assert!(wait_for(|| asked() == [1.0, 0.0, 1.0]), "{:?}", asked());
+        backend.arm(r#"{"name":"query-fan-out","for_ms":60000}"#);
+        assert_eq!(page(), joined);
+        // One for the list, and twenty prices, nineteen of which ask what was asked before.
+        assert!(wait_for(|| asked() == [22.0, 19.0, 2.0]), "{:?}", asked());
+        backend.cure();
+        assert_eq!(backend.truth(), life("query-fan-out"));
+        assert_eq!(page(), joined);
+        assert!(wait_for(|| asked() == [23.0, 19.0, 3.0]), "{:?}", asked());
+    });
+}
+
+#[test]
+fn independent_queries_overlap_unless_they_are_awaited_one_by_one() {
+    over_both(|backend| {
+        let token = backend.log_in();
+        let dashboard = || {
+            let shown = backend.get_as("/dashboard", &token);
+            assert_eq!(shown.status, 200);
+            shown.body
+        };
+        // Of one request, in microseconds: all its uses of connections added up, and the time with any.
+        let of_the_last = |count: usize| {
+            let last = |what: &str| backend.cells(&format!("server.db.{what}"), "/dashboard");
+            assert!(wait_for(|| last("wall").len() == count), "{:?}", last("wall"));
+            [last("time")[count - 1].0, last("wall")[count - 1].0]
+        };
+        let together = dashboard();
+        let [time, wall] = of_the_last(1);
+        assert!(wall < time, "together: {wall} of {time} us");
+        backend.arm(r#"{"name":"serial-queries","for_ms":60000}"#);
+        assert_eq!(dashboard(), together);
+        let [time, wall] = of_the_last(2);
+        assert_eq!(wall, time, "one by one");
+        assert_eq!(backend.amount("server.db.repeated", "/dashboard"), 0.0, "six different ones");
+        backend.cure();
+        assert_eq!(backend.truth(), life("serial-queries"));
+    });
+}

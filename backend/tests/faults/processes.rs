@@ -1,0 +1,147 @@
+//! The faults of processes, sockets and descriptors, switched in real workers: each does its work, and its cure does not.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::time::Duration;
+
+use crate::common::{Backend, Socket, life, wait_for};
+use timeline::MonoNs;
+
+/// Generation and deaths of the workers of the shop.
+fn lives(backend: &Backend) -> Vec<[u64; 2]> {
+    let instances = backend.order("GET", "/v1/instances", "").json();
+    let shops = instances["instances"].as_array().unwrap().iter().filter(|i| i["name"] != "services-0");
+    shops.map(|i| [i["generation"].as_u64().unwrap(), i["deaths"].as_u64().unwrap_or(0)]).collect()
+}
+
+#[test]
+fn a_worker_is_killed_again_and_again_and_started_each_time_and_nobody_else_is() {
+    let backend = Backend::start(2);
+    assert_eq!(lives(&backend), [[0, 0], [0, 0]]);
+    backend.arm(r#"{"name":"worker-crash","for_ms":600000,"knobs":{"period_ms":2000}}"#);
+    let twice = || lives(&backend).first().is_some_and(|first| *first == [2, 2]);
+    assert!((0..3).any(|_| wait_for(twice)), "{:?}", lives(&backend));
+    assert_eq!(lives(&backend)[1], [0, 0]);
+    backend.cure();
+    assert_eq!(backend.truth(), life("worker-crash"));
+    let after = lives(&backend);
+    std::thread::sleep(Duration::from_millis(2_500));
+    assert_eq!(lives(&backend), after, "none dies any more");
+    // One that is relieved has not died.
+    assert_eq!(backend.order("POST", "/v1/reload", "").status, 200);
+    assert_eq!(lives(&backend), [[after[0][0] + 1, after[0][1]], [1, 0]]);
+    assert!(backend.said().contains("shop-0 has ended with signal: 9"), "{}", backend.said());
+}
+
+#[test]
+fn one_worker_gets_all_new_connections_and_the_others_get_theirs_again() {
+    const EACH: usize = 30;
+    let backend = Backend::start(3);
+    let held =
+        || ["shop-0", "shop-1", "shop-2"].map(|w| backend.lane_of(w, "server.websockets").unwrap_or(0.0));
+    let mut sockets = Vec::new();
+    let mut more = || {
+        sockets.extend((0..EACH).map(|_| Socket::open(backend.shop(), "/ws").expect("open")));
+        let all = sockets.len() as f64;
+        assert!(wait_for(|| held().iter().sum::<f64>() == all), "{:?}", held());
+        held()
+    };
+    let before = more();
+    assert!(before.iter().all(|n| *n > 0.0), "{before:?}");
+    let armed = || backend.truth().iter().filter(|line| line.ends_with("armed")).count();
+    backend.arm(r#"{"name":"uneven-workers","for_ms":600000}"#);
+    assert!(wait_for(|| armed() == 3));
+    let [first, second, third] = more();
+    assert_eq!([first, second, third], [before[0] + EACH as f64, before[1], before[2]]);
+    // The owner's successor owns them, too.
+    assert_eq!(backend.order("POST", "/v1/reload", "").status, 200);
+    backend.cure();
+    let cured = backend.truth();
+    let lines = |what: &str| cured.iter().filter(|line| line.ends_with(what)).count();
+    assert!(
+        lines("onset") >= 1 && cured.iter().all(|l| !l.ends_with("onset") || l.contains("shop-0")),
+        "{cured:?}"
+    );
+    assert_eq!(lines("armed"), lines("ended"), "{cured:?}");
+    for _ in 0..EACH {
+        assert_eq!(backend.get("/").status, 200);
+    }
+    let mut again = Vec::new();
+    assert!(wait_for(|| {
+        again.push(Socket::open(backend.shop(), "/ws").expect("open"));
+        held().iter().all(|n| *n > 0.0)
+    }));
+}
+
+#[test]
+fn descriptors_are_leaked_up_to_the_limit_and_given_back() {
+    let backend = Backend::start(1);
+    let lane = |name: &str| backend.lane(name).unwrap_or(-1.0);
+    let sheet = || backend.get("/products/7/sheet");
+    let many = || (0..80).for_each(|_| assert_eq!(sheet().status, 200));
+    many();
+    std::thread::sleep(Duration::from_millis(600));
+    let (before, limit) = (lane("process.descriptors"), lane("process.descriptor-limit"));
+    assert!(before > 0.0 && before < 80.0, "the cure leaves none open: {before}");
+
+    backend.arm(r#"{"name":"fd-exhausted","for_ms":600000,"knobs":{"room":60}}"#);
+    assert!(wait_for(|| lane("process.descriptor-limit") < limit));
+    let refused = std::cell::RefCell::new(None);
+    assert!(wait_for(|| {
+        let reply = sheet();
+        let full = reply.status == 503;
+        if full {
+            refused.replace(Some(reply.error()));
+        }
+        full
+    }));
+    let said = refused.take().unwrap();
+    assert!(said.contains("Too many open files"), "{said}");
+
+    backend.cure();
+    assert_eq!(backend.truth(), life("fd-exhausted"));
+    many();
+    assert!(wait_for(|| lane("process.descriptors") <= before + 10.0), "{}", lane("process.descriptors"));
+    assert!(wait_for(|| lane("process.descriptor-limit") == limit));
+}
+
+/// How long `clients` take that come at once.
+fn rush(backend: &Backend, clients: usize) -> Duration {
+    let began = MonoNs::now();
+    std::thread::scope(|scope| {
+        for _ in 0..clients {
+            scope.spawn(|| assert_eq!(backend.get("/").status, 200));
+        }
+    });
+    MonoNs::now().since(began)
+}
+
+#[test]
+fn a_worker_that_asks_the_database_about_every_client_lets_its_listen_queue_overflow() {
+    const CLIENTS: usize = 60;
+    let backend = Backend::start(1);
+    let queue = || backend.lane("process.listen-queue");
+    assert!(wait_for(|| queue() == Some(0.0)));
+    rush(&backend, CLIENTS);
+    let cure = rush(&backend, CLIENTS);
+    backend.arm(r#"{"name":"accept-overflow","for_ms":600000,"knobs":{"queue":8}}"#);
+    // The short queue comes with the next look.
+    backend.get("/");
+    let fault = rush(&backend, CLIENTS);
+    assert!(fault > 2 * cure, "{fault:?} with the fault, {cure:?} with the cure");
+    assert!(wait_for(|| backend.truth().iter().any(|l| l.ends_with("onset"))), "the queue was full");
+    let crowd = std::thread::scope(|scope| {
+        let crowd = scope.spawn(|| rush(&backend, CLIENTS));
+        let mut most = 0.0_f64;
+        while !crowd.is_finished() {
+            most = most.max(queue().unwrap_or(0.0));
+        }
+        crowd.join().unwrap();
+        most
+    });
+    assert!((1.0..=9.0).contains(&crowd), "{crowd} waited, of 9 for whom there is room");
+    backend.cure();
+    assert_eq!(backend.truth(), life("accept-overflow"));
+    assert!(wait_for(|| queue() == Some(0.0)));
+    rush(&backend, CLIENTS);
+}

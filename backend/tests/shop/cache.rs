@@ -1,0 +1,164 @@
+//! The cache of product details: its modes and protections, counted by what reaches the database.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::sync::Barrier;
+use std::time::Duration;
+
+use crate::common::servers::redis::Redis;
+use crate::common::{Backend, Socket, wait_for};
+
+fn loads(backend: &Backend, workers: usize) -> u64 {
+    let of = |index| backend.times(&format!("shop-{index}"), "cache.products.loads");
+    (0..workers).map(of).sum::<f64>().round() as u64
+}
+
+/// `clients` ask for a product in the same moment.
+fn burst(backend: &Backend, product: u32, clients: usize) {
+    let start = Barrier::new(clients);
+    std::thread::scope(|scope| {
+        for _ in 0..clients {
+            scope.spawn(|| {
+                start.wait();
+                assert_eq!(backend.get(&format!("/products/{product}")).status, 200);
+            });
+        }
+    });
+}
+
+/// Loads since there were `before`, when the ticks that tell of them are there.
+fn loads_since(backend: &Backend, workers: usize, before: u64) -> u64 {
+    let mut seen = 0;
+    for _ in 0..50 {
+        std::thread::sleep(Duration::from_millis(400));
+        let now = loads(backend, workers).saturating_sub(before);
+        if now > 0 && now == seen {
+            return now;
+        }
+        seen = now;
+    }
+    panic!("no load came to rest: {seen}");
+}
+
+/// Loads for one burst on a product that is in no cache. A load may take long here; its lock must not end before.
+fn loads_of_a_burst(backend: &Backend, workers: usize, protection: &str, product: u32) -> u64 {
+    backend.set_cache(&format!(r#"{{"protection":"{protection}","ttl-ms":600000,"lock-ms":600000}}"#));
+    let before = loads(backend, workers);
+    burst(backend, product, 24);
+    loads_since(backend, workers, before)
+}
+
+#[test]
+fn without_protection_many_load_and_in_one_flight_one_does() {
+    let backend = Backend::start(1);
+    assert!(loads_of_a_burst(&backend, 1, "none", 107) > 3);
+    assert_eq!(loads_of_a_burst(&backend, 1, "single-flight", 108), 1);
+    let refused = backend.order("PUT", "/v1/cache", r#"{"protection":"lock"}"#);
+    assert_eq!((refused.status, refused.error().contains("Redis")), (400, true), "{}", refused.body);
+    for bad in [r#"{"protection":"hope"}"#, r#"{"beta":0}"#, r#"{"jitter":2}"#, r#"{"speed":1}"#, "", "7"] {
+        assert_eq!(backend.order("PUT", "/v1/cache", bad).status, 400, "{bad}");
+    }
+}
+
+#[test]
+fn over_all_workers_the_lock_lets_one_load() {
+    let redis = Redis::start();
+    let backend = Backend::with(3, &[("DYNO_CACHE_URL", &redis.url())]);
+    assert_eq!(loads_of_a_burst(&backend, 3, "lock", 107), 1);
+    let flights = loads_of_a_burst(&backend, 3, "single-flight", 108);
+    assert!((1..=3).contains(&flights), "{flights}: one in each worker");
+    assert!(loads_of_a_burst(&backend, 3, "none", 109) > 3);
+}
+
+#[test]
+fn what_a_slow_holder_writes_late_is_refused() {
+    let redis = Redis::start();
+    let backend = Backend::with(1, &[("DYNO_CACHE_URL", &redis.url())]);
+    assert_eq!(loads_of_a_burst(&backend, 1, "lock", 107), 1);
+    assert!(
+        redis.ask(&["EVAL", "return redis.call('KEYS', '*lock:107')[1] or 'none'", "0"]).as_deref()
+            == Some("none")
+    );
+    let number = "local k = redis.call('KEYS', '*fence:107')[1] return tonumber(redis.call('GET', k))";
+    assert_eq!(redis.ask(&["EVAL", number, "0"]).as_deref(), Some("1"));
+    // Somebody with number 9 has written since; the next holder here has number 2, so what it writes is refused.
+    let later = "local k = redis.call('KEYS', '*written:107')[1] redis.call('SET', k, 9) return redis.call('DEL', redis.call('KEYS', '*product:107')[1])";
+    assert_eq!(redis.ask(&["EVAL", later, "0"]).as_deref(), Some("1"));
+    assert_eq!(backend.get("/products/107").status, 200, "it is answered all the same");
+    assert_eq!(
+        redis.ask(&["EVAL", "return redis.call('KEYS', '*product:107')[1] or 'none'", "0"]).as_deref(),
+        Some("none")
+    );
+    // A lock whose holder is dead goes by itself.
+    let dead = "local k = redis.call('KEYS', '*fence:107')[1] return redis.call('SET', string.gsub(k, 'fence', 'lock'), 'dead', 'PX', 700)['ok']";
+    assert_eq!(redis.ask(&["EVAL", dead, "0"]).as_deref(), Some("OK"));
+    assert_eq!(backend.get("/products/107").status, 200);
+}
+
+#[test]
+fn early_refreshes_spare_the_expiry_and_some_load() {
+    let backend = Backend::start(1);
+    backend.set_cache(r#"{"protection":"xfetch","ttl-ms":600,"jitter":0,"beta":1}"#);
+    assert_eq!(backend.get("/products/7").status, 200);
+    let early = || backend.times("shop-0", "cache.products.early-refreshes");
+    let asked = wait_for(|| {
+        burst(&backend, 7, 4);
+        early() >= 3.0
+    });
+    assert!(asked, "{} early refreshes", early());
+}
+
+#[test]
+fn it_is_remembered_that_there_is_none_for_a_while_or_not_at_all() {
+    let backend = Backend::start(1);
+    let loads_for = |settings: &str, product: u32| {
+        backend.set_cache(settings);
+        let before = loads(&backend, 1);
+        for _ in 0..10 {
+            assert_eq!(backend.get(&format!("/products/{product}")).status, 404);
+        }
+        loads_since(&backend, 1, before)
+    };
+    assert_eq!(loads_for(r#"{"negative-ms":60000}"#, 70_001), 1);
+    assert_eq!(loads_for(r#"{"negative-ms":0}"#, 70_002), 10);
+}
+
+#[test]
+fn a_shop_whose_cache_is_away_goes_on_without() {
+    let redis = Redis::start();
+    let backend = Backend::with(1, &[("DYNO_CACHE_URL", &redis.url())]);
+    assert_eq!(backend.get("/products/7").status, 200);
+    drop(redis);
+    for protection in ["single-flight", "lock"] {
+        backend.set_cache(&format!(r#"{{"protection":"{protection}"}}"#));
+        assert_eq!(backend.get("/products/8").status, 200, "{protection}");
+    }
+    assert!(backend.said().contains("the cache failed"), "{}", backend.said());
+}
+
+#[test]
+fn a_changed_price_reaches_every_worker_at_once_whatever_its_cache_holds() {
+    for mode in ["cache-aside", "write-through"] {
+        let backend = Backend::start(3);
+        backend.set_cache(&format!(r#"{{"ttl-ms":600000,"mode":"{mode}"}}"#));
+        // Connections find their worker by chance; thirty find all three.
+        let prices = |cents: &str| (0..30).all(|_| backend.get("/products/107").body.contains(cents));
+        let watchers: Vec<Socket> = (0..12)
+            .map(|_| {
+                let mut socket = Socket::open(backend.shop(), "/ws").unwrap();
+                socket.send(r#"{"op":"watch","product":107}"#);
+                socket.send(r#"{"op":"say","id":"1","text":"there"}"#);
+                while socket.json()["op"] != "said" {}
+                socket
+            })
+            .collect();
+        assert!(!prices("\"cents\":987654"));
+        let changed = backend.put("/products/107/price", &backend.log_in(), r#"{"cents":987654}"#);
+        assert_eq!(changed.status, 200, "{}", changed.body);
+        assert!(wait_for(|| prices("\"cents\":987654")), "{mode}");
+        for mut socket in watchers {
+            // Rounds of the feed tell prices that differ a little.
+            while socket.json()["cents"] != 987_654 {}
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The data set: the same in both databases, and a million rows of it in seconds.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use crate::common::servers::postgres::Postgres;
+use crate::common::{self, Backend};
+
+/// What the shop shows of its first content: pages, details, a customer's orders.
+fn shown(backend: &Backend) -> Vec<String> {
+    let token = backend.log_in_as("user-77");
+    let mut shown: Vec<String> =
+        ["/products", "/products?page=13", "/search?q=lamp"].map(|path| backend.get(path).body).into();
+    shown.extend([1, 250, 500].map(|id| backend.get(&format!("/products/{id}")).body));
+    shown.push(backend.get_as("/orders", &token).body);
+    let mut dashboard = backend.get_as("/dashboard", &token).json();
+    dashboard["sessions"].take();
+    shown.push(dashboard.to_string());
+    shown
+}
+
+#[test]
+fn both_databases_begin_alike_and_with_a_million_rows_if_asked() {
+    let postgres = Postgres::start();
+    let million = r#"{"history_rows":1000000}"#;
+    let url = postgres.url();
+    let environment = [("DYNO_SHOP_SETTINGS", million), ("DYNO_DATABASE_URL", url.as_str())];
+    let (embedded, server) = (Backend::with(1, &environment[..1]), Backend::with(1, &environment));
+    let (one, other) = (shown(&embedded), shown(&server));
+    assert_eq!(one, other);
+    assert!(one.iter().any(|text| text.contains("\"lines\":[{")), "user-77 has bought something");
+    let schema = postgres.ask("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'dyno%'");
+    let count = |table: &str| -> u64 {
+        postgres.ask(&format!("SELECT count(*) FROM {schema}.{table}")).parse().unwrap()
+    };
+    assert_eq!(count("purchase") + count("purchase_line"), 999_999, "three rows for each order");
+    // Customers' orders are found by an index, not by reading a third of a million.
+    let plan = postgres.ask(&format!(
+        "EXPLAIN SELECT * FROM {schema}.purchase WHERE customer = 77 ORDER BY id DESC LIMIT 20"
+    ));
+    assert!(plan.contains("purchase_by_customer"), "{plan}");
+}
+
+#[test]
+fn what_a_killed_backend_left_in_a_server_is_cleared_by_the_next() {
+    let postgres = Postgres::start();
+    let url = postgres.url();
+    let schemas = || postgres.ask("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'dyno%'");
+    let lives = Backend::with(1, &[("DYNO_DATABASE_URL", &url)]);
+    let of_the_living = schemas();
+    let mut killed = Backend::with(1, &[("DYNO_DATABASE_URL", &url)]);
+    killed.child.kill().unwrap();
+    killed.child.wait().unwrap();
+    assert!(common::wait_for(|| killed.pids().iter().all(|pid| !common::alive(*pid))));
+    assert_eq!(schemas().lines().count(), 2);
+    let _next = Backend::with(1, &[("DYNO_DATABASE_URL", &url)]);
+    assert!(schemas().contains(&of_the_living), "somebody lives there");
+    assert_eq!(schemas().lines().count(), 2, "{}", schemas());
+    assert_eq!(lives.get("/products/7").status, 200);
+}
+
+#[test]
+fn a_store_that_is_not_there_or_lets_nobody_in_is_named_without_its_password() {
+    let postgres = Postgres::start();
+    let wrong = postgres.url().replace("pa55", "wrong-pa55");
+    let nowhere = format!("127.0.0.1:{}", common::servers::free_port());
+    let (database, cache) = (format!("postgres://me:pa55@{nowhere}/x"), format!("redis://:pa55@{nowhere}"));
+    let said = |variable: &str, url: &str| {
+        let mut command = common::command(&["1"]);
+        let mut child = command.env(variable, url).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        // Its end would end the backend, too.
+        let _input = child.stdin.take();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap().replace(&nowhere, "HOST:PORT")
+    };
+    let all = [
+        said("DYNO_DATABASE_URL", &database),
+        said("DYNO_DATABASE_URL", &wrong),
+        said("DYNO_CACHE_URL", &cache),
+    ];
+    assert!(all.iter().all(|text| !text.contains("pa55")), "{all:?}");
+    assert!(all[0].contains("PostgreSQL at postgres://HOST:PORT/x: "), "{}", all[0]);
+    assert!(all[1].contains("password authentication failed"), "{}", all[1]);
+    assert!(all[2].contains("cache: "), "{}", all[2]);
+}

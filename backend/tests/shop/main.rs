@@ -1,0 +1,10 @@
+//! The shop itself: its routes, stores and processes. One program, since each of its own would be linked anew.
+
+mod broker;
+mod cache;
+#[path = "../common/mod.rs"]
+mod common;
+mod data;
+mod processes;
+mod reload;
+mod routes;

@@ -1,0 +1,259 @@
+//! Event streams: awaited and pushed events, their age, streams that end and are opened again, codings, TLS framing apart.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::common::*;
+use crate::server::*;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use loadgen::LoadUpdate;
+use scenarios::plan::*;
+use timeline::clock::unix_ms;
+use timeline::histogram;
+
+/// How old the server's events are when it sends them, ms.
+const AGE_MS: u64 = 40;
+/// Between two events of a stream that ticks.
+const TICK: Duration = Duration::from_millis(10);
+const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n";
+
+fn tick() -> String {
+    format!("event: tick\r\ndata: {{\"t\":{}}}\r\n\r\n", unix_ms() - AGE_MS)
+}
+
+/// Waits until the client has hung up.
+fn idle(s: &mut TcpStream) -> std::io::Result<bool> {
+    while s.read(&mut [0; 256])? > 0 {}
+    Ok(false)
+}
+
+fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+    match path {
+        "/ticks" => {
+            // Two ticks before the awaited event, all in one portion with the head; two behind it.
+            let order = "event: order\nid: 1\ndata: {\"id\":\"x\",\ndata: \"n\":1}\n\n";
+            write!(s, "{HEAD}\r\n: hello\n\n{}{}{order}{}", tick(), tick(), tick())?;
+            sleep(TICK);
+            s.write_all(tick().as_bytes())?;
+            idle(s)
+        }
+        "/chunks" => {
+            write!(s, "{HEAD}Transfer-Encoding: chunked\r\n\r\n")?;
+            // A chunk ends where it pleases.
+            for byte in "data: in pieces\n\ndata: not whole".bytes() {
+                write!(s, "1\r\n{}\r\n", byte as char)?;
+            }
+            idle(s)
+        }
+        "/gzip" => {
+            assert_eq!(field(head, "Accept-Encoding"), Some("gzip, deflate, br"));
+            write!(s, "{HEAD}Content-Encoding: gzip\r\n\r\n")?;
+            let mut coder = GzEncoder::new(s, Compression::best());
+            for data in ["one", "two", "three"] {
+                write!(coder, "data: {data}\n\n")?;
+                coder.flush()?;
+                sleep(TICK);
+            }
+            idle(coder.get_mut())
+        }
+        "/again" => {
+            assert_eq!(field(head, "Accept"), Some("text/event-stream"));
+            let last = field(head, "Last-Event-ID");
+            match last {
+                None => write!(s, "{HEAD}\r\nretry: 20\nid: 1\ndata: first\n\ndata: never whole\n")?,
+                Some("1") => {
+                    write!(s, "{HEAD}Content-Length: 30\r\n\r\nid: zwei\u{e9}\nevent: b\ndata: 2\n\n ")?
+                }
+                Some("zwei\u{e9}") => s.write_all(b"HTTP/1.1 204 No\r\n\r\n")?,
+                other => panic!("{other:?}"),
+            }
+            Ok(false)
+        }
+        "/gone" => {
+            let status = if field(head, "Last-Event-ID").is_some() { "404 Gone" } else { "200 OK" };
+            write!(s, "HTTP/1.1 {status}\r\nContent-Type: text/event-stream\r\n\r\nretry:20\nid:1\n\n")?;
+            Ok(false)
+        }
+        "/ok" => ok(s, "{}"),
+        other => panic!("{other}"),
+    }
+}
+
+fn open(path: &str, options: StreamOptions) -> Step {
+    let headers = Vec::new();
+    Step::OpenEvents(Box::new(OpenEvents { id: StepId(0), path: text(path), headers, options }))
+}
+
+fn awaits(id: u16, kind: Option<&str>, what: Option<Awaited>) -> Step {
+    let kind = kind.map(str::to_owned);
+    Step::AwaitEvent(Box::new(AwaitEvent { id: StepId(id), kind, what, within_ns: 500 * MS }))
+}
+
+fn contains(data: &str) -> Option<Awaited> {
+    Some(Awaited::Contains(text(data)))
+}
+
+/// Ten sessions that do this, with time for the last one to do it all.
+fn ten(steps: Vec<Step>) -> RunPlan {
+    let mut plan = plan(Model::Arrivals { from: 20.0, to: 20.0 }, 500, steps);
+    let model = Model::Arrivals { from: 0.0, to: 0.0 };
+    plan.phases.push(Phase { name: "rest".to_owned(), length_ns: 1000 * MS, model, warmup: false });
+    plan
+}
+
+#[test]
+fn a_stream_has_all_its_figures() {
+    let options = StreamOptions { push_age: Some("$.t".to_owned()), ..StreamOptions::default() };
+    let steps = vec![
+        open("/ticks", options),
+        awaits(1, Some("order"), Some(Awaited::JsonEquals("$.id".to_owned(), text("x")))),
+        awaits(2, Some("tick"), Some(Awaited::JsonAny("$.t".to_owned()))),
+        think(300),
+        Step::CloseEvents(StepId(3)),
+        get(4, "/ok"),
+    ];
+    let totals = run(ten(steps), serve(act), 1);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    assert!((0..5).all(|step| totals.finished[&step] == 10), "{:?}", totals.finished);
+    assert_eq!(totals.response[&1].len(), 10);
+    let sse = |of: fn(&loadgen::sse::figures::SseCounters) -> u64| totals.sum(|c| of(&c.sse));
+    assert_eq!((sse(|s| s.opened), sse(|s| s.closed), sse(|s| s.reconnects)), (10, 10, 0));
+    assert_eq!(totals.sum(|c| c.pushed), 30, "two ticks before the order, one behind the awaited tick");
+    assert_eq!((totals.sum(|c| c.ws.unstamped), totals.sum(|c| c.ws.pushed_bytes)), (0, 30 * 19));
+    let mut age = histogram::new();
+    for update in &totals.updates {
+        if let LoadUpdate::Histograms(_, h) = update {
+            h.ws.push_age.add_to(&mut age);
+        }
+    }
+    assert_eq!(age.len(), 30);
+    assert!(age.min() >= 39_000 && age.value_at_quantile(0.5) < 140_000, "{} us", age.min());
+    let mut lanes = loadgen::lanes::Lanes::new(&[]);
+    let readings: Vec<_> = totals.updates.iter().flat_map(|u| lanes.read(u)).collect();
+    let told = format!("{readings:?}");
+    for name in ["push-age", "pushed", "pushed-bytes", "open-event-streams", "sse-opened"] {
+        assert!(told.contains(&format!("client.{name}\"")), "{name}");
+    }
+    assert!(!told.contains("websockets"), "a run without WebSockets has no lanes of theirs");
+}
+
+#[test]
+fn a_stream_that_ends_is_opened_again_where_that_is_wanted() {
+    let again = StreamOptions { reconnect: true, ..StreamOptions::default() };
+    let steps = vec![
+        open("/again", again.clone()),
+        awaits(1, None, contains("first")),
+        awaits(2, Some("b"), None),
+        think(200),
+        get(3, "/ok"),
+    ];
+    let totals = run(ten(steps), serve(act), 1);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    assert!((0..4).all(|step| totals.finished[&step] == 10), "{:?}", totals.finished);
+    let sse = |of: fn(&loadgen::sse::figures::SseCounters) -> u64| totals.sum(|c| of(&c.sse));
+    assert_eq!((sse(|s| s.opened), sse(|s| s.closed), sse(|s| s.reconnects)), (20, 20, 20));
+    assert_eq!(totals.sum(|c| c.pushed), 0, "what was not whole at the end is no event");
+    assert!(totals.response[&2].min() >= 19_000, "the server asked for 20 ms: {}", totals.response[&2].min());
+
+    // The stream is over, and an event is awaited all the same.
+    let steps = vec![open("/again", again.clone()), think(300), awaits(1, None, None), get(2, "/ok")];
+    let totals = run(ten(steps), serve(act), 1);
+    assert_eq!(totals.errors().into_iter().collect::<Vec<_>>(), [("sse-closed", 10)]);
+    assert_eq!(totals.finished.get(&2), None);
+
+    // What comes instead of the stream is no stream: that is said once, and the session ends.
+    let totals = run(ten(vec![open("/gone", again), think(300), get(1, "/ok")]), serve(act), 1);
+    assert_eq!(totals.errors().into_iter().collect::<Vec<_>>(), [("sse-handshake", 10)]);
+    assert_eq!((totals.finished.get(&1), totals.sum(|c| c.sse.reconnects)), (None, 10));
+
+    // Not wanted: its end is the session's.
+    let steps = vec![open("/gone", StreamOptions::default()), think(300), get(1, "/ok")];
+    let totals = run(ten(steps), serve(act), 1);
+    assert_eq!(totals.errors().into_iter().collect::<Vec<_>>(), [("sse-closed", 10)]);
+    assert_eq!(totals.finished.get(&1), None);
+}
+
+#[test]
+fn a_server_that_is_away_is_tried_again_and_each_try_is_counted() {
+    /// Gives one event, and then closes without an answer.
+    fn shut(_: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+        if field(head, "Last-Event-ID").is_none() {
+            write!(s, "{HEAD}\r\nretry: 30\nid: 1\ndata: x\n\n")?;
+        }
+        Ok(false)
+    }
+    let again = StreamOptions { reconnect: true, ..StreamOptions::default() };
+    let mut plan = plan(held(1), 600, vec![open("/", again), think(2000)]);
+    plan.timeout_ns = 1000 * MS;
+    let totals = run(plan, serve(shut), 1);
+    let (tries, errors) = (totals.sum(|c| c.sse.reconnects), totals.errors());
+    assert!((3..=20).contains(&tries), "{tries} tries of at least 30 ms in 600 ms");
+    assert_eq!(errors.keys().copied().collect::<Vec<_>>(), ["closed-early"]);
+    assert!(errors["closed-early"].abs_diff(tries) <= 1, "{errors:?} of {tries}");
+    assert_eq!(totals.sum(|c| c.sse.opened), 1);
+}
+
+#[test]
+fn events_come_out_of_chunks_and_codings_as_they_come_in() {
+    let steps = vec![
+        open("/chunks", StreamOptions::default()),
+        awaits(1, Some("message"), Some(Awaited::Regex("^in pieces$".to_owned()))),
+        open("/gzip", StreamOptions::default()),
+        awaits(2, None, contains("one")),
+        awaits(3, None, contains("three")),
+        Step::CloseEvents(StepId(4)),
+    ];
+    let mut plan = ten(steps);
+    plan.transport.compression = true;
+    let totals = run(plan, serve(act), 1);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    assert!((1..5).all(|step| totals.finished[&step] == 10), "{:?}", totals.finished);
+    assert_eq!(totals.sum(|c| c.pushed), 10, "the one between the two that were awaited");
+    assert_eq!(totals.sum(|c| c.sse.opened), 20);
+    assert_eq!(totals.sum(|c| c.sse.closed), 20, "the second one closed the first");
+}
+
+#[test]
+fn a_stream_beside_a_websocket_and_requests() {
+    fn both(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+        match path {
+            "/ws" => {
+                upgrade(head, s)?;
+                while let Ok((opcode, payload)) = read_frame(s) {
+                    sleep(5 * TICK);
+                    s.write_all(&frame(0x80 | opcode, &payload))?;
+                }
+                Ok(false)
+            }
+            "/slow" => {
+                sleep(5 * TICK);
+                ok(s, "{}")
+            }
+            _ => {
+                write!(s, "{HEAD}\r\n")?;
+                while s.write_all(tick().as_bytes()).is_ok() {
+                    sleep(TICK);
+                }
+                Ok(false)
+            }
+        }
+    }
+    let options = StreamOptions { push_age: Some("$.t".to_owned()), ..StreamOptions::default() };
+    let turn = vec![say(2, 500), get(3, "/slow"), awaits(4, Some("tick"), None)];
+    let steps = vec![open("/ticks", options), connect(1, "/ws"), forever(Some(150), turn)];
+    let totals = run(plan(held(3), 900, steps), serve(both), 1);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    assert!((0..5).all(|step| totals.finished[&step] >= 3), "{:?}", totals.finished);
+    let mut age = histogram::new();
+    for update in &totals.updates {
+        if let LoadUpdate::Histograms(_, h) = update {
+            h.ws.push_age.add_to(&mut age);
+        }
+    }
+    assert!(age.len() >= 60, "{}", age.len());
+    // Read while other steps wait, not when they are over: that would add up to 50 ms to most of them.
+    assert!(age.value_at_quantile(0.5) < (AGE_MS + 25) * 1000, "{} us", age.value_at_quantile(0.5));
+}

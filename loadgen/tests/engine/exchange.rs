@@ -1,0 +1,295 @@
+//! What of HTTP/1.1 goes beyond a plain request: redirects, cookies, compressed answers, `Expect`, odd framings.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::common::*;
+use crate::server::*;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use scenarios::plan::*;
+
+fn coded(s: &mut TcpStream, coding: &str, body: &[u8]) -> std::io::Result<bool> {
+    write!(s, "HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {}\r\n\r\n", body.len())?;
+    s.write_all(body)?;
+    Ok(true)
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut coder = GzEncoder::new(Vec::new(), Compression::best());
+    coder.write_all(body).unwrap();
+    coder.finish().unwrap()
+}
+
+fn redirect(s: &mut TcpStream, status: u16, to: &str) -> std::io::Result<bool> {
+    write!(s, "HTTP/1.1 {status} X\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n")?;
+    Ok(true)
+}
+
+/// Answers 200 if what came is right, and 400 if it is not.
+fn verdict(s: &mut TcpStream, right: bool) -> std::io::Result<bool> {
+    let status = if right { 200 } else { 400 };
+    write!(s, "HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n")?;
+    Ok(true)
+}
+
+fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+    let method = head.split(' ').next().unwrap_or("");
+    let length = field(head, "Content-Length");
+    match path {
+        "/gzip" if head.contains("Accept-Encoding: gzip, deflate, br, zstd\r\n") => {
+            coded(s, "gzip", &gzip(b"{\"id\":7}"))
+        }
+        "/broken-gzip" => coded(s, "gzip", b"{\"id\":7}"),
+        "/bomb" => coded(s, "gzip", &gzip(&vec![b' '; 9 << 20])),
+        "/see" => redirect(s, 303, "/is-get"),
+        "/found" => redirect(s, 302, "is-get"),
+        "/is-get" => verdict(s, method == "GET" && length.is_none()),
+        "/keep" => redirect(s, 307, "/is-post?x=1"),
+        "/is-post?x=1" => verdict(s, method == "POST" && length == Some("4")),
+        "/loop" => redirect(s, 302, "/loop"),
+        "/away" => redirect(s, 302, "http://127.0.0.1:1/"),
+        "/no-location" => {
+            s.write_all(b"HTTP/1.1 302 X\r\nContent-Length: 0\r\n\r\n")?;
+            Ok(true)
+        }
+        "/log-in" => {
+            s.write_all(b"HTTP/1.1 302 X\r\nSet-Cookie: sid=7; Path=/; HttpOnly\r\nSet-Cookie: deep=1; Path=/deep\r\nLocation: /in\r\nContent-Length: 0\r\n\r\n")?;
+            Ok(true)
+        }
+        "/in" => verdict(s, field(head, "Cookie") == Some("sid=7")),
+        "/deep/in" => verdict(s, field(head, "Cookie") == Some("deep=1; sid=7")),
+        "/out" => {
+            s.write_all(
+                b"HTTP/1.1 200 X\r\nSet-Cookie: sid=; Path=/; Max-Age=0\r\nContent-Length: 0\r\n\r\n",
+            )?;
+            Ok(true)
+        }
+        "/out-in" => verdict(s, field(head, "Cookie").is_none()),
+        "/saved" => verdict(s, field(head, "X-Sid") == Some("7")),
+        "/head" => {
+            s.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")?;
+            Ok(true)
+        }
+        "/304" => {
+            s.write_all(b"HTTP/1.1 304 Not\r\nContent-Length: 500\r\n\r\n")?;
+            Ok(true)
+        }
+        "/hints" => {
+            s.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")?;
+            ok(s, "{}")
+        }
+        "/trailers" => {
+            s.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;q=\"x\"\r\n{}\r\n0\r\nDigest: y\r\n\r\n")?;
+            Ok(true)
+        }
+        "/two-framings" => {
+            s.write_all(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            )?;
+            Ok(false)
+        }
+        "/until-close" => {
+            s.write_all(b"HTTP/1.1 200 OK\r\n\r\nall of it")?;
+            Ok(false)
+        }
+        "/garbage" => {
+            s.write_all(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\nSmuggled: yes\r\n\r\n",
+            )?;
+            Ok(true)
+        }
+        _ => verdict(s, false),
+    }
+}
+
+fn with(method: &str, path: &str, change: impl FnOnce(&mut Request)) -> Vec<Step> {
+    let mut request = request(0, method, path);
+    change(&mut request);
+    vec![Step::Request(Box::new(request))]
+}
+
+fn body(request: &mut Request) {
+    request.body = Some(("text/plain".to_owned(), text("body").into()));
+}
+
+/// The errors of a session that does this, and whether anything was right.
+fn told(name: &str, steps: Vec<Step>) -> String {
+    let mut plan = plan(held(1), 250, vec![forever(Some(20), steps)]);
+    plan.transport = Transport { compression: true, redirects: 3, ..Transport::default() };
+    plan.timeout_ns = 1000 * MS;
+    let totals = run(plan, serve(act), 1);
+    assert!(totals.lost.is_empty(), "{name}: {:?}", totals.lost);
+    let errors = totals.errors();
+    let failed: u64 = errors.values().sum();
+    let right = totals.finished.values().sum::<u64>() - failed;
+    let kinds: Vec<_> = errors.into_keys().collect();
+    format!("{name} {}{}", if right > 0 { "right " } else { "" }, kinds.join(" ")).trim_end().to_owned()
+}
+
+fn all(cases: Vec<(&'static str, Vec<Step>)>) -> String {
+    cases.into_iter().map(|(name, steps)| told(name, steps)).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn compressed_answers_are_read_where_a_check_needs_them() {
+    let id = |r: &mut Request| r.checks.push(Check::Json("$.id".to_owned(), JsonTest::Equals(7.into())));
+    let cases = vec![
+        ("gzip", with("GET", "/gzip", id)),
+        ("broken", with("GET", "/broken-gzip", id)),
+        ("broken, unread", with("GET", "/broken-gzip", |_| ())),
+        ("bomb", with("GET", "/bomb", id)),
+        ("bomb, unread", with("GET", "/bomb", |_| ())),
+    ];
+    insta::assert_snapshot!(all(cases), @r"
+    gzip right
+    broken bad-coding
+    broken, unread right
+    bomb too-large
+    bomb, unread right
+    ");
+}
+
+#[test]
+fn redirects_are_followed_on_the_same_origin_and_not_for_ever() {
+    let status = |n: u16| move |r: &mut Request| r.checks.push(Check::Status(vec![(n, n)]));
+    let none = |r: &mut Request| {
+        r.options.redirects = Some(0);
+        r.checks.push(Check::Status(vec![(302, 302)]));
+    };
+    let cases = vec![
+        ("303", with("POST", "/see", body)),
+        ("302 of a POST", with("POST", "/found", body)),
+        ("307", with("POST", "/keep", body)),
+        ("loop", with("GET", "/loop", |_| ())),
+        ("away", with("GET", "/away", |_| ())),
+        ("no location", with("GET", "/no-location", status(302))),
+        ("by choice not", with("GET", "/loop", none)),
+    ];
+    insta::assert_snapshot!(all(cases), @r"
+    303 right
+    302 of a POST right
+    307 right
+    loop redirect
+    away redirect
+    no location right
+    by choice not right
+    ");
+}
+
+#[test]
+fn sessions_keep_cookies_if_they_are_to() {
+    let save = Save { slot: Slot(0), from: Capture::Cookie("sid".to_owned()), pick: Pick::First };
+    let mut steps = with("GET", "/log-in", |r| r.saves.push(save));
+    steps.extend([get(1, "/in"), get(2, "/deep/in")]);
+    steps.extend(with("GET", "/saved", |r| {
+        r.id = StepId(3);
+        r.headers.push(("X-Sid".to_owned(), Template(vec![Part::Var(Slot(0))])));
+    }));
+    steps.extend([get(4, "/out"), get(5, "/out-in")]);
+    let mut plan = plan(held(2), 300, vec![forever(Some(50), steps)]);
+    plan.timeout_ns = 1000 * MS;
+    plan.transport = Transport { cookies: true, redirects: 1, ..Transport::default() };
+    let kept = run(plan.clone(), serve(act), 1);
+    assert!(kept.errors().is_empty() && kept.finished[&3] > 2, "{:?}", kept.errors());
+    plan.transport.cookies = false;
+    let off = run(plan, serve(act), 1);
+    assert_eq!(off.errors().into_keys().collect::<Vec<_>>(), ["status"]);
+}
+
+#[test]
+fn framings_of_every_kind_are_read_to_their_end() {
+    let cases = vec![
+        ("HEAD", with("HEAD", "/head", |_| ())),
+        ("304", with("GET", "/304", |_| ())),
+        ("hints", with("GET", "/hints", |r| r.checks.push(Check::Body(TextTest::Contains("{}".to_owned()))))),
+        (
+            "trailers",
+            with("GET", "/trailers", |r| r.checks.push(Check::Body(TextTest::Contains("{}".to_owned())))),
+        ),
+        ("two framings", with("GET", "/two-framings", |_| ())),
+        (
+            "until close",
+            with("GET", "/until-close", |r| {
+                r.checks.push(Check::Body(TextTest::Contains("all of it".to_owned())))
+            }),
+        ),
+        ("garbage behind", with("GET", "/garbage", |_| ())),
+    ];
+    insta::assert_snapshot!(all(cases), @r"
+    HEAD right
+    304 right
+    hints right
+    trailers right
+    two framings bad-head
+    until close right
+    garbage behind right
+    ");
+}
+
+/// A server of its own: the body comes later than the head, or not at all.
+fn reluctant(address: &std::net::TcpListener) {
+    for mut s in address.try_clone().unwrap().incoming().flatten() {
+        std::thread::spawn(move || {
+            s.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            loop {
+                let (mut head, mut one) = (Vec::new(), [0]);
+                while !head.ends_with(b"\r\n\r\n") {
+                    if s.read(&mut one).unwrap_or(0) == 0 {
+                        return;
+                    }
+                    head.push(one[0]);
+                }
+                let head = String::from_utf8(head).unwrap();
+                assert_eq!(field(&head, "Expect"), Some("100-continue"));
+                // The body must not come unasked.
+                s.set_nonblocking(true).unwrap();
+                sleep(Duration::from_millis(20));
+                let early = s.read(&mut one).is_ok();
+                s.set_nonblocking(false).unwrap();
+                if early {
+                    s.write_all(b"HTTP/1.1 500 Early\r\nContent-Length: 0\r\n\r\n").unwrap();
+                    return;
+                }
+                if head.starts_with("PUT /refused") {
+                    s.write_all(b"HTTP/1.1 413 Large\r\nContent-Length: 0\r\n\r\n").unwrap();
+                    continue;
+                }
+                if head.starts_with("PUT /leave") {
+                    s.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap();
+                }
+                let mut body = [0; 4];
+                s.read_exact(&mut body).unwrap();
+                let status = if &body == b"body" { 200 } else { 400 };
+                write!(s, "HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n").unwrap();
+            }
+        });
+    }
+}
+
+#[test]
+fn a_body_waits_for_leave_but_not_for_ever() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || reluctant(&listener));
+    let expect = |path: &str, status: u16| {
+        with("PUT", path, |r| {
+            body(r);
+            r.options.expect_continue = true;
+            r.checks.push(Check::Status(vec![(status, status)]));
+        })
+    };
+    for (path, status, slow) in [("/leave", 200, false), ("/refused", 413, false), ("/silent", 200, true)] {
+        let mut plan =
+            plan(held(1), if slow { 1500 } else { 400 }, vec![forever(None, expect(path, status))]);
+        plan.timeout_ns = 3000 * MS;
+        let totals = run(plan, address, 1);
+        assert!(totals.errors().is_empty(), "{path}: {:?}", totals.errors());
+        assert!(totals.finished[&0] > u64::from(!slow), "{path}");
+        assert_eq!(totals.service[&0].max() > 900_000, slow, "{path}: {} us", totals.service[&0].max());
+    }
+}

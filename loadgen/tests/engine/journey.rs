@@ -1,0 +1,156 @@
+//! Coded journeys in real workers: the schedule starts them, the stop ends them, figures say what they are.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::common::*;
+use crate::server::*;
+use loadgen::LoadUpdate;
+use loadgen::lanes::{Lanes, Reading};
+use scenarios::plan::*;
+use timeline::lane::names;
+
+/// A shop of cardboard: what the journeys ask for, and nothing behind it. The orders take longer than a step may.
+fn shop(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+    read_body(head, s)?;
+    match path {
+        "/ws" => {
+            upgrade(head, s)?;
+            loop {
+                match read_frame(s)? {
+                    (8, payload) => {
+                        s.write_all(&frame(0x88, &payload))?;
+                        return Ok(false);
+                    }
+                    (1, payload) => {
+                        s.write_all(&frame(0x81, b"{\"id\":\"news\"}"))?;
+                        s.write_all(&frame(0x81, &payload))?;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        "/login" => ok(s, "{\"token\":\"t\"}"),
+        "/checkout" => {
+            s.write_all(b"HTTP/1.1 409 Conflict\r\ncontent-length: 0\r\n\r\n")?;
+            Ok(true)
+        }
+        "/orders" => {
+            std::thread::sleep(Duration::from_millis(600));
+            ok(s, "[]")
+        }
+        "/cart" => ok(s, "{}"),
+        // The head at once, the body 50 ms later: goose's figure stops before it.
+        _ => {
+            s.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")?;
+            s.flush()?;
+            std::thread::sleep(Duration::from_millis(50));
+            s.write_all(b"{}")?;
+            Ok(true)
+        }
+    }
+}
+
+/// Reads what follows a head, so that the next request begins at its beginning.
+fn read_body(head: &str, s: &mut TcpStream) -> std::io::Result<()> {
+    let length = field(head, "content-length").and_then(|n| n.parse().ok());
+    std::io::Read::read_exact(s, &mut vec![0; length.unwrap_or(0)])
+}
+
+/// A plan with one kind that walks `name`; its steps are those of the parser.
+fn walk(name: &str, phase: &str, ms: u64) -> RunPlan {
+    let text = format!(
+        "[target]\nurl = \"http://127.0.0.1:1\"\n[[phase]]\nname = \"only\"\nfor = \"{ms}ms\"\n{phase}\n\
+         [[session]]\nname = \"coded\"\njourney = \"{name}\"\n"
+    );
+    let origin = scenarios::Origin { name: "test".to_owned(), file: None };
+    let mut plan = scenarios::parse(&text, &origin, &scenarios::Overrides::default()).unwrap();
+    plan.timeout_ns = 300 * MS;
+    plan
+}
+
+fn step(plan: &RunPlan, name: &str) -> u16 {
+    plan.steps.iter().position(|s| s == name).unwrap_or_else(|| panic!("{name} in {:?}", plan.steps)) as u16
+}
+
+#[test]
+fn visitors_arrive_on_the_schedule_and_are_timed_to_the_end_and_to_the_first_byte() {
+    let plan = walk("shop-checkout", "arrivals = \"20/s\"", 1_500);
+    let steps: Vec<u16> = ["log in", "product", "cart", "check out", "orders"]
+        .map(|s| step(&plan, &format!("shop-checkout {s}")))
+        .to_vec();
+    let head = step(&plan, "shop-checkout product (first byte)");
+    let totals = run(RunPlan { grace_ns: 4_000 * MS, ..plan.clone() }, serve(shop), 2);
+    let finished = |s: u16| totals.finished.get(&s).copied().unwrap_or(0);
+    assert!((28..=32).contains(&finished(steps[0])), "30 arrivals: {:?}", totals.finished);
+    // Whoever is under way when the load ends does the stop part all the same.
+    assert_eq!(finished(steps[0]), finished(steps[4]), "{:?}", totals.finished);
+    let p50 = |h: &std::collections::BTreeMap<u16, timeline::histogram::Histogram>, s: u16| {
+        h[&s].value_at_quantile(0.5)
+    };
+    assert!(p50(&totals.service, steps[1]) >= 50_000, "the whole answer takes 50 ms");
+    assert!(p50(&totals.response, head) < 40_000, "its head comes at once: {}", p50(&totals.response, head));
+    assert!(!totals.service.contains_key(&head) || totals.service[&head].is_empty(), "never a service time");
+    // Conflicts are told by their status, orders that take too long by the time limit.
+    let errors = totals.errors();
+    assert_eq!(errors.get("status").copied().unwrap_or(0), finished(steps[3]), "{errors:?}");
+    assert_eq!(errors.get("timeout").copied().unwrap_or(0), finished(steps[4]), "{errors:?}");
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    let sum = steps.iter().map(|s| finished(*s)).sum::<u64>();
+    assert_eq!(totals.sum(|c| c.completed), sum, "what is timed inside a step is in no total");
+    assert_eq!(totals.sum(|c| c.open_sessions), 0);
+}
+
+#[test]
+fn held_visitors_talk_over_websockets_and_end_with_the_load() {
+    let plan = walk("shop-live", "sessions = 5", 2_500);
+    let (open, say, leave) = (
+        step(&plan, "shop-live open feed"),
+        step(&plan, "shop-live say"),
+        step(&plan, "shop-live leave feed"),
+    );
+    let exchange = step(&plan, "shop-live say (exchange)");
+    let totals = run(plan.clone(), serve(shop), 1);
+    assert_eq!(totals.errors(), std::collections::BTreeMap::new());
+    let finished = |s: u16| totals.finished.get(&s).copied().unwrap_or(0);
+    assert!(finished(say) >= 10, "{:?}", totals.finished);
+    assert_eq!(finished(open), finished(leave), "{:?}", totals.finished);
+    assert_eq!(finished(say), finished(exchange), "each exchange is recorded once");
+    assert!(totals.response[&exchange].max() > 0, "to the microsecond, not to the millisecond");
+    assert_eq!(totals.done.values().map(|d| d.cut).sum::<u64>(), 0);
+
+    let mut lanes = Lanes::new(&plan.steps);
+    let mut names_of = std::collections::BTreeSet::new();
+    for update in totals.updates.iter().filter(|u| matches!(u, LoadUpdate::Histograms(..))) {
+        for reading in lanes.read(update) {
+            if let Reading::Lane(spec) = reading
+                && spec.subject.starts_with("shop-live say")
+            {
+                names_of.insert((spec.subject, spec.name));
+            }
+        }
+    }
+    let want = [
+        ("shop-live say", names::RESPONSE),
+        ("shop-live say", names::SERVICE),
+        ("shop-live say (exchange)", names::EXCHANGE),
+    ];
+    assert_eq!(names_of, want.map(|(s, n)| (s.to_owned(), n.to_owned())).into_iter().collect());
+}
+
+#[test]
+fn a_target_that_refuses_is_named_and_not_hammered() {
+    // It takes the one connection that tells whether anybody is there, and is gone.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let gone = listener.local_addr().unwrap();
+    let first = std::thread::spawn(move || drop(listener.accept()));
+    let totals = run(walk("shop-browse", "sessions = 3", 1_000), gone, 1);
+    first.join().unwrap();
+    let errors = totals.errors();
+    let refused = errors["connect-refused"];
+    assert!((3..=45).contains(&refused), "{errors:?}");
+    assert_eq!(errors.len(), 1, "{errors:?}");
+}

@@ -1,0 +1,413 @@
+//! Whole runs over real worker processes: counts, models, amendments, losses, stalls.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::common::*;
+use crate::server::*;
+use loadgen::lanes::{Lanes, Reading};
+use loadgen::{Coordinator, LoadUpdate};
+use scenarios::plan::*;
+use timeline::MonoNs;
+
+static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+    match path {
+        "/ws" => {
+            upgrade(head, s)?;
+            loop {
+                match read_frame(s)? {
+                    (8, payload) => {
+                        s.write_all(&frame(0x88, &payload))?;
+                        return Ok(false);
+                    }
+                    (10, _) => {}
+                    (_, payload) => {
+                        // A push, a ping, and the answer in two fragments.
+                        s.write_all(&frame(0x81, b"{\"id\":\"news\"}"))?;
+                        let (a, b) = payload.split_at(payload.len() / 2);
+                        s.write_all(&frame(0x01, a))?;
+                        s.write_all(&frame(0x89, b"there?"))?;
+                        s.write_all(&frame(0x80, b))?;
+                    }
+                }
+            }
+        }
+        "/login" => ok(s, "{\"token\":\"a b\",\"rooms\":[{\"id\":7}],\"none\":[]}"),
+        "/once" => {
+            ok(s, "")?;
+            Ok(false)
+        }
+        "/stall" => {
+            // The first tenth of each second nothing is answered.
+            let into = MonoNs::now().0 % 1_000_000_000;
+            if into < 100 * MS {
+                std::thread::sleep(Duration::from_nanos(100 * MS - into));
+            }
+            ok(s, "")
+        }
+        path => {
+            SEEN.lock().unwrap().insert(path.to_owned());
+            ok(s, "{}")
+        }
+    }
+}
+
+#[test]
+fn arrivals_over_three_workers_add_up() {
+    let model = Model::Arrivals { from: 100.0, to: 300.0 };
+    let totals = run(plan(model, 1000, vec![get(0, "/"), get(1, "/")]), serve(act), 3);
+    assert_eq!(totals.done.len(), 3);
+    assert_eq!(totals.finished[&0], 200);
+    // A session that came last of all ends after its first step.
+    assert!((195..=200).contains(&totals.finished[&1]), "{:?}", totals.finished);
+    assert_eq!(totals.sum(|c| c.offered), totals.sum(|c| c.completed));
+    assert_eq!(totals.sum(|c| c.offered), totals.sum(|c| c.achieved));
+    assert_eq!(totals.response[&0].len(), 200);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    assert_eq!(totals.done.values().map(|d| d.cut).sum::<u64>(), 0);
+}
+
+#[test]
+fn requests_share_pooled_connections() {
+    let model = Model::Requests { from: 200.0, to: 200.0 };
+    let totals = run(plan(model, 1000, vec![get(0, "/")]), serve(act), 1);
+    assert_eq!(totals.finished[&0], 200);
+    let most = totals.updates.iter().filter_map(|u| match u {
+        LoadUpdate::Counters(_, c) => Some(c.open_connections),
+        _ => None,
+    });
+    assert!(most.max().unwrap() < 50, "connections are used again");
+}
+
+#[test]
+fn what_is_saved_is_used() {
+    let mut login = request(0, "POST", "/login");
+    login.body = Some(("application/json".to_owned(), text("{}").into()));
+    login.checks = vec![
+        Check::Status(vec![(200, 200)]),
+        Check::Json("$.rooms[0].id".to_owned(), JsonTest::Equals(7.into())),
+    ];
+    login.saves = vec![
+        Save { slot: Slot(0), from: Capture::Json("$.token".to_owned()), pick: Pick::First },
+        Save { slot: Slot(1), from: Capture::Json("$.rooms[*].id".to_owned()), pick: Pick::Random },
+        Save { slot: Slot(2), from: Capture::Json("$.absent".to_owned()), pick: Pick::First },
+    ];
+    let mut uses = request(1, "GET", "");
+    uses.path = Template(vec![
+        Part::Text("/saved/".into()),
+        Part::Var(Slot(1)),
+        Part::Text("?t=".into()),
+        Part::Var(Slot(0)),
+    ]);
+    let mut skipped = request(2, "GET", "/skipped");
+    let set = Test::Set(Operand::Value(Part::Var(Slot(2))));
+    skipped.when = Some(Condition { text: "absent".into(), test: set });
+    let steps = vec![login, uses, skipped].into_iter().map(|r| Step::Request(Box::new(r))).collect();
+    let totals = run(plan(Model::Arrivals { from: 20.0, to: 20.0 }, 500, steps), serve(act), 1);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    assert_eq!((totals.finished[&0], totals.finished.get(&2)), (10, None));
+    assert!(SEEN.lock().unwrap().contains("/saved/7?t=a%20b"));
+}
+
+#[test]
+fn a_websocket_conversation_is_timed_and_pushes_are_counted() {
+    let steps = vec![connect(0, "/ws"), forever(Some(50), vec![say(1, 500)]), Step::Close(StepId(2))];
+    let totals = run(plan(held(4), 1000, steps), serve(act), 2);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    assert_eq!((totals.finished[&0], totals.finished[&2]), (4, 4), "each ends by its closing step");
+    let said = totals.finished[&1];
+    assert!((76..=84).contains(&said), "{said} messages on a grid of 50 ms");
+    assert_eq!(totals.sum(|c| c.pushed), said);
+    assert_eq!(totals.done.values().map(|d| d.cut).sum::<u64>(), 0);
+}
+
+#[test]
+fn a_closed_kept_connection_is_replaced_without_an_error() {
+    let steps = vec![forever(Some(50), vec![get(0, "/once")])];
+    let totals = run(plan(held(1), 600, steps), serve(act), 1);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    assert!(totals.sum(|c| c.retried) >= 8);
+}
+
+#[test]
+fn unique_rows_run_out_and_the_rest_is_dropped() {
+    let mut uses = request(0, "GET", "");
+    uses.path = Template(vec![Part::Text("/user/".into()), Part::Column { feeder: 0, column: 0 }]);
+    let mut plan = plan(Model::Arrivals { from: 20.0, to: 20.0 }, 500, vec![Step::Request(Box::new(uses))]);
+    let rows = (0..6).map(|i| vec![i.to_string()]).collect();
+    plan.feeders =
+        vec![Feeder { name: "users".into(), columns: vec!["name".into()], rows, order: Order::Unique }];
+    let totals = run(plan, serve(act), 2);
+    assert_eq!((totals.sum(|c| c.completed), totals.sum(|c| c.dropped)), (6, 4));
+    let seen = SEEN.lock().unwrap();
+    assert!((0..6).all(|i| seen.contains(&format!("/user/{i}"))));
+}
+
+#[test]
+fn a_stop_drains_and_a_lost_worker_is_named() {
+    let address = serve(act);
+    let steps = vec![forever(Some(20), vec![get(0, "/")])];
+    let totals = runtime().block_on(async {
+        let mut coordinator =
+            Coordinator::start(options(plan(held(6), 20_000, steps), address, 2)).await.unwrap();
+        let (mut totals, mut pids) = (Totals::default(), Vec::new());
+        while let Some(update) = coordinator.next().await {
+            match &update {
+                LoadUpdate::Joined { pid, .. } => pids.push(*pid),
+                LoadUpdate::Counters(0, c) if c.completed > 20 && totals.lost.is_empty() => {
+                    let pid = rustix::process::Pid::from_raw(pids[1] as i32).unwrap();
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                }
+                LoadUpdate::Lost { .. } => coordinator.stop(),
+                _ => {}
+            }
+            totals.take(update);
+        }
+        totals
+    });
+    assert_eq!(totals.lost.len(), 1);
+    assert_eq!(totals.lost[0].0, 1);
+    assert!(totals.lost[0].1.contains("signal: 9"), "{:?}", totals.lost);
+    assert_eq!(totals.done[&0].cut, 0);
+    assert!(totals.done[&0].at < 10_000 * MS);
+    let mut lanes = Lanes::new(&["browse".to_owned()]);
+    let readings: Vec<Reading> = totals.updates.iter().flat_map(|u| lanes.read(u)).collect();
+    let events: Vec<String> = readings
+        .iter()
+        .filter_map(|r| match r {
+            Reading::Event(e) => Some(format!("{} {}", e.kind, e.instance)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(events, ["generator.worker-lost gen-1", "client.amendment coordinator"]);
+    let mut declared: Vec<String> = readings
+        .iter()
+        .filter_map(|r| match r {
+            Reading::Lane(spec) if spec.instance == "gen-0" => {
+                Some(format!("{} {}", spec.name, spec.subject).trim_end().to_owned())
+            }
+            _ => None,
+        })
+        .collect();
+    declared.sort();
+    insta::assert_snapshot!(declared.join("\n"), @r"
+    client.achieved
+    client.completed
+    client.dropped
+    client.late
+    client.lateness
+    client.offered
+    client.open-connections
+    client.open-sessions
+    client.pushed
+    client.received
+    client.response browse
+    client.sent
+    client.service browse
+    generator.cpu
+    generator.hiccup
+    generator.release-error
+    ");
+}
+
+#[test]
+fn a_worker_that_floods_its_stderr_is_heard_to_its_last_words() {
+    let mut options = options(plan(held(1), 100, vec![get(0, "/")]), serve(act), 1);
+    options.worker_exe = "sh".into();
+    // More than a pipe holds: unread, it would never come to its last words.
+    let flood = "yes noise | head -c 300000 >&2; echo last words >&2; exit 3";
+    options.worker_args = vec!["-c".to_owned(), flood.to_owned()];
+    let refused = runtime().block_on(Coordinator::start(options)).err().unwrap().to_string();
+    assert!(refused.ends_with("exit status: 3: last words"), "{refused}");
+}
+
+#[test]
+fn a_worker_that_is_killed_loses_its_own_part_alone() {
+    let model = Model::Requests { from: 300.0, to: 300.0 };
+    let options = options(plan(model, 2500, vec![get(0, "/")]), serve(act), 3);
+    let (totals, loss) = runtime().block_on(async {
+        let mut coordinator = Coordinator::start(options).await.unwrap();
+        let (mut totals, mut pids, mut loss) = (Totals::default(), Vec::new(), None);
+        while let Some(update) = coordinator.next().await {
+            match &update {
+                LoadUpdate::Joined { pid, .. } => pids.push(*pid),
+                LoadUpdate::Counters(1, c) if c.at > 1300 * MS => {
+                    let pid = rustix::process::Pid::from_raw(pids[1] as i32).unwrap();
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                }
+                LoadUpdate::Lost { loss: told, .. } => loss = Some(*told),
+                _ => {}
+            }
+            totals.take(update);
+        }
+        (totals, loss.expect("its loss is told"))
+    });
+    assert_eq!(totals.lost.iter().map(|(worker, _)| *worker).collect::<Vec<_>>(), [1]);
+    // The others carry out their exact segments to the end.
+    assert_eq!(totals.done.keys().copied().collect::<Vec<_>>(), [0, 2]);
+    assert_eq!((totals.counters[&0].completed, totals.counters[&2].completed), (250, 250));
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    // What it had told is kept, and of the rest it is said how much there was.
+    let last = &totals.counters[&1];
+    assert_eq!((loss.counted_at, loss.finished, loss.workers), (last.at, last.completed, 3));
+    assert!((100..250).contains(&last.completed), "{}", last.completed);
+    let timed = totals.finished[&0] - 500;
+    assert_eq!(timed + loss.untimed(), last.completed);
+    assert!(loss.untimed() > 0, "its last interval was not over");
+    let mut lanes = Lanes::new(&["browse".to_owned()]);
+    let readings: Vec<Reading> = totals.updates.iter().flat_map(|u| lanes.read(u)).collect();
+    let event = readings.iter().find_map(|r| if let Reading::Event(e) = r { Some(e) } else { None }).unwrap();
+    assert_eq!(event.label("untimed"), Some(loss.untimed().to_string().as_str()));
+    assert_eq!(event.label("share"), Some("1 of 3"));
+}
+
+#[test]
+fn an_abort_ends_at_once() {
+    let address = serve(act);
+    runtime().block_on(async {
+        let mut coordinator =
+            Coordinator::start(options(plan(held(3), 60_000, vec![think(30_000)]), address, 1))
+                .await
+                .unwrap();
+        let mut totals = Totals::default();
+        while let Some(update) = coordinator.next().await {
+            if matches!(&update, LoadUpdate::Counters(_, c) if c.open_sessions == 3) {
+                coordinator.abort();
+            }
+            totals.take(update);
+        }
+        assert_eq!(totals.done[&0].cut, 3);
+    });
+}
+
+#[test]
+fn twice_the_load_is_twice_the_arrivals() {
+    let address = serve(act);
+    runtime().block_on(async {
+        let model = Model::Arrivals { from: 100.0, to: 100.0 };
+        let mut coordinator =
+            Coordinator::start(options(plan(model, 1000, vec![get(0, "/")]), address, 2)).await.unwrap();
+        coordinator.scale(2.0);
+        let mut totals = Totals::default();
+        while let Some(update) = coordinator.next().await {
+            totals.take(update);
+        }
+        // From 0.2 s at the latest on: the amendment's lead is counted from the run's start, which lies ahead.
+        assert_eq!(totals.finished[&0], 180);
+    });
+}
+
+/// A run of 2 s that is halted a third in and goes on about 0.6 s later.
+fn halted(model: Model, steps: Vec<Step>) -> Totals {
+    runtime().block_on(async {
+        let mut coordinator =
+            Coordinator::start(options(plan(model, 2000, steps), serve(act), 2)).await.unwrap();
+        let (mut totals, mut asked) = (Totals::default(), 0);
+        while let Some(update) = coordinator.next().await {
+            if let LoadUpdate::Counters(0, c) = &update
+                && asked < 2
+                && c.at >= [500, 1100][asked] * MS
+            {
+                asked += 1;
+                coordinator.halt(asked == 1);
+            }
+            totals.take(update);
+        }
+        totals
+    })
+}
+
+#[test]
+fn nothing_starts_in_a_halt_and_nothing_is_made_up_for_after_it() {
+    let paced = (held(4), vec![forever(Some(20), vec![get(0, "/")])]);
+    let open = (Model::Arrivals { from: 100.0, to: 100.0 }, vec![get(0, "/"), think(10), get(0, "/")]);
+    for (model, steps) in [paced, open] {
+        let totals = halted(model, steps);
+        let mut lanes = Lanes::new(&["a".to_owned()]);
+        let readings: Vec<Reading> = totals.updates.iter().flat_map(|u| lanes.read(u)).collect();
+        let spans: Vec<_> = readings
+            .iter()
+            .filter_map(|r| if let Reading::Event(e) = r { Some(e) } else { None })
+            .filter(|e| e.kind == timeline::event::kinds::HALT)
+            .collect();
+        let [halt] = spans[..] else { panic!("one halt is one span: {spans:?}") };
+        let lasted = halt.span().length().as_millis() as u64;
+        assert!((400..1000).contains(&lasted), "{halt:?}");
+        // Of 200 steps a second; what starts late on a busy machine is not lost, what would have been in the halt is.
+        let expected = 2 * (2000 - lasted) / 10;
+        let finished = totals.finished[&0];
+        assert!(finished.abs_diff(expected) < 40, "{finished} of {expected}");
+        assert_eq!(totals.sum(|c| c.offered), totals.sum(|c| c.achieved), "{:?}", totals.counters);
+        assert_eq!((totals.sum(|c| c.dropped), totals.errors().len()), (0, 0));
+        let worst = totals.response[&0].max() / 1000;
+        assert!(worst < lasted / 2, "{worst} ms of a halt of {lasted} ms");
+        // A step that was under way may finish in it; from then on nothing does.
+        let within = |c: &&_| {
+            let c: &loadgen::protocol::Counters = c;
+            (halt.start.0 + 200 * MS..halt.end.0).contains(&c.at)
+        };
+        let counters = totals
+            .updates
+            .iter()
+            .filter_map(|u| if let LoadUpdate::Counters(0, c) = u { Some(c) } else { None });
+        let starts: BTreeSet<u64> = counters.filter(within).map(|c| c.achieved).collect();
+        assert_eq!(starts.len(), 1, "{starts:?}");
+    }
+}
+
+#[test]
+fn a_halted_load_can_be_ended() {
+    runtime().block_on(async {
+        let plan = plan(held(3), 60_000, vec![forever(Some(10), vec![get(0, "/")])]);
+        let mut coordinator = Coordinator::start(options(plan, serve(act), 1)).await.unwrap();
+        let (mut totals, mut asked) = (Totals::default(), 0);
+        while let Some(update) = coordinator.next().await {
+            if let LoadUpdate::Counters(_, c) = &update {
+                match asked {
+                    0 if c.completed > 0 => (asked, _) = (1, coordinator.halt(true)),
+                    // Who has to go may go in a halt, and the others stand.
+                    1 if c.at > 600 * MS => (asked, _) = (2, coordinator.scale(0.4)),
+                    2 if c.at > 1200 * MS => {
+                        assert_eq!(c.open_sessions, 1);
+                        (asked, _) = (3, coordinator.stop());
+                    }
+                    _ => {}
+                }
+            }
+            totals.take(update);
+        }
+        assert_eq!((totals.done[&0].cut, totals.sum(|c| c.open_sessions)), (0, 0));
+    });
+}
+
+#[test]
+fn a_stall_shows_in_response_time_of_an_open_model() {
+    let model = Model::Requests { from: 500.0, to: 500.0 };
+    let mut plan = plan(model, 3000, vec![get(0, "/stall")]);
+    plan.timeout_ns = 2000 * MS;
+    let totals = run(plan, serve(act), 1);
+    let (response, count) = (&totals.response[&0], totals.response[&0].len());
+    assert_eq!(count, 1500, "{:?} {:?}", totals.counters, totals.done);
+    // A tenth of the arrivals falls into a stall, evenly: p95 waits for half of it, p99 for 90 ms.
+    let at = |q: f64| response.value_at_quantile(q) as f64 / 1e3;
+    assert!((35.0..75.0).contains(&at(0.95)), "p95 {} ms", at(0.95));
+    assert!((75.0..130.0).contains(&at(0.99)), "p99 {} ms", at(0.99));
+    assert!(at(0.5) < 20.0, "p50 {} ms", at(0.5));
+}
+
+#[test]
+fn a_paced_step_is_measured_from_its_grid_point() {
+    // One session, every 20 ms, against a server that stalls 100 ms a second: the points missed meanwhile are made up
+    // for, each with its wait; service time knows nothing of them.
+    let totals = run(plan(held(1), 3000, vec![forever(Some(20), vec![get(0, "/stall")])]), serve(act), 1);
+    let late = |h: &timeline::histogram::Histogram| h.count_between(15_000, 200_000);
+    assert!(late(&totals.service[&0]) <= 5, "{}", late(&totals.service[&0]));
+    assert!(late(&totals.response[&0]) >= 9, "{}", late(&totals.response[&0]));
+}

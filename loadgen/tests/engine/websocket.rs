@@ -1,0 +1,194 @@
+//! WebSocket conversations: awaited and pushed messages, push age, ping round trips, close codes, hostile servers.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::common::*;
+use crate::server::*;
+use loadgen::LoadUpdate;
+use loadgen::ws::figures::{LOST, NO_CODE};
+use scenarios::plan::*;
+use timeline::clock::unix_ms;
+use timeline::histogram::{self, Histogram};
+
+/// How old the server's pushed messages are when it sends them, ms.
+const AGE_MS: u64 = 40;
+
+fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+    let mut hello = upgraded(head).into_bytes();
+    if path == "/talk" {
+        // Two awaited messages in one portion with the handshake.
+        hello.extend(frame(0x81, b"{\"op\":\"joined\"}"));
+        hello.extend(frame(0x81, b"roster of 3"));
+    }
+    s.write_all(&hello)?;
+    match path {
+        "/pings" => while s.write_all(&frame(0x89, &[7; 125])).is_ok() {},
+        "/fragments" => {
+            s.write_all(&frame(0x01, b"x"))?;
+            while s.write_all(&frame(0x00, &[b'x'; 100])).is_ok() {}
+        }
+        "/half-close" => s.write_all(&frame(0x88, &[3]))?,
+        "/close-frame-cut" => s.write_all(&[0x88, 5, 3])?,
+        "/no-code" => s.write_all(&frame(0x88, &[]))?,
+        "/early-close" => s.write_all(&frame(0x88, &4001u16.to_be_bytes()))?,
+        "/utf8" => s.write_all(&[0x81, 126, 1, 0, 0xFF])?,
+        "/deaf" => sleep(Duration::from_secs(3)),
+        "/flood" => {
+            // More than both sides' buffers hold: it gets through only if the other side reads.
+            let payload = [b'x'; 60_000];
+            let mut message = vec![0x81, 126];
+            message.extend(60_000_u16.to_be_bytes());
+            message.extend(payload);
+            s.set_write_timeout(Some(Duration::from_millis(100)))?;
+            while s.write_all(&message).is_ok() {}
+        }
+        "/hangs-up" => drop(read_frame(s)?),
+        _ => return converse(s),
+    }
+    sleep(Duration::from_millis(100));
+    Ok(false)
+}
+
+/// Answers pings and closes; what is said comes back as it came, behind a stamped push.
+fn converse(s: &mut TcpStream) -> std::io::Result<bool> {
+    loop {
+        match read_frame(s)? {
+            (8, payload) => {
+                s.write_all(&frame(0x88, &payload))?;
+                return Ok(false);
+            }
+            (9, payload) => s.write_all(&frame(0x8A, &payload))?,
+            (10, _) => {}
+            (opcode, payload) => {
+                let push = format!("{{\"t\":{}}}", unix_ms() - AGE_MS);
+                s.write_all(&frame(0x81, push.as_bytes()))?;
+                s.write_all(&frame(0x80 | opcode, &payload))?;
+            }
+        }
+    }
+}
+
+fn open(path: &str, options: SocketOptions) -> Step {
+    let Step::Connect(mut step) = connect(0, path) else { unreachable!() };
+    step.options = options;
+    Step::Connect(step)
+}
+
+fn exchange(id: u16, payload: Payload, what: Awaited) -> Step {
+    Step::Send(Box::new(Send { id: StepId(id), payload, wait: Some(Await { what, within_ns: 500 * MS }) }))
+}
+
+fn merged(totals: &Totals, of: fn(&loadgen::protocol::Histograms) -> &histogram::Sparse) -> Histogram {
+    let mut all = histogram::new();
+    for update in &totals.updates {
+        if let LoadUpdate::Histograms(_, h) = update {
+            of(h).add_to(&mut all);
+        }
+    }
+    all
+}
+
+#[test]
+fn a_conversation_has_all_its_figures() {
+    let options = SocketOptions {
+        push_age: Some("$.t".to_owned()),
+        ping_every_ns: Some(50 * MS),
+        ..SocketOptions::default()
+    };
+    let steps = vec![
+        open("/talk", options),
+        exchange(1, Payload::Nothing, Awaited::JsonAny("$.op".to_owned())),
+        exchange(2, Payload::Nothing, Awaited::Regex("^roster of [0-9]$".to_owned())),
+        exchange(3, Payload::Binary(vec![1, 2, 3]), Awaited::Binary),
+        exchange(4, Payload::Text(text("well")), Awaited::Contains(text("el"))),
+        think(400),
+        Step::Close(StepId(5)),
+    ];
+    let totals = run(plan(Model::Arrivals { from: 10.0, to: 10.0 }, 1000, steps), serve(act), 1);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    assert!((0..4).all(|step| totals.finished[&step] == 10), "{:?}", totals.finished);
+    let ws = |of: fn(&loadgen::ws::figures::WsCounters) -> u64| totals.sum(|c| of(&c.ws));
+    assert_eq!((ws(|w| w.opened), ws(|w| w.closed), ws(|w| w.of_code(1000))), (10, 10, 10));
+    assert_eq!(totals.sum(|c| c.pushed), 20, "a stamped push before each of two answers");
+    assert_eq!((ws(|w| w.unstamped), ws(|w| w.pushed_bytes)), (0, 20 * 19));
+    let (age, rtt) = (merged(&totals, |h| &h.ws.push_age), merged(&totals, |h| &h.ws.ping_rtt));
+    assert_eq!(age.len(), 20);
+    assert!(age.min() >= 39_000 && age.value_at_quantile(0.5) < 140_000, "{} us", age.min());
+    assert!(rtt.len() >= 40 && rtt.len() <= ws(|w| w.pings), "{} of {}", rtt.len(), ws(|w| w.pings));
+    assert!(rtt.value_at_quantile(0.5) < 50_000);
+    let mut lanes = loadgen::lanes::Lanes::new(&[]);
+    let readings: Vec<_> = totals.updates.iter().flat_map(|u| lanes.read(u)).collect();
+    let told = format!("{readings:?}");
+    for name in ["push-age", "ping-rtt", "ws-closes", "ws-opened", "open-websockets", "pushed-bytes"] {
+        assert!(told.contains(&format!("client.{name}")), "{name}");
+    }
+}
+
+#[test]
+fn what_is_ignored_is_not_read_and_what_is_listened_to_is() {
+    let pushed = |step: Step| {
+        let steps = vec![connect(0, "/flood"), step];
+        // The later of two starts has half a second before the load's end cuts its pause short.
+        let totals = run(plan(Model::Arrivals { from: 1.0, to: 1.0 }, 2000, steps), serve(act), 1);
+        assert_eq!(totals.finished[&0], 2);
+        totals.sum(|c| c.pushed)
+    };
+    let ignored = pushed(Step::Ignore(Dist::Constant(700 * MS)));
+    let heard = pushed(Step::Listen(Dist::Constant(700 * MS)));
+    // A session that ends reads what is there on its way to the closing handshake, but no more comes.
+    assert!(heard > 2 * ignored, "{heard} messages were listened to, {ignored} ignored");
+}
+
+#[test]
+fn a_server_may_be_expected_to_hang_up_and_the_session_goes_on() {
+    let steps = vec![
+        connect(0, "/hangs-up"),
+        exchange(1, Payload::Text(text("too much")), Awaited::Closed),
+        connect(2, "/talk"),
+        exchange(3, Payload::Text(text("well")), Awaited::Contains(text("el"))),
+    ];
+    let totals = run(plan(Model::Arrivals { from: 10.0, to: 10.0 }, 1000, steps), serve(act), 1);
+    let done = |step: u16| totals.finished[&step];
+    // One may be at its first steps when the load ends.
+    assert!(done(0) == 10 && done(1) == 10 && done(2) == done(3) && done(3) >= 8, "{:?}", totals.finished);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+
+    let stays = vec![connect(0, "/talk"), exchange(1, Payload::Text(text("well")), Awaited::Closed)];
+    let totals = run(plan(held(1), 900, stays), serve(act), 1);
+    assert_eq!(totals.errors().into_keys().collect::<Vec<_>>(), ["timeout"]);
+}
+
+#[test]
+fn a_hostile_server_gets_a_kind_and_a_code() {
+    let mut told = Vec::new();
+    for path in [
+        "/pings",
+        "/fragments",
+        "/half-close",
+        "/close-frame-cut",
+        "/no-code",
+        "/early-close",
+        "/utf8",
+        "/deaf",
+    ] {
+        let steps = vec![open(path, SocketOptions::default()), think(150), Step::Close(StepId(1))];
+        let totals = run(plan(Model::Arrivals { from: 5.0, to: 0.0 }, 1000, steps), serve(act), 1);
+        let codes: Vec<u16> = totals.counters.values().flat_map(|c| c.ws.codes.iter().map(|c| c.0)).collect();
+        let kinds: Vec<&str> = totals.errors().into_keys().collect();
+        told.push(format!("{path} {} {codes:?}", kinds.join(" ")));
+    }
+    assert_eq!((NO_CODE, LOST), (1005, 1006));
+    insta::assert_snapshot!(told.join("\n"), @r"
+    /pings timeout [1006]
+    /fragments too-large [1009]
+    /half-close ws-protocol [1002]
+    /close-frame-cut closed-early [1006]
+    /no-code ws-closed [1005]
+    /early-close ws-closed [4001]
+    /utf8 ws-utf8 [1007]
+    /deaf timeout [1006]
+    ");
+}

@@ -1,0 +1,398 @@
+//! Each pathology is found with its figures, each twin stays clean, on made-up runs of two processes.
+
+use dynamometer_profiler as profiler;
+
+use crate::world::{self, Setup, World, build, find, kinds_of, likely, ms, phase, told};
+use timeline::event::kinds;
+use timeline::lane::names;
+use timeline::{FindingKind, LaneSpec, Status, Unit};
+
+fn small_pool() -> Setup {
+    let phases = world::open(Setup::default().phases);
+    Setup {
+        phases,
+        capacity: |s| if s < 12.0 { 8 } else { 3 },
+        rate: |s| 700.0 * (s / 5.0).min(1.0),
+        seconds: 24,
+        ..Setup::default()
+    }
+}
+
+fn stampede() -> Setup {
+    Setup { stampede: Some((15.0, 30.0)), rate: |s| 150.0 * (s / 5.0).min(1.0), ..Setup::default() }
+}
+
+fn leak() -> Setup {
+    Setup { leak: Some((12.0, 3.1 * 1024.0 * 1024.0)), ..Setup::default() }
+}
+
+fn frozen() -> Setup {
+    Setup { frozen: Some((12.0, 30.0, 400, 2_000)), ..Setup::default() }
+}
+
+/// Seeds for each healthy load; `DYNO_SEEDS=100` looks harder.
+fn seeds() -> u64 {
+    std::env::var("DYNO_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(3)
+}
+
+/// From onset to first likely, in seconds.
+fn took(f: &timeline::Finding, onset_s: f64) -> f64 {
+    f.found_at.as_secs_f64() - onset_s
+}
+
+#[test]
+fn a_pool_below_the_load_is_found_with_what_the_load_needs() {
+    for seed in 0..5 {
+        let d = build(&Setup { seed, ..small_pool() }).diagnose();
+        assert_eq!(kinds_of(&d), [FindingKind::PoolSaturated], "{:#?}", d.findings());
+        let f = find(&d, FindingKind::PoolSaturated);
+        assert!(took(f, 12.0) <= 3.0 && f.onset >= ms(11_500) && f.onset <= ms(13_000), "{f:#?}");
+        assert_eq!(f.status, Status::Confirmed);
+        assert_eq!(f.caused_by, None);
+        // 700/s x 15 ms = 10.5
+        let needs: f64 = f.claim.split("needs ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert!((9.0..=13.0).contains(&needs), "{}", f.claim);
+    }
+}
+
+#[test]
+fn what_a_closed_loop_would_ask_for_is_seen_through_its_waiting() {
+    // 1,000 sessions that think for 1 s: 985/s with nobody waiting, 14.8 connections busy; 8 are left.
+    let setup = Setup {
+        closed: Some((1_000, 1.0)),
+        sessions: |_| 1_000.0,
+        capacity: |s| if s < 12.0 { 16 } else { 4 },
+        seconds: 30,
+        ..Setup::default()
+    };
+    for seed in 0..3 {
+        let d = build(&Setup { seed, ..setup.clone() }).diagnose();
+        let f = find(&d, FindingKind::PoolSaturated);
+        assert!(took(f, 12.0) <= 3.0 && f.status == Status::Confirmed, "{f:#?}");
+        let needs: f64 = f.claim.split("needs ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert!((13.0..=18.0).contains(&needs), "{}", f.claim);
+    }
+}
+
+#[test]
+fn a_stampede_comes_before_the_pool_that_it_fills() {
+    for seed in 0..5 {
+        let d = build(&Setup { seed, ..stampede() }).diagnose();
+        assert_eq!(
+            kinds_of(&d),
+            [FindingKind::CacheStampede, FindingKind::PoolSaturated],
+            "{:#?}",
+            d.findings()
+        );
+        let (cause, effect) = (&d.findings()[0], &d.findings()[1]);
+        assert_eq!(cause.onset, ms(15_000));
+        assert!(
+            took(cause, 15.0) <= 3.0 && took(effect, 15.0) <= 3.0,
+            "{} {}",
+            cause.found_at,
+            effect.found_at
+        );
+        assert_eq!((cause.status, cause.subject.as_str()), (Status::Confirmed, "product:7"));
+        assert_eq!(effect.caused_by.as_ref(), Some(&cause.id), "{effect:#?}");
+        assert!(cause.ended.is_some(), "it ended at 30 s");
+    }
+}
+
+#[test]
+fn stops_of_a_process_are_found_with_length_and_period() {
+    for seed in 0..5 {
+        let d = build(&Setup { seed, ..frozen() }).diagnose();
+        let f = &d.findings()[0];
+        assert_eq!(
+            (f.kind, f.subject.as_str(), f.status),
+            (FindingKind::LongPause, "shop-0", Status::Confirmed)
+        );
+        assert!(took(f, 12.0) <= 3.0 && f.onset == ms(12_003), "{f:#?}");
+        assert!(f.claim.contains("every 2.00 s") && f.claim.contains("398 ms"), "{}", f.claim);
+        assert!(
+            d.findings().iter().skip(1).all(|g| g.caused_by.as_ref() == Some(&f.id)),
+            "{:#?}",
+            d.findings()
+        );
+    }
+}
+
+#[test]
+fn a_leak_is_found_with_its_rate_and_its_beginning() {
+    for seed in 0..5 {
+        let d = build(&Setup { seed, ..leak() }).diagnose();
+        assert_eq!(kinds_of(&d), [FindingKind::HeapLeak], "{:#?}", d.findings());
+        let f = find(&d, FindingKind::HeapLeak);
+        let rate = f.evidence[0].value / 1024.0 / 1024.0;
+        assert!((2.6..3.6).contains(&rate), "{rate} {f:#?}");
+        assert!(f.onset >= ms(10_500) && f.onset <= ms(13_500), "{f:#?}");
+        // The least data is 13 s from its beginning.
+        assert!(took(f, 12.0) <= 16.0, "{f:#?}");
+    }
+}
+
+/// A heap with a collector: so much is kept each second, and so much garbage grows old, until a major collection comes when
+/// the old generation has doubled since the last.
+fn collected(kept: f64, garbage: f64, tells: bool) -> World {
+    const MB: f64 = 1024.0 * 1024.0;
+    let phases = vec![phase(0, 5, 0.0, 200.0, true), phase(5, 60, 200.0, 200.0, false)];
+    let mut w = World::empty(60, phases);
+    let level = |name: &str| LaneSpec::level(name, "shop-0", Unit::Bytes);
+    let (used, old) = (w.lane(level(names::HEAP_USED)), w.lane(level(names::HEAP_OLD)));
+    let live = tells.then(|| w.lane(level(names::HEAP_LIVE)));
+    let (mut alive, mut dead, mut left) = (14.0 * MB, 0.0, 14.0 * MB);
+    for tick in 1..600 {
+        let at = ms(tick * 100);
+        alive += if tick > 100 { kept * MB / 10.0 } else { 0.0 };
+        dead += garbage * MB / 10.0;
+        if alive + dead >= 2.0 * left {
+            (dead, left) = (0.0, alive);
+        }
+        // The young generation fills and is collected, once in 1.1 s.
+        let young = (tick % 11) as f64 / 10.0 * MB;
+        w.sample(used, at, alive + dead + young);
+        w.sample(old, at, alive + dead);
+        if let Some(live) = live {
+            w.sample(live, at, left);
+        }
+    }
+    w
+}
+
+#[test]
+fn a_leak_that_comes_to_rest_lasts_until_it_is_given_back() {
+    let ended = |heap: fn(f64) -> f64| {
+        let phases = vec![phase(0, 5, 0.0, 5_000.0, true), phase(5, 75, 5_000.0, 5_000.0, false)];
+        let d = build(&Setup { heap, seconds: 75, phases, ..Setup::default() }).diagnose();
+        find(&d, FindingKind::HeapLeak).ended
+    };
+    fn rested(s: f64) -> f64 {
+        60e6 + 60e6 * (s / 5.0).min(1.0) + 4e6 * (s.min(32.0) - 12.0).max(0.0)
+    }
+    assert_eq!(ended(rested), None);
+    let given_back = ended(|s| if s < 60.0 { rested(s) } else { 120e6 });
+    assert!(given_back.is_some_and(|end| (31.0..45.0).contains(&end.as_secs_f64())), "{given_back:?}");
+}
+
+#[test]
+fn garbage_that_waits_for_a_collection_is_no_leak_and_what_a_collection_leaves_is() {
+    let clean = |tells| kinds_of(&collected(0.0, 1.0, tells).diagnose());
+    assert_eq!(clean(true), []);
+    assert_eq!(clean(false), [FindingKind::HeapLeak], "nothing but the lane tells garbage from a leak");
+    let d = collected(3.0, 1.0, true).diagnose();
+    let f = find(&d, FindingKind::HeapLeak);
+    assert!(likely(f) && f.onset >= ms(8_000) && f.onset <= ms(13_000), "{f:#?}");
+    assert!(f.evidence.iter().any(|e| e.text.contains("the last major collection left")), "{f:#?}");
+}
+
+#[test]
+fn a_collection_speaks_for_its_own_process() {
+    const MB: f64 = 1024.0 * 1024.0;
+    // One grows by so many MB a second and is collected every 10 s, which leaves all of it; the other grows, too, and is not collected.
+    let kinds = |collected: f64, other: f64| {
+        let phases = vec![phase(0, 5, 0.0, 200.0, true), phase(5, 60, 200.0, 200.0, false)];
+        let mut w = World::empty(60, phases);
+        for (name, slope, is_collected) in [("services-0", collected, true), ("shop-0", other, false)] {
+            let level = |lane: &str| LaneSpec::level(lane, name, Unit::Bytes);
+            let lanes = [names::HEAP_USED, names::HEAP_OLD, names::HEAP_LIVE].map(|lane| w.lane(level(lane)));
+            for tick in 1..600_u64 {
+                let old = |tick: u64| (14.0 + slope * tick as f64 / 10.0) * MB;
+                let live = if is_collected { old(tick / 100 * 100) } else { old(0) };
+                for (lane, value) in lanes.into_iter().zip([old(tick) + MB, old(tick), live]) {
+                    w.sample(lane, ms(tick * 100), value);
+                }
+            }
+        }
+        kinds_of(&w.diagnose())
+    };
+    assert_eq!(kinds(0.8, 2.0), []);
+    assert_eq!(kinds(2.0, 0.8), [FindingKind::HeapLeak]);
+}
+
+#[test]
+fn a_leak_outlasts_what_long_requests_hold() {
+    let found = |request_s: u64| {
+        let mut w = collected(3.0, 0.0, true);
+        let handler = w.lane(LaneSpec::histogram(names::SERVER_HANDLER, "shop-0").about("/import"));
+        for end in (request_s..60).step_by(2) {
+            w.histogram(handler, ms(end * 1000 - 100), ms(end * 1000), &[request_s as f64 * 1e6]);
+        }
+        let d = w.diagnose();
+        find(&d, FindingKind::HeapLeak).found_at.as_secs_f64()
+    };
+    let (short, long) = (found(1), found(8));
+    // It begins at 10 s; 8 s are a window for requests of 1 s, 32 s the first one for requests of 8 s.
+    assert!(short < 30.0 && long >= 10.0 + 32.0, "{short} {long}");
+}
+
+#[test]
+fn a_starved_generator_silences_what_it_would_blame_on_the_target() {
+    let d = build(&Setup { starved: Some((11.0, 30.0)), ..frozen() }).diagnose();
+    assert_eq!(kinds_of(&d), [FindingKind::GeneratorLimited], "{:#?}", d.findings());
+    let d = build(&Setup { starved: Some((11.0, 30.0)), ..small_pool() }).diagnose();
+    assert_eq!(kinds_of(&d), [FindingKind::GeneratorLimited], "{:#?}", d.findings());
+    assert!(
+        d.findings()[0].evidence.iter().any(|e| e.text.contains("withheld: pool-saturated db")),
+        "{:#?}",
+        d.findings()
+    );
+}
+
+#[test]
+fn healthy_runs_have_no_finding() {
+    let steady = Setup::default();
+    let ramp = Setup {
+        phases: vec![phase(0, 30, 0.0, 5_000.0, false), phase(30, 40, 5_000.0, 5_000.0, false)],
+        rate: |s| 500.0 * (s / 30.0).min(1.0),
+        sessions: |s| 5_000.0 * (s / 30.0).min(1.0),
+        heap: |s| 20e6 + 200e6 * (s / 30.0).min(1.0),
+        ..Setup::default()
+    };
+    let spike = Setup {
+        phases: vec![
+            phase(0, 15, 500.0, 500.0, false),
+            phase(15, 25, 5_000.0, 5_000.0, false),
+            phase(25, 40, 500.0, 500.0, false),
+        ],
+        rate: |s| if (15.0..25.0).contains(&s) { 600.0 } else { 100.0 },
+        sessions: |s| if (15.0..25.0).contains(&s) { 5_000.0 } else { 500.0 },
+        heap: |s| 30e6 + if s > 15.0 { 80e6 * ((s - 15.0) / 2.0).min(1.0) } else { 0.0 },
+        ..Setup::default()
+    };
+    let filling = Setup { heap: |s| 200e6 - 100e6 * (-s / 6.0).exp(), ..Setup::default() };
+    let filling_fast = Setup { heap: |s| 100e6 - 50e6 * (-s / 3.0).exp(), ..Setup::default() };
+    let filling_slowly = Setup { heap: |s| 200e6 - 100e6 * (-s / 12.0).exp(), ..Setup::default() };
+    let noisy = Setup { noisy: true, ..Setup::default() };
+    for (name, setup) in [
+        ("steady", steady),
+        ("ramp", ramp),
+        ("spike", spike),
+        ("filling", filling),
+        ("filling fast", filling_fast),
+        ("filling slowly", filling_slowly),
+        ("noisy", noisy),
+    ] {
+        for seed in 0..seeds() {
+            let d = build(&Setup { seed, ..setup.clone() }).diagnose();
+            assert!(d.findings().is_empty(), "{name}, seed {seed}: {:#?}", d.findings());
+            // The world has not the lanes of every detector.
+            assert!(d.states().iter().all(|s| s.1 <= Status::NotSeen), "{:#?}", d.states());
+        }
+    }
+}
+
+/// What a person does to the load is known to all who judge: neither the halt nor the going on is a fault of the target.
+#[test]
+fn a_halt_is_no_finding() {
+    use timeline::Amendment::{GoOn, Halt, Scale};
+    for seed in 0..seeds() {
+        for open in [false, true] {
+            let mut setup = Setup {
+                seed,
+                rate: |s| match s {
+                    15.0..20.0 => 0.0,
+                    30.0.. => 250.0,
+                    _ => 500.0 * (s / 5.0).min(1.0),
+                },
+                ..Setup::default()
+            };
+            if open {
+                setup.phases = world::open(setup.phases);
+            }
+            let mut w = build(&setup);
+            for (s, what) in [(15, Halt), (20, GoOn), (30, Scale(0.5))] {
+                w.entries.push((ms(s * 1_000), timeline::Entry::Event(what.event(ms(s * 1_000)))));
+            }
+            let d = w.diagnose();
+            assert_eq!(kinds_of(&d), [], "seed {seed}, open {open}: {:#?}", d.findings());
+        }
+    }
+}
+
+#[test]
+fn independent_faults_are_both_found_and_neither_is_blamed_for_the_other() {
+    let d = build(&Setup { leak: leak().leak, ..frozen() }).diagnose();
+    for kind in [FindingKind::HeapLeak, FindingKind::LongPause] {
+        let f = find(&d, kind);
+        assert!(likely(f) && f.caused_by.is_none(), "{f:#?}");
+    }
+    // A pool that is short all the time, and short stampedes in between.
+    let both = Setup {
+        stampede: Some((18.0, 30.0)),
+        ttl: 3.0,
+        load_ms: 60.0,
+        key_rate: 400.0,
+        seconds: 34,
+        ..small_pool()
+    };
+    let d = build(&both).diagnose();
+    for kind in [FindingKind::CacheStampede, FindingKind::PoolSaturated] {
+        assert!(find(&d, kind).caused_by.is_none(), "{:#?}", d.findings());
+    }
+}
+
+/// Each 1.5 s the process stands still for 150 ms, of which it was ready to run for 130; a collection takes `collected` of it.
+fn without_a_core(collected: u64) -> profiler::Diagnosis {
+    let mut w = build(&Setup { seconds: 24, ..Setup::default() });
+    for at in (12_000..24_000).step_by(1_500) {
+        w.event(kinds::PAUSE_HICCUP, "shop-0", ms(at), ms(at + 150), &[], 130e6);
+        w.event(kinds::PAUSE_MAJOR, "shop-0", ms(at), ms(at + collected), &[], 0.0);
+    }
+    w.diagnose()
+}
+
+#[test]
+fn a_collection_whose_helpers_have_the_cores_is_a_pause_and_a_neighbour_is_none() {
+    let d = without_a_core(120);
+    let f = find(&d, FindingKind::LongPause);
+    assert!(f.claim.contains("major collections"), "{f:#?}");
+    assert_eq!(kinds_of(&without_a_core(10)), []);
+}
+
+#[test]
+fn a_process_that_stands_still_is_named_before_it_can_speak() {
+    let d = build(&Setup { frozen: Some((12.0, 12.5, 9_000, 10_000)), seconds: 20, ..Setup::default() })
+        .diagnose();
+    let f = &d.findings()[0];
+    assert_eq!((f.kind, f.subject.as_str()), (FindingKind::LongPause, "shop-0"));
+    assert!(took(f, 12.0) <= 2.0, "{f:#?}");
+}
+
+#[test]
+fn names_of_phases_and_steps_change_nothing() {
+    for setup in [stampede(), small_pool(), leak(), frozen()] {
+        let mut w = build(&setup);
+        let before = serde_json::to_string(w.diagnose().findings()).unwrap();
+        w.plan.phases.iter_mut().for_each(|p| p.name = "stampede leak frozen".into());
+        w.plan.steps = vec!["pool-too-small".into(); 2];
+        assert_eq!(serde_json::to_string(w.diagnose().findings()).unwrap(), before);
+    }
+}
+
+#[test]
+fn the_same_entries_give_the_same_findings_to_the_byte() {
+    let script = build(&stampede()).script();
+    let json = |d: profiler::Diagnosis| serde_json::to_string(d.findings()).unwrap();
+    assert_eq!(json(world::replay(&script)), json(world::replay(&script)));
+}
+
+#[test]
+fn without_lanes_nothing_can_be_told_and_the_missing_ones_are_named() {
+    let d = world::World::empty(10, Vec::new()).diagnose();
+    let states = d.states();
+    assert!(states.iter().all(|s| s.1 == Status::CannotTell && s.2.starts_with("missing: ")), "{states:#?}");
+    assert!(d.findings().is_empty());
+    assert_eq!(profiler::Diagnosis::new().states()[0].2, "the run was too short to look");
+}
+
+#[test]
+fn the_words_of_each_finding() {
+    insta::assert_snapshot!("stampede", told(&build(&stampede()).diagnose()));
+    insta::assert_snapshot!("small_pool", told(&build(&small_pool()).diagnose()));
+    insta::assert_snapshot!("leak", told(&build(&leak()).diagnose()));
+    insta::assert_snapshot!("frozen", told(&build(&frozen()).diagnose()));
+    insta::assert_snapshot!(
+        "starved",
+        told(&build(&Setup { starved: Some((11.0, 30.0)), ..small_pool() }).diagnose())
+    );
+}

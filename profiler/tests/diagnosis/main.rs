@@ -1,0 +1,15 @@
+//! What the diagnosis says of lanes that are made, and of those that were recorded. One program, since each of its own would be linked anew.
+
+mod anything;
+mod blame;
+mod caches;
+mod client;
+mod database;
+mod detectors;
+mod event_loop;
+mod memory;
+mod processes;
+mod recorded;
+mod services;
+#[path = "../world/mod.rs"]
+mod world;

@@ -1,0 +1,246 @@
+//! Findings of memory (churn, bloat, fragmentation), on made-up runs of two processes: found with their figures, silent on what only looks like them.
+
+use crate::world::process::{Tick, run};
+use crate::world::{Dice, World, find, kinds_of, likely, ms};
+use timeline::event::kinds;
+use timeline::lane::names;
+use timeline::{Finding, FindingKind, LaneSpec, Status, Unit};
+
+/// When what is wrong begins, ms.
+const FROM: u64 = 10_000;
+const MIB: f64 = 1024.0 * 1024.0;
+
+fn took(f: &Finding) -> f64 {
+    f.found_at.as_secs_f64() - FROM as f64 / 1e3
+}
+
+fn text(f: &Finding) -> String {
+    format!("{}\n- {}", f.claim, f.advice.join("\n- "))
+}
+
+/// 25 requests a second of `/page` in each process, each of which allocates `mib`.
+fn drawing(tick: &mut Tick, dice: &mut Dice, mib: f64) {
+    let n = (dice.between(0.0, 6.0)) as usize;
+    tick.ended.retain(|e| e.0 != "/page");
+    for _ in 0..n {
+        tick.request("/page", 2_600.0);
+    }
+    // Sampled: known to a tenth or so.
+    tick.allocated += n as f64 * mib * MIB * 10.0 * dice.between(0.9, 1.1);
+}
+
+fn churning(seed: u64, mib: f64) -> World {
+    run(seed, 24, move |tick, _, t, dice| drawing(tick, dice, if t >= FROM { mib } else { 0.01 }))
+}
+
+/// An import of 64 MiB each 5 s in the first process, which lasts 3 s; whole in memory from [`FROM`] on.
+fn importing(tick: &mut Tick, process: usize, t: u64, whole: bool) {
+    let into = t % 5_000;
+    if process > 0 || t < 3_000 || into >= 3_000 {
+        return;
+    }
+    tick.in_flight += 1.0;
+    tick.allocated += 150e6;
+    if into == 2_900 {
+        tick.request("/import", 2_900_000.0);
+    }
+    if whole {
+        tick.used += 67e6 * (into as f64 / 600.0).min(1.0);
+        tick.resident += 67e6 * (into as f64 / 600.0).min(1.0);
+    }
+}
+
+fn bloated(seed: u64) -> World {
+    run(seed, 28, |tick, process, t, _| importing(tick, process, t, t >= FROM))
+}
+
+/// Resident memory that rises to `mib` within 2 s and stays.
+fn holes(seed: u64, mib: f64) -> World {
+    run(seed, 28, move |tick, _, t, _| {
+        if t >= FROM {
+            tick.used += 3e6;
+            tick.resident += mib * MIB * ((t - FROM) as f64 / 2e3).min(1.0);
+        }
+    })
+}
+
+fn states(w: &World, kind: FindingKind) -> Status {
+    w.diagnose().states().into_iter().find(|s| s.0 == kind).expect("each detector has a state").1
+}
+
+#[test]
+fn churn_is_found_with_its_route_and_the_bytes_of_a_request() {
+    for (seed, mib) in [(1, 8.0), (2, 2.5), (3, 16.0)] {
+        let d = churning(seed, mib).diagnose();
+        assert_eq!(kinds_of(&d), [FindingKind::HeapChurn], "{:#?}", d.findings());
+        let f = &d.findings()[0];
+        assert_eq!((f.subject.as_str(), f.status), ("/page", Status::Confirmed), "{f:#?}");
+        assert!(took(f) <= 4.0 && f.onset >= ms(FROM - 600), "{f:#?}");
+        let each = f.evidence.iter().find(|e| e.lane == names::SERVER_HANDLER).unwrap().value / MIB;
+        assert!((0.7 * mib..=1.3 * mib).contains(&each), "{each} for {mib}: {f:#?}");
+    }
+}
+
+#[test]
+fn a_file_worked_through_as_a_stream_is_neither_churn_nor_bloat() {
+    for seed in 0..3 {
+        let d = run(seed, 28, |tick, process, t, _| importing(tick, process, t, false)).diagnose();
+        assert_eq!(kinds_of(&d), [], "{:#?}", d.findings());
+    }
+}
+
+#[test]
+fn a_collector_that_is_not_busy_makes_churn_no_matter() {
+    let collected = |pause: u64| {
+        run(1, 24, move |tick, _, t, dice| {
+            drawing(tick, dice, if t >= FROM { 8.0 } else { 0.01 });
+            if t >= FROM {
+                tick.pauses.push((kinds::PAUSE_MINOR, t - 50, t - 50 + pause));
+            }
+        })
+        .diagnose()
+    };
+    assert_eq!(kinds_of(&collected(2)), []);
+    let busy = collected(12);
+    assert!(
+        find(&busy, FindingKind::HeapChurn).claim.contains("collections take 1"),
+        "{:#?}",
+        busy.findings()
+    );
+}
+
+#[test]
+fn a_file_held_whole_is_found_and_named_by_its_long_requests() {
+    for seed in 0..3 {
+        let d = bloated(seed).diagnose();
+        assert_eq!(kinds_of(&d), [FindingKind::HeapBloat], "{:#?}", d.findings());
+        let f = &d.findings()[0];
+        assert_eq!((f.subject.as_str(), f.status), ("/import", Status::Confirmed), "{f:#?}");
+        assert!(took(f) <= 3.0 && f.onset >= ms(FROM), "{f:#?}");
+    }
+}
+
+/// Each process tells what its collections left, each second: by the time.
+fn tells_live(mut w: World, live: impl Fn(u64) -> f64) -> World {
+    for instance in ["shop-0", "shop-1"] {
+        let lane = w.lane(LaneSpec::level(names::HEAP_LIVE, instance, Unit::Bytes));
+        for t in (1..28_000).step_by(100) {
+            w.sample(lane, ms(t), live(t / 1_000 * 1_000));
+        }
+    }
+    w
+}
+
+#[test]
+fn garbage_that_waits_for_its_collection_is_no_bloat() {
+    let saw = || {
+        run(3, 28, |tick, _, t, _| {
+            tick.in_flight = 1.0;
+            tick.used += 60e6 * (t % 2_000) as f64 / 2e3;
+        })
+    };
+    assert_eq!(kinds_of(&saw().diagnose()), [FindingKind::HeapBloat], "without a collector it would be one");
+    let d = tells_live(saw(), |_| 15e6).diagnose();
+    assert_eq!(kinds_of(&d), [], "{:#?}", d.findings());
+    let held = tells_live(saw(), |t| if t % 5_000 >= 2_000 { 80e6 } else { 15e6 }).diagnose();
+    let f = find(&held, FindingKind::HeapBloat);
+    assert!(f.evidence.iter().any(|e| e.lane == names::HEAP_LIVE), "{f:#?}");
+}
+
+#[test]
+fn memory_that_is_loaded_once_and_stays_is_no_bloat() {
+    for seed in 0..3 {
+        let d = run(seed, 28, |tick, _, t, _| {
+            if t >= FROM {
+                tick.used += 70e6 * ((t - FROM) as f64 / 1e3).min(1.0);
+                tick.resident += 75e6 * ((t - FROM) as f64 / 1e3).min(1.0);
+            }
+        })
+        .diagnose();
+        assert_eq!(kinds_of(&d), [], "{:#?}", d.findings());
+    }
+}
+
+#[test]
+fn memory_of_many_requests_at_once_is_no_bloat() {
+    let d = run(4, 28, |tick, _, t, _| {
+        if t >= FROM && t % 4_000 < 2_000 {
+            tick.used += 60e6;
+            tick.resident += 60e6;
+            tick.in_flight = 900.0;
+        }
+    })
+    .diagnose();
+    assert_eq!(kinds_of(&d), [], "{:#?}", d.findings());
+}
+
+#[test]
+fn holes_are_found_after_the_least_data_and_confirmed_when_they_outlast_the_decay() {
+    for (seed, mib) in [(1, 80.0), (2, 30.0), (3, 200.0)] {
+        let d = holes(seed, mib).diagnose();
+        assert_eq!(kinds_of(&d), [FindingKind::HeapFragmented], "{:#?}", d.findings());
+        let f = &d.findings()[0];
+        assert!(took(f) <= 6.0 + 3.0 && f.status == Status::Confirmed, "{f:#?}");
+        assert!(f.onset >= ms(FROM) && f.onset <= ms(FROM + 2_000), "{f:#?}");
+    }
+}
+
+#[test]
+fn pages_that_were_in_use_and_go_back_slowly_are_no_holes() {
+    for seed in 0..3 {
+        let d = run(seed, 40, |tick, _, t, _| {
+            // 90 MB live for 3 s; their pages go back within 10 s.
+            if (FROM..FROM + 3_000).contains(&t) {
+                tick.used += 90e6 * ((t - FROM) as f64 / 2.9e3);
+                tick.in_flight = 500.0;
+            }
+            if t >= FROM {
+                let cold = (t.saturating_sub(FROM + 3_000) as f64 / 10e3).min(1.0);
+                tick.resident += 95e6 * ((t - FROM) as f64 / 2.9e3).min(1.0) * (1.0 - cold);
+            }
+        })
+        .diagnose();
+        assert!(!kinds_of(&d).contains(&FindingKind::HeapFragmented), "{:#?}", d.findings());
+    }
+}
+
+#[test]
+fn a_large_heap_in_use_has_no_holes() {
+    let d = run(5, 28, |tick, _, _, _| {
+        tick.used += 300e6;
+        tick.resident += 420e6;
+    })
+    .diagnose();
+    assert_eq!(kinds_of(&d), [], "{:#?}", d.findings());
+}
+
+#[test]
+fn what_is_not_told_cannot_be_judged() {
+    for (lane, kind) in [
+        (names::HEAP_ALLOCATED, FindingKind::HeapChurn),
+        (names::HEAP_USED, FindingKind::HeapBloat),
+        (names::HEAP_RESIDENT, FindingKind::HeapFragmented),
+        (names::HEAP_USED, FindingKind::HeapFragmented),
+    ] {
+        let healthy = || run(1, 12, |_, _, _, _| {});
+        assert_eq!(states(&healthy(), kind), Status::NotSeen, "{}", kind.name());
+        assert_eq!(
+            states(&healthy().without(lane), kind),
+            Status::CannotTell,
+            "{} without {lane}",
+            kind.name()
+        );
+    }
+}
+
+#[test]
+fn without_routes_churn_is_possible_only() {
+    let d = churning(1, 8.0).without(names::SERVER_HANDLER).diagnose();
+    assert!(d.findings().iter().all(|f| !likely(f)), "{:#?}", d.findings());
+}
+
+#[test]
+fn texts_name_the_thing_and_its_numbers() {
+    let all = [churning(1, 8.0), bloated(1), holes(1, 80.0)].map(|w| text(&w.diagnose().findings()[0]));
+    insta::assert_snapshot!("texts", all.join("\n\n"));
+}

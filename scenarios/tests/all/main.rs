@@ -1,0 +1,15 @@
+//! Scenarios as they are read, and told back: each file asks one thing. One program, since each of its own would be linked anew.
+
+mod bodies;
+mod broken;
+#[path = "../common/mod.rs"]
+mod common;
+mod good;
+mod http;
+mod import;
+mod includes;
+mod journeys;
+mod language;
+mod loads;
+mod steps;
+mod vars;
