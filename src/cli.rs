@@ -175,7 +175,8 @@ pub struct RunArgs {
     /// Values for the scenario's variables.
     #[command(flatten)]
     pub vars: Vars,
-    /// What to read beside the load: `auto`, `none`, `process`, `node`, `deno`, `node=PID`, `node=127.0.0.1:9229`, `jvm=PID`,
+    /// What to read beside the load: `auto`, `none`, `process`, `node`, `deno`, `node=PID`, `node=127.0.0.1:9229`, `node+heap` (searches the heap
+    /// for pools, too), `jvm`, `jvm=PID`,
     /// `metrics=http://127.0.0.1:PORT/metrics`, `otlp` (receives at 127.0.0.1:4318), `otlp=127.0.0.1:PORT`,
     /// `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN),
     /// `redis=redis://127.0.0.1:PORT` (its password in DYNO_REDIS_PASSWORD), `postgres=postgres://USER@127.0.0.1:PORT/DATABASE`

@@ -6,8 +6,10 @@
 use std::time::Duration;
 
 use timeline::clock::RunTime;
+use timeline::event::kinds;
+use timeline::histogram::Sparse;
 use timeline::lane::names;
-use timeline::{Span, Timeline};
+use timeline::{Series, Span, Timeline};
 
 use crate::routes;
 use crate::stats::{Durations, median};
@@ -23,6 +25,11 @@ const CELL: Duration = Duration::from_secs(1);
 const LEAST_REQUESTS: f64 = 5.0;
 /// Cells for anything to be usual.
 const LEAST_CELLS: usize = 3;
+/// A loop that does not turn tells of itself when it does again: longest time that one sample speaks of.
+const LONGEST: Duration = Duration::from_secs(3);
+/// Pauses that are the process's own or its collector's.
+const OWN_PAUSES: [&str; 4] =
+    [kinds::PAUSE_STOP_THE_WORLD, kinds::PAUSE_MAJOR, kinds::PAUSE_MINOR, kinds::PAUSE_PURGE];
 
 /// The loop of one process over a window.
 #[derive(Debug, Clone)]
@@ -39,6 +46,8 @@ pub struct Loop<'a> {
     pub cpu: Option<f64>,
     /// Requests that ended per second.
     pub requests: f64,
+    /// Share of the time in pauses of its own.
+    pub paused: f64,
 }
 
 impl Loop<'_> {
@@ -60,12 +69,26 @@ pub fn read(timeline: &Timeline, span: Span) -> Vec<Loop<'_>> {
                 instance,
                 busy: busy.iter().map(|p| p.1).sum::<f64>() / n,
                 at_work: busy.iter().filter(|p| p.1 >= BUSY).count() as f64 / n,
-                delay: Durations::of(delay.into_iter().flat_map(|l| l.intervals_within(span))),
+                delay: Durations::of(delay.into_iter().flat_map(|l| ending_in(l, span))),
                 cpu: cpu(timeline, instance, span),
                 requests: routes::ended(timeline, instance, span) / window::seconds(span),
+                paused: paused(timeline, instance, span),
             })
         })
         .collect()
+}
+
+/// What was told within `span`, also of the time before it.
+fn ending_in(lane: &Series, span: Span) -> impl Iterator<Item = &(Span, Sparse)> {
+    let wide = Span::new(span.start.back(LONGEST), span.end);
+    lane.intervals_within(wide).iter().filter(move |i| i.0.end > span.start)
+}
+
+fn paused(timeline: &Timeline, instance: &str, span: Span) -> f64 {
+    let wide = Span::new(span.start.back(LONGEST), span.end);
+    let own =
+        OWN_PAUSES.iter().flat_map(|kind| timeline.events(kind, wide)).filter(|e| e.instance == instance);
+    own.map(|e| e.span().overlap(span).as_secs_f64()).sum::<f64>() / window::seconds(span)
 }
 
 fn cpu(timeline: &Timeline, instance: &str, span: Span) -> Option<f64> {
@@ -105,7 +128,8 @@ pub fn usual(timeline: &Timeline, instance: &str, until: RunTime) -> Option<Usua
     Some(Usual { cost: middle(|c| c.cost)?, cpu: middle(|c| c.cpu)?, requests: middle(|c| c.requests)? })
 }
 
-/// From when on the loop of the process was at work without a break of more than `gap`, at most so far `back`.
+/// From when on the loop of the process was at work without a break of more than `gap`, at most so far `back`. A sample speaks of the time
+/// since the one before it.
 pub fn busy_since(
     timeline: &Timeline,
     instance: &str,
@@ -116,12 +140,13 @@ pub fn busy_since(
     let lane = window::of_instance(timeline, names::LOOP_UTILISATION, instance)?;
     let points = lane.within(Span::new(at.back(back), at + Duration::from_nanos(1)));
     let mut since: Option<RunTime> = None;
-    for &(t, busy) in points.iter().rev() {
+    for (i, &(t, busy)) in points.iter().enumerate().rev() {
         if since.unwrap_or(at).since(t) > gap {
             break;
         }
         if busy >= BUSY {
-            since = Some(t);
+            let before = i.checked_sub(1).map_or(t, |i| points[i].0);
+            since = Some(if t.since(before) > gap { before.max(t.back(LONGEST)) } else { t });
         }
     }
     since

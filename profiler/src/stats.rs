@@ -85,6 +85,26 @@ pub fn knot(points: &[(f64, f64)]) -> Option<f64> {
         .map(|(t, _)| t)
 }
 
+/// Where a series goes from one level to another: how many of its values belong to the first one, by the least squared error, and both
+/// levels. None with fewer than six values.
+pub fn step(values: &[f64]) -> Option<(usize, f64, f64)> {
+    /// Values of a level, at least.
+    const LEAST: usize = 2;
+    if values.len() < 6 {
+        return None;
+    }
+    let level = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    let error = |part: &[f64], level: f64| part.iter().map(|v| (v - level).powi(2)).sum::<f64>();
+    (LEAST..=values.len() - LEAST)
+        .map(|n| {
+            let (first, rest) = values.split_at(n);
+            let (a, b) = (level(first), level(rest));
+            (error(first, a) + error(rest, b), (n, a, b))
+        })
+        .min_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, step)| step)
+}
+
 /// Squared error of `floor + slope * max(0, t - knot)`, fitted by least squares.
 fn hinge_error(points: &[(f64, f64)], knot: f64) -> f64 {
     let n = points.len() as f64;

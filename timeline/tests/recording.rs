@@ -351,6 +351,62 @@ fn what_is_no_recording_is_said_to_be_none() {
     assert!(matches!(Reader::open(Path::new("/nowhere/at/all")), Err(RecordingError::Io { .. })));
 }
 
+/// A number as blocks have it.
+fn varint(mut v: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while v >= 0x80 {
+        out.push(v as u8 | 0x80);
+        v >>= 7;
+    }
+    out.push(v as u8);
+    out
+}
+
+#[test]
+fn what_no_run_says_is_damage_and_takes_no_memory() {
+    let far = varint(1 << 50); // microseconds: a lifetime
+    let sample = [vec![1, 0, 1], varint(2 << 50), 1.0_f64.to_le_bytes().to_vec()].concat();
+    let lane = serde_json::to_string(&LaneSpec::level("a", "b", Unit::Count)).unwrap();
+    let event = r#"[{"kind":"k","instance":"i","start":2000000,"end":1000000}]"#;
+    let blocks: [(u8, Vec<u8>); 6] = [
+        (3, format!("[[4294967295,{lane}]]").into_bytes()),
+        (4, sample),
+        (5, vec![1, 0, 0, 1, 0]),
+        (5, [vec![1, 0, 0], far.clone(), vec![1, 1, 1]].concat()),
+        (6, event.as_bytes().to_vec()),
+        (7, far),
+    ];
+    let (whole, _) = load(written(2)).unwrap();
+    for (kind, body) in blocks {
+        let bytes = [written(2), timeline::frame::pack(kind, &body)].concat();
+        let (loaded, ticks) = load(bytes).unwrap();
+        let damage: Vec<String> = loaded.damage.iter().map(ToString::to_string).collect();
+        assert!(damage.len() == 1 && damage[0].contains("that no run has"), "{kind}: {damage:?}");
+        assert_eq!((ticks.len(), loaded.timeline.series().len()), (2, whole.timeline.series().len()));
+        assert_eq!(loaded.timeline.now(), whole.timeline.now());
+    }
+}
+
+#[test]
+fn blocks_that_unpack_to_no_end_are_not_read_to_it() {
+    let bomb = timeline::frame::pack(5, &vec![0; 48 << 20]);
+    let bytes = [written(2), bomb.repeat(40)].concat();
+    let (loaded, ticks) = load(bytes).unwrap();
+    assert_eq!(ticks.len(), 2);
+    let last = loaded.damage.last().unwrap().to_string();
+    assert!(last.contains("unpack to more than") && loaded.damage.len() < 10, "{last}");
+}
+
+#[test]
+fn a_search_among_bytes_that_all_look_like_blocks_comes_to_an_end() {
+    let head = [&[1, 0, 0, 0][..], &(1_u32 << 20).to_le_bytes(), &[9; 4]].concat();
+    let bytes = [written(2), head.repeat(1 << 20)].concat();
+    let (loaded, ticks) = load(bytes).unwrap();
+    assert_eq!(ticks.len(), 2);
+    let last = loaded.damage.last().unwrap().to_string();
+    assert!(last.contains("nothing can be read after it"), "{last}");
+}
+
 #[test]
 fn a_full_disk_ends_the_recording_at_a_whole_block() {
     // /dev/full takes nothing; a recording cannot even begin there, which is said, not panicked about.

@@ -5,6 +5,8 @@
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use agent::{Agent, Gauge};
 use axum::Json;
@@ -25,8 +27,10 @@ const MAX_PATH: usize = 60;
 /// The young region is collected when it holds this much: about a thousand records, which takes some hundred
 /// microseconds.
 const YOUNG_BYTES: usize = 1 << 20;
-/// Earlier sessions that are put in place while the lock is held once.
+/// Earlier sessions that are put in place while the lock is held once, and the rest after it. Whoever gives back a lock and asks for it at once
+/// mostly has it again, and the event loop stood still for hundreds of milliseconds.
 const BATCH: u32 = 512;
+const REST: Duration = Duration::from_micros(300);
 
 /// The visits of all sessions that this worker knows.
 pub struct Visits {
@@ -91,6 +95,8 @@ impl Visits {
             }
             kept.earlier = kept.earlier.max(first + BATCH);
             self.show(&kept);
+            drop(kept);
+            thread::sleep(REST);
         }
     }
 
@@ -107,6 +113,8 @@ impl Visits {
             if rest == 0 {
                 return;
             }
+            drop(kept);
+            thread::sleep(REST);
         }
     }
 

@@ -19,7 +19,7 @@ use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, evidence, plural};
 use crate::routes::{self, Mover};
-use crate::stats::median;
+use crate::stats::{median, step};
 use crate::window;
 
 /// Window of the rule, seconds.
@@ -50,6 +50,8 @@ const COLLECTING_CRITICALLY: f64 = 0.10;
 const STAYS: f64 = 0.02;
 /// Cells of at least this share of the present rate belong to the same stretch.
 const SAME: f64 = 0.4;
+/// ... unless it was so many times less before a step.
+const STEP: f64 = 1.5;
 const SETTLE: Duration = Duration::from_secs(3);
 const QUIET: Duration = Duration::from_secs(5);
 const CARRY: Duration = Duration::from_millis(350);
@@ -161,16 +163,21 @@ fn collecting_in(timeline: &Timeline, instance: &str, span: Span) -> Option<f64>
 
 /// Since when as much is allocated.
 fn onset(timeline: &Timeline, churn: &Churn) -> RunTime {
-    let mut since = churn.span.start;
-    for n in 0..BACK_CELLS {
-        let end = churn.span.end.back(CELL * n);
-        let cell = Span::new(end.back(CELL), end);
-        let rate = window::counted(timeline, names::HEAP_ALLOCATED, cell).unwrap_or(0.0) / CELL.as_secs_f64();
-        if rate < SAME * churn.rate {
-            break;
-        }
-        since = cell.start;
-    }
+    let cells =
+        (0..BACK_CELLS).map(|n| churn.span.end.back(CELL * n)).map(|end| Span::new(end.back(CELL), end));
+    let rates: Vec<f64> = cells
+        .take_while(|cell| cell.start >= timeline.plan().warm_from())
+        .map(|cell| {
+            window::counted(timeline, names::HEAP_ALLOCATED, cell).unwrap_or(0.0) / CELL.as_secs_f64()
+        })
+        .collect();
+    let same = rates.iter().take_while(|rate| **rate >= SAME * churn.rate).count();
+    // What a few requests allocate varies much: where the rates have stepped up, what is high before that does not belong to it.
+    let up = step(&rates).filter(|(_, now, before)| *now >= STEP * before).map_or(rates.len(), |(n, _, _)| n);
+    let since = match same.min(up) as u32 {
+        0 => churn.span.start,
+        n => churn.span.end.back(CELL * n),
+    };
     // Within its cell it began with the first tick of as much.
     let cell = Span::new(since, since + CELL);
     let begins = timeline

@@ -3,7 +3,8 @@
 //! **Claim.** A task that requeues itself ahead of I/O takes the loop. **Reads** `loop.utilisation`, `loop.delay`, `process.cpu`, `server.handler`. **Needs** all four, and some seconds
 //! before it in which the same requests cost what they usually do. **Statistic.** In one process, over 2 s: the loop is busy in four of five samples; half
 //! of all wakes are 4 ms late or more (a loop that is busy with requests looks for input in between, and its timer's own error is 1 ms); and the requests do not account for
-//! it: the process uses twice the CPU, and each request costs three times, of what is usual. That tells it from a lack of CPU, in which more
+//! it: the process uses twice the CPU, and each request costs three times, of what is usual; where the process cannot have so much, requests
+//! explain less than a quarter of what it has. Nor do pauses of its own account for it. That tells it from a lack of CPU, in which more
 //! requests come at the same cost, and from neighbours, who leave the process less CPU, not more. What [`super::loop_blocked`] can blame on a route is not
 //! starved. **Null.** The usual second is the cheapest quarter of the last thirty; where also fewer requests end than
 //! usual, for twenty times the wait, it is confirmed.
@@ -14,7 +15,7 @@ use timeline::clock::RunTime;
 use timeline::event::kinds;
 use timeline::finding::Evidence;
 use timeline::lane::names;
-use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
+use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, cannot_tell, evidence, loop_blocked, plural};
 use crate::loops::{self, Loop, Usual};
@@ -38,6 +39,10 @@ const LONG_TURN_S: f64 = 1.2;
 const MORE_CPU: f64 = 2.0;
 /// CPU of each request over the usual: what requests take more of varies by less with what is asked for.
 const MORE_COST: f64 = 3.0;
+/// Where others have the core, too, there is no twice the CPU to be had: then requests explain next to nothing of what it has.
+const UNEXPLAINED: f64 = 0.75;
+/// Share of the time in pauses of the process's own from which on they are what takes the CPU.
+const PAUSED: f64 = 0.25;
 /// Median delay over the usual one, for confirmation.
 const MUCH_LATER: f64 = 20.0;
 /// Usual delays are looked at in so many seconds before the onset.
@@ -88,15 +93,18 @@ impl<'a> Starved<'a> {
             return None;
         }
         let usual = loops::usual(timeline, now.instance, at)?;
-        let more_cpu = now.cpu? >= MORE_CPU * usual.cpu;
+        let cpu = now.cpu?;
+        let unexplained = unexplained(&now, &usual) >= UNEXPLAINED * cpu;
+        let more_cpu = cpu >= MORE_CPU * usual.cpu || unexplained;
         // A process that ends no request at all spends its CPU on none.
         let more_cost = now.cost().is_none_or(|cost| cost >= MORE_COST * usual.cost);
-        if !more_cpu || !more_cost {
+        if !more_cpu || !more_cost || now.paused >= PAUSED {
             return None;
         }
-        let since = loops::busy_since(timeline, now.instance, at, BACK, GAP)?;
-        let before = Span::new(since.back(BEFORE), since.back(GAP));
         let lane = window::of_instance(timeline, names::LOOP_DELAY, now.instance)?;
+        // Requests alone may have kept it busy before.
+        let since = loops::busy_since(timeline, now.instance, at, BACK, GAP)?.max(late_since(lane, at));
+        let before = Span::new(since.back(BEFORE), since.back(GAP));
         let usual_late = Durations::of(lane.intervals_within(before)).quantile_ns(0.5);
         Some(Self { now, usual, late, since, usual_late })
     }
@@ -106,10 +114,28 @@ impl<'a> Starved<'a> {
             && self.usual_late.is_some_and(|usual| self.late >= MUCH_LATER * usual)
     }
 
-    /// CPU that no request accounts for, cores.
     fn unexplained(&self) -> f64 {
-        (self.now.cpu.unwrap_or(0.0) - self.usual.cost * self.now.requests).max(0.0)
+        unexplained(&self.now, &self.usual)
     }
+}
+
+/// Since when half of all wakes have been late, but for an interval now and then.
+fn late_since(lane: &Series, at: RunTime) -> RunTime {
+    let intervals = lane.intervals_within(Span::new(at.back(BACK), at));
+    let (mut since, mut in_time) = (at, 0);
+    for interval in intervals.iter().rev() {
+        let late = Durations::of([interval]).quantile_ns(0.5).is_some_and(|ns| ns >= LATE_NS);
+        (since, in_time) = if late { (interval.0.start, 0) } else { (since, in_time + 1) };
+        if in_time > 1 {
+            break;
+        }
+    }
+    since
+}
+
+/// CPU that no request accounts for, cores.
+fn unexplained(now: &Loop<'_>, usual: &Usual) -> f64 {
+    (now.cpu.unwrap_or(0.0) - usual.cost * now.requests).max(0.0)
 }
 
 fn claim(timeline: &Timeline, at: RunTime, starved: &[Starved]) -> Claim {

@@ -358,7 +358,7 @@ fn what_has_always_been_so_is_found_but_not_confirmed() {
 }
 
 /// Loads that look like a fault and are none.
-const HEALTHY: [(&str, Shop); 10] = [
+const HEALTHY: [(&str, Shop); 11] = [
     ("pages", shop(|_, d| page(d), 300.0)),
     ("six questions awaited together", shop(|_, d| questions(6, true, d), 60.0)),
     ("three steps in a row, each of which needs the one before", shop(|_, d| questions(3, false, d), 60.0)),
@@ -405,6 +405,23 @@ const HEALTHY: [(&str, Shop); 10] = [
                 )
             },
             120.0,
+        ),
+    ),
+    (
+        "many that come at once and wait for each other, for a moment",
+        shop(
+            |t, d| {
+                let crowd = (ONSET..ONSET + 0.15).contains(&t);
+                if !crowd && d.unit() > 0.05 {
+                    return Request { route: "/", visits: Vec::new(), together: false };
+                }
+                let took = if crowd { 12.0 } else { 0.6 };
+                request(
+                    "/orders",
+                    vec![(PRICE, 0.5, 1.0, 0.0), (LIST, 0.5, 20.0, 0.0), (ORDERS, took, 5.0, 0.0)],
+                )
+            },
+            300.0,
         ),
     ),
     (

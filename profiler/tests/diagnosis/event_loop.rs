@@ -208,6 +208,24 @@ fn a_starved_loop_is_told_from_a_blocked_one_and_from_a_full_one() {
 }
 
 #[test]
+fn a_starved_loop_is_found_where_it_cannot_have_twice_its_cpu_but_pauses_of_its_own_are_not_blamed_on_it() {
+    for (seed, paused) in [(1, false), (2, false), (3, true)] {
+        let d = run(seed, 24, |tick, _, t, dice| {
+            tick.cpu = dice.between(0.25, 0.3);
+            if t >= FROM {
+                requeued(tick, dice, t, 25);
+                tick.cpu = dice.between(0.44, 0.46);
+                if paused && t % 1_000 == 0 {
+                    tick.pauses.push((kinds::PAUSE_STOP_THE_WORLD, t - 600, t));
+                }
+            }
+        })
+        .diagnose();
+        assert_eq!(kinds_of(&d).contains(&FindingKind::LoopStarved), !paused, "{:#?}", d.findings());
+    }
+}
+
+#[test]
 fn more_requests_than_the_cores_can_do_are_found_with_what_the_cores_can_do() {
     for seed in 0..3 {
         let d =

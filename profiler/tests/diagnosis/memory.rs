@@ -82,6 +82,16 @@ fn churn_is_found_with_its_route_and_the_bytes_of_a_request() {
 }
 
 #[test]
+fn churn_begins_with_its_step_though_few_requests_allocated_much_before() {
+    for seed in 0..4 {
+        let d = run(seed, 24, move |tick, _, t, dice| drawing(tick, dice, if t >= FROM { 8.0 } else { 3.0 }))
+            .diagnose();
+        let f = d.findings().iter().find(|f| f.kind == FindingKind::HeapChurn).unwrap();
+        assert!(f.onset >= ms(FROM - 1_100) && f.onset <= ms(FROM + 1_100), "{f:#?}");
+    }
+}
+
+#[test]
 fn a_file_worked_through_as_a_stream_is_neither_churn_nor_bloat() {
     for seed in 0..3 {
         let d = run(seed, 28, |tick, process, t, _| importing(tick, process, t, false)).diagnose();

@@ -32,6 +32,8 @@ const BLOCKS: u32 = 15;
 const BLOCK: Duration = Duration::from_secs(4);
 /// A cell in the search for the onset.
 const CELL: Duration = Duration::from_millis(200);
+/// How long it has been slow, at least, and still is: many that came at once have waited for each other.
+const LASTS: Duration = Duration::from_millis(600);
 
 /// The look-up that most of the time goes to, if it has become slow.
 pub(super) fn grown(timeline: &Timeline, at: RunTime) -> Option<Scan> {
@@ -68,6 +70,9 @@ pub(super) fn grown(timeline: &Timeline, at: RunTime) -> Option<Scan> {
         return None;
     }
     let since = onset(timeline, text, at, (took * past).sqrt());
+    if at.since(since) < LASTS {
+        return None;
+    }
     let given = window::counted_of(window::about(timeline, names::DB_ROWS, text), span);
     Some(Scan {
         sure: scans(timeline, &filter, Span::new(since, at)),
