@@ -30,7 +30,7 @@ const YOUNG_BYTES: usize = 1 << 20;
 /// Earlier sessions that are put in place while the lock is held once, and the rest after it. Whoever gives back a lock and asks for it at once
 /// mostly has it again, and the event loop stood still for hundreds of milliseconds.
 const BATCH: u32 = 512;
-const REST: Duration = Duration::from_micros(300);
+const REST: Duration = Duration::from_millis(1);
 
 /// The visits of all sessions that this worker knows.
 pub struct Visits {
