@@ -1,7 +1,5 @@
 //! Faults of the cache, in a worker's memory and on a server alike: that each does what it says, and its cure does not.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::sync::Barrier;
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! Faults switched through the control endpoint: what is refused, what truly happens, and that it ends.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::time::Duration;
 
 use crate::common::{Backend, ask, wait_for};

@@ -1,7 +1,5 @@
 //! The faults of event loop and offload threads, switched in a real worker: each does its work, and its cure does not.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 

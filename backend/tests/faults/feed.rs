@@ -1,7 +1,5 @@
 //! Clients of the live feed that do not read: what waits for them grows with the fault, and with the cure they are let go.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use crate::common::{Backend, Socket, life, wait_for};
 
 /// Clients that follow all prices, 15 KB ten times a second, and read nothing.

@@ -1,7 +1,5 @@
 //! The faults of memory and pauses, switched in a real worker: each does its work, and its cure does not.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::common::{Backend, ask, life, wait_for};

@@ -1,7 +1,6 @@
 //! The faults of pools and the database, switched in a real worker over either database: each does its work, and its cure
-//! does not. What is compared are counts and orders, which need no round trip of the embedded database's kind.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! does not. What is compared are counts and orders, which need no round trip of the embedded database's kind.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,5 @@
 //! The faults of processes, sockets and descriptors, switched in real workers: each does its work, and its cure does not.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::time::Duration;
 
 use crate::common::{Backend, Socket, life, wait_for};

@@ -1,7 +1,5 @@
 //! Events from checkouts to the services, over the embedded broker and over RabbitMQ, and when either is away.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use crate::common::servers::rabbit::Rabbit;
 use crate::common::{Backend, signal, wait_for};
 use rustix::process::Signal;

@@ -1,7 +1,5 @@
 //! The data set: the same in both databases, and a million rows of it in seconds.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use crate::common::servers::postgres::Postgres;
 use crate::common::{self, Backend};
 

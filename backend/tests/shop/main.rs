@@ -1,5 +1,7 @@
 //! The shop itself: its routes, stores and processes. One program, since each of its own would be linked anew.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod broker;
 mod cache;
 #[path = "../common/mod.rs"]

@@ -1,7 +1,5 @@
 //! The processes: a port that is taken, workers that die, and that none outlives its supervisor.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::net::TcpListener;
 use std::process::Stdio;
 

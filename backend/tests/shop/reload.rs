@@ -1,7 +1,5 @@
 //! Workers that are relieved, and workers that are killed, under load: what is lost and what is not.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::Mutex;

@@ -1,7 +1,5 @@
 //! Every route of the shop, with good input and bad.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use crate::common::servers::postgres::Postgres;
 use crate::common::servers::rabbit::Rabbit;
 use crate::common::servers::redis::Redis;

@@ -1,7 +1,5 @@
 //! What of HTTP/1.1 goes beyond a plain request: redirects, cookies, compressed answers, `Expect`, odd framings.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread::sleep;

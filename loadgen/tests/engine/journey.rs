@@ -1,7 +1,5 @@
 //! Coded journeys in real workers: the schedule starts them, the stop ends them, figures say what they are.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
-
 use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;

@@ -1,7 +1,5 @@
 //! What a scenario says in TOML is what a real server hears and what the figures show.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
-
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Mutex;

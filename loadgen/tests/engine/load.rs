@@ -1,7 +1,5 @@
 //! Whole runs over real worker processes: counts, models, amendments, losses, stalls.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
-
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::TcpStream;

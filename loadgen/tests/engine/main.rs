@@ -1,6 +1,8 @@
 //! The engine against servers that behave, each file asking one thing. One program, since each of its own would be linked anew; those that
 //! measure time or memory have one to themselves.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
+
 mod bodies;
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,7 +1,5 @@
 //! Requests that are sent at once: how many connections carry them, what is timed, what is kept.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
-
 use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

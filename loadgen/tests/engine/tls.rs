@@ -1,7 +1,5 @@
 //! TLS against a real server: who is trusted, who is refused and by which kind, what a broken peer leads to.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
-
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;

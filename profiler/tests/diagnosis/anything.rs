@@ -1,5 +1,4 @@
 //! No content of a timeline makes a detector panic, or a finding that cannot be shown.
-#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
 use crate::world;
 use proptest::prelude::*;

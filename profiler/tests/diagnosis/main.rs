@@ -1,5 +1,7 @@
 //! What the diagnosis says of lanes that are made, and of those that were recorded. One program, since each of its own would be linked anew.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
+
 mod anything;
 mod blame;
 mod caches;

@@ -84,7 +84,7 @@ fn churn_is_found_with_its_route_and_the_bytes_of_a_request() {
 #[test]
 fn churn_begins_with_its_step_though_few_requests_allocated_much_before() {
     for seed in 0..4 {
-        let d = run(seed, 24, move |tick, _, t, dice| drawing(tick, dice, if t >= FROM { 8.0 } else { 3.0 }))
+        let d = run(seed, 24, move |tick, _, t, dice| drawing(tick, dice, if t >= FROM { 2.5 } else { 0.6 }))
             .diagnose();
         let f = d.findings().iter().find(|f| f.kind == FindingKind::HeapChurn).unwrap();
         assert!(f.onset >= ms(FROM - 1_100) && f.onset <= ms(FROM + 1_100), "{f:#?}");

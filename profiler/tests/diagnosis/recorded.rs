@@ -1,6 +1,5 @@
 //! Each fault of the catalogue, and its clean twin, from small recordings of real runs: what is wrong is named first, and where nothing is
 //! wrong nothing is found. `dyno score --record profiler/tests/recordings` makes them anew.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,5 @@
 //! What requests carry, and who they say they are.
 
-#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test that cannot go on is to panic")]
-
 use std::fs;
 
 use crate::common::{HEAD, described, good, mistakes, read, read_at, scenario, steps};

@@ -233,7 +233,8 @@ fn a_quick_run_gets_one_address_again_and_again() {
         ..Quick::default()
     })
     .unwrap();
-    assert_eq!(plan.steps, ["/rooms?page=${int(1, 9)}"]);
+    // The query may hold a key, so it is no name.
+    assert_eq!(plan.steps, ["/rooms"]);
     insta::assert_snapshot!(describe(&plan));
 }
 

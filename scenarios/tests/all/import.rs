@@ -1,7 +1,5 @@
 //! Files of browsers and descriptions of interfaces become scenarios that can be read.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
-
 use std::path::{Path, PathBuf};
 
 use dynamometer_scenarios::import::{ImportKind, Imported, Options, import};

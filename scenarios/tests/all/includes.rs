@@ -1,7 +1,5 @@
 //! Files that a scenario includes: what they say comes first, what is wrong in them is shown in them.
 
-#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test that cannot go on is to panic")]
-
 use crate::common::{mistakes, read, scenario};
 use dynamometer_scenarios::plan::{Model, Target};
 use dynamometer_scenarios::{Origin, Overrides, parse};

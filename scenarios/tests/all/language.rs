@@ -1,7 +1,5 @@
 //! The pages for people are true: every example in them is read, and every key of the format has one.
 
-#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test that cannot go on is to panic")]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;

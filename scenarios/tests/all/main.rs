@@ -1,5 +1,7 @@
 //! Scenarios as they are read, and told back: each file asks one thing. One program, since each of its own would be linked anew.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
+
 mod bodies;
 mod broken;
 #[path = "../common/mod.rs"]

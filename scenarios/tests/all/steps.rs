@@ -1,7 +1,5 @@
 //! Steps that hold steps: conditions, groups, loops that end, weighted choices.
 
-#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test that cannot go on is to panic")]
-
 use crate::common::{self, HEAD, described, good, mistakes, scenario, steps};
 use dynamometer_scenarios::plan::{Guard, Step, Times};
 
