@@ -101,6 +101,11 @@ fn row(out: &mut String, name: &str, step: &Step) {
     let _ = writeln!(out, "| {name} | {} | {} | {} |", step.count, step.errors, times.join(" | "));
 }
 
+fn ends(text: &str, word: &str) -> bool {
+    let (text, word) = (text.as_bytes(), word.as_bytes());
+    text.len() >= word.len() && text[text.len() - word.len()..].eq_ignore_ascii_case(word)
+}
+
 /// One line in which nothing means anything to Markdown or HTML.
 fn text(text: &str) -> String {
     let mut out = String::new();
@@ -110,7 +115,8 @@ fn text(text: &str) -> String {
             '<' => out += "&lt;",
             '>' => out += "&gt;",
             // A bare address would become a link to wherever a hostile target likes.
-            ':' if out.ends_with("http") || out.ends_with("https") => out += "&#58;",
+            ':' if ends(&out, "http") || ends(&out, "https") => out += "&#58;",
+            '.' if ends(&out, "www") => out += "&#46;",
             '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '#' | '|' | '!' | '~' | '@' => {
                 out.push('\\');
                 out.push(c);
@@ -130,6 +136,11 @@ mod tests {
     #[test]
     fn the_document_reads_cause_first() {
         insta::assert_snapshot!(render(&fixture::flash_sale().summary()));
+    }
+
+    #[test]
+    fn no_address_becomes_a_link() {
+        assert_eq!(text("see HTTP://a.b or www.c.d"), "see HTTP&#58;//a.b or www&#46;c.d");
     }
 
     #[test]

@@ -9,6 +9,9 @@ use timeline::{FindingKind, Status};
 use super::case::{Began, Case, End, Found, Seen, Sort};
 use super::slow::least_data_s;
 
+/// A fault that truly lasted for less is as if it had never taken effect, seconds: two looks of the detectors.
+const LEAST_S: f64 = 1.0;
+
 /// How a case came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -23,7 +26,7 @@ pub enum Outcome {
     Silent,
     /// Nothing was wrong, and something was found.
     FalseAlarm,
-    /// No fault of it ever took effect: nothing was wrong, but what should be said of that is not known.
+    /// No fault of it ever took effect, or only when it was about to end: nothing was wrong, but what should be said of that is not known.
     Void,
     /// Every run of it measured itself badly.
     Invalid,
@@ -110,7 +113,14 @@ fn wanted(case: &Case, seen: &Seen) -> Vec<Wanted> {
         return vec![Wanted { fault: None, kind, found, after_s: None }];
     }
     let took_effect = seen.truth.iter().filter_map(|b| Some((b, b.onset_s?)));
+    let took_effect = took_effect.filter(|(b, onset_s)| lasted(case, b.fault, *onset_s));
     took_effect.map(|(began, onset_s)| look_for(began, onset_s, &seen.findings)).collect()
+}
+
+/// Was there time for anybody to see it? A file that is sent when the switch is thrown may take until the fault ends.
+fn lasted(case: &Case, fault: FaultKind, onset_s: f64) -> bool {
+    let end_ms = case.faults.iter().find(|f| f.fault == fault).map(|f| f.at_ms + f.for_ms);
+    end_ms.is_none_or(|end| onset_s + LEAST_S <= end as f64 / 1e3)
 }
 
 fn look_for(began: &Began, onset_s: f64, findings: &[Found]) -> Wanted {
@@ -135,7 +145,7 @@ fn armed(seen: &Seen, fault: Option<FaultKind>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::score::case::Shape;
+    use crate::score::case::{Injected, Shape};
     use timeline::Severity;
 
     fn case(sort: Sort, scenario: &str) -> Case {
@@ -188,6 +198,20 @@ mod tests {
         // Found before the switch was thrown: of something else.
         let later = vec![began(FaultKind::Stampede, 10.5, Some(11.0))];
         assert_eq!(outcome(&one, End::Valid, vec![stampede], later).outcome, Outcome::Missed);
+    }
+
+    #[test]
+    fn a_fault_that_takes_effect_as_it_ends_is_void() {
+        let injected = |for_ms| Injected {
+            fault: FaultKind::WholeFile,
+            at_ms: 7_000,
+            for_ms,
+            knobs: Default::default(),
+        };
+        let late = |for_ms| Case { faults: vec![injected(for_ms)], ..case(Sort::Fault, "whole-file") };
+        let truth = vec![began(FaultKind::WholeFile, 7.0, Some(16.7))];
+        assert_eq!(outcome(&late(10_000), End::Valid, vec![], truth.clone()).outcome, Outcome::Void);
+        assert_eq!(outcome(&late(11_000), End::Valid, vec![], truth).outcome, Outcome::Missed);
     }
 
     #[test]

@@ -55,7 +55,8 @@ const STOLEN_SHARE: f64 = 0.125;
 const STEAL_USUAL_S: f64 = 30.0;
 /// Silence of one process while another one of the target speaks: eight missed ticks.
 const SILENT: Duration = Duration::from_millis(800);
-/// Silence of the only process, while the generator speaks.
+/// Silence of the only process, while the generator speaks; and of all the processes of a kind, which may have no more in common than a core
+/// that somebody else has for a moment.
 const SILENT_ALONE: Duration = Duration::from_millis(1_500);
 /// A lane speaks if its newest sample is not older.
 const FRESH: Duration = Duration::from_millis(350);
@@ -403,11 +404,20 @@ fn silences(timeline: &Timeline, at: RunTime) -> Vec<(&str, Span)> {
     if at.since(others) > FRESH {
         return Vec::new(); // the reader itself is behind: nobody is to blame
     }
-    let silent = |since: RunTime| (least..GONE).contains(&at.since(since));
+    let is_fellow = |a: &str, b: &str| a != b && window::stem(a) == window::stem(b);
+    let least_of = |instance: &str| {
+        let mut fellows = voices.target.iter().filter(|(other, _)| is_fellow(instance, other)).peekable();
+        let alike = fellows.peek().is_some() && fellows.all(|(_, newest)| at.since(*newest) > FRESH);
+        if alike { SILENT_ALONE } else { least }
+    };
+    let silent = |instance: &str, since: RunTime| (least_of(instance)..GONE).contains(&at.since(since));
     voices
         .target
-        .into_iter()
-        .filter(|&(instance, since)| silent(since) && !left(timeline, instance, Span::new(since, at)))
+        .iter()
+        .map(|(instance, since)| (*instance, *since))
+        .filter(|&(instance, since)| {
+            silent(instance, since) && !left(timeline, instance, Span::new(since, at))
+        })
         .map(|(instance, since)| (instance, Span::new(since, at)))
         .filter(|(_, span)| !machine_paused(timeline, *span))
         .collect()

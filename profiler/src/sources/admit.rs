@@ -219,3 +219,60 @@ fn in_order(cells: &Sparse) -> bool {
         && cells.iter().all(|&(v, n)| (1..=MAX_US).contains(&u64::from(v)) && n > 0)
         && cells.windows(2).all(|w| w[0].0 < w[1].0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timeline::Unit;
+
+    /// Counts what is let in.
+    #[derive(Default)]
+    struct Counted {
+        lanes: u32,
+        samples: usize,
+    }
+
+    impl Sink for Counted {
+        fn declare(&mut self, _: LaneSpec) -> Option<LaneId> {
+            self.lanes += 1;
+            Some(LaneId(self.lanes - 1))
+        }
+        fn sample(&mut self, _: LaneId, _: MonoNs, _: f64) {
+            self.samples += 1;
+        }
+        fn histogram(&mut self, _: LaneId, _: MonoNs, _: MonoNs, _: Sparse) {}
+        fn event(&mut self, _: SourceEvent) {}
+        fn note(&mut self, _: &str, _: &str) {}
+    }
+
+    fn level(name: &str) -> Vec<LaneSpec> {
+        vec![LaneSpec::level(name, "", Unit::Count)]
+    }
+
+    #[test]
+    fn a_lane_is_told_once_in_a_tick_and_no_more_ticks_come_than_are_asked_for() {
+        let (mut admission, mut sink) = (Admission::new("shop-0"), Counted::default());
+        admission.lanes(level("pool.db.in-use"), &mut sink);
+        let mut tell = |ms: u64, times: usize, now_s: u64| {
+            let (values, histograms, events) = (vec![(0, 1.0); times], Vec::new(), Vec::new());
+            let tick = Tick { seq: ms, at: ms * 1_000_000, values, histograms, events };
+            admission.tick(tick, &|t| MonoNs(t), MonoNs(now_s * 1_000_000_000), &mut sink);
+            sink.samples
+        };
+        assert_eq!(tell(1, 1_000, 60), 1);
+        assert_eq!((2..2_000).map(|ms| tell(ms, 1, 60)).max(), Some(KEPT_TICKS));
+        assert_eq!((2_000..3_000).map(|ms| tell(ms, 1, 61)).max(), Some(KEPT_TICKS + TICKS_PER_S as usize));
+        assert_eq!(admission.refused.len(), 2, "{:?}", admission.refused);
+    }
+
+    #[test]
+    fn nobody_but_dyno_speaks_of_machine_clients_and_generator() {
+        let (mut admission, mut sink) = (Admission::new("shop-0"), Counted::default());
+        for name in ["host.steal", "client.service", "generator.hiccup", "source.age"] {
+            admission.restart();
+            admission.lanes(level(name), &mut sink);
+        }
+        assert_eq!(sink.lanes, 0);
+        assert!(is_ours("host") && is_ours("gen-0") && !is_ours("shop-0"));
+    }
+}

@@ -5,7 +5,7 @@ use dynamometer_profiler as profiler;
 use crate::world::{self, Setup, World, build, find, kinds_of, likely, ms, phase, told};
 use timeline::event::kinds;
 use timeline::lane::names;
-use timeline::{FindingKind, LaneSpec, Status, Unit};
+use timeline::{Entry, FindingKind, LaneSpec, RunTime, Status, Unit};
 
 fn small_pool() -> Setup {
     let phases = world::open(Setup::default().phases);
@@ -356,6 +356,40 @@ fn a_process_that_stands_still_is_named_before_it_can_speak() {
     let f = &d.findings()[0];
     assert_eq!((f.kind, f.subject.as_str()), (FindingKind::LongPause, "shop-0"));
     assert!(took(f, 12.0) <= 2.0, "{f:#?}");
+}
+
+/// A healthy run with a third process, in which both shops say nothing from second 12 on for so long.
+fn both_silent(ms_long: u64) -> Vec<Entry> {
+    let mut w = build(&Setup { seconds: 20, ..Setup::default() });
+    let third = w.lane(LaneSpec::level(names::LOOP_UTILISATION, "services-0", Unit::Ratio));
+    (1..200).for_each(|i| w.sample(third, ms(i * 100), 0.1));
+    let script = w.script();
+    let of_shops: Vec<_> = script
+        .iter()
+        .filter_map(|e| match e {
+            Entry::Lane(id, spec) if spec.instance.starts_with("shop-") => Some(*id),
+            _ => None,
+        })
+        .collect();
+    let silent = |at: RunTime| at >= ms(12_000) && at < ms(12_000 + ms_long);
+    let kept = |e: &Entry| match e {
+        Entry::Sample { lane, at, .. } => !of_shops.contains(lane) || !silent(*at),
+        Entry::Histogram { lane, span, .. } => !of_shops.contains(lane) || !silent(span.end),
+        _ => true,
+    };
+    script.into_iter().filter(kept).collect()
+}
+
+#[test]
+fn all_processes_of_a_kind_that_are_silent_for_a_moment_lack_the_same_core() {
+    let found = |ms_long| {
+        world::replay(&both_silent(ms_long))
+            .findings()
+            .iter()
+            .filter(|f| f.kind == FindingKind::LongPause)
+            .count()
+    };
+    assert_eq!((found(1_000), found(2_500)), (0, 2));
 }
 
 #[test]
