@@ -295,7 +295,7 @@ impl Crew {
                 // What a target says must not end a run; should it ever, the others go on, and it is said which one ended.
                 let polled = std::panic::catch_unwind(AssertUnwindSafe(|| source.poll(&mut sink)));
                 if polled.is_err() {
-                    sink.note(source.name(), "ended by a fault of dyno's own; what it told before stays");
+                    sink.remark(source.name(), "ended by a fault of dyno's own; what it told before stays");
                     return;
                 }
                 let period = source.period().as_nanos() as u64;
