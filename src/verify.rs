@@ -15,7 +15,7 @@ use crate::backend_process::STORES;
 use crate::cli::{Cli, Command, ExplainArgs, RunArgs, Runtime};
 use crate::outcome::UserError;
 use crate::run;
-use crate::run::prepare::SAID_AGAIN;
+use crate::run::prepare;
 
 /// Runs what `loaded` holds again, with the advice of its findings applied, and compares.
 pub fn verify(args: &ExplainArgs, loaded: &Loaded, findings: &[Finding]) -> anyhow::Result<Verification> {
@@ -93,18 +93,7 @@ fn again(meta: &RunMeta, args: &ExplainArgs, file: PathBuf) -> anyhow::Result<Ru
         // An old recording: as it would be started without flags.
         said = vec![meta.scenario.clone(), format!("--seed={}", meta.seed)];
     }
-    // A recording may come from anybody: what it says is a scenario and how it was loaded, and nothing else.
-    let is_flag = |word: &String| {
-        SAID_AGAIN.iter().any(|flag| {
-            word.strip_prefix("--").and_then(|w| w.split_once('=')).is_some_and(|(name, _)| name == *flag)
-        })
-    };
-    if said[0].starts_with('-') || !said[1..].iter().all(is_flag) {
-        return Err(UserError::wrong(format!(
-            "the recording says that the run be made again with `{}`, which no run writes there",
-            said.join(" ")
-        )));
-    }
+    let told = said.clone();
     if scenarios::text_of(&said[0]).ok().as_ref() != Some(&meta.scenario_text) {
         std::fs::write(&file, &meta.scenario_text)?;
         said[0] = file.to_string_lossy().into_owned();
@@ -118,10 +107,18 @@ fn again(meta: &RunMeta, args: &ExplainArgs, file: PathBuf) -> anyhow::Result<Ru
     let wrong = |e: &dyn std::fmt::Display| {
         UserError::wrong(format!("the recording does not say how the run can be made again: {e}"))
     };
-    match Cli::try_parse_from(line).map_err(|e| wrong(&e))?.command {
-        Some(Command::Run(args)) => Ok(*args),
-        _ => Err(wrong(&"its command line is no run")),
+    let Some(Command::Run(run)) = Cli::try_parse_from(line).map_err(|e| wrong(&e))?.command else {
+        return Err(wrong(&"its command line is no run"));
+    };
+    // A recording may come from anybody: what it says is a scenario and how it was loaded, as a run writes it there, and nothing else.
+    let written = prepare::again(&run, run.seed.unwrap_or(meta.seed)).args;
+    if told[0].starts_with('-') || !told[1..].iter().all(|flag| written.contains(flag)) {
+        return Err(UserError::wrong(format!(
+            "the recording says that the run be made again with `{}`, which no run writes there",
+            told.join(" ")
+        )));
     }
+    Ok(*run)
 }
 
 /// The scenario's name as a file's, which is what a scenario from a file is called by.

@@ -97,26 +97,9 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
     })
 }
 
-/// The flags that [`again`] says.
-pub const SAID_AGAIN: [&str; 13] = [
-    "seed",
-    "target",
-    "http",
-    "timer",
-    "workers",
-    "load-workers",
-    "runtime",
-    "sessions",
-    "for",
-    "rate",
-    "iterations",
-    "stage",
-    "gate",
-];
-
 /// Scenario and flags that a run of the bundled backend depends on. What is read beside it, and where it is written, is another
 /// run's own to choose.
-fn again(args: &RunArgs, seed: u64) -> Again {
+pub fn again(args: &RunArgs, seed: u64) -> Again {
     let scenario = args.scenario.clone().unwrap_or_else(|| DEFAULT_SCENARIO.to_owned());
     let shipped = scenarios::catalog::list().iter().any(|e| e.name == scenario);
     let file = std::fs::canonicalize(&scenario).ok().filter(|_| !shipped);

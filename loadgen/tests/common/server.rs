@@ -109,3 +109,19 @@ pub fn read_frame(stream: &mut TcpStream) -> std::io::Result<(u8, Vec<u8>)> {
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     [&[first, payload.len() as u8], payload].concat()
 }
+
+/// Hands every frame (its kind and what is in it) to `hear` until the client closes, which is answered.
+pub fn until_closed(
+    stream: &mut TcpStream,
+    mut hear: impl FnMut(&mut TcpStream, u8, &[u8]) -> std::io::Result<()>,
+) -> std::io::Result<bool> {
+    loop {
+        match read_frame(stream)? {
+            (8, payload) => {
+                stream.write_all(&frame(0x88, &payload))?;
+                return Ok(false);
+            }
+            (kind, payload) => hear(stream, kind, &payload)?,
+        }
+    }
+}

@@ -36,15 +36,7 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
         }
         "/ws?ticket=fresh-ticket" => {
             upgrade(head, s)?;
-            loop {
-                match read_frame(s)? {
-                    (8, payload) => {
-                        s.write_all(&frame(0x88, &payload))?;
-                        return Ok(false);
-                    }
-                    (_, payload) => s.write_all(&frame(0x81, &payload))?,
-                }
-            }
+            return until_closed(s, |s, _, payload| s.write_all(&frame(0x81, payload)));
         }
         _ => s.write_all(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")?,
     }

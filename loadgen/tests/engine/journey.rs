@@ -17,19 +17,13 @@ fn shop(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
     match path {
         "/ws" => {
             upgrade(head, s)?;
-            loop {
-                match read_frame(s)? {
-                    (8, payload) => {
-                        s.write_all(&frame(0x88, &payload))?;
-                        return Ok(false);
-                    }
-                    (1, payload) => {
-                        s.write_all(&frame(0x81, b"{\"id\":\"news\"}"))?;
-                        s.write_all(&frame(0x81, &payload))?;
-                    }
-                    _ => {}
+            until_closed(s, |s, kind, payload| {
+                if kind == 1 {
+                    s.write_all(&frame(0x81, b"{\"id\":\"news\"}"))?;
+                    s.write_all(&frame(0x81, payload))?;
                 }
-            }
+                Ok(())
+            })
         }
         "/login" => ok(s, "{\"token\":\"t\"}"),
         "/checkout" => {

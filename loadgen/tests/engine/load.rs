@@ -19,23 +19,17 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
     match path {
         "/ws" => {
             upgrade(head, s)?;
-            loop {
-                match read_frame(s)? {
-                    (8, payload) => {
-                        s.write_all(&frame(0x88, &payload))?;
-                        return Ok(false);
-                    }
-                    (10, _) => {}
-                    (_, payload) => {
-                        // A push, a ping, and the answer in two fragments.
-                        s.write_all(&frame(0x81, b"{\"id\":\"news\"}"))?;
-                        let (a, b) = payload.split_at(payload.len() / 2);
-                        s.write_all(&frame(0x01, a))?;
-                        s.write_all(&frame(0x89, b"there?"))?;
-                        s.write_all(&frame(0x80, b))?;
-                    }
+            until_closed(s, |s, kind, payload| {
+                if kind != 10 {
+                    // A push, a ping, and the answer in two fragments.
+                    s.write_all(&frame(0x81, b"{\"id\":\"news\"}"))?;
+                    let (a, b) = payload.split_at(payload.len() / 2);
+                    s.write_all(&frame(0x01, a))?;
+                    s.write_all(&frame(0x89, b"there?"))?;
+                    s.write_all(&frame(0x80, b))?;
                 }
-            }
+                Ok(())
+            })
         }
         "/login" => ok(s, "{\"token\":\"a b\",\"rooms\":[{\"id\":7}],\"none\":[]}"),
         "/once" => {

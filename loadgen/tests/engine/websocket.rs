@@ -46,27 +46,21 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
             while s.write_all(&message).is_ok() {}
         }
         "/hangs-up" => drop(read_frame(s)?),
-        _ => return converse(s),
+        _ => return until_closed(s, echo),
     }
     sleep(Duration::from_millis(100));
     Ok(false)
 }
 
-/// Answers pings and closes; what is said comes back as it came, behind a stamped push.
-fn converse(s: &mut TcpStream) -> std::io::Result<bool> {
-    loop {
-        match read_frame(s)? {
-            (8, payload) => {
-                s.write_all(&frame(0x88, &payload))?;
-                return Ok(false);
-            }
-            (9, payload) => s.write_all(&frame(0x8A, &payload))?,
-            (10, _) => {}
-            (opcode, payload) => {
-                let push = format!("{{\"t\":{}}}", unix_ms() - AGE_MS);
-                s.write_all(&frame(0x81, push.as_bytes()))?;
-                s.write_all(&frame(0x80 | opcode, &payload))?;
-            }
+/// Answers pings; what is said comes back as it came, behind a stamped push.
+fn echo(s: &mut TcpStream, kind: u8, payload: &[u8]) -> std::io::Result<()> {
+    match kind {
+        9 => s.write_all(&frame(0x8A, payload)),
+        10 => Ok(()),
+        _ => {
+            let push = format!("{{\"t\":{}}}", unix_ms() - AGE_MS);
+            s.write_all(&frame(0x81, push.as_bytes()))?;
+            s.write_all(&frame(0x80 | kind, payload))
         }
     }
 }

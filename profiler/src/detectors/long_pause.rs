@@ -410,17 +410,13 @@ fn silences(timeline: &Timeline, at: RunTime) -> Vec<(&str, Span)> {
         let alike = fellows.peek().is_some() && fellows.all(|(_, newest)| at.since(*newest) > FRESH);
         if alike { SILENT_ALONE } else { least }
     };
-    let silent = |instance: &str, since: RunTime| (least_of(instance)..GONE).contains(&at.since(since));
-    voices
-        .target
-        .iter()
-        .map(|(instance, since)| (*instance, *since))
-        .filter(|&(instance, since)| {
-            silent(instance, since) && !left(timeline, instance, Span::new(since, at))
-        })
-        .map(|(instance, since)| (instance, Span::new(since, at)))
-        .filter(|(_, span)| !machine_paused(timeline, *span))
-        .collect()
+    let is_silent = |instance: &str, span: Span| {
+        (least_of(instance)..GONE).contains(&span.length())
+            && !left(timeline, instance, span)
+            && !machine_paused(timeline, span)
+    };
+    let spans = voices.target.iter().map(|(instance, since)| (*instance, Span::new(*since, at)));
+    spans.filter(|(instance, span)| is_silent(instance, *span)).collect()
 }
 
 /// Does the source itself say that the process is gone or another one now?

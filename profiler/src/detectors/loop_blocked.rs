@@ -20,7 +20,7 @@ use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence, plural};
 use crate::functions::{self, Seen};
-use crate::loops;
+use crate::loops::{self, OWN_PAUSES};
 use crate::routes;
 use crate::stats::median;
 use crate::window;
@@ -43,9 +43,6 @@ const LONGEST: Duration = Duration::from_secs(6);
 /// Stalls so long are no queue of short turns: two of them are enough.
 const LONG_STALL: Duration = Duration::from_secs(1);
 const LONG_STALLS: usize = 2;
-/// Pauses that are the target's own or its collector's: stalls in them are theirs.
-const OTHER_PAUSES: [&str; 4] =
-    [kinds::PAUSE_STOP_THE_WORLD, kinds::PAUSE_MAJOR, kinds::PAUSE_MINOR, kinds::PAUSE_PURGE];
 /// Time in handler over the stall, at least: the stall is known to 10 ms, and both to a tick of their clock.
 const THROUGH: f64 = 0.8;
 /// How long after a stall its request ends: an answer written, a statement or two awaited.
@@ -142,7 +139,8 @@ impl Stall<'_> {
 fn stalls(timeline: &Timeline, at: RunTime) -> Vec<Stall<'_>> {
     let span = window::last(at, WINDOW_S);
     let wide = Span::new(span.start.back(LONGEST), span.end);
-    let others: Vec<(&str, Span)> = OTHER_PAUSES
+    // Stalls in pauses of the process's own are theirs.
+    let others: Vec<(&str, Span)> = OWN_PAUSES
         .iter()
         .flat_map(|k| timeline.events(k, wide))
         .map(|e| (e.instance.as_str(), e.span()))

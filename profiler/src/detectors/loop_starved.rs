@@ -80,6 +80,8 @@ struct Starved<'a> {
     late: f64,
     since: RunTime,
     usual_late: Option<f64>,
+    /// CPU that no request accounts for, cores.
+    unexplained: f64,
 }
 
 impl<'a> Starved<'a> {
@@ -94,8 +96,8 @@ impl<'a> Starved<'a> {
         }
         let usual = loops::usual(timeline, now.instance, at)?;
         let cpu = now.cpu?;
-        let unexplained = unexplained(&now, &usual) >= UNEXPLAINED * cpu;
-        let more_cpu = cpu >= MORE_CPU * usual.cpu || unexplained;
+        let unexplained = (cpu - usual.cost * now.requests).max(0.0);
+        let more_cpu = cpu >= MORE_CPU * usual.cpu || unexplained >= UNEXPLAINED * cpu;
         // A process that ends no request at all spends its CPU on none.
         let more_cost = now.cost().is_none_or(|cost| cost >= MORE_COST * usual.cost);
         if !more_cpu || !more_cost || now.paused >= PAUSED {
@@ -106,16 +108,12 @@ impl<'a> Starved<'a> {
         let since = loops::busy_since(timeline, now.instance, at, BACK, GAP)?.max(late_since(lane, at));
         let before = Span::new(since.back(BEFORE), since.back(GAP));
         let usual_late = Durations::of(lane.intervals_within(before)).quantile_ns(0.5);
-        Some(Self { now, usual, late, since, usual_late })
+        Some(Self { now, usual, late, since, usual_late, unexplained })
     }
 
     fn confirmed(&self) -> bool {
         self.now.requests <= self.usual.requests
             && self.usual_late.is_some_and(|usual| self.late >= MUCH_LATER * usual)
-    }
-
-    fn unexplained(&self) -> f64 {
-        unexplained(&self.now, &self.usual)
     }
 }
 
@@ -133,16 +131,11 @@ fn late_since(lane: &Series, at: RunTime) -> RunTime {
     since
 }
 
-/// CPU that no request accounts for, cores.
-fn unexplained(now: &Loop<'_>, usual: &Usual) -> f64 {
-    (now.cpu.unwrap_or(0.0) - usual.cost * now.requests).max(0.0)
-}
-
 fn claim(timeline: &Timeline, at: RunTime, starved: &[Starved]) -> Claim {
     let span = window::last(at, WINDOW_S);
     let onset = starved.iter().map(|s| s.since).min().unwrap_or(at);
     let worst = starved.iter().map(|s| s.late).fold(0.0, f64::max);
-    let unexplained: f64 = starved.iter().map(Starved::unexplained).sum();
+    let unexplained: f64 = starved.iter().map(|s| s.unexplained).sum();
     let names: Vec<&str> = starved.iter().map(|s| s.now.instance).collect();
     let stalls = timeline.events(kinds::PAUSE_WORKER_STALL, span).count();
     Claim {

@@ -1,8 +1,7 @@
 //! What goes wrong in caches is found with its figures, and what only looks like it is not.
 
 use crate::world::shelf::Shelf;
-use crate::world::{self, Dice, World, find, kinds_of, ms, phase};
-use dynamometer_profiler::Diagnosis;
+use crate::world::{self, Dice, World, cannot_tell, find, kinds_of, ms, phase, took};
 use timeline::{FindingKind, LaneSpec, Status, Unit};
 
 const KINDS: [FindingKind; 4] = [
@@ -37,10 +36,6 @@ fn thrash() -> Shelf {
 /// Seeds for each case; `DYNO_SEEDS=100` looks harder.
 fn seeds() -> u64 {
     std::env::var("DYNO_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(3)
-}
-
-fn took(d: &Diagnosis, kind: FindingKind, onset_s: f64) -> f64 {
-    find(d, kind).found_at.as_secs_f64() - onset_s
 }
 
 #[test]
@@ -244,9 +239,7 @@ fn what_only_looks_like_it_is_not_found() {
 fn without_the_lanes_none_of_them_can_tell() {
     let d = World::empty(10, vec![phase(0, 10, 5.0, 5.0, false)]).diagnose();
     for kind in KINDS {
-        let (_, status, text) = d.states().into_iter().find(|s| s.0 == kind).unwrap();
-        assert_eq!(status, Status::CannotTell);
-        assert!(text.contains("cache.NAME."), "{text}");
+        cannot_tell(&d, kind, "cache.NAME.");
     }
 }
 

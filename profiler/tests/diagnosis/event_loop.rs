@@ -1,7 +1,7 @@
 //! Findings of event loop, offload pool and CPU, on made-up runs of two processes: found with their figures, silent on what only looks like them.
 
 use crate::world::process::{Tick, run};
-use crate::world::{Dice, World, find, kinds_of, likely, ms};
+use crate::world::{Dice, World, cannot_tell, claim_and_advice, find, kinds_of, likely, ms, needs};
 use timeline::event::kinds;
 use timeline::lane::names;
 use timeline::{Finding, FindingKind, Status};
@@ -11,14 +11,6 @@ const FROM: u64 = 10_000;
 
 fn took(f: &Finding) -> f64 {
     f.found_at.as_secs_f64() - FROM as f64 / 1e3
-}
-
-fn states(w: &World, kind: FindingKind) -> Status {
-    w.diagnose().states().into_iter().find(|s| s.0 == kind).expect("each detector has a state").1
-}
-
-fn text(f: &Finding) -> String {
-    format!("{}\n- {}", f.claim, f.advice.join("\n- "))
 }
 
 /// Log-ins that hash for `stall_ms` on the loop, four a second in each process, and those who wait for them.
@@ -364,16 +356,10 @@ fn what_is_not_told_cannot_be_judged() {
         (names::OFFLOAD_QUEUED, FindingKind::OffloadSaturated),
         (names::OFFLOAD_CAPACITY, FindingKind::OffloadSaturated),
     ] {
-        assert_eq!(states(&healthy(), kind), Status::NotSeen, "{}", kind.name());
-        assert_eq!(
-            states(&healthy().without(lane), kind),
-            Status::CannotTell,
-            "{} without {lane}",
-            kind.name()
-        );
+        needs(healthy(), kind, lane);
     }
     let no_loop = healthy().without(names::LOOP_UTILISATION).without(names::LOOP_DELAY);
-    assert_eq!(states(&no_loop, FindingKind::LoopBlocked), Status::CannotTell);
+    cannot_tell(&no_loop.diagnose(), FindingKind::LoopBlocked, names::LOOP_DELAY);
 }
 
 #[test]
@@ -399,6 +385,6 @@ fn texts_name_the_thing_and_its_numbers() {
             few_threads(tick, dice, 12.0);
         }
     });
-    let all = [hashing(1, 28), starved, full, few].map(|w| text(&w.diagnose().findings()[0]));
+    let all = [hashing(1, 28), starved, full, few].map(|w| claim_and_advice(&w.diagnose().findings()[0]));
     insta::assert_snapshot!("texts", all.join("\n\n"));
 }

@@ -1,7 +1,7 @@
 //! Findings of memory (churn, bloat, fragmentation), on made-up runs of two processes: found with their figures, silent on what only looks like them.
 
 use crate::world::process::{Tick, run};
-use crate::world::{Dice, World, find, kinds_of, likely, ms};
+use crate::world::{Dice, World, claim_and_advice, find, kinds_of, likely, ms, needs};
 use timeline::event::kinds;
 use timeline::lane::names;
 use timeline::{Finding, FindingKind, LaneSpec, Status, Unit};
@@ -12,10 +12,6 @@ const MIB: f64 = 1024.0 * 1024.0;
 
 fn took(f: &Finding) -> f64 {
     f.found_at.as_secs_f64() - FROM as f64 / 1e3
-}
-
-fn text(f: &Finding) -> String {
-    format!("{}\n- {}", f.claim, f.advice.join("\n- "))
 }
 
 /// 25 requests a second of `/page` in each process, each of which allocates `mib`.
@@ -62,10 +58,6 @@ fn holes(seed: u64, mib: f64) -> World {
             tick.resident += mib * MIB * ((t - FROM) as f64 / 2e3).min(1.0);
         }
     })
-}
-
-fn states(w: &World, kind: FindingKind) -> Status {
-    w.diagnose().states().into_iter().find(|s| s.0 == kind).expect("each detector has a state").1
 }
 
 #[test]
@@ -232,14 +224,7 @@ fn what_is_not_told_cannot_be_judged() {
         (names::HEAP_RESIDENT, FindingKind::HeapFragmented),
         (names::HEAP_USED, FindingKind::HeapFragmented),
     ] {
-        let healthy = || run(1, 12, |_, _, _, _| {});
-        assert_eq!(states(&healthy(), kind), Status::NotSeen, "{}", kind.name());
-        assert_eq!(
-            states(&healthy().without(lane), kind),
-            Status::CannotTell,
-            "{} without {lane}",
-            kind.name()
-        );
+        needs(run(1, 12, |_, _, _, _| {}), kind, lane);
     }
 }
 
@@ -251,6 +236,7 @@ fn without_routes_churn_is_possible_only() {
 
 #[test]
 fn texts_name_the_thing_and_its_numbers() {
-    let all = [churning(1, 8.0), bloated(1), holes(1, 80.0)].map(|w| text(&w.diagnose().findings()[0]));
+    let all =
+        [churning(1, 8.0), bloated(1), holes(1, 80.0)].map(|w| claim_and_advice(&w.diagnose().findings()[0]));
     insta::assert_snapshot!("texts", all.join("\n\n"));
 }

@@ -2,10 +2,13 @@
 //!
 //! Owns the simulation that detectors are tested on: two processes with a pool each (a real queue, arrival by
 //! arrival), a cache, heaps, pauses, a generator and its host. Whoever builds a test decides what goes wrong.
-#![allow(dead_code, reason = "each test file uses its part of the world")]
+#![allow(dead_code, unused_imports, reason = "each program of tests uses its part of the world")]
 
 pub mod process;
+mod said;
 pub mod shelf;
+
+pub use said::*;
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
@@ -16,7 +19,7 @@ use timeline::event::kinds;
 use timeline::facts::{LoadModel, PhaseFacts, PlanFacts};
 use timeline::histogram::{self, Sparse};
 use timeline::lane::names;
-use timeline::{Entry, Event, Finding, FindingKind, LaneId, LaneSpec, Status, Timeline, Unit};
+use timeline::{Entry, Event, LaneId, LaneSpec, Timeline, Unit};
 
 /// SplitMix64: small, seeded, the same everywhere.
 pub struct Dice(u64);
@@ -234,50 +237,6 @@ pub fn replay(script: &[Entry]) -> Diagnosis {
         }
     }
     diagnosis
-}
-
-pub fn find(d: &Diagnosis, kind: FindingKind) -> &Finding {
-    d.findings()
-        .iter()
-        .find(|f| f.kind == kind)
-        .unwrap_or_else(|| panic!("{} is not among {:#?}", kind.name(), d.findings()))
-}
-
-pub fn kinds_of(d: &Diagnosis) -> Vec<FindingKind> {
-    d.findings().iter().map(|f| f.kind).collect()
-}
-
-pub fn likely(f: &Finding) -> bool {
-    f.status >= Status::Likely
-}
-
-/// The story as people read it.
-pub fn told(d: &Diagnosis) -> String {
-    let mut text = String::new();
-    for f in d.findings() {
-        text += &format!(
-            "{} {} {} {} {}\n  {}\n",
-            f.id,
-            f.kind.name(),
-            f.subject,
-            f.severity.name(),
-            f.status.name(),
-            f.claim
-        );
-        if let (Some(cause), Some(reason)) = (&f.caused_by, &f.caused_by_reason) {
-            text += &format!("  caused by {cause}: {reason}\n");
-        }
-        for e in &f.evidence {
-            text += &format!("  + {} [{}]\n", e.text, e.lane);
-        }
-        for e in &f.contradicting {
-            text += &format!("  - {} [{}]\n", e.text, e.lane);
-        }
-        for a in &f.advice {
-            text += &format!("  > {a}\n");
-        }
-    }
-    text
 }
 
 /// One process's pool: a queue, arrival by arrival, with times in ms.

@@ -41,7 +41,7 @@ pub(super) const fn unpacked(bytes: u64) -> u64 {
 }
 
 /// What is left to search for whole blocks in.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Search(u64);
 
 impl Search {

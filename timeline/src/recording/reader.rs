@@ -333,10 +333,10 @@ impl Reader {
                     self.at += taken;
                     self.unpacked += frame.body.len() as u64;
                     let file = self.gzipped.unwrap_or(self.forgotten + self.bytes.len() as u64);
-                    if self.unpacked > bounds::unpacked(file) {
+                    let most = bounds::unpacked(file);
+                    if self.unpacked > most {
                         let what = format!(
-                            "the blocks of {file} bytes unpack to more than {}; nothing is read after it",
-                            bounds::unpacked(file)
+                            "the blocks of {file} bytes unpack to more than {most}; nothing is read after it"
                         );
                         self.note(offset, what, Kind::of(frame.kind));
                         self.at = self.bytes.len();
@@ -393,24 +393,21 @@ impl Reader {
     /// Where the next whole frame begins after a damaged one: where its length says, or else the first
     /// place at which a known kind and a fitting checksum stand.
     fn resync(&mut self, why: &BadFrame) -> Option<usize> {
-        let mut search = self.search;
         let mut sound = |at: usize| {
             let rest = self.bytes.get(at..)?;
             Kind::of(*rest.first()?)?;
             // Where every byte looks like the head of a long block the search would not end.
-            (frame::announced(rest).is_some_and(|length| search.takes(length)) && frame::unpack(rest).is_ok())
-                .then_some(at)
+            (frame::announced(rest).is_some_and(|length| self.search.takes(length))
+                && frame::unpack(rest).is_ok())
+            .then_some(at)
         };
         if let BadFrame::Damaged { skip, .. } = why {
             let at = self.at + skip;
             if at == self.bytes.len() || sound(at).is_some() {
-                self.search = search;
                 return Some(at);
             }
         }
-        let found = (self.at + 1..self.bytes.len()).find_map(sound);
-        self.search = search;
-        found
+        (self.at + 1..self.bytes.len()).find_map(sound)
     }
 
     fn unpack_into_queue(&mut self, kind: Kind, body: &[u8]) -> Option<()> {
