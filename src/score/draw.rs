@@ -27,6 +27,9 @@ const SECOND_LATER_MS: u64 = 2_000;
 pub const LOAD: (f64, f64) = (0.85, 1.3);
 /// Load of each half of a composite: both together are little more than one.
 pub const LOAD_HALF: (f64, f64) = (0.6, 0.8);
+/// How much of that a twin gets: a request takes several times the CPU there, and a machine of two cores that is full before the fault
+/// begins is a fault of its own.
+pub const TWIN_SHARE: f64 = 0.75;
 /// Load of a clean case: more would be a fault of its own on a small machine.
 const LOAD_CLEAN: (f64, f64) = (0.6, 1.1);
 
@@ -119,8 +122,9 @@ fn sort(luck: &mut Luck, possible: &[Sort]) -> Option<Sort> {
 fn fault(case: &mut Case, luck: &mut Luck, decks: &mut Decks) {
     let subject = decks.faults.next();
     case.scenarios.push(subject.to_owned());
-    case.load = luck.between(LOAD);
-    if let Some(fault) = FaultKind::from_name(subject) {
+    let fault = FaultKind::from_name(subject);
+    case.load = luck.between(LOAD) * share(&case.runtime, fault.as_slice());
+    if let Some(fault) = fault {
         case.faults.push(injected(fault, luck, case.load, 0));
     }
 }
@@ -128,7 +132,7 @@ fn fault(case: &mut Case, luck: &mut Luck, decks: &mut Decks) {
 fn composite(case: &mut Case, luck: &mut Luck, decks: &mut Decks) {
     let first = decks.halves.next();
     let second = decks.partner(first);
-    case.load = luck.between(LOAD_HALF);
+    case.load = luck.between(LOAD_HALF) * share(&case.runtime, &[first, second]);
     for (fault, later) in [(first, 0), (second, luck.0.below(SECOND_LATER_MS))] {
         case.scenarios.push(fault.name().to_owned());
         case.faults.push(injected(fault, luck, case.load, later));
@@ -146,6 +150,12 @@ fn clean(case: &mut Case, luck: &mut Luck, decks: &mut Decks) {
     };
     (case.shape, case.neighbour) = (shape, neighbour);
     case.scenarios.push(if mixed { MIX.to_owned() } else { decks.twins.next() });
+}
+
+/// Which part of the load drawn a case gets. Those that a twin leaves to Rust get all of it.
+fn share(runtime: &str, faults: &[FaultKind]) -> f64 {
+    let on_twin = |f: &FaultKind| twin_knows(*f) && !lives_on_the_round_trip(*f);
+    if runtime != "rust" && !faults.is_empty() && faults.iter().all(on_twin) { TWIN_SHARE } else { 1.0 }
 }
 
 fn injected(fault: FaultKind, luck: &mut Luck, load: f64, later_ms: u64) -> Injected {

@@ -97,13 +97,13 @@ pub fn reach(fault: FaultKind, knob: &Knob, load: f64) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::score::draw::{LOAD, LOAD_HALF};
+    use crate::score::draw::{LOAD, LOAD_HALF, TWIN_SHARE};
 
     #[test]
     fn every_row_is_a_part_of_a_range_at_every_load() {
         for (fault, name, ..) in ROWS {
             let knob = fault.knobs().iter().find(|k| k.name == *name).unwrap();
-            for load in [LOAD.0, 1.0, LOAD.1, LOAD_HALF.0, LOAD_HALF.1] {
+            for load in [LOAD_HALF.0 * TWIN_SHARE, LOAD_HALF.0, LOAD_HALF.1, LOAD.0, 1.0, LOAD.1] {
                 // It is drawn with one other fault, or with none.
                 if *fault == FaultKind::AcceptOverflow && load < LOAD.0 {
                     continue;

@@ -22,7 +22,6 @@ export class Database {
   #driver;
   #pool;
   #settings;
-  #old = new Set();
 
   /**
    * @param {import('./sqlite.js').SqliteDriver | import('./postgres.js').PostgresDriver} driver
@@ -65,15 +64,11 @@ export class Database {
     }
   }
 
-  /** Puts a pool of another size in place. Who waits or works in the old one finishes there. */
+  /** Gives the pool another size. What it has too many is closed as it falls idle. */
   resize(capacity) {
-    const old = this.#pool;
-    this.#pool = this.#build(capacity);
     this.capacity = capacity;
     this.meter.setCapacity(capacity);
-    const ended = Promise.resolve(old.end()).catch(() => {});
-    this.#old.add(ended);
-    void ended.then(() => this.#old.delete(ended));
+    this.#pool.resize(capacity);
   }
 
   /** A connection of one's own, until `release` is called. */
@@ -131,7 +126,7 @@ export class Database {
   }
 
   async end() {
-    await Promise.allSettled([this.#pool.end(), ...this.#old]);
+    await this.#pool.end().catch(() => {});
     await this.#driver.end();
   }
 

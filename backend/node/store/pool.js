@@ -32,6 +32,13 @@ export class Pool {
     return this.#lend(await this.#wait());
   }
 
+  /** Another size: who waits gets what there is room for now, and what is too many is closed as it falls idle. */
+  resize(capacity) {
+    this.#capacity = capacity;
+    while (this.#size > capacity && this.#idle.length) void this.#shut(this.#idle.pop());
+    for (let room = capacity - this.#size; room > 0 && this.#waiters.length; room -= 1) this.#growForWaiter();
+  }
+
   /** Closes what is idle, and the rest when it comes back. */
   async end() {
     this.#ending = true;
@@ -78,6 +85,7 @@ export class Pool {
   }
 
   #back(connection) {
+    if (this.#size > this.#capacity) return void this.#shut(connection);
     const waiter = this.#waiters.shift();
     if (waiter) waiter.resolve(connection);
     else if (this.#ending) void this.#shut(connection);

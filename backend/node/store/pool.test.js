@@ -48,3 +48,21 @@ test('when no connection can be opened, everybody hears so at once', async () =>
   const asked = await Promise.allSettled([one.get(), one.get(), one.get()]);
   assert.deepEqual(asked.map((a) => a.reason?.message), ['refused', 'refused', 'refused']);
 });
+
+test('another size: waiters are let in, and what is too many goes as it falls idle', async () => {
+  const { pool: sized, seen } = pool(1, 5_000);
+  const one = await sized.get();
+  const waiting = [sized.get(), sized.get()];
+  sized.resize(3);
+  const [two, three] = await Promise.all(waiting);
+  assert.equal(seen.open, 3);
+  three.release();
+  sized.resize(1);
+  assert.equal(seen.closed, 1);
+  two.release();
+  assert.equal(seen.closed, 2);
+  const last = sized.get();
+  one.release();
+  (await last).release();
+  assert.deepEqual([seen.open, seen.closed], [3, 2]);
+});

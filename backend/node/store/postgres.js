@@ -18,6 +18,10 @@ const CONNECT_PATIENCE_MS = 5_000;
 /** From look to look whether somebody still waits, ms. */
 const LOOK_MS = 20;
 
+/** Connections too many are closed so many at a time, and so long apart: each end is work for the server too. */
+const CLOSED_AT_ONCE = 4;
+const REST_MS = 10;
+
 // Counts and sums come as 64-bit integers and decimals, which pg gives as texts; in this shop all fit a double.
 pg.types.setTypeParser(pg.types.builtins.INT8, Number);
 pg.types.setTypeParser(pg.types.builtins.NUMERIC, Number);
@@ -96,6 +100,16 @@ async function endWhenServed(pool) {
   await pool.end();
 }
 
+/** Closes what lies idle in the pool beyond its size; what is lent then is closed when it comes back. */
+async function closeExcess(pool) {
+  const idleExcess = () => Math.min(pool.totalCount - pool.options.max, pool.idleCount);
+  while (idleExcess() > 0 && !pool.ending) {
+    const some = Array.from({ length: Math.min(idleExcess(), CLOSED_AT_ONCE) }, () => pool.connect());
+    for (const client of await Promise.all(some)) client.release(true);
+    await new Promise((resolve) => setTimeout(resolve, REST_MS));
+  }
+}
+
 export class PostgresDriver {
   kind = 'postgres';
   #url;
@@ -119,7 +133,12 @@ export class PostgresDriver {
     return {
       get: async () => {
         const client = await pool.connect();
-        return { ...wrap(client), release: (broken) => client.release(broken) };
+        return { ...wrap(client), release: (broken) => client.release(broken || pool.totalCount > pool.options.max) };
+      },
+      resize: (size) => {
+        pool.options.max = size;
+        // Who waits is not to fail it: a server that has gone away is told by the next statement.
+        void closeExcess(pool).catch(() => {});
       },
       end: () => endWhenServed(pool),
     };
