@@ -88,22 +88,21 @@ fn same_circumstances(meta: &RunMeta, args: &ExplainArgs) -> anyhow::Result<()> 
 
 /// The command line with which the run is repeated. A scenario that is not as it was is written to `file` as it was run.
 fn again(meta: &RunMeta, args: &ExplainArgs, file: PathBuf) -> anyhow::Result<RunArgs> {
-    let mut said = meta.again.args.clone();
-    if said.is_empty() {
+    let said = match meta.again.args.as_slice() {
         // An old recording: as it would be started without flags.
-        said = vec![meta.scenario.clone(), format!("--seed={}", meta.seed)];
-    }
-    let told = said.clone();
+        [] => &[meta.scenario.clone(), format!("--seed={}", meta.seed)],
+        args => args,
+    };
+    let mut line = [&["dyno".to_owned(), "run".to_owned()], said].concat();
     if scenarios::text_of(&said[0]).ok().as_ref() != Some(&meta.scenario_text) {
         std::fs::write(&file, &meta.scenario_text)?;
-        said[0] = file.to_string_lossy().into_owned();
+        line[2] = file.to_string_lossy().into_owned();
     }
-    said.extend(args.vars.env.iter().map(|(name, value)| format!("--env={name}={value}")));
-    said.extend(args.out.iter().map(|out| format!("--out={}", out.display())));
+    line.extend(args.vars.env.iter().map(|(name, value)| format!("--env={name}={value}")));
+    line.extend(args.out.iter().map(|out| format!("--out={}", out.display())));
     if args.json {
-        said.push("--ui=none".to_owned());
+        line.push("--ui=none".to_owned());
     }
-    let line = ["dyno", "run"].into_iter().map(str::to_owned).chain(said);
     let wrong = |e: &dyn std::fmt::Display| {
         UserError::wrong(format!("the recording does not say how the run can be made again: {e}"))
     };
@@ -112,10 +111,10 @@ fn again(meta: &RunMeta, args: &ExplainArgs, file: PathBuf) -> anyhow::Result<Ru
     };
     // A recording may come from anybody: what it says is a scenario and how it was loaded, as a run writes it there, and nothing else.
     let written = prepare::again(&run, run.seed.unwrap_or(meta.seed)).args;
-    if told[0].starts_with('-') || !told[1..].iter().all(|flag| written.contains(flag)) {
+    if said[0].starts_with('-') || !said[1..].iter().all(|flag| written.contains(flag)) {
         return Err(UserError::wrong(format!(
             "the recording says that the run be made again with `{}`, which no run writes there",
-            told.join(" ")
+            said.join(" ")
         )));
     }
     Ok(*run)

@@ -152,7 +152,7 @@ fn clean(case: &mut Case, luck: &mut Luck, decks: &mut Decks) {
     case.scenarios.push(if mixed { MIX.to_owned() } else { decks.twins.next() });
 }
 
-/// Which part of the load drawn a case gets. Those that a twin leaves to Rust get all of it.
+/// Which part of the load drawn a case gets: all of it where it goes to Rust in the end, or is a matter of the round trip.
 fn share(runtime: &str, faults: &[FaultKind]) -> f64 {
     let on_twin = |f: &FaultKind| twin_knows(*f) && !lives_on_the_round_trip(*f);
     if runtime != "rust" && !faults.is_empty() && faults.iter().all(on_twin) { TWIN_SHARE } else { 1.0 }

@@ -37,7 +37,9 @@ export class Database {
     this.statements = statements;
     this.faults = faults;
     this.capacity = settings.poolCapacity;
-    this.#pool = this.#build(this.capacity);
+    this.#pool = driver.pool
+      ? driver.pool(this.capacity, settings.poolPatienceMs, meter)
+      : new Pool(() => driver.open(), this.capacity, settings.poolPatienceMs, meter);
   }
 
   get kind() {
@@ -128,12 +130,6 @@ export class Database {
   async end() {
     await this.#pool.end().catch(() => {});
     await this.#driver.end();
-  }
-
-  #build(capacity) {
-    const { poolPatienceMs } = this.#settings;
-    if (this.#driver.pool) return this.#driver.pool(capacity, poolPatienceMs, this.meter);
-    return new Pool(() => this.#driver.open(), capacity, poolPatienceMs, this.meter);
   }
 }
 

@@ -137,7 +137,7 @@ export class PostgresDriver {
       },
       resize: (size) => {
         pool.options.max = size;
-        // Who waits is not to fail it: a server that has gone away is told by the next statement.
+        // It fails where the server has gone away, which the next statement tells.
         void closeExcess(pool).catch(() => {});
       },
       end: () => endWhenServed(pool),

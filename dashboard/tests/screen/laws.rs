@@ -10,7 +10,8 @@ use proptest::prelude::*;
 use ratatui::crossterm::event::KeyModifiers;
 use ratatui::layout::{Position, Rect};
 
-use crate::fixture::{self, Wild};
+use crate::fixture;
+use crate::wild::Wild;
 use crate::{model, screen};
 
 proptest! {

@@ -7,6 +7,7 @@ mod keys;
 mod laws;
 mod plain;
 mod views;
+mod wild;
 
 use std::sync::Arc;
 

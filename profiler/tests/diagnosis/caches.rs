@@ -45,10 +45,7 @@ fn keys_that_expire_together_are_found_with_their_number_and_period() {
             let d = Shelf { seed, together: Some((12.0, 25.0, period)), ..avalanche() }.build().diagnose();
             assert_eq!(kinds_of(&d), [FindingKind::CacheAvalanche], "{:#?}", d.findings());
             let f = &d.findings()[0];
-            assert!(
-                took(&d, f.kind, 12.0) <= 3.0 && f.onset >= ms(11_600) && f.onset <= ms(12_400),
-                "{f:#?}"
-            );
+            assert!(took(f, 12.0) <= 3.0 && f.onset >= ms(11_600) && f.onset <= ms(12_400), "{f:#?}");
             assert_eq!((f.status, f.subject.as_str()), (Status::Confirmed, "products"), "{f:#?}");
             let keys: f64 = f.claim.split(' ').next().unwrap().parse().unwrap();
             assert!((200.0..=440.0).contains(&keys), "200 keys in two processes: {}", f.claim);
@@ -77,7 +74,7 @@ fn an_emptied_cache_is_found_and_loses_to_nothing_it_caused() {
             assert_eq!(kinds_of(&d), [FindingKind::CacheCold], "{:#?}", d.findings());
             let f = &d.findings()[0];
             let onset = (12.0_f64 / period).ceil() * period;
-            assert!(took(&d, f.kind, onset) <= 3.0 && f.status == Status::Confirmed, "{f:#?}");
+            assert!(took(f, onset) <= 3.0 && f.status == Status::Confirmed, "{f:#?}");
             assert!((f.onset.as_secs_f64() - onset).abs() < 0.4, "{} {onset}", f.onset.as_secs_f64());
         }
     }
@@ -107,7 +104,7 @@ fn requests_for_what_does_not_exist_are_found_where_that_is_not_remembered() {
             assert_eq!(kinds_of(&d), [FindingKind::CachePenetration], "{:#?}", d.findings());
             let f = &d.findings()[0];
             // What is remembered from before is so for up to 4 s.
-            assert!(took(&d, f.kind, 14.0) <= 4.0 && f.status == Status::Confirmed, "{f:#?}");
+            assert!(took(f, 14.0) <= 4.0 && f.status == Status::Confirmed, "{f:#?}");
             let rate: f64 =
                 f.claim.split(": ").nth(1).unwrap().split(" loads/s").next().unwrap().parse().unwrap();
             assert!((rate / (500.0 * share) - 1.0).abs() < 0.35, "{}", f.claim);
@@ -122,7 +119,7 @@ fn too_small_a_cache_is_found_with_the_room_that_is_wanted() {
             let d = Shelf { seed, capacity: Some((12.0, capacity)), ..thrash() }.build().diagnose();
             assert_eq!(kinds_of(&d), [FindingKind::CacheThrash], "{:#?}", d.findings());
             let f = &d.findings()[0];
-            assert!(took(&d, f.kind, 12.0) <= 3.5 && f.status == Status::Confirmed, "{f:#?}");
+            assert!(took(f, 12.0) <= 3.5 && f.status == Status::Confirmed, "{f:#?}");
             let room: f64 =
                 f.advice[0].split(" to ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
             assert!((270.0..=480.0).contains(&room), "300 keys and a tenth more: {:?}", f.advice);
@@ -169,7 +166,7 @@ fn a_servers_own_statistics_are_enough_to_find_that_it_is_too_small() {
         let d = server(seed, 250.0, 0.97).diagnose();
         assert_eq!(kinds_of(&d), [FindingKind::CacheThrash], "{:#?}", d.findings());
         let f = &d.findings()[0];
-        assert!(took(&d, f.kind, 12.0) <= 3.0 && f.status == Status::Confirmed, "{f:#?}");
+        assert!(took(f, 12.0) <= 3.0 && f.status == Status::Confirmed, "{f:#?}");
         // Half of what is wanted has room, so twice the memory and a tenth more.
         assert!(
             f.advice[0].contains("maxmemory") && f.remedies[0].set == "cache.redis.memory-limit",

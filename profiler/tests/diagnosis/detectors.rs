@@ -2,7 +2,7 @@
 
 use dynamometer_profiler as profiler;
 
-use crate::world::{self, Setup, World, build, find, kinds_of, likely, ms, phase, told};
+use crate::world::{self, Setup, World, build, find, kinds_of, likely, ms, phase, told, took};
 use timeline::event::kinds;
 use timeline::lane::names;
 use timeline::{Entry, FindingKind, LaneSpec, RunTime, Status, Unit};
@@ -33,11 +33,6 @@ fn frozen() -> Setup {
 /// Seeds for each healthy load; `DYNO_SEEDS=100` looks harder.
 fn seeds() -> u64 {
     std::env::var("DYNO_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(3)
-}
-
-/// From onset to first likely, in seconds.
-fn took(f: &timeline::Finding, onset_s: f64) -> f64 {
-    f.found_at.as_secs_f64() - onset_s
 }
 
 #[test]

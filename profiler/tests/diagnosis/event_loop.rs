@@ -1,17 +1,14 @@
 //! Findings of event loop, offload pool and CPU, on made-up runs of two processes: found with their figures, silent on what only looks like them.
 
 use crate::world::process::{Tick, run};
-use crate::world::{Dice, World, cannot_tell, claim_and_advice, find, kinds_of, likely, ms, needs};
+use crate::world::{Dice, World, cannot_tell, claim_and_advice, find, kinds_of, likely, ms, needs, took};
 use timeline::event::kinds;
 use timeline::lane::names;
-use timeline::{Finding, FindingKind, Status};
+use timeline::{FindingKind, Status};
 
 /// When what is wrong begins, ms.
 const FROM: u64 = 10_000;
-
-fn took(f: &Finding) -> f64 {
-    f.found_at.as_secs_f64() - FROM as f64 / 1e3
-}
+const FROM_S: f64 = FROM as f64 / 1e3;
 
 /// Log-ins that hash for `stall_ms` on the loop, four a second in each process, and those who wait for them.
 fn hashing(seed: u64, stall_ms: u64) -> World {
@@ -68,7 +65,7 @@ fn blocking_work_is_blamed_on_its_route_whatever_its_length() {
         let f = find(&d, FindingKind::LoopBlocked);
         assert_eq!(d.findings()[0].kind, FindingKind::LoopBlocked, "{:#?}", d.findings());
         assert_eq!((f.subject.as_str(), f.status), ("/login", Status::Confirmed), "{f:#?}");
-        assert!(took(f) <= 3.5 && f.onset.0 + 150_000_000 >= ms(FROM).0, "{f:#?}");
+        assert!(took(f, FROM_S) <= 3.5 && f.onset.0 + 150_000_000 >= ms(FROM).0, "{f:#?}");
     }
 }
 
@@ -193,7 +190,7 @@ fn a_starved_loop_is_told_from_a_blocked_one_and_from_a_full_one() {
         .diagnose();
         let f = &d.findings()[0];
         assert_eq!(f.kind, FindingKind::LoopStarved, "{:#?}", d.findings());
-        assert!(likely(f) && took(f) <= 3.5, "{f:#?}");
+        assert!(likely(f) && took(f, FROM_S) <= 3.5, "{f:#?}");
         let others = [FindingKind::LoopBlocked, FindingKind::CpuSaturated];
         assert!(kinds_of(&d).iter().all(|k| !others.contains(k)), "{:#?}", d.findings());
     }
@@ -225,7 +222,7 @@ fn more_requests_than_the_cores_can_do_are_found_with_what_the_cores_can_do() {
                 .diagnose();
         let f = &d.findings()[0];
         assert_eq!((f.kind, f.status), (FindingKind::CpuSaturated, Status::Confirmed), "{:#?}", d.findings());
-        assert!(f.subject == "/page" && took(f) <= 3.5, "{f:#?}");
+        assert!(f.subject == "/page" && took(f, FROM_S) <= 3.5, "{f:#?}");
         assert!(!kinds_of(&d).contains(&FindingKind::LoopStarved), "{:#?}", d.findings());
     }
 }
@@ -271,7 +268,7 @@ fn too_few_offload_threads_are_found_with_how_many_are_needed() {
             "{:#?}",
             d.findings()
         );
-        assert!(took(f) <= 3.0, "{f:#?}");
+        assert!(took(f, FROM_S) <= 3.0, "{f:#?}");
         // While the queue grows by 10/s and 29.6/s end, each process asks for 39.6/s x 135 ms = 5.3 threads.
         assert!(f.advice[0].contains("from 8 to"), "{}", f.advice[0]);
     }
@@ -295,7 +292,7 @@ fn a_crowded_offload_pool_is_found_by_how_many_tasks_wait() {
             (FindingKind::OffloadSaturated, timeline::Severity::Warning),
             "{f:#?}"
         );
-        assert!(likely(f) && took(f) <= 7.0, "{f:#?}");
+        assert!(likely(f) && took(f, FROM_S) <= 7.0, "{f:#?}");
     }
 }
 

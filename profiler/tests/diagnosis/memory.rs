@@ -1,18 +1,15 @@
 //! Findings of memory (churn, bloat, fragmentation), on made-up runs of two processes: found with their figures, silent on what only looks like them.
 
 use crate::world::process::{Tick, run};
-use crate::world::{Dice, World, claim_and_advice, find, kinds_of, likely, ms, needs};
+use crate::world::{Dice, World, claim_and_advice, find, kinds_of, likely, ms, needs, took};
 use timeline::event::kinds;
 use timeline::lane::names;
-use timeline::{Finding, FindingKind, LaneSpec, Status, Unit};
+use timeline::{FindingKind, LaneSpec, Status, Unit};
 
 /// When what is wrong begins, ms.
 const FROM: u64 = 10_000;
+const FROM_S: f64 = FROM as f64 / 1e3;
 const MIB: f64 = 1024.0 * 1024.0;
-
-fn took(f: &Finding) -> f64 {
-    f.found_at.as_secs_f64() - FROM as f64 / 1e3
-}
 
 /// 25 requests a second of `/page` in each process, each of which allocates `mib`.
 fn drawing(tick: &mut Tick, dice: &mut Dice, mib: f64) {
@@ -67,7 +64,7 @@ fn churn_is_found_with_its_route_and_the_bytes_of_a_request() {
         assert_eq!(kinds_of(&d), [FindingKind::HeapChurn], "{:#?}", d.findings());
         let f = &d.findings()[0];
         assert_eq!((f.subject.as_str(), f.status), ("/page", Status::Confirmed), "{f:#?}");
-        assert!(took(f) <= 4.0 && f.onset >= ms(FROM - 600), "{f:#?}");
+        assert!(took(f, FROM_S) <= 4.0 && f.onset >= ms(FROM - 600), "{f:#?}");
         let each = f.evidence.iter().find(|e| e.lane == names::SERVER_HANDLER).unwrap().value / MIB;
         assert!((0.7 * mib..=1.3 * mib).contains(&each), "{each} for {mib}: {f:#?}");
     }
@@ -118,7 +115,7 @@ fn a_file_held_whole_is_found_and_named_by_its_long_requests() {
         assert_eq!(kinds_of(&d), [FindingKind::HeapBloat], "{:#?}", d.findings());
         let f = &d.findings()[0];
         assert_eq!((f.subject.as_str(), f.status), ("/import", Status::Confirmed), "{f:#?}");
-        assert!(took(f) <= 3.0 && f.onset >= ms(FROM), "{f:#?}");
+        assert!(took(f, FROM_S) <= 3.0 && f.onset >= ms(FROM), "{f:#?}");
     }
 }
 
@@ -182,7 +179,7 @@ fn holes_are_found_after_the_least_data_and_confirmed_when_they_outlast_the_deca
         let d = holes(seed, mib).diagnose();
         assert_eq!(kinds_of(&d), [FindingKind::HeapFragmented], "{:#?}", d.findings());
         let f = &d.findings()[0];
-        assert!(took(f) <= 6.0 + 3.0 && f.status == Status::Confirmed, "{f:#?}");
+        assert!(took(f, FROM_S) <= 6.0 + 3.0 && f.status == Status::Confirmed, "{f:#?}");
         assert!(f.onset >= ms(FROM) && f.onset <= ms(FROM + 2_000), "{f:#?}");
     }
 }

@@ -216,10 +216,7 @@ fn a_slow_service_is_found_with_the_route_that_waits_for_it() {
             let d = Calls { seed, call_ms, ..slow_service() }.build().diagnose();
             assert_eq!(kinds_of(&d), [FindingKind::DownstreamCascade], "{:#?}", d.findings());
             let f = &d.findings()[0];
-            assert!(
-                took(&d, f.kind, 12.0) <= 3.0 && f.onset >= ms(11_000) && f.onset <= ms(12_600),
-                "{f:#?}"
-            );
+            assert!(took(f, 12.0) <= 3.0 && f.onset >= ms(11_000) && f.onset <= ms(12_600), "{f:#?}");
             assert_eq!((f.status, f.subject.as_str()), (Status::Confirmed, "email"));
             assert!(f.claim.contains("/checkout") && !f.claim.contains("/products"), "{}", f.claim);
         }
@@ -238,10 +235,7 @@ fn retries_without_a_budget_are_found_with_how_they_multiply() {
                 "{:#?}",
                 d.findings()
             );
-            assert!(
-                took(&d, f.kind, 12.0) <= 3.0 && f.onset >= ms(11_800) && f.onset <= ms(12_500),
-                "{f:#?}"
-            );
+            assert!(took(f, 12.0) <= 3.0 && f.onset >= ms(11_800) && f.onset <= ms(12_500), "{f:#?}");
             let times: f64 = f.claim.split(", ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
             let law = (1.0 - 0.9_f64.powi(tries as i32)) / 0.1;
             assert!((times / law - 1.0).abs() < 0.3, "{law}: {}", f.claim);
@@ -256,7 +250,7 @@ fn a_queue_that_grows_is_found_with_the_consumers_that_it_needs() {
             let d = Topic { seed, copies, ..backlog() }.build().diagnose();
             assert_eq!(kinds_of(&d), [FindingKind::BrokerBacklog], "{:#?}", d.findings());
             let f = &d.findings()[0];
-            assert!(took(&d, f.kind, 8.0) <= 8.0 && f.onset >= ms(7_000) && f.onset <= ms(10_000), "{f:#?}");
+            assert!(took(f, 8.0) <= 8.0 && f.onset >= ms(7_000) && f.onset <= ms(10_000), "{f:#?}");
             assert_eq!((f.status, f.subject.as_str()), (Status::Confirmed, "orders"), "{f:#?}");
             // One takes 5/s and 10 to 11/s come: 2.1 busy, 2.7 with room.
             assert!(f.advice[0].contains("grows 3 consumers instead of 1"), "{:?}", f.advice);
@@ -272,7 +266,7 @@ fn a_queue_that_is_told_every_five_seconds_is_found_after_fifteen_of_them() {
         let d = slow(|s| if s > 40.0 { 5.0 } else { 200.0 }).build().diagnose();
         assert_eq!(kinds_of(&d), [FindingKind::BrokerBacklog], "{:#?}", d.findings());
         let f = &d.findings()[0];
-        assert!(took(&d, f.kind, 40.0) <= 90.0 && f.onset >= ms(35_000) && f.onset <= ms(50_000), "{f:#?}");
+        assert!(took(f, 40.0) <= 90.0 && f.onset >= ms(35_000) && f.onset <= ms(50_000), "{f:#?}");
         assert_eq!(f.status, Status::Likely, "without ages the law is not whole: {f:#?}");
         for well in [slow(|_| 200.0), slow(|_| 14.0), Topic { batch: Some(30.0), ..slow(|_| 200.0) }] {
             let d = well.build().diagnose();

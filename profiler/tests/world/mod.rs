@@ -4,13 +4,15 @@
 //! arrival), a cache, heaps, pauses, a generator and its host. Whoever builds a test decides what goes wrong.
 #![allow(dead_code, unused_imports, reason = "each program of tests uses its part of the world")]
 
+mod dice;
+mod pool;
 pub mod process;
 mod said;
 pub mod shelf;
 
+pub use dice::Dice;
 pub use said::*;
 
-use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use dynamometer_profiler::Diagnosis;
@@ -21,40 +23,7 @@ use timeline::histogram::{self, Sparse};
 use timeline::lane::names;
 use timeline::{Entry, Event, LaneId, LaneSpec, Timeline, Unit};
 
-/// SplitMix64: small, seeded, the same everywhere.
-pub struct Dice(u64);
-
-impl Dice {
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// From 0 to 1.
-    pub fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    pub fn between(&mut self, a: f64, b: f64) -> f64 {
-        a + (b - a) * self.unit()
-    }
-
-    pub fn exp(&mut self, mean: f64) -> f64 {
-        -mean * (1.0 - self.unit()).ln()
-    }
-
-    /// Roughly normal, by summing twelve.
-    pub fn normal(&mut self, mean: f64, sd: f64) -> f64 {
-        mean + sd * ((0..12).map(|_| self.unit()).sum::<f64>() - 6.0)
-    }
-}
+use pool::Pool;
 
 /// What goes wrong, and the load.
 #[derive(Clone)]
@@ -237,83 +206,6 @@ pub fn replay(script: &[Entry]) -> Diagnosis {
         }
     }
     diagnosis
-}
-
-/// One process's pool: a queue, arrival by arrival, with times in ms.
-struct Pool {
-    waiting: VecDeque<(f64, f64)>,
-    /// Ends of holds, soonest first (in whole microseconds, so that they can be ordered), and holds.
-    out: BinaryHeap<std::cmp::Reverse<(u64, u64)>>,
-    waits: Vec<f64>,
-    holds: Vec<f64>,
-    /// Ends of holds since they were last asked for, ms: sessions that go back to thinking.
-    done: Vec<f64>,
-    /// Closed loop: when sessions come back, us.
-    thinking: BinaryHeap<std::cmp::Reverse<u64>>,
-}
-
-impl Pool {
-    fn new() -> Self {
-        Self {
-            waiting: VecDeque::new(),
-            out: BinaryHeap::new(),
-            waits: Vec::new(),
-            holds: Vec::new(),
-            done: Vec::new(),
-            thinking: BinaryHeap::new(),
-        }
-    }
-
-    /// Runs a closed loop in steps of a millisecond, short beside hold and think time.
-    fn closed(
-        &mut self,
-        from_ms: u64,
-        to_ms: u64,
-        think_ms: f64,
-        hold_ms: f64,
-        capacity: usize,
-        dice: &mut Dice,
-    ) {
-        for t in from_ms..to_ms {
-            while self.thinking.peek().is_some_and(|at| at.0 <= t * 1_000) {
-                let at = self.thinking.pop().expect("just looked").0;
-                self.arrive(at as f64 / 1e3, dice.exp(hold_ms).max(0.2), capacity);
-            }
-            self.advance(t as f64, capacity);
-            for end in std::mem::take(&mut self.done) {
-                self.thinking.push(std::cmp::Reverse(((end + dice.exp(think_ms)) * 1e3) as u64));
-            }
-        }
-    }
-
-    fn advance(&mut self, until_ms: f64, capacity: usize) {
-        while let Some(&std::cmp::Reverse((end_us, hold_us))) = self.out.peek() {
-            let end = end_us as f64 / 1e3;
-            if end > until_ms {
-                break;
-            }
-            self.out.pop();
-            self.holds.push(hold_us as f64);
-            self.done.push(end);
-            self.admit(end, capacity);
-        }
-        self.admit(until_ms, capacity);
-    }
-
-    fn admit(&mut self, now_ms: f64, capacity: usize) {
-        while self.out.len() < capacity && !self.waiting.is_empty() {
-            let (came, hold) = self.waiting.pop_front().expect("just looked");
-            let start = now_ms.max(came);
-            self.waits.push((start - came) * 1e3 + 1.0);
-            self.out.push(std::cmp::Reverse((((start + hold) * 1e3) as u64, (hold * 1e3) as u64)));
-        }
-    }
-
-    fn arrive(&mut self, at_ms: f64, hold_ms: f64, capacity: usize) {
-        self.advance(at_ms, capacity);
-        self.waiting.push_back((at_ms, hold_ms));
-        self.admit(at_ms, capacity);
-    }
 }
 
 struct Shop {

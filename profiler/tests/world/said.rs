@@ -55,8 +55,8 @@ pub fn claim_and_advice(f: &Finding) -> String {
 }
 
 /// Seconds from `onset_s` until it was found.
-pub fn took(d: &Diagnosis, kind: FindingKind, onset_s: f64) -> f64 {
-    find(d, kind).found_at.as_secs_f64() - onset_s
+pub fn took(f: &Finding, onset_s: f64) -> f64 {
+    f.found_at.as_secs_f64() - onset_s
 }
 
 /// How it stands with a kind, and in words.
