@@ -66,16 +66,19 @@ mod tests {
 
     #[tokio::test]
     async fn the_loop_turns_while_the_cure_hashes_and_stands_still_while_the_fault_does() {
-        const LOG_INS: u64 = 10;
+        const TURNS: u64 = 10;
         let (off, _) = armed(&[]);
-        // One hash may take the core from the loop until it is done; many in a row do not.
+        // One hash may take the core from the loop until it is done, on a busy machine ten in a row; a thousand do not.
         let mut all_turns = 0;
-        for _ in 0..LOG_INS {
+        for _ in 0..1_000 {
             let (right, turns) = turns_during(check(&off, claim("secret"))).await;
             assert!(right.unwrap());
             all_turns += turns;
+            if all_turns > TURNS {
+                break;
+            }
         }
-        assert!(all_turns > LOG_INS, "{all_turns} turns");
+        assert!(all_turns > TURNS, "{all_turns} turns");
         let (on, truth) = armed(&[(FaultKind::BlockingCrypto, &[("cost", 5.0)])]);
         let (right, turns) = turns_during(check(&on, claim("secret"))).await;
         assert!(right.unwrap() && turns <= 1, "{turns} turns");
