@@ -58,7 +58,7 @@ pub fn goose(args: GooseArgs) -> anyhow::Result<Outcome> {
     if attach.is_empty() {
         attach.push(Attach::Auto);
     }
-    let permission = Permission::of(args.yes, !args.attach.is_empty(), args.ci);
+    let permission = Permission::of(args.yes, attach.iter().any(Attach::is_inspector), args.ci);
     let settled = Settled::of(&attach, arguments.local_port(), permission)?;
     let unix_ms = timeline::clock::unix_ms();
     let run_id = run_id(unix_ms, 0);

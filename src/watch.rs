@@ -58,7 +58,7 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
     if attach.is_empty() {
         attach.push(Attach::Auto);
     }
-    let permission = Permission::of(args.yes, !args.attach.is_empty(), false);
+    let permission = Permission::of(args.yes, attach.iter().any(Attach::is_inspector), false);
     let settled = Settled::of(&attach, port, permission)?;
 
     let meta = RunMeta {

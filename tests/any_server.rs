@@ -4,7 +4,10 @@
 
 mod common;
 
-use common::{dyno, json, run, shop, whole_machine};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use common::{Guarded, dyno, json, run, shop, whole_machine};
 
 #[test]
 fn a_url_needs_no_file() {
@@ -17,6 +20,43 @@ fn a_url_needs_no_file() {
     assert_eq!(summary["steps"][0]["errors"], 0);
     assert!(summary["lanes"]["process.cpu"].is_object(), "the process behind the port is watched");
     assert!(!run.folder.join("truth.jsonl").exists(), "nothing is injected into somebody's server");
+}
+
+/// Answers everybody; its port is printed first.
+const JAVA: &str = r#"
+import com.sun.net.httpserver.HttpServer;
+import java.net.InetSocketAddress;
+
+public class Serve {
+    public static void main(String[] arguments) throws Exception {
+        HttpServer server = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
+        server.createContext("/", exchange -> {
+            exchange.sendResponseHeaders(200, -1);
+            exchange.close();
+        });
+        server.start();
+        System.out.println(server.getAddress().getPort());
+        System.in.read();
+    }
+}
+"#;
+
+#[test]
+fn a_jvm_that_tells_nothing_of_itself_is_said_and_its_process_is_watched() {
+    let _machine = whole_machine();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("Serve.java");
+    std::fs::write(&file, JAVA).unwrap();
+    let mut java = Command::new("java");
+    let java = java.arg("-XX:-UsePerfData").arg(&file).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut java = Guarded(java.spawn().expect("this test needs a JDK: ./test --install"));
+    let mut line = String::new();
+    BufReader::new(java.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let run = run(&["--url", &format!("http://127.0.0.1:{}/", line.trim()), "--rate", "20/s", "--for", "2s"]);
+    assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
+    assert!(run.stdout().contains("or runs with -XX:-UsePerfData"), "{}", run.stdout());
+    let lanes = &run.summary()["lanes"];
+    assert!(lanes["process.cpu"].is_object() && !lanes["heap.used"].is_object(), "{lanes:#}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Guarded, dyno, run, wait_for, whole_machine};
+use common::{Guarded, dyno, json, run, wait_for, whole_machine};
 
 /// Observers that nobody reads remove themselves after ten seconds; the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -163,10 +163,70 @@ fn a_run_sees_into_a_server_that_knows_nothing_of_it() {
 fn nobody_looks_inside_unasked() {
     let _machine = whole_machine();
     let server = Server::start();
-    let run = run(&["--url", &server.url(), "--rate", "10/s", "--for", "1s"]);
-    assert!(run.stdout().contains("not looked inside"), "{}", run.stdout());
-    assert!(!run.summary()["lanes"]["heap.used"].is_object());
+    // To name `auto` is to name no inspector.
+    for named in [vec![], vec!["--attach", "auto"]] {
+        let url = server.url();
+        let mut args = vec!["--url", &url, "--rate", "10/s", "--for", "1s"];
+        args.extend(&named);
+        let run = run(&args);
+        assert!(run.stdout().contains("not looked inside"), "{named:?}: {}", run.stdout());
+        assert!(!run.summary()["lanes"]["heap.used"].is_object(), "{named:?}");
+        assert_eq!(server.said.lock().unwrap().as_str(), "", "{named:?}: no inspector was opened");
+    }
+}
+
+/// Runs a scenario that attaches the inspector of its target, on a terminal of its own where `answer` is typed: what stands there at the end,
+/// the exit code, and what the run has come to.
+fn on_a_terminal(server: &Server, answer: &str) -> (String, Option<i32>, Option<serde_json::Value>) {
+    let dir = tempfile::tempdir().unwrap();
+    let scenario = dir.path().join("scenario.toml");
+    let text = format!(
+        r#"
+about = "somebody else's scenario"
+[target]
+url = "{}"
+attach = ["auto", "node"]
+[[phase]]
+name = "p"
+for = "1s"
+arrivals = "10/s"
+[[session]]
+name = "s"
+steps = [{{ name = "g", get = "/" }}]
+"#,
+        server.url()
+    );
+    std::fs::write(&scenario, text).unwrap();
+    let run = format!(
+        "{} run {} --ui none --out {}",
+        env!("CARGO_BIN_EXE_dyno"),
+        scenario.display(),
+        dir.path().join("run").display()
+    );
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &run, "/dev/null"]).env_remove("CI").env_remove("DYNO_UI");
+    let mut terminal = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut keyboard = terminal.stdin.take().unwrap();
+    writeln!(keyboard, "{answer}").unwrap();
+    let mut shown = String::new();
+    terminal.stdout.take().unwrap().read_to_string(&mut shown).unwrap();
+    drop(keyboard);
+    (shown, terminal.wait().unwrap().code(), json(&dir.path().join("run/summary.json")))
+}
+
+#[test]
+fn a_scenario_that_attaches_the_inspector_asks_who_runs_it_once() {
+    let _machine = whole_machine();
+    let server = Server::start();
+    let (shown, code, _) = on_a_terminal(&server, "n");
+    assert_eq!(code, Some(2), "{shown}");
+    assert_eq!(shown.matches("[y/N]").count(), 1, "{shown}");
+    assert!(shown.contains("so say --yes or --attach node"), "{shown}");
     assert_eq!(server.said.lock().unwrap().as_str(), "", "no inspector was opened");
+    let (shown, _, summary) = on_a_terminal(&server, "y");
+    assert_eq!(shown.matches("[y/N]").count(), 1, "{shown}");
+    assert!(summary.is_some_and(|s| s["lanes"]["heap.used"].is_object()), "{shown}");
+    assert_eq!(server.left(), "[]");
 }
 
 #[test]

@@ -279,8 +279,6 @@ impl Holds {
     pub fn put_in_place(&self, shop: &Shop) {
         for hold in self.lock().iter() {
             match hold {
-                // A new pool has no connection open, so it is exchanged only where it was.
-                Hold::PoolCapacity(capacity) if shop.database.capacity() == *capacity => {}
                 Hold::PoolCapacity(capacity) => shop.database.resize(*capacity),
                 Hold::OffloadThreads(threads) => shop.offload.resize(*threads),
                 Hold::CacheCapacity(entries) => shop.products.chores.give(Chore::Bound(Some(*entries))),

@@ -58,6 +58,8 @@ pub struct ShopSettings {
     pub offload_threads: usize,
     /// Sessions that a worker keeps in memory; older ones are read again from the database.
     pub session_capacity: usize,
+    /// How long somebody stays logged in, milliseconds: longer than any run that is watched.
+    pub session_life_ms: u32,
     /// Whether the agents of the workers watch; for measuring what that costs.
     pub watched: bool,
 }
@@ -80,6 +82,7 @@ impl Default for ShopSettings {
             notify: Notify::Published,
             offload_threads: 24,
             session_capacity: 20_000,
+            session_life_ms: 24 * 3_600_000,
             watched: true,
         }
     }

@@ -92,6 +92,17 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
+    /// Is nothing there to be read, neither bytes nor an end? What there is, is lost. The system is asked only where the
+    /// runtime has heard of something since the last read.
+    pub fn is_quiet(&mut self) -> bool {
+        match &mut self.wire {
+            Wire::Plain(stream) => {
+                stream.try_read(&mut [0]).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
+            }
+            Wire::Secure(secure) => secure.is_quiet(),
+        }
+    }
+
     /// Writes what the socket takes at once; gives back the rest.
     ///
     /// # Errors

@@ -32,6 +32,11 @@ impl Kept {
         self.name.len() + self.value.len() + self.path.len()
     }
 
+    /// Has it not expired at `now` (Unix time, ms)?
+    fn lives(&self, now: u64) -> bool {
+        self.until.is_none_or(|until| until > now)
+    }
+
     /// Does it go to `path` (RFC 6265, 5.1.4)?
     fn goes_to(&self, path: &str) -> bool {
         path.strip_prefix(&*self.path)
@@ -72,17 +77,18 @@ impl Jar {
         self.kept.iter().map(Kept::bytes).sum()
     }
 
-    /// The value of the cookie `name`, whatever its path.
+    /// The value of the cookie `name`, whatever its path; none once it has expired.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.kept.iter().rev().find(|k| *k.name == *name).map(|k| &*k.value)
+        let now = unix_ms();
+        self.kept.iter().rev().find(|k| *k.name == *name && k.lives(now)).map(|k| &*k.value)
     }
 
     /// Puts those that go with it into a whole head, in front of the empty line.
     pub fn put_into(&self, head: &mut Vec<u8>) {
         let now = unix_ms();
         let path = path_of(head).split('?').next().unwrap_or("/").to_owned();
-        let goes = |k: &&Kept| k.until.is_none_or(|u| u > now) && k.goes_to(&path);
+        let goes = |k: &&Kept| k.lives(now) && k.goes_to(&path);
         let mut going: Vec<_> = self.kept.iter().filter(goes).collect();
         // Longer paths first, then older ones (RFC 6265, 5.4).
         going.sort_by_key(|k| std::cmp::Reverse(k.path.len()));
@@ -144,6 +150,15 @@ mod tests {
         assert_eq!(sent(&jar, "/"), "-");
         jar.take("safe=4; Secure; Path=/", "/", true);
         assert_eq!(sent(&jar, "/"), "safe=4");
+    }
+
+    #[test]
+    fn a_cookie_that_has_expired_since_it_was_set_is_neither_sent_nor_saved() {
+        let mut jar = Jar::default();
+        jar.take("sid=1; Path=/; Max-Age=60", "/", false);
+        assert_eq!((sent(&jar, "/"), jar.get("sid")), ("sid=1".to_owned(), Some("1")));
+        jar.kept[0].until = Some(unix_ms() - 1);
+        assert_eq!((sent(&jar, "/"), jar.get("sid")), ("-".to_owned(), None));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::protocol::{
 };
 use crate::reach::{LoadError, reach};
 use crate::sizing;
-use crate::tls;
+use crate::{journey, tls};
 
 /// How far ahead a run's origin should lie when a coordinator is started, so that all workers are ready by then.
 pub const LEAD: Duration = Duration::from_millis(300);
@@ -158,11 +158,13 @@ impl Coordinator {
     /// live as long as the run: the main thread does.
     ///
     /// # Errors
-    /// [`LoadError`]: the target cannot be reached, or a worker not be started. Dropped, it ends what it had started.
+    /// [`LoadError`]: the plan does not suit the target, the target cannot be reached, or a worker not be started. Dropped, it
+    /// ends what it had started.
     pub async fn start(options: CoordinatorOptions) -> Result<Self, LoadError> {
         if options.workers == 0 {
             return Err(LoadError::NoWorkers);
         }
+        journey::check(&options.plan, &options.url).map_err(LoadError::Journey)?;
         if options.url.tls {
             // Each worker will say the same, but not as clearly.
             tls::Client::new(&options.plan.transport.tls, &options.url, tls::HTTP1)

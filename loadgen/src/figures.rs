@@ -39,7 +39,7 @@ pub struct Figures {
     pub received: Cell<u64>,
     /// Bytes written.
     pub sent: Cell<u64>,
-    /// Requests that were sent again because a kept connection had been closed.
+    /// Requests that went out on a new connection because the kept one had been closed, or had said something unasked.
     pub retried: Cell<u64>,
     /// Sessions open now.
     pub open_sessions: Cell<u64>,

@@ -3,6 +3,7 @@
 //! Owns the ready form (heads as texts with holes, JSONPaths compiled, loops as jumps). Making it of a plan is `compile`'s
 //! business, running it `session`'s.
 
+mod ahead;
 mod compile;
 mod events;
 mod upload;
@@ -21,6 +22,7 @@ use crate::journey::Coded;
 use crate::scan::Finder;
 use crate::template::Text;
 use crate::token::Signer;
+pub use ahead::Ahead;
 pub(crate) use compile::regex;
 use compile::{Compiler, awaited, json_path};
 pub use events::{AwaitEvent, OpenEvents};
@@ -100,6 +102,8 @@ pub struct Program {
 pub struct Kind {
     /// What it does.
     pub ops: Vec<Op>,
+    /// What each of them, or one behind it, awaits of what came before.
+    pub ahead: Vec<Ahead>,
     /// Feeders that it draws a row of, ascending.
     pub feeders: Vec<usize>,
     /// Connections that it holds at most.
@@ -153,7 +157,12 @@ impl Kind {
             }
         }
         feeders.extend(tokens.into_iter().filter_map(|i| signers.get(i)).flat_map(Signer::feeders));
-        Self { ops, feeders: feeders.into_iter().collect(), connections: http + socket + stream + coded }
+        Self {
+            ahead: ahead::of(&ops),
+            ops,
+            feeders: feeders.into_iter().collect(),
+            connections: http + socket + stream + coded,
+        }
     }
 }
 

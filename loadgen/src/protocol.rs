@@ -122,7 +122,7 @@ pub struct Counters {
     pub received: u64,
     /// Bytes written.
     pub sent: u64,
-    /// Requests sent again on a new connection because a kept one had been closed.
+    /// Requests that went out on a new connection because the kept one had been closed, or had said something unasked.
     pub retried: u64,
     /// Sessions open now.
     pub open_sessions: u64,

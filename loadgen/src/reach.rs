@@ -31,6 +31,9 @@ pub enum LoadError {
     /// The plan's TLS settings are of no use.
     #[error("TLS cannot be spoken: {0}")]
     Tls(String),
+    /// The plan's journeys cannot go to this target.
+    #[error("{0}")]
+    Journey(String),
     /// An address to connect from is of no use.
     #[error("{address} cannot be connected from: {why}")]
     Source {

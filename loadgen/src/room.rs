@@ -26,12 +26,24 @@ impl Share {
     /// # Errors
     /// [`ErrorKind::NoRoom`] if it has grown, and the room is full; the share stays what it was.
     pub fn is(&mut self, bytes: usize) -> Result<(), ErrorKind> {
+        self.is_within(bytes, ROOM)
+    }
+
+    /// The same of what can be done without: half of the room is left to what cannot.
+    ///
+    /// # Errors
+    /// As [`Share::is`], where half of the room is taken.
+    pub fn is_spare(&mut self, bytes: usize) -> Result<(), ErrorKind> {
+        self.is_within(bytes, ROOM / 2)
+    }
+
+    fn is_within(&mut self, bytes: usize, room: usize) -> Result<(), ErrorKind> {
         if bytes == self.0 {
             return Ok(());
         }
         TAKEN.with(|taken| {
             let all = taken.get() - self.0 + bytes;
-            if bytes > self.0 && all > ROOM {
+            if bytes > self.0 && all > room {
                 return Err(ErrorKind::NoRoom);
             }
             taken.set(all);
@@ -58,5 +70,18 @@ mod tests {
         assert_eq!((b.is(11), b.is(4), a.is(ROOM)), (Err(ErrorKind::NoRoom), Ok(()), Err(ErrorKind::NoRoom)));
         drop(a);
         assert_eq!((b.is(ROOM), Share::default().is(1)), (Ok(()), Err(ErrorKind::NoRoom)));
+    }
+
+    #[test]
+    fn half_of_the_room_is_left_to_what_cannot_be_done_without() {
+        let (mut needed, mut spare) = (Share::default(), Share::default());
+        assert_eq!(
+            (spare.is_spare(ROOM / 2), spare.is_spare(ROOM / 2 + 1)),
+            (Ok(()), Err(ErrorKind::NoRoom))
+        );
+        assert_eq!(
+            (needed.is(ROOM / 2), spare.is_spare(10), spare.is_spare(11)),
+            (Ok(()), Ok(()), Err(ErrorKind::NoRoom))
+        );
     }
 }

@@ -133,7 +133,7 @@ impl Shard {
             rows: rows.collect(),
             figures: Rc::new(Figures::new(program.steps, program.kinds.len())),
             seats: Seats::default(),
-            stage: crate::journey::stage(&segment.plan, &segment.url, segment.address)?,
+            stage: crate::journey::stage(segment)?,
             input: RefCell::new(vec![0; INPUT].into_boxed_slice()),
             output: RefCell::default(),
             sessions_max: crate::sizing::usable(descriptors) / each,

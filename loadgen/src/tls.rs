@@ -191,6 +191,21 @@ impl Secure {
         }
     }
 
+    /// Is nothing there to be read, neither data nor an end? What there is, is lost; records that say nothing to who reads,
+    /// such as tickets, are taken.
+    pub fn is_quiet(&mut self) -> bool {
+        let waits = |e: &io::Error| e.kind() == io::ErrorKind::WouldBlock;
+        loop {
+            if self.ended || !self.tls.reader().read(&mut [0]).is_err_and(|e| waits(&e)) {
+                return false;
+            }
+            match self.tls.read_tls(&mut Wire(&self.stream)) {
+                Ok(1..) if self.tls.process_new_packets().is_ok() => {}
+                read => return read.is_err_and(|e| waits(&e)),
+            }
+        }
+    }
+
     /// Takes records that came; says whether the stream has ended.
     fn poll_records(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, ErrorKind>> {
         loop {

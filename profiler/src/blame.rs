@@ -25,8 +25,10 @@ use timeline::{Span, Unit};
 use crate::excess::{CELL, Excess};
 use crate::stats::median;
 
-/// Shifts drawn for the null; 200 are the least for a rank of 1 %, twice as many halve its error.
+/// Different shifts that the null is made of, at most; 200 are the least for a rank of 1 %, twice as many halve its error.
 pub const SHIFTS: u32 = 400;
+/// With fewer of them, as a short span has, the null confirms nothing.
+pub const LEAST_SHIFTS: u32 = 200;
 /// Fewer episodes than these could well coincide by chance: were each within reach of a bad moment half of
 /// the time, five would all be so once in 32 cases.
 pub const LEAST_EPISODES: usize = 5;
@@ -62,7 +64,7 @@ pub struct Blame {
     pub chance: f64,
     /// How many shifts did as well.
     pub as_good: u32,
-    /// How many were drawn.
+    /// How many different ones were tried.
     pub shifts: u32,
     /// Episodes in the window.
     pub episodes: usize,
@@ -97,9 +99,6 @@ impl Blame {
         }
         let share = track.share(0);
         let shifts = track.shifts(&inside);
-        if shifts.len() < SHIFTS as usize {
-            return None;
-        }
         let shares: Vec<f64> = shifts.iter().map(|&s| track.share(s)).collect();
         let as_good = shares.iter().filter(|&&s| s >= share).count() as u32;
         Some(Self {
@@ -107,7 +106,7 @@ impl Blame {
             of_all: share * excess.total() / all,
             chance: median(shares)?,
             as_good,
-            shifts: SHIFTS,
+            shifts: shifts.len() as u32,
             episodes: inside.len(),
             bad: inside.iter().filter(|e| excess.between(**e).mean() > excess.mean()).count(),
             usually_bad: usually_bad(excess),
@@ -123,6 +122,11 @@ impl Blame {
             && self.rank() <= MOST_AS_GOOD
             && self.bad as f64 > LEAST_BAD * self.episodes as f64
             && at_least(self.bad, self.episodes, self.usually_bad) <= MOST_LIKELY_BY_CHANCE
+    }
+
+    /// Does it hold against so many different shifts that it confirms the finding?
+    pub fn confirms(&self) -> bool {
+        self.holds() && self.shifts >= LEAST_SHIFTS
     }
 
     /// Is it what chance would give? Only a lane that shows single episodes can say so: one that smears each over all of the
@@ -142,8 +146,13 @@ impl Blame {
             1 => "1 does as well".to_owned(),
             n => format!("{n} do as well"),
         };
+        let few = if self.shifts < LEAST_SHIFTS {
+            format!(" (it takes {LEAST_SHIFTS} to confirm)")
+        } else {
+            String::new()
+        };
         format!(
-            "{} of the added response time falls into its {} episodes; by chance {}, the median of {} random shifts, of which {as_good}",
+            "{} of the added response time falls into its {} episodes; by chance {}, the median of {} different shifts{few}, of which {as_good}",
             Unit::Ratio.show(self.share),
             self.episodes,
             Unit::Ratio.show(self.chance),
@@ -210,8 +219,8 @@ impl<'a> Track<'a> {
         sum / self.total
     }
 
-    /// Random shifts that are neither near zero nor near a multiple of the episodes' period; fewer than [`SHIFTS`] where
-    /// there is no room.
+    /// Different shifts that are neither near zero nor near a multiple of the episodes' period: all of them, or as many as
+    /// [`SHIFTS`] at random. Between two cells there is none: excess and episodes are not known finer.
     fn shifts(&self, episodes: &[Span]) -> Vec<usize> {
         let n = self.excess.len();
         let lengths = episodes.iter().map(|e| e.length().as_secs_f64()).collect();
@@ -224,12 +233,10 @@ impl<'a> Track<'a> {
             None => x < near,
         };
         // What goes around the end has been moved back by the rest.
-        let allowed: Vec<usize> = (1..n).filter(|&s| !again(s as f64) && !again((n - s) as f64)).collect();
-        if allowed.is_empty() {
-            return Vec::new();
-        }
+        let mut left: Vec<usize> = (1..n).filter(|&s| !again(s as f64) && !again((n - s) as f64)).collect();
         let mut dice = SEED;
-        (0..SHIFTS).map(|_| allowed[(next(&mut dice) % allowed.len() as u64) as usize]).collect()
+        let drawn = left.len().min(SHIFTS as usize);
+        (0..drawn).map(|_| left.swap_remove((next(&mut dice) % left.len() as u64) as usize)).collect()
     }
 }
 

@@ -46,11 +46,6 @@ pub fn lane(cache: &str, part: &str) -> String {
     names::of(names::CACHE, cache, part)
 }
 
-/// Has the lane ever had a sample? A cache elsewhere declares what it cannot tell.
-pub fn told(timeline: &Timeline, name: &str) -> bool {
-    timeline.named(name).any(|s| !s.points.is_empty())
-}
-
 /// What rate lane `name` counted in each cell of `span`, over all processes.
 pub fn counts(timeline: &Timeline, name: &str, span: Span) -> Vec<f64> {
     let mut cells = vec![0.0; cells_in(span)];

@@ -4,6 +4,10 @@
 //! things hold: the table knows a mechanism, the cause began before (within the resolution of the
 //! lanes), and, where both come and go, most of the effect lies in the time of the cause. Otherwise they are
 //! independent and both stay roots.
+//!
+//! The table has circles (a pause lets memory pile up, which starves the loop, which is a pause), and findings that begin together may
+//! each be the next one's cause in its eyes. What began first was there without the others, so it is told
+//! without that cause: no choice of causes leads back to where it began.
 
 use std::time::Duration;
 
@@ -30,33 +34,58 @@ const LEAST_SHARE: f64 = 0.5;
 /// each followed by its consequences.
 pub fn rank(entries: &[Entry], proofs: &Proofs) -> Vec<Finding> {
     let mut findings: Vec<Finding> = entries.iter().map(|e| e.finding.clone()).collect();
-    for (i, effect) in entries.iter().enumerate() {
-        if let Some((cause, reason)) = cause_of(entries, effect) {
-            let explained = proofs.reason(&cause).map_or_else(String::new, |text| format!("; {text}"));
-            findings[i].caused_by_reason = Some(reason + &explained);
-            findings[i].caused_by = Some(cause);
+    for (finding, cause) in findings.iter_mut().zip(chosen(entries)) {
+        if let Some(Cause { place, reason }) = cause {
+            let id = &entries[place].finding.id;
+            let explained = proofs.reason(id).map_or_else(String::new, |text| format!("; {text}"));
+            finding.caused_by_reason = Some(reason + &explained);
+            finding.caused_by = Some(id.clone());
         }
-        proofs.tell(&mut findings[i]);
+        proofs.tell(finding);
     }
     in_order(&findings, proofs)
 }
 
-/// The best cause of `effect`: the surest, then the one that began last before it.
-fn cause_of(entries: &[Entry], effect: &Entry) -> Option<(String, String)> {
-    entries
-        .iter()
-        .filter(|c| c.finding.id != effect.finding.id)
-        .filter_map(|c| {
+/// What set a finding off: its place among the entries, and why it is believed.
+struct Cause {
+    place: usize,
+    reason: String,
+}
+
+/// The cause of each entry: its best one, unless that closes a circle that it began.
+fn chosen(entries: &[Entry]) -> Vec<Option<Cause>> {
+    let mut possible: Vec<Vec<Cause>> = entries.iter().map(|e| causes_of(entries, e)).collect();
+    while let Some(first) = began_a_circle(entries, &possible) {
+        possible[first].pop();
+    }
+    possible.into_iter().map(|mut causes| causes.pop()).collect()
+}
+
+/// Of the findings of which each has the next one as its best cause, and the last one the first, the one that began first.
+fn began_a_circle(entries: &[Entry], possible: &[Vec<Cause>]) -> Option<usize> {
+    let cause = |&effect: &usize| possible[effect].last().map(|c| c.place);
+    (0..entries.len()).find_map(|start| {
+        let way: Vec<usize> = std::iter::successors(Some(start), cause).take(entries.len() + 1).collect();
+        let back = way.iter().skip(1).position(|&place| place == start)?;
+        way[..=back].iter().copied().min_by_key(|&place| (entries[place].finding.onset, place))
+    })
+}
+
+/// All causes of `effect`, the best one last: the surest, then the one that began last before it.
+fn causes_of(entries: &[Entry], effect: &Entry) -> Vec<Cause> {
+    let others = entries.iter().enumerate().filter(|(_, c)| c.finding.id != effect.finding.id);
+    let mut causes: Vec<Cause> = others
+        .filter_map(|(place, c)| {
             let m = MECHANISMS.iter().find(|m| {
                 m.cause == c.finding.kind
                     && m.effect == effect.finding.kind
                     && m.holds_for(c.sort, effect.sort)
             })?;
-            let reason = explains(c, effect, m)?;
-            Some(((c.finding.status, c.finding.onset), c.finding.id.clone(), reason))
+            Some(Cause { place, reason: explains(c, effect, m)? })
         })
-        .max_by(|a, b| a.0.cmp(&b.0))
-        .map(|(_, id, reason)| (id, reason))
+        .collect();
+    causes.sort_by_key(|c| (entries[c.place].finding.status, entries[c.place].finding.onset));
+    causes
 }
 
 fn explains(cause: &Entry, effect: &Entry, m: &Mechanism) -> Option<String> {
@@ -107,12 +136,11 @@ fn share_within(effects: &[Span], causes: &[Span], until: RunTime) -> Option<f64
 /// greater share does not put a root before an earlier one: a queue at the end of a chain explains most of the
 /// time and the least of the cause.
 fn in_order(findings: &[Finding], proofs: &Proofs) -> Vec<Finding> {
-    let mut roots: Vec<&Finding> =
-        findings.iter().filter(|f| f.caused_by.is_none() || in_circle(findings, f)).collect();
+    let mut roots: Vec<&Finding> = findings.iter().filter(|f| f.caused_by.is_none()).collect();
     roots.sort_by_cached_key(|f| {
         let invalid = f.kind == FindingKind::GeneratorLimited;
         let little = proofs.explains_little(&f.id);
-        (!invalid, std::cmp::Reverse((worst(findings, f, 0), f.status)), little, f.onset, f.id.clone())
+        (!invalid, std::cmp::Reverse((worst(findings, f), f.status)), little, f.onset, f.id.clone())
     });
     let mut out = Vec::with_capacity(findings.len());
     for root in roots {
@@ -122,11 +150,8 @@ fn in_order(findings: &[Finding], proofs: &Proofs) -> Vec<Finding> {
 }
 
 /// The worst severity of a finding and all that it caused.
-fn worst(findings: &[Finding], root: &Finding, depth: usize) -> Severity {
-    if depth > MECHANISMS.len() {
-        return root.severity;
-    }
-    effects(findings, root).map(|f| worst(findings, f, depth + 1)).fold(root.severity, Severity::max)
+fn worst(findings: &[Finding], root: &Finding) -> Severity {
+    effects(findings, root).map(|f| worst(findings, f)).fold(root.severity, Severity::max)
 }
 
 fn effects<'a>(findings: &'a [Finding], root: &'a Finding) -> impl Iterator<Item = &'a Finding> {
@@ -134,9 +159,6 @@ fn effects<'a>(findings: &'a [Finding], root: &'a Finding) -> impl Iterator<Item
 }
 
 fn tell(findings: &[Finding], root: &Finding, out: &mut Vec<Finding>) {
-    if out.iter().any(|f| f.id == root.id) {
-        return;
-    }
     out.push(root.clone());
     let mut next: Vec<&Finding> = effects(findings, root).collect();
     next.sort_by_key(|f| (std::cmp::Reverse(f.severity), f.onset));
@@ -145,21 +167,82 @@ fn tell(findings: &[Finding], root: &Finding, out: &mut Vec<Finding>) {
     }
 }
 
-/// Does following the causes never come to a root? The table has no such circle today; if two rows
-/// ever make one, its findings must still be told.
-fn in_circle(findings: &[Finding], start: &Finding) -> bool {
-    let mut at = start;
-    for _ in 0..=findings.len() {
-        let Some(cause) = &at.caused_by else { return false };
-        let Some(next) = findings.iter().find(|f| &f.id == cause) else { return true };
-        at = next;
-    }
-    true
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detectors::Claim;
+    use crate::ledger::Ledger;
+    use timeline::event::kinds;
+
+    /// Findings that last from their onset (ms) to 9 s, ranked.
+    fn ranked(findings: &[(FindingKind, &'static str, u64)]) -> Vec<Finding> {
+        let (mut ledger, end) = (Ledger::default(), RunTime::from_ms(9_000));
+        for &(kind, sort, onset) in findings {
+            let claim = Claim {
+                kind,
+                identity: String::new(),
+                subject: String::new(),
+                severity: Severity::Warning,
+                status: Status::Likely,
+                onset: RunTime::from_ms(onset),
+                last: end,
+                quiet: REACH,
+                weight: 1.0,
+                claim: String::new(),
+                evidence: Vec::new(),
+                contradicting: Vec::new(),
+                advice: Vec::new(),
+                remedies: Vec::new(),
+                missing: Vec::new(),
+                episodes: vec![Span::new(RunTime::from_ms(onset), end)],
+                sort,
+            };
+            ledger.take(claim, end);
+        }
+        rank(ledger.entries(), &Proofs::default())
+    }
+
+    /// Each with the kind of its cause.
+    fn chain(findings: &[(FindingKind, &'static str, u64)]) -> Vec<(FindingKind, Option<FindingKind>)> {
+        let told = ranked(findings);
+        let kind = |id: &String| told.iter().find(|f| &f.id == id).map(|f| f.kind);
+        told.iter().map(|f| (f.kind, f.caused_by.as_ref().and_then(kind))).collect()
+    }
+
+    #[test]
+    fn of_a_circle_what_began_first_is_told_without_a_cause() {
+        use FindingKind::{HeapBloat, HeapLeak, LongPause, LoopStarved, PoolSaturated};
+        let starved = (LoopStarved, "", 1_000);
+        let bloated = (HeapBloat, "", 1_100);
+        let paused = (LongPause, kinds::PAUSE_HICCUP, 1_050);
+        assert_eq!(
+            chain(&[bloated, paused, starved]),
+            [(LoopStarved, None), (LongPause, Some(LoopStarved)), (HeapBloat, Some(LongPause))]
+        );
+        // At the same instant it is the one that was found first.
+        assert_eq!(
+            chain(&[(HeapBloat, "", 1_000), paused, starved]),
+            [(HeapBloat, None), (LoopStarved, Some(HeapBloat)), (LongPause, Some(LoopStarved))]
+        );
+        assert_eq!(
+            chain(&[
+                (HeapLeak, "", 1_100),
+                (LongPause, kinds::PAUSE_MAJOR, 1_000),
+                (PoolSaturated, "", 1_050)
+            ]),
+            [(LongPause, None), (PoolSaturated, Some(LongPause)), (HeapLeak, Some(PoolSaturated))]
+        );
+    }
+
+    #[test]
+    fn whoever_opens_a_circle_may_have_another_cause() {
+        use FindingKind::{HeapBloat, LongPause, LoopBlocked, LoopStarved};
+        let circle =
+            [(LoopStarved, "", 1_000), (LongPause, kinds::PAUSE_HICCUP, 1_050), (HeapBloat, "", 1_100)];
+        let told = chain(&[(LoopBlocked, "", 900), circle[0], circle[1], circle[2]]);
+        assert_eq!(told[0], (LoopBlocked, None), "{told:?}");
+        assert!(told.contains(&(LoopStarved, Some(LoopBlocked))) && told.len() == 4, "{told:?}");
+    }
 
     fn ms(a: u64, b: u64) -> Span {
         Span::new(RunTime::from_ms(a), RunTime::from_ms(b))

@@ -15,6 +15,7 @@ use crate::causes;
 use crate::detectors::{self, Answer, Claim};
 use crate::ledger::Ledger;
 use crate::proof::Proofs;
+use crate::window;
 
 /// What began so shortly before or after the generator was found starved is put down to it: its
 /// detector needs three bad seconds of five, so the starving began up to so much earlier.
@@ -35,6 +36,7 @@ pub struct Diagnosis {
 enum State {
     NeverLooked,
     Missing(Vec<String>),
+    Unready(String),
     Looked,
 }
 
@@ -48,14 +50,11 @@ impl Diagnosis {
     /// Looks at the timeline as it stands at `at`. To be called at every tick of a recording, in order.
     pub fn tick(&mut self, timeline: &Timeline, at: RunTime) {
         self.answers.resize(detectors::ALL.len(), State::NeverLooked);
+        let over = window::after_plan(timeline.plan(), at);
         for (i, detector) in detectors::ALL.iter().enumerate() {
             match (detector.look)(timeline, at) {
-                Answer::CannotTell(missing) => {
-                    // Once it could look, a later gap does not undo what it has seen.
-                    if self.answers[i] != State::Looked {
-                        self.answers[i] = State::Missing(missing);
-                    }
-                }
+                Answer::CannotTell(missing) => self.could_not_look(i, State::Missing(missing), over),
+                Answer::Unready(why) => self.could_not_look(i, State::Unready(why), over),
                 Answer::Looked(claims) => {
                     self.answers[i] = State::Looked;
                     for claim in claims {
@@ -73,6 +72,15 @@ impl Diagnosis {
         self.proofs.look(timeline, at, &mut self.ledger);
         self.ranked = causes::rank(self.ledger.entries(), &self.proofs);
         self.tell_what_was_withheld();
+    }
+
+    /// Once it could look, a later gap does not undo what it has seen; and why it could not under the planned load says more
+    /// than that the load is over.
+    fn could_not_look(&mut self, i: usize, why: State, over: bool) {
+        let known = &mut self.answers[i];
+        if *known == State::NeverLooked || (*known != State::Looked && !over) {
+            *known = why;
+        }
     }
 
     fn take(&mut self, claim: Claim, at: RunTime) {
@@ -151,7 +159,7 @@ impl Diagnosis {
     }
 
     /// Each detector's best status over the run, with a sentence: what it found, that it looked and saw
-    /// nothing, or which signals it lacks.
+    /// nothing, or why it never could look: which signals it lacks, how much data it takes, who spoke in its place.
     #[must_use]
     pub fn states(&self) -> Vec<(FindingKind, Status, String)> {
         detectors::ALL.iter().enumerate().map(|(i, d)| self.state(d.kind, self.answers.get(i))).collect()
@@ -161,10 +169,16 @@ impl Diagnosis {
         let best = self.ranked.iter().filter(|f| f.kind == kind).max_by_key(|f| f.status);
         match (best, answer) {
             (Some(f), _) => (kind, f.status, f.claim.clone()),
+            (None, _) if self.withheld.iter().any(|w| w.0 == kind) => (
+                kind,
+                Status::CannotTell,
+                "withheld: the load generator could not keep its schedule".to_owned(),
+            ),
             (None, Some(State::Looked)) => (kind, Status::NotSeen, "looked for and not seen".to_owned()),
             (None, Some(State::Missing(lanes))) => {
                 (kind, Status::CannotTell, format!("missing: {}", lanes.join(", ")))
             }
+            (None, Some(State::Unready(why))) => (kind, Status::CannotTell, why.clone()),
             (None, _) => (kind, Status::CannotTell, "the run was too short to look".to_owned()),
         }
     }

@@ -20,6 +20,8 @@ pub const CELL: Duration = Duration::from_millis(100);
 pub const REACH: Duration = Duration::from_secs(60);
 /// The baseline is read from so much settled load at most.
 const BASELINE: Duration = Duration::from_secs(20);
+/// What was in progress in it has ended so long after it, but for what took longest, and has been told.
+const BEYOND: Duration = Duration::from_secs(5);
 /// After a change of load, queues and caches need time to settle; as in the detectors.
 pub const SETTLE: Duration = Duration::from_secs(2);
 /// A step's own median is taken from so many requests at least: its standard error is then about a quarter of the spread.
@@ -91,22 +93,37 @@ impl Excess {
         if usual.is_empty() {
             return None;
         }
-        let count = (span.length().as_nanos() / CELL.as_nanos()) as usize;
-        let mut grid = Grid { start: span.start, cells: vec![0.0; count] };
-        let mut typical = 0.0;
-        for series in timeline.named(lane) {
-            let Some(&base) = usual.get(series.spec.subject.as_str()) else { continue };
-            // What was in progress in the window may have ended a while after it.
-            for (interval, sparse) in series.intervals_within(Span::new(span.start, span.end + CELL)) {
-                typical += base * sparse.count() as f64;
-                grid.add(*interval, sparse, base);
-            }
+        // What was in progress in the window may have ended a while after it.
+        let (mut cells, typical) = density(timeline, lane, &usual, span, CELL);
+        if let Some(baseline) = baseline {
+            subtract_background(&mut cells, span, baseline, || {
+                density(timeline, lane, &usual, baseline, BEYOND).0
+            });
         }
-        let mut cells = grid.cells;
-        subtract_background(&mut cells, span, baseline);
         let known_to = interval(timeline, lane, span)?;
         Some(Added(Self { lane, known_to, span, cells }, typical))
     }
+}
+
+/// Excess in each cell of `span`, by requests that ended up to `beyond` after it; and what all of those would typically take.
+fn density(
+    timeline: &Timeline,
+    lane: &str,
+    usual: &BTreeMap<&str, f64>,
+    span: Span,
+    beyond: Duration,
+) -> (Vec<f64>, f64) {
+    let count = (span.length().as_nanos() / CELL.as_nanos()) as usize;
+    let mut grid = Grid { start: span.start, cells: vec![0.0; count] };
+    let mut typical = 0.0;
+    for series in timeline.named(lane) {
+        let Some(&base) = usual.get(series.spec.subject.as_str()) else { continue };
+        for (interval, sparse) in series.intervals_within(Span::new(span.start, span.end + beyond)) {
+            typical += base * sparse.count() as f64;
+            grid.add(*interval, sparse, base);
+        }
+    }
+    (grid.cells, typical)
 }
 
 /// An excess with the time that the same requests would typically take.
@@ -165,12 +182,17 @@ fn usual<'a>(
         .collect()
 }
 
-/// Half of all requests are above their median in health, too: the median density before is taken off.
-fn subtract_background(cells: &mut [f64], span: Span, baseline: Option<Span>) {
-    let Some(baseline) = baseline else { return };
+/// Half of all requests are above their median in health, too: the median density of the baseline is taken off. Once the window has
+/// left the baseline behind, that is read by itself (`by_itself`), so what is usual stays known for as long as the load lasts.
+fn subtract_background(cells: &mut [f64], span: Span, baseline: Span, by_itself: impl FnOnce() -> Vec<f64>) {
     let index = |t: RunTime| (t.since(span.start).as_nanos() / CELL.as_nanos()) as usize;
-    let (a, b) = (index(baseline.start), index(baseline.end).min(cells.len()));
-    let Some(before) = cells.get(a..b).and_then(|part| median(part.to_vec())) else { return };
+    let usual = if baseline.start < span.start {
+        by_itself()
+    } else {
+        let (a, b) = (index(baseline.start), index(baseline.end).min(cells.len()));
+        cells.get(a..b).unwrap_or_default().to_vec()
+    };
+    let Some(before) = median(usual) else { return };
     cells.iter_mut().for_each(|c| *c = (*c - before).max(0.0));
 }
 

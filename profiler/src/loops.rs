@@ -28,8 +28,13 @@ const LEAST_CELLS: usize = 3;
 /// A loop that does not turn tells of itself when it does again: longest time that one sample speaks of.
 const LONGEST: Duration = Duration::from_secs(3);
 /// Pauses that are the process's own or its collector's.
-pub const OWN_PAUSES: [&str; 4] =
-    [kinds::PAUSE_STOP_THE_WORLD, kinds::PAUSE_MAJOR, kinds::PAUSE_MINOR, kinds::PAUSE_PURGE];
+pub const OWN_PAUSES: [&str; 5] = [
+    kinds::PAUSE_STOP_THE_WORLD,
+    kinds::PAUSE_MAJOR,
+    kinds::PAUSE_MINOR,
+    kinds::PAUSE_INCREMENTAL,
+    kinds::PAUSE_PURGE,
+];
 
 /// The loop of one process over a window.
 #[derive(Debug, Clone)]

@@ -3,9 +3,9 @@
 //! Owns the pace (once a second, a bounded number of findings, only those that changed) and the sentences. The test is
 //! [`crate::blame`]'s, the split of the response time [`crate::breakdown`]'s.
 //!
-//! A finding rises from *likely* to *confirmed* by the null test, if nothing speaks against it: its detector has then seen the
-//! pathology by its own lanes, and the client's times, which that detector does not read, agree with it at the very
-//! instants and not at others. A finding that is only *possible* does not rise: that requests are slow together with it would be all there is.
+//! A finding rises from *likely* to *confirmed* by the null test, if that had shifts enough and nothing speaks against it (a law
+//! that fails does): its detector has then seen the pathology by its own lanes, and the client's times, which that detector does
+//! not read, agree with it at the very instants and not at others. A finding that is only *possible* does not rise: that requests are slow together with it would be all there is.
 //! Long ones cannot rise in this way (they are one coincidence); their detectors have laws of their own.
 
 use std::collections::BTreeMap;
@@ -92,7 +92,7 @@ impl Proofs {
                 breakdown: breakdown::of(timeline, at, entry),
             };
             let f = &entry.finding;
-            if weighed.blame.as_ref().is_some_and(Blame::holds) && f.contradicting.is_empty() {
+            if weighed.blame.as_ref().is_some_and(Blame::confirms) && f.contradicting.is_empty() {
                 confirmed.push(f.id.clone());
             }
             self.weighed.insert(f.id.clone(), weighed);

@@ -22,6 +22,11 @@ pub fn seconds(span: Span) -> f64 {
     span.length().as_secs_f64()
 }
 
+/// Has any lane `name` ever had a value? Some are declared by a source that then cannot tell them.
+pub fn told(timeline: &Timeline, name: &str) -> bool {
+    timeline.named(name).any(|s| !(s.points.is_empty() && s.intervals.is_empty()))
+}
+
 /// Names of the instances that have lane `name`, sorted.
 pub fn instances<'a>(timeline: &'a Timeline, name: &str) -> Vec<&'a str> {
     let mut found: Vec<&str> = timeline.named(name).map(|s| s.spec.instance.as_str()).collect();

@@ -1,4 +1,5 @@
-//! A tick of the diagnosis with 500 lanes costs so little that ten a second take under 1% of a core, whether findings are open or not.
+//! A tick of the diagnosis with 500 lanes costs about as much late in a run, with findings open, as early. How much that is depends on the
+//! machine: it is printed, in per cent of a core at ten ticks a second, and not asserted.
 
 mod world;
 
@@ -61,7 +62,7 @@ fn a_tick_with_500_lanes_costs_no_more_late_in_a_run_than_early() {
         "{} ticks: {early:.3} ms each in the second quarter, {late:.3} in the last with findings open, which is as many per cent of a core",
         costs.len(),
     );
-    // Windows are bounded, so a longer run does not make a tick dearer; a factor of 4 is room for noise.
+    // Windows are bounded, so a longer run does not make a tick dearer; a factor of 4 is room for noise and for what open findings take.
     assert!(late < 4.0 * early.max(0.05), "{early} ms a tick grew to {late} ms");
     assert!(timeline.now() > RunTime::ZERO);
 }

@@ -4,6 +4,7 @@
 mod watched;
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -22,9 +23,19 @@ struct Jvm(Child);
 
 impl Jvm {
     fn start(collector: &str) -> Self {
+        Self::with(collector, &[])
+    }
+
+    /// One that listens on `port`, as a service that can be started again.
+    fn serving(port: u16) -> Self {
+        Self::with("-XX:+UseSerialGC", &[port.to_string()])
+    }
+
+    fn with(collector: &str, arguments: &[String]) -> Self {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/jvm/Churn.java");
         let mut command = Command::new("java");
-        command.args([collector, "-Xmx96m"]).arg(program).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args([collector, "-Xmx96m"]).arg(program).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let child = command.spawn();
         let mut child = child.unwrap_or_else(|e| panic!("{command:?}: {e}; ./test installs what is needed"));
         let mut line = String::new();
@@ -72,12 +83,17 @@ fn a_real_jvm_shows_generations_and_pauses_without_agent_and_flag() {
             names::HEAP_YOUNG,
             names::HEAP_OLD,
             names::HEAP_LIVE,
+            "heap.eden.limit",
+            "heap.old.limit",
             "heap.metaspace.used",
             names::RUNTIME_THREADS,
         ] {
             assert!(kept.values(lane, &me).len() > 3, "{collector}: {lane}");
         }
         assert!(kept.values(names::PAUSE, &me).iter().any(|p| *p > 0.0));
+        let collecting = kept.values(names::PAUSE_COLLECTING, &me);
+        assert!(collecting.iter().any(|share| *share > 0.0), "{collector}: {collecting:?}");
+        assert!(collecting.iter().all(|share| (0.0..=1.0).contains(share)), "{collector}: {collecting:?}");
         let now = MonoNs::now();
         let major = &events(&kept, kinds::PAUSE_MAJOR)[0];
         // It ended after it was asked for and before we read of it: that is what places it on our clock.
@@ -100,6 +116,23 @@ fn a_real_jvm_shows_generations_and_pauses_without_agent_and_flag() {
         soon("its end", || kept.happened("gone") && kept.noted("has ended"));
         assert!(attached.join(GRACE));
     }
+}
+
+#[test]
+fn a_service_that_was_started_again_is_taken_up_again() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let first = Jvm::serving(port);
+    let kept = Kept::default();
+    let attached = attach_jvm(first.0.id(), Box::new(kept.clone())).unwrap();
+    let used = |jvm: &Jvm| kept.values(names::HEAP_USED, &format!("pid-{}", jvm.0.id())).len();
+    soon("samples", || used(&first) > 3);
+    drop(first);
+    soon("its end", || kept.happened("gone") && kept.noted("has ended"));
+    let second = Jvm::serving(port);
+    soon("samples of the second", || used(&second) > 3);
+    assert!(kept.noted(&format!("process {} has taken its place", second.0.id())));
+    soon("an age as before", || kept.values(names::SOURCE_AGE, "jvm").last().is_some_and(|age| *age < 1e9));
+    assert!(attached.join(GRACE));
 }
 
 #[test]

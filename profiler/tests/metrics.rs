@@ -12,10 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dynamometer_profiler::sources::{Attached, attach_metrics, attach_otlp};
+use dynamometer_profiler::sources::{Attached, Precedence, Rank, attach_metrics, attach_otlp};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit as RegistryUnit};
+use timeline::LaneSpec;
 use timeline::event::kinds;
 use timeline::lane::names;
 use timeline::metric::Mapping;
@@ -328,6 +329,45 @@ fn node_with_the_sdk_of_opentelemetry_sends_generations_and_pauses() {
     assert!(kept.values(names::SERVER_REQUESTS, &me).iter().all(|r| *r < 2_000.0));
     assert!(kept.noted("OpenTelemetry, Node.js"));
     soon("its age", || !kept.values(names::SOURCE_AGE, "otlp").is_empty());
+    assert!(attached.join(GRACE));
+}
+
+#[test]
+fn requests_that_who_sees_the_process_tells_are_not_told_by_its_page() {
+    let server = Server::page(|n| {
+        format!(
+            "http_request_duration_seconds_sum {n}\nhttp_request_duration_seconds_count {n}\nshop_hikaricp_connections_idle 2\n"
+        )
+    });
+    let (precedence, kept) = (Precedence::default(), Kept::default());
+    let page = precedence.of(Rank::Page, Box::new(kept.clone()));
+    let attached = attach_metrics(&server.url(), None, &[], page).unwrap();
+    let told = || kept.values(names::SERVER_REQUESTS, &server.instance()).len();
+    soon("requests", || told() > 2);
+    let mut inside = precedence.of(Rank::Inside, Box::new(kept.clone()));
+    inside.declare(LaneSpec::rate(names::SERVER_REQUESTS, "pid-7", timeline::Unit::PerSecond)).unwrap();
+    soon("that they are left out", || {
+        kept.noted("requests left out: who sees the process itself tells them")
+    });
+    let (requests, idle) = (told(), kept.values("pool.db.idle", &server.instance()).len());
+    soon("the rest", || kept.values("pool.db.idle", &server.instance()).len() > idle + 3);
+    assert_eq!(told(), requests);
+    assert!(attached.join(GRACE));
+}
+
+#[test]
+fn that_nobody_has_sent_is_told_until_somebody_does() {
+    let kept = Kept::default();
+    let (attached, address) = receive(&kept, &[]);
+    let lack = attached.lack().unwrap();
+    assert!(
+        lack.starts_with(&format!("otlp: nobody has sent metrics to http://{address}/v1/metrics; ")),
+        "{lack}"
+    );
+    let body = r#"{"resourceMetrics":[{"scopeMetrics":[]}]}"#;
+    let head = "POST /v1/metrics HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: ";
+    assert!(raw(address, format!("{head}{}\r\n\r\n{body}", body.len()).as_bytes()).contains(" 200 "));
+    assert_eq!(attached.lack(), None);
     assert!(attached.join(GRACE));
 }
 

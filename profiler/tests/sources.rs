@@ -5,6 +5,8 @@ mod watched;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -373,10 +375,11 @@ fn our_own_process_is_found_by_its_port_and_read() {
     let attached = attach_process(port, Box::new(kept.clone())).unwrap();
     let pid = std::process::id();
     assert!(
-        attached.about().contains(&format!("pid {pid}: CPU, memory, descriptors, threads; heap, pauses")),
+        attached.about().contains(&format!("pid {pid}: CPU, memory, descriptors, threads, context switches")),
         "{}",
         attached.about()
     );
+    assert!(attached.about().contains("; heap, pauses"), "{}", attached.about());
     let busy = Arc::new(AtomicBool::new(true));
     let spinning = Arc::clone(&busy);
     let spinner = std::thread::spawn(move || while spinning.load(Ordering::Relaxed) {});
@@ -388,6 +391,43 @@ fn our_own_process_is_found_by_its_port_and_read() {
     assert!(last(names::PROCESS_RESIDENT) > 1e6);
     assert!(last(names::PROCESS_THREADS) >= 2.0);
     assert!((4.0..=last(names::PROCESS_DESCRIPTOR_LIMIT)).contains(&last(names::PROCESS_DESCRIPTORS)));
+    // Whoever reads us sleeps ten times a second.
+    soon("switches", || kept.values(names::PROCESS_VOLUNTARY_SWITCHES, &me).iter().any(|&n| n > 5.0));
+    assert!(kept.values(names::PROCESS_INVOLUNTARY_SWITCHES, &me).iter().all(|&n| n >= 0.0));
+    assert!(kept.values(names::PROCESS_THROTTLED, &me).iter().all(|share| (0.0..=1.0).contains(share)));
+    assert!(attached.join(GRACE));
+}
+
+/// A process that serves the listener's port, as far as anybody can see: it has it for its standard input.
+fn server(listener: &TcpListener) -> Child {
+    let listener = OwnedFd::from(listener.try_clone().unwrap());
+    Command::new("sleep").arg("60").stdin(Stdio::from(listener)).spawn().unwrap()
+}
+
+fn ends(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn processes_that_come_to_serve_the_port_are_watched_and_so_is_one_that_was_started_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let first = server(&listener);
+    let kept = Kept::default();
+    let attached = attach_process(port, Box::new(kept.clone())).unwrap();
+    let read = |child: &Child| kept.values(names::PROCESS_RESIDENT, &format!("pid-{}", child.id())).len();
+    soon("samples of the first", || read(&first) > 3);
+    let worker = server(&listener);
+    soon("samples of a worker that joins", || read(&worker) > 3);
+    assert!(kept.noted(&format!("process {} has come to serve the port and is watched", worker.id())));
+    let worker_id = worker.id();
+    ends(worker);
+    ends(first);
+    soon("their end", || kept.noted(&format!("process {worker_id} has ended")) && kept.happened("gone"));
+    let again = server(&listener);
+    soon("samples of one in their place", || read(&again) > 3);
+    ends(again);
     assert!(attached.join(GRACE));
 }
 
@@ -424,4 +464,6 @@ fn the_host_tells_its_cpu_and_what_was_stolen() {
     for name in [names::HOST_CPU, names::HOST_STEAL] {
         assert!(kept.values(name, "host").iter().all(|v| (0.0..=1.0).contains(v)));
     }
+    let queue = kept.values(names::HOST_RUN_QUEUE, "host");
+    assert!(!queue.is_empty() && queue.iter().all(|n| *n >= 1.0), "who looks runs: {queue:?}");
 }

@@ -72,7 +72,7 @@ pub struct Looked {
     pub kind: FindingKind,
     /// The best status over the run.
     pub status: Status,
-    /// The claim, or what is missing.
+    /// The claim, or why it could not be told: what is missing, how much data it takes, who speaks in its place.
     pub text: String,
 }
 

@@ -445,15 +445,16 @@ impl Summary {
         self.findings.iter().map(|f| &f.finding).filter(|f| f.caused_by.as_deref() == Some(&cause.id))
     }
 
-    /// Every finding in the order of cause and consequence, with its depth. A circle of causes, which
-    /// only a damaged file can hold, is cut.
+    /// Every finding in the order of cause and consequence, with its depth, for a margin. The profiler chooses causes so that
+    /// following them always ends at a root, so each is told once.
     #[must_use]
     pub fn story(&self) -> Vec<(usize, &Finding)> {
-        /// Chains of causes are shorter than this: the catalogue has no longer one.
+        /// A line has room for no deeper margin; what hangs deeper is told as deep as that.
         const DEEPEST: usize = 6;
         fn walk<'a>(s: &'a Summary, f: &'a Finding, depth: usize, out: &mut Vec<(usize, &'a Finding)>) {
-            out.push((depth, f));
-            if depth < DEEPEST {
+            out.push((depth.min(DEEPEST), f));
+            // Once all are told nothing is left; two of one name, which only a damaged file has, do not go on for ever.
+            if out.len() < s.findings.len() {
                 s.consequences(f).for_each(|c| walk(s, c, depth + 1, out));
             }
         }

@@ -140,9 +140,11 @@ fn entry(name: &str, text: &'static str) -> CatalogEntry {
     let plan =
         crate::parse(text, &origin, &Overrides::default()).expect("shipped scenarios are checked by a test");
     let file = DeTable::parse(text).expect("it was read just now");
-    let teaches = file.get_ref().get("teaches").and_then(|v| v.get_ref().as_str()).unwrap_or_default();
-    let needs =
+    let told = |key: &str| file.get_ref().get(key).and_then(|v| v.get_ref().as_str());
+    let teaches = told("teaches").unwrap_or_default();
+    let usual =
         if plan.target == Target::Bundled { "nothing (bundled backend)" } else { "a server that is running" };
+    let needs = told("needs").unwrap_or(usual);
     CatalogEntry {
         name: name.to_owned(),
         takes: show_duration(plan.length_ns()),
@@ -150,5 +152,18 @@ fn entry(name: &str, text: &'static str) -> CatalogEntry {
         teaches: teaches.to_owned(),
         needs: needs.to_owned(),
         text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_needed_is_said_where_it_is_more_than_nothing() {
+        let needs = |name: &str| &list().iter().find(|e| e.name == name).unwrap().needs;
+        assert_eq!(needs("stampede"), "nothing (bundled backend)");
+        assert!(needs("ten-to-fifty-thousand").contains("open files for each process"));
+        assert!(needs("cache-expiry").contains("for -e one=lock a Redis server"));
     }
 }

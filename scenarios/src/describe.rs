@@ -96,7 +96,9 @@ fn transport(plan: &RunPlan, out: &mut String) {
     said.extend(chosen.compression.then(|| "compressed answers are asked for".to_owned()));
     let redirects = usize::from(chosen.redirects);
     said.extend((redirects > 0).then(|| format!("{} followed at most", plural(redirects, "redirect"))));
-    said.extend(chosen.cookies.then(|| "sessions keep cookies".to_owned()));
+    let who =
+        if plan.sessions.iter().any(SessionKind::is_journey) { "sessions of steps" } else { "sessions" };
+    said.extend(chosen.cookies.then(|| format!("{who} keep cookies")));
     let sources: Vec<String> = chosen.sources.iter().map(ToString::to_string).collect();
     said.extend((!sources.is_empty()).then(|| format!("connects from {}", sources.join(", "))));
     if !said.is_empty() {

@@ -137,6 +137,12 @@ impl Model {
 }
 
 impl SessionKind {
+    /// Is it a journey, whose steps are code?
+    #[must_use]
+    pub fn is_journey(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Journey(_)))
+    }
+
     /// Does a pass never end by itself?
     #[must_use]
     pub fn is_endless(&self) -> bool {

@@ -250,7 +250,7 @@ impl Runner<'_> {
     fn attached(&self) -> Vec<Attach> {
         let mut attach = self.job.attach.clone();
         // An inspector that is asked for by name stands in for the bundled backend's agent: both would count the same things twice.
-        let inspected = attach.iter().any(|a| matches!(a, Attach::V8(..)));
+        let inspected = attach.iter().any(Attach::is_inspector);
         if inspected && self.backend.is_some() && !attach.contains(&Attach::Process) {
             attach.push(Attach::Process);
         }
@@ -265,7 +265,8 @@ impl Runner<'_> {
 
     fn settle(&self) -> anyhow::Result<Settled> {
         let attach = self.attached();
-        let named = !self.args.attach.is_empty();
+        // A scenario is somebody else's word.
+        let named = !self.args.attach.is_empty() && attach.iter().any(Attach::is_inspector);
         let permission = Permission::of(self.args.yes, named, self.args.ci);
         let mut settled = Settled::of(&attach, prepare::local_port(&self.url), permission)?;
         if attach.iter().any(|a| matches!(a, Attach::Agent { .. })) && self.backend.is_some() {
@@ -321,7 +322,7 @@ impl Runner<'_> {
 fn load_error(error: LoadError) -> anyhow::Error {
     match error {
         e @ LoadError::Unreachable { .. } => UserError::unreachable(e),
-        e @ LoadError::Source { .. } => UserError::wrong(e),
+        e @ (LoadError::Source { .. } | LoadError::Journey(_)) => UserError::wrong(e),
         e => e.into(),
     }
 }

@@ -55,6 +55,8 @@ pub struct TimeToFind {
     pub p95_s: Option<f64>,
     /// Of so many.
     pub count: usize,
+    /// So many more faults were never *likely*, and have no such time.
+    pub without: usize,
 }
 
 /// Figures with their intervals; null where there is nothing to estimate from.
@@ -136,6 +138,7 @@ impl Score {
                 median_s: value(intervals.median_s),
                 p95_s: value(intervals.p95_s),
                 count: times.len(),
+                without: wanted().filter(|w| w.fault.is_some() && w.after_s.is_none()).count(),
             },
             intervals,
             outcomes,
@@ -250,6 +253,9 @@ fn head(score: &Score) -> String {
             None => "no case".to_owned(),
         };
         let _ = writeln!(out, "{name:<28}  {figure}");
+    }
+    if score.time_to_find.without > 0 {
+        let _ = writeln!(out, "{:<28}  {}", "never likely, so without one", score.time_to_find.without);
     }
     out
 }

@@ -28,6 +28,7 @@ pub fn text(case: &Case) -> anyhow::Result<String> {
     let about = format!("Case {}: {}", case.number, case.describe());
     table.insert("about".to_owned(), Value::String(about));
     table.remove("teaches");
+    table.remove("needs");
     table.remove("vars");
     table.remove("gate");
     let seed = i64::try_from(case.seed).context("a case's seed has 63 bits")?;

@@ -8,7 +8,9 @@ mod wanted;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use profiler::sources::{self, Agreement, AttachError, Attached, Sink, SourceEvent};
+use profiler::sources::{
+    self, Agreement, AttachError, Attached, Naming, Precedence, Rank, Sink, SourceEvent,
+};
 use timeline::histogram::Sparse;
 use timeline::metric::Mapping;
 use timeline::recorder::Handle;
@@ -43,30 +45,40 @@ impl Sources {
     pub fn attach(settled: Settled, mappings: &[Mapping], handle: &Handle) -> anyhow::Result<Self> {
         let remarks = Remarks::default();
         let mut all = Self { attached: Vec::new(), said: settled.said, remarks: Arc::clone(&remarks) };
+        let (naming, precedence) = (Naming::default(), Precedence::default());
         let sink = || -> Box<dyn Sink> {
-            Box::new(RecorderSink { handle: handle.clone(), remarks: Arc::clone(&remarks) })
+            let (handle, remarks, naming) = (handle.clone(), Arc::clone(&remarks), naming.clone());
+            Box::new(RecorderSink { handle, remarks, naming })
         };
         // Heap and pauses are told by one source alone; what others say of them is compared with it.
         let inside = settled.ready.iter().any(Ready::sees_runtime).then(Agreement::default);
         let exact = || inside.as_ref().map_or_else(sink, |agreement| agreement.exact(sink()));
-        let agent = settled.ready.iter().any(|r| matches!(r, Ready::Agent { .. }));
-        for one in settled.ready {
+        // Whoever goes before others speaks first, so that these need not fall silent.
+        let mut ready = settled.ready;
+        ready.sort_by_key(rank);
+        for one in ready {
+            let rank = rank(&one);
+            let once = |sink| precedence.of(rank, sink);
+            let found = matches!(one, Ready::Jvm { found: true, .. });
             let result = match one {
-                Ready::Agent { url, token } => sources::attach_agent(&url, &token, exact()),
-                Ready::Served(served, unseen) => sources::attach_served(&served, unseen, sink()),
-                Ready::V8(installed) => Ok(installed.attach(exact())),
-                Ready::Jvm(pid) => sources::attach_jvm(pid, exact()),
-                Ready::Metrics { url } => sources::attach_metrics(&url, inside.clone(), mappings, sink()),
-                Ready::Otlp(address) => sources::attach_otlp(address, inside.clone(), mappings, sink()),
+                Ready::Agent { url, token } => sources::attach_agent(&url, &token, once(exact())),
+                Ready::Served(served, unseen) => sources::attach_served(&served, unseen, once(sink())),
+                Ready::V8(installed) => Ok(installed.attach(once(exact()))),
+                Ready::Jvm { pid, .. } => sources::attach_jvm(pid, once(exact())),
+                Ready::Metrics { url } => {
+                    sources::attach_metrics(&url, inside.clone(), mappings, once(sink()))
+                }
+                Ready::Otlp(address) => sources::attach_otlp(address, inside.clone(), mappings, once(sink())),
                 Ready::Store { kind, url, password } => match kind {
-                    // An agent times statements where they are waited for; counted twice they would be twice as many.
-                    Store::Postgres => sources::attach_postgres(&url, &password, !agent, sink()),
-                    Store::Redis => sources::attach_redis(&url, &password, sink()),
-                    Store::RabbitMq => sources::attach_rabbitmq(&url, &password, sink()),
+                    Store::Postgres => sources::attach_postgres(&url, &password, once(sink())),
+                    Store::Redis => sources::attach_redis(&url, &password, once(sink())),
+                    Store::RabbitMq => sources::attach_rabbitmq(&url, &password, once(sink())),
                 },
             };
             match result {
                 Ok(source) => all.attached.push(source),
+                // It could be read a moment ago; what nobody asked for by name fails no run.
+                Err(e) if found => all.said.push(format!("not looked inside: {e}")),
                 Err(
                     e @ (AttachError::Agent { .. }
                     | AttachError::Metrics { .. }
@@ -101,9 +113,19 @@ impl Sources {
         self.said.iter().cloned().chain(attached).collect()
     }
 
-    /// What sources had to remark so far: failures, disagreements; a line each.
+    /// What sources had to remark so far: failures, disagreements, that they have waited in vain; a line each.
     pub fn remarks(&self) -> Vec<String> {
-        self.remarks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let told = self.remarks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        told.into_iter().chain(self.attached.iter().filter_map(Attached::lack)).collect()
+    }
+}
+
+/// Who goes before whom where several tell of the same thing.
+fn rank(ready: &Ready) -> Rank {
+    match ready {
+        Ready::Agent { .. } | Ready::Served(..) | Ready::V8(_) | Ready::Jvm { .. } => Rank::Inside,
+        Ready::Store { .. } => Rank::Server,
+        Ready::Metrics { .. } | Ready::Otlp(_) => Rank::Page,
     }
 }
 
@@ -121,6 +143,7 @@ impl Drop for Sources {
 struct RecorderSink {
     handle: Handle,
     remarks: Remarks,
+    naming: Naming,
 }
 
 impl Sink for RecorderSink {
@@ -160,5 +183,9 @@ impl Sink for RecorderSink {
         if remarks.len() < MAX_REMARKS {
             remarks.push(timeline::text::clean(&line, 400));
         }
+    }
+
+    fn instance(&mut self, short: &str, whole: &str) -> String {
+        self.naming.unique(short, whole)
     }
 }

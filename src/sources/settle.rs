@@ -1,15 +1,15 @@
 //! Settling what is attached, before a run's clock starts and its screen stands: who serves the port, and may we look inside?
 //!
 //! Owns the choice of `auto` and the one question. Installing observers changes the target, if ever so little, so it is done
-//! only when it was asked for by name, by `--yes`, or by the answer.
+//! only when the inspector was named on the command line, by `--yes`, or by the answer. What is asked for in several ways is read once.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::process::Command;
 
-use profiler::sources::AttachError;
 use profiler::sources::discover::{Process, Runtime, Served, discover};
-use profiler::sources::v8::{self, Installed, Place, Search};
+use profiler::sources::v8::{self, Installed, Place, Readers, Search};
+use profiler::sources::{AttachError, check_jvm};
 
 use super::wanted::{Attach, Store};
 use crate::outcome::UserError;
@@ -29,7 +29,7 @@ pub enum Permission {
 }
 
 impl Permission {
-    /// `yes`: asked to ask nothing; `named`: the sources were named on the command line; `ci`: nobody is there.
+    /// `yes`: asked to ask nothing; `named`: the inspector was named on the command line; `ci`: nobody is there.
     pub fn of(yes: bool, named: bool, ci: bool) -> Self {
         let person = !ci && io::stdin().is_terminal() && io::stderr().is_terminal();
         match (yes || named, person) {
@@ -39,21 +39,20 @@ impl Permission {
         }
     }
 
-    /// Asks if need be.
-    fn granted(self, processes: &[&Process], port: u16) -> bool {
-        match self {
-            Self::Given => true,
-            Self::Missing => false,
-            Self::Ask => ask(&format!(
-                "dyno: {} serves port {port}. Look inside by its inspector, with observers that are taken back at the end? [y/N] ",
-                described(processes)
-            )),
+    /// Asks if need be, once: the answer holds for all that is attached.
+    fn granted(&mut self, ask: impl FnOnce() -> bool) -> bool {
+        if *self == Self::Ask {
+            *self = if ask() { Self::Given } else { Self::Missing };
         }
+        *self == Self::Given
     }
 }
 
-fn ask(question: &str) -> bool {
-    eprint!("{question}");
+/// The one question, after the words that say who is meant.
+fn ask(who: &str) -> bool {
+    eprint!(
+        "dyno: {who}. Look inside by its inspector, with observers that are taken back at the end? [y/N] "
+    );
     let _ = io::stderr().flush(); // it is not buffered anyway
     let mut answer = String::new();
     let read = io::stdin().read_line(&mut answer);
@@ -68,8 +67,8 @@ pub enum Ready {
     Served(Served, &'static str),
     /// Observers that stand already.
     V8(Installed),
-    /// A JVM by its process id.
-    Jvm(u32),
+    /// A JVM by its process id; `found` by `auto`, not asked for by name.
+    Jvm { pid: u32, found: bool },
     /// A page of metrics.
     Metrics { url: String },
     /// Where metrics of OpenTelemetry are received.
@@ -81,7 +80,7 @@ pub enum Ready {
 impl Ready {
     /// Does it see heap and pauses of the target's processes?
     pub fn sees_runtime(&self) -> bool {
-        matches!(self, Self::Agent { .. } | Self::V8(_) | Self::Jvm(_))
+        matches!(self, Self::Agent { .. } | Self::V8(_) | Self::Jvm { .. })
     }
 }
 
@@ -93,27 +92,37 @@ fn guard() -> io::Result<Command> {
 }
 
 /// Everything to attach, and what there is to say about it already.
+#[derive(Default)]
 pub struct Settled {
     /// In the order in which it was asked for.
     pub ready: Vec<Ready>,
     /// What `auto` found, and why it did not attach more; a line each.
     pub said: Vec<String>,
+    /// Whom inspectors read.
+    readers: Readers,
 }
 
 impl Settled {
     /// `port` is the target's, where it is on this machine.
     ///
     /// `auto` never fails a run: what it cannot attach it says. What was asked for by name must work.
-    pub fn of(asked: &[Attach], port: Option<u16>, permission: Permission) -> anyhow::Result<Self> {
-        let mut settled = Self { ready: Vec::new(), said: Vec::new() };
+    pub fn of(asked: &[Attach], port: Option<u16>, mut permission: Permission) -> anyhow::Result<Self> {
+        let mut settled = Self::default();
+        // Those of the port are asked for once: by name rather than by `auto`, and with the search if anybody wants it.
+        let named = asked.iter().any(|a| matches!(a, Attach::V8(None, _)));
+        let search = if asked.contains(&Attach::V8(None, Search::Heap)) { Search::Heap } else { Search::No };
+        let mut looked = false;
         for one in asked {
             match one {
                 Attach::Nothing => {}
-                Attach::Auto => settled.auto(port, permission),
-                Attach::Process => {
-                    settled.ready.push(Ready::Served(served(port).map_err(UserError::wrong)?, UNSEEN));
+                Attach::Auto => settled.auto(port, named, &mut permission),
+                Attach::Process => settled.serves(served(port).map_err(UserError::wrong)?, UNSEEN),
+                Attach::V8(None, _) if looked => {}
+                Attach::V8(None, _) => {
+                    looked = true;
+                    settled.v8(None, search, port, &mut permission)?;
                 }
-                Attach::V8(place, search) => settled.v8(*place, *search, port, permission)?,
+                Attach::V8(place, search) => settled.v8(*place, *search, port, &mut permission)?,
                 Attach::Jvm(pid) => settled.jvm(*pid, port)?,
                 Attach::Agent { url, token } => {
                     settled.ready.push(Ready::Agent { url: url.clone(), token: token.clone() });
@@ -162,35 +171,34 @@ impl Settled {
         }));
     }
 
-    fn auto(&mut self, port: Option<u16>, permission: Permission) {
+    /// `named`: the inspectors of the port are asked for by name, too.
+    fn auto(&mut self, port: Option<u16>, named: bool, permission: &mut Permission) {
         let served = match served(port) {
             Ok(served) => served,
             Err(e) => return self.said.push(format!("process not attached: {e}")),
         };
         let all: Vec<&Process> = served.processes.iter().collect();
         self.said.push(format!("port {} is served by {}", served.port, described(&all)));
-        // A JVM keeps its counters in a file of its own accord: reading them changes nothing there.
         let jvms: Vec<u32> = on(&served, |r| *r == Runtime::Java).iter().map(|p| p.pid).collect();
-        self.ready.extend(jvms.iter().map(|pid| Ready::Jvm(*pid)));
-        let inside = self.inside(&served, permission) || !jvms.is_empty();
-        let unseen = if inside { "" } else { UNSEEN };
-        self.ready.push(Ready::Served(served, unseen));
+        let told = self.found(&jvms);
+        let inside = named || self.inside(&served, permission);
+        self.serves(served, if inside || told { "" } else { UNSEEN });
     }
 
     /// Looks inside those that run on V8; true if that succeeded.
-    fn inside(&mut self, served: &Served, permission: Permission) -> bool {
+    fn inside(&mut self, served: &Served, permission: &mut Permission) -> bool {
         let inside = on_v8(served);
         if inside.is_empty() {
             return false;
         }
-        if !permission.granted(&inside, served.port) {
+        if !permission.granted(|| ask(&serving(&inside, served.port))) {
             self.said.push(
                 "not looked inside: `--attach node` or `--yes` lets dyno open the inspector and install observers"
                     .to_owned(),
             );
             return false;
         }
-        match v8::install(&places(&inside), Some(served.port), Search::No, Some(guard)) {
+        match v8::install(&places(&inside), Some(served.port), Search::No, Some(guard), &self.readers) {
             Ok(installed) => self.ready.push(Ready::V8(installed.following(served.port))),
             Err(e) => {
                 self.said.push(format!("not looked inside: {e}"));
@@ -200,9 +208,25 @@ impl Settled {
         true
     }
 
+    /// JVMs that nobody has named; true if one of them tells anything. Each keeps its counters in a file of its own accord: reading them
+    /// changes nothing there.
+    fn found(&mut self, pids: &[u32]) -> bool {
+        let mut told = false;
+        for &pid in pids {
+            match check_jvm(pid) {
+                Ok(()) => {
+                    self.jvm_once(pid, true);
+                    told = true;
+                }
+                Err(e) => self.said.push(format!("not looked inside: {e}")),
+            }
+        }
+        told
+    }
+
     fn jvm(&mut self, pid: Option<u32>, port: Option<u16>) -> anyhow::Result<()> {
         if let Some(pid) = pid {
-            self.ready.push(Ready::Jvm(pid));
+            self.jvm_once(pid, false);
             return Ok(());
         }
         let served = served(port).map_err(UserError::wrong)?;
@@ -210,8 +234,33 @@ impl Settled {
         if jvms.is_empty() {
             return Err(not_on("jvm", &served, "by a JVM"));
         }
-        self.ready.extend(jvms.iter().map(|p| Ready::Jvm(p.pid)));
+        jvms.iter().for_each(|p| self.jvm_once(p.pid, false));
         Ok(())
+    }
+
+    fn jvm_once(&mut self, pid: u32, found: bool) {
+        let known = self.ready.iter_mut().find_map(|r| match r {
+            Ready::Jvm { pid: known, found } if *known == pid => Some(found),
+            _ => None,
+        });
+        match known {
+            // Who is named must work, also where `auto` has found it.
+            Some(before) => *before &= found,
+            None => self.ready.push(Ready::Jvm { pid, found }),
+        }
+    }
+
+    /// The processes of the port, once: with what remains unseen by all that is attached.
+    fn serves(&mut self, served: Served, unseen: &'static str) {
+        let known = self.ready.iter_mut().find_map(|r| match r {
+            Ready::Served(_, unseen) => Some(unseen),
+            _ => None,
+        });
+        match known {
+            Some(before) if unseen.is_empty() => *before = unseen,
+            Some(_) => {}
+            None => self.ready.push(Ready::Served(served, unseen)),
+        }
     }
 
     fn v8(
@@ -219,27 +268,26 @@ impl Settled {
         place: Option<Place>,
         search: Search,
         port: Option<u16>,
-        permission: Permission,
+        permission: &mut Permission,
     ) -> anyhow::Result<()> {
-        if permission == Permission::Missing {
-            return Err(UserError::wrong(
-                "the scenario attaches the inspector of its target: that installs observers there, so say --yes or --attach node",
-            ));
-        }
-        let mut follow = None;
-        let places = match place {
-            Some(place) => vec![place],
+        let (places, follow, who) = match place {
+            Some(place) => (vec![place], None, format!("the scenario attaches {place}")),
             None => {
                 let served = served(port).map_err(UserError::wrong)?;
-                follow = Some(served.port);
                 let inside = on_v8(&served);
                 if inside.is_empty() {
                     return Err(not_on("node", &served, "by Node.js or Deno"));
                 }
-                places(&inside)
+                (places(&inside), Some(served.port), serving(&inside, served.port))
             }
         };
-        let installed = v8::install(&places, port, search, Some(guard)).map_err(UserError::wrong)?;
+        if !permission.granted(|| ask(&who)) {
+            return Err(UserError::wrong(
+                "the scenario attaches the inspector of its target: that installs observers there, so say --yes or --attach node",
+            ));
+        }
+        let installed = v8::install(&places, port, search, Some(guard), &self.readers);
+        let installed = installed.map_err(UserError::wrong)?;
         self.ready.push(Ready::V8(match follow {
             Some(port) => installed.following(port),
             None => installed,
@@ -275,6 +323,10 @@ fn places(processes: &[&Process]) -> Vec<Place> {
     processes.iter().map(|p| Place::Process(p.pid)).collect()
 }
 
+fn serving(processes: &[&Process], port: u16) -> String {
+    format!("{} serves port {port}", described(processes))
+}
+
 /// `node (pid 5) with 2 cluster workers (6, 7)`.
 fn described(processes: &[&Process]) -> String {
     let pids = |of: &[&&Process]| of.iter().map(|p| p.pid.to_string()).collect::<Vec<_>>().join(", ");
@@ -300,7 +352,7 @@ mod tests {
             broker: "amqp://me:pa55@mq:5672/%2f".parse().unwrap(),
         };
         let watched = Ready::Store { kind: Store::Redis, url: String::new(), password: String::new() };
-        let mut settled = Settled { ready: vec![watched], said: Vec::new() };
+        let mut settled = Settled { ready: vec![watched], ..Settled::default() };
         settled.offer(&stores);
         insta::assert_snapshot!(settled.said.join("\n"), @r"
         the backend's database can be watched, too: --attach postgres=postgres://USER@db:5432/shop (its password in DYNO_POSTGRES_PASSWORD)
@@ -321,6 +373,47 @@ mod tests {
     fn nobody_looks_inside_unasked() {
         assert_eq!(Permission::of(false, false, true), Permission::Missing);
         assert_eq!(Permission::of(true, false, true), Permission::Given);
-        assert!(!Permission::Missing.granted(&[], 1));
+        let unasked = || -> bool { panic!("nobody is there to be asked") };
+        assert!(!Permission::of(false, false, true).granted(unasked));
+        assert!(Permission::of(false, true, true).granted(unasked));
+    }
+
+    #[test]
+    fn one_question_is_asked_at_most() {
+        for answer in [true, false] {
+            let (mut permission, mut asked) = (Permission::Ask, 0);
+            for _ in 0..3 {
+                let granted = permission.granted(|| {
+                    asked += 1;
+                    answer
+                });
+                assert_eq!(granted, answer);
+            }
+            assert_eq!(asked, 1);
+        }
+    }
+
+    #[test]
+    fn a_jvm_that_tells_nothing_fails_nothing_unless_it_was_named() {
+        let (me, mut settled) = (std::process::id(), Settled::default());
+        assert!(!settled.found(&[me]));
+        assert!(settled.ready.is_empty(), "nothing that would leave out what pages tell of heap and pauses");
+        let said = &settled.said[0];
+        assert!(said.starts_with("not looked inside: cannot attach the JVM of process"), "{said}");
+        assert!(said.contains("-XX:-UsePerfData"), "{said}");
+        for found in [true, true, false] {
+            settled.jvm_once(me, found);
+        }
+        assert!(matches!(settled.ready[..], [Ready::Jvm { found: false, .. }]), "once, as it was named");
+    }
+
+    #[test]
+    fn the_processes_of_a_port_are_read_once_and_not_said_to_be_unseen_where_they_are_seen() {
+        let served = || Served { port: 1, processes: Vec::new(), hidden: 0 };
+        for unseen in [[UNSEEN, ""], ["", UNSEEN]] {
+            let mut settled = Settled::default();
+            unseen.into_iter().for_each(|words| settled.serves(served(), words));
+            assert!(matches!(settled.ready[..], [Ready::Served(_, "")]));
+        }
     }
 }

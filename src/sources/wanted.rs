@@ -88,6 +88,11 @@ impl Attach {
         })
     }
 
+    /// Is it V8's inspector? Who names it on the command line has said that it may be opened.
+    pub fn is_inspector(&self) -> bool {
+        matches!(self, Self::V8(..))
+    }
+
     /// All of them.
     pub fn parse_all(texts: &[String]) -> anyhow::Result<Vec<Self>> {
         texts.iter().map(|text| Self::parse(text)).collect()

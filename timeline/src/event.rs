@@ -60,6 +60,9 @@ pub mod kinds {
     pub const PAUSE_MINOR: &str = "pause.minor";
     /// A collector's major pause.
     pub const PAUSE_MAJOR: &str = "pause.major";
+    /// A collector's work beside its minor and major pauses, for which it stops the process, too: V8 begins to mark step by step, or calls
+    /// back for what it has found dead.
+    pub const PAUSE_INCREMENTAL: &str = "pause.incremental";
     /// The allocator gave memory back in the foreground.
     pub const PAUSE_PURGE: &str = "pause.purge";
     /// One refresh of a cache key. Labels: `cache`, `key`; `value`: loads of that key that ran in the
@@ -69,8 +72,8 @@ pub mod kinds {
     /// idle, with what it calls of libraries and runtime, 0 to 1.
     pub const PROFILE_CPU: &str = "profile.cpu";
     /// How the database's server would run a statement, as far as its planner knows without running it. Labels: `statement` (fingerprint),
-    /// `plan` (its steps from the top down to the scan that costs most), and of that scan `table` and `filter`; `value`: the planner's
-    /// estimate of rows that the scan reads, 0 where there is no scan of a whole table.
+    /// `plan` (its steps from the top down to the scan that costs most), and of that scan `table`, `filter` and `cost`; `value`: what the
+    /// planner takes all of it to cost.
     pub const DB_PLAN: &str = "db.plan";
     /// The load generator: a worker process died. Label: `worker`.
     pub const WORKER_LOST: &str = "generator.worker-lost";

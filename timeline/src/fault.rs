@@ -187,8 +187,10 @@ impl FaultKind {
     }
 }
 
-/// Asks the reference backend to misbehave, from now on, for a span.
+/// Asks the reference backend to misbehave, from now on, for a span. A field that it does not have is a mistake, and no
+/// order for the defaults; recordings hold none of these.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FaultOrder {
     /// Which fault.
     pub name: FaultKind,
@@ -278,5 +280,16 @@ mod tests {
                 assert!(order(knob.default).check().is_ok() && order(knob.max * 2.0).check().is_err());
             }
         }
+    }
+
+    #[test]
+    fn an_order_survives_json_and_a_misspelt_one_is_none() {
+        let knobs = BTreeMap::from([("bytes".to_owned(), 2_048.0)]);
+        let order = FaultOrder { name: FaultKind::Leak, for_ms: 1_000, knobs };
+        let json = serde_json::to_string(&order).unwrap();
+        assert_eq!(serde_json::from_str::<FaultOrder>(&json).unwrap(), order);
+        let misspelt = json.replace("knobs", "knob");
+        let why = serde_json::from_str::<FaultOrder>(&misspelt).unwrap_err().to_string();
+        assert!(why.starts_with("unknown field `knob`"), "{why}");
     }
 }

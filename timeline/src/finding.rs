@@ -142,7 +142,7 @@ impl Severity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// A needed signal is missing; [`Finding::missing`] says which.
+    /// A needed signal is missing, or what there is of it says too little.
     CannotTell,
     /// Looked for, with all signals there, and absent.
     NotSeen,

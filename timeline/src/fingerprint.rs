@@ -1,7 +1,8 @@
 //! The fingerprint of a statement: its text without what changes from call to call.
 //!
 //! Owns [`of`], which the agent calls at the client and sources at the server, so that both tell of one statement. Literals, parameters and comments never get into a fingerprint, since they may hold anybody's data; lists of
-//! values are as long as one. What stands in double quotes is a name, as the standard has it.
+//! values are as long as one. What stands in double quotes is a name, as the standard has it. And [`of_told`]: what a process tells as a
+//! fingerprint of its own making is not believed to be one.
 
 use crate::event::LABEL_MAX;
 use crate::text::clean;
@@ -10,6 +11,9 @@ use crate::text::clean;
 const READ_MAX: usize = 16 * 1024;
 /// Stands for literals and parameters.
 const HOLE: &str = "?";
+/// Between a text that was cut and the sum over all of it, and digits of the sum.
+const CUT: &str = "…#";
+const SUM_DIGITS: usize = 5;
 /// Behind these a minus is a sign and takes nothing away.
 const BEFORE_SIGN: [&str; 9] = ["(", ",", "=", "<", ">", "+", "*", "/", "%"];
 /// The tokens of two groups of values in a row, the second of which says nothing new.
@@ -37,6 +41,31 @@ pub fn of(sql: &str) -> String {
         tokens.pop();
     }
     cut(&join(&tokens))
+}
+
+/// What is told as a fingerprint: the same if it is one, else the fingerprint of it.
+#[must_use]
+pub fn of_told(told: &str) -> String {
+    let is_sum = |sum: &str| sum.len() == SUM_DIGITS && sum.bytes().all(|b| b.is_ascii_hexdigit());
+    let body = told.rsplit_once(CUT).filter(|&(_, sum)| is_sum(sum)).map_or(told, |(body, _)| body);
+    if is_masked(body) { told.to_owned() } else { of(told) }
+}
+
+/// Is there no literal, parameter or comment in it?
+fn is_masked(mut rest: &str) -> bool {
+    while let Some(first) = rest.chars().next() {
+        let (kind, length) = next(rest, first);
+        let masked = match kind {
+            Kind::Nothing => first.is_whitespace(),
+            Kind::Value => rest.starts_with(HOLE),
+            Kind::Text => true,
+        };
+        if !masked {
+            return false;
+        }
+        rest = &rest[length..];
+    }
+    true
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -173,7 +202,7 @@ fn cut(text: &str) -> String {
     let sum = text
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |sum, b| (sum ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    let tail = format!("…#{:05x}", (sum ^ (sum >> 20) ^ (sum >> 40)) & 0xf_ffff);
+    let tail = format!("{CUT}{:0SUM_DIGITS$x}", (sum ^ (sum >> 20) ^ (sum >> 40)) & 0xf_ffff);
     let kept = LABEL_MAX - tail.chars().count();
     text.chars().take(kept).chain(tail.chars()).collect()
 }
@@ -204,11 +233,35 @@ mod tests {
         assert_eq!(of(&"(".repeat(100_000)).chars().count(), LABEL_MAX);
     }
 
+    #[test]
+    fn what_is_told_as_a_fingerprint_is_one_or_becomes_one() {
+        for secret in [
+            "SELECT 'secret'",
+            "INSERT INTO docs VALUES ('secret that was cut…",
+            "SELECT $$secret$$, E'it\\'s secret', $q$secret",
+            "SELECT a FROM b /* secret */ WHERE c = ? -- secret",
+            "SELECT a /* secret…#0a1b2",
+        ] {
+            let print = of_told(secret);
+            assert!(!print.contains("secret") && print.starts_with(&secret[..6]), "{print}");
+        }
+        for print in ["", "other", "SELECT a, \"it's\" FROM t2 WHERE b = ?…", "INSERT INTO docs VALUES (?)…"]
+        {
+            assert_eq!(of_told(print), print);
+        }
+    }
+
     proptest! {
         #[test]
         fn any_text_is_survived(text in ".{0,300}") {
             let print = of(&text);
             prop_assert!(print.chars().count() <= LABEL_MAX && !print.contains(char::is_control));
+        }
+
+        #[test]
+        fn a_fingerprint_of_ours_stays_what_it_is(names in "[a-z, \"(]{0,200}", number in any::<u16>()) {
+            let print = of(&format!("SELECT {names} FROM t WHERE a = {number} AND b > -{number}"));
+            prop_assert_eq!(of_told(&print), print);
         }
 
         #[test]

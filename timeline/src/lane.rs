@@ -203,6 +203,9 @@ pub mod names {
     pub const HOST_LISTEN_DROPS: &str = "host.listen-drops";
     /// TCP segments sent again, per second, of the whole network namespace.
     pub const HOST_RETRANSMITS: &str = "host.retransmits";
+    /// Threads of the machine that run or wait for a core at the instant of the sample, whoever's: the one of dyno that looks is among
+    /// them.
+    pub const HOST_RUN_QUEUE: &str = "host.run-queue";
     /// Live bytes younger than the age threshold.
     pub const HEAP_YOUNG: &str = "heap.young.used";
     /// Live bytes that outlived the age threshold.
@@ -234,6 +237,8 @@ pub mod names {
     pub const PAUSE: &str = "pause.longest";
     /// Share of the time in which a collector stopped the process, 0 to 1, with all that is too short to be told as an event.
     pub const PAUSE_COLLECTING: &str = "pause.collecting";
+    /// Collections per second, with all that are too short to be told as events; subject: `minor` or `major`, as events name them.
+    pub const PAUSE_COLLECTIONS: &str = "pause.collections";
     /// Threads of the offload pool.
     pub const OFFLOAD_CAPACITY: &str = "offload.capacity";
     /// Tasks that run on the offload pool now.
@@ -301,6 +306,12 @@ pub mod names {
     pub const PROCESS_DEATHS: &str = "process.deaths";
     /// Threads.
     pub const PROCESS_THREADS: &str = "process.threads";
+    /// Voluntary context switches per second: a thread gave its core up because it had to wait. Of threads that still run when it is read.
+    pub const PROCESS_VOLUNTARY_SWITCHES: &str = "process.voluntary-switches";
+    /// Involuntary context switches per second: a core was taken from a thread that could have gone on. Of the same threads.
+    pub const PROCESS_INVOLUNTARY_SWITCHES: &str = "process.involuntary-switches";
+    /// Share of the time in which the process's control group had used up its CPU quota and was held back, 0 to 1.
+    pub const PROCESS_THROTTLED: &str = "process.throttled";
     /// Statements sent per second; subject: fingerprint.
     pub const DB_CALLS: &str = "db.calls";
     /// From sending a statement to its answer, as the client sees it, histogram; subject: fingerprint. A statement of a batch
@@ -354,7 +365,8 @@ pub mod names {
     /// `early-refreshes`, `evictions` (to make room), `expired`, `removed` (by whoever uses it: changed, or emptied),
     /// `absent-loads` and `absent-hits` (loads and hits that say that there is no such thing); levels `loads-in-flight`,
     /// `entries`; histograms `load` and `time` (a command's way to a store elsewhere and back, as the client sees it). A store elsewhere tells neither `entries` nor `expired`. Of its server's own figures: rate
-    /// `commands`; levels `memory`, `memory-limit` (bytes), `connections`, `blocked` (clients that wait in a command).
+    /// `commands`; levels `memory`, `memory-limit` (bytes), `connections`, `blocked` (clients that wait in a command), `pause` (ns: what held its
+    /// one thread longest since the sample before, by its latency monitor).
     pub const CACHE: &str = "cache";
     /// Last parts of `broker.NAME.*`: levels `depth` (messages that wait for a consumer), `consumers`; histogram `age`
     /// (from publishing to a consumer's beginning); rates `published`, `refused`, `consumed`. Of its server's own figures: levels

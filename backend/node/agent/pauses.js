@@ -20,8 +20,8 @@ export class Pauses {
   seesCollections = !process.versions.bun && !process.versions.deno;
   /** Called after each major collection. */
   collected = () => {};
-  /** Collections so far, and how long they took together, ns. */
-  collections = 0;
+  /** Collections so far by kind, and how long they took together, ns. */
+  collections = { minor: 0, major: 0, incremental: 0 };
   collecting = 0;
 
   /** @param {import('./lanes.js').Lanes} lanes */
@@ -30,6 +30,7 @@ export class Pauses {
     if (!this.seesCollections) return;
     this.#observeCollections();
     lanes.rate('pause.collecting', 'ratio', () => this.collecting / 1e9, { combine: 'max' });
+    for (const subject of ['minor', 'major']) lanes.rate('pause.collections', 'per-second', () => this.collections[subject], { subject });
   }
 
   /**
@@ -64,17 +65,23 @@ export class Pauses {
   }
 
   #observeCollections() {
-    const { NODE_PERFORMANCE_GC_MINOR: minor, NODE_PERFORMANCE_GC_MAJOR: major } = constants;
+    // What is none of them is of the young generation: its scavenger's, or its mark-sweep's.
+    const kinds = new Map([
+      [constants.NODE_PERFORMANCE_GC_MAJOR, 'major'],
+      // V8 begins to mark step by step; it calls back for what it has found dead.
+      [constants.NODE_PERFORMANCE_GC_INCREMENTAL, 'incremental'],
+      [constants.NODE_PERFORMANCE_GC_WEAKCB, 'incremental'],
+    ]);
     const origin = performanceOrigin();
     this.#observer = new PerformanceObserver((list) => {
       // All entries of the batch: exporters that take the first one only miss three in four.
       for (const entry of list.getEntries()) {
         const start = origin + entry.startTime * 1e6;
-        this.collections += 1;
+        const kind = kinds.get(entry.detail?.kind) ?? 'minor';
+        this.collections[kind] += 1;
         this.collecting += entry.duration * 1e6;
-        const kind = entry.detail?.kind === minor ? 'pause.minor' : 'pause.major';
-        this.note(kind, start, start + entry.duration * 1e6);
-        if (entry.detail?.kind === major) this.collected();
+        this.note(`pause.${kind}`, start, start + entry.duration * 1e6);
+        if (kind === 'major') this.collected();
       }
     });
     this.#observer.observe({ entryTypes: ['gc'] });

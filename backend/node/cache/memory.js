@@ -47,6 +47,13 @@ export class MemoryCache {
     if (gone > 0) this.#watch.evicted(gone);
   }
 
+  /** All entries that are there expire at this time; gives how many those are. */
+  async expireAt(expiresMs) {
+    this.tidy();
+    for (const [, entry] of this.#map.entries()) entry.expiresMs = expiresMs;
+    return this.#map.size;
+  }
+
   /** Drops what has expired; now and then, off the hot path. */
   tidy() {
     const now = unixMs();

@@ -78,7 +78,8 @@ export class ProductCache {
       const early = protection === 'xfetch' && drawsTheLot(entry.expiresMs - unixMs(), entry.loadMs, beta, 1 - Math.random());
       if (!early) return entry.value;
       this.#meter.count('early-refreshes');
-      return load();
+      // One that fails is no harm yet: the entry is still good.
+      return load().catch(() => entry.value);
     }
     this.#meter.count('misses');
     const { stampede } = this.#faults;
@@ -107,6 +108,11 @@ export class ProductCache {
 
   resize(capacity) {
     this.#entries.resize(capacity);
+  }
+
+  /** All entries that are there expire at this time; gives how many those are. */
+  expireAt(expiresMs) {
+    return this.#entries.expireAt(expiresMs);
   }
 
   tidy() {
@@ -181,12 +187,13 @@ export class ProductCache {
 /**
  * The cache that the environment names, else one in this process.
  * @param {string | undefined} url `DYNO_CACHE_URL`
+ * @param {string} prefix of all keys there
  * @param {Watch} watch
  */
-export async function openEntries(url, capacity, watch) {
+export async function openEntries(url, prefix, capacity, watch) {
   if (!url) return new MemoryCache(capacity, watch);
   const { RedisCache } = await import('./redis.js');
-  const cache = new RedisCache(url, capacity, watch);
+  const cache = new RedisCache(url, prefix, capacity, watch);
   await cache.check();
   return cache;
 }

@@ -1,7 +1,7 @@
 /**
  * The cache in Redis, through `ioredis`, shared by all workers.
  *
- * The URL comes from the environment and goes into no message. A Redis that does not answer is no reason to refuse a customer: it
+ * All keys begin with the prefix of this start of the shop, and nothing else is touched. The URL comes from the environment and goes into no message. A Redis that does not answer is no reason to refuse a customer: it
  * counts as a miss, and is said in the log once until it is back.
  */
 import { Redis } from 'ioredis';
@@ -9,16 +9,17 @@ import { unixMs } from '../clock.js';
 import { BoundedMap } from './bounded-map.js';
 import { Locks } from './lock.js';
 
-/** Everything lies under this, and nothing else is touched. */
-const PREFIX = 'dyno-shop-node:';
 /** Keys looked at in one step of emptying. */
 const STEP = 500;
+/** Entries that are given another end in one step: a millisecond of work. */
+const MOVED = 50;
 /** A server that does not answer for so long counts as absent, ms. */
 const PATIENCE_MS = 500;
 
 export class RedisCache {
   isShared = true;
   #redis;
+  #prefix;
   #locks;
   #keys;
   #watch;
@@ -26,20 +27,16 @@ export class RedisCache {
 
   /**
    * @param {string} url
+   * @param {string} prefix
    * @param {import('./products.js').Watch} watch
    */
-  constructor(url, capacity, watch) {
+  constructor(url, prefix, capacity, watch) {
+    this.#prefix = prefix;
     this.#keys = new BoundedMap(capacity);
     this.#watch = watch;
-    this.#redis = new Redis(url, {
-      enableOfflineQueue: true,
-      maxRetriesPerRequest: 1,
-      connectTimeout: PATIENCE_MS * 4,
-      commandTimeout: PATIENCE_MS,
-      retryStrategy: (times) => Math.min(times * 50, 1_000),
-    });
+    this.#redis = connect(url);
     // An entry's own key is the plain one.
-    this.#locks = new Locks(this.#redis, (what, key) => (what === 'entry' ? PREFIX + key : `${PREFIX}${what}:${key}`));
+    this.#locks = new Locks(this.#redis, (what, key) => (what === 'entry' ? prefix + key : `${prefix}${what}:${key}`));
     this.#redis.on('error', (e) => this.#silent(e));
     this.#redis.on('ready', () => (this.#said = false));
   }
@@ -58,14 +55,14 @@ export class RedisCache {
   }
 
   async get(key) {
-    const text = await this.#tried(() => this.#redis.get(PREFIX + key));
+    const text = await this.#tried(() => this.#redis.get(this.#prefix + key));
     const entry = text ? JSON.parse(text) : undefined;
     return entry?.expiresMs > unixMs() ? entry : undefined;
   }
 
   /** @param {import('./products.js').Entry} entry */
   async set(key, entry) {
-    await this.#tried(() => this.#redis.set(PREFIX + key, JSON.stringify(entry), 'PX', left(entry)));
+    await this.#tried(() => this.#redis.set(this.#prefix + key, JSON.stringify(entry), 'PX', left(entry)));
     await this.#keep(key);
   }
 
@@ -92,18 +89,34 @@ export class RedisCache {
 
   async drop(key) {
     this.#keys.delete(key);
-    const gone = await this.#tried(() => this.#redis.unlink(PREFIX + key));
+    const gone = await this.#tried(() => this.#redis.unlink(this.#prefix + key));
     this.#watch.removed(gone ?? 0);
   }
 
   async clear() {
-    let from = '0';
-    do {
-      const [next, keys] = await this.#redis.scan(from, 'MATCH', `${PREFIX}*`, 'COUNT', STEP);
-      if (keys.length > 0) this.#watch.removed(await this.#redis.unlink(...keys));
-      from = next;
-    } while (from !== '0');
+    this.#watch.removed(await unlinkAll(this.#redis, this.#prefix));
     this.#keys.clear();
+  }
+
+  /** All entries of this worker that are there expire at this time; gives how many those are. One that goes meanwhile does not come back. */
+  async expireAt(expiresMs) {
+    const keys = [...this.#keys.entries()].map(([key]) => key);
+    let count = 0;
+    for (let from = 0; from < keys.length; from += MOVED) {
+      count += (await this.#tried(() => this.#move(keys.slice(from, from + MOVED), expiresMs))) ?? 0;
+    }
+    return count;
+  }
+
+  async #move(keys, expiresMs) {
+    const texts = await this.#redis.mget(keys.map((k) => this.#prefix + k));
+    const moves = this.#redis.pipeline();
+    for (const [n, text] of texts.entries()) {
+      if (!text) continue;
+      const entry = { ...JSON.parse(text), expiresMs };
+      moves.set(this.#prefix + keys[n], JSON.stringify(entry), 'PX', left(entry), 'XX');
+    }
+    return (await moves.exec()).filter(([, said]) => said === 'OK').length;
   }
 
   /** Room for so many keys of this worker; those used longest ago go. */
@@ -130,7 +143,7 @@ export class RedisCache {
 
   async #drop(keys) {
     this.#watch.evicted(keys.length);
-    await this.#tried(() => this.#redis.unlink(...keys.map((k) => PREFIX + k)));
+    await this.#tried(() => this.#redis.unlink(...keys.map((k) => this.#prefix + k)));
   }
 
   async #tried(ask) {
@@ -146,6 +159,38 @@ export class RedisCache {
     if (!this.#said) console.error(`shop: the cache does not answer: ${error.code ?? error.message}`);
     this.#said = true;
   }
+}
+
+function connect(url) {
+  return new Redis(url, {
+    enableOfflineQueue: true,
+    maxRetriesPerRequest: 1,
+    connectTimeout: PATIENCE_MS * 4,
+    commandTimeout: PATIENCE_MS,
+    retryStrategy: (times) => Math.min(times * 50, 1_000),
+  });
+}
+
+/** Removes every key that begins with `prefix`: what a shop leaves at its end. Those of one that is killed expire, the last after an hour. */
+export async function sweep(url, prefix) {
+  const redis = connect(url);
+  redis.on('error', () => {});
+  try {
+    await unlinkAll(redis, prefix);
+  } finally {
+    redis.disconnect();
+  }
+}
+
+/** Gives how many there were. */
+async function unlinkAll(redis, prefix) {
+  let [removed, from] = [0, '0'];
+  do {
+    const [next, keys] = await redis.scan(from, 'MATCH', `${prefix}*`, 'COUNT', STEP);
+    if (keys.length > 0) removed += await redis.unlink(...keys);
+    from = next;
+  } while (from !== '0');
+  return removed;
 }
 
 /** What is left of an entry's time, ms. */

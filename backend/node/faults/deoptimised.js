@@ -2,52 +2,62 @@
  * Deoptimised, and its cure: the shapes that a hot function sees.
  *
  * V8 compiles a function for the shapes of the objects that it was called with. The fault calls it with ever other ones (fields in another
- * order, and one of their own), so each look-up of a field goes the slow way. The cure builds all of them alike.
+ * order, and some of their own), more than V8 remembers, so each look-up of a field goes the slow way. The cure builds all of them alike. There
+ * are as many objects in both.
  */
 import { Fault } from './fault.js';
 
-/** Names of the fields that make each object one of its kind. */
-const KINDS = Array.from({ length: 64 }, (_, n) => `note${n}`);
+/** Rules by which each page is priced: some twenty microseconds while all are alike, two milliseconds while none is like another. */
+const RULES = 4_000;
+/** Names of the fields that tell shapes apart; two of them do so for as many shapes as there are rules. */
+const NAMES = Math.ceil(Math.sqrt(RULES));
 
 export class Deoptimised extends Fault {
   static kind = 'deoptimised';
   static knobs = {
-    rounds: { about: 'thousands of items priced for each page', default: 40, min: 5, max: 200 },
+    shapes: { about: `different shapes among the ${RULES} rules by which a page is priced`, default: RULES, min: 1_000, max: RULES },
   };
+
+  #odd = [];
+
+  begin() {
+    this.#odd = numbers().map((n) => odd(n, n % Math.round(this.knob('shapes'))));
+  }
+
+  finish() {
+    this.#odd = [];
+  }
 
   /** What all of these cost together, by today's rules. */
   total(rows) {
-    if (!this.on) return totalOf(alike(rows), 1);
-    const rounds = Math.ceil((this.knob('rounds') * 1_000) / Math.max(1, rows.length));
-    const total = this.#priceOddly(rows, rounds);
+    if (rows.length === 0) return 0;
     this.tookEffect();
-    return total;
+    return totalOf(rows, this.on ? this.#odd : ALIKE);
   }
+}
 
-  /** The fault: each row another shape, and a dictionary among them. */
-  #priceOddly(rows, rounds) {
-    let total = 0;
-    for (let round = 0; round < rounds; round++) {
-      const items = rows.map((row, i) => {
-        const kind = KINDS[(i + round) % KINDS.length];
-        const item = i % 2 ? { [kind]: i, cents: row.cents, id: row.id, quantity: 1 } : { id: row.id, [kind]: i, quantity: 1, cents: row.cents };
-        if (i % 5 === 0) delete item.id;
-        return item;
-      });
-      total = totalOf(items, 1);
-    }
-    return total;
-  }
+/** Rule `n` says which row counts how often. */
+function rule(n) {
+  return { row: n, times: 1 + (n % 3) };
+}
+
+/** The fault: the same rule in the shape of this number. */
+function odd(n, shape) {
+  const [note, hint] = [`note${shape % NAMES}`, `hint${Math.floor(shape / NAMES)}`];
+  const { row, times } = rule(n);
+  return shape % 2 ? { [note]: n, row, [hint]: n, times } : { [note]: n, [hint]: n, times, row };
+}
+
+function numbers() {
+  return Array.from({ length: RULES }, (_, n) => n);
 }
 
 /** The cure: one shape. */
-function alike(rows) {
-  return rows.map(({ id, cents }) => ({ id, cents, quantity: 1 }));
-}
+const ALIKE = numbers().map(rule);
 
-/** The hot function. */
-function totalOf(items, factor) {
+/** The hot function. What V8 has learnt of it stays until the worker is replaced: after the fault the cure takes some microseconds more. */
+function totalOf(rows, rules) {
   let total = 0;
-  for (const item of items) total += item.cents * item.quantity * factor;
+  for (const { row, times } of rules) total += rows[row % rows.length].cents * times;
   return total;
 }

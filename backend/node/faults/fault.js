@@ -25,7 +25,7 @@ export class Fault {
 
   /** @param {(fault: string, what: Truth['what'], at: number) => void} tell */
   constructor(tell) {
-    this.#tell = (what) => tell(this.constructor.kind, what, mono());
+    this.#tell = (what, at = mono()) => tell(this.constructor.kind, what, at);
   }
 
   /** The knob's value: as ordered, or its default. */
@@ -48,11 +48,11 @@ export class Fault {
     return ++this.#arms;
   }
 
-  /** The fault has an effect now; the first one is written down. */
-  tookEffect() {
+  /** The fault has an effect now, or had one at an instant on `mono`'s clock; the first one is written down. */
+  tookEffect(at) {
     if (!this.on || this.#begun) return;
     this.#begun = true;
-    this.#tell('onset');
+    this.#tell('onset', at);
   }
 
   /** Switches off: the arm of this number, or whichever is on. */
@@ -68,6 +68,9 @@ export class Fault {
 
   /** What puts the cure back. */
   finish(_shop) {}
+
+  /** Puts right what a process of the same name that has died may have left behind. */
+  settle(_shop) {}
 
   /** True for the share that knob `share` says of all calls. */
   strikes() {

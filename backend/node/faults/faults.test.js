@@ -1,5 +1,8 @@
 /** Each fault does what it says, and its cure does not: as far as that can be seen without a shop. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import net from 'node:net';
 import { test } from 'node:test';
 import { checkedOrder, FAULTS } from '../supervisor/orders.js';
 import { Avalanche } from './avalanche.js';
@@ -8,18 +11,21 @@ import { Churn } from './churn.js';
 import { Deoptimised } from './deoptimised.js';
 import { Penetration } from './penetration.js';
 import { PrototypePollution } from './prototype-pollution.js';
+import { FdExhausted } from './fd-exhausted.js';
 import { RegexBacktracking } from './regex-backtracking.js';
 import { SerialQueries } from './serial-queries.js';
 import { Stampede } from './stampede.js';
 import { Ranking } from '../shop/ranking.js';
+import { waitFor } from '../testing/shop.js';
 import { StarvedPoll } from './starved-poll.js';
+import { UnevenWorkers } from './uneven-workers.js';
 import { WholeFile } from './whole-file.js';
 
 /** A fault, off; and `armed` on, with the points of its truth. */
-function make(Kind, knobs = {}) {
+function make(Kind, knobs = {}, shop = undefined) {
   const told = [];
   const [off, on] = [new Kind(() => {}), new Kind((_, what) => told.push(what))];
-  on.arm({ name: Kind.kind, for_ms: 1_000, knobs });
+  on.arm({ name: Kind.kind, for_ms: 1_000, knobs }, shop);
   return { off, on, told };
 }
 
@@ -62,6 +68,8 @@ test('mistakes in an order are named', () => {
   assert.match(said({ name: 'leak', for_ms: 0 }), /^for_ms is 0, expected 1 to 86400000$/);
   assert.match(said({ name: 'leak', for_ms: 1, knobs: { byte: 1 } }), /^fault leak has no knob `byte`; it has: bytes$/);
   assert.match(said({ name: 'stampede', for_ms: 1, knobs: { __proto__x: 1 } }), /has no knob `__proto__x`; it has: none$/);
+  assert.match(said({ name: 'leak', for_ms: 1, knob: { bytes: 2_000 } }), /^unknown field `knob`, expected one of name, for_ms, knobs$/);
+  assert.match(said(JSON.parse('{"name":"leak","for_ms":1,"__proto__":{}}')), /^unknown field `__proto__`/);
   assert.match(said({ name: 'leak', for_ms: 1, knobs: { bytes: 1 } }), /^knob `bytes` of fault leak is 1, expected 1024 to 1048576 \(/);
   for (const bad of [null, [], 'x', 7, {}, { name: {} }, { name: 'leak' }, { name: 'leak', for_ms: 1, knobs: [] }]) assert.equal(typeof said(bad), 'string');
 });
@@ -111,10 +119,20 @@ test('churn: the pictures are the same', () => {
   assert.deepEqual(told, ['armed', 'onset']);
 });
 
-test('deoptimised: the sum is the same', () => {
-  const { off, on } = make(Deoptimised, { rounds: 5 });
+test('deoptimised: the sum is the same, of as many objects, and takes the fault far longer', () => {
+  const { off, on, told } = make(Deoptimised);
   const rows = Array.from({ length: 20 }, (_, id) => ({ id, name: 'x', cents: 100 + id }));
+  const took = (fault) => {
+    const began = process.hrtime.bigint();
+    for (let page = 0; page < 50; page++) fault.total(rows);
+    return Number(process.hrtime.bigint() - began);
+  };
+  took(off);
+  const [cure, fault] = [took(off), took(on)];
   assert.equal(on.total(rows), off.total(rows));
+  assert.deepEqual([on.total([]), off.total([])], [0, 0]);
+  assert.ok(fault > 5 * cure, `${fault} ns against ${cure} ns`);
+  assert.deepEqual(told, ['armed', 'onset']);
 });
 
 test('whole-file: the fault hands on nothing before it has everything', async () => {
@@ -129,6 +147,27 @@ test('whole-file: the fault hands on nothing before it has everything', async ()
   };
   assert.deepEqual([await pieces(off), await pieces(on)], [[7, 7, 7, 7, 7], [35]]);
   assert.deepEqual(told, ['armed', 'onset']);
+});
+
+test('whole-file: a file that is longer than any text, in whatever it is written, comes out as it came', async () => {
+  const { on } = make(WholeFile);
+  // As UTF-8 the last byte of a chunk and the first of the next one are one letter; as a whole it is none.
+  const chunk = Buffer.concat([Buffer.from([0xbc]), Buffer.alloc(2 ** 20 - 3, 'x'), Buffer.from([0x0a, 0xc3])]);
+  const CHUNKS = 515;
+  const chunks = (async function* () {
+    for (let n = 0; n < CHUNKS; n++) yield chunk;
+  })();
+  let [bytes, lines] = [0, 0];
+  for await (const piece of on.pieces(chunks)) {
+    for (let at = 0; at < piece.length; ) {
+      const from = bytes % chunk.length;
+      const some = Math.min(chunk.length - from, piece.length - at);
+      assert.ok(piece.subarray(at, at + some).equals(chunk.subarray(from, from + some)), `byte ${bytes}`);
+      [at, bytes] = [at + some, bytes + some];
+      if (from + some >= chunk.length - 1) lines += 1;
+    }
+  }
+  assert.deepEqual([bytes, lines >= CHUNKS], [CHUNKS * chunk.length, true]);
 });
 
 test('serial-queries: as many at once as there are, or one', async () => {
@@ -171,7 +210,7 @@ test('stampede: one load with the cure, and one for everybody with the fault', a
 });
 
 test('avalanche: lives end at one instant, or apart', () => {
-  const { off, on } = make(Avalanche, { period_ms: 60_000 });
+  const { off, on } = make(Avalanche, { period_ms: 60_000 }, { products: { expireAt: async () => 0 } });
   const ends = (fault) => new Set(Array.from({ length: 50 }, () => Math.round((Date.now() + fault.life(1_000, 0.2)) / 10)));
   assert.ok(ends(off).size > 10);
   assert.ok(ends(on).size <= 2);
@@ -195,4 +234,43 @@ test('prototype-pollution: the cure refuses what reaches all objects, the fault 
   on.end();
   assert.equal({}.admin, undefined);
   assert.deepEqual(told, ['armed', 'onset', 'ended']);
+});
+
+/** Soft and hard limit of this process's descriptors. */
+function limits() {
+  return /^Max open files +(\d+) +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')).slice(1).map(Number);
+}
+
+test('fd-exhausted: ordered again while it is on, the limit is low; at its end it is as high as it may be', async () => {
+  const [, hard] = limits();
+  const { on } = make(FdExhausted, { room: 400 });
+  await waitFor(() => limits()[0] < hard);
+  const [low] = limits();
+  for (let n = 0; n < 30; n++) assert.equal(await on.passThrough('a sheet'), 'a sheet');
+  on.arm({ name: 'fd-exhausted', for_ms: 1_000, knobs: { room: 300 } });
+  await waitFor(() => limits()[0] < low);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  // What had been left open was closed before the descriptors were counted.
+  assert.ok(limits()[0] <= low - 90, `${limits()} after ${low}`);
+  on.end();
+  await waitFor(() => limits()[0] === hard);
+});
+
+test('uneven-workers: its onset is the first connection that one takes for all, and one that ends does not listen again', async (t) => {
+  const made = () => net.createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
+  const [taker, other, ending, alone] = [made(), made(), made(), made()];
+  t.after(() => [taker, other, ending, alone].forEach((s) => s.close()));
+  await Promise.all([taker, other, ending, alone].map((s) => once(s, 'listening')));
+  const shop = (server, first, sharesPort = true) => ({ server, first, sharesPort, draining: false, address: { host: '127.0.0.1', port: 0 } });
+  const call = (s) => once(net.connect(s.address().port, '127.0.0.1'), 'close');
+  const shops = [shop(taker, true), shop(other, false), shop(ending, false), shop(alone, true, false)];
+  const faults = shops.map((s) => make(UnevenWorkers, {}, s));
+  assert.deepEqual([taker.listening, other.listening, ending.listening], [true, false, false]);
+  await Promise.all([call(taker), call(alone)]);
+  assert.deepEqual(faults.map((f) => f.told), [['armed', 'onset'], ['armed'], ['armed'], ['armed']]);
+  shops[2].draining = true;
+  faults.forEach(({ on }, n) => on.end(undefined, shops[n]));
+  await once(other, 'listening');
+  assert.equal(ending.listening, false);
+  assert.equal(taker.listenerCount('connection'), 1);
 });

@@ -11,7 +11,10 @@ import { readdirSync } from 'node:fs';
 import { open, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { Fault } from './fault.js';
+
+const run = promisify(execFile);
 
 export class FdExhausted extends Fault {
   static kind = 'fd-exhausted';
@@ -20,16 +23,22 @@ export class FdExhausted extends Fault {
   };
 
   #leftOpen = [];
+  #before = Promise.resolve();
 
   begin() {
-    limit(`${descriptors() + Math.round(this.knob('room'))}:`);
+    this.#settle();
   }
 
   finish() {
-    const closed = this.#leftOpen.map((file) => file.close().catch(() => {}));
-    this.#leftOpen = [];
-    // Only then is there a descriptor with which another program can be started.
-    void Promise.all(closed).then(raise);
+    const files = this.#leftOpen.splice(0);
+    // Only when they are closed is there a descriptor with which another program can be started.
+    this.#before = this.#before.then(() => Promise.all(files.map((file) => file.close().catch(() => {}))));
+    this.#settle();
+  }
+
+  /** Sees to it that the limit is low or high, as the switch says when its turn comes. */
+  #settle() {
+    this.#before = this.#before.then(() => (this.on ? limit(descriptors() + Math.round(this.knob('room'))) : raise()));
   }
 
   /** Writes `text` into a file, and gives what the file holds. */
@@ -58,15 +67,22 @@ function descriptors() {
 }
 
 /** As high as it may be. */
-function raise() {
-  execFile('prlimit', ['--pid', String(process.pid), '--nofile', '--noheadings', '--raw', '--output', 'HARD'], (error, said) => {
-    if (!error) limit(`${said.trim()}:`);
-  });
+async function raise() {
+  const said = await ofThisProcess('--nofile', '--noheadings', '--raw', '--output', 'HARD');
+  if (said) await limit(said.trim());
 }
 
 /** Sets the soft limit; the hard one stays, so that it can be raised again. */
-function limit(soft) {
-  execFile('prlimit', ['--pid', String(process.pid), `--nofile=${soft}`], (error) => {
-    if (error) console.error(`shop: the limit of descriptors stays: ${error.message}`);
-  });
+async function limit(soft) {
+  await ofThisProcess(`--nofile=${soft}:`);
+}
+
+/** What `prlimit` says; nothing when it cannot be asked. */
+async function ofThisProcess(...asked) {
+  try {
+    return (await run('prlimit', ['--pid', String(process.pid), ...asked])).stdout;
+  } catch (e) {
+    console.error(`shop: the limit of descriptors stays: ${e.message}`);
+    return undefined;
+  }
 }

@@ -96,6 +96,11 @@ export class Faults {
     this.#timers.set(fault, setTimeout(() => fault.end(number, shop), order.for_ms));
   }
 
+  /** Puts right what this process's forerunner may have left behind, but for what is ordered now. */
+  settleAll(shop) {
+    for (const fault of this.#all()) if (!fault.on) fault.settle(shop);
+  }
+
   endAll(shop) {
     for (const fault of this.#all()) {
       clearTimeout(this.#timers.get(fault));

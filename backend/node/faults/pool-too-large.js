@@ -13,12 +13,12 @@ export class PoolTooLarge extends Fault {
   };
 
   begin(shop) {
-    shop.database.resize(Math.round(this.knob('capacity')));
+    shop.database.resize(PoolTooLarge.kind, Math.round(this.knob('capacity')));
     // A server refuses when it has no more; then they are as many as it gave.
     void shop.database.openAll().catch(() => {}).then(() => this.tookEffect());
   }
 
   finish(shop) {
-    shop.database.resize(shop.database.plannedCapacity);
+    shop.database.restore(PoolTooLarge.kind);
   }
 }

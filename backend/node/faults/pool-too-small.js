@@ -13,11 +13,11 @@ export class PoolTooSmall extends Fault {
   };
 
   begin(shop) {
-    shop.database.resize(Math.round(this.knob('capacity')));
+    shop.database.resize(PoolTooSmall.kind, Math.round(this.knob('capacity')));
   }
 
   finish(shop) {
-    shop.database.resize(shop.database.plannedCapacity);
+    shop.database.restore(PoolTooSmall.kind);
   }
 
   /** Somebody asks for a connection: is there a queue? */

@@ -7,16 +7,23 @@
 import { stopListening } from '../http/server.js';
 import { Fault } from './fault.js';
 
+/** Bun's server tells of no connections: there a request stands for one. */
+const TAKEN = process.versions.bun ? 'request' : 'connection';
+
 export class UnevenWorkers extends Fault {
   static kind = 'uneven-workers';
 
+  /** The first connection that one worker takes for all is the onset. */
+  #taken = () => this.tookEffect();
+
   begin(shop) {
-    if (shop.first) return;
-    stopListening(shop.server);
-    this.tookEffect();
+    if (!shop.first) stopListening(shop.server);
+    else if (shop.sharesPort) shop.server.once(TAKEN, this.#taken);
   }
 
   finish(shop) {
-    if (!shop.first && !shop.server.listening) shop.server.listen(shop.address);
+    shop.server.off(TAKEN, this.#taken);
+    // One that ends does not listen, whatever was ordered.
+    if (!shop.first && !shop.draining && !shop.server.listening) shop.server.listen(shop.address);
   }
 }

@@ -1,12 +1,14 @@
 /**
  * Whole file, and its cure: how an import is read.
  *
- * The fault reads the body to its end, makes one text of it and hands on its lines, so memory grows with the file. The cure
+ * The fault reads the body to its end, makes text of it and hands on its lines, so memory grows with the file. The cure
  * hands on each piece as it comes; the sender waits while a batch is written.
  */
 import { Refusal } from '../http/refusal.js';
 import { Fault } from './fault.js';
 
+/** Bytes of which one text is made: V8 takes no text of 512 MiB, and no list of more than some hundred million lines. */
+const TEXT_BYTES = 100 * 2 ** 20;
 /** Lines handed on at once. */
 const AT_ONCE = 1_000;
 
@@ -29,12 +31,19 @@ export class WholeFile extends Fault {
       if (left < 0) throw Refusal.tooLarge(`more than ${this.knob('megabytes')} MiB`);
       all.push(chunk);
     }
-    const text = Buffer.concat(all).toString('utf8');
-    const lines = text.split('\n');
     this.tookEffect();
-    for (let from = 0; from < lines.length; from += AT_ONCE) {
-      const some = lines.slice(from, from + AT_ONCE).join('\n');
-      yield Buffer.from(from + AT_ONCE < lines.length ? `${some}\n` : some);
+    for (let from = 0, to = 0; from < all.length; from = to) {
+      for (let bytes = 0; to < all.length && bytes < TEXT_BYTES; to++) bytes += all[to].length;
+      yield* lines(Buffer.concat(all.slice(from, to)));
     }
+  }
+}
+
+/** In Latin-1 each byte is a letter, so all come out as they were, in whatever they are written and wherever the text is cut. */
+function* lines(bytes) {
+  const all = bytes.toString('latin1').split('\n');
+  for (let from = 0; from < all.length; from += AT_ONCE) {
+    const some = all.slice(from, from + AT_ONCE).join('\n');
+    yield Buffer.from(from + AT_ONCE < all.length ? `${some}\n` : some, 'latin1');
   }
 }

@@ -2,10 +2,10 @@
 import { readJson } from '../http/body.js';
 import { Refusal } from '../http/refusal.js';
 import { only, whole } from '../http/shape.js';
+import { MAX_ID } from '../store/schema.js';
 
 /** Of one product in one cart. */
 const MAX_QUANTITY = 99;
-const MAX_ID = 4_294_967_295;
 
 /** One statement; no row when there is no such product. */
 const PUT = `INSERT INTO cart (session, product, quantity)

@@ -1,14 +1,13 @@
 /** `GET /products?page=N`, `GET /products/{id}`, `GET /search?q=WORDS`: browsing. */
 import { Refusal } from '../http/refusal.js';
 import { wholeText } from '../http/shape.js';
+import { MAX_ID } from '../store/schema.js';
 import { PRODUCTS } from '../store/seed.js';
 
 const PAGE = 20;
 const MAX_PAGE = 100_000;
 /** Longest search, bytes. */
 const MAX_SEARCH = 120;
-/** Beyond this a number is no 32-bit one. */
-const MAX_ID = 4_294_967_295;
 
 const SEARCH = `SELECT product.id, name, cents FROM product JOIN price ON price.product = product.id
   WHERE lower(name) LIKE $1 ORDER BY product.id LIMIT $2`;

@@ -62,7 +62,7 @@ export class Shop {
       expired: (entries) => meter.expired(entries),
       removed: (entries) => meter.count('removed', entries),
     };
-    const entries = await openEntries(settings.cacheUrl, figures.cacheCapacity, watch);
+    const entries = await openEntries(settings.cacheUrl, settings.cachePrefix, figures.cacheCapacity, watch);
     const products = new ProductCache(entries, figures, settings.cache, faults, meter, (id) => readProduct(database, id));
     return new Shop(settings, agent, faults, neighbours, database, products, await Plotters.open());
   }
@@ -75,6 +75,8 @@ export class Shop {
     this.plotters = plotters;
     /** What one worker does for all falls to the first. */
     this.first = settings.index === 0;
+    /** Does it share the port with others? */
+    this.sharesPort = settings.workers > 1;
     this.address = settings.listen;
     this.visits = new Visits(settings.figures.sessionCapacity);
     this.sessions = new Sessions(database, faults.leak, this.visits, settings.secret, settings.figures.sessionCapacity);

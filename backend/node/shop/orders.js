@@ -3,8 +3,8 @@ import { unixMs } from '../clock.js';
 import { send } from '../http/answer.js';
 import { Refusal } from '../http/refusal.js';
 import { wholeText } from '../http/shape.js';
+import { MAX_ID } from '../store/schema.js';
 
-const MAX_ID = 2_147_483_647;
 /** Orders shown. */
 const SHOWN = 20;
 

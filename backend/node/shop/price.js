@@ -5,12 +5,12 @@
 import { readJson } from '../http/body.js';
 import { Refusal } from '../http/refusal.js';
 import { only, whole, wholeText } from '../http/shape.js';
+import { MAX_ID } from '../store/schema.js';
 
 /** Who keeps the shop. */
 const KEEPER = 1;
 /** A million, in cents. */
 const MAX_CENTS = 100_000_000;
-const MAX_ID = 2_147_483_647;
 
 const CHANGE = 'UPDATE price SET cents = $2 WHERE product = $1';
 

@@ -22,6 +22,8 @@ export class Database {
   #driver;
   #pool;
   #settings;
+  /** Sizes that the pool is wanted to have for a while, by whom, the newest last. */
+  #wanted = new Map();
 
   /**
    * @param {import('./sqlite.js').SqliteDriver | import('./postgres.js').PostgresDriver} driver
@@ -66,11 +68,19 @@ export class Database {
     }
   }
 
-  /** Gives the pool another size. What it has too many is closed as it falls idle. */
-  resize(capacity) {
-    this.capacity = capacity;
-    this.meter.setCapacity(capacity);
-    this.#pool.resize(capacity);
+  /** Gives the pool the size that `who` wants; of several the newest holds. What it has too many is closed as it falls idle. */
+  resize(who, capacity) {
+    this.#wanted.delete(who);
+    this.#wanted.set(who, capacity);
+    this.#settleSize();
+  }
+
+  /** `who` wants no size any more: what somebody else still wants holds again, or what was planned. */
+  restore(who) {
+    this.#wanted.delete(who);
+    this.#settleSize();
+    // Whoever wants more than was planned wants them open.
+    if (this.capacity > this.plannedCapacity) void this.openAll().catch(() => {});
   }
 
   /** A connection of one's own, until `release` is called. */
@@ -122,6 +132,16 @@ export class Database {
     return this.with((c) => c.transact(name, input));
   }
 
+  /** One statement as an operator of the database would send it: on a connection of its own, and told to no meter. */
+  async operate(sql) {
+    const connection = await this.#driver.open();
+    try {
+      await connection.run(sql, []);
+    } finally {
+      await connection.close().catch(() => {});
+    }
+  }
+
   /** Asks the server what it says of itself, until the result is called. */
   watchServer() {
     return watchServer(this.#driver, this.statements);
@@ -130,6 +150,12 @@ export class Database {
   async end() {
     await this.#pool.end().catch(() => {});
     await this.#driver.end();
+  }
+
+  #settleSize() {
+    this.capacity = [...this.#wanted.values()].at(-1) ?? this.plannedCapacity;
+    this.meter.setCapacity(this.capacity);
+    this.#pool.resize(this.capacity);
   }
 }
 

@@ -28,7 +28,7 @@ export class Pool {
   async get() {
     const idle = this.#idle.pop();
     if (idle) return this.#lend(idle);
-    if (this.#size < this.#capacity) return this.#lend(await this.#grow());
+    if (this.#size < this.#capacity) return this.#lend(await this.#growForCaller());
     return this.#lend(await this.#wait());
   }
 
@@ -36,7 +36,8 @@ export class Pool {
   resize(capacity) {
     this.#capacity = capacity;
     while (this.#size > capacity && this.#idle.length) void this.#shut(this.#idle.pop());
-    for (let room = capacity - this.#size; room > 0 && this.#waiters.length; room -= 1) this.#growForWaiter();
+    const places = Math.min(capacity - this.#size, this.#waiters.length);
+    for (let n = 0; n < places; n += 1) void this.#growForWaiter();
   }
 
   /** Closes what is idle, and the rest when it comes back. */
@@ -53,15 +54,31 @@ export class Pool {
       return connection;
     } catch (e) {
       this.#size -= 1;
-      this.#growForWaiter();
       throw e;
     }
   }
 
-  /** The place that was not filled is the next waiter's: nobody else may come to give theirs back. */
-  #growForWaiter() {
-    const waiter = this.#waiters.shift();
-    if (waiter) this.#grow().then(waiter.resolve, waiter.reject);
+  async #growForCaller() {
+    try {
+      return await this.#grow();
+    } catch (e) {
+      void this.#growForWaiter();
+      throw e;
+    }
+  }
+
+  /**
+   * A place that was not filled is the next waiter's: nobody else may come to give theirs back. Who waits does so in the row until the
+   * connection is there; when nobody does any more, it goes into the pool.
+   */
+  async #growForWaiter() {
+    if (this.#waiters.length === 0) return;
+    try {
+      this.#back(await this.#grow());
+    } catch (e) {
+      this.#waiters.shift()?.reject(e);
+      void this.#growForWaiter();
+    }
   }
 
   #wait() {

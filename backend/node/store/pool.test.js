@@ -66,3 +66,41 @@ test('another size: waiters are let in, and what is too many goes as it falls id
   (await last).release();
   assert.deepEqual([seen.open, seen.closed], [3, 2]);
 });
+
+/** A pool of which each connection opens when it is told to, or not. */
+function slow(patienceMs) {
+  const opening = [];
+  const open = () => new Promise((resolve, reject) => opening.push({ resolve: () => resolve({ close: async () => {} }), reject }));
+  const sized = new Pool(open, 1, patienceMs, new PoolMeter(new Lanes('shop-0'), 'db', 1));
+  const first = sized.get();
+  opening.shift().resolve();
+  return { sized, first, opening };
+}
+
+test('a connection that comes when patience has ended goes into the pool, and nobody else loses the place in the row', async () => {
+  const { sized, first, opening } = slow(30);
+  const held = await first;
+  const late = sized.get();
+  sized.resize(2);
+  await assert.rejects(late, PoolTimeout);
+  const next = sized.get();
+  opening.shift().resolve();
+  (await next).release();
+  assert.equal(opening.length, 0);
+  // Both places are there: one is idle, and one is held.
+  (await sized.get()).release();
+  held.release();
+  await Promise.all([sized.get(), sized.get()]);
+});
+
+test('a connection that cannot be opened for one who waits is tried for the next', async () => {
+  const { sized, first, opening } = slow(5_000);
+  await first;
+  const waiting = [sized.get(), sized.get()];
+  sized.resize(2);
+  opening.shift().reject(new Error('refused'));
+  await assert.rejects(waiting[0], /refused/);
+  opening.shift().resolve();
+  await waiting[1];
+  assert.equal(opening.length, 0);
+});

@@ -1,5 +1,8 @@
 /** The tables of the shop, for either database. Every look-up that a route makes has its index. */
 
+/** The largest number that a product or an order can have: PostgreSQL's integers have 32 bits and a sign. */
+export const MAX_ID = 2_147_483_647;
+
 /** The index that the fault `missing-index` takes away, and its cure puts back. */
 export const ORDERS_INDEX = {
   drop: 'DROP INDEX IF EXISTS purchase_by_customer',

@@ -9,7 +9,7 @@
  * | `GET /v1/truth?since=N` | what truly happened, from line N on |
  * | `GET /v1/instances`, `GET /v1/instances/NAME/samples?since=SEQ` | the workers, and what their agents say |
  * | `GET /v1/services` | what e-mail and billing have done |
- * | `POST /v1/reload` | replaces the workers of the shop one by one; answers when all are new |
+ * | `POST /v1/reload` | replaces the workers of the shop one by one; answers when all are new, or one could not be replaced |
  * | `POST /v1/shutdown` | ends the backend |
  */
 import { checkedCache } from '../cache/settings.js';
@@ -77,6 +77,8 @@ export function createControl({ crew, truths, byHand, token, shutdown }) {
       reloading = true;
       try {
         await crew.reload();
+      } catch (e) {
+        throw new Refusal(500, e.message);
       } finally {
         reloading = false;
       }

@@ -32,6 +32,7 @@ const SERVICES = fileURLToPath(new URL('../services/main.js', import.meta.url));
  * @property {number} deaths how often its process has ended without being asked to
  * @property {number} pause before the next start, ms
  * @property {Life} [life] undefined while there is no process
+ * @property {Life} [successor] the process that is to have the name, while it gets ready
  *
  * @typedef {object} Life
  * @property {import('node:cluster').Worker} worker
@@ -59,7 +60,7 @@ export class Crew {
   #cache;
 
   /**
-   * @param {object} origin what all workers have in common: `listen`, `file`, `cacheUrl`, `cache`, `queues`, `secret`, `services`
+   * @param {object} origin what all workers have in common: `listen`, `workers`, `file`, `cacheUrl`, `cachePrefix`, `cache`, `queues`, `secret`, `services`
    * @param {import('./truths.js').Truths} truths
    */
   constructor(origin, count, truths) {
@@ -139,32 +140,52 @@ export class Crew {
 
   /**
    * Replaces the workers one after another: the new one is ready before the old one is told to go, so nobody finds the door closed.
+   * Rejects when one could not be; those after it are left as they are.
    */
   async reload() {
-    for (const member of this.#workers) {
-      const old = member.life;
-      await this.#begin(member).settled;
-      if (old) await dismiss(old);
+    for (const member of this.#workers) await this.#relieve(member);
+  }
+
+  /** When the new process does not get ready it is ended, and everything stays as it was. */
+  async #relieve(member) {
+    if (this.#stopping) throw new Error('the backend ends');
+    const old = member.life;
+    const next = this.#launch(member);
+    member.successor = next;
+    try {
+      await next.settled;
+    } catch (e) {
+      member.successor = undefined;
+      await dismiss(next);
+      // The old one may have died meanwhile.
+      if (!this.#stopping && !member.life) this.#begin(member);
+      throw e;
     }
+    if (old) await dismiss(old);
   }
 
   /** Tells all to end, and waits; those that do not are killed. */
   async stop() {
     this.#stopping = true;
-    const leave = (members) => Promise.all(members.map((m) => m.life && dismiss(m.life)));
+    const leave = (members) => Promise.all(members.flatMap((m) => [m.life, m.successor]).map((life) => life && dismiss(life)));
     await leave(this.#workers);
     // Last, so that the workers can still hand on their events.
     await leave(this.#members);
   }
 
-  /** @param {Member} member */
+  /** Starts a process that has the name at once. @param {Member} member */
   #begin(member) {
-    member.generation += 1;
+    const life = this.#launch(member);
+    takesOver(member, life);
+    return life;
+  }
+
+  /** Starts a process. @param {Member} member */
+  #launch(member) {
     const worker = member.fork();
     const life = { worker, ticks: new Ticks(member.name, worker.process.pid), began: Date.now(), ready: false, ended: 0 };
     life.settled = this.#settled(member, life);
     life.gone = new Promise((resolve) => worker.once('exit', resolve));
-    member.life = life;
     worker.on('message', (report) => this.#hear(member, life, report));
     // A write to a process that is just dying; its exit follows.
     worker.on('error', () => {});
@@ -195,26 +216,35 @@ export class Crew {
     else if (report.priceChanged) this.#tellAll(report, life);
     else if (report.ended) life.ended = report.ended;
     else if (report.failed) life.isLost(report.failed);
-    else if (report.ready) this.#isReady(life);
+    else if (report.ready) this.#isReady(member, life);
   }
 
-  #isReady(life) {
+  #isReady(member, life) {
     life.ready = true;
+    if (member.successor === life) {
+      // Until now the old one told how it was.
+      life.ticks.forget();
+      takesOver(member, life);
+    }
     // They may have been changed while it opened its stores.
     life.worker.send({ cache: this.#cache });
     for (const order of this.#remaining()) life.worker.send({ arm: order });
+    // Last, so that it knows which faults are on.
+    if (member.generation > 0) life.worker.send({ settle: true });
     life.isReady();
   }
 
   async #died(member, life, how) {
     life.isLost(`it has ended with ${how}`);
-    if (member.life === life) member.life = undefined;
+    // It was replaced, or never had the name.
+    if (member.life !== life) return;
+    member.life = undefined;
     if (this.#stopping || life.dismissed || (member.generation === 0 && !life.ready)) return;
     member.deaths += 1;
     console.error(`backend: ${member.name} has ended with ${how}; it is started again`);
     member.pause = Date.now() - life.began >= LIVED_MS ? FIRST_PAUSE_MS : Math.min(member.pause * 2, LAST_PAUSE_MS);
     await pause(member.pause);
-    if (!this.#stopping && !member.life) this.#begin(member);
+    if (!this.#stopping && !member.life && !member.successor) this.#begin(member);
   }
 
   /** Faults that are on, each with what is left of its span. */
@@ -230,6 +260,13 @@ export class Crew {
       if (life?.ready && life !== but && life.worker.isConnected()) life.worker.send(message, () => {});
     }
   }
+}
+
+/** From now on the name is this process's. */
+function takesOver(member, life) {
+  member.generation += 1;
+  member.life = life;
+  member.successor = undefined;
 }
 
 function forkWorker() {

@@ -25,17 +25,21 @@ export async function supervise(options) {
   const listen = await reserve(options.listen);
   const asked = askedToEnd(options.followStdin);
   const undo = [];
+  /** First part of the names of whatever this start makes on servers, which goes at its end. */
+  const run = `dyno-shop-node-${process.pid}-${Date.now()}`;
   try {
     // First, since it takes no time to find out that it is not there.
-    const queues = await claimQueues(undo);
+    const queues = await claimQueues(undo, run);
     const database = await create(named(process.env.DYNO_DATABASE_URL, 'sqlite'), { historyRows: options.rows });
     undo.push(database.release);
     const truths = new Truths();
     const secret = randomBytes(32).toString('hex');
     const cacheUrl = named(process.env.DYNO_CACHE_URL, 'memory');
     const cache = checkedCache({ protection: options.cacheProtection }, cacheUrl !== undefined);
+    const cachePrefix = `${run}:`;
+    if (cacheUrl) undo.push(async () => (await import('../cache/redis.js')).sweep(cacheUrl, cachePrefix));
     const { port: services } = await reserve({ host: '127.0.0.1', port: 0 });
-    const origin = { listen, file: database.file, cacheUrl, cache, queues, secret, services };
+    const origin = { listen, workers: options.workers, file: database.file, cacheUrl, cachePrefix, cache, queues, secret, services };
     const crew = new Crew(origin, options.workers, truths);
     undo.push(() => crew.stop());
     await Promise.race([crew.start(), asked.promise]);
@@ -64,11 +68,11 @@ async function control(options, { listen, crew, truths, token, asked, undo }) {
   console.log(JSON.stringify({ ready: { url: `http://${show(listen)}`, probe: `http://${probe}`, workers } }));
 }
 
-/** With RabbitMQ, the first part of the names of this shop's exchange and queues, which go at its end; none when the broker is the embedded one. */
-async function claimQueues(undo) {
+/** With RabbitMQ, the first part of the names of this shop's exchange and queues; none when the broker is the embedded one. */
+async function claimQueues(undo, run) {
   const url = brokerUrl();
   if (!url) return undefined;
-  const prefix = `dyno-shop-node-${process.pid}-${Date.now()}.`;
+  const prefix = `${run}.`;
   undo.push(await claim(url, prefix));
   return prefix;
 }

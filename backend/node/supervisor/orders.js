@@ -1,6 +1,7 @@
 /** Orders to misbehave, checked as dyno checks them: a known fault, known knobs within their ranges, a span that ends. */
 import { SWITCHED } from '../faults/index.js';
 import { Refusal } from '../http/refusal.js';
+import { only } from '../http/shape.js';
 import { didYouMean } from '../text.js';
 import { Frozen, WorkerCrash } from './by-hand.js';
 
@@ -24,7 +25,7 @@ export function isByHand(order) {
  */
 export function checkedOrder(said) {
   if (said === null || typeof said !== 'object' || Array.isArray(said)) throw Refusal.bad('an order is a JSON object with `name` and `for_ms`');
-  const { name, for_ms, knobs = {} } = said;
+  const { name, for_ms, knobs = {} } = only(said, 'name', 'for_ms', 'knobs');
   const fault = FAULTS.find((f) => f.kind === name);
   if (!fault) throw Refusal.bad(unknownFault(name));
   if (!Number.isInteger(for_ms) || for_ms < 1 || for_ms > MAX_SPAN_MS) throw Refusal.bad(`for_ms is ${for_ms}, expected 1 to ${MAX_SPAN_MS}`);

@@ -23,6 +23,11 @@ export class Ticks {
     if (this.#ticks.length > KEPT) this.#ticks.shift();
   }
 
+  /** What was told so far is not asked for any more. */
+  forget() {
+    this.#ticks = [];
+  }
+
   /** All ticks after number `since` that are still kept. */
   batch(since) {
     const first = this.#ticks[0]?.seq ?? since + 1;

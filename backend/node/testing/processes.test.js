@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import { after, before, test } from 'node:test';
+import pg from 'pg';
 import { startPostgres } from './servers.js';
 import { RunningShop, TOKEN, ask, waitFor } from './shop.js';
 
@@ -51,7 +52,7 @@ test('control wants its token, and refuses what it does not understand', async (
     assert.equal((await order(headers, '{"name":"leak","for_ms":1000}')).status, 401);
   }
   const bearer = { Authorization: `Bearer ${TOKEN}` };
-  for (const body of ['', '{', '[]', '{"name":"leak"}', '{"name":"__proto__","for_ms":1}', '{"name":"leak","for_ms":1e9}', '{"name":"leak","for_ms":1,"knobs":{"bytes":0}}']) {
+  for (const body of ['', '{', '[]', '{"name":"leak"}', '{"name":"__proto__","for_ms":1}', '{"name":"leak","for_ms":1e9}', '{"name":"leak","for_ms":1,"knobs":{"bytes":0}}', '{"name":"leak","for_ms":1,"knob":{"bytes":4096}}']) {
     const reply = await order(bearer, body);
     assert.ok(reply.status === 400 && reply.json.error, body);
   }
@@ -164,6 +165,41 @@ test('missing-index: the plan reads all orders, until it is made again', async (
   });
   assert.deepEqual(truth, FULL);
   await waitFor(() => /purchase_by_customer/.test(plan()));
+  const { json } = await shop.order('GET', '/v1/instances/shop-0/samples');
+  assert.deepEqual(json.lanes.filter((l) => /INDEX/i.test(l.subject)), [], 'no lane tells of the switch');
+  // The worker that took it away dies, and the span ends before it is back.
+  const began = (await shop.truth()).length;
+  await shop.order('POST', '/v1/faults', { name: 'missing-index', for_ms: 60_000 });
+  await waitFor(async () => (await shop.truth()).slice(began).includes('missing-index shop-0 onset'));
+  const { pid } = (await shop.order('GET', '/v1/instances')).json.instances.find((i) => i.name === 'shop-0');
+  process.kill(pid, 'SIGKILL');
+  await shop.order('DELETE', '/v1/faults');
+  assert.match(plan(), /Seq Scan/);
+  await waitFor(() => /purchase_by_customer/.test(plan()));
+});
+
+test('a checkout loses nothing that is put into the cart meanwhile', async (t) => {
+  const token = await shop.logIn('user-77');
+  const put = (product) => shop.send('POST', '/cart', token, { product, quantity: 1 });
+  await put(31);
+  await put(32);
+  // Somebody who puts something in, and is not done when the checkout comes.
+  const client = new pg.Client(postgres.url);
+  await client.connect();
+  t.after(() => client.end());
+  const session = (await client.query('SELECT session FROM dyno_shop_node.cart WHERE product = 31')).rows[0].session;
+  await client.query('BEGIN');
+  await client.query('UPDATE dyno_shop_node.cart SET quantity = 5 WHERE session = $1 AND product = 31', [session]);
+  await client.query('INSERT INTO dyno_shop_node.cart VALUES ($1, 33, 1)', [session]);
+  await client.query('DELETE FROM dyno_shop_node.cart WHERE session = $1 AND product = 32', [session]);
+  const buying = shop.send('POST', '/checkout', token, {});
+  await waitFor(() => postgres.ask("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE FROM cart%'") === '1');
+  await client.query('COMMIT');
+  assert.equal((await buying).status, 200);
+  assert.equal((await shop.send('POST', '/checkout', token, {})).status, 200);
+  const { orders } = (await shop.get('/orders', token)).json;
+  const bought = orders.map(({ lines }) => lines.map(({ product, quantity }) => [product, quantity]));
+  assert.deepEqual(bought.slice(0, 2), [[[33, 1]], [[31, 5]]]);
 });
 
 test('query-fan-out, serial-queries: the same answers', async () => {
@@ -198,12 +234,16 @@ test('the faults of the cache take effect', async () => {
     stampede: async () => {
       for (let n = 0; n < 3; n++) await many(30, `/products/${100 + n}`);
     },
-    avalanche: () => many(4, '/products/201'),
+    avalanche: () =>
+      waitFor(async () => {
+        await Promise.all(Array.from({ length: 40 }, (_, n) => shop.get(`/products/${201 + n}`)));
+        return (await shop.truth()).some((l) => /^avalanche shop-. onset$/.test(l));
+      }),
     penetration: () => shop.get('/products/4001'),
     'cold-cache': () => waitFor(async () => (await shop.truth()).includes('cold-cache shop-0 onset')),
     'too-small-cache': () => Promise.all(Array.from({ length: 30 }, (_, n) => shop.get(`/products/${300 + n}`))),
   };
-  const knobs = { 'too-small-cache': { capacity: 2 } };
+  const knobs = { 'too-small-cache': { capacity: 2 }, avalanche: { period_ms: 500 } };
   for (const [fault, effect] of Object.entries(effects)) assert.deepEqual(await shop.during(fault, knobs[fault] ?? {}, effect), FULL, fault);
 });
 
@@ -334,8 +374,34 @@ test('a rolling reload loses no request', async () => {
   assert.deepEqual((await pids()).filter((p) => old.includes(p)), []);
 });
 
+test('a reload of which the new process does not get ready leaves the old one where it is, and kept', async (t) => {
+  const { url } = await own('reloaded');
+  const reloaded = await RunningShop.start({ env: { DYNO_DATABASE_URL: url }, more: ['--rows', '1000'] });
+  t.after(() => reloaded.child.kill('SIGKILL'));
+  const instances = async () => (await reloaded.order('GET', '/v1/instances')).json.instances;
+  const before = await instances();
+  const lets = (everybody) => postgres.ask(`ALTER DATABASE reloaded ALLOW_CONNECTIONS ${everybody}`);
+  lets(false);
+  const { status, json } = await reloaded.order('POST', '/v1/reload');
+  assert.equal(status, 500);
+  assert.match(json.error, /^shop-0 did not start: .*not currently accepting connections/);
+  assert.deepEqual(await instances(), before);
+  assert.equal((await reloaded.get('/products?page=2')).status, 200);
+  const begun = (await reloaded.truth()).length;
+  await reloaded.order('POST', '/v1/faults', { name: 'query-fan-out', for_ms: 60_000 });
+  await waitFor(async () => (await reloaded.truth()).slice(begun).includes('query-fan-out shop-0 armed'));
+  lets(true);
+  // It is started again when it dies.
+  process.kill(before[0].pid, 'SIGKILL');
+  await waitFor(async () => (await instances()).some((i) => i.name === 'shop-0' && i.generation === 1 && i.deaths === 1));
+  await waitFor(async () => (await reloaded.truth()).slice(begun).filter((l) => l === 'query-fan-out shop-0 armed').length === 2);
+  assert.equal((await reloaded.order('POST', '/v1/reload')).status, 200);
+  assert.deepEqual((await instances()).map((i) => i.generation), [2, 1, 0]);
+  assert.equal(await reloaded.end(), 0);
+});
+
 test('a shop begins with as many past orders as it is told, and kill -9 of its supervisor leaves nobody behind', async () => {
-  const { url } = await own();
+  const { url } = await own('another');
   const second = await RunningShop.start({ env: { DYNO_DATABASE_URL: url }, more: ['--rows', '1001'] });
   assert.equal(postgres.ask('SELECT (SELECT count(*) FROM dyno_shop_node.purchase), count(*) FROM dyno_shop_node.purchase_line', url), '500|500');
   const { json } = await second.order('GET', '/v1/instances');
@@ -345,9 +411,9 @@ test('a shop begins with as many past orders as it is told, and kill -9 of its s
 });
 
 /** Another database of the same server, for a shop beside the first. */
-async function own() {
-  postgres.ask('CREATE DATABASE another');
-  return { url: postgres.url.replace(/\/postgres$/, '/another') };
+async function own(name) {
+  postgres.ask(`CREATE DATABASE ${name}`);
+  return { url: postgres.url.replace(/\/postgres$/, `/${name}`) };
 }
 
 test('it ends when its input does', async () => {

@@ -47,7 +47,7 @@ async function catalogue(shop) {
   assert.ok(product.seller.rating.stars >= 1 && product.rating.reviews === 8);
   assert.deepEqual(product, (await shop.get('/products/7')).json, 'again, from a cache or not');
   refused(await shop.get('/products/501'), 404, 'no such product');
-  for (const bad of ['seven', '-1', '1e3', '99999999999', '%00', '%ff']) refused(await shop.get(`/products/${bad}`), 400, '');
+  for (const bad of ['seven', '-1', '1e3', '99999999999', '3000000000', '%00', '%ff']) refused(await shop.get(`/products/${bad}`), 400, '');
 
   const { json: hits } = await shop.get('/search?q=kettle');
   assert.ok(hits.products.length > 0 && hits.products.every((p) => /kettle/i.test(p.name)));
@@ -92,6 +92,8 @@ async function cartAndCheckout(shop, token) {
   refused(await put({ product: 7, quantity: 0 }), 400, 'quantity is 0');
   refused(await put({ product: 7, quantity: 1.5 }), 400, 'quantity');
   refused(await put({ product: 9_999, quantity: 1 }), 404, 'no such product');
+  refused(await put({ product: 3_000_000_000, quantity: 1 }), 400, 'product is 3000000000');
+  refused(await shop.get('/orders/3000000000/invoice', token), 400, 'id is 3000000000');
   refused(await put([]), 400, '');
   for (const more of ['"__proto__":{"admin":true}', '"constructor":1', '"price":0']) {
     refused(await put(`{"product":3,"quantity":1,${more}}`), 400, 'unknown field');
@@ -142,6 +144,7 @@ async function prices(shop, token) {
   refused(await change(await shop.logIn('user-2'), 11, { cents: 5 }), 403, 'keeper');
   refused(await change(token, 11, { cents: 0 }), 400, 'cents is 0');
   refused(await change(token, 501, { cents: 5 }), 404, 'no such product');
+  refused(await change(token, 3_000_000_000, { cents: 5 }), 400, 'id is 3000000000');
   assert.deepEqual((await change(token, 11, { cents: 4_321 })).json, { product: 11, cents: 4_321 });
   await waitFor(async () => (await shop.get('/products/11')).json.cents === 4_321);
 }

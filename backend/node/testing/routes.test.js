@@ -15,18 +15,20 @@ test('on PostgreSQL and Redis', async (t) => {
   const shop = await RunningShop.start({ env });
   t.after(() => shop.child.kill('SIGKILL'));
 
+  const redisSays = (...asked) => {
+    const args = ['-p', redis.port, '--no-auth-warning', '-a', PASSWORD, ...asked];
+    return execFileSync('redis-cli', args, { stdio: ['ignore', 'pipe', 'ignore'] }).toString().trim();
+  };
+  redisSays('set', 'dyno-shop-node:product:7', "another's");
+  const key = (name) => `dyno-shop-node-${shop.child.pid}-${/^dyno-shop-node-\d+-(\d+):/m.exec(redisSays('keys', 'dyno-shop-node-*'))?.[1]}:${name}`;
+
   await t.test('every route', () => checkRoutes(shop));
   await t.test('the cache is Redis', () =>
     waitFor(async () => {
       // An entry lives for a second.
       await shop.get('/products/7');
-      const args = ['-p', redis.port, '--no-auth-warning', '-a', PASSWORD, 'exists', 'dyno-shop-node:product:7'];
-      return execFileSync('redis-cli', args).toString() === '1\n';
+      return redisSays('exists', key('product:7')) === '1';
     }));
-  const redisSays = (...asked) => {
-    const args = ['-p', redis.port, '--no-auth-warning', '-a', PASSWORD, ...asked];
-    return execFileSync('redis-cli', args, { stdio: ['ignore', 'pipe', 'ignore'] }).toString().trim();
-  };
   await t.test('under the lock one of all workers loads', async () => {
     const how = { protection: 'lock', 'ttl-ms': 60_000 };
     const { status, json } = await shop.order('PUT', '/v1/cache', how);
@@ -37,9 +39,9 @@ test('on PostgreSQL and Redis', async (t) => {
       const id = 400 + Math.floor(Math.random() * 100);
       const replies = await Promise.all(Array.from({ length: 20 }, () => shop.get(`/products/${id}`)));
       for (const { status } of replies) assert.equal(status, 200);
-      const numbered = redisSays('get', `dyno-shop-node:written:product:${id}`);
+      const numbered = redisSays('get', key(`written:product:${id}`));
       assert.ok(numbered === '' || numbered === '1', `${numbered}: one has written`);
-      return numbered === '1' && redisSays('exists', `dyno-shop-node:lock:product:${id}`) === '0';
+      return numbered === '1' && redisSays('exists', key(`lock:product:${id}`)) === '0';
     });
   });
   await t.test('written through: the new entry is there with the change', async () => {
@@ -48,7 +50,7 @@ test('on PostgreSQL and Redis', async (t) => {
     await waitFor(async () => {
       const cents = 100 + Math.floor(Math.random() * 10_000);
       assert.equal((await shop.send('PUT', '/products/77/price', token, { cents })).status, 200);
-      const kept = redisSays('get', 'dyno-shop-node:product:77');
+      const kept = redisSays('get', key('product:77'));
       return kept !== '' && JSON.parse(kept).value.cents === cents;
     });
     assert.equal((await shop.order('PUT', '/v1/cache', {})).json.mode, 'cache-aside');
@@ -67,8 +69,9 @@ test('on PostgreSQL and Redis', async (t) => {
     await waitFor(async () => (await shop.get('/readyz').catch(() => ({}))).status === 200);
     assert.equal((await shop.get('/orders', token)).json.orders[0].id, bought.order);
   });
-  await t.test('no password was told', async () => {
+  await t.test('no password was told, and of its keys none is left', async () => {
     assert.equal(await shop.end(), 0);
+    assert.equal(redisSays('keys', '*'), 'dyno-shop-node:product:7');
     assert.ok(!shop.said.includes(PASSWORD), shop.said);
   });
 });

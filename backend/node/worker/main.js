@@ -17,7 +17,9 @@ import { obey, report, tell, truthsOf } from './child.js';
  * @property {number} index
  * @property {{ host: string, port: number }} listen the shared address
  * @property {string} [file] the embedded database; else its URL is in the environment
+ * @property {number} workers how many there are
  * @property {string} [cacheUrl]
+ * @property {string} cachePrefix what all keys there begin with
  * @property {import('../cache/settings.js').CacheSettings} cache how it works
  * @property {string} secret with which tokens are signed
  * @property {string} [queues] first part of the names of the broker's queues; else events go to those of the services
@@ -33,6 +35,7 @@ let ending = false;
 const orders = {
   settings: start,
   arm: (order) => shop && faults.arm(order, shop),
+  settle: () => shop && faults.settleAll(shop),
   cache: (how) => shop?.products.set(how),
   priceChanged: (change) => shop && hear(shop, change),
   endFaults(ticket) {

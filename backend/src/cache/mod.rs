@@ -2,9 +2,11 @@
 //!
 //! Owns entries and their life ([`Entry`]), the two places for them ([`local`], [`redis`]), and the protections, each
 //! in a file of its own: [`single_flight`], [`lock`], [`xfetch`], [`jitter`]. Which one is used when is the product
-//! cache's choice (`shop/product_cache.rs`). What is done to all entries at once lies with [`chores`].
+//! cache's choice (`shop/product_cache.rs`). What is done to all entries at once lies with [`chores`]; what a server does not
+//! keep because it was changed while it was loaded, with [`fence`].
 
 pub mod chores;
+mod fence;
 pub mod jitter;
 mod least_used;
 mod local;
@@ -93,15 +95,35 @@ impl Store {
         }
     }
 
-    /// Keeps an entry until it expires.
-    pub async fn put(&self, id: u32, entry: Entry) {
+    /// The number of a load that begins now; what workers share is kept under it.
+    pub async fn number(&self, id: u32) -> u64 {
         match self {
-            Self::Local(local) => local.put(id, entry).await,
-            Self::Redis(redis) => redis.tried(redis.put(id, &entry).await),
+            // What is not promised without a shared cache (`shop/neighbours.rs`) needs no number.
+            Self::Local(_) => 0,
+            Self::Redis(redis) => redis.tried(redis.number(id).await),
         }
     }
 
-    /// Forgets an entry.
+    /// Keeps an entry until it expires. A server refuses one that was loaded under a lower `number` than that of the
+    /// product's last change.
+    pub async fn put(&self, id: u32, number: u64, entry: Entry) {
+        match self {
+            Self::Local(local) => local.put(id, entry).await,
+            Self::Redis(redis) => {
+                redis.tried(redis.write(id, number, &entry).await);
+            }
+        }
+    }
+
+    /// A product was changed, and its entry is about to be replaced: a server keeps nothing that is being loaded now.
+    pub async fn outdate(&self, id: u32) {
+        match self {
+            Self::Local(_) => {}
+            Self::Redis(redis) => redis.tried(redis.outdate(id).await),
+        }
+    }
+
+    /// A product was changed: its entry goes, and a server keeps nothing that is being loaded now.
     pub async fn remove(&self, id: u32) {
         match self {
             Self::Local(local) => local.remove(id).await,

@@ -1,4 +1,4 @@
-//! Entries on a Redis server, which all workers share.
+//! Entries on a Redis server, which all workers share. How they are written lies in [`fence`](super::fence).
 //!
 //! One connection serves all requests of a worker: commands are sent as they come and answered in order. It comes
 //! back by itself. Dropping a future of this file is safe.
@@ -76,20 +76,6 @@ impl Redis {
         let written: Written<ProductDetail> = serde_json::from_str(&text)?;
         let Written { value, expires_ms, load_ms } = written;
         Ok(Some(Entry { value: value.map(Arc::new), expires_ms, load_ms }).filter(|e| e.left_ms() > 0))
-    }
-
-    /// Keeps an entry until it expires.
-    pub async fn put(&self, id: u32, entry: &Entry) -> Result<(), CacheError> {
-        let key = self.key("product", id);
-        let () = self.connection.clone().pset_ex(key, text(entry)?, entry.left_ms().max(1)).await?;
-        self.used(id).await
-    }
-
-    /// Forgets an entry.
-    pub async fn remove(&self, id: u32) -> Result<(), CacheError> {
-        let removed: u64 = self.connection.clone().del(self.key("product", id)).await?;
-        self.watch.removed(removed);
-        Ok(())
     }
 
     /// Forgets all entries; gives how many there were.

@@ -3,6 +3,11 @@
 //! The fault hashes on the event loop, so nobody is served meanwhile; the cure on the blocking pool. The shop's own
 //! hashes are cheap on purpose (`password`), so while the fault runs every log-in is stretched by its knob to what
 //! a shop should spend, wherever it is hashed.
+//!
+//! The cure's threads are tokio's own, as statements have them, and not the bounded ones of `shop/offload.rs`. Tasks keep
+//! those while they wait for the database, tens of milliseconds each, and a hash only computes, for which the cores are
+//! bound enough. Behind such tasks all log-ins would wait, too, so `offload-saturated` would be two faults: this one is of
+//! one route. What scores have measured rests on that.
 
 use timeline::MonoNs;
 use timeline::fault::FaultKind;

@@ -24,7 +24,8 @@ pub const LEVER: Lever = Lever::new(
     },
     |shop| {
         let shop = shop.clone();
-        spawn_blocking(move || shop.visits.forget());
+        // Where the fault is on again, its sessions are wanted again.
+        spawn_blocking(move || shop.visits.forget(|| !shop.faults[FaultKind::StopTheWorld].is_on()));
     },
 );
 

@@ -34,9 +34,11 @@ pub async fn check_out(State(shop): State<Arc<Shop>>, LoggedIn(session): LoggedI
     let steps = steps(&session, &content, published)?;
     let order = match db.together(steps).await? {
         Outcome::Done(returned) => number_of(&returned, &content)?,
-        Outcome::Stopped(0) => return Err(Refusal::conflict("the cart was changed meanwhile")),
+        Outcome::Stopped(step) if step < content.lines.len() => {
+            return Err(Refusal::conflict("the cart was changed meanwhile"));
+        }
         Outcome::Stopped(step) => {
-            let product = content.lines.get(step - 1).map_or(0, |l| l.product);
+            let product = content.lines.get(step - content.lines.len()).map_or(0, |l| l.product);
             return Err(Refusal::conflict(format!("product {product} is sold out")));
         }
     };
@@ -53,7 +55,7 @@ pub async fn check_out(State(shop): State<Arc<Shop>>, LoggedIn(session): LoggedI
 }
 
 fn number_of(returned: &[Option<Value>], content: &Content) -> Result<i64, StoreError> {
-    let number = returned.get(1 + content.lines.len()).and_then(Option::as_ref);
+    let number = returned.get(order_step(content)).and_then(Option::as_ref);
     number.and_then(i64::from_value).ok_or_else(|| StoreError::failed("the order has got no number"))
 }
 
@@ -65,17 +67,25 @@ const CART: &str = "
     SELECT cart.product, quantity, cents FROM cart JOIN price ON price.product = cart.product
     WHERE session = ?1 ORDER BY cart.product";
 
-/// The whole transaction. Two checkouts of one cart: the second finds it gone. Stock is taken in the order of
-/// the products' numbers, so that no two checkouts wait for each other. What the broker is to hear is written with it.
+/// The step that gives the order its number: it comes when each line has left the cart, and then the stock.
+fn order_step(content: &Content) -> usize {
+    2 * content.lines.len()
+}
+
+/// The whole transaction. The lines that are sold leave the cart as they were read: where one was changed meanwhile nothing is
+/// done, and what was put beside them stays. Two checkouts of one cart: the second finds it gone. Lines and stock are
+/// taken in the order of the products' numbers, so that no two checkouts wait for each other. What the broker is to hear
+/// is written with it.
 fn steps(session: &Session, content: &Content, published: bool) -> Result<Vec<Step>, StoreError> {
+    let leave = "DELETE FROM cart WHERE session = ?1 AND product = ?2 AND quantity = ?3";
     let take = "UPDATE stock SET quantity = quantity - ?2 WHERE product = ?1 AND quantity >= ?2";
     let order = "INSERT INTO purchase (customer, at_ms, cents) VALUES (?1, ?2, ?3) RETURNING id";
     let line = "INSERT INTO purchase_line (purchase, product, quantity, cents) VALUES (?1, ?2, ?3, ?4)";
     let lines = &content.lines;
-    let number = || Value::Returned(1 + lines.len());
-    let mut steps = Vec::with_capacity(3 + 2 * lines.len());
-    let empty = Step::new("DELETE FROM cart WHERE session = ?1", values![session.id.bytes()]);
-    steps.push(empty.changing(lines.len() as u64));
+    let number = || Value::Returned(order_step(content));
+    let mut steps = Vec::with_capacity(2 + 3 * lines.len());
+    let as_read = |l: &Bought| Step::new(leave, values![session.id.bytes(), l.product, l.quantity]);
+    steps.extend(lines.iter().map(|l| as_read(l).changing(1)));
     steps.extend(lines.iter().map(|l| Step::new(take, values![l.product, l.quantity]).changing(1)));
     steps.push(Step::new(order, values![content.customer, content.at_ms, content.cents]));
     let of_order = |l: &Bought| Step::new(line, values![number(), l.product, l.quantity, l.cents]);

@@ -136,14 +136,13 @@ impl Shop {
     pub fn new(parts: Parts, settings: &WorkerSettings) -> Self {
         let Parts { agent, database, products, outbox, faults, neighbours, stage } = parts;
         let tokens = Tokens::new(&settings.signing_key);
-        let capacity = settings.shop.session_capacity;
         Self {
             first: settings.is_first(),
             products,
-            sessions: Sessions::new(&agent, database.clone(), faults.clone(), tokens, capacity),
+            sessions: Sessions::new(&agent, database.clone(), faults.clone(), tokens, &settings.shop),
             outbox,
             services: CalledServices::new(&agent, settings, &faults),
-            visits: Visits::new(&agent, capacity),
+            visits: Visits::new(&agent, settings.shop.session_capacity),
             offload: Offload::new(&agent, settings.shop.offload_threads, faults.clone()),
             words: Words::new(faults.clone()),
             ranking: Ranking::new(PRODUCTS),

@@ -1,7 +1,8 @@
 //! The offload pool: so many threads, and no more, for work that would keep the event loop from turning.
 //!
 //! The threads are tokio's blocking ones; what is bounded here is how many of them tasks may take at once.
-//! Statements and hashes have threads of their own beside it. Dropping a future of this file before its task has a
+//! Statements and hashes have threads of their own beside it: a sheet keeps its thread for as long as the database takes, and
+//! nobody's log-in is to wait behind it. Dropping a future of this file before its task has a
 //! thread takes it out of the queue; afterwards the task finishes, and its thread is free only then.
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -23,6 +23,7 @@ const KEEPER: u32 = 1;
 const MAX_CENTS: u32 = 100_000_000;
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Wanted {
     cents: u32,
 }

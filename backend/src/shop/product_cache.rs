@@ -125,7 +125,11 @@ impl ProductCache {
                 return answer(&entry);
             }
             self.meter.refreshed_early();
-            return self.load_and_keep(id).await;
+            return match self.load_and_keep(id).await {
+                // The entry that is there was good when it was asked for.
+                Err(LoadError::Store(_)) => answer(&entry),
+                loaded => loaded,
+            };
         }
         self.meter.miss();
         if self.faults[FaultKind::Stampede].is_on() {
@@ -144,6 +148,7 @@ impl ProductCache {
         match self.settings().mode {
             CacheMode::CacheAside => self.store.remove(id).await,
             CacheMode::WriteThrough => {
+                self.store.outdate(id).await;
                 self.load_and_keep(id).await?;
             }
         }
@@ -159,10 +164,11 @@ impl ProductCache {
 
     /// Loads, whoever else does, and keeps what came.
     pub async fn load_and_keep(&self, id: u32) -> Loaded {
+        let number = self.store.number(id).await;
         let entry = self.load(id).await?;
         let answer = answer(&entry);
         if entry.left_ms() > 0 {
-            self.store.put(id, entry).await;
+            self.store.put(id, number, entry).await;
         }
         answer
     }

@@ -21,10 +21,9 @@ use super::answer::Refusal;
 use super::token::{TokenError, Tokens};
 use crate::faults::leak::{BoundedSessions, EverlastingSessions};
 use crate::faults::{Faults, whole};
+use crate::settings::ShopSettings;
 use crate::store::{Database, Step, StoreError, now_ms, values};
 
-/// A session ends after this, milliseconds: longer than any run that is watched.
-const LIFE_MS: i64 = 24 * 3_600_000;
 /// Hexadecimal digits of a session's name.
 const TOKEN_DIGITS: usize = 32;
 
@@ -72,6 +71,8 @@ pub struct Sessions {
     database: Arc<Database>,
     faults: Arc<Faults>,
     tokens: Tokens,
+    /// A session ends after this.
+    life_ms: i64,
     held: Gauge,
 }
 
@@ -107,21 +108,22 @@ struct Kept {
 }
 
 impl Sessions {
-    /// Keeps at most `capacity` in memory.
+    /// None yet; how many are kept in memory, and how long they last, is set.
     pub fn new(
         agent: &Agent,
         database: Arc<Database>,
         faults: Arc<Faults>,
         tokens: Tokens,
-        capacity: usize,
+        settings: &ShopSettings,
     ) -> Self {
         let kept = Kept {
-            bounded: BoundedSessions::new(capacity),
+            bounded: BoundedSessions::new(settings.session_capacity),
             everlasting: EverlastingSessions::default(),
             leaked_bytes: 0,
         };
         let held = agent.gauge(names::SERVER_SESSIONS, Unit::Count);
-        Self { kept: Mutex::new(kept), database, faults, tokens, held }
+        let life_ms = settings.session_life_ms.into();
+        Self { kept: Mutex::new(kept), database, faults, tokens, life_ms, held }
     }
 
     /// Logs a customer in; gives the token of the new session.
@@ -129,11 +131,11 @@ impl Sessions {
         let session = Arc::new(Session { id: SessionId(rand::random()), customer });
         let now = now_ms();
         let steps = vec![
-            Step::new("DELETE FROM session WHERE since_ms < ?1", values![now - LIFE_MS]),
+            Step::new("DELETE FROM session WHERE since_ms < ?1", values![now - self.life_ms]),
             Step::new("INSERT INTO session VALUES (?1, ?2, ?3)", values![session.id.bytes(), customer, now]),
         ];
         self.database.together(steps).await?;
-        let token = self.tokens.make(&session, LIFE_MS);
+        let token = self.tokens.make(&session, self.life_ms);
         self.keep(session);
         Ok(token)
     }
@@ -145,7 +147,7 @@ impl Sessions {
             return Ok(session);
         }
         let find = "SELECT customer FROM session WHERE id = ?1 AND since_ms >= ?2";
-        let found = self.database.row(find, values![id.bytes(), now_ms() - LIFE_MS]).await?;
+        let found = self.database.row(find, values![id.bytes(), now_ms() - self.life_ms]).await?;
         let customer = found.ok_or(NotLoggedIn::Over)?.get(0)?;
         let session = Arc::new(Session { id, customer });
         let mut kept = self.lock();

@@ -100,10 +100,13 @@ impl Visits {
         }
     }
 
-    /// Forgets the earlier sessions again, as gently.
-    pub fn forget(&self) {
+    /// Forgets the earlier sessions again, as gently, while `go_on` says so.
+    pub fn forget(&self, go_on: impl Fn() -> bool) {
         loop {
             let mut kept = self.lock();
+            if !go_on() {
+                return;
+            }
             let rest = kept.earlier.saturating_sub(BATCH);
             for n in rest..kept.earlier {
                 kept.records.remove(earlier(n));

@@ -23,6 +23,8 @@ use crate::settings::ShopSettings;
 
 /// Connections that are opened at once: a server makes a process for each, and has other work to do.
 const OPENED_AT_ONCE: usize = 16;
+/// A place that is free is taken, and none is waited for.
+const AT_ONCE: Timeouts = Timeouts { wait: Some(Duration::ZERO), create: None, recycle: None };
 
 /// The database as routes see it. Cheap to share behind an `Arc`.
 pub struct Database {
@@ -76,11 +78,15 @@ impl Database {
         self.pool().status().max_size
     }
 
-    /// Puts a pool of another size in place. Who waits or works in the old one finishes there.
+    /// Puts a pool of another size in place; one that has the size stays, since a new one has no connection open. Who waits
+    /// or works in the old one finishes there.
     ///
     /// deadpool's own `resize` (0.13) takes permits back only for connections that are open, so a pool that
     /// has not opened all of its connections keeps more permits than its new size.
     pub fn resize(&self, capacity: usize) {
+        if self.capacity() == capacity {
+            return;
+        }
         let new = build(&self.opener, capacity);
         let old = std::mem::replace(&mut *self.pool.lock().unwrap_or_else(PoisonError::into_inner), new);
         self.meters.pool.set_capacity(capacity);
@@ -89,21 +95,29 @@ impl Database {
     }
 
     /// Opens connections of the pool until `many` are open beside those that requests use, so that the first burst of
-    /// requests need not.
+    /// requests need not. Where requests use more, it opens fewer and waits for none; when the pool gets another size, it
+    /// gives up.
     ///
     /// # Errors
     /// When the database gives no more; those that it gave stay.
     pub async fn open(&self, many: usize) -> Result<(), StoreError> {
         let pool = self.pool();
+        let capacity = pool.status().max_size;
         let get = |_| {
             let pool = pool.clone();
-            async move { pool.get().await.map_err(refused) }
+            async move { pool.timeout_get(&AT_ONCE).await }
         };
         let mut opening = stream::iter(0..many).map(get).buffer_unordered(OPENED_AT_ONCE);
         // Held until all are there: what is back already would be taken again.
         let mut open = Vec::with_capacity(many);
         while let Some(connection) = opening.next().await {
-            open.push(connection?);
+            match connection {
+                Err(PoolError::Timeout(TimeoutType::Wait)) => {}
+                other => open.push(other.map_err(refused)?),
+            }
+            if self.capacity() != capacity {
+                break;
+            }
         }
         Ok(())
     }
@@ -135,8 +149,7 @@ impl Database {
     /// One out of the pool, as soon as one is free.
     async fn pooled(&self) -> Result<Object<Opener>, PoolError<StoreError>> {
         let pool = self.pool();
-        let at_once = Timeouts { wait: Some(Duration::ZERO), ..Timeouts::default() };
-        let got = pool.timeout_get(&at_once).await;
+        let got = pool.timeout_get(&AT_ONCE).await;
         if !matches!(got, Err(PoolError::Timeout(TimeoutType::Wait))) {
             return got;
         }

@@ -109,6 +109,8 @@ impl Keeper {
         let mut died_meanwhile = false;
         let why = loop {
             tokio::select! {
+                // One that is ready when its time is over has the name already.
+                biased;
                 _ = life.wait_for(|l| l.generation == next.generation && l.probe().is_some()) => {
                     let _ = current.retire.send(true);
                     return (next, Ok(()));
@@ -124,7 +126,8 @@ impl Keeper {
                     }
                 }
                 () = &mut patience => {
-                    // It is told to end, and killed when the backend ends if it does not listen.
+                    // It is told to end, and killed when the backend ends if it does not listen. Should it become ready
+                    // now, it does not get the name.
                     let _ = next.retire.send(true);
                     break "the new process said nothing for too long".to_owned();
                 }
@@ -160,7 +163,9 @@ async fn one_life(
             heard = running.hear() => match heard {
                 Heard::Died(why) => return why,
                 Heard::Line(text) => {
+                    let too_late = *retired.borrow();
                     if let Some(probe) = crew.hear(index, generation, &text)
+                        && !too_late
                         && let Some(process) = process.take()
                     {
                         crew.take_over(index, generation, process, Some(probe));

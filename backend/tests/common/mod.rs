@@ -7,6 +7,7 @@ pub mod servers;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, Write};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -70,6 +71,18 @@ impl Backend {
 
     pub fn pids(&self) -> Vec<u32> {
         self.ready["workers"].as_array().unwrap().iter().map(|w| w["pid"].as_u64().unwrap() as u32).collect()
+    }
+
+    /// The embedded database's file: a worker holds it open.
+    pub fn database_file(&self) -> PathBuf {
+        let open = self.open_files();
+        open.into_iter().find(|path| path.extension().is_some_and(|e| e == "db" || e == "sqlite")).unwrap()
+    }
+
+    /// What the first worker holds open.
+    pub fn open_files(&self) -> Vec<PathBuf> {
+        let folder = std::fs::read_dir(format!("/proc/{}/fd", self.pids()[0])).unwrap();
+        folder.flatten().filter_map(|f| std::fs::read_link(f.path()).ok()).collect()
     }
 
     /// To the shop.

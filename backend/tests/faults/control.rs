@@ -25,6 +25,7 @@ fn control_wants_its_token_and_orders_that_make_sense() {
     refused(r#"{"name":"leak","for_ms":0}"#, "for_ms is 0");
     refused(r#"{"name":"leak","for_ms":5,"knobs":{"bytes":1}}"#, "knob `bytes`");
     refused(r#"{"name":"stampede","for_ms":5,"knobs":{"speed":1}}"#, "no knob `speed`");
+    refused(r#"{"name":"leak","for_ms":1000,"knob":{"bytes":2048}}"#, "unknown field `knob`");
     assert_eq!(backend.order("POST", "/v1/faults", &"x".repeat(50_000)).status, 413);
     assert_eq!(backend.order("GET", "/v1/nothing", "").status, 404);
     assert_eq!(backend.order("GET", "/v1/faults", "").status, 405);

@@ -1,6 +1,7 @@
 //! The faults of memory and pauses, switched in a real worker: each does its work, and its cure does not.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::common::{Backend, ask, life, wait_for};
 use serde_json::json;
@@ -102,6 +103,22 @@ fn what_is_kept_among_short_lived_data_holds_many_times_its_own_size() {
     backend.cure();
     assert_eq!(backend.truth(), life("fragmentation"));
     assert_eq!(backend.get("/products/0/recommendations").status, 404);
+}
+
+#[test]
+fn stop_the_world_that_is_ordered_again_at_once_has_its_old_generation_again() {
+    let backend = Backend::start(1);
+    let old = || backend.lane("heap.visits.old").unwrap_or(0.0);
+    let order = r#"{"name":"stop-the-world","for_ms":60000,"knobs":{"sessions":200000,"period_ms":500}}"#;
+    backend.arm(order);
+    assert!(wait_for(|| old() > 10.0 * MIB), "{} MiB", old() / MIB);
+    // Its end forgets the earlier sessions, for about half a second, and leaves those that are wanted again.
+    backend.cure();
+    backend.arm(order);
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(wait_for(|| old() > 10.0 * MIB), "{} MiB", old() / MIB);
+    backend.cure();
+    assert!(wait_for(|| old() < MIB), "{} MiB", old() / MIB);
 }
 
 #[test]

@@ -2,8 +2,6 @@
 
 //! does not. What is compared are counts and orders, which need no round trip of the embedded database's kind.
 
-use std::path::PathBuf;
-
 use crate::common::servers::postgres::Postgres;
 use crate::common::{self, Backend, life, wait_for};
 use rusqlite::Connection;
@@ -33,17 +31,6 @@ fn over_both(check: impl Fn(&Backend)) {
 /// Pages of the list, four at a time, until `enough` holds; false if it never did. Some may be refused.
 fn leaf_through(backend: &Backend, enough: impl Fn() -> bool) -> bool {
     backend.press_for(&[200, 503], 4, "/products?page=3", enough)
-}
-
-/// The embedded database's file: a worker holds it open.
-fn file_of(backend: &Backend) -> PathBuf {
-    let open = open_files(backend);
-    open.into_iter().find(|path| path.extension().is_some_and(|e| e == "db" || e == "sqlite")).unwrap()
-}
-
-fn open_files(backend: &Backend) -> Vec<PathBuf> {
-    let folder = std::fs::read_dir(format!("/proc/{}/fd", backend.pids()[0])).unwrap();
-    folder.flatten().filter_map(|f| std::fs::read_link(f.path()).ok()).collect()
 }
 
 #[test]
@@ -92,14 +79,79 @@ fn a_pool_too_large_has_all_its_connections_open_and_closes_them_at_the_end() {
         assert!(wait_for(|| level("capacity") == PLANNED));
     };
     let backend = embedded();
-    let file = file_of(&backend);
-    lifts(&backend, &|| open_files(&backend).iter().filter(|f| **f == file).count());
+    let file = backend.database_file();
+    lifts(&backend, &|| backend.open_files().iter().filter(|f| **f == file).count());
     let postgres = Postgres::start();
     let backend = served(&postgres);
     let back_ends = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dyno shop'";
     lifts(&backend, &|| postgres.ask(back_ends).parse().unwrap());
     assert!(wait_for(|| backend.lane("db.connection-limit") == Some(120.0)));
     assert!(backend.lane("db.connections").unwrap() >= PLANNED);
+}
+
+#[test]
+fn a_capacity_held_against_a_pool_too_large_leaves_the_database_within_reach() {
+    let backend = embedded();
+    let held = backend.order("POST", "/v1/remedies", r#"{"set":"pool.db.capacity","to":14}"#);
+    assert_eq!(held.status, 200, "{}", held.body);
+    let has = |capacity: f64| wait_for(|| backend.lane("pool.db.capacity") == Some(capacity));
+    assert!(has(14.0));
+    backend.arm(r#"{"name":"pool-too-large","for_ms":60000}"#);
+    // More connections than the pool has are never opened, and nobody keeps those that it has.
+    answers_for_a_while(&backend);
+    assert!(has(14.0));
+    backend.cure();
+    let [armed, _, ended] = life("pool-too-large");
+    assert_eq!(backend.truth(), [armed, ended], "it was ordered and had no effect");
+    answers_for_a_while(&backend);
+}
+
+/// All of the pages that are asked for a while are there, although nobody is patient.
+fn answers_for_a_while(backend: &Backend) {
+    let looks = std::cell::Cell::new(0);
+    assert!(backend.press(4, "/products?page=3", || looks.replace(looks.get() + 1) == 40));
+}
+
+#[test]
+fn a_pool_too_large_that_ends_at_once_keeps_no_connection_of_the_next() {
+    let backend = embedded();
+    // Both orders wait for the worker, which then obeys one after the other.
+    let worker = backend.pids()[0];
+    common::signal(worker, rustix::process::Signal::STOP);
+    let order = r#"{"name":"pool-too-large","for_ms":60000}"#;
+    assert_eq!(backend.order("POST", "/v1/faults", order).status, 202);
+    backend.cure();
+    common::signal(worker, rustix::process::Signal::CONT);
+    assert!(wait_for(|| backend.truth().last().is_some_and(|line| line.ends_with("ended"))));
+    answers_for_a_while(&backend);
+    assert!(wait_for(|| backend.lane("pool.db.capacity") == Some(PLANNED)));
+}
+
+#[test]
+fn of_two_faults_that_size_the_pool_the_end_of_one_leaves_it_to_the_other() {
+    let backend = embedded();
+    let has = |capacity: f64| wait_for(|| backend.lane("pool.db.capacity") == Some(capacity));
+    let ends = || backend.truth().iter().filter(|line| line.ends_with("ended")).count();
+    assert!(has(PLANNED));
+    backend.arm(r#"{"name":"pool-too-large","for_ms":60000,"knobs":{"capacity":60}}"#);
+    assert!(has(60.0));
+    backend.arm(r#"{"name":"pool-too-small","for_ms":1500,"knobs":{"capacity":2}}"#);
+    assert!(has(2.0), "the later order has its way");
+    assert!(wait_for(|| ends() == 1));
+    assert!(has(60.0));
+    assert!(
+        wait_for(|| backend.lane("pool.db.idle").is_some_and(|idle| idle >= 40.0)),
+        "they are open again"
+    );
+    backend.cure();
+    assert!(has(PLANNED));
+    backend.arm(r#"{"name":"pool-too-small","for_ms":60000,"knobs":{"capacity":2}}"#);
+    backend.arm(r#"{"name":"pool-too-large","for_ms":1500,"knobs":{"capacity":60}}"#);
+    assert!(has(60.0));
+    assert!(wait_for(|| ends() == 3));
+    assert!(has(2.0));
+    backend.cure();
+    assert!(has(PLANNED));
 }
 
 #[test]
@@ -161,7 +213,7 @@ fn without_its_index_a_look_up_reads_the_table() {
     let backend = embedded();
     let plan = || {
         // Explaining reads nothing, so a connection that knows an older schema would not notice.
-        let file = Connection::open(file_of(&backend)).unwrap();
+        let file = Connection::open(backend.database_file()).unwrap();
         let mut explain = file.prepare(&format!("EXPLAIN QUERY PLAN {LOOK_UP}")).unwrap();
         let lines = explain.query_map([], |row| row.get::<_, String>(3)).unwrap();
         lines.map(Result::unwrap).collect::<Vec<_>>().join("; ")
@@ -180,7 +232,7 @@ fn without_its_index_a_look_up_reads_the_table() {
 #[test]
 fn a_worker_that_dies_without_the_index_is_followed_by_one_that_makes_it() {
     let backend = embedded();
-    let file = Connection::open(file_of(&backend)).unwrap();
+    let file = Connection::open(backend.database_file()).unwrap();
     let indexed = || {
         let count = "SELECT count(*) FROM sqlite_schema WHERE name = 'purchase_by_customer'";
         file.query_row(count, [], |row| row.get::<_, u32>(0)).unwrap() == 1

@@ -107,6 +107,28 @@ fn early_refreshes_spare_the_expiry_and_some_load() {
 }
 
 #[test]
+fn an_early_refresh_that_fails_refuses_nobody() {
+    let settings = r#"{"history_rows":3000,"round_trip_ms":50,"pool_patience_ms":200}"#;
+    let backend = Backend::with(1, &[("DYNO_SHOP_SETTINGS", settings)]);
+    // A load takes 600 ms, so a twentieth of the requests refresh an entry that is good for another 18 s.
+    backend.set_cache(r#"{"protection":"xfetch","ttl-ms":20000,"jitter":0,"beta":10}"#);
+    let shown = backend.get("/products/107");
+    assert_eq!(shown.status, 200);
+    backend.arm(r#"{"name":"pool-leak","for_ms":60000,"knobs":{"share":0.5}}"#);
+    let page = || backend.get("/products?page=3").status;
+    assert!(wait_for(|| page() == 503 && backend.lane("pool.db.in-use") == Some(12.0)), "the pool is empty");
+    let early = || backend.times("shop-0", "cache.products.early-refreshes");
+    let before = early();
+    let refreshed = (0..200).any(|_| {
+        let reply = backend.get("/products/107");
+        assert_eq!((reply.status, &reply.body), (200, &shown.body));
+        early() >= before + 2.0
+    });
+    assert!(refreshed, "{} early refreshes", early());
+    assert_eq!(page(), 503);
+}
+
+#[test]
 fn it_is_remembered_that_there_is_none_for_a_while_or_not_at_all() {
     let backend = Backend::start(1);
     let loads_for = |settings: &str, product: u32| {
@@ -119,6 +141,28 @@ fn it_is_remembered_that_there_is_none_for_a_while_or_not_at_all() {
     };
     assert_eq!(loads_for(r#"{"negative-ms":60000}"#, 70_001), 1);
     assert_eq!(loads_for(r#"{"negative-ms":0}"#, 70_002), 10);
+}
+
+#[test]
+fn what_was_loaded_before_a_price_was_changed_is_not_kept_after_it() {
+    let redis = Redis::start();
+    let settings = r#"{"history_rows":3000,"round_trip_ms":50}"#;
+    let backend = Backend::with(2, &[("DYNO_SHOP_SETTINGS", settings), ("DYNO_CACHE_URL", &redis.url())]);
+    let keeper = backend.log_in();
+    for (product, protection) in [(107, "single-flight"), (108, "lock"), (109, "none")] {
+        backend.set_cache(&format!(r#"{{"protection":"{protection}","ttl-ms":600000,"lock-ms":60000}}"#));
+        let path = format!("/products/{product}");
+        // A load takes 600 ms; it reads the price at its beginning, and writes at its end.
+        std::thread::scope(|scope| {
+            let loaded = scope.spawn(|| backend.get(&path).status);
+            std::thread::sleep(Duration::from_millis(300));
+            let changed = backend.put(&format!("{path}/price"), &keeper, r#"{"cents":654321}"#);
+            assert_eq!(changed.status, 200, "{}", changed.body);
+            assert_eq!(loaded.join().unwrap(), 200);
+        });
+        assert_eq!(backend.get(&path).json()["cents"], 654_321, "{protection}");
+        assert_eq!(backend.get(&path).json()["cents"], 654_321, "{protection}: from the cache");
+    }
 }
 
 #[test]

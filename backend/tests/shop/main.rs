@@ -4,6 +4,7 @@
 
 mod broker;
 mod cache;
+mod checkout;
 #[path = "../common/mod.rs"]
 mod common;
 mod data;

@@ -133,6 +133,47 @@ fn a_new_worker_that_does_not_come_up_leaves_the_old_one_in_its_place() {
     assert!(!backend.said().contains("pa55"), "{}", backend.said());
 }
 
+/// The worker processes of `backend` that run.
+fn workers(backend: &Backend) -> Vec<u32> {
+    let supervisor = backend.child.id();
+    let is_its_worker = |pid: &u32| {
+        let read = |what: &str| std::fs::read_to_string(format!("/proc/{pid}/{what}")).unwrap_or_default();
+        // Behind the name in brackets come the state and the parent.
+        let stat = read("stat");
+        let parent =
+            stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse::<u32>().ok());
+        // Until it is this program with its own arguments, the supervisor waits for it.
+        parent == Some(supervisor) && read("cmdline").contains("backend-worker")
+    };
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let numbers = processes.filter_map(|p| p.file_name().to_string_lossy().parse::<u32>().ok());
+    numbers.filter(is_its_worker).collect()
+}
+
+#[test]
+fn a_new_worker_that_comes_too_late_does_not_take_the_name() {
+    let backend = Backend::start(1);
+    let known = workers(&backend);
+    assert_eq!(known.len(), 2, "the shop's and the services'");
+    let (late, reload) = std::thread::scope(|scope| {
+        let reload = scope.spawn(|| backend.order("POST", "/v1/reload", ""));
+        // Before it is ready it warms its cache, which takes half a second.
+        let new = |_| workers(&backend).into_iter().find(|pid| !known.contains(pid));
+        let late = (0..2_000).find_map(new).expect("a new process");
+        signal(late, Signal::STOP);
+        (late, reload.join().unwrap())
+    });
+    assert_eq!((reload.status, reload.error().contains("said nothing for too long")), (500, true));
+    // It goes on, becomes ready, and ends.
+    assert!(wait_for(|| !common::alive(late)));
+    assert_eq!(generations(&backend), [0]);
+    assert_eq!(backend.order("GET", "/v1/instances/shop-0/samples?since=0", "").status, 200);
+    assert_eq!(backend.order("POST", "/v1/faults", r#"{"name":"leak","for_ms":1}"#).status, 202);
+    assert_eq!(backend.get("/").status, 200);
+    assert_eq!(backend.order("POST", "/v1/reload", "").status, 200, "the next one is in time");
+    assert_eq!(generations(&backend), [2]);
+}
+
 /// Buys one product after another until it is told to stop; gives the numbers of all orders that it was told of.
 fn buy(backend: &Backend, token: &str, stop: &AtomicBool, bought: &AtomicU64) -> Vec<i64> {
     let mut client = Client::new(backend.shop());

@@ -160,6 +160,23 @@ fn cart_and_checkout(backend: &Backend, token: &str) {
     assert!(wait_for(|| backend.lane_of("services-0", "broker.orders.consumers") == Some(2.0)));
 }
 
+#[test]
+fn a_token_that_the_shop_signed_itself_lets_nobody_in_after_its_time() {
+    let settings = r#"{"history_rows":3000,"session_life_ms":3000}"#;
+    let backend = Backend::with(2, &[("DYNO_SHOP_SETTINGS", settings)]);
+    let token = backend.log_in();
+    let orders = || backend.get_as("/orders", &token);
+    assert_eq!(orders().status, 200);
+    // The session is over with it, and a worker that has not seen it may say that first.
+    let expired = |reply: Reply| reply.status == 401 && reply.error().contains("this token has expired");
+    assert!(wait_for(|| expired(orders())));
+    for path in ["/cart", "/checkout", "/import"] {
+        refused(&backend.post(path, &token, "{}"), 401, "this token has expired");
+    }
+    refused(&backend.put("/products/11/price", &token, r#"{"cents":5}"#), 401, "this token has expired");
+    assert_eq!(Socket::open(backend.shop(), &format!("/ws?token={token}")).err(), Some(401));
+}
+
 /// Tokens that look like a good one and are none.
 fn forged(token: &str) -> Vec<String> {
     let parts: Vec<&str> = token.split('.').collect();
@@ -179,6 +196,7 @@ fn prices(backend: &Backend, token: &str) {
     refused(&put(r#"{"cents":0}"#), 400, "cents is 0");
     refused(&put(r#"{"cents":-1}"#), 400, "");
     refused(&put("{}"), 400, "cents");
+    refused(&put(r#"{"cents":5,"currency":"EUR"}"#), 400, "unknown field `currency`");
     refused(&backend.put("/products/9999/price", token, r#"{"cents":5}"#), 404, "no such product");
     refused(
         &backend.put("/products/11/price", &backend.log_in_as("user-2"), r#"{"cents":5}"#),

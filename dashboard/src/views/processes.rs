@@ -16,8 +16,9 @@ use crate::theme::Role;
 /// Orders of the table.
 pub(super) const SORTS: [&str; 4] = ["as named", "by CPU", "by memory", "by descriptors"];
 /// Lanes below the tables.
-const LANES: [(&str, &str); 14] = [
+const LANES: [(&str, &str); 18] = [
     ("cpu", names::PROCESS_CPU),
+    ("throttled", names::PROCESS_THROTTLED),
     ("resident", names::PROCESS_RESIDENT),
     ("in flight", names::SERVER_IN_FLIGHT),
     ("sockets", names::SERVER_WEBSOCKETS),
@@ -31,6 +32,9 @@ const LANES: [(&str, &str); 14] = [
     ("hiccup", names::GENERATOR_HICCUP),
     ("host cpu", names::HOST_CPU),
     ("steal", names::HOST_STEAL),
+    ("run queue", names::HOST_RUN_QUEUE),
+    ("vol. sw.", names::PROCESS_VOLUNTARY_SWITCHES),
+    ("invol. sw.", names::PROCESS_INVOLUNTARY_SWITCHES),
 ];
 
 /// Processes that pass the filter, in the chosen order.

@@ -134,7 +134,8 @@ impl<'a> Answer<'a> {
         self.body_bytes
     }
 
-    /// The kept header fields, in the order of [`Want::fields`]; the first of equal ones.
+    /// The kept header fields, in the order of [`Want::fields`]; the first of equal ones, or all as one list where the answer is
+    /// to an upgrade.
     #[must_use]
     pub fn field(&self, i: usize) -> Option<&str> {
         self.fields.get(i)?.as_deref()
@@ -256,7 +257,7 @@ impl<'a> Answer<'a> {
             return Err(ErrorKind::BadHead);
         }
         if self.partial.is_empty() {
-            return match parse(bytes, self.want) {
+            return match parse(bytes, self.want, self.upgrade) {
                 Ok(Some(head)) if head.length <= HEAD_MAX => {
                     let n = head.length;
                     self.take(head)?;
@@ -283,7 +284,7 @@ impl<'a> Answer<'a> {
         };
         let whole = std::mem::take(&mut self.partial);
         self.share.is(0)?;
-        let head = parse(&whole[..end], self.want)?.ok_or(ErrorKind::BadHead)?;
+        let head = parse(&whole[..end], self.want, self.upgrade)?.ok_or(ErrorKind::BadHead)?;
         self.take(head)?;
         Ok(end - before)
     }
@@ -320,8 +321,8 @@ fn end_of_head(bytes: &[u8]) -> Option<usize> {
     None
 }
 
-/// Parses a head; none if its end is not there.
-fn parse(bytes: &[u8], want: Want<'_>) -> Result<Option<Head>, ErrorKind> {
+/// Parses a head; none if its end is not there. What is kept of equal fields may be `joined`.
+fn parse(bytes: &[u8], want: Want<'_>, joined: bool) -> Result<Option<Head>, ErrorKind> {
     // Not initialised: clearing 4 KiB would cost as much as parsing.
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let mut response = Response::new(&mut []);
@@ -364,7 +365,7 @@ fn parse(bytes: &[u8], want: Want<'_>) -> Result<Option<Head>, ErrorKind> {
     Ok(Some(Head {
         length,
         status: response.code.unwrap_or(0),
-        fields: kept(want, || response.headers.iter().map(|f| (f.name, f.value))),
+        fields: kept(want, joined, || response.headers.iter().map(|f| (f.name, f.value))),
         reusable,
         coding: noted.coding,
         cookies: noted.cookies,
@@ -402,13 +403,24 @@ impl Noted {
     }
 }
 
-/// The fields that are wanted.
+/// The fields that are wanted: the first of equal ones, or all of them `joined` to the one list that they are (RFC 9110, 5.3).
 fn kept<'h, I: Iterator<Item = (&'h str, &'h [u8])>>(
     want: Want<'_>,
+    joined: bool,
     fields: impl Fn() -> I,
 ) -> Vec<Option<String>> {
-    let find = |name: &String| fields().find(|(n, _)| n.eq_ignore_ascii_case(name));
-    want.fields.iter().map(|name| Some(String::from_utf8_lossy(find(name)?.1).into_owned())).collect()
+    let find = |name: &String| {
+        let mut equal = fields().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        let mut value = String::from_utf8_lossy(equal.next()?.1).into_owned();
+        if joined {
+            equal.for_each(|(_, more)| {
+                value.push_str(", ");
+                value.push_str(&String::from_utf8_lossy(more));
+            });
+        }
+        Some(value)
+    };
+    want.fields.iter().map(find).collect()
 }
 
 fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -4,14 +4,14 @@
 //! Walking one, on the session's schedule, is `session::journey`'s business; goose is known to the crate `journeys` alone.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use journeys::{Failure, Seen, Stage};
+use journeys::{Failure, Seen, Stage, StageOptions};
 use scenarios::plan::{self, BaseUrl, Dist, RunPlan, Step};
 
 use crate::kind::ErrorKind;
 use crate::program::BadPlan;
+use crate::protocol::Segment;
 
 /// A journey, ready to be walked.
 #[derive(Debug)]
@@ -48,24 +48,38 @@ impl Coded {
 /// The stage of a worker, if its plan has journeys at all: without them no client is made.
 ///
 /// # Errors
-/// If the client cannot be made or the plan names a journey that this build lacks.
-pub fn stage(plan: &RunPlan, url: &BaseUrl, address: SocketAddr) -> Result<Option<Arc<Stage>>, BadPlan> {
-    let mut names = Vec::new();
-    plan.sessions.iter().for_each(|kind| collect(&mut kind.steps.iter(), &mut names));
+/// If the journeys cannot go to the target, the client cannot be made or the plan names a journey that this build lacks.
+pub fn stage(segment: &Segment) -> Result<Option<Arc<Stage>>, BadPlan> {
+    let Segment { plan, url, address, sources, .. } = segment;
+    check(plan, url).map_err(BadPlan::Journey)?;
+    let names = names(plan);
     if names.is_empty() {
         return Ok(None);
     }
-    if url.tls {
-        // The scenario's authorities and certificates do not reach goose's client: it would judge the target by others.
-        return Err(BadPlan::Journey(
-            "coded journeys go to http:// targets only; steps in TOML go to https:// too".to_owned(),
-        ));
-    }
     let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
     let text = format!("http://{host}:{}{}/", url.port, url.prefix);
-    Stage::new(&text, address, names)
-        .map(|stage| Some(Arc::new(stage)))
-        .map_err(|e| BadPlan::Journey(e.to_string()))
+    let (compression, seed) = (plan.transport.compression, plan.seed);
+    let options = StageOptions { url: &text, address: *address, sources, compression, seed };
+    Stage::new(options, names).map(|stage| Some(Arc::new(stage))).map_err(|e| BadPlan::Journey(e.to_string()))
+}
+
+/// Can the plan's journeys, if there are any, go to this target? The parser of scenarios asks the same.
+///
+/// # Errors
+/// Why they cannot.
+pub fn check(plan: &RunPlan, url: &BaseUrl) -> Result<(), String> {
+    if url.tls && !names(plan).is_empty() {
+        // The scenario's authorities and certificates do not reach goose's client: it would judge the target by others.
+        return Err("coded journeys go to http:// targets only; steps in TOML go to https:// too".to_owned());
+    }
+    Ok(())
+}
+
+/// The names of all journeys of a plan.
+fn names(plan: &RunPlan) -> Vec<&str> {
+    let mut names = Vec::new();
+    plan.sessions.iter().for_each(|kind| collect(&mut kind.steps.iter(), &mut names));
+    names
 }
 
 fn collect<'a>(steps: &mut dyn Iterator<Item = &'a Step>, into: &mut Vec<&'a str>) {

@@ -170,7 +170,7 @@ impl Session {
             if let Poll::Ready(read) = poll_answer(&mut awaited, answer, link, cx) {
                 return Poll::Ready(read);
             }
-            pushed::read(cx, shard, socket, rare, stream);
+            pushed::read(cx, shard, *seat, socket, rare, stream);
             Poll::Pending
         })
         .await

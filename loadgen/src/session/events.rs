@@ -7,10 +7,11 @@ use std::task::Poll;
 
 use super::message::answers_text;
 use super::stream::{self, EventStream, Seen};
-use super::{BRAKE_NS, Flow, Session, stream_of};
+use super::{BRAKE_NS, Flow, Session, pushed, stream_of};
 use crate::kind::ErrorKind;
 use crate::program::{AwaitEvent, OpenEvents};
 use crate::shard::Offer;
+use crate::sse::decode::Event;
 
 impl Session {
     /// Opens the event stream. Without it nothing that follows makes sense: if it fails the session ends.
@@ -48,7 +49,7 @@ impl Session {
         open.map(|open| EventStream::new(open, step, head)).ok_or(ErrorKind::SseHandshake)
     }
 
-    /// Awaits an event.
+    /// Awaits an event, or takes one that came before.
     pub(super) async fn await_event(&mut self, step: &AwaitEvent) -> Flow {
         let started = self.begin(step.within_ns);
         let outcome = self.look_for_event(step).await;
@@ -69,6 +70,13 @@ impl Session {
             text.write(&mut expected, &mut self.values());
         }
         let expected = String::from_utf8_lossy(&expected).into_owned();
+        let mut is_it = |event: &Event<'_>| {
+            step.kind.as_deref().is_none_or(|kind| kind == event.kind)
+                && step.what.as_ref().is_none_or(|what| answers_text(what, &expected, event.data))
+        };
+        if stream_of(&mut self.rare).is_some_and(|events| events.take_kept(&mut is_it)) {
+            return Ok(());
+        }
         loop {
             self.revive_events(self.shard.now());
             let Self { shard, seat, socket, rare, stream, .. } = self;
@@ -78,26 +86,18 @@ impl Session {
                 if shard.seats.expired(*seat) {
                     return Poll::Ready(Err(ErrorKind::Timeout));
                 }
+                // Asleep until it is opened again; a session that is to end does that no more.
+                let slept = pushed::poll_due(shard, *seat, socket.as_deref_mut(), stream, due);
                 if let Some(socket) = socket {
                     let _ = socket.poll_messages(cx, shard, stream, &mut |_| false);
                 }
-                let polled = events.poll_events(cx, shard, &mut |event| {
-                    step.kind.as_deref().is_none_or(|kind| kind == event.kind)
-                        && step.what.as_ref().is_none_or(|what| answers_text(what, &expected, event.data))
-                });
-                match polled {
+                match events.poll_events(cx, shard, &mut is_it) {
                     Poll::Ready(Seen::Lost) => {
                         Poll::Ready(Err(events.failed().unwrap_or(ErrorKind::SseClosed)))
                     }
                     Poll::Ready(seen) => Poll::Ready(Ok(seen)),
                     Poll::Pending if events.is_over() => Poll::Ready(Err(ErrorKind::SseClosed)),
-                    // Asleep until it is opened again; a session that is to end does that no more.
-                    Poll::Pending => match due {
-                        Some(due) if shard.seats.poll_nap(*seat, due, || shard.now()).is_ready() => {
-                            if shard.now() >= due { Poll::Ready(Ok(Seen::Down)) } else { Poll::Pending }
-                        }
-                        _ => Poll::Pending,
-                    },
+                    Poll::Pending => slept.map(|()| Ok(Seen::Down)),
                 }
             })
             .await?;

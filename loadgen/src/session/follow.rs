@@ -108,9 +108,14 @@ impl Session {
             Some(hop) => hop.path.clone(),
             None => self.first_path(ask),
         };
+        self.keep_cookies(&path, answer);
+    }
+
+    /// Keeps the cookies that an answer to a request for `path` sets.
+    pub(super) fn keep_cookies(&mut self, path: &str, answer: &Answer<'_>) {
         let mut jar = self.rare.get_or_insert_default().cookies.borrow_mut();
         for set in answer.cookies() {
-            jar.take(set, &path, self.shard.program.url.tls);
+            jar.take(set, path, self.shard.program.url.tls);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What an answer must be, and what is kept of it for later steps.
 
 use regex::bytes::Regex;
-use scenarios::plan::Pick;
+use scenarios::plan::{Compare, Pick};
 use serde_json::Value;
 
 use super::Session;
@@ -10,8 +10,8 @@ use crate::kind::ErrorKind;
 use crate::program::{Expect, From, JsonIs, Request, TextIs};
 use crate::template;
 
-/// Most of a body that is kept in a variable, bytes: each session may keep one.
-const BODY_VAR_MAX: usize = 64 << 10;
+/// Longest value that is kept in a variable, bytes: a session may have 64 of them, and keeps them for as long as it lives.
+const SAVED_MAX: usize = 64 << 10;
 /// Most matches of a regular expression that are chosen from.
 const MATCHES_MAX: usize = 10_000;
 
@@ -43,6 +43,7 @@ impl Session {
         if hold { Ok(()) } else { Err(ErrorKind::Check) }
     }
 
+    /// What is kept in a variable; a value that is too long is as good as none.
     fn capture(
         &mut self,
         from: &From,
@@ -50,11 +51,12 @@ impl Session {
         answer: &Answer<'_>,
         json: Option<&Value>,
     ) -> Option<String> {
-        match from {
+        let value = match from {
             From::Cookie(name) => self.cookie(name, answer),
             From::Status => Some(answer.status().to_string()),
-            From::Body => std::str::from_utf8(&answer.body()[..answer.body().len().min(BODY_VAR_MAX)])
-                .ok()
+            From::Body => Some(answer.body())
+                .filter(|body| body.len() <= SAVED_MAX)
+                .and_then(|body| std::str::from_utf8(body).ok())
                 .map(str::to_owned),
             From::Field(i) => {
                 let field = answer.field(*i);
@@ -73,7 +75,8 @@ impl Session {
                 let found = found.filter_map(|c| c.get(1).or_else(|| c.get(0))).collect();
                 self.pick(pick, found, |m| String::from_utf8_lossy(m.as_bytes()).into_owned())
             }
-        }
+        };
+        value.filter(|value| value.len() <= SAVED_MAX)
     }
 
     fn pick<T>(&mut self, pick: Pick, found: Vec<T>, text: impl Fn(&T) -> String) -> Option<String> {
@@ -112,10 +115,24 @@ fn json_holds(test: &JsonIs, found: Option<&Value>) -> bool {
         JsonIs::Exists => true,
         JsonIs::Absent => false,
         JsonIs::NotEmpty => !is_empty(value),
-        JsonIs::Equals(wanted) => value == wanted,
+        JsonIs::Equals(wanted) => alike(value, wanted),
         JsonIs::Number(compare, n) => value.as_f64().is_some_and(|v| compare.holds(v, *n)),
         JsonIs::Length(compare, n) => length(value).is_some_and(|len| compare.holds(len as f64, *n)),
         JsonIs::Text(test) => value.as_str().is_some_and(|s| text_holds(test, s.as_bytes())),
+    }
+}
+
+/// Is it the same value? Numbers by what they are worth: `9` and `9.0` are two spellings of one.
+fn alike(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(x), Value::Number(y)) if x.is_f64() != y.is_f64() => {
+            x.as_f64().zip(y.as_f64()).is_some_and(|(x, y)| Compare::Equal.holds(x, y))
+        }
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| alike(a, b)))
+        }
+        _ => a == b,
     }
 }
 
@@ -146,7 +163,6 @@ fn is_empty(value: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use scenarios::plan::Compare;
     use serde_json::json;
 
     use super::*;
@@ -161,6 +177,15 @@ mod tests {
             (JsonIs::Absent, Some(json!(null)), false),
             (JsonIs::NotEmpty, Some(json!([])), false),
             (JsonIs::Equals(json!("x")), Some(json!("x")), true),
+            (JsonIs::Equals(json!(9)), Some(json!(9.0)), true),
+            (JsonIs::Equals(json!(9.0)), Some(json!(9)), true),
+            (JsonIs::Equals(json!(9)), Some(json!(9.5)), false),
+            (JsonIs::Equals(json!(9)), Some(json!("9")), false),
+            // Equal as floating point, but both are whole and differ.
+            (JsonIs::Equals(json!(9_007_199_254_740_992_u64)), Some(json!(9_007_199_254_740_993_u64)), false),
+            (JsonIs::Equals(json!({"a": [1, 2.0]})), Some(json!({"a": [1.0, 2]})), true),
+            (JsonIs::Equals(json!({"a": 1})), Some(json!({"b": 1})), false),
+            (JsonIs::Equals(json!([1])), Some(json!([1, 1])), false),
             (JsonIs::Number(Compare::Greater, 5.0), Some(json!(6)), true),
             (JsonIs::Number(Compare::Greater, 5.0), Some(json!("6")), false),
             (JsonIs::Length(Compare::Equal, 2.0), Some(json!("aü")), true),

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::judge::contains;
 use super::socket::Socket;
-use super::{BRAKE_NS, Flow, GOODBYE_NS, Session, stream_of};
+use super::{BRAKE_NS, Flow, GOODBYE_NS, Session, pushed, stream_of};
+use crate::cookies::path_of;
 use crate::http::answer::{Answer, Want};
 use crate::kind::ErrorKind;
 use crate::program::{Await, Awaited, Connect, Payload, Send};
@@ -48,7 +49,8 @@ impl Session {
         }
         let mut connection = self.dial(Offer::Http1).await?;
         let mut rest = &wire[..];
-        let mut answer = Answer::to_upgrade(Want { fields: &connect.fields, ..Want::default() });
+        let cookies = self.shard.program.cookies;
+        let mut answer = Answer::to_upgrade(Want { cookies, fields: &connect.fields, ..Want::default() });
         // Frames that came in one portion with the answer.
         let mut early = Vec::new();
         poll_fn(|cx| {
@@ -79,10 +81,13 @@ impl Session {
         .await?;
         let agreed =
             handshake::check(&answer, &key, connect.subprotocol.as_deref(), connect.deflate.as_ref())?;
+        if !answer.cookies().is_empty() {
+            self.keep_cookies(path_of(&wire), &answer);
+        }
         Ok(Socket::new(connection, connect, agreed.as_ref(), early, &self.shard))
     }
 
-    /// Sends a message and awaits its answer if it has one.
+    /// Sends a message and awaits its answer if it has one; or awaits a message alone, and then one that came before will do.
     pub(super) async fn send(&mut self, send: &Send) -> Flow {
         let limit = send.wait.as_ref().map_or(self.shard.program.timeout_ns, |w| w.within_ns);
         let started = self.begin(limit);
@@ -109,11 +114,19 @@ impl Session {
         if let Some(socket) = &mut self.socket {
             socket.ping(now, &mut self.stream);
         }
+        let speaks = !matches!(send.payload, Payload::Nothing);
+        if speaks && (send.wait.is_some() || self.socket.as_ref().is_some_and(|s| !s.has_room())) {
+            self.clear_way().await?;
+        }
         let expected = self.write_message(send)?;
         let Self { shard, seat, socket, rare, stream, .. } = self;
         let Some(socket) = socket else { return Err(ErrorKind::WsClosed) };
-        if send.wait.is_none() && socket.flushed() {
-            return Ok(());
+        match &send.wait {
+            None if socket.flushed() => return Ok(()),
+            Some(wait) if !speaks && socket.take_kept(|message| answers(wait, &expected, message)) => {
+                return Ok(());
+            }
+            _ => {}
         }
         poll_fn(|cx| {
             if shard.seats.expired(*seat) {
@@ -122,6 +135,7 @@ impl Session {
             if let Some(events) = stream_of(rare) {
                 events.read_on(cx, shard);
             }
+            let _ = pushed::poll_due(shard, *seat, Some(&mut **socket), stream, None);
             let polled = socket.poll_messages(cx, shard, stream, &mut |message| {
                 send.wait.as_ref().is_some_and(|wait| answers(wait, &expected, message))
             });
@@ -131,6 +145,21 @@ impl Session {
                 Poll::Pending if send.wait.is_none() && socket.flushed() => Poll::Ready(Ok(())),
                 Poll::Pending => Poll::Pending,
             }
+        })
+        .await
+    }
+
+    /// Before a message is written: reads what has come until now, for that is no answer to it, and waits until there is room.
+    async fn clear_way(&mut self) -> Result<(), ErrorKind> {
+        let Self { shard, seat, socket, rare, stream, .. } = self;
+        poll_fn(|cx| {
+            if shard.seats.expired(*seat) {
+                return Poll::Ready(Err(ErrorKind::Timeout));
+            }
+            pushed::read(cx, shard, *seat, socket, rare, stream);
+            // One that has ended says so when it is written to.
+            let full = socket.as_ref().is_some_and(|s| s.ended().is_none() && !s.has_room());
+            if full { Poll::Pending } else { Poll::Ready(Ok(())) }
         })
         .await
     }

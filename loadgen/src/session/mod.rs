@@ -2,7 +2,7 @@
 //!
 //! Owns the interpreter of a [`Program`](crate::program::Program), the session's state, and when each step was
 //! intended, could start, started and finished. `request` does HTTP steps, `carry` those over HTTP/2, `parallel` several at once, `socket` and `message` WebSocket ones,
-//! `stream` and `events` those on event streams; `pushed` counts what comes unasked.
+//! `stream` and `events` those on event streams; `pushed` counts what comes unasked, `kept` holds it for a step that awaits it later.
 //! Idle, a session owns its sockets and a few hundred bytes: what is rare is boxed, buffers belong to the shard.
 
 mod carry;
@@ -10,6 +10,7 @@ mod events;
 mod follow;
 mod journey;
 mod judge;
+mod kept;
 mod message;
 mod parallel;
 mod pushed;
@@ -34,7 +35,7 @@ use crate::cookies::Jar;
 use crate::figures;
 use crate::http2::hub::Hub;
 use crate::kind::ErrorKind;
-use crate::program::{GoesOn, Op};
+use crate::program::{Ahead, GoesOn, Op};
 use crate::random::Stream;
 use crate::seats::SeatId;
 use crate::shard::{Offer, Shard};
@@ -181,17 +182,18 @@ impl Session {
     /// under way is not counted.
     pub async fn run(&mut self) -> u64 {
         let shard = Rc::clone(&self.shard);
-        let ops = &shard.program.kinds[self.origin.kind as usize].ops;
+        let kind = &shard.program.kinds[self.origin.kind as usize];
         let mut at = 0;
         let mut did_anything = false;
         loop {
             if self.is_to_wind_up() {
-                match self.wind_up(ops) {
+                match self.wind_up(&kind.ops) {
                     Some(past) => at = past,
                     None => break,
                 }
             }
-            let Some(op) = ops.get(at) else { break };
+            let Some(op) = kind.ops.get(at) else { break };
+            self.look_ahead(kind.ahead.get(at).copied().unwrap_or_default());
             if op.starts_something() && self.shard.halt.since(self.stood) {
                 Box::pin(self.stand_still()).await;
                 if self.lost_socket() || self.lost_events() {
@@ -287,6 +289,16 @@ impl Session {
     fn is_cut_off(&self) -> bool {
         self.socket.as_ref().is_some_and(|s| s.ended().is_some())
             || self.events().is_some_and(|e| e.failed().is_some())
+    }
+
+    /// Has kept what may still be awaited, and nothing else.
+    fn look_ahead(&mut self, ahead: Ahead) {
+        if let Some(socket) = &mut self.socket {
+            socket.keep(ahead.message);
+        }
+        if let Some(events) = stream_of(&mut self.rare) {
+            events.keep(ahead.event);
+        }
     }
 
     /// The load has ended: a session leaves its outermost endless loop and does what follows, or ends.

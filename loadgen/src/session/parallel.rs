@@ -83,8 +83,8 @@ impl Session {
             if lanes.is_empty() {
                 return Poll::Ready(());
             }
-            let Self { shard, socket, rare, stream, .. } = &mut *self;
-            pushed::read(cx, shard, socket, rare, stream);
+            let Self { shard, seat, socket, rare, stream, .. } = &mut *self;
+            pushed::read(cx, shard, *seat, socket, rare, stream);
             Poll::Pending
         })
         .await;

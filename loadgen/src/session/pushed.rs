@@ -1,6 +1,7 @@
-//! What a server sends and no step waits for: counted, sized, and timed where it carries a timestamp.
+//! What goes on beside a step. What a server sends and the step does not wait for is read: counted, sized, and timed where it
+//! carries a timestamp. Pings go out.
 
-use std::task::Context;
+use std::task::{Context, Poll, ready};
 
 use serde_json_path::JsonPath;
 use timeline::clock::unix_ms;
@@ -9,22 +10,49 @@ use super::socket::Socket;
 use super::{Rare, stream_of};
 use crate::figures;
 use crate::random::Stream;
+use crate::seats::SeatId;
 use crate::shard::Shard;
 use crate::ws::age;
 
-/// Reads it while a step waits for something else; should a WebSocket or stream end, that is seen after the step.
+/// Does all of it while a step waits for something else; should a WebSocket or stream end, that is seen after the step.
 pub(super) fn read(
     cx: &mut Context<'_>,
     shard: &Shard,
+    seat: SeatId,
     socket: &mut Option<Box<Socket>>,
     rare: &mut Option<Box<Rare>>,
     stream: &mut Stream,
 ) {
     if let Some(socket) = socket {
+        let _ = poll_due(shard, seat, Some(&mut **socket), stream, None);
         let _ = socket.poll_messages(cx, shard, stream, &mut |_| false);
     }
     if let Some(events) = stream_of(rare) {
         events.read_on(cx, shard);
+    }
+}
+
+/// Pings if that is due, and has the session woken when the next ping is, or at `other` (run time, ns). Ready when `other` has
+/// come. A session that is to end is not woken any more.
+pub(super) fn poll_due(
+    shard: &Shard,
+    seat: SeatId,
+    mut socket: Option<&mut Socket>,
+    stream: &mut Stream,
+    other: Option<u64>,
+) -> Poll<()> {
+    loop {
+        // One that is due later than the step must be over is the next step's.
+        let ping =
+            socket.as_deref().and_then(Socket::ping_due).filter(|due| *due < shard.seats.deadline(seat));
+        let Some(due) = ping.into_iter().chain(other).min() else { return Poll::Pending };
+        ready!(shard.seats.poll_nap(seat, due, || shard.now()));
+        let now = shard.now();
+        if other.is_some_and(|other| other <= now) {
+            return Poll::Ready(());
+        }
+        let Some(socket) = socket.as_mut().filter(|_| due <= now) else { return Poll::Pending };
+        socket.ping(now, stream);
     }
 }
 

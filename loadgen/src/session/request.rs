@@ -1,7 +1,8 @@
 //! HTTP steps: writes a request, reads its answer, checks and keeps what the plan asks for.
 //!
-//! Owns the one transparent retry: a kept connection that the server had closed meanwhile is replaced if nothing of the
-//! answer had come. Checks run after the step's finish was noted, so they cost the target nothing.
+//! Owns what becomes of a kept connection: one that the server had closed meanwhile, or on which it had said something unasked,
+//! is replaced, after the request was sent only if nothing of the answer had come. Checks run after the step's finish was noted,
+//! so they cost the target nothing.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -59,7 +60,12 @@ impl Session {
             }
         }
         loop {
-            let reused = self.http.is_some() && !std::mem::take(&mut fresh);
+            let mut reused = self.http.is_some() && !std::mem::take(&mut fresh);
+            // What came before the request was sent answers nothing, and what follows it cannot be told apart (RFC 9112, 9.2).
+            if reused && self.http.as_mut().is_some_and(|kept| !kept.is_quiet()) {
+                (self.http, reused) = (None, false);
+                figures::add(&self.shard.figures.retried, 1);
+            }
             if self.http.is_none() {
                 self.http = Some(self.dial(Offer::Http1).await?);
             }
@@ -124,7 +130,7 @@ impl Session {
                     Poll::Pending => break,
                 }
             }
-            pushed::read(cx, shard, socket, rare, stream);
+            pushed::read(cx, shard, *seat, socket, rare, stream);
             Poll::Pending
         })
         .await

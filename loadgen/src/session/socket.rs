@@ -8,20 +8,22 @@ use std::task::{Context, Poll};
 
 use serde_json_path::JsonPath;
 
+use super::kept::Kept;
 use super::pushed;
 use crate::connection::Connection;
 use crate::figures;
 use crate::kind::ErrorKind;
 use crate::program::Connect;
 use crate::random::Stream;
+use crate::room::Share;
 use crate::shard::Shard;
 use crate::ws::decode::{Decoder, Message};
 use crate::ws::deflate::{Agreed, Deflater, Inflater};
 use crate::ws::figures::{LOST, NO_CODE};
 use crate::ws::{encode, opcode};
 
-/// Most bytes that wait to be written; pongs beyond that are left out (only the newest ping needs one), and a
-/// WebSocket that echoes reads no more until the other side has taken them.
+/// Most bytes that may wait to be written when more is to join them; pongs beyond that are left out (only the newest ping needs
+/// one), a message waits, and a WebSocket that echoes reads no more until the other side has taken them.
 const WAITING_MAX: usize = 16 << 10;
 
 /// Close codes that a client sends (RFC 6455, 7.4.1).
@@ -64,7 +66,14 @@ struct Extra {
     early: Vec<u8>,
     /// What is still to be written.
     waiting: Vec<u8>,
+    /// What of the worker's room that takes.
+    share: Share,
+    /// What came before the step that awaits it; none where there is no such step.
+    kept: Option<Box<Kept<Past>>>,
 }
+
+/// A message that came before: its text, none of a binary one, which no step looks into.
+type Past = Option<Box<str>>;
 
 impl Extra {
     fn of(connect: &Connect, agreed: Option<&Agreed>, now: u64, early: Vec<u8>) -> Option<Box<Self>> {
@@ -127,6 +136,25 @@ impl Socket {
         self.inbox.waiting().is_empty()
     }
 
+    /// Was enough written for a further message? Whatever the other side reads, no more than that and one message ever waits.
+    pub(super) fn has_room(&self) -> bool {
+        self.inbox.waiting().len() <= WAITING_MAX
+    }
+
+    /// From now on messages that no step waits for are kept for a later one, or they are not.
+    pub(super) fn keep(&mut self, wanted: bool) {
+        // One that keeps nothing need not remember that.
+        if wanted || self.inbox.extra.is_some() {
+            Kept::set(&mut self.inbox.extra.get_or_insert_default().kept, wanted);
+        }
+    }
+
+    /// Takes the oldest kept message that matches; says whether there was one.
+    pub(super) fn take_kept(&mut self, matches: impl Fn(&Message<'_>) -> bool) -> bool {
+        let Some(kept) = self.inbox.extra.as_mut().and_then(|e| e.kept.as_mut()) else { return false };
+        kept.take(|past| matches(&past.as_deref().map_or(Message::Binary(&[]), Message::Text)))
+    }
+
     /// When the next ping is due, run time in ns.
     pub(super) fn ping_due(&self) -> Option<u64> {
         self.inbox.extra.as_ref().map(|e| e.ping_due).filter(|due| *due > 0)
@@ -147,7 +175,7 @@ impl Socket {
         }
     }
 
-    /// Reads all that is there. Ready with true when a message matched (others are counted as pushed),
+    /// Reads all that is there. Ready with true when a message matched (others are counted as pushed, and may be kept),
     /// with false when the WebSocket has ended. What follows a match is left for the next time.
     pub(super) fn poll_messages(
         &mut self,
@@ -233,7 +261,8 @@ impl Socket {
         self.say_close(NORMAL, stream);
     }
 
-    /// Sends a message as far as the socket takes it; the rest goes out as the socket is polled.
+    /// Sends a message as far as the socket takes it; the rest goes out as the socket is polled. Whoever calls this has seen
+    /// that there is room.
     pub(super) fn send(
         &mut self,
         wire: &mut Vec<u8>,
@@ -247,17 +276,10 @@ impl Socket {
         wire.clear();
         self.inbox.put(wire, opcode, payload, mask);
         let rest = if self.flushed() { self.connection.write_now(wire) } else { Ok(&wire[..]) };
-        match rest {
-            Ok([]) => Ok(()),
-            Ok(rest) => {
-                self.inbox.outbox().extend_from_slice(rest);
-                Ok(())
-            }
-            Err(kind) => {
-                self.ended = Some(kind);
-                Err(kind)
-            }
-        }
+        // What is half written cannot be taken back: without room for the rest the WebSocket is of no use any more.
+        let sent = rest.and_then(|rest| self.inbox.queue(rest));
+        self.ended = sent.err();
+        sent
     }
 
     fn flush_now(&mut self) {
@@ -267,6 +289,7 @@ impl Socket {
             Ok(left) => drop(waiting.drain(..waiting.len() - left)),
             Err(kind) => self.ended = self.ended.or(Some(kind)),
         }
+        self.inbox.give_back();
     }
 
     /// Writes what waits, as far as possible; an error ends the WebSocket.
@@ -307,6 +330,25 @@ impl Inbox {
     /// Where what is to be written goes.
     fn outbox(&mut self) -> &mut Vec<u8> {
         &mut self.extra.get_or_insert_default().waiting
+    }
+
+    /// Puts the rest of a message there, which has no bound of its own and so needs room.
+    fn queue(&mut self, rest: &[u8]) -> Result<(), ErrorKind> {
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let extra = self.extra.get_or_insert_default();
+        extra.share.is(extra.waiting.len() + rest.len())?;
+        extra.waiting.extend_from_slice(rest);
+        Ok(())
+    }
+
+    /// Gives the room back that is not needed any more.
+    fn give_back(&mut self) {
+        if let Some(extra) = &mut self.extra {
+            // Refused only where it has grown by control frames, which are few.
+            let _ = extra.share.is(extra.waiting.len());
+        }
     }
 
     /// Appends a frame with a message, compressed where that was agreed to.
@@ -370,7 +412,11 @@ impl Taking<'_> {
     fn pushed(&mut self, opcode: u8, payload: &[u8], text: Option<&str>, extra: Option<&mut Extra>) {
         let push_age = extra.as_ref().and_then(|e| e.push_age.as_deref());
         pushed::count(self.shard, payload.len(), text, push_age);
-        if let Some(extra) = extra.filter(|e| e.echo) {
+        let Some(extra) = extra else { return };
+        if let Some(kept) = &mut extra.kept {
+            kept.keep(text.map_or(0, str::len), || text.map(Box::<str>::from));
+        }
+        if extra.echo {
             let mut waiting = std::mem::take(&mut extra.waiting);
             put(Some(extra), &mut waiting, opcode, payload, self.stream.mask());
             extra.waiting = waiting;

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use serde_json_path::JsonPath;
 
+use super::kept::Kept;
 use super::pushed;
 use crate::connection::Connection;
 use crate::cookies::Jar;
@@ -45,6 +46,15 @@ pub(super) struct EventStream {
     push_age: Option<Rc<JsonPath>>,
     /// None: it is not opened again.
     again: Option<Box<Again>>,
+    /// What came before the step that awaits it; none where there is no such step.
+    kept: Option<Box<Kept<Past>>>,
+}
+
+/// An event that came before.
+#[derive(Debug)]
+struct Past {
+    kind: Box<str>,
+    data: Box<str>,
 }
 
 #[expect(clippy::large_enum_variant, reason = "the stream is boxed as a whole, and open nearly all the time")]
@@ -179,7 +189,19 @@ impl EventStream {
             max_event: step.max_event,
             push_age: step.push_age.clone(),
             again: step.reconnect.then(again),
+            kept: None,
         }
+    }
+
+    /// From now on events that no step waits for are kept for a later one, or they are not.
+    pub(super) fn keep(&mut self, wanted: bool) {
+        Kept::set(&mut self.kept, wanted);
+    }
+
+    /// Takes the oldest kept event that matches; says whether there was one.
+    pub(super) fn take_kept(&mut self, matches: &mut dyn FnMut(&Event<'_>) -> bool) -> bool {
+        let Some(kept) = &mut self.kept else { return false };
+        kept.take(|past| matches(&Event { kind: &past.kind, data: &past.data }))
     }
 
     /// Why it is of no use any more: `sse-closed` where the server has ended it in order and it is not opened again.
@@ -222,8 +244,8 @@ impl EventStream {
         }
     }
 
-    /// Reads all that is there. Ready when an event matched (others are counted as pushed), or when the stream has ended.
-    /// What follows a match is left for the next time.
+    /// Reads all that is there. Ready when an event matched (others are counted as pushed, and may be kept), or when the stream
+    /// has ended. What follows a match is left for the next time.
     pub(super) fn poll_events(
         &mut self,
         cx: &mut Context<'_>,
@@ -231,13 +253,17 @@ impl EventStream {
         matches: &mut dyn FnMut(&Event<'_>) -> bool,
     ) -> Poll<Seen> {
         loop {
-            let Self { phase, push_age, .. } = self;
+            let Self { phase, push_age, kept, .. } = self;
             match phase {
                 Phase::Open(open) => {
                     let mut each = |event: Event<'_>| {
                         let matched = matches(&event);
                         if !matched {
                             pushed::count(shard, event.data.len(), Some(event.data), push_age.as_deref());
+                            if let Some(kept) = kept {
+                                let past = || Past { kind: event.kind.into(), data: event.data.into() };
+                                kept.keep(event.kind.len() + event.data.len(), past);
+                            }
                         }
                         matched
                     };

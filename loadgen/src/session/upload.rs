@@ -10,9 +10,9 @@ use std::task::Poll;
 
 use scenarios::plan::Generated;
 
-use super::Session;
 use super::follow::Ask;
 use super::judge::contains;
+use super::{Session, pushed};
 use crate::filler;
 use crate::http::answer::Answer;
 use crate::kind::ErrorKind;
@@ -219,7 +219,7 @@ impl Session {
         sending: &mut Sending,
         answer: &mut Answer<'_>,
     ) -> Result<bool, ErrorKind> {
-        let Self { shard, seat, socket, stream, http, .. } = self;
+        let Self { shard, seat, socket, rare, stream, http, .. } = self;
         let Some(connection) = http else { return Err(ErrorKind::Other) };
         let (mut at, mut deaf) = (0, false);
         poll_fn(|cx| {
@@ -264,10 +264,7 @@ impl Session {
                     Poll::Pending => break,
                 }
             }
-            if let Some(socket) = socket {
-                // Pushed messages are read meanwhile; should it end, that is seen after this step.
-                let _ = socket.poll_messages(cx, shard, stream, &mut |_| false);
-            }
+            pushed::read(cx, shard, *seat, socket, rare, stream);
             Poll::Pending
         })
         .await

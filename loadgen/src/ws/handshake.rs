@@ -90,6 +90,17 @@ mod tests {
     }
 
     #[test]
+    fn fields_that_come_in_several_lines_are_one_list() {
+        let proof = format!("Sec-WebSocket-Accept: {}\r\n", accept(KEY));
+        let lines = "Connection: keep-alive\r\nUpgrade: h2c\r\nconnection: Upgrade\r\nUpgrade: websocket\r\n";
+        assert!(agrees(None, false, &format!("{lines}{proof}")));
+        // What must stand there once is no list (RFC 6455, 11.3).
+        assert!(!agrees(None, false, &format!("{lines}{proof}{proof}")));
+        let twice = "Sec-WebSocket-Protocol: v1\r\nSec-WebSocket-Protocol: v2\r\n";
+        assert!(!agrees(Some("v1, v2"), true, twice));
+    }
+
+    #[test]
     fn the_example_of_the_rfc() {
         assert_eq!(accept(KEY), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }

@@ -121,15 +121,19 @@ fn a_stream_has_all_its_figures() {
     assert_eq!(totals.response[&1].len(), 10);
     let sse = |of: fn(&loadgen::sse::figures::SseCounters) -> u64| totals.sum(|c| of(&c.sse));
     assert_eq!((sse(|s| s.opened), sse(|s| s.closed), sse(|s| s.reconnects)), (10, 10, 0));
-    assert_eq!(totals.sum(|c| c.pushed), 30, "two ticks before the order, one behind the awaited tick");
-    assert_eq!((totals.sum(|c| c.ws.unstamped), totals.sum(|c| c.ws.pushed_bytes)), (0, 30 * 19));
+    assert_eq!(
+        totals.sum(|c| c.pushed),
+        40,
+        "two ticks before the order, of which one is awaited later, two behind it"
+    );
+    assert_eq!((totals.sum(|c| c.ws.unstamped), totals.sum(|c| c.ws.pushed_bytes)), (0, 40 * 19));
     let mut age = histogram::new();
     for update in &totals.updates {
         if let LoadUpdate::Histograms(_, h) = update {
             h.ws.push_age.add_to(&mut age);
         }
     }
-    assert_eq!(age.len(), 30);
+    assert_eq!(age.len(), 40);
     assert!(age.min() >= 39_000 && age.value_at_quantile(0.5) < 140_000, "{} us", age.min());
     let mut lanes = loadgen::lanes::Lanes::new(&[]);
     let readings: Vec<_> = totals.updates.iter().flat_map(|u| lanes.read(u)).collect();
@@ -158,8 +162,8 @@ fn a_stream_that_ends_is_opened_again_where_that_is_wanted() {
     assert_eq!(totals.sum(|c| c.pushed), 0, "what was not whole at the end is no event");
     assert!(totals.response[&2].min() >= 19_000, "the server asked for 20 ms: {}", totals.response[&2].min());
 
-    // The stream is over, and an event is awaited all the same.
-    let steps = vec![open("/again", again.clone()), think(300), awaits(1, None, None), get(2, "/ok")];
+    // The stream is over, and an event that has not come is awaited all the same.
+    let steps = vec![open("/again", again.clone()), think(300), awaits(1, Some("c"), None), get(2, "/ok")];
     let totals = run(ten(steps), serve(act), 1);
     assert_eq!(totals.errors().into_iter().collect::<Vec<_>>(), [("sse-closed", 10)]);
     assert_eq!(totals.finished.get(&2), None);
@@ -174,6 +178,33 @@ fn a_stream_that_ends_is_opened_again_where_that_is_wanted() {
     let totals = run(ten(steps), serve(act), 1);
     assert_eq!(totals.errors().into_iter().collect::<Vec<_>>(), [("sse-closed", 10)]);
     assert_eq!(totals.finished.get(&1), None);
+}
+
+#[test]
+fn an_event_that_comes_before_it_is_awaited_is_kept_and_taken_once() {
+    fn act(path: &str, _: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+        if path == "/orders" {
+            sleep(8 * TICK);
+            return ok(s, "{}");
+        }
+        write!(s, "{HEAD}\r\n")?;
+        sleep(3 * TICK);
+        write!(s, "event: order\ndata: {{\"id\":\"x\"}}\n\nevent: paid\ndata: x\n\n")?;
+        idle(s)
+    }
+    let mine = || Some(Awaited::JsonEquals("$.id".to_owned(), text("x")));
+    let steps = vec![
+        open("/feed", StreamOptions::default()),
+        get(1, "/orders"),
+        awaits(2, Some("paid"), None),
+        awaits(3, Some("order"), mine()),
+        awaits(4, Some("order"), mine()),
+    ];
+    let totals = run(ten(steps), serve(act), 1);
+    // Nothing but the second order is missed: there is only one.
+    assert_eq!(totals.errors().into_iter().collect::<Vec<_>>(), [("timeout", 10)]);
+    assert!((0..5).all(|step| totals.finished[&step] == 10), "{:?}", totals.finished);
+    assert_eq!(totals.sum(|c| c.pushed), 20, "nobody waited for them when they came");
 }
 
 #[test]

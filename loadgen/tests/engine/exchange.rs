@@ -95,6 +95,13 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
             s.write_all(b"HTTP/1.1 200 OK\r\n\r\nall of it")?;
             Ok(false)
         }
+        "/talks-on" => {
+            ok(s, "{}")?;
+            // Behind the answer and in front of the next request: nobody has asked for it.
+            sleep(Duration::from_millis(20));
+            s.write_all(b"HTTP/1.1 408 Idle\r\nContent-Length: 0\r\n\r\n")?;
+            Ok(true)
+        }
         "/garbage" => {
             s.write_all(
                 b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\nSmuggled: yes\r\n\r\n",
@@ -227,6 +234,17 @@ fn framings_of_every_kind_are_read_to_their_end() {
     until close right
     garbage behind right
     ");
+}
+
+#[test]
+fn what_is_said_unasked_is_no_answer_to_the_next_request() {
+    let mut plan = plan(held(1), 600, vec![forever(Some(100), vec![get(0, "/talks-on")])]);
+    plan.timeout_ns = 1000 * MS;
+    let totals = run(plan, serve(act), 1);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    let done = totals.finished[&0];
+    assert!(done >= 4, "{done}");
+    assert_eq!(totals.sum(|c| c.retried), done - 1, "each but the first had a new connection");
 }
 
 /// A server of its own: the body comes later than the head, or not at all.

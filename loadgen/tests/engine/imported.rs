@@ -14,7 +14,7 @@ use scenarios::{Origin, Overrides};
 /// Longer than any pause of the recording: the run is not about waiting.
 const PAUSE_NS: u64 = 20 * MS;
 
-/// The recorded shop, with tokens of its own: what is sent back must be those and not the recorded ones.
+/// The recorded shop, with tokens and a cookie of its own: what is sent back must be those and not the recorded ones.
 fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
     let created = |s: &mut TcpStream, body: &str| {
         write!(
@@ -23,10 +23,19 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
             body.len()
         )
     };
+    if path == "/" {
+        // What begins a visit: all that follows is refused without its cookie.
+        s.write_all(b"HTTP/1.1 200 OK\r\nSet-Cookie: sid=fresh-sid; Path=/; HttpOnly\r\nContent-Length: 4\r\n\r\npage")?;
+        return Ok(true);
+    }
+    if field(head, "Cookie") != Some("sid=fresh-sid") {
+        s.write_all(b"HTTP/1.1 403 Nobody\r\nContent-Length: 0\r\n\r\n")?;
+        return Ok(true);
+    }
     let known = head.contains("authorization: Bearer fresh-token")
         || head.contains("Authorization: Bearer fresh-token");
     match path {
-        "/" | "/about" => return ok(s, "page"),
+        "/about" => return ok(s, "page"),
         "/api/session" => created(s, "{\"token\":\"fresh-token\",\"ticket\":\"fresh-ticket\"}")?,
         "/api/items?page=1" if known => return ok(s, "{\"items\":[{\"id\":\"fresh-item\"}]}"),
         "/api/items/fresh-item" if known => return ok(s, "{}"),

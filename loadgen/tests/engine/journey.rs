@@ -1,7 +1,9 @@
 //! Coded journeys in real workers: the schedule starts them, the stop ends them, figures say what they are.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::common::*;
@@ -47,9 +49,11 @@ fn shop(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
 }
 
 /// Reads what follows a head, so that the next request begins at its beginning.
-fn read_body(head: &str, s: &mut TcpStream) -> std::io::Result<()> {
+fn read_body(head: &str, s: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     let length = field(head, "content-length").and_then(|n| n.parse().ok());
-    std::io::Read::read_exact(s, &mut vec![0; length.unwrap_or(0)])
+    let mut body = vec![0; length.unwrap_or(0)];
+    std::io::Read::read_exact(s, &mut body)?;
+    Ok(body)
 }
 
 /// A plan with one kind that walks `name`; its steps are those of the parser.
@@ -131,6 +135,68 @@ fn held_visitors_talk_over_websockets_and_end_with_the_load() {
         ("shop-live say (exchange)", names::EXCHANGE),
     ];
     assert_eq!(names_of, want.map(|(s, n)| (s.to_owned(), n.to_owned())).into_iter().collect());
+}
+
+/// Who has logged in.
+static LOGGED_IN: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
+fn entrance(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+    let body = read_body(head, s)?;
+    if path == "/login" {
+        LOGGED_IN.lock().unwrap().push(body);
+    }
+    ok(s, "{\"token\":\"t\"}")
+}
+
+#[test]
+fn each_seed_has_visitors_of_its_own() {
+    let address = serve(entrance);
+    let logged_in = |seed| {
+        let plan = RunPlan { seed, ..walk("shop-checkout", "arrivals = \"20/s\"", 300) };
+        let totals = run(plan, address, 1);
+        assert_eq!(totals.errors(), BTreeMap::new());
+        let mut all = std::mem::take(&mut *LOGGED_IN.lock().unwrap());
+        all.sort_unstable();
+        all
+    };
+    let first = logged_in(1);
+    assert!(first.len() >= 5, "{} visitors", first.len());
+    assert_eq!(logged_in(1), first, "the same seed");
+    assert_ne!(logged_in(2), first, "another one");
+}
+
+/// Where visitors have come from, and whether they asked for compressed answers.
+static COME: Mutex<BTreeSet<(IpAddr, bool)>> = Mutex::new(BTreeSet::new());
+
+fn gate(_: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+    read_body(head, s)?;
+    let asks = field(head, "accept-encoding").is_some_and(|codings| codings.contains("gzip"));
+    COME.lock().unwrap().insert((s.peer_addr()?.ip(), asks));
+    ok(s, "{\"token\":\"t\"}")
+}
+
+#[test]
+#[cfg(target_os = "linux")] // which owns all of 127.0.0.0/8
+fn what_a_plan_says_of_connections_holds_for_journeys_too() {
+    let address = serve(gate);
+    let sources: Vec<IpAddr> = ["127.0.0.2", "127.0.0.3"].map(|ip| ip.parse().unwrap()).to_vec();
+    for compression in [false, true] {
+        let mut plan = walk("shop-checkout", "arrivals = \"20/s\"", 300);
+        plan.transport = Transport { sources: sources.clone(), compression, ..Transport::default() };
+        let totals = run(plan, address, 1);
+        assert_eq!(totals.errors(), BTreeMap::new());
+        let come = std::mem::take(&mut *COME.lock().unwrap());
+        assert_eq!(come, sources.iter().map(|ip| (*ip, compression)).collect());
+    }
+}
+
+#[test]
+fn a_target_over_tls_is_refused_before_the_run() {
+    let plan = walk("shop-browse", "sessions = 1", 100);
+    let mut options = options(plan, "127.0.0.1:1".parse().unwrap(), 1);
+    options.url.tls = true;
+    let told = runtime().block_on(loadgen::Coordinator::start(options)).unwrap_err().to_string();
+    insta::assert_snapshot!(told, @"coded journeys go to http:// targets only; steps in TOML go to https:// too");
 }
 
 #[test]

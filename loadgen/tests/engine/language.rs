@@ -15,6 +15,8 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
     HEARD.lock().unwrap().entry(path.to_owned()).or_default().push(head.to_owned());
     match path.split('?').next().unwrap() {
         "/order" => ok(s, "your order-17 is sent, order-18 follows"),
+        // To the byte as long as a value may be, and one byte longer.
+        "/long" => ok(s, &format!("{{\"fits\":\"{0}\",\"long\":\"{0}x\"}}", "x".repeat(64 << 10))),
         "/rooms" => ok(s, r#"{"total":6,"rooms":[{"id":1},{"id":2},{"id":3}],"owner":null}"#),
         _ => ok(s, "{}"),
     }
@@ -48,6 +50,18 @@ fn captures_are_kept_for_later_steps() {
     let heads = heard("/kept/");
     assert_eq!(heads.len(), 3);
     assert!(heads[0].starts_with("GET /kept/17/order-18/2/200/3/3/61 "), "{}", heads[0]);
+}
+
+#[test]
+fn a_value_that_is_too_long_is_not_kept() {
+    let steps = r#"
+      { name = "long", get = "/long", save = { fits = "$.fits", long = "$.long", found = "regex:\"long\":\"(x+)", page = "body", n = "$.long | count" } },
+      { name = "kept", get = "/kept-long/${n}", if = "fits and n == 1" },
+      { name = "not kept", get = "/not-kept", if = "long or found or page" },
+    "#;
+    let (totals, _) = session(serve(act), 1, steps);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    assert_eq!((heard("/kept-long/1").len(), heard("/not-kept").len()), (1, 0));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! WebSocket conversations: awaited and pushed messages, push age, ping round trips, close codes, hostile servers.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -73,6 +74,29 @@ fn open(path: &str, options: SocketOptions) -> Step {
 
 fn exchange(id: u16, payload: Payload, what: Awaited) -> Step {
     Step::Send(Box::new(Send { id: StepId(id), payload, wait: Some(Await { what, within_ns: 500 * MS }) }))
+}
+
+fn awaits(id: u16, what: &str) -> Step {
+    exchange(id, Payload::Nothing, Awaited::Contains(text(what)))
+}
+
+/// A message that is answered by none.
+fn tells(id: u16, what: Template) -> Step {
+    Step::Send(Box::new(Send { id: StepId(id), payload: Payload::Text(what), wait: None }))
+}
+
+/// Five sessions that do this, with time for the last one to do it all.
+fn five(steps: Vec<Step>) -> RunPlan {
+    let mut plan = plan(Model::Arrivals { from: 10.0, to: 10.0 }, 500, steps);
+    plan.phases.push(rest(1000));
+    plan.timeout_ns = 1000 * MS;
+    plan
+}
+
+/// A phase in which none begins.
+fn rest(ms: u64) -> Phase {
+    let model = Model::Arrivals { from: 0.0, to: 0.0 };
+    Phase { name: "rest".to_owned(), length_ns: ms * MS, model, warmup: false }
 }
 
 fn merged(totals: &Totals, of: fn(&loadgen::protocol::Histograms) -> &histogram::Sparse) -> Histogram {
@@ -185,4 +209,187 @@ fn a_hostile_server_gets_a_kind_and_a_code() {
     /utf8 ws-utf8 [1007]
     /deaf timeout [1006]
     ");
+}
+
+#[test]
+fn a_message_that_comes_before_it_is_awaited_is_kept_and_taken_once() {
+    fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+        if path == "/orders" {
+            sleep(Duration::from_millis(80));
+            return ok(s, "{}");
+        }
+        upgrade(head, s)?;
+        sleep(Duration::from_millis(30));
+        s.write_all(&[frame(0x82, b"bytes"), frame(0x81, b"order 7"), frame(0x81, b"paid 7")].concat())?;
+        until_closed(s, |_, _, _| Ok(()))
+    }
+    let steps = vec![
+        connect(0, "/ws"),
+        get(1, "/orders"),
+        awaits(2, "paid"),
+        awaits(3, "order"),
+        exchange(4, Payload::Nothing, Awaited::Binary),
+        awaits(5, "order"),
+    ];
+    let totals = run(five(steps), serve(act), 1);
+    // Nothing but the second order is missed: there is only one.
+    assert_eq!(totals.errors().into_iter().collect::<Vec<_>>(), [("timeout", 5)]);
+    assert!((0..6).all(|step| totals.finished[&step] == 5), "{:?}", totals.finished);
+    assert_eq!(totals.sum(|c| c.pushed), 15, "nobody waited for them when they came");
+}
+
+#[test]
+fn answers_may_come_in_another_order() {
+    fn act(_: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+        upgrade(head, s)?;
+        let (_, first) = read_frame(s)?;
+        let (_, second) = read_frame(s)?;
+        s.write_all(&[frame(0x81, &second), frame(0x81, &first)].concat())?;
+        until_closed(s, |_, _, _| Ok(()))
+    }
+    let steps = vec![
+        connect(0, "/ws"),
+        tells(1, text("one")),
+        tells(2, text("two")),
+        awaits(3, "one"),
+        awaits(4, "two"),
+    ];
+    let totals = run(five(steps), serve(act), 1);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    assert_eq!((totals.finished[&3], totals.finished[&4]), (5, 5));
+}
+
+#[test]
+fn what_came_before_a_message_was_sent_is_no_answer_to_it() {
+    const WORK_MS: u64 = 60;
+    fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+        let old = frame(0x81, b"reply of before");
+        if path == "/with-the-handshake" {
+            s.write_all(&[upgraded(head).into_bytes(), old].concat())?;
+        } else {
+            upgrade(head, s)?;
+            sleep(Duration::from_millis(20));
+            s.write_all(&old)?;
+        }
+        until_closed(s, |s, _, _| {
+            sleep(Duration::from_millis(WORK_MS));
+            s.write_all(&frame(0x81, b"reply"))
+        })
+    }
+    for (path, pause) in [("/with-the-handshake", 0), ("/later", 50)] {
+        let asks = exchange(1, Payload::Text(text("ask")), Awaited::Contains(text("reply")));
+        // Whoever only awaits may have the old one all the same.
+        let steps = vec![connect(0, path), think(pause), asks, awaits(2, "of before")];
+        let totals = run(five(steps), serve(act), 1);
+        assert!(totals.errors().is_empty(), "{path}: {:?}", totals.errors());
+        assert_eq!((totals.finished[&1], totals.finished[&2]), (5, 5), "{path}");
+        let soonest = totals.service[&1].min();
+        assert!(soonest >= (WORK_MS - 5) * 1000, "{path}: {soonest} us");
+    }
+}
+
+/// What a server that reads nothing for a while has read in the end, bytes.
+static READ: AtomicU64 = AtomicU64::new(0);
+
+#[test]
+fn what_the_other_side_does_not_read_does_not_pile_up() {
+    const LONG: u32 = 6 << 20;
+    fn act(_: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+        upgrade(head, s)?;
+        sleep(Duration::from_millis(1200));
+        let mut block = vec![0; 1 << 20];
+        loop {
+            let n = s.read(&mut block)?;
+            if n == 0 {
+                return Ok(false);
+            }
+            READ.fetch_add(n as u64, Ordering::Relaxed);
+        }
+    }
+    let mut steps = vec![connect(0, "/ws")];
+    steps.extend((1..6).map(|id| tells(id, Template(vec![Part::Letters(LONG)]))));
+    steps.extend([think(600), Step::Close(StepId(6))]);
+    let mut plan = plan(Model::Arrivals { from: 1.0, to: 1.0 }, 1000, steps);
+    plan.phases.push(rest(2000));
+    let totals = run(plan, serve(act), 1);
+    assert_eq!(totals.errors().into_keys().collect::<Vec<_>>(), ["timeout"]);
+    assert!((1..6).all(|step| totals.finished[&step] == 1), "{:?}", totals.finished);
+    // The server's thread may be a moment behind.
+    sleep(Duration::from_millis(300));
+    let read = READ.load(Ordering::Relaxed);
+    // The first message went out whole in the end, and those that found it in their way not at all.
+    assert!((u64::from(LONG)..u64::from(LONG) * 2 + 1000).contains(&read), "{read} bytes");
+}
+
+#[test]
+fn pings_go_out_while_a_step_waits() {
+    const WAIT_MS: u64 = 400;
+    fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+        match path {
+            "/slow" => {
+                sleep(Duration::from_millis(WAIT_MS));
+                ok(s, "{}")
+            }
+            "/events" => {
+                write!(s, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")?;
+                while s.read(&mut [0; 256])? > 0 {}
+                Ok(false)
+            }
+            _ => {
+                upgrade(head, s)?;
+                until_closed(s, echo)
+            }
+        }
+    }
+    let events = OpenEvents {
+        id: StepId(1),
+        path: text("/events"),
+        headers: Vec::new(),
+        options: StreamOptions::default(),
+    };
+    let event = AwaitEvent { id: StepId(2), kind: None, what: None, within_ns: WAIT_MS * MS };
+    let message = Await { what: Awaited::Binary, within_ns: WAIT_MS * MS };
+    let message = Send { id: StepId(2), payload: Payload::Nothing, wait: Some(message) };
+    let cases = [
+        vec![get(2, "/slow")],
+        vec![Step::Parallel(Box::new(Parallel {
+            requests: vec![request(2, "GET", "/slow")],
+            connections: 1,
+        }))],
+        vec![Step::Send(Box::new(message))],
+        vec![Step::OpenEvents(Box::new(events)), Step::AwaitEvent(Box::new(event))],
+    ];
+    for (i, waits) in cases.into_iter().enumerate() {
+        let options = SocketOptions { ping_every_ns: Some(50 * MS), ..SocketOptions::default() };
+        let steps = [vec![open("/ws", options)], waits].concat();
+        let totals = run(five(steps), serve(act), 1);
+        assert_eq!(totals.finished[&2], 5, "case {i}");
+        // Seven or eight fit into the time of each session; a machine that is busy may miss some.
+        let (pings, rtt) = (totals.sum(|c| c.ws.pings), merged(&totals, |h| &h.ws.ping_rtt));
+        assert!(pings >= 5 * 5, "case {i}: {pings} pings");
+        assert!(rtt.len() >= 5 * 4 && rtt.value_at_quantile(0.5) < 50_000, "case {i}: {} pongs", rtt.len());
+    }
+}
+
+#[test]
+fn the_answer_to_a_handshake_may_repeat_fields_and_set_cookies() {
+    fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+        if path == "/in" {
+            let known = field(head, "Cookie") == Some("sid=9");
+            let status = if known { "200 OK" } else { "403 No" };
+            write!(s, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n")?;
+            return Ok(true);
+        }
+        let lines = "Connection: keep-alive\r\nConnection: Upgrade\r\nSet-Cookie: sid=9; Path=/\r\n";
+        s.write_all(upgraded(head).replace("Connection: Upgrade\r\n", lines).as_bytes())?;
+        until_closed(s, |_, _, _| Ok(()))
+    }
+    let mut plan = five(vec![connect(0, "/ws"), get(1, "/in"), Step::Close(StepId(2))]);
+    plan.transport.cookies = true;
+    let totals = run(plan.clone(), serve(act), 1);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    assert_eq!(totals.finished[&1], 5);
+    plan.transport.cookies = false;
+    let totals = run(plan, serve(act), 1);
+    assert_eq!(totals.errors().into_iter().collect::<Vec<_>>(), [("status", 5)]);
 }

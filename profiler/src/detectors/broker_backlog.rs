@@ -18,7 +18,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
 
-use super::{Answer, Claim, ONSET, evidence, plural};
+use super::{Answer, Claim, ONSET, evidence, plural, they};
 use crate::stats::{Durations, Trend, knot, median, trend};
 use crate::window;
 
@@ -210,15 +210,20 @@ impl Seen {
         Some(self.depth / self.published? * 1e9)
     }
 
+    /// Does the law of kept messages hold? None where it cannot be told.
+    fn kept(&self) -> Option<bool> {
+        let whole = self.whole_copies();
+        self.copies().map(|c| (c - whole).abs() <= COPIES_TOLERANCE * whole)
+    }
+
+    /// Does Little's law hold? None where it cannot be told.
+    fn aged(&self) -> Option<bool> {
+        let (seen, law) = (self.age?, self.predicted_age()?);
+        Some(seen >= law / AGE_FACTOR && seen <= law * AGE_FACTOR)
+    }
+
     fn law_agrees(&self) -> bool {
-        let kept = self
-            .copies()
-            .is_some_and(|c| (c - self.whole_copies()).abs() <= COPIES_TOLERANCE * self.whole_copies());
-        let aged = self
-            .age
-            .zip(self.predicted_age())
-            .is_some_and(|(seen, law)| seen >= law / AGE_FACTOR && seen <= law * AGE_FACTOR);
-        kept && aged
+        self.kept() == Some(true) && self.aged() == Some(true)
     }
 
     fn claim(&self, topic: &str) -> Claim {
@@ -235,7 +240,7 @@ impl Seen {
             weight: self.depth,
             claim: self.sentence(topic),
             evidence: self.supporting(topic),
-            contradicting: Vec::new(),
+            contradicting: self.laws(topic, false),
             advice: self.advice(topic),
             missing: self.missing(topic),
             episodes: vec![self.span],
@@ -277,35 +282,46 @@ impl Seen {
             Unit::Count.show(self.depth)
         );
         let mut list = vec![evidence(text, lane(topic, "depth"), self.span, self.growth, Unit::PerSecond)];
+        list.extend(self.laws(topic, true));
+        if self.refused >= 1.0 {
+            let text = format!("{} refused: the queue is full", plural(self.refused, "message"));
+            list.push(evidence(text, lane(topic, "refused"), self.span, self.refused, Unit::Count));
+        }
+        list
+    }
+
+    /// Lines of the laws that hold, or of those that do not.
+    fn laws(&self, topic: &str, hold: bool) -> Vec<Evidence> {
+        let mut list = Vec::new();
         if let (Some(copies), Some(published), Some(consumed)) =
             (self.copies(), self.published, self.consumed)
+            && self.kept() == Some(hold)
         {
             let text = format!(
-                "law: {} consumed and {} of growth are {copies:.1} times the {} published, {} to a message",
+                "law: {} consumed and {} of growth are {copies:.1} times the {} published, {}",
                 per_s(consumed),
                 per_s(self.growth),
                 per_s(published),
                 match self.whole_copies() as u64 {
-                    1 => "one queue".to_owned(),
-                    n => format!("{n} queues"),
+                    _ if !hold => "which is no whole number of queues to a message".to_owned(),
+                    1 => "one queue to a message".to_owned(),
+                    n => format!("{n} queues to a message"),
                 }
             );
             list.push(evidence(text, lane(topic, "consumed"), self.span, consumed, Unit::PerSecond));
         }
-        if let (Some(age), Some(law)) = (self.age, self.predicted_age()) {
-            let agree = if self.law_agrees() { "agree" } else { "do not (yet) agree" };
+        if let (Some(age), Some(law)) = (self.age, self.predicted_age())
+            && self.aged() == Some(hold)
+        {
             let text = format!(
-                "Little's law: {} at {} are {} old, seen {} (p95): they {agree}",
+                "Little's law: {} at {} are {} old, seen {} (p95): they {}",
                 plural(self.depth, "message"),
                 per_s(self.published.unwrap_or(0.0)),
                 Unit::Ns.show(law),
-                Unit::Ns.show(age)
+                Unit::Ns.show(age),
+                they(hold, true)
             );
             list.push(evidence(text, lane(topic, "age"), self.span, age, Unit::Ns));
-        }
-        if self.refused >= 1.0 {
-            let text = format!("{} refused: the queue is full", plural(self.refused, "message"));
-            list.push(evidence(text, lane(topic, "refused"), self.span, self.refused, Unit::Count));
         }
         list
     }

@@ -20,10 +20,8 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Remedy, Severity, Span, Status, Timeline, Unit};
 
-use super::{Answer, Claim, ONSET, episodes, evidence, plural};
-use crate::cache_cells::{
-    CELL, LoadTimes, MassMiss, TRIPLE, lane, level, mass_misses, recurring_quiet, told,
-};
+use super::{Answer, Claim, ONSET, episodes, evidence, plural, they};
+use crate::cache_cells::{CELL, LoadTimes, MassMiss, TRIPLE, lane, level, mass_misses, recurring_quiet};
 use crate::stats::median;
 use crate::window;
 
@@ -65,7 +63,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
 }
 
 fn look_at(timeline: &Timeline, at: RunTime, cache: &str) -> Option<Claim> {
-    let told = told(timeline, &lane(cache, "expired"));
+    let told = window::told(timeline, &lane(cache, "expired"));
     let wide = window::last(at, WINDOW_S + MARGIN_S);
     let waves = mass_misses(timeline, cache, wide);
     let newest = window::last(at, WINDOW_S);
@@ -222,7 +220,7 @@ impl Figures {
             weight: self.seen.iter().map(|i| i.miss.keys).sum(),
             claim: self.sentence(cache),
             evidence: self.supporting(cache),
-            contradicting: Vec::new(),
+            contradicting: self.law_line(cache).filter(|_| self.agreeing() == 0).into_iter().collect(),
             advice: self.advice(),
             missing: if self.told { Vec::new() } else { vec![lane(cache, "expired")] },
             episodes: episodes(self.seen.iter().map(|i| i.miss.span).collect(), CELL),
@@ -263,18 +261,22 @@ impl Figures {
             let text = format!("{} expired meanwhile", plural(expired, "entry"));
             list.push(evidence(text, lane(cache, "expired"), self.span, expired, Unit::Count));
         }
-        if let Some(share) = median(self.seen.iter().filter_map(Instant::share).collect()) {
-            let agree = if self.agreeing() > 0 { "agree" } else { "do not (yet) agree" };
-            let missed = median(self.seen.iter().map(Instant::missed).collect()).unwrap_or(0.0);
-            let text = format!(
-                "law: {} of the entries that usually stay expired and {} of the look-ups that usually hit missed: they {agree}",
-                Unit::Ratio.show(share),
-                Unit::Ratio.show(missed)
-            );
-            list.push(evidence(text, lane(cache, "entries"), self.span, share, Unit::Ratio));
-        }
+        list.extend(self.law_line(cache).filter(|_| self.agreeing() > 0));
         list.extend(self.load.map(|l| l.evidence(cache, self.span)));
         list
+    }
+
+    /// None where no wave had entries that usually stay.
+    fn law_line(&self, cache: &str) -> Option<Evidence> {
+        let share = median(self.seen.iter().filter_map(Instant::share).collect())?;
+        let missed = median(self.seen.iter().map(Instant::missed).collect()).unwrap_or(0.0);
+        let text = format!(
+            "law: {} of the entries that usually stay expired and {} of the look-ups that usually hit missed: they {}",
+            Unit::Ratio.show(share),
+            Unit::Ratio.show(missed),
+            they(self.agreeing() > 0, true)
+        );
+        Some(evidence(text, lane(cache, "entries"), self.span, share, Unit::Ratio))
     }
 
     fn advice(&self) -> Vec<String> {

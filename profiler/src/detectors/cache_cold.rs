@@ -17,9 +17,9 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
 
-use super::{Answer, Claim, ONSET, episodes, evidence, plural};
+use super::{Answer, Claim, ONSET, episodes, evidence, plural, they};
 use crate::cache_cells::{
-    CELL, LoadTimes, held_before, lane, leaps, level, miss_counts, miss_share, recurring_quiet, told,
+    CELL, LoadTimes, held_before, lane, leaps, level, miss_counts, miss_share, recurring_quiet,
 };
 use crate::stats::median;
 use crate::window;
@@ -55,7 +55,7 @@ const RECURS: usize = 3;
 /// Looks at every cache.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     let mut caches = timeline.members(names::CACHE);
-    caches.retain(|c| told(timeline, &lane(c, "removed")));
+    caches.retain(|c| window::told(timeline, &lane(c, "removed")));
     if caches.is_empty() {
         return Answer::CannotTell(vec!["cache.NAME.removed".to_owned()]);
     }
@@ -185,8 +185,12 @@ impl Figures {
         })
     }
 
+    fn agreeing(&self) -> usize {
+        self.seen.iter().filter(|e| e.law_agrees()).count()
+    }
+
     fn status(&self) -> Status {
-        let agrees = self.seen.iter().filter(|e| e.law_agrees()).count();
+        let agrees = self.agreeing();
         let told = self.seen.iter().any(|e| e.held.is_some());
         match told {
             true if 2 * agrees >= self.seen.len() || self.seen.len() >= RECURS => Status::Confirmed,
@@ -209,7 +213,7 @@ impl Figures {
             weight: self.seen.len() as f64 * self.removed,
             claim: self.sentence(cache),
             evidence: self.supporting(cache),
-            contradicting: Vec::new(),
+            contradicting: self.law_line(cache).filter(|_| self.agreeing() == 0).into_iter().collect(),
             advice: self.advice(cache),
             missing: if blind { vec![lane(cache, "entries")] } else { Vec::new() },
             episodes: episodes(self.episodes.clone(), CELL),
@@ -245,22 +249,26 @@ impl Figures {
             plural(self.seen.len() as f64, "instant")
         );
         let mut list = vec![evidence(text, lane(cache, "removed"), self.span, all, Unit::Count)];
-        if let Some(e) = self.seen.iter().find(|e| e.held.is_some())
-            && let Some((held, left)) = e.held.zip(e.left)
-        {
-            let agree = if e.law_agrees() { "agree" } else { "do not (yet) agree" };
-            let text = format!(
-                "entries fell from {} to {} where {} were removed: they {agree}",
-                Unit::Count.show(held),
-                Unit::Count.show(left),
-                Unit::Count.show(e.removed.round())
-            );
-            list.push(evidence(text, lane(cache, "entries"), e.span, held - left, Unit::Count));
-        }
+        list.extend(self.law_line(cache).filter(|_| self.agreeing() > 0));
         let text = format!("{} of look-ups missed in the second after it", Unit::Ratio.show(self.missed));
         list.push(evidence(text, lane(cache, "misses"), self.span, self.missed, Unit::Ratio));
         list.extend(self.load.map(|l| l.evidence(cache, self.span)));
         list
+    }
+
+    /// Of the first time that agrees, or else that could be told.
+    fn law_line(&self, cache: &str) -> Option<Evidence> {
+        let told = || self.seen.iter().find(|e| e.held.is_some() && e.left.is_some());
+        let e = self.seen.iter().find(|e| e.law_agrees()).or_else(told)?;
+        let (held, left) = e.held.zip(e.left)?;
+        let text = format!(
+            "entries fell from {} to {} where {} were removed: they {}",
+            Unit::Count.show(held),
+            Unit::Count.show(left),
+            Unit::Count.show(e.removed.round()),
+            they(e.law_agrees(), true)
+        );
+        Some(evidence(text, lane(cache, "entries"), e.span, held - left, Unit::Count))
     }
 
     fn advice(&self, cache: &str) -> Vec<String> {

@@ -161,7 +161,7 @@ fn by_events(timeline: &Timeline, cache: &str, keys: &Keys<'_>) -> Option<Claim>
         weight: total(worst),
         claim: sentence(cache, key, &figures),
         evidence: supporting(cache, key, &figures, &bad),
-        contradicting: Vec::new(),
+        contradicting: law_line(cache, &figures).filter(|_| figures.law_disagrees()).into_iter().collect(),
         advice: advice(&figures),
         missing: if figures.misses.is_none() { vec![lane(cache, "misses")] } else { Vec::new() },
         episodes: episodes(everything, TICK),
@@ -279,8 +279,13 @@ impl Figures {
         // Other keys are coalesced meanwhile, so there may be some; under a single flight nearly all are.
         let each_missed = self.misses.is_some_and(|m| m >= self.total_loads / LAW_FACTOR)
             && self.coalesced <= self.total_loads;
-        let possible = self.law.is_some_and(|most| self.loads <= LAW_FACTOR * most);
+        let possible = self.law.is_some() && !self.law_disagrees();
         self.expiries >= LAW_EXPIRIES && each_missed && possible
+    }
+
+    /// More than misses could load.
+    fn law_disagrees(&self) -> bool {
+        self.law.is_some_and(|most| self.loads > LAW_FACTOR * most)
     }
 }
 
@@ -328,16 +333,7 @@ fn supporting(cache: &str, key: &str, f: &Figures, bad: &[(&str, Vec<&Expiry>)])
         );
         list.push(evidence(text, lane(cache, "misses"), f.span, misses, Unit::Count));
     }
-    if let Some(law) = f.law {
-        let agree = if f.law_agrees() { "agrees" } else { "is not (yet) shown to agree" };
-        let text = format!(
-            "law: 1 + rate x load time allows up to {} per expiry, seen {}: it {agree}, {}",
-            Unit::Count.show(law.round()),
-            Unit::Count.show(f.loads.round()),
-            f.protection()
-        );
-        list.push(evidence(text, lane(cache, "load"), f.span, law, Unit::Count));
-    }
+    list.extend(law_line(cache, f).filter(|_| !f.law_disagrees()));
     if bad.len() > 1 {
         let names: Vec<&str> = bad.iter().skip(1).take(OTHER_KEYS).map(|b| b.0).collect();
         let text = format!(
@@ -348,6 +344,22 @@ fn supporting(cache: &str, key: &str, f: &Figures, bad: &[(&str, Vec<&Expiry>)])
         list.push(evidence(text, kinds::CACHE_REFRESH, f.span, (bad.len() - 1) as f64, Unit::Count));
     }
     list
+}
+
+fn law_line(cache: &str, f: &Figures) -> Option<Evidence> {
+    let law = f.law?;
+    let agree = match (f.law_agrees(), f.law_disagrees()) {
+        (true, _) => "agrees",
+        (_, true) => "does not agree",
+        _ => "is not (yet) shown to agree",
+    };
+    let text = format!(
+        "law: 1 + rate x load time allows up to {} per expiry, seen {}: it {agree}, {}",
+        Unit::Count.show(law.round()),
+        Unit::Count.show(f.loads.round()),
+        f.protection()
+    );
+    Some(evidence(text, lane(cache, "load"), f.span, law, Unit::Count))
 }
 
 /// Where entries are refreshed early already, more eagerly; else the kind says what is to be done.

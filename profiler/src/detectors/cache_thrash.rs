@@ -21,8 +21,8 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Remedy, Severity, Span, Status, Timeline, Unit};
 
-use super::{Answer, Claim, ONSET, evidence, plural};
-use crate::cache_cells::{CELL, busy, lane, sampled, told};
+use super::{Answer, Claim, ONSET, evidence, plural, they};
+use crate::cache_cells::{CELL, busy, lane, sampled};
 use crate::stats::median;
 use crate::window;
 
@@ -69,7 +69,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
 fn knows_evictions(timeline: &Timeline, cache: &str) -> bool {
     let evictions = lane(cache, "evictions");
     let any = || timeline.named(&evictions).any(|s| s.points.iter().any(|p| p.1 > 0.0));
-    timeline.has(&evictions) && (told(timeline, &lane(cache, "entries")) || any())
+    timeline.has(&evictions) && (window::told(timeline, &lane(cache, "entries")) || any())
 }
 
 fn look_at(timeline: &Timeline, at: RunTime, cache: &str) -> Option<Claim> {
@@ -135,10 +135,20 @@ impl Seen {
         (self.hits >= 1.0).then(|| self.entries.map(|n| n * (self.hits + self.misses) / self.hits))?
     }
 
+    /// Is it known to be full, and how much it holds? The law speaks of no other cache.
+    fn full(&self) -> bool {
+        let at_limit = self.memory.is_some_and(|(used, limit)| used >= AT_LIMIT * limit);
+        (self.loads_told || at_limit) && self.entries.is_some()
+    }
+
     fn law_agrees(&self) -> bool {
-        let full = self.loads_told || self.memory.is_some_and(|(used, limit)| used >= AT_LIMIT * limit);
-        full && (self.evictions - self.loads).abs() <= LAW_TOLERANCE * self.loads
+        self.full()
+            && (self.evictions - self.loads).abs() <= LAW_TOLERANCE * self.loads
             && self.entries.is_some_and(|n| self.moved <= (STEADY * n).max(2.0))
+    }
+
+    fn law_disagrees(&self) -> bool {
+        self.full() && !self.law_agrees()
     }
 
     /// Bytes of an entry with all that a server keeps beside it, where it has a limit of bytes.
@@ -230,7 +240,7 @@ fn claim(timeline: &Timeline, at: RunTime, cache: &str, seen: &Seen) -> Claim {
         weight: seen.misses,
         claim: sentence(cache, seen, &set),
         evidence: supporting(cache, seen, &set),
-        contradicting: Vec::new(),
+        contradicting: law_line(cache, seen).filter(|_| seen.law_disagrees()).into_iter().collect(),
         advice: advice(cache, seen, &set),
         missing: if set.seen == 0.0 { vec![kinds::CACHE_REFRESH.to_owned()] } else { Vec::new() },
         episodes: spans,
@@ -271,14 +281,7 @@ fn supporting(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<Evidence> {
         Unit::Ratio.show(seen.missed())
     );
     list.push(evidence(text, lane(cache, "misses"), seen.span, seen.missed(), Unit::Ratio));
-    if let Some(entries) = seen.entries {
-        let agree = if seen.law_agrees() { "agree" } else { "do not (yet) agree" };
-        let text = format!(
-            "law of a full cache: it stays at {} and gives one for each that comes: they {agree}",
-            plural(entries, "entry")
-        );
-        list.push(evidence(text, lane(cache, "entries"), seen.span, entries, Unit::Count));
-    }
+    list.extend(law_line(cache, seen).filter(|_| !seen.law_disagrees()));
     if let Some((used, limit)) = seen.memory {
         let text =
             format!("it takes {} of the {} that it may", Unit::Bytes.show(used), Unit::Bytes.show(limit));
@@ -286,6 +289,16 @@ fn supporting(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<Evidence> {
     }
     list.extend(wanted(cache, seen, set));
     list
+}
+
+fn law_line(cache: &str, seen: &Seen) -> Option<Evidence> {
+    let entries = seen.entries?;
+    let text = format!(
+        "law of a full cache: it stays at {} and gives one for each that comes: they {}",
+        plural(entries, "entry"),
+        they(seen.law_agrees(), seen.law_disagrees())
+    );
+    Some(evidence(text, lane(cache, "entries"), seen.span, entries, Unit::Count))
 }
 
 /// What tells how many are wanted.

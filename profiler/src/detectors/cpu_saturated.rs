@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use timeline::clock::RunTime;
 use timeline::event::kinds;
+use timeline::facts::LoadModel;
 use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
@@ -53,6 +54,12 @@ const HOT: f64 = 0.25;
 const BACK: Duration = Duration::from_secs(30);
 const GAP: Duration = Duration::from_millis(500);
 const QUIET: Duration = Duration::from_secs(5);
+/// So long before the onset sessions are looked at for what each of them asks, and so much of it there must be, seconds.
+const BEFORE: Duration = Duration::from_secs(10);
+const LEAST_BEFORE_S: f64 = 2.0;
+/// Looks at the number of sessions in a span, and how long each is carried.
+const POINTS: u32 = 10;
+const CARRY: Duration = Duration::from_secs(2);
 
 /// Looks at all processes of the target together.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
@@ -60,7 +67,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         return cannot;
     }
     if window::after_plan(timeline.plan(), at) {
-        return Answer::Looked(Vec::new());
+        return Answer::over();
     }
     Answer::Looked(find(timeline, at).into_iter().collect())
 }
@@ -169,7 +176,7 @@ fn claim(timeline: &Timeline, at: RunTime, full: &Full) -> Claim {
         claim: sentence(full, burner.as_ref(), hot.as_ref()),
         evidence: supporting(timeline, full, burner.as_ref(), hot.as_ref()),
         contradicting: Vec::new(),
-        advice: advice(timeline, full, burner.as_ref(), hot.as_ref()),
+        advice: advice(timeline, full, onset, burner.as_ref(), hot.as_ref()),
         missing: if burner.is_none() { vec![names::SERVER_HANDLER.to_owned()] } else { Vec::new() },
         episodes: vec![Span::new(onset, at)],
         remedies: Vec::new(),
@@ -243,16 +250,46 @@ fn supporting(
     list
 }
 
-fn advice(timeline: &Timeline, full: &Full, burner: Option<&Share>, hot: Option<&Share>) -> Vec<String> {
+/// Sessions that are open, mean; none where requests come on their own.
+fn sessions(timeline: &Timeline, span: Span) -> Option<f64> {
+    let open = timeline.plan().phase_at(span.start).is_some_and(|p| p.model == LoadModel::Requests);
+    let points = window::summed(timeline, names::OPEN_SESSIONS, span, POINTS, CARRY);
+    let mean = points.iter().map(|p| p.1).sum::<f64>() / points.len() as f64;
+    (!open && mean >= 1.0).then_some(mean)
+}
+
+/// Sessions with which the loop of one worker is full, and what each asked for in a second before they all waited.
+fn sessions_per_worker(timeline: &Timeline, full: &Full, cap: f64, onset: RunTime) -> Option<(f64, f64)> {
+    let before = Span::new(onset.back(BEFORE).max(timeline.plan().warm_from()), onset);
+    if window::seconds(before) < LEAST_BEFORE_S {
+        return None;
+    }
+    let requests: f64 = loops::read(timeline, before).iter().map(|l| l.requests).sum();
+    let each = requests / sessions(timeline, before)?;
+    (each > 0.0).then(|| (cap / each / full.loops.len() as f64, each))
+}
+
+fn advice(
+    timeline: &Timeline,
+    full: &Full,
+    onset: RunTime,
+    burner: Option<&Share>,
+    hot: Option<&Share>,
+) -> Vec<String> {
     let cap = full.law().unwrap_or(full.requests);
-    let sessions = window::mean(timeline, names::OPEN_SESSIONS, full.span).filter(|n| *n >= 1.0);
-    let held = sessions.map_or(String::new(), |n| format!(" ({:.0} sessions ask for more)", n));
+    let held =
+        sessions(timeline, full.span).map_or(String::new(), |n| format!(" ({n:.0} sessions ask for more)"));
     let mut list = vec![format!(
         "Give the target more cores, with a process or worker for each, or less load: {:.1} cores end {:.0} requests/s at most{held}; plan for seven tenths of that, {:.0}/s, so that requests do not queue.",
         full.cores,
         cap,
         cap * 0.7
     )];
+    if let Some((sessions, each)) = sessions_per_worker(timeline, full, cap, onset) {
+        list.push(format!(
+            "A worker's loop is full with {sessions:.0} sessions of {each:.1} requests/s each: give each worker fewer."
+        ));
+    }
     let names = match hot {
         Some((function, _)) => format!("Begin with {function}"),
         None => "A CPU profile names the function".to_owned(),

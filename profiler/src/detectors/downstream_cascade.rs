@@ -17,7 +17,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
-use super::{Answer, Claim, ONSET, episodes, evidence, plural};
+use super::{Answer, Claim, ONSET, episodes, evidence, plural, they};
 use crate::routes;
 use crate::stats::{Durations, median};
 use crate::window;
@@ -218,7 +218,7 @@ impl Seen {
             weight: self.calls.median_now(),
             claim: self.sentence(service),
             evidence: self.supporting(timeline, service),
-            contradicting: Vec::new(),
+            contradicting: if self.law_agrees() { Vec::new() } else { vec![self.law_line()] },
             advice: self.advice(service),
             missing: Vec::new(),
             episodes: if spans.is_empty() { vec![self.span] } else { spans },
@@ -265,19 +265,25 @@ impl Seen {
             );
             list.push(evidence(text, names::SERVER_HANDLER, self.span, route.times.median_now(), Unit::Ns));
         }
-        let text = format!(
-            "law: requests took {} more in all and calls {}: they {}",
-            Unit::Ns.show(self.added().max(0.0)),
-            Unit::Ns.show(self.calls.added().max(0.0)),
-            if self.law_agrees() { "agree" } else { "do not (yet) agree" }
-        );
-        list.push(evidence(text, names::SERVER_HANDLER, self.span, self.added(), Unit::Ns));
+        if self.law_agrees() {
+            list.push(self.law_line());
+        }
         let waiting = timeline.named(&lane(service, "in-flight")).flat_map(|s| s.within(self.span));
         if let Some(most) = waiting.map(|p| p.1).reduce(f64::max) {
             let text = format!("up to {} of one process wait at once", plural(most, "call"));
             list.push(evidence(text, lane(service, "in-flight"), self.span, most, Unit::Count));
         }
         list
+    }
+
+    fn law_line(&self) -> Evidence {
+        let text = format!(
+            "law: requests took {} more in all and calls {}: they {}",
+            Unit::Ns.show(self.added().max(0.0)),
+            Unit::Ns.show(self.calls.added().max(0.0)),
+            they(self.law_agrees(), true)
+        );
+        evidence(text, names::SERVER_HANDLER, self.span, self.added(), Unit::Ns)
     }
 
     fn advice(&self, service: &str) -> Vec<String> {

@@ -65,7 +65,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         return cannot;
     }
     if window::after_plan(timeline.plan(), at) {
-        return Answer::Looked(Vec::new());
+        return Answer::over();
     }
     let clusters = window::clusters(timeline, names::PROCESS_DESCRIPTORS);
     let claims = clusters.iter().filter_map(|(stem, workers)| {
@@ -73,7 +73,30 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         let worst = seen.max_by(|a, b| a.taken().total_cmp(&b.taken()))?;
         Some(worst.claim(timeline, at, stem))
     });
-    Answer::Looked(claims.collect())
+    let enough = clusters.values().flatten().any(|w| enough(timeline, at, w));
+    Answer::of(claims, enough, WINDOWS_S[0])
+}
+
+/// Is there a window in which a trend of that process could be seen, and its limit?
+fn enough(timeline: &Timeline, at: RunTime, instance: &str) -> bool {
+    let limit = window::of_instance(timeline, names::PROCESS_DESCRIPTOR_LIMIT, instance);
+    let until = told_until(timeline, instance, at);
+    limit.is_some_and(|l| l.at(at, CARRY).is_some())
+        && settled_windows(timeline, at, until).any(|w| beside(timeline, instance, w).len() >= LEAST_POINTS)
+}
+
+/// Windows up to `until` at the load of `at`, once that had settled.
+fn settled_windows(timeline: &Timeline, at: RunTime, until: RunTime) -> impl Iterator<Item = Span> {
+    let settled = settled(timeline, at);
+    WINDOWS_S
+        .into_iter()
+        .filter(move |&s| until.as_secs_f64() >= s)
+        .map(move |s| window::last(until, s))
+        .filter(move |w| w.start >= settled)
+}
+
+fn settled(timeline: &Timeline, at: RunTime) -> RunTime {
+    window::same_load_since(timeline.plan(), at).max(timeline.plan().warm_from())
 }
 
 /// A process whose descriptors run out.
@@ -96,13 +119,9 @@ impl Seen {
         let lane = window::of_instance(timeline, names::PROCESS_DESCRIPTORS, instance)?;
         let limits = window::of_instance(timeline, names::PROCESS_DESCRIPTOR_LIMIT, instance)?;
         let (open, limit) = (lane.at(at, CARRY)?, limits.at(at, CARRY).filter(|&l| l > 0.0)?);
-        let settled = window::same_load_since(timeline.plan(), at).max(timeline.plan().warm_from());
         let until = told_until(timeline, instance, at);
-        let grown: Vec<(Span, Trend, f64)> = WINDOWS_S
-            .iter()
-            .filter(|&&s| until.as_secs_f64() >= s)
-            .map(|&s| window::last(until, s))
-            .filter(|w| w.start >= settled && !pools_grow(timeline, instance, *w))
+        let grown: Vec<(Span, Trend, f64)> = settled_windows(timeline, at, until)
+            .filter(|w| !pools_grow(timeline, instance, *w))
             .filter_map(|w| growth(timeline, instance, w, limit - open))
             .collect();
         let newest = &lane.points[lane.points.len().saturating_sub(2)..];
@@ -118,7 +137,7 @@ impl Seen {
             instance: instance.to_owned(),
             open,
             limit,
-            onset: onset(timeline, at, instance, settled),
+            onset: onset(timeline, at, instance, settled(timeline, at)),
             growth: grown.into_iter().next_back(),
             windows,
             connections,

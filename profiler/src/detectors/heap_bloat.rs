@@ -57,7 +57,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         return Answer::CannotTell(vec![names::HEAP_USED.to_owned()]);
     }
     if window::unsettled(timeline.plan(), at, SETTLE) || window::after_plan(timeline.plan(), at) {
-        return Answer::Looked(Vec::new());
+        return Answer::too_little(SETTLE.as_secs_f64());
     }
     let humps: Vec<Hump> = window::instances(timeline, names::HEAP_USED)
         .into_iter()

@@ -58,11 +58,11 @@ const CARRY: Duration = Duration::from_millis(350);
 
 /// Looks at all processes of the target together.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
-    if !timeline.has(names::HEAP_ALLOCATED) {
+    if !window::told(timeline, names::HEAP_ALLOCATED) {
         return Answer::CannotTell(vec![names::HEAP_ALLOCATED.to_owned()]);
     }
     if window::unsettled(timeline.plan(), at, SETTLE) || window::after_plan(timeline.plan(), at) {
-        return Answer::Looked(Vec::new());
+        return Answer::too_little(SETTLE.as_secs_f64());
     }
     Answer::Looked(find(timeline, at).into_iter().collect())
 }

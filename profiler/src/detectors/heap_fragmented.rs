@@ -49,7 +49,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         return cannot;
     }
     if window::after_plan(timeline.plan(), at) {
-        return Answer::Looked(Vec::new());
+        return Answer::over();
     }
     let heaps: Vec<Heap> = window::instances(timeline, names::HEAP_RESIDENT)
         .into_iter()

@@ -1,7 +1,7 @@
 //! Heap leak: live memory grows steadily and nothing that the target holds for its clients explains it.
 //!
 //! **Claim.** So many bytes a second stay for ever. **Reads** `heap.used`, `heap.old.used`, `heap.live`, `heap.promoted`, `heap.sampling-error`,
-//! `client.open-sessions`, `server.websockets`, `server.sessions`, `server.in-flight`, `server.handler`, `process.resident`. **Needs** 8 s of settled load for the exact
+//! `heap.limit`, `client.open-sessions`, `server.websockets`, `server.sessions`, `server.in-flight`, `server.handler`, `process.resident`. **Needs** 8 s of settled load for the exact
 //! total, and 5 s more until what was allocated counts as old: 13 s from the leak's beginning.
 //! **Statistic.** Theil and Sen's slope over the last 8, 16, 32 and 64 s; it must rise in nine of ten pairs, exceed its
 //! own noise, not flatten (a cache that fills does), not follow the number of sessions, and outlast what the longest requests hold. The exact total and the sampled old
@@ -98,17 +98,40 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     }
     let settled = window::same_load_since(timeline.plan(), at).max(timeline.plan().warm_from());
     if window::after_plan(timeline.plan(), at) {
-        return Answer::Looked(Vec::new());
+        return Answer::over();
     }
     let least_s = (OUTLAST * longest_request_s(timeline, at)).min(WINDOWS_S[0]);
     let lane = grows_in(timeline);
-    let growth = WINDOWS_S
+    let windows: Vec<Span> = WINDOWS_S
         .iter()
         .filter(|&&s| s >= least_s)
         .map(|&s| window::last(at, s))
         .filter(|w| w.start >= settled + AGE)
-        .find_map(|w| Growth::over(timeline, lane, w).filter(|g| !g.slowing(timeline, settled)));
-    Answer::Looked(growth.and_then(|g| claim(timeline, at, settled, &g)).into_iter().collect())
+        .collect();
+    let growth = windows
+        .iter()
+        .find_map(|&w| Growth::over(timeline, lane, w).filter(|g| !g.slowing(timeline, settled)));
+    let claim = growth.as_ref().and_then(|g| claim(timeline, at, settled, g));
+    if claim.is_none() && growth.is_some_and(|g| uncollected(timeline, g.span)) {
+        return Answer::Unready("no major collection has shown yet what of its growth is garbage".to_owned());
+    }
+    // The total alone is heard in long windows only.
+    let least_s = if timeline.has(names::HEAP_OLD) { least_s } else { least_s.max(ALONE_S) };
+    let least_s = WINDOWS_S.into_iter().filter(|&s| s >= least_s).fold(WINDOWS_S[0], f64::min);
+    let enough = windows.iter().rfind(|w| window::seconds(**w) >= least_s);
+    let enough = enough.is_some_and(|&w| points(timeline, lane, w).is_some());
+    Answer::of(claim, enough, AGE.as_secs_f64() + least_s)
+}
+
+/// Has the heap a collector that has not yet told in `span` what lives?
+fn uncollected(timeline: &Timeline, span: Span) -> bool {
+    timeline.has(names::HEAP_LIVE) && collected::left(timeline, span).is_none()
+}
+
+/// The points of a window; none with a gap, since a process came or went.
+fn points(timeline: &Timeline, lane: &str, span: Span) -> Option<Vec<(f64, f64)>> {
+    let points = window::summed(timeline, lane, span, POINTS, CARRY);
+    (points.len() + 2 >= POINTS as usize).then_some(points)
 }
 
 /// The lane whose growth is a leak's: all that lives, or with a collector what outlived its minor collections.
@@ -145,10 +168,7 @@ struct Growth {
 
 impl Growth {
     fn over(timeline: &Timeline, lane: &'static str, span: Span) -> Option<Self> {
-        let points = window::summed(timeline, lane, span, POINTS, CARRY);
-        if points.len() + 2 < POINTS as usize {
-            return None; // a gap: a process came or went
-        }
+        let points = points(timeline, lane, span)?;
         let whole = trend(&points)?;
         let bytes = whole.slope * window::seconds(span);
         let live = points.last()?.1;
@@ -358,12 +378,31 @@ fn advice(timeline: &Timeline, growth: &Growth, doubling_s: f64) -> Vec<String> 
             )
         },
     );
-    vec![
-        first,
+    let doubles = format!(
+        "At this rate the live memory of {} doubles in {}.",
+        Unit::Bytes.show(growth.live),
+        Unit::Ns.show(doubling_s * 1e9)
+    );
+    let full = limit_reached(timeline, growth).map(|(instance, limit, in_s)| {
         format!(
-            "At this rate the live memory of {} doubles in {}.",
-            Unit::Bytes.show(growth.live),
-            Unit::Ns.show(doubling_s * 1e9)
-        ),
-    ]
+            "{instance} comes to its heap's limit of {} in {}; a larger limit only puts that off.",
+            Unit::Bytes.show(limit),
+            Unit::Ns.show(in_s * 1e9)
+        )
+    });
+    [first, doubles].into_iter().chain(full).collect()
+}
+
+/// The process that comes to its heap's limit first at its own pace: its name, the limit, and the seconds until then.
+fn limit_reached<'a>(timeline: &'a Timeline, growth: &Growth) -> Option<(&'a str, f64, f64)> {
+    let Span { start, end } = growth.span;
+    let reached = |instance: &'a str| {
+        let lane = window::of_instance(timeline, growth.lane, instance)?;
+        let limit = window::of_instance(timeline, names::HEAP_LIMIT, instance)?.at(end, CARRY)?;
+        let (first, now) = (lane.at(start, CARRY)?, lane.at(end, CARRY)?);
+        let pace = (now - first) / window::seconds(growth.span);
+        (pace > 0.0 && limit > now).then(|| (instance, limit, (limit - now) / pace))
+    };
+    let all = window::instances(timeline, names::HEAP_LIMIT).into_iter();
+    all.filter_map(reached).min_by(|a, b| a.2.total_cmp(&b.2))
 }

@@ -24,16 +24,18 @@ use crate::stats::median;
 use crate::window;
 
 /// Kinds of pauses, the widest first: the first that overlaps gives its name to the whole.
-pub(crate) const SORTS: [&str; 6] = [
+pub(crate) const SORTS: [&str; 7] = [
     kinds::PAUSE_HICCUP,
     kinds::PAUSE_STOP_THE_WORLD,
     kinds::PAUSE_MAJOR,
     kinds::PAUSE_MINOR,
+    kinds::PAUSE_INCREMENTAL,
     kinds::PAUSE_PURGE,
     kinds::PAUSE_WORKER_STALL,
 ];
 /// Those that are a collector's doing.
-const COLLECTIONS: [&str; 3] = [kinds::PAUSE_STOP_THE_WORLD, kinds::PAUSE_MAJOR, kinds::PAUSE_MINOR];
+const COLLECTIONS: [&str; 4] =
+    [kinds::PAUSE_STOP_THE_WORLD, kinds::PAUSE_MAJOR, kinds::PAUSE_MINOR, kinds::PAUSE_INCREMENTAL];
 /// How far back pauses are looked at: two of the longest period that is looked for, 10 s.
 const WINDOW_S: f64 = 20.0;
 /// Shortest pause that counts: 100 ms, ten times what a runnable thread waits for a core that eight
@@ -279,6 +281,7 @@ impl Figures<'_> {
             kinds::PAUSE_STOP_THE_WORLD => format!("it stopped its own work under an exclusive lock{what}"),
             kinds::PAUSE_MAJOR => "major collections".to_owned(),
             kinds::PAUSE_MINOR => "minor collections".to_owned(),
+            kinds::PAUSE_INCREMENTAL => "a collector's steps and callbacks".to_owned(),
             kinds::PAUSE_PURGE => "the allocator gave memory back".to_owned(),
             _ => format!("its async workers did not come back to their loop{what}"),
         }
@@ -325,7 +328,7 @@ impl Figures<'_> {
         let mut list = vec![match SORTS[self.longest.sort] {
             kinds::PAUSE_HICCUP => "Look for what stops the whole process from outside: SIGSTOP or a debugger, a CPU quota of its control group (nr_throttled in cpu.stat), swapping, a paused virtual machine.".to_owned(),
             kinds::PAUSE_STOP_THE_WORLD => format!("Do this work in pieces of 10 ms at most, with the lock given back in between: {} at a time now.", Unit::Ns.show(self.longest.ns())),
-            kinds::PAUSE_MAJOR | kinds::PAUSE_MINOR => "Give the heap room or allocate less, so that collections are rarer and shorter; look first whether it leaks.".to_owned(),
+            kinds::PAUSE_MAJOR | kinds::PAUSE_MINOR | kinds::PAUSE_INCREMENTAL => "Give the heap room or allocate less, so that collections are rarer and shorter; look first whether it leaks.".to_owned(),
             kinds::PAUSE_PURGE => "Give memory back in the background (jemalloc: background_thread:true).".to_owned(),
             _ => "Move this work off the async workers (spawn_blocking), or let it yield.".to_owned(),
         }];

@@ -61,7 +61,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         return cannot;
     }
     if window::after_plan(timeline.plan(), at) {
-        return Answer::Looked(Vec::new());
+        return Answer::over();
     }
     let starved: Vec<Starved> = loops::read(timeline, window::last(at, WINDOW_S))
         .into_iter()

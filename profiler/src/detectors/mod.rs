@@ -45,6 +45,8 @@ use timeline::clock::RunTime;
 use timeline::finding::Evidence;
 use timeline::{FindingKind, Remedy, Severity, Span, Status, Timeline, Unit};
 
+use crate::window;
+
 /// Stands for the onset in [`Claim::claim`]; the ledger, which knows the earliest one, fills it in.
 pub const ONSET: &str = "{onset}";
 
@@ -101,8 +103,28 @@ pub const ALL: &[Detector] = &[
 pub enum Answer {
     /// A needed signal is missing: canonical names of the lanes or events.
     CannotTell(Vec<String>),
+    /// All signals are there, but nothing can be judged by them now: why.
+    Unready(String),
     /// All signals are there; the claims, none where nothing is wrong.
     Looked(Vec<Claim>),
+}
+
+impl Answer {
+    /// A judgement takes so many seconds.
+    pub(crate) fn too_little(seconds: f64) -> Self {
+        Self::Unready(format!("not enough data: {seconds:.0} s of settled load are needed"))
+    }
+
+    /// What is seen once the planned load is over says nothing of what it was under it.
+    pub(crate) fn over() -> Self {
+        Self::Unready("the planned load was over".to_owned())
+    }
+
+    /// The claims; where there are none, and not `enough` was seen for any, that it takes so many seconds.
+    pub(crate) fn of(claims: impl IntoIterator<Item = Claim>, enough: bool, seconds: f64) -> Self {
+        let claims: Vec<Claim> = claims.into_iter().collect();
+        if claims.is_empty() && !enough { Self::too_little(seconds) } else { Self::Looked(claims) }
+    }
 }
 
 /// One thing that a detector holds to be wrong, by the evidence of its window.
@@ -156,9 +178,9 @@ pub(crate) fn quiet(period: Option<Duration>, unknown: Duration, least: Duration
     period.map_or(unknown, |p| least.max(p.mul_f64(PERIODS_OF_QUIET)))
 }
 
-/// The lanes of `needed` that the timeline lacks.
+/// The lanes of `needed` of which the timeline tells nothing.
 pub(crate) fn missing(timeline: &Timeline, needed: &[&str]) -> Vec<String> {
-    needed.iter().filter(|n| !timeline.has(n)).map(|n| (*n).to_owned()).collect()
+    needed.iter().filter(|n| !window::told(timeline, n)).map(|n| (*n).to_owned()).collect()
 }
 
 /// The answer where any lane of `needed` is missing.
@@ -178,6 +200,15 @@ pub(crate) fn evidence(
     // JSON has no word for "not finite"; zero with the text beside it loses nothing.
     let value = if value.is_finite() { value } else { 0.0 };
     Evidence { text: text.into(), lane: lane.into(), span, value, unit }
+}
+
+/// What a law makes of two figures; as long as too little was seen, neither.
+pub(crate) fn they(agree: bool, disagree: bool) -> &'static str {
+    match (agree, disagree) {
+        (true, _) => "agree",
+        (_, true) => "do not agree",
+        _ => "do not (yet) agree",
+    }
 }
 
 /// `1 miss`, `2 misses`, `3 keys`: the figure with the thing's plural where there are several.

@@ -263,6 +263,7 @@ fn claim(timeline: &Timeline, at: RunTime, pools: &[Pool], seen: &Seen) -> Claim
         .collect();
     let last = ticks.iter().map(|s| s.start).max().unwrap_or(at);
     let critical = seen.wait_p90() >= CRITICAL_WAIT_NS || seen.queued >= 2.0 * seen.capacity;
+    let against = contradicting(timeline, seen);
     Claim {
         kind: FindingKind::OffloadSaturated,
         identity: String::new(),
@@ -275,11 +276,11 @@ fn claim(timeline: &Timeline, at: RunTime, pools: &[Pool], seen: &Seen) -> Claim
         weight: seen.wait_p90().max(seen.queued),
         claim: sentence(seen),
         evidence: supporting(timeline, seen),
-        contradicting: contradicting(timeline, seen),
-        advice: advice(seen),
+        advice: advice(seen, &against),
+        remedies: remedies(seen, &against),
+        contradicting: against,
         missing: if seen.run.count() == 0 { vec![names::OFFLOAD_RUN.to_owned()] } else { Vec::new() },
         episodes: episodes(ticks, TICK * 2),
-        remedies: remedies(seen),
         sort: "",
     }
 }
@@ -339,7 +340,7 @@ fn supporting(timeline: &Timeline, seen: &Seen) -> Vec<Evidence> {
     list
 }
 
-/// Signs that more threads would only share what there is.
+/// The CPU is short: more threads would only share what there is.
 fn contradicting(timeline: &Timeline, seen: &Seen) -> Vec<Evidence> {
     let cpu = window::mean(timeline, names::HOST_CPU, seen.span).filter(|c| *c >= CPU_SHORT);
     let computes = cores_used(timeline, seen.span).is_some_and(|used| used >= COMPUTES * seen.capacity);
@@ -360,12 +361,22 @@ fn enough(seen: &Seen, busy: f64) -> f64 {
     (busy + STAFFING * busy.sqrt()).ceil().max(seen.capacity + 1.0)
 }
 
-fn remedies(seen: &Seen) -> Vec<Remedy> {
+fn remedies(seen: &Seen, against: &[Evidence]) -> Vec<Remedy> {
     let each = |busy| (enough(seen, busy) / seen.pools.max(1) as f64).ceil();
-    seen.needed().map(|busy| Remedy::number("offload.threads", each(busy))).into_iter().collect()
+    let needed = seen.needed().filter(|_| against.is_empty());
+    needed.map(|busy| Remedy::number("offload.threads", each(busy))).into_iter().collect()
 }
 
-fn advice(seen: &Seen) -> Vec<String> {
+fn advice(seen: &Seen, against: &[Evidence]) -> Vec<String> {
+    if !against.is_empty() {
+        return vec![
+            "Make what the tasks compute cheaper (a profile names the function), or give the target more cores or less of it to do.".to_owned(),
+            format!(
+                "Leave the offload pool at {} until then: with no CPU left, more of them only share what there is.",
+                plural(seen.capacity, "thread")
+            ),
+        ];
+    }
     let Some(busy) = seen.needed() else {
         return vec![
             "Give the offload pool more threads until no task waits, or give it less to do.".to_owned(),

@@ -43,12 +43,12 @@ const QUIET: Duration = Duration::from_secs(3);
 /// Looks at every pool.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     let mut pools = timeline.members(names::POOL);
-    pools.retain(|p| timeline.has(&lane(p, "in-use")));
+    pools.retain(|p| window::told(timeline, &lane(p, "in-use")));
     if pools.is_empty() {
         return Answer::CannotTell(vec!["pool.NAME.in-use".to_owned()]);
     }
     // By holds alone every one that takes long would seem lost until it ends.
-    if !timeline.has(names::SERVER_IN_FLIGHT) {
+    if !window::told(timeline, names::SERVER_IN_FLIGHT) {
         return Answer::CannotTell(vec![names::SERVER_IN_FLIGHT.to_owned()]);
     }
     Answer::Looked(pools.iter().filter_map(|p| look_at(timeline, p, at)).collect())

@@ -52,14 +52,18 @@ const QUIET: Duration = Duration::from_secs(3);
 /// Looks at every pool.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     let mut pools = timeline.members(names::POOL);
-    pools.retain(|p| timeline.has(&lane(p, "in-use")) && timeline.has(&lane(p, "idle")));
+    pools.retain(|p| window::told(timeline, &lane(p, "in-use")) && window::told(timeline, &lane(p, "idle")));
     if pools.is_empty() {
         return Answer::CannotTell(vec!["pool.NAME.in-use".to_owned(), "pool.NAME.idle".to_owned()]);
     }
     if window::unsettled(timeline.plan(), at, SETTLE) {
-        return Answer::Looked(Vec::new());
+        return Answer::too_little(SETTLE.as_secs_f64());
     }
-    Answer::Looked(pools.iter().filter_map(|p| look_at(timeline, p, at)).collect())
+    let claims: Vec<Claim> = pools.iter().filter_map(|p| look_at(timeline, p, at)).collect();
+    if claims.is_empty() && window::after_plan(timeline.plan(), at) {
+        return Answer::over();
+    }
+    Answer::Looked(claims)
 }
 
 fn lane(pool: &str, part: &str) -> String {

@@ -22,7 +22,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Remedy, Series, Severity, Span, Status, Timeline, Unit};
 
-use super::{Answer, Claim, ONSET, episodes, evidence, plural};
+use super::{Answer, Claim, ONSET, episodes, evidence, plural, they};
 use crate::stats::{Durations, longer_than, trend};
 use crate::window;
 
@@ -74,6 +74,8 @@ const CPU_SHORT: f64 = 0.95;
 const OTHERS_SHARE: f64 = 0.4;
 /// Growth of the hold time that contradicts a pool that is merely too small.
 const HOLD_GROWTH: f64 = 1.5;
+/// Standard errors on either side of an interval that holds the truth in 19 of 20 cases.
+const INTERVAL: f64 = 1.96;
 /// Square-root staffing (Halfin and Whitt 1981): with `a + 2 sqrt(a)` servers fewer than 3 in 100 wait.
 const STAFFING: f64 = 2.0;
 /// Silence after which the saturation has ended.
@@ -86,7 +88,9 @@ const CAPACITY_CARRY: Duration = Duration::from_secs(60);
 /// Looks at every pool.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     let mut pools = timeline.members(names::POOL);
-    pools.retain(|p| timeline.has(&lane(p, "waiters")) && timeline.has(&lane(p, "capacity")));
+    pools.retain(|p| {
+        window::told(timeline, &lane(p, "waiters")) && window::told(timeline, &lane(p, "capacity"))
+    });
     if pools.is_empty() {
         return Answer::CannotTell(vec!["pool.NAME.waiters".to_owned(), "pool.NAME.capacity".to_owned()]);
     }
@@ -270,10 +274,18 @@ impl Seen {
         self.wait_p99() >= LEAST_WAIT_P99_NS.max(p99_holds * hold) && median >= median_holds * hold
     }
 
-    fn law_agrees(&self) -> bool {
+    /// How far the rate is from the law's, as a share of that; none as long as too little was seen.
+    fn law_error(&self) -> Option<f64> {
         let enough = self.law_cells >= LAW_CELLS && self.wait.count() >= LAW_ACQUISITIONS;
-        let ratio = self.rate.zip(self.law).map(|(rate, law)| rate / law);
-        enough && ratio.is_some_and(|r| (r - 1.0).abs() <= LAW_TOLERANCE)
+        self.rate.zip(self.law).filter(|_| enough).map(|(rate, law)| (rate / law - 1.0).abs())
+    }
+
+    fn law_agrees(&self) -> bool {
+        self.law_error().is_some_and(|e| e <= LAW_TOLERANCE)
+    }
+
+    fn law_disagrees(&self) -> bool {
+        self.law_error().is_some_and(|e| e > LAW_TOLERANCE)
     }
 }
 
@@ -293,6 +305,8 @@ struct Demand {
     rate: f64,
     /// Mean hold, nanoseconds.
     hold: f64,
+    /// Half the 95 % interval of their product, as a share of it: arrivals are counted (Poisson), holds are averaged.
+    within: f64,
 }
 
 impl Demand {
@@ -311,12 +325,19 @@ impl Demand {
             crate::stats::median(sessions.iter().map(|s| s.1).collect()).filter(|&n| n >= 1.0 && !open);
         let waiting = sessions.map_or(0.0, |n| (seen.waiters_mean / n).clamp(0.0, MOST_WAITING_SHARE));
         let arrivals = seen.asked? + growth + seen.timeouts / seconds;
-        Some(Self { rate: arrivals / (1.0 - waiting), hold: seen.hold.mean_ns()? })
+        let counted = (seen.wait.count().max(1) as f64).recip();
+        let within = INTERVAL * (counted + seen.hold.mean_error().unwrap_or(1.0).powi(2)).sqrt();
+        Some(Self { rate: arrivals / (1.0 - waiting), hold: seen.hold.mean_ns()?, within })
     }
 
     /// Connections busy on average.
     fn busy(&self) -> f64 {
         self.rate * self.hold / 1e9
+    }
+
+    /// The 95 % interval of [`Demand::busy`].
+    fn interval(&self) -> (f64, f64) {
+        (self.busy() * (1.0 - self.within).max(0.0), self.busy() * (1.0 + self.within))
     }
 
     /// Connections with which few wait.
@@ -336,7 +357,7 @@ fn claim(timeline: &Timeline, at: RunTime, pool: &str, parts: &[Part], seen: &Se
         .collect();
     let last = seen_at.iter().map(|s| s.start).max().unwrap_or(at);
     let demand = Demand::of(timeline, pool, seen);
-    let contradicting = contradicting(timeline, pool, onset, seen);
+    let against = contradicting(timeline, pool, onset, seen);
     let untimed = seen.wait.count() == 0 || seen.hold.count() == 0;
     let critical = seen.wait_p99() >= CRITICAL_WAIT_NS
         || seen.timeouts >= 1.0
@@ -353,11 +374,14 @@ fn claim(timeline: &Timeline, at: RunTime, pool: &str, parts: &[Part], seen: &Se
         weight: seen.wait_p99().max(seen.waiters_peak),
         claim: sentence(pool, seen, demand.as_ref()),
         evidence: supporting(pool, seen, demand.as_ref()),
-        advice: advice(pool, seen, demand.as_ref(), &contradicting, parts.len()),
-        contradicting,
+        advice: advice(pool, seen, demand.as_ref(), &against, parts.len()),
+        remedies: remedies(pool, seen, demand.as_ref(), &against, parts.len()),
+        contradicting: against
+            .into_iter()
+            .chain(law_line(pool, seen).filter(|_| seen.law_disagrees()))
+            .collect(),
         missing: if untimed { vec![lane(pool, "wait"), lane(pool, "hold")] } else { Vec::new() },
         episodes: episodes(seen_at, CELL * 2),
-        remedies: remedies(pool, seen, demand.as_ref(), parts.len()),
         sort: "",
     }
 }
@@ -400,20 +424,11 @@ fn supporting(pool: &str, seen: &Seen, demand: Option<&Demand>) -> Vec<Evidence>
         Unit::Count.show(seen.capacity)
     );
     list.push(evidence(text, lane(pool, "waiters"), seen.span, seen.waiters_peak, Unit::Count));
-    if let (Some(rate), Some(law)) = (seen.rate, seen.law) {
-        let verdict = if seen.law_agrees() { "agree" } else { "do not (yet) agree" };
-        let text = format!(
-            "utilisation law: {} connections at a mean hold of {} serve {}, seen {}: they {verdict}",
-            Unit::Count.show(seen.capacity),
-            Unit::Ns.show(seen.hold.mean_ns().unwrap_or(0.0)),
-            Unit::PerSecond.show(law),
-            Unit::PerSecond.show(rate)
-        );
-        list.push(evidence(text, lane(pool, "hold"), seen.span, law, Unit::PerSecond));
-    }
+    list.extend(law_line(pool, seen).filter(|_| !seen.law_disagrees()));
     if let Some(d) = demand {
+        let (low, high) = d.interval();
         let text = format!(
-            "the load asks {} times a second and keeps {:.1} connections busy",
+            "the load asks {} times a second and keeps {:.1} connections busy (95 % interval {low:.1} to {high:.1})",
             Unit::Count.show(d.rate.round()),
             d.busy()
         );
@@ -424,6 +439,19 @@ fn supporting(pool: &str, seen: &Seen, demand: Option<&Demand>) -> Vec<Evidence>
         list.push(evidence(text, lane(pool, "timeouts"), seen.span, seen.timeouts, Unit::Count));
     }
     list
+}
+
+fn law_line(pool: &str, seen: &Seen) -> Option<Evidence> {
+    let (rate, law) = (seen.rate?, seen.law?);
+    let text = format!(
+        "utilisation law: {} connections at a mean hold of {} serve {}, seen {}: they {}",
+        Unit::Count.show(seen.capacity),
+        Unit::Ns.show(seen.hold.mean_ns().unwrap_or(0.0)),
+        Unit::PerSecond.show(law),
+        Unit::PerSecond.show(rate),
+        they(seen.law_agrees(), seen.law_disagrees())
+    );
+    Some(evidence(text, lane(pool, "hold"), seen.span, law, Unit::PerSecond))
 }
 
 /// Signs that a bigger pool would only move the queue elsewhere.
@@ -457,8 +485,20 @@ fn enough(seen: &Seen, demand: &Demand) -> f64 {
     demand.staffed().max(seen.capacity + 1.0)
 }
 
-fn remedies(pool: &str, seen: &Seen, demand: Option<&Demand>, instances: usize) -> Vec<Remedy> {
+/// Do the signs say that the CPU is short? More connections then only share what there is.
+fn cpu_is_short(against: &[Evidence]) -> bool {
+    against.iter().any(|e| e.lane == names::HOST_CPU)
+}
+
+fn remedies(
+    pool: &str,
+    seen: &Seen,
+    demand: Option<&Demand>,
+    against: &[Evidence],
+    instances: usize,
+) -> Vec<Remedy> {
     let each = |d| (enough(seen, d) / instances.max(1) as f64).ceil();
+    let demand = demand.filter(|_| !cpu_is_short(against));
     demand.map(|d| Remedy::number(lane(pool, "capacity"), each(d))).into_iter().collect()
 }
 
@@ -469,12 +509,16 @@ fn advice(
     against: &[Evidence],
     instances: usize,
 ) -> Vec<String> {
-    let mut list = Vec::new();
-    if against.iter().any(|e| e.lane == names::HOST_CPU) {
-        list.push(
-            "First find what takes the CPU: with none left, more connections only move the queue.".to_owned(),
-        );
+    if cpu_is_short(against) {
+        return vec![
+            "Find what takes the CPU (a profile names the function) and make it cheaper, or give the target more cores or less load.".to_owned(),
+            format!(
+                "Leave pool {pool} at {} until then: with no CPU left, more connections only move the queue.",
+                plural(seen.capacity, "connection")
+            ),
+        ];
     }
+    let mut list = Vec::new();
     if against.iter().any(|e| e.lane == lane(pool, "hold")) {
         list.push(
             "First look at what connections are held for: each is now held for longer than before."

@@ -61,7 +61,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         return Answer::CannotTell(vec![names::SERVER_SEND_QUEUE_LONGEST.to_owned()]);
     }
     if window::after_plan(timeline.plan(), at) {
-        return Answer::Looked(Vec::new());
+        return Answer::over();
     }
     let worst = if longest { furthest_behind(timeline, at) } else { by_sum(timeline, at) };
     Answer::Looked(worst.and_then(|w| claim(timeline, at, &w)).into_iter().collect())

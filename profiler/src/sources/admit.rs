@@ -1,16 +1,17 @@
 //! Admission: what of a target's answer is let in, and in which form.
 //!
-//! Owns every check between a decoded batch and the sink: names cleaned, numbers finite, histograms in
-//! order, times believable, counts bounded. What is turned away is counted by reason. The target
+//! Owns every check between a decoded batch and the sink: names cleaned, statements without their values, numbers finite,
+//! histograms in order, times believable, counts bounded. What is turned away is counted by reason. The target
 //! speaks of itself only; a lane about clients or generator would let it excuse itself.
 
 use std::collections::BTreeMap;
 
 use timeline::event::LABEL_MAX;
 use timeline::histogram::{MAX_US, Sparse};
+use timeline::lane::names;
 use timeline::probe::{KEPT_TICKS, MAX_EVENTS, ProbeEvent, TICK_MS, Tick};
 use timeline::text::clean;
-use timeline::{LaneId, LaneSpec, MonoNs, Shape};
+use timeline::{LaneId, LaneSpec, MonoNs, Shape, fingerprint};
 
 use super::{Sink, SourceEvent};
 
@@ -26,6 +27,10 @@ const MAX_CELLS: usize = 4_000;
 const MAX_CLOCK: u64 = 1 << 62;
 /// How far in the future a reading may lie: the clocks' error, and no more.
 const MAX_AHEAD_NS: u64 = 1_000_000_000;
+/// Lanes about a statement, and the label of an event that names one.
+const OF_STATEMENTS: [&str; 5] =
+    [names::DB_CALLS, names::DB_TIME, names::DB_FAILURES, names::DB_ROWS, names::DB_SCANNED];
+const STATEMENT: &str = "statement";
 /// What only dyno itself may say.
 const OURS: [&str; 4] = ["client.", "generator.", "source.", "host."];
 /// Ticks that a process may tell in a second, twice what it is asked for; and those that it has kept meanwhile.
@@ -109,9 +114,10 @@ impl Admission {
             self.refuse("lanes about clients, generator or machine, which are not the target's to tell");
             return None;
         }
+        let subject = words(OF_STATEMENTS.contains(&spec.name.as_str()), &spec.subject);
         let ours = LaneSpec {
             name: clean(&spec.name, NAME_MAX),
-            subject: clean(&spec.subject, LABEL_MAX),
+            subject,
             instance: self.instance.clone(),
             ..spec.clone()
         };
@@ -168,7 +174,8 @@ impl Admission {
                 self.refuse("events without kind, time or figure, or not the target's to tell");
                 continue;
             }
-            let label = |(name, value): (String, String)| (clean(&name, NAME_MAX), clean(&value, LABEL_MAX));
+            let label =
+                |(name, value): (String, String)| (clean(&name, NAME_MAX), words(name == STATEMENT, &value));
             sink.event(SourceEvent {
                 kind: clean(&e.kind, NAME_MAX),
                 instance: self.instance.clone(),
@@ -213,6 +220,11 @@ impl Admission {
     }
 }
 
+/// The target's own words. Values of a statement may be anybody's data, and are masked whoever has masked them already.
+fn words(statement: bool, text: &str) -> String {
+    if statement { clean(&fingerprint::of_told(text), LABEL_MAX) } else { clean(text, LABEL_MAX) }
+}
+
 fn in_order(cells: &Sparse) -> bool {
     let cells = &cells.cells;
     cells.len() <= MAX_CELLS
@@ -225,23 +237,27 @@ mod tests {
     use super::*;
     use timeline::Unit;
 
-    /// Counts what is let in.
+    /// Counts what is let in, and keeps its words.
     #[derive(Default)]
     struct Counted {
         lanes: u32,
         samples: usize,
+        words: Vec<String>,
     }
 
     impl Sink for Counted {
-        fn declare(&mut self, _: LaneSpec) -> Option<LaneId> {
+        fn declare(&mut self, spec: LaneSpec) -> Option<LaneId> {
             self.lanes += 1;
+            self.words.push(spec.subject);
             Some(LaneId(self.lanes - 1))
         }
         fn sample(&mut self, _: LaneId, _: MonoNs, _: f64) {
             self.samples += 1;
         }
         fn histogram(&mut self, _: LaneId, _: MonoNs, _: MonoNs, _: Sparse) {}
-        fn event(&mut self, _: SourceEvent) {}
+        fn event(&mut self, event: SourceEvent) {
+            self.words.extend(event.labels.into_iter().map(|(_, value)| value));
+        }
         fn note(&mut self, _: &str, _: &str) {}
     }
 
@@ -263,6 +279,26 @@ mod tests {
         assert_eq!((2..2_000).map(|ms| tell(ms, 1, 60)).max(), Some(KEPT_TICKS));
         assert_eq!((2_000..3_000).map(|ms| tell(ms, 1, 61)).max(), Some(KEPT_TICKS + TICKS_PER_S as usize));
         assert_eq!(admission.refused.len(), 2, "{:?}", admission.refused);
+    }
+
+    #[test]
+    fn values_of_statements_are_let_in_nowhere() {
+        let (mut admission, mut sink) = (Admission::new("shop-0"), Counted::default());
+        let long = fingerprint::of(&format!("SELECT {} FROM t", "a, ".repeat(100)));
+        let about = |subject: &str| LaneSpec::level(names::DB_CALLS, "", Unit::PerSecond).about(subject);
+        let told = ["INSERT INTO docs VALUES ('secret…", "SELECT $$secret$$ -- secret", long.as_str()];
+        admission.lanes(told.map(about).to_vec(), &mut sink);
+        let event = ProbeEvent {
+            kind: "db.plan".to_owned(),
+            start: 1,
+            end: 1,
+            labels: vec![(STATEMENT.to_owned(), "SELECT 'secret'".to_owned())],
+            value: 0.0,
+            others: 0,
+        };
+        let tick = Tick { seq: 1, at: 1, values: Vec::new(), histograms: Vec::new(), events: vec![event] };
+        admission.tick(tick, &|t| MonoNs(t), MonoNs(1), &mut sink);
+        assert_eq!(sink.words, ["INSERT INTO docs VALUES (?", "SELECT ?", long.as_str(), "SELECT ?"]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use timeline::event::kinds;
 use timeline::histogram::Sparse;
+use timeline::lane::names;
 use timeline::{LaneId, LaneSpec, MonoNs, Shape, Unit};
 
 use super::{Sink, SourceEvent, locked};
@@ -64,7 +65,8 @@ impl Agreement {
     /// What `sink` is given counts as seen exactly.
     #[must_use]
     pub fn exact(&self, sink: Box<dyn Sink>) -> Box<dyn Sink> {
-        Box::new(Heard { agreement: self.clone(), levels: BTreeMap::new(), sink })
+        let (agreement, levels, counters) = (self.clone(), BTreeMap::new(), BTreeMap::new());
+        Box::new(Heard { agreement, levels, counters, sink })
     }
 
     /// The page tells of so many pauses of a kind, as the increase since its last reading.
@@ -142,12 +144,27 @@ struct Heard {
     agreement: Agreement,
     /// Lanes of the heap.
     levels: BTreeMap<LaneId, (String, Unit)>,
+    /// Lanes that count collections: of which kind, and when each told last. Where there is one, events tell of the long ones only.
+    counters: BTreeMap<LaneId, (String, Option<MonoNs>)>,
     sink: Box<dyn Sink>,
+}
+
+impl Heard {
+    /// A counter of collections tells how many there were a second since it told last.
+    fn counted(&mut self, lane: LaneId, at: MonoNs, rate: f64) {
+        let Some((kind, last)) = self.counters.get_mut(&lane) else { return };
+        let Some(last) = last.replace(at) else { return };
+        let mut state = locked(&self.agreement.0);
+        if let Some(since) = state.since {
+            state.of_exact.pauses(kind, rate * at.since(last.max(since)).as_secs_f64());
+        }
+    }
 }
 
 impl Sink for Heard {
     fn declare(&mut self, spec: LaneSpec) -> Option<LaneId> {
         let (name, unit) = (spec.name.clone(), spec.unit);
+        let collections = (name == names::PAUSE_COLLECTIONS).then(|| format!("pause.{}", spec.subject));
         let heap = name.starts_with("heap.") && spec.shape != Shape::Histogram && spec.subject.is_empty();
         if heap || name.starts_with("pause.") {
             locked(&self.agreement.0).exact.insert(spec.instance.clone());
@@ -155,6 +172,9 @@ impl Sink for Heard {
         let id = self.sink.declare(spec);
         if let (Some(id), true) = (id, heap) {
             self.levels.insert(id, (name, unit));
+        }
+        if let (Some(id), Some(kind)) = (id, collections) {
+            self.counters.entry(id).or_insert((kind, None));
         }
         id
     }
@@ -166,6 +186,7 @@ impl Sink for Heard {
                 state.of_exact.level(name, *unit, value);
             }
         }
+        self.counted(lane, at, value);
         self.sink.sample(lane, at, value);
     }
 
@@ -174,11 +195,15 @@ impl Sink for Heard {
     }
 
     fn event(&mut self, event: SourceEvent) {
+        let counted = self.counters.values().any(|(kind, _)| *kind == event.kind);
         let mut state = locked(&self.agreement.0);
         if event.kind == kinds::SOURCE {
             // What was missed meanwhile is not known: both begin anew with the page's next reading.
             state.since = None;
-        } else if event.kind.starts_with("pause.") && state.since.is_some_and(|since| event.end >= since) {
+        } else if event.kind.starts_with("pause.")
+            && !counted
+            && state.since.is_some_and(|since| event.end >= since)
+        {
             state.of_exact.pauses(&event.kind, 1.0 + event.others as f64);
         }
         drop(state);
@@ -191,5 +216,67 @@ impl Sink for Heard {
 
     fn remark(&mut self, source: &str, text: &str) {
         self.sink.remark(source, text);
+    }
+
+    fn instance(&mut self, short: &str, whole: &str) -> String {
+        self.sink.instance(short, whole)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keeps remarks.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<String>>>, u32);
+
+    impl Sink for Kept {
+        fn declare(&mut self, _: LaneSpec) -> Option<LaneId> {
+            self.1 += 1;
+            Some(LaneId(self.1))
+        }
+        fn sample(&mut self, _: LaneId, _: MonoNs, _: f64) {}
+        fn histogram(&mut self, _: LaneId, _: MonoNs, _: MonoNs, _: Sparse) {}
+        fn event(&mut self, _: SourceEvent) {}
+        fn note(&mut self, _: &str, _: &str) {}
+        fn remark(&mut self, _: &str, text: &str) {
+            locked(&self.0).push(text.to_owned());
+        }
+    }
+
+    /// A process that collects a hundred times a second, of which five are long enough to be told as events, beside a page that tells of so
+    /// many.
+    fn beside_a_page(told_per_second: f64) -> Vec<String> {
+        let (agreement, kept) = (Agreement::default(), Kept::default());
+        let mut exact = agreement.exact(Box::new(kept.clone()));
+        let counter = LaneSpec::rate(names::PAUSE_COLLECTIONS, "pid-7", Unit::PerSecond).about("minor");
+        let lane = exact.declare(counter).unwrap();
+        let mut sink = kept.clone();
+        for second in 100..130_u64 {
+            for tenth in 0..10 {
+                exact.sample(lane, MonoNs(second * 1_000_000_000 + tenth * 100_000_000), 100.0);
+            }
+            let at = MonoNs(second * 1_000_000_000 + 950_000_000);
+            exact.event(SourceEvent {
+                kind: kinds::PAUSE_MINOR.to_owned(),
+                instance: "pid-7".to_owned(),
+                start: at,
+                end: at,
+                labels: Vec::new(),
+                value: 0.0,
+                others: 4,
+            });
+            agreement.pauses(kinds::PAUSE_MINOR, told_per_second);
+            agreement.read("metrics-1", at, "metrics", &mut sink);
+        }
+        locked(&kept.0).clone()
+    }
+
+    #[test]
+    fn collections_are_compared_with_all_of_them_where_they_are_counted() {
+        assert!(beside_a_page(100.0).is_empty(), "{:?}", beside_a_page(100.0));
+        let few = beside_a_page(26.0);
+        assert!(few.len() == 1 && few[0].contains("pause.minor: 260 told of "), "{few:?}");
     }
 }

@@ -101,6 +101,12 @@ pub(super) fn runtime_of(pid: u32) -> Runtime {
     }
 }
 
+/// Does `pid` still run? One that has ended, and whose parent has not looked yet, does not.
+pub(super) fn runs(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+}
+
 /// The fourth word of `stat`, counted from behind the name, which may hold anything.
 fn parent(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

@@ -1,6 +1,6 @@
-//! The host source: CPU of the whole machine, in use and stolen, and what its TCP had to drop or to send again.
+//! The host source: CPU of the whole machine, in use and stolen, its run queue, and what its TCP had to drop or to send again.
 //!
-//! Owns the lanes `host.*`: CPU from the first line of `/proc/stat`, TCP from `net_counters`. Where there is none
+//! Owns the lanes `host.*`: CPU and run queue from `/proc/stat`, TCP from `net_counters`. Where there is none
 //! (macOS) it is not available. What a stolen core means for a run is the detectors' to say.
 
 use std::fs;
@@ -34,13 +34,17 @@ pub fn attach(sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
         cpu: sink.declare(share(names::HOST_CPU)),
         steal: sink.declare(share(names::HOST_STEAL)),
         cores: sink.declare(LaneSpec::level(names::HOST_CORES, NAME, Unit::Count).worst()),
+        queue: first
+            .running
+            .and_then(|_| sink.declare(LaneSpec::level(names::HOST_RUN_QUEUE, NAME, Unit::Count).worst())),
         count: first.cores,
         net: NetCounters::read().map(|first| Net::new(first, &mut sink)),
         newest: MonoNs::now(),
         age: Age::declare(NAME, NAME, &mut sink),
     };
+    let queue = if host.queue.is_some() { ", run queue" } else { "" };
     let tcp = if host.net.is_some() { "; connections dropped, segments sent again" } else { "" };
-    let about = format!("host: CPU in use and stolen{tcp}");
+    let about = format!("host: CPU in use and stolen{queue}{tcp}");
     sink.note(NAME, &about);
     let crew = Crew::default();
     crew.run(host, sink);
@@ -52,6 +56,7 @@ struct Host {
     cpu: Option<LaneId>,
     steal: Option<LaneId>,
     cores: Option<LaneId>,
+    queue: Option<LaneId>,
     count: u64,
     net: Option<Net>,
     newest: MonoNs,
@@ -59,9 +64,12 @@ struct Host {
 }
 
 impl Host {
-    /// Shares since the last ones, if there are any to be had.
+    /// Who runs or waits now, and shares since the last ones, if there are any to be had.
     fn cpu(&mut self, sink: &mut dyn Sink) {
         let (Ok(counters), now) = (Counters::read(), MonoNs::now()) else { return };
+        if let (Some(lane), Some(running)) = (self.queue, counters.running) {
+            sink.sample(lane, now, running as f64);
+        }
         let Some((cpu, stolen)) = counters.shares_since(self.before) else { return };
         self.before = counters;
         self.newest = now;
@@ -109,13 +117,15 @@ impl Net {
     }
 }
 
-/// Ticks since boot.
+/// Ticks since boot, and who runs or waits for a core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Counters {
     all: u64,
     idle: u64,
     stolen: u64,
     cores: u64,
+    /// Threads that are runnable: on a core, or waiting for one. The reading one is on a core.
+    running: Option<u64>,
 }
 
 impl Counters {
@@ -141,8 +151,9 @@ impl Counters {
             l.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
         };
         let cores = text.lines().filter(core).count() as u64;
+        let running = text.lines().find_map(|l| l.strip_prefix("procs_running ")?.trim().parse().ok());
         let (all, idle) = (numbers.iter().sum(), at(3) + at(4));
-        (numbers.len() >= 4).then_some(Self { all, idle, stolen: at(7), cores })
+        (numbers.len() >= 4).then_some(Self { all, idle, stolen: at(7), cores, running })
     }
 
     /// Share in use and share stolen since `before`; none if hardly any tick has passed.
@@ -184,5 +195,16 @@ mod tests {
         assert_eq!(b.shares_since(a), Some((0.4, 0.1)));
         assert_eq!(b.shares_since(b), None);
         assert_eq!(Counters::parse("intr 5"), None);
+    }
+
+    #[test]
+    fn the_run_queue_is_a_number_or_not_told() {
+        let running = |line: &str| Counters::parse(&format!("cpu  1 2 3 4\n{line}\n")).unwrap().running;
+        assert_eq!(running("procs_running 7\nprocs_blocked 1"), Some(7));
+        for none in
+            ["procs_blocked 1", "procs_running", "procs_running many", "procs_running 99999999999999999999"]
+        {
+            assert_eq!(running(none), None, "{none}");
+        }
     }
 }

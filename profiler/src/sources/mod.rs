@@ -23,8 +23,10 @@ mod agreement;
 mod batches;
 mod counters;
 mod fetch;
+mod naming;
 mod net_counters;
 mod place;
+mod precedence;
 mod probe_client;
 mod profiles;
 mod sockets;
@@ -60,6 +62,11 @@ pub trait Sink: Send {
     fn remark(&mut self, source: &str, text: &str) {
         self.note(source, text);
     }
+    /// The name of an instance: `short`, or one like `whole` where another instance of the run has that already. A sink that knows of
+    /// no others gives `short`.
+    fn instance(&mut self, short: &str, _whole: &str) -> String {
+        short.to_owned()
+    }
 }
 
 /// An [`Event`](timeline::Event) on this host's monotonic clock.
@@ -90,6 +97,10 @@ pub trait Source: Send {
     fn period(&self) -> Duration;
     /// Reads once and hands over. May block, but only for a bounded time.
     fn poll(&mut self, sink: &mut dyn Sink);
+    /// Is there nothing left to read, for ever? Then its thread ends.
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 /// Why a source could not be attached.
@@ -206,6 +217,9 @@ impl Sink for Shared {
     fn remark(&mut self, source: &str, text: &str) {
         locked(&self.0).remark(source, text);
     }
+    fn instance(&mut self, short: &str, whole: &str) -> String {
+        locked(&self.0).instance(short, whole)
+    }
 }
 
 /// A thread that panicked leaves the data as it was; there is nothing half-done in it.
@@ -218,11 +232,20 @@ pub struct Attached {
     about: String,
     crew: Crew,
     stacks: Option<stacks::Stacks>,
+    lack: Option<Lack>,
 }
+
+/// Says what a source still lacks, if anything.
+type Lack = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 impl Attached {
     fn new(about: String, crew: Crew) -> Self {
-        Self { about, crew, stacks: None }
+        Self { about, crew, stacks: None, lack: None }
+    }
+
+    fn lacking(mut self, lack: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+        self.lack = Some(Box::new(lack));
+        self
     }
 
     fn sampling(mut self, stacks: stacks::Stacks) -> Self {
@@ -240,6 +263,12 @@ impl Attached {
     #[must_use]
     pub fn about(&self) -> &str {
         &self.about
+    }
+
+    /// What it waits for to this moment, one line for the report at the end: who is attached and has told nothing is not healthy.
+    #[must_use]
+    pub fn lack(&self) -> Option<String> {
+        self.lack.as_ref().and_then(|lack| lack())
     }
 
     /// Asks all threads to end; returns at once.
@@ -283,7 +312,7 @@ struct CrewState {
 }
 
 impl Crew {
-    /// Polls `source` on a thread of its own until stopped; notes it if the system gives no thread.
+    /// Polls `source` on a thread of its own until stopped; remarks it if the system gives no thread.
     pub(crate) fn run(&self, mut source: impl Source + 'static, mut sink: Shared) {
         let crew = self.clone();
         let mut notes = sink.clone();
@@ -298,6 +327,9 @@ impl Crew {
                     sink.remark(source.name(), "ended by a fault of dyno's own; what it told before stays");
                     return;
                 }
+                if source.is_over() {
+                    return;
+                }
                 let period = source.period().as_nanos() as u64;
                 let now = MonoNs::now();
                 // Kept on its grid; turns that a slow target cost are left out, not made up for.
@@ -307,8 +339,13 @@ impl Crew {
             }
         });
         match thread {
-            Ok(thread) => locked(&self.0.threads).push(thread),
-            Err(e) => notes.note(&source_name, &format!("not started, the system gives no thread: {e}")),
+            Ok(thread) => {
+                let mut threads = locked(&self.0.threads);
+                // One that has ended keeps its stack for as long as it is kept.
+                threads.retain(|thread| !thread.is_finished());
+                threads.push(thread);
+            }
+            Err(e) => notes.remark(&source_name, &format!("not started, the system gives no thread: {e}")),
         }
     }
 
@@ -330,11 +367,13 @@ impl Crew {
 pub use agent::attach as attach_agent;
 pub use agreement::Agreement;
 pub use host::attach as attach_host;
-pub use jvm::attach as attach_jvm;
+pub use jvm::{attach as attach_jvm, check as check_jvm};
 pub use metrics::attach as attach_metrics;
+pub use naming::Naming;
 pub use otlp::attach as attach_otlp;
 pub use place::shown;
 pub use postgres::attach as attach_postgres;
+pub use precedence::{Precedence, Rank};
 pub use process::{attach as attach_process, attach_pids, attach_served};
 pub use rabbitmq::attach as attach_rabbitmq;
 pub use redis::attach as attach_redis;

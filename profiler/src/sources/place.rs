@@ -10,6 +10,8 @@ use std::time::Duration;
 use timeline::MonoNs;
 use timeline::text::clean;
 
+use super::{Sink, naming};
+
 /// A server.
 pub(super) struct Place {
     pub host: String,
@@ -53,6 +55,11 @@ impl Place {
     pub fn address(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         clean(&format!("{host}:{}", self.port), 120)
+    }
+
+    /// What it is called as an instance of `source`.
+    pub fn instance(&self, source: &str, sink: &mut dyn Sink) -> String {
+        naming::server(source, &self.host, &self.port.to_string(), &self.path, sink)
     }
 
     /// Connects to the first of its addresses that answers.

@@ -154,7 +154,7 @@ impl RabbitMq {
         let place = place.ok_or_else(|| RabbitMqError::BadAddress(shown(url)))?;
         let user = if place.user.is_empty() { USER } else { &place.user };
         let prefix = if place.path.is_empty() { String::new() } else { format!("/{}", place.path) };
-        let instance = format!("{NAME}-{}", place.port);
+        let instance = place.instance(NAME, sink);
         Ok(Self {
             client: fetch::client(),
             base: format!("http://{}{prefix}/api/", place.address()),

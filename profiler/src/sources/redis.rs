@@ -1,11 +1,15 @@
-//! The Redis source: what a Redis server says of itself in `INFO`.
+//! The Redis source: what a Redis server says of itself in `INFO`, and its latency monitor in `LATENCY LATEST`.
 //!
-//! Owns the question, the lanes of its answer and the few bytes of protocol that both take. Not the client that the backend uses: that
-//! one takes an answer of any length, and this server is not trusted. Works for Valkey and others that speak as Redis does. It reads,
-//! and changes nothing.
+//! Owns the questions and the lanes of their answers; what is made of the second is `latency`'s, the few bytes of protocol that both take
+//! are `reply`'s. Not the client that the backend uses: that one takes an answer of any length, and this server is not trusted. Works for
+//! Valkey and others that speak as Redis does. It reads, and changes nothing: the latency monitor is off unless somebody has given it a
+//! threshold (`latency-monitor-threshold`), and stays so.
+
+mod latency;
+mod reply;
 
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -16,9 +20,11 @@ use timeline::{LaneId, LaneSpec, MonoNs, Shape, Unit};
 
 use super::age::Age;
 use super::counters::Counters;
-use super::place::{Place, left, shown, timed_out};
+use super::place::{Place, shown, timed_out};
 use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
+use latency::Latency;
+use reply::{Reply, command};
 
 /// Name of the source, and of the cache in its lanes.
 const NAME: &str = "redis";
@@ -28,8 +34,6 @@ const PERIOD: Duration = Duration::from_millis(200);
 const RETRY_PERIOD: Duration = Duration::from_secs(1);
 /// Longest time for one command, with connecting.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest answer, bytes. `INFO` has 7 KB.
-const MAX_ANSWER: usize = 1 << 20;
 /// Port where none is named.
 const PORT: u16 = 6379;
 
@@ -94,7 +98,7 @@ pub fn attach(url: &str, password: &str, sink: Box<dyn Sink>) -> Result<Attached
     let mut redis = Redis::new(url, password, &mut sink).map_err(failed)?;
     let version = redis.read(&mut sink).map_err(failed)?;
     let about = format!(
-        "redis at {}: {version}: hits, misses, evictions, memory, connections",
+        "redis at {}: {version}: hits, misses, evictions, memory, connections; pauses where its latency monitor is on (CONFIG SET latency-monitor-threshold)",
         redis.place.address()
     );
     sink.note(NAME, &about);
@@ -104,10 +108,12 @@ pub fn attach(url: &str, password: &str, sink: Box<dyn Sink>) -> Result<Attached
 }
 
 struct Redis {
+    instance: String,
     place: Place,
     line: Option<TcpStream>,
     lanes: Vec<Option<LaneId>>,
     counters: Counters<&'static str>,
+    latency: Latency,
     /// When they were read.
     newest: Option<MonoNs>,
     age: Age,
@@ -119,7 +125,7 @@ impl Redis {
     fn new(url: &str, password: &str, sink: &mut dyn Sink) -> Result<Self, RedisError> {
         let place = Place::read(url, &["redis"], PORT, password).filter(|p| p.path.is_empty());
         let place = place.ok_or_else(|| RedisError::BadAddress(shown(url)))?;
-        let instance = format!("{NAME}-{}", place.port);
+        let instance = place.instance(NAME, sink);
         let lanes = FIELDS.iter().map(|&(_, part, shape, unit)| {
             let name = names::of(names::CACHE, NAME, part);
             sink.declare(LaneSpec { shape, ..LaneSpec::level(name, &instance, unit) })
@@ -128,6 +134,8 @@ impl Redis {
         Ok(Self {
             lanes,
             age: Age::declare(NAME, &instance, sink),
+            latency: Latency::new(&instance),
+            instance,
             place,
             line: None,
             counters: Counters::default(),
@@ -161,9 +169,17 @@ impl Redis {
             }
         }
         self.newest = Some(now);
+        if let Some(line) = &mut self.line {
+            let looked = self.latency.look(line, now, deadline, &mut self.troubles, sink);
+            // If it is the server and not the question, the next reading says so.
+            if looked.is_err() {
+                self.line = None;
+            }
+        }
         Ok(info.version)
     }
 
+    /// `INFO`, over a new connection if need be.
     fn ask(&mut self, deadline: MonoNs) -> Result<String, RedisError> {
         let line = match &mut self.line {
             Some(line) => line,
@@ -178,7 +194,10 @@ impl Redis {
                 line
             }
         };
-        command(line, &["INFO"], deadline)
+        match command(line, &["INFO"], deadline)? {
+            Reply::Text(text) => Ok(text),
+            _ => Err(RedisError::NotRedis),
+        }
     }
 }
 
@@ -194,8 +213,7 @@ impl Source for Redis {
     fn poll(&mut self, sink: &mut dyn Sink) {
         let read = self.read(sink);
         self.age.tell(self.newest.unwrap_or(self.attached), MonoNs::now(), sink);
-        let instance = format!("{NAME}-{}", self.place.port);
-        self.troubles.after(&instance, read.map(drop), RedisError::state, sink);
+        self.troubles.after(&self.instance, read.map(drop), RedisError::state, sink);
     }
 }
 
@@ -231,85 +249,10 @@ impl Info {
     }
 }
 
-/// Sends a command and returns its answer.
-fn command(line: &mut TcpStream, words: &[&str], deadline: MonoNs) -> Result<String, RedisError> {
-    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        bytes.extend(format!("${}\r\n{word}\r\n", word.len()).bytes());
-    }
-    left(deadline)
-        .and_then(|left| line.set_write_timeout(Some(left)))
-        .and_then(|()| line.write_all(&bytes))
-        .map_err(|e| unreachable(&e))?;
-    let mut got = Vec::new();
-    let mut part = [0; 16 << 10];
-    loop {
-        if let Some(answer) = answer(&got)? {
-            return Ok(answer);
-        }
-        let read = left(deadline).and_then(|left| line.set_read_timeout(Some(left)));
-        match read.and_then(|()| line.read(&mut part)).map_err(|e| unreachable(&e))? {
-            0 => return Err(RedisError::Unreachable("it hung up".to_owned())),
-            n => got.extend_from_slice(&part[..n]),
-        }
-    }
-}
-
-/// The answer, if it is whole: a line (`+`), an error (`-`), or a text with its length (`$`).
-fn answer(got: &[u8]) -> Result<Option<String>, RedisError> {
-    if got.len() > MAX_ANSWER {
-        return Err(RedisError::TooLong);
-    }
-    let Some(end) = got.windows(2).take(128).position(|w| w == b"\r\n") else {
-        return if got.len() > 128 { Err(RedisError::NotRedis) } else { Ok(None) };
-    };
-    let head = String::from_utf8_lossy(&got[..end]);
-    match (head.get(..1), head.get(1..)) {
-        (Some("+"), Some(text)) => Ok(Some(text.to_owned())),
-        // The first word only: what follows is the server's to choose, and might be what we have sent.
-        (Some("-"), Some(text)) => {
-            let word: String = text.chars().take_while(char::is_ascii_uppercase).take(24).collect();
-            Err(RedisError::Refused(word))
-        }
-        (Some("$"), Some(length)) => {
-            let length: usize = length.parse().map_err(|_| RedisError::NotRedis)?;
-            if length > MAX_ANSWER - 256 {
-                return Err(RedisError::TooLong);
-            }
-            let text = got.get(end + 2..end + 2 + length);
-            Ok(text
-                .filter(|_| got.len() >= end + 4 + length)
-                .map(|t| String::from_utf8_lossy(t).into_owned()))
-        }
-        _ => Err(RedisError::NotRedis),
-    }
-}
-
 fn unreachable(error: &io::Error) -> RedisError {
     if timed_out(error) {
         RedisError::TimedOut
     } else {
         RedisError::Unreachable(clean(&error.to_string(), 120))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answers_are_taken_whole_and_never_too_long() {
-        assert_eq!(answer(b"+OK\r\n"), Ok(Some("OK".to_owned())));
-        assert_eq!(answer(b"$5\r\nab"), Ok(None));
-        assert_eq!(answer(b"$2\r\nab\r\n"), Ok(Some("ab".to_owned())));
-        assert_eq!(
-            answer(b"-WRONGPASS hunter2 is not it\r\n"),
-            Err(RedisError::Refused("WRONGPASS".to_owned()))
-        );
-        assert_eq!(answer(b"HTTP/1.1 400 Bad Request\r\n"), Err(RedisError::NotRedis));
-        assert_eq!(answer(b"$99999999999\r\n"), Err(RedisError::TooLong));
-        assert_eq!(answer(b"$-7\r\n"), Err(RedisError::NotRedis));
-        assert_eq!(answer(&[b'x'; 300]), Err(RedisError::NotRedis));
-        assert_eq!(answer("€\r\n".as_bytes()), Err(RedisError::NotRedis));
     }
 }

@@ -12,7 +12,13 @@ const SHOPS: [&str; 2] = ["shop-0", "shop-1"];
 /// Healthy but that shop-0 stops for 200 ms at `stops`, and that all requests are slow at `slow`. The clients' service time is
 /// not known, so a pause is only *likely* by its own detector.
 fn stopping(seed: u64, stops: &[(f64, f64)], slow: &[(f64, f64)]) -> World {
-    let mut w = build(&Setup { seed, seconds: 32, ..Setup::default() });
+    stopping_within(32, seed, stops, slow)
+}
+
+/// The same in a run of so many seconds.
+fn stopping_within(seconds: u64, seed: u64, stops: &[(f64, f64)], slow: &[(f64, f64)]) -> World {
+    let phases = vec![phase(0, 5, 0.0, 5_000.0, true), phase(5, seconds.max(40), 5_000.0, 5_000.0, false)];
+    let mut w = build(&Setup { seed, seconds, phases, ..Setup::default() });
     w.silence(names::SERVICE);
     for &(from, to) in stops {
         let (a, b) = (RunTime::from_secs_f64(from), RunTime::from_secs_f64(to));
@@ -22,7 +28,7 @@ fn stopping(seed: u64, stops: &[(f64, f64)], slow: &[(f64, f64)]) -> World {
     let handlers = SHOPS.map(|s| w.lane(LaneSpec::histogram(names::SERVER_HANDLER, s).about("/x")));
     let response = w.lane(LaneSpec::histogram(names::RESPONSE, "gen-0").about("browse"));
     let mut told: Vec<f64> = Vec::new();
-    for i in 1..320u64 {
+    for i in 1..seconds * 10 {
         for lane in handlers {
             // A request ends when the slow time that it falls into ends, so most of those end together.
             let end = i as f64 / 10.0;
@@ -44,16 +50,24 @@ fn stopping(seed: u64, stops: &[(f64, f64)], slow: &[(f64, f64)]) -> World {
 
 /// Stops of 200 ms from 12 s to 28 s, moved on by `offset`.
 fn each(period: f64, offset: f64) -> Vec<(f64, f64)> {
-    let n = (16.0 / period) as u32;
+    each_until(28.0, period, offset)
+}
+
+fn each_until(end: f64, period: f64, offset: f64) -> Vec<(f64, f64)> {
+    let n = ((end - 12.0) / period) as u32;
     (0..n).map(|i| 12.0 + offset + period * f64::from(i)).map(|t| (t, t + 0.2)).collect()
 }
 
 /// At random times, about as often.
 fn at_random(seed: u64) -> Vec<(f64, f64)> {
+    at_random_until(28.0, seed)
+}
+
+fn at_random_until(end: f64, seed: u64) -> Vec<(f64, f64)> {
     let mut dice = Dice::new(seed);
     let mut t = 12.0;
     let mut list = Vec::new();
-    while t < 28.0 {
+    while t < end {
         list.push((t, t + 0.2));
         t += 0.5 + dice.exp(1.2);
     }
@@ -68,8 +82,8 @@ fn blamed(f: &Finding) -> bool {
 fn a_true_cause_is_confirmed_whether_it_has_a_period_or_not() {
     let mut confirmed = 0;
     for seed in 1..5 {
-        for spans in [each(2.0, 0.0), each(1.3, 0.0), at_random(seed)] {
-            let d = stopping(seed, &spans, &spans).diagnose();
+        for spans in [each_until(52.0, 2.0, 0.0), each_until(52.0, 1.3, 0.0), at_random_until(52.0, seed)] {
+            let d = stopping_within(56, seed, &spans, &spans).diagnose();
             let f = find(&d, FindingKind::LongPause);
             assert!(blamed(f), "seed {seed}: {f:#?}");
             // With something against it, here a few stolen moments, it does not rise.
@@ -79,6 +93,35 @@ fn a_true_cause_is_confirmed_whether_it_has_a_period_or_not() {
         }
     }
     assert!(confirmed >= 6, "{confirmed} of 12");
+}
+
+/// The pause of a run of so many seconds that stops each 2 s until shortly before its end.
+fn paused_each_2_s(seconds: u64) -> Finding {
+    let spans = each_until(seconds as f64 - 4.0, 2.0, 0.0);
+    find(&stopping_within(seconds, 1, &spans, &spans).diagnose(), FindingKind::LongPause).clone()
+}
+
+/// The share that it is blamed for, and with how many shifts that was compared.
+fn blame(f: &Finding) -> (f64, u32) {
+    let line = f.evidence.iter().find(|e| e.text.contains("different shifts")).unwrap();
+    let shifts = line.text.split("the median of ").nth(1).unwrap().split(' ').next().unwrap();
+    (line.value, shifts.parse().unwrap())
+}
+
+#[test]
+fn a_short_span_has_too_few_different_shifts_to_confirm_anything() {
+    let short = paused_each_2_s(32);
+    assert!(blamed(&short) && short.status == Status::Likely, "{short:#?}");
+    // 16 s have 160 cells of 100 ms, of which those next to a multiple of the period are no other times.
+    assert!((80..160).contains(&blame(&short).1), "{short:#?}");
+    assert!((200..=400).contains(&blame(&paused_each_2_s(56)).1));
+}
+
+#[test]
+fn what_is_usual_stays_known_when_it_is_long_ago() {
+    // Requests are longer than their median in health, too: in a minute that comes to a third of what these stops add.
+    let (soon, late) = (blame(&paused_each_2_s(56)).0, blame(&paused_each_2_s(110)).0);
+    assert!(late >= soon - 0.1, "{soon} in the first minute, {late} in the last");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The client's side alone: what clients feel is told with its figures, healthy loads stay clean, and whoever is attached speaks instead.
 
-use crate::world::{Dice, World, cannot_tell, find, kinds_of, ms, phase};
+use crate::world::{Dice, World, cannot_tell, find, kinds_of, ms, phase, state};
 use dynamometer_profiler::Diagnosis;
 use timeline::facts::PhaseFacts;
 use timeline::lane::names;
@@ -270,6 +270,22 @@ fn whoever_is_attached_speaks_instead_and_a_late_generator_says_nothing() {
         assert!(d.findings().is_empty(), "{:#?}", d.findings());
         let d = watched(1, &Client { late_ms: 60.0, ..client });
         assert!(kinds_of(&d).iter().all(|k| *k == FindingKind::GeneratorLimited), "{:#?}", d.findings());
+    }
+}
+
+#[test]
+fn who_is_silent_because_others_are_attached_has_not_looked() {
+    let alone = watched(1, &steady());
+    let attached = watched(1, &Client { attached: true, ..steady() });
+    for kind in [
+        FindingKind::ThroughputKnee,
+        FindingKind::PeriodicStalls,
+        FindingKind::SlowStart,
+        FindingKind::ConnectionsRefused,
+        FindingKind::LongTail,
+    ] {
+        assert_eq!(state(&alone, kind).0, Status::NotSeen, "{}", kind.name());
+        cannot_tell(&attached, kind, "left to the instruments that are attached");
     }
 }
 

@@ -3,6 +3,8 @@
 //! of two processes.
 
 use crate::world::{Dice, World, find, kinds_of, ms, phase};
+use timeline::event::kinds;
+use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, LaneSpec, Severity, Status, Unit};
 
@@ -344,6 +346,27 @@ fn a_server_that_counts_scans_by_table_still_leads_to_the_statement() {
         assert!(f.advice[0].contains("CREATE INDEX ON purchase (customer)"), "{}", f.advice[0]);
         assert!(f.found_at.as_secs_f64() - ONSET <= 5.0, "{}", f.found_at);
     }
+}
+
+#[test]
+fn a_plan_is_evidence_only_where_it_scans_much_of_the_table_of_the_look_up() {
+    let told = |plan: &str, table: &str, cost: &str| {
+        let mut w = build(shop(scanning, 100.0));
+        let labels =
+            [("statement", ORDERS), ("plan", plan), ("table", table), ("filter", ""), ("cost", cost)];
+        w.event(kinds::DB_PLAN, "postgres-1", ms(5_000), ms(5_000), &labels, 2_300.0);
+        let d = w.diagnose();
+        let f = find(&d, FindingKind::SlowQuery);
+        let has = |list: &[Evidence]| list.iter().any(|e| e.lane == kinds::DB_PLAN);
+        (has(&f.evidence), has(&f.contradicting))
+    };
+    assert_eq!(told("Limit > Sort > Seq Scan on purchase", "purchase", "2041.00"), (true, false));
+    // Older recordings do not say what the scan costs.
+    assert_eq!(told("Gather > Parallel Seq Scan on purchase", "purchase", ""), (true, false));
+    assert_eq!(told("Hash Join > Hash > Seq Scan on state", "state", "1.05"), (false, false));
+    assert_eq!(told("Seq Scan on purchase", "purchase", "1.05"), (false, false));
+    // It was planned before the statement was slow.
+    assert_eq!(told("Index Scan using orders on purchase", "purchase", "8.30"), (false, false));
 }
 
 #[test]

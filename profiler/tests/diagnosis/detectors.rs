@@ -135,6 +135,7 @@ fn collected(kept: f64, garbage: f64, tells: bool) -> World {
     let level = |name: &str| LaneSpec::level(name, "shop-0", Unit::Bytes);
     let (used, old) = (w.lane(level(names::HEAP_USED)), w.lane(level(names::HEAP_OLD)));
     let live = tells.then(|| w.lane(level(names::HEAP_LIVE)));
+    let limit = w.lane(level(names::HEAP_LIMIT));
     let (mut alive, mut dead, mut left) = (14.0 * MB, 0.0, 14.0 * MB);
     for tick in 1..600 {
         let at = ms(tick * 100);
@@ -147,6 +148,7 @@ fn collected(kept: f64, garbage: f64, tells: bool) -> World {
         let young = (tick % 11) as f64 / 10.0 * MB;
         w.sample(used, at, alive + dead + young);
         w.sample(old, at, alive + dead);
+        w.sample(limit, at, 1_024.0 * MB);
         if let Some(live) = live {
             w.sample(live, at, left);
         }
@@ -178,6 +180,8 @@ fn garbage_that_waits_for_a_collection_is_no_leak_and_what_a_collection_leaves_i
     let f = find(&d, FindingKind::HeapLeak);
     assert!(likely(f) && f.onset >= ms(8_000) && f.onset <= ms(13_000), "{f:#?}");
     assert!(f.evidence.iter().any(|e| e.text.contains("the last major collection left")), "{f:#?}");
+    let limit = f.advice.iter().find(|a| a.contains("limit")).unwrap();
+    assert!(limit.starts_with("shop-0 comes to its heap's limit of 1.00 GiB in "), "{limit}");
 }
 
 #[test]

@@ -5,7 +5,9 @@
 mod anything;
 mod blame;
 mod caches;
+mod circles;
 mod client;
+mod cpu_short;
 mod database;
 mod detectors;
 mod event_loop;
@@ -13,5 +15,6 @@ mod memory;
 mod processes;
 mod recorded;
 mod services;
+mod states;
 #[path = "../world/mod.rs"]
 mod world;

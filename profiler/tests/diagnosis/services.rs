@@ -1,6 +1,7 @@
 //! What goes wrong between services is found with its figures, and what only looks like it is not.
 
 use crate::world::{self, Dice, World, cannot_tell, kinds_of, ms, phase, took};
+use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, LaneId, LaneSpec, Status, Unit};
 
@@ -256,6 +257,22 @@ fn a_queue_that_grows_is_found_with_the_consumers_that_it_needs() {
             assert!(f.advice[0].contains("grows 3 consumers instead of 1"), "{:?}", f.advice);
         }
     }
+}
+
+#[test]
+fn a_law_that_fails_speaks_against_the_finding() {
+    let mut w = backlog().build();
+    w.silence("broker.orders.age");
+    let age = w.lane(LaneSpec::histogram("broker.orders.age", "services-0"));
+    for i in 1..300 {
+        // As if nothing had waited.
+        w.histogram(age, ms(i * 100 - 100), ms(i * 100), &[900.0; 4]);
+    }
+    let d = w.diagnose();
+    let f = &d.findings()[0];
+    assert_eq!((f.kind, f.status), (FindingKind::BrokerBacklog, Status::Likely), "{f:#?}");
+    let fails = |e: &Evidence| e.text.contains("they do not agree");
+    assert!(f.contradicting.iter().any(fails) && !f.evidence.iter().any(fails), "{f:#?}");
 }
 
 #[test]

@@ -1,9 +1,11 @@
+import java.net.ServerSocket;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Allocates for ever, keeps some of it for a while, and collects when told to. Ends with its standard input. */
+/** Allocates for ever, keeps some of it for a while, and collects when told to. Listens on a port if given one. Ends with its standard input. */
 public class Churn {
     static List<byte[]> kept = new ArrayList<>();
+    static ServerSocket listening;
 
     public static void main(String[] args) throws Exception {
         Thread churn = new Thread(() -> {
@@ -15,6 +17,7 @@ public class Churn {
         });
         churn.setDaemon(true);
         churn.start();
+        if (args.length > 0) listening = new ServerSocket(Integer.parseInt(args[0]));
         System.out.println("ready");
         for (int c; (c = System.in.read()) >= 0; ) {
             if (c == 'g') System.gc();

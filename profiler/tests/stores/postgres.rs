@@ -53,7 +53,7 @@ fn a_missing_index_is_found_through_the_server_alone_and_nothing_is_left_there()
     let folder = tempfile::tempdir().unwrap();
     let recording = folder.path().join("recording.dyno");
     let run = Run::start(&recording);
-    let attached = attach_postgres(&url(&server, "tester", "postgres"), PASSWORD, true, run.sink()).unwrap();
+    let attached = attach_postgres(&url(&server, "tester", "postgres"), PASSWORD, run.sink()).unwrap();
     assert!(attached.about().contains("statements (exact counts"), "{}", attached.about());
     assert!(!attached.about().contains("not available"), "{}", attached.about());
     let load = Bench::start(&server, &["-S", "-c", "3"]);
@@ -129,6 +129,7 @@ fn a_missing_index_is_found_through_the_server_alone_and_nothing_is_left_there()
         child.wait().unwrap();
     }
     drop(load);
+    what_a_stranger_puts_into_a_statement_is_not_run(&server, &kept);
 
     let told = || kept.values(names::DB_CONNECTIONS, &me).len();
     let mut at_its_end = 0;
@@ -153,12 +154,29 @@ fn a_missing_index_is_found_through_the_server_alone_and_nothing_is_left_there()
     a_user_without_rights_is_told_what_it_takes(&server);
 }
 
+/// Planning a statement runs functions that it calls: this one would leave a lock with whoever plans it.
+fn what_a_stranger_puts_into_a_statement_is_not_run(server: &Postgres, kept: &Kept) {
+    server.ask("CREATE ROLE stranger");
+    server.ask("CREATE SCHEMA AUTHORIZATION stranger");
+    server.ask(
+        "CREATE FUNCTION stranger.trap() RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_lock(42); RETURN 1; END'",
+    );
+    let sends = "SET ROLE stranger; SELECT stranger.trap(), pg_sleep(0.3)";
+    soon("it is said", || {
+        server.ask(sends);
+        kept.noted("no plan of the slowest statement: another role sends it")
+    });
+    let ours = "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) \
+        WHERE locktype = 'advisory' AND application_name = 'dyno'";
+    assert_eq!(server.ask(ours), "0");
+}
+
 fn a_user_without_rights_is_told_what_it_takes(server: &Postgres) {
     server.ask("CREATE ROLE guest LOGIN PASSWORD 'hunter2'");
     server.ask("CREATE DATABASE other");
     let kept = Kept::default();
     let attached =
-        attach_postgres(&url(server, "guest", "other"), "hunter2", true, Box::new(kept.clone())).unwrap();
+        attach_postgres(&url(server, "guest", "other"), "hunter2", Box::new(kept.clone())).unwrap();
     let about = attached.about().to_owned();
     assert!(
         about.contains("GRANT pg_monitor TO the user")
@@ -178,7 +196,7 @@ fn a_user_without_rights_is_told_what_it_takes(server: &Postgres) {
 }
 
 fn refused(url: &str, password: &str) -> String {
-    match attach_postgres(url, password, true, Box::new(Kept::default())) {
+    match attach_postgres(url, password, Box::new(Kept::default())) {
         Ok(_) => panic!("{url} attached"),
         Err(e) => e.to_string(),
     }

@@ -37,10 +37,13 @@ impl Server {
     }
 
     fn get(&self, times: usize) {
+        self.asked(&format!("SET there 1\r\n{}", "GET there\r\nGET absent\r\n".repeat(times)));
+    }
+
+    /// Has it carry out these commands.
+    fn asked(&self, commands: &str) {
         let mut line = TcpStream::connect(("127.0.0.1", self.1)).unwrap();
-        let all =
-            format!("AUTH {PASSWORD}\r\nSET there 1\r\n{}", "GET there\r\nGET absent\r\n".repeat(times));
-        line.write_all(format!("{all}QUIT\r\n").as_bytes()).unwrap();
+        line.write_all(format!("AUTH {PASSWORD}\r\n{commands}QUIT\r\n").as_bytes()).unwrap();
         let mut answers = Vec::new();
         line.read_to_end(&mut answers).unwrap();
     }
@@ -83,6 +86,46 @@ fn a_real_server_tells_hits_misses_and_memory_and_is_taken_up_again() {
             && !attached.about().contains(PASSWORD)
     );
     assert!(attached.join(GRACE));
+}
+
+#[test]
+fn what_holds_a_real_server_up_is_told_by_its_latency_monitor() {
+    let server = Server::start(free_port());
+    server.asked("CONFIG SET latency-monitor-threshold 40\r\n");
+    let kept = Kept::default();
+    let (url, me) = (format!("redis://127.0.0.1:{}", server.1), format!("redis-{}", server.1));
+    let attached = attach_redis(&url, PASSWORD, Box::new(kept.clone())).unwrap();
+    soon("figures", || kept.values("cache.redis.commands", &me).len() > 6);
+    server.asked("EVAL \"local n = 0 for i = 1, 30000000 do n = n + i end return n\" 0\r\n");
+    soon("a pause", || kept.values("cache.redis.pause", &me).iter().any(|v| *v >= 40e6));
+    assert!(kept.noted("by `command`, as its latency monitor tells"));
+    assert!(attached.join(GRACE));
+}
+
+/// One that knows no `LATENCY`, or answers it with something else.
+#[test]
+fn a_server_without_a_latency_monitor_is_read_all_the_same() {
+    for says in ["-ERR unknown command\r\n", "+OK\r\n", "!what\r\n"] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for mut line in listener.incoming().flatten() {
+                let mut question = [0; 100];
+                while let Ok(n @ 1..) = line.read(&mut question) {
+                    let info = "redis_version:9\r\ntotal_commands_processed:7\r\n";
+                    let info = format!("${}\r\n{info}\r\n", info.len());
+                    let latency = question[..n].windows(7).any(|w| w == b"LATENCY");
+                    drop(line.write_all(if latency { says } else { info.as_str() }.as_bytes()));
+                }
+            }
+        });
+        let kept = Kept::default();
+        let attached =
+            attach_redis(&format!("redis://127.0.0.1:{port}"), "", Box::new(kept.clone())).unwrap();
+        soon("figures", || kept.values("cache.redis.commands", &format!("redis-{port}")).len() > 8);
+        assert!(!kept.happened("failing") && !kept.happened("refused"), "{says:?}");
+        assert!(attached.join(GRACE));
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 
 use dynamometer_profiler::sources::Attached;
-use dynamometer_profiler::sources::v8::{Place, Search, install};
+use dynamometer_profiler::sources::v8::{Place, Readers, Search, install};
 use timeline::histogram::Sparse;
 use timeline::lane::names;
 use tungstenite::Message;
@@ -107,6 +107,42 @@ fn what_a_request_asks_of_others_is_told_where_it_is_known_whose_it_is() {
     assert_eq!(server.get("/left"), "[]");
 }
 
+/// Asks with values in every form that there is: cut off in the midst of one, too.
+const SECRETS: &str = r"
+const asked = [
+  `INSERT INTO docs VALUES ('${'secret '.repeat(500)}')`,
+  'SELECT $$secret$$, $q$it is a $$ secret$q$ FROM a',
+  String.raw`SELECT E'it\'s secret', U&'secret' FROM b WHERE n = 4711`,
+  'SELECT 1 FROM c /* secret */ WHERE d = 5 -- secret',
+  `UPDATE e SET f = $$${'secret '.repeat(500)}$$`,
+];
+require('http').createServer(async (request, response) => {
+  for (const sql of asked) await ask(sql);
+  response.end('ok');
+}).listen(0, '127.0.0.1', function () { console.log(this.address().port); });
+process.stdin.resume().on('end', () => process.exit());
+";
+
+#[test]
+fn values_of_statements_are_told_in_no_form() {
+    let (server, attached, kept) = newer(SECRETS);
+    server.get("/");
+    let shapes = [
+        "INSERT INTO docs VALUES (?…",
+        "SELECT ? FROM a",
+        "SELECT ?, U&? FROM b WHERE n = ?",
+        "SELECT ? FROM c WHERE d = ?",
+        "UPDATE e SET f = ?…",
+    ];
+    for shape in shapes {
+        soon(shape, || kept.counted(names::DB_CALLS, shape).round() == 1.0);
+    }
+    let got = kept.0.lock().unwrap();
+    assert!(got.lanes.iter().all(|l| !l.subject.contains("secret")), "{:?}", got.lanes);
+    drop(got);
+    assert!(attached.join(GRACE));
+}
+
 /// A library in the place of `ioredis`. `/product?N` looks N up there, and asks the database for what is missing: below a hundred it finds something, which is
 /// written, and then all but ten go. `/barred?N` looks N up in a list that nobody fills.
 const CACHES: &str = r"
@@ -183,7 +219,8 @@ fn pools_of_a_bundled_program_are_found_by_their_shape_when_the_heap_may_be_sear
         process.stdin.resume().on('end', () => process.exit());";
     let server = Server::node(script);
     let kept = Kept::default();
-    let installed = install(&[Place::Process(server.pid())], Some(server.port), Search::Heap, None).unwrap();
+    let place = Place::Process(server.pid());
+    let installed = install(&[place], Some(server.port), Search::Heap, None, &Readers::default()).unwrap();
     let attached = installed.attach(Box::new(kept.clone()));
     assert!(attached.about().contains("searched by shape: 1 pool(s)"), "{}", attached.about());
     soon("holds", || {

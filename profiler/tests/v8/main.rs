@@ -14,11 +14,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use dynamometer_profiler::sources::discover::{self, Runtime, discover};
-use dynamometer_profiler::sources::v8::Place;
-use served::{GRACE, SERVER, Server, attach, beside, declared, lasted, refused, soon, why};
+use dynamometer_profiler::sources::v8::{Place, Readers};
+use served::{GRACE, SERVER, Server, attach, beside, declared, installed, lasted, refused, soon, why};
 use timeline::event::kinds;
 use timeline::histogram::Sparse;
 use timeline::lane::names;
+use watched::Kept;
 
 #[test]
 fn a_server_as_it_was_started_shows_its_heap_collections_and_loop_and_is_left_as_it_was() {
@@ -35,6 +36,13 @@ fn a_server_as_it_was_started_shows_its_heap_collections_and_loop_and_is_left_as
         server.get("/leak");
         !lasted(&kept, kinds::PAUSE_MINOR).is_empty() && !lasted(&kept, kinds::PAUSE_MAJOR).is_empty()
     });
+    for (kind, subject) in [(kinds::PAUSE_MINOR, "minor"), (kinds::PAUSE_MAJOR, "major")] {
+        soon("all collections are counted, also the short ones", || {
+            server.get("/churn");
+            let told = lasted(&kept, kind).len() as f64;
+            kept.counted(names::PAUSE_COLLECTIONS, subject) > told * 0.9
+        });
+    }
     soon("who blocks the loop", || {
         server.get("/block");
         let got = kept.0.lock().unwrap();
@@ -106,6 +114,53 @@ fn nothing_is_changed_in_the_midst_of_what_node_does_for_itself() {
     assert_eq!(
         said.trim(),
         r#"[true,true,true,false,true,"function"]"#,
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn collections_are_told_by_the_kinds_of_the_version_of_node_that_makes_them() {
+    let script = r"
+        const source = require('fs').readFileSync(process.argv[2], 'utf8');
+        const install = new (require('vm').Script)(`(${source})`).runInThisContext();
+        const hooks = require('perf_hooks');
+        const told = (numbers, kinds) => {
+            let hear;
+            class PerformanceObserver {
+                static supportedEntryTypes = ['gc'];
+                constructor(work) { hear = work; }
+                observe() {}
+                disconnect() {}
+            }
+            const [MINOR, MAJOR, INCREMENTAL, WEAKCB] = numbers;
+            const constants = {
+                NODE_PERFORMANCE_GC_MINOR: MINOR,
+                NODE_PERFORMANCE_GC_MAJOR: MAJOR,
+                NODE_PERFORMANCE_GC_INCREMENTAL: INCREMENTAL,
+                NODE_PERFORMANCE_GC_WEAKCB: WEAKCB,
+            };
+            const load = (name) => (name === 'perf_hooks' ? { ...hooks, constants, PerformanceObserver } : require(name));
+            install('dyno.test', false, load, [], () => true);
+            const observers = globalThis[Symbol.for('dyno.test')];
+            // Of different lengths: the longest is told first.
+            hear({ getEntries: () => kinds.map((kind, n) => ({ detail: { kind }, startTime: 0, duration: 100 - n })) });
+            const { ticks } = JSON.parse(observers.read(0));
+            observers.remove();
+            return ticks[0].events.map((event) => event.kind.replace('pause.', ''));
+        };
+        console.log(told([1, 4, 8, 16], [1, 2, 4, 8, 16]).join());
+        console.log(told([1, 2, 4, 8], [1, 2, 4, 8]).join());
+    ";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("script.cjs");
+    std::fs::write(&file, script).unwrap();
+    let observers = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sources/v8/observers.js");
+    let output = Command::new("node").arg(&file).arg(observers).output().unwrap();
+    // As of Node.js 18 and later, and of 16.
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "minor,minor,major,incremental,incremental\nminor,major,incremental,incremental\n",
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
@@ -258,6 +313,47 @@ fn a_process_that_was_started_anew_at_the_same_address_is_taken_up_again() {
     assert!(kept.noted(&format!("another process is behind the name now (pid {})", second.pid())));
     assert!(attached.join(GRACE));
     assert_eq!(second.get("/left"), "[]");
+}
+
+#[test]
+fn a_service_that_was_started_anew_is_read_once_by_whoever_follows_its_port() {
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let flag = format!("--inspect=127.0.0.1:{}", free());
+    let script = SERVER.replace("listen(0", &format!("listen({}", free()));
+    let start = || Server::start(Path::new("node"), &[&flag], "", &script);
+    let first = start();
+    let (attached, kept) = attach(&[Place::Process(first.pid())], Some(first.port));
+    let old = format!("pid-{}", first.pid());
+    soon("samples", || !kept.values(names::HEAP_USED, &old).is_empty());
+    drop(first);
+    let second = start();
+    let new = format!("pid-{}", second.pid());
+    soon("samples of the second", || kept.values(names::HEAP_USED, &new).len() > 10);
+    let before = kept.values(names::HEAP_USED, &old).len();
+    let seen = kept.values(names::HEAP_USED, &new).len();
+    soon("two seconds of samples", || kept.values(names::HEAP_USED, &new).len() > seen + 20);
+    assert_eq!(kept.values(names::HEAP_USED, &old).len(), before, "it has ended");
+    assert!(!kept.happened("restarted"));
+    assert_eq!(second.get("/left").matches("dyno").count(), 1);
+    assert!(attached.join(GRACE));
+    assert_eq!(second.get("/left"), "[]");
+}
+
+#[test]
+fn who_was_asked_for_in_several_ways_is_read_once() {
+    let server = Server::start(Path::new("node"), &["--inspect=127.0.0.1:0"], "", SERVER);
+    let (readers, kept) = (Readers::default(), Kept::default());
+    let attach = |place: Place| {
+        let installed = installed(&[place], Some(server.port), &readers);
+        installed.following(server.port).attach(Box::new(kept.clone()))
+    };
+    let (first, second) = (attach(Place::At(server.inspector())), attach(Place::Process(server.pid())));
+    assert_eq!(second.about(), format!("process {} is read already", server.pid()));
+    let me = format!("pid-{}", server.pid());
+    soon("three seconds of samples", || kept.values(names::HEAP_USED, &me).len() > 30);
+    assert_eq!(server.get("/left").matches("dyno").count(), 1);
+    assert!(first.join(GRACE) && second.join(GRACE));
+    assert_eq!(server.get("/left"), "[]");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dynamometer_profiler::sources::Attached;
-use dynamometer_profiler::sources::v8::{Place, Search, install};
+use dynamometer_profiler::sources::v8::{Installed, Place, Readers, Search, install};
 
 use crate::watched::Kept;
 
@@ -139,9 +139,13 @@ pub fn refused(address: &SocketAddr) -> bool {
     TcpStream::connect(address).is_err()
 }
 
+pub fn installed(places: &[Place], served: Option<u16>, readers: &Readers) -> Installed {
+    install(places, served, Search::No, None, readers).unwrap()
+}
+
 pub fn attach(places: &[Place], served: Option<u16>) -> (Attached, Kept) {
     let kept = Kept::default();
-    let installed = install(places, served, Search::No, None).unwrap();
+    let installed = installed(places, served, &Readers::default());
     let attached = match served {
         Some(port) => installed.following(port),
         None => installed,
@@ -151,7 +155,7 @@ pub fn attach(places: &[Place], served: Option<u16>) -> (Attached, Kept) {
 }
 
 pub fn why(place: Place) -> String {
-    match install(&[place], None, Search::No, None) {
+    match install(&[place], None, Search::No, None, &Readers::default()) {
         Ok(_) => panic!("{place} was attached"),
         Err(e) => e.to_string(),
     }

@@ -60,15 +60,15 @@ pub fn took(f: &Finding, onset_s: f64) -> f64 {
 }
 
 /// How it stands with a kind, and in words.
-fn state(d: &Diagnosis, kind: FindingKind) -> (Status, String) {
+pub fn state(d: &Diagnosis, kind: FindingKind) -> (Status, String) {
     let (_, status, text) = d.states().into_iter().find(|s| s.0 == kind).expect("each detector has a state");
     (status, text)
 }
 
-/// Nothing can be told of `kind`, and a lane of this name is what is missing.
-pub fn cannot_tell(d: &Diagnosis, kind: FindingKind, lane: &str) {
+/// Nothing can be told of `kind`, for this reason: a lane that is missing, say.
+pub fn cannot_tell(d: &Diagnosis, kind: FindingKind, why: &str) {
     let state = state(d, kind);
-    assert!(state.0 == Status::CannotTell && state.1.contains(lane), "{}: {state:?}", kind.name());
+    assert!(state.0 == Status::CannotTell && state.1.contains(why), "{}: {state:?}", kind.name());
 }
 
 /// In `healthy` the kind is not seen; without the lane that cannot be told.

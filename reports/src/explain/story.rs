@@ -17,7 +17,7 @@ const SUBJECT: usize = 48;
 
 /// Lines are folded here.
 pub(super) const WIDTH: usize = 80;
-/// Chains of causes are shorter than this: the catalogue has no longer one.
+/// A line has room for no deeper margin; what hangs deeper is told as deep as that.
 const DEEPEST: usize = 6;
 /// Parts of the response time below this share of it are left out of the table.
 const LEAST_PART: f64 = 0.01;
@@ -112,7 +112,7 @@ fn opening(e: &Explanation) -> String {
 }
 
 fn tell(out: &mut String, e: &Explanation, f: &Finding, number: &str, depth: usize) {
-    let margin = "   ".repeat(depth);
+    let margin = "   ".repeat(depth.min(DEEPEST));
     let inner = format!("{margin}   ");
     *out += "\n";
     let until = f.ended.map_or_else(|| "to the end".to_owned(), |end| format!("to {}", clock(end)));
@@ -140,7 +140,8 @@ fn tell(out: &mut String, e: &Explanation, f: &Finding, number: &str, depth: usi
     if !f.missing.is_empty() {
         say(out, &format!("To say more, this is missing: {}.", f.missing.join(", ")), &inner, "  ");
     }
-    if depth >= DEEPEST {
+    // A chain has no more links than there are findings.
+    if depth >= e.findings.len() {
         return;
     }
     let effects = findings(e).filter(|x| x.caused_by.as_deref() == Some(f.id.as_str()));

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use timeline::text::clean;
-use timeline::{Finding, FindingKind, Remedy, Span, Timeline, Unit, figures};
+use timeline::{Finding, FindingKind, Remedy, Severity, Span, Status, Timeline, Unit, figures};
 
 use super::story::{WIDTH, clock, name};
 use crate::summary::{Reason, Summary, Verdict};
@@ -35,7 +35,7 @@ pub struct Verification {
     pub figures: Vec<Sides>,
     /// Kinds of findings of the new run that the first did not have.
     pub new: Vec<FindingKind>,
-    /// Advice was applied, all that it was to cure is gone, and the new run is valid.
+    /// Advice was applied, all that it was to cure is gone, nothing critical came instead, and the new run is valid.
     pub verified: bool,
     /// Why, in one sentence.
     pub reason: String,
@@ -129,7 +129,9 @@ impl Verification {
         new.sort_unstable();
         new.dedup();
         let figures = span.map(|s| compared(before.timeline, after.timeline, s)).unwrap_or_default();
-        let (verified, mut reason) = judged(&tried, again);
+        let instead =
+            after.findings.iter().filter(|f| new.contains(&f.kind) && is_grave(f)).map(name).collect();
+        let (verified, mut reason) = judged(&tried, instead, again);
         if verified && figures.iter().filter(|f| f.unit == Unit::Ns).all(Sides::is_not_less) {
             reason += "; response times are no shorter for it, though";
         }
@@ -146,7 +148,12 @@ impl Verification {
     }
 }
 
-fn judged(tried: &[Tried], again: &Summary) -> (bool, String) {
+/// A cause that the service cannot live with.
+fn is_grave(finding: &Finding) -> bool {
+    finding.severity == Severity::Critical && finding.status >= Status::Likely && finding.caused_by.is_none()
+}
+
+fn judged(tried: &[Tried], instead: Vec<String>, again: &Summary) -> (bool, String) {
     if again.verdict == Verdict::Invalid {
         return (
             false,
@@ -158,9 +165,13 @@ fn judged(tried: &[Tried], again: &Summary) -> (bool, String) {
     }
     let left: Vec<&str> = tried.iter().filter(|t| t.gone == Some(false)).map(|t| t.name.as_str()).collect();
     let cured: Vec<&str> = tried.iter().filter(|t| t.gone == Some(true)).map(|t| t.name.as_str()).collect();
-    match left.is_empty() {
-        true => (true, format!("with the advice applied, this is gone: {}", cured.join(", "))),
-        false => (false, format!("with the advice applied, this is still there: {}", left.join(", "))),
+    if !left.is_empty() {
+        return (false, format!("with the advice applied, this is still there: {}", left.join(", ")));
+    }
+    let gone = format!("with the advice applied, this is gone: {}", cured.join(", "));
+    match instead.is_empty() {
+        true => (true, gone),
+        false => (false, format!("{gone}; but this came instead: {}", instead.join(", "))),
     }
 }
 
@@ -280,6 +291,23 @@ mod tests {
         let text = told(&run, v);
         assert!(text.contains("New, with the advice applied: loop blocked.\n"), "{text}");
         assert!(text.contains("not verified: with the advice applied, this is still there"), "{text}");
+    }
+
+    #[test]
+    fn what_is_cured_at_the_price_of_something_critical_is_not_verified() {
+        let run = fixture::flash_sale();
+        let other = Finding {
+            kind: FindingKind::CpuSaturated,
+            severity: Severity::Critical,
+            status: Status::Likely,
+            caused_by: None,
+            ..run.findings[0].clone()
+        };
+        let v = verified(&run, std::slice::from_ref(&other));
+        assert!(!v.verified && v.tried[0].gone == Some(true), "{}", v.reason);
+        assert!(v.reason.contains("but this came instead"), "{}", v.reason);
+        let mild = Finding { severity: Severity::Warning, ..other };
+        assert!(verified(&run, &[mild]).verified);
     }
 
     #[test]

@@ -62,7 +62,16 @@ const TARGET: &[(&str, &[(&str, &str)])] = &[
     ),
     ("Waiting to be sent", &[(names::SERVER_SEND_QUEUE, "all")]),
     ("CPU", &[(names::PROCESS_CPU, "target"), (names::GENERATOR_CPU, "generator")]),
+    ("Held back by a CPU quota", &[(names::PROCESS_THROTTLED, "throttled")]),
+    (
+        "Context switches of the target",
+        &[
+            (names::PROCESS_VOLUNTARY_SWITCHES, "voluntary"),
+            (names::PROCESS_INVOLUNTARY_SWITCHES, "involuntary"),
+        ],
+    ),
     ("Machine", &[(names::HOST_CPU, "CPU in use"), (names::HOST_STEAL, "stolen")]),
+    ("Run queue of the machine", &[(names::HOST_RUN_QUEUE, "threads")]),
     ("Lateness of the generator", &[(names::LATENESS, "lateness"), (names::RELEASE_ERROR, "its timer")]),
     ("Hiccups of the generator", &[(names::GENERATOR_HICCUP, "longest")]),
 ];

@@ -1,9 +1,9 @@
 //! The stage: what all visitors of a worker share.
 //!
-//! Owns the one client (a client for each user is what makes goose's users dear), goose's settings and the way that
-//! its figures come back.
+//! Owns the one client (a client for each user is what makes goose's users dear; there is one for each address that is
+//! connected from), goose's settings and the way that its figures come back.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,10 +42,27 @@ pub enum BadStage {
     Goose(#[from] GooseError),
 }
 
+/// What holds for all visitors of a worker.
+#[derive(Debug, Clone, Copy)]
+pub struct StageOptions<'a> {
+    /// Where they go: `http://host:port/prefix/`.
+    pub url: &'a str,
+    /// The address of that host.
+    pub address: SocketAddr,
+    /// Local addresses to connect from, each visitor from one of them in turn; empty: the system chooses.
+    pub sources: &'a [IpAddr],
+    /// Do they ask for compressed answers (gzip)?
+    pub compression: bool,
+    /// The run's seed.
+    pub seed: u64,
+}
+
 /// What all visitors of a worker share.
 pub struct Stage {
     base: reqwest::Url,
-    client: reqwest::Client,
+    /// One for each source; at least one.
+    clients: Vec<reqwest::Client>,
+    seed: u64,
     configuration: GooseConfiguration,
     scenarios: Vec<(String, Arc<Scenario>)>,
     to: flume::Sender<GooseMetric>,
@@ -59,24 +76,23 @@ impl std::fmt::Debug for Stage {
 }
 
 impl Stage {
-    /// For visitors of `url` (`http://host:port/prefix/`), whose host is at `address`, on these journeys.
+    /// For visitors on these journeys.
     ///
     /// # Errors
     /// [`BadStage`].
     pub fn new<'a>(
-        url: &str,
-        address: SocketAddr,
+        options: StageOptions<'_>,
         journeys: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, BadStage> {
-        let base = reqwest::Url::parse(url)
-            .map_err(|e| BadStage::Address { url: url.to_owned(), why: e.to_string() })?;
-        let mut client = reqwest::Client::builder()
-            .user_agent(concat!("dyno/", env!("CARGO_PKG_VERSION"), " goose"))
-            .no_proxy()
-            .pool_idle_timeout(KEEP);
-        if let Some(host) = base.host_str() {
-            client = client.resolve(host, address);
-        }
+        let base = reqwest::Url::parse(options.url)
+            .map_err(|e| BadStage::Address { url: options.url.to_owned(), why: e.to_string() })?;
+        let clients = match options.sources {
+            [] => vec![client(&base, &options, None)?],
+            sources => sources
+                .iter()
+                .map(|source| client(&base, &options, Some(*source)))
+                .collect::<Result<_, _>>()?,
+        };
         let mut scenarios = Vec::new();
         for name in journeys {
             if scenarios.iter().all(|(n, _)| n != name) {
@@ -88,7 +104,7 @@ impl Stage {
         // full. It is emptied after each step of a visitor's task, so it holds what one such step records.
         let (to, from) = flume::unbounded();
         let configuration = GooseConfiguration::parse_args_default(&["--quiet"])?;
-        Ok(Self { base, client: client.build()?, configuration, scenarios, to, from })
+        Ok(Self { base, clients, seed: options.seed, configuration, scenarios, to, from })
     }
 
     /// A visitor with this number, unique over all workers, who has done nothing yet.
@@ -102,13 +118,15 @@ impl Stage {
             .find(|(n, _)| n == journey)
             .map(|(_, s)| Arc::clone(s))
             .ok_or_else(|| BadStage::Unknown(journey.to_owned()))?;
+        let client = &self.clients[(number % self.clients.len() as u64) as usize];
+        // What goose calls the hash of the load test is the same for all its users, and nothing else is done with it.
         let mut user = GooseUser::new(
             0,
             Arc::clone(&scenario.name),
             self.base.clone(),
             &self.configuration,
-            0,
-            Some(self.client.clone()),
+            self.seed,
+            Some(client.clone()),
         )?;
         user.is_throttled = false;
         user.metrics_channel = Some(self.to.clone());
@@ -122,4 +140,25 @@ impl Stage {
             Seen::of(metric).into_iter().for_each(&mut *seen);
         }
     }
+}
+
+/// A client that connects from `source`.
+fn client(
+    base: &reqwest::Url,
+    options: &StageOptions<'_>,
+    source: Option<IpAddr>,
+) -> Result<reqwest::Client, reqwest::Error> {
+    let mut client = reqwest::Client::builder()
+        .user_agent(concat!("dyno/", env!("CARGO_PKG_VERSION"), " goose"))
+        .no_proxy()
+        .local_address(source)
+        .pool_idle_timeout(KEEP);
+    if !options.compression {
+        // goose's own features of reqwest have it ask for gzip.
+        client = client.no_gzip();
+    }
+    if let Some(host) = base.host_str() {
+        client = client.resolve(host, options.address);
+    }
+    client.build()
 }

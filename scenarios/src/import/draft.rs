@@ -22,6 +22,8 @@ pub(super) struct Draft {
     /// `[[session]] name`.
     pub(super) session: String,
     pub(super) steps: Vec<DraftStep>,
+    /// `[target] cookies`: do sessions keep the cookies that they are given?
+    pub(super) cookies: bool,
     /// Environment variables with what each stands for.
     pub(super) env: BTreeMap<String, String>,
     /// What was left out or changed, one sentence each.

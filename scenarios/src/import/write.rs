@@ -31,6 +31,9 @@ pub(super) fn scenario(draft: &Draft) -> String {
         let names: Vec<String> = draft.env.keys().map(|n| quote(n)).collect();
         out += &format!("env = [{}]\n", names.join(", "));
     }
+    if draft.cookies {
+        out += "cookies = true\n";
+    }
     out += "\n";
     out += PHASE;
     out += &format!("\n[[session]]\nname = {}\n", quote(&draft.session));

@@ -27,7 +27,7 @@ macro_rules! shapes {
 
 shapes! {
     FILE = "a scenario", "", false,
-        ["include", "about", "teaches", "seed", "timeout", "grace", "vars", "load", "target", "data", "phase", "session", "fault", "action", "gate"];
+        ["include", "about", "teaches", "needs", "seed", "timeout", "grace", "vars", "load", "target", "data", "phase", "session", "fault", "action", "gate"];
     INCLUDED = "an included file", "included", false, ["include", "vars", "target", "data", "session", "gate"];
     LOAD = "[load]", "load", false, ["timer"];
     TARGET = "[target]", "target", false,

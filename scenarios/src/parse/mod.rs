@@ -103,7 +103,9 @@ fn read(
 ) -> Option<RunPlan> {
     let file = reader.root(table, 0..0, keys::FILE);
     let about = file.get("about").and_then(|v| reader.text(v, "a sentence in quotes")).unwrap_or_default();
-    file.get("teaches").and_then(|v| reader.text(v, "a sentence in quotes"));
+    for told in ["teaches", "needs"] {
+        file.get(told).and_then(|v| reader.text(v, "a sentence in quotes"));
+    }
     let seed = file.get("seed").and_then(|v| reader.integer(v, 0..=u64::MAX));
     let timeout_ns = file.get("timeout").and_then(|v| reader.span(v)).unwrap_or(DEFAULT_TIMEOUT_NS);
     let grace_ns = file.get("grace").and_then(|v| reader.duration(v)).unwrap_or(DEFAULT_GRACE_NS);
@@ -127,6 +129,9 @@ fn read(
         assets: RefCell::default(),
     };
     let kinds = sessions::read(&world, &file);
+    if let Some(target) = &target.target {
+        journey::check(reader, &file, (target, &transport), overrides, &kinds.kinds);
+    }
     let length_ns = phases.iter().map(|(p, _)| p.length_ns).sum();
     let faults = faults::read(reader, &file, (!phases.is_empty()).then_some(length_ns));
     let actions = actions::read(reader, &file, (!phases.is_empty()).then_some(length_ns));

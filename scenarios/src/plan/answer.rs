@@ -124,7 +124,7 @@ pub enum Pick {
     Count,
 }
 
-/// Where a saved value comes from. If nothing is there the variable becomes unset.
+/// Where a saved value comes from. If nothing is there, or more than 64 KiB, the variable becomes unset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Capture {
     /// `$.token`: what the JSONPath finds.
@@ -135,7 +135,7 @@ pub enum Capture {
     Header(String),
     /// `cookie:sid`: a cookie that the answer sets, or that the session has.
     Cookie(String),
-    /// `body`: the whole text, as far as it is UTF-8 and no longer than 64 KiB.
+    /// `body`: the whole text, if it is UTF-8.
     Body,
     /// `status`.
     Status,

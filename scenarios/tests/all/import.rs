@@ -39,6 +39,7 @@ fn a_recording_of_chromium() {
     insta::assert_snapshot!(text_of("chromium.har", &Options::default()));
 }
 
+/// Not a recording: the same visit as Chromium's, in the fields and with the header fields that Firefox writes.
 #[test]
 fn a_recording_as_firefox_writes_it() {
     insta::assert_snapshot!(text_of("firefox.har", &Options::default()));

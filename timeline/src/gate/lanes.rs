@@ -4,7 +4,7 @@ use super::parse::nearest;
 use crate::lane::names;
 use crate::units::Unit;
 
-const FIXED: [(&str, Unit); 106] = [
+const FIXED: [(&str, Unit); 111] = [
     (names::OFFERED, Unit::PerSecond),
     (names::ACHIEVED, Unit::PerSecond),
     (names::COMPLETED, Unit::PerSecond),
@@ -51,6 +51,7 @@ const FIXED: [(&str, Unit); 106] = [
     (names::HEAP_LIVE, Unit::Bytes),
     (names::PAUSE, Unit::Ns),
     (names::PAUSE_COLLECTING, Unit::Ratio),
+    (names::PAUSE_COLLECTIONS, Unit::PerSecond),
     (names::LOOP_DELAY, Unit::Ns),
     (names::LOOP_UTILISATION, Unit::Ratio),
     (names::SERVER_IN_FLIGHT, Unit::Count),
@@ -63,10 +64,14 @@ const FIXED: [(&str, Unit); 106] = [
     (names::PROCESS_DESCRIPTORS, Unit::Count),
     (names::PROCESS_DESCRIPTOR_LIMIT, Unit::Count),
     (names::PROCESS_THREADS, Unit::Count),
+    (names::PROCESS_VOLUNTARY_SWITCHES, Unit::PerSecond),
+    (names::PROCESS_INVOLUNTARY_SWITCHES, Unit::PerSecond),
+    (names::PROCESS_THROTTLED, Unit::Ratio),
     (names::HOST_CORES, Unit::Count),
     (names::HOST_LISTEN_OVERFLOWS, Unit::PerSecond),
     (names::HOST_LISTEN_DROPS, Unit::PerSecond),
     (names::HOST_RETRANSMITS, Unit::PerSecond),
+    (names::HOST_RUN_QUEUE, Unit::Count),
     (names::HEAP_LARGE, Unit::Bytes),
     (names::HEAP_CAPACITY, Unit::Bytes),
     (names::HEAP_LIMIT, Unit::Bytes),
@@ -123,7 +128,7 @@ const POOL: [(&str, Unit); 9] = [
     ("opened", Unit::PerSecond),
     ("acquired", Unit::PerSecond),
 ];
-const CACHE: [(&str, Unit); 19] = [
+const CACHE: [(&str, Unit); 20] = [
     ("hits", Unit::PerSecond),
     ("misses", Unit::PerSecond),
     ("loads", Unit::PerSecond),
@@ -140,6 +145,7 @@ const CACHE: [(&str, Unit); 19] = [
     ("memory-limit", Unit::Bytes),
     ("connections", Unit::Count),
     ("blocked", Unit::Count),
+    ("pause", Unit::Ns),
     ("loads-in-flight", Unit::Count),
     ("entries", Unit::Count),
     ("load", Unit::Ns),

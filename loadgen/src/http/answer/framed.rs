@@ -34,7 +34,7 @@ impl Answer<'_> {
             }
             noted.take(name, value, self.want)?;
         }
-        self.fields = super::kept(self.want, fields);
+        self.fields = super::kept(self.want, self.upgrade, fields);
         (self.status, self.at) = (status, At::Body(Body::UntilClose));
         (self.coding, self.cookies) = (noted.coding, noted.cookies);
         Ok(())

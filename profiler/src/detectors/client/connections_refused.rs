@@ -11,7 +11,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::super::{Answer, Claim, ONSET, episodes, evidence, plural};
-use super::{attach, may_speak};
+use super::{attach, silent};
 use crate::window;
 
 /// Window, seconds.
@@ -54,10 +54,10 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     if !timeline.has(names::ACHIEVED) {
         return Answer::CannotTell(vec![names::ERRORS.to_owned()]);
     }
-    if !may_speak(timeline, at) {
-        return Answer::Looked(Vec::new());
+    if let Some(silent) = silent(timeline, at) {
+        return silent;
     }
-    Answer::Looked(look_at(timeline, at).into_iter().collect())
+    Answer::of(look_at(timeline, at), at.as_secs_f64() >= WINDOW_S, WINDOW_S)
 }
 
 fn look_at(timeline: &Timeline, at: RunTime) -> Option<Claim> {

@@ -11,7 +11,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
 
 use super::super::{Answer, Claim, ONSET, cannot_tell, evidence};
-use super::{attach, may_speak};
+use super::{attach, silent};
 use crate::stats::Durations;
 use crate::window;
 
@@ -39,9 +39,11 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     }
     let end = RunTime(at.0 / 1_000_000_000 * 1_000_000_000);
     let span = Span::new(end.back(Duration::from_secs(SECONDS)), end);
-    let plan = timeline.plan();
-    if !may_speak(timeline, at) || window::unsettled(plan, span.start, SETTLE) {
-        return Answer::Looked(Vec::new());
+    if let Some(silent) = silent(timeline, at) {
+        return silent;
+    }
+    if window::unsettled(timeline.plan(), span.start, SETTLE) {
+        return Answer::too_little(SETTLE.as_secs_f64() + SECONDS as f64);
     }
     Answer::Looked(look_at(timeline, span, at).into_iter().collect())
 }

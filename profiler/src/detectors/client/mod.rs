@@ -14,6 +14,7 @@ use timeline::clock::RunTime;
 use timeline::lane::names;
 use timeline::{Span, Timeline};
 
+use super::Answer;
 use super::long_pause::OWN_LANES;
 use crate::stats::{Durations, median};
 use crate::window;
@@ -25,11 +26,18 @@ const CPU_FULL: f64 = 0.9;
 /// Seconds over which that is judged.
 const GENERATOR_S: f64 = 5.0;
 
-/// May this group speak at `at`: is nothing attached, does the plan's load last, and does the generator keep up?
-fn may_speak(timeline: &Timeline, at: RunTime) -> bool {
-    if window::after_plan(timeline.plan(), at) || !alone(timeline) {
-        return false;
+/// Why this group does not speak at `at`: something is attached, the plan's load is over, or the generator does not keep up.
+fn silent(timeline: &Timeline, at: RunTime) -> Option<Answer> {
+    if !alone(timeline) {
+        return Some(Answer::Unready("left to the instruments that are attached to the target".to_owned()));
     }
+    if window::after_plan(timeline.plan(), at) {
+        return Some(Answer::over());
+    }
+    (!keeps_up(timeline, at)).then(|| Answer::Unready("the load generator did not keep up".to_owned()))
+}
+
+fn keeps_up(timeline: &Timeline, at: RunTime) -> bool {
     let span = window::last(at, GENERATOR_S);
     let lateness = Durations::of(timeline.named(names::LATENESS).flat_map(|s| s.intervals_within(span)));
     let full = timeline

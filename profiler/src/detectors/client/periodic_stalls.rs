@@ -13,7 +13,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::super::{Answer, Claim, ONSET, cannot_tell, evidence};
-use super::{attach, may_speak};
+use super::{attach, silent};
 use crate::stats::Durations;
 use crate::window;
 
@@ -46,22 +46,26 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     if let Some(cannot) = cannot_tell(timeline, &[names::COMPLETED, names::ACHIEVED, names::SERVICE]) {
         return cannot;
     }
-    if !may_speak(timeline, at) {
-        return Answer::Looked(Vec::new());
+    if let Some(silent) = silent(timeline, at) {
+        return silent;
     }
-    Answer::Looked(look_at(timeline, at).into_iter().collect())
+    let Some((span, n)) = settled_cells(timeline, at) else {
+        return Answer::too_little((LEAST_CELLS as u64 * CELL_NS) as f64 / 1e9);
+    };
+    Answer::Looked(look_at(timeline, at, span, n).into_iter().collect())
 }
 
-fn look_at(timeline: &Timeline, at: RunTime) -> Option<Claim> {
+/// The newest cells at the load of `at`, and how many there are; none if those are too few.
+fn settled_cells(timeline: &Timeline, at: RunTime) -> Option<(Span, usize)> {
     let settled = window::same_load_since(timeline.plan(), at).max(timeline.plan().warm_from());
     // The newest cell may still be on its way.
     let end = (at.0 / CELL_NS).checked_sub(1)?;
     let start = (settled.0.div_ceil(CELL_NS)).max(end.saturating_sub(CELLS as u64));
     let n = usize::try_from(end.checked_sub(start)?).ok()?;
-    if n < LEAST_CELLS {
-        return None;
-    }
-    let span = Span::new(RunTime(start * CELL_NS), RunTime(end * CELL_NS));
+    (n >= LEAST_CELLS).then(|| (Span::new(RunTime(start * CELL_NS), RunTime(end * CELL_NS)), n))
+}
+
+fn look_at(timeline: &Timeline, at: RunTime, span: Span, n: usize) -> Option<Claim> {
     let answers = cells(timeline, names::COMPLETED, span, n);
     let sent = cells(timeline, names::ACHIEVED, span, n);
     let (lag, regular) = period(&answers)?;

@@ -12,7 +12,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::super::{Answer, Claim, ONSET, cannot_tell, evidence};
-use super::{Second, attach, may_speak, seconds};
+use super::{Second, attach, seconds, silent};
 use crate::stats::median;
 
 /// Seconds of the run in which a start can be told.
@@ -34,12 +34,16 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         return cannot;
     }
     let warm = timeline.plan().warm_from();
-    if !may_speak(timeline, at) || at > warm + QUIET {
-        return Answer::Looked(Vec::new());
+    if let Some(silent) = silent(timeline, at) {
+        return silent;
+    }
+    if at > warm + QUIET {
+        return Answer::Unready("nothing could be told of the beginning of the run".to_owned());
     }
     let mut all = seconds(timeline, at, BEGINNING_S);
     all.retain(|s| s.span.start >= warm);
-    Answer::Looked(look_at(&all).into_iter().collect())
+    let least = LEAST_SLOW + SETTLED;
+    Answer::of(look_at(&all), all.len() >= least, least as f64)
 }
 
 fn look_at(all: &[Second]) -> Option<Claim> {

@@ -14,7 +14,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::super::{Answer, Claim, ONSET, cannot_tell, evidence};
-use super::{Second, attach, may_speak, seconds};
+use super::{Second, attach, seconds, silent};
 use crate::stats::{Trend, median, trend};
 use crate::window;
 
@@ -48,8 +48,11 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     if let Some(cannot) = cannot_tell(timeline, &[names::COMPLETED, names::RESPONSE]) {
         return cannot;
     }
-    if !may_speak(timeline, at) || at.as_secs_f64() < SECONDS as f64 {
-        return Answer::Looked(Vec::new());
+    if let Some(silent) = silent(timeline, at) {
+        return silent;
+    }
+    if at.as_secs_f64() < SECONDS as f64 {
+        return Answer::too_little(SECONDS as f64);
     }
     Answer::Looked(look_at(timeline, at).into_iter().collect())
 }

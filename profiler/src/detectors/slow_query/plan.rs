@@ -1,20 +1,25 @@
 //! What the database's planner says of a slow statement.
 //!
-//! Owns the choice of the plan: the newest one of the statement. One that does not scan speaks against a missing index only if it was
-//! made while the statement was slow.
+//! Owns the choice of the plan: the newest one of the statement. It is evidence of a missing index if its costliest scan is one of the whole
+//! table in which the statement looks up, and that is large. One that does not scan speaks against it only if it was made while the
+//! statement was slow.
 
 use std::time::Duration;
 
 use timeline::clock::RunTime;
 use timeline::event::kinds;
 use timeline::finding::Evidence;
-use timeline::{Span, Timeline, Unit};
+use timeline::{Event, Span, Timeline, Unit};
 
-use super::Scan;
+use super::{LEAST_SCANNED, Scan};
+use crate::detectors::database::statement::{Filter, is_table};
 use crate::detectors::evidence;
 
 /// A statement is planned anew within so long of its becoming slow: the source looks once a second, and plans every two.
 const SETTLED: Duration = Duration::from_secs(3);
+
+/// Least cost of a scan that takes long: PostgreSQL counts a hundredth for each row (`cpu_tuple_cost`), and its pages besides.
+const LEAST_COST: f64 = 0.01 * LEAST_SCANNED;
 
 /// A plan, as evidence.
 pub(super) struct Plan {
@@ -28,8 +33,10 @@ pub(super) fn of(timeline: &Timeline, scan: &Scan, at: RunTime) -> Option<Plan> 
     let told = timeline.events(kinds::DB_PLAN, Span::new(RunTime::ZERO, at + Duration::from_nanos(1)));
     let newest = told.filter(|e| e.label("statement") == Some(&scan.text)).last()?;
     let steps = newest.label("plan")?;
-    let scans = steps.contains("Seq Scan");
-    if !scans && newest.start < scan.since + SETTLED {
+    let scans = is_whole(steps);
+    // Whoever scans another table, or a small one, may do so rightly: nothing is told of this index.
+    let tells = if scans { is_sought(newest, scan) } else { newest.start >= scan.since + SETTLED };
+    if !tells {
         return None;
     }
     let filter = newest.label("filter").filter(|f| scans && !f.is_empty());
@@ -38,4 +45,23 @@ pub(super) fn of(timeline: &Timeline, scan: &Scan, at: RunTime) -> Option<Plan> 
     let text = format!("the server plans it as {steps}{filter} (cost {cost}; estimated, for any value)");
     let span = Span::new(newest.start, at);
     Some(Plan { scans, evidence: evidence(text, kinds::DB_PLAN, span, newest.value, Unit::Count) })
+}
+
+/// Does the way lead to a scan of a whole table?
+fn is_whole(steps: &str) -> bool {
+    let last = steps.rsplit(" > ").next().unwrap_or(steps);
+    ["Seq Scan", "Parallel Seq Scan"].iter().any(|kind| last.starts_with(kind))
+}
+
+/// Is the table that is scanned the one in which the statement looks up, as far as both are known, and the scan costly?
+fn is_sought(plan: &Event, scan: &Scan) -> bool {
+    let table = match &scan.filter {
+        Filter::Column { table, .. } if !table.is_empty() => {
+            plan.label("table").is_none_or(|scanned| is_table(table, scanned))
+        }
+        _ => true,
+    };
+    // Older recordings do not tell what the scan alone costs.
+    let cost = plan.label("cost").and_then(|c| c.parse::<f64>().ok());
+    table && cost.is_none_or(|c| c >= LEAST_COST)
 }

@@ -51,8 +51,11 @@ pub(super) fn bytes(file: &Path, pid: u32) -> Result<Vec<u8>, JvmError> {
     let opened = open(file, flags, Mode::empty()).map_err(|e| unreadable(e.into()))?;
     let about = fstat(&opened).map_err(|e| unreadable(e.into()))?;
     let plain = FileType::from_raw_mode(about.st_mode) == FileType::RegularFile;
-    let theirs =
-        stat(format!("/proc/{pid}")).map_or(!cfg!(target_os = "linux"), |p| p.st_uid == about.st_uid);
+    let process = stat(format!("/proc/{pid}"));
+    if cfg!(target_os = "linux") && process.is_err() {
+        return Err(JvmError::Gone(pid)); // one that was killed leaves its file behind
+    }
+    let theirs = process.map_or(!cfg!(target_os = "linux"), |p| p.st_uid == about.st_uid);
     if !plain || !theirs {
         return Err(JvmError::NotTheirs(file.display().to_string()));
     }

@@ -19,7 +19,13 @@ const SHARED_WITHIN: f64 = 64.0;
 struct Size {
     used: f64,
     capacity: f64,
+    /// 0 where it is not told.
     limit: f64,
+}
+
+/// A limit that is told.
+fn told(limit: f64) -> Option<f64> {
+    (limit > 0.0).then_some(limit)
 }
 
 /// A heap at one instant.
@@ -82,6 +88,11 @@ pub(super) struct HeapLanes {
 }
 
 impl HeapLanes {
+    /// Does this JVM tell of its heap?
+    pub fn are_there(c: &Counters) -> bool {
+        Heap::of(c).is_some()
+    }
+
     /// Declares the lanes that this JVM can fill; none if it tells of no heap.
     pub fn declare(c: &Counters, instance: &str, sink: &mut dyn Sink) -> Option<Self> {
         let heap = Heap::of(c)?;
@@ -92,10 +103,10 @@ impl HeapLanes {
             (names::HEAP_CAPACITY, Quality::Exact, |h| {
                 Some(h.eden.capacity + h.survivor.capacity + h.old.capacity)
             }),
-            (names::HEAP_LIMIT, Quality::Exact, |h| Some(h.limit)),
+            (names::HEAP_LIMIT, Quality::Exact, |h| told(h.limit)),
             ("heap.metaspace.used", USED, |h| h.metaspace.map(|m| m.used)),
             ("heap.metaspace.capacity", Quality::Exact, |h| h.metaspace.map(|m| m.capacity)),
-            ("heap.metaspace.limit", Quality::Exact, |h| h.metaspace.map(|m| m.limit)),
+            ("heap.metaspace.limit", Quality::Exact, |h| h.metaspace.and_then(|m| told(m.limit))),
         ];
         if heap.generations {
             table.extend([
@@ -103,9 +114,12 @@ impl HeapLanes {
                 (names::HEAP_OLD, USED, |h| Some(h.old.used)),
                 ("heap.eden.used", USED, |h| Some(h.eden.used)),
                 ("heap.eden.capacity", Quality::Exact, |h| Some(h.eden.capacity)),
+                ("heap.eden.limit", Quality::Exact, |h| told(h.eden.limit)),
                 ("heap.survivor.used", USED, |h| Some(h.survivor.used)),
                 ("heap.survivor.capacity", Quality::Exact, |h| Some(h.survivor.capacity)),
+                ("heap.survivor.limit", Quality::Exact, |h| told(h.survivor.limit)),
                 ("heap.old.capacity", Quality::Exact, |h| Some(h.old.capacity)),
+                ("heap.old.limit", Quality::Exact, |h| told(h.old.limit)),
             ]);
         }
         let mut lanes = Vec::new();
@@ -155,6 +169,10 @@ mod tests {
         assert!(g1.generations);
         assert_eq!((g1.eden.used, g1.survivor.used, g1.old.used), (1_048_576.0, 1_048_576.0, 39_999_056.0));
         assert_eq!(g1.limit, 67_108_872.0, "both generations may grow to it, but not together");
+        assert_eq!(
+            [g1.eden, g1.survivor, g1.old].map(|s| s.limit),
+            [67_108_872.0, 67_108_880.0, 67_108_872.0]
+        );
         let zgc =
             Heap::of(&read(include_bytes!("../../../tests/jvm/openjdk-17-zgc.hsperf")).unwrap()).unwrap();
         assert!(!zgc.generations, "its one space is called old");

@@ -1,12 +1,13 @@
 //! The JVM source: the counters that HotSpot maps into a file, without agent and without flag.
 //!
 //! Owns when they are read and what is said of them. Where the file is belongs to `find`, its form to `perfdata`, what becomes of
-//! counters to `heap` and `pauses`. Reading costs the JVM nothing: it writes into shared memory whether anybody looks or not.
+//! counters to `heap` and `pauses`, who takes the place of a JVM that has ended to `successor`. Reading costs the JVM nothing: it writes into shared memory whether anybody looks or not.
 
 mod find;
 mod heap;
 mod pauses;
 mod perfdata;
+mod successor;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,9 +22,10 @@ use super::age::Age;
 use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 use heap::HeapLanes;
-use pauses::{Origin, Pauses};
+use pauses::{Origin, Pauses, counts_collections};
 pub use perfdata::PerfDataError;
 use perfdata::{Counters, read};
+use successor::Successor;
 
 /// Name of the source.
 const NAME: &str = "jvm";
@@ -70,18 +72,33 @@ pub enum JvmError {
     NoHeap,
 }
 
-/// Attaches the JVM that is process `pid`. Its instance is named `pid-PID`, as the process source names it.
+/// Attaches the JVM that is process `pid`, and after its end the one that serves its port instead. Its instance is named `pid-PID`, as the
+/// process source names it.
 ///
 /// # Errors
 /// [`AttachError::Jvm`]: there is no such process, or it is no HotSpot JVM that we may read.
 pub fn attach(pid: u32, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
     let mut sink = Shared::new(sink);
-    let jvm = Jvm::new(pid, &mut sink).map_err(|why| AttachError::Jvm { pid, why })?;
+    let mut jvm = Jvm::new(pid, &mut sink).map_err(|why| AttachError::Jvm { pid, why })?;
+    jvm.successor = Successor::of(pid);
     let about = jvm.about.clone();
     sink.note(NAME, &about);
     let crew = Crew::default();
     crew.run(jvm, sink);
     Ok(Attached::new(about, crew))
+}
+
+/// Can the JVM that is process `pid` be read at this moment?
+///
+/// # Errors
+/// As those of [`attach`].
+pub fn check(pid: u32) -> Result<(), AttachError> {
+    let heap = || -> Result<bool, JvmError> {
+        let counters = read(&find::bytes(&find::find(pid)?, pid)?)?;
+        Ok(HeapLanes::are_there(&counters))
+    };
+    let told = heap().and_then(|there| if there { Ok(()) } else { Err(JvmError::NoHeap) });
+    told.map_err(|why| AttachError::Jvm { pid, why })
 }
 
 struct Jvm {
@@ -92,11 +109,13 @@ struct Jvm {
     heap: HeapLanes,
     pauses: Pauses,
     longest: Option<LaneId>,
+    collecting: Option<LaneId>,
     threads: Option<LaneId>,
     age: Age,
     newest: MonoNs,
     gone: bool,
     troubles: Troubles,
+    successor: Successor,
 }
 
 impl Jvm {
@@ -107,6 +126,7 @@ impl Jvm {
         let instance = format!("pid-{pid}");
         let heap = HeapLanes::declare(&counters, &instance, sink).ok_or(JvmError::NoHeap)?;
         let longest = LaneSpec::level(names::PAUSE, &instance, Unit::Ns).worst();
+        let collecting = LaneSpec::rate(names::PAUSE_COLLECTING, &instance, Unit::Ratio).worst();
         Ok(Self {
             pid,
             file,
@@ -114,12 +134,14 @@ impl Jvm {
             heap,
             pauses: Pauses::new(Origin::new(&counters, now, i64::try_from(unix_ms()).unwrap_or(i64::MAX))),
             longest: sink.declare(longest),
+            collecting: if counts_collections(&counters) { sink.declare(collecting) } else { None },
             threads: sink.declare(LaneSpec::level(names::RUNTIME_THREADS, &instance, Unit::Count)),
             age: Age::declare(NAME, &instance, sink),
             instance,
             newest: now,
             gone: false,
             troubles: Troubles::new(NAME),
+            successor: Successor::default(),
         })
     }
 
@@ -129,14 +151,31 @@ impl Jvm {
         let end = MonoNs::now();
         self.newest = end;
         self.heap.tell(&counters, end, sink);
-        let longest = self.pauses.tell(&counters, &self.instance, begin, end, sink);
+        let pauses = self.pauses.tell(&counters, &self.instance, begin, end, sink);
         let threads = counters.count("java.threads.live");
-        for (lane, value) in [(self.longest, longest), (self.threads, threads)] {
+        for (lane, value) in
+            [(self.longest, pauses.longest), (self.collecting, pauses.collecting), (self.threads, threads)]
+        {
             if let (Some(lane), Some(value)) = (lane, value) {
                 sink.sample(lane, end, value);
             }
         }
         Ok(())
+    }
+
+    /// Reads the JVM that serves its port instead, if there is one by now.
+    fn give_way(&mut self, sink: &mut dyn Sink) {
+        let Some(pid) = self.successor.find(self.pid) else { return };
+        match Jvm::new(pid, sink) {
+            Ok(next) => {
+                sink.note(NAME, &format!("process {pid} has taken its place: {}", next.about));
+                let before = std::mem::replace(self, next);
+                self.successor = before.successor;
+                // How old what this source tells is, is told on as before.
+                self.age = before.age;
+            }
+            Err(why) => self.troubles.say(&format!("pid-{pid}"), &why, sink),
+        }
     }
 }
 
@@ -168,6 +207,9 @@ impl Source for Jvm {
                 self.gone = matches!(e, JvmError::Gone(_));
                 let state = if self.gone { "gone" } else { "failing" };
                 self.troubles.began(&self.instance, state, &e, sink);
+                if self.gone {
+                    self.give_way(sink);
+                }
             }
         }
     }

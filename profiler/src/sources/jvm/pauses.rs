@@ -55,6 +55,23 @@ pub(super) struct Pauses {
     beyond: Option<i64>,
     /// Begin of the last reading.
     before: Option<MonoNs>,
+    /// Begin of the last reading at which nobody collected, and the time in collections until then, ns.
+    between: Option<(MonoNs, i64)>,
+}
+
+/// What pauses come to since the last reading; nothing at the first.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+pub(super) struct Told {
+    /// The longest, ns.
+    pub longest: Option<f64>,
+    /// Share of the time since it was last told in which a collector stopped the process. None while one does: its time is counted when
+    /// it ends.
+    pub collecting: Option<f64>,
+}
+
+/// Does this JVM count the time in collections?
+pub(super) fn counts_collections(c: &Counters) -> bool {
+    (0..COLLECTORS).any(|i| c.number(&format!("sun.gc.collector.{i}.time")).is_some())
 }
 
 #[derive(Clone, Copy)]
@@ -67,10 +84,10 @@ struct Collector {
 
 impl Pauses {
     pub fn new(origin: Origin) -> Self {
-        Self { origin, collectors: [None; COLLECTORS], beyond: None, before: None }
+        Self { origin, collectors: [None; COLLECTORS], beyond: None, before: None, between: None }
     }
 
-    /// Tells the pauses since the last reading; this one was made from `begin` to `end`. Returns the longest, ns; none at the first.
+    /// Tells the pauses since the last reading; this one was made from `begin` to `end`.
     pub fn tell(
         &mut self,
         c: &Counters,
@@ -78,21 +95,22 @@ impl Pauses {
         begin: MonoNs,
         end: MonoNs,
         sink: &mut dyn Sink,
-    ) -> Option<f64> {
+    ) -> Told {
         let ns = |name: &str| c.number(name).map(|ticks| to_ns(ticks, c));
         if let Some(ticks) = ns("sun.os.hrt.ticks") {
             self.origin.learn(ticks, None, end); // a sampler writes it each 50 ms, up to Java 23
         }
         let first = self.before.is_none();
         let mut longest = 0_i64;
-        let mut collecting = 0;
+        let (mut collecting, mut under_way) = (0_i64, false);
         for i in 0..COLLECTORS {
             let of = |what: &str| format!("sun.gc.collector.{i}.{what}");
             let (Some(invocations), Some(time)) = (c.number(&of("invocations")), ns(&of("time"))) else {
                 continue;
             };
-            collecting += time;
+            collecting = collecting.saturating_add(time);
             let (entry, exit) = (ns(&of("lastEntryTime")).unwrap_or(0), ns(&of("lastExitTime")).unwrap_or(0));
+            under_way |= exit < entry;
             let kind = kind(i, c.text(&of("name")).unwrap_or_default());
             let now = Collector { kind, invocations, time, exit };
             match &mut self.collectors[i] {
@@ -116,7 +134,16 @@ impl Pauses {
             }
         }
         self.before = Some(begin);
-        (!first).then_some(longest as f64)
+        let share = if under_way { None } else { self.share(collecting, begin) };
+        Told { longest: (!first).then_some(longest as f64), collecting: share }
+    }
+
+    /// Share of the time in collections until `begin`, since nobody collected last: then each of them lies whole within that time.
+    fn share(&mut self, collecting: i64, begin: MonoNs) -> Option<f64> {
+        let (since, before) = self.between.replace((begin, collecting))?;
+        let elapsed = begin.since(since).as_nanos() as f64;
+        let spent = collecting.saturating_sub(before).max(0) as f64;
+        (elapsed > 0.0).then(|| (spent / elapsed).min(1.0))
     }
 
     /// How long safepoints beyond collections have taken since the last reading, if long enough. The collector's time is added before the
@@ -207,5 +234,84 @@ fn to_ns(ticks: i64, c: &Counters) -> i64 {
             (i128::from(ticks) * 1_000_000_000 / i128::from(hz)) as i64
         }
         _ => ticks,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timeline::histogram::Sparse;
+    use timeline::{LaneId, LaneSpec};
+
+    /// Forgets what it is told.
+    struct Nobody;
+
+    impl Sink for Nobody {
+        fn declare(&mut self, _: LaneSpec) -> Option<LaneId> {
+            None
+        }
+        fn sample(&mut self, _: LaneId, _: MonoNs, _: f64) {}
+        fn histogram(&mut self, _: LaneId, _: MonoNs, _: MonoNs, _: Sparse) {}
+        fn event(&mut self, _: SourceEvent) {}
+        fn note(&mut self, _: &str, _: &str) {}
+    }
+
+    const MS: i64 = 1_000_000;
+
+    /// A collector's counters: collections, their time, and when the last one began and ended, ms.
+    fn counters(young: [i64; 4], full: [i64; 4]) -> Counters {
+        let mut numbers = Vec::new();
+        for (i, [invocations, time, entry, exit]) in [young, full].into_iter().enumerate() {
+            let of = |what: &str| format!("sun.gc.collector.{i}.{what}");
+            numbers.push((of("invocations"), invocations));
+            let times = [("time", time), ("lastEntryTime", entry), ("lastExitTime", exit)];
+            numbers.extend(times.map(|(what, ms)| (of(what), ms.saturating_mul(MS))));
+        }
+        Counters::of(&numbers.iter().map(|(name, n)| (name.as_str(), *n)).collect::<Vec<_>>())
+    }
+
+    fn pauses() -> Pauses {
+        Pauses::new(Origin::new(&Counters::default(), MonoNs(0), 0))
+    }
+
+    fn tell(pauses: &mut Pauses, at_ms: u64, c: &Counters) -> Told {
+        let at = MonoNs(at_ms * 1_000_000);
+        pauses.tell(c, "pid-1", at, at, &mut Nobody)
+    }
+
+    #[test]
+    fn time_in_collections_is_a_share_and_a_long_one_counts_when_it_is_over() {
+        let mut pauses = pauses();
+        assert_eq!(tell(&mut pauses, 1_000, &counters([5, 900, 980, 990], [0; 4])), Told::default());
+        // Two of 10 ms within 100 ms.
+        let told = tell(&mut pauses, 1_100, &counters([7, 920, 1_080, 1_090], [0; 4]));
+        assert_eq!((told.longest, told.collecting), (Some(10e6), Some(0.2)));
+        // A full one of 300 ms has begun, ...
+        for at_ms in [1_200, 1_300, 1_400] {
+            let told = tell(&mut pauses, at_ms, &counters([7, 920, 1_080, 1_090], [1, 0, 1_150, 0]));
+            assert_eq!((told.longest, told.collecting), (Some(0.0), None));
+        }
+        // ... and is over: three quarters of the time since.
+        let told = tell(&mut pauses, 1_500, &counters([7, 920, 1_080, 1_090], [1, 300, 1_150, 1_450]));
+        assert_eq!((told.longest, told.collecting), (Some(300e6), Some(0.75)));
+        let told = tell(&mut pauses, 1_600, &counters([7, 920, 1_080, 1_090], [1, 300, 1_150, 1_450]));
+        assert_eq!((told.longest, told.collecting), (Some(0.0), Some(0.0)));
+    }
+
+    #[test]
+    fn counters_that_lie_give_a_share_or_none() {
+        let mut pauses = pauses();
+        let most = i64::MAX / MS;
+        for (at_ms, young) in [
+            (1, [0, most, 1, 2]),
+            (2, [most, -most, -most, most]),
+            (2, [1, most, 0, 0]),
+            (3, [-1, -most, most, -most]),
+        ] {
+            let told = tell(&mut pauses, at_ms, &counters(young, [1, most, 0, 0]));
+            assert!(told.collecting.is_none_or(|share| (0.0..=1.0).contains(&share)), "{told:?}");
+        }
+        assert!(!counts_collections(&Counters::default()));
+        assert!(counts_collections(&counters([0; 4], [0; 4])));
     }
 }

@@ -43,6 +43,13 @@ pub(super) struct Counters {
 }
 
 impl Counters {
+    /// These numbers, and no texts.
+    #[cfg(test)]
+    pub fn of(numbers: &[(&str, i64)]) -> Self {
+        let numbers = numbers.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect();
+        Self { numbers, texts: HashMap::new() }
+    }
+
     /// A number by name.
     pub fn number(&self, name: &str) -> Option<i64> {
         self.numbers.get(name).copied()

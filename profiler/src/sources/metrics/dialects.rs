@@ -1,8 +1,9 @@
 //! Dialects: the metrics of known libraries and exporters, as data.
 //!
 //! Owns the table. One dialect is what one library writes; where a page speaks two for the same lane, the one that
-//! stands further up here fills it, so that nothing is counted twice. Not in it: `process_*`, because an exporter means itself by it, and the
-//! process source reads the real thing; and what a library fakes or cannot know.
+//! stands further up here fills it, so that nothing is counted twice. Not in it: what a library fakes or cannot know
+//! (`dotnet_collection_count` counts a collection once more for each younger generation), and what no lane stands for (a wait of which only
+//! the longest is told: `pgbouncer_pools_client_maxwait`).
 //!
 //! To add a library: a constant with where its names come from, and its line in [`ALL`].
 
@@ -10,23 +11,37 @@ use timeline::Unit;
 use timeline::event::kinds;
 use timeline::lane::names;
 
-use super::rules::{Rule, Take};
+use super::rules::{Part, Rule, Take};
 
 /// What one library writes.
 pub(super) struct Dialect {
     /// For people: library and version whose source was read.
     pub about: &'static str,
-    /// Speaks of another process than the one that serves the page: the runtime's own metrics on such a page are the exporter's.
-    pub exporter: bool,
+    pub whose: Whose,
     pub rules: &'static [Rule],
 }
 
+/// Of whom a dialect's metrics speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Of the process that serves the page.
+    Servers,
+    /// The same, and exporters are made with it: on an exporter's page they are the exporter's own.
+    Exporters,
+    /// Of another process.
+    Another,
+}
+
 const fn library(about: &'static str, rules: &'static [Rule]) -> Dialect {
-    Dialect { about, exporter: false, rules }
+    Dialect { about, whose: Whose::Servers, rules }
+}
+
+const fn runtime_of_exporters(about: &'static str, rules: &'static [Rule]) -> Dialect {
+    Dialect { about, whose: Whose::Exporters, rules }
 }
 
 const fn exporter(about: &'static str, rules: &'static [Rule]) -> Dialect {
-    Dialect { about, exporter: true, rules }
+    Dialect { about, whose: Whose::Another, rules }
 }
 
 /// Number of the scenario's own mapping among [`ALL`].
@@ -40,13 +55,16 @@ pub(super) static ALL: &[Dialect] = &[
     library("Micrometer 1.14 (JVM)", MICROMETER),
     library("HikariCP's own collectors", HIKARI),
     library("OpenTelemetry, JVM", OTEL_JVM),
-    library("client_golang, Go runtime metrics", GO_RUNTIME),
-    library("client_golang 1.20 (Go)", GO),
-    library("OpenTelemetry, Go", OTEL_GO),
+    runtime_of_exporters("client_golang, Go runtime metrics", GO_RUNTIME),
+    runtime_of_exporters("client_golang, runtime metrics before Go 1.22", GO_RUNTIME_OLD),
+    runtime_of_exporters("client_golang 1.20 (Go)", GO),
+    runtime_of_exporters("OpenTelemetry, Go", OTEL_GO),
     library("OpenTelemetry, .NET", OTEL_DOTNET),
     library("prometheus-net 8 (.NET)", PROMETHEUS_NET),
     library("OpenTelemetry, clients of databases and servers of HTTP", OTEL_COMMON),
     library("common HTTP middleware", HTTP),
+    runtime_of_exporters("prometheus_client 0.25 (Python)", PYTHON),
+    runtime_of_exporters("Prometheus client libraries, of their process", PROCESS),
     exporter("postgres_exporter 0.15", POSTGRES),
     exporter("PgBouncer exporter 0.10", PGBOUNCER),
     exporter("redis_exporter 1.66", REDIS),
@@ -106,6 +124,7 @@ const MICROMETER: &[Rule] = &[
     Rule::level("jvm_memory_used", BYTES, "heap.metaspace.used")
         .when(&[("area", &["nonheap"]), ("id", &["Metaspace"])]),
     Rule::level("jvm_memory_committed", BYTES, names::HEAP_CAPACITY).when(&[("area", &["^heap"])]),
+    Rule::level("jvm_memory_max", BYTES, names::HEAP_LIMIT).when(&[("area", &["^heap"])]),
     Rule::level("jvm_gc_live_data_size", BYTES, names::HEAP_LIVE),
     Rule::rate("jvm_gc_memory_allocated", Unit::BytesPerSecond, names::HEAP_ALLOCATED),
     Rule::rate("jvm_gc_memory_promoted", Unit::BytesPerSecond, names::HEAP_PROMOTED),
@@ -165,6 +184,8 @@ const OTEL_JVM: &[Rule] = &[
     Rule::level("jvm_memory_used", BYTES, names::HEAP_OLD).when(&[("jvm_memory_pool_name", OLD)]),
     Rule::level("jvm_memory_used", BYTES, "heap.metaspace.used")
         .when(&[("jvm_memory_pool_name", &["Metaspace"])]),
+    Rule::level("jvm_memory_committed", BYTES, names::HEAP_CAPACITY).when(&[("jvm_memory_type", &["^heap"])]),
+    Rule::level("jvm_memory_limit", BYTES, names::HEAP_LIMIT).when(&[("jvm_memory_type", &["^heap"])]),
     Rule::level("jvm_memory_used_after_last_gc", BYTES, names::HEAP_LIVE)
         .when(&[("jvm_memory_pool_name", OLD)]),
     Rule::pauses("jvm_gc_duration", kinds::PAUSE_MINOR).when(&[("jvm_gc_action", &["minor"])]),
@@ -177,9 +198,11 @@ const GO_RUNTIME: &[Rule] = &[
     Rule::level("go_gc_heap_live", BYTES, names::HEAP_LIVE),
     Rule::rate("go_gc_heap_allocs", Unit::BytesPerSecond, names::HEAP_ALLOCATED),
     Rule::pauses("go_sched_pauses_total_gc", kinds::PAUSE_STOP_THE_WORLD),
-    Rule::pauses("go_gc_pauses", kinds::PAUSE_STOP_THE_WORLD),
     Rule::durations("go_sched_latencies", names::LOOP_DELAY),
 ];
+
+/// Go 1.22 and later tell these pauses under both names.
+const GO_RUNTIME_OLD: &[Rule] = &[Rule::pauses("go_gc_pauses", kinds::PAUSE_STOP_THE_WORLD)];
 
 /// prometheus/go_collector.go, collectors/dbstats_collector.go. Go's heap has no generations; its pauses are a summary of each
 /// collection's whole pause.
@@ -191,12 +214,16 @@ const GO: &[Rule] = &[
     Rule::level("go_sql_max_open_connections", COUNT, "pool.*.capacity").member(&["db_name", "db"]),
     Rule::level("go_sql_in_use_connections", COUNT, "pool.*.in-use").member(&["db_name", "db"]),
     Rule::level("go_sql_idle_connections", COUNT, "pool.*.idle").member(&["db_name", "db"]),
+    // Of those that had to wait: while the pool is full these are nearly all.
+    Rule::durations("go_sql_wait_duration", "pool.*.wait").part(Part::Sum).member(&["db_name", "db"]),
+    Rule::durations("go_sql_wait_count", "pool.*.wait").part(Part::Count).member(&["db_name", "db"]),
 ];
 
 /// Semantic conventions 1.37, docs/runtime/go-metrics.md.
 const OTEL_GO: &[Rule] = &[
     Rule::level("go_memory_used", BYTES, names::HEAP_USED).when(&[("go_memory_type", &["other"])]),
     Rule::rate("go_memory_allocated", Unit::BytesPerSecond, names::HEAP_ALLOCATED),
+    Rule::pauses("go_memory_gc_pause_duration", kinds::PAUSE_STOP_THE_WORLD),
     Rule::durations("go_schedule_duration", names::LOOP_DELAY),
 ];
 
@@ -212,6 +239,12 @@ const OTEL_DOTNET: &[Rule] = &[
     Rule::level("dotnet_gc_last_collection_heap_size", BYTES, names::HEAP_OLD)
         .when(&[("dotnet_gc_heap_generation", &["gen2", "loh", "poh"])]),
     Rule::rate("dotnet_gc_heap_total_allocated", Unit::BytesPerSecond, names::HEAP_ALLOCATED),
+    Rule::collections("dotnet_gc_collections", "minor").when(&[("gc_heap_generation", &["gen0", "gen1"])]),
+    Rule::collections("dotnet_gc_collections", "minor")
+        .when(&[("dotnet_gc_heap_generation", &["gen0", "gen1"])]),
+    Rule::collections("dotnet_gc_collections", "major").when(&[("gc_heap_generation", &["gen2"])]),
+    Rule::collections("dotnet_gc_collections", "major").when(&[("dotnet_gc_heap_generation", &["gen2"])]),
+    Rule::rate("dotnet_gc_pause_time", Unit::Ratio, names::PAUSE_COLLECTING).worst(),
     Rule::level("dotnet_thread_pool_queue_length", COUNT, names::OFFLOAD_QUEUED),
     Rule::level("dotnet_thread_pool_thread_count", COUNT, names::OFFLOAD_CAPACITY),
 ];
@@ -251,11 +284,33 @@ const OTEL_COMMON: &[Rule] = &[
     Rule::of("http_server_request_duration", Take::Calls, names::SERVER_REQUESTS).about(&["http_route"]),
 ];
 
-/// express-prom-bundle, fastify-metrics, starlette_exporter and Go's usual middleware agree on this one name.
+/// express-prom-bundle, fastify-metrics, prometheus-fastapi-instrumentator, prometheus-flask-exporter and Go's usual middleware agree on one
+/// name; django-prometheus and starlette_exporter have their own.
 const HTTP: &[Rule] = &[
-    Rule::durations("http_request_duration", names::SERVER_HANDLER).about(&["route", "path", "handler"]),
-    Rule::of("http_request_duration", Take::Calls, names::SERVER_REQUESTS)
-        .about(&["route", "path", "handler"]),
+    Rule::durations("http_request_duration", names::SERVER_HANDLER).about(ROUTE),
+    Rule::of("http_request_duration", Take::Calls, names::SERVER_REQUESTS).about(ROUTE),
+    Rule::durations("django_http_requests_latency_seconds_by_view_method", names::SERVER_HANDLER)
+        .about(ROUTE),
+    Rule::of("django_http_requests_latency_seconds_by_view_method", Take::Calls, names::SERVER_REQUESTS)
+        .about(ROUTE),
+    Rule::durations("starlette_request_duration", names::SERVER_HANDLER).about(ROUTE),
+    Rule::of("starlette_request_duration", Take::Calls, names::SERVER_REQUESTS).about(ROUTE),
+];
+const ROUTE: &[&str] = &["route", "path", "handler", "view"];
+
+/// prometheus_client/gc_collector.py. CPython counts what its collector does, and times none of it; it tells nothing of its heap.
+const PYTHON: &[Rule] = &[
+    Rule::collections("python_gc_collections", "minor").when(&[("generation", &["=0", "=1"])]),
+    Rule::collections("python_gc_collections", "major").when(&[("generation", &["=2"])]),
+];
+
+/// prometheus_client/process_collector.py (Python), prom-client's and client_golang's, which agree. Who sees the process itself goes before
+/// them.
+const PROCESS: &[Rule] = &[
+    Rule::rate("process_cpu", Unit::Cores, names::PROCESS_CPU),
+    Rule::level("process_resident_memory", BYTES, names::PROCESS_RESIDENT),
+    Rule::level("process_open_fds", COUNT, names::PROCESS_DESCRIPTORS),
+    Rule::level("process_max_fds", COUNT, names::PROCESS_DESCRIPTOR_LIMIT).worst(),
 ];
 
 /// collector/{pg_stat_user_tables,pg_stat_activity,pg_stat_statements,pg_settings}.go and queries of cmd/postgres_exporter.
@@ -266,9 +321,14 @@ const POSTGRES: &[Rule] = &[
     Rule::level("pg_stat_activity_count", COUNT, names::DB_ACTIVE).when(&[("state", &["^active"])]),
     Rule::level("pg_stat_activity_count", COUNT, names::DB_WAITING)
         .when(&[("state", &["^active"]), ("wait_event_type", &["Lock"])]),
+    Rule::level("pg_stat_activity_count", COUNT, names::DB_IDLE_IN_TRANSACTION)
+        .when(&[("state", &["^idle in transaction"])]),
+    Rule::level("pg_stat_activity_max_tx_duration", NS, names::DB_LONGEST_TRANSACTION).worst(),
     Rule::level("pg_settings_max_connections", COUNT, names::DB_CONNECTION_LIMIT).worst(),
     Rule::rate("pg_stat_statements_calls", PER_S, names::DB_CALLS).about(&["queryid"]),
     Rule::rate("pg_stat_statements_rows", PER_S, names::DB_ROWS).about(&["queryid"]),
+    Rule::durations("pg_stat_statements", names::DB_TIME).part(Part::Sum).about(&["queryid"]),
+    Rule::durations("pg_stat_statements_calls", names::DB_TIME).part(Part::Count).about(&["queryid"]),
 ];
 
 /// collector/collector.go: rows of SHOW POOLS and SHOW CONFIG.
@@ -286,6 +346,11 @@ const REDIS: &[Rule] = &[
     Rule::rate("redis_keyspace_misses", PER_S, "cache.*.misses").member(REDIS_NAME),
     Rule::rate("redis_evicted_keys", PER_S, "cache.*.evictions").member(REDIS_NAME),
     Rule::rate("redis_expired_keys", PER_S, "cache.*.expired").member(REDIS_NAME),
+    Rule::rate("redis_commands_processed", PER_S, "cache.*.commands").member(REDIS_NAME),
+    Rule::level("redis_memory_used", BYTES, "cache.*.memory").member(REDIS_NAME),
+    Rule::level("redis_memory_max", BYTES, "cache.*.memory-limit").member(REDIS_NAME),
+    Rule::level("redis_connected_clients", COUNT, "cache.*.connections").member(REDIS_NAME),
+    Rule::level("redis_blocked_clients", COUNT, "cache.*.blocked").member(REDIS_NAME),
     Rule::level("redis_db_keys", COUNT, "cache.*.entries").member(REDIS_NAME),
 ];
 const REDIS_NAME: &[&str] = &["redis"];

@@ -23,6 +23,7 @@ use timeline::text::clean;
 
 use super::age::Age;
 use super::fetch::{self, FetchError, WORDS};
+use super::naming;
 use super::troubles::Troubles;
 use super::{Agreement, AttachError, Attached, Crew, Shared, Sink, Source};
 pub(super) use own::Own;
@@ -122,8 +123,10 @@ impl Metrics {
         if authority.is_empty() || !authority.chars().all(plain) || url.contains(char::is_whitespace) {
             return Err(MetricsError::BadAddress(shown(url)));
         }
-        let port = authority.rsplit_once(':').map_or("80", |(_, port)| port);
-        let instance = format!("{NAME}-{}", clean(port, 60));
+        let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
+        let path =
+            url.split(['?', '#']).next().and_then(|u| u.split_once(authority)).map_or("", |(_, path)| path);
+        let instance = naming::server(NAME, host, &clean(port, 60), path, sink);
         Ok(Self {
             url: url.to_owned(),
             http: fetch::client(),

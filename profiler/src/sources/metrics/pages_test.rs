@@ -101,6 +101,87 @@ cache_gets_total{cache=\"c\",result=\"hit\"} 7\ncache_gets_total{cache=\"c\",res
 }
 
 #[test]
+fn an_application_that_counts_what_an_exporter_does_keeps_its_own_figures() {
+    let node = "nodejs_heap_size_used_bytes 1048576\nshop_pg_stat_activity_count{state=\"active\"} 3\n\
+        http_request_duration_seconds_sum 1\nhttp_request_duration_seconds_count 1\n";
+    let go = "go_memstats_heap_alloc_bytes 1048576\nshop_pg_stat_activity_count{state=\"active\"} 3\n";
+    for page in [node, node.replace("shop_", "").as_str(), go] {
+        let told = told(&format!("{page}# -- later\n{page}"));
+        assert!(told.contains("heap.used [] Level Sum Exact = 1.00 MiB"), "{told}");
+        assert!(told.contains("db.connections [] Level Sum Exact = 3"), "{told}");
+        assert!(page == go || told.contains("server.requests"), "{told}");
+    }
+    // Exporters are made with Go: its runtime beside their own names is theirs.
+    let exporter = told(&go.replace("shop_", ""));
+    assert!(exporter.contains("db.connections") && !exporter.contains("heap.used"), "{exporter}");
+}
+
+/// What `pages` come to in their last reading.
+fn told_last(pages: &str) -> Vec<String> {
+    let told = told(pages);
+    let last = told.rsplit("reading\n").next().unwrap_or_default();
+    last.lines().take_while(|line| !line.starts_with("of ")).map(|line| line.trim().to_owned()).collect()
+}
+
+#[test]
+fn sums_and_counts_that_go_by_names_of_their_own_are_durations() {
+    let page = |waits: u32, seconds: f64| {
+        format!(
+            "go_sql_wait_count_total{{db_name=\"orders\"}} {waits}\ngo_sql_wait_duration_seconds_total{{db_name=\"orders\"}} {seconds}\n"
+        )
+    };
+    assert_eq!(
+        told_last(&format!("{}# -- later\n{}", page(100, 5.0), page(110, 5.5))),
+        ["pool.orders.wait [] Inferred = [(50000, 10)]"]
+    );
+    let calls = |n: u32| format!("pg_stat_statements_calls_total{{queryid=\"7\"}} {n}\n");
+    let seconds = |s: f64| format!("pg_stat_statements_seconds_total{{queryid=\"7\"}} {s}\n");
+    assert_eq!(
+        told_last(&format!("{}{}# -- later\n{}{}", calls(10), seconds(1.0), calls(30), seconds(1.2))),
+        ["db.calls [7] Rate Sum Exact = 20/s", "db.time [7] Inferred = [(10000, 20)]"]
+    );
+    // Without the time that they took nothing is made up.
+    assert_eq!(
+        told_last(&format!("{}# -- later\n{}", calls(10), calls(30))),
+        ["db.calls [7] Rate Sum Exact = 20/s"]
+    );
+}
+
+#[test]
+fn limits_that_are_none_are_left_out_and_pauses_without_a_count_are_a_share() {
+    let page = |pauses: f64| {
+        format!(
+            "jvm_memory_max_bytes{{area=\"heap\",id=\"G1 Eden Space\"}} -1\njvm_memory_max_bytes{{area=\"heap\",id=\"G1 Old Gen\"}} 2097152\n\
+             redis_memory_max_bytes 0\nredis_blocked_clients 2\ndotnet_gc_pause_time_seconds_total {pauses}\nprocess_cpu_seconds_total {pauses}\n"
+        )
+    };
+    // The exporter's page has no figures of the process behind it.
+    assert_eq!(
+        told_last(&format!("{}# -- later\n{}", page(1.0), page(1.25))),
+        [
+            "heap.limit [] Level Sum Exact = 2.00 MiB",
+            "pause.collecting [] Rate Max Exact = 25.0 %",
+            "cache.redis.blocked [] Level Sum Exact = 2"
+        ]
+    );
+    let python = |n: u32, cpu: f64| {
+        format!(
+            "python_gc_collections_total{{generation=\"0\"}} {}\npython_gc_collections_total{{generation=\"1\"}} {n}\n\
+             python_gc_collections_total{{generation=\"2\"}} {n}\nprocess_cpu_seconds_total {cpu}\n",
+            10 * n
+        )
+    };
+    assert_eq!(
+        told_last(&format!("{}# -- later\n{}", python(3, 1.0), python(4, 1.5))),
+        [
+            "pause.collections [minor] Rate Sum Exact = 11/s",
+            "pause.collections [major] Rate Sum Exact = 1/s",
+            "process.cpu [] Rate Sum Exact = 0.50 cores"
+        ]
+    );
+}
+
+#[test]
 fn beside_another_source_heap_and_pauses_are_left_out() {
     let mut scrape = Scrape::new("metrics", "metrics-1", Some(Agreement::default()), Arc::default());
     let mut told = Told::default();

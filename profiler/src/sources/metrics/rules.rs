@@ -26,12 +26,16 @@ pub(in crate::sources) struct Rule {
     pub member: &'static [&'static str],
     /// Labels of which the first that is there is the subject.
     pub subject: &'static [&'static str],
+    /// The subject where there is none of them.
+    pub otherwise: &'static str,
     /// What is made of its values.
     pub take: Take,
     /// How instances and series of the lane add up.
     pub combine: Combine,
     /// What one unit of the metric's values comes to in the lane's, where that does not follow from its name.
     pub factor: Option<f64>,
+    /// Which part of a histogram or summary it is, where it goes by a name of its own: `go_sql_wait_count`.
+    pub part: Option<Part>,
 }
 
 /// What is made of a metric's values.
@@ -51,7 +55,18 @@ pub(in crate::sources) enum Take {
 
 impl Rule {
     pub(super) const fn of(stem: &'static str, take: Take, lane: &'static str) -> Self {
-        Self { stem, when: &[], lane, member: &[], subject: &[], take, combine: Combine::Sum, factor: None }
+        Self {
+            stem,
+            when: &[],
+            lane,
+            member: &[],
+            subject: &[],
+            otherwise: "",
+            take,
+            combine: Combine::Sum,
+            factor: None,
+            part: None,
+        }
     }
 
     pub(super) const fn level(stem: &'static str, unit: Unit, lane: &'static str) -> Self {
@@ -70,6 +85,12 @@ impl Rule {
         Self { combine: Combine::Max, ..Self::of(stem, Take::Pauses(kind), timeline::lane::names::PAUSE) }
     }
 
+    /// Collections of a kind that are counted without their time.
+    pub(super) const fn collections(stem: &'static str, kind: &'static str) -> Self {
+        let lane = timeline::lane::names::PAUSE_COLLECTIONS;
+        Self { otherwise: kind, ..Self::rate(stem, Unit::PerSecond, lane) }
+    }
+
     pub(super) const fn when(self, when: &'static [(&'static str, &'static [&'static str])]) -> Self {
         Self { when, ..self }
     }
@@ -84,6 +105,10 @@ impl Rule {
 
     pub(super) const fn worst(self) -> Self {
         Self { combine: Combine::Max, ..self }
+    }
+
+    pub(super) const fn part(self, part: Part) -> Self {
+        Self { part: Some(part), ..self }
     }
 
     /// Do the labels of `line` meet the rule's conditions?
@@ -114,7 +139,10 @@ impl Rule {
             (Unit::Ns, None) => Some(1e9),
             (Unit::Bytes | Unit::BytesPerSecond, Some(Suffix::Bytes(n))) => Some(n),
             (Unit::Ratio, Some(Suffix::Percent)) => Some(0.01),
-            (Unit::Ns, _) | (_, Some(Suffix::Time(_) | Suffix::Bytes(_) | Suffix::Percent)) => None,
+            // So much time of each second.
+            (Unit::Ratio | Unit::Cores, Some(Suffix::Time(ns))) => Some(ns / 1e9),
+            (Unit::Ns | Unit::Cores, _) => None,
+            (_, Some(Suffix::Time(_) | Suffix::Bytes(_) | Suffix::Percent)) => None,
             _ => Some(1.0),
         }
     }
@@ -142,6 +170,8 @@ pub(in crate::sources) struct Met {
     pub part: Part,
     /// Factor from the page's unit to the lane's.
     pub scale: f64,
+    /// Did other words stand in front of the rule's name?
+    pub prefixed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -230,17 +260,18 @@ pub(super) fn stems(name: &str) -> (String, String) {
 fn by_unit(base: &str, part: Part, rules: &ByStem, prefix_words: usize) -> Vec<Met> {
     let (stem, unit) = without_unit(base);
     let mut stem = Some(stem);
-    for _ in 0..=prefix_words {
+    for words in 0..=prefix_words {
         let Some(tried) = stem else { break };
         if let Some(rules) = rules.get(tried) {
             let met = |&(dialect, rule): &(usize, &'static Rule)| {
-                let fits = match rule.take {
-                    Take::Level(_) | Take::Rate(_) => part == Part::Whole,
-                    Take::Calls => part == Part::Count,
-                    Take::Durations | Take::Pauses(_) => part != Part::Whole,
+                let fits = match (rule.take, rule.part) {
+                    (Take::Level(_) | Take::Rate(_), _) | (_, Some(_)) => part == Part::Whole,
+                    (Take::Calls, None) => part == Part::Count,
+                    (Take::Durations | Take::Pauses(_), None) => part != Part::Whole,
                 };
                 let scale = if fits { rule.scale(unit) } else { None };
-                scale.map(|scale| Met { rule, dialect, part, scale })
+                let (part, prefixed) = (rule.part.unwrap_or(part), words > 0);
+                scale.map(|scale| Met { rule, dialect, part, scale, prefixed })
             };
             return rules.iter().filter_map(met).collect();
         }
@@ -271,6 +302,12 @@ mod tests {
         assert_eq!(met("cache_gets_total"), Some(("cache_gets", Part::Whole, 1.0)));
         assert_eq!(met("app_cache_gets_total"), None, "two words are too few behind a prefix");
         assert_eq!(met("nodejs_heap_size_used_seconds"), None, "bytes are no seconds");
+        assert_eq!(met("go_sql_wait_count_total").map(|m| m.1), Some(Part::Count));
+        assert_eq!(
+            met("go_sql_wait_duration_seconds_total"),
+            Some(("go_sql_wait_duration", Part::Sum, 1e9)),
+            "parts by names of their own"
+        );
         assert_eq!(met("my_own_metric"), None);
     }
 
@@ -280,7 +317,9 @@ mod tests {
             for rule in dialect.rules {
                 let suffix = match rule.take {
                     Take::Level(Unit::Bytes) => "_bytes",
+                    Take::Rate(Unit::Ratio | Unit::Cores) => "_seconds",
                     Take::Level(_) | Take::Rate(_) => "",
+                    _ if rule.part.is_some() => "",
                     _ => "_count",
                 };
                 let found = lookup(&format!("{}{suffix}", rule.stem));

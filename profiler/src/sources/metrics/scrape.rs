@@ -15,7 +15,7 @@ use timeline::text::clean;
 use timeline::{Combine, LaneId, LaneSpec, MonoNs, Quality, Shape, Unit};
 
 use super::buckets::Buckets;
-use super::dialects;
+use super::dialects::{self, Whose};
 use super::line::Line;
 use super::own::Own;
 use super::rules::{Met, Part, Take};
@@ -27,6 +27,8 @@ const MAX_LANES: usize = 512;
 const MAX_SERIES: usize = 16_384;
 /// Most pauses of one reading that become events of their own; the rest is counted.
 const MAX_PAUSES: u64 = 8;
+/// What comes so soon after a reading is a part of it: what is new in it has not begun since. Nothing is read so often.
+const AT_ONCE: Duration = Duration::from_millis(50);
 /// Longest member of a family.
 const MEMBER_MAX: usize = 60;
 
@@ -46,7 +48,7 @@ pub(in crate::sources) struct Scrape {
     beside: Option<Agreement>,
     /// Was there a whole reading before?
     read_before: bool,
-    /// Speaks the page of another process?
+    /// Is it an exporter's page, on which the runtime's own figures are not the target's?
     exporter: bool,
     /// What was turned away, by reason.
     pub refused: BTreeMap<&'static str, u64>,
@@ -75,8 +77,12 @@ struct Slot {
     declared: bool,
     /// The page has it.
     seen: bool,
+    /// When it had it last, and since when that told of it. One reading may come in parts, milliseconds apart.
+    read: Option<(MonoNs, Option<MonoNs>)>,
     /// It has something to compare with.
     moved: bool,
+    /// Of durations: their sum is there.
+    summed: bool,
     total: f64,
     buckets: Buckets,
 }
@@ -113,6 +119,7 @@ impl Scrape {
         for slot in &mut self.slots {
             slot.seen = false;
             slot.moved = false;
+            slot.summed = false;
             slot.total = 0.0;
             slot.buckets.clear();
         }
@@ -126,8 +133,11 @@ impl Scrape {
     /// Takes a line whose name met `met`.
     pub fn take(&mut self, met: &[Met], line: &Line<'_>) {
         let mut moved = None;
+        let whose = |m: &Met| dialects::ALL[m.dialect].whose;
+        let exported = met.iter().any(|m| whose(m) == Whose::Another);
         for one in met.iter().filter(|m| m.rule.fits(line)) {
-            self.exporter |= dialects::ALL[one.dialect].exporter;
+            // An exporter's names have no prefix: an application that has put its own before one writes no exporter's page.
+            self.exporter |= whose(one) == Whose::Another && !one.prefixed;
             if let Take::Level(_) = one.rule.take {
                 if line.grown {
                     return self.refuse("levels of which only the changes are sent");
@@ -140,7 +150,7 @@ impl Scrape {
                 continue;
             }
             if moved.is_none() {
-                let Some(m) = self.counter(line) else { return };
+                let Some(m) = self.counter(line, exported) else { return };
                 moved = Some(m);
             }
             self.counted(one, line, moved.as_ref());
@@ -148,9 +158,10 @@ impl Scrape {
     }
 
     fn level(&mut self, met: &Met, line: &Line<'_>) {
-        // A figure that is not there is written as NaN or -1; a time, also as 0 (prom-client's lag of an interval without a look).
-        let time = matches!(met.rule.take, Take::Level(Unit::Ns));
-        if !line.value.is_finite() || line.value < 0.0 || time && line.value == 0.0 {
+        // A figure that is not there is written as NaN or -1; a time, also as 0 (prom-client's lag of an interval without a look), and
+        // a limit that is none.
+        let never_zero = matches!(met.rule.take, Take::Level(Unit::Ns)) || met.rule.lane.ends_with("limit");
+        if !line.value.is_finite() || line.value < 0.0 || never_zero && line.value == 0.0 {
             return;
         }
         let value = line.value * met.scale;
@@ -178,14 +189,17 @@ impl Scrape {
         let increase = if let Some(Moved::By(increase)) = moved { *increase } else { 0.0 };
         match (met.part, le) {
             (Part::Bucket, Some(le)) => slot.buckets.bucket(le, increase),
-            (Part::Sum, _) => slot.buckets.sum += increase * met.scale,
+            (Part::Sum, _) => {
+                slot.summed = true;
+                slot.buckets.sum += increase * met.scale;
+            }
             (Part::Count, _) if !matches!(slot.take, Take::Calls) => slot.buckets.count += increase,
             _ => slot.total += increase * met.scale,
         }
     }
 
-    /// By how much a counter has grown; none if it is none, or is there twice.
-    fn counter(&mut self, line: &Line<'_>) -> Option<Moved> {
+    /// By how much a counter has grown; none if it is none, or is there twice. `exported`: it is an exporter's.
+    fn counter(&mut self, line: &Line<'_>, exported: bool) -> Option<Moved> {
         if !line.value.is_finite() || line.value < 0.0 {
             self.refuse("counters that are no positive number");
             return None;
@@ -193,7 +207,7 @@ impl Scrape {
         if line.grown {
             return Some(Moved::By(line.value));
         }
-        let (turn, born) = (self.turn, self.read_before && !self.exporter);
+        let (turn, born) = (self.turn, self.read_before && !exported);
         let full = self.last.len() >= MAX_SERIES;
         match self.last.entry(series(line)) {
             Entry::Occupied(mut known) => {
@@ -253,7 +267,9 @@ impl Scrape {
             id: None,
             declared: false,
             seen: false,
+            read: None,
             moved: false,
+            summed: false,
             total: 0.0,
             buckets: Buckets::default(),
         });
@@ -263,21 +279,27 @@ impl Scrape {
     /// Ends a reading and hands over what it gave. `since` is when the last one was, if there was one.
     pub fn end(&mut self, since: Option<MonoNs>, at: MonoNs, sink: &mut dyn Sink) {
         self.read_before = true;
+        let before = since.filter(|since| at.since(*since) >= AT_ONCE);
         let mut order: Vec<usize> = (0..self.slots.len()).filter(|&i| self.slots[i].seen).collect();
         order.sort_by_key(|&i| self.slots[i].key.dialect);
         let mut pauses: BTreeMap<usize, (LaneId, f64)> = BTreeMap::new();
         for i in order {
             let slot = &mut self.slots[i];
             let dialect = slot.key.dialect;
-            if self.exporter && !dialects::ALL[dialect].exporter && dialect != dialects::OWN {
+            if self.exporter && dialects::ALL[dialect].whose == Whose::Exporters {
                 continue;
             }
             let lane = (slot.key.lane.clone(), slot.key.subject.clone());
             if *self.owners.entry(lane).or_insert(slot.key.dialect) != slot.key.dialect {
                 continue;
             }
+            let since = slot.since(before, at);
             if let Some(agreement) = self.beside.as_ref().filter(|_| self_told(&slot.key)) {
                 slot.compare(since, at, agreement);
+                continue;
+            }
+            // How many there were is not how long they took.
+            if slot.take == Take::Durations && !slot.summed && !slot.buckets.are_there() {
                 continue;
             }
             slot.declare(&self.instance, sink);
@@ -326,6 +348,17 @@ impl Scrape {
 }
 
 impl Slot {
+    /// Since when what this reading gave has come; `before` is when another reading was. A second part has come since the first one did.
+    fn since(&mut self, before: Option<MonoNs>, at: MonoNs) -> Option<MonoNs> {
+        let since = match self.read {
+            Some((last, since)) if at.since(last) < AT_ONCE => since,
+            Some((last, _)) => Some(last),
+            None => before,
+        };
+        self.read = Some((at, since));
+        since
+    }
+
     /// Hands what this reading gave to the comparison.
     fn compare(&self, since: Option<MonoNs>, at: MonoNs, agreement: &Agreement) {
         let passed = since.filter(|_| self.moved).map(|since| at.since(since).as_secs_f64().max(1e-3));
@@ -391,7 +424,7 @@ impl Slot {
 
 /// Is it what a source inside the process, or at its runtime's counters, tells exactly?
 fn self_told(key: &SlotKey) -> bool {
-    key.lane.starts_with("heap.") || !key.pause.is_empty()
+    key.lane.starts_with("heap.") || key.lane.starts_with("pause.")
 }
 
 fn within(interval: Duration) -> String {
@@ -408,7 +441,7 @@ fn key(met: &Met, line: &Line<'_>) -> SlotKey {
     SlotKey {
         dialect: met.dialect,
         lane,
-        subject: first(met.rule.subject).map(|s| clean(s, LABEL_MAX)).unwrap_or_default(),
+        subject: clean(first(met.rule.subject).unwrap_or(met.rule.otherwise), LABEL_MAX),
         pause: if let Take::Pauses(kind) = met.rule.take { kind } else { "" },
     }
 }

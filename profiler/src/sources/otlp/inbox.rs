@@ -1,8 +1,11 @@
 //! The inbox: who sends, and what lanes become of it.
 //!
-//! Owns the senders (an OpenTelemetry resource each: a process), their instance names and their clocks. One request after the other is taken.
+//! Owns the senders (an OpenTelemetry resource each: a process), what tells one from another, their instance names and their clocks. One
+//! request after the other is taken, and all that it holds of a sender, in however many blocks, is one reading.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,15 +32,21 @@ const CLOCK_SET_NS: i128 = 60_000_000_000;
 const INTERVALS: u32 = 3;
 const SILENT: Duration = Duration::from_secs(5);
 
+/// What tells processes apart, where they tell their id or that of their process.
+const IDENTITY: [&str; 6] =
+    ["service.namespace", "service.name", "service.instance.id", "process.pid", "host.name", "container.id"];
+
 /// All that is known of the senders.
 pub(super) struct Inbox {
     own: Arc<Own>,
     beside: Option<Agreement>,
-    senders: BTreeMap<String, Sender>,
+    /// By their [`identity`].
+    senders: BTreeMap<u64, Sender>,
     pub troubles: Troubles,
 }
 
 struct Sender {
+    instance: String,
     scrape: Scrape,
     age: Age,
     newest: Option<MonoNs>,
@@ -57,8 +66,9 @@ impl Inbox {
 
     /// Takes a request in; `received` is when it was complete.
     pub fn take(&mut self, request: &Request, received: MonoNs, sink: &mut dyn Sink) -> Result<(), Refusal> {
+        let open = BTreeMap::new();
         let mut delivery =
-            Delivery { inbox: self, sink, received, to: None, named: None, newest_ns: 0, crowd: false };
+            Delivery { inbox: self, sink, received, to: None, named: None, open, crowd: false };
         let read = match request.form {
             Form::Protobuf => wire::read(&request.body, &mut delivery)
                 .map_err(|why| Refusal::new(400, format!("no metrics in protobuf: {why}"))),
@@ -66,7 +76,7 @@ impl Inbox {
                 Refusal::new(400, format!("no metrics in JSON: {}", clean(&why.to_string(), 120)))
             }),
         };
-        read?; // what came of a resource in front of the mistake is no whole reading
+        read?; // what came in front of the mistake is no whole reading
         delivery.end();
         let crowd = delivery.crowd;
         if crowd { Err(Refusal::new(429, "more than 16 senders")) } else { Ok(()) }
@@ -74,13 +84,13 @@ impl Inbox {
 
     /// Tells how old the newest figures of each are, and who has fallen silent.
     pub fn look(&mut self, now: MonoNs, sink: &mut dyn Sink) {
-        for (instance, sender) in &mut self.senders {
+        for sender in self.senders.values_mut() {
             let newest = sender.newest.unwrap_or(sender.attached);
             sender.age.tell(newest, now, sink);
             let usual = (sender.interval * INTERVALS).max(SILENT);
             if sender.interval > Duration::ZERO && now.since(newest) > usual {
                 let what = format!("has sent nothing for {} s", usual.as_secs());
-                sender.troubles.began(instance, "silent", &what, sink);
+                sender.troubles.began(&sender.instance, "silent", &what, sink);
             }
         }
     }
@@ -96,52 +106,63 @@ struct Delivery<'a> {
     inbox: &'a mut Inbox,
     sink: &'a mut dyn Sink,
     received: MonoNs,
-    to: Option<String>,
+    /// Whose figures come now.
+    to: Option<u64>,
     named: Option<Named>,
-    /// By the sender's clock.
-    newest_ns: u64,
+    /// Whose figures have come so far, and the newest's time by their clock.
+    open: BTreeMap<u64, u64>,
     /// A sender came for whom there is no room.
     crowd: bool,
 }
 
 impl Delivery<'_> {
-    /// What came so far was one sender's reading.
+    /// What came is one reading of each.
     fn end(&mut self) {
-        let Some(instance) = self.to.take() else { return };
-        let newest_ns = std::mem::take(&mut self.newest_ns);
-        if let Some(sender) = self.inbox.senders.get_mut(&instance) {
-            sender.end(&instance, newest_ns, self.received, self.sink);
+        for (who, newest_ns) in std::mem::take(&mut self.open) {
+            if let Some(sender) = self.inbox.senders.get_mut(&who) {
+                sender.end(newest_ns, self.received, self.sink);
+            }
         }
+    }
+
+    /// A sender that has not come before.
+    fn admit(&mut self, who: u64, attributes: &[Attribute<'_>]) {
+        let name = name(attributes);
+        let instance = self.sink.instance(&name, &name);
+        let sender = Sender {
+            scrape: Scrape::new(NAME, &instance, self.inbox.beside.clone(), Arc::clone(&self.inbox.own)),
+            age: Age::declare(NAME, &instance, self.sink),
+            newest: None,
+            attached: self.received,
+            interval: Duration::ZERO,
+            offset: None,
+            troubles: Troubles::new(NAME),
+            said_refused: 0,
+            said_dialects: 0,
+            instance,
+        };
+        self.sink.note(NAME, &format!("{} sends metrics", sender.instance));
+        self.inbox.senders.insert(who, sender);
     }
 }
 
 impl Taker for Delivery<'_> {
     fn resource(&mut self, attributes: &[Attribute<'_>]) -> bool {
-        self.end();
-        let instance = instance(attributes);
-        if !self.inbox.senders.contains_key(&instance) {
+        self.to = None;
+        let who = identity(attributes);
+        if !self.inbox.senders.contains_key(&who) {
             if self.inbox.senders.len() >= MAX_SENDERS {
                 self.crowd = true;
                 return false;
             }
-            let sender = Sender {
-                scrape: Scrape::new(NAME, &instance, self.inbox.beside.clone(), Arc::clone(&self.inbox.own)),
-                age: Age::declare(NAME, &instance, self.sink),
-                newest: None,
-                attached: self.received,
-                interval: Duration::ZERO,
-                offset: None,
-                troubles: Troubles::new(NAME),
-                said_refused: 0,
-                said_dialects: 0,
-            };
-            self.inbox.senders.insert(instance.clone(), sender);
-            self.sink.note(NAME, &format!("{instance} sends metrics"));
+            self.admit(who, attributes);
         }
-        if let Some(sender) = self.inbox.senders.get_mut(&instance) {
+        if let (Entry::Vacant(place), Some(sender)) = (self.open.entry(who), self.inbox.senders.get_mut(&who))
+        {
+            place.insert(0);
             sender.scrape.begin();
         }
-        self.to = Some(instance);
+        self.to = Some(who);
         true
     }
 
@@ -152,9 +173,10 @@ impl Taker for Delivery<'_> {
     }
 
     fn point(&mut self, metric: &Metric<'_>, point: Point<'_>) {
-        let sender = self.to.as_ref().and_then(|to| self.inbox.senders.get_mut(to));
-        if let (Some(sender), Some(named)) = (sender, &self.named) {
-            self.newest_ns = self.newest_ns.max(point.time_ns);
+        let Some(who) = self.to else { return };
+        if let (Some(sender), Some(named)) = (self.inbox.senders.get_mut(&who), &self.named) {
+            let newest_ns = self.open.entry(who).or_default();
+            *newest_ns = point.time_ns.max(*newest_ns);
             named.lines(metric.delta, point, &mut sender.scrape);
         }
     }
@@ -167,13 +189,15 @@ impl Taker for Delivery<'_> {
 }
 
 impl Sender {
-    fn end(&mut self, instance: &str, newest_ns: u64, received: MonoNs, sink: &mut dyn Sink) {
+    fn end(&mut self, newest_ns: u64, received: MonoNs, sink: &mut dyn Sink) {
         let at = self.ours(newest_ns, received);
         if let Some(before) = self.newest {
-            self.interval = at.since(before);
+            // One reading in several requests comes at once: that is not how often it comes.
+            self.interval = at.since(before).max(self.interval / 2);
         }
         self.scrape.end(self.newest, at, sink);
         self.newest = Some(at);
+        let instance = &self.instance;
         self.troubles.over(instance, sink);
         let known = self.scrape.dialects();
         if known.len() > self.said_dialects {
@@ -204,33 +228,68 @@ impl Sender {
     }
 }
 
-/// `otlp-shop-4711`: the service, and which of its processes.
-fn instance(attributes: &[Attribute<'_>]) -> String {
+/// Who sends: by its whole id, and its process id; where it tells neither, by all that it tells of itself. Two with one number of 64 bits
+/// among 16 do not come.
+fn identity(attributes: &[Attribute<'_>]) -> u64 {
+    let told = |name: &str| attributes.iter().any(|(key, value)| key == name && !value.is_empty());
+    let has_id = told("service.instance.id") || told("process.pid");
+    let mut of: Vec<&Attribute<'_>> =
+        attributes.iter().filter(|(key, _)| !has_id || IDENTITY.contains(&&**key)).collect();
+    of.sort();
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// `otlp-shop-4711`: the service, and which of its processes. Others may be called so, too.
+fn name(attributes: &[Attribute<'_>]) -> String {
     let of = |name: &str| {
         let found = attributes.iter().find(|(key, value)| key == name && !value.is_empty());
         found.map(|(_, value)| clean(value, PART_MAX).replace(' ', "-"))
     };
-    let which = of("process.pid").or_else(|| {
-        // Mostly a random one of 36 characters, of which eight tell apart.
-        of("service.instance.id").map(|id| id.chars().take(8).collect())
-    });
+    let which = of("process.pid").or_else(|| of("service.instance.id").map(short));
     let parts = [Some(NAME.to_owned()), of("service.name"), which];
     parts.into_iter().flatten().collect::<Vec<_>>().join("-")
+}
+
+/// An id is mostly a random one of 36 characters, of which eight are enough to be shown.
+fn short(id: String) -> String {
+    let random = id.len() == 36 && id.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    if random { id.chars().take(8).collect() } else { id }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn attributes(pairs: &[(&'static str, &'static str)]) -> Vec<Attribute<'static>> {
+        pairs.iter().map(|&(k, v)| (k.into(), v.into())).collect()
+    }
+
     #[test]
     fn a_sender_is_named_after_its_service_and_process() {
-        let of = |pairs: &[(&'static str, &'static str)]| {
-            let attributes: Vec<Attribute<'_>> = pairs.iter().map(|&(k, v)| (k.into(), v.into())).collect();
-            instance(&attributes)
-        };
+        let of = |pairs: &[(&'static str, &'static str)]| name(&attributes(pairs));
         assert_eq!(of(&[]), "otlp");
         assert_eq!(of(&[("service.name", "my shop"), ("process.pid", "7")]), "otlp-my-shop-7");
-        assert_eq!(of(&[("service.name", "s"), ("service.instance.id", "0123456789")]), "otlp-s-01234567");
+        let random = "01234567-89ab-cdef-0123-456789abcdef";
+        assert_eq!(of(&[("service.name", "s"), ("service.instance.id", random)]), "otlp-s-01234567");
+        let chosen = [("service.name", "s"), ("service.instance.id", "shop-worker-1")];
+        assert_eq!(of(&chosen), "otlp-s-shop-worker-1");
         assert!(of(&[("service.name", "\u{1b}[2J")]).chars().all(|c| !c.is_control()));
+    }
+
+    #[test]
+    fn processes_are_told_apart_by_their_whole_id_or_else_by_all_that_they_tell() {
+        let of = |pairs: &[(&'static str, &'static str)]| identity(&attributes(pairs));
+        let id = "service.instance.id";
+        assert_ne!(of(&[(id, "shop-worker-1")]), of(&[(id, "shop-worker-2")]));
+        assert_ne!(
+            of(&[("process.pid", "1"), ("host.name", "a")]),
+            of(&[("process.pid", "1"), ("host.name", "b")])
+        );
+        assert_ne!(of(&[("service.name", "s"), ("cell", "1")]), of(&[("service.name", "s"), ("cell", "2")]));
+        // Blocks of one process may be told under other words beside.
+        assert_eq!(of(&[(id, "x"), ("cell", "1")]), of(&[("cell", "2"), (id, "x")]));
+        assert_eq!(of(&[("a", "1"), ("b", "2")]), of(&[("b", "2"), ("a", "1")]));
     }
 }

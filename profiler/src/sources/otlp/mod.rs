@@ -74,8 +74,17 @@ pub fn attach(
         let one = Listener { listener: Arc::clone(&listener), inbox: Arc::clone(&inbox) };
         crew.run(one, sink.clone());
     }
-    crew.run(Teller { inbox, attached: MonoNs::now(), said: false }, sink);
-    Ok(Attached::new(about, crew))
+    crew.run(Teller { inbox: Arc::clone(&inbox), attached: MonoNs::now(), said: false }, sink);
+    let nobody = move || locked(&inbox).empty().then(|| nobody_at(address));
+    Ok(Attached::new(about, crew).lacking(nobody))
+}
+
+/// What a run that ends without a sender is told.
+fn nobody_at(address: SocketAddr) -> String {
+    format!(
+        "{NAME}: nobody has sent metrics to http://{address}/v1/metrics; an SDK sends them once a minute unless \
+         OTEL_METRIC_EXPORT_INTERVAL (milliseconds) says otherwise"
+    )
 }
 
 fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), OtlpError> {

@@ -10,7 +10,7 @@ use super::http::{Form, Request};
 use super::inbox::Inbox;
 use super::points::Taker;
 use super::{json, wire};
-use crate::sources::{Sink, SourceEvent};
+use crate::sources::{Naming, Sink, SourceEvent};
 
 /// A field of a message.
 fn bytes(number: u8, inside: &[u8]) -> Vec<u8> {
@@ -97,11 +97,13 @@ fn in_json(s: u64) -> String {
     )
 }
 
-/// What became of requests, as text.
+/// What became of requests, as text; and its samples.
 #[derive(Default)]
 struct Told {
     lanes: Vec<LaneSpec>,
     text: Vec<String>,
+    values: Vec<f64>,
+    naming: Naming,
 }
 
 impl Sink for Told {
@@ -115,6 +117,7 @@ impl Sink for Told {
     fn sample(&mut self, lane: LaneId, at: MonoNs, value: f64) {
         let spec = &self.lanes[lane.0 as usize];
         self.text.push(format!("{} s: {} = {}", at.0 / 1_000_000_000, spec.name, spec.unit.show(value)));
+        self.values.push(value);
     }
     fn histogram(&mut self, lane: LaneId, from: MonoNs, at: MonoNs, cells: Sparse) {
         let (from, at) = (from.0 / 1_000_000_000, at.0 / 1_000_000_000);
@@ -123,6 +126,9 @@ impl Sink for Told {
     fn event(&mut self, _: SourceEvent) {}
     fn note(&mut self, _: &str, text: &str) {
         self.text.push(text.to_owned());
+    }
+    fn instance(&mut self, short: &str, whole: &str) -> String {
+        self.naming.unique(short, whole)
     }
 }
 
@@ -159,6 +165,72 @@ fn what_has_come_since_is_no_whole_count_and_levels_cannot_be_sent_so() {
         sent("cache.gets", 4),
         sent("cache.size", 4)
     ]));
+}
+
+/// Second `s` of a counter of cache look-ups that has grown by `grown` since the one before, as `process` sends it.
+fn look_ups(process: &[(&str, &str)], cache: &str, grown: u64, s: u64) -> Vec<u8> {
+    let time = fixed(3, s * 1_000_000_000);
+    let labels = [label(7, "cache", cache), label(7, "result", "hit")].concat();
+    let point = bytes(1, &[time, fixed(6, grown * s), labels].concat());
+    let metrics = metric("cache.gets", "1", 7, &[point, varint(2, 2), varint(3, 1)]);
+    let attributes: Vec<u8> = process.iter().flat_map(|(key, value)| label(1, key, value)).collect();
+    bytes(1, &[bytes(1, &attributes), bytes(2, &metrics)].concat())
+}
+
+#[test]
+fn all_blocks_of_a_request_are_one_reading_and_so_are_requests_at_once() {
+    let process = [("service.name", "shop"), ("process.pid", "7")];
+    let block = |cache: &str, grown, s| look_ups(&process, cache, grown, s);
+    let both = |s| (Form::Protobuf, [block("a", 3, s), block("b", 5, s), block("a", 3, s)].concat());
+    let told = told((1..=3).map(both));
+    for second in [102, 103] {
+        for (cache, rate) in [("a", 3), ("b", 5)] {
+            assert_eq!(
+                told.matches(&format!("{second} s: cache.{cache}.hits = {rate}/s")).count(),
+                1,
+                "{told}"
+            );
+        }
+    }
+    assert!(told.contains("series that are there twice"), "{told}");
+
+    // In requests of their own, five milliseconds apart.
+    let (mut inbox, mut told) = (Inbox::new(Arc::default(), None), Told::default());
+    for s in 1..=3 {
+        for (i, cache) in ["a", "b"].into_iter().enumerate() {
+            let received = MonoNs((100 + s) * 1_000_000_000 + i as u64 * 5_000_000);
+            let request = Request { form: Form::Protobuf, body: block(cache, 4, s) };
+            inbox.take(&request, received, &mut told).unwrap();
+        }
+    }
+    let rates: Vec<f64> = told.values.iter().map(|v| (v * 10.0).round() / 10.0).collect();
+    assert_eq!(rates, [4.0; 4], "{:?}", told.text);
+}
+
+#[test]
+fn two_processes_are_two_senders_under_two_names() {
+    for (one, other) in [
+        (("service.instance.id", "shop-worker-1"), ("service.instance.id", "shop-worker-2")),
+        // Their eight characters are alike, too.
+        (
+            ("service.instance.id", "01234567-0000-0000-0000-000000000001"),
+            ("service.instance.id", "01234567-0000-0000-0000-000000000002"),
+        ),
+        (("deployment.cell", "a"), ("deployment.cell", "b")),
+    ] {
+        let requests = (1..=4).flat_map(|s| {
+            [(one, 3), (other, 500)].map(|(attribute, grown)| {
+                let body = look_ups(&[("service.name", "shop"), attribute], "c", grown, s);
+                (s, Request { form: Form::Protobuf, body })
+            })
+        });
+        let (mut inbox, mut told) = (Inbox::new(Arc::default(), None), Told::default());
+        for (s, request) in requests {
+            inbox.take(&request, MonoNs((100 + s) * 1_000_000_000), &mut told).unwrap();
+        }
+        assert_eq!(told.values, [3.0, 500.0, 3.0, 500.0, 3.0, 500.0], "{:?}", told.text);
+        assert_eq!(told.lanes.iter().filter(|l| l.name == "cache.c.hits").count(), 2, "{:?}", told.lanes);
+    }
 }
 
 struct Nothing;

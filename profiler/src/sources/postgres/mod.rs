@@ -99,22 +99,16 @@ fn explained(code: &str) -> String {
     format!("{code}{meaning}")
 }
 
-/// Attaches the server at `url` (`postgres://USER@HOST[:PORT][/DATABASE]`); `password` is empty where it takes none. With `statements` false
-/// another source tells of statements, and this one leaves them to it, but for their plans.
+/// Attaches the server at `url` (`postgres://USER@HOST[:PORT][/DATABASE]`); `password` is empty where it takes none.
 ///
 /// Asks once before it returns; later failures are told to the sink, and the connection is taken up again.
 ///
 /// # Errors
 /// [`AttachError::Postgres`]: nobody answers there, or not as PostgreSQL does, or not us.
-pub fn attach(
-    url: &str,
-    password: &str,
-    statements: bool,
-    sink: Box<dyn Sink>,
-) -> Result<Attached, AttachError> {
+pub fn attach(url: &str, password: &str, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
     let mut sink = Shared::new(sink);
     let failed = |why| AttachError::Postgres { url: shown(url), why };
-    let mut postgres = Postgres::new(url, password, statements, &mut sink).map_err(failed)?;
+    let mut postgres = Postgres::new(url, password, &mut sink).map_err(failed)?;
     postgres.read(&mut sink).map_err(failed)?;
     let about = format!("postgres at {}: {}", postgres.place.address(), postgres.about());
     sink.note(NAME, &about);
@@ -130,7 +124,6 @@ struct Postgres {
     facts: Facts,
     server: Server,
     statements: Statements,
-    tell_statements: bool,
     plans: Plans,
     turn: u32,
     newest: Option<MonoNs>,
@@ -169,6 +162,8 @@ const NO_EXTENSION: &str = "statements: shared_preload_libraries = 'pg_stat_stat
 const NO_LIBRARY: &str =
     "statements: shared_preload_libraries = 'pg_stat_statements' in postgresql.conf and a restart load them";
 const NO_STATEMENTS: &str = "statements (no right to pg_stat_statements)";
+const NOT_OURS: &str = "no plan of the slowest statement: another role sends it, and planning it would run functions that it calls with \
+    our rights; attached as that role, dyno shows its plan";
 const NO_SIGHT: &str =
     "what others' connections do, and their statements: GRANT pg_monitor TO the user lets it see them";
 
@@ -206,16 +201,15 @@ fn refusable<T>(asked: Result<T, PostgresError>) -> Result<Result<T, String>, Po
 }
 
 impl Postgres {
-    fn new(url: &str, password: &str, statements: bool, sink: &mut dyn Sink) -> Result<Self, PostgresError> {
+    fn new(url: &str, password: &str, sink: &mut dyn Sink) -> Result<Self, PostgresError> {
         let place = Place::read(url, &["postgres", "postgresql"], PORT, password);
         let place = place.filter(|p| !p.user.is_empty());
         let place = place.ok_or_else(|| PostgresError::BadAddress(shown(url)))?;
-        let instance = format!("{NAME}-{}", place.port);
+        let instance = place.instance(NAME, sink);
         Ok(Self {
             age: Age::declare(NAME, &instance, sink),
             server: Server::new(&instance),
-            statements: Statements::new(&instance, statements),
-            tell_statements: statements,
+            statements: Statements::new(&instance),
             place,
             instance,
             link: None,
@@ -239,10 +233,10 @@ impl Postgres {
         seen.extend(["scans by table", "buffer hits", "temporary files", "checkpoints"]);
         let mut unseen = Vec::new();
         match statements {
-            Ok(_) if self.tell_statements => {
-                seen.push("statements (exact counts; times are means of a second)")
+            Ok(_) => {
+                let plans = "plans of what our role sends";
+                seen.extend(["statements (exact counts; times are means of a second)", plans]);
             }
-            Ok(_) => seen.push("plans (statements are the agent's)"),
             Err(why) => unseen.push(*why),
         }
         if !sees_all {
@@ -318,10 +312,14 @@ impl Postgres {
         }
         let Some(slowest) = self.statements.tell(then, now, sink) else { return Ok(()) };
         let planned = self.plans.look(link, &schema, &slowest, &self.instance, deadline, sink);
-        if let Err(code) = refusable(planned)? {
-            let why =
-                format!("no plan of `{}`: the server refuses: {}", slowest.fingerprint, explained(&code));
-            self.troubles.say(&self.instance, &why, sink);
+        match refusable(planned)? {
+            Ok(true) => {}
+            Ok(false) => self.troubles.say(&self.instance, &NOT_OURS, sink),
+            Err(code) => {
+                let why =
+                    format!("no plan of `{}`: the server refuses: {}", slowest.fingerprint, explained(&code));
+                self.troubles.say(&self.instance, &why, sink);
+            }
         }
         Ok(())
     }

@@ -45,6 +45,15 @@ pub(super) fn texts(schema: &str, ids: &[i64]) -> String {
     )
 }
 
+/// The text of this one, if it was our own role that sent it.
+pub(super) fn own_text(schema: &str, id: i64) -> String {
+    format!(
+        "{OURS} SELECT left(query, {TEXT_MAX}) FROM {schema}.pg_stat_statements(true) \
+         WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+         AND userid = (SELECT oid FROM pg_roles WHERE rolname = current_user) AND queryid = {id} LIMIT 1"
+    )
+}
+
 /// What came to one statement.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Grown {
@@ -66,8 +75,6 @@ pub(super) struct Slowest {
 /// What is known of all statements.
 pub(super) struct Statements {
     instance: String,
-    /// Does nobody else tell of statements?
-    tell: bool,
     counters: Counters<(i64, u8)>,
     whole: bool,
     grown: Vec<Grown>,
@@ -77,10 +84,9 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    pub fn new(instance: &str, tell: bool) -> Self {
+    pub fn new(instance: &str) -> Self {
         Self {
             instance: instance.to_owned(),
-            tell,
             counters: Counters::default(),
             whole: false,
             grown: Vec::new(),
@@ -131,9 +137,7 @@ impl Statements {
             fingerprint: print.clone(),
             mean_ms: g.time_ms / g.calls,
         });
-        if self.tell {
-            self.lanes(named, then, now, sink);
-        }
+        self.lanes(named, then, now, sink);
         slowest
     }
 

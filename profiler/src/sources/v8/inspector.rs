@@ -95,6 +95,11 @@ pub(super) fn moved(pid: u32, address: SocketAddr) -> Result<SocketAddr, V8Error
         .ok_or_else(|| V8Error::NotOpened("it did not go to a free port when told".to_owned()))
 }
 
+/// Is the inspector at `address` that of `pid`?
+pub(super) fn is_of(pid: u32, address: SocketAddr) -> bool {
+    sockets::listening(pid).contains(&address)
+}
+
 /// What `look` finds within `time`.
 pub(super) fn within<T>(time: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let begin = MonoNs::now();

@@ -12,6 +12,7 @@ mod inspector;
 mod joiners;
 mod observers;
 mod profile;
+mod readers;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -27,7 +28,7 @@ use super::age::Age;
 use super::batches::{Answered, Batches};
 use super::stacks::Stacks;
 use super::troubles::Troubles;
-use super::{AttachError, Attached, Crew, Shared, Sink, Source};
+use super::{AttachError, Attached, Crew, Shared, Sink, Source, discover};
 use devtools::Session;
 use guard::Guard;
 pub use guard::{GuardCommand, guard};
@@ -35,6 +36,8 @@ use inspector::Before;
 use joiners::Joiners;
 use observers::{About, Observers};
 use profile::Profiles;
+use readers::Claim;
+pub use readers::Readers;
 
 /// How often a process is asked while it fails.
 const RETRY_PERIOD: Duration = Duration::from_millis(500);
@@ -76,6 +79,12 @@ pub enum V8Error {
     /// It has no inspector, and may not or cannot be given one.
     #[error("its inspector is not open and is not opened: {0}")]
     NotOpened(String),
+    /// The process that was asked for runs no more. Another one at its inspector's address is not it.
+    #[error("process {0} has ended")]
+    Gone(u32),
+    /// It was asked for in another way, too.
+    #[error("process {0} is read already")]
+    ReadAlready(u32),
 }
 
 impl V8Error {
@@ -84,9 +93,14 @@ impl V8Error {
         match self {
             Self::TimedOut => "silent",
             Self::Unreachable(_) => "refused",
-            Self::Ending => "gone",
+            Self::Ending | Self::Gone(_) | Self::ReadAlready(_) => "gone",
             _ => "failing",
         }
+    }
+
+    /// Is there no use in asking again?
+    fn is_final(&self) -> bool {
+        matches!(self, Self::Gone(_) | Self::ReadAlready(_))
     }
 }
 
@@ -97,6 +111,7 @@ pub struct Installed {
     asked: BTreeSet<u32>,
     follow: Option<u16>,
     guard: Option<GuardCommand>,
+    readers: Readers,
 }
 
 /// Whether the heap of a process is searched for pools and caches that are not among its loaded modules.
@@ -109,10 +124,11 @@ pub enum Search {
 }
 
 /// Installs the observers in the processes at `places`; `served` is the port that they serve, which is not asked for an inspector. Inspectors that
-/// have to be opened are closed by a process of `guard`'s should this one die in between; without one they would stay open.
+/// have to be opened are closed by a process of `guard`'s should this one die in between; without one they would stay open. `readers` are those
+/// of the whole run.
 ///
 /// Apart from attaching because it takes its time: a second for a process that has to open its inspector. Of several processes some may
-/// fail: that is told with what was attached.
+/// fail, or be read already: that is told with what was attached.
 ///
 /// # Errors
 /// [`AttachError::V8`]: none of them could be attached; why the first one could not.
@@ -121,6 +137,7 @@ pub fn install(
     served: Option<u16>,
     search: Search,
     guard: Option<GuardCommand>,
+    readers: &Readers,
 ) -> Result<Installed, AttachError> {
     let mut processes = Vec::new();
     let mut failed = Vec::new();
@@ -134,31 +151,35 @@ pub fn install(
     while !pending.is_empty() {
         let (at, reached) = reach(&pending, watchful.as_mut());
         let (place, _) = pending.remove(at);
-        match reached.and_then(|at| Process::begin(place, at, places.len() > 1, watchful.as_mut())) {
+        let begin = |at| Process::begin(place, at, places.len() > 1, watchful.as_mut(), readers);
+        match reached.and_then(begin) {
             Ok(process) => processes.push(process),
             Err(why) => failed.push((place, why)),
         }
     }
     drop(watchful);
-    if processes.is_empty() {
-        let (what, why) = failed.into_iter().next().map_or_else(
+    let failure = failed.iter().find(|(_, why)| !matches!(why, V8Error::ReadAlready(_)));
+    if processes.is_empty() && (failure.is_some() || failed.is_empty()) {
+        let (what, why) = failure.map_or_else(
             || {
                 (
                     "the target".to_owned(),
                     V8Error::NotOpened("no process of Node.js or Deno was found".to_owned()),
                 )
             },
-            |(place, why)| (place.to_string(), why),
+            |(place, why)| (place.to_string(), why.clone()),
         );
         return Err(AttachError::V8 { what, why });
     }
     let mut about = about(&processes, &failed, places.len());
-    if search == Search::Heap {
+    if search == Search::Heap && !processes.is_empty() {
         let found: Vec<String> = processes.iter_mut().map(Process::search).collect();
         about += &format!("; searched by shape: {}", found.join(", "));
     }
-    let asked = places.iter().filter_map(|place| place.pid()).collect();
-    Ok(Installed { processes, about, asked, follow: None, guard })
+    let mut asked: BTreeSet<u32> =
+        places.iter().take(MAX_PROCESSES).filter_map(|place| place.pid()).collect();
+    asked.extend(processes.iter().map(|process| process.about.pid));
+    Ok(Installed { processes, about, asked, follow: None, guard, readers: readers.clone() })
 }
 
 /// Where an inspector is.
@@ -219,8 +240,16 @@ impl Installed {
             watcher.run(&crew, &stacks, &sink);
         }
         if let Some(port) = self.follow {
-            let joiners =
-                Joiners::new(port, self.asked, self.guard, crew.clone(), stacks.clone(), sink.clone());
+            let joiners = Joiners {
+                port,
+                known: self.asked,
+                full: false,
+                guard: self.guard,
+                readers: self.readers,
+                crew: crew.clone(),
+                stacks: stacks.clone(),
+                sink: sink.clone(),
+            };
             crew.run(joiners, sink);
         }
         Attached::new(self.about, crew).sampling(stacks)
@@ -265,10 +294,13 @@ impl std::fmt::Display for Place {
 
 /// One process with its observers in place, which are taken back when it is dropped.
 struct Process {
+    place: Place,
     address: SocketAddr,
     session: Option<Session>,
     observers: Observers,
     about: About,
+    readers: Readers,
+    claim: Option<Claim>,
 }
 
 impl Process {
@@ -278,14 +310,16 @@ impl Process {
         Inspector { address, opened }: Inspector,
         others: bool,
         guard: Option<&mut Guard>,
+        readers: &Readers,
     ) -> Result<Self, V8Error> {
         let observers = Observers::new(opened);
         let mut session = Session::open(address)?;
-        let about = observers.install(&mut session)?;
+        let (about, claim) = stand(&observers, &mut session, readers)?;
         if let (Some(guard), Some(pid)) = (guard, place.pid()) {
             guard.stands(pid);
         }
-        let mut process = Self { address, session: Some(session), observers, about };
+        let (session, readers, claim) = (Some(session), readers.clone(), Some(claim));
+        let mut process = Self { place, address, session, observers, about, readers, claim };
         if let (true, true, Place::Process(pid)) = (opened, others, place) {
             process.make_way(pid)?;
         }
@@ -313,9 +347,16 @@ impl Process {
         }
     }
 
-    /// What happened after tick `since`, and whether the observers had to be installed anew for it. A connection that is broken, or
-    /// slow beyond bearing, is given up, and the next turn takes a new one.
+    /// What happened after tick `since`, and whether the observers had to be installed anew for it.
     fn read(&mut self, since: u64) -> Result<(Answered, bool), V8Error> {
+        self.ask(since).map_err(|why| match self.place {
+            Place::Process(pid) if !discover::runs(pid) => V8Error::Gone(pid),
+            _ => why,
+        })
+    }
+
+    /// The same, whoever is behind the address. A connection that is broken, or slow beyond bearing, is given up, and the next turn takes a new one.
+    fn ask(&mut self, since: u64) -> Result<(Answered, bool), V8Error> {
         let mut session = match self.session.take() {
             Some(session) => session,
             None => Session::open(self.address)?,
@@ -323,8 +364,16 @@ impl Process {
         let mut anew = false;
         let mut answered = self.observers.read(&mut session, since)?;
         if answered.is_none() {
-            // The process behind the address is another one, or nobody read for so long that they removed themselves.
-            self.about = self.observers.install(&mut session)?;
+            // Nobody read for so long that they removed themselves, or another process is behind the address: whoever it is was asked for by
+            // its address alone.
+            if let Place::Process(pid) = self.place
+                && !inspector::is_of(pid, self.address)
+            {
+                return Err(V8Error::Unreachable("another process listens there now".to_owned()));
+            }
+            self.claim = None;
+            let (about, claim) = stand(&self.observers, &mut session, &self.readers)?;
+            (self.about, self.claim) = (about, Some(claim));
             anew = true;
             answered = self.observers.read(&mut session, 0)?;
         }
@@ -332,6 +381,18 @@ impl Process {
             answered.ok_or_else(|| V8Error::Observers("they are gone as soon as installed".to_owned()))?;
         self.session = Some(session);
         Ok((answered, anew))
+    }
+}
+
+/// Has the observers stand in a process that nobody reads yet; in one that is read already they are not left.
+fn stand(observers: &Observers, session: &mut Session, readers: &Readers) -> Result<(About, Claim), V8Error> {
+    let about = observers.install(session)?;
+    match readers.claim(about.pid) {
+        Ok(claim) => Ok((about, claim)),
+        Err(why) => {
+            let _ = observers.remove(session); // unread, they would go by themselves
+            Err(why)
+        }
     }
 }
 
@@ -347,7 +408,10 @@ impl Drop for Process {
 
 /// What was attached and what cannot be seen, one line.
 fn about(attached: &[Process], failed: &[(Place, V8Error)], asked: usize) -> String {
-    let Some(first) = attached.first() else { return String::new() };
+    let Some(first) = attached.first() else {
+        let all: Vec<String> = failed.iter().map(|(_, why)| why.to_string()).collect();
+        return all.join("; ");
+    };
     let pids: Vec<String> = attached.iter().map(|p| p.about.pid.to_string()).collect();
     let opened = if attached.iter().any(|p| p.observers.opened) {
         "opened for this and closed at the end"
@@ -387,6 +451,7 @@ struct Watcher {
     age: Age,
     newest: MonoNs,
     busy: Arc<AtomicBool>,
+    over: bool,
 }
 
 impl Watcher {
@@ -402,6 +467,7 @@ impl Watcher {
             age: Age::declare(source, &instance, sink),
             newest: since,
             busy: Arc::default(),
+            over: false,
             instance,
         }
     }
@@ -439,7 +505,12 @@ impl Source for Watcher {
 
     fn poll(&mut self, sink: &mut dyn Sink) {
         let read = self.read(sink);
+        self.over = read.as_ref().is_err_and(V8Error::is_final);
         self.troubles.after(&self.instance, read, V8Error::state, sink);
         self.age.tell(self.newest, MonoNs::now(), sink);
+    }
+
+    fn is_over(&self) -> bool {
+        self.over
     }
 }

@@ -59,7 +59,7 @@
   const v8 = load('v8');
   const fs = load('fs');
   const timers = load('timers');
-  const { PerformanceObserver, performance } = load('perf_hooks');
+  const { PerformanceObserver, performance, constants } = load('perf_hooks');
   const isDeno = Boolean(process.versions.deno);
   const hrtime = () => Number(process.hrtime.bigint());
   /**
@@ -167,23 +167,33 @@
   let collecting = 0;
   const watchCollections = () => {
     if (!collections) return;
-    const MINOR = [1, 2]; // scavenge; minor mark-sweep
-    const MAJOR = 4;
+    // Their numbers differ from version to version. What is none of them is the young generation's other collector, minor mark-sweep, which
+    // goes by no name before Node.js 24.
+    const KINDS = new Map([
+      [constants.NODE_PERFORMANCE_GC_MAJOR, 'major'],
+      // V8 begins to mark step by step; it calls back for what it has found dead.
+      [constants.NODE_PERFORMANCE_GC_INCREMENTAL, 'incremental'],
+      [constants.NODE_PERFORMANCE_GC_WEAKCB, 'incremental'],
+    ]);
+    /** All of them, also those that are too short to be told as events. */
+    const counts = { minor: 0, major: 0, incremental: 0 };
     const observer = new PerformanceObserver(
       guarded((list) => {
         // All entries of the batch: exporters that take the first one only miss three in four.
         for (const entry of list.getEntries()) {
-          const kind = entry.detail?.kind ?? entry.kind;
+          const kind = KINDS.get(entry.detail?.kind ?? entry.kind) ?? 'minor';
           const start = origin + entry.startTime * 1e6;
           collecting += entry.duration / 1e3;
-          note(MINOR.includes(kind) ? 'pause.minor' : 'pause.major', start, start + entry.duration * 1e6);
-          if (kind === MAJOR) collected();
+          counts[kind] += 1;
+          note(`pause.${kind}`, start, start + entry.duration * 1e6);
+          if (kind === 'major') collected();
         }
       }),
     );
     undo.push(() => observer.disconnect());
     observer.observe({ entryTypes: ['gc'] });
     rate('pause.collecting', 'ratio', { combine: 'max' }, () => collecting);
+    for (const subject of ['minor', 'major']) rate('pause.collections', 'per-second', { subject }, () => counts[subject]);
   };
 
   // -- the heap; names of spaces differ from version to version, so they are matched

@@ -14,8 +14,11 @@
   /** Most statements that are told apart, and most characters of one; as in the shop's own agent. */
   const MOST_SHAPES = 64;
   const MOST_TEXT = 120;
-  /** Most texts whose fingerprint is remembered. */
+  /** Most characters of a statement that are looked at: what tells statements apart comes early. */
+  const MOST_READ = 2_000;
+  /** Most texts whose fingerprint is remembered, and characters of all of them. */
   const MOST_TEXTS = 2_000;
+  const MOST_REMEMBERED = 2_000_000;
   const isCount = (n) => Number.isInteger(n) && n >= 0;
 
   /**
@@ -212,12 +215,40 @@
   const OTHER = 'other';
   const shapes = new Map();
   const texts = new Map();
-  /** Numbers that are no part of a name, quoted texts, parameters. */
-  const VALUES = /'(?:[^']|'')*'|\$\d+|(?<![\w."])\d+(?:\.\d+)?\b/g;
+  let room = MOST_REMEMBERED;
+  /** Of a name: PostgreSQL takes all that is not ASCII for one. */
+  const W = String.raw`\w\x80-\uffff`;
+  /**
+   * What does not belong into a fingerprint, as dyno's own has it: comments (1), literals and parameters. Names in quotes (2) do, whatever
+   * stands in them. What begins and never ends, since it was cut, goes to the end: so nothing is looked at twice.
+   */
+  const PIECES = [
+    String.raw`(--[^\n]*|/\*[^]*?(?:\*/|$))`,
+    String.raw`("[^"]*(?:""[^"]*)*(?:"|$))`,
+    String.raw`(?<![${W}$])[eE]'[^'\\]*(?:(?:\\[^]?|'')[^'\\]*)*(?:'|$)`,
+    String.raw`(?:(?<![${W}$])[xXbBnN])?'[^']*(?:''[^']*)*(?:'|$)`,
+    String.raw`(?<![${W}$])\$([${W}]*)\$[^]*?(?:\$\3\$|$)`,
+    String.raw`(?<![${W}$])(?:\$[${W}]+|\d(?:[eE][+-]|[${W}.])*)`,
+    String.raw`\.\d(?:[eE][+-]|[${W}.])*`,
+    String.raw`(?<!:):(?!:)[${W}]+|@[${W}]+|\?[${W}]*`,
+  ];
+  const STATEMENT = new RegExp(PIECES.join('|'), 'g');
   const fingerprint = (sql) => {
-    const text = sql.slice(0, 2_000).replace(VALUES, '?').replace(/\s+/g, ' ').replace(/;\s*$/, '').trim();
-    const short = text.replace(/\?(?:, ?\?)+/g, '?').replace(/\(\?\)(?:, ?\(\?\))+/g, '(?)');
-    return short.length > MOST_TEXT ? `${short.slice(0, MOST_TEXT - 1)}…` : short;
+    const masked = sql
+      .slice(0, MOST_READ)
+      .replace(STATEMENT, (_, comment, name) => name ?? (comment === undefined ? '?' : ' '))
+      .replace(/\s+/g, ' ')
+      .replace(/([(,=<>+*/%] ?)-\?/g, '$1?')
+      .replace(/\?(?: ?, ?\?)+/g, '?')
+      .replace(/(\( ?\? ?\))(?: ?, ?\( ?\? ?\))+/g, '$1')
+      .replace(/ ?;[ ;]*$/, '')
+      .trim();
+    const text = sql.length > MOST_READ ? `${masked}…` : masked;
+    if (text.length <= MOST_TEXT && !/[\ud800-\udfff]/.test(text)) return text;
+    // Half a character, of which no text can be made, would spoil the whole reading.
+    const characters = Array.from(text, (c) => (/^[\ud800-\udfff]$/.test(c) ? '\ufffd' : c));
+    if (characters.length > MOST_TEXT) characters.splice(MOST_TEXT - 1, Infinity, '…');
+    return characters.join('');
   };
   const shapeOf = (sql) => {
     let shape = texts.get(sql);
@@ -225,7 +256,10 @@
     let text = fingerprint(sql);
     if (!shapes.has(text) && shapes.size >= MOST_SHAPES) text = OTHER;
     shape = shapes.get(text) ?? addShape(text);
-    if (texts.size < MOST_TEXTS) texts.set(sql, shape);
+    if (texts.size < MOST_TEXTS && sql.length <= room) {
+      texts.set(sql, shape);
+      room -= sql.length;
+    }
     return shape;
   };
   const addShape = (subject) => {

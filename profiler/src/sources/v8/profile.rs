@@ -121,6 +121,11 @@ impl Source for Profiles {
         LOOK
     }
 
+    /// Whoever reads the process is: nobody else holds on to `busy`.
+    fn is_over(&self) -> bool {
+        Arc::strong_count(&self.busy) == 1
+    }
+
     fn poll(&mut self, sink: &mut dyn Sink) {
         let busy = self.busy.swap(false, Ordering::Relaxed);
         let now = MonoNs::now();

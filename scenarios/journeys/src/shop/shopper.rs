@@ -33,11 +33,17 @@ pub struct Shopper {
 /// The shopper that this user is; a new one if it has done nothing yet.
 pub fn of(user: &mut GooseUser) -> &mut Shopper {
     if user.get_session_data::<Shopper>().is_none() {
-        // The number of the user decides everything: the same visitor does the same in each run.
-        let chance = user.weighted_users_index as u64;
+        let chance = chance(user.load_test_hash, user.weighted_users_index as u64);
         user.set_session_data(Shopper { chance, ..Shopper::default() });
     }
     user.get_session_data_unchecked_mut()
+}
+
+/// With what a visitor's chance begins. The run's seed and the visitor's number decide everything: in runs of one seed the same
+/// visitor does the same.
+fn chance(seed: u64, number: u64) -> u64 {
+    // Drawn first: else a seed's visitors would be those of the next one, a number further.
+    Shopper { chance: seed, ..Shopper::default() }.draw() ^ number
 }
 
 impl Shopper {
@@ -69,6 +75,18 @@ impl Shopper {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_seed_has_visitors_of_its_own() {
+        let looks_at = |seed, number| {
+            let mut shopper = Shopper { chance: chance(seed, number), ..Shopper::default() };
+            [(); 4].map(|()| shopper.popular_product())
+        };
+        assert_eq!(looks_at(1, 7), looks_at(1, 7));
+        for (seed, number) in [(1, 8), (2, 7), (2, 6), (2, 8)] {
+            assert_ne!(looks_at(1, 7), looks_at(seed, number), "visitor {number} of seed {seed}");
+        }
+    }
 
     #[test]
     fn what_is_drawn_exists_and_popular_is_popular() {

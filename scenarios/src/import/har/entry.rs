@@ -34,6 +34,8 @@ pub(super) struct Entry {
     /// The answer, where it is JSON of a bearable size.
     pub(super) json: Option<Value>,
     pub(super) messages: Vec<Message>,
+    /// Was a cookie sent or set?
+    pub(super) cookies: bool,
     pub(super) from_cache: bool,
     pub(super) from_worker: bool,
 }
@@ -71,6 +73,11 @@ impl Entry {
         let kind = content["mimeType"].as_str().map(str::to_owned);
         let answer_type = media_type(&kind.or_else(|| answered("content-type")).unwrap_or_default());
         let yes = |v: &Value| v.as_bool() == Some(true);
+        // Some list cookies, some only have the header field.
+        let cookies = |side: &Value, field: &str| {
+            side["cookies"].as_array().is_some_and(|list| !list.is_empty())
+                || pairs(&side["headers"]).any(|(name, _)| name.eq_ignore_ascii_case(field))
+        };
         Some(Self {
             page: text(&value["pageref"]),
             start_ms,
@@ -85,6 +92,7 @@ impl Entry {
             answer_type,
             subprotocol: answered("sec-websocket-protocol"),
             messages: messages(&value["_webSocketMessages"]),
+            cookies: cookies(request, "cookie") || cookies(response, "set-cookie"),
             from_cache: value["_fromCache"].is_string(),
             from_worker: yes(&value["_fetchedViaServiceWorker"])
                 || yes(&response["_fetchedViaServiceWorker"]),
@@ -235,6 +243,21 @@ mod tests {
             "response": null, "_webSocketMessages": {},
         })).unwrap();
         assert_eq!((entry.method.as_str(), entry.status, entry.headers.len()), ("GET", 0, 1));
+    }
+
+    #[test]
+    fn cookies_are_seen_wherever_they_stand() {
+        let read = |request: Value, response: Value| {
+            let mut entry = json!({ "request": request, "response": response });
+            entry["request"]["method"] = "GET".into();
+            entry["request"]["url"] = "http://a/".into();
+            Entry::read(&entry).unwrap().cookies
+        };
+        let field = |name: &str| json!({ "headers": [{ "name": name, "value": "sid=1" }] });
+        let listed = json!({ "cookies": [{ "name": "sid", "value": "1" }] });
+        assert!(read(field("Cookie"), json!(null)) && read(listed.clone(), json!(null)));
+        assert!(read(json!({}), field("set-cookie")) && read(json!({}), listed));
+        assert!(!read(json!({ "cookies": [] }), field("Cookie")), "an answer has no such field");
     }
 
     #[test]

@@ -55,6 +55,9 @@ const MADE_BY_BROWSERS: &[&str] = &[
     "sentry-trace",
     "alt-used",
     "idempotency-nonce",
+    // What a session sends is from its own jar.
+    "cookie",
+    "cookie2",
 ];
 /// Beginnings of names of such fields.
 const MADE_BY_BROWSERS_PREFIX: &[&str] = &[":", "sec-", "proxy-", "access-control-request-"];
@@ -84,12 +87,11 @@ const SECRET_WORDS: &[&str] =
 pub(super) struct Filling<'d> {
     pub(super) draft: &'d mut Draft,
     values: Values,
-    cookies: bool,
 }
 
 impl<'d> Filling<'d> {
     pub(super) fn new(draft: &'d mut Draft) -> Self {
-        Self { draft, values: Values::default(), cookies: false }
+        Self { draft, values: Values::default() }
     }
 
     /// Puts in what is to be saved, and says what was left out.
@@ -103,8 +105,9 @@ impl<'d> Filling<'d> {
             let n = self.values.beyond;
             self.draft.notes.push(format!("Left as recorded: {n} values from answers, beyond the first 60."));
         }
-        if self.cookies {
-            self.draft.notes.push("Left out: all cookies; the recorded ones belong to a person.".to_owned());
+        if self.draft.cookies {
+            let note = "Left out: all recorded cookies, which belong to a person; sessions keep those that the target gives them.";
+            self.draft.notes.push(note.to_owned());
         }
     }
 
@@ -211,10 +214,6 @@ impl<'d> Filling<'d> {
     fn headers(&mut self, entry: &Entry) -> Vec<(String, String)> {
         let mut kept: Vec<(String, String)> = Vec::new();
         for (name, value) in &entry.headers {
-            if matches!(name.as_str(), "cookie" | "cookie2") {
-                self.cookies = true;
-                continue;
-            }
             let made = MADE_BY_BROWSERS.contains(&name.as_str())
                 || (MADE_BY_BROWSERS_PREFIX.iter().any(|p| name.starts_with(p))
                     && name != "proxy-authorization")

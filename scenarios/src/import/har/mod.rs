@@ -101,13 +101,15 @@ pub(super) fn draft(log: Log, options: &Options) -> Result<Draft, Wrong> {
             Some(url) => kept.push((entry, url)),
         }
     }
+    // Whatever sets it: a page's picture may.
+    let cookies = kept.iter().any(|(entry, _)| entry.cookies);
     keep_what_reached_the_server(&mut kept, options.all, &mut left_out);
     // Safari and proxies write entries in the order in which they ended.
     kept.sort_by(|(a, _), (b, _)| match (a.start_ms, b.start_ms) {
         (Some(a), Some(b)) => a.total_cmp(&b),
         _ => std::cmp::Ordering::Equal,
     });
-    let mut draft = Draft { session: "visitor".to_owned(), ..Draft::default() };
+    let mut draft = Draft { session: "visitor".to_owned(), cookies, ..Draft::default() };
     draft.about = about(&log.creator, &origin);
     draft.url = super::target(&origin, &mut draft.notes);
     steps(kept, &mut draft, &mut left_out);

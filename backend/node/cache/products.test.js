@@ -1,0 +1,56 @@
+/** The cache of products: what a request gets when a load fails, and when all entries get one end. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { CacheMeter } from '../agent/cache.js';
+import { Lanes } from '../agent/lanes.js';
+import { Faults, OF_SHOP } from '../faults/index.js';
+import { SHOP } from '../settings.js';
+import { MemoryCache } from './memory.js';
+import { ProductCache } from './products.js';
+import { CACHE } from './settings.js';
+
+function make(how) {
+  const made = { loads: 0, isAway: false, told: [] };
+  const read = async (id) => {
+    made.loads += 1;
+    if (made.isAway) throw new Error('the database is busy');
+    // So long that every lot falls soon.
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    return { id };
+  };
+  const nobody = { evicted() {}, expired() {}, removed() {} };
+  const faults = new Faults(OF_SHOP, (_, what, at) => made.told.push({ what, at }));
+  const meter = new CacheMeter(new Lanes('shop-0'), 'products');
+  made.products = new ProductCache(new MemoryCache(1_000, nobody), SHOP, { ...CACHE, ...how }, faults, meter, read);
+  made.avalanche = faults.avalanche;
+  return made;
+}
+
+test('an early refresh that fails refuses nobody: the entry is still good', async (t) => {
+  // With the smallest number every lot falls.
+  t.mock.method(Math, 'random', () => 1 - 2 ** -52);
+  const made = make({ protection: 'xfetch', 'ttl-ms': 500, jitter: 0, beta: 10 });
+  await made.products.get(7);
+  made.isAway = true;
+  assert.deepEqual(await made.products.get(7), { id: 7 });
+  assert.equal(made.loads, 2, 'it was tried');
+  await assert.rejects(made.products.get(8), /busy/, 'one that is not there');
+});
+
+test('avalanche: all that is there expires at one instant, and that is the onset', async () => {
+  const made = make({ 'ttl-ms': 60_000 });
+  const { products, avalanche, told } = made;
+  const all = () => Promise.all(Array.from({ length: 12 }, (_, n) => products.get(n + 1)));
+  await all();
+  // Not so late that the instant comes in between.
+  if (Date.now() % 500 > 250) await new Promise((resolve) => setTimeout(resolve, 300));
+  avalanche.arm({ name: 'avalanche', for_ms: 60_000, knobs: { period_ms: 500 } }, { products });
+  await all();
+  assert.deepEqual([made.loads, told.map((t) => t.what)], [12, ['armed']]);
+  const [instant, before] = [(Math.floor(Date.now() / 500) + 1) * 500, Number(process.hrtime.bigint())];
+  await new Promise((resolve) => setTimeout(resolve, instant - Date.now() + 20));
+  await all();
+  assert.equal(made.loads, 24);
+  assert.deepEqual(told.map((t) => t.what), ['armed', 'onset']);
+  assert.ok(told[1].at > before && told[1].at < Number(process.hrtime.bigint()) - 30e6, 'the instant, not when it was noticed');
+});

@@ -1,0 +1,35 @@
+/** The cache in Redis: under a prefix of its own, and nothing of it is left. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Redis } from 'ioredis';
+import { startRedis } from '../testing/servers.js';
+import { RedisCache, sweep } from './redis.js';
+
+test('two shops on one server know nothing of each other, and each is swept by itself', async (t) => {
+  const { url, stop } = await startRedis();
+  t.after(stop);
+  const redis = new Redis(url);
+  t.after(() => redis.disconnect());
+  const removed = [];
+  const open = (prefix) => new RedisCache(url, prefix, 1_000, { evicted() {}, removed: (n) => removed.push(n) });
+  const [one, other] = [open('one:'), open('other:')];
+  t.after(() => Promise.all([one.end(), other.end()]));
+  const entry = { value: { id: 7 }, loadMs: 1, expiresMs: Date.now() + 60_000 };
+  const keys = Array.from({ length: 120 }, (_, n) => `product:${n}`);
+  for (const key of keys) await one.set(key, entry);
+  await other.set('product:7', entry);
+  assert.deepEqual(await one.get('product:7'), entry);
+
+  await redis.unlink('one:product:3');
+  const soon = Date.now() + 30_000;
+  assert.equal(await one.expireAt(soon), 119, 'one that is gone does not come back');
+  assert.equal((await one.get('product:7')).expiresMs, soon);
+  assert.ok((await redis.pttl('one:product:7')) <= 30_000);
+  assert.equal((await other.get('product:7')).expiresMs, entry.expiresMs);
+
+  await other.clear();
+  assert.deepEqual(removed, [1]);
+  await other.set('product:7', entry);
+  await sweep(url, 'one:');
+  assert.deepEqual(await redis.keys('*'), ['other:product:7']);
+});

@@ -1,0 +1,79 @@
+/** The database's pool: which size it has when several want another, and what no meter hears. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { DatabaseMeter } from '../agent/database.js';
+import { Lanes } from '../agent/lanes.js';
+import { PoolMeter } from '../agent/pool.js';
+import { Faults, OF_SHOP } from '../faults/index.js';
+import { SHOP } from '../settings.js';
+import { waitFor } from '../testing/shop.js';
+import { Database } from './database.js';
+
+/** A database whose connections answer at once, and what was seen of it. */
+function make() {
+  const seen = { open: 0, ran: [], told: [], isFull: false };
+  const open = async () => {
+    if (seen.isFull) throw new Error('too many clients');
+    seen.open += 1;
+    const run = async (sql) => {
+      seen.ran.push(sql);
+      return { rows: [], count: 0 };
+    };
+    return { run, close: async () => void (seen.open -= 1) };
+  };
+  const lanes = new Lanes('shop-0');
+  const faults = new Faults(OF_SHOP, (fault, what) => seen.told.push(`${fault} ${what}`));
+  const meter = new PoolMeter(lanes, 'db', SHOP.poolCapacity);
+  const database = new Database({ kind: 'sqlite', open, end: async () => {} }, SHOP, meter, new DatabaseMeter(lanes), faults);
+  return { seen, lanes, shop: { first: true, database, faults } };
+}
+
+test('of two sizes of the pool the newest holds, and at its end the other one again', async () => {
+  const { seen, shop } = make();
+  const { database, faults } = shop;
+  const [small, large] = [faults.poolTooSmall, faults.poolTooLarge];
+  const order = (fault, capacity) => fault.arm({ name: fault.constructor.kind, for_ms: 1, knobs: { capacity } }, shop);
+  order(large, 40);
+  await waitFor(() => seen.open === 40);
+  order(small, 1);
+  assert.equal(database.capacity, 1);
+  await waitFor(() => seen.open === 1);
+  small.end(undefined, shop);
+  assert.equal(database.capacity, 40);
+  await waitFor(() => seen.open === 40);
+  order(small, 2);
+  large.end(undefined, shop);
+  assert.equal(database.capacity, 2, 'the one that is on');
+  order(small, 3);
+  assert.equal(database.capacity, 3, 'ordered anew');
+  small.end(undefined, shop);
+  assert.equal(database.capacity, SHOP.poolCapacity);
+});
+
+test('missing-index: the switch is told to no meter, and the index is as the switch says in the end', async (t) => {
+  t.mock.method(console, 'error', () => {});
+  const { seen, lanes, shop } = make();
+  const { missingIndex } = shop.faults;
+  const order = () => missingIndex.arm({ name: 'missing-index', for_ms: 1 }, shop);
+  const last = (word) => waitFor(() => seen.ran.at(-1)?.startsWith(word));
+  order();
+  await last('DROP INDEX');
+  missingIndex.end(undefined, shop);
+  await last('CREATE INDEX');
+  assert.deepEqual(seen.told, ['missing-index armed', 'missing-index onset', 'missing-index ended']);
+  // Nobody gets in when it ends, or it died before: the index is made all the same.
+  order();
+  await last('DROP INDEX');
+  seen.isFull = true;
+  missingIndex.end(undefined, shop);
+  await waitFor(() => console.error.mock.callCount() > 0);
+  seen.isFull = false;
+  await last('CREATE INDEX');
+  seen.ran = [];
+  shop.faults.settleAll({ ...shop, first: false });
+  shop.faults.settleAll(shop);
+  await last('CREATE INDEX');
+  assert.equal(seen.ran.length, 1);
+  assert.equal(seen.open, 0, 'its connections are closed');
+  assert.deepEqual(lanes.specs.filter((l) => l.subject), []);
+});

@@ -1,0 +1,382 @@
+//! The process source: what the system says of the processes behind a port.
+//!
+//! Owns the lanes `process.*`. CPU time and memory come from `sysinfo` (Linux and macOS), descriptors
+//! and threads from `/proc` where there is one; `switches` counts context switches, `throttling` knows of CPU quotas, `joiners` finds who
+//! serves the port later. It sees no heap, pool or cache: that takes an agent.
+
+mod joiners;
+mod switches;
+mod throttling;
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::Path;
+use std::time::Duration;
+
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+use timeline::lane::names;
+use timeline::{LaneId, LaneSpec, MonoNs, Unit};
+
+use super::age::Age;
+use super::discover::{Served, discover};
+use super::troubles::tell;
+use super::{AttachError, Attached, Crew, Shared, Sink, Source, locked};
+use joiners::{Joiners, Serving};
+use switches::Switches;
+use throttling::Throttling;
+
+/// Name of the source.
+const NAME: &str = "process";
+/// From reading to reading: 10 Hz.
+const PERIOD: Duration = Duration::from_millis(100);
+/// Readings from one CPU figure to the next. The kernel counts CPU time in hundredths of a second, so over
+/// half a second the figure is good to 0.02 cores, over a tenth to 0.1.
+const CPU_EVERY: u64 = 5;
+/// Readings from one look at the limit of descriptors to the next: it hardly ever changes.
+const LIMIT_EVERY: u64 = 50;
+/// Readings from one count of descriptors to the next where they must be counted one by one (before Linux 6.2).
+const COUNT_EVERY: u64 = 20;
+/// Readings from one look at the control groups to the next: a second has ten of the kernel's periods.
+const THROTTLED_EVERY: u64 = 10;
+/// Readings from one count of context switches to the next, and for how many threads: of twice as many they are counted half as often, so that it
+/// takes under a hundredth of a core.
+const SWITCHES_EVERY: u64 = 10;
+const SWITCHES_THREADS: u64 = 256;
+/// Most processes that are watched at a time: as many as have their inspector attached.
+const MAX_PROCESSES: usize = 64;
+/// Most of them in all: each has ten lanes, and a run has room for 5,000.
+const MAX_EVER: usize = 192;
+/// Most bytes of one of the kernel's files; the longest, that of the mounts, has some 200 for each of them.
+const MAX_TEXT: u64 = 1 << 20;
+
+/// Attaches the processes that serve `port` of this machine.
+///
+/// # Errors
+/// [`AttachError::Process`]: nobody listens there, we may not see who, or this system does not tell.
+pub fn attach(port: u16, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
+    let served = discover(port)?;
+    attach_served(&served, "; heap, pauses, pools and caches not available without an agent", sink)
+}
+
+/// Attaches the processes of `served`, and those that come to serve its port later; `unseen` ends the line that says what was attached.
+///
+/// # Errors
+/// [`AttachError::NotAvailable`]: this system tells nothing of processes.
+pub fn attach_served(served: &Served, unseen: &str, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
+    let named: Vec<(String, u32)> =
+        served.processes.iter().map(|p| (format!("pid-{}", p.pid), p.pid)).collect();
+    let hidden = if served.hidden > 0 {
+        format!("; {} further socket(s) of that port belong to processes that we may not see", served.hidden)
+    } else {
+        String::new()
+    };
+    let what = format!("port {}", served.port);
+    start(&named, &what, &format!("{hidden}{unseen}"), Some(served.port), sink)
+}
+
+/// Attaches processes whose ids are known; `named` holds the name of each instance and its process id.
+///
+/// # Errors
+/// [`AttachError::NotAvailable`]: this system tells nothing of processes.
+pub fn attach_pids(named: &[(String, u32)], sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
+    let unseen = "; heap, pauses, pools and caches not available without an agent";
+    start(named, "known processes", unseen, None, sink)
+}
+
+fn start(
+    named: &[(String, u32)],
+    what: &str,
+    unseen: &str,
+    follow: Option<u16>,
+    sink: Box<dyn Sink>,
+) -> Result<Attached, AttachError> {
+    let system = System::new().map_err(|e| AttachError::NotAvailable { what: NAME, why: e.to_string() })?;
+    let mut sink = Shared::new(sink);
+    let watched: Vec<Watched> =
+        named.iter().take(MAX_PROCESSES).map(|(name, pid)| Watched::new(name, *pid, &mut sink)).collect();
+    let mut about = format!("process of {what}: {}{unseen}", seen(&watched));
+    if named.len() > watched.len() {
+        about += &format!("; {} further process(es) not watched", named.len() - watched.len());
+    }
+    sink.note(NAME, &about);
+    let age = Age::declare(NAME, what, &mut sink);
+    let crew = Crew::default();
+    let processes = Processes::new(system, watched, age);
+    if let Some(port) = follow {
+        crew.run(Joiners::new(port, processes.serving.clone()), sink.clone());
+    }
+    crew.run(processes, sink);
+    Ok(Attached::new(about, crew))
+}
+
+/// Which processes they are, and what is seen of them.
+fn seen(watched: &[Watched]) -> String {
+    let pids: Vec<String> = watched.iter().map(|p| p.pid.to_string()).collect();
+    let switches = if watched.iter().any(|p| p.switches.is_some()) { ", context switches" } else { "" };
+    let throttling = if watched.iter().any(|p| p.throttling.is_some()) { ", throttling" } else { "" };
+    format!("pid {}: CPU, memory, descriptors, threads{switches}{throttling}", pids.join(", "))
+}
+
+struct Processes {
+    system: System,
+    processes: Vec<Watched>,
+    /// Who serves the port, as far as that was looked at since the last turn.
+    serving: Serving,
+    /// How many have been watched so far.
+    ever: usize,
+    /// Was it said that there are too many?
+    full: bool,
+    turn: u64,
+    /// When any of them was last seen.
+    newest: MonoNs,
+    age: Age,
+}
+
+impl Processes {
+    fn new(system: System, processes: Vec<Watched>, age: Age) -> Self {
+        let (ever, serving) = (processes.len(), Serving::default());
+        Self { system, processes, serving, ever, full: false, turn: 0, newest: MonoNs::now(), age }
+    }
+
+    /// Watches those who have begun to serve the port.
+    fn join(&mut self, sink: &mut dyn Sink) {
+        let serving = std::mem::take(&mut *locked(&self.serving));
+        for pid in serving {
+            // One that has ended since it was looked at is not told of once more.
+            let known = self.processes.iter().any(|p| p.pid == pid);
+            if known || !Path::new(&format!("/proc/{pid}")).exists() {
+                continue;
+            }
+            if self.processes.len() >= MAX_PROCESSES || self.ever >= MAX_EVER {
+                self.turn_away(pid, sink);
+                return;
+            }
+            self.ever += 1;
+            self.processes.push(Watched::new(&format!("pid-{pid}"), pid, sink));
+            sink.note(NAME, &format!("process {pid} has come to serve the port and is watched"));
+        }
+    }
+
+    fn turn_away(&mut self, pid: u32, sink: &mut dyn Sink) {
+        if !std::mem::replace(&mut self.full, true) {
+            sink.remark(
+                NAME,
+                &format!(
+                    "process {pid} serves the port, too, and is not watched: of no more than {MAX_PROCESSES} at a time and {MAX_EVER} in all the lanes are kept"
+                ),
+            );
+        }
+    }
+
+    /// Is it the turn to count context switches?
+    fn counts_switches(&self) -> bool {
+        let threads: u64 = self.processes.iter().map(|p| p.threads).sum();
+        self.turn.is_multiple_of(SWITCHES_EVERY * (1 + threads / SWITCHES_THREADS))
+    }
+}
+
+struct Watched {
+    name: String,
+    pid: u32,
+    lanes: Lanes,
+    /// Instant and CPU milliseconds of the last figure.
+    cpu: Option<(MonoNs, u64)>,
+    /// Second since the epoch at which it started: a process id is used again.
+    started: Option<u64>,
+    /// How many threads it had last.
+    threads: u64,
+    switches: Option<Switches>,
+    throttling: Option<Throttling>,
+    gone: bool,
+}
+
+struct Lanes {
+    cpu: Option<LaneId>,
+    resident: Option<LaneId>,
+    descriptors: Option<LaneId>,
+    limit: Option<LaneId>,
+    threads: Option<LaneId>,
+}
+
+impl Watched {
+    fn new(name: &str, pid: u32, sink: &mut dyn Sink) -> Self {
+        let mut level = |lane: &str, unit| sink.declare(LaneSpec::level(lane, name, unit));
+        let lanes = Lanes {
+            cpu: level(names::PROCESS_CPU, Unit::Cores),
+            resident: level(names::PROCESS_RESIDENT, Unit::Bytes),
+            descriptors: level(names::PROCESS_DESCRIPTORS, Unit::Count),
+            limit: sink.declare(LaneSpec::level(names::PROCESS_DESCRIPTOR_LIMIT, name, Unit::Count).worst()),
+            threads: sink.declare(LaneSpec::level(names::PROCESS_THREADS, name, Unit::Count)),
+        };
+        Self {
+            name: name.to_owned(),
+            pid,
+            lanes,
+            cpu: None,
+            started: None,
+            threads: 0,
+            switches: Switches::declare(pid, name, sink),
+            throttling: Throttling::declare(pid, name, sink),
+            gone: false,
+        }
+    }
+
+    /// Hands its figures over; false if it has ended.
+    fn read(&mut self, system: &System, turn: u64, now: MonoNs, sink: &mut dyn Sink) -> bool {
+        let Some(process) = system.process(Pid::from_u32(self.pid)) else {
+            self.ended(sink);
+            return false;
+        };
+        if *self.started.get_or_insert(process.start_time()) != process.start_time() {
+            self.ended(sink);
+            return false;
+        }
+        let mut give = |lane: Option<LaneId>, value: Option<f64>| {
+            if let (Some(lane), Some(value)) = (lane, value) {
+                sink.sample(lane, now, value);
+            }
+        };
+        give(self.lanes.resident, Some(process.memory() as f64));
+        if turn.is_multiple_of(CPU_EVERY) {
+            let used = process.accumulated_cpu_time();
+            let cores = self.cpu.map(|(then, before)| {
+                used.saturating_sub(before) as f64 / 1e3 / now.since(then).as_secs_f64().max(1e-3)
+            });
+            self.cpu = Some((now, used));
+            give(self.lanes.cpu, cores);
+        }
+        give(self.lanes.descriptors, descriptors(self.pid, turn));
+        let threads = threads(self.pid);
+        self.threads = threads.unwrap_or_default() as u64;
+        give(self.lanes.threads, threads);
+        if turn.is_multiple_of(LIMIT_EVERY) {
+            give(self.lanes.limit, descriptor_limit(self.pid));
+        }
+        if let Some(throttling) = self.throttling.as_mut().filter(|_| turn.is_multiple_of(THROTTLED_EVERY)) {
+            throttling.tell(now, sink);
+        }
+        true
+    }
+
+    fn ended(&mut self, sink: &mut dyn Sink) {
+        if std::mem::replace(&mut self.gone, true) {
+            return;
+        }
+        sink.remark(NAME, &format!("{}: process {} has ended", self.name, self.pid));
+        tell(NAME, &self.name, "gone", sink);
+    }
+}
+
+impl Source for Processes {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn period(&self) -> Duration {
+        PERIOD
+    }
+
+    fn poll(&mut self, sink: &mut dyn Sink) {
+        self.join(sink);
+        let alive: Vec<Pid> = self.processes.iter().map(|p| Pid::from_u32(p.pid)).collect();
+        let what = ProcessRefreshKind::nothing().with_cpu().with_memory().without_tasks();
+        self.system.refresh_processes_specifics(ProcessesToUpdate::Some(&alive), true, what);
+        let now = MonoNs::now();
+        let counts_switches = self.counts_switches();
+        for process in &mut self.processes {
+            if process.read(&self.system, self.turn, now, sink) {
+                self.newest = now;
+                if let Some(switches) = process.switches.as_mut().filter(|_| counts_switches) {
+                    switches.tell(process.pid, now, sink);
+                }
+            }
+        }
+        self.processes.retain(|p| !p.gone);
+        self.age.tell(self.newest, now, sink);
+        self.turn += 1;
+    }
+}
+
+/// One of the kernel's files. Names of processes and threads in it may be no UTF-8.
+fn text(path: impl AsRef<Path>) -> Option<String> {
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(MAX_TEXT).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Open descriptors. Since Linux 6.2 the directory's size is their number; before, they are counted.
+fn descriptors(pid: u32, turn: u64) -> Option<f64> {
+    let dir = format!("/proc/{pid}/fd");
+    let size = fs::metadata(&dir).ok()?.len();
+    if size > 0 {
+        return Some(size as f64);
+    }
+    turn.is_multiple_of(COUNT_EVERY).then(|| fs::read_dir(&dir).ok().map(|d| d.count() as f64)).flatten()
+}
+
+/// Threads: the 20th word of `stat`, counted from behind the name, which may hold anything.
+fn threads(pid: u32) -> Option<f64> {
+    let stat = text(format!("/proc/{pid}/stat"))?;
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(17)?.parse().ok()
+}
+
+fn descriptor_limit(pid: u32) -> Option<f64> {
+    let limits = text(format!("/proc/{pid}/limits"))?;
+    let line = limits.lines().find_map(|l| l.strip_prefix("Max open files"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use timeline::histogram::Sparse;
+
+    use crate::sources::SourceEvent;
+
+    /// Keeps what it is told in words.
+    #[derive(Default)]
+    struct Words {
+        lanes: u32,
+        notes: Vec<String>,
+        remarks: Vec<String>,
+    }
+
+    impl Sink for Words {
+        fn declare(&mut self, _: LaneSpec) -> Option<LaneId> {
+            self.lanes += 1;
+            Some(LaneId(self.lanes - 1))
+        }
+        fn sample(&mut self, _: LaneId, _: MonoNs, _: f64) {}
+        fn histogram(&mut self, _: LaneId, _: MonoNs, _: MonoNs, _: Sparse) {}
+        fn event(&mut self, _: SourceEvent) {}
+        fn note(&mut self, _: &str, text: &str) {
+            self.notes.push(text.to_owned());
+        }
+        fn remark(&mut self, _: &str, text: &str) {
+            self.remarks.push(text.to_owned());
+        }
+    }
+
+    #[test]
+    fn who_joins_is_watched_once_and_too_many_are_said_once() {
+        let mut sink = Words::default();
+        let age = Age::declare(NAME, "port 1", &mut sink);
+        let mut processes = Processes::new(System::new().unwrap(), Vec::new(), age);
+        // Nobody has this number, so who has it has ended since.
+        let offered = [std::process::id(), u32::MAX];
+        for _ in 0..3 {
+            locked(&processes.serving).extend(offered);
+            processes.poll(&mut sink);
+        }
+        assert_eq!(sink.notes.len(), 1, "{:?}", sink.notes);
+        assert_eq!((processes.processes.len(), processes.ever), (1, 1));
+        processes.processes.clear();
+        processes.ever = MAX_EVER;
+        for _ in 0..3 {
+            locked(&processes.serving).extend(offered);
+            processes.poll(&mut sink);
+        }
+        assert!(processes.processes.is_empty());
+        assert_eq!((sink.notes.len(), sink.remarks.len()), (1, 1), "{:?}", sink.remarks);
+    }
+}
