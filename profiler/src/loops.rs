@@ -113,12 +113,17 @@ pub struct Usual {
     pub requests: f64,
 }
 
-/// What was usual for the process in the 30 s before `until`; none if too little is known.
+/// What was usual for the process in the 30 s before `until`; none if too little is known. What was usual for the one in
+/// whose place it was started is not usual for it: it has its code to compile and its connections to open.
 pub fn usual(timeline: &Timeline, instance: &str, until: RunTime) -> Option<Usual> {
+    let began = window::restarted(timeline, instance, Span::new(until.back(CELL * USUAL_CELLS), until));
     let mut cells: Vec<Usual> = (0..USUAL_CELLS)
         .filter_map(|n| {
             let end = until.back(CELL * n);
             let cell = Span::new(end.back(CELL), end);
+            if began.is_some_and(|began| cell.start < began) {
+                return None;
+            }
             let requests = routes::ended(timeline, instance, cell);
             let cpu = cpu(timeline, instance, cell)?;
             (requests >= LEAST_REQUESTS).then(|| Usual { cost: cpu / requests, cpu, requests })

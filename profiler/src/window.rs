@@ -117,6 +117,12 @@ pub fn steps(series: &Series, span: Span) -> impl Iterator<Item = (RunTime, RunT
         .map(|w| (w[0].0, w[1].0, w[1].1))
 }
 
+/// When the process was last started anew in `span`, as far as whoever keeps the processes counts their generations.
+pub fn restarted(timeline: &Timeline, instance: &str, span: Span) -> Option<RunTime> {
+    let points = of_instance(timeline, names::PROCESS_GENERATION, instance)?.within(span);
+    points.windows(2).rfind(|w| w[1].1 > w[0].1).map(|w| w[1].0)
+}
+
 /// Median of the last `seconds` of a lane over all samples of all instances; none without samples.
 pub fn typical(timeline: &Timeline, name: &str, span: Span) -> Option<f64> {
     crate::stats::median(timeline.named(name).flat_map(|s| s.within(span).iter().map(|p| p.1)).collect())

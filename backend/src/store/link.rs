@@ -2,7 +2,7 @@
 //!
 //! Dropping any future of this file is safe: [`Link`]s that are not as they were are not used again.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use agent::PoolMeter;
@@ -20,6 +20,8 @@ pub struct Opener {
     /// The embedded database's stated one.
     round_trip: Duration,
     meter: PoolMeter,
+    /// Open ones of a pool that is no more, for the one in its place.
+    spare: Arc<Mutex<Vec<Counted>>>,
 }
 
 /// A connection.
@@ -81,7 +83,7 @@ impl Drop for Counted {
 impl Opener {
     /// Of connections to `place`, counted by `meter`.
     pub fn new(place: Place, round_trip: Duration, meter: PoolMeter) -> Self {
-        Self { place: place.into(), round_trip, meter }
+        Self { place: place.into(), round_trip, meter, spare: Arc::default() }
     }
 
     /// Is there a server, which other clients share and which has figures of its own?
@@ -105,6 +107,15 @@ impl Opener {
         self.meter.opened();
         Ok(Counted { link, meter: self.meter.clone() })
     }
+
+    /// Keeps open ones for the next that a pool wants.
+    pub fn keep(&self, open: Vec<Counted>) {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).extend(open);
+    }
+
+    fn spare(&self) -> Option<Counted> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
 }
 
 impl managed::Manager for Opener {
@@ -112,6 +123,11 @@ impl managed::Manager for Opener {
     type Error = StoreError;
 
     async fn create(&self) -> Result<Counted, StoreError> {
+        while let Some(spare) = self.spare() {
+            if spare.link.reusable().is_ok() {
+                return Ok(spare);
+            }
+        }
         self.open().await
     }
 

@@ -23,6 +23,8 @@ use crate::settings::ShopSettings;
 
 /// Connections that are opened at once: a server makes a process for each, and has other work to do.
 const OPENED_AT_ONCE: usize = 16;
+/// Between the ends of connections that are too many.
+const BETWEEN_CLOSES: Duration = Duration::from_millis(2);
 /// A place that is free is taken, and none is waited for.
 const AT_ONCE: Timeouts = Timeouts { wait: Some(Duration::ZERO), create: None, recycle: None };
 
@@ -79,7 +81,9 @@ impl Database {
     }
 
     /// Puts a pool of another size in place; one that has the size stays, since a new one has no connection open. Who waits
-    /// or works in the old one finishes there.
+    /// or works in the old one finishes there. Idle connections to a server go over as far as there is room, and the others are closed
+    /// one after another: one that begins and ends hundreds of processes at once has no time for anything else. To a file they are
+    /// opened in no time, and `SQLite` closes its descriptors only with the last of a process.
     ///
     /// deadpool's own `resize` (0.13) takes permits back only for connections that are open, so a pool that
     /// has not opened all of its connections keeps more permits than its new size.
@@ -87,11 +91,21 @@ impl Database {
         if self.capacity() == capacity {
             return;
         }
+        let mut idle = self.pool().retain(|_, _| false).removed;
+        let stay = if self.opener.has_server() { idle.len().min(capacity) } else { 0 };
+        let too_many = idle.split_off(stay);
+        self.opener.keep(idle);
         let new = build(&self.opener, capacity);
         let old = std::mem::replace(&mut *self.pool.lock().unwrap_or_else(PoisonError::into_inner), new);
         self.meters.pool.set_capacity(capacity);
         // Closing the last connection writes the log back into the file, which waits for the disk.
-        tokio::task::spawn_blocking(move || drop(old));
+        tokio::task::spawn_blocking(move || {
+            for connection in too_many {
+                drop(connection);
+                std::thread::sleep(BETWEEN_CLOSES);
+            }
+            drop(old);
+        });
     }
 
     /// Opens connections of the pool until `many` are open beside those that requests use, so that the first burst of

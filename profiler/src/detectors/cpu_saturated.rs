@@ -1,9 +1,9 @@
 //! CPU saturated: there is more work than the cores can do, and it is the requests that ask for it.
 //!
-//! **Claim.** The loops are busy all the time and the cores that they have are full. **Reads** `loop.utilisation`, `process.cpu`, `server.handler`, `host.{cpu,cores}`, `client.open-sessions`. **Needs** the first two.
+//! **Claim.** The loops are busy all the time and the cores that they have are full. **Reads** `loop.utilisation`, `process.cpu`, `server.handler`, `process.throttled`, `host.{cpu,cores}`, `client.open-sessions`. **Needs** the first two.
 //! **Statistic.** Over 3 s, in at least half of the processes that serve requests, the loop is busy for 80% of the time, and CPU is what they lack:
 //! either each uses (nearly) a core, which is all that one loop can, or they are busy for longer than they run, because they wait for a
-//! core, while all of them together fill one, two, ... cores, or the machine is full and not with others. Where others have most of it the target only gets
+//! core, while all of them together fill one, two, ... cores, or a CPU quota holds them back, or the machine is full and not with others. Where others have most of it the target only gets
 //! less, and nothing is said. The requests must account for the CPU: each costs less than three times what it did in the
 //! cheapest quarter of the last half minute (else something else takes it, see [`super::loop_starved`]). **Law.** By the utilisation law full cores end cores / cost
 //! requests a second; with the usual cost and the rate seen agreeing, it is confirmed.
@@ -23,7 +23,7 @@ use super::{Answer, Claim, ONSET, cannot_tell, evidence};
 use crate::functions;
 use crate::loops::{self, Loop, Usual};
 use crate::routes;
-use crate::stats::Durations;
+use crate::stats::{self, Durations};
 use crate::window;
 
 /// Window of the rule, seconds.
@@ -36,6 +36,8 @@ const OWN_CORE: f64 = 0.85;
 const FILLS: f64 = 0.12;
 /// Share of its busy time for which a loop waits for a core, at least, if it shares it.
 const WAITS: f64 = 0.2;
+/// ... which a CPU quota refuses it if it holds the process back for so much of the time.
+const HELD_BACK: f64 = 0.1;
 /// The machine is full from here on, ...
 const HOST_FULL: f64 = 0.95;
 /// ... and with others if they have so much of it.
@@ -121,7 +123,16 @@ impl Full<'_> {
         let fills = whole >= 1.0 && (self.cores - whole).abs() <= FILLS;
         let host = window::mean(timeline, names::HOST_CPU, self.span).is_some_and(|c| c >= HOST_FULL)
             && window::taken_by_others(timeline, self.span).is_some_and(|share| share < OTHERS_SHARE);
-        waits && (fills || host)
+        waits && (fills || host || self.held_back(timeline).is_some())
+    }
+
+    /// Share of the time in which a CPU quota holds the worst of them back; none if that is next to nothing.
+    fn held_back(&self, timeline: &Timeline) -> Option<f64> {
+        let share = |l: &Loop| {
+            let told = window::of_instance(timeline, names::PROCESS_THROTTLED, l.instance)?.within(self.span);
+            stats::median(told.iter().map(|p| p.1).collect())
+        };
+        self.loops.iter().filter_map(share).filter(|share| *share >= HELD_BACK).max_by(f64::total_cmp)
     }
 
     fn cost(&self) -> f64 {
@@ -243,6 +254,10 @@ fn supporting(
         let text = format!("{:.0} % of the samples of a CPU profile lie in {function}", share * 100.0);
         list.push(evidence(text, kinds::PROFILE_CPU, full.span, *share, Unit::Ratio));
     }
+    if let Some(share) = full.held_back(timeline) {
+        let text = format!("a CPU quota holds them back for {} of the time", Unit::Ratio.show(share));
+        list.push(evidence(text, names::PROCESS_THROTTLED, full.span, share, Unit::Ratio));
+    }
     if let Some(cpu) = window::mean(timeline, names::HOST_CPU, full.span) {
         let text = format!("{} of the host's CPU is in use", Unit::Ratio.show(cpu));
         list.push(evidence(text, names::HOST_CPU, full.span, cpu, Unit::Ratio));
@@ -279,8 +294,15 @@ fn advice(
     let cap = full.law().unwrap_or(full.requests);
     let held =
         sessions(timeline, full.span).map_or(String::new(), |n| format!(" ({n:.0} sessions ask for more)"));
+    let more = match full.held_back(timeline) {
+        Some(_) => format!(
+            "Raise the CPU quota of the target's control group (cpu.max; limits.cpu in Kubernetes) from {:.1} cores to {:.1} or more",
+            full.cores, full.busy
+        ),
+        None => "Give the target more cores, with a process or worker for each".to_owned(),
+    };
     let mut list = vec![format!(
-        "Give the target more cores, with a process or worker for each, or less load: {:.1} cores end {:.0} requests/s at most{held}; plan for seven tenths of that, {:.0}/s, so that requests do not queue.",
+        "{more}, or less load: {:.1} cores end {:.0} requests/s at most{held}; plan for seven tenths of that, {:.0}/s, so that requests do not queue.",
         full.cores,
         cap,
         cap * 0.7

@@ -126,7 +126,8 @@ fn busiest(timeline: &Timeline, at: RunTime, workers: &[&str]) -> Option<(usize,
 fn look_at(timeline: &Timeline, at: RunTime, stem: &str, workers: &[&str]) -> Option<Claim> {
     let (index, part) = busiest(timeline, at, workers)?;
     let uneven = part.all >= LEAST_CONNECTIONS && part.taken() >= TAKEN && part.deviations() >= DEVIATIONS;
-    if !uneven || window::after_plan(timeline.plan(), at) || restarted(timeline, workers, at) {
+    let restarted = |w: &&str| window::restarted(timeline, w, window::last(at, RESTARTED)).is_some();
+    if !uneven || window::after_plan(timeline.plan(), at) || workers.iter().any(restarted) {
         return None;
     }
     let span = window::last(at, REQUESTS_S);
@@ -164,15 +165,6 @@ fn look_at(timeline: &Timeline, at: RunTime, stem: &str, workers: &[&str]) -> Op
         episodes: vec![Span::new(onset, at)],
         remedies: Vec::new(),
         sort: "",
-    })
-}
-
-/// Was any of them started again lately?
-fn restarted(timeline: &Timeline, workers: &[&str], at: RunTime) -> bool {
-    let span = window::last(at, RESTARTED);
-    workers.iter().filter_map(|w| window::of_instance(timeline, names::PROCESS_GENERATION, w)).any(|lane| {
-        let points = lane.within(span);
-        points.windows(2).any(|w| w[1].1 > w[0].1)
     })
 }
 

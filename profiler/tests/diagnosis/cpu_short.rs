@@ -59,3 +59,35 @@ fn threads_that_only_wait_may_be_more_on_a_full_machine() {
     let f = few_threads(0.2, 0.97);
     assert!(f.advice[0].contains("Raise the threads") && f.remedies.len() == 1, "{f:#?}");
 }
+
+/// Loops that are busy all the time with few cores of a host that has more, held back for so much of the time.
+fn under_quota(share: f64) -> Option<Finding> {
+    let mut w = run(1, 24, |tick, _, t, dice| {
+        let crowded = t >= 10_000;
+        let (requests, cpu) = if crowded { (30, 0.3) } else { (5, 0.05) };
+        tick.ended = (0..requests).map(|_| ("/page", dice.between(900.0, 1_100.0))).collect();
+        (tick.host, tick.cpu) = (0.4, dice.between(0.95, 1.05) * cpu);
+        if crowded {
+            tick.busy = dice.between(0.9, 1.0);
+        }
+    });
+    for name in world::SHOPS {
+        let lane = w.lane(LaneSpec::rate(names::PROCESS_THROTTLED, name, Unit::Ratio));
+        for t in (1_000..24_000).step_by(500) {
+            w.sample(lane, ms(t), if t >= 10_000 { share } else { 0.0 });
+        }
+    }
+    let d = w.diagnose();
+    d.findings().iter().find(|f| f.kind == FindingKind::CpuSaturated).cloned()
+}
+
+#[test]
+fn a_quota_that_holds_the_target_back_is_named() {
+    let f = under_quota(0.6).unwrap();
+    assert!(
+        f.evidence.iter().any(|e| e.text == "a CPU quota holds them back for 60.0 % of the time"),
+        "{f:#?}"
+    );
+    assert!(f.advice[0].starts_with("Raise the CPU quota"), "{:?}", f.advice);
+    assert_eq!(under_quota(0.0), None);
+}

@@ -1,10 +1,12 @@
 //! Findings of event loop, offload pool and CPU, on made-up runs of two processes: found with their figures, silent on what only looks like them.
 
 use crate::world::process::{Tick, run};
-use crate::world::{Dice, World, cannot_tell, claim_and_advice, find, kinds_of, likely, ms, needs, took};
+use crate::world::{
+    Dice, SHOPS, World, cannot_tell, claim_and_advice, find, kinds_of, likely, ms, needs, took,
+};
 use timeline::event::kinds;
 use timeline::lane::names;
-use timeline::{FindingKind, Status};
+use timeline::{FindingKind, LaneSpec, Status, Unit};
 
 /// When what is wrong begins, ms.
 const FROM: u64 = 10_000;
@@ -212,6 +214,25 @@ fn a_starved_loop_is_found_where_it_cannot_have_twice_its_cpu_but_pauses_of_its_
         .diagnose();
         assert_eq!(kinds_of(&d).contains(&FindingKind::LoopStarved), !paused, "{:#?}", d.findings());
     }
+}
+
+#[test]
+fn a_process_that_was_just_started_is_not_compared_with_the_one_before_it() {
+    let starved = |restarted: bool| {
+        let mut w = run(1, 24, |tick, _, t, dice| {
+            if (FROM..FROM + 3_000).contains(&t) {
+                requeued(tick, dice, t, 25);
+            }
+        });
+        for name in SHOPS {
+            let lane = w.lane(LaneSpec::level(names::PROCESS_GENERATION, name, Unit::Count));
+            for t in (500..24_000).step_by(500) {
+                w.sample(lane, ms(t), if restarted && t >= FROM { 1.0 } else { 0.0 });
+            }
+        }
+        kinds_of(&w.diagnose()).contains(&FindingKind::LoopStarved)
+    };
+    assert!(starved(false) && !starved(true));
 }
 
 #[test]

@@ -98,7 +98,7 @@ impl Default for Setup {
     }
 }
 
-const SHOPS: [&str; 2] = ["shop-0", "shop-1"];
+pub const SHOPS: [&str; 2] = ["shop-0", "shop-1"];
 
 /// Entries in the order in which a recorder would apply them.
 pub struct World {
