@@ -6,10 +6,13 @@
 use std::path::Path;
 
 use loadgen::ErrorKind;
+use loadgen::http::BODY_MAX;
 use loadgen::http::answer::{Answer, Want};
 use loadgen::http::chunks::Chunks;
+use loadgen::http::coding::Coding;
 use loadgen::sse::decode::Decoder as Events;
 use loadgen::ws::decode::Decoder;
+use loadgen::ws::deflate::{Agreed, Deflater, Inflater};
 use scenarios::{Origin, Overrides};
 
 /// Portions in which bytes are read again: the first byte chooses their length.
@@ -77,6 +80,43 @@ pub fn ws_frames(bytes: &[u8]) {
         (seen, None)
     };
     assert_eq!(read(step), read(bytes.len().max(1)));
+}
+
+/// Compressed messages of a WebSocket: no more comes out of them than may, and what we compress can be read.
+pub fn ws_deflate(bytes: &[u8]) {
+    const LIMIT: usize = 64 << 10;
+    let Some((first, bytes)) = bytes.split_first() else { return };
+    let agreed = Agreed {
+        server_no_context_takeover: first & 1 != 0,
+        client_no_context_takeover: first & 2 != 0,
+        client_max_window_bits: 15,
+    };
+    // Messages that share a window.
+    let messages = || bytes.chunks(bytes.len().div_ceil(usize::from(first >> 2) % 3 + 1).max(1));
+    let mut inflater = Inflater::new(&agreed);
+    for message in messages() {
+        match inflater.inflate(message, LIMIT) {
+            Ok(whole) => assert!(whole.len() <= LIMIT, "{}", whole.len()),
+            Err(ErrorKind::TooLarge | ErrorKind::WsProtocol) => break,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    let server = Agreed { server_no_context_takeover: agreed.client_no_context_takeover, ..agreed };
+    let (mut ours, mut theirs) = (Deflater::new(&agreed), Inflater::new(&server));
+    for message in messages() {
+        let small = ours.deflate(message).expect("the compressor has this window");
+        assert_eq!(theirs.inflate(&small, message.len()).as_deref(), Ok(message));
+    }
+}
+
+/// Content codings: no more comes out than may.
+pub fn content_coding(bytes: &[u8]) {
+    let Some((first, coded)) = bytes.split_first() else { return };
+    let all = [Coding::Gzip, Coding::Deflate, Coding::Brotli, Coding::Zstd];
+    match all[usize::from(*first) % all.len()].decode(coded) {
+        Ok(body) => assert!(body.len() <= BODY_MAX, "{}", body.len()),
+        Err(kind) => assert!(matches!(kind, ErrorKind::BadCoding | ErrorKind::TooLarge), "{kind:?}"),
+    }
 }
 
 /// Events of a stream.

@@ -6,13 +6,14 @@
 mod ahead;
 mod compile;
 mod events;
+mod judging;
 mod upload;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use regex::bytes::Regex;
-use scenarios::plan::{self, BaseUrl, Compare, Dist, Feeder, HttpVersion, Pick, RunPlan, Times};
+use scenarios::plan::{self, BaseUrl, Dist, Feeder, HttpVersion, RunPlan, Times};
 use serde_json_path::JsonPath;
 use thiserror::Error;
 
@@ -26,6 +27,7 @@ pub use ahead::Ahead;
 pub(crate) use compile::regex;
 use compile::{Compiler, awaited, json_path};
 pub use events::{AwaitEvent, OpenEvents};
+pub use judging::{Expect, From, JsonIs, Judging, TextIs};
 pub use upload::{Piece, Upload};
 
 /// Why a plan cannot be made ready; the scenario's parser finds these first.
@@ -150,7 +152,7 @@ impl Kind {
                 }
                 Op::Wait(_)
                 | Op::Ignore(_)
-                | Op::Close(_)
+                | Op::Close { .. }
                 | Op::CloseEvents(_)
                 | Op::Jump(_)
                 | Op::Choose { .. } => {}
@@ -216,7 +218,12 @@ pub enum Op {
         courses: Vec<(u64, usize)>,
     },
     /// Closes the WebSocket.
-    Close(usize),
+    Close {
+        /// Which step.
+        id: usize,
+        /// With which code.
+        code: u16,
+    },
     /// Opens the event stream.
     OpenEvents(Box<OpenEvents>),
     /// Awaits an event.
@@ -236,7 +243,7 @@ impl Op {
             | Self::Parallel(_)
             | Self::Connect(_)
             | Self::Send(_)
-            | Self::Close(_)
+            | Self::Close { .. }
             | Self::OpenEvents(_)
             | Self::AwaitEvent(_)
             | Self::CloseEvents(_)
@@ -280,20 +287,8 @@ pub struct Request {
     pub expects: bool,
     /// How redirects are followed; none: they are answers like any other.
     pub follow: Option<Box<Follow>>,
-    /// Must what `Set-Cookie` says be kept?
-    pub keeps_cookies: bool,
-    /// Header fields that saves need.
-    pub fields: Vec<String>,
-    /// Must the body be kept?
-    pub keeps_body: bool,
-    /// Statuses that are right; none: all below 400.
-    pub statuses: Option<Vec<(u16, u16)>>,
-    /// Further checks.
-    pub checks: Vec<Expect>,
-    /// What is kept.
-    pub saves: Vec<(usize, From, Pick)>,
-    /// Must the body be parsed as JSON?
-    pub parses: bool,
+    /// What is looked into of the answer, and what is kept of it.
+    pub judging: Judging,
 }
 
 /// HTTP requests at once.
@@ -310,7 +305,7 @@ pub struct Parallel {
 pub struct Follow {
     /// At most so many.
     pub max: u8,
-    /// Where `Location` is among [`Request::fields`].
+    /// Where `Location` is among [`Judging::fields`].
     pub location: usize,
     /// The request's method.
     pub method: String,
@@ -318,68 +313,6 @@ pub struct Follow {
     pub tail: Text,
     /// The same where the body was dropped on the way.
     pub bare: Text,
-}
-
-/// A check beyond the status.
-#[derive(Debug)]
-pub enum Expect {
-    /// Service time below, ns.
-    Time(u64),
-    /// Body smaller, bytes.
-    Size(u64),
-    /// The body.
-    Body(TextIs),
-    /// The field with this index in [`Request::fields`].
-    Field(usize, TextIs),
-    /// What the path finds.
-    Json(JsonPath, JsonIs),
-}
-
-/// A test of a text.
-#[derive(Debug)]
-pub enum TextIs {
-    /// It is this.
-    Equals(Box<[u8]>),
-    /// It contains this.
-    Contains(Box<[u8]>),
-    /// This matches somewhere.
-    Matches(Regex),
-}
-
-/// A test of what a JSONPath finds.
-#[derive(Debug)]
-pub enum JsonIs {
-    /// Something.
-    Exists,
-    /// Nothing.
-    Absent,
-    /// Something that is not empty.
-    NotEmpty,
-    /// This.
-    Equals(serde_json::Value),
-    /// A number.
-    Number(Compare, f64),
-    /// Something with a length.
-    Length(Compare, f64),
-    /// A text.
-    Text(TextIs),
-}
-
-/// Where a saved value comes from.
-#[derive(Debug)]
-pub enum From {
-    /// What the path finds.
-    Json(JsonPath),
-    /// What the first group captures, or the whole match.
-    Regex(Regex),
-    /// The body.
-    Body,
-    /// The status.
-    Status,
-    /// The field with this index in [`Request::fields`].
-    Field(usize),
-    /// The cookie of this name.
-    Cookie(String),
 }
 
 /// A WebSocket handshake.
@@ -403,6 +336,8 @@ pub struct Connect {
     pub ping_every_ns: Option<u64>,
     /// Is what is pushed sent back?
     pub echo: bool,
+    /// Most bytes of a message in one frame.
+    pub max_frame: Option<u32>,
 }
 
 /// A WebSocket message, the wait for one, or both.
@@ -434,6 +369,8 @@ pub struct Await {
     pub what: Awaited,
     /// Does that need what was sent?
     pub uses_sent: bool,
+    /// What is looked into of it; none: nothing.
+    pub judging: Option<Box<Judging>>,
     /// Time limit, ns.
     pub within_ns: u64,
 }
@@ -525,7 +462,7 @@ impl Request {
     /// What of an answer is kept.
     #[must_use]
     pub fn want(&self) -> Want<'_> {
-        let (head, body, cookies) = (self.is_head, self.keeps_body, self.keeps_cookies);
-        Want { head, body, cookies, fields: &self.fields }
+        let Judging { keeps_body, keeps_cookies, fields, .. } = &self.judging;
+        Want { head: self.is_head, body: *keeps_body, cookies: *keeps_cookies, fields }
     }
 }

@@ -135,7 +135,11 @@ pub const MECHANISMS: &[Mechanism] = &[
         LongPause,
         "the loop comes back only when the task that starves it lets it, and it leaves no core to others",
     ),
-    together(CpuSaturated, LongPause, "threads that wait for a core do not come back either"),
+    // A collection stands for itself: it only takes longer where it waits for a core.
+    together(CpuSaturated, LongPause, "threads that wait for a core do not come back either")
+        .of_sort(kinds::PAUSE_HICCUP),
+    together(CpuSaturated, LongPause, "threads that wait for a core do not come back either")
+        .of_sort(kinds::PAUSE_WORKER_STALL),
     together(
         LoopBlocked,
         LoopStarved,

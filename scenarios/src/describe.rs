@@ -153,7 +153,8 @@ fn walk(step: &Step, times: f64, counts: &mut [f64]) -> f64 {
         Step::Parallel(p) => p.requests.iter().for_each(|r| count(r.id)),
         Step::Connect(c) => count(c.id),
         Step::Send(s) => count(s.id),
-        Step::Close(id) | Step::CloseEvents(id) => count(*id),
+        Step::Close(c) => count(c.id),
+        Step::CloseEvents(id) => count(*id),
         Step::OpenEvents(e) => count(e.id),
         Step::AwaitEvent(a) => count(a.id),
         Step::Journey(journey) => {

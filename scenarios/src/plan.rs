@@ -20,12 +20,12 @@ use timeline::fault::FaultOrder;
 use timeline::metric::Mapping;
 
 pub use crate::load::{Leg, Of, Rules, Shape, Timer, Turns};
-pub use answer::{Capture, Check, Compare, JsonTest, Pick, Save, TextTest};
+pub use answer::{Capture, Check, Compare, JsonTest, Judgement, Pick, Save, TextTest};
 pub use assets::{Algorithm, Assets, File, Signer};
 pub use body::{Body, Content, Field, Filler, Generated, Known, Rendered};
 pub use condition::{Condition, Operand, Test};
 pub use events::{AwaitEvent, OpenEvents, StreamOptions};
-pub use socket::{Await, Awaited, Connect, Deflate, Payload, Send, SocketOptions};
+pub use socket::{Await, Awaited, Close, Connect, Deflate, Payload, Send, SocketOptions};
 pub use template::{DatePart, Escape, Part, Secret, Template};
 pub use transport::{ClientCert, HttpVersion, REDIRECTS_MAX, RequestOptions, Tls, TlsVersion, Transport};
 
@@ -210,7 +210,7 @@ pub enum Step {
     /// Does the steps of one of these, drawn anew each time.
     Choose(Vec<Choice>),
     /// Closes the WebSocket by the closing handshake; timed if it has an id.
-    Close(StepId),
+    Close(Close),
     /// A visit whose steps are code, of the crate `journeys`.
     Journey(Box<Journey>),
 }

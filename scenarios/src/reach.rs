@@ -147,7 +147,8 @@ fn count(steps: &[Step], plan: &RunPlan, step: Option<&str>) -> Option<f64> {
         Step::Send(s) => one(&s.id),
         Step::OpenEvents(e) => one(&e.id),
         Step::AwaitEvent(e) => one(&e.id),
-        Step::CloseEvents(id) | Step::Close(id) => one(id),
+        Step::CloseEvents(id) => one(id),
+        Step::Close(c) => one(&c.id),
         Step::Listen(_) | Step::Ignore(_) | Step::Think(_) => Some(0.0),
         Step::Repeat(r) => match r.times {
             Times::UntilEnd => None,

@@ -4,6 +4,8 @@
  * Owns how long is waited for a connection. How large the pool is, and whether it is used at all, is a choice between
  * faults and their cures (`faults/pools.js`).
  */
+import { setTimeout } from 'node:timers/promises';
+
 import { visit } from '../agent/traffic.js';
 import { Refusal } from '../http/refusal.js';
 import { metered } from './metered.js';
@@ -12,6 +14,10 @@ import { watchServer } from './server-figures.js';
 
 /** What pg and its pool say when patience has ended; it has no code of its own. */
 const PG_TIMEOUT = /timeout exceeded when trying to connect|terminated due to connection timeout|timeout expired/;
+
+/** Connections that are opened at once, and the rest after them. */
+const OPENED_AT_ONCE = 4;
+const BETWEEN_OPENS_MS = 40;
 
 /** Whether `e` says that a connection was waited for in vain. */
 function ofPatience(e) {
@@ -54,18 +60,25 @@ export class Database {
   }
 
   /**
-   * Opens all connections, so that the first burst of requests need not. A server that is too busy to let somebody in within a
-   * request's patience is asked again.
+   * Opens all connections, so that the first burst of requests need not: a few at a time, since a server makes a process for each and
+   * has other work to do. A server that is too busy to let somebody in within a request's patience is asked again.
    */
   async openAll() {
     const until = performance.now() + this.#settings.openPatienceMs;
-    for (;;) {
-      const opened = Array.from({ length: this.capacity }, () => this.#pool.get().then((connection) => connection.release()));
-      const open = await Promise.allSettled(opened);
-      const failed = open.find((o) => o.status === 'rejected');
-      if (!failed) return;
-      if (!ofPatience(failed.reason) || performance.now() > until) throw failed.reason;
+    for (let open = 0; open < this.capacity;) {
+      const more = Math.min(open + OPENED_AT_ONCE, this.capacity);
+      const failed = await this.#openTogether(more);
+      if (!failed) open = more;
+      else if (!ofPatience(failed) || performance.now() > until) throw failed;
+      await setTimeout(BETWEEN_OPENS_MS);
     }
+  }
+
+  /** Takes so many connections at the same time and gives them back, so that they are open; what went wrong, if anything did. */
+  async #openTogether(many) {
+    const taken = Array.from({ length: many }, () => this.#pool.get().then((connection) => connection.release()));
+    const failed = (await Promise.allSettled(taken)).find((o) => o.status === 'rejected');
+    return failed?.reason;
   }
 
   /** Gives the pool the size that `who` wants; of several the newest holds. What it has too many is closed as it falls idle. */

@@ -21,10 +21,12 @@ use crate::faults::pool_leak::Forgotten;
 use crate::faults::{Faults, connect_per_request, pool_leak};
 use crate::settings::ShopSettings;
 
-/// Connections that are opened at once: a server makes a process for each, and has other work to do.
-const OPENED_AT_ONCE: usize = 16;
-/// Between the ends of connections that are too many.
-const BETWEEN_CLOSES: Duration = Duration::from_millis(2);
+/// Connections that are opened at once, and how long it rests after each: a server makes a process for each, which takes some
+/// milliseconds of a core, and has other work to do.
+const OPENED_AT_ONCE: usize = 4;
+const BETWEEN_OPENS: Duration = Duration::from_millis(40);
+/// Between the ends of connections that are too many: half as many in a second.
+const BETWEEN_CLOSES: Duration = Duration::from_millis(20);
 /// A place that is free is taken, and none is waited for.
 const AT_ONCE: Timeouts = Timeouts { wait: Some(Duration::ZERO), create: None, recycle: None };
 
@@ -92,20 +94,24 @@ impl Database {
             return;
         }
         let mut idle = self.pool().retain(|_, _| false).removed;
-        let stay = if self.opener.has_server() { idle.len().min(capacity) } else { 0 };
-        let too_many = idle.split_off(stay);
+        let with_server = self.opener.has_server();
+        let too_many = idle.split_off(if with_server { idle.len().min(capacity) } else { 0 });
         self.opener.keep(idle);
         let new = build(&self.opener, capacity);
         let old = std::mem::replace(&mut *self.pool.lock().unwrap_or_else(PoisonError::into_inner), new);
         self.meters.pool.set_capacity(capacity);
-        // Closing the last connection writes the log back into the file, which waits for the disk.
-        tokio::task::spawn_blocking(move || {
-            for connection in too_many {
-                drop(connection);
-                std::thread::sleep(BETWEEN_CLOSES);
-            }
-            drop(old);
-        });
+        if with_server {
+            self.beside(async move {
+                for connection in too_many {
+                    drop(connection);
+                    tokio::time::sleep(BETWEEN_CLOSES).await;
+                }
+                drop(old);
+            });
+        } else {
+            // Closing the last connection writes the log back into the file, which waits for the disk.
+            tokio::task::spawn_blocking(move || drop((too_many, old)));
+        }
     }
 
     /// Opens connections of the pool until `many` are open beside those that requests use, so that the first burst of
@@ -119,7 +125,11 @@ impl Database {
         let capacity = pool.status().max_size;
         let get = |_| {
             let pool = pool.clone();
-            async move { pool.timeout_get(&AT_ONCE).await }
+            async move {
+                let connection = pool.timeout_get(&AT_ONCE).await;
+                tokio::time::sleep(BETWEEN_OPENS).await;
+                connection
+            }
         };
         let mut opening = stream::iter(0..many).map(get).buffer_unordered(OPENED_AT_ONCE);
         // Held until all are there: what is back already would be taken again.

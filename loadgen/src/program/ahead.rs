@@ -32,7 +32,7 @@ pub(super) fn of(ops: &[Op]) -> Vec<Ahead> {
                 Op::Send(send) => ahead.message |= send.only_awaits(),
                 Op::AwaitEvent(_) => ahead.event = true,
                 // What follows is about another one.
-                Op::Connect(_) | Op::Close(_) => ahead.message = false,
+                Op::Connect(_) | Op::Close { .. } => ahead.message = false,
                 Op::OpenEvents(_) | Op::CloseEvents(_) => ahead.event = false,
                 _ => {}
             }
@@ -75,7 +75,7 @@ mod tests {
     }
 
     fn send(payload: Payload, what: Awaited) -> Op {
-        let wait = Await { what, uses_sent: false, within_ns: 1 };
+        let wait = Await { what, uses_sent: false, judging: None, within_ns: 1 };
         Op::Send(Box::new(Send { id: 0, payload, wait: Some(wait) }))
     }
 
@@ -92,7 +92,7 @@ mod tests {
     fn a_message_is_of_use_up_to_the_last_step_that_awaits_one() {
         assert_eq!(told(&[wait(), awaits(), wait(), awaits(), wait()]), "mmmm.");
         assert_eq!(
-            told(&[wait(), Op::Close(0), wait(), awaits()]),
+            told(&[wait(), Op::Close { id: 0, code: 1000 }, wait(), awaits()]),
             "..mm",
             "the one behind is about no socket of before"
         );

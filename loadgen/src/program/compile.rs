@@ -5,14 +5,11 @@
 use std::rc::Rc;
 
 use regex::bytes::Regex;
-use scenarios::plan::{
-    self, BaseUrl, Body, Capture, Check, Content, Guard, JsonTest, Step, Template, TextTest,
-};
+use scenarios::plan::{self, BaseUrl, Body, Content, Guard, Step, Template};
 use serde_json_path::JsonPath;
 
 use super::{
-    Await, Awaited, BadPlan, Connect, Expect, Follow, From, GoesOn, JsonIs, Op, Parallel, Payload, Request,
-    Send, TextIs, Upload,
+    Await, Awaited, BadPlan, Connect, Follow, GoesOn, Judging, Op, Parallel, Payload, Request, Send, Upload,
 };
 use crate::condition::Condition;
 use crate::http::coding;
@@ -45,7 +42,7 @@ impl Compiler<'_> {
                 Step::Send(s) => Op::Send(Box::new(self.send(s)?)),
                 Step::Listen(dist) | Step::Think(dist) => Op::Wait(*dist),
                 Step::Ignore(dist) => Op::Ignore(*dist),
-                Step::Close(id) => Op::Close(self.id(*id)?),
+                Step::Close(c) => Op::Close { id: self.id(c.id)?, code: c.code },
                 Step::OpenEvents(e) => Op::OpenEvents(Box::new(self.open_events(e)?)),
                 Step::AwaitEvent(a) => Op::AwaitEvent(Box::new(self.await_event(a)?)),
                 Step::CloseEvents(id) => Op::CloseEvents(self.id(*id)?),
@@ -212,18 +209,10 @@ impl Compiler<'_> {
             is_head: r.method == "HEAD",
             expects: r.options.expect_continue && r.body.is_some(),
             follow: None,
-            keeps_cookies: self.transport.cookies,
-            fields: Vec::new(),
-            keeps_body: false,
-            statuses: None,
-            checks: Vec::new(),
-            saves: Vec::new(),
-            parses: false,
+            judging: Judging::new(&r.checks, &r.saves)?,
         };
-        r.checks.iter().try_for_each(|c| request.check(c))?;
-        r.saves.iter().try_for_each(|s| request.save(s))?;
-        request.keeps_body |= request.parses;
-        request.follow = self.follow(r, &mut request.fields);
+        request.judging.keeps_cookies |= self.transport.cookies;
+        request.follow = self.follow(r, &mut request.judging.fields);
         Ok(request)
     }
 
@@ -249,6 +238,7 @@ impl Compiler<'_> {
             push_age: o.push_age.as_deref().map(json_path).transpose()?.map(Rc::new),
             ping_every_ns: o.ping_every_ns.map(|ns| ns.max(1)),
             echo: o.echo,
+            max_frame: o.max_frame,
         })
     }
 
@@ -261,66 +251,10 @@ impl Compiler<'_> {
         let wait = s.wait.as_ref().map(|w| {
             let what = awaited(&w.what)?;
             let uses_sent = what.text().is_some_and(Text::uses_sent);
-            Ok(Await { what, uses_sent, within_ns: w.within_ns.max(1) })
+            let judging = Judging::of_message(&w.judgement)?;
+            Ok(Await { what, uses_sent, judging, within_ns: w.within_ns.max(1) })
         });
         Ok(Send { id: self.id(s.id)?, payload, wait: wait.transpose()? })
-    }
-}
-
-impl Request {
-    fn check(&mut self, check: &Check) -> Result<(), BadPlan> {
-        let expect = match check {
-            Check::Status(ranges) => {
-                self.statuses.get_or_insert_default().extend(ranges);
-                return Ok(());
-            }
-            Check::Time(ns) => Expect::Time(*ns),
-            Check::Size(bytes) => Expect::Size(*bytes),
-            Check::Body(test) => {
-                self.keeps_body = true;
-                Expect::Body(text_is(test)?)
-            }
-            Check::Header(name, test) => Expect::Field(self.field(name), text_is(test)?),
-            Check::Json(path, test) => Expect::Json(self.path(path)?, json_is(test)?),
-        };
-        self.checks.push(expect);
-        Ok(())
-    }
-
-    fn save(&mut self, save: &plan::Save) -> Result<(), BadPlan> {
-        let from = match &save.from {
-            Capture::Json(path) => From::Json(self.path(path)?),
-            Capture::Cookie(name) => {
-                self.keeps_cookies = true;
-                From::Cookie(name.clone())
-            }
-            Capture::Regex(pattern) => {
-                self.keeps_body = true;
-                From::Regex(regex(pattern)?)
-            }
-            Capture::Body => {
-                self.keeps_body = true;
-                From::Body
-            }
-            Capture::Status => From::Status,
-            Capture::Header(name) => From::Field(self.field(name)),
-        };
-        self.saves.push((usize::from(save.slot.0), from, save.pick));
-        Ok(())
-    }
-
-    /// The index of a header field that is kept.
-    fn field(&mut self, name: &str) -> usize {
-        let known = self.fields.iter().position(|f| f.eq_ignore_ascii_case(name));
-        known.unwrap_or_else(|| {
-            self.fields.push(name.to_owned());
-            self.fields.len() - 1
-        })
-    }
-
-    fn path(&mut self, path: &str) -> Result<JsonPath, BadPlan> {
-        self.parses = true;
-        json_path(path)
     }
 }
 
@@ -347,27 +281,6 @@ pub(super) fn awaited(what: &plan::Awaited) -> Result<Awaited, BadPlan> {
 /// A regular expression, compiled.
 pub(crate) fn regex(pattern: &str) -> Result<Regex, BadPlan> {
     Regex::new(pattern).map_err(|e| BadPlan::Regex { pattern: pattern.to_owned(), why: e.to_string() })
-}
-
-fn text_is(test: &TextTest) -> Result<TextIs, BadPlan> {
-    let bytes = |text: &String| text.clone().into_bytes().into_boxed_slice();
-    Ok(match test {
-        TextTest::Equals(text) => TextIs::Equals(bytes(text)),
-        TextTest::Contains(text) => TextIs::Contains(bytes(text)),
-        TextTest::Matches(pattern) => TextIs::Matches(regex(pattern)?),
-    })
-}
-
-fn json_is(test: &JsonTest) -> Result<JsonIs, BadPlan> {
-    Ok(match test {
-        JsonTest::Exists => JsonIs::Exists,
-        JsonTest::Absent => JsonIs::Absent,
-        JsonTest::NotEmpty => JsonIs::NotEmpty,
-        JsonTest::Equals(value) => JsonIs::Equals(value.clone()),
-        JsonTest::Number(compare, n) => JsonIs::Number(*compare, *n),
-        JsonTest::Length(compare, n) => JsonIs::Length(*compare, *n),
-        JsonTest::Text(test) => JsonIs::Text(text_is(test)?),
-    })
 }
 
 pub(super) fn json_path(path: &str) -> Result<JsonPath, BadPlan> {

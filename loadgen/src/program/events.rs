@@ -5,7 +5,7 @@ use std::rc::Rc;
 use scenarios::plan;
 use serde_json_path::JsonPath;
 
-use super::{Awaited, BadPlan, Compiler, awaited, json_path};
+use super::{Awaited, BadPlan, Compiler, Judging, awaited, json_path};
 use crate::http::stream;
 use crate::sse::EVENT_MAX;
 use crate::template::Text;
@@ -34,6 +34,8 @@ pub struct AwaitEvent {
     pub kind: Option<String>,
     /// What must hold of its data.
     pub what: Option<Awaited>,
+    /// What is looked into of it beyond that; none: nothing.
+    pub judging: Option<Box<Judging>>,
     /// Time limit, ns.
     pub within_ns: u64,
 }
@@ -76,6 +78,7 @@ impl Compiler<'_> {
             id: self.id(a.id)?,
             kind: a.kind.clone(),
             what: a.what.as_ref().map(awaited).transpose()?,
+            judging: Judging::of_message(&a.judgement)?,
             within_ns: a.within_ns.max(1),
         })
     }

@@ -52,11 +52,15 @@ impl Session {
     /// Awaits an event, or takes one that came before.
     pub(super) async fn await_event(&mut self, step: &AwaitEvent) -> Flow {
         let started = self.begin(step.within_ns);
-        let outcome = self.look_for_event(step).await;
+        let seen = self.look_for_event(step).await;
         let finished = self.shard.now();
-        let lost = outcome == Err(ErrorKind::SseClosed) || self.events().is_none_or(|e| e.failed().is_some());
+        let broken = seen.is_err();
+        let lost = seen == Err(ErrorKind::SseClosed) || self.events().is_none_or(|e| e.failed().is_some());
+        let outcome = seen.and_then(|data| {
+            self.judge_message(step.judging.as_deref(), data.as_deref(), finished.saturating_sub(started))
+        });
         self.finish(step.id, started, finished, outcome);
-        if outcome.is_err() && lost {
+        if broken && lost {
             // The step's error says it all: it is not counted a second time.
             self.leave_events();
             return Flow::End;
@@ -64,18 +68,24 @@ impl Session {
         Flow::On
     }
 
-    async fn look_for_event(&mut self, step: &AwaitEvent) -> Result<(), ErrorKind> {
+    /// Gives back the awaited event's data where it is looked into.
+    async fn look_for_event(&mut self, step: &AwaitEvent) -> Result<Option<Box<str>>, ErrorKind> {
         let mut expected = Vec::new();
         if let Some(text) = step.text() {
             text.write(&mut expected, &mut self.values());
         }
         let expected = String::from_utf8_lossy(&expected).into_owned();
+        let mut data = None;
         let mut is_it = |event: &Event<'_>| {
-            step.kind.as_deref().is_none_or(|kind| kind == event.kind)
-                && step.what.as_ref().is_none_or(|what| answers_text(what, &expected, event.data))
+            let matches = step.kind.as_deref().is_none_or(|kind| kind == event.kind)
+                && step.what.as_ref().is_none_or(|what| answers_text(what, &expected, event.data));
+            if matches && step.judging.is_some() {
+                data = Some(Box::from(event.data));
+            }
+            matches
         };
         if stream_of(&mut self.rare).is_some_and(|events| events.take_kept(&mut is_it)) {
-            return Ok(());
+            return Ok(data);
         }
         loop {
             self.revive_events(self.shard.now());
@@ -102,7 +112,7 @@ impl Session {
             })
             .await?;
             if seen == Seen::Match {
-                return Ok(());
+                return Ok(data);
             }
         }
     }

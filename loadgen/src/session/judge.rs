@@ -1,4 +1,4 @@
-//! What an answer must be, and what is kept of it for later steps.
+//! What an answer or an awaited message must be, and what is kept of it for later steps.
 
 use regex::bytes::Regex;
 use scenarios::plan::{Compare, Pick};
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Session;
 use crate::http::answer::Answer;
 use crate::kind::ErrorKind;
-use crate::program::{Expect, From, JsonIs, Request, TextIs};
+use crate::program::{Expect, From, JsonIs, Judging, TextIs};
 use crate::template;
 
 /// Longest value that is kept in a variable, bytes: a session may have 64 of them, and keeps them for as long as it lives.
@@ -15,32 +15,78 @@ const SAVED_MAX: usize = 64 << 10;
 /// Most matches of a regular expression that are chosen from.
 const MATCHES_MAX: usize = 10_000;
 
+/// What is judged.
+pub(super) enum Judged<'a> {
+    /// An answer.
+    Answer(&'a Answer<'a>),
+    /// The text of a message, or the data of an event.
+    Message(&'a str),
+}
+
+impl Judged<'_> {
+    fn body(&self) -> &[u8] {
+        match self {
+            Self::Answer(answer) => answer.body(),
+            Self::Message(text) => text.as_bytes(),
+        }
+    }
+
+    fn body_bytes(&self) -> u64 {
+        match self {
+            Self::Answer(answer) => answer.body_bytes(),
+            Self::Message(text) => text.len() as u64,
+        }
+    }
+
+    fn field(&self, i: usize) -> Option<&str> {
+        if let Self::Answer(answer) = self { answer.field(i) } else { None }
+    }
+
+    /// None where there is no such thing.
+    fn status(&self) -> Option<u16> {
+        if let Self::Answer(answer) = self { Some(answer.status()) } else { None }
+    }
+}
+
 impl Session {
-    /// Checks an answer, and keeps what later steps need of it.
+    /// Checks an answer or a message, and keeps what later steps need of it.
     pub(super) fn judge(
         &mut self,
-        request: &Request,
-        answer: &Answer<'_>,
+        judging: &Judging,
+        judged: &Judged<'_>,
         service_ns: u64,
     ) -> Result<(), ErrorKind> {
         let json: Option<Value> =
-            if request.parses { serde_json::from_slice(answer.body()).ok() } else { None };
-        self.state.saved |= !request.saves.is_empty();
-        for (slot, from, pick) in &request.saves {
-            let value = self.capture(from, *pick, answer, json.as_ref());
+            if judging.parses { serde_json::from_slice(judged.body()).ok() } else { None };
+        self.state.saved |= !judging.saves.is_empty();
+        for (slot, from, pick) in &judging.saves {
+            let value = self.capture(from, *pick, judged, json.as_ref());
             if let Some(var) = self.vars.get_mut(*slot) {
                 *var = value.map(String::into_boxed_str);
             }
         }
-        let right = match &request.statuses {
-            Some(ranges) => ranges.iter().any(|(low, high)| (*low..=*high).contains(&answer.status())),
-            None => answer.status() < 400,
-        };
+        let right = judged.status().is_none_or(|status| match &judging.statuses {
+            Some(ranges) => ranges.iter().any(|(low, high)| (*low..=*high).contains(&status)),
+            None => status < 400,
+        });
         if !right {
             return Err(ErrorKind::Status);
         }
-        let hold = request.checks.iter().all(|check| holds(check, answer, json.as_ref(), service_ns));
+        let hold = judging.checks.iter().all(|check| holds(check, judged, json.as_ref(), service_ns));
         if hold { Ok(()) } else { Err(ErrorKind::Check) }
+    }
+
+    /// The same of an awaited message's text, if anything is looked into.
+    pub(super) fn judge_message(
+        &mut self,
+        judging: Option<&Judging>,
+        text: Option<&str>,
+        service_ns: u64,
+    ) -> Result<(), ErrorKind> {
+        match (judging, text) {
+            (Some(judging), Some(text)) => self.judge(judging, &Judged::Message(text), service_ns),
+            _ => Ok(()),
+        }
     }
 
     /// What is kept in a variable; a value that is too long is as good as none.
@@ -48,18 +94,21 @@ impl Session {
         &mut self,
         from: &From,
         pick: Pick,
-        answer: &Answer<'_>,
+        judged: &Judged<'_>,
         json: Option<&Value>,
     ) -> Option<String> {
         let value = match from {
-            From::Cookie(name) => self.cookie(name, answer),
-            From::Status => Some(answer.status().to_string()),
-            From::Body => Some(answer.body())
+            From::Cookie(name) => match judged {
+                Judged::Answer(answer) => self.cookie(name, answer),
+                Judged::Message(_) => None,
+            },
+            From::Status => judged.status().map(|status| status.to_string()),
+            From::Body => Some(judged.body())
                 .filter(|body| body.len() <= SAVED_MAX)
                 .and_then(|body| std::str::from_utf8(body).ok())
                 .map(str::to_owned),
             From::Field(i) => {
-                let field = answer.field(*i);
+                let field = judged.field(*i);
                 if pick == Pick::Count {
                     Some(u8::from(field.is_some()).to_string())
                 } else {
@@ -71,7 +120,7 @@ impl Session {
                 self.pick(pick, found, |v| template::as_text(v))
             }
             From::Regex(regex) => {
-                let found = regex.captures_iter(answer.body()).take(MATCHES_MAX);
+                let found = regex.captures_iter(judged.body()).take(MATCHES_MAX);
                 let found = found.filter_map(|c| c.get(1).or_else(|| c.get(0))).collect();
                 self.pick(pick, found, |m| String::from_utf8_lossy(m.as_bytes()).into_owned())
             }
@@ -89,12 +138,12 @@ impl Session {
     }
 }
 
-fn holds(check: &Expect, answer: &Answer<'_>, json: Option<&Value>, service_ns: u64) -> bool {
+fn holds(check: &Expect, judged: &Judged<'_>, json: Option<&Value>, service_ns: u64) -> bool {
     match check {
         Expect::Time(limit) => service_ns < *limit,
-        Expect::Size(limit) => answer.body_bytes() < *limit,
-        Expect::Body(test) => text_holds(test, answer.body()),
-        Expect::Field(i, test) => answer.field(*i).is_some_and(|f| text_holds(test, f.as_bytes())),
+        Expect::Size(limit) => judged.body_bytes() < *limit,
+        Expect::Body(test) => text_holds(test, judged.body()),
+        Expect::Field(i, test) => judged.field(*i).is_some_and(|f| text_holds(test, f.as_bytes())),
         Expect::Json(path, test) => {
             json.is_some_and(|j| json_holds(test, path.query(j).all().first().copied()))
         }

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
+use scenarios::plan::Close;
 use serde_json::Value;
 
 use super::judge::contains;
@@ -91,17 +92,22 @@ impl Session {
     pub(super) async fn send(&mut self, send: &Send) -> Flow {
         let limit = send.wait.as_ref().map_or(self.shard.program.timeout_ns, |w| w.within_ns);
         let started = self.begin(limit);
-        let outcome = self.say(send).await;
+        let said = self.say(send).await;
         let finished = self.shard.now();
         let lost = self.socket.as_ref().is_none_or(|s| s.ended().is_some());
         if lost && send.wait.as_ref().is_some_and(|w| matches!(w.what, Awaited::Closed)) {
             // As it should be; had there been none before, it would be an error.
-            let outcome = if self.socket.take().is_some() { Ok(()) } else { outcome };
+            let outcome = if self.socket.take().is_some() { Ok(()) } else { said.map(drop) };
             self.finish(send.id, started, finished, outcome);
             return if outcome.is_ok() { Flow::On } else { Flow::End };
         }
+        let broken = said.is_err();
+        let outcome = said.and_then(|text| {
+            let judging = send.wait.as_ref().and_then(|w| w.judging.as_deref());
+            self.judge_message(judging, text.as_deref(), finished.saturating_sub(started))
+        });
         self.finish(send.id, started, finished, outcome);
-        if outcome.is_err() && lost {
+        if broken && lost {
             // The step's error says it all: it is not counted a second time.
             self.socket = None;
             return Flow::End;
@@ -109,7 +115,8 @@ impl Session {
         Flow::On
     }
 
-    async fn say(&mut self, send: &Send) -> Result<(), ErrorKind> {
+    /// Gives back the awaited message's text where it is looked into.
+    async fn say(&mut self, send: &Send) -> Result<Option<Box<str>>, ErrorKind> {
         let now = self.shard.now();
         if let Some(socket) = &mut self.socket {
             socket.ping(now, &mut self.stream);
@@ -121,12 +128,21 @@ impl Session {
         let expected = self.write_message(send)?;
         let Self { shard, seat, socket, rare, stream, .. } = self;
         let Some(socket) = socket else { return Err(ErrorKind::WsClosed) };
-        match &send.wait {
-            None if socket.flushed() => return Ok(()),
-            Some(wait) if !speaks && socket.take_kept(|message| answers(wait, &expected, message)) => {
-                return Ok(());
+        let mut text = None;
+        let mut is_it = |message: &Message<'_>| {
+            let Some(wait) = &send.wait else { return false };
+            let matches = answers(wait, &expected, message);
+            if let (true, Some(_), Message::Text(found)) = (matches, &wait.judging, message) {
+                text = Some(Box::from(*found));
             }
-            _ => {}
+            matches
+        };
+        let answered = match &send.wait {
+            None => socket.flushed(),
+            Some(_) => !speaks && socket.take_kept(&mut is_it),
+        };
+        if answered {
+            return Ok(text);
         }
         poll_fn(|cx| {
             if shard.seats.expired(*seat) {
@@ -136,17 +152,15 @@ impl Session {
                 events.read_on(cx, shard);
             }
             let _ = pushed::poll_due(shard, *seat, Some(&mut **socket), stream, None);
-            let polled = socket.poll_messages(cx, shard, stream, &mut |message| {
-                send.wait.as_ref().is_some_and(|wait| answers(wait, &expected, message))
-            });
-            match polled {
+            match socket.poll_messages(cx, shard, stream, &mut is_it) {
                 Poll::Ready(true) => Poll::Ready(Ok(())),
                 Poll::Ready(false) => Poll::Ready(Err(socket.ended().unwrap_or(ErrorKind::WsClosed))),
                 Poll::Pending if send.wait.is_none() && socket.flushed() => Poll::Ready(Ok(())),
                 Poll::Pending => Poll::Pending,
             }
         })
-        .await
+        .await?;
+        Ok(text)
     }
 
     /// Before a message is written: reads what has come until now, for that is no answer to it, and waits until there is room.
@@ -197,10 +211,10 @@ impl Session {
         Ok(String::from_utf8_lossy(&output.wire).into_owned())
     }
 
-    /// Closes the WebSocket as a step of its own.
-    pub(super) async fn close(&mut self, id: usize) -> Flow {
+    /// Closes the WebSocket with `code` as a step of its own.
+    pub(super) async fn close(&mut self, id: usize, code: u16) -> Flow {
         let started = self.begin(self.shard.program.timeout_ns);
-        let outcome = if self.socket.is_some() { self.closing().await } else { Err(ErrorKind::WsClosed) };
+        let outcome = if self.socket.is_some() { self.closing(code).await } else { Err(ErrorKind::WsClosed) };
         self.socket = None;
         let finished = self.shard.now();
         self.finish(id, started, finished, outcome);
@@ -210,15 +224,15 @@ impl Session {
     /// Closes the WebSocket without a step, waiting a moment for the other side to agree.
     pub(super) async fn say_goodbye(&mut self) {
         self.shard.seats.limit(self.seat, self.shard.now() + GOODBYE_NS);
-        let _ = self.closing().await;
+        let _ = self.closing(Close::NORMAL).await;
         self.shard.seats.unlimit(self.seat);
         self.socket = None;
     }
 
-    async fn closing(&mut self) -> Result<(), ErrorKind> {
+    async fn closing(&mut self, code: u16) -> Result<(), ErrorKind> {
         let Self { shard, seat, socket, stream, .. } = self;
         let Some(socket) = socket else { return Ok(()) };
-        socket.begin_close(stream);
+        socket.say_close(code, stream);
         poll_fn(|cx| {
             if shard.seats.expired(*seat) {
                 return Poll::Ready(Err(ErrorKind::Timeout));

@@ -209,7 +209,7 @@ impl Session {
                 Op::Parallel(parallel) => Box::pin(self.parallel(parallel)).await,
                 Op::Connect(connect) => Box::pin(self.connect(connect)).await,
                 Op::Send(send) => self.send(send).await,
-                Op::Close(id) => Box::pin(self.close(*id)).await,
+                Op::Close { id, code } => Box::pin(self.close(*id, *code)).await,
                 Op::OpenEvents(step) => Box::pin(self.open_events(step)).await,
                 Op::AwaitEvent(step) => Box::pin(self.await_event(step)).await,
                 Op::CloseEvents(id) => self.close_events(*id),

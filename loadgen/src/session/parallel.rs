@@ -165,11 +165,12 @@ async fn work(mut lane: Box<Session>, group: &Group<'_>) -> Box<Session> {
         lane.stream = Stream::of(group.seed, i as u64);
         (lane.intended, lane.due) = (group.intended, due);
         lane.state.saved = false;
-        let before: Vec<_> = request.saves.iter().map(|(slot, ..)| lane.vars.get(*slot).cloned()).collect();
+        let before: Vec<_> =
+            request.judging.saves.iter().map(|(slot, ..)| lane.vars.get(*slot).cloned()).collect();
         lane.request(request).await;
         due = lane.due;
         // What one request saves, another of the group does not see, whichever lane it falls to.
-        for ((slot, ..), before) in request.saves.iter().zip(before).filter(|_| lane.state.saved) {
+        for ((slot, ..), before) in request.judging.saves.iter().zip(before).filter(|_| lane.state.saved) {
             if let (Some(var), Some(before)) = (lane.vars.get_mut(*slot), before) {
                 let value = std::mem::replace(var, before);
                 group.saved.borrow_mut().push(Saved { request: i, slot: *slot, value });

@@ -11,6 +11,7 @@ use scenarios::plan::HttpVersion;
 
 use super::carry::Carried;
 use super::follow::Ask;
+use super::judge::Judged;
 use super::{BRAKE_NS, Flow, Session, pushed};
 use crate::figures;
 use crate::http::answer::Answer;
@@ -30,7 +31,8 @@ impl Session {
         let answer = self.exchange(request).await;
         let finished = self.shard.now();
         let outcome = answer.and_then(|mut answer| {
-            answer.decode().and_then(|()| self.judge(request, &answer, finished.saturating_sub(started)))
+            let service_ns = finished.saturating_sub(started);
+            answer.decode().and_then(|()| self.judge(&request.judging, &Judged::Answer(&answer), service_ns))
         });
         self.finish(request.id, started, finished, outcome);
         if self.state.unreached { self.rest(BRAKE_NS).await } else { Flow::On }

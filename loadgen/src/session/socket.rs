@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use scenarios::plan::Close;
 use serde_json_path::JsonPath;
 
 use super::kept::Kept;
@@ -26,8 +27,7 @@ use crate::ws::{encode, opcode};
 /// one), a message waits, and a WebSocket that echoes reads no more until the other side has taken them.
 const WAITING_MAX: usize = 16 << 10;
 
-/// Close codes that a client sends (RFC 6455, 7.4.1).
-const NORMAL: u16 = 1000;
+/// Close codes that a client sends (RFC 6455, 7.4.1) beside that of a normal end.
 const PROTOCOL_ERROR: u16 = 1002;
 const NOT_CONSISTENT: u16 = 1007;
 const TOO_BIG: u16 = 1009;
@@ -62,6 +62,7 @@ struct Extra {
     pinged: u64,
     ponged: u64,
     echo: bool,
+    max_frame: Option<u32>,
     /// Bytes that were read and are to be looked at first: they came with the handshake, or behind an awaited message.
     early: Vec<u8>,
     /// What is still to be written.
@@ -81,6 +82,7 @@ impl Extra {
             && connect.push_age.is_none()
             && connect.ping_every_ns.is_none()
             && !connect.echo
+            && connect.max_frame.is_none()
             && early.is_empty();
         let ping_every = connect.ping_every_ns.unwrap_or(0);
         (!plain).then(|| {
@@ -90,6 +92,7 @@ impl Extra {
                 ping_every,
                 ping_due: if ping_every > 0 { now + ping_every } else { 0 },
                 echo: connect.echo,
+                max_frame: connect.max_frame,
                 early,
                 ..Self::default()
             })
@@ -150,7 +153,7 @@ impl Socket {
     }
 
     /// Takes the oldest kept message that matches; says whether there was one.
-    pub(super) fn take_kept(&mut self, matches: impl Fn(&Message<'_>) -> bool) -> bool {
+    pub(super) fn take_kept(&mut self, matches: &mut dyn FnMut(&Message<'_>) -> bool) -> bool {
         let Some(kept) = self.inbox.extra.as_mut().and_then(|e| e.kept.as_mut()) else { return false };
         kept.take(|past| matches(&past.as_deref().map_or(Message::Binary(&[]), Message::Text)))
     }
@@ -229,7 +232,7 @@ impl Socket {
         if self.ended.is_none() {
             self.ended = Some(ErrorKind::WsClosed);
             self.code = code.unwrap_or(NO_CODE);
-            self.say_close(code.unwrap_or(NORMAL), stream);
+            self.say_close(code.unwrap_or(Close::NORMAL), stream);
         }
     }
 
@@ -248,17 +251,12 @@ impl Socket {
         self.say_close(code, stream);
     }
 
-    /// Sends a close frame, once; whether it gets through does not matter any more if the socket is full.
+    /// Sends a close frame, once, which begins or ends the closing handshake; whether it gets through does not matter any more if the socket is full.
     pub(super) fn say_close(&mut self, code: u16, stream: &mut Stream) {
         if !std::mem::replace(&mut self.said_close, true) {
             encode::close(self.inbox.outbox(), code, stream.mask());
             self.flush_now();
         }
-    }
-
-    /// Begins the closing handshake.
-    pub(super) fn begin_close(&mut self, stream: &mut Stream) {
-        self.say_close(NORMAL, stream);
     }
 
     /// Sends a message as far as the socket takes it; the rest goes out as the socket is polled. Whoever calls this has seen
@@ -351,7 +349,7 @@ impl Inbox {
         }
     }
 
-    /// Appends a frame with a message, compressed where that was agreed to.
+    /// Appends a message's frames, compressed where that was agreed to.
     fn put(&mut self, out: &mut Vec<u8>, opcode: u8, payload: &[u8], mask: [u8; 4]) {
         put(self.extra.as_deref_mut(), out, opcode, payload, mask);
     }
@@ -436,10 +434,12 @@ impl Taking<'_> {
     }
 }
 
-/// Appends a frame with a message, compressed where that was agreed to.
+/// Appends a message's frames, compressed where that was agreed to.
 fn put(extra: Option<&mut Extra>, out: &mut Vec<u8>, opcode: u8, payload: &[u8], mask: [u8; 4]) {
-    match extra.and_then(|e| e.deflater.as_mut()).and_then(|d| d.deflate(payload)) {
-        Some(small) => encode::frame(out, opcode | encode::COMPRESSED, &small, mask),
-        None => encode::frame(out, opcode, payload, mask),
+    let Some(extra) = extra else { return encode::frame(out, opcode, payload, mask) };
+    let most = extra.max_frame.map_or(usize::MAX, |most| most as usize);
+    match extra.deflater.as_mut().and_then(|d| d.deflate(payload)) {
+        Some(small) => encode::message(out, opcode | encode::COMPRESSED, &small, mask, most),
+        None => encode::message(out, opcode, payload, mask, most),
     }
 }

@@ -1,4 +1,4 @@
-//! Writing frames as a client must: masked, in one piece.
+//! Writing frames as a client must: masked.
 
 /// Final frame.
 const FIN: u8 = 0x80;
@@ -9,7 +9,25 @@ const MASKED: u8 = 0x80;
 
 /// Appends one whole masked frame to `out`.
 pub fn frame(out: &mut Vec<u8>, opcode: u8, payload: &[u8], mask: [u8; 4]) {
-    out.push(FIN | opcode);
+    piece(out, FIN | opcode, payload, mask);
+}
+
+/// Appends a message in as many masked frames as it takes with at most `most` bytes in each, and `most` at least 1. That it is
+/// compressed is said once, in the first one (RFC 7692, 6).
+pub fn message(out: &mut Vec<u8>, opcode: u8, payload: &[u8], mask: [u8; 4], most: usize) {
+    let (mut first, mut rest, mut mask) = (opcode, payload, mask);
+    while rest.len() > most.max(1) {
+        let (now, later) = rest.split_at(most.max(1));
+        piece(out, first, now, mask);
+        (first, rest) = (super::opcode::CONTINUATION, later);
+        // Each frame has a mask of its own (RFC 6455, 5.3).
+        mask = u32::from_ne_bytes(mask).wrapping_mul(0x9E37_79B1).rotate_left(15).to_ne_bytes();
+    }
+    piece(out, FIN | first, rest, mask);
+}
+
+fn piece(out: &mut Vec<u8>, first: u8, payload: &[u8], mask: [u8; 4]) {
+    out.push(first);
     match payload.len() {
         n @ 0..=125 => out.push(MASKED | n as u8),
         n @ 126..=0xFFFF => {

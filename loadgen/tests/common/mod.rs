@@ -175,12 +175,18 @@ pub fn connect(id: u16, path: &str) -> Step {
     }))
 }
 
+/// A normal end of the WebSocket.
+pub fn close(id: u16) -> Step {
+    Step::Close(Close { id: StepId(id), code: Close::NORMAL })
+}
+
 /// A message with an id, answered by one with the same id.
 pub fn say(id: u16, within_ms: u64) -> Step {
     let parts =
         vec![Part::Text("{\"id\":\"".to_owned()), Part::Uuid, Part::Text("\",\"op\":\"say\"}".to_owned())];
     let wait = Await {
         what: Awaited::JsonEquals("$.id".to_owned(), Template(vec![Part::Sent("id".to_owned())])),
+        judgement: Judgement::default(),
         within_ns: within_ms * MS,
     };
     Step::Send(Box::new(Send { id: StepId(id), payload: Payload::Text(Template(parts)), wait: Some(wait) }))

@@ -53,6 +53,8 @@ targets!(
     http_answer,
     http_chunks,
     ws_frames,
+    ws_deflate,
+    content_coding,
     event_stream,
     scenario_toml,
     template,

@@ -77,7 +77,7 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
             write!(s, "HTTP/1.1 {status}\r\nContent-Type: text/event-stream\r\n\r\nretry:20\nid:1\n\n")?;
             Ok(false)
         }
-        "/ok" => ok(s, "{}"),
+        "/ok" | "/x" => ok(s, "{}"),
         other => panic!("{other}"),
     }
 }
@@ -88,8 +88,12 @@ fn open(path: &str, options: StreamOptions) -> Step {
 }
 
 fn awaits(id: u16, kind: Option<&str>, what: Option<Awaited>) -> Step {
+    judges(id, kind, what, Judgement::default())
+}
+
+fn judges(id: u16, kind: Option<&str>, what: Option<Awaited>, judgement: Judgement) -> Step {
     let kind = kind.map(str::to_owned);
-    Step::AwaitEvent(Box::new(AwaitEvent { id: StepId(id), kind, what, within_ns: 500 * MS }))
+    Step::AwaitEvent(Box::new(AwaitEvent { id: StepId(id), kind, what, judgement, within_ns: 500 * MS }))
 }
 
 fn contains(data: &str) -> Option<Awaited> {
@@ -102,6 +106,29 @@ fn ten(steps: Vec<Step>) -> RunPlan {
     let model = Model::Arrivals { from: 0.0, to: 0.0 };
     plan.phases.push(Phase { name: "rest".to_owned(), length_ns: 1000 * MS, model, warmup: false });
     plan
+}
+
+#[test]
+fn an_awaited_event_is_checked_and_kept_for_later_steps() {
+    let number = |n| Check::Json("$.n".to_owned(), JsonTest::Equals(n));
+    let kept = Judgement {
+        checks: vec![number(1.into())],
+        saves: vec![Save { slot: Slot(0), from: Capture::Json("$.id".to_owned()), pick: Pick::First }],
+    };
+    let other = Judgement { checks: vec![number(2.into())], saves: Vec::new() };
+    let Step::Request(mut asks) = get(2, "/ok") else { unreachable!() };
+    asks.path = Template(vec![Part::Text("/".to_owned()), Part::Var(Slot(0))]);
+    let mut plan = ten(vec![
+        open("/ticks", StreamOptions::default()),
+        judges(1, Some("order"), None, kept),
+        open("/ticks", StreamOptions::default()),
+        judges(3, Some("order"), None, other),
+        Step::Request(asks),
+    ]);
+    plan.slots = 1;
+    let totals = run(plan, serve(act), 1);
+    assert_eq!(totals.errors(), [("check", 10)].into());
+    assert_eq!(totals.finished[&2], 10, "the server knows no other path than /x: {:?}", totals.finished);
 }
 
 #[test]

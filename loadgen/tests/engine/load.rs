@@ -110,7 +110,7 @@ fn what_is_saved_is_used() {
 
 #[test]
 fn a_websocket_conversation_is_timed_and_pushes_are_counted() {
-    let steps = vec![connect(0, "/ws"), forever(Some(50), vec![say(1, 500)]), Step::Close(StepId(2))];
+    let steps = vec![connect(0, "/ws"), forever(Some(50), vec![say(1, 500)]), close(2)];
     let totals = run(plan(held(4), 1000, steps), serve(act), 2);
     assert!(totals.errors().is_empty(), "{:?}", totals.errors());
     assert_eq!((totals.finished[&0], totals.finished[&2]), (4, 4), "each ends by its closing step");

@@ -240,7 +240,8 @@ fn event_streams_go_over_tls() {
     let options = StreamOptions::default();
     let open = OpenEvents { id: StepId(1), path: text("/events"), headers: Vec::new(), options };
     let what = Some(Awaited::Contains(text("over TLS")));
-    let wait = AwaitEvent { id: StepId(2), kind: None, what, within_ns: 500 * MS };
+    let wait =
+        AwaitEvent { id: StepId(2), kind: None, what, judgement: Judgement::default(), within_ns: 500 * MS };
     let steps = vec![
         Step::OpenEvents(Box::new(open)),
         Step::AwaitEvent(Box::new(wait)),

@@ -47,6 +47,21 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
             while s.write_all(&message).is_ok() {}
         }
         "/hangs-up" => drop(read_frame(s)?),
+        _ if path.starts_with("/pieces?") => {
+            // The frames of one message: the opcode and the length of each.
+            let (mut frames, mut whole) = (Vec::new(), Vec::new());
+            while whole.len() < 10 {
+                let (opcode, payload) = read_frame(s)?;
+                frames.push(format!("{opcode}:{}", payload.len()));
+                whole.extend(payload);
+            }
+            assert_eq!(
+                (format!("/pieces?{}", frames.join(",")).as_str(), &whole[..]),
+                (path, &b"0123456789"[..])
+            );
+            s.write_all(&frame(0x81, b"seen"))?;
+            return until_closed(s, echo);
+        }
         _ => return until_closed(s, echo),
     }
     sleep(Duration::from_millis(100));
@@ -72,8 +87,12 @@ fn open(path: &str, options: SocketOptions) -> Step {
     Step::Connect(step)
 }
 
+fn waits(what: Awaited, judgement: Judgement, within_ms: u64) -> Await {
+    Await { what, judgement, within_ns: within_ms * MS }
+}
+
 fn exchange(id: u16, payload: Payload, what: Awaited) -> Step {
-    Step::Send(Box::new(Send { id: StepId(id), payload, wait: Some(Await { what, within_ns: 500 * MS }) }))
+    Step::Send(Box::new(Send { id: StepId(id), payload, wait: Some(waits(what, Judgement::default(), 500)) }))
 }
 
 fn awaits(id: u16, what: &str) -> Step {
@@ -123,7 +142,7 @@ fn a_conversation_has_all_its_figures() {
         exchange(3, Payload::Binary(vec![1, 2, 3]), Awaited::Binary),
         exchange(4, Payload::Text(text("well")), Awaited::Contains(text("el"))),
         think(400),
-        Step::Close(StepId(5)),
+        close(5),
     ];
     let totals = run(plan(Model::Arrivals { from: 10.0, to: 10.0 }, 1000, steps), serve(act), 1);
     assert!(totals.errors().is_empty(), "{:?}", totals.errors());
@@ -146,6 +165,29 @@ fn a_conversation_has_all_its_figures() {
 }
 
 #[test]
+fn a_session_may_close_with_a_code_of_its_own() {
+    let steps = vec![connect(0, "/echo"), Step::Close(Close { id: StepId(1), code: 4001 })];
+    let totals = run(five(steps), serve(act), 1);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    assert_eq!((totals.finished[&1], totals.sum(|c| c.ws.of_code(4001))), (5, 5), "the server sends it back");
+}
+
+#[test]
+fn a_message_that_is_longer_than_a_frame_may_be_goes_out_in_fragments() {
+    let framed = |path: &str, max_frame| {
+        let options = SocketOptions { max_frame, ..SocketOptions::default() };
+        let what = Awaited::Contains(text("seen"));
+        let steps = vec![open(path, options), exchange(1, Payload::Text(text("0123456789")), what)];
+        let totals = run(five(steps), serve(act), 1);
+        (totals.errors(), totals.finished[&1])
+    };
+    assert_eq!(framed("/pieces?1:4,0:4,0:2", Some(4)), ([].into(), 5));
+    assert_eq!(framed("/pieces?1:5,0:5", Some(5)), ([].into(), 5));
+    assert_eq!(framed("/pieces?1:10", Some(10)), ([].into(), 5));
+    assert_eq!(framed("/pieces?1:10", None), ([].into(), 5));
+}
+
+#[test]
 fn what_is_ignored_is_not_read_and_what_is_listened_to_is() {
     let pushed = |step: Step| {
         let steps = vec![connect(0, "/flood"), step];
@@ -158,6 +200,75 @@ fn what_is_ignored_is_not_read_and_what_is_listened_to_is() {
     let heard = pushed(Step::Listen(Dist::Constant(700 * MS)));
     // A session that ends reads what is there on its way to the closing handshake, but no more comes.
     assert!(heard > 2 * ignored, "{heard} messages were listened to, {ignored} ignored");
+}
+
+/// A text, and the same text as its answer, of which this must hold and is kept.
+fn says(id: u16, what: Template, judgement: Judgement) -> Step {
+    let wait = Some(waits(Awaited::Regex("^[-\\[]".to_owned()), judgement, 500));
+    Step::Send(Box::new(Send { id: StepId(id), payload: Payload::Text(what), wait }))
+}
+
+#[test]
+fn an_awaited_message_is_checked_and_kept_for_later_steps() {
+    let save = |slot, from| Save { slot: Slot(slot), from, pick: Pick::First };
+    let json = |path: &str, test| Check::Json(path.to_owned(), test);
+    let kept = Judgement {
+        checks: vec![
+            json("$[1]", JsonTest::Number(Compare::AtLeast, 7.0)),
+            Check::Size(100),
+            Check::Body(TextTest::Contains("room".to_owned())),
+        ],
+        saves: vec![
+            save(0, Capture::Json("$[1]".to_owned())),
+            save(1, Capture::Regex("room-([0-9]+)".to_owned())),
+        ],
+    };
+    let of_both = Template(vec![
+        Part::Text("-kept ".to_owned()),
+        Part::Var(Slot(0)),
+        Part::Text(" and ".to_owned()),
+        Part::Var(Slot(1)),
+    ]);
+    let is = |what: &str| Judgement {
+        checks: vec![Check::Body(TextTest::Equals(what.to_owned()))],
+        saves: vec![save(2, Capture::Body)],
+    };
+    let steps = vec![
+        connect(0, "/echo"),
+        says(1, text("[\"room-12\",7]"), kept),
+        says(2, of_both, is("-kept 7 and 12")),
+        says(3, text("-other"), is("-kept 7 and 12")),
+        // A failed check keeps what there was, and ends no session.
+        says(4, Template(vec![Part::Var(Slot(2))]), is("-other")),
+        says(5, text("-short"), Judgement { checks: vec![Check::Size(6)], ..Judgement::default() }),
+    ];
+    let mut plan = five(steps);
+    plan.slots = 3;
+    let totals = run(plan, serve(act), 1);
+    assert_eq!(totals.errors(), [("check", 10)].into());
+    assert!((0..6).all(|step| totals.finished[&step] == 5), "{:?}", totals.finished);
+}
+
+#[test]
+fn a_message_that_came_before_its_step_is_checked_like_any_other() {
+    let joined = Judgement {
+        checks: Vec::new(),
+        saves: vec![Save { slot: Slot(0), from: Capture::Json("$.op".to_owned()), pick: Pick::First }],
+    };
+    let wait = Some(waits(Awaited::JsonAny("$.op".to_owned()), joined, 500));
+    let is_kept =
+        Judgement { checks: vec![Check::Body(TextTest::Equals("-joined".to_owned()))], saves: Vec::new() };
+    let kept = Template(vec![Part::Text("-".to_owned()), Part::Var(Slot(0))]);
+    let mut plan = five(vec![
+        connect(0, "/talk"),
+        think(100),
+        Step::Send(Box::new(Send { id: StepId(1), payload: Payload::Nothing, wait })),
+        says(2, kept, is_kept),
+    ]);
+    plan.slots = 1;
+    let totals = run(plan, serve(act), 1);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    assert_eq!(totals.finished[&2], 5);
 }
 
 #[test]
@@ -192,7 +303,7 @@ fn a_hostile_server_gets_a_kind_and_a_code() {
         "/utf8",
         "/deaf",
     ] {
-        let steps = vec![open(path, SocketOptions::default()), think(150), Step::Close(StepId(1))];
+        let steps = vec![open(path, SocketOptions::default()), think(150), close(1)];
         let totals = run(plan(Model::Arrivals { from: 5.0, to: 0.0 }, 1000, steps), serve(act), 1);
         let codes: Vec<u16> = totals.counters.values().flat_map(|c| c.ws.codes.iter().map(|c| c.0)).collect();
         let kinds: Vec<&str> = totals.errors().into_keys().collect();
@@ -308,7 +419,7 @@ fn what_the_other_side_does_not_read_does_not_pile_up() {
     }
     let mut steps = vec![connect(0, "/ws")];
     steps.extend((1..6).map(|id| tells(id, Template(vec![Part::Letters(LONG)]))));
-    steps.extend([think(600), Step::Close(StepId(6))]);
+    steps.extend([think(600), close(6)]);
     let mut plan = plan(Model::Arrivals { from: 1.0, to: 1.0 }, 1000, steps);
     plan.phases.push(rest(2000));
     let totals = run(plan, serve(act), 1);
@@ -347,8 +458,14 @@ fn pings_go_out_while_a_step_waits() {
         headers: Vec::new(),
         options: StreamOptions::default(),
     };
-    let event = AwaitEvent { id: StepId(2), kind: None, what: None, within_ns: WAIT_MS * MS };
-    let message = Await { what: Awaited::Binary, within_ns: WAIT_MS * MS };
+    let event = AwaitEvent {
+        id: StepId(2),
+        kind: None,
+        what: None,
+        judgement: Judgement::default(),
+        within_ns: WAIT_MS * MS,
+    };
+    let message = waits(Awaited::Binary, Judgement::default(), WAIT_MS);
     let message = Send { id: StepId(2), payload: Payload::Nothing, wait: Some(message) };
     let cases = [
         vec![get(2, "/slow")],
@@ -384,7 +501,7 @@ fn the_answer_to_a_handshake_may_repeat_fields_and_set_cookies() {
         s.write_all(upgraded(head).replace("Connection: Upgrade\r\n", lines).as_bytes())?;
         until_closed(s, |_, _, _| Ok(()))
     }
-    let mut plan = five(vec![connect(0, "/ws"), get(1, "/in"), Step::Close(StepId(2))]);
+    let mut plan = five(vec![connect(0, "/ws"), get(1, "/in"), close(2)]);
     plan.transport.cookies = true;
     let totals = run(plan.clone(), serve(act), 1);
     assert!(totals.errors().is_empty(), "{:?}", totals.errors());

@@ -113,8 +113,13 @@ fn streams(paths: &[&'static str], reconnect: bool) -> Vec<(&'static str, Vec<St
     let steps = |path: &&'static str| {
         let options = StreamOptions { reconnect, ..StreamOptions::default() };
         let open = OpenEvents { id: StepId(1), path: text(path), headers: Vec::new(), options };
-        let wait =
-            AwaitEvent { id: StepId(2), kind: Some("never".to_owned()), what: None, within_ns: 150 * MS };
+        let wait = AwaitEvent {
+            id: StepId(2),
+            kind: Some("never".to_owned()),
+            what: None,
+            judgement: Judgement::default(),
+            within_ns: 150 * MS,
+        };
         (*path, vec![Step::OpenEvents(Box::new(open)), Step::AwaitEvent(Box::new(wait))])
     };
     paths.iter().map(steps).collect()

@@ -2,6 +2,7 @@
 
 use super::show;
 use super::socket::{SHOWN, awaited};
+use super::steps::judged;
 use crate::plan::{AwaitEvent, OpenEvents, RunPlan};
 use crate::text::quantity::show_duration;
 
@@ -27,5 +28,6 @@ pub(super) fn awaits(plan: &RunPlan, step: &AwaitEvent) -> String {
         .as_deref()
         .map_or("any event".to_owned(), |kind| format!("an event {}", timeline::text::clean(kind, SHOWN)));
     let what = step.what.as_ref().map(|what| format!(" ({})", awaited(plan, what))).unwrap_or_default();
-    format!("awaits {kind}{what} within {}", show_duration(step.within_ns))
+    let judged = judged(&step.judgement.checks, &step.judgement.saves);
+    format!("awaits {kind}{what} within {}{judged}", show_duration(step.within_ns))
 }

@@ -1,7 +1,8 @@
 //! WebSocket steps in words.
 
 use super::show;
-use crate::plan::{Awaited, Payload, RunPlan, Send, SocketOptions};
+use super::steps::judged;
+use crate::plan::{Awaited, Close, Payload, RunPlan, Send, SocketOptions};
 use crate::text::quantity::show_duration;
 
 /// Longest pattern or path that is shown, characters.
@@ -22,10 +23,21 @@ pub(super) fn options(options: &SocketOptions) -> String {
     if let Some(ns) = options.ping_every_ns {
         out += &format!(", a ping every {}", show_duration(ns));
     }
+    if let Some(bytes) = options.max_frame {
+        out += &format!(", sends frames of at most {bytes} B");
+    }
     if options.echo {
         out += ", pushed messages are sent back";
     }
     out
+}
+
+/// How a WebSocket is closed.
+pub(super) fn close(close: Close) -> String {
+    match close.code {
+        Close::NORMAL => "close the WebSocket".to_owned(),
+        code => format!("close the WebSocket with code {code}"),
+    }
 }
 
 /// What a step sends and awaits.
@@ -38,7 +50,8 @@ pub(super) fn send(plan: &RunPlan, send: &Send) -> String {
     }
     if let Some(wait) = &send.wait {
         let what = awaited(plan, &wait.what);
-        parts.push(format!("awaits {what} within {}", show_duration(wait.within_ns)));
+        let judged = judged(&wait.judgement.checks, &wait.judgement.saves);
+        parts.push(format!("awaits {what} within {}{judged}", show_duration(wait.within_ns)));
     }
     parts.join(", ")
 }

@@ -8,7 +8,7 @@ use timeline::text::plural;
 use super::{events, show, socket};
 use crate::plan::{
     Body, Check, Choice, Condition, Content, Guard, HttpVersion, Journey, Parallel, Part, Request, RunPlan,
-    Step, StepId, Template, Times,
+    Save, Step, StepId, Template, Times,
 };
 use crate::text::quantity::{show_dist, show_duration};
 
@@ -33,7 +33,7 @@ pub(super) fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String
             Step::Listen(d) => format!("listen for {}", show_dist(*d)),
             Step::Ignore(d) => format!("read nothing for {}", show_dist(*d)),
             Step::Think(d) => format!("think for {}", show_dist(*d)),
-            Step::Close(id) => format!("{}: close the WebSocket", name(*id)),
+            Step::Close(c) => format!("{}: {}", name(c.id), socket::close(*c)),
             Step::Journey(journey) => journey_line(journey),
             Step::Repeat(r) => {
                 let times = match r.times {
@@ -94,12 +94,7 @@ fn name(plan: &RunPlan, id: StepId) -> &str {
 
 fn request(plan: &RunPlan, r: &Request) -> String {
     let mut line = format!("{}: {} {}", name(plan, r.id), r.method, show(plan, &r.path));
-    if !r.checks.is_empty() {
-        let _ = write!(line, ", checks {}", r.checks.iter().map(check).collect::<Vec<_>>().join(", "));
-    }
-    if !r.saves.is_empty() {
-        let _ = write!(line, ", {} saved", plural(r.saves.len(), "value"));
-    }
+    line += &judged(&r.checks, &r.saves);
     line += &carried(plan, r);
     line += &authorized(plan, &r.headers);
     if r.options.expect_continue {
@@ -194,6 +189,18 @@ fn journey_line(journey: &Journey) -> String {
     let pause = journey.pause.map(|p| format!(", pauses of {}", show_dist(p))).unwrap_or_default();
     let about = crate::journeys::find(&journey.name).map_or("", |j| j.about);
     format!("coded journey {}: {about}{pause}", journey.name)
+}
+
+/// What must hold of an answer or a message, and how much is kept of it.
+pub(super) fn judged(checks: &[Check], saves: &[Save]) -> String {
+    let mut out = String::new();
+    if !checks.is_empty() {
+        out += &format!(", checks {}", checks.iter().map(check).collect::<Vec<_>>().join(", "));
+    }
+    if !saves.is_empty() {
+        out += &format!(", {} saved", plural(saves.len(), "value"));
+    }
+    out
 }
 
 fn check(check: &Check) -> String {

@@ -51,14 +51,14 @@ shapes! {
     BASIC = "`basic`", "basic", false, ["user", "pass"];
     JWT = "`jwt`", "jwt", false, ["secret", "key-file", "algorithm", "claims", "expires", "header"];
     CONNECT = "a `connect` step", "connect", false,
-        ["name", "connect", "auth", "subprotocol", "headers", "max-message", "deflate", "push-age", "ping-every", "echo", "if"];
+        ["name", "connect", "auth", "subprotocol", "headers", "max-message", "max-frame", "deflate", "push-age", "ping-every", "echo", "if"];
     DEFLATE = "`deflate`", "deflate", false,
         ["server-no-context-takeover", "client-no-context-takeover", "server-max-window-bits", "client-max-window-bits"];
     EVENTS = "an `events` step", "events", false,
         ["name", "events", "auth", "headers", "push-age", "max-event", "reconnect", "if"];
-    SEND = "a `send` step", "send", false, ["name", "send", "await", "if"];
-    SEND_BINARY = "a `send-binary` step", "send-binary", false, ["name", "send-binary", "await", "if"];
-    AWAIT_ALONE = "an `await` step", "await-step", false, ["name", "await", "if"];
+    SEND = "a `send` step", "send", false, ["name", "send", "await", "check", "save", "if"];
+    SEND_BINARY = "a `send-binary` step", "send-binary", false, ["name", "send-binary", "await", "check", "save", "if"];
+    AWAIT_ALONE = "an `await` step", "await-step", false, ["name", "await", "check", "save", "if"];
     AWAIT = "`await`", "await", false, ["event", "json", "equals", "contains", "regex", "binary", "closed", "within"];
     LISTEN = "a `listen` step", "listen", false, ["listen", "if"];
     IGNORE = "an `ignore` step", "ignore", false, ["ignore", "if"];
@@ -70,6 +70,7 @@ shapes! {
     PARALLEL = "a `parallel` step", "parallel", false, ["parallel", "connections", "if"];
     CLOSE = "a `close` step", "close", false, ["name", "close", "if"];
     CHECK = "`check`", "check", false, ["status", "time", "size", "body", "header", "json"];
+    MESSAGE_CHECK = "`check` of a message", "message-check", false, ["time", "size", "body", "json"];
     FAULT = "[[fault]]", "fault", true, ["name", "at", "for"];
     ACTION = "[[action]]", "action", false, ["do", "at"];
     GATE = "[[gate]]", "gate", false, ["that", "abort_after"];

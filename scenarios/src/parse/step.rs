@@ -20,7 +20,7 @@ use super::keys::{Shape, VERBS};
 use super::reader::{Fields, Value, check_name};
 use super::sessions::World;
 use crate::mistake::{Wrong, closest, listed, quoted};
-use crate::plan::{Dist, Fork, Step, StepId, Template};
+use crate::plan::{Close, Dist, Fork, Step, StepId, Template};
 use crate::text::template;
 
 /// Most steps of a scenario, inner ones included.
@@ -212,10 +212,23 @@ impl<'a, 'n> Journey<'a, 'n> {
             return self.close_events(fields, what);
         }
         self.must_be_connected(fields, "close");
-        if self.world.reader.boolean(what)? {
-            return self.closing_id(fields, what, "close").map(Step::Close);
-        }
-        self.world.reader.wrong(what.span(), Wrong::new("this step does nothing").expected("close = true"));
+        let code = self.close_code(what)?;
+        self.closing_id(fields, what, "close").map(|id| Step::Close(Close { id, code }))
+    }
+
+    /// The code with which a WebSocket is closed.
+    fn close_code(&self, what: &Value<'_>) -> Option<u16> {
+        let reader = self.world.reader;
+        let wrong = match what.get_ref() {
+            DeValue::Boolean(true) => return Some(Close::NORMAL),
+            DeValue::Boolean(false) => Wrong::new("this step does nothing").expected("close = true"),
+            _ => match reader.integer(what, 1_000..=4_999)? as u16 {
+                code @ (Close::NORMAL | 3_000..) => return Some(code),
+                code => Wrong::new(format!("a client does not close with {code}"))
+                    .expected("1000, or 3000 to 4999, which are the applications' own"),
+            },
+        };
+        reader.wrong(what.span(), wrong);
         None
     }
 

@@ -1,4 +1,4 @@
-//! What an answer must be, and what is kept of it.
+//! What an answer or an awaited message must be, and what is kept of it.
 
 use serde::{Deserialize, Serialize};
 
@@ -99,7 +99,17 @@ impl Compare {
     }
 }
 
-/// What is kept of an answer.
+/// What an awaited message or event must be beyond being the awaited one, and what is kept of it. It has neither status nor header
+/// fields nor cookies; its text is the body.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// What must hold; a step whose check fails counts as an error of kind `check`.
+    pub checks: Vec<Check>,
+    /// What is kept for later steps.
+    pub saves: Vec<Save>,
+}
+
+/// What is kept of an answer or a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Save {
     /// Into which variable.

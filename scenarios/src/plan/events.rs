@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Awaited, StepId, Template};
+use super::{Awaited, Judgement, StepId, Template};
 
 /// Opens the session's event stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,9 @@ pub struct AwaitEvent {
     pub kind: Option<String>,
     /// What must hold of its data; never [`Awaited::Binary`] or [`Awaited::Closed`].
     pub what: Option<Awaited>,
+    /// What else must hold, and what is kept.
+    #[serde(default)]
+    pub judgement: Judgement,
     /// After this the step has failed (`timeout`), ns.
     pub within_ns: u64,
 }

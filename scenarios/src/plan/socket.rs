@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{StepId, Template};
+use super::{Judgement, StepId, Template};
 
 /// A WebSocket handshake.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,23 @@ pub struct SocketOptions {
     pub ping_every_ns: Option<u64>,
     /// Is every pushed message sent back?
     pub echo: bool,
+    /// Most bytes of a message that go into one frame, at least 1: a longer one is sent in fragments; none: all of it.
+    #[serde(default)]
+    pub max_frame: Option<u32>,
+}
+
+/// The end of a WebSocket by the closing handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Close {
+    /// Which step.
+    pub id: StepId,
+    /// The code that is sent: 1000, or 3000 to 4999, which are the applications' own.
+    pub code: u16,
+}
+
+impl Close {
+    /// A normal end (RFC 6455, 7.4.1).
+    pub const NORMAL: u16 = 1000;
 }
 
 /// What permessage-deflate (RFC 7692) is offered with.
@@ -75,6 +92,9 @@ pub enum Payload {
 pub struct Await {
     /// How it is known.
     pub what: Awaited,
+    /// What else must hold, and what is kept; of a text message only.
+    #[serde(default)]
+    pub judgement: Judgement,
     /// After this the step has failed (`timeout`), ns.
     pub within_ns: u64,
 }

@@ -87,6 +87,26 @@ const CASES: &[(&str, &str, &str)] = &[
         "await = { json = \"$.id\", equals = \"${sent.id}\", within = \"2s\" }",
         "await = { binary = false }",
     ),
+    (
+        "a status of a message",
+        "within = \"2s\" } },\n  ] },",
+        "within = \"2s\" }, check = { status = 200 } },\n  ] },",
+    ),
+    (
+        "a header field of a message",
+        "within = \"2s\" } },\n  ] },",
+        "within = \"2s\" }, save = { a = \"header:Location\" } },\n  ] },",
+    ),
+    (
+        "a check of bytes",
+        "await = { json = \"$.id\", equals = \"${sent.id}\", within = \"2s\" }",
+        "await = { binary = true }, check = { size = \"< 1KiB\" }",
+    ),
+    (
+        "a check of nothing",
+        ", await = { json = \"$.id\", equals = \"${sent.id}\", within = \"2s\" }",
+        ", check = { size = \"< 1KiB\" }",
+    ),
     ("an event awaited behind a message", "await = { json", "await = { event = \"said\", json"),
     (
         "an event without a stream",
@@ -113,6 +133,12 @@ const CASES: &[(&str, &str, &str)] = &[
         "connect = \"/ws?token=${token}\" },",
         "events = \"/s\" }, { close = \"event\" },",
     ),
+    (
+        "a code that is no client's",
+        "  { repeat = \"until-end\"",
+        "  { close = 1006 },\n  { repeat = \"until-end\"",
+    ),
+    ("a code that is none", "  { repeat = \"until-end\"", "  { close = 7 },\n  { repeat = \"until-end\""),
     ("closing nothing", "connect = \"/ws?token=${token}\" },", "events = \"/s\" }, { close = false },"),
     (
         "a misspelt option of a stream",

@@ -271,11 +271,12 @@ sessions = 1
 [[session]]
 name = "s"
 steps = [
-  { name = "open", connect = "/ws", subprotocol = ["v2", "v1"], max-message = "64KiB", deflate = { client-no-context-takeover = true, server-max-window-bits = 10 }, push-age = "$.t", ping-every = "10s" },
+  { name = "open", connect = "/ws", subprotocol = ["v2", "v1"], max-message = "64KiB", max-frame = "1KiB", deflate = { client-no-context-takeover = true, server-max-window-bits = 10 }, push-age = "$.t", ping-every = "10s" },
   { name = "joined", await = { contains = "joined", within = "1s" } },
   { name = "blob", send-binary = "3q2+7w==", await = { binary = true } },
-  { name = "who", send = { op = "who" }, await = { json = "$.who" } },
+  { name = "who", send = { op = "who" }, await = { json = "$.who" }, check = { time = "< 1s", json = { "$.who" = "not empty" } }, save = { who = "$.who[*].id | random" } },
   { name = "like", await = { regex = "^n[0-9]+$" } },
+  { close = 4001 },
 ]
 "#;
     let plan = parse(text, &Origin { name: "ws".into(), file: None }, &Overrides::default())
@@ -303,7 +304,7 @@ name = "alone"
 steps = [
   { name = "order", post = "/orders", json = {}, save = { id = "$.id" } },
   { name = "stream", events = "/stream?o=${id}", headers = { Last-Event-ID = "7" }, push-age = "$.at", max-event = "64KiB", reconnect = true },
-  { name = "paid", await = { event = "paid", json = "$.id", equals = "${id}", within = "2s" } },
+  { name = "paid", await = { event = "paid", json = "$.id", equals = "${id}", within = "2s" }, check = { body = "EUR" }, save = { at = "regex:at=([0-9]+)", all = "body" } },
   { name = "shipped", await = { contains = "shipped" } },
   { listen = "1s" },
   { close = true },

@@ -1,14 +1,14 @@
-//! `check`: what must hold of an answer, in the words of a scenario.
+//! `check`: what must hold of an answer or an awaited message, in the words of a scenario.
 
 use toml::de::DeValue;
 
 use super::Journey;
 use super::body::plain_value;
-use super::request::{MAX_ENTRIES, json_path, token};
+use super::request::{MAX_ENTRIES, Saved, json_path, token};
 use crate::mistake::{Wrong, quoted};
-use crate::parse::keys;
-use crate::parse::reader::Value;
-use crate::plan::{Check, Compare, JsonTest, TextTest};
+use crate::parse::keys::{self, Shape};
+use crate::parse::reader::{Fields, Value};
+use crate::plan::{Awaited, Check, Compare, JsonTest, Judgement, TextTest};
 use crate::text::pattern::regex;
 use crate::text::quantity;
 
@@ -17,9 +17,27 @@ const JSON_LOOK: &str =
     "a table such as { \"$.id\" = \"not empty\", \"$.total\" = \"> 5\", \"$.rooms\" = \"length >= 1\" }";
 
 impl Journey<'_, '_> {
-    pub(super) fn checks(&self, value: &Value<'_>) -> Option<Vec<Check>> {
+    /// What `check` and `save` of a step say of the message or event that it awaits.
+    pub(super) fn judgement(&self, step: &Fields<'_>, what: Option<&Awaited>) -> Option<Judgement> {
+        if matches!(what, Some(Awaited::Binary | Awaited::Closed)) {
+            self.nothing_to_judge(step, "what is awaited has no text", "`json`, `contains` or `regex`")?;
+        }
+        let checks = step.get("check").map_or(Some(Vec::new()), |v| self.checks(v, keys::MESSAGE_CHECK));
+        let saves = step.get("save").map_or(Some(Vec::new()), |v| self.saves(v, Saved::OfMessage));
+        Some(Judgement { checks: checks?, saves: saves? })
+    }
+
+    /// None if the step checks or saves something nevertheless.
+    pub(super) fn nothing_to_judge(&self, step: &Fields<'_>, why: &str, look: &str) -> Option<()> {
+        let key = ["check", "save"].into_iter().find(|key| step.get(key).is_some());
+        let Some(key) = key else { return Some(()) };
+        self.world.reader.wrong(step.key_span(key), Wrong::new(why).expected(look));
+        None
+    }
+
+    pub(super) fn checks(&self, value: &Value<'_>, shape: &'static Shape) -> Option<Vec<Check>> {
         let reader = self.world.reader;
-        let fields = reader.fields(value, keys::CHECK)?;
+        let fields = reader.fields(value, shape)?;
         let mut checks = Vec::new();
         if let Some(v) = fields.get("status") {
             checks.push(Check::Status(self.statuses(v)?));

@@ -70,7 +70,8 @@ impl Journey<'_, '_> {
             Some(_) if !asks => None,
             _ => Some(self.awaited(&fields, Sent::Nothing)?),
         };
-        Some(Step::AwaitEvent(Box::new(AwaitEvent { id: id?, kind, what, within_ns: within_ns? })))
+        let judgement = self.judgement(step, what.as_ref())?;
+        Some(Step::AwaitEvent(Box::new(AwaitEvent { id: id?, kind, what, judgement, within_ns: within_ns? })))
     }
 
     /// The type of an awaited event; none for any.

@@ -2,6 +2,7 @@
 
 use super::Journey;
 use crate::mistake::{Wrong, listed, quoted};
+use crate::parse::keys;
 use crate::parse::reader::{Fields, Value};
 use crate::plan::{Capture, Pick, Request, Save, Slot, Step, Template};
 use crate::text::pattern::regex;
@@ -19,6 +20,8 @@ const OWN_HEADERS: &[&str] = &[
     "sec-websocket-version",
 ];
 const SAVE_LOOK: &str = "a JSONPath (\"$.token\", \"$.rooms[*].id | random\"), \"header:NAME\", \"cookie:NAME\", \"regex:PATTERN\", \"body\" or \"status\"";
+const MESSAGE_SAVE_LOOK: &str =
+    "a JSONPath (\"$.id\", \"$.rooms[*].id | random\"), \"regex:PATTERN\" or \"body\"";
 /// Filters behind ` | `.
 const PICKS: &[(&str, Pick)] =
     &[("first", Pick::First), ("last", Pick::Last), ("random", Pick::Random), ("count", Pick::Count)];
@@ -35,8 +38,8 @@ impl Journey<'_, '_> {
         let path = self.path(what);
         let headers = self.authorized_headers(fields);
         let body = self.body(fields, verb);
-        let checks = fields.get("check").map_or(Some(Vec::new()), |v| self.checks(v));
-        let saves = fields.get("save").map_or(Some(Vec::new()), |v| self.saves(v));
+        let checks = fields.get("check").map_or(Some(Vec::new()), |v| self.checks(v, keys::CHECK));
+        let saves = fields.get("save").map_or(Some(Vec::new()), |v| self.saves(v, Saved::OfAnswer));
         Some(Step::Request(Box::new(Request {
             id: id?,
             when: None,
@@ -99,16 +102,39 @@ impl Journey<'_, '_> {
         Some(entries)
     }
 
-    fn saves(&self, value: &Value<'_>) -> Option<Vec<Save>> {
+    pub(super) fn saves(&self, value: &Value<'_>, of: Saved) -> Option<Vec<Save>> {
         let reader = self.world.reader;
         let mut saves = Vec::new();
         for (name, _, from) in self.entries(value, "a table such as { token = \"$.token\" }")? {
-            let (from, pick) = reader.read(from, SAVE_LOOK, capture)?;
+            let (from, pick) = match of {
+                Saved::OfAnswer => reader.read(from, SAVE_LOOK, capture)?,
+                Saved::OfMessage => reader.read(from, MESSAGE_SAVE_LOOK, capture_of_message)?,
+            };
             // A name that cannot be a variable was noted when variables were collected.
             let slot = self.slots.iter().position(|s| s == name)?;
             saves.push(Save { slot: Slot(slot as u16), from, pick });
         }
         Some(saves)
+    }
+}
+
+/// What values are saved from.
+#[derive(Clone, Copy)]
+pub(super) enum Saved {
+    /// An answer.
+    OfAnswer,
+    /// An awaited message or event.
+    OfMessage,
+}
+
+/// The same as [`capture`], of what has neither status nor header fields.
+fn capture_of_message(text: &str) -> Result<(Capture, Pick), Wrong> {
+    match capture(text)? {
+        (Capture::Header(_) | Capture::Cookie(_) | Capture::Status, _) => {
+            let wrong = Wrong::new("a message has neither status nor header fields");
+            Err(wrong.expected(MESSAGE_SAVE_LOOK))
+        }
+        saved => Ok(saved),
     }
 }
 

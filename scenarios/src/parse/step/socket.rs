@@ -75,6 +75,9 @@ impl Journey<'_, '_> {
             }
             options.ping_every_ns = Some(ns);
         }
+        if let Some(v) = fields.get("max-frame") {
+            options.max_frame = Some(reader.read(v, SIZE_LOOK, size)?);
+        }
         if let Some(v) = fields.get("echo") {
             options.echo = reader.boolean(v)?;
         }
@@ -114,13 +117,8 @@ impl Journey<'_, '_> {
                 .template(what, "a message in quotes, or a table to be sent as JSON")
                 .map(json::escape_holes),
         };
-        let wait = match fields.get("await") {
-            Some(v) => {
-                let sent = text.as_ref().map(|t| json::fields(t).unwrap_or_default());
-                Some(self.wait(v, Sent::Fields(sent.as_deref()))?)
-            }
-            None => None,
-        };
+        let sent = text.as_ref().map(|t| json::fields(t).unwrap_or_default());
+        let wait = self.answered(fields, Sent::Fields(sent.as_deref()))?;
         Some(Step::Send(Box::new(Send { id: id?, payload: Payload::Text(text?), wait })))
     }
 
@@ -131,10 +129,7 @@ impl Journey<'_, '_> {
             let bad = || Wrong::new(format!("{} is not base64", quoted(text)));
             STANDARD.decode(text.trim()).map_err(|_| bad().expected("bytes in base64, such as \"3q2+7w==\""))
         });
-        let wait = match fields.get("await") {
-            Some(v) => Some(self.wait(v, Sent::Nothing)?),
-            None => None,
-        };
+        let wait = self.answered(fields, Sent::Nothing)?;
         Some(Step::Send(Box::new(Send { id: id?, payload: Payload::Binary(bytes?), wait })))
     }
 
@@ -142,11 +137,22 @@ impl Journey<'_, '_> {
     pub(super) fn await_alone(&mut self, fields: &Fields<'_>, what: &Value<'_>) -> Option<Step> {
         self.must_be_connected(fields, "await");
         let id = self.id(fields, "await");
-        let wait = self.wait(what, Sent::Nothing)?;
+        let wait = self.wait(fields, what, Sent::Nothing)?;
         Some(Step::Send(Box::new(Send { id: id?, payload: Payload::Nothing, wait: Some(wait) })))
     }
 
-    fn wait(&self, value: &Value<'_>, sent: Sent<'_>) -> Option<Await> {
+    /// What answers what the step sends, if anything.
+    #[expect(clippy::option_option, reason = "the outer one says whether it could be read")]
+    fn answered(&self, step: &Fields<'_>, sent: Sent<'_>) -> Option<Option<Await>> {
+        match step.get("await") {
+            Some(v) => self.wait(step, v, sent).map(Some),
+            None => {
+                self.nothing_to_judge(step, "this step awaits nothing", "`await` beside it").map(|()| None)
+            }
+        }
+    }
+
+    fn wait(&self, step: &Fields<'_>, value: &Value<'_>, sent: Sent<'_>) -> Option<Await> {
         let reader = self.world.reader;
         let fields = reader.fields(value, keys::AWAIT)?;
         let within_ns = fields.get("within").map_or(Some(self.world.timeout_ns), |v| reader.span(v));
@@ -156,7 +162,9 @@ impl Journey<'_, '_> {
             reader.wrong(fields.key_span("event"), wrong.expected(look));
             return None;
         }
-        Some(Await { what: self.awaited(&fields, sent)?, within_ns: within_ns? })
+        let what = self.awaited(&fields, sent);
+        let judgement = self.judgement(step, what.as_ref());
+        Some(Await { what: what?, judgement: judgement?, within_ns: within_ns? })
     }
 
     /// What must hold of an awaited message.
