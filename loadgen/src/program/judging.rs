@@ -22,7 +22,7 @@ pub struct Judging {
     pub fields: Vec<String>,
     /// Must the body be kept?
     pub keeps_body: bool,
-    /// Is a cookie looked for?
+    /// Must what `Set-Cookie` says be kept?
     pub keeps_cookies: bool,
     /// Must the body be parsed as JSON?
     pub parses: bool,
