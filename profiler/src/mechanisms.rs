@@ -17,8 +17,8 @@ pub struct Mechanism {
     pub effect: FindingKind,
     /// Why, as the second half of a sentence.
     pub reason: &'static str,
-    /// Only where the effect is of this sort ([`crate::detectors::Claim::sort`]); empty for any.
-    pub effect_sort: &'static str,
+    /// Only where the effect is of one of these sorts ([`crate::detectors::Claim::sort`]); empty for any.
+    pub effect_sorts: &'static [&'static str],
     /// Not where the cause is of this sort; empty for none.
     pub except_sort: &'static str,
     /// The effect comes and goes with the cause, so overlap in time is demanded.
@@ -27,7 +27,7 @@ pub struct Mechanism {
 
 /// The effect comes and goes with the cause.
 const fn together(cause: FindingKind, effect: FindingKind, reason: &'static str) -> Mechanism {
-    Mechanism { cause, effect, reason, effect_sort: "", except_sort: "", together: true }
+    Mechanism { cause, effect, reason, effect_sorts: &[], except_sort: "", together: true }
 }
 
 /// The effect gathers, and outlasts the cause.
@@ -36,9 +36,9 @@ const fn lasting(cause: FindingKind, effect: FindingKind, reason: &'static str) 
 }
 
 impl Mechanism {
-    /// Only where the effect is of this sort.
-    const fn of_sort(self, sort: &'static str) -> Self {
-        Self { effect_sort: sort, ..self }
+    /// Only where the effect is of one of these sorts.
+    const fn of_sorts(self, sorts: &'static [&'static str]) -> Self {
+        Self { effect_sorts: sorts, ..self }
     }
 
     /// Not where the cause is of this sort.
@@ -49,7 +49,7 @@ impl Mechanism {
     /// Can a finding of sort `cause` set off one of sort `effect` in this way?
     #[must_use]
     pub fn holds_for(&self, cause: &str, effect: &str) -> bool {
-        (self.effect_sort.is_empty() || self.effect_sort == effect)
+        (self.effect_sorts.is_empty() || self.effect_sorts.contains(&effect))
             && (self.except_sort.is_empty() || self.except_sort != cause)
     }
 }
@@ -63,7 +63,7 @@ pub const MECHANISMS: &[Mechanism] = &[
         "connections stay checked out while the process stands still, and the requests that piled up ask for them at once",
     ),
     lasting(HeapLeak, LongPause, "the collector walks an ever larger old generation")
-        .of_sort(kinds::PAUSE_MAJOR),
+        .of_sorts(&[kinds::PAUSE_MAJOR]),
     lasting(PoolSaturated, HeapLeak, "requests that wait for a connection hold their memory"),
     // Pools and database.
     together(PoolLeak, PoolSaturated, "the connections that were lost are missing to those who wait"),
@@ -79,10 +79,10 @@ pub const MECHANISMS: &[Mechanism] = &[
         SlowQuery,
         "a new connection knows no plan and no table, and learns both within its first statement",
     )
-    .of_sort(slow_query::BY_TIME),
+    .of_sorts(&[slow_query::BY_TIME]),
     together(SlowQuery, CpuSaturated, "reading whole tables takes the cores"),
     together(SlowQuery, LongPause, "reading whole tables takes the cores from the process itself")
-        .of_sort(kinds::PAUSE_HICCUP),
+        .of_sorts(&[kinds::PAUSE_HICCUP]),
     together(ConnectionChurn, CpuSaturated, "opening connections takes the cores"),
     together(QueryFanOut, CpuSaturated, "each row costs a statement of its own"),
     // Caches: what makes many keys be loaded, and what the loads then crowd.
@@ -129,7 +129,7 @@ pub const MECHANISMS: &[Mechanism] = &[
     ),
     // Loop, offload, memory and CPU.
     together(LoopBlocked, LongPause, "what blocks the loop is what keeps its workers from coming back")
-        .of_sort(kinds::PAUSE_WORKER_STALL),
+        .of_sorts(&[kinds::PAUSE_WORKER_STALL]),
     together(
         LoopStarved,
         LongPause,
@@ -137,9 +137,7 @@ pub const MECHANISMS: &[Mechanism] = &[
     ),
     // A collection stands for itself: it only takes longer where it waits for a core.
     together(CpuSaturated, LongPause, "threads that wait for a core do not come back either")
-        .of_sort(kinds::PAUSE_HICCUP),
-    together(CpuSaturated, LongPause, "threads that wait for a core do not come back either")
-        .of_sort(kinds::PAUSE_WORKER_STALL),
+        .of_sorts(&[kinds::PAUSE_HICCUP, kinds::PAUSE_WORKER_STALL]),
     together(
         LoopBlocked,
         LoopStarved,
@@ -156,7 +154,7 @@ pub const MECHANISMS: &[Mechanism] = &[
         LongPause,
         "the collector walks and moves what is held while the target stands still",
     )
-    .of_sort(kinds::PAUSE_MAJOR),
+    .of_sorts(&[kinds::PAUSE_MAJOR]),
     together(HeapBloat, LoopStarved, "taking apart what was read as a whole leaves no time for input"),
     together(LoopBlocked, OffloadSaturated, "tasks are handed over in bursts after each stall"),
     together(CpuSaturated, OffloadSaturated, "tasks last for longer while they wait for a core"),
@@ -210,7 +208,7 @@ pub const MECHANISMS: &[Mechanism] = &[
     lasting(SlowConsumer, HeapBloat, "what waits for clients that do not read is kept in memory"),
     lasting(FdExhausted, AcceptOverflow, "no connection is accepted without a descriptor"),
     together(FdExhausted, LongPause, "without a descriptor it takes no connection of whoever asks how it is")
-        .of_sort(kinds::PAUSE_HICCUP),
+        .of_sorts(&[kinds::PAUSE_HICCUP]),
     together(LongPause, AcceptOverflow, "nobody accepts while the process stands still"),
     together(LoopBlocked, AcceptOverflow, "nobody accepts while the loop does not turn"),
     together(LoopStarved, AcceptOverflow, "the loop does not come to accept"),
@@ -241,9 +239,7 @@ mod tests {
     fn no_mechanism_is_listed_twice_and_none_causes_itself() {
         for (i, m) in MECHANISMS.iter().enumerate() {
             assert_ne!(m.cause, m.effect);
-            // The same cause may set off several sorts of an effect.
-            let is = |n: &super::Mechanism| (n.cause, n.effect, n.effect_sort);
-            assert!(MECHANISMS[i + 1..].iter().all(|n| is(n) != is(m)), "{m:?}");
+            assert!(MECHANISMS[i + 1..].iter().all(|n| (n.cause, n.effect) != (m.cause, m.effect)));
         }
     }
 }

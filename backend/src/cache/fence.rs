@@ -76,25 +76,22 @@ impl Redis {
 
     /// Product `id` was changed: what is being loaded now is not kept.
     pub async fn outdate(&self, id: u32) -> Result<(), CacheError> {
-        let _: u64 = CHANGE
-            .key(self.key("fence", id))
-            .key(self.key("written", id))
-            .arg(FENCE_MS)
-            .invoke_async(&mut self.connection.clone())
-            .await?;
-        Ok(())
+        self.change(id, false).await.map(drop)
     }
 
     /// Product `id` was changed: its entry goes, and what is being loaded now is not kept.
     pub async fn remove(&self, id: u32) -> Result<(), CacheError> {
-        let removed: u64 = CHANGE
-            .key(self.key("fence", id))
-            .key(self.key("written", id))
-            .key(self.key("product", id))
-            .arg(FENCE_MS)
-            .invoke_async(&mut self.connection.clone())
-            .await?;
-        self.watch.removed(removed);
+        self.watch.removed(self.change(id, true).await?);
         Ok(())
+    }
+
+    /// A change of product `id`, with which its entry `goes` or not; gives how many went.
+    async fn change(&self, id: u32, goes: bool) -> Result<u64, CacheError> {
+        let mut change = CHANGE.key(self.key("fence", id));
+        change.key(self.key("written", id)).arg(FENCE_MS);
+        if goes {
+            change.key(self.key("product", id));
+        }
+        Ok(change.invoke_async(&mut self.connection.clone()).await?)
     }
 }

@@ -19,7 +19,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
-use super::{Answer, Claim, ONSET, cannot_tell, evidence};
+use super::{Answer, Claim, ONSET, cannot_tell, evidence, they};
 use crate::functions;
 use crate::loops::{self, Loop, Usual};
 use crate::routes;
@@ -83,6 +83,8 @@ struct Full<'a> {
     requests: f64,
     /// What was usual, of all of them: the cost is that of a request.
     usual: Option<Usual>,
+    /// Share of the time in which a CPU quota holds the worst of them back; none if that is next to nothing.
+    held_back: Option<f64>,
 }
 
 fn find(timeline: &Timeline, at: RunTime) -> Option<Claim> {
@@ -101,6 +103,7 @@ fn find(timeline: &Timeline, at: RunTime) -> Option<Claim> {
         busy: loops.iter().map(|l| l.busy).sum(),
         requests: loops.iter().map(|l| l.requests).sum(),
         usual,
+        held_back: held_back(timeline, &loops, span),
         loops,
     };
     (full.short_of_cpu(timeline) && full.accounted_for()).then(|| claim(timeline, at, &full))
@@ -113,6 +116,14 @@ fn usual(timeline: &Timeline, loops: &[Loop], at: RunTime) -> Option<Usual> {
     Some(Usual { cost: cpu / requests, cpu, requests })
 }
 
+fn held_back(timeline: &Timeline, loops: &[Loop], span: Span) -> Option<f64> {
+    let share = |l: &Loop| {
+        let told = window::of_instance(timeline, names::PROCESS_THROTTLED, l.instance)?.within(span);
+        stats::median(told.iter().map(|p| p.1).collect())
+    };
+    loops.iter().filter_map(share).filter(|share| *share >= HELD_BACK).max_by(f64::total_cmp)
+}
+
 impl Full<'_> {
     fn short_of_cpu(&self, timeline: &Timeline) -> bool {
         if self.loops.iter().all(|l| l.cpu.is_some_and(|c| c >= OWN_CORE)) {
@@ -123,16 +134,7 @@ impl Full<'_> {
         let fills = whole >= 1.0 && (self.cores - whole).abs() <= FILLS;
         let host = window::mean(timeline, names::HOST_CPU, self.span).is_some_and(|c| c >= HOST_FULL)
             && window::taken_by_others(timeline, self.span).is_some_and(|share| share < OTHERS_SHARE);
-        waits && (fills || host || self.held_back(timeline).is_some())
-    }
-
-    /// Share of the time in which a CPU quota holds the worst of them back; none if that is next to nothing.
-    fn held_back(&self, timeline: &Timeline) -> Option<f64> {
-        let share = |l: &Loop| {
-            let told = window::of_instance(timeline, names::PROCESS_THROTTLED, l.instance)?.within(self.span);
-            stats::median(told.iter().map(|p| p.1).collect())
-        };
-        self.loops.iter().filter_map(share).filter(|share| *share >= HELD_BACK).max_by(f64::total_cmp)
+        waits && (fills || host || self.held_back.is_some())
     }
 
     fn cost(&self) -> f64 {
@@ -242,7 +244,7 @@ fn supporting(
             Unit::Ns.show(u.cost * 1e9),
             law,
             full.requests,
-            if full.law_agrees() { "agree" } else { "do not (yet) agree" }
+            they(full.law_agrees(), false)
         );
         list.push(evidence(text, names::SERVER_HANDLER, full.span, law, Unit::PerSecond));
     }
@@ -254,7 +256,7 @@ fn supporting(
         let text = format!("{:.0} % of the samples of a CPU profile lie in {function}", share * 100.0);
         list.push(evidence(text, kinds::PROFILE_CPU, full.span, *share, Unit::Ratio));
     }
-    if let Some(share) = full.held_back(timeline) {
+    if let Some(share) = full.held_back {
         let text = format!("a CPU quota holds them back for {} of the time", Unit::Ratio.show(share));
         list.push(evidence(text, names::PROCESS_THROTTLED, full.span, share, Unit::Ratio));
     }
@@ -294,7 +296,7 @@ fn advice(
     let cap = full.law().unwrap_or(full.requests);
     let held =
         sessions(timeline, full.span).map_or(String::new(), |n| format!(" ({n:.0} sessions ask for more)"));
-    let more = match full.held_back(timeline) {
+    let more = match full.held_back {
         Some(_) => format!(
             "Raise the CPU quota of the target's control group (cpu.max; limits.cpu in Kubernetes) from {:.1} cores to {:.1} or more",
             full.cores, full.busy

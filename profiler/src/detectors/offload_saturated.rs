@@ -20,7 +20,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Remedy, Series, Severity, Span, Status, Timeline, Unit};
 
-use super::{Answer, Claim, ONSET, cannot_tell, episodes, evidence, plural};
+use super::{Answer, Claim, ONSET, cannot_tell, episodes, evidence, plural, they};
 use crate::stats::{Durations, median, trend};
 use crate::window;
 
@@ -329,7 +329,7 @@ fn supporting(timeline: &Timeline, seen: &Seen) -> Vec<Evidence> {
             Unit::Ns.show(seen.run.mean_ns().unwrap_or(0.0)),
             Unit::Count.show(law.round()),
             Unit::Count.show(seen.rate.round()),
-            if seen.law_agrees() { "agree" } else { "do not (yet) agree" }
+            they(seen.law_agrees(), false)
         );
         list.push(evidence(text, names::OFFLOAD_RUN, seen.span, law, Unit::PerSecond));
     }

@@ -16,7 +16,7 @@ use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 use super::database::asked::{Asked, onset, routes};
 use super::database::statement::{self, Filter};
 use super::database::{CRITICAL_NS, QUIET};
-use super::{Answer, Claim, ONSET, cannot_tell, evidence};
+use super::{Answer, Claim, ONSET, cannot_tell, evidence, they};
 use crate::stats::Durations;
 use crate::window;
 
@@ -134,7 +134,7 @@ fn supporting(asked: &Asked, time: f64, law: Option<(f64, &Worst)>, agrees: bool
             Unit::Ns.show(worst.time_ns),
             Unit::Ns.show(predicted),
             Unit::Ns.show(time),
-            if agrees { "agree" } else { "do not agree" }
+            they(agrees, !agrees)
         );
         list.push(evidence(text, names::SERVER_DB_TIME, asked.span, predicted, Unit::Ns));
     }

@@ -30,6 +30,8 @@ mod precedence;
 mod probe_client;
 mod profiles;
 mod sockets;
+#[cfg(test)]
+mod testing;
 mod troubles;
 
 use std::panic::AssertUnwindSafe;

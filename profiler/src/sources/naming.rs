@@ -39,30 +39,12 @@ pub(super) fn server(source: &str, host: &str, port: &str, path: &str, sink: &mu
 
 #[cfg(test)]
 mod tests {
-    use timeline::histogram::Sparse;
-    use timeline::{LaneId, LaneSpec, MonoNs};
-
     use super::*;
-    use crate::sources::SourceEvent;
-
-    struct Named(Naming);
-
-    impl Sink for Named {
-        fn declare(&mut self, _: LaneSpec) -> Option<LaneId> {
-            None
-        }
-        fn sample(&mut self, _: LaneId, _: MonoNs, _: f64) {}
-        fn histogram(&mut self, _: LaneId, _: MonoNs, _: MonoNs, _: Sparse) {}
-        fn event(&mut self, _: SourceEvent) {}
-        fn note(&mut self, _: &str, _: &str) {}
-        fn instance(&mut self, short: &str, whole: &str) -> String {
-            self.0.unique(short, whole)
-        }
-    }
+    use crate::sources::testing::Keeping;
 
     #[test]
     fn hosts_paths_and_databases_behind_one_port_are_told_apart() {
-        let mut sink = Named(Naming::default());
+        let mut sink = Keeping::default();
         let mut name = |host: &str, path: &str| server("metrics", host, "9100", path, &mut sink);
         assert_eq!(name("127.0.0.1", "/metrics"), "metrics-9100");
         assert_eq!(name("10.0.0.5", "/metrics"), "metrics-10.0.0.5-9100-metrics");

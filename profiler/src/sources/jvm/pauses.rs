@@ -240,21 +240,7 @@ fn to_ns(ticks: i64, c: &Counters) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timeline::histogram::Sparse;
-    use timeline::{LaneId, LaneSpec};
-
-    /// Forgets what it is told.
-    struct Nobody;
-
-    impl Sink for Nobody {
-        fn declare(&mut self, _: LaneSpec) -> Option<LaneId> {
-            None
-        }
-        fn sample(&mut self, _: LaneId, _: MonoNs, _: f64) {}
-        fn histogram(&mut self, _: LaneId, _: MonoNs, _: MonoNs, _: Sparse) {}
-        fn event(&mut self, _: SourceEvent) {}
-        fn note(&mut self, _: &str, _: &str) {}
-    }
+    use crate::sources::testing::Keeping;
 
     const MS: i64 = 1_000_000;
 
@@ -276,7 +262,7 @@ mod tests {
 
     fn tell(pauses: &mut Pauses, at_ms: u64, c: &Counters) -> Told {
         let at = MonoNs(at_ms * 1_000_000);
-        pauses.tell(c, "pid-1", at, at, &mut Nobody)
+        pauses.tell(c, "pid-1", at, at, &mut Keeping::default())
     }
 
     #[test]

@@ -18,7 +18,7 @@ use timeline::lane::names;
 use timeline::{LaneId, LaneSpec, MonoNs, Unit};
 
 use super::age::Age;
-use super::discover::{Served, discover};
+use super::discover::{Served, discover, runs};
 use super::troubles::tell;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source, locked};
 use joiners::{Joiners, Serving};
@@ -144,7 +144,7 @@ impl Processes {
         for pid in serving {
             // One that has ended since it was looked at is not told of once more.
             let known = self.processes.iter().any(|p| p.pid == pid);
-            if known || !Path::new(&format!("/proc/{pid}")).exists() {
+            if known || !runs(pid) {
                 continue;
             }
             if self.processes.len() >= MAX_PROCESSES || self.ever >= MAX_EVER {
@@ -329,37 +329,11 @@ fn descriptor_limit(pid: u32) -> Option<f64> {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
-    use timeline::histogram::Sparse;
-
-    use crate::sources::SourceEvent;
-
-    /// Keeps what it is told in words.
-    #[derive(Default)]
-    struct Words {
-        lanes: u32,
-        notes: Vec<String>,
-        remarks: Vec<String>,
-    }
-
-    impl Sink for Words {
-        fn declare(&mut self, _: LaneSpec) -> Option<LaneId> {
-            self.lanes += 1;
-            Some(LaneId(self.lanes - 1))
-        }
-        fn sample(&mut self, _: LaneId, _: MonoNs, _: f64) {}
-        fn histogram(&mut self, _: LaneId, _: MonoNs, _: MonoNs, _: Sparse) {}
-        fn event(&mut self, _: SourceEvent) {}
-        fn note(&mut self, _: &str, text: &str) {
-            self.notes.push(text.to_owned());
-        }
-        fn remark(&mut self, _: &str, text: &str) {
-            self.remarks.push(text.to_owned());
-        }
-    }
+    use crate::sources::testing::Keeping;
 
     #[test]
     fn who_joins_is_watched_once_and_too_many_are_said_once() {
-        let mut sink = Words::default();
+        let mut sink = Keeping::default();
         let age = Age::declare(NAME, "port 1", &mut sink);
         let mut processes = Processes::new(System::new().unwrap(), Vec::new(), age);
         // Nobody has this number, so who has it has ended since.

@@ -121,33 +121,8 @@ fn events(reply: &Reply) -> impl Iterator<Item = (String, Held)> + '_ {
 
 #[cfg(test)]
 mod tests {
-    use timeline::histogram::Sparse;
-
     use super::*;
-    use crate::sources::SourceEvent;
-
-    #[derive(Default)]
-    struct Told {
-        lanes: Vec<String>,
-        values: Vec<f64>,
-        remarks: Vec<String>,
-    }
-
-    impl Sink for Told {
-        fn declare(&mut self, spec: LaneSpec) -> Option<LaneId> {
-            self.lanes.push(spec.name);
-            Some(LaneId(0))
-        }
-        fn sample(&mut self, _: LaneId, _: MonoNs, value: f64) {
-            self.values.push(value);
-        }
-        fn histogram(&mut self, _: LaneId, _: MonoNs, _: MonoNs, _: Sparse) {}
-        fn event(&mut self, _: SourceEvent) {}
-        fn note(&mut self, _: &str, _: &str) {}
-        fn remark(&mut self, _: &str, text: &str) {
-            self.remarks.push(text.to_owned());
-        }
-    }
+    use crate::sources::testing::Keeping;
 
     fn event(kind: &str, at_s: i64, ms: i64) -> Reply {
         let numbers = [at_s, ms, 900].map(Reply::Number);
@@ -157,8 +132,8 @@ mod tests {
     #[test]
     fn what_is_new_is_told_and_what_the_monitor_never_told_of_is_no_zero() {
         let (mut latency, mut told, mut troubles) =
-            (Latency::new("redis-1"), Told::default(), Troubles::new(NAME));
-        let mut take = |events: Vec<Reply>, told: &mut Told| {
+            (Latency::new("redis-1"), Keeping::default(), Troubles::new(NAME));
+        let mut take = |events: Vec<Reply>, told: &mut Keeping| {
             latency.take(&Reply::List(events), MonoNs(1), &mut troubles, told);
         };
         take(Vec::new(), &mut told);
@@ -167,9 +142,10 @@ mod tests {
         take(vec![event("fork", 10, 40), Reply::Number(7), event("command", 10, -1)], &mut told);
         take(vec![event("fork", 10, 40)], &mut told);
         take(vec![event("fork", 12, 60), event("command", 12, 20)], &mut told);
+        let lanes: Vec<&str> = told.lanes.iter().map(|l| l.name.as_str()).collect();
         assert_eq!(
-            (told.lanes.as_slice(), told.values.as_slice()),
-            (&["cache.redis.pause".to_owned()][..], &[40e6, 0.0, 60e6][..])
+            (lanes.as_slice(), told.values.as_slice()),
+            (&["cache.redis.pause"][..], &[40e6, 0.0, 60e6][..])
         );
         told.remarks.sort();
         assert_eq!(
@@ -183,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_it_tells_at_first_is_the_past() {
-        let (mut latency, mut told) = (Latency::new("redis-1"), Told::default());
+        let (mut latency, mut told) = (Latency::new("redis-1"), Keeping::default());
         for _ in 0..2 {
             let events = Reply::List(vec![event("fork", 10, 40)]);
             latency.take(&events, MonoNs(1), &mut Troubles::new(NAME), &mut told);

@@ -97,27 +97,8 @@ impl Joiners {
 
 #[cfg(test)]
 mod tests {
-    use timeline::histogram::Sparse;
-    use timeline::{LaneId, LaneSpec};
-
     use super::*;
-    use crate::sources::SourceEvent;
-
-    /// Counts remarks.
-    #[derive(Default)]
-    struct Remarks(usize);
-
-    impl Sink for Remarks {
-        fn declare(&mut self, _: LaneSpec) -> Option<LaneId> {
-            None
-        }
-        fn sample(&mut self, _: LaneId, _: MonoNs, _: f64) {}
-        fn histogram(&mut self, _: LaneId, _: MonoNs, _: MonoNs, _: Sparse) {}
-        fn event(&mut self, _: SourceEvent) {}
-        fn note(&mut self, _: &str, _: &str) {
-            self.0 += 1;
-        }
-    }
+    use crate::sources::testing::Keeping;
 
     /// Nobody has such an id: the system's go to four millions at most.
     const GONE: u32 = 1 << 30;
@@ -132,9 +113,9 @@ mod tests {
             readers: Readers::default(),
             crew: Crew::default(),
             stacks: Stacks::default(),
-            sink: Shared::new(Box::new(Remarks::default())),
+            sink: Shared::new(Box::new(Keeping::default())),
         };
-        let (me, mut said) = (std::process::id(), Remarks::default());
+        let (me, mut said) = (std::process::id(), Keeping::default());
         assert_eq!(joiners.joined([me].into_iter(), &mut said), [me], "those that are known have ended");
         assert!(joiners.joined([me].into_iter(), &mut said).is_empty(), "it is known, and runs");
         // As many as one likes may come and go.
@@ -142,11 +123,11 @@ mod tests {
             let some = GONE + round * 1_000..GONE + round * 1_000 + 60;
             assert_eq!(joiners.joined(some, &mut said).len(), 60);
         }
-        assert_eq!(said.0, 0);
+        assert_eq!((said.notes.len(), said.remarks.len()), (0, 0));
         for round in 0..3 {
             let many = GONE + round * 1_000..GONE + round * 1_000 + 100;
             assert_eq!(joiners.joined(many, &mut said).len(), MAX_PROCESSES - 1, "one of them is me");
         }
-        assert_eq!(said.0, 1);
+        assert_eq!((said.notes.len(), said.remarks.len()), (0, 1));
     }
 }

@@ -1,0 +1,46 @@
+//! A sink for tests of sources: it keeps what it is told.
+
+use timeline::histogram::Sparse;
+use timeline::{LaneId, LaneSpec, MonoNs};
+
+use super::{Naming, Sink, SourceEvent};
+
+/// What it was told, in order.
+#[derive(Default)]
+pub(super) struct Keeping {
+    pub lanes: Vec<LaneSpec>,
+    pub values: Vec<f64>,
+    pub events: Vec<SourceEvent>,
+    pub notes: Vec<String>,
+    pub remarks: Vec<String>,
+    naming: Naming,
+}
+
+impl Sink for Keeping {
+    fn declare(&mut self, spec: LaneSpec) -> Option<LaneId> {
+        self.lanes.push(spec);
+        Some(LaneId(self.lanes.len() as u32 - 1))
+    }
+
+    fn sample(&mut self, _: LaneId, _: MonoNs, value: f64) {
+        self.values.push(value);
+    }
+
+    fn histogram(&mut self, _: LaneId, _: MonoNs, _: MonoNs, _: Sparse) {}
+
+    fn event(&mut self, event: SourceEvent) {
+        self.events.push(event);
+    }
+
+    fn note(&mut self, _: &str, text: &str) {
+        self.notes.push(text.to_owned());
+    }
+
+    fn remark(&mut self, _: &str, text: &str) {
+        self.remarks.push(text.to_owned());
+    }
+
+    fn instance(&mut self, short: &str, whole: &str) -> String {
+        self.naming.unique(short, whole)
+    }
+}
