@@ -34,6 +34,8 @@ steps = list(csv.DictReader(open(f"{folder}/steps.csv", newline="")))
 said["csv"] = float(steps[-1]["count"])
 lanes = list(csv.DictReader(open(f"{folder}/lanes.csv", newline="")))
 said["lanes"] = len({row["lane"] for row in lanes})
+events = list(csv.DictReader(open(f"{folder}/events.csv", newline="")))
+said["labelled"] = sum(bool(json.loads(row["labels"])) for row in events)
 total = HdrHistogram(1, 3_600_000_000, 3)
 reader = HistogramLogReader(f"{folder}/response.hlog", HdrHistogram(1, 3_600_000_000, 3))
 while (h := reader.get_next_interval_histogram()) is not None:
@@ -84,6 +86,7 @@ fn readers_that_others_wrote_agree_with_the_summary() {
         "two gates and the run"
     );
     assert!(said["lanes"].as_u64().unwrap() > 10, "{said}");
+    assert!(said["labelled"].as_u64().unwrap() > 0, "{said}");
     the_same_by_other_readers(out.path(), count, p99);
     the_page_in_a_browser(out.path(), false);
     let markdown = std::fs::read_to_string(out.path().join("report.md")).unwrap();

@@ -1,6 +1,8 @@
-//! `steps.csv` and `lanes.csv`: every figure of the steps, and every sample of every lane, for spreadsheets and scripts.
+//! `steps.csv`, `lanes.csv` and `events.csv`: every figure of the steps, every sample of every lane and every event, for
+//! spreadsheets and scripts.
 //!
-//! A row of `lanes.csv` is one sample: long form, so that no tool needs to know the lanes beforehand.
+//! A row of `lanes.csv` is one sample: long form, so that no tool needs to know the lanes beforehand. A row of `events.csv` is one event,
+//! with its labels in one cell as JSON.
 
 use timeline::histogram::{self, Sparse};
 use timeline::{Timeline, Unit};
@@ -65,6 +67,29 @@ pub fn lanes(timeline: &Timeline) -> Result<Vec<u8>, ReportError> {
     write("lanes.csv", [head.map(str::to_owned).to_vec()].into_iter().chain(rows))
 }
 
+/// Every event: when it began and ended, seconds of the run; of which kind, in which process, the figure that belongs to its
+/// kind, how many more of its kind were counted and not kept, and its labels as a JSON object.
+///
+/// # Errors
+/// As [`steps`].
+pub fn events(timeline: &Timeline) -> Result<Vec<u8>, ReportError> {
+    let head = ["start", "end", "event", "instance", "value", "others", "labels"];
+    let rows = timeline.all_events().iter().map(|e| {
+        let label = |(name, value): &(String, String)| (text(name), text(value).into());
+        let labels = serde_json::Value::Object(e.labels.iter().map(label).collect());
+        vec![
+            e.start.as_secs_f64().to_string(),
+            e.end.as_secs_f64().to_string(),
+            text(&e.kind),
+            text(&e.instance),
+            e.value.to_string(),
+            e.others.to_string(),
+            labels.to_string(),
+        ]
+    });
+    write("events.csv", [head.map(str::to_owned).to_vec()].into_iter().chain(rows))
+}
+
 fn figures(cells: &Sparse) -> [(&'static str, Unit, f64); 4] {
     let mut h = histogram::new();
     cells.add_to(&mut h);
@@ -96,6 +121,9 @@ fn write(what: &'static str, rows: impl Iterator<Item = Vec<String>>) -> Result<
 mod tests {
     use super::*;
     use crate::fixture;
+    use serde_json::json;
+    use timeline::clock::RunTime;
+    use timeline::event::{Event, kinds};
 
     fn read(bytes: &[u8]) -> Vec<Vec<String>> {
         let rows = csv::Reader::from_reader(bytes).into_records().map(|r| r.unwrap());
@@ -122,9 +150,33 @@ mod tests {
     }
 
     #[test]
+    fn every_event_is_there_with_its_labels() {
+        let event = |ms, key: &str| Event {
+            kind: kinds::CACHE_REFRESH.to_owned(),
+            instance: "shop-0".to_owned(),
+            start: RunTime::from_ms(ms),
+            end: RunTime::from_ms(ms + 5),
+            labels: vec![("key".to_owned(), key.to_owned())],
+            value: 412.0,
+            others: 3,
+        };
+        let mut timeline = Timeline::new();
+        let keys = ["product:7", "=a \"quoted\", one"];
+        for (ms, key) in [1_000, 2_000].into_iter().zip(keys) {
+            timeline.apply(&timeline::Entry::Event(event(ms, key)));
+        }
+        let rows = read(&events(&timeline).unwrap());
+        assert_eq!(rows[0][..6], ["1", "1.005", "cache.refresh", "shop-0", "412", "3"]);
+        let labels: Vec<serde_json::Value> =
+            rows.iter().map(|r| serde_json::from_str(&r[6]).unwrap()).collect();
+        assert_eq!(labels, [json!({ "key": "product:7" }), json!({ "key": "'=a \"quoted\", one" })]);
+    }
+
+    #[test]
     fn hostile_names_stay_in_their_cell() {
         let run = fixture::hostile();
         assert!(read(&lanes(&run.timeline).unwrap()).iter().all(|r| r.len() == 8));
+        assert!(read(&events(&run.timeline).unwrap()).iter().all(|r| r.len() == 7));
         assert_eq!(text("=cmd()"), "'=cmd()");
     }
 }

@@ -66,7 +66,7 @@ pub enum Format {
     Hlog,
     /// `report.md`.
     Markdown,
-    /// `steps.csv` and `lanes.csv`.
+    /// `steps.csv`, `lanes.csv` and `events.csv`.
     Csv,
     /// `metrics.txt`.
     OpenMetrics,
@@ -122,7 +122,11 @@ impl Format {
                 ("service.hlog", hlog::render(meta, timeline, names::SERVICE)?),
             ],
             Self::Markdown => vec![("report.md", markdown::render(summary).into_bytes())],
-            Self::Csv => vec![("steps.csv", csv::steps(summary)?), ("lanes.csv", csv::lanes(timeline)?)],
+            Self::Csv => vec![
+                ("steps.csv", csv::steps(summary)?),
+                ("lanes.csv", csv::lanes(timeline)?),
+                ("events.csv", csv::events(timeline)?),
+            ],
             Self::OpenMetrics => vec![("metrics.txt", openmetrics::render(summary)?.into_bytes())],
             Self::Pprof => return profile::files(timeline.profiles()),
         };

@@ -79,6 +79,8 @@ const CONFIRM_STALLS: usize = 6;
 const CRITICAL_SHARE: f64 = 0.10;
 const CRITICAL_STALL: Duration = Duration::from_millis(250);
 const QUIET: Duration = Duration::from_secs(6);
+/// Just after a warm-up the queues of the rise still drain, and a just-in-time compiler is at work on code that all requests share.
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// Looks at the stalls of all processes together.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
@@ -139,6 +141,7 @@ impl Stall<'_> {
 fn stalls(timeline: &Timeline, at: RunTime) -> Vec<Stall<'_>> {
     let span = window::last(at, WINDOW_S);
     let wide = Span::new(span.start.back(LONGEST), span.end);
+    let settled = timeline.plan().warm_from() + SETTLE;
     // Stalls in pauses of the process's own are theirs.
     let others: Vec<(&str, Span)> = OWN_PAUSES
         .iter()
@@ -148,7 +151,7 @@ fn stalls(timeline: &Timeline, at: RunTime) -> Vec<Stall<'_>> {
     timeline
         .events(kinds::PAUSE_WORKER_STALL, wide)
         .filter(|e| e.end >= span.start)
-        .filter(|e| !window::after_plan(timeline.plan(), e.start) && e.start >= timeline.plan().warm_from())
+        .filter(|e| !window::after_plan(timeline.plan(), e.start) && e.start >= settled)
         // For so much of it the loop's thread had no core: a neighbour's doing.
         .filter(|e| e.span().length().as_nanos() as f64 - e.value >= LEAST_OWN_NS)
         .map(|e| Stall { instance: e.instance.as_str(), span: e.span(), function: e.label("function") })

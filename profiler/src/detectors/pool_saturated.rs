@@ -116,8 +116,15 @@ struct Part<'a> {
 }
 
 fn look_at(timeline: &Timeline, at: RunTime, pool: &str) -> Option<Claim> {
-    let long = window::last(at, BURST_WINDOW_S);
-    let short = window::last(at, SUSTAINED_WINDOW_S);
+    // A warm-up is there to fill caches and to log in, and queues while it does.
+    let warm = timeline.plan().warm_from();
+    if at <= warm {
+        return None;
+    }
+    let [long, short] = [BURST_WINDOW_S, SUSTAINED_WINDOW_S].map(|s| {
+        let span = window::last(at, s);
+        Span::new(span.start.max(warm), span.end)
+    });
     let parts: Vec<Part> = window::instances(timeline, &lane(pool, "waiters"))
         .iter()
         .filter_map(|i| part(timeline, pool, i, long))
