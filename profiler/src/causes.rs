@@ -21,6 +21,8 @@ use crate::proof::Proofs;
 /// How much later than its effect a cause may seem to begin: two intervals of a 10 Hz lane, since
 /// each side's onset is known to one interval.
 const RESOLUTION: Duration = Duration::from_millis(200);
+/// The same for churn, whose beginning is known to a cell of half a second.
+const CHURN_RESOLUTION: Duration = Duration::from_millis(700);
 /// How long after its cause was last seen an effect may begin: time for a queue to form.
 const REACH: Duration = Duration::from_secs(3);
 /// How long an effect outlives an episode of its cause: time for a queue to drain.
@@ -90,7 +92,8 @@ fn causes_of(entries: &[Entry], effect: &Entry) -> Vec<Cause> {
 
 fn explains(cause: &Entry, effect: &Entry, m: &Mechanism) -> Option<String> {
     let (first, then) = (cause.finding.onset, effect.finding.onset);
-    let in_order = first <= then + RESOLUTION && (!m.together || then <= cause.last + REACH);
+    let known_to = if m.effect == FindingKind::HeapChurn { CHURN_RESOLUTION } else { RESOLUTION };
+    let in_order = first <= then + known_to && (!m.together || then <= cause.last + REACH);
     // A cause that was itself only noticed later than its effect's end explains nothing.
     if !in_order || cause.finding.status < Status::Likely {
         return None;
@@ -98,7 +101,7 @@ fn explains(cause: &Entry, effect: &Entry, m: &Mechanism) -> Option<String> {
     let order = if then.since(first) >= RESOLUTION {
         format!("precedes by {}", timeline::Unit::Ns.show(then.since(first).as_nanos() as f64))
     } else {
-        "begins with it, within 200 ms".to_owned()
+        format!("begins with it, within {}", timeline::Unit::Ns.show(known_to.as_nanos() as f64))
     };
     if !m.together {
         return Some(format!("{order}; {}", m.reason));

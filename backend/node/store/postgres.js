@@ -18,9 +18,8 @@ const CONNECT_PATIENCE_MS = 5_000;
 /** From look to look whether somebody still waits, ms. */
 const LOOK_MS = 20;
 
-/** Connections too many are closed so many at a time, and so long apart: each end is work for the server too. */
-const CLOSED_AT_ONCE = 4;
-const REST_MS = 10;
+/** Between the ends of connections that are too many: the end of each is work for the server, which has other work to do. */
+const BETWEEN_CLOSES_MS = 20;
 
 // Counts and sums come as 64-bit integers and decimals, which pg gives as texts; in this shop all fit a double.
 pg.types.setTypeParser(pg.types.builtins.INT8, Number);
@@ -100,14 +99,17 @@ async function endWhenServed(pool) {
   await pool.end();
 }
 
-/** Closes what lies idle in the pool beyond its size; what is lent then is closed when it comes back. */
+/** Closes what lies idle in the pool beyond its size, one after another. */
 async function closeExcess(pool) {
-  const idleExcess = () => Math.min(pool.totalCount - pool.options.max, pool.idleCount);
-  while (idleExcess() > 0 && !pool.ending) {
-    const some = Array.from({ length: Math.min(idleExcess(), CLOSED_AT_ONCE) }, () => pool.connect());
-    for (const client of await Promise.all(some)) client.release(true);
-    await new Promise((resolve) => setTimeout(resolve, REST_MS));
+  while (pool.totalCount > pool.options.max && pool.idleCount > 0 && !pool.ending) {
+    (await pool.connect()).release(true);
+    await new Promise((resolve) => setTimeout(resolve, BETWEEN_CLOSES_MS));
   }
+}
+
+/** Whether more are lent than the pool has room for: then one that comes back is closed. */
+function lendsTooMany(pool) {
+  return pool.totalCount - pool.idleCount > pool.options.max;
 }
 
 export class PostgresDriver {
@@ -133,7 +135,7 @@ export class PostgresDriver {
     return {
       get: async () => {
         const client = await pool.connect();
-        return { ...wrap(client), release: (broken) => client.release(broken || pool.totalCount > pool.options.max) };
+        return { ...wrap(client), release: (broken) => client.release(broken || lendsTooMany(pool)) };
       },
       resize: (size) => {
         pool.options.max = size;

@@ -6,7 +6,7 @@
 //! blocks has itself been in its handler for the whole stall and ends soon after it; so the route whose requests of that length end beside
 //! nearly all stalls, and hardly ever elsewhere, is to blame. Those who waited were as long in their handlers, but not beside every stall,
 //! or several for each. Where the route's others wait for something else (a full pool), those count that were in their handler for the stall and
-//! nothing beside. Without a route to blame nothing is said: then the loop is starved, or the CPU short. **Null.** The share of stalls that would have such an
+//! nothing beside. Where blocking requests come one after another and make one stall of some seconds, those count that end inside of it. Without a route to blame nothing is said: then the loop is starved, or the CPU short. **Null.** The share of stalls that would have such an
 //! end beside them by chance, from how often they are at other times; far above it with six stalls or more, it is confirmed.
 
 use std::ops::Range;
@@ -65,6 +65,10 @@ const DENSE_STALLS: usize = 5;
 const DENSE_BESIDE: f64 = 0.9;
 /// ... with little more than one request for each, which waits for a stall before its own and one after it.
 const DENSE_AT_MOST: f64 = 3.5;
+/// Instants at which requests of a route end inside of a stall that they make up one after another: one is that of whoever waited.
+const LEAST_ENDS: usize = 2;
+/// ... and their time over the stall's.
+const IN_A_ROW: std::ops::RangeInclusive<f64> = 0.5..=1.5;
 /// Time in handler over the stall, at most, of a request that did nothing else.
 const NOTHING_ELSE: f64 = 1.25;
 /// Unless the stalls of the last seconds differ more than so (the ninetieth percentile over the tenth), while the target has a core to itself.
@@ -101,10 +105,12 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     Answer::Looked(claims)
 }
 
-/// Are the stalls of the window rather the work of requests: is there a route to blame, or do they differ as that work does?
+/// Are the stalls of the window rather the work of requests: are they too long for turns, is there a route to blame, or do they differ as that
+/// work does?
 pub(super) fn by_requests(timeline: &Timeline, at: RunTime) -> bool {
     let stalls = stalls(timeline, at);
-    lasting(&stalls) && (irregular(timeline, at, &stalls) || blame(timeline, at, &stalls).is_some())
+    long(&stalls)
+        || lasting(&stalls) && (irregular(timeline, at, &stalls) || blame(timeline, at, &stalls).is_some())
 }
 
 /// Are there enough stalls, and not only in one burst?
@@ -181,6 +187,8 @@ struct Blame<'a> {
     chance: f64,
     /// Time in handler beside stalls over the stalls.
     ratio: f64,
+    /// They ended inside of long stalls, not beside them.
+    in_a_row: bool,
 }
 
 fn blame<'a>(timeline: &'a Timeline, at: RunTime, stalls: &[Stall]) -> Option<Blame<'a>> {
@@ -195,13 +203,46 @@ fn blame<'a>(timeline: &'a Timeline, at: RunTime, stalls: &[Stall]) -> Option<Bl
         .into_iter()
         .flat_map(|route| whose.iter().filter_map(move |&whose| judged(timeline, route, stalls, whose)))
         .filter(|b| b.beside >= beside && b.beside - b.chance >= ABOVE_CHANCE && b.ratio <= at_most);
-    if dense {
+    let blamed = if dense {
         // Then somebody who waited ends beside every stall, too, but several for each.
-        return candidates.min_by(|a, b| a.ratio.total_cmp(&b.ratio));
-    }
-    candidates.max_by(|a, b| {
-        (a.beside - a.chance).total_cmp(&(b.beside - b.chance)).then(b.ratio.total_cmp(&a.ratio))
-    })
+        candidates.min_by(|a, b| a.ratio.total_cmp(&b.ratio))
+    } else {
+        candidates.max_by(|a, b| {
+            (a.beside - a.chance).total_cmp(&(b.beside - b.chance)).then(b.ratio.total_cmp(&a.ratio))
+        })
+    };
+    blamed.or_else(|| in_a_row(timeline, stalls))
+}
+
+/// Blocking requests that come as one ends are one long stall. While it lasts nobody else's end, so the route is to blame whose requests
+/// end again and again inside of such stalls, and together are about as long.
+fn in_a_row<'a>(timeline: &'a Timeline, stalls: &[Stall]) -> Option<Blame<'a>> {
+    let long: Vec<&Stall> = stalls.iter().filter(|s| s.span.length() >= LONG_STALL).collect();
+    let all: f64 = long.iter().map(|s| s.ns()).sum();
+    let judged = routes::all(timeline).into_iter().filter_map(|route| {
+        let made = |stall: &Stall| lane(timeline, stall.instance, route).and_then(|l| made_of(l, stall));
+        let filled: Vec<(&Stall, f64)> = long.iter().filter_map(|s| Some((*s, made(s)?))).collect();
+        let beside = filled.iter().map(|f| f.0.ns()).sum::<f64>() / all;
+        let ratio = filled.iter().map(|f| f.1).sum::<f64>() / all;
+        (filled.len() >= LONG_STALLS && beside >= BESIDE).then_some(Blame {
+            route,
+            beside,
+            chance: 0.0,
+            ratio,
+            in_a_row: true,
+        })
+    });
+    judged.max_by(|a, b| a.beside.total_cmp(&b.beside))
+}
+
+/// Time of the route's requests that ended at several instants inside of the stall, ns, each taken for as long as the shortest, since others of them
+/// waited; none where that is not about the stall's length.
+fn made_of(lane: &timeline::Series, stall: &Stall) -> Option<f64> {
+    let ends = lane.intervals_within(stall.span);
+    let cells = || ends.iter().flat_map(|i| &i.1.cells);
+    let shortest = cells().map(|&(us, _)| f64::from(us) * 1e3).reduce(f64::min)?;
+    let made = shortest * cells().map(|&(_, n)| f64::from(n)).sum::<f64>();
+    (ends.len() >= LEAST_ENDS && IN_A_ROW.contains(&(made / stall.ns()))).then_some(made)
 }
 
 /// Do the stalls differ in length as the work of requests does, of which one or several come at a time? The turns of a task that
@@ -251,6 +292,7 @@ fn judged<'a>(timeline: &'a Timeline, route: &'a str, stalls: &[Stall], whose: W
         beside: hits / n,
         chance: chance(timeline, route, stalls, whose, time / count),
         ratio: time / all,
+        in_a_row: false,
     })
 }
 
@@ -371,12 +413,17 @@ fn supporting(
     );
     let mut list = vec![evidence(text, kinds::PAUSE_WORKER_STALL, span, stalls.len() as f64, Unit::Count)];
     if let Some(b) = blame {
-        let text = format!(
-            "beside {:.0} % of them ended a request of {} that had been in its handler all through; {:.0} % would by chance",
-            b.beside * 100.0,
-            b.route,
-            b.chance * 100.0
-        );
+        let (share, route) = (b.beside * 100.0, b.route);
+        let text = if b.in_a_row {
+            format!(
+                "requests of {route} ended one after another inside of {share:.0} % of the long ones' time"
+            )
+        } else {
+            let chance = b.chance * 100.0;
+            format!(
+                "beside {share:.0} % of them ended a request of {route} that had been in its handler all through; {chance:.0} % would by chance"
+            )
+        };
         list.push(evidence(text, names::SERVER_HANDLER, span, b.beside, Unit::Ratio));
     }
     if let Some(s) = seen {

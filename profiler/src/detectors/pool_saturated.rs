@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use timeline::clock::RunTime;
-use timeline::facts::LoadModel;
+use timeline::facts::{LoadModel, PlanFacts};
 use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Remedy, Series, Severity, Span, Status, Timeline, Unit};
@@ -101,6 +101,12 @@ fn lane(pool: &str, part: &str) -> String {
     names::of(names::POOL, pool, part)
 }
 
+/// From when on a queue counts: after the warm-up, if there is one, and its settling.
+fn settled(plan: &PlanFacts) -> RunTime {
+    let warm = plan.warm_from();
+    if warm > RunTime::ZERO { warm + SETTLE } else { warm }
+}
+
 /// The cell of the grid in which `t` lies.
 fn cell(t: RunTime) -> u64 {
     t.0 / CELL.as_nanos() as u64
@@ -116,14 +122,14 @@ struct Part<'a> {
 }
 
 fn look_at(timeline: &Timeline, at: RunTime, pool: &str) -> Option<Claim> {
-    // A warm-up is there to fill caches and to log in, and queues while it does.
-    let warm = timeline.plan().warm_from();
-    if at <= warm {
+    // A warm-up is there to fill caches and to log in, and what queues in it takes a while to drain.
+    let settled = settled(timeline.plan());
+    if at <= settled {
         return None;
     }
     let [long, short] = [BURST_WINDOW_S, SUSTAINED_WINDOW_S].map(|s| {
         let span = window::last(at, s);
-        Span::new(span.start.max(warm), span.end)
+        Span::new(span.start.max(settled), span.end)
     });
     let parts: Vec<Part> = window::instances(timeline, &lane(pool, "waiters"))
         .iter()

@@ -105,6 +105,45 @@ fn work_that_leaves_the_loop_no_time_is_blocking_and_not_starving() {
     }
 }
 
+/// Hashes of 600 ms each: as one ends the next one begins, three times, before the loop turns; everybody ends then.
+fn in_a_row(seed: u64) -> World {
+    run(seed, 24, move |tick, _, t, dice| {
+        if t < FROM {
+            return;
+        }
+        tick.busy = 1.0;
+        tick.cpu = 0.47;
+        tick.ended.clear();
+        let (since, round) = ((t - FROM) % 1_900, (t - FROM) / 1_900);
+        if since % 600 == 0 && since + round > 0 {
+            tick.request("/login", 590e3);
+        }
+        if since == 0 && round > 0 {
+            tick.stalls.push((t - 1_860, t - 20));
+            tick.late = (1..=180).map(|n| f64::from(n) * 10e3).collect();
+            for _ in 0..4 + (dice.unit() * 5.0) as usize {
+                tick.request("/list", dice.between(100e3, 1_400e3));
+            }
+        }
+    })
+}
+
+#[test]
+fn blocking_requests_that_come_one_after_another_are_one_stall_and_blamed_all_the_same() {
+    for seed in 0..3 {
+        let d = in_a_row(seed).diagnose();
+        let f = &d.findings()[0];
+        assert_eq!(
+            (f.kind, f.subject.as_str()),
+            (FindingKind::LoopBlocked, "/login"),
+            "{:#?}",
+            d.findings()
+        );
+        assert!(f.evidence[1].text.contains("one after another"), "{f:#?}");
+        assert!(!kinds_of(&d).contains(&FindingKind::LoopStarved), "{:#?}", d.findings());
+    }
+}
+
 #[test]
 fn stalls_are_not_blamed_on_whoever_merely_waited() {
     // No route ends beside them: collections of a library, say.
