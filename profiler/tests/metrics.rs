@@ -244,9 +244,16 @@ fn node_with_prom_client_shows_generations_pauses_and_handlers() {
 struct Sender(Child);
 
 impl Sender {
-    fn start(command: &mut Command, to: SocketAddr) -> Self {
+    fn start(command: &mut Command, to: SocketAddr, how: &[&str]) -> Self {
         let url = format!("http://{to}/v1/metrics");
-        Self(command.arg(url).stdin(Stdio::piped()).spawn().unwrap_or_else(|e| panic!("{command:?}: {e}")))
+        Self(
+            command
+                .arg(url)
+                .args(how)
+                .stdin(Stdio::piped())
+                .spawn()
+                .unwrap_or_else(|e| panic!("{command:?}: {e}")),
+        )
     }
 }
 
@@ -272,13 +279,16 @@ fn the_libraries_of_python_are_read_by_their_page_and_by_what_they_send() {
     ran(Command::new("python3").args(["-m", "venv"]).arg(venv.path()));
     let python = venv.path().join("bin/python");
     let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    let libraries_of_it = ["prometheus-client==0.25.0", "opentelemetry-exporter-otlp-proto-http==1.45.2"];
+    let libraries_of_it = [
+        "prometheus-client==0.25.0",
+        "opentelemetry-exporter-otlp-proto-http==1.45.2",
+        "opentelemetry-exporter-otlp-proto-grpc==1.45.2",
+    ];
     ran(Command::new(&python).args(install).args(libraries_of_it));
 
     let service = Service::start(Command::new(&python).arg(libraries().join("prometheus_client_page.py")));
     let kept = Kept::default();
     let attached = service.watch(&kept);
-    let sent = Kept::default();
     let backlog = Mapping {
         metric: "shop.mail.backlog".to_owned(),
         labels: vec![("queue".to_owned(), "outgoing".to_owned())],
@@ -287,12 +297,25 @@ fn the_libraries_of_python_are_read_by_their_page_and_by_what_they_send() {
         subject: None,
         unit: None,
     };
-    let (receiver, address) = receive(&sent, &[backlog]);
-    let sender = Sender::start(Command::new(&python).arg(libraries().join("opentelemetry_sdk.py")), address);
+    let senders = [&[][..], &["grpc"]].map(|how| {
+        let sent = Kept::default();
+        let (receiver, address) = receive(&sent, std::slice::from_ref(&backlog));
+        let script = libraries().join("opentelemetry_sdk.py");
+        (Sender::start(Command::new(&python).arg(script), address, how), sent, receiver)
+    });
     soon("handlers", || kept.recorded(names::SERVER_HANDLER).iter().map(|h| h.count()).sum::<u64>() > 20);
     let requests = kept.values(names::SERVER_REQUESTS, &service.instance());
     assert!(requests.iter().all(|r| *r >= 0.0) && requests.iter().any(|r| *r > 0.0), "{requests:?}");
 
+    for (sender, sent, receiver) in senders {
+        is_told(&sender, &sent);
+        assert!(receiver.join(GRACE));
+    }
+    assert!(attached.join(GRACE));
+}
+
+/// What the script of Python sends comes to its lanes.
+fn is_told(sender: &Sender, sent: &Kept) {
     soon("handlers that were sent", || {
         sent.recorded(names::SERVER_HANDLER).iter().filter(|h| h.count() > 0).count() > 2
     });
@@ -306,14 +329,14 @@ fn the_libraries_of_python_are_read_by_their_page_and_by_what_they_send() {
     };
     within(names::SERVER_HANDLER, 20_000);
     within("pool.orders.wait", 4_000); // from exponential buckets
-    assert!(attached.join(GRACE) && receiver.join(GRACE));
 }
 
 #[test]
 fn node_with_the_sdk_of_opentelemetry_sends_generations_and_pauses() {
     let kept = Kept::default();
     let (attached, address) = receive(&kept, &[]);
-    let sender = Sender::start(Command::new("node").arg(libraries().join("opentelemetry-sdk.js")), address);
+    let sender =
+        Sender::start(Command::new("node").arg(libraries().join("opentelemetry-sdk.js")), address, &[]);
     let me = format!("otlp-node-shop-{}", sender.0.id());
     soon("pauses", || kept.0.lock().unwrap().events.iter().any(|e| e.kind == kinds::PAUSE_MINOR));
     soon("handlers", || kept.recorded(names::SERVER_HANDLER).iter().any(|h| h.count() > 0));
@@ -412,7 +435,6 @@ fn hostile_senders_are_answered_with_their_mistake_and_named_once() {
         ("an endless head", raw(address, &b"GET / HTTP/1.1\r\na: b\r\n".repeat(2_000)), 400),
         ("other content", post("content-type: text/html\r\n", b"x"), 415),
         ("traces", raw(address, b"POST /v1/traces HTTP/1.1\r\n\r\n"), 404),
-        ("gRPC", raw(address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 400),
         ("a reader", raw(address, b"GET /v1/metrics HTTP/1.1\r\n\r\n"), 405),
         (
             "no length",
@@ -442,6 +464,74 @@ fn hostile_senders_are_answered_with_their_mistake_and_named_once() {
     assert!(attached.join(GRACE));
     let elsewhere = attach_otlp(SocketAddr::from(([0, 0, 0, 0], 0)), None, &[], Box::new(Kept::default()));
     assert!(elsewhere.map(|_| ()).unwrap_err().to_string().contains("no address of loopback"));
+}
+
+/// What gRPC says of one call: status and message.
+async fn called(address: SocketAddr, path: &str, packing: &str, body: Vec<u8>) -> (String, String) {
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let request = http::Request::post(format!("http://{address}{path}"))
+        .header("content-type", "application/grpc")
+        .header("user-agent", "evil\u{e9}")
+        .header("grpc-encoding", packing)
+        .body(())
+        .unwrap();
+    let (answer, mut stream) = client.ready().await.unwrap().send_request(request, false).unwrap();
+    stream.send_data(body.into(), true).unwrap();
+    let mut answer = answer.await.unwrap();
+    while let Some(part) = answer.body_mut().data().await {
+        assert_eq!(part.unwrap()[..], [0; 5]);
+    }
+    let trailers = answer.body_mut().trailers().await.unwrap_or_default().unwrap_or_default();
+    let said = |name: &str| {
+        let value = trailers.get(name).or(answer.headers().get(name));
+        value.map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default()
+    };
+    connection.abort();
+    (said("grpc-status"), said("grpc-message"))
+}
+
+#[test]
+fn hostile_calls_are_answered_with_their_mistake_and_harm_no_other() {
+    const EXPORT: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+    let kept = Kept::default();
+    let (attached, address) = receive(&kept, &[]);
+    let frame = |packed: u8, length: usize, message: &[u8]| {
+        [&[packed][..], &(length as u32).to_be_bytes(), message].concat()
+    };
+    // Those who say nothing more hold up nobody, and neither do more than there is room for.
+    let silent: Vec<TcpStream> = (0..12)
+        .map(|_| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+            stream
+        })
+        .collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let call = |path, packing, body| runtime.block_on(called(address, path, packing, body));
+    let traces = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+    let long = 9 << 20;
+    for (what, (status, message), expected, word) in [
+        ("traces", call(traces, "identity", frame(0, 0, b"")), "12", "is not taken"),
+        ("no message", call(EXPORT, "identity", Vec::new()), "3", "without a message"),
+        ("a message cut off", call(EXPORT, "identity", frame(0, 7, b"abc")), "3", "another length"),
+        (
+            "no protobuf",
+            call(EXPORT, "identity", frame(0, 3, b"\x0a\xff\xff")),
+            "3",
+            "no metrics in protobuf",
+        ),
+        ("unknown packing", call(EXPORT, "zstd", frame(1, 3, b"abc")), "12", "otherwise than by gzip"),
+        ("much", call(EXPORT, "identity", frame(0, long, &vec![0; long])), "8", "more than 8 MiB"),
+        ("nothing", call(EXPORT, "gzip", frame(0, 0, b"")), "0", ""),
+    ] {
+        assert!(status == expected && message.contains(word), "{what}: {status} {message}");
+    }
+    drop(silent);
+    assert!(kept.noted("turned away: a message that is packed otherwise than by gzip"));
+    assert!(attached.join(GRACE));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use timeline::clock::RunTime;
-use timeline::facts::{LoadModel, PlanFacts};
+use timeline::facts::LoadModel;
 use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Remedy, Series, Severity, Span, Status, Timeline, Unit};
@@ -44,6 +44,10 @@ const BURST_CELLS: usize = 5;
 const EPISODE_CELLS: i64 = 4;
 /// How long after the start of a phase only the stricter rule speaks: one window.
 const SETTLE: Duration = Duration::from_secs(3);
+/// What the warm-up has left in the queue drains within so long, if it does ...
+const DRAINS: Duration = Duration::from_secs(6);
+/// ... without a break of so long.
+const BREAK: Duration = Duration::from_millis(500);
 /// In bursts: median wait over median hold. In M/M/c the waiting ones wait `ln 2 / (c (1 - load))` holds in the
 /// median: 0.58 for 4 connections at 70% load, 0.87 at 80%. One and a half means that a whole pool queues ahead.
 const BURST_MEDIAN_HOLDS: f64 = 1.5;
@@ -101,10 +105,21 @@ fn lane(pool: &str, part: &str) -> String {
     names::of(names::POOL, pool, part)
 }
 
-/// From when on a queue counts: after the warm-up, if there is one, and its settling.
-fn settled(plan: &PlanFacts) -> RunTime {
-    let warm = plan.warm_from();
-    if warm > RunTime::ZERO { warm + SETTLE } else { warm }
+/// From when on a queue counts: after the warm-up, if there is one, and its settling. A queue that has been there since the warm-up
+/// counts when it has not drained for a while, since caches still fill.
+fn settled(timeline: &Timeline, pool: &str, at: RunTime) -> RunTime {
+    let warm = timeline.plan().warm_from();
+    if warm == RunTime::ZERO || at > warm + DRAINS + Duration::from_secs_f64(BURST_WINDOW_S) {
+        return warm;
+    }
+    let since = Span::new(warm.back(BREAK), at);
+    let drained = window::instances(timeline, &lane(pool, "waiters"))
+        .iter()
+        .filter_map(|i| part(timeline, pool, i, since))
+        .map(|p| p.unbroken_from(warm))
+        .max()
+        .filter(|end| *end <= warm + DRAINS);
+    (warm + SETTLE).max(drained.unwrap_or(warm))
 }
 
 /// The cell of the grid in which `t` lies.
@@ -123,7 +138,7 @@ struct Part<'a> {
 
 fn look_at(timeline: &Timeline, at: RunTime, pool: &str) -> Option<Claim> {
     // A warm-up is there to fill caches and to log in, and what queues in it takes a while to drain.
-    let settled = settled(timeline.plan());
+    let settled = settled(timeline, pool, at);
     if at <= settled {
         return None;
     }
@@ -204,6 +219,13 @@ impl Part<'_> {
             }
         }
         None
+    }
+
+    /// How long the pool has been saturated since `start`, but for short breaks.
+    fn unbroken_from(&self, start: RunTime) -> RunTime {
+        let mut all = self.saturated.iter().map(|s| s.1);
+        all.try_fold(start, |end, t| if t <= end + BREAK { Ok(end.max(t)) } else { Err(end) })
+            .unwrap_or_else(|end| end)
     }
 
     fn cells_from(&self, start: RunTime) -> usize {

@@ -51,6 +51,25 @@ fn a_pool_below_the_load_is_found_with_what_the_load_needs() {
 }
 
 #[test]
+fn what_a_warm_up_leaves_in_the_queue_drains_before_it_counts() {
+    // Twice 533/s are to be had: 940 wait when the warm-up ends at 5 s, and are gone at 6.4 s.
+    let rising = Setup {
+        capacity: |_| 8,
+        rate: |s| if s < 5.0 { 1_300.0 * s.min(1.0) } else { 400.0 },
+        ..small_pool()
+    };
+    for seed in 0..3 {
+        let d = build(&Setup { seed, ..rising.clone() }).diagnose();
+        assert_eq!(kinds_of(&d), [], "{:#?}", d.findings());
+        // A pool that is too small all the same is found with what follows.
+        let small = Setup { capacity: |_| 3, rate: |s| 700.0 * (s / 5.0).min(1.0), ..small_pool() };
+        let d = build(&Setup { seed, ..small }).diagnose();
+        let f = find(&d, FindingKind::PoolSaturated);
+        assert!(f.status == Status::Confirmed && f.onset >= ms(8_000) && f.found_at <= ms(13_500), "{f:#?}");
+    }
+}
+
+#[test]
 fn what_a_closed_loop_would_ask_for_is_seen_through_its_waiting() {
     // 1,000 sessions that think for 1 s: 985/s with nobody waiting, 14.8 connections busy; 8 are left.
     let setup = Setup {

@@ -133,12 +133,7 @@ fn blocking_requests_that_come_one_after_another_are_one_stall_and_blamed_all_th
     for seed in 0..3 {
         let d = in_a_row(seed).diagnose();
         let f = &d.findings()[0];
-        assert_eq!(
-            (f.kind, f.subject.as_str()),
-            (FindingKind::LoopBlocked, "/login"),
-            "{:#?}",
-            d.findings()
-        );
+        assert_eq!((f.kind, f.subject.as_str()), (FindingKind::LoopBlocked, "/login"), "{:#?}", d.findings());
         assert!(f.evidence[1].text.contains("one after another"), "{f:#?}");
         assert!(!kinds_of(&d).contains(&FindingKind::LoopStarved), "{:#?}", d.findings());
     }

@@ -1,16 +1,21 @@
-"""A Python service that sends its metrics by OpenTelemetry's SDK: protobuf, packed, whole counts. Takes the address to send to.
-Ends with its standard input."""
+"""A Python service that sends its metrics by OpenTelemetry's SDK: protobuf, packed, whole counts. Takes the address to send to, and
+`grpc` to send that way and not by HTTP. Ends with its standard input."""
 import os
 import sys
 import threading
 import time
 
-from opentelemetry.exporter.otlp.proto.http import Compression
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
+
+if sys.argv[2:] == ["grpc"]:
+    from grpc import Compression
+    from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+else:
+    from opentelemetry.exporter.otlp.proto.http import Compression
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
 exporter = OTLPMetricExporter(endpoint=sys.argv[1], compression=Compression.Gzip)
 provider = MeterProvider(

@@ -1,4 +1,5 @@
-//! As much HTTP/1.1 as a sender of OpenTelemetry needs: one request with a body in, one short answer out, the connection closed.
+//! As much HTTP/1.1 as a sender of OpenTelemetry needs: one request with a body in, one short answer out, the connection closed. One that
+//! begins as HTTP/2 does is for `grpc`.
 //!
 //! Owns the limits of what a sender may make us read (time, bytes, bytes once unpacked) and which status each mistake has. What a body
 //! says is for others. Answers tell the sender; what people are told is the source's to say.
@@ -15,15 +16,15 @@ use timeline::text::clean;
 const HEAD_MAX: usize = 8 << 10;
 const FIELDS_MAX: usize = 48;
 /// Longest body, packed and unpacked: as long as a page of metrics.
-const BODY_MAX: usize = 8 << 20;
+pub(super) const BODY_MAX: usize = 8 << 20;
 /// A request is complete after this or given up: it comes over loopback.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// A connection is read on for so long after the answer: closing it with bytes unread would make the system drop the answer.
 const LINGER: Duration = Duration::from_millis(200);
 /// What HTTP/2 begins with: gRPC speaks it.
-const HTTP2: &[u8] = b"PRI * HTTP/2.0";
+const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n";
 /// Most characters of a sender's name for itself.
-const AGENT_MAX: usize = 60;
+pub(super) const AGENT_MAX: usize = 60;
 
 /// How a body is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,16 @@ pub(super) struct Request {
     pub form: Form,
     /// Unpacked.
     pub body: Vec<u8>,
+}
+
+/// What a connection brings.
+pub(super) enum Came {
+    /// A request for metrics.
+    Request(Request),
+    /// Another protocol, which [`Connection::into_parts`] gives on.
+    Http2,
+    /// Whoever connected said nothing at all.
+    Nothing,
 }
 
 /// Why there is none.
@@ -94,9 +105,16 @@ impl Connection {
         &self.agent
     }
 
-    /// Reads the request; none if whoever connected said nothing at all.
-    pub fn read(&mut self, json_max: usize) -> Result<Option<Request>, Refusal> {
-        let Some(head) = self.head()? else { return Ok(None) };
+    /// The connection, and what was read of it.
+    pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.ahead)
+    }
+
+    /// Reads the request.
+    pub fn read(&mut self, json_max: usize) -> Result<Came, Refusal> {
+        let Some(head) = self.head()? else {
+            return Ok(if self.ahead.is_empty() { Came::Nothing } else { Came::Http2 });
+        };
         if head.expects {
             let _ = self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n"); // who is gone is found out next
         }
@@ -109,11 +127,15 @@ impl Connection {
         if body.len() > most {
             return Err(too_long(most));
         }
-        Ok(Some(Request { form: head.form, body }))
+        Ok(Came::Request(Request { form: head.form, body }))
     }
 
+    /// None where there is no request of HTTP/1.1 to come.
     fn head(&mut self) -> Result<Option<Head>, Refusal> {
         loop {
+            if self.ahead.starts_with(HTTP2) {
+                return Ok(None);
+            }
             if let Some((head, used)) = self.parse()? {
                 self.ahead.drain(..used);
                 return Ok(Some(head));
@@ -130,9 +152,8 @@ impl Connection {
 
     /// The head at the start of what was read, and its length.
     fn parse(&mut self) -> Result<Option<(Head, usize)>, Refusal> {
-        if self.ahead.starts_with(HTTP2) {
-            let why = "gRPC is not taken: set OTEL_EXPORTER_OTLP_PROTOCOL to http/protobuf or http/json";
-            return Err(Refusal::new(400, why));
+        if HTTP2.starts_with(&self.ahead) {
+            return Ok(None); // it may become that
         }
         let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
         let mut parsed = httparse::Request::new(&mut fields);
@@ -282,12 +303,12 @@ impl Connection {
     }
 }
 
-fn too_long(most: usize) -> Refusal {
+pub(super) fn too_long(most: usize) -> Refusal {
     Refusal::new(413, format!("a body of more than {} MiB", most >> 20))
 }
 
 /// A packed body; nothing beyond the most is unpacked.
-fn unpacked(body: &[u8], most: usize) -> Result<Vec<u8>, Refusal> {
+pub(super) fn unpacked(body: &[u8], most: usize) -> Result<Vec<u8>, Refusal> {
     let mut out = Vec::new();
     let read = MultiGzDecoder::new(body).take(most as u64 + 1).read_to_end(&mut out);
     read.map_err(|_| Refusal::new(400, "a body that is no gzip"))?;

@@ -1,9 +1,10 @@
-//! The OTLP source: receives metrics of OpenTelemetry over loopback, by HTTP with protobuf or JSON, packed by gzip or not.
+//! The OTLP source: receives metrics of OpenTelemetry over loopback, by gRPC or by HTTP with protobuf or JSON, packed by gzip or not.
 //!
-//! Owns the listener and its threads. How a request is read is in `http`, its two forms in `wire` and `json`, what lines come of points in
-//! `points`, who sends in `inbox`; names and lanes are the metrics page's (`metrics`). gRPC is not taken: every SDK that offers it sends by
-//! HTTP as well, and a sender that tries is told so. A target's export interval is its own: dyno cannot ask for more.
+//! Owns the listeners and their threads; each takes both protocols. How a request is read is in `http` and `grpc`, its two forms in `wire`
+//! and `json`, what lines come of points in `points`, who sends in `inbox`; names and lanes are the metrics page's (`metrics`). A target's
+//! export interval is its own: dyno cannot ask for more.
 
+mod grpc;
 mod http;
 mod inbox;
 mod json;
@@ -13,7 +14,7 @@ mod points_test;
 mod wire;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,13 +24,16 @@ use timeline::metric::Mapping;
 
 use super::metrics::Own;
 use super::{Agreement, AttachError, Attached, Crew, Shared, Sink, Source, locked};
-use http::{Connection, Refusal};
+use grpc::{Calls, Door};
+use http::{Came, Connection};
 use inbox::Inbox;
 
 /// Name of the source.
 const NAME: &str = "otlp";
-/// Where every SDK sends unless it is told otherwise.
-pub const STANDARD: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4318);
+/// Where every SDK sends by HTTP unless it is told otherwise.
+pub const STANDARD: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4318);
+/// ... and by gRPC.
+const STANDARD_GRPC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4317);
 /// Senders that are listened to at once: one that dawdles holds up no other. The system lets more wait.
 const LISTENERS: usize = 4;
 /// How often each looks whether somebody came.
@@ -50,7 +54,8 @@ pub enum OtlpError {
     Listen(#[from] io::Error),
 }
 
-/// Receives at `address`, a loopback address; port 0 takes a free one, which [`Attached::about`] names.
+/// Receives at `address`, a loopback address; port 0 takes a free one, which [`Attached::about`] names. At [`STANDARD`] it
+/// also receives where SDKs send by gRPC; if somebody else has that port, it says so.
 ///
 /// Nobody need send yet. `mappings` and `beside` are as with a metrics page.
 ///
@@ -64,15 +69,30 @@ pub fn attach(
 ) -> Result<Attached, AttachError> {
     let failed = |why| AttachError::Otlp { address, why };
     let (listener, address) = listen(address).map_err(failed)?;
-    let listener = Arc::new(listener);
     let mut sink = Shared::new(sink);
     let inbox = Arc::new(Mutex::new(Inbox::new(Arc::new(Own::new(mappings)), beside)));
-    let about = format!("OpenTelemetry metrics received at http://{address}/v1/metrics");
+    let (calls, door) = Calls::new(Arc::clone(&inbox)).map_err(|e| failed(e.into()))?;
+    let mut listeners = vec![listener];
+    let mut about =
+        format!("OpenTelemetry metrics received at http://{address}/v1/metrics and by gRPC there");
+    if address == STANDARD {
+        match listen(STANDARD_GRPC) {
+            Ok((listener, grpc)) => {
+                about = format!(
+                    "OpenTelemetry metrics received at http://{address}/v1/metrics and by gRPC at {grpc}"
+                );
+                listeners.push(listener);
+            }
+            Err(why) => sink.note(NAME, &format!("not at {STANDARD_GRPC}, where SDKs send by gRPC: {why}")),
+        }
+    }
     sink.note(NAME, &about);
     let crew = Crew::default();
+    crew.run(calls, sink.clone());
+    let listeners = Arc::new(listeners);
     for _ in 0..LISTENERS {
-        let one = Listener { listener: Arc::clone(&listener), inbox: Arc::clone(&inbox) };
-        crew.run(one, sink.clone());
+        let listeners = Arc::clone(&listeners);
+        crew.run(Listener { listeners, inbox: Arc::clone(&inbox), door: door.clone() }, sink.clone());
     }
     crew.run(Teller { inbox: Arc::clone(&inbox), attached: MonoNs::now(), said: false }, sink);
     let nobody = move || locked(&inbox).empty().then(|| nobody_at(address));
@@ -97,18 +117,32 @@ fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), OtlpError> {
     Ok((listener, address))
 }
 
+/// Says what is wrong with what a sender sends: once for each sender and mistake.
+fn say(inbox: &Mutex<Inbox>, agent: &str, what: &str, sink: &mut dyn Sink) {
+    let who = match agent {
+        "" => "a sender without a name".to_owned(),
+        agent => format!("a sender ({agent})"),
+    };
+    locked(inbox).troubles.say(&who, &what, sink);
+}
+
 /// Takes one request after the other.
 struct Listener {
-    listener: Arc<TcpListener>,
+    listeners: Arc<Vec<TcpListener>>,
     inbox: Arc<Mutex<Inbox>>,
+    door: Door,
 }
 
 impl Listener {
     fn serve(&self, stream: TcpStream, sink: &mut dyn Sink) -> io::Result<()> {
         let mut connection = Connection::new(stream)?;
         let taken = match connection.read(json::MAX_BYTES) {
-            Ok(None) => return Ok(()),
-            Ok(Some(request)) => {
+            Ok(Came::Nothing) => return Ok(()),
+            Ok(Came::Http2) => {
+                self.door.take(connection.into_parts());
+                return Ok(());
+            }
+            Ok(Came::Request(request)) => {
                 let received = MonoNs::now();
                 locked(&self.inbox).take(&request, received, sink).map(|()| request.form)
             }
@@ -117,21 +151,12 @@ impl Listener {
         match taken {
             Ok(form) => connection.done(form),
             Err(refusal) => {
-                self.say(&connection, &refusal, sink);
+                let what = format!("turned away with status {}: {}", refusal.status, refusal.why);
+                say(&self.inbox, connection.agent(), &what, sink);
                 connection.refuse(&refusal);
             }
         }
         Ok(())
-    }
-
-    /// Once for each sender and mistake.
-    fn say(&self, connection: &Connection, refusal: &Refusal, sink: &mut dyn Sink) {
-        let who = match connection.agent() {
-            "" => "a sender without a name".to_owned(),
-            agent => format!("a sender ({agent})"),
-        };
-        let what = format!("turned away with status {}: {}", refusal.status, refusal.why);
-        locked(&self.inbox).troubles.say(&who, &what, sink);
     }
 }
 
@@ -146,9 +171,11 @@ impl Source for Listener {
 
     fn poll(&mut self, sink: &mut dyn Sink) {
         // Others that wait are this turn's too; what they may cost is bounded for each, and so is the turn.
-        for _ in 0..LISTENERS {
-            let Ok((stream, _)) = self.listener.accept() else { return };
-            let _ = self.serve(stream, sink); // who is gone already has sent nothing
+        for listener in self.listeners.iter() {
+            for _ in 0..LISTENERS {
+                let Ok((stream, _)) = listener.accept() else { break };
+                let _ = self.serve(stream, sink); // who is gone already has sent nothing
+            }
         }
     }
 }
