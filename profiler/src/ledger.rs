@@ -32,6 +32,8 @@ pub struct Entry {
     identity: String,
     template: String,
     quiet: Duration,
+    /// When the finding before it ended, of the same kind and identity; what came before that is the other's.
+    not_before: RunTime,
     strength: (Status, f64),
 }
 
@@ -78,9 +80,8 @@ impl Ledger {
             return;
         }
         claim.onset = claim.onset.max(not_before);
-        claim.episodes.retain(|e| e.end > not_before);
         self.discovered += 1;
-        self.entries.push(Entry::new(format!("F{}", self.discovered), claim, at));
+        self.entries.push(Entry::new(format!("F{}", self.discovered), claim, at, not_before));
     }
 
     /// A null test agrees with a likely finding.
@@ -110,7 +111,7 @@ impl Ledger {
 }
 
 impl Entry {
-    fn new(id: String, claim: Claim, at: RunTime) -> Self {
+    fn new(id: String, claim: Claim, at: RunTime, not_before: RunTime) -> Self {
         let finding = Finding {
             id,
             kind: claim.kind,
@@ -137,6 +138,7 @@ impl Entry {
             identity: claim.identity.clone(),
             template: String::new(),
             quiet: claim.quiet,
+            not_before,
             strength: (Status::CannotTell, 0.0),
         };
         entry.update(claim, at);
@@ -150,7 +152,7 @@ impl Entry {
         }
         f.status = f.status.max(claim.status);
         f.severity = f.severity.max(claim.severity);
-        f.onset = f.onset.min(claim.onset);
+        f.onset = f.onset.min(claim.onset.max(self.not_before));
         self.last = self.last.max(claim.last);
         self.quiet = claim.quiet; // the newest claim knows the period best
         self.remember(&claim.episodes);
@@ -172,7 +174,7 @@ impl Entry {
 
     /// Merges the newest episodes into the known ones: the same episode is seen again at every tick.
     fn remember(&mut self, newest: &[Span]) {
-        for &span in newest {
+        for &span in newest.iter().filter(|e| e.end > self.not_before) {
             let i = self.episodes.partition_point(|e| e.end < span.start);
             match self.episodes.get_mut(i) {
                 Some(e) if e.start <= span.end => {

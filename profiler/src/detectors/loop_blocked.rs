@@ -38,6 +38,9 @@ const LEAST_OWN_NS: f64 = 12e6;
 const BURST: Duration = Duration::from_millis(500);
 /// ... and then this share of the stalls lies outside of the thickest one.
 const OUTSIDE_BURST: f64 = 0.3;
+/// How far back the onset is looked for, and the longest break in it.
+const BACK: Duration = Duration::from_secs(20);
+const BACK_TO_BACK: Duration = Duration::from_millis(300);
 /// Stalls that end in the window may have begun so long before it.
 const LONGEST: Duration = Duration::from_secs(6);
 /// Stalls so long are no queue of short turns: two of them are enough.
@@ -65,8 +68,10 @@ const DENSE_STALLS: usize = 5;
 const DENSE_BESIDE: f64 = 0.9;
 /// ... with little more than one request for each, which waits for a stall before its own and one after it.
 const DENSE_AT_MOST: f64 = 3.5;
-/// Instants at which requests of a route end inside of a stall that they make up one after another: one is that of whoever waited.
-const LEAST_ENDS: usize = 2;
+/// Instants at which requests of a route end inside of long stalls that they make up one after another: in each, one being that of whoever
+/// waited, and in all.
+const ENDS_EACH: usize = 2;
+const ENDS: usize = 4;
 /// ... and their time over the stall's.
 const IN_A_ROW: std::ops::RangeInclusive<f64> = 0.5..=1.5;
 /// Time in handler over the stall, at most, of a request that did nothing else.
@@ -145,7 +150,19 @@ impl Stall<'_> {
 }
 
 fn stalls(timeline: &Timeline, at: RunTime) -> Vec<Stall<'_>> {
-    let span = window::last(at, WINDOW_S);
+    stalls_in(timeline, window::last(at, WINDOW_S))
+}
+
+/// Since when the loops have stalled back to back: those before the window are told of nobody, and are the same.
+fn since(timeline: &Timeline, stalls: &[Stall], at: RunTime) -> RunTime {
+    let first = stalls.iter().map(|s| s.span.start).min().unwrap_or(at);
+    let earlier = stalls_in(timeline, Span::new(first.back(BACK), first));
+    earlier.iter().rev().filter(|s| s.span.start < first).fold(first, |since, s| {
+        if s.span.end + BACK_TO_BACK >= since { since.min(s.span.start) } else { since }
+    })
+}
+
+fn stalls_in(timeline: &Timeline, span: Span) -> Vec<Stall<'_>> {
     let wide = Span::new(span.start.back(LONGEST), span.end);
     let settled = timeline.plan().warm_from() + SETTLE;
     // Stalls in pauses of the process's own are theirs.
@@ -187,11 +204,16 @@ struct Blame<'a> {
     chance: f64,
     /// Time in handler beside stalls over the stalls.
     ratio: f64,
-    /// They ended inside of long stalls, not beside them.
-    in_a_row: bool,
+    /// Where they ended inside of long stalls, one after another: the work of one, ns.
+    in_a_row: Option<f64>,
 }
 
 fn blame<'a>(timeline: &'a Timeline, at: RunTime, stalls: &[Stall]) -> Option<Blame<'a>> {
+    beside_them(timeline, at, stalls).or_else(|| in_a_row(timeline, stalls))
+}
+
+/// The route whose requests end beside the stalls.
+fn beside_them<'a>(timeline: &'a Timeline, at: RunTime, stalls: &[Stall]) -> Option<Blame<'a>> {
     let dense = density(stalls, at) >= DENSE;
     if dense && stalls.len() < DENSE_STALLS && !long(stalls) {
         return None;
@@ -203,15 +225,13 @@ fn blame<'a>(timeline: &'a Timeline, at: RunTime, stalls: &[Stall]) -> Option<Bl
         .into_iter()
         .flat_map(|route| whose.iter().filter_map(move |&whose| judged(timeline, route, stalls, whose)))
         .filter(|b| b.beside >= beside && b.beside - b.chance >= ABOVE_CHANCE && b.ratio <= at_most);
-    let blamed = if dense {
+    if dense {
         // Then somebody who waited ends beside every stall, too, but several for each.
-        candidates.min_by(|a, b| a.ratio.total_cmp(&b.ratio))
-    } else {
-        candidates.max_by(|a, b| {
-            (a.beside - a.chance).total_cmp(&(b.beside - b.chance)).then(b.ratio.total_cmp(&a.ratio))
-        })
-    };
-    blamed.or_else(|| in_a_row(timeline, stalls))
+        return candidates.min_by(|a, b| a.ratio.total_cmp(&b.ratio));
+    }
+    candidates.max_by(|a, b| {
+        (a.beside - a.chance).total_cmp(&(b.beside - b.chance)).then(b.ratio.total_cmp(&a.ratio))
+    })
 }
 
 /// Blocking requests that come as one ends are one long stall. While it lasts nobody else's end, so the route is to blame whose requests
@@ -221,28 +241,38 @@ fn in_a_row<'a>(timeline: &'a Timeline, stalls: &[Stall]) -> Option<Blame<'a>> {
     let all: f64 = long.iter().map(|s| s.ns()).sum();
     let judged = routes::all(timeline).into_iter().filter_map(|route| {
         let made = |stall: &Stall| lane(timeline, stall.instance, route).and_then(|l| made_of(l, stall));
-        let filled: Vec<(&Stall, f64)> = long.iter().filter_map(|s| Some((*s, made(s)?))).collect();
-        let beside = filled.iter().map(|f| f.0.ns()).sum::<f64>() / all;
-        let ratio = filled.iter().map(|f| f.1).sum::<f64>() / all;
-        (filled.len() >= LONG_STALLS && beside >= BESIDE).then_some(Blame {
-            route,
-            beside,
-            chance: 0.0,
-            ratio,
-            in_a_row: true,
-        })
+        let made: Vec<(f64, Made)> = long.iter().filter_map(|s| Some((s.ns(), made(s)?))).collect();
+        let beside = made.iter().map(|m| m.0).sum::<f64>() / all;
+        let ratio = made.iter().map(|m| m.1.ns).sum::<f64>() / all;
+        let ends: usize = made.iter().map(|m| m.1.ends).sum();
+        let each = made.iter().map(|m| m.1.each).reduce(f64::min);
+        let blamed = Blame { route, beside, chance: 0.0, ratio, in_a_row: each };
+        (ends >= ENDS && beside >= BESIDE).then_some(blamed)
     });
     judged.max_by(|a, b| a.beside.total_cmp(&b.beside))
 }
 
-/// Time of the route's requests that ended at several instants inside of the stall, ns, each taken for as long as the shortest, since others of them
-/// waited; none where that is not about the stall's length.
-fn made_of(lane: &timeline::Series, stall: &Stall) -> Option<f64> {
-    let ends = lane.intervals_within(stall.span);
-    let cells = || ends.iter().flat_map(|i| &i.1.cells);
-    let shortest = cells().map(|&(us, _)| f64::from(us) * 1e3).reduce(f64::min)?;
-    let made = shortest * cells().map(|&(_, n)| f64::from(n)).sum::<f64>();
-    (ends.len() >= LEAST_ENDS && IN_A_ROW.contains(&(made / stall.ns()))).then_some(made)
+/// What a stall is made of, one request after another.
+struct Made {
+    /// Instants at which requests of the route ended.
+    ends: usize,
+    /// The shortest of them, ns: the others waited for one before they did the same.
+    each: f64,
+    /// So many of the shortest.
+    ns: f64,
+}
+
+/// None where the route's requests that ended inside of the stall are not about as long as it.
+fn made_of(lane: &timeline::Series, stall: &Stall) -> Option<Made> {
+    let inside = lane.intervals_within(stall.span);
+    let cells = || inside.iter().flat_map(|i| &i.1.cells);
+    let each = cells().map(|&(us, _)| f64::from(us) * 1e3).reduce(f64::min)?;
+    let ns = each * cells().map(|&(_, n)| f64::from(n)).sum::<f64>();
+    (inside.len() >= ENDS_EACH && IN_A_ROW.contains(&(ns / stall.ns()))).then_some(Made {
+        ends: inside.len(),
+        each,
+        ns,
+    })
 }
 
 /// Do the stalls differ in length as the work of requests does, of which one or several come at a time? The turns of a task that
@@ -292,7 +322,7 @@ fn judged<'a>(timeline: &'a Timeline, route: &'a str, stalls: &[Stall], whose: W
         beside: hits / n,
         chance: chance(timeline, route, stalls, whose, time / count),
         ratio: time / all,
-        in_a_row: false,
+        in_a_row: None,
     })
 }
 
@@ -378,7 +408,7 @@ fn claim(timeline: &Timeline, at: RunTime, stalls: &[Stall], blame: Option<&Blam
             None if seen.as_ref().is_some_and(|s| s.times >= LEAST_STALLS) => Status::Likely,
             None => Status::Possible,
         },
-        onset: stalls.iter().map(|s| s.span.start).min().unwrap_or(at),
+        onset: since(timeline, stalls, at),
         last: stalls.iter().map(|s| s.span.end).max().unwrap_or(at),
         quiet: QUIET,
         weight: total,
@@ -414,7 +444,7 @@ fn supporting(
     let mut list = vec![evidence(text, kinds::PAUSE_WORKER_STALL, span, stalls.len() as f64, Unit::Count)];
     if let Some(b) = blame {
         let (share, route) = (b.beside * 100.0, b.route);
-        let text = if b.in_a_row {
+        let text = if b.in_a_row.is_some() {
             format!(
                 "requests of {route} ended one after another inside of {share:.0} % of the long ones' time"
             )
@@ -439,6 +469,7 @@ fn advice(timeline: &Timeline, span: Span, blame: Option<&Blame>, stall: f64) ->
         return vec!["Take a CPU profile: what runs for more than 10 ms in one go belongs on other threads, or must yield.".to_owned()];
     };
     let rate = routes::handled(timeline, b.route, span).count() as f64 / window::seconds(span);
+    let stall = b.in_a_row.unwrap_or(stall);
     let busy = rate * stall / 1e9;
     vec![
         format!(
