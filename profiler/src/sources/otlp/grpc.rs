@@ -18,6 +18,7 @@ use timeline::text::clean;
 use tokio::io::AsyncReadExt as _;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::http::{AGENT_MAX, BODY_MAX, Form, PATIENCE, Refusal, Request, too_long, unpacked};
@@ -72,6 +73,7 @@ struct Call {
 pub(super) struct Calls {
     runtime: Runtime,
     came: mpsc::Receiver<(Came, OwnedSemaphorePermit)>,
+    connections: JoinSet<()>,
     read: mpsc::Receiver<Call>,
     desk: Desk,
     inbox: Arc<Mutex<Inbox>>,
@@ -92,7 +94,8 @@ impl Calls {
         let (done, read) = mpsc::channel(BODIES);
         let desk = Desk { read: done, bodies: Arc::new(Semaphore::new(BODIES)) };
         let room = Arc::new(Semaphore::new(CONNECTIONS));
-        Ok((Self { runtime, came, read, desk, inbox }, Door { to, room }))
+        let connections = JoinSet::new();
+        Ok((Self { runtime, came, connections, read, desk, inbox }, Door { to, room }))
     }
 }
 
@@ -106,14 +109,15 @@ impl Source for Calls {
     }
 
     fn poll(&mut self, sink: &mut dyn Sink) {
-        let Self { runtime, came, read, desk, inbox } = self;
+        let Self { runtime, came, connections, read, desk, inbox } = self;
         runtime.block_on(async {
             let until = Instant::now() + TURN;
             loop {
                 tokio::select! {
                     Some((connection, place)) = came.recv() => {
-                        tokio::spawn(serve(connection, place, desk.clone()));
+                        connections.spawn(serve(connection, place, desk.clone()));
                     }
+                    Some(_ended) = connections.join_next() => {}
                     Some(call) = read.recv() => settle(inbox, call, sink),
                     () = tokio::time::sleep_until(until) => return,
                 }
@@ -143,8 +147,15 @@ async fn serve((stream, ahead): Came, _place: OwnedSemaphorePermit, desk: Desk) 
     let Ok(Ok(mut connection)) = timeout(PATIENCE, server.handshake::<_, Bytes>(stream)).await else {
         return;
     };
-    while let Some(Ok((request, respond))) = connection.accept().await {
-        tokio::spawn(answer(request, respond, desk.clone()));
+    let mut calls = JoinSet::new();
+    loop {
+        tokio::select! {
+            call = connection.accept() => {
+                let Some(Ok((request, respond))) = call else { return };
+                calls.spawn(answer(request, respond, desk.clone()));
+            }
+            Some(_ended) = calls.join_next() => {}
+        }
     }
 }
 
