@@ -124,7 +124,7 @@ fn hostile_text_is_escaped_everywhere() {
     let files =
         write(dir.path(), &Inputs { summary: &summary, timeline: &timeline, meta: &meta }, &Format::ALL)
             .unwrap();
-    assert_eq!(files.len(), 9);
+    assert_eq!(files.len(), 10);
     let html = std::fs::read_to_string(dir.path().join("report.html")).unwrap();
     assert!(!html.contains("<script>alert"), "a name of the target's must not become a script");
     assert!(html.len() < 3 << 20);
