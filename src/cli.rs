@@ -177,7 +177,7 @@ pub struct RunArgs {
     pub vars: Vars,
     /// What to read beside the load: `auto`, `none`, `process`, `node`, `deno`, `node=PID`, `node=127.0.0.1:9229`, `node+heap` (searches the heap
     /// for pools, too), `jvm`, `jvm=PID`,
-    /// `metrics=http://127.0.0.1:PORT/metrics`, `otlp` (receives at 127.0.0.1:4318), `otlp=127.0.0.1:PORT`,
+    /// `metrics=http://127.0.0.1:PORT/metrics`, `otlp` (receives at 127.0.0.1:4318, and 4317 by gRPC), `otlp=127.0.0.1:PORT`,
     /// `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN),
     /// `redis=redis://127.0.0.1:PORT` (its password in DYNO_REDIS_PASSWORD), `postgres=postgres://USER@127.0.0.1:PORT/DATABASE`
     /// (DYNO_POSTGRES_PASSWORD), `rabbitmq=http://USER@127.0.0.1:15672` (its management plugin; DYNO_RABBITMQ_PASSWORD). Can be repeated.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use common::{Guarded, Run, brief, dyno, json, wait_for, whole_machine};
+use common::{Guarded, Run, dyno, json, wait_for, whole_machine};
 use serde_json::Value;
 
 const TOKEN: &str = "a-token-of-the-tests";
@@ -164,34 +164,6 @@ fn a_scenario_runs_against_it() {
     }
     let run = Run::of(folder, output);
     assert!(run.onset_s("stampede") > 0.0, "the fault took effect, and its truth is written down");
-}
-
-/// The twin has an agent of its own; here nothing but the inspector is asked.
-#[test]
-fn the_inspector_alone_tells_what_the_agents_tell() {
-    let _machine = whole_machine();
-    let (dir, postgres) = (tempfile::tempdir().unwrap(), Postgres::start());
-    for (scenario, finding) in [("pool-too-small", "pool-saturated"), ("blocking-crypto", "loop-blocked")] {
-        let (_cut, path) = brief(scenario);
-        let folder = dir.path().join(scenario);
-        let output = dyno()
-            .args(["run", &path, "--runtime", "node", "--attach", "node", "--ui", "none", "--out"])
-            .arg(&folder)
-            .env("XDG_CACHE_HOME", dir.path())
-            .env("DYNO_DATABASE_URL", &postgres.url)
-            .output()
-            .unwrap();
-        let run = Run::of(folder, output);
-        assert_eq!(
-            run.kinds().first().map(String::as_str),
-            Some(finding),
-            "{scenario}: {:#}",
-            run.summary()["findings"]
-        );
-        let summary = run.summary();
-        let quality = &summary["lanes"]["heap.used"]["source"];
-        println!("{quality}");
-    }
 }
 
 #[test]

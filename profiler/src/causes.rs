@@ -14,6 +14,7 @@ use std::time::Duration;
 use timeline::clock::RunTime;
 use timeline::{Finding, FindingKind, Severity, Span, Status};
 
+use crate::detectors::heap_churn;
 use crate::ledger::Entry;
 use crate::mechanisms::{MECHANISMS, Mechanism};
 use crate::proof::Proofs;
@@ -21,8 +22,8 @@ use crate::proof::Proofs;
 /// How much later than its effect a cause may seem to begin: two intervals of a 10 Hz lane, since
 /// each side's onset is known to one interval.
 const RESOLUTION: Duration = Duration::from_millis(200);
-/// The same for churn, whose beginning is known to a cell of half a second.
-const CHURN_RESOLUTION: Duration = Duration::from_millis(700);
+/// The same for churn, whose beginning is known to a cell.
+const CHURN_RESOLUTION: Duration = RESOLUTION.saturating_add(heap_churn::CELL);
 /// How long after its cause was last seen an effect may begin: time for a queue to form.
 const REACH: Duration = Duration::from_secs(3);
 /// How long an effect outlives an episode of its cause: time for a queue to drain.

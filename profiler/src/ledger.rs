@@ -74,12 +74,11 @@ impl Ledger {
         }
     }
 
-    fn open(&mut self, mut claim: Claim, at: RunTime, not_before: RunTime) {
+    fn open(&mut self, claim: Claim, at: RunTime, not_before: RunTime) {
         if self.entries.len() >= MAX_FINDINGS {
             self.overflow += 1;
             return;
         }
-        claim.onset = claim.onset.max(not_before);
         self.discovered += 1;
         self.entries.push(Entry::new(format!("F{}", self.discovered), claim, at, not_before));
     }
@@ -118,7 +117,7 @@ impl Entry {
             subject: claim.subject.clone(),
             severity: claim.severity,
             status: claim.status,
-            onset: claim.onset,
+            onset: claim.onset.max(not_before),
             found_at: at,
             ended: None,
             claim: String::new(),

@@ -26,7 +26,7 @@ use crate::window;
 const WINDOW_S: f64 = 3.0;
 /// How far back the onset is looked for, in cells of half a second.
 const BACK_CELLS: u32 = 24;
-const CELL: Duration = Duration::from_millis(500);
+pub(crate) const CELL: Duration = Duration::from_millis(500);
 /// Least allocation of the route, bytes per second: at the 1 to 2 GB/s at which new pages are had and written, some
 /// hundredths of a core go into nothing else.
 const LEAST_RATE: f64 = 48.0 * 1024.0 * 1024.0;

@@ -6,10 +6,11 @@
 //! blocks has itself been in its handler for the whole stall and ends soon after it; so the route whose requests of that length end beside
 //! nearly all stalls, and hardly ever elsewhere, is to blame. Those who waited were as long in their handlers, but not beside every stall,
 //! or several for each. Where the route's others wait for something else (a full pool), those count that were in their handler for the stall and
-//! nothing beside. Where blocking requests come one after another and make one stall of some seconds, those count that end inside of it. Without a route to blame nothing is said: then the loop is starved, or the CPU short. **Null.** The share of stalls that would have such an
+//! nothing beside. Where blocking requests come one after another and make one stall of some seconds, those count that end inside of it.
+//! Without a route to blame nothing is said: then the loop is starved, or the CPU short. **Null.** The share of stalls that would have such an
 //! end beside them by chance, from how often they are at other times; far above it with six stalls or more, it is confirmed.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use timeline::clock::RunTime;
@@ -73,7 +74,7 @@ const DENSE_AT_MOST: f64 = 3.5;
 const ENDS_EACH: usize = 2;
 const ENDS: usize = 4;
 /// ... and their time over the stall's.
-const IN_A_ROW: std::ops::RangeInclusive<f64> = 0.5..=1.5;
+const IN_A_ROW: RangeInclusive<f64> = 0.5..=1.5;
 /// Time in handler over the stall, at most, of a request that did nothing else.
 const NOTHING_ELSE: f64 = 1.25;
 /// Unless the stalls of the last seconds differ more than so (the ninetieth percentile over the tenth), while the target has a core to itself.

@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use ::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use ::http::{Method, Response, request};
 use bytes::Bytes;
 use h2::RecvStream;
@@ -28,6 +28,9 @@ use crate::sources::{Sink, Source, locked};
 
 /// The one call that is taken.
 const EXPORT: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+/// Where an answer says what became of a call, and why.
+const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 /// Connections at once: as many as there may be senders.
 const CONNECTIONS: usize = 16;
 /// Calls of one connection at once, of all services: an SDK sends traces and logs beside.
@@ -236,9 +239,6 @@ fn tell(mut respond: SendResponse<Bytes>, outcome: &Result<(), Refusal>) -> Resu
     }
     respond.send_response(head, true).map(drop)
 }
-
-const STATUS: ::http::HeaderName = ::http::HeaderName::from_static("grpc-status");
-const MESSAGE: ::http::HeaderName = ::http::HeaderName::from_static("grpc-message");
 
 /// gRPC's number for a mistake that HTTP calls so.
 const fn status(http: u16) -> &'static str {
