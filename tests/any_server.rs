@@ -111,6 +111,50 @@ that = "p99 < 1us for detail"
     assert!(json(&run.folder.join("summary.json")).is_some());
 }
 
+/// What somebody could have written about the shop.
+const OPENAPI: &str = r#"
+openapi: 3.1.0
+info: { title: Shop, version: "1" }
+servers: [{ url: "http://127.0.0.1:1" }]
+paths:
+  /products:
+    get:
+      parameters: [{ name: page, in: query, required: true, schema: { type: integer, minimum: 1, maximum: 20 } }]
+      responses: { "200": { description: a page } }
+  /products/{id}:
+    get:
+      parameters: [{ name: id, in: path, required: true, schema: { type: integer, minimum: 1, maximum: 100 } }]
+      responses: { "200": { description: one of them } }
+  /login:
+    post:
+      requestBody:
+        content:
+          application/json:
+            schema:
+              type: object
+              required: [user, pass]
+              properties: { user: { type: string, example: user-7 }, pass: { type: string, example: secret } }
+      responses: { "200": { description: a token } }
+"#;
+
+#[test]
+fn the_description_of_an_interface_is_imported_and_runs() {
+    let _machine = whole_machine();
+    let (url, _shop) = shop(1);
+    let dir = tempfile::tempdir().unwrap();
+    let (description, scenario) = (dir.path().join("shop.yaml"), dir.path().join("shop.toml"));
+    std::fs::write(&description, OPENAPI).unwrap();
+    let mut import = dyno();
+    import.args(["scenarios", "import", "--all", "--target", &url, "--out"]).arg(&scenario).arg(&description);
+    let imported = import.output().unwrap();
+    assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
+    let run = run(&[scenario.to_str().unwrap(), "--sessions", "3", "--for", "3s"]);
+    assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
+    let steps = run.summary()["steps"].as_array().unwrap().clone();
+    assert_eq!(steps.len(), 3, "{steps:#?}");
+    assert!(steps.iter().all(|s| s["count"].as_u64() > Some(3) && s["errors"] == 0), "{steps:#?}");
+}
+
 #[test]
 fn watching_a_port_without_load_shows_its_process() {
     let (url, _shop) = shop(1);

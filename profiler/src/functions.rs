@@ -4,16 +4,10 @@
 //! since it comes from a few looks, so detectors decide without it and say it beside.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
-
-use timeline::clock::RunTime;
 use timeline::{Span, Timeline};
 
 /// Looks at the stack for a name to be worth saying.
 const LEAST_LOOKS: usize = 2;
-/// A profile is looked back at so far: one is taken each eight seconds while a process is busy.
-const BACK: Duration = Duration::from_secs(12);
-
 /// The function that was seen in most of the looks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen<'a> {
@@ -34,10 +28,12 @@ pub fn most_seen<'a>(looks: impl Iterator<Item = &'a str>) -> Option<Seen<'a>> {
     (looks >= LEAST_LOOKS && 2 * times >= looks).then_some(Seen { function, times, looks })
 }
 
-/// The function with the greatest figure in the last profile of `kind` before `at`, with that figure: the mean over the processes that were
-/// profiled for shares, so that one busy process of many is not all of them.
-pub fn hottest(timeline: &Timeline, kind: &str, at: RunTime) -> Option<(String, f64)> {
-    let span = Span::new(at.back(BACK), at);
+/// A function and its share of a profile.
+pub type Share = (String, f64);
+
+/// The function with the greatest share in the last profiles of `kind` within `span`: the mean over the processes that were profiled, so that
+/// one busy process of many is not all of them.
+pub fn hottest(timeline: &Timeline, kind: &str, span: Span) -> Option<Share> {
     let mut newest: BTreeMap<(&str, &str), f64> = BTreeMap::new();
     let mut instances: Vec<&str> = Vec::new();
     for event in timeline.events(kind, span) {

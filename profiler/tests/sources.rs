@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dynamometer_profiler::sources::{AttachError, attach_agent, attach_host, attach_pids, attach_process};
+use timeline::event::kinds;
 use timeline::histogram::Sparse;
 use timeline::lane::names;
 use timeline::probe::{Batch, InstanceInfo, Instances, ProbeEvent, Tick, VERSION};
@@ -451,6 +452,53 @@ fn a_port_without_a_listener_and_a_process_that_ends_are_told() {
     let ages = || kept.values(names::SOURCE_AGE, "process");
     soon("an age", || ages().last().is_some_and(|age| *age > 3e8));
     assert!(ages()[0] < 3e8, "{:?}", ages());
+    assert!(attached.join(GRACE));
+}
+
+/// What [`a_busy_native_process_is_sampled`] starts: this program once more.
+#[test]
+fn a_burner() {
+    if std::env::var_os("DYNO_TEST_BURNS").is_some() {
+        burn_a_core();
+    }
+}
+
+#[inline(never)]
+fn burn_a_core() {
+    let begin = MonoNs::now();
+    let mut number = 1_u64;
+    while MonoNs::now().since(begin) < Duration::from_secs(60) {
+        for _ in 0..1_000_000 {
+            number = std::hint::black_box(number.wrapping_mul(31));
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_busy_native_process_is_sampled() {
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_burner"])
+        .env("DYNO_TEST_BURNS", "1")
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let kept = Kept::default();
+    let attached = attach_pids(&[("burner".to_owned(), child.id())], Box::new(kept.clone())).unwrap();
+    // A system that does not allow it is said not to.
+    if attached.about().contains("CPU samples while it is busy") {
+        soon("who burns", || {
+            let got = kept.0.lock().unwrap();
+            let mut profiles = got.events.iter().filter(|e| e.kind == kinds::PROFILE_CPU && e.value > 0.5);
+            profiles.any(|e| e.instance == "burner" && e.labels[0].1.contains("burn_a_core"))
+        });
+        let pprof = attached.stacks().unwrap().pprof().unwrap();
+        assert!(String::from_utf8_lossy(&pprof).contains("burn_a_core"));
+    } else {
+        assert!(attached.about().contains("no CPU samples: "), "{}", attached.about());
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
     assert!(attached.join(GRACE));
 }
 

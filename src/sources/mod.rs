@@ -101,8 +101,8 @@ impl Sources {
 
     /// Gives the recording where the target's CPU went since `from`, if a source sampled it.
     pub fn keep_profile(&self, from: MonoNs, handle: &Handle) {
-        if let Some(pprof) = self.attached.iter().find_map(Attached::stacks).and_then(|stacks| stacks.pprof())
-        {
+        let sampled = self.attached.iter().filter_map(Attached::stacks);
+        if let Some(pprof) = sampled.filter_map(|stacks| stacks.pprof()).next() {
             handle.profile(SAMPLED, from, MonoNs::now(), pprof);
         }
     }

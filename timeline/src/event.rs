@@ -71,6 +71,11 @@ pub mod kinds {
     /// A function that took much of the CPU in the span. Label `function`: as above; `value`: its share of the samples that were not
     /// idle, with what it calls of libraries and runtime, 0 to 1.
     pub const PROFILE_CPU: &str = "profile.cpu";
+    /// A function that allocated much in the span. Label `function`: as above; `value`: its share of the bytes that were allocated, with what it
+    /// calls of libraries and runtime, 0 to 1. Bytes outside of a collected heap, such as a buffer's, are not in it.
+    pub const PROFILE_ALLOCATED: &str = "profile.allocated";
+    /// The same of what was allocated in the span and still lived at its end.
+    pub const PROFILE_RETAINED: &str = "profile.retained";
     /// How the database's server would run a statement, as far as its planner knows without running it. Labels: `statement` (fingerprint),
     /// `plan` (its steps from the top down to the scan that costs most), and of that scan `table`, `filter` and `cost`; `value`: what the
     /// planner takes all of it to cost.

@@ -1,7 +1,7 @@
 //! Heap churn: each request builds large objects and drops them again.
 //!
 //! **Claim.** So many bytes a second are allocated for one route's requests, and hardly any of them stay. **Reads**
-//! `heap.allocated`, `heap.used`, `heap.resident`, `pause.collecting`, `server.handler`, or else events `pause.{minor,major}`. **Needs** `heap.allocated`, and `server.handler` to say more than
+//! `heap.allocated`, `heap.used`, `heap.resident`, `pause.collecting`, `server.handler`, or else events `pause.{minor,major}`; `profile.allocated` for a name. **Needs** `heap.allocated`, and `server.handler` to say more than
 //! *possible*. **Statistic.** Over 3 s of settled load: allocation must follow one route's requests tick by tick (least squares, see
 //! `routes.rs`), explain half of all that is allocated, and come to half a megabyte a request, so that it is objects of
 //! a size for which allocators ask the system, and pages are touched for the first time. A few long requests that
@@ -18,6 +18,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, evidence, plural};
+use crate::functions::{self, Share};
 use crate::routes::{self, Mover};
 use crate::stats::{median, step};
 use crate::window;
@@ -52,6 +53,9 @@ const STAYS: f64 = 0.02;
 const SAME: f64 = 0.4;
 /// ... unless it was so many times less before a step.
 const STEP: f64 = 1.5;
+/// Share of a profile that a function must have to be named, and how far back one is looked for: a process rests 20 s and more between two.
+const HOT: f64 = 0.25;
+const PROFILED: Duration = Duration::from_secs(45);
 const SETTLE: Duration = Duration::from_secs(3);
 const QUIET: Duration = Duration::from_secs(5);
 const CARRY: Duration = Duration::from_millis(350);
@@ -79,6 +83,8 @@ struct Churn {
     collecting: Option<f64>,
     /// Growth of live memory over what was allocated.
     stays: Option<f64>,
+    /// Who allocates most of it.
+    hot: Option<Share>,
 }
 
 fn find(timeline: &Timeline, at: RunTime) -> Option<Claim> {
@@ -97,7 +103,9 @@ fn find(timeline: &Timeline, at: RunTime) -> Option<Claim> {
     let each = each(timeline, span, counted, mover.as_ref())?;
     let stays =
         used(timeline, span.end).zip(used(timeline, span.start)).map(|(now, then)| (now - then) / counted);
-    let churn = Churn { span, rate, mover, each, collecting, stays };
+    let profiled = Span::new(at.back(PROFILED), at);
+    let hot = functions::hottest(timeline, kinds::PROFILE_ALLOCATED, profiled).filter(|h| h.1 >= HOT);
+    let churn = Churn { span, rate, mover, each, collecting, stays, hot };
     Some(claim(timeline, at, &churn))
 }
 
@@ -223,8 +231,11 @@ fn sentence(churn: &Churn) -> String {
     let collecting = churn
         .collecting
         .map_or(String::new(), |s| format!("; collections take {} of the time", Unit::Ratio.show(s)));
+    let hot = churn.hot.as_ref().map_or(String::new(), |(function, share)| {
+        format!("; {:.0} % of what lies in the heap is allocated in {function}", share * 100.0)
+    });
     format!(
-        "{who} allocates {} and drops them again since {ONSET}: {} in all{collecting}",
+        "{who} allocates {} and drops them again since {ONSET}: {} in all{collecting}{hot}",
         Unit::Bytes.show(churn.each),
         Unit::BytesPerSecond.show(churn.rate)
     )
@@ -255,6 +266,10 @@ fn supporting(timeline: &Timeline, churn: &Churn) -> Vec<Evidence> {
         let counted = timeline.has(names::PAUSE_COLLECTING);
         let lane = if counted { names::PAUSE_COLLECTING } else { kinds::PAUSE_MINOR };
         list.push(evidence(text, lane, churn.span, share, Unit::Ratio));
+    }
+    if let Some((function, share)) = &churn.hot {
+        let text = format!("{:.0} % of a profile of allocations lie in {function}", share * 100.0);
+        list.push(evidence(text, kinds::PROFILE_ALLOCATED, churn.span, *share, Unit::Ratio));
     }
     list
 }

@@ -1,7 +1,7 @@
 //! Heap leak: live memory grows steadily and nothing that the target holds for its clients explains it.
 //!
 //! **Claim.** So many bytes a second stay for ever. **Reads** `heap.used`, `heap.old.used`, `heap.live`, `heap.promoted`, `heap.sampling-error`,
-//! `heap.limit`, `client.open-sessions`, `server.websockets`, `server.sessions`, `server.in-flight`, `server.handler`, `process.resident`. **Needs** 8 s of settled load for the exact
+//! `heap.limit`, `client.open-sessions`, `server.websockets`, `server.sessions`, `server.in-flight`, `server.handler`, `process.resident`; `profile.retained` for a name. **Needs** 8 s of settled load for the exact
 //! total, and 5 s more until what was allocated counts as old: 13 s from the leak's beginning.
 //! **Statistic.** Theil and Sen's slope over the last 8, 16, 32 and 64 s; it must rise in nine of ten pairs, exceed its
 //! own noise, not flatten (a cache that fills does), not follow the number of sessions, and outlast what the longest requests hold. The exact total and the sampled old
@@ -17,6 +17,7 @@
 use std::time::Duration;
 
 use timeline::clock::RunTime;
+use timeline::event::kinds;
 use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
@@ -24,6 +25,7 @@ use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 mod collected;
 
 use super::{Answer, Claim, ONSET, evidence};
+use crate::functions::{self, Share};
 use crate::routes;
 use crate::stats::{Trend, knot, median, trend};
 use crate::window;
@@ -79,6 +81,8 @@ const SAMPLING_DEVIATIONS: f64 = 3.0;
 const LEFT: f64 = 0.5;
 /// Time in which memory doubles that is critical.
 const CRITICAL_DOUBLING_S: f64 = 300.0;
+/// Share of a profile of what stays that a function must have to be named.
+const HOT: f64 = 0.25;
 /// Share of what grew that must still be there for the leak to last: garbage beside it may have gone.
 const HELD: f64 = 0.5;
 /// Levels are medians over so many seconds, so that no request in flight counts.
@@ -289,6 +293,8 @@ fn claim(timeline: &Timeline, at: RunTime, settled: RunTime, growth: &Growth) ->
     };
     let doubling_s = growth.live / growth.trend.slope;
     let onset = onset(timeline, at, settled, growth);
+    let hot = functions::hottest(timeline, kinds::PROFILE_RETAINED, Span::new(onset, at));
+    let hot = hot.filter(|h| h.1 >= HOT);
     Some(Claim {
         kind: FindingKind::HeapLeak,
         identity: String::new(),
@@ -299,10 +305,10 @@ fn claim(timeline: &Timeline, at: RunTime, settled: RunTime, growth: &Growth) ->
         last: at,
         quiet: QUIET,
         weight: growth.bytes,
-        claim: sentence(growth, old.as_ref(), at.since(onset)),
-        evidence: supporting(timeline, growth, old.as_ref(), left),
+        claim: sentence(growth, old.as_ref(), at.since(onset), hot.as_ref()),
+        evidence: supporting(timeline, growth, old.as_ref(), left, hot.as_ref()),
         contradicting: Vec::new(),
-        advice: advice(timeline, growth, doubling_s),
+        advice: advice(timeline, growth, doubling_s, hot.as_ref()),
         missing: if generations { Vec::new() } else { vec![names::HEAP_OLD.to_owned()] },
         episodes: vec![Span::new(onset, at)],
         remedies: Vec::new(),
@@ -318,16 +324,25 @@ fn onset(timeline: &Timeline, at: RunTime, settled: RunTime, growth: &Growth) ->
     knot(&points).map_or(growth.span.start, RunTime::from_secs_f64).min(growth.span.start + AGE)
 }
 
-fn sentence(growth: &Growth, old: Option<&Old>, lasted: Duration) -> String {
+fn sentence(growth: &Growth, old: Option<&Old>, lasted: Duration, hot: Option<&Share>) -> String {
+    let hot = hot.map_or(String::new(), |(function, share)| {
+        format!("; {:.0} % of what stays is allocated in {function}", share * 100.0)
+    });
     let (what, slope) = old.map_or(("live memory", growth.trend.slope), |o| ("the old generation", o.slope));
     format!(
-        "{what} grows {} since {ONSET} while sessions do not: about {} so far",
+        "{what} grows {} since {ONSET} while sessions do not: about {} so far{hot}",
         Unit::BytesPerSecond.show(slope),
         Unit::Bytes.show(growth.trend.slope * lasted.as_secs_f64())
     )
 }
 
-fn supporting(timeline: &Timeline, growth: &Growth, old: Option<&Old>, left: Option<f64>) -> Vec<Evidence> {
+fn supporting(
+    timeline: &Timeline,
+    growth: &Growth,
+    old: Option<&Old>,
+    left: Option<f64>,
+    hot: Option<&Share>,
+) -> Vec<Evidence> {
     let span = growth.span;
     let text = format!(
         "{} grows {}, in {:.0} % of all pairs of instants over {:.0} s; now {}",
@@ -354,6 +369,10 @@ fn supporting(timeline: &Timeline, growth: &Growth, old: Option<&Old>, left: Opt
         let text = format!("the last major collection left {:.0} % of what had come by then", share * 100.0);
         list.push(evidence(text, names::HEAP_LIVE, span, share, Unit::Ratio));
     }
+    if let Some((function, share)) = hot {
+        let text = format!("{:.0} % of a profile of what stays was allocated in {function}", share * 100.0);
+        list.push(evidence(text, kinds::PROFILE_RETAINED, span, *share, Unit::Ratio));
+    }
     for name in [names::OPEN_SESSIONS, names::SERVER_SESSIONS, names::PROCESS_RESIDENT] {
         let points = window::summed(timeline, name, span, POINTS, CARRY);
         if let (Some(first), Some(last)) = (points.first(), points.last()) {
@@ -366,11 +385,16 @@ fn supporting(timeline: &Timeline, growth: &Growth, old: Option<&Old>, left: Opt
     list
 }
 
-fn advice(timeline: &Timeline, growth: &Growth, doubling_s: f64) -> Vec<String> {
+fn advice(timeline: &Timeline, growth: &Growth, doubling_s: f64, hot: Option<&Share>) -> Vec<String> {
     let kept = trend(&window::summed(timeline, names::SERVER_SESSIONS, growth.span, POINTS, CARRY))
         .filter(|t| t.rising >= RISING && t.slope > 0.0);
     let first = kept.map_or_else(
-        || "Find what is kept and never removed (a map without a bound is the usual one) and bound it by number and age.".to_owned(),
+        || {
+            let what = hot.map_or("what is kept and never removed".to_owned(), |(function, _)| {
+                format!("who keeps what {function} allocates and never removes it")
+            });
+            format!("Find {what} (a map without a bound is the usual one) and bound it by number and age.")
+        },
         |k| {
             format!(
                 "Bound the sessions that the target keeps: {} more each second, about {} each, are never removed.",

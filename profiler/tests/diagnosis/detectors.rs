@@ -2,7 +2,7 @@
 
 use dynamometer_profiler as profiler;
 
-use crate::world::{self, Setup, World, build, find, kinds_of, likely, ms, phase, told, took};
+use crate::world::{self, Setup, World, build, claim_and_advice, find, kinds_of, likely, ms, phase, told, took};
 use timeline::event::kinds;
 use timeline::lane::names;
 use timeline::{Entry, FindingKind, LaneSpec, RunTime, Status, Unit};
@@ -129,6 +129,17 @@ fn stops_of_a_process_are_found_with_length_and_period() {
             d.findings()
         );
     }
+}
+
+#[test]
+fn a_leak_is_told_with_who_allocates_what_stays() {
+    let mut w = build(&leak());
+    for (function, share) in [("keep (shop/sessions.js:17)", 0.8), ("log (shop/log.js:3)", 0.1)] {
+        w.event(kinds::PROFILE_RETAINED, "shop-0", ms(24_000), ms(29_000), &[("function", function)], share);
+    }
+    let said = claim_and_advice(find(&w.diagnose(), FindingKind::HeapLeak));
+    assert!(said.contains("80 % of what stays is allocated in keep (shop/sessions.js:17)"), "{said}");
+    assert!(!said.contains("shop/log.js"), "{said}");
 }
 
 #[test]

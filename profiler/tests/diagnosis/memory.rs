@@ -71,6 +71,15 @@ fn churn_is_found_with_its_route_and_the_bytes_of_a_request() {
 }
 
 #[test]
+fn churn_is_told_with_who_allocates_it() {
+    let mut w = churning(1, 8.0);
+    let draw = [("function", "draw (shop/picture.js:40)")];
+    w.event(kinds::PROFILE_ALLOCATED, "shop-1", ms(14_000), ms(16_000), &draw, 0.7);
+    let said = claim_and_advice(find(&w.diagnose(), FindingKind::HeapChurn));
+    assert!(said.contains("70 % of what lies in the heap is allocated in draw (shop/picture.js:40)"), "{said}");
+}
+
+#[test]
 fn churn_begins_with_its_step_though_few_requests_allocated_much_before() {
     for seed in 0..4 {
         let d = run(seed, 24, move |tick, _, t, dice| drawing(tick, dice, if t >= FROM { 2.5 } else { 0.6 }))

@@ -92,6 +92,28 @@ fn a_server_as_it_was_started_shows_its_heap_collections_and_loop_and_is_left_as
 }
 
 #[test]
+fn who_allocates_what_is_dropped_and_what_stays_is_named() {
+    let server = Server::node(SERVER);
+    let (attached, kept) = attach(&[Place::Process(server.pid())], Some(server.port));
+    let named = |kind: &str| {
+        let got = kept.0.lock().unwrap();
+        let mut of = got.events.iter().filter(|e| e.kind == kind && e.value > 0.5);
+        of.any(|e| e.labels.iter().any(|(_, who)| who.contains("/server.cjs:")))
+    };
+    soon("who keeps it", || {
+        server.get("/waste");
+        std::thread::sleep(Duration::from_millis(80));
+        named(kinds::PROFILE_RETAINED)
+    });
+    soon("who drops much", || {
+        server.get("/waste");
+        named(kinds::PROFILE_ALLOCATED)
+    });
+    assert!(attached.join(GRACE));
+    assert_eq!(server.get("/left"), "[]");
+}
+
+#[test]
 fn nothing_is_changed_in_the_midst_of_what_node_does_for_itself() {
     let script = r"
         const source = require('fs').readFileSync(process.argv[2], 'utf8');

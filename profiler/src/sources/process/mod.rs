@@ -1,16 +1,20 @@
 //! The process source: what the system says of the processes behind a port.
 //!
 //! Owns the lanes `process.*`. CPU time and memory come from `sysinfo` (Linux and macOS), descriptors
-//! and threads from `/proc` where there is one; `switches` counts context switches, `throttling` knows of CPU quotas, `joiners` finds who
-//! serves the port later. It sees no heap, pool or cache: that takes an agent.
+//! and threads from `/proc` where there is one; `switches` counts context switches, `throttling` knows of CPU quotas, `sampling` asks who
+//! has the CPU, `joiners` finds who serves the port later. It sees no heap, pool or cache: that takes an agent.
 
 mod joiners;
+#[cfg(target_os = "linux")]
+mod sampling;
 mod switches;
 mod throttling;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
@@ -19,6 +23,7 @@ use timeline::{LaneId, LaneSpec, MonoNs, Unit};
 
 use super::age::Age;
 use super::discover::{Served, discover, runs};
+use super::stacks::Stacks;
 use super::troubles::tell;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source, locked};
 use joiners::{Joiners, Serving};
@@ -32,6 +37,8 @@ const PERIOD: Duration = Duration::from_millis(100);
 /// Readings from one CPU figure to the next. The kernel counts CPU time in hundredths of a second, so over
 /// half a second the figure is good to 0.02 cores, over a tenth to 0.1.
 const CPU_EVERY: u64 = 5;
+/// From this much CPU on it is worth asking where it goes, cores.
+const BUSY: f64 = 0.5;
 /// Readings from one look at the limit of descriptors to the next: it hardly ever changes.
 const LIMIT_EVERY: u64 = 50;
 /// Readings from one count of descriptors to the next where they must be counted one by one (before Linux 6.2).
@@ -94,19 +101,24 @@ fn start(
     let mut sink = Shared::new(sink);
     let watched: Vec<Watched> =
         named.iter().take(MAX_PROCESSES).map(|(name, pid)| Watched::new(name, *pid, &mut sink)).collect();
-    let mut about = format!("process of {what}: {}{unseen}", seen(&watched));
+    let crew = Crew::default();
+    let (busy, stacks) = (Busy::default(), Stacks::default());
+    #[cfg(target_os = "linux")]
+    let sampled = sampling::begin(watched.iter().map(|w| w.pid), &busy, &stacks, &crew, &sink);
+    #[cfg(not(target_os = "linux"))]
+    let sampled = "";
+    let mut about = format!("process of {what}: {}{sampled}{unseen}", seen(&watched));
     if named.len() > watched.len() {
         about += &format!("; {} further process(es) not watched", named.len() - watched.len());
     }
     sink.note(NAME, &about);
     let age = Age::declare(NAME, what, &mut sink);
-    let crew = Crew::default();
-    let processes = Processes::new(system, watched, age);
+    let processes = Processes::new(system, watched, busy, age);
     if let Some(port) = follow {
         crew.run(Joiners::new(port, processes.serving.clone()), sink.clone());
     }
     crew.run(processes, sink);
-    Ok(Attached::new(about, crew))
+    Ok(Attached::new(about, crew).sampling(stacks))
 }
 
 /// Which processes they are, and what is seen of them.
@@ -117,11 +129,15 @@ fn seen(watched: &[Watched]) -> String {
     format!("pid {}: CPU, memory, descriptors, threads{switches}{throttling}", pids.join(", "))
 }
 
+/// Processes that have much of a core, and their names, until somebody samples them.
+type Busy = Arc<Mutex<BTreeMap<u32, String>>>;
+
 struct Processes {
     system: System,
     processes: Vec<Watched>,
     /// Who serves the port, as far as that was looked at since the last turn.
     serving: Serving,
+    busy: Busy,
     /// How many have been watched so far.
     ever: usize,
     /// Was it said that there are too many?
@@ -133,9 +149,9 @@ struct Processes {
 }
 
 impl Processes {
-    fn new(system: System, processes: Vec<Watched>, age: Age) -> Self {
+    fn new(system: System, processes: Vec<Watched>, busy: Busy, age: Age) -> Self {
         let (ever, serving) = (processes.len(), Serving::default());
-        Self { system, processes, serving, ever, full: false, turn: 0, newest: MonoNs::now(), age }
+        Self { system, processes, serving, busy, ever, full: false, turn: 0, newest: MonoNs::now(), age }
     }
 
     /// Watches those who have begun to serve the port.
@@ -221,15 +237,15 @@ impl Watched {
         }
     }
 
-    /// Hands its figures over; false if it has ended.
-    fn read(&mut self, system: &System, turn: u64, now: MonoNs, sink: &mut dyn Sink) -> bool {
+    /// Hands its figures over, and says how many cores it has, 0 where that was not looked at; none if it has ended.
+    fn read(&mut self, system: &System, turn: u64, now: MonoNs, sink: &mut dyn Sink) -> Option<f64> {
         let Some(process) = system.process(Pid::from_u32(self.pid)) else {
             self.ended(sink);
-            return false;
+            return None;
         };
         if *self.started.get_or_insert(process.start_time()) != process.start_time() {
             self.ended(sink);
-            return false;
+            return None;
         }
         let mut give = |lane: Option<LaneId>, value: Option<f64>| {
             if let (Some(lane), Some(value)) = (lane, value) {
@@ -237,9 +253,10 @@ impl Watched {
             }
         };
         give(self.lanes.resident, Some(process.memory() as f64));
+        let mut cores = None;
         if turn.is_multiple_of(CPU_EVERY) {
             let used = process.accumulated_cpu_time();
-            let cores = self.cpu.map(|(then, before)| {
+            cores = self.cpu.map(|(then, before)| {
                 used.saturating_sub(before) as f64 / 1e3 / now.since(then).as_secs_f64().max(1e-3)
             });
             self.cpu = Some((now, used));
@@ -255,7 +272,7 @@ impl Watched {
         if let Some(throttling) = self.throttling.as_mut().filter(|_| turn.is_multiple_of(THROTTLED_EVERY)) {
             throttling.tell(now, sink);
         }
-        true
+        Some(cores.unwrap_or(0.0))
     }
 
     fn ended(&mut self, sink: &mut dyn Sink) {
@@ -284,8 +301,11 @@ impl Source for Processes {
         let now = MonoNs::now();
         let counts_switches = self.counts_switches();
         for process in &mut self.processes {
-            if process.read(&self.system, self.turn, now, sink) {
+            if let Some(cores) = process.read(&self.system, self.turn, now, sink) {
                 self.newest = now;
+                if cores >= BUSY {
+                    locked(&self.busy).insert(process.pid, process.name.clone());
+                }
                 if let Some(switches) = process.switches.as_mut().filter(|_| counts_switches) {
                     switches.tell(process.pid, now, sink);
                 }
@@ -335,7 +355,7 @@ mod tests {
     fn who_joins_is_watched_once_and_too_many_are_said_once() {
         let mut sink = Keeping::default();
         let age = Age::declare(NAME, "port 1", &mut sink);
-        let mut processes = Processes::new(System::new().unwrap(), Vec::new(), age);
+        let mut processes = Processes::new(System::new().unwrap(), Vec::new(), Busy::default(), age);
         // Nobody has this number, so who has it has ended since.
         let offered = [std::process::id(), u32::MAX];
         for _ in 0..3 {

@@ -178,13 +178,17 @@ struct ProtocolError {
     message: String,
 }
 
+/// What came is not what the protocol has.
+pub(super) fn malformed(e: serde_json::Error) -> V8Error {
+    V8Error::NotInspector(clean(&e.to_string(), WORDS))
+}
+
 /// The reply to request `id`; none if `text` is something else.
 fn answer<T: DeserializeOwned>(text: &str, id: u64) -> Result<Option<T>, V8Error> {
     #[derive(Deserialize)]
     struct IdOnly {
         id: Option<u64>,
     }
-    let malformed = |e: serde_json::Error| V8Error::NotInspector(clean(&e.to_string(), WORDS));
     let only: IdOnly = serde_json::from_str(text).map_err(malformed)?;
     if only.id != Some(id) {
         return Ok(None);

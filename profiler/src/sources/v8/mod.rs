@@ -16,8 +16,6 @@ mod readers;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -35,7 +33,7 @@ pub use guard::{GuardCommand, guard};
 use inspector::Before;
 use joiners::Joiners;
 use observers::{About, Observers};
-use profile::Profiles;
+use profile::{Profiles, Signs};
 use readers::Claim;
 pub use readers::Readers;
 
@@ -450,7 +448,7 @@ struct Watcher {
     troubles: Troubles,
     age: Age,
     newest: MonoNs,
-    busy: Arc<AtomicBool>,
+    signs: Signs,
     over: bool,
 }
 
@@ -466,7 +464,7 @@ impl Watcher {
             troubles: Troubles::new(source),
             age: Age::declare(source, &instance, sink),
             newest: since,
-            busy: Arc::default(),
+            signs: Signs::default(),
             over: false,
             instance,
         }
@@ -474,8 +472,7 @@ impl Watcher {
 
     /// Reads it on a thread, and has it profiled on another.
     fn run(self, crew: &Crew, stacks: &Stacks, sink: &Shared) {
-        let profiles =
-            Profiles::new(self.process.address, &self.instance, Arc::clone(&self.busy), stacks.clone());
+        let profiles = Profiles::new(self.process.address, &self.instance, &self.signs, stacks.clone());
         crew.run(self, sink.clone());
         crew.run(profiles, sink.clone());
     }
@@ -485,9 +482,7 @@ impl Watcher {
         if anew {
             self.batches.begin_anew();
         }
-        if profile::busy(&answered.batch) {
-            self.busy.store(true, Ordering::Relaxed);
-        }
+        self.signs.see(&answered.batch);
         let newest = self.batches.take(answered, sink).map_err(V8Error::Observers)?;
         self.newest = self.newest.max(newest.unwrap_or(self.newest));
         Ok(())
