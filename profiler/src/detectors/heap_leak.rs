@@ -116,7 +116,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         .iter()
         .find_map(|&w| Growth::over(timeline, lane, w).filter(|g| !g.slowing(timeline, settled)));
     let claim = growth.as_ref().and_then(|g| claim(timeline, at, settled, g));
-    if claim.is_none() && growth.is_some_and(|g| uncollected(timeline, g.span)) {
+    if claim.is_none() && growth.is_some_and(|g| uncollected(timeline, g.since(timeline, at, settled))) {
         return Answer::Unready("no major collection has shown yet what of its growth is garbage".to_owned());
     }
     // The total alone is heard in long windows only.
@@ -198,6 +198,15 @@ impl Growth {
 }
 
 impl Growth {
+    /// From where the growth leaves the floor, not before the load was settled, until now: longer than the window as a rule.
+    fn since(&self, timeline: &Timeline, at: RunTime, settled: RunTime) -> Span {
+        let wide = window::last(at, KNOT_S);
+        let wide = Span::new(wide.start.max(settled), wide.end);
+        let points = window::summed(timeline, self.lane, wide, KNOT_POINTS, CARRY);
+        let knot = knot(&points).map_or(self.span.start, RunTime::from_secs_f64);
+        Span::new(knot.min(self.span.start + AGE), at)
+    }
+
     /// Has it been slowing down? Walks back through the settled time before the window, block by block, for
     /// as long as each grew faster than the one after it. A floor before a leak ends the walk at once.
     fn slowing(&self, timeline: &Timeline, settled: RunTime) -> bool {
@@ -279,7 +288,8 @@ fn claim(timeline: &Timeline, at: RunTime, settled: RunTime, growth: &Growth) ->
     if (generations && old.is_none()) || (!generations && length < ALONE_S) {
         return None;
     }
-    let left = collected::left(timeline, growth.span);
+    let whole = growth.since(timeline, at, settled);
+    let left = collected::left(timeline, whole);
     if timeline.has(names::HEAP_LIVE) && left.is_none_or(|share| share < LEFT) {
         return None;
     }
@@ -292,7 +302,7 @@ fn claim(timeline: &Timeline, at: RunTime, settled: RunTime, growth: &Growth) ->
         Some(_) => Status::Likely,
     };
     let doubling_s = growth.live / growth.trend.slope;
-    let onset = onset(timeline, at, settled, growth);
+    let onset = whole.start;
     let hot = functions::hottest(timeline, kinds::PROFILE_RETAINED, Span::new(onset, at));
     let hot = hot.filter(|h| h.1 >= HOT);
     Some(Claim {
@@ -314,14 +324,6 @@ fn claim(timeline: &Timeline, at: RunTime, settled: RunTime, growth: &Growth) ->
         remedies: Vec::new(),
         sort: "",
     })
-}
-
-/// Where the growth leaves the floor, not before the load was settled.
-fn onset(timeline: &Timeline, at: RunTime, settled: RunTime, growth: &Growth) -> RunTime {
-    let wide = window::last(at, KNOT_S);
-    let span = Span::new(wide.start.max(settled), wide.end);
-    let points = window::summed(timeline, growth.lane, span, KNOT_POINTS, CARRY);
-    knot(&points).map_or(growth.span.start, RunTime::from_secs_f64).min(growth.span.start + AGE)
 }
 
 fn sentence(growth: &Growth, old: Option<&Old>, lasted: Duration, hot: Option<&Share>) -> String {

@@ -21,8 +21,9 @@ const LEAST: f64 = 1024.0 * 1024.0;
 /// Share of all growth in the span that was in processes with a collection, at least: those without one may have grown by garbage alone.
 const LOOKED_AT: f64 = 0.5;
 
-/// Of what the old generation grew by from the start of `span` to the last major collection in it, the share that this one
-/// left, over all processes that had one. None without a collection to tell, and where most of the growth was in other processes.
+/// Of what the old generation grew by in `span` from its lowest to the last major collection, the share that this one left, over all
+/// processes that had one. The lowest is what an earlier collection left, where there was one: nothing but what lives. None without a
+/// collection to tell, and where most of the growth was in other processes.
 pub fn left(timeline: &Timeline, span: Span) -> Option<f64> {
     let (mut grown, mut stayed) = (0.0, 0.0);
     let (mut all, mut looked_at) = (0.0, 0.0);
@@ -38,9 +39,11 @@ pub fn left(timeline: &Timeline, span: Span) -> Option<f64> {
         else {
             continue;
         };
-        if let (Some(began), Some(before)) = (old.at(span.start, CARRY), old.at(at.back(BEFORE), CARRY)) {
-            grown += before - began;
-            stayed += floor - began;
+        let until = Span::new(span.start, at.back(BEFORE));
+        let lowest = old.within(until).iter().map(|p| p.1).chain(first).reduce(f64::min);
+        if let (Some(lowest), Some(before)) = (lowest, old.at(until.end, CARRY)) {
+            grown += before - lowest;
+            stayed += floor - lowest;
             looked_at += growth;
         }
     }

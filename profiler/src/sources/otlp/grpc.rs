@@ -33,6 +33,8 @@ const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 /// Connections at once: as many as there may be senders.
 const CONNECTIONS: usize = 16;
+/// A connection without a call for so long gives its place to others: SDKs send each minute or more often, and connect anew.
+const IDLE: Duration = Duration::from_secs(300);
 /// Calls of one connection at once, of all services: an SDK sends traces and logs beside.
 const STREAMS: u32 = 8;
 /// Bodies that are read at once, of all connections; the others wait.
@@ -118,7 +120,7 @@ impl Source for Calls {
             loop {
                 tokio::select! {
                     Some((connection, place)) = came.recv() => {
-                        connections.spawn(serve(connection, place, desk.clone()));
+                        connections.spawn(serve(connection, place, desk.clone(), IDLE));
                     }
                     Some(_ended) = connections.join_next() => {}
                     Some(call) = read.recv() => settle(inbox, call, sink),
@@ -139,8 +141,8 @@ fn settle(inbox: &Mutex<Inbox>, call: Call, sink: &mut dyn Sink) {
     drop(answer.send(taken)); // who has hung up knows nothing of it
 }
 
-/// One connection, until it ends. Its place is free again then.
-async fn serve((stream, ahead): Came, _place: OwnedSemaphorePermit, desk: Desk) {
+/// One connection, until it ends or has been `idle` for so long. Its place is free again then.
+async fn serve((stream, ahead): Came, _place: OwnedSemaphorePermit, desk: Desk, idle: Duration) {
     let Ok(stream) = tokio_stream(stream) else { return };
     let (reads, writes) = stream.into_split();
     let stream = tokio::io::join(Cursor::new(ahead).chain(reads), writes);
@@ -151,6 +153,7 @@ async fn serve((stream, ahead): Came, _place: OwnedSemaphorePermit, desk: Desk) 
         return;
     };
     let mut calls = JoinSet::new();
+    let mut last = Instant::now();
     loop {
         tokio::select! {
             call = connection.accept() => {
@@ -158,8 +161,13 @@ async fn serve((stream, ahead): Came, _place: OwnedSemaphorePermit, desk: Desk) 
                 calls.spawn(answer(request, respond, desk.clone()));
             }
             Some(_ended) = calls.join_next() => {}
+            () = tokio::time::sleep_until(last + idle), if calls.is_empty() => break,
         }
+        last = Instant::now();
     }
+    // A call that is on its way comes back to its sender, who connects anew.
+    connection.graceful_shutdown();
+    drop(timeout(PATIENCE, connection.accept()).await);
 }
 
 fn tokio_stream(stream: TcpStream) -> io::Result<tokio::net::TcpStream> {
@@ -259,6 +267,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::metrics::Own;
 
     #[test]
     fn a_message_is_taken_out_of_its_frame() {
@@ -279,5 +288,29 @@ mod tests {
     #[test]
     fn texts_are_escaped() {
         assert_eq!(escaped("100 % \u{e9}\n"), "100 %25 %C3%A9%0A");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::sources::metrics::Own;
+
+    #[test]
+    fn a_connection_that_says_nothing_more_gives_its_place_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut silent = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        silent.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+        let came = (listener.accept().unwrap().0, Vec::new());
+        let (calls, door) = Calls::new(Arc::new(Mutex::new(Inbox::new(Arc::new(Own::new(&[])), None)))).unwrap();
+        let place = door.room.clone().try_acquire_owned().unwrap();
+        let idle = Duration::from_millis(50);
+        calls.runtime.block_on(async {
+            timeout(Duration::from_secs(30), serve(came, place, calls.desk.clone(), idle)).await.unwrap();
+        });
+        assert_eq!(door.room.available_permits(), CONNECTIONS);
     }
 }
