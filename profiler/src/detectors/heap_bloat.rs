@@ -2,10 +2,10 @@
 //!
 //! **Claim.** Live memory jumps by so much for few requests, stays up as long as they last, and falls in one go. **Reads** `heap.used` (where there
 //! is a collector, which lets garbage lie, what it left: `heap.live`), `heap.NAME.*`,
-//! `server.in-flight`, `server.handler`, events `pause.{stop-the-world,major}`. **Needs** `heap.used`. **Statistic.** In one process, within 10 s: a *rise* of 32 MiB
+//! `server.in-flight`, `server.websockets`, `server.handler`, events `pause.{stop-the-world,major}`. **Needs** `heap.used`. **Statistic.** In one process, within 10 s: a *rise* of 32 MiB
 //! within 2 s over what lives there usually (the lowest tenth of 30 s), at settled load, with so few requests in flight that each stands for
 //! 4 MiB; and what tells it from a cache that is filled or a module that is loaded once: a *drop* by half as much within half a second, or a route
-//! whose requests last long enough to hold it. A leak rises for longer, generations that the target manages itself are subtracted,
+//! whose requests last long enough to hold it, or four times that size. A leak rises for longer, generations that the target manages itself are subtracted,
 //! and what a collection or compaction takes is theirs. **Law.** What a request holds goes when it ends: where two drops came with ends of the
 //! same seldom route, it is confirmed.
 
@@ -34,6 +34,10 @@ const RISE_WITHIN: Duration = Duration::from_secs(2);
 const DROP: f64 = 16.0 * 1024.0 * 1024.0;
 /// ... within so long.
 const DROP_WITHIN: Duration = Duration::from_millis(500);
+/// So much in one go is no module, and no cache that requests fill: it counts though nothing tells yet that it goes again, ...
+const LARGE: f64 = 128.0 * 1024.0 * 1024.0;
+/// ... but for what so many WebSockets take that have just been opened, bytes for each.
+const EACH_SOCKET: f64 = 64.0 * 1024.0;
 /// Samples so high above the usual wanted: half a second.
 const HIGH_SAMPLES: usize = 5;
 /// Least bytes for each request in flight.
@@ -77,6 +81,7 @@ struct Hump<'a> {
     high: Vec<RunTime>,
     drops: Vec<RunTime>,
     in_flight: Option<f64>,
+    websockets: Option<f64>,
     /// The route whose requests last longest, with their median, ns.
     long: Option<(&'a str, f64)>,
 }
@@ -121,7 +126,8 @@ impl<'a> Hump<'a> {
             lane: &used.spec.name,
             usual,
             top: points.iter().map(|p| p.1).fold(usual, f64::max),
-            in_flight: in_flight(timeline, instance, &high),
+            in_flight: usual_while(timeline, names::SERVER_IN_FLIGHT, instance, &high),
+            websockets: usual_while(timeline, names::SERVER_WEBSOCKETS, instance, &high),
             high,
             drops,
             long: routes::longest(timeline, instance, wide).filter(|r| r.1 >= LONG_NS),
@@ -135,7 +141,8 @@ impl<'a> Hump<'a> {
     /// Is it few requests that hold it, and do they hold it?
     fn held_by_few(&self) -> bool {
         let few = self.in_flight.is_none_or(|n| self.rise() >= EACH * n.max(1.0));
-        few && (!self.drops.is_empty() || self.long.is_some())
+        let large = self.rise() >= LARGE.max(EACH_SOCKET * self.websockets.unwrap_or(0.0));
+        few && (!self.drops.is_empty() || self.long.is_some() || large)
     }
 
     /// Drops with an end of the long route beside them, if its ends are seldom.
@@ -195,8 +202,9 @@ fn excused(timeline: &Timeline, instance: &str, span: Span) -> Vec<Span> {
         .collect()
 }
 
-fn in_flight(timeline: &Timeline, instance: &str, high: &[RunTime]) -> Option<f64> {
-    let lane = window::of_instance(timeline, names::SERVER_IN_FLIGHT, instance)?;
+/// The median of a lane while it was high.
+fn usual_while(timeline: &Timeline, lane: &str, instance: &str, high: &[RunTime]) -> Option<f64> {
+    let lane = window::of_instance(timeline, lane, instance)?;
     median(high.iter().filter_map(|t| lane.at(*t, CARRY)).collect())
 }
 
