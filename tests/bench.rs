@@ -174,6 +174,7 @@ fn a_bench_of_sources_says_what_this_machine_lacks() {
         "jvm: javac",
         "redis: the package redis-server",
         "node-busy: node",
+        "node-page: node",
     ];
     // Two figures each: the service's, and ours.
     let expected: Vec<String> =

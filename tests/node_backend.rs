@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use common::{Guarded, Run, dyno, json, wait_for, whole_machine};
+use common::{Guarded, Run, brief, dyno, json, wait_for, whole_machine};
 use serde_json::Value;
+use timeline::fault::FaultKind;
 
 const TOKEN: &str = "a-token-of-the-tests";
 /// Packages are installed and a database is filled before it is ready; the machine may be busy.
@@ -164,6 +165,47 @@ fn a_scenario_runs_against_it() {
     }
     let run = Run::of(folder, output);
     assert!(run.onset_s("stampede") > 0.0, "the fault took effect, and its truth is written down");
+}
+
+/// A fault of the catalogue, found by the inspector alone as it is by the agents of the shop in Rust. With a part of the sessions, so that
+/// twin, database, load and inspector together leave a core free: else that is what they find first, and rightly.
+fn found_by_the_inspector(fault: FaultKind, sessions: u32, of: u32) {
+    let _machine = whole_machine();
+    let (cache, postgres) = (tempfile::tempdir().unwrap(), Postgres::start());
+    let (dir, scenario) = brief(fault.name());
+    let text = std::fs::read_to_string(&scenario).unwrap();
+    let fewer = text.replace(&format!("to = {of} "), &format!("to = {sessions} "));
+    let fewer = fewer.replace(&format!("sessions = {of}\n"), &format!("sessions = {sessions}\n"));
+    assert_ne!(text, fewer, "{} has {of} sessions", fault.name());
+    std::fs::write(&scenario, fewer.replace("capacity = 2", "capacity = 1")).unwrap();
+    let folder = dir.path().join("run");
+    let output = dyno()
+        .args(["run", &scenario, "--runtime", "node", "--attach", "node", "--ui", "none", "--out"])
+        .arg(&folder)
+        .env("XDG_CACHE_HOME", cache.path())
+        .env("DYNO_DATABASE_URL", &postgres.url)
+        .output()
+        .unwrap();
+    let run = Run::of(folder, output);
+    assert!(matches!(run.code(), Some(0 | 3)), "{}\n{}", run.stdout(), run.stderr());
+    assert!(run.stdout().contains("by its inspector"), "{}", run.stdout());
+    let kinds = run.kinds();
+    assert_eq!(kinds.first().map(String::as_str), Some(fault.expected().name()), "{}", run.stdout());
+}
+
+#[test]
+fn a_small_pool_is_found_by_the_inspector() {
+    found_by_the_inspector(FaultKind::PoolTooSmall, 150, 300);
+}
+
+#[test]
+fn a_blocked_loop_is_found_by_the_inspector() {
+    found_by_the_inspector(FaultKind::RegexBacktracking, 80, 200);
+}
+
+#[test]
+fn a_missing_index_is_found_by_the_inspector() {
+    found_by_the_inspector(FaultKind::MissingIndex, 60, 110);
 }
 
 #[test]

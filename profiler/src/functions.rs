@@ -4,7 +4,7 @@
 //! since it comes from a few looks, so detectors decide without it and say it beside.
 
 use std::collections::BTreeMap;
-use timeline::{Span, Timeline};
+use timeline::{Event, RunTime, Span, Timeline};
 
 /// Looks at the stack for a name to be worth saying.
 const LEAST_LOOKS: usize = 2;
@@ -34,20 +34,20 @@ pub type Share = (String, f64);
 /// The function with the greatest share in the last profiles of `kind` within `span`: the mean over the processes that were profiled, so that
 /// one busy process of many is not all of them.
 pub fn hottest(timeline: &Timeline, kind: &str, span: Span) -> Option<Share> {
-    let mut newest: BTreeMap<(&str, &str), f64> = BTreeMap::new();
-    let mut instances: Vec<&str> = Vec::new();
-    for event in timeline.events(kind, span) {
+    let events: Vec<&Event> = timeline.events(kind, span).collect();
+    let mut newest: BTreeMap<&str, RunTime> = BTreeMap::new();
+    for event in &events {
+        let begins = newest.entry(&event.instance).or_insert(event.start);
+        *begins = (*begins).max(event.start);
+    }
+    let mut by: BTreeMap<&str, f64> = BTreeMap::new();
+    for event in events.into_iter().filter(|e| newest.get(e.instance.as_str()) == Some(&e.start)) {
         if let Some(function) = event.label("function") {
-            instances.push(&event.instance);
-            newest.insert((function, &event.instance), event.value);
+            *by.entry(function).or_default() += event.value;
         }
     }
-    instances.sort_unstable();
-    instances.dedup();
-    let mut by: BTreeMap<&str, f64> = BTreeMap::new();
-    newest.into_iter().for_each(|((function, _), value)| *by.entry(function).or_default() += value);
     let (function, sum) = by.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
-    Some((function.to_owned(), sum / instances.len() as f64))
+    Some((function.to_owned(), sum / newest.len() as f64))
 }
 
 #[cfg(test)]

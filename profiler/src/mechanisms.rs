@@ -155,6 +155,11 @@ pub const MECHANISMS: &[Mechanism] = &[
         "the collector walks and moves what is held while the target stands still",
     )
     .of_sorts(&[kinds::PAUSE_MAJOR]),
+    together(
+        HeapChurn,
+        LoopStarved,
+        "allocating, touching and collecting what each request drops leaves no time for input",
+    ),
     together(HeapBloat, LoopStarved, "taking apart what was read as a whole leaves no time for input"),
     together(LoopBlocked, OffloadSaturated, "tasks are handed over in bursts after each stall"),
     together(CpuSaturated, OffloadSaturated, "tasks last for longer while they wait for a core"),

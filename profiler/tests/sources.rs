@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dynamometer_profiler::sources::{AttachError, attach_agent, attach_host, attach_pids, attach_process};
-use timeline::event::kinds;
 use timeline::histogram::Sparse;
 use timeline::lane::names;
 use timeline::probe::{Batch, InstanceInfo, Instances, ProbeEvent, Tick, VERSION};
@@ -477,6 +476,8 @@ fn burn_a_core() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_busy_native_process_is_sampled() {
+    use timeline::event::kinds;
+
     let mut child = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "a_burner"])
         .env("DYNO_TEST_BURNS", "1")

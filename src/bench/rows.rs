@@ -132,7 +132,7 @@ mod tests {
         insta::assert_snapshot!(names(Subject::Backend, false, &[]).join("\n"));
         assert_eq!(
             names(Subject::Sources, true, &[]).join(" "),
-            "agent node metrics otlp jvm process redis postgres rabbitmq node-busy"
+            "agent node metrics otlp jvm process redis postgres rabbitmq node-busy node-page"
         );
     }
 }

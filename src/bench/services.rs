@@ -25,6 +25,8 @@ pub enum Watched {
     Agent,
     /// Node.js by its inspector.
     Node,
+    /// Node.js whose requests take what those of a shop do, and not next to nothing.
+    NodePage,
     /// Node.js with prom-client by its page.
     Metrics,
     /// Node.js that sends by OpenTelemetry's SDK ten times a second, beside itself without the SDK.
@@ -55,7 +57,7 @@ impl Watched {
     pub const fn source(self) -> &'static str {
         match self {
             Self::Agent => "agent",
-            Self::Node => "node",
+            Self::Node | Self::NodePage => "node",
             Self::Metrics => "metrics",
             Self::Otlp => "otlp",
             Self::Jvm => "jvm",
@@ -69,6 +71,7 @@ impl Watched {
         match self {
             Self::Agent => "shop",
             Self::Node => "Node.js",
+            Self::NodePage => "Node.js with a page of 1,000 products",
             Self::Metrics => "Node.js with prom-client",
             Self::Otlp => "Node.js with OpenTelemetry",
             Self::Jvm => "JVM",
@@ -83,6 +86,7 @@ impl Watched {
             (Self::Store(kind), quick) => kind.per_s(quick),
             (Self::Agent | Self::Process, false) => 20_000,
             (Self::Agent | Self::Process, true) => 5_000,
+            (Self::NodePage, _) => 500,
             (_, false) => 3_000,
             (_, true) => 1_000,
         }
@@ -92,7 +96,7 @@ impl Watched {
     pub fn missing(self) -> Option<String> {
         let program = match self {
             Self::Agent | Self::Process => return None,
-            Self::Node | Self::Metrics | Self::Otlp => "node",
+            Self::Node | Self::NodePage | Self::Metrics | Self::Otlp => "node",
             Self::Jvm => "javac", // what runs a source file
             Self::Store(kind) => return kind.missing(),
         };
@@ -159,10 +163,11 @@ impl Service {
                 (store.port, Running::Store(store))
             }
             Watched::Jvm => script(place, "java", &[], "Served.java", JAVA, &[])?,
-            Watched::Node | Watched::Metrics | Watched::Otlp => {
+            Watched::Node | Watched::NodePage | Watched::Metrics | Watched::Otlp => {
                 let to = otlp.map(|port| format!("http://127.0.0.1:{port}/v1/metrics")).unwrap_or_default();
                 let page = if watched == Watched::Metrics { "page" } else { "" };
-                script(place, "node", &["--inspect-port=0"], "served.cjs", NODE, &[page, &to])?
+                let items = if watched == Watched::NodePage { "1000" } else { "20" };
+                script(place, "node", &["--inspect-port=0"], "served.cjs", NODE, &[page, &to, items])?
             }
         };
         let mut service = Self { watched, port, running, own_sockets: 0 };
@@ -189,7 +194,7 @@ impl Service {
                 env.push((TOKEN_VARIABLE, token.to_owned()));
                 format!("agent={url}")
             }
-            (Watched::Node, _) => format!("node={pid}"),
+            (Watched::Node | Watched::NodePage, _) => format!("node={pid}"),
             (Watched::Metrics, _) => format!("metrics=http://127.0.0.1:{port}/metrics"),
             (Watched::Otlp, _) => format!("otlp=127.0.0.1:{}", otlp.unwrap_or_default()),
             (Watched::Jvm, _) => format!("jvm={pid}"),
@@ -258,10 +263,10 @@ pub fn said(log: &Path) -> String {
     timeline::text::clean(text.trim().lines().last().unwrap_or("it said nothing"), 200)
 }
 
-/// Answers, allocates a little, and serves prom-client's page or sends by OpenTelemetry if told so.
+/// Answers with so many items, allocates for each, and serves prom-client's page or sends by OpenTelemetry if told so.
 const NODE: &str = r"
 const http = require('node:http');
-const [page, to] = process.argv.slice(2);
+const [page, to, items] = process.argv.slice(2);
 let client;
 if (page) { client = require('prom-client'); client.collectDefaultMetrics(); }
 if (to) {
@@ -274,7 +279,7 @@ if (to) {
 }
 http.createServer(async (request, answer) => {
   if (client && request.url === '/metrics') return answer.end(await client.register.metrics());
-  answer.end(JSON.stringify({ items: Array.from({ length: 20 }, (_, i) => ({ i, name: `item ${i}` })) }));
+  answer.end(JSON.stringify({ items: Array.from({ length: items }, (_, i) => ({ i, name: `item ${i}` })) }));
 }).listen(0, '127.0.0.1', function () { console.log(this.address().port); });
 process.stdin.on('end', () => process.exit(0)).resume();
 ";

@@ -30,8 +30,8 @@ const MAX_REMARKS: usize = 32;
 /// What sources had to remark, for the report.
 type Remarks = Arc<Mutex<Vec<String>>>;
 
-/// Of which process a profile is whose stacks begin with theirs.
-const SAMPLED: &str = "v8";
+/// Of which process a profile is whose stacks begin with theirs; one of a second source has a number.
+const SAMPLED: &str = "sampled";
 
 /// All sources of a run. Dropping it ends them, and what they installed in the target is taken back.
 pub struct Sources {
@@ -102,8 +102,9 @@ impl Sources {
     /// Gives the recording where the target's CPU went since `from`, if a source sampled it.
     pub fn keep_profile(&self, from: MonoNs, handle: &Handle) {
         let sampled = self.attached.iter().filter_map(Attached::stacks);
-        if let Some(pprof) = sampled.filter_map(|stacks| stacks.pprof()).next() {
-            handle.profile(SAMPLED, from, MonoNs::now(), pprof);
+        for (n, pprof) in (1..).zip(sampled.filter_map(|stacks| stacks.pprof())) {
+            let name = if n == 1 { SAMPLED.to_owned() } else { format!("{SAMPLED}-{n}") };
+            handle.profile(&name, from, MonoNs::now(), pprof);
         }
     }
 

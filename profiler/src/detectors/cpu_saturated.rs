@@ -51,9 +51,9 @@ const NAMED: f64 = 0.4;
 /// ... and at most, since what is longer in its handler than there was CPU has waited.
 const WAITED: f64 = 1.3;
 /// Share of a profile that a function must have to be named, and how far back one is looked for: one is taken each eight seconds while a
-/// process is busy.
+/// process is busy, or some seconds later where allocations are looked at between.
 const HOT: f64 = 0.25;
-const PROFILED: Duration = Duration::from_secs(12);
+const PROFILED: Duration = Duration::from_secs(20);
 /// How far back the onset is looked for, and the longest break in it.
 const BACK: Duration = Duration::from_secs(30);
 const GAP: Duration = Duration::from_millis(500);

@@ -36,7 +36,7 @@ const DROP: f64 = 16.0 * 1024.0 * 1024.0;
 const DROP_WITHIN: Duration = Duration::from_millis(500);
 /// So much in one go is no module, and no cache that requests fill: it counts though nothing tells yet that it goes again, ...
 const LARGE: f64 = 128.0 * 1024.0 * 1024.0;
-/// ... but for what so many WebSockets take that have just been opened, bytes for each.
+/// ... and more than what many WebSockets take that are opened at once, bytes for each that is open.
 const EACH_SOCKET: f64 = 64.0 * 1024.0;
 /// Samples so high above the usual wanted: half a second.
 const HIGH_SAMPLES: usize = 5;

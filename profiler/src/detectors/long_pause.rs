@@ -130,7 +130,10 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
     let mut found: BTreeMap<&str, Vec<Pause>> = BTreeMap::new();
     for (sort, kind) in SORTS.iter().enumerate() {
         for e in timeline.events(kind, wide) {
-            if e.end >= span.start && !window::after_plan(timeline.plan(), e.start) {
+            // Warming up has pauses of its own, and is left out of all figures.
+            let counts =
+                e.start >= timeline.plan().warm_from() && !window::after_plan(timeline.plan(), e.start);
+            if e.end >= span.start && counts {
                 found.entry(e.instance.as_str()).or_default().push(of_event(e, sort));
             }
         }

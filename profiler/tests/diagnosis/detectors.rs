@@ -2,7 +2,9 @@
 
 use dynamometer_profiler as profiler;
 
-use crate::world::{self, Setup, World, build, claim_and_advice, find, kinds_of, likely, ms, phase, told, took};
+use crate::world::{
+    self, Setup, World, build, claim_and_advice, find, kinds_of, likely, ms, phase, told, took,
+};
 use timeline::event::kinds;
 use timeline::lane::names;
 use timeline::{Entry, FindingKind, LaneSpec, RunTime, Status, Unit};

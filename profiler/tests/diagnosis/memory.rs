@@ -76,7 +76,10 @@ fn churn_is_told_with_who_allocates_it() {
     let draw = [("function", "draw (shop/picture.js:40)")];
     w.event(kinds::PROFILE_ALLOCATED, "shop-1", ms(14_000), ms(16_000), &draw, 0.7);
     let said = claim_and_advice(find(&w.diagnose(), FindingKind::HeapChurn));
-    assert!(said.contains("70 % of what lies in the heap is allocated in draw (shop/picture.js:40)"), "{said}");
+    assert!(
+        said.contains("70 % of what lies in the heap is allocated in draw (shop/picture.js:40)"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The rows of `dyno bench sources`: one for each source and a further one for a busy Node.js, the same two targets for all.
+//! The rows of `dyno bench sources`: one for each source and two further ones for Node.js, busy and with requests of more weight, the same two
+//! targets for all.
 //!
 //! A source that comes gets its line in [`crate::bench::services::Watched`].
 
@@ -37,5 +38,6 @@ pub fn all(quick: bool) -> Vec<Entry> {
         .map(|service| row(service.source(), service, service.per_s(quick)))
         .collect();
     all.push(row("node-busy", Watched::Node, if quick { BUSY / 4 } else { BUSY }));
+    all.push(row("node-page", Watched::NodePage, Watched::NodePage.per_s(quick)));
     all
 }

@@ -266,6 +266,9 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+    use std::net::TcpListener;
+
     use super::*;
     use crate::sources::metrics::Own;
 
@@ -289,15 +292,6 @@ mod tests {
     fn texts_are_escaped() {
         assert_eq!(escaped("100 % \u{e9}\n"), "100 %25 %C3%A9%0A");
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Write as _;
-    use std::net::TcpListener;
-
-    use super::*;
-    use crate::sources::metrics::Own;
 
     #[test]
     fn a_connection_that_says_nothing_more_gives_its_place_back() {
@@ -305,7 +299,8 @@ mod tests {
         let mut silent = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         silent.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
         let came = (listener.accept().unwrap().0, Vec::new());
-        let (calls, door) = Calls::new(Arc::new(Mutex::new(Inbox::new(Arc::new(Own::new(&[])), None)))).unwrap();
+        let (calls, door) =
+            Calls::new(Arc::new(Mutex::new(Inbox::new(Arc::new(Own::new(&[])), None)))).unwrap();
         let place = door.room.clone().try_acquire_owned().unwrap();
         let idle = Duration::from_millis(50);
         calls.runtime.block_on(async {

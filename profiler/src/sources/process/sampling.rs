@@ -1,19 +1,20 @@
 //! CPU samples of native processes, which the kernel takes (`perf_event_open`): where one spends its time, while it has much of a core.
 //!
-//! Owns when they are taken and how addresses become names: by the symbols of the process's own files, and by `/tmp/perf-PID.map` where a
-//! runtime writes one. Nothing is installed in the process, and nothing stays when the samples are closed. Only its own code is sampled, not
+//! Owns when they are taken and how addresses become names: by the symbols of the process's own files. Nothing is installed in the process, and nothing stays when the samples are closed. Only its own code is sampled, not
 //! the kernel's on its behalf, which is what `perf_event_paranoid` up to 2 allows for processes of one's own user. A stack is as deep as the
-//! process keeps frame pointers. Runtimes that compile as they go have profiles of their own (`v8::profile`); theirs say nothing here.
+//! process keeps frame pointers. Runtimes that compile as they go have profiles of their own (`v8::profile`); theirs say nothing here, and their
+//! `/tmp/perf-PID.map`, which anybody could have written, is not read.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use blazesym::symbolize::cache::{self, Cache};
 use blazesym::symbolize::source::{self, Source as Symbols};
-use blazesym::symbolize::{Input, Symbolized, Symbolizer};
+use blazesym::symbolize::{Input, Sym, Symbolizer};
 use perf_event::data::Record;
 use perf_event::events::Software;
 use perf_event::{Builder, SampleFlag, Sampler};
@@ -33,20 +34,22 @@ const REST: Duration = Duration::from_secs(6);
 const FETCH: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_millis(500);
 /// Samples a second of a thread that runs all the time: no divisor of anything that recurs.
-const FREQUENCY: u64 = 99;
-/// Bytes of a thread's samples between two fetches: ten samples of 64 frames are 5 KiB.
-const RING: usize = 16 << 10;
+const FREQUENCY: u64 = 397;
+/// Bytes of a thread's samples between two fetches: forty of 64 frames are 22 KiB.
+const RING: usize = 32 << 10;
 const MAX_FRAMES: u16 = 64;
-/// Most processes that are sampled at once, and threads of each: those that have had most CPU so far.
+/// Most processes that are sampled at once, by their ids, and threads of each: those that have had most CPU so far.
 const MAX_PROCESSES: usize = 8;
-const MAX_THREADS: usize = 32;
-/// Fewer samples say nothing.
-const LEAST_SAMPLES: u64 = 40;
+const MAX_THREADS: usize = 16;
+/// Fewer samples say nothing: a quarter of a second.
+const LEAST_SAMPLES: u64 = 100;
+/// Most places that are looked up.
+const MAX_PLACES: usize = 4_000;
 /// Functions that are told, and the least share of them.
 const MOST_TOLD: usize = 3;
 const LEAST_SHARE: f64 = 0.05;
 /// Addresses from here on are marks between the parts of a stack, and no code.
-const MARKS: u64 = u64::MAX - 4_095;
+const MARKS: u64 = u64::MAX - 4_094;
 
 /// Has the native ones of `pids`, and those that join them, sampled while they are `busy`, and says so, or why not.
 pub(super) fn begin(
@@ -64,7 +67,10 @@ pub(super) fn begin(
         }
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
             let paranoid = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
-            format!("; no CPU samples: the system does not allow them (perf_event_paranoid is {})", paranoid.trim())
+            format!(
+                "; no CPU samples: the system does not allow them (perf_event_paranoid is {})",
+                paranoid.trim()
+            )
         }
         Err(e) => format!("; no CPU samples: {e}"),
     }
@@ -112,13 +118,14 @@ impl Source for Sampling {
         match &mut self.turn {
             Turn::NotBefore(at) if now >= *at => {
                 let busy = std::mem::take(&mut *locked(&self.busy));
-                let busy = busy.into_iter().take(MAX_PROCESSES);
-                let sampled: Vec<Sampled> = busy.filter_map(|(pid, name)| Sampled::begin(pid, name)).collect();
+                let sampled = busy.into_iter().filter_map(|(pid, name)| Sampled::begin(pid, name));
+                let sampled: Vec<Sampled> = sampled.take(MAX_PROCESSES).collect();
                 if !sampled.is_empty() {
                     self.turn = Turn::Since(now, sampled);
                 }
             }
-            Turn::NotBefore(_) => {}
+            // Who was busy before the rest was over may be so no more.
+            Turn::NotBefore(_) => locked(&self.busy).clear(),
             Turn::Since(since, sampled) => {
                 sampled.iter_mut().for_each(Sampled::fetch);
                 if now.since(*since) >= LENGTH {
@@ -169,9 +176,10 @@ impl Sampled {
             return;
         }
         let code: BTreeSet<u64> = self.seen.keys().flat_map(|chain| sites(chain)).collect();
-        let names = name(self.pid, &code.into_iter().collect::<Vec<u64>>());
+        let names = name(self.pid, code.into_iter().take(MAX_PLACES));
         let program = fs::read_link(format!("/proc/{}/exe", self.pid)).unwrap_or_default();
         let program = file_name(&program);
+        let program = program.strip_suffix(" (deleted)").unwrap_or(&program);
         let mut by: BTreeMap<&Function, u64> = BTreeMap::new();
         for (chain, samples) in &self.seen {
             let frames: Vec<&Function> = sites(chain).filter_map(|site| names.get(&site)).collect();
@@ -181,10 +189,10 @@ impl Sampled {
                 *by.entry(function).or_default() += samples;
             }
             let outermost = std::iter::once(self.name.clone());
-            let shown: Vec<String> = outermost.chain(frames.iter().rev().map(|f| f.shown())).collect();
+            let shown: Vec<String> = outermost.chain(frames.iter().rev().map(|f| f.shown.clone())).collect();
             stacks.add(&shown, *samples);
         }
-        let shares = by.into_iter().map(|(function, n)| (function.shown(), n as f64 / all as f64));
+        let shares = by.into_iter().map(|(function, n)| (function.shown.clone(), n as f64 / all as f64));
         let mut shares: Vec<(String, f64)> = shares.filter(|x| x.1 >= LEAST_SHARE).collect();
         shares.sort_by(|a, b| b.1.total_cmp(&a.1));
         for (function, value) in shares.into_iter().take(MOST_TOLD) {
@@ -234,39 +242,49 @@ fn busiest(pid: u32) -> Vec<u32> {
     threads.into_iter().take(MAX_THREADS).map(|(_, thread)| thread).collect()
 }
 
-/// A function, and in which of the process's files it lies.
+/// A function: `name (file)`, without what would end a frame, and in which of the process's files it lies.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Function {
-    name: String,
+    shown: String,
     file: String,
 }
 
 impl Function {
-    /// `name (file)`, without what would end a frame.
-    fn shown(&self) -> String {
-        clean(&format!("{} ({})", self.name, self.file), LABEL_MAX).replace(';', ",")
+    fn of(symbol: &Sym<'_>) -> Self {
+        let file = symbol.module.as_deref().map(|module| file_name(Path::new(module))).unwrap_or_default();
+        Self { shown: clean(&format!("{} ({file})", symbol.name), LABEL_MAX).replace(';', ","), file }
     }
 }
 
-/// Names what lies at `addresses` of process `pid`, as far as its files tell.
-fn name(pid: u32, addresses: &[u64]) -> HashMap<u64, Function> {
+/// Names what lies at `addresses` of process `pid`, as far as its files tell. One at a time: an address that is none, as there are where no frame
+/// pointers are kept, must not cost the others their names.
+fn name(pid: u32, addresses: impl Iterator<Item = u64>) -> HashMap<u64, Function> {
     let symbolizer = Symbolizer::builder().enable_code_info(false).enable_inlined_fns(false).build();
-    let symbols = |map_files| {
+    let mut mapped = cache::Process::new(pid.into());
+    mapped.cache_perf_map = false;
+    if symbolizer.cache(&Cache::Process(mapped)).is_err() {
+        return HashMap::new();
+    }
+    let process = |map_files| {
         let mut process = source::Process::new(pid.into());
         // Lines cost the reading of all that a debugger wants to know.
-        (process.debug_syms, process.map_files) = (false, map_files);
-        symbolizer.symbolize(&Symbols::Process(process), Input::AbsAddr(addresses))
+        (process.debug_syms, process.perf_map, process.map_files) = (false, false, map_files);
+        Symbols::Process(process)
     };
-    // Files by their names, where we may not open what is mapped itself.
-    let named = symbols(true).or_else(|_| symbols(false)).unwrap_or_default();
-    let function = |symbol: Symbolized<'_>| match symbol {
-        Symbolized::Sym(symbol) => {
-            let file = symbol.module.as_deref().map(|module| file_name(Path::new(module))).unwrap_or_default();
-            Some(Function { name: symbol.name.into_owned(), file })
-        }
-        Symbolized::Unknown(_) => None,
+    // Files by their names where we may not open what is mapped itself, if they are called the same for us.
+    let (mapped, named) = (process(true), process(false));
+    let alike = mounts(pid).is_some_and(|theirs| mounts(std::process::id()) == Some(theirs));
+    let function = |address| {
+        let symbol = |source| symbolizer.symbolize_single(source, Input::AbsAddr(address)).ok();
+        let found = symbol(&mapped).or_else(|| alike.then(|| symbol(&named)).flatten())?;
+        found.as_sym().map(Function::of)
     };
-    addresses.iter().zip(named).filter_map(|(&address, symbol)| Some((address, function(symbol)?))).collect()
+    addresses.filter_map(|address| Some((address, function(address)?))).collect()
+}
+
+/// Which files a process sees.
+fn mounts(pid: u32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/ns/mnt")).ok()
 }
 
 fn file_name(path: &Path) -> String {

@@ -7,16 +7,24 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::frames::{Frame, MAX_FRAMES, MAX_NODES};
+use super::frames::{Frame, MAX_FRAMES, MAX_NODES, MAX_STACKS};
 use super::{PATIENCE, Session, V8Error};
 use crate::sources::v8::devtools::malformed;
 
 /// One byte in so many is looked at, on average: of what stays, where it may be little, and of everything.
 const RETAINED_INTERVAL: u32 = 64 << 10;
 const ALLOCATED_INTERVAL: u32 = 512 << 10;
+/// Most that one function can have allocated: 1 TiB.
+const MAX_SIZE: f64 = (1_u64 << 40) as f64;
 
 /// `all`: what has been collected counts, too (from Node.js 20 on; before that V8 leaves it out all the same).
 pub(super) fn begin(session: &mut Session, all: bool) -> Result<(), V8Error> {
+    // V8 has one such profiler, and would give us, and end, what somebody else has begun.
+    match session.tell("HeapProfiler.getSamplingProfile", json!({})) {
+        Err(V8Error::NotInspector(_)) => {}
+        Ok(()) => return Err(V8Error::NotInspector("somebody else samples allocations".to_owned())),
+        Err(e) => return Err(e),
+    }
     let interval = if all { ALLOCATED_INTERVAL } else { RETAINED_INTERVAL };
     let params = json!({
         "samplingInterval": interval,
@@ -40,7 +48,7 @@ pub(super) fn end(session: &mut Session) -> Result<Vec<(Vec<Frame>, u64)>, V8Err
     stacks(&stopped.profile.head).map_err(malformed)
 }
 
-/// A function and what it calls. A tree is as deep as somebody's stack, so it is read level by level and not by calling oneself.
+/// A function and what it calls. A tree is as deep as somebody's stack, so it is read node by node and not by calling oneself.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Node<'a> {
@@ -50,23 +58,42 @@ struct Node<'a> {
     children: Vec<&'a RawValue>,
 }
 
+/// A function, who called it, and how many did above that.
+struct Called {
+    frame: Frame,
+    by: Option<usize>,
+    depth: usize,
+}
+
 fn stacks(head: &RawValue) -> Result<Vec<(Vec<Frame>, u64)>, serde_json::Error> {
-    let mut all = Vec::new();
-    let mut pending: Vec<(Vec<Frame>, &RawValue)> = vec![(Vec::new(), head)];
-    for _ in 0..MAX_NODES {
-        let Some((mut frames, text)) = pending.pop() else { break };
+    let mut called: Vec<Called> = Vec::new();
+    let mut sizes = Vec::new();
+    let mut pending: Vec<(Option<usize>, &RawValue)> = vec![(None, head)];
+    while let Some((by, text)) = pending.pop() {
         let node: Node<'_> = serde_json::from_str(text.get())?;
-        if !node.call_frame.is_idle() {
-            frames.push(node.call_frame);
+        let (at, depth) = (called.len(), by.map_or(0, |by| called[by].depth + 1));
+        called.push(Called { frame: node.call_frame, by, depth });
+        if node.self_size >= 1.0 {
+            sizes.push((at, node.self_size.min(MAX_SIZE) as u64));
         }
-        if frames.len() < MAX_FRAMES {
-            pending.extend(node.children.into_iter().map(|child| (frames.clone(), child)));
-        }
-        if node.self_size >= 1.0 && !frames.is_empty() {
-            all.push((frames, node.self_size as u64));
+        if depth < MAX_FRAMES {
+            let room = MAX_NODES.saturating_sub(called.len() + pending.len());
+            pending.extend(node.children.into_iter().take(room).map(|child| (Some(at), child)));
         }
     }
-    Ok(all)
+    let stack = |mut at: Option<usize>| {
+        let mut frames = Vec::new();
+        while let Some(one) = at.map(|at| &called[at]) {
+            frames.extend((!one.frame.is_idle()).then(|| one.frame.clone()));
+            at = one.by;
+        }
+        frames.reverse();
+        frames
+    };
+    // Of very many the largest say all.
+    sizes.sort_unstable_by_key(|s| std::cmp::Reverse(s.1));
+    let all = sizes.into_iter().take(MAX_STACKS).map(|(at, size)| (stack(Some(at)), size));
+    Ok(all.filter(|(frames, _)| !frames.is_empty()).collect())
 }
 
 #[cfg(test)]
@@ -91,7 +118,7 @@ mod tests {
         let tree = node("(root)", "", 0, &format!("{keep},{}", node("wrappedFn", "node:internal", 16, "")));
         let stacks = read(&tree).unwrap();
         let told: Vec<(Option<String>, u64)> = stacks.iter().map(|(f, n)| (responsible(f), *n)).collect();
-        assert_eq!(told, [(None, 16), (Some("keep (shop/sessions.js:7)".to_owned()), 4_000)]);
+        assert_eq!(told, [(Some("keep (shop/sessions.js:7)".to_owned()), 4_000), (None, 16)]);
     }
 
     #[test]
@@ -100,7 +127,11 @@ mod tests {
         for _ in 0..2_000 {
             tree = node("f", "", 1, &tree);
         }
-        assert_eq!(read(&tree).unwrap().len(), MAX_FRAMES);
+        assert_eq!(read(&tree).unwrap().len(), MAX_FRAMES + 1);
+        let many = vec![node("f", "", 1, ""); MAX_NODES + 9].join(",");
+        assert_eq!(read(&node("(root)", "", 0, &many)).unwrap().len(), MAX_STACKS);
+        let long = read(&node(&"f".repeat(1 << 20), &"u".repeat(1 << 20), 1, "")).unwrap();
+        assert!(long[0].0[0].shown().len() <= 512);
         assert!(read(r#"{"callFrame":3}"#).is_err());
         assert!(read(&node("f", "", 1, "7")).is_err());
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::frames::{Frame, MAX_FRAMES, MAX_NODES};
+use super::frames::{Frame, MAX_FRAMES, MAX_NODES, MAX_STACKS};
 use super::{PATIENCE, Session, V8Error};
 
 /// From sample to sample, us.
@@ -52,7 +52,9 @@ impl CpuProfile {
         let mut hits: BTreeMap<u64, u64> = BTreeMap::new();
         self.samples.iter().for_each(|id| *hits.entry(*id).or_default() += 1);
         let mut all = Vec::new();
-        for (id, samples) in hits {
+        let mut hits: Vec<(u64, u64)> = hits.into_iter().collect();
+        hits.sort_by_key(|h| std::cmp::Reverse(h.1));
+        for (id, samples) in hits.into_iter().take(MAX_STACKS) {
             let mut frames = Vec::new();
             let mut at = Some(id);
             while let Some(node) = at.and_then(|id| nodes.get(&id)).filter(|_| frames.len() < MAX_FRAMES) {
@@ -91,7 +93,7 @@ mod tests {
             .iter()
             .map(|(f, n)| (f.iter().map(Frame::shown).collect::<Vec<_>>().join(";"), *n))
             .collect();
-        assert_eq!(shown[2].0, "login (shop/login.js:7);hashSync (bcryptjs/index.js:100);a,b");
+        assert_eq!(shown[0].0, "login (shop/login.js:7);hashSync (bcryptjs/index.js:100);a,b");
         assert_eq!(stacks.iter().map(|s| s.1).sum::<u64>(), 5, "idle samples and unknown ones do not count");
         let by: Vec<Option<String>> = stacks.iter().map(|(f, _)| responsible(f)).collect();
         let login = Some("login (shop/login.js:7)".to_owned());

@@ -2,19 +2,26 @@
 //!
 //! Owns how one is shown, and whose doing a stack is. The tree that a profile puts them in is each profile's business.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use timeline::event::LABEL_MAX;
 use timeline::text::clean;
+
+/// Most bytes that are kept of a function's name, and of the end of its file's.
+const MAX_NAME: usize = 256;
 
 /// Most nodes of a profile that are looked at, and frames of a stack.
 pub(super) const MAX_NODES: usize = 50_000;
 pub(super) const MAX_FRAMES: usize = 200;
+/// Most stacks of one: those with the most.
+pub(super) const MAX_STACKS: usize = 5_000;
 
 /// A function.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Frame {
+    #[serde(deserialize_with = "beginning")]
     function_name: String,
+    #[serde(deserialize_with = "end")]
     url: String,
     /// From 0; -1 where there is none.
     line_number: i64,
@@ -41,6 +48,20 @@ impl Frame {
     fn is_runtimes(&self) -> bool {
         self.url.is_empty() || self.url.starts_with("node:") || self.url.starts_with("ext:")
     }
+}
+
+/// The beginning of a text that may be of any length.
+fn beginning<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let mut text = String::deserialize(from)?;
+    text.truncate(text.floor_char_boundary(MAX_NAME));
+    text.shrink_to_fit();
+    Ok(text)
+}
+
+/// Its end: which folder and file it is.
+fn end<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = String::deserialize(from)?;
+    Ok(text[text.ceil_char_boundary(text.len().saturating_sub(MAX_NAME))..].to_owned())
 }
 
 /// Whose doing it is: the innermost function of the process's own code, else of a library; a collection is nobody's.

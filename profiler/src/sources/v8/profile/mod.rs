@@ -34,8 +34,10 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// Functions that are told, and the least share of them.
 const MOST_TOLD: usize = 3;
 const LEAST_SHARE: f64 = 0.05;
-/// Least that must stay in all, bytes: of less the samples are a handful, and of what requests under way hold.
+/// Least in all, bytes, that must stay: of less the samples are a handful, and of what requests under way hold; and that must be allocated:
+/// less is what buffers do outside of the heap, or what V8 counts that keeps no account of what it has collected (before Node.js 20).
 const LEAST_RETAINED: u64 = 1 << 20;
+const LEAST_ALLOCATED: u64 = 32 << 20;
 /// A rest is doubled so often at most.
 const MOST_DOUBLINGS: u32 = 4;
 
@@ -70,6 +72,20 @@ impl Question {
     /// From the end of one profile to the beginning of the next of its kind.
     fn rest(self) -> Duration {
         Duration::from_secs(if self == Self::Cpu { 6 } else { 20 })
+    }
+
+    /// Is the heap collected for it?
+    fn collects(self) -> bool {
+        self != Self::Cpu
+    }
+
+    /// Least in all for it to say anything.
+    fn least(self) -> u64 {
+        match self {
+            Self::Retained => LEAST_RETAINED,
+            Self::Allocated => LEAST_ALLOCATED,
+            Self::Cpu => 1,
+        }
     }
 
     fn begin(self, session: &mut Session) -> Result<(), V8Error> {
@@ -152,7 +168,9 @@ impl Profiles {
     fn end(&mut self, running: Running, sink: &mut dyn Sink) {
         let Running { question, since, mut session } = running;
         let told = question.end(&mut session).is_ok_and(|stacks| self.tell(question, stacks, since, sink));
-        self.turns.iter_mut().filter(|t| t.question == question).for_each(|t| t.rest(told));
+        // One collection is enough for both questions that want one.
+        let alike = |t: &&mut Turn| t.question == question || (t.question.collects() && question.collects());
+        self.turns.iter_mut().filter(alike).for_each(|t| t.rest(told));
     }
 
     /// Whether there was something to tell.
@@ -175,7 +193,7 @@ impl Profiles {
                 self.stacks.add(&shown, weight);
             }
         }
-        if all == 0 || (question == Question::Retained && all < LEAST_RETAINED) {
+        if all < question.least() {
             return false;
         }
         let end = MonoNs::now();
@@ -198,9 +216,13 @@ impl Profiles {
 }
 
 impl Turn {
-    /// Longer each time that nothing came of it, for it cost the process something all the same.
+    /// Where the heap is collected for it, longer each time that nothing came of it: that cost the process something all the same.
     fn rest(&mut self, told: bool) {
-        self.barren = if told { 0 } else { (self.barren + 1).min(MOST_DOUBLINGS) };
+        if self.not_before.is_none() {
+            return;
+        }
+        let barren = !told && self.question.collects();
+        self.barren = if barren { (self.barren + 1).min(MOST_DOUBLINGS) } else { 0 };
         let rest = self.question.rest() * 2_u32.pow(self.barren);
         self.not_before = Some(MonoNs(MonoNs::now().0 + rest.as_nanos() as u64));
     }

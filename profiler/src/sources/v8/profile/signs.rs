@@ -104,7 +104,7 @@ impl Growth {
         if self.blocks.len() > BLOCKS {
             self.blocks.pop_front();
         }
-        (self.until, self.least) = (at + BLOCK_NS, bytes);
+        (self.until, self.least) = (at.saturating_add(BLOCK_NS), bytes);
         let (Some(first), Some(last)) = (self.blocks.front(), self.blocks.back()) else { return false };
         self.blocks.len() == BLOCKS
             && self.blocks.iter().is_sorted_by(|a, b| **b - **a >= LEAST_STEP)
