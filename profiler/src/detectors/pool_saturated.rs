@@ -44,7 +44,7 @@ const BURST_CELLS: usize = 5;
 const EPISODE_CELLS: i64 = 4;
 /// How long after the start of a phase only the stricter rule speaks: one window.
 const SETTLE: Duration = Duration::from_secs(3);
-/// What the warm-up has left in the queue drains within so long, if it does ...
+/// What the warm-up, or the start of a process, has left in the queue drains within so long, if it does ...
 const DRAINS: Duration = Duration::from_secs(6);
 /// ... without a break of so long.
 const BREAK: Duration = Duration::from_millis(500);
@@ -105,9 +105,18 @@ fn lane(pool: &str, part: &str) -> String {
     names::of(names::POOL, pool, part)
 }
 
-/// From when on a queue counts: after the warm-up, if there is one, and its settling. A queue that has been there since the warm-up
-/// counts when it has not drained for a while, since caches still fill.
+/// From when on a queue counts: once the target is warm, and so is a process that has taken another one's place, which compiles, fills its
+/// caches and opens its connections beside the others.
 fn settled(timeline: &Timeline, pool: &str, at: RunTime) -> RunTime {
+    let recent = window::last(at, DRAINS.as_secs_f64() + BURST_WINDOW_S);
+    let instances = window::instances(timeline, &lane(pool, "waiters"));
+    let anew = instances.iter().filter_map(|i| window::restarted(timeline, i, recent)).max();
+    warmed_up(timeline, pool, at).max(anew.map_or(RunTime::ZERO, |began| began + DRAINS))
+}
+
+/// When the warm-up is over, if there is one, and its settling. A queue that has been there since the warm-up counts when it has not drained
+/// for a while, since caches still fill.
+fn warmed_up(timeline: &Timeline, pool: &str, at: RunTime) -> RunTime {
     let warm = timeline.plan().warm_from();
     if warm == RunTime::ZERO || at > warm + DRAINS + Duration::from_secs_f64(BURST_WINDOW_S) {
         return warm;

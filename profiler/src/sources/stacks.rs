@@ -1,18 +1,50 @@
 //! Stacks: where the CPU of the target's processes went, as samples by stack, over all of a run.
 //!
-//! Owns adding up, the bound on it, and pprof's protobuf, in which it is recorded. Who samples, and when, is each source's business; what is
-//! drawn of it, the reports'.
+//! Owns adding up, the bound on it, pprof's protobuf, in which it is recorded, and which functions of a profile are told. Who samples, and when,
+//! is each source's business; what is drawn of it, the reports'.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prost::Message as _;
+use timeline::MonoNs;
 use timeline::profile::{Function, Line, Location, Pprof, Sample, ValueType};
+
+use super::{Sink, SourceEvent};
 
 /// Most different stacks that are kept; further ones count as `[others]`.
 const MOST_STACKS: usize = 20_000;
 /// What further stacks count as.
 const OTHERS: &str = "[others]";
+
+/// Functions of a profile that are told, and the least share of them.
+const MOST_TOLD: usize = 3;
+const LEAST_SHARE: f64 = 0.05;
+
+/// Tells who has most of a profile of `instance` that was begun at `since`: events of `kind`, each with its share of `all`.
+pub(super) fn tell_most(
+    kind: &str,
+    instance: &str,
+    since: MonoNs,
+    (by, all): (BTreeMap<String, u64>, u64),
+    sink: &mut dyn Sink,
+) {
+    let shares = by.into_iter().map(|(function, n)| (function, n as f64 / all.max(1) as f64));
+    let mut shares: Vec<(String, f64)> = shares.filter(|x| x.1 >= LEAST_SHARE).collect();
+    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let end = MonoNs::now();
+    for (function, value) in shares.into_iter().take(MOST_TOLD) {
+        sink.event(SourceEvent {
+            kind: kind.to_owned(),
+            instance: instance.to_owned(),
+            start: since,
+            end,
+            labels: vec![("function".to_owned(), function)],
+            value,
+            others: 0,
+        });
+    }
+}
 
 /// Samples by stack, shared between the threads that take them.
 #[derive(Debug, Clone, Default)]

@@ -24,8 +24,8 @@ use timeline::text::clean;
 
 use super::Busy;
 use crate::sources::discover::{Runtime, runtime_of};
-use crate::sources::stacks::Stacks;
-use crate::sources::{Crew, Shared, Sink, Source, SourceEvent, locked};
+use crate::sources::stacks::{Stacks, tell_most};
+use crate::sources::{Crew, Shared, Sink, Source, locked};
 
 /// How long the CPU is sampled at a time, and from the end of that to the next beginning.
 const LENGTH: Duration = Duration::from_secs(2);
@@ -45,9 +45,6 @@ const MAX_THREADS: usize = 16;
 const LEAST_SAMPLES: u64 = 100;
 /// Most places that are looked up.
 const MAX_PLACES: usize = 4_000;
-/// Functions that are told, and the least share of them.
-const MOST_TOLD: usize = 3;
-const LEAST_SHARE: f64 = 0.05;
 /// Addresses from here on are marks between the parts of a stack, and no code.
 const MARKS: u64 = u64::MAX - 4_094;
 
@@ -180,32 +177,19 @@ impl Sampled {
         let program = fs::read_link(format!("/proc/{}/exe", self.pid)).unwrap_or_default();
         let program = file_name(&program);
         let program = program.strip_suffix(" (deleted)").unwrap_or(&program);
-        let mut by: BTreeMap<&Function, u64> = BTreeMap::new();
+        let mut by: BTreeMap<String, u64> = BTreeMap::new();
         for (chain, samples) in &self.seen {
             let frames: Vec<&Function> = sites(chain).filter_map(|site| names.get(&site)).collect();
             // A copy of memory is for whoever copies.
             let own = frames.iter().find(|f| f.file == program);
             if let Some(function) = own.or_else(|| frames.first()) {
-                *by.entry(function).or_default() += samples;
+                *by.entry(function.shown.clone()).or_default() += samples;
             }
             let outermost = std::iter::once(self.name.clone());
             let shown: Vec<String> = outermost.chain(frames.iter().rev().map(|f| f.shown.clone())).collect();
             stacks.add(&shown, *samples);
         }
-        let shares = by.into_iter().map(|(function, n)| (function.shown.clone(), n as f64 / all as f64));
-        let mut shares: Vec<(String, f64)> = shares.filter(|x| x.1 >= LEAST_SHARE).collect();
-        shares.sort_by(|a, b| b.1.total_cmp(&a.1));
-        for (function, value) in shares.into_iter().take(MOST_TOLD) {
-            sink.event(SourceEvent {
-                kind: kinds::PROFILE_CPU.to_owned(),
-                instance: self.name.clone(),
-                start: since,
-                end: MonoNs::now(),
-                labels: vec![("function".to_owned(), function)],
-                value,
-                others: 0,
-            });
-        }
+        tell_most(kinds::PROFILE_CPU, &self.name, since, (by, all), sink);
     }
 }
 
@@ -243,7 +227,7 @@ fn busiest(pid: u32) -> Vec<u32> {
 }
 
 /// A function: `name (file)`, without what would end a frame, and in which of the process's files it lies.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug)]
 struct Function {
     shown: String,
     file: String,

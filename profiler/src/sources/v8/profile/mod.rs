@@ -17,8 +17,8 @@ use self::frames::{Frame, responsible};
 use self::signs::Wanted;
 use super::V8Error;
 use super::devtools::Session;
-use crate::sources::stacks::Stacks;
-use crate::sources::{Sink, Source, SourceEvent};
+use crate::sources::stacks::{Stacks, tell_most};
+use crate::sources::{Sink, Source};
 
 mod allocations;
 mod cpu;
@@ -31,9 +31,6 @@ pub(super) use self::signs::Signs;
 const LOOK: Duration = Duration::from_millis(250);
 /// Longest time for a profile to come.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// Functions that are told, and the least share of them.
-const MOST_TOLD: usize = 3;
-const LEAST_SHARE: f64 = 0.05;
 /// Least in all, bytes, that must stay: of less the samples are a handful, and of what requests under way hold; and that must be allocated:
 /// less is what buffers do outside of the heap, or what V8 counts that keeps no account of what it has collected (before Node.js 20).
 const LEAST_RETAINED: u64 = 1 << 20;
@@ -196,21 +193,7 @@ impl Profiles {
         if all < question.least() {
             return false;
         }
-        let end = MonoNs::now();
-        let shares = by.into_iter().map(|(function, n)| (function, n as f64 / all as f64));
-        let mut shares: Vec<(String, f64)> = shares.filter(|x| x.1 >= LEAST_SHARE).collect();
-        shares.sort_by(|a, b| b.1.total_cmp(&a.1));
-        for (function, value) in shares.into_iter().take(MOST_TOLD) {
-            sink.event(SourceEvent {
-                kind: question.kind().to_owned(),
-                instance: self.instance.clone(),
-                start: since,
-                end,
-                labels: vec![("function".to_owned(), function)],
-                value,
-                others: 0,
-            });
-        }
+        tell_most(question.kind(), &self.instance, since, (by, all), sink);
         true
     }
 }
