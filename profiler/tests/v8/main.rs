@@ -106,7 +106,7 @@ fn who_allocates_what_is_dropped_and_what_stays_is_named() {
         named(kinds::PROFILE_RETAINED)
     });
     soon("who drops much", || {
-        server.get("/waste");
+        server.get("/drop");
         named(kinds::PROFILE_ALLOCATED)
     });
     assert!(attached.join(GRACE));

@@ -16,7 +16,7 @@ use crate::watched::Kept;
 pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const GRACE: Duration = Duration::from_secs(10);
 
-/// A server as anybody writes it. `/leak` keeps what it makes, `/churn` keeps some of it for a while, `/waste` keeps little and drops much, `/block` does not return to the loop;
+/// A server as anybody writes it. `/leak` keeps what it makes, `/churn` keeps some of it for a while, `/waste` keeps a little of what it makes, `/drop` nothing, `/block` does not return to the loop;
 /// `/much` sends what nobody waits for, `/ask` asks itself by `http` and by `fetch`, `/later` is answered when `/go` is asked for, `/left` tells what strangers have hung on the global object. It ends with its standard input.
 pub const SERVER: &str = r"
 const http = require('http');
@@ -30,6 +30,7 @@ http.createServer((request, response) => {
   if (request.url === '/leak') kept.push(make(20000));
   if (request.url === '/churn') recent = [...recent.slice(-5), make(50000)];
   if (request.url === '/waste') kept.push(make(make(20000).length / 20));
+  if (request.url === '/drop') make(50000);
   if (request.url === '/end') process.exit();
   if (request.url === '/later') return void (later = () => response.end('late'));
   if (request.url === '/go') later();
