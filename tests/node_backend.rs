@@ -167,8 +167,9 @@ fn a_scenario_runs_against_it() {
     assert!(run.onset_s("stampede") > 0.0, "the fault took effect, and its truth is written down");
 }
 
-/// A fault of the catalogue (of a pool one connection is left where that says two), found by the inspector alone as it is by the agents of the shop in Rust. With a part of the sessions, so that
-/// twin, database, load and inspector together leave a core free: else that is what they find first, and rightly.
+/// A fault of the catalogue (of a pool one connection is left where that says two), found by the inspector alone as it is by the agents of the
+/// shop in Rust. With a part of the sessions, so that twin, database, load and inspector together leave a core free: else that is what they find
+/// first, and rightly.
 fn found_by_the_inspector(fault: FaultKind, sessions: u32, of: u32) {
     let _machine = whole_machine();
     let (cache, postgres) = (tempfile::tempdir().unwrap(), Postgres::start());
