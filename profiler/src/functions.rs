@@ -4,10 +4,14 @@
 //! since it comes from a few looks, so detectors decide without it and say it beside.
 
 use std::collections::BTreeMap;
+
 use timeline::{Event, RunTime, Span, Timeline};
 
 /// Looks at the stack for a name to be worth saying.
 const LEAST_LOOKS: usize = 2;
+/// Share of a profile that a function must have to be named.
+const HOT: f64 = 0.25;
+
 /// The function that was seen in most of the looks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen<'a> {
@@ -31,8 +35,8 @@ pub fn most_seen<'a>(looks: impl Iterator<Item = &'a str>) -> Option<Seen<'a>> {
 /// A function and its share of a profile.
 pub type Share = (String, f64);
 
-/// The function with the greatest share in the last profiles of `kind` within `span`: the mean over the processes that were profiled, so that
-/// one busy process of many is not all of them.
+/// The function with the greatest share in the last profiles of `kind` within `span`, if that is worth a name: the mean over the processes that
+/// were profiled, so that one busy process of many is not all of them.
 pub fn hottest(timeline: &Timeline, kind: &str, span: Span) -> Option<Share> {
     let events: Vec<&Event> = timeline.events(kind, span).collect();
     let mut newest: BTreeMap<&str, RunTime> = BTreeMap::new();
@@ -47,7 +51,8 @@ pub fn hottest(timeline: &Timeline, kind: &str, span: Span) -> Option<Share> {
         }
     }
     let (function, sum) = by.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
-    Some((function.to_owned(), sum / newest.len() as f64))
+    let share = sum / newest.len() as f64;
+    (share >= HOT).then(|| (function.to_owned(), share))
 }
 
 #[cfg(test)]

@@ -50,9 +50,8 @@ const LAW_TOLERANCE: f64 = 0.35;
 const NAMED: f64 = 0.4;
 /// ... and at most, since what is longer in its handler than there was CPU has waited.
 const WAITED: f64 = 1.3;
-/// Share of a profile that a function must have to be named, and how far back one is looked for: one is taken each eight seconds while a
-/// process is busy, or some seconds later where allocations are looked at between.
-const HOT: f64 = 0.25;
+/// How far back a profile is looked for: one is taken each eight seconds while a process is busy, or some seconds later where allocations are
+/// looked at between.
 const PROFILED: Duration = Duration::from_secs(20);
 /// How far back the onset is looked for, and the longest break in it.
 const BACK: Duration = Duration::from_secs(30);
@@ -177,8 +176,7 @@ fn claim(timeline: &Timeline, at: RunTime, full: &Full) -> Claim {
     let since = |l: &Loop| loops::busy_since(timeline, l.instance, at, BACK, GAP);
     let onset = full.loops.iter().filter_map(since).min().unwrap_or(full.span.start);
     let burner = full.burner(timeline);
-    let profiled = Span::new(at.back(PROFILED), at);
-    let hot = functions::hottest(timeline, kinds::PROFILE_CPU, profiled).filter(|h| h.1 >= HOT);
+    let hot = functions::hottest(timeline, kinds::PROFILE_CPU, Span::new(at.back(PROFILED), at));
     Claim {
         kind: FindingKind::CpuSaturated,
         identity: String::new(),

@@ -53,8 +53,7 @@ const STAYS: f64 = 0.02;
 const SAME: f64 = 0.4;
 /// ... unless it was so many times less before a step.
 const STEP: f64 = 1.5;
-/// Share of a profile that a function must have to be named, and how far back one is looked for: a process rests 20 s and more between two.
-const HOT: f64 = 0.25;
+/// How far back a profile is looked for: a process rests 20 s and more between two.
 const PROFILED: Duration = Duration::from_secs(45);
 const SETTLE: Duration = Duration::from_secs(3);
 const QUIET: Duration = Duration::from_secs(5);
@@ -103,8 +102,7 @@ fn find(timeline: &Timeline, at: RunTime) -> Option<Claim> {
     let each = each(timeline, span, counted, mover.as_ref())?;
     let stays =
         used(timeline, span.end).zip(used(timeline, span.start)).map(|(now, then)| (now - then) / counted);
-    let profiled = Span::new(at.back(PROFILED), at);
-    let hot = functions::hottest(timeline, kinds::PROFILE_ALLOCATED, profiled).filter(|h| h.1 >= HOT);
+    let hot = functions::hottest(timeline, kinds::PROFILE_ALLOCATED, Span::new(at.back(PROFILED), at));
     let churn = Churn { span, rate, mover, each, collecting, stays, hot };
     Some(claim(timeline, at, &churn))
 }

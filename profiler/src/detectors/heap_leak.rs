@@ -81,8 +81,6 @@ const SAMPLING_DEVIATIONS: f64 = 3.0;
 const LEFT: f64 = 0.5;
 /// Time in which memory doubles that is critical.
 const CRITICAL_DOUBLING_S: f64 = 300.0;
-/// Share of a profile of what stays that a function must have to be named.
-const HOT: f64 = 0.25;
 /// Share of what grew that must still be there for the leak to last: garbage beside it may have gone.
 const HELD: f64 = 0.5;
 /// Levels are medians over so many seconds, so that no request in flight counts.
@@ -303,8 +301,7 @@ fn claim(timeline: &Timeline, at: RunTime, settled: RunTime, growth: &Growth) ->
     };
     let doubling_s = growth.live / growth.trend.slope;
     let onset = whole.start;
-    let hot = functions::hottest(timeline, kinds::PROFILE_RETAINED, Span::new(onset, at));
-    let hot = hot.filter(|h| h.1 >= HOT);
+    let hot = functions::hottest(timeline, kinds::PROFILE_RETAINED, whole);
     Some(Claim {
         kind: FindingKind::HeapLeak,
         identity: String::new(),

@@ -1,7 +1,7 @@
 //! CPU samples of native processes, which the kernel takes (`perf_event_open`): where one spends its time, while it has much of a core.
 //!
-//! Owns when they are taken and how addresses become names: by the symbols of the process's own files. Nothing is installed in the process, and nothing stays when the samples are closed. Only its own code is sampled, not
-//! the kernel's on its behalf, which is what `perf_event_paranoid` up to 2 allows for processes of one's own user. A stack is as deep as the
+//! Owns when they are taken and how addresses become names: by the symbols of the process's own files. Nothing is installed in the
+//! process, and nothing stays when the samples are closed. Only its own code is sampled, not the kernel's on its behalf, which is what `perf_event_paranoid` up to 2 allows for processes of one's own user. A stack is as deep as the
 //! process keeps frame pointers. Runtimes that compile as they go have profiles of their own (`v8::profile`); theirs say nothing here, and their
 //! `/tmp/perf-PID.map`, which anybody could have written, is not read.
 
