@@ -28,7 +28,7 @@ async function start(settings) {
     else consumers.startEmbedded(queues);
     tell({ ready: true });
   } catch (e) {
-    tell({ failed: e.message });
+    tell({ failed: { message: e.message, code: e.code } });
     setTimeout(() => process.exit(2), 100);
   }
 }

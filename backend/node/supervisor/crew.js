@@ -75,7 +75,7 @@ export class Crew {
     cluster.setupPrimary({ exec: WORKER, args: [] });
   }
 
-  /** Starts all of them; done when each is ready. */
+  /** Starts all of them; done when each is ready. Rejects with the `code` of the system's error that kept one from it, if it was one. */
   async start() {
     await Promise.all(this.#members.map((m) => this.#begin(m).settled));
   }
@@ -196,12 +196,12 @@ export class Crew {
   #settled(member, life) {
     const settled = new Promise((resolve, reject) => {
       const late = setTimeout(() => reject(new Error(`${member.name} said nothing for too long`)), START_PATIENCE_MS);
-      const over = (done) => (value) => {
+      const over = (done) => (...values) => {
         clearTimeout(late);
-        done(value);
+        done(...values);
       };
       life.isReady = over(resolve);
-      life.isLost = over((why) => reject(new Error(`${member.name} did not start: ${why}`)));
+      life.isLost = over((why, code) => reject(Object.assign(new Error(`${member.name} did not start: ${why}`), { code })));
     });
     // Whoever waits hears of it; a later life's failure is told where it is started again.
     settled.catch(() => {});
@@ -215,7 +215,7 @@ export class Crew {
     else if (report.truth) this.#truths.write(report.truth);
     else if (report.priceChanged) this.#tellAll(report, life);
     else if (report.ended) life.ended = report.ended;
-    else if (report.failed) life.isLost(report.failed);
+    else if (report.failed) life.isLost(report.failed.message, report.failed.code);
     else if (report.ready) this.#isReady(member, life);
   }
 

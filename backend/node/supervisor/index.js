@@ -14,6 +14,9 @@ import { Crew } from './crew.js';
 import { refused, reserve, show } from './port.js';
 import { Truths } from './truths.js';
 
+/** How often ports are looked for until all processes have theirs. */
+const PORT_TRIES = 3;
+
 /**
  * Starts the workers and keeps them until it is told to end: by SIGTERM or SIGINT, by the control endpoint, or by the end of standard
  * input. Prints one line of JSON when all are ready.
@@ -22,7 +25,8 @@ import { Truths } from './truths.js';
 export async function supervise(options) {
   const token = process.env.DYNO_TOKEN;
   if (!token) throw new Error('the token of control and probe is empty: set DYNO_TOKEN');
-  const listen = await reserve(options.listen);
+  // First, so that one that is taken is said before anything is made.
+  await reserve(options.listen);
   const asked = askedToEnd(options.followStdin);
   const undo = [];
   /** First part of the names of whatever this start makes on servers, which goes at its end. */
@@ -38,15 +42,28 @@ export async function supervise(options) {
     const cache = checkedCache({ protection: options.cacheProtection }, cacheUrl !== undefined);
     const cachePrefix = `${run}:`;
     if (cacheUrl) undo.push(async () => (await import('../cache/redis.js')).sweep(cacheUrl, cachePrefix));
-    const { port: services } = await reserve({ host: '127.0.0.1', port: 0 });
-    const origin = { listen, workers: options.workers, file: database.file, cacheUrl, cachePrefix, cache, queues, secret, services };
-    const crew = new Crew(origin, options.workers, truths);
-    undo.push(() => crew.stop());
-    await Promise.race([crew.start(), asked.promise]);
+    const shared = { workers: options.workers, file: database.file, cacheUrl, cachePrefix, cache, queues, secret };
+    const { listen, crew } = await manned(options, { shared, truths, asked, undo });
     if (!asked.now) await control(options, { listen, crew, truths, token, asked, undo });
     await asked.promise;
   } finally {
     for (const step of undo.reverse()) await step().catch(() => {});
+  }
+}
+
+/** The crew at work, or as far as it came when it is told to end. Somebody may be quicker with a port that was found free; then others are tried. */
+async function manned(options, { shared, truths, asked, undo }) {
+  for (let tries = 1; ; tries += 1) {
+    const [listen, services] = [await reserve(options.listen), await reserve({ host: '127.0.0.1', port: 0 })];
+    const crew = new Crew({ ...shared, listen, services: services.port }, options.workers, truths);
+    undo.push(() => crew.stop());
+    try {
+      await Promise.race([crew.start(), asked.promise]);
+      return { listen, crew };
+    } catch (e) {
+      if (e.code !== 'EADDRINUSE' || tries === PORT_TRIES) throw e;
+      await crew.stop();
+    }
   }
 }
 

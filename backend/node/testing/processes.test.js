@@ -23,6 +23,9 @@ after(async () => {
 });
 
 const FULL = ['armed', 'onset', 'ended'];
+const QUICKER = new URL('./quicker.js', import.meta.url);
+/** As which the ports are given back by whoever looks for them; the first is the shop's, too, when it is known that it can be had. */
+const GIVEN_BACK = { shop: 2, services: 3 };
 
 /** Many requests at once, all of which must go well. */
 async function many(count, path, token) {
@@ -373,6 +376,21 @@ test('a rolling reload loses no request', async () => {
   assert.ok(statuses[200] > 50, `${statuses[200]} requests`);
   assert.deepEqual((await pids()).filter((p) => old.includes(p)), []);
 });
+
+for (const [whose, nth] of Object.entries(GIVEN_BACK)) {
+  test(`somebody who is quicker with the port of the ${whose} does not keep it from starting`, async (t) => {
+    const { url } = await own(`quick_${whose}`);
+    const more = { NODE_OPTIONS: `--import=${QUICKER}`, DYNO_TEST_QUICKER: String(nth) };
+    const quick = await RunningShop.start({ env: { DYNO_DATABASE_URL: url, ...more }, more: ['--rows', '1000'] });
+    t.after(() => quick.child.kill('SIGKILL'));
+    assert.equal((await quick.get('/products')).status, 200);
+    assert.equal((await quick.order('GET', '/v1/services')).status, 200);
+    const { json } = await quick.order('GET', '/v1/instances');
+    assert.deepEqual(json.instances.map((i) => [i.name, i.generation, i.deaths]), [['shop-0', 0, 0], ['shop-1', 0, 0], ['services-0', 0, 0]]);
+    assert.equal(await quick.end(), 0);
+    assert.equal(quick.said, '');
+  });
+}
 
 test('a reload of which the new process does not get ready leaves the old one where it is, and kept', async (t) => {
   const { url } = await own('reloaded');

@@ -56,7 +56,7 @@ async function start(settings) {
     await shop.start();
     tell({ ready: true });
   } catch (e) {
-    tell({ failed: e.message });
+    tell({ failed: { message: e.message, code: e.code } });
     setTimeout(() => process.exit(2), 100);
   }
 }
