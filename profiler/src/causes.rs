@@ -22,7 +22,7 @@ use crate::proof::Proofs;
 /// How much later than its effect a cause may seem to begin: two intervals of a 10 Hz lane, since
 /// each side's onset is known to one interval.
 const RESOLUTION: Duration = Duration::from_millis(200);
-/// The same for churn, whose beginning is known to a cell.
+/// The same where one of them is churn, whose beginning is known to a cell.
 const CHURN_RESOLUTION: Duration = RESOLUTION.saturating_add(heap_churn::CELL);
 /// How long after its cause was last seen an effect may begin: time for a queue to form.
 const REACH: Duration = Duration::from_secs(3);
@@ -93,7 +93,8 @@ fn causes_of(entries: &[Entry], effect: &Entry) -> Vec<Cause> {
 
 fn explains(cause: &Entry, effect: &Entry, m: &Mechanism) -> Option<String> {
     let (first, then) = (cause.finding.onset, effect.finding.onset);
-    let known_to = if m.effect == FindingKind::HeapChurn { CHURN_RESOLUTION } else { RESOLUTION };
+    let is_churn = [m.cause, m.effect].contains(&FindingKind::HeapChurn);
+    let known_to = if is_churn { CHURN_RESOLUTION } else { RESOLUTION };
     let in_order = first <= then + known_to && (!m.together || then <= cause.last + REACH);
     // A cause that was itself only noticed later than its effect's end explains nothing.
     if !in_order || cause.finding.status < Status::Likely {

@@ -174,7 +174,9 @@ impl Full<'_> {
 
 fn claim(timeline: &Timeline, at: RunTime, full: &Full) -> Claim {
     let since = |l: &Loop| loops::busy_since(timeline, l.instance, at, BACK, GAP);
-    let onset = full.loops.iter().filter_map(since).min().unwrap_or(full.span.start);
+    // A warm-up may fill the cores as it likes.
+    let warm = timeline.plan().warm_from().min(full.span.start);
+    let onset = full.loops.iter().filter_map(since).min().unwrap_or(full.span.start).max(warm);
     let burner = full.burner(timeline);
     let hot = functions::hottest(timeline, kinds::PROFILE_CPU, Span::new(at.back(PROFILED), at));
     Claim {
