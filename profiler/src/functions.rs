@@ -35,8 +35,8 @@ pub fn most_seen<'a>(looks: impl Iterator<Item = &'a str>) -> Option<Seen<'a>> {
 /// A function and its share of a profile.
 pub type Share = (String, f64);
 
-/// The function with the greatest share in the last profiles of `kind` within `span`, if that is worth a name: the mean over the processes that
-/// were profiled, so that one busy process of many is not all of them.
+/// The function with the greatest share in the last profiles of `kind` within `span`, if that is worth a name: the mean over the processes of
+/// which a profile told somebody, so that one busy process of many is not all of them.
 pub fn hottest(timeline: &Timeline, kind: &str, span: Span) -> Option<Share> {
     let events: Vec<&Event> = timeline.events(kind, span).collect();
     let mut newest: BTreeMap<&str, RunTime> = BTreeMap::new();

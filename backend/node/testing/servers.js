@@ -10,6 +10,9 @@ import { join } from 'node:path';
 
 /** Servers are up within a few seconds on an idle machine; this one may be busy. */
 const PATIENCE_MS = 90_000;
+/** Among so many from this one on is each server's port. */
+const FIRST_PORT = 10_000;
+const PORTS = 20_000;
 /** Kept out of every message: tests look for it. */
 export const PASSWORD = 'pa55-of-the-stores';
 /** Who runs servers when the tests are run by root, which PostgreSQL refuses. */
@@ -135,12 +138,11 @@ export function connects(port) {
   });
 }
 
-/** A port that is free at this moment. */
+/** A port that is free at this moment, below those that the system gives to whoever asks for any: nobody else comes by it before the server. */
 export function freePort() {
+  const port = FIRST_PORT + Math.floor(Math.random() * PORTS);
   return new Promise((resolve) => {
-    const server = net.createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
+    const server = net.createServer().listen(port, '127.0.0.1', () => server.close(() => resolve(port)));
+    server.once('error', () => resolve(freePort()));
   });
 }

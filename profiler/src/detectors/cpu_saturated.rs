@@ -90,6 +90,10 @@ struct Full<'a> {
 
 fn find(timeline: &Timeline, at: RunTime) -> Option<Claim> {
     let span = window::last(at, WINDOW_S);
+    // A warm-up may fill the cores as it likes.
+    if span.start < timeline.plan().warm_from() {
+        return None;
+    }
     let mut loops = loops::read(timeline, span);
     let serving = loops.iter().filter(|l| l.requests > 0.0).count();
     loops.retain(|l| l.busy >= BUSY && l.cpu.is_some());
@@ -174,9 +178,8 @@ impl Full<'_> {
 
 fn claim(timeline: &Timeline, at: RunTime, full: &Full) -> Claim {
     let since = |l: &Loop| loops::busy_since(timeline, l.instance, at, BACK, GAP);
-    // A warm-up may fill the cores as it likes.
-    let warm = timeline.plan().warm_from().min(full.span.start);
-    let onset = full.loops.iter().filter_map(since).min().unwrap_or(full.span.start).max(warm);
+    let onset = full.loops.iter().filter_map(since).min().unwrap_or(full.span.start);
+    let onset = onset.max(timeline.plan().warm_from());
     let burner = full.burner(timeline);
     let hot = functions::hottest(timeline, kinds::PROFILE_CPU, Span::new(at.back(PROFILED), at));
     Claim {

@@ -17,13 +17,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use timeline::clock::RunTime;
-use timeline::facts::LoadModel;
 use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Remedy, Series, Severity, Span, Status, Timeline, Unit};
 
+mod demand;
+
+use self::demand::Demand;
 use super::{Answer, Claim, ONSET, episodes, evidence, plural, they};
-use crate::stats::{Durations, longer_than, trend};
+use crate::stats::{Durations, longer_than};
 use crate::window;
 
 /// Window of the rule for lasting saturation, seconds.
@@ -69,8 +71,6 @@ const LAW_CELLS: usize = 10;
 const LAW_ACQUISITIONS: u64 = 50;
 /// Wait that hurts whatever the service does: people notice a quarter of a second.
 const CRITICAL_WAIT_NS: f64 = 250e6;
-/// Share of sessions that may be taken as waiting at most; beyond it the closed-loop correction is all extrapolation.
-const MOST_WAITING_SHARE: f64 = 0.95;
 /// CPU of the whole host from which on it, not the pool, may be short.
 const CPU_SHORT: f64 = 0.95;
 /// ... and with this share of it in the hands of others no verdict on a pool is possible. The system's own
@@ -78,10 +78,6 @@ const CPU_SHORT: f64 = 0.95;
 const OTHERS_SHARE: f64 = 0.4;
 /// Growth of the hold time that contradicts a pool that is merely too small.
 const HOLD_GROWTH: f64 = 1.5;
-/// Standard errors on either side of an interval that holds the truth in 19 of 20 cases.
-const INTERVAL: f64 = 1.96;
-/// Square-root staffing (Halfin and Whitt 1981): with `a + 2 sqrt(a)` servers fewer than 3 in 100 wait.
-const STAFFING: f64 = 2.0;
 /// Silence after which the saturation has ended.
 const QUIET: Duration = Duration::from_secs(8);
 /// Values of levels are carried for so long.
@@ -341,54 +337,6 @@ fn asked(parts: &[Part], span: Span) -> Option<f64> {
     let count: u64 = lanes.filter(|i| cells.contains(&cell(i.0.end))).map(|i| i.1.count()).sum();
     let seconds = cells.len() as f64 * CELL.as_secs_f64();
     (count > 0).then(|| count as f64 / seconds)
-}
-
-/// What the load wants of the pool, were nobody to wait.
-struct Demand {
-    /// Acquisitions per second.
-    rate: f64,
-    /// Mean hold, nanoseconds.
-    hold: f64,
-    /// Half the 95 % interval of their product, as a share of it: arrivals are counted (Poisson), holds are averaged.
-    within: f64,
-}
-
-impl Demand {
-    /// Arrivals are what was acquired, plus what gave up, plus what the queue grew by. Sessions that
-    /// wait do not ask again: with `n` sessions of which `q` wait, the others ask at the rate of `n - q`,
-    /// so all of them would ask `1 / (1 - q/n)` times as often. (The interactive response time law with
-    /// the wait taken out; it holds before and after a queue has settled.)
-    fn of(timeline: &Timeline, pool: &str, seen: &Seen) -> Option<Self> {
-        let seconds = window::seconds(seen.span);
-        let sums = window::summed(timeline, &lane(pool, "waiters"), seen.span, 30, CARRY);
-        let growth = trend(&sums).filter(|t| t.rising > 0.9).map_or(0.0, |t| t.slope.max(0.0));
-        // Requests that come on their own wait for nobody's reply.
-        let open = timeline.plan().phase_at(seen.span.start).is_some_and(|p| p.model == LoadModel::Requests);
-        let sessions = window::summed(timeline, names::OPEN_SESSIONS, seen.span, 10, Duration::from_secs(2));
-        let sessions =
-            crate::stats::median(sessions.iter().map(|s| s.1).collect()).filter(|&n| n >= 1.0 && !open);
-        let waiting = sessions.map_or(0.0, |n| (seen.waiters_mean / n).clamp(0.0, MOST_WAITING_SHARE));
-        let arrivals = seen.asked? + growth + seen.timeouts / seconds;
-        let counted = (seen.wait.count().max(1) as f64).recip();
-        let within = INTERVAL * (counted + seen.hold.mean_error().unwrap_or(1.0).powi(2)).sqrt();
-        Some(Self { rate: arrivals / (1.0 - waiting), hold: seen.hold.mean_ns()?, within })
-    }
-
-    /// Connections busy on average.
-    fn busy(&self) -> f64 {
-        self.rate * self.hold / 1e9
-    }
-
-    /// The 95 % interval of [`Demand::busy`].
-    fn interval(&self) -> (f64, f64) {
-        (self.busy() * (1.0 - self.within).max(0.0), self.busy() * (1.0 + self.within))
-    }
-
-    /// Connections with which few wait.
-    fn staffed(&self) -> f64 {
-        let a = self.busy();
-        (a + STAFFING * a.sqrt()).ceil()
-    }
 }
 
 fn claim(timeline: &Timeline, at: RunTime, pool: &str, parts: &[Part], seen: &Seen) -> Claim {

@@ -14,6 +14,8 @@ use super::{Sink, SourceEvent};
 
 /// Most different stacks that are kept; further ones count as `[others]`.
 const MOST_STACKS: usize = 20_000;
+/// Most bytes of all their frames' names: a native stack of forty takes 2 KB.
+const MOST_BYTES: usize = 32 << 20;
 /// What further stacks count as.
 const OTHERS: &str = "[others]";
 
@@ -48,22 +50,33 @@ pub(super) fn tell_most(
 
 /// Samples by stack, shared between the threads that take them.
 #[derive(Debug, Clone, Default)]
-pub struct Stacks(Arc<Mutex<BTreeMap<String, u64>>>);
+pub struct Stacks(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    samples: BTreeMap<String, u64>,
+    bytes: usize,
+}
 
 impl Stacks {
     /// Adds `samples` of a stack: its frames from the outermost on, without semicolons.
     pub(super) fn add(&self, frames: &[String], samples: u64) {
-        let mut stacks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let stack = frames.join(";");
-        let room = stacks.len() < MOST_STACKS || stacks.contains_key(&stack);
-        *stacks.entry(if room { stack } else { OTHERS.to_owned() }).or_default() += samples;
+        if let Some(known) = kept.samples.get_mut(&stack) {
+            *known += samples;
+            return;
+        }
+        let room = kept.samples.len() < MOST_STACKS && kept.bytes + stack.len() <= MOST_BYTES;
+        kept.bytes += if room { stack.len() } else { 0 };
+        *kept.samples.entry(if room { stack } else { OTHERS.to_owned() }).or_default() += samples;
     }
 
     /// In pprof's form (`profile.proto`, not compressed); none without samples.
     #[must_use]
     pub fn pprof(&self) -> Option<Vec<u8>> {
-        let stacks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (!stacks.is_empty()).then(|| form(&stacks).encode_to_vec())
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (!kept.samples.is_empty()).then(|| form(&kept.samples).encode_to_vec())
     }
 }
 
@@ -117,6 +130,8 @@ impl Texts {
 
 #[cfg(test)]
 mod tests {
+    use timeline::event::LABEL_MAX;
+
     use super::*;
 
     fn stack(frames: &[&str]) -> Vec<String> {
@@ -140,7 +155,14 @@ mod tests {
     fn a_target_that_makes_up_stacks_costs_bounded_memory() {
         let stacks = Stacks::default();
         (0..MOST_STACKS + 500).for_each(|i| stacks.add(&[format!("f{i}")], 1));
-        let stacks = stacks.0.lock().unwrap();
-        assert_eq!((stacks.len(), stacks[OTHERS]), (MOST_STACKS + 1, 500));
+        let kept = stacks.0.lock().unwrap();
+        assert_eq!((kept.samples.len(), kept.samples[OTHERS]), (MOST_STACKS + 1, 500));
+        drop(kept);
+        let (large, frame) = (Stacks::default(), "f".repeat(LABEL_MAX));
+        (0..MOST_STACKS).for_each(|i| large.add(&vec![format!("{i}{frame}"); 200], 1));
+        let kept = large.0.lock().unwrap();
+        assert!(
+            kept.samples.len() < 1_000 && kept.samples.keys().map(String::len).sum::<usize>() <= MOST_BYTES
+        );
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use dynamometer_profiler::sources::attach_redis;
 use timeline::lane::names;
 
+use crate::servers::free_port;
 use crate::watched::{Kept, soon};
 
 const GRACE: Duration = Duration::from_secs(3);
@@ -54,10 +55,6 @@ impl Drop for Server {
         drop(self.0.kill());
         drop(self.0.wait());
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[test]

@@ -114,6 +114,27 @@ fn who_allocates_what_is_dropped_and_what_stays_is_named() {
 }
 
 #[test]
+fn a_profile_does_not_keep_a_process_from_ending() {
+    let mut ended_by_itself = 0;
+    while ended_by_itself < 3 {
+        let server = Server::node(SERVER);
+        let (attached, kept) = attach(&[Place::Process(server.pid())], Some(server.port));
+        soon("a reason for a profile", || {
+            server.get("/block");
+            !lasted(&kept, kinds::PAUSE_WORKER_STALL).is_empty()
+        });
+        server.get("/end");
+        assert!(attached.join(GRACE));
+        if !kept.0.lock().unwrap().events.iter().any(|e| e.kind == kinds::PROFILE_CPU) {
+            return;
+        }
+        // It came to its end before the process was told to, or the process waited for it.
+        ended_by_itself += 1;
+    }
+    panic!("each of three processes waited until its profile was taken");
+}
+
+#[test]
 fn nothing_is_changed_in_the_midst_of_what_node_does_for_itself() {
     let script = r"
         const source = require('fs').readFileSync(process.argv[2], 'utf8');

@@ -6,7 +6,9 @@ pub mod rabbit;
 pub mod redis;
 
 use std::fs::File;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::TcpListener;
+use std::ops::Range;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -16,6 +18,8 @@ use tempfile::TempDir;
 
 /// Servers are up within a few seconds on an idle machine; this one may be busy.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// Among these is each server's port.
+const PORTS: Range<u16> = 10_000..30_000;
 /// Who runs servers when the tests are run by root, which PostgreSQL refuses. Every system has this user.
 const NOBODY: &str = "nobody";
 
@@ -117,9 +121,10 @@ pub fn command(program: &Path, home: &Path) -> Command {
     command
 }
 
-/// A port that is free at this moment.
+/// A port that is free at this moment, below those that the system gives to whoever asks for any: nobody else comes by it before the server.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let any = || PORTS.start + (RandomState::new().build_hasher().finish() % PORTS.len() as u64) as u16;
+    std::iter::repeat_with(any).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
 /// Starts a server whose output goes to a file in its folder, and waits until `ready` says so.

@@ -28,8 +28,8 @@ pub fn left(timeline: &Timeline, span: Span) -> Option<f64> {
     let (mut grown, mut stayed) = (0.0, 0.0);
     let (mut all, mut looked_at) = (0.0, 0.0);
     for instance in window::instances(timeline, names::HEAP_LIVE) {
-        let live = window::of_instance(timeline, names::HEAP_LIVE, instance)?;
-        let old = window::of_instance(timeline, names::HEAP_OLD, instance)?;
+        let lane = |name| window::of_instance(timeline, name, instance);
+        let (Some(live), Some(old)) = (lane(names::HEAP_LIVE), lane(names::HEAP_OLD)) else { continue };
         let (first, last) = (old.at(span.start, CARRY), old.at(span.end, CARRY));
         let growth = first.zip(last).map_or(0.0, |(first, last)| (last - first).max(0.0));
         all += growth;

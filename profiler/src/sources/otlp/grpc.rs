@@ -39,8 +39,8 @@ const IDLE: Duration = Duration::from_secs(300);
 const STREAMS: u32 = 8;
 /// Bodies that are read at once, of all connections; the others wait.
 const BODIES: usize = 4;
-/// What a sender may send ahead, of one call and of all that it makes at once.
-const WINDOW: u32 = 1 << 20;
+/// What a sender may send ahead, of one call: one whose body is not read yet leaves the others of its connection room.
+const WINDOW: u32 = 128 << 10;
 /// Longest head, unpacked.
 const HEAD_MAX: u32 = 8 << 10;
 /// In front of a message: whether it is packed, and how long it is.
@@ -148,7 +148,7 @@ async fn serve((stream, ahead): Came, _place: OwnedSemaphorePermit, desk: Desk, 
     let stream = tokio::io::join(Cursor::new(ahead).chain(reads), writes);
     let mut server = h2::server::Builder::new();
     server.max_concurrent_streams(STREAMS).max_header_list_size(HEAD_MAX);
-    server.initial_window_size(WINDOW).initial_connection_window_size(WINDOW);
+    server.initial_window_size(WINDOW).initial_connection_window_size(STREAMS * WINDOW);
     let Ok(Ok(mut connection)) = timeout(PATIENCE, server.handshake::<_, Bytes>(stream)).await else {
         return;
     };
@@ -180,9 +180,14 @@ fn tokio_stream(stream: TcpStream) -> io::Result<tokio::net::TcpStream> {
 async fn answer(request: ::http::Request<RecvStream>, respond: SendResponse<Bytes>, desk: Desk) {
     let (head, body) = request.into_parts();
     let agent = head.headers.get(USER_AGENT).map(|a| String::from_utf8_lossy(a.as_bytes()).into_owned());
-    let Ok(_body) = desk.bodies.acquire().await else { return };
+    let wanted = wanted(&head);
+    // Only what is read waits for a place among those that are, and keeps it until it is settled.
+    let place = if wanted.is_ok() { desk.bodies.acquire().await.ok() } else { None };
     let late = || Refusal::new(408, "a call that did not come within 2 s");
-    let read = timeout(PATIENCE, message(&head, body)).await.unwrap_or_else(|_| Err(late()));
+    let read = match wanted {
+        Ok(()) => timeout(PATIENCE, message(&head, body)).await.unwrap_or_else(|_| Err(late())),
+        Err(refusal) => Err(refusal),
+    };
     let (answer, settled) = oneshot::channel();
     let agent = clean(&agent.unwrap_or_default(), AGENT_MAX);
     if desk.read.send(Call { agent, read, answer }).await.is_err() {
@@ -191,10 +196,11 @@ async fn answer(request: ::http::Request<RecvStream>, respond: SendResponse<Byte
     if let Ok(outcome) = settled.await {
         drop(tell(respond, &outcome)); // who has hung up has no use for it
     }
+    drop(place);
 }
 
-/// The message of a call for metrics.
-async fn message(head: &request::Parts, mut body: RecvStream) -> Result<Request, Refusal> {
+/// Is it a call for metrics?
+fn wanted(head: &request::Parts) -> Result<(), Refusal> {
     let path = head.uri.path();
     if path != EXPORT {
         let why = format!("`{}` is not taken, only {EXPORT}", clean(path, AGENT_MAX));
@@ -204,6 +210,11 @@ async fn message(head: &request::Parts, mut body: RecvStream) -> Result<Request,
     if head.method != Method::POST || !kind.starts_with(b"application/grpc") {
         return Err(Refusal::new(415, "no call of gRPC"));
     }
+    Ok(())
+}
+
+/// Its message.
+async fn message(head: &request::Parts, mut body: RecvStream) -> Result<Request, Refusal> {
     let mut bytes = Vec::new();
     while let Some(part) = body.data().await {
         let part = part.map_err(|_| Refusal::new(400, "a call that is cut off"))?;

@@ -472,7 +472,8 @@ impl Watcher {
 
     /// Reads it on a thread, and has it profiled on another.
     fn run(self, crew: &Crew, stacks: &Stacks, sink: &Shared) {
-        let profiles = Profiles::new(self.process.address, &self.instance, &self.signs, stacks.clone());
+        let Process { place, address, .. } = self.process;
+        let profiles = Profiles::new(place, address, &self.instance, &self.signs, stacks.clone());
         crew.run(self, sink.clone());
         crew.run(profiles, sink.clone());
     }
@@ -501,6 +502,9 @@ impl Source for Watcher {
     fn poll(&mut self, sink: &mut dyn Sink) {
         let read = self.read(sink);
         self.over = read.as_ref().is_err_and(V8Error::is_final);
+        if self.over || matches!(read, Err(V8Error::Ending)) {
+            self.signs.end();
+        }
         self.troubles.after(&self.instance, read, V8Error::state, sink);
         self.age.tell(self.newest, MonoNs::now(), sink);
     }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::frames::{Frame, MAX_FRAMES, MAX_NODES, MAX_STACKS};
+use super::frames::{MAX_FRAMES, MAX_NODES, MAX_STACKS, Shared, shared};
 use super::{PATIENCE, Session, V8Error};
 use crate::sources::v8::devtools::malformed;
 
@@ -35,7 +35,7 @@ pub(super) fn begin(session: &mut Session, all: bool) -> Result<(), V8Error> {
 }
 
 /// Each stack that has allocated, outermost frame first, with its bytes.
-pub(super) fn end(session: &mut Session) -> Result<Vec<(Vec<Frame>, u64)>, V8Error> {
+pub(super) fn end(session: &mut Session) -> Result<Vec<(Vec<Shared>, u64)>, V8Error> {
     #[derive(Deserialize)]
     struct Stopped {
         profile: Profile,
@@ -52,7 +52,8 @@ pub(super) fn end(session: &mut Session) -> Result<Vec<(Vec<Frame>, u64)>, V8Err
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Node<'a> {
-    call_frame: Frame,
+    #[serde(deserialize_with = "shared")]
+    call_frame: Shared,
     self_size: f64,
     #[serde(borrow)]
     children: Vec<&'a RawValue>,
@@ -60,12 +61,12 @@ struct Node<'a> {
 
 /// A function, who called it, and how many did above that.
 struct Called {
-    frame: Frame,
+    frame: Shared,
     by: Option<usize>,
     depth: usize,
 }
 
-fn stacks(head: &RawValue) -> Result<Vec<(Vec<Frame>, u64)>, serde_json::Error> {
+fn stacks(head: &RawValue) -> Result<Vec<(Vec<Shared>, u64)>, serde_json::Error> {
     let mut called: Vec<Called> = Vec::new();
     let mut sizes = Vec::new();
     let mut pending: Vec<(Option<usize>, &RawValue)> = vec![(None, head)];
@@ -84,7 +85,7 @@ fn stacks(head: &RawValue) -> Result<Vec<(Vec<Frame>, u64)>, serde_json::Error> 
     let stack = |mut at: Option<usize>| {
         let mut frames = Vec::new();
         while let Some(one) = at.map(|at| &called[at]) {
-            frames.extend((!one.frame.is_idle()).then(|| one.frame.clone()));
+            frames.extend((!one.frame.is_idle()).then(|| Shared::clone(&one.frame)));
             at = one.by;
         }
         frames.reverse();
@@ -101,7 +102,7 @@ mod tests {
     use super::super::frames::responsible;
     use super::*;
 
-    fn read(text: &str) -> Result<Vec<(Vec<Frame>, u64)>, serde_json::Error> {
+    fn read(text: &str) -> Result<Vec<(Vec<Shared>, u64)>, serde_json::Error> {
         stacks(serde_json::from_str(text).unwrap())
     }
 

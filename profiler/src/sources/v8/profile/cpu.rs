@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::frames::{Frame, MAX_FRAMES, MAX_NODES, MAX_STACKS};
+use super::frames::{MAX_FRAMES, MAX_NODES, MAX_STACKS, Shared, shared};
 use super::{PATIENCE, Session, V8Error};
 
 /// From sample to sample, us.
@@ -20,7 +20,7 @@ pub(super) fn begin(session: &mut Session) -> Result<(), V8Error> {
 }
 
 /// Each stack that was seen, outermost frame first, with its samples. Idle ones are left out.
-pub(super) fn end(session: &mut Session) -> Result<Vec<(Vec<Frame>, u64)>, V8Error> {
+pub(super) fn end(session: &mut Session) -> Result<Vec<(Vec<Shared>, u64)>, V8Error> {
     #[derive(Deserialize)]
     struct Stopped {
         profile: CpuProfile,
@@ -39,13 +39,14 @@ struct CpuProfile {
 #[serde(rename_all = "camelCase")]
 struct Node {
     id: u64,
-    call_frame: Frame,
+    #[serde(deserialize_with = "shared")]
+    call_frame: Shared,
     #[serde(default)]
     children: Vec<u64>,
 }
 
 impl CpuProfile {
-    fn stacks(&self) -> Vec<(Vec<Frame>, u64)> {
+    fn stacks(&self) -> Vec<(Vec<Shared>, u64)> {
         let nodes: BTreeMap<u64, &Node> = self.nodes.iter().take(MAX_NODES).map(|n| (n.id, n)).collect();
         let parents: BTreeMap<u64, u64> =
             nodes.values().flat_map(|n| n.children.iter().map(|c| (*c, n.id))).collect();
@@ -91,7 +92,7 @@ mod tests {
         let stacks = profile.stacks();
         let shown: Vec<(String, u64)> = stacks
             .iter()
-            .map(|(f, n)| (f.iter().map(Frame::shown).collect::<Vec<_>>().join(";"), *n))
+            .map(|(f, n)| (f.iter().map(|f| f.shown()).collect::<Vec<_>>().join(";"), *n))
             .collect();
         assert_eq!(shown[0].0, "login (shop/login.js:7);hashSync (bcryptjs/index.js:100);a,b");
         assert_eq!(stacks.iter().map(|s| s.1).sum::<u64>(), 5, "idle samples and unknown ones do not count");

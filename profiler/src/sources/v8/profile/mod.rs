@@ -13,10 +13,10 @@ use std::time::Duration;
 use timeline::MonoNs;
 use timeline::event::kinds;
 
-use self::frames::{Frame, responsible};
+use self::frames::{Shared, responsible};
 use self::signs::Wanted;
-use super::V8Error;
 use super::devtools::Session;
+use super::{Place, V8Error, inspector};
 use crate::sources::stacks::{Stacks, tell_most};
 use crate::sources::{Sink, Source};
 
@@ -27,8 +27,8 @@ mod signs;
 
 pub(super) use self::signs::Signs;
 
-/// How often one looks whether there is something to do.
-const LOOK: Duration = Duration::from_millis(250);
+/// How often one looks whether there is something to do, and whether the process wants to end, for which it waits until a profile of it is ended.
+const LOOK: Duration = Duration::from_millis(100);
 /// Longest time for a profile to come.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// Least in all, bytes, that must stay: of less the samples are a handful, and of what requests under way hold; and that must be allocated:
@@ -93,7 +93,7 @@ impl Question {
     }
 
     /// Each stack, outermost frame first, with its samples, or its bytes.
-    fn end(self, session: &mut Session) -> Result<Vec<(Vec<Frame>, u64)>, V8Error> {
+    fn end(self, session: &mut Session) -> Result<Vec<(Vec<Shared>, u64)>, V8Error> {
         match self {
             Self::Cpu => cpu::end(session),
             Self::Allocated | Self::Retained => allocations::end(session),
@@ -103,6 +103,7 @@ impl Question {
 
 /// The profiler of one process.
 pub(super) struct Profiles {
+    place: Place,
     address: SocketAddr,
     instance: String,
     label: String,
@@ -130,10 +131,11 @@ struct Running {
 }
 
 impl Profiles {
-    /// Of the process whose inspector is at `address`; `signs` are seen by whoever reads it.
-    pub fn new(address: SocketAddr, instance: &str, signs: &Signs, stacks: Stacks) -> Self {
+    /// Of the process at `place`, whose inspector is at `address`; `signs` are seen by whoever reads it.
+    pub fn new(place: Place, address: SocketAddr, instance: &str, signs: &Signs, stacks: Stacks) -> Self {
         let now = Some(MonoNs::now());
         Self {
+            place,
             address,
             instance: instance.to_owned(),
             label: format!("profile of {instance}"),
@@ -150,6 +152,10 @@ impl Profiles {
         let now = MonoNs::now();
         let due = |t: &&mut Turn| wanted[t.question as usize] && t.not_before.is_some_and(|at| now >= at);
         let Some(turn) = self.turns.iter_mut().find(due) else { return };
+        // Another process may listen there by now.
+        if matches!(self.place, Place::Process(pid) if !inspector::is_of(pid, self.address)) {
+            return;
+        }
         let question = turn.question;
         let begun = Session::open(self.address).and_then(|mut session| {
             question.begin(&mut session)?;
@@ -174,7 +180,7 @@ impl Profiles {
     fn tell(
         &self,
         question: Question,
-        stacks: Vec<(Vec<Frame>, u64)>,
+        stacks: Vec<(Vec<Shared>, u64)>,
         since: MonoNs,
         sink: &mut dyn Sink,
     ) -> bool {
@@ -186,7 +192,7 @@ impl Profiles {
             }
             if question == Question::Cpu {
                 let outermost = std::iter::once(self.instance.clone());
-                let shown: Vec<String> = outermost.chain(frames.iter().map(Frame::shown)).collect();
+                let shown: Vec<String> = outermost.chain(frames.iter().map(|f| f.shown())).collect();
                 self.stacks.add(&shown, weight);
             }
         }
@@ -226,6 +232,10 @@ impl Source for Profiles {
     }
 
     fn poll(&mut self, sink: &mut dyn Sink) {
+        if self.wanted.is_ending() {
+            self.running = None;
+            return;
+        }
         let over = |r: &mut Running| MonoNs::now().since(r.since) >= r.question.length();
         if let Some(running) = self.running.take_if(over) {
             self.end(running, sink);

@@ -28,16 +28,24 @@ const LEAST_SHARE: f64 = 0.1;
 
 /// What is worth asking, from whoever reads a process to whoever profiles it.
 #[derive(Debug, Default)]
-pub(super) struct Wanted([AtomicBool; 3]);
+pub(super) struct Wanted {
+    questions: [AtomicBool; 3],
+    ending: AtomicBool,
+}
 
 impl Wanted {
     fn set(&self, question: Question) {
-        self.0[question as usize].store(true, Ordering::Relaxed);
+        self.questions[question as usize].store(true, Ordering::Relaxed);
     }
 
     /// What was worth asking since the last look.
     pub fn take(&self) -> [bool; 3] {
-        [0, 1, 2].map(|at: usize| self.0[at].swap(false, Ordering::Relaxed))
+        [0, 1, 2].map(|at: usize| self.questions[at].swap(false, Ordering::Relaxed))
+    }
+
+    /// Does the process want to end, or has it?
+    pub fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
     }
 }
 
@@ -54,8 +62,14 @@ impl Signs {
         Arc::clone(&self.wanted)
     }
 
+    /// The process is about to end, or has ended: a profile that is being taken would keep it from it.
+    pub fn end(&self) {
+        self.wanted.ending.store(true, Ordering::Relaxed);
+    }
+
     /// What a process answered.
     pub fn see(&mut self, batch: &Batch) {
+        self.wanted.ending.store(false, Ordering::Relaxed);
         let place = |name: &str| batch.lanes.iter().position(|l| l.name == name);
         let [busy, allocated, old, used] =
             [names::LOOP_UTILISATION, names::HEAP_ALLOCATED, names::HEAP_OLD, names::HEAP_USED].map(place);
