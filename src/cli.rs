@@ -164,13 +164,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "VERSION", value_parser = ["1.1", "2", "auto"])]
     pub http: Option<String>,
     /// With --url: the method [default: GET, or POST with a body].
-    #[arg(long, value_name = "METHOD", requires = "url")]
+    #[arg(long, value_name = "METHOD", requires = "url", conflicts_with = "scenario")]
     pub method: Option<String>,
     /// With --url: the body; ${uuid()}, ${int(1, 9)} and other functions work in it.
-    #[arg(long, value_name = "TEXT", requires = "url")]
+    #[arg(long, value_name = "TEXT", requires = "url", conflicts_with = "scenario")]
     pub body: Option<String>,
     /// With --url: a header, such as 'Authorization: Bearer abc'. Can be repeated.
-    #[arg(long, short = 'H', value_name = "HEADER", requires = "url")]
+    #[arg(long, short = 'H', value_name = "HEADER", requires = "url", conflicts_with = "scenario")]
     pub header: Vec<String>,
     /// Values for the scenario's variables.
     #[command(flatten)]

@@ -6,6 +6,7 @@ use timeline::text::clean_page;
 
 use crate::cli::{PlanArgs, Vars};
 use crate::outcome::{Outcome, UserError};
+use crate::sources::Attach;
 
 /// `dyno scenarios list`
 pub fn list(json: bool) -> anyhow::Result<Outcome> {
@@ -34,8 +35,9 @@ pub fn check(names: &[String], vars: &Vars) -> anyhow::Result<Outcome> {
     let overrides = overrides(vars);
     let mut wrong = Vec::new();
     for name in names {
-        match scenarios::load(name, &overrides) {
-            Ok(_) => print(&format!("{name}: good\n")).map(|_| ())?,
+        let read = scenarios::load(name, &overrides).map_err(anyhow::Error::from);
+        match read.and_then(|plan| Attach::check(name, &plan.attach)) {
+            Ok(()) => print(&format!("{name}: good\n")).map(|_| ())?,
             Err(e) => wrong.push(e.to_string()),
         }
     }

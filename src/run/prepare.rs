@@ -41,6 +41,10 @@ pub struct Job {
 pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
     let (mut plan, text) = match &args.url {
         Some(url) => {
+            if let Some((name, _)) = args.vars.env.first() {
+                let why = format!("-e {name}: --url has no variables; expected a scenario that takes it");
+                return Err(UserError::wrong(why));
+            }
             let quick = Quick {
                 url: url.clone(),
                 load: (&args.load).into(),
@@ -63,6 +67,7 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
                 vars: args.vars.env.iter().cloned().collect(),
             };
             let mut plan = scenarios::load(name, &overrides).map_err(UserError::wrong)?;
+            Attach::check(name, &plan.attach)?;
             plan.replace_load(&(&args.load).into()).map_err(UserError::wrong)?;
             (plan, scenarios::text_of(name).map_err(UserError::wrong)?)
         }

@@ -74,18 +74,22 @@ const FORMS: &[Form] = &[
 ];
 
 impl Attach {
-    /// What `--attach` or a scenario's `attach` says.
+    /// What `--attach` says.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
-        let (word, value) = text.split_once('=').map_or((text, None), |(word, value)| (word, Some(value)));
-        let read = FORMS.iter().find(|form| form.0 == word).map_or(Err(None), |form| form.2(value));
-        read.map_err(|why| {
-            let why = why.unwrap_or_else(|| {
-                let forms: Vec<&str> = FORMS.iter().map(|form| form.1).collect();
-                format!("expected one of {}", forms.join(", "))
-            });
-            let said = value.map_or(word.to_owned(), |value| format!("{word}={}", shown(value)));
-            UserError::wrong(format!("--attach {said}: {why}"))
-        })
+        Self::read(text).map_err(|why| mistake("--attach", text, why))
+    }
+
+    fn read(text: &str) -> Result<Self, Option<String>> {
+        let (word, value) = parts(text);
+        FORMS.iter().find(|form| form.0 == word).map_or(Err(None), |form| form.2(value))
+    }
+
+    /// Looks at the `attach` of the scenario called `name`. What the environment lacks for it is no mistake of a scenario.
+    pub fn check(name: &str, texts: &[String]) -> anyhow::Result<()> {
+        match texts.iter().find(|text| matches!(Self::read(text), Err(None))) {
+            Some(text) => Err(mistake(&format!("{name}: [target] attach"), text, None)),
+            None => Ok(()),
+        }
     }
 
     /// Is it V8's inspector? Who names it on the command line has said that it may be opened.
@@ -97,6 +101,21 @@ impl Attach {
     pub fn parse_all(texts: &[String]) -> anyhow::Result<Vec<Self>> {
         texts.iter().map(|text| Self::parse(text)).collect()
     }
+}
+
+/// Its word, and what stands behind the `=`.
+fn parts(text: &str) -> (&str, Option<&str>) {
+    text.split_once('=').map_or((text, None), |(word, value)| (word, Some(value)))
+}
+
+fn mistake(whence: &str, text: &str, why: Option<String>) -> anyhow::Error {
+    let why = why.unwrap_or_else(|| {
+        let forms: Vec<&str> = FORMS.iter().map(|form| form.1).collect();
+        format!("expected one of {}", forms.join(", "))
+    });
+    let (word, value) = parts(text);
+    let said = value.map_or(word.to_owned(), |value| format!("{word}={}", shown(value)));
+    UserError::wrong(format!("{whence} {said}: {why}"))
 }
 
 fn bare(value: Option<&str>, attach: Attach) -> Result<Attach, Option<String>> {

@@ -119,10 +119,18 @@ fn har(log: har::Log, options: &Options) -> Result<Imported, Wrong> {
             "an object with `log` that holds `entries` (HAR 1.2), or with `openapi` (3.0 or 3.1)",
         ));
     }
+    if options.target.is_some() {
+        let wrong = Wrong::new("--target: a recording says itself what it asks");
+        return Err(wrong.expected("--origin for one of several, or a description of an interface"));
+    }
     finish(ImportKind::Har, har::draft(log, options)?)
 }
 
 fn openapi(bytes: &[u8], options: &Options) -> Result<Imported, Wrong> {
+    if options.origin.is_some() {
+        let wrong = Wrong::new("--origin: a description of an interface has no origins");
+        return Err(wrong.expected("--target for another address, or a recording"));
+    }
     finish(ImportKind::OpenApi, openapi::draft(bytes, options)?)
 }
 

@@ -3,7 +3,7 @@
 use toml::de::DeValue;
 
 use super::keys;
-use super::reader::{Fields, Reader, Value, check_name, number};
+use super::reader::{Fields, Reader, Value, check_name, number, whole};
 use crate::mistake::{Wrong, quoted};
 use crate::plan::{Feeder, Order};
 use crate::text::functions::MAX_ZIPF_EXPONENT;
@@ -126,12 +126,24 @@ fn plain(reader: &Reader<'_>, cell: &Value<'_>) -> Option<String> {
     match cell.get_ref() {
         DeValue::String(text) => Some(text.to_string()),
         DeValue::Boolean(b) => Some(b.to_string()),
-        DeValue::Integer(_) | DeValue::Float(_) => number(cell.get_ref()).map(|n| n.to_string()),
+        number @ (DeValue::Integer(_) | DeValue::Float(_)) => {
+            let text = whole(number).map(|n| n.to_string()).or_else(|| float(number));
+            if text.is_none() {
+                reader.not_a(cell, "a whole number of 64 bits, or a finite one; what is longer as a string");
+            }
+            text
+        }
         _ => {
             reader.not_a(cell, "a string, a number, true or false");
             None
         }
     }
+}
+
+/// As it is written, if it is finite.
+fn float(value: &DeValue<'_>) -> Option<String> {
+    let DeValue::Float(f) = value else { return None };
+    number(value).map(|_| f.as_str().replace('_', ""))
 }
 
 fn check(columns: &[String], rows: &[Vec<String>]) -> Result<(), Wrong> {
@@ -269,9 +281,36 @@ fn csv(text: &str) -> Result<Table, Wrong> {
             }
         }
     }
+    if let Some(line) = open_quote(text) {
+        return Err(Wrong::new(format!("the quote that opens on line {line} is never closed"))
+            .expected("a `\"` at its end, and `\"\"` for one within"));
+    }
     let columns = columns.unwrap_or_default();
     check(&columns, &rows)?;
     Ok((columns, rows))
+}
+
+/// The line of the quote that is open at the end of a CSV text. Only one with which a field begins opens anything.
+fn open_quote(text: &str) -> Option<usize> {
+    enum At {
+        Begin,
+        Plain,
+        Quoted(usize),
+        /// Behind a quote within quotes: the end of the field, or half of a doubled one.
+        Closed(usize),
+    }
+    let (mut at, mut line) = (At::Begin, 1);
+    for byte in text.bytes() {
+        at = match (at, byte) {
+            (At::Begin, b'"') => At::Quoted(line),
+            (At::Quoted(opened), b'"') => At::Closed(opened),
+            (At::Closed(opened), b'"') | (At::Quoted(opened), _) => At::Quoted(opened),
+            (_, b',' | b'\n' | b'\r') => At::Begin,
+            _ => At::Plain,
+        };
+        line += usize::from(byte == b'\n');
+    }
+    if let At::Quoted(opened) = at { Some(opened) } else { None }
 }
 
 fn record(cells: &[u8], ends: &[usize]) -> Vec<String> {
@@ -294,6 +333,7 @@ mod tests {
         let (columns, rows) = csv("name,pass\r\nann,\"a,\"\"b\"\"\"\n\nbob,x").unwrap();
         assert_eq!(columns, ["name", "pass"]);
         assert_eq!(rows, [["ann", "a,\"b\""], ["bob", "x"]]);
+        assert_eq!(csv("a\nx\"y\n\"x\" \"y").unwrap().1, [["x\"y"], ["x \"y"]], "quotes within a field");
     }
 
     #[test]
@@ -304,6 +344,8 @@ mod tests {
             ("a,b\n1,2\n3\n", "line 3 has 1 fields"),
             ("a,a\n1,2\n", "two columns are called `a`"),
             ("a,\n1,2\n", "column 2 has no usable name"),
+            ("a\nx\n\"y\nz\n", "the quote that opens on line 3 is never closed"),
+            ("a\n\"x\"\"\n", "the quote that opens on line 2 is never closed"),
             (&format!("{}\n", "x,".repeat(200)), "too many fields"),
         ] {
             let e = csv(text).unwrap_err().sentence();

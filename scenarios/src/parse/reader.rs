@@ -326,12 +326,16 @@ fn in_order<'d>(table: &'d DeTable<'d>) -> Vec<(&'d str, Range<usize>, &'d Value
     entries
 }
 
+/// The whole number that a value is.
+pub(crate) fn whole(value: &DeValue<'_>) -> Option<i64> {
+    let DeValue::Integer(i) = value else { return None };
+    i64::from_str_radix(&i.as_str().replace('_', ""), i.radix()).ok()
+}
+
 /// The number that a value is.
 pub(crate) fn number(value: &DeValue<'_>) -> Option<f64> {
     match value {
-        DeValue::Integer(i) => {
-            i64::from_str_radix(&i.as_str().replace('_', ""), i.radix()).ok().map(|n| n as f64)
-        }
+        DeValue::Integer(_) => whole(value).map(|n| n as f64),
         DeValue::Float(f) => f.as_str().replace('_', "").parse().ok().filter(|n: &f64| n.is_finite()),
         _ => None,
     }
@@ -358,7 +362,7 @@ fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Float(_) => "a number with a point",
         DeValue::Boolean(_) => "true or false",
         DeValue::Datetime(_) => "a date",
         DeValue::Array(_) => "an array",

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
 
 use super::Overrides;
-use super::reader::{Reader, Value, number};
+use super::reader::{Reader, Value, number, whole};
 use super::target::is_variable;
 use crate::mistake::{Wrong, listed, quoted};
 
@@ -36,9 +36,7 @@ pub(super) fn fill<'i>(
 fn as_json(value: &DeValue<'_>) -> serde_json::Value {
     match value {
         DeValue::Boolean(yes) => (*yes).into(),
-        DeValue::Integer(_) => {
-            show(value).replace('_', "").parse::<i64>().map_or_else(|_| show(value).into(), Into::into)
-        }
+        DeValue::Integer(_) => whole(value).map_or_else(|| show(value).into(), Into::into),
         DeValue::Float(_) => number(value).into(),
         other => show(other).into(),
     }
@@ -106,7 +104,7 @@ fn is_number(value: &DeValue<'_>) -> bool {
 fn show(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => text.to_string(),
-        DeValue::Integer(n) => n.as_str().to_owned(),
+        DeValue::Integer(n) => whole(value).map_or_else(|| n.as_str().to_owned(), |n| n.to_string()),
         DeValue::Float(n) => n.as_str().to_owned(),
         DeValue::Boolean(yes) => yes.to_string(),
         _ => String::new(),
@@ -138,6 +136,13 @@ fn put<'i>(text: &str, vars: &Vars<'i>) -> Result<DeValue<'i>, Wrong> {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once(OPEN) {
+        // What a template is to leave as it stands.
+        if before.ends_with('$') {
+            out += before;
+            out += OPEN;
+            rest = after;
+            continue;
+        }
         let end = after.find('}').ok_or_else(|| {
             Wrong::new(format!("{} is not closed", quoted(text))).expected("a `}` behind the name")
         })?;

@@ -128,6 +128,10 @@ impl Reader {
             None => path.to_owned(),
         };
         let failed = |source| RecordingError::Io { path: path.clone(), source };
+        // Opening a pipe would wait for its writer, so the kind is looked at first.
+        if !std::fs::metadata(&path).map_err(failed)?.is_file() {
+            return Err(failed(io::Error::other("this is not a regular file")));
+        }
         let bytes = std::fs::read(&path).map_err(failed)?;
         if !bytes.starts_with(&GZIP) {
             return Self::from_bytes(bytes, &path);

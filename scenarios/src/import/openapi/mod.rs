@@ -31,6 +31,9 @@ const NO_SERVER: &str = "http://127.0.0.1:8080";
 /// # Errors
 /// When the text is no description, or nothing of it can be made a step.
 pub(super) fn draft(bytes: &[u8], options: &Options) -> Result<Draft, Wrong> {
+    if let Some(target) = &options.target {
+        crate::text::address::target(target).map_err(|wrong| wrong.in_front("--target"))?;
+    }
     let document = Document::read(bytes)?;
     let mut draft = Draft { session: "client".to_owned(), ..Draft::default() };
     let title = document.root["info"]["title"].as_str().unwrap_or("an interface");
@@ -82,7 +85,7 @@ impl Left {
 /// The first server with its variables at their defaults, or what the command line says.
 fn server(document: &Document, options: &Options, notes: &mut Vec<String>) -> String {
     if let Some(target) = &options.target {
-        return super::target(target, notes);
+        return target.clone();
     }
     let first = &document.root["servers"][0];
     let mut url = first["url"].as_str().unwrap_or("/").to_owned();

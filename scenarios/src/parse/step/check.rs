@@ -68,6 +68,11 @@ impl Journey<'_, '_> {
                 checks.push(Check::Json(path, self.json_test(wanted)?));
             }
         }
+        if checks.is_empty() {
+            let wrong = Wrong::new("this checks nothing");
+            reader.wrong(value.span(), wrong.expected("what must hold, such as status = 200"));
+            return None;
+        }
         Some(checks)
     }
 

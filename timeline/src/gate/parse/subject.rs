@@ -5,8 +5,11 @@ use super::words::Words;
 use crate::gate::quantity::{self, Dimension, Quantity};
 use crate::gate::{GateError, Stat, Subject, lanes};
 use crate::lane::names;
+use crate::text::clean;
 use crate::units::Unit;
 
+/// Most of a wrong word that is shown.
+const LONGEST_SHOWN: usize = 60;
 /// Client-side times that have a word of their own: words, lane. Response time is meant where nothing is said.
 const TIMES: [(&str, &str); 3] =
     [("response", names::RESPONSE), ("service", names::SERVICE), ("lateness", names::LATENESS)];
@@ -126,14 +129,22 @@ fn lane(w: &mut Words<'_>, at: usize, word: &str) -> Result<Draft, GateError> {
         other => other,
     };
     if !name.contains('.') {
-        let problem =
-            format!("`{word}` is no figure; expected p99, errors, achieved, a lane such as `pool.db.wait`");
+        let problem = format!(
+            "`{}` is no figure; expected p99, errors, achieved, a lane such as `pool.db.wait`",
+            clean(word, LONGEST_SHOWN)
+        );
         let meant = OTHER_WORDS.iter().find(|(other, _)| *other == word).map(|(_, ours)| (*ours).to_owned());
         return Err(w.error_at(at, problem, meant.or_else(|| nearest(word, FIRST_WORDS))));
     }
     let unit = match lanes::known(name) {
         Ok(unit) => unit,
-        Err(meant) => return Err(w.error_at(at, format!("there is no lane `{name}`"), Some(meant))),
+        Err(meant) => {
+            return Err(w.error_at(
+                at,
+                format!("there is no lane `{}`", clean(name, LONGEST_SHOWN)),
+                Some(meant),
+            ));
+        }
     };
     if w.eat("growth") {
         return Ok(Draft::Growth(name.to_owned(), unit));
