@@ -30,6 +30,27 @@ fn a_wrong_scenario_points_at_line_and_value() {
 }
 
 #[test]
+fn what_a_run_would_pass_over_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = |args: &[&str]| {
+        let output = dyno().current_dir(dir.path()).args(args).output().unwrap();
+        assert_eq!(code(&output), Some(2), "{args:?}");
+        stderr(&output)
+    };
+    let told = refused(&["run", "flash-sale", "--body", "x"]);
+    assert!(told.contains("'[SCENARIO]' cannot be used with '--body <TEXT>'"), "{told}");
+    let told = refused(&["run", "--url", "http://127.0.0.1:1/", "-e", "A=b"]);
+    assert!(told.contains("-e A: --url has no variables"), "{told}");
+    let text = "[target]\nurl = \"http://127.0.0.1:1\"\nattach = [\"auto\", \"nodee=7\"]\n[[phase]]\nname = \"a\"\nfor = \"1s\"\nsessions = 1\n\
+        [[session]]\nname = \"s\"\nsteps = [{ name = \"g\", get = \"/\" }]\n";
+    std::fs::write(dir.path().join("a.toml"), text).unwrap();
+    for command in [&["scenarios", "check", "a.toml"][..], &["run", "a.toml"]] {
+        let told = refused(command);
+        assert!(told.contains("a.toml: [target] attach nodee=7: expected one of auto, none"), "{told}");
+    }
+}
+
+#[test]
 fn an_unknown_scenario_gets_a_suggestion() {
     let output = dyno().args(["run", "flash-sael"]).output().unwrap();
     assert_eq!(code(&output), Some(2));
@@ -173,6 +194,15 @@ fn what_is_no_recording_is_said_to_be_none() {
     let output = dyno().args(["watch", "--ui", "plain"]).arg(&wrong[0].0).output().unwrap();
     assert_eq!(code(&output), Some(2), "{}", stderr(&output));
     assert!(stderr(&output).contains(wrong[0].1), "{}", stderr(&output));
+}
+
+#[test]
+fn a_recording_is_no_pipe() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(Command::new("mkfifo").arg(dir.path().join("pipe")).status().unwrap().success());
+    let output = dyno().current_dir(dir.path()).args(["explain", "pipe"]).output().unwrap();
+    assert_eq!(code(&output), Some(2));
+    assert!(stderr(&output).contains("this is not a regular file"), "{}", stderr(&output));
 }
 
 #[test]

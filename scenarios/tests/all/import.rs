@@ -132,6 +132,12 @@ fn the_same_description_in_json_gives_the_same() {
 fn a_target_can_be_said() {
     let options = Options { target: Some("http://10.0.0.1:8080/v2".to_owned()), ..Options::default() };
     assert!(text_of("shop.yaml", &options).contains("url = \"http://10.0.0.1:8080/v2\""));
+    let refused = |name: &str, options: &Options| import(&data(name), options).unwrap_err().to_string();
+    let nowhere = Options { target: Some("nowhere".to_owned()), ..Options::default() };
+    assert!(refused("shop.yaml", &nowhere).contains("--target: "), "{}", refused("shop.yaml", &nowhere));
+    assert!(refused("firefox.har", &options).contains("--target: a recording says itself what it asks"));
+    let origin = Options { origin: Some("http://a.test".to_owned()), ..Options::default() };
+    assert!(refused("shop.yaml", &origin).contains("--origin: a description of an interface has no origins"));
 }
 
 #[test]

@@ -46,6 +46,17 @@ fn defaults_and_what_is_said_instead() {
 }
 
 #[test]
+fn numbers_keep_their_value_and_what_is_doubled_is_left_to_templates() {
+    let text = TEXT.replace("page = 7", "page = 0x10").replace("?u=", "?v=$${vars.page}&u=");
+    let plan = read(&text, &[]).unwrap_or_else(|e| panic!("{e}"));
+    let Step::Request(r) = &plan.sessions[0].steps[0] else { panic!("a request") };
+    assert_eq!(r.path.0, [Part::Text("/rooms/16?v=${vars.page}&u=".to_owned()), Part::Session]);
+    let rows = "[data.big]\nrows = [{ n = 9007199254740993, x = 2.50, h = 0x10 }]\n[[phase]]";
+    let plan = read(&TEXT.replace("[[phase]]", rows), &[]).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(plan.feeders[0].rows, [["16", "9007199254740993", "2.50"]]);
+}
+
+#[test]
 fn mistakes_are_explained() {
     insta::assert_snapshot!(wrong(TEXT, &[("users", "many")]));
     insta::assert_snapshot!(wrong(TEXT, &[("user", "5")]));
