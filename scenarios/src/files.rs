@@ -33,3 +33,12 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, Wrong> {
     }
     Ok(bytes)
 }
+
+/// The text of such a file.
+pub(crate) fn text(path: &Path, most: u64) -> Result<String, Wrong> {
+    String::from_utf8(read(path, most)?).map_err(|e| {
+        let before = &e.as_bytes()[..e.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+        Wrong::new(format!("{}:{line}: this is not UTF-8 text", path.display())).expected("a file in UTF-8")
+    })
+}

@@ -80,13 +80,7 @@ fn find(name_or_path: &str) -> Result<(String, Origin), Wrong> {
     if !looks_like_path && !path.exists() {
         return Err(unknown(name_or_path));
     }
-    let bytes = files::read(path, parse::MAX_FILE_BYTES as u64)?;
-    let text = String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        let line = e.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1;
-        Wrong::new(format!("{}:{line}: this is not UTF-8 text", path.display()))
-            .expected("a TOML file in UTF-8")
-    })?;
+    let text = files::text(path, parse::MAX_FILE_BYTES as u64)?;
     let stem = path.file_stem().map(|s| timeline::text::clean(&s.to_string_lossy(), 64)).unwrap_or_default();
     Ok((text, Origin { name: stem, file: Some(path.to_owned()) }))
 }

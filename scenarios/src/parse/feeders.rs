@@ -129,7 +129,9 @@ fn plain(reader: &Reader<'_>, cell: &Value<'_>) -> Option<String> {
         number @ (DeValue::Integer(_) | DeValue::Float(_)) => {
             let text = whole(number).map(|n| n.to_string()).or_else(|| float(number));
             if text.is_none() {
-                reader.not_a(cell, "a whole number of 64 bits, or a finite one; what is longer as a string");
+                let wrong = Wrong::new("this number cannot be kept as it is");
+                let look = "a whole number of 64 bits, or a finite one; anything else as a string";
+                reader.wrong(cell.span(), wrong.expected(look));
             }
             text
         }
@@ -175,12 +177,13 @@ fn data_file(reader: &Reader<'_>, fields: &Fields<'_>, value: &Value<'_>) -> Opt
     };
     reader.read(value, "the path of a CSV file or of a file of JSON lines", |name| {
         let path = reader.beside(value, name).map_err(|w| w.expected("rows = [{ ... }] in the scenario"))?;
-        let bytes = crate::files::read(&path, MAX_DATA_BYTES)?;
-        let text = String::from_utf8(bytes).map_err(|_| {
-            Wrong::new(format!("{} is not UTF-8 text", path.display())).expected("a file in UTF-8")
-        })?;
+        let text = crate::files::text(&path, MAX_DATA_BYTES)?;
         let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
         let usual = if matches!(ending, "jsonl" | "ndjson") { Format::JsonLines } else { Format::Csv };
+        if format.is_none() && ending == "json" {
+            let wrong = Wrong::new(format!("{} holds JSON as a whole by its name", path.display()));
+            return Err(wrong.expected("one object a line, with format = \"jsonl\""));
+        }
         let text = text.trim_start_matches('\u{FEFF}');
         let table = match format.unwrap_or(usual) {
             Format::Csv => csv(text),

@@ -133,9 +133,7 @@ impl Sources {
         if self.files.len() > MAX_FILES {
             return Err(Wrong::new("too many files are included").expected(format!("at most {MAX_FILES}")));
         }
-        let bytes = crate::files::read(path, MAX_FILE_BYTES as u64)?;
-        let text = String::from_utf8(bytes)
-            .map_err(|_| Wrong::new(format!("{shown} is not UTF-8 text")).expected("a TOML file in UTF-8"))?;
+        let text = crate::files::text(path, MAX_FILE_BYTES as u64)?;
         let base = self.files.last().map_or(0, |f| f.padded.len() + 1);
         if base + text.len() > MAX_ALL_BYTES {
             let wrong = Wrong::new(format!("with {shown} the scenario's files are too long"));

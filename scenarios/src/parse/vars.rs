@@ -148,6 +148,10 @@ fn put<'i>(text: &str, vars: &Vars<'i>) -> Result<DeValue<'i>, Wrong> {
         })?;
         let name = &after[..end];
         let value = vars.get(name).ok_or_else(|| {
+            if vars.is_empty() {
+                return Wrong::new(format!("there is no [vars] for {}", quoted(name)))
+                    .expected("a table such as [vars] with users = 500");
+            }
             let known = || vars.keys().map(String::as_str);
             Wrong::new(format!("[vars] has no {}", quoted(name)))
                 .expected(format!("one of {}", listed(known())))

@@ -254,9 +254,14 @@ session = [{ name = "s", steps = [{ name = "cup", get = "/cups/${cups.size}" }] 
     let plan = load(name, &Overrides::default()).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!((plan.name.as_str(), plan.feeders[0].rows.len()), ("tea shop", 2));
     assert_eq!(text_of(name).unwrap(), text);
+    let wrong = || load(name, &Overrides::default()).unwrap_err().to_string();
+    std::fs::write(folder.path().join("cups.csv"), b"size\nsmall\n\xFF\n").unwrap();
+    assert!(wrong().contains("cups.csv:3: this is not UTF-8 text"), "{}", wrong());
+    std::fs::write(folder.path().join("cups.json"), "[{ \"size\": \"small\" }]").unwrap();
+    std::fs::write(&path, text.replace("cups.csv", "cups.json")).unwrap();
+    assert!(wrong().contains("one object a line, with format = \"jsonl\""), "{}", wrong());
     std::fs::write(&path, b"about = \"\n\xFF\"").unwrap();
-    let e = load(name, &Overrides::default()).unwrap_err().to_string();
-    assert!(e.contains("tea shop.toml:2: this is not UTF-8 text"), "{e}");
+    assert!(wrong().contains("tea shop.toml:2: this is not UTF-8 text"), "{}", wrong());
 }
 
 #[test]

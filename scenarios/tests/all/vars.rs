@@ -53,7 +53,7 @@ fn numbers_keep_their_value_and_what_is_doubled_is_left_to_templates() {
     assert_eq!(r.path.0, [Part::Text("/rooms/16?v=${vars.page}&u=".to_owned()), Part::Session]);
     let rows = "[data.big]\nrows = [{ n = 9007199254740993, x = 2.50, h = 0x10 }]\n[[phase]]";
     let plan = read(&TEXT.replace("[[phase]]", rows), &[]).unwrap_or_else(|e| panic!("{e}"));
-    assert_eq!(plan.feeders[0].rows, [["16", "9007199254740993", "2.50"]]);
+    assert_eq!(plan.feeders[0].rows, [["9007199254740993", "2.50", "16"]]);
 }
 
 #[test]

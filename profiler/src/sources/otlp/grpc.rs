@@ -1,7 +1,8 @@
 //! OpenTelemetry's gRPC: calls of the metrics service, over HTTP/2 connections that last.
 //!
 //! Owns the connections, their limits and the frame in which a call's message comes; the limits of a body are those of `http`. What a
-//! message says is for others. All connections share one thread; a sender that dawdles or says nothing costs it nothing.
+//! message says is for others. All connections share one thread; a sender that says nothing costs it nothing, and one
+//! that dawdles keeps one of the few bodies that are read at once for two seconds.
 
 use std::io::{self, Cursor};
 use std::net::TcpStream;

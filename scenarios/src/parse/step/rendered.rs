@@ -26,10 +26,8 @@ impl Journey<'_, '_> {
         let reader = self.world.reader;
         reader.read(value, "the path of a template of minijinja", |name| {
             let path = reader.beside(value, name)?;
-            let bytes = crate::files::read(&path, MAX_SOURCE as u64)?;
+            let source = crate::files::text(&path, MAX_SOURCE as u64)?;
             let shown = path.display().to_string();
-            let source =
-                String::from_utf8(bytes).map_err(|_| Wrong::new(format!("{shown} is not UTF-8 text")))?;
             self.rendered(&shown, &source).map_err(|mut wrong| {
                 let (line, column) = rendering::position(&source, wrong.within.take().map_or(0, |w| w.start));
                 wrong.in_front(&format!("{shown}:{line}:{column}"))
