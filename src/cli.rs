@@ -180,7 +180,8 @@ pub struct RunArgs {
     /// `metrics=http://127.0.0.1:PORT/metrics`, `otlp` (receives at 127.0.0.1:4318, and 4317 by gRPC), `otlp=127.0.0.1:PORT`,
     /// `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN),
     /// `redis=redis://127.0.0.1:PORT` (its password in DYNO_REDIS_PASSWORD), `postgres=postgres://USER@127.0.0.1:PORT/DATABASE`
-    /// (DYNO_POSTGRES_PASSWORD), `rabbitmq=http://USER@127.0.0.1:15672` (its management plugin; DYNO_RABBITMQ_PASSWORD). Can be repeated.
+    /// (DYNO_POSTGRES_PASSWORD), `rabbitmq=http://USER@127.0.0.1:15672` (its management plugin; DYNO_RABBITMQ_PASSWORD). Can be repeated
+    /// [default: the scenario's, else `auto`; of the bundled backend its own agent].
     #[arg(long, value_name = "SOURCE")]
     pub attach: Vec<String>,
     /// A condition that must hold, such as 'p99 < 250ms for checkout'; with 'abort after 10s' at its end it ends the run
@@ -252,10 +253,11 @@ pub struct ServeArgs {
 /// How much load, for those commands that make some.
 #[derive(Debug, Clone, Args)]
 pub struct LoadArgs {
-    /// Sessions held at once; with --rate, the most that may be open [default: 50].
+    /// Sessions held at once; with --rate, the most that may be open; with --stage, how many it begins from [default: the scenario's phases, else
+    /// 50].
     #[arg(long, short = 'u', visible_alias = "vus", value_name = "N")]
     pub sessions: Option<u64>,
-    /// How long, such as 30s or 2m [default: 30s].
+    /// How long, such as 30s or 2m [default: the scenario's phases, else 30s; with --iterations 10m].
     #[arg(long = "for", short = 'd', visible_alias = "duration", value_name = "DURATION")]
     pub for_: Option<String>,
     /// Arrivals, such as 100/s: single requests with --url, sessions of a scenario.
