@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
+use std::str::Utf8Error;
 
 use crate::mistake::Wrong;
 
@@ -37,8 +38,12 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, Wrong> {
 /// The text of such a file.
 pub(crate) fn text(path: &Path, most: u64) -> Result<String, Wrong> {
     String::from_utf8(read(path, most)?).map_err(|e| {
-        let before = &e.as_bytes()[..e.utf8_error().valid_up_to()];
-        let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+        let line = line_of(e.utf8_error(), e.as_bytes());
         Wrong::new(format!("{}:{line}: this is not UTF-8 text", path.display())).expected("a file in UTF-8")
     })
+}
+
+/// The line on which `bytes` are no text.
+pub(crate) fn line_of(error: Utf8Error, bytes: &[u8]) -> usize {
+    bytes[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1
 }

@@ -7,7 +7,7 @@ import { Agent } from '../agent/index.js';
 import { Queues } from '../broker/queue.js';
 import { Faults, OF_SERVICES } from '../faults/index.js';
 import { createServer } from '../http/server.js';
-import { obey, report, tell, truthsOf } from '../worker/child.js';
+import { giveUp, obey, report, tell, truthsOf } from '../worker/child.js';
 import { Consumers } from './consumers.js';
 import { Desk } from './desk.js';
 import { serviceRoutes } from './routes.js';
@@ -28,8 +28,7 @@ async function start(settings) {
     else consumers.startEmbedded(queues);
     tell({ ready: true });
   } catch (e) {
-    tell({ failed: { message: e.message, code: e.code } });
-    setTimeout(() => process.exit(2), 100);
+    giveUp(e);
   }
 }
 

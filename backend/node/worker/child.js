@@ -14,6 +14,12 @@ export function tell(what) {
   if (process.connected) process.send(what, () => {});
 }
 
+/** Tells why it cannot start, and ends. @param {Error & { code?: string }} why */
+export function giveUp(why) {
+  tell({ failed: { message: why.message, code: why.code } });
+  setTimeout(() => process.exit(2), 100);
+}
+
 /** Tells what the agent sees, from now on. @param {import('../agent/index.js').Agent} agent */
 export function report(agent) {
   let told = 0;

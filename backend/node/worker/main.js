@@ -9,7 +9,7 @@ import { drain } from '../http/server.js';
 import { GRACE_MS } from '../settings.js';
 import { Shop } from '../shop/index.js';
 import { hear } from '../shop/price.js';
-import { obey, report, tell, truthsOf } from './child.js';
+import { giveUp, obey, report, tell, truthsOf } from './child.js';
 
 /**
  * @typedef {object} WorkerSettings
@@ -56,8 +56,7 @@ async function start(settings) {
     await shop.start();
     tell({ ready: true });
   } catch (e) {
-    tell({ failed: { message: e.message, code: e.code } });
-    setTimeout(() => process.exit(2), 100);
+    giveUp(e);
   }
 }
 

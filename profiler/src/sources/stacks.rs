@@ -68,8 +68,12 @@ impl Stacks {
             return;
         }
         let room = kept.samples.len() < MOST_STACKS && kept.bytes + stack.len() <= MOST_BYTES;
-        kept.bytes += if room { stack.len() } else { 0 };
-        *kept.samples.entry(if room { stack } else { OTHERS.to_owned() }).or_default() += samples;
+        if room {
+            kept.bytes += stack.len();
+            kept.samples.insert(stack, samples);
+        } else {
+            *kept.samples.entry(OTHERS.to_owned()).or_default() += samples;
+        }
     }
 
     /// In pprof's form (`profile.proto`, not compressed); none without samples.

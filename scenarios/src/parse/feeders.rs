@@ -3,7 +3,7 @@
 use toml::de::DeValue;
 
 use super::keys;
-use super::reader::{Fields, Reader, Value, check_name, number, whole};
+use super::reader::{Fields, Reader, Value, check_name, digits};
 use crate::mistake::{Wrong, quoted};
 use crate::plan::{Feeder, Order};
 use crate::text::functions::MAX_ZIPF_EXPONENT;
@@ -126,8 +126,8 @@ fn plain(reader: &Reader<'_>, cell: &Value<'_>) -> Option<String> {
     match cell.get_ref() {
         DeValue::String(text) => Some(text.to_string()),
         DeValue::Boolean(b) => Some(b.to_string()),
-        number @ (DeValue::Integer(_) | DeValue::Float(_)) => {
-            let text = whole(number).map(|n| n.to_string()).or_else(|| float(number));
+        DeValue::Integer(_) | DeValue::Float(_) => {
+            let text = digits(cell.get_ref());
             if text.is_none() {
                 let wrong = Wrong::new("this number cannot be kept as it is");
                 let look = "a whole number of 64 bits, or a finite one; anything else as a string";
@@ -140,12 +140,6 @@ fn plain(reader: &Reader<'_>, cell: &Value<'_>) -> Option<String> {
             None
         }
     }
-}
-
-/// As it is written, if it is finite.
-fn float(value: &DeValue<'_>) -> Option<String> {
-    let DeValue::Float(f) = value else { return None };
-    number(value).map(|_| f.as_str().replace('_', ""))
 }
 
 fn check(columns: &[String], rows: &[Vec<String>]) -> Result<(), Wrong> {

@@ -341,6 +341,15 @@ pub(crate) fn number(value: &DeValue<'_>) -> Option<f64> {
     }
 }
 
+/// A number as it stands in a text: a whole one in decimal digits, another as it is written. None if it cannot be kept as it is.
+pub(crate) fn digits(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::Integer(_) => whole(value).map(|n| n.to_string()),
+        DeValue::Float(f) => number(value).map(|_| f.as_str().replace('_', "")),
+        _ => None,
+    }
+}
+
 /// Longest name of a phase, session kind, step or feeder: it must fit a column of a screen.
 const MAX_NAME: usize = 64;
 

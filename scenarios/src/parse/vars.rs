@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
 
 use super::Overrides;
-use super::reader::{Reader, Value, number, whole};
+use super::reader::{Reader, Value, digits, number, whole};
 use super::target::is_variable;
 use crate::mistake::{Wrong, listed, quoted};
 
@@ -104,8 +104,8 @@ fn is_number(value: &DeValue<'_>) -> bool {
 fn show(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => text.to_string(),
-        DeValue::Integer(n) => whole(value).map_or_else(|| n.as_str().to_owned(), |n| n.to_string()),
-        DeValue::Float(n) => n.as_str().to_owned(),
+        DeValue::Integer(n) => digits(value).unwrap_or_else(|| n.as_str().to_owned()),
+        DeValue::Float(n) => digits(value).unwrap_or_else(|| n.as_str().to_owned()),
         DeValue::Boolean(yes) => yes.to_string(),
         _ => String::new(),
     }

@@ -181,13 +181,15 @@ fn tokio_stream(stream: TcpStream) -> io::Result<tokio::net::TcpStream> {
 async fn answer(request: ::http::Request<RecvStream>, respond: SendResponse<Bytes>, desk: Desk) {
     let (head, body) = request.into_parts();
     let agent = head.headers.get(USER_AGENT).map(|a| String::from_utf8_lossy(a.as_bytes()).into_owned());
-    let wanted = wanted(&head);
-    // Only what is read waits for a place among those that are, and keeps it until it is settled.
-    let place = if wanted.is_ok() { desk.bodies.acquire().await.ok() } else { None };
     let late = || Refusal::new(408, "a call that did not come within 2 s");
-    let read = match wanted {
-        Ok(()) => timeout(PATIENCE, message(&head, body)).await.unwrap_or_else(|_| Err(late())),
-        Err(refusal) => Err(refusal),
+    let (_place, read) = match wanted(&head) {
+        // Only what is read waits for a place among those that are, and keeps it until it is settled.
+        Ok(()) => {
+            let Ok(place) = desk.bodies.acquire().await else { return };
+            let read = timeout(PATIENCE, message(&head, body)).await.unwrap_or_else(|_| Err(late()));
+            (Some(place), read)
+        }
+        Err(refusal) => (None, Err(refusal)),
     };
     let (answer, settled) = oneshot::channel();
     let agent = clean(&agent.unwrap_or_default(), AGENT_MAX);
@@ -197,7 +199,6 @@ async fn answer(request: ::http::Request<RecvStream>, respond: SendResponse<Byte
     if let Ok(outcome) = settled.await {
         drop(tell(respond, &outcome)); // who has hung up has no use for it
     }
-    drop(place);
 }
 
 /// Is it a call for metrics?

@@ -19,7 +19,7 @@ impl Document {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Wrong> {
         let look = "OpenAPI 3.0 or 3.1, as JSON or YAML";
         let text = std::str::from_utf8(bytes).map_err(|e| {
-            let line = bytes[..e.valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
+            let line = crate::files::line_of(e, bytes);
             Wrong::new(format!("line {line}: this is not UTF-8 text")).expected(look)
         })?;
         let text = text.strip_prefix(BOM).unwrap_or(text);

@@ -21,7 +21,7 @@ pub(super) const MAX_STACKS: usize = 5_000;
 pub(super) type Shared = Rc<Frame>;
 
 /// A function.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Frame {
     #[serde(deserialize_with = "beginning")]
