@@ -18,9 +18,10 @@ const FAULT_FROM_MS: u64 = 7_000;
 const FAULT_SPREAD_MS: u64 = 1_000;
 /// When it ends, ms: detectors also see the cure.
 const FAULT_UNTIL_MS: u64 = 17_000;
-/// A fault that shows in a history only begins right after the warm-up, and lasts to the end.
+/// A fault that shows in a history only begins right after the warm-up, and lasts to the end: the slowest needs 13 s of data, and has no
+/// time to give away.
 const SLOW_FROM_MS: u64 = 4_000;
-/// The second fault of a composite begins so much later at most, ms.
+/// The second fault of a composite begins so much later at most, ms, if it is no slow one.
 const SECOND_LATER_MS: u64 = 2_000;
 
 /// Load of a case with a fault, as a multiple of its scenario's.
@@ -160,7 +161,7 @@ fn share(runtime: &str, faults: &[FaultKind]) -> f64 {
 
 fn injected(fault: FaultKind, luck: &mut Luck, load: f64, later_ms: u64) -> Injected {
     let (at_ms, until) = if is_slow(fault) {
-        (SLOW_FROM_MS + later_ms, LENGTH_MS)
+        (SLOW_FROM_MS, LENGTH_MS)
     } else {
         (FAULT_FROM_MS + luck.0.below(FAULT_SPREAD_MS) + later_ms, FAULT_UNTIL_MS)
     };

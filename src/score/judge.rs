@@ -9,7 +9,8 @@ use timeline::{FindingKind, Status};
 use super::case::{Began, Case, End, Found, Seen, Sort};
 use super::slow::least_data_s;
 
-/// A fault that truly lasted for less is as if it had never taken effect, seconds: two looks of the detectors.
+/// A fault that truly lasted for less, a slow one after the least data that it takes, is as if it had never taken effect, seconds: two
+/// looks of the detectors.
 const LEAST_S: f64 = 1.0;
 
 /// How a case came out.
@@ -120,7 +121,7 @@ fn wanted(case: &Case, seen: &Seen) -> Vec<Wanted> {
 /// Was there time for anybody to see it? A file that is sent when the switch is thrown may take until the fault ends.
 fn lasted(case: &Case, fault: FaultKind, onset_s: f64) -> bool {
     let end_ms = case.faults.iter().find(|f| f.fault == fault).map(|f| f.at_ms + f.for_ms);
-    end_ms.is_none_or(|end| onset_s + LEAST_S <= end as f64 / 1e3)
+    end_ms.is_none_or(|end| onset_s + least_data_s(fault) + LEAST_S <= end as f64 / 1e3)
 }
 
 fn look_for(began: &Began, onset_s: f64, findings: &[Found]) -> Wanted {
@@ -212,6 +213,13 @@ mod tests {
         let truth = vec![began(FaultKind::WholeFile, 7.0, Some(16.7))];
         assert_eq!(outcome(&late(10_000), End::Valid, vec![], truth.clone()).outcome, Outcome::Void);
         assert_eq!(outcome(&late(11_000), End::Valid, vec![], truth).outcome, Outcome::Missed);
+        // A leak shows in a history, which this one has not, or has.
+        let leak = |for_ms| {
+            let faults = vec![Injected { fault: FaultKind::Leak, at_ms: 4_000, for_ms, knobs: Default::default() }];
+            let truth = vec![began(FaultKind::Leak, 4.0, Some(4.1))];
+            outcome(&Case { faults, ..case(Sort::Fault, "leak") }, End::Valid, vec![], truth).outcome
+        };
+        assert_eq!([leak(13_000), leak(14_500)], [Outcome::Void, Outcome::Missed]);
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl Question {
 
     /// How long it takes to ask.
     fn length(self) -> Duration {
-        Duration::from_secs(if self == Self::Retained { 5 } else { 2 })
+        Duration::from_secs(if self == Self::Retained { 3 } else { 2 })
     }
 
     /// From the end of one profile to the beginning of the next of its kind.

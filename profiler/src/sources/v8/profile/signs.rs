@@ -21,7 +21,7 @@ const CHURN_READINGS: u32 = 5;
 const MOST_HEAP: f64 = 64.0 * 1024.0 * 1024.0;
 /// The old generation grows if its least of each of so many blocks, ns, is so much more than that of the block before, bytes, and by such a
 /// share in all. What a young generation of a few MiB promotes comes in steps, and what is collected goes in steps: a block outlasts both.
-const BLOCK_NS: u64 = 4_000_000_000;
+const BLOCK_NS: u64 = 3_000_000_000;
 const BLOCKS: usize = 3;
 const LEAST_STEP: f64 = 512.0 * 1024.0;
 const LEAST_SHARE: f64 = 0.1;
