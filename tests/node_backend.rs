@@ -167,18 +167,18 @@ fn a_scenario_runs_against_it() {
     assert!(run.onset_s("stampede") > 0.0, "the fault took effect, and its truth is written down");
 }
 
-/// A fault of the catalogue (of a pool one connection is left where that says two), found by the inspector alone as it is by the agents of the
-/// shop in Rust. With a part of the sessions, so that twin, database, load and inspector together leave a core free: else that is what they find
-/// first, and rightly.
-fn found_by_the_inspector(fault: FaultKind, sessions: u32, of: u32) {
+/// A fault of the catalogue, its scenario changed in some places, found by the inspector alone as it is by the agents of the shop in Rust. With a
+/// part of the sessions, so that twin, database, load and inspector together leave a core free: else that is what they find first, and rightly.
+fn found_by_the_inspector(fault: FaultKind, changes: &[(&str, &str)]) {
     let _machine = whole_machine();
     let (cache, postgres) = (tempfile::tempdir().unwrap(), Postgres::start());
     let (dir, scenario) = brief(fault.name());
-    let text = std::fs::read_to_string(&scenario).unwrap();
-    let fewer = text.replace(&format!("to = {of} "), &format!("to = {sessions} "));
-    let fewer = fewer.replace(&format!("sessions = {of}\n"), &format!("sessions = {sessions}\n"));
-    assert_ne!(text, fewer, "{} has {of} sessions", fault.name());
-    std::fs::write(&scenario, fewer.replace("capacity = 2", "capacity = 1")).unwrap();
+    let mut text = std::fs::read_to_string(&scenario).unwrap();
+    for (from, to) in changes {
+        assert!(text.contains(from), "{} has {from:?}", fault.name());
+        text = text.replace(from, to);
+    }
+    std::fs::write(&scenario, text).unwrap();
     let folder = dir.path().join("run");
     let output = dyno()
         .args(["run", &scenario, "--runtime", "node", "--attach", "node", "--ui", "none", "--out"])
@@ -194,14 +194,18 @@ fn found_by_the_inspector(fault: FaultKind, sessions: u32, of: u32) {
     assert_eq!(kinds.first().map(String::as_str), Some(fault.expected().name()), "{}", run.stdout());
 }
 
+/// A pool is short whatever its statements take once its connections are lost; of one that is too small a fast machine shows nothing.
 #[test]
-fn a_small_pool_is_found_by_the_inspector() {
-    found_by_the_inspector(FaultKind::PoolTooSmall, 150, 300);
+fn a_leaking_pool_is_found_by_the_inspector() {
+    let fewer = [("to = 140 ", "to = 70 "), ("sessions = 140\n", "sessions = 70\n")];
+    let sooner = [("for = \"12s\"", "for = \"7s\""), ("share = 0.01", "share = 0.05")];
+    found_by_the_inspector(FaultKind::PoolLeak, &[fewer, sooner].concat());
 }
 
 #[test]
 fn a_blocked_loop_is_found_by_the_inspector() {
-    found_by_the_inspector(FaultKind::RegexBacktracking, 80, 200);
+    let fewer = [("to = 200 ", "to = 80 "), ("sessions = 200\n", "sessions = 80\n")];
+    found_by_the_inspector(FaultKind::RegexBacktracking, &fewer);
 }
 
 #[test]
