@@ -10,10 +10,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use backend::{BROKER_VARIABLE, CACHE_VARIABLE, DATABASE_VARIABLE};
 use serde::Deserialize;
+use tempfile::NamedTempFile;
 
 use crate::cli::{BackendArgs, Runtime};
 use crate::outcome::{Outcome, UserError};
-use crate::secret::{TOKEN_VARIABLE, new_token, write_token};
+use crate::secret::{TOKEN_VARIABLE, leave_token, new_token};
 use crate::twin;
 
 /// Environment variables that name stores on servers.
@@ -27,9 +28,9 @@ const END_PATIENCE: Duration = Duration::from_secs(5);
 
 /// `dyno backend`
 pub fn serve(args: BackendArgs) -> anyhow::Result<Outcome> {
-    let token = match std::env::var(TOKEN_VARIABLE) {
-        Ok(token) if !token.is_empty() => token,
-        _ => made_up_token()?,
+    let (token, _file) = match std::env::var(TOKEN_VARIABLE) {
+        Ok(token) if !token.is_empty() => (token, None),
+        _ => made_up_token().map(|(token, file)| (token, Some(file)))?,
     };
     if args.runtime != Runtime::Rust {
         return Err(twin::become_it(&args, &token));
@@ -81,13 +82,15 @@ fn user_error(error: backend::BackendError) -> anyhow::Error {
     }
 }
 
-/// Nobody gave a token: one is made and left where only this user can read it.
-fn made_up_token() -> anyhow::Result<String> {
+/// Nobody gave a token: one is made and left where only this user can read it, until the backend ends.
+fn made_up_token() -> anyhow::Result<(String, NamedTempFile)> {
     let token = new_token().context("cannot make a token")?;
-    let path = std::env::temp_dir().join(format!("dyno-backend-{}.token", std::process::id()));
-    write_token(&path, &token).with_context(|| format!("cannot write {}", path.display()))?;
-    eprintln!("dyno: the token of control and probe is in {} (or set {TOKEN_VARIABLE})", path.display());
-    Ok(token)
+    let file = leave_token(&token).context("cannot write the token down")?;
+    eprintln!(
+        "dyno: the token of control and probe is in {} (or set {TOKEN_VARIABLE})",
+        file.path().display()
+    );
+    Ok((token, file))
 }
 
 /// What a started backend says of itself.

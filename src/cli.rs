@@ -91,6 +91,13 @@ pub enum Command {
     /// A worker process of the load generator; started by `dyno run`.
     #[command(hide = true)]
     LoadWorker,
+    /// Ends what a dyno which died had started in a process group of its own; started with it, and ends with its standard input.
+    #[command(hide = true)]
+    GroupGuard {
+        /// The group.
+        #[arg(value_parser = clap::value_parser!(i32).range(2..))]
+        group: i32,
+    },
     /// Closes inspectors that a dyno which died had opened; started with it, and ends with its standard input.
     #[command(hide = true)]
     InspectorGuard {

@@ -8,12 +8,14 @@ mod controller;
 mod figures;
 mod output;
 
+use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use dashboard::app::{Capabilities, UiCommand};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use timeline::facts::{EndReason, PlanFacts, RunEnd, RunMeta};
 use timeline::gate::Gate;
 use timeline::recorder::{Finished, Handle, Options, Recorder};
@@ -82,8 +84,10 @@ pub fn goose(args: GooseArgs) -> anyhow::Result<Outcome> {
     let screen = Screen::start(&args.look, Ci::of(args.ci, false), CAPABILITIES, handle.published())?;
 
     let (mut child, output) = start(&arguments, &folder.join(LOG))?;
+    let guard = Guard::of(&child).inspect_err(|_| signal(&child, Signal::KILL))?;
     let poller = Poller::start(arguments.controller(), output.heard(), handle.clone())?;
     let ended = wait(&mut child, &stops, &screen, &handle);
+    drop(guard);
     let controller::Told { answers, mut notes } = poller.stop();
     let said = output.finish();
     notes.extend(sources.remarks());
@@ -105,9 +109,38 @@ fn meta(args: &GooseArgs, arguments: &Arguments, unix_ms: u64, run_id: String) -
         about: "goose applies the load; its times end at the answer's head: time to first byte".to_owned(),
         target: arguments.target(),
         gates: args.gate.clone(),
-        host: host_facts(None),
+        host: host_facts(crate::cores::usable().len(), None),
         notes: arguments.notes(),
         ..RunMeta::default()
+    }
+}
+
+/// Whose standard input ends with us: should we be killed, it ends what we have started. See [`guard`].
+struct Guard(Child);
+
+impl Guard {
+    fn of(child: &Child) -> io::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["group-guard", &child.id().to_string()]).process_group(0);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().map(Self)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(mut word) = self.0.stdin.take() {
+            let _ = word.write_all(b"."); // it may be gone
+        }
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits for a word that all is well; its end without one is the end of whoever should have said it, and of the `group`.
+pub fn guard(group: i32, mut word: impl io::Read) {
+    let mut said = Vec::new();
+    let _ = word.read_to_end(&mut said);
+    if let Some(group) = Pid::from_raw(group).filter(|_| said.is_empty()) {
+        let _ = kill_process_group(group, Signal::KILL);
     }
 }
 
@@ -123,7 +156,7 @@ fn start(arguments: &Arguments, log: &Path) -> anyhow::Result<(Child, Output)> {
     match output {
         Ok(output) => Ok((child, output)),
         Err(e) => {
-            let _ = child.kill();
+            signal(&child, Signal::KILL);
             let _ = child.wait();
             Err(UserError::wrong(format!("cannot write {}: {e}", log.display())))
         }
@@ -135,6 +168,8 @@ fn wait(child: &mut Child, stops: &stop::Stops, screen: &Screen, handle: &Handle
     loop {
         match child.try_wait() {
             Ok(None) => {}
+            // A script may have ended before those whom it started.
+            Ok(Some(_)) if since.is_some() && has_others(child) => {}
             Ok(status) => return Ended { status, reason: reason(passed) },
             Err(_) => return Ended { status: None, reason: reason(passed) },
         }
@@ -149,12 +184,12 @@ fn wait(child: &mut Child, stops: &stop::Stops, screen: &Screen, handle: &Handle
             passed = stops.asked();
             handle.state(RunState::Draining);
             handle.log("an early end was asked for: goose is told to stop");
-            interrupt(child);
+            signal(child, Signal::INT);
             since.get_or_insert_with(MonoNs::now);
         }
         if since.is_some_and(|s| MonoNs::now().since(s) > GRACE) {
             handle.log("goose has not ended in time and is killed");
-            let _ = child.kill();
+            signal(child, Signal::KILL);
             since = None;
         }
         std::thread::sleep(LOOK);
@@ -165,12 +200,20 @@ fn reason(asked: u32) -> EndReason {
     if asked > 0 { EndReason::Interrupted } else { EndReason::Completed }
 }
 
-/// What Ctrl-C in its own terminal would send.
-fn interrupt(child: &Child) {
-    use rustix::process::{Pid, Signal, kill_process};
-    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+fn group(child: &Child) -> Option<Pid> {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
+}
+
+/// Is anybody of its group left?
+fn has_others(child: &Child) -> bool {
+    group(child).is_some_and(|group| test_kill_process_group(group).is_ok())
+}
+
+/// To its whole group, as Ctrl-C in a terminal of its own would: what was started may be a script that starts goose.
+fn signal(child: &Child, signal: Signal) {
+    if let Some(group) = group(child) {
         // It may have ended this very moment.
-        let _ = kill_process(pid, Signal::INT);
+        let _ = kill_process_group(group, signal);
     }
 }
 

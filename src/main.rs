@@ -83,6 +83,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Grafana => show::print(&reports::grafana::dashboard()),
         Command::BackendWorker => backend_process::work(),
         Command::LoadWorker => run::load_worker(),
+        Command::GroupGuard { group } => {
+            goose::guard(group, io::stdin().lock());
+            Ok(Outcome::Pass)
+        }
         Command::InspectorGuard { processes } => {
             profiler::sources::v8::guard(&processes, io::stdin().lock());
             Ok(Outcome::Pass)

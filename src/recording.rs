@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use reports::summary::Reason;
 use timeline::recording::{EditError, Edited, FILE_NAME, Item, Reader, RecordingError, merge, trim};
 use timeline::{RunTime, Span};
 
@@ -108,7 +109,7 @@ fn count(path: &Path) -> anyhow::Result<Info> {
                 info.last_second = at.as_secs_f64();
             }
             Item::Log(_) => info.log_lines += 1,
-            Item::End(end) => info.ended = Some(format!("{:?}", end.reason).to_lowercase()),
+            Item::End(end) => info.ended = Some(Reason::of(Some(&end)).name().to_owned()),
         }
     }
     if !described {

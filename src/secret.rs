@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use tempfile::NamedTempFile;
+
 /// Name of the environment variable that carries a token.
 pub const TOKEN_VARIABLE: &str = "DYNO_TOKEN";
 
@@ -31,6 +33,17 @@ pub fn write_token(path: &Path, token: &str) -> io::Result<()> {
     writeln!(file, "{token}")
 }
 
+/// Leaves a token in a file in the system's folder for such, which goes with the value that is given.
+///
+/// # Errors
+/// Of the file system.
+pub fn leave_token(token: &str) -> io::Result<NamedTempFile> {
+    // Made for its owner alone, and under a name that no file has.
+    let mut file = tempfile::Builder::new().prefix("dyno-backend-").suffix(".token").tempfile()?;
+    writeln!(file, "{token}")?;
+    Ok(file)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,5 +57,16 @@ mod tests {
         write_token(&path, "x").unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(write_token(&path, "y").is_err());
+    }
+
+    #[test]
+    fn a_token_that_is_left_is_private_and_goes_with_whoever_left_it() {
+        let [first, second] = ["a", "b"].map(|token| leave_token(token).unwrap());
+        let path = first.path().to_owned();
+        assert_ne!(path, second.path());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "a\n");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        drop(first);
+        assert!(!path.exists());
     }
 }

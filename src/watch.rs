@@ -38,12 +38,12 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
     }
     let unix_ms = timeline::clock::unix_ms();
     let run_id = run_id(unix_ms, 0);
-    let folder = args.out.as_deref().map(|out| make_folder(Some(out), &run_id)).transpose()?;
-    let stops = stop::listen()?;
-
-    let own_log = std::env::temp_dir().join(format!("dyno-watch-{}.log", std::process::id()));
-    let backend = args.target.is_none().then(|| Backend::start(2, Runtime::Rust, &own_log)).transpose()?;
     let mut attach = Attach::parse_all(&args.attach)?;
+    let folder = args.out.as_deref().map(|out| make_folder(Some(out), &run_id)).transpose()?;
+    // Gone with the watch, however it ends.
+    let own_log = tempfile::Builder::new().prefix("dyno-watch-").suffix(".log").tempfile()?;
+    let backend =
+        args.target.is_none().then(|| Backend::start(2, Runtime::Rust, own_log.path())).transpose()?;
     let (target, port) = match (&args.target, &backend) {
         (Some(target), _) => {
             let url = scenarios::base_url(&with_scheme(target)).map_err(UserError::wrong)?;
@@ -60,6 +60,8 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
     }
     let permission = Permission::of(args.yes, attach.iter().any(Attach::is_inspector), false);
     let settled = Settled::of(&attach, port, permission)?;
+    // Not before: at the question whether to look inside, Ctrl-C ends us.
+    let stops = stop::listen()?;
 
     let meta = RunMeta {
         run_id,
@@ -69,7 +71,7 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
         scenario: "watch".to_owned(),
         target,
         bundled: backend.is_some(),
-        host: host_facts(None),
+        host: host_facts(crate::cores::usable().len(), None),
         ..RunMeta::default()
     };
     let clock = RunClock::start();
@@ -102,7 +104,6 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
     let finished = recorder.finish(end);
     screen.close();
     drop(backend);
-    let _ = std::fs::remove_file(own_log);
     match folder {
         Some(folder) => finish::finish(&finished, &folder, None, None),
         None => Ok(Outcome::Pass),

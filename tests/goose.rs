@@ -4,11 +4,13 @@
 
 mod common;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{dyno, json, run, shop, signal, wait_for, whole_machine};
+use common::{Guarded, dyno, json, run, shop, signal, wait_for, whole_machine};
+use rustix::process::Signal;
 use serde_json::Value;
 
 /// A goose load test as anybody would write it: the example of the crate `journeys`.
@@ -81,33 +83,68 @@ fn an_unmodified_goose_binary_lands_on_the_timeline() {
     assert!(said.contains("goose ended with exit code 0; dyno's verdict: pass"), "{said}");
     assert!(said.contains("all (first byte)"), "{said}");
     assert!(folder.join("goose.log").exists() && folder.join("report.html").exists());
+    let log = std::fs::read_to_string(folder.join("response.hlog")).unwrap();
+    assert!(log.lines().any(|l| l.starts_with("Tag=GET_products_(first_byte),")), "{log}");
 }
 
 #[test]
-fn ctrl_c_reaches_goose_and_the_reports_are_written() {
+fn ctrl_c_reaches_goose_behind_a_script_and_the_reports_are_written() {
     let _machine = whole_machine();
     let (url, _shop) = shop(1);
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("run");
+    let script = dir.path().join("load.sh");
+    std::fs::write(&script, format!("#!/bin/sh\n{} \"$@\"\necho it is over\n", small_goose().display()))
+        .unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
     let child = dyno()
         .args(["goose", "--ui", "none", "--out"])
         .arg(&folder)
         .arg("--")
-        .arg(small_goose())
+        .arg(&script)
         .args(["--host", &url, "--users", "2", "--run-time", "60s", "--no-print-metrics"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let pid = child.id();
-    assert!(wait_for(Duration::from_secs(10), || !common::descendants(pid).is_empty()));
+    assert!(
+        wait_for(Duration::from_secs(10), || common::descendants(pid).len() == 3),
+        "the script, goose, and who ends them"
+    );
     let goose = common::descendants(pid);
     std::thread::sleep(Duration::from_secs(2));
-    signal(pid, rustix::process::Signal::INT);
+    signal(pid, Signal::INT);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(wait_for(Duration::from_secs(5), || goose.iter().all(|p| !common::alive(*p))));
     assert!(json(&folder.join("summary.json")).is_some());
+}
+
+#[test]
+fn a_dyno_that_is_killed_takes_goose_with_it() {
+    let (url, _shop) = shop(1);
+    let dir = tempfile::tempdir().unwrap();
+    let mut dyno = Guarded(
+        dyno()
+            .args(["goose", "--ui", "none", "--out"])
+            .arg(dir.path().join("run"))
+            .arg("--")
+            .arg(small_goose())
+            .args(["--host", &url, "--users", "2", "--run-time", "60s", "--no-print-metrics"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    let pid = dyno.0.id();
+    assert!(
+        wait_for(Duration::from_secs(10), || common::descendants(pid).len() == 2),
+        "goose, and who ends it"
+    );
+    let family = common::descendants(pid);
+    dyno.0.kill().unwrap();
+    assert!(wait_for(Duration::from_secs(5), || family.iter().all(|p| !common::alive(*p))), "{family:?}");
 }
 
 #[test]

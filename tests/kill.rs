@@ -5,6 +5,7 @@
 mod common;
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -18,8 +19,15 @@ fn start(folder: &Path) -> Child {
         .arg(folder)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
+        .process_group(0)
         .spawn()
         .unwrap()
+}
+
+/// As a terminal sends it on Ctrl-C: to the run and to all in its group.
+fn interrupt(run: &Guarded) {
+    let group = rustix::process::Pid::from_raw(run.0.id() as i32).unwrap();
+    rustix::process::kill_process_group(group, Signal::INT).unwrap();
 }
 
 fn recording_grows(folder: &Path, beyond: u64) -> bool {
@@ -60,7 +68,7 @@ fn the_first_interrupt_drains_and_writes_the_reports() {
     assert!(recording_grows(&folder, 20_000), "the run is under way");
     let family = descendants(run.0.id());
     assert!(family.len() >= 4, "supervisor, backend workers, load workers: {family:?}");
-    signal(run.0.id(), Signal::INT);
+    interrupt(&run);
     assert!(wait_for(Duration::from_secs(15), || run.0.try_wait().unwrap().is_some()), "it ends");
     assert_eq!(run.0.wait().unwrap().code(), Some(130));
     assert!(family.iter().all(|p| !alive(*p)));
@@ -76,9 +84,9 @@ fn the_second_interrupt_aborts() {
     let mut run = Guarded(start(&folder));
     assert!(recording_grows(&folder, 20_000));
     let family = descendants(run.0.id());
-    signal(run.0.id(), Signal::INT);
+    interrupt(&run);
     std::thread::sleep(Duration::from_millis(150));
-    signal(run.0.id(), Signal::INT);
+    interrupt(&run);
     assert!(wait_for(Duration::from_secs(8), || run.0.try_wait().unwrap().is_some()), "it ends at once");
     assert_eq!(run.0.wait().unwrap().code(), Some(130));
     assert!(wait_for(Duration::from_secs(5), || family.iter().all(|p| !alive(*p))));

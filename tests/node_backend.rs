@@ -126,6 +126,8 @@ fn obeys(ready: &Value, mut shop: Guarded) {
 
 #[test]
 fn on_node_with_postgresql() {
+    // It measures nothing, but installing its packages takes all of a small machine.
+    let _machine = whole_machine();
     let (cache, postgres) = (tempfile::tempdir().unwrap(), Postgres::start());
     let (ready, shop) = serve("node", None, cache.path(), &postgres.url);
     obeys(&ready, shop);
@@ -135,6 +137,7 @@ fn on_node_with_postgresql() {
 
 #[test]
 fn on_deno_and_bun_with_nothing_else() {
+    let _machine = whole_machine();
     let programs = testing("runtimes/node_modules/.bin");
     assert!(programs.is_dir(), "this test needs `npm ci --prefix backend/node/testing/runtimes`");
     let cache = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! The coordinator: starts worker processes, gives each its segment, and brings home what they say.
 //!
-//! Owns the processes (none outlives it), the handshake with its clock offset, and the fan-out of amendments. A worker that is
+//! Owns the processes (none outlives it), the handshake with its clock offset, the word to begin and the fan-out of amendments. A worker that is
 //! lost is said so once; the others go on. What the figures mean is `lanes`'s business.
 
 use std::path::PathBuf;
@@ -23,12 +23,14 @@ use crate::reach::{LoadError, reach};
 use crate::sizing;
 use crate::{journey, tls};
 
-/// How far ahead a run's origin should lie when a coordinator is started, so that all workers are ready by then.
+/// How far ahead a run's origin should lie when a crew begins, so that all workers have heard of it by then.
 pub const LEAD: Duration = Duration::from_millis(300);
 /// How far ahead of now an amendment applies, so that it reaches all workers before.
 const AMENDMENT_LEAD: Duration = Duration::from_millis(200);
 /// How long a worker may take to say hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// How long it may take to understand its part: tables of data are tens of megabytes.
+const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How long the target may take to accept the first connection.
 const REACH_WITHIN: Duration = Duration::from_secs(5);
 /// Updates that wait for the caller; when full, workers' pipes fill and they keep their figures.
@@ -53,8 +55,6 @@ pub struct CoordinatorOptions {
     pub workers: usize,
     /// Cores that workers are bound to; none: any.
     pub cpus: Option<Vec<usize>>,
-    /// The run's clock; its origin should lie [`LEAD`] ahead.
-    pub clock: RunClock,
 }
 
 /// What becomes known of the load. Workers are numbered from 0.
@@ -124,7 +124,7 @@ impl Loss {
                 // What a journey times inside its steps is in no total.
                 self.timed += h.steps.iter().filter(|s| !s.is_inside()).map(|s| s.finished).sum::<u64>();
             }
-            FromWorker::Hello(_) | FromWorker::Done(_) | FromWorker::Failed(_) => {}
+            FromWorker::Hello(_) | FromWorker::Ready | FromWorker::Done(_) | FromWorker::Failed(_) => {}
         }
     }
 }
@@ -153,14 +153,26 @@ pub struct Coordinator {
     tasks: JoinSet<()>,
 }
 
-impl Coordinator {
-    /// Starts the workers and gives each its part. On Linux workers die with the *thread* that started them, so it must
-    /// live as long as the run: the main thread does.
+/// Workers that have their parts of a plan and wait for the word to begin. Dropped, it ends them.
+pub struct Crew {
+    workers: Vec<Hired>,
+}
+
+/// One of them.
+struct Hired {
+    worker: Worker,
+    pid: u32,
+    offset: ClockOffset,
+}
+
+impl Crew {
+    /// Starts the workers and gives each its part; they are ready when this returns, however much there was to read. On Linux workers
+    /// die with the *thread* that started them, so it must live as long as the run: the main thread does.
     ///
     /// # Errors
-    /// [`LoadError`]: the plan does not suit the target, the target cannot be reached, or a worker not be started. Dropped, it
-    /// ends what it had started.
-    pub async fn start(options: CoordinatorOptions) -> Result<Self, LoadError> {
+    /// [`LoadError`]: the plan does not suit the target, the target cannot be reached, or a worker not be started. It leaves nothing
+    /// running.
+    pub async fn hire(options: CoordinatorOptions) -> Result<Self, LoadError> {
         if options.workers == 0 {
             return Err(LoadError::NoWorkers);
         }
@@ -173,35 +185,59 @@ impl Coordinator {
         let address = reach(&options.url, REACH_WITHIN).await?;
         let needed = sizing::workers_needed(&options.plan, &sizing::Resources::of_host(None));
         let sources = sizing::sources(address.ip(), needed.addresses, &options.plan.transport.sources)?;
-        let mut hired = Vec::with_capacity(options.workers);
+        let mut started = Vec::with_capacity(options.workers);
         for worker in 0..options.workers {
-            hired.push(Worker::start(&options, worker)?);
+            started.push(Worker::start(&options, worker)?);
         }
-        let (sender, updates) = mpsc::channel(UPDATES);
-        let (mut orders, mut tasks) = (Vec::new(), JoinSet::new());
-        let mut own_updates = std::collections::VecDeque::new();
-        for mut worker in hired {
+        let mut workers = Vec::with_capacity(options.workers);
+        for mut worker in started {
             let (pid, offset) = worker.greet().await.map_err(|why| options.failed(worker.number, why))?;
-            own_updates.push_back(LoadUpdate::Joined { worker: worker.number, pid, offset });
             let segment = Segment {
                 plan: options.plan.clone(),
                 worker: worker.number as u32,
                 workers: options.workers as u32,
                 url: options.url.clone(),
                 address,
-                origin: theirs(options.clock.origin(), offset),
                 sources: sources.clone(),
             };
-            worker
-                .say(&ToWorker::Segment(Box::new(segment)))
-                .await
-                .map_err(|why| options.failed(worker.number, why))?;
+            let said = worker.say(&ToWorker::Segment(Box::new(segment))).await;
+            said.map_err(|why| options.failed(worker.number, why))?;
+            workers.push(Hired { worker, pid, offset });
+        }
+        // They read their parts at the same time.
+        for Hired { worker, .. } in &mut workers {
+            worker.is_ready().await.map_err(|why| options.failed(worker.number, why))?;
+        }
+        Ok(Self { workers })
+    }
+
+    /// Begins the run at the origin of its clock, which should lie [`LEAD`] ahead.
+    pub async fn begin(self, clock: RunClock) -> Coordinator {
+        let (sender, updates) = mpsc::channel(UPDATES);
+        let (mut orders, mut tasks) = (Vec::new(), JoinSet::new());
+        let mut own_updates = std::collections::VecDeque::new();
+        let workers = self.workers.len();
+        for Hired { mut worker, pid, offset } in self.workers {
+            own_updates.push_back(LoadUpdate::Joined { worker: worker.number, pid, offset });
+            // One that is gone by now shows as the end of its output.
+            let _ = worker.say(&ToWorker::Begin(theirs(clock.origin(), offset))).await;
             let (order, ordered) = mpsc::channel(ORDERS);
             orders.push(order);
-            let loss = Loss { workers: options.workers, ..Loss::default() };
-            tasks.spawn(worker.attend(ordered, sender.clone(), options.clock, loss));
+            let loss = Loss { workers, ..Loss::default() };
+            tasks.spawn(worker.attend(ordered, sender.clone(), clock, loss));
         }
-        Ok(Self { clock: options.clock, updates, own_updates, orders, tasks })
+        Coordinator { clock, updates, own_updates, orders, tasks }
+    }
+}
+
+impl Coordinator {
+    /// Hires a crew, and begins [`LEAD`] after it is ready.
+    ///
+    /// # Errors
+    /// [`LoadError`], as of [`Crew::hire`].
+    pub async fn start(options: CoordinatorOptions) -> Result<Self, LoadError> {
+        let crew = Crew::hire(options).await?;
+        Ok(crew.begin(RunClock::with_origin(MonoNs(MonoNs::now().0 + LEAD.as_nanos() as u64))).await)
     }
 
     /// The next update; none once all workers are done or lost. Dropped, it loses nothing.
@@ -282,6 +318,8 @@ impl Worker {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // A group of its own: what a terminal sends to all of ours on Ctrl-C is for us to hear, who let it drain.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(|e| options.failed(number, e))?;
@@ -302,13 +340,27 @@ impl Worker {
     async fn greet(&mut self) -> Result<(u32, ClockOffset), String> {
         let sent = MonoNs::now();
         self.say(&ToWorker::Hello(Hello::now())).await?;
-        let answer = tokio::time::timeout(HELLO_WITHIN, self.output.next()).await;
-        match answer {
-            Ok(Ok(Some(FromWorker::Hello(hello)))) => {
+        match self.hear(HELLO_WITHIN).await? {
+            FromWorker::Hello(hello) => {
                 Ok((hello.pid, ClockOffset::from_exchange(sent, hello.now, MonoNs::now())))
             }
+            _ => Err(self.last_words().await),
+        }
+    }
+
+    async fn is_ready(&mut self) -> Result<(), String> {
+        match self.hear(READY_WITHIN).await? {
+            FromWorker::Ready => Ok(()),
+            _ => Err(self.last_words().await),
+        }
+    }
+
+    /// What it says next, before the run.
+    async fn hear(&mut self, within: Duration) -> Result<FromWorker, String> {
+        match tokio::time::timeout(within, self.output.next()).await {
             Ok(Ok(Some(FromWorker::Failed(why)))) => Err(why),
-            Ok(Ok(_)) => Err(self.last_words().await),
+            Ok(Ok(Some(heard))) => Ok(heard),
+            Ok(Ok(None)) => Err(self.last_words().await),
             Ok(Err(e)) => Err(e.to_string()),
             Err(_) => Err("it said nothing".to_owned()),
         }
@@ -343,7 +395,7 @@ impl Worker {
                     let _ = self.child.wait().await;
                     return;
                 }
-                Ok(Some(FromWorker::Hello(_))) => continue,
+                Ok(Some(FromWorker::Hello(_) | FromWorker::Ready)) => continue,
                 Ok(Some(FromWorker::Failed(why))) => break text::clean(&why, LAST_WORDS),
                 Ok(None) => break self.last_words().await,
                 Err(e) => break e.to_string(),

@@ -1,7 +1,8 @@
 //! What a worker counts: totals, and per-step histograms handed over as deltas.
 //!
 //! Owns recording: a cell or a histogram each, no lock, no channel, no allocation after a step's first
-//! use. An interval ends exactly at a whole second of the run: whoever records a later instant first closes it.
+//! use. An interval ends exactly at a whole second of the run or at a phase's end, so that none holds samples of two
+//! phases: whoever records a later instant first closes it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -13,7 +14,7 @@ use crate::protocol::{Counters, Histograms, KindCounters, StepHistograms};
 use crate::sse::figures::SseFigures;
 use crate::ws::figures::WsFigures;
 
-/// Length of a histogram interval, ns.
+/// Longest histogram interval, ns.
 pub const INTERVAL_NS: u64 = 1_000_000_000;
 /// A start this much behind its time is late, ns.
 pub const LATE_NS: u64 = 10_000_000;
@@ -39,7 +40,8 @@ pub struct Figures {
     pub received: Cell<u64>,
     /// Bytes written.
     pub sent: Cell<u64>,
-    /// Requests that went out on a new connection because the kept one had been closed, or had said something unasked.
+    /// Requests that went out on a new connection because the kept one had been closed, or had said something unasked. One that
+    /// was sent before and may not be sent twice is none of them: it has failed.
     pub retried: Cell<u64>,
     /// Sessions open now.
     pub open_sessions: Cell<u64>,
@@ -52,7 +54,11 @@ pub struct Figures {
     errors: [Cell<u64>; ErrorKind::ALL.len()],
     kinds: Box<[Cell<KindCounters>]>,
     lost_samples: Cell<u64>,
-    interval: Cell<u64>,
+    /// When the open interval began, and when it is over.
+    begun: Cell<u64>,
+    over: Cell<u64>,
+    /// When each phase ends; ascending.
+    ends: Box<[u64]>,
     open: RefCell<Open>,
     closed: RefCell<VecDeque<Histograms>>,
 }
@@ -83,10 +89,11 @@ pub fn sub(gauge: &Cell<u64>) {
 }
 
 impl Figures {
-    /// Nothing counted, for `steps` steps and `kinds` kinds of sessions.
+    /// Nothing counted, for `steps` steps, `kinds` kinds of sessions and phases that end then (run times, ns; ascending).
     #[must_use]
-    pub fn new(steps: usize, kinds: usize) -> Self {
+    pub fn new(steps: usize, kinds: usize, ends: impl IntoIterator<Item = u64>) -> Self {
         let zero = || Cell::new(0);
+        let ends: Box<[u64]> = ends.into_iter().collect();
         Self {
             offered: zero(),
             achieved: zero(),
@@ -104,7 +111,9 @@ impl Figures {
             errors: [const { Cell::new(0) }; ErrorKind::ALL.len()],
             kinds: vec![Cell::default(); kinds].into_boxed_slice(),
             lost_samples: zero(),
-            interval: zero(),
+            begun: zero(),
+            over: Cell::new(borders(&ends, 0).1),
+            ends,
             open: RefCell::new(Open {
                 steps: (0..steps).map(|_| Step::default()).collect(),
                 lateness: histogram::new(),
@@ -193,30 +202,33 @@ impl Figures {
 
     /// Closes the interval if `now` lies behind it.
     pub fn roll(&self, now: u64) {
-        if now >= (self.interval.get() + 1) * INTERVAL_NS {
-            self.close(now / INTERVAL_NS, (self.interval.get() + 1) * INTERVAL_NS);
+        if now >= self.over.get() {
+            self.close(self.over.get(), now);
         }
     }
 
     /// Closes the last interval, which may be shorter, at `now`.
     pub fn close_last(&self, now: u64) {
         self.roll(now);
-        self.close(now / INTERVAL_NS, now);
+        self.close(now, now);
     }
 
+    /// Closes the interval, which ends at `end`; the next one is that in which `now` lies.
     #[cold]
-    fn close(&self, next: u64, end: u64) {
+    fn close(&self, end: u64, now: u64) {
         let mut open = self.open.borrow_mut();
         let steps = open.steps.iter_mut().enumerate().filter_map(|(i, s)| s.take(i as u16)).collect();
         let closed = Histograms {
-            start: self.interval.get() * INTERVAL_NS,
+            start: self.begun.get(),
             end,
             steps,
             lateness: take(&mut open.lateness),
             release_error: take(&mut open.release_error),
             ws: self.ws.take(),
         };
-        self.interval.set(next);
+        let (begun, over) = borders(&self.ends, now);
+        self.begun.set(begun);
+        self.over.set(over);
         let mut waiting = self.closed.borrow_mut();
         if waiting.len() >= INTERVALS_MAX
             && let Some(lost) = waiting.pop_front()
@@ -263,6 +275,15 @@ impl Figures {
     }
 }
 
+/// Start and end of the interval in which `at` lies: a whole second each, or the end of a phase that is nearer.
+fn borders(ends: &[u64], at: u64) -> (u64, u64) {
+    let second = at - at % INTERVAL_NS;
+    let past = ends.partition_point(|end| *end <= at);
+    let before = past.checked_sub(1).map_or(0, |i| ends[i]);
+    let after = ends.get(past).copied().unwrap_or(u64::MAX);
+    (second.max(before), after.min(second + INTERVAL_NS))
+}
+
 impl Step {
     fn take(&mut self, step: u16) -> Option<StepHistograms> {
         if self.finished == 0 && self.failed == 0 {
@@ -296,7 +317,7 @@ mod tests {
 
     #[test]
     fn an_interval_ends_at_a_whole_second_whoever_comes_first() {
-        let f = Figures::new(1, 1);
+        let f = Figures::new(1, 1, []);
         f.started(0, 20_000_000);
         f.finished(0, 0, 20_000_000, 999_999_999, None);
         f.finished(0, 0, 20_000_000, 1_000_000_000, Some(ErrorKind::Check));
@@ -311,8 +332,24 @@ mod tests {
     }
 
     #[test]
+    fn an_interval_holds_samples_of_one_phase_only() {
+        const MS: u64 = 1_000_000;
+        let f = Figures::new(1, 1, [500 * MS, 1500 * MS, 2000 * MS, 3300 * MS]);
+        for ms in [100, 499, 500, 1200, 1500, 2000, 3100, 3299] {
+            f.finished(0, 0, 0, ms * MS, None);
+        }
+        f.close_last(3400 * MS);
+        let told: Vec<_> = std::iter::from_fn(|| f.take_closed())
+            .map(|h| (h.start / MS, h.end / MS, h.steps.iter().map(|s| s.finished).sum::<u64>()))
+            .collect();
+        let phases = [(0, 500, 2), (500, 1000, 1), (1000, 1500, 1), (1500, 2000, 1), (2000, 3000, 1)];
+        assert_eq!(told[..5], phases);
+        assert_eq!(told[5..], [(3000, 3300, 2), (3300, 3400, 0)], "the last one, and what ends behind it");
+    }
+
+    #[test]
     fn a_quiet_gap_gives_one_interval_not_many() {
-        let f = Figures::new(1, 1);
+        let f = Figures::new(1, 1, []);
         f.finished(0, 0, 0, 100, None);
         f.finished(0, 0, 0, 7_200_000_000, None);
         let a = f.take_closed().unwrap();
@@ -324,7 +361,7 @@ mod tests {
 
     #[test]
     fn what_nobody_takes_is_bounded_and_counted() {
-        let f = Figures::new(1, 1);
+        let f = Figures::new(1, 1, []);
         for i in 0..100 {
             f.finished(0, 0, 0, i * INTERVAL_NS, None);
         }

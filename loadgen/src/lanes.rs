@@ -51,6 +51,8 @@ pub struct Lanes {
     kinds: Vec<String>,
     declared: HashMap<LaneSpec, usize>,
     last: HashMap<usize, Counters>,
+    /// Until when each rate has been told.
+    told: HashMap<usize, RunTime>,
     /// Since when the load is halted.
     halted: Option<RunTime>,
 }
@@ -243,13 +245,14 @@ impl Lanes {
         }
     }
 
-    /// A rate whose lane may begin here: until `from` it was zero, which is said when it begins. A rate holds since the
-    /// sample before, and without one nobody knows since when.
+    /// A rate from `from` to `at` whose lane may begin here, or go on after a rest: until `from` it was zero, which is said
+    /// then. A rate holds since the sample before, and without one nobody knows since when.
     fn late_rate(&mut self, spec: LaneSpec, from: RunTime, at: RunTime, value: f64, out: &mut Vec<Reading>) {
-        if !self.declared.contains_key(&spec) {
-            self.sample(spec.clone(), from, 0.0, out);
+        let lane = self.lane(spec, out);
+        if self.told.insert(lane, at).is_none_or(|until| until < from) {
+            out.push(Reading::Sample { lane, at: from, value: 0.0 });
         }
-        self.sample(spec, at, value, out);
+        out.push(Reading::Sample { lane, at, value });
     }
 
     /// A worker that is gone holds nothing open any more; without a last sample its levels would stand for ever.
@@ -278,10 +281,13 @@ impl Lanes {
             self.histogram(response, span, &step.response, out);
             let service = LaneSpec::histogram(names::SERVICE, &gen_).about(&name);
             self.histogram(service, span, &step.service, out);
-            let failed = LaneSpec::rate(names::STEP_ERRORS, &gen_, Unit::PerSecond).about(&name);
+            let untimed = step.finished.saturating_sub(step.response.count());
             let seconds = span.length().as_secs_f64();
-            if seconds > 0.0 && (step.failed > 0 || self.declared.contains_key(&failed)) {
-                self.late_rate(failed, span.start, span.end, step.failed as f64 / seconds, out);
+            for (lane, n) in [(names::STEP_ERRORS, step.failed), (names::STEP_UNTIMED, untimed)] {
+                let rate = LaneSpec::rate(lane, &gen_, Unit::PerSecond).about(&name);
+                if seconds > 0.0 && (n > 0 || self.declared.contains_key(&rate)) {
+                    self.late_rate(rate, span.start, span.end, n as f64 / seconds, out);
+                }
             }
         }
         self.histogram(LaneSpec::histogram(names::LATENESS, &gen_), span, &all.lateness, out);
@@ -382,6 +388,33 @@ mod tests {
         assert_eq!(of("client.sessions-by-kind onlooker"), [4.0, 0.0]);
         assert_eq!(of("client.sessions-started onlooker"), [0.0, 4.0]);
         assert!(specs.iter().all(|s| s.subject != "never"));
+    }
+
+    #[test]
+    fn what_a_step_fails_is_counted_once_however_long_it_rests() {
+        let mut lanes = Lanes::new(&["pay".to_owned()]);
+        let (mut specs, mut samples) = (Vec::new(), Vec::new());
+        // Seconds 3, 13 and 14: of three that finished one failed before any contact, one with an answer.
+        for second in [3, 13, 14] {
+            let response = Sparse { cells: vec![(500, 2)] };
+            let step =
+                StepHistograms { step: 0, finished: 3, failed: 2, service: response.clone(), response };
+            let (start, end) = (second * 1_000_000_000, (second + 1) * 1_000_000_000);
+            let all = Histograms { start, end, steps: vec![step], ..Histograms::default() };
+            for reading in lanes.read(&LoadUpdate::Histograms(0, all)) {
+                match reading {
+                    Reading::Lane(spec) => specs.push(spec),
+                    Reading::Sample { lane, at, value } => samples.push((lane, at, value)),
+                    _ => {}
+                }
+            }
+        }
+        for (name, times) in [(names::STEP_ERRORS, 6.0), (names::STEP_UNTIMED, 3.0)] {
+            let lane = specs.iter().position(|s: &LaneSpec| s.name == name).unwrap();
+            let of: Vec<_> = samples.iter().filter(|s| s.0 == lane).collect();
+            let sum: f64 = of.windows(2).map(|w| w[1].2 * w[1].1.since(w[0].1).as_secs_f64()).sum();
+            assert_eq!(sum, times, "{name}: {of:?}");
+        }
     }
 
     #[test]

@@ -46,7 +46,7 @@ mod worker;
 #[cfg(test)]
 mod testing;
 
-pub use coordinator::{Coordinator, CoordinatorOptions, LoadUpdate, Loss};
+pub use coordinator::{Coordinator, CoordinatorOptions, Crew, LoadUpdate, Loss};
 pub use kind::ErrorKind;
 pub use reach::{LoadError, reach};
 pub use sizing::{Resources, Sizing, workers_needed};

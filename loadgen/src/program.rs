@@ -283,6 +283,8 @@ pub struct Request {
     pub upload: Option<Box<Upload>>,
     /// Is it `HEAD`?
     pub is_head: bool,
+    /// May it be sent again where nobody knows what became of it: is it the same to the server to be asked twice?
+    pub repeatable: bool,
     /// Is the body sent only after `100 Continue`?
     pub expects: bool,
     /// How redirects are followed; none: they are answers like any other.

@@ -17,16 +17,18 @@ use crate::sse::figures::SseCounters;
 use crate::ws::figures::{WsCounters, WsHistograms};
 
 /// Version of the messages below; raised whenever one changes.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 const TO_HELLO: u8 = 1;
 const TO_SEGMENT: u8 = 2;
 const TO_AMENDMENT: u8 = 3;
+const TO_BEGIN: u8 = 4;
 const FROM_HELLO: u8 = 65;
 const FROM_COUNTERS: u8 = 66;
 const FROM_HISTOGRAMS: u8 = 67;
 const FROM_DONE: u8 = 68;
 const FROM_FAILED: u8 = 69;
+const FROM_READY: u8 = 70;
 
 /// From the coordinator to a worker.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +37,8 @@ pub enum ToWorker {
     Hello(Hello),
     /// What to do; once.
     Segment(Box<Segment>),
+    /// The instant at which the run starts, in the worker's clock; once, when all workers are ready.
+    Begin(MonoNs),
     /// A change of what is under way.
     Amendment(Amended),
 }
@@ -44,9 +48,11 @@ pub enum ToWorker {
 pub enum FromWorker {
     /// Answers the coordinator's hello.
     Hello(Hello),
+    /// The segment is understood, and can begin.
+    Ready,
     /// Every 100 ms.
     Counters(Counters),
-    /// Every second in which anything finished.
+    /// Every second, and every part of one that a phase's end cuts off, in which anything finished.
     Histograms(Histograms),
     /// The segment is done; the worker ends. The last counters and histograms were sent before.
     Done(Done),
@@ -86,8 +92,6 @@ pub struct Segment {
     pub url: BaseUrl,
     /// Where it is.
     pub address: SocketAddr,
-    /// The instant at which the run starts, in the worker's clock.
-    pub origin: MonoNs,
     /// Local addresses to connect from, in turn; empty: the system chooses.
     pub sources: Vec<IpAddr>,
 }
@@ -122,7 +126,8 @@ pub struct Counters {
     pub received: u64,
     /// Bytes written.
     pub sent: u64,
-    /// Requests that went out on a new connection because the kept one had been closed, or had said something unasked.
+    /// Requests that went out on a new connection because the kept one had been closed, or had said something unasked. One that
+    /// was sent before and may not be sent twice is none of them: it has failed.
     pub retried: u64,
     /// Sessions open now.
     pub open_sessions: u64,
@@ -227,6 +232,7 @@ impl ToWorker {
         match self {
             Self::Hello(hello) => frame::pack(TO_HELLO, &json(hello)),
             Self::Segment(segment) => frame::pack(TO_SEGMENT, &json(segment)),
+            Self::Begin(origin) => frame::pack(TO_BEGIN, &json(origin)),
             Self::Amendment(amendment) => frame::pack(TO_AMENDMENT, &json(amendment)),
         }
     }
@@ -239,6 +245,7 @@ impl ToWorker {
         match frame.kind {
             TO_HELLO => hello(frame).map(Self::Hello),
             TO_SEGMENT => from_json(frame).map(Self::Segment),
+            TO_BEGIN => from_json(frame).map(Self::Begin),
             TO_AMENDMENT => from_json(frame).map(Self::Amendment),
             kind => Err(unknown(kind)),
         }
@@ -254,6 +261,7 @@ impl FromWorker {
             Self::Hello(hello) => frame::pack(FROM_HELLO, &json(hello)),
             Self::Done(done) => frame::pack(FROM_DONE, &json(done)),
             Self::Failed(why) => frame::pack(FROM_FAILED, &json(why)),
+            Self::Ready => frame::pack(FROM_READY, &[]),
             Self::Counters(counters) => {
                 counters.put(&mut body);
                 frame::pack(FROM_COUNTERS, &body)
@@ -276,6 +284,7 @@ impl FromWorker {
             FROM_HELLO => hello(frame).map(Self::Hello),
             FROM_DONE => from_json(frame).map(Self::Done),
             FROM_FAILED => from_json(frame).map(Self::Failed),
+            FROM_READY => Ok(Self::Ready),
             FROM_COUNTERS => Counters::get(&mut numbers).map(Self::Counters).ok_or_else(short),
             FROM_HISTOGRAMS => Histograms::get(&mut numbers).map(Self::Histograms).ok_or_else(short),
             kind => Err(unknown(kind)),
@@ -516,10 +525,14 @@ mod tests {
             workers: 3,
             url: BaseUrl { tls: false, host: "::1".into(), port: 80, prefix: "/x".into() },
             address: "[::1]:80".parse().unwrap(),
-            origin: MonoNs(5),
             sources: vec!["127.0.0.2".parse().unwrap()],
         }));
         let (frame, _) = frame::unpack(&segment.pack()).unwrap();
         assert_eq!(ToWorker::unpack(&frame).unwrap(), segment);
+        let begin = ToWorker::Begin(MonoNs(5));
+        let (frame, _) = frame::unpack(&begin.pack()).unwrap();
+        assert_eq!(ToWorker::unpack(&frame).unwrap(), begin);
+        let (frame, _) = frame::unpack(&FromWorker::Ready.pack()).unwrap();
+        assert_eq!(FromWorker::unpack(&frame).unwrap(), FromWorker::Ready);
     }
 }

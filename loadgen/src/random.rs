@@ -36,11 +36,6 @@ impl Stream {
         self.0.next_u64()
     }
 
-    /// 32 random bits: the mask of a WebSocket frame.
-    pub fn mask(&mut self) -> [u8; 4] {
-        self.0.next_u32().to_le_bytes()
-    }
-
     /// A number from 0 up to but not including 1, with 53 bits.
     pub fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
@@ -86,6 +81,25 @@ impl Stream {
             let digit = (bits >> (124 - 4 * i)) as usize & 0xF;
             out.push(b"0123456789abcdef"[digit]);
         }
+    }
+}
+
+/// The masks of a WebSocket's frames: 8 bytes. A stream of their own, for how many control frames go out depends on the other
+/// side and on time, and what a session draws must not.
+#[derive(Debug)]
+pub struct Masks(u64);
+
+impl Masks {
+    /// Those that follow from `seed`.
+    #[must_use]
+    pub const fn of(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next frame's.
+    pub fn draw(&mut self) -> [u8; 4] {
+        self.0 = self.0.wrapping_add(GOLDEN);
+        (mix(self.0, 0) as u32).to_le_bytes()
     }
 }
 

@@ -1,7 +1,8 @@
 //! The release task: starts and wakes all that is due, on one timer.
 //!
 //! Owns the running of a segment: arrivals, held places, naps, time limits, amendments and halts, the hand-over of figures, and the
-//! end (no new arrivals, drain within the grace, abort). One task on tokio's wheel errs by about 0.6 ms; the error is recorded.
+//! end (no new arrivals, what was due is dropped, drain within the grace, abort). One task on tokio's wheel errs by about 0.6 ms;
+//! the error is recorded.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -11,12 +12,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use scenarios::plan::Timer;
+use scenarios::plan::{HttpVersion, Timer};
 use timeline::{Amendment, MonoNs, RunTime};
 use tokio::time::{Instant, Sleep};
 
 use crate::figures;
 use crate::health::{self, Hiccups};
+use crate::http2::hub::Hub;
 use crate::precise::Precise;
 use crate::protocol::{Amended, BadMessage, Done, FromWorker, ToWorker};
 use crate::random::Stream;
@@ -72,11 +74,19 @@ struct Place {
     seat: Cell<Option<SeatId>>,
     /// Passes that it may still begin; none: any number.
     left: RefCell<Option<Left>>,
+    /// The link of HTTP/2 that its sessions go on with while they are one client's passes.
+    links: RefCell<Option<Rc<Hub>>>,
 }
 
 impl Place {
     fn new(numbers: Numbering) -> Self {
-        Self { numbers, generation: Cell::new(0), seat: Cell::new(None), left: RefCell::new(None) }
+        Self {
+            numbers,
+            generation: Cell::new(0),
+            seat: Cell::new(None),
+            left: RefCell::new(None),
+            links: RefCell::new(None),
+        }
     }
 
     /// The next session's number.
@@ -91,10 +101,20 @@ impl Place {
         rules::take(self.left.borrow().as_ref())
     }
 
+    fn links(&self) -> Option<Rc<Hub>> {
+        self.links.borrow().clone()
+    }
+
+    /// It is given up: whoever holds it is the last one. Says where that one sits.
+    fn give_up(&self) -> Option<SeatId> {
+        *self.links.borrow_mut() = None;
+        self.seat.take()
+    }
+
     /// It stays empty: the seat will be another's.
     fn leave(&self, seat: SeatId) {
         if self.seat.get() == Some(seat) {
-            self.seat.set(None);
+            self.give_up();
         }
     }
 }
@@ -160,9 +180,9 @@ impl Release {
         self.amend(now);
         if self.draining.is_none() {
             self.begin_phase(now);
-            self.start_sessions(now);
+            self.start_sessions(now, now);
             if now >= self.schedule.end() || self.all_passes_done() {
-                self.drain(now);
+                self.drain(now, now);
             }
         }
         while let Some(due) = self.shard.seats.release(now) {
@@ -200,7 +220,7 @@ impl Release {
                 Amendment::GoOn => self.schedule.halt(at, false),
                 Amendment::Stop | Amendment::Abort => {}
             }
-            self.amendments.push(amendment);
+            self.amendments.push(Amended { at, ..amendment });
             self.amendments.sort_by_key(|a| a.at);
         }
         // Nobody is there any more to load for.
@@ -209,9 +229,18 @@ impl Release {
 
     fn amend(&mut self, now: u64) {
         while self.amendments.first().is_some_and(|a| a.at <= now) {
-            match self.amendments.remove(0).what {
-                Amendment::Stop if self.draining.is_none() => self.drain(now),
-                Amendment::Abort => self.aborted = true,
+            let Amended { at, what } = self.amendments.remove(0);
+            match what {
+                Amendment::Stop if self.draining.is_none() => {
+                    self.start_sessions(at, now);
+                    self.drain(at, now);
+                }
+                Amendment::Abort => {
+                    if self.draining.is_none() {
+                        self.forgo(at);
+                    }
+                    self.aborted = true;
+                }
                 Amendment::Halt if self.draining.is_none() => self.shard.halt.begin(now),
                 Amendment::GoOn => self.go_on(now),
                 Amendment::Stop | Amendment::Halt | Amendment::Scale(_) => {}
@@ -229,8 +258,10 @@ impl Release {
         }
     }
 
-    fn drain(&mut self, now: u64) {
+    /// The load is over since `end`.
+    fn drain(&mut self, end: u64, now: u64) {
         self.draining = Some(now);
+        self.forgo(end);
         // What is done on the way out is done in a halt too.
         self.put_off.clear();
         self.go_on(now);
@@ -259,10 +290,24 @@ impl Release {
             && self.shard.seats.taken() == 0
     }
 
-    fn start_sessions(&mut self, now: u64) {
+    /// What was to arrive by `end` and has not started never will: it was planned, and the load fell short of it. What the plan
+    /// has behind `end` is not due any more.
+    fn forgo(&mut self, end: u64) {
+        let figures = &self.shard.figures;
+        while let Some(planned) = self.schedule.peek().filter(|p| p.at <= end) {
+            self.schedule.next();
+            if matches!(planned.action, Action::Arrive { .. }) {
+                figures::add(&figures.offered, 1);
+                figures::add(&figures.dropped, 1);
+            }
+        }
+    }
+
+    /// Starts what is due by `due`, or some of it.
+    fn start_sessions(&mut self, due: u64, now: u64) {
         for _ in 0..BURST {
             match self.schedule.peek() {
-                Some(planned) if planned.at <= now => {
+                Some(planned) if planned.at <= due => {
                     self.schedule.next();
                     self.start(planned, now);
                 }
@@ -288,7 +333,7 @@ impl Release {
             Action::Hold { place } => self.hold(place, planned.at),
             Action::LetGo { place } if self.put_off.remove(&place) => {}
             Action::LetGo { place } => {
-                if let Some(seat) = self.places.get(&place).and_then(|p| p.seat.take()) {
+                if let Some(seat) = self.places.get(&place).and_then(|p| p.give_up()) {
                     // What falls on the border of two phases is let go by either's leave.
                     let grace = |at| self.shard.rules.at(at).ramp_down_ns;
                     match grace(planned.at).max(grace(planned.at.saturating_sub(1))) {
@@ -309,6 +354,9 @@ impl Release {
         }
         let Some(seat) = self.seat(u64::MAX) else { return };
         place.seat.set(Some(seat));
+        let counts = place.left.borrow().is_some();
+        *place.links.borrow_mut() =
+            (counts && self.shard.program.http != HttpVersion::Http1).then(|| Hub::new(false));
         spawn(hold(Sitting { shard: Rc::clone(&self.shard), seat }, place, at));
     }
 
@@ -476,7 +524,12 @@ fn hold(sitting: Sitting, place: Rc<Place>, mut intended: u64) -> impl Future<Ou
             // that never end would take over place after place, and the plan's shares would be lost.
             let origin = Origin { number, kind: shard.kind(place.numbers.held(0)), intended, pooled };
             let empty_for = match Session::new(shard, seat, origin) {
-                Some(mut session) => session.run().await,
+                Some(mut session) => {
+                    if let Some(links) = place.links() {
+                        session.go_on_with(links);
+                    }
+                    session.run().await
+                }
                 // A place for which no row is left stays empty.
                 None => {
                     figures::add(&shard.figures.dropped, 1);
@@ -508,24 +561,54 @@ fn poll_going_on(shard: &Shard, seat: SeatId) -> Poll<()> {
 
 #[cfg(test)]
 mod tests {
+    use scenarios::plan::{BaseUrl, Model, RunPlan};
+    use tokio::sync::mpsc;
+
     use super::*;
     use crate::protocol::Segment;
+    use crate::testing::{get, plan_of};
+
+    fn segment(plan: RunPlan) -> Segment {
+        let url = BaseUrl { tls: false, host: "x".to_owned(), port: 80, prefix: String::new() };
+        let address = "127.0.0.1:9".parse().unwrap();
+        Segment { worker: 0, workers: 1, url, address, sources: Vec::new(), plan }
+    }
+
+    /// 10,000 arrivals a second were to come in `length_ms`, `run_ms` of which are over, and none has: the one session that may be
+    /// open is. What was planned to start, and what of it never did, after a turn.
+    fn forgone(length_ms: u64, run_ms: u64, what: Option<Amended>) -> (u64, u64) {
+        let mut plan = plan_of(vec![get(0, "/")]);
+        plan.phases[0].length_ns = length_ms * 1_000_000;
+        plan.phases[0].model = Model::Arrivals { from: 10_000.0, to: 10_000.0 };
+        let segment = segment(plan);
+        let mut shard = Shard::new(&segment, 1).unwrap();
+        shard.begin(MonoNs(MonoNs::now().0 - run_ms * 1_000_000));
+        let shard = Rc::new(shard);
+        shard.seats.take();
+        let schedule = Schedule::new(&segment.plan, 0, 1);
+        let (outbox, _writer) = Outbox::to(std::io::sink()).unwrap();
+        let (_coordinator, commands) = mpsc::channel(1);
+        let mut release = Release::new(Rc::clone(&shard), schedule, 1_000_000_000, outbox, commands);
+        release.inbox.extend(what.map(|amended| Ok(ToWorker::Amendment(amended))));
+        release.turn();
+        (shard.figures.offered.get(), shard.figures.dropped.get())
+    }
+
+    #[test]
+    fn what_was_due_by_the_end_of_the_load_and_did_not_start_is_dropped() {
+        assert_eq!(forgone(100, 200, None), (1000, 1000));
+        assert_eq!(forgone(60_000, 50, None), (BURST as u64, BURST as u64), "the rest may still start");
+        for what in [Amendment::Stop, Amendment::Abort] {
+            let (offered, dropped) = forgone(60_000, 50, Some(Amended { at: 0, what }));
+            // What the plan has behind the stop was not to come any more.
+            assert!((500..60_000).contains(&offered) && offered == dropped, "{what:?}: {offered} {dropped}");
+        }
+    }
 
     /// What a waiting session costs is the size of this future, beside its sockets and seat.
     #[test]
     fn the_future_of_a_held_place_stays_small() {
-        let plan = crate::testing::plan_of(vec![crate::testing::get(0, "/")]);
-        let url =
-            scenarios::plan::BaseUrl { tls: false, host: "x".to_owned(), port: 80, prefix: String::new() };
-        let segment = Segment {
-            worker: 0,
-            workers: 1,
-            url,
-            address: "127.0.0.1:9".parse().unwrap(),
-            origin: MonoNs::now(),
-            sources: Vec::new(),
-            plan,
-        };
+        let segment = segment(plan_of(vec![get(0, "/")]));
         let shard = Rc::new(Shard::new(&segment, 1000).unwrap());
         let seat = shard.seats.take();
         let place = Place::new(Schedule::new(&segment.plan, 0, 1).numbering(0));

@@ -291,7 +291,8 @@ impl Seats {
         if seat.ending {
             return Poll::Ready(());
         }
-        if seat.nap == until {
+        // 0 stands for no nap: one until then is over before it begins.
+        if until != 0 && seat.nap == until {
             return Poll::Pending;
         }
         // Either it was never begun, or the release task has ended it.
@@ -367,6 +368,14 @@ mod tests {
         assert_eq!((seats.release(40), seats.release(40)), (Some(30), None));
         assert!(seats.poll_nap(b, 30, || 40).is_ready());
         assert!(seats.poll_nap(a, 50, || 40).is_pending());
+    }
+
+    #[test]
+    fn a_nap_until_the_runs_first_instant_is_over_at_once() {
+        let seats = Seats::default();
+        let a = seats.take();
+        assert!(seats.poll_nap(a, 0, || 0).is_ready());
+        assert_eq!(seats.next_nap(), None);
     }
 
     #[test]

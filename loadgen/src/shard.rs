@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use scenarios::plan::{HttpVersion, Order, Timer};
-use timeline::RunClock;
+use timeline::{MonoNs, RunClock};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
@@ -128,10 +128,14 @@ impl Shard {
                 Order::Zipf(s) => Rows::Zipf(Zipf::new(len as u32, s)),
             }
         });
+        let ends = segment.plan.phases.iter().scan(0, |end, phase| {
+            *end += phase.length_ns;
+            Some(*end)
+        });
         let each = program.kinds.iter().map(|k| k.connections).max().unwrap_or(1).max(1);
         Ok(Self {
             rows: rows.collect(),
-            figures: Rc::new(Figures::new(program.steps, program.kinds.len())),
+            figures: Rc::new(Figures::new(program.steps, program.kinds.len(), ends)),
             seats: Seats::default(),
             stage: crate::journey::stage(segment)?,
             input: RefCell::new(vec![0; INPUT].into_boxed_slice()),
@@ -140,7 +144,7 @@ impl Shard {
             timer: segment.plan.timer,
             halt: Halt::default(),
             rules: Parts::of(&segment.plan, segment.worker, segment.workers),
-            clock: RunClock::with_origin(segment.origin),
+            clock: RunClock::with_origin(MonoNs::now()),
             address: segment.address,
             sources: segment.sources.clone(),
             next_source: Cell::new(0),
@@ -151,6 +155,11 @@ impl Shard {
             weights: segment.plan.sessions.iter().map(|s| s.weight.max(1)).collect(),
             program,
         })
+    }
+
+    /// The run starts at `origin`; until that is said, its clock is of no use.
+    pub fn begin(&mut self, origin: MonoNs) {
+        self.clock = RunClock::with_origin(origin);
     }
 
     /// Run time, ns.

@@ -18,8 +18,10 @@ use crate::token::{Signer, Tokens};
 /// Where a text stands, for holes that carry no escape of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// In a request line: spaces, control characters, `#` and non-ASCII bytes are percent-encoded.
+    /// In a request line: spaces, control characters, `#` and non-ASCII bytes are percent-encoded. A saved path stays what it is.
     Path,
+    /// Behind the `=` of a query: all but unreserved characters (RFC 3986, 2.3) are percent-encoded, so that it stays one value.
+    Query,
     /// In a header field: CR, LF and NUL are dropped.
     Field,
     /// In a body or message: as it is.
@@ -110,12 +112,20 @@ impl Text {
         self
     }
 
-    /// Appends a template that stands at `place`.
+    /// Appends a template that stands at `place`; a path's holes behind the `=` of its query are values of that.
     pub fn template(&mut self, template: &Template, place: Place) -> &mut Self {
+        let mut here = place;
+        let mut in_query = false;
         for part in &template.0 {
             match part {
-                Part::Escaped(escape, inner) => self.part(inner, place, Some(*escape)),
-                other => self.part(other, place, None),
+                Part::Escaped(escape, inner) => self.part(inner, here, Some(*escape)),
+                Part::Text(text) => {
+                    self.fixed(text);
+                    if place == Place::Path {
+                        here = reached(text, here, &mut in_query);
+                    }
+                }
+                other => self.part(other, here, None),
             }
         }
         self
@@ -275,6 +285,18 @@ impl Hole {
     }
 }
 
+/// Where in a path a hole behind `text` stands, if one before it stood at `here`; `in_query` says whether its query has begun.
+fn reached(text: &str, here: Place, in_query: &mut bool) -> Place {
+    text.bytes().fold(here, |here, b| {
+        *in_query |= b == b'?';
+        match b {
+            b'=' if *in_query => Place::Query,
+            b'&' => Place::Path,
+            _ => here,
+        }
+    })
+}
+
 /// A JSON value as the text that templates and comparisons use: strings without quotes, the rest as JSON.
 #[must_use]
 pub fn as_text(value: &serde_json::Value) -> String {
@@ -311,6 +333,9 @@ fn put(out: &mut Vec<u8>, place: Place, escape: Option<Escape>, value: &[u8]) {
             put_percent(out, value, |b| b.is_ascii_alphanumeric() || b"*-._ ".contains(&b), true);
         }
         (None, Place::Path) => put_percent(out, value, |b| (0x21..0x7F).contains(&b) && b != b'#', false),
+        (None, Place::Query) => {
+            put_percent(out, value, |b| b.is_ascii_alphanumeric() || b"-._~".contains(&b), false);
+        }
         (None, Place::Field) => out.extend(value.iter().filter(|b| !matches!(b, b'\r' | b'\n' | 0))),
         (None, Place::Plain) => out.extend_from_slice(value),
     }
@@ -388,6 +413,21 @@ mod tests {
     }
 
     #[test]
+    fn a_value_in_a_query_stays_one() {
+        let text = |t: &str| Part::Text(t.into());
+        let var = || Part::Var(Slot(0));
+        let path = ["/a=", "?q=", "-", "&", "=b?"].into_iter().flat_map(|t| [text(t), var()]).collect();
+        let mut all = Text::default();
+        all.template(&Template(path), Place::Path);
+        let vars = [Some("1+2 &é~/%".into())];
+        let (mut out, mut stream) = (Vec::new(), Stream::of(1, 2));
+        all.write(&mut out, &mut Values::of_vars(&vars, &mut stream));
+        let (path, value) = ("1+2%20&%C3%A9~/%", "1%2B2%20%26%C3%A9~%2F%25");
+        let wanted = format!("/a={path}?q={value}-{value}&{path}=b?{value}");
+        assert_eq!(String::from_utf8(out).unwrap(), wanted);
+    }
+
+    #[test]
     fn functions_write_what_they_say() {
         let write = |part| written(part, Place::Plain, "ann:é");
         let var = || Template(vec![Part::Var(Slot(0))]);
@@ -413,7 +453,7 @@ mod tests {
 
         #[test]
         fn no_value_ends_a_line(value in any::<String>()) {
-            for place in [Place::Path, Place::Field] {
+            for place in [Place::Path, Place::Query, Place::Field] {
                 let mut out = Vec::new();
                 put(&mut out, place, None, value.as_bytes());
                 prop_assert!(!out.contains(&b'\r') && !out.contains(&b'\n'));

@@ -34,7 +34,7 @@ pub enum WorkerError {
     /// The coordinator said something that makes no sense.
     #[error("what the coordinator says cannot be read: {0}")]
     Message(#[from] BadMessage),
-    /// It did not begin with a hello and a segment.
+    /// It did not say hello, what to do and when.
     #[error(
         "the coordinator left before it had said what to do; this command is started by `dyno run`, not by hand"
     )]
@@ -91,12 +91,24 @@ fn converse(outbox: &Outbox, descriptors: u64) -> Result<(), WorkerError> {
     run(segment, descriptors, outbox.clone(), commands)
 }
 
-fn run(segment: Segment, descriptors: u64, outbox: Outbox, commands: Commands) -> Result<(), WorkerError> {
+fn run(
+    segment: Segment,
+    descriptors: u64,
+    outbox: Outbox,
+    mut commands: Commands,
+) -> Result<(), WorkerError> {
     let Segment { worker, workers, .. } = segment;
     if worker >= workers {
         return Err(WorkerError::Segment { worker, workers });
     }
-    let shard = Rc::new(Shard::new(&segment, descriptors)?);
+    let mut shard = Shard::new(&segment, descriptors)?;
+    outbox.send(FromWorker::Ready);
+    match commands.blocking_recv() {
+        Some(Ok(ToWorker::Begin(origin))) => shard.begin(origin),
+        Some(Err(e)) => return Err(e.into()),
+        _ => return Err(WorkerError::NothingToDo),
+    }
+    let shard = Rc::new(shard);
     let schedule = Schedule::new(&segment.plan, worker, workers);
     let grace = segment.plan.grace_ns;
     drop(segment);

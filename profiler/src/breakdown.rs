@@ -10,7 +10,7 @@ use std::time::Duration;
 use timeline::breakdown::{Breakdown, Law, Part};
 use timeline::clock::RunTime;
 use timeline::lane::names;
-use timeline::{FindingKind, Span, Timeline, Unit};
+use timeline::{FindingKind, Series, Span, Timeline, Unit};
 
 use crate::detectors::long_pause::SORTS;
 use crate::excess;
@@ -356,11 +356,16 @@ fn edge(timeline: &Timeline, time: &str, span: Span) -> f64 {
 /// Means of a level over seconds, all instances added up: samples within a second depend on one another.
 fn blocks(timeline: &Timeline, level: &str, span: Span) -> Vec<f64> {
     let seconds = window::seconds(span) as u64;
+    // Who was gone before has nothing inside; who goes meanwhile leaves seconds of which the sum is not known.
+    let lanes: Vec<&Series> = window::present(timeline, level, span, Duration::ZERO).collect();
+    if lanes.is_empty() {
+        return Vec::new();
+    }
     (0..seconds)
         .filter_map(|i| {
             let start = span.start + Duration::from_secs(i);
             let second = Span::new(start, start + Duration::from_secs(1));
-            let means = timeline.named(level).map(|s| {
+            let means = lanes.iter().map(|s| {
                 let points = s.within(second);
                 (!points.is_empty()).then(|| points.iter().map(|p| p.1).sum::<f64>() / points.len() as f64)
             });

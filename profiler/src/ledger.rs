@@ -2,7 +2,8 @@
 //!
 //! Owns identity over time: a claim continues the open finding of the same kind and identity or
 //! opens a new one; status and severity only rise while it is open; it ends when its detector has not
-//! seen it for as long as the claim says. Knows nothing of causes.
+//! seen it for as long as the claim says. What comes and goes may fill half of the room, so that what is new finds some. Knows
+//! nothing of causes.
 
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use crate::remedies;
 /// Most findings of one run; a target that makes up pools must not eat our memory. What comes
 /// beyond is counted.
 pub const MAX_FINDINGS: usize = 200;
+/// Beyond so many, what has been found before and has ended opens no new one: the rest is for what has not.
+const MAX_RETURNING: usize = MAX_FINDINGS / 2;
 /// Most episodes kept for one finding; the oldest go first.
 const MAX_EPISODES: usize = 256;
 
@@ -68,14 +71,14 @@ impl Ledger {
             Some(over) if over.finding.ended.is_some_and(|end| claim.last <= end) => {}
             Some(over) => {
                 let not_before = over.finding.ended.unwrap_or_default();
-                self.open(claim, at, not_before);
+                self.open(claim, at, not_before, MAX_RETURNING);
             }
-            None => self.open(claim, at, RunTime::ZERO),
+            None => self.open(claim, at, RunTime::ZERO, MAX_FINDINGS),
         }
     }
 
-    fn open(&mut self, claim: Claim, at: RunTime, not_before: RunTime) {
-        if self.entries.len() >= MAX_FINDINGS {
+    fn open(&mut self, claim: Claim, at: RunTime, not_before: RunTime, most: usize) {
+        if self.entries.len() >= most {
             self.overflow += 1;
             return;
         }
@@ -248,5 +251,20 @@ mod tests {
         l.take(claim(1_900, 6_000, Status::Likely, 1.0), RunTime::from_ms(6_000));
         assert_eq!(l.entries()[1].finding.id, "F2");
         assert_eq!(l.entries()[1].finding.onset, RunTime::from_ms(2_000));
+    }
+
+    #[test]
+    fn what_comes_and_goes_leaves_room_for_what_is_new() {
+        let mut l = Ledger::default();
+        for i in 0..300 {
+            let begins = i * 10_000;
+            let (last, later) = (RunTime::from_ms(begins + 1_000), RunTime::from_ms(begins + 5_000));
+            l.take(claim(begins, begins + 1_000, Status::Likely, 1.0), last);
+            l.close(later, |_| false);
+        }
+        assert_eq!((l.entries().len(), l.overflow()), (MAX_RETURNING, 200));
+        let at = RunTime::from_ms(3_001_000);
+        l.take(Claim { identity: "other".into(), ..claim(3_000_000, 3_001_000, Status::Likely, 1.0) }, at);
+        assert_eq!((l.entries().len(), l.overflow()), (MAX_RETURNING + 1, 200));
     }
 }

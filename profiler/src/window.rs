@@ -11,6 +11,15 @@ use timeline::facts::{LoadModel, PlanFacts};
 use timeline::lane::names;
 use timeline::{Series, Span, Timeline};
 
+/// A rate's step up to so long counts whole where it ends, as sources at 10 Hz and the generator each second tell it: windows are
+/// of such ticks. Of a longer one only the part within the window counts.
+const WHOLE_STEP: Duration = Duration::from_millis(1_250);
+/// Samples by which a lane's pace is told, at most: a process that stands still for seconds makes few of them late.
+const PACE_SAMPLES: usize = 60;
+/// A lane that has been silent for so many times its pace, and for a second, has gone or has been stopped.
+const OVERDUE: f64 = 2.5;
+const LEAST_SILENCE: Duration = Duration::from_secs(1);
+
 /// The last `seconds` up to and with `at`.
 pub fn last(at: RunTime, seconds: f64) -> Span {
     // One nanosecond more, because a span's end is outside and samples at the tick itself count.
@@ -48,11 +57,36 @@ pub fn of_instance<'a>(timeline: &'a Timeline, name: &str, instance: &str) -> Op
     timeline.named(name).find(|s| s.spec.instance == instance)
 }
 
+/// Typical time from one sample to the next of those lanes `name` that still tell at `at`: the slowest one's. None before any
+/// has two samples.
+pub fn pace(timeline: &Timeline, name: &str, at: RunTime) -> Option<Duration> {
+    let paces = timeline.named(name).filter_map(|s| {
+        let told = &s.points[..s.points.partition_point(|p| p.0 <= at)];
+        let lately = &told[told.len().saturating_sub(PACE_SAMPLES)..];
+        let gaps = lately.windows(2).map(|w| w[1].0.since(w[0].0).as_secs_f64()).collect();
+        let pace = Duration::from_secs_f64(crate::stats::median(gaps)?);
+        (at.since(told.last()?.0) <= pace.mul_f64(OVERDUE).max(LEAST_SILENCE)).then_some(pace)
+    });
+    paces.max()
+}
+
+/// The lanes `name` of instances that are there in `span`, or were so shortly before that `carry` reaches into it. One that has
+/// ended keeps its lane, and says nothing in it for ever.
+pub fn present<'a>(
+    timeline: &'a Timeline,
+    name: &str,
+    span: Span,
+    carry: Duration,
+) -> impl Iterator<Item = &'a Series> {
+    let told = Span::new(span.start.back(carry), span.end + Duration::from_nanos(1));
+    timeline.named(name).filter(move |s| !s.within(told).is_empty())
+}
+
 /// The lane over all its instances as points (seconds of the run, sum), `count` of them evenly over
-/// `span`; an instance's value is carried for `carry` at most, and a point that lacks any instance is left out.
+/// `span`; an instance's value is carried for `carry` at most, and a point that lacks any instance which is [`present`] is left out.
 pub fn summed(timeline: &Timeline, name: &str, span: Span, count: u32, carry: Duration) -> Vec<(f64, f64)> {
     let step = span.length() / count.max(1);
-    let lanes: Vec<&Series> = timeline.named(name).filter(|s| !s.points.is_empty()).collect();
+    let lanes: Vec<&Series> = present(timeline, name, span, carry).collect();
     if lanes.is_empty() {
         return Vec::new();
     }
@@ -84,22 +118,29 @@ pub fn clusters<'a>(timeline: &'a Timeline, name: &str) -> BTreeMap<&'a str, Vec
     found
 }
 
-/// What a rate lane of one instance counted within `span`, over all subjects; none if no sample lies in it.
+/// What a rate lane of one instance counted within `span`, over all subjects; none if no sample speaks of it.
 pub fn counted_by(timeline: &Timeline, name: &str, instance: &str, span: Span) -> Option<f64> {
     counted_of(timeline.named(name).filter(|s| s.spec.instance == instance), span)
 }
 
-/// What a rate lane counted within `span`, over all instances and subjects; none if no sample lies in it.
+/// What a rate lane counted within `span`, over all instances and subjects; none if no sample speaks of it.
 pub fn counted(timeline: &Timeline, name: &str, span: Span) -> Option<f64> {
     counted_of(timeline.named(name), span)
 }
 
-/// The same of chosen lanes.
+/// The same of chosen lanes. What is told each minute is not all of it in the second in which it is told.
 pub fn counted_of<'a>(lanes: impl IntoIterator<Item = &'a Series>, span: Span) -> Option<f64> {
     let mut total = None;
     for series in lanes {
-        for (since, at, rate) in steps(series, span) {
-            *total.get_or_insert(0.0) += rate * at.since(since).as_secs_f64();
+        let first = series.points.partition_point(|p| p.0 < span.start).max(1);
+        let touching = series.points.windows(2).skip(first - 1).take_while(|w| w[0].0 < span.end);
+        for (told, rate) in touching.map(|w| (Span::new(w[0].0, w[1].0), w[1].1)) {
+            let whole = told.length() <= WHOLE_STEP;
+            let counts = if whole { told.end < span.end } else { !told.overlap(span).is_zero() };
+            if counts {
+                let length = if whole { told.length() } else { told.overlap(span) };
+                *total.get_or_insert(0.0) += rate * length.as_secs_f64();
+            }
         }
     }
     total
@@ -202,6 +243,46 @@ mod tests {
         }
         assert_eq!(counted(&t, "x", Span::new(RunTime::ZERO, RunTime::from_ms(301))), Some(10.0));
         assert_eq!(counted(&t, "x", Span::new(RunTime::from_ms(400), RunTime::from_ms(500))), None);
+    }
+
+    #[test]
+    fn what_is_told_every_fifteen_seconds_counts_by_its_part_of_the_window() {
+        let mut t = Timeline::new();
+        t.apply(&timeline::Entry::Lane(LaneId(0), LaneSpec::rate("x", "a", Unit::PerSecond)));
+        for s in [15, 30, 45] {
+            let at = RunTime::from_ms(s * 1_000);
+            t.apply(&timeline::Entry::Sample { lane: LaneId(0), at, value: 2.0 });
+        }
+        let within = |from, to| counted(&t, "x", Span::new(RunTime::from_ms(from), RunTime::from_ms(to)));
+        assert_eq!(within(28_000, 30_000), Some(4.0), "not the 30 of the whole step");
+        assert_eq!(within(20_000, 22_000), Some(4.0));
+        assert_eq!(within(44_000, 50_000), Some(2.0), "what has not been told is not made up");
+        assert_eq!(within(46_000, 50_000), None);
+        assert_eq!(pace(&t, "x", RunTime::from_ms(45_000)), Some(Duration::from_secs(15)));
+        assert_eq!(pace(&t, "x", RunTime::from_ms(90_000)), None, "it has gone");
+    }
+
+    #[test]
+    fn an_instance_that_has_gone_leaves_the_sum() {
+        let mut t = Timeline::new();
+        for (id, from, to) in [(0, 0, 60), (1, 70, 100), (2, 0, 100)] {
+            let instance = format!("pid-{}", id + 7);
+            let lane = LaneId(id);
+            t.apply(&timeline::Entry::Lane(lane, LaneSpec::level("x", instance, Unit::Count)));
+            for s in from..=to {
+                t.apply(&timeline::Entry::Sample { lane, at: RunTime::from_ms(s * 1_000), value: 1.0 });
+            }
+        }
+        let at = |from: u64, to: u64| {
+            let span = Span::new(RunTime::from_ms(from * 1_000), RunTime::from_ms(to * 1_000));
+            let sums = summed(&t, "x", span, (to - from) as u32, Duration::from_millis(350));
+            sums.iter().map(|s| s.1).collect::<Vec<_>>()
+        };
+        assert_eq!(at(10, 13), [2.0; 3]);
+        assert_eq!(at(58, 63), [2.0; 2], "one goes in this window: what lacks it is left out");
+        assert_eq!(at(62, 65), [1.0; 3]);
+        assert_eq!(at(80, 83), [2.0; 3]);
+        assert!(at(200, 203).is_empty());
     }
 
     #[test]

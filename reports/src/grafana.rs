@@ -153,7 +153,13 @@ mod tests {
         Snapshot {
             recent: times,
             response: times,
-            steps: vec![StepView { name: "list".to_owned(), errors: 1, response: times, service: times }],
+            steps: vec![StepView {
+                name: "list".to_owned(),
+                errors: 1,
+                untimed: 0,
+                response: times,
+                service: times,
+            }],
             errors: vec![("status".to_owned(), 1)],
             lanes: vec![
                 lane("heap.old.used", Unit::Bytes),

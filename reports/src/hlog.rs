@@ -48,7 +48,7 @@ pub fn render(meta: &RunMeta, timeline: &Timeline, lane: &str) -> Result<Vec<u8>
 fn intervals(timeline: &Timeline, lane: &str) -> BTreeMap<(RunTime, String), (Duration, Histogram)> {
     let measured = figures::measured(timeline);
     let mut merged: BTreeMap<(RunTime, String), (Duration, Histogram)> = BTreeMap::new();
-    for series in timeline.named(lane) {
+    for series in figures::about(timeline, lane, None) {
         for (span, cells) in measured.iter().flat_map(|m| series.intervals_within(*m)) {
             let key = (span.start, series.spec.subject.clone());
             let (length, total) = merged.entry(key).or_insert_with(|| (Duration::ZERO, histogram::new()));

@@ -9,7 +9,7 @@ mod verdict;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use timeline::facts::{LoadModel, RunEnd, RunMeta};
+use timeline::facts::{EndReason, LoadModel, RunEnd, RunMeta};
 use timeline::figures;
 use timeline::histogram::{self, Histogram};
 use timeline::lane::Shape;
@@ -179,6 +179,9 @@ pub struct Step {
     pub count: u64,
     /// Failed.
     pub errors: u64,
+    /// Finished per second of load, what finished after the last phase left out; null without load.
+    #[serde(default)]
+    pub rate: Option<f64>,
     /// What `response` is: `response`, or `first-byte` or `exchange` where somebody else's clock says when it ends.
     pub measures: String,
     /// Finished - intended.
@@ -359,6 +362,18 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Of a recording's end.
+    #[must_use]
+    pub fn of(end: Option<&RunEnd>) -> Self {
+        match end.map(|e| e.reason) {
+            None => Self::CutOff,
+            Some(EndReason::Completed) => Self::Completed,
+            Some(EndReason::Interrupted) => Self::Interrupted,
+            Some(EndReason::GateAborted) => Self::GateAborted,
+            Some(EndReason::Unreachable) => Self::Unreachable,
+        }
+    }
+
     /// As a word.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -403,7 +418,7 @@ impl Summary {
                 started: date::utc(meta.started_unix_ms),
                 length: end.map_or(timeline.now(), |e| e.at).0,
                 measured: (figures::seconds(timeline, &spans) * 1e9) as u64,
-                reason: verdict::reason(end),
+                reason: Reason::of(end),
             },
             host: meta.host.iter().cloned().collect(),
             notes: meta

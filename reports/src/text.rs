@@ -215,7 +215,7 @@ fn load(out: &mut String, s: &Summary) {
         "offered {}, achieved {}, completed {}{sessions}",
         rate(g.offered),
         rate(g.achieved),
-        rate(s.total.count)
+        s.total.rate.map_or_else(|| "-".to_owned(), |r| Unit::PerSecond.show(r))
     );
     fact(out, "load", &rates);
     let cpu = g.cpu_median.map_or_else(String::new, |c| format!(", CPU {}", Unit::Cores.show(c)));

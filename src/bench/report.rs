@@ -56,7 +56,7 @@ impl Head {
             dyno: env!("CARGO_PKG_VERSION").to_owned(),
             started_unix_ms: timeline::clock::unix_ms(),
             quick,
-            host: crate::run::prepare::host_facts(None).into_iter().collect(),
+            host: crate::run::prepare::host_facts(crate::cores::usable().len(), None).into_iter().collect(),
             cores,
             peers,
             notes: notes.iter().map(|&n| n.to_owned()).collect(),

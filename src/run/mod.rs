@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dashboard::app::Capabilities;
-use loadgen::{Coordinator, CoordinatorOptions, LoadError, Resources, Sizing};
+use loadgen::{CoordinatorOptions, Crew, LoadError, Resources, Sizing};
 use profiler::Diagnosis;
 use scenarios::plan::{BaseUrl, Target};
 use timeline::facts::RunEnd;
@@ -37,7 +37,7 @@ use truth::{Control, Injector};
 const BACKEND_WORKERS: usize = 2;
 /// More than this are not started unasked: the plan is then refused, as one that needs more descriptors.
 const MOST_BACKEND_WORKERS: usize = 16;
-/// From starting the load workers to the run's first instant: they start, connect to us and read the plan.
+/// From the beginning of the recording to the run's first instant: the screen stands, and the sources have been attached.
 const LEAD: Duration = Duration::from_millis(500);
 /// What the dashboard may ask of a run.
 const CAPABILITIES: Capabilities = Capabilities { load: true, marker: true, report: true, replay: None };
@@ -73,8 +73,6 @@ fn perform(job: &Job, args: &RunArgs, remedies: &[Remedy]) -> anyhow::Result<(Fi
     let (sizing, workers) = size(job, args)?;
     let door = Door::open(&args.serve)?;
     let folder = make_folder(args.out.as_deref(), &job.run_id)?;
-    let stops = stop::listen()?;
-
     let all_cores = cores::usable();
     let split = cores::split(&all_cores).filter(|_| bundled);
     let backend = bundled.then(|| start_backend(args, workers, split.as_ref(), &folder)).transpose()?;
@@ -86,8 +84,18 @@ fn perform(job: &Job, args: &RunArgs, remedies: &[Remedy]) -> anyhow::Result<(Fi
         (Target::Bundled, Some(b)) => scenarios::base_url(&b.ready.url).map_err(UserError::wrong)?,
         (Target::Bundled, None) => unreachable!("a bundled target was started"),
     };
-    let ran = Runner { job, args, remedies, sizing, folder: &folder, backend: backend.as_ref(), split, url };
-    let finished = ran.run(&stops, door)?;
+    let ran = Runner {
+        job,
+        args,
+        remedies,
+        sizing,
+        folder: &folder,
+        backend: backend.as_ref(),
+        cores: all_cores.len(),
+        split,
+        url,
+    };
+    let finished = ran.run(door)?;
     drop(backend);
     Ok((finished, folder))
 }
@@ -164,16 +172,21 @@ struct Runner<'a> {
     sizing: Sizing,
     folder: &'a Path,
     backend: Option<&'a Backend>,
+    /// Of this machine, before they were shared out.
+    cores: usize,
     split: Option<Split>,
     url: BaseUrl,
 }
 
 impl Runner<'_> {
-    fn run(self, stops: &stop::Stops, door: Option<Door>) -> anyhow::Result<Finished> {
+    fn run(self, door: Option<Door>) -> anyhow::Result<Finished> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(loadgen::reach(&self.url, REACH)).map_err(load_error)?;
         let settled = self.settle()?;
         let held = self.hold_remedies()?;
+        let crew = runtime.block_on(Crew::hire(self.load_options()?)).map_err(load_error)?;
+        // Up to here there is nothing to bring to an end: Ctrl-C ends us, also at the question whether to look inside.
+        let stops = stop::listen()?;
 
         let clock = RunClock::with_origin(MonoNs(MonoNs::now().0 + LEAD.as_nanos() as u64));
         let recorder =
@@ -203,23 +216,14 @@ impl Runner<'_> {
         let sources = Sources::attach(settled, &self.job.plan.metrics, &handle)?;
         handle.attached(&sources.about());
 
-        let options = CoordinatorOptions {
-            plan: self.job.plan.clone(),
-            url: self.url.clone(),
-            worker_exe: std::env::current_exe()?,
-            worker_args: vec!["load-worker".to_owned()],
-            workers: self.sizing.workers,
-            cpus: None, // this process keeps to the generator's cores already, and workers inherit that
-            clock,
-        };
         let mut ended = runtime.block_on(async {
-            let coordinator = Coordinator::start(options).await.map_err(load_error)?;
+            let coordinator = crew.begin(clock).await;
             let injector = self.injector(clock)?;
             handle.state(RunState::Running);
             let wishes = load::Wishes {
                 handle: &handle,
                 screen: &screen,
-                stops,
+                stops: &stops,
                 patience: &self.job.patience,
                 report_now: &|| self.report_now(&handle),
                 planned_end: RunTime(self.job.plan.length_ns()),
@@ -275,6 +279,17 @@ impl Runner<'_> {
         Ok(settled)
     }
 
+    fn load_options(&self) -> anyhow::Result<CoordinatorOptions> {
+        Ok(CoordinatorOptions {
+            plan: self.job.plan.clone(),
+            url: self.url.clone(),
+            worker_exe: std::env::current_exe()?,
+            worker_args: vec!["load-worker".to_owned()],
+            workers: self.sizing.workers,
+            cpus: None, // this process keeps to the generator's cores already, and workers inherit that
+        })
+    }
+
     /// Says of each what it means, for the notes of the run.
     fn hold_remedies(&self) -> anyhow::Result<Vec<String>> {
         let Some(backend) = self.backend else { return Ok(Vec::new()) };
@@ -284,9 +299,9 @@ impl Runner<'_> {
     }
 
     fn recorder_options(&self, clock: RunClock, held: Vec<String>) -> Options {
-        let cores = self.split.as_ref().map(Split::describe);
+        let host = prepare::host_facts(self.cores, self.split.as_ref().map(Split::describe));
         let notes = self.sizing.why.iter().cloned().chain(held).collect();
-        let meta = self.job.meta(&self.url, self.sizing.workers, notes, cores);
+        let meta = self.job.meta(&self.url, self.sizing.workers, notes, host);
         Options {
             clock,
             meta,

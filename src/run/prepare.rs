@@ -134,7 +134,13 @@ pub fn again(args: &RunArgs, seed: u64) -> Again {
 
 impl Job {
     /// The facts for people, as far as they are known before the start.
-    pub fn meta(&self, url: &BaseUrl, workers: usize, notes: Vec<String>, cores: Option<String>) -> RunMeta {
+    pub fn meta(
+        &self,
+        url: &BaseUrl,
+        workers: usize,
+        notes: Vec<String>,
+        host: Vec<(String, String)>,
+    ) -> RunMeta {
         RunMeta {
             run_id: self.run_id.clone(),
             dyno_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -148,7 +154,7 @@ impl Job {
             bundled: self.plan.target == Target::Bundled,
             attached: Vec::new(),
             gates: self.plan.gates.iter().map(|g| g.that.clone()).collect(),
-            host: host_facts(cores),
+            host,
             workers: workers as u32,
             notes,
             again: self.again.clone(),
@@ -169,12 +175,11 @@ pub fn local_port(url: &BaseUrl) -> Option<u16> {
     addresses.any(|a| UdpSocket::bind((a.ip(), 0)).is_ok()).then_some(url.port)
 }
 
-/// What machine this is, as far as it shapes a measurement.
-pub fn host_facts(cores: Option<String>) -> Vec<(String, String)> {
+/// What machine this is, as far as it shapes a measurement, with so many `cores`, and how they are shared.
+pub fn host_facts(cores: usize, shared: Option<String>) -> Vec<(String, String)> {
     let uname = rustix::system::uname();
-    let usable = crate::cores::usable().len();
     let mut facts = vec![
-        ("cores".to_owned(), usable.to_string()),
+        ("cores".to_owned(), cores.to_string()),
         ("system".to_owned(), uname.sysname().to_string_lossy().into_owned()),
         ("kernel".to_owned(), uname.release().to_string_lossy().into_owned()),
         ("architecture".to_owned(), uname.machine().to_string_lossy().into_owned()),
@@ -182,8 +187,8 @@ pub fn host_facts(cores: Option<String>) -> Vec<(String, String)> {
     if let Some(memory) = memory_total() {
         facts.push(("memory".to_owned(), memory));
     }
-    if let Some(cores) = cores {
-        facts.push(("affinity".to_owned(), cores));
+    if let Some(shared) = shared {
+        facts.push(("affinity".to_owned(), shared));
     }
     facts
 }

@@ -215,7 +215,8 @@ mod tests {
         assert_eq!(outcome(&late(11_000), End::Valid, vec![], truth).outcome, Outcome::Missed);
         // A leak shows in a history, which this one has not, or has.
         let leak = |for_ms| {
-            let faults = vec![Injected { fault: FaultKind::Leak, at_ms: 4_000, for_ms, knobs: Default::default() }];
+            let faults =
+                vec![Injected { fault: FaultKind::Leak, at_ms: 4_000, for_ms, knobs: Default::default() }];
             let truth = vec![began(FaultKind::Leak, 4.0, Some(4.1))];
             outcome(&Case { faults, ..case(Sort::Fault, "leak") }, End::Valid, vec![], truth).outcome
         };

@@ -115,8 +115,8 @@ pub fn step_figures(timeline: &Timeline, step: Option<&str>, spans: &[Span]) -> 
     let response = merged(timeline, names::RESPONSE, step, spans);
     let service = merged(timeline, names::SERVICE, step, spans);
     let errors = errors(timeline, step, spans);
-    // A step that failed before it could be timed still was one.
-    StepFigures { count: response.len().max(errors), errors, response, service }
+    let count = finished(timeline, step, spans, response.len(), errors);
+    StepFigures { count, errors, response, service }
 }
 
 /// Finished and failed steps over `spans`, as [`step_figures`] has them but without the histograms.
@@ -125,8 +125,22 @@ pub fn counts(timeline: &Timeline, step: Option<&str>, spans: &[Span]) -> (u64, 
     let errors = errors(timeline, step, spans);
     let intervals = about(timeline, names::RESPONSE, step)
         .flat_map(|series| spans.iter().flat_map(|s| series.intervals_within(*s)));
-    let finished: u64 = intervals.map(|(_, cells)| cells.count()).sum();
-    (finished.max(errors), errors)
+    let timed: u64 = intervals.map(|(_, cells)| cells.count()).sum();
+    (finished(timeline, step, spans, timed, errors), errors)
+}
+
+/// Steps finished per second of load over `spans`; none without load. What was begun and finishes after the last phase is no part of it,
+/// as that time is none.
+#[must_use]
+pub fn finished_rate(timeline: &Timeline, step: Option<&str>, spans: &[Span]) -> Option<f64> {
+    let seconds = seconds(timeline, spans);
+    (seconds > 0.0).then(|| counts(timeline, step, &under_load(timeline, spans)).0 as f64 / seconds)
+}
+
+/// A step that failed before it could be timed still was one. Where nobody tells of those (goose does not) there are as many as there
+/// are errors, at least.
+fn finished(timeline: &Timeline, step: Option<&str>, spans: &[Span], timed: u64, errors: u64) -> u64 {
+    (timed + total(timeline, names::STEP_UNTIMED, step, spans)).max(errors)
 }
 
 /// Failed steps over `spans`: of one step, or of all.
@@ -155,7 +169,7 @@ pub fn errors_by_kind(timeline: &Timeline, spans: &[Span]) -> Vec<(String, u64)>
 #[must_use]
 pub fn steps(timeline: &Timeline) -> Vec<String> {
     let mut steps = timeline.plan().steps.clone();
-    let seen: BTreeSet<&str> = [names::RESPONSE]
+    let seen: BTreeSet<&str> = [names::RESPONSE, names::STEP_UNTIMED]
         .into_iter()
         .chain(INSIDE)
         .flat_map(|lane| timeline.named(lane))
@@ -201,7 +215,9 @@ fn integral(series: &Series, spans: &[Span]) -> f64 {
     sum
 }
 
-fn about<'a>(
+/// The lanes of a name, about `subject` or about anything. Response times are those of journeys' and guests' own clocks where there are no
+/// others.
+pub fn about<'a>(
     timeline: &'a Timeline,
     name: &'a str,
     subject: Option<&'a str>,
@@ -498,6 +514,25 @@ mod tests {
         t.apply(&Entry::Lane(LaneId(id), spec));
         for &(ms, value) in points {
             t.apply(&Entry::Sample { lane: LaneId(id), at: RunTime::from_ms(ms), value });
+        }
+    }
+
+    #[test]
+    fn what_failed_before_it_was_timed_was_finished_too() {
+        let mut t = Timeline::new();
+        let spec = LaneSpec::histogram(names::RESPONSE, "gen-0").about("list");
+        t.apply(&Entry::Lane(LaneId(0), spec));
+        let span = Span::new(RunTime::ZERO, RunTime::from_ms(1_000));
+        // 900 answers, 40 of which failed, and 100 that nobody accepted.
+        t.apply(&Entry::Histogram { lane: LaneId(0), span, cells: Sparse { cells: vec![(5_000, 900)] } });
+        let rate = |name: &str, about: &str| LaneSpec::rate(name, "gen-0", Unit::PerSecond).about(about);
+        let points = |n: f64| [(0, 0.0), (1_000, n)];
+        lane(&mut t, 1, rate(names::STEP_UNTIMED, "list"), &points(100.0));
+        lane(&mut t, 2, rate(names::STEP_ERRORS, "list"), &points(140.0));
+        lane(&mut t, 3, rate(names::ERRORS, "refused"), &points(140.0));
+        for step in [None, Some("list")] {
+            assert_eq!(counts(&t, step, &all()), (1_000, 140));
+            assert_eq!(step_figures(&t, step, &all()).error_share(), Some(0.14));
         }
     }
 

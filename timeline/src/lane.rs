@@ -135,6 +135,8 @@ pub mod names {
     pub const ERRORS: &str = "client.errors";
     /// Steps that failed per second; subject: step.
     pub const STEP_ERRORS: &str = "client.step-errors";
+    /// Steps that failed before any contact with the target, so that they are in no histogram, per second; subject: step.
+    pub const STEP_UNTIMED: &str = "client.step-untimed";
     /// Starts later than 10 ms, per second.
     pub const LATE: &str = "client.late";
     /// Sessions open now.

@@ -266,6 +266,9 @@ pub struct StepView {
     pub name: String,
     /// Failures.
     pub errors: u64,
+    /// Those of them that came before any contact with the target, and are in no time.
+    #[serde(default)]
+    pub untimed: u64,
     /// Response time.
     pub response: Percentiles,
     /// Service time.

@@ -169,7 +169,7 @@ fn steps(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
                 s.name.clone(),
                 figures::quantile(&p, |p| p.p50),
                 figures::quantile(&p, |p| p.p99),
-                figures::count(p.count),
+                figures::count(p.count.saturating_add(s.untimed)),
                 figures::count(s.errors),
                 figures::quantile(&p, |p| p.p90),
                 figures::quantile(&p, |p| p.p999),

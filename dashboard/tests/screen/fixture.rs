@@ -376,6 +376,7 @@ fn step(name: &str, count: u64, p50: f64, p99: f64, errors: u64) -> StepView {
     StepView {
         name: name.to_owned(),
         errors,
+        untimed: 0,
         response: percentiles(count, p50, p99, p99 * 3.0),
         service: percentiles(count, p50 * 0.8, p99 * 0.4, p99),
     }

@@ -254,6 +254,7 @@ impl Wild {
             steps: self.list(30, |w| StepView {
                 name: w.text(),
                 errors: w.whole(),
+                untimed: w.whole(),
                 response: w.percentiles(),
                 service: w.percentiles(),
             }),

@@ -1,4 +1,5 @@
-//! The links of one client: a session's own, or those that all sessions of a `requests` phase share.
+//! The links of one client: a session's own, which those that follow each other in a place share where passes are counted, or
+//! those that all sessions of a `requests` phase share.
 //!
 //! Owns the choice of the link that carries a request, and that nobody opens one while another is about to be there.
 

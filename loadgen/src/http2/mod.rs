@@ -1,6 +1,6 @@
 //! HTTP/2: connections that carry several requests at once, over the crate `h2`.
 //!
-//! `wire` is a connection as h2 wants it, `link` one that is driven, `hub` the links that a session (or a `requests` phase)
+//! `wire` is a connection as h2 wants it, `link` one that is driven, `hub` the links that a session (a place, a `requests` phase)
 //! has, `head` the way from a request as HTTP/1.1 writes it. Frames, HPACK and flow control are h2's; what a step makes of
 //! an answer is the same as over HTTP/1.1 and stays in `session`.
 

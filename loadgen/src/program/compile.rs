@@ -207,6 +207,7 @@ impl Compiler<'_> {
             body,
             upload,
             is_head: r.method == "HEAD",
+            repeatable: is_idempotent(&r.method),
             expects: r.options.expect_continue && r.body.is_some(),
             follow: None,
             judging: Judging::new(&r.checks, &r.saves)?,
@@ -285,6 +286,11 @@ pub(crate) fn regex(pattern: &str) -> Result<Regex, BadPlan> {
 
 pub(super) fn json_path(path: &str) -> Result<JsonPath, BadPlan> {
     JsonPath::parse(path).map_err(|e| BadPlan::JsonPath { path: path.to_owned(), why: e.to_string() })
+}
+
+/// RFC 9110, 9.2.2.
+fn is_idempotent(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
 }
 
 /// The text of a body that is sent at once.

@@ -37,7 +37,7 @@ pub struct Piece {
     pub base: f64,
     /// Do arrivals come at random?
     pub random: bool,
-    /// Are places held before it let go, and its own held anew: do they count their passes?
+    /// Are places held before it let go, and its own held anew: do these or those count their passes?
     pub anew: bool,
 }
 
@@ -46,6 +46,7 @@ impl Piece {
     #[must_use]
     pub fn of_phases(phases: &[Phase]) -> Vec<Self> {
         let mut start = 0;
+        let mut counted = false;
         let mut pieces = Vec::with_capacity(phases.len());
         for phase in phases {
             let load = match phase.model.of() {
@@ -55,6 +56,8 @@ impl Piece {
             };
             let rules = phase.model.rules();
             let past = start + phase.length_ns;
+            // Places whose passes were counted are empty, or go on counting: they are of no use to the next phase either.
+            let anew = std::mem::replace(&mut counted, rules.turns.is_some()) || counted;
             for (i, leg) in phase.model.legs(phase.length_ns).into_iter().enumerate() {
                 let end = past.min(start + leg.length_ns);
                 let planned = (sane(leg.from), sane(leg.to));
@@ -67,7 +70,7 @@ impl Piece {
                     planned,
                     base: 0.0,
                     random: rules.random,
-                    anew: i == 0 && rules.turns.is_some(),
+                    anew: i == 0 && anew,
                 });
                 start = end;
             }

@@ -262,3 +262,24 @@ fn places_that_count_passes_are_held_anew() {
     1000 Hold { place: 0 }
     ");
 }
+
+/// A place that has used up its passes is empty: whoever holds places without counting, behind such a phase, takes new ones.
+#[test]
+fn places_behind_counted_passes_are_held_anew() {
+    let counted = || {
+        let legs = vec![Leg { length_ns: 1_000_000_000, from: 2.0, to: 2.0 }];
+        let rules = Rules { turns: Some(Turns::Each(1)), ..Rules::default() };
+        Model::Shaped(Box::new(Shape { of: Of::Sessions, legs, rules }))
+    };
+    let plain = Model::Sessions { from: 2.0, to: 2.0 };
+    let planned = all(&[phase(counted(), 1000), phase(plain.clone(), 1000), phase(plain, 1000)], 0, 1);
+    let text: Vec<String> = planned.iter().map(|p| format!("{} {:?}", p.at / 1_000_000, p.action)).collect();
+    insta::assert_snapshot!(text.join("\n"), @r"
+    0 Hold { place: 0 }
+    0 Hold { place: 1 }
+    1000 LetGo { place: 1 }
+    1000 LetGo { place: 0 }
+    1000 Hold { place: 0 }
+    1000 Hold { place: 1 }
+    ");
+}

@@ -1,7 +1,8 @@
 //! HTTP steps over HTTP/2: the same request and the same answer, on a stream of a link.
 //!
 //! Owns the way from a lease to the end of an answer, and the one transparent retry of HTTP/2: what the server says it
-//! has not looked at. A step that fails ends its stream, not the link. Boxed: sessions of HTTP/1.1 pay nothing for it.
+//! has not looked at. What it may have done is asked for again only where that may be done twice, as over HTTP/1.1. A step that
+//! fails ends its stream, not the link. Boxed: sessions of HTTP/1.1 pay nothing for it.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -72,7 +73,8 @@ impl Session {
                 return Ok(Carried::Answer(answer));
             };
             let closed = matches!(failure.kind, ErrorKind::Reset | ErrorKind::ClosedEarly);
-            if retried || answer.touched() || !(failure.untouched || (reused && closed)) {
+            let lost = reused && closed && ask.is_repeatable();
+            if retried || answer.touched() || !(failure.untouched || lost) {
                 return Err(failure.kind);
             }
             retried = true;
@@ -84,10 +86,13 @@ impl Session {
 
     /// Where this session's links are.
     pub(super) fn hub(&mut self) -> Rc<Hub> {
+        if let Some(hub) = self.rare.as_ref().and_then(|rare| rare.hub.as_ref()) {
+            return Rc::clone(hub);
+        }
         if self.origin.pooled {
             return self.shard.pooled_links();
         }
-        Rc::clone(&self.rare.get_or_insert_default().hub)
+        Rc::clone(self.rare.get_or_insert_default().hub.insert(Hub::new(false)))
     }
 
     /// A place for a request; there is none as long as another request opens a link for both.
@@ -157,7 +162,7 @@ impl Session {
         } else if !body.is_empty() {
             send(&mut sending, body, link)?;
         }
-        let Self { shard, seat, socket, rare, stream, .. } = self;
+        let Self { shard, seat, socket, rare, .. } = self;
         poll_fn(|cx| {
             if shard.seats.expired(*seat) {
                 return Poll::Ready(Err(ErrorKind::Timeout.into()));
@@ -170,7 +175,7 @@ impl Session {
             if let Poll::Ready(read) = poll_answer(&mut awaited, answer, link, cx) {
                 return Poll::Ready(read);
             }
-            pushed::read(cx, shard, *seat, socket, rare, stream);
+            pushed::read(cx, shard, *seat, socket, rare);
             Poll::Pending
         })
         .await

@@ -89,7 +89,7 @@ impl Session {
         }
         loop {
             self.revive_events(self.shard.now());
-            let Self { shard, seat, socket, rare, stream, .. } = self;
+            let Self { shard, seat, socket, rare, .. } = self;
             let Some(events) = stream_of(rare) else { return Err(ErrorKind::SseClosed) };
             let due = events.due();
             let seen = poll_fn(|cx| {
@@ -97,9 +97,9 @@ impl Session {
                     return Poll::Ready(Err(ErrorKind::Timeout));
                 }
                 // Asleep until it is opened again; a session that is to end does that no more.
-                let slept = pushed::poll_due(shard, *seat, socket.as_deref_mut(), stream, due);
+                let slept = pushed::poll_due(shard, *seat, socket.as_deref_mut(), due);
                 if let Some(socket) = socket {
-                    let _ = socket.poll_messages(cx, shard, stream, &mut |_| false);
+                    let _ = socket.poll_messages(cx, shard, &mut |_| false);
                 }
                 match events.poll_events(cx, shard, &mut is_it) {
                     Poll::Ready(Seen::Lost) => {

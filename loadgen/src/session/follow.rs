@@ -46,6 +46,11 @@ impl<'p> Ask<'p> {
         self.request.upload.as_deref().filter(|_| !self.hop.as_ref().is_some_and(|hop| hop.bare))
     }
 
+    /// May it be sent again where nobody knows what became of it? What a redirect has stripped of its body is a `GET`, or a `HEAD`.
+    pub(super) fn is_repeatable(&self) -> bool {
+        self.request.repeatable || self.hop.as_ref().is_some_and(|hop| hop.bare)
+    }
+
     /// Does the body wait for leave?
     pub(super) fn expects(&self) -> bool {
         self.request.expects && self.body().is_some()

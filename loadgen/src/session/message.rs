@@ -13,6 +13,7 @@ use crate::cookies::path_of;
 use crate::http::answer::{Answer, Want};
 use crate::kind::ErrorKind;
 use crate::program::{Await, Awaited, Connect, Payload, Send};
+use crate::random::Masks;
 use crate::scan::{self, Finder};
 use crate::shard::Offer;
 use crate::template::{self, Values};
@@ -41,6 +42,7 @@ impl Session {
             let (a, b) = (self.stream.bits(), self.stream.bits());
             handshake::key(((u128::from(a) << 64) | u128::from(b)).to_be_bytes())
         };
+        let masks = Masks::of(self.stream.bits());
         let mut wire = Vec::new();
         connect.head.write(&mut wire, &mut self.values());
         wire.extend_from_slice(key.as_bytes());
@@ -85,7 +87,7 @@ impl Session {
         if !answer.cookies().is_empty() {
             self.keep_cookies(path_of(&wire), &answer);
         }
-        Ok(Socket::new(connection, connect, agreed.as_ref(), early, &self.shard))
+        Ok(Socket::new(connection, connect, agreed.as_ref(), early, masks, &self.shard))
     }
 
     /// Sends a message and awaits its answer if it has one; or awaits a message alone, and then one that came before will do.
@@ -119,14 +121,14 @@ impl Session {
     async fn say(&mut self, send: &Send) -> Result<Option<Box<str>>, ErrorKind> {
         let now = self.shard.now();
         if let Some(socket) = &mut self.socket {
-            socket.ping(now, &mut self.stream);
+            socket.ping(now);
         }
         let speaks = !matches!(send.payload, Payload::Nothing);
         if speaks && (send.wait.is_some() || self.socket.as_ref().is_some_and(|s| !s.has_room())) {
             self.clear_way().await?;
         }
         let expected = self.write_message(send)?;
-        let Self { shard, seat, socket, rare, stream, .. } = self;
+        let Self { shard, seat, socket, rare, .. } = self;
         let Some(socket) = socket else { return Err(ErrorKind::WsClosed) };
         let mut text = None;
         let mut is_it = |message: &Message<'_>| {
@@ -151,8 +153,8 @@ impl Session {
             if let Some(events) = stream_of(rare) {
                 events.read_on(cx, shard);
             }
-            let _ = pushed::poll_due(shard, *seat, Some(&mut **socket), stream, None);
-            match socket.poll_messages(cx, shard, stream, &mut is_it) {
+            let _ = pushed::poll_due(shard, *seat, Some(&mut **socket), None);
+            match socket.poll_messages(cx, shard, &mut is_it) {
                 Poll::Ready(true) => Poll::Ready(Ok(())),
                 Poll::Ready(false) => Poll::Ready(Err(socket.ended().unwrap_or(ErrorKind::WsClosed))),
                 Poll::Pending if send.wait.is_none() && socket.flushed() => Poll::Ready(Ok(())),
@@ -165,12 +167,12 @@ impl Session {
 
     /// Before a message is written: reads what has come until now, for that is no answer to it, and waits until there is room.
     async fn clear_way(&mut self) -> Result<(), ErrorKind> {
-        let Self { shard, seat, socket, rare, stream, .. } = self;
+        let Self { shard, seat, socket, rare, .. } = self;
         poll_fn(|cx| {
             if shard.seats.expired(*seat) {
                 return Poll::Ready(Err(ErrorKind::Timeout));
             }
-            pushed::read(cx, shard, *seat, socket, rare, stream);
+            pushed::read(cx, shard, *seat, socket, rare);
             // One that has ended says so when it is written to.
             let full = socket.as_ref().is_some_and(|s| s.ended().is_none() && !s.has_room());
             if full { Poll::Pending } else { Poll::Ready(Ok(())) }
@@ -180,7 +182,6 @@ impl Session {
 
     /// Writes the message; gives back what its answer must hold.
     fn write_message(&mut self, send: &Send) -> Result<String, ErrorKind> {
-        let mask = self.stream.mask();
         let Self { shard, socket, vars, rows, origin, stream, rare, .. } = self;
         let Some(socket) = socket else { return Err(ErrorKind::WsClosed) };
         let output = &mut *shard.output.borrow_mut();
@@ -193,9 +194,9 @@ impl Session {
         match &send.payload {
             Payload::Text(text) => {
                 text.write(&mut output.inner, &mut values);
-                socket.send(&mut output.wire, opcode::TEXT, &output.inner, mask)?;
+                socket.send(&mut output.wire, opcode::TEXT, &output.inner)?;
             }
-            Payload::Binary(bytes) => socket.send(&mut output.wire, opcode::BINARY, bytes, mask)?,
+            Payload::Binary(bytes) => socket.send(&mut output.wire, opcode::BINARY, bytes)?,
             Payload::Nothing => {}
         }
         let Some(wait) = &send.wait else { return Ok(String::new()) };
@@ -230,14 +231,14 @@ impl Session {
     }
 
     async fn closing(&mut self, code: u16) -> Result<(), ErrorKind> {
-        let Self { shard, seat, socket, stream, .. } = self;
+        let Self { shard, seat, socket, .. } = self;
         let Some(socket) = socket else { return Ok(()) };
-        socket.say_close(code, stream);
+        socket.say_close(code);
         poll_fn(|cx| {
             if shard.seats.expired(*seat) {
                 return Poll::Ready(Err(ErrorKind::Timeout));
             }
-            if socket.poll_messages(cx, shard, stream, &mut |_| false).is_pending() {
+            if socket.poll_messages(cx, shard, &mut |_| false).is_pending() {
                 return Poll::Pending;
             }
             Poll::Ready(match socket.ended() {

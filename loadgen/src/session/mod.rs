@@ -61,7 +61,7 @@ pub struct Origin {
     pub kind: u32,
     /// When it was to start, run time in ns.
     pub intended: u64,
-    /// Does it use pooled connections?
+    /// Does it use pooled connections? Over HTTP/2 those that it was told to go on with, if it was.
     pub pooled: bool,
 }
 
@@ -89,29 +89,17 @@ pub struct Session {
 }
 
 /// What few sessions have.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Rare {
     /// Lanes of a group share them, and the links.
     cookies: Rc<RefCell<Jar>>,
     /// Lanes share them too.
     tokens: Rc<RefCell<Tokens>>,
-    /// The session's own link of HTTP/2.
-    hub: Rc<Hub>,
+    /// The session's own link of HTTP/2, or that of its place; none before it is needed, or where those of a pool are.
+    hub: Option<Rc<Hub>>,
     /// Connections of HTTP/1.1 that groups have used beside [`Session::http`].
     spare: Vec<Connection>,
     events: Option<Box<EventStream>>,
-}
-
-impl Default for Rare {
-    fn default() -> Self {
-        Self {
-            cookies: Rc::default(),
-            tokens: Rc::default(),
-            hub: Hub::new(false),
-            spare: Vec::new(),
-            events: None,
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -176,6 +164,11 @@ impl Session {
             stood: shard.halt.stood(shard.now()),
             state: State { announced: true, ..State::default() },
         }))
+    }
+
+    /// It is one client with the session before it, and goes on with that one's link of HTTP/2.
+    pub fn go_on_with(&mut self, links: Rc<Hub>) {
+        self.rare.get_or_insert_default().hub = Some(links);
     }
 
     /// Runs it to its end, once; says how long its place should stay empty, ns. Dropped, it ends where it is; the step
@@ -431,7 +424,7 @@ impl Session {
                 return Flow::On;
             }
             if let Some(socket) = &mut self.socket {
-                socket.ping(now, &mut self.stream);
+                socket.ping(now);
             }
             self.revive_events(now);
         }
@@ -439,13 +432,13 @@ impl Session {
 
     /// Waits until `until`, or less; says whether there is something new to be woken for.
     async fn nap_once(&mut self, until: u64) -> bool {
-        let Self { shard, seat, socket, rare, stream, state, .. } = self;
+        let Self { shard, seat, socket, rare, state, .. } = self;
         poll_fn(|cx| {
             if state.standing && !shard.halt.lasts() {
                 return Poll::Ready(false);
             }
             if let Some(socket) = socket
-                && socket.poll_messages(cx, shard, stream, &mut |_| false).is_ready()
+                && socket.poll_messages(cx, shard, &mut |_| false).is_ready()
             {
                 return Poll::Ready(false);
             }

@@ -83,8 +83,8 @@ impl Session {
             if lanes.is_empty() {
                 return Poll::Ready(());
             }
-            let Self { shard, seat, socket, rare, stream, .. } = &mut *self;
-            pushed::read(cx, shard, *seat, socket, rare, stream);
+            let Self { shard, seat, socket, rare, .. } = &mut *self;
+            pushed::read(cx, shard, *seat, socket, rare);
             Poll::Pending
         })
         .await;
@@ -114,9 +114,9 @@ impl Session {
     fn lane(&mut self, cx: &Context<'_>) -> Box<Self> {
         let seat = self.shard.seats.lend();
         self.shard.seats.sit(seat, cx);
+        let hub = (self.shard.program.http != HttpVersion::Http1).then(|| self.hub());
         let rare = self.rare.get_or_insert_default();
         let (cookies, tokens) = (Rc::clone(&rare.cookies), Rc::clone(&rare.tokens));
-        let hub = Rc::clone(&rare.hub);
         let announced = std::mem::take(&mut self.state.announced);
         Box::new(Self {
             shard: Rc::clone(&self.shard),

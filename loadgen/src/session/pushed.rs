@@ -9,7 +9,6 @@ use timeline::clock::unix_ms;
 use super::socket::Socket;
 use super::{Rare, stream_of};
 use crate::figures;
-use crate::random::Stream;
 use crate::seats::SeatId;
 use crate::shard::Shard;
 use crate::ws::age;
@@ -21,11 +20,10 @@ pub(super) fn read(
     seat: SeatId,
     socket: &mut Option<Box<Socket>>,
     rare: &mut Option<Box<Rare>>,
-    stream: &mut Stream,
 ) {
     if let Some(socket) = socket {
-        let _ = poll_due(shard, seat, Some(&mut **socket), stream, None);
-        let _ = socket.poll_messages(cx, shard, stream, &mut |_| false);
+        let _ = poll_due(shard, seat, Some(&mut **socket), None);
+        let _ = socket.poll_messages(cx, shard, &mut |_| false);
     }
     if let Some(events) = stream_of(rare) {
         events.read_on(cx, shard);
@@ -38,7 +36,6 @@ pub(super) fn poll_due(
     shard: &Shard,
     seat: SeatId,
     mut socket: Option<&mut Socket>,
-    stream: &mut Stream,
     other: Option<u64>,
 ) -> Poll<()> {
     loop {
@@ -52,7 +49,7 @@ pub(super) fn poll_due(
             return Poll::Ready(());
         }
         let Some(socket) = socket.as_mut().filter(|_| due <= now) else { return Poll::Pending };
-        socket.ping(now, stream);
+        socket.ping(now);
     }
 }
 

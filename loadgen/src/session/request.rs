@@ -1,8 +1,8 @@
 //! HTTP steps: writes a request, reads its answer, checks and keeps what the plan asks for.
 //!
 //! Owns what becomes of a kept connection: one that the server had closed meanwhile, or on which it had said something unasked,
-//! is replaced, after the request was sent only if nothing of the answer had come. Checks run after the step's finish was noted,
-//! so they cost the target nothing.
+//! is replaced, after the request was sent only if nothing of the answer had come and the request may be sent twice. Checks run
+//! after the step's finish was noted, so they cost the target nothing.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -85,7 +85,8 @@ impl Session {
                 Err(kind) => {
                     self.http = None;
                     let closed = matches!(kind, ErrorKind::Reset | ErrorKind::ClosedEarly);
-                    if !reused || answer.touched() || !closed {
+                    // It may have been done all the same: what may be done but once is not asked for again (RFC 9110, 9.2.2).
+                    if !reused || answer.touched() || !closed || !ask.is_repeatable() {
                         return Err(kind);
                     }
                     // The same request again: its random parts too.
@@ -112,7 +113,7 @@ impl Session {
                 Box::pin(self.write_rest(rest)).await?;
             }
         }
-        let Self { shard, seat, socket, rare, stream, http, .. } = self;
+        let Self { shard, seat, socket, rare, http, .. } = self;
         let Some(connection) = http else { return Err(ErrorKind::Other) };
         poll_fn(|cx| {
             loop {
@@ -132,7 +133,7 @@ impl Session {
                     Poll::Pending => break,
                 }
             }
-            pushed::read(cx, shard, *seat, socket, rare, stream);
+            pushed::read(cx, shard, *seat, socket, rare);
             Poll::Pending
         })
         .await

@@ -1,6 +1,6 @@
 //! A session's WebSocket: reads what comes, answers pings and closes, counts what is pushed.
 //!
-//! Owns the connection after the handshake and the close codes. Steps over it are `message`'s business.
+//! Owns the connection after the handshake, the masks of its frames and the close codes. Steps over it are `message`'s business.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use crate::connection::Connection;
 use crate::figures;
 use crate::kind::ErrorKind;
 use crate::program::Connect;
-use crate::random::Stream;
+use crate::random::Masks;
 use crate::room::Share;
 use crate::shard::Shard;
 use crate::ws::decode::{Decoder, Message};
@@ -37,6 +37,7 @@ const TOO_BIG: u16 = 1009;
 pub(super) struct Socket {
     connection: Connection,
     inbox: Inbox,
+    masks: Masks,
     ended: Option<ErrorKind>,
     said_close: bool,
     /// The code under which its end is counted.
@@ -113,6 +114,7 @@ impl Socket {
         connect: &Connect,
         agreed: Option<&Agreed>,
         early: Vec<u8>,
+        masks: Masks,
         shard: &Shard,
     ) -> Self {
         figures::add(&shard.figures.ws.opened, 1);
@@ -123,6 +125,7 @@ impl Socket {
                 decoder: Decoder::new(connect.max_message, inflater),
                 extra: Extra::of(connect, agreed, shard.now(), early),
             },
+            masks,
             ended: None,
             said_close: false,
             code: LOST,
@@ -164,7 +167,7 @@ impl Socket {
     }
 
     /// Pings, if that is due at `now`. Pings that were missed meanwhile are left out.
-    pub(super) fn ping(&mut self, now: u64, stream: &mut Stream) {
+    pub(super) fn ping(&mut self, now: u64) {
         let Some(extra) = self.inbox.extra.as_mut().filter(|e| e.ping_due > 0 && e.ping_due <= now) else {
             return;
         };
@@ -173,7 +176,7 @@ impl Socket {
         if self.ended.is_none() && !self.said_close && extra.waiting.len() < WAITING_MAX {
             extra.pinged = now;
             figures::add(&self.connection.figures().ws.pings, 1);
-            encode::frame(&mut extra.waiting, opcode::PING, &now.to_be_bytes(), stream.mask());
+            encode::frame(&mut extra.waiting, opcode::PING, &now.to_be_bytes(), self.masks.draw());
             self.flush_now();
         }
     }
@@ -184,7 +187,6 @@ impl Socket {
         &mut self,
         cx: &mut Context<'_>,
         shard: &Shard,
-        stream: &mut Stream,
         matches: &mut dyn FnMut(&Message<'_>) -> bool,
     ) -> Poll<bool> {
         let matched = Cell::new(false);
@@ -195,8 +197,8 @@ impl Socket {
             if self.inbox.is_clogged() {
                 break;
             }
-            let Self { connection, inbox, .. } = self;
-            let mut taking = Taking { shard, stream, matched: &matched, closed: None };
+            let Self { connection, inbox, masks, .. } = self;
+            let mut taking = Taking { shard, masks, matched: &matched, closed: None };
             let early = inbox.extra.as_mut().map(|e| std::mem::take(&mut e.early)).unwrap_or_default();
             let read = if early.is_empty() {
                 // The portion lies in the shard's buffer.
@@ -212,10 +214,10 @@ impl Socket {
             let closed = taking.closed;
             match read {
                 Poll::Pending => break,
-                Poll::Ready(Ok(Ok(()))) => self.closed(closed, stream),
+                Poll::Ready(Ok(Ok(()))) => self.closed(closed),
                 Poll::Ready(Ok(Err(kind)) | Err(kind)) => {
-                    self.closed(closed, stream);
-                    self.fail(kind, stream);
+                    self.closed(closed);
+                    self.fail(kind);
                 }
             }
         }
@@ -227,16 +229,16 @@ impl Socket {
     }
 
     /// The server's close frame came: it is answered, unless it answers ours.
-    fn closed(&mut self, closed: Option<Option<u16>>, stream: &mut Stream) {
+    fn closed(&mut self, closed: Option<Option<u16>>) {
         let Some(code) = closed else { return };
         if self.ended.is_none() {
             self.ended = Some(ErrorKind::WsClosed);
             self.code = code.unwrap_or(NO_CODE);
-            self.say_close(code.unwrap_or(Close::NORMAL), stream);
+            self.say_close(code.unwrap_or(Close::NORMAL));
         }
     }
 
-    fn fail(&mut self, kind: ErrorKind, stream: &mut Stream) {
+    fn fail(&mut self, kind: ErrorKind) {
         if self.ended.is_some() {
             return;
         }
@@ -248,31 +250,25 @@ impl Socket {
             _ => return,
         };
         self.code = code;
-        self.say_close(code, stream);
+        self.say_close(code);
     }
 
     /// Sends a close frame, once, which begins or ends the closing handshake; whether it gets through does not matter any more if the socket is full.
-    pub(super) fn say_close(&mut self, code: u16, stream: &mut Stream) {
+    pub(super) fn say_close(&mut self, code: u16) {
         if !std::mem::replace(&mut self.said_close, true) {
-            encode::close(self.inbox.outbox(), code, stream.mask());
+            encode::close(self.inbox.outbox(), code, self.masks.draw());
             self.flush_now();
         }
     }
 
     /// Sends a message as far as the socket takes it; the rest goes out as the socket is polled. Whoever calls this has seen
     /// that there is room.
-    pub(super) fn send(
-        &mut self,
-        wire: &mut Vec<u8>,
-        opcode: u8,
-        payload: &[u8],
-        mask: [u8; 4],
-    ) -> Result<(), ErrorKind> {
+    pub(super) fn send(&mut self, wire: &mut Vec<u8>, opcode: u8, payload: &[u8]) -> Result<(), ErrorKind> {
         if let Some(kind) = self.ended {
             return Err(kind);
         }
         wire.clear();
-        self.inbox.put(wire, opcode, payload, mask);
+        self.inbox.put(wire, opcode, payload, self.masks.draw());
         let rest = if self.flushed() { self.connection.write_now(wire) } else { Ok(&wire[..]) };
         // What is half written cannot be taken back: without room for the rest the WebSocket is of no use any more.
         let sent = rest.and_then(|rest| self.inbox.queue(rest));
@@ -309,7 +305,7 @@ impl Socket {
 /// What one portion of messages is taken with, and leads to.
 struct Taking<'a> {
     shard: &'a Shard,
-    stream: &'a mut Stream,
+    masks: &'a mut Masks,
     matched: &'a Cell<bool>,
     closed: Option<Option<u16>>,
 }
@@ -398,7 +394,7 @@ impl Taking<'_> {
             Message::Ping(payload) => {
                 let waiting = &mut extra.get_or_insert_default().waiting;
                 if waiting.len() < WAITING_MAX {
-                    encode::frame(waiting, opcode::PONG, payload, self.stream.mask());
+                    encode::frame(waiting, opcode::PONG, payload, self.masks.draw());
                 }
             }
             Message::Pong(payload) => self.pong(payload, extra.as_deref_mut()),
@@ -416,7 +412,7 @@ impl Taking<'_> {
         }
         if extra.echo {
             let mut waiting = std::mem::take(&mut extra.waiting);
-            put(Some(extra), &mut waiting, opcode, payload, self.stream.mask());
+            put(Some(extra), &mut waiting, opcode, payload, self.masks.draw());
             extra.waiting = waiting;
         }
     }

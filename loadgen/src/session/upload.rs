@@ -219,7 +219,7 @@ impl Session {
         sending: &mut Sending,
         answer: &mut Answer<'_>,
     ) -> Result<bool, ErrorKind> {
-        let Self { shard, seat, socket, rare, stream, http, .. } = self;
+        let Self { shard, seat, socket, rare, http, .. } = self;
         let Some(connection) = http else { return Err(ErrorKind::Other) };
         let (mut at, mut deaf) = (0, false);
         poll_fn(|cx| {
@@ -264,7 +264,7 @@ impl Session {
                     Poll::Pending => break,
                 }
             }
-            pushed::read(cx, shard, *seat, socket, rare, stream);
+            pushed::read(cx, shard, *seat, socket, rare);
             Poll::Pending
         })
         .await

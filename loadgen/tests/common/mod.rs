@@ -11,12 +11,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use loadgen::coordinator::LEAD;
 use loadgen::protocol::{Counters, Done};
 use loadgen::{Coordinator, CoordinatorOptions, ErrorKind, LoadUpdate};
 use scenarios::plan::*;
 use timeline::histogram::{self, Histogram};
-use timeline::{MonoNs, RunClock};
 
 pub const MS: u64 = 1_000_000;
 
@@ -84,7 +82,6 @@ pub fn options(plan: RunPlan, address: SocketAddr, workers: usize) -> Coordinato
         worker_args: vec!["load-worker".to_owned()],
         workers,
         cpus: None,
-        clock: RunClock::with_origin(MonoNs(MonoNs::now().0 + LEAD.as_nanos() as u64)),
     }
 }
 

@@ -102,6 +102,8 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
             s.write_all(b"HTTP/1.1 408 Idle\r\nContent-Length: 0\r\n\r\n")?;
             Ok(true)
         }
+        // The request was read, and nobody knows what became of it.
+        "/hangs-up" => Ok(false),
         "/garbage" => {
             s.write_all(
                 b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\nSmuggled: yes\r\n\r\n",
@@ -245,6 +247,23 @@ fn what_is_said_unasked_is_no_answer_to_the_next_request() {
     let done = totals.finished[&0];
     assert!(done >= 4, "{done}");
     assert_eq!(totals.sum(|c| c.retried), done - 1, "each but the first had a new connection");
+}
+
+#[test]
+fn what_may_not_be_done_twice_is_not_sent_twice() {
+    let retried = |method: &str| {
+        // The second one finds a connection that was good until then.
+        let steps = vec![get(0, "/is-get"), Step::Request(Box::new(request(1, method, "/hangs-up")))];
+        let totals = run(plan(held(1), 250, vec![forever(Some(20), steps)]), serve(act), 1);
+        assert_eq!(totals.errors().into_keys().collect::<Vec<_>>(), ["closed-early"], "{method}");
+        totals.sum(|c| c.retried)
+    };
+    for method in ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"] {
+        assert!(retried(method) > 0, "{method}");
+    }
+    for method in ["POST", "PATCH"] {
+        assert_eq!(retried(method), 0, "{method}");
+    }
 }
 
 /// A server of its own: the body comes later than the head, or not at all.

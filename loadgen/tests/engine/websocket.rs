@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
@@ -16,6 +17,9 @@ use timeline::histogram::{self, Histogram};
 
 /// How old the server's pushed messages are when it sends them, ms.
 const AGE_MS: u64 = 40;
+
+/// What was said below `/said/`, and where.
+static SAID: Mutex<Vec<(String, Vec<u8>)>> = Mutex::new(Vec::new());
 
 fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
     let mut hello = upgraded(head).into_bytes();
@@ -47,6 +51,16 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
             while s.write_all(&message).is_ok() {}
         }
         "/hangs-up" => drop(read_frame(s)?),
+        _ if path.starts_with("/said/") => {
+            return until_closed(s, |s, kind, payload| {
+                if kind != 1 {
+                    return Ok(());
+                }
+                SAID.lock().unwrap().push((path.to_owned(), payload.to_vec()));
+                s.write_all(&frame(0x81, payload))?;
+                if path == "/said/with-pings" { s.write_all(&frame(0x89, b"there?")) } else { Ok(()) }
+            });
+        }
         _ if path.starts_with("/pieces?") => {
             // The frames of one message: the opcode and the length of each.
             let (mut frames, mut whole) = (Vec::new(), Vec::new());
@@ -162,6 +176,23 @@ fn a_conversation_has_all_its_figures() {
     for name in ["push-age", "ping-rtt", "ws-closes", "ws-opened", "open-websockets", "pushed-bytes"] {
         assert!(told.contains(&format!("client.{name}")), "{name}");
     }
+}
+
+#[test]
+fn what_a_session_says_follows_from_the_seed_whatever_it_has_to_answer() {
+    let said = |path: &str| -> Vec<Vec<u8>> {
+        // A ping is answered in the pause behind it.
+        let mut steps = vec![connect(0, path)];
+        (1..4).for_each(|id| steps.extend([say(id, 500), think(30)]));
+        steps.push(close(4));
+        let totals = run(plan(held(1), 400, steps), serve(act), 1);
+        assert!(totals.errors().is_empty() && totals.finished[&4] > 0, "{:?}", totals.errors());
+        let all = SAID.lock().unwrap();
+        all.iter().filter(|(at, _)| at == path).map(|(_, what)| what.clone()).take(3).collect()
+    };
+    let quiet = said("/said/quietly");
+    assert!(quiet.len() == 3 && quiet[0] != quiet[1]);
+    assert_eq!(said("/said/with-pings"), quiet);
 }
 
 #[test]

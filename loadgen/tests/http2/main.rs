@@ -244,6 +244,31 @@ fn a_server_that_leaves_in_order_loses_no_request() {
 }
 
 #[test]
+fn what_may_not_be_done_twice_is_not_sent_twice() {
+    // Did any fail, and was any sent again?
+    let told = |method: &str, path: &str| {
+        let steps = vec![get(0, "/ok"), with(1, method, path, |_| ())];
+        let plan = over_2(plan(held(1), 250, vec![forever(Some(20), steps)]));
+        let totals = run(plan, serve(Setup::default()).0, 1);
+        (!totals.errors().is_empty(), totals.sum(|c| c.retried) > 0)
+    };
+    assert_eq!(told("GET", "/hangs-up"), (true, true));
+    assert_eq!(told("POST", "/hangs-up"), (true, false));
+    assert_eq!(told("POST", "/refuse-first"), (false, true), "the server has said that it did nothing");
+}
+
+#[test]
+fn places_that_count_passes_go_on_with_their_connections() {
+    let legs = vec![Leg { length_ns: 60_000 * MS, from: 3.0, to: 3.0 }];
+    let rules = Rules { turns: Some(Turns::Each(5)), ..Rules::default() };
+    let model = Model::Shaped(Box::new(Shape { of: Of::Sessions, legs, rules }));
+    let (address, seen) = serve(Setup::default());
+    let totals = run(over_2(plan(model, 60_000, vec![get(0, "/ok")])), address, 1);
+    assert!(totals.errors().is_empty() && totals.finished[&0] == 15, "{:?}", totals.errors());
+    assert_eq!(seen.connections.load(Ordering::Relaxed), 1 + 3, "the look for the target, and three places");
+}
+
+#[test]
 fn a_timeout_ends_its_stream_and_not_the_connection() {
     let mut plan = over_2(plan(held(1), 600, vec![forever(None, vec![get(0, "/never"), get(1, "/ok")])]));
     plan.timeout_ns = 60 * MS;

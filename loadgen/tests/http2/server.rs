@@ -102,12 +102,15 @@ async fn framed(stream: impl AsyncRead + AsyncWrite + Unpin, setup: Setup, seen:
         builder.initial_window_size(window).initial_connection_window_size(window);
     }
     let Ok(mut connection) = builder.handshake::<_, Bytes>(stream).await else { return };
-    let (leave, mut leaving) = mpsc::channel::<Reason>(1);
+    let (leave, mut leaving) = mpsc::channel::<Option<Reason>>(1);
     let mut streams = JoinSet::new();
     let mut served = 0;
     loop {
         tokio::select! {
-            Some(reason) = leaving.recv() => connection.abrupt_shutdown(reason),
+            Some(reason) = leaving.recv() => match reason {
+                Some(reason) => connection.abrupt_shutdown(reason),
+                None => return,
+            },
             _ = streams.join_next(), if !streams.is_empty() => {}
             accepted = connection.accept() => {
                 let Some(Ok((request, response))) = accepted else { return };
@@ -169,7 +172,7 @@ async fn answer(
     request: Request<RecvStream>,
     mut response: SendResponse<Bytes>,
     seen: &Seen,
-    leave: &mpsc::Sender<Reason>,
+    leave: &mpsc::Sender<Option<Reason>>,
 ) -> Option<()> {
     let method = request.method().as_str().to_owned();
     let field = |name: &str| request.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or("-");
@@ -249,7 +252,13 @@ async fn answer(
             whole(&mut response, head(200, &[]), b"{}")
         }
         "/leave" => {
-            leave.send(Reason::INTERNAL_ERROR).await.ok()?;
+            leave.send(Some(Reason::INTERNAL_ERROR)).await.ok()?;
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            Some(())
+        }
+        // The connection is over, and nobody says how far the server had come.
+        "/hangs-up" => {
+            leave.send(None).await.ok()?;
             tokio::time::sleep(Duration::from_secs(5)).await;
             Some(())
         }

@@ -17,7 +17,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Remedy, Severity, Span, Status, Timeline, Unit};
 
-use super::{Answer, Claim, ONSET, episodes, evidence, plural};
+use super::{Answer, Claim, ONSET, episodes, evidence, plural, quiet};
 use crate::cache_cells::{CELL, counts, lane, level, sampled, start_of};
 use crate::window;
 
@@ -47,7 +47,7 @@ const LEAST_SAMPLES_SHARE: f64 = 0.4;
 const CRITICAL_PER_S: f64 = 100.0;
 /// How long after a change of load a cache may learn what is absent.
 const SETTLE: Duration = Duration::from_secs(2);
-/// Silence after which it has ended.
+/// Silence after which it has ended, or what is told more seldom has not come for some times.
 const QUIET: Duration = Duration::from_secs(5);
 
 /// Looks at every cache.
@@ -160,7 +160,7 @@ fn claim(timeline: &Timeline, at: RunTime, cache: &str, seen: &Seen) -> Claim {
         status: if seen.law_agrees() { Status::Confirmed } else { Status::Likely },
         onset,
         last,
-        quiet: QUIET,
+        quiet: quiet(window::pace(timeline, &lane(cache, "absent-loads"), at), QUIET, QUIET),
         weight: seen.absent_loads,
         claim: format!(
             "cache {cache} lets requests for what does not exist through since {ONSET}: {} find nothing, {} of all loads, and {} of such answers come from the cache",

@@ -21,7 +21,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Remedy, Severity, Span, Status, Timeline, Unit};
 
-use super::{Answer, Claim, ONSET, evidence, plural, they};
+use super::{Answer, Claim, ONSET, evidence, plural, quiet, they};
 use crate::cache_cells::{CELL, busy, lane, sampled};
 use crate::stats::median;
 use crate::window;
@@ -52,7 +52,7 @@ const AT_LIMIT: f64 = 0.9;
 const CRITICAL_MISS_SHARE: f64 = 0.5;
 /// Room beyond the working set that keeps evictions rare.
 const ROOM: f64 = 1.1;
-/// Silence after which it has ended.
+/// Silence after which it has ended, or what is told more seldom has not come for some times.
 const QUIET: Duration = Duration::from_secs(5);
 
 /// Looks at every cache.
@@ -236,7 +236,7 @@ fn claim(timeline: &Timeline, at: RunTime, cache: &str, seen: &Seen) -> Claim {
         status: if seen.law_agrees() { Status::Confirmed } else { Status::Likely },
         onset,
         last: spans.last().map_or(at, |s| s.end),
-        quiet: QUIET,
+        quiet: quiet(window::pace(timeline, &lane(cache, "evictions"), at), QUIET, QUIET),
         weight: seen.misses,
         claim: sentence(cache, seen, &set),
         evidence: supporting(cache, seen, &set),
@@ -371,6 +371,32 @@ fn advice(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use timeline::{Entry, LaneId, LaneSpec};
+
+    /// A cache told each 15 s, with so many evictions, misses and hits a second, looked at as it is told.
+    fn told_by_otlp(evictions: f64, misses: f64, hits: f64) -> Vec<Claim> {
+        let mut t = Timeline::new();
+        for (id, (part, rate)) in (0..).zip([("evictions", evictions), ("misses", misses), ("hits", hits)]) {
+            let spec = LaneSpec::rate(lane("products", part), "shop", Unit::PerSecond);
+            t.apply(&Entry::Lane(LaneId(id), spec));
+            for s in [15, 30, 45] {
+                let at = RunTime::from_ms(s * 1_000);
+                t.apply(&Entry::Sample { lane: LaneId(id), at, value: rate });
+            }
+        }
+        match look(&t, RunTime::from_ms(45_000)) {
+            Answer::Looked(claims) => claims,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_told_seldom_is_not_all_of_the_window_in_which_it_is_told() {
+        assert!(told_by_otlp(2.0, 2.0, 6.0).is_empty());
+        let found = told_by_otlp(100.0, 100.0, 300.0);
+        assert!(found[0].claim.contains("100 evictions/s"), "{}", found[0].claim);
+        assert!(found[0].quiet > Duration::from_secs(30), "the next export is the same finding");
+    }
 
     #[test]
     fn chao_sees_the_unseen() {

@@ -1,7 +1,7 @@
 //! Connection churn: connections are opened for single uses and closed again.
 //!
 //! **Claim.** A large share of the uses of a pool opens a connection of its own. **Reads**
-//! `pool.NAME.{opened,acquired,in-use,idle,wait,hold}`. **Needs** the first two. **Statistic.** Connections opened, less those by which the
+//! `pool.NAME.{opened,acquired,in-use,idle,wait,hold}`. **Needs** the first two, in each quarter. **Statistic.** Connections opened, less those by which the
 //! number of open ones grew (a pool that fills is none), for each use, in each quarter of the last two seconds. **Law.**
 //! Who is given an open connection waits only while none is free. Where the typical use waits although some lay idle in all samples,
 //! the finding is confirmed: it waits for the opening.
@@ -46,7 +46,13 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     if pools.is_empty() {
         return Answer::CannotTell(vec!["pool.NAME.opened".to_owned(), "pool.NAME.acquired".to_owned()]);
     }
-    Answer::Looked(pools.iter().filter_map(|p| look_at(timeline, p, at)).collect())
+    let claims: Vec<Claim> = pools.iter().filter_map(|p| look_at(timeline, p, at)).collect();
+    let quarter = Duration::from_secs_f64(WINDOW_S) / QUARTERS;
+    let gaps = |p: &String| window::pace(timeline, &lane(p, "opened"), at).is_none_or(|pace| pace > quarter);
+    if claims.is_empty() && pools.iter().all(gaps) {
+        return Answer::Unready("too seldom told: openings are needed in each half second".to_owned());
+    }
+    Answer::Looked(claims)
 }
 
 fn lane(pool: &str, part: &str) -> String {
@@ -230,5 +236,29 @@ impl Seen {
             ),
             "Where the pool itself closes them: raise its idle minimum and how long a connection may live or lie idle, and look whether a check at give-back fails.".to_owned(),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timeline::{Entry, LaneId, LaneSpec};
+
+    #[test]
+    fn openings_that_are_told_too_seldom_are_not_said_to_be_none() {
+        let told = |every: u64| {
+            let mut t = Timeline::new();
+            for (id, part) in [(0, "opened"), (1, "acquired")] {
+                let spec = LaneSpec::rate(lane("db", part), "metrics-8080", Unit::PerSecond);
+                t.apply(&Entry::Lane(LaneId(id), spec));
+                for i in 1..=30_000 / every {
+                    let (lane, at) = (LaneId(id), RunTime::from_ms(i * every));
+                    t.apply(&Entry::Sample { lane, at, value: 0.0 });
+                }
+            }
+            look(&t, RunTime::from_ms(30_000))
+        };
+        assert_eq!(told(100), Answer::Looked(Vec::new()));
+        assert!(matches!(told(2_000), Answer::Unready(why) if why.starts_with("too seldom told")));
     }
 }

@@ -1,7 +1,7 @@
 //! Downstream cascade: a service behind has become slow, and the routes that call it have become slow with it.
 //!
 //! **Claim.** Calls of a service take much longer than they did (or than the routes took before they called it), and the time that routes take
-//! more is the time that they wait for it. **Reads** `downstream.NAME.{time,calls,in-flight}`, `server.handler`. **Statistic.** Medians of the last 3 s against those from 30 s to 5 s before, of the service and of each route; a route is
+//! more is the time that they wait for it. **Reads** `downstream.NAME.{time,calls,in-flight}`, `server.handler`. **Statistic.** Medians of the last 3 s (6 s, where calls are too few) against those from 30 s to 5 s before, of the service and of each route; a route is
 //! *slowed* if its median has doubled and grown by 50 ms. **Needs** eight calls, and ten earlier requests of the route; what calls took before the
 //! route slowed is asked where they were made at all. **Law.** Time is kept: what
 //! the slowed routes take more, all requests together, is what calls take more, all calls together. Where both sums
@@ -22,9 +22,10 @@ use crate::routes;
 use crate::stats::{Durations, median};
 use crate::window;
 
-/// Window of the rule, seconds: a service that serves one after another at 3/s has eight calls in it.
-const WINDOW_S: f64 = 3.0;
-/// What it is compared with: so long ago. A median holds until slow requests are half of it.
+/// Windows of the rule, seconds; the first that has calls enough. A service that serves one after another at 3/s has eight in the
+/// first, and one that is so slow that it serves but 1.4/s in the second.
+const WINDOWS_S: [f64; 2] = [3.0, 6.0];
+/// What it is compared with: so long ago, and not in the window. A median holds until slow requests are half of it.
 const BEFORE_FROM: Duration = Duration::from_secs(30);
 const BEFORE_TO: Duration = Duration::from_secs(5);
 /// Calls and requests below which a median is not worth its name.
@@ -126,15 +127,19 @@ struct Route {
 }
 
 fn look_at(timeline: &Timeline, at: RunTime, service: &str) -> Option<Claim> {
-    let now = window::last(at, WINDOW_S);
-    // In a warm-up logins and cold caches are as slow as they like.
-    let warm = timeline.plan().warm_from().min(at.back(BEFORE_TO));
-    let before = Span::new(at.back(BEFORE_FROM).max(warm), at.back(BEFORE_TO));
     let time = lane(service, "time");
-    let calls = durations(timeline, &time, None, now);
-    if calls.count() < LEAST_CALLS || calls.quantile_ns(0.5)? < SLOWED_BY_NS {
+    let mut windows = WINDOWS_S.iter().map(|&seconds| window::last(at, seconds));
+    let (now, calls) = windows.find_map(|now| {
+        let calls = durations(timeline, &time, None, now);
+        (calls.count() >= LEAST_CALLS).then_some((now, calls))
+    })?;
+    if calls.quantile_ns(0.5)? < SLOWED_BY_NS {
         return None;
     }
+    // In a warm-up logins and cold caches are as slow as they like.
+    let before_to = now.start.min(at.back(BEFORE_TO));
+    let warm = timeline.plan().warm_from().min(before_to);
+    let before = Span::new(at.back(BEFORE_FROM).max(warm), before_to);
     let spans = slow_spans(timeline, at, &routes(timeline, before, now, &calls).0.first()?.name);
     // Once it is known when the route slowed, all are compared with what was before that.
     let onset = spans.last().map_or(now.start, |s| s.start);
@@ -249,9 +254,10 @@ impl Seen {
 
     fn supporting(&self, timeline: &Timeline, service: &str) -> Vec<Evidence> {
         let text = format!(
-            "{} with a median of {} in {WINDOW_S} s",
+            "{} with a median of {} in {:.0} s",
             plural(self.calls.now.count() as f64, "call"),
-            Unit::Ns.show(self.calls.median_now())
+            Unit::Ns.show(self.calls.median_now()),
+            window::seconds(self.span)
         );
         let median_now = self.calls.median_now();
         let mut list = vec![evidence(text, lane(service, "time"), self.span, median_now, Unit::Ns)];

@@ -1,11 +1,12 @@
 //! Descriptors exhausted: open descriptors grow towards the limit, or are there.
 //!
 //! **Claim.** So many of so many descriptors are open, they grow this fast, and reach the limit then. **Reads** `process.descriptors`,
-//! `process.descriptor-limit`, `server.{connections,websockets}`, `pool.NAME.{in-use,idle}`, `client.errors`. **Needs** descriptors and limit; the
+//! `process.descriptor-limit`, `server.{connections,websockets}`, `client.open-connections`, `pool.NAME.{in-use,idle}`, `client.errors`. **Needs** descriptors and limit; the
 //! trend needs 5 s of settled load after the leak began (ten samples at 2 Hz), the limit itself two samples. **Statistic.** Descriptors beside connections
 //! rise in nine of ten pairs of instants over 5, 15 or 60 s, do not slow down (a pool or cache of files that fills does), and meet the limit within a
 //! day at that rate. Where connections are told seldom (a page that is read each 15 s), only instants just after a reading count, and the windows end
-//! at the last one: what is not known is not zero. At the limit: nine tenths and more are taken in two samples in a row, and not by a ramp of connections alone that the
+//! at the last one: what is not known is not zero. Where the process counts no connections, what the clients open is not its leak, all of it; and a pool
+//! of who is no process may be its own by another name. At the limit: nine tenths and more are taken in two samples in a row, and not by a ramp of connections alone that the
 //! plan asks for. **Confirmed** at the limit when clients get errors that they did not get before, or when two windows agree in their slope.
 
 use std::time::Duration;
@@ -53,6 +54,8 @@ const FLOOR_S: f64 = 60.0;
 const QUIET: Duration = Duration::from_secs(6);
 /// Values of levels are carried for so long.
 const CARRY: Duration = Duration::from_secs(2);
+/// The limit hardly ever changes, and is looked at each 5 s.
+const LIMIT_CARRY: Duration = Duration::from_secs(60);
 /// What was not told for so long is not told any more (pages are read each 15 s, and one reading may be late): a pool that is closed, or connections that
 /// nobody counts now.
 const FORSAKEN: Duration = Duration::from_secs(20);
@@ -81,7 +84,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
 fn enough(timeline: &Timeline, at: RunTime, instance: &str) -> bool {
     let limit = window::of_instance(timeline, names::PROCESS_DESCRIPTOR_LIMIT, instance);
     let until = told_until(timeline, instance, at);
-    limit.is_some_and(|l| l.at(at, CARRY).is_some())
+    limit.is_some_and(|l| l.at(at, LIMIT_CARRY).is_some())
         && settled_windows(timeline, at, until).any(|w| beside(timeline, instance, w).len() >= LEAST_POINTS)
 }
 
@@ -118,7 +121,7 @@ impl Seen {
     fn read(timeline: &Timeline, at: RunTime, instance: &str) -> Option<Self> {
         let lane = window::of_instance(timeline, names::PROCESS_DESCRIPTORS, instance)?;
         let limits = window::of_instance(timeline, names::PROCESS_DESCRIPTOR_LIMIT, instance)?;
-        let (open, limit) = (lane.at(at, CARRY)?, limits.at(at, CARRY).filter(|&l| l > 0.0)?);
+        let (open, limit) = (lane.at(at, CARRY)?, limits.at(at, LIMIT_CARRY).filter(|&l| l > 0.0)?);
         let until = told_until(timeline, instance, at);
         let grown: Vec<(Span, Trend, f64)> = settled_windows(timeline, at, until)
             .filter(|w| !pools_grow(timeline, instance, *w))
@@ -281,7 +284,7 @@ fn told_until(timeline: &Timeline, instance: &str, at: RunTime) -> RunTime {
     let pools = timeline.members(names::POOL);
     let pools =
         pools.iter().flat_map(|pool| ["in-use", "idle"].map(|part| names::of(names::POOL, pool, part)));
-    let pools = pools.filter_map(|lane| window::of_instance(timeline, &lane, instance));
+    let pools = pools.flat_map(|lane| of_owners(timeline, &lane, instance));
     let lanes = explaining(timeline, instance).into_iter().chain(pools);
     let known = lanes.filter_map(|l| Some(l.points.last()?.0)).filter(|&last| at.since(last) <= FORSAKEN);
     known.map(|last| last + CARRY).fold(at, RunTime::min)
@@ -314,12 +317,28 @@ fn growth(timeline: &Timeline, instance: &str, span: Span, left: f64) -> Option<
     let counted = [names::SERVER_CONNECTIONS, names::SERVER_WEBSOCKETS]
         .iter()
         .any(|n| window::of_instance(timeline, n, instance).is_some_and(|l| !l.points.is_empty()));
-    let horizon_s = if counted { HORIZON_S } else { BLIND_HORIZON_S };
     let points = beside(timeline, instance, span);
+    if counted {
+        return grows(&points, span, left, HORIZON_S);
+    }
+    // Clients that go away explain nothing: it must grow with their connections and without.
+    let without = beside_clients(timeline, &points);
+    let both = [grows(&points, span, left, BLIND_HORIZON_S)?, grows(&without, span, left, BLIND_HORIZON_S)?];
+    both.into_iter().min_by(|a, b| a.1.slope.total_cmp(&b.1.slope))
+}
+
+/// The same points without the connections that clients have open then.
+fn beside_clients(timeline: &Timeline, points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let open =
+        |t: RunTime| -> f64 { timeline.named(names::OPEN_CONNECTIONS).filter_map(|l| l.at(t, CARRY)).sum() };
+    points.iter().map(|&(s, n)| (s, n - open(RunTime::from_secs_f64(s)))).collect()
+}
+
+fn grows(points: &[(f64, f64)], span: Span, left: f64, horizon_s: f64) -> Option<(Span, Trend, f64)> {
     if points.len() < LEAST_POINTS {
         return None;
     }
-    let t = trend(&points)?;
+    let t = trend(points)?;
     let gain = t.slope * window::seconds(span);
     let later = trend(&points[points.len() / 2..])?;
     let grows = t.rising >= RISING
@@ -333,13 +352,20 @@ fn growth(timeline: &Timeline, instance: &str, span: Span, left: f64) -> Option<
 /// Does a pool of that process open connections in the window? Each is a descriptor, and it stops by itself.
 fn pools_grow(timeline: &Timeline, instance: &str, span: Span) -> bool {
     timeline.members(names::POOL).iter().any(|pool| {
-        let at = |part: &str, t: RunTime| {
-            let lane = names::of(names::POOL, pool, part);
-            window::of_instance(timeline, &lane, instance).and_then(|l| l.at(t, FORSAKEN)).unwrap_or(0.0)
+        let open = |t: RunTime| -> f64 {
+            let lanes = ["in-use", "idle"].map(|part| names::of(names::POOL, pool, part));
+            let lanes = lanes.iter().flat_map(|lane| of_owners(timeline, lane, instance));
+            lanes.filter_map(|l| l.at(t, FORSAKEN)).sum()
         };
-        let open = |t| at("in-use", t) + at("idle", t);
         open(span.end) - open(span.start) >= LEAST_GAIN / 2.0
     })
+}
+
+/// A pool's lane as that process tells it, and as those do who are no process: a page goes by another name than the process that serves it.
+fn of_owners<'a>(timeline: &'a Timeline, lane: &str, instance: &str) -> Vec<&'a Series> {
+    let is_process =
+        |s: &Series| window::of_instance(timeline, names::PROCESS_DESCRIPTORS, &s.spec.instance).is_some();
+    timeline.named(lane).filter(|s| s.spec.instance == instance || !is_process(s)).collect()
 }
 
 fn errors(timeline: &Timeline, span: Span) -> f64 {

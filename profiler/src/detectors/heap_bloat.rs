@@ -1,11 +1,12 @@
 //! Heap bloat: single requests hold a whole file or result in memory.
 //!
 //! **Claim.** Live memory jumps by so much for few requests, stays up as long as they last, and falls in one go. **Reads** `heap.used` (where there
-//! is a collector, which lets garbage lie, what it left: `heap.live`), `heap.NAME.*`,
+//! is a collector, which lets garbage lie, what it left: `heap.live`; without it nothing can be said), `heap.NAME.*`,
 //! `server.in-flight`, `server.websockets`, `server.handler`, events `pause.{stop-the-world,major}`. **Needs** `heap.used`. **Statistic.** In one process, within 10 s: a *rise* of 32 MiB
 //! within 2 s over what lives there usually (the lowest tenth of 30 s), at settled load, with so few requests in flight that each stands for
 //! 4 MiB; and what tells it from a cache that is filled or a module that is loaded once: a *drop* by half as much within half a second, or a route
-//! whose requests last long enough to hold it, or four times that size. A leak rises for longer, generations that the target manages itself are subtracted,
+//! whose requests last long enough to hold it, or four times that size. What a collection left shows all that came since the one before: the size
+//! alone counts only where that one was within 2 s, too. A leak rises for longer, generations that the target manages itself are subtracted,
 //! and what a collection or compaction takes is theirs. **Law.** What a request holds goes when it ends: where two drops came with ends of the
 //! same seldom route, it is confirmed.
 
@@ -17,6 +18,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
 
+use super::heap_leak::collected;
 use super::{Answer, Claim, ONSET, episodes, evidence, plural};
 use crate::routes;
 use crate::stats::median;
@@ -60,13 +62,18 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     if !timeline.has(names::HEAP_USED) {
         return Answer::CannotTell(vec![names::HEAP_USED.to_owned()]);
     }
+    let heaps = window::instances(timeline, names::HEAP_USED).into_iter();
+    let told: Vec<&str> = heaps.filter(|heap| !collected::untold(timeline, heap)).collect();
+    if told.is_empty() && !timeline.has(names::HEAP_LIVE) {
+        return Answer::CannotTell(vec![names::HEAP_LIVE.to_owned()]);
+    }
+    if told.is_empty() {
+        return Answer::Unready("no collection has shown yet what of the heap is garbage".to_owned());
+    }
     if window::unsettled(timeline.plan(), at, SETTLE) || window::after_plan(timeline.plan(), at) {
         return Answer::too_little(SETTLE.as_secs_f64());
     }
-    let humps: Vec<Hump> = window::instances(timeline, names::HEAP_USED)
-        .into_iter()
-        .filter_map(|i| Hump::of(timeline, i, at))
-        .collect();
+    let humps: Vec<Hump> = told.into_iter().filter_map(|i| Hump::of(timeline, i, at)).collect();
     Answer::Looked(claim(timeline, at, &humps).into_iter().collect())
 }
 
@@ -77,6 +84,8 @@ struct Hump<'a> {
     lane: &'a str,
     usual: f64,
     top: f64,
+    /// Did it come within [`RISE_WITHIN`] for certain?
+    sudden: bool,
     /// Instants at which it was high.
     high: Vec<RunTime>,
     drops: Vec<RunTime>,
@@ -97,22 +106,29 @@ impl<'a> Hump<'a> {
         let settled = window::same_load_since(timeline.plan(), at).max(timeline.plan().warm_from());
         let wide = window::last(at, USUAL_S);
         let wide = Span::new(wide.start.max(settled), wide.end);
-        let points: Vec<(RunTime, f64)> = used.within(wide).iter().map(own).collect();
+        // A collection that left nothing is one that has not been yet.
+        let is_told = |p: &&(RunTime, f64)| collected.is_none() || p.1 > 0.0;
+        let told: Vec<(RunTime, f64)> = used.within(wide).iter().filter(is_told).copied().collect();
+        let points: Vec<(RunTime, f64)> = told.iter().map(own).collect();
         let usual = lowest_tenth(&points)?;
         let recent = window::last(at, WINDOW_S);
         let from = points.partition_point(|p| p.0 < recent.start);
-        let points = &points[from..];
+        let (told, points) = (&told[from..], &points[from..]);
         // What a collection left changes with collections and with nothing else.
         let excused = if collected.is_some() { Vec::new() } else { excused(timeline, instance, recent) };
         let free = |t: RunTime, within: Duration| {
             let span = Span::new(t.back(within), t + Duration::from_nanos(1));
             excused.iter().all(|e| e.overlap(span).is_zero())
         };
-        let rises = points.iter().any(|&(t, v)| {
-            v - usual >= RISE && v - lowest(points, t, RISE_WITHIN) >= RISE && free(t, RISE_WITHIN)
-        });
+        let rises = |points: &[(RunTime, f64)]| {
+            points.iter().any(|&(t, v)| {
+                v - usual >= RISE && v - lowest(points, t, RISE_WITHIN) >= RISE && free(t, RISE_WITHIN)
+            })
+        };
+        // Between two collections the lane says what the first of them left, however much has come since.
+        let sudden = collected.is_none() || rises(&changes(told, points));
         let high: Vec<RunTime> = points.iter().filter(|p| p.1 - usual >= RISE / 2.0).map(|p| p.0).collect();
-        if !rises || high.len() < HIGH_SAMPLES {
+        if !rises(points) || high.len() < HIGH_SAMPLES {
             return None;
         }
         let mut drops: Vec<RunTime> = points
@@ -126,6 +142,7 @@ impl<'a> Hump<'a> {
             lane: &used.spec.name,
             usual,
             top: points.iter().map(|p| p.1).fold(usual, f64::max),
+            sudden,
             in_flight: usual_while(timeline, names::SERVER_IN_FLIGHT, instance, &high),
             websockets: usual_while(timeline, names::SERVER_WEBSOCKETS, instance, &high),
             high,
@@ -142,7 +159,7 @@ impl<'a> Hump<'a> {
     fn held_by_few(&self) -> bool {
         let few = self.in_flight.is_none_or(|n| self.rise() >= EACH * n.max(1.0));
         let large = self.rise() >= LARGE.max(EACH_SOCKET * self.websockets.unwrap_or(0.0));
-        few && (!self.drops.is_empty() || self.long.is_some() || large)
+        few && (!self.drops.is_empty() || self.long.is_some() || (large && self.sudden))
     }
 
     /// Drops with an end of the long route beside them, if its ends are seldom.
@@ -169,6 +186,12 @@ fn managed<'a>(timeline: &'a Timeline, instance: &str) -> Vec<&'a Series> {
         .flat_map(|m| MANAGED.map(|part| names::of(names::HEAP, m, part)))
         .filter_map(|name| window::of_instance(timeline, &name, instance))
         .collect()
+}
+
+/// Those of `points` at which the lane, `told`, changed: a collection each.
+fn changes(told: &[(RunTime, f64)], points: &[(RunTime, f64)]) -> Vec<(RunTime, f64)> {
+    let steps = told.windows(2).zip(points.iter().skip(1));
+    steps.filter(|(w, _)| w[0].1.total_cmp(&w[1].1).is_ne()).map(|(_, p)| *p).collect()
 }
 
 fn lowest_tenth(points: &[(RunTime, f64)]) -> Option<f64> {

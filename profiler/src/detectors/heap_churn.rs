@@ -25,6 +25,8 @@ use crate::window;
 
 /// Window of the rule, seconds.
 const WINDOW_S: f64 = 3.0;
+/// What is told more seldom has fewer ticks in it than a route can be told by (see `routes.rs`).
+const SELDOM: Duration = Duration::from_millis(200);
 /// How far back the onset is looked for, in cells of half a second.
 const BACK_CELLS: u32 = 24;
 pub(crate) const CELL: Duration = Duration::from_millis(500);
@@ -67,7 +69,12 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     if window::unsettled(timeline.plan(), at, SETTLE) || window::after_plan(timeline.plan(), at) {
         return Answer::too_little(SETTLE.as_secs_f64());
     }
-    Answer::Looked(find(timeline, at).into_iter().collect())
+    let found = find(timeline, at);
+    let gaps = || window::pace(timeline, names::HEAP_ALLOCATED, at).is_none_or(|pace| pace > SELDOM);
+    if found.is_none() && timeline.has(names::SERVER_HANDLER) && gaps() {
+        return Answer::Unready("too seldom told to follow the requests of a route".to_owned());
+    }
+    Answer::Looked(found.into_iter().collect())
 }
 
 /// What is allocated, and by whom.
@@ -100,8 +107,8 @@ fn find(timeline: &Timeline, at: RunTime) -> Option<Claim> {
     let instances = window::instances(timeline, names::HEAP_ALLOCATED);
     let mover = routes::mover(timeline, names::HEAP_ALLOCATED, &instances, span);
     let each = each(timeline, span, counted, mover.as_ref())?;
-    let stays =
-        used(timeline, span.end).zip(used(timeline, span.start)).map(|(now, then)| (now - then) / counted);
+    let live = |at| used(timeline, span, at);
+    let stays = live(span.end).zip(live(span.start)).map(|(now, then)| (now - then) / counted);
     let hot = functions::hottest(timeline, kinds::PROFILE_ALLOCATED, Span::new(at.back(PROFILED), at));
     let churn = Churn { span, rate, mover, each, collecting, stays, hot };
     Some(claim(timeline, at, &churn))
@@ -122,8 +129,13 @@ fn each(timeline: &Timeline, span: Span, counted: f64, mover: Option<&Mover>) ->
     (completed >= LEAST_REQUESTS && each >= LEAST_EACH_OF_ANY).then_some(each)
 }
 
-fn used(timeline: &Timeline, at: RunTime) -> Option<f64> {
-    timeline.named(names::HEAP_USED).map(|s| s.at(at, CARRY)).sum()
+/// Live memory at an end of `span`, of all processes that are there in it.
+fn used(timeline: &Timeline, span: Span, at: RunTime) -> Option<f64> {
+    let mut lanes = window::present(timeline, names::HEAP_USED, span, CARRY).peekable();
+    if lanes.peek().is_none() && window::told(timeline, names::HEAP_USED) {
+        return None;
+    }
+    lanes.map(|s| s.at(at, CARRY)).sum()
 }
 
 /// Does resident memory grow beyond what it was before?
@@ -295,4 +307,27 @@ fn advice(timeline: &Timeline, churn: &Churn) -> Vec<String> {
         "Or change values in place instead of copying them, and give only what is needed to the next step."
             .to_owned(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timeline::{Entry, LaneId, LaneSpec};
+
+    #[test]
+    fn what_is_told_too_seldom_to_follow_a_route_is_not_said_to_be_none() {
+        let told = |every: u64| {
+            let mut t = Timeline::new();
+            let allocated = LaneSpec::rate(names::HEAP_ALLOCATED, "metrics-8080", Unit::BytesPerSecond);
+            t.apply(&Entry::Lane(LaneId(0), allocated));
+            t.apply(&Entry::Lane(LaneId(1), LaneSpec::histogram(names::SERVER_HANDLER, "metrics-8080")));
+            for i in 1..=30_000 / every {
+                let at = RunTime::from_ms(i * every);
+                t.apply(&Entry::Sample { lane: LaneId(0), at, value: 1e9 });
+            }
+            look(&t, RunTime::from_ms(30_000))
+        };
+        assert_eq!(told(100), Answer::Looked(Vec::new()));
+        assert!(matches!(told(1_000), Answer::Unready(why) if why.starts_with("too seldom told")));
+    }
 }

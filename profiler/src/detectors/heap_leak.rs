@@ -11,7 +11,8 @@
 //! **End.** When half of what grew is given back: a leak that comes to rest still holds what it took.
 //!
 //! Where the heap has a collector, the old generation is what grows, since the young one is mostly garbage, and its saw's teeth hide the growth
-//! of a small heap; a major collection must have left what grew (`collected`): until there was one, nothing is said.
+//! of a small heap; a major collection must have left what grew (`collected`): until there was one, nothing is said. Where it has no generations
+//! (Go) what grows is what each collection leaves, so several must lie in the window; and where nobody tells what they leave, nothing can be said at all.
 //! With the total alone (no generations) it is *possible* only, and only after 30 s.
 
 use std::time::Duration;
@@ -22,7 +23,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
-mod collected;
+pub(super) mod collected;
 
 use super::{Answer, Claim, ONSET, evidence};
 use crate::functions::{self, Share};
@@ -98,6 +99,10 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     if !timeline.has(names::HEAP_USED) {
         return Answer::CannotTell(vec![names::HEAP_USED.to_owned(), names::HEAP_OLD.to_owned()]);
     }
+    let mut heaps = window::instances(timeline, names::HEAP_USED).into_iter();
+    if !timeline.has(names::HEAP_LIVE) && heaps.any(|heap| collected::untold(timeline, heap)) {
+        return Answer::CannotTell(vec![names::HEAP_LIVE.to_owned()]);
+    }
     let settled = window::same_load_since(timeline.plan(), at).max(timeline.plan().warm_from());
     if window::after_plan(timeline.plan(), at) {
         return Answer::over();
@@ -136,12 +141,13 @@ fn points(timeline: &Timeline, lane: &str, span: Span) -> Option<Vec<(f64, f64)>
     (points.len() + 2 >= POINTS as usize).then_some(points)
 }
 
-/// The lane whose growth is a leak's: all that lives, or with a collector what outlived its minor collections.
+/// The lane whose growth is a leak's: all that lives, or with a collector what outlived its minor collections, or what all of its
+/// collections left.
 fn grows_in(timeline: &Timeline) -> &'static str {
-    if timeline.has(names::HEAP_LIVE) && timeline.has(names::HEAP_OLD) {
-        names::HEAP_OLD
-    } else {
-        names::HEAP_USED
+    match (timeline.has(names::HEAP_LIVE), timeline.has(names::HEAP_OLD)) {
+        (true, true) => names::HEAP_OLD,
+        (true, false) => names::HEAP_LIVE,
+        _ => names::HEAP_USED,
     }
 }
 

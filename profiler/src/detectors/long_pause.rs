@@ -4,7 +4,8 @@
 //! `generator.hiccup`, `host.steal`, `client.service`, and, for a process that is still standing, the silence of all its lanes.
 //! **Statistic.** Overlapping pauses of a process are one; those of 90 ms and more count, and together
 //! they must reach a quarter of a second within 20 s: one long pause, or several short ones. **Needs** the
-//! events, or lanes of another process to tell silence from a lost source. **Against it** speaks that the
+//! events, or lanes of another process to tell silence from a lost source; a process is silent by its own pace, and one that tells every half
+//! second or less often is never so. **Against it** speaks that the
 //! generator stood still at the same time, or that the hypervisor took the CPU away: then the machine paused, not
 //! the target, and the pause is not counted; likewise where the process was ready to run all the time and other
 //! processes had its core; not its own collector. **Law.** A request caught in a pause takes the rest of
@@ -17,7 +18,7 @@ use timeline::clock::RunTime;
 use timeline::event::kinds;
 use timeline::finding::Evidence;
 use timeline::lane::names;
-use timeline::{Event, FindingKind, Quality, Severity, Shape, Span, Status, Timeline, Unit};
+use timeline::{Event, FindingKind, Quality, Series, Severity, Shape, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence, plural, quiet};
 use crate::stats::median;
@@ -60,6 +61,18 @@ const SILENT: Duration = Duration::from_millis(800);
 /// Silence of the only process, while the generator speaks; and of all the processes of a kind, which may have no more in common than a core
 /// that somebody else has for a moment.
 const SILENT_ALONE: Duration = Duration::from_millis(1_500);
+/// ... and at least so many times what lies between two of its words as a rule.
+const SILENT_PACES: f64 = 3.0;
+/// Who speaks every so many seconds or less often (OTLP's senders do every 15 to 60) is no evidence by silence.
+const SLOW_PACE_S: f64 = 0.5;
+/// The pace is the median of at most so many gaps: 1.5 s of an agent's, among which a standstill is one.
+const PACE_GAPS: usize = 15;
+/// Fewer gaps tell no pace.
+const LEAST_GAPS: usize = 4;
+/// Source of the pages. Its reader waits 50 times as long as the last answer took, so one slow answer (a collection of 40 ms) is followed by ...
+const PAGES: &str = "metrics";
+/// ... as much as 2 s in which nobody asks, and then 2 s are given for the answer: only beyond both it is the page that is silent.
+const SILENT_PAGE: Duration = Duration::from_secs(4);
 /// A lane speaks if its newest sample is not older.
 const FRESH: Duration = Duration::from_millis(350);
 /// Silence beyond this is a lost process or source, not a pause.
@@ -375,15 +388,38 @@ impl Voices<'_> {
 /// so it goes on while the process stands still.
 pub(super) const OWN_LANES: [&str; 6] = ["heap.", "pool.", "cache.", "loop.", "server.", "pause."];
 
+/// Does a process of the target speak in this lane?
+fn is_own(series: &Series) -> bool {
+    series.spec.shape != Shape::Histogram
+        && series.spec.quality != Quality::Inferred // worked out by us: nobody's own voice
+        && OWN_LANES.iter().any(|p| series.spec.name.starts_with(p))
+}
+
+/// How long that process must have been silent at least by its own pace, that of the quickest of its lanes that spoke in the end. None where it
+/// is too slow, or has not said enough, for its silence to mean anything.
+fn least_silence(timeline: &Timeline, instance: &str, newest: RunTime) -> Option<Duration> {
+    let own = timeline.series().iter().filter(|s| s.spec.instance == instance && is_own(s));
+    let speaking = own.filter(|s| s.points.last().is_some_and(|p| newest.since(p.0) <= FRESH));
+    let paces = speaking.filter_map(|s| {
+        let lately = &s.points[s.points.len().saturating_sub(PACE_GAPS + 1)..];
+        let gaps = lately.windows(2).map(|w| w[1].0.since(w[0].0).as_secs_f64());
+        let gaps: Vec<f64> = gaps.filter(|g| *g > 0.0).collect();
+        if gaps.len() >= LEAST_GAPS { median(gaps) } else { None }
+    });
+    let pace = paces.min_by(f64::total_cmp).filter(|pace| *pace < SLOW_PACE_S)?;
+    let mut ages = timeline.named(names::SOURCE_AGE);
+    let is_page = ages.any(|s| s.spec.instance == PAGES && s.spec.subject == instance);
+    let least = if is_page { SILENT_PAGE } else { Duration::ZERO };
+    Some(least.max(Duration::from_secs_f64(SILENT_PACES * pace)))
+}
+
 fn voices(timeline: &Timeline) -> Voices<'_> {
     let mut found = Voices { target: BTreeMap::new(), generator: BTreeMap::new() };
     for series in timeline.series().iter().filter(|s| s.spec.shape != Shape::Histogram) {
         let Some(&(newest, _)) = series.points.last() else { continue };
         let side = if series.spec.name.starts_with("generator.") || series.spec.name.starts_with("client.") {
             &mut found.generator
-        } else if series.spec.quality != Quality::Inferred // worked out by us: nobody's own voice
-            && OWN_LANES.iter().any(|p| series.spec.name.starts_with(p))
-        {
+        } else if is_own(series) {
             &mut found.target
         } else {
             continue;
@@ -418,6 +454,7 @@ fn silences(timeline: &Timeline, at: RunTime) -> Vec<(&str, Span)> {
     };
     let is_silent = |instance: &str, span: Span| {
         (least_of(instance)..GONE).contains(&span.length())
+            && least_silence(timeline, instance, span.start).is_some_and(|least| span.length() >= least)
             && !left(timeline, instance, span)
             && !machine_paused(timeline, span)
     };

@@ -5,7 +5,8 @@
 //! tasks wait while (nearly) all threads are busy; half of the last 3 s must be (two thirds while the load settles), and the queue must be worth
 //! it: the 90th percentile of the wait reaches the median run and 25 ms, or as many tasks wait as there are threads.
 //! A *crowded* pool is one without so many full ticks, in which one task of ten waits for 25 ms or more over 6 s, and which has fewer threads than
-//! square-root staffing wants for what they do. **Law.** By the utilisation law full threads end capacity / run tasks a second; where the rate seen agrees, the finding is
+//! square-root staffing wants for what they do. Where a pool is told more seldom (a metrics page, OTLP), each reading is a tick, six of them are the
+//! least window, and all must be full. Pools of different names are looked at each for itself. **Law.** By the utilisation law full threads end capacity / run tasks a second; where the rate seen agrees, the finding is
 //! confirmed. Threads needed: Little's law on what is asked for, the growth of the
 //! queue and what waiting sessions do not ask for among it, and twice the root more.
 //!
@@ -20,7 +21,8 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Remedy, Series, Severity, Span, Status, Timeline, Unit};
 
-use super::{Answer, Claim, ONSET, cannot_tell, episodes, evidence, plural, they};
+use super::pool_saturated::{Grid, LEAST_READINGS};
+use super::{Answer, Claim, ONSET, cannot_tell, episodes, evidence, plural, quiet, they};
 use crate::stats::{Durations, median, trend};
 use crate::window;
 
@@ -67,7 +69,6 @@ const QUIET: Duration = Duration::from_secs(5);
 /// Share of the sessions that may be taken as waiting at most; beyond it the correction is all extrapolation.
 const MOST_WAITING: f64 = 0.8;
 const SESSIONS_CARRY: Duration = Duration::from_secs(2);
-const CARRY: Duration = Duration::from_millis(350);
 const CAPACITY_CARRY: Duration = Duration::from_secs(60);
 
 /// Looks at the offload pools of all processes.
@@ -75,11 +76,16 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     if let Some(cannot) = cannot_tell(timeline, &[names::OFFLOAD_CAPACITY, names::OFFLOAD_QUEUED]) {
         return cannot;
     }
-    Answer::Looked(find(timeline, at).into_iter().collect())
+    let grid = Grid::of(timeline, names::OFFLOAD_QUEUED, at);
+    let read = timeline.named(names::OFFLOAD_QUEUED).any(|s| s.points.len() >= LEAST_READINGS);
+    let pools = window::subjects(timeline, names::OFFLOAD_QUEUED);
+    let claims = pools.into_iter().filter_map(|name| find(timeline, name, at, grid));
+    Answer::of(claims, read, grid.seconds(WINDOW_S))
 }
 
 /// The pool of one process.
 struct Pool<'a> {
+    name: &'a str,
     capacity: f64,
     /// Full ticks, the last [`BACK_S`].
     full: Vec<RunTime>,
@@ -88,47 +94,53 @@ struct Pool<'a> {
     run: Option<&'a Series>,
 }
 
-fn find(timeline: &Timeline, at: RunTime) -> Option<Claim> {
-    let span = window::last(at, WINDOW_S);
+fn find(timeline: &Timeline, name: &str, at: RunTime, grid: Grid) -> Option<Claim> {
+    let span = window::last(at, grid.seconds(WINDOW_S));
     let settling = window::unsettled(timeline.plan(), at, SETTLE);
     let wanted = if settling { SETTLING_TICKS } else { FULL_TICKS };
-    let pools: Vec<Pool> = window::instances(timeline, names::OFFLOAD_QUEUED)
-        .into_iter()
-        .filter_map(|i| pool(timeline, i, at))
-        .collect();
+    let mut queues: Vec<&Series> = window::about(timeline, names::OFFLOAD_QUEUED, name).collect();
+    queues.sort_by(|a, b| a.spec.instance.cmp(&b.spec.instance));
+    let pools: Vec<Pool> = queues.into_iter().filter_map(|q| pool(timeline, q, at, grid)).collect();
     let full = |p: &Pool, span: Span| p.full.iter().filter(|t| **t >= span.start).count();
+    let least = |p: &Pool| {
+        if grid.seldom() { LEAST_READINGS.max(p.queued.within(span).len()) } else { wanted }
+    };
     let (saturated, others): (Vec<Pool>, Vec<Pool>) =
-        pools.into_iter().partition(|p| full(p, span) >= wanted);
+        pools.into_iter().partition(|p| full(p, span) >= least(p));
     if !saturated.is_empty() {
-        let seen = Seen::read(timeline, &saturated, span);
+        let seen = Seen::read(timeline, &saturated, span, grid);
         let holds = seen.worth_it() && !starved(timeline, span, &seen);
         return holds.then(|| claim(timeline, at, &saturated, &seen));
     }
-    let long = window::last(at, CROWDED_S);
+    let long = window::last(at, grid.seconds(CROWDED_S));
     let crowded: Vec<Pool> = others.into_iter().filter(|p| full(p, long) >= EPISODE_TICKS).collect();
-    let seen = Seen::read(timeline, &crowded, long);
+    let seen = Seen::read(timeline, &crowded, long, grid);
     let holds = !settling && seen.crowded() && !starved(timeline, long, &seen);
     holds.then(|| claim(timeline, at, &crowded, &seen))
 }
 
-fn pool<'a>(timeline: &'a Timeline, instance: &str, at: RunTime) -> Option<Pool<'a>> {
-    let of = |name: &str| window::of_instance(timeline, name, instance);
-    let queued = of(names::OFFLOAD_QUEUED)?;
+/// The pool whose queue is `queued`: the other lanes are those of the same name of the same process.
+fn pool<'a>(timeline: &'a Timeline, queued: &'a Series, at: RunTime, grid: Grid) -> Option<Pool<'a>> {
+    let (instance, subject) = (&queued.spec.instance, &queued.spec.subject);
+    let of = |name: &str| {
+        timeline.named(name).find(|s| s.spec.instance == *instance && s.spec.subject == *subject)
+    };
     let threads = of(names::OFFLOAD_CAPACITY)?;
     let busy = of(names::OFFLOAD_BUSY);
-    let back = window::last(at, BACK_S);
+    let back = window::last(at, grid.seconds(BACK_S));
     let full: Vec<RunTime> = queued
         .within(back)
         .iter()
         .filter(|&&(t, n)| {
             let threads = threads.at(t, CAPACITY_CARRY).unwrap_or(0.0);
-            n >= 1.0 && busy.and_then(|b| b.at(t, CARRY)).is_none_or(|b| b >= ALL_BUSY * threads)
+            n >= 1.0 && busy.and_then(|b| b.at(t, grid.carry())).is_none_or(|b| b >= ALL_BUSY * threads)
         })
         .map(|p| p.0)
         .collect();
     // As it was then: somebody may have mended it since.
     let capacity = threads.at(full.last().copied().unwrap_or(at), CAPACITY_CARRY)?;
-    Some(Pool { capacity, full, queued, wait: of(names::OFFLOAD_WAIT), run: of(names::OFFLOAD_RUN) })
+    let (wait, run) = (of(names::OFFLOAD_WAIT), of(names::OFFLOAD_RUN));
+    Some(Pool { name: subject, capacity, full, queued, wait, run })
 }
 
 impl Pool<'_> {
@@ -144,6 +156,9 @@ impl Pool<'_> {
 
 /// Figures of the saturated pools over the window.
 struct Seen {
+    /// The pools' name, where they have one.
+    name: String,
+    grid: Grid,
     span: Span,
     pools: usize,
     capacity: f64,
@@ -158,7 +173,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn read(timeline: &Timeline, pools: &[Pool], span: Span) -> Self {
+    fn read(timeline: &Timeline, pools: &[Pool], span: Span, grid: Grid) -> Self {
         let wait = Durations::of(pools.iter().filter_map(|p| p.wait).flat_map(|l| l.intervals_within(span)));
         let run = Durations::of(pools.iter().filter_map(|p| p.run).flat_map(|l| l.intervals_within(span)));
         let each = |p: &Pool| {
@@ -171,6 +186,8 @@ impl Seen {
         };
         let queued = pools.iter().map(each).sum();
         Self {
+            name: pools.first().map_or(String::new(), |p| p.name.to_owned()),
+            grid,
             span,
             pools: pools.len(),
             capacity: pools.iter().map(|p| p.capacity).sum(),
@@ -181,6 +198,11 @@ impl Seen {
             rate: run.count() as f64 / window::seconds(span),
             run,
         }
+    }
+
+    /// What it is called in a sentence.
+    fn pool(&self) -> String {
+        if self.name.is_empty() { "the offload pool".to_owned() } else { format!("pool {}", self.name) }
     }
 
     fn wait_p90(&self) -> f64 {
@@ -266,13 +288,13 @@ fn claim(timeline: &Timeline, at: RunTime, pools: &[Pool], seen: &Seen) -> Claim
     let against = contradicting(timeline, seen);
     Claim {
         kind: FindingKind::OffloadSaturated,
-        identity: String::new(),
-        subject: String::new(),
+        identity: seen.name.clone(),
+        subject: seen.name.clone(),
         severity: if critical { Severity::Critical } else { Severity::Warning },
         status: if seen.law_agrees() { Status::Confirmed } else { Status::Likely },
         onset,
         last,
-        quiet: QUIET,
+        quiet: quiet(Some(seen.grid.length()), QUIET, QUIET),
         weight: seen.wait_p90().max(seen.queued),
         claim: sentence(seen),
         evidence: supporting(timeline, seen),
@@ -280,16 +302,18 @@ fn claim(timeline: &Timeline, at: RunTime, pools: &[Pool], seen: &Seen) -> Claim
         remedies: remedies(seen, &against),
         contradicting: against,
         missing: if seen.run.count() == 0 { vec![names::OFFLOAD_RUN.to_owned()] } else { Vec::new() },
-        episodes: episodes(ticks, TICK * 2),
+        episodes: episodes(ticks, seen.grid.length() * 2),
         sort: "",
     }
 }
 
 fn sentence(seen: &Seen) -> String {
+    let lasting = Duration::from_secs_f64(seen.grid.seconds(WINDOW_S) + 1.0);
     let mut text = format!(
-        "all {} of the offload pool are busy {}from {ONSET} while {} for one",
+        "all {} of {} are busy {}from {ONSET} while {} for one",
         plural(seen.capacity, "thread"),
-        if seen.span.length() > Duration::from_secs_f64(WINDOW_S + 1.0) { "again and again " } else { "" },
+        seen.pool(),
+        if seen.span.length() > lasting { "again and again " } else { "" },
         if seen.queued < 1.5 {
             "1 task waits".to_owned()
         } else {
@@ -363,7 +387,8 @@ fn enough(seen: &Seen, busy: f64) -> f64 {
 
 fn remedies(seen: &Seen, against: &[Evidence]) -> Vec<Remedy> {
     let each = |busy| (enough(seen, busy) / seen.pools.max(1) as f64).ceil();
-    let needed = seen.needed().filter(|_| against.is_empty());
+    // A setting names no pool among several.
+    let needed = seen.needed().filter(|_| against.is_empty() && seen.name.is_empty());
     needed.map(|busy| Remedy::number("offload.threads", each(busy))).into_iter().collect()
 }
 
@@ -372,15 +397,17 @@ fn advice(seen: &Seen, against: &[Evidence]) -> Vec<String> {
         return vec![
             "Make what the tasks compute cheaper (a profile names the function), or give the target more cores or less of it to do.".to_owned(),
             format!(
-                "Leave the offload pool at {} until then: with no CPU left, more of them only share what there is.",
+                "Leave {} at {} until then: with no CPU left, more of them only share what there is.",
+                seen.pool(),
                 plural(seen.capacity, "thread")
             ),
         ];
     }
     let Some(busy) = seen.needed() else {
-        return vec![
-            "Give the offload pool more threads until no task waits, or give it less to do.".to_owned(),
-        ];
+        return vec![format!(
+            "Give {} more threads until no task waits, or give it less to do.",
+            seen.pool()
+        )];
     };
     let enough = enough(seen, busy);
     let each = if seen.pools > 1 {
@@ -389,7 +416,8 @@ fn advice(seen: &Seen, against: &[Evidence]) -> Vec<String> {
         String::new()
     };
     let mut list = vec![format!(
-        "Raise the threads of the offload pool from {} to {enough}{each}: {busy:.1} busy on average, and twice its root more so that fewer than 3 in 100 wait (UV_THREADPOOL_SIZE in Node.js, max_blocking_threads in tokio).",
+        "Raise the threads of {} from {} to {enough}{each}: {busy:.1} busy on average, and twice its root more so that fewer than 3 in 100 wait (UV_THREADPOOL_SIZE in Node.js, max_blocking_threads in tokio).",
+        seen.pool(),
         Unit::Count.show(seen.capacity)
     )];
     let run = seen.run.mean_ns().unwrap_or(0.0);
@@ -402,4 +430,44 @@ fn advice(seen: &Seen, against: &[Evidence]) -> Vec<String> {
         ));
     }
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timeline::{Entry, LaneId, LaneSpec};
+
+    /// Executors of one process on a page that is read each `every` ms: their names, and how many tasks wait for 10 threads.
+    fn page(every: u64, executors: &[(&str, f64)], at_s: u64) -> Vec<Claim> {
+        let mut t = Timeline::new();
+        for &(name, queued) in executors {
+            let told = [
+                (names::OFFLOAD_CAPACITY, 10.0),
+                (names::OFFLOAD_BUSY, if queued > 0.0 { 10.0 } else { 0.0 }),
+                (names::OFFLOAD_QUEUED, queued),
+            ];
+            for (lane, value) in told {
+                let id = LaneId(t.series().len() as u32);
+                t.apply(&Entry::Lane(id, LaneSpec::level(lane, "metrics-8080", Unit::Count).about(name)));
+                for i in 1..=at_s * 1_000 / every {
+                    t.apply(&Entry::Sample { lane: id, at: RunTime::from_ms(i * every), value });
+                }
+            }
+        }
+        match look(&t, RunTime::from_ms(at_s * 1_000)) {
+            Answer::Looked(claims) => claims,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_executor_is_looked_at_however_seldom_it_is_told() {
+        for every in [100, 1_000, 2_000, 15_000] {
+            let found = page(every, &[("applicationTaskExecutor", 0.0), ("mails", 200.0)], 90);
+            assert!(found.len() == 1 && found[0].subject == "mails", "{every}: {found:?}");
+            assert!(found[0].claim.starts_with("all 10 threads of pool mails are busy from"), "{found:?}");
+            assert!(page(every, &[("mails", 0.0)], 90).is_empty());
+        }
+        assert!(page(100, &[("", 200.0)], 90)[0].claim.starts_with("all 10 threads of the offload pool"));
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! **Claim.** Ever more connections of a pool are out without being held by anybody. **Reads**
 //! `pool.NAME.{in-use,capacity,waiters,hold,acquired}`, `server.in-flight`. **Needs** `in-use` and
-//! `server.in-flight`; without `hold` it says no more than *possible*.
+//! `server.in-flight`, told each half second at least; without `hold` it says no more than *possible*.
 //! **Statistic.** Two accounts of who can hold a connection, each instance for itself, in cells of half a second: by Little's law
 //! the holds that ended keep sum(holds) / time busy; and no more requests can hold one than are under way and do not
 //! wait. What is out beyond *both* is held by nobody. The lowest sample of a cell counts, so a burst is none.
@@ -51,7 +51,14 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     if !window::told(timeline, names::SERVER_IN_FLIGHT) {
         return Answer::CannotTell(vec![names::SERVER_IN_FLIGHT.to_owned()]);
     }
-    Answer::Looked(pools.iter().filter_map(|p| look_at(timeline, p, at)).collect())
+    let claims: Vec<Claim> = pools.iter().filter_map(|p| look_at(timeline, p, at)).collect();
+    let gaps = |p: &String| window::pace(timeline, &lane(p, "in-use"), at).is_none_or(|pace| pace > CELL);
+    if claims.is_empty() && pools.iter().all(gaps) {
+        return Answer::Unready(
+            "too seldom told: an account needs the connections in use each half second".to_owned(),
+        );
+    }
+    Answer::Looked(claims)
 }
 
 fn lane(pool: &str, part: &str) -> String {
@@ -298,5 +305,28 @@ impl Seen {
             ));
         }
         list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timeline::{Entry, LaneId, LaneSpec};
+
+    #[test]
+    fn what_is_told_too_seldom_for_an_account_is_not_said_to_be_whole() {
+        let told = |every: u64| {
+            let mut t = Timeline::new();
+            for (id, name) in [(0, "pool.db.in-use"), (1, names::SERVER_IN_FLIGHT)] {
+                t.apply(&Entry::Lane(LaneId(id), LaneSpec::level(name, "metrics-8080", Unit::Count)));
+                for i in 1..=30_000 / every {
+                    let (lane, at) = (LaneId(id), RunTime::from_ms(i * every));
+                    t.apply(&Entry::Sample { lane, at, value: 0.0 });
+                }
+            }
+            look(&t, RunTime::from_ms(30_000))
+        };
+        assert_eq!(told(100), Answer::Looked(Vec::new()));
+        assert!(matches!(told(1_000), Answer::Unready(why) if why.starts_with("too seldom told")));
     }
 }

@@ -183,7 +183,8 @@ impl Seen {
 
     /// Processes that have the pool, and how many connections are enough in each.
     fn need_each(&self, timeline: &Timeline, pool: &str) -> (f64, f64) {
-        let processes = window::instances(timeline, &lane(pool, "in-use")).len().max(1) as f64;
+        let name = lane(pool, "in-use");
+        let processes = window::present(timeline, &name, self.span, CARRY).count().max(1) as f64;
         (processes, (self.need / processes).ceil())
     }
 

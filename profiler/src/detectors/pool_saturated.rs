@@ -6,7 +6,8 @@
 //! deep as the pool. **Statistic.** An interval of one instance (100 ms, as sources tick) is *saturated* when somebody
 //! waits while (nearly) all connections are out, or when several acquisitions in it waited longer than
 //! a median hold. Two rules, both over many intervals: *sustained* (half of the last 3 s) and
-//! *bursts* (half a second within 6 s, and whole pools queue ahead of the median waiter). **Law.** By the
+//! *bursts* (half a second within 6 s, and whole pools queue ahead of the median waiter). Where a pool is told more seldom (a metrics
+//! page, OTLP), each reading is an interval, six of them are the least window, and *sustained* is all of it. **Law.** By the
 //! utilisation law a full pool serves capacity / hold; where the rate seen agrees, the finding is confirmed. The capacity that the
 //! load needs is Little's law on the arrivals, which a closed loop of sessions lowers while they wait (see `Demand`).
 //!
@@ -24,7 +25,7 @@ use timeline::{FindingKind, Remedy, Series, Severity, Span, Status, Timeline, Un
 mod demand;
 
 use self::demand::Demand;
-use super::{Answer, Claim, ONSET, episodes, evidence, plural, they};
+use super::{Answer, Claim, ONSET, episodes, evidence, plural, quiet, they};
 use crate::stats::{Durations, longer_than};
 use crate::window;
 
@@ -34,6 +35,18 @@ const SUSTAINED_WINDOW_S: f64 = 3.0;
 const BURST_WINDOW_S: f64 = 6.0;
 /// Intervals are told apart on this grid: the tick of sources at 10 Hz.
 const CELL: Duration = Duration::from_millis(100);
+/// What is told more seldom than this is looked at reading by reading: the 15 cells of the sustained rule do not fit into its window.
+const SELDOM: Duration = Duration::from_millis(200);
+/// Ticks may be late by so much before their own lengths count.
+const TICKS_LATE: f64 = 1.5;
+/// Windows do not get longer than for this: OTLP is sent each minute unless told otherwise.
+const SLOWEST: Duration = Duration::from_secs(60);
+/// Readings in a window at least, and those that must be seen. Few as they are, the sustained rule wants all of them: a pool of 8 at
+/// 70% load (0.19) has six in a row once in 20,000.
+const READINGS: u32 = 6;
+pub(super) const LEAST_READINGS: usize = 5;
+/// Until the next reading is overdue a level of such a pool is carried, in readings.
+const READING_CARRY: f64 = 1.5;
 /// Saturated cells that the sustained rule wants: half of its 30. With M/M/c a pool of 4 at 70% load
 /// queues somebody in 0.30 of all instants, one of 8 in 0.19, so half is four deviations away.
 const SUSTAINED_CELLS: usize = 15;
@@ -94,7 +107,12 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     if pools.is_empty() {
         return Answer::CannotTell(vec!["pool.NAME.waiters".to_owned(), "pool.NAME.capacity".to_owned()]);
     }
-    Answer::Looked(pools.iter().filter_map(|p| look_at(timeline, at, p)).collect())
+    let read = |p: &&String| timeline.named(&lane(p, "waiters")).any(|s| s.points.len() >= LEAST_READINGS);
+    let grids = pools.iter().filter(|p| !read(p)).map(|p| Grid::of(timeline, &lane(p, "waiters"), at));
+    // The longest of those that nothing can be said of yet.
+    let wanted = grids.map(|g| g.seconds(SUSTAINED_WINDOW_S)).reduce(f64::max);
+    let claims = pools.iter().filter_map(|p| look_at(timeline, at, p));
+    Answer::of(claims, wanted.is_none(), wanted.unwrap_or(SUSTAINED_WINDOW_S))
 }
 
 fn lane(pool: &str, part: &str) -> String {
@@ -103,16 +121,16 @@ fn lane(pool: &str, part: &str) -> String {
 
 /// From when on a queue counts: once the target is warm, and so is a process that has taken another one's place, which compiles, fills its
 /// caches and opens its connections beside the others.
-fn settled(timeline: &Timeline, pool: &str, at: RunTime) -> RunTime {
+fn settled(timeline: &Timeline, pool: &str, at: RunTime, grid: Grid) -> RunTime {
     let recent = window::last(at, DRAINS.as_secs_f64() + BURST_WINDOW_S);
     let instances = window::instances(timeline, &lane(pool, "waiters"));
     let anew = instances.iter().filter_map(|i| window::restarted(timeline, i, recent)).max();
-    warmed_up(timeline, pool, at).max(anew.map_or(RunTime::ZERO, |began| began + DRAINS))
+    warmed_up(timeline, pool, at, grid).max(anew.map_or(RunTime::ZERO, |began| began + DRAINS))
 }
 
 /// When the warm-up is over, if there is one, and its settling. A queue that has been there since the warm-up counts when it has not drained
 /// for a while, since caches still fill.
-fn warmed_up(timeline: &Timeline, pool: &str, at: RunTime) -> RunTime {
+fn warmed_up(timeline: &Timeline, pool: &str, at: RunTime, grid: Grid) -> RunTime {
     let warm = timeline.plan().warm_from();
     if warm == RunTime::ZERO || at > warm + DRAINS + Duration::from_secs_f64(BURST_WINDOW_S) {
         return warm;
@@ -120,7 +138,7 @@ fn warmed_up(timeline: &Timeline, pool: &str, at: RunTime) -> RunTime {
     let since = Span::new(warm.back(BREAK), at);
     let drained = window::instances(timeline, &lane(pool, "waiters"))
         .iter()
-        .filter_map(|i| part(timeline, pool, i, since))
+        .filter_map(|i| part(timeline, pool, i, since, grid))
         .map(|p| p.unbroken_from(warm))
         .max()
         .filter(|end| *end <= warm + DRAINS);
@@ -132,8 +150,53 @@ fn cell(t: RunTime) -> u64 {
     t.0 / CELL.as_nanos() as u64
 }
 
+/// How often a pool is told.
+#[derive(Clone, Copy)]
+pub(super) struct Grid {
+    pace: Duration,
+}
+
+impl Grid {
+    /// As lanes `name` are told at `at`.
+    pub(super) fn of(timeline: &Timeline, name: &str, at: RunTime) -> Self {
+        Self { pace: window::pace(timeline, name, at).unwrap_or(CELL).min(SLOWEST) }
+    }
+
+    /// Is it told reading by reading, rather than at every tick?
+    pub(super) fn seldom(self) -> bool {
+        self.pace > SELDOM
+    }
+
+    /// What one cell stands for.
+    pub(super) fn length(self) -> Duration {
+        if self.seldom() { self.pace } else { CELL }
+    }
+
+    /// The cell in which `t` lies: on the grid of time, or by the readings of `lane` up to it.
+    fn cell(self, lane: &Series, t: RunTime) -> u64 {
+        if self.seldom() { lane.points.partition_point(|p| p.0 <= t) as u64 } else { cell(t) }
+    }
+
+    /// Ticks that a cell is as long as.
+    fn ticks(self) -> u64 {
+        self.length().div_duration_f64(CELL).round() as u64
+    }
+
+    /// A window of `seconds`, or of some readings where those take longer.
+    pub(super) fn seconds(self, seconds: f64) -> f64 {
+        if self.seldom() { seconds.max((self.pace * READINGS).as_secs_f64()) } else { seconds }
+    }
+
+    /// How long a level is good.
+    pub(super) fn carry(self) -> Duration {
+        if self.seldom() { self.pace.mul_f64(READING_CARRY) } else { CARRY }
+    }
+}
+
 /// One pool of one process over a window.
 struct Part<'a> {
+    grid: Grid,
+    waiters: &'a Series,
     capacity: f64,
     /// Starts of saturated cells, and the instants at which they were seen.
     saturated: Vec<(u64, RunTime)>,
@@ -142,28 +205,28 @@ struct Part<'a> {
 }
 
 fn look_at(timeline: &Timeline, at: RunTime, pool: &str) -> Option<Claim> {
+    let grid = Grid::of(timeline, &lane(pool, "waiters"), at);
     // A warm-up is there to fill caches and to log in, and what queues in it takes a while to drain.
-    let settled = settled(timeline, pool, at);
+    let settled = settled(timeline, pool, at, grid);
     if at <= settled {
         return None;
     }
     let [long, short] = [BURST_WINDOW_S, SUSTAINED_WINDOW_S].map(|s| {
-        let span = window::last(at, s);
+        let span = window::last(at, grid.seconds(s));
         Span::new(span.start.max(settled), span.end)
     });
     let parts: Vec<Part> = window::instances(timeline, &lane(pool, "waiters"))
         .iter()
-        .filter_map(|i| part(timeline, pool, i, long))
+        .filter_map(|i| part(timeline, pool, i, long, grid))
         .collect();
-    let sustained_cells = parts.iter().map(|p| p.cells_from(short.start)).max()?;
     let burst_cells = parts.iter().map(|p| p.saturated.len()).max()?;
     if burst_cells < BURST_CELLS {
         return None;
     }
     let settling = window::unsettled(timeline.plan(), at, SETTLE);
     let needed = if settling { SETTLING_CELLS } else { SUSTAINED_CELLS };
-    let sustained = sustained_cells >= needed;
-    let seen = Seen::read(timeline, pool, if sustained { short } else { long }, &parts);
+    let sustained = parts.iter().any(|p| p.lasts(short, needed));
+    let seen = Seen::read(timeline, pool, if sustained { short } else { long }, &parts, grid);
     let holds = match (sustained, seen.wait.count() >= LEAST_ACQUISITIONS) {
         (true, true) => seen.waits_at_least(SUSTAINED_P99_HOLDS, 0.0),
         // Nothing was acquired, or the runtime times no waits: the queue itself must be as deep as the pool.
@@ -177,9 +240,10 @@ fn look_at(timeline: &Timeline, at: RunTime, pool: &str) -> Option<Claim> {
     (holds && !starved).then(|| claim(timeline, at, pool, &parts, &seen))
 }
 
-fn part<'a>(timeline: &'a Timeline, pool: &str, instance: &str, span: Span) -> Option<Part<'a>> {
+/// The pool of `instance`; none where nothing was heard of it in `span`: who has gone has no connections, and nobody waits for them.
+fn part<'a>(timeline: &'a Timeline, pool: &str, instance: &str, span: Span, grid: Grid) -> Option<Part<'a>> {
     let of = |part: &str| window::of_instance(timeline, &lane(pool, part), instance);
-    let waiters = of("waiters")?;
+    let waiters = of("waiters").filter(|w| !w.within(span).is_empty())?;
     let capacity_lane = of("capacity")?;
     let capacity = capacity_lane.at(span.end, CAPACITY_CARRY)?;
     let (in_use, wait, hold) = (of("in-use"), of("wait"), of("hold"));
@@ -187,23 +251,24 @@ fn part<'a>(timeline: &'a Timeline, pool: &str, instance: &str, span: Span) -> O
     for &(t, n) in waiters.within(span) {
         let then = capacity_lane.at(t, CAPACITY_CARRY).unwrap_or(capacity);
         // Counters are read one after the other, so one in ten may be on its way out.
-        let full = in_use.and_then(|l| l.at(t, CARRY)).is_none_or(|u| u >= 0.9 * then);
+        let full = in_use.and_then(|l| l.at(t, grid.carry())).is_none_or(|u| u >= 0.9 * then);
         if n >= 1.0 && full {
-            saturated.push((cell(t), t));
+            saturated.push((grid.cell(waiters, t), t));
         }
     }
     if let (Some(wait), Some(hold)) = (wait, hold) {
         let median_hold = Durations::of(hold.intervals_within(span)).quantile_ns(0.5);
         for interval in wait.intervals_within(span) {
-            let long = median_hold.is_some_and(|h| longer_than(&interval.1.cells, h) >= LONG_WAITS);
+            let many = LONG_WAITS * grid.ticks();
+            let long = median_hold.is_some_and(|h| longer_than(&interval.1.cells, h) >= many);
             if long {
-                saturated.push((cell(interval.0.end), interval.0.end));
+                saturated.push((grid.cell(waiters, interval.0.end), interval.0.end));
             }
         }
     }
     saturated.sort_unstable();
     saturated.dedup_by_key(|s| s.0);
-    Some(Part { capacity, saturated, wait, hold })
+    Some(Part { grid, waiters, capacity, saturated, wait, hold })
 }
 
 impl Part<'_> {
@@ -237,20 +302,32 @@ impl Part<'_> {
         self.saturated.iter().filter(|s| s.1 >= start).count()
     }
 
+    /// Is it saturated for most of `span`: in so many cells, or, where readings are few, in all of them?
+    fn lasts(&self, span: Span, needed: usize) -> bool {
+        let cells = self.cells_from(span.start);
+        if self.grid.seldom() {
+            cells >= LEAST_READINGS.max(self.waiters.within(span).len())
+        } else {
+            cells >= needed
+        }
+    }
+
     /// The intervals of a histogram lane that end in a saturated cell.
     fn within<'s>(
         &'s self,
         lane: Option<&'s Series>,
         span: Span,
     ) -> impl Iterator<Item = &'s (Span, timeline::histogram::Sparse)> {
+        let (grid, waiters, saturated) = (self.grid, self.waiters, &self.saturated);
         lane.into_iter()
             .flat_map(move |l| l.intervals_within(span))
-            .filter(|i| self.saturated.binary_search_by_key(&cell(i.0.end), |s| s.0).is_ok())
+            .filter(move |i| saturated.binary_search_by_key(&grid.cell(waiters, i.0.end), |s| s.0).is_ok())
     }
 }
 
 /// Figures of a pool, all instances, over the saturated part of a window.
 struct Seen {
+    grid: Grid,
     span: Span,
     capacity: f64,
     waiters_peak: f64,
@@ -267,7 +344,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn read(timeline: &Timeline, pool: &str, span: Span, parts: &[Part]) -> Self {
+    fn read(timeline: &Timeline, pool: &str, span: Span, parts: &[Part], grid: Grid) -> Self {
         let wait = Durations::of(parts.iter().flat_map(|p| p.within(p.wait, span)));
         let hold = Durations::of(parts.iter().flat_map(|p| p.within(p.hold, span)));
         let sums = window::summed(
@@ -275,7 +352,7 @@ impl Seen {
             &lane(pool, "waiters"),
             span,
             (window::seconds(span) * 10.0) as u32,
-            CARRY,
+            grid.carry(),
         );
         let waiting: Vec<f64> = sums.iter().map(|s| s.1).filter(|&n| n >= 1.0).collect();
         // Seconds during which each instance was saturated, and connection-seconds that it had then.
@@ -287,15 +364,18 @@ impl Seen {
         }
         let enough = seconds > 0.0 && wait.count() > 0;
         let law = hold.mean_ns().filter(|_| enough).map(|h| connection_seconds / (h / 1e9) / seconds);
+        // Of what a cell stands for, in ticks.
+        let cells = parts.iter().map(|p| p.cells_from(span.start)).max().unwrap_or(0);
         Self {
+            grid,
             span,
             capacity: parts.iter().map(|p| p.capacity).sum(),
             waiters_peak: waiting.iter().copied().fold(0.0, f64::max),
             waiters_mean: waiting.iter().sum::<f64>() / waiting.len().max(1) as f64,
-            asked: asked(parts, span),
+            asked: asked(parts, span, grid),
             rate: enough.then(|| wait.count() as f64 / seconds),
             law,
-            law_cells: parts.iter().map(|p| p.cells_from(span.start)).max().unwrap_or(0),
+            law_cells: cells * grid.ticks() as usize,
             timeouts: window::counted(timeline, &lane(pool, "timeouts"), span).unwrap_or(0.0),
             wait,
             hold,
@@ -330,9 +410,21 @@ impl Seen {
 }
 
 /// Acquisitions per second of all instances over the cells in which any of them is saturated.
-fn asked(parts: &[Part], span: Span) -> Option<f64> {
-    let cells: BTreeSet<u64> =
-        parts.iter().flat_map(|p| &p.saturated).filter(|s| s.1 >= span.start).map(|s| s.0).collect();
+fn asked(parts: &[Part], span: Span, grid: Grid) -> Option<f64> {
+    let saturated = parts.iter().flat_map(|p| &p.saturated).filter(|s| s.1 >= span.start);
+    if grid.pace > CELL.mul_f64(TICKS_LATE) {
+        // Intervals that are no ticks are of any length, and each instance is told at instants of its own.
+        let instants: Vec<RunTime> = saturated.map(|s| s.1).collect();
+        let rate = |p: &Part| {
+            let all = p.wait?.intervals_within(span).iter();
+            let during = all.filter(|i| instants.iter().any(|t| i.0.start < *t && *t <= i.0.end));
+            let of = during.map(|i| (i.1.count(), window::seconds(i.0)));
+            let (count, seconds) = of.reduce(|a, b| (a.0 + b.0, a.1 + b.1))?;
+            (count > 0).then(|| count as f64 / seconds)
+        };
+        return parts.iter().filter_map(rate).reduce(|a, b| a + b);
+    }
+    let cells: BTreeSet<u64> = saturated.map(|s| s.0).collect();
     let lanes = parts.iter().filter_map(|p| p.wait).flat_map(|l| l.intervals_within(span));
     let count: u64 = lanes.filter(|i| cells.contains(&cell(i.0.end))).map(|i| i.1.count()).sum();
     let seconds = cells.len() as f64 * CELL.as_secs_f64();
@@ -362,7 +454,7 @@ fn claim(timeline: &Timeline, at: RunTime, pool: &str, parts: &[Part], seen: &Se
         status: if seen.law_agrees() { Status::Confirmed } else { Status::Likely },
         onset,
         last,
-        quiet: QUIET,
+        quiet: quiet(Some(seen.grid.length()), QUIET, QUIET),
         weight: seen.wait_p99().max(seen.waiters_peak),
         claim: sentence(pool, seen, demand.as_ref()),
         evidence: supporting(pool, seen, demand.as_ref()),
@@ -373,7 +465,7 @@ fn claim(timeline: &Timeline, at: RunTime, pool: &str, parts: &[Part], seen: &Se
             .chain(law_line(pool, seen).filter(|_| seen.law_disagrees()))
             .collect(),
         missing: if untimed { vec![lane(pool, "wait"), lane(pool, "hold")] } else { Vec::new() },
-        episodes: episodes(seen_at, CELL * 2),
+        episodes: episodes(seen_at, seen.grid.length() * 2),
         sort: "",
     }
 }
@@ -550,4 +642,106 @@ fn advice(
         ));
     }
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timeline::histogram::Sparse;
+    use timeline::{Entry, LaneId, LaneSpec};
+
+    /// A pool of one instance as it is told, each `every` ms.
+    struct Told {
+        instance: &'static str,
+        every: u64,
+        from: u64,
+        to: u64,
+        capacity: f64,
+        waiting: fn(u64) -> f64,
+        /// 100 a second wait 250 ms for a connection that they hold for 100 ms.
+        timed: bool,
+    }
+
+    const PAGE: Told = Told {
+        instance: "metrics-1",
+        every: 500,
+        from: 0,
+        to: 80_000,
+        capacity: 10.0,
+        waiting: |_| 40.0,
+        timed: false,
+    };
+
+    fn tell(pools: &[Told]) -> Timeline {
+        let mut t = Timeline::new();
+        for told in pools {
+            let mut lane = |spec: LaneSpec| {
+                let id = LaneId(t.series().len() as u32);
+                t.apply(&Entry::Lane(id, spec));
+                id
+            };
+            let name = |part: &str| super::lane("db", part);
+            let mut level = |part: &str| lane(LaneSpec::level(name(part), told.instance, Unit::Count));
+            let levels = [level("capacity"), level("in-use"), level("waiters")];
+            let mut times = |part: &str| lane(LaneSpec::histogram(name(part), told.instance));
+            let (wait, hold) = (times("wait"), times("hold"));
+            let mut at = told.from + told.every;
+            while at <= told.to {
+                let waiting = (told.waiting)(at / told.every);
+                let in_use = if waiting > 0.0 { told.capacity } else { 0.0 };
+                for (lane, value) in levels.into_iter().zip([told.capacity, in_use, waiting]) {
+                    t.apply(&Entry::Sample { lane, at: RunTime::from_ms(at), value });
+                }
+                let n = if told.timed { (told.every / 10) as u32 } else { 0 };
+                for (lane, us) in [(wait, 250_000), (hold, 100_000)].into_iter().filter(|_| n > 0) {
+                    let span = Span::new(RunTime::from_ms(at - told.every), RunTime::from_ms(at));
+                    t.apply(&Entry::Histogram { lane, span, cells: Sparse { cells: vec![(us, n)] } });
+                }
+                at += told.every;
+            }
+        }
+        t
+    }
+
+    fn claims(t: &Timeline, at_s: u64) -> Vec<Claim> {
+        match look(t, RunTime::from_ms(at_s * 1_000)) {
+            Answer::Looked(claims) => claims,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_a_page_tells_now_and_then_is_asked_for_as_often_as_it_was() {
+        for every in [200, 500, 1_000] {
+            let one = Told { every, timed: true, ..PAGE };
+            let found = claims(&tell(&[one]), 20);
+            assert!(found[0].claim.contains("Little's law: 100/s x "), "{}", found[0].claim);
+        }
+        // Two pages out of phase.
+        let one = Told { timed: true, ..PAGE };
+        let two = Told { instance: "metrics-2", from: 250, timed: true, ..PAGE };
+        let found = claims(&tell(&[one, two]), 20);
+        assert!(found[0].claim.contains("Little's law: 200/s x "), "{}", found[0].claim);
+    }
+
+    #[test]
+    fn a_queue_that_is_told_each_second_is_seen() {
+        for every in [1_000, 2_000, 15_000] {
+            let found = claims(&tell(&[Told { every, ..PAGE }]), 76);
+            assert!(found.len() == 1 && found[0].claim.contains("40 waiters on 10 connections"), "{found:?}");
+            let quiet = claims(&tell(&[Told { every, waiting: |n| (n % 2) as f64, ..PAGE }]), 76);
+            assert!(quiet.is_empty(), "somebody waits now and then: {quiet:?}");
+        }
+        let few = look(&tell(&[Told { every: 15_000, to: 60_000, ..PAGE }]), RunTime::from_ms(61_000));
+        assert_eq!(few, Answer::too_little(90.0));
+    }
+
+    #[test]
+    fn the_pool_of_a_process_that_has_gone_counts_no_more() {
+        let there = Told { instance: "pid-9", every: 100, ..PAGE };
+        let gone =
+            Told { instance: "pid-7", every: 100, to: 60_000, capacity: 20.0, waiting: |_| 0.0, ..PAGE };
+        let found = claims(&tell(&[gone, there]), 68);
+        assert!(found[0].claim.contains("40 waiters on 10 connections"), "{}", found[0].claim);
+    }
 }

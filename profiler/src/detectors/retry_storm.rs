@@ -16,7 +16,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
-use super::{Answer, Claim, ONSET, evidence, plural};
+use super::{Answer, Claim, ONSET, evidence, plural, quiet};
 use crate::cache_cells::{CELL, busy, sampled};
 use crate::window;
 
@@ -41,7 +41,7 @@ const BEFORE_FROM: Duration = Duration::from_secs(20);
 const BEFORE_TO: Duration = Duration::from_secs(6);
 /// A route whose requests grew so much while the planned load did not is asked again by its own clients.
 const CLIENTS_GROWTH: f64 = 1.5;
-/// Silence after which it has ended.
+/// Silence after which it has ended, or what is told more seldom has not come for some times.
 const QUIET: Duration = Duration::from_secs(5);
 
 /// Looks at every service that is called.
@@ -148,7 +148,7 @@ fn claim(timeline: &Timeline, at: RunTime, service: &str, seen: &Seen) -> Claim 
         status: if seen.law_agrees() { Status::Confirmed } else { Status::Likely },
         onset: spans.last().map_or(seen.span.start, |s| s.start),
         last: spans.last().map_or(at, |s| s.end),
-        quiet: QUIET,
+        quiet: quiet(window::pace(timeline, &lane(service, "retries"), at), QUIET, QUIET),
         weight: seen.retries,
         claim: format!(
             "calls of service {service} are made again and again since {ONSET}: {} instead of {}, {:.1} times as many, and {} of them fail",

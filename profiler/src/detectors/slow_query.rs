@@ -3,7 +3,8 @@
 //! **Claim.** A statement that looks rows up by a column reads the whole table for it. **Reads** `db.{scanned,calls,rows,time}` by
 //! statement; where the store does not tell it of statements, `db.{table-scans,table-scanned}` by table. **Needs** `db.calls` and
 //! either. Where the store tells a statement's plan (`db.plan`), it is evidence. **Statistic.** Rows stepped over in scans for each call and for each row given, over the last three seconds, in at least four samples;
-//! of tables, rows for each scan, and which look-up accounts for the scans; or which look-up alone has become slow.
+//! of tables, rows for each scan, and which look-up accounts for the scans; or which look-up alone has become slow. One that has become slow
+//! while half as many connections wait for locks (`db.waiting`) as are inside it lacks no index: it waits, and that is what is said.
 //! **Null test.** The statement's own time while it did not scan: where its median has grown by half, the finding is confirmed.
 //!
 //! What has to read everything (a sum over a table, a list without a condition, a pattern) is none: no index would
@@ -22,7 +23,7 @@ use timeline::{FindingKind, Remedy, Severity, Span, Status, Timeline, Unit};
 
 use super::database::CRITICAL_NS;
 use super::database::statement::{self, Filter};
-use super::{Answer, Claim, ONSET, evidence};
+use super::{Answer, Claim, ONSET, evidence, plural};
 use crate::stats::Durations;
 use crate::window;
 
@@ -46,6 +47,8 @@ const GROWTH: f64 = 1.5;
 const CRITICAL_GROWTH: f64 = 5.0;
 /// Calls from which on a median time is worth its name.
 const LEAST_TIMED: u64 = 8;
+/// What the server says of locks explains a slow statement better than its time alone did before, whichever had more calls.
+const LOCKS_OUTWEIGH: f64 = 1e3;
 /// Sort of a claim that rests on time alone: other things slow a statement, too.
 pub const BY_TIME: &str = "by time";
 /// Silence after which it has ended.
@@ -89,6 +92,15 @@ struct Scan {
     sure: bool,
     /// Which lane tells of it.
     lane: &'static str,
+    /// Where its time goes into waiting for locks.
+    locks: Option<Locks>,
+}
+
+/// Connections that wait for a lock, and those that are inside the statement by Little's law.
+#[derive(Clone, Copy)]
+struct Locks {
+    waiting: f64,
+    inside: f64,
 }
 
 impl Scan {
@@ -127,6 +139,7 @@ impl Scan {
             sure: true,
             given: Some(given / calls),
             lane: names::DB_SCANNED,
+            locks: None,
         })
     }
 
@@ -145,7 +158,7 @@ impl Scan {
         let before = (past.count() >= LEAST_TIMED).then(|| past.quantile_ns(0.5)).flatten();
         let growth = now.zip(before).map(|(now, before)| now / before.max(1.0));
         let plan = plan::of(timeline, self, at);
-        let scans = plan.as_ref().is_some_and(|p| p.scans);
+        let outweighs = if self.locks.is_some() { LOCKS_OUTWEIGH } else { 1.0 };
         let slow = now.is_some_and(|t| t >= CRITICAL_NS) || growth.is_some_and(|g| g >= CRITICAL_GROWTH);
         let status = match growth {
             _ if self.filter == Filter::Unknown => Status::Possible,
@@ -161,14 +174,14 @@ impl Scan {
             onset: self.since,
             last: self.last.min(at),
             quiet: QUIET,
-            weight: self.scanned.unwrap_or(1.0) * self.calls,
+            weight: self.scanned.unwrap_or(1.0) * self.calls * outweighs,
             claim: self.sentence(now, before),
             evidence: self.supporting(now, before, plan.as_ref().filter(|p| p.scans)),
+            advice: self.advice(plan.as_ref()),
+            remedies: self.remedies(plan.as_ref()),
             contradicting: plan.filter(|p| !p.scans).map(|p| p.evidence).into_iter().collect(),
-            advice: self.advice(scans),
             missing: if now.is_none() { vec![names::DB_TIME.to_owned()] } else { Vec::new() },
             episodes: vec![Span::new(self.since, self.last.min(at))],
-            remedies: self.remedies(),
             sort: if self.scanned.is_none() { BY_TIME } else { "" },
         }
     }
@@ -180,8 +193,11 @@ impl Scan {
         let Some(scanned) = self.scanned else {
             let than = before.map_or(String::new(), |b| format!(" instead of {}", Unit::Ns.show(b)));
             let given = given.map_or(String::new(), |n| format!(" for {n} rows"));
+            let locks = self.locks.map_or(String::new(), |l| {
+                format!("; it waits for locks, {} at a time", plural(l.waiting, "connection"))
+            });
             return format!(
-                "`{}` has become slow since {ONSET}, alone among the statements: {a_second} times a second{took}{than}{given}",
+                "`{}` has become slow since {ONSET}, alone among the statements: {a_second} times a second{took}{than}{given}{locks}",
                 self.text
             );
         };
@@ -212,11 +228,22 @@ impl Scan {
             let text = format!("its median time is {}{than}", Unit::Ns.show(now));
             list.push(evidence(text, names::DB_TIME, self.span, now, Unit::Ns));
         }
+        if let Some(Locks { waiting, inside }) = self.locks {
+            let text = format!(
+                "{} waiting for a lock, where {inside:.1} are inside the statement by Little's law",
+                plural(waiting, "connection")
+            );
+            list.push(evidence(text, names::DB_WAITING, self.span, waiting, Unit::Count));
+        }
         list.extend(plan.map(|p| p.evidence.clone()));
         list
     }
 
-    fn remedies(&self) -> Vec<Remedy> {
+    /// None where an index would change nothing: while it waits for locks, and where its plan finds its rows by one.
+    fn remedies(&self, plan: Option<&plan::Plan>) -> Vec<Remedy> {
+        if self.locks.is_some() || plan.is_some_and(|p| p.seeks) {
+            return Vec::new();
+        }
         match &self.filter {
             Filter::Column { table, column } if !table.is_empty() => {
                 vec![Remedy::word(format!("index.{table}({column})"), "created")]
@@ -225,8 +252,18 @@ impl Scan {
         }
     }
 
-    /// `planned`: its plan is known, and scans.
-    fn advice(&self, planned: bool) -> Vec<String> {
+    fn advice(&self, plan: Option<&plan::Plan>) -> Vec<String> {
+        if self.locks.is_some() {
+            return vec![
+                "Find who holds the lock for so long (`pg_blocking_pids`, `pg_locks`; whoever idles in a transaction among them) and let that transaction end sooner: no other work and no call of a service while a row is locked.".to_owned(),
+                "Where many want the same row, do not wait for it (`NOWAIT`, `SKIP LOCKED`), or change it in one statement instead of reading it for update first.".to_owned(),
+            ];
+        }
+        if plan.is_some_and(|p| p.seeks) {
+            return vec![
+                "Its plan finds its rows by an index already: look for what it waits for (a lock, a disk, a network) before adding another.".to_owned(),
+            ];
+        }
         let reads = self.given.map_or("only the rows that it gives".to_owned(), |n| {
             format!("about {} rows", Unit::Count.show(n.max(1.0)))
         });
@@ -242,6 +279,7 @@ impl Scan {
                 .to_owned(),
         };
         let look = "Look at its plan first (`EXPLAIN`, `EXPLAIN QUERY PLAN`): a scan of the table, or a walk along another index with a filter, stands there now and is gone with the index.";
+        let planned = plan.is_some_and(|p| p.scans);
         let look = (!planned).then(|| look.to_owned());
         std::iter::once(first).chain(look).collect()
     }
@@ -261,4 +299,49 @@ fn samples(timeline: &Timeline, text: &str, at: RunTime) -> Vec<(RunTime, RunTim
     }
     found.sort_unstable();
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timeline::{Entry, Event};
+
+    #[test]
+    fn an_index_is_a_remedy_unless_the_plan_finds_its_rows_by_one() {
+        let text = "SELECT cents FROM account WHERE owner = ?";
+        let scan = Scan {
+            text: text.to_owned(),
+            filter: statement::filter(text),
+            span: window::last(RunTime::from_ms(20_000), WINDOW_S),
+            since: RunTime::from_ms(12_000),
+            last: RunTime::from_ms(20_000),
+            calls: 60.0,
+            scanned: None,
+            given: None,
+            sure: false,
+            lane: names::DB_TIME,
+            locks: None,
+        };
+        let remedies = |plan: &str, filter: &str| {
+            let labels = [("statement", text), ("plan", plan), ("filter", filter)];
+            let mut t = Timeline::new();
+            t.apply(&Entry::Event(Event {
+                kind: timeline::event::kinds::DB_PLAN.to_owned(),
+                instance: "postgres-1".to_owned(),
+                start: RunTime::from_ms(16_000),
+                end: RunTime::from_ms(16_000),
+                labels: labels.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect(),
+                value: 2_300.0,
+                others: 0,
+            }));
+            let plan = plan::of(&t, &scan, RunTime::from_ms(20_000));
+            scan.remedies(plan.as_ref()).len()
+        };
+        assert_eq!(remedies("LockRows > Index Scan using account_owner on account", ""), 0);
+        assert_eq!(remedies("Limit > Index Scan using account_pkey on account", "(owner = ?)"), 1);
+        assert_eq!(remedies("Seq Scan on account", "(owner = ?)"), 1);
+        assert_eq!(scan.remedies(None).len(), 1);
+        let waits = Scan { locks: Some(Locks { waiting: 8.0, inside: 8.0 }), ..scan };
+        assert!(waits.remedies(None).is_empty() && waits.advice(None)[0].contains("pg_blocking_pids"));
+    }
 }

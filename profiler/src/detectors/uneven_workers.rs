@@ -40,7 +40,7 @@ const LEAST_REQUESTS: f64 = 40.0;
 const RESTARTED: f64 = 10.0;
 /// CPU of one worker, in cores, from which on it is full: a loop has one thread.
 const CPU_FULL: f64 = 0.9;
-/// How far back the onset is looked for.
+/// How far back the onset is looked for; who has said nothing for so long is a worker no more.
 const ONSET_INSTANTS: u32 = 200;
 /// A share within so many standard errors of balance is balance.
 const BALANCED: f64 = 2.0;
@@ -61,8 +61,20 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     for (stem, workers) in window::clusters(timeline, names::SERVER_WEBSOCKETS) {
         clusters.entry(stem).or_insert(workers);
     }
+    let reach = Span::new(at.back(STEP * ONSET_INSTANTS + CARRY), at + Duration::from_nanos(1));
+    for workers in clusters.values_mut() {
+        workers.retain(|w| speaks(timeline, w, reach));
+    }
     let claims = clusters.into_iter().filter(|(_, workers)| workers.len() >= 2);
     Answer::Looked(claims.filter_map(|(stem, workers)| look_at(timeline, at, stem, &workers)).collect())
+}
+
+/// Has a worker told within `span` what it holds? One that has been replaced for good keeps its lanes.
+fn speaks(timeline: &Timeline, worker: &str, span: Span) -> bool {
+    [names::SERVER_CONNECTIONS, names::SERVER_WEBSOCKETS]
+        .iter()
+        .filter_map(|n| window::of_instance(timeline, n, worker))
+        .any(|lane| !lane.within(span).is_empty())
 }
 
 /// What each worker holds at an instant, in the order of workers; none if one of them is silent.

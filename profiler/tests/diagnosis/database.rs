@@ -370,6 +370,30 @@ fn a_plan_is_evidence_only_where_it_scans_much_of_the_table_of_the_look_up() {
 }
 
 #[test]
+fn a_statement_that_waits_for_locks_lacks_no_index() {
+    // Somebody keeps the row: 20 a second wait 400 ms for it, so that 8 are inside.
+    fn comes(t: f64, _: &mut Dice) -> Request {
+        let took = if wrong(t) { 400.0 } else { 1.0 };
+        request("/orders", vec![(PRICE, 0.5, 1.0, 0.0), (LIST, 0.5, 20.0, 0.0), (ORDERS, took, 5.0, 0.0)])
+    }
+    let told = |waiting: f64| {
+        let mut w = build(Shop { by_statement: false, ..shop(comes, 20.0) });
+        let lane = w.lane(LaneSpec::level(names::DB_WAITING, "postgres-1", Unit::Count));
+        for s in 1..SECONDS {
+            w.sample(lane, ms(s * 1_000), if wrong(s as f64 - 0.5) { waiting } else { 0.0 });
+        }
+        find(&w.diagnose(), FindingKind::SlowQuery).clone()
+    };
+    let f = told(8.0);
+    assert!(f.claim.contains("it waits for locks, 8 connections at a time"), "{}", f.claim);
+    assert!(f.advice[0].contains("pg_blocking_pids") && f.remedies.is_empty(), "{f:#?}");
+    assert!(f.evidence.iter().any(|e| e.lane == names::DB_WAITING) && f.status == Status::Likely, "{f:#?}");
+    // One that waits does not explain eight.
+    let f = told(1.0);
+    assert!(f.advice[0].contains("CREATE INDEX ON purchase (customer)") && f.remedies.len() == 1, "{f:#?}");
+}
+
+#[test]
 fn what_has_always_been_so_is_found_but_not_confirmed() {
     for (kind, shop) in [
         (FindingKind::SlowQuery, shop(|_, d| scanning(ONSET, d), 100.0)),

@@ -216,6 +216,33 @@ fn garbage_that_waits_for_a_collection_is_no_leak_and_what_a_collection_leaves_i
     assert!(limit.starts_with("shop-0 comes to its heap's limit of 1.00 GiB in "), "{limit}");
 }
 
+/// A heap without generations, as Go's: it doubles until the next collection, which leaves what lives.
+fn without_generations(kept: f64) -> profiler::Diagnosis {
+    const MB: f64 = 1024.0 * 1024.0;
+    let phases = vec![phase(0, 5, 0.0, 200.0, true), phase(5, 60, 200.0, 200.0, false)];
+    let mut w = World::empty(60, phases);
+    let lanes = [names::HEAP_USED, names::HEAP_LIVE, names::HEAP_CAPACITY]
+        .map(|name| w.lane(LaneSpec::level(name, "metrics-8080", Unit::Bytes)));
+    for tick in 1..600_u64 {
+        let live = (20.0 + kept * (tick / 40 * 4) as f64) * MB;
+        let used = live * (1.0 + (tick % 40) as f64 / 40.0);
+        for (lane, value) in lanes.into_iter().zip([used, live, 200.0 * MB]) {
+            w.sample(lane, ms(tick * 100), value);
+        }
+    }
+    w.diagnose()
+}
+
+#[test]
+fn a_heap_without_generations_leaks_what_its_collections_leave() {
+    let d = without_generations(1.0);
+    assert_eq!(kinds_of(&d), [FindingKind::HeapLeak], "{:#?}", d.findings());
+    let f = find(&d, FindingKind::HeapLeak);
+    assert_eq!((f.status, f.evidence[0].lane.as_str()), (Status::Possible, names::HEAP_LIVE), "{f:#?}");
+    let d = without_generations(0.0);
+    assert_eq!(kinds_of(&d), [], "{:#?}", d.findings());
+}
+
 #[test]
 fn a_collection_speaks_for_its_own_process() {
     const MB: f64 = 1024.0 * 1024.0;
@@ -387,6 +414,44 @@ fn a_process_that_stands_still_is_named_before_it_can_speak() {
     let f = &d.findings()[0];
     assert_eq!((f.kind, f.subject.as_str()), (FindingKind::LongPause, "shop-0"));
     assert!(took(f, 12.0) <= 2.0, "{f:#?}");
+}
+
+/// A healthy run beside which somebody's page or exports come at `times`, ms.
+fn beside_a_slow_voice(
+    source: &str,
+    instance: &str,
+    times: impl Iterator<Item = u64>,
+) -> profiler::Diagnosis {
+    let mut w = build(&Setup::default());
+    let lanes = [names::HEAP_USED, "pool.http.in-use"].map(|lane| {
+        let unit = if lane == names::HEAP_USED { Unit::Bytes } else { Unit::Count };
+        w.lane(LaneSpec::level(lane, instance, unit))
+    });
+    let age = w.lane(LaneSpec::level(names::SOURCE_AGE, source, Unit::Ns).about(instance).worst());
+    for t in times {
+        lanes.into_iter().for_each(|lane| w.sample(lane, ms(t), 5.0));
+        w.sample(age, ms(t), 0.0);
+    }
+    w.diagnose()
+}
+
+#[test]
+fn who_speaks_seldom_does_not_stand_still_in_between() {
+    for (source, period) in [("metrics", 1_500), ("metrics", 2_000), ("otlp", 15_000)] {
+        let instance = format!("{source}-8080");
+        let d = beside_a_slow_voice(source, &instance, (700..40_000).step_by(period));
+        assert_eq!(kinds_of(&d), [], "{instance} each {period} ms: {:#?}", d.findings());
+    }
+}
+
+#[test]
+fn a_page_is_asked_later_after_a_slow_answer_and_stands_still_beyond_that() {
+    let fast = |from: u64, to: u64| (from..to).step_by(100);
+    // One answer took 40 ms: the next question comes 2 s later.
+    let d = beside_a_slow_voice("metrics", "metrics-8080", fast(700, 20_000).chain(fast(22_040, 40_000)));
+    assert_eq!(kinds_of(&d), [], "{:#?}", d.findings());
+    let d = beside_a_slow_voice("metrics", "metrics-8080", fast(700, 20_000).chain(fast(28_000, 40_000)));
+    assert_eq!(find(&d, FindingKind::LongPause).subject, "metrics-8080", "{:#?}", d.findings());
 }
 
 /// A healthy run with a third process, in which both shops say nothing from second 12 on for so long.

@@ -1,7 +1,7 @@
 //! Findings of memory (churn, bloat, fragmentation), on made-up runs of two processes: found with their figures, silent on what only looks like them.
 
 use crate::world::process::{Tick, run};
-use crate::world::{Dice, World, claim_and_advice, find, kinds_of, likely, ms, needs, took};
+use crate::world::{Dice, World, cannot_tell, claim_and_advice, find, kinds_of, likely, ms, needs, took};
 use timeline::event::kinds;
 use timeline::lane::names;
 use timeline::{FindingKind, LaneSpec, Status, Unit};
@@ -132,11 +132,15 @@ fn a_file_held_whole_is_found_and_named_by_its_long_requests() {
 }
 
 /// Each process tells what its collections left, each second: by the time.
-fn tells_live(mut w: World, live: impl Fn(u64) -> f64) -> World {
+fn tells_live(w: World, live: impl Fn(u64) -> f64) -> World {
+    tells(w, names::HEAP_LIVE, live)
+}
+
+fn tells(mut w: World, name: &str, bytes: impl Fn(u64) -> f64) -> World {
     for instance in ["shop-0", "shop-1"] {
-        let lane = w.lane(LaneSpec::level(names::HEAP_LIVE, instance, Unit::Bytes));
+        let lane = w.lane(LaneSpec::level(name, instance, Unit::Bytes));
         for t in (1..28_000).step_by(100) {
-            w.sample(lane, ms(t), live(t / 1_000 * 1_000));
+            w.sample(lane, ms(t), bytes(t / 1_000 * 1_000));
         }
     }
     w
@@ -156,6 +160,36 @@ fn garbage_that_waits_for_its_collection_is_no_bloat() {
     let held = tells_live(saw(), |t| if t % 5_000 >= 2_000 { 80e6 } else { 15e6 }).diagnose();
     let f = find(&held, FindingKind::HeapBloat);
     assert!(f.evidence.iter().any(|e| e.lane == names::HEAP_LIVE), "{f:#?}");
+}
+
+#[test]
+fn what_came_since_a_collection_long_ago_is_no_bloat_however_much_it_is() {
+    let kinds = |live: fn(u64) -> f64| {
+        kinds_of(&tells_live(run(3, 28, |tick, _, _, _| tick.in_flight = 1.0), live).diagnose())
+    };
+    // A cache has filled for minutes when the first collection shows it.
+    assert_eq!(kinds(|t| if t < 20_000 { 60e6 } else { 400e6 }), []);
+    // Zero stands for none so far.
+    assert_eq!(kinds(|t| if t < 20_000 { 0.0 } else { 150e6 }), []);
+    // Of two collections within 2 s the second tells what came in between.
+    let sudden = kinds(|t| match t {
+        0..19_000 => 60e6,
+        19_000..20_000 => 61e6,
+        _ => 400e6,
+    });
+    assert_eq!(sudden, [FindingKind::HeapBloat]);
+}
+
+#[test]
+fn a_collector_that_does_not_say_what_it_left_leaves_nothing_to_judge() {
+    let saw = run(3, 28, |tick, _, t, _| {
+        tick.in_flight = 1.0;
+        tick.used += 60e6 * (t % 2_000) as f64 / 2e3;
+    });
+    let d = tells(saw, names::HEAP_CAPACITY, |_| 90e6).diagnose();
+    assert_eq!(kinds_of(&d), [], "{:#?}", d.findings());
+    cannot_tell(&d, FindingKind::HeapBloat, names::HEAP_LIVE);
+    cannot_tell(&d, FindingKind::HeapLeak, names::HEAP_LIVE);
 }
 
 #[test]

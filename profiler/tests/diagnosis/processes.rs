@@ -142,6 +142,18 @@ fn one_worker_that_owns_most_is_found_with_what_balance_would_give() {
 }
 
 #[test]
+fn a_worker_that_has_gone_for_good_is_one_of_the_cluster_no_more() {
+    let (first, second) = (moves(0.5, 1.0), moves(0.5, 0.0));
+    let mut c = workers(1, &[(&first, &first), (&second, &second)], 240.0);
+    c.level(names::SERVER_CONNECTIONS, "shop-9", 100, |s, _| (s < 3.0).then_some(80.0));
+    let d = c.world.diagnose();
+    let f = find(&d, FindingKind::UnevenWorkers);
+    assert!(f.claim.starts_with("shop-0 holds") && f.claim.contains("each of the 2 workers"), "{}", f.claim);
+    // Until it has been silent for as long as an onset is looked for, it may only be slow to tell.
+    assert!(f.found_at >= ms(22_500) && f.found_at <= ms(24_000), "{f:#?}");
+}
+
+#[test]
 fn chance_a_slow_worker_and_a_restarted_one_are_not_uneven() {
     for seed in 0..SEEDS {
         // A fair draw of few, and a moderate lean of many.
@@ -428,6 +440,39 @@ fn what_was_last_told_of_connections_is_not_taken_for_none() {
         }
         let leaking = seldom(seed, 5_000, |_| 60.0, |s| 10.0 * (s - BEGINS).max(0.0));
         assert_eq!(kinds_of(&leaking), [FindingKind::FdExhausted], "{:#?}", leaking.findings());
+    }
+}
+
+/// A process that is seen from outside only, with so many descriptors; its limit is told in the beginning, and a page of its own tells of idle
+/// connections of a pool.
+fn from_outside(seed: u64, open: fn(f64) -> f64, clients: fn(f64) -> f64, pool: fn(f64) -> f64) -> Diagnosis {
+    let mut c = Cluster::new(seed);
+    c.level(names::PROCESS_DESCRIPTORS, "pid-7", 500, |s, d| Some((open(s) + d.between(-1.0, 1.0)).round()));
+    c.level(names::PROCESS_DESCRIPTOR_LIMIT, "pid-7", 5_000, |s, _| (s < 6.0).then_some(1_024.0));
+    c.level(names::OPEN_CONNECTIONS, "gen-0", 100, |s, _| Some(clients(s).round()));
+    c.level("pool.db.idle", "metrics-8080", 2_000, |s, _| Some(pool(s).round()));
+    c.world.diagnose()
+}
+
+#[test]
+fn what_clients_and_pools_open_is_no_leak_of_a_process_that_counts_neither() {
+    fn growing(s: f64) -> f64 {
+        10.0 * (s - BEGINS).max(0.0)
+    }
+    for seed in 0..SEEDS {
+        let sessions = from_outside(seed, |s| 20.0 + 10.0 * s, |s| 10.0 * s, |_| 4.0);
+        let pool = from_outside(seed, |s| 40.0 + growing(s), |_| 20.0, growing);
+        for d in [sessions, pool] {
+            assert_eq!(kinds_of(&d), [], "{:#?}", d.findings());
+        }
+        // Clients that go away explain nothing of it.
+        let few_and_fewer: [fn(f64) -> f64; 2] = [|_| 20.0, |s| 400.0 - 10.0 * s];
+        for clients in few_and_fewer {
+            let d = from_outside(seed, |s| 40.0 + growing(s), clients, |_| 4.0);
+            assert_eq!(kinds_of(&d), [FindingKind::FdExhausted], "{:#?}", d.findings());
+            let rate = find(&d, FindingKind::FdExhausted).evidence[0].value;
+            assert!((8.0..12.0).contains(&rate), "{rate}");
+        }
     }
 }
 

@@ -22,7 +22,7 @@ pub use stats::{Change, Scale, Verdict};
 pub(crate) use text::{cells, remarks};
 pub use text::{markdown, words};
 
-use crate::summary::{Summary, Verdict as RunVerdict};
+use crate::summary::{Reason, Summary, Verdict as RunVerdict};
 use figures::Figure;
 use stats::Value;
 
@@ -39,6 +39,7 @@ pub struct Sample {
     meta: RunMeta,
     verdict: RunVerdict,
     verdict_reason: String,
+    end: Reason,
     findings: Vec<Finding>,
     figures: Vec<Figure>,
 }
@@ -52,6 +53,7 @@ impl Sample {
             meta: meta.clone(),
             verdict: summary.verdict,
             verdict_reason: summary.verdict_reason.clone(),
+            end: summary.end.reason,
             findings,
             figures: figures::read(timeline),
         }
@@ -84,7 +86,8 @@ pub enum CompareError {
 pub struct Comparison {
     /// [`VERSION`].
     pub version: u32,
-    /// Worse if any headline figure is; else better if any is; else *cannot tell* if any is; else the same.
+    /// Worse if any headline figure is; else *cannot tell* if a run ended early; else better if any is; else *cannot tell* if any is;
+    /// else the same.
     pub verdict: Verdict,
     /// Which figures make the verdict, in one sentence.
     pub reason: String,
@@ -163,13 +166,18 @@ pub fn compare(base: &[Sample], new: &[Sample], taught: &[Sample]) -> Result<Com
     let (taught, taught_left_out) =
         if taught.is_empty() { (Vec::new(), Vec::new()) } else { valid("noise", taught)? };
     let rows = rows(&base, &new, &taught);
-    let (verdict, reason) = whole(&rows);
+    let early = early(&base, &new);
+    let (mut verdict, mut reason) = whole(&rows);
+    // What is worse in part of a plan is worse; that nothing is says nothing of the rest.
+    if !early.is_empty() && verdict != Verdict::Worse {
+        (verdict, reason) = (Verdict::CannotTell, "not all runs saw the whole plan".to_owned());
+    }
     Ok(Comparison {
         version: VERSION,
         verdict,
         reason,
         scenario: base[0].meta.scenario.clone(),
-        notes: notes(&base, &new, &taught),
+        notes: early.into_iter().chain(notes(&base, &new, &taught)).collect(),
         findings: findings(&base, &new),
         base: Side { runs: ids(&base), invalid: left_out },
         new: Side { runs: ids(&new), invalid: new_left_out },
@@ -305,6 +313,19 @@ fn findings(base: &[&Sample], new: &[&Sample]) -> Vec<FoundRow> {
         .filter(|(_, c)| news(*c))
         .map(|(kind, (base, new))| FoundRow { kind, base, new })
         .collect()
+}
+
+/// Which runs did not see the whole plan, a note each.
+fn early(base: &[&Sample], new: &[&Sample]) -> Vec<String> {
+    let all = base.iter().chain(new).filter(|s| s.end != Reason::Completed);
+    all.map(|s| {
+        format!(
+            "the run {} ended early ({}): what its plan still had did not happen",
+            s.meta.run_id,
+            s.end.name()
+        )
+    })
+    .collect()
 }
 
 fn notes(base: &[&Sample], new: &[&Sample], taught: &[&Sample]) -> Vec<String> {

@@ -82,6 +82,20 @@ fn what_says_nothing_is_refused() {
 }
 
 #[test]
+fn a_run_that_ended_early_is_no_better_and_no_like() {
+    let fast: Vec<f64> = BASE.iter().map(|f| f * 0.8).collect();
+    let mut new = runs(&fast);
+    assert_eq!(compare(&runs(&BASE), &new, &[]).unwrap().verdict, Verdict::Better);
+    new[2].end = Reason::Interrupted;
+    let c = compare(&runs(&BASE), &new, &[]).unwrap();
+    assert_eq!((c.verdict, c.reason.as_str()), (Verdict::CannotTell, "not all runs saw the whole plan"));
+    assert_eq!(c.notes[0], "the run run-2 ended early (interrupted): what its plan still had did not happen");
+    let mut slow = runs(&BASE.map(|f| f * 1.3));
+    slow[0].end = Reason::GateAborted;
+    assert_eq!(compare(&runs(&BASE), &slow, &[]).unwrap().verdict, Verdict::Worse);
+}
+
+#[test]
 fn a_comparison_is_what_the_schema_says() {
     let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
     let c = compare(&runs(&BASE[..1]), &runs(&BASE[1..3]), &[]).unwrap();

@@ -188,8 +188,7 @@ fn compared(before: &Timeline, after: &Timeline, span: Span) -> Vec<Sides> {
     let read = |timeline| {
         let f = figures::step_figures(timeline, None, &[span]);
         let response = |q| (!f.response.is_empty()).then(|| f.response.value_at_quantile(q) as f64 * 1e3);
-        let seconds = figures::seconds(timeline, &[span]);
-        let done = (seconds > 0.0).then(|| f.count as f64 / seconds);
+        let done = figures::finished_rate(timeline, None, &[span]);
         [response(0.5), response(0.99), f.error_share(), done]
     };
     let rows = [

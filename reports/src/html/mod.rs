@@ -161,8 +161,7 @@ impl Page<'_> {
     /// What a reader wants to know before anything else.
     fn figures(&self) -> Vec<Figure> {
         let s = self.s;
-        let seconds = s.end.measured as f64 / 1e9;
-        let completed = (seconds > 0.0).then(|| s.total.count as f64 / seconds);
+        let completed = s.total.rate;
         let errors = (s.total.count > 0).then(|| s.total.errors as f64 / s.total.count as f64);
         let sessions = s.lanes.get(names::OPEN_SESSIONS).map(|l| l.max);
         vec![

@@ -126,8 +126,9 @@ fn family(family: &str, member: &str, parts: &[&str]) -> Vec<(String, String)> {
 
 /// A chart for each lane that no other chart shows.
 fn others(timeline: &Timeline, panels: &[Panel]) -> Vec<Panel> {
-    // Response time is the heatmap's; errors by step are the table's.
-    let mut shown = vec![names::RESPONSE, names::SERVICE, names::STEP_ERRORS, names::SOURCE_AGE];
+    // Response time is the heatmap's; errors by step are the table's, and those without a time are among them.
+    let mut shown =
+        vec![names::RESPONSE, names::SERVICE, names::STEP_ERRORS, names::STEP_UNTIMED, names::SOURCE_AGE];
     shown.extend(panels.iter().flat_map(|p| p.lanes.iter().map(|(name, _)| name.as_str())));
     let mut rest: Vec<&str> =
         timeline.series().iter().map(|s| s.spec.name.as_str()).filter(|name| !shown.contains(name)).collect();

@@ -45,8 +45,11 @@ fn run(all: &mut Figures, s: &Snapshot) {
 
 fn steps(all: &mut Figures, s: &Snapshot) {
     let mut count = all.family(names::STEPS, "Finished steps, failures among them, warm-up left out");
-    s.steps.iter().for_each(|st| count.set(&[("step", &st.name)], st.response.count as f64));
-    count.set(&[("step", "")], s.response.count as f64);
+    s.steps
+        .iter()
+        .for_each(|st| count.set(&[("step", &st.name)], st.response.count as f64 + st.untimed as f64));
+    let untimed: f64 = s.steps.iter().map(|st| st.untimed as f64).sum();
+    count.set(&[("step", "")], s.response.count as f64 + untimed);
     let mut failed = all.family(names::STEP_ERRORS, "Failed steps, warm-up left out");
     s.steps.iter().for_each(|st| failed.set(&[("step", &st.name)], st.errors as f64));
     failed.set(&[("step", "")], s.steps.iter().map(|st| st.errors).sum::<u64>() as f64);

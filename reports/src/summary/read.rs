@@ -15,6 +15,7 @@ pub(super) fn step(timeline: &Timeline, name: Option<&str>, spans: &[Span]) -> S
         name: name.unwrap_or_default().to_owned(),
         count: f.count,
         errors: f.errors,
+        rate: figures::finished_rate(timeline, name, spans),
         measures: figures::measures(timeline, name).to_owned(),
         response: Times::of(&f.response),
         service: Times::of(&f.service),

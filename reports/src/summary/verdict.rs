@@ -1,7 +1,7 @@
 //! The verdict: whether the gates hold, and whether the run may be believed at all.
 
 use timeline::event::kinds;
-use timeline::facts::{EndReason, RunEnd, RunMeta};
+use timeline::facts::RunMeta;
 use timeline::gate::Gate;
 use timeline::{Finding, FindingKind, RunTime, Span, Status, Timeline, Unit};
 
@@ -39,16 +39,6 @@ fn gate(that: &str, timeline: &Timeline, findings: &[Finding]) -> GateResult {
             samples: 0,
             window: Span::new(RunTime::ZERO, RunTime::ZERO),
         },
-    }
-}
-
-pub(super) fn reason(end: Option<&RunEnd>) -> Reason {
-    match end.map(|e| e.reason) {
-        None => Reason::CutOff,
-        Some(EndReason::Completed) => Reason::Completed,
-        Some(EndReason::Interrupted) => Reason::Interrupted,
-        Some(EndReason::GateAborted) => Reason::GateAborted,
-        Some(EndReason::Unreachable) => Reason::Unreachable,
     }
 }
 

@@ -157,7 +157,9 @@ impl Figure<'_> {
     /// The judgement over the window with the worst figure; none if no window has a sample.
     fn worst(&self, timeline: &Timeline, spans: &[Span], window: Duration) -> Option<Judgement> {
         let mut worst: Option<Judgement> = None;
-        for span in spans.iter().flat_map(|s| windows(*s, window)) {
+        // While what was begun comes to its end, ever less finishes.
+        let loaded = (*self.subject == Subject::Count).then(|| figures::under_load(timeline, spans));
+        for span in loaded.as_deref().unwrap_or(spans).iter().flat_map(|s| windows(*s, window)) {
             let Some(reading) = self.read(timeline, &[span]) else { continue };
             let judged = self.decide(Some(reading), span, timeline, true);
             if worst.as_ref().is_none_or(|w| self.is_worse(&judged, w)) {
@@ -252,7 +254,15 @@ impl Figure<'_> {
             Subject::Count => {
                 let (samples, _) = figures::counts(timeline, step, spans);
                 let value = samples as f64;
-                (samples > 0).then_some(Reading { value, samples, enough: true, detail: None })
+                // Nothing in a window under load is a figure, too; nothing in all of the run is none.
+                let stood_still =
+                    || self.scope.over.is_some() && figures::under_load(timeline, spans) == spans;
+                (samples > 0 || stood_still()).then_some(Reading {
+                    value,
+                    samples,
+                    enough: true,
+                    detail: None,
+                })
             }
             Subject::AchievedShare => {
                 let load = figures::load(timeline, spans);
@@ -262,7 +272,7 @@ impl Figure<'_> {
             }
             Subject::Rate(lane) => {
                 let seconds = figures::seconds(timeline, spans);
-                let samples = figures::total(timeline, lane, None, spans);
+                let samples = figures::total(timeline, lane, None, &figures::under_load(timeline, spans));
                 let known = timeline.has(lane) && seconds > 0.0;
                 let value = samples as f64 / seconds;
                 known.then_some(Reading { value, samples, enough: true, detail: None })
@@ -541,6 +551,40 @@ mod tests {
         }
         assert_eq!(final_(&t, "client.open-websockets min >= 50000"), (Some(true), "50.0k".into()));
         assert_eq!(final_(&t, "client.open-websockets min >= 50001 in phase peak").0, Some(false));
+    }
+
+    #[test]
+    fn a_window_in_which_nothing_finished_has_a_count_of_none() {
+        let mut t = Timeline::new();
+        t.apply(&Entry::Plan(run(1).plan().clone()));
+        t.apply(&Entry::Lane(LaneId(0), LaneSpec::histogram(names::RESPONSE, "gen-0").about("check out")));
+        // Nothing from 15 s to 35 s, and what is late after the plan's end.
+        for s in (0..15).chain(35..44) {
+            let cells = Sparse { cells: vec![(5_000, if s < 40 { 10 } else { 1 })] };
+            t.apply(&Entry::Histogram { lane: LaneId(0), span: seconds(s, s + 1), cells });
+        }
+        let gate = |text: &str| Gate::parse(text).unwrap();
+        assert_eq!(final_(&t, "count >= 1 for check out over 10s"), (Some(false), "0".into()));
+        assert_eq!(gate("count >= 1 over 5s").judge(&t, &[], RunTime::from_ms(30_500)).holds, Some(false));
+        assert_eq!(
+            final_(&t, "count >= 100 over 30s").0,
+            Some(true),
+            "none of the windows reaches beyond the load"
+        );
+        assert_eq!(final_(&t, "count >= 1 for other"), (Some(false), "no samples".into()));
+    }
+
+    #[test]
+    fn what_finishes_after_the_load_is_no_part_of_its_rate() {
+        let mut t = Timeline::new();
+        t.apply(&Entry::Plan(run(1).plan().clone()));
+        t.apply(&Entry::Lane(LaneId(0), LaneSpec::rate(names::COMPLETED, "gen-0", Unit::PerSecond)));
+        // 70/s of 100/s, and the others in the nine seconds after the load.
+        for second in 1..=49 {
+            let value = if second <= 40 { 70.0 } else { 100.0 };
+            t.apply(&Entry::Sample { lane: LaneId(0), at: RunTime::from_ms(second * 1_000), value });
+        }
+        assert_eq!(final_(&t, "completed >= 95/s"), (Some(false), "70.0/s".into()));
     }
 
     #[test]

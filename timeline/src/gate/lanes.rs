@@ -4,12 +4,13 @@ use super::parse::nearest;
 use crate::lane::names;
 use crate::units::Unit;
 
-const FIXED: [(&str, Unit); 111] = [
+const FIXED: [(&str, Unit); 112] = [
     (names::OFFERED, Unit::PerSecond),
     (names::ACHIEVED, Unit::PerSecond),
     (names::COMPLETED, Unit::PerSecond),
     (names::ERRORS, Unit::PerSecond),
     (names::STEP_ERRORS, Unit::PerSecond),
+    (names::STEP_UNTIMED, Unit::PerSecond),
     (names::LATE, Unit::PerSecond),
     (names::OPEN_SESSIONS, Unit::Count),
     (names::SESSIONS_BY_KIND, Unit::Count),

@@ -130,7 +130,11 @@ impl View {
                     let (total, last) = &mut self.totals[i];
                     // A lane may begin late in the run: its first sample did not hold since the run's start.
                     let since = last.unwrap_or(at.back(GRID));
-                    *total += value * at.since(since).as_secs_f64();
+                    // What is told beside a step's times leaves the warm-up out as they do.
+                    let by_step =
+                        matches!(series.spec.name.as_str(), names::STEP_ERRORS | names::STEP_UNTIMED);
+                    let counts_from = if by_step { timeline.plan().warm_from() } else { RunTime::ZERO };
+                    *total += value * at.since(since.max(counts_from)).as_secs_f64();
                     *last = Some(since.max(*at));
                 }
             }
@@ -172,8 +176,14 @@ impl View {
     /// Reads the dearer figures again.
     pub(super) fn tick(&mut self, timeline: &Timeline, findings: &[Finding], gates: &[Gate], at: RunTime) {
         let recent = Span::new(at.back(RECENT), at + Duration::from_nanos(1));
-        let errors = self.totals_by_subject(timeline, names::STEP_ERRORS);
-        let count = |name: &str| errors.iter().find(|(s, _)| s == name).map_or(0, |(_, n)| *n);
+        let [errors, untimed] =
+            [names::STEP_ERRORS, names::STEP_UNTIMED].map(|lane| self.totals_by_subject(timeline, lane));
+        // One that has failed before every contact has no times at all.
+        for (name, _) in &untimed {
+            self.steps.entry(name.clone()).or_insert_with(|| (histogram::new(), histogram::new()));
+        }
+        let count =
+            |all: &[(String, u64)], name: &str| all.iter().find(|(s, _)| s == name).map_or(0, |(_, n)| *n);
         let order = |name: &String| timeline.plan().steps.iter().position(|s| s == name);
         let mut steps: Vec<_> = self.steps.iter().collect();
         steps.sort_by_key(|(name, _)| order(name).unwrap_or(usize::MAX));
@@ -187,7 +197,8 @@ impl View {
                 .into_iter()
                 .map(|(name, (response, service))| StepView {
                     name: name.clone(),
-                    errors: count(name),
+                    errors: count(&errors, name),
+                    untimed: count(&untimed, name),
                     response: Percentiles::of(response),
                     service: Percentiles::of(service),
                 })
@@ -484,6 +495,7 @@ fn processes(timeline: &Timeline, at: RunTime) -> Vec<ProcessView> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::{LoadModel, PhaseFacts, PlanFacts};
     use crate::lane::{LaneId, LaneSpec};
     use crate::units::Unit;
 
@@ -511,6 +523,39 @@ mod tests {
             let want = (snapshot.first_column..=second).map(|s| Some(2.0 * s as f64));
             assert!(cells.iter().map(|c| c.map(|c| c.last)).eq(want), "at second {second}");
         }
+    }
+
+    #[test]
+    fn steps_leave_the_warm_up_out_of_their_errors_and_are_there_without_a_time() {
+        let (mut timeline, mut view) = (Timeline::new(), View::new(RunView::default()));
+        let mut take = |entry: Entry| {
+            timeline.apply(&entry);
+            view.apply(&timeline, &entry);
+        };
+        let span = |a: u64, b: u64| Span::new(RunTime::from_ms(a), RunTime::from_ms(b));
+        let phase = |span, warmup| PhaseFacts {
+            name: String::new(),
+            span,
+            warmup,
+            model: LoadModel::Sessions,
+            from: 1.0,
+            to: 1.0,
+        };
+        take(Entry::Plan(PlanFacts {
+            phases: vec![phase(span(0, 2_000), true), phase(span(2_000, 9_000), false)],
+            ..PlanFacts::default()
+        }));
+        for (id, name) in [(0, names::STEP_ERRORS), (1, names::STEP_UNTIMED)] {
+            let lane = LaneId(id);
+            take(Entry::Lane(lane, LaneSpec::rate(name, "gen-0", Unit::PerSecond).about("pay")));
+            for (ms, value) in [(1_000, 0.0), (2_000, 500.0), (3_000, 20.0)] {
+                take(Entry::Sample { lane, at: RunTime::from_ms(ms), value });
+            }
+        }
+        view.tick(&timeline, &[], &[], RunTime::from_ms(3_000));
+        let steps: Vec<_> =
+            view.ticked.steps.iter().map(|s| (s.name.as_str(), s.errors, s.untimed)).collect();
+        assert_eq!(steps, [("pay", 20, 20)]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use timeline::lane::names;
 use timeline::{Span, Timeline};
 
-use super::CARRY;
+use super::{CARRY, grows_in};
 use crate::window;
 
 /// The sample before a collection is that of an earlier tick.
@@ -18,21 +18,37 @@ const BEFORE: Duration = Duration::from_millis(1);
 /// Growth up to the collection from which on a share of it means something.
 const LEAST: f64 = 1024.0 * 1024.0;
 
+/// Lanes that only a collector fills.
+const OF_COLLECTORS: [&str; 3] = [names::HEAP_CAPACITY, names::PAUSE_COLLECTING, names::PAUSE_COLLECTIONS];
 /// Share of all growth in the span that was in processes with a collection, at least: those without one may have grown by garbage alone.
 const LOOKED_AT: f64 = 0.5;
 
+/// Has that process's heap a collector that has told nothing of what lives? Whatever it grows by may be garbage then. Zero is not told:
+/// Micrometer says so until the first collection.
+pub fn untold(timeline: &Timeline, instance: &str) -> bool {
+    let last = |name| window::of_instance(timeline, name, instance).and_then(|s| s.points.last());
+    let collects =
+        |name: &str| timeline.named(name).any(|s| s.spec.instance == instance && !s.points.is_empty());
+    OF_COLLECTORS.into_iter().any(collects) && last(names::HEAP_LIVE).is_none_or(|p| p.1 <= 0.0)
+}
+
 /// Of what the old generation grew by in `span` from its lowest to the last major collection, the share that this one left, over all
 /// processes that had one. The lowest is what an earlier collection left, where there was one: nothing but what lives. None without a
-/// collection to tell, and where most of the growth was in other processes.
+/// collection to tell, and where most of the growth was in other processes. A heap without generations grows in what its collections leave.
 pub fn left(timeline: &Timeline, span: Span) -> Option<f64> {
     let (mut grown, mut stayed) = (0.0, 0.0);
     let (mut all, mut looked_at) = (0.0, 0.0);
-    for instance in window::instances(timeline, names::HEAP_LIVE) {
+    let grows = grows_in(timeline);
+    for instance in window::instances(timeline, grows) {
         let lane = |name| window::of_instance(timeline, name, instance);
-        let (Some(live), Some(old)) = (lane(names::HEAP_LIVE), lane(names::HEAP_OLD)) else { continue };
+        let (live, Some(old)) = (lane(names::HEAP_LIVE), lane(grows)) else { continue };
+        if live.is_none() && !untold(timeline, instance) {
+            continue;
+        }
         let (first, last) = (old.at(span.start, CARRY), old.at(span.end, CARRY));
         let growth = first.zip(last).map_or(0.0, |(first, last)| (last - first).max(0.0));
         all += growth;
+        let Some(live) = live else { continue };
         // The lane changes with a collection, and with nothing else.
         let Some((_, at, floor)) =
             window::steps(live, span).filter(|s| live.at(s.0, CARRY) != Some(s.2)).last()
@@ -47,5 +63,5 @@ pub fn left(timeline: &Timeline, span: Span) -> Option<f64> {
             looked_at += growth;
         }
     }
-    (grown >= LEAST && looked_at >= LOOKED_AT * all).then(|| stayed / grown)
+    (grown >= LEAST && looked_at >= LOOKED_AT * all).then(|| (stayed / grown).min(1.0))
 }

@@ -6,7 +6,7 @@ use timeline::Timeline;
 use timeline::facts::LoadModel;
 use timeline::lane::names;
 
-use super::{CARRY, Seen, lane};
+use super::{Seen, lane};
 use crate::stats::{self, trend};
 use crate::window;
 
@@ -34,7 +34,7 @@ impl Demand {
     /// the wait taken out; it holds before and after a queue has settled.)
     pub fn of(timeline: &Timeline, pool: &str, seen: &Seen) -> Option<Self> {
         let seconds = window::seconds(seen.span);
-        let sums = window::summed(timeline, &lane(pool, "waiters"), seen.span, 30, CARRY);
+        let sums = window::summed(timeline, &lane(pool, "waiters"), seen.span, 30, seen.grid.carry());
         let growth = trend(&sums).filter(|t| t.rising > 0.9).map_or(0.0, |t| t.slope.max(0.0));
         // Requests that come on their own wait for nobody's reply.
         let open = timeline.plan().phase_at(seen.span.start).is_some_and(|p| p.model == LoadModel::Requests);

@@ -78,6 +78,7 @@ fn of_table(timeline: &Timeline, table: &str, statements: &[&str], at: RunTime) 
         sure: true,
         given,
         lane: names::DB_TABLE_SCANNED,
+        locks: None,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Which look-up has become slow, where nobody counts the rows that a statement steps over.
 //!
-//! Owns the comparison of a statement's time with its own past and with its fellows. A planner that misses an index need
-//! not scan the table: it may walk another index from its end, which no counter of scans shows.
+//! Owns the comparison of a statement's time with its own past and with its fellows, and with the connections that wait for locks. A
+//! planner that misses an index need not scan the table: it may walk another index from its end, which no counter of scans shows.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use timeline::clock::RunTime;
 use timeline::lane::names;
 use timeline::{Span, Timeline};
 
-use super::{LEAST_CALLS, LEAST_SCANNED, LEAST_TIMED, Scan};
+use super::{LEAST_CALLS, LEAST_SCANNED, LEAST_TIMED, Locks, Scan};
 use crate::detectors::database::statement::{self, Filter};
 use crate::stats::{Durations, median};
 use crate::window;
@@ -27,6 +27,8 @@ const GROWTH: f64 = 5.0;
 const OVER_OTHERS: f64 = 3.0;
 /// Other statements with which it can be compared.
 const LEAST_OTHERS: usize = 2;
+/// Share of the connections inside it (Little's law) that wait for locks, from which on its time is theirs.
+const WAITING_SHARE: f64 = 0.5;
 /// Its past: the best block of so many before the window, each so long.
 const BLOCKS: u32 = 15;
 const BLOCK: Duration = Duration::from_secs(4);
@@ -74,8 +76,12 @@ pub(super) fn grown(timeline: &Timeline, at: RunTime) -> Option<Scan> {
         return None;
     }
     let given = window::counted_of(window::about(timeline, names::DB_ROWS, text), span);
+    let sure = scans(timeline, &filter, Span::new(since, at));
+    let inside = most / 1e9 / window::seconds(span);
+    let waiting = window::typical(timeline, names::DB_WAITING, Span::new(since.max(span.start), span.end));
+    let locks = waiting.filter(|n| !sure && *n >= WAITING_SHARE * inside);
     Some(Scan {
-        sure: scans(timeline, &filter, Span::new(since, at)),
+        sure,
         text: text.to_owned(),
         filter,
         span,
@@ -85,6 +91,7 @@ pub(super) fn grown(timeline: &Timeline, at: RunTime) -> Option<Scan> {
         scanned: None,
         given: given.map(|n| n / calls),
         lane: names::DB_TIME,
+        locks: locks.map(|waiting| Locks { waiting, inside }),
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns the choice of the plan: the newest one of the statement. It is evidence of a missing index if its costliest scan is one of the whole
 //! table in which the statement looks up, and that is large. One that does not scan speaks against it only if it was made while the
-//! statement was slow.
+//! statement was slow. Where nothing is left to a filter, it finds its rows by an index.
 
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ const LEAST_COST: f64 = 0.01 * LEAST_SCANNED;
 pub(super) struct Plan {
     /// Does it scan a whole table?
     pub scans: bool,
+    /// Does it find its rows by an index alone? A walk along another index tells them by a filter.
+    pub seeks: bool,
     pub evidence: Evidence,
 }
 
@@ -39,18 +41,24 @@ pub(super) fn of(timeline: &Timeline, scan: &Scan, at: RunTime) -> Option<Plan> 
     if !tells {
         return None;
     }
-    let filter = newest.label("filter").filter(|f| scans && !f.is_empty());
+    let filter = newest.label("filter").filter(|f| !f.is_empty());
+    let seeks = filter.is_none() && last_step(steps).contains("Index");
+    let filter = filter.filter(|_| scans);
     let filter = filter.map_or(String::new(), |f| format!(", where rows are told by {f} alone"));
     let cost = Unit::Count.show(newest.value);
     let text = format!("the server plans it as {steps}{filter} (cost {cost}; estimated, for any value)");
     let span = Span::new(newest.start, at);
-    Some(Plan { scans, evidence: evidence(text, kinds::DB_PLAN, span, newest.value, Unit::Count) })
+    Some(Plan { scans, seeks, evidence: evidence(text, kinds::DB_PLAN, span, newest.value, Unit::Count) })
 }
 
 /// Does the way lead to a scan of a whole table?
 fn is_whole(steps: &str) -> bool {
-    let last = steps.rsplit(" > ").next().unwrap_or(steps);
-    ["Seq Scan", "Parallel Seq Scan"].iter().any(|kind| last.starts_with(kind))
+    ["Seq Scan", "Parallel Seq Scan"].iter().any(|kind| last_step(steps).starts_with(kind))
+}
+
+/// What costs most: the end of the way.
+fn last_step(steps: &str) -> &str {
+    steps.rsplit(" > ").next().unwrap_or(steps)
 }
 
 /// Is the table that is scanned the one in which the statement looks up, as far as both are known, and the scan costly?

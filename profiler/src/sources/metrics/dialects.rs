@@ -2,7 +2,7 @@
 //!
 //! Owns the table. One dialect is what one library writes; where a page speaks two for the same lane, the one that
 //! stands further up here fills it, so that nothing is counted twice. Not in it: what a library fakes or cannot know
-//! (`dotnet_collection_count` counts a collection once more for each younger generation), and what no lane stands for (a wait of which only
+//! (`dotnet_collection_count` counts a collection once more for each younger generation, so only the oldest one's is), and what no lane stands for (a wait of which only
 //! the longest is told: `pgbouncer_pools_client_maxwait`).
 //!
 //! To add a library: a constant with where its names come from, and its line in [`ALL`].
@@ -219,9 +219,10 @@ const GO: &[Rule] = &[
     Rule::durations("go_sql_wait_count", "pool.*.wait").part(Part::Count).member(&["db_name", "db"]),
 ];
 
-/// Semantic conventions 1.37, docs/runtime/go-metrics.md.
+/// Semantic conventions 1.37, docs/runtime/go-metrics.md. `goal` is what the heap may take until its next collection.
 const OTEL_GO: &[Rule] = &[
     Rule::level("go_memory_used", BYTES, names::HEAP_USED).when(&[("go_memory_type", &["other"])]),
+    Rule::level("go_memory_gc_goal", BYTES, names::HEAP_CAPACITY),
     Rule::rate("go_memory_allocated", Unit::BytesPerSecond, names::HEAP_ALLOCATED),
     Rule::pauses("go_memory_gc_pause_duration", kinds::PAUSE_STOP_THE_WORLD),
     Rule::durations("go_schedule_duration", names::LOOP_DELAY),
@@ -250,7 +251,10 @@ const OTEL_DOTNET: &[Rule] = &[
 ];
 
 /// Prometheus.NetStandard/DotNetStats.cs.
-const PROMETHEUS_NET: &[Rule] = &[Rule::level("dotnet_total_memory", BYTES, names::HEAP_USED)];
+const PROMETHEUS_NET: &[Rule] = &[
+    Rule::level("dotnet_total_memory", BYTES, names::HEAP_USED),
+    Rule::collections("dotnet_collection_count", "major").when(&[("generation", &["=2"])]),
+];
 
 const OTEL_POOL: &[&str] = &["db_client_connection_pool_name", "pool_name", "db"];
 
