@@ -419,6 +419,20 @@ pub struct Vars {
     pub env: Vec<(String, String)>,
 }
 
+/// What `dyno run` could be told beside a scenario that is only read here.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Beside {
+    /// Values for its variables.
+    #[command(flatten)]
+    pub vars: Vars,
+    /// Address instead of the scenario's.
+    #[arg(long, value_name = "URL")]
+    pub target: Option<String>,
+    /// HTTP version instead of the scenario's.
+    #[arg(long, value_name = "VERSION", value_parser = ["1.1", "2", "auto"])]
+    pub http: Option<String>,
+}
+
 fn name_and_value(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
@@ -429,9 +443,9 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
 pub struct PlanArgs {
     /// A scenario of the catalogue or a TOML file.
     pub scenario: String,
-    /// Values for its variables.
+    /// What it is read with.
     #[command(flatten)]
-    pub vars: Vars,
+    pub beside: Beside,
     /// The whole plan as JSON.
     #[arg(long)]
     pub json: bool,
@@ -456,9 +470,9 @@ pub enum ScenariosCommand {
         /// Files, or names of the catalogue.
         #[arg(required = true)]
         scenarios: Vec<String>,
-        /// Values for their variables.
+        /// What they are read with: values for their variables, and the like.
         #[command(flatten)]
-        vars: Vars,
+        vars: Beside,
     },
     /// Print the JSON Schema of scenario files, for editors.
     Schema,

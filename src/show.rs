@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use timeline::text::clean_page;
 
-use crate::cli::{PlanArgs, Vars};
+use crate::cli::{Beside, PlanArgs};
 use crate::outcome::{Outcome, UserError};
 use crate::sources::Attach;
 
@@ -31,8 +31,8 @@ pub fn text(name: &str) -> anyhow::Result<Outcome> {
 }
 
 /// `dyno scenarios check FILE...`
-pub fn check(names: &[String], vars: &Vars) -> anyhow::Result<Outcome> {
-    let overrides = overrides(vars);
+pub fn check(names: &[String], beside: &Beside) -> anyhow::Result<Outcome> {
+    let overrides = overrides(beside);
     let mut wrong = Vec::new();
     for name in names {
         let read = scenarios::load(name, &overrides).map_err(anyhow::Error::from);
@@ -51,15 +51,20 @@ pub fn schema() -> anyhow::Result<Outcome> {
 
 /// `dyno plan SCENARIO`
 pub fn plan(args: &PlanArgs) -> anyhow::Result<Outcome> {
-    let plan = scenarios::load(&args.scenario, &overrides(&args.vars)).map_err(UserError::wrong)?;
+    let plan = scenarios::load(&args.scenario, &overrides(&args.beside)).map_err(UserError::wrong)?;
     if args.json {
         return print(&(serde_json::to_string_pretty(&plan.without_secrets())? + "\n"));
     }
     print(&scenarios::describe(&plan))
 }
 
-fn overrides(vars: &Vars) -> scenarios::Overrides {
-    scenarios::Overrides { vars: vars.env.iter().cloned().collect(), ..Default::default() }
+fn overrides(beside: &Beside) -> scenarios::Overrides {
+    scenarios::Overrides {
+        target: beside.target.clone(),
+        http: beside.http.clone(),
+        vars: beside.vars.env.iter().cloned().collect(),
+        ..Default::default()
+    }
 }
 
 /// Prints without panicking when the reader has gone, and without what could do something to a terminal.
@@ -68,4 +73,18 @@ pub fn print(text: &str) -> anyhow::Result<Outcome> {
     out.write_all(clean_page(text).as_bytes())?;
     out.flush()?;
     Ok(Outcome::Pass)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use scenarios::plan::{HttpVersion, Target};
+
+    #[test]
+    fn a_plan_is_read_with_what_is_said_beside_it() {
+        let (target, http) = (Some("http://127.0.0.1:1".to_owned()), Some("2".to_owned()));
+        let said = overrides(&Beside { target, http, ..Beside::default() });
+        let plan = scenarios::load("stampede", &said).unwrap();
+        assert!(matches!(plan.target, Target::Url(_)) && plan.transport.http == HttpVersion::Http2);
+    }
 }

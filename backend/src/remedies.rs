@@ -52,7 +52,7 @@ pub struct Held {
 }
 
 /// More connections or threads than these in each worker are refused: they are a mistake and no advice.
-const MOST: f64 = 1_000.0;
+pub const MOST: f64 = 1_000.0;
 /// More entries than this are more than the shop has.
 const MOST_ENTRIES: f64 = 10_000_000.0;
 

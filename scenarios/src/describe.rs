@@ -119,30 +119,81 @@ fn phases(plan: &RunPlan, out: &mut String) {
     }
 }
 
-/// How often a session does each step, and how long it lives, if answers took no time.
-struct Pace {
-    /// Times per pass before the endless part, by step.
+/// How often a session does each step before it stays in a loop without end, and how long that takes, if answers took no time.
+struct Lead {
+    /// Times, by step.
     once: Vec<f64>,
-    /// Waiting before the endless part, s.
-    lead_s: f64,
-    /// Times per second in the endless part, by step; empty if there is none.
-    endless: Option<Vec<f64>>,
+    /// Waiting, s.
+    waits_s: f64,
 }
 
-fn pace(kind: &SessionKind, steps: usize) -> Pace {
-    let mut pace = Pace { once: vec![0.0; steps], lead_s: 0.0, endless: None };
-    for step in &kind.steps {
-        if let Step::Repeat(r) = step
-            && r.times == Times::UntilEnd
-        {
-            let mut turn = vec![0.0; steps];
-            let waits = turn_s(r, &mut turn);
-            pace.endless = Some(turn.into_iter().map(|n| n / waits).collect());
-            break;
-        }
-        pace.lead_s += walk(step, 1.0, &mut pace.once);
+impl Lead {
+    fn new(steps: usize) -> Self {
+        Self { once: vec![0.0; steps], waits_s: 0.0 }
     }
-    pace
+}
+
+/// What becomes of a session.
+enum Fate {
+    /// It comes to the end of its steps.
+    Ends,
+    /// It stays in a loop without end, and does each step so many times a second.
+    Stays(Vec<f64>),
+    /// It ends or stays, by what is drawn.
+    Either,
+}
+
+/// Follows a session as far as the loop that it does not leave.
+fn follow(steps: &[Step], lead: &mut Lead) -> Fate {
+    for step in steps {
+        let fate = match step {
+            // As if the condition held.
+            Step::If(fork) => follow(&fork.then, lead),
+            // Its first turn does not end.
+            Step::Repeat(r) if r.steps.iter().any(holds) => follow(&r.steps, lead),
+            Step::Repeat(r) if r.times == Times::UntilEnd => {
+                let mut turn = vec![0.0; lead.once.len()];
+                let waits = turn_s(r, &mut turn);
+                Fate::Stays(turn.into_iter().map(|n| n / waits).collect())
+            }
+            Step::Choose(choices) if holds(step) => drawn(choices, lead.once.len()),
+            _ => {
+                lead.waits_s += walk(step, 1.0, &mut lead.once);
+                Fate::Ends
+            }
+        };
+        if !matches!(fate, Fate::Ends) {
+            return fate;
+        }
+    }
+    Fate::Ends
+}
+
+/// Whether a session may stay in this step, if conditions hold.
+fn holds(step: &Step) -> bool {
+    match step {
+        Step::Repeat(r) => r.times == Times::UntilEnd || r.steps.iter().any(holds),
+        Step::If(fork) => fork.then.iter().any(holds),
+        Step::Choose(choices) => choices.iter().flat_map(|c| &c.steps).any(holds),
+        _ => false,
+    }
+}
+
+/// The mean of all courses, where each has a loop without end. Where some have none, the places of those sessions are taken
+/// by others, which draw again: how many have stayed depends on how long that takes.
+fn drawn(choices: &[Choice], steps: usize) -> Fate {
+    let all: f64 = choices.iter().map(|c| f64::from(c.weight)).sum();
+    let mut rates = vec![0.0; steps];
+    for choice in choices {
+        let Fate::Stays(of) = follow(&choice.steps, &mut Lead::new(steps)) else { return Fate::Either };
+        add(&mut rates, of, f64::from(choice.weight) / all);
+    }
+    Fate::Stays(rates)
+}
+
+/// Adds a share of `more` to the rates; what a loop without pauses does not do has no number, and adds nothing.
+fn add(rates: &mut [f64], more: Vec<f64>, share: f64) {
+    rates.iter_mut().zip(more).filter(|(_, n)| *n > 0.0).for_each(|(r, n)| *r += share * n);
 }
 
 /// Counts the steps of `step` done `times` times; gives how long one time takes, s.
@@ -189,29 +240,31 @@ fn turn_s(repeat: &Repeat, counts: &mut [f64]) -> f64 {
     repeat.every.map_or(waits, |every: Dist| mean_s(every).max(waits))
 }
 
-/// Rate of each step in a phase of constant load, per second; infinite where nothing but answers paces it.
-fn rates(plan: &RunPlan, phase: &Phase) -> Option<Vec<f64>> {
+/// Rate of each step in a phase of constant load, per second; infinite where nothing but answers paces it. Or why there is none.
+fn rates(plan: &RunPlan, phase: &Phase) -> Result<Vec<f64>, &'static str> {
     let weights: f64 = plan.sessions.iter().map(|k| f64::from(k.weight)).sum();
     let mut rates = vec![0.0; plan.steps.len()];
     for kind in &plan.sessions {
         let share = f64::from(kind.weight) / weights;
-        let pace = pace(kind, plan.steps.len());
+        let mut lead = Lead::new(plan.steps.len());
+        let fate = follow(&kind.steps, &mut lead);
         let to = phase.model.ends().1;
-        match phase.model.of() {
-            Of::Sessions => {
-                let held = to * share;
-                let per_s =
-                    pace.endless.unwrap_or_else(|| pace.once.iter().map(|n| n / pace.lead_s).collect());
-                rates.iter_mut().zip(per_s).filter(|(_, n)| *n > 0.0).for_each(|(r, n)| *r += held * n);
+        match (phase.model.of(), fate) {
+            (Of::Sessions, Fate::Stays(per_s)) => add(&mut rates, per_s, to * share),
+            (Of::Sessions, Fate::Ends) => {
+                add(&mut rates, lead.once.iter().map(|n| n / lead.waits_s).collect(), to * share);
             }
+            (Of::Sessions, Fate::Either) => {
+                return Err("some sessions stay and others end, so the rate of steps is not known");
+            }
+            (Of::Arrivals | Of::Requests, Fate::Ends) => add(&mut rates, lead.once, to * share),
             // Sessions that stay would add up over the phase; their rate has no single value.
-            Of::Arrivals if pace.endless.is_some() => return None,
-            Of::Arrivals | Of::Requests => {
-                rates.iter_mut().zip(pace.once).for_each(|(r, n)| *r += to * share * n);
+            (Of::Arrivals | Of::Requests, _) => {
+                return Err("sessions stay, so the rate of steps grows with every arrival");
             }
         }
     }
-    Some(rates)
+    Ok(rates)
 }
 
 fn expected(plan: &RunPlan, out: &mut String) {
@@ -225,12 +278,12 @@ fn expected(plan: &RunPlan, out: &mut String) {
             let all = phase.model.starts(phase.length_ns);
             *out += &format!("  phase {}: {all:.0} starts in all\n", phase.name);
         }
-        let Some(rates) = rates(plan, phase) else {
-            *out += &format!(
-                "  phase {}: sessions stay, so the rate of steps grows with every arrival\n",
-                phase.name
-            );
-            continue;
+        let rates = match rates(plan, phase) {
+            Ok(rates) => rates,
+            Err(why) => {
+                *out += &format!("  phase {}: {why}\n", phase.name);
+                continue;
+            }
         };
         let sum: f64 = rates.iter().sum();
         if !sum.is_finite() {

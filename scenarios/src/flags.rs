@@ -5,11 +5,9 @@
 
 use crate::mistake::{ScenarioError, Wrong, quoted};
 use crate::parse::option_gates;
-use crate::plan::{Leg, Model, Of, Phase, Rules, RunPlan, Shape, Turns};
+use crate::plan::{Leg, MAX_SESSIONS, Model, Of, Phase, Rules, RunPlan, Shape, Turns};
 use crate::text::quantity::{self, show_duration};
 
-/// Most sessions at once, as of any phase.
-const MAX_SESSIONS: u64 = 10_000_000;
 /// Most passes that can be asked for.
 const MAX_ITERATIONS: u64 = 1_000_000_000_000;
 /// Most stages.

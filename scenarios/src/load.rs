@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::{Dist, Model, SessionKind, Step, Times};
 
+/// Most sessions at once: the engine numbers a session by its place and tells 2^20 - 1 of them apart, five times what one machine
+/// has been seen to hold.
+pub const MAX_SESSIONS: u64 = (1 << 20) - 1;
+
 /// What a model's numbers count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Of {

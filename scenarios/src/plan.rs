@@ -19,7 +19,7 @@ use timeline::cache::CacheSettings;
 use timeline::fault::FaultOrder;
 use timeline::metric::Mapping;
 
-pub use crate::load::{Leg, Of, Rules, Shape, Timer, Turns};
+pub use crate::load::{Leg, MAX_SESSIONS, Of, Rules, Shape, Timer, Turns};
 pub use answer::{Capture, Check, Compare, JsonTest, Judgement, Pick, Save, TextTest};
 pub use assets::{Algorithm, Assets, File, Signer};
 pub use body::{Body, Content, Field, Filler, Generated, Known, Rendered};

@@ -9,8 +9,8 @@ use crate::plan::{
     Of, Part, Repeat, Request, RequestOptions, RunPlan, SessionKind, Step, StepId, Target, Template, Timer,
     Times, Transport,
 };
-use crate::text::address;
 use crate::text::template::{self, Scope};
+use crate::text::{address, json};
 
 /// Methods that a quick run can use.
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
@@ -125,7 +125,8 @@ fn request(quick: &Quick, path: &str, wrong: &mut Vec<Wrong>) -> Request {
         let guessed =
             if text.trim_start().starts_with(['{', '[']) { "application/json" } else { "text/plain" };
         let template = hole_template(text).map_err(|all| note(all, "--body")).unwrap_or_default();
-        (kind.unwrap_or(guessed).to_owned(), template.into())
+        let kind = kind.unwrap_or(guessed);
+        (kind.to_owned(), json::of_type(kind, template).into())
     });
     Request {
         id: StepId(0),

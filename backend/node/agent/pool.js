@@ -42,7 +42,7 @@ export class PoolMeter {
     this.#open -= 1;
   }
 
-  /** Somebody asks for a place. Call one of the two results, once. */
+  /** Somebody asks for a place. Call one of the results, once. */
   beginWait() {
     const since = mono();
     this.#waiters += 1;
@@ -51,6 +51,8 @@ export class PoolMeter {
       this.#wait.record(mono() - since);
     };
     return {
+      /** No place could be made; nobody's patience has ended. */
+      failed: over,
       timedOut: () => {
         over();
         this.#counts.timeouts += 1;

@@ -6,16 +6,16 @@
  * faults and their cures.
  */
 import { unixMs } from '../clock.js';
+import { Refusal } from '../http/refusal.js';
 import { MemoryCache } from './memory.js';
 import { drawsTheLot } from './xfetch.js';
 
+/** What the keys of all entries begin with; the product's number follows. */
+export const ENTRIES = 'product:';
 /** What is kept of a product that does not exist. */
 const ABSENT = { absent: true };
 /** Who waits for another's load looks again after this and as long again at most, ms: a load takes many times as long. */
 const LOOK_AGAIN_MS = 10;
-
-/** Somebody else's load did not come to an end in time. */
-export class CacheBusy extends Error {}
 
 /** @typedef {{ value: object, expiresMs: number, loadMs: number }} Entry `expiresMs` since 1970: workers share it */
 
@@ -63,7 +63,7 @@ export class ProductCache {
 
   /** The detail of product `id`; undefined when there is none. */
   async get(id) {
-    const found = await this.#get(`product:${id}`, id);
+    const found = await this.#get(ENTRIES + id, id);
     return found.absent ? undefined : found;
   }
 
@@ -90,16 +90,17 @@ export class ProductCache {
     return load();
   }
 
-  /** Product `id` was changed: what is kept of it must not stay as it was. */
+  /** Product `id` was changed: what is kept of it must not stay as it was. The change is done by now, so a load that fails only drops it. */
   async changed(id) {
-    const key = `product:${id}`;
-    if (this.#how.mode === 'write-through') await this.#load(key, id);
-    else await this.#entries.drop(key);
+    const key = ENTRIES + id;
+    const drop = () => this.#entries.drop(key);
+    if (this.#how.mode === 'write-through') await this.#load(key, id).catch(drop);
+    else await drop();
   }
 
   /** Another worker has changed product `id`. A cache that all share it has seen to itself. */
   async changedElsewhere(id) {
-    if (!this.#entries.isShared) await this.#entries.drop(`product:${id}`);
+    if (!this.#entries.isShared) await this.#entries.drop(ENTRIES + id);
   }
 
   async clear() {
@@ -132,7 +133,7 @@ export class ProductCache {
 
   /**
    * Over all workers one loads; the others look again until it is there, or the lock is free. When the server does not answer there is
-   * no lock to be had, and the shop goes on without.
+   * no lock to be had, and the shop goes on without. Who waits in vain is refused.
    */
   async #underLock(key, id) {
     for (const until = performance.now() + this.#settings.poolPatienceMs; performance.now() < until; ) {
@@ -145,7 +146,7 @@ export class ProductCache {
       this.#meter.count('coalesced');
       return entry.value;
     }
-    throw new CacheBusy();
+    throw new Refusal(503, 'the cache is busy, try again');
   }
 
   async #asHolder(key, id, held) {

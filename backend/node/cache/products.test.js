@@ -9,7 +9,7 @@ import { MemoryCache } from './memory.js';
 import { ProductCache } from './products.js';
 import { CACHE } from './settings.js';
 
-function make(how) {
+function make(how, entries = new MemoryCache(1_000, { evicted() {}, expired() {}, removed() {} }), settings = SHOP) {
   const made = { loads: 0, isAway: false, told: [] };
   const read = async (id) => {
     made.loads += 1;
@@ -18,10 +18,9 @@ function make(how) {
     await new Promise((resolve) => setTimeout(resolve, 30));
     return { id };
   };
-  const nobody = { evicted() {}, expired() {}, removed() {} };
   const faults = new Faults(OF_SHOP, (_, what, at) => made.told.push({ what, at }));
   const meter = new CacheMeter(new Lanes('shop-0'), 'products');
-  made.products = new ProductCache(new MemoryCache(1_000, nobody), SHOP, { ...CACHE, ...how }, faults, meter, read);
+  made.products = new ProductCache(entries, settings, { ...CACHE, ...how }, faults, meter, read);
   made.avalanche = faults.avalanche;
   return made;
 }
@@ -35,6 +34,24 @@ test('an early refresh that fails refuses nobody: the entry is still good', asyn
   assert.deepEqual(await made.products.get(7), { id: 7 });
   assert.equal(made.loads, 2, 'it was tried');
   await assert.rejects(made.products.get(8), /busy/, 'one that is not there');
+});
+
+test('who waits in vain for the load of another is told to try again', async () => {
+  const held = { isShared: true, size: 0, get: async () => undefined, lock: async () => ({ held: undefined }) };
+  const made = make({ protection: 'lock' }, held, { ...SHOP, poolPatienceMs: 50 });
+  await assert.rejects(made.products.get(7), { status: 503, message: /busy, try again/ });
+  assert.equal(made.loads, 0);
+});
+
+test('written through: when the reload fails the old entry goes all the same', async () => {
+  const made = make({ mode: 'write-through', 'ttl-ms': 60_000 });
+  await made.products.get(7);
+  made.isAway = true;
+  await made.products.changed(7);
+  assert.equal(made.loads, 2, 'it was tried');
+  made.isAway = false;
+  assert.deepEqual(await made.products.get(7), { id: 7 });
+  assert.equal(made.loads, 3, 'nothing was kept');
 });
 
 test('avalanche: all that is there expires at one instant, and that is the onset', async () => {

@@ -8,6 +8,7 @@ import { Redis } from 'ioredis';
 import { unixMs } from '../clock.js';
 import { BoundedMap } from './bounded-map.js';
 import { Locks } from './lock.js';
+import { ENTRIES } from './products.js';
 
 /** Keys looked at in one step of emptying. */
 const STEP = 500;
@@ -93,8 +94,9 @@ export class RedisCache {
     this.#watch.removed(gone ?? 0);
   }
 
+  /** Forgets all entries. Locks stay, and their numbers: if those began anew, what an earlier holder writes late would shut out all after it. */
   async clear() {
-    this.#watch.removed(await unlinkAll(this.#redis, this.#prefix));
+    this.#watch.removed(await unlinkAll(this.#redis, this.#prefix + ENTRIES));
     this.#keys.clear();
   }
 

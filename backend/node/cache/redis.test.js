@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Redis } from 'ioredis';
 import { startRedis } from '../testing/servers.js';
+import { waitFor } from '../testing/shop.js';
 import { RedisCache, sweep } from './redis.js';
 
 test('two shops on one server know nothing of each other, and each is swept by itself', async (t) => {
@@ -32,4 +33,23 @@ test('two shops on one server know nothing of each other, and each is swept by i
   await other.set('product:7', entry);
   await sweep(url, 'one:');
   assert.deepEqual(await redis.keys('*'), ['other:product:7']);
+});
+
+test('emptying leaves a lock to its holder, and numbers go on', async (t) => {
+  const { url, stop } = await startRedis();
+  t.after(stop);
+  const removed = [];
+  const cache = new RedisCache(url, 'one:', 1_000, { evicted() {}, removed: (n) => removed.push(n) });
+  t.after(() => cache.end());
+  const entry = (id) => ({ value: { id }, loadMs: 1, expiresMs: Date.now() + 60_000 });
+  await cache.set('product:8', entry(8));
+  const first = await cache.lock('product:7', 200);
+  await cache.clear();
+  assert.deepEqual([removed, await cache.get('product:8')], [[1], undefined]);
+  assert.equal((await cache.lock('product:7', 200)).held, undefined, 'it is held');
+  let second;
+  await waitFor(async () => (second = (await cache.lock('product:7', 60_000)).held));
+  await second.write(entry(9));
+  await first.held.write(entry(7));
+  assert.deepEqual((await cache.get('product:7')).value, { id: 9 }, 'who is late is fenced off');
 });

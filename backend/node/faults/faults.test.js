@@ -236,6 +236,21 @@ test('prototype-pollution: the cure refuses what reaches all objects, the fault 
   assert.deepEqual(told, ['armed', 'onset', 'ended']);
 });
 
+test('prototype-pollution: what is overwritten has an onset, too, and is put back', () => {
+  const members = () => Object.getOwnPropertyDescriptors(Object.prototype);
+  const before = members();
+  const { on, told } = make(PrototypePollution);
+  on.merge({}, { mild: true });
+  assert.deepEqual(told, ['armed'], 'nothing has reached all objects yet');
+  // `get` is what a descriptor is asked for, too.
+  on.merge({}, JSON.parse('{"__proto__":{"toString":"x","hasOwnProperty":1,"get":2}}'));
+  const spoiled = {}.toString;
+  on.end();
+  assert.deepEqual([spoiled, told], ['x', ['armed', 'onset', 'ended']]);
+  assert.deepEqual(members(), before);
+  assert.equal(`${{}}`, '[object Object]');
+});
+
 /** Soft and hard limit of this process's descriptors. */
 function limits() {
   return /^Max open files +(\d+) +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')).slice(1).map(Number);

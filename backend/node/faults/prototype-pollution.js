@@ -2,7 +2,8 @@
  * Prototype pollution, and its defence: how a customer's wishes are merged into those that are kept.
  *
  * The fault merges whatever fields come, so `__proto__` reaches what all objects share, and every customer suddenly has a field that
- * one of them sent. The cure refuses such names. Tests switch it (`POST /v1/faults`); there is no lane in which it could be seen.
+ * one of them sent, or misses a method that one of them has overwritten; both are undone at its end. The cure refuses such names. Tests
+ * switch it (`POST /v1/faults`); there is no lane in which it could be seen.
  */
 import { Refusal } from '../http/refusal.js';
 import { Fault } from './fault.js';
@@ -14,24 +15,33 @@ const DEEPEST = 8;
 export class PrototypePollution extends Fault {
   static kind = 'prototype-pollution';
 
+  /** What all objects shared before: each member's descriptor, by its name. */
   #before;
 
   begin() {
-    this.#before = new Set(Object.getOwnPropertyNames(Object.prototype));
+    this.#before = new Map(Object.entries(Object.getOwnPropertyDescriptors(Object.prototype)));
   }
 
   finish() {
+    // The new ones first: a field called `get` would be taken for one of every descriptor.
     for (const name of Object.getOwnPropertyNames(Object.prototype)) {
       if (!this.#before.has(name)) delete Object.prototype[name];
     }
+    for (const [name, descriptor] of this.#before) Object.defineProperty(Object.prototype, name, descriptor);
   }
 
   /** Merges `wishes` into `kept`. */
   merge(kept, wishes) {
     if (!this.on) return mergeSafely(kept, wishes, 1);
     mergeAnything(kept, wishes, 1);
-    if (Object.getOwnPropertyNames(Object.prototype).some((name) => !this.#before.has(name))) this.tookEffect();
+    if (this.#reachedAll()) this.tookEffect();
     return kept;
+  }
+
+  /** Have all objects a member that is new, or another one than before? */
+  #reachedAll() {
+    const members = Object.entries(Object.getOwnPropertyDescriptors(Object.prototype));
+    return members.some(([name, { value }]) => !this.#before.has(name) || this.#before.get(name).value !== value);
   }
 }
 

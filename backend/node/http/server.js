@@ -51,12 +51,32 @@ async function answer(routes, during, request, response) {
 /** How many HTTP connections are open; one that has become a WebSocket is none any more. */
 export function openConnections(server) {
   const open = new Set();
+  function gone() {
+    open.delete(this);
+  }
   server.on('connection', (socket) => {
     open.add(socket);
-    socket.once('close', () => open.delete(socket));
+    socket.once('close', gone);
   });
-  server.on('upgrade', (_, socket) => open.delete(socket));
+  server.on('upgrade', (_, socket) => {
+    open.delete(socket);
+    socket.off('close', gone);
+  });
   return () => open.size;
+}
+
+/**
+ * Takes up a request that offers an upgrade as if it had offered none, and goes on with its connection. Node.js hands over every such request,
+ * whatever is offered, without its body; so the server gets its bytes once more, but for the offer. Deno and Bun cannot do so.
+ */
+export function declineUpgrade(server, request, socket, head) {
+  const { method, url, httpVersion, rawHeaders } = request;
+  const lines = [`${method} ${url} HTTP/${httpVersion}`];
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    if (rawHeaders[at].toLowerCase() !== 'upgrade') lines.push(`${rawHeaders[at]}: ${rawHeaders[at + 1]}`);
+  }
+  socket.unshift(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), head]));
+  server.emit('connection', socket);
 }
 
 /** What is no HTTP is answered with 400 where that is possible. */

@@ -7,6 +7,7 @@
 import { WebSocketServer } from 'ws';
 import { unixMs } from '../clock.js';
 import { Refusal } from '../http/refusal.js';
+import { declineUpgrade } from '../http/server.js';
 import { PRODUCTS } from '../store/seed.js';
 import { clean } from '../text.js';
 import { MAX_WATCHED } from './feed.js';
@@ -19,13 +20,15 @@ const MAX_ID = 128;
 const MAX_ERROR = 300;
 
 /**
- * Takes upgrades of `server`.
+ * Takes the upgrades of `server` that are for the feed. Any other is an offer that need not be taken (`Upgrade: h2c`, which many clients send along):
+ * such a request is answered like all others, on Deno and Bun with 404.
  * @param {import('node:http').Server} server
  * @param {import('./index.js').Shop} shop
  */
 export function serveWebSockets(server, shop) {
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE, perMessageDeflate: false, clientTracking: false });
   server.on('upgrade', async (request, socket, head) => {
+    if (!isForFeed(request) && !process.versions.deno && !process.versions.bun) return declineUpgrade(server, request, socket, head);
     // Until it is a WebSocket nobody else listens, and a reset must not end the process.
     socket.on('error', () => {});
     try {
@@ -45,11 +48,14 @@ export function webSocketRoutes() {
   return [{ method: 'GET', template: '/ws', handle }];
 }
 
+function isForFeed({ url, headers }) {
+  return url.split('?', 1)[0] === '/ws' && headers.upgrade?.toLowerCase() === 'websocket';
+}
+
 /** The feed is open to everybody; a token that is given must be of a session. */
 async function admit(shop, request) {
-  const url = new URL(request.url, 'http://shop');
-  if (url.pathname !== '/ws') throw Refusal.notFound('there is no such route');
-  const token = url.searchParams.get('token');
+  if (!isForFeed(request)) throw Refusal.notFound('there is no such route');
+  const token = new URLSearchParams(request.url.split('?')[1]).get('token');
   if (token !== null) await shop.sessions.find(token);
 }
 

@@ -105,9 +105,13 @@ export class Database {
     try {
       connection = await this.faults.connectPerRequest.connection(this.#driver, this.#pool, this.meter);
     } catch (e) {
-      waiting.timedOut();
       visited();
-      throw ofPatience(e) ? new Refusal(503, 'the database is busy, try again') : e;
+      if (!ofPatience(e)) {
+        waiting.failed();
+        throw e;
+      }
+      waiting.timedOut();
+      throw new Refusal(503, 'the database is busy, try again');
     }
     const held = waiting.acquired();
     let out = true;

@@ -10,7 +10,7 @@ import { waitFor } from '../testing/shop.js';
 import { Database } from './database.js';
 
 /** A database whose connections answer at once, and what was seen of it. */
-function make() {
+function make(settings = SHOP) {
   const seen = { open: 0, ran: [], told: [], isFull: false };
   const open = async () => {
     if (seen.isFull) throw new Error('too many clients');
@@ -23,8 +23,8 @@ function make() {
   };
   const lanes = new Lanes('shop-0');
   const faults = new Faults(OF_SHOP, (fault, what) => seen.told.push(`${fault} ${what}`));
-  const meter = new PoolMeter(lanes, 'db', SHOP.poolCapacity);
-  const database = new Database({ kind: 'sqlite', open, end: async () => {} }, SHOP, meter, new DatabaseMeter(lanes), faults);
+  const meter = new PoolMeter(lanes, 'db', settings.poolCapacity);
+  const database = new Database({ kind: 'sqlite', open, end: async () => {} }, settings, meter, new DatabaseMeter(lanes), faults);
   return { seen, lanes, shop: { first: true, database, faults } };
 }
 
@@ -48,6 +48,27 @@ test('of two sizes of the pool the newest holds, and at its end the other one ag
   assert.equal(database.capacity, 3, 'ordered anew');
   small.end(undefined, shop);
   assert.equal(database.capacity, SHOP.poolCapacity);
+});
+
+test('whoever the server does not let in has not given up waiting', async () => {
+  const { seen, lanes, shop } = make({ ...SHOP, poolCapacity: 1, poolPatienceMs: 30 });
+  const { database } = shop;
+  const told = () => {
+    const tick = { elapsed: 1e9, values: [], histograms: [] };
+    lanes.read(tick);
+    const values = tick.values.map(([at, value]) => [lanes.specs[at].name, value]);
+    const { 'pool.db.timeouts': timeouts, 'pool.db.waiters': waiters } = Object.fromEntries(values);
+    return { timeouts, waiters };
+  };
+  told();
+  seen.isFull = true;
+  await assert.rejects(database.run('SELECT 1'), /too many clients/);
+  assert.deepEqual(told(), { timeouts: 0, waiters: 0 });
+  seen.isFull = false;
+  const held = await database.checkout();
+  await assert.rejects(database.checkout(), { status: 503 });
+  assert.deepEqual(told(), { timeouts: 1, waiters: 0 });
+  held.release();
 });
 
 test('missing-index: the switch is told to no meter, and the index is as the switch says in the end', async (t) => {

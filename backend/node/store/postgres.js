@@ -14,6 +14,8 @@ const SCHEMA = 'dyno_shop_node';
 const LOCK = 0x64796e6f;
 /** A server that is there answers at once on loopback; one across a network within this, ms. */
 const CONNECT_PATIENCE_MS = 5_000;
+/** From try to try to take the lock again, ms: a server that is started again is found before somebody starts another shop. */
+const RETAKE_MS = 100;
 
 /** From look to look whether somebody still waits, ms. */
 const LOOK_MS = 20;
@@ -35,17 +37,50 @@ function config(url) {
  * @param {{ historyRows: number }} content
  */
 export async function claim(url, content) {
-  const client = await connect(url);
-  const { rows } = await client.query('SELECT pg_try_advisory_lock($1) AS mine', [LOCK]);
-  if (!rows[0].mine) {
-    await client.end();
-    throw new Error('another shop uses this database: end it first, or name another database in DYNO_DATABASE_URL');
-  }
+  const client = await locked(url);
+  if (!client) throw new Error('another shop uses this database: end it first, or name another database in DYNO_DATABASE_URL');
   await client.query(`DROP SCHEMA IF EXISTS ${SCHEMA} CASCADE`);
   await client.query(`CREATE SCHEMA ${SCHEMA}`);
   await wrap(client).transact('createServer', content);
   await client.query('ANALYZE');
-  return () => client.end().catch(() => {});
+  return hold(url, client);
+}
+
+/** A connection that has the lock; undefined while somebody else has it. */
+async function locked(url) {
+  const client = await connect(url);
+  let mine = false;
+  try {
+    ({ mine } = (await client.query('SELECT pg_try_advisory_lock($1) AS mine', [LOCK])).rows[0]);
+  } finally {
+    if (!mine) await client.end().catch(() => {});
+  }
+  return mine ? client : undefined;
+}
+
+/**
+ * Holds the lock until the result is called. It goes with its connection, as when the server is started again; another connection takes it
+ * then, or the next shop that starts would drop the schema of this one.
+ */
+function hold(url, client) {
+  let released = false;
+  const watch = () => client.once('end', () => void retake());
+  const retake = async () => {
+    while (!released) {
+      const next = await locked(url).catch(() => undefined);
+      if (next) {
+        client = next;
+        if (released) return client.end().catch(() => {});
+        return watch();
+      }
+      await new Promise((resolve) => setTimeout(resolve, RETAKE_MS));
+    }
+  };
+  watch();
+  return async () => {
+    released = true;
+    await client.end().catch(() => {});
+  };
 }
 
 async function connect(url) {

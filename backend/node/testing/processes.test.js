@@ -1,12 +1,12 @@
 /** Supervisor and workers: faults at work, control, reload, killed workers, and the end. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import { after, before, test } from 'node:test';
 import pg from 'pg';
-import { startPostgres } from './servers.js';
+import { privateFolder, startPostgres } from './servers.js';
 import { RunningShop, TOKEN, ask, waitFor } from './shop.js';
 
 let postgres;
@@ -424,9 +424,27 @@ test('a shop begins with as many past orders as it is told, and kill -9 of its s
   assert.equal(postgres.ask('SELECT (SELECT count(*) FROM dyno_shop_node.purchase), count(*) FROM dyno_shop_node.purchase_line', url), '500|500');
   const { json } = await second.order('GET', '/v1/instances');
   second.child.kill('SIGKILL');
-  const alive = (pid) => existsSync(`/proc/${pid}/stat`) && !/\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
-  await waitFor(() => json.instances.every(({ pid }) => !alive(pid)));
+  await waitFor(() => json.instances.every(({ pid }) => !isAlive(pid)));
 });
+
+test('kill -9 of the supervisor leaves nobody behind whose offload threads are blocked', async (t) => {
+  const { url } = await own('blocked');
+  // Who is killed leaves its pipe.
+  const folder = privateFolder();
+  const blocked = await RunningShop.start({ env: { DYNO_DATABASE_URL: url, TMPDIR: folder }, more: ['--rows', '1000'] });
+  const { json } = await blocked.order('GET', '/v1/instances');
+  t.after(() => json.instances.filter(({ pid }) => isAlive(pid)).forEach(({ pid }) => process.kill(pid, 'SIGKILL')));
+  t.after(() => blocked.child.kill('SIGKILL'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  await blocked.order('POST', '/v1/faults', { name: 'offload-saturated', for_ms: 60_000 });
+  await waitFor(async () => (await blocked.truth()).filter((l) => l.endsWith(' onset')).length === 2);
+  blocked.child.kill('SIGKILL');
+  await waitFor(() => json.instances.every(({ pid }) => !isAlive(pid)), 10_000);
+});
+
+function isAlive(pid) {
+  return existsSync(`/proc/${pid}/stat`) && !/\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+}
 
 /** Another database of the same server, for a shop beside the first. */
 async function own(name) {

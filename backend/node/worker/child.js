@@ -50,8 +50,14 @@ export function obey(orders) {
   process.on('disconnect', () => process.exit(0));
   // Deno does not always tell of it: a process that another one has adopted has been left behind.
   const supervisor = process.ppid;
+  const isAdopted = () => process.ppid !== supervisor;
   setInterval(() => {
-    if (process.ppid !== supervisor) process.exit(0);
+    if (isAdopted()) process.exit(0);
   }, ADOPTED_MS).unref();
+  // Node.js waits for the offload threads at its end, and one that is blocked may never come back. With a supervisor it is that which kills;
+  // without, nobody else would. At the exit, because cluster's own listener of `disconnect` comes first.
+  process.on('exit', () => {
+    if (!process.connected || isAdopted()) process.kill(process.pid, 'SIGKILL');
+  });
   tell({ hello: true });
 }

@@ -15,7 +15,8 @@ use crate::cache::chores::Chore;
 use crate::cache::jitter;
 use crate::settings::CacheSettings;
 
-/// What is in the cache already gets its end from the cache's keeper; what comes gets it when it is loaded.
+/// What is in the cache already gets its end from the cache's keeper; what comes gets it when it is loaded. Entries keep
+/// their end when the fault ends: those that are there expire together once more, up to a period later.
 pub const LEVER: Lever = Lever::new(
     FaultKind::Avalanche,
     |shop, order| shop.products.chores.give(Chore::ExpireAt(next_instant(order))),

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use timeline::fault::FaultKind;
 use tokio::task::yield_now;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::{Faults, Lever, whole};
 use crate::shop::ranking::Ranking;
@@ -27,7 +28,7 @@ const REST: Duration = Duration::from_secs(1);
 /// Rebuilds the ranking again and again. Dropping it leaves a rebuild half done, and the next one goes on there.
 pub async fn keep(ranking: &Ranking, faults: &Faults) {
     let switch = &faults[FaultKind::StarvedPoll];
-    let mut rest = tokio::time::interval(REST);
+    let mut rest = rests();
     loop {
         rest.tick().await;
         while let Some(order) = switch.order() {
@@ -42,6 +43,13 @@ pub async fn keep(ranking: &Ranking, faults: &Faults) {
             yield_now().await;
         }
     }
+}
+
+/// The cure's rests. Those that the fault left out are not made up for: rebuilds without a rest are the fault.
+fn rests() -> Interval {
+    let mut rests = interval(REST);
+    rests.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    rests
 }
 
 /// The fault: back into the queue at once.
@@ -97,5 +105,15 @@ mod tests {
         let fault = turns_for_a_byte(ahead_of_input).await;
         let cure = turns_for_a_byte(yield_now).await;
         assert!(fault > 5.0 * cure, "fault {fault}, cure {cure} turns for a byte");
+    }
+
+    #[tokio::test]
+    async fn after_the_fault_the_cure_rests_before_each_rebuild() {
+        let mut rests = rests();
+        rests.tick().await;
+        // As long as a fault that left out two of them.
+        std::thread::sleep(2 * REST + REST / 10);
+        rests.tick().await;
+        assert!(tokio::time::timeout(REST / 2, rests.tick()).await.is_err(), "no rest is made up for");
     }
 }

@@ -109,6 +109,8 @@ impl Door {
         }
         let others = all.split_off(1);
         let own = all.pop().ok_or_else(|| io::Error::other("there is no socket"))?;
+        // The socket outlives its workers: the one before may have died while its queue was short.
+        set_queue(&own, BACKLOG)?;
         shop.agent.watch_listener(&own);
         Ok(Self { own, others, way: shop.entrance.way.subscribe(), shop, queue: BACKLOG })
     }
@@ -148,8 +150,7 @@ impl http::Entrance for Door {
         loop {
             let way = *self.way.borrow_and_update();
             if way.queue != self.queue {
-                // Whoever waits already stays.
-                rustix::net::listen(&self.own, i32::try_from(way.queue).unwrap_or(i32::MAX))?;
+                set_queue(&self.own, way.queue)?;
                 self.queue = way.queue;
             }
             let mut changed = self.way.clone();
@@ -165,6 +166,11 @@ impl http::Entrance for Door {
         let banned = accept_overflow::is_banned(&self.shop, self.queue(), address).await;
         (!banned).then(|| Guest::new(&self.shop.entrance.connections))
     }
+}
+
+/// So many connections may wait in `socket` from now on. Whoever waits already stays.
+fn set_queue(socket: &TcpListener, most: u32) -> io::Result<()> {
+    Ok(rustix::net::listen(socket, i32::try_from(most).unwrap_or(i32::MAX))?)
 }
 
 /// A connection that is open; dropping it counts it out.

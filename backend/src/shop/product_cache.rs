@@ -143,16 +143,17 @@ impl ProductCache {
         }
     }
 
-    /// A product was changed. What is kept of it must not stay as it was.
-    pub async fn changed(&self, id: u32) -> Result<(), LoadError> {
+    /// A product was changed. What is kept of it must not stay as it was: an entry that cannot be loaded anew goes.
+    pub async fn changed(&self, id: u32) {
         match self.settings().mode {
             CacheMode::CacheAside => self.store.remove(id).await,
             CacheMode::WriteThrough => {
                 self.store.outdate(id).await;
-                self.load_and_keep(id).await?;
+                if self.load_and_keep(id).await.is_err() {
+                    self.store.remove(id).await;
+                }
             }
         }
-        Ok(())
     }
 
     /// Another worker has changed a product. What they share has been seen to; what is in this worker goes.
@@ -323,4 +324,31 @@ fn is_early(entry: &Entry, beta: f64) -> bool {
     // From (0, 1], since the logarithm of 0 is none.
     let uniform = 1.0 - rand::rng().random::<f64>();
     xfetch::draws_the_lot(entry.left_ms() as f64, entry.load_ms, beta, uniform)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::faults::testing::armed;
+    use crate::store::{Meters, Place};
+
+    #[tokio::test]
+    async fn an_entry_that_cannot_be_loaded_anew_after_a_change_goes() {
+        let agent = Agent::builder("shop").token("t").start().unwrap();
+        let (faults, _truth) = armed(&[]);
+        let settings = ShopSettings {
+            cache: CacheSettings { mode: CacheMode::WriteThrough, ..CacheSettings::default() },
+            ..ShopSettings::default()
+        };
+        let meters = Meters { pool: agent.pool("db", 1), database: agent.database() };
+        let place = Place::Sqlite { file: "/there/is/no/such/folder".into() };
+        let database = Arc::new(Database::new(place, &settings, meters, faults.clone()));
+        let opened = ProductCache::open(&agent, &CachePlace::Memory, database, faults, &settings).await;
+        let (cache, _chores) = opened.unwrap();
+        let entry = Entry { value: None, expires_ms: unix_ms() + 600_000, load_ms: 1.0 };
+        cache.store.put(7, 0, entry).await;
+        assert!(cache.store.get(7).await.is_some());
+        cache.changed(7).await;
+        assert!(cache.store.get(7).await.is_none());
+    }
 }

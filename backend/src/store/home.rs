@@ -5,10 +5,14 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::SinkExt;
 use rusqlite::{Connection, params_from_iter};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
@@ -23,6 +27,10 @@ use crate::places::DatabaseUrl;
 const PREFIX: &str = "dyno_shop_";
 /// Rows are sent to PostgreSQL in pieces of about this many bytes.
 const PIECE: usize = 64 * 1024;
+/// Says that somebody lives in the schema of this name, for as long as the connection lives.
+const LOCK: &str = "SELECT pg_advisory_lock(hashtextextended($1, 0))";
+/// From try to try to have a lost lock back: short, because whoever starts meanwhile finds nobody at home.
+const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
 /// What is to be made.
 pub struct Plan {
@@ -39,7 +47,7 @@ pub struct Plan {
 pub enum Home {
     /// Removed with all its content when dropped.
     Folder(DatabaseFolder),
-    /// A schema, and the connection whose lock says that somebody lives there.
+    /// A schema, and the lock that says that somebody lives there.
     Schema(Box<Schema>),
 }
 
@@ -47,9 +55,13 @@ pub enum Home {
 pub struct Schema {
     url: String,
     name: String,
-    keeper: Client,
-    _driver: JoinSet<()>,
+    /// The task that keeps the lock. It gives the connection that has it back when it is told to leave.
+    keeping: JoinSet<Option<Keeper>>,
+    leaving: Arc<Notify>,
 }
+
+/// A connection that has the lock, and its driver, which ends with it.
+type Keeper = (Client, JoinSet<()>);
 
 /// Makes the home of `plan` and fills it.
 ///
@@ -90,12 +102,57 @@ impl Home {
 
     /// Clears it away.
     pub async fn leave(self) {
-        if let Self::Schema(schema) = self
-            && let Err(e) = schema.keeper.batch_execute(&drop_schema(&schema.name)).await
+        if let Self::Schema(mut schema) = self
+            && let Err(e) = schema.clear().await
         {
-            eprintln!("backend: schema {} is left behind: {}", schema.name, StoreError::from(e));
+            eprintln!("backend: schema {} is left behind: {e}", schema.name);
         }
     }
+}
+
+impl Schema {
+    /// Drops it over the connection that has the lock, or over a new one when that is lost.
+    async fn clear(&mut self) -> Result<(), StoreError> {
+        self.leaving.notify_one();
+        let kept = self.keeping.join_next().await.and_then(Result::ok).flatten();
+        let (client, _driver) = match kept.filter(|(client, _)| !client.is_closed()) {
+            Some(kept) => kept,
+            None => postgres::connect(&self.url, None).await?,
+        };
+        Ok(client.batch_execute(&drop_schema(&self.name)).await?)
+    }
+}
+
+/// Keeps the lock of schema `name` until it is told to leave, and gives the connection that has it then. A server that is
+/// started again ends all connections, and anybody may end an idle one: the lock goes with it, and is taken again.
+async fn keep_lock(mut keeper: Keeper, url: String, name: String, leaving: Arc<Notify>) -> Option<Keeper> {
+    let mut told = pin!(leaving.notified());
+    loop {
+        tokio::select! {
+            () = &mut told => return Some(keeper),
+            _ = keeper.1.join_next() => {}
+        }
+        keeper = tokio::select! {
+            () = &mut told => return None,
+            again = lock_again(&url, &name) => again,
+        };
+    }
+}
+
+/// Tries until it has the lock. That the server is away or full is said by those who have work for it.
+async fn lock_again(url: &str, name: &str) -> Keeper {
+    loop {
+        if let Ok(keeper) = lock(url, name).await {
+            return keeper;
+        }
+        tokio::time::sleep(BETWEEN_TRIES).await;
+    }
+}
+
+async fn lock(url: &str, name: &str) -> Result<Keeper, StoreError> {
+    let keeper = postgres::connect(url, Some(name)).await?;
+    keeper.0.execute(LOCK, &[&name]).await?;
+    Ok(keeper)
 }
 
 fn drop_schema(name: &str) -> String {
@@ -127,16 +184,19 @@ async fn make_schema(url: &str, run: &str, history: u32) -> Result<Schema, Store
     let (mut keeper, driver) = postgres::connect(url, Some(&name)).await?;
     sweep(&keeper).await?;
     // Held as long as this connection lives, so even a killed backend lets go of it.
-    keeper.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", &[&name]).await?;
+    keeper.execute(LOCK, &[&name]).await?;
     keeper.batch_execute(&format!("CREATE SCHEMA {name}")).await?;
     if let Err(e) = fill_postgres(&mut keeper, history).await {
         let _ = keeper.batch_execute(&drop_schema(&name)).await;
         return Err(e);
     }
-    Ok(Schema { url: url.to_owned(), name, keeper, _driver: driver })
+    let leaving = Arc::new(Notify::new());
+    let mut keeping = JoinSet::new();
+    keeping.spawn(keep_lock((keeper, driver), url.to_owned(), name.clone(), leaving.clone()));
+    Ok(Schema { url: url.to_owned(), name, keeping, leaving })
 }
 
-/// Clears away schemas in which nobody lives any more.
+/// Clears away schemas in which nobody lives any more. One that cannot be cleared, mostly another role's, is left to others.
 async fn sweep(keeper: &Client) -> Result<(), StoreError> {
     let like = format!("{}%", PREFIX.replace('_', "\\_"));
     let named =
@@ -145,7 +205,9 @@ async fn sweep(keeper: &Client) -> Result<(), StoreError> {
         let name: String = row.try_get(0)?;
         let free = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))";
         if keeper.query_one(free, &[&name]).await?.try_get(0)? {
-            keeper.batch_execute(&drop_schema(&name)).await?;
+            if let Err(e) = keeper.batch_execute(&drop_schema(&name)).await {
+                eprintln!("backend: schema {name} is not cleared away: {}", StoreError::from(e));
+            }
             keeper.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", &[&name]).await?;
         }
     }

@@ -183,15 +183,28 @@ impl Crew {
         }
     }
 
-    /// A process has the name from now on, and gets what is left of the faults.
-    pub fn take_over(&self, index: usize, generation: u32, process: Process, probe: Option<SocketAddr>) {
-        for order in self.remaining() {
-            let _ = process.orders.try_send(Order::Arm(order));
+    /// A process has the name from now on. Gives what it is to be told before any other order: what is left of the
+    /// faults. One that is ready has its settings from before, and what was changed since went to the process that it
+    /// relieves; so it is told that first.
+    pub fn take_over(
+        &self,
+        index: usize,
+        generation: u32,
+        process: Process,
+        probe: Option<SocketAddr>,
+    ) -> Vec<Order> {
+        let mut first = Vec::new();
+        if probe.is_some() {
+            first.push(Order::Cache(*self.cache()));
+            let holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
+            first.extend(holds.iter().cloned().map(Order::Hold));
         }
+        first.extend(self.remaining().into_iter().map(Order::Arm));
         self.members[index].life.send_modify(|life| {
             life.generation = generation;
             life.process = Some(Process { probe, ..process });
         });
+        first
     }
 
     /// The process behind a name has died. At the backend's end all do, and nobody asks any more.
@@ -436,5 +449,51 @@ impl Life {
     /// Where its probe is, when it is ready.
     pub fn probe(&self) -> Option<SocketAddr> {
         self.process.as_ref().and_then(|p| p.probe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    use timeline::fault::FaultKind;
+
+    /// One worker and the services, none of them started.
+    fn crew() -> Crew {
+        let listener = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let services = listener();
+        let origin = Origin {
+            args: Vec::new(),
+            token: String::new(),
+            signing_key: String::new(),
+            database: Place::Sqlite { file: "none".into() },
+            cache: CachePlace::Memory,
+            broker: Broker::Services,
+            services: services.local_addr().unwrap(),
+            shop: ShopSettings::default(),
+        };
+        Crew::new(origin, services, vec![listener()], Arc::default())
+    }
+
+    #[test]
+    fn one_that_relieves_another_is_told_what_was_changed_while_it_started() {
+        let crew = crew();
+        let process = || Process::new(7, mpsc::channel(1).0);
+        let changed = CacheSettings { ttl_ms: 7, ..CacheSettings::default() };
+        assert!(crew.set_cache(changed) && crew.hold(Hold::PoolCapacity(3)));
+        for kind in FaultKind::ALL {
+            assert!(crew.arm(&FaultOrder { name: *kind, for_ms: 60_000, knobs: Default::default() }));
+        }
+        let all_arms = |orders: &[Order]| orders.iter().all(|o| matches!(o, Order::Arm(_)));
+        let first = crew.take_over(0, 1, process(), Some(crew.services()));
+        let [Order::Cache(cache), Order::Hold(hold), arms @ ..] = &first[..] else {
+            panic!("{} orders of other kinds", first.len());
+        };
+        assert_eq!((cache, hold), (&changed, &Hold::PoolCapacity(3)));
+        assert!(all_arms(arms) && arms.len() == FaultKind::ALL.len());
+        // What is not ready yet reads the rest in its settings, which come after.
+        let first = crew.take_over(0, 2, process(), None);
+        assert!(all_arms(&first) && first.len() == FaultKind::ALL.len());
     }
 }

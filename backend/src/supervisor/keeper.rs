@@ -153,10 +153,14 @@ async fn one_life(
     };
     let (orders, mut ordered) = mpsc::channel(ORDERS);
     let mut process = Some(Process::new(running.pid(), orders));
+    let mut first = Vec::new();
     if !relieves && let Some(process) = process.take() {
-        crew.take_over(index, generation, process, None);
+        first = crew.take_over(index, generation, process, None);
     }
     running.tell(&Order::Settings(Box::new(crew.settings(index, generation)))).await;
+    for order in first {
+        running.tell(&order).await;
+    }
     let (mut ending, mut leaving) = (false, false);
     loop {
         tokio::select! {
@@ -168,7 +172,9 @@ async fn one_life(
                         && !too_late
                         && let Some(process) = process.take()
                     {
-                        crew.take_over(index, generation, process, Some(probe));
+                        for order in crew.take_over(index, generation, process, Some(probe)) {
+                            running.tell(&order).await;
+                        }
                     }
                 }
             },

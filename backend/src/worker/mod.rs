@@ -34,9 +34,9 @@ use crate::store::{self, Database};
 use crate::wire::{Broker, Report, Role, WorkerSettings};
 use orders::{Ending, Orders};
 
-/// Threads for statements and hashes: a connection each, and a few more; and those of the offload pool, which wait for
-/// statements and so must never take the last one. They come when they are needed.
-const BLOCKING_THREADS: usize = 32;
+/// Threads for statements and hashes: one for each connection, and the others for log-ins that hash at once. They come when
+/// they are needed; the offload pool, whose tasks wait for statements, has threads of its own.
+const BLOCKING_THREADS: usize = 56;
 /// Requests in flight get this long when the worker ends; the supervisor waits a little longer.
 pub const GRACE: Duration = Duration::from_millis(1_500);
 /// A worker that is relieved serves open connections for so long: a client that sends a request within it is asked to
@@ -63,7 +63,7 @@ pub fn work() -> Result<(), BackendError> {
     fd_exhausted::raise_limit();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS + settings.shop.offload_threads)
+        .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(BackendError::system("start the event loop"))?;
     let done = runtime.block_on(live(orders, &settings, listeners));

@@ -1,8 +1,10 @@
 //! The faults of processes, sockets and descriptors, switched in real workers: each does its work, and its cure does not.
 
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::common::{Backend, Socket, life, wait_for};
+use crate::common::{Backend, Socket, life, signal, wait_for};
+use rustix::process::Signal;
 use timeline::MonoNs;
 
 /// Generation and deaths of the workers of the shop.
@@ -142,4 +144,25 @@ fn a_worker_that_asks_the_database_about_every_client_lets_its_listen_queue_over
     assert_eq!(backend.truth(), life("accept-overflow"));
     assert!(wait_for(|| queue() == Some(0.0)));
     rush(&backend, CLIENTS);
+}
+
+#[test]
+fn a_listen_queue_that_was_short_when_its_worker_died_is_long_for_the_next_one() {
+    let backend = Backend::start(1);
+    backend.arm(r#"{"name":"accept-overflow","for_ms":600000,"knobs":{"queue":8}}"#);
+    // The short queue comes with the next look.
+    backend.get("/");
+    signal(backend.pids()[0], Signal::KILL);
+    // Before there is another worker, which would get what is left of the fault.
+    backend.cure();
+    assert_eq!(backend.get("/").status, 200);
+    assert_eq!(lives(&backend), [[1, 1]]);
+    let instances = backend.order("GET", "/v1/instances", "").json();
+    let mut shops = instances["instances"].as_array().unwrap().iter().filter(|i| i["name"] == "shop-0");
+    signal(shops.next().unwrap()["pid"].as_u64().unwrap() as u32, Signal::STOP);
+    // Nobody takes them, so all of them wait in the queue.
+    let shop: SocketAddr = backend.shop().parse().unwrap();
+    let waiting: Vec<_> =
+        (0..30).map(|_| TcpStream::connect_timeout(&shop, Duration::from_secs(1))).collect();
+    assert!(waiting.iter().all(Result::is_ok), "{waiting:?}");
 }

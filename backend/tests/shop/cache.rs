@@ -1,10 +1,11 @@
 //! The cache of product details: its modes and protections, counted by what reaches the database.
 
+use std::io::Write;
 use std::sync::Barrier;
 use std::time::Duration;
 
 use crate::common::servers::redis::Redis;
-use crate::common::{Backend, Socket, wait_for};
+use crate::common::{Backend, Socket, connect, wait_for};
 
 fn loads(backend: &Backend, workers: usize) -> u64 {
     let of = |index| backend.times(&format!("shop-{index}"), "cache.products.loads");
@@ -203,4 +204,29 @@ fn a_changed_price_reaches_every_worker_at_once_whatever_its_cache_holds() {
             while socket.json()["cents"] != 987_654 {}
         }
     }
+}
+
+#[test]
+fn a_changed_price_is_seen_to_when_the_client_hangs_up_meanwhile() {
+    let settings = r#"{"history_rows":3000,"round_trip_ms":50}"#;
+    let backend = Backend::with(1, &[("DYNO_SHOP_SETTINGS", settings)]);
+    backend.set_cache(r#"{"ttl-ms":600000,"mode":"write-through"}"#);
+    let shown = || backend.get("/products/107").json()["cents"].as_u64();
+    assert_ne!(shown(), Some(654_321));
+    let mut watcher = Socket::open(backend.shop(), "/ws").unwrap();
+    watcher.send(r#"{"op":"watch","product":107}"#);
+    assert_eq!(watcher.json()["op"], "watching");
+    let (token, body) = (backend.log_in(), r#"{"cents":654321}"#);
+    let mut keeper = connect(backend.shop());
+    let request = format!(
+        "PUT /products/107/price HTTP/1.1\r\nHost: shop\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    keeper.write_all(request.as_bytes()).unwrap();
+    // The price is written after 50 ms, and its entry is loaded for another 600.
+    std::thread::sleep(Duration::from_millis(300));
+    drop(keeper);
+    assert!(wait_for(|| shown() == Some(654_321)));
+    while watcher.json()["cents"] != 654_321 {}
 }

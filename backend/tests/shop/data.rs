@@ -57,6 +57,44 @@ fn what_a_killed_backend_left_in_a_server_is_cleared_by_the_next() {
 }
 
 #[test]
+fn a_backend_whose_lock_was_lost_takes_it_again_before_the_next_one_comes() {
+    let postgres = Postgres::start();
+    let url = postgres.url();
+    let schemas = || postgres.ask("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'dyno%'");
+    let holder = || postgres.ask("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted");
+    let mut lives = Backend::with(1, &[("DYNO_DATABASE_URL", &url)]);
+    let (of_the_living, before) = (schemas(), holder());
+    assert_eq!(postgres.ask(&format!("SELECT pg_terminate_backend({before})")), "t");
+    assert!(common::wait_for(|| !["", before.as_str()].contains(&holder().as_str())), "it is taken again");
+    let next = Backend::with(1, &[("DYNO_DATABASE_URL", &url)]);
+    assert!(schemas().contains(&of_the_living), "somebody lives there");
+    assert_eq!(lives.get("/products/7").status, 200);
+    // What it drops its schema over is not the connection with which it began.
+    drop(lives.stdin.take());
+    assert!(lives.child.wait().unwrap().success());
+    assert!(!schemas().contains(&of_the_living), "{}", lives.said());
+    assert_eq!(next.get("/products/7").status, 200);
+}
+
+#[test]
+fn what_another_role_left_in_a_server_keeps_nobody_from_starting() {
+    let postgres = Postgres::start();
+    for sql in [
+        "CREATE SCHEMA dyno_shop_of_another_role",
+        "CREATE ROLE guest LOGIN PASSWORD 'guest'",
+        "GRANT CREATE ON DATABASE postgres TO guest",
+    ] {
+        postgres.ask(sql);
+    }
+    let url = format!("postgres://guest:guest@127.0.0.1:{}/postgres", postgres.port());
+    let backend = Backend::with(1, &[("DYNO_DATABASE_URL", &url)]);
+    assert_eq!(backend.get("/products/7").status, 200);
+    let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'dyno%'";
+    assert_eq!(postgres.ask(schemas), "2", "{}", backend.said());
+    assert_eq!(postgres.ask("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "1");
+}
+
+#[test]
 fn a_store_that_is_not_there_or_lets_nobody_in_is_named_without_its_password() {
     let postgres = Postgres::start();
     let wrong = postgres.url().replace("pa55", "wrong-pa55");

@@ -12,6 +12,10 @@ use crate::text::template::RESERVED;
 const NAME_WIDTH: usize = 58;
 /// Longest name of a variable.
 const VARIABLE_WIDTH: usize = 40;
+/// Most variables of the environment that are named after what they hold; `[target] env` takes 64.
+pub(super) const ENV_MAX: usize = 60;
+/// Stands for all secrets under further names.
+const ENV_REST: &str = "OTHER_SECRETS";
 
 /// What becomes of an input file.
 #[derive(Debug, Default)]
@@ -26,6 +30,10 @@ pub(super) struct Draft {
     pub(super) cookies: bool,
     /// Environment variables with what each stands for.
     pub(super) env: BTreeMap<String, String>,
+    /// Those variables by the wanted name and the value that each stands for, which is never written.
+    pub(super) secrets: BTreeMap<(String, String), String>,
+    /// How often a secret beyond [`ENV_MAX`] got the variable of another one.
+    pub(super) shared: usize,
     /// What was left out or changed, one sentence each.
     pub(super) notes: Vec<String>,
     pub(super) names: BTreeMap<String, usize>,
@@ -99,10 +107,26 @@ impl Draft {
         if *seen == 1 { base } else { format!("{base} #{seen}") }
     }
 
-    /// A variable of the environment; says its `${NAME}`.
-    pub(super) fn secret(&mut self, wanted: &str, stands_for: &str) -> String {
-        let name = identifier(wanted).to_uppercase();
-        self.env.entry(name.clone()).or_insert_with(|| timeline::text::clean(stands_for, 120));
+    /// A variable of the environment, another one for each value of a name; says its `${NAME}`.
+    pub(super) fn secret(&mut self, wanted: &str, value: &str, stands_for: &str) -> String {
+        let base = identifier(wanted).to_uppercase();
+        let key = (base.clone(), value.to_owned());
+        if let Some(name) = self.secrets.get(&key) {
+            return format!("${{{name}}}");
+        }
+        if self.env.len() >= ENV_MAX {
+            self.shared += 1;
+            let name = if self.env.contains_key(&base) { base } else { ENV_REST.to_owned() };
+            self.env.entry(name.clone()).or_insert_with(|| "what there was no room to name".to_owned());
+            return format!("${{{name}}}");
+        }
+        let numbered = |n: usize| if n == 1 { base.clone() } else { format!("{base}_{n}") };
+        let taken = |n: &usize| self.env.contains_key(&numbered(*n));
+        let n = (1..).find(|n| !taken(n)).expect("numbers do not run out");
+        let name = numbered(n);
+        let told = if n == 1 { stands_for.to_owned() } else { format!("{stands_for}, value {n}") };
+        self.env.insert(name.clone(), timeline::text::clean(&told, 120));
+        self.secrets.insert(key, name.clone());
         format!("${{{name}}}")
     }
 }
@@ -230,7 +254,23 @@ mod tests {
         assert_eq!(draft.step_name("GET /"), "GET /");
         assert_eq!(draft.step_name("GET /"), "GET / #2");
         assert!(!draft.step_name("GET /\u{7}x").contains('\u{7}'));
-        assert_eq!(draft.secret("x-api-key", "header"), "${X_API_KEY}");
+        assert_eq!(draft.secret("x-api-key", "a", "header"), "${X_API_KEY}");
+    }
+
+    #[test]
+    fn each_value_of_a_secret_has_a_variable_of_its_own_as_far_as_they_go() {
+        let mut draft = Draft::default();
+        assert_eq!(draft.secret("Authorization", "A", "header"), "${AUTHORIZATION}");
+        assert_eq!(draft.secret("authorization", "B", "header"), "${AUTHORIZATION_2}");
+        assert_eq!(draft.secret("authorization", "A", "header"), "${AUTHORIZATION}");
+        assert_eq!(draft.env["AUTHORIZATION_2"], "header, value 2");
+        for n in 0..100 {
+            draft.secret("csrf", &n.to_string(), "form");
+        }
+        assert_eq!(draft.secret("csrf", "57", "form"), "${CSRF_58}");
+        assert_eq!(draft.secret("csrf", "99", "form"), "${CSRF}");
+        assert_eq!(draft.secret("pin", "1", "form"), "${OTHER_SECRETS}");
+        assert!(draft.env.len() <= 64 && draft.shared == 44, "{} {}", draft.env.len(), draft.shared);
     }
 
     #[test]

@@ -152,6 +152,11 @@ fn starts_like_json(file: File) -> bool {
 /// Writes the draft and reads it back: a scenario that `dyno scenarios check` would refuse is never given out.
 fn finish(kind: ImportKind, draft: Draft) -> Result<Imported, Wrong> {
     let mut draft = draft;
+    if draft.shared > 0 {
+        let (n, most) = (draft.shared, draft::ENV_MAX);
+        let note = format!("Changed: {n} secrets beyond the first {most} got the variable of another one.");
+        draft.notes.push(note);
+    }
     within_bounds(&mut draft);
     let text = write::scenario(&draft);
     let env: Vec<String> = draft.env.into_keys().collect();

@@ -65,6 +65,23 @@ pub(super) fn fields(query: &str) -> impl Iterator<Item = (&str, Option<&str>)> 
     })
 }
 
+/// Names and values as the text of a form.
+pub(super) fn form_text(fields: &[(String, String)]) -> String {
+    let encode = |text: &str| {
+        let mut out = String::with_capacity(text.len());
+        for b in text.bytes() {
+            match b {
+                b' ' => out.push('+'),
+                b'*' | b'-' | b'.' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => out.push(b as char),
+                _ => out += &format!("%{b:02X}"),
+            }
+        }
+        out
+    };
+    let all: Vec<String> = fields.iter().map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect();
+    all.join("&")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,5 +101,11 @@ mod tests {
     fn encoding_is_undone() {
         assert_eq!(decode("a+b%26%C3%BC%zz%", true), "a b&ü%zz%");
         assert_eq!(decode("a+b%FF", false), "a+b%FF");
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let written = [pair("a b", "+49 171"), pair("ü", "%41&=")];
+        let form = form_text(&written);
+        assert_eq!(form, "a+b=%2B49+171&%C3%BC=%2541%26%3D");
+        let read: Vec<_> = fields(&form).map(|(n, v)| (decode(n, true), decode(v.unwrap(), true))).collect();
+        assert_eq!(read, written);
     }
 }

@@ -209,11 +209,16 @@ fn quote(text: &str) -> String {
             '\n' => out += "\\n",
             '\r' => out += "\\r",
             '\t' => out += "\\t",
-            c if c.is_control() => out += &format!("\\u{:04X}", c as u32),
+            c if c.is_control() || is_lost_on_a_page(c) => out += &format!("\\u{:04X}", c as u32),
             c => out.push(c),
         }
     }
     out + "\""
+}
+
+/// Does what prints pages replace this character? By its number it comes through: all outputs are equal.
+fn is_lost_on_a_page(c: char) -> bool {
+    !c.is_ascii() && !timeline::text::clean_page(c.encode_utf8(&mut [0; 4])).starts_with(c)
 }
 
 #[cfg(test)]
@@ -227,6 +232,17 @@ mod tests {
             let read: toml::Table = toml::from_str(&format!("{} = {}", bare(&text), quote(&text))).unwrap();
             prop_assert_eq!(read[&text].as_str(), Some(text.as_str()));
         }
+
+        #[test]
+        fn what_is_quoted_is_printed_as_it_is(text in any::<String>()) {
+            prop_assert_eq!(timeline::text::clean_page(&quote(&text)), quote(&text));
+        }
+    }
+
+    #[test]
+    fn joined_characters_are_written_by_number() {
+        assert_eq!(quote("a\u{200D}b\u{FEFF}ü\u{FFFD}"), "\"a\\u200Db\\uFEFFü\u{FFFD}\"");
+        assert_eq!(timeline::text::clean_page(&quote("\u{202E}\u{2060}\u{85}")), "\"\\u202E\\u2060\\u0085\"");
     }
 
     #[test]

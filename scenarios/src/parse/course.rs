@@ -5,11 +5,9 @@ use toml::de::DeValue;
 use super::keys;
 use super::reader::{Fields, Reader, Value};
 use crate::mistake::{Wrong, quoted};
-use crate::plan::{Dist, Leg, Of, Rules, Timer, Turns};
+use crate::plan::{Dist, Leg, MAX_SESSIONS, Of, Rules, Timer, Turns};
 use crate::text::quantity::{self, show_duration};
 
-/// Most sessions at once: fifty times what one machine has been seen to hold.
-const MAX_SESSIONS: u64 = 10_000_000;
 /// Most levels of a load in steps.
 const MAX_STEPS: usize = 1000;
 /// Most turns that a phase counts.
@@ -161,9 +159,14 @@ pub(super) fn rules(reader: &Reader<'_>, fields: &Fields<'_>, of: Of, random_cou
     let count = |key, max| fields.get(key).and_then(|v| reader.integer(v, 1..=max));
     let each = count("iterations", MAX_TURNS).map(Turns::Each);
     let shared = count("shared-iterations", MAX_TURNS).map(Turns::Shared);
+    let random = fields.get("random").and_then(|v| reader.boolean(v));
+    if random == Some(false) && random_course {
+        let wrong = Wrong::new("the arrivals of this course are random already");
+        reader.wrong(fields.key_span("random"), wrong.expected("no `random = false` beside it"));
+    }
     let churn = fields.get("churn").and_then(|v| reader.read(v, quantity::CHURN_LOOK, quantity::churn));
     let rules = Rules {
-        random: random_course || fields.get("random").and_then(|v| reader.boolean(v)).unwrap_or(false),
+        random: random_course || random.unwrap_or(false),
         turns: each.or(shared),
         max_sessions: count("max-sessions", MAX_SESSIONS),
         lifetime: fields.get("lifetime").and_then(|v| lifetime(reader, v)).or(churn),

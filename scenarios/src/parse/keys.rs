@@ -137,14 +137,15 @@ mod tests {
         let lanes: Vec<&str> = timeline::metric::FILLABLE.iter().map(|f| f.lane).collect();
         let units: Vec<&str> = timeline::metric::MetricUnit::NAMES.iter().map(|(name, _)| *name).collect();
         assert_eq!(metric["lane"]["examples"], serde_json::json!(lanes));
-        assert_eq!(metric["unit"]["enum"], serde_json::json!(units));
+        assert_eq!(metric["unit"]["anyOf"][0]["enum"], serde_json::json!(units));
     }
 
     #[test]
     fn schema_names_the_faults_of_this_build_and_nothing_undefined() {
         let schema: Value = serde_json::from_str(crate::SCHEMA).unwrap();
         let names: Vec<_> = timeline::fault::FaultKind::ALL.iter().map(|f| f.name()).collect();
-        assert_eq!(schema["$defs"]["fault"]["properties"]["name"]["enum"], serde_json::json!(names));
+        let fault = &schema["$defs"]["fault"]["properties"]["name"];
+        assert_eq!(fault["anyOf"][0]["enum"], serde_json::json!(names));
         for (i, _) in crate::SCHEMA.match_indices("#/$defs/") {
             let name = crate::SCHEMA[i + 8..].split('"').next().unwrap();
             assert!(schema["$defs"].get(name).is_some(), "{name}");

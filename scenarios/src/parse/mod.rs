@@ -132,9 +132,11 @@ fn read(
     if let Some(target) = &target.target {
         journey::check(reader, &file, (target, &transport), overrides, &kinds.kinds);
     }
-    let length_ns = phases.iter().map(|(p, _)| p.length_ns).sum();
-    let faults = faults::read(reader, &file, (!phases.is_empty()).then_some(length_ns));
-    let actions = actions::read(reader, &file, (!phases.is_empty()).then_some(length_ns));
+    // With a phase missing, what is right in the one behind it would seem to come too late.
+    let known_length = !phases.is_empty() && phases.len() == tables(reader, &file, "phase").len();
+    let length_ns = known_length.then(|| phases.iter().map(|(p, _)| p.length_ns).sum::<u64>());
+    let faults = faults::read(reader, &file, length_ns);
+    let actions = actions::read(reader, &file, length_ns);
     let cache = cache::read(reader, &file, phases.iter().map(|(phase, _)| phase));
     check_open_requests(reader, &phases, &kinds.kinds);
     check_passes(reader, &phases, &kinds.kinds);

@@ -21,7 +21,7 @@ use super::reader::{Fields, Value, check_name};
 use super::sessions::World;
 use crate::mistake::{Wrong, closest, listed, quoted};
 use crate::plan::{Close, Dist, Fork, Step, StepId, Template};
-use crate::text::template;
+use crate::text::{address, template};
 
 /// Most steps of a scenario, inner ones included.
 const MAX_STEPS: usize = 1_000;
@@ -288,13 +288,8 @@ impl<'a, 'n> Journey<'a, 'n> {
         let template = self.template(value, look)?;
         let plain =
             template.0.iter().filter_map(|p| if let crate::plan::Part::Text(t) = p { Some(t) } else { None });
-        if let Some(c) = plain.flat_map(|t| t.chars()).find(|c| !c.is_ascii_graphic() || *c == '#') {
-            let wrong = Wrong::new(format!("a path cannot hold {c:?}"));
-            let written: String = c.to_string().bytes().map(|b| format!("%{b:02X}")).collect();
-            reader.wrong(
-                value.span(),
-                wrong.expected("printable ASCII").help(format!("it is written {written}")),
-            );
+        if let Some(wrong) = plain.map(String::as_str).find_map(address::not_in_path) {
+            reader.wrong(value.span(), wrong);
             return None;
         }
         Some(template)

@@ -2,6 +2,7 @@
 
 use crate::mistake::{Wrong, quoted};
 use crate::plan::{BaseUrl, Target};
+use crate::text::template;
 
 const LOOK: &str = "\"bundled\" or an address such as \"http://127.0.0.1:3000\"";
 
@@ -10,14 +11,15 @@ pub(crate) fn target(text: &str) -> Result<Target, Wrong> {
     if text == "bundled" {
         return Ok(Target::Bundled);
     }
+    template::without_holes(text)?;
     let (base, rest) = split(text)?;
     if rest.contains(['?', '#']) {
         return Err(Wrong::new(format!("{} has a query", quoted(text)))
             .expected(LOOK)
             .help("paths and queries stand in the steps; a target has at most a path prefix"));
     }
-    if rest.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err(bad(text));
+    if let Some(wrong) = not_in_path(rest) {
+        return Err(wrong);
     }
     Ok(Target::Url(BaseUrl { prefix: rest.trim_end_matches('/').to_owned(), ..base }))
 }
@@ -31,6 +33,14 @@ pub(crate) fn target_and_path(text: &str) -> Result<(BaseUrl, String), Wrong> {
         path => path.to_owned(),
     };
     Ok((base, path))
+}
+
+/// What is wrong with a path, if anything: a request line holds printable ASCII alone.
+pub(crate) fn not_in_path(text: &str) -> Option<Wrong> {
+    let c = text.chars().find(|c| !c.is_ascii_graphic() || *c == '#')?;
+    let written: String = c.to_string().bytes().map(|b| format!("%{b:02X}")).collect();
+    let wrong = Wrong::new(format!("a path cannot hold {c:?}")).expected("printable ASCII");
+    Some(wrong.help(format!("it is written {written}")))
 }
 
 fn bad(text: &str) -> Wrong {
@@ -122,6 +132,9 @@ mod tests {
             "http://a?b",
             "http://u:p@a",
             "http://ä:1",
+            "http://a/ä",
+            "http://a/b c",
+            "http://a/${b}",
         ] {
             assert!(target(text).is_err(), "{text}");
         }

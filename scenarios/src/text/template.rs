@@ -3,8 +3,6 @@
 //! Owns the grammar of `${...}` and which names may stand in it; `functions` has what stands before brackets. `$${` is a plain
 //! `${`. Who fills the holes is `loadgen`.
 
-use std::ops::Range;
-
 use super::functions::{FUNCTIONS, function};
 use crate::mistake::{Wrong, listed, quoted};
 use crate::plan::{Part, Secret, Slot, Template};
@@ -72,10 +70,12 @@ pub(crate) fn parse(text: &str, scope: &Scope<'_>) -> Result<Template, Vec<Wrong
     if wrong.is_empty() { Ok(Template(parts)) } else { Err(wrong) }
 }
 
-/// Where a text that takes no templates holds one.
-pub(crate) fn first_hole(text: &str) -> Option<Range<usize>> {
-    let start = text.find("${")?;
-    Some(start..text[start..].find('}').map_or(text.len(), |i| start + i + 1))
+/// Refuses a hole in a text that takes no templates: nothing would fill it in.
+pub(crate) fn without_holes(text: &str) -> Result<(), Wrong> {
+    let Some(start) = text.find("${") else { return Ok(()) };
+    let end = text[start..].find('}').map_or(text.len(), |i| start + i + 1);
+    let wrong = Wrong::new("templates are not filled in here").expected("a fixed value");
+    Err(wrong.within(start..end))
 }
 
 /// Where the `}` of the hole at the start of `text` stands: a value in quotes may hold others.

@@ -4,7 +4,9 @@ use std::fs;
 
 use crate::common::{HEAD, described, good, mistakes, read, read_at, scenario, steps};
 use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
-use dynamometer_scenarios::plan::{Algorithm, Body, Content, Field, Filler, Generated, Known, Part, Step};
+use dynamometer_scenarios::plan::{
+    Algorithm, Body, Content, Escape, Field, Filler, Generated, Known, Part, Payload, Step, Template,
+};
 
 const LOGIN: &str = r#"{ name = "log in", post = "/login", save = { token = "$.token" } },"#;
 
@@ -132,6 +134,74 @@ fn plain_texts_stay_what_they_were() {
     assert!(
         described(r#"{ name = "a", post = "/", body = "x", chunked = true }"#).contains("POST /, chunked")
     );
+}
+
+#[test]
+fn holes_in_a_json_text_are_escaped_wherever_it_stands() {
+    let all = steps(
+        r#"
+  { name = "object", post = "/", body = '{"a":"${users.name}"}', type = "application/problem+json; charset=utf-8" },
+  { name = "array", post = "/", body = '["${users.name}"]', type = "application/json" },
+  { name = "text", post = "/", body = '{"a":"${users.name}"}' },
+  { name = "part", post = "/", multipart = { a = { text = '{"a":"${users.name}"}', type = "application/json" } } },
+  { name = "open", connect = "/ws" },
+  { name = "join", send = '["1","join",{"a":"${users.name}"}]' },
+"#,
+    );
+    let escaped = |text: &Template| text.0.iter().any(|part| matches!(part, Part::Escaped(Escape::Json, _)));
+    let told: Vec<_> = all
+        .iter()
+        .filter_map(|step| match step {
+            Step::Request(r) => match &r.body.as_ref()?.1 {
+                Body::Whole(Content::Text(text)) => Some(escaped(text)),
+                Body::Multipart(fields) => match &fields.first()?.content {
+                    Content::Text(text) => Some(escaped(text)),
+                    _ => None,
+                },
+                _ => None,
+            },
+            Step::Send(send) => match &send.payload {
+                Payload::Text(text) => Some(escaped(text)),
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [true, true, false, true, true]);
+}
+
+#[test]
+fn nothing_is_awaited_before_no_body() {
+    let step = r#"{ name = "x", post = "/", expect-continue = true }"#;
+    let told = read(&scenario(HEAD, step)).unwrap_err().to_string();
+    assert!(told.contains("`expect-continue` without a body"), "{told}");
+}
+
+#[test]
+fn a_hole_that_nothing_fills_in_is_refused() {
+    let post = |what: &str| format!("{{ name = \"x\", post = \"/\", {what} }}");
+    let mut cases = [
+        r#"json = { "${nope}" = 1 }"#,
+        r#"form = { "${nope}" = 1 }"#,
+        r#"body = "x", type = "text/${nope}""#,
+        r#"multipart = { "${nope}" = "x" }"#,
+        r#"multipart = { f = { generated = "1KiB", name = "${nope}.png" } }"#,
+        r#"multipart = { f = { generated = "1KiB", type = "image/${nope}" } }"#,
+        r#"save = { room = "$.rooms[?@.name == '${nope}'].id" }"#,
+        r#"check = { json = { "$['${nope}']" = 1 } }"#,
+        r#"check = { json = { "$.a" = { "${nope}" = 1 } } }"#,
+    ]
+    .map(post)
+    .to_vec();
+    let events = r#"{ name = "feed", events = "/feed" }, { name = "x", await = { event = "${nope}" } }"#;
+    cases.push(events.to_owned());
+    for step in cases {
+        let told = read(&scenario(HEAD, &step)).expect_err(&step).to_string();
+        assert!(told.contains("templates are not filled in here"), "{step}: {told}");
+    }
+    let url = HEAD.replace(":3000", ":3000/${KEY}");
+    let told = read(&scenario(&url, &post("body = \"x\""))).unwrap_err().to_string();
+    assert!(told.contains("templates are not filled in here"), "{told}");
 }
 
 #[test]

@@ -257,6 +257,14 @@ fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
+fn a_wrong_phase_makes_nothing_else_too_late() {
+    let phase = "[[phase]]\nname = \"later\"\nfor = \"60s\"\nsesions = 10\n[[session]]";
+    let text = changed("[[session]]", phase).replace("at = \"10s\"", "at = \"70s\"");
+    let told = errors(&text).unwrap_err().to_string();
+    assert!(told.contains("unknown key `sesions`") && !told.contains("has ended"), "{told}");
+}
+
+#[test]
 fn mistakes_in_options_and_names() {
     let mut all = String::new();
     for name in ["flash-sal", "zzz", "./nobody.toml", "/"] {

@@ -91,6 +91,116 @@ fn secrets_of_a_recording_are_never_written() {
     }
 }
 
+/// Imports a recording of these entries.
+fn recorded(entries: &serde_json::Value) -> Imported {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), serde_json::json!({ "log": { "entries": entries } }).to_string()).unwrap();
+    imported(file.path(), &Options::default()).0
+}
+
+/// A request with a body.
+fn posted(data: serde_json::Value) -> serde_json::Value {
+    let mut entry = serde_json::json!({ "response": { "status": 200 } });
+    entry["request"] = serde_json::json!({ "method": "POST", "url": "http://shop.example/p", "headers": [] });
+    entry["request"]["postData"] = data;
+    entry
+}
+
+fn posted_text(kind: &str, text: &str) -> serde_json::Value {
+    posted(serde_json::json!({ "mimeType": kind, "text": text }))
+}
+
+#[test]
+fn secrets_are_found_in_every_kind_of_body() {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    let parts = "--b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\nhush-6\r\n--b--\r\n";
+    let cases = [
+        (FORM, "user=ann&password=hush%2D1&role=a&role=b", "password=${PASSWORD}&role=a&role=b"),
+        (FORM, "{\"password\":\"hush-2\"}", "json = { password = \"${PASSWORD}\" }"),
+        ("application/json", "{\"pin\":400711,\"otp\":1234.5}", "\\\"otp\\\":${OTP},\\\"pin\\\":${PIN}"),
+        ("application/json", "[{\"name\":\"pin\",\"value\":\"hush-3\"}]", "value = \"${PIN}\""),
+        ("application/json", "{\"tokens\":{\"old\":\"hush-4\"}}", "old = \"${TOKENS_OLD}\""),
+        ("application/json", "{\"a\":\"{\\\"token\\\":\\\"hush-5\\\"}\"}", "a = \"${A}\""),
+        ("multipart/form-data; boundary=b", parts, "# Recorded with a form that holds a secret: left out"),
+        ("text/xml", "<e><Password Type='x'>hush-7</Password></e>", "body = \"${BODY}\""),
+        ("text/plain", "the token of my love is no secret", "body = \"the token of my love is no secret\""),
+    ];
+    for (kind, text, expected) in cases {
+        let written = recorded(&serde_json::json!([posted_text(kind, text)])).text;
+        assert!(written.contains(expected), "{expected}\n{written}");
+        for secret in ["hush", "400711", "1234.5"] {
+            assert!(!written.contains(secret), "{written}");
+        }
+    }
+}
+
+#[test]
+fn secrets_are_found_in_messages() {
+    let send = |data: &str| serde_json::json!({ "type": "send", "opcode": 1, "data": data });
+    let messages = [
+        send("[\"auth\",{\"token\":\"hush-1\"}]"),
+        send("40/shop,{\"token\":\"hush-2\"}"),
+        send("login token=hush-3"),
+        send("plain"),
+    ];
+    let mut entry = serde_json::json!({ "response": { "status": 101 }, "_webSocketMessages": messages });
+    entry["request"] = serde_json::json!({ "method": "GET", "url": "ws://shop.example/ws", "headers": [] });
+    let written = recorded(&serde_json::json!([entry])).text;
+    assert!(!written.contains("hush"), "{written}");
+    for expected in [
+        r#"send = "[\"auth\",{\"token\":\"${TOKEN}\"}]""#,
+        r#"send = "40/shop,{\"token\":\"${TOKEN_2}\"}""#,
+        "send = \"${MESSAGE}\"",
+        "send = \"plain\"",
+    ] {
+        assert!(written.contains(expected), "{expected}\n{written}");
+    }
+}
+
+#[test]
+fn two_values_under_one_name_are_two_variables() {
+    let get = |value: &str| {
+        let headers = [serde_json::json!({ "name": "Authorization", "value": value })];
+        let request =
+            serde_json::json!({ "method": "GET", "url": "http://shop.example/p", "headers": headers });
+        serde_json::json!({ "request": request, "response": { "status": 200 } })
+    };
+    let entries = serde_json::json!([get("Basic A"), get("Bearer B"), get("Basic C"), get("Basic A")]);
+    let imported = recorded(&entries);
+    assert_eq!(imported.env, ["AUTHORIZATION", "AUTHORIZATION_2", "AUTHORIZATION_3"]);
+    let count = |text: &str| imported.text.matches(text).count();
+    assert_eq!(count("\"Basic ${AUTHORIZATION}\""), 2, "{}", imported.text);
+    assert_eq!(count("\"Bearer ${AUTHORIZATION_2}\""), 1, "{}", imported.text);
+    assert_eq!(count("\"Basic ${AUTHORIZATION_3}\""), 1, "{}", imported.text);
+}
+
+#[test]
+fn a_form_of_fields_alone_is_sent_as_it_was() {
+    let form = |fields: &[(&str, &str)]| {
+        let fields: Vec<_> =
+            fields.iter().map(|(n, v)| serde_json::json!({ "name": n, "value": v })).collect();
+        posted(serde_json::json!({ "mimeType": "application/x-www-form-urlencoded", "params": fields }))
+    };
+    let once = recorded(&serde_json::json!([form(&[("tel", "+49 171"), ("rest", "%41")])])).text;
+    assert!(once.contains("form = { tel = \"+49 171\", rest = \"%41\" }"), "{once}");
+    let twice = recorded(&serde_json::json!([form(&[("role", "a b"), ("role", "c&d")])])).text;
+    assert!(twice.contains("body = \"role=a+b&role=c%26d\""), "{twice}");
+    assert!(twice.contains("type = \"application/x-www-form-urlencoded\""), "{twice}");
+}
+
+#[test]
+fn sent_messages_are_kept_behind_any_number_of_pushes() {
+    let message = |kind: &str, data: String| serde_json::json!({ "type": kind, "opcode": 1, "data": data });
+    let mut messages: Vec<_> = (0..420).map(|i| message("receive", format!("push {i}"))).collect();
+    messages.extend((0..410).map(|i| message("send", format!("say {i}"))));
+    let mut entry = serde_json::json!({ "response": { "status": 101 }, "_webSocketMessages": messages });
+    entry["request"] = serde_json::json!({ "method": "GET", "url": "ws://shop.example/ws", "headers": [] });
+    let imported = recorded(&serde_json::json!([entry]));
+    assert!(imported.text.contains("send = \"say 399\""), "{}", imported.text);
+    let told = "Left out: 10 messages of a WebSocket beyond the first 400 that were sent.";
+    assert!(imported.notes.iter().any(|n| n == told), "{:?}", imported.notes);
+}
+
 #[test]
 fn files_of_pages_are_kept_if_wanted() {
     let few = imported(&data("chromium.har"), &Options::default()).1;
@@ -167,6 +277,81 @@ fn a_schema_that_contains_itself_ends() {
     std::fs::write(file.path(), text).unwrap();
     let (imported, _) = imported(file.path(), &Options { all: true, ..Options::default() });
     assert!(imported.text.len() < 2_000, "{}", imported.text);
+}
+
+/// Imports a description, operations that write too.
+fn described(text: &str) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    imported(file.path(), &Options { all: true, ..Options::default() }).0.text
+}
+
+#[test]
+fn parameters_and_keys_are_sent_as_the_description_means() {
+    let text = described(
+        "openapi: 3.0.3
+paths:
+  /a:
+    servers: [{ url: 'http://other.test' }]
+    get:
+      security: [{ k: [], one: [], two: [] }]
+      parameters:
+        - { name: x-api-key, in: header, required: true, schema: { type: string } }
+        - { name: y, in: query, required: true, schema: { type: string, enum: [NO, SE] } }
+        - { name: zip, in: query, example: 01234 }
+        - { name: tag, in: query, example: [a, 'b&c'] }
+        - { name: ids, in: query, explode: false, example: [1, 2] }
+        - { name: true, in: query, example: 1 }
+  /users/{id}:
+    get: { parameters: [{ name: id, in: path, required: true, example: 3 }] }
+  /users/{id}/x:
+    get: { parameters: [{ $ref: '#/paths/~1users~1%7Bid%7D/get/parameters/0' }] }
+components:
+  securitySchemes:
+    k: { type: apiKey, in: header, name: X-API-Key }
+    one: { type: http, scheme: bearer }
+    two: { type: http, scheme: bearer }
+",
+    );
+    for expected in [
+        "get = \"/a?y=NO&zip=01234&tag=a&tag=b%26c&ids=1,2\"\n",
+        "headers = { X-API-Key = \"${K}\", Authorization = \"Bearer ${ONE}\" }\n",
+        "# Needs two too, and Authorization stands once: left out.\n",
+        "# The name of a parameter is no text (`true`): left out.\n",
+        "# Has a server of its own, `http://other.test`; here the target is asked.\n",
+        "get = \"/users/3/x\"\n",
+    ] {
+        assert!(text.contains(expected), "{expected}{text}");
+    }
+}
+
+#[test]
+fn bodies_fit_their_schema_and_tell_what_they_lack() {
+    let text = described(
+        "openapi: 3.0.3
+paths:
+  /a:
+    post: { requestBody: { content: { application/json: { schema: { $ref: '#/components/schemas/A' } } } } }
+  /b:
+    post: { requestBody: { content: { application/json: { schema: { $ref: '#/components/schemas/B' } } } } }
+components:
+  schemas:
+    A:
+      type: object
+      properties:
+        lost: { $ref: '#/nowhere' }
+        names: { type: array, minItems: 2, items: { type: string } }
+        most: { type: number, maximum: 1 }
+        part: { type: number, minimum: 0, maximum: 0.5 }
+",
+    );
+    for expected in [
+        "json = { most = 0.0, names = [\"text\", \"text\"], part = 0.25 }\n",
+        "# `#/nowhere` leads nowhere: left out.\n",
+        "# `#/components/schemas/B` leads nowhere: left out.\n",
+    ] {
+        assert!(text.contains(expected), "{expected}{text}");
+    }
 }
 
 #[test]

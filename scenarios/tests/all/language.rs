@@ -81,6 +81,7 @@ fn every_example_is_read() {
         assert!(all.len() >= least, "{page} has {} examples", all.len());
         for (line, example) in all {
             let text = whole(&example);
+            crate::schema::check(&text).unwrap_or_else(|e| panic!("{page}:{line}\n{e}"));
             let origin = Origin { name: "page".into(), file: Some(folder.path().join("page.toml")) };
             let mut overrides = Overrides::default();
             if text.contains("\"API_KEY\"") {

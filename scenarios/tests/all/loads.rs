@@ -78,6 +78,17 @@ fn rules_are_kept() {
 }
 
 #[test]
+fn what_would_have_no_effect_is_refused() {
+    let ramp = "arrivals = { from = \"1/s\", to = \"9/s\", random = true }";
+    for phase in ["requests = { poisson = \"9/s\" }", ramp] {
+        let told = read(&format!("for = \"9s\"\n{phase}\nrandom = false")).expect_err(phase).to_string();
+        assert!(told.contains("are random already"), "{told}");
+    }
+    let most = read("for = \"9s\"\nsessions = 1048576").unwrap_err().to_string();
+    assert!(most.contains("a whole number from 0 to 1048575"), "{most}");
+}
+
+#[test]
 fn every_form_is_described() {
     let mut out = String::new();
     for phase in [
@@ -228,6 +239,7 @@ fn a_quick_run_can_send_anything() {
     let [Step::Request(r)] = plan.sessions[0].steps.as_slice() else { panic!("{plan:?}") };
     assert_eq!((r.method.as_str(), r.headers.len(), r.headers[0].0.as_str()), ("POST", 2, "A"));
     assert_eq!(r.body.as_ref().unwrap().0, "application/json");
+    assert!(format!("{:?}", r.body).contains("Escaped(Json, Uuid)"), "{:?}", r.body);
     let plan = ask(Some("put"), "a,b", &["Content-Type: text/csv"]).unwrap();
     let [Step::Request(r)] = plan.sessions[0].steps.as_slice() else { panic!("{plan:?}") };
     assert_eq!((r.method.as_str(), r.body.as_ref().unwrap().0.as_str()), ("PUT", "text/csv"));

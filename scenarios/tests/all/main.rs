@@ -13,5 +13,6 @@ mod includes;
 mod journeys;
 mod language;
 mod loads;
+mod schema;
 mod steps;
 mod vars;

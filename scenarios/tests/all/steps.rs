@@ -1,6 +1,7 @@
 //! Steps that hold steps: conditions, groups, loops that end, weighted choices.
 
 use crate::common::{self, HEAD, described, good, mistakes, scenario, steps};
+use dynamometer_scenarios::describe;
 use dynamometer_scenarios::plan::{Guard, Step, Times};
 
 const LOGIN: &str =
@@ -26,6 +27,33 @@ const ALL: &str = r#"
 #[test]
 fn steps_within_steps_are_described() {
     insta::assert_snapshot!(described(ALL));
+}
+
+/// What a plan of 100 sessions says of each step's rate: `name rate`, or the sentence in their place.
+fn expected(steps: &str) -> Vec<String> {
+    let text = scenario(HEAD, steps).replace("sessions = 1\n", "sessions = 100\n");
+    let all = describe(&common::read(&text).unwrap_or_else(|e| panic!("{e}")));
+    let lines = all.lines().skip_while(|l| !l.starts_with("  phase p")).take_while(|l| !l.is_empty());
+    lines.map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn a_loop_until_the_end_sets_the_pace_wherever_it_stands() {
+    let poll = r#"{ repeat = "until-end", every = "10s", steps = [{ name = "poll", get = "/poll" }] }"#;
+    let rare = r#"{ repeat = "until-end", every = "20s", steps = [{ name = "rare", get = "/rare" }] }"#;
+    let alone = expected(&format!("{LOGIN}{poll}"));
+    assert!(alone.len() == 2 && alone[1].starts_with("poll 10"), "{alone:?}");
+    for inside in [
+        format!("{{ if = \"token\", steps = [{poll}] }}"),
+        format!("{{ repeat = 3, steps = [{{ think = \"1s\" }}, {poll}] }}"),
+        format!("{{ choose = [{{ weight = 3, steps = [{poll}] }}, {{ steps = [{poll}] }}] }}"),
+    ] {
+        assert_eq!(expected(&format!("{LOGIN}{inside}")), alone, "{inside}");
+    }
+    let both = expected(&format!("{LOGIN}{{ choose = [{{ steps = [{poll}] }}, {{ steps = [{rare}] }}] }}"));
+    assert!(both[1].starts_with("poll 5") && both[2].starts_with("rare 2.5"), "{both:?}");
+    let some = expected(&format!("{LOGIN}{{ choose = [{{ steps = [{poll}] }}, {{ steps = [] }}] }}"));
+    assert_eq!(some, ["phase p: some sessions stay and others end, so the rate of steps is not known"]);
 }
 
 #[test]

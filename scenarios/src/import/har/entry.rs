@@ -7,8 +7,12 @@ use serde_json::Value;
 const ANSWER_MAX: usize = 1 << 20;
 /// Longest request body or message that is kept, bytes.
 const BODY_MAX: usize = 64 << 10;
-/// Most messages of one WebSocket that are kept.
-const MESSAGES_MAX: usize = 400;
+/// Most sent messages of one WebSocket that are kept.
+const SENT_MAX: usize = 400;
+/// How many received messages after a sent one may answer it; no others are kept.
+pub(super) const ANSWERS_MAX: usize = 50;
+/// Most received messages of one WebSocket that are kept.
+const RECEIVED_MAX: usize = 4_000;
 /// Times of messages below this are seconds since the epoch (Chrome), above it milliseconds (others).
 const SECONDS_BELOW: f64 = 1e11;
 const MS_PER_S: f64 = 1e3;
@@ -33,7 +37,10 @@ pub(super) struct Entry {
     pub(super) subprotocol: Option<String>,
     /// The answer, where it is JSON of a bearable size.
     pub(super) json: Option<Value>,
+    /// What was sent, and of what was received what may answer it.
     pub(super) messages: Vec<Message>,
+    /// Sent messages beyond the first 400.
+    pub(super) unsent: usize,
     /// Was a cookie sent or set?
     pub(super) cookies: bool,
     pub(super) from_cache: bool,
@@ -78,6 +85,7 @@ impl Entry {
             side["cookies"].as_array().is_some_and(|list| !list.is_empty())
                 || pairs(&side["headers"]).any(|(name, _)| name.eq_ignore_ascii_case(field))
         };
+        let (messages, unsent) = messages(&value["_webSocketMessages"]);
         Some(Self {
             page: text(&value["pageref"]),
             start_ms,
@@ -91,7 +99,8 @@ impl Entry {
             json: answer(content, &answer_type),
             answer_type,
             subprotocol: answered("sec-websocket-protocol"),
-            messages: messages(&value["_webSocketMessages"]),
+            messages,
+            unsent,
             cookies: cookies(request, "cookie") || cookies(response, "set-cookie"),
             from_cache: value["_fromCache"].is_string(),
             from_worker: yes(&value["_fetchedViaServiceWorker"])
@@ -175,17 +184,41 @@ fn answer(content: &Value, kind: &str) -> Option<Value> {
     json.then(|| serde_json::from_str(&body).ok()).flatten()
 }
 
-fn messages(list: &Value) -> Vec<Message> {
-    let all = list.as_array().into_iter().flatten().take(MESSAGES_MAX);
-    all.map(|m| Message {
+/// The messages that are kept, and how many sent ones are not. What is pushed takes no room from what is sent.
+fn messages(list: &Value) -> (Vec<Message>, usize) {
+    let mut kept = Vec::new();
+    let (mut sent, mut unsent, mut received) = (0, 0, 0);
+    // Before anything was sent nothing is an answer.
+    let mut since_sent = ANSWERS_MAX;
+    for m in list.as_array().into_iter().flatten() {
+        let m = message(m);
+        if m.sent {
+            if sent == SENT_MAX {
+                unsent += 1;
+                continue;
+            }
+            sent += 1;
+            since_sent = 0;
+        } else if since_sent < ANSWERS_MAX && received < RECEIVED_MAX && m.text.is_some() {
+            since_sent += 1;
+            received += 1;
+        } else {
+            continue;
+        }
+        kept.push(m);
+    }
+    (kept, unsent)
+}
+
+fn message(m: &Value) -> Message {
+    Message {
         sent: m["type"].as_str() == Some("send"),
         at_ms: m["time"].as_f64().map(|t| if t < SECONDS_BELOW { t * MS_PER_S } else { t }),
         text: m["data"]
             .as_str()
             .filter(|t| m["opcode"].as_u64().unwrap_or(1) == 1 && t.len() <= BODY_MAX)
             .map(str::to_owned),
-    })
-    .collect()
+    }
 }
 
 /// `2026-03-01T09:30:00.250+01:00` in ms since the epoch.
@@ -258,6 +291,17 @@ mod tests {
         assert!(read(field("Cookie"), json!(null)) && read(listed.clone(), json!(null)));
         assert!(read(json!({}), field("set-cookie")) && read(json!({}), listed));
         assert!(!read(json!({ "cookies": [] }), field("Cookie")), "an answer has no such field");
+    }
+
+    #[test]
+    fn what_is_sent_is_kept_however_much_is_pushed() {
+        let push = |n: usize| (0..n).map(|i| json!({ "type": "receive", "data": format!("r{i}") }));
+        let sends = (0..SENT_MAX + 3).map(|i| json!({ "type": "send", "data": format!("s{i}") }));
+        let all: Vec<Value> = push(1_000).chain(sends).chain(push(1_000)).collect();
+        let (kept, unsent) = messages(&Value::Array(all));
+        assert_eq!((kept.len(), unsent), (SENT_MAX + ANSWERS_MAX, 3));
+        assert!(kept[..SENT_MAX].iter().all(|m| m.sent));
+        assert_eq!(kept.last().unwrap().text.as_deref(), Some("r49"));
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use serde_json::Value;
 
 use super::correlate::{Values, is_id, scalar};
-use super::entry::{Entry, Posted, media_type};
+use super::entry::{ANSWERS_MAX, Entry, media_type};
 use crate::import::draft::{
-    Body, Does, Draft, DraftRequest, DraftStep, is_header_text, is_token, json_body, literal, number_hole,
-    path_text,
+    Body, Does, Draft, DraftRequest, DraftStep, is_header_text, is_token, json_body, json_text, literal,
+    number_hole, path_text,
 };
-use crate::import::url::{Url, decode, fields};
+use crate::import::url::{Url, decode, fields, form_text};
 
 /// Header fields that browsers and connections make by themselves.
 const MADE_BY_BROWSERS: &[&str] = &[
@@ -82,6 +82,11 @@ const SECRET_NAMES: &[&str] = &[
 /// Whole names of the same kind.
 const SECRET_WORDS: &[&str] =
     &["pass", "pwd", "pin", "auth", "jwt", "sig", "key", "sid", "session", "sessionid"];
+
+/// Content type of forms.
+const FORM_TYPE: &str = "application/x-www-form-urlencoded";
+/// Longest mark before the JSON of a message, bytes: a kind, a name space, a number.
+const MARK_MAX: usize = 40;
 
 /// The work on one recording.
 pub(super) struct Filling<'d> {
@@ -157,7 +162,7 @@ impl<'d> Filling<'d> {
 
     pub(super) fn send(&mut self, entry: &Entry, index: usize) {
         let Some(text) = &entry.messages[index].text else { return };
-        let json = serde_json::from_str::<Value>(text).ok().filter(Value::is_object);
+        let json = composite(text);
         let op = json
             .as_ref()
             .and_then(|j| ["op", "type", "event", "action", "method"].iter().find_map(|k| j[k].as_str()));
@@ -165,9 +170,33 @@ impl<'d> Filling<'d> {
         let wait = json.as_ref().and_then(|j| answered_by(j, entry, index));
         let body = match json {
             Some(json) => json_body(self.json("", json)),
-            None => Body::Text(literal(text)),
+            None => Body::Text(self.message(text)),
         };
         self.draft.steps.push(DraftStep { remarks: Vec::new(), does: Does::Send { name, body, wait } });
+    }
+
+    /// A message that is no JSON; behind a short mark it may be, as Socket.IO writes `42["join",{}]`.
+    fn message(&mut self, text: &str) -> String {
+        let (mark, rest) = text.split_at(text.find(['{', '[']).unwrap_or(text.len()));
+        let of_mark = |c: char| c.is_ascii_alphanumeric() || "/,-_".contains(c);
+        let marked = mark.len() <= MARK_MAX && mark.starts_with(|c: char| c.is_ascii_digit());
+        let json = (marked && mark.chars().all(of_mark)).then(|| composite(rest)).flatten();
+        match json {
+            Some(json) => match json_body(self.json("", json)) {
+                Body::Json(value) => format!("{}{}", literal(mark), json_text(&value)),
+                Body::JsonText(text) => format!("{}{text}", literal(mark)),
+                Body::Form(_) | Body::Text(_) => self.text("message", text),
+            },
+            None => self.text("message", text),
+        }
+    }
+
+    /// A text of no known form: as it is, or all of it from the environment where it tells a secret.
+    fn text(&mut self, what: &str, text: &str) -> String {
+        if tells_secret(text) {
+            return self.draft.secret(what, text, &format!("a whole {what} that holds a secret"));
+        }
+        literal(text)
     }
 
     /// Path with query, and the same for a step's name, without query and with variables by name.
@@ -204,7 +233,7 @@ impl<'d> Filling<'d> {
         let value = match self.values.replace(&key, &plain) {
             Some(hole) => hole,
             None if is_secret(&key) && !plain.is_empty() => {
-                self.draft.secret(&key, &format!("the value of `{key}` in a query"))
+                self.draft.secret(&key, &plain, &format!("the value of `{key}` in a query"))
             }
             None => path_text(value),
         };
@@ -248,7 +277,7 @@ impl<'d> Filling<'d> {
                     if scheme.is_empty() { "" } else { " behind " },
                     scheme.trim()
                 );
-                format!("{scheme}{}", self.draft.secret(name, &what))
+                format!("{scheme}{}", self.draft.secret(name, rest, &what))
             }
             None => literal(value),
         }
@@ -267,37 +296,40 @@ impl<'d> Filling<'d> {
         };
         let kind = if is_header_text(kind) && !kind.contains("${") { kind } else { "" };
         let plain = media_type(kind);
-        if plain == "application/x-www-form-urlencoded" {
-            return match self.form(posted) {
-                Some(fields) => (Some(Body::Form(fields)), None),
-                None => (posted.text.as_deref().map(|t| Body::Text(literal(t))), Some(kind.to_owned())),
-            };
-        }
-        let Some(text) = &posted.text else {
+        let form = plain == FORM_TYPE;
+        // HAR has either a text or fields.
+        let text = match &posted.text {
+            None if form && !posted.params.is_empty() => Some(form_text(&posted.params)),
+            text => text.clone(),
+        };
+        let Some(text) = text else {
             remarks.push(format!("Recorded with a body that is not text, or too long ({plain}): left out."));
             return (None, None);
         };
-        let json = plain.ends_with("json") || plain.is_empty() || plain == "text/plain";
-        if json
-            && let Some(value) =
-                serde_json::from_str::<Value>(text).ok().filter(|v| v.is_object() || v.is_array())
-        {
-            let kind = (plain != "application/json" && !kind.is_empty()).then(|| kind.to_owned());
-            return (Some(json_body(self.json("", value))), kind);
+        let said = (!kind.is_empty()).then(|| kind.to_owned());
+        // Scripts send JSON under the type of forms too.
+        let json = plain.ends_with("json") || plain.is_empty() || plain == "text/plain" || form;
+        if json && let Some(value) = composite(&text) {
+            return (Some(json_body(self.json("", value))), said.filter(|_| plain != "application/json"));
         }
-        (Some(Body::Text(literal(text))), (!kind.is_empty()).then(|| kind.to_owned()))
+        if form {
+            return match self.form(&text) {
+                Some(fields) => (Some(Body::Form(fields)), None),
+                None => (Some(Body::Text(self.form_body(&text, remarks))), said),
+            };
+        }
+        if plain.starts_with("multipart/") && (has_secret_part(&text) || tells_secret(&text)) {
+            let remark = "Recorded with a form that holds a secret: left out; write it as `multipart`.";
+            remarks.push(remark.to_owned());
+            return (None, None);
+        }
+        (Some(Body::Text(self.text("body", &text))), said)
     }
 
     /// Fields of a form; none if one name is there twice, which a table cannot say.
-    fn form(&mut self, posted: &Posted) -> Option<Vec<(String, String)>> {
-        let from_text = posted.text.as_deref().map(|text| {
-            fields(text)
-                .map(|(n, v)| (decode(n, true), decode(v.unwrap_or_default(), true)))
-                .collect::<Vec<_>>()
-        });
-        let all = from_text.unwrap_or_else(|| {
-            posted.params.iter().map(|(n, v)| (decode(n, true), decode(v, true))).collect()
-        });
+    fn form(&mut self, text: &str) -> Option<Vec<(String, String)>> {
+        let all: Vec<_> =
+            fields(text).map(|(n, v)| (decode(n, true), decode(v.unwrap_or_default(), true))).collect();
         let mut names: Vec<_> = all.iter().map(|(n, _)| n.as_str()).collect();
         names.sort_unstable();
         if all.is_empty() || names.windows(2).any(|pair| pair[0] == pair[1]) {
@@ -313,34 +345,85 @@ impl<'d> Filling<'d> {
         )
     }
 
+    /// A form as a text. Nothing encodes what is put in there, so a variable stands for an encoded value.
+    fn form_body(&mut self, text: &str, remarks: &mut Vec<String>) -> String {
+        let mut holes = false;
+        let field = |field: &str| match field.split_once('=') {
+            Some((name, value)) if !value.is_empty() => {
+                let hole = self.value(&decode(name, true), value);
+                holes |= hole.is_some();
+                format!("{}={}", literal(name), hole.unwrap_or_else(|| literal(value)))
+            }
+            _ => literal(field),
+        };
+        let all: Vec<String> = text.split('&').map(field).collect();
+        if holes {
+            let remark = "A name is there twice, so this form is a text: its variables hold encoded values.";
+            remarks.push(remark.to_owned());
+        }
+        all.join("&")
+    }
+
     /// What is to stand for a value in a body, if it is not to stay as it is.
     fn value(&mut self, key: &str, value: &str) -> Option<String> {
         let replaced = self.values.replace(key, value);
         replaced.or_else(|| {
             (is_secret(key) && !value.is_empty())
-                .then(|| self.draft.secret(key, &format!("the value of `{key}` in a body")))
+                .then(|| self.draft.secret(key, value, &format!("the value of `{key}` in a body")))
         })
     }
 
-    /// JSON with its strings made templates, and numbers where they stand under the name of an identifier.
+    /// JSON with its strings made templates, and numbers under the name of an identifier or secret.
     fn json(&mut self, key: &str, value: Value) -> Value {
         match value {
-            Value::Object(fields) => fields
-                .into_iter()
-                .map(|(k, v)| {
-                    let v = self.json(&k, v);
-                    (k, v)
-                })
-                .collect(),
+            Value::Object(fields) => {
+                // `{"name": "pin", "value": 7}`: the name stands beside the value.
+                let beside = fields.get("name").and_then(Value::as_str);
+                let beside = beside.filter(|n| is_secret(n)).map(str::to_owned);
+                fields
+                    .into_iter()
+                    .map(|(k, v)| {
+                        let under = match &beside {
+                            Some(name) if k == "value" => name.clone(),
+                            _ => inside(key, &k),
+                        };
+                        let v = self.json(&under, v);
+                        (k, v)
+                    })
+                    .collect()
+            }
             Value::Array(values) => values.into_iter().map(|v| self.json(key, v)).collect(),
-            Value::String(text) => Value::String(self.value(key, &text).unwrap_or_else(|| literal(&text))),
-            Value::Number(_) if is_id(key) => {
-                let replaced = scalar(&value).and_then(|text| self.values.replace(key, &text));
-                replaced.map_or(value, |hole| number_hole(&hole))
+            Value::String(text) => Value::String(self.json_string(key, &text)),
+            Value::Number(_) if is_id(key) || is_secret(key) => {
+                let hole = self.value(key, &value.to_string());
+                hole.map_or(value, |hole| number_hole(&hole))
             }
             plain => plain,
         }
     }
+
+    /// A string of JSON; one that is JSON itself and tells a secret comes from the environment.
+    fn json_string(&mut self, key: &str, text: &str) -> String {
+        if let Some(hole) = self.value(key, text) {
+            return hole;
+        }
+        if tells_secret(text) && composite(text).is_some() {
+            let key = if key.is_empty() { "text" } else { key };
+            return self.draft.secret(key, text, &format!("JSON inside `{key}` that holds a secret"));
+        }
+        literal(text)
+    }
+}
+
+/// JSON that holds further values.
+fn composite(text: &str) -> Option<Value> {
+    serde_json::from_str::<Value>(text).ok().filter(|v| v.is_object() || v.is_array())
+}
+
+/// The name to judge a field by: in an object that is called like a secret, all fields are called after it.
+fn inside(outer: &str, name: &str) -> String {
+    let both = format!("{outer}_{name}");
+    if !is_secret(name) && is_secret(outer) && is_secret(&both) { both } else { name.to_owned() }
 }
 
 /// Is what stands under this name kept out of files?
@@ -348,6 +431,32 @@ fn is_secret(name: &str) -> bool {
     let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
     let plain = plain.to_ascii_lowercase();
     SECRET_WORDS.contains(&plain.as_str()) || SECRET_NAMES.iter().any(|n| plain.contains(n))
+}
+
+/// Does a text give a secret by its name: `password=`, `"token": `, `<Password>`?
+fn tells_secret(text: &str) -> bool {
+    let markup = text.trim_start().starts_with('<');
+    let of_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let mut rest = text;
+    while let Some(start) = rest.find(of_name) {
+        let word = &rest[start..];
+        let end = word.find(|c: char| !of_name(c)).unwrap_or(word.len());
+        rest = &word[end..];
+        let behind = rest.trim_start_matches(['"', '\'', '\\', ' ']);
+        if is_secret(&word[..end]) && (markup || behind.starts_with(['=', ':', '>'])) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Is a part of a form in parts called like a secret?
+fn has_secret_part(text: &str) -> bool {
+    let named = text.match_indices("name=").filter(|(i, _)| !text[..*i].ends_with("file"));
+    let mut names = named.filter_map(|(i, n)| {
+        text[i + n.len()..].trim_start_matches('"').split(['"', ';', '\r', '\n']).next()
+    });
+    names.any(is_secret)
 }
 
 /// The field by which a later message answers this one: the same value under the same name.
@@ -359,7 +468,9 @@ fn answered_by(sent: &Value, entry: &Entry, index: usize) -> Option<String> {
         .filter(|(k, v)| named(k) && (is_id(k) || *k == "ref" || *k == "seq") && scalar(v).is_some());
     let after = || entry.messages[index + 1..].iter().filter(|m| !m.sent).filter_map(|m| m.text.as_deref());
     ids.find(|(k, v)| {
-        after().take(50).any(|t| serde_json::from_str::<Value>(t).is_ok_and(|m| m.get(k.as_str()) == Some(v)))
+        after()
+            .take(ANSWERS_MAX)
+            .any(|t| serde_json::from_str::<Value>(t).is_ok_and(|m| m.get(k.as_str()) == Some(v)))
     })
     .map(|(k, _)| k.clone())
 }

@@ -1,7 +1,7 @@
 //! A browser's recording (HAR 1.2) becomes one session: what is kept of it, in which order, under which names.
 //!
 //! `read` streams the file, `entry` bears what browsers leave out, `fill` makes steps of entries, `correlate` finds
-//! what must be taken from answers. Secrets of the recording never reach the scenario.
+//! what must be taken from answers. What stands under the name of a secret never reaches the scenario.
 
 mod correlate;
 mod entry;
@@ -248,6 +248,10 @@ fn events<'e>(kept: &'e [(Entry, Url)], left_out: &mut LeftOut) -> Vec<(Event<'e
     let mut events = Vec::new();
     for (entry, url) in kept {
         events.push((Event::Entry(entry, url), entry.start_ms));
+        if entry.unsent > 0 {
+            *left_out.entry("messages of a WebSocket beyond the first 400 that were sent").or_default() +=
+                entry.unsent;
+        }
         for (i, message) in entry.messages.iter().enumerate().filter(|(_, m)| m.sent) {
             if message.text.is_none() {
                 *left_out.entry("WebSocket messages that are binary or too long").or_default() += 1;

@@ -23,6 +23,10 @@ const READING: &[&str] = &["get"];
 const STEPS_MAX: usize = 900;
 /// Most parameters of one operation; looking for those that stand twice would take for ever.
 const PARAMETERS_MAX: usize = 500;
+/// Most references of one operation that are told to lead nowhere.
+const LOST_TOLD: usize = 5;
+/// The header field of most security schemes.
+const AUTHORIZATION: &str = "Authorization";
 /// Stands in for an address that the description does not have.
 const NO_SERVER: &str = "http://127.0.0.1:8080";
 
@@ -123,12 +127,17 @@ fn step(
     let mut remarks = Vec::new();
     let title = operation["summary"].as_str().or(operation["operationId"].as_str());
     remarks.extend(title.map(|t| timeline::text::clean(t, 100)).filter(|t| !t.trim().is_empty()));
+    remarks.extend(server_of_its_own(document, item, operation));
     let name = draft.step_name(&format!("{} {path}", method.to_uppercase()));
     let mut request = DraftRequest { name, method: method.to_owned(), ..DraftRequest::default() };
     let mut query = Vec::new();
     let mut filled = Vec::new();
     for parameter in parameters(document, item, operation, &place)? {
-        let Some(key) = parameter["name"].as_str() else { continue };
+        let Some(key) = parameter["name"].as_str() else {
+            let written = parameter["name"].to_string();
+            remarks.push(format!("The name of a parameter is no text ({}): left out.", quoted(&written)));
+            continue;
+        };
         let required = parameter["required"].as_bool() == Some(true);
         match parameter["in"].as_str().unwrap_or_default() {
             "path" => filled.push((
@@ -136,15 +145,15 @@ fn step(
                 sample::parameter(document, parameter).unwrap_or_else(|| "1".to_owned()),
             )),
             "query" if required || sample::is_given(document, parameter) => {
-                match sample::parameter(document, parameter) {
-                    Some(value) => query.push(format!("{}={value}", path_text(key))),
+                match sample::query(document, parameter, key) {
+                    Some(fields) => query.push(fields),
                     None => remarks.push(format!("Query parameter {key} has no simple value: left out.")),
                 }
             }
             "header" if required && is_token(key) && !is_own(key) => {
                 let value = sample::parameter(document, parameter).unwrap_or_default();
                 if is_header_text(&value) {
-                    request.headers.push((key.to_owned(), value));
+                    set_header(&mut request, key, value);
                 }
             }
             "cookie" if required => remarks.push(format!("Needs a cookie {key}: left out.")),
@@ -159,9 +168,25 @@ fn step(
     if !matches!(method, "get" | "head") && !operation["requestBody"].is_null() {
         body(document, &operation["requestBody"], &place, &mut request, &mut remarks)?;
     }
+    let lost = document.lost().into_iter().take(LOST_TOLD);
+    remarks.extend(lost.map(|link| format!("{} leads nowhere: left out.", quoted(&link))));
     request.statuses = status(operation).into_iter().collect();
     draft.steps.push(DraftStep { remarks, does: Does::Request(Box::new(request)) });
     Ok(())
+}
+
+/// Says that the description asks another server here than elsewhere.
+fn server_of_its_own(document: &Document, item: &Value, operation: &Value) -> Option<String> {
+    let written = operation.get("servers").or_else(|| item.get("servers"))?;
+    let url = written[0]["url"].as_str()?;
+    let other = document.root["servers"][0]["url"].as_str() != Some(url);
+    other.then(|| format!("Has a server of its own, {}; here the target is asked.", quoted(url)))
+}
+
+/// A header field; one of that name, in whatever case, is replaced.
+fn set_header(request: &mut DraftRequest, name: &str, value: String) {
+    request.headers.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
+    request.headers.push((name.to_owned(), value));
 }
 
 /// Header fields that are written elsewhere: by the engine, by `security`, or beside the body.
@@ -248,22 +273,28 @@ fn security(
         let http = scheme["scheme"].as_str().unwrap_or_default().to_ascii_lowercase();
         let bearer = matches!(kind.as_str(), "oauth2" | "openidconnect") || http == "bearer";
         let field = scheme["name"].as_str().unwrap_or_default();
+        let authorized = request.headers.iter().any(|(n, _)| n == AUTHORIZATION);
         match (kind.as_str(), scheme["in"].as_str().unwrap_or_default()) {
+            _ if authorized && (bearer || http == "basic") => {
+                remarks.push(format!("Needs {name} too, and {AUTHORIZATION} stands once: left out."));
+            }
             ("http", _) if http == "basic" => {
-                let hole = draft.secret(name, "USER:PASSWORD in base64, for basic authentication");
-                request.headers.push(("Authorization".to_owned(), format!("Basic {hole}")));
+                let hole = draft.secret(name, name, "USER:PASSWORD in base64, for basic authentication");
+                set_header(request, AUTHORIZATION, format!("Basic {hole}"));
             }
             ("apikey", "header") if is_token(field) && !is_own(field) => {
-                let hole = draft.secret(name, &format!("the key for header {field}"));
-                request.headers.push((field.to_owned(), hole));
+                let hole = draft.secret(name, name, &format!("the key for header {field}"));
+                set_header(request, field, hole);
             }
             ("apikey", "query") if !field.is_empty() => {
-                let hole = draft.secret(name, &format!("the key for query parameter {field}"));
-                query.push(format!("{}={hole}", path_text(field)));
+                let hole = draft.secret(name, name, &format!("the key for query parameter {field}"));
+                let start = format!("{}=", path_text(field));
+                query.retain(|written| !written.starts_with(&start));
+                query.push(start + &hole);
             }
             _ if bearer => {
-                let hole = draft.secret(name, "an access token, sent as Bearer");
-                request.headers.push(("Authorization".to_owned(), format!("Bearer {hole}")));
+                let hole = draft.secret(name, name, "an access token, sent as Bearer");
+                set_header(request, AUTHORIZATION, format!("Bearer {hole}"));
             }
             _ => remarks.push(format!("Needs {name}, which cannot be imported ({kind}): left out.")),
         }

@@ -12,6 +12,10 @@ const DEPTH_MAX: usize = 12;
 /// Most values in one body, and bytes of a given one that count as one.
 const VALUES_MAX: usize = 500;
 const WEIGHT_OF_ONE: usize = 512;
+/// Most entries made for a `minItems`.
+const ENTRIES_MAX: u64 = 100;
+/// What a number without edges is.
+const NUMBER: f64 = 1.5;
 /// Longest text made for a `minLength`.
 const TEXT_MAX: u64 = 256;
 /// How many different whole numbers a parameter without an upper bound gets.
@@ -39,13 +43,48 @@ fn given(value: &Value) -> Option<&Value> {
     value.get("example").or(first).or_else(|| value.get("const")).or_else(|| value.get("default"))
 }
 
+/// What a parameter is without anything being made up.
+fn fixed<'d>(parameter: &'d Value, schema: &'d Value) -> Option<&'d Value> {
+    given(parameter).or_else(|| given(schema)).or_else(|| schema["enum"].get(0))
+}
+
+/// A query parameter with its name as a template, `tag=a&tag=b` for a list; none if it is not a simple one.
+pub(super) fn query(document: &Document, written: &Value, name: &str) -> Option<String> {
+    let name = path_text(name);
+    let Some(entries) = exploded(document, written) else {
+        return parameter(document, written).map(|value| format!("{name}={value}"));
+    };
+    let field = |value: &Value| {
+        let uuid = (value == UUID).then(|| "${uuid()}".to_owned());
+        uuid.or_else(|| plain(value).map(|text| component(&text))).map(|value| format!("{name}={value}"))
+    };
+    entries.iter().map(field).collect::<Option<Vec<_>>>().map(|all| all.join("&"))
+}
+
+/// The entries of a list of which each has the name before it: what OpenAPI does where nothing else is said.
+fn exploded(document: &Document, written: &Value) -> Option<Vec<Value>> {
+    let form = written["style"].as_str().is_none_or(|style| style == "form");
+    if !form || written["explode"].as_bool() == Some(false) || !written["content"].is_null() {
+        return None;
+    }
+    let schema = schema_of(document, written);
+    let value = match fixed(written, schema) {
+        Some(value) => value.clone(),
+        None if kind(schema) == "array" => made(document, schema)?,
+        None => return None,
+    };
+    match value {
+        Value::Array(entries) if !entries.is_empty() => Some(entries),
+        _ => None,
+    }
+}
+
 /// A parameter's value as a template for a path, query or header; none if it is not a simple one.
 pub(super) fn parameter(document: &Document, parameter: &Value) -> Option<String> {
     let schema = schema_of(document, parameter);
-    let fixed = given(parameter).or_else(|| given(schema)).or_else(|| schema["enum"].get(0));
     let in_header = parameter["in"].as_str() == Some("header");
     let write = |text: &str| if in_header { literal(text) } else { component(text) };
-    if let Some(fixed) = fixed {
+    if let Some(fixed) = fixed(parameter, schema) {
         return plain(fixed).map(|text| write(&text));
     }
     match (kind(schema), schema["format"].as_str()) {
@@ -143,6 +182,19 @@ fn bounds(schema: &Value) -> (i64, i64) {
     (low, high.max(low))
 }
 
+/// A number within its edges: one above the lower, or halfway to an upper one that is nearer.
+fn number(schema: &Value) -> f64 {
+    let edge = |key: &str, exclusive: &str| schema[key].as_f64().or_else(|| schema[exclusive].as_f64());
+    match (edge("minimum", "exclusiveMinimum"), edge("maximum", "exclusiveMaximum")) {
+        (None, None) => NUMBER,
+        (Some(low), None) => low + 1.0,
+        (None, Some(high)) if NUMBER < high => NUMBER,
+        (None, Some(high)) => high - 1.0,
+        (Some(low), Some(high)) if low + 1.0 < high => low + 1.0,
+        (Some(low), Some(high)) => f64::midpoint(low, high),
+    }
+}
+
 fn made(document: &Document, schema: &Value) -> Option<Value> {
     let mut left = VALUES_MAX;
     sample(document, schema, 0, &mut left)
@@ -192,15 +244,18 @@ fn sample(document: &Document, schema: &Value, depth: usize, left: &mut usize) -
     Some(match kind(schema) {
         "object" => Value::Object(object(document, schema, depth, left)?),
         "array" => {
-            let entry = sample(document, &schema["items"], depth + 1, left);
+            let least = schema["minItems"].as_u64().unwrap_or(0);
+            let wanted = least.clamp(1, ENTRIES_MAX) as usize;
+            let made = std::iter::from_fn(|| sample(document, &schema["items"], depth + 1, left));
+            let entries: Vec<Value> = made.take(wanted).collect();
             // An array whose entries contain it again ends empty, if it may.
-            if entry.is_none() && schema["minItems"].as_u64().unwrap_or(0) > 0 {
+            if entries.is_empty() && least > 0 {
                 return None;
             }
-            entry.into_iter().collect()
+            entries.into()
         }
         "integer" => bounds(schema).0.into(),
-        "number" => schema["minimum"].as_f64().map_or(json!(1.5), |n| json!(n + 1.0)),
+        "number" => json!(number(schema)),
         "boolean" => true.into(),
         "null" => Value::Null,
         _ => Value::String(text(schema)),

@@ -1,12 +1,14 @@
 //! Bodies: which one a step has; JSON, forms and plain texts as templates. Larger ones are in `upload` and `rendered`.
 
+use std::ops::Range;
+
 use toml::de::DeValue;
 
 use super::Journey;
 use crate::mistake::{Wrong, listed, quoted};
 use crate::parse::reader::{Fields, Value};
-use crate::plan::{Body, Escape, Part, Template};
-use crate::text::json::escape;
+use crate::plan::{Body, Content, Escape, Part, Template};
+use crate::text::json::{escape, of_type};
 use crate::text::template;
 
 /// How deep a JSON body may be nested.
@@ -33,7 +35,7 @@ impl Journey<'_, '_> {
                 reader.wrong(fields.key_span(given[1]), wrong.expected("one body"));
                 return None;
             }
-            for key in ["type", "chunked"] {
+            for key in ["type", "chunked", "expect-continue"] {
                 if fields.get(key).is_some() {
                     let wrong = Wrong::new(format!("{} without a body", quoted(key)));
                     let look = format!("one of {} beside it", listed(BODIES.iter().copied()));
@@ -69,8 +71,13 @@ impl Journey<'_, '_> {
         }
         let (kind, body) = body?;
         let kind = match fields.get("type") {
-            Some(v) => reader.read(v, "a content type in quotes", super::request::header_value)?,
+            Some(v) => reader.read(v, "a content type in quotes", super::request::fixed_value)?,
             None => kind.to_owned(),
+        };
+        let body = match body {
+            // The holes of `json` and `form` are marked already.
+            Body::Whole(Content::Text(text)) if *key == "body" => Body::from(of_type(&kind, text)),
+            other => other,
         };
         Some(Some((kind, body)))
     }
@@ -106,7 +113,8 @@ impl Journey<'_, '_> {
             }
             DeValue::Table(_) => {
                 out.text("{");
-                for (i, (key, _, v)) in reader.table(value, "a table")?.into_iter().enumerate() {
+                for (i, (key, span, v)) in reader.table(value, "a table")?.into_iter().enumerate() {
+                    self.fixed_key(key, span)?;
                     out.text(&format!("{}\"{}\":", if i > 0 { "," } else { "" }, escape(key)));
                     self.write_json(v, depth + 1, out)?;
                 }
@@ -128,12 +136,18 @@ impl Journey<'_, '_> {
         Some(())
     }
 
+    /// A key that is written as it stands; a `${` in it is noted.
+    fn fixed_key(&self, key: &str, span: Range<usize>) -> Option<()> {
+        template::without_holes(key).map_err(|w| self.world.reader.wrong(span, w)).ok()
+    }
+
     fn form(&self, value: &Value<'_>) -> Option<Template> {
         let reader = self.world.reader;
         let mut parts = Parts::default();
-        for (i, (key, _, v)) in
+        for (i, (key, span, v)) in
             reader.table(value, "a table such as { user = \"ann\" }")?.into_iter().enumerate()
         {
+            self.fixed_key(key, span)?;
             out_field(&mut parts, i, key);
             match v.get_ref() {
                 DeValue::String(_) => {
@@ -170,11 +184,7 @@ pub(super) fn plain_value(journey: &Journey<'_, '_>, value: &Value<'_>) -> Optio
     let reader = journey.world.reader;
     match value.get_ref() {
         DeValue::String(text) => {
-            if let Some(hole) = template::first_hole(text) {
-                let wrong = Wrong::new("templates are not filled in here").expected("a fixed value");
-                reader.wrong_in(value, text, wrong.within(hole));
-                return None;
-            }
+            template::without_holes(text).map_err(|w| reader.wrong_in(value, text, w)).ok()?;
             Some(serde_json::Value::String(text.to_string()))
         }
         DeValue::Boolean(b) => Some((*b).into()),
@@ -196,7 +206,13 @@ pub(super) fn plain_value(journey: &Journey<'_, '_>, value: &Value<'_>) -> Optio
         DeValue::Array(values) => values.iter().map(|v| plain_value(journey, v)).collect(),
         DeValue::Table(_) => {
             let entries = reader.table(value, "a table")?;
-            entries.into_iter().map(|(key, _, v)| Some((key.to_owned(), plain_value(journey, v)?))).collect()
+            entries
+                .into_iter()
+                .map(|(key, span, v)| {
+                    journey.fixed_key(key, span)?;
+                    Some((key.to_owned(), plain_value(journey, v)?))
+                })
+                .collect()
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::mistake::{Wrong, quoted};
 use crate::parse::keys;
 use crate::parse::reader::{Fields, Value};
 use crate::plan::{AwaitEvent, OpenEvents, Step, StreamOptions};
+use crate::text::template;
 
 const CLOSE_LOOK: &str = "close = true, or close = \"events\"";
 const EVENT_LOOK: &str = "an event's type, or true for any";
@@ -82,6 +83,7 @@ impl Journey<'_, '_> {
             return Some(None);
         }
         let kind = reader.read(value, EVENT_LOOK, |text| {
+            template::without_holes(text)?;
             // The empty type is that of an event without one, which is dispatched as `message`.
             if text.is_empty() || text.contains(['\r', '\n']) {
                 return Err(

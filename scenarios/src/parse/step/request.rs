@@ -6,6 +6,7 @@ use crate::parse::keys;
 use crate::parse::reader::{Fields, Value};
 use crate::plan::{Capture, Pick, Request, Save, Slot, Step, Template};
 use crate::text::pattern::regex;
+use crate::text::template;
 
 /// Most header fields, checks or saved values of a step.
 pub(super) const MAX_ENTRIES: usize = 64;
@@ -140,14 +141,7 @@ fn capture_of_message(text: &str) -> Result<(Capture, Pick), Wrong> {
 
 /// Where a value is saved from, and which of several.
 fn capture(text: &str) -> Result<(Capture, Pick), Wrong> {
-    // The filter stands behind the last `|`; a regular expression may hold others.
-    let (from, pick) = match text.rsplit_once(" | ") {
-        Some((from, filter)) if PICKS.iter().any(|(word, _)| *word == filter.trim()) => {
-            (from.trim_end(), PICKS.iter().find(|(word, _)| *word == filter.trim()).map(|(_, p)| *p))
-        }
-        _ => (text, None),
-    };
-    let pick = pick.unwrap_or_default();
+    let (from, pick) = filtered(text);
     if let Some(name) = from.strip_prefix("header:") {
         return Ok((Capture::Header(token(name.trim())?), pick));
     }
@@ -166,8 +160,9 @@ fn capture(text: &str) -> Result<(Capture, Pick), Wrong> {
         }
         _ => {}
     }
+    template::without_holes(from)?;
     match from.rsplit_once('|') {
-        Some((_, filter)) if json_path(from).is_err() => {
+        Some((path, filter)) if json_path(from).is_err() && json_path(path.trim_end()).is_ok() => {
             let filter = filter.trim();
             let words = || PICKS.iter().map(|(word, _)| *word);
             let wrong = Wrong::new(format!("there is no filter {}", quoted(filter)));
@@ -177,8 +172,20 @@ fn capture(text: &str) -> Result<(Capture, Pick), Wrong> {
     }
 }
 
+/// A text before its filter, and what the filter keeps.
+fn filtered(text: &str) -> (&str, Pick) {
+    // It stands behind the last `|`. A regular expression may hold others: there, spaces tell them apart.
+    let last = if text.starts_with('$') { text.rsplit_once('|') } else { text.rsplit_once(" | ") };
+    let found = last.and_then(|(from, filter)| {
+        let (_, pick) = PICKS.iter().find(|(word, _)| *word == filter.trim())?;
+        Some((from.trim_end(), *pick))
+    });
+    found.unwrap_or((text, Pick::default()))
+}
+
 /// A JSONPath after RFC 9535, as written.
 pub(super) fn json_path(text: &str) -> Result<String, Wrong> {
+    template::without_holes(text)?;
     match serde_json_path::JsonPath::parse(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(e) => {
@@ -207,4 +214,34 @@ pub(super) fn header_value(text: &str) -> Result<String, Wrong> {
         return Err(Wrong::new(format!("a header cannot hold {c:?}")).expected("one line of text"));
     }
     Ok(text.to_owned())
+}
+
+/// The same of a value without templates.
+pub(super) fn fixed_value(text: &str) -> Result<String, Wrong> {
+    template::without_holes(text)?;
+    header_value(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_needs_no_spaces_behind_a_jsonpath() {
+        for text in ["$.a|last", "$.a |last", "$.a| last ", "$.a  |  last"] {
+            assert_eq!(capture(text), Ok((Capture::Json("$.a".into()), Pick::Last)), "{text}");
+        }
+        assert_eq!(capture("regex:a|last"), Ok((Capture::Regex("a|last".into()), Pick::First)));
+        assert_eq!(capture("regex:a|b | last"), Ok((Capture::Regex("a|b".into()), Pick::Last)));
+        let either = "$[?@.a || @.b]";
+        assert_eq!(capture(either), Ok((Capture::Json(either.into()), Pick::First)));
+        for (text, told) in [
+            ("$.a|lst", "there is no filter `lst`"),
+            ("$[?@.a || @.b ==]", "is not a JSONPath"),
+            ("$[?@.a == '${b}' || @.c].d | last", "templates are not filled in here"),
+        ] {
+            let wrong = capture(text).unwrap_err().sentence();
+            assert!(wrong.contains(told), "{text}: {wrong}");
+        }
+    }
 }

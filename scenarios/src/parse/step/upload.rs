@@ -6,12 +6,12 @@ use toml::de::DeValue;
 
 use super::Journey;
 use super::body::plain_value;
-use super::request::{MAX_ENTRIES, header_value};
+use super::request::{MAX_ENTRIES, fixed_value};
 use crate::mistake::{Wrong, quoted};
 use crate::parse::keys;
 use crate::parse::reader::{Fields, Value};
 use crate::plan::{Body, Content, Field, File, Filler, Generated, Part, Template};
-use crate::text::quantity;
+use crate::text::{json, quantity};
 
 /// Largest file that is sent, bytes: every worker gets it with the plan; what is larger is `generated`.
 const MAX_FILE_BYTES: u64 = 16 << 20;
@@ -94,7 +94,7 @@ impl Journey<'_, '_> {
         }
         let mut fields = Vec::with_capacity(entries.len());
         for (name, span, value) in entries {
-            header_value(name).map_err(|w| reader.wrong(span, w)).ok()?;
+            fixed_value(name).map_err(|w| reader.wrong(span, w)).ok()?;
             fields.push(self.part(name, value));
         }
         fields.into_iter().collect::<Option<Vec<_>>>().map(Body::Multipart)
@@ -115,11 +115,15 @@ impl Journey<'_, '_> {
                 let fields = reader.fields(value, keys::PART)?;
                 let (usual, content) = self.part_content(&fields, value)?;
                 let kind = match fields.get("type") {
-                    Some(v) => Some(reader.read(v, "a content type in quotes", header_value)?),
+                    Some(v) => Some(reader.read(v, "a content type in quotes", fixed_value)?),
                     None => usual.map(str::to_owned),
                 };
+                let content = match (content, &kind) {
+                    (Content::Text(text), Some(kind)) => Content::Text(json::of_type(kind, text)),
+                    (content, _) => content,
+                };
                 let file_name = match (fields.get("name"), &content) {
-                    (Some(v), _) => Some(reader.read(v, "a file's name in quotes", header_value)?),
+                    (Some(v), _) => Some(reader.read(v, "a file's name in quotes", fixed_value)?),
                     (None, Content::File(i)) => self.file_name(*i),
                     (None, Content::Generated(_)) => Some("generated".to_owned()),
                     (None, Content::Text(_)) => None,

@@ -1,0 +1,26 @@
+/** PostgreSQL: the schema belongs to one shop, whatever becomes of the connection that says so. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { startPostgres } from '../testing/servers.js';
+import { waitFor } from '../testing/shop.js';
+import { claim } from './postgres.js';
+
+test('a lock whose connection is lost is taken again, and let go at the end', async (t) => {
+  const { url, ask, stop } = await startPostgres();
+  t.after(stop);
+  const release = await claim(url, { historyRows: 10 });
+  t.after(release);
+  const holders = () => ask("SELECT string_agg(pid::text, ',') FROM pg_locks WHERE locktype = 'advisory' AND granted");
+  const first = holders();
+  assert.match(first, /^\d+$/);
+  for (let before = first, times = 0; times < 2; times += 1) {
+    assert.equal(ask(`SELECT pg_terminate_backend(${before})`), 't');
+    await waitFor(() => /^\d+$/.test(holders()) && holders() !== before);
+    before = holders();
+    await assert.rejects(claim(url, { historyRows: 10 }), /another shop uses this database/);
+  }
+  await release();
+  await waitFor(() => holders() === '');
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.equal(holders(), '', 'nobody takes it again');
+});
