@@ -52,7 +52,7 @@ const STEP: Duration = Duration::from_millis(500);
 const STEPS: u32 = 40;
 /// Blocks of 5 s in which what is usual is looked for.
 const CALM_BLOCKS: u32 = 5;
-/// Silence after which it has ended.
+/// Silence after which it has ended, at least; where calls are few, half as long again as it takes to have enough.
 const QUIET: Duration = Duration::from_secs(5);
 
 /// Looks at every service that is called.
@@ -219,7 +219,7 @@ impl Seen {
             status: if self.law_agrees() { Status::Confirmed } else { Status::Likely },
             onset: spans.last().map_or(self.span.start, |s| s.start),
             last: at,
-            quiet: QUIET,
+            quiet: QUIET.max(self.span.length() * 3 / 2),
             weight: self.calls.median_now(),
             claim: self.sentence(service),
             evidence: self.supporting(timeline, service),

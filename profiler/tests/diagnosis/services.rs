@@ -228,7 +228,7 @@ fn a_slow_service_is_found_with_the_route_that_waits_for_it() {
 fn a_service_that_serves_but_one_a_second_is_found_by_its_eighth_call() {
     let call_ms: fn(f64) -> f64 = |s| if s > 14.0 { 700.0 } else { 8.0 };
     for seed in 0..seeds() {
-        let d = Calls { seed, rate: 1.5, call_ms, ..Calls::default() }.build().diagnose();
+        let d = Calls { seed, rate: 2.2, call_ms, ..Calls::default() }.build().diagnose();
         assert_eq!(kinds_of(&d), [FindingKind::DownstreamCascade], "{:#?}", d.findings());
         let f = &d.findings()[0];
         assert!(took(f, 14.0) <= 7.0, "{f:#?}");

@@ -584,7 +584,7 @@ mod tests {
             let value = if second <= 40 { 70.0 } else { 100.0 };
             t.apply(&Entry::Sample { lane: LaneId(0), at: RunTime::from_ms(second * 1_000), value });
         }
-        assert_eq!(final_(&t, "completed >= 95/s"), (Some(false), "70.0/s".into()));
+        assert_eq!(final_(&t, "completed >= 95/s"), (Some(false), "70/s".into()));
     }
 
     #[test]
