@@ -40,10 +40,10 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
     let run_id = run_id(unix_ms, 0);
     let mut attach = Attach::parse_all(&args.attach)?;
     let folder = args.out.as_deref().map(|out| make_folder(Some(out), &run_id)).transpose()?;
-    // Gone with the watch, however it ends.
-    let own_log = tempfile::Builder::new().prefix("dyno-watch-").suffix(".log").tempfile()?;
-    let backend =
-        args.target.is_none().then(|| Backend::start(2, Runtime::Rust, own_log.path())).transpose()?;
+    // Gone with the watch.
+    let log = || tempfile::Builder::new().prefix("dyno-watch-").suffix(".log").tempfile();
+    let own_log = args.target.is_none().then(log).transpose()?;
+    let backend = own_log.as_ref().map(|log| Backend::start(2, Runtime::Rust, log.path())).transpose()?;
     let (target, port) = match (&args.target, &backend) {
         (Some(target), _) => {
             let url = scenarios::base_url(&with_scheme(target)).map_err(UserError::wrong)?;
