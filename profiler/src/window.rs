@@ -61,13 +61,28 @@ pub fn of_instance<'a>(timeline: &'a Timeline, name: &str, instance: &str) -> Op
 /// has two samples.
 pub fn pace(timeline: &Timeline, name: &str, at: RunTime) -> Option<Duration> {
     let paces = timeline.named(name).filter_map(|s| {
-        let told = &s.points[..s.points.partition_point(|p| p.0 <= at)];
-        let lately = &told[told.len().saturating_sub(PACE_SAMPLES)..];
-        let gaps = lately.windows(2).map(|w| w[1].0.since(w[0].0).as_secs_f64()).collect();
-        let pace = Duration::from_secs_f64(crate::stats::median(gaps)?);
+        let told = until(s, at);
+        let pace = typical_gap(told, PACE_SAMPLES)?;
         (at.since(told.last()?.0) <= pace.mul_f64(OVERDUE).max(LEAST_SILENCE)).then_some(pace)
     });
     paces.max()
+}
+
+/// Are the lanes `name` told more seldom at `at` than each `every`, or not at all?
+pub fn seldom(timeline: &Timeline, name: &str, at: RunTime, every: Duration) -> bool {
+    pace(timeline, name, at).is_none_or(|pace| pace > every)
+}
+
+/// What a lane has told up to `at`.
+pub fn until(series: &Series, at: RunTime) -> &[(RunTime, f64)] {
+    &series.points[..series.points.partition_point(|p| p.0 <= at)]
+}
+
+/// The median time between the last samples, so many at most; none with fewer than two.
+pub fn typical_gap(told: &[(RunTime, f64)], samples: usize) -> Option<Duration> {
+    let lately = &told[told.len().saturating_sub(samples)..];
+    let gaps = lately.windows(2).map(|w| w[1].0.since(w[0].0).as_secs_f64()).collect();
+    crate::stats::median(gaps).map(Duration::from_secs_f64)
 }
 
 /// The lanes `name` of instances that are there in `span`, or were so shortly before that `carry` reaches into it. One that has

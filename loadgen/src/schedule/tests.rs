@@ -164,13 +164,17 @@ fn a_constant_rate_is_a_grid() {
     assert_eq!(at, [125, 375, 625, 875]);
 }
 
+/// What one worker is to do, a line each.
+fn told(phases: &[Phase]) -> String {
+    let line = |p: &Planned| format!("{} {:?}", p.at / 1_000_000, p.action);
+    all(phases, 0, 1).iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn sessions_carry_over_from_phase_to_phase() {
     let (a, b) = (Model::Sessions { from: 0.0, to: 4.0 }, Model::Sessions { from: 4.0, to: 4.0 });
-    let planned =
-        all(&[phase(a, 1000), phase(b, 1000), phase(Model::Sessions { from: 2.0, to: 2.0 }, 1000)], 0, 1);
-    let text: Vec<String> = planned.iter().map(|p| format!("{} {:?}", p.at / 1_000_000, p.action)).collect();
-    insta::assert_snapshot!(text.join("\n"), @r"
+    let c = Model::Sessions { from: 2.0, to: 2.0 };
+    insta::assert_snapshot!(told(&[phase(a, 1000), phase(b, 1000), phase(c, 1000)]), @r"
     250 Hold { place: 0 }
     500 Hold { place: 1 }
     750 Hold { place: 2 }
@@ -246,15 +250,18 @@ fn arrivals_at_random_follow_a_ramp() {
     assert!((first / planned.len() as f64 - 0.25).abs() < 0.01, "{first} of {}", planned.len());
 }
 
+/// So many places, each with one pass.
+fn counted(n: f64) -> Model {
+    let legs = vec![Leg { length_ns: 1_000_000_000, from: n, to: n }];
+    let rules = Rules { turns: Some(Turns::Each(1)), ..Rules::default() };
+    Model::Shaped(Box::new(Shape { of: Of::Sessions, legs, rules }))
+}
+
 /// Two phases that count their passes share no place: the first one's are let go, then its own are held.
 #[test]
 fn places_that_count_passes_are_held_anew() {
-    let held = |n: f64| Leg { length_ns: 1_000_000_000, from: n, to: n };
-    let rules = Rules { turns: Some(Turns::Each(1)), ..Rules::default() };
-    let counted = |n| Model::Shaped(Box::new(Shape { of: Of::Sessions, legs: vec![held(n)], rules }));
-    let planned = all(&[phase(counted(2.0), 1000), phase(counted(1.0), 1000)], 0, 1);
-    let text: Vec<String> = planned.iter().map(|p| format!("{} {:?}", p.at / 1_000_000, p.action)).collect();
-    insta::assert_snapshot!(text.join("\n"), @r"
+    let phases = [phase(counted(2.0), 1000), phase(counted(1.0), 1000)];
+    insta::assert_snapshot!(told(&phases), @r"
     0 Hold { place: 0 }
     0 Hold { place: 1 }
     1000 LetGo { place: 1 }
@@ -266,15 +273,9 @@ fn places_that_count_passes_are_held_anew() {
 /// A place that has used up its passes is empty: whoever holds places without counting, behind such a phase, takes new ones.
 #[test]
 fn places_behind_counted_passes_are_held_anew() {
-    let counted = || {
-        let legs = vec![Leg { length_ns: 1_000_000_000, from: 2.0, to: 2.0 }];
-        let rules = Rules { turns: Some(Turns::Each(1)), ..Rules::default() };
-        Model::Shaped(Box::new(Shape { of: Of::Sessions, legs, rules }))
-    };
     let plain = Model::Sessions { from: 2.0, to: 2.0 };
-    let planned = all(&[phase(counted(), 1000), phase(plain.clone(), 1000), phase(plain, 1000)], 0, 1);
-    let text: Vec<String> = planned.iter().map(|p| format!("{} {:?}", p.at / 1_000_000, p.action)).collect();
-    insta::assert_snapshot!(text.join("\n"), @r"
+    let phases = [phase(counted(2.0), 1000), phase(plain.clone(), 1000), phase(plain, 1000)];
+    insta::assert_snapshot!(told(&phases), @r"
     0 Hold { place: 0 }
     0 Hold { place: 1 }
     1000 LetGo { place: 1 }

@@ -16,10 +16,10 @@ use std::time::Duration;
 use timeline::clock::RunTime;
 use timeline::finding::Evidence;
 use timeline::lane::names;
-use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
+use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, evidence, plural, they};
-use crate::stats::{Durations, Trend, knot, median, trend};
+use crate::stats::{Durations, Trend, knot, trend};
 use crate::window;
 
 /// How far back, seconds.
@@ -106,7 +106,9 @@ struct Grid {
 impl Grid {
     /// As fine as the topic tells its depth, up to `at` and not before `warm`.
     fn of(timeline: &Timeline, name: &str, at: RunTime, warm: RunTime) -> Self {
-        let pace = timeline.named(name).filter_map(|s| pace(s, at)).max().unwrap_or_default();
+        let paces =
+            timeline.named(name).filter_map(|s| window::typical_gap(window::until(s, at), ANSWERS as usize));
+        let pace = paces.max().unwrap_or_default();
         let (length, points, carry) = if pace > SELDOM {
             (pace * ANSWERS, ANSWERS, pace.mul_f64(OVERDUE))
         } else {
@@ -117,14 +119,6 @@ impl Grid {
         let fit = if pace > SELDOM { span.length().div_duration_f64(pace) as u32 } else { points };
         Self { span, points: fit.clamp(1, points), carry }
     }
-}
-
-/// Typical time from one answer to the next, over the last few before `at`.
-fn pace(series: &Series, at: RunTime) -> Option<Duration> {
-    let told = series.within(Span::new(RunTime::ZERO, at + Duration::from_nanos(1)));
-    let lately = &told[told.len().saturating_sub(ANSWERS as usize)..];
-    let gaps = lately.windows(2).map(|w| w[1].0.since(w[0].0).as_secs_f64()).collect();
-    median(gaps).map(Duration::from_secs_f64)
 }
 
 /// The depth over time, summed over the processes that tell it.

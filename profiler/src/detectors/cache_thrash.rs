@@ -371,19 +371,14 @@ fn advice(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timeline::{Entry, LaneId, LaneSpec};
+    use crate::detectors::testing::told_each;
+    use timeline::LaneSpec;
 
     /// A cache told each 15 s, with so many evictions, misses and hits a second, looked at as it is told.
     fn told_by_otlp(evictions: f64, misses: f64, hits: f64) -> Vec<Claim> {
-        let mut t = Timeline::new();
-        for (id, (part, rate)) in (0..).zip([("evictions", evictions), ("misses", misses), ("hits", hits)]) {
-            let spec = LaneSpec::rate(lane("products", part), "shop", Unit::PerSecond);
-            t.apply(&Entry::Lane(LaneId(id), spec));
-            for s in [15, 30, 45] {
-                let at = RunTime::from_ms(s * 1_000);
-                t.apply(&Entry::Sample { lane: LaneId(id), at, value: rate });
-            }
-        }
+        let rate = |part| LaneSpec::rate(lane("products", part), "shop", Unit::PerSecond);
+        let told = [("evictions", evictions), ("misses", misses), ("hits", hits)];
+        let t = told_each(15_000, 45_000, told.map(|(part, n)| (rate(part), n)));
         match look(&t, RunTime::from_ms(45_000)) {
             Answer::Looked(claims) => claims,
             other => panic!("{other:?}"),

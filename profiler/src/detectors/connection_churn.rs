@@ -48,7 +48,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     }
     let claims: Vec<Claim> = pools.iter().filter_map(|p| look_at(timeline, p, at)).collect();
     let quarter = Duration::from_secs_f64(WINDOW_S) / QUARTERS;
-    let gaps = |p: &String| window::pace(timeline, &lane(p, "opened"), at).is_none_or(|pace| pace > quarter);
+    let gaps = |p: &String| window::seldom(timeline, &lane(p, "opened"), at, quarter);
     if claims.is_empty() && pools.iter().all(gaps) {
         return Answer::Unready("too seldom told: openings are needed in each half second".to_owned());
     }
@@ -242,20 +242,14 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timeline::{Entry, LaneId, LaneSpec};
+    use crate::detectors::testing::told_each;
+    use timeline::LaneSpec;
 
     #[test]
     fn openings_that_are_told_too_seldom_are_not_said_to_be_none() {
         let told = |every: u64| {
-            let mut t = Timeline::new();
-            for (id, part) in [(0, "opened"), (1, "acquired")] {
-                let spec = LaneSpec::rate(lane("db", part), "metrics-8080", Unit::PerSecond);
-                t.apply(&Entry::Lane(LaneId(id), spec));
-                for i in 1..=30_000 / every {
-                    let (lane, at) = (LaneId(id), RunTime::from_ms(i * every));
-                    t.apply(&Entry::Sample { lane, at, value: 0.0 });
-                }
-            }
+            let rate = |part| LaneSpec::rate(lane("db", part), "metrics-8080", Unit::PerSecond);
+            let t = told_each(every, 30_000, ["opened", "acquired"].map(|part| (rate(part), 0.0)));
             look(&t, RunTime::from_ms(30_000))
         };
         assert_eq!(told(100), Answer::Looked(Vec::new()));

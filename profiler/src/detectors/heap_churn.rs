@@ -70,7 +70,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         return Answer::too_little(SETTLE.as_secs_f64());
     }
     let found = find(timeline, at);
-    let gaps = || window::pace(timeline, names::HEAP_ALLOCATED, at).is_none_or(|pace| pace > SELDOM);
+    let gaps = || window::seldom(timeline, names::HEAP_ALLOCATED, at, SELDOM);
     if found.is_none() && timeline.has(names::SERVER_HANDLER) && gaps() {
         return Answer::Unready("too seldom told to follow the requests of a route".to_owned());
     }
@@ -312,19 +312,15 @@ fn advice(timeline: &Timeline, churn: &Churn) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detectors::testing::told_each;
     use timeline::{Entry, LaneId, LaneSpec};
 
     #[test]
     fn what_is_told_too_seldom_to_follow_a_route_is_not_said_to_be_none() {
         let told = |every: u64| {
-            let mut t = Timeline::new();
             let allocated = LaneSpec::rate(names::HEAP_ALLOCATED, "metrics-8080", Unit::BytesPerSecond);
-            t.apply(&Entry::Lane(LaneId(0), allocated));
+            let mut t = told_each(every, 30_000, [(allocated, 1e9)]);
             t.apply(&Entry::Lane(LaneId(1), LaneSpec::histogram(names::SERVER_HANDLER, "metrics-8080")));
-            for i in 1..=30_000 / every {
-                let at = RunTime::from_ms(i * every);
-                t.apply(&Entry::Sample { lane: LaneId(0), at, value: 1e9 });
-            }
             look(&t, RunTime::from_ms(30_000))
         };
         assert_eq!(told(100), Answer::Looked(Vec::new()));

@@ -32,10 +32,13 @@ pub mod pool_leak;
 pub mod pool_oversized;
 pub mod pool_saturated;
 pub mod query_fan_out;
+mod readings;
 pub mod retry_storm;
 pub mod serial_awaits;
 pub mod slow_consumer;
 pub mod slow_query;
+#[cfg(test)]
+mod testing;
 pub mod uneven_workers;
 pub mod worker_lost;
 

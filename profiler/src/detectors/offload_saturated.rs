@@ -21,7 +21,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Remedy, Series, Severity, Span, Status, Timeline, Unit};
 
-use super::pool_saturated::{Grid, LEAST_READINGS};
+use super::readings::{Grid, LEAST_READINGS};
 use super::{Answer, Claim, ONSET, cannot_tell, episodes, evidence, plural, quiet, they};
 use crate::stats::{Durations, median, trend};
 use crate::window;
@@ -435,25 +435,20 @@ fn advice(seen: &Seen, against: &[Evidence]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timeline::{Entry, LaneId, LaneSpec};
+    use crate::detectors::testing::told_each;
+    use timeline::LaneSpec;
 
     /// Executors of one process on a page that is read each `every` ms: their names, and how many tasks wait for 10 threads.
     fn page(every: u64, executors: &[(&str, f64)], at_s: u64) -> Vec<Claim> {
-        let mut t = Timeline::new();
-        for &(name, queued) in executors {
+        let lanes = executors.iter().flat_map(|&(name, queued)| {
             let told = [
                 (names::OFFLOAD_CAPACITY, 10.0),
                 (names::OFFLOAD_BUSY, if queued > 0.0 { 10.0 } else { 0.0 }),
                 (names::OFFLOAD_QUEUED, queued),
             ];
-            for (lane, value) in told {
-                let id = LaneId(t.series().len() as u32);
-                t.apply(&Entry::Lane(id, LaneSpec::level(lane, "metrics-8080", Unit::Count).about(name)));
-                for i in 1..=at_s * 1_000 / every {
-                    t.apply(&Entry::Sample { lane: id, at: RunTime::from_ms(i * every), value });
-                }
-            }
-        }
+            told.map(|(lane, n)| (LaneSpec::level(lane, "metrics-8080", Unit::Count).about(name), n))
+        });
+        let t = told_each(every, at_s * 1_000, lanes);
         match look(&t, RunTime::from_ms(at_s * 1_000)) {
             Answer::Looked(claims) => claims,
             other => panic!("{other:?}"),

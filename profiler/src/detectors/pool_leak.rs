@@ -52,7 +52,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         return Answer::CannotTell(vec![names::SERVER_IN_FLIGHT.to_owned()]);
     }
     let claims: Vec<Claim> = pools.iter().filter_map(|p| look_at(timeline, p, at)).collect();
-    let gaps = |p: &String| window::pace(timeline, &lane(p, "in-use"), at).is_none_or(|pace| pace > CELL);
+    let gaps = |p: &String| window::seldom(timeline, &lane(p, "in-use"), at, CELL);
     if claims.is_empty() && pools.iter().all(gaps) {
         return Answer::Unready(
             "too seldom told: an account needs the connections in use each half second".to_owned(),
@@ -311,19 +311,15 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timeline::{Entry, LaneId, LaneSpec};
+    use crate::detectors::testing::told_each;
+    use timeline::LaneSpec;
 
     #[test]
     fn what_is_told_too_seldom_for_an_account_is_not_said_to_be_whole() {
         let told = |every: u64| {
-            let mut t = Timeline::new();
-            for (id, name) in [(0, "pool.db.in-use"), (1, names::SERVER_IN_FLIGHT)] {
-                t.apply(&Entry::Lane(LaneId(id), LaneSpec::level(name, "metrics-8080", Unit::Count)));
-                for i in 1..=30_000 / every {
-                    let (lane, at) = (LaneId(id), RunTime::from_ms(i * every));
-                    t.apply(&Entry::Sample { lane, at, value: 0.0 });
-                }
-            }
+            let level = |name| LaneSpec::level(name, "metrics-8080", Unit::Count);
+            let lanes = ["pool.db.in-use", names::SERVER_IN_FLIGHT].map(|name| (level(name), 0.0));
+            let t = told_each(every, 30_000, lanes);
             look(&t, RunTime::from_ms(30_000))
         };
         assert_eq!(told(100), Answer::Looked(Vec::new()));

@@ -25,6 +25,7 @@ use timeline::{FindingKind, Remedy, Series, Severity, Span, Status, Timeline, Un
 mod demand;
 
 use self::demand::Demand;
+use super::readings::{CELL, Grid, LEAST_READINGS, cell};
 use super::{Answer, Claim, ONSET, episodes, evidence, plural, quiet, they};
 use crate::stats::{Durations, longer_than};
 use crate::window;
@@ -33,20 +34,6 @@ use crate::window;
 const SUSTAINED_WINDOW_S: f64 = 3.0;
 /// Window of the rule for bursts, seconds: two expiries of a cache that keeps things for 2 to 3 s.
 const BURST_WINDOW_S: f64 = 6.0;
-/// Intervals are told apart on this grid: the tick of sources at 10 Hz.
-const CELL: Duration = Duration::from_millis(100);
-/// What is told more seldom than this is looked at reading by reading: the 15 cells of the sustained rule do not fit into its window.
-const SELDOM: Duration = Duration::from_millis(200);
-/// Ticks may be late by so much before their own lengths count.
-const TICKS_LATE: f64 = 1.5;
-/// Windows do not get longer than for this: OTLP is sent each minute unless told otherwise.
-const SLOWEST: Duration = Duration::from_secs(60);
-/// Readings in a window at least, and those that must be seen. Few as they are, the sustained rule wants all of them: a pool of 8 at
-/// 70% load (0.19) has six in a row once in 20,000.
-const READINGS: u32 = 6;
-pub(super) const LEAST_READINGS: usize = 5;
-/// Until the next reading is overdue a level of such a pool is carried, in readings.
-const READING_CARRY: f64 = 1.5;
 /// Saturated cells that the sustained rule wants: half of its 30. With M/M/c a pool of 4 at 70% load
 /// queues somebody in 0.30 of all instants, one of 8 in 0.19, so half is four deviations away.
 const SUSTAINED_CELLS: usize = 15;
@@ -93,8 +80,6 @@ const OTHERS_SHARE: f64 = 0.4;
 const HOLD_GROWTH: f64 = 1.5;
 /// Silence after which the saturation has ended.
 const QUIET: Duration = Duration::from_secs(8);
-/// Values of levels are carried for so long.
-const CARRY: Duration = Duration::from_millis(350);
 /// Capacity is declared rarely by some sources.
 const CAPACITY_CARRY: Duration = Duration::from_secs(60);
 
@@ -143,54 +128,6 @@ fn warmed_up(timeline: &Timeline, pool: &str, at: RunTime, grid: Grid) -> RunTim
         .max()
         .filter(|end| *end <= warm + DRAINS);
     (warm + SETTLE).max(drained.unwrap_or(warm))
-}
-
-/// The cell of the grid in which `t` lies.
-fn cell(t: RunTime) -> u64 {
-    t.0 / CELL.as_nanos() as u64
-}
-
-/// How often a pool is told.
-#[derive(Clone, Copy)]
-pub(super) struct Grid {
-    pace: Duration,
-}
-
-impl Grid {
-    /// As lanes `name` are told at `at`.
-    pub(super) fn of(timeline: &Timeline, name: &str, at: RunTime) -> Self {
-        Self { pace: window::pace(timeline, name, at).unwrap_or(CELL).min(SLOWEST) }
-    }
-
-    /// Is it told reading by reading, rather than at every tick?
-    pub(super) fn seldom(self) -> bool {
-        self.pace > SELDOM
-    }
-
-    /// What one cell stands for.
-    pub(super) fn length(self) -> Duration {
-        if self.seldom() { self.pace } else { CELL }
-    }
-
-    /// The cell in which `t` lies: on the grid of time, or by the readings of `lane` up to it.
-    fn cell(self, lane: &Series, t: RunTime) -> u64 {
-        if self.seldom() { lane.points.partition_point(|p| p.0 <= t) as u64 } else { cell(t) }
-    }
-
-    /// Ticks that a cell is as long as.
-    fn ticks(self) -> u64 {
-        self.length().div_duration_f64(CELL).round() as u64
-    }
-
-    /// A window of `seconds`, or of some readings where those take longer.
-    pub(super) fn seconds(self, seconds: f64) -> f64 {
-        if self.seldom() { seconds.max((self.pace * READINGS).as_secs_f64()) } else { seconds }
-    }
-
-    /// How long a level is good.
-    pub(super) fn carry(self) -> Duration {
-        if self.seldom() { self.pace.mul_f64(READING_CARRY) } else { CARRY }
-    }
 }
 
 /// One pool of one process over a window.
@@ -412,7 +349,7 @@ impl Seen {
 /// Acquisitions per second of all instances over the cells in which any of them is saturated.
 fn asked(parts: &[Part], span: Span, grid: Grid) -> Option<f64> {
     let saturated = parts.iter().flat_map(|p| &p.saturated).filter(|s| s.1 >= span.start);
-    if grid.pace > CELL.mul_f64(TICKS_LATE) {
+    if !grid.is_ticks() {
         // Intervals that are no ticks are of any length, and each instance is told at instants of its own.
         let instants: Vec<RunTime> = saturated.map(|s| s.1).collect();
         let rate = |p: &Part| {

@@ -1,5 +1,7 @@
 //! Addresses as recordings and descriptions hold them: origin, path, query.
 
+use crate::text::form::encode;
+
 /// An absolute address, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Url {
@@ -67,17 +69,6 @@ pub(super) fn fields(query: &str) -> impl Iterator<Item = (&str, Option<&str>)> 
 
 /// Names and values as the text of a form.
 pub(super) fn form_text(fields: &[(String, String)]) -> String {
-    let encode = |text: &str| {
-        let mut out = String::with_capacity(text.len());
-        for b in text.bytes() {
-            match b {
-                b' ' => out.push('+'),
-                b'*' | b'-' | b'.' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => out.push(b as char),
-                _ => out += &format!("%{b:02X}"),
-            }
-        }
-        out
-    };
     let all: Vec<String> = fields.iter().map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect();
     all.join("&")
 }

@@ -9,7 +9,7 @@ use crate::mistake::{Wrong, listed, quoted};
 use crate::parse::reader::{Fields, Value};
 use crate::plan::{Body, Content, Escape, Part, Template};
 use crate::text::json::{escape, of_type};
-use crate::text::template;
+use crate::text::{form, template};
 
 /// How deep a JSON body may be nested.
 const MAX_JSON_DEPTH: usize = 32;
@@ -153,7 +153,7 @@ impl Journey<'_, '_> {
                 DeValue::String(_) => {
                     for part in self.template(v, "a text in quotes")?.0 {
                         match part {
-                            Part::Text(text) => parts.text(&percent(&text)),
+                            Part::Text(text) => parts.text(&form::encode(&text)),
                             hole => parts.hole(Escape::Form, hole),
                         }
                     }
@@ -165,7 +165,7 @@ impl Journey<'_, '_> {
                 _ => {
                     let plain = plain_value(self, v)?;
                     let text = plain.as_str().map_or_else(|| plain.to_string(), str::to_owned);
-                    parts.text(&percent(&text));
+                    parts.text(&form::encode(&text));
                 }
             }
         }
@@ -175,7 +175,7 @@ impl Journey<'_, '_> {
 
 fn out_field(parts: &mut Parts, index: usize, key: &str) {
     parts.text(if index > 0 { "&" } else { "" });
-    parts.text(&percent(key));
+    parts.text(&form::encode(key));
     parts.text("=");
 }
 
@@ -217,19 +217,6 @@ pub(super) fn plain_value(journey: &Journey<'_, '_>, value: &Value<'_>) -> Optio
     }
 }
 
-/// Percent-encoded after `application/x-www-form-urlencoded`.
-fn percent(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for b in text.bytes() {
-        match b {
-            b' ' => out.push('+'),
-            b'*' | b'-' | b'.' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => out.push(b as char),
-            _ => out += &format!("%{b:02X}"),
-        }
-    }
-    out
-}
-
 /// Parts of a template under construction; neighbouring texts become one.
 #[derive(Default)]
 struct Parts(Vec<Part>);
@@ -246,13 +233,5 @@ impl Parts {
 
     fn hole(&mut self, escape: Escape, hole: Part) {
         self.0.push(Part::Escaped(escape, Box::new(hole)));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn forms_are_percent_encoded() {
-        assert_eq!(super::percent("a b&c=ü*"), "a+b%26c%3D%C3%BC*");
     }
 }
