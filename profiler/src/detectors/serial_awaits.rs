@@ -69,6 +69,9 @@ fn look_at(timeline: &Timeline, route: &str, at: RunTime) -> Option<Claim> {
     let since = onset(timeline, route, at, |cell| ratio(cell).map(|r| r >= IN_A_ROW))?;
     // Requests from before would thin the figures out; more of the later ones make them truer.
     let asked = Asked::within(timeline, route, Span::new(since, asked.span.end));
+    if !in_a_row(&asked) {
+        return None;
+    }
     let past = Asked::within(timeline, route, Span::new(since.back(PAST), since));
     let together = past.requests >= LEAST_PAST
         && questions(&past) >= LEAST_CHECKOUTS

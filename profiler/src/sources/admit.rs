@@ -63,6 +63,8 @@ pub(super) struct Admission {
     instance: String,
     lanes: Vec<Known>,
     last_tick: Option<u64>,
+    /// When each rate was told last, by whichever process was behind the name.
+    rated: BTreeMap<LaneId, MonoNs>,
     /// Ticks that may come, and as of when; none came yet without it.
     room: Option<(f64, MonoNs)>,
     pub refused: BTreeMap<&'static str, u64>,
@@ -145,19 +147,32 @@ impl Admission {
         self.last_tick = Some(tick.at);
         for (index, value) in tick.values {
             match self.lane(index, tick.at, |shape| shape != Shape::Histogram) {
-                Some(lane) if value.is_finite() => sink.sample(lane, at, value),
+                Some((lane, shape)) if value.is_finite() => {
+                    if shape == Shape::Rate {
+                        self.rest(lane, from, at, sink);
+                    }
+                    sink.sample(lane, at, value);
+                }
                 Some(_) => self.refuse("values that are no numbers"),
                 None => {}
             }
         }
         for (index, cells) in tick.histograms {
             match self.lane(index, tick.at, |shape| shape == Shape::Histogram) {
-                Some(lane) if in_order(&cells) => sink.histogram(lane, from, at, cells),
+                Some((lane, _)) if in_order(&cells) => sink.histogram(lane, from, at, cells),
                 Some(_) => self.refuse("histograms out of order or range"),
                 None => {}
             }
         }
         self.events(tick.events, ours, now, sink);
+    }
+
+    /// A rate speaks of the time since the tick before. Where it was told last earlier than that (another process has the name now),
+    /// nobody spoke of the time between, and it would be counted all over it.
+    fn rest(&mut self, lane: LaneId, from: MonoNs, at: MonoNs, sink: &mut dyn Sink) {
+        if self.rated.insert(lane, at).is_some_and(|told| told < from) {
+            sink.sample(lane, from, 0.0);
+        }
     }
 
     fn events(&mut self, events: Vec<ProbeEvent>, ours: ToOurs, now: MonoNs, sink: &mut dyn Sink) {
@@ -198,7 +213,7 @@ impl Admission {
     }
 
     /// The lane with this number, once in a tick.
-    fn lane(&mut self, index: u32, tick: u64, fits: impl Fn(Shape) -> bool) -> Option<LaneId> {
+    fn lane(&mut self, index: u32, tick: u64, fits: impl Fn(Shape) -> bool) -> Option<(LaneId, Shape)> {
         let Some(known) = self.lanes.get_mut(index as usize) else {
             self.refuse("values of lanes that were not declared");
             return None;
@@ -212,7 +227,7 @@ impl Admission {
             self.refuse("more than one value of a lane in a tick");
             return None;
         }
-        Some(lane)
+        Some((lane, shape))
     }
 
     fn refuse(&mut self, why: &'static str) {
@@ -256,6 +271,25 @@ mod tests {
         assert_eq!((2..2_000).map(|ms| tell(ms, 1, 60)).max(), Some(KEPT_TICKS));
         assert_eq!((2_000..3_000).map(|ms| tell(ms, 1, 61)).max(), Some(KEPT_TICKS + TICKS_PER_S as usize));
         assert_eq!(admission.refused.len(), 2, "{:?}", admission.refused);
+    }
+
+    #[test]
+    fn a_rate_of_another_process_is_not_counted_over_the_time_between() {
+        let (mut admission, mut sink) = (Admission::new("shop-0"), Keeping::default());
+        let rate = || vec![LaneSpec::rate(names::SERVER_REQUESTS, "", Unit::PerSecond)];
+        let ms = |ms: u64| MonoNs(ms * 1_000_000);
+        let mut tell = |admission: &mut Admission, at: u64| {
+            admission.lanes(rate(), &mut sink);
+            let (histograms, events) = (Vec::new(), Vec::new());
+            let tick = Tick { seq: at, at: ms(at).0, values: vec![(0, 10.0)], histograms, events };
+            admission.tick(tick, &|t| MonoNs(t), ms(at), &mut sink);
+        };
+        tell(&mut admission, 1_000);
+        tell(&mut admission, 1_100);
+        admission.restart();
+        tell(&mut admission, 2_500);
+        tell(&mut admission, 2_600);
+        assert_eq!(sink.values, [10.0, 10.0, 0.0, 10.0, 10.0]);
     }
 
     #[test]

@@ -18,8 +18,11 @@ pub(super) struct Keeping {
 
 impl Sink for Keeping {
     fn declare(&mut self, spec: LaneSpec) -> Option<LaneId> {
-        self.lanes.push(spec);
-        Some(LaneId(self.lanes.len() as u32 - 1))
+        let known = self.lanes.iter().position(|l| *l == spec).unwrap_or(self.lanes.len());
+        if known == self.lanes.len() {
+            self.lanes.push(spec);
+        }
+        Some(LaneId(known as u32))
     }
 
     fn sample(&mut self, _: LaneId, _: MonoNs, value: f64) {
