@@ -5,11 +5,13 @@
 mod page;
 mod push;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use timeline::recorder::Handle;
 
 use crate::outcome::UserError;
+/// Where the page is: `9464`, `:9464`, `0.0.0.0:9464`; loopback unless an address is named.
+pub use crate::serve::address;
 
 /// What leaves the run while it goes on; both end when this is dropped.
 pub struct Exports {
@@ -29,17 +31,6 @@ impl Exports {
     }
 }
 
-/// `9464`, `:9464`, `0.0.0.0:9464`: loopback unless an address is named.
-pub fn address(text: &str) -> Result<SocketAddr, String> {
-    let port = text.strip_prefix(':').unwrap_or(text);
-    match port.parse::<u16>() {
-        Ok(port) => Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)),
-        Err(_) => {
-            text.parse().map_err(|_| "expected PORT or ADDRESS:PORT, such as 9464 or 0.0.0.0:9464".to_owned())
-        }
-    }
-}
-
 /// Refuses before the run what could only fail during it.
 pub fn check_otlp(url: Option<&str>) -> anyhow::Result<()> {
     url.map(push::target).transpose().map(|_| ()).map_err(UserError::wrong)
@@ -54,6 +45,7 @@ mod tests {
         let read = |text: &str| address(text).map(|a| a.to_string());
         assert_eq!(read("9464"), Ok("127.0.0.1:9464".to_owned()));
         assert_eq!(read(":0"), Ok("127.0.0.1:0".to_owned()));
+        assert_eq!(read("localhost:9464"), Ok("127.0.0.1:9464".to_owned()));
         assert_eq!(read("[::]:9464"), Ok("[::]:9464".to_owned()));
         assert!(read("everywhere").is_err() && read("70000").is_err());
     }

@@ -136,6 +136,22 @@ fn what_cannot_be_benched_is_explained() {
 }
 
 #[test]
+fn what_a_file_says_is_harmless_on_a_terminal_and_bears_a_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rows.jsonl");
+    let head = serde_json::json!({
+        "version": 2, "subject": "engine", "dyno": "\x1b[2J", "started_unix_ms": 0, "quick": true,
+        "host": {}, "cores": "halves", "peers": {}, "notes": ["\x1b]0;mine\x07"],
+    });
+    std::fs::write(&file, format!("{head}\n{{\"row\":\"http")).unwrap();
+    let output = dyno().args(["bench", "engine", "--from"]).arg(&file).output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && told.contains("halves") && !told.contains('\x1b'), "{told:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("rows.jsonl was cut off and is left out"), "{said}");
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn a_stop_ends_all_its_children() {
     let _machine = whole_machine();

@@ -30,6 +30,26 @@ fn recorded_runs_are_judged_anew() {
 }
 
 #[test]
+fn a_run_that_cannot_be_judged_is_not_counted() {
+    // Without its truth nobody knows that nothing was wrong.
+    let dir = tempfile::tempdir().unwrap();
+    let file = "recording.dyno.gz";
+    std::fs::copy(recording("stampede-clean").join(file), dir.path().join(file)).unwrap();
+    let output = dyno().args(["score", "--json", "--recorded"]).arg(dir.path()).output().unwrap();
+    let score: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&score["outcomes"]["broken"], output.status.code()), (&1.into(), Some(2)), "{score:#}");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("no case counts: its truth is not known"), "{told}");
+    // What a starved generator measured is invalid, though that is what this one is about.
+    let run = recording("generator-limited");
+    let output = dyno().args(["score", "--json", "--recorded"]).arg(run).output().unwrap();
+    let score: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let case = &score["cases"][0];
+    assert_eq!((&case["seen"]["end"], &case["judged"]["outcome"]), (&"invalid".into(), &"right".into()));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
 fn a_drawn_case_is_run_once_and_a_score_goes_on() {
     let _machine = whole_machine();
     let dir = tempfile::tempdir().unwrap();
@@ -48,7 +68,7 @@ fn a_drawn_case_is_run_once_and_a_score_goes_on() {
     assert_eq!(again.stdout, first.stdout);
     assert!(again.stderr.is_empty(), "it was run again: {}", String::from_utf8_lossy(&again.stderr));
     let journal = std::fs::read_to_string(dir.path().join("score.jsonl")).unwrap();
-    assert_eq!(journal.lines().count(), 1);
+    assert_eq!(journal.lines().count(), 2, "a head and a case");
 }
 
 #[test]

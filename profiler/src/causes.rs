@@ -1,9 +1,9 @@
 //! Causes: which finding set off which, and in what order findings are told.
 //!
-//! Owns the ranking; what can cause what is in [`crate::mechanisms`]. A finding hangs under another one only if three
+//! Owns the ranking; what can cause what is in [`crate::mechanisms`]. A finding hangs under another one only if these
 //! things hold: the table knows a mechanism, the cause began before (within the resolution of the
-//! lanes), and, where both come and go, most of the effect lies in the time of the cause. Otherwise they are
-//! independent and both stay roots.
+//! lanes), and was not over for long when the effect began, and, where both come and go, most of the effect lies in
+//! the time of the cause. Otherwise they are independent and both stay roots.
 //!
 //! The table has circles (a pause lets memory pile up, which starves the loop, which is a pause), and findings that begin together may
 //! each be the next one's cause in its eyes. What began first was there without the others, so it is told
@@ -32,6 +32,8 @@ const DRAIN: Duration = Duration::from_millis(500);
 /// An independent effect that lasts shows the cause's share of all time instead, a third for loads of
 /// 0.3 s every second.
 const LEAST_SHARE: f64 = 0.5;
+/// Effects that truly begin long after their cause is over: what was loaded at once expires at once, a time to live later.
+const LATER: [(FindingKind, FindingKind); 1] = [(FindingKind::CacheCold, FindingKind::CacheAvalanche)];
 
 /// Sets `caused_by` of every entry's finding, adds what `proofs` know of it and returns them ranked: roots worst first,
 /// each followed by its consequences.
@@ -95,8 +97,11 @@ fn explains(cause: &Entry, effect: &Entry, m: &Mechanism) -> Option<String> {
     let (first, then) = (cause.finding.onset, effect.finding.onset);
     let is_churn = [m.cause, m.effect].contains(&FindingKind::HeapChurn);
     let known_to = if is_churn { CHURN_RESOLUTION } else { RESOLUTION };
-    let in_order = first <= then + known_to && (!m.together || then <= cause.last + REACH);
-    // A cause that was itself only noticed later than its effect's end explains nothing.
+    let is_over = cause.finding.ended.is_some();
+    // What gathers may begin at any time while its cause lasts, though that is seen only now and then.
+    let any_time = LATER.contains(&(m.cause, m.effect)) || (!m.together && !is_over);
+    let in_order = first <= then + known_to && (any_time || then <= cause.last + REACH);
+    // What is only possible explains nothing.
     if !in_order || cause.finding.status < Status::Likely {
         return None;
     }
@@ -108,17 +113,19 @@ fn explains(cause: &Entry, effect: &Entry, m: &Mechanism) -> Option<String> {
     if !m.together {
         return Some(format!("{order}; {}", m.reason));
     }
-    let share = share_within(&effect.episodes, &cause.episodes, cause.last)?;
+    let share = share_within(&effect.episodes, &cause.episodes, cause.last, is_over)?;
     (share >= LEAST_SHARE)
         .then(|| format!("{order}; {:.0} % of its time lies within; {}", share * 100.0, m.reason))
 }
 
-/// The share of `effects` that lies within `causes` (each with its drain), up to the cause's last
-/// evidence: what came later cannot be judged yet. None if the effect has no time there.
-fn share_within(effects: &[Span], causes: &[Span], until: RunTime) -> Option<f64> {
-    let until = until + DRAIN;
+/// The share of `effects` that lies within `causes` (each with its drain), up to `last`, the cause's last
+/// evidence: what came later cannot be judged yet. Once the cause `is_over` it can: an effect that goes on beyond the reach
+/// of that end has another cause. Only the time in between, in which a queue that was left may drain, speaks neither for nor
+/// against it. None if the effect has no time there.
+fn share_within(effects: &[Span], causes: &[Span], last: RunTime, is_over: bool) -> Option<f64> {
     let from = causes.first()?.start.back(RESOLUTION);
-    let known = Span::new(from, until);
+    let known = Span::new(from, last + DRAIN);
+    let beyond = is_over.then(|| Span::new(last + REACH, RunTime(u64::MAX)));
     let mut causes: Vec<Span> =
         causes.iter().map(|c| Span::new(c.start.back(RESOLUTION), c.end + DRAIN)).collect();
     causes.dedup_by(|next, open| {
@@ -130,7 +137,7 @@ fn share_within(effects: &[Span], causes: &[Span], until: RunTime) -> Option<f64
     });
     let (mut all, mut within) = (Duration::ZERO, Duration::ZERO);
     for effect in effects {
-        all += effect.overlap(known);
+        all += effect.overlap(known) + beyond.map_or(Duration::ZERO, |span| effect.overlap(span));
         within += causes.iter().map(|c| c.overlap(*effect)).sum::<Duration>();
     }
     (all > Duration::ZERO).then(|| within.as_secs_f64() / all.as_secs_f64())
@@ -179,32 +186,46 @@ mod tests {
     use crate::ledger::Ledger;
     use timeline::event::kinds;
 
+    fn claim(kind: FindingKind, sort: &'static str, seen: Span) -> Claim {
+        Claim {
+            kind,
+            identity: String::new(),
+            subject: String::new(),
+            severity: Severity::Warning,
+            status: Status::Likely,
+            onset: seen.start,
+            last: seen.end,
+            quiet: REACH,
+            weight: 1.0,
+            claim: String::new(),
+            evidence: Vec::new(),
+            contradicting: Vec::new(),
+            advice: Vec::new(),
+            remedies: Vec::new(),
+            missing: Vec::new(),
+            episodes: vec![seen],
+            sort,
+        }
+    }
+
     /// Findings that last from their onset (ms) to 9 s, ranked.
     fn ranked(findings: &[(FindingKind, &'static str, u64)]) -> Vec<Finding> {
         let (mut ledger, end) = (Ledger::default(), RunTime::from_ms(9_000));
         for &(kind, sort, onset) in findings {
-            let claim = Claim {
-                kind,
-                identity: String::new(),
-                subject: String::new(),
-                severity: Severity::Warning,
-                status: Status::Likely,
-                onset: RunTime::from_ms(onset),
-                last: end,
-                quiet: REACH,
-                weight: 1.0,
-                claim: String::new(),
-                evidence: Vec::new(),
-                contradicting: Vec::new(),
-                advice: Vec::new(),
-                remedies: Vec::new(),
-                missing: Vec::new(),
-                episodes: vec![Span::new(RunTime::from_ms(onset), end)],
-                sort,
-            };
-            ledger.take(claim, end);
+            ledger.take(claim(kind, sort, Span::new(RunTime::from_ms(onset), end)), end);
         }
         rank(ledger.entries(), &Proofs::default())
+    }
+
+    /// What is told of an effect and its cause, each seen in its span (ms); whatever was last seen long before `now` is over by then.
+    fn caused_by(cause: (FindingKind, Span), effect: (FindingKind, Span), now: u64) -> Option<String> {
+        let mut ledger = Ledger::default();
+        for (kind, seen) in [cause, effect] {
+            ledger.take(claim(kind, "", seen), seen.end);
+        }
+        ledger.close(RunTime::from_ms(now), |_| false);
+        let told = rank(ledger.entries(), &Proofs::default());
+        told.into_iter().find(|f| f.kind == effect.0).unwrap().caused_by_reason
     }
 
     /// Each with the kind of its cause.
@@ -257,12 +278,36 @@ mod tests {
     fn an_effect_that_comes_and_goes_with_its_cause_lies_within_it() {
         let causes = [ms(1_000, 1_600), ms(3_000, 3_600)];
         let bursts = [ms(1_100, 1_900), ms(3_100, 3_900)];
-        assert_eq!(share_within(&bursts, &causes, RunTime::from_ms(3_600)), Some(1.0));
-        let lasting = [ms(0, 9_000)];
-        assert!(
-            share_within(&lasting, &[ms(1_000, 1_100), ms(6_000, 6_100)], RunTime::from_ms(6_100)).unwrap()
-                < LEAST_SHARE
-        );
-        assert_eq!(share_within(&[ms(9_000, 9_500)], &causes, RunTime::from_ms(3_600)), None);
+        let last = RunTime::from_ms(3_600);
+        assert_eq!(share_within(&bursts, &causes, last, false), Some(1.0));
+        assert_eq!(share_within(&bursts, &causes, last, true), Some(1.0));
+        let (lasting, seldom) = ([ms(0, 9_000)], [ms(1_000, 1_100), ms(6_000, 6_100)]);
+        assert!(share_within(&lasting, &seldom, RunTime::from_ms(6_100), false).unwrap() < LEAST_SHARE);
+        assert_eq!(share_within(&[ms(9_000, 9_500)], &causes, last, false), None);
+        assert_eq!(share_within(&[ms(9_000, 9_500)], &causes, last, true), Some(0.0));
+    }
+
+    #[test]
+    fn an_effect_that_goes_on_when_its_cause_is_over_has_another_one() {
+        use FindingKind::{LongPause, PoolSaturated};
+        let paused = (LongPause, ms(10_000, 10_400));
+        let saturated = |until| (PoolSaturated, ms(10_300, until));
+        // While the pause may go on nobody can tell.
+        assert!(caused_by(paused, saturated(12_000), 12_000).is_some());
+        assert_eq!(caused_by(paused, saturated(60_000), 60_000), None);
+        // What drains after it is its own.
+        let reason = caused_by(paused, saturated(11_500), 60_000).unwrap();
+        assert!(reason.contains("100 % of its time lies within"), "{reason}");
+    }
+
+    #[test]
+    fn what_gathers_begins_while_its_cause_lasts_or_soon_after() {
+        use FindingKind::{CacheAvalanche, CacheCold, HeapLeak, PoolSaturated};
+        let (saturated, leak) = ((PoolSaturated, ms(20_000, 30_000)), |from| (HeapLeak, ms(from, 310_000)));
+        assert!(caused_by(saturated, leak(32_000), 310_000).is_some());
+        assert_eq!(caused_by(saturated, leak(300_000), 310_000), None);
+        // A time to live later.
+        let avalanche = (CacheAvalanche, ms(300_000, 301_000));
+        assert!(caused_by((CacheCold, ms(20_000, 21_000)), avalanche, 301_000).is_some());
     }
 }

@@ -5,7 +5,7 @@
 //! What is claimed belongs to `detectors`, what lasts to `ledger`, what caused what to `causes`, whether it explains the
 //! added response time to `proof`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use timeline::clock::RunTime;
@@ -13,7 +13,7 @@ use timeline::{Breakdown, Finding, FindingKind, Span, Status, Timeline, Unit};
 
 use crate::causes;
 use crate::detectors::{self, Answer, Claim};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, MAX_FINDINGS};
 use crate::proof::Proofs;
 use crate::window;
 
@@ -28,7 +28,8 @@ pub struct Diagnosis {
     proofs: Proofs,
     ranked: Vec<Finding>,
     answers: Vec<State>,
-    withheld: BTreeSet<(FindingKind, String)>,
+    /// What was withheld: the newest subject by kind and identity, so many as a run can have findings.
+    withheld: BTreeMap<(FindingKind, String), String>,
 }
 
 /// The latest word of one detector.
@@ -86,11 +87,18 @@ impl Diagnosis {
     fn take(&mut self, claim: Claim, at: RunTime) {
         if claim.kind != FindingKind::GeneratorLimited && self.starved().any(|s| s.contains(claim.onset)) {
             if at.since(claim.last) <= claim.quiet {
-                self.withheld.insert((claim.kind, claim.subject));
+                self.withhold(claim.kind, claim.identity, claim.subject);
             }
             return;
         }
         self.ledger.take(claim, at);
+    }
+
+    fn withhold(&mut self, kind: FindingKind, identity: String, subject: String) {
+        let key = (kind, identity);
+        if self.withheld.len() < MAX_FINDINGS || self.withheld.contains_key(&key) {
+            self.withheld.insert(key, subject);
+        }
     }
 
     /// Spans in which the generator was starved, with their margin.
@@ -114,7 +122,9 @@ impl Diagnosis {
             e.finding.kind != FindingKind::GeneratorLimited
                 && starved.iter().any(|s| s.contains(e.finding.onset))
         });
-        self.withheld.extend(gone);
+        for e in gone {
+            self.withhold(e.finding.kind, e.identity, e.finding.subject);
+        }
     }
 
     fn tell_what_was_withheld(&mut self) {
@@ -125,11 +135,12 @@ impl Diagnosis {
             .withheld
             .iter()
             .take(5)
-            .map(|(k, s)| format!("{} {s}", k.name()).trim_end().to_owned())
+            .map(|((k, _), s)| format!("{} {s}", k.name()).trim_end().to_owned())
             .collect();
         let text = format!(
-            "{} against the target withheld: {}",
+            "{}{} against the target withheld: {}",
             detectors::plural(self.withheld.len() as f64, "finding"),
+            if self.withheld.len() < MAX_FINDINGS { "" } else { " or more" },
             names.join(", ")
         );
         let count = self.withheld.len() as f64;
@@ -169,7 +180,7 @@ impl Diagnosis {
         let best = self.ranked.iter().filter(|f| f.kind == kind).max_by_key(|f| f.status);
         match (best, answer) {
             (Some(f), _) => (kind, f.status, f.claim.clone()),
-            (None, _) if self.withheld.iter().any(|w| w.0 == kind) => (
+            (None, _) if self.withheld.keys().any(|w| w.0 == kind) => (
                 kind,
                 Status::CannotTell,
                 "withheld: the load generator could not keep its schedule".to_owned(),
@@ -181,5 +192,54 @@ impl Diagnosis {
             (None, Some(State::Unready(why))) => (kind, Status::CannotTell, why.clone()),
             (None, _) => (kind, Status::CannotTell, "the run was too short to look".to_owned()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timeline::Severity;
+
+    fn claim(kind: FindingKind, identity: &str, subject: &str) -> Claim {
+        let (onset, last) = (RunTime::from_ms(10_000), RunTime::from_ms(12_000));
+        Claim {
+            kind,
+            identity: identity.to_owned(),
+            subject: subject.to_owned(),
+            severity: Severity::Warning,
+            status: Status::Likely,
+            onset,
+            last,
+            quiet: Duration::from_secs(5),
+            weight: 1.0,
+            claim: String::new(),
+            evidence: Vec::new(),
+            contradicting: Vec::new(),
+            advice: Vec::new(),
+            remedies: Vec::new(),
+            missing: Vec::new(),
+            episodes: vec![Span::new(onset, last)],
+            sort: "",
+        }
+    }
+
+    #[test]
+    fn what_is_withheld_is_counted_once_whatever_it_is_called_meanwhile() {
+        use FindingKind::{CacheStampede, GeneratorLimited};
+        let (mut d, at) = (Diagnosis::new(), RunTime::from_ms(12_000));
+        d.take(claim(CacheStampede, "products", "product:1"), at);
+        d.take(claim(GeneratorLimited, "", "generator"), at);
+        d.withdraw_what_the_generator_explains();
+        for key in ["product:2", "product:3"] {
+            d.take(claim(CacheStampede, "products", key), at);
+        }
+        d.ranked = causes::rank(d.ledger.entries(), &d.proofs);
+        d.tell_what_was_withheld();
+        let line = &d.findings()[0].evidence[0];
+        assert_eq!(line.text, "1 finding against the target withheld: cache-stampede product:3");
+        for pool in 0..MAX_FINDINGS + 9 {
+            d.take(claim(FindingKind::PoolSaturated, &format!("pool {pool}"), ""), at);
+        }
+        assert_eq!(d.withheld.len(), MAX_FINDINGS, "a target that makes up pools does not eat our memory");
     }
 }

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use timeline::clock::RunTime;
-use timeline::{Finding, FindingKind, Span, Status};
+use timeline::{Finding, Span, Status};
 
 use crate::detectors::{Claim, ONSET};
 use crate::remedies;
@@ -32,7 +32,8 @@ pub struct Entry {
     pub sort: &'static str,
     /// Latest evidence.
     pub last: RunTime,
-    identity: String,
+    /// What makes it the same finding as an earlier claim's of its kind, see [`Claim::identity`].
+    pub identity: String,
     template: String,
     quiet: Duration,
     /// When the finding before it ended, of the same kind and identity; what came before that is the other's.
@@ -104,11 +105,10 @@ impl Ledger {
     }
 
     /// Takes findings out again that `drop` names, for good.
-    pub fn withdraw(&mut self, drop: impl Fn(&Entry) -> bool) -> Vec<(FindingKind, String)> {
+    pub fn withdraw(&mut self, drop: impl Fn(&Entry) -> bool) -> Vec<Entry> {
         let (gone, kept) = self.entries.drain(..).partition(|e| drop(e));
         self.entries = kept;
-        let gone: Vec<Entry> = gone;
-        gone.into_iter().map(|e| (e.finding.kind, e.finding.subject)).collect()
+        gone
     }
 }
 
@@ -199,7 +199,7 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timeline::Severity;
+    use timeline::{FindingKind, Severity};
 
     fn claim(onset_ms: u64, last_ms: u64, status: Status, weight: f64) -> Claim {
         Claim {

@@ -67,7 +67,8 @@ pub fn idle(
             &format!("{name}-flat"),
             "most over least of these".to_owned(),
             "x",
-            most / least,
+            // Where what was measured is not above nothing, there is no ratio.
+            if least > 0.0 { most / least } else { f64::NAN },
             bound,
             None,
         ));
@@ -220,14 +221,16 @@ pub fn timer(
     let target = at_most_us.map(Bound::AtMost);
     let figure = format!("release error at p99, {RELEASES_PER_S} arrivals a second");
     let mut row = counted(name, figure, " us", us(error.p99), target, Some(sample.clone()));
-    row.notes.push(format!(
-        "{} releases, error p50 {:.0} us, p90 {:.0} us, max {:.0} us; {:.2} cores",
-        error.count,
-        us(error.p50),
-        us(error.p90),
-        us(error.max),
-        sample.cpu_s / sample.seconds
-    ));
+    if error.count > 0 {
+        row.notes.push(format!(
+            "{} releases, error p50 {:.0} us, p90 {:.0} us, max {:.0} us; {:.2} cores",
+            error.count,
+            us(error.p50),
+            us(error.p90),
+            us(error.max),
+            sample.cpu_s / sample.seconds
+        ));
+    }
     doubt(&mut row, &sample);
     Ok(vec![row])
 }
@@ -236,7 +239,7 @@ pub fn timer(
 fn doubt(row: &mut Row, sample: &Sample) {
     if !sample.quotable() {
         row.clean = 0;
-        if row.target.is_some() {
+        if row.target.is_some() && row.interval.is_some() {
             row.verdict = Verdict::NotResolvable;
         }
     }
@@ -285,7 +288,7 @@ pub fn finish(client: Client, recipe: &Recipe, place: &Place<'_>) -> anyhow::Res
     Ok(told)
 }
 
-/// A figure that was counted once.
+/// A figure that was counted once; one that is no number, which JSON could not hold, was not measured.
 pub fn counted(
     row: &str,
     figure: String,
@@ -294,6 +297,10 @@ pub fn counted(
     target: Option<Bound>,
     sample: Option<Sample>,
 ) -> Row {
+    if !value.is_finite() {
+        let missing = Row::missing(row, figure, target, "nothing was there to measure".to_owned());
+        return Row { unit: unit.to_owned(), samples: sample.into_iter().collect(), ..missing };
+    }
     let interval = Some(Interval::exact(value));
     Row {
         row: row.to_owned(),
@@ -306,5 +313,22 @@ pub fn counted(
         made: 1,
         notes: Vec::new(),
         samples: sample.into_iter().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_that_is_no_number_is_left_out() {
+        for value in [f64::NAN, f64::INFINITY] {
+            let row = counted("timer", "error".to_owned(), " us", value, Some(Bound::AtMost(5.0)), None);
+            assert_eq!((row.verdict, row.interval), (Verdict::NotMeasured, None));
+            let line = serde_json::to_string(&row).unwrap();
+            assert_eq!(serde_json::from_str::<Row>(&line).unwrap(), row);
+        }
+        let row = counted("timer", "error".to_owned(), " us", 4.0, Some(Bound::AtMost(5.0)), None);
+        assert_eq!(row.verdict, Verdict::Met);
     }
 }

@@ -27,6 +27,7 @@ use crate::cli::{BenchArgs, BenchEngineArgs};
 use crate::cores;
 use crate::outcome::{Outcome, UserError};
 use crate::run::stop;
+use crate::show::print;
 use peers::Peers;
 use process::{Interrupted, Place};
 use report::{Head, Lines, Report, Row, head_text, row_text};
@@ -66,7 +67,7 @@ fn bench(subject: Subject, args: &BenchArgs, find_peers: impl FnOnce() -> Peers)
     let path = args.out.clone().unwrap_or_else(|| default_file(&head));
     let mut lines = Lines::create(&path, &head)?;
     if !args.json {
-        print!("{}", head_text(&head));
+        print(&head_text(&head))?;
     }
     let mut report = Report { head, rows: Vec::new() };
     for entry in entries {
@@ -84,7 +85,7 @@ fn bench(subject: Subject, args: &BenchArgs, find_peers: impl FnOnce() -> Peers)
         for row in rows {
             lines.push(&row)?;
             if !args.json {
-                print!("{}", row_text(&row));
+                print(&row_text(&row))?;
             }
             report.rows.push(row);
         }
@@ -108,12 +109,10 @@ fn no_such_row(subject: Subject, args: &BenchArgs) -> anyhow::Error {
 
 fn tell(report: &Report, json: bool) -> anyhow::Result<Outcome> {
     if json {
-        println!("{}", serde_json::to_string_pretty(report)?);
-    } else {
-        print!("{}", head_text(&report.head));
-        report.rows.iter().for_each(|row| print!("{}", row_text(row)));
+        return print(&(serde_json::to_string_pretty(report)? + "\n"));
     }
-    Ok(Outcome::Pass)
+    let rows: String = report.rows.iter().map(row_text).collect();
+    print(&(head_text(&report.head) + &rows))
 }
 
 fn default_file(head: &Head) -> PathBuf {

@@ -298,9 +298,38 @@ pub fn errors(summary: &Summary) -> Option<String> {
     (!kinds.is_empty()).then(|| format!("a run of ours met errors: {}", kinds.join(", ")))
 }
 
+/// Why a run of ours did not keep its rate, if it did not: then nobody knows over how many requests the server's CPU time went. Starts that
+/// came late count as those that never came do: what made the run invalid bent the load.
+pub fn off_rate(summary: &Summary) -> Option<String> {
+    let (dropped, invalid) = (summary.generator.dropped, summary.verdict == reports::Verdict::Invalid);
+    let why = if invalid { format!("; {}", summary.verdict_reason) } else { String::new() };
+    (dropped > 0 || invalid)
+        .then(|| format!("the load did not keep its rate: {dropped} planned starts dropped{why}"))
+}
+
 /// The summary of a run of ours.
 pub fn summary(folder: &Path) -> anyhow::Result<Summary> {
     let text =
         std::fs::read_to_string(folder.join("summary.json")).context("a run of ours left no summary")?;
     Ok(serde_json::from_str(&text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timeline::Timeline;
+    use timeline::facts::RunMeta;
+
+    #[test]
+    fn a_load_that_was_bent_did_not_keep_its_rate() {
+        let mut told = Summary::new(&RunMeta::default(), &Timeline::new(), &[], None);
+        told.verdict = reports::Verdict::Pass;
+        assert_eq!(off_rate(&told), None);
+        told.generator.dropped = 3;
+        assert!(off_rate(&told).unwrap().ends_with("3 planned starts dropped"));
+        told.generator.dropped = 0;
+        told.verdict = reports::Verdict::Invalid;
+        told.verdict_reason = "the generator was late".to_owned();
+        assert!(off_rate(&told).unwrap().ends_with("0 planned starts dropped; the generator was late"));
+    }
 }

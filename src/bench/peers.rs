@@ -8,6 +8,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use anyhow::Context as _;
+
 use super::process::{Place, Recipe};
 use super::scenario::{self, Work};
 
@@ -202,11 +204,18 @@ pub fn run(place: &Place<'_>, name: &str, scenario: &str) -> anyhow::Result<Reci
     run_watching(place, name, scenario, "none")
 }
 
-/// The same, reading what is `attached` to it.
+/// The same, reading what is `attached` to it. Its folder is cleared: `dyno run` takes none that is in use, and a row that fails leaves
+/// its own behind.
 pub fn run_watching(place: &Place<'_>, name: &str, scenario: &str, attached: &str) -> anyhow::Result<Recipe> {
     let file = place.scratch.join(format!("{name}.toml"));
     std::fs::write(&file, scenario)?;
     let folder = place.scratch.join(format!("{name}-run"));
+    match std::fs::remove_dir_all(&folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            return Err(e).with_context(|| format!("cannot clear {}", folder.display()));
+        }
+        _ => {}
+    }
     let mut args: Vec<OsString> = vec!["run".into(), file.into()];
     args.extend(["--ui", "none", "--attach", attached, "--yes", "--out"].map(OsString::from));
     args.push(folder.clone().into());
@@ -217,4 +226,22 @@ pub fn run_watching(place: &Place<'_>, name: &str, scenario: &str, attached: &st
         env: Vec::new(),
         folder: Some(folder),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::stop::Stops;
+
+    #[test]
+    fn what_a_failed_row_left_is_gone_before_the_next_one() {
+        let (scratch, stops) = (tempfile::tempdir().unwrap(), Stops::default());
+        let place = Place { split: None, stops: &stops, scratch: scratch.path() };
+        let at = At { port: 1, connections: 1 };
+        let folder = ours(Work::Get, &place, at).unwrap().folder.unwrap();
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("recording.dyno"), "").unwrap();
+        assert_eq!(ours(Work::Get, &place, at).unwrap().folder.unwrap(), folder);
+        assert!(!folder.exists());
+    }
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::machine::Machine;
 use super::stats::{Bound, Interval, Verdict};
 use crate::outcome::UserError;
+use crate::show;
 
 /// Version of the forms below; raised when a field changes its meaning.
 const VERSION: u32 = 2;
@@ -214,19 +215,24 @@ impl Lines {
     }
 }
 
-/// Reads such a file.
+/// Reads such a file. A last line that was cut off, as by a full disk, is left out, and that is said.
 pub fn read(path: &Path) -> anyhow::Result<Report> {
     let cannot = |e: &dyn std::fmt::Display| UserError::wrong(format!("cannot read {}: {e}", path.display()));
-    let mut lines = BufReader::new(File::open(path).map_err(|e| cannot(&e))?).lines();
-    let head = lines.next().ok_or_else(|| cannot(&"it is empty"))?.map_err(|e| cannot(&e))?;
-    let head: Head = serde_json::from_str(&head).map_err(|e| cannot(&format!("line 1: {e}")))?;
+    let bytes = std::fs::read(path).map_err(|e| cannot(&e))?;
+    let text = String::from_utf8_lossy(&bytes); // a cut may go through a character
+    let whole = text.rfind('\n').map_or(0, |at| at + 1);
+    if whole < text.len() {
+        show::say(format_args!("dyno: the last line of {} was cut off and is left out", path.display()));
+    }
+    let mut lines = text[..whole].lines();
+    let head = lines.next().ok_or_else(|| cannot(&"it is empty"))?;
+    let head: Head = serde_json::from_str(head).map_err(|e| cannot(&format!("line 1: {e}")))?;
     if head.version != VERSION {
         return Err(cannot(&format!("it has version {}, this dyno reads {VERSION}", head.version)));
     }
     let mut rows = Vec::new();
     for (i, line) in lines.enumerate() {
-        let line = line.map_err(|e| cannot(&e))?;
-        rows.push(serde_json::from_str(&line).map_err(|e| cannot(&format!("line {}: {e}", i + 2)))?);
+        rows.push(serde_json::from_str(line).map_err(|e| cannot(&format!("line {}: {e}", i + 2)))?);
     }
     Ok(Report { head, rows })
 }
@@ -367,8 +373,10 @@ mod tests {
         );
         let mut lines = Lines::create(&path, &head).unwrap();
         lines.push(&row()).unwrap();
-        assert_eq!(read(&path).unwrap(), Report { head, rows: vec![row()] });
-        lines.0.write_all(b"{}\n").unwrap();
+        assert_eq!(read(&path).unwrap(), Report { head: head.clone(), rows: vec![row()] });
+        lines.0.write_all(b"{}").unwrap();
+        assert_eq!(read(&path).unwrap(), Report { head, rows: vec![row()] }, "a line that was cut off");
+        lines.0.write_all(b"\n").unwrap();
         let told = read(&path).unwrap_err().to_string().replace(&path.display().to_string(), "FILE");
         insta::assert_snapshot!(told);
     }

@@ -6,14 +6,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use reports::Verdict;
 use serde_json::{Value, json};
 use timeline::MonoNs;
 use timeline::fault::{FaultKind, FaultOrder};
 
 use super::held::{SETTLE, STAY_S, counted, finish, for_a_further_one};
 use super::machine::{self, Cpu, Machine, Stat};
-use super::pairs::{Effort, abba, errors, rows, stand};
+use super::pairs::{Effort, abba, errors, off_rate, rows, stand};
 use super::peers::{self, RUN_S};
 use super::process::{Client, Interrupted, Place};
 use super::report::{Row, Sample};
@@ -75,15 +74,9 @@ fn measure(
     sample.done = (sample.seconds * per_s as f64).round() as u64;
     let told = finish(client, &recipe, place)?;
     notes.extend(errors(&told));
-    sample.off_rate = told.generator.dropped > 0 || told.verdict == Verdict::Invalid;
-    if sample.off_rate {
-        notes.push(format!(
-            "{}: the load did not keep its rate: {} planned starts dropped, {}",
-            kind.name(),
-            told.generator.dropped,
-            told.verdict_reason
-        ));
-    }
+    let off_rate = off_rate(&told);
+    sample.off_rate = off_rate.is_some();
+    notes.extend(off_rate.map(|why| format!("{}: {why}", kind.name())));
     Ok(sample)
 }
 
@@ -135,7 +128,6 @@ pub fn sockets(name: &str, sockets: &Sockets, place: &Place<'_>) -> anyhow::Resu
     let Sockets { kind, sessions, at_most } = *sockets;
     let server = Server::start(place, kind)?;
     let text = scenario::in_two_steps(Work::IdleWebSocket, server.port, sessions, STAY_S);
-    // A row that fails leaves its folder behind.
     let recipe = peers::run(place, name, &text)?;
     let mut client = Client::start(place, &recipe)?;
     let bytes = for_a_further_one(sessions, |sessions| {

@@ -4,7 +4,7 @@
 //! what watching takes on our side is one process's CPU: the source, the machine's own lanes, the recorder and all detectors.
 
 use super::machine::{self, Machine, Stat};
-use super::pairs::{self, Effort, Pairs, abba, errors, rows};
+use super::pairs::{self, Effort, Pairs, abba, errors, off_rate, rows};
 use super::peers::{self, RUN_S};
 use super::process::{Client, Place, Recipe};
 use super::report::{Row, Sample};
@@ -139,10 +139,9 @@ impl Load {
             Self::Http(client, recipe) => {
                 let told = super::held::finish(client, &recipe, place)?;
                 notes.extend(errors(&told));
-                if told.generator.dropped > 0 {
-                    notes.push(format!("the load dropped {} planned starts", told.generator.dropped));
-                }
-                Ok(told.generator.dropped > 0)
+                let off_rate = off_rate(&told);
+                notes.extend(off_rate.clone());
+                Ok(off_rate.is_some())
             }
             Self::Thread(asking) => {
                 let late = asking.end()?;

@@ -72,9 +72,9 @@ struct Server {
 
 impl Server {
     fn serve(&mut self, mut stream: TcpStream) -> io::Result<()> {
+        let since = MonoNs::now();
         stream.set_nonblocking(false)?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let head = head(&mut stream)?;
+        let head = head(&mut stream, since)?;
         let mut words = head.split(' ');
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let path = target.split('?').next().unwrap_or_default();
@@ -89,8 +89,8 @@ impl Server {
         let head = format!(
             "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
         );
-        stream.write_all(head.as_bytes())?;
-        stream.write_all(sent.as_bytes())
+        send(&mut stream, head.as_bytes(), since)?;
+        send(&mut stream, sent.as_bytes(), since)
     }
 
     fn page(&mut self) -> &str {
@@ -107,20 +107,63 @@ impl Server {
     }
 }
 
+/// What is left of the time of a request that came at `since`.
+fn left(since: MonoNs) -> io::Result<Duration> {
+    let left = PATIENCE.saturating_sub(MonoNs::now().since(since));
+    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+}
+
+/// Writes all of it, within the time, however slowly it is taken.
+fn send(stream: &mut TcpStream, mut bytes: &[u8], since: MonoNs) -> io::Result<()> {
+    while !bytes.is_empty() {
+        stream.set_write_timeout(Some(left(since)?))?;
+        match stream.write(bytes)? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            n => bytes = &bytes[n..],
+        }
+    }
+    Ok(())
+}
+
 /// Reads up to the empty line, within the time, however slowly it is sent.
-fn head(stream: &mut TcpStream) -> io::Result<String> {
-    let until = MonoNs::now();
+fn head(stream: &mut TcpStream, since: MonoNs) -> io::Result<String> {
     let (mut all, mut part) = (Vec::new(), [0; 1_024]);
     while !all.windows(4).any(|w| w == b"\r\n\r\n") {
-        let left = PATIENCE.saturating_sub(MonoNs::now().since(until));
-        if left.is_zero() || all.len() > HEAD {
-            return Err(io::ErrorKind::TimedOut.into());
+        if all.len() > HEAD {
+            return Err(io::ErrorKind::InvalidData.into());
         }
-        stream.set_read_timeout(Some(left))?;
+        stream.set_read_timeout(Some(left(since)?))?;
         match stream.read(&mut part)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             n => all.extend_from_slice(&part[..n]),
         }
     }
     Ok(String::from_utf8_lossy(&all).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_takes_bit_by_bit_is_left_when_its_time_is_over() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut reader = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        let over = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&over);
+        // Each write gets some of it through within a time of its own, so only the whole can be late.
+        let slow = std::thread::spawn(move || {
+            let mut part = [0; 64 << 10];
+            while !seen.load(Ordering::Relaxed) && reader.read(&mut part).is_ok_and(|n| n > 0) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let since = MonoNs::now();
+        assert!(send(&mut stream, &vec![0; 64 << 20], since).is_err());
+        assert!(MonoNs::now().since(since) < PATIENCE * 3);
+        over.store(true, Ordering::Relaxed);
+        drop(stream);
+        slow.join().unwrap();
+    }
 }

@@ -16,7 +16,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const QUEUE: usize = 60;
 /// How long a collector may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Headers of each request, as OpenTelemetry's own exporters read them: `name=value,name=value`.
+/// Headers of each request, as OpenTelemetry's own exporters read them: `name=value,name=value`, values percent-encoded.
 const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
 
 /// An export going on.
@@ -61,6 +61,27 @@ pub fn target(url: &str) -> Result<String, String> {
     Ok(if whole { url.to_owned() } else { format!("{}{}", url.trim_end_matches('/'), reports::otlp::PATH) })
 }
 
+fn headers(text: &str) -> Vec<(String, String)> {
+    let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| (name.trim().to_owned(), decoded(value.trim()))).collect()
+}
+
+/// What a percent-encoded text stands for; a percent sign that begins no code is one.
+fn decoded(text: &str) -> String {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let (mut out, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let [first, ..] = rest {
+        let code = match rest {
+            [b'%', high, low, ..] => digit(*high).zip(digit(*low)),
+            _ => None,
+        };
+        let (byte, taken) = code.map_or((*first, 1), |(high, low)| ((high * 16 + low) as u8, 3));
+        out.push(byte);
+        rest = &rest[taken..];
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 struct Sender {
     url: String,
     headers: Vec<(String, String)>,
@@ -74,9 +95,7 @@ struct Sender {
 impl Sender {
     fn new(url: String, handle: Handle) -> Self {
         let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).build();
-        let headers = std::env::var(HEADERS).unwrap_or_default();
-        let headers = headers.split(',').filter_map(|pair| pair.split_once('='));
-        let headers = headers.map(|(k, v)| (k.trim().to_owned(), v.trim().to_owned())).collect();
+        let headers = headers(&std::env::var(HEADERS).unwrap_or_default());
         let agent = config.into();
         Self { url, headers, agent, handle, waiting: VecDeque::new(), lost: 0, said: false }
     }
@@ -140,6 +159,16 @@ impl Sender {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headers_are_decoded_as_the_specification_says() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            headers("Authorization=Basic%20YTpi%3D, api-key = a%2Cb%c3%a4 ,nothing"),
+            [pair("Authorization", "Basic YTpi="), pair("api-key", "a,bä")]
+        );
+        assert_eq!(headers("share=5%,odd=%zz=1"), [pair("share", "5%"), pair("odd", "%zz=1")]);
+    }
 
     #[test]
     fn a_collector_is_named_by_its_address_or_its_whole_path() {

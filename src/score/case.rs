@@ -169,7 +169,7 @@ pub enum End {
     Valid,
     /// It measured itself badly.
     Invalid,
-    /// It left no summary.
+    /// It left no summary, or no truth.
     Broken,
 }
 

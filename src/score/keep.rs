@@ -1,7 +1,7 @@
 //! Small recordings of catalogue runs, for tests: as much as detectors need, and little more.
 //!
 //! Owns what is left out: log and scenario text, everything after the fault's end, and digits that no detector can depend on.
-//! What is kept is an ordinary recording, gzipped.
+//! What is kept is an ordinary recording, gzipped, and it is there as a whole or not at all.
 
 use std::fs::File;
 use std::io::Write;
@@ -15,6 +15,7 @@ use timeline::histogram::Sparse;
 use timeline::recording::{FILE_NAME, Item, PACKED_FILE_NAME, Reader, Writer};
 use timeline::{Entry, RunTime};
 
+use super::runner::clear;
 use super::truth;
 use crate::replay::user_error;
 
@@ -27,9 +28,37 @@ const SAMPLE_BITS: u32 = 8;
 /// Binary digits kept of a histogram's value: one part in 32, finer than the quantiles of a few hundred samples.
 const CELL_BITS: u32 = 5;
 
-/// Writes a small copy of a recorded run and its truth into `to`, a folder that is made; gives its size in bytes.
+/// Writes a small copy of a recorded run and its truth into `to`, a folder that is made; gives its size in bytes. Until it is complete it
+/// is called `NAME.part`.
 pub fn keep(run: &Path, to: &Path) -> anyhow::Result<u64> {
-    std::fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
+    let mut part = to.as_os_str().to_owned();
+    part.push(".part");
+    let part = Path::new(&part);
+    clear(part)?;
+    std::fs::create_dir_all(part).with_context(|| format!("cannot make {}", part.display()))?;
+    let kept = write(run, part).and_then(|bytes| {
+        put(part, to).with_context(|| format!("cannot write {}", to.display()))?;
+        Ok(bytes)
+    });
+    if kept.is_err() {
+        let _ = clear(part); // what failed says more
+    }
+    kept
+}
+
+/// Gives what is complete its name; in a folder of that name it takes the place of what is called alike there.
+fn put(part: &Path, to: &Path) -> std::io::Result<()> {
+    if !to.exists() {
+        return std::fs::rename(part, to);
+    }
+    for file in std::fs::read_dir(part)? {
+        let file = file?;
+        std::fs::rename(file.path(), to.join(file.file_name()))?;
+    }
+    std::fs::remove_dir(part)
+}
+
+fn write(run: &Path, to: &Path) -> anyhow::Result<u64> {
     let scratch = tempfile::tempdir()?;
     let thin = scratch.path().join(FILE_NAME);
     let until = truth::ended_s(run).map_or(RunTime::ZERO + CLEAN, |s| RunTime::from_secs_f64(s) + AFTER);
@@ -131,6 +160,30 @@ fn coarser(cells: &Sparse) -> Sparse {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_is_whole_or_not_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = |folder: &Path| {
+            let entries = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name());
+            let mut all: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
+            all.sort();
+            all
+        };
+        let (to, nothing) = (dir.path().join("kept"), dir.path().join("nothing"));
+        std::fs::create_dir(&nothing).unwrap();
+        assert!(keep(&nothing, &to).is_err());
+        assert_eq!(names(dir.path()), ["nothing"]);
+        let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiler/tests/recordings/stampede-clean");
+        for _ in 0..2 {
+            // What an earlier one that was killed left is no part of it.
+            std::fs::create_dir_all(dir.path().join("kept.part/junk")).unwrap();
+            let bytes = keep(&run, &to).unwrap();
+            assert_eq!(bytes, to.join(PACKED_FILE_NAME).metadata().unwrap().len());
+            assert_eq!(names(&to), [PACKED_FILE_NAME, truth::FILE_NAME]);
+            assert_eq!(names(dir.path()), ["kept", "nothing"]);
+        }
+    }
 
     #[test]
     fn digits_are_rounded_and_whole_numbers_stay() {

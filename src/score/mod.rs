@@ -57,9 +57,14 @@ fn ended(result: anyhow::Result<Outcome>) -> anyhow::Result<Outcome> {
     }
 }
 
+/// Tells a score; where no case counts there is none, and what kept the last one says why.
 fn tell(score: &Score, json: bool) -> anyhow::Result<Outcome> {
     let text = if json { serde_json::to_string_pretty(score)? + "\n" } else { report::text(score) };
-    print(&text)
+    let outcome = print(&text)?;
+    match score.nothing_counts() {
+        Some(why) => Err(UserError::wrong(format!("no case counts: {why}"))),
+        None => Ok(outcome),
+    }
 }
 
 /// Draws cases and runs those that were not run before.

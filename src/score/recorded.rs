@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use timeline::FindingKind::GeneratorLimited;
+use timeline::Status;
 use timeline::recording::{FILE_NAME, PACKED_FILE_NAME, in_folder};
 
 use super::case::{Case, End, Found, Record, Seen, Shape, Sort, condition};
@@ -44,10 +46,18 @@ pub fn name(folder: &Path) -> String {
     folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// What this build's detectors say of a recorded run, and what it was about, by its truth.
+/// What this build's detectors say of a recorded run, and what it was about, by its truth. Without one it cannot be judged, and
+/// a run whose generator was starved is as invalid here as it was when it ended.
 pub fn judge_anew(number: u32, folder: &Path) -> anyhow::Result<Record> {
     let Replayed { loaded, findings, .. } = replay(folder)?;
     let truth = truth::read(folder)?;
+    let starved = findings.iter().find(|f| f.kind == GeneratorLimited && f.status >= Status::Likely);
+    let (end, why) = match (&truth, starved) {
+        (None, _) => (End::Broken, truth::UNKNOWN.to_owned()),
+        (_, Some(starved)) => (End::Invalid, starved.claim.clone()),
+        _ => (End::Valid, String::new()),
+    };
+    let truth = truth.unwrap_or_default();
     let sort = match truth.len() {
         0 if condition(&loaded.meta.scenario).is_some() => Sort::Fault,
         0 => Sort::Clean,
@@ -67,6 +77,6 @@ pub fn judge_anew(number: u32, folder: &Path) -> anyhow::Result<Record> {
         stores: Vec::new(),
     };
     let findings = findings.iter().map(Found::from).collect();
-    let seen = Seen { end: End::Valid, why: String::new(), runs: 1, findings, truth };
+    let seen = Seen { end, why, runs: 1, findings, truth };
     Ok(Record { case, seen })
 }

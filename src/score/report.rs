@@ -11,7 +11,7 @@ use super::judge::{Judged, Outcome, judge};
 use super::stats::{Estimate, quantile, rate, share};
 
 /// Version of the form below; raised when a field changes its meaning.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Stands for the lack of a finding, and for the lack of anything wrong.
 const NOTHING: &str = "none";
 
@@ -68,9 +68,12 @@ pub struct Intervals {
     pub recall: Option<Estimate>,
     /// Poisson's.
     pub false_per_clean_run: Option<Estimate>,
-    /// By the bootstrap.
+    /// Clean runs with any finding, of all of them; Wilson's. Findings of one run may come of one another, and Poisson's interval takes them
+    /// for strangers.
+    pub clean_with_finding: Option<Estimate>,
+    /// By order statistics; an end that lies beyond the sample is null.
     pub median_s: Option<Estimate>,
-    /// By the bootstrap.
+    /// Likewise.
     pub p95_s: Option<Estimate>,
 }
 
@@ -121,6 +124,7 @@ impl Score {
             top1: share(wrong.iter().filter(|c| c.judged.first_right).count(), wrong.len()),
             recall: share(wanted().filter(|w| w.found).count(), wanted().count()),
             false_per_clean_run: rate(clean.iter().map(|c| c.judged.findings).sum(), clean.len()),
+            clean_with_finding: share(clean.iter().filter(|c| c.judged.findings > 0).count(), clean.len()),
             median_s: quantile(&times, 0.5),
             p95_s: quantile(&times, 0.95),
         };
@@ -147,6 +151,16 @@ impl Score {
             confusion: confusion(&cases),
             cases,
         }
+    }
+}
+
+impl Score {
+    /// Why no case counts, if none does and any says why; cases in which no fault took effect have nothing to say.
+    pub fn nothing_counts(&self) -> Option<&str> {
+        if self.cases.iter().any(|c| c.judged.outcome.counts()) {
+            return None;
+        }
+        self.cases.iter().rev().map(|c| c.seen.why.as_str()).find(|why| !why.is_empty())
     }
 }
 
@@ -245,11 +259,12 @@ fn head(score: &Score) -> String {
         ("top-1", i.top1, ""),
         ("recall", i.recall, ""),
         ("false findings per clean run", i.false_per_clean_run, ""),
+        ("clean runs with any finding", i.clean_with_finding, ""),
         ("time to find, median", i.median_s, " s"),
         ("time to find, p95", i.p95_s, " s"),
     ] {
         let figure = match estimate {
-            Some(e) => format!("{:.3}{unit}  ({:.3} to {:.3}, of {})", e.value, e.low, e.high, e.of),
+            Some(e) => format!("{:.3}{unit}  ({}, of {})", e.value, interval(&e), e.of),
             None => "no case".to_owned(),
         };
         let _ = writeln!(out, "{name:<28}  {figure}");
@@ -258,4 +273,70 @@ fn head(score: &Score) -> String {
         let _ = writeln!(out, "{:<28}  {}", "never likely, so without one", score.time_to_find.without);
     }
     out
+}
+
+fn interval(e: &Estimate) -> String {
+    match (e.low, e.high) {
+        (Some(low), Some(high)) => format!("{low:.3} to {high:.3}"),
+        (Some(low), None) => format!("{low:.3} and more"),
+        (None, Some(high)) => format!("up to {high:.3}"),
+        (None, None) => "too few for an interval".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::score::case::{End, Found};
+    use crate::score::draw::{Wish, cases, subjects};
+    use timeline::{FindingKind, Severity, Status};
+
+    /// Two, of which the first has so many findings.
+    fn clean_runs(findings: usize) -> Vec<Record> {
+        let (sorts, runtimes) = (vec![Sort::Clean], vec!["rust".to_owned()]);
+        let wish = Wish { sorts, subjects: subjects(), runtimes, stores: Vec::new() };
+        let found = Found {
+            kind: FindingKind::LongPause,
+            subject: String::new(),
+            status: Status::Likely,
+            severity: Severity::Warning,
+            onset_s: 9.0,
+            found_at_s: 10.0,
+            claim: String::new(),
+            consequence: false,
+        };
+        let record = |(n, case): (usize, Case)| {
+            let findings = if n == 0 { vec![found.clone(); findings] } else { Vec::new() };
+            let seen = Seen { end: End::Valid, why: String::new(), runs: 1, findings, truth: Vec::new() };
+            Record { case, seen }
+        };
+        cases(2, 1, &wish).into_iter().enumerate().map(record).collect()
+    }
+
+    #[test]
+    fn findings_of_one_clean_run_are_one_run() {
+        let score = Score::of(clean_runs(4), None);
+        assert_eq!(score.false_per_clean_run, Some(2.0));
+        let text = text(&score);
+        assert!(text.contains("clean runs with any finding   0.500  (0.095 to 0.905, of 2)"), "{text}");
+    }
+
+    #[test]
+    fn ends_that_a_sample_does_not_have_are_not_made_up() {
+        let told = |low, high| interval(&Estimate { value: 2.0, low, high, of: 1 });
+        assert_eq!(told(None, None), "too few for an interval");
+        assert_eq!(told(Some(1.0), None), "1.000 and more");
+        assert_eq!(told(None, Some(3.0)), "up to 3.000");
+    }
+
+    #[test]
+    fn where_no_case_counts_the_last_one_says_why() {
+        let mut records = clean_runs(0);
+        assert_eq!(Score::of(records.clone(), None).nothing_counts(), None);
+        for record in &mut records {
+            record.seen.end = End::Broken;
+            record.seen.why = "port taken".to_owned();
+        }
+        assert_eq!(Score::of(records, None).nothing_counts(), Some("port taken"));
+    }
 }

@@ -70,7 +70,7 @@ pub fn until_valid(
         runs += 1;
         let ended = wait(command.stderr(File::create(&log)?), stops)?;
         let mut seen = read(folder, runs)?;
-        if seen.end == End::Broken {
+        if seen.end == End::Broken && seen.why.is_empty() {
             let said = std::fs::read_to_string(&log).unwrap_or_default();
             let last = timeline::text::clean(said.trim().lines().last().unwrap_or("it said nothing"), 200);
             seen.why = format!("{ended}: {last}");
@@ -82,7 +82,7 @@ pub fn until_valid(
 }
 
 /// Removes what an earlier run left there.
-fn clear(folder: &Path) -> anyhow::Result<()> {
+pub fn clear(folder: &Path) -> anyhow::Result<()> {
     match std::fs::remove_dir_all(folder) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
             Err(e).with_context(|| format!("cannot clear {}", folder.display()))
@@ -91,16 +91,20 @@ fn clear(folder: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// What a finished run says of itself.
+/// What a finished run says of itself; how one ended that left no summary is for its caller to say.
 fn read(folder: &Path, runs: u32) -> anyhow::Result<Seen> {
     let truth = truth::read(folder)?;
     let Some(summary) = summary(folder) else {
+        let truth = truth.unwrap_or_default();
         return Ok(Seen { end: End::Broken, why: String::new(), runs, findings: Vec::new(), truth });
     };
-    let end = if summary.verdict == Verdict::Invalid { End::Invalid } else { End::Valid };
-    let why = if end == End::Valid { String::new() } else { summary.verdict_reason };
     let findings = summary.findings.iter().map(|told| Found::from(&told.finding)).collect();
-    Ok(Seen { end, why, runs, findings, truth })
+    let (end, why) = match (&truth, summary.verdict) {
+        (None, _) => (End::Broken, truth::UNKNOWN.to_owned()),
+        (_, Verdict::Invalid) => (End::Invalid, summary.verdict_reason),
+        _ => (End::Valid, String::new()),
+    };
+    Ok(Seen { end, why, runs, findings, truth: truth.unwrap_or_default() })
 }
 
 fn summary(folder: &Path) -> Option<reports::Summary> {

@@ -1,24 +1,21 @@
 //! How far a score can be believed: intervals of shares, of counts and of quantiles, each with 95% confidence.
 
-use loadgen::random::Stream;
 use serde::{Deserialize, Serialize};
 
 /// Two-sided 95% quantile of the normal distribution.
 const Z: f64 = 1.959_964;
-/// Samples drawn anew for a quantile's interval; its ends are then the 25th from either side of a thousand.
-const RESAMPLES: usize = 1_000;
-/// Seed of those draws: the same times give the same interval.
-const RESAMPLE_SEED: u64 = 1;
+/// What may lie beyond either end of an interval.
+const TAIL: f64 = 0.025;
 
 /// A figure and where it lies with 95% confidence.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// The figure.
     pub value: f64,
-    /// Lower end.
-    pub low: f64,
-    /// Upper end.
-    pub high: f64,
+    /// Lower end; none: the sample is too small to have one.
+    pub low: Option<f64>,
+    /// Upper end, likewise.
+    pub high: Option<f64>,
     /// Out of how many.
     pub of: usize,
 }
@@ -32,7 +29,8 @@ pub fn share(hits: usize, of: usize) -> Option<Estimate> {
     let scale = 1.0 / (1.0 + Z * Z / n);
     let middle = scale * (p + Z * Z / (2.0 * n));
     let half = scale * Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-    Some(Estimate { value: p, low: (middle - half).max(0.0), high: (middle + half).min(1.0), of })
+    let (low, high) = ((middle - half).max(0.0), (middle + half).min(1.0));
+    Some(Estimate { value: p, low: Some(low), high: Some(high), of })
 }
 
 /// So many events in so many runs, for each run; the interval is that of a Poisson count in Byar's approximation, which for none at
@@ -44,39 +42,66 @@ pub fn rate(events: usize, runs: usize) -> Option<Estimate> {
     let (n, x, more) = (runs as f64, events as f64, events as f64 + 1.0);
     let limit = |x: f64, z: f64| x * (1.0 - 1.0 / (9.0 * x) + z / (3.0 * x.sqrt())).powi(3);
     let low = if events == 0 { 0.0 } else { limit(x, -Z).max(0.0) };
-    Some(Estimate { value: x / n, low: low / n, high: limit(more, Z) / n, of: runs })
+    Some(Estimate { value: x / n, low: Some(low / n), high: Some(limit(more, Z) / n), of: runs })
 }
 
-/// A quantile by nearest rank, with the percentile bootstrap's interval; none of no values.
+/// A quantile by nearest rank; none of no values. The ends of its interval are values of the sample, whatever these are spread like: how
+/// many of them lie below the true quantile is binomial. Where even the least or the greatest value may lie on the wrong side of
+/// it, there is no such end: the 95th percentile has an upper one from 72 values on.
 pub fn quantile(values: &[f64], q: f64) -> Option<Estimate> {
-    let value = nearest(&mut values.to_vec(), q)?;
-    let mut stream = Stream::of(RESAMPLE_SEED, values.len() as u64);
-    let mut draw = || values[stream.below(values.len() as u64) as usize];
-    let mut again: Vec<f64> = (0..RESAMPLES)
-        .filter_map(|_| nearest(&mut (0..values.len()).map(|_| draw()).collect::<Vec<_>>(), q))
-        .collect();
-    let low = nearest(&mut again, 0.025)?;
-    let high = nearest(&mut again, 0.975)?;
-    Some(Estimate { value, low, high, of: values.len() })
-}
-
-fn nearest(values: &mut [f64], q: f64) -> Option<f64> {
+    let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     let rank = (q * values.len() as f64).ceil() as usize;
-    values.get(rank.max(1) - 1).copied()
+    let value = *values.get(rank.max(1) - 1)?;
+    let of = values.len();
+    let (low, high) = ranks(of, q);
+    let of_rank = |rank: usize| values[rank - 1];
+    Some(Estimate { value, low: low.map(of_rank), high: high.map(of_rank), of })
+}
+
+/// Ranks, of `n` values, between which the quantile `q` lies: that fewer values than the first rank lie below it has a chance of [`TAIL`] at
+/// most, and so has that as many as the second rank do.
+fn ranks(n: usize, q: f64) -> (Option<usize>, Option<usize>) {
+    let chances = binomial(n, q);
+    let (mut below, mut above) = (0.0, 0.0);
+    let within = |sum: &mut f64, chance: f64| {
+        *sum += chance;
+        *sum <= TAIL
+    };
+    let low = (1..=n).take_while(|rank| within(&mut below, chances[rank - 1])).last();
+    let high = (1..=n).rev().take_while(|&rank| within(&mut above, chances[rank])).last();
+    (low, high)
+}
+
+/// The chance of each of 0 to `n` of `n` where one has the chance `q`. By logarithms, as the first of many are smaller than a float can be.
+fn binomial(n: usize, q: f64) -> Vec<f64> {
+    let mut ln = n as f64 * (1.0 - q).ln();
+    let mut chances = Vec::with_capacity(n + 1);
+    for k in 0..=n {
+        chances.push(ln.exp());
+        ln += ((n - k) as f64 / (k + 1) as f64).ln() + (q / (1.0 - q)).ln();
+    }
+    chances
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// An interval that has both ends.
+    fn ends(e: &Estimate) -> (f64, f64) {
+        (e.low.unwrap(), e.high.unwrap())
+    }
+
     #[test]
     fn shares_have_wilsons_interval() {
         // Worked out by hand for 8 of 10.
         let e = share(8, 10).unwrap();
-        assert!((e.low - 0.4902).abs() < 1e-3 && (e.high - 0.9433).abs() < 1e-3, "{e:?}");
+        let (low, high) = ends(&e);
+        assert!((low - 0.4902).abs() < 1e-3 && (high - 0.9433).abs() < 1e-3, "{e:?}");
         let all = share(100, 100).unwrap();
-        assert!((all.low - 0.963).abs() < 1e-3 && (all.high - 1.0).abs() < 1e-9, "{all:?}");
+        let (low, high) = ends(&all);
+        assert!((low - 0.963).abs() < 1e-3 && (high - 1.0).abs() < 1e-9, "{all:?}");
         assert_eq!(share(0, 0), None);
     }
 
@@ -84,21 +109,39 @@ mod tests {
     fn counts_have_poissons_interval() {
         // Exact: 0 has 3.689 above it, 10 lies in 4.795 to 18.39.
         let none = rate(0, 1).unwrap();
-        assert!(none.low == 0.0 && (none.high - 3.69).abs() < 0.05, "{none:?}");
+        let (low, high) = ends(&none);
+        assert!(low == 0.0 && (high - 3.69).abs() < 0.05, "{none:?}");
         let ten = rate(10, 2).unwrap();
         assert!((ten.value - 5.0).abs() < 1e-9);
-        assert!((ten.low * 2.0 - 4.795).abs() < 0.05 && (ten.high * 2.0 - 18.39).abs() < 0.05, "{ten:?}");
+        let (low, high) = ends(&ten);
+        assert!((low * 2.0 - 4.795).abs() < 0.05 && (high * 2.0 - 18.39).abs() < 0.05, "{ten:?}");
     }
 
     #[test]
-    fn quantiles_lie_in_their_interval_and_repeat() {
+    fn quantiles_lie_between_values_of_the_sample() {
         let values: Vec<f64> = (1..=101).map(f64::from).collect();
         let e = quantile(&values, 0.5).unwrap();
         assert_eq!((e.value, e.of), (51.0, 101));
         // Two standard errors of the median of 101 evenly spread values: about 10.
-        assert!((35.0..51.0).contains(&e.low) && (52.0..68.0).contains(&e.high), "{e:?}");
-        assert_eq!(quantile(&values, 0.5), Some(e));
+        let (low, high) = ends(&e);
+        assert!((35.0..51.0).contains(&low) && (52.0..68.0).contains(&high), "{e:?}");
         assert_eq!(quantile(&[], 0.5), None);
-        assert_eq!(quantile(&[2.0], 0.95).unwrap().value, 2.0);
+        // Tables of the sign test have the third and the tenth of twelve values: 1.9 % lie beyond either.
+        assert_eq!(ranks(12, 0.5), (Some(3), Some(10)));
+        // The first chances of so many are no floats any more.
+        let many: Vec<f64> = (1..=20_000).map(f64::from).collect();
+        let (low, high) = ends(&quantile(&many, 0.95).unwrap());
+        assert!((18_930.0..18_950.0).contains(&low) && (19_050.0..19_070.0).contains(&high), "{low} {high}");
+    }
+
+    #[test]
+    fn a_small_sample_does_not_say_how_late_the_latest_are() {
+        let twelve: Vec<f64> = (1..=12).map(f64::from).collect();
+        let p95 = quantile(&twelve, 0.95).unwrap();
+        assert_eq!((p95.value, p95.high), (12.0, None));
+        assert!(p95.low.unwrap() < 12.0, "{p95:?}");
+        let one = quantile(&[2.0], 0.5).unwrap();
+        assert_eq!((one.value, one.low, one.high), (2.0, None, None));
+        assert_eq!((ranks(71, 0.95).1, ranks(72, 0.95).1), (None, Some(72)));
     }
 }

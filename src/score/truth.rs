@@ -17,16 +17,19 @@ struct Line {
     what: TruthPoint,
 }
 
-/// The faults of a run in the order in which they were armed; none where the file is missing, as it is for a run with another
-/// target than the bundled backend.
-pub fn read(folder: &Path) -> anyhow::Result<Vec<Began>> {
+/// Why a run without the file cannot be judged.
+pub const UNKNOWN: &str = "its truth is not known: it left no truth.jsonl";
+
+/// The faults of a run in the order in which they were armed. Nobody knows what was wrong where the file is missing, as it is for a run
+/// with another target than the bundled backend; where nothing was injected it is there, and empty.
+pub fn read(folder: &Path) -> anyhow::Result<Option<Vec<Began>>> {
     let path = folder.join(FILE_NAME);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
     };
-    began(&text).with_context(|| format!("{}", path.display()))
+    began(&text).map(Some).with_context(|| format!("{}", path.display()))
 }
 
 fn began(text: &str) -> anyhow::Result<Vec<Began>> {
@@ -60,6 +63,14 @@ pub fn ended_s(folder: &Path) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_missing_truth_is_not_an_empty_one() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(read(dir.path()).unwrap(), None);
+        std::fs::write(dir.path().join(FILE_NAME), "").unwrap();
+        assert_eq!(read(dir.path()).unwrap(), Some(Vec::new()));
+    }
 
     #[test]
     fn the_earliest_of_all_processes_counts() {
