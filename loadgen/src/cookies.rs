@@ -84,7 +84,8 @@ impl Jar {
         self.kept.iter().rev().find(|k| *k.name == *name && k.lives(now)).map(|k| &*k.value)
     }
 
-    /// Puts those that go with it into a whole head, in front of the empty line.
+    /// Puts those that go with it into a whole head: behind the cookies that it has already, since a request has one such field
+    /// (RFC 6265, 5.4), or else in front of the empty line.
     pub fn put_into(&self, head: &mut Vec<u8>) {
         let now = unix_ms();
         let path = path_of(head).split('?').next().unwrap_or("/").to_owned();
@@ -95,16 +96,37 @@ impl Jar {
         if going.is_empty() || !head.ends_with(b"\r\n\r\n") {
             return;
         }
+        let given = end_of_given(head);
         head.truncate(head.len() - 2);
-        head.extend_from_slice(b"Cookie: ");
+        let from = head.len();
+        head.extend_from_slice(if given.is_some() { b"; " } else { b"Cookie: " });
         for (i, kept) in going.into_iter().enumerate() {
             head.extend_from_slice(if i > 0 { b"; " } else { b"" });
             head.extend_from_slice(kept.name.as_bytes());
             head.push(b'=');
             head.extend_from_slice(kept.value.as_bytes());
         }
-        head.extend_from_slice(b"\r\n\r\n");
+        if let Some(end) = given {
+            let added = head.len() - from;
+            head[end..].rotate_right(added);
+        } else {
+            head.extend_from_slice(b"\r\n");
+        }
+        head.extend_from_slice(b"\r\n");
     }
+}
+
+/// Where the value of a `Cookie` field ends that a head has already.
+fn end_of_given(head: &[u8]) -> Option<usize> {
+    const NAME: &[u8] = b"cookie:";
+    let mut end = 0;
+    for line in head.split_inclusive(|&b| b == b'\n') {
+        end += line.len();
+        if line.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME)) {
+            return Some(end - line.len() + line.trim_ascii_end().len());
+        }
+    }
+    None
 }
 
 /// The path and query in a request's first line.
@@ -150,6 +172,19 @@ mod tests {
         assert_eq!(sent(&jar, "/"), "-");
         jar.take("safe=4; Secure; Path=/", "/", true);
         assert_eq!(sent(&jar, "/"), "safe=4");
+    }
+
+    #[test]
+    fn cookies_join_those_that_the_scenario_gives() {
+        let mut jar = Jar::default();
+        jar.take("sid=1; Path=/", "/", false);
+        jar.take("deep=2; Path=/a", "/", false);
+        let mut head = b"GET /a HTTP/1.1\r\nHost: x\r\ncookie: own=3\r\nAccept: */*\r\n\r\n".to_vec();
+        jar.put_into(&mut head);
+        assert_eq!(
+            String::from_utf8(head).unwrap(),
+            "GET /a HTTP/1.1\r\nHost: x\r\ncookie: own=3; deep=2; sid=1\r\nAccept: */*\r\n\r\n"
+        );
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use crate::protocol::{
     Amended, BadMessage, Counters, Done, FromWorker, Hello, Histograms, Segment, ToWorker,
 };
-use crate::reach::{LoadError, reach};
+use crate::reach::{LoadError, reach_from};
 use crate::sizing;
 use crate::{journey, tls};
 
@@ -182,9 +182,10 @@ impl Crew {
             tls::Client::new(&options.plan.transport.tls, &options.url, tls::HTTP1)
                 .map_err(LoadError::Tls)?;
         }
-        let address = reach(&options.url, REACH_WITHIN).await?;
+        let sources = &options.plan.transport.sources;
+        let address = reach_from(&options.url, sources, REACH_WITHIN).await?;
         let needed = sizing::workers_needed(&options.plan, &sizing::Resources::of_host(None));
-        let sources = sizing::sources(address.ip(), needed.addresses, &options.plan.transport.sources)?;
+        let sources = sizing::sources(address.ip(), needed.addresses, sources)?;
         let mut started = Vec::with_capacity(options.workers);
         for worker in 0..options.workers {
             started.push(Worker::start(&options, worker)?);

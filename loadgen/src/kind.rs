@@ -65,13 +65,15 @@ pub enum ErrorKind {
     Template,
     /// All sessions of this worker together keep more of answers and messages than it has room for.
     NoRoom,
+    /// The system has no way to the target, or forbids it.
+    Unreachable,
     /// Anything else.
     Other,
 }
 
 impl ErrorKind {
     /// All kinds; the index is `kind as usize`.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::ConnectRefused,
         Self::ConnectTimeout,
         Self::Reset,
@@ -99,6 +101,7 @@ impl ErrorKind {
         Self::GoAway,
         Self::Template,
         Self::NoRoom,
+        Self::Unreachable,
         Self::Other,
     ];
 
@@ -133,6 +136,7 @@ impl ErrorKind {
             Self::GoAway => "goaway",
             Self::Template => "template",
             Self::NoRoom => "no-room",
+            Self::Unreachable => "unreachable",
             Self::Other => "other",
         }
     }
@@ -143,6 +147,10 @@ impl ErrorKind {
         match Errno::from_io_error(error) {
             Some(Errno::CONNREFUSED) => Self::ConnectRefused,
             Some(Errno::TIMEDOUT) => Self::ConnectTimeout,
+            // No route, an interface that is down, a router that says so, a rule of the machine's own firewall.
+            Some(Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::NETDOWN | Errno::PERM | Errno::ACCESS) => {
+                Self::Unreachable
+            }
             _ => Self::of_io(error),
         }
     }
@@ -169,6 +177,7 @@ impl ErrorKind {
                 | Self::ConnectTimeout
                 | Self::NoDescriptors
                 | Self::NoPorts
+                | Self::Unreachable
                 | Self::Template
         )
     }
@@ -192,5 +201,16 @@ mod tests {
         assert_eq!(of(Errno::PIPE), "reset");
         assert_eq!(of(Errno::ADDRNOTAVAIL), "no-ports");
         assert_eq!(of(Errno::ACCESS), "other");
+    }
+
+    #[test]
+    fn what_no_way_leads_to_was_not_in_contact() {
+        let no_way = [Errno::NETUNREACH, Errno::HOSTUNREACH, Errno::NETDOWN, Errno::PERM, Errno::ACCESS];
+        for errno in no_way {
+            let kind = ErrorKind::of_connect(&io::Error::from(errno));
+            assert_eq!((kind.name(), kind.before_contact()), ("unreachable", true), "{errno:?}");
+        }
+        assert_eq!(ErrorKind::of_connect(&io::Error::from(Errno::CONNREFUSED)).name(), "connect-refused");
+        assert!(!ErrorKind::of_connect(&io::Error::from(Errno::CONNRESET)).before_contact());
     }
 }

@@ -17,7 +17,7 @@ use crate::sse::figures::SseCounters;
 use crate::ws::figures::{WsCounters, WsHistograms};
 
 /// Version of the messages below; raised whenever one changes.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 const TO_HELLO: u8 = 1;
 const TO_SEGMENT: u8 = 2;
@@ -503,7 +503,7 @@ mod tests {
     fn another_version_is_refused_clearly() {
         let body = br#"{"version":9,"word":"hello"}"#.to_vec();
         let why = FromWorker::unpack(&Frame { kind: FROM_HELLO, body }).unwrap_err().to_string();
-        insta::assert_snapshot!(why, @"the other side speaks version 9 of the worker protocol, this one version 5: are both of the same build?");
+        insta::assert_snapshot!(why, @"the other side speaks version 9 of the worker protocol, this one version 6: are both of the same build?");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Is there a target? And what can go wrong before and around a run.
 
+use std::future::poll_fn;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::task::Poll;
 use std::time::Duration;
 
 use scenarios::plan::BaseUrl;
@@ -47,26 +50,135 @@ pub enum LoadError {
     NoWorkers,
 }
 
+/// How long an address may take before the next one is tried beside it (RFC 8305, 5).
+const NEXT_AFTER: Duration = Duration::from_millis(250);
+
 /// Finds the first address of the target that takes a connection.
 ///
 /// # Errors
 /// [`LoadError::Unreachable`] if none does within `timeout`. Dropped, it leaves nothing open.
 pub async fn reach(url: &BaseUrl, timeout: Duration) -> Result<SocketAddr, LoadError> {
+    reach_from(url, &[], timeout).await
+}
+
+/// The same, of those addresses that the `sources` lead to.
+///
+/// # Errors
+/// As of [`reach`].
+pub async fn reach_from(
+    url: &BaseUrl,
+    sources: &[IpAddr],
+    timeout: Duration,
+) -> Result<SocketAddr, LoadError> {
     let shown = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
     let failed =
         |why: String| LoadError::Unreachable { url: format!("{}://{shown}:{}", url.scheme(), url.port), why };
+    let mut tried = Vec::new();
     let attempt = async {
         let found =
             tokio::net::lookup_host((&*url.host, url.port)).await.map_err(|e| failed(e.to_string()))?;
-        let mut last = failed("the name has no addresses".to_owned());
-        for address in found {
-            match TcpStream::connect(address).await {
-                Ok(_) => return Ok(address),
-                Err(e) => last = failed(format!("{address}: {e}")),
-            }
+        tried = fitting(found.collect(), sources);
+        if tried.is_empty() {
+            return Err(failed("the name has no addresses".to_owned()));
         }
-        Err(last)
+        race(&tried, TcpStream::connect).await.map_err(|told| failed(told.join("; ")))
     };
-    let late = || failed(format!("no answer within {} ms", timeout.as_millis()));
-    tokio::time::timeout(timeout, attempt).await.unwrap_or_else(|_| Err(late()))
+    let reached = tokio::time::timeout(timeout, attempt).await;
+    reached.unwrap_or_else(|_| {
+        let to: Vec<String> = tried.iter().map(ToString::to_string).collect();
+        let from = if to.is_empty() { String::new() } else { format!(" from {}", to.join(", ")) };
+        Err(failed(format!("no answer within {} ms{from}", timeout.as_millis())))
+    })
+}
+
+/// The addresses of the sources' version of IP. Where there is none all of them are left, so that it is the sources that are
+/// found to be of no use.
+fn fitting(found: Vec<SocketAddr>, sources: &[IpAddr]) -> Vec<SocketAddr> {
+    let fits = |address: &SocketAddr| sources.iter().all(|source| source.is_ipv4() == address.is_ipv4());
+    if found.iter().any(fits) { found.into_iter().filter(fits).collect() } else { found }
+}
+
+/// The first of `addresses` that takes a connection. One that says nothing does not hold up the next, which is tried beside it;
+/// one that fails is followed at once.
+///
+/// # Errors
+/// What each of them said.
+async fn race<T, F: Future<Output = io::Result<T>>>(
+    addresses: &[SocketAddr],
+    mut connect: impl FnMut(SocketAddr) -> F,
+) -> Result<SocketAddr, Vec<String>> {
+    let mut rest = addresses.iter().copied().peekable();
+    let (mut open, mut told) = (Vec::new(), Vec::new());
+    loop {
+        open.extend(rest.next().map(|address| (address, Box::pin(connect(address)))));
+        if open.is_empty() {
+            return Err(told);
+        }
+        let first = poll_fn(|cx| {
+            for (i, (_, attempt)) in open.iter_mut().enumerate() {
+                if let Poll::Ready(end) = attempt.as_mut().poll(cx) {
+                    return Poll::Ready((i, end));
+                }
+            }
+            Poll::Pending
+        });
+        let ended = if rest.peek().is_some() {
+            tokio::time::timeout(NEXT_AFTER, first).await.ok()
+        } else {
+            Some(first.await)
+        };
+        match ended {
+            Some((i, Ok(_))) => return Ok(open[i].0),
+            Some((i, Err(e))) => {
+                let (address, _) = open.swap_remove(i);
+                told.push(format!("{address}: {e}"));
+            }
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(text: [&str; 3]) -> [SocketAddr; 3] {
+        text.map(|a| a.parse().unwrap())
+    }
+
+    #[test]
+    fn an_address_that_says_nothing_holds_no_other_up() {
+        let [dead, refused, good] = addresses(["[2001:db8::1]:80", "192.0.2.1:80", "192.0.2.2:80"]);
+        let connect = |address: SocketAddr| async move {
+            if address == dead {
+                std::future::pending::<()>().await;
+            }
+            if address == refused { Err(io::Error::from(io::ErrorKind::ConnectionRefused)) } else { Ok(()) }
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let won = |all: &[SocketAddr]| {
+            runtime.block_on(async {
+                let limit = Duration::from_secs(5);
+                tokio::time::timeout(limit, race(all, connect)).await.expect("one of them speaks")
+            })
+        };
+        assert_eq!(won(&[dead, refused, good]), Ok(good));
+        assert_eq!(won(&[dead, good, refused]), Ok(good));
+        let said = |address: SocketAddr| format!("{address}: connection refused");
+        assert_eq!(won(&[refused, refused]), Err(vec![said(refused), said(refused)]));
+        assert_eq!(won(&[]), Err(Vec::new()));
+    }
+
+    #[test]
+    fn addresses_that_the_sources_do_not_lead_to_are_left_out() {
+        let all = addresses(["[::1]:80", "127.0.0.1:80", "127.0.0.2:80"]);
+        let from = |sources: &[&str]| {
+            let sources: Vec<IpAddr> = sources.iter().map(|s| s.parse().unwrap()).collect();
+            fitting(all.to_vec(), &sources)
+        };
+        assert_eq!(from(&[]), all);
+        assert_eq!(from(&["127.0.0.9"]), all[1..]);
+        assert_eq!(from(&["::1"]), all[..1]);
+        assert_eq!(from(&["::1", "127.0.0.9"]), all, "the sources are told of");
+    }
 }

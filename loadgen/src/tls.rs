@@ -169,14 +169,19 @@ impl Secure {
         self.tls.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
-    /// Reads into `into`; 0 is the end. What still waits to be written is written meanwhile.
+    /// Reads into `into`; 0 is the end, which the other side has told of. What still waits to be written is written meanwhile.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ClosedEarly`] where the other side has hung up without telling, which anybody on the way can do in its place
+    /// (RFC 8446, 6.1): what has no length of its own is not known to be whole. What has one is whole before the end is read.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<Result<usize, ErrorKind>> {
         loop {
             match self.tls.reader().read(into) {
                 Ok(n) => return Poll::Ready(Ok(n)),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                // Closed without notice: the same as in plaintext, where lengths tell whether anything is missing.
-                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Poll::Ready(Ok(0)),
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Poll::Ready(Err(ErrorKind::ClosedEarly));
+                }
                 Err(e) => return Poll::Ready(Err(ErrorKind::of_io(&e))),
             }
             if self.tls.wants_write()

@@ -1,45 +1,29 @@
 //! The Autobahn cases, served by the Python package `kosoku`, against the sessions of a real worker that echo.
 //!
-//! Needs python3 with venv and a package registry; where they are missing this fails. Left out are the cases that only
+//! Needs the packages of Python that `./test` installs; where they are missing this fails. Left out are the cases that only
 //! repeat others with larger messages: most of 12 and 13 (a thousand messages each), and the largest of 9.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
 
 mod common;
+#[path = "../../tests/readers/python.rs"]
+mod python;
 #[path = "common/server.rs"]
 mod server;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use common::*;
 use loadgen::{Coordinator, LoadUpdate};
 use scenarios::plan::*;
 
-/// The version whose cases these are.
-const PACKAGE: &str = "kosoku==0.1.0";
 /// Cases are begun at this rate, per second, so that few run at a time on a small machine.
 const BEGUN_PER_S: f64 = 60.0;
 /// What a session accepts: the largest message of the cases.
 const MESSAGE_MAX: u32 = 16 << 20;
-
-fn command(program: &Path, args: &[&str]) {
-    let done = Command::new(program).args(args).output();
-    let done = done.unwrap_or_else(|e| panic!("{} cannot be run: {e}", program.display()));
-    let told = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "{} {args:?} failed: {told}", program.display());
-}
-
-/// A Python that has the package.
-fn python(folder: &Path) -> PathBuf {
-    let venv = folder.join("venv");
-    command(Path::new("python3"), &["-m", "venv", venv.to_str().unwrap()]);
-    let python = venv.join("bin/python");
-    command(&python, &["-m", "pip", "install", "-q", "--disable-pip-version-check", PACKAGE]);
-    python
-}
 
 /// The fuzzing server, ended with the test.
 struct Fuzzer(Child);
@@ -140,8 +124,7 @@ fn without_takeover() -> Vec<String> {
 
 #[test]
 fn every_case_is_passed() {
-    let folder = tempfile::tempdir().unwrap();
-    let python = python(folder.path());
+    let python = python::with_packages();
     let fresh = Deflate { client_no_context_takeover: true, ..Deflate::default() };
     assert_eq!(pass(&python, "only", &without_takeover(), fresh), 6);
     let left_out = [excluded(), without_takeover()].concat();

@@ -6,6 +6,7 @@ mod server;
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use common::*;
@@ -41,4 +42,37 @@ fn a_worker_keeps_what_it_has_room_for() {
     let whole = totals.sum(|c| c.completed) - errors["no-room"];
     // What some give back others may take.
     assert!(whole >= 30, "{whole} whole, {errors:?}");
+}
+
+/// Sessions that send back what came, 16 MiB each, to a server that reads nothing: twice what a worker has room for, and what
+/// the system takes of it is a quarter.
+const ECHOES: u32 = 32;
+
+fn say_much_and_read_nothing(_: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+    static TURN: Mutex<()> = Mutex::new(());
+    upgrade(head, s)?;
+    // One after the other: what is under way takes room as well, and is not what this is about.
+    let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    s.write_all(&[0x82, 127])?;
+    s.write_all(&(16 * MIB as u64).to_be_bytes())?;
+    let block = [b'x'; 64 << 10];
+    for _ in 0..16 * MIB / block.len() {
+        s.write_all(&block)?;
+    }
+    drop(turn);
+    std::thread::sleep(Duration::from_secs(20));
+    Ok(false)
+}
+
+#[test]
+fn echoes_that_nobody_reads_need_room_too() {
+    let Step::Connect(mut open) = connect(0, "/ws") else { unreachable!() };
+    let max_message = Some(17 * MIB as u32);
+    open.options = SocketOptions { echo: true, max_message, ..SocketOptions::default() };
+    let mut plan = plan(held(ECHOES), 8_000, vec![Step::Connect(open), think(60_000)]);
+    plan.timeout_ns = 20_000 * MS;
+    let totals = run(plan, serve(say_much_and_read_nothing), 1);
+    assert!(totals.lost.is_empty(), "{:?}", totals.lost);
+    let errors = totals.errors();
+    assert_eq!(errors.keys().collect::<Vec<_>>(), [&"no-room"], "{errors:?}");
 }

@@ -167,10 +167,11 @@ impl<'a> Answer<'a> {
     /// Undoes the coding of the kept body. [`Answer::body_bytes`] stays what came over the wire.
     ///
     /// # Errors
-    /// [`ErrorKind::BadCoding`], or [`ErrorKind::TooLarge`] if more comes out than is kept.
+    /// [`ErrorKind::BadCoding`], or [`ErrorKind::TooLarge`] if more comes out than is kept; there is no body then.
     pub fn decode(&mut self) -> Result<(), ErrorKind> {
         if let (true, Some(coding)) = (self.want.body, self.coding.take()) {
-            self.body = coding.decode(&self.body)?;
+            let coded = std::mem::take(&mut self.body);
+            self.body = coding.decode(&coded)?;
         }
         Ok(())
     }
@@ -332,8 +333,7 @@ fn parse(bytes: &[u8], want: Want<'_>, joined: bool) -> Result<Option<Head>, Err
         return Ok(None);
     };
     let (mut noted, mut chunked, mut coded) = (Noted::default(), false, false);
-    // HTTP/1.0 closes unless it says otherwise.
-    let mut reusable = response.version == Some(1);
+    let (mut closes, mut keeps) = (false, false);
     for field in response.headers.iter() {
         let name = field.name;
         if noted.take(name, field.value, want)? {
@@ -344,11 +344,8 @@ fn parse(bytes: &[u8], want: Want<'_>, joined: bool) -> Result<Option<Head>, Err
             chunked = tokens(field.value).last().is_some_and(|t| t.eq_ignore_ascii_case(b"chunked"));
         } else if name.eq_ignore_ascii_case("connection") {
             for token in tokens(field.value) {
-                if token.eq_ignore_ascii_case(b"close") {
-                    reusable = false;
-                } else if token.eq_ignore_ascii_case(b"keep-alive") {
-                    reusable = true;
-                }
+                closes |= token.eq_ignore_ascii_case(b"close");
+                keeps |= token.eq_ignore_ascii_case(b"keep-alive");
             }
         }
     }
@@ -356,6 +353,9 @@ fn parse(bytes: &[u8], want: Want<'_>, joined: bool) -> Result<Option<Head>, Err
     if coded && noted.length.is_some() {
         return Err(ErrorKind::BadHead);
     }
+    // Whoever says that it closes does, whatever else it says (RFC 9112, 9.3). HTTP/1.0 closes unless it says otherwise, and where
+    // it uses a framing that it does not know (6.1).
+    let reusable = !closes && (response.version == Some(1) || (keeps && !coded));
     let at = match (coded, chunked, noted.length) {
         (true, true, _) => At::Body(Body::Chunks(Box::default())),
         (true, false, _) | (false, _, None) => At::Body(Body::UntilClose),
@@ -476,6 +476,7 @@ mod tests {
     #[test]
     fn framings_are_told_apart() {
         let ok = "HTTP/1.1 200 OK\r\n";
+        let old = "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n";
         let cases = [
             format!("{ok}Content-Length: 2\r\n\r\nhi"),
             format!("{ok}Content-Length: 2\r\n\r\nh"),
@@ -495,6 +496,9 @@ mod tests {
             "HTTP/1.1 100 C\r\n\r\n".repeat(INTERIM_MAX as usize + 1),
             "HTTP/1.1 204 No\r\n\r\n".to_owned(),
             "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            format!("{old}Content-Length: 2\r\n\r\nhi"),
+            format!("{old}Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"),
+            format!("{ok}Connection: close\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi"),
             "SSH-2.0-x\r\n\r\n".to_owned(),
             "HTTP/1.1 200 OK\r\nA: b".to_owned(),
             String::new(),
@@ -519,6 +523,9 @@ mod tests {
         bad-head
         204 "" reusable=true
         200 "" reusable=false
+        200 "hi" reusable=true
+        200 "hi" reusable=false
+        200 "hi" reusable=false
         bad-head
         closed-early
         closed-early

@@ -4,6 +4,8 @@
 
 use std::io::{self, Read};
 
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+
 use super::BODY_MAX;
 use crate::kind::ErrorKind;
 
@@ -61,13 +63,42 @@ impl Coding {
             Self::Brotli => {
                 bounded(brotli_decompressor::Decompressor::new(coded, BROTLI_BUFFER)).map_err(bad)?
             }
-            Self::Zstd if zstd_window(coded).is_some_and(|w| w > BODY_MAX as u64) => Err(ErrorKind::TooLarge),
-            Self::Zstd => {
-                let decoder = ruzstd::decoding::StreamingDecoder::new(coded);
-                bounded(decoder.map_err(|_| ErrorKind::BadCoding)?).map_err(bad)?
-            }
+            Self::Zstd => frames(coded),
             Self::Unknown => Err(ErrorKind::BadCoding),
         }
+    }
+}
+
+/// All that the frames of a zstd body stand for, one behind the other (RFC 8878, 3.1). What a frame says of its own sum is not
+/// compared: the decoder is built without the hash.
+fn frames(mut coded: &[u8]) -> Result<Vec<u8>, ErrorKind> {
+    let (mut body, mut decoder) = (Vec::new(), FrameDecoder::new());
+    while !coded.is_empty() {
+        if let Some(length) = skipped(coded) {
+            coded = coded.get(length..).ok_or(ErrorKind::BadCoding)?;
+            continue;
+        }
+        if zstd_window(coded).is_some_and(|w| w > BODY_MAX as u64) {
+            return Err(ErrorKind::TooLarge);
+        }
+        let frame = StreamingDecoder::new_with_decoder(&mut coded, &mut decoder);
+        let frame = frame.map_err(|_| ErrorKind::BadCoding)?;
+        let room = (BODY_MAX - body.len()) as u64;
+        frame.take(room + 1).read_to_end(&mut body).map_err(|_| ErrorKind::BadCoding)?;
+        if body.len() > BODY_MAX {
+            return Err(ErrorKind::TooLarge);
+        }
+    }
+    Ok(body)
+}
+
+/// Length of the frame that `coded` begins with, if it is one to be passed over (RFC 8878, 3.1.2).
+fn skipped(coded: &[u8]) -> Option<usize> {
+    match coded {
+        [0x50..=0x5F, 0x2A, 0x4D, 0x18, a, b, c, d, ..] => {
+            Some(8 + u32::from_le_bytes([*a, *b, *c, *d]) as usize)
+        }
+        _ => None,
     }
 }
 
@@ -106,6 +137,10 @@ mod tests {
         coder.finish().unwrap()
     }
 
+    fn zstd(body: &[u8]) -> Vec<u8> {
+        ruzstd::encoding::compress_to_vec(body, ruzstd::encoding::CompressionLevel::Fastest)
+    }
+
     #[test]
     fn each_coding_is_undone() {
         let body = b"{\"id\":7}".repeat(50);
@@ -116,8 +151,14 @@ mod tests {
         let mut bare = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
         bare.write_all(&body).unwrap();
         assert_eq!(Coding::Deflate.decode(&bare.finish().unwrap()), Ok(body.clone()));
-        let level = ruzstd::encoding::CompressionLevel::Fastest;
-        assert_eq!(Coding::Zstd.decode(&ruzstd::encoding::compress_to_vec(&body[..], level)), Ok(body));
+        let frame = zstd(&body);
+        assert_eq!(Coding::Zstd.decode(&frame), Ok(body.clone()));
+        // Two frames, and one between them that says nothing to us.
+        let passed_over = [0x5A, 0x2A, 0x4D, 0x18, 3, 0, 0, 0, b'a', b'n', b'y'];
+        let joined = [&frame[..], &passed_over, &frame].concat();
+        assert_eq!(Coding::Zstd.decode(&joined), Ok(body.repeat(2)));
+        assert_eq!(Coding::Zstd.decode(&joined[..joined.len() - 1]), Err(ErrorKind::BadCoding));
+        assert_eq!(Coding::Zstd.decode(&joined[..frame.len() + 10]), Err(ErrorKind::BadCoding));
         // Written by hand: one raw meta-block (RFC 7932, 9.2), then the empty last one.
         let brotli = [&[0x10, 0x00, 0x10][..], b"hi", &[0x03]].concat();
         assert_eq!(
@@ -135,6 +176,9 @@ mod tests {
         assert_eq!(Coding::Zstd.decode(&greedy), Err(ErrorKind::TooLarge));
         let large = [&[0x28, 0xB5, 0x2F, 0xFD, 0xE0][..], &[0xFF; 20]].concat();
         assert_eq!(Coding::Zstd.decode(&large), Err(ErrorKind::TooLarge));
+        let half = zstd(&vec![0; BODY_MAX / 2 + 1]);
+        assert_eq!(Coding::Zstd.decode(&[&half[..], &greedy].concat()), Err(ErrorKind::TooLarge));
+        assert_eq!(Coding::Zstd.decode(&[&half[..], &half].concat()), Err(ErrorKind::TooLarge));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Content codings of a body that does not end: what came is undone at once.
 //!
 //! Owns the bound on what comes out of a few bytes. `zstd` is missing: its decoder gives nothing away before a whole window
-//! has come, so it is not asked for on a stream, and refused where a server uses it unasked.
+//! has come, so it is not asked for on a stream, and refused where a server uses it unasked. `br` is read, but not asked for:
+//! the server chooses a window of up to 16 MiB, usually 4, which each stream holds for as long as it is open.
 
 use std::io::{self, Write};
 
@@ -10,9 +11,10 @@ use flate2::write::{DeflateDecoder, GzDecoder, ZlibDecoder};
 
 use super::coding::Coding;
 use crate::kind::ErrorKind;
+use crate::room::Share;
 
 /// What a client that wants compressed events says it takes.
-pub const ACCEPTED: &str = "gzip, deflate, br";
+pub const ACCEPTED: &str = "gzip, deflate";
 
 /// Coded bytes that are undone at a time: what comes out of so many is held at once.
 const PORTION: usize = 256;
@@ -21,13 +23,19 @@ const BROTLI_BUFFER: usize = 4 << 10;
 
 /// A coding that is being undone.
 #[derive(Debug)]
-pub struct Inflow(Box<Decoder>);
+pub struct Inflow {
+    decoder: Box<Decoder>,
+    /// What of the worker's room the window takes that the server has chosen.
+    share: Share,
+}
 
 #[expect(clippy::large_enum_variant, reason = "it is boxed as a whole")]
 enum Decoder {
     Gzip(GzDecoder<Sink>),
     /// `deflate`, of which nothing has come: its first byte tells which of the two it is.
     Deflate(usize),
+    /// `br`, of which nothing has come: its first byte tells how large a window is wanted.
+    Unbegun(usize),
     Zlib(ZlibDecoder<Sink>),
     Bare(DeflateDecoder<Sink>),
     Brotli(DecompressorWriter<Sink>),
@@ -73,40 +81,34 @@ impl Inflow {
     /// # Errors
     /// [`ErrorKind::BadCoding`] for one that no stream can have.
     pub fn new(coding: Coding, room: usize) -> Result<Self, ErrorKind> {
-        Ok(Self(Box::new(match coding {
+        let decoder = match coding {
             Coding::Gzip => Decoder::Gzip(GzDecoder::new(Sink::new(room))),
             Coding::Deflate => Decoder::Deflate(room),
-            Coding::Brotli => Decoder::Brotli(DecompressorWriter::new(Sink::new(room), BROTLI_BUFFER)),
+            Coding::Brotli => Decoder::Unbegun(room),
             Coding::Zstd | Coding::Unknown => return Err(ErrorKind::BadCoding),
-        })))
+        };
+        Ok(Self { decoder: Box::new(decoder), share: Share::default() })
     }
 
     /// Undoes `coded` and gives all that comes of it to `data`.
     ///
     /// # Errors
-    /// [`ErrorKind::BadCoding`], [`ErrorKind::TooLarge`], or what `data` returns.
+    /// [`ErrorKind::BadCoding`], [`ErrorKind::TooLarge`], [`ErrorKind::NoRoom`], or what `data` returns.
     pub fn feed(
         &mut self,
         coded: &[u8],
         mut data: impl FnMut(&[u8]) -> Result<(), ErrorKind>,
     ) -> Result<(), ErrorKind> {
-        if let (Decoder::Deflate(room), Some(first)) = (&*self.0, coded.first()) {
-            let sink = Sink::new(*room);
-            // RFC 1950, 2.2: zlib begins with its method, 8, and a window of at most 2^15; bare deflate hardly ever does.
-            let is_zlib = first & 0x0F == 8 && first >> 4 <= 7;
-            *self.0 = if is_zlib {
-                Decoder::Zlib(ZlibDecoder::new(sink))
-            } else {
-                Decoder::Bare(DeflateDecoder::new(sink))
-            };
+        if let Some(&first) = coded.first() {
+            self.begin(first)?;
         }
         for portion in coded.chunks(PORTION) {
-            let (written, sink) = match &mut *self.0 {
+            let (written, sink) = match &mut *self.decoder {
                 Decoder::Gzip(d) => (put(d, portion), d.get_mut()),
                 Decoder::Zlib(d) => (put(d, portion), d.get_mut()),
                 Decoder::Bare(d) => (put(d, portion), d.get_mut()),
                 Decoder::Brotli(d) => (put(d, portion), d.get_mut()),
-                Decoder::Deflate(_) => return Ok(()),
+                Decoder::Deflate(_) | Decoder::Unbegun(_) => return Ok(()),
             };
             if written.is_err() {
                 return Err(if sink.full { ErrorKind::TooLarge } else { ErrorKind::BadCoding });
@@ -116,6 +118,41 @@ impl Inflow {
         }
         Ok(())
     }
+
+    /// The first byte of a portion: where it is the first of all, it tells what it takes to undo the rest.
+    fn begin(&mut self, first: u8) -> Result<(), ErrorKind> {
+        let begun = match &*self.decoder {
+            Decoder::Deflate(room) => {
+                let sink = Sink::new(*room);
+                // RFC 1950, 2.2: zlib begins with its method, 8, and a window of at most 2^15; bare deflate hardly ever does.
+                let is_zlib = first & 0x0F == 8 && first >> 4 <= 7;
+                if is_zlib {
+                    Decoder::Zlib(ZlibDecoder::new(sink))
+                } else {
+                    Decoder::Bare(DeflateDecoder::new(sink))
+                }
+            }
+            Decoder::Unbegun(room) => {
+                self.share.is(brotli_window(first))?;
+                Decoder::Brotli(DecompressorWriter::new(Sink::new(*room), BROTLI_BUFFER))
+            }
+            _ => return Ok(()),
+        };
+        *self.decoder = begun;
+        Ok(())
+    }
+}
+
+/// The window that a brotli stream asks for by its first byte, bytes (RFC 7932, 9.1).
+fn brotli_window(first: u8) -> usize {
+    let (three, further) = (first >> 1 & 7, first >> 4 & 7);
+    let bits = match (first & 1, three, further) {
+        (0, ..) => 16,
+        (_, 1.., _) => 17 + three,
+        (_, 0, 0) => 17,
+        (_, 0, _) => 8 + further,
+    };
+    1 << bits
 }
 
 /// Puts it all in, and gets out what can be had of it.
@@ -127,6 +164,7 @@ fn put(decoder: &mut impl Write, coded: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::room::ROOM;
     use flate2::Compression;
     use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 
@@ -176,6 +214,23 @@ mod tests {
         let mut flow = Inflow::new(Coding::Brotli, 1000).unwrap();
         let brotli = [&[0x10, 0x00, 0x10][..], b"hi"].concat();
         assert_eq!(fed(&mut flow, &brotli), Ok(b"hi".to_vec()));
+    }
+
+    #[test]
+    fn the_window_of_a_stream_takes_room() {
+        // The examples of RFC 7932, 9.1.
+        let windows = [(0b0, 16), (0b000_0001, 17), (0b011, 18), (0b1111, 24), (0b010_0001, 10)];
+        for (first, bits) in windows {
+            assert_eq!(brotli_window(first), 1 << bits, "{first:b}");
+        }
+        let open = || {
+            let mut flow = Inflow::new(Coding::Brotli, 1000).unwrap();
+            fed(&mut flow, &[0b1111]).map(|_| flow)
+        };
+        let all: Vec<Inflow> = (0..ROOM >> 24).map(|_| open().unwrap()).collect();
+        assert_eq!(open().unwrap_err(), ErrorKind::NoRoom);
+        drop(all);
+        assert!(open().is_ok());
     }
 
     #[test]

@@ -8,9 +8,10 @@ use httparse::{EMPTY_HEADER, Status};
 
 use crate::http::FIELDS_MAX;
 
-/// Fields that speak of one connection, or of how HTTP/1.1 frames a body (RFC 9113, 8.2.2).
+/// Fields that speak of one connection, or of how HTTP/1.1 frames a body (RFC 9113, 8.2.2). `te` may say one thing, [`TRAILERS`].
 const HOP_BY_HOP: [&str; 6] =
     ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "te"];
+const TRAILERS: &[u8] = b"trailers";
 
 /// The request whose head is `text`; none if it is no head, or one that HTTP/2 has no form for.
 #[must_use]
@@ -27,7 +28,7 @@ pub fn of_http1(text: &[u8], tls: bool) -> Option<Request<()>> {
         let is = |name: &&str| field.name.eq_ignore_ascii_case(name);
         if is(&"host") {
             uri.authority = Some(Authority::try_from(field.value).ok()?);
-        } else if !HOP_BY_HOP.iter().any(is) {
+        } else if !HOP_BY_HOP.iter().any(is) || (is(&"te") && field.value == TRAILERS) {
             let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
             request.headers_mut().append(name, HeaderValue::from_bytes(field.value).ok()?);
         }
@@ -60,6 +61,13 @@ mod tests {
     fn told(text: &str) -> String {
         of_http1(text.as_bytes(), true)
             .map_or_else(|| "none".to_owned(), |r| format!("{} {} {:?}", r.method(), r.uri(), r.headers()))
+    }
+
+    #[test]
+    fn who_takes_trailers_may_say_so() {
+        let with = |te: &str| told(&format!("GET / HTTP/1.1\r\nHost: x\r\nTE: {te}\r\n\r\n"));
+        assert_eq!(with("trailers"), r#"GET https://x/ {"te": "trailers"}"#);
+        assert_eq!(with("trailers, gzip"), "GET https://x/ {}");
     }
 
     #[test]

@@ -90,7 +90,22 @@ pub enum From {
     Cookie(String),
 }
 
+impl From {
+    /// Is it looked for in the body?
+    pub fn needs_body(&self) -> bool {
+        matches!(self, Self::Json(_) | Self::Regex(_) | Self::Body)
+    }
+}
+
 impl Judging {
+    /// Is this one of the statuses that are right?
+    pub fn wants(&self, status: u16) -> bool {
+        match &self.statuses {
+            Some(ranges) => ranges.iter().any(|(low, high)| (*low..=*high).contains(&status)),
+            None => status < 400,
+        }
+    }
+
     /// Of an answer.
     pub(super) fn new(checks: &[Check], saves: &[Save]) -> Result<Self, BadPlan> {
         let mut judging = Self::default();

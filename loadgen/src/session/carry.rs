@@ -11,11 +11,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::client::ResponseFuture;
-use h2::{Reason, RecvStream, SendStream};
+use h2::{RecvStream, SendStream};
 use http::Response;
 use scenarios::plan::HttpVersion;
 
-use super::follow::{Ask, LEAVE_NS};
+use super::follow::{Ask, within_leave};
 use super::upload::{PORTION, Sending};
 use super::{Session, pushed};
 use crate::connection::Connection;
@@ -75,7 +75,7 @@ impl Session {
             let closed = matches!(failure.kind, ErrorKind::Reset | ErrorKind::ClosedEarly);
             let lost = reused && closed && ask.is_repeatable();
             if retried || answer.touched() || !(failure.untouched || lost) {
-                return Err(failure.kind);
+                return Err(ask.kind_of(failure.kind, &answer));
             }
             retried = true;
             // The same request again: its random parts too.
@@ -188,15 +188,7 @@ impl Session {
         answer: &mut Answer<'_>,
         link: &Link,
     ) -> Result<bool, Failure> {
-        let Self { shard, seat, .. } = self;
-        let deadline = shard.seats.deadline(*seat);
-        let until = deadline.min(shard.now() + LEAVE_NS);
-        shard.seats.limit(*seat, until);
-        let leave = poll_fn(|cx| {
-            if shard.seats.expired(*seat) {
-                let late = until == deadline;
-                return Poll::Ready(if late { Err(Failure::from(ErrorKind::Timeout)) } else { Ok(true) });
-            }
+        within_leave(&self.shard, self.seat, true, |cx| {
             while let Awaited::Head(response) = awaited {
                 match ready!(poll_head(response, answer, link, cx))? {
                     Some(head) => *awaited = take_head(head, answer)?,
@@ -205,9 +197,7 @@ impl Session {
             }
             Poll::Ready(Ok(false))
         })
-        .await?;
-        shard.seats.limit(*seat, deadline);
-        Ok(leave)
+        .await
     }
 }
 
@@ -270,11 +260,8 @@ fn poll_answer(
                     // An error means that the stream is over, which is told next.
                     let _ = body.flow_control().release_capacity(data.len());
                 }
-                // The server has answered in full and wants no more of the request (RFC 9113, 8.1).
-                Some(Err(e)) if e.is_reset() && e.reason() == Some(Reason::NO_ERROR) => {
-                    answer.end();
-                    return Poll::Ready(Ok(()));
-                }
+                // A reset behind the end, of who wants no more of the request (RFC 9113, 8.1), is none of these: h2 tells of the
+                // end alone. One in front of it has cut the answer off, whatever its reason.
                 Some(Err(e)) => return Poll::Ready(Err(link.failure(&e))),
                 None => {
                     // Trailers are read and passed over, as those of chunks are.

@@ -3,7 +3,7 @@
 //! None of it is on the path of a plain request; whoever asks for it gets it boxed.
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
 use super::Session;
 use crate::cookies::{path_of, value_in};
@@ -12,10 +12,12 @@ use crate::http::redirect;
 use crate::kind::ErrorKind;
 use crate::program::{Follow, Request, Upload};
 use crate::random::Stream;
+use crate::seats::SeatId;
+use crate::shard::Shard;
 use crate::template::Text;
 
 /// How long the body waits for `100 Continue`, ns: a server that knows nothing of it says nothing (RFC 9110, 10.1.1).
-pub(super) const LEAVE_NS: u64 = 1_000_000_000;
+const LEAVE_NS: u64 = 1_000_000_000;
 
 /// Where a redirect has led.
 #[derive(Debug, Clone)]
@@ -49,6 +51,12 @@ impl<'p> Ask<'p> {
     /// May it be sent again where nobody knows what became of it? What a redirect has stripped of its body is a `GET`, or a `HEAD`.
     pub(super) fn is_repeatable(&self) -> bool {
         self.request.repeatable || self.hop.as_ref().is_some_and(|hop| hop.bare)
+    }
+
+    /// What it is called that an answer broke off by this `kind`: that an error page is too large says less than its status does.
+    pub(super) fn kind_of(&self, kind: ErrorKind, answer: &Answer<'_>) -> ErrorKind {
+        let unwanted = answer.status() != 0 && !self.request.judging.wants(answer.status());
+        if kind == ErrorKind::TooLarge && unwanted { ErrorKind::Status } else { kind }
     }
 
     /// Does the body wait for leave?
@@ -143,46 +151,54 @@ impl Session {
             self.compose(ask, output);
             (output.wire.clone(), output.inner.clone())
         };
-        self.write_rest(head).await?;
-        if self.refused(answer).await? {
+        if self.write_rest(head, answer).await? || self.refused(answer).await? {
             answer.forbid_reuse();
             return Ok(answer.done());
         }
-        self.write_rest(body).await?;
-        Ok(false)
+        Ok(self.write_rest(body, answer).await? && answer.done())
     }
 
     /// Waits for leave to send a body; says whether an answer came instead.
     pub(super) async fn refused(&mut self, answer: &mut Answer<'_>) -> Result<bool, ErrorKind> {
-        let shard = std::rc::Rc::clone(&self.shard);
-        let deadline = shard.seats.deadline(self.seat);
-        let until = deadline.min(shard.now() + LEAVE_NS);
-        shard.seats.limit(self.seat, until);
-        let Self { seat, http, .. } = self;
+        let Self { shard, seat, http, .. } = self;
         let Some(connection) = http else { return Err(ErrorKind::Other) };
-        let refused = poll_fn(|cx| {
+        within_leave(shard, *seat, false, |cx| {
             loop {
-                if shard.seats.expired(*seat) {
-                    let late = until == deadline;
-                    return Poll::Ready(if late { Err(ErrorKind::Timeout) } else { Ok(false) });
-                }
                 let read = connection.poll_portion(cx, &shard.input, |portion| {
                     if portion.is_empty() {
                         return answer.closed();
                     }
                     answer.feed(portion).map(drop)
                 });
-                match read {
-                    Poll::Ready(Ok(Ok(()))) if answer.status() != 0 => return Poll::Ready(Ok(true)),
-                    Poll::Ready(Ok(Ok(()))) if answer.interim() > 0 => return Poll::Ready(Ok(false)),
-                    Poll::Ready(Ok(Ok(()))) => {}
-                    Poll::Ready(Ok(Err(kind)) | Err(kind)) => return Poll::Ready(Err(kind)),
-                    Poll::Pending => return Poll::Pending,
+                ready!(read)??;
+                if answer.status() != 0 || answer.interim() > 0 {
+                    return Poll::Ready(Ok(answer.status() != 0));
                 }
             }
         })
-        .await?;
-        shard.seats.limit(*seat, deadline);
-        Ok(refused)
+        .await
     }
+}
+
+/// Waits by `poll` for leave to send a body, no longer than [`LEAVE_NS`]: `silent` is what that comes to, unless the step's own
+/// time is over by then. That holds again behind the wait, however it went: a try that failed may be followed by another.
+pub(super) async fn within_leave<E: From<ErrorKind>>(
+    shard: &Shard,
+    seat: SeatId,
+    silent: bool,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<Result<bool, E>>,
+) -> Result<bool, E> {
+    let deadline = shard.seats.deadline(seat);
+    let until = deadline.min(shard.now() + LEAVE_NS);
+    shard.seats.limit(seat, until);
+    let outcome = poll_fn(|cx| {
+        if shard.seats.expired(seat) {
+            let late = until == deadline;
+            return Poll::Ready(if late { Err(ErrorKind::Timeout.into()) } else { Ok(silent) });
+        }
+        poll(cx)
+    })
+    .await;
+    shard.seats.limit(seat, deadline);
+    outcome
 }

@@ -58,18 +58,10 @@ impl Session {
     ) -> Result<(), ErrorKind> {
         let json: Option<Value> =
             if judging.parses { serde_json::from_slice(judged.body()).ok() } else { None };
-        self.state.saved |= !judging.saves.is_empty();
-        for (slot, from, pick) in &judging.saves {
-            let value = self.capture(from, *pick, judged, json.as_ref());
-            if let Some(var) = self.vars.get_mut(*slot) {
-                *var = value.map(String::into_boxed_str);
-            }
+        for save in &judging.saves {
+            self.save(save, judged, json.as_ref());
         }
-        let right = judged.status().is_none_or(|status| match &judging.statuses {
-            Some(ranges) => ranges.iter().any(|(low, high)| (*low..=*high).contains(&status)),
-            None => status < 400,
-        });
-        if !right {
+        if judged.status().is_some_and(|status| !judging.wants(status)) {
             return Err(ErrorKind::Status);
         }
         let hold = judging.checks.iter().all(|check| holds(check, judged, json.as_ref(), service_ns));
@@ -86,6 +78,29 @@ impl Session {
         match (judging, text) {
             (Some(judging), Some(text)) => self.judge(judging, &Judged::Message(text), service_ns),
             _ => Ok(()),
+        }
+    }
+
+    /// Looks at an answer whose body is of no use, which is an error of this `kind`; says of what kind it is then. A status that
+    /// is not wanted says more, and what needs no body is kept all the same.
+    pub(super) fn judge_bodiless(
+        &mut self,
+        judging: &Judging,
+        answer: &Answer<'_>,
+        kind: ErrorKind,
+    ) -> ErrorKind {
+        for save in judging.saves.iter().filter(|(_, from, _)| !from.needs_body()) {
+            self.save(save, &Judged::Answer(answer), None);
+        }
+        if judging.wants(answer.status()) { kind } else { ErrorKind::Status }
+    }
+
+    /// Keeps one value in its variable.
+    fn save(&mut self, (slot, from, pick): &(usize, From, Pick), judged: &Judged<'_>, json: Option<&Value>) {
+        self.state.saved = true;
+        let value = self.capture(from, *pick, judged, json);
+        if let Some(var) = self.vars.get_mut(*slot) {
+            *var = value.map(String::into_boxed_str);
         }
     }
 

@@ -175,7 +175,8 @@ impl Session {
             pushed::read(cx, shard, *seat, socket, rare);
             // One that has ended says so when it is written to.
             let full = socket.as_ref().is_some_and(|s| s.ended().is_none() && !s.has_room());
-            if full { Poll::Pending } else { Poll::Ready(Ok(())) }
+            let behind = socket.as_ref().is_some_and(|s| s.is_behind());
+            if full || behind { Poll::Pending } else { Poll::Ready(Ok(())) }
         })
         .await
     }

@@ -32,7 +32,10 @@ impl Session {
         let finished = self.shard.now();
         let outcome = answer.and_then(|mut answer| {
             let service_ns = finished.saturating_sub(started);
-            answer.decode().and_then(|()| self.judge(&request.judging, &Judged::Answer(&answer), service_ns))
+            match answer.decode() {
+                Ok(()) => self.judge(&request.judging, &Judged::Answer(&answer), service_ns),
+                Err(kind) => Err(self.judge_bodiless(&request.judging, &answer, kind)),
+            }
         });
         self.finish(request.id, started, finished, outcome);
         if self.state.unreached { self.rest(BRAKE_NS).await } else { Flow::On }
@@ -87,7 +90,7 @@ impl Session {
                     let closed = matches!(kind, ErrorKind::Reset | ErrorKind::ClosedEarly);
                     // It may have been done all the same: what may be done but once is not asked for again (RFC 9110, 9.2.2).
                     if !reused || answer.touched() || !closed || !ask.is_repeatable() {
-                        return Err(kind);
+                        return Err(ask.kind_of(kind, &answer));
                     }
                     // The same request again: its random parts too.
                     self.stream = ask.before.clone();
@@ -109,8 +112,8 @@ impl Session {
             }
         } else {
             let rest = self.write_request(ask)?;
-            if !rest.is_empty() {
-                Box::pin(self.write_rest(rest)).await?;
+            if !rest.is_empty() && Box::pin(self.write_rest(rest, answer)).await? && answer.done() {
+                return Ok(true);
             }
         }
         let Self { shard, seat, socket, rare, http, .. } = self;
@@ -170,24 +173,5 @@ impl Session {
             (Some(hop), Some(follow)) => self.write_hop(hop, follow, wire),
             _ => ask.request.head.write(wire, &mut self.values()),
         }
-    }
-
-    pub(super) async fn write_rest(&mut self, rest: Vec<u8>) -> Result<(), ErrorKind> {
-        let Self { shard, seat, http, .. } = self;
-        let Some(connection) = http else { return Err(ErrorKind::Other) };
-        let mut at = 0;
-        poll_fn(|cx| {
-            loop {
-                if shard.seats.expired(*seat) {
-                    return Poll::Ready(Err(ErrorKind::Timeout));
-                }
-                std::task::ready!(connection.poll_writable(cx))?;
-                at = rest.len() - connection.write_now(&rest[at..])?.len();
-                if at == rest.len() {
-                    return Poll::Ready(Ok(()));
-                }
-            }
-        })
-        .await
     }
 }

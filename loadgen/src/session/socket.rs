@@ -18,6 +18,7 @@ use crate::program::Connect;
 use crate::random::Masks;
 use crate::room::Share;
 use crate::shard::Shard;
+use crate::turn::{PORTIONS_AT_ONCE, give_way};
 use crate::ws::decode::{Decoder, Message};
 use crate::ws::deflate::{Agreed, Deflater, Inflater};
 use crate::ws::figures::{LOST, NO_CODE};
@@ -40,6 +41,8 @@ pub(super) struct Socket {
     masks: Masks,
     ended: Option<ErrorKind>,
     said_close: bool,
+    /// Was its turn over before all was read that had come?
+    behind: bool,
     /// The code under which its end is counted.
     code: u16,
 }
@@ -128,6 +131,7 @@ impl Socket {
             masks,
             ended: None,
             said_close: false,
+            behind: false,
             code: LOST,
         }
     }
@@ -145,6 +149,11 @@ impl Socket {
     /// Was enough written for a further message? Whatever the other side reads, no more than that and one message ever waits.
     pub(super) fn has_room(&self) -> bool {
         self.inbox.waiting().len() <= WAITING_MAX
+    }
+
+    /// Is there more to be read of what had come when it was last polled?
+    pub(super) fn is_behind(&self) -> bool {
+        self.behind && self.ended.is_none()
     }
 
     /// From now on messages that no step waits for are kept for a later one, or they are not.
@@ -181,8 +190,8 @@ impl Socket {
         }
     }
 
-    /// Reads all that is there. Ready with true when a message matched (others are counted as pushed, and may be kept),
-    /// with false when the WebSocket has ended. What follows a match is left for the next time.
+    /// Reads all that is there, or as much as a turn allows. Ready with true when a message matched (others are counted as
+    /// pushed, and may be kept), with false when the WebSocket has ended. What follows a match is left for the next time.
     pub(super) fn poll_messages(
         &mut self,
         cx: &mut Context<'_>,
@@ -190,15 +199,24 @@ impl Socket {
         matches: &mut dyn FnMut(&Message<'_>) -> bool,
     ) -> Poll<bool> {
         let matched = Cell::new(false);
+        let mut portions = 0;
+        self.behind = false;
         while self.ended.is_none() && !matched.get() {
+            if portions == PORTIONS_AT_ONCE {
+                self.behind = true;
+                give_way(cx);
+                break;
+            }
+            portions += 1;
             if !self.flushed() && self.poll_flush(cx).is_err() {
                 break;
             }
             if self.inbox.is_clogged() {
                 break;
             }
-            let Self { connection, inbox, masks, .. } = self;
-            let mut taking = Taking { shard, masks, matched: &matched, closed: None };
+            let Self { connection, inbox, masks, said_close, .. } = self;
+            let mut taking =
+                Taking { shard, masks, matched: &matched, said_close: *said_close, closed: None };
             let early = inbox.extra.as_mut().map(|e| std::mem::take(&mut e.early)).unwrap_or_default();
             let read = if early.is_empty() {
                 // The portion lies in the shard's buffer.
@@ -307,6 +325,7 @@ struct Taking<'a> {
     shard: &'a Shard,
     masks: &'a mut Masks,
     matched: &'a Cell<bool>,
+    said_close: bool,
     closed: Option<Option<u16>>,
 }
 
@@ -361,10 +380,7 @@ impl Inbox {
         let matched = taking.matched;
         let taken = decoder.feed_until(
             bytes,
-            |message| {
-                taking.message(&message, extra, matches);
-                Ok(())
-            },
+            |message| taking.message(&message, extra, matches),
             || matched.get(),
         )?;
         if taken < bytes.len() && taking.closed.is_none() {
@@ -380,17 +396,17 @@ impl Taking<'_> {
         message: &Message<'_>,
         extra: &mut Option<Box<Extra>>,
         matches: &mut dyn FnMut(&Message<'_>) -> bool,
-    ) {
+    ) -> Result<(), ErrorKind> {
         // Nothing counts behind a close frame (RFC 6455, 5.5.1).
         if self.closed.is_some() {
-            return;
+            return Ok(());
         }
         match message {
             Message::Text(_) | Message::Binary(_) if matches(message) => self.matched.set(true),
             Message::Text(text) => {
-                self.pushed(opcode::TEXT, text.as_bytes(), Some(text), extra.as_deref_mut())
+                self.pushed(opcode::TEXT, text.as_bytes(), Some(text), extra.as_deref_mut())?;
             }
-            Message::Binary(bytes) => self.pushed(opcode::BINARY, bytes, None, extra.as_deref_mut()),
+            Message::Binary(bytes) => self.pushed(opcode::BINARY, bytes, None, extra.as_deref_mut())?,
             Message::Ping(payload) => {
                 let waiting = &mut extra.get_or_insert_default().waiting;
                 if waiting.len() < WAITING_MAX {
@@ -400,21 +416,32 @@ impl Taking<'_> {
             Message::Pong(payload) => self.pong(payload, extra.as_deref_mut()),
             Message::Close(code) => self.closed = Some(*code),
         }
+        Ok(())
     }
 
     /// A message that nobody waited for.
-    fn pushed(&mut self, opcode: u8, payload: &[u8], text: Option<&str>, extra: Option<&mut Extra>) {
+    fn pushed(
+        &mut self,
+        opcode: u8,
+        payload: &[u8],
+        text: Option<&str>,
+        extra: Option<&mut Extra>,
+    ) -> Result<(), ErrorKind> {
         let push_age = extra.as_ref().and_then(|e| e.push_age.as_deref());
         pushed::count(self.shard, payload.len(), text, push_age);
-        let Some(extra) = extra else { return };
+        let Some(extra) = extra else { return Ok(()) };
         if let Some(kept) = &mut extra.kept {
             kept.keep(text.map_or(0, str::len), || text.map(Box::<str>::from));
         }
-        if extra.echo {
+        // We send no data behind our own close frame (RFC 6455, 5.5.1).
+        if extra.echo && !self.said_close {
             let mut waiting = std::mem::take(&mut extra.waiting);
             put(Some(extra), &mut waiting, opcode, payload, self.masks.draw());
             extra.waiting = waiting;
+            // As long as what came: that has no bound of its own, and so needs room.
+            extra.share.is(extra.waiting.len())?;
         }
+        Ok(())
     }
 
     /// A pong tells by its payload which ping it answers; any other is legal and says nothing.

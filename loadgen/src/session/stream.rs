@@ -23,7 +23,7 @@ use crate::program::OpenEvents;
 use crate::shard::{Offer, Shard};
 use crate::sse;
 use crate::sse::decode::{Decoder, Event};
-use crate::turn::give_way;
+use crate::turn::{PORTIONS_AT_ONCE, give_way};
 
 /// How long a client waits before it connects again where the server does not say, ns: the standard leaves "a few
 /// seconds" to the client, and this is what Chromium takes.
@@ -35,8 +35,6 @@ const RETRY_MAX_NS: u64 = 3_600_000_000_000;
 const MS_NS: u64 = 1_000_000;
 /// What may be held beside the longest event while a portion is worked on, bytes: as much as one portion.
 const PORTION: usize = 64 << 10;
-/// Portions that are worked on before other sessions have their turn: a flood of small events is milliseconds of work.
-const PORTIONS_AT_ONCE: usize = 4;
 
 /// The event stream of a session.
 #[derive(Debug)]

@@ -8,6 +8,8 @@ use crate::kind::ErrorKind;
 use crate::room::Share;
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
+/// Longest id that is kept, bytes: it is to go back in a head, and few servers take one of more than 8 KiB.
+const ID_MAX: usize = 4 << 10;
 /// The type of an event that names none.
 const MESSAGE: &str = "message";
 
@@ -38,7 +40,7 @@ pub struct Decoder {
     begun: bool,
     /// Was the last byte a carriage return? Then a line feed belongs to it.
     after_cr: bool,
-    /// What of the worker's room an event that is not whole takes.
+    /// What of the worker's room an event that is not whole takes, and the last id.
     share: Share,
 }
 
@@ -78,7 +80,7 @@ impl Decoder {
     /// [`ErrorKind::TooLarge`] or [`ErrorKind::NoRoom`]; the stream must not be fed again.
     pub fn feed(&mut self, bytes: &[u8], each: impl FnMut(Event<'_>) -> bool) -> Result<usize, ErrorKind> {
         let read = self.read(bytes, each)?;
-        self.share.is(self.held())?;
+        self.share.is(self.held() + self.last_id.as_ref().map_or(0, |id| id.len()))?;
         Ok(read)
     }
 
@@ -114,7 +116,8 @@ impl Decoder {
 
     /// Bytes of the event that is not whole yet.
     fn held(&self) -> usize {
-        self.line.len() + self.kind.len() + self.data.len()
+        let id = self.id.as_ref().map_or(0, |id| id.len());
+        self.line.len() + self.kind.len() + self.data.len() + id
     }
 
     /// Is there room for so many bytes more of this line?
@@ -140,9 +143,9 @@ impl Decoder {
                 self.data.extend_from_slice(value);
                 self.data.push(b'\n');
             }
-            b"id" if !value.contains(&0) => self.id = Some(value.into()),
+            b"id" if !value.contains(&0) && value.len() <= ID_MAX => self.id = Some(value.into()),
             b"retry" => self.retry_ms = digits(value).or(self.retry_ms),
-            // A comment, whose field is empty, or one that nobody knows.
+            // A comment, whose field is empty, one that nobody knows, or an id that is none or too long.
             _ => {}
         }
         false
@@ -274,6 +277,16 @@ mod tests {
         }
         assert_eq!(retry("retry: 5\nretry: x\n"), Some(5));
         assert_eq!(retry("retry: 99999999999999999999\n"), Some(u64::MAX));
+    }
+
+    #[test]
+    fn an_id_takes_room_and_one_that_is_too_long_is_passed_over() {
+        let mut decoder = Decoder::new(1 << 20);
+        let long = format!("id: 7\n\nid: {}\n\n", "x".repeat(ID_MAX + 1));
+        decoder.feed(long.as_bytes(), |_| false).unwrap();
+        assert_eq!((decoder.last_id(), decoder.held()), (Some(&b"7"[..]), 0));
+        decoder.feed(b"id: 12345\n", |_| false).unwrap();
+        assert_eq!(decoder.held(), 5);
     }
 
     #[test]

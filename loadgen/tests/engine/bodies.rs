@@ -67,6 +67,13 @@ fn converse(stream: TcpStream, all: &All) -> Option<()> {
             all.lock().unwrap().push(heard);
             return None;
         }
+        if heard.path == "/unheard" {
+            stream.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n").ok()?;
+            all.lock().unwrap().push(heard);
+            // The connection stays, and nobody reads what comes on it.
+            thread::sleep(Duration::from_secs(2));
+            return None;
+        }
         if heard.head.contains_key("expect") {
             stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;
         }
@@ -227,6 +234,20 @@ fn an_answer_that_comes_before_the_body_is_through_counts() {
     assert!(errors.iter().all(|(kind, n)| ["status", "reset"].contains(kind) && *n <= 2), "{errors:?}");
     assert_eq!(errors.values().sum::<u64>(), 2);
     assert_eq!(heard.iter().filter(|h| h.path == "/next").count(), 2);
+}
+
+#[test]
+fn an_answer_that_comes_while_a_text_is_written_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    // More than the system takes of what nobody reads.
+    let row = format!("{{\"text\":\"{}\"}}\n", "x".repeat(12 << 20));
+    std::fs::write(folder.path().join("big.jsonl"), row).unwrap();
+    let steps =
+        r#"{ name = "refused", post = "/unheard", body = "${big.text}" }, { name = "next", get = "/next" },"#;
+    let (totals, heard) = session(1, "[data.big]\nfile = \"big.jsonl\"", steps, folder.path());
+    assert_eq!(totals.errors(), BTreeMap::from([("status", 1)]));
+    assert_eq!(heard.iter().filter(|h| h.path == "/next").count(), 1);
+    assert!(totals.service[&0].max() < 1_500_000, "{} us", totals.service[&0].max());
 }
 
 #[test]

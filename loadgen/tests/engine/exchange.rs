@@ -43,6 +43,18 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
             coded(s, "gzip", &gzip(b"{\"id\":7}"))
         }
         "/broken-gzip" => coded(s, "gzip", b"{\"id\":7}"),
+        "/broken-503" => {
+            s.write_all(
+                b"HTTP/1.1 503 X\r\nX-Id: 7\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nplain",
+            )?;
+            Ok(false)
+        }
+        "/huge-503" => {
+            write!(s, "HTTP/1.1 503 X\r\nContent-Length: {}\r\n\r\n", 9 << 20)?;
+            s.write_all(&vec![b' '; 9 << 20])?;
+            Ok(true)
+        }
+        "/told" => verdict(s, field(head, "X-Told") == Some("7")),
         "/bomb" => coded(s, "gzip", &gzip(&vec![b' '; 9 << 20])),
         "/see" => redirect(s, 303, "/is-get"),
         "/found" => redirect(s, 302, "is-get"),
@@ -145,12 +157,20 @@ fn all(cases: Vec<(&'static str, Vec<Step>)>) -> String {
 #[test]
 fn compressed_answers_are_read_where_a_check_needs_them() {
     let id = |r: &mut Request| r.checks.push(Check::Json("$.id".to_owned(), JsonTest::Equals(7.into())));
+    let saves = |r: &mut Request| {
+        id(r);
+        let from = Capture::Header("X-Id".to_owned());
+        r.saves.push(Save { slot: Slot(0), from, pick: Pick::First });
+    };
+    let tells = |r: &mut Request| r.headers.push(("X-Told".to_owned(), Template(vec![Part::Var(Slot(0))])));
     let cases = vec![
         ("gzip", with("GET", "/gzip", id)),
         ("broken", with("GET", "/broken-gzip", id)),
         ("broken, unread", with("GET", "/broken-gzip", |_| ())),
         ("bomb", with("GET", "/bomb", id)),
         ("bomb, unread", with("GET", "/bomb", |_| ())),
+        ("broken error page", [with("GET", "/broken-503", saves), with("GET", "/told", tells)].concat()),
+        ("huge error page", with("GET", "/huge-503", id)),
     ];
     insta::assert_snapshot!(all(cases), @r"
     gzip right
@@ -158,6 +178,8 @@ fn compressed_answers_are_read_where_a_check_needs_them() {
     broken, unread right
     bomb too-large
     bomb, unread right
+    broken error page right status
+    huge error page status
     ");
 }
 
@@ -271,7 +293,7 @@ fn reluctant(address: &std::net::TcpListener) {
     for mut s in address.try_clone().unwrap().incoming().flatten() {
         std::thread::spawn(move || {
             s.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-            loop {
+            for nth in 0.. {
                 let (mut head, mut one) = (Vec::new(), [0]);
                 while !head.ends_with(b"\r\n\r\n") {
                     if s.read(&mut one).unwrap_or(0) == 0 {
@@ -281,6 +303,9 @@ fn reluctant(address: &std::net::TcpListener) {
                 }
                 let head = String::from_utf8(head).unwrap();
                 assert_eq!(field(&head, "Expect"), Some("100-continue"));
+                if head.starts_with("PUT /once") && nth > 0 {
+                    return;
+                }
                 // The body must not come unasked.
                 s.set_nonblocking(true).unwrap();
                 sleep(Duration::from_millis(20));
@@ -318,13 +343,17 @@ fn a_body_waits_for_leave_but_not_for_ever() {
             r.checks.push(Check::Status(vec![(status, status)]));
         })
     };
-    for (path, status, slow) in [("/leave", 200, false), ("/refused", 413, false), ("/silent", 200, true)] {
+    // `/once` hangs up on a second request of a connection: the one that is sent instead has its own time to wait for leave.
+    let cases =
+        [("/leave", 200, false), ("/refused", 413, false), ("/silent", 200, true), ("/once", 200, true)];
+    for (path, status, slow) in cases {
         let mut plan =
             plan(held(1), if slow { 1500 } else { 400 }, vec![forever(None, expect(path, status))]);
         plan.timeout_ns = 3000 * MS;
         let totals = run(plan, address, 1);
         assert!(totals.errors().is_empty(), "{path}: {:?}", totals.errors());
         assert!(totals.finished[&0] > u64::from(!slow), "{path}");
+        assert_eq!(totals.sum(|c| c.retried) > 0, path == "/once", "{path}");
         assert_eq!(totals.service[&0].max() > 900_000, slow, "{path}: {} us", totals.service[&0].max());
     }
 }

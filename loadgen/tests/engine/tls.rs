@@ -119,10 +119,20 @@ fn converse(stream: TcpStream, config: Arc<ServerConfig>, seen: &Seen, closes: b
             // Until the client hangs up.
             return std::io::copy(&mut stream, &mut std::io::sink()).map(drop);
         }
+        if head.starts_with("GET /until-close ") || head.starts_with("GET /cut-off ") {
+            write!(stream, "HTTP/1.1 200 OK\r\n\r\nall of it, or is it?")?;
+            if head.starts_with("GET /until-close ") {
+                stream.conn.send_close_notify();
+            }
+            return stream.flush();
+        }
         // Larger than a record, so that answers are put together from several.
         let body = "x".repeat(40_000);
         write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
         stream.flush()?;
+        if head.starts_with("GET /hangs-up ") {
+            return Ok(());
+        }
         if closes {
             stream.conn.send_close_notify();
             return stream.flush();
@@ -189,6 +199,20 @@ fn a_custom_authority_is_trusted_and_an_unknown_one_is_refused() {
 
     let named = Tls { server_name: Some("another.example".to_owned()), ..trusting };
     assert_eq!(told(&run_tls(tls_plan(named, vec![get(0, "/")]), address)), "tls");
+}
+
+#[test]
+fn an_end_that_nobody_told_of_may_be_anybodys() {
+    let ours = authority();
+    let (address, _) = serve(ours.server("127.0.0.1", false), false);
+    let at = |path: &str| {
+        let trusting = Tls { ca: ours.pem.clone(), ..Tls::default() };
+        told(&run_tls(tls_plan(trusting, vec![get(0, path)]), address))
+    };
+    assert_eq!(at("/until-close"), "");
+    assert_eq!(at("/cut-off"), "closed-early");
+    // What has its length is whole all the same, and the next request goes out on another connection.
+    assert_eq!(at("/hangs-up"), "");
 }
 
 #[test]

@@ -541,3 +541,31 @@ fn the_answer_to_a_handshake_may_repeat_fields_and_set_cookies() {
     let totals = run(plan, serve(act), 1);
     assert_eq!(totals.errors().into_iter().collect::<Vec<_>>(), [("status", 5)]);
 }
+
+#[test]
+fn nothing_is_sent_back_behind_our_own_close() {
+    static BEFORE: AtomicU64 = AtomicU64::new(0);
+    static BEHIND: AtomicU64 = AtomicU64::new(0);
+    fn act(_: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+        upgrade(head, s)?;
+        s.write_all(&frame(0x81, b"early"))?;
+        let mut heard = &BEFORE;
+        while let Ok((kind, payload)) = read_frame(s) {
+            if kind != 8 {
+                heard.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            heard = &BEHIND;
+            // On its way when the close came.
+            s.write_all(&frame(0x81, b"late"))?;
+            sleep(Duration::from_millis(20));
+            s.write_all(&frame(0x88, &payload))?;
+        }
+        Ok(false)
+    }
+    let options = SocketOptions { echo: true, ..SocketOptions::default() };
+    let totals = run(five(vec![open("/ws", options), think(50), close(1)]), serve(act), 1);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    assert_eq!((totals.finished[&1], totals.sum(|c| c.pushed)), (5, 10));
+    assert_eq!((BEFORE.load(Ordering::Relaxed), BEHIND.load(Ordering::Relaxed)), (5, 0));
+}

@@ -189,6 +189,10 @@ fn websocket(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<()> {
             let block = frame(0x89, &[b'p'; 100]).repeat(100);
             while s.write_all(&block).is_ok() {}
         }
+        "/ws-message-flood" => {
+            let block = frame(0x81, b"more").repeat(5000);
+            while s.write_all(&block).is_ok() {}
+        }
         "/ws-half-frame" => s.write_all(&[0x81, 50, b'x'])?,
         "/ws-http" => s.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?,
         "/ws-close-1-byte" => s.write_all(&frame(0x88, b"x"))?,

@@ -186,6 +186,7 @@ fn frames_that_are_wrong() {
         "/ws-length-top-bit",
         "/ws-drip",
         "/ws-ping-flood",
+        "/ws-message-flood",
         "/ws-half-frame",
         "/ws-http",
         "/ws-close-1-byte",

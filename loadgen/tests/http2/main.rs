@@ -131,6 +131,7 @@ fn each_way_to_fail_has_its_kind() {
     let cases = vec![
         ("reset", with(0, "GET", "/reset", |_| ())),
         ("reset half way", with(0, "GET", "/reset-half", |_| ())),
+        ("cut off without an error", with(0, "GET", "/no-error-half", |_| ())),
         ("refused once", with(0, "GET", "/refuse-first", |_| ())),
         ("refused always", with(0, "GET", "/refuse", |_| ())),
         ("gone", with(0, "GET", "/leave", |_| ())),
@@ -139,6 +140,7 @@ fn each_way_to_fail_has_its_kind() {
     insta::assert_snapshot!(all(cases), @r"
     reset stream-reset
     reset half way stream-reset
+    cut off without an error stream-reset
     refused once right
     refused always stream-reset
     gone goaway

@@ -237,11 +237,12 @@ async fn answer(
             response.send_reset(Reason::INTERNAL_ERROR);
             Some(())
         }
-        "/reset-half" => {
+        "/reset-half" | "/no-error-half" => {
             let mut sending = response.send_response(head(200, &[]), false).ok()?;
             sending.send_data(Bytes::from_static(b"half"), false).ok()?;
             tokio::time::sleep(Duration::from_millis(20)).await;
-            sending.send_reset(Reason::INTERNAL_ERROR);
+            let reason = if path == "/reset-half" { Reason::INTERNAL_ERROR } else { Reason::NO_ERROR };
+            sending.send_reset(reason);
             Some(())
         }
         "/refuse-first" | "/refuse" => {

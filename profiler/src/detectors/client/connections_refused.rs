@@ -1,6 +1,6 @@
 //! Connections refused: clients do not get a connection, or lose the one they have.
 //!
-//! **Claim.** So many connections were refused, not made in time, or broken. **Reads** `client.errors` by kind, `client.achieved`. **Needs** the errors alone.
+//! **Claim.** So many connections were refused, not made in time, had no way to the target, or were broken. **Reads** `client.errors` by kind, `client.achieved`. **Needs** the errors alone.
 //! **Statistic.** Counts: five in the last 3 s, in two samples at least, and one in a thousand starts; a few breaks of a keep-alive connection that
 //! both ends use at once are usual.
 
@@ -23,7 +23,7 @@ const LEAST_SHARE: f64 = 1e-3;
 /// Share of starts that is critical.
 const CRITICAL_SHARE: f64 = 0.01;
 /// Kinds of errors, what they mean, and where to look first.
-const KINDS: [(&str, &str, &str); 4] = [
+const KINDS: [(&str, &str, &str); 5] = [
     (
         "connect-refused",
         "refused",
@@ -33,6 +33,11 @@ const KINDS: [(&str, &str, &str); 4] = [
         "connect-timeout",
         "not made in time",
         "Nobody accepts: see its listen queue (ss -lt) and whether its loop turns; a firewall drops silently, too.",
+    ),
+    (
+        "unreachable",
+        "without a way to the target",
+        "The client's own system has no way there: see its route (ip route get), whether the interface is up, and its firewall.",
     ),
     (
         "reset",
@@ -118,4 +123,22 @@ fn look_at(timeline: &Timeline, at: RunTime) -> Option<Claim> {
         remedies: Vec::new(),
         sort: "",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detectors::testing::told_each;
+    use timeline::LaneSpec;
+
+    #[test]
+    fn a_target_that_no_way_leads_to_is_found() {
+        let rate = |name: &str| LaneSpec::rate(name, "gen-0", Unit::PerSecond);
+        let lanes = [(rate(names::ERRORS).about("unreachable"), 40.0), (rate(names::ACHIEVED), 40.0)];
+        let t = told_each(100, 10_000, lanes);
+        let claim = look_at(&t, RunTime::from_ms(10_000)).unwrap();
+        assert_eq!(claim.severity, Severity::Critical);
+        assert!(claim.claim.contains(" without a way to the target in 3 s"), "{}", claim.claim);
+        assert!(claim.advice[0].contains("route"), "{:?}", claim.advice);
+    }
 }
