@@ -94,7 +94,7 @@ fn guard() -> io::Result<Command> {
 /// Everything to attach, and what there is to say about it already.
 #[derive(Default)]
 pub struct Settled {
-    /// In the order in which it was asked for.
+    /// In the order in which it was asked for, but for inspectors of their own place, which come first.
     pub ready: Vec<Ready>,
     /// What `auto` found, and why it did not attach more; a line each.
     pub said: Vec<String>,
@@ -112,11 +112,14 @@ impl Settled {
         let named = asked.iter().any(|a| matches!(a, Attach::V8(None, _)));
         let search = if asked.contains(&Attach::V8(None, Search::Heap)) { Search::Heap } else { Search::No };
         let mut looked = false;
-        for one in asked {
+        for one in in_turn(asked) {
             match one {
                 Attach::Nothing => {}
                 Attach::Auto => settled.auto(port, named, &mut permission),
-                Attach::Process => settled.serves(served(port).map_err(UserError::wrong)?, UNSEEN),
+                Attach::Process => {
+                    let served = settled.served(port).map_err(UserError::wrong)?;
+                    settled.serves(served, UNSEEN);
+                }
                 Attach::V8(None, _) if looked => {}
                 Attach::V8(None, _) => {
                     looked = true;
@@ -171,9 +174,18 @@ impl Settled {
         }));
     }
 
+    /// Who serves the port. Whether all of them are the target is doubted once.
+    fn served(&mut self, port: Option<u16>) -> Result<Served, AttachError> {
+        let served = served(port)?;
+        if let Some(doubt) = doubt(&served).filter(|doubt| !self.said.contains(doubt)) {
+            self.said.push(doubt);
+        }
+        Ok(served)
+    }
+
     /// `named`: the inspectors of the port are asked for by name, too.
     fn auto(&mut self, port: Option<u16>, named: bool, permission: &mut Permission) {
-        let served = match served(port) {
+        let served = match self.served(port) {
             Ok(served) => served,
             Err(e) => return self.said.push(format!("process not attached: {e}")),
         };
@@ -229,7 +241,7 @@ impl Settled {
             self.jvm_once(pid, false);
             return Ok(());
         }
-        let served = served(port).map_err(UserError::wrong)?;
+        let served = self.served(port).map_err(UserError::wrong)?;
         let jvms = on(&served, |r| *r == Runtime::Java);
         if jvms.is_empty() {
             return Err(not_on("jvm", &served, "by a JVM"));
@@ -273,7 +285,7 @@ impl Settled {
         let (places, follow, who) = match place {
             Some(place) => (vec![place], None, format!("the scenario attaches {place}")),
             None => {
-                let served = served(port).map_err(UserError::wrong)?;
+                let served = self.served(port).map_err(UserError::wrong)?;
                 let inside = on_v8(&served);
                 if inside.is_empty() {
                     return Err(not_on("node", &served, "by Node.js or Deno"));
@@ -296,10 +308,30 @@ impl Settled {
     }
 }
 
+/// What is asked for, inspectors of a place of their own first: who is read already by way of the port would not be read as he was asked for.
+fn in_turn(asked: &[Attach]) -> impl Iterator<Item = &Attach> {
+    let placed = asked.iter().filter(|one| is_placed(one));
+    placed.chain(asked.iter().filter(|one| !is_placed(one)))
+}
+
+fn is_placed(one: &Attach) -> bool {
+    matches!(one, Attach::V8(Some(_), _))
+}
+
 fn served(port: Option<u16>) -> Result<Served, AttachError> {
     let elsewhere =
         AttachError::NotAvailable { what: "process", why: "the target is not on this machine".to_owned() };
     discover(port.ok_or(elsewhere)?)
+}
+
+/// What there is to say of processes that may not be one service.
+fn doubt(served: &Served) -> Option<String> {
+    served.apart.then(|| {
+        format!(
+            "port {} is served on different addresses by different processes: some of them may not be the target",
+            served.port
+        )
+    })
 }
 
 fn on(served: &Served, runtime: fn(&Runtime) -> bool) -> Vec<&Process> {
@@ -370,6 +402,25 @@ mod tests {
     }
 
     #[test]
+    fn processes_on_different_addresses_of_a_port_are_doubted_to_be_one_service() {
+        let four = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = four.local_addr().unwrap().port();
+        let mut settled = Settled::default();
+        let served = settled.served(Some(port)).unwrap();
+        assert!(!served.apart && settled.said.is_empty(), "it is one process: {served:?}");
+        let doubted = doubt(&Served { apart: true, ..served }).unwrap();
+        assert!(doubted.contains("may not be the target"), "{doubted}");
+    }
+
+    #[test]
+    fn who_is_named_is_asked_before_those_of_the_port() {
+        let one = Attach::V8(Some(Place::Process(7)), Search::Heap);
+        let asked = [Attach::Auto, Attach::V8(None, Search::No), one.clone(), Attach::Process];
+        let turns: Vec<&Attach> = in_turn(&asked).collect();
+        assert_eq!(turns, [&one, &Attach::Auto, &Attach::V8(None, Search::No), &Attach::Process]);
+    }
+
+    #[test]
     fn nobody_looks_inside_unasked() {
         assert_eq!(Permission::of(false, false, true), Permission::Missing);
         assert_eq!(Permission::of(true, false, true), Permission::Given);
@@ -409,7 +460,7 @@ mod tests {
 
     #[test]
     fn the_processes_of_a_port_are_read_once_and_not_said_to_be_unseen_where_they_are_seen() {
-        let served = || Served { port: 1, processes: Vec::new(), hidden: 0 };
+        let served = || Served { port: 1, processes: Vec::new(), hidden: 0, apart: false };
         for unseen in [[UNSEEN, ""], ["", UNSEEN]] {
             let mut settled = Settled::default();
             unseen.into_iter().for_each(|words| settled.serves(served(), words));

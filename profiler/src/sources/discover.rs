@@ -59,6 +59,8 @@ pub struct Served {
     pub processes: Vec<Process>,
     /// Listening sockets of the port whose process we may not see.
     pub hidden: usize,
+    /// Do some of them listen on addresses that have nothing in common? Then they need not be one service.
+    pub apart: bool,
 }
 
 /// Finds the processes that serve `port`.
@@ -70,14 +72,22 @@ pub fn discover(port: u16) -> Result<Served, AttachError> {
     let listening: BTreeSet<u32> = found.pids.iter().copied().collect();
     let mut processes: Vec<Process> = found.pids.iter().map(|&pid| of(pid, false)).collect();
     if processes.iter().any(|p| p.runtime == Runtime::Node) {
-        let mut workers: Vec<u32> = sockets::pids()
-            .filter(|pid| !listening.contains(pid))
-            .filter(|&pid| parent(pid).is_some_and(|p| listening.contains(&p)) && is_cluster_worker(pid))
-            .collect();
-        workers.sort_unstable();
-        processes.extend(workers.into_iter().map(|pid| of(pid, true)));
+        let workers = workers_of(&listening).into_iter().filter(|pid| !listening.contains(pid));
+        processes.extend(workers.map(|pid| of(pid, true)));
     }
-    Ok(Served { port, processes, hidden: found.hidden })
+    Ok(Served { port, processes, hidden: found.hidden, apart: found.apart })
+}
+
+/// The cluster workers that one of `primaries` has started, in order of their ids.
+pub(super) fn workers_of(primaries: &BTreeSet<u32>) -> Vec<u32> {
+    if primaries.is_empty() {
+        return Vec::new();
+    }
+    let mut workers: Vec<u32> = sockets::pids()
+        .filter(|&pid| parent(pid).is_some_and(|p| primaries.contains(&p)) && is_cluster_worker(pid))
+        .collect();
+    workers.sort_unstable();
+    workers
 }
 
 fn of(pid: u32, worker: bool) -> Process {
@@ -91,7 +101,7 @@ pub(super) fn runtime_of(pid: u32) -> Runtime {
     // So it reads once the file was replaced, by an update for instance.
     let name = name.strip_suffix(" (deleted)").unwrap_or(&name);
     match name {
-        "node" | "nodejs" => Runtime::Node,
+        name if is_node(name) => Runtime::Node,
         "deno" => Runtime::Deno,
         // Its npm package calls it so on every system.
         "bun" | "bun.exe" | "bun-profile" => Runtime::Bun,
@@ -101,14 +111,23 @@ pub(super) fn runtime_of(pid: u32) -> Runtime {
     }
 }
 
+/// Is an executable of this name Node.js? Distributions that have several versions put the version behind it: `node-22`, `node22`.
+fn is_node(name: &str) -> bool {
+    let behind = name.strip_prefix("nodejs").or_else(|| name.strip_prefix("node"));
+    behind.is_some_and(|behind| {
+        let version = behind.strip_prefix('-').unwrap_or(behind);
+        behind.is_empty() || (!version.is_empty() && version.bytes().all(|b| b.is_ascii_digit()))
+    })
+}
+
 /// Does `pid` still run? One that has ended, and whose parent has not looked yet, does not.
 pub(super) fn runs(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
 }
 
-/// The fourth word of `stat`, counted from behind the name, which may hold anything.
-fn parent(pid: u32) -> Option<u32> {
+/// Who has started it. The fourth word of `stat`, counted from behind the name, which may hold anything.
+pub(super) fn parent(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
 }
@@ -118,4 +137,19 @@ fn is_cluster_worker(pid: u32) -> bool {
     let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     runtime_of(pid) == Runtime::Node
         && environment.split(|b| *b == 0).any(|v| v.starts_with(b"NODE_UNIQUE_ID="))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_is_recognised_with_its_version_behind_its_name() {
+        for name in ["node", "nodejs", "node-22", "node22", "nodejs-18", "nodejs20"] {
+            assert!(is_node(name), "{name}");
+        }
+        for name in ["node-", "node_exporter", "node-red", "node22-x", "nodes", "nodejsx", "deno", ""] {
+            assert!(!is_node(name), "{name}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! Owns the walk from `/proc/net/tcp` and `tcp6` (port to inode) to `/proc/PID/fd` (inode to process), and the way back. Linux
 //! only; elsewhere those files do not exist and the answer says so.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -17,6 +18,8 @@ pub(super) struct Listeners {
     pub pids: Vec<u32>,
     /// Listening sockets of the port whose process we may not see.
     pub hidden: usize,
+    /// Do some of them listen on addresses that have nothing in common? Then they need not be one service.
+    pub apart: bool,
 }
 
 /// Processes that listen on `port`.
@@ -29,22 +32,25 @@ pub(super) fn listeners(port: u16) -> Result<Listeners, String> {
     if tables.is_empty() {
         return Err("this system has no /proc/net/tcp; attach an agent instead".to_owned());
     }
-    let mut inodes: Vec<String> = tables.iter().flat_map(|t| inodes(t, port)).collect();
-    inodes.sort();
-    inodes.dedup();
-    if inodes.is_empty() {
+    let mut sockets: Vec<(String, IpAddr)> = tables.iter().flat_map(|t| on_port(t, port)).collect();
+    sockets.sort();
+    sockets.dedup();
+    if sockets.is_empty() {
         return Err("nobody on this machine listens on it".to_owned());
     }
-    let links: Vec<String> = inodes.iter().map(|i| format!("socket:[{i}]")).collect();
+    let links: Vec<String> = sockets.iter().map(|(inode, _)| format!("socket:[{inode}]")).collect();
     let mut found = Listeners::default();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    let mut addresses: Vec<BTreeSet<IpAddr>> = Vec::new();
     for pid in pids() {
         let held = held(pid, &links);
         if !held.is_empty() {
             found.pids.push(pid);
+            addresses.push(held.iter().map(|&i| sockets[i].1).collect());
         }
         seen.extend(held);
     }
+    found.apart = are_apart(&addresses);
     found.pids.sort_unstable();
     found.hidden = links.len() - seen.len();
     if found.pids.is_empty() {
@@ -81,9 +87,17 @@ fn over_loopback(address: SocketAddr) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, address.port()))
 }
 
-/// Inodes of the sockets that listen on `port`.
-fn inodes(table: &str, port: u16) -> impl Iterator<Item = String> + '_ {
-    listening_in(table).filter(move |(address, _)| address.port() == port).map(|(_, inode)| inode)
+/// Are there two that no address leads to both of?
+fn are_apart(all: &[BTreeSet<IpAddr>]) -> bool {
+    let everywhere = |of: &BTreeSet<IpAddr>| of.iter().any(IpAddr::is_unspecified);
+    let alone: Vec<&BTreeSet<IpAddr>> = all.iter().filter(|of| !everywhere(of)).collect();
+    alone.iter().enumerate().any(|(n, one)| alone[..n].iter().any(|other| one.is_disjoint(other)))
+}
+
+/// Inodes and addresses of the sockets that listen on `port`.
+fn on_port(table: &str, port: u16) -> impl Iterator<Item = (String, IpAddr)> + '_ {
+    let those = listening_in(table).filter(move |(address, _)| address.port() == port);
+    those.map(|(address, inode)| (inode, address.ip()))
 }
 
 /// Listening sockets and their inodes. A line reads `sl local:port remote:port state ... inode`.
@@ -148,7 +162,20 @@ mod tests {
             0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0\n   \
             1: 0100007F:1F90 0100007F:D431 01 00000000:00000000 00:00000000 00000000  1000        0 4712 1 0\n   \
             2: 0100007F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4713 1 0\nbroken\n";
-        assert_eq!(inodes(table, 8080).collect::<Vec<_>>(), ["4711"]);
+        let inodes: Vec<String> = on_port(table, 8080).map(|(inode, _)| inode).collect();
+        assert_eq!(inodes, ["4711"]);
+    }
+
+    #[test]
+    fn who_shares_an_address_or_listens_on_all_is_not_apart() {
+        let of = |all: &[&str]| all.iter().map(|a| a.parse().unwrap()).collect::<BTreeSet<IpAddr>>();
+        let (four, six, all) = (&["127.0.0.1"][..], &["::1"][..], &["::"][..]);
+        let both = &["127.0.0.1", "::1"][..];
+        let apart = |those: &[&[&str]]| are_apart(&those.iter().map(|all| of(all)).collect::<Vec<_>>());
+        assert!(apart(&[four, both, six]));
+        for together in [&[four, four][..], &[four, both, all], &[all, six], &[four], &[]] {
+            assert!(!apart(together), "{together:?}");
+        }
     }
 
     #[test]

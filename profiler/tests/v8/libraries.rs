@@ -1,9 +1,13 @@
 //! What libraries tell: pools, statements, caches, and what of it belongs to a request.
 
+use std::io::Write;
 use std::net::TcpStream;
+use std::path::Path;
+use std::time::Duration;
 
 use dynamometer_profiler::sources::Attached;
 use dynamometer_profiler::sources::v8::{Place, Readers, Search, install};
+use timeline::MonoNs;
 use timeline::histogram::Sparse;
 use timeline::lane::names;
 use tungstenite::Message;
@@ -46,7 +50,7 @@ fs.mkdirSync(folder, { recursive: true });
 fs.writeFileSync(`${folder}/client.js`, `module.exports = class Client extends require('events') {
   connect(done) { setImmediate(done); }
   end(done) { done?.(); }
-  query() { return new Promise((done) => setTimeout(done, 4, { rowCount: 1 })); }
+  query(sql) { return new Promise((done, fail) => setTimeout(() => (sql === 'FAIL' ? fail(new Error(sql)) : done({ rowCount: 1 })), 4)); }
 }`);
 const Client = require(`${folder}/client.js`);
 const Pool = require(process.env.POOL);
@@ -150,9 +154,9 @@ const there = `${__dirname}/node_modules/ioredis/built`;
 fs.mkdirSync(there, { recursive: true });
 fs.writeFileSync(`${there}/Redis.js`, `const kept = new Map();
 module.exports = class Redis {
-  sendCommand({ name, args: [key, value], promise, answer }) {
+  sendCommand({ name, args: [key, value], promise, resolve, reject }) {
     const does = { get: () => kept.get(key) ?? null, set: () => (kept.set(key, value), 'OK'), unlink: () => Number(kept.delete(key)) };
-    setImmediate(() => answer(does[name]()));
+    setImmediate(() => (key === 'broken' ? reject(new Error(key)) : resolve(does[name]())));
     return promise;
   }
 }`);
@@ -160,7 +164,7 @@ const Redis = require(`${there}/Redis.js`);
 const redis = new Redis();
 const send = (name, ...args) => {
   const command = { name, args };
-  command.promise = new Promise((answer) => (command.answer = answer));
+  command.promise = new Promise((resolve, reject) => Object.assign(command, { resolve, reject }));
   return redis.sendCommand(command);
 };
 const keys = [];
@@ -178,7 +182,8 @@ async function barred(n) {
 }
 require('http').createServer(async (request, response) => {
   const [path, n] = request.url.split('?');
-  await { '/product': product, '/barred': barred }[path]?.(Number(n));
+  await { '/product': product, '/barred': barred, '/break': async () => void send('get', 'broken') }[path]?.(Number(n));
+  if (path === '/fail') pool.connect().then((client) => void client.query('FAIL'));
   const left = Object.getOwnPropertySymbols(globalThis).map(String).filter((s) => s.includes('dyno'));
   response.end(path === '/left' ? JSON.stringify(left) : 'ok');
 }).listen(0, '127.0.0.1', function () { console.log(this.address().port); });
@@ -198,6 +203,166 @@ fn what_makes_room_in_a_cache_and_what_it_is_asked_for_in_vain_is_told() {
     soon("20 made room", || ["evictions", "removed"].map(of) == [20.0, 20.0]);
     assert!(attached.join(GRACE));
     assert_eq!(server.get("/left"), "[]");
+}
+
+#[test]
+fn what_fails_and_is_awaited_by_nobody_ends_the_process_as_if_nobody_watched() {
+    for path in ["/break", "/fail"] {
+        let (mut server, attached, _) = newer(CACHES);
+        let mut client = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        write!(client, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        let ended = (0..600).any(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            server.child.try_wait().unwrap().is_some()
+        });
+        assert!(ended, "{path}");
+        assert!(attached.join(GRACE));
+    }
+}
+
+/// A pool of one place. `/crowded` asks for a second one in vain; `/unreachable` finds nobody to connect to.
+const CROWDED: &str = r"
+let reachable = true;
+Client.prototype.connect = (done) => setImmediate(done, reachable ? undefined : new Error('nobody listens'));
+const small = new Pool({ max: 1, Client, connectionTimeoutMillis: 20 });
+require('http').createServer(async (request, response) => {
+  reachable = request.url === '/crowded';
+  const held = reachable ? await small.connect() : undefined;
+  await small.connect().catch(() => {});
+  held?.release(true);
+  response.end('ok');
+}).listen(0, '127.0.0.1', function () { console.log(this.address().port); });
+process.stdin.resume().on('end', () => process.exit());
+";
+
+/// Waits until what has been counted so far is told.
+fn told(server: &Server, kept: &Kept) {
+    let samples = || kept.values(names::HEAP_USED, &format!("pid-{}", server.pid())).len();
+    let seen = samples();
+    soon("three readings", || samples() >= seen + 3);
+}
+
+#[test]
+fn who_cannot_connect_has_not_given_up_waiting() {
+    let (server, attached, kept) = newer(CROWDED);
+    for path in ["/unreachable", "/unreachable", "/unreachable", "/crowded", "/crowded"] {
+        server.get(path);
+    }
+    told(&server, &kept);
+    let of = |part: &str| kept.counted(&format!("pool.pg.{part}"), "").round();
+    assert_eq!(["acquired", "timeouts"].map(of), [2.0, 2.0]);
+    assert!(attached.join(GRACE));
+}
+
+/// `/open` opens a WebSocket to itself, and asks itself for something else.
+const SOCKET: &str = r"
+const kept = [];
+const server = require('http').createServer(async (request, response) => {
+  if (request.url === '/open') {
+    const { localPort } = request.socket;
+    const socket = new WebSocket(`ws://127.0.0.1:${localPort}/`);
+    kept.push(socket);
+    await new Promise((done) => (socket.onopen = done));
+    await fetch(`http://127.0.0.1:${localPort}/`).then((answer) => answer.text());
+  }
+  response.end('ok');
+});
+server.on('upgrade', ({ headers }, socket) => {
+  const said = `${headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`;
+  const accept = require('crypto').createHash('sha1').update(said).digest('base64');
+  const head = ['Upgrade: websocket', 'Connection: Upgrade', `Sec-WebSocket-Accept: ${accept}`];
+  socket.write(`HTTP/1.1 101 Switching Protocols\r\n${head.join('\r\n')}\r\n\r\n`);
+});
+server.listen(0, '127.0.0.1', function () { console.log(this.address().port); });
+process.stdin.resume().on('end', () => process.exit());
+";
+
+#[test]
+fn a_websocket_to_somebody_else_is_no_call() {
+    let (server, attached, kept) = newer(SOCKET);
+    server.get("/open");
+    told(&server, &kept);
+    let lane = |part: &str| names::of(names::DOWNSTREAM, &format!("127.0.0.1-{}", server.port), part);
+    assert_eq!(kept.counted(&lane("calls"), "").round(), 1.0);
+    let in_flight = kept.values(&lane("in-flight"), &format!("pid-{}", server.pid()));
+    assert_eq!(in_flight.last(), Some(&0.0), "{in_flight:?}");
+    assert!(attached.join(GRACE));
+}
+
+/// A library in the place of `mysql2`, whose pool inherits what is timed.
+const INHERITED: &str = r"
+const fs = require('fs');
+const lib = `${__dirname}/node_modules/mysql2/lib`;
+fs.mkdirSync(`${lib}/base`, { recursive: true });
+fs.writeFileSync(`${lib}/base/pool.js`, `module.exports = class BasePool {
+  constructor() { Object.assign(this, { config: { connectionLimit: 2 }, _allConnections: [{}], _freeConnections: [{}], _connectionQueue: [] }); }
+  getConnection(done) { setImmediate(done, null, this._freeConnections.pop()); }
+  releaseConnection(one) { this._freeConnections.push(one); }
+}`);
+fs.writeFileSync(`${lib}/pool.js`, `module.exports = class Pool extends require('./base/pool.js') {}`);
+const pool = new (require(`${lib}/pool.js`))();
+require('http').createServer((request, response) => {
+  pool.getConnection((_, one) => {
+    pool.releaseConnection(one);
+    response.end('ok');
+  });
+}).listen(0, '127.0.0.1', function () { console.log(this.address().port); });
+process.stdin.resume().on('end', () => process.exit());
+";
+
+#[test]
+fn a_pool_that_inherits_its_methods_counts_each_place_once() {
+    let server = Server::node(INHERITED);
+    let (attached, kept) = attach(&[Place::Process(server.pid())], Some(server.port));
+    let me = format!("pid-{}", server.pid());
+    soon("samples", || !kept.values(names::HEAP_USED, &me).is_empty());
+    for _ in 0..20 {
+        server.get("/");
+    }
+    told(&server, &kept);
+    assert_eq!(kept.counted("pool.mysql.acquired", "").round(), 20.0);
+    let of = |lane: &str| kept.recorded(lane).iter().map(Sparse::count).sum::<u64>();
+    assert_eq!(["pool.mysql.wait", "pool.mysql.hold"].map(of), [20, 20]);
+    assert!(attached.join(GRACE));
+}
+
+/// A bundled program with 50 MB that live; `/gone` has the observers go, as they do when nobody reads them.
+const BUNDLED: &str = r"
+class X {
+  constructor() { Object.assign(this, { size: 2, available: 2, pending: 0, max: 2, borrowed: 0 }); }
+  async acquire() { return {}; }
+  release() {}
+}
+const kept = [new X(), Array.from({ length: 400000 }, (_, i) => ({ i, text: `number ${i}` }))];
+require('http').createServer((request, response) => {
+  const ours = Object.getOwnPropertySymbols(globalThis).filter((s) => String(s).includes('dyno'));
+  if (request.url === '/gone') for (const one of ours) globalThis[one].remove();
+  response.end(String(kept.length));
+}).listen(0, '127.0.0.1', function () { console.log(this.address().port); });
+process.stdin.resume().on('end', () => process.exit());
+";
+
+#[test]
+fn the_search_of_the_heap_is_no_standstill_of_the_run_and_what_it_found_is_not_lost_silently() {
+    let server = Server::start(Path::new("node"), &["--inspect=127.0.0.1:0"], "", BUNDLED);
+    let (kept, place) = (Kept::default(), Place::Process(server.pid()));
+    let installed = install(&[place], Some(server.port), Search::Heap, None, &Readers::default()).unwrap();
+    let since = MonoNs::now();
+    let attached = installed.attach(Box::new(kept.clone()));
+    assert!(attached.about().contains("searched by shape: 1 pool(s)"), "{}", attached.about());
+    told(&server, &kept);
+    let got = kept.0.lock().unwrap();
+    let longest = got.samples.iter().filter(|s| got.lanes[s.0.0 as usize].name == names::PAUSE);
+    // What stood still for longer than since then did so before.
+    assert!(longest.clone().count() > 0);
+    for (_, at, value) in longest {
+        assert!(*value <= at.since(since).as_nanos() as f64, "{value} of {}", at.since(since).as_nanos());
+    }
+    assert!(got.events.iter().all(|e| !e.kind.starts_with("pause.") || e.start >= since), "{:?}", got.events);
+    drop(got);
+    server.get("/gone");
+    soon("it is said", || kept.noted("what was found by searching its heap is seen no more"));
+    assert!(attached.join(GRACE));
 }
 
 #[test]

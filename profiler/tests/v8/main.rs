@@ -7,7 +7,7 @@ mod served;
 #[path = "../watched/mod.rs"]
 mod watched;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
@@ -228,6 +228,83 @@ fn a_request_is_under_way_while_it_is_worked_on_though_its_client_has_gone() {
 }
 
 #[test]
+fn a_stream_of_events_is_no_request_under_way() {
+    let server = Server::node(SERVER);
+    let me = format!("pid-{}", server.pid());
+    let (attached, kept) = attach(&[Place::Process(server.pid())], Some(server.port));
+    let in_flight = || kept.values(names::SERVER_IN_FLIGHT, &me);
+    soon("samples", || !in_flight().is_empty());
+    let listening: Vec<TcpStream> = (0..3)
+        .map(|_| {
+            let mut client = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+            write!(client, "GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+            client.read_exact(&mut [0; 12]).unwrap();
+            client
+        })
+        .collect();
+    let seen = in_flight().len();
+    soon("samples while they listen", || in_flight().len() >= seen + 5);
+    assert_eq!(in_flight().last(), Some(&0.0), "{:?}", &in_flight()[seen..]);
+    drop(listening);
+    assert!(attached.join(GRACE));
+}
+
+#[test]
+fn an_inspector_that_was_opened_does_not_keep_what_is_logged() {
+    let server = Server::start(Path::new("node"), &["--expose-gc"], "--inspect-port=0", SERVER);
+    let (attached, kept) = attach(&[Place::Process(server.pid())], Some(server.port));
+    soon("samples", || !kept.values(names::HEAP_USED, &format!("pid-{}", server.pid())).is_empty());
+    server.get("/say");
+    soon("what was logged goes", || server.get("/said") == "false");
+    assert!(attached.join(GRACE));
+}
+
+/// What a loop that is kept from turning is told as, with the times that `script` has the process know.
+fn told_of_a_loop(script: &str) -> String {
+    let script = format!(
+        r"
+        const source = require('fs').readFileSync(process.argv[2], 'utf8');
+        const install = new (require('vm').Script)(`(${{source}})`).runInThisContext();
+        const fs = {{ ...require('fs'), openSync: () => 0, closeSync: () => {{}}, readSync: (_, buffer) => buffer.write('0 0 0') }};
+        const load = (name) => (name === 'fs' ? fs : require(name));
+        {script}
+        const {{ times }} = JSON.parse(install('dyno.test', false, load, [], () => true));
+        const observers = globalThis[Symbol.for('dyno.test')];
+        const turn = () => new Promise((done) => setTimeout(done, 60));
+        const cell = new Int32Array(new SharedArrayBuffer(4));
+        (async () => {{
+            const told = [times];
+            for (const keep of [() => {{ for (const end = Date.now() + 400; Date.now() < end;); }}, () => Atomics.wait(cell, 0, 0, 400)]) {{
+                await turn();
+                observers.read(Infinity);
+                keep();
+                await turn();
+                const long = JSON.parse(observers.read(Infinity)).ticks.flatMap((tick) => tick.events).filter((e) => e.end - e.start > 300e6);
+                told.push(long.map((event) => event.kind).join());
+            }}
+            observers.remove();
+            console.log(told.join(' '));
+        }})();
+    "
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("script.cjs");
+    std::fs::write(&file, script).unwrap();
+    let observers = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sources/v8/observers.js");
+    let output = Command::new("node").arg(&file).arg(observers).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    assert!(!said.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    said
+}
+
+#[test]
+fn a_loop_is_said_to_work_only_where_the_cpu_time_says_so() {
+    // The kernel prints zeros: all threads together, and where they are not known either, none.
+    assert_eq!(told_of_a_loop(""), "process pause.worker-stall pause.hiccup");
+    assert_eq!(told_of_a_loop("process.cpuUsage = undefined;"), "unknown pause.hiccup pause.hiccup");
+}
+
+#[test]
 fn whom_a_process_asks_who_is_connected_and_what_waits_for_them_are_told() {
     let server = Server::node(SERVER);
     let me = format!("pid-{}", server.pid());
@@ -284,9 +361,9 @@ fn processes_that_want_the_same_port_for_their_inspector_are_all_read() {
 }
 
 /// The first of several ports that are free: a cluster gives each worker the next one. Below those that the system hands out, of which
-/// another test may get one meanwhile.
-fn ports_in_a_row() -> u16 {
-    let first = 20_000 + (std::process::id() % 1_000) as u16 * 10;
+/// another test may get one meanwhile, and for each `cluster` of these tests others.
+fn ports_in_a_row(cluster: u16) -> u16 {
+    let first = 20_000 + cluster * 6_000 + (std::process::id() % 500) as u16 * 10;
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     (first..32_000).step_by(10).find(|&port| (port..port + 8).all(free)).unwrap()
 }
@@ -298,7 +375,7 @@ fn a_cluster_is_found_by_its_port_with_its_workers() {
         "const cluster = require('cluster');
         if (cluster.isPrimary) {{ cluster.fork(); cluster.fork(); cluster.on('exit', () => cluster.fork()); }} else {{ {SERVER} }}"
     );
-    let port = ports_in_a_row();
+    let port = ports_in_a_row(0);
     let server = Server::start(Path::new("node"), &[], &format!("--inspect-port={port}"), &script);
     soon("both workers", || discover(server.port).unwrap().processes.len() == 3);
     let served = discover(server.port).unwrap();
@@ -335,6 +412,28 @@ fn a_cluster_is_found_by_its_port_with_its_workers() {
     for _ in 0..4 {
         assert_eq!(server.get("/left"), "[]");
     }
+}
+
+#[test]
+fn the_workers_of_a_primary_that_is_named_are_left_as_they_were() {
+    let script = format!(
+        "const cluster = require('cluster');
+        if (cluster.isPrimary) {{ require('net').createServer().listen(0, '127.0.0.1'); cluster.fork(); cluster.fork(); }} else {{ {SERVER} }}"
+    );
+    let port = ports_in_a_row(1);
+    let server = Server::start(Path::new("node"), &[], &format!("--inspect-port={port}"), &script);
+    soon("both workers", || discover(server.port).unwrap().processes.len() == 3);
+    let kept = Kept::default();
+    let installed = installed(&[Place::Process(server.pid())], Some(server.port), &Readers::default());
+    let attached = installed.attach(Box::new(kept.clone()));
+    assert!(attached.about().contains("workers of other services may be among"), "{}", attached.about());
+    soon("all three have opened their inspectors", || server.inspectors().len() >= 3);
+    for process in discover(server.port).unwrap().processes {
+        let me = format!("pid-{}", process.pid);
+        soon("samples of each", || !kept.values(names::HEAP_USED, &me).is_empty());
+    }
+    assert!(attached.join(GRACE));
+    soon("all closed", || server.inspectors().iter().all(refused));
 }
 
 #[test]
@@ -433,6 +532,7 @@ fn nobody_is_signalled_who_is_not_node() {
     assert!(sleeping.try_wait().unwrap().is_none(), "SIGUSR1 would have ended it");
     sleeping.kill().unwrap();
     sleeping.wait().unwrap();
+    assert!(why(Place::Process(sleeping.id())).contains("has ended"));
 
     let bun = std::fs::canonicalize(beside("testing/runtimes/node_modules/.bin/bun")).unwrap();
     let mut server = Server::start(&bun, &[], "", SERVER);

@@ -17,13 +17,14 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const GRACE: Duration = Duration::from_secs(10);
 
 /// A server as anybody writes it. `/leak` keeps what it makes, `/churn` keeps some of it for a while, `/waste` keeps a little of what it makes, `/drop` nothing, `/block` does not return to the loop;
-/// `/much` sends what nobody waits for, `/ask` asks itself by `http` and by `fetch`, `/later` is answered when `/go` is asked for, `/left` tells what strangers have hung on the global object. It ends with its standard input.
+/// `/much` sends what nobody waits for, `/events` a stream without end, `/say` logs something whose end `/said` looks for, `/ask` asks itself by `http` and by `fetch`, `/later` is answered when `/go` is asked for, `/left` tells what strangers have hung on the global object. It ends with its standard input.
 pub const SERVER: &str = r"
 const http = require('http');
 const crypto = require('crypto');
 const kept = [];
 let recent = [];
 let later;
+let said;
 const make = (n) => Array.from({ length: n }, (_, i) => ({ i, text: `number ${i}` }));
 function dawdle() { for (const end = Date.now() + 150; Date.now() < end;); }
 http.createServer((request, response) => {
@@ -34,6 +35,12 @@ http.createServer((request, response) => {
   if (request.url === '/end') process.exit();
   if (request.url === '/later') return void (later = () => response.end('late'));
   if (request.url === '/go') later();
+  if (request.url === '/events') {
+    response.writeHead(200, { 'Content-Type': 'text/event-stream' });
+    return void response.write(':\n\n');
+  }
+  if (request.url === '/say') console.error('said', (said = new WeakRef({ it: 1 })).deref());
+  if (request.url === '/said') return void (gc(), response.end(String(said.deref() !== undefined)));
   if (request.url === '/much') return void response.write(Buffer.alloc(32 << 20));
   if (request.url === '/ask') {
     const me = { host: '127.0.0.1', port: request.socket.localPort };

@@ -150,10 +150,11 @@
   const watchCommand = kit.guarded((command) => {
     const name = String(command?.name).toLowerCase();
     const [reads, writes, removes] = [READS, WRITES, REMOVES].map((names) => names.has(name));
-    if ((!reads && !writes && !removes) || typeof command.promise?.then !== 'function') return;
+    if ((!reads && !writes && !removes) || typeof command.resolve !== 'function') return;
     redis ??= newRedis();
     const asked = kit.mono();
-    const request = kit.companion?.now();
+    // None is an answer, too: where it comes in, another one may be at hand.
+    const request = kit.companion?.now() ?? null;
     const drops = name === 'del' || name === 'unlink';
     const keys = drops || name === 'mget' ? command.args.flat().map(keyOf) : [keyOf(command.args[0])];
     const answered = kit.guarded((value) => {
@@ -167,7 +168,12 @@
       // A key is missed from when it was asked for: that is where its load begins.
       if (reads) keys.forEach((key, i) => ((name === 'mget' ? value?.[i] : value) == null ? redis.missed(key, asked, request) : redis.hit()));
     });
-    command.promise.then(answered, () => {});
+    // Not by the promise: who listens to it passes for somebody that handles its failure.
+    const { resolve } = command;
+    command.resolve = (value) => {
+      answered(value);
+      return resolve.call(command, value);
+    };
   });
   const watched = new WeakSet();
   const watchRedis = (Redis) => {

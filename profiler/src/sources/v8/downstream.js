@@ -61,6 +61,8 @@
   // -- by `fetch`
   const underWay = new WeakMap();
   kit.listen('undici:request:create', ({ request }) => {
+    // What becomes a WebSocket or a tunnel is no call: it has no answer that ends.
+    if (request.upgrade || request.method === 'CONNECT') return;
     const host = String(request.origin).replace(/^\w+:\/\//, '');
     underWay.set(request, { end: begin(`${host}/${wordOf(request.path)}`, atHand()) });
   });

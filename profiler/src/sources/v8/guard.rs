@@ -9,6 +9,7 @@ use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::V8Error;
@@ -16,6 +17,7 @@ use super::devtools::Session;
 use super::inspector::{Before, within};
 use super::observers::Observers;
 use crate::sources::discover::{Runtime, runtime_of};
+use crate::sources::locked;
 
 /// Before the first signal the guard has nothing to close.
 const ARMED: &str = "+";
@@ -25,9 +27,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The command that runs [`guard`] with the words that it is given: dyno itself. It may say no.
 pub type GuardCommand = fn() -> io::Result<Command>;
 
+/// Guards that were left to end by themselves. Nobody waits for them, so whoever comes next looks which have.
+static LEFT: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+
+/// Has the system forget those that have ended.
+fn forget_ended() {
+    locked(&LEFT).retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+}
+
 /// Our end of it.
 pub(super) struct Guard {
-    child: Child,
+    /// None once it was dropped.
+    child: Option<Child>,
     pipe: ChildStdin,
     /// Processes whose inspectors may be open and whose observers do not stand.
     open: Vec<u32>,
@@ -36,6 +47,7 @@ pub(super) struct Guard {
 impl Guard {
     /// Starts one for those of `looked` whose inspectors have to be opened; none if there are none.
     pub fn start(looked: &[(u32, &Before)], command: GuardCommand) -> Result<Option<Self>, V8Error> {
+        forget_ended();
         let closed: Vec<_> = looked.iter().filter(|(_, before)| before.open.is_none()).collect();
         if closed.is_empty() {
             return Ok(None);
@@ -53,7 +65,7 @@ impl Guard {
             .spawn()
             .map_err(failed)?;
         let pipe = child.stdin.take().expect("it was asked for");
-        Ok(Some(Self { child, pipe, open: closed.iter().map(|(pid, _)| *pid).collect() }))
+        Ok(Some(Self { child: Some(child), pipe, open: closed.iter().map(|(pid, _)| *pid).collect() }))
     }
 
     /// A signal is about to be sent: the primary of a cluster passes it on to all.
@@ -72,9 +84,12 @@ impl Guard {
 impl Drop for Guard {
     /// What could not be attached is left to the guard to close, which ends by itself.
     fn drop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
         if self.open.is_empty() {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+            let _ = child.kill();
+            let _ = child.wait();
+        } else {
+            locked(&LEFT).push(child);
         }
     }
 }
@@ -136,6 +151,18 @@ mod tests {
         assert_eq!((pid, before.listening), (7, listening));
         assert!(parse(&word(7, &[])).unwrap().1.listening.is_empty());
         assert!(parse("7").is_none() && parse("x=").is_none() && parse("7=somewhere").is_none());
+    }
+
+    #[test]
+    fn a_guard_that_was_left_to_end_by_itself_is_not_kept_once_it_has() {
+        let before = Before { listening: Vec::new(), open: None };
+        let guard = Guard::start(&[(std::process::id(), &before)], || Ok(Command::new("true"))).unwrap();
+        drop(guard.unwrap());
+        let gone = || {
+            forget_ended();
+            locked(&LEFT).is_empty().then_some(())
+        };
+        assert!(within(PATIENCE, gone).is_some());
     }
 
     #[test]

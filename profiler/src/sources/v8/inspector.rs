@@ -3,6 +3,8 @@
 //! Owns the list of targets that an inspector gives, and SIGUSR1 with what must hold before it is sent. Linux only, but for an address that is
 //! given by hand.
 
+use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use timeline::text::clean;
 
 use super::V8Error;
 use super::guard::Guard;
-use crate::sources::discover::{Runtime, runtime_of};
+use crate::sources::discover::{Runtime, runs, runtime_of};
 use crate::sources::sockets;
 
 /// Longest list of targets, bytes.
@@ -41,15 +43,22 @@ pub(super) struct Before {
 impl Before {
     /// `served` is not asked: it belongs to the process's own clients.
     pub fn of(pid: u32, served: Option<u16>) -> Self {
-        let listening = sockets::listening(pid);
+        let listening = listening(pid);
         let asked = listening.iter().filter(|a| Some(a.port()) != served).take(MAX_ASKED);
         let open = asked.copied().find(|&address| path(address).is_ok());
         Self { listening, open }
     }
 
+    /// The same of a worker to which its primary has passed our signal on: the inspector that is open was opened for us.
+    pub fn passed_on(mut self) -> Self {
+        let open = self.open.take();
+        self.listening.retain(|address| Some(*address) != open);
+        self
+    }
+
     /// The inspector that `pid` has opened since.
     pub fn opened(&self, pid: u32) -> Option<SocketAddr> {
-        sockets::listening(pid).into_iter().find(|a| !self.listening.contains(a) && path(*a).is_ok())
+        listening(pid).into_iter().find(|a| !self.listening.contains(a) && path(*a).is_ok())
     }
 }
 
@@ -57,8 +66,19 @@ impl Before {
 /// does not, nor a Node.js that was told `--disable-sigusr1`. `guard` is told before it is sent.
 pub(super) fn ask(pid: u32, guard: Option<&mut Guard>) -> Result<(), V8Error> {
     let refuse = |why: &str| Err(V8Error::NotOpened(why.to_owned()));
+    if cfg!(target_os = "linux") && !runs(pid) {
+        return Err(V8Error::Gone(pid));
+    }
+    if !shares_our_network(pid) {
+        return refuse(
+            "it is in a network of its own, as in a container; run dyno in there, or forward a port of ours to its inspector and attach node=127.0.0.1:PORT",
+        );
+    }
     match runtime_of(pid) {
         Runtime::Node => {}
+        _ if is_hidden(pid) => {
+            return refuse("it belongs to somebody else: no permission to see what it runs on");
+        }
         Runtime::Deno => return refuse("start Deno with --inspect"),
         _ => return refuse("it is not Node.js; start it with --inspect if it runs on V8"),
     }
@@ -83,11 +103,29 @@ pub(super) fn not_opened() -> V8Error {
     )
 }
 
-/// Where the inspector of `pid` has gone from `address`.
-pub(super) fn moved(pid: u32, address: SocketAddr) -> Result<SocketAddr, V8Error> {
-    let before = sockets::listening(pid);
+/// Where `pid` listens, as far as we can get there. The same address in another network is somebody else's.
+pub(super) fn listening(pid: u32) -> Vec<SocketAddr> {
+    if shares_our_network(pid) { sockets::listening(pid) } else { Vec::new() }
+}
+
+/// Is loopback the same for us and for `pid`? Where that cannot be seen, neither can its sockets.
+fn shares_our_network(pid: u32) -> bool {
+    let network = |of: &str| fs::read_link(format!("/proc/{of}/ns/net"));
+    match (network("self"), network(&pid.to_string())) {
+        (Ok(ours), Ok(theirs)) => ours == theirs,
+        _ => true,
+    }
+}
+
+/// May we not see its executable?
+fn is_hidden(pid: u32) -> bool {
+    fs::read_link(format!("/proc/{pid}/exe")).is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied)
+}
+
+/// Where the inspector of `pid` has gone from `address`; `before` is where it listened before it was told to.
+pub(super) fn moved(pid: u32, address: SocketAddr, before: &[SocketAddr]) -> Result<SocketAddr, V8Error> {
     let now = || {
-        let all = sockets::listening(pid);
+        let all = listening(pid);
         let away = !all.contains(&address);
         all.into_iter().find(|a| away && !before.contains(a) && path(*a).is_ok())
     };
@@ -97,7 +135,7 @@ pub(super) fn moved(pid: u32, address: SocketAddr) -> Result<SocketAddr, V8Error
 
 /// Is the inspector at `address` that of `pid`?
 pub(super) fn is_of(pid: u32, address: SocketAddr) -> bool {
-    sockets::listening(pid).contains(&address)
+    listening(pid).contains(&address)
 }
 
 /// What `look` finds within `time`.
@@ -114,7 +152,7 @@ pub(super) fn within<T>(time: Duration, mut look: impl FnMut() -> Option<T>) -> 
 
 /// Is SIGUSR1 among the signals for which the process has a handler?
 fn catches_usr1(pid: u32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let caught = status.lines().find_map(|l| l.strip_prefix("SigCgt:"));
     let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
     caught >> (Signal::USR1.as_raw() - 1) & 1 == 1
@@ -166,5 +204,18 @@ fn named(error: &ureq::Error) -> V8Error {
         }
         ureq::Error::ConnectionFailed => V8Error::Unreachable(words(error)),
         e => V8Error::NotInspector(words(e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_open_in_a_worker_of_a_primary_that_was_signalled_was_opened_for_us() {
+        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let before = Before { listening: vec![address(80), address(9_230)], open: Some(address(9_230)) };
+        let before = before.passed_on();
+        assert_eq!((before.open, before.listening), (None, vec![address(80)]));
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Joiners {
     pub port: u16,
     /// Those that run and have been asked.
     pub known: BTreeSet<u32>,
+    /// Those whose inspectors dyno opened: as primaries they pass the signal on to each worker that is forked then.
+    pub opened: BTreeSet<u32>,
     /// It was said that there are too many.
     pub full: bool,
     pub guard: Option<GuardCommand>,
@@ -37,7 +39,7 @@ impl Joiners {
     /// Others may join later: each makes way for the next.
     fn begin(&self, place: Place, before: Before) -> Result<Process, V8Error> {
         let one = [(place, Some(before))];
-        let mut guard = super::guarded(&one, self.guard)?;
+        let mut guard = super::guarded(one.iter(), self.guard)?;
         let (_, reached) = super::reach(&one, guard.as_mut());
         Process::begin(place, reached?, true, guard.as_mut(), &self.readers)
     }
@@ -45,8 +47,15 @@ impl Joiners {
     fn attach(&mut self, pid: u32, sink: &mut dyn Sink) {
         let place = Place::Process(pid);
         let since = MonoNs::now();
-        match self.begin(place, Before::of(pid, Some(self.port))) {
+        let mut before = Before::of(pid, Some(self.port));
+        if discover::parent(pid).is_some_and(|parent| self.opened.contains(&parent)) {
+            before = before.passed_on();
+        }
+        match self.begin(place, before) {
             Ok(process) => {
+                if process.observers.opened {
+                    self.opened.insert(pid);
+                }
                 let watcher = Watcher::new(process, since, &mut self.sink);
                 sink.note(watcher.source, &format!("{place} has joined and is watched"));
                 watcher.run(&self.crew, &self.stacks, &self.sink);
@@ -108,6 +117,7 @@ mod tests {
         let mut joiners = Joiners {
             port: 1,
             known: (0..MAX_PROCESSES as u32).map(|n| GONE + n).collect(),
+            opened: BTreeSet::new(),
             full: false,
             guard: None,
             readers: Readers::default(),

@@ -32,11 +32,13 @@ use guard::Guard;
 pub use guard::{GuardCommand, guard};
 use inspector::Before;
 use joiners::Joiners;
-use observers::{About, Observers};
+use observers::{About, Observers, Times};
 use profile::{Profiles, Signs};
 use readers::Claim;
 pub use readers::Readers;
 
+/// From one clearing of the inspector's list of console messages to the next, in a process whose inspector dyno opened: it keeps what was logged.
+const CLEAR_EVERY: Duration = Duration::from_secs(5);
 /// How often a process is asked while it fails.
 const RETRY_PERIOD: Duration = Duration::from_millis(500);
 /// Most processes that are attached: a cluster has as many as the machine has cores, and each costs us a thread.
@@ -107,6 +109,7 @@ pub struct Installed {
     processes: Vec<Process>,
     about: String,
     asked: BTreeSet<u32>,
+    opened: BTreeSet<u32>,
     follow: Option<u16>,
     guard: Option<GuardCommand>,
     readers: Readers,
@@ -123,7 +126,7 @@ pub enum Search {
 
 /// Installs the observers in the processes at `places`; `served` is the port that they serve, which is not asked for an inspector. Inspectors that
 /// have to be opened are closed by a process of `guard`'s should this one die in between; without one they would stay open. `readers` are those
-/// of the whole run.
+/// of the whole run. With the primary of a cluster that has to be asked for its inspector come its workers, to which it passes the signal on.
 ///
 /// Apart from attaching because it takes its time: a second for a process that has to open its inspector. Of several processes some may
 /// fail, or be read already: that is told with what was attached.
@@ -137,22 +140,31 @@ pub fn install(
     guard: Option<GuardCommand>,
     readers: &Readers,
 ) -> Result<Installed, AttachError> {
-    let mut processes = Vec::new();
+    let mut processes: Vec<Process> = Vec::new();
     let mut failed = Vec::new();
     // All are looked at before the first is signalled.
-    let looked: Vec<(Place, Option<Before>)> =
-        places.iter().take(MAX_PROCESSES).map(|&place| (place, place.before(served))).collect();
+    let Looked { mut pending, further, left_out } = look(places, served);
     let what = || places.first().map_or_else(|| "the target".to_owned(), Place::to_string);
-    let mut watchful = guarded(&looked, guard).map_err(|why| AttachError::V8 { what: what(), why })?;
+    let watched = pending.iter().chain(&further);
+    let mut watchful = guarded(watched, guard).map_err(|why| AttachError::V8 { what: what(), why })?;
+    let mut asked = pids(&pending);
+    let others = pending.len() > 1;
     // A cluster's processes take the one port from each other: whoever gets it is attached, and makes way for the next.
-    let mut pending = looked;
     while !pending.is_empty() {
         let (at, reached) = reach(&pending, watchful.as_mut());
         let (place, _) = pending.remove(at);
-        let begin = |at| Process::begin(place, at, places.len() > 1, watchful.as_mut(), readers);
+        let begin = |at| Process::begin(place, at, others, watchful.as_mut(), readers);
         match reached.and_then(begin) {
             Ok(process) => processes.push(process),
             Err(why) => failed.push((place, why)),
+        }
+        // Each may take its time, and those that nobody reads meanwhile would remove themselves.
+        processes.iter_mut().for_each(Process::start_over);
+        if pending.is_empty() {
+            let known: BTreeSet<u32> = asked.union(&pids(&further)).copied().collect();
+            let room = MAX_PROCESSES.saturating_sub(asked.len());
+            pending = forked_meanwhile(&opened(&processes), &known, served, room);
+            asked.extend(pids(&pending));
         }
     }
     drop(watchful);
@@ -169,15 +181,67 @@ pub fn install(
         );
         return Err(AttachError::V8 { what, why });
     }
-    let mut about = about(&processes, &failed, places.len());
+    let mut about = about(&processes, &failed, left_out) + &other_services(&processes, served);
     if search == Search::Heap && !processes.is_empty() {
-        let found: Vec<String> = processes.iter_mut().map(Process::search).collect();
+        let mut found = Vec::new();
+        for at in 0..processes.len() {
+            found.push(processes[at].search());
+            processes.iter_mut().for_each(Process::start_over);
+        }
         about += &format!("; searched by shape: {}", found.join(", "));
     }
-    let mut asked: BTreeSet<u32> =
-        places.iter().take(MAX_PROCESSES).filter_map(|place| place.pid()).collect();
     asked.extend(processes.iter().map(|process| process.about.pid));
-    Ok(Installed { processes, about, asked, follow: None, guard, readers: readers.clone() })
+    let opened = opened(&processes);
+    Ok(Installed { processes, about, asked, opened, follow: None, guard, readers: readers.clone() })
+}
+
+/// A process and how it was before anybody was signalled.
+type Candidate = (Place, Option<Before>);
+
+/// Who is to be attached.
+struct Looked {
+    pending: Vec<Candidate>,
+    /// Workers for which there is no room, and whose inspectors open all the same.
+    further: Vec<Candidate>,
+    /// How many are not attached for want of room.
+    left_out: usize,
+}
+
+/// Looks at all `places`, and at the workers of those that have to be signalled.
+fn look(places: &[Place], served: Option<u16>) -> Looked {
+    let candidate = |place: Place| (place, place.before(served));
+    let mut pending: Vec<Candidate> = places.iter().copied().map(candidate).collect();
+    let closed = pending.iter().filter(|(_, before)| before.as_ref().is_some_and(|b| b.open.is_none()));
+    let closed: BTreeSet<u32> = closed.filter_map(|(place, _)| place.pid()).collect();
+    let workers = discover::workers_of(&closed);
+    let unasked = workers.iter().map(|&pid| Place::Process(pid)).filter(|place| !places.contains(place));
+    pending.extend(unasked.map(candidate));
+    let mut further = pending.split_off(pending.len().min(MAX_PROCESSES));
+    let left_out = further.len();
+    further.retain(|(place, _)| place.pid().is_some_and(|pid| workers.contains(&pid)));
+    Looked { pending, further, left_out }
+}
+
+/// Workers that were forked while their primaries, `opened`, were signalled: these have passed the signal on to them, too.
+fn forked_meanwhile(
+    opened: &BTreeSet<u32>,
+    known: &BTreeSet<u32>,
+    served: Option<u16>,
+    room: usize,
+) -> Vec<Candidate> {
+    let new = discover::workers_of(opened).into_iter().filter(|pid| !known.contains(pid));
+    let looked = new.map(|pid| (pid, Before::of(pid, served)));
+    let open = looked.filter(|(_, before)| before.open.is_some()).take(room);
+    open.map(|(pid, before)| (Place::Process(pid), Some(before.passed_on()))).collect()
+}
+
+/// Those whose inspectors dyno opened.
+fn opened(processes: &[Process]) -> BTreeSet<u32> {
+    processes.iter().filter(|process| process.observers.opened).filter_map(|p| p.place.pid()).collect()
+}
+
+fn pids(candidates: &[Candidate]) -> BTreeSet<u32> {
+    candidates.iter().filter_map(|(place, _)| place.pid()).collect()
 }
 
 /// Where an inspector is.
@@ -190,10 +254,7 @@ struct Inspector {
 
 /// Which of `pending` (one at least) comes next, and where its inspector is: one that is open, else one that opens when the first is asked to. A
 /// cluster's primary hands the signal on, and another process may be quicker to the port that they all want.
-fn reach(
-    pending: &[(Place, Option<Before>)],
-    guard: Option<&mut Guard>,
-) -> (usize, Result<Inspector, V8Error>) {
+fn reach(pending: &[Candidate], guard: Option<&mut Guard>) -> (usize, Result<Inspector, V8Error>) {
     let there = || {
         pending.iter().enumerate().find_map(|(i, (place, before))| Some((i, place.there(before.as_ref())?)))
     };
@@ -208,13 +269,13 @@ fn reach(
 }
 
 /// Who closes their inspectors should we die.
-fn guarded(
-    looked: &[(Place, Option<Before>)],
+fn guarded<'a>(
+    looked: impl Iterator<Item = &'a Candidate>,
     command: Option<GuardCommand>,
 ) -> Result<Option<Guard>, V8Error> {
     let Some(command) = command else { return Ok(None) };
     let theirs: Vec<(u32, &Before)> =
-        looked.iter().filter_map(|(place, before)| Some((place.pid()?, before.as_ref()?))).collect();
+        looked.filter_map(|(place, before)| Some((place.pid()?, before.as_ref()?))).collect();
     Guard::start(&theirs, command)
 }
 
@@ -229,10 +290,11 @@ impl Installed {
     #[must_use]
     pub fn attach(self, sink: Box<dyn Sink>) -> Attached {
         let mut sink = Shared::new(sink);
-        let since = MonoNs::now();
         let crew = Crew::default();
         let stacks = Stacks::default();
-        for process in self.processes {
+        for mut process in self.processes {
+            process.start_over();
+            let since = MonoNs::now();
             let watcher = Watcher::new(process, since, &mut sink);
             sink.note(watcher.source, &self.about);
             watcher.run(&crew, &stacks, &sink);
@@ -241,6 +303,7 @@ impl Installed {
             let joiners = Joiners {
                 port,
                 known: self.asked,
+                opened: self.opened,
                 full: false,
                 guard: self.guard,
                 readers: self.readers,
@@ -299,6 +362,10 @@ struct Process {
     about: About,
     readers: Readers,
     claim: Option<Claim>,
+    /// Something was found by searching its heap.
+    searched: bool,
+    /// The inspector's list of console messages was last cleared.
+    cleared: MonoNs,
 }
 
 impl Process {
@@ -312,12 +379,14 @@ impl Process {
     ) -> Result<Self, V8Error> {
         let observers = Observers::new(opened);
         let mut session = Session::open(address)?;
-        let (about, claim) = stand(&observers, &mut session, readers)?;
+        let (about, claim) = stand(place, &observers, &mut session, readers)?;
         if let (Some(guard), Some(pid)) = (guard, place.pid()) {
             guard.stands(pid);
         }
         let (session, readers, claim) = (Some(session), readers.clone(), Some(claim));
-        let mut process = Self { place, address, session, observers, about, readers, claim };
+        let (searched, cleared) = (false, MonoNs::now());
+        let mut process =
+            Self { place, address, session, observers, about, readers, claim, searched, cleared };
         if let (true, true, Place::Process(pid)) = (opened, others, place) {
             process.make_way(pid)?;
         }
@@ -326,18 +395,32 @@ impl Process {
 
     /// Node.js opens every inspector on the same port, and stays silent where that is taken: who has it goes to a free one.
     fn make_way(&mut self, pid: u32) -> Result<(), V8Error> {
+        let before = inspector::listening(pid);
         if let Some(mut session) = self.session.take() {
             self.observers.move_on(&mut session)?;
         }
-        self.address = inspector::moved(pid, self.address)?;
+        self.address = inspector::moved(pid, self.address, &before)?;
         self.session = Some(Session::open(self.address)?);
         Ok(())
+    }
+
+    /// Has it forget what it has measured so far, and wait on. What has failed is told once it is read.
+    fn start_over(&mut self) {
+        if let Some(mut session) = self.session.take()
+            && self.observers.begin(&mut session).is_ok()
+        {
+            self.session = Some(session);
+        }
     }
 
     /// Searches its heap; says in words what came of it.
     fn search(&mut self) -> String {
         let pid = self.about.pid;
+        if self.session.is_none() {
+            self.session = Session::open(self.address).ok();
+        }
         let found = self.session.as_mut().map(|session| self.observers.search(session));
+        self.searched |= matches!(found, Some(Ok(1..)));
         match found {
             Some(Ok(n)) => format!("{n} pool(s) and clients in process {pid}"),
             Some(Err(why)) => format!("nothing in process {pid} ({why})"),
@@ -370,21 +453,39 @@ impl Process {
                 return Err(V8Error::Unreachable("another process listens there now".to_owned()));
             }
             self.claim = None;
-            let (about, claim) = stand(&self.observers, &mut session, &self.readers)?;
+            let (about, claim) = stand(self.place, &self.observers, &mut session, &self.readers)?;
             (self.about, self.claim) = (about, Some(claim));
             anew = true;
             answered = self.observers.read(&mut session, 0)?;
         }
         let answered =
             answered.ok_or_else(|| V8Error::Observers("they are gone as soon as installed".to_owned()))?;
+        self.clear_console(&mut session)?;
         self.session = Some(session);
         Ok((answered, anew))
+    }
+
+    /// While an inspector is open it keeps the last thousand messages of the console with all that they hold on to.
+    fn clear_console(&mut self, session: &mut Session) -> Result<(), V8Error> {
+        let now = MonoNs::now();
+        if !self.observers.opened || now.since(self.cleared) < CLEAR_EVERY {
+            return Ok(());
+        }
+        self.cleared = now;
+        session.tell("Runtime.discardConsoleEntries", serde_json::json!({}))
     }
 }
 
 /// Has the observers stand in a process that nobody reads yet; in one that is read already they are not left.
-fn stand(observers: &Observers, session: &mut Session, readers: &Readers) -> Result<(About, Claim), V8Error> {
-    let about = observers.install(session)?;
+fn stand(
+    place: Place,
+    observers: &Observers,
+    session: &mut Session,
+    readers: &Readers,
+) -> Result<(About, Claim), V8Error> {
+    let mut about = observers.install(session)?;
+    // In a container a process knows itself by another id than we do.
+    about.pid = place.pid().unwrap_or(about.pid);
     match readers.claim(about.pid) {
         Ok(claim) => Ok((about, claim)),
         Err(why) => {
@@ -405,7 +506,7 @@ impl Drop for Process {
 }
 
 /// What was attached and what cannot be seen, one line.
-fn about(attached: &[Process], failed: &[(Place, V8Error)], asked: usize) -> String {
+fn about(attached: &[Process], failed: &[(Place, V8Error)], left_out: usize) -> String {
     let Some(first) = attached.first() else {
         let all: Vec<String> = failed.iter().map(|(_, why)| why.to_string()).collect();
         return all.join("; ");
@@ -429,11 +530,40 @@ fn about(attached: &[Process], failed: &[(Place, V8Error)], asked: usize) -> Str
         first.about.version,
         pids.join(", ")
     );
+    text += match attached.iter().map(|process| process.about.times).max() {
+        Some(Times::Process) => {
+            "; a loop that is blocked is told from one that stands still by the CPU time of all threads together"
+        }
+        Some(Times::Unknown) => {
+            "; a loop that is blocked is not told from one that stands still: no CPU time is known here"
+        }
+        Some(Times::Thread) | None => "",
+    };
     for (place, why) in failed.iter().take(3) {
         text += &format!("; {place} not attached: {why}");
     }
-    if asked > MAX_PROCESSES {
-        text += &format!("; {} further process(es) not attached", asked - MAX_PROCESSES);
+    if left_out > 0 {
+        text += &format!("; {left_out} further process(es) not attached");
+    }
+    text
+}
+
+/// Primaries that listen beside `served`, as a process manager's does for all of its services: whose their workers are is not known.
+fn other_services(attached: &[Process], served: Option<u16>) -> String {
+    let mut text = String::new();
+    let parents: BTreeSet<u32> = attached.iter().filter_map(|p| discover::parent(p.place.pid()?)).collect();
+    for process in attached {
+        let Some(pid) = process.place.pid().filter(|pid| parents.contains(pid)) else { continue };
+        let known = [served, Some(process.address.port())];
+        let ports: BTreeSet<u16> = inspector::listening(pid).iter().map(SocketAddr::port).collect();
+        let others = ports.iter().filter(|port| !known.contains(&Some(**port)));
+        let others: Vec<String> = others.map(u16::to_string).collect();
+        if served.is_some() && !others.is_empty() {
+            text += &format!(
+                "; process {pid} listens on other ports, too ({}): workers of other services may be among these",
+                others.join(", ")
+            );
+        }
     }
     text
 }
@@ -482,6 +612,13 @@ impl Watcher {
         let (answered, anew) = self.process.read(self.batches.seq())?;
         if anew {
             self.batches.begin_anew();
+            if std::mem::take(&mut self.process.searched) {
+                let text = format!(
+                    "{}: what was found by searching its heap is seen no more: its observers had to be installed anew",
+                    self.instance
+                );
+                sink.remark(self.source, &text);
+            }
         }
         self.signs.see(&answered.batch);
         let newest = self.batches.take(answered, sink).map_err(V8Error::Observers)?;

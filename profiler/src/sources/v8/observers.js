@@ -59,6 +59,7 @@
   const v8 = load('v8');
   const fs = load('fs');
   const timers = load('timers');
+  const { isPromise } = load('util').types;
   const { PerformanceObserver, performance, constants } = load('perf_hooks');
   const isDeno = Boolean(process.versions.deno);
   const hrtime = () => Number(process.hrtime.bigint());
@@ -135,6 +136,8 @@
 
   // -- pauses
 
+  /** What began before this is not told. */
+  let begun = 0;
   let longest = 0;
   let events = [];
   let unkept = 0;
@@ -183,10 +186,11 @@
         for (const entry of list.getEntries()) {
           const kind = KINDS.get(entry.detail?.kind ?? entry.kind) ?? 'minor';
           const start = origin + entry.startTime * 1e6;
+          if (kind === 'major') collected();
+          if (start < begun) continue;
           collecting += entry.duration / 1e3;
           counts[kind] += 1;
           note(`pause.${kind}`, start, start + entry.duration * 1e6);
-          if (kind === 'major') collected();
         }
       }),
     );
@@ -268,22 +272,44 @@
 
   // -- the loop
 
+  /** Whose CPU time tells work from a standstill: that of the main `thread`, of the whole `process`, or `unknown`. */
+  let timesOf = 'unknown';
   const threadTimes = () => {
     // Deno would ask its user for leave to read; Linux alone tells.
-    if (isDeno || process.platform !== 'linux') return () => undefined;
+    if (isDeno || process.platform !== 'linux') return undefined;
     let file;
     try {
       file = fs.openSync('/proc/self/schedstat', 'r');
     } catch {
-      return () => undefined;
+      return undefined;
     }
     undo.push(() => fs.closeSync(file));
     const buffer = load('buffer').Buffer.alloc(64);
-    return () => {
+    const times = () => {
       const length = fs.readSync(file, buffer, 0, buffer.length, 0);
       const [cpu, waited] = buffer.latin1Slice(0, length).split(' ').map(Number);
       return { cpu, waited };
     };
+    // A kernel that was built without these figures prints zeros.
+    return times().cpu > 0 ? times : undefined;
+  };
+  /** The same of all threads together, which tells nothing of waiting. */
+  const processTimes = () => {
+    const times = () => {
+      const { user, system } = process.cpuUsage();
+      return { cpu: (user + system) * 1e3, waited: 0 };
+    };
+    try {
+      return times().cpu > 0 ? times : undefined;
+    } catch {
+      return undefined;
+    }
+  };
+  const knownTimes = () => {
+    const ofThread = threadTimes();
+    const times = ofThread ?? processTimes();
+    if (times) timesOf = ofThread ? 'thread' : 'process';
+    return times ?? (() => undefined);
   };
   /**
    * Who keeps the loop from turning, at this moment: a reading interrupts what runs, even a regular expression, and finds it below itself on
@@ -324,7 +350,7 @@
   };
   const watchLoop = () => {
     const delays = new Map();
-    const times = threadTimes();
+    const times = knownTimes();
     let used = times();
     every(LOOP_MS, () => {
       const due = turned + LOOP_NS;
@@ -340,10 +366,10 @@
       used = times();
       if (late < STALL_NS) return;
       // A turn that does not come back uses the CPU; a process that was stopped, or got no core, does not. Who shares its core with others
-      // stands still for longer than it works, and works for too long in one go all the same.
+      // stands still for longer than it works, and works for too long in one go all the same. Where no times are known it is not said to work.
       const stood = last - due;
       const queued = used ? Math.min(stood, used.waited - before.waited) : 0;
-      const stalled = !used || used.cpu - before.cpu >= Math.min(stood / 2, STALL_NS);
+      const stalled = used !== undefined && used.cpu - before.cpu >= Math.min(stood / 2, STALL_NS);
       note(stalled ? 'pause.worker-stall' : 'pause.hiccup', due, last, queued, stalled && by ? [['function', by]] : []);
     });
     histogram('loop.delay', {}, delays);
@@ -371,9 +397,9 @@
       fs.stat('/', answered);
     };
     const answered = guarded(() => {
-      const wait = mono() - since;
+      const [sent, wait] = [since, mono() - since];
       since = undefined;
-      if (removed) return;
+      if (removed || sent < begun) return;
       record(waits, wait);
       // Further tasks would have seen the rest of a long wait, had it not kept them from being sent.
       for (let n = 1; n <= Math.min(Math.floor(wait / OFFLOAD_NS), MOST_CORRECTIONS); n++) record(waits, wait - n * OFFLOAD_NS);
@@ -406,16 +432,39 @@
 
   // -- tools for the parts
 
-  /** Has `object` do `method` by way of `make(method)` until the end. */
+  /** Has `object` do `method` by way of `make(method)` until the end: once, by however many heirs it is reached. */
+  const replaced = new WeakMap();
   const replace = (object, method, make) => {
     let owner = object;
     while (owner && !Object.hasOwn(owner, method)) owner = Object.getPrototypeOf(owner);
     const own = owner && Object.getOwnPropertyDescriptor(owner, method);
     if (typeof own?.value !== 'function' || !own.configurable) return;
+    const methods = replaced.get(owner) ?? new Set();
+    if (methods.has(method)) return;
+    replaced.set(owner, methods.add(method));
     const value = make(own.value);
     Object.defineProperty(owner, method, { ...own, value });
     // Who has replaced it since keeps ours below, which only passes on from then on.
     undo.push(() => owner[method] === value && Object.defineProperty(owner, method, own));
+  };
+  /**
+   * Has `told` how `promise` ends; what its caller gets in its place. Who only listened to the promise itself would pass for somebody that handles
+   * its failure, and one that nobody handles would be told to nobody.
+   */
+  const heard = (promise, told) => {
+    const after = promise.then(
+      (value) => {
+        told(undefined, value);
+        return value;
+      },
+      (error) => {
+        told(error ?? true);
+        throw error;
+      },
+    );
+    if (typeof after?.then !== 'function') return promise;
+    // A library may have hung something on it.
+    return isPromise(promise) ? Object.assign(after, promise) : after;
   };
   /** Has `hear` what is told on a channel of `diagnostics_channel`, until the end. */
   const listen = (name, hear) => {
@@ -463,7 +512,7 @@
   const watchParts = () => {
     if (isDeno) return;
     const kit = {
-      ...{ isDeno, load, mono, guarded, record, level, rate, histogram, replace, listen, handsOn, undo },
+      ...{ isDeno, load, mono, guarded, record, level, rate, histogram, replace, heard, listen, handsOn, undo },
       companion: companion(),
       gone: () => removed,
       modules: (visit) => visitors.push(visit),
@@ -527,6 +576,14 @@
     const texts = ticks.map((t) => t.text).join(',');
     specsText ??= JSON.stringify(specs);
     return `{"version":${VERSION},"instance":"${instance}","pid":${process.pid},"now":${mono()},"lanes":${specsText},"ticks":[${texts}],"lost":${told}}`;
+  };
+
+  /** Measuring begins now: what was before, our own search of the heap above all, is told by no reading. */
+  const begin = () => {
+    read(Infinity);
+    ticks = [];
+    caught = undefined;
+    begun = turned = mono();
   };
 
   /** Takes everything back; the inspector too, if dyno opened it. */
@@ -617,9 +674,10 @@
     runtime: isDeno ? 'deno' : 'node',
     version: String(isDeno ? process.versions.deno : process.versions.node),
     collections,
+    times: timesOf,
   });
   Object.defineProperty(globalThis, symbol, {
-    value: { about, read, adopt, remove, move },
+    value: { about, begin, read, adopt, remove, move },
     enumerable: false,
     configurable: true,
   });

@@ -46,6 +46,22 @@ pub(super) struct About {
     pub version: String,
     /// Does the runtime tell of its collections?
     pub collections: bool,
+    /// By what a loop that works is told from one that stands still.
+    #[serde(default)]
+    pub times: Times,
+}
+
+/// Whose CPU time is known from turn to turn of the loop; the worst comes last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Times {
+    /// That of the main thread.
+    #[default]
+    Thread,
+    /// That of all threads together.
+    Process,
+    /// Nobody's.
+    Unknown,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -105,6 +121,11 @@ impl Observers {
         let found = session.with_all(&prototype, &function, SEARCH_PATIENCE);
         session.release()?;
         Ok(found?.and_then(|text| text.parse().ok()).unwrap_or(0))
+    }
+
+    /// Has measuring begin: what happened before is told by no reading. It keeps them in place as a reading does.
+    pub fn begin(&self, session: &mut Session) -> Result<(), V8Error> {
+        session.evaluate(&self.call("begin()")).map(|_| ())
     }
 
     /// What happened after tick `since`; none if they are not there.

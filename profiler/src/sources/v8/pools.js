@@ -24,6 +24,7 @@
   /**
    * `file`: of the module that exports the class. `counts`: all open, those idle, who waits, how many there may be; numbers where the object
    * is a pool of this kind. `closed`: flags of one that is. `take` and `give`: methods; the place is what the first one gives, and the first argument of the others.
+   * `gaveUp`: what the error says to those who have waited for a place for too long, or are not let wait; one that is called `TimeoutError` says it by its name.
    */
   const KINDS = [
     {
@@ -32,6 +33,7 @@
       take: 'connect',
       give: ['_release'],
       closed: ['ending'],
+      gaveUp: /^timeout exceeded when trying to connect/,
       // A connection that is only being made is in nobody's use.
       counts: (p) => [p.totalCount - (p._clients?.filter((c) => c._connected === false).length ?? 0), p.idleCount, p.waitingCount, p.options?.max],
     },
@@ -41,6 +43,7 @@
       take: 'getConnection',
       give: ['releaseConnection'],
       closed: ['_closed'],
+      gaveUp: /^(?:Queue limit reached|No connections available)\./,
       counts: (p) => [p._allConnections?.length, p._freeConnections?.length, p._connectionQueue?.length, p.config?.connectionLimit],
     },
     {
@@ -49,6 +52,7 @@
       take: 'acquire',
       give: ['release', 'destroy'],
       closed: ['_draining'],
+      gaveUp: /^(?:ResourceRequest timed out|max waitingClients count exceeded)/,
       counts: (p) => [p.size, p.available, p.pending, p.max],
       also: (p) => isCount(p.borrowed),
     },
@@ -58,6 +62,7 @@
       take: 'acquire',
       give: ['release'],
       closed: ['destroyed'],
+      gaveUp: /^operation timed out/i,
       counts: (p) => [p.numUsed() + p.numFree(), p.numFree(), p.numPendingAcquires(), p.max],
     },
     {
@@ -66,6 +71,7 @@
       take: 'acquire',
       give: ['release', 'destroy'],
       closed: ['_draining'],
+      gaveUp: /^ResourceRequest timed out/,
       counts: (p) => [p.size, p.available, p.waiting, p.maxSize],
       also: (p) => isCount(p.using),
     },
@@ -152,6 +158,9 @@
       if (request.underWay === 0) request.wallNs += now - request.since;
     };
   };
+  /** Did it wait in vain for a place? A server that cannot be reached, or a pool that was closed, is another matter. */
+  const gaveUp = (kind, error) =>
+    error.name === 'TimeoutError' || error.constructor?.name === 'TimeoutError' || kind.gaveUp.test(String(error.message));
   const began = (meter) => {
     const asked = kit.mono();
     const left = visit(asked);
@@ -159,7 +168,7 @@
       const now = kit.mono();
       kit.record(meter.wait, now - asked);
       if (error) {
-        meter.timeouts += 1;
+        if (gaveUp(meter.of, error)) meter.timeouts += 1;
         left(now);
         return;
       }
@@ -183,8 +192,10 @@
         return original.apply(this, given);
       }
       const result = original.apply(this, given);
-      const promise = typeof result?.then === 'function' ? result : result?.promise;
-      promise?.then?.((place) => told(undefined, place), (error) => told(error ?? true));
+      if (typeof result?.then === 'function') return kit.heard(result, told);
+      // Of tarn, which has the promise beside other things that its caller may want.
+      const own = isObject(result) ? Object.getOwnPropertyDescriptor(result, 'promise') : undefined;
+      if (own?.writable && typeof own.value?.then === 'function') result.promise = kit.heard(own.value, told);
       return result;
     };
 
@@ -310,8 +321,7 @@
         return original.apply(this, given);
       }
       const promise = original.apply(this, given);
-      promise?.then?.((result) => told(undefined, result), (error) => told(error ?? true));
-      return promise;
+      return typeof promise?.then === 'function' ? kit.heard(promise, told) : promise;
     };
 
   /** Connections beside any pool: asked for, used and closed. */

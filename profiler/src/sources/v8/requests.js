@@ -17,7 +17,7 @@
   const LONGEST_WORD = 24;
   /** Most answers without a client that are looked at until they end; more of them end at once. */
   const MOST_ABANDONED = 1_000;
-  /** Most requests under way that are known: an answer that never ends, and never closes, is kept here. */
+  /** Most requests under way that are known: an answer that never ends, and never closes, is kept here. Of further ones is counted that they were answered. */
   const MOST_UNDER_WAY = 20_000;
   /** Most addresses whose route is remembered, and most of one that is looked at. */
   const MOST_PATHS = 1_000;
@@ -25,16 +25,25 @@
   if (kit.handsOn()) return;
 
   const routes = new Map();
-  /** When each began, and what it asks of others, by its answer. @type {Map<object, { since: number, asks?: object }>} */
+  /** When each began, whether its answer has, and what it asks of others, by its answer. @type {Map<object, { since: number, begun: boolean, asks?: object }>} */
   const underWay = new Map();
+  /** Answers for which there was no room there. */
+  const untimed = new WeakSet();
   /** Requests whose client has gone before the answer was written. @type {{ answer: WeakRef<object>, route: object, since: number }[]} */
   let abandoned = [];
   kit.undo.push(() => underWay.clear());
   kit.level('server.in-flight', 'count', {}, () => {
-    for (const [answer, { since }] of underWay) {
+    for (const [answer, one] of underWay) {
+      const { since } = one;
+      // A stream of events is open for as long as somebody listens, and no request of any route.
+      const begins = answer.headersSent && !one.begun;
+      if (begins) one.begun = true;
+      if (begins && isStream(answer)) {
+        underWay.delete(answer);
+        continue;
+      }
       if (!answer.destroyed) continue;
       underWay.delete(answer);
-      // A stream of events is open for as long as somebody listens, and no request of any route.
       if (isStream(answer)) continue;
       const route = routeOf(answer.req);
       if (answer.writableEnded || abandoned.length >= MOST_ABANDONED) finished(route, since);
@@ -81,7 +90,11 @@
     return route;
   };
 
-  const isStream = (answer) => String(answer.getHeader('content-type') ?? '').includes('event-stream');
+  /** What `writeHead` alone is given stands in the text of the head, and nowhere else. */
+  const isStream = (answer) => {
+    const type = answer.getHeader('content-type');
+    return type === undefined ? /^content-type:.*event-stream/im.test(answer._header ?? '') : String(type).includes('event-stream');
+  };
   const finished = (route, since) => {
     route.finished += 1;
     kit.record(route.handler, kit.mono() - since);
@@ -114,17 +127,24 @@
   };
 
   kit.listen('http.server.request.start', ({ response }) => {
-    if (underWay.size >= MOST_UNDER_WAY) return;
-    const one = { since: kit.mono(), asks: undefined };
+    if (underWay.size >= MOST_UNDER_WAY) {
+      untimed.add(response);
+      return;
+    }
+    const one = { since: kit.mono(), begun: false, asks: undefined };
     underWay.set(response, one);
     if (kit.companion?.wanted) kit.companion.begin((one.asks = asksNothing()));
   });
   kit.listen('http.server.response.finish', ({ request, response }) => {
     const one = underWay.get(response);
-    if (!one) return;
+    if (!one && !untimed.has(response)) return;
     underWay.delete(response);
     if (isStream(response)) return;
     const route = routeOf(request);
+    if (!one) {
+      route.finished += 1;
+      return;
+    }
     finished(route, one.since);
     if (one.asks) tellAsked(route, one.asks);
   });
