@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use reports::compare::{self, Sample, Verdict};
 use reports::html::overlay::{self, Lanes};
 use timeline::Unit;
@@ -15,6 +14,7 @@ use timeline::recording::in_folder;
 use timeline::text::{clean, plural};
 
 use crate::cli::{BaselineCommand, CompareArgs};
+use crate::files::cannot;
 use crate::outcome::{Outcome, UserError};
 use crate::replay::{Replayed, replay};
 use crate::show::print;
@@ -38,8 +38,9 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<Outcome> {
     let (taught, _) = sides(args.noise.as_deref().map_or(Ok(Vec::new()), read)?);
     let comparison = compare::compare(&base, &new, &taught).map_err(UserError::wrong)?;
     if let Some(file) = &args.html {
+        let (base_lanes, new_lanes) = (once(&base, base_lanes, &[]), once(&new, new_lanes, &base));
         let page = overlay::render(&comparison, &base_lanes, &new_lanes)?;
-        fs::write(file, page).with_context(|| format!("cannot write {}", file.display()))?;
+        fs::write(file, page).map_err(cannot("write", file))?;
     }
     if args.json {
         print(&(serde_json::to_string_pretty(&comparison)? + "\n"))?;
@@ -96,7 +97,7 @@ fn recordings(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if let Some(recording) = in_folder(path) {
         return Ok(vec![recording]);
     }
-    let entries = fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let entries = fs::read_dir(path).map_err(cannot("read", path))?;
     let mut found: Vec<PathBuf> = entries
         .filter_map(|e| e.ok().map(|e| e.path()))
         .filter_map(|p| if p.is_dir() { in_folder(&p) } else { is_recording(&p).then_some(p) })
@@ -132,6 +133,15 @@ fn read(run: &Path) -> anyhow::Result<Read> {
     Ok(Read { sample, summary, lanes: Lanes::of(&loaded.meta.run_id, &loaded.timeline) })
 }
 
+/// The lanes of those runs of a side that are compared: each once, and none that is among `others`.
+fn once(side: &[Sample], lanes: Vec<Lanes>, others: &[Sample]) -> Vec<Lanes> {
+    let is_first = |run: &(usize, Lanes)| {
+        let (before, after) = side.split_at(run.0);
+        !before.iter().chain(others).any(|other| other.is_run_of(&after[0]))
+    };
+    lanes.into_iter().enumerate().filter(is_first).map(|(_, lanes)| lanes).collect()
+}
+
 fn sides(read: Vec<Read>) -> (Vec<Sample>, Vec<Lanes>) {
     read.into_iter().map(|r| (r.sample, r.lanes)).unzip()
 }
@@ -165,22 +175,27 @@ fn save(name: &str, runs: &[PathBuf], baselines: &Path) -> anyhow::Result<Outcom
     for run in runs {
         files.extend(recordings(run)?);
     }
+    if files.len() > MOST_RUNS {
+        let why = format!("{} runs are given; {MOST_RUNS} can be compared", files.len());
+        return Err(UserError::wrong(why));
+    }
     // Read before anything is replaced: a baseline that cannot be compared with is none.
     let (samples, _) = sides(files.iter().map(|file| read(file)).collect::<anyhow::Result<_>>()?);
-    compare::compare(&samples, &samples, &[]).map_err(UserError::wrong)?;
-    fs::create_dir_all(baselines).with_context(|| format!("cannot make {}", baselines.display()))?;
-    let fresh = tempfile::tempdir_in(baselines)
-        .with_context(|| format!("cannot make a folder in {}", baselines.display()))?;
+    compare::check(&samples).map_err(UserError::wrong)?;
+    let is_first = |i: &usize| !samples[..*i].iter().any(|s| s.is_run_of(&samples[*i]));
+    let files: Vec<&PathBuf> = (0..files.len()).filter(is_first).map(|i| &files[i]).collect();
+    fs::create_dir_all(baselines).map_err(cannot("make", baselines))?;
+    let fresh = tempfile::tempdir_in(baselines).map_err(cannot("make a folder in", baselines))?;
     for (i, from) in files.iter().enumerate() {
         let packed = from.to_string_lossy().ends_with(PACKED_SUFFIX);
         let to = fresh.path().join(format!("{:03}{}", i + 1, if packed { PACKED_SUFFIX } else { SUFFIX }));
-        fs::copy(from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
+        fs::copy(from, &to).map_err(cannot("copy", from))?;
     }
     let place = baselines.join(name);
     if place.exists() {
-        fs::remove_dir_all(&place).with_context(|| format!("cannot replace {}", place.display()))?;
+        fs::remove_dir_all(&place).map_err(cannot("replace", &place))?;
     }
-    fs::rename(fresh.keep(), &place).with_context(|| format!("cannot write {}", place.display()))?;
+    fs::rename(fresh.keep(), &place).map_err(cannot("write", &place))?;
     print(&format!("kept {} as {} in {}\n", plural(files.len(), "run"), name, baselines.display()))
 }
 

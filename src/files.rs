@@ -1,4 +1,5 @@
-//! The run's folder: its name, its making, and what to say when that fails.
+//! The run's folder: its name, its making, and what to say when that fails. Whatever the file system refuses is a mistake of the
+//! surroundings, which whoever started us can mend.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,31 +13,28 @@ pub const RUNS: &str = "dyno-runs";
 #[must_use]
 pub fn run_id(unix_ms: u64, seed: u64) -> String {
     let seconds = unix_ms / 1_000;
-    let (year, month, day) = civil_date(seconds / 86_400);
+    let (year, month, day) = reports::date::civil(seconds / 86_400);
     let (h, m, s) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
     format!("{year:04}{month:02}{day:02}-{h:02}{m:02}{s:02}-{seed}")
 }
 
-/// The Gregorian date so many days after 1970-01-01, by counting in 400-year eras that begin in March.
-fn civil_date(days: u64) -> (u64, u64, u64) {
-    let z = days + 719_468;
-    let (era, doe) = (z / 146_097, z % 146_097);
-    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let month = if mp < 10 { mp + 3 } else { mp - 9 };
-    let year = yoe + era * 400 + u64::from(month <= 2);
-    (year, month, doy - (153 * mp + 2) / 5 + 1)
+/// What an error of the file system comes to, where something was to be done (`write`) at `path`.
+pub fn cannot(act: &str, path: &Path) -> impl Fn(io::Error) -> anyhow::Error {
+    move |e| UserError::wrong(format!("cannot {act} {}: {e}", path.display()))
 }
 
-/// Makes the folder of a run: the one asked for, which must be new or empty, or a new one under [`RUNS`].
+/// Makes the folder of a run: the one asked for, which must be new or empty, or a new one under [`RUNS`]. Files can be made in it.
 pub fn make_folder(asked: Option<&Path>, run_id: &str) -> anyhow::Result<PathBuf> {
     let Some(path) = asked else {
         return make_new(&Path::new(RUNS).join(run_id));
     };
     match std::fs::read_dir(path) {
         Ok(mut entries) => match entries.next() {
-            None => Ok(path.to_owned()),
+            // Met now, and not when the backend and its workers have started.
+            None => match tempfile::tempfile_in(path) {
+                Ok(_) => Ok(path.to_owned()),
+                Err(e) => Err(cannot("write into", path)(e)),
+            },
             Some(_) => Err(UserError::wrong(format!(
                 "the folder {} is not empty: give --out a new one, nothing is overwritten",
                 path.display()
@@ -49,9 +47,9 @@ pub fn make_folder(asked: Option<&Path>, run_id: &str) -> anyhow::Result<PathBuf
 
 /// Two runs may start in the same second: the later one gets a suffix.
 fn make_new(path: &Path) -> anyhow::Result<PathBuf> {
-    let cannot = |e: &io::Error| UserError::wrong(format!("cannot make the folder {}: {e}", path.display()));
+    let cannot = cannot("make the folder", path);
     if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).map_err(|e| cannot(&e))?;
+        std::fs::create_dir_all(parent).map_err(&cannot)?;
     }
     for n in 0..100 {
         let mut candidate = path.as_os_str().to_owned();
@@ -61,7 +59,7 @@ fn make_new(path: &Path) -> anyhow::Result<PathBuf> {
         match std::fs::create_dir(&candidate) {
             Ok(()) => return Ok(candidate.into()),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(cannot(&e)),
+            Err(e) => return Err(cannot(e)),
         }
     }
     Err(UserError::wrong(format!("there are a hundred folders like {} already", path.display())))
@@ -86,5 +84,14 @@ mod tests {
         assert!(error.contains("is not empty"), "{error}");
         let new = dir.path().join("a/b");
         assert_eq!(make_folder(Some(&new), "x").unwrap(), new);
+    }
+
+    /// That folder of the kernel's is always empty, and takes no file from anybody.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_folder_that_takes_no_file_is_refused() {
+        let error = make_folder(Some(Path::new("/proc/tty/ldisc")), "x").unwrap_err();
+        assert!(error.to_string().contains("cannot write into /proc/tty/ldisc: "), "{error}");
+        assert_eq!(crate::outcome::error_code(&error), 2);
     }
 }

@@ -2,15 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use profiler::Diagnosis;
 use reports::discreet::{self, Discreet};
 use timeline::Finding;
 use timeline::recording::{Damage, Loaded, Reader, RecordingError};
 
 use crate::cli::{ExplainArgs, ReportArgs};
+use crate::files::cannot;
 use crate::outcome::{Outcome, UserError};
-use crate::show::print;
+use crate::show::{print, say};
 
 /// A recording and what the detectors say of it.
 pub struct Replayed {
@@ -35,7 +35,7 @@ pub fn user_error(error: RecordingError) -> anyhow::Error {
 
 pub fn warn(damage: &[Damage]) {
     for d in damage {
-        eprintln!("dyno: {d}");
+        say(format_args!("dyno: {d}"));
     }
 }
 
@@ -48,7 +48,7 @@ pub fn write_reports(
     discreet: bool,
 ) -> anyhow::Result<(reports::Summary, Vec<PathBuf>)> {
     let Replayed { loaded, findings, .. } = replay(run)?;
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    std::fs::create_dir_all(folder).map_err(cannot("make", folder))?;
     let summary = reports::Summary::new(&loaded.meta, &loaded.timeline, &findings, loaded.end.as_ref());
     let inputs = reports::Inputs { summary: &summary, timeline: &loaded.timeline, meta: &loaded.meta };
     let told = discreet.then(|| Discreet::of(&inputs));
@@ -78,7 +78,7 @@ fn no_profile(formats: &[reports::Format], written: &[PathBuf]) -> anyhow::Resul
     if formats.len() == 1 {
         return Err(UserError::wrong(WHY));
     }
-    eprintln!("dyno: {WHY}");
+    say(format_args!("dyno: {WHY}"));
     Ok(())
 }
 
@@ -94,17 +94,18 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<Outcome> {
     let looked = diagnosis.states().into_iter();
     let looked = looked.map(|(kind, status, text)| reports::explain::Looked { kind, status, text });
     let mut told = reports::Explanation::new(&summary, diagnosis.breakdowns(), looked.collect());
+    let mut tried = Outcome::Pass;
     if args.verify {
-        told.verification = Some(crate::verify::verify(args, &loaded, &findings)?);
+        let (verification, outcome) = crate::verify::verify(args, &loaded, &findings)?;
+        (told.verification, tried) = (Some(verification), outcome);
     }
     if args.redact {
         told = discreet::plain(&told, &loaded.meta.target);
     }
-    let refuted = told.verification.as_ref().is_some_and(|v| !v.verified);
     let said = if args.json {
         print(&(serde_json::to_string_pretty(&told)? + "\n"))?
     } else {
         print(&reports::explain::story(&told))?
     };
-    Ok(if refuted { Outcome::GateFailed } else { said })
+    Ok(if tried == Outcome::Pass { said } else { tried })
 }

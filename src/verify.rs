@@ -7,18 +7,22 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use reports::explain::{Side, Tried, Verification};
+use reports::summary::Reason;
 use timeline::facts::RunMeta;
 use timeline::recording::Loaded;
 use timeline::{Finding, Remedy, Status};
 
-use crate::backend_process::STORES;
 use crate::cli::{Cli, Command, ExplainArgs, RunArgs, Runtime};
-use crate::outcome::UserError;
+use crate::outcome::{Outcome, UserError};
 use crate::run;
 use crate::run::prepare;
 
-/// Runs what `loaded` holds again, with the advice of its findings applied, and compares.
-pub fn verify(args: &ExplainArgs, loaded: &Loaded, findings: &[Finding]) -> anyhow::Result<Verification> {
+/// Runs what `loaded` holds again, with the advice of its findings applied, and compares; gives also how that ends the command.
+pub fn verify(
+    args: &ExplainArgs,
+    loaded: &Loaded,
+    findings: &[Finding],
+) -> anyhow::Result<(Verification, Outcome)> {
     let meta = &loaded.meta;
     if !meta.bundled || meta.command != "run" {
         return Err(UserError::wrong(
@@ -31,14 +35,25 @@ pub fn verify(args: &ExplainArgs, loaded: &Loaded, findings: &[Finding]) -> anyh
     let tried: Vec<Tried> = roots(findings).map(|f| weigh(f, run_args.runtime)).collect();
     let remedies: Vec<Remedy> = tried.iter().filter(|t| t.applied).filter_map(|t| t.remedy.clone()).collect();
     if remedies.is_empty() {
-        return Ok(Verification::not_run(tried));
+        return Ok((Verification::not_run(tried), Outcome::GateFailed));
     }
     let (finished, folder) = run::carry_out(&run_args, &remedies)?;
     let (summary, written) = run::finish::write(&finished, &folder, false);
     written.map_err(UserError::wrong)?;
     let before = Side { timeline: &loaded.timeline, findings };
     let after = Side { timeline: &finished.timeline, findings: &finished.findings };
-    Ok(Verification::new(tried, before, after, &summary, folder.display().to_string()))
+    let verification = Verification::new(tried, before, after, &summary, folder.display().to_string());
+    let outcome = outcome(&verification, summary.end.reason);
+    Ok((verification, outcome))
+}
+
+/// What is not verified fails, unless a person wished for no answer.
+fn outcome(verification: &Verification, end: Reason) -> Outcome {
+    match end {
+        Reason::Interrupted => Outcome::Interrupted,
+        _ if verification.verified => Outcome::Pass,
+        _ => Outcome::GateFailed,
+    }
 }
 
 /// What is cured: causes, not what followed from them, and nothing that is only suspected.
@@ -65,15 +80,14 @@ fn weigh(finding: &Finding, runtime: Runtime) -> Tried {
     }
 }
 
-/// Stores and variables are no part of a recording, so whoever runs it again gives them again.
+/// Stores, what is in them and variables are no part of a recording, so whoever runs it again gives them again.
 fn same_circumstances(meta: &RunMeta, args: &ExplainArgs) -> anyhow::Result<()> {
-    let set: Vec<&str> = STORES.into_iter().filter(|v| std::env::var_os(v).is_some()).collect();
+    let set = prepare::stores();
     if !meta.again.args.is_empty() && set != meta.again.stores {
-        let said = |names: &[&str]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        let then: Vec<&str> = meta.again.stores.iter().map(String::as_str).collect();
+        let said = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         return Err(UserError::wrong(format!(
-            "the run had other stores: set in the environment were {}, and now are {}",
-            said(&then),
+            "the run had other stores, or other rows in them: set in the environment were {}, and now are {}",
+            said(&meta.again.stores),
             said(&set)
         )));
     }
@@ -220,5 +234,20 @@ mod tests {
         meta.again.stores = vec!["SOME_STORE".to_owned()];
         let other = same_circumstances(&meta, &explain(&["--env", "PASS=x"])).unwrap_err().to_string();
         assert!(other.contains("SOME_STORE"), "{other}");
+        let rows = |name: &str| (name == "DYNO_ROWS").then(|| "5000000".to_owned());
+        meta.again.stores = prepare::stores_by(rows);
+        let other = same_circumstances(&meta, &explain(&["--env", "PASS=x"])).unwrap_err().to_string();
+        assert!(other.contains("were DYNO_ROWS=5000000, and now are"), "{other}");
+    }
+
+    #[test]
+    fn an_interrupted_rerun_is_neither_verified_nor_refuted() {
+        let mut verification = Verification::not_run(Vec::new());
+        let outcomes = |v: &Verification| {
+            [Reason::Completed, Reason::GateAborted, Reason::Interrupted].map(|end| outcome(v, end))
+        };
+        assert_eq!(outcomes(&verification), [Outcome::GateFailed, Outcome::GateFailed, Outcome::Interrupted]);
+        verification.verified = true;
+        assert_eq!(outcomes(&verification)[0], Outcome::Pass);
     }
 }

@@ -9,25 +9,45 @@ use std::process::Output;
 
 use common::{dyno, run_valid, whole_machine};
 use serde_json::Value;
+use timeline::facts::RunMeta;
+use timeline::recording::{FILE_NAME, Item, Reader, Writer};
 
 /// Some seconds of a few customers; `name` is the scenario's.
-fn scenario(folder: &Path, name: &str) -> PathBuf {
+fn scenario(folder: &Path, name: &str, length: &str) -> PathBuf {
     let path = folder.join(format!("{name}.toml"));
-    let text = "about = 'a few customers'\n[target]\nurl = 'bundled'\n[[phase]]\nname = 'steady'\nfor = '7s'\nsessions = 20\n\
+    let text = "about = 'a few customers'\n[target]\nurl = 'bundled'\n[[phase]]\nname = 'steady'\nfor = 'LENGTH'\nsessions = 20\n\
         [[session]]\nname = 'browser'\nsteps = [{ repeat = 'until-end', every = '50ms', steps = [{ name = 'list', get = '/products' }] }]\n";
-    std::fs::write(&path, text).unwrap();
+    std::fs::write(&path, text.replace("LENGTH", length)).unwrap();
     path
 }
 
 /// A run of it.
-fn recorded(folder: &Path, name: &str) -> PathBuf {
+fn recorded(folder: &Path, name: &str, length: &str) -> PathBuf {
     let _machine = whole_machine();
-    let path = scenario(folder, name);
+    let path = scenario(folder, name, length);
     let run = run_valid(&[path.to_str().unwrap()]);
     let kept = folder.join(name);
     std::fs::create_dir(&kept).unwrap();
     std::fs::copy(run.folder.join("recording.dyno"), kept.join("recording.dyno")).unwrap();
     kept
+}
+
+/// The same run under another name, so that its figures are the same.
+fn renamed(recorded: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    let (mut writer, mut end) = (None, None);
+    for item in Reader::open(recorded).unwrap() {
+        match item {
+            Item::Meta(meta) => {
+                let meta = RunMeta { run_id: format!("{}0", meta.run_id), ..*meta };
+                writer = Some(Writer::create(&to.join(FILE_NAME), &meta).unwrap());
+            }
+            Item::Entry(entry) => writer.as_mut().unwrap().add(&entry).unwrap(),
+            Item::End(e) => end = Some(e),
+            Item::Log(_) => {}
+        }
+    }
+    writer.unwrap().finish(&end.unwrap()).unwrap();
 }
 
 fn run(folder: &Path, arguments: &[&str]) -> Output {
@@ -46,28 +66,31 @@ fn told(folder: &Path, arguments: &[&str], code: i32) -> String {
 fn a_baseline_is_kept_listed_shown_and_compared_with() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    let recorded = recorded(at, "customers");
+    // Long enough that its figures can be compared.
+    let recorded = recorded(at, "customers", "7s");
+    renamed(&recorded, &at.join("like"));
+    renamed(&at.join("like"), &at.join("new"));
     let path = recorded.to_str().unwrap();
-    let saved = told(at, &["baseline", "save", "main", path, path], 0);
-    assert_eq!(saved, "kept 2 runs as main in dyno-baselines\n");
+    let saved = told(at, &["baseline", "save", "main", path, "like", path], 0);
+    assert_eq!(saved, "kept 2 runs as main in dyno-baselines\n", "a run that is given twice is kept once");
     assert!(told(at, &["baseline", "list"], 0).starts_with("main  customers, 2 runs, "));
     let shown = told(at, &["baseline", "show", "main"], 0);
     assert_eq!(shown.lines().count(), 3, "two runs and their noise: {shown}");
     assert!(shown.contains("(standard deviation): response p50 "), "{shown}");
 
-    let words = told(at, &["compare", "main", path], 0);
+    let words = told(at, &["compare", "main", "new"], 0);
     assert!(words.contains("verdict: "), "{words}");
-    let json: Value = serde_json::from_str(&told(at, &["compare", "main", path, "--json"], 0)).unwrap();
+    let json: Value = serde_json::from_str(&told(at, &["compare", "main", "new", "--json"], 0)).unwrap();
     assert_eq!(
         (json["base"]["runs"].as_array().unwrap().len(), &json["findings"]),
         (2, &Value::Array(Vec::new()))
     );
-    // A run against itself did not move.
+    // A run against its like did not move.
     let moved = json["rows"].as_array().unwrap().iter().filter_map(|row| row["change"]["value"].as_f64());
     assert!(moved.clone().count() > 5 && moved.clone().all(|v| v.abs() < 1e-9), "{json:#}");
-    assert!(told(at, &["compare", "main", path, "--markdown"], 0).starts_with("### dyno compare: "));
+    assert!(told(at, &["compare", "main", "new", "--markdown"], 0).starts_with("### dyno compare: "));
 
-    let lines = told(at, &["compare", path, path, "--noise", "main", "--json", "--html", "page.html"], 0);
+    let lines = told(at, &["compare", path, "new", "--noise", "main", "--json", "--html", "page.html"], 0);
     let json: Value = serde_json::from_str(&lines).unwrap();
     assert_eq!(json["noise"]["runs"].as_array().unwrap().len(), 2);
     let page = std::fs::read_to_string(at.join("page.html")).unwrap();
@@ -86,23 +109,29 @@ fn a_baseline_is_kept_listed_shown_and_compared_with() {
 fn mistakes_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    let (one, two) = (recorded(at, "customers"), recorded(at, "others"));
+    // Whatever is in them: they are refused.
+    let (one, two) = (recorded(at, "customers", "2s"), recorded(at, "others", "2s"));
     let (one, two) = (one.to_str().unwrap(), two.to_str().unwrap());
     let cut_off = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiler/tests/recordings/leak");
     let cut_off = cut_off.to_str().unwrap();
     told(at, &["baseline", "save", "main", one], 0);
     std::fs::create_dir(at.join("empty")).unwrap();
     std::fs::write(at.join("no-run.dyno"), "not a recording").unwrap();
+    // Counted before any is read.
+    std::fs::create_dir(at.join("many")).unwrap();
+    (0..101).for_each(|n| std::fs::write(at.join(format!("many/{n}.dyno")), "").unwrap());
     let mut text = String::new();
     for arguments in [
         &["compare", "mian", one][..],
         &["compare", "nothing-like-it", one],
         &["compare", one, two],
+        &["compare", one, one],
         &["compare", cut_off, cut_off],
         &["compare", "empty", one],
         &["compare", "no-run.dyno", one],
         &["baseline", "save", "../out", one],
         &["baseline", "save", "other", one, two],
+        &["baseline", "save", "other", "many", "many"],
         &["baseline", "show", "other"],
     ] {
         let output = run(at, arguments);

@@ -23,9 +23,10 @@ const figures = (() => {
     return unit === '/s' ? `${digits(v)}/s` : unit ? `${digits(v)} ${unit}` : digits(v);
   };
   const clock = (s) => {
-    const whole = Math.floor(s + 1e-6), rest = s - whole, two = (n) => String(n).padStart(2, '0');
+    // Rounded first: 5.96 is 6.0, which is a second more.
+    const tenths = Math.round(s * 10), whole = Math.floor(tenths / 10), rest = tenths % 10, two = (n) => String(n).padStart(2, '0');
     const base = whole >= 3600 ? `${Math.floor(whole / 3600)}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}` : `${two(Math.floor(whole / 60))}:${two(whole % 60)}`;
-    return rest > 0.005 ? `${base}${rest.toFixed(1).slice(1)}` : base;
+    return rest > 0 ? `${base}.${rest}` : base;
   };
 
   return { css, make, digits, show, clock };

@@ -35,7 +35,7 @@ pub(crate) fn replace(text: &str, mut name: impl FnMut(&str) -> String) -> Strin
 }
 
 /// What may stand around an address in a sentence, a list or a `key=value` line.
-fn is_border(c: char) -> bool {
+pub(crate) fn is_border(c: char) -> bool {
     ends_url(c) || matches!(c, ',' | ';' | '(' | '=' | '{')
 }
 
@@ -45,7 +45,7 @@ fn ends_url(c: char) -> bool {
 }
 
 /// Marks of a sentence that are no part of what they follow.
-fn is_mark(c: char) -> bool {
+pub(crate) fn is_mark(c: char) -> bool {
     matches!(c, '.' | ',' | ';' | ':' | '!' | '?')
 }
 
@@ -134,11 +134,20 @@ fn address(authority: &str) -> Option<&str> {
     let host = host_of(authority);
     // Of `[::1]:80` the host stands between brackets.
     let port = after.rsplit_once(':').map(|(_, port)| port);
-    let has_port =
-        port.is_some_and(|p| (1..=PORT_DIGITS).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_digit()));
+    let has_port = port.is_some_and(is_port);
     let user = after.len() < authority.len();
     let is_address = is_ip(host) && has_port || is_named(host) && (has_port || user);
     is_address.then_some(host)
+}
+
+/// Digits, as many as a port has.
+pub(crate) fn is_port(text: &str) -> bool {
+    (1..=PORT_DIGITS).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Has it the form of a host by itself, without a port?
+pub(crate) fn is_host(text: &str) -> bool {
+    is_ip(text) || is_named(text)
 }
 
 /// The host of an authority: without user, password and port.

@@ -1,7 +1,8 @@
 //! Dates as people read them, from milliseconds since the Unix epoch. Time zones are left to the reader: UTC.
 
 /// `2026-11-23T08:17:32Z`.
-pub(crate) fn utc(unix_ms: u64) -> String {
+#[must_use]
+pub fn utc(unix_ms: u64) -> String {
     let seconds = unix_ms / 1_000;
     let (year, month, day) = civil(seconds / 86_400);
     let (h, m, s) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
@@ -10,7 +11,8 @@ pub(crate) fn utc(unix_ms: u64) -> String {
 
 /// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar. Counts in eras of
 /// 400 years whose years begin in March, so that the leap day comes last.
-fn civil(days: u64) -> (u64, u64, u64) {
+#[must_use]
+pub fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468; // from 0000-03-01
     let (era, of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;

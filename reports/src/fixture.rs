@@ -75,6 +75,14 @@ pub(crate) fn hostile() -> Run {
     run
 }
 
+/// A run that ended so, and whose gate holds.
+pub(crate) fn ended(reason: EndReason) -> Summary {
+    let mut run = flash_sale();
+    run.meta.gates = vec!["errors < 1%".to_owned()];
+    run.end = run.end.map(|end| RunEnd { reason, ..end });
+    run.summary()
+}
+
 /// A run whose generator could not keep its schedule.
 pub(crate) fn starved() -> Run {
     let mut run = flash_sale();

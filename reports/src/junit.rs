@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use crate::summary::{GateResult, Summary, Verdict};
+use crate::summary::{GateResult, Reason, Summary, Verdict};
 use crate::write::ReportError;
 
-/// The document. An undecided gate is a skipped case, an invalid run an error: it neither passes nor fails.
+/// The document. An undecided gate is a skipped case; an invalid run and one that a person ended are errors: they neither pass nor fail.
 ///
 /// # Errors
 /// When it cannot be serialised.
@@ -46,13 +46,19 @@ fn document(summary: &Summary, strict: bool) -> Result<String, ReportError> {
 
 /// The run as such, with the findings beside it.
 fn run_case(summary: &Summary, length: Duration) -> TestCase {
-    let status = match summary.verdict {
-        Verdict::Invalid => failure(NonSuccessKind::Error, &summary.verdict_reason, "invalid"),
-        Verdict::Pass | Verdict::Fail => TestCaseStatus::success(),
+    let status = match summary.objection() {
+        Some((word, why)) if fails(summary) => failure(NonSuccessKind::Failure, why, word),
+        Some((word, why)) => failure(NonSuccessKind::Error, why, word),
+        None => TestCaseStatus::success(),
     };
     let mut case = TestCase::new("the run is valid", status);
     case.set_classname("run").set_time(length).set_system_out(plain(&crate::text::story(summary)));
     case
+}
+
+/// Did a gate end it?
+fn fails(summary: &Summary) -> bool {
+    summary.verdict == Verdict::Fail && summary.end.reason != Reason::Interrupted
 }
 
 fn gate_case(gate: &GateResult, strict: bool) -> TestCase {
@@ -93,6 +99,8 @@ fn plain(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use timeline::facts::EndReason;
+
     use super::*;
     use crate::fixture;
 
@@ -114,6 +122,14 @@ mod tests {
     fn an_invalid_run_is_an_error() {
         let xml = render(&fixture::starved().summary()).unwrap();
         assert!(xml.contains("errors=\"1\"") && xml.contains("<error "), "{xml}");
+    }
+
+    #[test]
+    fn a_run_that_ended_early_is_no_success_where_its_gates_hold() {
+        for (reason, is) in [(EndReason::GateAborted, (1, 0)), (EndReason::Interrupted, (0, 1))] {
+            let xml = strict(&fixture::ended(reason)).unwrap();
+            assert_eq!((xml.matches("<failure").count(), xml.matches("<error").count()), is, "{xml}");
+        }
     }
 
     #[test]

@@ -5,7 +5,6 @@
 //! `profiler`, gates from `timeline`.
 
 mod addresses;
-mod date;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
@@ -14,6 +13,7 @@ mod schema;
 pub mod ci;
 pub mod compare;
 pub mod csv;
+pub mod date;
 pub mod discreet;
 pub mod explain;
 pub mod grafana;

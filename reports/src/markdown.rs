@@ -107,7 +107,7 @@ fn ends(text: &str, word: &str) -> bool {
 }
 
 /// One line in which nothing means anything to Markdown or HTML.
-fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     let mut out = String::new();
     for c in clean(text, CELL).chars() {
         match c {

@@ -449,6 +449,21 @@ impl Summary {
         }
     }
 
+    /// What speaks against the run as a whole, as a word and why, where the exit code is not 0 and no failing gate says it: it is invalid,
+    /// a person ended it, or a gate ended it that holds again at the end.
+    #[must_use]
+    pub fn objection(&self) -> Option<(&'static str, &str)> {
+        let gate_fails = self.gates.iter().any(|g| g.holds == Some(false));
+        match (self.verdict, self.end.reason) {
+            (Verdict::Invalid, _) => Some((Verdict::Invalid.name(), self.verdict_reason.as_str())),
+            (_, Reason::Interrupted) => Some((Reason::Interrupted.name(), "a person ended the run early")),
+            (Verdict::Fail, Reason::GateAborted) if !gate_fails => {
+                Some((Reason::GateAborted.name(), self.verdict_reason.as_str()))
+            }
+            (Verdict::Fail | Verdict::Pass, _) => None,
+        }
+    }
+
     /// Findings without a cause among the others: where the story begins.
     pub fn roots(&self) -> impl Iterator<Item = &Finding> {
         let known = |id: &str| self.findings.iter().any(|f| f.finding.id == id);
@@ -535,6 +550,22 @@ mod tests {
         ");
         assert_eq!(with(&["p50 < 1us"]).verdict, Verdict::Fail, "what fails, fails in a halted run too");
         assert_eq!(with(&["errors < 1%"]).verdict, Verdict::Pass);
+    }
+
+    #[test]
+    fn what_no_failing_gate_says_is_said_of_the_run() {
+        let mut run = fixture::flash_sale();
+        assert_eq!(run.summary().objection(), None, "a gate fails, and says it");
+        run.meta.gates = vec!["errors < 1%".to_owned()];
+        assert_eq!(run.summary().objection(), None);
+        let mut ended = |reason| {
+            run.end = run.end.take().map(|end| RunEnd { reason, ..end });
+            run.summary()
+        };
+        let aborted = ended(EndReason::GateAborted);
+        assert_eq!(aborted.objection(), Some(("gate-aborted", "a gate ended the run early")));
+        let interrupted = ended(EndReason::Interrupted);
+        assert_eq!(interrupted.objection(), Some(("interrupted", "a person ended the run early")));
     }
 
     #[test]

@@ -1,21 +1,27 @@
 //! From the command line to what a run needs, before anything is started or written.
 
+use std::fs::File;
+use std::io::{self, IsTerminal as _};
 use std::net::{ToSocketAddrs as _, UdpSocket};
 use std::time::Duration;
 
 use scenarios::plan::{BaseUrl, RunPlan, Target, Timer};
 use scenarios::{Overrides, Quick};
+use timeline::RunTime;
 use timeline::facts::{Again, RunMeta};
 use timeline::gate::Gate;
 
 use crate::backend_process::STORES;
-use crate::cli::RunArgs;
+use crate::cli::{Look, RunArgs, Ui};
 use crate::files::run_id;
 use crate::outcome::UserError;
 use crate::sources::Attach;
 
 /// What is run when nothing is named.
 const DEFAULT_SCENARIO: &str = "flash-sale";
+
+/// Variable of the environment that says with how many rows of past orders the bundled backend begins.
+const ROWS: &str = "DYNO_ROWS";
 
 /// Everything that is fixed before a run begins.
 pub struct Job {
@@ -39,6 +45,7 @@ pub struct Job {
 
 /// Reads scenario and flags; every mistake in them is found here.
 pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
+    check_terminal(&args.look)?;
     let (mut plan, text) = match &args.url {
         Some(url) => {
             if let Some((name, _)) = args.vars.env.first() {
@@ -77,6 +84,7 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
         Some(_) => plan.timer = Timer::Wheel,
         None => {}
     }
+    check_profile(args, RunTime(plan.length_ns()))?;
     if !args.source_address.is_empty() {
         plan.transport.sources.clone_from(&args.source_address);
     }
@@ -102,6 +110,28 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
     })
 }
 
+/// A profile has its middle where the load has its own, so it cannot be longer: the run would have to wait for it.
+fn check_profile(args: &RunArgs, length: RunTime) -> anyhow::Result<()> {
+    let Some(seconds) = args.profile else { return Ok(()) };
+    if Duration::from_secs(seconds) <= length.since(RunTime::ZERO) {
+        return Ok(());
+    }
+    Err(UserError::wrong(format!(
+        "--profile {seconds}: the load lasts {:.1} s; expected no more seconds than that",
+        length.as_secs_f64()
+    )))
+}
+
+/// A dashboard that was asked for by name is drawn on standard error; its keys come from standard input, or from the terminal that the
+/// process belongs to. Where it cannot begin, that is said before anything is started.
+pub fn check_terminal(look: &Look) -> anyhow::Result<()> {
+    let keys = || io::stdin().is_terminal() || File::open("/dev/tty").is_ok();
+    if look.ui == Ui::Tui && !(io::stderr().is_terminal() && keys()) {
+        return Err(UserError::wrong("--ui tui: standard error is no terminal; expected one, or --ui plain"));
+    }
+    Ok(())
+}
+
 /// Scenario and flags that a run of the bundled backend depends on. What is read beside it, and where it is written, is another
 /// run's own to choose.
 pub fn again(args: &RunArgs, seed: u64) -> Again {
@@ -124,12 +154,19 @@ pub fn again(args: &RunArgs, seed: u64) -> Again {
     flag("iterations", args.load.iterations.map(|n| n.to_string()));
     args.load.stages.iter().for_each(|stage| flag("stage", Some(stage.clone())));
     args.gate.iter().for_each(|gate| flag("gate", Some(gate.clone())));
-    let stores = STORES.iter().filter(|v| std::env::var_os(v).is_some());
-    Again {
-        args: said,
-        vars: args.vars.env.iter().map(|(name, _)| name.clone()).collect(),
-        stores: stores.map(|v| (*v).to_owned()).collect(),
-    }
+    Again { args: said, vars: args.vars.env.iter().map(|(name, _)| name.clone()).collect(), stores: stores() }
+}
+
+/// What the environment says of the bundled backend's stores: names of the variables that choose them, and how many rows they begin with.
+pub fn stores() -> Vec<String> {
+    stores_by(|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned()))
+}
+
+/// The same where `value` says what a variable holds. An address may be secret; a number of rows is not.
+pub fn stores_by(value: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let named = STORES.into_iter().filter(|name| value(name).is_some()).map(str::to_owned);
+    let rows: Option<u64> = value(ROWS).and_then(|rows| rows.parse().ok());
+    named.chain(rows.map(|rows| format!("{ROWS}={rows}"))).collect()
 }
 
 impl Job {

@@ -66,6 +66,8 @@ walk(tree, 0);
 said.nameless = nameless;
 said.headings = await page.evaluate(() => [...document.querySelectorAll('h1,h2,h3,h4')].map((h) => Number(h.tagName[1])));
 said.unnamed_regions = await page.evaluate(() => [...document.querySelectorAll('[role=region],[role=img],img')].filter((e) => !(e.getAttribute('alt') || e.getAttribute('aria-label') || document.getElementById(e.getAttribute('aria-labelledby'))?.textContent.trim())).length);
+// Times as the page writes them, near the second and the minute that they round to.
+said.clock = await page.evaluate(() => [5, 5.94, 5.96, 59.97, 3599.96].map((s) => figures.clock(s)));
 said.lang = await page.evaluate(() => document.documentElement.lang);
 if (!brief) {
   await page.emulateMediaFeatures([]);

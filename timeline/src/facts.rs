@@ -122,7 +122,7 @@ pub struct Again {
     pub args: Vec<String>,
     /// Names of the scenario's variables that were given.
     pub vars: Vec<String>,
-    /// Names of the environment variables that chose stores.
+    /// Names of the environment variables that chose stores, and `DYNO_ROWS=N` where rows in them were asked for.
     pub stores: Vec<String>,
 }
 

@@ -5,7 +5,7 @@
 
 use timeline::{Severity, Status};
 
-use crate::summary::{Summary, Verdict};
+use crate::summary::Summary;
 
 /// GitHub shows so many annotations of a kind for a step, and drops the rest without a word.
 const MOST: usize = 10;
@@ -14,8 +14,8 @@ const MOST: usize = 10;
 #[must_use]
 pub fn annotations(s: &Summary) -> Vec<String> {
     let mut errors = Vec::new();
-    if s.verdict == Verdict::Invalid {
-        errors.push(command("error", "dyno: the run is invalid", &s.verdict_reason));
+    if let Some((word, why)) = s.objection() {
+        errors.push(command("error", &format!("dyno: the run is {word}"), why));
     }
     for g in &s.gates {
         let (title, stands) = match g.holds {
@@ -67,12 +67,24 @@ pub fn harmless(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use timeline::facts::EndReason;
+
     use super::*;
     use crate::fixture;
 
     #[test]
     fn what_fails_stands_first() {
         insta::assert_snapshot!(annotations(&fixture::flash_sale().summary()).join("\n"));
+    }
+
+    #[test]
+    fn a_run_that_ended_early_is_an_error_where_its_gates_hold() {
+        let ends = [(EndReason::GateAborted, "gate-aborted"), (EndReason::Interrupted, "interrupted")];
+        for (reason, word) in ends {
+            let all = annotations(&fixture::ended(reason));
+            assert_eq!(all.iter().filter(|line| line.starts_with("::error ")).count(), 1, "{all:?}");
+            assert!(all[0].starts_with(&format!("::error title=dyno%3A the run is {word}::")), "{all:?}");
+        }
     }
 
     #[test]

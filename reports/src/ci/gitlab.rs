@@ -1,4 +1,4 @@
-//! GitLab CI: a code quality report of findings and gates, and sections of its job log that fold.
+//! GitLab CI: a code quality report of the run, its findings and gates, and sections of its job log that fold.
 
 use serde::Serialize;
 use timeline::{Severity, Status};
@@ -27,7 +27,7 @@ struct Lines {
     begin: u32,
 }
 
-/// Findings and gates that do not hold, shown at `file`; the same ones have the same fingerprints in every run.
+/// What speaks against the run, findings, and gates that do not hold, shown at `file`; the same ones have the same fingerprints in every run.
 ///
 /// # Errors
 /// When it cannot be serialised: a fault of ours.
@@ -39,6 +39,8 @@ pub fn code_quality(s: &Summary, file: &str) -> serde_json::Result<Vec<u8>> {
         severity,
         location: Location { path: file.to_owned(), lines: Lines { begin: 1 } },
     };
+    let run = s.objection();
+    let run = run.map(|(word, why)| issue("run", word, format!("the run is {word}: {why}"), "blocker"));
     let gates = s.gates.iter().filter(|g| g.holds != Some(true)).map(|g| {
         let how = if g.holds.is_none() { "is undecided" } else { "fails" };
         issue("gate", &g.that, format!("gate {} {how}: {}", g.that, g.figure), "blocker")
@@ -52,7 +54,7 @@ pub fn code_quality(s: &Summary, file: &str) -> serde_json::Result<Vec<u8>> {
         let description = format!("{} ({}): {}", f.kind.title(), f.status.name(), f.claim);
         issue(f.kind.name(), &f.subject, description, severity)
     });
-    serde_json::to_vec_pretty(&gates.chain(findings).collect::<Vec<_>>())
+    serde_json::to_vec_pretty(&run.into_iter().chain(gates).chain(findings).collect::<Vec<_>>())
 }
 
 /// FNV-1a over the parts, 64 bits: stable over runs, machines and versions.
@@ -77,6 +79,8 @@ pub fn section_end(name: &str, unix_s: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use timeline::facts::EndReason;
+
     use super::*;
     use crate::fixture;
 
@@ -90,6 +94,15 @@ mod tests {
         prints.sort_unstable();
         prints.dedup();
         assert_eq!(prints.len(), all.len(), "each is told from the others");
+    }
+
+    #[test]
+    fn a_run_that_ended_early_is_a_blocker_where_its_gates_hold() {
+        for reason in [EndReason::GateAborted, EndReason::Interrupted] {
+            let report = code_quality(&fixture::ended(reason), "shop.toml").unwrap();
+            let report = String::from_utf8(report).unwrap();
+            assert_eq!(report.matches("\"blocker\"").count(), 1, "{report}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use thiserror::Error;
 use timeline::facts::RunMeta;
+use timeline::text::plural;
 use timeline::{Finding, FindingKind, Status, Timeline, Unit};
 
 pub use stats::{Change, Scale, Verdict};
@@ -58,6 +59,13 @@ impl Sample {
             figures: figures::read(timeline),
         }
     }
+
+    /// Are both of one run?
+    #[must_use]
+    pub fn is_run_of(&self, other: &Self) -> bool {
+        let of = |s: &Self| (s.meta.started_unix_ms, s.meta.run_id.clone());
+        of(self) == of(other)
+    }
 }
 
 /// Why runs cannot be compared.
@@ -71,6 +79,9 @@ pub enum CompareError {
         /// Of a new run.
         new: String,
     },
+    /// All new runs are among those of the base.
+    #[error("the new runs are the base's own, so there is nothing to compare: give others")]
+    Itself,
     /// All runs of one side measured themselves badly.
     #[error("none of the {side} runs is valid, so their figures say nothing: {why}")]
     NoneValid {
@@ -151,17 +162,23 @@ pub struct FoundRow {
 }
 
 /// Compares the runs in `new` with those in `base`. `taught`, which may be none, are further runs of one build: they teach how much runs
-/// differ by themselves, and nothing else.
+/// differ by themselves, and nothing else. A run that is twice on a side counts once there, and one of the base is no new one: copies
+/// differ by nothing, so they would make noise look small.
 ///
 /// # Errors
 /// [`CompareError`] where that would say nothing.
 pub fn compare(base: &[Sample], new: &[Sample], taught: &[Sample]) -> Result<Comparison, CompareError> {
-    let all = base.iter().chain(new).chain(taught);
-    if let (Some(first), Some(other)) = (base.first(), all.clone().find(|s| differs(base, s))) {
-        let names = (first.meta.scenario.clone(), other.meta.scenario.clone());
-        return Err(CompareError::Scenarios { base: names.0, new: names.1 });
-    }
+    of_one_scenario(base, base.iter().chain(new).chain(taught))?;
+    let given = base.len() + new.len() + taught.len();
+    let (base, new, taught) = (once(base), once(new), once(taught));
+    let twice = given - base.len() - new.len() - taught.len();
+    let in_base = |s: &&Sample| base.iter().any(|b| b.is_run_of(s));
+    let (both, new): (Vec<&Sample>, Vec<&Sample>) = new.into_iter().partition(in_base);
+    let copies = copies(both.len(), twice);
     let (base, left_out) = valid("base", base)?;
+    if new.is_empty() && !both.is_empty() {
+        return Err(CompareError::Itself);
+    }
     let (new, new_left_out) = valid("new", new)?;
     let (taught, taught_left_out) =
         if taught.is_empty() { (Vec::new(), Vec::new()) } else { valid("noise", taught)? };
@@ -177,7 +194,7 @@ pub fn compare(base: &[Sample], new: &[Sample], taught: &[Sample]) -> Result<Com
         verdict,
         reason,
         scenario: base[0].meta.scenario.clone(),
-        notes: early.into_iter().chain(notes(&base, &new, &taught)).collect(),
+        notes: early.into_iter().chain(copies).chain(notes(&base, &new, &taught)).collect(),
         findings: findings(&base, &new),
         base: Side { runs: ids(&base), invalid: left_out },
         new: Side { runs: ids(&new), invalid: new_left_out },
@@ -186,14 +203,39 @@ pub fn compare(base: &[Sample], new: &[Sample], taught: &[Sample]) -> Result<Com
     })
 }
 
-fn differs(base: &[Sample], s: &Sample) -> bool {
-    base.first().is_some_and(|b| b.meta.scenario != s.meta.scenario)
+/// Can runs be compared with these?
+///
+/// # Errors
+/// [`CompareError`] where that would say nothing.
+pub fn check(base: &[Sample]) -> Result<(), CompareError> {
+    of_one_scenario(base, base)?;
+    valid("base", once(base)).map(|_| ())
+}
+
+/// Each run once.
+fn once(side: &[Sample]) -> Vec<&Sample> {
+    let first = |(i, s): &(usize, &Sample)| !side[..*i].iter().any(|before| before.is_run_of(s));
+    side.iter().enumerate().filter(first).map(|(_, s)| s).collect()
+}
+
+fn of_one_scenario<'a>(
+    base: &[Sample],
+    all: impl IntoIterator<Item = &'a Sample>,
+) -> Result<(), CompareError> {
+    let Some(first) = base.first().map(|s| &s.meta.scenario) else { return Ok(()) };
+    match all.into_iter().map(|s| &s.meta.scenario).find(|scenario| *scenario != first) {
+        Some(other) => Err(CompareError::Scenarios { base: first.clone(), new: other.clone() }),
+        None => Ok(()),
+    }
 }
 
 /// The valid runs of a side, and the identities of the others.
-fn valid<'a>(name: &'static str, side: &'a [Sample]) -> Result<(Vec<&'a Sample>, Vec<String>), CompareError> {
+fn valid<'a>(
+    name: &'static str,
+    side: Vec<&'a Sample>,
+) -> Result<(Vec<&'a Sample>, Vec<String>), CompareError> {
     let (good, bad): (Vec<&Sample>, Vec<&Sample>) =
-        side.iter().partition(|s| s.verdict != RunVerdict::Invalid);
+        side.into_iter().partition(|s| s.verdict != RunVerdict::Invalid);
     if good.is_empty() {
         let why = bad.first().map_or_else(|| "there is none".to_owned(), |s| s.verdict_reason.clone());
         return Err(CompareError::NoneValid { side: name, why });
@@ -245,7 +287,7 @@ impl std::fmt::Display for Band {
 /// What these runs, all of one build, teach of the headline figures' noise.
 #[must_use]
 pub fn bands(runs: &[Sample]) -> Vec<Band> {
-    let valid: Vec<&Sample> = runs.iter().filter(|s| s.verdict != RunVerdict::Invalid).collect();
+    let valid: Vec<&Sample> = once(runs).into_iter().filter(|s| s.verdict != RunVerdict::Invalid).collect();
     let all: Vec<Vec<Figure>> = valid.iter().map(|s| s.figures.clone()).collect();
     let band = |f: &&Figure| {
         let noise = stats::band(f.question(RISK), &values(&valid, f))?;
@@ -326,6 +368,13 @@ fn early(base: &[&Sample], new: &[&Sample]) -> Vec<String> {
         )
     })
     .collect()
+}
+
+/// What is told of copies.
+fn copies(both: usize, twice: usize) -> Vec<String> {
+    let both = (both > 0).then(|| format!("{} of the base left out of the new runs", plural(both, "run")));
+    let twice = (twice > 0).then(|| format!("{} given twice on a side, counted once", plural(twice, "run")));
+    both.into_iter().chain(twice).collect()
 }
 
 fn notes(base: &[&Sample], new: &[&Sample], taught: &[&Sample]) -> Vec<String> {

@@ -1,6 +1,11 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::*;
 use crate::fixture;
 use timeline::Entry;
+
+/// Each run has a start of its own, as no two runs have one and the same.
+static STARTED: AtomicU64 = AtomicU64::new(0);
 
 /// A run of the fixture with response times `factor` times as long.
 fn run(id: usize, factor: f64) -> Sample {
@@ -20,7 +25,8 @@ fn run(id: usize, factor: f64) -> Sample {
             timeline.apply(&Entry::Sample { lane, at, value });
         }
     }
-    let meta = RunMeta { run_id: format!("run-{id}"), ..run.meta.clone() };
+    let started_unix_ms = STARTED.fetch_add(1, Ordering::Relaxed);
+    let meta = RunMeta { run_id: format!("run-{id}"), started_unix_ms, ..run.meta.clone() };
     let summary = Summary::new(&meta, &timeline, &[], run.end.as_ref());
     Sample::new(&summary, &meta, &timeline, &run.findings)
 }
@@ -79,6 +85,36 @@ fn what_says_nothing_is_refused() {
     let mut mixed = runs(&BASE[..2]);
     mixed[1].verdict = RunVerdict::Invalid;
     assert_eq!(compare(&good, &mixed, &[]).unwrap().new.invalid, ["run-1"]);
+}
+
+#[test]
+fn a_run_counts_once_and_is_not_compared_with_itself() {
+    let (base, other) = (runs(&BASE[..2]), runs(&BASE[2..3]));
+    let twice = [base.clone(), base.clone()].concat();
+    let c = compare(&twice, &[other.clone(), base[..1].to_vec()].concat(), &[]).unwrap();
+    assert_eq!((c.base.runs.len(), c.new.runs.as_slice()), (2, ["run-0".to_owned()].as_slice()));
+    assert_eq!(
+        c.notes[..2],
+        ["1 run of the base left out of the new runs", "2 runs given twice on a side, counted once"]
+    );
+    let once = compare(&base, &other, &[]).unwrap();
+    assert_eq!(c.rows, once.rows, "copies teach no noise");
+    assert_eq!(bands(&twice), bands(&base));
+    assert_eq!(compare(&twice, &base, &[]).unwrap_err(), CompareError::Itself);
+    assert_eq!(check(&twice), Ok(()));
+}
+
+#[test]
+fn a_name_cannot_break_out_of_the_markdown() {
+    let mut c = compare(&runs(&BASE[..1]), &runs(&BASE[1..2]), &[]).unwrap();
+    c.scenario = "load_test `\\<img src=x> http://a.b @who".to_owned();
+    c.rows[0].of = "\\<img src=x>|`".to_owned();
+    c.notes.push("see HTTPS://a.b, @who".to_owned());
+    let told = markdown(&c);
+    assert!(!told.contains("<img") && !told.contains(" @who") && !told.contains("://"), "{told}");
+    assert!(told.starts_with("### ") && told.contains("load\\_test \\`\\\\&lt;img"), "{told}");
+    let row = told.lines().find(|line| line.contains("&lt;img src=x&gt;\\|\\`")).unwrap();
+    assert_eq!(row.replace("\\|", "").matches('|').count(), 7, "{row}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use timeline::Unit;
 use timeline::text::{clean, plural};
 
 use super::{Change, Comparison, Row, Scale, Verdict};
+use crate::markdown::text as harmless;
 
 /// Longest step name that a table shows whole.
 const NAME: usize = 32;
@@ -51,19 +52,19 @@ pub fn words(c: &Comparison, all: bool) -> String {
 #[must_use]
 pub fn markdown(c: &Comparison) -> String {
     let mut out = format!(
-        "### dyno compare: {} - {}\n\n`{}`, {} against {}\n\n| figure | base | new | change | between | |\n| --- | ---: | ---: | ---: | ---: | --- |\n",
+        "### dyno compare: {} - {}\n\n{}, {} against {}\n\n| figure | base | new | change | between | |\n| --- | ---: | ---: | ---: | ---: | --- |\n",
         c.verdict.name(),
         c.reason,
-        plain(&c.scenario),
+        harmless(&c.scenario),
         plural(c.base.runs.len(), "run"),
         plural(c.new.runs.len(), "run"),
     );
     for row in c.rows.iter().filter(|r| r.headline || moved(r)) {
         let [name, base, new, value, range, verdict] = cells(row);
-        let _ = writeln!(out, "| {} | {base} | {new} | {value} | {range} | {verdict} |", plain(&name));
+        let _ = writeln!(out, "| {} | {base} | {new} | {value} | {range} | {verdict} |", harmless(&name));
     }
     for line in remarks(c) {
-        let _ = writeln!(out, "\n{}", plain(&line));
+        let _ = writeln!(out, "\n{}", harmless(&line));
     }
     out
 }
@@ -138,10 +139,4 @@ fn notes(c: &Comparison) -> Vec<String> {
     let left_out = c.base.invalid.len() + c.new.invalid.len() + c.noise.invalid.len();
     let invalid = (left_out > 0).then(|| format!("{} left out as invalid", plural(left_out, "run")));
     invalid.into_iter().chain(c.notes.iter().cloned()).map(|n| format!("note: {n}")).collect()
-}
-
-/// Text from outside, without what Markdown or HTML would take for its own.
-fn plain(text: &str) -> String {
-    let escape = |c: char| if "|<>&`*_[]".contains(c) { format!("\\{c}") } else { c.to_string() };
-    clean(text, 200).chars().map(escape).collect()
 }

@@ -35,7 +35,7 @@ pub struct Verification {
     pub figures: Vec<Sides>,
     /// Kinds of findings of the new run that the first did not have.
     pub new: Vec<FindingKind>,
-    /// Advice was applied, all that it was to cure is gone, nothing critical came instead, and the new run is valid.
+    /// Advice was applied, all that it was to cure is gone, nothing critical came instead, and the new run is valid and saw the whole plan.
     pub verified: bool,
     /// Why, in one sentence.
     pub reason: String,
@@ -57,7 +57,7 @@ pub struct Tried {
     pub applied: bool,
     /// What that means in the target, or why it was not.
     pub how: String,
-    /// Does the new run have no finding of this kind? None where it was not applied.
+    /// Does the new run have no finding of this kind? None where it was not applied, and where the new run ended early without one.
     pub gone: Option<bool>,
 }
 
@@ -121,8 +121,10 @@ impl Verification {
         folder: String,
     ) -> Self {
         let has = |side: Side<'_>, kind| side.findings.iter().any(|f| f.kind == kind);
+        // What a run does not have that did not see the whole plan may only not have come yet.
+        let whole = again.end.reason == Reason::Completed;
         for t in tried.iter_mut().filter(|t| t.applied) {
-            t.gone = Some(!has(after, t.kind));
+            t.gone = if has(after, t.kind) { Some(false) } else { whole.then_some(true) };
         }
         let span = lasted(before, &tried);
         let mut new: Vec<_> = after.findings.iter().map(|f| f.kind).filter(|k| !has(before, *k)).collect();
@@ -160,8 +162,8 @@ fn judged(tried: &[Tried], instead: Vec<String>, again: &Summary) -> (bool, Stri
             format!("the new run is invalid, so nothing follows from it: {}", again.verdict_reason),
         );
     }
-    if again.end.reason == Reason::Interrupted {
-        return (false, "the new run was ended early".to_owned());
+    if again.end.reason != Reason::Completed {
+        return (false, "the new run was ended early, perhaps before what was to be cured began".to_owned());
     }
     let left: Vec<&str> = tried.iter().filter(|t| t.gone == Some(false)).map(|t| t.name.as_str()).collect();
     let cured: Vec<&str> = tried.iter().filter(|t| t.gone == Some(true)).map(|t| t.name.as_str()).collect();
@@ -242,6 +244,8 @@ fn table(out: &mut String, v: &Verification) {
 
 #[cfg(test)]
 mod tests {
+    use timeline::facts::EndReason;
+
     use super::*;
     use crate::explain::{SCHEMA, story};
     use crate::fixture::{self, Run};
@@ -307,6 +311,18 @@ mod tests {
         assert!(v.reason.contains("but this came instead"), "{}", v.reason);
         let mild = Finding { severity: Severity::Warning, ..other };
         assert!(verified(&run, &[mild]).verified);
+    }
+
+    #[test]
+    fn a_run_that_a_gate_or_a_person_ended_verifies_nothing() {
+        let run = fixture::flash_sale();
+        let side = |findings| Side { timeline: &run.timeline, findings };
+        for reason in [EndReason::GateAborted, EndReason::Interrupted] {
+            let again = fixture::ended(reason);
+            let v = Verification::new(tried(&run), side(&run.findings), side(&[]), &again, String::new());
+            assert!(!v.verified && v.reason.starts_with("the new run was ended early"), "{}", v.reason);
+            assert_eq!(v.tried[0].gone, None, "{reason:?}");
+        }
     }
 
     #[test]

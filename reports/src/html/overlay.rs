@@ -152,13 +152,16 @@ impl Page<'_> {
 
 #[cfg(test)]
 mod tests {
+    use timeline::facts::RunMeta;
+
     use super::*;
     use crate::compare::Sample;
     use crate::fixture;
 
     fn page(run: &fixture::Run) -> String {
-        let sample = || [Sample::new(&run.summary(), &run.meta, &run.timeline, &run.findings)];
-        let c = compare::compare(&sample(), &sample(), &[]).unwrap();
+        let sample = |meta| [Sample::new(&run.summary(), meta, &run.timeline, &run.findings)];
+        let again = RunMeta { run_id: format!("{}-2", run.meta.run_id), ..run.meta.clone() };
+        let c = compare::compare(&sample(&run.meta), &sample(&again), &[]).unwrap();
         let lanes = |name: &str| [Lanes::of(name, &run.timeline)];
         render(&c, &lanes("one"), &lanes("two</script><b>")).unwrap()
     }

@@ -81,7 +81,7 @@ fn findings(all: &mut Figures, s: &Snapshot) {
         let labels = [
             ("id", f.id.as_str()),
             ("kind", f.kind.name()),
-            ("subject", &discreet::text(&f.subject)),
+            ("subject", &discreet::subject(f)),
             ("severity", f.severity.name()),
             ("status", f.status.name()),
         ];

@@ -6,4 +6,5 @@
 mod names;
 mod strict;
 
+pub(crate) use names::Names;
 pub use strict::Redactor;

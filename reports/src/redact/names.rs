@@ -7,7 +7,7 @@ const LEAST_AGREEING: usize = 16;
 
 /// Texts that have a pseudonym.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     by_sort: BTreeMap<&'static str, BTreeMap<String, String>>,
 }
 
@@ -21,7 +21,7 @@ impl Names {
     }
 
     /// The same, of a form of the caller's choice.
-    pub(super) fn of_form(
+    pub(crate) fn of_form(
         &mut self,
         sort: &'static str,
         text: &str,
@@ -34,7 +34,7 @@ impl Names {
 
     /// `text` with every known text of such sorts in it replaced, the longest first; names only where a whole word is one. What was cut
     /// (`SELECT id FROM pur…`) goes as well.
-    pub(super) fn replace_if(&self, text: &str, sort: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn replace_if(&self, text: &str, sort: impl Fn(&str) -> bool) -> String {
         let sorts = self.by_sort.iter().filter(|(name, _)| sort(name));
         let mut known: Vec<(&str, &str)> =
             sorts.flat_map(|(_, texts)| texts).map(|(a, b)| (a.as_str(), b.as_str())).collect();
