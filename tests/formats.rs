@@ -7,14 +7,13 @@ mod ci;
 mod common;
 #[path = "formats/hour.rs"]
 mod hour;
+#[path = "readers/python.rs"]
+mod python;
 
 use std::path::Path;
 use std::process::Command;
 
 use common::{Run, dyno, json, shop_and_probe, whole_machine};
-
-/// Readers from PyPI: OpenMetrics by Prometheus's own parser, histograms by HdrHistogram's, JUnit, JSON Schema.
-const READERS: [&str; 4] = ["prometheus-client", "hdrhistogram", "junitparser", "jsonschema"];
 
 /// Reads all files of the folder named first and prints what they say as one JSON object.
 const SCRIPT: &str = r#"
@@ -62,9 +61,8 @@ fn readers_that_others_wrote_agree_with_the_summary() {
         .unwrap();
     assert!(report.status.success(), "{}", String::from_utf8_lossy(&report.stderr));
 
-    let venv = tempfile::tempdir().unwrap();
-    let python = python_with(&READERS, venv.path());
     let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/schema/summary.schema.json");
+    let python = python::with_packages();
     let said = checked(Command::new(python).args(["-c", SCRIPT]).arg(out.path()).arg(schema));
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
     let summary = json(&out.path().join("summary.json")).unwrap();
@@ -180,6 +178,7 @@ fn the_page_in_a_browser(folder: &Path, brief: bool) -> f64 {
         (&said["nameless"], &said["unnamed_regions"]),
         (&serde_json::json!([]), &serde_json::json!(0))
     );
+    assert_eq!(said["clock"], serde_json::json!(["00:05", "00:05.9", "00:06", "01:00", "1:00:00"]));
     let headings: Vec<i64> =
         said["headings"].as_array().unwrap().iter().map(|h| h.as_i64().unwrap()).collect();
     assert!(headings[0] == 1 && headings.windows(2).all(|w| w[1] <= w[0] + 1), "{headings:?}");
@@ -187,20 +186,8 @@ fn the_page_in_a_browser(folder: &Path, brief: bool) -> f64 {
     said["paint_ms"].as_f64().unwrap_or_else(|| panic!("it is painted: {said}"))
 }
 
-/// The Python of a new environment with these packages in it.
-fn python_with(packages: &[&str], folder: &Path) -> std::path::PathBuf {
-    checked(Command::new("python3").args(["-m", "venv"]).arg(folder));
-    let python = folder.join("bin/python");
-    checked(
-        Command::new(&python)
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .args(packages),
-    );
-    python
-}
-
 fn checked(command: &mut Command) -> String {
-    let output = command.output().expect("python3 is needed for this test: ./test --install");
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e} (./test --install)"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -17,6 +17,8 @@ fn start(folder: &Path) -> Child {
     dyno()
         .args(["run", "stampede", "--ui", "none", "--out"])
         .arg(folder)
+        // Few past orders, which are made at once.
+        .env("DYNO_ROWS", "3000")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .process_group(0)
@@ -96,7 +98,7 @@ fn the_second_interrupt_aborts() {
 #[test]
 fn a_backend_killed_with_a_stopped_worker_leaves_nothing() {
     let mut child = dyno()
-        .args(["backend", "--listen", "127.0.0.1:0"])
+        .args(["backend", "--listen", "127.0.0.1:0", "--rows", "3000"])
         .env("DYNO_TOKEN", "t")
         .stdout(Stdio::piped())
         .spawn()

