@@ -23,11 +23,12 @@ struct Pace {
 }
 
 impl Pace {
-    /// The instant after `passed`, no later than `length`.
+    /// The instant after `passed`, no later than `length`, whatever was asked for meanwhile.
     fn step(&mut self, passed: Duration, length: RunTime) {
         if !self.held {
-            self.at = (self.at + passed * u32::from(self.speed)).min(length);
+            self.at = self.at + passed * u32::from(self.speed);
         }
+        self.at = self.at.min(length);
     }
 
     fn change(&mut self, play: Play) {
@@ -52,7 +53,8 @@ pub fn play(args: &ReplayArgs) -> anyhow::Result<Outcome> {
     let screen = Screen::start(&args.look, None, able, player.published())?;
     let mut last = MonoNs::now();
     loop {
-        let mut ends = stops.asked() > 0 || (pace.at >= player.length() && !screen.stays());
+        let mut ends =
+            stops.asked() > 0 || screen.is_gone() || (pace.at >= player.length() && !screen.stays());
         while let Some(command) = screen.command() {
             match command {
                 UiCommand::Play(change) => pace.change(change),
@@ -87,6 +89,11 @@ mod tests {
         pace.change(Play::Hold(true));
         pace.step(Duration::from_secs(1), length);
         assert_eq!(pace.at, RunTime::ZERO, "what is held does not move");
+        pace.change(Play::Seek(60));
+        pace.step(Duration::ZERO, length);
+        assert_eq!(pace.at, length, "held at the end, not beyond it");
+        pace.change(Play::Seek(-1));
+        assert_eq!(pace.at, RunTime(9_000_000_000));
         pace.change(Play::Hold(false));
         pace.change(Play::Seek(60));
         pace.step(Duration::ZERO, length);

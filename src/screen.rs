@@ -1,4 +1,6 @@
 //! Which screen a run has, and its thread: dashboard, plain lines, JSON lines or nothing.
+//!
+//! Owns the way of the lines to standard error: made harmless, and without holding up the end for somebody who does not read them.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -7,19 +9,25 @@ use std::time::Duration;
 
 use dashboard::app::{Capabilities, UiCommand};
 use dashboard::plain::Plain;
-use dashboard::theme::{ColorChoice, ThemeChoice};
+use dashboard::theme::{self, ColorChoice, ThemeChoice};
 use dashboard::tui::{self, TuiOptions};
 use reports::discreet;
+use timeline::MonoNs;
 use timeline::recorder::Published;
 use timeline::snapshot::Snapshot;
+use timeline::text::clean_page;
 
 use crate::ci::Ci;
-use crate::cli::{Color, Look, Ui};
+use crate::cli::{Color, Ground, Look, Ui};
 
 /// Commands that may wait; a person cannot type faster than they are heard.
 const COMMANDS: usize = 16;
 /// How often the line screens look for something new.
 const LOOK: Duration = Duration::from_millis(250);
+/// The last lines have so long to be taken by whoever reads them; a reader that reads at all needs far less.
+const LAST_LINES: Duration = Duration::from_secs(2);
+/// How often we look whether they were.
+const TAKEN: Duration = Duration::from_millis(5);
 
 /// A running screen.
 pub struct Screen {
@@ -79,17 +87,27 @@ impl Screen {
         matches!(self.kind, Kind::Dashboard(_))
     }
 
-    /// Ends the screen; the terminal is as it was. What is new is shown first.
+    /// Has the dashboard ended, by a key or by a fault, which [`Screen::close`] tells? Nothing is seen and no key is heard any more.
+    pub fn is_gone(&self) -> bool {
+        matches!(&self.kind, Kind::Dashboard(tui) if tui.is_finished())
+    }
+
+    /// Ends the screen; the terminal is as it was. What is new is shown first, to whoever still reads.
     pub fn close(self) {
         match self.kind {
             Kind::Dashboard(tui) => {
                 if let Err(e) = tui.close() {
-                    eprintln!("dyno: the dashboard ended badly: {e}");
+                    // It may have ended because standard error is gone, where `eprintln!` would panic.
+                    let _ = writeln!(io::stderr(), "dyno: the dashboard ended badly: {e}");
                 }
             }
             Kind::Lines { stop, thread } => {
                 let _ = stop.try_send(());
-                let _ = thread.join();
+                let asked = MonoNs::now();
+                while !thread.is_finished() && MonoNs::now().since(asked) < LAST_LINES {
+                    std::thread::sleep(TAKEN);
+                }
+                // One that still waits for a reader is left behind, and ends with the process.
             }
             Kind::Nothing => {}
         }
@@ -113,7 +131,12 @@ fn options(look: &Look, capabilities: Capabilities) -> TuiOptions {
         Color::Always => ColorChoice::Always,
         Color::Never => ColorChoice::Never,
     };
-    let theme = ThemeChoice { color, ground: None };
+    let ground = match look.ground {
+        Ground::Auto => None,
+        Ground::Dark => Some(theme::Ground::Dark),
+        Ground::Light => Some(theme::Ground::Light),
+    };
+    let theme = ThemeChoice { color, ground };
     TuiOptions { theme, ascii: look.ascii, mouse: look.mouse, capabilities }
 }
 
@@ -126,7 +149,8 @@ pub fn announce(look: &Look, text: &str) {
 
 type Lines = Box<dyn FnMut(&Snapshot) -> Vec<String> + Send>;
 
-/// Lines go to standard error, from a thread of their own: a full pipe must not hold up the run.
+/// Lines go to standard error, from a thread of their own: a full pipe must not hold up the run. Each has the lock of standard error
+/// for itself alone, so that no other text gets into it, and others wait for no more than one line.
 fn lines(published: Published, mut make: Lines) -> io::Result<Kind> {
     let (stop, stopped) = sync_channel(1);
     let thread = std::thread::Builder::new().name("lines".to_owned()).spawn(move || {
@@ -136,9 +160,8 @@ fn lines(published: Published, mut make: Lines) -> io::Result<Kind> {
             let snapshot = published.get();
             if snapshot.seq != seen {
                 seen = snapshot.seq;
-                let mut out = io::stderr().lock();
                 for line in make(&snapshot) {
-                    if writeln!(out, "{line}").is_err() {
+                    if tell(&mut io::stderr(), &line).is_err() {
                         return; // nobody reads any more; the run goes on
                     }
                 }
@@ -149,4 +172,49 @@ fn lines(published: Published, mut make: Lines) -> io::Result<Kind> {
         }
     })?;
     Ok(Kind::Lines { stop, thread })
+}
+
+/// Writes a line in one piece. What is played may be a stranger's recording; JSON escapes control characters below U+0020 only, and
+/// stays JSON, since what is replaced stands nowhere but inside its strings.
+fn tell(out: &mut dyn Write, line: &str) -> io::Result<()> {
+    let mut line = clean_page(line);
+    line.push('\n');
+    out.write_all(line.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use timeline::RunTime;
+    use timeline::snapshot::LogLine;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    #[test]
+    fn json_lines_have_no_power_over_a_terminal_and_stay_json() {
+        let text = "a\u{9B}2Jb\u{9D}0;c\u{7F}d\u{202E}e\u{61C}f\x1bg\n".to_owned();
+        let log = vec![LogLine { at: RunTime::ZERO, text, source: None }];
+        let snapshot = Snapshot { log, ..Snapshot::default() };
+        let mut out = Vec::new();
+        tell(&mut out, &serde_json::to_string(&snapshot).unwrap()).unwrap();
+        let line = String::from_utf8(out).unwrap();
+        let line = line.strip_suffix('\n').unwrap();
+        assert!(!line.contains(|c: char| c.is_control() || c == '\u{202E}' || c == '\u{61C}'), "{line}");
+        let told: serde_json::Value = serde_json::from_str(line).unwrap();
+        let r = '\u{FFFD}';
+        assert_eq!(told["log"][0]["text"], format!("a{r}2Jb{r}0;c{r}d{r}e{r}f\x1bg\n"));
+    }
+
+    #[test]
+    fn the_ground_is_chosen_where_the_terminal_does_not_tell_it() {
+        let chosen = |ground: &str| {
+            let cli = Cli::try_parse_from(["dyno", "replay", "run", "--ground", ground]).unwrap();
+            let Some(Command::Replay(args)) = cli.command else { unreachable!("it was asked for") };
+            options(&args.look, Capabilities::default()).theme.ground
+        };
+        assert_eq!(chosen("light"), Some(theme::Ground::Light));
+        assert_eq!(chosen("dark"), Some(theme::Ground::Dark));
+        assert_eq!(chosen("auto"), None);
+    }
 }

@@ -92,7 +92,8 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
 
     loop {
         let over = length.is_some_and(|l| clock.now().since(timeline::RunTime::ZERO) >= l);
-        if over || stops.asked() > 0 || screen.command().is_some_and(|c| stop::ends(&c)) {
+        let left = screen.is_gone() || screen.command().is_some_and(|c| stop::ends(&c));
+        if over || left || stops.asked() > 0 {
             break;
         }
         std::thread::sleep(LOOK);

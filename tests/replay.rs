@@ -10,6 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use common::{Guarded, dyno, run, shop, wait_for, whole_machine};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use serde_json::Value;
 use timeline::facts::{EndReason, RunEnd, RunMeta};
 use timeline::histogram::Sparse;
@@ -41,6 +42,23 @@ fn a_recording_plays_at_any_speed_from_any_instant() {
     let missing = dyno().args(["replay", "nowhere.dyno"]).output().unwrap();
     assert_eq!(missing.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("nowhere.dyno"));
+}
+
+#[test]
+fn who_does_not_read_the_lines_does_not_hold_up_the_end() {
+    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiler/tests/recordings/leak");
+    let (unread, mut full) = std::io::pipe().unwrap();
+    let flags = fcntl_getfl(&full).unwrap();
+    fcntl_setfl(&full, flags | OFlags::NONBLOCK).unwrap();
+    while full.write_all(&[b'\n'; 4_096]).is_ok() {}
+    fcntl_setfl(&full, flags).unwrap();
+    let mut command = dyno();
+    command.arg("replay").arg(&recorded).args(["--ui", "json", "--speed", "128"]);
+    let mut replay = Guarded(command.stdout(Stdio::null()).stderr(full).spawn().unwrap());
+    let ended = wait_for(Duration::from_secs(20), || replay.0.try_wait().unwrap().is_some());
+    assert!(ended, "it waits for somebody who never reads");
+    assert_eq!(replay.0.wait().unwrap().code(), Some(0));
+    drop(unread);
 }
 
 fn said(output: &Output) -> String {

@@ -5,6 +5,7 @@
 mod common;
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -152,4 +153,18 @@ fn a_shell_gets_the_terminal_back_and_the_second_ctrl_c_aborts() {
     terminal.press("C-c");
     terminal.shows("code=130", 10);
     assert!(terminal.screen().contains("verdict"), "{}", terminal.screen());
+}
+
+#[test]
+fn a_replay_whose_dashboard_breaks_does_not_go_on_unseen() {
+    let _machine = whole_machine();
+    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiler/tests/recordings/leak");
+    // Whoever takes what is drawn goes away in the middle of the first picture: the next one fails.
+    let command = format!(
+        "{{ {} replay {} --ui tui 2>&1 >/dev/null; echo code=$? >/dev/tty; }} | head -c 200 >/dev/null",
+        env!("CARGO_BIN_EXE_dyno"),
+        recorded.display()
+    );
+    let terminal = Terminal::start(80, 24, &command);
+    terminal.shows("code=0", 20);
 }

@@ -47,7 +47,7 @@ pub enum ColorChoice {
 pub struct ThemeChoice {
     /// Colours or not.
     pub color: ColorChoice,
-    /// Ground; none: by the environment's `COLORFGBG`, dark if it is silent.
+    /// Ground, with `--ground`; none: by the environment's `COLORFGBG`, dark if it is silent.
     pub ground: Option<Ground>,
 }
 

@@ -55,7 +55,7 @@ pub struct Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.close.store(true, Ordering::Release);
-        // What went wrong with the terminal has nowhere to go from here; `close` and `join` report it.
+        // What went wrong with the terminal has nowhere to go from here; `close` reports it.
         let _ = self.wait();
     }
 }
@@ -73,14 +73,6 @@ impl Handle {
     /// What went wrong with the terminal.
     pub fn close(mut self) -> io::Result<()> {
         self.close.store(true, Ordering::Release);
-        self.wait()
-    }
-
-    /// Waits until the person leaves.
-    ///
-    /// # Errors
-    /// What went wrong with the terminal.
-    pub fn join(mut self) -> io::Result<()> {
         self.wait()
     }
 
@@ -285,6 +277,16 @@ impl Loop {
 mod tests {
     use super::*;
     use std::sync::mpsc::sync_channel;
+
+    #[test]
+    fn a_fault_ends_the_dashboard_and_closing_it_tells_which() {
+        let fault = || Err(io::Error::other("the terminal is gone"));
+        let handle = Handle { close: Arc::default(), thread: Some(thread::spawn(fault)) };
+        while !handle.is_finished() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(handle.close().unwrap_err().to_string(), "the terminal is gone");
+    }
 
     #[test]
     fn quitting_is_never_lost_behind_a_busy_receiver() {

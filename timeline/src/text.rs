@@ -30,7 +30,10 @@ pub fn clean_page(page: &str) -> String {
 
 fn is_harmful(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
+        || matches!(
+            c,
+            '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}'
+        )
 }
 
 #[cfg(test)]
@@ -40,6 +43,7 @@ mod tests {
     #[test]
     fn escape_sequences_and_overrides_lose_their_power() {
         assert_eq!(clean("a\x1b[2Jb\u{202E}c\n", 20), "a\u{FFFD}[2Jb\u{FFFD}c\u{FFFD}");
+        assert_eq!(clean("a\u{061C}b\u{9B}c", 20), "a\u{FFFD}b\u{FFFD}c");
         assert_eq!(clean("abcdef", 4), "abc…");
         assert_eq!(clean("abcd", 4), "abcd");
         assert_eq!(clean_page("a\tb\n\x1b]0;c\x07\r\n"), "a\tb\n\u{FFFD}]0;c\u{FFFD}\u{FFFD}\n");

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dynamometer_timeline as timeline;
@@ -368,4 +369,71 @@ fn what_falls_silent_has_an_age_wherever_its_figures_are() {
     );
     assert_eq!((source("auto").age_ns, source("auto").ageless), (None, true));
     assert_eq!(source("agent").state, "told", "a played run tells of its sources what the live one did");
+}
+
+#[test]
+fn steps_shorter_than_a_tick_play_on_and_only_a_way_back_begins_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("recording.dyno");
+    silent_after_two_seconds(&path);
+    let begun = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&begun);
+    let make_diagnose = move || -> Diagnose {
+        count.fetch_add(1, Ordering::Relaxed);
+        Box::new(waiters_seen)
+    };
+    let mut player = Player::open(&path, make_diagnose).unwrap();
+    let published = player.published();
+    let mut seek = |ms: u64| {
+        player.seek(RunTime::from_ms(ms)).unwrap();
+        let shown = published.get();
+        (shown.at, shown.seq)
+    };
+    let begun = || begun.load(Ordering::Relaxed);
+    let tick = |ms: u64, seq: u64| (RunTime::from_ms(ms), seq);
+
+    let mut shown: Vec<_> = (1..=40).map(|step| seek(step * 50)).collect();
+    shown.dedup();
+    assert_eq!(shown, [tick(500, 1), tick(1_000, 2), tick(1_500, 3), tick(2_000, 4)]);
+    assert_eq!(seek(1_501), tick(2_000, 4), "what is held stands still");
+    assert_eq!(seek(1_501), tick(2_000, 4));
+    assert_eq!(begun(), 1);
+
+    assert_eq!(seek(1_200), tick(1_500, 5), "a screen skips a number that it has seen");
+    assert_eq!(seek(1_200), tick(1_500, 5));
+    assert_eq!(begun(), 2);
+    assert_eq!(seek(1_000), tick(1_000, 6), "the tick before it is another one");
+    assert_eq!(begun(), 3);
+    assert_eq!(seek(0), tick(0, 7), "at the start nothing is known yet");
+    assert_eq!(seek(0), tick(0, 7));
+    assert_eq!(seek(99_000), tick(12_000, 8));
+    assert_eq!(begun(), 4);
+}
+
+#[test]
+fn detectors_that_take_longer_than_a_tick_leave_time_to_listen() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    let slow = move |_: &Timeline, _: RunTime| {
+        // Not for ever: a recorder that takes in one entry a tick shall fail the test, not hold it up.
+        if count.fetch_add(1, Ordering::Relaxed) < 6 {
+            std::thread::sleep(Duration::from_millis(600));
+        }
+        Vec::<Finding>::new()
+    };
+    let recorder = Recorder::start(options(Box::new(slow)), None).unwrap();
+    let handle = recorder.handle();
+    let waiters = handle.declare(LaneSpec::level("pool.db.waiters", "shop-0", Unit::Count)).unwrap();
+    while calls.load(Ordering::Relaxed) == 0 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    for i in 0..5_000 {
+        handle.sample(waiters, MonoNs::now(), f64::from(i));
+    }
+    let end = RunEnd { reason: EndReason::Completed, at: RunTime::ZERO, notes: Vec::new() };
+    let finished = recorder.finish(end);
+    assert_eq!(handle.dropped(), 0);
+    assert_eq!(finished.timeline.series()[0].points.len(), 5_000);
+    let calls = calls.load(Ordering::Relaxed);
+    assert!(calls < 6, "all that waits is taken in between two ticks: {calls}");
 }

@@ -4,6 +4,7 @@
 //! Pace and keys belong to whoever plays.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::seen::Seen;
 use super::{Diagnose, Published};
@@ -22,6 +23,10 @@ pub struct Player {
     damage: Vec<Damage>,
     published: Published,
     seen: Seen,
+    /// Time of the tick before the one that is shown; the run's start if there is none.
+    previous: RunTime,
+    /// Number of the last picture; unlike that of the view, which begins anew with every way back, it only rises.
+    seq: u64,
 }
 
 impl Player {
@@ -49,7 +54,17 @@ impl Player {
         let seen = begin(path, &meta, make_diagnose())?;
         let damage = reader.damage().to_vec();
         let published = Published::default();
-        Ok(Self { path: path.to_owned(), make_diagnose, meta, length, damage, published, seen })
+        Ok(Self {
+            path: path.to_owned(),
+            make_diagnose,
+            meta,
+            length,
+            damage,
+            published,
+            seen,
+            previous: RunTime::ZERO,
+            seq: 0,
+        })
     }
 
     /// About the run.
@@ -82,22 +97,38 @@ impl Player {
         self.published.clone()
     }
 
-    /// Shows the run as it was at the first tick from `to` on. Going back plays from the start again.
+    /// Shows the run as it was at the first tick from `to` on. Going back to an earlier tick plays from the start again.
     ///
     /// # Errors
     /// When the file can no longer be read.
     pub fn seek(&mut self, to: RunTime) -> Result<(), RecordingError> {
         let to = to.min(self.length);
-        if to < self.seen.at {
+        let shown = self.seen.at;
+        // A replay's steps are shorter than a tick: as long as the tick before is earlier than `to`, the one that is shown is still the
+        // first from `to` on.
+        if to < shown && to <= self.previous {
             self.seen = begin(&self.path, &self.meta, (self.make_diagnose)())?;
+            self.previous = RunTime::ZERO;
         }
-        let before = self.seen.at;
-        while self.seen.at < to && self.seen.tick() {}
-        if self.seen.at != before || before == RunTime::ZERO {
-            let at = self.seen.at;
-            self.published.set(self.seen.snapshot(at));
+        while self.seen.at < to {
+            let before = self.seen.at;
+            if !self.seen.tick() {
+                break;
+            }
+            self.previous = before;
+        }
+        if self.seen.at != shown || self.seq == 0 {
+            self.publish();
         }
         Ok(())
+    }
+
+    fn publish(&mut self) {
+        let at = self.seen.at;
+        let mut snapshot = self.seen.snapshot(at);
+        self.seq += 1;
+        Arc::make_mut(&mut snapshot).seq = self.seq;
+        self.published.set(snapshot);
     }
 }
 
