@@ -13,8 +13,10 @@ use serde::Deserialize;
 use tempfile::NamedTempFile;
 
 use crate::cli::{BackendArgs, Runtime};
+use crate::files::cannot;
 use crate::outcome::{Outcome, UserError};
 use crate::secret::{TOKEN_VARIABLE, leave_token, new_token};
+use crate::show::say;
 use crate::twin;
 
 /// Environment variables that name stores on servers.
@@ -28,13 +30,14 @@ const END_PATIENCE: Duration = Duration::from_secs(5);
 
 /// `dyno backend`
 pub fn serve(args: BackendArgs) -> anyhow::Result<Outcome> {
-    let (token, _file) = match std::env::var(TOKEN_VARIABLE) {
-        Ok(token) if !token.is_empty() => (token, None),
-        _ => made_up_token().map(|(token, file)| (token, Some(file)))?,
-    };
+    let given = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty());
     if args.runtime != Runtime::Rust {
-        return Err(twin::become_it(&args, &token));
+        return serve_twin(&args, given);
     }
+    let (token, _file) = match given {
+        Some(token) => (token, None),
+        None => made_up_token().map(|(token, file)| (token, Some(file)))?,
+    };
     let stores =
         backend::Stores::choose(args.database.as_deref(), args.cache.as_deref(), args.broker.as_deref());
     let options = backend::SupervisorOptions {
@@ -49,6 +52,18 @@ pub fn serve(args: BackendArgs) -> anyhow::Result<Outcome> {
     };
     backend::supervise(options).map_err(user_error)?;
     Ok(Outcome::Pass)
+}
+
+/// The twin in our place, or beside us where a token was made up: its file goes when we end.
+fn serve_twin(args: &BackendArgs, given: Option<String>) -> anyhow::Result<Outcome> {
+    let command = twin::command(args)?;
+    match given {
+        Some(token) => Err(twin::become_it(command, &token)),
+        None => {
+            let (token, _file) = made_up_token()?;
+            twin::stand_by(command, &token, args.follow_stdin)
+        }
+    }
 }
 
 fn shop_settings(args: &BackendArgs) -> backend::ShopSettings {
@@ -85,11 +100,12 @@ fn user_error(error: backend::BackendError) -> anyhow::Error {
 /// Nobody gave a token: one is made and left where only this user can read it, until the backend ends.
 fn made_up_token() -> anyhow::Result<(String, NamedTempFile)> {
     let token = new_token().context("cannot make a token")?;
-    let file = leave_token(&token).context("cannot write the token down")?;
-    eprintln!(
+    let file =
+        leave_token(&token).map_err(|e| UserError::wrong(format!("cannot write the token down: {e}")))?;
+    say(format_args!(
         "dyno: the token of control and probe is in {} (or set {TOKEN_VARIABLE})",
         file.path().display()
-    );
+    ));
     Ok((token, file))
 }
 
@@ -147,7 +163,7 @@ impl Backend {
             twin::prepare(runtime)?;
         }
         let token = new_token().context("cannot make a token")?;
-        let log_file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        let log_file = File::create(log).map_err(cannot("write", log))?;
         let mut child = Command::new(std::env::current_exe()?)
             .args(["backend", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--follow-stdin"])
             .args(["--workers", &workers.to_string()])

@@ -10,6 +10,7 @@ use reports::ci::{self, github, gitlab};
 use reports::{Summary, discreet};
 
 use crate::outcome::UserError;
+use crate::show::{hand_out, say};
 
 /// Most of a step summary that GitHub takes, bytes; a larger one it refuses as a whole.
 const SUMMARY_MAX_BYTES: u64 = 1 << 20;
@@ -32,6 +33,8 @@ pub struct Ci {
     server: Server,
     /// Statements and addresses are left as they are.
     open: bool,
+    /// The target's address, whose host is hidden also where its bare name stands; empty for none.
+    target: &'static str,
 }
 
 impl Ci {
@@ -43,12 +46,19 @@ impl Ci {
             (_, true) => Server::GitLab,
             _ => Server::Other,
         };
-        asked.then_some(Self { server, open })
+        asked.then_some(Self { server, open, target: "" })
+    }
+
+    /// Of a run against `target`.
+    pub fn about(self, target: &str) -> Self {
+        // Never freed: lines are made on a thread of their own until the process ends, and it makes one run.
+        Self { target: String::leak(target.to_owned()), ..self }
     }
 
     /// Text as it may stand in the job's log.
     pub fn text(self, text: &str) -> String {
-        let text = if self.open { text.to_owned() } else { discreet::text(text) };
+        let text = text.to_owned();
+        let text = if self.open { text } else { discreet::plain(&text, self.target) };
         match self.server {
             Server::GitHub => github::harmless(&text),
             Server::GitLab | Server::Other => text,
@@ -56,22 +66,14 @@ impl Ci {
     }
 
     /// Begins the part of the log that folds: the lines of the run.
-    pub fn begin(self, title: &str) {
+    pub fn begin(self, title: &str) -> Section {
         let title = self.text(title);
         match self.server {
-            Server::GitHub => eprintln!("::group::{}", title.replace(['\n', '\r'], " ")),
-            Server::GitLab => eprintln!("{}", gitlab::section_start(SECTION, &title, unix_s())),
+            Server::GitHub => say(format_args!("::group::{}", title.replace(['\n', '\r'], " "))),
+            Server::GitLab => say(gitlab::section_start(SECTION, &title, unix_s())),
             Server::Other => {}
         }
-    }
-
-    /// Ends it.
-    pub fn end(self) {
-        match self.server {
-            Server::GitHub => eprintln!("::endgroup::"),
-            Server::GitLab => eprintln!("{}", gitlab::section_end(SECTION, unix_s())),
-            Server::Other => {}
-        }
+        Section(self.server)
     }
 
     /// Do reports go without statements and addresses?
@@ -99,15 +101,26 @@ impl Ci {
         let file = scenario.filter(|s| Path::new(s).is_file()).unwrap_or(NO_FILE);
         let files = ci::write(&folder.join(ci::FOLDER), summary, file).map_err(UserError::wrong)?;
         if self.server == Server::GitHub {
-            let mut out = std::io::stdout().lock();
-            for line in github::annotations(summary) {
-                writeln!(out, "{line}")?;
-            }
+            let lines: String = github::annotations(summary).into_iter().map(|line| line + "\n").collect();
+            hand_out(lines.as_bytes())?;
             if let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|p| !p.is_empty()) {
                 append(Path::new(&path), &reports::markdown::render(summary))?;
             }
         }
         Ok(files)
+    }
+}
+
+/// A part of the log that folds. It ends when this is dropped, also where a run comes to nothing.
+pub struct Section(Server);
+
+impl Drop for Section {
+    fn drop(&mut self) {
+        match self.0 {
+            Server::GitHub => say("::endgroup::"),
+            Server::GitLab => say(gitlab::section_end(SECTION, unix_s())),
+            Server::Other => {}
+        }
     }
 }
 
@@ -120,8 +133,21 @@ fn append(path: &Path, text: &str) -> anyhow::Result<()> {
     let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).map_err(cannot)?;
     let there = file.metadata().map_err(cannot)?.len();
     if there + text.len() as u64 + 1 > SUMMARY_MAX_BYTES {
-        eprintln!("dyno: the step summary is full, so the report is left out of it");
+        say("dyno: the step summary is full, so the report is left out of it");
         return Ok(());
     }
     writeln!(file, "{text}").map_err(cannot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_target_is_not_named_in_the_log() {
+        let ci = Ci { server: Server::Other, open: false, target: "" }.about("http://shop.internal:8080/v1");
+        let said = "the resolver does not know shop.internal";
+        assert_eq!(ci.text(said), "the resolver does not know address");
+        assert_eq!(Ci { open: true, ..ci }.text(said), said);
+    }
 }

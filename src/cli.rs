@@ -6,10 +6,16 @@ mod ended;
 
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use ended::{
     BaselineCommand, CompareArgs, ExplainArgs, RecordingCommand, RedactArgs, ReportArgs, ScoreArgs,
 };
+
+/// Most workers of the bundled backend: what it takes itself.
+const MOST_WORKERS: u64 = 64;
+/// Most worker processes of the load generator: no machine has more cores to spare for it.
+const MOST_LOAD_WORKERS: u64 = 256;
 
 /// Load testing that explains itself.
 ///
@@ -132,6 +138,17 @@ pub enum Color {
     Never,
 }
 
+/// The ground that the terminal draws on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Ground {
+    /// What the terminal says in `COLORFGBG`; dark if it says nothing.
+    Auto,
+    /// Light text on a dark ground.
+    Dark,
+    /// Dark text on a light ground.
+    Light,
+}
+
 /// How things look.
 #[derive(Debug, Clone, Args)]
 pub struct Look {
@@ -141,6 +158,9 @@ pub struct Look {
     /// When to use colour.
     #[arg(long, value_enum, default_value = "auto")]
     pub color: Color,
+    /// The terminal's ground, for which the dashboard chooses its colours.
+    #[arg(long, value_enum, default_value = "auto", env = "DYNO_GROUND")]
+    pub ground: Ground,
     /// Draw with ASCII characters only.
     #[arg(long)]
     pub ascii: bool,
@@ -223,13 +243,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "URL")]
     pub otlp: Option<String>,
     /// Worker processes of the bundled backend [default: 2].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = up_to(MOST_WORKERS))]
     pub workers: Option<usize>,
     /// What the bundled backend runs on.
     #[arg(long, value_name = "RUNTIME", default_value = "rust")]
     pub runtime: Runtime,
     /// Worker processes of the load generator [default: worked out from the machine's limits].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = up_to(MOST_LOAD_WORKERS))]
     pub load_workers: Option<usize>,
     /// Ask nothing: open the inspector of a target that runs on V8, and install observers in it, if `auto` finds one.
     #[arg(long, short)]
@@ -431,6 +451,11 @@ pub struct Beside {
     /// HTTP version instead of the scenario's.
     #[arg(long, value_name = "VERSION", value_parser = ["1.1", "2", "auto"])]
     pub http: Option<String>,
+}
+
+/// A count of processes.
+fn up_to(most: u64) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=most)
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {

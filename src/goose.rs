@@ -10,11 +10,13 @@ mod output;
 
 use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use dashboard::app::{Capabilities, UiCommand};
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use timeline::facts::{EndReason, PlanFacts, RunEnd, RunMeta};
 use timeline::gate::Gate;
@@ -25,9 +27,9 @@ use timeline::{MonoNs, RunClock};
 
 use crate::ci::Ci;
 use crate::cli::GooseArgs;
-use crate::files::{make_folder, run_id};
+use crate::files::{cannot, make_folder, run_id};
 use crate::outcome::{Outcome, UserError};
-use crate::run::prepare::host_facts;
+use crate::run::prepare::{check_terminal, host_facts};
 use crate::run::{diagnose, finish, stop};
 use crate::screen::Screen;
 use crate::show::print;
@@ -53,7 +55,10 @@ struct Ended {
 
 /// Runs the command.
 pub fn goose(args: GooseArgs) -> anyhow::Result<Outcome> {
+    check_terminal(&args.look)?;
     let arguments = Arguments::read(&args.command).map_err(UserError::wrong)?;
+    check(arguments.program())?;
+    let ci = Ci::of(args.ci, false).map(|ci| ci.about(&arguments.target()));
     let gates = args.gate.iter().map(|g| Gate::parse(g)).collect::<Result<Vec<_>, _>>();
     let gates = gates.map_err(UserError::wrong)?;
     let mut attach = Attach::parse_all(&args.attach)?;
@@ -77,11 +82,13 @@ pub fn goose(args: GooseArgs) -> anyhow::Result<Outcome> {
         state: RunState::Running,
         diagnose: diagnose(),
     };
-    let recorder = Recorder::start(options, Some(&folder.join(FILE_NAME)))?;
+    let recording = folder.join(FILE_NAME);
+    let recorder = Recorder::start(options, Some(&recording)).map_err(cannot("write", &recording))?;
     let handle = recorder.handle();
     let sources = Sources::attach(settled, &[], &handle)?;
     handle.attached(&sources.about());
-    let screen = Screen::start(&args.look, Ci::of(args.ci, false), CAPABILITIES, handle.published())?;
+    let screen = Screen::start(&args.look, ci, CAPABILITIES, handle.published())
+        .map_err(|e| UserError::wrong(format!("the screen cannot begin: {e}")))?;
 
     let (mut child, output) = start(&arguments, &folder.join(LOG))?;
     let guard = Guard::of(&child).inspect_err(|_| signal(&child, Signal::KILL))?;
@@ -96,7 +103,7 @@ pub fn goose(args: GooseArgs) -> anyhow::Result<Outcome> {
     let end = RunEnd { reason: ended.reason, at: clock.now(), notes };
     let finished = recorder.finish(end);
     screen.close();
-    conclude(&finished, &folder, &args, &ended, &said, answers > 0)
+    conclude(&finished, &folder, ci, &ended, &said, answers > 0)
 }
 
 fn meta(args: &GooseArgs, arguments: &Arguments, unix_ms: u64, run_id: String) -> RunMeta {
@@ -144,14 +151,32 @@ pub fn guard(group: i32, mut word: impl io::Read) {
     }
 }
 
+/// A program that is not there is met before observers are installed and a folder is made.
+fn check(program: &Path) -> anyhow::Result<()> {
+    let places: Vec<PathBuf> = if program.components().count() > 1 {
+        vec![program.to_owned()]
+    } else {
+        // Without a search path the system has one of its own.
+        let Some(path) = std::env::var_os("PATH") else { return Ok(()) };
+        std::env::split_paths(&path).map(|folder| folder.join(program)).collect()
+    };
+    if places.iter().any(|place| place.is_file() && access(place, Access::EXEC_OK).is_ok()) {
+        return Ok(());
+    }
+    let why = if places.iter().any(|place| place.exists()) { Errno::ACCESS } else { Errno::NOENT };
+    Err(not_started(program, &why.into()))
+}
+
+fn not_started(program: &Path, error: &io::Error) -> anyhow::Error {
+    UserError::wrong(format!("{} cannot be started: {error}", program.display()))
+}
+
 /// In a process group of its own: a Ctrl-C reaches us, and we pass it on once.
 fn start(arguments: &Arguments, log: &Path) -> anyhow::Result<(Child, Output)> {
     let mut command = Command::new(arguments.program());
     command.args(arguments.passed()).process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command
-        .spawn()
-        .map_err(|e| UserError::wrong(format!("{} cannot be started: {e}", arguments.program().display())))?;
+    let mut child = command.spawn().map_err(|e| not_started(arguments.program(), &e))?;
     let output = Output::follow(child.stdout.take(), child.stderr.take(), log);
     match output {
         Ok(output) => Ok((child, output)),
@@ -231,12 +256,12 @@ fn told(status: Option<ExitStatus>) -> String {
 fn conclude(
     finished: &Finished,
     folder: &Path,
-    args: &GooseArgs,
+    ci: Option<Ci>,
     ended: &Ended,
     said: &[String],
     answered: bool,
 ) -> anyhow::Result<Outcome> {
-    let outcome = finish::finish(finished, folder, Ci::of(args.ci, false), None)?;
+    let outcome = finish::finish(finished, folder, ci, None)?;
     let well = ended.status.is_some_and(|s| s.success());
     let mut text = format!(
         "\n{}; dyno's verdict: {}; what goose said is in {}\n",
@@ -252,7 +277,7 @@ fn conclude(
     if !well {
         said.iter().for_each(|line| text += &format!("  goose: {line}\n"));
     }
-    print(&Ci::of(args.ci, false).map_or_else(|| text.clone(), |ci| ci.text(&text)))?;
+    print(&ci.map_or_else(|| text.clone(), |ci| ci.text(&text)))?;
     if !answered && well && ended.reason == EndReason::Completed {
         return Err(UserError::wrong(controller::SILENT));
     }

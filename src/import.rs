@@ -9,7 +9,7 @@ use timeline::text::clean_page;
 
 use crate::cli::{ImportArgs, ImportKind};
 use crate::outcome::{Outcome, UserError};
-use crate::show::print;
+use crate::show::{print, say};
 
 /// Imports, writes, and tells on standard error what a person must know.
 pub fn import(args: &ImportArgs) -> anyhow::Result<Outcome> {
@@ -30,10 +30,7 @@ pub fn import(args: &ImportArgs) -> anyhow::Result<Outcome> {
     if let Some(out) = &args.out {
         told.push(format!("Written: {}", out.display()));
     }
-    let mut err = std::io::stderr().lock();
-    for line in told {
-        writeln!(err, "{}", clean_page(&line))?;
-    }
+    told.iter().for_each(|line| say(clean_page(line)));
     Ok(Outcome::Pass)
 }
 

@@ -46,9 +46,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match dispatch(cli) {
         Ok(outcome) => outcome.into(),
-        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("dyno: {}", timeline::text::clean_page(&format!("{error:#}")));
+            show::say(format_args!("dyno: {}", timeline::text::clean_page(&format!("{error:#}"))));
             ExitCode::from(error_code(&error))
         }
     }
@@ -92,11 +91,4 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
             Ok(Outcome::Pass)
         }
     }
-}
-
-/// Somebody piped us into `head`: nobody is left to read an error, and nothing went wrong.
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .any(|e| e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
 }

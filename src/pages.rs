@@ -1,16 +1,14 @@
 //! Pages made from the command line's own description: completions and man pages.
 
-use std::io::{self, Write};
-
 use crate::cli::ManArgs;
 use crate::outcome::{Outcome, UserError};
+use crate::show::hand_out;
 
 /// Prints a completion script.
 pub fn completions(command: &mut clap::Command, shell: clap_complete::Shell) -> anyhow::Result<Outcome> {
     let mut out = Vec::new();
     clap_complete::generate(shell, command, "dyno", &mut out);
-    io::stdout().write_all(&out)?;
-    Ok(Outcome::Pass)
+    hand_out(&out)
 }
 
 /// Prints a man page, or writes all of them: `dyno.1`, `dyno-run.1` and so on.
@@ -37,6 +35,5 @@ pub fn man(mut command: clap::Command, args: &ManArgs) -> anyhow::Result<Outcome
     }
     let mut out = Vec::new();
     clap_mangen::Man::new(found.clone()).render(&mut out)?;
-    io::stdout().write_all(&out)?;
-    Ok(Outcome::Pass)
+    hand_out(&out)
 }

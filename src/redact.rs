@@ -5,13 +5,12 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
 use reports::redact::Redactor;
 use timeline::facts::RunMeta;
 use timeline::recording::{FILE_NAME, Item, Reader, RecordingError, Writer};
 
 use crate::cli::RedactArgs;
-use crate::files::make_folder;
+use crate::files::{cannot, make_folder};
 use crate::outcome::Outcome;
 use crate::replay::{user_error, warn, write_reports};
 use crate::show::print;
@@ -48,14 +47,14 @@ fn learn(reader: &Reader, run: &Path) -> anyhow::Result<(Redactor, RunMeta)> {
 }
 
 fn copy(reader: &Reader, mut redactor: Redactor, meta: &RunMeta, to: &Path) -> anyhow::Result<()> {
-    let cannot = || format!("cannot write {}", to.display());
-    let mut writer = Writer::create(to, &redactor.meta(meta)).with_context(cannot)?;
+    let cannot = cannot("write", to);
+    let mut writer = Writer::create(to, &redactor.meta(meta)).map_err(&cannot)?;
     let mut end = None;
     for item in reader.again() {
         match item {
             Item::Entry(entry) => {
                 if let Some(entry) = redactor.entry(entry) {
-                    writer.add(&entry).with_context(cannot)?;
+                    writer.add(&entry).map_err(&cannot)?;
                 }
             }
             Item::End(e) => end = Some(redactor.end(&e)),
@@ -67,5 +66,5 @@ fn copy(reader: &Reader, mut redactor: Redactor, meta: &RunMeta, to: &Path) -> a
         Some(end) => writer.finish(&end),
         None => writer.stop(),
     }
-    .with_context(cannot)
+    .map_err(cannot)
 }

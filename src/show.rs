@@ -1,6 +1,10 @@
 //! Commands that only show: the catalogue, a scenario's text, mistakes in it, its plan.
+//!
+//! Owns the way to standard output and, for single lines, to standard error: whoever reads there may leave at any time (`| head`), and
+//! that changes neither what a command does nor how it ends.
 
-use std::io::{self, Write};
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
 
 use timeline::text::clean_page;
 
@@ -67,18 +71,43 @@ fn overrides(beside: &Beside) -> scenarios::Overrides {
     }
 }
 
-/// Prints without panicking when the reader has gone, and without what could do something to a terminal.
+/// Prints without what could do something to a terminal.
 pub fn print(text: &str) -> anyhow::Result<Outcome> {
+    hand_out(clean_page(text).as_bytes())
+}
+
+/// Writes to standard output, as it is.
+pub fn hand_out(bytes: &[u8]) -> anyhow::Result<Outcome> {
     let mut out = io::stdout().lock();
-    out.write_all(clean_page(text).as_bytes())?;
-    out.flush()?;
-    Ok(Outcome::Pass)
+    written(out.write_all(bytes).and_then(|()| out.flush()))
+}
+
+/// A reader that has gone missed what it did not want; a full disk behind it is somebody's to mend.
+fn written(result: io::Result<()>) -> anyhow::Result<Outcome> {
+    match result {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            Err(UserError::wrong(format!("cannot write to standard output: {e}")))
+        }
+        _ => Ok(Outcome::Pass),
+    }
+}
+
+/// A line on standard error. Nobody may be left to read it, where `eprintln!` would panic.
+pub fn say(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use scenarios::plan::{HttpVersion, Target};
+
+    #[test]
+    fn a_reader_that_has_gone_is_no_error_and_a_full_disk_is_one() {
+        assert_eq!(written(Err(ErrorKind::BrokenPipe.into())).unwrap(), Outcome::Pass);
+        let full = written(Err(ErrorKind::StorageFull.into())).unwrap_err();
+        assert_eq!(crate::outcome::error_code(&full), 2);
+    }
 
     #[test]
     fn a_plan_is_read_with_what_is_said_beside_it() {

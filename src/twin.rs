@@ -1,5 +1,6 @@
 //! The bundled backend on Node.js, Deno or Bun: its files unpacked and its packages installed once, in the user's
-//! cache folder, then the runtime started in this process's place.
+//! cache folder, then the runtime started in this process's place; where a token was made up, as a child of it, so that the token's file
+//! goes with it.
 //!
 //! Owns the cache folder. A folder there is complete or not there: it is made under another name first, so that two of
 //! us at once, or one that is killed, leave nothing half done. What the twin does is its own matter (`backend/node/`).
@@ -11,16 +12,27 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::Context as _;
 use backend::twin::FILES;
 use backend::{BROKER_VARIABLE, CACHE_VARIABLE, DATABASE_VARIABLE};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::Child;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{BackendArgs, Runtime};
-use crate::outcome::UserError;
+use crate::files::cannot;
+use crate::outcome::{Outcome, UserError};
 use crate::secret::TOKEN_VARIABLE;
+use crate::show::say;
 
-/// Node.js before this lacks what the twin is written in.
-const OLDEST_NODE: u32 = 20;
+/// Major and minor number of the first release that has what the twin is written in.
+const fn oldest(runtime: Runtime) -> (u32, u32) {
+    match runtime {
+        Runtime::Rust => (0, 0),
+        Runtime::Node => (20, 0),
+        Runtime::Deno => (2, 0),
+        Runtime::Bun => (1, 3),
+    }
+}
 
 /// How the runtime is called, on the command line and in the search path.
 pub const fn name(runtime: Runtime) -> &'static str {
@@ -32,10 +44,13 @@ pub const fn name(runtime: Runtime) -> &'static str {
     }
 }
 
-/// Becomes the twin: on success it never returns.
-pub fn become_it(args: &BackendArgs, token: &str) -> anyhow::Error {
+/// The twin, ready to be started: its runtime is there, its packages are installed. It lacks the token.
+///
+/// # Errors
+/// What was asked for that it cannot do, or what is missing.
+pub fn command(args: &BackendArgs) -> anyhow::Result<Command> {
     if args.unwatched {
-        return UserError::wrong("--unwatched: the agent of the other runtimes cannot be switched off");
+        return Err(UserError::wrong("--unwatched: the agent of the other runtimes cannot be switched off"));
     }
     let stores = [
         (DATABASE_VARIABLE, args.database.as_deref()),
@@ -43,13 +58,8 @@ pub fn become_it(args: &BackendArgs, token: &str) -> anyhow::Error {
         (BROKER_VARIABLE, args.broker.as_deref()),
     ];
     // Checked as for the shop in Rust; the twin takes them from the environment alone.
-    if let Err(e) = backend::Stores::choose(stores[0].1, stores[1].1, stores[2].1) {
-        return UserError::wrong(e);
-    }
-    let folder = match prepare(args.runtime) {
-        Ok(folder) => folder,
-        Err(e) => return e,
-    };
+    backend::Stores::choose(stores[0].1, stores[1].1, stores[2].1).map_err(UserError::wrong)?;
+    let folder = prepare(args.runtime)?;
     let mut command = Command::new(name(args.runtime));
     if args.runtime == Runtime::Deno {
         command.args(["run", "--allow-all"]);
@@ -59,7 +69,6 @@ pub fn become_it(args: &BackendArgs, token: &str) -> anyhow::Error {
         .args(["--listen", &args.listen.to_string(), "--control", &args.control.to_string()])
         .args(["--workers", &args.workers.to_string()])
         .args(["--cache-protection", &args.cache_protection])
-        .env(TOKEN_VARIABLE, token)
         .envs(stores.into_iter().filter_map(|(variable, given)| Some((variable, given?))));
     if let Some(rows) = args.rows {
         command.args(["--rows", &rows.to_string()]);
@@ -67,7 +76,61 @@ pub fn become_it(args: &BackendArgs, token: &str) -> anyhow::Error {
     if args.follow_stdin {
         command.arg("--follow-stdin");
     }
-    anyhow::Error::new(command.exec()).context(format!("cannot start {}", name(args.runtime)))
+    Ok(command)
+}
+
+/// Becomes the twin: on success it never returns.
+pub fn become_it(mut twin: Command, token: &str) -> anyhow::Error {
+    let error = twin.env(TOKEN_VARIABLE, token).exec();
+    not_started(&twin, error)
+}
+
+/// Starts the twin as a child and waits for its end, which it is told to come to as we are.
+///
+/// # Errors
+/// If it cannot be started, or ends badly.
+pub fn stand_by(mut twin: Command, token: &str, follows_stdin: bool) -> anyhow::Result<Outcome> {
+    twin.env(TOKEN_VARIABLE, token);
+    if !follows_stdin {
+        // It ends when we do, however that comes; an interrupt is then ours to hear.
+        twin.arg("--follow-stdin").stdin(Stdio::piped());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let program = twin.get_program().to_string_lossy().into_owned();
+        let mut twin = tokio::process::Command::from(twin);
+        let mut child = twin.spawn().map_err(|e| not_started(twin.as_std(), e))?;
+        // Waiting would close it.
+        let _word = child.stdin.take();
+        let status = loop {
+            tokio::select! {
+                status = child.wait() => break status?,
+                _ = terminate.recv() => end(&child),
+                // Whoever holds the standard input decides what an interrupt means.
+                _ = interrupt.recv() => if !follows_stdin { end(&child) },
+            }
+        };
+        match status.code() {
+            Some(0) => Ok(Outcome::Pass),
+            // It has said why.
+            Some(2) => Err(UserError::wrong(format!("the shop on `{program}` could not go on"))),
+            _ => Err(anyhow::Error::msg(format!("the shop on `{program}` ended with {status}"))),
+        }
+    })
+}
+
+fn not_started(twin: &Command, error: std::io::Error) -> anyhow::Error {
+    anyhow::Error::new(error).context(format!("cannot start {}", twin.get_program().to_string_lossy()))
+}
+
+/// It may have ended this very moment, and then has no id.
+fn end(child: &Child) {
+    let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    if let Some(id) = id {
+        let _ = kill_process(id, Signal::TERM);
+    }
 }
 
 /// Sees to it that `runtime` is there and the twin ready to run; gives its folder.
@@ -100,18 +163,23 @@ fn check(runtime: Runtime) -> anyhow::Result<()> {
              package), or leave out --runtime"
         )));
     };
-    let version = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
-    match major(&version) {
-        Some(found) if runtime == Runtime::Node && found < OLDEST_NODE => {
-            Err(UserError::wrong(format!("`node` is {version}: the shop wants {OLDEST_NODE} or later")))
+    let said = String::from_utf8_lossy(&answer.stdout).into_owned();
+    let (major, minor) = oldest(runtime);
+    match version(&said) {
+        Some((found, numbers)) if numbers < (major, minor) => {
+            let wanted = if minor == 0 { major.to_string() } else { format!("{major}.{minor}") };
+            Err(UserError::wrong(format!("`{name}` is {found}: the shop wants {wanted} or later")))
         }
         _ => Ok(()),
     }
 }
 
-/// 20 of `v20.11.1`.
-fn major(version: &str) -> Option<u32> {
-    version.trim_start_matches('v').split('.').next()?.parse().ok()
+/// The version in what a runtime says of itself, with its major and minor number: `v20.11.1`, or `deno 2.9.6 (stable)`.
+fn version(said: &str) -> Option<(&str, (u32, u32))> {
+    said.lines().next()?.split_whitespace().find_map(|word| {
+        let mut numbers = word.trim_start_matches('v').split('.').map(str::parse::<u32>);
+        Some((word, (numbers.next()?.ok()?, numbers.next()?.ok()?)))
+    })
 }
 
 /// Where this user's caches are, as the XDG base directories say.
@@ -137,8 +205,8 @@ fn unpack(folder: &Path) -> anyhow::Result<()> {
     for (path, text) in FILES {
         let file = folder.join(path);
         let parent = file.parent().unwrap_or(folder);
-        fs::create_dir_all(parent).with_context(|| format!("cannot make the folder {}", parent.display()))?;
-        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        fs::create_dir_all(parent).map_err(cannot("make the folder", parent))?;
+        fs::write(&file, text).map_err(cannot("write", &file))?;
     }
     Ok(())
 }
@@ -146,7 +214,7 @@ fn unpack(folder: &Path) -> anyhow::Result<()> {
 /// Installs the packages that the lock file names; what is said goes to our own messages.
 fn install(runtime: Runtime, folder: &Path) -> anyhow::Result<()> {
     let (program, args) = installer(runtime);
-    eprintln!("dyno: installing the shop's packages once, with `{program} {}`", args.join(" "));
+    say(format_args!("dyno: installing the shop's packages once, with `{program} {}`", args.join(" ")));
     let done = Command::new(program)
         .args(args)
         .current_dir(folder)
@@ -185,10 +253,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_begins_with_its_major_number() {
-        assert_eq!(major("v20.11.1"), Some(20));
-        assert_eq!(major("1.4.5"), Some(1));
-        assert_eq!(major("deno 2.9.6 (stable)"), None);
+    fn a_version_is_found_in_what_each_runtime_says() {
+        assert_eq!(version("v20.11.1\n"), Some(("v20.11.1", (20, 11))));
+        assert_eq!(version("1.2.23\n"), Some(("1.2.23", (1, 2))));
+        let deno = "deno 1.46.3 (stable, release, x86_64-unknown-linux-gnu)\nv8 12.9.202.5-rusty\n";
+        assert_eq!(version(deno), Some(("1.46.3", (1, 46))));
+        assert_eq!(version("built from source\n"), None);
+        assert!((1, 46) < oldest(Runtime::Deno) && (1, 2) < oldest(Runtime::Bun));
+        assert!((1, 3) >= oldest(Runtime::Bun) && (20, 0) >= oldest(Runtime::Node));
     }
 
     #[test]

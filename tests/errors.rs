@@ -4,11 +4,14 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
-use common::dyno;
+use common::{Guarded, dyno, signal};
+use rustix::process::Signal;
 
 fn code(output: &Output) -> Option<i32> {
     output.status.code()
@@ -47,6 +50,34 @@ fn what_a_run_would_pass_over_is_refused() {
     for command in [&["scenarios", "check", "a.toml"][..], &["run", "a.toml"]] {
         let told = refused(command);
         assert!(told.contains("a.toml: [target] attach nodee=7: expected one of auto, none"), "{told}");
+    }
+    for (flag, count) in
+        [("--workers", "0"), ("--workers", "65"), ("--load-workers", "0"), ("--load-workers", "100000")]
+    {
+        let told = refused(&["run", "flash-sale", flag, count]);
+        assert!(told.contains(&format!("{count} is not in 1..=")), "{told}");
+    }
+    let told = refused(&["run", "--url", "http://127.0.0.1:1/", "--for", "5s", "--profile", "30"]);
+    assert!(told.contains("--profile 30: the load lasts 5.0 s"), "{told}");
+}
+
+#[test]
+fn what_cannot_begin_is_said_before_anything_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let unasked: &[(&[&str], &str)] = &[
+        (&["run", "flash-sale", "--ui", "tui"], "standard error is no terminal"),
+        (&["goose", "--ui", "tui", "--", "true"], "standard error is no terminal"),
+        (&["run", "flash-sale", "--metrics-listen", &port], "cannot serve metrics at 127.0.0.1:"),
+        (&["goose", "--", "./typo"], "./typo cannot be started: No such file"),
+        (&["goose", "--", "no-such-program"], "no-such-program cannot be started: No such file"),
+    ];
+    for (args, says) in unasked {
+        let output = dyno().current_dir(dir.path()).args(*args).output().unwrap();
+        assert_eq!(code(&output), Some(2), "{args:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(says), "{args:?}: {}", stderr(&output));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "{args:?} leaves no folder");
     }
 }
 
@@ -210,6 +241,147 @@ fn a_closed_pipe_is_no_error() {
     let script = format!("{} scenarios list | head -1", env!("CARGO_BIN_EXE_dyno"));
     let output = Command::new("bash").args(["-o", "pipefail", "-c", &script]).output().unwrap();
     assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+}
+
+/// A run in `folder` as a CI server starts it; where the shop has no `page`, every step fails.
+fn in_ci(url: &str, folder: &Path, page: &str) -> Command {
+    std::fs::create_dir(folder).unwrap();
+    let scenario = folder.join("load.toml");
+    // Long enough that two of them can be compared.
+    let text = "[target]\nurl = 'bundled'\n[[phase]]\nname = 'all'\nfor = '7s'\nsessions = 5\n[[session]]\nname = 's'\n\
+        steps = [{ repeat = 'until-end', every = '50ms', steps = [{ name = 'page', get = 'PAGE' }] }]\n";
+    std::fs::write(&scenario, text.replace("PAGE", page)).unwrap();
+    let mut command = dyno();
+    command.arg("run").arg(scenario).args(["--target", url, "--attach", "none"]);
+    command.args(["--gate", "errors < 1%", "--ci", "--out"]).arg(folder.join("run"));
+    command.env("GITHUB_ACTIONS", "true").env("GITHUB_STEP_SUMMARY", folder.join("step-summary.md"));
+    command
+}
+
+/// What nobody reads any more.
+fn closed() -> std::io::PipeWriter {
+    std::io::pipe().unwrap().1
+}
+
+/// Two runs at once; nothing of them is measured here, but whether steps fail. The first has a log that is read no further than its
+/// first line, the second a summary that nobody reads.
+fn unread(url: &str, good: &Path, bad: &Path) -> [Option<i32>; 2] {
+    let mut bad = in_ci(url, bad, "/no-such-page");
+    let mut bad = bad.stdout(closed()).stderr(Stdio::null()).spawn().unwrap();
+    let mut good = in_ci(url, good, "/healthz");
+    let mut good = good.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(good.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("::group::"), "{line}");
+    [good.wait().unwrap().code(), bad.wait().unwrap().code()]
+}
+
+/// Mistakes of the surroundings; tests may be root's, whom no permission stops.
+fn surroundings(at: &Path, run: &str) {
+    std::fs::write(at.join("file"), "x").unwrap();
+    // That folder of the kernel's is always empty, and takes no file from anybody.
+    let (sealed, url) = ("/proc/tty/ldisc", "http://127.0.0.1:1/");
+    let wrong: &[(&[&str], &str)] = &[
+        (&["compare", run, run, "--html", "/proc/x.html"], "cannot write /proc/x.html: "),
+        (&["report", run, "--out", "/proc/x"], "cannot make /proc/x: "),
+        (&["baseline", "save", "main", run, "--baselines", "file/kept"], "cannot make file/kept: "),
+        (&["redact", run, "--out", sealed], "cannot write into /proc/tty/ldisc: "),
+        (&["run", "--url", url, "--ui", "none", "--out", sealed], "cannot write into /proc/tty/ldisc: "),
+    ];
+    for (args, says) in wrong {
+        let output = dyno().current_dir(at).args(*args).output().unwrap();
+        assert_eq!(code(&output), Some(2), "{args:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(says), "{args:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_and_a_place_that_takes_nothing_change_no_outcome() {
+    let _machine = common::whole_machine();
+    let (url, _shop) = common::shop(1);
+    let dir = tempfile::tempdir().unwrap();
+    let mut tries = (0..3).map(|again| {
+        let [good, bad] = ["good", "bad"].map(|side| dir.path().join(format!("{side}-{again}")));
+        (unread(&url, &good, &bad), good, bad)
+    });
+    // Those that the machine starved are invalid, and are run again.
+    let valid = tries.find(|(codes, ..)| !codes.contains(&Some(5)));
+    let (codes, good, bad) = valid.expect("one of three tries is valid");
+    assert_eq!(codes, [Some(0), Some(3)]);
+    for side in [&good, &bad] {
+        for file in ["run/report.html", "run/ci/junit.xml", "step-summary.md"] {
+            assert!(side.join(file).exists(), "{}", side.join(file).display());
+        }
+    }
+    let [good, bad] = [good, bad].map(|side| side.join("run").display().to_string());
+    let mut compare = dyno();
+    compare.args(["compare", &good, &bad, "--json"]).stdout(closed());
+    assert_eq!(compare.status().unwrap().code(), Some(4));
+    surroundings(dir.path(), &good);
+}
+
+fn program(folder: &Path, name: &str, script: &str) {
+    let path = folder.join(name);
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// The runtime is a script here: what it does with the shop is not looked at.
+#[test]
+fn a_token_that_was_made_up_goes_with_the_twin_and_a_runtime_that_is_too_old_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let [programs, tokens] = ["programs", "tokens"].map(|name| dir.path().join(name));
+    std::fs::create_dir(&programs).unwrap();
+    std::fs::create_dir(&tokens).unwrap();
+    let node = "[ \"$1\" = --version ] && { echo v22.0.0; exit 0; }\n[ -n \"$ENDS\" ] && exit \"$ENDS\"\n\
+        trap 'exit 0' TERM\necho ready\ni=0\nwhile [ $i -lt 400 ]; do sleep 0.05; i=$((i + 1)); done";
+    program(&programs, "node", node);
+    program(&programs, "npm", "exit 0");
+    program(&programs, "bun", "echo 1.2.23");
+    let mut paths = vec![programs];
+    paths.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
+    let backend = |runtime: &str| {
+        let mut command = dyno();
+        command.args(["backend", "--listen", "127.0.0.1:0", "--runtime", runtime]);
+        command.env("PATH", std::env::join_paths(&paths).unwrap()).env("TMPDIR", &tokens);
+        command.env("XDG_CACHE_HOME", dir.path().join("cache"));
+        command
+    };
+    let left = || std::fs::read_dir(&tokens).unwrap().count();
+    for asked in [Signal::INT, Signal::TERM] {
+        let mut child = Guarded(backend("node").stdout(Stdio::piped()).spawn().unwrap());
+        let mut line = String::new();
+        BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!((line.as_str(), left()), ("ready\n", 1));
+        signal(child.0.id(), asked);
+        assert_eq!(child.0.wait().unwrap().code(), Some(0));
+        assert_eq!(left(), 0, "no token is left");
+    }
+    for (ends, comes_to) in [("0", 0), ("2", 2), ("7", 1)] {
+        let output = backend("node").env("ENDS", ends).output().unwrap();
+        assert_eq!(code(&output), Some(comes_to), "{}", stderr(&output));
+        assert_eq!(left(), 0, "no token is left");
+    }
+    let output = backend("bun").output().unwrap();
+    assert_eq!(code(&output), Some(2));
+    assert!(stderr(&output).contains("`bun` is 1.2.23: the shop wants 1.3 or later"), "{}", stderr(&output));
+}
+
+/// Needs the right to mount, as the next one.
+#[test]
+fn a_full_disk_is_said_by_whoever_writes_a_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = dir.path().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let script = format!(
+        "mount -t tmpfs -o size=8k tmpfs {disk} && exec {dyno} redact {recordings}/leak --out {disk}/run",
+        disk = disk.display(),
+        dyno = env!("CARGO_BIN_EXE_dyno"),
+        recordings = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiler/tests/recordings").display(),
+    );
+    let output = Command::new("unshare").args(["-rm", "sh", "-c", &script]).output().unwrap();
+    assert_eq!(code(&output), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("run/recording.dyno: No space left"), "{}", stderr(&output));
 }
 
 /// Needs the right to mount; without it the test says so and fails, because a full disk cannot be had otherwise.

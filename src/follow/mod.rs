@@ -20,11 +20,13 @@ use timeline::recorder::Follower;
 use timeline::recording::{Reader, is_written};
 
 use crate::cli::WatchArgs;
+use crate::files::cannot;
 use crate::outcome::{Outcome, UserError};
 use crate::replay::user_error;
+use crate::run::prepare::check_terminal;
 use crate::run::{diagnose, stop};
 use crate::screen::{Screen, announce};
-use crate::show::print;
+use crate::show::{print, say};
 use find::Found;
 use remote::{Arrived, Remote};
 
@@ -46,6 +48,7 @@ pub fn follow(found: &Found, args: &WatchArgs, length: Option<Duration>) -> anyh
             "--attach and --out belong to a target; a run has its own sources and folder",
         ));
     }
+    check_terminal(&args.look)?;
     if let Found::Here(path) = found
         && !is_written(path)
     {
@@ -61,7 +64,7 @@ pub fn follow(found: &Found, args: &WatchArgs, length: Option<Duration>) -> anyh
     let begin = MonoNs::now();
     let (mut pictured, mut over) = (None, None);
     let why = loop {
-        let left = screen.command().is_some_and(|c| stop::ends(&c));
+        let left = screen.is_gone() || screen.command().is_some_and(|c| stop::ends(&c));
         if left || stops.asked() > 0 || length.is_some_and(|l| MonoNs::now().since(begin) >= l) {
             break Why::Left;
         }
@@ -121,14 +124,14 @@ fn conclude(follower: &Follower, why: &Why) -> anyhow::Result<Outcome> {
     };
     let own = env!("CARGO_PKG_VERSION");
     if meta.dyno_version != own {
-        eprintln!(
+        say(format_args!(
             "dyno: the run is dyno {}'s, the findings are those of this dyno {own}",
             timeline::text::clean(&meta.dyno_version, 40)
-        );
+        ));
     }
     match why {
         Why::Left => {
-            eprintln!("dyno: left at {}; the run goes on", follower.at());
+            say(format_args!("dyno: left at {}; the run goes on", follower.at()));
             Ok(Outcome::Pass)
         }
         Why::Ended => {
@@ -151,7 +154,7 @@ impl Origin {
     fn of(found: &Found, args: &WatchArgs) -> anyhow::Result<Self> {
         match found {
             Found::Here(path) => {
-                let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+                let file = File::open(path).map_err(cannot("read", path))?;
                 Ok(Self::File { path: path.clone(), file })
             }
             Found::There { address, tls } => {

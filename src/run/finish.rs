@@ -22,11 +22,12 @@ pub fn finish(
     let files = written.as_deref().unwrap_or_default();
     // What was found is said even when it cannot be written down.
     let said = reports::text::summary(&summary, files);
-    print(&ci.map_or_else(|| said.clone(), |ci| ci.text(&said)))?;
+    let printed = print(&ci.map_or_else(|| said.clone(), |ci| ci.text(&said)));
     written.map_err(UserError::wrong)?;
     if let Some(ci) = ci {
         ci.publish(folder, &summary, scenario)?;
     }
+    printed?;
     Ok(outcome(&summary, finished.end.reason, ci.is_some()))
 }
 

@@ -1,21 +1,25 @@
 //! `dyno run`: names the parts in the order in which data flows, and ends them in the other order.
 
 pub mod finish;
+mod interim;
 mod load;
 pub mod prepare;
 mod profile;
 pub mod stop;
+#[cfg(test)]
+mod testing;
 pub mod truth;
 
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dashboard::app::Capabilities;
+use dashboard::app::{Capabilities, UiCommand};
 use loadgen::{CoordinatorOptions, Crew, LoadError, Resources, Sizing};
 use profiler::Diagnosis;
 use scenarios::plan::{BaseUrl, Target};
 use timeline::facts::RunEnd;
-use timeline::recorder::{Diagnose, Finished, Handle, Options, Recorder};
+use timeline::recorder::{Diagnose, Finished, Options, Recorder};
 use timeline::recording::FILE_NAME;
 use timeline::snapshot::RunState;
 use timeline::{MonoNs, Remedy, RunClock, RunTime};
@@ -24,13 +28,15 @@ use crate::backend_process::Backend;
 use crate::ci::Ci;
 use crate::cli::RunArgs;
 use crate::cores::{self, Split};
-use crate::files::make_folder;
+use crate::files::{cannot, make_folder};
 use crate::live::{self, Exports};
 use crate::outcome::{Outcome, UserError};
 use crate::screen::Screen;
 use crate::serve::Door;
 use crate::sources::{Attach, Permission, Settled, Sources};
+use interim::Interim;
 use prepare::Job;
+use stop::Stops;
 use truth::{Control, Injector};
 
 /// Worker processes of the bundled backend unless told otherwise: enough to be a cluster.
@@ -62,7 +68,10 @@ pub fn carry_out(args: &RunArgs, remedies: &[Remedy]) -> anyhow::Result<(Finishe
         ));
     }
     perform(&job, args, remedies).map_err(|e| match Ci::of(args.ci, args.ci_open) {
-        Some(ci) => ci.error(e),
+        Some(ci) => match &job.plan.target {
+            Target::Url(url) => ci.about(&prepare::address(url)).error(e),
+            Target::Bundled => ci.error(e),
+        },
         None => e,
     })
 }
@@ -72,6 +81,7 @@ fn perform(job: &Job, args: &RunArgs, remedies: &[Remedy]) -> anyhow::Result<(Fi
     let bundled = job.plan.target == Target::Bundled;
     let (sizing, workers) = size(job, args)?;
     let door = Door::open(&args.serve)?;
+    check_free(args.metrics_listen)?;
     let folder = make_folder(args.out.as_deref(), &job.run_id)?;
     let all_cores = cores::usable();
     let split = cores::split(&all_cores).filter(|_| bundled);
@@ -98,6 +108,13 @@ fn perform(job: &Job, args: &RunArgs, remedies: &[Remedy]) -> anyhow::Result<(Fi
     let finished = ran.run(door)?;
     drop(backend);
     Ok((finished, folder))
+}
+
+/// A port that is taken is met before anything starts; the page listens as soon as there are figures.
+fn check_free(page: Option<SocketAddr>) -> anyhow::Result<()> {
+    let Some(at) = page else { return Ok(()) };
+    let bound = TcpListener::bind(at);
+    bound.map(drop).map_err(|e| UserError::wrong(format!("cannot serve metrics at {at}: {e}")))
 }
 
 /// `dyno load-worker`
@@ -139,7 +156,7 @@ fn size(job: &Job, args: &RunArgs) -> anyhow::Result<(Sizing, usize)> {
         )));
     }
     if let Some(workers) = args.load_workers {
-        sizing.workers = workers.max(1);
+        sizing.workers = workers;
         sizing.why.push(format!("{workers} load workers were asked for"));
     }
     Ok((sizing, backends))
@@ -189,18 +206,18 @@ impl Runner<'_> {
         let stops = stop::listen()?;
 
         let clock = RunClock::with_origin(MonoNs(MonoNs::now().0 + LEAD.as_nanos() as u64));
-        let recorder =
-            Recorder::start(self.recorder_options(clock, held), Some(&self.folder.join(FILE_NAME)))?;
+        let recording = self.folder.join(FILE_NAME);
+        let recorder = Recorder::start(self.recorder_options(clock, held), Some(&recording))
+            .map_err(cannot("write", &recording))?;
         let handle = recorder.handle();
         let serving = door.map(|door| door.serve(self.folder, &handle)).transpose()?;
         if let Some(serving) = &serving {
             crate::screen::announce(&self.args.look, serving.about());
         }
-        let ci = Ci::of(self.args.ci, self.args.ci_open);
-        if let Some(ci) = ci {
-            ci.begin(&format!("dyno: {}", self.job.plan.name));
-        }
-        let screen = Screen::start(&self.args.look, ci, CAPABILITIES, handle.published())?;
+        let ci = Ci::of(self.args.ci, self.args.ci_open).map(|ci| ci.about(&prepare::address(&self.url)));
+        let section = ci.map(|ci| ci.begin(&format!("dyno: {}", self.job.plan.name)));
+        let screen = Screen::start(&self.args.look, ci, CAPABILITIES, handle.published())
+            .map_err(|e| UserError::wrong(format!("the screen cannot begin: {e}")))?;
         let exports = Exports::start(self.args.metrics_listen, self.args.otlp.as_deref(), &handle)?;
         // Before the first start, so that whoever looks on can still end a run that is not what was meant.
         self.sizing.why.iter().for_each(|why| handle.log(why));
@@ -215,6 +232,7 @@ impl Runner<'_> {
             .transpose()?;
         let sources = Sources::attach(settled, &self.job.plan.metrics, &handle)?;
         handle.attached(&sources.about());
+        let interim = Interim::new(self.folder, ci.is_some_and(Ci::is_discreet), &handle);
 
         let mut ended = runtime.block_on(async {
             let coordinator = crew.begin(clock).await;
@@ -225,7 +243,7 @@ impl Runner<'_> {
                 screen: &screen,
                 stops: &stops,
                 patience: &self.job.patience,
-                report_now: &|| self.report_now(&handle),
+                report_now: &|| interim.begin(),
                 planned_end: RunTime(self.job.plan.length_ns()),
             };
             let mut ended = load::drive(coordinator, &self.job.plan, &wishes).await;
@@ -237,16 +255,17 @@ impl Runner<'_> {
 
         sources.keep_profile(clock.origin(), &handle);
         ended.notes.extend(sources.remarks());
-        drop(profiles);
+        if let Some(profiles) = profiles {
+            profiles.end(|| hurried(&screen, &stops));
+        }
+        interim.end(|| hurried(&screen, &stops));
         drop(sources);
         let end = RunEnd { reason: ended.reason, at: clock.now(), notes: ended.notes };
         let finished = recorder.finish(end);
         drop(serving); // watchers get the end, too
         drop(exports);
         screen.close();
-        if let Some(ci) = ci {
-            ci.end();
-        }
+        drop(section);
         Ok(finished)
     }
 
@@ -312,26 +331,23 @@ impl Runner<'_> {
         }
     }
 
-    /// On a thread of its own: reading the recording back takes a moment.
-    fn report_now(&self, handle: &Handle) {
-        let (recording, handle) = (self.folder.join(FILE_NAME), handle.clone());
-        let discreet = Ci::of(self.args.ci, self.args.ci_open).is_some_and(Ci::is_discreet);
-        let folder = self.folder.join(format!("until-{:03}s", handle.clock().now().as_ms() / 1_000));
-        std::thread::spawn(move || {
-            let usual = reports::Format::USUAL;
-            let said = match crate::replay::write_reports(&recording, &folder, &usual, discreet) {
-                Ok(_) => format!("the reports until now are in {}", folder.display()),
-                Err(e) => format!("the reports until now could not be written: {e:#}"),
-            };
-            handle.log(&said);
-        });
-    }
-
     fn injector(&self, clock: RunClock) -> anyhow::Result<Option<Injector>> {
         let Some(backend) = self.backend else { return Ok(None) };
         let control = Control::new(&backend.ready.probe, &backend.token);
         Injector::start(&self.job.plan, control, clock).map(Some)
     }
+}
+
+/// Does somebody want the end at once? Keys are heard here when the load is over.
+fn hurried(screen: &Screen, stops: &Stops) -> bool {
+    while let Some(command) = screen.command() {
+        match command {
+            UiCommand::Abort => stops.abort(),
+            UiCommand::Quit => stops.ask(),
+            _ => {}
+        }
+    }
+    stops.asked() >= 2
 }
 
 fn load_error(error: LoadError) -> anyhow::Error {

@@ -12,15 +12,16 @@ use reports::profile::is_profile;
 use timeline::RunTime;
 use timeline::recorder::Handle;
 
+use super::stop;
 use crate::sources::Attach;
 
 /// How often it is looked whether the run has ended before its middle.
 const STEP: Duration = Duration::from_millis(50);
 
-/// Profiles that are being taken. Dropping it waits for those that have begun, and begins no others.
+/// Profiles that are being taken.
 pub struct Profiles {
     over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    thread: JoinHandle<()>,
 }
 
 impl Profiles {
@@ -44,6 +45,7 @@ impl Profiles {
         let work = move || {
             while handle.clock().now() < begin {
                 if stop.load(Ordering::Relaxed) {
+                    handle.log("no CPU profile: the run ended before its middle, where one is taken");
                     return;
                 }
                 std::thread::sleep(STEP);
@@ -51,10 +53,22 @@ impl Profiles {
             if agents.is_empty() {
                 handle.log("no CPU profile: only processes that link the agent can be profiled, and none is attached");
             }
-            agents.iter().for_each(|(url, token)| take(url, token, seconds, &handle));
+            for (url, token) in &agents {
+                if stop.load(Ordering::Relaxed) {
+                    handle.log("no CPU profile of a further agent: the run has ended");
+                    return;
+                }
+                take(url, token, seconds, &handle);
+            }
         };
         let thread = std::thread::Builder::new().name("profiles".to_owned()).spawn(work)?;
-        Ok(Self { over, thread: Some(thread) })
+        Ok(Self { over, thread })
+    }
+
+    /// Waits for those that have begun, unless somebody is `hurried`, and begins no others.
+    pub fn end(self, hurried: impl Fn() -> bool) {
+        self.over.store(true, Ordering::Relaxed);
+        stop::wait(self.thread, hurried);
     }
 }
 
@@ -76,11 +90,54 @@ fn take(url: &str, token: &str, seconds: u64, handle: &Handle) {
     }
 }
 
-impl Drop for Profiles {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use timeline::MonoNs;
+
+    use super::*;
+    use crate::run::testing::{log, recorder};
+
+    /// An agent that takes a connection and never answers.
+    fn mute() -> (TcpListener, Attach) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        (listener, Attach::Agent { url, token: "t".to_owned() })
+    }
+
+    #[test]
+    fn a_run_that_ends_before_its_middle_says_that_there_is_no_profile() {
+        let (recorder, (_agent, attached)) = (recorder(), mute());
+        let ten_minutes = RunTime::from_ms(600_000);
+        let profiles = Profiles::start(5, ten_minutes, &[attached], &recorder.handle()).unwrap();
+        profiles.end(|| false);
+        let said = log(recorder);
+        assert!(said.contains("the run ended before its middle"), "{said}");
+    }
+
+    #[test]
+    fn who_asks_for_the_end_twice_does_not_wait_for_a_profile() {
+        let (recorder, (agent, attached)) = (recorder(), mute());
+        let profiles = Profiles::start(1, RunTime::ZERO, &[attached], &recorder.handle()).unwrap();
+        let asked = agent.accept().unwrap();
+        let begin = MonoNs::now();
+        profiles.end(|| true);
+        assert!(MonoNs::now().since(begin) < Duration::from_millis(500));
+        drop(asked);
+    }
+
+    #[test]
+    fn a_further_agent_is_not_asked_once_the_run_has_ended() {
+        let (recorder, (first, one), (second, other)) = (recorder(), mute(), mute());
+        let profiles = Profiles::start(1, RunTime::ZERO, &[one, other], &recorder.handle()).unwrap();
+        let asked = first.accept().unwrap();
+        profiles.over.store(true, Ordering::Relaxed);
+        drop(asked); // it has no answer
+        profiles.end(|| false);
+        second.set_nonblocking(true).unwrap();
+        assert!(second.accept().is_err(), "nobody has asked");
+        let said = log(recorder);
+        assert!(said.contains("no CPU profile of a further agent"), "{said}");
     }
 }

@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use dashboard::app::UiCommand;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// How often it is looked whether a thread is done, or whether nobody waits for it any more.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How often the end was asked for.
 #[derive(Clone, Default)]
@@ -51,6 +56,17 @@ pub fn listen() -> anyhow::Result<Stops> {
         })
         .context("cannot listen for signals")?;
     Ok(stops)
+}
+
+/// Waits for a thread, unless somebody is `hurried`: one that is left behind ends with the process.
+pub fn wait(thread: JoinHandle<()>, hurried: impl Fn() -> bool) {
+    while !thread.is_finished() {
+        if hurried() {
+            return;
+        }
+        std::thread::sleep(LOOK);
+    }
+    let _ = thread.join();
 }
 
 /// Does this command of the dashboard end a watch?
