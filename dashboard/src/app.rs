@@ -1,12 +1,14 @@
 //! The dashboard without a terminal: model, messages, update, view.
 //!
 //! Owns what the screen remembers between frames and how keys change it. [`update`] reads nothing but
-//! its arguments and [`view`] changes nothing, so that both run under a test backend; the thread and the
-//! terminal belong to [`crate::tui`].
+//! its arguments and [`view`] changes nothing but the size of the screen that the model remembers, so that
+//! both run under a test backend; the thread and the terminal belong to [`crate::tui`].
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use ratatui::Frame;
+use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{KeyCode, KeyModifiers};
 use ratatui::layout::{Position, Rect};
 use timeline::Finding;
@@ -213,6 +215,10 @@ pub struct Model {
     /// Speed of the replay, times as fast as it happened.
     pub speed: u16,
     selected: [usize; View::ALL.len()],
+    /// The finding that a person chose in a view's list: it stays chosen wherever it is ranked by now.
+    chosen: [Option<String>; View::ALL.len()],
+    /// The screen that was drawn last, empty before: how far a text scrolls depends on it.
+    screen: Cell<Rect>,
 }
 
 /// Tenths of the load as planned.
@@ -246,13 +252,26 @@ impl Model {
             held: false,
             speed: capabilities.replay.unwrap_or(1),
             selected: [0; View::ALL.len()],
+            chosen: Default::default(),
+            screen: Cell::default(),
         }
     }
 
-    /// The selected row of a view's list.
+    /// The selected row of a view's list, as it was when it was selected.
     #[must_use]
     pub fn selected(&self, view: View) -> usize {
         self.selected[view.index()]
+    }
+
+    /// The selected row of a view's `list` of findings: findings are ranked anew while a run lasts, and the
+    /// selection goes with the one that was chosen. May lie beyond the end of a list that has become shorter.
+    pub(crate) fn row_in(&self, view: View, list: &[&Finding]) -> usize {
+        let row = self.selected(view);
+        let chosen = |f: &&Finding| self.chosen[view.index()].as_ref() == Some(&f.id);
+        if list.get(row).is_some_and(chosen) {
+            return row;
+        }
+        list.iter().position(chosen).unwrap_or(row)
     }
 
     /// Does a row with this text pass the filter?
@@ -323,7 +342,7 @@ fn on_key(model: &mut Model, code: KeyCode, modifiers: KeyModifiers, live: &Arc<
             model.overlay = Overlay::None;
         }
         Overlay::Help(first) if scrolled(code, modifiers).is_some() => {
-            scroll_help(model, first, scrolled(code, modifiers).unwrap_or(0));
+            scroll_help(model, first, scrolled(code, modifiers).unwrap_or(0), model.screen.get(), live);
         }
         Overlay::Help(_) | Overlay::None => {
             if let Some(action) = action {
@@ -334,9 +353,18 @@ fn on_key(model: &mut Model, code: KeyCode, modifiers: KeyModifiers, live: &Arc<
     Effect::None
 }
 
-fn scroll_help(model: &mut Model, first: usize, by: isize) {
-    let most = keys::BINDINGS.iter().filter(|b| b.works(model.view, model.capabilities)).count();
-    model.overlay = Overlay::Help(first.saturating_add_signed(by).min(most.saturating_sub(1)));
+fn scroll_help(model: &mut Model, first: usize, by: isize, screen: Rect, live: &Snapshot) {
+    model.overlay = Overlay::Help(scrolled_on(model, first, by, screen, live));
+}
+
+/// First line of a text that is scrolled by `by` lines. It ends where the picture does, so that the first press back is seen.
+fn scrolled_on(model: &Model, first: usize, by: isize, screen: Rect, live: &Snapshot) -> usize {
+    // As for the mouse, the frame is drawn once more where nobody sees it, and says how far it goes.
+    let mut buffer = Buffer::empty(screen);
+    let mut canvas = Canvas::new(&mut buffer, model.theme);
+    draw(&mut canvas, screen, model, live);
+    let end = canvas.places.end.unwrap_or(usize::MAX);
+    first.min(end).saturating_add_signed(by).min(end)
 }
 
 /// Rows by which a key moves a list; the keys' own list moves in every view.
@@ -356,7 +384,7 @@ fn act(model: &mut Model, action: Action, live: &Arc<Snapshot>) -> Effect {
         Action::PreviousView => go(model, model.view.step(-1)),
         Action::Go(view) => go(model, view),
         Action::Cursor(by) => move_cursor(model, by, live),
-        Action::Select(by) => select(model, by, live),
+        Action::Select(by) => select(model, by, model.screen.get(), live),
         Action::Inspect => inspect(model, live),
         Action::Back => back(model),
         Action::Filter => model.overlay = Overlay::Typing,
@@ -451,7 +479,14 @@ fn typed(model: &mut Model, code: KeyCode) {
         KeyCode::Char(c) if model.filter.chars().count() < LONGEST_FILTER => model.filter.push(c),
         _ => {}
     }
-    model.selected[model.view.index()] = 0;
+    let view = model.view;
+    choose(model, view, 0, None);
+}
+
+/// Selects a row of a view's list; of findings the one with this identity.
+fn choose(model: &mut Model, view: View, row: usize, finding: Option<String>) {
+    model.selected[view.index()] = row;
+    model.chosen[view.index()] = finding;
 }
 
 fn confirmed(model: &mut Model, question: Question, code: KeyCode) -> Effect {
@@ -488,13 +523,12 @@ fn move_cursor(model: &mut Model, by: i64, live: &Snapshot) {
     let step = by.unsigned_abs().saturating_mul(model.zoom.step());
     let from = model.cursor.unwrap_or(newest).clamp(first, newest);
     let to = if by < 0 { from.saturating_sub(step) } else { from.saturating_add(step) };
-    let selected =
-        shown.findings.iter().filter(|f| figures::is_seen(f)).enumerate().filter(|(_, f)| covers(f, to));
-    let selected = selected.max_by_key(|(_, f)| f.onset).map(|(i, _)| i);
+    let selected = figures::seen(shown).enumerate().filter(|(_, f)| covers(f, to));
+    let selected = selected.max_by_key(|(_, f)| f.onset).map(|(i, f)| (i, f.id.clone()));
     // Past the newest column the cursor lets go, and the newest values are shown again.
     model.cursor = (to <= newest).then(|| to.max(first));
-    if let (Some(i), Some(_)) = (selected, model.cursor) {
-        model.selected[View::Overview.index()] = i;
+    if let (Some((i, id)), Some(_)) = (selected, model.cursor) {
+        choose(model, View::Overview, i, Some(id));
     }
 }
 
@@ -505,55 +539,55 @@ fn covers(finding: &Finding, column: u64) -> bool {
 }
 
 fn next_finding(model: &mut Model, by: isize, live: &Snapshot) {
-    let shown = model.shown(live);
-    let mut order: Vec<(usize, u64)> = shown
-        .findings
-        .iter()
-        .filter(|f| figures::is_seen(f))
-        .enumerate()
-        .map(|(i, f)| (i, f.onset.0))
-        .collect();
-    order.sort_by_key(|&(_, onset)| onset);
-    if order.is_empty() {
+    let seen: Vec<&Finding> = figures::seen(model.shown(live)).collect();
+    if seen.is_empty() {
         model.notice = Some("no finding so far".to_owned());
         return;
     }
-    let here = order.iter().position(|&(i, _)| i == model.selected[View::Overview.index()]);
+    let mut order: Vec<usize> = (0..seen.len()).collect();
+    order.sort_by_key(|&i| seen[i].onset);
+    let selected = model.row_in(View::Overview, &seen);
+    let here = order.iter().position(|&i| i == selected);
     let last = order.len() as isize;
     let next = match (model.cursor, here) {
         (Some(_), Some(at)) => (at as isize + by).rem_euclid(last),
         _ if by > 0 => 0,
         _ => last - 1,
     };
-    let (i, onset) = order[next as usize];
-    model.cursor = Some(onset / COLUMN_NS);
-    model.selected[View::Overview.index()] = i;
+    let i = order[next as usize];
+    let (onset, id) = (seen[i].onset, seen[i].id.clone());
+    model.cursor = Some(onset.0 / COLUMN_NS);
+    choose(model, View::Overview, i, Some(id));
 }
 
-fn select(model: &mut Model, by: isize, live: &Snapshot) {
-    if let Some(line) = model.detail {
-        model.detail = Some(line.saturating_add_signed(by));
+fn select(model: &mut Model, by: isize, screen: Rect, live: &Snapshot) {
+    if let Some(first) = model.detail {
+        model.detail = Some(scrolled_on(model, first, by, screen, live));
         return;
     }
-    let rows = views::row_count(model, model.shown(live));
-    let at = &mut model.selected[model.view.index()];
-    *at = (*at).min(rows.saturating_sub(1)).saturating_add_signed(by).min(rows.saturating_sub(1));
+    let (view, shown) = (model.view, model.shown(live));
+    let last = views::row_count(model, shown).saturating_sub(1);
+    let at = model.row_in(view, &views::listed(model, shown));
+    choose_row(model, at.min(last).saturating_add_signed(by).min(last), live);
+}
+
+/// Selects a row of the list on the screen, and the finding that stands there.
+fn choose_row(model: &mut Model, row: usize, live: &Snapshot) {
+    let view = model.view;
+    let finding = views::listed(model, model.shown(live)).get(row).map(|f| f.id.clone());
+    choose(model, view, row, finding);
 }
 
 fn inspect(model: &mut Model, live: &Snapshot) {
-    let row = if model.view == View::Overview {
-        // The overview lists only what is there; the view of findings lists all.
-        let shown = model.shown(live);
-        let mut seen = shown.findings.iter().enumerate().filter(|(_, f)| figures::is_seen(f));
-        seen.nth(model.selected(View::Overview)).map(|(i, _)| i)
-    } else {
-        Some(model.selected(View::Findings))
-    };
-    if let Some(row) = row {
-        go(model, View::Findings);
-        model.selected[View::Findings.index()] = row;
-        model.detail = Some(0);
-    }
+    let listed = views::listed(model, model.shown(live));
+    let row = model.row_in(model.view, &listed).min(listed.len().saturating_sub(1));
+    let Some(id) = listed.get(row).map(|f| f.id.clone()) else { return };
+    choose_row(model, row, live);
+    go(model, View::Findings);
+    // The overview lists only what is there; the view of findings lists all.
+    let row = views::listed(model, model.shown(live)).iter().position(|f| f.id == id).unwrap_or(0);
+    choose(model, View::Findings, row, Some(id));
+    model.detail = Some(0);
 }
 
 fn back(model: &mut Model) {
@@ -567,7 +601,7 @@ fn back(model: &mut Model) {
 fn click(model: &mut Model, at: Position, screen: Rect, live: &Snapshot) {
     match mouse::spot(model, live, at, screen) {
         Spot::Tab(view) => go(model, view),
-        Spot::Row(row) => model.selected[model.view.index()] = row,
+        Spot::Row(row) => choose_row(model, row, live),
         Spot::Time(column) => model.cursor = column,
         Spot::Nothing => {}
     }
@@ -576,9 +610,9 @@ fn click(model: &mut Model, at: Position, screen: Rect, live: &Snapshot) {
 /// Over a plot the wheel moves in time, elsewhere through the list.
 fn wheel(model: &mut Model, by: isize, at: Position, screen: Rect, live: &Snapshot) {
     match (model.overlay, mouse::spot(model, live, at, screen)) {
-        (Overlay::Help(first), _) => scroll_help(model, first, by),
+        (Overlay::Help(first), _) => scroll_help(model, first, by, screen, live),
         (Overlay::None | Overlay::Typing, Spot::Time(_)) => move_cursor(model, by as i64, live),
-        (Overlay::None | Overlay::Typing, _) => select(model, by, live),
+        (Overlay::None | Overlay::Typing, _) => select(model, by, screen, live),
         (Overlay::Question(_), _) => {}
     }
 }
@@ -586,13 +620,18 @@ fn wheel(model: &mut Model, by: isize, at: Position, screen: Rect, live: &Snapsh
 /// Draws one frame.
 pub fn view(model: &Model, live: &Snapshot, frame: &mut Frame<'_>) {
     let area = frame.area();
+    model.screen.set(area);
     let mut canvas = Canvas::new(frame.buffer_mut(), model.theme);
-    if SizeClass::of(area) == SizeClass::TooSmall {
-        views::too_small(&mut canvas, area);
-        return;
-    }
-    views::draw(&mut canvas, area, model, live);
+    draw(&mut canvas, area, model, live);
     if let Some(position) = canvas.focus {
         frame.set_cursor_position(position);
+    }
+}
+
+fn draw(canvas: &mut Canvas<'_>, area: Rect, model: &Model, live: &Snapshot) {
+    if SizeClass::of(area) == SizeClass::TooSmall {
+        views::too_small(canvas, area);
+    } else {
+        views::draw(canvas, area, model, live);
     }
 }

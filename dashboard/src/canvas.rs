@@ -14,13 +14,15 @@ use crate::theme::{Role, Theme};
 /// Most characters of one string that are looked at: no screen is wider, and cleaning stays cheap.
 const LONGEST: usize = 1_000;
 
-/// What a mouse may be pointed at on the screen that was drawn.
+/// What a mouse may be pointed at on the screen that was drawn, and how far it scrolls.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
     /// Rows of the view's list on the screen, and which one of the list each is.
     pub rows: Vec<(Rect, usize)>,
     /// Plots whose columns are time.
     pub plots: Vec<Rect>,
+    /// The greatest first line of a text that scrolls, beyond which nothing new comes; of several the uppermost's.
+    pub end: Option<usize>,
 }
 
 /// A buffer with a theme.
@@ -30,7 +32,7 @@ pub(crate) struct Canvas<'a> {
     pub theme: Theme,
     /// Where the terminal's own cursor belongs, so that a screen reader follows the selection.
     pub focus: Option<Position>,
-    /// For the mouse.
+    /// For the mouse, and for keys that scroll.
     pub places: Places,
 }
 
@@ -70,6 +72,13 @@ impl<'a> Canvas<'a> {
         }
         let width = self.width_of(text).min(row.width);
         self.text(row.right().saturating_sub(width), row.y, width, text, role);
+    }
+
+    /// A figure against the right edge of a row: whole, or the cut mark alone. Half a figure would be a wrong figure.
+    pub fn figure(&mut self, row: Rect, text: &str, role: Role) {
+        let fits = self.width_of(text) <= row.width;
+        let cut = self.theme.glyphs().cut;
+        self.right(row, if fits { text } else { cut }, role);
     }
 
     /// Pieces of text one after another; gives the cells used.

@@ -107,12 +107,14 @@ pub(crate) fn fill(in_use: Option<f64>, capacity: Option<f64>) -> String {
     format!("{}/{}", show(Unit::Count, in_use), show(Unit::Count, capacity))
 }
 
-/// A pool's fill, and its waiters if there are any: `64/64 w118`.
-pub(crate) fn pool(pool: &PoolView) -> String {
-    match pool.waiters {
-        Some(w) if w > 0.0 => format!("{} w{}", fill(pool.in_use, pool.capacity), Unit::Count.show(w)),
-        _ => fill(pool.in_use, pool.capacity),
-    }
+/// A pool's fill, and its waiters if there are any: `64/64 w118`; the waiters alone where `room` cells are too few for both.
+pub(crate) fn pool(pool: &PoolView, room: u16) -> String {
+    let fill = fill(pool.in_use, pool.capacity);
+    let Some(waiters) = pool.waiters.filter(|w| *w > 0.0) else { return fill };
+    let waiters = format!("w{}", Unit::Count.show(waiters));
+    let both = format!("{fill} {waiters}");
+    // How many wait says more than how many are in use.
+    if both.len() <= usize::from(room) { both } else { waiters }
 }
 
 /// How a finding of this severity is drawn.
@@ -138,6 +140,11 @@ pub(crate) fn is_seen(finding: &Finding) -> bool {
     finding.status >= Status::Possible
 }
 
+/// Those that are, in the diagnosis's order.
+pub(crate) fn seen(snapshot: &Snapshot) -> impl DoubleEndedIterator<Item = &Finding> {
+    snapshot.findings.iter().filter(|f| is_seen(f))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,7 +154,19 @@ mod tests {
         assert_eq!(show(Unit::Count, None), "n/a");
         assert_eq!(share(0, 0), "n/a");
         assert_eq!(quantile(&Percentiles::default(), |p| p.p99), "n/a");
-        assert_eq!(pool(&PoolView { in_use: Some(3.0), ..PoolView::default() }), "3/n/a");
+        assert_eq!(pool(&PoolView { in_use: Some(3.0), ..PoolView::default() }, 13), "3/n/a");
+    }
+
+    #[test]
+    fn of_a_pool_the_fill_makes_room_for_its_waiters() {
+        let of = |n| PoolView {
+            in_use: Some(n),
+            capacity: Some(n),
+            waiters: Some(1_200.0),
+            ..PoolView::default()
+        };
+        assert_eq!(pool(&of(64.0), 13), "64/64 w1.20k");
+        assert_eq!(pool(&of(100.0), 13), "w1.20k", "both would take 14 cells");
     }
 
     #[test]

@@ -151,15 +151,16 @@ fn values(canvas: &mut Canvas<'_>, area: Rect, axis: &Axis, snapshot: &Snapshot)
         |pick: fn(&HeatColumn) -> f64| heat.iter().filter(filled).map(pick).fold(None, keep_greater);
     let total: u64 = heat.iter().flat_map(|c| &c.rows).map(|&n| u64::from(n)).sum();
     let figure = |v: Option<f64>| v.map_or_else(|| figures::NONE.to_owned(), figures::ns);
-    // Several columns under the cursor: their worst, since percentiles cannot be merged.
+    // Percentiles cannot be merged: those of several columns together are at most the greatest of theirs.
+    let most = if heat.iter().filter(filled).count() > 1 { "<=" } else { "" };
     let lines = [
         format!("max {}", figure(greatest(|c| c.max))),
-        format!("p99 {}", figure(greatest(|c| c.p99))),
-        format!("p50 {}", figure(greatest(|c| c.p50))),
+        format!("p99 {most}{}", figure(greatest(|c| c.p99))),
+        format!("p50 {most}{}", figure(greatest(|c| c.p50))),
         format!("n {}", figures::count(total)),
     ];
     for (i, line) in lines.iter().enumerate() {
-        canvas.right(crate::layout::row(area, i as u16), line, Role::Text);
+        canvas.figure(crate::layout::row(area, i as u16), line, Role::Text);
     }
 }
 

@@ -8,7 +8,7 @@ use timeline::cells::Cells;
 use timeline::event::kinds;
 use timeline::lane::names;
 use timeline::snapshot::{Cell, LaneView, PoolView, Snapshot};
-use timeline::{Span, Unit};
+use timeline::{Shape, Span, Unit};
 
 use crate::axis::Axis;
 use crate::canvas::Canvas;
@@ -28,7 +28,7 @@ pub(crate) struct Lane<'a> {
     /// Columns in which somebody waited are marked.
     waiters: Option<&'a LaneView>,
     pool: Option<&'a PoolView>,
-    /// Put before the value: `loads`.
+    /// Put before the value where there is room: `loads`.
     prefix: &'static str,
     /// Limits that gates set to it: where, and whether the gate fails.
     limits: Vec<(f64, bool)>,
@@ -69,36 +69,47 @@ impl<'a> Lane<'a> {
         self.series.is_some()
     }
 
-    /// What stands at the right: the values under the cursor, or the newest ones.
-    fn value(&self, axis: &Axis) -> (String, Role) {
+    /// What stands at the right, in `room` cells: the values under the cursor, or the newest ones.
+    fn value(&self, axis: &Axis, room: u16) -> (String, Role) {
         let Some(series) = self.series else { return (figures::NONE.to_owned(), Role::Dim) };
         if let Some(indices) = axis.cursor_indices() {
-            return self.value_at(indices);
+            return self.value_at(indices, room);
         }
         if series.last.is_some() && series.age_ns > figures::STALE_NS {
             return (figures::newest(series), Role::Dim);
         }
         if let Some(pool) = self.pool {
             let waits = pool.waiters.is_some_and(|w| w > 0.0);
-            return (figures::pool(pool), if waits { Role::Warning } else { Role::Text });
+            return (figures::pool(pool, room), if waits { Role::Warning } else { Role::Text });
         }
-        (format!("{}{}", self.prefix, figures::newest(series)), Role::Text)
+        (self.prefixed(figures::newest(series), room), Role::Text)
     }
 
-    fn value_at(&self, indices: std::ops::Range<usize>) -> (String, Role) {
+    /// A figure without the prefix says less, half a figure says something wrong.
+    fn prefixed(&self, figure: String, room: u16) -> String {
+        let whole = format!("{}{figure}", self.prefix);
+        if whole.len() <= usize::from(room) { whole } else { figure }
+    }
+
+    fn value_at(&self, indices: std::ops::Range<usize>, room: u16) -> (String, Role) {
         let Some(cell) = self.series.and_then(|s| peak(&s.cells, indices.clone())) else {
             return ("no data".to_owned(), Role::Dim);
         };
         let unit = self.series.map_or(Unit::Count, |s| s.unit);
         let mark = self.series.map_or("", |s| figures::quality_mark(s.quality));
+        if self.series.is_some_and(|s| s.shape == Shape::Histogram) {
+            // A column has its p99, as the newest one has. Those of several cannot be merged: their greatest value is said.
+            let (word, v) = if indices.len() == 1 { ("", cell.last) } else { ("max ", cell.max) };
+            return (format!("{word}{mark}{}", unit.show(v)), Role::Text);
+        }
         if let Some(pool) = self.pool {
             let waiters = self.waiters.and_then(|w| peak(&w.cells, indices)).map(|c| c.max);
             let then =
                 PoolView { in_use: Some(cell.max), waiters, capacity: pool.capacity, ..PoolView::default() };
             let waits = waiters.is_some_and(|w| w > 0.0);
-            return (figures::pool(&then), if waits { Role::Warning } else { Role::Text });
+            return (figures::pool(&then, room), if waits { Role::Warning } else { Role::Text });
         }
-        (format!("{}{mark}{}", self.prefix, unit.show(cell.max)), Role::Text)
+        (self.prefixed(format!("{mark}{}", unit.show(cell.max)), room), Role::Text)
     }
 
     /// Draws it over all rows of `area`.
@@ -110,8 +121,9 @@ impl<'a> Lane<'a> {
         canvas.places.plots.push(columns.plot);
         let last = area.height - 1;
         canvas.pieces(columns.row(last).label, &[(&self.label, Role::Text)]);
-        let (value, role) = self.value(axis);
-        canvas.right(columns.row(last).value, &value, role);
+        let place = columns.row(last).value;
+        let (value, role) = self.value(axis, place.width);
+        canvas.figure(place, &value, role);
         let Some(series) = self.series else {
             canvas.pieces(columns.row(last).plot, &[("not available from this target", Role::Dim)]);
             return;
@@ -262,8 +274,7 @@ fn marks(canvas: &Canvas<'_>, axis: &Axis, snapshot: &Snapshot) -> Vec<(u16, &'s
         let columns = (0..axis.width()).filter(move |x| axis.lies_in(*x, span));
         columns.map(|x| (x, glyphs.halted, Role::Strong))
     });
-    let found = snapshot.findings.iter().rev().filter(|f| figures::is_seen(f));
-    let found = found.filter_map(|f| {
+    let found = figures::seen(snapshot).rev().filter_map(|f| {
         let glyph = &f.severity.glyph()[..1];
         Some((axis.x_of(f.onset)?, glyph, figures::severity_role(f.severity)))
     });

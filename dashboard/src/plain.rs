@@ -28,7 +28,7 @@ pub struct Plain {
     /// Share of the plan, and whether it is halted.
     load: Option<(Option<f64>, bool)>,
     findings: BTreeMap<String, Said>,
-    gates: BTreeMap<String, Option<bool>>,
+    gates: BTreeMap<String, bool>,
     silent: BTreeMap<String, bool>,
     logged: Option<LogLine>,
 }
@@ -118,10 +118,12 @@ impl Plain {
     fn changed_gates(&mut self, snapshot: &Snapshot) -> Vec<String> {
         let mut out = Vec::new();
         for gate in &snapshot.gates {
-            let before = self.gates.insert(gate.that.clone(), gate.holds).flatten();
-            let word = match (before, gate.holds) {
-                (Some(true) | None, Some(false)) => "false",
-                (Some(false), Some(true)) => "true",
+            // While a gate cannot be told, what was said of it last stays to be taken back.
+            let Some(holds) = gate.holds else { continue };
+            let before = self.gates.insert(gate.that.clone(), holds);
+            let word = match (before, holds) {
+                (Some(true) | None, false) => "false",
+                (Some(false), true) => "true",
                 _ => continue,
             };
             let at = snapshot.at;

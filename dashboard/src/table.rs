@@ -4,6 +4,7 @@
 //! row's mark. Sorting and filtering are done by whoever fills the table.
 
 use ratatui::layout::{Position, Rect};
+use ratatui::text::Span;
 
 use crate::canvas::Canvas;
 use crate::layout;
@@ -102,8 +103,43 @@ pub(crate) fn draw(
     }
 }
 
+/// The same, or what is said where there are no rows.
+pub(crate) fn draw_or(
+    canvas: &mut Canvas<'_>,
+    area: Rect,
+    columns: &[Column],
+    rows: &[Row],
+    list: Option<List>,
+    none: &str,
+) {
+    if rows.is_empty() {
+        canvas.pieces(layout::row(area, 0), &[(" ", Role::Dim), (none, Role::Dim)]);
+    } else {
+        draw(canvas, area, columns, rows, list);
+    }
+}
+
+/// Draws the part of a list that fits, one line each. A chosen row is among it and marked.
+pub(crate) fn scroll<T>(
+    canvas: &mut Canvas<'_>,
+    area: Rect,
+    all: &[T],
+    selected: Option<usize>,
+    draw: impl Fn(&mut Canvas<'_>, Rect, &T),
+) {
+    let height = usize::from(area.height);
+    let first = offset(selected.unwrap_or(0), all.len(), height);
+    for (i, one) in all.iter().enumerate().skip(first).take(height) {
+        let line = layout::row(area, (i - first) as u16);
+        draw(canvas, line, one);
+        if let Some(selected) = selected {
+            choosable(canvas, line, i, selected);
+        }
+    }
+}
+
 /// Row `i` of a list of which row `selected` is chosen, drawn on `line`.
-pub(crate) fn choosable(canvas: &mut Canvas<'_>, line: Rect, i: usize, selected: usize) {
+fn choosable(canvas: &mut Canvas<'_>, line: Rect, i: usize, selected: usize) {
     canvas.places.rows.push((line, i));
     if i == selected {
         select(canvas, line);
@@ -140,30 +176,30 @@ fn places(area: Rect, columns: &[Column]) -> Vec<Rect> {
 
 fn put(canvas: &mut Canvas<'_>, column: Column, place: Rect, text: &str, role: Role) {
     if column.right {
-        canvas.right(place, text, role);
+        canvas.figure(place, text, role);
     } else {
         canvas.pieces(place, &[(text, role)]);
     }
 }
 
-/// Breaks a text into lines of at most `width` characters, at spaces where it can.
+/// Breaks a text into lines of at most `width` cells, at spaces where it can. A character that is wider is a line of its own.
 pub(crate) fn wrap(text: &str, width: u16) -> Vec<String> {
     let width = usize::from(width).max(1);
     let mut lines: Vec<String> = Vec::new();
     let mut line = String::new();
     for word in text.split_whitespace() {
-        let used = line.chars().count();
-        if used > 0 && used + 1 + word.chars().count() > width {
+        let used = cells(&line);
+        if used > 0 && used + 1 + cells(word) > width {
             lines.push(std::mem::take(&mut line));
         }
         if !line.is_empty() {
             line.push(' ');
         }
         let mut rest = word;
-        while rest.chars().count() > width {
-            let cut = rest.char_indices().nth(width).map_or(rest.len(), |(i, _)| i);
-            lines.push(rest[..cut].to_owned());
-            rest = &rest[cut..];
+        while cells(rest) > width {
+            let (head, tail) = rest.split_at(fitting(rest, width));
+            lines.push(head.to_owned());
+            rest = tail;
         }
         line.push_str(rest);
     }
@@ -171,6 +207,32 @@ pub(crate) fn wrap(text: &str, width: u16) -> Vec<String> {
         lines.push(line);
     }
     lines
+}
+
+/// Cells that a text takes at most.
+fn cells(text: &str) -> usize {
+    text.chars().map(cells_of).sum()
+}
+
+/// The same of a character. A combining one takes none, but a cell of its own where only ASCII is drawn.
+fn cells_of(c: char) -> usize {
+    if c.is_ascii() {
+        return 1;
+    }
+    let mut bytes = [0; 4];
+    Span::raw(&*c.encode_utf8(&mut bytes)).width().max(1)
+}
+
+/// Bytes of the first characters of a text that fit into `width` cells; one character at least.
+fn fitting(text: &str, width: usize) -> usize {
+    let mut used = 0;
+    for (i, c) in text.char_indices() {
+        used += cells_of(c);
+        if used > width && i > 0 {
+            return i;
+        }
+    }
+    text.len()
 }
 
 #[cfg(test)]
@@ -194,5 +256,15 @@ mod tests {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(wrap("abcdefgh", 3), ["abc", "def", "gh"]);
         assert!(wrap("", 5).is_empty());
+    }
+
+    #[test]
+    fn lines_are_as_wide_as_their_cells_and_lose_no_character() {
+        let text = "漢".repeat(100);
+        let lines = wrap(&text, 40);
+        assert!(lines.iter().all(|l| Span::raw(l.as_str()).width() <= 40), "{lines:?}");
+        assert_eq!((lines.len(), lines.concat()), (5, text));
+        assert_eq!(wrap("漢字 ab", 5), ["漢字", "ab"], "a space and two letters are three more");
+        assert_eq!(wrap("漢字", 1), ["漢", "字"], "what fits nowhere is not lost");
     }
 }

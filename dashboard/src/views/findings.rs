@@ -7,6 +7,7 @@ use timeline::Finding;
 use timeline::finding::Evidence;
 
 use super::Scene;
+use crate::app::View;
 use crate::canvas::Canvas;
 use crate::figures;
 use crate::layout::{self, SizeClass};
@@ -21,7 +22,7 @@ const ROOM_FOR_EVIDENCE: u16 = 78;
 const DEEPEST: usize = 6;
 
 /// All findings that pass the filter.
-pub(super) fn rows<'a>(scene: &Scene<'a>) -> Vec<&'a Finding> {
+fn rows<'a>(scene: &Scene<'a>) -> Vec<&'a Finding> {
     let text =
         |f: &Finding| format!("{} {} {} {}", f.id, figures::finding_title(f), f.severity.name(), f.claim);
     scene.snapshot.findings.iter().filter(|f| scene.model.passes(&text(f))).collect()
@@ -29,13 +30,22 @@ pub(super) fn rows<'a>(scene: &Scene<'a>) -> Vec<&'a Finding> {
 
 /// Those that are said to be there.
 fn seen<'a>(scene: &Scene<'a>) -> Vec<&'a Finding> {
-    scene.snapshot.findings.iter().filter(|f| figures::is_seen(f)).collect()
+    figures::seen(scene.snapshot).collect()
+}
+
+/// What the list of the view on the screen holds; none in a view without findings.
+pub(super) fn listed<'a>(scene: &Scene<'a>) -> Vec<&'a Finding> {
+    match scene.model.view {
+        View::Overview => seen(scene),
+        View::Findings => rows(scene),
+        _ => Vec::new(),
+    }
 }
 
 /// The view: list above, detail below; the detail alone once it was opened, or where the room is small.
 pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     let all = rows(scene);
-    let selected = scene.model.selected(scene.model.view).min(all.len().saturating_sub(1));
+    let selected = scene.model.row_in(View::Findings, &all).min(all.len().saturating_sub(1));
     if let (Some(first), Some(finding)) = (scene.model.detail, all.get(selected)) {
         canvas.heading(layout::row(body, 0), &format!("finding {}", finding.id), "j k scroll, Esc back");
         detail(canvas, layout::top(body, 1).1, scene, finding, first);
@@ -88,7 +98,7 @@ pub(super) fn brief(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
 }
 
 fn selection(scene: &Scene<'_>, seen: &[&Finding]) -> Option<usize> {
-    let i = scene.model.selected(crate::app::View::Overview);
+    let i = scene.model.row_in(View::Overview, seen);
     (!seen.is_empty()).then(|| i.min(seen.len() - 1))
 }
 
@@ -97,15 +107,7 @@ fn lines(canvas: &mut Canvas<'_>, area: Rect, findings: &[&Finding], selected: O
         canvas.pieces(layout::row(area, 0), &[(" none so far", Role::Dim)]);
         return;
     }
-    let height = usize::from(area.height);
-    let first = table::offset(selected.unwrap_or(0), findings.len(), height);
-    for (i, finding) in findings.iter().enumerate().skip(first).take(height) {
-        let row = layout::row(area, (i - first) as u16);
-        line(canvas, row, finding);
-        if let Some(selected) = selected {
-            table::choosable(canvas, row, i, selected);
-        }
-    }
+    table::scroll(canvas, area, findings, selected, |canvas, row, finding| line(canvas, row, finding));
 }
 
 /// One finding on one line: severity as glyph and word, identity, what and since when.
@@ -137,7 +139,9 @@ fn line(canvas: &mut Canvas<'_>, row: Rect, f: &Finding) {
 /// Everything that is known of a finding, from its line `first` on.
 fn detail(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>, finding: &Finding, first: usize) {
     let text = detail_lines(scene, finding, area.width);
-    let first = first.min(text.len().saturating_sub(usize::from(area.height).max(1)));
+    let end = text.len().saturating_sub(usize::from(area.height).max(1));
+    canvas.places.end = Some(end);
+    let first = first.min(end);
     for (i, (line, role)) in text.iter().skip(first).take(usize::from(area.height)).enumerate() {
         canvas.pieces(layout::row(area, i as u16), &[(line, *role)]);
     }

@@ -26,7 +26,9 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, model: &Model, first: us
     let scrolls = rows > body.height;
     let title = format!("keys: {}", model.view.names().0);
     canvas.heading(head, &title, if scrolls { "j k scroll, ? closes" } else { "? closes" });
-    let first = first.min(usize::from(rows.saturating_sub(body.height)));
+    let end = usize::from(rows.saturating_sub(body.height));
+    canvas.places.end = Some(end);
+    let first = first.min(end);
     for (i, column) in bindings.chunks(usize::from(rows)).enumerate() {
         let place = layout::left(body, COLUMN.saturating_mul(i as u16)).1;
         for (line, binding) in column.iter().skip(first).enumerate() {

@@ -30,15 +30,9 @@ pub(super) fn lines(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>, sele
         canvas.pieces(layout::row(area, 0), &[(" nothing so far", Role::Dim)]);
         return;
     }
-    let height = usize::from(area.height);
     let selected = selected.map(|s| s.min(all.len() - 1));
-    let first = table::offset(selected.unwrap_or(0), all.len(), height);
-    for (i, line) in all.iter().enumerate().skip(first).take(height) {
-        let row = layout::row(area, (i - first) as u16);
+    table::scroll(canvas, area, &all, selected, |canvas, row, line| {
         let at = format!(" {}  ", line.at);
         canvas.pieces(row, &[(&at, Role::Dim), (&line.text, Role::Text)]);
-        if let Some(selected) = selected {
-            table::choosable(canvas, row, i, selected);
-        }
-    }
+    });
 }

@@ -44,8 +44,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
         .map(|(_, lane)| lane)
         .collect();
     let rest = lanes::stacked(canvas, area, &scene.axis(area), scene.snapshot, &lanes, TALLEST);
-    let seen = scene.snapshot.findings.iter().filter(|f| figures::is_seen(f));
-    let about = seen.filter(|f| f.kind.name().starts_with("heap"));
+    let about = figures::seen(scene.snapshot).filter(|f| f.kind.name().starts_with("heap"));
     for (i, finding) in about.enumerate() {
         let row = layout::row(layout::top(rest, 1).1, i as u16);
         let head = format!("{} {} ", finding.severity.glyph(), finding.id);

@@ -18,7 +18,7 @@ mod stores;
 use ratatui::layout::Rect;
 use timeline::amendment::percent;
 use timeline::snapshot::{RunState, Snapshot};
-use timeline::{RunTime, Severity};
+use timeline::{Finding, RunTime, Severity};
 
 use crate::app::{Model, Overlay, View};
 use crate::axis::Axis;
@@ -79,16 +79,20 @@ pub(crate) fn draw(canvas: &mut Canvas<'_>, area: Rect, model: &Model, live: &Sn
     }
 }
 
+/// The findings in the list of the view on the screen, in its order.
+pub(crate) fn listed<'a>(model: &'a Model, snapshot: &'a Snapshot) -> Vec<&'a Finding> {
+    findings::listed(&Scene { model, snapshot, size: SizeClass::Standard })
+}
+
 /// Rows of the list of the view on the screen.
 pub(crate) fn row_count(model: &Model, snapshot: &Snapshot) -> usize {
     let scene = Scene { model, snapshot, size: SizeClass::Standard };
     match model.view {
-        View::Overview => snapshot.findings.iter().filter(|f| figures::is_seen(f)).count(),
+        View::Overview | View::Findings => findings::listed(&scene).len(),
         View::Sessions => sessions::rows(&scene).len(),
         View::Pauses => pauses::rows(&scene).len(),
         View::Pools => pools::row_count(&scene),
         View::Processes => processes::rows(&scene).len(),
-        View::Findings => findings::rows(&scene).len(),
         View::Log => log::rows(&scene).len(),
         View::Response | View::Memory => 0,
     }
@@ -155,8 +159,7 @@ fn standing(scene: &Scene<'_>, live: &Snapshot) -> Vec<(String, Role)> {
         right.push((format!("  gates {failing}/{} FAIL", live.gates.len()), Role::Critical));
     }
     let severities = [Severity::Critical, Severity::Warning, Severity::Info];
-    let counts = severities
-        .map(|s| (s, live.findings.iter().filter(|f| figures::is_seen(f) && f.severity == s).count()));
+    let counts = severities.map(|s| (s, figures::seen(live).filter(|f| f.severity == s).count()));
     for (severity, n) in
         counts.into_iter().filter(|(_, n)| *n > 0).take(if roomy { severities.len() } else { 1 })
     {

@@ -10,7 +10,7 @@ use timeline::snapshot::Snapshot;
 use crate::canvas::Canvas;
 use crate::figures;
 use crate::layout;
-use crate::table::{self, Column, Row, figure, words};
+use crate::table::{self, Row, figure, words};
 use crate::theme::Role;
 
 /// From this width on there is room for more than the bare names.
@@ -81,7 +81,7 @@ pub(super) fn phases(canvas: &mut Canvas<'_>, area: Rect, s: &Snapshot) {
         .take(shown)
         .map(|(i, cells)| Row { cells: cells.into(), role: role(i) })
         .collect();
-    list(canvas, area, &columns, &rows, " no phases are planned");
+    table::draw_or(canvas, layout::top(area, 1).1, &columns, &rows, None, "no phases are planned");
 }
 
 /// Mark, name, span, load and its model.
@@ -106,16 +106,7 @@ pub(super) fn kinds(canvas: &mut Canvas<'_>, area: Rect, s: &Snapshot) {
             Row::text(vec![k.name.clone(), open, figures::count(k.started), figures::count(k.ended)])
         })
         .collect();
-    list(canvas, area, &columns, &rows, " none has started");
-}
-
-fn list(canvas: &mut Canvas<'_>, area: Rect, columns: &[Column], rows: &[Row], none: &str) {
-    let (_, area) = layout::top(area, 1);
-    if rows.is_empty() {
-        canvas.pieces(layout::row(area, 0), &[(none, Role::Dim)]);
-    } else {
-        table::draw(canvas, area, columns, rows, None);
-    }
+    table::draw_or(canvas, layout::top(area, 1).1, &columns, &rows, None, "none has started");
 }
 
 #[cfg(test)]

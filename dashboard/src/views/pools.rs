@@ -38,13 +38,13 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     canvas.heading(layout::row(area, 0), "pools", "wait and hold over the last 5 s");
     let rows: Vec<Row> = s.pools.iter().map(pool_row).collect();
     let part = List { first: 0, selected };
-    list(canvas, layout::top(area, 1).1, &POOL_COLUMNS, &rows, part, "no pool is known");
+    table::draw_or(canvas, layout::top(area, 1).1, &POOL_COLUMNS, &rows, Some(part), "no pool is known");
 
     let (area, rest) = layout::top(rest, height(s.caches.len()));
     canvas.heading(layout::row(area, 0), "caches", "rates over the last second");
     let rows: Vec<Row> = s.caches.iter().map(cache_row).collect();
     let part = List { first: s.pools.len(), selected };
-    list(canvas, layout::top(area, 1).1, &CACHE_COLUMNS, &rows, part, "no cache is known");
+    table::draw_or(canvas, layout::top(area, 1).1, &CACHE_COLUMNS, &rows, Some(part), "no cache is known");
 
     let rest = if scene.size >= SizeClass::Standard { stampedes(canvas, rest, s, share) } else { rest };
     let (name, lanes) = match selected.checked_sub(s.pools.len()).and_then(|i| s.caches.get(i)) {
@@ -60,21 +60,6 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     let (head, area) = layout::top(rest, 1);
     canvas.heading(head, &name, "j k choose");
     lanes::stacked(canvas, area, &scene.axis(area), s, &lanes, TALLEST);
-}
-
-fn list(
-    canvas: &mut Canvas<'_>,
-    area: Rect,
-    columns: &[table::Column],
-    rows: &[Row],
-    part: List,
-    none: &str,
-) {
-    if rows.is_empty() {
-        canvas.pieces(layout::row(area, 0), &[(" ", Role::Dim), (none, Role::Dim)]);
-    } else {
-        table::draw(canvas, area, columns, rows, Some(part));
-    }
 }
 
 /// A key that was loaded more than once at a time.
@@ -137,7 +122,7 @@ fn stampedes(canvas: &mut Canvas<'_>, area: Rect, s: &Snapshot, most: u16) -> Re
 
 const POOL_COLUMNS: [table::Column; 7] = [
     words("pool", 12),
-    figure("in use", 10),
+    figure("in use", 11),
     figure("waiters", 8),
     figure("wait p50", 8),
     figure("wait p99", 8),

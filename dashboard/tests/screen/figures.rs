@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use dashboard::app::View;
+use dashboard::app::{Model, View};
 use dashboard::theme::Palette;
 use serde_json::Value;
 use timeline::lane::{Quality, names};
-use timeline::snapshot::{HEAT_ROWS, Snapshot, heat_edge_ns};
+use timeline::snapshot::{Cell, HEAT_ROWS, Snapshot, heat_edge_ns};
 use timeline::{RunTime, Unit};
 
 use crate::{SIZES, buffer, fixture, model, rows};
@@ -107,6 +107,54 @@ fn the_cursor_shows_the_values_of_its_column() {
         rows.iter().any(|r| r.starts_with("pause") && r.trim_end().ends_with("no data")),
         "a gap is no zero"
     );
+}
+
+#[test]
+fn a_figure_stands_whole_or_a_part_of_it_is_left_out() {
+    let mut s = fixture::flash_sale(66);
+    for (full, said) in [(100.0, "100/100"), (1_000.0, "1.00k/1.00k")] {
+        let pool = &mut s.pools[0];
+        (pool.in_use, pool.capacity, pool.waiters) = (Some(full), Some(full), Some(1_200.0));
+        for view in [View::Overview, View::Pools] {
+            for (_, width, height) in SIZES {
+                let mut m = model(Palette::None, false);
+                m.view = view;
+                let text = rows(&buffer(&m, &s, width, height)).join("\n");
+                assert!(text.contains("w1.20k"), "{width}x{height}:\n{text}");
+                assert!(!text.contains("w1.2…") && !text.contains("/1.0…"), "{width}x{height}:\n{text}");
+                // The table has room for the fill, whatever the lane has.
+                assert!(view != View::Pools || text.contains(said), "{width}x{height}:\n{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn under_the_cursor_stands_the_same_statistic_or_another_one_with_its_name() {
+    let mut s = fixture::flash_sale(66);
+    let delay = s.lanes.iter_mut().find(|l| l.name == names::LOOP_DELAY).expect("the fixture has it");
+    delay.cells = vec![Some(Cell { min: 1e6, max: 90e6, last: 4e6 }); 66].into();
+    delay.last = Some(4e6);
+    let mut m = model(Palette::None, true);
+    m.view = View::Pauses;
+    let delay = |m: &Model| {
+        let rows = rows(&buffer(m, &s, 80, 24));
+        let row = rows.iter().find(|r| r.starts_with("loop")).expect("the view has it");
+        row.trim_end().rsplit("  ").next().map(|v| v.trim().to_owned())
+    };
+    let told = |text: &str| Some(text.to_owned());
+    assert_eq!(delay(&m), told("4.00 ms"), "the newest p99");
+    m.cursor = Some(50);
+    assert_eq!(delay(&m), told("4.00 ms"), "the p99 of the column");
+    m.zoom = m.zoom.farther();
+    assert_eq!(delay(&m), told("max 90.0 ms"), "two columns have no p99");
+
+    m.view = View::Overview;
+    let text = rows(&buffer(&m, &s, 80, 24)).join("\n");
+    assert!(text.contains("p99 <=412 ms") && text.contains("p50 <=3.20 ms"), "{text}");
+    m.zoom = m.zoom.nearer();
+    let text = rows(&buffer(&m, &s, 80, 24)).join("\n");
+    assert!(text.contains("p99 412 ms") && !text.contains("<="), "a column has its own:\n{text}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use dashboard::keys::BINDINGS;
 use dashboard::theme::{Ground, Palette, Theme};
 use ratatui::crossterm::event::{KeyCode, KeyModifiers};
 use ratatui::layout::{Position, Rect};
+use timeline::Finding;
 use timeline::snapshot::{RunState, Snapshot};
 
 use crate::{fixture, keys, model, press};
@@ -120,6 +121,46 @@ fn enter_opens_the_selected_finding_and_esc_closes_it() {
     assert_eq!((m.detail, m.selected(View::Findings)), (Some(2), 1), "j scrolls the detail");
     press(&mut m, KeyCode::Esc, &live());
     assert_eq!(m.detail, None);
+}
+
+#[test]
+fn the_way_back_from_the_end_of_a_text_begins_with_the_first_press() {
+    for opening in [KeyCode::Enter, KeyCode::Char('?')] {
+        let mut m = model(Palette::None, false);
+        let picture = |m: &Model| crate::rows(&crate::buffer(m, &live(), 40, 10));
+        press(&mut m, opening, &live());
+        let top = picture(&m);
+        keys(&mut m, "GGj", &live());
+        let end = picture(&m);
+        assert_ne!(end, top, "{opening:?}: the text is longer than the screen");
+        keys(&mut m, "k", &live());
+        assert_ne!(picture(&m), end, "{opening:?}");
+        keys(&mut m, "j", &live());
+        assert_eq!(picture(&m), end, "{opening:?}");
+    }
+}
+
+#[test]
+fn the_chosen_finding_stays_chosen_whatever_is_ranked_in_front_of_it() {
+    let mut later = fixture::flash_sale(66);
+    let first = Finding { id: "F9".into(), ..later.findings[2].clone() };
+    later.findings.insert(0, first);
+    let later = Arc::new(later);
+    let mut m = model(Palette::None, false);
+    press(&mut m, KeyCode::Enter, &live());
+    let text = |m: &Model| crate::rows(&crate::buffer(m, &later, 80, 24)).join("\n");
+    assert!(text(&m).contains("finding F1"), "it is open:\n{}", text(&m));
+    press(&mut m, KeyCode::Esc, &later);
+    let marked = |m: &Model| text(m).lines().find(|l| l.starts_with('›')).map(str::to_owned).unwrap();
+    assert!(marked(&m).contains(" F1 "), "{}", text(&m));
+    keys(&mut m, "j", &later);
+    assert!(marked(&m).contains(" F2 "), "{}", text(&m));
+    press(&mut m, KeyCode::Enter, &live());
+    assert!(text(&m).contains("finding F2"), "{}", text(&m));
+    keys(&mut m, "1", &later);
+    assert!(marked(&m).contains(" F1 "), "inspected from here:\n{}", text(&m));
+    keys(&mut m, "nnn", &live());
+    assert!(marked(&m).contains(" F2 "), "{}", text(&m));
 }
 
 #[test]
@@ -249,6 +290,8 @@ fn a_click_chooses_a_row_and_the_wheel_moves_what_it_is_turned_over() {
     assert_eq!(m.cursor, Some(64), "the percentile plot has no time axis");
     keys(&mut m, "?", &live());
     app::update(&mut m, Msg::Wheel(2, over, screen), &live());
+    assert_eq!(m.overlay, Overlay::Help(0), "all keys are on the screen");
+    app::update(&mut m, Msg::Wheel(2, over, Rect::new(0, 0, 40, 10)), &live());
     app::update(&mut m, Msg::Click(over, screen), &live());
     assert_eq!((m.overlay, m.cursor), (Overlay::Help(2), Some(64)), "the help covers the view");
 }

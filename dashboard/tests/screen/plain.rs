@@ -109,4 +109,17 @@ fn gates_speak_when_they_turn() {
         lines,
         ["t=00:30 gate=\"p99 < 250ms for checkout in phase rush\" holds=false figure=\"402 ms\""]
     );
+    for undecided in [true, false] {
+        if undecided {
+            s.gates[0].holds = None;
+            assert!(plain.lines(&s).is_empty());
+        }
+        s.gates[0].holds = Some(true);
+        assert_eq!(
+            plain.lines(&s),
+            ["t=00:30 gate=\"p99 < 250ms for checkout in phase rush\" holds=true figure=\"402 ms\""]
+        );
+        s.gates[0].holds = Some(false);
+        assert_eq!(plain.lines(&s).len(), 1, "it fails again");
+    }
 }
