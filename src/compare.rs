@@ -8,21 +8,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use reports::compare::{self, Sample, Verdict};
+use reports::date;
 use reports::html::overlay::{self, Lanes};
 use timeline::Unit;
-use timeline::recording::in_folder;
+use timeline::recording::{Item, Reader, RecordingError, in_folder};
 use timeline::text::{clean, plural};
 
 use crate::cli::{BaselineCommand, CompareArgs};
 use crate::files::cannot;
 use crate::outcome::{Outcome, UserError};
-use crate::replay::{Replayed, replay};
+use crate::replay::{Replayed, replay, user_error};
 use crate::show::print;
 
 /// Most runs of one side: a night of repeats, and each is held in memory while it is read.
 const MOST_RUNS: usize = 200;
 /// Longest name of a baseline.
 const NAME_MAX: usize = 80;
+/// Most of why a baseline cannot be read.
+const WHY_MAX: usize = 400;
 /// Ends of the names of recordings, plain and packed.
 const SUFFIX: &str = ".dyno";
 const PACKED_SUFFIX: &str = ".dyno.gz";
@@ -200,24 +203,37 @@ fn save(name: &str, runs: &[PathBuf], baselines: &Path) -> anyhow::Result<Outcom
 }
 
 fn list(baselines: &Path) -> anyhow::Result<Outcome> {
+    print(&listed(baselines))
+}
+
+/// A line for each baseline; one that cannot be read says why, and the others are told all the same.
+fn listed(baselines: &Path) -> String {
     let mut out = String::new();
     let names = names(baselines);
     let width = names.iter().map(String::len).max().unwrap_or(0);
     for name in &names {
-        let runs = recordings(&baselines.join(name))?;
-        let summary = read(&runs[0])?.summary;
-        let scenario = clean(&summary.scenario.name, NAME_MAX);
-        let _ = writeln!(
-            out,
-            "{name:width$}  {scenario}, {}, {}",
-            plural(runs.len(), "run"),
-            summary.end.started
-        );
+        let told = what_is_kept(&baselines.join(name))
+            .unwrap_or_else(|e| format!("cannot be read: {}", clean(&e.to_string(), WHY_MAX)));
+        let _ = writeln!(out, "{name:width$}  {told}");
     }
     if names.is_empty() {
         let _ = writeln!(out, "no baseline in {}", baselines.display());
     }
-    print(&out)
+    out
+}
+
+/// What a baseline's first run says of itself, without its figures being read.
+fn what_is_kept(folder: &Path) -> anyhow::Result<String> {
+    let runs = recordings(folder)?;
+    let path = &runs[0];
+    let about = |item: Item| match item {
+        Item::Meta(meta) => Some(meta),
+        _ => None,
+    };
+    let meta = Reader::open(path).map_err(user_error)?.find_map(about);
+    let meta = meta.ok_or_else(|| user_error(RecordingError::Empty { path: path.clone() }))?;
+    let scenario = clean(&meta.scenario, NAME_MAX);
+    Ok(format!("{scenario}, {}, {}", plural(runs.len(), "run"), date::utc(meta.started_unix_ms)))
 }
 
 fn show(name: &str, baselines: &Path) -> anyhow::Result<Outcome> {
@@ -243,4 +259,32 @@ fn show(name: &str, baselines: &Path) -> anyhow::Result<Outcome> {
     let bands: Vec<String> = compare::bands(&samples).iter().map(ToString::to_string).collect();
     let _ = writeln!(out, "runs of it differ by themselves by (standard deviation): {}", bands.join(", "));
     print(&out)
+}
+
+#[cfg(test)]
+mod tests {
+    use timeline::facts::RunMeta;
+    use timeline::recording::Writer;
+
+    use super::*;
+
+    #[test]
+    fn a_baseline_that_cannot_be_read_hides_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["bad", "empty", "main"] {
+            fs::create_dir(at(name)).unwrap();
+        }
+        fs::write(at("bad/001.dyno"), "precious").unwrap();
+        let meta = RunMeta { scenario: "shop".to_owned(), ..RunMeta::default() };
+        Writer::create(&at("main/001.dyno"), &meta).unwrap().stop().unwrap();
+
+        let told = listed(folder.path());
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!(lines.len(), 3, "{told}");
+        assert!(lines[0].starts_with("bad    cannot be read: "), "{told}");
+        assert!(lines[0].contains("is not a dyno recording"), "{told}");
+        assert!(lines[1].starts_with("empty  cannot be read: there is no run in "), "{told}");
+        assert!(lines[2].starts_with("main   shop, 1 run, 1970-01-01"), "{told}");
+    }
 }

@@ -19,7 +19,7 @@
 //! count OP 1000                 [for STEP] [in phase NAME] [over 30s]
 //! ```
 //! OP is `<`, `<=`, `>` or `>=`; `==` where it means the end of a scale (`errors == 0`). Words are read whatever their
-//! case. k6's thresholds are understood as well: `http_req_duration{name:checkout}: p(95)<500`, `checks: rate>0.99`,
+//! case, but for what the target names itself: `pool.HikariPool-1.waiters < 10`. k6's thresholds are understood as well: `http_req_duration{name:checkout}: p(95)<500`, `checks: rate>0.99`,
 //! `avg<200`.
 
 mod check;

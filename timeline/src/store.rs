@@ -4,7 +4,7 @@
 //! [`Entry`]s, live by the recorder and later by the recording's reader, in the same order and so to
 //! the same state. It judges nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::amendment::Amendment;
@@ -14,6 +14,10 @@ use crate::facts::PlanFacts;
 use crate::histogram::{self, Histogram, Sparse};
 use crate::lane::{Combine, LaneId, LaneSpec};
 use crate::profile::Profile;
+
+/// Places that something late may move others by when it is put where it belongs: a hundred seconds of a lane at 10 Hz. What is later
+/// still waits for the tick, where all of it is put in at once: each for itself, many such would take the square of their number.
+const NEAR: usize = 1_024;
 
 /// One thing that becomes known; the unit of live data and of recordings.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,6 +98,15 @@ pub struct Timeline {
     events: Vec<Event>,
     profiles: Vec<Profile>,
     now: RunTime,
+    late: Late,
+}
+
+/// What came so late that it waits for the next tick.
+#[derive(Debug, Clone, Default)]
+struct Late {
+    points: Vec<(LaneId, (RunTime, f64))>,
+    intervals: Vec<(LaneId, (Span, Sparse))>,
+    events: Vec<Event>,
 }
 
 impl Timeline {
@@ -114,13 +127,15 @@ impl Timeline {
             Entry::Lane(id, spec) => self.declare(*id, spec.clone()),
             Entry::Sample { lane, at, value } => {
                 if let Some(s) = self.series.get_mut(lane.0 as usize) {
-                    insert_by(&mut s.points, (*at, *value), |p| p.0);
+                    let late = insert_by(&mut s.points, (*at, *value), |p| p.0);
+                    self.late.points.extend(late.map(|point| (*lane, point)));
                     self.now = self.now.max(*at);
                 }
             }
             Entry::Histogram { lane, span, cells } => {
                 if let Some(s) = self.series.get_mut(lane.0 as usize) {
-                    insert_by(&mut s.intervals, (*span, cells.clone()), |p| p.0.start);
+                    let late = insert_by(&mut s.intervals, (*span, cells.clone()), |p| p.0.start);
+                    self.late.intervals.extend(late.map(|interval| (*lane, interval)));
                     self.now = self.now.max(span.end);
                 }
             }
@@ -129,10 +144,36 @@ impl Timeline {
                 if let Some(amendment) = Amendment::of(event) {
                     self.plan.changes.take(event.start, amendment);
                 }
-                insert_by(&mut self.events, event.clone(), |e| e.start);
+                let late = insert_by(&mut self.events, event.clone(), |e| e.start);
+                self.late.events.extend(late);
             }
             Entry::Profile(profile) => self.profiles.push(profile.clone()),
-            Entry::Tick(at) => self.now = self.now.max(*at),
+            Entry::Tick(at) => {
+                self.settle();
+                self.now = self.now.max(*at);
+            }
+        }
+    }
+
+    /// Puts in what came too late to be put in at once: at every tick, and when nothing more comes.
+    pub(crate) fn settle(&mut self) {
+        let Late { points, intervals, events } = std::mem::take(&mut self.late);
+        let lanes: BTreeSet<usize> =
+            points.iter().map(|p| p.0).chain(intervals.iter().map(|i| i.0)).map(|id| id.0 as usize).collect();
+        for (lane, point) in points {
+            self.series[lane.0 as usize].points.push(point);
+        }
+        for (lane, interval) in intervals {
+            self.series[lane.0 as usize].intervals.push(interval);
+        }
+        for lane in lanes {
+            // Stable, and quick where most is in order.
+            self.series[lane].points.sort_by_key(|p| p.0);
+            self.series[lane].intervals.sort_by_key(|i| i.0.start);
+        }
+        if !events.is_empty() {
+            self.events.extend(events);
+            self.events.sort_by_key(|e| e.start);
         }
     }
 
@@ -269,15 +310,19 @@ impl Timeline {
     }
 }
 
-/// Inserts keeping the order of `key`; almost always at the end.
-fn insert_by<T, K: Ord>(list: &mut Vec<T>, item: T, key: impl Fn(&T) -> K) {
+/// Inserts keeping the order of `key`; almost always at the end. Gives back what would move too many others.
+fn insert_by<T, K: Ord>(list: &mut Vec<T>, item: T, key: impl Fn(&T) -> K) -> Option<T> {
     let k = key(&item);
     if list.last().is_none_or(|last| key(last) <= k) {
         list.push(item);
-    } else {
-        let i = list.partition_point(|x| key(x) <= k);
-        list.insert(i, item);
+        return None;
     }
+    let i = list.partition_point(|x| key(x) <= k);
+    if list.len() - i > NEAR {
+        return Some(item);
+    }
+    list.insert(i, item);
+    None
 }
 
 #[cfg(test)]
@@ -317,5 +362,29 @@ mod tests {
         assert_eq!(times, [100, 120, 190, 310]);
         assert_eq!(t.series()[0].at(RunTime::from_ms(150), Duration::from_millis(40)), Some(3.0));
         assert_eq!(t.series()[0].at(RunTime::from_ms(180), Duration::from_millis(40)), None);
+    }
+
+    #[test]
+    fn what_comes_far_too_late_waits_for_the_tick_and_is_put_in_at_once() {
+        let mut t = two_pools();
+        let count = 100_000;
+        let late = |i: u64| RunTime::from_ms(1_000 + count - i);
+        for i in 0..count {
+            let (at, lane) = (late(i), LaneId(0));
+            t.apply(&Entry::Sample { lane, at, value: i as f64 });
+            let cells = Sparse { cells: vec![(1, i as u32)] };
+            t.apply(&Entry::Histogram { lane: LaneId(1), span: Span::new(at, at), cells });
+            t.apply(&Entry::Event(Amendment::Halt.event(at)));
+        }
+        let sizes =
+            |t: &Timeline| [t.series()[0].points.len(), t.series()[1].intervals.len(), t.all_events().len()];
+        // As many as can be put in one by one in little time.
+        assert!(sizes(&t).iter().all(|n| *n <= NEAR + 5), "{:?}", sizes(&t));
+        t.apply(&Entry::Tick(late(0)));
+        assert_eq!(sizes(&t), [count as usize + 3, count as usize, count as usize]);
+        assert!(t.series()[0].points.is_sorted_by_key(|p| p.0));
+        assert!(t.series()[1].intervals.is_sorted_by_key(|i| i.0.start));
+        assert!(t.all_events().is_sorted_by_key(|e| e.start));
+        assert_eq!(t.series()[0].points.last(), Some(&(late(0), 0.0)));
     }
 }

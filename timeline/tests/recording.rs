@@ -13,7 +13,7 @@ use timeline::facts::{EndReason, PlanFacts, RunEnd, RunMeta};
 use timeline::histogram::Sparse;
 use timeline::recording::{self, Item, Loaded, PACKED_FILE_NAME, Reader, RecordingError, Writer};
 use timeline::snapshot::LogLine;
-use timeline::{Entry, Event, LaneId, LaneSpec, RunTime, Span, Unit};
+use timeline::{Amendment, Entry, Event, LaneId, LaneSpec, RunTime, Span, Unit};
 
 /// Entries of a run of `ticks` ticks: two lanes and an event each.
 fn entries(ticks: u64) -> Vec<Entry> {
@@ -241,6 +241,7 @@ fn pieces_of_a_run_become_the_run_again() {
     for (a, b) in merged.timeline.series().iter().zip(whole.timeline.series()) {
         assert_eq!((&a.spec, &a.points, &a.intervals), (&b.spec, &b.points, &b.intervals));
     }
+    assert_eq!(merged.timeline.all_events(), whole.timeline.all_events());
     assert_eq!(merged.end.unwrap().at, whole.end.unwrap().at);
 
     let error = recording::trim(&pieces[0], &dir.path().join("x"), span(30_000, 40_000)).unwrap_err();
@@ -248,6 +249,145 @@ fn pieces_of_a_run_become_the_run_again() {
         error.to_string(),
         "the recording has nothing between 30.0 s and 40.0 s: it goes from 0 s to 8.0 s"
     );
+}
+
+/// A recording of these entries, which ended in order at its last tick unless there is no reason why.
+fn recorded(path: &Path, meta: &RunMeta, entries: &[Entry], reason: Option<EndReason>) {
+    let mut writer = Writer::create(path, meta).unwrap();
+    entries.iter().for_each(|e| writer.add(e).unwrap());
+    let tick = |entry: &Entry| match entry {
+        Entry::Tick(at) => Some(*at),
+        _ => None,
+    };
+    let at = entries.iter().filter_map(tick).max().unwrap();
+    match reason {
+        Some(reason) => writer.finish(&RunEnd { reason, at, notes: vec![] }).unwrap(),
+        None => writer.stop().unwrap(),
+    }
+}
+
+/// [`entries`], and these events before the first tick at or after their end.
+fn entries_with(ticks: u64, events: Vec<Event>) -> Vec<Entry> {
+    let mut list = entries(ticks);
+    for event in events {
+        let is_after = |entry: &Entry| matches!(entry, Entry::Tick(at) if *at >= event.end);
+        let place = list.iter().position(is_after).unwrap();
+        list.insert(place, Entry::Event(event));
+    }
+    list
+}
+
+#[test]
+fn what_overlaps_about_a_cut_between_ticks_is_taken_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let span = |a, b| Span::new(RunTime::from_ms(a), RunTime::from_ms(b));
+    let mut pause = Amendment::GoOn.event(RunTime::from_ms(8_050));
+    (pause.kind, pause.end) = (kinds::PAUSE_HICCUP.to_owned(), RunTime::from_ms(8_200));
+    let changes = [(2_000, 0.5), (4_000, 1.0)].map(|(ms, f)| Amendment::Scale(f).event(RunTime::from_ms(ms)));
+    let events = [vec![pause], changes.to_vec()].concat();
+    recorded(&at("whole"), &RunMeta::default(), &entries_with(40, events), Some(EndReason::Completed));
+    let whole = opened(&at("whole"));
+    let pieces = [("a", span(0, 8_100)), ("b", span(6_100, 60_000))].map(|(name, span)| {
+        recording::trim(&at("whole"), &at(name), span).unwrap();
+        at(name)
+    });
+    for (i, pieces) in [pieces.clone(), [pieces[1].clone(), pieces[0].clone()]].iter().enumerate() {
+        let out = at(&format!("merged-{i}"));
+        recording::merge(pieces, &out).unwrap();
+        let merged = opened(&out);
+        for (a, b) in merged.timeline.series().iter().zip(whole.timeline.series()) {
+            assert_eq!((&a.spec, &a.points, &a.intervals), (&b.spec, &b.points, &b.intervals));
+        }
+        let starts = |l: &Loaded| -> Vec<(RunTime, String)> {
+            l.timeline.all_events().iter().map(|e| (e.start, e.kind.clone())).collect()
+        };
+        assert_eq!(starts(&merged), starts(&whole));
+        assert_eq!(merged.timeline.plan().changes, whole.timeline.plan().changes);
+    }
+}
+
+#[test]
+fn a_stretch_knows_how_the_load_stood_at_its_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, out) = (dir.path().join("whole"), dir.path().join("late"));
+    let halved = Amendment::Scale(0.5).event(RunTime::from_ms(2_000));
+    recorded(&path, &RunMeta::default(), &entries_with(60, vec![halved]), Some(EndReason::Completed));
+    recording::trim(&path, &out, Span::new(RunTime::from_ms(20_000), RunTime::from_ms(30_000))).unwrap();
+    let late = opened(&out);
+    assert_eq!(late.timeline.plan().changes.at(RunTime::from_ms(21_000)).factor, 0.5);
+    assert_eq!(late.timeline.all_events().iter().filter(|e| e.kind == kinds::AMENDMENT).count(), 1);
+}
+
+#[test]
+fn hosts_that_start_in_the_same_second_are_runs_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |name: &str, started_unix_ms: u64, host: &str| {
+        let path = dir.path().join(name);
+        let host = vec![("kernel".to_owned(), host.to_owned())];
+        let meta = RunMeta {
+            run_id: "20261123-064501-7".to_owned(),
+            started_unix_ms,
+            host,
+            workers: 1,
+            ..RunMeta::default()
+        };
+        recorded(&path, &meta, &entries(10), Some(EndReason::Completed));
+        path
+    };
+    let (a, b, c) = (of("a", 5_000, "a"), of("b", 5_000, "b"), of("c", 5_200, "b"));
+    let piece = dir.path().join("piece");
+    recording::trim(&b, &piece, Span::new(RunTime::ZERO, RunTime::from_ms(3_000))).unwrap();
+    let out = dir.path().join("merged");
+    recording::merge(&[a, b, c, piece], &out).unwrap();
+    let merged = opened(&out);
+    let instances: Vec<&str> = merged.timeline.series().iter().map(|s| s.spec.instance.as_str()).collect();
+    assert_eq!(instances, ["shop-0", "shop-0", "shop-0@2", "shop-0@2", "shop-0@3", "shop-0@3"]);
+    assert!(merged.timeline.series().iter().step_by(2).all(|s| s.points.len() == 50));
+    assert_eq!(merged.meta.workers, 3);
+}
+
+#[test]
+fn runs_that_are_merged_ended_as_the_worst_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |name: &str, ticks: u64, reason: Option<EndReason>| {
+        let path = dir.path().join(name);
+        let meta = RunMeta { run_id: name.to_owned(), started_unix_ms: ticks, ..RunMeta::default() };
+        recorded(&path, &meta, &entries(ticks), reason);
+        path
+    };
+    let whole = of("whole", 40, Some(EndReason::Completed));
+    let short = of("short", 10, Some(EndReason::Unreachable));
+    let cut = of("cut", 8, None);
+    let end = |name: &str, paths: &[&Path]| {
+        let out = dir.path().join(name);
+        recording::merge(paths, &out).unwrap();
+        opened(&out).end
+    };
+    let worst = end("worst", &[&whole, &short]).unwrap();
+    assert_eq!((worst.reason, worst.at.as_ms() / 100), (EndReason::Unreachable, 200));
+    assert_eq!(end("none", &[&whole, &short, &cut]), None);
+}
+
+#[test]
+fn runs_that_lie_too_far_apart_are_not_merged_into_what_cannot_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |name: &str, started_unix_ms: u64| {
+        let path = dir.path().join(name);
+        let meta = RunMeta { run_id: name.to_owned(), started_unix_ms, ..RunMeta::default() };
+        recorded(&path, &meta, &entries(10), Some(EndReason::Completed));
+        path
+    };
+    let day = 24 * 3_600_000;
+    let (early, later, far) = (of("early", 0), of("later", 13 * day), of("far", 14 * day));
+    let out = dir.path().join("merged");
+    let error = recording::merge(&[&early, &far], &out).unwrap_err().to_string();
+    assert!(error.starts_with("run far started 14.0 days after the first one"), "{error}");
+    assert!(!out.exists());
+    recording::merge(&[&early, &later], &out).unwrap();
+    let merged = opened(&out);
+    assert!(merged.damage.is_empty());
+    assert!(merged.meta.notes.iter().any(|n| n.contains("did not load together")), "{:?}", merged.meta.notes);
 }
 
 #[test]
@@ -385,6 +525,34 @@ fn what_no_run_says_is_damage_and_takes_no_memory() {
         assert_eq!((ticks.len(), loaded.timeline.series().len()), (2, whole.timeline.series().len()));
         assert_eq!(loaded.timeline.now(), whole.timeline.now());
     }
+}
+
+#[test]
+fn more_lanes_over_more_time_than_any_run_has_are_damage() {
+    let lane = LaneSpec::level("a", "b", Unit::Count);
+    let lanes = |id: u32| timeline::frame::pack(3, &serde_json::to_vec(&[(LaneId(id), &lane)]).unwrap());
+    let tick = |days: u64| timeline::frame::pack(7, &varint(days * 24 * 3_600_000_000));
+    let damage = |blocks: [Vec<u8>; 2]| -> usize {
+        load([written(2), blocks.concat()].concat()).unwrap().0.damage.len()
+    };
+    assert_eq!(damage([lanes(20), tick(13)]), 0, "a long run of few lanes");
+    assert_eq!(damage([lanes(20_000), tick(0)]), 0, "a short run of many");
+    assert_eq!(damage([lanes(20_000), tick(13)]), 1);
+    assert_eq!(damage([tick(13), lanes(20_000)]), 1);
+}
+
+#[test]
+fn an_index_that_names_a_block_twice_is_none() {
+    let with_index = |declared: &[u8]| {
+        let bytes = written(2);
+        let place = (bytes.len() as u64).to_le_bytes();
+        // Places as differences, and no ticks.
+        let index = [&[declared.len() as u8][..], declared, &[0]].concat();
+        let last = [timeline::frame::pack_raw(10, &index), timeline::frame::pack_raw(11, &place)].concat();
+        Reader::from_bytes([bytes, last].concat(), Path::new("x")).unwrap().has_index()
+    };
+    assert!(with_index(&[12]));
+    assert!(!with_index(&[12, 0, 0]));
 }
 
 #[test]

@@ -52,7 +52,7 @@ impl Gate {
         self.judge_when(timeline, findings, at, false)
     }
 
-    /// How the gate stands in the end: a gate with a window is judged over the worst one; one without a
+    /// How the gate stands in the end: a gate with a window is judged over the worst one under load; one without a
     /// single sample fails, unless its phase was never reached.
     #[must_use]
     pub fn judge_final(&self, timeline: &Timeline, findings: &[Finding]) -> Judgement {
@@ -157,9 +157,7 @@ impl Figure<'_> {
     /// The judgement over the window with the worst figure; none if no window has a sample.
     fn worst(&self, timeline: &Timeline, spans: &[Span], window: Duration) -> Option<Judgement> {
         let mut worst: Option<Judgement> = None;
-        // While what was begun comes to its end, ever less finishes.
-        let loaded = (*self.subject == Subject::Count).then(|| figures::under_load(timeline, spans));
-        for span in loaded.as_deref().unwrap_or(spans).iter().flat_map(|s| windows(*s, window)) {
+        for span in spans.iter().flat_map(|s| self.loaded_windows(timeline, *s, window)) {
             let Some(reading) = self.read(timeline, &[span]) else { continue };
             let judged = self.decide(Some(reading), span, timeline, true);
             if worst.as_ref().is_none_or(|w| self.is_worse(&judged, w)) {
@@ -167,6 +165,17 @@ impl Figure<'_> {
             }
         }
         worst
+    }
+
+    /// The windows of a span while load is applied. While what was begun comes to its end, ever less finishes, and most of it badly:
+    /// it belongs to the last window, whose load it was, but for a count, which is one of a window of its length.
+    fn loaded_windows(&self, timeline: &Timeline, span: Span, window: Duration) -> Vec<Span> {
+        let loaded = figures::under_load(timeline, &[span]);
+        let mut all: Vec<Span> = loaded.into_iter().flat_map(|s| windows(s, window)).collect();
+        if let Some(last) = all.last_mut().filter(|_| *self.subject != Subject::Count) {
+            last.end = span.end;
+        }
+        all
     }
 
     /// A window that can be judged speaks before one that cannot; among equals the worse value.
@@ -572,6 +581,21 @@ mod tests {
             "none of the windows reaches beyond the load"
         );
         assert_eq!(final_(&t, "count >= 1 for other"), (Some(false), "no samples".into()));
+    }
+
+    #[test]
+    fn what_comes_to_its_end_after_the_load_belongs_to_its_last_window() {
+        let mut t = run(100);
+        // Three steps that have waited for long, and fail.
+        let cells = Sparse { cells: vec![(2_000_000, 3)] };
+        t.apply(&Entry::Histogram { lane: LaneId(0), span: seconds(43, 44), cells });
+        for (ms, value) in [(43_000, 0.0), (44_000, 3.0)] {
+            t.apply(&Entry::Sample { lane: LaneId(1), at: RunTime::from_ms(ms), value });
+        }
+        assert_eq!(final_(&t, "errors < 5% over 1s").0, Some(true), "three of three are no window");
+        let slow = Gate::parse("max < 1s over 5s").unwrap().judge_final(&t, &[]);
+        let last = RunTime::from_ms(35_000);
+        assert_eq!((slow.holds, slow.window.start), (Some(false), last), "none of them is left out");
     }
 
     #[test]

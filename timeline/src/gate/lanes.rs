@@ -174,38 +174,40 @@ const FAMILIES: [(&str, &[(&str, Unit)]); 4] = [
     (names::DOWNSTREAM, &DOWNSTREAM),
 ];
 
-/// The unit of a canonical lane; none for a lane that some source may well have.
+/// A lane as its source calls it, and the unit of a canonical one; no unit for a lane that some source may well have. Canonical
+/// words are known whatever their case; what the target names itself stays as it is written.
 /// An error carries the canonical name that was probably meant.
-pub(super) fn known(name: &str) -> Result<Option<Unit>, String> {
-    if let Some((_, unit)) = FIXED.iter().find(|(n, _)| *n == name) {
-        return Ok(Some(*unit));
+pub(super) fn known(name: &str) -> Result<(String, Option<Unit>), String> {
+    if let Some((canonical, unit)) = FIXED.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)) {
+        return Ok(((*canonical).to_owned(), Some(*unit)));
     }
     let (family, rest) = name.split_once('.').unwrap_or((name, ""));
-    for (member, parts) in FAMILIES {
-        if family == member {
-            return part(name, rest, parts);
+    for (canonical, parts) in FAMILIES {
+        if family.eq_ignore_ascii_case(canonical) {
+            return part(canonical, rest, parts);
         }
     }
+    let (lower, family) = (name.to_ascii_lowercase(), family.to_ascii_lowercase());
     // Far from every canonical name: another source's lane. Close to one: a slip of the pen.
-    let close = nearest(name, FIXED.iter().map(|(n, _)| *n));
-    let close = close.filter(|c| strsim::damerau_levenshtein(c, name) <= 2);
+    let close = nearest(&lower, FIXED.iter().map(|(n, _)| *n));
+    let close = close.filter(|c| strsim::damerau_levenshtein(c, &lower) <= 2);
     // `loop` is two letters from `pool`.
-    let slip = FAMILIES.map(|(f, _)| f).into_iter().find(|f| strsim::damerau_levenshtein(f, family) == 1);
+    let slip = FAMILIES.map(|(f, _)| f).into_iter().find(|f| strsim::damerau_levenshtein(f, &family) == 1);
     match close.or_else(|| slip.map(|f| format!("{f}.{rest}"))) {
         Some(meant) => Err(meant),
-        None => Ok(None),
+        None => Ok((name.to_owned(), None)),
     }
 }
 
-fn part(name: &str, rest: &str, parts: &[(&str, Unit)]) -> Result<Option<Unit>, String> {
+fn part(family: &str, rest: &str, parts: &[(&str, Unit)]) -> Result<(String, Option<Unit>), String> {
     let Some((member, last)) = rest.rsplit_once('.') else {
-        return Err(format!("{name}.{}", parts[0].0));
+        return Err(names::of(family, rest, parts[0].0));
     };
-    if let Some((_, unit)) = parts.iter().find(|(p, _)| *p == last) {
-        return Ok(Some(*unit));
+    if let Some((part, unit)) = parts.iter().find(|(p, _)| p.eq_ignore_ascii_case(last)) {
+        return Ok((names::of(family, member, part), Some(*unit)));
     }
-    let meant = nearest(last, parts.iter().map(|(p, _)| *p)).unwrap_or_else(|| parts[0].0.to_owned());
-    Err(format!("{}.{member}.{meant}", name.split('.').next().unwrap_or(name)))
+    let meant = nearest(&last.to_ascii_lowercase(), parts.iter().map(|(p, _)| *p));
+    Err(names::of(family, member, &meant.unwrap_or_else(|| parts[0].0.to_owned())))
 }
 
 #[cfg(test)]
@@ -224,7 +226,7 @@ mod tests {
             .collect();
         assert!(names.len() > 80, "{}", names.len());
         for name in names {
-            assert!(matches!(known(name), Ok(Some(_))), "{name}");
+            assert!(matches!(known(name), Ok((canonical, Some(_))) if canonical == name), "{name}");
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A column is one second of the run. Levels and rates keep minimum, maximum and last of each
 //! instance; histograms are merged over instances, and a column's percentiles are read from the
-//! merged cells (never from percentiles).
+//! merged cells (never from percentiles). Only columns of which something is known take room: one
+//! lane may speak of a run's first second and of its last one, and of nothing between.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,8 +12,10 @@ use crate::cells::Cells;
 use crate::clock::RunTime;
 use crate::histogram::Sparse;
 use crate::lane::Combine;
-use crate::snapshot::{COLUMN_NS, Cell, HeatColumn, MAX_COLUMNS, heat_row};
+use crate::snapshot::{COLUMN_NS, Cell, HeatColumn, heat_row};
 
+/// Columns of an instance that are kept together: where all are known, finding one costs little, and where few are, the others take little.
+const TOGETHER: usize = 8;
 /// Histogram columns older than this keep their cell only; nothing that late is expected.
 const OPEN_COLUMNS: usize = 30;
 
@@ -23,32 +26,35 @@ pub(super) fn column_of(at: RunTime) -> usize {
 
 /// One instance's levels or rates.
 #[derive(Debug, Default)]
-pub(super) struct Levels(Vec<Option<Cell>>);
+pub(super) struct Levels(BTreeMap<usize, Box<[Option<Cell>; TOGETHER]>>);
 
 impl Levels {
     /// Takes a sample in.
     pub(super) fn add(&mut self, at: RunTime, value: f64) {
-        let Some(slot) = slot(&mut self.0, column_of(at)) else { return };
-        *slot = Some(match *slot {
+        let i = column_of(at);
+        let cell = &mut self.0.entry(i / TOGETHER).or_default()[i % TOGETHER];
+        *cell = Some(match *cell {
             None => Cell { min: value, max: value, last: value },
             Some(c) => Cell { min: c.min.min(value), max: c.max.max(value), last: value },
         });
+    }
+
+    /// What is known of the columns from `first` to before `end`, in order.
+    fn between(&self, first: usize, end: usize) -> impl Iterator<Item = (usize, Cell)> {
+        let stretches = self.0.range(first / TOGETHER..end.max(first).div_ceil(TOGETHER));
+        let columns = stretches.flat_map(|(i, cells)| (i * TOGETHER..).zip(cells.iter()));
+        columns.filter(move |(i, _)| (first..end).contains(i)).filter_map(|(i, cell)| Some((i, (*cell)?)))
     }
 }
 
 /// Cells of several instances as one lane's, for the columns from `first` to before `end`.
 pub(super) fn combine(levels: &[&Levels], how: Combine, first: usize, end: usize) -> Vec<Option<Cell>> {
-    // Instance after instance over whole stretches of columns: this runs over an hour of hundreds of lanes, four times a second.
-    let stretch = |l: &&Levels| l.0.get(first..end.min(l.0.len())).unwrap_or_default().to_vec();
-    let mut out = levels.first().map(stretch).unwrap_or_default();
-    out.resize(end.saturating_sub(first), None);
-    for more in levels.iter().skip(1) {
-        let cells = more.0.get(first..end.min(more.0.len())).unwrap_or_default();
-        for (own, other) in out.iter_mut().zip(cells) {
-            *own = match (*own, *other) {
-                (Some(a), Some(b)) => Some(both(a, b, how)),
-                (own, other) => own.or(other),
-            };
+    // Instance after instance over whole stretches of columns: this runs over an hour of hundreds of lanes, once a minute.
+    let mut out: Vec<Option<Cell>> = vec![None; end.saturating_sub(first)];
+    for instance in levels {
+        for (i, cell) in instance.between(first, end) {
+            let own = &mut out[i - first];
+            *own = Some(own.map_or(cell, |others| both(others, cell, how)));
         }
     }
     out
@@ -65,7 +71,7 @@ fn both(a: Cell, b: Cell, how: Combine) -> Cell {
 
 /// One histogram lane over all instances and subjects.
 #[derive(Debug, Default)]
-pub(super) struct Merged(Vec<Option<MergedColumn>>);
+pub(super) struct Merged(BTreeMap<usize, MergedColumn>);
 
 #[derive(Debug, Default)]
 struct MergedColumn {
@@ -77,24 +83,20 @@ impl Merged {
     /// Takes an interval in; it belongs to the column in which it starts.
     pub(super) fn add(&mut self, at: RunTime, sparse: &Sparse) {
         let i = column_of(at);
-        let Some(slot) = slot(&mut self.0, i) else { return };
-        let column = slot.get_or_insert_default();
+        let column = self.0.entry(i).or_default();
         if column.closed.is_none() {
             for &(value, count) in &sparse.cells {
                 *column.cells.entry(value).or_default() += u64::from(count);
             }
         }
         // Close what nothing can come for any more; usually exactly one column.
-        let mut old = i.checked_sub(OPEN_COLUMNS);
-        while let Some(c) = old {
-            match self.0[c].as_mut() {
-                Some(column) if column.closed.is_none() => {
-                    column.closed = Some(column.read());
-                    column.cells = BTreeMap::new();
-                }
-                _ => break,
+        let Some(old) = i.checked_sub(OPEN_COLUMNS) else { return };
+        for (_, column) in self.0.range_mut(..=old).rev() {
+            if column.closed.is_some() {
+                break;
             }
-            old = c.checked_sub(1);
+            column.closed = Some(column.read());
+            column.cells = BTreeMap::new();
         }
     }
 
@@ -109,11 +111,11 @@ impl Merged {
     }
 
     fn each<T>(&self, first: usize, end: usize, make: impl Fn(&HeatColumn) -> T) -> Vec<Option<T>> {
-        let column = |c: usize| {
-            let column = self.0.get(c)?.as_ref()?;
-            Some(column.closed.as_ref().map_or_else(|| make(&column.read()), &make))
-        };
-        (first..end).map(column).collect()
+        let mut out: Vec<Option<T>> = (first..end).map(|_| None).collect();
+        for (i, column) in self.0.range(first..end.max(first)) {
+            out[i - first] = Some(column.closed.as_ref().map_or_else(|| make(&column.read()), &make));
+        }
+        out
     }
 }
 
@@ -186,18 +188,6 @@ impl MergedColumn {
     }
 }
 
-/// The slot of column `i`, making room for it; none for a time beyond any that a run can have
-/// (a thousand times the columns shown), which only a broken source can send.
-fn slot<T>(list: &mut Vec<Option<T>>, i: usize) -> Option<&mut Option<T>> {
-    if i >= list.len() {
-        if i > MAX_COLUMNS * 1_000 {
-            return None;
-        }
-        list.resize_with(i + 1, || None);
-    }
-    list.get_mut(i)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,7 +212,23 @@ mod tests {
         }
         let heat = merged.heat(0, 100);
         assert!(heat.iter().enumerate().all(|(s, h)| h.as_ref().unwrap().max == (1_000 + s) as f64 * 1e3));
-        assert!(merged.0[0].as_ref().unwrap().cells.is_empty());
+        assert!(merged.0[&0].cells.is_empty());
+    }
+
+    #[test]
+    fn seconds_of_which_nothing_is_known_take_no_room() {
+        let (mut levels, mut merged) = (Levels::default(), Merged::default());
+        let (first, last) = (RunTime::from_ms(3_000), RunTime::from_ms(14 * 24 * 3_600_000));
+        for at in [last, first] {
+            levels.add(at, 1.0);
+            merged.add(at, &Sparse { cells: vec![(1_000, 1)] });
+        }
+        assert_eq!((levels.0.len(), merged.0.len()), (2, 2));
+        let end = column_of(last) + 1;
+        let known = |cells: Vec<Option<Cell>>| cells.iter().flatten().count();
+        assert_eq!(known(combine(&[&levels], Combine::Sum, 0, end)), 2);
+        assert_eq!(known(combine(&[&levels], Combine::Sum, end - 9, end)), 1);
+        assert_eq!(known(merged.cells(3, end - 1)), 1);
     }
 
     #[test]

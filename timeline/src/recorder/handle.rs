@@ -18,7 +18,7 @@ use crate::store::Entry;
 use crate::text::clean;
 
 /// Most lanes of one run; a target that makes up names must not eat our memory.
-const MAX_LANES: usize = 5_000;
+pub(super) const MAX_LANES: usize = 5_000;
 /// Most labels of an event.
 const MAX_LABELS: usize = 8;
 

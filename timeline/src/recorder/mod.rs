@@ -34,7 +34,7 @@ use crate::recording::{Writer, whole_us};
 use crate::snapshot::{LogLine, RunState, RunView, Snapshot};
 use crate::store::{Entry, Timeline};
 
-/// Time from tick to tick: detectors run and the recording is appended to. Half a second keeps the
+/// Time from the end of a tick to the next one: detectors run and the recording is appended to. Half a second keeps the
 /// time to find well under the aim of 3 s and a killed run's loss under one.
 pub const TICK: Duration = Duration::from_millis(500);
 /// Time from snapshot to snapshot.
@@ -181,15 +181,19 @@ impl Work {
         let mut next_snapshot = self.clock.now() + SNAPSHOT;
         let end = loop {
             let now = self.clock.now();
+            // The next one counts from the end of this: work that takes longer than its own interval must leave time to listen.
             if now >= next_tick {
                 self.tick(now);
-                next_tick = now + TICK;
+                next_tick = self.clock.now() + TICK;
             }
             if now >= next_snapshot {
                 self.publish(now);
-                next_snapshot = now + SNAPSHOT;
+                next_snapshot = self.clock.now() + SNAPSHOT;
             }
-            match receive.recv_timeout(next_tick.min(next_snapshot).since(now)) {
+            if let Some(end) = self.drain(&receive) {
+                break end;
+            }
+            match receive.recv_timeout(next_tick.min(next_snapshot).since(self.clock.now())) {
                 Ok(Message::Finish(end)) => break end,
                 Ok(message) => self.hear(message),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -199,6 +203,17 @@ impl Work {
             }
         };
         self.end(end)
+    }
+
+    /// Hears what waits, and no more than can wait at once, so that a flood does not hold up the ticks; gives the end if it came.
+    fn drain(&mut self, receive: &Receiver<Message>) -> Option<RunEnd> {
+        for message in receive.try_iter().take(QUEUE) {
+            match message {
+                Message::Finish(end) => return Some(end),
+                message => self.hear(message),
+            }
+        }
+        None
     }
 
     fn hear(&mut self, message: Message) {

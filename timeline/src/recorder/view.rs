@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::columns::{Levels, Merged, Old, column_of, combine};
+use super::handle::MAX_LANES;
 use crate::amendment::LoadState;
 use crate::clock::{RunTime, Span};
 use crate::event::{Event, kinds};
@@ -28,6 +29,8 @@ const RECENT: Duration = Duration::from_secs(5);
 /// Most log lines and events in a snapshot.
 const MAX_LINES: usize = 200;
 
+/// Most steps whose times are kept, and with each two whole histograms: a run has four lanes or more of each, and so no more steps.
+const MAX_STEPS: usize = MAX_LANES / 4;
 /// Marks among them.
 const MAX_MARKS: usize = 50;
 /// What people have done to the run.
@@ -154,6 +157,9 @@ impl View {
 
     fn add_totals(&mut self, name: &str, subject: &str, cells: &histogram::Sparse) {
         let step = |steps: &mut BTreeMap<String, (Histogram, Histogram)>, response: bool| {
+            if steps.len() >= MAX_STEPS && !steps.contains_key(subject) {
+                return;
+            }
             let (r, s) =
                 steps.entry(subject.to_owned()).or_insert_with(|| (histogram::new(), histogram::new()));
             cells.add_to(if response { r } else { s });

@@ -8,7 +8,10 @@ use crate::store::Entry;
 /// Most lanes; two hundred times those of a large run.
 const MOST_LANES: u32 = 1 << 17;
 /// Latest instant, two weeks: all that is drawn and added up on a grid of the run's length is as long as this at most.
-const LATEST: RunTime = RunTime(14 * 24 * 3_600 * 1_000_000_000);
+pub(super) const LATEST: RunTime = RunTime(14 * 24 * 3_600 * 1_000_000_000);
+/// Lanes times seconds: what is read over all lanes for all of the run is as much as this at most. Those of the largest run make it in two
+/// days and a half.
+const MOST_LANE_SECONDS: u64 = 1 << 30;
 /// What blocks may unpack to: so many times the bytes of the file, and so much besides. Blocks of runs unpack to three to ten times theirs.
 const UNPACKED_TIMES: u64 = 64;
 const UNPACKED_BESIDE: u64 = 64 << 20;
@@ -28,6 +31,46 @@ pub(super) fn holds(item: &Item) -> bool {
         },
         Item::End(end) => end.at <= LATEST,
         Item::Meta(_) | Item::Log(_) => true,
+    }
+}
+
+/// The latest instant that an entry speaks of.
+pub(super) fn latest(entry: &Entry) -> RunTime {
+    match entry {
+        Entry::Plan(plan) => plan.phases.iter().map(|p| p.span.end).max().unwrap_or_default(),
+        Entry::Lane(..) => RunTime::ZERO,
+        Entry::Sample { at, .. } | Entry::Tick(at) => *at,
+        Entry::Histogram { span, .. } => span.end,
+        Entry::Event(event) => event.end,
+        Entry::Profile(profile) => profile.span.end,
+    }
+}
+
+/// How many lanes over how much time have been read so far.
+#[derive(Debug, Default)]
+pub(super) struct Extent {
+    lanes: u64,
+    seconds: u64,
+}
+
+impl Extent {
+    /// Takes the items of a block; false, and takes none, if with them there is more than can be held.
+    pub(super) fn takes<'a>(&mut self, items: impl Iterator<Item = &'a Item>) -> bool {
+        let (mut lanes, mut seconds) = (self.lanes, self.seconds);
+        for item in items {
+            match item {
+                Item::Entry(Entry::Lane(LaneId(id), _)) => lanes = lanes.max(u64::from(*id) + 1),
+                // What is only planned is nothing that is held.
+                Item::Entry(Entry::Plan(_)) => {}
+                Item::Entry(entry) => seconds = seconds.max(latest(entry).as_ms() / 1_000),
+                Item::Meta(_) | Item::Log(_) | Item::End(_) => {}
+            }
+        }
+        let holds = lanes.saturating_mul(seconds) <= MOST_LANE_SECONDS;
+        if holds {
+            *self = Self { lanes, seconds };
+        }
+        holds
     }
 }
 

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::{Damage, Item, Reader, RecordingError, Writer};
+use super::{Damage, Item, Reader, RecordingError, Writer, bounds};
 use crate::clock::{RunTime, Span};
-use crate::event::kinds;
-use crate::facts::{PhaseFacts, PlanFacts, RunEnd, RunMeta};
+use crate::event::{Event, kinds};
+use crate::facts::{EndReason, PhaseFacts, PlanFacts, RunEnd, RunMeta};
 use crate::lane::{LaneId, LaneSpec, names};
 use crate::snapshot::LogLine;
 use crate::store::Entry;
@@ -57,24 +57,36 @@ struct Survey {
     plan: PlanFacts,
     end: Option<RunEnd>,
     length: RunTime,
+    /// The latest instant that it speaks of.
+    latest: RunTime,
+    /// Every change of the load, in the order in which they were told.
+    changes: Vec<Event>,
     damage: Vec<Damage>,
 }
 
 impl Survey {
     fn of(reader: &Reader, path: &Path) -> Result<Self, RecordingError> {
         let mut reader = reader.again();
-        let (mut meta, mut plan, mut end, mut length) = (None, PlanFacts::default(), None, RunTime::ZERO);
+        let (mut meta, mut plan, mut end, mut changes) = (None, PlanFacts::default(), None, Vec::new());
+        let (mut length, mut latest) = (RunTime::ZERO, RunTime::ZERO);
         for item in reader.by_ref() {
             match item {
                 Item::Meta(m) => meta = Some(*m),
-                Item::Entry(Entry::Plan(p)) => plan = p,
-                Item::Entry(Entry::Tick(at)) => length = length.max(at),
+                Item::Entry(entry) => {
+                    latest = latest.max(bounds::latest(&entry));
+                    match entry {
+                        Entry::Plan(p) => plan = p,
+                        Entry::Tick(at) => length = length.max(at),
+                        Entry::Event(event) if event.kind == kinds::AMENDMENT => changes.push(event),
+                        _ => {}
+                    }
+                }
                 Item::End(e) => end = Some(e),
-                Item::Entry(_) | Item::Log(_) => {}
+                Item::Log(_) => {}
             }
         }
         let meta = meta.ok_or_else(|| RecordingError::Empty { path: path.to_owned() })?;
-        Ok(Self { meta, plan, end, length, damage: reader.damage().to_vec() })
+        Ok(Self { meta, plan, end, length, latest, changes, damage: reader.damage().to_vec() })
     }
 }
 
@@ -84,13 +96,17 @@ impl Survey {
 /// [`EditError`]: not to be read, not to be written, or nothing in that stretch.
 pub fn trim(path: &Path, out: &Path, span: Span) -> Result<Edited, EditError> {
     let reader = Reader::open(path)?;
-    let Survey { mut meta, end, length, damage, .. } = Survey::of(&reader, path)?;
+    let Survey { mut meta, end, length, changes, damage, .. } = Survey::of(&reader, path)?;
     if span.start >= span.end || span.start >= length {
         return Err(EditError::Outside { asked: span, length });
     }
     let whole = format!("a stretch of the run, from {} to {}", span.start, span.end.min(length));
     meta.notes.push(whole);
     let mut writer = Writer::create(out, &meta)?;
+    // How the load stood at the stretch's start follows from every change before, and reading begins later than those.
+    for change in changes.into_iter().filter(|c| span.start > RunTime::ZERO && c.start <= span.start) {
+        writer.add(&Entry::Event(change))?;
+    }
     let mut last = RunTime::ZERO;
     for item in reader.seek(span.start) {
         match item {
@@ -129,13 +145,15 @@ fn finish(writer: Writer, end: Option<RunEnd>) -> io::Result<()> {
 
 /// Instants after the start up to the end, as ticks close what came before them: so pieces that adjoin share nothing.
 fn is_within(entry: &Entry, span: Span) -> bool {
+    let is_after_start = |at: RunTime| at > span.start || span.start == RunTime::ZERO;
     match entry {
         Entry::Plan(_) | Entry::Lane(..) => true,
-        Entry::Sample { at, .. } => (*at > span.start || span.start == RunTime::ZERO) && *at <= span.end,
+        Entry::Sample { at, .. } => is_after_start(*at) && *at <= span.end,
         Entry::Histogram { span: that, .. } => that.start >= span.start && that.end <= span.end,
-        // How a load stood at the stretch's start follows from every change before.
+        // A change of the load holds from its start on; those before the stretch are written first of all.
         Entry::Event(event) => {
-            event.start < span.end && (event.end >= span.start || event.kind == kinds::AMENDMENT)
+            let until = if event.kind == kinds::AMENDMENT { event.start } else { event.end };
+            is_after_start(until) && event.start <= span.end
         }
         Entry::Profile(profile) => profile.span.start >= span.start && profile.span.end <= span.end,
         Entry::Tick(at) => *at > span.start && *at <= span.end,
@@ -161,6 +179,8 @@ fn cut(plan: PlanFacts, span: Span) -> PlanFacts {
 /// One of the recordings that are merged.
 struct Part {
     items: Reader,
+    /// Number of its run.
+    run: usize,
     shift: Duration,
     /// Behind the names of its processes, where another run has the same ones.
     suffix: String,
@@ -171,17 +191,18 @@ struct Part {
 }
 
 impl Part {
-    /// Reads up to the next tick; what is behind the last one stays for the end.
-    fn advance(&mut self) {
-        self.group.clear();
+    /// Reads up to the next tick, and gives what was read before; what is behind the last one stays for the end.
+    fn advance(&mut self) -> Vec<Item> {
+        let before = std::mem::take(&mut self.group);
         self.tick = None;
         for item in self.items.by_ref() {
             if let Item::Entry(Entry::Tick(at)) = item {
                 self.tick = Some(at + self.shift);
-                return;
+                break;
             }
             self.group.push(item);
         }
+        before
     }
 
     fn at(&self, at: RunTime) -> RunTime {
@@ -199,16 +220,45 @@ impl Part {
         }
         LaneSpec { instance: format!("{}{}", spec.instance, self.suffix), ..spec }
     }
+
+    /// Something measured or told, on the clock and under the names of the whole; none of a lane that was not declared.
+    fn moved(&self, entry: Entry) -> Option<Entry> {
+        match entry {
+            Entry::Sample { lane, at, value } => {
+                Some(Entry::Sample { lane: *self.lanes.get(&lane)?, at: self.at(at), value })
+            }
+            Entry::Histogram { lane, span, cells } => {
+                Some(Entry::Histogram { lane: *self.lanes.get(&lane)?, span: self.span(span), cells })
+            }
+            Entry::Event(mut event) => {
+                (event.start, event.end) = (self.at(event.start), self.at(event.end));
+                event.instance += &self.suffix;
+                Some(Entry::Event(event))
+            }
+            Entry::Profile(mut profile) => {
+                profile.span = self.span(profile.span);
+                profile.instance += &self.suffix;
+                Some(Entry::Profile(profile))
+            }
+            Entry::Plan(_) | Entry::Lane(..) | Entry::Tick(_) => None,
+        }
+    }
+}
+
+/// Are these pieces of one run? Its identity is made of second and seed, so that hosts which start together have the same one.
+fn is_same_run(a: &RunMeta, b: &RunMeta) -> bool {
+    (&a.run_id, a.started_unix_ms, &a.host) == (&b.run_id, b.started_unix_ms, &b.host)
 }
 
 /// Writes several recordings as one to the new file `out`.
 ///
-/// Pieces of one run (same identity) share its clock, and what several of them have is taken once. Runs of their own (hosts that
-/// loaded together) are put onto one clock by the wall clocks that they started at; their processes get `@2`, `@3`, and loads of
-/// phases of the same name add up.
+/// Pieces of one run (same identity, start and machine) share its clock, and what several of them have is taken once. Runs of their
+/// own (hosts that loaded together) are put onto one clock by the wall clocks that they started at; their processes get `@2`, `@3`,
+/// and loads of phases of the same name add up.
 ///
 /// # Errors
-/// [`EditError`] for the first that cannot be read, or when the new one cannot be written.
+/// [`EditError`] for the first that cannot be read, or when the new one cannot be written: also where the runs lie further apart
+/// than a recording may reach.
 pub fn merge(paths: &[impl AsRef<Path>], out: &Path) -> Result<Edited, EditError> {
     let mut parts = Vec::new();
     for path in paths {
@@ -218,50 +268,65 @@ pub fn merge(paths: &[impl AsRef<Path>], out: &Path) -> Result<Edited, EditError
     }
     let start = parts.iter().map(|p| p.0.meta.started_unix_ms).min().unwrap_or_default();
     parts.sort_by_key(|p| p.0.meta.started_unix_ms);
-    let mut runs: Vec<String> = Vec::new();
+    let mut runs: Vec<&RunMeta> = Vec::new();
     let mut streams = Vec::new();
     let mut plan = PlanFacts::default();
     let mut notes = Vec::new();
+    let mut until = Duration::ZERO;
     for (survey, reader) in &parts {
         let id = &survey.meta.run_id;
-        let known = runs.iter().position(|run| run == id);
+        let known = runs.iter().position(|run| is_same_run(run, &survey.meta));
         let number = known.unwrap_or(runs.len());
         let shift = Duration::from_millis(survey.meta.started_unix_ms - start);
+        check_reach(survey, shift)?;
         let suffix = if number == 0 { String::new() } else { format!("@{}", number + 1) };
         add_plan(&mut plan, &survey.plan, shift, known.is_some());
         if known.is_none() {
-            runs.push(id.clone());
             notes.push(format!(
                 "merged: run {id}, which started at {:.3} s; its processes are named {}",
                 shift.as_secs_f64(),
                 if suffix.is_empty() { "as they were".to_owned() } else { format!("NAME{suffix}") }
             ));
+            if !runs.is_empty() && shift >= until {
+                notes.push(format!(
+                    "run {id} started when those before it were over: they did not load together"
+                ));
+            }
+            runs.push(&survey.meta);
         }
-        let mut part = Part {
-            items: reader.again(),
-            shift,
-            suffix,
-            lanes: HashMap::new(),
-            group: Vec::new(),
-            tick: None,
-        };
+        until = until.max(Duration::from_nanos(survey.length.0) + shift);
+        let (lanes, group) = (HashMap::new(), Vec::new());
+        let mut part = Part { items: reader.again(), run: number, shift, suffix, lanes, group, tick: None };
         part.advance();
-        streams.push((id.clone(), part));
+        streams.push(part);
     }
+    // At a tick that several pieces have, the one that began first has all that the tick closes.
+    streams.sort_by_key(|part| part.tick);
     if runs.len() > 1 {
         notes.push("the runs are on one clock by the wall clocks of their machines, and no more exactly than those agree".to_owned());
     }
     let mut meta = parts.first().map(|p| p.0.meta.clone()).unwrap_or_default();
-    let firsts = |id: &String| parts.iter().find(|p| p.0.meta.run_id == *id).map(|p| &p.0.meta);
-    meta.workers = runs.iter().filter_map(firsts).map(|m| m.workers).sum();
+    meta.workers = runs.iter().map(|run| run.workers).sum();
     meta.attached = unique(parts.iter().flat_map(|p| p.0.meta.attached.clone()));
     meta.notes = unique(parts.iter().flat_map(|p| p.0.meta.notes.clone()).chain(notes));
     let mut writer = Writer::create(out, &meta)?;
     writer.add(&Entry::Plan(plan))?;
     let length = pour(&mut streams, &mut writer)?;
-    finish(writer, end_of(&parts, start, length))?;
+    finish(writer, end_of(&parts, &runs, length))?;
     let damage = parts.into_iter().flat_map(|p| p.0.damage).collect();
     Ok(Edited { meta, length, damage })
+}
+
+/// What lies later than a recording may reach could be written, but not be read.
+fn check_reach(survey: &Survey, shift: Duration) -> io::Result<()> {
+    if Duration::from_nanos(survey.latest.0) + shift <= Duration::from_nanos(bounds::LATEST.0) {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "run {} started {:.1} days after the first one, and a recording reaches over two weeks at most; merge runs that loaded together",
+        survey.meta.run_id,
+        shift.as_secs_f64() / 86_400.0
+    )))
 }
 
 fn unique(lines: impl Iterator<Item = String>) -> Vec<String> {
@@ -269,13 +334,26 @@ fn unique(lines: impl Iterator<Item = String>) -> Vec<String> {
     lines.filter(|line| seen.insert(line.clone())).collect()
 }
 
-/// The worst end of any: none if one was cut off before the last data of all came.
-fn end_of(parts: &[(Survey, Reader)], start: u64, length: RunTime) -> Option<RunEnd> {
-    let shifted = |s: &Survey| s.length + Duration::from_millis(s.meta.started_unix_ms - start);
-    let last = parts.iter().max_by_key(|p| shifted(&p.0))?;
-    let end = last.0.end.clone()?;
+/// The worst end of any run, as its last piece has it; none if one of them was cut off.
+fn end_of(parts: &[(Survey, Reader)], runs: &[&RunMeta], length: RunTime) -> Option<RunEnd> {
+    let last = |run: &&RunMeta| {
+        let pieces = parts.iter().map(|p| &p.0).filter(|s| is_same_run(&s.meta, run));
+        pieces.max_by_key(|s| (s.length, s.end.is_some()))
+    };
+    let ends: Option<Vec<&RunEnd>> = runs.iter().filter_map(last).map(|s| s.end.as_ref()).collect();
+    let reason = ends?.into_iter().map(|e| e.reason).max_by_key(|r| badness(*r))?;
     let notes = unique(parts.iter().filter_map(|p| p.0.end.clone()).flat_map(|e| e.notes));
-    Some(RunEnd { at: length, notes, ..end })
+    Some(RunEnd { reason, at: length, notes })
+}
+
+/// How little of its plan a run that ended so came to.
+fn badness(reason: EndReason) -> u8 {
+    match reason {
+        EndReason::Completed => 0,
+        EndReason::Interrupted => 1,
+        EndReason::GateAborted => 2,
+        EndReason::Unreachable => 3,
+    }
 }
 
 /// Phases of pieces of one run become whole again; those of runs of their own add up.
@@ -303,77 +381,137 @@ fn add_plan(plan: &mut PlanFacts, other: &PlanFacts, shift: Duration, same_run: 
     }
 }
 
+/// By what something is known again in another piece of its run.
+#[derive(PartialEq, Eq, Hash)]
+enum Mark {
+    /// A lane, and where a sample of it lies or an interval begins.
+    Measured(LaneId, RunTime),
+    /// Anything else, by what it says.
+    Told(String),
+}
+
+impl Mark {
+    fn of(entry: &Entry) -> Self {
+        match entry {
+            Entry::Sample { lane, at, .. } => Self::Measured(*lane, *at),
+            Entry::Histogram { lane, span, .. } => Self::Measured(*lane, span.start),
+            Entry::Profile(profile) => Self::Told(format!("{} {:?}", profile.instance, profile.span)),
+            Entry::Event(_) | Entry::Plan(_) | Entry::Lane(..) | Entry::Tick(_) => {
+                Self::Told(format!("{entry:?}"))
+            }
+        }
+    }
+}
+
+/// What of a run has been written.
+#[derive(Default)]
+struct Written {
+    /// Its last tick.
+    until: Option<RunTime>,
+    /// What other pieces may have in groups of other ticks: what is about the cut at a piece's end, and all changes of the load.
+    seams: HashSet<Mark>,
+}
+
+/// What is before a tick, or behind the last one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Group {
+    /// Another piece of the run had this tick, and with it all that it closes: only declarations count.
+    Twice,
+    /// In the midst of a piece.
+    Inner,
+    /// At a piece's end: the other pieces' ticks need not lie where this one was cut.
+    Seam,
+}
+
+/// Where all that is merged goes.
+struct Whole<'a> {
+    writer: &'a mut Writer,
+    lanes: HashMap<LaneSpec, LaneId>,
+    /// By the numbers of the runs.
+    written: HashMap<usize, Written>,
+}
+
+impl Whole<'_> {
+    fn put(&mut self, part: &mut Part, group: Vec<Item>, which: Group) -> io::Result<()> {
+        // Only what other groups have is twice; a group's own entries are as they were told.
+        let mut marks = Vec::new();
+        for item in group {
+            match item {
+                Item::Entry(Entry::Lane(id, spec)) => self.declare(part, id, spec)?,
+                _ if which == Group::Twice => {}
+                Item::Entry(entry) => {
+                    let Some(entry) = part.moved(entry) else { continue };
+                    let is_change = matches!(&entry, Entry::Event(e) if e.kind == kinds::AMENDMENT);
+                    let kept = which == Group::Seam || is_change;
+                    if self.is_new(part.run, kept, || Mark::of(&entry), &mut marks) {
+                        self.writer.add(&entry)?;
+                    }
+                }
+                Item::Log(line) => {
+                    let line = LogLine { at: part.at(line.at), ..line };
+                    let mark = || Mark::Told(format!("{line:?}"));
+                    if self.is_new(part.run, which == Group::Seam, mark, &mut marks) {
+                        self.writer.log(line);
+                    }
+                }
+                Item::Meta(_) | Item::End(_) => {}
+            }
+        }
+        self.written.entry(part.run).or_default().seams.extend(marks);
+        Ok(())
+    }
+
+    /// Is this not at a seam of the run already? What is `kept` in mind goes to `marks`.
+    fn is_new(&self, run: usize, kept: bool, mark: impl FnOnce() -> Mark, marks: &mut Vec<Mark>) -> bool {
+        let seams = self.written.get(&run).map(|w| &w.seams).filter(|seams| !seams.is_empty());
+        if !kept && seams.is_none() {
+            return true;
+        }
+        let mark = mark();
+        if seams.is_some_and(|seams| seams.contains(&mark)) {
+            return false;
+        }
+        if kept {
+            marks.push(mark);
+        }
+        true
+    }
+
+    fn declare(&mut self, part: &mut Part, id: LaneId, spec: LaneSpec) -> io::Result<()> {
+        let spec = part.spec(spec);
+        let next = LaneId(self.lanes.len() as u32);
+        let new = *self.lanes.entry(spec.clone()).or_insert(next);
+        part.lanes.insert(id, new);
+        if new == next { self.writer.add(&Entry::Lane(new, spec)) } else { Ok(()) }
+    }
+}
+
 /// Everything in the order of its ticks; gives the last one.
-fn pour(streams: &mut [(String, Part)], writer: &mut Writer) -> io::Result<RunTime> {
-    let mut lanes: HashMap<LaneSpec, LaneId> = HashMap::new();
-    let mut written: HashMap<String, RunTime> = HashMap::new();
+fn pour(streams: &mut [Part], writer: &mut Writer) -> io::Result<RunTime> {
+    let mut whole = Whole { writer, lanes: HashMap::new(), written: HashMap::new() };
     let mut length = RunTime::ZERO;
     loop {
-        let next = streams.iter().enumerate().filter_map(|(i, (_, part))| Some((part.tick?, i))).min();
+        let next = streams.iter().enumerate().filter_map(|(i, part)| Some((part.tick?, i))).min();
         let Some((tick, i)) = next else { break };
-        let (run, part) = &mut streams[i];
-        // Another piece of the run had this tick, and with it all that it closes.
-        let twice = written.get(run).is_some_and(|last| *last >= tick);
-        written.insert(run.clone(), tick);
-        put(part, &mut lanes, writer, twice)?;
+        let part = &mut streams[i];
+        let before = whole.written.entry(part.run).or_default().until.replace(tick);
+        let twice = before.is_some_and(|last| last >= tick);
+        let group = part.advance();
+        let is_last = part.tick.is_none();
+        let which = match (twice, is_last) {
+            (true, _) => Group::Twice,
+            (false, true) => Group::Seam,
+            (false, false) => Group::Inner,
+        };
+        whole.put(part, group, which)?;
         if !twice {
-            writer.add(&Entry::Tick(tick))?;
+            whole.writer.add(&Entry::Tick(tick))?;
             length = tick;
         }
-        part.advance();
-        if part.tick.is_none() {
-            put(part, &mut lanes, writer, false)?; // behind its last tick: another part's next one closes it
+        if is_last {
+            let behind = std::mem::take(&mut part.group);
+            whole.put(part, behind, Group::Seam)?; // another part's next tick closes it
         }
     }
     Ok(length)
-}
-
-/// Writes what a part has before its tick; only declarations if the rest is written already.
-fn put(
-    part: &mut Part,
-    lanes: &mut HashMap<LaneSpec, LaneId>,
-    writer: &mut Writer,
-    twice: bool,
-) -> io::Result<()> {
-    for item in std::mem::take(&mut part.group) {
-        let entry = match item {
-            Item::Entry(Entry::Lane(id, spec)) => {
-                let spec = part.spec(spec);
-                let next = LaneId(lanes.len() as u32);
-                let new = *lanes.entry(spec.clone()).or_insert(next);
-                part.lanes.insert(id, new);
-                if new == next {
-                    writer.add(&Entry::Lane(new, spec))?;
-                }
-                continue;
-            }
-            _ if twice => continue,
-            Item::Entry(Entry::Sample { lane, at, value }) => {
-                part.lanes.get(&lane).map(|lane| Entry::Sample { lane: *lane, at: part.at(at), value })
-            }
-            Item::Entry(Entry::Histogram { lane, span, cells }) => part
-                .lanes
-                .get(&lane)
-                .map(|lane| Entry::Histogram { lane: *lane, span: part.span(span), cells }),
-            Item::Entry(Entry::Event(mut event)) => {
-                (event.start, event.end) = (part.at(event.start), part.at(event.end));
-                event.instance += &part.suffix;
-                Some(Entry::Event(event))
-            }
-            Item::Entry(Entry::Profile(mut profile)) => {
-                profile.span = part.span(profile.span);
-                profile.instance += &part.suffix;
-                Some(Entry::Profile(profile))
-            }
-            Item::Log(line) => {
-                writer.log(LogLine { at: part.at(line.at), ..line });
-                None
-            }
-            Item::Entry(Entry::Plan(_) | Entry::Tick(_)) | Item::Meta(_) | Item::End(_) => None,
-        };
-        if let Some(entry) = entry {
-            writer.add(&entry)?;
-        }
-    }
-    Ok(())
 }

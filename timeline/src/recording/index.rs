@@ -55,7 +55,10 @@ impl Index {
         let mut index = Self::default();
         let mut last = 0u64;
         for _ in 0..take(body)? {
-            last = last.checked_add(take(body)?)?;
+            let step = take(body)?;
+            // A block that stood there twice would be read twice.
+            (step > 0 || index.declared.is_empty()).then_some(())?;
+            last = last.checked_add(step)?;
             index.declared.push(last);
         }
         let (mut us, mut at) = (0u64, 0u64);
@@ -86,6 +89,14 @@ mod tests {
         fn foreign_bytes_never_panic(body in prop::collection::vec(any::<u8>(), 0..60)) {
             let _ = Index::decode(&body);
         }
+    }
+
+    #[test]
+    fn no_block_is_declared_twice() {
+        let once = Index { declared: vec![12, 90, 91], ticks: vec![(7, 95)] };
+        assert_eq!(Index::decode(&once.encode()), Some(once));
+        let twice = Index { declared: vec![12, 90, 90], ticks: Vec::new() };
+        assert_eq!(Index::decode(&twice.encode()), None);
     }
 
     #[test]

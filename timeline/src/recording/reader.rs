@@ -113,6 +113,7 @@ pub struct Reader {
     gzipped: Option<u64>,
     /// Bytes of the bodies of all blocks so far.
     unpacked: u64,
+    extent: bounds::Extent,
     search: bounds::Search,
 }
 
@@ -191,6 +192,7 @@ impl Reader {
             cut: None,
             gzipped: None,
             unpacked: 0,
+            extent: bounds::Extent::default(),
             search: bounds::Search::new(),
         }
     }
@@ -214,9 +216,9 @@ impl Reader {
         let place = index.place(at).unwrap_or(start);
         for offset in index.declared.iter().take_while(|o| **o < place) {
             there.at = *offset as usize;
-            if let Some((byte, body, offset)) = there.next_frame()
-                && let Some(kind) = Kind::of(byte)
-            {
+            // They are in the order of the file: where nothing can be read any more, the others cannot be read either.
+            let Some((byte, body, offset)) = there.next_frame() else { break };
+            if let Some(kind) = Kind::of(byte) {
                 there.take_in(kind, &body, offset);
             }
         }
@@ -324,6 +326,7 @@ impl Reader {
                 Item::End(e) => end = Some(e),
             }
         }
+        timeline.settle();
         let meta = meta.ok_or_else(|| RecordingError::Empty { path: path.to_owned() })?;
         Ok(Loaded { meta, timeline, end, log, damage: self.damage })
     }
@@ -385,7 +388,9 @@ impl Reader {
         let before = self.queue.len();
         let what = if self.unpack_into_queue(kind, body).is_none() {
             "a block does not have the form that its type announces"
-        } else if !self.queue.range(before..).all(bounds::holds) {
+        } else if !self.queue.range(before..).all(bounds::holds)
+            || !self.extent.takes(self.queue.range(before..))
+        {
             "a block speaks of times or lanes that no run has"
         } else {
             return;

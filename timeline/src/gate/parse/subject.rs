@@ -1,7 +1,7 @@
 //! What a gate is about: from its first words to a figure, and which limits fit it.
 
 use super::nearest;
-use super::words::Words;
+use super::words::{Word, Words};
 use crate::gate::quantity::{self, Dimension, Quantity};
 use crate::gate::{GateError, Stat, Subject, lanes};
 use crate::lane::names;
@@ -94,24 +94,25 @@ impl Bare {
 /// Reads up to the comparison; also says what a limit without a unit means.
 pub(super) fn subject(w: &mut Words<'_>) -> Result<(Draft, Bare), GateError> {
     let at = w.at();
-    let word = w.take().expect("the caller has looked").key;
-    if let Some((_, lane)) = TIMES.iter().find(|(name, _)| *name == word) {
+    let word = w.take().expect("the caller has looked");
+    let key = word.key.as_str();
+    if let Some((_, lane)) = TIMES.iter().find(|(name, _)| *name == key) {
         w.eat("time");
         let stat = w.stat()?.ok_or_else(|| w.expected("a figure such as `p99` or `max`"))?;
         return Ok((Draft::Time(lane, stat.0), bare_time(stat.1)));
     }
-    if let Some((_, lane)) = RATES.iter().find(|(name, _)| *name == word) {
+    if let Some((_, lane)) = RATES.iter().find(|(name, _)| *name == key) {
         return Ok((Draft::Rate(lane), Bare::Plain));
     }
-    match word.as_str() {
+    match key {
         "errors" => Ok((Draft::Errors, Bare::Plain)),
         "count" => Ok((Draft::Count, Bare::Plain)),
         "dropped" => Ok((Draft::Dropped, Bare::Plain)),
-        word => {
-            if let Some((stat, k6)) = stat(word).map_err(|s| w.error_at(at, no_percentile(word), s))? {
+        _ => {
+            if let Some((stat, k6)) = stat(key).map_err(|s| w.error_at(at, no_percentile(key), s))? {
                 return Ok((Draft::Time(names::RESPONSE, stat), bare_time(k6)));
             }
-            lane(w, at, word).map(|draft| (draft, Bare::Plain))
+            lane(w, at, &word).map(|draft| (draft, Bare::Plain))
         }
     }
 }
@@ -121,23 +122,24 @@ fn bare_time(k6: bool) -> Bare {
     if k6 { Bare::Millis } else { Bare::Plain }
 }
 
-fn lane(w: &mut Words<'_>, at: usize, word: &str) -> Result<Draft, GateError> {
-    // The generations' lanes are spoken of by their generation.
-    let name = match word {
-        "heap.old" => names::HEAP_OLD,
-        "heap.young" => names::HEAP_YOUNG,
-        other => other,
-    };
-    if !name.contains('.') {
+fn lane(w: &mut Words<'_>, at: usize, word: &Word) -> Result<Draft, GateError> {
+    let key = word.key.as_str();
+    if !key.contains('.') {
         let problem = format!(
             "`{}` is no figure; expected p99, errors, achieved, a lane such as `pool.db.wait`",
-            clean(word, LONGEST_SHOWN)
+            clean(key, LONGEST_SHOWN)
         );
-        let meant = OTHER_WORDS.iter().find(|(other, _)| *other == word).map(|(_, ours)| (*ours).to_owned());
-        return Err(w.error_at(at, problem, meant.or_else(|| nearest(word, FIRST_WORDS))));
+        let meant = OTHER_WORDS.iter().find(|(other, _)| *other == key).map(|(_, ours)| (*ours).to_owned());
+        return Err(w.error_at(at, problem, meant.or_else(|| nearest(key, FIRST_WORDS))));
     }
-    let unit = match lanes::known(name) {
-        Ok(unit) => unit,
+    // The generations' lanes are spoken of by their generation. What the target names is spelt as it spells it.
+    let name = match key {
+        "heap.old" => names::HEAP_OLD,
+        "heap.young" => names::HEAP_YOUNG,
+        _ => word.text.as_str(),
+    };
+    let (name, unit) = match lanes::known(name) {
+        Ok(known) => known,
         Err(meant) => {
             return Err(w.error_at(
                 at,
@@ -147,10 +149,10 @@ fn lane(w: &mut Words<'_>, at: usize, word: &str) -> Result<Draft, GateError> {
         }
     };
     if w.eat("growth") {
-        return Ok(Draft::Growth(name.to_owned(), unit));
+        return Ok(Draft::Growth(name, unit));
     }
     let stat = w.stat()?.map(|(stat, _)| stat);
-    Ok(Draft::Lane(name.to_owned(), stat, unit))
+    Ok(Draft::Lane(name, stat, unit))
 }
 
 impl Draft {

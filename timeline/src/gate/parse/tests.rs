@@ -54,6 +54,36 @@ fn gates_are_read_as_people_write_them() {
 }
 
 #[test]
+fn what_the_target_names_keeps_its_capitals_and_our_own_words_need_none() {
+    for (said, read) in [
+        ("pool.HikariPool-1.waiters max < 10", "pool.HikariPool-1.waiters max < 10"),
+        ("POOL.HikariPool-1.Waiters MAX < 10", "pool.HikariPool-1.waiters max < 10"),
+        ("downstream.Mail.v2.TIME p99 < 1s", "downstream.Mail.v2.time p99 < 1s"),
+        ("myApp.Queue.depth Last <= 3", "myApp.Queue.depth last <= 3"),
+        ("cache.Products.entries growth < 5/min", "cache.Products.entries growth < 5/min"),
+        ("HEAP.OLD growth < 1MiB/min", "heap.old.used growth < 1MiB/min"),
+        ("Host.CPU p99 < 80%", "host.cpu p99 < 80%"),
+    ] {
+        assert_eq!(spelled(said), read);
+        assert_eq!(Gate::parse(read), Gate::parse(said));
+    }
+    let suggested = |text: &str| Gate::parse(text).unwrap_err().suggestion;
+    assert_eq!(suggested("Pool.DB.wiat p99 < 5ms").as_deref(), Some("pool.DB.wait"));
+    assert_eq!(suggested("HEAP.Old.Usde max < 5MiB").as_deref(), Some("heap.old.used"));
+}
+
+/// A sign of three bytes whose small form has one.
+const KELVIN: &str = "\u{212A}";
+
+#[test]
+fn signs_that_are_longer_in_capitals_move_no_place() {
+    for text in ["chec\u{212A}s: rate>0.9", "chec\u{212A}s\u{e9}", "chec\u{212A}s{name:x}: rate>0.9"] {
+        let error = Gate::parse(text).unwrap_err();
+        assert_eq!(error.at, 1, "{error}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_said_with_its_place() {
     let said = [
         "",
@@ -129,5 +159,15 @@ proptest! {
     #[test]
     fn nothing_makes_the_parser_panic(text in "\\PC{0,40}") {
         let _ = Gate::parse(&text);
+    }
+
+    #[test]
+    fn no_order_of_its_words_makes_the_parser_panic(
+        words in prop::collection::vec(prop::sample::select(vec![
+            "checks", "chec", KELVIN, "s", "http_reqs", "{name:", "}", ":", "rate", "p(95)", "<", "==", "!", "=", "\"", "'", " ",
+            "for", "in", "phase", "over", "5", "1s", "%", ".", "pool", "waiters", "\u{130}", "no", "finding", "growth",
+        ]), 0..12),
+    ) {
+        let _ = Gate::parse(&words.concat());
     }
 }

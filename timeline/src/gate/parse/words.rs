@@ -14,7 +14,7 @@ const LEAST_WINDOW: Duration = Duration::from_secs(1);
 pub(super) struct Word {
     /// Without its quotes.
     pub text: String,
-    /// In lower case, empty for a quoted word: it is never a keyword.
+    /// In lower case (of ASCII, so that a byte of it is that byte of the text), empty for a quoted word: it is never a keyword.
     pub key: String,
     /// Byte range in the text, quotes included.
     pub start: usize,
@@ -48,7 +48,7 @@ impl<'a> Words<'a> {
             };
             let quoted = matches!(c, '"' | '\'');
             let raw = if quoted { &tail[1..len - 1] } else { &tail[..len] };
-            let key = if quoted { String::new() } else { raw.to_lowercase() };
+            let key = if quoted { String::new() } else { raw.to_ascii_lowercase() };
             all.words.push(Word { text: raw.to_owned(), key, start: rest, end: rest + len });
             rest += len;
         }
