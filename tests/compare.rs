@@ -7,10 +7,8 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use common::{dyno, run_valid, whole_machine};
+use common::{dyno, renamed, run_valid, whole_machine};
 use serde_json::Value;
-use timeline::facts::RunMeta;
-use timeline::recording::{FILE_NAME, Item, Reader, Writer};
 
 /// Some seconds of a few customers; `name` is the scenario's.
 fn scenario(folder: &Path, name: &str, length: &str) -> PathBuf {
@@ -30,24 +28,6 @@ fn recorded(folder: &Path, name: &str, length: &str) -> PathBuf {
     std::fs::create_dir(&kept).unwrap();
     std::fs::copy(run.folder.join("recording.dyno"), kept.join("recording.dyno")).unwrap();
     kept
-}
-
-/// The same run under another name, so that its figures are the same.
-fn renamed(recorded: &Path, to: &Path) {
-    std::fs::create_dir(to).unwrap();
-    let (mut writer, mut end) = (None, None);
-    for item in Reader::open(recorded).unwrap() {
-        match item {
-            Item::Meta(meta) => {
-                let meta = RunMeta { run_id: format!("{}0", meta.run_id), ..*meta };
-                writer = Some(Writer::create(&to.join(FILE_NAME), &meta).unwrap());
-            }
-            Item::Entry(entry) => writer.as_mut().unwrap().add(&entry).unwrap(),
-            Item::End(e) => end = Some(e),
-            Item::Log(_) => {}
-        }
-    }
-    writer.unwrap().finish(&end.unwrap()).unwrap();
 }
 
 fn run(folder: &Path, arguments: &[&str]) -> Output {

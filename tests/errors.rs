@@ -277,12 +277,12 @@ fn unread(url: &str, good: &Path, bad: &Path) -> [Option<i32>; 2] {
 }
 
 /// Mistakes of the surroundings; tests may be root's, whom no permission stops.
-fn surroundings(at: &Path, run: &str) {
+fn surroundings(at: &Path, run: &str, other: &str) {
     std::fs::write(at.join("file"), "x").unwrap();
     // That folder of the kernel's is always empty, and takes no file from anybody.
     let (sealed, url) = ("/proc/tty/ldisc", "http://127.0.0.1:1/");
     let wrong: &[(&[&str], &str)] = &[
-        (&["compare", run, run, "--html", "/proc/x.html"], "cannot write /proc/x.html: "),
+        (&["compare", run, other, "--html", "/proc/x.html"], "cannot write /proc/x.html: "),
         (&["report", run, "--out", "/proc/x"], "cannot make /proc/x: "),
         (&["baseline", "save", "main", run, "--baselines", "file/kept"], "cannot make file/kept: "),
         (&["redact", run, "--out", sealed], "cannot write into /proc/tty/ldisc: "),
@@ -317,7 +317,7 @@ fn a_reader_that_leaves_and_a_place_that_takes_nothing_change_no_outcome() {
     let mut compare = dyno();
     compare.args(["compare", &good, &bad, "--json"]).stdout(closed());
     assert_eq!(compare.status().unwrap().code(), Some(4));
-    surroundings(dir.path(), &good);
+    surroundings(dir.path(), &good, &bad);
 }
 
 fn program(folder: &Path, name: &str, script: &str) {

@@ -9,6 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
+use timeline::facts::RunMeta;
+use timeline::recording::{FILE_NAME, Item, Reader, Writer};
 
 /// The binary under test.
 pub fn dyno() -> Command {
@@ -224,4 +226,22 @@ pub fn shop_and_probe(workers: usize) -> (String, String, Guarded) {
     let ready: Value = serde_json::from_str(&line).unwrap();
     let address = |what: &str| ready["ready"][what].as_str().unwrap().to_owned();
     (address("url"), address("probe"), shop)
+}
+
+/// The same run under another name, so that its figures are the same.
+pub fn renamed(recorded: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    let (mut writer, mut end) = (None, None);
+    for item in Reader::open(recorded).unwrap() {
+        match item {
+            Item::Meta(meta) if writer.is_none() => {
+                let meta = RunMeta { run_id: format!("{}0", meta.run_id), ..*meta };
+                writer = Some(Writer::create(&to.join(FILE_NAME), &meta).unwrap());
+            }
+            Item::Entry(entry) => writer.as_mut().unwrap().add(&entry).unwrap(),
+            Item::End(e) => end = Some(e),
+            Item::Meta(_) | Item::Log(_) => {}
+        }
+    }
+    writer.unwrap().finish(&end.unwrap()).unwrap();
 }

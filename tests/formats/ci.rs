@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::common::{json, shop, whole_machine};
+use crate::common::{json, renamed, shop, whole_machine};
 
 const DYNO: &str = env!("CARGO_BIN_EXE_dyno");
 
@@ -247,14 +247,24 @@ fn the_action_runs_the_binary_and_annotates_and_the_run_is_scraped_and_collected
     collected(&bodies.join().unwrap(), &page);
 
     // A baseline is kept, and compared with.
-    let comparing =
-        [("BASELINE", "main"), ("BASELINES", "kept"), ("OUT", "run"), ("GITHUB_STEP_SUMMARY", &at(&summary))];
+    renamed(&folder.join("run"), &folder.join("like"));
+    std::fs::create_dir(folder.join("like/ci")).unwrap();
+    let summed_up = at(&summary);
+    let of = |out| {
+        [
+            ("BASELINE", "main"),
+            ("BASELINES", "kept"),
+            ("OUT", out),
+            ("GITHUB_STEP_SUMMARY", summed_up.as_str()),
+        ]
+    };
+    let comparing = of("run");
     let none = bash(script("Compare"), folder, &comparing);
     assert!(none.status.success() && text(&none).0.contains("no baseline main yet"), "{:?}", text(&none));
     let kept = bash(script("Keep as baseline"), folder, &comparing);
     assert!(kept.status.success(), "{:?}", text(&kept));
-    let compared = bash(script("Compare"), folder, &comparing);
-    assert!(compared.status.success(), "the same run is not worse than itself: {:?}", text(&compared));
+    let compared = bash(script("Compare"), folder, &of("like"));
+    assert!(compared.status.success(), "a run is not worse than its like: {:?}", text(&compared));
     let all = std::fs::read_to_string(&summary).unwrap();
     assert!(all.len() > markdown.len() && !all.contains(host), "the comparison is appended: {all}");
 }
