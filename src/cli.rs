@@ -31,9 +31,9 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 pass, 1 internal fault, 2 usage, scenario or environment error, 3 gate failed,
-4 worse than the baseline, 5 invalid run (the load generator could not keep its schedule), 6 target
-unreachable, 130 interrupted.";
+Exit codes: 0 pass (or no gate was set), 1 internal fault, 2 usage, scenario or environment error,
+3 gate failed (under --ci also one undecided), 4 worse than the baseline, 5 invalid run (it measured
+itself badly: its report says why), 6 target or source unreachable, 130 interrupted.";
 
 /// Everything that dyno can do.
 #[derive(Debug, Subcommand)]
@@ -207,7 +207,8 @@ pub struct RunArgs {
     /// `metrics=http://127.0.0.1:PORT/metrics`, `otlp` (receives at 127.0.0.1:4318, and 4317 by gRPC), `otlp=127.0.0.1:PORT`,
     /// `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN),
     /// `redis=redis://127.0.0.1:PORT` (its password in DYNO_REDIS_PASSWORD), `postgres=postgres://USER@127.0.0.1:PORT/DATABASE`
-    /// (DYNO_POSTGRES_PASSWORD), `rabbitmq=http://USER@127.0.0.1:15672` (its management plugin; DYNO_RABBITMQ_PASSWORD). Can be repeated
+    /// (DYNO_POSTGRES_PASSWORD), `rabbitmq=http://USER@127.0.0.1:15672` (its management plugin; DYNO_RABBITMQ_PASSWORD). Can be
+    /// repeated; what is named replaces `auto`, which can be named beside it
     /// [default: the scenario's, else `auto`; of the bundled backend its own agent].
     #[arg(long, value_name = "SOURCE")]
     pub attach: Vec<String>,
@@ -226,7 +227,7 @@ pub struct RunArgs {
     pub seed: Option<u64>,
     /// Take a CPU profile of so many seconds (1 to 30) of each process that links the agent, in the middle of the run; it costs
     /// each some 80 MB of memory.
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "5", value_parser = clap::value_parser!(u64).range(1..=30))]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "5", value_parser = clap::value_parser!(u64).range(1..=30))]
     pub profile: Option<u64>,
     /// For continuous integration: plain lines, an undecided gate fails, and what GitHub Actions (annotations, step summary)
     /// and GitLab CI (`ci/` in the run's folder: JUnit, code quality, metrics) read. All reports and the log go without statements and
@@ -280,11 +281,11 @@ pub struct ServeArgs {
 /// How much load, for those commands that make some.
 #[derive(Debug, Clone, Args)]
 pub struct LoadArgs {
-    /// Sessions held at once; with --rate, the most that may be open; with --stage, how many it begins from [default: the scenario's phases, else
-    /// 50].
+    /// Sessions held at once; with --rate, the most that may be open; with --stage, how many it begins from [default: 50; without any of these
+    /// flags the scenario's phases, which one of them replaces].
     #[arg(long, short = 'u', visible_alias = "vus", value_name = "N")]
     pub sessions: Option<u64>,
-    /// How long, such as 30s or 2m [default: the scenario's phases, else 30s; with --iterations 10m].
+    /// How long, such as 30s or 2m [default: 30s; with --iterations 10m; without any of these flags the scenario's phases].
     #[arg(long = "for", short = 'd', visible_alias = "duration", value_name = "DURATION")]
     pub for_: Option<String>,
     /// Arrivals, such as 100/s: single requests with --url, sessions of a scenario.

@@ -57,7 +57,7 @@ fn what_a_run_would_pass_over_is_refused() {
         let told = refused(&["run", "flash-sale", flag, count]);
         assert!(told.contains(&format!("{count} is not in 1..=")), "{told}");
     }
-    let told = refused(&["run", "--url", "http://127.0.0.1:1/", "--for", "5s", "--profile", "30"]);
+    let told = refused(&["run", "--url", "http://127.0.0.1:1/", "--for", "5s", "--profile=30"]);
     assert!(told.contains("--profile 30: the load lasts 5.0 s"), "{told}");
 }
 

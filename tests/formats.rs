@@ -101,7 +101,7 @@ fn profiled_run(folder: &Path) -> Run {
     // What is cached for a second: each time that it is loaded anew is an event with labels.
     let url = format!("{url}/products/7");
     let output = dyno()
-        .args(["run", "--url", &url, "--sessions", "10", "--for", "4s", "--profile", "2", "--ui", "none"])
+        .args(["run", "--url", &url, "--sessions", "10", "--for", "4s", "--profile=2", "--ui", "none"])
         .args([
             "--gate",
             "errors < 1%",

@@ -338,6 +338,7 @@ fn the_gitlab_job_fetches_runs_and_reports() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path();
     let job = yaml("ci/gitlab.yml");
+    assert_eq!(job["dyno"]["cache"]["unprotect"], true, "branches see the baselines of the protected one");
     let releases = released(folder);
     let (url, _shop) = shop(1);
     std::fs::write(folder.join("load.toml"), SCENARIO.replace("URL", &url)).unwrap();
