@@ -161,7 +161,7 @@ fn a_replay_whose_dashboard_breaks_does_not_go_on_unseen() {
     let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiler/tests/recordings/leak");
     // Whoever takes what is drawn goes away in the middle of the first picture: the next one fails.
     let command = format!(
-        "{{ {} replay {} --ui tui 2>&1 >/dev/null; echo code=$? >/dev/tty; }} | head -c 200 >/dev/null",
+        "{{ {} replay {} --ui tui 2>&1 >/dev/null; echo code=$? >/dev/tty; }} | head -c 200 >/dev/null; sleep 30",
         env!("CARGO_BIN_EXE_dyno"),
         recorded.display()
     );
