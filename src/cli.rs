@@ -231,7 +231,7 @@ pub struct RunArgs {
     pub profile: Option<u64>,
     /// For continuous integration: plain lines, an undecided gate fails, and what GitHub Actions (annotations, step summary)
     /// and GitLab CI (`ci/` in the run's folder: JUnit, code quality, metrics) read. All reports and the log go without statements and
-    /// addresses; the recording has them.
+    /// addresses; the recording and the logs of other programs have them.
     #[arg(long)]
     pub ci: bool,
     /// With --ci: leave statements and addresses in reports and log.
@@ -282,10 +282,11 @@ pub struct ServeArgs {
 #[derive(Debug, Clone, Args)]
 pub struct LoadArgs {
     /// Sessions held at once; with --rate, the most that may be open; with --stage, how many it begins from [default: 50; without any of these
-    /// flags the scenario's phases, which one of them replaces].
+    /// flags the scenario's phases, which all but --for alone replace].
     #[arg(long, short = 'u', visible_alias = "vus", value_name = "N")]
     pub sessions: Option<u64>,
-    /// How long, such as 30s or 2m [default: 30s; with --iterations 10m; without any of these flags the scenario's phases].
+    /// How long, such as 30s or 2m; alone beside a scenario, how long the level is held that its load comes to [default: 30s; with --iterations
+    /// 10m; without any of these flags the scenario's phases].
     #[arg(long = "for", short = 'd', visible_alias = "duration", value_name = "DURATION")]
     pub for_: Option<String>,
     /// Arrivals, such as 100/s: single requests with --url, sessions of a scenario.
@@ -351,7 +352,7 @@ pub struct BackendArgs {
     /// Do not watch it from inside: its probe has no lanes. For measuring what watching costs.
     #[arg(long)]
     pub unwatched: bool,
-    /// What the shop runs on: this binary, or its twin on a runtime that is installed.
+    /// What the shop runs on: this binary, or its port to a runtime that is installed.
     #[arg(long, value_name = "RUNTIME", default_value = "rust")]
     pub runtime: Runtime,
     /// End when standard input ends: for whoever starts it as a child.
@@ -421,7 +422,8 @@ pub struct GooseArgs {
     /// Folder for recording and reports [default: dyno-runs/ID].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// For continuous integration: plain lines, an undecided gate fails, and reports and log go without statements and addresses.
+    /// For continuous integration: plain lines, an undecided gate fails, and reports and log go without statements and addresses; the
+    /// recording and the logs of other programs (goose.log) have them.
     #[arg(long)]
     pub ci: bool,
     /// How it looks.

@@ -1,7 +1,7 @@
 //! Load on the command line: `--sessions`, `--rate`, `--stage`, `--iterations`, `--for`, as a phase.
 //!
-//! The one place where they are read, for a quick run and for a scenario whose phases they replace. The names and
-//! forms that k6's users know mean what they mean there; `LOAD-MODELS.md` has the table.
+//! The one place where they are read, for a quick run and for a scenario whose phases they replace; `--for` alone leaves a
+//! scenario its load. The names and forms that k6's users know mean what they mean there; `LOAD-MODELS.md` has the table.
 
 use crate::mistake::{ScenarioError, Wrong, quoted};
 use crate::parse::option_gates;
@@ -40,6 +40,11 @@ impl LoadFlags {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Says it how long, and no more?
+    fn is_length_alone(&self) -> bool {
+        self.for_.is_some() && Self { for_: None, ..self.clone() }.is_empty()
     }
 
     /// The phase that they describe; `open` is what a rate means: single passes, or sessions that arrive.
@@ -159,40 +164,69 @@ fn some_rate(rate: f64) -> Result<f64, Wrong> {
 }
 
 impl RunPlan {
-    /// Replaces all phases by the one that the command line describes; nothing changes if it says nothing.
+    /// Replaces all phases by the one that the command line describes; nothing changes if it says nothing. A length alone changes no
+    /// more than the length of the one level that is held at the end.
     ///
     /// # Errors
-    /// Mistakes in the flags; and a gate on a phase, or a fault at a time, that there is no more.
+    /// Mistakes in the flags; a length alone where the load changes; and a gate on a phase, or a fault at a time, that there is no more.
     pub fn replace_load(&mut self, flags: &LoadFlags) -> Result<(), ScenarioError> {
         if flags.is_empty() {
             return Ok(());
         }
         let phase = flags.phase(Of::Arrivals).map_err(all)?;
+        let phases = if flags.is_length_alone() {
+            self.lasting(phase.length_ns).map_err(ScenarioError::single)?
+        } else {
+            vec![phase]
+        };
         let gates: Vec<String> = self.gates.iter().map(|g| g.that.clone()).collect();
-        let anew = Self { phases: vec![phase.clone()], gates: Vec::new(), ..self.clone() };
+        let anew = Self { phases, gates: Vec::new(), ..self.clone() };
         let mut wrong = option_gates(&gates, Some(&anew)).err().unwrap_or_default();
-        for fault in self.injected().iter().filter(|f| f.at_ns >= phase.length_ns) {
+        let end = anew.length_ns();
+        for fault in self.injected().iter().filter(|f| f.at_ns >= end) {
             let at = show_duration(fault.at_ns);
             let w = Wrong::new(format!("the fault at {at} would come after the load's end"));
             wrong.push(w.expected(format!("a load longer than {at}")));
         }
-        for action in self.acted().iter().filter(|a| a.at_ns >= phase.length_ns) {
+        for action in self.acted().iter().filter(|a| a.at_ns >= end) {
             let at = show_duration(action.at_ns);
             let w = Wrong::new(format!("the action at {at} would come after the load's end"));
             wrong.push(w.expected(format!("a load longer than {at}")));
         }
         let endless = self.sessions.iter().find(|k| k.is_endless());
-        if let (Some(kind), true) = (endless, phase.model.rules().turns.is_some()) {
+        if let (Some(kind), true) = (endless, flags.iterations.is_some()) {
             let w = Wrong::new(format!("session kind {} repeats until the end", quoted(&kind.name)));
             wrong.push(w.expected("kinds whose passes end").in_front("--iterations"));
         }
         if !wrong.is_empty() {
             return Err(all(wrong));
         }
-        self.phases = vec![phase];
-        // What came with a later phase has gone with it.
-        self.cache.retain(|c| c.at_ns == 0);
+        self.phases = anew.phases;
+        if !flags.is_length_alone() {
+            // What came with a later phase has gone with it.
+            self.cache.retain(|c| c.at_ns == 0);
+        }
         Ok(())
+    }
+
+    /// The phases, the last of them so long: it holds one level, and what comes before it is warm-up.
+    fn lasting(&self, length_ns: u64) -> Result<Vec<Phase>, Wrong> {
+        let mut phases = self.phases.clone();
+        if let Some((last, before)) = phases.split_last_mut()
+            && !last.warmup
+            && before.iter().all(|p| p.warmup)
+            && let &[Leg { from, to, .. }] = last.model.legs(length_ns).as_slice()
+            && from == to
+        {
+            last.length_ns = length_ns;
+            if let Model::Shaped(shape) = &mut last.model {
+                shape.legs = vec![Leg { length_ns, from, to }];
+            }
+            return Ok(phases);
+        }
+        let w =
+            Wrong::new("the scenario's load changes on its way, so that a length alone does not say which");
+        Err(w.expected("`--sessions` or `--rate` beside it").in_front("--for"))
     }
 }
 

@@ -339,6 +339,12 @@ fn the_gitlab_job_fetches_runs_and_reports() {
     let folder = dir.path();
     let job = yaml("ci/gitlab.yml");
     assert_eq!(job["dyno"]["cache"]["unprotect"], true, "branches see the baselines of the protected one");
+    assert_eq!(job["dyno"]["cache"]["policy"], "$DYNO_CACHE");
+    assert_eq!(job["variables"]["DYNO_CACHE"], "pull", "a branch leaves them as they are");
+    let rules = job["dyno"]["rules"].as_array().unwrap();
+    let writes: Vec<&Value> = rules.iter().filter(|r| r["variables"]["DYNO_CACHE"] == "pull-push").collect();
+    assert_eq!(writes.len(), 1, "{rules:?}");
+    assert_eq!(writes[0]["if"], "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH");
     let releases = released(folder);
     let (url, _shop) = shop(1);
     std::fs::write(folder.join("load.toml"), SCENARIO.replace("URL", &url)).unwrap();
@@ -357,6 +363,7 @@ fn the_gitlab_job_fetches_runs_and_reports() {
     let given = [
         ("DYNO_RELEASES", releases.as_str()),
         ("GITLAB_CI", "true"),
+        ("DYNO_GATES", "errors < 100%\n\ncount >= 1 for list"),
         ("CI_COMMIT_BRANCH", "main"),
         ("CI_DEFAULT_BRANCH", "main"),
     ];
@@ -371,6 +378,10 @@ fn the_gitlab_job_fetches_runs_and_reports() {
         assert!(std::fs::metadata(&path).is_ok_and(|m| m.len() > 0), "{}", path.display());
     }
     assert!(json(&folder.join("dyno-run/ci/code-quality.json")).unwrap().is_array());
+    let summary = json(&folder.join("dyno-run/ci/summary.json")).unwrap();
+    let gates: Vec<&str> =
+        summary["gates"].as_array().unwrap().iter().map(|g| g["that"].as_str().unwrap()).collect();
+    assert_eq!(gates, ["errors < 100%", "count >= 1 for list"]);
     assert!(folder.join("dyno-baselines/main").is_dir(), "the run is kept as the baseline of its branch");
 
     // A download that is not what the release says is refused.

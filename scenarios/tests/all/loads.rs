@@ -274,6 +274,29 @@ fn flags_replace_the_phases_of_a_scenario() {
 }
 
 #[test]
+fn a_length_alone_leaves_a_scenario_its_load() {
+    let long = LoadFlags { for_: Some("8h".to_owned()), ..LoadFlags::default() };
+    let mut soak = load("soak", &Overrides::default()).unwrap();
+    let before = soak.phases.clone();
+    soak.replace_load(&long).unwrap();
+    assert_eq!((soak.phases.len(), &soak.phases[0]), (2, &before[0]), "the warm-up stays");
+    assert_eq!(soak.phases[1].model, Model::Sessions { from: 200.0, to: 200.0 });
+    assert_eq!((soak.phases[1].name.as_str(), soak.phases[1].length_ns), ("soak", 8 * 3600 * S));
+    // Rules stay, and the legs last as long as the phase.
+    let mut random = read("for = \"9s\"\narrivals = { poisson = \"5/s\" }").unwrap();
+    random.replace_load(&long).unwrap();
+    assert!(random.phases[0].model.rules().random);
+    assert_eq!(random.phases[0].model.legs(0), [flat(8 * 3600, 5.0)]);
+    // Another word on the load, and all of it is replaced; a load that changes cannot be stretched.
+    let mut soak = load("soak", &Overrides::default()).unwrap();
+    soak.replace_load(&LoadFlags { sessions: Some(7), ..long.clone() }).unwrap();
+    assert_eq!((soak.phases.len(), soak.phases[0].model.peak()), (1, 7.0));
+    let mut ramp = read("for = \"9s\"\nsessions = { from = 1, to = 5 }").unwrap();
+    let why = ramp.replace_load(&long).unwrap_err().to_string();
+    assert!(why.contains("--for") && why.contains("`--sessions` or `--rate` beside it"), "{why}");
+}
+
+#[test]
 fn a_precise_timer_is_asked_for_by_name() {
     let with = |timer: &str| {
         let text = format!(
