@@ -1,7 +1,7 @@
 //! `--ci`: which CI server runs us, and what it is told in its own words.
 //!
 //! Owns surroundings (variables, the step summary's file, folding of the log) and what of a run is published: all reports and the log
-//! go without statements and addresses under `--ci`, unless asked otherwise; the recording alone has them. Forms are `reports::ci`'s.
+//! go without statements and addresses under `--ci`, unless asked otherwise; the recording and the logs of other programs have them. Forms are `reports::ci`'s.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

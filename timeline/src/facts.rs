@@ -136,7 +136,7 @@ pub enum EndReason {
     Interrupted,
     /// A gate's patience ran out.
     GateAborted,
-    /// The target could not be reached at all.
+    /// The target could not be reached at all; only in recordings of earlier versions.
     Unreachable,
 }
 
