@@ -12,8 +12,6 @@ pub use ended::{
     BaselineCommand, CompareArgs, ExplainArgs, RecordingCommand, RedactArgs, ReportArgs, ScoreArgs,
 };
 
-/// Most workers of the bundled backend: what it takes itself.
-const MOST_WORKERS: u64 = 64;
 /// Most worker processes of the load generator: no machine has more cores to spare for it.
 const MOST_LOAD_WORKERS: u64 = 256;
 
@@ -244,7 +242,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "URL")]
     pub otlp: Option<String>,
     /// Worker processes of the bundled backend [default: 2].
-    #[arg(long, value_name = "N", value_parser = up_to(MOST_WORKERS))]
+    #[arg(long, value_name = "N", value_parser = up_to(backend::MAX_WORKERS as u64))]
     pub workers: Option<usize>,
     /// What the bundled backend runs on.
     #[arg(long, value_name = "RUNTIME", default_value = "rust")]

@@ -138,11 +138,9 @@ fn read(run: &Path) -> anyhow::Result<Read> {
 
 /// The lanes of those runs of a side that are compared: each once, and none that is among `others`.
 fn once(side: &[Sample], lanes: Vec<Lanes>, others: &[Sample]) -> Vec<Lanes> {
-    let is_first = |run: &(usize, Lanes)| {
-        let (before, after) = side.split_at(run.0);
-        !before.iter().chain(others).any(|other| other.is_run_of(&after[0]))
-    };
-    lanes.into_iter().enumerate().filter(is_first).map(|(_, lanes)| lanes).collect()
+    let mut kept = compare::places(side);
+    kept.retain(|&i| !others.iter().any(|other| other.is_run_of(&side[i])));
+    lanes.into_iter().enumerate().filter(|(i, _)| kept.contains(i)).map(|(_, lanes)| lanes).collect()
 }
 
 fn sides(read: Vec<Read>) -> (Vec<Sample>, Vec<Lanes>) {
@@ -185,8 +183,7 @@ fn save(name: &str, runs: &[PathBuf], baselines: &Path) -> anyhow::Result<Outcom
     // Read before anything is replaced: a baseline that cannot be compared with is none.
     let (samples, _) = sides(files.iter().map(|file| read(file)).collect::<anyhow::Result<_>>()?);
     compare::check(&samples).map_err(UserError::wrong)?;
-    let is_first = |i: &usize| !samples[..*i].iter().any(|s| s.is_run_of(&samples[*i]));
-    let files: Vec<&PathBuf> = (0..files.len()).filter(is_first).map(|i| &files[i]).collect();
+    let files: Vec<&PathBuf> = compare::places(&samples).into_iter().map(|i| &files[i]).collect();
     fs::create_dir_all(baselines).map_err(cannot("make", baselines))?;
     let fresh = tempfile::tempdir_in(baselines).map_err(cannot("make a folder in", baselines))?;
     for (i, from) in files.iter().enumerate() {

@@ -5,7 +5,7 @@
 mod page;
 mod push;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 
 use timeline::recorder::Handle;
 
@@ -21,14 +21,20 @@ pub struct Exports {
 
 impl Exports {
     /// Starts what was asked for, and says where it is.
-    pub fn start(listen: Option<SocketAddr>, otlp: Option<&str>, handle: &Handle) -> anyhow::Result<Self> {
-        let page = listen.map(|address| page::Page::start(address, handle.published())).transpose()?;
+    pub fn start(listener: Option<TcpListener>, otlp: Option<&str>, handle: &Handle) -> anyhow::Result<Self> {
+        let page = listener.map(|listener| page::Page::start(listener, handle.published())).transpose()?;
         if let Some(page) = &page {
             handle.log(&format!("metrics are at http://{}/metrics", page.address));
         }
         let push = otlp.map(|url| push::Push::start(url, handle.clone())).transpose()?;
         Ok(Self { _page: page, _push: push })
     }
+}
+
+/// Listens where the page will be, so that a port that is taken is met before anything starts.
+pub fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .map_err(|e| UserError::wrong(format!("cannot serve metrics at {address}: {e}")))
 }
 
 /// Refuses before the run what could only fail during it.

@@ -35,6 +35,8 @@ pub use places::{
     BROKER_VARIABLE, BrokerUrl, CACHE_VARIABLE, CacheUrl, DATABASE_VARIABLE, DatabaseUrl, StoreUrl, Stores,
 };
 pub use remedies::{Held, held};
-pub use settings::{CacheMode, CacheSettings, Notify, Protection, ShopSettings, SupervisorOptions};
+pub use settings::{
+    CacheMode, CacheSettings, MAX_WORKERS, Notify, Protection, ShopSettings, SupervisorOptions,
+};
 pub use supervisor::supervise;
 pub use worker::work;

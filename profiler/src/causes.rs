@@ -186,33 +186,12 @@ mod tests {
     use crate::ledger::Ledger;
     use timeline::event::kinds;
 
-    fn claim(kind: FindingKind, sort: &'static str, seen: Span) -> Claim {
-        Claim {
-            kind,
-            identity: String::new(),
-            subject: String::new(),
-            severity: Severity::Warning,
-            status: Status::Likely,
-            onset: seen.start,
-            last: seen.end,
-            quiet: REACH,
-            weight: 1.0,
-            claim: String::new(),
-            evidence: Vec::new(),
-            contradicting: Vec::new(),
-            advice: Vec::new(),
-            remedies: Vec::new(),
-            missing: Vec::new(),
-            episodes: vec![seen],
-            sort,
-        }
-    }
-
     /// Findings that last from their onset (ms) to 9 s, ranked.
     fn ranked(findings: &[(FindingKind, &'static str, u64)]) -> Vec<Finding> {
         let (mut ledger, end) = (Ledger::default(), RunTime::from_ms(9_000));
         for &(kind, sort, onset) in findings {
-            ledger.take(claim(kind, sort, Span::new(RunTime::from_ms(onset), end)), end);
+            let seen = Span::new(RunTime::from_ms(onset), end);
+            ledger.take(Claim { sort, ..Claim::bare(kind, seen) }, end);
         }
         rank(ledger.entries(), &Proofs::default())
     }
@@ -221,7 +200,7 @@ mod tests {
     fn caused_by(cause: (FindingKind, Span), effect: (FindingKind, Span), now: u64) -> Option<String> {
         let mut ledger = Ledger::default();
         for (kind, seen) in [cause, effect] {
-            ledger.take(claim(kind, "", seen), seen.end);
+            ledger.take(Claim::bare(kind, seen), seen.end);
         }
         ledger.close(RunTime::from_ms(now), |_| false);
         let told = rank(ledger.entries(), &Proofs::default());

@@ -198,28 +198,14 @@ impl Diagnosis {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timeline::Severity;
 
     fn claim(kind: FindingKind, identity: &str, subject: &str) -> Claim {
-        let (onset, last) = (RunTime::from_ms(10_000), RunTime::from_ms(12_000));
+        let seen = Span::new(RunTime::from_ms(10_000), RunTime::from_ms(12_000));
         Claim {
-            kind,
             identity: identity.to_owned(),
             subject: subject.to_owned(),
-            severity: Severity::Warning,
-            status: Status::Likely,
-            onset,
-            last,
             quiet: Duration::from_secs(5),
-            weight: 1.0,
-            claim: String::new(),
-            evidence: Vec::new(),
-            contradicting: Vec::new(),
-            advice: Vec::new(),
-            remedies: Vec::new(),
-            missing: Vec::new(),
-            episodes: vec![Span::new(onset, last)],
-            sort: "",
+            ..Claim::bare(kind, seen)
         }
     }
 

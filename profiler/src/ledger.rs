@@ -199,27 +199,18 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timeline::{FindingKind, Severity};
+    use timeline::FindingKind;
 
     fn claim(onset_ms: u64, last_ms: u64, status: Status, weight: f64) -> Claim {
+        let seen = Span::new(RunTime::from_ms(onset_ms), RunTime::from_ms(last_ms));
         Claim {
-            kind: FindingKind::PoolSaturated,
             identity: "db".into(),
             subject: "db".into(),
-            severity: Severity::Warning,
             status,
-            onset: RunTime::from_ms(onset_ms),
-            last: RunTime::from_ms(last_ms),
             quiet: Duration::from_secs(2),
             weight,
             claim: format!("weight {weight} since {ONSET}"),
-            evidence: Vec::new(),
-            contradicting: Vec::new(),
-            advice: Vec::new(),
-            missing: Vec::new(),
-            episodes: vec![Span::new(RunTime::from_ms(onset_ms), RunTime::from_ms(last_ms))],
-            remedies: Vec::new(),
-            sort: "",
+            ..Claim::bare(FindingKind::PoolSaturated, seen)
         }
     }
 

@@ -14,8 +14,6 @@ use reports::openmetrics::{self, CONTENT_TYPE};
 use timeline::MonoNs;
 use timeline::recorder::Published;
 
-use crate::outcome::UserError;
-
 /// How often a new connection is looked for.
 const LOOK: Duration = Duration::from_millis(50);
 /// Longest time for one request and its answer.
@@ -32,12 +30,10 @@ pub struct Page {
 }
 
 impl Page {
-    /// Listens, and serves until it is dropped.
-    pub fn start(address: SocketAddr, published: Published) -> anyhow::Result<Self> {
-        let cannot = |e: io::Error| UserError::wrong(format!("cannot serve metrics at {address}: {e}"));
-        let listener = TcpListener::bind(address).map_err(cannot)?;
-        listener.set_nonblocking(true).map_err(cannot)?;
-        let address = listener.local_addr().map_err(cannot)?;
+    /// Serves until it is dropped.
+    pub fn start(listener: TcpListener, published: Published) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let mut server = Server { published, seq: None, text: String::new() };

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use timeline::recorder::Handle;
 
 /// Time from one export to the next.
@@ -63,23 +64,8 @@ pub fn target(url: &str) -> Result<String, String> {
 
 fn headers(text: &str) -> Vec<(String, String)> {
     let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
+    let decoded = |value| percent_decode_str(value).decode_utf8_lossy().into_owned();
     pairs.map(|(name, value)| (name.trim().to_owned(), decoded(value.trim()))).collect()
-}
-
-/// What a percent-encoded text stands for; a percent sign that begins no code is one.
-fn decoded(text: &str) -> String {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let (mut out, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let [first, ..] = rest {
-        let code = match rest {
-            [b'%', high, low, ..] => digit(*high).zip(digit(*low)),
-            _ => None,
-        };
-        let (byte, taken) = code.map_or((*first, 1), |(high, low)| ((high * 16 + low) as u8, 3));
-        out.push(byte);
-        rest = &rest[taken..];
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 struct Sender {

@@ -7,10 +7,10 @@ pub mod prepare;
 mod profile;
 pub mod stop;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 pub mod truth;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ fn perform(job: &Job, args: &RunArgs, remedies: &[Remedy]) -> anyhow::Result<(Fi
     let bundled = job.plan.target == Target::Bundled;
     let (sizing, workers) = size(job, args)?;
     let door = Door::open(&args.serve)?;
-    check_free(args.metrics_listen)?;
+    let page = args.metrics_listen.map(live::listen).transpose()?;
     let folder = make_folder(args.out.as_deref(), &job.run_id)?;
     let all_cores = cores::usable();
     let split = cores::split(&all_cores).filter(|_| bundled);
@@ -105,16 +105,9 @@ fn perform(job: &Job, args: &RunArgs, remedies: &[Remedy]) -> anyhow::Result<(Fi
         split,
         url,
     };
-    let finished = ran.run(door)?;
+    let finished = ran.run(door, page)?;
     drop(backend);
     Ok((finished, folder))
-}
-
-/// A port that is taken is met before anything starts; the page listens as soon as there are figures.
-fn check_free(page: Option<SocketAddr>) -> anyhow::Result<()> {
-    let Some(at) = page else { return Ok(()) };
-    let bound = TcpListener::bind(at);
-    bound.map(drop).map_err(|e| UserError::wrong(format!("cannot serve metrics at {at}: {e}")))
 }
 
 /// `dyno load-worker`
@@ -196,7 +189,7 @@ struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    fn run(self, door: Option<Door>) -> anyhow::Result<Finished> {
+    fn run(self, door: Option<Door>, page: Option<TcpListener>) -> anyhow::Result<Finished> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(loadgen::reach(&self.url, REACH)).map_err(load_error)?;
         let settled = self.settle()?;
@@ -218,7 +211,7 @@ impl Runner<'_> {
         let section = ci.map(|ci| ci.begin(&format!("dyno: {}", self.job.plan.name)));
         let screen = Screen::start(&self.args.look, ci, CAPABILITIES, handle.published())
             .map_err(|e| UserError::wrong(format!("the screen cannot begin: {e}")))?;
-        let exports = Exports::start(self.args.metrics_listen, self.args.otlp.as_deref(), &handle)?;
+        let exports = Exports::start(page, self.args.otlp.as_deref(), &handle)?;
         // Before the first start, so that whoever looks on can still end a run that is not what was meant.
         self.sizing.why.iter().for_each(|why| handle.log(why));
 

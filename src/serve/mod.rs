@@ -387,11 +387,10 @@ mod tests {
 
     use crate::cli::{Cli, Command, WatchArgs};
     use crate::follow::remote::{Arrived, Remote};
+    use crate::run::testing::recorder;
     use clap::Parser as _;
-    use timeline::RunClock;
-    use timeline::facts::{EndReason, PlanFacts, RunEnd, RunMeta};
-    use timeline::recorder::{Options, Recorder};
-    use timeline::snapshot::RunState;
+    use timeline::facts::{EndReason, RunEnd};
+    use timeline::recorder::Recorder;
 
     /// More than the buffers of a loopback connection take.
     const LARGE: usize = 32 << 20;
@@ -407,15 +406,7 @@ mod tests {
     fn served(tls: Option<tls::Server>, patience: Duration) -> Served {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(FILE_NAME), vec![7; LARGE]).unwrap();
-        let options = Options {
-            clock: RunClock::start(),
-            meta: RunMeta::default(),
-            plan: PlanFacts::default(),
-            gates: Vec::new(),
-            state: RunState::Running,
-            diagnose: Box::new(|_, _| Vec::new()),
-        };
-        let recorder = Recorder::start(options, None).unwrap();
+        let recorder = recorder();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let at = listener.local_addr().unwrap();

@@ -170,6 +170,32 @@ pub struct Claim {
     pub sort: &'static str,
 }
 
+#[cfg(test)]
+impl Claim {
+    /// One that has nothing to show but when it was seen, for tests of what becomes of claims.
+    pub(crate) fn bare(kind: FindingKind, seen: Span) -> Self {
+        Self {
+            kind,
+            identity: String::new(),
+            subject: String::new(),
+            severity: Severity::Warning,
+            status: Status::Likely,
+            onset: seen.start,
+            last: seen.end,
+            quiet: Duration::from_secs(3),
+            weight: 1.0,
+            claim: String::new(),
+            evidence: Vec::new(),
+            contradicting: Vec::new(),
+            advice: Vec::new(),
+            remedies: Vec::new(),
+            missing: Vec::new(),
+            episodes: vec![seen],
+            sort: "",
+        }
+    }
+}
+
 /// Most episodes that a claim carries.
 pub const MAX_EPISODES: usize = 64;
 

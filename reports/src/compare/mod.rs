@@ -63,8 +63,7 @@ impl Sample {
     /// Are both of one run?
     #[must_use]
     pub fn is_run_of(&self, other: &Self) -> bool {
-        let of = |s: &Self| (s.meta.started_unix_ms, s.meta.run_id.clone());
-        of(self) == of(other)
+        (self.meta.started_unix_ms, &self.meta.run_id) == (other.meta.started_unix_ms, &other.meta.run_id)
     }
 }
 
@@ -212,10 +211,15 @@ pub fn check(base: &[Sample]) -> Result<(), CompareError> {
     valid("base", once(base)).map(|_| ())
 }
 
+/// Places of a side's runs in it, each run once.
+#[must_use]
+pub fn places(side: &[Sample]) -> Vec<usize> {
+    (0..side.len()).filter(|&i| !side[..i].iter().any(|before| before.is_run_of(&side[i]))).collect()
+}
+
 /// Each run once.
 fn once(side: &[Sample]) -> Vec<&Sample> {
-    let first = |(i, s): &(usize, &Sample)| !side[..*i].iter().any(|before| before.is_run_of(s));
-    side.iter().enumerate().filter(first).map(|(_, s)| s).collect()
+    places(side).into_iter().map(|i| &side[i]).collect()
 }
 
 fn of_one_scenario<'a>(

@@ -1,5 +1,9 @@
 //! Addresses as recordings and descriptions hold them: origin, path, query.
 
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
 use crate::text::form::encode;
 
 /// An absolute address, taken apart.
@@ -41,22 +45,8 @@ impl Url {
 
 /// Undoes percent-encoding, and `+` where it stands for a space; what is not UTF-8 stays as it is.
 pub(super) fn decode(text: &str, plus: bool) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut i = 0;
-    while i < bytes.len() {
-        let hex = text.get(i + 1..i + 3).and_then(|h| u8::from_str_radix(h, 16).ok());
-        match (bytes[i], hex) {
-            (b'%', Some(b)) => {
-                out.push(b);
-                i += 2;
-            }
-            (b'+', _) if plus => out.push(b' '),
-            (b, _) => out.push(b),
-        }
-        i += 1;
-    }
-    String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
+    let spaced = if plus { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };
+    percent_decode_str(&spaced).decode_utf8().map_or_else(|_| text.to_owned(), Cow::into_owned)
 }
 
 /// Names and values of a query or form, still encoded.
@@ -92,6 +82,7 @@ mod tests {
     fn encoding_is_undone() {
         assert_eq!(decode("a+b%26%C3%BC%zz%", true), "a b&ü%zz%");
         assert_eq!(decode("a+b%FF", false), "a+b%FF");
+        assert_eq!(decode("%+1", false), "%+1", "a sign is no digit");
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let written = [pair("a b", "+49 171"), pair("ü", "%41&=")];
         let form = form_text(&written);
