@@ -10,7 +10,7 @@ mod watched;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use dynamometer_profiler::sources::discover::{self, Runtime, discover};
@@ -340,6 +340,20 @@ fn an_inspector_that_was_open_stays_open() {
     }
     std::thread::sleep(Duration::from_millis(500)); // it would be closed within 20 ms
     assert!(!refused(&inspector));
+}
+
+#[test]
+fn one_that_was_started_this_moment_is_waited_for() {
+    let script = "process.stdin.resume().on('end', () => process.exit())";
+    let mut node = Command::new("node");
+    node.args(["--inspect-port=0", "-e", script]).stdin(Stdio::piped()).stderr(Stdio::null());
+    // It is not so far yet that it would catch the signal, which would end it.
+    let mut child = node.spawn().unwrap();
+    let (attached, kept) = attach(&[Place::Process(child.id())], None);
+    soon("samples", || !kept.values(names::HEAP_USED, &format!("pid-{}", child.id())).is_empty());
+    assert!(attached.join(GRACE));
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

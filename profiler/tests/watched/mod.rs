@@ -42,6 +42,7 @@ impl Sink for Kept {
         self.0.lock().unwrap().events.push(event);
     }
     fn note(&mut self, source: &str, text: &str) {
+        println!("{source}: {text}"); // shown where the test fails
         self.0.lock().unwrap().notes.push(format!("{source}: {text}"));
     }
 }

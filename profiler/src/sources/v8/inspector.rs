@@ -24,6 +24,8 @@ const MAX_LIST: u64 = 256 << 10;
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// A process that is busy takes a while to open or move its inspector.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// One that has just been started takes a while until it waits for the signal.
+const STARTING: Duration = Duration::from_secs(2);
 /// How often one looks whether it has.
 const LOOK: Duration = Duration::from_millis(20);
 /// Most listening sockets of a process that are asked whether they are an inspector.
@@ -82,7 +84,7 @@ pub(super) fn ask(pid: u32, guard: Option<&mut Guard>) -> Result<(), V8Error> {
         Runtime::Deno => return refuse("start Deno with --inspect"),
         _ => return refuse("it is not Node.js; start it with --inspect if it runs on V8"),
     }
-    if !catches_usr1(pid) {
+    if within(STARTING, || catches_usr1(pid).then_some(())).is_none() {
         return refuse("it does not wait for SIGUSR1; start it with --inspect");
     }
     let Some(target) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
