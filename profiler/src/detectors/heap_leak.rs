@@ -11,8 +11,8 @@
 //! **End.** When half of what grew is given back: a leak that comes to rest still holds what it took.
 //!
 //! Where the heap has a collector, the old generation is what grows, since the young one is mostly garbage, and its saw's teeth hide the growth
-//! of a small heap; a major collection must have left what grew (`collected`): until there was one, nothing is said. Where it has no generations
-//! (Go) what grows is what each collection leaves, so several must lie in the window; and where nobody tells what they leave, nothing can be said at all.
+//! of a small heap. The old one's own teeth are taken off: what a major collection freed had come in evenly. One must have left what
+//! grew: until there was one, nothing is said (both in `collected`). Where it has no generations (Go) what grows is what each collection leaves, so several must lie in the window; and where nobody tells what they leave, nothing can be said at all.
 //! With the total alone (no generations) it is *possible* only, and only after 30 s.
 
 use std::time::Duration;
@@ -137,7 +137,7 @@ fn uncollected(timeline: &Timeline, span: Span) -> bool {
 
 /// The points of a window; none with a gap, since a process came or went.
 fn points(timeline: &Timeline, lane: &str, span: Span) -> Option<Vec<(f64, f64)>> {
-    let points = window::summed(timeline, lane, span, POINTS, CARRY);
+    let points = collected::cleared(timeline, lane, span, POINTS);
     (points.len() + 2 >= POINTS as usize).then_some(points)
 }
 
@@ -206,7 +206,7 @@ impl Growth {
     fn since(&self, timeline: &Timeline, at: RunTime, settled: RunTime) -> Span {
         let wide = window::last(at, KNOT_S);
         let wide = Span::new(wide.start.max(settled), wide.end);
-        let points = window::summed(timeline, self.lane, wide, KNOT_POINTS, CARRY);
+        let points = collected::cleared(timeline, self.lane, wide, KNOT_POINTS);
         let knot = knot(&points).map_or(self.span.start, RunTime::from_secs_f64);
         Span::new(knot.min(self.span.start + AGE), at)
     }
@@ -220,7 +220,7 @@ impl Growth {
             if block.length() < BLOCK / 2 {
                 break;
             }
-            let points = window::summed(timeline, self.lane, block, POINTS, CARRY);
+            let points = collected::cleared(timeline, self.lane, block, POINTS);
             match trend(&points).filter(|t| t.slope >= fastest) {
                 Some(t) => fastest = t.slope,
                 None => break,
@@ -269,7 +269,7 @@ struct Old {
 /// None where it contradicts the growth of the total.
 fn old_agrees(timeline: &Timeline, at: RunTime, growth: &Growth) -> Option<Old> {
     let span = window::last(at, OLD_WINDOW_S.max(window::seconds(growth.span) - AGE.as_secs_f64()));
-    let points = window::summed(timeline, names::HEAP_OLD, span, POINTS, CARRY);
+    let points = collected::cleared(timeline, names::HEAP_OLD, span, POINTS);
     let t = trend(&points)?;
     let now = points.last()?.1;
     let grown = t.slope * window::seconds(span);

@@ -216,6 +216,22 @@ fn garbage_that_waits_for_a_collection_is_no_leak_and_what_a_collection_leaves_i
     assert!(limit.starts_with("shop-0 comes to its heap's limit of 1.00 GiB in "), "{limit}");
 }
 
+#[test]
+fn the_teeth_of_collections_do_not_hide_what_they_leave() {
+    // The leak begins at 10 s, among as much garbage: half of all growth goes again with each collection.
+    for mb in [1.5, 2.0, 3.0] {
+        let d = collected(mb, mb, true).diagnose();
+        let f = find(&d, FindingKind::HeapLeak);
+        assert!(likely(f) && took(f, 10.0) <= 16.0, "{mb} {f:#?}");
+        let rate = f.evidence[0].value / 1024.0 / 1024.0;
+        assert!((0.8 * mb..1.5 * mb).contains(&rate), "{mb} {rate} {f:#?}");
+    }
+    // However often garbage is collected, it is none.
+    for mb in [2.0, 4.0, 8.0] {
+        assert_eq!(kinds_of(&collected(0.0, mb, true).diagnose()), [], "{mb}");
+    }
+}
+
 /// A heap without generations, as Go's: it doubles until the next collection, which leaves what lives.
 fn without_generations(kept: f64) -> profiler::Diagnosis {
     const MB: f64 = 1024.0 * 1024.0;

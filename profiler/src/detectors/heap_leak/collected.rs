@@ -1,4 +1,4 @@
-//! Heaps with a collector: how much of a growth a major collection left.
+//! Heaps with a collector: how much of a growth a major collection left, and how the old generation grew but for its garbage.
 //!
 //! Garbage that outlived a minor collection lies in the old generation until the next major one. So between two of them a
 //! healthy old generation grows as steadily as a leak: a shop on V8 without one by 0.35 MB/s for half a minute, then back to
@@ -7,8 +7,9 @@
 
 use std::time::Duration;
 
+use timeline::clock::RunTime;
 use timeline::lane::names;
-use timeline::{Span, Timeline};
+use timeline::{Series, Span, Timeline};
 
 use super::{CARRY, grows_in};
 use crate::window;
@@ -20,6 +21,8 @@ const LEAST: f64 = 1024.0 * 1024.0;
 
 /// Lanes that only a collector fills.
 const OF_COLLECTORS: [&str; 3] = [names::HEAP_CAPACITY, names::PAUSE_COLLECTING, names::PAUSE_COLLECTIONS];
+/// So far back before a span a collection is looked for, from which on garbage has come in.
+const CYCLE: Duration = Duration::from_secs(60);
 /// Share of all growth in the span that was in processes with a collection, at least: those without one may have grown by garbage alone.
 const LOOKED_AT: f64 = 0.5;
 
@@ -30,6 +33,63 @@ pub fn untold(timeline: &Timeline, instance: &str) -> bool {
     let collects =
         |name: &str| timeline.named(name).any(|s| s.spec.instance == instance && !s.points.is_empty());
     OF_COLLECTORS.into_iter().any(collects) && last(names::HEAP_LIVE).is_none_or(|p| p.1 <= 0.0)
+}
+
+/// The lane that grows as [`window::summed`] gives it, less the garbage in it. What a collection freed had come in evenly since the one
+/// before, so the teeth of a saw that rises become the line that they rise along; after the last one garbage goes on coming at its last pace.
+pub fn cleared(timeline: &Timeline, lane: &str, span: Span, count: u32) -> Vec<(f64, f64)> {
+    let mut points = window::summed(timeline, lane, span, count, CARRY);
+    if lane == names::HEAP_OLD {
+        let instances = window::instances(timeline, lane).into_iter();
+        let cycles: Vec<Cycle> = instances.flat_map(|i| cycles(timeline, i, span)).collect();
+        for (t, bytes) in &mut points {
+            *bytes -= cycles.iter().map(|cycle| cycle.garbage(*t)).sum::<f64>();
+        }
+    }
+    points
+}
+
+/// From one major collection, or the first sample, to the next.
+struct Cycle {
+    from_s: f64,
+    until_s: f64,
+    /// Bytes of garbage a second.
+    pace: f64,
+}
+
+impl Cycle {
+    fn garbage(&self, t: f64) -> f64 {
+        let inside = self.from_s <= t && t < self.until_s;
+        if inside { self.pace * (t - self.from_s) } else { 0.0 }
+    }
+}
+
+/// The cycles of one process that reach into `span`.
+fn cycles(timeline: &Timeline, instance: &str, span: Span) -> Vec<Cycle> {
+    let lane = |name| window::of_instance(timeline, name, instance);
+    let (Some(live), Some(old)) = (lane(names::HEAP_LIVE), lane(names::HEAP_OLD)) else { return Vec::new() };
+    let back = Span::new(span.start.back(CYCLE), span.end);
+    let Some(&(mut from, mut floor)) = old.within(back).first() else { return Vec::new() };
+    let mut cycles: Vec<Cycle> = Vec::new();
+    for (until, left) in collections(live, back) {
+        if let Some(before) = old.at(until.back(BEFORE), CARRY) {
+            let seconds = until.since(from).as_secs_f64();
+            let pace = if seconds > 0.0 { (before - left).max(0.0) / seconds } else { 0.0 };
+            cycles.push(Cycle { from_s: from.as_secs_f64(), until_s: until.as_secs_f64(), pace });
+        }
+        (from, floor) = (until, left);
+    }
+    if let (Some(last), Some(now)) = (cycles.last(), old.at(span.end, CARRY)) {
+        let since = span.end.since(from).as_secs_f64();
+        let pace = last.pace.min((now - floor).max(0.0) / since);
+        cycles.push(Cycle { from_s: from.as_secs_f64(), until_s: f64::INFINITY, pace });
+    }
+    cycles
+}
+
+/// Major collections as `live` tells them: when one was told, and what it left. The lane changes with a collection, and with nothing else.
+fn collections(live: &Series, span: Span) -> impl Iterator<Item = (RunTime, f64)> + '_ {
+    window::steps(live, span).filter(|s| live.at(s.0, CARRY) != Some(s.2)).map(|s| (s.1, s.2))
 }
 
 /// Of what the old generation grew by in `span` from its lowest to the last major collection, the share that this one left, over all
@@ -49,12 +109,7 @@ pub fn left(timeline: &Timeline, span: Span) -> Option<f64> {
         let growth = first.zip(last).map_or(0.0, |(first, last)| (last - first).max(0.0));
         all += growth;
         let Some(live) = live else { continue };
-        // The lane changes with a collection, and with nothing else.
-        let Some((_, at, floor)) =
-            window::steps(live, span).filter(|s| live.at(s.0, CARRY) != Some(s.2)).last()
-        else {
-            continue;
-        };
+        let Some((at, floor)) = collections(live, span).last() else { continue };
         let until = Span::new(span.start, at.back(BEFORE));
         let lowest = old.within(until).iter().map(|p| p.1).chain(first).reduce(f64::min);
         if let (Some(lowest), Some(before)) = (lowest, old.at(until.end, CARRY)) {
