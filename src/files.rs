@@ -12,10 +12,7 @@ pub const RUNS: &str = "dyno-runs";
 /// Identity of a run: UTC date and time of its start, and its seed.
 #[must_use]
 pub fn run_id(unix_ms: u64, seed: u64) -> String {
-    let seconds = unix_ms / 1_000;
-    let (year, month, day) = reports::date::civil(seconds / 86_400);
-    let (h, m, s) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}{month:02}{day:02}-{h:02}{m:02}{s:02}-{seed}")
+    format!("{}-{seed}", reports::date::compact(unix_ms))
 }
 
 /// What an error of the file system comes to, where something was to be done (`write`) at `path`.

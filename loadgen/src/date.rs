@@ -1,25 +1,24 @@
 //! Dates as requests write them, in UTC.
 
 use scenarios::plan::DatePart;
+use time::UtcDateTime;
 
 use crate::template::write_i64;
-
-const DAY_S: i64 = 86_400;
 
 /// Appends the moment `unix_ms`, ms since the Unix epoch, as `parts` say.
 pub fn write(parts: &[DatePart], unix_ms: i64, out: &mut Vec<u8>) {
     let seconds = unix_ms.div_euclid(1000);
-    let (year, month, day) = civil(seconds.div_euclid(DAY_S));
-    let of_day = seconds.rem_euclid(DAY_S);
+    // The calendar ends with the year 9999.
+    let at = UtcDateTime::from_unix_timestamp(seconds).unwrap_or(UtcDateTime::MAX);
     for part in parts {
         match part {
             DatePart::Text(text) => out.extend_from_slice(text.as_bytes()),
-            DatePart::Year => padded(out, year, 4),
-            DatePart::Month => padded(out, month, 2),
-            DatePart::Day => padded(out, day, 2),
-            DatePart::Hour => padded(out, of_day / 3600, 2),
-            DatePart::Minute => padded(out, of_day / 60 % 60, 2),
-            DatePart::Second => padded(out, of_day % 60, 2),
+            DatePart::Year => padded(out, at.year().into(), 4),
+            DatePart::Month => padded(out, u8::from(at.month()).into(), 2),
+            DatePart::Day => padded(out, at.day().into(), 2),
+            DatePart::Hour => padded(out, at.hour().into(), 2),
+            DatePart::Minute => padded(out, at.minute().into(), 2),
+            DatePart::Second => padded(out, at.second().into(), 2),
             DatePart::Millisecond => padded(out, unix_ms.rem_euclid(1000), 3),
             DatePart::Unix => write_i64(out, seconds),
         }
@@ -29,19 +28,6 @@ pub fn write(parts: &[DatePart], unix_ms: i64, out: &mut Vec<u8>) {
 fn padded(out: &mut Vec<u8>, n: i64, digits: u32) {
     (1..digits).filter(|d| n < 10_i64.pow(*d)).for_each(|_| out.push(b'0'));
     write_i64(out, n);
-}
-
-/// Year, month and day of a day since 1970-01-01 (Hinnant's `civil_from_days`: eras of 400 years that begin in March).
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year + era * 400 + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

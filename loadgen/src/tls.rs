@@ -13,9 +13,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{
-    AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, RootCertStore,
-};
+use rustls::{AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore};
 use rustls::{SignatureScheme, SupportedProtocolVersion, version};
 use scenarios::plan::{BaseUrl, Tls, TlsVersion};
 use tokio::net::TcpStream;
@@ -161,12 +159,6 @@ impl Secure {
     #[must_use]
     pub fn protocol(&self) -> Option<&[u8]> {
         self.tls.alpn_protocol()
-    }
-
-    /// Was an earlier session resumed?
-    #[must_use]
-    pub fn resumed(&self) -> bool {
-        self.tls.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     /// Reads into `into`; 0 is the end, which the other side has told of. What still waits to be written is written meanwhile.

@@ -2,6 +2,7 @@
 //! taken for granted but the request's method and address.
 
 use serde_json::Value;
+use time::{Date, Month, Time, UtcDateTime};
 
 /// Longest answer body that is looked through for values to correlate, bytes.
 const ANSWER_MAX: usize = 1 << 20;
@@ -224,11 +225,11 @@ fn message(m: &Value) -> Message {
 /// `2026-03-01T09:30:00.250+01:00` in ms since the epoch.
 fn epoch_ms(text: &str) -> Option<f64> {
     let (date, time) = text.split_once(['T', ' '])?;
-    let mut date = date.splitn(3, '-').map(|n| n.parse::<i64>().ok());
-    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
-    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
+    let mut date = date.splitn(3, '-');
+    let (year, month) = (date.next()?.parse().ok()?, date.next()?.parse::<u8>().ok()?);
+    let day = date.next()?.parse().ok()?;
+    let day = Date::from_calendar_date(year, Month::try_from(month).ok()?, day).ok()?;
+    let midnight_s = UtcDateTime::new(day, Time::MIDNIGHT).unix_timestamp();
     let zone = time.find(['Z', 'z', '+', '-']).unwrap_or(time.len());
     let mut clock = time[..zone].splitn(3, ':').map(|n| n.parse::<f64>().ok());
     let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next().flatten().unwrap_or(0.0));
@@ -241,13 +242,8 @@ fn epoch_ms(text: &str) -> Option<f64> {
             if zone.starts_with('-') { -minutes } else { minutes }
         }
     };
-    // Days since the epoch in the civil calendar, with years that begin in March so that leap days come last.
-    let shifted = if month <= 2 { year - 1 } else { year };
-    let (era, of_era) = (shifted / 400, shifted % 400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
-    let minutes = days as f64 * 1440.0 + hour * 60.0 + minute - offset_min;
-    let ms = (minutes * 60.0 + second) * MS_PER_S;
+    let minutes = hour * 60.0 + minute - offset_min;
+    let ms = (midnight_s as f64 + minutes * 60.0 + second) * MS_PER_S;
     ms.is_finite().then_some(ms)
 }
 
