@@ -15,9 +15,9 @@ use timeline::recording::{Item, Reader, RecordingError, in_folder};
 use timeline::text::{clean, plural};
 
 use crate::cli::{BaselineCommand, CompareArgs};
+use crate::ended::{Replayed, replay, user_error};
 use crate::files::cannot;
 use crate::outcome::{Outcome, UserError};
-use crate::replay::{Replayed, replay, user_error};
 use crate::show::print;
 
 /// Most runs of one side: a night of repeats, and each is held in memory while it is read.

@@ -8,6 +8,7 @@ mod ci;
 mod cli;
 mod compare;
 mod cores;
+mod ended;
 mod files;
 mod follow;
 mod goose;
@@ -15,7 +16,6 @@ mod import;
 mod live;
 mod outcome;
 mod pages;
-mod play;
 mod recording;
 mod redact;
 mod replay;
@@ -58,11 +58,11 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Run(args) => run::run(*args),
         Command::Backend(args) => backend_process::serve(args),
         Command::Watch(args) => watch::watch(args),
-        Command::Replay(args) => play::play(&args),
+        Command::Replay(args) => replay::play(&args),
         Command::Goose(args) => goose::goose(args),
-        Command::Report(args) => replay::report(&args),
+        Command::Report(args) => ended::report(&args),
         Command::Redact(args) => redact::redact(&args),
-        Command::Explain(args) => replay::explain(&args),
+        Command::Explain(args) => ended::explain(&args),
         Command::Score(args) => score::score(&args),
         Command::Compare(args) => compare::compare(&args),
         Command::Baseline(command) => compare::baseline(&command),

@@ -7,8 +7,8 @@ use timeline::recording::{EditError, Edited, FILE_NAME, Item, Reader, RecordingE
 use timeline::{RunTime, Span};
 
 use crate::cli::RecordingCommand;
+use crate::ended::{user_error, warn};
 use crate::outcome::{Outcome, UserError};
-use crate::replay::{user_error, warn};
 use crate::show::print;
 
 /// `dyno recording ...`

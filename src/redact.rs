@@ -10,9 +10,9 @@ use timeline::facts::RunMeta;
 use timeline::recording::{FILE_NAME, Item, Reader, RecordingError, Writer};
 
 use crate::cli::RedactArgs;
+use crate::ended::{user_error, warn, write_reports};
 use crate::files::{cannot, make_folder};
 use crate::outcome::Outcome;
-use crate::replay::{user_error, warn, write_reports};
 use crate::show::print;
 
 /// Runs the command.

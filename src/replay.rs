@@ -1,111 +1,102 @@
-//! Commands on a run that ended, read from its recording alone: report and explain.
+//! `dyno replay`: a recorded run on the screens of a live one, with seek and speed.
 
-use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use profiler::Diagnosis;
-use reports::discreet::{self, Discreet};
-use timeline::Finding;
-use timeline::recording::{Damage, Loaded, Reader, RecordingError};
+use dashboard::app::{Capabilities, Play, UiCommand};
+use timeline::recorder::Player;
+use timeline::{MonoNs, RunTime};
 
-use crate::cli::{ExplainArgs, ReportArgs};
-use crate::files::cannot;
+use crate::cli::ReplayArgs;
+use crate::ended::{user_error, warn};
 use crate::outcome::{Outcome, UserError};
-use crate::show::{print, say};
+use crate::run::{diagnose, stop};
+use crate::screen::Screen;
 
-/// A recording and what the detectors say of it.
-pub struct Replayed {
-    pub loaded: Loaded,
-    pub findings: Vec<Finding>,
-    pub diagnosis: Diagnosis,
+/// Time from step to step: keys are answered within it.
+const STEP: Duration = Duration::from_millis(50);
+
+/// Where in the recording we are, and how fast we go.
+struct Pace {
+    at: RunTime,
+    speed: u16,
+    held: bool,
 }
 
-/// Reads a recording and runs the detectors at each of its ticks, as the live run did.
-pub fn replay(path: &Path) -> anyhow::Result<Replayed> {
-    let mut diagnosis = Diagnosis::new();
-    let loaded = Reader::open(path)
-        .and_then(|r| r.load(path, |timeline, at| diagnosis.tick(timeline, at)))
-        .map_err(user_error)?;
-    warn(&loaded.damage);
-    Ok(Replayed { loaded, findings: diagnosis.findings().to_vec(), diagnosis })
-}
+impl Pace {
+    /// The instant after `passed`, no later than `length`, whatever was asked for meanwhile.
+    fn step(&mut self, passed: Duration, length: RunTime) {
+        if !self.held {
+            self.at = self.at + passed * u32::from(self.speed);
+        }
+        self.at = self.at.min(length);
+    }
 
-pub fn user_error(error: RecordingError) -> anyhow::Error {
-    UserError::wrong(error)
-}
-
-pub fn warn(damage: &[Damage]) {
-    for d in damage {
-        say(format_args!("dyno: {d}"));
+    fn change(&mut self, play: Play) {
+        match play {
+            Play::Hold(held) => self.held = held,
+            Play::Speed(speed) => self.speed = speed,
+            Play::Seek(by) if by < 0 => self.at = self.at.back(Duration::from_secs(by.unsigned_abs())),
+            Play::Seek(by) => self.at = self.at + Duration::from_secs(by.unsigned_abs()),
+        }
     }
 }
 
-/// Writes the reports of a recording into `folder`, without statements and addresses if they are to be discreet; gives their summary
-/// and the files.
-pub fn write_reports(
-    run: &Path,
-    folder: &Path,
-    formats: &[reports::Format],
-    discreet: bool,
-) -> anyhow::Result<(reports::Summary, Vec<PathBuf>)> {
-    let Replayed { loaded, findings, .. } = replay(run)?;
-    std::fs::create_dir_all(folder).map_err(cannot("make", folder))?;
-    let summary = reports::Summary::new(&loaded.meta, &loaded.timeline, &findings, loaded.end.as_ref());
-    let inputs = reports::Inputs { summary: &summary, timeline: &loaded.timeline, meta: &loaded.meta };
-    let told = discreet.then(|| Discreet::of(&inputs));
-    let inputs = told.as_ref().map_or(inputs, Discreet::inputs);
-    let written = reports::write(folder, &inputs, formats).map_err(UserError::wrong)?;
-    Ok((inputs.summary.clone(), written))
+/// Runs the command. Lines end with the recording; the dashboard stays until the person leaves.
+pub fn play(args: &ReplayArgs) -> anyhow::Result<Outcome> {
+    let at = scenarios::duration_ns(&args.at).map_err(UserError::wrong)?;
+    let mut player = Player::open(&args.run, diagnose).map_err(user_error)?;
+    warn(player.damage());
+    let mut pace = Pace { at: RunTime(at).min(player.length()), speed: args.speed, held: false };
+    let stops = stop::listen()?;
+    player.seek(pace.at).map_err(user_error)?;
+    let able = Capabilities { load: false, marker: false, report: false, replay: Some(args.speed) };
+    let screen = Screen::start(&args.look, None, able, player.published())?;
+    let mut last = MonoNs::now();
+    loop {
+        let mut ends =
+            stops.asked() > 0 || screen.is_gone() || (pace.at >= player.length() && !screen.stays());
+        while let Some(command) = screen.command() {
+            match command {
+                UiCommand::Play(change) => pace.change(change),
+                other => ends |= stop::ends(&other),
+            }
+        }
+        if ends {
+            break;
+        }
+        std::thread::sleep(STEP);
+        let now = MonoNs::now();
+        pace.step(now.since(last), player.length());
+        last = now;
+        player.seek(pace.at).map_err(user_error)?;
+    }
+    screen.close();
+    Ok(Outcome::Pass)
 }
 
-/// `dyno report RUN`
-pub fn report(args: &ReportArgs) -> anyhow::Result<Outcome> {
-    let folder = args.out.clone().unwrap_or_else(|| folder_of(&args.run));
-    let (summary, written) = write_reports(&args.run, &folder, &args.formats(), args.redact)?;
-    no_profile(&args.formats(), &written)?;
-    if args.json {
-        return print(&(serde_json::to_string_pretty(&summary)? + "\n"));
-    }
-    print(&reports::text::summary(&summary, &written))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A run without a profile has no pprof: said aloud, and wrong if nothing else was asked for.
-fn no_profile(formats: &[reports::Format], written: &[PathBuf]) -> anyhow::Result<()> {
-    const WHY: &str = "no pprof: the run has no CPU profile; `dyno run --profile` takes one of each process that links the agent";
-    let folded = |path: &PathBuf| path.extension().is_some_and(|e| e == "folded");
-    if !formats.contains(&reports::Format::Pprof) || written.iter().any(folded) {
-        return Ok(());
+    #[test]
+    fn the_pace_stays_inside_the_recording() {
+        let length = RunTime(10_000_000_000);
+        let mut pace = Pace { at: RunTime::ZERO, speed: 4, held: false };
+        pace.step(Duration::from_secs(1), length);
+        assert_eq!(pace.at, RunTime(4_000_000_000));
+        pace.change(Play::Seek(-10));
+        assert_eq!(pace.at, RunTime::ZERO);
+        pace.change(Play::Hold(true));
+        pace.step(Duration::from_secs(1), length);
+        assert_eq!(pace.at, RunTime::ZERO, "what is held does not move");
+        pace.change(Play::Seek(60));
+        pace.step(Duration::ZERO, length);
+        assert_eq!(pace.at, length, "held at the end, not beyond it");
+        pace.change(Play::Seek(-1));
+        assert_eq!(pace.at, RunTime(9_000_000_000));
+        pace.change(Play::Hold(false));
+        pace.change(Play::Seek(60));
+        pace.step(Duration::ZERO, length);
+        assert_eq!(pace.at, length);
     }
-    if formats.len() == 1 {
-        return Err(UserError::wrong(WHY));
-    }
-    say(format_args!("dyno: {WHY}"));
-    Ok(())
-}
-
-fn folder_of(run: &Path) -> PathBuf {
-    if run.is_dir() { run.to_owned() } else { run.parent().unwrap_or(Path::new(".")).to_owned() }
-}
-
-/// `dyno explain RUN`
-pub fn explain(args: &ExplainArgs) -> anyhow::Result<Outcome> {
-    let Some(run) = &args.run else { return print(reports::explain::SCHEMA) };
-    let Replayed { loaded, findings, diagnosis } = replay(run)?;
-    let summary = reports::Summary::new(&loaded.meta, &loaded.timeline, &findings, loaded.end.as_ref());
-    let looked = diagnosis.states().into_iter();
-    let looked = looked.map(|(kind, status, text)| reports::explain::Looked { kind, status, text });
-    let mut told = reports::Explanation::new(&summary, diagnosis.breakdowns(), looked.collect());
-    let mut tried = Outcome::Pass;
-    if args.verify {
-        let (verification, outcome) = crate::verify::verify(args, &loaded, &findings)?;
-        (told.verification, tried) = (Some(verification), outcome);
-    }
-    if args.redact {
-        told = discreet::plain(&told, &loaded.meta.target);
-    }
-    let said = if args.json {
-        print(&(serde_json::to_string_pretty(&told)? + "\n"))?
-    } else {
-        print(&reports::explain::story(&told))?
-    };
-    Ok(if tried == Outcome::Pass { said } else { tried })
 }

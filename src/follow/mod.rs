@@ -20,9 +20,9 @@ use timeline::recorder::Follower;
 use timeline::recording::{Reader, is_written};
 
 use crate::cli::WatchArgs;
+use crate::ended::user_error;
 use crate::files::cannot;
 use crate::outcome::{Outcome, UserError};
-use crate::replay::user_error;
 use crate::run::prepare::check_terminal;
 use crate::run::{diagnose, stop};
 use crate::screen::{Screen, announce};

@@ -11,7 +11,7 @@ use timeline::recorder::Handle;
 use timeline::recording::FILE_NAME;
 
 use super::stop;
-use crate::replay::write_reports;
+use crate::ended::write_reports;
 
 /// Writes them.
 pub struct Interim {

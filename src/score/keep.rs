@@ -17,7 +17,7 @@ use timeline::{Entry, RunTime};
 
 use super::runner::clear;
 use super::truth;
-use crate::replay::user_error;
+use crate::ended::user_error;
 
 /// Kept after a fault's end: a detector may need two seconds to be sure of its last episode.
 const AFTER: Duration = Duration::from_millis(1_500);

@@ -8,8 +8,8 @@ use timeline::recording::{FILE_NAME, PACKED_FILE_NAME, in_folder};
 
 use super::case::{Case, End, Found, Record, Seen, Shape, Sort, condition};
 use super::truth;
+use crate::ended::{Replayed, replay};
 use crate::outcome::UserError;
-use crate::replay::{Replayed, replay};
 
 /// Folders of recorded runs: those named, and the ones right inside of those that are none themselves.
 pub fn folders(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
