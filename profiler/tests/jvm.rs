@@ -16,7 +16,7 @@ use timeline::{MonoNs, Quality};
 
 use watched::{Kept, soon};
 
-const GRACE: Duration = Duration::from_secs(3);
+const GRACE: Duration = Duration::from_secs(10);
 
 /// A JVM that churns, for as long as the test lasts.
 struct Jvm(Child);
@@ -72,7 +72,9 @@ fn a_real_jvm_shows_generations_and_pauses_without_agent_and_flag() {
         soon("a minor pause", || !events(&kept, kinds::PAUSE_MINOR).is_empty());
         let asked = MonoNs::now();
         jvm.collect();
-        soon("a major pause", || !events(&kept, kinds::PAUSE_MAJOR).is_empty());
+        // It may have come to others by itself. Times are good to some milliseconds only.
+        let asked_for = |e: &SourceEvent| e.start < e.end && e.end.0 + 200_000_000 > asked.0;
+        soon("the major pause", || events(&kept, kinds::PAUSE_MAJOR).iter().any(asked_for));
         soon("an age", || kept.values(names::SOURCE_AGE, "jvm").len() > 3);
         let [used, limit] = [names::HEAP_USED, names::HEAP_LIMIT].map(|n| kept.values(n, &me));
         assert!(
@@ -95,16 +97,14 @@ fn a_real_jvm_shows_generations_and_pauses_without_agent_and_flag() {
         soon("a share of the time", || collecting().iter().any(|share| *share > 0.0));
         let collecting = collecting();
         assert!(collecting.iter().all(|share| (0.0..=1.0).contains(share)), "{collector}: {collecting:?}");
+        let [major, minor] = [kinds::PAUSE_MAJOR, kinds::PAUSE_MINOR].map(|kind| events(&kept, kind));
+        // After they are fetched: others go on coming.
         let now = MonoNs::now();
-        let major = &events(&kept, kinds::PAUSE_MAJOR)[0];
         // It ended after it was asked for and before we read of it: that is what places it on our clock.
+        assert!(major.iter().any(|e| asked_for(e) && e.end <= now), "{major:?}");
         assert!(
-            asked.0.saturating_sub(200_000_000) < major.end.0 && major.start < major.end && major.end <= now
-        );
-        assert!(
-            events(&kept, kinds::PAUSE_MINOR)
-                .iter()
-                .all(|e| e.start <= e.end && e.end <= now && e.end.0 + 200_000_000 > began.0)
+            minor.iter().all(|e| e.start <= e.end && e.end <= now && e.end.0 + 200_000_000 > began.0),
+            "{minor:?}"
         );
         let got = kept.0.lock().unwrap();
         let quality = |name: &str| got.lanes.iter().find(|l| l.name == name).unwrap().quality;

@@ -25,7 +25,7 @@ use timeline::metric::Mapping;
 
 use watched::{Kept, soon};
 
-const GRACE: Duration = Duration::from_secs(3);
+const GRACE: Duration = Duration::from_secs(10);
 
 type Answer = dyn Fn(usize, &mut TcpStream) + Send + Sync;
 

@@ -16,6 +16,7 @@ use lanes::*;
 use start::*;
 use std::time::Duration;
 
+use timeline::clock::MonoNs;
 use timeline::lane::names;
 use timeline::probe::{Batch, ProbeEvent, Tick};
 use timeline::units::Unit;
@@ -315,37 +316,62 @@ fn a_blocked_loop_is_seen_while_it_is_blocked_and_told_when_it_is_over() {
     let agent = agent();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     agent.watch_loop(runtime.handle());
-    let (seen, from) = std::thread::scope(|scope| {
+    let (since, [before, from, to, after]) = std::thread::scope(|scope| {
         let agent = &agent;
         let (begin, begun) = std::sync::mpsc::sync_channel(1);
         let seen = scope.spawn(move || {
-            let from = begun.recv().expect("the loop sends it");
+            let (since, from): (u64, MonoNs) = begun.recv().expect("the loop sends it");
             until("a stall that lasts", || {
-                let batch = agent.batch(from);
-                let stalled = values(&batch, "pause.longest").iter().any(|&v| v > 150e6);
+                let mut batch = agent.batch(since);
+                batch.ticks.retain(|tick| tick.at > from.0);
+                // In three ticks: a standstill of the whole machine fills one.
+                let stalled = values(&batch, "pause.longest").iter().filter(|&&v| v > 150e6).count() >= 3;
                 let busy = values(&batch, "loop.utilisation").contains(&1.0);
-                let over = !events(&batch, "pause.worker-stall").is_empty();
-                (stalled && busy && !over).then_some(from)
-            })
+                let over = events(&batch, "pause.worker-stall").iter().any(|e| e.end > from.0);
+                (stalled && busy && !over).then_some(())
+            });
         });
         runtime.block_on(async {
-            tokio::time::sleep(400 * MS).await;
-            let before = agent.batch(0);
-            let quiet = last(&before, "loop.utilisation");
-            assert!(quiet < 0.5, "{quiet}");
-            let from = before.ticks.last().map_or(0, |t| t.seq);
-            begin.send(from).expect("somebody waits for it");
+            let since = turning("a quiet loop", || {
+                let batch = agent.batch(0);
+                let quiet = values(&batch, "loop.utilisation").last().is_some_and(|&share| share < 0.5);
+                quiet.then(|| batch.ticks.last().map_or(0, |t| t.seq))
+            })
+            .await;
+            let before = turned().await.0;
+            let from = MonoNs::now();
+            begin.send((since, from)).expect("somebody waits for it");
             std::thread::sleep(400 * MS);
-            tokio::time::sleep(50 * MS).await;
-            (seen.join(), from)
+            assert!(seen.join().is_ok(), "seen while it lasted");
+            let to = MonoNs::now();
+            let after = turned().await.1;
+            let stalls = || events(&agent.batch(since), "pause.worker-stall");
+            turning("the stall's event", || stalls().iter().any(|e| e.end > from.0).then_some(())).await;
+            (since, [before, from, to, after])
         })
     });
-    assert!(seen.is_ok(), "seen while it lasted");
-    let told =
-        until("the stall's event", || events(&agent.batch(from), "pause.worker-stall").first().cloned());
-    let length = (told.end - told.start) / 1_000_000;
-    assert!((380..800).contains(&length), "{length} ms");
-    let delays = cells(&agent.batch(from), "loop.delay", "");
+    // A hiccup of its time may be told one tick later.
+    fresh_tick(&agent);
+    let batch = agent.batch(since);
+    let within = |e: &ProbeEvent| e.end.min(to.0).saturating_sub(e.start.max(from.0)) / 1_000_000;
+    let meanwhile = |kind: &str| {
+        let mut events = events(&batch, kind);
+        events.retain(|e| within(e) > 0);
+        events
+    };
+    let (stalls, hiccups) = (meanwhile("pause.worker-stall"), meanwhile("pause.hiccup"));
+    assert!(!stalls.is_empty(), "{hiccups:?}");
+    assert!(
+        stalls.iter().all(|e| before.0 <= e.start && e.end <= after.0),
+        "{stalls:?} {before:?} {after:?}"
+    );
+    // Late from when the task was due, 10 ms after it woke last. What a hiccup explains is cut out.
+    let blocked = to.since(from).as_millis() as u64;
+    assert!(
+        !hiccups.is_empty() || stalls.len() == 1 && within(&stalls[0]) + 20 >= blocked,
+        "{stalls:?}, {blocked} ms"
+    );
+    let delays = cells(&batch, "loop.delay", "");
     let long: u32 = delays.iter().filter(|c| c.0 > 100_000).map(|c| c.1).sum();
     assert!(long >= 20, "corrected for the probes that it prevented: {delays:?}");
 
@@ -360,8 +386,10 @@ fn ticks_come_ten_times_a_second_without_gap_or_drift() {
     let agent = agent();
     let batch = until("20 ticks", || Some(agent.batch(0)).filter(|b| b.ticks.len() >= 20));
     assert!(batch.ticks.iter().zip(1..).all(|(t, n)| t.seq == n));
-    let (first, last) = (batch.ticks[0].at, batch.ticks[19].at);
-    let off = (last - first) as f64 / (19.0 * 1e8) - 1.0;
+    // A busy machine is late with some of them: the median tells the pace.
+    let mut between: Vec<u64> = batch.ticks.windows(2).map(|pair| pair[1].at - pair[0].at).collect();
+    between.sort_unstable();
+    let off = between[between.len() / 2] as f64 / 1e8 - 1.0;
     assert!(off.abs() < 0.2, "{off}");
 }
 
@@ -373,13 +401,34 @@ fn a_dropped_agent_is_gone_and_its_meters_are_harmless() {
     drop(agent);
     assert_eq!(get(addr, "/v1/instances").0, 200, "a clone keeps it");
     let idle = std::net::TcpStream::connect(addr).unwrap();
-    let start = timeline::clock::MonoNs::now();
+    let start = MonoNs::now();
     drop(clone);
-    let took = timeline::clock::MonoNs::now().since(start);
+    let took = MonoNs::now().since(start);
     assert!(took < Duration::from_secs(2), "{took:?}");
     assert!(std::net::TcpStream::connect(addr).is_err());
     drop(idle);
     drop(pool.begin_wait().acquired());
+}
+
+/// Has the loop turn until `is` gives something, at most 10 s.
+async fn turning<T>(what: &str, mut is: impl FnMut() -> Option<T>) -> T {
+    let start = MonoNs::now();
+    while MonoNs::now().since(start) < Duration::from_secs(10) {
+        if let Some(found) = is() {
+            return found;
+        }
+        tokio::time::sleep(20 * MS).await;
+    }
+    panic!("turned for 10 s in vain: {what}");
+}
+
+/// Instants between which each task that was due had its turn: when this one wakes a second time, the others have.
+async fn turned() -> (MonoNs, MonoNs) {
+    let before = MonoNs::now();
+    for _ in 0..2 {
+        tokio::time::sleep(20 * MS).await;
+    }
+    (before, MonoNs::now())
 }
 
 /// Microseconds and counts of a histogram lane over all ticks kept.

@@ -1,8 +1,8 @@
 //! Discovery: whose port is this, and on what do they run?
 //!
 //! Owns the walk from a port to the processes that serve it, and the recognition of their runtime by their executable. Node.js's
-//! cluster workers hold no listening socket: their primary hands them connections, so they are found as its children. What to attach to whom is
-//! for whoever asked to say.
+//! cluster workers hold no listening socket: their primary hands them connections, so they are found as its children. Who only forwards the
+//! port to another place (a container's proxy, a tunnel) is none who serves it. What to attach to whom is for whoever asked to say.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,6 +11,11 @@ use std::fs;
 use super::AttachError;
 use super::sockets;
 use timeline::text::clean;
+
+/// Executables that hold a port for a service elsewhere: in a container (Docker's, Podman's and their networks'), behind a tunnel, in a cluster.
+/// `pasta` is a link to `passt`.
+const FORWARDERS: [&str; 8] =
+    ["docker-proxy", "rootlesskit", "rootlessport", "passt", "pasta", "slirp4netns", "ssh", "kubectl"];
 
 /// What a process runs on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +62,8 @@ pub struct Served {
     pub port: u16,
     /// Its processes: those that listen, then their workers, each in order of their ids.
     pub processes: Vec<Process>,
+    /// Processes that listen as well and hand what comes to a service elsewhere.
+    pub forwarders: Vec<Process>,
     /// Listening sockets of the port whose process we may not see.
     pub hidden: usize,
     /// Do some of them listen on addresses that have nothing in common? Then they need not be one service.
@@ -66,16 +73,35 @@ pub struct Served {
 /// Finds the processes that serve `port`.
 ///
 /// # Errors
-/// [`AttachError::Process`]: nobody listens there, we may not see who, or this system does not tell.
+/// [`AttachError::Process`]: nobody listens there, we may not see who, the port is only forwarded, or this system does not tell.
 pub fn discover(port: u16) -> Result<Served, AttachError> {
-    let found = sockets::listeners(port).map_err(|why| AttachError::Process { port, why })?;
+    let not = |why| AttachError::Process { port, why };
+    let found = sockets::listeners(port).map_err(not)?;
     let listening: BTreeSet<u32> = found.pids.iter().copied().collect();
-    let mut processes: Vec<Process> = found.pids.iter().map(|&pid| of(pid, false)).collect();
+    let all = found.pids.iter().map(|&pid| of(pid, false)).collect();
+    let (mut processes, forwarders) = served_here(all).map_err(not)?;
     if processes.iter().any(|p| p.runtime == Runtime::Node) {
         let workers = workers_of(&listening).into_iter().filter(|pid| !listening.contains(pid));
         processes.extend(workers.map(|pid| of(pid, true)));
     }
-    Ok(Served { port, processes, hidden: found.hidden, apart: found.apart })
+    Ok(Served { port, processes, forwarders, hidden: found.hidden, apart: found.apart })
+}
+
+/// Those who serve, and those who only forward; an error if there are none but these: theirs is not the service's CPU and memory.
+fn served_here(listening: Vec<Process>) -> Result<(Vec<Process>, Vec<Process>), String> {
+    let (forwarders, processes): (Vec<Process>, Vec<Process>) =
+        listening.into_iter().partition(|p| forwards(&p.runtime));
+    if processes.is_empty() {
+        let by: Vec<String> = forwarders.iter().map(|p| format!("{} (pid {})", p.runtime, p.pid)).collect();
+        return Err(format!("it is forwarded by {}: the service is elsewhere", by.join(" and ")));
+    }
+    Ok((processes, forwarders))
+}
+
+fn forwards(runtime: &Runtime) -> bool {
+    let Runtime::Other(name) = runtime else { return false };
+    // So is called what `passt` starts in its own place where the processor has these instructions.
+    FORWARDERS.contains(&name.strip_suffix(".avx2").unwrap_or(name))
 }
 
 /// The cluster workers that one of `primaries` has started, in order of their ids.
@@ -142,6 +168,28 @@ fn is_cluster_worker(pid: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_only_forwards_a_port_is_not_its_service() {
+        let of = |(pid, name): (u32, &str)| Process {
+            pid,
+            runtime: if name == "node" { Runtime::Node } else { Runtime::Other(name.to_owned()) },
+            worker: false,
+        };
+        let told = |all: &[(u32, &str)]| served_here(all.iter().copied().map(of).collect());
+        for name in FORWARDERS {
+            let why = told(&[(5, name)]).unwrap_err();
+            assert_eq!(why, format!("it is forwarded by {name} (pid 5): the service is elsewhere"));
+        }
+        let why = told(&[(5, "docker-proxy"), (6, "passt.avx2")]).unwrap_err();
+        assert!(why.contains("by docker-proxy (pid 5) and passt.avx2 (pid 6): "), "{why}");
+        // Proxies that answer by themselves serve.
+        for name in ["nginx", "haproxy", "envoy", "sshd", "node", "unknown"] {
+            assert_eq!(told(&[(5, name)]), Ok((vec![of((5, name))], Vec::new())));
+        }
+        let both = told(&[(5, "ssh"), (6, "node")]);
+        assert_eq!(both, Ok((vec![of((6, "node"))], vec![of((5, "ssh"))])));
+    }
 
     #[test]
     fn node_is_recognised_with_its_version_behind_its_name() {

@@ -95,7 +95,7 @@ pub struct SourceEvent {
 pub trait Source: Send {
     /// Its name: `agent`, `node`, `process`, `host`.
     fn name(&self) -> &str;
-    /// From one reading to the next.
+    /// From one reading to the next, and to the first.
     fn period(&self) -> Duration;
     /// Reads once and hands over. May block, but only for a bounded time.
     fn poll(&mut self, sink: &mut dyn Sink);
@@ -321,8 +321,15 @@ impl Crew {
         let source_name = source.name().to_owned();
         let name = format!("dyno-{source_name}");
         let thread = std::thread::Builder::new().name(name).spawn(move || {
-            let mut next = MonoNs::now();
-            while !crew.stopped() {
+            let mut due = MonoNs::now();
+            loop {
+                // Who attached it has read it, or there is nothing yet to be told: the first turn has its time, too.
+                let now = MonoNs::now();
+                due = next_turn(due, source.period(), now);
+                crew.wait(due.since(now));
+                if crew.stopped() {
+                    return;
+                }
                 // What a target says must not end a run; should it ever, the others go on, and it is said which one ended.
                 let polled = std::panic::catch_unwind(AssertUnwindSafe(|| source.poll(&mut sink)));
                 if polled.is_err() {
@@ -332,12 +339,6 @@ impl Crew {
                 if source.is_over() {
                     return;
                 }
-                let period = source.period().as_nanos() as u64;
-                let now = MonoNs::now();
-                // Kept on its grid; turns that a slow target cost are left out, not made up for.
-                next.0 += period.max(1_000_000);
-                next.0 = next.0.max(now.0);
-                crew.wait(next.since(now));
             }
         });
         match thread {
@@ -366,6 +367,13 @@ impl Crew {
     }
 }
 
+/// When the next turn is, after one that was due at `due` and is over `now`. Kept on its grid; turns that a slow target cost are left out, not made
+/// up for: there is half a period at least between two, or else what came in between would be told as if it had come at once.
+fn next_turn(due: MonoNs, period: Duration, now: MonoNs) -> MonoNs {
+    let period = period.as_nanos() as u64;
+    MonoNs((due.0 + period.max(1_000_000)).max(now.0 + period / 2))
+}
+
 pub use agent::attach as attach_agent;
 pub use agreement::Agreement;
 pub use host::attach as attach_host;
@@ -379,3 +387,49 @@ pub use precedence::{Precedence, Rank};
 pub use process::{attach as attach_process, attach_pids, attach_served};
 pub use rabbitmq::attach as attach_rabbitmq;
 pub use redis::attach as attach_redis;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::testing::Keeping;
+    use super::*;
+
+    /// Once an hour.
+    struct Seldom(Arc<AtomicBool>);
+
+    impl Source for Seldom {
+        fn name(&self) -> &str {
+            "seldom"
+        }
+
+        fn period(&self) -> Duration {
+            Duration::from_secs(3_600)
+        }
+
+        fn poll(&mut self, _: &mut dyn Sink) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn turns_are_kept_on_a_grid_and_never_follow_each_other_at_once() {
+        let ms = |n: u64| MonoNs(n * 1_000_000);
+        let next = |over| next_turn(ms(1_000), Duration::from_millis(100), ms(over));
+        assert_eq!([1_000, 1_003, 1_050].map(next), [ms(1_100); 3]);
+        // Late by so much that the next one was due by now, or would be in a moment.
+        assert_eq!([1_099, 1_100, 1_300].map(next), [ms(1_149), ms(1_150), ms(1_350)]);
+        assert_eq!(next_turn(ms(1), Duration::ZERO, ms(1)), ms(2));
+        assert_eq!(next_turn(ms(1), Duration::ZERO, ms(60)), ms(60), "it is always due");
+    }
+
+    #[test]
+    fn the_first_turn_comes_a_period_after_attaching() {
+        let polled = Arc::new(AtomicBool::new(false));
+        let crew = Crew::default();
+        crew.run(Seldom(Arc::clone(&polled)), Shared::new(Box::new(Keeping::default())));
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(Attached::new(String::new(), crew).join(Duration::from_secs(10)));
+        assert!(!polled.load(Ordering::Relaxed));
+    }
+}

@@ -187,6 +187,7 @@ impl RabbitMq {
         let overview = self.ask(OVERVIEW, deadline)?;
         let version = overview.get("rabbitmq_version").and_then(Value::as_str);
         self.version = clean(version.ok_or(RabbitMqError::NotRabbitMq)?, 40);
+        let sent = MonoNs::now();
         let queues = self.ask(QUEUES, deadline)?;
         let now = MonoNs::now();
         let listed = items(&queues)?;
@@ -198,7 +199,7 @@ impl RabbitMq {
             Err(e) => return Err(e),
         };
         self.sees_nodes = nodes.is_some();
-        self.queues(listed, &queues, now, sink);
+        self.queues(listed, &queues, sent, now, sink);
         let totals = overview.get("object_totals").unwrap_or(&Value::Null);
         for name in ["connections", "channels"] {
             self.level(name, Unit::Count, number(totals, name), now, sink);
@@ -214,7 +215,8 @@ impl RabbitMq {
         Ok(())
     }
 
-    fn queues(&mut self, items: &[Value], answer: &Value, now: MonoNs, sink: &mut dyn Sink) {
+    /// What was asked for at `sent` and was there `now`.
+    fn queues(&mut self, items: &[Value], answer: &Value, sent: MonoNs, now: MonoNs, sink: &mut dyn Sink) {
         let mut seen = HashSet::new();
         for item in items.iter().take(LISTED) {
             let Some(name) = queue_name(item) else { continue };
@@ -229,7 +231,7 @@ impl RabbitMq {
                 .queues
                 .entry(name.clone())
                 .or_insert_with(|| Queue::declare(&name, &self.instance, sink));
-            queue.take(item, now, sink);
+            queue.take(item, sent, now, sink);
         }
         let all = number(answer, "total_count").unwrap_or(0.0);
         if all > MOST_QUEUES as f64 {
@@ -302,7 +304,9 @@ struct Queue {
     lanes: [Option<LaneId>; PARTS.len()],
     counters: Counters<usize>,
     last: [Option<f64>; PARTS.len()],
+    /// When that was, and when it had been asked for.
     told: Option<MonoNs>,
+    asked: Option<MonoNs>,
 }
 
 impl Queue {
@@ -311,17 +315,20 @@ impl Queue {
             let spec = LaneSpec::level(names::of(names::BROKER, name, part), instance, unit);
             sink.declare(LaneSpec { shape, ..spec })
         });
-        Self { lanes, counters: Counters::default(), last: [None; PARTS.len()], told: None }
+        Self { lanes, counters: Counters::default(), last: [None; PARTS.len()], told: None, asked: None }
     }
 
-    fn take(&mut self, item: &Value, now: MonoNs, sink: &mut dyn Sink) {
+    /// What a counter has grown by is told over the time since the last new figure was asked for, which no late answer and no late turn of ours makes
+    /// shorter.
+    fn take(&mut self, item: &Value, sent: MonoNs, now: MonoNs, sink: &mut dyn Sink) {
         let figures = figures(item);
         let fresh = self.told.is_none_or(|told| now.since(told) >= UNCHANGED) || figures != self.last;
         if !fresh {
             return;
         }
         self.last = figures;
-        let since = self.told.replace(now);
+        self.told = Some(now);
+        let since = self.asked.replace(sent);
         for (i, figure) in figures.into_iter().enumerate() {
             let (Some(figure), Some(lane)) = (figure, self.lanes[i]) else { continue };
             match PARTS[i].1 {
@@ -369,4 +376,28 @@ fn items(answer: &Value) -> Result<&[Value], RabbitMqError> {
 /// What is no number of things is taken for nothing.
 fn number(of: &Value, key: &str) -> Option<f64> {
     of.get(key)?.as_f64().filter(|n| n.is_finite() && *n >= 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::sources::testing::Keeping;
+
+    #[test]
+    fn what_came_late_is_not_told_as_if_it_had_come_at_once() {
+        let ms = |n: u64| MonoNs(n * 1_000_000);
+        let mut told = Keeping::default();
+        let mut queue = Queue::declare("orders", "rabbitmq-1", &mut told);
+        let mut take = |published: u32, sent, received| {
+            let item = json!({ "message_stats": { "publish": published } });
+            queue.take(&item, ms(sent), ms(received), &mut told);
+        };
+        // The first answer was on its way for half a second, the second one for no time.
+        take(1_000, 1_000, 1_498);
+        take(1_500, 1_499, 1_500);
+        take(1_625, 1_749, 1_749);
+        assert_eq!(told.values, [1_000.0, 500.0]);
+    }
 }

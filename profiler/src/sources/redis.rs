@@ -114,7 +114,8 @@ struct Redis {
     lanes: Vec<Option<LaneId>>,
     counters: Counters<&'static str>,
     latency: Latency,
-    /// When they were read.
+    /// When they were last asked for, and had come.
+    asked: Option<MonoNs>,
     newest: Option<MonoNs>,
     age: Age,
     attached: MonoNs,
@@ -139,6 +140,7 @@ impl Redis {
             place,
             line: None,
             counters: Counters::default(),
+            asked: None,
             newest: None,
             attached: MonoNs::now(),
             troubles: Troubles::new(NAME),
@@ -152,23 +154,10 @@ impl Redis {
         if answer.is_err() {
             self.line = None;
         }
-        let info = Info::of(&answer?)?;
+        let (answer, sent) = answer?;
+        let info = Info::of(&answer)?;
         let now = MonoNs::now();
-        for (lane, &(field, _, shape, _)) in self.lanes.iter().zip(FIELDS) {
-            let Some(value) = info.figures.get(field).copied() else { continue };
-            let value = match shape {
-                Shape::Level => value,
-                _ => match self.counters.grown(field, value).zip(self.newest) {
-                    Some((more, then)) => more / now.since(then).as_secs_f64().max(1e-3),
-                    None => continue,
-                },
-            };
-            // A limit of zero is none.
-            if let (Some(lane), true) = (lane, field != "maxmemory" || value > 0.0) {
-                sink.sample(*lane, now, value);
-            }
-        }
-        self.newest = Some(now);
+        self.take(&info, sent, now, sink);
         if let Some(line) = &mut self.line {
             let looked = self.latency.look(line, now, deadline, &mut self.troubles, sink);
             // If it is the server and not the question, the next reading says so.
@@ -179,8 +168,29 @@ impl Redis {
         Ok(info.version)
     }
 
-    /// `INFO`, over a new connection if need be.
-    fn ask(&mut self, deadline: MonoNs) -> Result<String, RedisError> {
+    /// Hands over what was asked for at `sent` and was there `now`. What a counter has grown by came after the last question was sent, however late
+    /// the server or we have been: over less time it would be told as more than it was.
+    fn take(&mut self, info: &Info, sent: MonoNs, now: MonoNs, sink: &mut dyn Sink) {
+        for (lane, &(field, _, shape, _)) in self.lanes.iter().zip(FIELDS) {
+            let Some(value) = info.figures.get(field).copied() else { continue };
+            let value = match shape {
+                Shape::Level => value,
+                _ => match self.counters.grown(field, value).zip(self.asked) {
+                    Some((more, then)) => more / now.since(then).as_secs_f64().max(1e-3),
+                    None => continue,
+                },
+            };
+            // A limit of zero is none.
+            if let (Some(lane), true) = (lane, field != "maxmemory" || value > 0.0) {
+                sink.sample(*lane, now, value);
+            }
+        }
+        self.asked = Some(sent);
+        self.newest = Some(now);
+    }
+
+    /// `INFO`, over a new connection if need be, and when it was sent.
+    fn ask(&mut self, deadline: MonoNs) -> Result<(String, MonoNs), RedisError> {
         let line = match &mut self.line {
             Some(line) => line,
             none => {
@@ -194,8 +204,9 @@ impl Redis {
                 line
             }
         };
+        let sent = MonoNs::now();
         match command(line, &["INFO"], deadline)? {
-            Reply::Text(text) => Ok(text),
+            Reply::Text(text) => Ok((text, sent)),
             _ => Err(RedisError::NotRedis),
         }
     }
@@ -254,5 +265,28 @@ fn unreachable(error: &io::Error) -> RedisError {
         RedisError::TimedOut
     } else {
         RedisError::Unreachable(clean(&error.to_string(), 120))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sources::testing::Keeping;
+
+    #[test]
+    fn what_came_late_is_not_told_as_if_it_had_come_at_once() {
+        let ms = |n: u64| MonoNs(n * 1_000_000);
+        let mut told = Keeping::default();
+        let mut redis = Redis::new("redis://127.0.0.1:1", "", &mut told).unwrap();
+        let mut take = |commands: u32, sent, received| {
+            let text = format!("redis_version:9\r\ntotal_commands_processed:{commands}\r\n");
+            redis.take(&Info::of(&text).unwrap(), ms(sent), ms(received), &mut told);
+        };
+        // The first answer was on its way for half a second, the second one for no time.
+        take(1_000, 1_000, 1_498);
+        take(1_500, 1_499, 1_500);
+        take(1_625, 1_749, 1_749);
+        // The number of keys is told each time, too.
+        assert_eq!(told.values, [0.0, 1_000.0, 0.0, 500.0, 0.0]);
     }
 }

@@ -1,15 +1,23 @@
 //! Sockets: which processes listen on a port, and where a process listens.
 //!
-//! Owns the walk from `/proc/net/tcp` and `tcp6` (port to inode) to `/proc/PID/fd` (inode to process), and the way back. Linux
-//! only; elsewhere those files do not exist and the answer says so.
+//! Owns the walk from `/proc/net/tcp` and `tcp6` (port to inode) to `/proc/PID/fd` (inode to process), and the way back; and how old a process is,
+//! since who has just been started may not be yet what it is to become. Linux only; elsewhere those files do not exist and the answer says so.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::time::Duration;
 
 /// State of a listening socket in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
+/// Ticks of `/proc` in a second, on every Linux (`USER_HZ`).
+const TICKS: f64 = 100.0;
+/// A child that is to become another program has its parent's sockets until it does, which takes milliseconds. Who is younger than this is looked at
+/// again ...
+const YOUNG: Duration = Duration::from_secs(1);
+/// ... after so long.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// What was found behind a port.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -42,12 +50,9 @@ pub(super) fn listeners(port: u16) -> Result<Listeners, String> {
     let mut found = Listeners::default();
     let mut seen = BTreeSet::new();
     let mut addresses: Vec<BTreeSet<IpAddr>> = Vec::new();
-    for pid in pids() {
-        let held = held(pid, &links);
-        if !held.is_empty() {
-            found.pids.push(pid);
-            addresses.push(held.iter().map(|&i| sockets[i].1).collect());
-        }
+    for (pid, held) in holders(&links, YOUNG, || std::thread::sleep(AGAIN)) {
+        found.pids.push(pid);
+        addresses.push(held.iter().map(|&i| sockets[i].1).collect());
         seen.extend(held);
     }
     found.apart = are_apart(&addresses);
@@ -138,6 +143,32 @@ pub(super) fn pids() -> impl Iterator<Item = u32> {
     fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|e| e.file_name().to_str()?.parse().ok())
 }
 
+/// Processes that have some of these `links` open, and the indices of those. Who is younger than `young` counts if it still has them after `wait`,
+/// which is not called if there is nobody.
+fn holders(links: &[String], young: Duration, wait: impl FnOnce()) -> Vec<(u32, Vec<usize>)> {
+    let look = |pid| Some((pid, held(pid, links))).filter(|(_, held)| !held.is_empty());
+    let is_young = |pid| age(pid).is_some_and(|age| age < young);
+    let (to_see, mut all): (Vec<_>, Vec<_>) = pids().filter_map(look).partition(|(pid, _)| is_young(*pid));
+    if !to_see.is_empty() {
+        wait();
+        all.extend(to_see.into_iter().filter_map(|(pid, _)| look(pid)));
+    }
+    all
+}
+
+/// How long ago `pid` was started.
+pub(super) fn age(pid: u32) -> Option<Duration> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    age_of(&String::from_utf8_lossy(&stat), &fs::read_to_string("/proc/uptime").ok()?)
+}
+
+/// The same by its `stat` and the system's `uptime`. Its start is the 22nd word, counted from behind the name, which may hold anything.
+fn age_of(stat: &str, uptime: &str) -> Option<Duration> {
+    let started: f64 = stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()?;
+    let now: f64 = uptime.split_ascii_whitespace().next()?.parse().ok()?;
+    Duration::try_from_secs_f64((now - started / TICKS).max(0.0)).ok()
+}
+
 /// Indices of those `links` that `pid` has open.
 fn held(pid: u32, links: &[String]) -> Vec<usize> {
     let dir = format!("/proc/{pid}/fd");
@@ -154,6 +185,10 @@ fn held(pid: u32, links: &[String]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::os::fd::{AsRawFd, OwnedFd};
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
@@ -189,11 +224,39 @@ mod tests {
 
     #[test]
     fn our_own_listener_is_found_and_a_closed_port_is_not() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         assert_eq!(listeners(port).unwrap().pids, [std::process::id()]);
         assert!(listening(std::process::id()).contains(&listener.local_addr().unwrap()));
         drop(listener);
         assert_eq!(listeners(port).unwrap_err(), "nobody on this machine listens on it");
+    }
+
+    #[test]
+    fn who_is_young_counts_if_it_still_has_the_socket_a_moment_later() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let link = fs::read_link(format!("/proc/self/fd/{}", listener.as_raw_fd())).unwrap();
+        let links = [link.to_str().unwrap().to_owned()];
+        let theirs = OwnedFd::from(listener.try_clone().unwrap());
+        let mut child = Command::new("sleep").arg("60").stdin(Stdio::from(theirs)).spawn().unwrap();
+        let (me, it) = (std::process::id(), child.id());
+        let have = |all: Vec<(u32, Vec<usize>)>| [me, it].map(|pid| all.iter().any(|(p, _)| *p == pid));
+        assert_eq!(have(holders(&links, Duration::ZERO, || panic!("nobody is that young"))), [true; 2]);
+        assert_eq!(have(holders(&links, Duration::MAX, || {})), [true; 2]);
+        let end = || {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        };
+        assert_eq!(have(holders(&links, Duration::MAX, end)), [true, false]);
+    }
+
+    #[test]
+    fn an_age_is_counted_from_the_start_whatever_the_name() {
+        let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194560 1 0 0 0 1 2 0 0 20 0 11 0 12345 999 99 1";
+        assert_eq!(age_of(stat, "125.45 300.10\n"), Some(Duration::from_secs(2)));
+        // Clocks that do not agree.
+        assert_eq!(age_of(stat, "1.00 1.00\n"), Some(Duration::ZERO));
+        assert_eq!(age_of("7 (a", "1.00 1.00\n"), None);
+        assert!(age(std::process::id()).is_some());
     }
 }

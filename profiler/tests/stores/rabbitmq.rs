@@ -19,7 +19,7 @@ use crate::servers::free_port;
 use crate::servers::rabbit::{PASSWORD, Rabbit};
 use crate::watched::{Kept, patiently, soon};
 
-const GRACE: Duration = Duration::from_secs(3);
+const GRACE: Duration = Duration::from_secs(10);
 /// Published fifty times a second; one in five is taken.
 const BETWEEN: Duration = Duration::from_millis(20);
 const TAKEN: u32 = 5;

@@ -11,7 +11,7 @@ use timeline::lane::names;
 use crate::servers::free_port;
 use crate::watched::{Kept, soon};
 
-const GRACE: Duration = Duration::from_secs(3);
+const GRACE: Duration = Duration::from_secs(10);
 const PASSWORD: &str = "hunter2";
 
 /// A Redis of the test's own, without files, for as long as the test lasts.

@@ -1,40 +1,56 @@
-//! What is no inspector of V8, or tells what nobody should believe.
+//! What is no inspector of V8, or tells what nobody should believe; and what one is told.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dynamometer_profiler::sources::v8::Place;
+use dynamometer_profiler::sources::v8::{Place, Readers, Search, install};
 use timeline::event::kinds;
 use timeline::lane::names;
 use tungstenite::Message;
 
 use crate::served::{attach, declared, soon, why};
+use crate::watched::Kept;
 
 #[test]
 fn an_inspector_elsewhere_is_not_spoken_to() {
     assert!(why(Place::At("192.0.2.1:9229".parse().unwrap())).contains("not on loopback"));
 }
 
-/// Answers `/json/list` with `list`, and plays `play` to whoever comes over WebSocket.
-fn hostile(list: &'static str, play: fn(&mut tungstenite::WebSocket<TcpStream>)) -> Place {
+/// Answers `/json/list` with `list`, and has `talk` talk with everybody who comes over WebSocket.
+fn talking(
+    list: &'static str,
+    talk: impl Fn(&mut tungstenite::WebSocket<TcpStream>) + Send + Sync + 'static,
+) -> Place {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
+    let talk = Arc::new(talk);
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            let mut first = [0; 16];
-            let n = stream.peek(&mut first).unwrap_or(0);
-            if first[..n].starts_with(b"GET /json/list") {
-                let _ = stream.read(&mut [0; 4096]);
-                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{list}", list.len());
-                let _ = stream.write_all(head.as_bytes());
-            } else if let Ok(mut socket) = tungstenite::accept(stream) {
-                let _ = socket.read();
-                play(&mut socket);
-            }
+            let talk = Arc::clone(&talk);
+            std::thread::spawn(move || {
+                let mut first = [0; 16];
+                let n = stream.peek(&mut first).unwrap_or(0);
+                if first[..n].starts_with(b"GET /json/list") {
+                    let _ = stream.read(&mut [0; 4096]);
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{list}", list.len());
+                    let _ = stream.write_all(head.as_bytes());
+                } else if let Ok(mut socket) = tungstenite::accept(stream) {
+                    talk(&mut socket);
+                }
+            });
         }
     });
     Place::At(address)
+}
+
+/// The same, and plays `play` to whoever has said something.
+fn hostile(list: &'static str, play: fn(&mut tungstenite::WebSocket<TcpStream>)) -> Place {
+    talking(list, move |socket| {
+        let _ = socket.read();
+        play(socket);
+    })
 }
 
 /// A list whose target is elsewhere: only its path counts.
@@ -120,4 +136,57 @@ fn what_an_inspector_tells_is_let_in_no_further_than_an_agents() {
     assert!(kept.0.lock().unwrap().events.iter().all(|e| e.kind != kinds::PAUSE_MINOR));
     assert!(kept.noted("not taken"));
     drop(attached);
+}
+
+/// What a process answers that is blocked and allocates much.
+fn busy(id: &serde_json::Value) -> String {
+    let now = timeline::MonoNs::now().0;
+    let lane = |name: &str, unit: &str, shape: &str| serde_json::json!({"name": name, "instance": "x", "unit": unit, "shape": shape, "combine": "sum", "quality": "exact"});
+    let batch = serde_json::json!({
+        "version": 1, "instance": "x", "pid": 7, "now": now, "lost": 0,
+        "lanes": [lane(names::HEAP_USED, "bytes", "level"), lane(names::HEAP_ALLOCATED, "bytes-per-second", "rate")],
+        "ticks": [{"seq": id, "at": now, "values": [[0, 1.0], [1, 1e9]], "events": [
+            {"kind": kinds::PAUSE_WORKER_STALL, "start": now, "end": now}]}],
+    });
+    batch.to_string()
+}
+
+#[test]
+fn nothing_is_enabled_that_talks_of_itself_and_nothing_is_imported() {
+    let said: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
+    let keeps = Arc::clone(&said);
+    let place = talking(LIST, move |socket| {
+        while let Ok(Message::Text(text)) = socket.read() {
+            let asked: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let method = asked["method"].as_str().unwrap().to_owned();
+            let params = asked["params"].to_string();
+            let value = if params.contains("?.read(") {
+                busy(&asked["id"])
+            } else if params.contains("memoryUsage()") {
+                "1".to_owned()
+            } else {
+                r#"{"pid": 7, "runtime": "node", "version": "20", "collections": true}"#.to_owned()
+            };
+            let answer = if method == "HeapProfiler.getSamplingProfile" {
+                serde_json::json!({"id": asked["id"], "error": {"message": "nobody samples"}})
+            } else {
+                let result = serde_json::json!({"type": "string", "value": value, "objectId": "1"});
+                serde_json::json!({"id": asked["id"], "result": {"result": result, "objects": result}})
+            };
+            keeps.lock().unwrap().push((method, params));
+            say(socket, answer.to_string());
+        }
+    });
+    let installed = install(&[place], None, Search::Heap, None, &Readers::default()).unwrap();
+    let attached = installed.attach(Box::new(Kept::default()));
+    for wanted in ["Runtime.queryObjects", "Profiler.start", "HeapProfiler.startSampling"] {
+        soon(wanted, || said.lock().unwrap().iter().any(|(method, _)| method == wanted));
+    }
+    drop(attached);
+    for (method, params) in said.lock().unwrap().iter() {
+        // A profile of the CPU cannot be had without the first one, which talks of profiles alone.
+        assert!(method == "Profiler.enable" || !method.ends_with(".enable"), "{method}");
+        assert!(!method.starts_with("Debugger."), "{method}");
+        assert!(!params.contains("import("), "{method}: {params}");
+    }
 }

@@ -277,10 +277,13 @@ fn told_of_a_loop(script: &str) -> String {
             for (const keep of [() => {{ for (const end = Date.now() + 400; Date.now() < end;); }}, () => Atomics.wait(cell, 0, 0, 400)]) {{
                 await turn();
                 observers.read(Infinity);
+                const from = process.hrtime.bigint();
                 keep();
+                const to = process.hrtime.bigint();
                 await turn();
                 const long = JSON.parse(observers.read(Infinity)).ticks.flatMap((tick) => tick.events).filter((e) => e.end - e.start > 300e6);
-                told.push(long.map((event) => event.kind).join());
+                // A busy machine may keep it from turning at other times, too.
+                told.push(long.filter((e) => e.start < to && e.end > from).map((event) => event.kind).join());
             }}
             observers.remove();
             console.log(told.join(' '));
@@ -491,6 +494,42 @@ fn a_service_that_was_started_anew_is_read_once_by_whoever_follows_its_port() {
     assert_eq!(second.get("/left").matches("dyno").count(), 1);
     assert!(attached.join(GRACE));
     assert_eq!(second.get("/left"), "[]");
+}
+
+/// Is SIGUSR1 sent to it and not taken yet?
+fn is_signalled(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let pending = status.lines().find_map(|l| l.strip_prefix("ShdPnd:")).unwrap().trim();
+    u64::from_str_radix(pending, 16).unwrap() >> 9 & 1 == 1
+}
+
+#[test]
+fn one_that_joins_while_it_stands_still_is_read_once_it_goes_on_and_left_as_it_was() {
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let flag = format!("--inspect=127.0.0.1:{}", free());
+    let script = SERVER.replace("listen(0", &format!("listen({}", free()));
+    let start = || Server::start(Path::new("node"), &[&flag], "", &script);
+    let first = start();
+    let (attached, kept) = attach(&[Place::Process(first.pid())], Some(first.port));
+    soon("samples", || !kept.values(names::HEAP_USED, &format!("pid-{}", first.pid())).is_empty());
+    drop(first);
+    let second = start();
+    let new = format!("pid-{}", second.pid());
+    let tell = |signal: &str| {
+        assert!(Command::new("kill").args([signal, &second.pid().to_string()]).status().unwrap().success());
+    };
+    tell("-STOP");
+    // Its inspector does not answer, so it passes for closed and is asked to open; that is waited for in vain, once.
+    let has_joined = || kept.noted("has joined and is watched"); // in the moment before it was stopped
+    soon("it is asked to open its inspector", || is_signalled(second.pid()) || has_joined());
+    std::thread::sleep(Duration::from_secs(6));
+    tell("-CONT");
+    soon("samples once it goes on", || kept.values(names::HEAP_USED, &new).len() > 3);
+    assert!(!kept.noted("is not looked into"));
+    assert!(attached.join(GRACE));
+    assert_eq!(second.get("/left"), "[]");
+    std::thread::sleep(Duration::from_millis(500)); // it would be closed within 20 ms
+    assert!(!refused(&second.inspector()));
 }
 
 #[test]

@@ -9,11 +9,16 @@ pub const TOKEN: &str = "test-token";
 
 /// An agent that has ticked once.
 pub fn agent() -> Agent {
+    aging(Duration::from_millis(500))
+}
+
+/// The same; to it a block of the heap is old from this age on.
+pub fn aging(threshold: Duration) -> Agent {
     let agent = Agent::builder("shop")
         .instance("shop-0")
         .generation(3)
         .token(TOKEN)
-        .age_threshold(Duration::from_millis(500))
+        .age_threshold(threshold)
         .start()
         .expect("a free port and a good name");
     until("the first tick", || (!agent.batch(0).ticks.is_empty()).then_some(()));

@@ -2,7 +2,7 @@
 //!
 //! Owns the lanes `process.*`. CPU time and memory come from `sysinfo` (Linux and macOS), descriptors
 //! and threads from `/proc` where there is one; `switches` counts context switches, `throttling` knows of CPU quotas, `sampling` asks who
-//! has the CPU, `joiners` finds who serves the port later. It sees no heap, pool or cache: that takes an agent.
+//! has the CPU, `joiners` finds who serves the port later. It sees no heap, pool or cache: others do, from inside.
 
 mod joiners;
 #[cfg(target_os = "linux")]
@@ -30,6 +30,8 @@ use joiners::{Joiners, Serving};
 use switches::Switches;
 use throttling::Throttling;
 
+/// What a look from outside does not show, for the end of the line that says what was attached.
+pub const UNSEEN: &str = "; heap, pauses, pools and caches not available without an inspector, a JVM's counters, a metrics page or an agent";
 /// Name of the source.
 const NAME: &str = "process";
 /// From reading to reading: 10 Hz.
@@ -59,13 +61,14 @@ const MAX_TEXT: u64 = 1 << 20;
 /// Attaches the processes that serve `port` of this machine.
 ///
 /// # Errors
-/// [`AttachError::Process`]: nobody listens there, we may not see who, or this system does not tell.
+/// [`AttachError::Process`]: nobody listens there, we may not see who, the port is only forwarded, or this system does not tell.
 pub fn attach(port: u16, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
     let served = discover(port)?;
-    attach_served(&served, "; heap, pauses, pools and caches not available without an agent", sink)
+    attach_served(&served, UNSEEN, sink)
 }
 
-/// Attaches the processes of `served`, and those that come to serve its port later; `unseen` ends the line that says what was attached.
+/// Attaches the processes of `served`, and those that come to serve its port later; `unseen` ends the line that says what was attached:
+/// [`UNSEEN`] where nothing else looks inside.
 ///
 /// # Errors
 /// [`AttachError::NotAvailable`]: this system tells nothing of processes.
@@ -86,8 +89,7 @@ pub fn attach_served(served: &Served, unseen: &str, sink: Box<dyn Sink>) -> Resu
 /// # Errors
 /// [`AttachError::NotAvailable`]: this system tells nothing of processes.
 pub fn attach_pids(named: &[(String, u32)], sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
-    let unseen = "; heap, pauses, pools and caches not available without an agent";
-    start(named, "known processes", unseen, None, sink)
+    start(named, "known processes", UNSEEN, None, sink)
 }
 
 fn start(

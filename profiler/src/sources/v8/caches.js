@@ -7,7 +7,7 @@
  * exist, where others of the kind do; who writes what it has loaded and then removes other keys has made room. Of a key a short text is kept in
  * which long parts that look made up (tokens, ids, addresses) are replaced by a number of four digits.
  *
- * One expression, a function of the observers' tools (`kit`).
+ * One expression, a function of the observers' tools (`kit`); gives what takes over an object that looks like a client of Redis or an lru-cache.
  */
 (kit) => {
   /** Most caches of this process that get lanes, keys that are followed at once, and loads of one key. */
@@ -256,11 +256,27 @@
   });
 
   /** Takes over `object` if it is a client of Redis: where it sends its commands, whatever its class is called now. */
-  return (object) => {
+  const adoptRedis = (object) => {
     if (typeof object.sendCommand !== 'function' || !('commandQueue' in object) || !('offlineQueue' in object)) return false;
     let owner = object;
     while (owner && !Object.hasOwn(owner, 'sendCommand')) owner = Object.getPrototypeOf(owner);
     if (owner) watchRedis({ prototype: owner });
     return owner !== undefined && owner !== null;
   };
+
+  /** What the class of lru-cache defines from version 7 on. No map has all of it, nor has another library's cache that we know. */
+  const OF_LRU = ['get', 'set', 'delete', 'has', 'peek', 'dump', 'load', 'purgeStale', 'rkeys'];
+  const isLru = (prototype) => OF_LRU.every((method) => Object.hasOwn(prototype, method));
+  const isCount = (n) => Number.isInteger(n) && n >= 0;
+  /** Takes over the class of `object` if that is lru-cache's own: an heir's method that calls its parent's would be counted twice. */
+  const adoptLru = (object) => {
+    if (typeof object.purgeStale !== 'function' || typeof object.rkeys !== 'function') return false;
+    let owner = Object.getPrototypeOf(object);
+    while (owner && !isLru(owner)) owner = Object.getPrototypeOf(owner);
+    if (!owner || !isCount(object.size) || ![object.max, object.maxSize].some(isCount)) return false;
+    watchLru({ prototype: owner });
+    return true;
+  };
+
+  return (object) => adoptRedis(object) || adoptLru(object);
 }

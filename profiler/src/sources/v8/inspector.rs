@@ -24,9 +24,12 @@ const MAX_LIST: u64 = 256 << 10;
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// A process that is busy takes a while to open or move its inspector.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-/// One that has just been started takes a while until it waits for the signal.
-const STARTING: Duration = Duration::from_secs(2);
-/// How often one looks whether it has.
+/// One that has just been started takes a while until it waits for the signal. It is given so long at a time: with [`PATIENCE`] less than the ten
+/// seconds after which observers that nobody reads meanwhile remove themselves.
+const STARTING: Duration = Duration::from_secs(4);
+/// Who is older than this and does not wait for the signal is not about to: a machine that is busy takes seconds to start one.
+const YOUNG: Duration = Duration::from_secs(10);
+/// How often one looks whether it does.
 const LOOK: Duration = Duration::from_millis(20);
 /// Most listening sockets of a process that are asked whether they are an inspector.
 const MAX_ASKED: usize = 8;
@@ -45,10 +48,14 @@ pub(super) struct Before {
 impl Before {
     /// `served` is not asked: it belongs to the process's own clients.
     pub fn of(pid: u32, served: Option<u16>) -> Self {
-        let listening = listening(pid);
-        let asked = listening.iter().filter(|a| Some(a.port()) != served).take(MAX_ASKED);
-        let open = asked.copied().find(|&address| path(address).is_ok());
-        Self { listening, open }
+        Self { listening: listening(pid), open: None }.again(served)
+    }
+
+    /// The same, looked at once more for the inspector: one that was open may not have answered.
+    pub fn again(self, served: Option<u16>) -> Self {
+        let asked = self.listening.iter().filter(|a| Some(a.port()) != served).take(MAX_ASKED);
+        let open = self.open.or_else(|| asked.copied().find(|&address| path(address).is_ok()));
+        Self { open, ..self }
     }
 
     /// The same of a worker to which its primary has passed our signal on: the inspector that is open was opened for us.
@@ -84,7 +91,7 @@ pub(super) fn ask(pid: u32, guard: Option<&mut Guard>) -> Result<(), V8Error> {
         Runtime::Deno => return refuse("start Deno with --inspect"),
         _ => return refuse("it is not Node.js; start it with --inspect if it runs on V8"),
     }
-    if within(STARTING, || catches_usr1(pid).then_some(())).is_none() {
+    if !waits_for_usr1(pid, YOUNG) {
         return refuse("it does not wait for SIGUSR1; start it with --inspect");
     }
     let Some(target) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
@@ -150,6 +157,27 @@ pub(super) fn within<T>(time: Duration, mut look: impl FnMut() -> Option<T>) -> 
         }
         std::thread::sleep(LOOK);
     }
+}
+
+/// Does it wait for the signal? One that is younger than `young` may be about to, and is given a while.
+fn waits_for_usr1(pid: u32, young: Duration) -> bool {
+    let look = || {
+        let waits = catches_usr1(pid);
+        (waits || !is_younger(pid, young)).then_some(waits)
+    };
+    within(STARTING, look) == Some(true)
+}
+
+/// One that has ended is of no age.
+fn is_younger(pid: u32, young: Duration) -> bool {
+    sockets::age(pid).is_some_and(|age| age < young)
+}
+
+/// May it open its inspector later, though it has not by now? What it runs on, and where, stays as it is.
+pub(super) fn may_open(pid: u32) -> bool {
+    runtime_of(pid) == Runtime::Node
+        && shares_our_network(pid)
+        && (catches_usr1(pid) || is_younger(pid, YOUNG))
 }
 
 /// Is SIGUSR1 among the signals for which the process has a handler?
@@ -219,5 +247,14 @@ mod tests {
         let before = Before { listening: vec![address(80), address(9_230)], open: Some(address(9_230)) };
         let before = before.passed_on();
         assert_eq!((before.open, before.listening), (None, vec![address(80)]));
+    }
+
+    #[test]
+    fn who_does_not_wait_for_the_signal_and_is_not_young_is_given_no_while() {
+        let me = std::process::id();
+        let begin = MonoNs::now();
+        assert!(!waits_for_usr1(me, Duration::ZERO));
+        assert!(MonoNs::now().since(begin) < STARTING);
+        assert!(!may_open(me), "it is not Node.js");
     }
 }

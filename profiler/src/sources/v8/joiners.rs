@@ -1,16 +1,17 @@
 //! Joiners: processes that begin to serve the port while it is watched, a cluster's new workers above all.
 //!
-//! Owns looking for them and attaching them as the others were. One that cannot be attached is said once, and not asked again: what cannot be
-//! seen must not pass for healthy. Those that have ended are forgotten: workers that end and are started again and again have as many ids
-//! as one likes, and theirs may come again.
+//! Owns looking for them and attaching them as the others were. One that was met at a bad moment, as a machine that is busy has many, is asked
+//! again at the next looks. One that cannot be attached is said once, and not asked again: what cannot be seen must not pass for healthy.
+//! Those that have ended are forgotten: workers that end and are started again and again have as many ids as one likes, and theirs may come
+//! again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use timeline::MonoNs;
 
-use super::guard::GuardCommand;
-use super::inspector::Before;
+use super::guard::{Guard, GuardCommand};
+use super::inspector::{self, Before};
 use super::{MAX_PROCESSES, Place, Process, Readers, V8Error, Watcher};
 use crate::sources::discover::{self, Runtime};
 use crate::sources::stacks::Stacks;
@@ -18,12 +19,16 @@ use crate::sources::{Crew, Shared, Sink, Source};
 
 /// How often one looks: it walks over all processes of the machine.
 const PERIOD: Duration = Duration::from_secs(2);
+/// At so many looks one is asked that does not answer, over eight seconds at least.
+const TRIES: u32 = 5;
 
 /// Looks who has joined.
 pub(super) struct Joiners {
     pub port: u16,
     /// Those that run and have been asked.
     pub known: BTreeSet<u32>,
+    /// Those that have been asked and are asked again.
+    pub late: BTreeMap<u32, Late>,
     /// Those whose inspectors dyno opened: as primaries they pass the signal on to each worker that is forked then.
     pub opened: BTreeSet<u32>,
     /// It was said that there are too many.
@@ -35,33 +40,106 @@ pub(super) struct Joiners {
     pub sink: Shared,
 }
 
+/// One that has joined and is not read yet.
+#[derive(Default)]
+pub(super) struct Late {
+    /// How often it has been asked.
+    tries: u32,
+    signalled: Option<Signalled>,
+}
+
+/// One that was sent the signal and is not read yet. Where it has a handler of its own for it, once is enough: what comes of it is waited for.
+struct Signalled {
+    /// How it was before: the inspector that is open since was opened for us.
+    before: Before,
+    guard: Option<Guard>,
+    /// Was its inspector there?
+    came: bool,
+}
+
+impl Late {
+    /// Is it worth asking it once more?
+    fn may_pass(&self, pid: u32, why: &V8Error) -> bool {
+        let passes = match why {
+            V8Error::TimedOut | V8Error::Unreachable(_) | V8Error::Observers(_) => true,
+            V8Error::NotOpened(_) => inspector::may_open(pid),
+            _ => false,
+        };
+        passes && self.tries < TRIES
+    }
+}
+
 impl Joiners {
     /// Others may join later: each makes way for the next.
-    fn begin(&self, place: Place, before: Before) -> Result<Process, V8Error> {
-        let one = [(place, Some(before))];
-        let mut guard = super::guarded(one.iter(), self.guard)?;
-        let (_, reached) = super::reach(&one, guard.as_mut());
-        Process::begin(place, reached?, true, guard.as_mut(), &self.readers)
-    }
-
-    fn attach(&mut self, pid: u32, sink: &mut dyn Sink) {
-        let place = Place::Process(pid);
-        let since = MonoNs::now();
-        let mut before = Before::of(pid, Some(self.port));
+    fn begin(&self, pid: u32, late: &mut Late) -> Result<Process, V8Error> {
+        if !discover::runs(pid) {
+            return Err(V8Error::Gone(pid));
+        }
+        let (place, served) = (Place::Process(pid), Some(self.port));
+        // An inspector that came and was closed again, since the observers could not stay, is asked for anew.
+        let closed = |s: &Signalled| s.came && s.before.opened(pid).is_none();
+        let signalled = late.signalled.take().filter(|s| !closed(s));
+        let mut sent = signalled.is_some();
+        let (mut before, guard) = match signalled {
+            Some(Signalled { before, guard, .. }) => (before.again(served), Some(guard)),
+            None => (Before::of(pid, served), None),
+        };
         if discover::parent(pid).is_some_and(|parent| self.opened.contains(&parent)) {
             before = before.passed_on();
         }
-        match self.begin(place, before) {
-            Ok(process) => {
-                if process.observers.opened {
-                    self.opened.insert(pid);
-                }
-                let watcher = Watcher::new(process, since, &mut self.sink);
-                sink.note(watcher.source, &format!("{place} has joined and is watched"));
-                watcher.run(&self.crew, &self.stacks, &self.sink);
+        let mut guard = match (guard, self.guard) {
+            (Some(guard), _) => guard,
+            (None, Some(command)) => Guard::start(&[(pid, &before)], command)?,
+            (None, None) => None,
+        };
+        let there = || place.there(Some(&before));
+        let reached = match there() {
+            Some(reached) => reached,
+            None if sent => Err(inspector::not_opened()),
+            None => {
+                inspector::ask(pid, guard.as_mut())?;
+                sent = true;
+                inspector::within(inspector::PATIENCE, there).unwrap_or_else(|| Err(inspector::not_opened()))
             }
-            Err(V8Error::ReadAlready(_)) => {} // it was asked for by name, too
-            Err(why) => sink.remark("node", &format!("{place} has joined and is not looked into: {why}")),
+        };
+        let came = reached.is_ok();
+        let process = reached.and_then(|at| Process::begin(place, at, true, guard.as_mut(), &self.readers));
+        if sent && process.is_err() {
+            late.signalled = Some(Signalled { before, guard, came });
+        }
+        process
+    }
+
+    fn attach(&mut self, pid: u32, late: &mut Late, sink: &mut dyn Sink) -> Result<(), V8Error> {
+        let since = MonoNs::now();
+        late.tries += 1;
+        let process = self.begin(pid, late)?;
+        if process.observers.opened {
+            self.opened.insert(pid);
+        }
+        let watcher = Watcher::new(process, since, &mut self.sink);
+        sink.note(watcher.source, &format!("{} has joined and is watched", Place::Process(pid)));
+        watcher.run(&self.crew, &self.stacks, &self.sink);
+        Ok(())
+    }
+}
+
+/// What came of asking `pid`: it is `late` and asked again, or it is said why it is not.
+fn settle(
+    pid: u32,
+    one: Late,
+    asked: Result<(), V8Error>,
+    late: &mut BTreeMap<u32, Late>,
+    sink: &mut dyn Sink,
+) {
+    match asked {
+        Ok(()) | Err(V8Error::ReadAlready(_)) => {} // it was asked for by name, too
+        Err(why) if one.may_pass(pid, &why) => {
+            late.insert(pid, one);
+        }
+        Err(why) => {
+            let text = format!("{} has joined and is not looked into: {why}", Place::Process(pid));
+            sink.remark("node", &text);
         }
     }
 }
@@ -76,11 +154,17 @@ impl Source for Joiners {
     }
 
     fn poll(&mut self, sink: &mut dyn Sink) {
-        // While nobody serves the port there is nobody to attach.
-        let Ok(served) = discover::discover(self.port) else { return };
-        let on_v8 = served.processes.iter().filter(|p| matches!(p.runtime, Runtime::Node | Runtime::Deno));
-        for pid in self.joined(on_v8.map(|p| p.pid), sink) {
-            self.attach(pid, sink);
+        let mut due = std::mem::take(&mut self.late);
+        // While nobody serves the port there is nobody new to attach.
+        if let Ok(served) = discover::discover(self.port) {
+            let on_v8 =
+                served.processes.iter().filter(|p| matches!(p.runtime, Runtime::Node | Runtime::Deno));
+            let new = self.joined(on_v8.map(|p| p.pid), sink);
+            due.extend(new.into_iter().map(|pid| (pid, Late::default())));
+        }
+        for (pid, mut one) in due {
+            let asked = self.attach(pid, &mut one, sink);
+            settle(pid, one, asked, &mut self.late, sink);
         }
     }
 }
@@ -117,6 +201,7 @@ mod tests {
         let mut joiners = Joiners {
             port: 1,
             known: (0..MAX_PROCESSES as u32).map(|n| GONE + n).collect(),
+            late: BTreeMap::new(),
             opened: BTreeSet::new(),
             full: false,
             guard: None,
@@ -139,5 +224,26 @@ mod tests {
             assert_eq!(joiners.joined(many, &mut said).len(), MAX_PROCESSES - 1, "one of them is me");
         }
         assert_eq!((said.notes.len(), said.remarks.len()), (0, 1));
+    }
+
+    #[test]
+    fn who_does_not_answer_is_asked_some_times_and_then_said_once() {
+        let (me, mut late, mut said) = (std::process::id(), BTreeMap::new(), Keeping::default());
+        let mut told = |tries, why: V8Error| {
+            settle(me, Late { tries, signalled: None }, Err(why), &mut late, &mut said);
+            (late.remove(&me).is_some(), said.remarks.len())
+        };
+        for tries in 1..TRIES {
+            assert_eq!(told(tries, V8Error::TimedOut), (true, 0), "{tries}");
+        }
+        assert_eq!(told(TRIES, V8Error::TimedOut), (false, 1));
+        assert_eq!(told(1, V8Error::Unreachable(String::new())), (true, 1));
+        assert_eq!(told(1, V8Error::Observers(String::new())), (true, 1));
+        // These stay as they are: it has ended, something else answers, and this process is no Node.js.
+        assert_eq!(told(1, V8Error::Gone(me)), (false, 2));
+        assert_eq!(told(1, V8Error::NotInspector(String::new())), (false, 3));
+        assert_eq!(told(1, V8Error::NotOpened(String::new())), (false, 4));
+        // It is read, by another.
+        assert_eq!(told(1, V8Error::ReadAlready(me)), (false, 4));
     }
 }

@@ -14,7 +14,7 @@ mod observers;
 mod profile;
 mod readers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -303,6 +303,7 @@ impl Installed {
             let joiners = Joiners {
                 port,
                 known: self.asked,
+                late: BTreeMap::new(),
                 opened: self.opened,
                 full: false,
                 guard: self.guard,
@@ -422,7 +423,7 @@ impl Process {
         let found = self.session.as_mut().map(|session| self.observers.search(session));
         self.searched |= matches!(found, Some(Ok(1..)));
         match found {
-            Some(Ok(n)) => format!("{n} pool(s) and clients in process {pid}"),
+            Some(Ok(n)) => format!("{n} pool(s), caches and clients in process {pid}"),
             Some(Err(why)) => format!("nothing in process {pid} ({why})"),
             None => format!("nothing in process {pid}"),
         }
@@ -519,7 +520,7 @@ fn about(attached: &[Process], failed: &[(Place, V8Error)], left_out: usize) -> 
     };
     let seen = if first.about.collections {
         "heap by generations, collections, loop and who blocks it, offload, requests, connections, calls of others, profiles, pools and caches of known libraries; \
-         not seen: other pools and caches, worker threads"
+         not seen: other pools and caches, marking steps of the collector, worker threads"
     } else {
         "heap by generations, delay of the loop; not available in this runtime: collections, use of the loop, offload, requests; \
          not seen: pools, caches, worker threads"
@@ -620,7 +621,7 @@ impl Watcher {
                 sink.remark(self.source, &text);
             }
         }
-        self.signs.see(&answered.batch);
+        self.signs.see(&answered.batch, self.process.about.pid);
         let newest = self.batches.take(answered, sink).map_err(V8Error::Observers)?;
         self.newest = self.newest.max(newest.unwrap_or(self.newest));
         Ok(())

@@ -104,8 +104,8 @@ impl Observers {
         Ok(About { version: clean(&about.version, 20), ..about })
     }
 
-    /// Has the heap searched for pools and clients of caches by their shape; how many were found. For programs that are bundled into one file, whose
-    /// libraries are not among the loaded modules.
+    /// Has the heap searched for pools, caches and their clients by their shape; how many were found. For programs whose libraries are not among the
+    /// loaded modules of CommonJS: bundled into one file, or with a build of their own for `import`.
     pub fn search(&self, session: &mut Session) -> Result<u64, V8Error> {
         let used = session.evaluate("String(process.memoryUsage().heapUsed)")?;
         let used = used.and_then(|text| text.parse::<u64>().ok()).unwrap_or(u64::MAX);

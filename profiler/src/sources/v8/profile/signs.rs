@@ -1,4 +1,5 @@
-//! Signs in what a process says of itself that a profile would have something to tell.
+//! Signs in what a process says of itself that a profile would have something to tell; in the CPU time of its main thread, where it does not say
+//! how busy its loop is.
 //!
 //! Owns the thresholds. They are wide: a profile is no finding, and a finding is made without one.
 
@@ -6,13 +7,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use timeline::MonoNs;
 use timeline::event::kinds;
 use timeline::lane::names;
 use timeline::probe::{Batch, Tick};
 
 use super::Question;
 
-/// The loop is busy from here on.
+/// The loop is busy from here on; where it does not tell, the main thread, on which it turns, if that has the CPU for such a share of the time.
 const BUSY: f64 = 0.7;
 /// So many bytes a second are allocated, in so many readings one after another.
 const CHURN: f64 = 32.0 * 1024.0 * 1024.0;
@@ -53,6 +55,7 @@ impl Wanted {
 #[derive(Debug, Default)]
 pub(in crate::sources::v8) struct Signs {
     wanted: Arc<Wanted>,
+    thread: MainThread,
     churning: u32,
     growth: Growth,
 }
@@ -67,12 +70,20 @@ impl Signs {
         self.wanted.ending.store(true, Ordering::Relaxed);
     }
 
-    /// What a process answered.
-    pub fn see(&mut self, batch: &Batch) {
+    /// What process `pid` answered.
+    pub fn see(&mut self, batch: &Batch, pid: u32) {
+        self.look(batch, MonoNs::now(), || main_thread_ns(pid));
+    }
+
+    /// The same, `now`; `main_thread` gives the CPU time of the main thread so far, ns.
+    fn look(&mut self, batch: &Batch, now: MonoNs, main_thread: impl FnOnce() -> Option<u64>) {
         self.wanted.ending.store(false, Ordering::Relaxed);
         let place = |name: &str| batch.lanes.iter().position(|l| l.name == name);
         let [busy, allocated, old, used] =
             [names::LOOP_UTILISATION, names::HEAP_ALLOCATED, names::HEAP_OLD, names::HEAP_USED].map(place);
+        if busy.is_none() && self.thread.is_busy(now, main_thread()) {
+            self.wanted.set(Question::Cpu);
+        }
         let value = |tick: &Tick, lane: Option<usize>| {
             tick.values.iter().find(|v| Some(v.0 as usize) == lane).map(|v| v.1)
         };
@@ -95,6 +106,26 @@ impl Signs {
             }
         }
     }
+}
+
+/// The main thread as it was at the last look, for a runtime that does not tell how busy its loop is.
+#[derive(Debug, Default)]
+struct MainThread(Option<(MonoNs, u64)>);
+
+impl MainThread {
+    /// Has it had the CPU for most of the time since then? `cpu_ns` is what it has had so far.
+    fn is_busy(&mut self, now: MonoNs, cpu_ns: Option<u64>) -> bool {
+        let before = std::mem::replace(&mut self.0, cpu_ns.map(|cpu| (now, cpu)));
+        let (Some((since, had)), Some(has)) = (before, cpu_ns) else { return false };
+        let passed = now.since(since).as_nanos() as f64;
+        passed > 0.0 && has.saturating_sub(had) as f64 >= BUSY * passed
+    }
+}
+
+/// What the main thread of `pid` has had of the CPU, ns; zero where the kernel has the file and does not count.
+fn main_thread_ns(pid: u32) -> Option<u64> {
+    let told = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
+    told.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// The old generation by its least of each block: what is promoted and collected again goes up and down, what stays goes up.
@@ -129,8 +160,36 @@ impl Growth {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use timeline::{LaneSpec, Unit};
 
     const MIB: f64 = 1024.0 * 1024.0;
+
+    /// Is a profile of the CPU wanted of a process with `lane` alone, at zero, whose main thread has `share` of the CPU?
+    fn profiled(lane: &str, share: Option<f64>) -> bool {
+        let batch = Batch {
+            version: timeline::probe::VERSION,
+            instance: String::new(),
+            pid: 7,
+            now: MonoNs(0),
+            lanes: vec![LaneSpec::level(lane, "", Unit::Ratio)],
+            ticks: vec![Tick { values: vec![(0, 0.0)], ..Tick::default() }],
+            lost: 0,
+        };
+        let mut signs = Signs::default();
+        for at in (1..=10).map(|n| n * 100_000_000) {
+            signs.look(&batch, MonoNs(at), || share.map(|share| (share * at as f64) as u64));
+        }
+        signs.wanted().take()[Question::Cpu as usize]
+    }
+
+    #[test]
+    fn a_loop_that_does_not_tell_is_as_busy_as_its_thread() {
+        assert!(profiled(names::HEAP_USED, Some(0.9)));
+        assert!(!profiled(names::HEAP_USED, Some(0.4)));
+        assert!(!profiled(names::HEAP_USED, Some(0.0)), "the kernel does not count");
+        assert!(!profiled(names::HEAP_USED, None));
+        assert!(!profiled(names::LOOP_UTILISATION, Some(0.9)), "it tells, and it has nothing to do");
+    }
 
     /// Ten readings a second of `old`, by the seconds.
     fn seen(old: impl Fn(f64) -> f64) -> bool {
