@@ -3,7 +3,8 @@
 //! goes with it.
 //!
 //! Owns the cache folder. A folder there is complete or not there: it is made under another name first, so that two of
-//! us at once, or one that is killed, leave nothing half done. What the twin does is its own matter (`backend/node/`).
+//! us at once, or one that is killed, leave nothing half done. Knows which faults the twin lacks; what it does is its own matter
+//! (`backend/node/`).
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,6 +16,8 @@ use std::process::{Command, Stdio};
 use backend::twin::FILES;
 use backend::{BROKER_VARIABLE, CACHE_VARIABLE, DATABASE_VARIABLE};
 use rustix::process::{Pid, Signal, kill_process};
+use scenarios::plan::RunPlan;
+use timeline::fault::FaultKind;
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -41,6 +44,27 @@ pub const fn name(runtime: Runtime) -> &'static str {
         Runtime::Node => "node",
         Runtime::Deno => "deno",
         Runtime::Bun => "bun",
+    }
+}
+
+/// Has the twin this fault? `backend/node/README.md` says why it lacks the others.
+pub const fn knows(fault: FaultKind) -> bool {
+    !matches!(fault, FaultKind::AcceptOverflow | FaultKind::Fragmentation)
+}
+
+/// Refuses a plan with a fault that the backend on `runtime` lacks: all of the load would come, and nothing would be wrong.
+///
+/// # Errors
+/// Which fault that is, and who has it.
+pub fn check_faults(runtime: Runtime, plan: &RunPlan) -> anyhow::Result<()> {
+    let lacks = |fault: &FaultKind| runtime != Runtime::Rust && !knows(*fault);
+    match plan.injected().iter().map(|f| f.order.name).find(lacks) {
+        Some(fault) => Err(UserError::wrong(format!(
+            "--runtime {}: that backend has no fault `{}`; leave out --runtime: the Rust backend has it",
+            name(runtime),
+            fault.name()
+        ))),
+        None => Ok(()),
     }
 }
 
@@ -261,6 +285,15 @@ mod tests {
         assert_eq!(version("built from source\n"), None);
         assert!((1, 46) < oldest(Runtime::Deno) && (1, 2) < oldest(Runtime::Bun));
         assert!((1, 3) >= oldest(Runtime::Bun) && (20, 0) >= oldest(Runtime::Node));
+    }
+
+    #[test]
+    fn the_faults_that_it_has_are_those_that_its_files_declare() {
+        for fault in FaultKind::ALL {
+            let declared = format!("static kind = '{}';", fault.name());
+            let has = FILES.iter().any(|(_, text)| text.contains(&declared));
+            assert_eq!(knows(*fault), has, "{}", fault.name());
+        }
     }
 
     #[test]

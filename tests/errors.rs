@@ -70,6 +70,8 @@ fn what_cannot_begin_is_said_before_anything_is_made() {
         (&["run", "flash-sale", "--ui", "tui"], "standard error is no terminal"),
         (&["goose", "--ui", "tui", "--", "true"], "standard error is no terminal"),
         (&["run", "flash-sale", "--metrics-listen", &port], "cannot serve metrics at 127.0.0.1:"),
+        (&["run", "fragmentation", "--runtime", "node"], "no fault `fragmentation`; leave out"),
+        (&["run", "accept-overflow", "--runtime", "bun"], "the Rust backend has it"),
         (&["goose", "--", "./typo"], "./typo cannot be started: No such file"),
         (&["goose", "--", "no-such-program"], "no-such-program cannot be started: No such file"),
     ];
@@ -113,6 +115,19 @@ fn an_unreachable_target_is_code_6() {
         "{}",
         stderr(&output)
     );
+}
+
+#[test]
+fn an_inspector_and_a_jvm_that_are_not_there_are_code_6() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for attach in [format!("node={nobody}"), "node=999999999".to_owned(), "jvm=999999999".to_owned()] {
+        let output = dyno()
+            .args(["watch", "http://127.0.0.1:1", "--for", "1s", "--ui", "none", "--attach", &attach])
+            .output()
+            .unwrap();
+        assert_eq!(code(&output), Some(6), "{attach}: {}", stderr(&output));
+        assert!(stderr(&output).contains("cannot attach the "), "{attach}: {}", stderr(&output));
+    }
 }
 
 #[test]

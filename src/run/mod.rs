@@ -19,7 +19,7 @@ use loadgen::{CoordinatorOptions, Crew, LoadError, Resources, Sizing};
 use profiler::Diagnosis;
 use scenarios::plan::{BaseUrl, Target};
 use timeline::facts::RunEnd;
-use timeline::recorder::{Diagnose, Finished, Options, Recorder};
+use timeline::recorder::{Diagnose, Finished, Handle, Options, Recorder};
 use timeline::recording::FILE_NAME;
 use timeline::snapshot::RunState;
 use timeline::{MonoNs, Remedy, RunClock, RunTime};
@@ -34,6 +34,7 @@ use crate::outcome::{Outcome, UserError};
 use crate::screen::Screen;
 use crate::serve::Door;
 use crate::sources::{Attach, Permission, Settled, Sources};
+use crate::twin;
 use interim::Interim;
 use prepare::Job;
 use stop::Stops;
@@ -62,6 +63,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
 pub fn carry_out(args: &RunArgs, remedies: &[Remedy]) -> anyhow::Result<(Finished, PathBuf)> {
     // What is wrong with scenario and flags is said in their own words: who reads that has them.
     let job = prepare::prepare(args)?;
+    twin::check_faults(args.runtime, &job.plan)?;
     if !remedies.is_empty() && (job.plan.target != Target::Bundled || !job.attach.is_empty()) {
         return Err(UserError::wrong(
             "settings can be held on the bundled backend alone, with nothing attached",
@@ -229,7 +231,7 @@ impl Runner<'_> {
 
         let mut ended = runtime.block_on(async {
             let coordinator = crew.begin(clock).await;
-            let injector = self.injector(clock)?;
+            let injector = self.injector(&handle)?;
             handle.state(RunState::Running);
             let wishes = load::Wishes {
                 handle: &handle,
@@ -324,10 +326,10 @@ impl Runner<'_> {
         }
     }
 
-    fn injector(&self, clock: RunClock) -> anyhow::Result<Option<Injector>> {
+    fn injector(&self, handle: &Handle) -> anyhow::Result<Option<Injector>> {
         let Some(backend) = self.backend else { return Ok(None) };
         let control = Control::new(&backend.ready.probe, &backend.token);
-        Injector::start(&self.job.plan, control, clock).map(Some)
+        Injector::start(&self.job.plan, control, handle).map(Some)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Faults, actions and cache settings at their planned times, and what the backend says it truly did: `truth.jsonl`.
 //!
-//! Only this module of the command line speaks to the backend's control endpoint; nothing that it
-//! learns reaches the recorder.
+//! Only this module of the command line speaks to the backend's control endpoint. Of what it learns one thing alone
+//! reaches the recorder: that an order was not carried out, since such a run is not what its scenario says, and is invalid.
 
 use std::fs::File;
 use std::io::Write;
@@ -12,16 +12,21 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use backend::Held;
+use reports::Summary;
 use scenarios::plan::{Action, ActionPlan, CachePlan, FaultPlan, RunPlan};
 use serde::{Deserialize, Serialize};
 use timeline::fault::{FaultOrder, Truth};
-use timeline::{MonoNs, Remedy, RunClock, RunTime};
+use timeline::recorder::Handle;
+use timeline::{Event, MonoNs, Remedy, RunTime};
 use ureq::typestate::WithBody;
 
 /// Name of the file inside a run's folder that tells what was really wrong.
 pub const FILE_NAME: &str = "truth.jsonl";
 /// How long the control endpoint may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long workers may take to say that their faults are ended: longer than the backend waits for them, so that its
+/// own word on who is late is heard.
+const END_PATIENCE: Duration = Duration::from_secs(15);
 /// How long workers may take to be relieved, all of them: each new one fills no database, but starts a process.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -68,14 +73,15 @@ pub struct Injector {
     stop: SyncSender<()>,
     thread: JoinHandle<Vec<String>>,
     control: Control,
-    clock: RunClock,
+    handle: Handle,
 }
 
 impl Injector {
-    /// Starts waiting for the first order of `plan`.
-    pub fn start(plan: &RunPlan, control: Control, clock: RunClock) -> anyhow::Result<Self> {
+    /// Starts waiting for the first order of `plan`, on the clock of the recorder behind `handle`.
+    pub fn start(plan: &RunPlan, control: Control, handle: &Handle) -> anyhow::Result<Self> {
         let (stop, stopped) = sync_channel(1);
         let (orders, planned) = (control.clone(), Planned::all(plan));
+        let (clock, told) = (handle.clock(), handle.clone());
         let thread = std::thread::Builder::new().name("faults".to_owned()).spawn(move || {
             let mut failures = Vec::new();
             for order in planned {
@@ -85,28 +91,52 @@ impl Injector {
                     Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
                 }
                 if let Err(e) = orders.carry_out(&order) {
-                    failures.push(format!("{}: {e:#}", order.aim()));
+                    failures.push(tell(&told, &order.aim(), &format!("{e:#}")));
                 }
             }
             failures
         })?;
-        Ok(Self { stop, thread, control, clock })
+        Ok(Self { stop, thread, control, handle: handle.clone() })
     }
 
-    /// Ends all faults, fetches the truth and writes it into `folder`. Gives the failures met, as sentences.
+    /// Ends all faults, fetches the truth and writes it into `folder`, also when a worker does not say in time that its
+    /// faults are ended. Gives the failures met, as sentences.
     pub fn finish(self, folder: &Path) -> Vec<String> {
         let _ = self.stop.try_send(());
-        let mut failures =
-            self.thread.join().unwrap_or_else(|_| vec!["the fault thread panicked".to_owned()]);
-        let written = self.control.end_all().and_then(|()| self.control.truth()).and_then(|lines| {
+        let mut failures = self.thread.join().unwrap_or_else(|_| {
+            vec![tell(&self.handle, "not every order was given", "the fault thread panicked")]
+        });
+        // What is known is written down all the same.
+        if let Err(e) = self.control.end_all() {
+            failures.push(format!("the backend's truth may lack the end of a fault: {e:#}"));
+        }
+        let written = self.control.truth().and_then(|lines| {
             let path = folder.join(FILE_NAME);
-            write_truth(&path, &lines, self.clock)
+            write_truth(&path, &lines, &self.handle)
         });
         if let Err(e) = written {
             failures.push(format!("the backend's truth could not be written down: {e:#}"));
         }
         failures
     }
+}
+
+/// Says at once that an order was not carried out, and records it: the verdict follows from that. Gives the sentence, for the notes.
+fn tell(handle: &Handle, what: &str, why: &str) -> String {
+    let text = format!("{what}: {why}");
+    handle.log(&format!("{text}; that makes the run invalid"));
+    let at = handle.clock().now();
+    let label = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    handle.event(Event {
+        kind: Summary::ORDER_REFUSED.to_owned(),
+        instance: "backend".to_owned(),
+        start: at,
+        end: at,
+        labels: [("what", what), ("why", why)].map(label).into(),
+        value: 0.0,
+        others: 0,
+    });
+    text
 }
 
 /// One line of `truth.jsonl`: the backend's line, and when that was in the run.
@@ -118,10 +148,10 @@ struct TruthLine<'a> {
     truth: &'a Truth,
 }
 
-fn write_truth(path: &PathBuf, lines: &[Truth], clock: RunClock) -> anyhow::Result<()> {
+fn write_truth(path: &PathBuf, lines: &[Truth], handle: &Handle) -> anyhow::Result<()> {
     let mut file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     for truth in lines {
-        let line = TruthLine { run_s: clock.at(truth.at).as_secs_f64(), truth };
+        let line = TruthLine { run_s: handle.at(truth.at).as_secs_f64(), truth };
         writeln!(file, "{}", serde_json::to_string(&line)?)?;
     }
     Ok(())
@@ -200,11 +230,9 @@ impl Control {
     }
 
     fn end_all(&self) -> anyhow::Result<()> {
-        self.agent
-            .delete(format!("{}/v1/faults", self.base))
-            .header("Authorization", self.bearer())
-            .call()?;
-        Ok(())
+        let order = self.agent.delete(self.at("faults")).header("Authorization", self.bearer());
+        let order = order.config().http_status_as_error(false).timeout_global(Some(END_PATIENCE));
+        refused(order.build().call()?)
     }
 
     fn truth(&self) -> anyhow::Result<Vec<Truth>> {
@@ -224,5 +252,81 @@ impl Control {
 
     fn bearer(&self) -> String {
         format!("Bearer {}", self.token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::TcpListener;
+
+    use reports::Verdict;
+    use scenarios::Overrides;
+    use timeline::facts::{EndReason, RunEnd};
+
+    use super::*;
+    use crate::run::testing::recorder;
+
+    #[test]
+    fn what_is_true_is_written_down_though_the_end_of_a_fault_comes_late_or_not_at_all() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let backend = std::thread::spawn(move || {
+            let line = r#"{"fault":"leak","instance":"shop-0","what":"armed","at":7}"#;
+            for (status, body) in [
+                ("504 Gateway Timeout", r#"{"error":"shop-0 is late"}"#.to_owned()),
+                ("200 OK", format!(r#"{{"next":1,"lines":[{line}]}}"#)),
+                ("200 OK", r#"{"next":1,"lines":[]}"#.to_owned()),
+            ] {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = [0; 4_096];
+                let length = stream.read(&mut request).unwrap();
+                if request[..length].starts_with(b"DELETE") {
+                    std::thread::sleep(PATIENCE + Duration::from_millis(200));
+                }
+                let head = "Connection: close\r\nContent-Type: application/json";
+                let length = body.len();
+                write!(stream, "HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {length}\r\n\r\n{body}")
+                    .unwrap();
+            }
+        });
+        let plan = scenarios::load("fragmentation", &Overrides::default()).unwrap();
+        let (recorder, folder) = (recorder(), tempfile::tempdir().unwrap());
+        let injector = Injector::start(&plan, Control::new(&base, "t"), &recorder.handle()).unwrap();
+        let notes = injector.finish(folder.path());
+        assert_eq!(notes, ["the backend's truth may lack the end of a fault: shop-0 is late"]);
+        backend.join().unwrap();
+        let written = std::fs::read_to_string(folder.path().join(FILE_NAME)).unwrap();
+        assert_eq!(written.matches("armed").count(), 1, "{written}");
+    }
+
+    #[test]
+    fn an_order_that_is_refused_makes_the_run_invalid() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let backend = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let body = r#"{"error":"unknown fault `fragmentation`"}"#;
+            let head = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: application/json";
+            write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+            // An order that nobody reads would break the connection before its answer is read.
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        let mut plan = scenarios::load("fragmentation", &Overrides::default()).unwrap();
+        plan.faults[0].at_ns = 0;
+        let (recorder, folder) = (recorder(), tempfile::tempdir().unwrap());
+        let injector = Injector::start(&plan, Control::new(&base, "t"), &recorder.handle()).unwrap();
+        backend.join().unwrap();
+        let notes = injector.finish(folder.path());
+        let said = "fault fragmentation could not be injected: unknown fault `fragmentation`";
+        assert_eq!(notes.first().map(String::as_str), Some(said), "{notes:?}");
+
+        let ended = recorder.finish(RunEnd { reason: EndReason::Completed, at: RunTime::ZERO, notes });
+        assert!(ended.snapshot.log.iter().any(|line| line.text.starts_with(said)), "at once");
+        let summary = Summary::new(&ended.meta, &ended.timeline, &ended.findings, Some(&ended.end));
+        assert_eq!((summary.verdict, summary.exit_code(false)), (Verdict::Invalid, 5));
+        let why = format!("the backend refused what the scenario asks for: {said}");
+        assert_eq!(summary.verdict_reason, why);
     }
 }

@@ -9,6 +9,7 @@ use timeline::fault::FaultKind;
 use super::case::{Case, Injected, Shape, Sort, conditions};
 use super::reach::reach;
 use super::slow::is_slow;
+use crate::twin;
 
 /// Length of a case, ms: with start and reports some 20 s.
 pub const LENGTH_MS: u64 = 18_500;
@@ -83,7 +84,7 @@ fn one(number: u32, seed: u64, wish: &Wish, decks: &mut Decks) -> Option<Case> {
         Sort::Composite => composite(&mut case, &mut luck, decks),
         Sort::Clean => clean(&mut case, &mut luck, decks),
     }
-    let runs = |f: &Injected| twin_knows(f.fault);
+    let runs = |f: &Injected| twin::knows(f.fault);
     if !(case.faults.iter().all(runs) && case.condition().is_none()) {
         "rust".clone_into(&mut case.runtime);
     }
@@ -155,7 +156,7 @@ fn clean(case: &mut Case, luck: &mut Luck, decks: &mut Decks) {
 
 /// Which part of the load drawn a case gets: all of it where it goes to Rust in the end, or is a matter of the round trip.
 fn share(runtime: &str, faults: &[FaultKind]) -> f64 {
-    let on_twin = |f: &FaultKind| twin_knows(*f) && !lives_on_the_round_trip(*f);
+    let on_twin = |f: &FaultKind| twin::knows(*f) && !lives_on_the_round_trip(*f);
     if runtime != "rust" && !faults.is_empty() && faults.iter().all(on_twin) { TWIN_SHARE } else { 1.0 }
 }
 
@@ -185,11 +186,6 @@ fn family(fault: FaultKind) -> Option<&'static str> {
         F::SlowConsumer => "feed",
         F::WorkerCrash | F::UnevenWorkers | F::AcceptOverflow | F::FdExhausted => return None,
     })
-}
-
-/// Can the backend's twin do it?
-fn twin_knows(fault: FaultKind) -> bool {
-    !matches!(fault, FaultKind::AcceptOverflow | FaultKind::Fragmentation)
 }
 
 /// Is it a matter of the 10 ms that a statement takes to the embedded database and back? A server on the same machine answers within one:

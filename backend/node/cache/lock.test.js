@@ -12,9 +12,11 @@ test('a lock has one holder, and who is late is fenced off', async (t) => {
   const redis = new Redis(url);
   t.after(() => redis.disconnect());
   const locks = new Locks(redis, (what, key) => `test:${what}:${key}`);
-  const slow = await locks.acquire('k', 300);
+  const slow = await locks.acquire('k', 60_000);
   assert.equal(await locks.acquire('k', 300), undefined, 'it is held');
   assert.ok(await locks.acquire('other', 300), 'each key has a lock of its own');
+  // Its time is over.
+  await redis.pexpire('test:lock:k', 1);
   let next;
   await waitFor(async () => (next = await locks.acquire('k', 60_000)));
   assert.equal(await next.write('new', 60_000), true);

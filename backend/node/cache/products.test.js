@@ -28,7 +28,7 @@ function make(how, entries = new MemoryCache(1_000, { evicted() {}, expired() {}
 test('an early refresh that fails refuses nobody: the entry is still good', async (t) => {
   // With the smallest number every lot falls.
   t.mock.method(Math, 'random', () => 1 - 2 ** -52);
-  const made = make({ protection: 'xfetch', 'ttl-ms': 500, jitter: 0, beta: 10 });
+  const made = make({ protection: 'xfetch', 'ttl-ms': 5_000, jitter: 0, beta: 10 });
   await made.products.get(7);
   made.isAway = true;
   assert.deepEqual(await made.products.get(7), { id: 7 });
@@ -60,11 +60,11 @@ test('avalanche: all that is there expires at one instant, and that is the onset
   const all = () => Promise.all(Array.from({ length: 12 }, (_, n) => products.get(n + 1)));
   await all();
   // Not so late that the instant comes in between.
-  if (Date.now() % 500 > 250) await new Promise((resolve) => setTimeout(resolve, 300));
-  avalanche.arm({ name: 'avalanche', for_ms: 60_000, knobs: { period_ms: 500 } }, { products });
+  if (Date.now() % 2_000 > 1_000) await new Promise((resolve) => setTimeout(resolve, 1_100));
+  avalanche.arm({ name: 'avalanche', for_ms: 60_000, knobs: { period_ms: 2_000 } }, { products });
   await all();
   assert.deepEqual([made.loads, told.map((t) => t.what)], [12, ['armed']]);
-  const [instant, before] = [(Math.floor(Date.now() / 500) + 1) * 500, Number(process.hrtime.bigint())];
+  const [instant, before] = [(Math.floor(Date.now() / 2_000) + 1) * 2_000, Number(process.hrtime.bigint())];
   await new Promise((resolve) => setTimeout(resolve, instant - Date.now() + 20));
   await all();
   assert.equal(made.loads, 24);

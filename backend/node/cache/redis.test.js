@@ -38,15 +38,19 @@ test('two shops on one server know nothing of each other, and each is swept by i
 test('emptying leaves a lock to its holder, and numbers go on', async (t) => {
   const { url, stop } = await startRedis();
   t.after(stop);
+  const redis = new Redis(url);
+  t.after(() => redis.disconnect());
   const removed = [];
   const cache = new RedisCache(url, 'one:', 1_000, { evicted() {}, removed: (n) => removed.push(n) });
   t.after(() => cache.end());
   const entry = (id) => ({ value: { id }, loadMs: 1, expiresMs: Date.now() + 60_000 });
   await cache.set('product:8', entry(8));
-  const first = await cache.lock('product:7', 200);
+  const first = await cache.lock('product:7', 60_000);
   await cache.clear();
   assert.deepEqual([removed, await cache.get('product:8')], [[1], undefined]);
   assert.equal((await cache.lock('product:7', 200)).held, undefined, 'it is held');
+  // Its time is over.
+  await redis.pexpire('one:lock:product:7', 1);
   let second;
   await waitFor(async () => (second = (await cache.lock('product:7', 60_000)).held));
   await second.write(entry(9));

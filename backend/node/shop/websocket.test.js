@@ -38,18 +38,18 @@ test('an offer that is not for the feed is passed over, and the connection goes 
     // The rest of the body comes when the head has been taken up.
     await new Promise((resolve) => setTimeout(resolve, 20));
     client.write(`${n}}`);
-    await waitFor(() => heard.endsWith(`\r\n\r\n{"n":${n}}`), 3_000);
+    await waitFor(() => heard.endsWith(`\r\n\r\n{"n":${n}}`));
     assert.match(heard, /^HTTP\/1\.1 200 OK\r\n/);
   }
   assert.deepEqual([open(), warned], [1, []]);
   for (const [asked, status] of [[`GET /ws HTTP/1.1\r\n${H2C}`, 400], [`GET // HTTP/1.1\r\n${WEB_SOCKET}`, 404]]) {
     heard = '';
     client.write(`${asked}\r\n\r\n`);
-    await waitFor(() => heard.endsWith('}'), 3_000);
+    await waitFor(() => heard.endsWith('}'));
     assert.ok(heard.startsWith(`HTTP/1.1 ${status} `), heard);
   }
   // A route that is not there ends the connection, since nobody reads the body.
-  await waitFor(() => open() === 0, 3_000);
+  await waitFor(() => open() === 0);
 
   const socket = new WebSocket(`ws://127.0.0.1:${port}/ws`);
   t.after(() => socket.terminate());

@@ -4,7 +4,7 @@
  * | request | does |
  * | --- | --- |
  * | `POST /v1/faults` | switches a fault on, for a span |
- * | `DELETE /v1/faults` | ends all faults; answers when their truth is here |
+ * | `DELETE /v1/faults` | ends all faults; answers when their truth is here, or 504 when a worker does not tell it |
  * | `GET /v1/cache`, `PUT /v1/cache` | how the cache works; of what is put, what is not given is the default |
  * | `GET /v1/truth?since=N` | what truly happened, from line N on |
  * | `GET /v1/instances`, `GET /v1/instances/NAME/samples?since=SEQ` | the workers, and what their agents say |
@@ -49,7 +49,8 @@ export function createControl({ crew, truths, byHand, token, shutdown }) {
     'DELETE /v1/faults': async () => {
       // First of all: a worker that is stopped cannot end its faults.
       byHand.endAll();
-      await crew.endFaults();
+      const late = await crew.endFaults();
+      if (late) throw new Refusal(504, `${late} does not say that its faults are ended`);
       return { accepted: 'all faults are ended' };
     },
     'GET /v1/cache': async () => crew.cache,

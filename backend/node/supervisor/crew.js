@@ -17,8 +17,11 @@ const FIRST_PAUSE_MS = 50;
 const LAST_PAUSE_MS = 2_000;
 /** One that has lived this long was well; its next start is not delayed. */
 const LIVED_MS = 5_000;
-/** How long workers may take to say that faults are ended, ms: a loop that is starved comes to it late. */
-const ENDED_PATIENCE_MS = 3_000;
+/**
+ * How long workers may take to say that faults are ended, ms: a loop that is starved comes to it late. Shorter than the patience of
+ * whoever asks, who is to hear that it took too long.
+ */
+const ENDED_PATIENCE_MS = 10_000;
 const WORKER = fileURLToPath(new URL('../worker/main.js', import.meta.url));
 const SERVICES = fileURLToPath(new URL('../services/main.js', import.meta.url));
 
@@ -127,15 +130,20 @@ export class Crew {
     this.#tellAll({ arm: order });
   }
 
-  /** Ends all faults of all workers, and waits a moment until their truth is here. */
+  /**
+   * Ends all faults of all workers, and waits until their truth is here.
+   * @returns {Promise<string | undefined>} the name of one that did not tell it in time
+   */
   async endFaults() {
     this.#active.clear();
     const ticket = ++this.#tickets;
+    const told = this.#members.filter((m) => m.life?.ready).map((member) => ({ member, life: member.life }));
     this.#tellAll({ endFaults: ticket });
     const deadline = Date.now() + ENDED_PATIENCE_MS;
-    // A worker that dies meanwhile has no faults any more.
-    const waiting = () => this.#members.some((m) => m.life?.ready && m.life.ended < ticket);
-    while (waiting() && Date.now() < deadline) await pause(5);
+    // A worker that dies meanwhile has no faults any more; nor has the next one, which is not told to end them.
+    const isLate = ({ member, life }) => member.life === life && life.worker.isConnected() && life.ended < ticket;
+    while (told.some(isLate) && Date.now() < deadline) await pause(5);
+    return told.find(isLate)?.member.name;
   }
 
   /**

@@ -180,12 +180,13 @@ async function feed(shop, token) {
   const { at, ...said } = await one.next();
   assert.deepEqual(said, { op: 'said', id: 'a-1', text: 'hello' });
   assert.ok(Math.abs(at - Date.now()) < 60_000);
-  one.socket.send('{"op":"watch","product":7}');
-  assert.deepEqual(await one.next(), { op: 'watching', product: 7 });
+  // Before anything is watched, since prices come between answers.
   for (const bad of ['{', 'null', '{"op":"shout"}', '{"op":["follow"]}', '{"op":"watch","product":0}', '{"op":"say","id":[],"text":""}', Buffer.from('x')]) {
     one.socket.send(bad);
     assert.equal(typeof (await one.next()).error, 'string');
   }
+  one.socket.send('{"op":"watch","product":7}');
+  assert.deepEqual(await one.next(), { op: 'watching', product: 7 });
   const follower = open(shop, '/ws');
   await follower.opened;
   follower.socket.send('{"op":"follow"}');

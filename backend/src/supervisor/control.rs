@@ -3,7 +3,7 @@
 //! | request | does |
 //! | --- | --- |
 //! | `POST /v1/faults` | switches a fault on, for a span: a `FaultOrder` |
-//! | `DELETE /v1/faults` | ends all faults; answers when their truth is here |
+//! | `DELETE /v1/faults` | ends all faults; answers when their truth is here, or 504 when a worker does not tell it |
 //! | `GET /v1/truth?since=N` | what truly happened, from line N on |
 //! | `GET /v1/instances` and below | the workers, and what their agents say (`timeline::probe`) |
 //! | `GET /v1/cache`, `PUT /v1/cache` | how the cache works: a `CacheSettings`, of which what is not given is the default |
@@ -119,11 +119,14 @@ async fn begin(
     Ok((StatusCode::ACCEPTED, Json(accepted)))
 }
 
-async fn end_all(State(controls): State<Controls>) -> Json<Accepted> {
+async fn end_all(State(controls): State<Controls>) -> Result<Json<Accepted>, Refusal> {
     // First of all: a worker that is stopped cannot end its faults.
     controls.inflicted.end_all().await;
-    controls.crew.end_faults().await;
-    Json(Accepted { accepted: "all faults are ended" })
+    if let Some(late) = controls.crew.end_faults().await {
+        let why = format!("{late} does not say that its faults are ended");
+        return Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, why));
+    }
+    Ok(Json(Accepted { accepted: "all faults are ended" }))
 }
 
 #[derive(Deserialize)]

@@ -25,8 +25,9 @@ use crate::worker::GRACE;
 
 /// A worker that was told to end is killed after this: its own grace, and time to leave.
 pub const END_PATIENCE: Duration = GRACE.saturating_add(Duration::from_millis(1_000));
-/// How long workers may take to say that faults are ended.
-const ENDED_PATIENCE: Duration = Duration::from_secs(1);
+/// How long workers may take to say that faults are ended: a loop that is starved comes to it late. Shorter than the
+/// patience of whoever asks, who is to hear that it took too long.
+const ENDED_PATIENCE: Duration = Duration::from_secs(10);
 /// Name of the process of the services.
 const SERVICES: &str = "services-0";
 
@@ -367,23 +368,31 @@ impl Crew {
         self.tell_all(&Order::Arm(order.clone()))
     }
 
-    /// Ends all faults of all workers, and waits a moment until their truth is here.
-    pub async fn end_faults(&self) {
+    /// Ends all faults of all workers, and waits until their truth is here. Gives the name of one that did not tell it
+    /// in time.
+    pub async fn end_faults(&self) -> Option<&str> {
         self.active().clear();
         let ticket = {
             let mut last = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
             *last += 1;
             *last
         };
+        // Before they are told: one that is started later has none of these faults, and is not told to end them.
+        let told: Vec<_> = self.members.iter().map(|m| (m, m.life.borrow().generation)).collect();
         self.tell_all(&Order::EndFaults(ticket));
+        // A worker that dies meanwhile has no faults any more.
+        let is_over = |life: &Life, generation: u32| {
+            life.ended >= ticket || life.process.is_none() || life.generation != generation
+        };
         let all = async {
-            for member in &self.members {
+            for (member, generation) in &told {
                 let mut life = member.life.subscribe();
-                // A worker that dies meanwhile has no faults any more.
-                let _ = life.wait_for(|l| l.ended >= ticket || l.process.is_none()).await;
+                let _ = life.wait_for(|l| is_over(l, *generation)).await;
             }
         };
         let _ = tokio::time::timeout(ENDED_PATIENCE, all).await;
+        let late = told.iter().find(|(member, generation)| !is_over(&member.life.borrow(), *generation));
+        late.map(|(member, _)| member.name.as_str())
     }
 
     /// Faults that are on, each with what is left of its span.
@@ -495,5 +504,37 @@ mod tests {
         // What is not ready yet reads the rest in its settings, which come after.
         let first = crew.take_over(0, 2, process(), None);
         assert!(all_arms(&first) && first.len() == FaultKind::ALL.len());
+    }
+
+    #[tokio::test]
+    async fn faults_are_ended_when_the_slowest_worker_has_said_so() {
+        let crew = crew();
+        let (orders, mut ordered) = mpsc::channel(1);
+        crew.take_over(0, 0, Process::new(7, orders), None);
+        let slow = async {
+            let Some(Order::EndFaults(ticket)) = ordered.recv().await else { panic!("another order") };
+            // As long as a starved loop may need, and some.
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            crew.hear(0, 0, crate::wire::line(&Report::Ended(ticket)).trim_end());
+        };
+        let ((), late) = tokio::join!(slow, crew.end_faults());
+        assert_eq!(late, None);
+        assert_eq!(crew.life(0).borrow().ended, 1, "it was waited for");
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_the_end_of_faults_of_a_process_that_was_started_after_the_order() {
+        let crew = crew();
+        let (orders, mut ordered) = mpsc::channel(1);
+        crew.take_over(0, 0, Process::new(7, orders), None);
+        let dies = async {
+            ordered.recv().await;
+            // Nobody looks in between.
+            crew.buried(0, 0, "has ended");
+            crew.take_over(0, 1, Process::new(8, mpsc::channel(1).0), None);
+        };
+        let both = async { tokio::join!(dies, crew.end_faults()) };
+        let ((), late) = tokio::time::timeout(ENDED_PATIENCE / 2, both).await.expect("it is not waited for");
+        assert_eq!(late, None);
     }
 }

@@ -76,9 +76,11 @@ impl Running {
 
     /// Waits for what it says or for its death. Dropping the future loses nothing.
     pub async fn hear(&mut self) -> Heard {
-        tokio::select! {
-            ended = self.child.wait() => Heard::Died(died(ended)),
-            Ok(Some(text)) = self.output.next_line() => Heard::Line(text),
+        // It alone writes there, so its lines end with its death, and all of them are heard before: why it could not
+        // start, or that a fault has ended.
+        match self.output.next_line().await {
+            Ok(Some(text)) => Heard::Line(text),
+            Ok(None) | Err(_) => Heard::Died(died(self.child.wait().await)),
         }
     }
 }
@@ -98,4 +100,31 @@ fn hand_over(stream: &StdUnixStream, listeners: &[TcpListener]) -> io::Result<()
     along.push(SendAncillaryMessage::ScmRights(&descriptors));
     sendmsg(stream, &[IoSlice::new(&[LISTENER_FOLLOWS])], &mut along, SendFlags::empty())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_process_said_is_heard_before_its_death() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // This executable, which only tells the names of these tests: some lines, and the last says how many.
+        let mut running =
+            Running::start(&["--list".to_owned(), "supervisor::".to_owned()], &[listener]).unwrap();
+        let pid = Pid::from_raw(running.pid() as i32).unwrap();
+        // It stays to be waited for, so that lines and death are there at once.
+        waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
+        let mut said = Vec::new();
+        let died = loop {
+            match running.hear().await {
+                Heard::Line(text) => said.push(text),
+                Heard::Died(why) => break why,
+            }
+        };
+        assert!(died.ends_with("exit status: 0"), "{died}");
+        assert!(said.last().is_some_and(|line| line.contains("benchmarks")), "{said:?}");
+    }
 }

@@ -67,7 +67,7 @@ fn a_pool_too_small_makes_requests_wait_and_grows_again_by_itself() {
     let backend = Backend::start(1);
     let capacity = || backend.lane("pool.db.capacity").unwrap_or(0.0);
     assert!(wait_for(|| capacity() == 12.0));
-    backend.arm(r#"{"name":"pool-too-small","for_ms":1500,"knobs":{"capacity":1}}"#);
+    backend.arm(r#"{"name":"pool-too-small","for_ms":8000,"knobs":{"capacity":1}}"#);
     assert!(backend.press(24, "/products?page=1", || backend.truth().len() > 1), "somebody waits");
     assert!(wait_for(|| backend.truth().len() == 3), "it ends by itself");
     let of = |what| format!("pool-too-small shop-0 {what}");

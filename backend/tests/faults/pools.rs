@@ -120,7 +120,8 @@ fn a_pool_too_large_that_ends_at_once_keeps_no_connection_of_the_next() {
     common::signal(worker, rustix::process::Signal::STOP);
     let order = r#"{"name":"pool-too-large","for_ms":60000}"#;
     assert_eq!(backend.order("POST", "/v1/faults", order).status, 202);
-    backend.cure();
+    let late = backend.order("DELETE", "/v1/faults", "");
+    assert_eq!((late.status, late.error().contains("shop-0 does not say")), (504, true), "{}", late.body);
     common::signal(worker, rustix::process::Signal::CONT);
     assert!(wait_for(|| backend.truth().last().is_some_and(|line| line.ends_with("ended"))));
     answers_for_a_while(&backend);
@@ -135,7 +136,7 @@ fn of_two_faults_that_size_the_pool_the_end_of_one_leaves_it_to_the_other() {
     assert!(has(PLANNED));
     backend.arm(r#"{"name":"pool-too-large","for_ms":60000,"knobs":{"capacity":60}}"#);
     assert!(has(60.0));
-    backend.arm(r#"{"name":"pool-too-small","for_ms":1500,"knobs":{"capacity":2}}"#);
+    backend.arm(r#"{"name":"pool-too-small","for_ms":8000,"knobs":{"capacity":2}}"#);
     assert!(has(2.0), "the later order has its way");
     assert!(wait_for(|| ends() == 1));
     assert!(has(60.0));
@@ -146,7 +147,7 @@ fn of_two_faults_that_size_the_pool_the_end_of_one_leaves_it_to_the_other() {
     backend.cure();
     assert!(has(PLANNED));
     backend.arm(r#"{"name":"pool-too-small","for_ms":60000,"knobs":{"capacity":2}}"#);
-    backend.arm(r#"{"name":"pool-too-large","for_ms":1500,"knobs":{"capacity":60}}"#);
+    backend.arm(r#"{"name":"pool-too-large","for_ms":8000,"knobs":{"capacity":60}}"#);
     assert!(has(60.0));
     assert!(wait_for(|| ends() == 3));
     assert!(has(2.0));
@@ -237,7 +238,7 @@ fn a_worker_that_dies_without_the_index_is_followed_by_one_that_makes_it() {
         let count = "SELECT count(*) FROM sqlite_schema WHERE name = 'purchase_by_customer'";
         file.query_row(count, [], |row| row.get::<_, u32>(0)).unwrap() == 1
     };
-    backend.arm(r#"{"name":"missing-index","for_ms":1500}"#);
+    backend.arm(r#"{"name":"missing-index","for_ms":8000}"#);
     assert!(wait_for(|| !indexed()));
     common::signal(backend.pids()[0], rustix::process::Signal::KILL);
     assert!(wait_for(indexed));

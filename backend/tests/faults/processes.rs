@@ -123,7 +123,8 @@ fn a_worker_that_asks_the_database_about_every_client_lets_its_listen_queue_over
     let queue = || backend.lane("process.listen-queue");
     assert!(wait_for(|| queue() == Some(0.0)));
     rush(&backend, CLIENTS);
-    let cure = rush(&backend, CLIENTS);
+    // The shortest of three: in others the machine itself may have been slow.
+    let cure = (0..3).map(|_| rush(&backend, CLIENTS)).min().unwrap();
     backend.arm(r#"{"name":"accept-overflow","for_ms":600000,"knobs":{"queue":8}}"#);
     // The short queue comes with the next look.
     backend.get("/");

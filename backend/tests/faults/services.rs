@@ -49,14 +49,19 @@ fn at_once<T: Sync>(all: &[T], each: impl Fn(&T) + Sync) -> Duration {
 fn a_slow_service_that_is_called_slows_the_checkout_and_one_behind_the_broker_does_not() {
     let backend = Backend::start(1);
     let tokens: Vec<String> = (1..5).map(|n| shopper(&backend, n)).collect();
-    let published = at_once(&tokens, |token| assert!(buy(&backend, token) > 0));
-    assert!(wait_for(|| backend.counts()[..2] == [4, 4]));
-    tokens.iter().for_each(|token| fill(&backend, token));
+    let publish = |round: u64| {
+        let took = at_once(&tokens, |token| assert!(buy(&backend, token) > 0));
+        assert!(wait_for(|| backend.counts()[..2] == [4 * round; 2]));
+        tokens.iter().for_each(|token| fill(&backend, token));
+        took
+    };
+    // The shortest of three: in others the machine itself may have been slow.
+    let published = (1..=3).map(publish).min().unwrap();
     backend.arm(r#"{"name":"slow-downstream","for_ms":600000,"knobs":{"signatures":800}}"#);
     assert!(wait_for(|| truth_of(&backend, "slow-downstream", "services-0") == ["armed"]));
     assert!(wait_for(|| truth_of(&backend, "slow-downstream", "shop-0") == ["armed"]));
     let called = at_once(&tokens, |token| assert!(buy(&backend, token) > 0));
-    assert_eq!(backend.counts(), [8, 8, 0], "they know when the customer does");
+    assert_eq!(backend.counts(), [16, 16, 0], "they know when the customer does");
     // Four times 800 signatures, one message after another, are a second and more of work.
     assert!(called > published * 3, "{published:?} by the broker, {called:?} called");
     backend.cure();

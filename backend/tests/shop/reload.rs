@@ -174,22 +174,47 @@ fn a_new_worker_that_comes_too_late_does_not_take_the_name() {
     assert_eq!(generations(&backend), [2]);
 }
 
-/// Buys one product after another until it is told to stop; gives the numbers of all orders that it was told of.
-fn buy(backend: &Backend, token: &str, stop: &AtomicBool, bought: &AtomicU64) -> Vec<i64> {
+/// What a buyer has met.
+#[derive(Default)]
+struct Met {
+    /// The numbers of all orders that it was told of.
+    orders: Vec<i64>,
+    /// Requests whose connection broke before they were answered.
+    broken: usize,
+    /// Answers that are neither 200 nor 409.
+    wrong: Vec<String>,
+}
+
+impl Met {
+    /// The body of an answer that says that it is done; what else comes is kept in mind.
+    fn done(&mut self, path: &str, answer: Option<(u16, String)>) -> Option<String> {
+        match answer {
+            Some((200, body)) => return Some(body),
+            // The product is sold out, or what broke off has bought the cart or still changes it.
+            Some((409, _)) => {}
+            Some((status, body)) => self.wrong.push(format!("{path}: {status} {body}")),
+            None => self.broken += 1,
+        }
+        None
+    }
+}
+
+/// Buys one product after another until it is told to stop.
+fn buy(backend: &Backend, token: &str, stop: &AtomicBool, bought: &AtomicU64) -> Met {
     let mut client = Client::new(backend.shop());
-    let mut orders = Vec::new();
+    let mut met = Met::default();
     while !stop.load(Ordering::Relaxed) {
         let item = r#"{"product":3,"quantity":1}"#;
         // What breaks off is tried again: it may have been done.
-        if client.ask("POST", "/cart", token, item).is_some_and(|(status, _)| status == 200)
-            && let Some((200, body)) = client.ask("POST", "/checkout", token, "")
+        if met.done("/cart", client.ask("POST", "/cart", token, item)).is_some()
+            && let Some(body) = met.done("/checkout", client.ask("POST", "/checkout", token, ""))
         {
             let receipt: serde_json::Value = serde_json::from_str(&body).unwrap();
-            orders.push(receipt["order"].as_i64().unwrap());
+            met.orders.push(receipt["order"].as_i64().unwrap());
             bought.fetch_add(1, Ordering::Relaxed);
         }
     }
-    orders
+    met
 }
 
 fn nothing_committed_is_lost(environment: &[(&str, &str)]) {
@@ -200,33 +225,34 @@ fn nothing_committed_is_lost(environment: &[(&str, &str)]) {
         let enough = bought.load(Ordering::Relaxed) + 6;
         assert!(wait_for(|| bought.load(Ordering::Relaxed) >= enough), "buying goes on");
     };
-    let orders: Vec<(usize, i64)> = std::thread::scope(|scope| {
+    let victims: [usize; 2] = [0, 1];
+    let met: Vec<Met> = std::thread::scope(|scope| {
         let stops = Stops(&stop);
         let buyers: Vec<_> =
             tokens.iter().map(|token| scope.spawn(|| buy(&backend, token, &stop, &bought))).collect();
-        for victim in [0, 1] {
+        for victim in victims {
             some_more();
             signal(backend.pids()[victim], Signal::KILL);
         }
         some_more();
         drop(stops);
-        let of = |(n, buyer): (usize, std::thread::ScopedJoinHandle<'_, Vec<i64>>)| {
-            buyer.join().unwrap().into_iter().map(move |order| (n, order)).collect::<Vec<_>>()
-        };
-        buyers.into_iter().enumerate().flat_map(of).collect()
+        buyers.into_iter().map(|buyer| buyer.join().unwrap()).collect()
     });
     // A customer's page holds the last twenty.
-    for (n, token) in tokens.iter().enumerate() {
+    for (n, (token, met)) in tokens.iter().zip(&met).enumerate() {
+        // A kill breaks what is in flight there, and a buyer asks one thing at a time. Its next connection waits at a socket that the
+        // supervisor holds; were it refused, `connect` would have ended the buyer.
+        assert!(met.broken <= victims.len(), "customer {n} lost {} requests", met.broken);
+        assert_eq!(met.wrong, Vec::<String>::new(), "customer {n}");
         let page = backend.get_as("/orders", token).json();
         let known: Vec<i64> =
             page["orders"].as_array().unwrap().iter().map(|o| o["id"].as_i64().unwrap()).collect();
-        let told: Vec<i64> = orders.iter().filter(|(who, _)| *who == n).map(|(_, order)| *order).collect();
-        for order in told.iter().rev().take(15) {
+        for order in met.orders.iter().rev().take(15) {
             assert!(known.contains(order), "order {order} of customer {n} is lost: {known:?}");
         }
     }
     // The services hear of every order, of those that the killed ones had only just written, too.
-    let all = orders.len() as u64;
+    let all: u64 = met.iter().map(|met| met.orders.len() as u64).sum();
     assert!(wait_for(|| backend.counts()[..2].iter().all(|n| *n >= all)), "{all}: {:?}", backend.counts());
     assert_eq!(generations(&backend), [1, 1]);
 }

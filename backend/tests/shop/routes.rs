@@ -254,14 +254,15 @@ fn feed(backend: &Backend, token: &str) {
     socket.send(r#"{"op":"say","id":"a-1","text":"hello"}"#);
     let said = socket.json();
     assert_eq!((&said["op"], &said["id"], &said["text"]), (&json!("said"), &json!("a-1"), &json!("hello")));
-    socket.send(r#"{"op":"watch","product":7}"#);
-    assert_eq!(socket.json(), json!({"op": "watching", "product": 7}));
+    // Before anything is watched, since prices come between answers.
     for bad in
         ["{", r#"{"op":"shout"}"#, r#"{"op":"watch","product":0}"#, r#"{"op":"say","id":[],"text":""}"#]
     {
         socket.send(bad);
         assert!(socket.json()["error"].is_string(), "{bad}");
     }
+    socket.send(r#"{"op":"watch","product":7}"#);
+    assert_eq!(socket.json(), json!({"op": "watching", "product": 7}));
     let mut anonymous = Socket::open(backend.shop(), "/ws").expect("open to everybody");
     anonymous.send(&"x".repeat(100_000));
     assert!(anonymous.read().is_none_or(|(opcode, _)| opcode == 8), "too large a message ends it");

@@ -7,6 +7,12 @@ use timeline::{Finding, FindingKind, RunTime, Span, Status, Timeline, Unit};
 
 use super::{GateResult, Reason, Summary, Verdict};
 
+impl Summary {
+    /// Kind of the event that says that the bundled backend did not do what the scenario asks for. Such a run is invalid: it is another one
+    /// than its scenario's. Labels: `what` was not done, and `why`.
+    pub const ORDER_REFUSED: &'static str = "backend.order-refused";
+}
+
 /// Every gate as it stands in the end. They were checked before the run; one that does not parse now
 /// comes from another version of dyno, and is undecided.
 pub(super) fn gates(meta: &RunMeta, timeline: &Timeline, findings: &[Finding]) -> Vec<GateResult> {
@@ -103,7 +109,42 @@ fn invalid(s: &Summary, meta: &RunMeta, timeline: &Timeline) -> Option<String> {
         Reason::Unreachable => return Some("the target could not be reached".to_owned()),
         Reason::Completed | Reason::Interrupted | Reason::GateAborted => {}
     }
+    if let Some(refused) = timeline.events(Summary::ORDER_REFUSED, everything).next() {
+        let what = refused.label("what").unwrap_or("an order was not carried out");
+        let why = refused.label("why").map(|why| format!(": {why}")).unwrap_or_default();
+        return Some(format!("the backend refused what the scenario asks for: {what}{why}"));
+    }
     let loaded = meta.command != "watch" && s.end.reason == Reason::Completed;
     (loaded && s.total.count == 0 && s.generator.offered == 0)
         .then(|| "no load was applied outside warm-up, so nothing was measured".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use timeline::{Entry, Event};
+
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn a_run_whose_backend_refused_an_order_is_invalid() {
+        let mut run = fixture::flash_sale();
+        run.meta.gates = vec!["errors < 1%".to_owned()];
+        assert_eq!(run.summary().objection(), None);
+        let label = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let labels = [("what", "action reload could not be carried out"), ("why", "a reload is under way")];
+        run.timeline.apply(&Entry::Event(Event {
+            kind: Summary::ORDER_REFUSED.to_owned(),
+            instance: "backend".to_owned(),
+            start: RunTime::from_ms(17_000),
+            end: RunTime::from_ms(17_000),
+            labels: labels.map(label).into(),
+            value: 0.0,
+            others: 0,
+        }));
+        let s = run.summary();
+        assert_eq!((s.verdict, s.exit_code(false)), (Verdict::Invalid, 5));
+        insta::assert_snapshot!(s.verdict_reason, @"the backend refused what the scenario asks for: action reload could not be carried out: a reload is under way");
+        assert_eq!(s.objection(), Some(("invalid", s.verdict_reason.as_str())));
+    }
 }
