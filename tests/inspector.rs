@@ -175,17 +175,21 @@ fn nobody_looks_inside_unasked() {
     }
 }
 
-/// Runs a scenario that attaches the inspector of its target, on a terminal of its own where `answer` is typed: what stands there at the end,
-/// the exit code, and what the run has come to.
-fn on_a_terminal(server: &Server, answer: &str) -> (String, Option<i32>, Option<serde_json::Value>) {
+/// Runs a scenario that attaches the inspector of its target, `inspector` as it names it, on a terminal of its own where `answer` is typed: what
+/// stands there at the end, the exit code, and what the run has come to.
+fn on_a_terminal(
+    server: &Server,
+    inspector: &str,
+    answer: &str,
+) -> (String, Option<i32>, Option<serde_json::Value>) {
     let dir = tempfile::tempdir().unwrap();
     let scenario = dir.path().join("scenario.toml");
     let text = format!(
         r#"
 about = "somebody else's scenario"
 [target]
-url = "{}"
-attach = ["auto", "node"]
+url = "{url}"
+attach = ["auto", "{inspector}"]
 [[phase]]
 name = "p"
 for = "1s"
@@ -194,7 +198,7 @@ arrivals = "10/s"
 name = "s"
 steps = [{{ name = "g", get = "/" }}]
 "#,
-        server.url()
+        url = server.url()
     );
     std::fs::write(&scenario, text).unwrap();
     let run = format!(
@@ -218,12 +222,17 @@ steps = [{{ name = "g", get = "/" }}]
 fn a_scenario_that_attaches_the_inspector_asks_who_runs_it_once() {
     let _machine = whole_machine();
     let server = Server::start();
-    let (shown, code, _) = on_a_terminal(&server, "n");
+    let (shown, code, _) = on_a_terminal(&server, "node+heap", "n");
+    assert_eq!(code, Some(2), "{shown}");
+    assert_eq!(shown.matches("[y/N]").count(), 1, "{shown}");
+    assert!(shown.contains("each process stands still meanwhile"), "{shown}");
+    let (shown, code, _) = on_a_terminal(&server, "node", "n");
     assert_eq!(code, Some(2), "{shown}");
     assert_eq!(shown.matches("[y/N]").count(), 1, "{shown}");
     assert!(shown.contains("so say --yes or --attach node"), "{shown}");
+    assert!(!shown.contains("stands still"), "no heap is searched: {shown}");
     assert_eq!(server.said.lock().unwrap().as_str(), "", "no inspector was opened");
-    let (shown, _, summary) = on_a_terminal(&server, "y");
+    let (shown, _, summary) = on_a_terminal(&server, "node", "y");
     assert_eq!(shown.matches("[y/N]").count(), 1, "{shown}");
     assert!(summary.is_some_and(|s| s["lanes"]["heap.used"].is_object()), "{shown}");
     assert_eq!(server.left(), "[]");

@@ -176,6 +176,7 @@ fn found_by_the_inspector(fault: FaultKind, changes: &[(&str, &str)]) {
     let run = Run::of(folder, output);
     assert!(matches!(run.code(), Some(0 | 3)), "{}\n{}", run.stdout(), run.stderr());
     assert!(run.stdout().contains("by its inspector"), "{}", run.stdout());
+    assert!(!run.stdout().contains("not available without an"), "it is seen: {}", run.stdout());
     let kinds = run.kinds();
     assert_eq!(kinds.first().map(String::as_str), Some(fault.expected().name()), "{}", run.stdout());
 }

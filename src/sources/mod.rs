@@ -8,6 +8,8 @@ mod wanted;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use profiler::sources::jvm::JvmError;
+use profiler::sources::v8::V8Error;
 use profiler::sources::{
     self, Agreement, AttachError, Attached, Naming, Precedence, Rank, Sink, SourceEvent,
 };
@@ -44,6 +46,7 @@ impl Sources {
     /// Attaches what was settled, and the machine itself. `mappings` name metrics that dyno does not know.
     pub fn attach(settled: Settled, mappings: &[Mapping], handle: &Handle) -> anyhow::Result<Self> {
         let remarks = Remarks::default();
+        let unseen = settled.unseen();
         let mut all = Self { attached: Vec::new(), said: settled.said, remarks: Arc::clone(&remarks) };
         let (naming, precedence) = (Naming::default(), Precedence::default());
         let sink = || -> Box<dyn Sink> {
@@ -62,7 +65,7 @@ impl Sources {
             let found = matches!(one, Ready::Jvm { found: true, .. });
             let result = match one {
                 Ready::Agent { url, token } => sources::attach_agent(&url, &token, once(exact())),
-                Ready::Served(served, unseen) => sources::attach_served(&served, unseen, once(sink())),
+                Ready::Served(served) => sources::attach_served(&served, unseen, once(sink())),
                 Ready::V8(installed) => Ok(installed.attach(once(exact()))),
                 Ready::Jvm { pid, .. } => sources::attach_jvm(pid, once(exact())),
                 Ready::Metrics { url } => {
@@ -79,16 +82,7 @@ impl Sources {
                 Ok(source) => all.attached.push(source),
                 // It could be read a moment ago; what nobody asked for by name fails no run.
                 Err(e) if found => all.said.push(format!("not looked inside: {e}")),
-                Err(
-                    e @ (AttachError::Agent { .. }
-                    | AttachError::Metrics { .. }
-                    | AttachError::Postgres { .. }
-                    | AttachError::RabbitMq { .. }
-                    | AttachError::Redis { .. }),
-                ) => {
-                    return Err(UserError::unreachable(e));
-                }
-                Err(e) => return Err(UserError::wrong(e)),
+                Err(e) => return Err(failed(e)),
             }
         }
         match sources::attach_host(sink()) {
@@ -119,6 +113,23 @@ impl Sources {
         let told = self.remarks.lock().unwrap_or_else(PoisonError::into_inner).clone();
         told.into_iter().chain(self.attached.iter().filter_map(Attached::lack)).collect()
     }
+}
+
+/// Who does not answer, or is not there any more, is told from what was asked for wrongly: they end with codes of their own.
+fn failed(error: AttachError) -> anyhow::Error {
+    let silent = match &error {
+        AttachError::Agent { .. }
+        | AttachError::Metrics { .. }
+        | AttachError::Postgres { .. }
+        | AttachError::RabbitMq { .. }
+        | AttachError::Redis { .. } => true,
+        AttachError::Jvm { why, .. } => matches!(why, JvmError::NoProcess(_) | JvmError::Gone(_)),
+        AttachError::V8 { why, .. } => {
+            matches!(why, V8Error::Unreachable(_) | V8Error::TimedOut | V8Error::Ending | V8Error::Gone(_))
+        }
+        AttachError::Otlp { .. } | AttachError::Process { .. } | AttachError::NotAvailable { .. } => false,
+    };
+    if silent { UserError::unreachable(error) } else { UserError::wrong(error) }
 }
 
 /// Who goes before whom where several tell of the same thing.
@@ -188,5 +199,33 @@ impl Sink for RecorderSink {
 
     fn instance(&mut self, short: &str, whole: &str) -> String {
         self.naming.unique(short, whole)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use profiler::sources::check_jvm;
+    use profiler::sources::v8::{Place, Readers, Search, install};
+
+    use super::*;
+    use crate::outcome::error_code;
+
+    #[test]
+    fn who_does_not_answer_ends_a_run_with_another_code_than_who_cannot_be_read() {
+        let code = |error| error_code(&failed(error));
+        // Bound and dropped: nobody listens there now.
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let inspector = |at| install(&[Place::At(at)], None, Search::No, None, &Readers::default());
+        assert_eq!(inspector(nobody).map(drop).map_err(code), Err(6));
+        assert_eq!(check_jvm(999_999_999).map_err(code), Err(6));
+        assert_eq!(inspector("192.0.2.1:9229".parse().unwrap()).map(drop).map_err(code), Err(2));
+        assert_eq!(check_jvm(std::process::id()).map_err(code), Err(2), "it runs, and is no JVM");
+        let v8 = |why| code(AttachError::V8 { what: "process 7".to_owned(), why });
+        for silent in [V8Error::TimedOut, V8Error::Gone(7)] {
+            assert_eq!(v8(silent), 6);
+        }
+        for wrong in [V8Error::NotInspector("a page".to_owned()), V8Error::NotOpened("Bun".to_owned())] {
+            assert_eq!(v8(wrong), 2);
+        }
     }
 }

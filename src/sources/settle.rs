@@ -1,7 +1,8 @@
 //! Settling what is attached, before a run's clock starts and its screen stands: who serves the port, and may we look inside?
 //!
 //! Owns the choice of `auto` and the one question. Installing observers changes the target, if ever so little, so it is done
-//! only when the inspector was named on the command line, by `--yes`, or by the answer. What is asked for in several ways is read once.
+//! only when the inspector was named on the command line, by `--yes`, or by the answer; the question says, too, where a heap is searched. What is
+//! asked for in several ways is read once. What remains unseen is told at the end, of all that is attached.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
@@ -9,13 +10,15 @@ use std::process::Command;
 
 use profiler::sources::discover::{Process, Runtime, Served, discover};
 use profiler::sources::v8::{self, Installed, Place, Readers, Search};
-use profiler::sources::{AttachError, check_jvm};
+use profiler::sources::{AttachError, check_jvm, process};
 
+use super::failed;
 use super::wanted::{Attach, Store};
 use crate::outcome::UserError;
 
-/// What a look from outside does not show.
-const UNSEEN: &str = "; heap, pauses, pools and caches not available without an agent";
+/// What `auto` says where nothing of all that is attached tells of the target's inside: no page is looked for unasked.
+const PAGE: &str =
+    "if the service has a page of metrics, it can be read, too: --attach auto --attach metrics=URL";
 
 /// May observers be installed in the target?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,11 +51,22 @@ impl Permission {
     }
 }
 
-/// The one question, after the words that say who is meant.
-fn ask(who: &str) -> bool {
-    eprint!(
-        "dyno: {who}. Look inside by its inspector, with observers that are taken back at the end? [y/N] "
-    );
+/// The one question, after the words that say who is meant. A search stops whose heap it is, so it is part of the question; for how long, and
+/// of how large a heap, is `v8`'s to bound.
+fn question(who: &str, searched: bool) -> String {
+    let search = if searched {
+        " Heaps are searched, too: each process stands still meanwhile, some 15 ms for each live MB, so up to 2 s (a heap of more than 128 MB is not searched)."
+    } else {
+        ""
+    };
+    format!(
+        "dyno: {who}.{search} Look inside by its inspector, with observers that are taken back at the end? [y/N] "
+    )
+}
+
+/// Asks it.
+fn ask(question: &str) -> bool {
+    eprint!("{question}");
     let _ = io::stderr().flush(); // it is not buffered anyway
     let mut answer = String::new();
     let read = io::stdin().read_line(&mut answer);
@@ -63,8 +77,8 @@ fn ask(who: &str) -> bool {
 pub enum Ready {
     /// An agent's endpoint with its token.
     Agent { url: String, token: String },
-    /// The processes of the port, and what of them remains unseen.
-    Served(Served, &'static str),
+    /// The processes of the port.
+    Served(Served),
     /// Observers that stand already.
     V8(Installed),
     /// A JVM by its process id; `found` by `auto`, not asked for by name.
@@ -81,6 +95,11 @@ impl Ready {
     /// Does it see heap and pauses of the target's processes?
     pub fn sees_runtime(&self) -> bool {
         matches!(self, Self::Agent { .. } | Self::V8(_) | Self::Jvm { .. })
+    }
+
+    /// Does it tell more of the target than its processes show from outside?
+    fn sees_inside(&self) -> bool {
+        self.sees_runtime() || matches!(self, Self::Metrics { .. } | Self::Otlp(_))
     }
 }
 
@@ -100,6 +119,8 @@ pub struct Settled {
     pub said: Vec<String>,
     /// Whom inspectors read.
     readers: Readers,
+    /// Is any heap searched? Who is asked is told so.
+    searched: bool,
 }
 
 impl Settled {
@@ -107,7 +128,8 @@ impl Settled {
     ///
     /// `auto` never fails a run: what it cannot attach it says. What was asked for by name must work.
     pub fn of(asked: &[Attach], port: Option<u16>, mut permission: Permission) -> anyhow::Result<Self> {
-        let mut settled = Self::default();
+        let searched = asked.iter().any(|a| matches!(a, Attach::V8(_, Search::Heap)));
+        let mut settled = Self { searched, ..Self::default() };
         // Those of the port are asked for once: by name rather than by `auto`, and with the search if anybody wants it.
         let named = asked.iter().any(|a| matches!(a, Attach::V8(None, _)));
         let search = if asked.contains(&Attach::V8(None, Search::Heap)) { Search::Heap } else { Search::No };
@@ -117,8 +139,8 @@ impl Settled {
                 Attach::Nothing => {}
                 Attach::Auto => settled.auto(port, named, &mut permission),
                 Attach::Process => {
-                    let served = settled.served(port).map_err(UserError::wrong)?;
-                    settled.serves(served, UNSEEN);
+                    let served = settled.served(port).map_err(failed)?;
+                    settled.serves(served);
                 }
                 Attach::V8(None, _) if looked => {}
                 Attach::V8(None, _) => {
@@ -138,7 +160,20 @@ impl Settled {
                 }
             }
         }
+        if asked.contains(&Attach::Auto) && settled.is_outside() {
+            settled.said.push(PAGE.to_owned());
+        }
         Ok(settled)
+    }
+
+    /// What of the target's processes remains unseen by all that is attached.
+    pub fn unseen(&self) -> &'static str {
+        if self.is_outside() { process::UNSEEN } else { "" }
+    }
+
+    /// Does nothing tell of the target's inside?
+    fn is_outside(&self) -> bool {
+        !self.ready.iter().any(Ready::sees_inside)
     }
 
     /// Says which of the bundled backend's servers could be watched, too, and are not.
@@ -177,8 +212,10 @@ impl Settled {
     /// Who serves the port. Whether all of them are the target is doubted once.
     fn served(&mut self, port: Option<u16>) -> Result<Served, AttachError> {
         let served = served(port)?;
-        if let Some(doubt) = doubt(&served).filter(|doubt| !self.said.contains(doubt)) {
-            self.said.push(doubt);
+        for doubt in doubts(&served) {
+            if !self.said.contains(&doubt) {
+                self.said.push(doubt);
+            }
         }
         Ok(served)
     }
@@ -192,48 +229,40 @@ impl Settled {
         let all: Vec<&Process> = served.processes.iter().collect();
         self.said.push(format!("port {} is served by {}", served.port, described(&all)));
         let jvms: Vec<u32> = on(&served, |r| *r == Runtime::Java).iter().map(|p| p.pid).collect();
-        let told = self.found(&jvms);
-        let inside = named || self.inside(&served, permission);
-        self.serves(served, if inside || told { "" } else { UNSEEN });
+        self.found(&jvms);
+        if !named {
+            self.inside(&served, permission);
+        }
+        self.serves(served);
     }
 
-    /// Looks inside those that run on V8; true if that succeeded.
-    fn inside(&mut self, served: &Served, permission: &mut Permission) -> bool {
+    /// Looks inside those that run on V8.
+    fn inside(&mut self, served: &Served, permission: &mut Permission) {
         let inside = on_v8(served);
         if inside.is_empty() {
-            return false;
+            return;
         }
-        if !permission.granted(|| ask(&serving(&inside, served.port))) {
+        if !permission.granted(|| ask(&question(&serving(&inside, served.port), self.searched))) {
             self.said.push(
                 "not looked inside: `--attach node` or `--yes` lets dyno open the inspector and install observers"
                     .to_owned(),
             );
-            return false;
+            return;
         }
         match v8::install(&places(&inside), Some(served.port), Search::No, Some(guard), &self.readers) {
             Ok(installed) => self.ready.push(Ready::V8(installed.following(served.port))),
-            Err(e) => {
-                self.said.push(format!("not looked inside: {e}"));
-                return false;
-            }
+            Err(e) => self.said.push(format!("not looked inside: {e}")),
         }
-        true
     }
 
-    /// JVMs that nobody has named; true if one of them tells anything. Each keeps its counters in a file of its own accord: reading them
-    /// changes nothing there.
-    fn found(&mut self, pids: &[u32]) -> bool {
-        let mut told = false;
+    /// JVMs that nobody has named. Each keeps its counters in a file of its own accord: reading them changes nothing there.
+    fn found(&mut self, pids: &[u32]) {
         for &pid in pids {
             match check_jvm(pid) {
-                Ok(()) => {
-                    self.jvm_once(pid, true);
-                    told = true;
-                }
+                Ok(()) => self.jvm_once(pid, true),
                 Err(e) => self.said.push(format!("not looked inside: {e}")),
             }
         }
-        told
     }
 
     fn jvm(&mut self, pid: Option<u32>, port: Option<u16>) -> anyhow::Result<()> {
@@ -241,7 +270,7 @@ impl Settled {
             self.jvm_once(pid, false);
             return Ok(());
         }
-        let served = self.served(port).map_err(UserError::wrong)?;
+        let served = self.served(port).map_err(failed)?;
         let jvms = on(&served, |r| *r == Runtime::Java);
         if jvms.is_empty() {
             return Err(not_on("jvm", &served, "by a JVM"));
@@ -262,16 +291,10 @@ impl Settled {
         }
     }
 
-    /// The processes of the port, once: with what remains unseen by all that is attached.
-    fn serves(&mut self, served: Served, unseen: &'static str) {
-        let known = self.ready.iter_mut().find_map(|r| match r {
-            Ready::Served(_, unseen) => Some(unseen),
-            _ => None,
-        });
-        match known {
-            Some(before) if unseen.is_empty() => *before = unseen,
-            Some(_) => {}
-            None => self.ready.push(Ready::Served(served, unseen)),
+    /// The processes of the port, once.
+    fn serves(&mut self, served: Served) {
+        if !self.ready.iter().any(|r| matches!(r, Ready::Served(_))) {
+            self.ready.push(Ready::Served(served));
         }
     }
 
@@ -285,7 +308,7 @@ impl Settled {
         let (places, follow, who) = match place {
             Some(place) => (vec![place], None, format!("the scenario attaches {place}")),
             None => {
-                let served = self.served(port).map_err(UserError::wrong)?;
+                let served = self.served(port).map_err(failed)?;
                 let inside = on_v8(&served);
                 if inside.is_empty() {
                     return Err(not_on("node", &served, "by Node.js or Deno"));
@@ -293,13 +316,12 @@ impl Settled {
                 (places(&inside), Some(served.port), serving(&inside, served.port))
             }
         };
-        if !permission.granted(|| ask(&who)) {
+        if !permission.granted(|| ask(&question(&who, self.searched))) {
             return Err(UserError::wrong(
                 "the scenario attaches the inspector of its target: that installs observers there, so say --yes or --attach node",
             ));
         }
-        let installed = v8::install(&places, port, search, Some(guard), &self.readers);
-        let installed = installed.map_err(UserError::wrong)?;
+        let installed = v8::install(&places, port, search, Some(guard), &self.readers).map_err(failed)?;
         self.ready.push(Ready::V8(match follow {
             Some(port) => installed.following(port),
             None => installed,
@@ -325,13 +347,22 @@ fn served(port: Option<u16>) -> Result<Served, AttachError> {
 }
 
 /// What there is to say of processes that may not be one service.
-fn doubt(served: &Served) -> Option<String> {
-    served.apart.then(|| {
-        format!(
-            "port {} is served on different addresses by different processes: some of them may not be the target",
-            served.port
-        )
-    })
+fn doubts(served: &Served) -> Vec<String> {
+    let port = served.port;
+    let mut doubts = Vec::new();
+    if served.apart {
+        doubts.push(format!(
+            "port {port} is served on different addresses by different processes: some of them may not be the target"
+        ));
+    }
+    if !served.forwarders.is_empty() {
+        let all: Vec<&Process> = served.forwarders.iter().collect();
+        doubts.push(format!(
+            "port {port} is forwarded to a service elsewhere, too, by {}, which is not watched",
+            described(&all)
+        ));
+    }
+    doubts
 }
 
 fn on(served: &Served, runtime: fn(&Runtime) -> bool) -> Vec<&Process> {
@@ -408,8 +439,11 @@ mod tests {
         let mut settled = Settled::default();
         let served = settled.served(Some(port)).unwrap();
         assert!(!served.apart && settled.said.is_empty(), "it is one process: {served:?}");
-        let doubted = doubt(&Served { apart: true, ..served }).unwrap();
-        assert!(doubted.contains("may not be the target"), "{doubted}");
+        let tunnel = Process { pid: 5, runtime: Runtime::Other("ssh".to_owned()), worker: false };
+        let doubted = doubts(&Served { apart: true, forwarders: vec![tunnel], ..served });
+        assert_eq!(doubted.len(), 2, "{doubted:?}");
+        assert!(doubted[0].contains("may not be the target"), "{doubted:?}");
+        assert!(doubted[1].contains("by ssh (pid 5), which is not watched"), "{doubted:?}");
     }
 
     #[test]
@@ -430,6 +464,18 @@ mod tests {
     }
 
     #[test]
+    fn who_is_asked_is_told_that_a_heap_is_searched() {
+        let who = "node (pid 5) serves port 80";
+        assert_eq!(
+            question(who, false),
+            "dyno: node (pid 5) serves port 80. Look inside by its inspector, with observers that are taken back at the end? [y/N] "
+        );
+        let told = question(who, true);
+        assert!(told.contains("stands still meanwhile, some 15 ms for each live MB, so up to 2 s"), "{told}");
+        assert!(told.ends_with("? [y/N] "), "{told}");
+    }
+
+    #[test]
     fn one_question_is_asked_at_most() {
         for answer in [true, false] {
             let (mut permission, mut asked) = (Permission::Ask, 0);
@@ -447,7 +493,7 @@ mod tests {
     #[test]
     fn a_jvm_that_tells_nothing_fails_nothing_unless_it_was_named() {
         let (me, mut settled) = (std::process::id(), Settled::default());
-        assert!(!settled.found(&[me]));
+        settled.found(&[me]);
         assert!(settled.ready.is_empty(), "nothing that would leave out what pages tell of heap and pauses");
         let said = &settled.said[0];
         assert!(said.starts_with("not looked inside: cannot attach the JVM of process"), "{said}");
@@ -460,11 +506,47 @@ mod tests {
 
     #[test]
     fn the_processes_of_a_port_are_read_once_and_not_said_to_be_unseen_where_they_are_seen() {
-        let served = || Served { port: 1, processes: Vec::new(), hidden: 0, apart: false };
-        for unseen in [[UNSEEN, ""], ["", UNSEEN]] {
-            let mut settled = Settled::default();
-            unseen.into_iter().for_each(|words| settled.serves(served(), words));
-            assert!(matches!(settled.ready[..], [Ready::Served(_, "")]));
+        let served = || {
+            Ready::Served(Served { port: 1, processes: vec![], forwarders: vec![], hidden: 0, apart: false })
+        };
+        let store = || Ready::Store { kind: Store::Redis, url: String::new(), password: String::new() };
+        let inside: [fn() -> Ready; 4] = [
+            || Ready::Agent { url: String::new(), token: String::new() },
+            || Ready::Jvm { pid: 1, found: true },
+            || Ready::Metrics { url: String::new() },
+            || Ready::Otlp(SocketAddr::from(([127, 0, 0, 1], 4318))),
+        ];
+        let unseen = |ready| Settled { ready, ..Settled::default() }.unseen();
+        for one in inside {
+            for ready in [vec![served(), one()], vec![one(), store(), served()]] {
+                assert_eq!(unseen(ready), "");
+            }
+        }
+        assert_eq!(unseen(vec![served(), store()]), process::UNSEEN);
+        let mut settled = Settled::default();
+        for _ in 0..2 {
+            let Ready::Served(processes) = served() else { panic!("these are processes") };
+            settled.serves(processes);
+        }
+        assert!(matches!(settled.ready[..], [Ready::Served(_)]));
+    }
+
+    #[test]
+    fn a_page_is_spoken_of_where_auto_finds_nothing_that_tells_of_the_inside() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = Some(listener.local_addr().unwrap().port());
+        let page = Attach::Metrics { url: "http://127.0.0.1:1/metrics".to_owned() };
+        let settled = |asked: &[Attach]| Settled::of(asked, port, Permission::Missing).unwrap();
+        for (asked, spoken_of) in [
+            (&[Attach::Auto][..], true),
+            (&[Attach::Auto, page.clone()][..], false),
+            (&[page, Attach::Auto][..], false),
+            (&[Attach::Process][..], false),
+        ] {
+            let settled = settled(asked);
+            let spoken = settled.said.iter().any(|line| line == PAGE);
+            assert_eq!(spoken, spoken_of, "{asked:?}: {:?}", settled.said);
+            assert_eq!(settled.unseen().is_empty(), asked.len() > 1, "{asked:?}");
         }
     }
 }
