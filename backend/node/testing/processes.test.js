@@ -343,6 +343,14 @@ test('uneven-workers: one gets all new connections, and both do again afterwards
   });
 });
 
+test('the end of faults is not said before each worker has said so', async () => {
+  const { pid } = (await shop.order('GET', '/v1/instances')).json.instances.find((i) => i.name === 'shop-0');
+  process.kill(pid, 'SIGSTOP');
+  const { status, json } = await shop.order('DELETE', '/v1/faults').finally(() => process.kill(pid, 'SIGCONT'));
+  assert.deepEqual([status, json.error], [504, 'shop-0 does not say that its faults are ended']);
+  assert.equal((await shop.order('DELETE', '/v1/faults')).status, 200);
+});
+
 test('worker-crash and frozen: another process is behind the name, or the same one', async () => {
   const generation = async () => (await shop.order('GET', '/v1/instances')).json.instances.find((i) => i.name === 'shop-0')?.generation;
   const at = await generation();
@@ -352,14 +360,6 @@ test('worker-crash and frozen: another process is behind the name, or the same o
   await waitFor(async () => (await shop.order('GET', '/v1/instances')).json.instances.length === 3);
   // A request that the cluster has handed to the one that was killed is not answered.
   await waitFor(async () => (await shop.get('/readyz').catch(() => ({}))).status === 200);
-});
-
-test('the end of faults is not said before each worker has said so', async () => {
-  const { pid } = (await shop.order('GET', '/v1/instances')).json.instances.find((i) => i.name === 'shop-0');
-  process.kill(pid, 'SIGSTOP');
-  const { status, json } = await shop.order('DELETE', '/v1/faults').finally(() => process.kill(pid, 'SIGCONT'));
-  assert.deepEqual([status, json.error], [504, 'shop-0 does not say that its faults are ended']);
-  assert.equal((await shop.order('DELETE', '/v1/faults')).status, 200);
 });
 
 test('a rolling reload loses no request', async () => {
