@@ -31,7 +31,8 @@ use crate::worker::Outbox;
 
 /// How often counters are handed over, ns.
 const COUNTERS_NS: u64 = 100_000_000;
-/// How often time limits are looked at, ns: so much later than its limit a step may fail.
+/// How often time limits are looked at, ns: so much later than its limit a step may fail, and once more than that where the worker
+/// stood still.
 const SWEEP_NS: u64 = 20_000_000;
 /// Most starts between two looks at naps and clock, so that a burst does not delay all else.
 const BURST: usize = 256;
@@ -189,8 +190,8 @@ impl Release {
             self.shard.figures.released(due, now);
         }
         if now >= self.next_sweep {
+            self.shard.seats.sweep(limits_until(self.next_sweep, now));
             self.next_sweep = now + SWEEP_NS;
-            self.shard.seats.sweep(now);
             self.shard.seats.retire(now);
             self.shard.figures.roll(now);
         }
@@ -448,6 +449,12 @@ impl Release {
     }
 }
 
+/// Which limits a look at `now` that was due at `due` takes for over: those until then. If it comes late the worker has stood
+/// still, and answers that came in time may lie unread: what was not over at the look before is left to the next one.
+fn limits_until(due: u64, now: u64) -> u64 {
+    if now.saturating_sub(due) < SWEEP_NS { now } else { due.saturating_sub(SWEEP_NS) }
+}
+
 /// Keeps the draws of lifetimes apart from those of the sessions themselves.
 const LIFETIMES: u64 = 0x6C69_6665_0000_0000;
 
@@ -592,6 +599,14 @@ mod tests {
         release.inbox.extend(what.map(|amended| Ok(ToWorker::Amendment(amended))));
         release.turn();
         (shard.figures.offered.get(), shard.figures.dropped.get())
+    }
+
+    #[test]
+    fn behind_a_stall_only_what_was_over_before_it_is_over() {
+        let (looked, due) = (7 * SWEEP_NS, 8 * SWEEP_NS);
+        assert_eq!(limits_until(due, due + 600_000), due + 600_000);
+        assert_eq!(limits_until(due, due + 400_000_000), looked);
+        assert_eq!(limits_until(0, 400_000_000), 0, "there was no look before");
     }
 
     #[test]

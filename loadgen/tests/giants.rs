@@ -7,6 +7,7 @@ mod server;
 use std::io::Write;
 use std::net::TcpStream;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use common::*;
@@ -17,15 +18,30 @@ use server::*;
 const SESSIONS: u32 = 60;
 const MIB: usize = 1 << 20;
 
-fn act(_: &str, _: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+static BLOCK: [u8; 64 << 10] = [b'x'; 64 << 10];
+
+/// Answers that were written but for their last block, or were given up by the worker.
+static WRITTEN: AtomicU32 = AtomicU32::new(0);
+
+fn all_but_the_last_block(s: &mut TcpStream) -> std::io::Result<()> {
     write!(s, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 7 * MIB)?;
-    let block = [b'x'; 64 << 10];
-    for _ in 0..7 * MIB / block.len() - 1 {
-        s.write_all(&block)?;
+    (1..7 * MIB / BLOCK.len()).try_for_each(|_| s.write_all(&BLOCK))
+}
+
+fn act(_: &str, _: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+    let written = all_but_the_last_block(s);
+    WRITTEN.fetch_add(1, Ordering::Relaxed);
+    written?;
+    // They stand here, almost whole, until as many as there are sessions have come so far: some of those by giving up.
+    for _ in 0..1500 {
+        if WRITTEN.load(Ordering::Relaxed) >= SESSIONS {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
     }
-    // All of them stand here for a while, almost whole.
+    // What lies in the system's buffers is read meanwhile.
     std::thread::sleep(Duration::from_millis(700));
-    s.write_all(&block)?;
+    s.write_all(&BLOCK)?;
     Ok(false)
 }
 
@@ -34,7 +50,7 @@ fn a_worker_keeps_what_it_has_room_for() {
     let mut request = request(0, "GET", "/");
     request.checks.push(Check::Body(TextTest::Contains("x".to_owned())));
     let mut plan = plan(held(SESSIONS), 3_000, vec![Step::Request(Box::new(request))]);
-    plan.timeout_ns = 20_000 * MS;
+    (plan.timeout_ns, plan.grace_ns) = (20_000 * MS, 20_000 * MS);
     let totals = run(plan, serve(act), 1);
     assert!(totals.lost.is_empty(), "{:?}", totals.lost);
     let errors = totals.errors();

@@ -147,9 +147,6 @@ impl Session {
             return Ok(text);
         }
         poll_fn(|cx| {
-            if shard.seats.expired(*seat) {
-                return Poll::Ready(Err(ErrorKind::Timeout));
-            }
             if let Some(events) = stream_of(rare) {
                 events.read_on(cx, shard);
             }
@@ -158,6 +155,8 @@ impl Session {
                 Poll::Ready(true) => Poll::Ready(Ok(())),
                 Poll::Ready(false) => Poll::Ready(Err(socket.ended().unwrap_or(ErrorKind::WsClosed))),
                 Poll::Pending if send.wait.is_none() && socket.flushed() => Poll::Ready(Ok(())),
+                // Only now: a message that is there has come, however late this worker is to read it.
+                Poll::Pending if shard.seats.expired(*seat) => Poll::Ready(Err(ErrorKind::Timeout)),
                 Poll::Pending => Poll::Pending,
             }
         })
@@ -169,14 +168,14 @@ impl Session {
     async fn clear_way(&mut self) -> Result<(), ErrorKind> {
         let Self { shard, seat, socket, rare, .. } = self;
         poll_fn(|cx| {
-            if shard.seats.expired(*seat) {
-                return Poll::Ready(Err(ErrorKind::Timeout));
-            }
             pushed::read(cx, shard, *seat, socket, rare);
             // One that has ended says so when it is written to.
             let full = socket.as_ref().is_some_and(|s| s.ended().is_none() && !s.has_room());
             let behind = socket.as_ref().is_some_and(|s| s.is_behind());
-            if full || behind { Poll::Pending } else { Poll::Ready(Ok(())) }
+            if !full && !behind {
+                return Poll::Ready(Ok(()));
+            }
+            if shard.seats.expired(*seat) { Poll::Ready(Err(ErrorKind::Timeout)) } else { Poll::Pending }
         })
         .await
     }
@@ -236,11 +235,9 @@ impl Session {
         let Some(socket) = socket else { return Ok(()) };
         socket.say_close(code);
         poll_fn(|cx| {
-            if shard.seats.expired(*seat) {
-                return Poll::Ready(Err(ErrorKind::Timeout));
-            }
             if socket.poll_messages(cx, shard, &mut |_| false).is_pending() {
-                return Poll::Pending;
+                let late = shard.seats.expired(*seat);
+                return if late { Poll::Ready(Err(ErrorKind::Timeout)) } else { Poll::Pending };
             }
             Poll::Ready(match socket.ended() {
                 // Some servers just hang up after a close frame.

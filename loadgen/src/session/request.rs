@@ -120,20 +120,24 @@ impl Session {
         let Some(connection) = http else { return Err(ErrorKind::Other) };
         poll_fn(|cx| {
             loop {
-                if shard.seats.expired(*seat) {
-                    return Poll::Ready(Err(ErrorKind::Timeout));
-                }
                 let read = connection.poll_portion(cx, &shard.input, |portion| {
                     if portion.is_empty() {
                         return answer.closed().map(|()| false);
                     }
                     answer.feed(portion).map(|taken| taken < portion.len())
                 });
-                match read {
+                let more = match read {
                     Poll::Ready(Ok(Ok(excess))) if answer.done() => return Poll::Ready(Ok(excess)),
-                    Poll::Ready(Ok(Ok(_))) => {}
+                    Poll::Ready(Ok(Ok(_))) => true,
                     Poll::Ready(Ok(Err(kind)) | Err(kind)) => return Poll::Ready(Err(kind)),
-                    Poll::Pending => break,
+                    Poll::Pending => false,
+                };
+                // Only now: an answer that is there has come, however late this worker is to read it.
+                if shard.seats.expired(*seat) {
+                    return Poll::Ready(Err(ErrorKind::Timeout));
+                }
+                if !more {
+                    break;
                 }
             }
             pushed::read(cx, shard, *seat, socket, rare);

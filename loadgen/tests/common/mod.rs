@@ -107,6 +107,7 @@ pub fn run_options(options: CoordinatorOptions) -> Totals {
     })
 }
 
+/// A plan whose steps have time enough on a busy machine: who wants a `timeout` sets a limit of its own.
 pub fn plan(model: Model, ms: u64, steps: Vec<Step>) -> RunPlan {
     RunPlan {
         name: "test".to_owned(),
@@ -127,9 +128,15 @@ pub fn plan(model: Model, ms: u64, steps: Vec<Step>) -> RunPlan {
         cache: Vec::new(),
         gates: Vec::new(),
         grace_ns: 1000 * MS,
-        timeout_ns: 200 * MS,
+        timeout_ns: 5000 * MS,
         timer: Timer::default(),
     }
+}
+
+/// A phase in which none begins, so that the last session has time to do all.
+pub fn rest(ms: u64) -> Phase {
+    let model = Model::Arrivals { from: 0.0, to: 0.0 };
+    Phase { name: "rest".to_owned(), length_ns: ms * MS, model, warmup: false }
 }
 
 pub fn held(n: u32) -> Model {

@@ -71,7 +71,7 @@ fn converse(stream: TcpStream, all: &All) -> Option<()> {
             stream.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n").ok()?;
             all.lock().unwrap().push(heard);
             // The connection stays, and nobody reads what comes on it.
-            thread::sleep(Duration::from_secs(2));
+            thread::sleep(Duration::from_secs(10));
             return None;
         }
         if heard.head.contains_key("expect") {
@@ -247,7 +247,7 @@ fn an_answer_that_comes_while_a_text_is_written_counts() {
     let (totals, heard) = session(1, "[data.big]\nfile = \"big.jsonl\"", steps, folder.path());
     assert_eq!(totals.errors(), BTreeMap::from([("status", 1)]));
     assert_eq!(heard.iter().filter(|h| h.path == "/next").count(), 1);
-    assert!(totals.service[&0].max() < 1_500_000, "{} us", totals.service[&0].max());
+    assert!(totals.service[&0].max() < 8_000_000, "{} us", totals.service[&0].max());
 }
 
 #[test]

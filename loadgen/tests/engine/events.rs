@@ -103,8 +103,7 @@ fn contains(data: &str) -> Option<Awaited> {
 /// Ten sessions that do this, with time for the last one to do it all.
 fn ten(steps: Vec<Step>) -> RunPlan {
     let mut plan = plan(Model::Arrivals { from: 20.0, to: 20.0 }, 500, steps);
-    let model = Model::Arrivals { from: 0.0, to: 0.0 };
-    plan.phases.push(Phase { name: "rest".to_owned(), length_ns: 1000 * MS, model, warmup: false });
+    plan.phases.push(rest(1000));
     plan
 }
 

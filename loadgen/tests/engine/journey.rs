@@ -204,9 +204,14 @@ fn a_target_that_refuses_is_named_and_not_hammered() {
     // It takes the one connection that tells whether anybody is there, and is gone.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let gone = listener.local_addr().unwrap();
-    let first = std::thread::spawn(move || drop(listener.accept()));
+    // Its port stays its own, or another test would get it.
+    let first = std::thread::spawn(move || {
+        drop(listener.accept());
+        rustix::net::shutdown(&listener, rustix::net::Shutdown::Read).unwrap();
+        listener
+    });
     let totals = run(walk("shop-browse", "sessions = 3", 1_000), gone, 1);
-    first.join().unwrap();
+    drop(first.join().unwrap());
     let errors = totals.errors();
     let refused = errors["connect-refused"];
     assert!((3..=45).contains(&refused), "{errors:?}");

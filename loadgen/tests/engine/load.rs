@@ -1,4 +1,4 @@
-//! Whole runs over real worker processes: counts, models, amendments, losses, stalls.
+//! Whole runs over real worker processes: counts, models, amendments, losses, a worker that stands still.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -11,7 +11,6 @@ use crate::server::*;
 use loadgen::lanes::{Lanes, Reading};
 use loadgen::{Coordinator, LoadUpdate};
 use scenarios::plan::*;
-use timeline::MonoNs;
 
 static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
@@ -36,14 +35,6 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
             ok(s, "")?;
             Ok(false)
         }
-        "/stall" => {
-            // The first tenth of each second nothing is answered.
-            let into = MonoNs::now().0 % 1_000_000_000;
-            if into < 100 * MS {
-                std::thread::sleep(Duration::from_nanos(100 * MS - into));
-            }
-            ok(s, "")
-        }
         path => {
             SEEN.lock().unwrap().insert(path.to_owned());
             ok(s, "{}")
@@ -54,11 +45,11 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
 #[test]
 fn arrivals_over_three_workers_add_up() {
     let model = Model::Arrivals { from: 100.0, to: 300.0 };
-    let totals = run(plan(model, 1000, vec![get(0, "/"), get(1, "/")]), serve(act), 3);
+    let mut plan = plan(model, 1000, vec![get(0, "/"), get(1, "/")]);
+    plan.phases.push(rest(1000));
+    let totals = run(plan, serve(act), 3);
     assert_eq!(totals.done.len(), 3);
-    assert_eq!(totals.finished[&0], 200);
-    // A session that came last of all ends after its first step.
-    assert!((195..=200).contains(&totals.finished[&1]), "{:?}", totals.finished);
+    assert_eq!((totals.finished[&0], totals.finished[&1]), (200, 200));
     assert_eq!(totals.sum(|c| c.offered), totals.sum(|c| c.completed));
     assert_eq!(totals.sum(|c| c.offered), totals.sum(|c| c.achieved));
     assert_eq!(totals.response[&0].len(), 200);
@@ -380,26 +371,33 @@ fn a_halted_load_can_be_ended() {
 }
 
 #[test]
-fn a_stall_shows_in_response_time_of_an_open_model() {
-    let model = Model::Requests { from: 500.0, to: 500.0 };
-    let mut plan = plan(model, 3000, vec![get(0, "/stall")]);
-    plan.timeout_ns = 2000 * MS;
-    let totals = run(plan, serve(act), 1);
-    let (response, count) = (&totals.response[&0], totals.response[&0].len());
-    assert_eq!(count, 1500, "{:?} {:?}", totals.counters, totals.done);
-    // A tenth of the arrivals falls into a stall, evenly: p95 waits for half of it, p99 for 90 ms.
-    let at = |q: f64| response.value_at_quantile(q) as f64 / 1e3;
-    assert!((35.0..75.0).contains(&at(0.95)), "p95 {} ms", at(0.95));
-    assert!((75.0..130.0).contains(&at(0.99)), "p99 {} ms", at(0.99));
-    assert!(at(0.5) < 20.0, "p50 {} ms", at(0.5));
-}
-
-#[test]
-fn a_paced_step_is_measured_from_its_grid_point() {
-    // One session, every 20 ms, against a server that stalls 100 ms a second: the points missed meanwhile are made up
-    // for, each with its wait; service time knows nothing of them.
-    let totals = run(plan(held(1), 3000, vec![forever(Some(20), vec![get(0, "/stall")])]), serve(act), 1);
-    let late = |h: &timeline::histogram::Histogram| h.count_between(15_000, 200_000);
-    assert!(late(&totals.service[&0]) <= 5, "{}", late(&totals.service[&0]));
-    assert!(late(&totals.response[&0]) >= 9, "{}", late(&totals.response[&0]));
+fn an_answer_that_came_while_the_worker_stood_still_is_no_timeout() {
+    fn act(_: &str, _: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+        std::thread::sleep(Duration::from_millis(100));
+        ok(s, "")
+    }
+    let mut plan = plan(held(4), 2500, vec![forever(None, vec![get(0, "/")])]);
+    plan.timeout_ns = 400 * MS;
+    let totals = runtime().block_on(async {
+        let mut coordinator = Coordinator::start(options(plan, serve(act), 1)).await.unwrap();
+        let (mut totals, mut worker, mut stood) = (Totals::default(), None, false);
+        while let Some(update) = coordinator.next().await {
+            match &update {
+                LoadUpdate::Joined { pid, .. } => worker = rustix::process::Pid::from_raw(*pid as i32),
+                LoadUpdate::Counters(_, c) if c.at > 500 * MS && !stood => {
+                    stood = true;
+                    let tell = |signal| rustix::process::kill_process(worker.unwrap(), signal).unwrap();
+                    tell(rustix::process::Signal::STOP);
+                    tokio::time::sleep(Duration::from_millis(800)).await;
+                    tell(rustix::process::Signal::CONT);
+                }
+                _ => {}
+            }
+            totals.take(update);
+        }
+        totals
+    });
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    // The time that it lost is in what it measured.
+    assert!(totals.service[&0].max() > 700_000, "{} us", totals.service[&0].max());
 }

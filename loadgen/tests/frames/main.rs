@@ -261,6 +261,7 @@ fn a_server_that_never_says_its_settings() {
         let _open: Vec<_> = listener.incoming().collect();
     });
     let mut plan = plan(held(2), 400, vec![forever(None, vec![get(0, "/ok")])]);
+    plan.timeout_ns = 200 * MS;
     plan.transport.http = HttpVersion::Http2;
     let totals = run(plan, address, 1);
     assert_eq!(totals.errors().into_keys().collect::<Vec<_>>(), ["timeout"]);

@@ -16,6 +16,8 @@ const GOOD_EVERY_MS: u64 = 20;
 const RUN_MS: u64 = 600;
 /// A healthy answer on a busy small machine takes no longer, us; a held-up session would wait for the step's limit.
 const GOOD_MAX_US: u64 = 150_000;
+/// Runs of a case until the healthy session keeps its pace.
+const TRIES: usize = 3;
 /// A worker with a handful of sessions stays below this, whatever the server sends, KiB: a kept body may have 8 MiB.
 const RESIDENT_MAX_KIB: u64 = 96 << 10;
 
@@ -44,9 +46,29 @@ fn watch_children(stop: Arc<AtomicU64>) -> thread::JoinHandle<u64> {
     })
 }
 
-/// The kinds of error of a session that does this at a server of `http`, beside one that does what is right.
+/// The kinds of error of a session that does this at a server of `http`, beside one that does what is right and keeps its pace. A machine
+/// that stands still holds that one up now and then, an engine at fault each time; and a stall makes kinds of its own.
 pub fn errors_at(name: &str, bad: Vec<Step>, address: SocketAddr, http: HttpVersion) -> String {
+    let mut held_up = String::new();
+    for _ in 0..TRIES {
+        match errors_beside(name, bad.clone(), address, http) {
+            Ok(kinds) => return kinds,
+            Err(why) => held_up = why,
+        }
+    }
+    panic!("{name}: the other session was held up each time: {held_up}");
+}
+
+/// One run of it; how the healthy session was held up if it was.
+fn errors_beside(
+    name: &str,
+    bad: Vec<Step>,
+    address: SocketAddr,
+    http: HttpVersion,
+) -> Result<String, String> {
     let mut plan = plan(held(2), RUN_MS, vec![forever(Some(100), bad)]);
+    // Some of them never answer.
+    plan.timeout_ns = 200 * MS;
     plan.transport.http = http;
     plan.sessions.push(SessionKind {
         name: "good".into(),
@@ -54,13 +76,17 @@ pub fn errors_at(name: &str, bad: Vec<Step>, address: SocketAddr, http: HttpVers
         steps: vec![forever(Some(GOOD_EVERY_MS), vec![get(GOOD, "/ok")])],
     });
     let totals = run(plan, address, 1);
-    let good = totals.finished.get(&GOOD).copied().unwrap_or(0);
-    assert!(good >= RUN_MS / GOOD_EVERY_MS / 2, "{name}: the other session stood still: {good}");
-    let slowest = totals.response[&GOOD].max();
-    assert!(slowest < GOOD_MAX_US, "{name}: the other session was held up: {slowest} us");
     assert!(totals.lost.is_empty(), "{name}: {:?}", totals.lost);
+    let good = totals.finished.get(&GOOD).copied().unwrap_or(0);
+    if good < RUN_MS / GOOD_EVERY_MS / 2 {
+        return Err(format!("{good} answers"));
+    }
+    let slowest = totals.response[&GOOD].max();
+    if slowest >= GOOD_MAX_US {
+        return Err(format!("{slowest} us"));
+    }
     let kinds: Vec<&str> = totals.errors().into_keys().collect();
-    format!("{name} {}", if kinds.is_empty() { "-".to_owned() } else { kinds.join(" ") })
+    Ok(format!("{name} {}", if kinds.is_empty() { "-".to_owned() } else { kinds.join(" ") }))
 }
 
 /// Two cases at a time: their time is waiting, but a small machine must keep up with all of them.
