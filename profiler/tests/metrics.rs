@@ -122,6 +122,52 @@ fn levels_rates_and_ages_arrive_and_an_outage_is_said_once_and_survived() {
 }
 
 #[test]
+fn a_page_that_processes_answer_in_turn_says_so_once_and_is_told_no_more() {
+    // By when they began, or where that is not told by how the counter goes.
+    for (began, rates) in [(Some([100, 200]), 1), (None, 2)] {
+        let server = Server::page(move |n| {
+            let began = began.map(|b| format!("shop_process_start_time_seconds {}\n", b[n % 2]));
+            format!(
+                "cache_gets_total{{cache=\"c\",result=\"hit\"}} {}\ncache_size{{cache=\"c\"}} 7\n{}",
+                [5_000, 4_000][n % 2] + n,
+                began.unwrap_or_default()
+            )
+        });
+        let (kept, me) = (Kept::default(), server.instance());
+        let attached = attach_metrics(&server.url(), None, &[], Box::new(kept.clone())).unwrap();
+        let remark = format!("metrics: {me}: the page is answered by several processes in turn");
+        soon("the remark", || kept.noted(&remark));
+        let told = || ["cache.c.hits", "cache.c.entries"].map(|name| kept.values(name, &me).len());
+        let before = told();
+        assert!(before[0] <= rates, "{before:?}");
+        let ages = || kept.values(names::SOURCE_AGE, "metrics").len();
+        let readings = ages();
+        soon("readings after it", || ages() > readings + 5);
+        assert_eq!(told(), before);
+        assert_eq!(kept.0.lock().unwrap().notes.iter().filter(|n| n.starts_with(&remark)).count(), 1);
+        assert!(attached.join(GRACE));
+    }
+}
+
+#[test]
+fn a_process_that_is_started_again_counts_from_zero() {
+    let server = Server::page(|n| {
+        let (gets, began) = if n < 4 { (1_000 + 10 * n, 100) } else { (7 + 10 * (n - 4), 900) };
+        format!(
+            "cache_gets_total{{cache=\"c\",result=\"hit\"}} {gets}\nnodejs_heap_size_used_bytes 1\nprocess_start_time_seconds {began}\n"
+        )
+    });
+    let (kept, me) = (Kept::default(), server.instance());
+    let attached = attach_metrics(&server.url(), None, &[], Box::new(kept.clone())).unwrap();
+    soon("rates", || kept.values("cache.c.hits", &me).len() >= 20);
+    assert!(attached.join(GRACE));
+    let readings = kept.values("cache.c.hits", &me).len() as f64;
+    let counted = kept.counted("cache.c.hits", "");
+    assert!((counted - (10.0 * readings - 3.0)).abs() < 0.01, "{counted} in {readings} readings");
+    assert!(!kept.noted("in turn"));
+}
+
+#[test]
 fn wrong_addresses_and_answers_are_named_and_secrets_are_not_shown() {
     let attach = |url: &str| match attach_metrics(url, None, &[], Box::new(Kept::default())) {
         Ok(_) => panic!("{url} attached"),

@@ -1,7 +1,8 @@
 //! The metrics source: any page in the text formats of Prometheus and OpenMetrics.
 //!
 //! Owns when the page is read and what is said of it. Its grammar is in `page` and `line`, known names in `dialects` (matched by
-//! `rules`), what becomes of values in `scrape` and `buckets`. A page is read again and again as often as its server bears it.
+//! `rules`), what becomes of values in `scrape` and `buckets`, whether one process answers in `several`. A page is read again and again as
+//! often as its server bears it.
 
 mod buckets;
 mod dialects;
@@ -12,6 +13,7 @@ mod page;
 mod pages_test;
 pub(super) mod rules;
 pub(super) mod scrape;
+mod several;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +43,10 @@ const LEAST_PERIOD: Duration = Duration::from_millis(100);
 const LONGEST_PERIOD: Duration = Duration::from_secs(2);
 /// Share of the time that its server may spend on answering us: two in a hundred. All of an answer's time counts as its work.
 const COST_SHARE: u32 = 50;
+/// What is said of a page that several processes answer.
+const IN_TURN: &str = "the page is answered by several processes in turn: figures of one after those of \
+    another say nothing, and none are told from here on; give each process an address of its own, or all of \
+    them one page (a multiprocess folder)";
 
 /// Why a page is no use.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -107,7 +113,6 @@ struct Metrics {
     period: Duration,
     troubles: Troubles,
     said_refused: usize,
-    said_dialects: usize,
 }
 
 impl Metrics {
@@ -138,15 +143,11 @@ impl Metrics {
             period: LEAST_PERIOD,
             troubles: Troubles::new(NAME),
             said_refused: 0,
-            said_dialects: 0,
         })
     }
 
     fn about(&self) -> String {
-        let found = match self.scrape.dialects() {
-            known if known.is_empty() => "no known names yet".to_owned(),
-            known => format!("{} lane(s) of {}", self.scrape.lanes(), known.join(", ")),
-        };
+        let found = self.scrape.found().unwrap_or_else(|| "no known names yet".to_owned());
         format!("metrics at {} as {}: {found}", shown(&self.url), self.instance)
     }
 
@@ -164,10 +165,11 @@ impl Metrics {
     }
 
     fn say_what_is_new(&mut self, sink: &mut dyn Sink) {
-        let known = self.scrape.dialects().len();
-        if known > self.said_dialects {
-            self.said_dialects = known;
+        if self.scrape.found_more().is_some() {
             sink.note(NAME, &self.about());
+        }
+        if self.scrape.several() {
+            self.troubles.say(&self.instance, &IN_TURN, sink);
         }
         if self.scrape.refused.len() > self.said_refused {
             self.said_refused = self.scrape.refused.len();
@@ -195,6 +197,7 @@ impl Source for Metrics {
                 self.troubles.over(&self.instance, sink);
             }
             Err(e) => {
+                self.scrape.interrupted();
                 let state = if let MetricsError::Fetch(e) = &e { e.state() } else { "failing" };
                 self.troubles.began(&self.instance, state, &e, sink);
             }

@@ -6,6 +6,7 @@
 use super::MetricsError;
 use super::line;
 use super::scrape::Scrape;
+use super::several::BEGAN;
 
 /// Bad lines that make a page none, unless it has more good ones.
 const BAD_LINES: u64 = 3;
@@ -30,6 +31,11 @@ pub(super) fn read(page: &str, scrape: &mut Scrape) -> Result<(), MetricsError> 
         // A metric that is of no use to us need only look like one.
         if met.is_empty() && !begins.is_empty() && text.len() > begins.len() {
             good += 1;
+            if begins.ends_with(BEGAN)
+                && let Ok(line) = line::read(text)
+            {
+                scrape.began(line.value);
+            }
             continue;
         }
         match line::read(text) {

@@ -197,6 +197,58 @@ fn beside_another_source_heap_and_pauses_are_left_out() {
 }
 
 #[test]
+fn a_page_says_what_it_tells_and_what_not() {
+    let read = |page: &str, beside: Option<Agreement>| {
+        let mut scrape = Scrape::new("metrics", "metrics-1", beside, Arc::default());
+        scrape.begin();
+        page::read(page, &mut scrape).unwrap();
+        scrape.end(None, MonoNs(1), &mut Told::default());
+        scrape
+    };
+    let node = "nodejs_heap_size_used_bytes 1\npg_pool_max 5\n";
+    let mut scrape = read(node, None);
+    let found = "2 lane(s) of prom-client 15 (Node.js): heap, pool; \
+        nothing of pauses, loop, offload, cache, requests, process";
+    assert_eq!(scrape.found().as_deref(), Some(found));
+    assert_eq!(scrape.found_more().as_deref(), Some(found));
+    assert_eq!(scrape.found_more(), None);
+    scrape.begin();
+    page::read("nodejs_eventloop_lag_max_seconds 0.1\n", &mut scrape).unwrap();
+    scrape.end(Some(MonoNs(1)), MonoNs(1_000_000_000), &mut Told::default());
+    let more = scrape.found_more().unwrap();
+    assert!(more.contains(": heap, loop, pool; nothing of pauses, offload, "), "{more}");
+    // Who sees the process better tells of its heap.
+    assert_eq!(
+        read(node, Some(Agreement::default())).found().unwrap(),
+        "1 lane(s) of prom-client 15 (Node.js): pool; nothing of pauses, loop, offload, cache, requests, process"
+    );
+    // An exporter's own heap is not the target's.
+    let exporter = "go_memstats_heap_alloc_bytes 1\npg_stat_activity_count{state=\"active\"} 3\n";
+    assert_eq!(
+        read(exporter, None).found().unwrap(),
+        "2 lane(s) of postgres_exporter 0.15: database; \
+         nothing of heap, pauses, loop, offload, pool, cache, requests, process"
+    );
+    assert_eq!(read("my_own_metric 1\n", None).found(), None);
+}
+
+#[test]
+fn exporters_that_answer_in_turn_tell_what_their_server_counts() {
+    let pages = (0..8).map(|i| {
+        format!(
+            "process_cpu_seconds_total {}\nprocess_start_time_seconds {}\npg_stat_user_tables_seq_scan{{relname=\"t\"}} {}\n",
+            [50, 9][i % 2],
+            [100, 200][i % 2],
+            4 * i
+        )
+    });
+    assert_eq!(
+        told_last(&pages.collect::<Vec<_>>().join("# -- later\n")),
+        ["db.table-scans [t] Rate Sum Exact = 4/s"]
+    );
+}
+
+#[test]
 fn what_is_kept_of_a_page_is_bounded() {
     let mut scrape = Scrape::new("metrics", "x", None, Arc::default());
     let mut told = Told::default();

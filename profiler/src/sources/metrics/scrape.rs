@@ -1,8 +1,9 @@
 //! From one reading of a page to the next: levels, increases, and what lanes become of them.
 //!
 //! Owns the counters' last values (a counter that fell was reset: it counts from zero again), the sums over a lane's
-//! series, who of two dialects fills a lane, and every bound on what a page can make us keep. How a histogram's buckets
-//! become a lane's cells is `buckets`' business.
+//! series, who of two dialects fills a lane, what a page tells of and what it does not, and every bound on what a page can make us keep.
+//! How a histogram's buckets become a lane's cells is `buckets`' business; that a counter fell because another process answered, `several`'s:
+//! then nothing is told any more.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -19,6 +20,7 @@ use super::dialects::{self, Whose};
 use super::line::Line;
 use super::own::Own;
 use super::rules::{Met, Part, Take};
+use super::several::{Course, Several};
 use crate::sources::{Agreement, Sink, SourceEvent};
 
 /// Most lanes of one page: a shop with 50 routes and 20 pools fills a third.
@@ -31,6 +33,21 @@ const MAX_PAUSES: u64 = 8;
 const AT_ONCE: Duration = Duration::from_millis(50);
 /// Longest member of a family.
 const MEMBER_MAX: usize = 60;
+
+/// Groups of lanes, as people call them; that a page has nothing of them is said of those that any process may tell of itself.
+const GROUPS: &[(&str, &str, bool)] = &[
+    ("heap.", "heap", true),
+    ("pause.", "pauses", true),
+    ("loop.", "loop", true),
+    ("offload.", "offload", true),
+    ("pool.", "pool", true),
+    ("cache.", "cache", true),
+    ("server.", "requests", true),
+    ("process.", "process", true),
+    ("db.", "database", false),
+    ("broker.", "broker", false),
+    ("downstream.", "services called", false),
+];
 
 /// What is kept of a page between two readings.
 pub(in crate::sources) struct Scrape {
@@ -50,6 +67,9 @@ pub(in crate::sources) struct Scrape {
     read_before: bool,
     /// Is it an exporter's page, on which the runtime's own figures are not the target's?
     exporter: bool,
+    several: Several,
+    /// How many dialects, and which groups, there were when it was said last.
+    said: (usize, String),
     /// What was turned away, by reason.
     pub refused: BTreeMap<&'static str, u64>,
 }
@@ -58,6 +78,13 @@ pub(in crate::sources) struct Scrape {
 struct Last {
     value: f64,
     turn: u64,
+    course: Course,
+}
+
+impl Last {
+    fn new(value: f64, turn: u64) -> Self {
+        Self { value, turn, course: Course::default() }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -109,6 +136,8 @@ impl Scrape {
             turn: 0,
             read_before: false,
             exporter: false,
+            several: Several::default(),
+            said: (0, String::new()),
             refused: BTreeMap::new(),
         }
     }
@@ -116,6 +145,7 @@ impl Scrape {
     /// Begins a reading.
     pub fn begin(&mut self) {
         self.turn += 1;
+        self.several.begin();
         for slot in &mut self.slots {
             slot.seen = false;
             slot.moved = false;
@@ -123,6 +153,21 @@ impl Scrape {
             slot.total = 0.0;
             slot.buckets.clear();
         }
+    }
+
+    /// The page tells that the process began then, seconds of Unix time.
+    pub fn began(&mut self, seconds: f64) {
+        self.several.began(seconds);
+    }
+
+    /// There was no reading where there should have been one.
+    pub fn interrupted(&mut self) {
+        self.several.interrupted();
+    }
+
+    /// Do several processes answer in turn? Then nothing is told any more.
+    pub fn several(&self) -> bool {
+        self.several.noticed()
     }
 
     /// All rules that a metric's name meets.
@@ -133,8 +178,6 @@ impl Scrape {
     /// Takes a line whose name met `met`.
     pub fn take(&mut self, met: &[Met], line: &Line<'_>) {
         let mut moved = None;
-        let whose = |m: &Met| dialects::ALL[m.dialect].whose;
-        let exported = met.iter().any(|m| whose(m) == Whose::Another);
         for one in met.iter().filter(|m| m.rule.fits(line)) {
             // An exporter's names have no prefix: an application that has put its own before one writes no exporter's page.
             self.exporter |= whose(one) == Whose::Another && !one.prefixed;
@@ -150,7 +193,7 @@ impl Scrape {
                 continue;
             }
             if moved.is_none() {
-                let Some(m) = self.counter(line, exported) else { return };
+                let Some(m) = self.counter(met, line) else { return };
                 moved = Some(m);
             }
             self.counted(one, line, moved.as_ref());
@@ -198,8 +241,8 @@ impl Scrape {
         }
     }
 
-    /// By how much a counter has grown; none if it is none, or is there twice. `exported`: it is an exporter's.
-    fn counter(&mut self, line: &Line<'_>, exported: bool) -> Option<Moved> {
+    /// By how much a counter has grown; none if it is none, or is there twice.
+    fn counter(&mut self, met: &[Met], line: &Line<'_>) -> Option<Moved> {
         if !line.value.is_finite() || line.value < 0.0 {
             self.refuse("counters that are no positive number");
             return None;
@@ -207,14 +250,22 @@ impl Scrape {
         if line.grown {
             return Some(Moved::By(line.value));
         }
+        let exported = met.iter().any(|m| whose(m) == Whose::Another);
+        // What an exporter counts of itself is not told, and says nothing of what is.
+        let told = !self.exporter || met.iter().any(|m| whose(m) != Whose::Exporters);
         let (turn, born) = (self.turn, self.read_before && !exported);
         let full = self.last.len() >= MAX_SERIES;
         match self.last.entry(series(line)) {
             Entry::Occupied(mut known) => {
-                let before = known.insert(Last { value: line.value, turn });
+                let last = known.get_mut();
+                let before = *last;
+                (last.value, last.turn) = (line.value, turn);
                 if before.turn == turn {
                     self.refuse("series that are there twice");
                     return None;
+                }
+                if told {
+                    self.several.step(&mut last.course, before.value, line.value);
                 }
                 let increase =
                     if line.value >= before.value { line.value - before.value } else { line.value };
@@ -225,7 +276,7 @@ impl Scrape {
                 None
             }
             Entry::Vacant(place) => {
-                place.insert(Last { value: line.value, turn });
+                place.insert(Last::new(line.value, turn));
                 // Libraries write a series from its first event on: it began at zero since the last reading. An exporter
                 // may list the greatest only, and then one that comes up has a past.
                 Some(if born { Moved::By(line.value) } else { Moved::Unknown })
@@ -238,11 +289,12 @@ impl Scrape {
         let turn = self.turn;
         let full = self.last.len() >= MAX_SERIES;
         let why = match self.last.entry(series(line)) {
-            Entry::Occupied(mut known) => (known.insert(Last { value: 0.0, turn }).turn == turn)
-                .then_some("series that are there twice"),
+            Entry::Occupied(mut known) => {
+                (known.insert(Last::new(0.0, turn)).turn == turn).then_some("series that are there twice")
+            }
             Entry::Vacant(_) if full => Some("series for which there is no room (16384)"),
             Entry::Vacant(place) => {
-                place.insert(Last { value: 0.0, turn });
+                place.insert(Last::new(0.0, turn));
                 None
             }
         };
@@ -279,14 +331,17 @@ impl Scrape {
     /// Ends a reading and hands over what it gave. `since` is when the last one was, if there was one.
     pub fn end(&mut self, since: Option<MonoNs>, at: MonoNs, sink: &mut dyn Sink) {
         self.read_before = true;
+        // Levels neither: those of one process after those of another read as the ups and downs of one.
+        if self.several.end(self.last.values().map(|last| &last.course)) {
+            return;
+        }
         let before = since.filter(|since| at.since(*since) >= AT_ONCE);
         let mut order: Vec<usize> = (0..self.slots.len()).filter(|&i| self.slots[i].seen).collect();
         order.sort_by_key(|&i| self.slots[i].key.dialect);
         let mut pauses: BTreeMap<usize, (LaneId, f64)> = BTreeMap::new();
         for i in order {
             let slot = &mut self.slots[i];
-            let dialect = slot.key.dialect;
-            if self.exporter && dialects::ALL[dialect].whose == Whose::Exporters {
+            if exporters_own(self.exporter, &slot.key) {
                 continue;
             }
             let lane = (slot.key.lane.clone(), slot.key.subject.clone());
@@ -340,6 +395,45 @@ impl Scrape {
         found.sort_unstable();
         found.dedup();
         found.into_iter().map(|d| dialects::ALL[d].about).collect()
+    }
+
+    /// What is told by now, and what not; none before anything is known.
+    pub fn found(&self) -> Option<String> {
+        let known = self.dialects();
+        if known.is_empty() {
+            return None;
+        }
+        Some(format!("{} lane(s) of {}: {}", self.lanes(), known.join(", "), self.groups()))
+    }
+
+    /// The same, if it is more than when it was asked for last.
+    pub fn found_more(&mut self) -> Option<String> {
+        let now = (self.dialects().len(), self.groups());
+        if now == self.said {
+            return None;
+        }
+        self.said = now;
+        self.found()
+    }
+
+    /// `heap, pool; nothing of pauses`. What is there and another source tells is neither.
+    fn groups(&self) -> String {
+        let (mut told, mut missing) = (Vec::new(), Vec::new());
+        let ours = |slot: &&Slot| !exporters_own(self.exporter, &slot.key);
+        for &(prefix, words, expected) in GROUPS {
+            let here = |slot: &&Slot| slot.key.lane.starts_with(prefix);
+            let slots: Vec<&Slot> = self.slots.iter().filter(here).filter(ours).collect();
+            if slots.iter().any(|slot| slot.id.is_some()) {
+                told.push(words);
+            } else if slots.is_empty() && expected {
+                missing.push(words);
+            }
+        }
+        let mut text = told.join(", ");
+        if !missing.is_empty() {
+            text += &format!("; nothing of {}", missing.join(", "));
+        }
+        text
     }
 
     pub fn refuse(&mut self, why: &'static str) {
@@ -425,6 +519,15 @@ impl Slot {
 /// Is it what a source inside the process, or at its runtime's counters, tells exactly?
 fn self_told(key: &SlotKey) -> bool {
     key.lane.starts_with("heap.") || key.lane.starts_with("pause.")
+}
+
+fn whose(met: &Met) -> Whose {
+    dialects::ALL[met.dialect].whose
+}
+
+/// Does it speak of the exporter that serves the page, and not of the target?
+fn exporters_own(exporter: bool, key: &SlotKey) -> bool {
+    exporter && dialects::ALL[key.dialect].whose == Whose::Exporters
 }
 
 fn within(interval: Duration) -> String {

@@ -31,6 +31,9 @@ const CLOCK_SET_NS: i128 = 60_000_000_000;
 /// unless they are told otherwise.
 const INTERVALS: u32 = 3;
 const SILENT: Duration = Duration::from_secs(5);
+/// What is said of a sender that is several.
+const IN_TURN: &str = "several processes send in turn under one name: figures of one after those of \
+    another say nothing, and none are told from here on; give each a service.instance.id of its own";
 
 /// What tells processes apart, where they tell their id or that of their process.
 const IDENTITY: [&str; 6] =
@@ -56,7 +59,6 @@ struct Sender {
     offset: Option<i128>,
     troubles: Troubles,
     said_refused: usize,
-    said_dialects: usize,
 }
 
 impl Inbox {
@@ -138,7 +140,6 @@ impl Delivery<'_> {
             offset: None,
             troubles: Troubles::new(NAME),
             said_refused: 0,
-            said_dialects: 0,
             instance,
         };
         self.sink.note(NAME, &format!("{} sends metrics", sender.instance));
@@ -199,10 +200,11 @@ impl Sender {
         self.newest = Some(at);
         let instance = &self.instance;
         self.troubles.over(instance, sink);
-        let known = self.scrape.dialects();
-        if known.len() > self.said_dialects {
-            self.said_dialects = known.len();
-            sink.note(NAME, &format!("{instance}: {} lane(s) of {}", self.scrape.lanes(), known.join(", ")));
+        if let Some(found) = self.scrape.found_more() {
+            sink.note(NAME, &format!("{instance}: {found}"));
+        }
+        if self.scrape.several() {
+            self.troubles.say(instance, &IN_TURN, sink);
         }
         if self.scrape.refused.len() > self.said_refused {
             self.said_refused = self.scrape.refused.len();

@@ -233,6 +233,18 @@ fn two_processes_are_two_senders_under_two_names() {
     }
 }
 
+#[test]
+fn processes_that_send_under_one_name_in_turn_are_noticed_and_told_no_more() {
+    let one_after_the_other = (1..=8).map(|s| {
+        let grown = if s % 2 == 0 { 3 } else { 1_000 };
+        (Form::Protobuf, look_ups(&[("service.name", "shop")], "c", grown, s))
+    });
+    let told = told(one_after_the_other);
+    assert_eq!(told.matches("otlp-shop: several processes send in turn under one name").count(), 1, "{told}");
+    assert_eq!(told.matches("cache.c.hits").count(), 2, "{told}");
+    assert!(told.contains("103 s: cache.c.hits"), "{told}");
+}
+
 struct Nothing;
 
 impl Taker for Nothing {
