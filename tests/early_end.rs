@@ -4,10 +4,14 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use common::{Guarded, descendants, dyno, json, run, shop, signal, wait_for, whole_machine};
 use rustix::process::Signal;
+use timeline::lane::names;
+use timeline::recording::Reader;
 
 /// The load workers of a run, oldest first.
 fn load_workers(run: u32) -> Vec<u32> {
@@ -18,6 +22,14 @@ fn load_workers(run: u32) -> Vec<u32> {
     let mut found: Vec<u32> = descendants(run).into_iter().filter(is_one).collect();
     found.sort_unstable();
     found
+}
+
+/// The load workers whose times are in the recording so far.
+fn timed(folder: &Path) -> BTreeSet<String> {
+    let loaded = Reader::open(folder).and_then(|reader| reader.load(folder, |_, _| {}));
+    let Ok(loaded) = loaded else { return BTreeSet::new() }; // it has not begun
+    let timed = loaded.timeline.named(names::RESPONSE).filter(|series| !series.intervals.is_empty());
+    timed.map(|series| series.spec.instance.clone()).collect()
 }
 
 #[test]
@@ -34,10 +46,10 @@ fn a_load_worker_that_is_killed_is_counted_and_the_other_goes_on() {
         .unwrap();
     let mut run = Guarded(child);
     let pid = run.0.id();
-    assert!(wait_for(Duration::from_secs(20), || load_workers(pid).len() == 2), "two workers");
-    // The recording holds intervals of both by then.
-    std::thread::sleep(Duration::from_millis(2500));
-    signal(load_workers(pid)[1], Signal::KILL);
+    assert!(wait_for(Duration::from_secs(30), || timed(&folder).len() == 2), "both workers have told times");
+    let workers = load_workers(pid);
+    assert_eq!(workers.len(), 2, "both are under way: {workers:?}");
+    signal(workers[1], Signal::KILL);
     assert!(wait_for(Duration::from_secs(30), || run.0.try_wait().unwrap().is_some()), "it ends");
     assert_eq!(run.0.wait().unwrap().code(), Some(5), "such a run is invalid");
 

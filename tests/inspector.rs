@@ -10,7 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Guarded, dyno, json, run, wait_for, whole_machine};
+use common::{Guarded, dyno, json, run, signal, wait_for, whole_machine};
+use rustix::process::Signal;
 
 /// Observers that nobody reads remove themselves after ten seconds; the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -107,14 +108,19 @@ impl Server {
 
     /// Does SIGUSR1 wait for it?
     fn is_asked_to_open(&self) -> bool {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let pending = status.lines().find_map(|l| l.strip_prefix("ShdPnd:")).unwrap().trim();
-        u64::from_str_radix(pending, 16).unwrap() >> 9 & 1 == 1
+        is_among(10, "ShdPnd:", self.child.id())
     }
 
     fn closed_again(&self) -> bool {
         self.inspector().is_some_and(|at| TcpStream::connect(at).is_err())
     }
+}
+
+/// Is a signal among those that `/proc` lists as `which` for a process?
+fn is_among(signal: u32, which: &str, pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let listed = status.lines().find_map(|l| l.strip_prefix(which)).unwrap().trim();
+    u64::from_str_radix(listed, 16).unwrap() >> (signal - 1) & 1 == 1
 }
 
 impl Drop for Server {
@@ -247,6 +253,24 @@ fn a_dyno_that_is_killed_leaves_nothing_behind() {
     watch.0.wait().unwrap();
     assert!(server.left().contains("dyno"), "they wait for a while");
     assert!(wait_for(PATIENCE, || server.left() == "[]"), "the observers remove themselves");
+    assert!(wait_for(PATIENCE, || server.closed_again()), "its inspector is closed again");
+}
+
+/// For longer than other sources are waited for: whoever takes something back needs the server's answer.
+#[test]
+fn a_server_that_stands_still_at_the_end_is_left_as_it_was() {
+    let _machine = whole_machine();
+    let server = Server::start();
+    let mut watch = server.watch();
+    let pid = watch.0.id();
+    assert!(wait_for(PATIENCE, || server.left().contains("dyno")), "the observers");
+    assert!(wait_for(PATIENCE, || is_among(2, "SigCgt:", pid)), "it hears SIGINT");
+    server.signal("STOP");
+    signal(pid, Signal::INT);
+    std::thread::sleep(Duration::from_millis(1_500));
+    server.signal("CONT");
+    assert!(wait_for(PATIENCE, || watch.0.try_wait().unwrap().is_some()), "it ends");
+    assert_eq!(server.left(), "[]");
     assert!(wait_for(PATIENCE, || server.closed_again()), "its inspector is closed again");
 }
 

@@ -13,6 +13,9 @@ use std::time::Duration;
 use common::{Guarded, alive, descendants, dyno, json, signal, wait_for, whole_machine};
 use rustix::process::Signal;
 
+/// Longest wait for what an idle machine does at once.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 fn start(folder: &Path) -> Child {
     dyno()
         .args(["run", "stampede", "--ui", "none", "--out"])
@@ -50,7 +53,7 @@ fn a_run_killed_at_any_instant_leaves_a_readable_recording_and_no_process() {
         let family = descendants(run.0.id());
         run.0.kill().unwrap();
         run.0.wait().unwrap();
-        let gone = wait_for(Duration::from_secs(5), || !family.iter().any(|p| alive(*p)));
+        let gone = wait_for(PATIENCE, || !family.iter().any(|p| alive(*p)));
         assert!(gone, "step {step}: of {family:?} some live on");
 
         let out = dyno().arg("report").arg(&folder).output().unwrap();
@@ -71,7 +74,7 @@ fn the_first_interrupt_drains_and_writes_the_reports() {
     let family = descendants(run.0.id());
     assert!(family.len() >= 4, "supervisor, backend workers, load workers: {family:?}");
     interrupt(&run);
-    assert!(wait_for(Duration::from_secs(15), || run.0.try_wait().unwrap().is_some()), "it ends");
+    assert!(wait_for(PATIENCE, || run.0.try_wait().unwrap().is_some()), "it ends");
     assert_eq!(run.0.wait().unwrap().code(), Some(130));
     assert!(family.iter().all(|p| !alive(*p)));
     let summary = json(&folder.join("summary.json")).expect("reports are written");
@@ -89,9 +92,9 @@ fn the_second_interrupt_aborts() {
     interrupt(&run);
     std::thread::sleep(Duration::from_millis(150));
     interrupt(&run);
-    assert!(wait_for(Duration::from_secs(8), || run.0.try_wait().unwrap().is_some()), "it ends at once");
+    assert!(wait_for(PATIENCE, || run.0.try_wait().unwrap().is_some()), "it ends");
     assert_eq!(run.0.wait().unwrap().code(), Some(130));
-    assert!(wait_for(Duration::from_secs(5), || family.iter().all(|p| !alive(*p))));
+    assert!(wait_for(PATIENCE, || family.iter().all(|p| !alive(*p))));
 }
 
 /// A stopped worker cannot end by itself; the kernel must do it.
@@ -111,5 +114,5 @@ fn a_backend_killed_with_a_stopped_worker_leaves_nothing() {
     signal(workers[0], Signal::STOP);
     backend.0.kill().unwrap();
     backend.0.wait().unwrap();
-    assert!(wait_for(Duration::from_secs(5), || workers.iter().all(|p| !alive(*p))), "{workers:?}");
+    assert!(wait_for(PATIENCE, || workers.iter().all(|p| !alive(*p))), "{workers:?}");
 }

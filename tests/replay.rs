@@ -26,7 +26,8 @@ fn a_recording_plays_at_any_speed_from_any_instant() {
     assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
     let folder = run.folder.display().to_string();
 
-    let played = dyno().args(["replay", &folder, "--ui", "plain", "--speed", "8"]).output().unwrap();
+    // Lines are looked for four times a second.
+    let played = dyno().args(["replay", &folder, "--ui", "plain", "--speed", "2"]).output().unwrap();
     let lines = String::from_utf8_lossy(&played.stderr).into_owned();
     assert_eq!(played.status.code(), Some(0), "{lines}");
     assert!(lines.lines().filter(|l| l.contains("p99=")).count() >= 2, "{lines}");
@@ -314,16 +315,13 @@ fn saw_it_all(output: &Output, folder: &Path) {
     assert!(stdout.contains("verdict"), "{stdout}");
 }
 
-#[test]
-fn a_running_run_is_watched_from_its_first_second_until_its_end() {
-    let _machine = whole_machine();
-    let (url, _shop) = shop(1);
-    let dir = tempfile::tempdir().unwrap();
-    let folder = dir.path().join("run");
+/// A run of the server at `url` that is served: its exit code and what it still said once it was, then what they saw who watched it from this
+/// host and from another.
+fn watched(url: &str, folder: &Path) -> (Option<i32>, Vec<String>, [Output; 2]) {
     let mut run = dyno()
         .args(["run", "--url", &format!("{url}/products"), "--sessions", "5", "--for", "6s"])
         .args(["--serve", "0", "--ui", "none", "--out"])
-        .arg(&folder)
+        .arg(folder)
         .env_remove("DYNO_WATCH_TOKEN")
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -350,14 +348,28 @@ fn a_running_run_is_watched_from_its_first_second_until_its_end() {
     assert_eq!(none.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&none.stderr).contains("DYNO_WATCH_TOKEN"));
 
-    assert_eq!(
-        run.0.wait().unwrap().code(),
-        Some(0),
-        "watchers change nothing: {:?}",
-        said.collect::<Vec<_>>()
-    );
-    saw_it_all(&here.wait_with_output().unwrap(), &folder);
-    saw_it_all(&far.wait_with_output().unwrap(), &folder);
+    let code = run.0.wait().unwrap().code();
+    (code, said.collect(), [here, far].map(|who| who.wait_with_output().unwrap()))
+}
+
+#[test]
+fn a_running_run_is_watched_from_its_first_second_until_its_end() {
+    let _machine = whole_machine();
+    let (url, _shop) = shop(1);
+    let dir = tempfile::tempdir().unwrap();
+    let mut folder = dir.path().join("run-1");
+    let (mut code, mut said, mut saw) = watched(&url, &folder);
+    // As `run_valid` does: the machine may have starved the run.
+    for again in 2..=3 {
+        if code != Some(5) {
+            break;
+        }
+        eprintln!("the run was invalid: {said:?}; run again ({again})");
+        folder = dir.path().join(format!("run-{again}"));
+        (code, said, saw) = watched(&url, &folder);
+    }
+    assert_eq!(code, Some(0), "watchers change nothing: {said:?}");
+    saw.iter().for_each(|one| saw_it_all(one, &folder));
 
     let over = watch(&folder.display().to_string(), &[]).output().unwrap();
     assert_eq!(over.status.code(), Some(2));

@@ -18,7 +18,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -55,8 +55,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const CHUNK: usize = 64 << 10;
 /// How often the file is looked at, and new connections are.
 const LOOK: Duration = Duration::from_millis(50);
-/// Time that watchers have to take the rest once the run is over.
+/// Once the run is over watchers take the rest, until none of them has taken [`CHUNK`] for so long.
 const GRACE: Duration = Duration::from_secs(2);
+/// All of it: a large rest goes over a slow line in this time or not at all, and nobody holds up the end by taking little at a time.
+const WHOLE_GRACE: Duration = Duration::from_secs(10);
 /// Shortest time between two notices; what a hostile peer does must not fill the log.
 const NOTICE: Duration = Duration::from_secs(1);
 
@@ -116,6 +118,7 @@ impl Door {
             handle: handle.clone(),
             patience,
             closing: AtomicBool::new(false),
+            taken: AtomicU64::new(0),
             sockets: Mutex::default(),
             noticed: Mutex::default(),
         });
@@ -152,7 +155,7 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// A run that is being served. Dropping it lets watchers take the rest, for at most [`GRACE`], and ends them.
+/// A run that is being served. Dropping it lets watchers take the rest, while they do and for at most [`WHOLE_GRACE`], and ends them.
 pub struct Serving {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -183,6 +186,8 @@ struct Shared {
     handle: Handle,
     patience: Duration,
     closing: AtomicBool,
+    /// How often a watcher has taken [`CHUNK`], or what there was of it.
+    taken: AtomicU64,
     /// The open ones, to be shut when the run is over.
     sockets: Mutex<HashMap<u64, TcpStream>>,
     noticed: Mutex<Noticed>,
@@ -225,15 +230,26 @@ impl Shared {
                 Err(_) => std::thread::sleep(LOOK),
             }
         }
-        let begin = MonoNs::now();
-        while watchers.iter().any(|w| !w.is_finished()) && MonoNs::now().since(begin) < GRACE {
-            std::thread::sleep(LOOK);
-        }
+        self.last_chunks(&watchers);
         for socket in locked(&self.sockets).values() {
             let _ = socket.shutdown(Shutdown::Both); // it is gone already
         }
         for watcher in watchers {
             let _ = watcher.join();
+        }
+    }
+
+    /// Waits until the watchers have the rest, or take no more of it. Counted in looks: a machine that stands still takes nobody's time away.
+    fn last_chunks(&self, watchers: &[JoinHandle<()>]) {
+        let (mut before, mut idle) = (self.taken.load(Ordering::Relaxed), Duration::ZERO);
+        for _ in 0..WHOLE_GRACE.as_millis() / LOOK.as_millis() {
+            if idle >= GRACE || watchers.iter().all(JoinHandle::is_finished) {
+                return;
+            }
+            std::thread::sleep(LOOK);
+            let taken = self.taken.load(Ordering::Relaxed);
+            idle = if taken == before { idle + LOOK } else { Duration::ZERO };
+            before = taken;
         }
     }
 
@@ -305,6 +321,7 @@ impl Shared {
                 line.within(self.patience);
                 line.write_all(&chunk[..read])?;
                 line.flush()?;
+                self.taken.fetch_add(1, Ordering::Relaxed);
             } else if last {
                 return line.close();
             } else {
@@ -415,7 +432,31 @@ mod tests {
         Served { dir, recorder, serving, at }
     }
 
+    /// Waits until `what` holds; the machine may be busy.
+    fn soon(what: impl Fn() -> bool) -> bool {
+        (0..400).any(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            what()
+        })
+    }
+
     impl Served {
+        fn token(&self) -> String {
+            std::fs::read_to_string(self.dir.path().join(TOKEN_FILE)).unwrap().trim().to_owned()
+        }
+
+        /// Somebody who has asked for the recording.
+        fn joining(&self) -> TcpStream {
+            let mut socket = TcpStream::connect(self.at).unwrap();
+            write!(socket, "GET {PATH} HTTP/1.1\r\nAuthorization: Bearer {}\r\n\r\n", self.token()).unwrap();
+            socket
+        }
+
+        /// Is this in the run's log?
+        fn says(&self, text: &str) -> bool {
+            self.recorder.handle().published().get().log.iter().any(|line| line.text.contains(text))
+        }
+
         /// What `dyno watch` would be told.
         fn args(&self, more: &[&str]) -> WatchArgs {
             let file = self.dir.path().join(TOKEN_FILE).display().to_string();
@@ -447,38 +488,54 @@ mod tests {
 
     #[test]
     fn one_that_never_reads_is_dropped_and_another_gets_everything() {
-        let served = served(None, Duration::from_millis(300));
-        let token = std::fs::read_to_string(served.dir.path().join(TOKEN_FILE)).unwrap();
-        let mut deaf = TcpStream::connect(served.at).unwrap();
-        write!(deaf, "GET {PATH} HTTP/1.1\r\nAuthorization: Bearer {}\r\n\r\n", token.trim()).unwrap();
-        let mut garbled = TcpStream::connect(served.at).unwrap();
-        garbled.write_all(&[0; 64]).unwrap();
+        let begin = MonoNs::now();
+        let served = served(None, Duration::from_secs(3));
+        let token = served.token();
+        let deaf = served.joining();
+        assert!(soon(|| served.says(" joins")), "it is served");
+        for _ in 0..8 {
+            let mut garbled = TcpStream::connect(served.at).unwrap();
+            garbled.write_all(&[0; 64]).unwrap();
+        }
         drop(TcpStream::connect(served.at).unwrap());
-        std::thread::sleep(Duration::from_millis(1_200)); // longer than its patience and than a notice holds back the next
+        assert!(soon(|| locked(&served.serving.shared.sockets).is_empty()), "all of them are dropped");
         let remote = Remote::connect(&served.at.to_string(), false, &served.args(&[])).unwrap();
         let (log, bytes) = served.end(&remote);
         assert_eq!(bytes, LARGE);
         assert!(log.contains("to be watched by `dyno watch dyno://127.0.0.1:"), "{log}");
-        assert!(!log.contains(token.trim()), "no token in the log:\n{log}");
-        let notices = log.lines().filter(|l| l.starts_with("watcher ")).count();
-        assert!((1..=3).contains(&notices), "what is said of watchers is bounded:\n{log}");
+        assert!(!log.contains(&token), "no token in the log:\n{log}");
+        let notices = log.lines().filter(|l| l.starts_with("watcher ")).count() as u64;
+        let most = 1 + MonoNs::now().since(begin).as_secs();
+        assert!((1..=most).contains(&notices), "what is said of watchers is bounded:\n{log}");
         drop(deaf);
+    }
+
+    #[test]
+    fn one_that_still_takes_something_is_not_cut_off_at_the_end() {
+        let served = served(None, PATIENCE);
+        let slow = served.joining();
+        let mut part = Vec::new();
+        let mut got = (&slow).take(1 << 20).read_to_end(&mut part).unwrap();
+        let ending = std::thread::spawn(move || drop(served.serving));
+        // Longer than the grace for all, much shorter than that from chunk to chunk.
+        loop {
+            part.clear();
+            match (&slow).take(1 << 20).read_to_end(&mut part).unwrap() {
+                0 => break,
+                more => got += more,
+            }
+            std::thread::sleep(Duration::from_millis(150));
+        }
+        ending.join().unwrap();
+        assert!(got > LARGE, "all, and a head before it: {got}");
     }
 
     #[test]
     fn a_slow_one_is_named_when_it_is_dropped() {
         let served = served(None, Duration::from_millis(1_200));
-        let token = std::fs::read_to_string(served.dir.path().join(TOKEN_FILE)).unwrap();
-        let mut deaf = TcpStream::connect(served.at).unwrap();
-        write!(deaf, "GET {PATH} HTTP/1.1\r\nAuthorization: Bearer {}\r\n\r\n", token.trim()).unwrap();
-        let published = served.recorder.handle().published();
-        let dropped =
-            || published.get().log.iter().any(|l| l.text.contains("dropped, it took nothing for 1.2 s"));
-        let seen = (0..200).any(|_| {
-            std::thread::sleep(Duration::from_millis(50));
-            dropped()
-        });
-        assert!(seen, "{:?}", published.get().log);
+        let _deaf = served.joining();
+        let seen = soon(|| served.says("dropped, it took nothing for 1.2 s"));
+        assert!(seen, "{:?}", served.recorder.handle().published().get().log);
     }
 
     #[test]

@@ -26,6 +26,9 @@ use wanted::Store;
 
 /// A source that is inside a request when it is stopped is not waited for longer.
 const STOP_GRACE: Duration = Duration::from_millis(500);
+/// One that has installed something in the target takes it back first, which the target has to answer: a reading under way ends within 2 s,
+/// and what comes after it is given up after 2 s more. The rest is for a busy machine.
+const TAKE_BACK_GRACE: Duration = Duration::from_secs(5);
 /// Most remarks on sources in a report; each is said once, and a source has a few kinds of trouble.
 const MAX_REMARKS: usize = 32;
 
@@ -37,7 +40,8 @@ const SAMPLED: &str = "sampled";
 
 /// All sources of a run. Dropping it ends them, and what they installed in the target is taken back.
 pub struct Sources {
-    attached: Vec<Attached>,
+    /// Each with the longest time that its end is waited for.
+    attached: Vec<(Attached, Duration)>,
     said: Vec<String>,
     remarks: Remarks,
 }
@@ -60,7 +64,7 @@ impl Sources {
         let mut ready = settled.ready;
         ready.sort_by_key(rank);
         for one in ready {
-            let rank = rank(&one);
+            let (rank, grace) = (rank(&one), grace(&one));
             let once = |sink| precedence.of(rank, sink);
             let found = matches!(one, Ready::Jvm { found: true, .. });
             let result = match one {
@@ -79,14 +83,14 @@ impl Sources {
                 },
             };
             match result {
-                Ok(source) => all.attached.push(source),
+                Ok(source) => all.attached.push((source, grace)),
                 // It could be read a moment ago; what nobody asked for by name fails no run.
                 Err(e) if found => all.said.push(format!("not looked inside: {e}")),
                 Err(e) => return Err(failed(e)),
             }
         }
         match sources::attach_host(sink()) {
-            Ok(host) => all.attached.push(host),
+            Ok(host) => all.attached.push((host, STOP_GRACE)),
             Err(e) => handle.source("host", &format!("not attached: {e}")),
         }
         all.said.iter().for_each(|line| handle.source("auto", line));
@@ -95,7 +99,7 @@ impl Sources {
 
     /// Gives the recording where the target's CPU went since `from`, if a source sampled it.
     pub fn keep_profile(&self, from: MonoNs, handle: &Handle) {
-        let sampled = self.attached.iter().filter_map(Attached::stacks);
+        let sampled = self.attached.iter().filter_map(|(one, _)| one.stacks());
         for (n, pprof) in (1..).zip(sampled.filter_map(|stacks| stacks.pprof())) {
             let name = if n == 1 { SAMPLED.to_owned() } else { format!("{SAMPLED}-{n}") };
             handle.profile(&name, from, MonoNs::now(), pprof);
@@ -104,14 +108,14 @@ impl Sources {
 
     /// What was attached and what cannot be seen, a line each.
     pub fn about(&self) -> Vec<String> {
-        let attached = self.attached.iter().map(|a| a.about().to_owned());
+        let attached = self.attached.iter().map(|(one, _)| one.about().to_owned());
         self.said.iter().cloned().chain(attached).collect()
     }
 
     /// What sources had to remark so far: failures, disagreements, that they have waited in vain; a line each.
     pub fn remarks(&self) -> Vec<String> {
         let told = self.remarks.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        told.into_iter().chain(self.attached.iter().filter_map(Attached::lack)).collect()
+        told.into_iter().chain(self.attached.iter().filter_map(|(one, _)| one.lack())).collect()
     }
 }
 
@@ -141,12 +145,17 @@ fn rank(ready: &Ready) -> Rank {
     }
 }
 
+/// How long the end of a source is waited for.
+fn grace(ready: &Ready) -> Duration {
+    if matches!(ready, Ready::V8(_)) { TAKE_BACK_GRACE } else { STOP_GRACE }
+}
+
 impl Drop for Sources {
     fn drop(&mut self) {
-        self.attached.iter().for_each(Attached::stop);
-        for one in self.attached.drain(..) {
+        self.attached.iter().for_each(|(one, _)| one.stop());
+        for (one, grace) in self.attached.drain(..) {
             // One that is still inside a request ends by itself when that times out.
-            let _ = one.join(STOP_GRACE);
+            let _ = one.join(grace);
         }
     }
 }

@@ -94,15 +94,16 @@ fn halted(s: &Summary, timeline: &Timeline) -> Option<String> {
 
 /// Why the run says nothing about the target, if it does not.
 fn invalid(s: &Summary, meta: &RunMeta, timeline: &Timeline) -> Option<String> {
-    let findings: Vec<Finding> = s.findings.iter().map(|f| f.finding.clone()).collect();
-    if let Some(f) = limited(&findings) {
-        return Some(format!("the load generator could not keep its schedule: {}", f.claim));
-    }
     let everything = Span::new(RunTime::ZERO, RunTime(u64::MAX));
+    // It is certain, and may be why the schedule was not kept, which is inferred.
     if let Some(lost) = timeline.events(kinds::WORKER_LOST, everything).next() {
         let who = lost.label("worker").unwrap_or(&lost.instance);
         let part = lost.label("share").map(|s| format!("; its part of the plan was {s}")).unwrap_or_default();
         return Some(format!("load worker {who} died at {}, and its sessions with it{part}", lost.start));
+    }
+    let findings: Vec<Finding> = s.findings.iter().map(|f| f.finding.clone()).collect();
+    if let Some(f) = limited(&findings) {
+        return Some(format!("the load generator could not keep its schedule: {}", f.claim));
     }
     match s.end.reason {
         Reason::CutOff => return Some(format!("the recording was cut off at {}", RunTime(s.end.length))),
@@ -146,5 +147,24 @@ mod tests {
         assert_eq!((s.verdict, s.exit_code(false)), (Verdict::Invalid, 5));
         insta::assert_snapshot!(s.verdict_reason, @"the backend refused what the scenario asks for: action reload could not be carried out: a reload is under way");
         assert_eq!(s.objection(), Some(("invalid", s.verdict_reason.as_str())));
+    }
+
+    #[test]
+    fn a_worker_that_died_comes_before_the_schedule_that_was_not_kept() {
+        let mut run = fixture::starved();
+        assert!(run.summary().verdict_reason.starts_with("the load generator could not keep its schedule"));
+        let label = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        run.timeline.apply(&Entry::Event(Event {
+            kind: kinds::WORKER_LOST.to_owned(),
+            instance: "gen-1".to_owned(),
+            start: RunTime::from_ms(17_000),
+            end: RunTime::from_ms(17_000),
+            labels: [("worker", "gen-1"), ("share", "1 of 2")].map(label).into(),
+            value: 0.0,
+            others: 0,
+        }));
+        let s = run.summary();
+        assert_eq!((s.verdict, s.generator.limited), (Verdict::Invalid, true));
+        insta::assert_snapshot!(s.verdict_reason, @"load worker gen-1 died at 00:17, and its sessions with it; its part of the plan was 1 of 2");
     }
 }
