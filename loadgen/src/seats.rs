@@ -9,6 +9,8 @@ use std::collections::BinaryHeap;
 use std::ops::{Index, IndexMut};
 use std::task::{Context, Poll, Waker};
 
+use crate::kind::ErrorKind;
+
 /// Number of a seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SeatId(u32);
@@ -249,6 +251,12 @@ impl Seats {
     #[must_use]
     pub fn expired(&self, id: SeatId) -> bool {
         self.seats.borrow()[id].expired
+    }
+
+    /// What a step comes to that has found nothing to read: it goes on waiting, or its time is over. Asked behind the reading, since what is there
+    /// has come, however late this worker is to read it.
+    pub fn pending<T>(&self, id: SeatId) -> Poll<Result<T, ErrorKind>> {
+        if self.expired(id) { Poll::Ready(Err(ErrorKind::Timeout)) } else { Poll::Pending }
     }
 
     /// Marks the steps whose time is over at `now`, and wakes their sessions.

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use backend::Held;
-use reports::Summary;
 use scenarios::plan::{Action, ActionPlan, CachePlan, FaultPlan, RunPlan};
 use serde::{Deserialize, Serialize};
+use timeline::event::kinds;
 use timeline::fault::{FaultOrder, Truth};
 use timeline::recorder::Handle;
 use timeline::{Event, MonoNs, Remedy, RunTime};
@@ -128,7 +128,7 @@ fn tell(handle: &Handle, what: &str, why: &str) -> String {
     let at = handle.clock().now();
     let label = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     handle.event(Event {
-        kind: Summary::ORDER_REFUSED.to_owned(),
+        kind: kinds::ORDER_REFUSED.to_owned(),
         instance: "backend".to_owned(),
         start: at,
         end: at,
@@ -260,7 +260,7 @@ mod tests {
     use std::io::Read;
     use std::net::TcpListener;
 
-    use reports::Verdict;
+    use reports::{Summary, Verdict};
     use scenarios::Overrides;
     use timeline::facts::{EndReason, RunEnd};
 

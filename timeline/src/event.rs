@@ -82,6 +82,8 @@ pub mod kinds {
     pub const DB_PLAN: &str = "db.plan";
     /// The load generator: a worker process died. Label: `worker`.
     pub const WORKER_LOST: &str = "generator.worker-lost";
+    /// The bundled backend did not do what the scenario asks for. Labels: `what` was not done, and `why`.
+    pub const ORDER_REFUSED: &str = "backend.order-refused";
     /// A person or gate changed the load, or ended it: see [`Amendment`](crate::Amendment). Labels: `what`.
     pub const AMENDMENT: &str = "client.amendment";
     /// The span over which a person had halted the load, told once it is over.

@@ -506,11 +506,16 @@ mod tests {
         assert!(all_arms(&first) && first.len() == FaultKind::ALL.len());
     }
 
+    /// One whose process has been started, with what that is told.
+    fn crew_at_work() -> (Crew, mpsc::Receiver<Order>) {
+        let (crew, (orders, ordered)) = (crew(), mpsc::channel(1));
+        crew.take_over(0, 0, Process::new(7, orders), None);
+        (crew, ordered)
+    }
+
     #[tokio::test]
     async fn faults_are_ended_when_the_slowest_worker_has_said_so() {
-        let crew = crew();
-        let (orders, mut ordered) = mpsc::channel(1);
-        crew.take_over(0, 0, Process::new(7, orders), None);
+        let (crew, mut ordered) = crew_at_work();
         let slow = async {
             let Some(Order::EndFaults(ticket)) = ordered.recv().await else { panic!("another order") };
             // As long as a starved loop may need, and some.
@@ -524,9 +529,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_waits_for_the_end_of_faults_of_a_process_that_was_started_after_the_order() {
-        let crew = crew();
-        let (orders, mut ordered) = mpsc::channel(1);
-        crew.take_over(0, 0, Process::new(7, orders), None);
+        let (crew, mut ordered) = crew_at_work();
         let dies = async {
             ordered.recv().await;
             // Nobody looks in between.

@@ -155,9 +155,7 @@ impl Session {
                 Poll::Ready(true) => Poll::Ready(Ok(())),
                 Poll::Ready(false) => Poll::Ready(Err(socket.ended().unwrap_or(ErrorKind::WsClosed))),
                 Poll::Pending if send.wait.is_none() && socket.flushed() => Poll::Ready(Ok(())),
-                // Only now: a message that is there has come, however late this worker is to read it.
-                Poll::Pending if shard.seats.expired(*seat) => Poll::Ready(Err(ErrorKind::Timeout)),
-                Poll::Pending => Poll::Pending,
+                Poll::Pending => shard.seats.pending(*seat),
             }
         })
         .await?;
@@ -175,7 +173,7 @@ impl Session {
             if !full && !behind {
                 return Poll::Ready(Ok(()));
             }
-            if shard.seats.expired(*seat) { Poll::Ready(Err(ErrorKind::Timeout)) } else { Poll::Pending }
+            shard.seats.pending(*seat)
         })
         .await
     }
@@ -236,8 +234,7 @@ impl Session {
         socket.say_close(code);
         poll_fn(|cx| {
             if socket.poll_messages(cx, shard, &mut |_| false).is_pending() {
-                let late = shard.seats.expired(*seat);
-                return if late { Poll::Ready(Err(ErrorKind::Timeout)) } else { Poll::Pending };
+                return shard.seats.pending(*seat);
             }
             Poll::Ready(match socket.ended() {
                 // Some servers just hang up after a close frame.

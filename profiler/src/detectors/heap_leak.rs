@@ -12,7 +12,8 @@
 //!
 //! Where the heap has a collector, the old generation is what grows, since the young one is mostly garbage, and its saw's teeth hide the growth
 //! of a small heap. The old one's own teeth are taken off: what a major collection freed had come in evenly. One must have left what
-//! grew: until there was one, nothing is said (both in `collected`). Where it has no generations (Go) what grows is what each collection leaves, so several must lie in the window; and where nobody tells what they leave, nothing can be said at all.
+//! grew: until there was one, nothing is said (both in `collected`). Where it has no generations (Go) what grows is what each collection leaves,
+//! so several must lie in the window; and where nobody tells what they leave, nothing can be said at all.
 //! With the total alone (no generations) it is *possible* only, and only after 30 s.
 
 use std::time::Duration;

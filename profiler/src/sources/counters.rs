@@ -1,9 +1,12 @@
 //! Counters: what a server has counted since it began, and what came since it was last asked.
 //!
-//! Owns the figures as they were. What they count, and over what time, is the source's to know.
+//! Owns the figures as they were, and over what time growth is told where a question and its answer lie apart. What they count is the source's to
+//! know.
 
 use std::collections::HashMap;
 use std::hash::Hash;
+
+use timeline::MonoNs;
 
 /// Counters as they were when they were last read.
 pub(super) struct Counters<K>(HashMap<K, f64>);
@@ -26,6 +29,12 @@ impl<K: Eq + Hash> Counters<K> {
     pub fn retain(&mut self, keep: impl Fn(&K) -> bool) {
         self.0.retain(|key, _| keep(key));
     }
+}
+
+/// `grown` a second, of what was there `now`, where the question before was sent at `asked`: all of it came after that, however late the server or
+/// we have been. Over less time it would be told as more than it was.
+pub(super) fn pace(grown: f64, asked: MonoNs, now: MonoNs) -> f64 {
+    grown / now.since(asked).as_secs_f64().max(1e-3)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use timeline::text::clean;
 use timeline::{LaneId, LaneSpec, MonoNs, Shape, Unit};
 
 use super::age::Age;
-use super::counters::Counters;
+use super::counters::{Counters, pace};
 use super::fetch::{self, FetchError};
 use super::place::{Place, shown};
 use super::troubles::Troubles;
@@ -318,8 +318,7 @@ impl Queue {
         Self { lanes, counters: Counters::default(), last: [None; PARTS.len()], told: None, asked: None }
     }
 
-    /// What a counter has grown by is told over the time since the last new figure was asked for, which no late answer and no late turn of ours makes
-    /// shorter.
+    /// What a counter has grown by is told over the time since the last new figure was asked for.
     fn take(&mut self, item: &Value, sent: MonoNs, now: MonoNs, sink: &mut dyn Sink) {
         let figures = figures(item);
         let fresh = self.told.is_none_or(|told| now.since(told) >= UNCHANGED) || figures != self.last;
@@ -328,14 +327,14 @@ impl Queue {
         }
         self.last = figures;
         self.told = Some(now);
-        let since = self.asked.replace(sent);
+        let asked = self.asked.replace(sent);
         for (i, figure) in figures.into_iter().enumerate() {
             let (Some(figure), Some(lane)) = (figure, self.lanes[i]) else { continue };
             match PARTS[i].1 {
                 Shape::Level => sink.sample(lane, now, figure),
                 _ => {
-                    if let Some((more, since)) = self.counters.grown(i, figure).zip(since) {
-                        sink.sample(lane, now, more / now.since(since).as_secs_f64().max(1e-3));
+                    if let Some((more, asked)) = self.counters.grown(i, figure).zip(asked) {
+                        sink.sample(lane, now, pace(more, asked, now));
                     }
                 }
             }
@@ -383,21 +382,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::sources::testing::Keeping;
+    use crate::sources::testing::{FIRST_LATE, Keeping};
 
     #[test]
     fn what_came_late_is_not_told_as_if_it_had_come_at_once() {
-        let ms = |n: u64| MonoNs(n * 1_000_000);
         let mut told = Keeping::default();
         let mut queue = Queue::declare("orders", "rabbitmq-1", &mut told);
-        let mut take = |published: u32, sent, received| {
+        for (published, sent, received) in FIRST_LATE {
             let item = json!({ "message_stats": { "publish": published } });
-            queue.take(&item, ms(sent), ms(received), &mut told);
-        };
-        // The first answer was on its way for half a second, the second one for no time.
-        take(1_000, 1_000, 1_498);
-        take(1_500, 1_499, 1_500);
-        take(1_625, 1_749, 1_749);
+            queue.take(&item, sent, received, &mut told);
+        }
         assert_eq!(told.values, [1_000.0, 500.0]);
     }
 }

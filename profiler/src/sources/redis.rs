@@ -19,7 +19,7 @@ use timeline::text::clean;
 use timeline::{LaneId, LaneSpec, MonoNs, Shape, Unit};
 
 use super::age::Age;
-use super::counters::Counters;
+use super::counters::{Counters, pace};
 use super::place::{Place, shown, timed_out};
 use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
@@ -168,15 +168,14 @@ impl Redis {
         Ok(info.version)
     }
 
-    /// Hands over what was asked for at `sent` and was there `now`. What a counter has grown by came after the last question was sent, however late
-    /// the server or we have been: over less time it would be told as more than it was.
+    /// Hands over what was asked for at `sent` and was there `now`.
     fn take(&mut self, info: &Info, sent: MonoNs, now: MonoNs, sink: &mut dyn Sink) {
         for (lane, &(field, _, shape, _)) in self.lanes.iter().zip(FIELDS) {
             let Some(value) = info.figures.get(field).copied() else { continue };
             let value = match shape {
                 Shape::Level => value,
                 _ => match self.counters.grown(field, value).zip(self.asked) {
-                    Some((more, then)) => more / now.since(then).as_secs_f64().max(1e-3),
+                    Some((more, asked)) => pace(more, asked, now),
                     None => continue,
                 },
             };
@@ -271,21 +270,16 @@ fn unreachable(error: &io::Error) -> RedisError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sources::testing::Keeping;
+    use crate::sources::testing::{FIRST_LATE, Keeping};
 
     #[test]
     fn what_came_late_is_not_told_as_if_it_had_come_at_once() {
-        let ms = |n: u64| MonoNs(n * 1_000_000);
         let mut told = Keeping::default();
         let mut redis = Redis::new("redis://127.0.0.1:1", "", &mut told).unwrap();
-        let mut take = |commands: u32, sent, received| {
+        for (commands, sent, received) in FIRST_LATE {
             let text = format!("redis_version:9\r\ntotal_commands_processed:{commands}\r\n");
-            redis.take(&Info::of(&text).unwrap(), ms(sent), ms(received), &mut told);
-        };
-        // The first answer was on its way for half a second, the second one for no time.
-        take(1_000, 1_000, 1_498);
-        take(1_500, 1_499, 1_500);
-        take(1_625, 1_749, 1_749);
+            redis.take(&Info::of(&text).unwrap(), sent, received, &mut told);
+        }
         // The number of keys is told each time, too.
         assert_eq!(told.values, [0.0, 1_000.0, 0.0, 500.0, 0.0]);
     }

@@ -5,6 +5,14 @@ use timeline::{LaneId, LaneSpec, MonoNs};
 
 use super::{Naming, Sink, SourceEvent};
 
+/// Readings of a counter, with when each was asked for and had come. The first answer was on its way for half a second, the second one for no
+/// time: the counter grows by 1,000 a second from question to answer, and by 500 from then on.
+pub(super) const FIRST_LATE: [(u32, MonoNs, MonoNs); 3] = [
+    (1_000, MonoNs(1_000_000_000), MonoNs(1_498_000_000)),
+    (1_500, MonoNs(1_499_000_000), MonoNs(1_500_000_000)),
+    (1_625, MonoNs(1_749_000_000), MonoNs(1_749_000_000)),
+];
+
 /// What it was told, in order.
 #[derive(Default)]
 pub(super) struct Keeping {

@@ -472,12 +472,17 @@ fn a_process_that_was_started_anew_at_the_same_address_is_taken_up_again() {
     assert_eq!(second.get("/left"), "[]");
 }
 
-#[test]
-fn a_service_that_was_started_anew_is_read_once_by_whoever_follows_its_port() {
+/// A server that comes back at the same address, with its inspector at the same one, each time that it is started.
+fn at_one_address() -> impl Fn() -> Server {
     let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let flag = format!("--inspect=127.0.0.1:{}", free());
     let script = SERVER.replace("listen(0", &format!("listen({}", free()));
-    let start = || Server::start(Path::new("node"), &[&flag], "", &script);
+    move || Server::start(Path::new("node"), &[&flag], "", &script)
+}
+
+#[test]
+fn a_service_that_was_started_anew_is_read_once_by_whoever_follows_its_port() {
+    let start = at_one_address();
     let first = start();
     let (attached, kept) = attach(&[Place::Process(first.pid())], Some(first.port));
     let old = format!("pid-{}", first.pid());
@@ -505,10 +510,7 @@ fn is_signalled(pid: u32) -> bool {
 
 #[test]
 fn one_that_joins_while_it_stands_still_is_read_once_it_goes_on_and_left_as_it_was() {
-    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let flag = format!("--inspect=127.0.0.1:{}", free());
-    let script = SERVER.replace("listen(0", &format!("listen({}", free()));
-    let start = || Server::start(Path::new("node"), &[&flag], "", &script);
+    let start = at_one_address();
     let first = start();
     let (attached, kept) = attach(&[Place::Process(first.pid())], Some(first.port));
     soon("samples", || !kept.values(names::HEAP_USED, &format!("pid-{}", first.pid())).is_empty());

@@ -7,12 +7,6 @@ use timeline::{Finding, FindingKind, RunTime, Span, Status, Timeline, Unit};
 
 use super::{GateResult, Reason, Summary, Verdict};
 
-impl Summary {
-    /// Kind of the event that says that the bundled backend did not do what the scenario asks for. Such a run is invalid: it is another one
-    /// than its scenario's. Labels: `what` was not done, and `why`.
-    pub const ORDER_REFUSED: &'static str = "backend.order-refused";
-}
-
 /// Every gate as it stands in the end. They were checked before the run; one that does not parse now
 /// comes from another version of dyno, and is undecided.
 pub(super) fn gates(meta: &RunMeta, timeline: &Timeline, findings: &[Finding]) -> Vec<GateResult> {
@@ -110,7 +104,8 @@ fn invalid(s: &Summary, meta: &RunMeta, timeline: &Timeline) -> Option<String> {
         Reason::Unreachable => return Some("the target could not be reached".to_owned()),
         Reason::Completed | Reason::Interrupted | Reason::GateAborted => {}
     }
-    if let Some(refused) = timeline.events(Summary::ORDER_REFUSED, everything).next() {
+    // It is another run than the scenario's.
+    if let Some(refused) = timeline.events(kinds::ORDER_REFUSED, everything).next() {
         let what = refused.label("what").unwrap_or("an order was not carried out");
         let why = refused.label("why").map(|why| format!(": {why}")).unwrap_or_default();
         return Some(format!("the backend refused what the scenario asks for: {what}{why}"));
@@ -127,22 +122,27 @@ mod tests {
     use super::*;
     use crate::fixture;
 
-    #[test]
-    fn a_run_whose_backend_refused_an_order_is_invalid() {
-        let mut run = fixture::flash_sale();
-        run.meta.gates = vec!["errors < 1%".to_owned()];
-        assert_eq!(run.summary().objection(), None);
+    /// This happens 17 s into the run.
+    fn happens(timeline: &mut Timeline, kind: &str, instance: &str, labels: [(&str, &str); 2]) {
         let label = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        let labels = [("what", "action reload could not be carried out"), ("why", "a reload is under way")];
-        run.timeline.apply(&Entry::Event(Event {
-            kind: Summary::ORDER_REFUSED.to_owned(),
-            instance: "backend".to_owned(),
+        timeline.apply(&Entry::Event(Event {
+            kind: kind.to_owned(),
+            instance: instance.to_owned(),
             start: RunTime::from_ms(17_000),
             end: RunTime::from_ms(17_000),
             labels: labels.map(label).into(),
             value: 0.0,
             others: 0,
         }));
+    }
+
+    #[test]
+    fn a_run_whose_backend_refused_an_order_is_invalid() {
+        let mut run = fixture::flash_sale();
+        run.meta.gates = vec!["errors < 1%".to_owned()];
+        assert_eq!(run.summary().objection(), None);
+        let labels = [("what", "action reload could not be carried out"), ("why", "a reload is under way")];
+        happens(&mut run.timeline, kinds::ORDER_REFUSED, "backend", labels);
         let s = run.summary();
         assert_eq!((s.verdict, s.exit_code(false)), (Verdict::Invalid, 5));
         insta::assert_snapshot!(s.verdict_reason, @"the backend refused what the scenario asks for: action reload could not be carried out: a reload is under way");
@@ -153,16 +153,8 @@ mod tests {
     fn a_worker_that_died_comes_before_the_schedule_that_was_not_kept() {
         let mut run = fixture::starved();
         assert!(run.summary().verdict_reason.starts_with("the load generator could not keep its schedule"));
-        let label = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        run.timeline.apply(&Entry::Event(Event {
-            kind: kinds::WORKER_LOST.to_owned(),
-            instance: "gen-1".to_owned(),
-            start: RunTime::from_ms(17_000),
-            end: RunTime::from_ms(17_000),
-            labels: [("worker", "gen-1"), ("share", "1 of 2")].map(label).into(),
-            value: 0.0,
-            others: 0,
-        }));
+        let labels = [("worker", "gen-1"), ("share", "1 of 2")];
+        happens(&mut run.timeline, kinds::WORKER_LOST, "gen-1", labels);
         let s = run.summary();
         assert_eq!((s.verdict, s.generator.limited), (Verdict::Invalid, true));
         insta::assert_snapshot!(s.verdict_reason, @"load worker gen-1 died at 00:17, and its sessions with it; its part of the plan was 1 of 2");

@@ -326,6 +326,12 @@ fn text(path: impl AsRef<Path>) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// What the process or thread of this folder of `/proc` (a process's main thread) has had of the CPU so far, ns; zero where the kernel has the file
+/// and does not count.
+pub(super) fn cpu_ns(task: impl AsRef<Path>) -> Option<u64> {
+    text(task.as_ref().join("schedstat"))?.split_ascii_whitespace().next()?.parse().ok()
+}
+
 /// Open descriptors. Since Linux 6.2 the directory's size is their number; before, they are counted.
 fn descriptors(pid: u32, turn: u64) -> Option<f64> {
     let dir = format!("/proc/{pid}/fd");

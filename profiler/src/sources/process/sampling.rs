@@ -212,14 +212,13 @@ fn sampler(thread: u32) -> io::Result<Sampler> {
         .sampled(RING)
 }
 
-/// The threads of `pid` that have had most CPU so far: the first figure of `schedstat`, ns.
+/// The threads of `pid` that have had most CPU so far.
 fn busiest(pid: u32) -> Vec<u32> {
     let entries = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let mut threads: Vec<(u64, u32)> = entries
         .filter_map(|entry| {
             let thread = entry.file_name().to_str()?.parse().ok()?;
-            let times = super::text(entry.path().join("schedstat"))?;
-            Some((times.split_ascii_whitespace().next()?.parse().ok()?, thread))
+            Some((super::cpu_ns(entry.path())?, thread))
         })
         .collect();
     threads.sort_unstable_by(|a, b| b.cmp(a));

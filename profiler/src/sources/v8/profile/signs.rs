@@ -13,6 +13,7 @@ use timeline::lane::names;
 use timeline::probe::{Batch, Tick};
 
 use super::Question;
+use crate::sources::process::cpu_ns;
 
 /// The loop is busy from here on; where it does not tell, the main thread, on which it turns, if that has the CPU for such a share of the time.
 const BUSY: f64 = 0.7;
@@ -72,7 +73,7 @@ impl Signs {
 
     /// What process `pid` answered.
     pub fn see(&mut self, batch: &Batch, pid: u32) {
-        self.look(batch, MonoNs::now(), || main_thread_ns(pid));
+        self.look(batch, MonoNs::now(), || cpu_ns(format!("/proc/{pid}")));
     }
 
     /// The same, `now`; `main_thread` gives the CPU time of the main thread so far, ns.
@@ -120,12 +121,6 @@ impl MainThread {
         let passed = now.since(since).as_nanos() as f64;
         passed > 0.0 && has.saturating_sub(had) as f64 >= BUSY * passed
     }
-}
-
-/// What the main thread of `pid` has had of the CPU, ns; zero where the kernel has the file and does not count.
-fn main_thread_ns(pid: u32) -> Option<u64> {
-    let told = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
-    told.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// The old generation by its least of each block: what is promoted and collected again goes up and down, what stays goes up.
