@@ -2,6 +2,7 @@
 //!
 //! Owns who is behind each name now. That somebody is lies with [`keeper`](super::keeper).
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub const END_PATIENCE: Duration = GRACE.saturating_add(Duration::from_millis(1_
 /// How long workers may take to say that faults are ended: a loop that is starved comes to it late. Shorter than the
 /// patience of whoever asks, who is to hear that it took too long.
 const ENDED_PATIENCE: Duration = Duration::from_secs(10);
+/// The ticket of the [`Order::EndFaults`] that a process gets when it is relieved; all others count from 1.
+pub const RELIEVED: u64 = 0;
 /// Name of the process of the services.
 const SERVICES: &str = "services-0";
 
@@ -89,6 +92,8 @@ pub struct Life {
     process: Option<Process>,
     /// The last [`Order::EndFaults`] that it answered.
     ended: u64,
+    /// Generations that have been relieved, and have not said yet that their faults are over.
+    leaving: BTreeSet<u32>,
     /// Why the first start failed, if it did.
     failed: Option<String>,
 }
@@ -202,6 +207,9 @@ impl Crew {
         }
         first.extend(self.remaining().into_iter().map(Order::Arm));
         self.members[index].life.send_modify(|life| {
+            if life.process.is_some() {
+                life.leaving.insert(life.generation);
+            }
             life.generation = generation;
             life.process = Some(Process { probe, ..process });
         });
@@ -218,6 +226,11 @@ impl Crew {
                 life.failed.get_or_insert_with(|| died.to_owned());
             }
         });
+    }
+
+    /// A process that was relieved has no faults any more.
+    pub fn left(&self, index: usize, generation: u32) {
+        self.members[index].life.send_if_modified(|life| life.leaving.remove(&generation));
     }
 
     /// Takes what a process said. Gives the address of its probe when it is ready.
@@ -246,6 +259,7 @@ impl Crew {
             Ok(Report::PriceChanged(change)) => {
                 self.tell_others(index, generation, &Order::PriceChanged(change))
             }
+            Ok(Report::Ended(RELIEVED)) => self.left(index, generation),
             Ok(Report::Ended(ticket)) => current(&|life| life.ended = ticket.max(life.ended)),
             Ok(Report::Failed(why)) => current(&|life| life.failed = Some(why.clone())),
             Err(_) => eprintln!("backend: {} said something that is no report", member.name),
@@ -382,7 +396,8 @@ impl Crew {
         self.tell_all(&Order::EndFaults(ticket));
         // A worker that dies meanwhile has no faults any more.
         let is_over = |life: &Life, generation: u32| {
-            life.ended >= ticket || life.process.is_none() || life.generation != generation
+            let current = life.ended >= ticket || life.process.is_none() || life.generation != generation;
+            current && life.leaving.is_empty()
         };
         let all = async {
             for (member, generation) in &told {
@@ -525,6 +540,27 @@ mod tests {
         let ((), late) = tokio::join!(slow, crew.end_faults());
         assert_eq!(late, None);
         assert_eq!(crew.life(0).borrow().ended, 1, "it was waited for");
+    }
+
+    #[tokio::test]
+    async fn one_that_was_relieved_is_waited_for_until_its_faults_are_over() {
+        let (crew, _ordered) = crew_at_work();
+        let (orders, mut ordered) = mpsc::channel(1);
+        crew.take_over(0, 1, Process::new(8, orders), Some(crew.services()));
+        let said = |ticket| crate::wire::line(&Report::Ended(ticket));
+        let slow = async {
+            let Some(Order::EndFaults(ticket)) = ordered.recv().await else { panic!("another order") };
+            crew.hear(0, 1, said(ticket).trim_end());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            assert_eq!(crew.life(0).borrow().leaving, BTreeSet::from([0]));
+            crew.hear(0, 0, said(RELIEVED).trim_end());
+        };
+        let ((), late) = tokio::join!(slow, async {
+            let late = crew.end_faults().await;
+            assert!(crew.life(0).borrow().leaving.is_empty(), "it was waited for");
+            late
+        });
+        assert_eq!(late, None);
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::START_PATIENCE;
-use super::crew::{Crew, Process};
+use super::crew::{Crew, Process, RELIEVED};
 use super::process::Heard;
 use crate::http::told;
 use crate::wire::Order;
@@ -66,6 +66,7 @@ impl Keeper {
                 Some(ended) = self.lives.join_next() => {
                     let Ok((generation, died)) = ended else { continue };
                     if generation != current.generation {
+                        self.crew.left(self.index, generation);
                         continue;
                     }
                     self.crew.buried(self.index, generation, &died);
@@ -124,6 +125,7 @@ impl Keeper {
                         self.crew.buried(self.index, generation, &died);
                         died_meanwhile = true;
                     }
+                    self.crew.left(self.index, generation);
                 }
                 () = &mut patience => {
                     // It is told to end, and killed when the backend ends if it does not listen. Should it become ready
@@ -182,8 +184,11 @@ async fn one_life(
             () = told(&mut retired, true), if !leaving => {
                 leaving = true;
                 running.resume();
-                // Its successor has got them.
-                running.tell(&Order::EndFaults(0)).await;
+                // What it was ordered before comes before its end; its successor has got all of it.
+                while let Ok(order) = ordered.try_recv() {
+                    running.tell(&order).await;
+                }
+                running.tell(&Order::EndFaults(RELIEVED)).await;
                 running.tell(&Order::Retire).await;
             }
             () = told(&mut stop, true), if !ending => {
