@@ -31,6 +31,7 @@ pub mod text;
 pub mod units;
 
 mod store;
+mod thinning;
 
 pub use amendment::Amendment;
 pub use breakdown::Breakdown;

@@ -14,6 +14,7 @@ use crate::facts::PlanFacts;
 use crate::histogram::{self, Histogram, Sparse};
 use crate::lane::{Combine, LaneId, LaneSpec};
 use crate::profile::Profile;
+use crate::thinning;
 
 /// Places that something late may move others by when it is put where it belongs: a hundred seconds of a lane at 10 Hz. What is later
 /// still waits for the tick, where all of it is put in at once: each for itself, many such would take the square of their number.
@@ -99,6 +100,8 @@ pub struct Timeline {
     profiles: Vec<Profile>,
     now: RunTime,
     late: Late,
+    /// What is before it has been thinned.
+    thinned: RunTime,
 }
 
 /// What came so late that it waits for the next tick.
@@ -151,6 +154,7 @@ impl Timeline {
             Entry::Tick(at) => {
                 self.settle();
                 self.now = self.now.max(*at);
+                self.thin(*at);
             }
         }
     }
@@ -177,6 +181,15 @@ impl Timeline {
         }
     }
 
+    /// Keeps less of what is old by now.
+    fn thin(&mut self, now: RunTime) {
+        let span = Span::new(self.thinned, thinning::due(now).max(self.thinned));
+        if !span.length().is_zero() {
+            self.thinned = span.end;
+            self.series.iter_mut().for_each(|series| thinning::thin(series, span));
+        }
+    }
+
     fn declare(&mut self, id: LaneId, spec: LaneSpec) {
         // Ids count up; after a lost declaration the gap is filled with lanes that nobody asks for.
         while self.series.len() < id.0 as usize {
@@ -197,7 +210,8 @@ impl Timeline {
         mut lane: impl FnMut(&LaneSpec) -> LaneSpec,
         event: impl FnMut(&Event) -> Option<Event>,
     ) -> Self {
-        let mut other = Self { plan: self.plan.clone(), now: self.now, ..Self::default() };
+        let (now, thinned) = (self.now, self.thinned);
+        let mut other = Self { plan: self.plan.clone(), now, thinned, ..Self::default() };
         for (id, series) in self.series.iter().enumerate() {
             other.declare(LaneId(id as u32), lane(&series.spec));
             let Series { points, intervals, .. } = series.clone();
