@@ -1,4 +1,5 @@
 /** Answers: JSON when it went well, `{"error": ...}` when not, and the headers that keep browsers from guessing and storing. */
+import http from 'node:http';
 import { Refusal } from './refusal.js';
 
 const SAFE = {
@@ -49,6 +50,21 @@ export function sendError(response, error) {
   if (error instanceof Refusal) return sendJson(response, error.status, { error: error.message });
   console.error(`shop: ${error?.stack ?? error}`);
   sendJson(response, 500, { error: 'something failed inside the shop' });
+}
+
+/** A whole answer that says why not, for a socket that has no response of its own. */
+export function refusalText(status, why) {
+  const body = JSON.stringify({ error: why });
+  const fields = { ...SAFE, Connection: 'close', 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) };
+  const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}`);
+  return [`HTTP/1.1 ${status} ${http.STATUS_CODES[status]}`, ...lines, '', body].join('\r\n');
+}
+
+/** Says why not over a socket that nobody reads any more, and hangs up. */
+export function hangUp(socket, status, why) {
+  socket.end(refusalText(status, why));
+  // Else its client's end would never be seen.
+  socket.resume();
 }
 
 /** Waits until the client has taken what was sent, or is gone. */

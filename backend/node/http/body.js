@@ -1,4 +1,5 @@
 /** Bodies: read within their limit, as JSON or as they come. */
+import { isUtf8 } from 'node:buffer';
 import { Refusal } from './refusal.js';
 
 /** The longest body of a route that reads it whole, bytes. */
@@ -25,7 +26,10 @@ export async function readText(request, most = MAX_BODY) {
     if (length > most) throw Refusal.tooLarge(`a body of this route has at most ${most} bytes`);
     pieces.push(piece);
   }
-  return Buffer.concat(pieces).toString('utf8');
+  const whole = Buffer.concat(pieces);
+  // It would be kept as something that nobody has sent.
+  if (!isUtf8(whole)) throw Refusal.bad('the body is not UTF-8');
+  return whole.toString('utf8');
 }
 
 /** The body piece by piece; when it breaks off, the request is refused, not the shop broken. */

@@ -6,7 +6,7 @@
  */
 import http from 'node:http';
 import net from 'node:net';
-import { Reply, sendError, sendJson } from './answer.js';
+import { Reply, hangUp, refusalText, sendError, sendJson } from './answer.js';
 
 /** A connection that is idle for so long is closed: it must exceed every think time that is worth keeping a connection for. */
 const IDLE_PATIENCE_MS = 75_000;
@@ -29,6 +29,7 @@ export function createServer(routes, during = (_, work) => work()) {
     },
   );
   server.on('clientError', refuseHead);
+  server.on('connect', refuseTunnel);
   return server;
 }
 
@@ -79,11 +80,24 @@ export function declineUpgrade(server, request, socket, head) {
   server.emit('connection', socket);
 }
 
+/** Why there is no request, by the parser's code; what is not here is no HTTP. */
+const NO_REQUEST = {
+  HPE_HEADER_OVERFLOW: [431, 'the head of a request is too long'],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'the request does not come in time'],
+};
+
 /** What is no HTTP is answered with 400 where that is possible. */
 function refuseHead(error, socket) {
   if (error.code === 'ECONNRESET' || !socket.writable) return socket.destroy();
-  const status = { HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large', ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout' }[error.code];
-  socket.end(`HTTP/1.1 ${status ?? '400 Bad Request'}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  const [status, why] = NO_REQUEST[error.code] ?? [400, 'this is no HTTP request, or breaks off'];
+  socket.end(refusalText(status, why));
+}
+
+/** Who wants a tunnel would be hung up on without a word. */
+function refuseTunnel(_, socket) {
+  // Nobody else listens any more, and a reset must not end the process.
+  socket.on('error', () => {});
+  hangUp(socket, 405, 'this server is no proxy');
 }
 
 /**

@@ -37,6 +37,17 @@ export function whole(value, field, least, most) {
   return inRange(own(object(value), field), field, least, most);
 }
 
+/**
+ * A parameter of a query, null when it is not given. One that is given twice means nothing.
+ * @param {URLSearchParams} query
+ * @returns {string | null}
+ */
+export function param(query, field) {
+  const [found = null, ...more] = query.getAll(field);
+  if (more.length > 0) throw Refusal.bad(`${field} is given more than once`);
+  return found;
+}
+
 /** A whole number out of a path or a query. */
 export function wholeText(found, field, least, most) {
   if (!/^\d{1,10}$/.test(found)) throw Refusal.bad(`${field} is \`${found}\`, expected a whole number`);

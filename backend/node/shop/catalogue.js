@@ -1,6 +1,6 @@
 /** `GET /products?page=N`, `GET /products/{id}`, `GET /search?q=WORDS`: browsing. */
 import { Refusal } from '../http/refusal.js';
-import { wholeText } from '../http/shape.js';
+import { param, wholeText } from '../http/shape.js';
 import { MAX_ID } from '../store/schema.js';
 import { PRODUCTS } from '../store/seed.js';
 
@@ -22,7 +22,7 @@ export function catalogueRoutes(shop) {
 }
 
 async function page(shop, query) {
-  const number = wholeText(query.get('page') ?? '1', 'page', 1, MAX_PAGE);
+  const number = wholeText(param(query, 'page') ?? '1', 'page', 1, MAX_PAGE);
   // Products are numbered without gaps, so a page is a range of the primary key and costs no offset.
   const rows = await shop.faults.queryFanOut.page(shop.database, (number - 1) * PAGE, PAGE);
   shop.faults.deoptimised.total(rows);
@@ -45,7 +45,7 @@ export async function productOf(shop, { id }) {
 }
 
 async function search(shop, query) {
-  const words = query.get('q');
+  const words = param(query, 'q');
   if (words === null) throw Refusal.bad('q is missing: what is searched for?');
   const bytes = Buffer.byteLength(words);
   if (bytes > MAX_SEARCH) throw Refusal.bad(`q has ${bytes} bytes, expected at most ${MAX_SEARCH}`);

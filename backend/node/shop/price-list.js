@@ -4,7 +4,7 @@
  * Owns the list as the supplier sent it and how a row is priced. Whether it is read and written in one go or in pieces is the choice
  * between the fault `big-json` and its cure.
  */
-import { wholeText } from '../http/shape.js';
+import { param, wholeText } from '../http/shape.js';
 
 /** Rows of the supplier's list: about five megabytes. */
 const ROWS = 50_000;
@@ -19,7 +19,7 @@ export function priceListRoutes(shop) {
       method: 'GET',
       template: '/price-list',
       handle: async ({ query, response }) => {
-        const rows = wholeText(query.get('rows') ?? `${ROWS}`, 'rows', 1, ROWS);
+        const rows = wholeText(param(query, 'rows') ?? `${ROWS}`, 'rows', 1, ROWS);
         kept ??= supplierList(ROWS);
         await shop.faults.bigJson.write(response, kept, rows);
       },

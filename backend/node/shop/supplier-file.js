@@ -4,7 +4,7 @@
  * Owns the file, which is made as it is read: a stream of chunks, as from a socket, so that a scenario can import a gigabyte without
  * sending one. What happens to it is the import's business.
  */
-import { wholeText } from '../http/shape.js';
+import { param, wholeText } from '../http/shape.js';
 import { importFrom } from './offers.js';
 
 /** Largest file, MiB. */
@@ -21,7 +21,7 @@ export function supplierFileRoutes(shop) {
 
 async function put(shop, request, query) {
   await shop.sessions.of(request);
-  const megabytes = wholeText(query.get('megabytes') ?? '', 'megabytes', 1, MOST);
+  const megabytes = wholeText(param(query, 'megabytes') ?? '', 'megabytes', 1, MOST);
   return importFrom(shop, file(megabytes * 2 ** 20));
 }
 

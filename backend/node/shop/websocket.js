@@ -6,8 +6,10 @@
  */
 import { WebSocketServer } from 'ws';
 import { unixMs } from '../clock.js';
+import { hangUp } from '../http/answer.js';
 import { Refusal } from '../http/refusal.js';
 import { declineUpgrade } from '../http/server.js';
+import { param } from '../http/shape.js';
 import { PRODUCTS } from '../store/seed.js';
 import { clean } from '../text.js';
 import { MAX_WATCHED } from './feed.js';
@@ -27,6 +29,8 @@ const MAX_ERROR = 300;
  */
 export function serveWebSockets(server, shop) {
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE, perMessageDeflate: false, clientTracking: false });
+  // Without this the library would refuse in a form of its own.
+  sockets.on('wsClientError', (error, socket) => refuse(socket, Refusal.bad(error.message)));
   server.on('upgrade', async (request, socket, head) => {
     if (!isForFeed(request) && !process.versions.deno && !process.versions.bun) return declineUpgrade(server, request, socket, head);
     // Until it is a WebSocket nobody else listens, and a reset must not end the process.
@@ -55,15 +59,13 @@ function isForFeed({ url, headers }) {
 /** The feed is open to everybody; a token that is given must be of a session. */
 async function admit(shop, request) {
   if (!isForFeed(request)) throw Refusal.notFound('there is no such route');
-  const token = new URLSearchParams(request.url.split('?')[1]).get('token');
+  const token = param(new URLSearchParams(request.url.split('?')[1]), 'token');
   if (token !== null) await shop.sessions.find(token);
 }
 
 function refuse(socket, error) {
-  const status = error instanceof Refusal ? error.status : 500;
-  const body = JSON.stringify({ error: error instanceof Refusal ? error.message : 'something failed inside the shop' });
-  const head = `HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}`;
-  socket.end(`${head}\r\n\r\n${body}`);
+  const { status, message } = error instanceof Refusal ? error : new Refusal(500, 'something failed inside the shop');
+  hangUp(socket, status, message);
 }
 
 function converse(shop, socket) {

@@ -19,7 +19,7 @@ import { call } from '../http/client.js';
 import { Refusal } from '../http/refusal.js';
 import { Routes } from '../http/routes.js';
 import { createServer } from '../http/server.js';
-import { wholeText } from '../http/shape.js';
+import { param, wholeText } from '../http/shape.js';
 import { guarded } from '../http/token.js';
 import { checkedOrder, isByHand } from './orders.js';
 import { VERSION } from './ticks.js';
@@ -38,7 +38,7 @@ const MAX_NUMBER = 9_999_999_999;
  */
 export function createControl({ crew, truths, byHand, token, shutdown }) {
   let reloading = false;
-  const since = ({ query }) => wholeText(query.get('since') ?? '0', 'since', 0, MAX_NUMBER);
+  const since = ({ query }) => wholeText(param(query, 'since') ?? '0', 'since', 0, MAX_NUMBER);
   const routes = {
     'POST /v1/faults': async ({ request }) => {
       const order = checkedOrder(parseJson(await readText(request, MAX_BODY)));

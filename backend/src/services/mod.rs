@@ -29,10 +29,10 @@ use lru::LruCache;
 use serde::Serialize;
 use tokio::task::{JoinError, spawn_blocking};
 
-use crate::broker::{Message, Placed};
+use crate::broker::{Bought, Message, Placed};
 use crate::faults::{Faults, retry_storm, slow_downstream};
 use crate::http::bears;
-use crate::shop::{Body, Refusal};
+use crate::shop::{Body, MAX_CENTS, MAX_QUANTITY, Refusal, no_such_method, no_such_route};
 pub use consumers::{Consumers, Queues};
 
 /// The services, in the names of queues, lanes and routes.
@@ -138,7 +138,8 @@ pub fn router(desk: Desk) -> Router {
         .route("/invoice", post(invoice))
         .route("/events", post(enqueue))
         .route("/counts", get(counts))
-        .fallback(async || Refusal::not_found("there is no such route"))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn_with_state(desk.clone(), only_with_token))
         .with_state(desk)
@@ -152,17 +153,36 @@ async fn only_with_token(State(desk): State<Desk>, request: Request, next: Next)
     }
 }
 
+/// Is it an order that the shop can have taken? Sums of others might not fit into 64 bits.
+fn check(placed: &Placed) -> Result<(), Refusal> {
+    let content = &placed.content;
+    let numbers = [("order", placed.order), ("cents", content.cents), ("at_ms", content.at_ms)];
+    if let Some((what, number)) = numbers.iter().find(|(_, number)| *number < 0) {
+        return Err(Refusal::bad(format!("{what} is {number}, expected 0 or more")));
+    }
+    let is_too_much = |l: &&Bought| l.quantity > MAX_QUANTITY || l.cents > MAX_CENTS;
+    if let Some(Bought { product, quantity, cents }) = content.lines.iter().find(is_too_much) {
+        return Err(Refusal::bad(format!(
+            "{quantity} of product {product} at {cents} cents, expected at most {MAX_QUANTITY} at {MAX_CENTS}"
+        )));
+    }
+    Ok(())
+}
+
 async fn send_now(State(desk): State<Desk>, Body(placed): Body<Placed>) -> Result<StatusCode, Refusal> {
+    check(&placed)?;
     slow_downstream::send(&desk.services, placed).await.map_err(failed)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn bill_now(State(desk): State<Desk>, Body(placed): Body<Placed>) -> Result<StatusCode, Refusal> {
+    check(&placed)?;
     desk.services.serve("billing", placed, 0).await.map_err(failed)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn invoice(State(desk): State<Desk>, Body(placed): Body<Placed>) -> Result<String, Refusal> {
+    check(&placed)?;
     let made = desk.services.invoices.make(&desk.services.faults, placed).await;
     made.map_err(failed)?
         .ok_or_else(|| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many wait for their invoices"))
@@ -176,6 +196,7 @@ async fn enqueue(
     State(desk): State<Desk>,
     Body(messages): Body<Vec<Message>>,
 ) -> Result<StatusCode, Refusal> {
+    messages.iter().try_for_each(|message| check(&message.placed))?;
     if desk.queues.put(messages) {
         Ok(StatusCode::ACCEPTED)
     } else {
@@ -199,4 +220,127 @@ async fn counts(State(desk): State<Desk>) -> Json<Counts> {
         billing: read(&billing.count),
         again: read(&email.again) + read(&billing.again),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use agent::Agent;
+    use axum::http::{Request, header};
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
+
+    use super::*;
+    use crate::broker::TOPIC;
+    use crate::faults::testing::armed;
+
+    const GOOD: &str =
+        r#"{"order":7,"customer":1,"cents":100,"at_ms":5,"lines":[{"product":1,"quantity":2,"cents":50}]}"#;
+
+    /// The routes, and those who would consume events if they ran.
+    struct Asked {
+        routes: TowerToHyperService<Router>,
+        _held: Consumers,
+    }
+
+    impl Asked {
+        fn new() -> Self {
+            let agent = Agent::builder("services").token("t").start().unwrap();
+            let services = Arc::new(Services::new(armed(&[]).0));
+            let (queues, held) = Consumers::new(services.clone(), agent.broker(TOPIC));
+            let desk = Desk { services, queues, token: "secret".into() };
+            Self { routes: TowerToHyperService::new(router(desk)), _held: held }
+        }
+
+        /// The status, and what is said.
+        async fn ask(&self, method: &str, path: &str, token: &str, body: &[u8]) -> (u16, String) {
+            let request = Request::builder()
+                .method(method)
+                .uri(path)
+                .header(header::AUTHORIZATION, token)
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(axum::body::Body::from(body.to_vec()))
+                .unwrap();
+            let answer = self.routes.call(request).await.unwrap();
+            let status = answer.status().as_u16();
+            let said = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+            (status, String::from_utf8(said.to_vec()).unwrap())
+        }
+
+        async fn refused(&self, asked: [&str; 3], body: &[u8], status: u16) {
+            let [method, path, token] = asked;
+            let (got, said) = self.ask(method, path, token, body).await;
+            let sent = String::from_utf8_lossy(&body[..body.len().min(200)]);
+            assert_eq!(got, status, "{method} {path} {sent}: {said}");
+            let reason: serde_json::Value = serde_json::from_str(&said).unwrap();
+            assert!(!reason["error"].as_str().unwrap().is_empty(), "{method} {path} {sent}: {said}");
+        }
+    }
+
+    /// Bodies that are no order, and such as no shop can have taken.
+    fn bad_orders() -> Vec<Vec<u8>> {
+        let with = |part: &str, other: &str| {
+            assert!(GOOD.contains(part), "{part}");
+            GOOD.replace(part, other)
+        };
+        let texts = [
+            String::new(),
+            "{".to_owned(),
+            "null".to_owned(),
+            "[]".to_owned(),
+            "{}".to_owned(),
+            with("\"order\":7,", ""),
+            with("\"order\":7", "\"order\":\"7\""),
+            with("\"order\":7", "\"order\":7,\"order\":8"),
+            with("\"order\":7", "\"order\":-7"),
+            with("\"order\":7", "\"order\":9223372036854775808"),
+            with("\"cents\":100", "\"cents\":-1"),
+            with("\"at_ms\":5", "\"at_ms\":-5"),
+            with("\"customer\":1", "\"customer\":-1"),
+            with("\"product\":1", "\"product\":1.5"),
+            with("\"quantity\":2", "\"quantity\":4294967295"),
+            with("\"cents\":50", "\"cents\":4294967295"),
+        ];
+        let mut bodies: Vec<Vec<u8>> = texts.into_iter().map(String::into_bytes).collect();
+        bodies.push(b"{\"order\":\"\xff\"}".to_vec());
+        bodies
+    }
+
+    #[tokio::test]
+    async fn bad_input_to_every_route_is_refused_with_a_reason_and_nothing_is_done() {
+        let asked = Asked::new();
+        let token = "Bearer secret";
+        for path in ["/email", "/billing", "/invoice", "/events", "/counts"] {
+            let method = if path == "/counts" { "GET" } else { "POST" };
+            for wrong in ["", "secret", "Bearer", "Bearer secre", "Bearer secrets", "Basic secret"] {
+                asked.refused([method, path, wrong], GOOD.as_bytes(), 401).await;
+            }
+            for other in ["GET", "POST", "PUT", "DELETE", "PATCH", "BREW"] {
+                if other != method {
+                    asked.refused([other, path, token], b"", 405).await;
+                }
+            }
+        }
+        for body in bad_orders() {
+            for path in ["/email", "/billing", "/invoice"] {
+                asked.refused(["POST", path, token], &body, 400).await;
+            }
+            let mut events = b"[{\"published_ms\":1,".to_vec();
+            events.extend(body.strip_prefix(b"{").unwrap_or(&body));
+            events.push(b']');
+            asked.refused(["POST", "/events", token], &events, 400).await;
+        }
+        for body in ["", "{", "7", "null", "{}", "[7]", "[{}]", &format!("[{GOOD}]")] {
+            asked.refused(["POST", "/events", token], body.as_bytes(), 400).await;
+        }
+        let large = " ".repeat(MAX_BODY + 1);
+        for path in ["/email", "/billing", "/invoice", "/events"] {
+            asked.refused(["POST", path, token], large.as_bytes(), 413).await;
+        }
+        asked.refused(["GET", "/no-such", token], b"", 404).await;
+        let counts = asked.ask("GET", "/counts", token, b"").await;
+        assert_eq!(counts, (200, r#"{"email":0,"billing":0,"again":0}"#.to_owned()));
+        assert_eq!(asked.ask("POST", "/billing", token, GOOD.as_bytes()).await.0, 204);
+        let event = GOOD.replace("{\"order\"", "{\"published_ms\":1,\"order\"");
+        assert_eq!(asked.ask("POST", "/events", token, format!("[{event}]").as_bytes()).await.0, 202);
+    }
 }

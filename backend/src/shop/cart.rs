@@ -7,12 +7,12 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
 use super::Shop;
-use super::answer::{Answer, Body, Refusal};
+use super::answer::{Answer, Body, Object, Refusal};
 use super::sessions::LoggedIn;
 use crate::store::values;
 
 /// Of one product in one cart.
-const MAX_QUANTITY: u32 = 99;
+pub const MAX_QUANTITY: u32 = 99;
 
 /// Nothing else: whoever sends more (`__proto__`, say) tries something.
 #[derive(Deserialize)]
@@ -31,7 +31,7 @@ pub struct InCart {
 pub async fn add(
     State(shop): State<Arc<Shop>>,
     LoggedIn(session): LoggedIn,
-    Body(item): Body<Item>,
+    Body(Object(item)): Body<Object<Item>>,
 ) -> Answer<InCart> {
     let Item { product, quantity } = item;
     if !(1..=MAX_QUANTITY).contains(&quantity) {

@@ -7,7 +7,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
 use super::Shop;
-use super::answer::{Answer, Body, Refusal};
+use super::answer::{Answer, Body, Object, Refusal};
 use super::password::{HASH_BYTES, SALT_BYTES};
 use crate::faults::blocking_crypto::{self, Claim};
 use crate::store::{StoreError, values};
@@ -34,7 +34,10 @@ struct Customer {
     hash: [u8; HASH_BYTES],
 }
 
-pub async fn log_in(State(shop): State<Arc<Shop>>, Body(given): Body<Credentials>) -> Answer<LoggedIn> {
+pub async fn log_in(
+    State(shop): State<Arc<Shop>>,
+    Body(Object(given)): Body<Object<Credentials>>,
+) -> Answer<LoggedIn> {
     if given.user.len() > MAX_NAME || given.pass.len() > MAX_PASSWORD {
         return Err(Refusal::bad(format!("a name has at most {MAX_NAME} bytes, a password {MAX_PASSWORD}")));
     }

@@ -14,15 +14,15 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::Shop;
-use super::answer::{Answer, Body, Path, Refusal};
+use super::answer::{Answer, Body, Object, Path, Refusal};
 use super::neighbours::PriceChange;
 use super::sessions::LoggedIn;
 use crate::store::{Database, values};
 
 /// Who keeps the shop.
 const KEEPER: u32 = 1;
-/// A million, in cents.
-const MAX_CENTS: u32 = 100_000_000;
+/// The most that a product costs: a million, in cents.
+pub const MAX_CENTS: u32 = 100_000_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,7 +40,7 @@ pub async fn change(
     State(shop): State<Arc<Shop>>,
     LoggedIn(session): LoggedIn,
     Path(product): Path<u32>,
-    Body(wanted): Body<Wanted>,
+    Body(Object(wanted)): Body<Object<Wanted>>,
 ) -> Answer<Changed> {
     if session.customer != KEEPER {
         return Err(Refusal::new(StatusCode::FORBIDDEN, "only the shop's keeper changes prices"));

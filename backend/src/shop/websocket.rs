@@ -15,7 +15,7 @@ use serde_json::Value;
 use timeline::clock::unix_ms;
 
 use super::Shop;
-use super::answer::{Query, Refusal};
+use super::answer::{Object, Query, Refusal};
 use super::feed::{End, MAX_WATCHED, Membership, News};
 use crate::faults::{Faults, slow_consumer};
 use crate::store::PRODUCTS;
@@ -143,7 +143,8 @@ fn answer(member: &Membership, text: &str) -> Utf8Bytes {
 }
 
 fn understand(member: &Membership, text: &str) -> Result<Answered, String> {
-    match serde_json::from_str(text).map_err(|e| e.to_string())? {
+    let Object(said): Object<Said> = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    match said {
         Said::Say { id, text } => {
             let fits = match &id {
                 Value::String(id) => id.len() <= MAX_ID,

@@ -18,11 +18,13 @@ use std::time::Duration;
 use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use timeline::Remedy;
 use timeline::fault::FaultOrder;
@@ -36,10 +38,12 @@ use super::truths::{Page, Truths};
 use crate::http::bears;
 use crate::remedies::{self, Held};
 use crate::settings::CacheSettings;
-use crate::shop::Refusal;
+use crate::shop::{Object, Path, Query, Refusal, no_such_method, no_such_route, secure};
 
 /// An order is a few hundred bytes.
 const MAX_BODY: usize = 16 * 1024;
+/// Longest address that is passed on to a worker's agent, bytes: it stands in a head, of which the agent takes 8 KiB.
+const MAX_ADDRESS: usize = 4_096;
 /// A fault lasts at most a day, milliseconds: what is meant to last is no fault to be switched.
 const MAX_SPAN_MS: u64 = 86_400_000;
 /// A worker that lives answers within a few milliseconds; one that is stopped does not, and another tenth of a
@@ -81,20 +85,34 @@ pub fn router(controls: Controls) -> Router {
         .route("/v1/services", get(services))
         .route("/v1/reload", post(reload))
         .route("/v1/shutdown", post(shut_down))
-        .fallback(async || Refusal::not_found("there is no such route"))
-        .method_not_allowed_fallback(async || {
-            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this route has no such method")
-        })
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn_with_state(controls.clone(), only_with_token))
         .with_state(controls)
 }
 
 async fn only_with_token(State(controls): State<Controls>, request: Request, next: Next) -> Response {
-    if bears(request.headers(), &controls.token) {
+    let mut response = if bears(request.headers(), &controls.token) {
         next.run(request).await
     } else {
         Refusal::unauthorized("this endpoint wants `Authorization: Bearer TOKEN`").into_response()
+    };
+    secure(&mut response);
+    response
+}
+
+/// A JSON object, whatever type it is sent as: some orders are given by hand.
+struct Said<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Said<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let body: Result<_, BytesRejection> = Bytes::from_request(request, state).await;
+        let body = body.map_err(|e| Refusal::new(e.status(), e.body_text()))?;
+        let Object(said) = serde_json::from_slice(&body).map_err(Refusal::bad)?;
+        Ok(Self(said))
     }
 }
 
@@ -105,9 +123,8 @@ struct Accepted {
 
 async fn begin(
     State(controls): State<Controls>,
-    body: Bytes,
+    Said(order): Said<FaultOrder>,
 ) -> Result<(StatusCode, Json<Accepted>), Refusal> {
-    let order: FaultOrder = serde_json::from_slice(&body).map_err(Refusal::bad)?;
     order.check().map_err(Refusal::bad)?;
     if !(1..=MAX_SPAN_MS).contains(&order.for_ms) {
         return Err(Refusal::bad(format!("for_ms is {}, expected 1 to {MAX_SPAN_MS}", order.for_ms)));
@@ -135,12 +152,8 @@ struct Since {
     since: u64,
 }
 
-async fn truth(
-    State(controls): State<Controls>,
-    wanted: Result<Query<Since>, axum::extract::rejection::QueryRejection>,
-) -> Result<Json<Page>, Refusal> {
-    let Query(wanted) = wanted.map_err(|e| Refusal::new(e.status(), e.body_text()))?;
-    Ok(Json(controls.truths.since(wanted.since)))
+async fn truth(State(controls): State<Controls>, Query(wanted): Query<Since>) -> Json<Page> {
+    Json(controls.truths.since(wanted.since))
 }
 
 async fn instances(State(controls): State<Controls>) -> Json<Instances> {
@@ -154,11 +167,15 @@ async fn relay(
     Path((name, what)): Path<(String, String)>,
     uri: Uri,
 ) -> Result<Response, Refusal> {
+    let path = uri.path_and_query().map_or("/", |p| p.as_str());
+    if path.len() > MAX_ADDRESS {
+        let why = format!("an address has {} bytes here, expected at most {MAX_ADDRESS}", path.len());
+        return Err(Refusal::new(StatusCode::URI_TOO_LONG, why));
+    }
     let probe = controls.crew.probe(&name).ok_or_else(|| Refusal::not_found("there is no such instance"))?;
     let away = |why: &dyn std::fmt::Display| Refusal::new(StatusCode::BAD_GATEWAY, format!("{name}: {why}"));
     let probe = probe.ok_or_else(|| away(&"it is being started"))?;
     let patience = if what == "profile" { PROFILE_PATIENCE } else { PROBE_PATIENCE };
-    let path = uri.path_and_query().map_or("/", |p| p.as_str());
     let relayed = proxy::ask(probe, path, &controls.token, patience).await.map_err(|e| match e.kind() {
         std::io::ErrorKind::TimedOut => {
             Refusal::new(StatusCode::GATEWAY_TIMEOUT, format!("{name} does not answer"))
@@ -172,8 +189,10 @@ async fn cache(State(controls): State<Controls>) -> Json<CacheSettings> {
     Json(*controls.crew.cache())
 }
 
-async fn set_cache(State(controls): State<Controls>, body: Bytes) -> Result<Json<CacheSettings>, Refusal> {
-    let settings: CacheSettings = serde_json::from_slice(&body).map_err(Refusal::bad)?;
+async fn set_cache(
+    State(controls): State<Controls>,
+    Said(settings): Said<CacheSettings>,
+) -> Result<Json<CacheSettings>, Refusal> {
     settings.check(controls.crew.shares_cache()).map_err(Refusal::bad)?;
     if !controls.crew.set_cache(settings) {
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "a worker takes no orders at present"));
@@ -181,8 +200,7 @@ async fn set_cache(State(controls): State<Controls>, body: Bytes) -> Result<Json
     Ok(Json(settings))
 }
 
-async fn hold(State(controls): State<Controls>, body: Bytes) -> Result<Json<Held>, Refusal> {
-    let remedy: Remedy = serde_json::from_slice(&body).map_err(Refusal::bad)?;
+async fn hold(State(controls): State<Controls>, Said(remedy): Said<Remedy>) -> Result<Json<Held>, Refusal> {
     let held = remedies::held(&remedy).map_err(Refusal::bad)?;
     if !controls.crew.hold(held.hold.clone()) {
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "a worker takes no orders at present"));
