@@ -66,7 +66,7 @@ pub fn goose(args: GooseArgs) -> anyhow::Result<Outcome> {
         attach.push(Attach::Auto);
     }
     let permission = Permission::of(args.yes, attach.iter().any(Attach::is_inspector), args.ci);
-    let settled = Settled::of(&attach, arguments.local_port(), permission)?;
+    let settled = Settled::of(&attach, &arguments.here(), permission)?;
     let unix_ms = timeline::clock::unix_ms();
     let run_id = run_id(unix_ms, 0);
     let folder = make_folder(args.out.as_deref(), &run_id)?;

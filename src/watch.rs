@@ -14,10 +14,10 @@ use crate::cli::{Runtime, WatchArgs};
 use crate::files::{make_folder, run_id};
 use crate::follow::{self, find};
 use crate::outcome::{Outcome, UserError};
-use crate::run::prepare::{address, host_facts, local_port};
+use crate::run::prepare::{address, host_facts};
 use crate::run::{diagnose, finish, stop};
 use crate::screen::Screen;
-use crate::sources::{Attach, Permission, Settled, Sources};
+use crate::sources::{Attach, Located, Permission, Settled, Sources};
 
 /// How often the watch looks whether it shall end.
 const LOOK: Duration = Duration::from_millis(100);
@@ -44,14 +44,17 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
     let log = || tempfile::Builder::new().prefix("dyno-watch-").suffix(".log").tempfile();
     let own_log = args.target.is_none().then(log).transpose()?;
     let backend = own_log.as_ref().map(|log| Backend::start(2, Runtime::Rust, log.path())).transpose()?;
-    let (target, port) = match (&args.target, &backend) {
-        (Some(target), _) => {
-            let url = scenarios::base_url(&with_scheme(target)).map_err(UserError::wrong)?;
-            (address(&url), local_port(&url))
+    let (shown, target) = match (&args.target, &backend) {
+        (Some(named), _) => {
+            let url = scenarios::base_url(&with_scheme(named)).map_err(UserError::wrong)?;
+            let mut at = Located::at(&url, &[]);
+            // Who names a port alone may mean a server of another kind, and those do not like to be asked in HTTP.
+            at.http = at.http.filter(|_| named.contains("://"));
+            (address(&url), at)
         }
         (None, Some(b)) => {
             attach.push(Attach::Agent { url: b.ready.probe.clone(), token: b.token.clone() });
-            (b.ready.url.clone(), None)
+            (b.ready.url.clone(), Located::default())
         }
         (None, None) => unreachable!("without a target a backend was started"),
     };
@@ -59,7 +62,7 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
         attach.push(Attach::Auto);
     }
     let permission = Permission::of(args.yes, attach.iter().any(Attach::is_inspector), false);
-    let settled = Settled::of(&attach, port, permission)?;
+    let settled = Settled::of(&attach, &target, permission)?;
     // Not before: at the question whether to look inside, Ctrl-C ends us.
     let stops = stop::listen()?;
 
@@ -69,7 +72,7 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
         started_unix_ms: unix_ms,
         command: "watch".to_owned(),
         scenario: "watch".to_owned(),
-        target,
+        target: shown,
         bundled: backend.is_some(),
         host: host_facts(crate::cores::usable().len(), None),
         ..RunMeta::default()

@@ -59,6 +59,41 @@ fn a_jvm_that_tells_nothing_of_itself_is_said_and_its_process_is_watched() {
     assert!(lanes["process.cpu"].is_object() && !lanes["heap.used"].is_object(), "{lanes:#}");
 }
 
+/// A service with a page of metrics, which no framework of ours knows; its port is printed first.
+const PYTHON: &str = r#"
+import http.server
+class Service(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        page = b'hikaricp_connections_max{pool="orders"} 8\nhikaricp_connections_active{pool="orders"} 3\n'
+        body = page if self.path == "/metrics" else b"hello"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Service)
+print(server.server_port, flush=True)
+server.serve_forever()
+"#;
+
+#[test]
+fn the_page_of_a_service_whose_inside_nobody_sees_is_found_by_its_port() {
+    let _machine = whole_machine();
+    let mut python = Command::new("python3");
+    let python = python.arg("-c").arg(PYTHON).stdout(Stdio::piped());
+    let mut python = Guarded(python.spawn().expect("this test needs python3: ./test --install"));
+    let mut line = String::new();
+    BufReader::new(python.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let url = format!("http://127.0.0.1:{}", line.trim());
+    let run = run(&["--url", &format!("{url}/hello"), "--rate", "20/s", "--for", "2s"]);
+    assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
+    assert!(run.stdout().contains(&format!("metrics at {url}/metrics as")), "{}", run.stdout());
+    let lanes = &run.summary()["lanes"];
+    assert!(lanes["pool.orders.capacity"].is_object() && lanes["process.cpu"].is_object(), "{lanes:#}");
+}
+
 #[test]
 fn the_same_file_runs_against_another_target() {
     let _machine = whole_machine();

@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dynamometer_profiler::sources::{Attached, Precedence, Rank, attach_metrics, attach_otlp};
+use dynamometer_profiler::sources::{
+    Attached, Precedence, Rank, attach_metrics, attach_otlp, look_for_metrics,
+};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit as RegistryUnit};
@@ -230,6 +232,29 @@ fn hostile_names_and_values_do_no_harm_and_are_told() {
     assert!(got.lanes.iter().any(|l| l.name.starts_with("cache.xxx")));
     drop(got);
     assert!(attached.join(GRACE));
+}
+
+#[test]
+fn a_page_is_found_by_custom_if_it_tells_something() {
+    let at = |server: &Server| format!("http://{}", server.address);
+    let found = |page: &'static str, mappings: &[Mapping]| {
+        let server = Server::page(move |_| page.to_owned());
+        look_for_metrics(&at(&server), mappings).map(|url| url == server.url())
+    };
+    assert_eq!(found("jobs_waiting 3\nhikaricp_connections_max{pool=\"db\"} 8\n", &[]), Some(true));
+    for nothing in ["", "<html>all paths lead here</html>", "jobs_waiting 3\n"] {
+        assert_eq!(found(nothing, &[]), None, "{nothing:?}");
+    }
+    let own = Mapping {
+        metric: "jobs_waiting".to_owned(),
+        labels: Vec::new(),
+        lane: "pool.jobs.waiters".to_owned(),
+        member: None,
+        subject: None,
+        unit: None,
+    };
+    assert_eq!(found("jobs_waiting 3\n", &[own]), Some(true));
+    assert_eq!(look_for_metrics("http://127.0.0.1:1", &[]), None);
 }
 
 /// A process of another language that serves its library's page, for as long as the test lasts.

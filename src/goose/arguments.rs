@@ -6,6 +6,8 @@ use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 
+use crate::sources::Located;
+
 /// Where goose's telnet controller is unless told otherwise.
 const TELNET_PORT: u16 = 5116;
 /// Options of goose that bring their own rule for when figures begin, and refuse `--no-reset-metrics`.
@@ -93,9 +95,10 @@ impl Arguments {
         }
     }
 
-    /// The target's port where it is on this machine.
-    pub fn local_port(&self) -> Option<u16> {
-        crate::run::prepare::local_port(&scenarios::base_url(self.host.as_deref()?).ok()?)
+    /// What is loaded, for what is attached to it.
+    pub fn here(&self) -> Located<'static> {
+        let url = self.host.as_deref().and_then(|host| scenarios::base_url(host).ok());
+        url.map_or_else(Located::default, |url| Located::at(&url, &[]))
     }
 
     /// What was added to the command line, and what cannot be known.
@@ -156,9 +159,9 @@ mod tests {
         let a = read("./x --host=http://localhost:3000 --telnet-host 0.0.0.0 --test-plan 10,1m").unwrap();
         assert_eq!(a.added.len(), 2, "{:?}", a.added);
         assert_eq!(a.added[0], "--telnet-port");
-        assert_eq!((a.controller().ip().is_loopback(), a.local_port()), (true, Some(3000)));
+        assert_eq!((a.controller().ip().is_loopback(), a.here().port), (true, Some(3000)));
         assert_eq!(a.target(), "http://localhost:3000");
-        assert_eq!(read("./x -Hhttp://10.0.0.1:80").unwrap().local_port(), None);
+        assert_eq!(read("./x -Hhttp://10.0.0.1:80").unwrap().here().port, None);
     }
 
     #[test]

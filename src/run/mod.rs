@@ -33,7 +33,7 @@ use crate::live::{self, Exports};
 use crate::outcome::{Outcome, UserError};
 use crate::screen::Screen;
 use crate::serve::Door;
-use crate::sources::{Attach, Permission, Settled, Sources};
+use crate::sources::{Attach, Located, Permission, Settled, Sources};
 use crate::twin;
 use interim::Interim;
 use prepare::Job;
@@ -286,7 +286,7 @@ impl Runner<'_> {
         // A scenario is somebody else's word.
         let named = !self.args.attach.is_empty() && attach.iter().any(Attach::is_inspector);
         let permission = Permission::of(self.args.yes, named, self.args.ci);
-        let mut settled = Settled::of(&attach, prepare::local_port(&self.url), permission)?;
+        let mut settled = Settled::of(&attach, &Located::at(&self.url, &self.job.plan.metrics), permission)?;
         if attach.iter().any(|a| matches!(a, Attach::Agent { .. })) && self.backend.is_some() {
             settled.offer(&backend::Stores::choose(None, None, None).map_err(UserError::wrong)?);
         }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use profiler::sources::jvm::JvmError;
+use profiler::sources::metrics::MetricsError;
 use profiler::sources::v8::V8Error;
 use profiler::sources::{
     self, Agreement, AttachError, Attached, Naming, Precedence, Rank, Sink, SourceEvent,
@@ -20,7 +21,7 @@ use timeline::{Event, LaneId, LaneSpec, MonoNs};
 
 use crate::outcome::UserError;
 use settle::Ready;
-pub use settle::{Permission, Settled};
+pub use settle::{Located, Permission, Settled};
 pub use wanted::Attach;
 use wanted::Store;
 
@@ -66,13 +67,13 @@ impl Sources {
         for one in ready {
             let (rank, grace) = (rank(&one), grace(&one));
             let once = |sink| precedence.of(rank, sink);
-            let found = matches!(one, Ready::Jvm { found: true, .. });
+            let found = matches!(one, Ready::Jvm { found: true, .. } | Ready::Metrics { found: true, .. });
             let result = match one {
                 Ready::Agent { url, token } => sources::attach_agent(&url, &token, once(exact())),
                 Ready::Served(served) => sources::attach_served(&served, unseen, once(sink())),
                 Ready::V8(installed) => Ok(installed.attach(once(exact()))),
                 Ready::Jvm { pid, .. } => sources::attach_jvm(pid, once(exact())),
-                Ready::Metrics { url } => {
+                Ready::Metrics { url, .. } => {
                     sources::attach_metrics(&url, inside.clone(), mappings, once(sink()))
                 }
                 Ready::Otlp(address) => sources::attach_otlp(address, inside.clone(), mappings, once(sink())),
@@ -123,10 +124,10 @@ impl Sources {
 fn failed(error: AttachError) -> anyhow::Error {
     let silent = match &error {
         AttachError::Agent { .. }
-        | AttachError::Metrics { .. }
         | AttachError::Postgres { .. }
         | AttachError::RabbitMq { .. }
         | AttachError::Redis { .. } => true,
+        AttachError::Metrics { why, .. } => matches!(why, MetricsError::Fetch(_)),
         AttachError::Jvm { why, .. } => matches!(why, JvmError::NoProcess(_) | JvmError::Gone(_)),
         AttachError::V8 { why, .. } => {
             matches!(why, V8Error::Unreachable(_) | V8Error::TimedOut | V8Error::Ending | V8Error::Gone(_))

@@ -10,15 +10,41 @@ use std::process::Command;
 
 use profiler::sources::discover::{Process, Runtime, Served, discover};
 use profiler::sources::v8::{self, Installed, Place, Readers, Search};
-use profiler::sources::{AttachError, check_jvm, process};
+use profiler::sources::{AttachError, check_jvm, look_for_metrics, process};
+use scenarios::plan::BaseUrl;
+use timeline::metric::Mapping;
 
 use super::failed;
 use super::wanted::{Attach, Store};
 use crate::outcome::UserError;
+use crate::run::prepare::{address, local_port};
 
-/// What `auto` says where nothing of all that is attached tells of the target's inside: no page is looked for unasked.
+/// What `auto` says where nothing of all that is attached tells of the target's inside, and no page was looked for ...
 const PAGE: &str =
     "if the service has a page of metrics, it can be read, too: --attach auto --attach metrics=URL";
+/// ... or none was found.
+const NO_PAGE: &str = "no page of metrics was found at /metrics or /actuator/prometheus; one elsewhere can be read, too: \
+    --attach auto --attach metrics=URL";
+
+/// Where the target is, as far as it matters to what is attached.
+#[derive(Default)]
+pub struct Located<'a> {
+    /// Its port, where it is on this machine.
+    pub port: Option<u16>,
+    /// Where it may be asked for a page of metrics, `http://HOST:PORT`; none where it is not known to speak HTTP there.
+    pub http: Option<String>,
+    /// What metrics of its own are called.
+    pub mappings: &'a [Mapping],
+}
+
+impl<'a> Located<'a> {
+    /// The one at this address.
+    pub fn at(url: &BaseUrl, mappings: &'a [Mapping]) -> Self {
+        let port = local_port(url);
+        let root = BaseUrl { prefix: String::new(), ..url.clone() };
+        Self { port, http: port.filter(|_| !url.tls).map(|_| address(&root)), mappings }
+    }
+}
 
 /// May observers be installed in the target?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,8 +109,8 @@ pub enum Ready {
     V8(Installed),
     /// A JVM by its process id; `found` by `auto`, not asked for by name.
     Jvm { pid: u32, found: bool },
-    /// A page of metrics.
-    Metrics { url: String },
+    /// A page of metrics; `found` by `auto`, not asked for by name.
+    Metrics { url: String, found: bool },
     /// Where metrics of OpenTelemetry are received.
     Otlp(SocketAddr),
     /// A store's server with its password.
@@ -97,9 +123,14 @@ impl Ready {
         matches!(self, Self::Agent { .. } | Self::V8(_) | Self::Jvm { .. })
     }
 
+    /// Does it tell what a page of metrics tells, too: pools, requests?
+    fn sees_pages(&self) -> bool {
+        matches!(self, Self::Agent { .. } | Self::V8(_) | Self::Metrics { .. } | Self::Otlp(_))
+    }
+
     /// Does it tell more of the target than its processes show from outside?
     fn sees_inside(&self) -> bool {
-        self.sees_runtime() || matches!(self, Self::Metrics { .. } | Self::Otlp(_))
+        self.sees_runtime() || self.sees_pages()
     }
 }
 
@@ -124,10 +155,9 @@ pub struct Settled {
 }
 
 impl Settled {
-    /// `port` is the target's, where it is on this machine.
-    ///
     /// `auto` never fails a run: what it cannot attach it says. What was asked for by name must work.
-    pub fn of(asked: &[Attach], port: Option<u16>, mut permission: Permission) -> anyhow::Result<Self> {
+    pub fn of(asked: &[Attach], target: &Located, mut permission: Permission) -> anyhow::Result<Self> {
+        let port = target.port;
         let searched = asked.iter().any(|a| matches!(a, Attach::V8(_, Search::Heap)));
         let mut settled = Self { searched, ..Self::default() };
         // Those of the port are asked for once: by name rather than by `auto`, and with the search if anybody wants it.
@@ -152,7 +182,9 @@ impl Settled {
                 Attach::Agent { url, token } => {
                     settled.ready.push(Ready::Agent { url: url.clone(), token: token.clone() });
                 }
-                Attach::Metrics { url } => settled.ready.push(Ready::Metrics { url: url.clone() }),
+                Attach::Metrics { url } => {
+                    settled.ready.push(Ready::Metrics { url: url.clone(), found: false });
+                }
                 Attach::Otlp(address) => settled.ready.push(Ready::Otlp(*address)),
                 Attach::Store { kind, url, password } => {
                     let (url, password) = (url.clone(), password.clone());
@@ -160,10 +192,26 @@ impl Settled {
                 }
             }
         }
-        if asked.contains(&Attach::Auto) && settled.is_outside() {
-            settled.said.push(PAGE.to_owned());
+        if asked.contains(&Attach::Auto) {
+            settled.page(target);
         }
         Ok(settled)
+    }
+
+    /// The page of metrics of the target's own, where nobody tells already what stands on such a page.
+    fn page(&mut self, target: &Located) {
+        if self.ready.iter().any(Ready::sees_pages) {
+            return;
+        }
+        let found = target.http.as_deref().and_then(|base| look_for_metrics(base, target.mappings));
+        match found {
+            Some(url) => self.ready.push(Ready::Metrics { url, found: true }),
+            None if self.is_outside() => {
+                let said = if target.http.is_some() { NO_PAGE } else { PAGE };
+                self.said.push(said.to_owned());
+            }
+            None => {}
+        }
     }
 
     /// What of the target's processes remains unseen by all that is attached.
@@ -513,7 +561,7 @@ mod tests {
         let inside: [fn() -> Ready; 4] = [
             || Ready::Agent { url: String::new(), token: String::new() },
             || Ready::Jvm { pid: 1, found: true },
-            || Ready::Metrics { url: String::new() },
+            || Ready::Metrics { url: String::new(), found: true },
             || Ready::Otlp(SocketAddr::from(([127, 0, 0, 1], 4318))),
         ];
         let unseen = |ready| Settled { ready, ..Settled::default() }.unseen();
@@ -536,7 +584,8 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = Some(listener.local_addr().unwrap().port());
         let page = Attach::Metrics { url: "http://127.0.0.1:1/metrics".to_owned() };
-        let settled = |asked: &[Attach]| Settled::of(asked, port, Permission::Missing).unwrap();
+        let target = Located { port, ..Located::default() };
+        let settled = |asked: &[Attach]| Settled::of(asked, &target, Permission::Missing).unwrap();
         for (asked, spoken_of) in [
             (&[Attach::Auto][..], true),
             (&[Attach::Auto, page.clone()][..], false),
@@ -548,5 +597,14 @@ mod tests {
             assert_eq!(spoken, spoken_of, "{asked:?}: {:?}", settled.said);
             assert_eq!(settled.unseen().is_empty(), asked.len() > 1, "{asked:?}");
         }
+    }
+
+    #[test]
+    fn a_page_is_looked_for_where_the_target_is_here_and_speaks_plainly() {
+        let http = |url: &str| Located::at(&scenarios::base_url(url).unwrap(), &[]).http;
+        assert_eq!(http("http://127.0.0.1:3000/api").as_deref(), Some("http://127.0.0.1:3000"));
+        assert_eq!(http("http://[::1]:3000").as_deref(), Some("http://[::1]:3000"));
+        assert_eq!(http("https://127.0.0.1:3000"), None);
+        assert_eq!(http("http://192.0.2.1:3000"), None);
     }
 }

@@ -378,7 +378,7 @@ pub use agent::attach as attach_agent;
 pub use agreement::Agreement;
 pub use host::attach as attach_host;
 pub use jvm::{attach as attach_jvm, check as check_jvm};
-pub use metrics::attach as attach_metrics;
+pub use metrics::{attach as attach_metrics, look_for as look_for_metrics};
 pub use naming::Naming;
 pub use otlp::attach as attach_otlp;
 pub use place::shown;

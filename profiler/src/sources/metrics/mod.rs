@@ -19,15 +19,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use timeline::MonoNs;
+use timeline::histogram::Sparse;
 use timeline::metric::Mapping;
 use timeline::text::clean;
+use timeline::{LaneId, LaneSpec, MonoNs};
 
 use super::age::Age;
 use super::fetch::{self, FetchError, WORDS};
 use super::naming;
 use super::troubles::Troubles;
-use super::{Agreement, AttachError, Attached, Crew, Shared, Sink, Source};
+use super::{Agreement, AttachError, Attached, Crew, Shared, Sink, Source, SourceEvent};
 pub(super) use own::Own;
 use scrape::Scrape;
 
@@ -35,6 +36,8 @@ use scrape::Scrape;
 const NAME: &str = "metrics";
 /// Longest page, MiB: 50,000 series.
 const MAX_PAGE_MIB: u64 = 8;
+/// Where a service has such a page by custom: most libraries, those that are mounted as a whole under that path, and Spring.
+const BY_CUSTOM: [&str; 3] = ["/metrics", "/metrics/", "/actuator/prometheus"];
 /// Both text formats; the older one is what every library has tested most.
 const ACCEPT: &str = "text/plain;version=0.0.4, application/openmetrics-text;version=1.0.0;q=0.5, */*;q=0.1";
 /// The page is read at most so often: as often as an agent ticks.
@@ -90,6 +93,38 @@ pub fn attach(
     let crew = Crew::default();
     crew.run(metrics, sink);
     Ok(Attached::new(about, crew))
+}
+
+/// Looks for a page at `base` (`http://HOST:PORT`), where services have theirs by custom. Each place is asked once, and none any more after one
+/// that does not answer. Gives the address of the first page that has something on it which fills a lane.
+pub fn look_for(base: &str, mappings: &[Mapping]) -> Option<String> {
+    for path in BY_CUSTOM {
+        let url = format!("{base}{path}");
+        let mut metrics = Metrics::new(&url, None, mappings, &mut Nowhere).ok()?;
+        match metrics.read(&mut Nowhere) {
+            Ok(()) if metrics.scrape.knows_any() => return Some(url),
+            Err(MetricsError::Fetch(FetchError::Unreachable(_) | FetchError::TimedOut)) => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Takes what a page says that is only looked at.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn declare(&mut self, _: LaneSpec) -> Option<LaneId> {
+        None
+    }
+
+    fn sample(&mut self, _: LaneId, _: MonoNs, _: f64) {}
+
+    fn histogram(&mut self, _: LaneId, _: MonoNs, _: MonoNs, _: Sparse) {}
+
+    fn event(&mut self, _: SourceEvent) {}
+
+    fn note(&mut self, _: &str, _: &str) {}
 }
 
 /// An address without what may be secret in it.

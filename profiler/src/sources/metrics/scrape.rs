@@ -383,6 +383,11 @@ impl Scrape {
         }
     }
 
+    /// Is there anything on the page that fills a lane?
+    pub fn knows_any(&self) -> bool {
+        !self.slots.is_empty()
+    }
+
     /// How many lanes have got values so far.
     pub fn lanes(&self) -> usize {
         self.slots.iter().filter(|s| s.id.is_some()).count()
