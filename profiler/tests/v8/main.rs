@@ -3,6 +3,7 @@
 
 mod hostile;
 mod libraries;
+mod packages;
 mod served;
 #[path = "../watched/mod.rs"]
 mod watched;

@@ -20,10 +20,12 @@
   const MOST_TEXTS = 2_000;
   const MOST_REMEMBERED = 2_000_000;
   const isCount = (n) => Number.isInteger(n) && n >= 0;
+  /** How many of mysql2's connections, in a queue of its own, have come so far that they can be used. */
+  const made = (connections) => (connections?.toArray?.() ?? connections)?.filter(({ authorized }) => authorized !== false).length;
 
   /**
-   * `file`: of the module that exports the class. `counts`: all open, those idle, who waits, how many there may be; numbers where the object
-   * is a pool of this kind. `closed`: flags of one that is. `take` and `give`: methods; the place is what the first one gives, and the first argument of the others.
+   * `file`: of the module that exports the class. `counts`: all open (one that is only being made is in nobody's use and not among them),
+   * those idle, who waits, how many there may be; numbers where the object is a pool of this kind. `closed`: flags of one that is. `take` and `give`: methods; the place is what the first one gives, and the first argument of the others.
    * `gaveUp`: what the error says to those who have waited for a place for too long, or are not let wait; one that is called `TimeoutError` says it by its name.
    */
   const KINDS = [
@@ -34,7 +36,6 @@
       give: ['_release'],
       closed: ['ending'],
       gaveUp: /^timeout exceeded when trying to connect/,
-      // A connection that is only being made is in nobody's use.
       counts: (p) => [p.totalCount - (p._clients?.filter((c) => c._connected === false).length ?? 0), p.idleCount, p.waitingCount, p.options?.max],
     },
     {
@@ -44,7 +45,7 @@
       give: ['releaseConnection'],
       closed: ['_closed'],
       gaveUp: /^(?:Queue limit reached|No connections available)\./,
-      counts: (p) => [p._allConnections?.length, p._freeConnections?.length, p._connectionQueue?.length, p.config?.connectionLimit],
+      counts: (p) => [made(p._allConnections), p._freeConnections?.length, p._connectionQueue?.length, p.config?.connectionLimit],
     },
     {
       name: 'generic',
@@ -53,7 +54,7 @@
       give: ['release', 'destroy'],
       closed: ['_draining'],
       gaveUp: /^(?:ResourceRequest timed out|max waitingClients count exceeded)/,
-      counts: (p) => [p.size, p.available, p.pending, p.max],
+      counts: (p) => [p.size - (p._factoryCreateOperations?.size ?? 0), p.available, p.pending, p.max],
       also: (p) => isCount(p.borrowed),
     },
     {
@@ -72,8 +73,8 @@
       give: ['release', 'destroy'],
       closed: ['_draining'],
       gaveUp: /^ResourceRequest timed out/,
-      counts: (p) => [p.size, p.available, p.waiting, p.maxSize],
-      also: (p) => isCount(p.using),
+      counts: (p) => [p.using + p.available, p.available, p.waiting, p.maxSize],
+      also: (p) => isCount(p.size),
     },
   ];
 

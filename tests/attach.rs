@@ -1,0 +1,400 @@
+//! What `--attach` names is read beside a run, several things at once, and each is told in a line; what cannot be attached is refused
+//! in one line and by its exit code.
+//!
+//! What becomes of each figure is the sources' business and tested with them (`profiler/tests`); here the built program is asked, and
+//! the recording that it leaves. Needs Node.js and the packages of `profiler/tests/libraries`.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use common::{Guarded, Run, dyno, run, run_valid, signal, wait_for, whole_machine};
+use rustix::process::Signal;
+
+/// Longest wait for what an idle machine does within seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A script of `profiler/tests/libraries` on Node.js, which ends with the test.
+fn node(script: &str, args: &[&str]) -> Guarded {
+    let libraries = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiler/tests/libraries");
+    let mut node = Command::new("node");
+    node.arg(libraries.join(script)).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
+    Guarded(node.spawn().expect("this test needs node 20 or later"))
+}
+
+/// A service with the page of prom-client, and its port.
+fn service() -> (Guarded, u16) {
+    let mut node = node("prom-client.js", &[]);
+    let mut line = String::new();
+    BufReader::new(node.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    (node, line.trim().parse().expect("./test installs what the service needs"))
+}
+
+/// Answers every request: with `ok`, and where metrics are asked for with `page` of how often they were; without end if that gives none.
+fn serve(page: impl Fn(usize) -> Option<String> + Send + Sync + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked = AtomicUsize::new(0);
+    let page = Arc::new(move || page(asked.fetch_add(1, Ordering::Relaxed)));
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let page = Arc::clone(&page);
+            std::thread::spawn(move || while answer(&stream, &*page).is_ok() {});
+        }
+    });
+    port
+}
+
+/// Answers one request; an error once the connection is over.
+fn answer(mut stream: &TcpStream, page: &dyn Fn() -> Option<String>) -> io::Result<()> {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    let body = if head.starts_with(b"GET /metrics ") { page() } else { Some("ok".to_owned()) };
+    if let Some(body) = body {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+        return stream.write_all((head + &body).as_bytes());
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+    let lines = b"nodejs_heap_size_used_bytes 1\n".repeat(1_000);
+    // Twice what is taken: a reader without a limit would take it all.
+    (0..600).try_for_each(|_| stream.write_all(&lines))?;
+    Err(io::Error::other("that was all"))
+}
+
+/// An address that nobody has.
+fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// `lanes.csv` of a run, which may be going on.
+struct Lanes(String);
+
+impl Lanes {
+    fn of(run: &Path) -> Option<Self> {
+        let out = tempfile::tempdir().unwrap();
+        let mut report = dyno();
+        report.args(["report", "--format", "csv", "--out"]).arg(out.path()).arg(run).output().unwrap();
+        std::fs::read_to_string(out.path().join("lanes.csv")).ok().map(Self)
+    }
+
+    /// Every value of an instance's lane; of a histogram, how much there was in each interval.
+    fn values(&self, lane: &str, instance: &str) -> Vec<f64> {
+        let rows = self.0.lines().map(|row| row.split(',').collect::<Vec<_>>());
+        let of = rows.filter_map(|row| match row[..] {
+            [_, name, _, who, _, _, "value" | "count", value] if name == lane && who == instance => {
+                Some(value.parse().unwrap())
+            }
+            _ => None,
+        });
+        of.collect()
+    }
+
+    /// Is there anything of it but zeros?
+    fn tells(&self, lane: &str, instance: &str) -> bool {
+        self.values(lane, instance).iter().any(|value| *value > 0.0)
+    }
+}
+
+/// The one line that begins so, of what a run says that it attached: in its summary and on standard output, where it is folded.
+fn said(run: &Run, begins: &str) -> String {
+    let summary = run.summary();
+    let attached = &summary["target"]["attached"];
+    let lines = attached.as_array().unwrap().iter().map(|line| line.as_str().unwrap());
+    let found: Vec<&str> = lines.filter(|line| line.starts_with(begins)).collect();
+    let [line] = found[..] else { panic!("{begins}: {attached:#}") };
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words(&run.stdout()).contains(&words(line)), "{line}: {}", run.stdout());
+    line.to_owned()
+}
+
+/// Does a note of the run begin so?
+fn noted(run: &Run, begins: &str) -> bool {
+    let summary = run.summary();
+    summary["notes"].as_array().unwrap().iter().any(|note| note.as_str().unwrap().starts_with(begins))
+}
+
+#[test]
+fn what_is_named_is_read_beside_the_load_and_nothing_else_is() {
+    let _machine = whole_machine();
+    let ((_service, port), otlp) = (service(), free());
+    let url = format!("http://127.0.0.1:{port}/");
+    let page = format!("metrics={url}metrics");
+    let receive = format!("otlp={otlp}");
+    let load = ["--url", &url, "--rate", "20/s", "--for", "4s"];
+    let run = run_valid(&[&load[..], &["--attach", &page, "--attach", &receive]].concat());
+    assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
+    let told = said(&run, &format!("metrics at {url}metrics as metrics-{port}: "));
+    assert!(told.contains("prom-client 15 (Node.js)"), "{told}");
+    assert!(told.contains("; nothing of ") && told.contains("offload, pool, cache"), "{told}");
+    said(&run, &format!("OpenTelemetry metrics received at http://{otlp}/v1/metrics and by gRPC there"));
+    assert!(noted(&run, &format!("otlp: nobody has sent metrics to http://{otlp}/v1/metrics; ")));
+    let (lanes, me) = (Lanes::of(&run.folder).unwrap(), format!("metrics-{port}"));
+    for lane in ["heap.used", "heap.old.used", "process.resident", "server.handler"] {
+        assert!(lanes.tells(lane, &me), "{lane}");
+    }
+    assert!(!lanes.0.contains(",pid-"), "nobody has named the process itself");
+}
+
+#[test]
+fn a_port_is_watched_by_all_that_is_named_at_once() {
+    let _machine = whole_machine();
+    let ((service, port), otlp) = (service(), free());
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("watch");
+    let mut watch = dyno();
+    watch.args(["watch", &format!(":{port}"), "--ui", "none", "--attach", "auto"]);
+    watch.args(["--attach", &format!("metrics=http://127.0.0.1:{port}/metrics")]);
+    watch.args(["--attach", &format!("otlp={otlp}"), "--out"]).arg(&folder);
+    let mut watch = Guarded(watch.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    assert!(wait_for(PATIENCE, || TcpStream::connect(otlp).is_ok()), "it receives");
+    let sender = node("opentelemetry-sdk.js", &[&format!("http://{otlp}/v1/metrics")]);
+    let process = format!("pid-{}", service.0.id());
+    let (page, sent) = (format!("metrics-{port}"), format!("otlp-node-shop-{}", sender.0.id()));
+    let wanted = [
+        ("process.resident", &process),
+        ("heap.used", &page),
+        ("server.handler", &page),
+        ("heap.used", &sent),
+        ("server.handler", &sent),
+    ];
+    let came = wait_for(PATIENCE, || {
+        Lanes::of(&folder).is_some_and(|lanes| wanted.iter().all(|(lane, who)| lanes.tells(lane, who)))
+    });
+    signal(watch.0.id(), Signal::INT);
+    assert!(wait_for(PATIENCE, || watch.0.try_wait().unwrap().is_some()), "it ends");
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    watch.0.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
+    watch.0.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
+    let status = watch.0.wait().unwrap();
+    let run = Run::of(folder.clone(), Output { status, stdout, stderr });
+    assert!(came, "{:#}\n{}", run.summary()["lanes"], run.stderr());
+    assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
+
+    said(&run, &format!("port {port} is served by node (pid {})", service.0.id()));
+    said(&run, "not looked inside: `--attach node` or `--yes`");
+    said(&run, &format!("metrics at http://127.0.0.1:{port}/metrics as metrics-{port}: "));
+    said(&run, &format!("OpenTelemetry metrics received at http://{otlp}/v1/metrics"));
+    let told = said(&run, &format!("process of port {port}: "));
+    assert!(!told.contains("not available without"), "the page and the sender tell of its inside: {told}");
+    assert!(!run.stdout().contains("--attach auto --attach metrics=URL"), "{}", run.stdout());
+    assert!(!noted(&run, "otlp: nobody has sent"), "{:#}", run.summary()["notes"]);
+}
+
+/// Sends the same metrics ten times a second, until it is dropped.
+struct Sender(Arc<AtomicBool>);
+
+impl Sender {
+    fn start(to: SocketAddr, body: &'static str) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&over);
+        let head = "POST /v1/metrics HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: ";
+        let request = format!("{head}{}\r\n\r\n{body}", body.len());
+        std::thread::spawn(move || {
+            while !ended.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(100));
+                let Ok(mut stream) = TcpStream::connect(to) else { continue };
+                drop(stream.write_all(request.as_bytes()));
+                drop(stream.read_to_end(&mut Vec::new()));
+            }
+        });
+        Self(over)
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What no library calls so.
+const PAGE: &str = "shop_jobs_pending{pool=\"mail\"} 4\nshop_jobs_pending{pool=\"print\"} 2\n\
+    shop_mail_backlog{queue=\"outgoing\"} 17\nshop_mail_backlog{queue=\"incoming\"} 5\n";
+const SENT: &str = r#"{"resourceMetrics":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"renderer"}}]},
+    "scopeMetrics":[{"metrics":[{"name":"shop.render.queue","gauge":{"dataPoints":[{"asInt":"6"}]}}]}]}]}"#;
+
+#[test]
+fn a_scenario_says_what_metrics_of_the_service_s_own_are() {
+    let _machine = whole_machine();
+    let (port, otlp) = (serve(|_| Some(PAGE.to_owned())), free());
+    let _sender = Sender::start(otlp, SENT);
+    let dir = tempfile::tempdir().unwrap();
+    let scenario = dir.path().join("own.toml");
+    let text = format!(
+        r#"
+about = "metrics that no library calls so"
+[target]
+url = "http://127.0.0.1:{port}"
+attach = ["metrics=http://127.0.0.1:{port}/metrics", "otlp={otlp}"]
+[[target.metric]]
+name = "shop_jobs_pending"
+lane = "pool.*.waiters"
+member = "pool"
+[[target.metric]]
+name = "shop_mail_backlog"
+labels = {{ queue = "outgoing" }}
+lane = "broker.mail.depth"
+[[target.metric]]
+name = "shop_render_queue"
+lane = "server.in-flight"
+[[phase]]
+name = "steady"
+for = "4s"
+arrivals = "20/s"
+[[session]]
+name = "visitor"
+steps = [{{ name = "home", get = "/" }}]
+"#
+    );
+    std::fs::write(&scenario, text).unwrap();
+    let run = run_valid(&[scenario.to_str().unwrap()]);
+    assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
+    let told = said(&run, &format!("metrics at http://127.0.0.1:{port}/metrics"));
+    assert!(told.contains("the scenario's own mapping: pool, broker"), "{told}");
+    let (lanes, page) = (Lanes::of(&run.folder).unwrap(), format!("metrics-{port}"));
+    let page = page.as_str();
+    for (lane, who, value) in [
+        ("pool.mail.waiters", page, 4.0),
+        ("pool.print.waiters", page, 2.0),
+        ("broker.mail.depth", page, 17.0),
+        ("server.in-flight", "otlp-renderer", 6.0),
+    ] {
+        let values = lanes.values(lane, who);
+        assert!(!values.is_empty() && values.iter().all(|v| *v == value), "{lane}: {values:?}");
+    }
+}
+
+/// Escape sequences, a formula of a spreadsheet, numbers that are none, and types that are not the metrics' own.
+fn hostile() -> String {
+    let endless = "9".repeat(400);
+    format!(
+        "# TYPE nodejs_heap_size_total_bytes histogram\nnodejs_heap_size_total_bytes 5e7\nnodejs_heap_size_used_bytes NaN\n\
+         cache_size{{cache=\"\u{1b}[2J\u{202e}evil\"}} 1\ncache_size{{cache=\"=cmd()\"}} 2\n\
+         cache_gets_total{{cache=\"c\",result=\"hit\"}} -5\nhikaricp_connections_pending{{pool=\"p\"}} three\n\
+         hikaricp_connections_max{{pool=\"p\"}} {endless}\nhttp_request_duration_seconds_bucket{{le=\"high\"}} 1\n"
+    )
+}
+
+#[test]
+fn a_hostile_page_harms_neither_the_run_nor_who_reads_of_it() {
+    let _machine = whole_machine();
+    // After a few readings it has no end.
+    let port = serve(|n| (n < 6).then(hostile));
+    let page = format!("metrics=http://127.0.0.1:{port}/metrics");
+    let url = format!("http://127.0.0.1:{port}/");
+    let run = run(&["--url", &url, "--rate", "20/s", "--for", "4s", "--attach", &page]);
+    // A busy machine may make the run invalid; a second one would find the page without an end from the first.
+    assert!(matches!(run.code(), Some(0 | 5)), "{}\n{}", run.stdout(), run.stderr());
+    let me = format!("metrics-{port}");
+    assert!(noted(&run, &format!("metrics: {me}: the answer is longer than 8 MiB")), "{}", run.stdout());
+    let lanes = Lanes::of(&run.folder).unwrap();
+    assert!(lanes.values("heap.capacity", &me).iter().any(|v| *v == 5e7));
+    assert!(lanes.values("cache.\u{fffd}[2J\u{fffd}evil.entries", &me).contains(&1.0), "{}", lanes.0);
+    assert_eq!(lanes.values("heap.used", &me), [0.0; 0]);
+    let values = lanes.0.lines().skip(1).map(|row| row.rsplit(',').next().unwrap());
+    assert!(values.map(|v| v.parse::<f64>().unwrap()).all(f64::is_finite));
+    let read = |file: &str| std::fs::read_to_string(run.folder.join(file)).unwrap();
+    for text in [run.stdout(), run.stderr(), lanes.0.clone(), read("summary.json"), read("report.html")] {
+        for harm in ["\u{1b}", "\u{202e}", "\\u001b", "\\u202e"] {
+            assert!(!text.contains(harm), "{harm:?} is in {text}");
+        }
+    }
+}
+
+/// Watches a port where nobody listens, by what is named.
+fn watch(attach: &str) -> Output {
+    let mut watch = dyno();
+    watch.args(["watch", "http://127.0.0.1:1", "--for", "1s", "--ui", "none", "--attach", attach]);
+    watch.output().unwrap()
+}
+
+/// That nothing was attached, and why, in one line.
+fn refused(attach: &str, output: &Output, why: &str) {
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.starts_with("dyno: ") && told.contains(why), "{attach}: {told}");
+    assert_eq!(told.trim_end().lines().count(), 1, "{attach}: {told}");
+}
+
+#[test]
+fn what_cannot_be_attached_is_refused_in_one_line_and_by_its_exit_code() {
+    let _machine = whole_machine();
+    let nobody = free();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = (taken.local_addr().unwrap(), taken);
+    let endless = serve(|_| None);
+    let silent = "cannot attach the process behind port 1: nobody on this machine listens on it";
+    for (attach, code, why) in [
+        ("toaster".to_owned(), 2, "--attach toaster: expected one of auto, none, process, ".to_owned()),
+        ("metrics".to_owned(), 2, "--attach metrics: expected one of auto, none, process, ".to_owned()),
+        ("otlp=9".to_owned(), 2, "--attach otlp=9: expected one of auto, none, process, ".to_owned()),
+        ("otlp=0.0.0.0:0".to_owned(), 2, "0.0.0.0:0: it is no address of loopback".to_owned()),
+        (
+            format!("otlp={}", taken.0),
+            2,
+            format!("cannot receive OpenTelemetry metrics at {}: cannot listen there", taken.0),
+        ),
+        ("process".to_owned(), 2, silent.to_owned()),
+        ("node".to_owned(), 2, silent.to_owned()),
+        (
+            format!("metrics=http://{nobody}/metrics"),
+            6,
+            format!("cannot attach the metrics at http://{nobody}/metrics: nobody answers"),
+        ),
+        (
+            format!("metrics=http://127.0.0.1:{endless}/metrics"),
+            6,
+            "the answer is longer than 8 MiB".to_owned(),
+        ),
+    ] {
+        let output = watch(&attach);
+        refused(&attach, &output, &why);
+        assert_eq!(output.status.code(), Some(code), "{attach}");
+    }
+    let page = serve(|_| Some("<!doctype html>\n<html>\n<body>\n</body>\n".to_owned()));
+    for (attach, why) in [
+        ("metrics=https://me:hunter2@127.0.0.1:1/?token=hunter2".to_owned(), "is not an address of the form"),
+        (format!("metrics=http://127.0.0.1:{page}/metrics"), "the answer is not a page of metrics: line 1"),
+    ] {
+        let output = watch(&attach);
+        refused(&attach, &output, why);
+        assert_eq!(output.status.code(), Some(2), "{attach}");
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("hunter2"));
+    }
+
+    // A run is refused alike, without a report of a load that nobody has seen.
+    let (url, attach) = (format!("http://127.0.0.1:{page}/"), format!("metrics=http://{nobody}/metrics"));
+    let run = run(&["--url", &url, "--rate", "1/s", "--for", "1s", "--attach", &attach]);
+    assert!(run.stderr().contains(&format!("http://{nobody}/metrics: nobody answers")), "{}", run.stderr());
+    assert_eq!(run.code(), Some(6));
+    assert!(!run.folder.join("summary.json").exists());
+}
+
+#[test]
+fn what_auto_does_not_find_is_said_and_fails_nothing() {
+    let _machine = whole_machine();
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("watch");
+    let mut watch = dyno();
+    watch.args(["watch", ":1", "--for", "1s", "--ui", "none", "--attach", "auto", "--out"]).arg(&folder);
+    let run = Run::of(folder, watch.output().unwrap());
+    assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
+    said(
+        &run,
+        "process not attached: cannot attach the process behind port 1: nobody on this machine listens",
+    );
+    said(
+        &run,
+        "if the service has a page of metrics, it can be read, too: --attach auto --attach metrics=URL",
+    );
+}
