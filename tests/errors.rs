@@ -92,8 +92,8 @@ fn an_unknown_scenario_gets_a_suggestion() {
 
 #[test]
 fn an_unreachable_target_is_code_6() {
-    // Bound and dropped: nobody listens there now.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // Nobody listens there, and nobody is given that port.
+    let port = 1;
     let dir = tempfile::tempdir().unwrap();
     let url = format!("http://127.0.0.1:{port}/");
     let output = dyno()
@@ -119,7 +119,7 @@ fn an_unreachable_target_is_code_6() {
 
 #[test]
 fn an_inspector_and_a_jvm_that_are_not_there_are_code_6() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = "127.0.0.1:1";
     for attach in [format!("node={nobody}"), "node=999999999".to_owned(), "jvm=999999999".to_owned()] {
         let output = dyno()
             .args(["watch", "http://127.0.0.1:1", "--for", "1s", "--ui", "none", "--attach", &attach])
@@ -432,7 +432,7 @@ fn a_store_that_is_none_or_is_not_there_is_an_environment_error_and_its_password
     let typed = dyno().args(["backend", "--database", "postgres://me:pa55@127.0.0.1/shop"]).output().unwrap();
     assert_eq!(code(&typed), Some(2));
     assert!(stderr(&typed).contains("put the URL into DYNO_DATABASE_URL"), "{}", stderr(&typed));
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = "127.0.0.1:1";
     for (url, says) in [
         (format!("postgres://me:pa55@{nobody}/shop"), "PostgreSQL at postgres://127.0.0.1:"),
         ("mysql://me:pa55@127.0.0.1/shop".to_owned(), "expected `sqlite` or `postgres://"),

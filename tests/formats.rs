@@ -100,21 +100,16 @@ fn profiled_run(folder: &Path) -> Run {
     let (url, probe, _shop) = shop_and_probe(1);
     // What is cached for a second: each time that it is loaded anew is an event with labels.
     let url = format!("{url}/products/7");
-    let output = dyno()
-        .args(["run", "--url", &url, "--sessions", "10", "--for", "4s", "--profile=2", "--ui", "none"])
-        .args([
-            "--gate",
-            "errors < 1%",
-            "--gate",
-            "p99 < 10s",
-            "--attach",
-            &format!("agent={probe}"),
-            "--out",
-        ])
-        .arg(folder)
-        .env("DYNO_TOKEN", "t")
-        .output()
-        .unwrap();
+    let output = ci::valid_run(folder, || {
+        dyno()
+            .args(["run", "--url", &url, "--sessions", "10", "--for", "4s", "--profile=2", "--ui", "none"])
+            .args(["--gate", "errors < 1%", "--gate", "p99 < 10s"])
+            .args(["--attach", &format!("agent={probe}"), "--out"])
+            .arg(folder)
+            .env("DYNO_TOKEN", "t")
+            .output()
+            .unwrap()
+    });
     let run = Run::of(folder.to_owned(), output);
     assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
     run

@@ -135,7 +135,7 @@ impl Drop for Server {
 fn a_run_sees_into_a_server_that_knows_nothing_of_it() {
     let _machine = whole_machine();
     let server = Server::start();
-    let run = run(&["--url", &server.url(), "--rate", "50/s", "--for", "5s", "--attach", "auto", "--yes"]);
+    let run = run(&["--url", &server.url(), "--rate", "50/s", "--for", "8s", "--attach", "auto", "--yes"]);
     let lanes = &run.summary()["lanes"];
     for lane in [
         "heap.old.used",
@@ -198,7 +198,7 @@ url = "{url}"
 attach = ["auto", "{inspector}"]
 [[phase]]
 name = "p"
-for = "1s"
+for = "3s"
 arrivals = "10/s"
 [[session]]
 name = "s"

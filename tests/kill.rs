@@ -76,7 +76,7 @@ fn the_first_interrupt_drains_and_writes_the_reports() {
     interrupt(&run);
     assert!(wait_for(PATIENCE, || run.0.try_wait().unwrap().is_some()), "it ends");
     assert_eq!(run.0.wait().unwrap().code(), Some(130));
-    assert!(family.iter().all(|p| !alive(*p)));
+    assert!(wait_for(PATIENCE, || family.iter().all(|p| !alive(*p))), "{family:?}");
     let summary = json(&folder.join("summary.json")).expect("reports are written");
     assert_eq!(summary["end"]["reason"], "interrupted");
 }

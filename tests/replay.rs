@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use common::{Guarded, dyno, run, shop, wait_for, whole_machine};
+use common::{Guarded, dyno, run_valid, shop, wait_for, whole_machine};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use serde_json::Value;
 use timeline::facts::{EndReason, RunEnd, RunMeta};
@@ -22,15 +22,19 @@ use timeline::{Entry, Event, LaneId, LaneSpec, Profile, RunTime, Span, Unit};
 fn a_recording_plays_at_any_speed_from_any_instant() {
     let _machine = whole_machine();
     let (url, _shop) = shop(1);
-    let run = run(&["--url", &format!("{url}/products"), "--sessions", "5", "--for", "4s"]);
+    let run = run_valid(&["--url", &format!("{url}/products"), "--sessions", "5", "--for", "4s"]);
     assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
     let folder = run.folder.display().to_string();
 
-    // Lines are looked for four times a second.
-    let played = dyno().args(["replay", &folder, "--ui", "plain", "--speed", "2"]).output().unwrap();
-    let lines = String::from_utf8_lossy(&played.stderr).into_owned();
-    assert_eq!(played.status.code(), Some(0), "{lines}");
-    assert!(lines.lines().filter(|l| l.contains("p99=")).count() >= 2, "{lines}");
+    // Lines are looked for four times a second; a machine that stands still meanwhile leaves one of the end alone.
+    let mut plays = (0..3).map(|_| {
+        let played = dyno().args(["replay", &folder, "--ui", "plain", "--speed", "2"]).output().unwrap();
+        let lines = String::from_utf8_lossy(&played.stderr).into_owned();
+        assert_eq!(played.status.code(), Some(0), "{lines}");
+        eprintln!("{lines}"); // shown where the test fails
+        lines.lines().filter(|l| l.contains("p99=")).count()
+    });
+    assert!(plays.any(|lines| lines >= 2), "no more than a line in any of three plays");
 
     let late =
         dyno().args(["replay", &folder, "--ui", "json", "--speed", "8", "--at", "3s"]).output().unwrap();
@@ -359,12 +363,13 @@ fn a_running_run_is_watched_from_its_first_second_until_its_end() {
     let dir = tempfile::tempdir().unwrap();
     let mut folder = dir.path().join("run-1");
     let (mut code, mut said, mut saw) = watched(&url, &folder);
-    // As `run_valid` does: the machine may have starved the run.
+    // As `run_valid` does: the machine may have starved the run, or whoever watches it until it was over.
+    let has_joined = |one: &Output| snapshots(one).iter().any(|s| s["run"]["state"] == "watching");
     for again in 2..=3 {
-        if code != Some(5) {
+        if code != Some(5) && saw.iter().all(has_joined) {
             break;
         }
-        eprintln!("the run was invalid: {said:?}; run again ({again})");
+        eprintln!("the run was invalid, or over too soon: {said:?}; run again ({again})");
         folder = dir.path().join(format!("run-{again}"));
         (code, said, saw) = watched(&url, &folder);
     }

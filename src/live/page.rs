@@ -157,7 +157,8 @@ mod tests {
         });
         let since = MonoNs::now();
         assert!(send(&mut stream, &vec![0; 64 << 20], since).is_err());
-        assert!(MonoNs::now().since(since) < PATIENCE * 3);
+        // All of it would take twenty times as long.
+        assert!(MonoNs::now().since(since) < PATIENCE * 15);
         over.store(true, Ordering::Relaxed);
         drop(stream);
         slow.join().unwrap();

@@ -6,12 +6,13 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::common::{json, renamed, shop, whole_machine};
+use crate::common::{json, renamed, shop, wait_for, whole_machine};
 
 const DYNO: &str = env!("CARGO_BIN_EXE_dyno");
 
@@ -40,16 +41,21 @@ fn bash(script: &str, folder: &Path, variables: &[(&str, &str)]) -> Output {
 }
 
 /// A run that says of itself that the machine starved it is run again, twice at most.
-fn valid_run(out: &Path, run: impl Fn() -> Output) -> Output {
+pub fn valid_run(out: &Path, run: impl Fn() -> Output) -> Output {
+    seen_run(out, || (run(), true))
+}
+
+/// The same for one of which something had to be seen: `run` says whether it was.
+fn seen_run(out: &Path, mut run: impl FnMut() -> (Output, bool)) -> Output {
     const INVALID: i32 = 5;
     for _ in 0..2 {
-        let ran = run();
-        if ran.status.code() != Some(INVALID) {
+        let (ran, is_seen) = run();
+        if ran.status.code() != Some(INVALID) && is_seen {
             return ran;
         }
-        std::fs::remove_dir_all(out).unwrap();
+        let _ = std::fs::remove_dir_all(out); // one that did not begin has made none
     }
-    run()
+    run().0
 }
 
 fn text(output: &Output) -> (String, String) {
@@ -75,42 +81,32 @@ fn released(folder: &Path) -> String {
     format!("file://{}", folder.join("releases").display())
 }
 
-/// A port that was free a moment ago.
+/// A port that is free: below those that the system hands out, of which anybody may get one meanwhile.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let first = 10_000 + (std::process::id() % 450) as u16 * 20;
+    (first..).find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok()).unwrap()
 }
 
-/// Takes what is sent by OTLP: answers each request, gives the bodies once the sender is gone.
-fn collector() -> (String, std::thread::JoinHandle<Vec<Value>>, std::sync::Arc<std::sync::atomic::AtomicBool>)
-{
+/// Takes what is sent by OTLP: answers each request, and keeps the bodies.
+fn collector() -> (String, Arc<Mutex<Vec<Value>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let stopped = stop.clone();
-    let thread = std::thread::spawn(move || {
-        let mut bodies = Vec::new();
-        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
-            match listener.accept() {
-                Ok((stream, _)) => bodies.extend(take(stream)),
-                Err(_) => std::thread::sleep(Duration::from_millis(20)),
-            }
+    let bodies: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let kept = Arc::clone(&bodies);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let kept = Arc::clone(&kept);
+            std::thread::spawn(move || take(stream, &kept));
         }
-        bodies
     });
-    (url, thread, stop)
+    (url, bodies)
 }
 
 /// All requests of a connection.
-fn take(mut stream: TcpStream) -> Vec<Value> {
-    stream.set_nonblocking(false).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-    let (mut all, mut bodies, mut part) = (Vec::new(), Vec::new(), [0; 16_384]);
-    loop {
-        match stream.read(&mut part) {
-            Ok(n) if n > 0 => all.extend_from_slice(&part[..n]),
-            _ => return bodies,
-        }
+fn take(mut stream: TcpStream, bodies: &Mutex<Vec<Value>>) {
+    let (mut all, mut part) = (Vec::new(), [0; 16_384]);
+    while let Ok(n @ 1..) = stream.read(&mut part) {
+        all.extend_from_slice(&part[..n]);
         while let Some(end) = all.windows(4).position(|w| w == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&all[..end]).to_lowercase();
             assert!(
@@ -123,19 +119,28 @@ fn take(mut stream: TcpStream) -> Vec<Value> {
                 break;
             }
             let body: Vec<u8> = all.drain(..end + 4 + length).skip(end + 4).collect();
-            bodies.push(serde_json::from_slice(&body).unwrap());
-            stream
-                .write_all(
-                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
-                )
-                .unwrap();
+            let body = serde_json::from_slice(&body).unwrap();
+            bodies.lock().unwrap().push(body);
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n";
+            let _ = stream.write_all(format!("{head}{{}}").as_bytes()); // who has waited in vain has gone
         }
     }
 }
 
-/// The page, as soon as there are figures of steps on it; none if that never comes.
-fn scrape(port: u16) -> Option<String> {
-    for _ in 0..400 {
+/// What `run` gives, and the page as soon as there are figures of steps on it; none if that never came while it went on.
+fn scraped(port: u16, run: impl FnOnce() -> Output) -> (Output, Option<String>) {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let scraping = scope.spawn(|| scrape(port, &over));
+        let ran = run();
+        over.store(true, Ordering::Relaxed);
+        (ran, scraping.join().unwrap())
+    })
+}
+
+/// The same page alone; none once it is `over`.
+fn scrape(port: u16, over: &AtomicBool) -> Option<String> {
+    while !over.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_millis(50));
         let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { continue };
         let asked = stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -193,8 +198,7 @@ fn the_action_runs_the_binary_and_annotates_and_the_run_is_scraped_and_collected
     let (url, _shop) = shop(1);
     std::fs::write(folder.join("load.toml"), SCENARIO.replace("URL", &url)).unwrap();
     let port = free_port();
-    let (collector, bodies, stop) = collector();
-    let page = std::thread::spawn(move || scrape(port));
+    let (collector, bodies) = collector();
     let args = format!("--metrics-listen {port} --otlp {collector} --attach process");
     let run = [
         ("GITHUB_ACTIONS", "true"),
@@ -206,7 +210,14 @@ fn the_action_runs_the_binary_and_annotates_and_the_run_is_scraped_and_collected
         ("ARGS", &args),
         ("OUT", "run"),
     ];
-    let ran = valid_run(&folder.join("run"), || bash(script("Run"), folder, &run));
+    // One that was over before anybody here had his turn is run again.
+    let mut page = None;
+    let ran = seen_run(&folder.join("run"), || {
+        let ran;
+        (ran, page) = scraped(port, || bash(script("Run"), folder, &run));
+        let is_collected = || bodies.lock().unwrap().len() >= 2;
+        (ran, page.is_some() && wait_for(Duration::from_secs(5), is_collected))
+    });
     let (out, err) = text(&ran);
     assert_eq!(ran.status.code(), Some(3), "{out}\n{err}");
     let told = std::fs::read_to_string(&output).unwrap();
@@ -240,11 +251,9 @@ fn the_action_runs_the_binary_and_annotates_and_the_run_is_scraped_and_collected
         assert_eq!((naming(&to.join("report.html")), naming(&to.join("summary.json"))), (named, named));
     }
 
-    let page = page.join().unwrap().expect("the page has figures while the run goes on");
+    let page = page.expect("the page has figures while the run goes on");
     on_the_page(&page);
-    std::thread::sleep(Duration::from_millis(100));
-    stop.store(true, std::sync::atomic::Ordering::Relaxed);
-    collected(&bodies.join().unwrap(), &page);
+    collected(&bodies.lock().unwrap(), &page);
 
     // A baseline is kept, and compared with.
     renamed(&folder.join("run"), &folder.join("like"));
@@ -317,8 +326,9 @@ fn on_the_page(page: &str) {
 /// The collector was sent the same figures under the same names.
 fn collected(bodies: &[Value], page: &str) {
     assert!(bodies.len() >= 2, "one a second: {}", bodies.len());
-    let metrics =
-        bodies[bodies.len() - 1]["resourceMetrics"][0]["scopeMetrics"][0]["metrics"].as_array().unwrap();
+    let all = bodies.iter().map(|body| &body["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]);
+    // The last one may have been lost.
+    let metrics = all.map(|metrics| metrics.as_array().unwrap()).max_by_key(|m| m.len()).unwrap();
     let names: Vec<&str> = metrics.iter().map(|m| m["name"].as_str().unwrap()).collect();
     for family in page.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split(' ').next()) {
         assert!(names.contains(&family), "{family} in {names:?}");

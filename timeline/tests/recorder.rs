@@ -4,7 +4,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dynamometer_timeline as timeline;
@@ -271,18 +271,23 @@ fn whoever_follows_late_sees_the_history_and_the_end() {
     feed(&recorder);
     assert!(is_written(&path), "a running run can be told");
 
-    let mut follower = Follower::new(&path, Box::new(waiters_seen));
+    // A machine that is busy writes later than it was told. Frames come in pieces, as a network cuts them.
+    let mut looks = (0..600).map(|_| {
+        let mut follower = Follower::new(&path, Box::new(waiters_seen));
+        let history = std::fs::read(&path).unwrap();
+        for piece in history.chunks(7) {
+            follower.feed(piece).unwrap();
+            while follower.read(Duration::ZERO) {}
+        }
+        follower.publish();
+        std::thread::sleep(Duration::from_millis(50));
+        (follower, history)
+    });
+    let what_came = looks.find(|(follower, _)| follower.published().get().response.count >= 3);
+    let (mut follower, history) = what_came.expect("what came before");
     let published = follower.published();
-    let history = std::fs::read(&path).unwrap();
-    // Frames come in pieces, as a network cuts them.
-    for piece in history.chunks(7) {
-        follower.feed(piece).unwrap();
-        while follower.read(Duration::ZERO) {}
-    }
-    follower.publish();
     let joined = published.get();
     assert_eq!(joined.run.state, RunState::Watching);
-    assert!(joined.response.count >= 3, "what came before: {}", joined.response.count);
     assert!(follower.end().is_none());
     assert_eq!(follower.meta().unwrap().run_id, "r");
     // Nothing more arrives: the picture grows old, it does not stand still.
@@ -420,9 +425,14 @@ fn steps_shorter_than_a_tick_play_on_and_only_a_way_back_begins_anew() {
 
 #[test]
 fn detectors_that_take_longer_than_a_tick_leave_time_to_listen() {
-    let calls = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&calls);
-    let slow = move |_: &Timeline, _: RunTime| {
+    let (calls, sent, behind) =
+        (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (count, all_sent, is_behind) = (Arc::clone(&calls), Arc::clone(&sent), Arc::clone(&behind));
+    let slow = move |timeline: &Timeline, _: RunTime| {
+        let taken = timeline.series().first().map_or(0, |s| s.points.len());
+        if all_sent.load(Ordering::Relaxed) && taken < 5_000 {
+            is_behind.fetch_add(1, Ordering::Relaxed);
+        }
         // Not for ever: a recorder that takes in one entry a tick shall fail the test, not hold it up.
         if count.fetch_add(1, Ordering::Relaxed) < 6 {
             std::thread::sleep(Duration::from_millis(600));
@@ -438,10 +448,12 @@ fn detectors_that_take_longer_than_a_tick_leave_time_to_listen() {
     for i in 0..5_000 {
         handle.sample(waiters, MonoNs::now(), f64::from(i));
     }
+    sent.store(true, Ordering::Relaxed);
     let end = RunEnd { reason: EndReason::Completed, at: RunTime::ZERO, notes: Vec::new() };
     let finished = recorder.finish(end);
     assert_eq!(handle.dropped(), 0);
     assert_eq!(finished.timeline.series()[0].points.len(), 5_000);
-    let calls = calls.load(Ordering::Relaxed);
-    assert!(calls < 6, "all that waits is taken in between two ticks: {calls}");
+    // Before the last ones were sent a tick may have begun that did not know of them.
+    let behind = behind.load(Ordering::Relaxed);
+    assert!(behind <= 1, "all that waits is taken in between two ticks: {behind} began before it was");
 }

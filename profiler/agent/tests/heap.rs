@@ -7,23 +7,31 @@ mod lanes;
 #[path = "common/start.rs"]
 mod start;
 
+use dynamometer_agent::Agent;
 use fresh::*;
 use lanes::*;
 use start::{agent, aging, until};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use timeline::clock::MonoNs;
+use timeline::probe::Batch;
 
 #[global_allocator]
 static ALLOC: dynamometer_agent::Alloc = dynamometer_agent::Alloc::new();
 
 const MB: f64 = 1e6;
+/// From this age on a block of the leak is old.
+const OLD: Duration = Duration::from_secs(3);
 
-#[test]
-fn a_leak_of_40_mb_grows_old_and_goes_when_freed() {
-    // All of it must be young still at a tick after the last block, also on a slow machine.
-    let agent = aging(Duration::from_secs(3));
-    let before = fresh_tick(&agent);
-    let (old_before, used_before) = (last(&before, "heap.old.used"), last(&before, "heap.used"));
-    // Blocks of many sizes: 400 rounds of about 100 KB. Some of them are grown and shrunk.
+/// The heap is the whole process's: one test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::new(());
+    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Blocks of many sizes: 400 rounds of about 100 KB. Some of them are grown and shrunk.
+fn leak() -> Vec<Vec<u8>> {
     let mut leak: Vec<Vec<u8>> = Vec::new();
     for _ in 0..400 {
         for size in [100, 900, 4_000, 20_000, 75_000] {
@@ -32,8 +40,26 @@ fn a_leak_of_40_mb_grows_old_and_goes_when_freed() {
             leak.push(block);
         }
     }
-    let truth: f64 = leak.iter().map(|b| b.capacity() as f64).sum();
+    leak
+}
+
+/// A leak, a tick before it, and one after its last block at which all of it was young; none if the machine was too slow for that. With an
+/// agent that has seen no other.
+fn while_young() -> Option<(Agent, Batch, Vec<Vec<u8>>, Batch)> {
+    let agent = aging(OLD);
+    let before = fresh_tick(&agent);
+    let start = MonoNs::now();
+    let leak = leak();
     let young = fresh_tick(&agent);
+    (MonoNs::now().since(start) < OLD).then_some((agent, before, leak, young))
+}
+
+#[test]
+fn a_leak_of_40_mb_grows_old_and_goes_when_freed() {
+    let _alone = alone();
+    let (agent, before, leak, young) = until("all of it is young at a tick", while_young);
+    let (old_before, used_before) = (last(&before, "heap.old.used"), last(&before, "heap.used"));
+    let truth: f64 = leak.iter().map(|b| b.capacity() as f64).sum();
     // 40 MB at 512 KiB are some 76 points: 11 % standard error; four of them.
     let near = |value: f64| (value / truth - 1.0).abs() < 0.46;
     assert!(
@@ -66,13 +92,14 @@ fn a_leak_of_40_mb_grows_old_and_goes_when_freed() {
 
 #[test]
 fn blocks_freed_by_other_threads_leave_no_trace() {
+    let _alone = alone();
     let agent = agent();
     let before = last(&fresh_tick(&agent), "heap.young.used");
     for _ in 0..20 {
         let blocks: Vec<Vec<u8>> = (0..200).map(|n| vec![1; 1_000 + n * 300]).collect();
         std::thread::spawn(move || drop(blocks)).join().unwrap();
     }
-    // 20 rounds of 6 MB; a table that missed the frees would hold 124 MB. The other test has at most 40 live.
+    // 20 rounds of 6 MB; a table that missed the frees would hold 124 MB.
     let after = last(&fresh_tick(&agent), "heap.young.used");
     assert!(after - before < 80.0 * MB, "{before} -> {after}");
 }

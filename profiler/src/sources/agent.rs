@@ -17,9 +17,10 @@ use timeline::{LaneId, LaneSpec, MonoNs, Unit};
 use super::admit::{is_ours, plain_name};
 use super::age::Age;
 use super::batches::{Answered, Batches};
+use super::fetch::FetchError;
 use super::place::shown;
 use super::probe_client::{ProbeClient, ProbeError};
-use super::troubles::Troubles;
+use super::troubles::{Troubles, patiently};
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 
 /// Name of the source in lanes and notes.
@@ -33,7 +34,7 @@ const MAX_INSTANCES: usize = 64;
 
 /// Attaches the agent at `url` (`http://HOST:PORT`) and watches all its instances.
 ///
-/// Asks once for the instances before it returns, so a wrong address or token is known at once; later
+/// Asks for the instances before it returns, so a wrong address or token is known at once; later
 /// failures are told to the sink, and the connection is taken up again by itself.
 ///
 /// # Errors
@@ -41,7 +42,8 @@ const MAX_INSTANCES: usize = 64;
 pub fn attach(url: &str, token: &str, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
     let failed = |why| AttachError::Agent { url: shown(url), why };
     let client = ProbeClient::new(url, token).map_err(failed)?;
-    let instances = client.instances().map_err(failed)?;
+    let late = ProbeError::Fetch(FetchError::TimedOut);
+    let instances = patiently(&late, || client.instances()).map_err(failed)?;
     let about = format!(
         "agent of {} at {url}: {} process(es)",
         clean(&instances.service, 60),

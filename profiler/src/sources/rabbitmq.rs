@@ -19,7 +19,7 @@ use super::age::Age;
 use super::counters::{Counters, pace};
 use super::fetch::{self, FetchError};
 use super::place::{Place, shown};
-use super::troubles::Troubles;
+use super::troubles::{Troubles, patiently};
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 
 /// Name of the source, and of the server as a whole in its lanes.
@@ -107,7 +107,7 @@ impl From<FetchError> for RabbitMqError {
 
 /// Attaches the server whose management plugin listens at `url` (`http://[USER@]HOST[:PORT]`).
 ///
-/// Asks once before it returns; later failures are told to the sink, and the server is asked again.
+/// Asks before it returns; later failures are told to the sink, and the server is asked again.
 ///
 /// # Errors
 /// [`AttachError::RabbitMq`]: nobody answers there, or not as RabbitMQ does, or not us.
@@ -115,7 +115,8 @@ pub fn attach(url: &str, password: &str, sink: Box<dyn Sink>) -> Result<Attached
     let mut sink = Shared::new(sink);
     let failed = |why| AttachError::RabbitMq { url: shown(url), why };
     let mut rabbit = RabbitMq::new(url, password, &mut sink).map_err(failed)?;
-    rabbit.read(&mut sink).map_err(failed)?;
+    let late = RabbitMqError::Fetch(FetchError::TimedOut);
+    patiently(&late, || rabbit.read(&mut sink)).map_err(failed)?;
     let unseen = if rabbit.sees_nodes {
         ""
     } else {

@@ -21,7 +21,7 @@ use timeline::{LaneId, LaneSpec, MonoNs, Shape, Unit};
 use super::age::Age;
 use super::counters::{Counters, pace};
 use super::place::{Place, shown, timed_out};
-use super::troubles::Troubles;
+use super::troubles::{Troubles, patiently};
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 use latency::Latency;
 use reply::{Reply, command};
@@ -88,7 +88,7 @@ impl RedisError {
 
 /// Attaches the server at `url` (`redis://[USER@]HOST[:PORT]`); `password` is empty where it takes none.
 ///
-/// Asks once before it returns; later failures are told to the sink, and the connection is taken up again.
+/// Asks before it returns; later failures are told to the sink, and the connection is taken up again.
 ///
 /// # Errors
 /// [`AttachError::Redis`]: nobody answers there, or not as Redis does, or not us.
@@ -96,7 +96,7 @@ pub fn attach(url: &str, password: &str, sink: Box<dyn Sink>) -> Result<Attached
     let mut sink = Shared::new(sink);
     let failed = |why| AttachError::Redis { url: shown(url), why };
     let mut redis = Redis::new(url, password, &mut sink).map_err(failed)?;
-    let version = redis.read(&mut sink).map_err(failed)?;
+    let version = patiently(&RedisError::TimedOut, || redis.read(&mut sink)).map_err(failed)?;
     let about = format!(
         "redis at {}: {version}: hits, misses, evictions, memory, connections; pauses where its latency monitor is on (CONFIG SET latency-monitor-threshold)",
         redis.place.address()

@@ -1,6 +1,7 @@
-//! Troubles: a source that fails says so once, and once more when it answers again.
+//! Troubles: a source that fails says so once, and once more when it fails otherwise or answers again.
 //!
-//! Owns what was said already, and the event that detectors read. What counts as a failure is the source's to say.
+//! Owns what was said already, and the event that detectors read; and how often one is asked that is to be attached. What counts as a
+//! failure is the source's to say.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -12,22 +13,39 @@ use super::{Sink, SourceEvent};
 
 /// Most different sentences of one source: a few kinds of failure exist, but their words may vary.
 const MOST_SAID: usize = 16;
+/// How often one is asked that is to be attached and does not answer in time: a machine that is busy has all stand still for seconds.
+const TRIES: u32 = 3;
+
+/// What `ask` gives of one that is to be attached. `late` is what comes of it where there is no answer in time: then it is asked again.
+///
+/// # Errors
+/// What came of asking for the last time.
+pub(super) fn patiently<T, E: PartialEq>(late: &E, mut ask: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    for _ in 1..TRIES {
+        match ask() {
+            Err(why) if why == *late => {}
+            answer => return answer,
+        }
+    }
+    ask()
+}
 
 /// What was said of one thing that is read.
 pub(super) struct Troubles {
     source: &'static str,
-    lasting: bool,
+    /// How the last reading failed, if it did: one word for detectors.
+    state: Option<&'static str>,
     said: BTreeSet<String>,
 }
 
 impl Troubles {
     pub fn new(source: &'static str) -> Self {
-        Self { source, lasting: false, said: BTreeSet::new() }
+        Self { source, state: None, said: BTreeSet::new() }
     }
 
     /// Did the last reading fail?
     pub fn lasting(&self) -> bool {
-        self.lasting
+        self.state.is_some()
     }
 
     /// Notes what is wrong with `who`, if it has not been noted before.
@@ -53,8 +71,9 @@ impl Troubles {
     }
 
     /// A reading failed; `state` is one word for detectors.
-    pub fn began(&mut self, who: &str, state: &str, what: &dyn Display, sink: &mut dyn Sink) {
-        if !std::mem::replace(&mut self.lasting, true) {
+    pub fn began(&mut self, who: &str, state: &'static str, what: &dyn Display, sink: &mut dyn Sink) {
+        // Whoever stood still at first may have ended since.
+        if self.state.replace(state) != Some(state) {
             tell(self.source, who, state, sink);
         }
         self.say(who, what, sink);
@@ -62,7 +81,7 @@ impl Troubles {
 
     /// A reading succeeded.
     pub fn over(&mut self, who: &str, sink: &mut dyn Sink) {
-        if std::mem::take(&mut self.lasting) {
+        if self.state.take().is_some() {
             tell(self.source, who, "back", sink);
             sink.note(self.source, &format!("{who}: answers again"));
         }
@@ -81,4 +100,36 @@ pub(super) fn tell(source: &str, instance: &str, what: &str, sink: &mut dyn Sink
         value: 0.0,
         others: 0,
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Keeping;
+    use super::*;
+
+    #[test]
+    fn how_it_fails_is_told_whenever_that_changes() {
+        let (mut troubles, mut told) = (Troubles::new("redis"), Keeping::default());
+        for state in ["silent", "silent", "refused", "refused"] {
+            troubles.began("redis-1", state, &state, &mut told);
+        }
+        troubles.over("redis-1", &mut told);
+        troubles.over("redis-1", &mut told);
+        let states: Vec<&str> = told.events.iter().map(|e| e.labels[1].1.as_str()).collect();
+        assert_eq!(states, ["silent", "refused", "back"]);
+        assert_eq!(told.remarks, ["redis-1: silent", "redis-1: refused"]);
+        assert!(!troubles.lasting());
+    }
+
+    #[test]
+    fn who_does_not_answer_in_time_is_asked_again_and_nobody_else() {
+        let asked = |answers: &[Result<u32, &'static str>]| {
+            let mut left = answers.iter().copied();
+            let answer = patiently(&"late", || left.next().unwrap());
+            (answer, left.count())
+        };
+        assert_eq!(asked(&[Err("late"), Ok(7), Ok(8)]), (Ok(7), 1));
+        assert_eq!(asked(&[Err("wrong"), Ok(7)]), (Err("wrong"), 1));
+        assert_eq!(asked(&[Err("late"); 5]), (Err("late"), 2));
+    }
 }

@@ -16,11 +16,11 @@ use std::time::Duration;
 
 use dynamometer_profiler::sources::discover::{self, Runtime, discover};
 use dynamometer_profiler::sources::v8::{Place, Readers};
-use served::{GRACE, SERVER, Server, attach, beside, declared, installed, lasted, refused, soon, why};
+use served::{GRACE, SERVER, Server, attach, beside, declared, installed, lasted, refused, soon, soon_or, why};
 use timeline::event::kinds;
 use timeline::histogram::Sparse;
 use timeline::lane::names;
-use watched::Kept;
+use watched::{Kept, own_port};
 
 #[test]
 fn a_server_as_it_was_started_shows_its_heap_collections_and_loop_and_is_left_as_it_was() {
@@ -361,8 +361,40 @@ fn one_that_was_started_this_moment_is_waited_for() {
 }
 
 #[test]
+fn one_whose_start_takes_seconds_is_waited_for_all_the_same() {
+    let script = "process.stdin.resume().on('end', () => process.exit())";
+    let mut node = Command::new("node");
+    node.args(["--inspect-port=0", "-e", script]).stdin(Stdio::piped()).stderr(Stdio::null());
+    let signal = |name: &str, pid: u32| {
+        assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
+    };
+    let mut child = loop {
+        let mut child = node.spawn().unwrap();
+        signal("-STOP", child.id());
+        if !has_usr1(child.id(), "SigCgt:") {
+            break child;
+        }
+        // It was quicker than we.
+        child.kill().unwrap();
+        child.wait().unwrap();
+    };
+    let pid = child.id();
+    // For longer than it would be waited for while observers stand in others.
+    let goes_on = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(4_500));
+        signal("-CONT", pid);
+    });
+    let (attached, kept) = attach(&[Place::Process(pid)], None);
+    goes_on.join().unwrap();
+    soon("samples", || !kept.values(names::HEAP_USED, &format!("pid-{pid}")).is_empty());
+    assert!(attached.join(GRACE));
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
 fn processes_that_want_the_same_port_for_their_inspector_are_all_read() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = own_port();
     let start = || Server::start(Path::new("node"), &[], &format!("--inspect-port={port}"), SERVER);
     let servers = [start(), start(), start()];
     let places: Vec<Place> = servers.iter().map(|s| Place::Process(s.pid())).collect();
@@ -413,18 +445,24 @@ fn a_cluster_is_found_by_its_port_with_its_workers() {
     assert!(kept.values(names::PROCESS_DEATHS, &keeper).iter().all(|n| *n == 0.0));
     let told =
         |p: &discover::Process| !kept.values(names::LOOP_UTILISATION, &format!("pid-{}", p.pid)).is_empty();
-    soon("a worker that took another one's place is read, too", || {
+    let notes = || {
+        let (notes, inspectors) = (&kept.0.lock().unwrap().notes, server.inspectors());
+        format!("{notes:#?} {inspectors:?} {:?}", discover(server.port))
+    };
+    let replaced = || {
         let now = discover(server.port).unwrap().processes;
         now.len() == 3 && now.iter().any(|p| !served.processes.contains(p)) && now.iter().all(told)
-    });
+    };
+    soon_or("a worker that took another one's place is read, too", replaced, notes);
     let worker = discover(server.port).unwrap().processes.into_iter().find(|p| p.worker).unwrap();
     let killed = std::process::Command::new("kill").args(["-9", &worker.pid.to_string()]).status().unwrap();
     assert!(killed.success());
     soon("a worker's death", || kept.values(names::PROCESS_DEATHS, &keeper).last() == Some(&1.0));
-    soon("another one in its place, and read", || {
+    let again = || {
         let now = discover(server.port).unwrap().processes;
         now.len() == 3 && now.iter().all(|p| p.pid != worker.pid && told(p))
-    });
+    };
+    soon_or("another one in its place, and read", again, notes);
     assert!(attached.join(GRACE));
     soon("all closed", || server.inspectors().len() >= 3 && server.inspectors().iter().all(refused));
     for _ in 0..4 {
@@ -456,7 +494,7 @@ fn the_workers_of_a_primary_that_is_named_are_left_as_they_were() {
 
 #[test]
 fn a_process_that_was_started_anew_at_the_same_address_is_taken_up_again() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = own_port();
     let flag = format!("--inspect=127.0.0.1:{port}");
     let first = Server::start(Path::new("node"), &[&flag], "", SERVER);
     let (attached, kept) = attach(&[Place::At(first.inspector())], None);
@@ -475,9 +513,8 @@ fn a_process_that_was_started_anew_at_the_same_address_is_taken_up_again() {
 
 /// A server that comes back at the same address, with its inspector at the same one, each time that it is started.
 fn at_one_address() -> impl Fn() -> Server {
-    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let flag = format!("--inspect=127.0.0.1:{}", free());
-    let script = SERVER.replace("listen(0", &format!("listen({}", free()));
+    let flag = format!("--inspect=127.0.0.1:{}", own_port());
+    let script = SERVER.replace("listen(0", &format!("listen({}", own_port()));
     move || Server::start(Path::new("node"), &[&flag], "", &script)
 }
 
@@ -502,11 +539,11 @@ fn a_service_that_was_started_anew_is_read_once_by_whoever_follows_its_port() {
     assert_eq!(second.get("/left"), "[]");
 }
 
-/// Is SIGUSR1 sent to it and not taken yet?
-fn is_signalled(pid: u32) -> bool {
+/// Is SIGUSR1 among the signals that `/proc` lists as `which` for it?
+fn has_usr1(pid: u32, which: &str) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let pending = status.lines().find_map(|l| l.strip_prefix("ShdPnd:")).unwrap().trim();
-    u64::from_str_radix(pending, 16).unwrap() >> 9 & 1 == 1
+    let listed = status.lines().find_map(|l| l.strip_prefix(which)).unwrap().trim();
+    u64::from_str_radix(listed, 16).unwrap() >> 9 & 1 == 1
 }
 
 #[test]
@@ -524,7 +561,7 @@ fn one_that_joins_while_it_stands_still_is_read_once_it_goes_on_and_left_as_it_w
     tell("-STOP");
     // Its inspector does not answer, so it passes for closed and is asked to open; that is waited for in vain, once.
     let has_joined = || kept.noted("has joined and is watched"); // in the moment before it was stopped
-    soon("it is asked to open its inspector", || is_signalled(second.pid()) || has_joined());
+    soon("it is asked to open its inspector", || has_usr1(second.pid(), "ShdPnd:") || has_joined());
     std::thread::sleep(Duration::from_secs(6));
     tell("-CONT");
     soon("samples once it goes on", || kept.values(names::HEAP_USED, &new).len() > 3);

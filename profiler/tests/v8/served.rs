@@ -135,13 +135,18 @@ pub fn beside(path: &str) -> PathBuf {
 }
 
 pub fn soon(what: &str, check: impl Fn() -> bool) {
+    soon_or(what, check, String::new);
+}
+
+/// Where it does not happen, `why` is told.
+pub fn soon_or(what: &str, check: impl Fn() -> bool, why: impl Fn() -> String) {
     for _ in 0..PATIENCE.as_millis() / 50 {
         if check() {
             return;
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    panic!("did not happen: {what}");
+    panic!("did not happen: {what} {}", why());
 }
 
 pub fn refused(address: &SocketAddr) -> bool {

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -74,13 +76,26 @@ impl Kept {
     }
 
     pub fn noted(&self, words: &str) -> bool {
-        self.0.lock().unwrap().notes.iter().any(|n| n.contains(words))
+        self.times(words) > 0
+    }
+
+    /// How many notes have these words in them.
+    pub fn times(&self, words: &str) -> usize {
+        self.0.lock().unwrap().notes.iter().filter(|n| n.contains(words)).count()
     }
 
     pub fn happened(&self, what: &str) -> bool {
         let says = |e: &SourceEvent| e.labels.iter().any(|(n, v)| n == "what" && v == what);
         self.0.lock().unwrap().events.iter().any(says)
     }
+}
+
+/// A port that stays free until the test takes it: below those that the system hands out, of which anybody may get one meanwhile.
+pub fn own_port() -> u16 {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let first = 10_000 + (std::process::id() % 450) as u16 * 20;
+    let mut next = std::iter::repeat_with(|| first + TAKEN.fetch_add(1, Ordering::Relaxed));
+    next.find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok()).unwrap()
 }
 
 /// Waits for `true`, which takes a second at most where the machine has nothing else to do.

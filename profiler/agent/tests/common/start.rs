@@ -25,14 +25,14 @@ pub fn aging(threshold: Duration) -> Agent {
     agent
 }
 
-/// Polls until `is` gives something, at most 10 s.
+/// Polls until `is` gives something, at most 30 s.
 pub fn until<T>(what: &str, mut is: impl FnMut() -> Option<T>) -> T {
     let start = MonoNs::now();
-    while MonoNs::now().since(start) < Duration::from_secs(10) {
+    while MonoNs::now().since(start) < Duration::from_secs(30) {
         if let Some(found) = is() {
             return found;
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    panic!("waited 10 s in vain: {what}");
+    panic!("waited 30 s in vain: {what}");
 }

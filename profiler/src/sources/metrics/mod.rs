@@ -27,7 +27,7 @@ use timeline::{LaneId, LaneSpec, MonoNs};
 use super::age::Age;
 use super::fetch::{self, FetchError, WORDS};
 use super::naming;
-use super::troubles::Troubles;
+use super::troubles::{Troubles, patiently};
 use super::{Agreement, AttachError, Attached, Crew, Shared, Sink, Source, SourceEvent};
 pub(super) use own::Own;
 use scrape::Scrape;
@@ -72,7 +72,7 @@ pub enum MetricsError {
 
 /// Attaches the page at `url` (`http://HOST:PORT/PATH`).
 ///
-/// Reads it once before it returns, so a wrong address is known at once; later failures are told to the sink, and
+/// Reads it before it returns, so a wrong address is known at once; later failures are told to the sink, and
 /// reading goes on. `mappings` say of further metrics which lanes they fill. A page without a single known name attaches, too: some appear only under load. With `beside`, another source
 /// reads the same process's heap and pauses better; those of the page are left out, because instances add up, and compared.
 ///
@@ -87,7 +87,8 @@ pub fn attach(
     let failed = |why| AttachError::Metrics { url: shown(url), why };
     let mut sink = Shared::new(sink);
     let mut metrics = Metrics::new(url, beside, mappings, &mut sink).map_err(failed)?;
-    metrics.read(&mut sink).map_err(failed)?;
+    let late = MetricsError::Fetch(FetchError::TimedOut);
+    patiently(&late, || metrics.read(&mut sink)).map_err(failed)?;
     let about = metrics.about();
     sink.note(NAME, &about);
     let crew = Crew::default();

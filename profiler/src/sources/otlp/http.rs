@@ -243,22 +243,32 @@ impl Connection {
         let left = self.until.since(MonoNs::now());
         let mut chunk = [0; 16 << 10];
         let late = || Refusal::new(408, "a request that did not come within 2 s");
-        if left == Duration::ZERO || self.stream.set_read_timeout(Some(left)).is_err() {
+        // What came while we stood still ourselves came in time: it is read, and nothing is waited for.
+        let is_over = left == Duration::ZERO;
+        let begun = if is_over {
+            self.stream.set_nonblocking(true)
+        } else {
+            self.stream.set_read_timeout(Some(left))
+        };
+        if begun.is_err() {
             return Err(late());
         }
-        loop {
+        let read = loop {
             match self.stream.read(&mut chunk) {
-                Ok(0) => return Ok(false),
-                Ok(n) => {
-                    self.ahead.extend_from_slice(&chunk[..n]);
-                    return Ok(true);
-                }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) if matches!(e.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) => {
-                    return Err(late());
-                }
-                Err(_) => return Ok(false),
+                read => break read,
             }
+        };
+        if is_over && self.stream.set_nonblocking(false).is_err() {
+            return Err(late());
+        }
+        match read {
+            Ok(n) => {
+                self.ahead.extend_from_slice(&chunk[..n]);
+                Ok(n > 0)
+            }
+            Err(e) if matches!(e.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) => Err(late()),
+            Err(_) => Ok(false),
         }
     }
 
@@ -297,7 +307,7 @@ impl Connection {
             return;
         }
         self.until = MonoNs(MonoNs::now().0 + LINGER.as_nanos() as u64);
-        while self.fill() == Ok(true) {
+        while MonoNs::now() < self.until && self.fill() == Ok(true) {
             self.ahead.clear();
         }
     }
@@ -313,4 +323,30 @@ pub(super) fn unpacked(body: &[u8], most: usize) -> Result<Vec<u8>, Refusal> {
     let read = MultiGzDecoder::new(body).take(most as u64 + 1).read_to_end(&mut out);
     read.map_err(|_| Refusal::new(400, "a body that is no gzip"))?;
     if out.len() > most { Err(too_long(most)) } else { Ok(out) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn what_came_while_we_stood_still_is_read_and_nothing_more_is_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let read = |body: &str| {
+            let mut sender = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let head =
+                "POST /v1/metrics HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n";
+            sender.write_all(format!("{head}{body}").as_bytes()).unwrap();
+            let mut connection = Connection::new(listener.accept().unwrap().0).unwrap();
+            // All is there.
+            connection.stream.peek(&mut [0]).unwrap();
+            connection.until = MonoNs(1);
+            connection.read(BODY_MAX)
+        };
+        let Ok(Came::Request(request)) = read("{}") else { panic!("it has come") };
+        assert_eq!(request.body, b"{}");
+        assert_eq!(read("{").map(drop).unwrap_err().status, 408);
+    }
 }

@@ -17,7 +17,7 @@ use timeline::text::clean;
 
 use super::age::Age;
 use super::place::{Place, shown};
-use super::troubles::Troubles;
+use super::troubles::{Troubles, patiently};
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 use link::{Link, Rows, number, text};
 use plan::Plans;
@@ -101,7 +101,7 @@ fn explained(code: &str) -> String {
 
 /// Attaches the server at `url` (`postgres://USER@HOST[:PORT][/DATABASE]`); `password` is empty where it takes none.
 ///
-/// Asks once before it returns; later failures are told to the sink, and the connection is taken up again.
+/// Asks before it returns; later failures are told to the sink, and the connection is taken up again.
 ///
 /// # Errors
 /// [`AttachError::Postgres`]: nobody answers there, or not as PostgreSQL does, or not us.
@@ -109,7 +109,7 @@ pub fn attach(url: &str, password: &str, sink: Box<dyn Sink>) -> Result<Attached
     let mut sink = Shared::new(sink);
     let failed = |why| AttachError::Postgres { url: shown(url), why };
     let mut postgres = Postgres::new(url, password, &mut sink).map_err(failed)?;
-    postgres.read(&mut sink).map_err(failed)?;
+    patiently(&PostgresError::TimedOut, || postgres.read(&mut sink)).map_err(failed)?;
     let about = format!("postgres at {}: {}", postgres.place.address(), postgres.about());
     sink.note(NAME, &about);
     let crew = Crew::default();

@@ -24,11 +24,11 @@ const MAX_LIST: u64 = 256 << 10;
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// A process that is busy takes a while to open or move its inspector.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-/// One that has just been started takes a while until it waits for the signal. It is given so long at a time: with [`PATIENCE`] less than the ten
-/// seconds after which observers that nobody reads meanwhile remove themselves.
-const STARTING: Duration = Duration::from_secs(4);
+/// One that has just been started takes a while until it waits for the signal. It is given so long at a time where observers stand in others already:
+/// with [`PATIENCE`] less than the ten seconds after which these remove themselves when nobody reads them.
+pub(super) const STARTING: Duration = Duration::from_secs(4);
 /// Who is older than this and does not wait for the signal is not about to: a machine that is busy takes seconds to start one.
-const YOUNG: Duration = Duration::from_secs(10);
+pub(super) const YOUNG: Duration = Duration::from_secs(10);
 /// How often one looks whether it does.
 const LOOK: Duration = Duration::from_millis(20);
 /// Most listening sockets of a process that are asked whether they are an inspector.
@@ -53,9 +53,14 @@ impl Before {
 
     /// The same, looked at once more for the inspector: one that was open may not have answered.
     pub fn again(self, served: Option<u16>) -> Self {
-        let asked = self.listening.iter().filter(|a| Some(a.port()) != served).take(MAX_ASKED);
-        let open = self.open.or_else(|| asked.copied().find(|&address| path(address).is_ok()));
+        let open = self.open.or_else(|| self.answering(served));
         Self { open, ..self }
+    }
+
+    /// The first of its sockets that answers as an inspector does.
+    pub fn answering(&self, served: Option<u16>) -> Option<SocketAddr> {
+        let asked = self.listening.iter().filter(|a| Some(a.port()) != served).take(MAX_ASKED);
+        asked.copied().find(|&address| path(address).is_ok())
     }
 
     /// The same of a worker to which its primary has passed our signal on: the inspector that is open was opened for us.
@@ -72,8 +77,9 @@ impl Before {
 }
 
 /// Asks Node.js to open its inspector. The signal's default action is the process's end, so it is sent to nobody but a Node.js that catches it: Bun
-/// does not, nor a Node.js that was told `--disable-sigusr1`. `guard` is told before it is sent.
-pub(super) fn ask(pid: u32, guard: Option<&mut Guard>) -> Result<(), V8Error> {
+/// does not, nor a Node.js that was told `--disable-sigusr1`. One that is young is waited for, for as long as `patience`. `guard` is told before
+/// it is sent.
+pub(super) fn ask(pid: u32, patience: Duration, guard: Option<&mut Guard>) -> Result<(), V8Error> {
     let refuse = |why: &str| Err(V8Error::NotOpened(why.to_owned()));
     if cfg!(target_os = "linux") && !runs(pid) {
         return Err(V8Error::Gone(pid));
@@ -91,7 +97,7 @@ pub(super) fn ask(pid: u32, guard: Option<&mut Guard>) -> Result<(), V8Error> {
         Runtime::Deno => return refuse("start Deno with --inspect"),
         _ => return refuse("it is not Node.js; start it with --inspect if it runs on V8"),
     }
-    if !waits_for_usr1(pid, YOUNG) {
+    if !waits_for_usr1(pid, YOUNG, patience) {
         return refuse("it does not wait for SIGUSR1; start it with --inspect");
     }
     let Some(target) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
@@ -159,13 +165,13 @@ pub(super) fn within<T>(time: Duration, mut look: impl FnMut() -> Option<T>) -> 
     }
 }
 
-/// Does it wait for the signal? One that is younger than `young` may be about to, and is given a while.
-fn waits_for_usr1(pid: u32, young: Duration) -> bool {
+/// Does it wait for the signal? One that is younger than `young` may be about to, and is waited for.
+fn waits_for_usr1(pid: u32, young: Duration, patience: Duration) -> bool {
     let look = || {
         let waits = catches_usr1(pid);
         (waits || !is_younger(pid, young)).then_some(waits)
     };
-    within(STARTING, look) == Some(true)
+    within(patience, look) == Some(true)
 }
 
 /// One that has ended is of no age.
@@ -239,7 +245,34 @@ fn named(error: &ureq::Error) -> V8Error {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::process::Command;
+
+    use super::super::{Place, reach};
     use super::*;
+
+    #[test]
+    fn an_inspector_that_was_open_and_answers_late_does_not_pass_for_closed() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let list = r#"[{"webSocketDebuggerUrl": "ws://127.0.0.1/abc"}]"#;
+            for mut stream in listener.incoming().flatten() {
+                let _ = stream.read(&mut [0; 4_096]);
+                let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{list}", list.len());
+            }
+        });
+        // No signal opens another one in it; nor would it in one of Node.js.
+        let mut process = Command::new("sleep").arg("60").spawn().unwrap();
+        // It stood still when it was looked at.
+        let before = Before { listening: vec![address], open: None };
+        let (_, reached) = reach(&[(Place::Process(process.id()), Some(before))], None, STARTING, None);
+        let inspector = reached.unwrap();
+        assert_eq!((inspector.address, inspector.opened), (address, false));
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
 
     #[test]
     fn what_is_open_in_a_worker_of_a_primary_that_was_signalled_was_opened_for_us() {
@@ -253,8 +286,9 @@ mod tests {
     fn who_does_not_wait_for_the_signal_and_is_not_young_is_given_no_while() {
         let me = std::process::id();
         let begin = MonoNs::now();
-        assert!(!waits_for_usr1(me, Duration::ZERO));
-        assert!(MonoNs::now().since(begin) < STARTING);
+        let patience = Duration::from_secs(60);
+        assert!(!waits_for_usr1(me, Duration::ZERO, patience));
+        assert!(MonoNs::now().since(begin) < patience);
         assert!(!may_open(me), "it is not Node.js");
     }
 }

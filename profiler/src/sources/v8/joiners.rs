@@ -97,7 +97,7 @@ impl Joiners {
             Some(reached) => reached,
             None if sent => Err(inspector::not_opened()),
             None => {
-                inspector::ask(pid, guard.as_mut())?;
+                inspector::ask(pid, inspector::STARTING, guard.as_mut())?;
                 sent = true;
                 inspector::within(inspector::PATIENCE, there).unwrap_or_else(|| Err(inspector::not_opened()))
             }

@@ -25,7 +25,7 @@ use timeline::probe::TICK_MS;
 use super::age::Age;
 use super::batches::{Answered, Batches};
 use super::stacks::Stacks;
-use super::troubles::Troubles;
+use super::troubles::{Troubles, patiently};
 use super::{AttachError, Attached, Crew, Shared, Sink, Source, discover};
 use devtools::Session;
 use guard::Guard;
@@ -151,7 +151,8 @@ pub fn install(
     let others = pending.len() > 1;
     // A cluster's processes take the one port from each other: whoever gets it is attached, and makes way for the next.
     while !pending.is_empty() {
-        let (at, reached) = reach(&pending, watchful.as_mut());
+        let starting = if processes.is_empty() { inspector::YOUNG } else { inspector::STARTING };
+        let (at, reached) = reach(&pending, served, starting, watchful.as_mut());
         let (place, _) = pending.remove(at);
         let begin = |at| Process::begin(place, at, others, watchful.as_mut(), readers);
         match reached.and_then(begin) {
@@ -253,19 +254,31 @@ struct Inspector {
 }
 
 /// Which of `pending` (one at least) comes next, and where its inspector is: one that is open, else one that opens when the first is asked to. A
-/// cluster's primary hands the signal on, and another process may be quicker to the port that they all want.
-fn reach(pending: &[Candidate], guard: Option<&mut Guard>) -> (usize, Result<Inspector, V8Error>) {
+/// cluster's primary hands the signal on, and another process may be quicker to the port that they all want. One that is starting is waited for, for
+/// as long as `starting`.
+fn reach(
+    pending: &[Candidate],
+    served: Option<u16>,
+    starting: Duration,
+    guard: Option<&mut Guard>,
+) -> (usize, Result<Inspector, V8Error>) {
     let there = || {
         pending.iter().enumerate().find_map(|(i, (place, before))| Some((i, place.there(before.as_ref())?)))
     };
     if let Some(found) = there() {
         return found;
     }
-    let asked = pending.first().and_then(|(place, _)| place.pid()).map(|pid| inspector::ask(pid, guard));
-    if let Some(Err(why)) = asked {
-        return (0, Err(why));
-    }
-    inspector::within(inspector::PATIENCE, there).unwrap_or_else(|| (0, Err(inspector::not_opened())))
+    let first = pending.first();
+    let asked = first.and_then(|(place, _)| place.pid()).map(|pid| inspector::ask(pid, starting, guard));
+    let opened = match asked {
+        Some(Err(why)) => Err(why),
+        _ => inspector::within(inspector::PATIENCE, there).ok_or_else(inspector::not_opened),
+    };
+    opened.unwrap_or_else(|why| {
+        // One that was open, and stood still when it was looked at, has not answered then; it opens no other.
+        let late = first.and_then(|(_, before)| before.as_ref()?.answering(served));
+        (0, late.map(|address| Inspector { address, opened: false }).ok_or(why))
+    })
 }
 
 /// Who closes their inspectors should we die.
@@ -379,8 +392,11 @@ impl Process {
         readers: &Readers,
     ) -> Result<Self, V8Error> {
         let observers = Observers::new(opened);
-        let mut session = Session::open(address)?;
-        let (about, claim) = stand(place, &observers, &mut session, readers)?;
+        // Asked again, it finds the same observers, which may have come to stand meanwhile.
+        let (session, (about, claim)) = patiently(&V8Error::TimedOut, || {
+            let mut session = Session::open(address)?;
+            stand(place, &observers, &mut session, readers).map(|stood| (session, stood))
+        })?;
         if let (Some(guard), Some(pid)) = (guard, place.pid()) {
             guard.stands(pid);
         }
