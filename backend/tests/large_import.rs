@@ -57,8 +57,7 @@ fn a_large_upload_leaves_memory_flat() {
     let resident = || backend.lane("process.resident").unwrap_or(0.0);
     // What every import needs: a statement, a batch of rows, pages of the database.
     upload(&backend, &token, 8);
-    std::thread::sleep(Duration::from_millis(600));
-    let before = resident();
+    let before = backend.told_next("process.resident");
     assert!(before > 0.0);
     let most = std::thread::scope(|scope| {
         let uploading = scope.spawn(|| upload(&backend, &token, megabytes()));

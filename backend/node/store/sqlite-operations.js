@@ -2,8 +2,8 @@
 import { DatabaseSync } from 'node:sqlite';
 import * as transactions from './transactions.js';
 
-/** How long a statement waits for another process that writes, ms. */
-const BUSY_MS = 2_000;
+/** How long a statement waits for another process that writes, ms. One that is amid a transaction may be stopped for three seconds, by `frozen`. */
+const BUSY_MS = 10_000;
 
 const connections = new Map();
 

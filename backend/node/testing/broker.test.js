@@ -26,9 +26,11 @@ async function buy(shop, token) {
   assert.equal(status, 200, text);
 }
 
+/** E-mails and invoices. Services that stand still for a moment, or are being started, are asked again. */
 async function counts(shop) {
-  const { json } = await shop.order('GET', '/v1/services');
-  return [json?.email, json?.billing];
+  let reply;
+  await waitFor(async () => (reply = await shop.order('GET', '/v1/services')).status === 200);
+  return [reply.json.email, reply.json.billing];
 }
 
 /** All values of a lane of the services that are kept. */
@@ -45,17 +47,20 @@ async function services(shop) {
 
 const outbox = () => Number(postgres.ask('SELECT count(*) FROM dyno_shop_node.outbox'));
 
-/** Orders wait for their consumer, and no customer does. */
+/** Orders wait for their consumer, and no customer does. Gives how many there were. */
 async function backlog(shop, token) {
+  let bought = 0;
   const truth = await shop.during('broker-backlog', { signatures: 600 }, async () => {
     await waitFor(async () => {
       await buy(shop, token);
+      bought += 1;
       const begun = (await shop.truth()).includes('broker-backlog services-0 onset');
       return begun && (await values(shop, 'broker.orders.depth')).at(-1) > 0;
     }, 60_000);
   });
   assert.deepEqual(truth, ['armed', 'onset', 'ended']);
   await waitFor(async () => (await values(shop, 'broker.orders.depth')).at(-1) === 0, 60_000);
+  return bought;
 }
 
 test('a checkout does not wait for services that are away', async (t) => {
@@ -105,8 +110,8 @@ test('RabbitMQ that goes away and comes back gets every event', async (t) => {
   await waitFor(async () => (await values(shop, 'broker.orders.consumers')).at(-1) === 2);
   assert.match(rabbit.ask('list_queues', 'name'), /^dyno-shop-node-\d+-\d+\.orders\.email$/m);
 
-  await backlog(shop, token);
-  const bought = (await counts(shop))[0];
+  const bought = 1 + (await backlog(shop, token));
+  await waitFor(async () => (await counts(shop)).join() === `${bought},${bought}`);
 
   process.kill(rabbit.pid, 'SIGSTOP');
   for (let n = 0; n < 3; n++) await buy(shop, token);

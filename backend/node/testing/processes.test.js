@@ -107,9 +107,12 @@ test('the probe tells lanes in the form that dyno reads', async () => {
   await many(20, '/products?page=3');
   const ticks = async () => (await shop.order('GET', '/v1/instances/shop-0/samples')).json.ticks;
   await waitFor(async () => (await ticks()).length > 5);
-  const { json } = await shop.order('GET', '/v1/instances/shop-0/samples?since=2');
-  assert.deepEqual([json.version, json.instance, json.ticks[0].seq], [1, 'shop-0', 3]);
-  assert.ok(Math.abs(json.now - Number(process.hrtime.bigint())) < 5e9, 'the host has one monotonic clock');
+  // Not from the first on: those are forgotten after half a minute.
+  const since = Math.max(2, (await ticks()).at(-1).seq - 100);
+  const before = process.hrtime.bigint();
+  const { json } = await shop.order('GET', `/v1/instances/shop-0/samples?since=${since}`);
+  assert.deepEqual([json.version, json.instance, json.ticks[0].seq], [1, 'shop-0', since + 1]);
+  assert.ok(json.now >= Number(before) && json.now <= Number(process.hrtime.bigint()), 'the host has one monotonic clock');
   for (const lane of json.lanes) assert.deepEqual(Object.keys(lane), ['name', 'subject', 'instance', 'unit', 'shape', 'combine', 'quality']);
   for (const name of ['heap.allocated', 'heap.young.used', 'heap.used', 'loop.delay', 'pool.db.waiters', 'cache.products.hits', 'process.cpu', 'server.handler', 'server.connections', 'db.calls', 'server.db.wall', 'cache.products.expired', 'db.connections', 'db.table-scans']) {
     assert.ok(json.lanes.some((l) => l.name === name), name);
@@ -170,15 +173,19 @@ test('missing-index: the plan reads all orders, until it is made again', async (
   await waitFor(() => /purchase_by_customer/.test(plan()));
   const { json } = await shop.order('GET', '/v1/instances/shop-0/samples');
   assert.deepEqual(json.lanes.filter((l) => /INDEX/i.test(l.subject)), [], 'no lane tells of the switch');
-  // The worker that took it away dies, and the span ends before it is back.
-  const began = (await shop.truth()).length;
-  await shop.order('POST', '/v1/faults', { name: 'missing-index', for_ms: 60_000 });
-  await waitFor(async () => (await shop.truth()).slice(began).includes('missing-index shop-0 onset'));
-  const { pid } = (await shop.order('GET', '/v1/instances')).json.instances.find((i) => i.name === 'shop-0');
-  process.kill(pid, 'SIGKILL');
-  assert.equal((await shop.order('DELETE', '/v1/faults')).status, 200, 'its successor is not waited for');
-  assert.match(plan(), /Seq Scan/);
-  await waitFor(() => /purchase_by_customer/.test(plan()));
+  // The worker that took it away dies, and the span ends before it is back. Another try, should it have been back before we had come to look.
+  let isLeftWithout = false;
+  for (let times = 0; times < 5 && !isLeftWithout; times += 1) {
+    const began = (await shop.truth()).length;
+    await shop.order('POST', '/v1/faults', { name: 'missing-index', for_ms: 600_000 });
+    await waitFor(async () => (await shop.truth()).slice(began).includes('missing-index shop-0 onset'));
+    const { pid } = (await shop.order('GET', '/v1/instances')).json.instances.find((i) => i.name === 'shop-0');
+    process.kill(pid, 'SIGKILL');
+    assert.equal((await shop.order('DELETE', '/v1/faults')).status, 200, 'its successor is not waited for');
+    isLeftWithout = /Seq Scan/.test(plan());
+    await waitFor(() => /purchase_by_customer/.test(plan()));
+  }
+  assert.ok(isLeftWithout);
 });
 
 test('a checkout loses nothing that is put into the cart meanwhile', async (t) => {
@@ -234,8 +241,13 @@ test('the faults of the loop and of memory take effect', async () => {
 
 test('the faults of the cache take effect', async () => {
   const effects = {
-    stampede: async () => {
-      for (let n = 0; n < 3; n++) await many(30, `/products/${100 + n}`);
+    stampede: () => {
+      // As many products as it takes until some ask for one in the same moment.
+      let id = 100;
+      return waitFor(async () => {
+        await many(30, `/products/${id++}`);
+        return (await shop.truth()).some((l) => /^stampede shop-. onset$/.test(l));
+      });
     },
     avalanche: () =>
       waitFor(async () => {
@@ -258,7 +270,8 @@ test('slow-downstream: checkout waits for the service, and not when its cure run
     assert.equal((await shop.send('POST', '/checkout', token, {})).status, 200);
     return performance.now() - began;
   };
-  const cure = await buy();
+  // The shortest of three: in others the machine itself may have been slow.
+  const cure = Math.min(await buy(), await buy(), await buy());
   let fault;
   const truth = await shop.during('slow-downstream', { signatures: 1_500 }, async () => (fault = await buy()));
   assert.deepEqual(truth, FULL);
@@ -274,10 +287,12 @@ test('retry-storm: refused invoices are asked for again and again', async () => 
   assert.ok(status === 200 && text.startsWith('product,quantity,cents\n8,2,') && /\nsignature,[\w-]{300,}\n$/.test(text), text);
   assert.equal((await shop.get('/orders/999999/invoice', token)).status, 404);
   const all = () => Promise.all(Array.from({ length: 40 }, () => shop.get(path, token)));
-  const truth = await shop.during('retry-storm', { tries: 3 }, async () => {
-    const statuses = new Set((await all()).map((r) => r.status));
-    assert.ok([...statuses].every((s) => s === 200 || s === 502), `${[...statuses]}`);
-  });
+  const truth = await shop.during('retry-storm', { tries: 3 }, () =>
+    waitFor(async () => {
+      const statuses = new Set((await all()).map((r) => r.status));
+      assert.ok([...statuses].every((s) => s === 200 || s === 502), `${[...statuses]}`);
+      return (await shop.truth()).some((l) => /^retry-storm shop-. onset$/.test(l));
+    }));
   assert.deepEqual(truth, FULL);
   const retried = async () => (await values('downstream.billing.retries')).some((kept) => kept.some((v) => v > 0));
   await waitFor(retried);
@@ -377,12 +392,15 @@ test('a rolling reload loses no request', async () => {
     }
   };
   const clients = Array.from({ length: 8 }, client);
-  assert.equal((await shop.order('POST', '/v1/reload')).status, 200);
-  running = false;
+  try {
+    assert.equal((await shop.order('POST', '/v1/reload')).status, 200);
+    await waitFor(() => statuses[200] > 50);
+  } finally {
+    running = false;
+  }
   await Promise.all(clients);
   agent.destroy();
   assert.deepEqual(Object.keys(statuses), ['200']);
-  assert.ok(statuses[200] > 50, `${statuses[200]} requests`);
   assert.deepEqual((await pids()).filter((p) => old.includes(p)), []);
 });
 
@@ -445,10 +463,10 @@ test('kill -9 of the supervisor leaves nobody behind whose offload threads are b
   t.after(() => json.instances.filter(({ pid }) => isAlive(pid)).forEach(({ pid }) => process.kill(pid, 'SIGKILL')));
   t.after(() => blocked.child.kill('SIGKILL'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
-  await blocked.order('POST', '/v1/faults', { name: 'offload-saturated', for_ms: 60_000 });
+  await blocked.order('POST', '/v1/faults', { name: 'offload-saturated', for_ms: 600_000 });
   await waitFor(async () => (await blocked.truth()).filter((l) => l.endsWith(' onset')).length === 2);
   blocked.child.kill('SIGKILL');
-  await waitFor(() => json.instances.every(({ pid }) => !isAlive(pid)), 10_000);
+  await waitFor(() => json.instances.every(({ pid }) => !isAlive(pid)));
 });
 
 function isAlive(pid) {

@@ -4,13 +4,14 @@ import { once } from 'node:events';
 import http from 'node:http';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { OF_SHOP } from '../faults/index.js';
 
 export const TOKEN = 'a-token-of-the-tests';
 /**
  * An answer that does not come within this is none, ms. A connection that the cluster hands to a worker which has just been killed is never
  * answered: the cluster waits for a receipt.
  */
-const PATIENCE_MS = 8_000;
+const PATIENCE_MS = 15_000;
 /** A reload takes as long as the workers take to start. */
 const CONTROL_PATIENCE_MS = 90_000;
 const MAIN = fileURLToPath(new URL('../main.js', import.meta.url));
@@ -76,13 +77,18 @@ export class RunningShop {
     return json.lines.map((l) => `${l.fault} ${l.instance} ${l.what}`);
   }
 
-  /** Switches a fault on for a minute, does `what`, and ends it; gives what was true of it, of any worker, in order and once each. */
+  /**
+   * Switches a fault on for ten minutes, does `what` when all whom it concerns have it, and ends it; gives what was true of it, of any worker,
+   * in order and once each.
+   */
   async during(name, knobs, what) {
     const before = (await this.truth()).length;
-    const armed = await this.order('POST', '/v1/faults', { name, for_ms: 60_000, knobs });
+    const armed = await this.order('POST', '/v1/faults', { name, for_ms: 600_000, knobs });
     if (armed.status !== 202) throw new Error(armed.text);
+    const isOfShop = Object.values(OF_SHOP).some(({ kind }) => kind === name);
+    const concerned = isOfShop ? this.workers.length : 1;
     try {
-      await waitFor(async () => (await this.truth()).slice(before).length >= 1);
+      await waitFor(async () => (await this.truth()).slice(before).filter((l) => l.startsWith(`${name} `) && l.endsWith(' armed')).length >= concerned);
       await what();
     } finally {
       await this.order('DELETE', '/v1/faults');
@@ -121,10 +127,12 @@ export function ask(url, method = 'GET', headers = {}, body = undefined, patienc
 }
 
 /** Tries until `what` is true; a test that waits in vain fails. */
-export async function waitFor(what, patienceMs = 30_000) {
-  for (const until = Date.now() + patienceMs; Date.now() < until; ) {
+export async function waitFor(what, patienceMs = 60_000) {
+  for (const until = Date.now() + patienceMs; ; ) {
+    // Looked at before: whoever stood still for as long as that tries once more.
+    const isOver = Date.now() >= until;
     if (await what()) return;
+    if (isOver) throw new Error(`waited in vain for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 30));
   }
-  throw new Error(`waited in vain for ${what}`);
 }

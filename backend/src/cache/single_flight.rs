@@ -64,46 +64,69 @@ impl<K: Copy + Eq + Hash, V: Clone> Drop for Leaving<'_, K, V> {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use tokio::task::JoinSet;
-    use tokio::time::{Duration, sleep};
+    use tokio::sync::Semaphore;
+    use tokio::task::{JoinSet, yield_now};
 
-    async fn counted(count: &AtomicU32) -> u32 {
-        sleep(Duration::from_millis(50)).await;
-        count.fetch_add(1, Ordering::Relaxed)
+    /// What the tasks of a test share. The one thing that they want is done when there is a permit.
+    struct Shared {
+        flights: Flights<u32, u32>,
+        done: AtomicU32,
+        permits: Semaphore,
+    }
+
+    impl Shared {
+        fn new() -> Arc<Self> {
+            let (flights, done, permits) = (Flights::default(), AtomicU32::new(0), Semaphore::new(0));
+            Arc::new(Self { flights, done, permits })
+        }
+
+        /// How often it was done before.
+        async fn run(self: Arc<Self>) -> u32 {
+            let work = async {
+                self.permits.acquire().await.unwrap().forget();
+                self.done.fetch_add(1, Ordering::Relaxed)
+            };
+            self.flights.run(7, work).await
+        }
+
+        async fn wanted_by(&self, tasks: usize) {
+            // One more is the map's.
+            while self.flights.lock().get(&7).map_or(0, Arc::strong_count) <= tasks {
+                yield_now().await;
+            }
+        }
     }
 
     #[tokio::test]
     async fn of_many_one_works_and_all_have_its_result() {
-        let (flights, count) = (Arc::new(Flights::default()), Arc::new(AtomicU32::new(0)));
+        let shared = Shared::new();
         let mut all = JoinSet::new();
         for _ in 0..50 {
-            let (flights, count) = (flights.clone(), count.clone());
-            all.spawn(async move { flights.run(7, counted(&count)).await });
+            all.spawn(shared.clone().run());
         }
+        shared.wanted_by(50).await;
+        shared.permits.add_permits(100);
         assert!(all.join_all().await.iter().all(|v| *v == 0));
-        assert_eq!(flights.run(7, counted(&count)).await, 1, "what is over is done again");
-        assert!(flights.lock().is_empty());
+        assert_eq!(shared.clone().run().await, 1, "what is over is done again");
+        assert!(shared.flights.lock().is_empty());
     }
 
     #[tokio::test]
     async fn when_the_one_that_works_is_gone_another_takes_over() {
-        let (flights, count) = (Arc::new(Flights::default()), Arc::new(AtomicU32::new(0)));
-        let start = |flights: &Arc<Flights<u32, u32>>, count: &Arc<AtomicU32>| {
-            let (flights, count) = (flights.clone(), count.clone());
-            async move { flights.run(7, counted(&count)).await }
-        };
+        let shared = Shared::new();
         let mut first = JoinSet::new();
-        first.spawn(start(&flights, &count));
-        sleep(Duration::from_millis(10)).await;
+        first.spawn(shared.clone().run());
+        shared.wanted_by(1).await;
         let mut second = JoinSet::new();
-        second.spawn(start(&flights, &count));
-        sleep(Duration::from_millis(10)).await;
+        second.spawn(shared.clone().run());
+        shared.wanted_by(2).await;
         first.shutdown().await;
+        shared.permits.add_permits(1);
         assert_eq!(second.join_next().await.unwrap().unwrap(), 0);
         let mut nobody = JoinSet::new();
-        nobody.spawn(start(&flights, &count));
-        sleep(Duration::from_millis(10)).await;
+        nobody.spawn(shared.clone().run());
+        shared.wanted_by(1).await;
         nobody.shutdown().await;
-        assert!(flights.lock().is_empty());
+        assert!(shared.flights.lock().is_empty());
     }
 }

@@ -94,10 +94,12 @@ mod tests {
     #[tokio::test]
     async fn log_ins_outside_of_the_share_are_offloaded() {
         let (some, _) = armed(&[(FaultKind::BlockingCrypto, &[("cost", 5.0), ("share", 0.5)])]);
-        let mut blocked = 0;
-        for _ in 0..40 {
+        let (mut tried, mut blocked) = (0, 0);
+        // One that is offloaded may take the core from the loop, on a busy machine many in a row; a thousand do not.
+        while tried < 40 || (tried - blocked < 4 && tried < 1_000) {
+            tried += 1;
             blocked += usize::from(turns_during(check(&some, claim("secret"))).await.1 <= 1);
         }
-        assert!((4..=36).contains(&blocked), "{blocked} of 40");
+        assert!(blocked >= 4 && tried - blocked >= 4, "{blocked} of {tried}");
     }
 }

@@ -37,8 +37,14 @@ pub async fn keep(shop: Arc<Shop>) {
         let turn = switch.order().map(|order| unix_ms() / whole(&order, "period_ms").max(1) as u64);
         if turn != emptied {
             emptied = turn;
-            if turn.is_some() && shop.products.clear().await > 0 {
-                switch.took_effect();
+            if turn.is_some() {
+                if shop.products.clear().await > 0 {
+                    switch.took_effect();
+                }
+                if !switch.is_on() {
+                    // It ended meanwhile, and what was warmed then may have gone with the rest.
+                    shop.products.chores.give(Chore::Warm);
+                }
             }
         }
     }

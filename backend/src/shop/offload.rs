@@ -103,7 +103,7 @@ mod tests {
                 let event_loop = Handle::current();
                 offload.run(move || event_loop.block_on(async { spawn_blocking(|| ()).await.is_ok() }))
             });
-            timeout(Duration::from_secs(10), join_all(tasks)).await
+            timeout(Duration::from_secs(60), join_all(tasks)).await
         });
         // Dropping it would wait for those that wait for ever.
         one_thread.shutdown_background();

@@ -15,9 +15,9 @@ use super::StoreError;
 use super::link::Given;
 use super::value::{Outcome, Row, Step, Value, resolved};
 
-/// How long a statement waits for another process that writes, milliseconds. Transactions are
-/// single statements long, so this is reached only when something else is wrong.
-const BUSY_MS: u32 = 2_000;
+/// How long a statement waits for another process that writes, milliseconds. Transactions are single statements long, but
+/// a worker may be stopped for three seconds amid one, by the fault `frozen`; a busy machine may do the same.
+const BUSY_MS: u32 = 10_000;
 /// Statements that a connection keeps prepared: those of this shop fit; the default of 128 would keep far more
 /// than is used.
 const PREPARED: usize = 64;
@@ -150,5 +150,21 @@ impl ToSql for Value {
             Self::Text(text) => ValueRef::Text(text.as_bytes()),
             Self::Bytes(bytes) => ValueRef::Blob(bytes),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use timeline::fault::FaultKind;
+
+    use super::*;
+
+    #[test]
+    fn a_statement_waits_for_longer_than_a_worker_that_writes_is_stopped() {
+        let stop = FaultKind::Frozen.knobs().iter().find(|knob| knob.name == "stop_ms").unwrap();
+        let connection = Connection::open_in_memory().unwrap();
+        prepare(&connection).unwrap();
+        let waits_ms: u32 = connection.query_row("PRAGMA busy_timeout", [], |row| row.get(0)).unwrap();
+        assert!(f64::from(waits_ms) >= 2.0 * stop.max, "{waits_ms} ms");
     }
 }

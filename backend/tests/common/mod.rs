@@ -13,10 +13,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
+use timeline::MonoNs;
 use timeline::probe::TICK_MS;
 
 pub const TOKEN: &str = "a-token-of-the-tests";
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Reached by what never comes, and not by what a busy machine holds up.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// An import of 64 MB is one answer.
 const READ_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -53,7 +55,14 @@ impl Backend {
         let ready: Value = serde_json::from_str(&line).unwrap_or_else(|e| {
             panic!("{e}: {line:?}; it said: {}", text_of(&mut said));
         });
-        Self { child, stdin, ready: ready["ready"].clone(), said }
+        let backend = Self { child, stdin, ready: ready["ready"].clone(), said };
+        // How long a worker's first tick was is a guess, so what tests count happens after its second.
+        let ticks = |worker: &Value| {
+            let batch = backend.samples(worker["name"].as_str().unwrap());
+            batch["ticks"].as_array().map_or(0, Vec::len)
+        };
+        assert!(wait_for(|| backend.ready["workers"].as_array().unwrap().iter().all(|w| ticks(w) >= 2)));
+        backend
     }
 
     /// What it has written to its standard error, and its workers to theirs.
@@ -121,17 +130,40 @@ impl Backend {
 
     /// The newest value of a lane of an instance.
     pub fn lane_of(&self, instance: &str, name: &str) -> Option<f64> {
+        self.values(instance, name, MonoNs(0)).pop()
+    }
+
+    /// What a lane of the first worker has told since then, oldest first: what has passed by the time that somebody looks is
+    /// there as well.
+    pub fn told_since(&self, since: MonoNs, name: &str) -> Vec<f64> {
+        self.values("shop-0", name, since)
+    }
+
+    /// The first value that a lane of the first worker tells from now on.
+    pub fn told_next(&self, name: &str) -> f64 {
+        let now = MonoNs::now();
+        let mut told = Vec::new();
+        let is_told = wait_for(|| {
+            told = self.told_since(now, name);
+            !told.is_empty()
+        });
+        assert!(is_told, "{name} is not told");
+        told[0]
+    }
+
+    fn values(&self, instance: &str, name: &str, since: MonoNs) -> Vec<f64> {
         let batch = self.samples(instance);
-        let index = batch["lanes"].as_array()?.iter().position(|l| l["name"] == name)? as u64;
-        let ticks = batch["ticks"].as_array()?;
-        let value =
-            |t: &Value| t["values"].as_array()?.iter().find(|v| v[0] == index).and_then(|v| v[1].as_f64());
-        ticks.iter().rev().find_map(value)
+        let index = batch["lanes"].as_array().and_then(|lanes| lanes.iter().position(|l| l["name"] == name));
+        let Some(index) = index else { return Vec::new() };
+        let ticks = batch["ticks"].as_array().into_iter().flatten();
+        let ticks = ticks.filter(|t| t["at"].as_u64().is_some_and(|at| at >= since.0));
+        let values = ticks.filter_map(|t| t["values"].as_array()).flatten();
+        values.filter(|v| v[0] == index).filter_map(|v| v[1].as_f64()).collect()
     }
 
     /// What the services have done: e-mails, invoices, events that came twice.
     pub fn counts(&self) -> [u64; 3] {
-        let counts = self.order("GET", "/v1/services", "").json();
+        let counts = self.relayed("/v1/services");
         ["email", "billing", "again"].map(|what| counts[what].as_u64().unwrap())
     }
 
@@ -146,21 +178,46 @@ impl Backend {
         self.lane_of("shop-0", name)
     }
 
-    fn samples(&self, instance: &str) -> Value {
-        self.order("GET", &format!("/v1/instances/{instance}/samples?since=0"), "").json()
+    /// All lanes of an instance, and the ticks that it remembers: those of half a minute.
+    pub fn samples(&self, instance: &str) -> Value {
+        self.relayed(&format!("/v1/instances/{instance}/samples?since=0"))
+    }
+
+    /// What a process answers through the control endpoint. One that stands still for a moment, or is being started, is
+    /// asked again.
+    fn relayed(&self, path: &str) -> Value {
+        let mut reply = None;
+        wait_for(|| reply.insert(self.order("GET", path, "")).status == 200);
+        reply.unwrap().json()
+    }
+
+    /// Waits for a tick of `instance` that tells of all that has happened by now, and gives its number.
+    pub fn tick(&self, instance: &str) -> u64 {
+        let now = MonoNs::now();
+        let mut number = None;
+        let is_told = wait_for(|| {
+            let batch = self.samples(instance);
+            let mut ticks = batch["ticks"].as_array().into_iter().flatten();
+            let later = ticks.find(|t| t["at"].as_u64().is_some_and(|at| at >= now.0));
+            number = later.and_then(|t| t["seq"].as_u64());
+            number.is_some()
+        });
+        assert!(is_told, "{instance} ticks no more");
+        number.unwrap()
     }
 
     /// How often something happened in `instance`, as far back as it remembers.
     pub fn times(&self, instance: &str, name: &str) -> f64 {
-        self.amount_in(instance, name, "")
+        self.times_after(0, instance, name)
     }
 
-    /// Changes how the cache works, and waits until every worker has heard it: orders are obeyed in their order. How long
-    /// a worker's first tick was is a guess, so what is to be counted happens after its second.
+    /// How often something happened in `instance` after the tick of this number.
+    pub fn times_after(&self, tick: u64, instance: &str, name: &str) -> f64 {
+        self.amount_in(instance, name, "", tick)
+    }
+
+    /// Changes how the cache works, and waits until every worker has heard it: orders are obeyed in their order.
     pub fn set_cache(&self, settings: &str) {
-        let workers = self.ready["workers"].as_array().unwrap();
-        let ticks = |name: &str| self.samples(name)["ticks"].as_array().unwrap().len();
-        assert!(wait_for(|| workers.iter().all(|w| ticks(w["name"].as_str().unwrap()) >= 2)));
         let set = self.order("PUT", "/v1/cache", settings);
         assert_eq!(set.status, 200, "{}", set.body);
         self.cure();
@@ -168,10 +225,15 @@ impl Backend {
 
     /// What the first worker's rate lanes about subjects that begin with `about` amount to, as far back as it remembers.
     pub fn amount(&self, name: &str, about: &str) -> f64 {
-        self.amount_in("shop-0", name, about).round()
+        self.amount_after(0, name, about)
     }
 
-    fn amount_in(&self, instance: &str, name: &str, about: &str) -> f64 {
+    /// The same of the ticks after that of this number.
+    pub fn amount_after(&self, tick: u64, name: &str, about: &str) -> f64 {
+        self.amount_in("shop-0", name, about, tick).round()
+    }
+
+    fn amount_in(&self, instance: &str, name: &str, about: &str, after: u64) -> f64 {
         let batch = self.samples(instance);
         let (lanes, ticks) = (batch["lanes"].as_array().unwrap(), batch["ticks"].as_array().unwrap());
         let is = |l: &Value| l["name"] == name && l["subject"].as_str().unwrap_or("").starts_with(about);
@@ -184,7 +246,8 @@ impl Backend {
         let at = |tick: &Value| tick["at"].as_f64().unwrap() / 1e9;
         // A rate holds since the tick before; the first tick comes as long after the start as they are apart.
         let length = |n: usize| if n == 0 { TICK_MS as f64 / 1e3 } else { at(&ticks[n]) - at(&ticks[n - 1]) };
-        (0..ticks.len()).map(|n| value(&ticks[n]) * length(n)).sum()
+        let later = (0..ticks.len()).filter(|n| ticks[*n]["seq"].as_u64().unwrap() > after);
+        later.map(|n| value(&ticks[n]) * length(n)).sum()
     }
 
     /// The histogram cells of the first worker's lane about `about`, as far back as it remembers: microseconds and counts.
@@ -409,13 +472,18 @@ impl Socket {
 
 /// Waits until `what` holds; false if it never did.
 pub fn wait_for(mut what: impl FnMut() -> bool) -> bool {
-    let step = Duration::from_millis(20);
-    (0..PATIENCE.as_millis() / step.as_millis()).any(|_| {
-        what() || {
-            std::thread::sleep(step);
-            false
+    let began = MonoNs::now();
+    loop {
+        // Looked at before: whoever stood still for as long as that looks once more.
+        let is_over = MonoNs::now().since(began) >= PATIENCE;
+        if what() {
+            return true;
         }
-    })
+        if is_over {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Does the process run (a zombie does not)?

@@ -1,6 +1,6 @@
 //! The faults of event loop and offload threads, switched in a real worker: each does its work, and its cure does not.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::common::{Backend, ask, life, wait_for};
@@ -35,9 +35,10 @@ fn answers_beside(backend: &Backend, busy: impl Fn() + Sync) -> u64 {
 fn holds_the_loop(order: &str, fault: &str, busy: impl Fn(&Backend) + Sync) {
     let backend = Backend::start(1);
     let answers = || answers_beside(&backend, || busy(&backend));
-    let cure = answers();
+    // The most of three: in others the machine itself may have been slow.
+    let cure = (0..3).map(|_| answers()).max().unwrap();
     backend.arm(order);
-    // Another try, should the machine itself have been slow while the cure ran.
+    // Another try, should the fault have begun late.
     let mut seen = Vec::new();
     let held = (0..5).any(|_| {
         seen.push(answers());
@@ -95,11 +96,11 @@ fn too_few_offload_threads_make_tasks_queue_while_the_loop_is_idle() {
     let queued = || backend.lane("offload.queued").unwrap_or(0.0);
     assert!(wait_for(|| backend.lane("offload.capacity") == Some(24.0)));
     let sheets = |enough: &dyn Fn() -> bool| backend.press(8, "/products/7/sheet", enough);
-    let looks = AtomicU64::new(0);
-    assert!(sheets(&|| {
-        assert_eq!(queued(), 0.0, "the cure has a thread for everybody");
-        looks.fetch_add(1, Ordering::Relaxed) == 20
-    }));
+    let began = MonoNs::now();
+    let looks = || backend.told_since(began, "offload.queued");
+    assert!(sheets(&|| looks().len() >= 5));
+    let looks = looks();
+    assert!(looks.iter().all(|queued| *queued == 0.0), "the cure has a thread for everybody: {looks:?}");
     backend.arm(r#"{"name":"offload-saturated","for_ms":60000,"knobs":{"threads":1}}"#);
     assert!(sheets(&|| queued() > 3.0), "they queue");
     backend.cure();

@@ -48,23 +48,30 @@ fn a_file_of_64_megabytes_is_held_whole_by_the_fault_and_flows_through_the_cure(
     // What every import needs: a statement, a batch of rows, pages of the database.
     import(4);
     let resident = || backend.lane("process.resident").unwrap_or(0.0);
-    // By how much it rose at most while the file was imported.
-    let growth = |megabytes| {
-        let before = resident();
+    // The most that it came to while the file was imported.
+    let most = |megabytes| {
         std::thread::scope(|scope| {
             let importing = scope.spawn(|| import(megabytes));
-            let mut most = before;
+            let mut most = resident();
             while !importing.is_finished() {
                 most = most.max(resident());
             }
-            most - before
+            most
         })
     };
-    let cure = growth(64);
+    let before = backend.told_next("process.resident");
+    let cure = most(64) - before;
     assert!(cure < 32.0 * MIB, "it grew by {} MiB", cure / MIB);
-    backend.arm(r#"{"name":"whole-file","for_ms":60000}"#);
-    let fault = growth(64);
-    assert!(fault > 48.0 * MIB && fault > 2.0 * cure, "{} MiB, with the cure {}", fault / MIB, cure / MIB);
+    backend.arm(r#"{"name":"whole-file","for_ms":600000}"#);
+    let before = backend.told_next("process.resident");
+    // Another try, should the agent not have come to look while the file was there.
+    let mut seen = Vec::new();
+    let held = (0..5).any(|_| {
+        seen.push((most(64) - before) / MIB);
+        let fault = seen[seen.len() - 1];
+        fault > 48.0 && fault > 2.0 * cure / MIB
+    });
+    assert!(held, "{seen:?} MiB, with the cure {}", cure / MIB);
     backend.cure();
     assert_eq!(backend.truth(), life("whole-file"));
 

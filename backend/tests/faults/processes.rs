@@ -7,8 +7,16 @@ use crate::common::{Backend, Socket, life, signal, wait_for};
 use rustix::process::Signal;
 use timeline::MonoNs;
 
-/// Generation and deaths of the workers of the shop.
+/// Generation and deaths of the workers of the shop, when each has a process that answers: one that was killed does not.
 fn lives(backend: &Backend) -> Vec<[u64; 2]> {
+    for worker in backend.ready["workers"].as_array().unwrap() {
+        backend.tick(worker["name"].as_str().unwrap());
+    }
+    known_lives(backend)
+}
+
+/// The same of those that have a process now.
+fn known_lives(backend: &Backend) -> Vec<[u64; 2]> {
     let instances = backend.order("GET", "/v1/instances", "").json();
     let shops = instances["instances"].as_array().unwrap().iter().filter(|i| i["name"] != "services-0");
     shops.map(|i| [i["generation"].as_u64().unwrap(), i["deaths"].as_u64().unwrap_or(0)]).collect()
@@ -19,12 +27,13 @@ fn a_worker_is_killed_again_and_again_and_started_each_time_and_nobody_else_is()
     let backend = Backend::start(2);
     assert_eq!(lives(&backend), [[0, 0], [0, 0]]);
     backend.arm(r#"{"name":"worker-crash","for_ms":600000,"knobs":{"period_ms":2000}}"#);
-    let twice = || lives(&backend).first().is_some_and(|first| *first == [2, 2]);
-    assert!((0..3).any(|_| wait_for(twice)), "{:?}", lives(&backend));
-    assert_eq!(lives(&backend)[1], [0, 0]);
+    // Each death is followed by a start; somebody who is slow to look sees later ones.
+    let twice = || known_lives(&backend).iter().any(|[started, died]| *died >= 2 && started == died);
+    assert!((0..3).any(|_| wait_for(twice)), "{:?}", known_lives(&backend));
     backend.cure();
     assert_eq!(backend.truth(), life("worker-crash"));
     let after = lives(&backend);
+    assert_eq!(after[1], [0, 0]);
     std::thread::sleep(Duration::from_millis(2_500));
     assert_eq!(lives(&backend), after, "none dies any more");
     // One that is relieved has not died.
@@ -51,8 +60,13 @@ fn one_worker_gets_all_new_connections_and_the_others_get_theirs_again() {
     let armed = || backend.truth().iter().filter(|line| line.ends_with("armed")).count();
     backend.arm(r#"{"name":"uneven-workers","for_ms":600000}"#);
     assert!(wait_for(|| armed() == 3));
-    let [first, second, third] = more();
-    assert_eq!([first, second, third], [before[0] + EACH as f64, before[1], before[2]]);
+    // The others may have taken some before they had come to turn away.
+    let mut seen = before;
+    let to_one = (0..5).any(|_| {
+        let held = std::mem::replace(&mut seen, more());
+        seen == [held[0] + EACH as f64, held[1], held[2]]
+    });
+    assert!(to_one, "{before:?}, then {seen:?}");
     // The owner's successor owns them, too.
     assert_eq!(backend.order("POST", "/v1/reload", "").status, 200);
     backend.cure();
@@ -80,8 +94,7 @@ fn descriptors_are_leaked_up_to_the_limit_and_given_back() {
     let sheet = || backend.get("/products/7/sheet");
     let many = || (0..80).for_each(|_| assert_eq!(sheet().status, 200));
     many();
-    std::thread::sleep(Duration::from_millis(600));
-    let (before, limit) = (lane("process.descriptors"), lane("process.descriptor-limit"));
+    let (before, limit) = (backend.told_next("process.descriptors"), lane("process.descriptor-limit"));
     assert!(before > 0.0 && before < 80.0, "the cure leaves none open: {before}");
 
     backend.arm(r#"{"name":"fd-exhausted","for_ms":600000,"knobs":{"room":60}}"#);
@@ -128,19 +141,24 @@ fn a_worker_that_asks_the_database_about_every_client_lets_its_listen_queue_over
     backend.arm(r#"{"name":"accept-overflow","for_ms":600000,"knobs":{"queue":8}}"#);
     // The short queue comes with the next look.
     backend.get("/");
-    let fault = rush(&backend, CLIENTS);
-    assert!(fault > 2 * cure, "{fault:?} with the fault, {cure:?} with the cure");
-    assert!(wait_for(|| backend.truth().iter().any(|l| l.ends_with("onset"))), "the queue was full");
-    let crowd = std::thread::scope(|scope| {
-        let crowd = scope.spawn(|| rush(&backend, CLIENTS));
-        let mut most = 0.0_f64;
-        while !crowd.is_finished() {
-            most = most.max(queue().unwrap_or(0.0));
-        }
-        crowd.join().unwrap();
-        most
+    // Another try, should the clients have come one after the other: that the queue was full is seen when the worker looks,
+    // and who waits when the agent does.
+    let mut seen = Vec::new();
+    let slower = (0..5).any(|_| {
+        seen.push(rush(&backend, CLIENTS));
+        seen[seen.len() - 1] > 2 * cure
     });
-    assert!((1.0..=9.0).contains(&crowd), "{crowd} waited, of 9 for whom there is room");
+    assert!(slower, "{seen:?} with the fault, {cure:?} with the cure");
+    let rushed = MonoNs::now();
+    let is_full = || backend.truth().iter().any(|l| l.ends_with("onset"));
+    let waited = || backend.told_since(rushed, "process.listen-queue").into_iter().fold(0.0, f64::max);
+    let is_seen = (0..10).any(|_| {
+        rush(&backend, CLIENTS);
+        backend.tick("shop-0");
+        is_full() && waited() >= 1.0
+    });
+    assert!(is_seen, "{} waited: {:?}", waited(), backend.truth());
+    assert!(waited() <= 9.0, "{} waited, of 9 for whom there is room", waited());
     backend.cure();
     assert_eq!(backend.truth(), life("accept-overflow"));
     assert!(wait_for(|| queue() == Some(0.0)));

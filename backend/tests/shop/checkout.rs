@@ -1,5 +1,7 @@
 //! A checkout while its cart is changed: nothing is sold that it has not read, and nothing is lost.
 
+use std::io::Write;
+use std::process::Stdio;
 use std::time::Duration;
 
 use crate::common::servers::postgres::Postgres;
@@ -59,15 +61,23 @@ fn what_is_put_into_a_cart_while_it_is_sold_stays_there_on_postgresql() {
     let schema = postgres.ask("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'dyno%'");
     let of = |sql: &str| sql.replace("cart", &format!("{schema}.cart"));
     let in_cart = || postgres.ask(&of(IN_CART)).parse::<u64>().unwrap();
-    let change = format!("BEGIN; {}; SELECT pg_sleep(1); COMMIT", of(CHANGE));
-    let sleeps = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    let change = format!("BEGIN; {};", of(CHANGE));
+    let changed = "SELECT count(*) FROM pg_stat_activity \
+                   WHERE state = 'idle in transaction' AND query LIKE '%UPDATE%cart%'";
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
     nothing_is_lost(&backend, &token, in_cart, || {
+        let mut psql = postgres.tool("psql");
+        let mut psql = psql.args(["-d", "postgres", "-q"]).stdin(Stdio::piped()).spawn().unwrap();
+        let mut input = psql.stdin.take().unwrap();
+        writeln!(input, "{change}").unwrap();
+        assert!(wait_for(|| postgres.ask(changed) == "1"));
         std::thread::scope(|scope| {
-            let changed = scope.spawn(|| postgres.ask(&change));
-            assert!(wait_for(|| postgres.ask(sleeps) == "1"));
-            let reply = backend.post("/checkout", &token, "{}");
-            changed.join().unwrap();
-            reply
+            let reply = scope.spawn(|| backend.post("/checkout", &token, "{}"));
+            wait_for(|| reply.is_finished() || postgres.ask(waits) != "0");
+            writeln!(input, "COMMIT;").unwrap();
+            drop(input);
+            assert!(psql.wait().unwrap().success());
+            reply.join().unwrap()
         })
     });
 }

@@ -49,6 +49,9 @@ fn what_a_killed_backend_left_in_a_server_is_cleared_by_the_next() {
     killed.child.kill().unwrap();
     killed.child.wait().unwrap();
     assert!(common::wait_for(|| killed.pids().iter().all(|pid| !common::alive(*pid))));
+    // The server takes its time to see that nobody is there any more.
+    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted";
+    assert!(common::wait_for(|| postgres.ask(locks) == "1"));
     assert_eq!(schemas().lines().count(), 2);
     let _next = Backend::with(1, &[("DYNO_DATABASE_URL", &url)]);
     assert!(schemas().contains(&of_the_living), "somebody lives there");

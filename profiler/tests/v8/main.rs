@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use dynamometer_profiler::sources::discover::{self, Runtime, discover};
 use dynamometer_profiler::sources::v8::{Place, Readers};
-use served::{GRACE, SERVER, Server, attach, beside, declared, installed, lasted, refused, soon, soon_or, why};
+use served::{
+    GRACE, SERVER, Server, attach, beside, declared, installed, lasted, refused, soon, soon_or, why,
+};
 use timeline::event::kinds;
 use timeline::histogram::Sparse;
 use timeline::lane::names;

@@ -1,5 +1,6 @@
 //! A RabbitMQ node, apart from whatever the package may have started.
 
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -38,7 +39,8 @@ impl Rabbit {
         let mapper_port = free_port();
         let mut mapper = command(&program(&["epmd"], "rabbitmq-server"), std::env::temp_dir().as_path());
         mapper.args(["-port", &mapper_port.to_string(), "-address", "127.0.0.1"]);
-        let mapper = start(mapper, folder(), || true);
+        // Whoever finds none starts one, which nobody would end.
+        let mapper = start(mapper, folder(), || TcpStream::connect(("127.0.0.1", mapper_port)).is_ok());
         let (folder, port) = (folder(), free_port());
         let path = folder.path().to_owned();
         let config = path.join("rabbitmq.conf");
