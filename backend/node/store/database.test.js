@@ -1,4 +1,4 @@
-/** The database's pool: which size it has when several want another, and what no meter hears. And how long the embedded one waits for others. */
+/** The database's pool: which size it has when several want another, and what no meter hears. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DatabaseMeter } from '../agent/database.js';
@@ -6,10 +6,8 @@ import { Lanes } from '../agent/lanes.js';
 import { PoolMeter } from '../agent/pool.js';
 import { Faults, OF_SHOP } from '../faults/index.js';
 import { SHOP } from '../settings.js';
-import { Frozen } from '../supervisor/by-hand.js';
 import { waitFor } from '../testing/shop.js';
 import { Database } from './database.js';
-import { operations } from './sqlite-operations.js';
 
 /** A database whose connections answer at once, and what was seen of it. */
 function make(settings = SHOP) {
@@ -99,11 +97,4 @@ test('missing-index: the switch is told to no meter, and the index is as the swi
   assert.equal(seen.ran.length, 1);
   assert.equal(seen.open, 0, 'its connections are closed');
   assert.deepEqual(lanes.specs.filter((l) => l.subject), []);
-});
-
-test('a statement of the embedded database waits for longer than a worker that writes is stopped', () => {
-  operations.open({ file: ':memory:', connection: 'one' });
-  const { rows } = operations.run({ connection: 'one', sql: 'SELECT timeout FROM pragma_busy_timeout' });
-  operations.close({ connection: 'one' });
-  assert.ok(rows[0].timeout >= 2 * Frozen.knobs.stop_ms.max, JSON.stringify(rows));
 });

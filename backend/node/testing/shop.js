@@ -86,7 +86,7 @@ export class RunningShop {
     const armed = await this.order('POST', '/v1/faults', { name, for_ms: 600_000, knobs });
     if (armed.status !== 202) throw new Error(armed.text);
     const isOfShop = Object.values(OF_SHOP).some(({ kind }) => kind === name);
-    const concerned = isOfShop ? this.workers.length : 1;
+    const concerned = isOfShop ? this.workers.filter(({ name }) => name.startsWith('shop-')).length : 1;
     try {
       await waitFor(async () => (await this.truth()).slice(before).filter((l) => l.startsWith(`${name} `) && l.endsWith(' armed')).length >= concerned);
       await what();
