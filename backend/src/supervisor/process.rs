@@ -49,8 +49,11 @@ impl Running {
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
-        // It fits into an empty socket's buffer, so this cannot wait.
-        hand_over(&ours, listeners)?;
+        // It fits into an empty socket's buffer, so this cannot wait. One that has ended already is heard to the end like any other.
+        match hand_over(&ours, listeners) {
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {}
+            handed => handed?,
+        }
         ours.set_nonblocking(true)?;
         let output = child.stdout.take().expect("its output was asked for");
         Ok(Self { child, input: UnixStream::from_std(ours)?, output: BufReader::new(output).lines() })
