@@ -7,6 +7,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
+#[path = "../backend/tests/common/servers/port.rs"]
+mod port;
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -17,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{Guarded, Run, dyno, run, run_valid, signal, wait_for, whole_machine};
+use port::free_port;
 use rustix::process::Signal;
 
 /// Longest wait for what an idle machine does within seconds.
@@ -74,7 +77,7 @@ fn answer(mut stream: &TcpStream, page: &dyn Fn() -> Option<String>) -> io::Resu
 
 /// An address that nobody has.
 fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    SocketAddr::from(([127, 0, 0, 1], free_port()))
 }
 
 /// `lanes.csv` of a run, which may be going on.

@@ -7,6 +7,8 @@ mod ci;
 mod common;
 #[path = "formats/hour.rs"]
 mod hour;
+#[path = "../backend/tests/common/servers/port.rs"]
+mod port;
 #[path = "readers/python.rs"]
 mod python;
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::common::{json, renamed, shop, wait_for, whole_machine};
+use crate::port::free_port;
 
 const DYNO: &str = env!("CARGO_BIN_EXE_dyno");
 
@@ -79,12 +80,6 @@ fn released(folder: &Path) -> String {
     let copied = Command::new("cp").arg("-r").arg(releases).arg(folder.join("releases")).status().unwrap();
     assert!(copied.success());
     format!("file://{}", folder.join("releases").display())
-}
-
-/// A port that is free: below those that the system hands out, of which anybody may get one meanwhile.
-fn free_port() -> u16 {
-    let first = 10_000 + (std::process::id() % 450) as u16 * 20;
-    (first..).find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok()).unwrap()
 }
 
 /// Takes what is sent by OTLP: answers each request, and keeps the bodies.

@@ -4,7 +4,6 @@ import { readFileSync, readdirSync } from 'node:fs';
 import net from 'node:net';
 import { after, before, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
-import { startPostgres } from './servers.js';
 import { RunningShop, TOKEN, ask, waitFor } from './shop.js';
 
 /** What each refusal bears: its kind, and what keeps browsers from guessing, framing, leaking and storing it. */
@@ -26,18 +25,13 @@ const NO_NUMBERS = ['seven', '-1', '1.5', '1e3', '0x7', '%00', '7%00', '%ff', '%
 /** No JSON object at all. */
 const NO_OBJECTS = ['', '{', 'null', 'true', '7', '"x"', '[]', '[{}]', '{]', "{'a':1}", '<a/>', '['.repeat(10_000), Buffer.from('{"\xff":1}', 'latin1')];
 
-let postgres;
 let shop;
 
 before(async () => {
-  postgres = await startPostgres();
-  shop = await RunningShop.start({ env: { DYNO_DATABASE_URL: postgres.url } });
+  shop = await RunningShop.onPostgres();
 });
 
-after(async () => {
-  shop.child.kill('SIGKILL');
-  await postgres.stop();
-});
+after(() => shop.kill());
 
 /** Method and template of every route, as the source has them. */
 function routesIn(folder, files, form) {

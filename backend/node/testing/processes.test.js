@@ -6,21 +6,16 @@ import http from 'node:http';
 import net from 'node:net';
 import { after, before, test } from 'node:test';
 import pg from 'pg';
-import { privateFolder, startPostgres } from './servers.js';
+import { privateFolder } from './servers.js';
 import { RunningShop, TOKEN, ask, waitFor } from './shop.js';
 
-let postgres;
 let shop;
 
 before(async () => {
-  postgres = await startPostgres();
-  shop = await RunningShop.start({ env: { DYNO_DATABASE_URL: postgres.url } });
+  shop = await RunningShop.onPostgres();
 });
 
-after(async () => {
-  shop.child.kill('SIGKILL');
-  await postgres.stop();
-});
+after(() => shop.kill());
 
 const FULL = ['armed', 'onset', 'ended'];
 const QUICKER = new URL('./quicker.js', import.meta.url);
@@ -148,7 +143,7 @@ test('pool-leak: connections are gone, and come back at the end', async () => {
 });
 
 test('connect-per-request and pool-too-large: the database has to carry them', async () => {
-  const open = () => Number(postgres.ask("SELECT count(*) FROM pg_stat_activity WHERE usename = 'tester'"));
+  const open = () => Number(shop.postgres.ask("SELECT count(*) FROM pg_stat_activity WHERE usename = 'tester'"));
   const usual = open();
   const pooled = (await values('pool.db.idle')).reduce((sum, kept) => sum + kept.at(-1), 0);
   assert.deepEqual(await shop.during('connect-per-request', {}, () => many(10, '/products')), FULL);
@@ -163,7 +158,7 @@ test('connect-per-request and pool-too-large: the database has to carry them', a
 });
 
 test('missing-index: the plan reads all orders, until it is made again', async () => {
-  const plan = () => postgres.ask('EXPLAIN SELECT * FROM dyno_shop_node.purchase WHERE customer = 7');
+  const plan = () => shop.postgres.ask('EXPLAIN SELECT * FROM dyno_shop_node.purchase WHERE customer = 7');
   assert.match(plan(), /purchase_by_customer/);
   const truth = await shop.during('missing-index', {}, async () => {
     await waitFor(() => /Seq Scan/.test(plan()));
@@ -194,7 +189,7 @@ test('a checkout loses nothing that is put into the cart meanwhile', async (t) =
   await put(31);
   await put(32);
   // Somebody who puts something in, and is not done when the checkout comes.
-  const client = new pg.Client(postgres.url);
+  const client = new pg.Client(shop.postgres.url);
   await client.connect();
   t.after(() => client.end());
   const session = (await client.query('SELECT session FROM dyno_shop_node.cart WHERE product = 31')).rows[0].session;
@@ -203,7 +198,7 @@ test('a checkout loses nothing that is put into the cart meanwhile', async (t) =
   await client.query('INSERT INTO dyno_shop_node.cart VALUES ($1, 33, 1)', [session]);
   await client.query('DELETE FROM dyno_shop_node.cart WHERE session = $1 AND product = 32', [session]);
   const buying = shop.send('POST', '/checkout', token, {});
-  await waitFor(() => postgres.ask("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE FROM cart%'") === '1');
+  await waitFor(() => shop.postgres.ask("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE FROM cart%'") === '1');
   await client.query('COMMIT');
   assert.equal((await buying).status, 200);
   assert.equal((await shop.send('POST', '/checkout', token, {})).status, 200);
@@ -425,7 +420,7 @@ test('a reload of which the new process does not get ready leaves the old one wh
   t.after(() => reloaded.child.kill('SIGKILL'));
   const instances = async () => (await reloaded.order('GET', '/v1/instances')).json.instances;
   const before = await instances();
-  const lets = (everybody) => postgres.ask(`ALTER DATABASE reloaded ALLOW_CONNECTIONS ${everybody}`);
+  const lets = (everybody) => shop.postgres.ask(`ALTER DATABASE reloaded ALLOW_CONNECTIONS ${everybody}`);
   lets(false);
   const { status, json } = await reloaded.order('POST', '/v1/reload');
   assert.equal(status, 500);
@@ -448,7 +443,7 @@ test('a reload of which the new process does not get ready leaves the old one wh
 test('a shop begins with as many past orders as it is told, and kill -9 of its supervisor leaves nobody behind', async () => {
   const { url } = await own('another');
   const second = await RunningShop.start({ env: { DYNO_DATABASE_URL: url }, more: ['--rows', '1001'] });
-  assert.equal(postgres.ask('SELECT (SELECT count(*) FROM dyno_shop_node.purchase), count(*) FROM dyno_shop_node.purchase_line', url), '500|500');
+  assert.equal(shop.postgres.ask('SELECT (SELECT count(*) FROM dyno_shop_node.purchase), count(*) FROM dyno_shop_node.purchase_line', url), '500|500');
   const { json } = await second.order('GET', '/v1/instances');
   second.child.kill('SIGKILL');
   await waitFor(() => json.instances.every(({ pid }) => !isAlive(pid)));
@@ -475,8 +470,8 @@ function isAlive(pid) {
 
 /** Another database of the same server, for a shop beside the first. */
 async function own(name) {
-  postgres.ask(`CREATE DATABASE ${name}`);
-  return { url: postgres.url.replace(/\/postgres$/, `/${name}`) };
+  shop.postgres.ask(`CREATE DATABASE ${name}`);
+  return { url: shop.postgres.url.replace(/\/postgres$/, `/${name}`) };
 }
 
 test('it ends when its input does', async () => {

@@ -5,6 +5,7 @@ import http from 'node:http';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { OF_SHOP } from '../faults/index.js';
+import { startPostgres } from './servers.js';
 
 export const TOKEN = 'a-token-of-the-tests';
 /**
@@ -35,6 +36,18 @@ export class RunningShop {
     ]);
     Object.assign(shop, JSON.parse(line).ready);
     return shop;
+  }
+
+  /** One over a PostgreSQL of its own, `postgres`; `kill` ends both. */
+  static async onPostgres() {
+    const postgres = await startPostgres();
+    const shop = await RunningShop.start({ env: { DYNO_DATABASE_URL: postgres.url } });
+    return Object.assign(shop, { postgres });
+  }
+
+  async kill() {
+    this.child.kill('SIGKILL');
+    await this.postgres.stop();
   }
 
   said = '';

@@ -18,9 +18,10 @@ use super::admit::{is_ours, plain_name};
 use super::age::Age;
 use super::batches::{Answered, Batches};
 use super::fetch::FetchError;
+use super::patience::patiently;
 use super::place::shown;
 use super::probe_client::{ProbeClient, ProbeError};
-use super::troubles::{Troubles, patiently};
+use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 
 /// Name of the source in lanes and notes.

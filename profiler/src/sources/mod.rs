@@ -25,6 +25,7 @@ mod counters;
 mod fetch;
 mod naming;
 mod net_counters;
+mod patience;
 mod place;
 mod precedence;
 mod probe_client;

@@ -18,8 +18,9 @@ use timeline::{LaneId, LaneSpec, MonoNs, Shape, Unit};
 use super::age::Age;
 use super::counters::{Counters, pace};
 use super::fetch::{self, FetchError};
+use super::patience::patiently;
 use super::place::{Place, shown};
-use super::troubles::{Troubles, patiently};
+use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 
 /// Name of the source, and of the server as a whole in its lanes.

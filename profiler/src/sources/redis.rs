@@ -20,8 +20,9 @@ use timeline::{LaneId, LaneSpec, MonoNs, Shape, Unit};
 
 use super::age::Age;
 use super::counters::{Counters, pace};
+use super::patience::patiently;
 use super::place::{Place, shown, timed_out};
-use super::troubles::{Troubles, patiently};
+use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 use latency::Latency;
 use reply::{Reply, command};

@@ -1,7 +1,6 @@
 //! Troubles: a source that fails says so once, and once more when it fails otherwise or answers again.
 //!
-//! Owns what was said already, and the event that detectors read; and how often one is asked that is to be attached. What counts as a
-//! failure is the source's to say.
+//! Owns what was said already, and the event that detectors read. What counts as a failure is the source's to say.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -13,23 +12,6 @@ use super::{Sink, SourceEvent};
 
 /// Most different sentences of one source: a few kinds of failure exist, but their words may vary.
 const MOST_SAID: usize = 16;
-/// How often one is asked that is to be attached and does not answer in time: a machine that is busy has all stand still for seconds.
-const TRIES: u32 = 3;
-
-/// What `ask` gives of one that is to be attached. `late` is what comes of it where there is no answer in time: then it is asked again.
-///
-/// # Errors
-/// What came of asking for the last time.
-pub(super) fn patiently<T, E: PartialEq>(late: &E, mut ask: impl FnMut() -> Result<T, E>) -> Result<T, E> {
-    for _ in 1..TRIES {
-        match ask() {
-            Err(why) if why == *late => {}
-            answer => return answer,
-        }
-    }
-    ask()
-}
-
 /// What was said of one thing that is read.
 pub(super) struct Troubles {
     source: &'static str,
@@ -119,17 +101,5 @@ mod tests {
         assert_eq!(states, ["silent", "refused", "back"]);
         assert_eq!(told.remarks, ["redis-1: silent", "redis-1: refused"]);
         assert!(!troubles.lasting());
-    }
-
-    #[test]
-    fn who_does_not_answer_in_time_is_asked_again_and_nobody_else() {
-        let asked = |answers: &[Result<u32, &'static str>]| {
-            let mut left = answers.iter().copied();
-            let answer = patiently(&"late", || left.next().unwrap());
-            (answer, left.count())
-        };
-        assert_eq!(asked(&[Err("late"), Ok(7), Ok(8)]), (Ok(7), 1));
-        assert_eq!(asked(&[Err("wrong"), Ok(7)]), (Err("wrong"), 1));
-        assert_eq!(asked(&[Err("late"); 5]), (Err("late"), 2));
     }
 }

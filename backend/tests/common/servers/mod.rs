@@ -1,25 +1,22 @@
 //! PostgreSQL, Redis and RabbitMQ, started by the tests themselves: on free ports, in folders of their own, as a
 //! user without rights, and gone with the test, also when it fails or is killed.
 
+mod port;
 pub mod postgres;
 pub mod rabbit;
 pub mod redis;
 
 use std::fs::File;
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::net::TcpListener;
-use std::ops::Range;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+pub use port::free_port;
 use tempfile::TempDir;
 
 /// Servers are up within a few seconds on an idle machine; this one may be busy.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// Among these is each server's port.
-const PORTS: Range<u16> = 10_000..30_000;
 /// Who runs servers when the tests are run by root, which PostgreSQL refuses. Every system has this user.
 const NOBODY: &str = "nobody";
 
@@ -119,12 +116,6 @@ pub fn command(program: &Path, home: &Path) -> Command {
         .env("LC_ALL", "C");
     command.current_dir(home).stdin(Stdio::null());
     command
-}
-
-/// A port that is free at this moment, below those that the system gives to whoever asks for any: nobody else comes by it before the server.
-pub fn free_port() -> u16 {
-    let any = || PORTS.start + (RandomState::new().build_hasher().finish() % PORTS.len() as u64) as u16;
-    std::iter::repeat_with(any).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
 /// Starts a server whose output goes to a file in its folder, and waits until `ready` says so.

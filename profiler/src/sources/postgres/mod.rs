@@ -16,8 +16,9 @@ use timeline::MonoNs;
 use timeline::text::clean;
 
 use super::age::Age;
+use super::patience::patiently;
 use super::place::{Place, shown};
-use super::troubles::{Troubles, patiently};
+use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 use link::{Link, Rows, number, text};
 use plan::Plans;

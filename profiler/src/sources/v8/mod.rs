@@ -24,8 +24,9 @@ use timeline::probe::TICK_MS;
 
 use super::age::Age;
 use super::batches::{Answered, Batches};
+use super::patience::patiently;
 use super::stacks::Stacks;
-use super::troubles::{Troubles, patiently};
+use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source, discover};
 use devtools::Session;
 use guard::Guard;
