@@ -33,6 +33,10 @@ const HELLO_WITHIN: Duration = Duration::from_secs(10);
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How long the target may take to accept the first connection.
 const REACH_WITHIN: Duration = Duration::from_secs(5);
+/// How long a worker whose output has closed may take to be gone: on a machine that is busy with others that is no matter of a moment.
+const GONE_WITHIN: Duration = Duration::from_secs(10);
+/// How long the reading of what a worker wrote to stderr may take once it is gone, for the same reason.
+const READ_WITHIN: Duration = Duration::from_secs(5);
 /// Updates that wait for the caller; when full, workers' pipes fill and they keep their figures.
 const UPDATES: usize = 256;
 /// Amendments that wait for a worker.
@@ -412,12 +416,12 @@ impl Worker {
 
     /// How the process ended, and the end of what it wrote to stderr.
     async fn last_words(&mut self) -> String {
-        let ended = match tokio::time::timeout(Duration::from_secs(1), self.child.wait()).await {
+        let ended = match tokio::time::timeout(GONE_WITHIN, self.child.wait()).await {
             Ok(Ok(status)) => status.to_string(),
             _ => "it closed its output but runs on".to_owned(),
         };
         // Its own children may hold its stderr open.
-        let read = tokio::time::timeout(Duration::from_millis(100), self.errors.join_next()).await;
+        let read = tokio::time::timeout(READ_WITHIN, self.errors.join_next()).await;
         let said = read.ok().flatten().and_then(Result::ok).unwrap_or_default();
         let said = String::from_utf8_lossy(&said);
         let last = said.trim().lines().last().unwrap_or_default();

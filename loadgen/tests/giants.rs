@@ -7,7 +7,7 @@ mod server;
 use std::io::Write;
 use std::net::TcpStream;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use common::*;
@@ -23,6 +23,9 @@ static BLOCK: [u8; 64 << 10] = [b'x'; 64 << 10];
 /// Answers that were written but for their last block, or were given up by the worker.
 static WRITTEN: AtomicU32 = AtomicU32::new(0);
 
+/// The worker has told that there is no room for one.
+static REFUSED: AtomicBool = AtomicBool::new(false);
+
 fn all_but_the_last_block(s: &mut TcpStream) -> std::io::Result<()> {
     write!(s, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 7 * MIB)?;
     (1..7 * MIB / BLOCK.len()).try_for_each(|_| s.write_all(&BLOCK))
@@ -32,15 +35,9 @@ fn act(_: &str, _: &str, s: &mut TcpStream) -> std::io::Result<bool> {
     let written = all_but_the_last_block(s);
     WRITTEN.fetch_add(1, Ordering::Relaxed);
     written?;
-    // They stand here, almost whole, until as many as there are sessions have come so far: some of those by giving up.
-    for _ in 0..1500 {
-        if WRITTEN.load(Ordering::Relaxed) >= SESSIONS {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    // What lies in the system's buffers is read meanwhile.
-    std::thread::sleep(Duration::from_millis(700));
+    // They stand here, almost whole, until as many as there are sessions have come so far, some of those by giving up, and what lies
+    // in the system's buffers is read.
+    until(|| WRITTEN.load(Ordering::Relaxed) >= SESSIONS && REFUSED.load(Ordering::Relaxed));
     s.write_all(&BLOCK)?;
     Ok(false)
 }
@@ -50,8 +47,11 @@ fn a_worker_keeps_what_it_has_room_for() {
     let mut request = request(0, "GET", "/");
     request.checks.push(Check::Body(TextTest::Contains("x".to_owned())));
     let mut plan = plan(held(SESSIONS), 3_000, vec![Step::Request(Box::new(request))]);
-    (plan.timeout_ns, plan.grace_ns) = (20_000 * MS, 20_000 * MS);
-    let totals = run(plan, serve(act), 1);
+    (plan.timeout_ns, plan.grace_ns) = (LONG_MS * MS, LONG_MS * MS);
+    let totals = run_until(plan, serve(act), |t| {
+        REFUSED.fetch_or(t.errors().contains_key("no-room"), Ordering::Relaxed);
+        false
+    });
     assert!(totals.lost.is_empty(), "{:?}", totals.lost);
     let errors = totals.errors();
     assert_eq!(errors.keys().collect::<Vec<_>>(), [&"no-room"], "{errors:?}");
@@ -76,7 +76,8 @@ fn say_much_and_read_nothing(_: &str, head: &str, s: &mut TcpStream) -> std::io:
         s.write_all(&block)?;
     }
     drop(turn);
-    std::thread::sleep(Duration::from_secs(20));
+    // For longer than the test.
+    std::thread::sleep(Duration::from_secs(300));
     Ok(false)
 }
 
@@ -85,9 +86,9 @@ fn echoes_that_nobody_reads_need_room_too() {
     let Step::Connect(mut open) = connect(0, "/ws") else { unreachable!() };
     let max_message = Some(17 * MIB as u32);
     open.options = SocketOptions { echo: true, max_message, ..SocketOptions::default() };
-    let mut plan = plan(held(ECHOES), 8_000, vec![Step::Connect(open), think(60_000)]);
-    plan.timeout_ns = 20_000 * MS;
-    let totals = run(plan, serve(say_much_and_read_nothing), 1);
+    let plan = plan(held(ECHOES), LONG_MS, vec![Step::Connect(open), think(LONG_MS)]);
+    let refused = |t: &Totals| t.errors().contains_key("no-room");
+    let totals = run_until(plan, serve(say_much_and_read_nothing), refused);
     assert!(totals.lost.is_empty(), "{:?}", totals.lost);
     let errors = totals.errors();
     assert_eq!(errors.keys().collect::<Vec<_>>(), [&"no-room"], "{errors:?}");

@@ -11,12 +11,18 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use loadgen::coordinator::LEAD;
 use loadgen::protocol::{Counters, Done};
-use loadgen::{Coordinator, CoordinatorOptions, ErrorKind, LoadUpdate};
+use loadgen::{CoordinatorOptions, Crew, ErrorKind, LoadUpdate};
 use scenarios::plan::*;
 use timeline::histogram::{self, Histogram};
+use timeline::{MonoNs, RunClock};
 
 pub const MS: u64 = 1_000_000;
+/// Length of a phase that ends by what was done in it, ms: only a load that hangs comes to its end.
+pub const LONG_MS: u64 = 60_000;
+/// Time for what is to happen, ms, however long the machine runs something else: only what never happens takes it up.
+pub const AMPLE_MS: u64 = 30_000;
 
 /// All that a run has told, added up.
 #[derive(Default)]
@@ -28,6 +34,9 @@ pub struct Totals {
     pub response: BTreeMap<u16, Histogram>,
     pub service: BTreeMap<u16, Histogram>,
     pub finished: BTreeMap<u16, u64>,
+    /// For how long workers, or this test, were seen to stand still, added up, ns; what is shorter than a few turns is left out.
+    pub stood_ns: u64,
+    heard_at: Option<MonoNs>,
 }
 
 impl Totals {
@@ -47,9 +56,21 @@ impl Totals {
         all
     }
 
+    /// For how long the machine has, or might have, held the run up, ms. A hiccup is told but once for the counters' 100 ms, and
+    /// more may have fallen into them.
+    pub fn stood_ms(&self) -> u64 {
+        3 * self.stood_ns / MS
+    }
+
     pub fn take(&mut self, update: LoadUpdate) {
         match &update {
-            LoadUpdate::Counters(worker, counters) => drop(self.counters.insert(*worker, counters.clone())),
+            LoadUpdate::Counters(worker, counters) => {
+                let now = MonoNs::now();
+                let silence = self.heard_at.replace(now).map_or(0, |before| now.0.saturating_sub(before.0));
+                self.stood_ns += counters.hiccup_ns.saturating_sub(20 * MS);
+                self.stood_ns += silence.saturating_sub(150 * MS);
+                self.counters.insert(*worker, counters.clone());
+            }
             LoadUpdate::Done(worker, done) => drop(self.done.insert(*worker, *done)),
             LoadUpdate::Lost { worker, why, .. } => self.lost.push((*worker, why.clone())),
             LoadUpdate::Histograms(_, histograms) => {
@@ -92,14 +113,41 @@ pub fn run(plan: RunPlan, address: SocketAddr, workers: usize) -> Totals {
 
 /// The same, with all that can be chosen.
 pub fn run_options(options: CoordinatorOptions) -> Totals {
-    let limit =
-        Duration::from_nanos(options.plan.length_ns() + options.plan.grace_ns) + Duration::from_secs(5);
+    run_with(options, || (), |_| false)
+}
+
+/// Runs a plan with one worker until what it has told is `enough`: then it is stopped.
+pub fn run_until(plan: RunPlan, address: SocketAddr, enough: impl FnMut(&Totals) -> bool) -> Totals {
+    run_with(options(plan, address, 1), || (), enough)
+}
+
+/// Has the run done so many steps?
+pub fn done(steps: u64) -> impl FnMut(&Totals) -> bool {
+    move |totals| totals.sum(|c| c.completed) >= steps
+}
+
+/// Runs a plan until it ends, or until what it has told is `enough`. `ready` is called when the workers wait for the word to begin:
+/// the look for the target is over then, and nothing else has been sent.
+pub fn run_with(
+    options: CoordinatorOptions,
+    ready: impl FnOnce(),
+    mut enough: impl FnMut(&Totals) -> bool,
+) -> Totals {
+    let limit = Duration::from_nanos(options.plan.length_ns() + options.plan.grace_ns)
+        + Duration::from_millis(AMPLE_MS);
     runtime().block_on(async {
-        let mut coordinator = Coordinator::start(options).await.unwrap();
-        let mut totals = Totals::default();
+        let crew = Crew::hire(options).await.unwrap();
+        ready();
+        let origin = MonoNs(MonoNs::now().0 + LEAD.as_nanos() as u64);
+        let mut coordinator = crew.begin(RunClock::with_origin(origin)).await;
+        let (mut totals, mut stopped) = (Totals::default(), false);
         let all = async {
             while let Some(update) = coordinator.next().await {
                 totals.take(update);
+                if !stopped && enough(&totals) {
+                    stopped = true;
+                    coordinator.stop();
+                }
             }
         };
         tokio::time::timeout(limit, all).await.expect("a run ends");
@@ -127,8 +175,8 @@ pub fn plan(model: Model, ms: u64, steps: Vec<Step>) -> RunPlan {
         actions: Vec::new(),
         cache: Vec::new(),
         gates: Vec::new(),
-        grace_ns: 1000 * MS,
-        timeout_ns: 5000 * MS,
+        grace_ns: AMPLE_MS * MS,
+        timeout_ns: AMPLE_MS * MS,
         timer: Timer::default(),
     }
 }
@@ -141,6 +189,13 @@ pub fn rest(ms: u64) -> Phase {
 
 pub fn held(n: u32) -> Model {
     Model::Sessions { from: f64::from(n), to: f64::from(n) }
+}
+
+/// `n` sessions that do their steps once; the run is over when they have.
+pub fn once(n: u32) -> Model {
+    let legs = vec![Leg { length_ns: LONG_MS * MS, from: f64::from(n), to: f64::from(n) }];
+    let rules = Rules { turns: Some(Turns::Each(1)), ..Rules::default() };
+    Model::Shaped(Box::new(Shape { of: Of::Sessions, legs, rules }))
 }
 
 pub fn text(text: &str) -> Template {

@@ -32,7 +32,7 @@ pub fn serve(act: Act) -> SocketAddr {
 
 fn converse(mut stream: TcpStream, act: Act) {
     stream.set_nodelay(true).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     while let Some(head) = read_head(&mut stream) {
         let path = head.split(' ').nth(1).unwrap_or("").to_owned();
         if !matches!(act(&path, &head, &mut stream), Ok(true)) {
@@ -55,6 +55,23 @@ pub fn read_head(stream: &mut TcpStream) -> Option<String> {
         stream.read_exact(&mut vec![0; length]).ok()?;
     }
     Some(head)
+}
+
+/// Waits until this is so; says no where it has not come to be, however slow the machine.
+pub fn until(mut is_so: impl FnMut() -> bool) -> bool {
+    for _ in 0..6_000 {
+        if is_so() {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    false
+}
+
+/// Reads until the client has hung up, and answers nothing.
+pub fn idle(stream: &mut TcpStream) -> std::io::Result<bool> {
+    while stream.read(&mut [0; 256])? > 0 {}
+    Ok(false)
 }
 
 pub fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {

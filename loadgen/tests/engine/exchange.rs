@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -107,13 +108,6 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
             s.write_all(b"HTTP/1.1 200 OK\r\n\r\nall of it")?;
             Ok(false)
         }
-        "/talks-on" => {
-            ok(s, "{}")?;
-            // Behind the answer and in front of the next request: nobody has asked for it.
-            sleep(Duration::from_millis(20));
-            s.write_all(b"HTTP/1.1 408 Idle\r\nContent-Length: 0\r\n\r\n")?;
-            Ok(true)
-        }
         // The request was read, and nobody knows what became of it.
         "/hangs-up" => Ok(false),
         "/garbage" => {
@@ -138,10 +132,11 @@ fn body(request: &mut Request) {
 
 /// The errors of a session that does this, and whether anything was right.
 fn told(name: &str, steps: Vec<Step>) -> String {
-    let mut plan = plan(held(1), 250, vec![forever(Some(20), steps)]);
+    // Each of them some times over.
+    let enough = done(3 * steps.len() as u64);
+    let mut plan = plan(held(1), LONG_MS, vec![forever(Some(20), steps)]);
     plan.transport = Transport { compression: true, redirects: 3, ..Transport::default() };
-    plan.timeout_ns = 1000 * MS;
-    let totals = run(plan, serve(act), 1);
+    let totals = run_until(plan, serve(act), enough);
     assert!(totals.lost.is_empty(), "{name}: {:?}", totals.lost);
     let errors = totals.errors();
     let failed: u64 = errors.values().sum();
@@ -220,13 +215,12 @@ fn sessions_keep_cookies_if_they_are_to() {
         r.headers.push(("X-Sid".to_owned(), Template(vec![Part::Var(Slot(0))])));
     }));
     steps.extend([get(4, "/out"), get(5, "/out-in")]);
-    let mut plan = plan(held(2), 300, vec![forever(Some(50), steps)]);
-    plan.timeout_ns = 1000 * MS;
+    let mut plan = plan(held(2), LONG_MS, vec![forever(Some(50), steps)]);
     plan.transport = Transport { cookies: true, redirects: 1, ..Transport::default() };
-    let kept = run(plan.clone(), serve(act), 1);
+    let kept = run_until(plan.clone(), serve(act), done(6 * 2 * 3));
     assert!(kept.errors().is_empty() && kept.finished[&3] > 2, "{:?}", kept.errors());
     plan.transport.cookies = false;
-    let off = run(plan, serve(act), 1);
+    let off = run_until(plan, serve(act), done(6 * 2));
     assert_eq!(off.errors().into_keys().collect::<Vec<_>>(), ["status"]);
 }
 
@@ -262,13 +256,33 @@ fn framings_of_every_kind_are_read_to_their_end() {
 
 #[test]
 fn what_is_said_unasked_is_no_answer_to_the_next_request() {
-    let mut plan = plan(held(1), 600, vec![forever(Some(100), vec![get(0, "/talks-on")])]);
-    plan.timeout_ns = 1000 * MS;
-    let totals = run(plan, serve(act), 1);
+    /// Answers that were read, and those of them behind which more was said.
+    static READ: AtomicU64 = AtomicU64::new(0);
+    static SAID: AtomicU64 = AtomicU64::new(0);
+    fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+        if path == "/talks-on" {
+            let before = SAID.load(Ordering::SeqCst);
+            ok(s, "{}")?;
+            // Behind the answer and in front of the next request: nobody has asked for it.
+            until(|| READ.load(Ordering::SeqCst) > before);
+            s.write_all(b"HTTP/1.1 408 Idle\r\nContent-Length: 0\r\n\r\n")?;
+            SAID.fetch_add(1, Ordering::SeqCst);
+            return Ok(true);
+        }
+        upgrade(head, s)?;
+        until_closed(s, |s, _, payload| {
+            let read = READ.fetch_add(1, Ordering::SeqCst) + 1;
+            until(|| SAID.load(Ordering::SeqCst) >= read);
+            s.write_all(&frame(0x81, payload))
+        })
+    }
+    // The session says that it has the answer, and hears when more was said.
+    let turns = (0..5).flat_map(|_| [get(0, "/talks-on"), say(1, AMPLE_MS)]);
+    let steps = [connect(2, "/ws")].into_iter().chain(turns).collect();
+    let totals = run(plan(once(1), LONG_MS, steps), serve(act), 1);
     assert!(totals.errors().is_empty(), "{:?}", totals.errors());
-    let done = totals.finished[&0];
-    assert!(done >= 4, "{done}");
-    assert_eq!(totals.sum(|c| c.retried), done - 1, "each but the first had a new connection");
+    assert_eq!((totals.finished[&0], totals.finished[&1]), (5, 5));
+    assert_eq!(totals.sum(|c| c.retried), 4, "each but the first had a new connection");
 }
 
 #[test]
@@ -276,7 +290,8 @@ fn what_may_not_be_done_twice_is_not_sent_twice() {
     let retried = |method: &str| {
         // The second one finds a connection that was good until then.
         let steps = vec![get(0, "/is-get"), Step::Request(Box::new(request(1, method, "/hangs-up")))];
-        let totals = run(plan(held(1), 250, vec![forever(Some(20), steps)]), serve(act), 1);
+        let plan = plan(held(1), LONG_MS, vec![forever(Some(20), steps)]);
+        let totals = run_until(plan, serve(act), done(8));
         assert_eq!(totals.errors().into_keys().collect::<Vec<_>>(), ["closed-early"], "{method}");
         totals.sum(|c| c.retried)
     };
@@ -292,7 +307,7 @@ fn what_may_not_be_done_twice_is_not_sent_twice() {
 fn reluctant(address: &std::net::TcpListener) {
     for mut s in address.try_clone().unwrap().incoming().flatten() {
         std::thread::spawn(move || {
-            s.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            s.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
             for nth in 0.. {
                 let (mut head, mut one) = (Vec::new(), [0]);
                 while !head.ends_with(b"\r\n\r\n") {
@@ -347,13 +362,16 @@ fn a_body_waits_for_leave_but_not_for_ever() {
     let cases =
         [("/leave", 200, false), ("/refused", 413, false), ("/silent", 200, true), ("/once", 200, true)];
     for (path, status, slow) in cases {
-        let mut plan =
-            plan(held(1), if slow { 1500 } else { 400 }, vec![forever(None, expect(path, status))]);
-        plan.timeout_ns = 3000 * MS;
-        let totals = run(plan, address, 1);
-        assert!(totals.errors().is_empty(), "{path}: {:?}", totals.errors());
-        assert!(totals.finished[&0] > u64::from(!slow), "{path}");
-        assert_eq!(totals.sum(|c| c.retried) > 0, path == "/once", "{path}");
-        assert_eq!(totals.service[&0].max() > 900_000, slow, "{path}: {} us", totals.service[&0].max());
+        // A machine that stands still for a second makes the session go on without leave, an engine at fault does so each time.
+        let mut told = String::new();
+        let right = (0..5).any(|_| {
+            let plan = plan(held(1), LONG_MS, vec![forever(None, expect(path, status))]);
+            let totals = run_until(plan, address, done(2));
+            let (errors, retried) = (totals.errors(), totals.sum(|c| c.retried));
+            let slowest = totals.service[&0].max();
+            told += &format!("{errors:?}, {retried} sent again, {slowest} us\n");
+            errors.is_empty() && (retried > 0) == (path == "/once") && (slowest > 900_000) == slow
+        });
+        assert!(right, "{path}:\n{told}");
     }
 }

@@ -68,12 +68,12 @@ fn a_browser_s_recording_runs() {
     let origin = Origin { name: "imported".to_owned(), file: None };
     let mut plan =
         scenarios::parse(&imported.text, &origin, &Overrides { vars, ..Overrides::default() }).unwrap();
-    plan.phases[0].length_ns = 800 * MS;
+    plan.phases[0].length_ns = LONG_MS * MS;
     plan.phases[0].model = held(2);
-    plan.timeout_ns = 500 * MS;
+    (plan.timeout_ns, plan.grace_ns) = (AMPLE_MS * MS, AMPLE_MS * MS);
     shorten(&mut plan.sessions[0].steps);
     let steps = plan.steps.len();
-    let totals = run(plan, serve(act), 1);
+    let totals = run_until(plan, serve(act), |t| t.sum(|c| c.kinds[0].ended) >= 2);
     assert_eq!(totals.errors(), BTreeMap::new());
     let done = totals.finished.values().filter(|n| **n > 0).count();
     assert_eq!(done, steps, "each step was done");

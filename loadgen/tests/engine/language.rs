@@ -25,7 +25,7 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
 /// Runs the session steps once in each of `n` sessions; gives the totals and what the step names are.
 fn session(address: SocketAddr, n: u32, steps: &str) -> (Totals, Vec<String>) {
     let text = format!(
-        "seed = 7\ntimeout = \"2s\"\n[target]\nurl = \"http://{address}\"\n[[phase]]\nname = \"p\"\nfor = \"20s\"\nsessions = {n}\niterations = 1\n[[session]]\nname = \"s\"\nsteps = [\n{steps}\n]\n"
+        "seed = 7\ntimeout = \"30s\"\n[target]\nurl = \"http://{address}\"\n[[phase]]\nname = \"p\"\nfor = \"60s\"\nsessions = {n}\niterations = 1\n[[session]]\nname = \"s\"\nsteps = [\n{steps}\n]\n"
     );
     let origin = Origin { name: "t".to_owned(), file: None };
     let plan = parse(&text, &origin, &Overrides::default()).unwrap_or_else(|e| panic!("{e}"));

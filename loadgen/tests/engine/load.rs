@@ -1,16 +1,19 @@
 //! Whole runs over real worker processes: counts, models, amendments, losses, a worker that stands still.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::net::TcpStream;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::common::*;
 use crate::server::*;
 use loadgen::lanes::{Lanes, Reading};
-use loadgen::{Coordinator, LoadUpdate};
+use loadgen::protocol::Counters;
+use loadgen::{Coordinator, Crew, LoadUpdate};
 use scenarios::plan::*;
+use timeline::{Amendment, MonoNs, RunClock};
 
 static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
@@ -46,8 +49,13 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
 fn arrivals_over_three_workers_add_up() {
     let model = Model::Arrivals { from: 100.0, to: 300.0 };
     let mut plan = plan(model, 1000, vec![get(0, "/"), get(1, "/")]);
-    plan.phases.push(rest(1000));
-    let totals = run(plan, serve(act), 3);
+    plan.phases.push(rest(LONG_MS));
+    // All have come, and gone.
+    let over = |t: &Totals| {
+        let gone = |c: &Counters| c.at >= 1000 * MS && c.open_sessions == 0 && c.offered == c.achieved;
+        t.counters.len() == 3 && t.counters.values().all(gone)
+    };
+    let totals = run_with(options(plan, serve(act), 3), || (), over);
     assert_eq!(totals.done.len(), 3);
     assert_eq!((totals.finished[&0], totals.finished[&1]), (200, 200));
     assert_eq!(totals.sum(|c| c.offered), totals.sum(|c| c.completed));
@@ -66,7 +74,9 @@ fn requests_share_pooled_connections() {
         LoadUpdate::Counters(_, c) => Some(c.open_connections),
         _ => None,
     });
-    assert!(most.max().unwrap() < 50, "connections are used again");
+    // One is opened only where all are in use, and that many requests are under way at once at the most.
+    let (most, slowest) = (most.max().unwrap(), totals.response[&0].max());
+    assert!(most <= 2 + 200 * slowest / 1_000_000, "{most} connections, an answer took {slowest} us");
 }
 
 #[test]
@@ -93,7 +103,7 @@ fn what_is_saved_is_used() {
     let set = Test::Set(Operand::Value(Part::Var(Slot(2))));
     skipped.when = Some(Condition { text: "absent".into(), test: set });
     let steps = vec![login, uses, skipped].into_iter().map(|r| Step::Request(Box::new(r))).collect();
-    let totals = run(plan(Model::Arrivals { from: 20.0, to: 20.0 }, 500, steps), serve(act), 1);
+    let totals = run(plan(once(10), LONG_MS, steps), serve(act), 1);
     assert!(totals.errors().is_empty(), "{:?}", totals.errors());
     assert_eq!((totals.finished[&0], totals.finished.get(&2)), (10, None));
     assert!(SEEN.lock().unwrap().contains("/saved/7?t=a%20b"));
@@ -101,12 +111,24 @@ fn what_is_saved_is_used() {
 
 #[test]
 fn a_websocket_conversation_is_timed_and_pushes_are_counted() {
-    let steps = vec![connect(0, "/ws"), forever(Some(50), vec![say(1, 500)]), close(2)];
-    let totals = run(plan(held(4), 1000, steps), serve(act), 2);
+    let steps = vec![connect(0, "/ws"), forever(Some(50), vec![say(1, AMPLE_MS)]), close(2)];
+    // Whoever stood still makes up for it. Of the two sessions of a worker the time counts since when both were seen to be open.
+    let mut open = BTreeMap::new();
+    let mut on_the_grid = |worker: usize, c: &Counters| {
+        if c.ws.opened < 2 {
+            return false;
+        }
+        let turns = (c.at - *open.entry(worker).or_insert(c.at)) / (50 * MS);
+        turns >= 15 && c.pushed >= 2 * turns
+    };
+    let enough = |t: &Totals| t.counters.len() == 2 && t.counters.iter().all(|(w, c)| on_the_grid(*w, c));
+    let totals = run_with(options(plan(held(4), LONG_MS, steps), serve(act), 2), || (), enough);
     assert!(totals.errors().is_empty(), "{:?}", totals.errors());
     assert_eq!((totals.finished[&0], totals.finished[&2]), (4, 4), "each ends by its closing step");
     let said = totals.finished[&1];
-    assert!((76..=84).contains(&said), "{said} messages on a grid of 50 ms");
+    assert!(totals.done.values().all(|d| d.at < LONG_MS * MS), "{said} messages are fewer than one in 50 ms");
+    let most: u64 = totals.done.values().map(|d| 2 * (d.at / (50 * MS) + 1)).sum();
+    assert!(said <= most, "{said} messages on a grid of 50 ms, of which {most} points went by");
     assert_eq!(totals.sum(|c| c.pushed), said);
     assert_eq!(totals.done.values().map(|d| d.cut).sum::<u64>(), 0);
 }
@@ -114,7 +136,7 @@ fn a_websocket_conversation_is_timed_and_pushes_are_counted() {
 #[test]
 fn a_closed_kept_connection_is_replaced_without_an_error() {
     let steps = vec![forever(Some(50), vec![get(0, "/once")])];
-    let totals = run(plan(held(1), 600, steps), serve(act), 1);
+    let totals = run_until(plan(held(1), LONG_MS, steps), serve(act), |t| t.sum(|c| c.retried) >= 8);
     assert!(totals.errors().is_empty(), "{:?}", totals.errors());
     assert!(totals.sum(|c| c.retried) >= 8);
 }
@@ -139,7 +161,7 @@ fn a_stop_drains_and_a_lost_worker_is_named() {
     let steps = vec![forever(Some(20), vec![get(0, "/")])];
     let totals = runtime().block_on(async {
         let mut coordinator =
-            Coordinator::start(options(plan(held(6), 20_000, steps), address, 2)).await.unwrap();
+            Coordinator::start(options(plan(held(6), LONG_MS, steps), address, 2)).await.unwrap();
         let (mut totals, mut pids) = (Totals::default(), Vec::new());
         while let Some(update) = coordinator.next().await {
             match &update {
@@ -159,7 +181,7 @@ fn a_stop_drains_and_a_lost_worker_is_named() {
     assert_eq!(totals.lost[0].0, 1);
     assert!(totals.lost[0].1.contains("signal: 9"), "{:?}", totals.lost);
     assert_eq!(totals.done[&0].cut, 0);
-    assert!(totals.done[&0].at < 10_000 * MS);
+    assert!(totals.done[&0].at < LONG_MS * MS);
     let mut lanes = Lanes::new(&["browse".to_owned()]);
     let readings: Vec<Reading> = totals.updates.iter().flat_map(|u| lanes.read(u)).collect();
     let events: Vec<String> = readings
@@ -212,16 +234,28 @@ fn a_worker_that_floods_its_stderr_is_heard_to_its_last_words() {
 }
 
 #[test]
+fn a_worker_that_takes_its_time_to_end_is_heard_to_its_last_words() {
+    let mut options = options(plan(held(1), 100, vec![get(0, "/")]), serve(act), 1);
+    options.worker_exe = "sh".into();
+    let slow = "exec >&-; sleep 2; echo last words >&2; exit 3";
+    options.worker_args = vec!["-c".to_owned(), slow.to_owned()];
+    let refused = runtime().block_on(Coordinator::start(options)).err().unwrap().to_string();
+    assert!(refused.ends_with("exit status: 3: last words"), "{refused}");
+}
+
+#[test]
 fn a_worker_that_is_killed_loses_its_own_part_alone() {
-    let model = Model::Requests { from: 300.0, to: 300.0 };
-    let options = options(plan(model, 2500, vec![get(0, "/")]), serve(act), 3);
-    let (totals, loss) = runtime().block_on(async {
+    // Long enough for the signal to come while it is at work.
+    let model = Model::Requests { from: 125.0, to: 125.0 };
+    let options = options(plan(model, 6000, vec![get(0, "/")]), serve(act), 3);
+    let (totals, told, loss) = runtime().block_on(async {
         let mut coordinator = Coordinator::start(options).await.unwrap();
-        let (mut totals, mut pids, mut loss) = (Totals::default(), Vec::new(), None);
+        let (mut totals, mut pids, mut told, mut loss) = (Totals::default(), Vec::new(), 0, None);
         while let Some(update) = coordinator.next().await {
             match &update {
                 LoadUpdate::Joined { pid, .. } => pids.push(*pid),
-                LoadUpdate::Counters(1, c) if c.at > 1300 * MS => {
+                LoadUpdate::Counters(1, c) if c.at > 1300 * MS && told == 0 => {
+                    told = c.completed;
                     let pid = rustix::process::Pid::from_raw(pids[1] as i32).unwrap();
                     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
                 }
@@ -230,7 +264,7 @@ fn a_worker_that_is_killed_loses_its_own_part_alone() {
             }
             totals.take(update);
         }
-        (totals, loss.expect("its loss is told"))
+        (totals, told, loss.expect("its loss is told"))
     });
     assert_eq!(totals.lost.iter().map(|(worker, _)| *worker).collect::<Vec<_>>(), [1]);
     // The others carry out their exact segments to the end.
@@ -240,10 +274,11 @@ fn a_worker_that_is_killed_loses_its_own_part_alone() {
     // What it had told is kept, and of the rest it is said how much there was.
     let last = &totals.counters[&1];
     assert_eq!((loss.counted_at, loss.finished, loss.workers), (last.at, last.completed, 3));
-    assert!((100..250).contains(&last.completed), "{}", last.completed);
+    assert!((told.max(1)..250).contains(&last.completed), "{} of {told}", last.completed);
     let timed = totals.finished[&0] - 500;
     assert_eq!(timed + loss.untimed(), last.completed);
-    assert!(loss.untimed() > 0, "its last interval was not over");
+    let into = last.at % (1000 * MS);
+    assert!(loss.untimed() > 0 || into < 200 * MS, "its last interval was not over, but {into} ns old");
     let mut lanes = Lanes::new(&["browse".to_owned()]);
     let readings: Vec<Reading> = totals.updates.iter().flat_map(|u| lanes.read(u)).collect();
     let event = readings.iter().find_map(|r| if let Reading::Event(e) = r { Some(e) } else { None }).unwrap();
@@ -275,35 +310,42 @@ fn twice_the_load_is_twice_the_arrivals() {
     let address = serve(act);
     runtime().block_on(async {
         let model = Model::Arrivals { from: 100.0, to: 100.0 };
-        let mut coordinator =
-            Coordinator::start(options(plan(model, 1000, vec![get(0, "/")]), address, 2)).await.unwrap();
+        let crew = Crew::hire(options(plan(model, 1000, vec![get(0, "/")]), address, 2)).await.unwrap();
+        // It begins so far ahead that all have heard of the change by then.
+        let mut coordinator = crew.begin(RunClock::with_origin(MonoNs(MonoNs::now().0 + 4000 * MS))).await;
         coordinator.scale(2.0);
         let mut totals = Totals::default();
         while let Some(update) = coordinator.next().await {
             totals.take(update);
         }
-        // From 0.2 s at the latest on: the amendment's lead is counted from the run's start, which lies ahead.
+        // From 0.2 s on: the amendment's lead is counted from the run's start, which lies ahead.
         assert_eq!(totals.finished[&0], 180);
     });
 }
 
-/// A run of 2 s that is halted a third in and goes on about 0.6 s later.
-fn halted(model: Model, steps: Vec<Step>) -> Totals {
+/// A run that is halted half a second after its start, goes on 0.6 s later and ends when it has gone on for as long. When it was told to.
+fn halted(model: Model, steps: Vec<Step>) -> (Totals, u64) {
     runtime().block_on(async {
         let mut coordinator =
-            Coordinator::start(options(plan(model, 2000, steps), serve(act), 2)).await.unwrap();
-        let (mut totals, mut asked) = (Totals::default(), 0);
+            Coordinator::start(options(plan(model, LONG_MS, steps), serve(act), 2)).await.unwrap();
+        let (mut totals, mut asked, mut since) = (Totals::default(), 0, 0);
         while let Some(update) = coordinator.next().await {
-            if let LoadUpdate::Counters(0, c) = &update
-                && asked < 2
-                && c.at >= [500, 1100][asked] * MS
-            {
-                asked += 1;
-                coordinator.halt(asked == 1);
+            match &update {
+                LoadUpdate::Amended { at, .. } => since = at.0,
+                LoadUpdate::Counters(0, c) if asked < 3 && c.at >= since + [500, 400, 600][asked] * MS => {
+                    asked += 1;
+                    if asked == 3 { coordinator.stop() } else { coordinator.halt(asked == 1) }
+                }
+                _ => {}
             }
             totals.take(update);
         }
-        totals
+        let stops = |u: &LoadUpdate| match u {
+            LoadUpdate::Amended { at, what: Amendment::Stop } => Some(at.0 / MS),
+            _ => None,
+        };
+        let stopped = totals.updates.iter().find_map(stops).expect("it was stopped");
+        (totals, stopped)
     })
 }
 
@@ -312,7 +354,7 @@ fn nothing_starts_in_a_halt_and_nothing_is_made_up_for_after_it() {
     let paced = (held(4), vec![forever(Some(20), vec![get(0, "/")])]);
     let open = (Model::Arrivals { from: 100.0, to: 100.0 }, vec![get(0, "/"), think(10), get(0, "/")]);
     for (model, steps) in [paced, open] {
-        let totals = halted(model, steps);
+        let (totals, ended) = halted(model, steps);
         let mut lanes = Lanes::new(&["a".to_owned()]);
         let readings: Vec<Reading> = totals.updates.iter().flat_map(|u| lanes.read(u)).collect();
         let spans: Vec<_> = readings
@@ -322,33 +364,35 @@ fn nothing_starts_in_a_halt_and_nothing_is_made_up_for_after_it() {
             .collect();
         let [halt] = spans[..] else { panic!("one halt is one span: {spans:?}") };
         let lasted = halt.span().length().as_millis() as u64;
-        assert!((400..1000).contains(&lasted), "{halt:?}");
-        // Of 200 steps a second; what starts late on a busy machine is not lost, what would have been in the halt is.
-        let expected = 2 * (2000 - lasted) / 10;
+        assert!(lasted >= 400, "{halt:?}");
+        // Of 200 steps a second; what starts late on a busy machine is not lost, what would have been in the halt is. A word that is
+        // heard late is as much too late.
+        let (expected, stood) = ((ended - lasted) / 5, totals.stood_ms());
         let finished = totals.finished[&0];
-        assert!(finished.abs_diff(expected) < 40, "{finished} of {expected}");
+        assert!(finished.abs_diff(expected) < 40 + stood / 5, "{finished} of {expected}, {stood} ms stood");
         assert_eq!(totals.sum(|c| c.offered), totals.sum(|c| c.achieved), "{:?}", totals.counters);
         assert_eq!((totals.sum(|c| c.dropped), totals.errors().len()), (0, 0));
         let worst = totals.response[&0].max() / 1000;
-        assert!(worst < lasted / 2, "{worst} ms of a halt of {lasted} ms");
+        assert!(worst < lasted / 2 + stood, "{worst} ms of a halt of {lasted} ms, {stood} ms stood still");
         // A step that was under way may finish in it; from then on nothing does.
         let within = |c: &&_| {
             let c: &loadgen::protocol::Counters = c;
-            (halt.start.0 + 200 * MS..halt.end.0).contains(&c.at)
+            (halt.start.0 + (200 + stood) * MS..halt.end.0).contains(&c.at)
         };
         let counters = totals
             .updates
             .iter()
             .filter_map(|u| if let LoadUpdate::Counters(0, c) = u { Some(c) } else { None });
         let starts: BTreeSet<u64> = counters.filter(within).map(|c| c.achieved).collect();
-        assert_eq!(starts.len(), 1, "{starts:?}");
+        let seen = starts.len() == 1 || (starts.is_empty() && 300 + stood > lasted);
+        assert!(seen, "{starts:?}, {stood} ms stood still");
     }
 }
 
 #[test]
 fn a_halted_load_can_be_ended() {
     runtime().block_on(async {
-        let plan = plan(held(3), 60_000, vec![forever(Some(10), vec![get(0, "/")])]);
+        let plan = plan(held(3), LONG_MS, vec![forever(Some(10), vec![get(0, "/")])]);
         let mut coordinator = Coordinator::start(options(plan, serve(act), 1)).await.unwrap();
         let (mut totals, mut asked) = (Totals::default(), 0);
         while let Some(update) = coordinator.next().await {
@@ -357,39 +401,49 @@ fn a_halted_load_can_be_ended() {
                     0 if c.completed > 0 => (asked, _) = (1, coordinator.halt(true)),
                     // Who has to go may go in a halt, and the others stand.
                     1 if c.at > 600 * MS => (asked, _) = (2, coordinator.scale(0.4)),
-                    2 if c.at > 1200 * MS => {
-                        assert_eq!(c.open_sessions, 1);
-                        (asked, _) = (3, coordinator.stop());
-                    }
+                    2 if c.open_sessions == 1 => (asked, _) = (3, coordinator.stop()),
                     _ => {}
                 }
             }
             totals.take(update);
         }
+        assert_eq!(asked, 3, "two of three go");
         assert_eq!((totals.done[&0].cut, totals.sum(|c| c.open_sessions)), (0, 0));
     });
 }
 
 #[test]
 fn an_answer_that_came_while_the_worker_stood_still_is_no_timeout() {
+    // So long that this server, on a busy machine, is no cause of a timeout itself.
+    const LIMIT_MS: u64 = 5_000;
+    static ASKED: AtomicU64 = AtomicU64::new(0);
+    static ANSWERED: AtomicU64 = AtomicU64::new(0);
     fn act(_: &str, _: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+        ASKED.fetch_add(1, Ordering::SeqCst);
         std::thread::sleep(Duration::from_millis(100));
-        ok(s, "")
+        ok(s, "")?;
+        ANSWERED.fetch_add(1, Ordering::SeqCst);
+        Ok(true)
     }
-    let mut plan = plan(held(4), 2500, vec![forever(None, vec![get(0, "/")])]);
-    plan.timeout_ns = 400 * MS;
+    let mut plan = plan(held(4), LONG_MS, vec![forever(None, vec![get(0, "/")])]);
+    plan.timeout_ns = LIMIT_MS * MS;
     let totals = runtime().block_on(async {
         let mut coordinator = Coordinator::start(options(plan, serve(act), 1)).await.unwrap();
-        let (mut totals, mut worker, mut stood) = (Totals::default(), None, false);
+        let (mut totals, mut worker, mut stood) = (Totals::default(), None, None);
         while let Some(update) = coordinator.next().await {
             match &update {
                 LoadUpdate::Joined { pid, .. } => worker = rustix::process::Pid::from_raw(*pid as i32),
-                LoadUpdate::Counters(_, c) if c.at > 500 * MS && !stood => {
-                    stood = true;
+                LoadUpdate::Counters(_, c) if c.completed >= 4 && stood.is_none() => {
                     let tell = |signal| rustix::process::kill_process(worker.unwrap(), signal).unwrap();
                     tell(rustix::process::Signal::STOP);
-                    tokio::time::sleep(Duration::from_millis(800)).await;
+                    tokio::time::sleep(Duration::from_millis(LIMIT_MS + 1_000)).await;
+                    let all = || ANSWERED.load(Ordering::SeqCst) == ASKED.load(Ordering::SeqCst);
+                    assert!(until(all), "all that was asked is answered");
                     tell(rustix::process::Signal::CONT);
+                    stood = Some(c.completed);
+                }
+                LoadUpdate::Counters(_, c) if stood.is_some_and(|before| c.completed >= before + 12) => {
+                    coordinator.stop();
                 }
                 _ => {}
             }
@@ -399,5 +453,6 @@ fn an_answer_that_came_while_the_worker_stood_still_is_no_timeout() {
     });
     assert!(totals.errors().is_empty(), "{:?}", totals.errors());
     // The time that it lost is in what it measured.
-    assert!(totals.service[&0].max() > 700_000, "{} us", totals.service[&0].max());
+    let worst = totals.service[&0].max();
+    assert!(worst > LIMIT_MS * 1000, "{worst} us");
 }

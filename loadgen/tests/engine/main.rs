@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
 
+#[path = "../hostile/beside.rs"]
+mod beside;
 mod bodies;
 #[path = "../common/mod.rs"]
 mod common;

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::thread::sleep;
 use std::time::Duration;
 
+use crate::beside::errors_at;
 use crate::common::*;
 use crate::server::*;
 use scenarios::plan::*;
@@ -89,20 +90,7 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
 
 /// The errors of a session that does this, beside one that does what is right.
 fn errors(name: &str, bad: Vec<Step>) -> String {
-    let mut plan = plan(held(2), 600, vec![forever(Some(100), bad)]);
-    // Some of them never answer.
-    plan.timeout_ns = 200 * MS;
-    plan.sessions.push(SessionKind {
-        name: "good".into(),
-        weight: 1,
-        steps: vec![forever(Some(20), vec![get(7, "/ok")])],
-    });
-    let totals = run(plan, serve(act), 1);
-    assert!(totals.finished.get(&7).is_some_and(|&n| n >= 10), "{name}: the other session stood still");
-    assert!(totals.response[&7].max() < 200_000, "{name}: the other session was held up");
-    assert!(totals.lost.is_empty(), "{name}: {:?}", totals.lost);
-    let kinds: Vec<&str> = totals.errors().into_keys().collect();
-    format!("{name} {}", if kinds.is_empty() { "-".to_owned() } else { kinds.join(" ") })
+    errors_at(name, bad, serve(act), HttpVersion::Http1)
 }
 
 fn http(path: &'static str) -> Vec<Step> {
@@ -191,7 +179,10 @@ fn each_bad_websocket_has_its_kind() {
         "/ws-other",
         "/ws-gone",
     ];
-    let cases = cases.into_iter().map(|path| (path, vec![connect(1, path), say(2, 150)])).collect();
+    // Two of them do not answer.
+    let within_ms = |path| if ["/ws-silent", "/ws-other"].contains(&path) { 150 } else { AMPLE_MS };
+    let steps = |path| vec![connect(1, path), say(2, within_ms(path))];
+    let cases = cases.into_iter().map(|path| (path, steps(path))).collect();
     insta::assert_snapshot!(all(cases), @r"
     /ws-refused ws-handshake
     /ws-wrong ws-handshake
@@ -210,7 +201,10 @@ fn each_bad_websocket_has_its_kind() {
 
 #[test]
 fn a_target_that_is_not_there_is_named_before_the_run() {
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Bound, so that nobody else gets the port; but nobody listens.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
     let started =
         runtime().block_on(loadgen::Coordinator::start(options(plan(held(1), 100, http("/")), address, 1)));
     let told = started.unwrap_err().to_string().replace(&address.port().to_string(), "PORT");

@@ -1,5 +1,7 @@
 //! What hostile tests share: a bad session beside a healthy one, and a watch on what a worker takes.
 
+#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part of this")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,8 +18,9 @@ const GOOD_EVERY_MS: u64 = 20;
 const RUN_MS: u64 = 600;
 /// A healthy answer on a busy small machine takes no longer, us; a held-up session would wait for the step's limit.
 const GOOD_MAX_US: u64 = 150_000;
-/// Runs of a case until the healthy session keeps its pace.
-const TRIES: usize = 3;
+/// Runs of a case until the healthy session keeps its pace, and what lies between them: others may have the machine for seconds.
+const TRIES: u32 = 10;
+const BETWEEN: Duration = Duration::from_secs(1);
 /// A worker with a handful of sessions stays below this, whatever the server sends, KiB: a kept body may have 8 MiB.
 const RESIDENT_MAX_KIB: u64 = 96 << 10;
 
@@ -50,7 +53,10 @@ fn watch_children(stop: Arc<AtomicU64>) -> thread::JoinHandle<u64> {
 /// that stands still holds that one up now and then, an engine at fault each time; and a stall makes kinds of its own.
 pub fn errors_at(name: &str, bad: Vec<Step>, address: SocketAddr, http: HttpVersion) -> String {
     let mut held_up = String::new();
-    for _ in 0..TRIES {
+    for nth in 0..TRIES {
+        if nth > 0 {
+            thread::sleep(BETWEEN);
+        }
         match errors_beside(name, bad.clone(), address, http) {
             Ok(kinds) => return kinds,
             Err(why) => held_up = why,
