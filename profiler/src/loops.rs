@@ -56,9 +56,9 @@ pub struct Loop<'a> {
 }
 
 impl Loop<'_> {
-    /// CPU seconds for each request; none without requests.
-    pub fn cost(&self) -> Option<f64> {
-        self.cpu.filter(|_| self.requests > 0.0).map(|cpu| cpu / self.requests)
+    /// CPU that is left when its own pauses have had a core to themselves all the time, which is as much as they can have taken.
+    pub fn beside_pauses(&self) -> Option<f64> {
+        self.cpu.map(|cpu| (cpu - self.paused).max(0.0))
     }
 }
 

@@ -7,8 +7,8 @@
 //! 4 MiB; and what tells it from a cache that is filled or a module that is loaded once: a *drop* by half as much within half a second, or a route
 //! whose requests last long enough to hold it, or four times that size. What a collection left shows all that came since the one before: the size
 //! alone counts only where that one was within 2 s, too. A leak rises for longer, generations that the target manages itself are subtracted,
-//! and what a collection or compaction takes is theirs. **Law.** What a request holds goes when it ends: where two drops came with ends of the
-//! same seldom route, it is confirmed.
+//! and what a collection or compaction takes is theirs: where they come again and again, a rise counts by what it gains between two of them.
+//! **Law.** What a request holds goes when it ends: where two drops came with ends of the same seldom route, it is confirmed.
 
 use std::time::Duration;
 
@@ -122,7 +122,9 @@ impl<'a> Hump<'a> {
         };
         let rises = |points: &[(RunTime, f64)]| {
             points.iter().any(|&(t, v)| {
-                v - usual >= RISE && v - lowest(points, t, RISE_WITHIN) >= RISE && free(t, RISE_WITHIN)
+                v - usual >= RISE
+                    && free(t, Duration::ZERO)
+                    && v - lowest(points, t, undisturbed(&excused, t)) >= RISE
             })
         };
         // Between two collections the lane says what the first of them left, however much has come since.
@@ -211,6 +213,13 @@ fn lowest(points: &[(RunTime, f64)], t: RunTime, within: Duration) -> f64 {
 
 fn highest(points: &[(RunTime, f64)], t: RunTime, within: Duration) -> f64 {
     since(points, t, within).fold(0.0, f64::max)
+}
+
+/// For how long before `t`, [`RISE_WITHIN`] at most, the process neither copied nor collected its heap: what came before that is no part of
+/// a rise, for nobody knows what of it was a copy.
+fn undisturbed(excused: &[Span], t: RunTime) -> Duration {
+    let since = excused.iter().map(|e| e.end).filter(|&end| end <= t).max();
+    since.map_or(RISE_WITHIN, |end| t.since(end).min(RISE_WITHIN))
 }
 
 /// Stretches in which the process copied or collected its heap.

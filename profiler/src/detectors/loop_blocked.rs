@@ -6,7 +6,9 @@
 //! blocks has itself been in its handler for the whole stall and ends soon after it; so the route whose requests of that length end beside
 //! nearly all stalls, and hardly ever elsewhere, is to blame. Those who waited were as long in their handlers, but not beside every stall,
 //! or several for each. Where the route's others wait for something else (a full pool), those count that were in their handler for the stall and
-//! nothing beside. Where blocking requests come one after another and make one stall of some seconds, those count that end inside of it.
+//! nothing beside. Where blocking requests come one after another and make one stall, those count that end inside of it: at instants of their
+//! own, or, where the target reads itself on that loop and tells all of it at once when the loop turns again, by times that add up to the
+//! stall's.
 //! Without a route to blame nothing is said: then the loop is starved, or the CPU short. **Null.** The share of stalls that would have such an
 //! end beside them by chance, from how often they are at other times; far above it with six stalls or more, it is confirmed.
 
@@ -70,7 +72,7 @@ const DENSE_BESIDE: f64 = 0.9;
 /// ... with little more than one request for each, which waits for a stall before its own and one after it.
 const DENSE_AT_MOST: f64 = 3.5;
 /// Instants at which requests of a route end inside of long stalls that they make up one after another: in each, one being that of whoever
-/// waited, and in all.
+/// waited, and in all. Where the instants are not known, so many requests.
 const ENDS_EACH: usize = 2;
 const ENDS: usize = 4;
 /// ... and their time over the stall's.
@@ -207,6 +209,8 @@ struct Blame<'a> {
     ratio: f64,
     /// Where they ended inside of long stalls, one after another: the work of one, ns.
     in_a_row: Option<f64>,
+    /// Share of the stalls that several of them made up, and the work of one of those, ns.
+    together: (f64, f64),
 }
 
 fn blame<'a>(timeline: &'a Timeline, at: RunTime, stalls: &[Stall]) -> Option<Blame<'a>> {
@@ -247,7 +251,7 @@ fn in_a_row<'a>(timeline: &'a Timeline, stalls: &[Stall]) -> Option<Blame<'a>> {
         let ratio = made.iter().map(|m| m.1.ns).sum::<f64>() / all;
         let ends: usize = made.iter().map(|m| m.1.ends).sum();
         let each = made.iter().map(|m| m.1.each).reduce(f64::min);
-        let blamed = Blame { route, beside, chance: 0.0, ratio, in_a_row: each };
+        let blamed = Blame { route, beside, chance: 0.0, ratio, in_a_row: each, together: (0.0, 0.0) };
         (ends >= ENDS && beside >= BESIDE).then_some(blamed)
     });
     judged.max_by(|a, b| a.beside.total_cmp(&b.beside))
@@ -255,16 +259,42 @@ fn in_a_row<'a>(timeline: &'a Timeline, stalls: &[Stall]) -> Option<Blame<'a>> {
 
 /// What a stall is made of, one request after another.
 struct Made {
-    /// Instants at which requests of the route ended.
+    /// Instants at which requests of the route ended, or requests where the instants are not known.
     ends: usize,
-    /// The shortest of them, ns: the others waited for one before they did the same.
+    /// The work of one, ns.
     each: f64,
-    /// So many of the shortest.
+    /// Of all.
     ns: f64,
 }
 
 /// None where the route's requests that ended inside of the stall are not about as long as it.
 fn made_of(lane: &timeline::Series, stall: &Stall) -> Option<Made> {
+    told_at_once(lane, stall).map_or_else(|| made_by_instants(lane, stall), |cells| made_by_sum(cells, stall))
+}
+
+/// The route's requests of a stall that was told as a whole: who reads a target on the loop that stalls reads nothing meanwhile, so one
+/// interval spans it. One of a tick or two would span a short stall by accident.
+fn told_at_once<'a>(lane: &'a timeline::Series, stall: &Stall) -> Option<&'a timeline::histogram::Sparse> {
+    let Span { start, end } = stall.span;
+    if stall.span.length() <= TICK * 2 {
+        return None;
+    }
+    let told = lane.intervals_within(Span::new(start.back(TICK * 2), end));
+    told.iter().find(|i| i.0.start <= start && i.0.end + KNOWN_TO >= end).map(|i| &i.1)
+}
+
+/// Nobody else's turn comes in a stall, so each request of those that make it up lasts for as long as its own work does, and together they
+/// last for as long as the stall. Who was there before it and waits is there all through, and whoever comes after it is soon done: neither
+/// counts. Times of some who came in between, and wait, would have to add up to just that as well, in most of the stalls.
+fn made_by_sum(cells: &timeline::histogram::Sparse, stall: &Stall) -> Option<Made> {
+    let (ends, ns) = lasting_for(cells, &(LEAST_OWN_NS..THROUGH * stall.ns()));
+    let ends = usize::try_from(ends).ok().filter(|&n| n >= ENDS_EACH)?;
+    let made = Made { ends, each: ns / ends as f64, ns };
+    (THROUGH..=NOTHING_ELSE).contains(&(ns / stall.ns())).then_some(made)
+}
+
+/// The others waited for the shortest before they did the same: so many of it.
+fn made_by_instants(lane: &timeline::Series, stall: &Stall) -> Option<Made> {
     let inside = lane.intervals_within(stall.span);
     let cells = || inside.iter().flat_map(|i| &i.1.cells);
     let each = cells().map(|&(us, _)| f64::from(us) * 1e3).reduce(f64::min)?;
@@ -310,8 +340,16 @@ impl Whose {
 
 fn judged<'a>(timeline: &'a Timeline, route: &'a str, stalls: &[Stall], whose: Whose) -> Option<Blame<'a>> {
     let (mut hits, mut count, mut time) = (0.0, 0.0, 0.0);
+    let mut together: Vec<f64> = Vec::new();
     for stall in stalls {
-        let (n, ns) = lane(timeline, stall.instance, route).map_or((0, 0.0), |l| beside(l, stall, whose));
+        let Some(lane) = lane(timeline, stall.instance, route) else { continue };
+        let (mut n, mut ns) = beside(lane, stall, whose);
+        // Those that make a stall up together are to it what one is that was there all through.
+        let told = told_at_once(lane, stall).filter(|_| n == 0);
+        if let Some(made) = told.and_then(|cells| made_by_sum(cells, stall)) {
+            (n, ns) = (1, made.ns);
+            together.push(made.each);
+        }
         hits += f64::from(u8::from(n > 0));
         count += n as f64;
         time += ns;
@@ -324,6 +362,7 @@ fn judged<'a>(timeline: &'a Timeline, route: &'a str, stalls: &[Stall], whose: W
         chance: chance(timeline, route, stalls, whose, time / count),
         ratio: time / all,
         in_a_row: None,
+        together: (together.len() as f64 / n, median(together).unwrap_or(0.0)),
     })
 }
 
@@ -451,8 +490,13 @@ fn supporting(
             )
         } else {
             let chance = b.chance * 100.0;
+            let together = if b.together.0 > 0.0 {
+                format!(", or ended several that together took as long ({:.0} %)", b.together.0 * 100.0)
+            } else {
+                String::new()
+            };
             format!(
-                "beside {share:.0} % of them ended a request of {route} that had been in its handler all through; {chance:.0} % would by chance"
+                "beside {share:.0} % of them ended a request of {route} that had been in its handler all through{together}; {chance:.0} % would by chance"
             )
         };
         list.push(evidence(text, names::SERVER_HANDLER, span, b.beside, Unit::Ratio));
@@ -470,7 +514,7 @@ fn advice(timeline: &Timeline, span: Span, blame: Option<&Blame>, stall: f64) ->
         return vec!["Take a CPU profile: what runs for more than 10 ms in one go belongs on other threads, or must yield.".to_owned()];
     };
     let rate = routes::handled(timeline, b.route, span).count() as f64 / window::seconds(span);
-    let stall = b.in_a_row.unwrap_or(stall);
+    let stall = b.in_a_row.or((b.together.0 >= 0.5).then_some(b.together.1)).unwrap_or(stall);
     let busy = rate * stall / 1e9;
     vec![
         format!(

@@ -4,7 +4,8 @@
 //! before it in which the same requests cost what they usually do. **Statistic.** In one process, over 2 s: the loop is busy in four of five samples; half
 //! of all wakes are 4 ms late or more (a loop that is busy with requests looks for input in between, and its timer's own error is 1 ms); and the requests do not account for
 //! it: the process uses twice the CPU, and each request costs three times, of what is usual; where the process cannot have so much, requests
-//! explain less than a quarter of what it has. Nor do pauses of its own account for it. That tells it from a lack of CPU, in which more
+//! explain less than a quarter of what it has. Nor do pauses of its own account for it: what they took, a core all the time at most, is left
+//! out of all that. That tells it from a lack of CPU, in which more
 //! requests come at the same cost, and from neighbours, who leave the process less CPU, not more. What [`super::loop_blocked`] can blame on a route is not
 //! starved. **Null.** The usual second is the cheapest quarter of the last thirty; where also fewer requests end than
 //! usual, for twenty times the wait, it is confirmed.
@@ -96,10 +97,12 @@ impl<'a> Starved<'a> {
         }
         let usual = loops::usual(timeline, now.instance, at)?;
         let cpu = now.cpu?;
-        let unexplained = (cpu - usual.cost * now.requests).max(0.0);
-        let more_cpu = cpu >= MORE_CPU * usual.cpu || unexplained >= UNEXPLAINED * cpu;
+        // No task of the loop took what its own pauses did.
+        let of_loop = now.beside_pauses()?;
+        let unexplained = (of_loop - usual.cost * now.requests).max(0.0);
+        let more_cpu = of_loop >= MORE_CPU * usual.cpu || unexplained >= UNEXPLAINED * cpu;
         // A process that ends no request at all spends its CPU on none.
-        let more_cost = now.cost().is_none_or(|cost| cost >= MORE_COST * usual.cost);
+        let more_cost = now.requests <= 0.0 || of_loop / now.requests >= MORE_COST * usual.cost;
         if !more_cpu || !more_cost || now.paused >= PAUSED {
             return None;
         }

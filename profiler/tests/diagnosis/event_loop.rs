@@ -139,6 +139,53 @@ fn blocking_requests_that_come_one_after_another_are_one_stall_and_blamed_all_th
     }
 }
 
+/// Log-ins that hash for `each` ms, one after another, before the loop turns; the target reads itself on it, and tells all of them at once,
+/// beside everybody who waited.
+fn told_at_once(seed: u64, each: &'static [u64], hashes: bool) -> World {
+    let stall: u64 = each.iter().sum();
+    run(seed, 24, move |tick, _, t, dice| {
+        if t < FROM {
+            return;
+        }
+        tick.busy = 1.0;
+        tick.cpu = 0.47;
+        tick.ended.clear();
+        let since = (t - FROM) % (stall + 300);
+        if (1..=stall + 100).contains(&since) {
+            tick.late.clear();
+            tick.offload.3.clear();
+            tick.offload.4.clear();
+        }
+        if since == stall + 100 {
+            tick.since = since;
+            tick.stalls.push((t - 10 - stall, t - 10));
+            tick.late = (1..=stall / 10).map(|n| (n * 10_000) as f64).collect();
+            for ms in each.iter().filter(|_| hashes) {
+                tick.request("/login", (ms * 1_000) as f64);
+            }
+            for _ in 0..8 {
+                tick.request("/list", (stall as f64 + dice.between(20.0, 80.0)) * 1e3);
+                tick.request("/page", dice.between(500.0, 900.0));
+            }
+        }
+    })
+}
+
+#[test]
+fn blocking_requests_of_which_is_told_only_when_the_loop_turns_are_blamed_by_their_sum() {
+    const EACH: [&[u64]; 2] = [&[300, 500], &[350, 400, 450]];
+    for each in EACH {
+        let d = told_at_once(1, each, true).diagnose();
+        let f = find(&d, FindingKind::LoopBlocked);
+        assert_eq!(d.findings()[0].kind, FindingKind::LoopBlocked, "{:#?}", d.findings());
+        assert_eq!((f.subject.as_str(), f.status), ("/login", Status::Confirmed), "{f:#?}");
+        assert!(f.evidence[1].text.contains("several that together took as long"), "{f:#?}");
+        assert!(f.advice[0].contains("of 400 ms"), "{f:#?}");
+        let d = told_at_once(1, each, false).diagnose();
+        assert!(!kinds_of(&d).contains(&FindingKind::LoopBlocked), "{:#?}", d.findings());
+    }
+}
+
 #[test]
 fn stalls_are_not_blamed_on_whoever_merely_waited() {
     // No route ends beside them: collections of a library, say.
@@ -247,6 +294,25 @@ fn a_starved_loop_is_found_where_it_cannot_have_twice_its_cpu_but_pauses_of_its_
         })
         .diagnose();
         assert_eq!(kinds_of(&d).contains(&FindingKind::LoopStarved), !paused, "{:#?}", d.findings());
+    }
+}
+
+#[test]
+fn what_its_collections_take_is_no_task_that_starves_the_loop() {
+    for (seed, collects) in [(1, false), (2, true), (3, true)] {
+        let d = run(seed, 24, |tick, _, t, dice| {
+            if t >= FROM {
+                requeued(tick, dice, t, 25);
+                tick.busy = 1.0;
+                tick.cpu = 0.3;
+                if collects {
+                    // Under a quarter of the time, and all that is more than usual.
+                    tick.pauses.push((kinds::PAUSE_MAJOR, t - 60, t - 38));
+                }
+            }
+        })
+        .diagnose();
+        assert_eq!(kinds_of(&d).contains(&FindingKind::LoopStarved), !collects, "{:#?}", d.findings());
     }
 }
 

@@ -146,6 +146,31 @@ fn tells(mut w: World, name: &str, bytes: impl Fn(u64) -> f64) -> World {
     w
 }
 
+/// Compactions each 1.6 s, beside imports; `kept` bytes more are there from the third one after [`FROM`] on.
+fn compacted(seed: u64, whole: bool, kept: f64) -> World {
+    run(seed, 28, move |tick, process, t, _| {
+        importing(tick, process, t, whole && t >= FROM);
+        if t >= 3_000 && t % 1_600 == 0 {
+            tick.pauses.push((kinds::PAUSE_STOP_THE_WORLD, t - 200, t));
+        }
+        if t >= 14_300 {
+            tick.used += kept;
+            tick.resident += kept;
+        }
+    })
+}
+
+#[test]
+fn a_file_held_whole_is_found_between_compactions_and_what_one_of_them_takes_is_its_own() {
+    for seed in 0..3 {
+        let d = compacted(seed, true, 0.0).diagnose();
+        let f = find(&d, FindingKind::HeapBloat);
+        assert!(f.subject == "/import" && took(f, FROM_S) <= 3.0, "{f:#?}");
+        let d = compacted(seed, false, 67e6).diagnose();
+        assert!(!kinds_of(&d).contains(&FindingKind::HeapBloat), "{:#?}", d.findings());
+    }
+}
+
 #[test]
 fn garbage_that_waits_for_its_collection_is_no_bloat() {
     let saw = || {

@@ -9,6 +9,8 @@ use super::{Dice, SHOPS, World, ms, phase};
 
 /// What one process shows in 100 ms.
 pub struct Tick {
+    /// ms since whoever read it read it before.
+    pub since: u64,
     pub busy: f64,
     /// Delays of the loop's wakes, us.
     pub late: Vec<f64>,
@@ -46,6 +48,7 @@ impl Tick {
         }
         let capacity = 24.0;
         Self {
+            since: 100,
             busy: dice.between(0.03, 0.12),
             late: (0..10).map(|_| 900.0 + dice.exp(400.0)).collect(),
             cpu: dice.between(0.05, 0.11),
@@ -134,7 +137,7 @@ pub fn run(seed: u64, seconds: u64, mut change: impl FnMut(&mut Tick, usize, u64
 }
 
 fn tell(w: &mut World, name: &str, lanes: &Lanes, t: u64, tick: &Tick) {
-    let (from, at) = (ms(t - 100), ms(t));
+    let (from, at) = (ms(t - tick.since), ms(t));
     w.sample(lanes.busy, at, tick.busy);
     w.histogram(lanes.late, from, at, &tick.late);
     w.sample(lanes.cpu, at, tick.cpu);
