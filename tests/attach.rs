@@ -2,13 +2,14 @@
 //! in one line and by its exit code.
 //!
 //! What becomes of each figure is the sources' business and tested with them (`profiler/tests`); here the built program is asked, and
-//! the recording that it leaves. Needs Node.js and the packages of `profiler/tests/libraries`.
+//! the recording that it leaves. Needs Node.js and the packages of `profiler/tests/libraries`, a JDK, PostgreSQL, Redis and RabbitMQ.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
-#[path = "../backend/tests/common/servers/port.rs"]
-mod port;
+#[path = "../backend/tests/common/servers/mod.rs"]
+#[expect(dead_code, reason = "the backend's own tests use the rest")]
+mod servers;
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -18,9 +19,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{Guarded, Run, dyno, run, run_valid, signal, wait_for, whole_machine};
-use port::free_port;
+use common::{Guarded, Run, dyno, holding, run, run_valid, run_valid_with, signal, wait_for, whole_machine};
 use rustix::process::Signal;
+use servers::free_port;
+use servers::postgres::{self, Postgres};
+use servers::rabbit::{self, Rabbit};
+use servers::redis::{self, Redis};
 
 /// Longest wait for what an idle machine does within seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -35,10 +39,23 @@ fn node(script: &str, args: &[&str]) -> Guarded {
 
 /// A service with the page of prom-client, and its port.
 fn service() -> (Guarded, u16) {
-    let mut node = node("prom-client.js", &[]);
+    with_port(node("prom-client.js", &[]))
+}
+
+/// A service on a JVM, and its port.
+fn jvm() -> (Guarded, u16) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/attach/Service.java");
+    let mut java = Command::new("java");
+    // A small heap, so that what its requests allocate has to be collected.
+    java.args(["-XX:+UseSerialGC", "-Xmx96m"]).arg(source).stdin(Stdio::piped()).stdout(Stdio::piped());
+    with_port(Guarded(java.spawn().expect("this test needs a JDK: ./test installs it")))
+}
+
+/// A service that says its port first, and that port.
+fn with_port(mut service: Guarded) -> (Guarded, u16) {
     let mut line = String::new();
-    BufReader::new(node.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    (node, line.trim().parse().expect("./test installs what the service needs"))
+    BufReader::new(service.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    (service, line.trim().parse().expect("./test installs what the service needs"))
 }
 
 /// Answers every request: with `ok`, and where metrics are asked for with `page` of how often they were; without end if that gives none.
@@ -194,6 +211,74 @@ fn a_port_is_watched_by_all_that_is_named_at_once() {
     assert!(!noted(&run, "otlp: nobody has sent"), "{:#}", run.summary()["notes"]);
 }
 
+#[test]
+fn a_jvm_is_read_once_whether_it_was_named_by_the_port_or_by_its_id() {
+    let _machine = whole_machine();
+    let (service, port) = jvm();
+    let (url, named) = (format!("http://127.0.0.1:{port}/"), format!("jvm={}", service.0.id()));
+    let load = ["--url", &url, "--rate", "20/s", "--for", "4s"];
+    let run = run_valid(&[&load[..], &["--attach", "jvm", "--attach", &named]].concat());
+    assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
+    let told = said(&run, &format!("jvm {}: ", service.0.id()));
+    assert!(told.contains(": heap by generation, pauses, "), "{told}");
+    let (lanes, me) = (Lanes::of(&run.folder).unwrap(), format!("pid-{}", service.0.id()));
+    for lane in ["heap.used", "heap.young.used", "heap.limit", "pause.longest", "runtime.threads"] {
+        assert!(lanes.tells(lane, &me), "{lane}");
+    }
+    assert_eq!(lanes.values("process.resident", &me), [0.0; 0], "nobody has named the process itself");
+}
+
+/// Variables with the passwords of the stores that the tests start.
+const PASSWORDS: [(&str, &str); 3] = [
+    ("DYNO_POSTGRES_PASSWORD", postgres::PASSWORD),
+    ("DYNO_REDIS_PASSWORD", redis::PASSWORD),
+    ("DYNO_RABBITMQ_PASSWORD", rabbit::PASSWORD),
+];
+
+#[test]
+fn stores_are_read_beside_the_load_and_their_passwords_are_nowhere() {
+    let _machine = whole_machine();
+    let (postgres, redis, rabbit) = (Postgres::start(), Redis::start(), Rabbit::managed());
+    let management = rabbit.management();
+    let (_, plugin) = management.split_once('@').unwrap();
+    assert!(wait_for(PATIENCE, || TcpStream::connect(plugin).is_ok()), "the plugin listens");
+    let (postgres, redis) = (format!("127.0.0.1:{}", postgres.port()), format!("127.0.0.1:{}", redis.port()));
+    let attach = [
+        format!("postgres=postgres://tester@{postgres}/postgres"),
+        format!("redis=redis://{redis}"),
+        format!("rabbitmq={management}"),
+    ];
+    let url = format!("http://127.0.0.1:{}/", serve(|_| None));
+    let mut args = vec!["--url", &url, "--rate", "20/s", "--for", "4s"];
+    args.extend(attach.iter().flat_map(|one| ["--attach", one.as_str()]));
+    let run = run_valid_with(&args, &PASSWORDS);
+    assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
+    let lanes = Lanes::of(&run.folder).unwrap();
+    for (store, place, filled) in [
+        ("postgres", postgres.as_str(), ["db.connections", "db.connection-limit"]),
+        ("redis", redis.as_str(), ["cache.redis.commands", "cache.redis.memory"]),
+        ("rabbitmq", plugin, ["broker.rabbitmq.memory", "broker.rabbitmq.memory-limit"]),
+    ] {
+        said(&run, &format!("{store} at {place}: "));
+        let (_, port) = place.split_once(':').unwrap();
+        for lane in filled {
+            assert!(lanes.tells(lane, &format!("{store}-{port}")), "{lane}");
+        }
+    }
+    // So all of them begin.
+    let secret = "pa55";
+    assert!(PASSWORDS.iter().all(|(_, password)| password.starts_with(secret)));
+    assert!(!run.stdout().contains(secret) && !run.stderr().contains(secret));
+    assert_eq!(holding(&run.folder, secret), Vec::<String>::new());
+
+    for (attach, (variable, _)) in attach.iter().zip(PASSWORDS) {
+        let output = watching(attach).env(variable, "hunter2").output().unwrap();
+        refused(attach, &output, "the server refuses: ");
+        assert_eq!(output.status.code(), Some(2), "{attach}");
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("hunter2"));
+    }
+}
+
 /// Sends the same metrics ten times a second, until it is dropped.
 struct Sender(Arc<AtomicBool>);
 
@@ -316,10 +401,14 @@ fn a_hostile_page_harms_neither_the_run_nor_who_reads_of_it() {
 }
 
 /// Watches a port where nobody listens, by what is named.
-fn watch(attach: &str) -> Output {
+fn watching(attach: &str) -> Command {
     let mut watch = dyno();
     watch.args(["watch", "http://127.0.0.1:1", "--for", "1s", "--ui", "none", "--attach", attach]);
-    watch.output().unwrap()
+    watch
+}
+
+fn watch(attach: &str) -> Output {
+    watching(attach).output().unwrap()
 }
 
 /// That nothing was attached, and why, in one line.
@@ -347,8 +436,24 @@ fn what_cannot_be_attached_is_refused_in_one_line_and_by_its_exit_code() {
             2,
             format!("cannot receive OpenTelemetry metrics at {}: cannot listen there", taken.0),
         ),
-        ("process".to_owned(), 2, silent.to_owned()),
-        ("node".to_owned(), 2, silent.to_owned()),
+        ("process".to_owned(), 6, silent.to_owned()),
+        ("node".to_owned(), 6, silent.to_owned()),
+        ("jvm".to_owned(), 6, silent.to_owned()),
+        (
+            format!("postgres=postgres://me@{nobody}/x"),
+            6,
+            format!("cannot attach PostgreSQL at postgres://{nobody}/x: nobody answers"),
+        ),
+        (
+            format!("redis=redis://{nobody}"),
+            6,
+            format!("cannot attach Redis at redis://{nobody}: nobody answers"),
+        ),
+        (
+            format!("rabbitmq=http://me@{nobody}"),
+            6,
+            format!("cannot attach RabbitMQ at http://{nobody}: nobody answers"),
+        ),
         (
             format!("metrics=http://{nobody}/metrics"),
             6,
@@ -367,6 +472,9 @@ fn what_cannot_be_attached_is_refused_in_one_line_and_by_its_exit_code() {
     let page = serve(|_| Some("<!doctype html>\n<html>\n<body>\n</body>\n".to_owned()));
     for (attach, why) in [
         ("metrics=https://me:hunter2@127.0.0.1:1/?token=hunter2".to_owned(), "is not an address of the form"),
+        ("postgres=postgres://me:hunter2@127.0.0.1:1/x".to_owned(), "of the form postgres://USER@HOST"),
+        ("redis=redis://:hunter2@127.0.0.1:1".to_owned(), "of the form redis://[USER@]HOST"),
+        ("rabbitmq=http://me:hunter2@127.0.0.1:1".to_owned(), "of the form http://[USER@]HOST"),
         (format!("metrics=http://127.0.0.1:{page}/metrics"), "the answer is not a page of metrics: line 1"),
     ] {
         let output = watch(&attach);

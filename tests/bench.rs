@@ -175,7 +175,7 @@ fn a_stop_ends_all_its_children() {
 fn a_bench_of_sources_says_what_this_machine_lacks() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("rows.jsonl");
-    let output = bench_of("sources", "node,metrics,otlp,jvm,redis", &file);
+    let output = bench_of("sources", "node,deno,metrics,otlp,jvm,redis", &file);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let rows = report["rows"].as_array().unwrap();
@@ -185,12 +185,14 @@ fn a_bench_of_sources_says_what_this_machine_lacks() {
         .collect();
     let lacks = [
         "node: node",
+        "deno: deno",
         "metrics: node",
         "otlp: node",
         "jvm: javac",
         "redis: the package redis-server",
         "node-busy: node",
         "node-page: node",
+        "node-pool: node",
     ];
     // Two figures each: the service's, and ours.
     let expected: Vec<String> =

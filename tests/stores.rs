@@ -7,25 +7,10 @@ mod common;
 #[expect(dead_code, reason = "the backend's own tests use the rest")]
 mod servers;
 
-use std::path::Path;
-
+use common::holding;
 use servers::postgres::Postgres;
 use servers::rabbit::Rabbit;
 use servers::redis::Redis;
-
-/// Files under `folder` that hold `text`.
-fn holding(folder: &Path, text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            found.extend(holding(&path, text));
-        } else if std::fs::read(&path).unwrap().windows(text.len()).any(|w| w == text.as_bytes()) {
-            found.push(path.display().to_string());
-        }
-    }
-    found
-}
 
 #[test]
 fn a_bundled_run_uses_the_stores_that_the_environment_names() {

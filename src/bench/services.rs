@@ -27,6 +27,10 @@ pub enum Watched {
     Node,
     /// Node.js whose requests take what those of a shop do, and not next to nothing.
     NodePage,
+    /// The same, and each takes a place of a pool, whose methods are observed.
+    NodePool,
+    /// Deno by its inspector.
+    Deno,
     /// Node.js with prom-client by its page.
     Metrics,
     /// Node.js that sends by OpenTelemetry's SDK ten times a second, beside itself without the SDK.
@@ -35,19 +39,23 @@ pub enum Watched {
     Jvm,
     /// A hyper server from outside.
     Process,
+    /// The same, and the machine alone is watched.
+    Host,
     /// A server of a database, a cache or a broker by its own statistics.
     Store(stores::Kind),
 }
 
 impl Watched {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Agent,
         Self::Node,
+        Self::Deno,
         Self::Metrics,
         Self::Otlp,
         Self::Jvm,
         Self::Process,
+        Self::Host,
         Self::Store(stores::Kind::Redis),
         Self::Store(stores::Kind::Postgres),
         Self::Store(stores::Kind::Rabbit),
@@ -57,11 +65,13 @@ impl Watched {
     pub const fn source(self) -> &'static str {
         match self {
             Self::Agent => "agent",
-            Self::Node | Self::NodePage => "node",
+            Self::Node | Self::NodePage | Self::NodePool => "node",
+            Self::Deno => "deno",
             Self::Metrics => "metrics",
             Self::Otlp => "otlp",
             Self::Jvm => "jvm",
             Self::Process => "process",
+            Self::Host => "host",
             Self::Store(kind) => kind.source(),
         }
     }
@@ -72,10 +82,12 @@ impl Watched {
             Self::Agent => "shop",
             Self::Node => "Node.js",
             Self::NodePage => "Node.js with a page of 1,000 products",
+            Self::NodePool => "Node.js with a page of 1,000 products and a pool",
+            Self::Deno => "Deno",
             Self::Metrics => "Node.js with prom-client",
             Self::Otlp => "Node.js with OpenTelemetry",
             Self::Jvm => "JVM",
-            Self::Process => "bare hyper",
+            Self::Process | Self::Host => "bare hyper",
             Self::Store(kind) => kind.name(),
         }
     }
@@ -84,9 +96,9 @@ impl Watched {
     pub const fn per_s(self, quick: bool) -> u64 {
         match (self, quick) {
             (Self::Store(kind), quick) => kind.per_s(quick),
-            (Self::Agent | Self::Process, false) => 20_000,
-            (Self::Agent | Self::Process, true) => 5_000,
-            (Self::NodePage, _) => 500,
+            (Self::Agent | Self::Process | Self::Host, false) => 20_000,
+            (Self::Agent | Self::Process | Self::Host, true) => 5_000,
+            (Self::NodePage | Self::NodePool, _) => 500,
             (_, false) => 3_000,
             (_, true) => 1_000,
         }
@@ -95,8 +107,9 @@ impl Watched {
     /// What of it is not on this machine.
     pub fn missing(self) -> Option<String> {
         let program = match self {
-            Self::Agent | Self::Process => return None,
-            Self::Node | Self::NodePage | Self::Metrics | Self::Otlp => "node",
+            Self::Agent | Self::Process | Self::Host => return None,
+            Self::Node | Self::NodePage | Self::NodePool | Self::Metrics | Self::Otlp => "node",
+            Self::Deno => "deno",
             Self::Jvm => "javac", // what runs a source file
             Self::Store(kind) => return kind.missing(),
         };
@@ -104,6 +117,7 @@ impl Watched {
             return Some(format!("{program} is missing"));
         }
         let library = match self {
+            Self::NodePool => "generic-pool",
             Self::Metrics => "prom-client",
             Self::Otlp => "@opentelemetry/sdk-metrics",
             _ => return None,
@@ -157,17 +171,24 @@ impl Service {
         let otlp = if watched == Watched::Otlp && is { Some(free_port()?) } else { None };
         let (port, running) = match watched {
             Watched::Agent => of_server(Server::start(place, if is { Kind::Shop } else { Kind::Unwatched })?),
-            Watched::Process => of_server(Server::start(place, Kind::Bare)?),
+            Watched::Process | Watched::Host => of_server(Server::start(place, Kind::Bare)?),
             Watched::Store(kind) => {
                 let store = Store::start(place, kind)?;
                 (store.port, Running::Store(store))
             }
             Watched::Jvm => script(place, "java", &[], "Served.java", JAVA, &[])?,
-            Watched::Node | Watched::NodePage | Watched::Metrics | Watched::Otlp => {
+            // It opens no inspector later on.
+            Watched::Deno => {
+                let flags = ["run", "--no-prompt", "--allow-net", "--inspect=127.0.0.1:0"];
+                script(place, "deno", &flags, "served.mjs", DENO, &[])?
+            }
+            Watched::Node | Watched::NodePage | Watched::NodePool | Watched::Metrics | Watched::Otlp => {
                 let to = otlp.map(|port| format!("http://127.0.0.1:{port}/v1/metrics")).unwrap_or_default();
                 let page = if watched == Watched::Metrics { "page" } else { "" };
-                let items = if watched == Watched::NodePage { "1000" } else { "20" };
-                script(place, "node", &["--inspect-port=0"], "served.cjs", NODE, &[page, &to, items])?
+                let pool = if watched == Watched::NodePool { "pool" } else { "" };
+                let many = matches!(watched, Watched::NodePage | Watched::NodePool);
+                let items = if many { "1000" } else { "20" };
+                script(place, "node", &["--inspect-port=0"], "served.cjs", NODE, &[page, &to, items, pool])?
             }
         };
         let mut service = Self { watched, port, running, own_sockets: 0 };
@@ -194,7 +215,8 @@ impl Service {
                 env.push((TOKEN_VARIABLE, token.to_owned()));
                 format!("agent={url}")
             }
-            (Watched::Node | Watched::NodePage, _) => format!("node={pid}"),
+            (Watched::Node | Watched::NodePage | Watched::NodePool, _) => format!("node={pid}"),
+            (Watched::Deno, _) => format!("deno={pid}"),
             (Watched::Metrics, _) => format!("metrics=http://127.0.0.1:{port}/metrics"),
             (Watched::Otlp, _) => format!("otlp=127.0.0.1:{}", otlp.unwrap_or_default()),
             (Watched::Jvm, _) => format!("jvm={pid}"),
@@ -202,6 +224,8 @@ impl Service {
                 env.extend(store.secret());
                 store.attach()
             }
+            // The machine's own lanes come with every watch.
+            (Watched::Host, _) => "none".to_owned(),
             (Watched::Process | Watched::Agent | Watched::Store(_), _) => "process".to_owned(),
         };
         Attach { what, env }
@@ -263,11 +287,12 @@ pub fn said(log: &Path) -> String {
     timeline::text::clean(text.trim().lines().last().unwrap_or("it said nothing"), 200)
 }
 
-/// Answers with so many items, allocates for each, and serves prom-client's page or sends by OpenTelemetry if told so.
+/// Answers with so many items, allocates for each, and serves prom-client's page, sends by OpenTelemetry or takes a place of a pool if told so.
 const NODE: &str = r"
 const http = require('node:http');
-const [page, to, items] = process.argv.slice(2);
-let client;
+const [page, to, items, pooled] = process.argv.slice(2);
+let client, pool;
+if (pooled) pool = require('generic-pool').createPool({ create: async () => ({}), destroy: async () => {} }, { max: 4 });
 if (page) { client = require('prom-client'); client.collectDefaultMetrics(); }
 if (to) {
   const { MeterProvider, PeriodicExportingMetricReader } = require('@opentelemetry/sdk-metrics');
@@ -279,9 +304,19 @@ if (to) {
 }
 http.createServer(async (request, answer) => {
   if (client && request.url === '/metrics') return answer.end(await client.register.metrics());
+  const place = pool && (await pool.acquire());
   answer.end(JSON.stringify({ items: Array.from({ length: items }, (_, i) => ({ i, name: `item ${i}` })) }));
+  if (pool) pool.release(place);
 }).listen(0, '127.0.0.1', function () { console.log(this.address().port); });
 process.stdin.on('end', () => process.exit(0)).resume();
+";
+
+/// The same with twenty items.
+const DENO: &str = r"
+Deno.serve({ port: 0, hostname: '127.0.0.1', onListen: (at) => console.log(at.port) }, () =>
+  new Response(JSON.stringify({ items: Array.from({ length: 20 }, (_, i) => ({ i, name: `item ${i}` })) })));
+for await (const _ of Deno.stdin.readable);
+Deno.exit();
 ";
 
 /// The JDK's own server, on one thread.

@@ -8,11 +8,15 @@ mod wanted;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use profiler::sources::discover::ProcessError;
 use profiler::sources::jvm::JvmError;
 use profiler::sources::metrics::MetricsError;
+use profiler::sources::postgres::PostgresError;
+use profiler::sources::rabbitmq::RabbitMqError;
+use profiler::sources::redis::RedisError;
 use profiler::sources::v8::V8Error;
 use profiler::sources::{
-    self, Agreement, AttachError, Attached, Naming, Precedence, Rank, Sink, SourceEvent,
+    self, Agreement, AttachError, Attached, Naming, Precedence, ProbeError, Rank, Sink, SourceEvent,
 };
 use timeline::histogram::Sparse;
 use timeline::metric::Mapping;
@@ -123,16 +127,27 @@ impl Sources {
 /// Who does not answer, or is not there any more, is told from what was asked for wrongly: they end with codes of their own.
 fn failed(error: AttachError) -> anyhow::Error {
     let silent = match &error {
-        AttachError::Agent { .. }
-        | AttachError::Postgres { .. }
-        | AttachError::RabbitMq { .. }
-        | AttachError::Redis { .. } => true,
+        AttachError::Agent { why, .. } => matches!(why, ProbeError::Fetch(_) | ProbeError::Gone(_)),
+        AttachError::Postgres { why, .. } => match why {
+            // Classes of SQLSTATE: it is short of something, or it starts or stops.
+            PostgresError::Refused(code) => code.starts_with("53") || code.starts_with("57"),
+            PostgresError::Unreachable(_) | PostgresError::TimedOut | PostgresError::TooLong => true,
+            PostgresError::BadAddress(_) | PostgresError::NotPostgres | PostgresError::TooOld(_) => false,
+        },
+        AttachError::RabbitMq { why, .. } => matches!(why, RabbitMqError::Fetch(_)),
+        AttachError::Redis { why, .. } => match why {
+            // It is about to be there.
+            RedisError::Refused(word) => word == "LOADING",
+            RedisError::Unreachable(_) | RedisError::TimedOut | RedisError::TooLong => true,
+            RedisError::BadAddress(_) | RedisError::NotRedis => false,
+        },
+        AttachError::Process { why, .. } => matches!(why, ProcessError::Nobody),
         AttachError::Metrics { why, .. } => matches!(why, MetricsError::Fetch(_)),
         AttachError::Jvm { why, .. } => matches!(why, JvmError::NoProcess(_) | JvmError::Gone(_)),
         AttachError::V8 { why, .. } => {
             matches!(why, V8Error::Unreachable(_) | V8Error::TimedOut | V8Error::Ending | V8Error::Gone(_))
         }
-        AttachError::Otlp { .. } | AttachError::Process { .. } | AttachError::NotAvailable { .. } => false,
+        AttachError::Otlp { .. } | AttachError::NotAvailable { .. } => false,
     };
     if silent { UserError::unreachable(error) } else { UserError::wrong(error) }
 }
@@ -214,8 +229,8 @@ impl Sink for RecorderSink {
 
 #[cfg(test)]
 mod tests {
-    use profiler::sources::check_jvm;
     use profiler::sources::v8::{Place, Readers, Search, install};
+    use profiler::sources::{FetchError, check_jvm};
 
     use super::*;
     use crate::outcome::error_code;
@@ -236,6 +251,55 @@ mod tests {
         }
         for wrong in [V8Error::NotInspector("a page".to_owned()), V8Error::NotOpened("Bun".to_owned())] {
             assert_eq!(v8(wrong), 2);
+        }
+        let process = |why| code(AttachError::Process { port: 1, why });
+        assert_eq!(process(ProcessError::Nobody), 6);
+        for wrong in [ProcessError::Hidden, ProcessError::Forwarded("ssh".to_owned()), ProcessError::Untold] {
+            assert_eq!(process(wrong), 2);
+        }
+    }
+
+    #[test]
+    fn a_server_that_refuses_or_is_none_ends_a_run_with_another_code_than_one_that_does_not_answer() {
+        let (url, what) = (|| "x://h".to_owned(), || "what".to_owned());
+        let code = |error| error_code(&failed(error));
+        for (why, ends) in [
+            (ProbeError::Fetch(FetchError::TimedOut), 6),
+            (ProbeError::Gone(404), 6),
+            (ProbeError::Token(401), 2),
+            (ProbeError::BadAddress(what()), 2),
+            (ProbeError::Malformed(what()), 2),
+        ] {
+            assert_eq!(code(AttachError::Agent { url: url(), why }), ends);
+        }
+        for (why, ends) in [
+            (PostgresError::Unreachable(what()), 6),
+            (PostgresError::TimedOut, 6),
+            (PostgresError::Refused("57P03".to_owned()), 6),
+            (PostgresError::Refused("28P01".to_owned()), 2),
+            (PostgresError::BadAddress(what()), 2),
+            (PostgresError::NotPostgres, 2),
+            (PostgresError::TooOld(what()), 2),
+        ] {
+            assert_eq!(code(AttachError::Postgres { url: url(), why }), ends);
+        }
+        for (why, ends) in [
+            (RabbitMqError::Fetch(FetchError::Unreachable(what())), 6),
+            (RabbitMqError::Refused(401), 2),
+            (RabbitMqError::BadAddress(what()), 2),
+            (RabbitMqError::NotRabbitMq, 2),
+        ] {
+            assert_eq!(code(AttachError::RabbitMq { url: url(), why }), ends);
+        }
+        for (why, ends) in [
+            (RedisError::Unreachable(what()), 6),
+            (RedisError::TimedOut, 6),
+            (RedisError::Refused("LOADING".to_owned()), 6),
+            (RedisError::Refused("NOAUTH".to_owned()), 2),
+            (RedisError::BadAddress(what()), 2),
+            (RedisError::NotRedis, 2),
+        ] {
+            assert_eq!(code(AttachError::Redis { url: url(), why }), ends);
         }
     }
 }

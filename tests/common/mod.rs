@@ -38,9 +38,16 @@ pub struct Run {
 
 /// Runs `dyno run` with `args`, reports in a temporary folder.
 pub fn run(args: &[&str]) -> Run {
+    run_with(args, &[])
+}
+
+/// The same with these variables in its environment.
+fn run_with(args: &[&str], variables: &[(&str, &str)]) -> Run {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("run");
-    let output = dyno().arg("run").args(args).args(["--ui", "none", "--out"]).arg(&folder).output().unwrap();
+    let mut run = dyno();
+    run.arg("run").args(args).args(["--ui", "none", "--out"]).arg(&folder).envs(variables.iter().copied());
+    let output = run.output().unwrap();
     Run { folder, output, _dir: Some(dir) }
 }
 
@@ -49,13 +56,18 @@ const INVALID: i32 = 5;
 
 /// Runs as [`run`] does; a run that says of itself that the machine starved it is run again, twice at most.
 pub fn run_valid(args: &[&str]) -> Run {
-    let mut last = run(args);
+    run_valid_with(args, &[])
+}
+
+/// The same with these variables in its environment.
+pub fn run_valid_with(args: &[&str], variables: &[(&str, &str)]) -> Run {
+    let mut last = run_with(args, variables);
     for again in 1..=2 {
         if last.code() != Some(INVALID) {
             break;
         }
         eprintln!("{args:?} was invalid: {}; run again ({again})", last.summary()["verdict_reason"]);
-        last = run(args);
+        last = run_with(args, variables);
     }
     last
 }
@@ -147,6 +159,26 @@ pub fn kinds(summary: &Value) -> Vec<String> {
 
 pub fn json(path: &Path) -> Option<Value> {
     serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()
+}
+
+/// Files under `folder` that hold `text`; a recording is looked at as it reads once it is unpacked.
+pub fn holding(folder: &Path, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(holding(&path, text));
+            continue;
+        }
+        let mut bytes = std::fs::read(&path).unwrap();
+        if path.ends_with(FILE_NAME) {
+            bytes.extend(Reader::open(&path).unwrap().unpacked());
+        }
+        if bytes.windows(text.len()).any(|w| w == text.as_bytes()) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
 }
 
 /// Waits until `what` holds; a test that waits longer than `patience` fails by its caller's assertion.

@@ -10,6 +10,7 @@ use std::fs;
 
 use super::AttachError;
 use super::sockets;
+use thiserror::Error;
 use timeline::text::clean;
 
 /// Executables that hold a port for a service elsewhere: in a container (Docker's, Podman's and their networks'), behind a tunnel, in a cluster.
@@ -42,6 +43,23 @@ impl fmt::Display for Runtime {
             Self::Other(name) => name,
         })
     }
+}
+
+/// Why nobody is found behind a port.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum ProcessError {
+    /// This system does not tell.
+    #[error("this system has no /proc/net/tcp; attach an agent instead")]
+    Untold,
+    /// It is nobody's, or not any more.
+    #[error("nobody on this machine listens on it")]
+    Nobody,
+    /// We may not see whose it is.
+    #[error("its process belongs to somebody else, or runs in another container: no permission to see it")]
+    Hidden,
+    /// The service is elsewhere: who hands on what comes.
+    #[error("it is forwarded by {0}: the service is elsewhere")]
+    Forwarded(String),
 }
 
 /// A process that serves the port.
@@ -88,12 +106,12 @@ pub fn discover(port: u16) -> Result<Served, AttachError> {
 }
 
 /// Those who serve, and those who only forward; an error if there are none but these: theirs is not the service's CPU and memory.
-fn served_here(listening: Vec<Process>) -> Result<(Vec<Process>, Vec<Process>), String> {
+fn served_here(listening: Vec<Process>) -> Result<(Vec<Process>, Vec<Process>), ProcessError> {
     let (forwarders, processes): (Vec<Process>, Vec<Process>) =
         listening.into_iter().partition(|p| forwards(&p.runtime));
     if processes.is_empty() {
         let by: Vec<String> = forwarders.iter().map(|p| format!("{} (pid {})", p.runtime, p.pid)).collect();
-        return Err(format!("it is forwarded by {}: the service is elsewhere", by.join(" and ")));
+        return Err(ProcessError::Forwarded(by.join(" and ")));
     }
     Ok((processes, forwarders))
 }
@@ -178,10 +196,10 @@ mod tests {
         };
         let told = |all: &[(u32, &str)]| served_here(all.iter().copied().map(of).collect());
         for name in FORWARDERS {
-            let why = told(&[(5, name)]).unwrap_err();
+            let why = told(&[(5, name)]).unwrap_err().to_string();
             assert_eq!(why, format!("it is forwarded by {name} (pid 5): the service is elsewhere"));
         }
-        let why = told(&[(5, "docker-proxy"), (6, "passt.avx2")]).unwrap_err();
+        let why = told(&[(5, "docker-proxy"), (6, "passt.avx2")]).unwrap_err().to_string();
         assert!(why.contains("by docker-proxy (pid 5) and passt.avx2 (pid 6): "), "{why}");
         // Proxies that answer by themselves serve.
         for name in ["nginx", "haproxy", "envoy", "sshd", "node", "unknown"] {

@@ -171,7 +171,7 @@ pub enum AttachError {
         /// The port.
         port: u16,
         /// What is wrong.
-        why: String,
+        why: discover::ProcessError,
     },
     /// The inspector of a process is of no use.
     #[error("cannot attach the inspector of {what}: {why}")]

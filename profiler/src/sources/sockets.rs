@@ -9,6 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use super::discover::ProcessError;
+
 /// State of a listening socket in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
 /// Ticks of `/proc` in a second, on every Linux (`USER_HZ`).
@@ -33,19 +35,9 @@ pub(super) struct Listeners {
 /// Processes that listen on `port`.
 ///
 /// # Errors
-/// The sentence that a person reads: no such files here, or nobody listens.
-pub(super) fn listeners(port: u16) -> Result<Listeners, String> {
-    let tables: Vec<String> =
-        ["/proc/net/tcp", "/proc/net/tcp6"].iter().filter_map(|p| fs::read_to_string(p).ok()).collect();
-    if tables.is_empty() {
-        return Err("this system has no /proc/net/tcp; attach an agent instead".to_owned());
-    }
-    let mut sockets: Vec<(String, IpAddr)> = tables.iter().flat_map(|t| on_port(t, port)).collect();
-    sockets.sort();
-    sockets.dedup();
-    if sockets.is_empty() {
-        return Err("nobody on this machine listens on it".to_owned());
-    }
+/// [`ProcessError`]: no such files here, nobody listens, or we may not see who.
+pub(super) fn listeners(port: u16) -> Result<Listeners, ProcessError> {
+    let sockets = sockets_of(port)?;
     let links: Vec<String> = sockets.iter().map(|(inode, _)| format!("socket:[{inode}]")).collect();
     let mut found = Listeners::default();
     let mut seen = BTreeSet::new();
@@ -59,12 +51,25 @@ pub(super) fn listeners(port: u16) -> Result<Listeners, String> {
     found.pids.sort_unstable();
     found.hidden = links.len() - seen.len();
     if found.pids.is_empty() {
-        return Err(
-            "its process belongs to somebody else, or runs in another container: no permission to see it"
-                .to_owned(),
-        );
+        // Who has ended meanwhile is not seen, either, but listens no more.
+        let now = sockets_of(port)?;
+        let still = now.iter().any(|socket| sockets.contains(socket));
+        return Err(if still { ProcessError::Hidden } else { ProcessError::Nobody });
     }
     Ok(found)
+}
+
+/// Inodes and addresses of the sockets that listen on `port`, each once; an error if there are none.
+fn sockets_of(port: u16) -> Result<Vec<(String, IpAddr)>, ProcessError> {
+    let tables: Vec<String> =
+        ["/proc/net/tcp", "/proc/net/tcp6"].iter().filter_map(|p| fs::read_to_string(p).ok()).collect();
+    if tables.is_empty() {
+        return Err(ProcessError::Untold);
+    }
+    let mut sockets: Vec<(String, IpAddr)> = tables.iter().flat_map(|t| on_port(t, port)).collect();
+    sockets.sort();
+    sockets.dedup();
+    if sockets.is_empty() { Err(ProcessError::Nobody) } else { Ok(sockets) }
 }
 
 /// Where `pid` listens and can be reached over loopback, loopback's own sockets first: its own network's tables are read.
@@ -237,8 +242,7 @@ mod tests {
         assert!(soon(|| listeners(port).unwrap().pids == [std::process::id()]));
         assert!(listening(std::process::id()).contains(&listener.local_addr().unwrap()));
         drop(listener);
-        let nobody = "nobody on this machine listens on it";
-        assert!(soon(|| listeners(port).is_err_and(|why| why == nobody)));
+        assert!(soon(|| listeners(port) == Err(ProcessError::Nobody)));
     }
 
     #[test]

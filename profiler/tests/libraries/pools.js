@@ -1,5 +1,6 @@
 // A service of Node.js on pools of the libraries that people use, with an lru-cache beside them. `/generic`, `/tarn` and `/sequelize` keep a place each
 // until `/release` is asked for; `/mysql` asks a database five things and awaits no answer; `/item?N` looks N up, `/forget?N` drops it;
+// `/fetch?N` has a cache that loads by itself asked for N twice at once, which fails for `none`, `/memo?N` one that works out what it lacks;
 // `/left` tells what strangers have hung on the global object. The environment says how long a connection takes, how long a place is
 // waited for, and where the database is. Prints its port; ends with its standard input.
 'use strict';
@@ -34,6 +35,13 @@ const database = mysql.createPool({
   connectTimeout: 600_000,
 });
 const items = new LRUCache({ max: 2 });
+const fetchMethod = async (key) => {
+  await passed(20);
+  if (key === 'none') throw new Error('there is none');
+  return { key };
+};
+const fetched = new LRUCache({ max: 2, fetchMethod });
+const memos = new LRUCache({ max: 2, memoMethod: (key) => ({ key }) });
 
 let release;
 const released = new Promise((resolve) => (release = resolve));
@@ -62,6 +70,12 @@ const ROUTES = {
   },
   '/forget': async (key) => {
     items.delete(key);
+  },
+  '/fetch': async (key) => {
+    await Promise.all([fetched.fetch(key), fetched.fetch(key)]);
+  },
+  '/memo': async (key) => {
+    memos.memo(key);
   },
   '/release': async () => release(),
   '/left': async () => JSON.stringify(Object.getOwnPropertySymbols(globalThis).map(String).filter((s) => s.includes('dyno'))),

@@ -128,15 +128,25 @@ fn who_waits_too_long_for_a_place_is_a_timeout_of_its_pool() {
 
 /// Looks up four of which one is there: with two places the last one that is written drives out the first.
 fn look_up(server: &Server) {
+    look_up_by(server, "item");
+}
+
+/// The same of the cache behind another route.
+fn look_up_by(server: &Server, route: &str) {
     for key in ["a", "a", "b", "c"] {
-        server.get(&format!("/item?{key}"));
+        server.get(&format!("/{route}?{key}"));
     }
 }
 
 /// Hits, misses, loads, evictions and removed of the one lru-cache.
 fn cached(kept: &Kept) -> [f64; 5] {
+    cached_in(kept, "lru")
+}
+
+/// The same of one of several.
+fn cached_in(kept: &Kept, cache: &str) -> [f64; 5] {
     ["hits", "misses", "loads", "evictions", "removed"]
-        .map(|part| kept.counted(&format!("cache.lru.{part}"), "").round())
+        .map(|part| kept.counted(&format!("cache.{cache}.{part}"), "").round())
 }
 
 #[test]
@@ -148,6 +158,27 @@ fn an_lru_cache_counts_what_it_has_and_what_it_has_not() {
     soon("what is looked up", || cached(&kept) == [1.0, 3.0, 3.0, 1.0, 0.0] && entries() == Some(2.0));
     server.get("/forget?c");
     soon("what is dropped", || cached(&kept) == [1.0, 3.0, 3.0, 1.0, 1.0] && entries() == Some(1.0));
+    assert!(attached.join(GRACE));
+    assert_eq!(server.get("/left"), "[]");
+}
+
+#[test]
+fn what_an_lru_cache_loads_or_works_out_by_itself_is_counted_once() {
+    let server = service("pools.js", &[]);
+    let (attached, kept) = watch(&server, Search::No);
+    let entries = || kept.values("cache.lru.entries", &me(&server)).last().copied();
+    let loads = || -> u64 { kept.recorded("cache.lru.load").iter().map(Sparse::count).sum() };
+    let coalesced = || kept.counted("cache.lru.coalesced", "").round();
+    // Each is asked for twice at once, and loaded for both.
+    look_up_by(&server, "fetch");
+    soon("what is fetched", || cached(&kept) == [2.0, 6.0, 3.0, 1.0, 0.0] && entries() == Some(2.0));
+    soon("who waited for it", || loads() == 3 && coalesced() == 3.0);
+    // While it was being loaded it had a place, for which another one had to go.
+    assert_eq!(server.get("/fetch?none"), "there is none");
+    soon("what fails", || cached(&kept) == [2.0, 8.0, 3.0, 2.0, 0.0] && entries() == Some(1.0));
+    look_up_by(&server, "memo");
+    soon("what is worked out", || cached_in(&kept, "lru-2") == [1.0, 3.0, 3.0, 1.0, 0.0]);
+    assert_eq!(loads(), 3, "of the other one");
     assert!(attached.join(GRACE));
     assert_eq!(server.get("/left"), "[]");
 }

@@ -1,5 +1,5 @@
-//! The rows of `dyno bench sources`: one for each source and two further ones for Node.js, busy and with requests of more weight, the same two
-//! targets for all.
+//! The rows of `dyno bench sources`: one for each source and three further ones for Node.js, busy, with requests of more weight, and with such that
+//! use a pool; the same two targets for all.
 //!
 //! A source that comes gets its line in [`crate::bench::services::Watched`].
 
@@ -39,5 +39,6 @@ pub fn all(quick: bool) -> Vec<Entry> {
         .collect();
     all.push(row("node-busy", Watched::Node, if quick { BUSY / 4 } else { BUSY }));
     all.push(row("node-page", Watched::NodePage, Watched::NodePage.per_s(quick)));
+    all.push(row("node-pool", Watched::NodePool, Watched::NodePool.per_s(quick)));
     all
 }

@@ -105,6 +105,8 @@
       counts,
       time,
       of,
+      /** Keys that the library loads by itself now. */
+      flights: new Map(),
       hit: () => (counts.hits += 1),
       missed: (key, now, request = kit.companion?.now()) => {
         counts.misses += 1;
@@ -211,15 +213,76 @@
     const meter = kit.gone() ? undefined : lruOf(cache);
     if (meter) work(meter, kit.mono());
   });
+  /** The cache whose `fetch` or `memo` runs. Earlier versions look up and write there by methods that are watched, too, which would count twice. */
+  let busy;
+  const alone = (cache, call) => {
+    const before = busy;
+    busy = cache;
+    try {
+      return call();
+    } finally {
+      busy = before;
+    }
+  };
+  /**
+   * `fetch` or `memo` is about to look for a key. What is stale and given all the same is a hit, and its refresh is seen by nobody; who finds a
+   * load under way has missed. Looking by `peek` makes no key younger.
+   */
+  const begins = kit.guarded((cache, key, options) => {
+    const meter = lruOf(cache);
+    if (!meter) return undefined;
+    const { allowStale = cache.allowStale, forceRefresh } = options ?? {};
+    const hit = !forceRefresh && cache.peek(key, { allowStale }) !== undefined;
+    const kept = meter.flights.has(key) || cache.peek(key, { allowStale: true }) !== undefined;
+    if (hit) meter.hit();
+    else meter.missed(key, kit.mono());
+    return { meter, hit, kept, size: cache.size };
+  });
+  /** A key that was not there has a place now, and nothing has grown. */
+  const makesRoom = kit.guarded((cache, { meter, hit, kept, size }) => {
+    if (!hit && !kept && size > 0 && cache.size <= size) meter.counts.evictions += 1;
+  });
+  const timeFetch = (original) =>
+    function (...given) {
+      const began = kit.gone() || busy === this ? undefined : begins(this, given[0], given[1]);
+      if (!began) return original.apply(this, given);
+      const promise = alone(this, () => original.apply(this, given));
+      // Without a way to load it is a `get`.
+      if (began.hit || typeof this.fetchMethod !== 'function') return promise;
+      makesRoom(this, began);
+      const { flights, written } = began.meter;
+      // One load is for all who ask meanwhile.
+      if (flights.has(given[0]) || flights.size >= MOST_KEYS) return promise;
+      const flight = {};
+      flights.set(given[0], flight);
+      const landed = kit.guarded((error, value) => {
+        if (flights.get(given[0]) !== flight) return;
+        flights.delete(given[0]);
+        if (!error && value !== undefined && !kit.gone()) written(given[0], kit.mono());
+      });
+      return typeof promise?.then === 'function' ? kit.heard(promise, landed) : promise;
+    };
+  const timeMemo = (original) =>
+    function (...given) {
+      const began = kit.gone() || busy === this ? undefined : begins(this, given[0], given[1]);
+      const value = alone(this, () => original.apply(this, given));
+      if (began && !began.hit && value !== undefined) {
+        makesRoom(this, began);
+        aside(this, (meter, now) => meter.written(given[0], now));
+      }
+      return value;
+    };
   const watchLru = (LRUCache) => {
     const prototype = LRUCache?.prototype;
+    for (const method of ['fetch', 'forceFetch']) kit.replace(prototype, method, timeFetch);
+    kit.replace(prototype, 'memo', timeMemo);
     kit.replace(
       prototype,
       'get',
       (original) =>
         function (key, ...rest) {
           const value = original.call(this, key, ...rest);
-          aside(this, (meter, now) => (value === undefined ? meter.missed(key, now) : meter.hit()));
+          if (busy !== this) aside(this, (meter, now) => (value === undefined ? meter.missed(key, now) : meter.hit()));
           return value;
         },
     );
@@ -228,11 +291,14 @@
       'set',
       (original) =>
         function (key, ...rest) {
+          if (busy === this) return original.call(this, key, ...rest);
           const before = kit.gone() ? 0 : this.size;
           const had = before > 0 && this.has(key);
           const result = original.call(this, key, ...rest);
           aside(this, (meter, now) => {
             meter.written(key, now);
+            // Earlier versions write so what `fetch` has loaded.
+            meter.flights.delete(key);
             if (!had && before > 0 && this.size <= before) meter.counts.evictions += 1;
           });
           return result;
