@@ -57,8 +57,17 @@ pub const fn knows(fault: FaultKind) -> bool {
 /// # Errors
 /// Which fault that is, and who has it.
 pub fn check_faults(runtime: Runtime, plan: &RunPlan) -> anyhow::Result<()> {
-    let lacks = |fault: &FaultKind| runtime != Runtime::Rust && !knows(*fault);
-    match plan.injected().iter().map(|f| f.order.name).find(lacks) {
+    let mut faults = plan.injected().iter().map(|f| f.order.name);
+    if runtime == Runtime::Rust {
+        return match faults.find(|f| f.of_twin_alone()) {
+            Some(fault) => Err(UserError::wrong(format!(
+                "the backend in Rust has no fault `{}`; say --runtime node: the shop on Node.js has it",
+                fault.name()
+            ))),
+            None => Ok(()),
+        };
+    }
+    match faults.find(|f| !knows(*f)) {
         Some(fault) => Err(UserError::wrong(format!(
             "--runtime {}: that backend has no fault `{}`; leave out --runtime: the Rust backend has it",
             name(runtime),

@@ -72,11 +72,15 @@ fn what_cannot_begin_is_said_before_anything_is_made() {
         (&["run", "flash-sale", "--metrics-listen", &port], "cannot serve metrics at 127.0.0.1:"),
         (&["run", "fragmentation", "--runtime", "node"], "no fault `fragmentation`; leave out"),
         (&["run", "accept-overflow", "--runtime", "bun"], "the Rust backend has it"),
+        (&["run", "deoptimised"], "no fault `deoptimised`; say --runtime node"),
+        (&["run", "cache-expiry", "-e", "one=lock"], "protection is `lock`, which needs a cache that all"),
         (&["goose", "--", "./typo"], "./typo cannot be started: No such file"),
         (&["goose", "--", "no-such-program"], "no-such-program cannot be started: No such file"),
     ];
     for (args, says) in unasked {
-        let output = dyno().current_dir(dir.path()).args(*args).output().unwrap();
+        let mut command = dyno();
+        let output =
+            command.current_dir(dir.path()).args(*args).env_remove("DYNO_CACHE_URL").output().unwrap();
         assert_eq!(code(&output), Some(2), "{args:?}: {}", stderr(&output));
         assert!(stderr(&output).contains(says), "{args:?}: {}", stderr(&output));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "{args:?} leaves no folder");

@@ -206,6 +206,12 @@ fn a_blocked_loop_is_found_by_the_inspector() {
     found_by_the_inspector(FaultKind::RegexBacktracking, &fewer);
 }
 
+/// All of its sessions: that the machine is full is what is looked for.
+#[test]
+fn a_deoptimised_function_that_fills_the_cores_is_found_by_the_inspector() {
+    found_by_the_inspector(FaultKind::Deoptimised, &[]);
+}
+
 #[test]
 fn what_is_missing_or_wrong_is_named() {
     let said_of = |path: &str, more: &[&str]| {

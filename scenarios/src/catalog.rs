@@ -73,6 +73,8 @@ const FILES: &[(&str, &str)] = files![
     "stop-the-world-clean",
     "fragmentation",
     "fragmentation-clean",
+    "deoptimised",
+    "deoptimised-clean",
     "avalanche",
     "avalanche-clean",
     "penetration",

@@ -72,6 +72,7 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
                 http: args.http.clone(),
                 gates: args.gate.clone(),
                 vars: args.vars.env.iter().cloned().collect(),
+                caches_apart: caches_apart(),
             };
             let mut plan = scenarios::load(name, &overrides).map_err(UserError::wrong)?;
             Attach::check(name, &plan.attach)?;
@@ -108,6 +109,11 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
         text,
         plan,
     })
+}
+
+/// Has each worker of the bundled backend a cache of its own? What is wrong with the address of a shared one is the backend's to say.
+fn caches_apart() -> bool {
+    backend::Stores::choose(None, None, None).is_ok_and(|stores| stores.cache == backend::CacheUrl::Memory)
 }
 
 /// A profile has its middle where the load has its own, so it cannot be longer: the run would have to wait for it.

@@ -177,6 +177,10 @@ faults! {
     FdExhausted = "fd-exhausted" => FdExhausted {
         room: 300.0 in 50.0..=10_000.0, "descriptors that each worker may open beyond those it has";
     }
+    /// A hot function is called with ever other shapes; the backend in Rust, whose functions are compiled for good, cannot have it.
+    Deoptimised = "deoptimised" => CpuSaturated {
+        shapes: 4_000.0 in 1_000.0..=4_000.0, "different shapes among the 4,000 rules by which a page is priced";
+    }
 }
 
 impl FaultKind {
@@ -184,6 +188,12 @@ impl FaultKind {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|f| f.name() == name)
+    }
+
+    /// Has only the reference backend's twin for other runtimes this fault?
+    #[must_use]
+    pub const fn of_twin_alone(self) -> bool {
+        matches!(self, Self::Deoptimised)
     }
 }
 

@@ -108,10 +108,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_fault_but_the_supervisor_s_has_one_lever() {
+    fn every_fault_but_the_supervisor_s_and_the_twin_s_has_one_lever() {
         for kind in FaultKind::ALL {
             let levers = LEVERS.iter().filter(|l| l.kind == *kind).count();
-            assert_eq!(levers, usize::from(!crate::supervisor::is_inflicted(*kind)), "{}", kind.name());
+            let elsewhere = crate::supervisor::is_inflicted(*kind) || kind.of_twin_alone();
+            assert_eq!(levers, usize::from(!elsewhere), "{}", kind.name());
         }
     }
 }

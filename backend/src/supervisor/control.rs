@@ -126,6 +126,12 @@ async fn begin(
     Said(order): Said<FaultOrder>,
 ) -> Result<(StatusCode, Json<Accepted>), Refusal> {
     order.check().map_err(Refusal::bad)?;
+    if order.name.of_twin_alone() {
+        let name = order.name.name();
+        return Err(Refusal::bad(format!(
+            "fault {name} is none of this backend: the shop on Node.js has it"
+        )));
+    }
     if !(1..=MAX_SPAN_MS).contains(&order.for_ms) {
         return Err(Refusal::bad(format!("for_ms is {}, expected 1 to {MAX_SPAN_MS}", order.for_ms)));
     }

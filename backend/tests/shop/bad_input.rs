@@ -139,6 +139,7 @@ const ORDERS: &[(&str, &str, &[&str])] = &[
             r#"{"name":"leak"}"#,
             r#"{"for_ms":1000}"#,
             r#"{"name":"meteor","for_ms":1000}"#,
+            r#"{"name":"deoptimised","for_ms":1000}"#,
             r#"{"name":7,"for_ms":1000}"#,
             r#"{"name":"leak","for_ms":0}"#,
             r#"{"name":"leak","for_ms":-1}"#,

@@ -51,7 +51,7 @@ fn expected(name: &str) -> Option<FindingKind> {
 #[test]
 fn there_is_a_recording_of_every_fault_and_of_its_clean_twin() {
     let runs = runs();
-    for fault in FaultKind::ALL {
+    for fault in FaultKind::ALL.iter().filter(|f| !f.of_twin_alone()) {
         for name in [fault.name().to_owned(), format!("{}-clean", fault.name())] {
             assert!(runs.contains_key(&name), "{name}");
         }
@@ -243,7 +243,8 @@ fn instruments_that_tell_seldom_lead_nobody_astray() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(right > 0, "nothing is found any more");
-    println!("{right} of {} faults are found all the same", 2 * FaultKind::ALL.len());
+    let recorded = FaultKind::ALL.iter().filter(|f| !f.of_twin_alone()).count();
+    println!("{right} of {} faults are found all the same", 2 * recorded);
 }
 
 /// Names are for people: a detector that looked at one would know the catalogue, not the target. Steps are renamed in plan and lanes alike, since a

@@ -10,15 +10,16 @@ use crate::text::quantity::show_duration;
 
 const NS_PER_MS: u64 = 1_000_000;
 
-/// Reads all of them. `phases` are those of the file, if none of them is wrong.
+/// Reads all of them. `phases` are those of the file, if none of them is wrong; `lockable` says whether there can be a lock of all workers.
 pub(super) fn read<'p>(
     reader: &Reader<'_>,
     file: &Fields<'_>,
     phases: impl ExactSizeIterator<Item = &'p Phase>,
+    lockable: bool,
 ) -> Vec<CachePlan> {
     let cache_of = |table: &Value<'_>, shape, base| {
         let value = reader.fields(table, shape)?.get("cache")?;
-        settings(reader, value, base)
+        settings(reader, value, base, lockable)
     };
     let usual = CacheSettings::default();
     let of_target = file.get("target").and_then(|v| cache_of(v, keys::TARGET, usual));
@@ -39,7 +40,12 @@ pub(super) fn read<'p>(
 }
 
 /// What is written, over `base`.
-fn settings(reader: &Reader<'_>, value: &Value<'_>, base: CacheSettings) -> Option<CacheSettings> {
+fn settings(
+    reader: &Reader<'_>,
+    value: &Value<'_>,
+    base: CacheSettings,
+    lockable: bool,
+) -> Option<CacheSettings> {
     let fields = reader.fields(value, keys::CACHE)?;
     let time = |key: &str, base: u64, least: u64| {
         let Some(value) = fields.get(key) else { return Some(base) };
@@ -69,6 +75,15 @@ fn settings(reader: &Reader<'_>, value: &Value<'_>, base: CacheSettings) -> Opti
     let (lock_ms, jitter) = (time("lock", base.lock_ms, 1), share("jitter", base.jitter, 0.0, 1.0));
     let beta = share("beta", base.beta, 0.1, 10.0);
     let protection = one_of(reader, &fields, "protection", Protection::NAMES, base.protection);
+    if protection == Some(Protection::Lock)
+        && !lockable
+        && let Some(value) = fields.get("protection")
+    {
+        let wrong = Wrong::new("protection is `lock`, which needs a cache that all workers share");
+        let expected =
+            "another protection, or a cache on Redis, where the lock lives: name one by DYNO_CACHE_URL";
+        reader.wrong(value.span(), wrong.expected(expected));
+    }
     let mode = one_of(reader, &fields, "mode", CacheMode::NAMES, base.mode);
     Some(CacheSettings {
         ttl_ms: ttl_ms?,

@@ -30,7 +30,7 @@ use toml::de::DeTable;
 use self::reader::{Fields, Reader, Value};
 use self::source::Sources;
 use crate::mistake::{ScenarioError, Wrong};
-use crate::plan::{Of, RunPlan};
+use crate::plan::{Of, RunPlan, Target};
 
 pub(crate) use self::gates::option_gates;
 pub(crate) use self::transport::flag as http_flag;
@@ -68,6 +68,8 @@ pub struct Overrides {
     pub gates: Vec<String>,
     /// Values of variables: instead of the defaults in `[vars]`, or of the environment for those that `[target] env` lists.
     pub vars: BTreeMap<String, String>,
+    /// Each worker of the bundled backend has a cache of its own, so that a lock of all of them has no place.
+    pub caches_apart: bool,
 }
 
 /// Reads a scenario.
@@ -137,7 +139,8 @@ fn read(
     let length_ns = known_length.then(|| phases.iter().map(|(p, _)| p.length_ns).sum::<u64>());
     let faults = faults::read(reader, &file, length_ns);
     let actions = actions::read(reader, &file, length_ns);
-    let cache = cache::read(reader, &file, phases.iter().map(|(phase, _)| phase));
+    let lockable = !(overrides.caches_apart && target.target == Some(Target::Bundled));
+    let cache = cache::read(reader, &file, phases.iter().map(|(phase, _)| phase), lockable);
     check_open_requests(reader, &phases, &kinds.kinds);
     check_passes(reader, &phases, &kinds.kinds);
 

@@ -288,6 +288,23 @@ fn mistakes_in_options_and_names() {
 }
 
 #[test]
+fn a_lock_of_all_workers_wants_a_cache_that_they_share() {
+    let vars = [("one".to_owned(), "lock".to_owned())];
+    let apart = Overrides { vars: vars.into(), caches_apart: true, ..Overrides::default() };
+    insta::assert_snapshot!(load("cache-expiry", &apart).unwrap_err(), @r#"
+    protection is `lock`, which needs a cache that all workers share
+       --> cache-expiry (catalogue):29:24
+       |
+    29 | cache = { protection = "${vars.one}", ttl = "1s", jitter = 0.0 }
+       |                        ^^^^^^^^^^^^^
+       = expected: another protection, or a cache on Redis, where the lock lives: name one by DYNO_CACHE_URL
+    "#);
+    // Where it is shared, or is not told to anybody.
+    load("cache-expiry", &Overrides { caches_apart: false, ..apart.clone() }).unwrap();
+    load("cache-expiry", &Overrides { target: Some("http://127.0.0.1:1".into()), ..apart }).unwrap();
+}
+
+#[test]
 fn an_empty_file_says_what_a_scenario_needs() {
     insta::assert_snapshot!(errors("").unwrap_err());
 }
