@@ -57,24 +57,17 @@ pub const fn knows(fault: FaultKind) -> bool {
 /// # Errors
 /// Which fault that is, and who has it.
 pub fn check_faults(runtime: Runtime, plan: &RunPlan) -> anyhow::Result<()> {
-    let mut faults = plan.injected().iter().map(|f| f.order.name);
-    if runtime == Runtime::Rust {
-        return match faults.find(|f| f.of_twin_alone()) {
-            Some(fault) => Err(UserError::wrong(format!(
-                "the backend in Rust has no fault `{}`; say --runtime node: the shop on Node.js has it",
-                fault.name()
-            ))),
-            None => Ok(()),
-        };
-    }
-    match faults.find(|f| !knows(*f)) {
-        Some(fault) => Err(UserError::wrong(format!(
-            "--runtime {}: that backend has no fault `{}`; leave out --runtime: the Rust backend has it",
-            name(runtime),
-            fault.name()
-        ))),
-        None => Ok(()),
-    }
+    let of_rust = runtime == Runtime::Rust;
+    let lacks = |fault: &FaultKind| if of_rust { fault.of_twin_alone() } else { !knows(*fault) };
+    let Some(fault) = plan.injected().iter().map(|f| f.order.name).find(lacks) else { return Ok(()) };
+    let (lacked, runtime) = (fault.name(), name(runtime));
+    Err(UserError::wrong(if of_rust {
+        format!("the backend in Rust has no fault `{lacked}`; say --runtime node: the shop on Node.js has it")
+    } else {
+        format!(
+            "--runtime {runtime}: that backend has no fault `{lacked}`; leave out --runtime: the Rust backend has it"
+        )
+    }))
 }
 
 /// The twin, ready to be started: its runtime is there, its packages are installed. It lacks the token.

@@ -262,44 +262,36 @@ mod tests {
     #[test]
     fn a_server_that_refuses_or_is_none_ends_a_run_with_another_code_than_one_that_does_not_answer() {
         let (url, what) = (|| "x://h".to_owned(), || "what".to_owned());
-        let code = |error| error_code(&failed(error));
-        for (why, ends) in [
-            (ProbeError::Fetch(FetchError::TimedOut), 6),
-            (ProbeError::Gone(404), 6),
-            (ProbeError::Token(401), 2),
-            (ProbeError::BadAddress(what()), 2),
-            (ProbeError::Malformed(what()), 2),
+        let agent = |why| AttachError::Agent { url: url(), why };
+        let postgres = |why| AttachError::Postgres { url: url(), why };
+        let rabbitmq = |why| AttachError::RabbitMq { url: url(), why };
+        let redis = |why| AttachError::Redis { url: url(), why };
+        for (error, ends) in [
+            (agent(ProbeError::Fetch(FetchError::TimedOut)), 6),
+            (agent(ProbeError::Gone(404)), 6),
+            (agent(ProbeError::Token(401)), 2),
+            (agent(ProbeError::BadAddress(what())), 2),
+            (agent(ProbeError::Malformed(what())), 2),
+            (postgres(PostgresError::Unreachable(what())), 6),
+            (postgres(PostgresError::TimedOut), 6),
+            (postgres(PostgresError::Refused("57P03".to_owned())), 6),
+            (postgres(PostgresError::Refused("28P01".to_owned())), 2),
+            (postgres(PostgresError::BadAddress(what())), 2),
+            (postgres(PostgresError::NotPostgres), 2),
+            (postgres(PostgresError::TooOld(what())), 2),
+            (rabbitmq(RabbitMqError::Fetch(FetchError::Unreachable(what()))), 6),
+            (rabbitmq(RabbitMqError::Refused(401)), 2),
+            (rabbitmq(RabbitMqError::BadAddress(what())), 2),
+            (rabbitmq(RabbitMqError::NotRabbitMq), 2),
+            (redis(RedisError::Unreachable(what())), 6),
+            (redis(RedisError::TimedOut), 6),
+            (redis(RedisError::Refused("LOADING".to_owned())), 6),
+            (redis(RedisError::Refused("NOAUTH".to_owned())), 2),
+            (redis(RedisError::BadAddress(what())), 2),
+            (redis(RedisError::NotRedis), 2),
         ] {
-            assert_eq!(code(AttachError::Agent { url: url(), why }), ends);
-        }
-        for (why, ends) in [
-            (PostgresError::Unreachable(what()), 6),
-            (PostgresError::TimedOut, 6),
-            (PostgresError::Refused("57P03".to_owned()), 6),
-            (PostgresError::Refused("28P01".to_owned()), 2),
-            (PostgresError::BadAddress(what()), 2),
-            (PostgresError::NotPostgres, 2),
-            (PostgresError::TooOld(what()), 2),
-        ] {
-            assert_eq!(code(AttachError::Postgres { url: url(), why }), ends);
-        }
-        for (why, ends) in [
-            (RabbitMqError::Fetch(FetchError::Unreachable(what())), 6),
-            (RabbitMqError::Refused(401), 2),
-            (RabbitMqError::BadAddress(what()), 2),
-            (RabbitMqError::NotRabbitMq, 2),
-        ] {
-            assert_eq!(code(AttachError::RabbitMq { url: url(), why }), ends);
-        }
-        for (why, ends) in [
-            (RedisError::Unreachable(what()), 6),
-            (RedisError::TimedOut, 6),
-            (RedisError::Refused("LOADING".to_owned()), 6),
-            (RedisError::Refused("NOAUTH".to_owned()), 2),
-            (RedisError::BadAddress(what()), 2),
-            (RedisError::NotRedis, 2),
-        ] {
-            assert_eq!(code(AttachError::Redis { url: url(), why }), ends);
+            let said = error.to_string();
+            assert_eq!(error_code(&failed(error)), ends, "{said}");
         }
     }
 }

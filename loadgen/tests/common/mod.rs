@@ -8,7 +8,8 @@
 )]
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use loadgen::coordinator::LEAD;
@@ -60,6 +61,11 @@ impl Totals {
     /// more may have fallen into them.
     pub fn stood_ms(&self) -> u64 {
         3 * self.stood_ns / MS
+    }
+
+    /// So many tries there are at the most where each of `sessions`, of one worker, tries again 100 ms after what failed.
+    pub fn most_tries(&self, sessions: u64) -> u64 {
+        sessions * (self.done[&0].at / (100 * MS) + 1)
     }
 
     pub fn take(&mut self, update: LoadUpdate) {
@@ -153,6 +159,26 @@ pub fn run_with(
         tokio::time::timeout(limit, all).await.expect("a run ends");
         totals
     })
+}
+
+/// Opens the gate once so many messages were pushed: the run goes on by itself.
+pub fn opens(gate: &AtomicBool, pushed: u64) -> impl FnMut(&Totals) -> bool {
+    move |totals| {
+        gate.fetch_or(totals.sum(|c| c.pushed) >= pushed, Ordering::SeqCst);
+        false
+    }
+}
+
+/// Runs a plan with one worker at a target that takes the look before the run, and nobody after it.
+pub fn run_at_gone(plan: RunPlan) -> Totals {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let gone = listener.local_addr().unwrap();
+    // Its port stays its own, or another test would get it.
+    let leave = || {
+        drop(listener.accept());
+        rustix::net::shutdown(&listener, rustix::net::Shutdown::Read).unwrap();
+    };
+    run_with(options(plan, gone, 1), leave, |_| false)
 }
 
 /// A plan whose steps have time enough on a busy machine: who wants a `timeout` sets a limit of its own.

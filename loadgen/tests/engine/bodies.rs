@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::common::{Totals, run};
+use crate::common::{AMPLE_MS, Totals, run};
 use crate::server::until;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -256,6 +256,8 @@ fn an_answer_that_comes_while_a_text_is_written_counts() {
     let (totals, heard) = session(1, "[data.big]\nfile = \"big.jsonl\"", steps, folder.path());
     assert_eq!(totals.errors(), BTreeMap::from([("status", 1)]));
     assert_eq!(heard.iter().filter(|h| h.path == "/next").count(), 1);
+    // Not because the server has given up: it waits that long for the session to go on.
+    assert!(totals.service[&0].max() < AMPLE_MS * 1000, "{} us", totals.service[&0].max());
 }
 
 #[test]

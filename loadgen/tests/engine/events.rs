@@ -154,10 +154,7 @@ fn a_stream_has_all_its_figures() {
         Step::CloseEvents(StepId(3)),
         get(4, "/ok"),
     ];
-    let totals = run_until(ten(steps), serve(act), |t| {
-        TICKED.fetch_or(t.sum(|c| c.pushed) >= 40, Ordering::SeqCst);
-        false
-    });
+    let totals = run_until(ten(steps), serve(act), opens(&TICKED, 40));
     assert!(totals.errors().is_empty(), "{:?}", totals.errors());
     assert!((0..6).all(|step| totals.finished[&step] == 10), "{:?}", totals.finished);
     assert_eq!(totals.response[&1].len(), 10);
@@ -244,10 +241,7 @@ fn an_event_that_comes_before_it_is_awaited_is_kept_and_taken_once() {
         awaits(3, Some("order"), mine()),
         in_vain(awaits(4, Some("order"), mine())),
     ];
-    let totals = run_until(ten(steps), serve(act), |t| {
-        READ.fetch_or(t.sum(|c| c.pushed) >= 20, Ordering::SeqCst);
-        false
-    });
+    let totals = run_until(ten(steps), serve(act), opens(&READ, 20));
     // Nothing but the second order is missed: there is only one.
     assert_eq!(totals.errors().into_iter().collect::<Vec<_>>(), [("timeout", 10)]);
     assert!((0..5).all(|step| totals.finished[&step] == 10), "{:?}", totals.finished);

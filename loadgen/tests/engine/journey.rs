@@ -198,17 +198,7 @@ fn a_target_over_tls_is_refused_before_the_run() {
 
 #[test]
 fn a_target_that_refuses_is_named_and_not_hammered() {
-    // It takes the one connection that tells whether anybody is there, and is gone.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let gone = listener.local_addr().unwrap();
-    // Its port stays its own, or another test would get it.
-    let leave = || {
-        drop(listener.accept());
-        rustix::net::shutdown(&listener, rustix::net::Shutdown::Read).unwrap();
-    };
-    let plan = walk("shop-browse", "sessions = 3", 1_000);
-    let totals = run_with(options(plan, gone, 1), leave, |_| false);
-    let errors = totals.errors();
+    let errors = run_at_gone(walk("shop-browse", "sessions = 3", 1_000)).errors();
     let refused = errors["connect-refused"];
     assert!((3..=45).contains(&refused), "{errors:?}");
     assert_eq!(errors.len(), 1, "{errors:?}");

@@ -222,25 +222,24 @@ fn a_stop_drains_and_a_lost_worker_is_named() {
     ");
 }
 
-#[test]
-fn a_worker_that_floods_its_stderr_is_heard_to_its_last_words() {
+/// That what a worker which does this in place of its work says last, and how it ends, are told.
+fn is_heard(script: &str) {
     let mut options = options(plan(held(1), 100, vec![get(0, "/")]), serve(act), 1);
     options.worker_exe = "sh".into();
-    // More than a pipe holds: unread, it would never come to its last words.
-    let flood = "yes noise | head -c 300000 >&2; echo last words >&2; exit 3";
-    options.worker_args = vec!["-c".to_owned(), flood.to_owned()];
+    options.worker_args = vec!["-c".to_owned(), script.to_owned()];
     let refused = runtime().block_on(Coordinator::start(options)).err().unwrap().to_string();
     assert!(refused.ends_with("exit status: 3: last words"), "{refused}");
 }
 
 #[test]
+fn a_worker_that_floods_its_stderr_is_heard_to_its_last_words() {
+    // More than a pipe holds: unread, it would never come to its last words.
+    is_heard("yes noise | head -c 300000 >&2; echo last words >&2; exit 3");
+}
+
+#[test]
 fn a_worker_that_takes_its_time_to_end_is_heard_to_its_last_words() {
-    let mut options = options(plan(held(1), 100, vec![get(0, "/")]), serve(act), 1);
-    options.worker_exe = "sh".into();
-    let slow = "exec >&-; sleep 2; echo last words >&2; exit 3";
-    options.worker_args = vec!["-c".to_owned(), slow.to_owned()];
-    let refused = runtime().block_on(Coordinator::start(options)).err().unwrap().to_string();
-    assert!(refused.ends_with("exit status: 3: last words"), "{refused}");
+    is_heard("exec >&-; sleep 2; echo last words >&2; exit 3");
 }
 
 #[test]

@@ -138,14 +138,6 @@ fn five(steps: Vec<Step>) -> RunPlan {
     plan(once(5), LONG_MS, steps)
 }
 
-/// Opens the gate once so many messages were pushed: the run goes on by itself.
-fn opens(gate: &AtomicBool, pushed: u64) -> impl FnMut(&Totals) -> bool {
-    move |totals| {
-        gate.fetch_or(totals.sum(|c| c.pushed) >= pushed, Ordering::SeqCst);
-        false
-    }
-}
-
 fn merged(totals: &Totals, of: fn(&loadgen::protocol::Histograms) -> &histogram::Sparse) -> Histogram {
     let mut all = histogram::new();
     for update in &totals.updates {

@@ -353,9 +353,8 @@ fn spoken(http: HttpVersion, alpn: &[&str]) -> String {
         _ => "1.1",
     };
     let errors = totals.errors();
-    // One in 100 ms from each of both sessions.
-    let most = 2 * (totals.done[&0].at / (100 * MS) + 1);
-    assert!(errors.values().sum::<u64>() <= most, "a server that does not agree is not hammered: {errors:?}");
+    let tries = errors.values().sum::<u64>();
+    assert!(tries <= totals.most_tries(2), "a server that does not agree is not hammered: {errors:?}");
     format!("{} of {alpn:?}: {said} {}", http.name(), errors.into_keys().collect::<Vec<_>>().join(" "))
 }
 

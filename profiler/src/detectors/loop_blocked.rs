@@ -345,8 +345,9 @@ fn judged<'a>(timeline: &'a Timeline, route: &'a str, stalls: &[Stall], whose: W
         let Some(lane) = lane(timeline, stall.instance, route) else { continue };
         let (mut n, mut ns) = beside(lane, stall, whose);
         // Those that make a stall up together are to it what one is that was there all through.
-        let told = told_at_once(lane, stall).filter(|_| n == 0);
-        if let Some(made) = told.and_then(|cells| made_by_sum(cells, stall)) {
+        if n == 0
+            && let Some(made) = told_at_once(lane, stall).and_then(|cells| made_by_sum(cells, stall))
+        {
             (n, ns) = (1, made.ns);
             together.push(made.each);
         }
