@@ -105,10 +105,11 @@ export class Shop {
     if (this.database.kind === 'postgres') this.endWatch = this.database.watchServer();
     this.tidying = setInterval(() => this.products.tidy(), TIDY_MS);
     this.tidying.unref();
-    await new Promise((resolve, reject) => {
+    this.opening = new Promise((resolve, reject) => {
       this.server.once('error', reject);
       this.server.listen(this.address, resolve);
     });
+    await this.opening;
   }
 
   /** Everything but the connections, which are drained before. */

@@ -67,6 +67,8 @@ async function end() {
   if (shop) {
     shop.draining = true;
     shop.feed.close();
+    // Node.js dies of a server that is closed before the cluster has refused it the port.
+    await shop.opening?.catch(() => {});
     await drain(shop.server, GRACE_MS);
     await Promise.race([shop.stop(), new Promise((resolve) => setTimeout(resolve, 300))]);
   }
