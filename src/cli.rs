@@ -368,6 +368,9 @@ pub struct WatchArgs {
     /// What to read [default: auto]; see `dyno run --help`. Can be repeated.
     #[arg(long, value_name = "SOURCE")]
     pub attach: Vec<String>,
+    /// File of `[[target.metric]]` tables, as a scenario has them: what metrics of the service's own are called.
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
     /// For how long, such as 30s [default: until q or Ctrl-C].
     #[arg(long = "for", value_name = "DURATION")]
     pub for_: Option<String>,

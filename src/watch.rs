@@ -10,13 +10,14 @@ use timeline::recording::FILE_NAME;
 use timeline::snapshot::RunState;
 
 use crate::backend_process::Backend;
-use crate::cli::{Runtime, WatchArgs};
+use crate::cli::{Runtime, Ui, WatchArgs};
 use crate::files::{make_folder, run_id};
 use crate::follow::{self, find};
 use crate::outcome::{Outcome, UserError};
 use crate::run::prepare::{address, host_facts};
 use crate::run::{diagnose, finish, stop};
 use crate::screen::Screen;
+use crate::show::say;
 use crate::sources::{Attach, Located, Permission, Settled, Sources};
 
 /// How often the watch looks whether it shall end.
@@ -30,15 +31,20 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
     let length = length.map(Duration::from_nanos);
     let found = match &args.target {
         Some(what) => find::named(what)?,
-        None if args.attach.is_empty() && args.out.is_none() => find::running()?,
+        None if args.attach.is_empty() && args.metrics.is_none() && args.out.is_none() => find::running()?,
         None => None,
     };
     if let Some(found) = found {
+        if args.metrics.is_some() {
+            return Err(UserError::wrong("--metrics belongs to a target; a run has its own sources"));
+        }
         return follow::follow(&found, &args, length);
     }
     let unix_ms = timeline::clock::unix_ms();
     let run_id = run_id(unix_ms, 0);
     let mut attach = Attach::parse_all(&args.attach)?;
+    let mappings = args.metrics.as_deref().map(scenarios::mappings).transpose().map_err(UserError::wrong)?;
+    let mappings = mappings.unwrap_or_default();
     let folder = args.out.as_deref().map(|out| make_folder(Some(out), &run_id)).transpose()?;
     // Gone with the watch.
     let log = || tempfile::Builder::new().prefix("dyno-watch-").suffix(".log").tempfile();
@@ -47,7 +53,7 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
     let (shown, target) = match (&args.target, &backend) {
         (Some(named), _) => {
             let url = scenarios::base_url(&with_scheme(named)).map_err(UserError::wrong)?;
-            let mut at = Located::at(&url, &[]);
+            let mut at = Located::at(&url, &mappings);
             // Who names a port alone may mean a server of another kind, and those do not like to be asked in HTTP.
             at.http = at.http.filter(|_| named.contains("://"));
             (address(&url), at)
@@ -63,6 +69,7 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
     }
     let permission = Permission::of(args.yes, attach.iter().any(Attach::is_inspector), false);
     let settled = Settled::of(&attach, &target, permission)?;
+    let nobody = settled.nobody.clone();
     // Not before: at the question whether to look inside, Ctrl-C ends us.
     let stops = stop::listen()?;
 
@@ -89,9 +96,12 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
     let recording = folder.as_ref().map(|f| f.join(FILE_NAME));
     let recorder = Recorder::start(options, recording.as_deref())?;
     let handle = recorder.handle();
-    let sources = Sources::attach(settled, &[], &handle)?;
+    let sources = Sources::attach(settled, &mappings, &handle)?;
     handle.attached(&sources.about());
     let screen = Screen::start(&args.look, None, CAPABILITIES, handle.published())?;
+    // Lines say it by themselves. Who is shown nothing would wait in vain; a dashboard takes its log with it.
+    let tell = |due: bool| nobody.iter().filter(|_| due).for_each(|line| say(format_args!("dyno: {line}")));
+    tell(args.look.ui == Ui::None);
 
     loop {
         let over = length.is_some_and(|l| clock.now().since(timeline::RunTime::ZERO) >= l);
@@ -106,7 +116,9 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
     drop(sources);
     let end = RunEnd { reason: EndReason::Completed, at: clock.now(), notes };
     let finished = recorder.finish(end);
+    let dashboard = screen.stays();
     screen.close();
+    tell(dashboard);
     drop(backend);
     match folder {
         Some(folder) => finish::finish(&finished, &folder, None, None),

@@ -363,6 +363,70 @@ steps = [{{ name = "home", get = "/" }}]
     }
 }
 
+#[test]
+fn a_file_says_to_a_watch_what_metrics_of_the_service_s_own_are() {
+    let _machine = whole_machine();
+    let port = serve(|_| Some(PAGE.to_owned()));
+    let dir = tempfile::tempdir().unwrap();
+    let (own, folder) = (dir.path().join("own.toml"), dir.path().join("watch"));
+    let text = r#"
+[[target.metric]]
+name = "shop_jobs_pending"
+lane = "pool.*.waiters"
+member = "pool"
+[[target.metric]]
+name = "shop_mail_backlog"
+labels = { queue = "outgoing" }
+lane = "broker.mail.depth"
+"#;
+    std::fs::write(&own, text).unwrap();
+    // Nothing on the page is known but for the file, so without it `auto` would not find one.
+    let url = format!("http://127.0.0.1:{port}");
+    let mut watch = dyno();
+    watch.args(["watch", &url, "--for", "3s", "--ui", "none", "--metrics"]).arg(&own);
+    watch.arg("--out").arg(&folder);
+    let run = Run::of(folder, watch.output().unwrap());
+    assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
+    assert!(!run.stderr().contains("nobody"), "somebody listens: {}", run.stderr());
+    said(&run, &format!("metrics at {url}/metrics"));
+    let (lanes, page) = (Lanes::of(&run.folder).unwrap(), format!("metrics-{port}"));
+    for (lane, value) in
+        [("pool.mail.waiters", 4.0), ("pool.print.waiters", 2.0), ("broker.mail.depth", 17.0)]
+    {
+        let values = lanes.values(lane, &page);
+        assert!(!values.is_empty() && values.iter().all(|v| *v == value), "{lane}: {values:?}");
+    }
+}
+
+#[test]
+fn a_file_of_metrics_with_mistakes_is_refused_with_their_places() {
+    let dir = tempfile::tempdir().unwrap();
+    let (own, folder) = (dir.path().join("own.toml"), dir.path().join("watch"));
+    let watch = |target: &str| {
+        let mut watch = dyno();
+        watch.args(["watch", target, "--for", "1s", "--ui", "none", "--metrics"]).arg(&own);
+        let output = watch.arg("--out").arg(&folder).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(!folder.exists(), "nothing half made is left");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let told = watch(":1");
+    assert!(told.contains(&format!("{} cannot be read: there is no such file", own.display())), "{told}");
+    let wrong = "[[target.metric]]\nname = \"shop_jobs\"\nlane = \"pool.mail.waitres\"\n";
+    std::fs::write(&own, wrong).unwrap();
+    let told = watch(":1");
+    for part in [
+        "there is no lane `pool.mail.waitres` that a metric can fill".to_owned(),
+        format!("{}:3:8", own.display()),
+        "expected: one of heap.used, ".to_owned(),
+        "did you mean `pool.*.waiters`?".to_owned(),
+    ] {
+        assert!(told.contains(&part), "{part}: {told}");
+    }
+    let told = watch("dyno://127.0.0.1:1");
+    assert!(told.contains("--metrics belongs to a target"), "{told}");
+}
+
 /// Escape sequences, a formula of a spreadsheet, numbers that are none, and types that are not the metrics' own.
 fn hostile() -> String {
     let endless = "9".repeat(400);
@@ -504,6 +568,17 @@ fn what_auto_does_not_find_is_said_and_fails_nothing() {
         &run,
         "process not attached: cannot attach the process behind port 1: nobody on this machine listens",
     );
+    // Also where nothing is shown it is said, once, and where lines are shown they say it.
+    let told = "process not attached: cannot attach the process behind port 1: nobody on this machine";
+    assert_eq!(run.stderr(), format!("dyno: {told} listens on it\n"));
+    for ui in ["plain", "json"] {
+        let output = dyno().args(["watch", ":1", "--for", "1s", "--ui", ui]).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{stderr}");
+        let lines = stderr.lines().filter(|line| line.contains(told)).count();
+        assert!(if ui == "plain" { lines == 1 } else { lines > 0 }, "{stderr}");
+        assert!(!stderr.lines().any(|line| line.starts_with("dyno: ")), "{stderr}");
+    }
     said(
         &run,
         "if the service has a page of metrics, it can be read, too: --attach auto --attach metrics=URL",

@@ -1,4 +1,6 @@
-//! Bundled runs on real stores: the same scenario, chosen by environment, and no password anywhere in what it leaves.
+//! Bundled runs on real stores: the same scenario, chosen by environment, and no password anywhere in what it leaves; and on each of them
+//! a fault that is found there, live, as it is on the embedded one (`faults.rs`). Scenarios are cut to little more than the least data that
+//! their detectors need.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,10 +9,11 @@ mod common;
 #[expect(dead_code, reason = "the backend's own tests use the rest")]
 mod servers;
 
-use common::holding;
+use common::{changed, holding, run_valid_with};
 use servers::postgres::Postgres;
 use servers::rabbit::Rabbit;
 use servers::redis::Redis;
+use timeline::fault::FaultKind;
 
 #[test]
 fn a_bundled_run_uses_the_stores_that_the_environment_names() {
@@ -43,4 +46,50 @@ fn a_bundled_run_uses_the_stores_that_the_environment_names() {
     assert!(!rabbit.ask(&["list_queues", "name"]).contains("dyno"));
     assert!(!said.contains("pa55"), "{said}");
     assert_eq!(holding(&folder, "pa55"), Vec::<String>::new());
+}
+
+/// Runs a scenario of the catalogue, cut short, on the store of this variable and URL: what the fault leads to is named first, and not before
+/// it began.
+fn found(fault: FaultKind, short: &[(&str, &str)], store: (&str, &str)) {
+    let (_dir, scenario) = changed(fault.name(), short);
+    let run = run_valid_with(&[&scenario], &[store]);
+    assert!(matches!(run.code(), Some(0 | 3)), "{}\n{}", run.stdout(), run.stderr());
+    let summary = run.summary();
+    let findings = &summary["findings"];
+    assert_eq!(run.kinds().first().map(String::as_str), Some(fault.expected().name()), "{findings:#}");
+    let onset = run.onset_s(fault.name());
+    let found = findings[0]["found_at"].as_u64().unwrap() as f64 / 1e9;
+    eprintln!("{}: onset {onset:.2} s, found after {:.2} s", fault.name(), found - onset);
+    assert!(found >= onset - 0.5, "found before it began");
+    assert_eq!(holding(&run.folder, "pa55"), Vec::<String>::new());
+}
+
+/// PostgreSQL counts scans by table and tells them once a second, where SQLite tells them of each statement.
+#[test]
+fn a_missing_index_is_found_on_postgresql() {
+    let _machine = common::whole_machine();
+    let postgres = Postgres::start();
+    let short =
+        [("for = \"3s\"", "for = \"2s\""), ("for = \"22s\"", "for = \"9s\""), ("at = \"8s\"", "at = \"4s\"")];
+    found(FaultKind::MissingIndex, &short, ("DYNO_DATABASE_URL", &postgres.url()));
+}
+
+/// Entries live for a second in the server, for both workers; five expiries under the fault.
+#[test]
+fn a_stampede_is_found_on_redis() {
+    let _machine = common::whole_machine();
+    let redis = Redis::start();
+    let short =
+        [("for = \"21s\"", "for = \"7s\""), ("at = \"8s\"\nfor = \"8s\"", "at = \"5s\"\nfor = \"5s\"")];
+    found(FaultKind::Stampede, &short, ("DYNO_CACHE_URL", &redis.url()));
+}
+
+/// A queue is told from a burst after five seconds of growth.
+#[test]
+fn a_backlog_is_found_on_rabbitmq() {
+    let _machine = common::whole_machine();
+    let rabbit = Rabbit::start();
+    let short =
+        [("for = \"21s\"", "for = \"10s\""), ("at = \"6s\"\nfor = \"16s\"", "at = \"4s\"\nfor = \"9s\"")];
+    found(FaultKind::BrokerBacklog, &short, ("DYNO_BROKER_URL", &rabbit.url()));
 }

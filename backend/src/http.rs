@@ -1,7 +1,9 @@
 //! Serving a router on a listener: connections with time limits, and their orderly end.
 //!
 //! Shop, services and control endpoint share it. Owns the connections (one task each, in a [`JoinSet`]); routes
-//! belong to whoever made the router.
+//! belong to whoever made the router, and what is no request to [`heads`].
+
+mod heads;
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -20,6 +22,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+use heads::Reasoned;
 
 /// A connection that sends no whole head for so long is closed. hyper counts idle time between requests
 /// too, so it must exceed every think time that is worth keeping a connection for.
@@ -149,19 +153,19 @@ impl Server {
 async fn connection(stream: TcpStream, server: Arc<Server>) {
     // Small answers must not wait for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
-    let mut stage = server.stage.clone();
+    let (mut stage, finish) = (server.stage.clone(), server.finish);
     let service = service_fn(move |request| server.clone().answer(request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
         .max_header_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Reasoned::new(stream, finish)), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     tokio::select! {
         // An order of its own would be drawn at each turn.
         biased;
-        // Errors here are the client's: resets, bad heads (answered with 400 by hyper, long ones with 431), time-outs.
+        // Errors here are the client's: resets, time-outs, bad heads (answered with 400, long ones with 431).
         _ = connection.as_mut() => return,
         () = reached(&mut stage, Stage::Ending) => {}
     }

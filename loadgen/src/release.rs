@@ -1,10 +1,11 @@
 //! The release task: starts and wakes all that is due, on one timer.
 //!
 //! Owns the running of a segment: arrivals, held places, naps, time limits, amendments and halts, the hand-over of figures, and the
-//! end (no new arrivals, what was due is dropped, drain within the grace, abort). One task on tokio's wheel errs by about 0.6 ms;
-//! the error is recorded.
+//! end (no new arrivals, what was due is dropped, drain within the grace, abort). What a session does once it has started is left
+//! to its task (`tasks`). One task on tokio's wheel errs by about 0.6 ms; the error is recorded.
 
-use std::cell::{Cell, RefCell};
+mod tasks;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -12,22 +13,20 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use scenarios::plan::{HttpVersion, Timer};
+use scenarios::plan::Timer;
 use timeline::{Amendment, MonoNs, RunTime};
 use tokio::time::{Instant, Sleep};
 
 use crate::figures;
 use crate::health::{self, Hiccups};
-use crate::http2::hub::Hub;
 use crate::precise::Precise;
 use crate::protocol::{Amended, BadMessage, Done, FromWorker, ToWorker};
-use crate::random::Stream;
-use crate::rules::{self, Left};
-use crate::schedule::{Action, Numbering, Planned, Schedule};
+use crate::schedule::{Action, Planned, Schedule};
 use crate::seats::SeatId;
-use crate::session::{Origin, Session};
+use crate::session::Origin;
 use crate::shard::Shard;
 use crate::worker::Outbox;
+use tasks::{Place, Sitting, arrive, hold, spawn};
 
 /// How often counters are handed over, ns.
 const COUNTERS_NS: u64 = 100_000_000;
@@ -63,61 +62,6 @@ pub struct Release {
     draining: Option<u64>,
     aborted: bool,
     grace: u64,
-}
-
-/// A held place.
-struct Place {
-    /// The numbers of the sessions that follow each other there.
-    numbers: Numbering,
-    /// Sessions that have started there; a place that is given up and held again goes on counting.
-    generation: Cell<u64>,
-    /// Its session's seat while it is held.
-    seat: Cell<Option<SeatId>>,
-    /// Passes that it may still begin; none: any number.
-    left: RefCell<Option<Left>>,
-    /// The link of HTTP/2 that its sessions go on with while they are one client's passes.
-    links: RefCell<Option<Rc<Hub>>>,
-}
-
-impl Place {
-    fn new(numbers: Numbering) -> Self {
-        Self {
-            numbers,
-            generation: Cell::new(0),
-            seat: Cell::new(None),
-            left: RefCell::new(None),
-            links: RefCell::new(None),
-        }
-    }
-
-    /// The next session's number.
-    fn next(&self) -> u64 {
-        let generation = self.generation.get();
-        self.generation.set(generation + 1);
-        self.numbers.held(generation)
-    }
-
-    /// May a session pass through, where its passes are counted?
-    fn take_pass(&self) -> bool {
-        rules::take(self.left.borrow().as_ref())
-    }
-
-    fn links(&self) -> Option<Rc<Hub>> {
-        self.links.borrow().clone()
-    }
-
-    /// It is given up: whoever holds it is the last one. Says where that one sits.
-    fn give_up(&self) -> Option<SeatId> {
-        *self.links.borrow_mut() = None;
-        self.seat.take()
-    }
-
-    /// It stays empty: the seat will be another's.
-    fn leave(&self, seat: SeatId) {
-        if self.seat.get() == Some(seat) {
-            self.give_up();
-        }
-    }
 }
 
 impl Release {
@@ -277,9 +221,7 @@ impl Release {
             return;
         }
         for place in self.places.values() {
-            if let Some(seat) = place.seat.get() {
-                retire_later(&self.shard, seat, place.numbers.held(place.generation.get()), now);
-            }
+            place.live_on(&self.shard, now);
         }
     }
 
@@ -322,10 +264,10 @@ impl Release {
             Action::Arrive { number, pooled } => {
                 self.shard.figures.released(planned.at, now);
                 let kind = self.shard.kind(number);
-                let origin = Origin { number, kind, intended: planned.at, pooled };
+                let origin = Origin { number, kind, pooled };
                 let most = self.shard.rules.at(planned.at).max_sessions.unwrap_or(u64::MAX);
                 if let Some(seat) = self.seat(most) {
-                    spawn(arrive(Sitting { shard: Rc::clone(&self.shard), seat }, origin));
+                    spawn(arrive(Sitting { shard: Rc::clone(&self.shard), seat }, origin, planned.at));
                 }
             }
             Action::Hold { place } if self.shard.halt.lasts() => {
@@ -349,15 +291,12 @@ impl Release {
     fn hold(&mut self, number: u32, at: u64) {
         let numbers = self.schedule.numbering(number);
         let place = Rc::clone(self.places.entry(number).or_insert_with(|| Rc::new(Place::new(numbers))));
-        *place.left.borrow_mut() = self.shard.rules.at(at).passes();
+        place.allow(self.shard.rules.at(at).passes());
         if !place.take_pass() {
             return;
         }
         let Some(seat) = self.seat(u64::MAX) else { return };
-        place.seat.set(Some(seat));
-        let counts = place.left.borrow().is_some();
-        *place.links.borrow_mut() =
-            (counts && self.shard.program.http != HttpVersion::Http1).then(|| Hub::new(false));
+        place.hold_from(seat, self.shard.program.http);
         spawn(hold(Sitting { shard: Rc::clone(&self.shard), seat }, place, at));
     }
 
@@ -455,117 +394,6 @@ fn limits_until(due: u64, now: u64) -> u64 {
     if now.saturating_sub(due) < SWEEP_NS { now } else { due.saturating_sub(SWEEP_NS) }
 }
 
-/// Keeps the draws of lifetimes apart from those of the sessions themselves.
-const LIFETIMES: u64 = 0x6C69_6665_0000_0000;
-
-/// Lets the session that is in `seat` from `now` on live as long as the phase says; `number` is its own.
-fn retire_later(shard: &Shard, seat: SeatId, number: u64, now: u64) {
-    shard.seats.stay(seat);
-    if let Some(lifetime) = shard.rules.at(now).lifetime {
-        let length = Stream::of(shard.program.seed ^ LIFETIMES, number).duration(lifetime);
-        shard.seats.retire_at(seat, now.saturating_add(length));
-    }
-}
-
-/// A session's seat, from when its task is made to its end.
-struct Sitting {
-    shard: Rc<Shard>,
-    seat: SeatId,
-}
-
-impl Sitting {
-    /// Makes the running task the one that the seat wakes.
-    fn down(&self) -> impl Future<Output = ()> {
-        poll_fn(|cx| {
-            self.shard.seats.sit(self.seat, cx);
-            Poll::Ready(())
-        })
-    }
-}
-
-impl Drop for Sitting {
-    fn drop(&mut self) {
-        self.shard.seats.leave(self.seat);
-    }
-}
-
-/// The one place where sessions become tasks: a seat is each one's supervisor, and the runtime's end theirs.
-fn spawn(session: impl Future<Output = ()> + 'static) {
-    tokio::task::spawn_local(session);
-}
-
-/// A session that arrives, and leaves when it is done.
-#[expect(
-    clippy::manual_async_fn,
-    reason = "an `async fn` would hold its arguments twice, in every waiting session"
-)]
-fn arrive(sitting: Sitting, origin: Origin) -> impl Future<Output = ()> {
-    async move {
-        sitting.down().await;
-        let Sitting { shard, seat } = &sitting;
-        match Session::new(shard, *seat, origin) {
-            Some(mut session) => {
-                session.run().await;
-            }
-            None => figures::add(&shard.figures.dropped, 1),
-        }
-    }
-}
-
-/// A held place: one session after the other, at once, until it is given up.
-#[expect(
-    clippy::manual_async_fn,
-    reason = "an `async fn` would hold its arguments twice, in every waiting session"
-)]
-fn hold(sitting: Sitting, place: Rc<Place>, mut intended: u64) -> impl Future<Output = ()> {
-    async move {
-        sitting.down().await;
-        let Sitting { shard, seat } = &sitting;
-        let seat = *seat;
-        loop {
-            let number = place.next();
-            retire_later(shard, seat, number, shard.now().max(intended));
-            // Passes that are counted are one client's, again and again: it keeps its connection.
-            let pooled = place.left.borrow().is_some();
-            // The place's first number decides which kind of session holds it, for good: were each one drawn anew, kinds
-            // that never end would take over place after place, and the plan's shares would be lost.
-            let origin = Origin { number, kind: shard.kind(place.numbers.held(0)), intended, pooled };
-            let empty_for = match Session::new(shard, seat, origin) {
-                Some(mut session) => {
-                    if let Some(links) = place.links() {
-                        session.go_on_with(links);
-                    }
-                    session.run().await
-                }
-                // A place for which no row is left stays empty.
-                None => {
-                    figures::add(&shard.figures.dropped, 1);
-                    break;
-                }
-            };
-            if shard.seats.leaving(seat) {
-                break;
-            }
-            intended = shard.now() + empty_for;
-            poll_fn(|_| shard.seats.poll_nap(seat, intended, || shard.now())).await;
-            if shard.halt.lasts() {
-                poll_fn(|_| poll_going_on(shard, seat)).await;
-                intended = shard.now();
-            }
-            if shard.seats.leaving(seat) || !place.take_pass() {
-                break;
-            }
-            figures::add(&shard.figures.offered, 1);
-        }
-        place.leave(seat);
-    }
-}
-
-/// Waits until the load is not halted, or until the session is to end.
-fn poll_going_on(shard: &Shard, seat: SeatId) -> Poll<()> {
-    if shard.halt.lasts() { shard.seats.poll_nap(seat, u64::MAX, || shard.now()) } else { Poll::Ready(()) }
-}
-
 #[cfg(test)]
 mod tests {
     use scenarios::plan::{BaseUrl, Model, RunPlan};
@@ -575,7 +403,7 @@ mod tests {
     use crate::protocol::Segment;
     use crate::testing::{get, plan_of};
 
-    fn segment(plan: RunPlan) -> Segment {
+    pub(super) fn segment(plan: RunPlan) -> Segment {
         let url = BaseUrl { tls: false, host: "x".to_owned(), port: 80, prefix: String::new() };
         let address = "127.0.0.1:9".parse().unwrap();
         Segment { worker: 0, workers: 1, url, address, sources: Vec::new(), plan }
@@ -618,17 +446,5 @@ mod tests {
             // What the plan has behind the stop was not to come any more.
             assert!((500..600_000).contains(&offered) && offered == dropped, "{what:?}: {offered} {dropped}");
         }
-    }
-
-    /// What a waiting session costs is the size of this future, beside its sockets and seat.
-    #[test]
-    fn the_future_of_a_held_place_stays_small() {
-        let segment = segment(plan_of(vec![get(0, "/")]));
-        let shard = Rc::new(Shard::new(&segment, 1000).unwrap());
-        let seat = shard.seats.take();
-        let place = Place::new(Schedule::new(&segment.plan, 0, 1).numbering(0));
-        let size = size_of_val(&hold(Sitting { shard, seat }, Rc::new(place), 0));
-        // With what tokio adds, about 90 bytes, it fits into a block of 640; the next larger one is 768.
-        assert!(size <= 540, "{size} bytes");
     }
 }

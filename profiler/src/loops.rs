@@ -97,8 +97,7 @@ fn paused(timeline: &Timeline, instance: &str, span: Span) -> f64 {
 }
 
 fn cpu(timeline: &Timeline, instance: &str, span: Span) -> Option<f64> {
-    let points = window::of_instance(timeline, names::PROCESS_CPU, instance)?.within(span);
-    (!points.is_empty()).then(|| points.iter().map(|p| p.1).sum::<f64>() / points.len() as f64)
+    window::mean_of(window::of_instance(timeline, names::PROCESS_CPU, instance)?, span)
 }
 
 /// What is usual for a process: over the seconds before `until` the cheapest quarter, so that neither the trouble

@@ -98,8 +98,7 @@ fn follows(route: &str, pairs: &[(f64, f64)]) -> Option<Mover> {
 
 /// Time in handler of one route in `span`, over all processes.
 pub fn handled(timeline: &Timeline, route: &str, span: Span) -> Durations {
-    let lanes = window::about(timeline, names::SERVER_HANDLER, route);
-    Durations::of(lanes.flat_map(|s| s.intervals_within(span)))
+    window::durations_about(timeline, names::SERVER_HANDLER, route, span)
 }
 
 /// All routes, sorted.

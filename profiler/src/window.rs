@@ -1,6 +1,6 @@
 //! Windows on the timeline: the few ways in which detectors look at lanes.
 //!
-//! Owns reading (sums over instances, rates turned into counts, settled load), nothing that judges.
+//! Owns reading (sums over instances, rates turned into counts, merged durations, settled load), nothing that judges.
 //! All of it is bounded by the window asked for, never by the length of the run.
 
 use std::collections::BTreeMap;
@@ -11,6 +11,8 @@ use timeline::facts::{LoadModel, PlanFacts};
 use timeline::lane::names;
 use timeline::{Series, Span, Timeline};
 
+use crate::stats::{Durations, median};
+
 /// A rate's step up to so long counts whole where it ends, as sources at 10 Hz and the generator each second tell it: windows are
 /// of such ticks. Of a longer one only the part within the window counts.
 const WHOLE_STEP: Duration = Duration::from_millis(1_250);
@@ -19,6 +21,9 @@ const PACE_SAMPLES: usize = 60;
 /// A lane that has been silent for so many times its pace, and for a second, has gone or has been stopped.
 const OVERDUE: f64 = 2.5;
 const LEAST_SILENCE: Duration = Duration::from_secs(1);
+/// Instants at which sessions are looked at, and how long their number is good.
+const SESSIONS_POINTS: u32 = 10;
+const SESSIONS_CARRY: Duration = Duration::from_secs(2);
 
 /// The last `seconds` up to and with `at`.
 pub fn last(at: RunTime, seconds: f64) -> Span {
@@ -82,7 +87,7 @@ pub fn until(series: &Series, at: RunTime) -> &[(RunTime, f64)] {
 pub fn typical_gap(told: &[(RunTime, f64)], samples: usize) -> Option<Duration> {
     let lately = &told[told.len().saturating_sub(samples)..];
     let gaps = lately.windows(2).map(|w| w[1].0.since(w[0].0).as_secs_f64()).collect();
-    crate::stats::median(gaps).map(Duration::from_secs_f64)
+    median(gaps).map(Duration::from_secs_f64)
 }
 
 /// The lanes `name` of instances that are there in `span`, or were so shortly before that `carry` reaches into it. One that has
@@ -161,6 +166,21 @@ pub fn counted_of<'a>(lanes: impl IntoIterator<Item = &'a Series>, span: Span) -
     total
 }
 
+/// What histogram lanes `name` recorded within `span`, over all instances and subjects.
+pub fn durations(timeline: &Timeline, name: &str, span: Span) -> Durations {
+    durations_of(timeline.named(name), span)
+}
+
+/// The same of those about `subject`.
+pub fn durations_about(timeline: &Timeline, name: &str, subject: &str, span: Span) -> Durations {
+    durations_of(about(timeline, name, subject), span)
+}
+
+/// The same of chosen lanes.
+pub fn durations_of<'a>(lanes: impl IntoIterator<Item = &'a Series>, span: Span) -> Durations {
+    Durations::of(lanes.into_iter().flat_map(|s| s.intervals_within(span)))
+}
+
 /// Samples that lie in `span`, each with the instant of the one before: what a rate or a "longest in
 /// the interval" speaks of. A lane's very first sample speaks of no known interval and is left out.
 pub fn steps(series: &Series, span: Span) -> impl Iterator<Item = (RunTime, RunTime, f64)> + '_ {
@@ -181,7 +201,7 @@ pub fn restarted(timeline: &Timeline, instance: &str, span: Span) -> Option<RunT
 
 /// Median of the last `seconds` of a lane over all samples of all instances; none without samples.
 pub fn typical(timeline: &Timeline, name: &str, span: Span) -> Option<f64> {
-    crate::stats::median(timeline.named(name).flat_map(|s| s.within(span).iter().map(|p| p.1)).collect())
+    median(timeline.named(name).flat_map(|s| s.within(span).iter().map(|p| p.1)).collect())
 }
 
 /// Mean of a lane's samples in `span`, of all instances; none without samples.
@@ -194,19 +214,46 @@ pub fn mean(timeline: &Timeline, name: &str, span: Span) -> Option<f64> {
     (n > 0.0).then(|| sum / n)
 }
 
+/// Mean of one lane's samples in `span`; none without samples.
+pub fn mean_of(series: &Series, span: Span) -> Option<f64> {
+    let points = series.within(span);
+    (!points.is_empty()).then(|| points.iter().map(|p| p.1).sum::<f64>() / points.len() as f64)
+}
+
+/// The highest of a lane's samples in `span`, of all instances; 0 without samples.
+pub fn highest(timeline: &Timeline, name: &str, span: Span) -> f64 {
+    timeline.named(name).flat_map(|s| s.within(span)).map(|p| p.1).fold(0.0, f64::max)
+}
+
+/// Cores that those who have lane `name` use together in `span`; none without samples.
+pub fn cores_used(timeline: &Timeline, name: &str, span: Span) -> Option<f64> {
+    timeline.named(name).filter_map(|s| mean_of(s, span)).reduce(|a, b| a + b)
+}
+
+/// Connections and WebSockets that clients have with one instance at `at`; none where it tells of neither.
+pub fn connections(timeline: &Timeline, instance: &str, at: RunTime, carry: Duration) -> Option<f64> {
+    [names::SERVER_CONNECTIONS, names::SERVER_WEBSOCKETS]
+        .iter()
+        .filter_map(|n| of_instance(timeline, n, instance)?.at(at, carry))
+        .reduce(|a, b| a + b)
+}
+
+/// How many sessions are open, at some instants of `span`; none where requests come on their own, and wait for nobody's reply.
+pub fn sessions(timeline: &Timeline, span: Span) -> Vec<f64> {
+    if timeline.plan().phase_at(span.start).is_some_and(|p| p.model == LoadModel::Requests) {
+        return Vec::new();
+    }
+    let points = summed(timeline, names::OPEN_SESSIONS, span, SESSIONS_POINTS, SESSIONS_CARRY);
+    points.iter().map(|p| p.1).collect()
+}
+
 /// Share of the machine's CPU that neither target nor generator used in `span`: the system's own
 /// work, and what others take. None without the lanes to tell.
 pub fn taken_by_others(timeline: &Timeline, span: Span) -> Option<f64> {
     let all = mean(timeline, names::HOST_CPU, span)?;
     let cores = mean(timeline, names::HOST_CORES, span)?;
-    let of = |name: &str| {
-        let means = timeline.named(name).filter_map(|s| {
-            let points = s.within(span);
-            (!points.is_empty()).then(|| points.iter().map(|p| p.1).sum::<f64>() / points.len() as f64)
-        });
-        means.reduce(|a, b| a + b)
-    };
-    let own = of(names::PROCESS_CPU)? + of(names::GENERATOR_CPU).unwrap_or(0.0);
+    let used = |name: &str| cores_used(timeline, name, span);
+    let own = used(names::PROCESS_CPU)? + used(names::GENERATOR_CPU).unwrap_or(0.0);
     Some((all - own / cores.max(1.0)).max(0.0))
 }
 

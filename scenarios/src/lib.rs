@@ -29,7 +29,7 @@ use crate::plan::RunPlan;
 pub use crate::describe::describe;
 pub use crate::flags::LoadFlags;
 pub use crate::mistake::{Mistake, Place, ScenarioError};
-pub use crate::parse::{Origin, Overrides, parse};
+pub use crate::parse::{Origin, Overrides, mappings, parse};
 pub use crate::quick::{Quick, quick};
 
 /// JSON Schema of the scenario format, for editors that complete and check TOML files.

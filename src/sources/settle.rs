@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::process::Command;
 
-use profiler::sources::discover::{Process, Runtime, Served, discover};
+use profiler::sources::discover::{Process, ProcessError, Runtime, Served, discover};
 use profiler::sources::v8::{self, Installed, Place, Readers, Search};
 use profiler::sources::{AttachError, check_jvm, look_for_metrics, process};
 use scenarios::plan::BaseUrl;
@@ -148,6 +148,8 @@ pub struct Settled {
     pub ready: Vec<Ready>,
     /// What `auto` found, and why it did not attach more; a line each.
     pub said: Vec<String>,
+    /// That nobody listens on the port where `auto` has looked: also in `said`, which not every screen shows.
+    pub nobody: Option<String>,
     /// Whom inspectors read.
     readers: Readers,
     /// Is any heap searched? Who is asked is told so.
@@ -272,7 +274,13 @@ impl Settled {
     fn auto(&mut self, port: Option<u16>, named: bool, permission: &mut Permission) {
         let served = match self.served(port) {
             Ok(served) => served,
-            Err(e) => return self.said.push(format!("process not attached: {e}")),
+            Err(e) => {
+                let said = format!("process not attached: {e}");
+                if matches!(e, AttachError::Process { why: ProcessError::Nobody, .. }) {
+                    self.nobody = Some(said.clone());
+                }
+                return self.said.push(said);
+            }
         };
         let all: Vec<&Process> = served.processes.iter().collect();
         self.said.push(format!("port {} is served by {}", served.port, described(&all)));
@@ -492,6 +500,24 @@ mod tests {
         assert_eq!(doubted.len(), 2, "{doubted:?}");
         assert!(doubted[0].contains("may not be the target"), "{doubted:?}");
         assert!(doubted[1].contains("by ssh (pid 5), which is not watched"), "{doubted:?}");
+    }
+
+    #[test]
+    fn that_nobody_listens_is_told_from_all_else_that_is_not_attached() {
+        let settled = |port| {
+            let target = Located { port, ..Located::default() };
+            Settled::of(&[Attach::Auto], &target, Permission::Missing).unwrap()
+        };
+        // Nobody is given that port.
+        let told = settled(Some(1));
+        let line = told.nobody.unwrap();
+        assert!(line.ends_with("port 1: nobody on this machine listens on it"), "{line}");
+        assert!(told.said.contains(&line), "{:?}", told.said);
+        let elsewhere = settled(None);
+        assert!(elsewhere.said[0].starts_with("process not attached: "), "{:?}", elsewhere.said);
+        assert_eq!(elsewhere.nobody, None);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        assert_eq!(settled(Some(listener.local_addr().unwrap().port())).nobody, None);
     }
 
     #[test]

@@ -361,7 +361,8 @@ pub mod names {
     /// Last parts of `pool.NAME.*`: levels `capacity`, `in-use`, `idle`, `waiters`; histograms `wait`,
     /// `hold`; rates `timeouts`, `opened`, `acquired`.
     pub const POOL: &str = "pool";
-    /// Last parts of `heap.NAME.*`, generations that the target manages itself: levels `young`, `old`, `garbage`.
+    /// Last parts of `heap.NAME.*`, generations that the target manages itself: levels `young`, `old`, `garbage`; rate `promoted`
+    /// (bytes that became old).
     pub const HEAP: &str = "heap";
     /// Last parts of `cache.NAME.*`: rates `hits`, `misses`, `loads`, `coalesced`, `duplicate-loads`,
     /// `early-refreshes`, `evictions` (to make room), `expired`, `removed` (by whoever uses it: changed, or emptied),

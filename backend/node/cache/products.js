@@ -193,8 +193,7 @@ export class ProductCache {
  */
 export async function openEntries(url, prefix, capacity, watch) {
   if (!url) return new MemoryCache(capacity, watch);
-  const { RedisCache } = await import('./redis.js');
-  const cache = new RedisCache(url, prefix, capacity, watch);
-  await cache.check();
-  return cache;
+  const { RedisCache, check } = await import('./redis.js');
+  await check(url);
+  return new RedisCache(url, prefix, capacity, watch);
 }

@@ -16,6 +16,8 @@ const STEP = 500;
 const MOVED = 50;
 /** A server that does not answer for so long counts as absent, ms. */
 const PATIENCE_MS = 500;
+/** At the start and at the end no customer waits, and a machine that is busy stands still for longer than that, ms. */
+const CALM_PATIENCE_MS = 5_000;
 
 export class RedisCache {
   isShared = true;
@@ -30,12 +32,13 @@ export class RedisCache {
    * @param {string} url
    * @param {string} prefix
    * @param {import('./products.js').Watch} watch
+   * @param {number} [patienceMs] how long is waited for an answer
    */
-  constructor(url, prefix, capacity, watch) {
+  constructor(url, prefix, capacity, watch, patienceMs = PATIENCE_MS) {
     this.#prefix = prefix;
     this.#keys = new BoundedMap(capacity);
     this.#watch = watch;
-    this.#redis = connect(url);
+    this.#redis = connect(url, patienceMs);
     // An entry's own key is the plain one.
     this.#locks = new Locks(this.#redis, (what, key) => (what === 'entry' ? prefix + key : `${prefix}${what}:${key}`));
     this.#redis.on('error', (e) => this.#silent(e));
@@ -44,15 +47,6 @@ export class RedisCache {
 
   get size() {
     return this.#keys.size;
-  }
-
-  /** Answers when the server is there. */
-  async check() {
-    try {
-      await this.#redis.ping();
-    } catch (e) {
-      throw new Error(`the cache of DYNO_CACHE_URL cannot be reached: ${e.message}`);
-    }
   }
 
   async get(key) {
@@ -163,22 +157,36 @@ export class RedisCache {
   }
 }
 
-function connect(url) {
+function connect(url, patienceMs) {
   return new Redis(url, {
     enableOfflineQueue: true,
     maxRetriesPerRequest: 1,
-    connectTimeout: PATIENCE_MS * 4,
-    commandTimeout: PATIENCE_MS,
+    connectTimeout: Math.max(PATIENCE_MS * 4, patienceMs),
+    commandTimeout: patienceMs,
     retryStrategy: (times) => Math.min(times * 50, 1_000),
   });
 }
 
+/** Answers when the server is there. */
+export async function check(url) {
+  try {
+    await calmly(url, (redis) => redis.ping());
+  } catch (e) {
+    throw new Error(`the cache of DYNO_CACHE_URL cannot be reached: ${e.message}`);
+  }
+}
+
 /** Removes every key that begins with `prefix`: what a shop leaves at its end. Those of one that is killed expire, the last after an hour. */
 export async function sweep(url, prefix) {
-  const redis = connect(url);
+  await calmly(url, (redis) => unlinkAll(redis, prefix));
+}
+
+/** Does `work` over a connection of its own, for which nobody waits. */
+async function calmly(url, work) {
+  const redis = connect(url, CALM_PATIENCE_MS);
   redis.on('error', () => {});
   try {
-    await unlinkAll(redis, prefix);
+    await work(redis);
   } finally {
     redis.disconnect();
   }

@@ -12,6 +12,8 @@ import { Reply, hangUp, refusalText, sendError, sendJson } from './answer.js';
 const IDLE_PATIENCE_MS = 75_000;
 /** A head that takes longer is somebody who wants to hold connections, not to ask. */
 const HEAD_PATIENCE_MS = 20_000;
+/** A server whose connections were all closed says so within this, ms. */
+const CLOSED_MS = 100;
 
 /** Servers that end: their answers say so. */
 const draining = new WeakSet();
@@ -104,14 +106,27 @@ function refuseTunnel(_, socket) {
  * Accepts no more and lets requests in flight finish; what is left after `graceMs` is closed.
  *
  * Idle connections get most of the grace to bring one more request, which is answered with `Connection: close`: hanging up at
- * once would cross with requests on their way.
+ * once would cross with requests on their way. So it would for a process that stood still until the grace was over: what has come
+ * meanwhile is read first, and has the rest of the grace.
  */
 export async function drain(server, graceMs) {
   draining.add(server);
-  const closed = new Promise((resolve) => stopListening(server, resolve));
-  const timers = [setTimeout(() => server.closeIdleConnections(), graceMs * 0.7), setTimeout(() => server.closeAllConnections(), graceMs)];
-  await Promise.race([closed, new Promise((resolve) => timers.push(setTimeout(resolve, graceMs + 100)))]);
-  timers.forEach(clearTimeout);
+  let isOpen = true;
+  const closed = new Promise((resolve) => stopListening(server, resolve)).then(() => (isOpen = false));
+  const steps = [
+    [graceMs * 0.7, () => server.closeIdleConnections()],
+    [graceMs * 0.3, () => server.closeAllConnections()],
+    [CLOSED_MS, () => {}],
+  ];
+  for (const [ms, hangUpOn] of steps) {
+    let timer;
+    await Promise.race([closed, new Promise((resolve) => (timer = setTimeout(resolve, ms)))]);
+    clearTimeout(timer);
+    // Sockets are read between a timer and this.
+    await new Promise((resolve) => setImmediate(resolve));
+    if (!isOpen) return;
+    hangUpOn();
+  }
 }
 
 /**

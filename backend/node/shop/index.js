@@ -105,6 +105,8 @@ export class Shop {
     if (this.database.kind === 'postgres') this.endWatch = this.database.watchServer();
     this.tidying = setInterval(() => this.products.tidy(), TIDY_MS);
     this.tidying.unref();
+    // It was told to end while it opened its stores.
+    if (this.draining) return;
     this.opening = new Promise((resolve, reject) => {
       this.server.once('error', reject);
       this.server.listen(this.address, resolve);

@@ -38,13 +38,13 @@ export class Sessions {
     return this.#bounded.size + this.#leak.size;
   }
 
-  /** Begins a session of `customer`; gives its token. */
-  async begin(customer) {
+  /** Begins a session of `customer`; gives its token, which is good for `lifeMs`. */
+  async begin(customer, lifeMs = LIFE_MS) {
     const session = { id: randomBytes(16).toString('hex'), customer };
     const now = unixMs();
     await this.#database.transact('beginSession', { id: session.id, customer, atMs: now, oldestMs: now - LIFE_MS });
     if (!this.#leak.keep(session)) this.#bounded.set(session.id, session);
-    return this.#tokens.make(session, LIFE_MS);
+    return this.#tokens.make(session, lifeMs);
   }
 
   /** @returns {Promise<Session>} */

@@ -24,10 +24,10 @@ export class Tokens {
     this.#key = secret;
   }
 
-  /** The token of `session`, which is good for `lifeMs` from now. */
+  /** The token of `session`, which is good for `lifeMs` from now, and up to a second longer: claims are of whole seconds. */
   make({ id, customer }, lifeMs) {
-    const now = Math.floor(unixMs() / 1_000);
-    const claims = { aud: AUDIENCE, sub: String(customer), jti: id, iat: now, exp: now + Math.floor(lifeMs / 1_000) };
+    const now = unixMs();
+    const claims = { aud: AUDIENCE, sub: String(customer), jti: id, iat: Math.floor(now / 1_000), exp: Math.ceil((now + lifeMs) / 1_000) };
     const signed = `${HEAD}.${encoded(claims)}`;
     return `${signed}.${this.#signature(signed).toString('base64url')}`;
   }

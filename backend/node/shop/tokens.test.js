@@ -30,6 +30,12 @@ test('a token that is right is of its session', () => {
   assert.equal(tokens.check(signed({ alg: 'HS256' }, claims())), session.id);
 });
 
+test('a token is good for no less than it was made for, however short that is', () => {
+  const { exp } = JSON.parse(Buffer.from(tokens.make(session, 500).split('.')[1], 'base64url').toString());
+  assert.ok(Number.isInteger(exp) && exp * 1_000 > Date.now(), String(exp));
+  assert.equal(tokens.check(tokens.make(session, 500)), session.id);
+});
+
 test('signature, algorithm, time and audience are checked', () => {
   const good = tokens.make(session, 60_000);
   const [head, body, signature] = good.split('.');

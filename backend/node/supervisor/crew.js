@@ -225,6 +225,8 @@ export class Crew {
     else if (report.ended) life.ended = report.ended;
     else if (report.failed) life.isLost(report.failed.message, report.failed.code);
     else if (report.ready) this.#isReady(member, life);
+    // It has waited for this answer, before which comes everything that the cluster still had for it.
+    else if (report.leaving && life.worker.isConnected()) life.worker.send({ leave: true }, () => {});
   }
 
   #isReady(member, life) {

@@ -79,7 +79,19 @@ async function login(shop) {
   refused(await tried({ user: 'x'.repeat(100), pass: 'x' }), 400, 'at most');
   refused(await tried('x'.repeat(20_000)), 413, '');
   refused(await ask(`${shop.url}/login`, 'POST', {}, '{}'), 415, '');
+  for (const bad of [0, -1, 3_601, 1.5, '60', null]) refused(await tried({ user: 'user-1', pass: 'secret', ttl_s: bad }), 400, 'ttl_s');
+  await shortLived(shop);
   return shop.logIn();
+}
+
+/** A token that is good for a while, by what the customer asked for; another one's is good for longer. */
+async function shortLived(shop) {
+  const other = await shop.logIn();
+  const { json } = await shop.send('POST', '/login', undefined, { user: 'user-1', pass: 'secret', ttl_s: 5 });
+  assert.equal((await shop.get('/orders', json.token)).status, 200, 'five seconds are not over');
+  await waitFor(async () => (await shop.get('/orders', json.token)).status !== 200);
+  refused(await shop.get('/orders', json.token), 401, 'this token has expired');
+  assert.equal((await shop.get('/orders', other)).status, 200);
 }
 
 async function cartAndCheckout(shop, token) {

@@ -30,7 +30,8 @@ export class RunningShop {
     child.stderr.on('data', (d) => (shop.said += d));
     const [line] = await Promise.race([
       once(createInterface({ input: child.stdout }), 'line'),
-      once(child, 'exit').then(([code]) => {
+      // Not `exit`, which may come before its last words.
+      once(child, 'close').then(([code]) => {
         throw new Error(`the shop ended with ${code}: ${shop.said}`);
       }),
     ]);

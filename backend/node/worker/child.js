@@ -3,7 +3,7 @@
  *
  * Supervisor and child are always of the same release, so what they tell each other may change freely: `{ settings }` first, then
  * `{ arm }`, `{ settle }`, `{ cache }`, `{ priceChanged }`, `{ endFaults }`, `{ drain }`; back come `{ hello }`, `{ ready }`, `{ failed }`, `{ truth }`, `{ ended }`,
- * `{ priceChanged }` and `{ tick }`.
+ * `{ priceChanged }`, `{ tick }` and `{ leaving }`, which is answered with `{ leave }`.
  */
 
 /** From look to look at whose child this process is, ms. */

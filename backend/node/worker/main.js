@@ -31,6 +31,8 @@ let shop;
 let agent;
 let faults;
 let ending = false;
+/** Called when the supervisor has heard of everything that this worker told it before it left. */
+let released;
 
 const orders = {
   settings: start,
@@ -43,6 +45,7 @@ const orders = {
     tell({ ended: ticket });
   },
   drain: end,
+  leave: () => released?.(),
 };
 
 /** @param {WorkerSettings} settings */
@@ -54,9 +57,10 @@ async function start(settings) {
     faults = new Faults(OF_SHOP, truthsOf(settings.name));
     shop = await Shop.open(settings, agent, faults, { tell: (change) => tell({ priceChanged: change }) });
     await shop.start();
-    tell({ ready: true });
+    if (!ending) tell({ ready: true });
   } catch (e) {
-    giveUp(e);
+    // What it opens is closed under its hands when it ends.
+    if (!ending) giveUp(e);
   }
 }
 
@@ -70,9 +74,18 @@ async function end() {
     // Node.js dies of a server that is closed before the cluster has refused it the port.
     await shop.opening?.catch(() => {});
     await drain(shop.server, GRACE_MS);
-    await Promise.race([shop.stop(), new Promise((resolve) => setTimeout(resolve, 300))]);
+    // Until the cluster knows that this worker listens no more it hands connections to it, which only a process that lives gives back.
+    await Promise.all([heard(), Promise.race([shop.stop(), new Promise((resolve) => setTimeout(resolve, 300))])]);
   }
   process.exit(0);
+}
+
+/** Done when the supervisor has heard of everything that it was told before. One that is gone ends this process, and one that waits for its end kills it in time. */
+function heard() {
+  return new Promise((resolve) => {
+    released = resolve;
+    tell({ leaving: true });
+  });
 }
 
 // A mistake in one request must not end those of others.

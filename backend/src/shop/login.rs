@@ -1,10 +1,11 @@
-//! `POST /login`: name and password for a token.
+//! `POST /login`: name and password for a token, of a shorter life where the customer asks for one.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Shop;
 use super::answer::{Answer, Body, Object, Refusal};
@@ -15,12 +16,22 @@ use crate::store::{StoreError, values};
 /// Longer ones are refused before anything is spent on them, bytes.
 const MAX_NAME: usize = 64;
 const MAX_PASSWORD: usize = 128;
+/// For how long a token may be asked for, seconds.
+const TTL_S: RangeInclusive<u32> = 1..=3_600;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
     user: String,
     pass: String,
+    /// For how long the token shall be good, seconds; where nothing is said, as long as its session lasts.
+    #[serde(default, deserialize_with = "said")]
+    ttl_s: Option<u32>,
+}
+
+/// A number: `null` is none.
+fn said<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+    u32::deserialize(from).map(Some)
 }
 
 #[derive(Serialize)]
@@ -44,6 +55,9 @@ pub async fn log_in(
     if given.user.contains('\0') {
         return Err(Refusal::bad("a name holds no NUL"));
     }
+    if let Some(ttl_s) = given.ttl_s.filter(|ttl_s| !TTL_S.contains(ttl_s)) {
+        return Err(Refusal::bad(format!("ttl_s is {ttl_s}, expected {} to {}", TTL_S.start(), TTL_S.end())));
+    }
     let found = shop.database.row(FIND, values![given.user]).await?;
     let known = found.is_some();
     // An unknown name costs as much as a known one, so that names cannot be found out by the clock.
@@ -57,7 +71,7 @@ pub async fn log_in(
     if !(known && fits) {
         return Err(Refusal::unauthorized("name or password is wrong"));
     }
-    Ok(Json(LoggedIn { token: shop.sessions.begin(id).await? }))
+    Ok(Json(LoggedIn { token: shop.sessions.begin(id, given.ttl_s).await? }))
 }
 
 const FIND: &str = "SELECT id, salt, hash FROM customer WHERE name = ?1";

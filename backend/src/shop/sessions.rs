@@ -126,8 +126,9 @@ impl Sessions {
         Self { kept: Mutex::new(kept), database, faults, tokens, life_ms, held }
     }
 
-    /// Logs a customer in; gives the token of the new session.
-    pub async fn begin(&self, customer: u32) -> Result<String, StoreError> {
+    /// Logs a customer in; gives the token of the new session. It is good for `ttl_s` seconds where that is said, and
+    /// no longer than the session.
+    pub async fn begin(&self, customer: u32, ttl_s: Option<u32>) -> Result<String, StoreError> {
         let session = Arc::new(Session { id: SessionId(rand::random()), customer });
         let now = now_ms();
         let steps = vec![
@@ -135,7 +136,8 @@ impl Sessions {
             Step::new("INSERT INTO session VALUES (?1, ?2, ?3)", values![session.id.bytes(), customer, now]),
         ];
         self.database.together(steps).await?;
-        let token = self.tokens.make(&session, self.life_ms);
+        let life_ms = ttl_s.map_or(self.life_ms, |ttl_s| self.life_ms.min(i64::from(ttl_s) * 1_000));
+        let token = self.tokens.make(&session, life_ms);
         self.keep(session);
         Ok(token)
     }

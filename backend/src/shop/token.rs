@@ -71,7 +71,7 @@ impl Tokens {
         }
     }
 
-    /// The token of `session`, which is good for `life_ms` milliseconds from now.
+    /// The token of `session`, which is good for `life_ms` milliseconds from now, and up to a second longer: claims are of whole seconds.
     pub fn make(&self, session: &Session, life_ms: i64) -> String {
         let now = unix_ms() / 1_000;
         let claims = Claims {

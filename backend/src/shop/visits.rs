@@ -4,11 +4,12 @@
 //! generation is compacted, and under which lock, is the choice between the fault `stop-the-world` and its cure.
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use agent::{Agent, Gauge};
+use agent::{Agent, Count, Gauge};
 use axum::Json;
 use axum::extract::State;
 use lru::LruCache;
@@ -38,6 +39,9 @@ pub struct Visits {
     young: Gauge,
     old: Gauge,
     garbage: Gauge,
+    promoted: Count,
+    /// Bytes promoted of which the agent knows. Changed under the lock alone.
+    told: AtomicU64,
 }
 
 /// What is behind the lock.
@@ -60,6 +64,8 @@ impl Visits {
             young: gauge("heap.visits.young"),
             old: gauge("heap.visits.old"),
             garbage: gauge("heap.visits.garbage"),
+            promoted: agent.count("heap.visits.promoted", Unit::BytesPerSecond),
+            told: AtomicU64::new(0),
         }
     }
 
@@ -126,9 +132,11 @@ impl Visits {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the agent how much lies where.
+    /// Tells the agent how much lies where, and how much has become old since it was told last.
     pub fn show(&self, kept: &Kept) {
         let figures = kept.records.figures();
+        // First, so that no tick tells of old bytes that nobody has promoted.
+        self.promoted.add(figures.promoted - self.told.swap(figures.promoted, Ordering::Relaxed));
         self.young.set(figures.young as f64);
         self.old.set(figures.old as f64);
         self.garbage.set(figures.old_garbage as f64);

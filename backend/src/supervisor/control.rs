@@ -38,7 +38,7 @@ use super::truths::{Page, Truths};
 use crate::http::bears;
 use crate::remedies::{self, Held};
 use crate::settings::CacheSettings;
-use crate::shop::{Object, Path, Query, Refusal, no_such_method, no_such_route, secure};
+use crate::shop::{Object, Path, Query, Refusal, no_such_method, no_such_route};
 
 /// An order is a few hundred bytes.
 const MAX_BODY: usize = 16 * 1024;
@@ -93,13 +93,11 @@ pub fn router(controls: Controls) -> Router {
 }
 
 async fn only_with_token(State(controls): State<Controls>, request: Request, next: Next) -> Response {
-    let mut response = if bears(request.headers(), &controls.token) {
+    if bears(request.headers(), &controls.token) {
         next.run(request).await
     } else {
         Refusal::unauthorized("this endpoint wants `Authorization: Bearer TOKEN`").into_response()
-    };
-    secure(&mut response);
-    response
+    }
 }
 
 /// A JSON object, whatever type it is sent as: some orders are given by hand.

@@ -32,6 +32,7 @@ use crate::error::BackendError;
 use crate::http::{self, Stage};
 use crate::places::CacheUrl;
 use crate::settings::{MAX_HISTORY, MAX_WORKERS, SupervisorOptions};
+use crate::shop::secure;
 use crate::store;
 use borrowed::Borrowed;
 use control::Controls;
@@ -164,7 +165,7 @@ async fn serve(origin: Origin, ports: Ports, ends: &mut Ends) -> Result<(), Back
         let controls = Controls::new(crew.clone(), truths, token, commands);
         let mut serving = JoinSet::new();
         let routes = control::router(controls.clone());
-        serving.spawn(http::serve(ports.control, routes, |_| {}, control_stage, CONTROL_GRACE));
+        serving.spawn(http::serve(ports.control, routes, secure, control_stage, CONTROL_GRACE));
         tokio::select! {
             () = ends.asked() => {}
             _ = asked.recv() => {}

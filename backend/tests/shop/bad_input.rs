@@ -56,6 +56,15 @@ const CONTROL: &[(&str, &str)] = &[
 const NO_NUMBERS: &[&str] =
     &["seven", "1.5", "1e3", "0x7", "%00", "7%00", "%ff", "%zz", "7%2F8", "7%20OR%201=1", "7;8", "__proto__"];
 const JSON: (&str, &str) = ("Content-Type", "application/json");
+/// What the head of each refusal bears.
+const SAFE: &[&str] = &[
+    "content-type: application/json",
+    "x-content-type-options: nosniff",
+    "x-frame-options: deny",
+    "content-security-policy: default-src 'none'",
+    "referrer-policy: no-referrer",
+    "cache-control: no-store",
+];
 
 #[test]
 fn bad_input_to_the_shop_is_refused_with_a_reason_and_loses_nothing() {
@@ -230,14 +239,7 @@ fn refuse(to: &str, method: &str, path: &str, fields: &[(&str, &str)], body: &[u
     let what = format!("{method} {path:.80} {:.80}", String::from_utf8_lossy(body));
     assert_eq!(reply.status, status, "{what}: {}", reply.body);
     assert!(!reply.error().is_empty(), "{what}: {}", reply.body);
-    for field in [
-        "content-type: application/json",
-        "x-content-type-options: nosniff",
-        "x-frame-options: deny",
-        "content-security-policy: default-src 'none'",
-        "referrer-policy: no-referrer",
-        "cache-control: no-store",
-    ] {
+    for field in SAFE {
         assert!(reply.head.contains(field), "{what}: {}", reply.head);
     }
 }
@@ -333,6 +335,12 @@ fn wrong_bodies(to: &str, bearer: &str) {
                 r#"{"user":"user-1","pass":null}"#,
                 r#"{"user":"user-1\u0000","pass":"secret"}"#,
                 r#"{"user":"\ud800","pass":"secret"}"#,
+                r#"{"user":"user-1","pass":"secret","ttl_s":0}"#,
+                r#"{"user":"user-1","pass":"secret","ttl_s":-1}"#,
+                r#"{"user":"user-1","pass":"secret","ttl_s":3601}"#,
+                r#"{"user":"user-1","pass":"secret","ttl_s":1.5}"#,
+                r#"{"user":"user-1","pass":"secret","ttl_s":"60"}"#,
+                r#"{"user":"user-1","pass":"secret","ttl_s":null}"#,
                 &long_name,
                 &long_word,
             ],
@@ -444,7 +452,7 @@ fn broken_body(to: &str, method: &str, path: &str, bearer: &str, begun: &str) {
     says_why(&raw(to, format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunk}").as_bytes()), 400);
 }
 
-/// What is no head for hyper never comes to a route: the status says all.
+/// What is no head for hyper never comes to a route, and is told why all the same.
 fn broken_heads(to: &str) {
     let begun = "GET / HTTP/1.1\r\nCookie: ";
     let cookies = format!("{begun}{}", "x".repeat(64 * 1024 - begun.len()));
@@ -453,13 +461,20 @@ fn broken_heads(to: &str) {
         ("nonsense\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nno field\r\n\r\n", 400),
         ("GET /\0 HTTP/1.1\r\n\r\n", 400),
+        ("GET / HTTP/3.0\r\n\r\n", 400),
         ("POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400),
         (cookies.as_str(), 431),
         (many.as_str(), 431),
     ] {
         let answer = raw(to, head.as_bytes());
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head:.80}: {answer}");
+        says_why(&answer, status);
+        let lower = answer.to_ascii_lowercase();
+        assert!(SAFE.iter().all(|field| lower.contains(field)), "{head:.80}: {answer}");
     }
+    // Behind a good one that has had its answer.
+    let answer = raw(to, b"GET /no-such HTTP/1.1\r\nHost: x\r\n\r\nnonsense\r\n\r\n");
+    let (_, second) = answer.rsplit_once("HTTP/1.1 ").unwrap();
+    assert!(second.starts_with("400 ") && second.contains("{\"error\":\""), "{answer}");
 }
 
 /// The answer to bytes as they are. A head that is refused early may find the connection closed.

@@ -43,6 +43,16 @@ fn many_load(backend: &Backend, workers: usize) -> bool {
     (111..116).any(|product| loads_of_a_burst(backend, workers, "none", product) > 3)
 }
 
+/// Under the lock one of all workers loads. Another try with another product, should the server not have answered for a moment: the
+/// shop goes on without the lock then, and says so.
+fn one_loads_under_the_lock(backend: &Backend, workers: usize) -> bool {
+    (101..107).any(|product| {
+        let loads = loads_of_a_burst(backend, workers, "lock", product);
+        assert!(loads == 1 || backend.said().contains("the cache failed"), "{loads} loads of {product}");
+        loads == 1
+    })
+}
+
 #[test]
 fn without_protection_many_load_and_in_one_flight_one_does() {
     let backend = Backend::start(1);
@@ -59,7 +69,7 @@ fn without_protection_many_load_and_in_one_flight_one_does() {
 fn over_all_workers_the_lock_lets_one_load() {
     let redis = Redis::start();
     let backend = Backend::with(3, &[("DYNO_CACHE_URL", &redis.url())]);
-    assert_eq!(loads_of_a_burst(&backend, 3, "lock", 107), 1);
+    assert!(one_loads_under_the_lock(&backend, 3), "{}", backend.said());
     let flights = loads_of_a_burst(&backend, 3, "single-flight", 108);
     assert!((1..=3).contains(&flights), "{flights}: one in each worker");
     assert!(many_load(&backend, 3));

@@ -113,7 +113,24 @@ fn login(backend: &Backend) -> String {
     refused(&try_it(&format!(r#"{{"user":"{}","pass":"x"}}"#, "x".repeat(100))), 400, "at most");
     refused(&try_it(&"x".repeat(20_000)), 413, "");
     refused(&ask(backend.shop(), "POST", "/login", &[], b"{}"), 415, "");
+    for ttl_s in ["0", "3601"] {
+        let body = format!(r#"{{"user":"user-1","pass":"secret","ttl_s":{ttl_s}}}"#);
+        refused(&try_it(&body), 400, &format!("ttl_s is {ttl_s}, expected 1 to 3600"));
+    }
+    short_lived(backend);
     backend.log_in()
+}
+
+/// A token that is good for a while, by what the customer asked for; another one's is good for longer.
+fn short_lived(backend: &Backend) {
+    let other = backend.log_in();
+    let reply = backend.post("/login", "", r#"{"user":"user-1","pass":"secret","ttl_s":5}"#);
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    let token = reply.json()["token"].as_str().unwrap().to_owned();
+    assert_eq!(backend.get_as("/orders", &token).status, 200, "five seconds are not over");
+    assert!(wait_for(|| backend.get_as("/orders", &token).status != 200), "it is good for ever");
+    refused(&backend.get_as("/orders", &token), 401, "this token has expired");
+    assert_eq!(backend.get_as("/orders", &other).status, 200);
 }
 
 fn cart_and_checkout(backend: &Backend, token: &str) {

@@ -42,7 +42,6 @@ enum At {
 pub struct Answer<'a> {
     want: Want<'a>,
     at: At,
-    partial: Vec<u8>,
     interim: u8,
     upgrade: bool,
     status: u16,
@@ -50,15 +49,16 @@ pub struct Answer<'a> {
     touched: bool,
     coding: Option<Coding>,
     body_bytes: u64,
-    body: Vec<u8>,
-    /// What of the worker's room head or body take.
+    /// A head whose end has not come; behind it what is kept of the body. Never both, and a session's future has room for one.
+    buffer: Vec<u8>,
+    /// What of the worker's room that takes.
     share: Share,
     #[expect(
         clippy::box_collection,
         reason = "it lives in the session's future, where a pointer is a third of this"
     )]
     cookies: Option<Box<Vec<String>>>,
-    fields: Vec<Option<String>>,
+    fields: Box<[Option<String>]>,
 }
 
 /// What a head says, apart from the fields that are kept.
@@ -73,7 +73,7 @@ struct Head {
         reason = "it lives in the session's future, where a pointer is a third of this"
     )]
     cookies: Option<Box<Vec<String>>>,
-    fields: Vec<Option<String>>,
+    fields: Box<[Option<String>]>,
 }
 
 impl<'a> Answer<'a> {
@@ -83,7 +83,6 @@ impl<'a> Answer<'a> {
         Self {
             want,
             at: At::Head,
-            partial: Vec::new(),
             interim: 0,
             upgrade: false,
             status: 0,
@@ -91,10 +90,10 @@ impl<'a> Answer<'a> {
             touched: false,
             coding: None,
             body_bytes: 0,
-            body: Vec::new(),
+            buffer: Vec::new(),
             share: Share::default(),
             cookies: None,
-            fields: Vec::new(),
+            fields: Box::default(),
         }
     }
 
@@ -122,10 +121,10 @@ impl<'a> Answer<'a> {
         self.reusable && self.done()
     }
 
-    /// The body that was kept.
+    /// The body that was kept; none before the head was read.
     #[must_use]
     pub fn body(&self) -> &[u8] {
-        &self.body
+        if matches!(self.at, At::Head) { &[] } else { &self.buffer }
     }
 
     /// Length of the body, kept or not.
@@ -170,8 +169,8 @@ impl<'a> Answer<'a> {
     /// [`ErrorKind::BadCoding`], or [`ErrorKind::TooLarge`] if more comes out than is kept; there is no body then.
     pub fn decode(&mut self) -> Result<(), ErrorKind> {
         if let (true, Some(coding)) = (self.want.body, self.coding.take()) {
-            let coded = std::mem::take(&mut self.body);
-            self.body = coding.decode(&coded)?;
+            let coded = std::mem::take(&mut self.buffer);
+            self.buffer = coding.decode(&coded)?;
         }
         Ok(())
     }
@@ -234,11 +233,11 @@ impl<'a> Answer<'a> {
     fn keep(&mut self, data: &[u8]) -> Result<(), ErrorKind> {
         self.body_bytes += data.len() as u64;
         if self.want.body {
-            if self.body.len() + data.len() > BODY_MAX {
+            if self.buffer.len() + data.len() > BODY_MAX {
                 return Err(ErrorKind::TooLarge);
             }
-            self.share.is(self.body.len() + data.len())?;
-            self.body.extend_from_slice(data);
+            self.share.is(self.buffer.len() + data.len())?;
+            self.buffer.extend_from_slice(data);
         }
         Ok(())
     }
@@ -254,10 +253,10 @@ impl<'a> Answer<'a> {
 
     fn feed_head(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
         // httparse would skip empty lines in front; where they are skipped would depend on the split.
-        if self.partial.first().or(bytes.first()) != Some(&b'H') {
+        if self.buffer.first().or(bytes.first()) != Some(&b'H') {
             return Err(ErrorKind::BadHead);
         }
-        if self.partial.is_empty() {
+        if self.buffer.is_empty() {
             return match parse(bytes, self.want, self.upgrade) {
                 Ok(Some(head)) if head.length <= HEAD_MAX => {
                     let n = head.length;
@@ -273,17 +272,16 @@ impl<'a> Answer<'a> {
 
     /// Copies what belongs to a head; parses it once its end is there, so that a slow drip costs no more than its bytes.
     fn gather(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
-        let before = self.partial.len();
+        let before = self.buffer.len();
         let room = HEAD_MAX + 1 - before;
-        self.partial.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.buffer.extend_from_slice(&bytes[..bytes.len().min(room)]);
         let from = before.saturating_sub(3);
-        let Some(end) = end_of_head(&self.partial[from..]).map(|e| e + from).filter(|&e| e <= HEAD_MAX)
-        else {
-            let full = self.partial.len() > HEAD_MAX;
-            self.share.is(self.partial.len())?;
+        let Some(end) = end_of_head(&self.buffer[from..]).map(|e| e + from).filter(|&e| e <= HEAD_MAX) else {
+            let full = self.buffer.len() > HEAD_MAX;
+            self.share.is(self.buffer.len())?;
             return if full { Err(ErrorKind::TooLarge) } else { Ok(bytes.len()) };
         };
-        let whole = std::mem::take(&mut self.partial);
+        let whole = std::mem::take(&mut self.buffer);
         self.share.is(0)?;
         let head = parse(&whole[..end], self.want, self.upgrade)?.ok_or(ErrorKind::BadHead)?;
         self.take(head)?;
@@ -408,7 +406,7 @@ fn kept<'h, I: Iterator<Item = (&'h str, &'h [u8])>>(
     want: Want<'_>,
     joined: bool,
     fields: impl Fn() -> I,
-) -> Vec<Option<String>> {
+) -> Box<[Option<String>]> {
     let find = |name: &String| {
         let mut equal = fields().filter(|(n, _)| n.eq_ignore_ascii_case(name));
         let mut value = String::from_utf8_lossy(equal.next()?.1).into_owned();
@@ -530,6 +528,15 @@ mod tests {
         closed-early
         closed-early
         "#);
+    }
+
+    #[test]
+    fn a_head_whose_end_has_not_come_is_no_body() {
+        let mut answer = Answer::new(KEEP);
+        answer.feed(b"HTTP/1.1 200 OK\r\nContent-").unwrap();
+        assert!(answer.body().is_empty());
+        answer.feed(b"Length: 2\r\n\r\nhi").unwrap();
+        assert_eq!((answer.body(), answer.done()), (&b"hi"[..], true));
     }
 
     #[test]

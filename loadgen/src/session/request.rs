@@ -4,8 +4,9 @@
 //! is replaced, after the request was sent only if nothing of the answer had come and the request may be sent twice. Checks run
 //! after the step's finish was noted, so they cost the target nothing.
 
-use std::future::poll_fn;
-use std::task::Poll;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use scenarios::plan::HttpVersion;
 
@@ -20,6 +21,9 @@ use crate::kind::ErrorKind;
 use crate::program::Request;
 use crate::shard::{Offer, Output};
 use crate::template::write_i64;
+
+/// A request on its way out; it says whether more came meanwhile than the answer.
+type Writing<'s> = Pin<Box<dyn Future<Output = Result<bool, ErrorKind>> + 's>>;
 
 impl Session {
     /// Does an HTTP step.
@@ -41,15 +45,19 @@ impl Session {
         if self.state.unreached { self.rest(BRAKE_NS).await } else { Flow::On }
     }
 
-    async fn exchange<'p>(&mut self, request: &'p Request) -> Result<Answer<'p>, ErrorKind> {
+    /// A request and its answer, or that of the last one that redirects lead to. What is asked for is made before the future,
+    /// which holds it once: an `async fn` would hold its arguments twice.
+    fn exchange<'p>(&mut self, request: &'p Request) -> impl Future<Output = Result<Answer<'p>, ErrorKind>> {
         let mut ask = Ask { request, hop: None, before: self.stream.clone() };
-        let answer = self.exchange_one(&ask).await?;
-        if let Some(follow) = &request.follow
-            && redirect::leads_on(answer.status())
-        {
-            return Box::pin(self.follow(follow, answer, &mut ask)).await;
+        async move {
+            let answer = self.exchange_one(&ask).await?;
+            if let Some(follow) = &ask.request.follow
+                && redirect::leads_on(answer.status())
+            {
+                return Box::pin(self.follow(follow, answer, &mut ask)).await;
+            }
+            Ok(answer)
         }
-        Ok(answer)
     }
 
     /// One request and its answer.
@@ -75,7 +83,14 @@ impl Session {
                 self.http = Some(self.dial(Offer::Http1).await?);
             }
             let mut answer = Answer::new(ask.request.want());
-            match self.attempt(ask, &mut answer).await {
+            let mut outcome = match self.write(ask, &mut answer) {
+                None => Ok(false),
+                Some(writing) => writing.await,
+            };
+            if outcome == Ok(false) {
+                outcome = poll_fn(|cx| self.poll_answer(cx, &mut answer)).await;
+            }
+            match outcome {
                 Ok(excess) => {
                     if excess || !answer.reusable() {
                         self.http = None;
@@ -100,50 +115,53 @@ impl Session {
         }
     }
 
-    /// One try; says whether more came than the answer.
-    async fn attempt(&mut self, ask: &Ask<'_>, answer: &mut Answer<'_>) -> Result<bool, ErrorKind> {
+    /// Writes the request. What does not go out at once is gone on with in a future of its own: few requests need it, and all
+    /// would have room for it.
+    fn write<'s>(&'s mut self, ask: &'s Ask<'_>, answer: &'s mut Answer<'_>) -> Option<Writing<'s>> {
         if let Some(upload) = ask.upload() {
-            if Box::pin(self.upload(ask, upload, answer)).await? {
-                return Ok(true);
+            return Some(Box::pin(self.upload(ask, upload, answer)));
+        }
+        if ask.expects() {
+            return Some(Box::pin(self.write_expecting(ask, answer)));
+        }
+        let rest = self.write_request(ask);
+        if rest.as_ref().is_ok_and(Vec::is_empty) {
+            return None;
+        }
+        Some(Box::pin(async move { Ok(self.write_rest(rest?, answer).await? && answer.done()) }))
+    }
+
+    /// Reads the answer to its end; says whether more came than that.
+    fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        answer: &mut Answer<'_>,
+    ) -> Poll<Result<bool, ErrorKind>> {
+        let Self { shard, seat, socket, rare, http, .. } = self;
+        let Some(connection) = http else { return Poll::Ready(Err(ErrorKind::Other)) };
+        loop {
+            let read = connection.poll_portion(cx, &shard.input, |portion| {
+                if portion.is_empty() {
+                    return answer.closed().map(|()| false);
+                }
+                answer.feed(portion).map(|taken| taken < portion.len())
+            });
+            let more = match read {
+                Poll::Ready(Ok(Ok(excess))) if answer.done() => return Poll::Ready(Ok(excess)),
+                Poll::Ready(Ok(Ok(_))) => true,
+                Poll::Ready(Ok(Err(kind)) | Err(kind)) => return Poll::Ready(Err(kind)),
+                Poll::Pending => false,
+            };
+            // Only now: an answer that is there has come, however late this worker is to read it.
+            if shard.seats.expired(*seat) {
+                return Poll::Ready(Err(ErrorKind::Timeout));
             }
-        } else if ask.expects() {
-            if Box::pin(self.write_expecting(ask, answer)).await? {
-                return Ok(true);
-            }
-        } else {
-            let rest = self.write_request(ask)?;
-            if !rest.is_empty() && Box::pin(self.write_rest(rest, answer)).await? && answer.done() {
-                return Ok(true);
+            if !more {
+                break;
             }
         }
-        let Self { shard, seat, socket, rare, http, .. } = self;
-        let Some(connection) = http else { return Err(ErrorKind::Other) };
-        poll_fn(|cx| {
-            loop {
-                let read = connection.poll_portion(cx, &shard.input, |portion| {
-                    if portion.is_empty() {
-                        return answer.closed().map(|()| false);
-                    }
-                    answer.feed(portion).map(|taken| taken < portion.len())
-                });
-                let more = match read {
-                    Poll::Ready(Ok(Ok(excess))) if answer.done() => return Poll::Ready(Ok(excess)),
-                    Poll::Ready(Ok(Ok(_))) => true,
-                    Poll::Ready(Ok(Err(kind)) | Err(kind)) => return Poll::Ready(Err(kind)),
-                    Poll::Pending => false,
-                };
-                // Only now: an answer that is there has come, however late this worker is to read it.
-                if shard.seats.expired(*seat) {
-                    return Poll::Ready(Err(ErrorKind::Timeout));
-                }
-                if !more {
-                    break;
-                }
-            }
-            pushed::read(cx, shard, *seat, socket, rare);
-            Poll::Pending
-        })
-        .await
+        pushed::read(cx, shard, *seat, socket, rare);
+        Poll::Pending
     }
 
     /// Writes the request as far as the socket takes it; gives back a copy of the rest.

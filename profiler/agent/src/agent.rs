@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use crate::broker::{BrokerMeter, BrokerState, Brokers};
 use crate::builder::Builder;
 use crate::cache::{CacheMeter, CacheState, Caches};
+use crate::counts::{Count, CountState, Counts};
 use crate::database::{Database, DatabaseMeter, DatabaseState};
 use crate::downstream::{DownstreamMeter, DownstreamState, Downstreams};
 use crate::draft::Collect;
@@ -42,6 +43,7 @@ pub(crate) struct Meters {
     brokers: Arc<Registry<BrokerState>>,
     downstreams: Arc<Registry<DownstreamState>>,
     gauges: Arc<Registry<GaugeState>>,
+    counts: Arc<Registry<CountState>>,
     listeners: Arc<ListenerState>,
     server: Arc<ServerState>,
     /// Hiccups, stalls and sections.
@@ -58,6 +60,7 @@ impl Meters {
             brokers: Arc::default(),
             downstreams: Arc::default(),
             gauges: Arc::default(),
+            counts: Arc::default(),
             listeners: Arc::default(),
             server: Arc::default(),
             pauses: Arc::new(PauseState::new(now.0)),
@@ -79,6 +82,7 @@ impl Meters {
             Box::new(Brokers::new(Arc::clone(&self.brokers))),
             Box::new(Downstreams::new(Arc::clone(&self.downstreams))),
             Box::new(Gauges::new(Arc::clone(&self.gauges))),
+            Box::new(Counts::new(Arc::clone(&self.counts))),
         ]
     }
 }
@@ -199,6 +203,12 @@ impl Agent {
     #[must_use]
     pub fn gauge_of_worst(&self, name: &'static str, unit: Unit) -> Gauge {
         Gauge::new(self.running.meters.gauges.get(name, || GaugeState::of_worst(unit)))
+    }
+
+    /// The count whose lane, a rate, is called `name`; `unit`, that of the rate, counts on first use.
+    #[must_use]
+    pub fn count(&self, name: &'static str, unit: Unit) -> Count {
+        Count::new(self.running.meters.counts.get(name, || CountState::new(unit)))
     }
 
     /// Tells how many connections wait to be accepted at `socket`, which listens.

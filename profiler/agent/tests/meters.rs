@@ -1,4 +1,4 @@
-//! Pools, caches, handlers, gauges and pauses, through a whole agent and its wire form.
+//! Pools, caches, handlers, gauges, counts and pauses, through a whole agent and its wire form.
 
 #[path = "common/fresh.rs"]
 mod fresh;
@@ -18,7 +18,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use timeline::clock::MonoNs;
-use timeline::lane::names;
+use timeline::lane::{Shape, names};
 use timeline::probe::{Batch, ProbeEvent, Tick};
 use timeline::units::Unit;
 
@@ -319,6 +319,21 @@ fn handlers_and_gauges_have_lanes_of_their_own() {
     assert_eq!(last(&batch, "server.in-flight"), 0.0);
     let count = |route: &str| cells(&batch, "server.handler", route).iter().map(|c| c.1).sum::<u32>();
     assert_eq!((count("/products/:id"), count("/login")), (1, 1));
+}
+
+#[test]
+fn a_count_is_a_rate_that_begins_anew_at_each_tick() {
+    let agent = agent();
+    let promoted = agent.count("heap.visits.promoted", Unit::BytesPerSecond);
+    // Its lane stands before anything is counted.
+    fresh_tick(&agent);
+    promoted.add(5_000);
+    agent.count("heap.visits.promoted", Unit::BytesPerSecond).add(2_000);
+    let batch = fresh_tick(&agent);
+    assert_eq!(amount(&batch, "heap.visits.promoted", "").round(), 7_000.0);
+    let lane = batch.lanes.iter().find(|l| l.name == "heap.visits.promoted").expect("its lane");
+    assert_eq!((lane.unit, lane.shape), (Unit::BytesPerSecond, Shape::Rate));
+    assert_eq!(last(&fresh_tick(&agent), "heap.visits.promoted"), 0.0);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, evidence, plural};
-use crate::stats::{Durations, median};
+use crate::stats::median;
 use crate::window;
 
 /// Window for the losses, seconds: six samples of a 2 Hz lane.
@@ -139,9 +139,7 @@ struct Seen {
 
 impl Seen {
     fn read(timeline: &Timeline, span: Span, counter: &'static str, lost: f64, queues: &[Standing]) -> Self {
-        let p99 = |name| {
-            Durations::of(timeline.named(name).flat_map(|s| s.intervals_within(span))).quantile_ns(0.99)
-        };
+        let p99 = |name| window::durations(timeline, name, span).quantile_ns(0.99);
         let answered = queues
             .iter()
             .filter_map(|q| window::counted_by(timeline, names::SERVER_REQUESTS, q.instance, span))

@@ -19,7 +19,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, evidence, plural, they};
-use crate::stats::{Durations, Trend, knot, trend};
+use crate::stats::{Trend, knot, trend};
 use crate::window;
 
 /// How far back, seconds.
@@ -135,7 +135,7 @@ fn depths(timeline: &Timeline, name: &str, grid: &Grid) -> Vec<(f64, f64)> {
 
 fn highest_before(timeline: &Timeline, name: &str, onset: RunTime) -> f64 {
     let before = Span::new(onset.back(EARLIER), onset);
-    timeline.named(name).flat_map(|s| s.within(before)).map(|p| p.1).fold(0.0, f64::max)
+    window::highest(timeline, name, before)
 }
 
 struct Seen {
@@ -157,8 +157,7 @@ impl Seen {
         let rate = |part: &str| window::counted(timeline, &lane(topic, part), span).map(|n| n / seconds);
         let consumers = lane(topic, "consumers");
         let lately = Span::new(span.end.back(Duration::from_secs(3)).max(span.start), span.end);
-        let ages =
-            Durations::of(timeline.named(&lane(topic, "age")).flat_map(|s| s.intervals_within(lately)));
+        let ages = window::durations(timeline, &lane(topic, "age"), lately);
         Self {
             span,
             depth,

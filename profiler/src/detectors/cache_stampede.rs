@@ -22,7 +22,7 @@ use timeline::lane::names;
 use timeline::{Event, FindingKind, Remedy, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence, plural};
-use crate::cache_cells::recurring_quiet;
+use crate::cache_cells::{lane, recurring_quiet};
 use crate::stats::{Durations, median};
 use crate::window;
 
@@ -180,10 +180,6 @@ fn is_bad(timeline: &Timeline, cache: &str, expiry: &Expiry) -> bool {
         Some(misses) => misses >= LEAST_MISS_SHARE * expiry.loads || each >= BAD_DUPLICATES_BLIND,
         None => each >= BAD_DUPLICATES_BLIND,
     }
-}
-
-fn lane(cache: &str, part: &str) -> String {
-    names::of(names::CACHE, cache, part)
 }
 
 fn with_tick(span: Span) -> Span {

@@ -185,11 +185,7 @@ impl WorkingSet {
             }
         }
         let before = Span::new(at.back(EARLIER), at);
-        let held = timeline
-            .named(&lane(cache, "entries"))
-            .flat_map(|s| s.within(before))
-            .map(|p| p.1)
-            .fold(0.0, f64::max);
+        let held = window::highest(timeline, &lane(cache, "entries"), before);
         let each: Vec<_> = loads.values().map(|keys| chao(keys.values().copied())).collect();
         let by_keys = each.iter().filter_map(|e| e.1).reduce(f64::max);
         let seen = each.iter().map(|e| e.0).fold(0.0, f64::max);

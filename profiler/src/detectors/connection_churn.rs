@@ -17,7 +17,6 @@ use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::database::CRITICAL_NS;
 use super::{Answer, Claim, ONSET, evidence, plural};
-use crate::stats::Durations;
 use crate::window;
 
 /// Window, and its quarters, of which each must show it.
@@ -163,9 +162,7 @@ struct Seen {
 
 impl Seen {
     fn read(timeline: &Timeline, pool: &str, since: Span, span: Span, counts: Counts) -> Self {
-        let durations = |part, within| {
-            Durations::of(timeline.named(&lane(pool, part)).flat_map(|s| s.intervals_within(within)))
-        };
+        let durations = |part, within| window::durations(timeline, &lane(pool, part), within);
         let before = Span::new(since.start.back(Duration::from_secs(10)), since.start);
         let idle = window::summed(timeline, &lane(pool, "idle"), span, 20, CARRY);
         let hold = durations("hold", span);

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use timeline::clock::RunTime;
 use timeline::event::kinds;
-use timeline::facts::LoadModel;
 use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
@@ -23,7 +22,7 @@ use super::{Answer, Claim, ONSET, cannot_tell, evidence, they};
 use crate::functions;
 use crate::loops::{self, Loop, Usual};
 use crate::routes;
-use crate::stats::{self, Durations};
+use crate::stats;
 use crate::window;
 
 /// Window of the rule, seconds.
@@ -60,9 +59,6 @@ const QUIET: Duration = Duration::from_secs(5);
 /// So long before the onset sessions are looked at for what each of them asks, and so much of it there must be, seconds.
 const BEFORE: Duration = Duration::from_secs(10);
 const LEAST_BEFORE_S: f64 = 2.0;
-/// Looks at the number of sessions in a span, and how long each is carried.
-const POINTS: u32 = 10;
-const CARRY: Duration = Duration::from_secs(2);
 
 /// Looks at all processes of the target together.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
@@ -167,7 +163,7 @@ impl Full<'_> {
             .filter_map(|route| {
                 let lanes =
                     timeline.named(names::SERVER_HANDLER).filter(|s| s.spec.subject == route).filter(mine);
-                let times = Durations::of(lanes.flat_map(|s| s.intervals_within(self.span)));
+                let times = window::durations_of(lanes, self.span);
                 let each = times.quantile_ns(0.25)? / 1e9;
                 let share = times.count() as f64 / window::seconds(self.span) * each / self.cores;
                 (NAMED..=WAITED).contains(&share).then(|| (route.to_owned(), share.min(1.0)))
@@ -275,10 +271,9 @@ fn supporting(
 
 /// Sessions that are open, mean; none where requests come on their own.
 fn sessions(timeline: &Timeline, span: Span) -> Option<f64> {
-    let open = timeline.plan().phase_at(span.start).is_some_and(|p| p.model == LoadModel::Requests);
-    let points = window::summed(timeline, names::OPEN_SESSIONS, span, POINTS, CARRY);
-    let mean = points.iter().map(|p| p.1).sum::<f64>() / points.len() as f64;
-    (!open && mean >= 1.0).then_some(mean)
+    let open = window::sessions(timeline, span);
+    let mean = open.iter().sum::<f64>() / open.len() as f64;
+    (mean >= 1.0).then_some(mean)
 }
 
 /// Sessions with which the loop of one worker is full, and what each asked for in a second before they all waited.

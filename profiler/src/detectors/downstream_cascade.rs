@@ -78,7 +78,7 @@ fn lane(service: &str, part: &str) -> String {
 
 fn durations(timeline: &Timeline, name: &str, subject: Option<&str>, span: Span) -> Durations {
     let lanes = timeline.named(name).filter(|s| subject.is_none_or(|x| s.spec.subject == x));
-    Durations::of(lanes.flat_map(|s| s.intervals_within(span)))
+    window::durations_of(lanes, span)
 }
 
 /// Durations before and now, of a service or a route.

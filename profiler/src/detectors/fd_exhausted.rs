@@ -129,7 +129,7 @@ impl Seen {
             .collect();
         let newest = &lane.points[lane.points.len().saturating_sub(2)..];
         let near = newest.len() == 2 && newest.iter().all(|p| p.1 >= NEAR * limit);
-        let connections = connections(timeline, instance, at);
+        let connections = window::connections(timeline, instance, at, CARRY);
         // A client's connection is a descriptor, and a ramp asks for many: that is load, and the limit too low for it.
         let met = near && (open >= MET * limit || !grown.is_empty());
         if grown.is_empty() && !met {
@@ -258,13 +258,6 @@ impl Seen {
         }
         list
     }
-}
-
-fn connections(timeline: &Timeline, instance: &str, at: RunTime) -> Option<f64> {
-    [names::SERVER_CONNECTIONS, names::SERVER_WEBSOCKETS]
-        .iter()
-        .filter_map(|n| window::of_instance(timeline, n, instance)?.at(at, CARRY))
-        .reduce(|a, b| a + b)
 }
 
 /// Lanes whose values are descriptors that need no explanation: connections of clients, and calls of other services that

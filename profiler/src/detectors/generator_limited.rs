@@ -19,7 +19,6 @@ use timeline::lane::names;
 use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, episodes, evidence, missing};
-use crate::stats::Durations;
 use crate::window;
 
 /// Seconds looked at, and how many of them must be bad.
@@ -69,12 +68,8 @@ struct Second {
 
 impl Second {
     fn read(timeline: &Timeline, span: Span) -> Self {
-        let lateness = Durations::of(timeline.named(names::LATENESS).flat_map(|s| s.intervals_within(span)));
-        let hiccup = timeline
-            .named(names::GENERATOR_HICCUP)
-            .flat_map(|s| s.within(span))
-            .map(|p| p.1)
-            .fold(0.0, f64::max);
+        let lateness = window::durations(timeline, names::LATENESS, span);
+        let hiccup = window::highest(timeline, names::GENERATOR_HICCUP, span);
         let stolen = window::mean(timeline, names::HOST_STEAL, span);
         let late = lateness.quantile_ns(0.99);
         let felt = late.is_some_and(|p| p >= FELT * LATE_NS) || hiccup >= FELT * HICCUP_NS;
@@ -130,7 +125,7 @@ fn look_back(timeline: &Timeline, at: RunTime) -> Option<Claim> {
 
 /// The greatest of the shares lost in `span`: late starts, a worker's time spent in hiccups, time stolen.
 fn lost(timeline: &Timeline, span: Span) -> f64 {
-    let lateness = Durations::of(timeline.named(names::LATENESS).flat_map(|s| s.intervals_within(span)));
+    let lateness = window::durations(timeline, names::LATENESS, span);
     let late = lateness.longer_than(LATE_NS) as f64 / lateness.count().max(1) as f64;
     let still = |s: &Series| {
         let steps = window::steps(s, span).filter(|&(_, _, ns)| ns >= HICCUP_NS);

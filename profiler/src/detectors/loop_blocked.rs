@@ -21,6 +21,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
+use super::queueing::staffed;
 use super::{Answer, Claim, ONSET, episodes, evidence, plural};
 use crate::functions::{self, Seen};
 use crate::loops::{self, OWN_PAUSES};
@@ -524,7 +525,7 @@ fn advice(timeline: &Timeline, span: Span, blame: Option<&Blame>, stall: f64) ->
             rate,
             Unit::Ns.show(stall),
             busy,
-            (busy + 2.0 * busy.sqrt()).ceil().max(1.0)
+            staffed(busy).ceil().max(1.0)
         ),
         format!(
             "Or do it in pieces of 10 ms at most and yield in between, with input that is bounded (a pattern of linear time, a document read as a stream): at {:.0} such requests/s a loop has no time left.",

@@ -32,6 +32,7 @@ pub mod pool_leak;
 pub mod pool_oversized;
 pub mod pool_saturated;
 pub mod query_fan_out;
+mod queueing;
 mod readings;
 pub mod retry_storm;
 pub mod serial_awaits;

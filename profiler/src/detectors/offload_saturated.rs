@@ -16,18 +16,16 @@
 use std::time::Duration;
 
 use timeline::clock::RunTime;
-use timeline::facts::LoadModel;
 use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Remedy, Series, Severity, Span, Status, Timeline, Unit};
 
-use super::readings::{Grid, LEAST_READINGS};
+use super::queueing::{self, CAPACITY_CARRY, LASTING_S, LAW_SERVED, LAW_TOLERANCE, NOTICED_NS, SETTLE};
+use super::readings::{CELL, Grid, LEAST_READINGS};
 use super::{Answer, Claim, ONSET, cannot_tell, episodes, evidence, plural, quiet, they};
-use crate::stats::{Durations, median, trend};
+use crate::stats::{Durations, trend};
 use crate::window;
 
-/// Window of the rule, seconds.
-const WINDOW_S: f64 = 3.0;
 /// How far back full ticks are followed for the onset, seconds.
 const BACK_S: f64 = 12.0;
 /// Window of the rule for a crowded pool, seconds, ...
@@ -36,40 +34,15 @@ const CROWDED_S: f64 = 6.0;
 const CROWDED_TASKS: u64 = 150;
 /// ... and the share of them that wait for 25 ms or more: three times what square-root staffing leaves.
 const CROWDED_SHARE: f64 = 0.1;
-/// Ticks of sources.
-const TICK: Duration = Duration::from_millis(100);
-/// Full ticks wanted: half of the 30 in the window; by M/M/c a pool of 4 at 70% load queues in 0.30 of all instants.
-const FULL_TICKS: usize = 15;
-/// The same while the load settles.
-const SETTLING_TICKS: usize = 20;
-const SETTLE: Duration = Duration::from_secs(3);
 /// A tick opens an episode only with so many full ones after it within a second: stray ones do not.
 const EPISODE_TICKS: usize = 4;
-/// Share of the threads that is "all of them": counters are read one after the other.
-const ALL_BUSY: f64 = 0.9;
-/// Least wait that anybody notices, ns.
-const LEAST_WAIT_NS: f64 = 25e6;
 /// Least tasks for a quantile.
 const LEAST_TASKS: u64 = 10;
-/// How far the rate may be from capacity / run for the law to agree.
-const LAW_TOLERANCE: f64 = 0.25;
-/// Tasks for the law to be tried: 14% standard error.
-const LAW_TASKS: u64 = 50;
-/// Wait that hurts whatever the service does.
-const CRITICAL_WAIT_NS: f64 = 250e6;
-/// Square-root staffing (Halfin and Whitt 1981): with `a + 2 sqrt(a)` threads fewer than 3 in 100 wait.
-const STAFFING: f64 = 2.0;
-/// From so much CPU of the host on, more threads might only share what there is.
-const CPU_SHORT: f64 = 0.95;
-/// With this share of it in the hands of others no verdict is possible, unless the threads hardly use any.
-const OTHERS_SHARE: f64 = 0.4;
 /// Cores a process uses for each busy thread, from which on the threads compute rather than wait.
 const COMPUTES: f64 = 0.25;
 const QUIET: Duration = Duration::from_secs(5);
 /// Share of the sessions that may be taken as waiting at most; beyond it the correction is all extrapolation.
 const MOST_WAITING: f64 = 0.8;
-const SESSIONS_CARRY: Duration = Duration::from_secs(2);
-const CAPACITY_CARRY: Duration = Duration::from_secs(60);
 
 /// Looks at the offload pools of all processes.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
@@ -80,7 +53,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     let read = timeline.named(names::OFFLOAD_QUEUED).any(|s| s.points.len() >= LEAST_READINGS);
     let pools = window::subjects(timeline, names::OFFLOAD_QUEUED);
     let claims = pools.into_iter().filter_map(|name| find(timeline, name, at, grid));
-    Answer::of(claims, read, grid.seconds(WINDOW_S))
+    Answer::of(claims, read, grid.seconds(LASTING_S))
 }
 
 /// The pool of one process.
@@ -95,16 +68,13 @@ struct Pool<'a> {
 }
 
 fn find(timeline: &Timeline, name: &str, at: RunTime, grid: Grid) -> Option<Claim> {
-    let span = window::last(at, grid.seconds(WINDOW_S));
+    let span = window::last(at, grid.seconds(LASTING_S));
     let settling = window::unsettled(timeline.plan(), at, SETTLE);
-    let wanted = if settling { SETTLING_TICKS } else { FULL_TICKS };
     let mut queues: Vec<&Series> = window::about(timeline, names::OFFLOAD_QUEUED, name).collect();
     queues.sort_by(|a, b| a.spec.instance.cmp(&b.spec.instance));
     let pools: Vec<Pool> = queues.into_iter().filter_map(|q| pool(timeline, q, at, grid)).collect();
     let full = |p: &Pool, span: Span| p.full.iter().filter(|t| **t >= span.start).count();
-    let least = |p: &Pool| {
-        if grid.seldom() { LEAST_READINGS.max(p.queued.within(span).len()) } else { wanted }
-    };
+    let least = |p: &Pool| queueing::lasting_cells(grid, p.queued, span, settling);
     let (saturated, others): (Vec<Pool>, Vec<Pool>) =
         pools.into_iter().partition(|p| full(p, span) >= least(p));
     if !saturated.is_empty() {
@@ -133,7 +103,7 @@ fn pool<'a>(timeline: &'a Timeline, queued: &'a Series, at: RunTime, grid: Grid)
         .iter()
         .filter(|&&(t, n)| {
             let threads = threads.at(t, CAPACITY_CARRY).unwrap_or(0.0);
-            n >= 1.0 && busy.and_then(|b| b.at(t, grid.carry())).is_none_or(|b| b >= ALL_BUSY * threads)
+            queueing::all_taken(n, busy.and_then(|b| b.at(t, grid.carry())), threads)
         })
         .map(|p| p.0)
         .collect();
@@ -192,7 +162,7 @@ impl Seen {
             pools: pools.len(),
             capacity: pools.iter().map(|p| p.capacity).sum(),
             queued,
-            waiting: waiting(timeline, queued, span),
+            waiting: queueing::waiting_share(timeline, queued, span, MOST_WAITING),
             growth: pools.iter().map(slope).sum(),
             wait,
             rate: run.count() as f64 / window::seconds(span),
@@ -212,11 +182,11 @@ impl Seen {
     /// Is the queue long for what is queued for?
     fn worth_it(&self) -> bool {
         match self.run.quantile_ns(0.5).filter(|_| self.wait.count() >= LEAST_TASKS) {
-            Some(run) => self.wait_p90() >= run.max(LEAST_WAIT_NS),
+            Some(run) => self.wait_p90() >= run.max(NOTICED_NS),
             // Who sends a task of its own there to see how long it waits knows of no other's run, and of no more than one that waits.
             None => {
                 self.queued >= self.capacity
-                    || self.wait.count() >= LEAST_TASKS && self.wait_p90() >= LEAST_WAIT_NS
+                    || self.wait.count() >= LEAST_TASKS && self.wait_p90() >= NOTICED_NS
             }
         }
     }
@@ -226,8 +196,8 @@ impl Seen {
         let busy = self.rate * self.run.mean_ns().unwrap_or(0.0) / 1e9;
         // Each process has threads of its own.
         let each = busy / self.pools.max(1) as f64;
-        let staffed = self.pools as f64 * (each + STAFFING * each.sqrt());
-        let waited = self.wait.longer_than(LEAST_WAIT_NS) as f64;
+        let staffed = self.pools as f64 * queueing::staffed(each);
+        let waited = self.wait.longer_than(NOTICED_NS) as f64;
         self.wait.count() >= CROWDED_TASKS
             && waited >= CROWDED_SHARE * self.wait.count() as f64
             && self.capacity < staffed
@@ -239,40 +209,21 @@ impl Seen {
     }
 
     fn law_agrees(&self) -> bool {
-        self.run.count() >= LAW_TASKS
+        self.run.count() >= LAW_SERVED
             && self.law().is_some_and(|law| (self.rate / law - 1.0).abs() <= LAW_TOLERANCE)
     }
 
-    /// Threads busy on average, were nobody to wait: by Little's law on what ends and what the queue grows by. With `n` sessions of
-    /// which `q` wait, all of them would ask `1 / (1 - q/n)` times as often (the interactive response time law).
+    /// Threads busy on average, were nobody to wait: by Little's law on what ends, what the queue grows by, and what sessions that wait do
+    /// not ask for (see [`queueing::waiting_share`]).
     fn needed(&self) -> Option<f64> {
         self.run.mean_ns().map(|run| (self.rate + self.growth) / (1.0 - self.waiting) * run / 1e9)
     }
 }
 
-fn waiting(timeline: &Timeline, queued: f64, span: Span) -> f64 {
-    // Requests that come on their own wait for nobody's reply.
-    let open = timeline.plan().phase_at(span.start).is_some_and(|p| p.model == LoadModel::Requests);
-    let sessions = window::summed(timeline, names::OPEN_SESSIONS, span, 10, SESSIONS_CARRY);
-    let sessions = median(sessions.iter().map(|s| s.1).collect()).filter(|&n| n >= 1.0 && !open);
-    sessions.map_or(0.0, |n| (queued / n).clamp(0.0, MOST_WAITING))
-}
-
 /// Have others the machine, and do the threads want it? Threads that wait need no core.
 fn starved(timeline: &Timeline, span: Span, seen: &Seen) -> bool {
-    let taken = window::mean(timeline, names::HOST_CPU, span).is_some_and(|c| c >= CPU_SHORT)
-        && window::taken_by_others(timeline, span).is_some_and(|share| share >= OTHERS_SHARE);
-    taken && cores_used(timeline, span).is_none_or(|used| used >= COMPUTES * seen.capacity)
-}
-
-fn cores_used(timeline: &Timeline, span: Span) -> Option<f64> {
-    timeline
-        .named(names::PROCESS_CPU)
-        .filter_map(|s| {
-            let points = s.within(span);
-            (!points.is_empty()).then(|| points.iter().map(|p| p.1).sum::<f64>() / points.len() as f64)
-        })
-        .reduce(|a, b| a + b)
+    let cores = window::cores_used(timeline, names::PROCESS_CPU, span);
+    queueing::machine_is_taken(timeline, span) && cores.is_none_or(|used| used >= COMPUTES * seen.capacity)
 }
 
 fn claim(timeline: &Timeline, at: RunTime, pools: &[Pool], seen: &Seen) -> Claim {
@@ -281,10 +232,10 @@ fn claim(timeline: &Timeline, at: RunTime, pools: &[Pool], seen: &Seen) -> Claim
         .iter()
         .flat_map(|p| &p.full)
         .filter(|t| **t >= onset)
-        .map(|t| Span::new(*t, *t + TICK))
+        .map(|t| Span::new(*t, *t + CELL))
         .collect();
     let last = ticks.iter().map(|s| s.start).max().unwrap_or(at);
-    let critical = seen.wait_p90() >= CRITICAL_WAIT_NS || seen.queued >= 2.0 * seen.capacity;
+    let critical = queueing::hurts(seen.wait_p90(), seen.queued, seen.capacity);
     let against = contradicting(timeline, seen);
     Claim {
         kind: FindingKind::OffloadSaturated,
@@ -308,7 +259,7 @@ fn claim(timeline: &Timeline, at: RunTime, pools: &[Pool], seen: &Seen) -> Claim
 }
 
 fn sentence(seen: &Seen) -> String {
-    let lasting = Duration::from_secs_f64(seen.grid.seconds(WINDOW_S) + 1.0);
+    let lasting = Duration::from_secs_f64(seen.grid.seconds(LASTING_S) + 1.0);
     let mut text = format!(
         "all {} of {} are busy {}from {ONSET} while {} for one",
         plural(seen.capacity, "thread"),
@@ -366,27 +317,14 @@ fn supporting(timeline: &Timeline, seen: &Seen) -> Vec<Evidence> {
 
 /// The CPU is short: more threads would only share what there is.
 fn contradicting(timeline: &Timeline, seen: &Seen) -> Vec<Evidence> {
-    let cpu = window::mean(timeline, names::HOST_CPU, seen.span).filter(|c| *c >= CPU_SHORT);
-    let computes = cores_used(timeline, seen.span).is_some_and(|used| used >= COMPUTES * seen.capacity);
-    cpu.filter(|_| computes)
-        .map(|cpu| {
-            let text = format!(
-                "{} of the host's CPU is in use: runs may be long because the CPU is short",
-                Unit::Ratio.show(cpu)
-            );
-            evidence(text, names::HOST_CPU, seen.span, cpu, Unit::Ratio)
-        })
-        .into_iter()
-        .collect()
-}
-
-/// Threads of all processes with which few tasks wait.
-fn enough(seen: &Seen, busy: f64) -> f64 {
-    (busy + STAFFING * busy.sqrt()).ceil().max(seen.capacity + 1.0)
+    let cores = window::cores_used(timeline, names::PROCESS_CPU, seen.span);
+    let computes = cores.is_some_and(|used| used >= COMPUTES * seen.capacity);
+    let short = queueing::cpu_is_short(timeline, seen.span, "runs").filter(|_| computes);
+    short.into_iter().collect()
 }
 
 fn remedies(seen: &Seen, against: &[Evidence]) -> Vec<Remedy> {
-    let each = |busy| (enough(seen, busy) / seen.pools.max(1) as f64).ceil();
+    let each = |busy| queueing::each(queueing::enough(busy, seen.capacity), seen.pools);
     // A setting names no pool among several.
     let needed = seen.needed().filter(|_| against.is_empty() && seen.name.is_empty());
     needed.map(|busy| Remedy::number("offload.threads", each(busy))).into_iter().collect()
@@ -409,12 +347,8 @@ fn advice(seen: &Seen, against: &[Evidence]) -> Vec<String> {
             seen.pool()
         )];
     };
-    let enough = enough(seen, busy);
-    let each = if seen.pools > 1 {
-        format!(" (that is {} in each of {} processes)", (enough / seen.pools as f64).ceil(), seen.pools)
-    } else {
-        String::new()
-    };
+    let enough = queueing::enough(busy, seen.capacity);
+    let each = queueing::in_each(enough, seen.pools);
     let mut list = vec![format!(
         "Raise the threads of {} from {} to {enough}{each}: {busy:.1} busy on average, and twice its root more so that fewer than 3 in 100 wait (UV_THREADPOOL_SIZE in Node.js, max_blocking_threads in tokio).",
         seen.pool(),

@@ -16,8 +16,9 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Remedy, Severity, Span, Status, Timeline, Unit};
 
+use super::queueing::staffed;
 use super::{Answer, Claim, ONSET, evidence, plural};
-use crate::stats::{Durations, median};
+use crate::stats::median;
 use crate::window;
 
 /// Connections of one service from which on their number can hurt a small database: half of the 100 that a PostgreSQL server takes
@@ -28,8 +29,6 @@ const LIMIT_SHARE: f64 = 0.5;
 /// Open connections for each that is needed at the peak: a pool planned for twice the highest load is a prudent one, and
 /// half as much again is room for the error of a peak.
 const SURPLUS: f64 = 2.5;
-/// Square-root staffing, as for a saturated pool: with `a + 2 sqrt(a)` fewer than 3 in 100 wait.
-const STAFFING: f64 = 2.0;
 /// Seconds for which they must be open.
 const OPEN_S: f64 = 2.0;
 /// Seconds in which the highest use counts, and the share of samples that it covers: a machine that stands still for
@@ -79,7 +78,7 @@ fn look_at(timeline: &Timeline, pool: &str, at: RunTime) -> Option<Claim> {
     let used = summed(timeline, pool, "in-use", at, PEAK_S);
     let idle = summed(timeline, pool, "idle", at, PEAK_S);
     let peak = peak(&used)?.max(earlier(timeline, pool, at));
-    let need = (peak + STAFFING * peak.sqrt()).ceil().max(1.0);
+    let need = staffed(peak).ceil().max(1.0);
     let limit = window::typical(timeline, names::DB_CONNECTION_LIMIT, window::last(at, 5.0));
     let many = limit.map_or(LEAST_OPEN, |l| LEAST_OPEN.min(LIMIT_SHARE * l)).max(SURPLUS * need);
     let open: Vec<(f64, f64)> =
@@ -92,8 +91,7 @@ fn look_at(timeline: &Timeline, pool: &str, at: RunTime) -> Option<Claim> {
     // They may be closed just now.
     let now = median(open.iter().filter(|p| p.0 >= since_s).map(|p| p.1).collect())?;
     let seen = Seen { span: Span::new(since, at), open: now, peak, need, limit };
-    let agrees =
-        seen.little(timeline, pool).is_some_and(|busy| SURPLUS * (busy + STAFFING * busy.sqrt()) <= now);
+    let agrees = seen.little(timeline, pool).is_some_and(|busy| SURPLUS * staffed(busy) <= now);
     let full = limit.is_some_and(|l| now >= 0.9 * l);
     Some(Claim {
         kind: FindingKind::PoolOversized,
@@ -151,7 +149,7 @@ impl Seen {
     /// Connections that uses and holds keep busy on average.
     fn little(&self, timeline: &Timeline, pool: &str) -> Option<f64> {
         let span = window::last(self.span.end, 5.0);
-        let holds = Durations::of(timeline.named(&lane(pool, "hold")).flat_map(|s| s.intervals_within(span)));
+        let holds = window::durations(timeline, &lane(pool, "hold"), span);
         (holds.count() >= LEAST_USES)
             .then(|| holds.mean_ns().map(|h| h / 1e9 * holds.count() as f64 / window::seconds(span)))?
     }

@@ -20,32 +20,25 @@ use std::time::Duration;
 use timeline::clock::RunTime;
 use timeline::finding::Evidence;
 use timeline::lane::names;
-use timeline::{FindingKind, Remedy, Series, Severity, Span, Status, Timeline, Unit};
+use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
 
+mod advice;
 mod demand;
 
 use self::demand::Demand;
+use super::queueing::{self, CAPACITY_CARRY, LASTING_S, LAW_SERVED, LAW_TOLERANCE, NOTICED_NS, SETTLE};
 use super::readings::{CELL, Grid, LEAST_READINGS, cell};
 use super::{Answer, Claim, ONSET, episodes, evidence, plural, quiet, they};
 use crate::stats::{Durations, longer_than};
 use crate::window;
 
-/// Window of the rule for lasting saturation, seconds.
-const SUSTAINED_WINDOW_S: f64 = 3.0;
 /// Window of the rule for bursts, seconds: two expiries of a cache that keeps things for 2 to 3 s.
 const BURST_WINDOW_S: f64 = 6.0;
-/// Saturated cells that the sustained rule wants: half of its 30. With M/M/c a pool of 4 at 70% load
-/// queues somebody in 0.30 of all instants, one of 8 in 0.19, so half is four deviations away.
-const SUSTAINED_CELLS: usize = 15;
-/// The same while the load settles: two thirds, since filling caches and first logins queue for a while.
-const SETTLING_CELLS: usize = 20;
 /// Saturated cells that the burst rule wants: half a second, never one sample.
 const BURST_CELLS: usize = 5;
 /// Saturated cells, less unsaturated ones, that make an episode; a healthy pool of 8 at 70% load (0.19) strings
 /// three together once in 150 cells, four once in 800.
 const EPISODE_CELLS: i64 = 4;
-/// How long after the start of a phase only the stricter rule speaks: one window.
-const SETTLE: Duration = Duration::from_secs(3);
 /// What the warm-up, or the start of a process, has left in the queue drains within so long, if it does ...
 const DRAINS: Duration = Duration::from_secs(6);
 /// ... without a break of so long.
@@ -57,31 +50,16 @@ const BURST_MEDIAN_HOLDS: f64 = 1.5;
 const BURST_P99_HOLDS: f64 = 3.0;
 /// When it lasts: p99 of wait over median hold.
 const SUSTAINED_P99_HOLDS: f64 = 1.0;
-/// Least p99 of wait that anybody notices; shorter ones hide in the spread of response times.
-const LEAST_WAIT_P99_NS: f64 = 25e6;
 /// Acquisitions below which a quantile is not worth its name.
 const LEAST_ACQUISITIONS: u64 = 20;
 /// Waits longer than a hold that make an interval saturated by itself.
 const LONG_WAITS: u64 = 5;
-/// The rate may differ from capacity / hold by so much for the law to agree: holds at both ends of
-/// an interval are counted in only one of the two.
-const LAW_TOLERANCE: f64 = 0.25;
-/// Saturated cells and acquisitions for the law to be tried: one second, and 14% standard error.
+/// Saturated cells for the law to be tried: one second.
 const LAW_CELLS: usize = 10;
-const LAW_ACQUISITIONS: u64 = 50;
-/// Wait that hurts whatever the service does: people notice a quarter of a second.
-const CRITICAL_WAIT_NS: f64 = 250e6;
-/// CPU of the whole host from which on it, not the pool, may be short.
-const CPU_SHORT: f64 = 0.95;
-/// ... and with this share of it in the hands of others no verdict on a pool is possible. The system's own
-/// work for a busy loopback comes to a fifth at most; two fifths are somebody else's.
-const OTHERS_SHARE: f64 = 0.4;
 /// Growth of the hold time that contradicts a pool that is merely too small.
 const HOLD_GROWTH: f64 = 1.5;
 /// Silence after which the saturation has ended.
 const QUIET: Duration = Duration::from_secs(8);
-/// Capacity is declared rarely by some sources.
-const CAPACITY_CARRY: Duration = Duration::from_secs(60);
 
 /// Looks at every pool.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
@@ -95,9 +73,9 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     let read = |p: &&String| timeline.named(&lane(p, "waiters")).any(|s| s.points.len() >= LEAST_READINGS);
     let grids = pools.iter().filter(|p| !read(p)).map(|p| Grid::of(timeline, &lane(p, "waiters"), at));
     // The longest of those that nothing can be said of yet.
-    let wanted = grids.map(|g| g.seconds(SUSTAINED_WINDOW_S)).reduce(f64::max);
+    let wanted = grids.map(|g| g.seconds(LASTING_S)).reduce(f64::max);
     let claims = pools.iter().filter_map(|p| look_at(timeline, at, p));
-    Answer::of(claims, wanted.is_none(), wanted.unwrap_or(SUSTAINED_WINDOW_S))
+    Answer::of(claims, wanted.is_none(), wanted.unwrap_or(LASTING_S))
 }
 
 fn lane(pool: &str, part: &str) -> String {
@@ -148,7 +126,7 @@ fn look_at(timeline: &Timeline, at: RunTime, pool: &str) -> Option<Claim> {
     if at <= settled {
         return None;
     }
-    let [long, short] = [BURST_WINDOW_S, SUSTAINED_WINDOW_S].map(|s| {
+    let [long, short] = [BURST_WINDOW_S, LASTING_S].map(|s| {
         let span = window::last(at, grid.seconds(s));
         Span::new(span.start.max(settled), span.end)
     });
@@ -161,8 +139,7 @@ fn look_at(timeline: &Timeline, at: RunTime, pool: &str) -> Option<Claim> {
         return None;
     }
     let settling = window::unsettled(timeline.plan(), at, SETTLE);
-    let needed = if settling { SETTLING_CELLS } else { SUSTAINED_CELLS };
-    let sustained = parts.iter().any(|p| p.lasts(short, needed));
+    let sustained = parts.iter().any(|p| p.lasts(short, settling));
     let seen = Seen::read(timeline, pool, if sustained { short } else { long }, &parts, grid);
     let holds = match (sustained, seen.wait.count() >= LEAST_ACQUISITIONS) {
         (true, true) => seen.waits_at_least(SUSTAINED_P99_HOLDS, 0.0),
@@ -172,8 +149,7 @@ fn look_at(timeline: &Timeline, at: RunTime, pool: &str) -> Option<Claim> {
         (false, false) => false,
     };
     // A target that gets no CPU holds its connections for longer; that is not the pool's fault.
-    let starved = window::mean(timeline, names::HOST_CPU, seen.span).is_some_and(|c| c >= CPU_SHORT)
-        && window::taken_by_others(timeline, seen.span).is_some_and(|share| share >= OTHERS_SHARE);
+    let starved = queueing::machine_is_taken(timeline, seen.span);
     (holds && !starved).then(|| claim(timeline, at, pool, &parts, &seen))
 }
 
@@ -187,9 +163,7 @@ fn part<'a>(timeline: &'a Timeline, pool: &str, instance: &str, span: Span, grid
     let mut saturated: Vec<(u64, RunTime)> = Vec::new();
     for &(t, n) in waiters.within(span) {
         let then = capacity_lane.at(t, CAPACITY_CARRY).unwrap_or(capacity);
-        // Counters are read one after the other, so one in ten may be on its way out.
-        let full = in_use.and_then(|l| l.at(t, grid.carry())).is_none_or(|u| u >= 0.9 * then);
-        if n >= 1.0 && full {
+        if queueing::all_taken(n, in_use.and_then(|l| l.at(t, grid.carry())), then) {
             saturated.push((grid.cell(waiters, t), t));
         }
     }
@@ -239,14 +213,9 @@ impl Part<'_> {
         self.saturated.iter().filter(|s| s.1 >= start).count()
     }
 
-    /// Is it saturated for most of `span`: in so many cells, or, where readings are few, in all of them?
-    fn lasts(&self, span: Span, needed: usize) -> bool {
-        let cells = self.cells_from(span.start);
-        if self.grid.seldom() {
-            cells >= LEAST_READINGS.max(self.waiters.within(span).len())
-        } else {
-            cells >= needed
-        }
+    /// Is it saturated for most of `span`?
+    fn lasts(&self, span: Span, settling: bool) -> bool {
+        self.cells_from(span.start) >= queueing::lasting_cells(self.grid, self.waiters, span, settling)
     }
 
     /// The intervals of a histogram lane that end in a saturated cell.
@@ -325,15 +294,15 @@ impl Seen {
 
     fn waits_at_least(&self, p99_holds: f64, median_holds: f64) -> bool {
         let Some(hold) = self.hold.quantile_ns(0.5) else {
-            return self.wait_p99() >= LEAST_WAIT_P99_NS;
+            return self.wait_p99() >= NOTICED_NS;
         };
         let median = self.wait.quantile_ns(0.5).unwrap_or(0.0);
-        self.wait_p99() >= LEAST_WAIT_P99_NS.max(p99_holds * hold) && median >= median_holds * hold
+        self.wait_p99() >= NOTICED_NS.max(p99_holds * hold) && median >= median_holds * hold
     }
 
     /// How far the rate is from the law's, as a share of that; none as long as too little was seen.
     fn law_error(&self) -> Option<f64> {
-        let enough = self.law_cells >= LAW_CELLS && self.wait.count() >= LAW_ACQUISITIONS;
+        let enough = self.law_cells >= LAW_CELLS && self.wait.count() >= LAW_SERVED;
         self.rate.zip(self.law).filter(|_| enough).map(|(rate, law)| (rate / law - 1.0).abs())
     }
 
@@ -380,9 +349,7 @@ fn claim(timeline: &Timeline, at: RunTime, pool: &str, parts: &[Part], seen: &Se
     let demand = Demand::of(timeline, pool, seen);
     let against = contradicting(timeline, pool, onset, seen);
     let untimed = seen.wait.count() == 0 || seen.hold.count() == 0;
-    let critical = seen.wait_p99() >= CRITICAL_WAIT_NS
-        || seen.timeouts >= 1.0
-        || seen.waiters_mean >= 2.0 * seen.capacity;
+    let critical = seen.timeouts >= 1.0 || queueing::hurts(seen.wait_p99(), seen.waiters_mean, seen.capacity);
     Claim {
         kind: FindingKind::PoolSaturated,
         identity: pool.to_owned(),
@@ -395,8 +362,8 @@ fn claim(timeline: &Timeline, at: RunTime, pool: &str, parts: &[Part], seen: &Se
         weight: seen.wait_p99().max(seen.waiters_peak),
         claim: sentence(pool, seen, demand.as_ref()),
         evidence: supporting(pool, seen, demand.as_ref()),
-        advice: advice(pool, seen, demand.as_ref(), &against, parts.len()),
-        remedies: remedies(pool, seen, demand.as_ref(), &against, parts.len()),
+        advice: advice::lines(pool, seen, demand.as_ref(), &against, parts.len()),
+        remedies: advice::remedies(pool, seen, demand.as_ref(), &against, parts.len()),
         contradicting: against
             .into_iter()
             .chain(law_line(pool, seen).filter(|_| seen.law_disagrees()))
@@ -477,17 +444,10 @@ fn law_line(pool: &str, seen: &Seen) -> Option<Evidence> {
 
 /// Signs that a bigger pool would only move the queue elsewhere.
 fn contradicting(timeline: &Timeline, pool: &str, onset: RunTime, seen: &Seen) -> Vec<Evidence> {
-    let mut list = Vec::new();
-    if let Some(cpu) = window::mean(timeline, names::HOST_CPU, seen.span).filter(|&c| c >= CPU_SHORT) {
-        let text = format!(
-            "{} of the host's CPU is in use: holds may be long because the CPU is short",
-            Unit::Ratio.show(cpu)
-        );
-        list.push(evidence(text, names::HOST_CPU, seen.span, cpu, Unit::Ratio));
-    }
+    let mut list: Vec<Evidence> = queueing::cpu_is_short(timeline, seen.span, "holds").into_iter().collect();
     let before = Span::new(onset.back(Duration::from_secs(10)), onset.back(Duration::from_millis(500)));
-    let usual = Durations::of(timeline.named(&lane(pool, "hold")).flat_map(|s| s.intervals_within(before)));
-    if usual.count() >= LAW_ACQUISITIONS
+    let usual = window::durations(timeline, &lane(pool, "hold"), before);
+    if usual.count() >= LAW_SERVED
         && let (Some(usual), Some(now)) = (usual.quantile_ns(0.5), seen.hold.quantile_ns(0.5))
         && now >= HOLD_GROWTH * usual
     {
@@ -497,86 +457,6 @@ fn contradicting(timeline: &Timeline, pool: &str, onset: RunTime, seen: &Seen) -
             Unit::Ns.show(now)
         );
         list.push(evidence(text, lane(pool, "hold"), seen.span, now / usual, Unit::Count));
-    }
-    list
-}
-
-/// Connections of all processes with which few wait.
-fn enough(seen: &Seen, demand: &Demand) -> f64 {
-    demand.staffed().max(seen.capacity + 1.0)
-}
-
-/// Do the signs say that the CPU is short? More connections then only share what there is.
-fn cpu_is_short(against: &[Evidence]) -> bool {
-    against.iter().any(|e| e.lane == names::HOST_CPU)
-}
-
-fn remedies(
-    pool: &str,
-    seen: &Seen,
-    demand: Option<&Demand>,
-    against: &[Evidence],
-    instances: usize,
-) -> Vec<Remedy> {
-    let each = |d| (enough(seen, d) / instances.max(1) as f64).ceil();
-    let demand = demand.filter(|_| !cpu_is_short(against));
-    demand.map(|d| Remedy::number(lane(pool, "capacity"), each(d))).into_iter().collect()
-}
-
-fn advice(
-    pool: &str,
-    seen: &Seen,
-    demand: Option<&Demand>,
-    against: &[Evidence],
-    instances: usize,
-) -> Vec<String> {
-    if cpu_is_short(against) {
-        return vec![
-            "Find what takes the CPU (a profile names the function) and make it cheaper, or give the target more cores or less load.".to_owned(),
-            format!(
-                "Leave pool {pool} at {} until then: with no CPU left, more connections only move the queue.",
-                plural(seen.capacity, "connection")
-            ),
-        ];
-    }
-    let mut list = Vec::new();
-    if against.iter().any(|e| e.lane == lane(pool, "hold")) {
-        list.push(
-            "First look at what connections are held for: each is now held for longer than before."
-                .to_owned(),
-        );
-    }
-    let Some(d) = demand else {
-        list.push(format!(
-            "Raise the capacity of pool {pool} until nobody waits, or hold connections for a shorter time."
-        ));
-        return list;
-    };
-    if d.busy() <= seen.capacity {
-        list.push(format!(
-            "On average {:.1} of {} connections are needed: smooth what asks for them in bursts before adding any.",
-            d.busy(),
-            Unit::Count.show(seen.capacity)
-        ));
-    }
-    let enough = enough(seen, d);
-    let each = if instances > 1 {
-        format!(" (that is {} in each of {instances} processes)", (enough / instances as f64).ceil())
-    } else {
-        String::new()
-    };
-    list.push(format!(
-        "Raise the capacity of pool {pool} from {} to {enough}{each}: {:.1} busy on average, and twice its root more so that fewer than 3 in 100 wait.",
-        Unit::Count.show(seen.capacity),
-        d.busy()
-    ));
-    if d.rate > 0.0 && d.busy() > seen.capacity {
-        list.push(format!(
-            "Or hold a connection for at most {} instead of {}, and {} connections are enough.",
-            Unit::Ns.show(seen.capacity / d.rate * 1e9 * 0.8),
-            Unit::Ns.show(d.hold),
-            Unit::Count.show(seen.capacity)
-        ));
     }
     list
 }

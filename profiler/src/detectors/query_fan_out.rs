@@ -17,7 +17,6 @@ use super::database::asked::{Asked, onset, routes};
 use super::database::statement::{self, Filter};
 use super::database::{CRITICAL_NS, QUIET};
 use super::{Answer, Claim, ONSET, cannot_tell, evidence, they};
-use crate::stats::Durations;
 use crate::window;
 
 /// Repetitions in a request from which on it walks a list. What a request does twice or thrice (a check before and
@@ -105,8 +104,7 @@ impl Worst {
             *by_text.entry(&series.spec.subject).or_default() += calls;
         }
         let (text, calls) = by_text.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
-        let times = window::about(timeline, names::DB_TIME, text);
-        let time = Durations::of(times.flat_map(|s| s.intervals_within(asked.span))).quantile_ns(0.5)?;
+        let time = window::durations_about(timeline, names::DB_TIME, text, asked.span).quantile_ns(0.5)?;
         (calls >= NAMED_SHARE * asked.repeated).then(|| Self { text: text.to_owned(), calls, time_ns: time })
     }
 }

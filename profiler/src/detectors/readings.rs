@@ -1,7 +1,7 @@
 //! How often a pool is told, and what that makes of windows: at every tick of an agent, or now and then by a page or an exporter.
 //!
 //! Owns the two ways to count: cells of 100 ms on a grid of time, or the readings themselves. What a saturated cell is, and how many
-//! are wanted, is each detector's own.
+//! are wanted, is `queueing`'s and each detector's own.
 
 use std::time::Duration;
 

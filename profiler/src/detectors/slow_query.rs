@@ -24,7 +24,6 @@ use timeline::{FindingKind, Remedy, Severity, Span, Status, Timeline, Unit};
 use super::database::CRITICAL_NS;
 use super::database::statement::{self, Filter};
 use super::{Answer, Claim, ONSET, evidence, plural};
-use crate::stats::Durations;
 use crate::window;
 
 /// Window, seconds.
@@ -144,10 +143,7 @@ impl Scan {
     }
 
     fn claim(&self, timeline: &Timeline, at: RunTime) -> Claim {
-        let times = |span| {
-            let lanes = window::about(timeline, names::DB_TIME, &self.text);
-            Durations::of(lanes.flat_map(|s| s.intervals_within(span)))
-        };
+        let times = |span| by_time::times(timeline, &self.text, span);
         // Calls from before the onset would hide the growth.
         let from = Span::new(self.since.max(self.span.start), self.span.end);
         let past = times(Span::new(

@@ -79,13 +79,7 @@ fn speaks(timeline: &Timeline, worker: &str, span: Span) -> bool {
 
 /// What each worker holds at an instant, in the order of workers; none if one of them is silent.
 fn held(timeline: &Timeline, workers: &[&str], at: RunTime) -> Option<Vec<f64>> {
-    let of = |worker: &&str| {
-        [names::SERVER_CONNECTIONS, names::SERVER_WEBSOCKETS]
-            .iter()
-            .filter_map(|n| window::of_instance(timeline, n, worker)?.at(at, CARRY))
-            .reduce(|a, b| a + b)
-    };
-    workers.iter().map(of).collect()
+    workers.iter().map(|worker| window::connections(timeline, worker, at, CARRY)).collect()
 }
 
 /// A worker's part of something that balance would share out evenly.

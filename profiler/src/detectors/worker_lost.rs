@@ -117,7 +117,10 @@ struct Seen {
 impl Seen {
     /// `instance`: who died, where that is known.
     fn read(timeline: &Timeline, at: RunTime, instance: Option<&str>, deaths: &[Death]) -> Self {
-        let held = deaths.iter().filter_map(|d| held(timeline, instance?, d.span.start)).reduce(|a, b| a + b);
+        let held = deaths
+            .iter()
+            .filter_map(|d| window::connections(timeline, instance?, d.span.start, CARRY))
+            .reduce(|a, b| a + b);
         let silences: Vec<(Duration, bool)> =
             deaths.iter().filter_map(|d| silence(timeline, at, instance?, d.span)).collect();
         let generation = |t| {
@@ -202,13 +205,6 @@ fn advice(who: &str, workers: Option<usize>) -> Vec<String> {
             .to_owned(),
     );
     list
-}
-
-fn held(timeline: &Timeline, instance: &str, at: RunTime) -> Option<f64> {
-    [names::SERVER_CONNECTIONS, names::SERVER_WEBSOCKETS]
-        .iter()
-        .filter_map(|n| window::of_instance(timeline, n, instance)?.at(at, CARRY))
-        .reduce(|a, b| a + b)
 }
 
 /// The longest silence of a process around its death, and whether it lasts; none where it never spoke.

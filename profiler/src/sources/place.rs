@@ -87,6 +87,11 @@ pub fn shown(url: &str) -> String {
     clean(&format!("{scheme}://{place}"), 120)
 }
 
+/// When `patience` from now on is over.
+pub(super) fn deadline(patience: Duration) -> MonoNs {
+    MonoNs(MonoNs::now().0 + patience.as_nanos() as u64)
+}
+
 /// Time until `deadline`; an error of the kind `TimedOut` once it is over.
 pub(super) fn left(deadline: MonoNs) -> io::Result<Duration> {
     let left = deadline.since(MonoNs::now());

@@ -19,7 +19,7 @@ use super::age::Age;
 use super::counters::{Counters, pace};
 use super::fetch::{self, FetchError};
 use super::patience::patiently;
-use super::place::{Place, shown};
+use super::place::{Place, deadline, shown};
 use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 
@@ -185,7 +185,7 @@ impl RabbitMq {
 
     /// Asks once and hands over.
     fn read(&mut self, sink: &mut dyn Sink) -> Result<(), RabbitMqError> {
-        let deadline = MonoNs(MonoNs::now().0 + TIMEOUT.as_nanos() as u64);
+        let deadline = deadline(TIMEOUT);
         let overview = self.ask(OVERVIEW, deadline)?;
         let version = overview.get("rabbitmq_version").and_then(Value::as_str);
         self.version = clean(version.ok_or(RabbitMqError::NotRabbitMq)?, 40);

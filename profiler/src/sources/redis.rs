@@ -21,7 +21,7 @@ use timeline::{LaneId, LaneSpec, MonoNs, Shape, Unit};
 use super::age::Age;
 use super::counters::{Counters, pace};
 use super::patience::patiently;
-use super::place::{Place, shown, timed_out};
+use super::place::{Place, deadline, shown, timed_out};
 use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 use latency::Latency;
@@ -150,7 +150,7 @@ impl Redis {
 
     /// Asks once and hands over; returns the server's version.
     fn read(&mut self, sink: &mut dyn Sink) -> Result<String, RedisError> {
-        let deadline = MonoNs(MonoNs::now().0 + TIMEOUT.as_nanos() as u64);
+        let deadline = deadline(TIMEOUT);
         let answer = self.ask(deadline);
         if answer.is_err() {
             self.line = None;

@@ -1,6 +1,7 @@
 // A service of Node.js on pools of the libraries that people use, with an lru-cache beside them. `/generic`, `/tarn` and `/sequelize` keep a place each
 // until `/release` is asked for; `/mysql` asks a database five things and awaits no answer; `/item?N` looks N up, `/forget?N` drops it;
 // `/fetch?N` has a cache that loads by itself asked for N twice at once, which fails for `none`, `/memo?N` one that works out what it lacks;
+// `/renew?N` writes N unasked into one whose entries soon expire, and again once it has;
 // `/left` tells what strangers have hung on the global object. The environment says how long a connection takes, how long a place is
 // waited for, and where the database is. Prints its port; ends with its standard input.
 'use strict';
@@ -42,6 +43,7 @@ const fetchMethod = async (key) => {
 };
 const fetched = new LRUCache({ max: 2, fetchMethod });
 const memos = new LRUCache({ max: 2, memoMethod: (key) => ({ key }) });
+const brief = new LRUCache({ max: 2, ttl: 5 });
 
 let release;
 const released = new Promise((resolve) => (release = resolve));
@@ -76,6 +78,11 @@ const ROUTES = {
   },
   '/memo': async (key) => {
     memos.memo(key);
+  },
+  '/renew': async (key) => {
+    brief.set(key, { key });
+    await passed(50);
+    brief.set(key, { key });
   },
   '/release': async () => release(),
   '/left': async () => JSON.stringify(Object.getOwnPropertySymbols(globalThis).map(String).filter((s) => s.includes('dyno'))),

@@ -163,6 +163,23 @@ fn an_lru_cache_counts_what_it_has_and_what_it_has_not() {
 }
 
 #[test]
+fn who_writes_over_what_has_expired_drives_nothing_out() {
+    let server = service("pools.js", &[]);
+    let (attached, kept) = watch(&server, Search::No);
+    let entries = || kept.values("cache.lru.entries", &me(&server)).last().copied();
+    // Each is written twice. There are two places, so the third drives out the first; nothing else has to go.
+    for key in ["a", "b", "c"] {
+        server.get(&format!("/renew?{key}"));
+    }
+    // A reading that knows of what came last knows of all before it.
+    look_up(&server);
+    soon("what is looked up", || cached_in(&kept, "lru-2") == [1.0, 3.0, 3.0, 1.0, 0.0]);
+    assert_eq!((cached(&kept), entries()), ([0.0, 0.0, 0.0, 1.0, 0.0], Some(2.0)));
+    assert!(attached.join(GRACE));
+    assert_eq!(server.get("/left"), "[]");
+}
+
+#[test]
 fn what_an_lru_cache_loads_or_works_out_by_itself_is_counted_once() {
     let server = service("pools.js", &[]);
     let (attached, kept) = watch(&server, Search::No);

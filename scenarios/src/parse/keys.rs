@@ -76,6 +76,12 @@ shapes! {
     GATE = "[[gate]]", "gate", false, ["that", "abort_after"];
 }
 
+/// A file of metrics alone, and the `[target]` in it. `schema.json` is of scenarios, and does not know them.
+pub(crate) const MAPPINGS: &Shape =
+    &Shape { name: "a file of metrics", def: "", keys: &["target"], open: false };
+pub(crate) const MAPPED: &Shape =
+    &Shape { name: "[target] of a file of metrics", def: "", keys: &["metric"], open: false };
+
 /// The keys of which a step has exactly one: what it does, and the table it is then read as.
 pub(crate) const VERBS: &[(&str, &Shape)] = &[
     ("get", REQUEST),

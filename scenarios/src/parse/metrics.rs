@@ -1,6 +1,8 @@
-//! `[[target.metric]]`: metrics that dyno does not know by themselves, and the lanes that they fill.
+//! `[[target.metric]]`: metrics that dyno does not know by themselves, and the lanes that they fill; of a scenario, or of a file that holds
+//! nothing else.
 
 use timeline::metric::{FILLABLE, Fillable, MAX_MAPPINGS, Mapping, MetricUnit, fillable};
+use toml::de::DeTable;
 
 use super::keys;
 use super::reader::{Fields, Reader, Value};
@@ -10,6 +12,17 @@ use crate::mistake::{Wrong, listed, quoted};
 const MAX_NAME: usize = 200;
 /// Most labels that one mapping asks for.
 const MAX_LABELS: usize = 16;
+
+/// Reads a file of them alone. One without any is a mistake: whoever names it means something.
+pub(super) fn alone(reader: &Reader<'_>, table: &DeTable<'_>) -> Vec<Mapping> {
+    let look = "[[target.metric]] with name and lane";
+    let file = reader.root(table, 0..0, keys::MAPPINGS);
+    let Some(target) = file.need("target", look).and_then(|v| reader.fields(v, keys::MAPPED)) else {
+        return Vec::new();
+    };
+    target.need("metric", look);
+    read(reader, &target)
+}
 
 /// Reads all of them.
 pub(super) fn read(reader: &Reader<'_>, target: &Fields<'_>) -> Vec<Mapping> {

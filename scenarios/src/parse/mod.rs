@@ -23,8 +23,9 @@ mod vars;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use timeline::metric::Mapping;
 use toml::de::DeTable;
 
 use self::reader::{Fields, Reader, Value};
@@ -94,6 +95,21 @@ pub fn parse(text: &str, origin: &Origin, overrides: &Overrides) -> Result<RunPl
     reader.finish()?;
     // Every `None` comes with a mistake, so this is only a belt to those braces.
     plan.ok_or_else(|| ScenarioError::single(Wrong::new(format!("{file} cannot be read"))))
+}
+
+/// Reads a file of `[[target.metric]]` tables alone: what metrics are called where there is no scenario to say so.
+///
+/// # Errors
+/// All mistakes found in the file, or that it cannot be read.
+pub fn mappings(path: &Path) -> Result<Vec<Mapping>, ScenarioError> {
+    let text = crate::files::text(path, MAX_FILE_BYTES as u64).map_err(ScenarioError::single)?;
+    let origin = Origin { name: String::new(), file: Some(path.to_owned()) };
+    let sources = Sources::gather(path.display().to_string(), &text, &origin);
+    let reader = Reader::new(&sources);
+    let table = include::merged(&reader, &sources);
+    let mappings = table.map(|table| metrics::alone(&reader, &table)).unwrap_or_default();
+    reader.finish()?;
+    Ok(mappings)
 }
 
 fn read(

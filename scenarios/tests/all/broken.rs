@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use dynamometer_scenarios::{LoadFlags, Origin, Overrides, Quick, ScenarioError, load, parse, quick};
+use dynamometer_scenarios::{
+    LoadFlags, Origin, Overrides, Quick, ScenarioError, load, mappings, parse, quick,
+};
 use proptest::prelude::*;
 
 /// A good scenario with `change` made to it.
@@ -307,6 +309,31 @@ fn a_lock_of_all_workers_wants_a_cache_that_they_share() {
 #[test]
 fn an_empty_file_says_what_a_scenario_needs() {
     insta::assert_snapshot!(errors("").unwrap_err());
+}
+
+#[test]
+fn a_file_of_metrics_holds_nothing_else_and_its_mistakes_have_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("own.toml");
+    let lane = "[[target.metric]]\nname = \"a\"\nlane = \"heap.usde\"\n";
+    let (seed, phase) = (format!("seed = 1\n{lane}"), format!("{lane}[[phase]]\nname = \"p\"\n"));
+    let none = mappings(&path).unwrap_err().to_string();
+    assert!(none.contains("own.toml cannot be read: there is no such file"), "{none}");
+    for (text, what, line, more) in [
+        ("", "a file of metrics lacks `target`", 1, "expected: [[target.metric]] with name and lane"),
+        ("[target]\n", "lacks `metric`", 1, "expected: [[target.metric]] with name and lane"),
+        ("target = 1\n", "this is a whole number", 1, "[target] of a file of metrics takes metric"),
+        ("[target.metric]\nname = \"a\"\n", "this is a table", 1, "tables, each headed [[target.metric]]"),
+        (seed.as_str(), "unknown key `seed` in a file of metrics", 1, "expected: one of target"),
+        (phase.as_str(), "unknown key `phase` in a file of metrics", 4, "expected: one of target"),
+        (lane, "there is no lane `heap.usde` that a metric can fill", 3, "did you mean `heap.used`?"),
+        ("nonsense\n", "this is not TOML", 1, "^"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let told = mappings(&path).unwrap_err().to_string();
+        let place = format!("own.toml:{line}:");
+        assert!([what, &place, more].iter().all(|part| told.contains(part)), "{text}: {told}");
+    }
 }
 
 #[test]

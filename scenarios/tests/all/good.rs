@@ -7,7 +7,7 @@ use dynamometer_scenarios::plan::{
     Step, Target, Test, Times,
 };
 use dynamometer_scenarios::{
-    LoadFlags, Origin, Overrides, Quick, catalog, describe, load, parse, quick, text_of,
+    LoadFlags, Origin, Overrides, Quick, catalog, describe, load, mappings, parse, quick, text_of,
 };
 use timeline::fault::FaultKind;
 
@@ -236,6 +236,31 @@ fn a_quick_run_gets_one_address_again_and_again() {
     // The query may hold a key, so it is no name.
     assert_eq!(plan.steps, ["/rooms"]);
     insta::assert_snapshot!(describe(&plan));
+}
+
+#[test]
+fn metrics_alone_are_read_as_a_scenario_s() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("own.toml");
+    let metrics = r#"
+[[target.metric]]
+name = "shop_mail_backlog"
+labels = { queue = "mail" }
+lane = "broker.mail.depth"
+[[target.metric]]
+name = "shop_render_time"
+lane = "server.handler"
+subject = "page"
+unit = "ms"
+"#;
+    std::fs::write(&path, metrics).unwrap();
+    let alone = mappings(&path).unwrap_or_else(|e| panic!("{e}"));
+    let rest = "[[phase]]\nname = \"p\"\nfor = \"1s\"\nsessions = 1\n\
+        [[session]]\nname = \"s\"\nsteps = [{ name = \"home\", get = \"/\" }]\n";
+    let text = format!("[target]\nurl = \"http://127.0.0.1:1\"{metrics}{rest}");
+    let origin = Origin { name: "own".into(), file: None };
+    let plan = parse(&text, &origin, &Overrides::default()).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!((alone.len(), &alone), (2, &plan.metrics));
 }
 
 #[test]

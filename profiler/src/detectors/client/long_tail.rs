@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use timeline::clock::RunTime;
 use timeline::lane::names;
-use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
+use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::super::{Answer, Claim, ONSET, cannot_tell, evidence};
 use super::{attach, silent};
@@ -49,16 +49,12 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
 }
 
 /// A step's lanes, one for each generator process.
-fn of_step<'a>(timeline: &'a Timeline, step: &str, span: Span) -> Durations {
-    let lanes: Vec<&'a Series> = timeline.named(names::SERVICE).filter(|s| s.spec.subject == step).collect();
-    Durations::of(lanes.into_iter().flat_map(|s| s.intervals_within(span)))
+fn of_step(timeline: &Timeline, step: &str, span: Span) -> Durations {
+    window::durations_about(timeline, names::SERVICE, step, span)
 }
 
 fn look_at(timeline: &Timeline, span: Span, at: RunTime) -> Option<Claim> {
-    let mut steps: Vec<&str> = timeline.named(names::SERVICE).map(|s| s.spec.subject.as_str()).collect();
-    steps.sort_unstable();
-    steps.dedup();
-    let mut tails: Vec<(&str, f64, Durations)> = steps
+    let mut tails: Vec<(&str, f64, Durations)> = window::subjects(timeline, names::SERVICE)
         .into_iter()
         .filter_map(|step| {
             let times = of_step(timeline, step, span);

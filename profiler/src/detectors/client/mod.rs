@@ -39,7 +39,7 @@ fn silent(timeline: &Timeline, at: RunTime) -> Option<Answer> {
 
 fn keeps_up(timeline: &Timeline, at: RunTime) -> bool {
     let span = window::last(at, GENERATOR_S);
-    let lateness = Durations::of(timeline.named(names::LATENESS).flat_map(|s| s.intervals_within(span)));
+    let lateness = window::durations(timeline, names::LATENESS, span);
     let full = timeline
         .named(names::GENERATOR_CPU)
         .any(|s| median(s.within(span).iter().map(|p| p.1).collect()).is_some_and(|cores| cores >= CPU_FULL));
@@ -89,16 +89,9 @@ fn seconds(timeline: &Timeline, at: RunTime, count: u64) -> Vec<Second> {
     whole
         .filter_map(|span| {
             // Histograms of an interval begin a little after the second does.
-            let response =
-                Durations::of(timeline.named(names::RESPONSE).flat_map(|s| s.intervals_within(span)));
-            let sessions: f64 = timeline
-                .named(names::OPEN_SESSIONS)
-                .filter_map(|s| {
-                    let points = s.within(span);
-                    (!points.is_empty())
-                        .then(|| points.iter().map(|p| p.1).sum::<f64>() / points.len() as f64)
-                })
-                .sum();
+            let response = window::durations(timeline, names::RESPONSE, span);
+            let sessions: f64 =
+                timeline.named(names::OPEN_SESSIONS).filter_map(|s| window::mean_of(s, span)).sum();
             let completed = window::counted(timeline, names::COMPLETED, span)?;
             (response.count() >= LEAST_ANSWERS).then_some(Second { span, completed, sessions, response })
         })

@@ -14,7 +14,6 @@ use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::super::{Answer, Claim, ONSET, cannot_tell, evidence};
 use super::{attach, silent};
-use crate::stats::Durations;
 use crate::window;
 
 /// Cells of 100 ms: the window, the fewest, the shortest period.
@@ -70,7 +69,7 @@ fn look_at(timeline: &Timeline, at: RunTime, span: Span, n: usize) -> Option<Cla
     let sent = cells(timeline, names::ACHIEVED, span, n);
     let (lag, regular) = period(&answers)?;
     let uneven = dispersion(&answers)?;
-    let service = Durations::of(timeline.named(names::SERVICE).flat_map(|s| s.intervals_within(span)));
+    let service = window::durations(timeline, names::SERVICE, span);
     let (usual, longest) = (service.quantile_ns(0.5)?, service.quantile_ns(1.0)?);
     let stands = longest >= LEAST_LONG_NS.max(LONG * usual);
     if regular < REGULAR || uneven < UNEVEN * dispersion(&sent)?.max(1.0) || !stands {

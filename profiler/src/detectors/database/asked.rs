@@ -8,7 +8,6 @@ use timeline::clock::RunTime;
 use timeline::lane::names;
 use timeline::{Span, Timeline};
 
-use crate::stats::Durations;
 use crate::window;
 
 /// Requests in a window from which on their mean says something about the route: what two single odd ones add is a
@@ -70,8 +69,7 @@ impl<'a> Asked<'a> {
     }
 
     fn mean_of(&self, name: &str) -> Option<f64> {
-        let lanes = window::about(self.timeline, name, self.route);
-        Durations::of(lanes.flat_map(|s| s.intervals_within(self.span))).mean_ns()
+        window::durations_about(self.timeline, name, self.route, self.span).mean_ns()
     }
 
     /// Over the shortest window up to `at` that has enough requests in it; none where no window has.

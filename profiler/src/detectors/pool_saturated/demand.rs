@@ -1,19 +1,14 @@
 //! What the load wants of a pool: Little's law on its arrivals, which sessions that wait lower.
 
-use std::time::Duration;
-
 use timeline::Timeline;
-use timeline::facts::LoadModel;
-use timeline::lane::names;
 
 use super::{Seen, lane};
-use crate::stats::{self, trend};
+use crate::detectors::queueing;
+use crate::stats::trend;
 use crate::window;
 
 /// Standard errors on either side of an interval that holds the truth in 19 of 20 cases.
 const INTERVAL: f64 = 1.96;
-/// Square-root staffing (Halfin and Whitt 1981): with `a + 2 sqrt(a)` servers fewer than 3 in 100 wait.
-const STAFFING: f64 = 2.0;
 /// Share of sessions that may be taken as waiting at most; beyond it the closed-loop correction is all extrapolation.
 const MOST_WAITING_SHARE: f64 = 0.95;
 
@@ -28,19 +23,13 @@ pub struct Demand {
 }
 
 impl Demand {
-    /// Arrivals are what was acquired, plus what gave up, plus what the queue grew by. Sessions that
-    /// wait do not ask again: with `n` sessions of which `q` wait, the others ask at the rate of `n - q`,
-    /// so all of them would ask `1 / (1 - q/n)` times as often. (The interactive response time law with
-    /// the wait taken out; it holds before and after a queue has settled.)
+    /// Arrivals are what was acquired, plus what gave up, plus what the queue grew by, plus what sessions that wait do not ask for
+    /// (see [`queueing::waiting_share`]).
     pub fn of(timeline: &Timeline, pool: &str, seen: &Seen) -> Option<Self> {
         let seconds = window::seconds(seen.span);
         let sums = window::summed(timeline, &lane(pool, "waiters"), seen.span, 30, seen.grid.carry());
         let growth = trend(&sums).filter(|t| t.rising > 0.9).map_or(0.0, |t| t.slope.max(0.0));
-        // Requests that come on their own wait for nobody's reply.
-        let open = timeline.plan().phase_at(seen.span.start).is_some_and(|p| p.model == LoadModel::Requests);
-        let sessions = window::summed(timeline, names::OPEN_SESSIONS, seen.span, 10, Duration::from_secs(2));
-        let sessions = stats::median(sessions.iter().map(|s| s.1).collect()).filter(|&n| n >= 1.0 && !open);
-        let waiting = sessions.map_or(0.0, |n| (seen.waiters_mean / n).clamp(0.0, MOST_WAITING_SHARE));
+        let waiting = queueing::waiting_share(timeline, seen.waiters_mean, seen.span, MOST_WAITING_SHARE);
         let arrivals = seen.asked? + growth + seen.timeouts / seconds;
         let counted = (seen.wait.count().max(1) as f64).recip();
         let within = INTERVAL * (counted + seen.hold.mean_error().unwrap_or(1.0).powi(2)).sqrt();
@@ -55,11 +44,5 @@ impl Demand {
     /// The 95 % interval of [`Demand::busy`].
     pub fn interval(&self) -> (f64, f64) {
         (self.busy() * (1.0 - self.within).max(0.0), self.busy() * (1.0 + self.within))
-    }
-
-    /// Connections with which few wait.
-    pub fn staffed(&self) -> f64 {
-        let a = self.busy();
-        (a + STAFFING * a.sqrt()).ceil()
     }
 }

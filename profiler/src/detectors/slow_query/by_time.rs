@@ -96,8 +96,7 @@ pub(super) fn grown(timeline: &Timeline, at: RunTime) -> Option<Scan> {
 }
 
 pub(super) fn times(timeline: &Timeline, text: &str, span: Span) -> Durations {
-    let lanes = window::about(timeline, names::DB_TIME, text);
-    Durations::of(lanes.flat_map(|s| s.intervals_within(span)))
+    window::durations_about(timeline, names::DB_TIME, text, span)
 }
 
 /// The lowest median of a block before `end`, and that block.

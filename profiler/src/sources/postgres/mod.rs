@@ -17,7 +17,7 @@ use timeline::text::clean;
 
 use super::age::Age;
 use super::patience::patiently;
-use super::place::{Place, shown};
+use super::place::{Place, deadline, shown};
 use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 use link::{Link, Rows, number, text};
@@ -250,7 +250,7 @@ impl Postgres {
 
     /// Asks once and hands over.
     fn read(&mut self, sink: &mut dyn Sink) -> Result<(), PostgresError> {
-        let deadline = MonoNs(MonoNs::now().0 + TIMEOUT.as_nanos() as u64);
+        let deadline = deadline(TIMEOUT);
         let mut link = match self.link.take() {
             Some(link) => link,
             None => {

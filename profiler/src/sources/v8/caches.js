@@ -213,6 +213,10 @@
     const meter = kit.gone() ? undefined : lruOf(cache);
     if (meter) work(meter, kit.mono());
   });
+  /** Has the key a place, if only for what has expired or is being loaded? Looking by `peek` makes no key younger. */
+  const keeps = (cache, key) => Boolean(lrus.get(cache)?.flights.has(key)) || cache.peek(key, { allowStale: true }) !== undefined;
+  /** The same of a key that is about to be written. Earlier versions keep what `has` alone knows of: `undefined`, and a load of before our time. */
+  const had = kit.guarded((cache, key) => cache.has(key, { updateAgeOnHas: false }) || keeps(cache, key));
   /** The cache whose `fetch` or `memo` runs. Earlier versions look up and write there by methods that are watched, too, which would count twice. */
   let busy;
   const alone = (cache, call) => {
@@ -226,14 +230,14 @@
   };
   /**
    * `fetch` or `memo` is about to look for a key. What is stale and given all the same is a hit, and its refresh is seen by nobody; who finds a
-   * load under way has missed. Looking by `peek` makes no key younger.
+   * load under way has missed.
    */
   const begins = kit.guarded((cache, key, options) => {
     const meter = lruOf(cache);
     if (!meter) return undefined;
     const { allowStale = cache.allowStale, forceRefresh } = options ?? {};
     const hit = !forceRefresh && cache.peek(key, { allowStale }) !== undefined;
-    const kept = meter.flights.has(key) || cache.peek(key, { allowStale: true }) !== undefined;
+    const kept = keeps(cache, key);
     if (hit) meter.hit();
     else meter.missed(key, kit.mono());
     return { meter, hit, kept, size: cache.size };
@@ -293,13 +297,13 @@
         function (key, ...rest) {
           if (busy === this) return original.call(this, key, ...rest);
           const before = kit.gone() ? 0 : this.size;
-          const had = before > 0 && this.has(key);
+          const known = before > 0 && had(this, key);
           const result = original.call(this, key, ...rest);
           aside(this, (meter, now) => {
             meter.written(key, now);
             // Earlier versions write so what `fetch` has loaded.
             meter.flights.delete(key);
-            if (!had && before > 0 && this.size <= before) meter.counts.evictions += 1;
+            if (!known && before > 0 && this.size <= before) meter.counts.evictions += 1;
           });
           return result;
         },
