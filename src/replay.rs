@@ -9,6 +9,7 @@ use timeline::{MonoNs, RunTime};
 use crate::cli::ReplayArgs;
 use crate::ended::{user_error, warn};
 use crate::outcome::{Outcome, UserError};
+use crate::run::prepare::check_terminal;
 use crate::run::{diagnose, stop};
 use crate::screen::Screen;
 
@@ -43,6 +44,7 @@ impl Pace {
 
 /// Runs the command. Lines end with the recording; the dashboard stays until the person leaves.
 pub fn play(args: &ReplayArgs) -> anyhow::Result<Outcome> {
+    check_terminal(&args.look)?;
     let at = scenarios::duration_ns(&args.at).map_err(UserError::wrong)?;
     let mut player = Player::open(&args.run, diagnose).map_err(user_error)?;
     warn(player.damage());

@@ -3,6 +3,7 @@
 //! Owns which advice is tried and how the first run is repeated. What a remedy means in the bundled backend is the backend's
 //! (`backend/src/remedies.rs`), what is compared the reports'.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -10,6 +11,7 @@ use reports::explain::{Side, Tried, Verification};
 use reports::summary::Reason;
 use timeline::facts::RunMeta;
 use timeline::recording::Loaded;
+use timeline::remedy::Setting;
 use timeline::{Finding, Remedy, Status};
 
 use crate::cli::{Cli, Command, ExplainArgs, RunArgs, Runtime};
@@ -32,7 +34,8 @@ pub fn verify(
     same_circumstances(meta, args)?;
     let scratch = tempfile::tempdir()?;
     let run_args = again(meta, args, scratch.path().join(format!("{}.toml", file_stem(&meta.scenario))))?;
-    let tried: Vec<Tried> = roots(findings).map(|f| weigh(f, run_args.runtime)).collect();
+    let mut tried: Vec<Tried> = roots(findings).map(|f| weigh(f, run_args.runtime)).collect();
+    one_value_each(&mut tried);
     let remedies: Vec<Remedy> = tried.iter().filter(|t| t.applied).filter_map(|t| t.remedy.clone()).collect();
     if remedies.is_empty() {
         return Ok((Verification::not_run(tried), Outcome::GateFailed));
@@ -77,6 +80,37 @@ fn weigh(finding: &Finding, runtime: Runtime) -> Tried {
     match held {
         Ok(held) => Tried::new(finding, Some(remedy.clone()), true, held.how),
         Err(why) => Tried::new(finding, Some(remedy.clone()), false, why),
+    }
+}
+
+/// Of several values for one setting one alone can be held: the largest number, which is enough for who asks for less, or else the first.
+fn one_value_each(tried: &mut [Tried]) {
+    let mut kept: BTreeMap<&str, &Tried> = BTreeMap::new();
+    for t in tried.iter().filter(|t| t.applied) {
+        let Some(remedy) = &t.remedy else { continue };
+        let held = kept.entry(remedy.set.as_str()).or_insert(t);
+        if is_more(remedy, held) {
+            *held = t;
+        }
+    }
+    let other = |t: &Tried| {
+        let remedy = t.remedy.as_ref().filter(|_| t.applied)?;
+        let held = kept.get(remedy.set.as_str())?;
+        let value = held.remedy.as_ref().filter(|value| *value != remedy)?;
+        Some(format!("{value} is held instead, for {}", held.finding))
+    };
+    let others: Vec<Option<String>> = tried.iter().map(other).collect();
+    for (t, other) in tried.iter_mut().zip(others) {
+        if let Some(how) = other {
+            (t.applied, t.how) = (false, how);
+        }
+    }
+}
+
+fn is_more(one: &Remedy, held: &Tried) -> bool {
+    match (&one.to, held.remedy.as_ref().map(|other| &other.to)) {
+        (Setting::Number(one), Some(Setting::Number(other))) => one > other,
+        _ => false,
     }
 }
 
@@ -145,7 +179,7 @@ fn file_stem(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::run::prepare::prepare;
-    use timeline::remedy::Setting;
+    use timeline::FindingKind;
 
     fn parsed(line: &[&str]) -> Command {
         let line = ["dyno"].iter().chain(line);
@@ -222,6 +256,34 @@ mod tests {
             let why = refused.unwrap_err();
             assert!(why.contains("no run writes there") || why.contains("bundled backend"), "{why}");
         }
+    }
+
+    #[test]
+    fn of_several_values_for_a_setting_one_is_held_and_the_others_are_told() {
+        let tried = |finding: &str, remedy: Remedy| Tried {
+            finding: finding.to_owned(),
+            kind: FindingKind::PoolSaturated,
+            name: "pool saturated".to_owned(),
+            remedy: Some(remedy),
+            applied: true,
+            how: "it is held".to_owned(),
+            gone: None,
+        };
+        let pool = |to| Remedy::number("pool.db.capacity", to);
+        let protection = |to| Remedy::word("cache.products.protection", to);
+        let mut all = [
+            tried("F1", pool(14.0)),
+            tried("F2", pool(27.0)),
+            tried("F3", pool(9.0)),
+            tried("F4", pool(27.0)),
+            tried("F5", protection("single-flight")),
+            tried("F6", protection("lock")),
+        ];
+        one_value_each(&mut all);
+        let held: Vec<&str> = all.iter().filter(|t| t.applied).map(|t| t.finding.as_str()).collect();
+        assert_eq!(held, ["F2", "F4", "F5"]);
+        assert_eq!(all[2].how, "pool.db.capacity = 27 is held instead, for F2");
+        assert_eq!(all[1].how, "it is held");
     }
 
     #[test]

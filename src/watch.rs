@@ -14,7 +14,7 @@ use crate::cli::{Runtime, Ui, WatchArgs};
 use crate::files::{make_folder, run_id};
 use crate::follow::{self, find};
 use crate::outcome::{Outcome, UserError};
-use crate::run::prepare::{address, host_facts};
+use crate::run::prepare::{address, check_terminal, host_facts};
 use crate::run::{diagnose, finish, stop};
 use crate::screen::Screen;
 use crate::show::say;
@@ -27,6 +27,7 @@ const CAPABILITIES: Capabilities = Capabilities { load: false, marker: false, re
 
 /// Runs the command.
 pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
+    check_terminal(&args.look)?;
     let length = args.for_.as_deref().map(scenarios::duration_ns).transpose().map_err(UserError::wrong)?;
     let length = length.map(Duration::from_nanos);
     let found = match &args.target {

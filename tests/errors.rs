@@ -69,6 +69,7 @@ fn what_cannot_begin_is_said_before_anything_is_made() {
     let unasked: &[(&[&str], &str)] = &[
         (&["run", "flash-sale", "--ui", "tui"], "standard error is no terminal"),
         (&["goose", "--ui", "tui", "--", "true"], "standard error is no terminal"),
+        (&["replay", "some-run", "--ui", "tui"], "standard error is no terminal"),
         (&["run", "flash-sale", "--metrics-listen", &port], "cannot serve metrics at 127.0.0.1:"),
         (&["run", "fragmentation", "--runtime", "node"], "no fault `fragmentation`; leave out"),
         (&["run", "accept-overflow", "--runtime", "bun"], "the Rust backend has it"),

@@ -23,7 +23,6 @@ use crate::cli::WatchArgs;
 use crate::ended::user_error;
 use crate::files::cannot;
 use crate::outcome::{Outcome, UserError};
-use crate::run::prepare::check_terminal;
 use crate::run::{diagnose, stop};
 use crate::screen::{Screen, announce};
 use crate::show::{print, say};
@@ -48,7 +47,6 @@ pub fn follow(found: &Found, args: &WatchArgs, length: Option<Duration>) -> anyh
             "--attach and --out belong to a target; a run has its own sources and folder",
         ));
     }
-    check_terminal(&args.look)?;
     if let Found::Here(path) = found
         && !is_written(path)
     {

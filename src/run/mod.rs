@@ -52,6 +52,9 @@ const CAPABILITIES: Capabilities = Capabilities { load: true, marker: true, repo
 const FEWEST_DESCRIPTORS: u64 = 128;
 /// How long the target may take to accept a first connection.
 const REACH: Duration = Duration::from_secs(3);
+/// Said where the end was asked for twice, and sources had not ended a moment later.
+const LEFT_INSIDE: &str =
+    "the end was asked for twice: sources were not waited for; observers in V8 remove themselves within 10 s";
 
 /// Runs the command.
 pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
@@ -215,7 +218,7 @@ impl Runner<'_> {
             .map_err(|e| UserError::wrong(format!("the screen cannot begin: {e}")))?;
         let exports = Exports::start(page, self.args.otlp.as_deref(), &handle)?;
         // Before the first start, so that whoever looks on can still end a run that is not what was meant.
-        self.sizing.why.iter().for_each(|why| handle.log(why));
+        self.job.notes.iter().chain(&self.sizing.why).for_each(|line| handle.log(line));
 
         let profiles = self
             .args
@@ -243,7 +246,7 @@ impl Runner<'_> {
             };
             let mut ended = load::drive(coordinator, &self.job.plan, &wishes).await;
             if let Some(injector) = injector {
-                ended.notes.extend(injector.finish(self.folder));
+                ended.notes.extend(injector.finish(self.folder, || hurried(&screen, &stops)));
             }
             anyhow::Ok(ended)
         })?;
@@ -254,7 +257,7 @@ impl Runner<'_> {
             profiles.end(|| hurried(&screen, &stops));
         }
         interim.end(|| hurried(&screen, &stops));
-        drop(sources);
+        ended.notes.extend(part(sources, || hurried(&screen, &stops)));
         let end = RunEnd { reason: ended.reason, at: clock.now(), notes: ended.notes };
         let finished = recorder.finish(end);
         drop(serving); // watchers get the end, too
@@ -314,7 +317,7 @@ impl Runner<'_> {
 
     fn recorder_options(&self, clock: RunClock, held: Vec<String>) -> Options {
         let host = prepare::host_facts(self.cores, self.split.as_ref().map(Split::describe));
-        let notes = self.sizing.why.iter().cloned().chain(held).collect();
+        let notes = self.job.notes.iter().chain(&self.sizing.why).cloned().chain(held).collect();
         let meta = self.job.meta(&self.url, self.sizing.workers, notes, host);
         Options {
             clock,
@@ -331,6 +334,15 @@ impl Runner<'_> {
         let control = Control::new(&backend.ready.probe, &backend.token);
         Injector::start(&self.job.plan, control, handle).map(Some)
     }
+}
+
+/// Ends the sources; what they have installed in the target is taken back. Whoever is `hurried` does not wait for a target that is slow to
+/// answer: observers remove themselves when nobody reads them. Says so then.
+fn part(sources: Sources, hurried: impl Fn() -> bool) -> Option<String> {
+    let begun = std::thread::Builder::new().name("parting".to_owned()).spawn(move || drop(sources));
+    // Where there is no thread, they have ended with what it was to do.
+    let thread = begun.ok()?;
+    stop::wait_briefly(thread, hurried).is_none().then(|| LEFT_INSIDE.to_owned())
 }
 
 /// Does somebody want the end at once? Keys are heard here when the load is over.

@@ -5,14 +5,14 @@ use std::io::{self, IsTerminal as _};
 use std::net::{ToSocketAddrs as _, UdpSocket};
 use std::time::Duration;
 
-use scenarios::plan::{BaseUrl, RunPlan, Target, Timer};
+use scenarios::plan::{BaseUrl, Phase, RunPlan, Target, Timer};
 use scenarios::{Overrides, Quick};
 use timeline::RunTime;
 use timeline::facts::{Again, RunMeta};
 use timeline::gate::Gate;
 
 use crate::backend_process::STORES;
-use crate::cli::{Look, RunArgs, Ui};
+use crate::cli::{LoadArgs, Look, RunArgs, Ui};
 use crate::files::run_id;
 use crate::outcome::UserError;
 use crate::sources::Attach;
@@ -22,6 +22,9 @@ const DEFAULT_SCENARIO: &str = "flash-sale";
 
 /// Variable of the environment that says with how many rows of past orders the bundled backend begins.
 const ROWS: &str = "DYNO_ROWS";
+
+/// Characters of the load's flags that a note repeats: a thousand stages can be given.
+const FLAGS_TOLD: usize = 200;
 
 /// Everything that is fixed before a run begins.
 pub struct Job {
@@ -41,12 +44,14 @@ pub struct Job {
     pub run_id: String,
     /// How the same can be run again.
     pub again: Again,
+    /// What is not as the scenario has it, a sentence each, for the notes of the run.
+    pub notes: Vec<String>,
 }
 
 /// Reads scenario and flags; every mistake in them is found here.
 pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
     check_terminal(&args.look)?;
-    let (mut plan, text) = match &args.url {
+    let (mut plan, text, note) = match &args.url {
         Some(url) => {
             if let Some((name, _)) = args.vars.env.first() {
                 let why = format!("-e {name}: --url has no variables; expected a scenario that takes it");
@@ -62,7 +67,7 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
                 seed: args.seed,
                 gates: args.gate.clone(),
             };
-            (scenarios::quick(&quick).map_err(UserError::wrong)?, String::new())
+            (scenarios::quick(&quick).map_err(UserError::wrong)?, String::new(), None)
         }
         None => {
             let name = args.scenario.as_deref().unwrap_or(DEFAULT_SCENARIO);
@@ -76,8 +81,10 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
             };
             let mut plan = scenarios::load(name, &overrides).map_err(UserError::wrong)?;
             Attach::check(name, &plan.attach)?;
+            let own = plan.phases.clone();
             plan.replace_load(&(&args.load).into()).map_err(UserError::wrong)?;
-            (plan, scenarios::text_of(name).map_err(UserError::wrong)?)
+            let note = load_note(&args.load, &own, &plan.phases);
+            (plan, scenarios::text_of(name).map_err(UserError::wrong)?, note)
         }
     };
     match args.timer.as_deref() {
@@ -106,6 +113,7 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
         unix_ms,
         run_id: run_id(unix_ms, plan.seed),
         again: again(args, plan.seed),
+        notes: note.into_iter().collect(),
         text,
         plan,
     })
@@ -154,13 +162,39 @@ pub fn again(args: &RunArgs, seed: u64) -> Again {
     flag("workers", args.workers.map(|n| n.to_string()));
     flag("load-workers", args.load_workers.map(|n| n.to_string()));
     flag("runtime", Some(crate::twin::name(args.runtime).to_owned()));
-    flag("sessions", args.load.sessions.map(|n| n.to_string()));
-    flag("for", args.load.for_.clone());
-    flag("rate", args.load.rate.clone());
-    flag("iterations", args.load.iterations.map(|n| n.to_string()));
-    args.load.stages.iter().for_each(|stage| flag("stage", Some(stage.clone())));
-    args.gate.iter().for_each(|gate| flag("gate", Some(gate.clone())));
+    said.extend(load_flags(&args.load));
+    said.extend(args.gate.iter().map(|gate| format!("--gate={gate}")));
     Again { args: said, vars: args.vars.env.iter().map(|(name, _)| name.clone()).collect(), stores: stores() }
+}
+
+/// What the command line says of the load, a flag each.
+fn load_flags(load: &LoadArgs) -> Vec<String> {
+    let flag = |name: &str, value: Option<String>| value.map(|v| format!("--{name}={v}"));
+    let once = [
+        flag("sessions", load.sessions.map(|n| n.to_string())),
+        flag("for", load.for_.clone()),
+        flag("rate", load.rate.clone()),
+        flag("iterations", load.iterations.map(|n| n.to_string())),
+    ];
+    once.into_iter().flatten().chain(load.stages.iter().map(|stage| format!("--stage={stage}"))).collect()
+}
+
+/// That the load is not the scenario's `own`, where the command line has changed it: who reads a report knows the scenario by its name,
+/// and takes its load for what that says.
+fn load_note(load: &LoadArgs, own: &[Phase], now: &[Phase]) -> Option<String> {
+    if own == now {
+        return None;
+    }
+    let seconds = |phases: &[Phase]| RunTime(phases.iter().map(|p| p.length_ns).sum()).as_secs_f64();
+    let (was, is) = (seconds(own), seconds(now));
+    let flags = load_flags(load);
+    let said = timeline::text::clean(&flags.join(" "), FLAGS_TOLD);
+    Some(if load.for_.is_some() && flags.len() == 1 {
+        format!("{said}: the load lasts {is:.1} s, not the {was:.1} s that the scenario gives it")
+    } else {
+        let place = format!("in the place of its {} phase(s) of {was:.1} s in all", own.len());
+        format!("the load is not the scenario's: {said} stands {place}")
+    })
 }
 
 /// What the environment says of the bundled backend's stores: names of the variables that choose them, and how many rows they begin with.
@@ -247,4 +281,46 @@ fn memory_total() -> Option<String> {
         .parse()
         .ok()?;
     Some(timeline::Unit::Bytes.show(kib * 1024.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn job(line: &[&str]) -> Job {
+        let line = ["dyno", "run"].iter().chain(line);
+        let Some(Command::Run(args)) = Cli::try_parse_from(line).unwrap().command else { panic!("no run") };
+        prepare(&args).unwrap()
+    }
+
+    #[test]
+    fn a_load_that_is_not_the_scenario_s_is_told() {
+        let notes = |line: &[&str]| job(line).notes;
+        assert!(notes(&["soak"]).is_empty());
+        assert!(
+            notes(&["--url", "http://127.0.0.1:9/", "--sessions", "3"]).is_empty(),
+            "there is no scenario"
+        );
+        let own = job(&["soak"]).plan;
+        let (n, seconds) = (own.phases.len(), own.length_ns() as f64 / 1e9);
+        let replaced: [(&[&str], &str); 4] = [
+            (&["--vus", "7", "--duration", "30s"], "--sessions=7 --for=30s"),
+            (&["--rate", "5/s"], "--rate=5/s"),
+            (&["--stage", "5s:10", "--stage", "9s:0"], "--stage=5s:10 --stage=9s:0"),
+            (&["--sessions", "2"], "--sessions=2"),
+        ];
+        for (flags, said) in replaced {
+            let its = format!("its {n} phase(s) of {seconds:.1} s in all");
+            let told = format!("the load is not the scenario's: {said} stands in the place of {its}");
+            assert_eq!(notes(&[&["soak"][..], flags].concat()), [told]);
+        }
+        let told = &notes(&["soak", "--for", "8h"])[0];
+        let all = format!("not the {seconds:.1} s that the scenario gives it");
+        assert!(told.starts_with("--for=8h: the load lasts 288") && told.ends_with(&all), "{told}");
+        let many = ["1s:1"; 400].join(",");
+        assert!(notes(&["soak", "--stage", &many])[0].chars().count() < 2 * FLAGS_TOLD);
+    }
 }

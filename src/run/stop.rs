@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use dashboard::app::UiCommand;
+use timeline::MonoNs;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How often it is looked whether a thread is done, or whether nobody waits for it any more.
 const LOOK: Duration = Duration::from_millis(20);
+/// Whoever is hurried waits no longer than this for what a healthy target does at once: nobody takes it for a wait.
+const HURRIED_GRACE: Duration = Duration::from_millis(500);
 
 /// How often the end was asked for.
 #[derive(Clone, Default)]
@@ -69,7 +72,43 @@ pub fn wait(thread: JoinHandle<()>, hurried: impl Fn() -> bool) {
     let _ = thread.join();
 }
 
+/// Waits as [`wait`] does, but a moment also where somebody is `hurried`: for what should be done before the end, and mostly is within that.
+/// Gives what came of it; none if it was left behind.
+pub fn wait_briefly<T>(thread: JoinHandle<T>, hurried: impl Fn() -> bool) -> Option<std::thread::Result<T>> {
+    let mut since = None;
+    while !thread.is_finished() {
+        if hurried() {
+            let now = MonoNs::now();
+            if now.since(*since.get_or_insert(now)) >= HURRIED_GRACE {
+                return None;
+            }
+        }
+        std::thread::sleep(LOOK);
+    }
+    Some(thread.join())
+}
+
 /// Does this command of the dashboard end a watch?
 pub fn ends(command: &UiCommand) -> bool {
     matches!(command, UiCommand::Quit | UiCommand::Abort)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+
+    #[test]
+    fn who_asks_twice_waits_for_what_is_quick_and_for_nothing_that_is_not() {
+        let quick = std::thread::spawn(|| 7);
+        assert_eq!(wait_briefly(quick, || true).unwrap().unwrap(), 7);
+        let (go_on, held) = sync_channel::<()>(1);
+        let begin = MonoNs::now();
+        assert!(wait_briefly(std::thread::spawn(move || held.recv()), || true).is_none());
+        assert!(MonoNs::now().since(begin) >= HURRIED_GRACE);
+        drop(go_on);
+        let slow = std::thread::spawn(|| std::thread::sleep(HURRIED_GRACE * 2));
+        assert!(wait_briefly(slow, || false).is_some(), "nobody is hurried");
+    }
 }

@@ -20,6 +20,8 @@ use timeline::recorder::Handle;
 use timeline::{Event, MonoNs, Remedy, RunTime};
 use ureq::typestate::WithBody;
 
+use super::stop;
+
 /// Name of the file inside a run's folder that tells what was really wrong.
 pub const FILE_NAME: &str = "truth.jsonl";
 /// How long the control endpoint may take to answer.
@@ -29,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const END_PATIENCE: Duration = Duration::from_secs(15);
 /// How long workers may take to be relieved, all of them: each new one fills no database, but starts a process.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(60);
+/// Said where the end was asked for twice, and the backend had not ended its faults a moment later.
+const LEFT: &str =
+    "the end was asked for twice: the backend was not waited for, and what was true may be missing";
 
 /// What the backend is told at a planned time.
 enum Planned {
@@ -100,8 +105,22 @@ impl Injector {
     }
 
     /// Ends all faults, fetches the truth and writes it into `folder`, also when a worker does not say in time that its
-    /// faults are ended. Gives the failures met, as sentences.
-    pub fn finish(self, folder: &Path) -> Vec<String> {
+    /// faults are ended. Gives the failures met, as sentences. Whoever is `hurried` does not wait for a backend that is slow to answer: it
+    /// ends with the run, and its faults with it.
+    pub fn finish(self, folder: &Path, hurried: impl Fn() -> bool) -> Vec<String> {
+        let folder = folder.to_owned();
+        let begun = std::thread::Builder::new().name("truth".to_owned()).spawn(move || self.end(&folder));
+        let thread = match begun {
+            Ok(thread) => thread,
+            Err(e) => return vec![format!("the backend's truth could not be fetched: {e}")],
+        };
+        match stop::wait_briefly(thread, hurried) {
+            Some(ended) => ended.unwrap_or_else(|_| vec!["fetching the backend's truth panicked".to_owned()]),
+            None => vec![LEFT.to_owned()],
+        }
+    }
+
+    fn end(self, folder: &Path) -> Vec<String> {
         let _ = self.stop.try_send(());
         let mut failures = self.thread.join().unwrap_or_else(|_| {
             vec![tell(&self.handle, "not every order was given", "the fault thread panicked")]
@@ -295,11 +314,26 @@ mod tests {
         let plan = scenarios::load("fragmentation", &Overrides::default()).unwrap();
         let (recorder, folder) = (recorder(), tempfile::tempdir().unwrap());
         let injector = Injector::start(&plan, Control::new(&base, "t"), &recorder.handle()).unwrap();
-        let notes = injector.finish(folder.path());
+        let notes = injector.finish(folder.path(), || false);
         assert_eq!(notes, ["the backend's truth may lack the end of a fault: shop-0 is late"]);
         backend.join().unwrap();
         let written = std::fs::read_to_string(folder.path().join(FILE_NAME)).unwrap();
         assert_eq!(written.matches("armed").count(), 1, "{written}");
+    }
+
+    #[test]
+    fn who_asks_for_the_end_twice_does_not_wait_for_a_backend_that_does_not_answer() {
+        // Connections wait there, and nobody takes them.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let plan = scenarios::load("fragmentation", &Overrides::default()).unwrap();
+        let (recorder, folder) = (recorder(), tempfile::tempdir().unwrap());
+        let injector = Injector::start(&plan, Control::new(&base, "t"), &recorder.handle()).unwrap();
+        let begin = MonoNs::now();
+        assert_eq!(injector.finish(folder.path(), || true), [LEFT]);
+        // The end of the faults alone may take longer.
+        assert!(MonoNs::now().since(begin) < END_PATIENCE / 2);
+        assert!(!folder.path().join(FILE_NAME).exists());
     }
 
     #[test]
@@ -320,7 +354,7 @@ mod tests {
         let (recorder, folder) = (recorder(), tempfile::tempdir().unwrap());
         let injector = Injector::start(&plan, Control::new(&base, "t"), &recorder.handle()).unwrap();
         backend.join().unwrap();
-        let notes = injector.finish(folder.path());
+        let notes = injector.finish(folder.path(), || false);
         let said = "fault fragmentation could not be injected: unknown fault `fragmentation`";
         assert_eq!(notes.first().map(String::as_str), Some(said), "{notes:?}");
 

@@ -14,6 +14,9 @@ const NAME_WIDTH: usize = 58;
 const VARIABLE_WIDTH: usize = 40;
 /// Most variables of the environment that are named after what they hold; `[target] env` takes 64.
 pub(super) const ENV_MAX: usize = 60;
+/// What a shell or a log-in sets for everybody: a run would send that in the place of a secret, and nobody be told that it is to be set.
+const SET_FOR_ALL: &[&str] =
+    &["HOME", "LANG", "LOGNAME", "MAIL", "OLDPWD", "PATH", "PWD", "SHELL", "TERM", "TMPDIR", "USER"];
 /// Stands for all secrets under further names.
 const ENV_REST: &str = "OTHER_SECRETS";
 
@@ -110,6 +113,7 @@ impl Draft {
     /// A variable of the environment, another one for each value of a name; says its `${NAME}`.
     pub(super) fn secret(&mut self, wanted: &str, value: &str, stands_for: &str) -> String {
         let base = identifier(wanted).to_uppercase();
+        let base = if SET_FOR_ALL.contains(&base.as_str()) { format!("{base}_VALUE") } else { base };
         let key = (base.clone(), value.to_owned());
         if let Some(name) = self.secrets.get(&key) {
             return format!("${{{name}}}");
@@ -255,6 +259,7 @@ mod tests {
         assert_eq!(draft.step_name("GET /"), "GET / #2");
         assert!(!draft.step_name("GET /\u{7}x").contains('\u{7}'));
         assert_eq!(draft.secret("x-api-key", "a", "header"), "${X_API_KEY}");
+        assert_eq!(draft.secret("pwd", "a", "body"), "${PWD_VALUE}", "each shell sets PWD");
     }
 
     #[test]

@@ -110,10 +110,55 @@ fn posted_text(kind: &str, text: &str) -> serde_json::Value {
     posted(serde_json::json!({ "mimeType": kind, "text": text }))
 }
 
+/// A token that is signed, in the form of RFC 7519.
+const SIGNED: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl";
+
+#[test]
+fn secrets_are_found_in_addresses_and_header_fields() {
+    let get = |path: &str, name: &str, value: &str| {
+        let headers = [serde_json::json!({ "name": name, "value": value })];
+        let url = format!("http://shop.example{path}");
+        let request = serde_json::json!({ "method": "GET", "url": url, "headers": headers });
+        serde_json::json!({ "request": request, "response": { "status": 200 } })
+    };
+    let signed = format!("/confirm/{SIGNED}");
+    let cases = [
+        ("/p?access_key=hush-1", "X-Client", "web", "get = \"/p?access_key=${ACCESS_KEY}\""),
+        ("/p?next=%2Fcart%3Ftoken%3Dhush-2", "X-Client", "web", "get = \"/p?next=${NEXT}\""),
+        ("/shop;jsessionid=hush-3?a=1", "X-Client", "web", "get = \"/shop;jsessionid=${JSESSIONID}?a=1\""),
+        ("/shop;lang=en?a=1", "X-Client", "web", "get = \"/shop;lang=en?a=1\""),
+        (signed.as_str(), "X-Client", "web", "get = \"/confirm/${PATH_TOKEN}\""),
+        ("/p", "Ocp-Apim-Subscription-Key", "hush-4", "= \"${OCP_APIM_SUBSCRIPTION_KEY}\""),
+        ("/p", "X-Functions-Key", "hush-5", "x-functions-key = \"${X_FUNCTIONS_KEY}\""),
+        ("/p", "X-User", SIGNED, "x-user = \"${X_USER}\""),
+        ("/p", "X-Session-Id", "hush-6", "x-session-id = \"${X_SESSION_ID}\""),
+        ("/p", "Idempotency-Key", "one-of-many", "idempotency-key = \"one-of-many\""),
+    ];
+    for (path, name, value, expected) in cases {
+        let written = recorded(&serde_json::json!([get(path, name, value)])).text;
+        assert!(written.contains(expected), "{expected}\n{written}");
+        assert!(!written.contains("hush") && !written.contains("eyJ"), "{written}");
+    }
+}
+
+#[test]
+fn a_token_that_is_sent_as_a_subprotocol_is_left_out() {
+    let connect = |asked: &str| {
+        let headers = [serde_json::json!({ "name": "Sec-WebSocket-Protocol", "value": asked })];
+        let url = "ws://shop.example/ws";
+        let request = serde_json::json!({ "method": "GET", "url": url, "headers": headers });
+        recorded(&serde_json::json!([{ "request": request, "response": { "status": 101 } }])).text
+    };
+    let written = connect("bearer.authorization.hush, chat.v1");
+    assert!(!written.contains("hush") && written.contains("# Recorded with a subprotocol"), "{written}");
+    assert!(connect("chat.v1, chat.v2").contains("subprotocol = \"chat.v1\""));
+}
+
 #[test]
 fn secrets_are_found_in_every_kind_of_body() {
     const FORM: &str = "application/x-www-form-urlencoded";
     let parts = "--b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\nhush-6\r\n--b--\r\n";
+    let signed = format!("{{\"assertion\":\"{SIGNED}\"}}");
     let cases = [
         (FORM, "user=ann&password=hush%2D1&role=a&role=b", "password=${PASSWORD}&role=a&role=b"),
         (FORM, "{\"password\":\"hush-2\"}", "json = { password = \"${PASSWORD}\" }"),
@@ -123,12 +168,18 @@ fn secrets_are_found_in_every_kind_of_body() {
         ("application/json", "{\"a\":\"{\\\"token\\\":\\\"hush-5\\\"}\"}", "a = \"${A}\""),
         ("multipart/form-data; boundary=b", parts, "# Recorded with a form that holds a secret: left out"),
         ("text/xml", "<e><Password Type='x'>hush-7</Password></e>", "body = \"${BODY}\""),
+        ("application/json", r#"{"query":"mutation { in(password: \"hush-8\") }"}"#, "query = \"${QUERY}\""),
+        ("application/json", r#"{"query":"in(pass: $pass)"}"#, "query = \"in(pass: $pass)\""),
+        ("application/json", r#"{"back":"/cart?token=hush-9"}"#, "back = \"${BACK}\""),
+        ("application/json", signed.as_str(), "assertion = \"${ASSERTION}\""),
+        ("text/plain", SIGNED, "body = \"${BODY}\""),
+        (FORM, "user=ann&pwd=hush-10", "pwd = \"${PWD_VALUE}\""),
         ("text/plain", "the token of my love is no secret", "body = \"the token of my love is no secret\""),
     ];
     for (kind, text, expected) in cases {
         let written = recorded(&serde_json::json!([posted_text(kind, text)])).text;
         assert!(written.contains(expected), "{expected}\n{written}");
-        for secret in ["hush", "400711", "1234.5"] {
+        for secret in ["hush", "400711", "1234.5", "eyJ"] {
             assert!(!written.contains(secret), "{written}");
         }
     }

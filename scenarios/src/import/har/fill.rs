@@ -78,10 +78,22 @@ const SECRET_NAMES: &[&str] = &[
     "xsrf",
     "otp",
     "privatekey",
+    "accesskey",
+    "subscriptionkey",
+    "sessionid",
+    "sessid",
 ];
 /// Whole names of the same kind.
-const SECRET_WORDS: &[&str] =
-    &["pass", "pwd", "pin", "auth", "jwt", "sig", "key", "sid", "session", "sessionid"];
+const SECRET_WORDS: &[&str] = &["pass", "pwd", "pin", "auth", "jwt", "sig", "key", "sid", "session"];
+/// How the names of header fields that hold a key end, and those of a kind that is drawn anew for each request.
+const KEY_FIELD: &str = "-key";
+const NO_KEY_FIELD: &str = "idempotency-key";
+/// Longest name that is looked for inside of a value: what is longer is data.
+const NAME_MAX: usize = 64;
+/// What signed tokens (JWT) begin with: `{"` in base64.
+const SIGNED: &str = "eyJ";
+/// Shortest of them, bytes: three parts, of which two hold something.
+const SIGNED_MIN: usize = 20;
 
 /// Content type of forms.
 const FORM_TYPE: &str = "application/x-www-form-urlencoded";
@@ -138,14 +150,20 @@ impl<'d> Filling<'d> {
     }
 
     pub(super) fn connect(&mut self, entry: &Entry, url: &Url) {
+        let mut remarks = Vec::new();
         let (path, label) = self.path(url);
         let name = self.draft.step_name(&format!("connect {label}"));
         let asked = entry.header("sec-websocket-protocol").and_then(|p| p.split(',').next());
+        // Browsers have no other field to send a token in; what the server chose is no secret.
+        let (asked, hidden) = (asked.filter(|p| !is_secret(p)), asked.is_some_and(is_secret));
+        if hidden && entry.subprotocol.is_none() {
+            remarks.push("Recorded with a subprotocol that is called like a secret: left out.".to_owned());
+        }
         let subprotocol = entry.subprotocol.as_deref().or(asked).map(|p| p.trim().to_owned());
         let subprotocol = subprotocol.filter(|p| is_token(p));
         let headers = self.headers(entry);
         let does = Does::Connect { name, path, subprotocol, headers };
-        self.draft.steps.push(DraftStep { remarks: Vec::new(), does });
+        self.draft.steps.push(DraftStep { remarks, does });
     }
 
     pub(super) fn events(&mut self, entry: &Entry, url: &Url) {
@@ -193,7 +211,7 @@ impl<'d> Filling<'d> {
 
     /// A text of no known form: as it is, or all of it from the environment where it tells a secret.
     fn text(&mut self, what: &str, text: &str) -> String {
-        if tells_secret(text) {
+        if tells_secret(text) || is_signed_token(text.trim()) {
             return self.draft.secret(what, text, &format!("a whole {what} that holds a secret"));
         }
         literal(text)
@@ -213,8 +231,9 @@ impl<'d> Filling<'d> {
                     label += &format!("/{}", hole.trim_start_matches('$'));
                 }
                 None => {
-                    path += &format!("/{}", path_text(segment));
-                    label += &format!("/{plain}");
+                    let (text, shown) = self.segment(segment, &plain);
+                    path += &format!("/{text}");
+                    label += &format!("/{shown}");
                 }
             }
             before = plain;
@@ -227,12 +246,36 @@ impl<'d> Filling<'d> {
         (path, label)
     }
 
+    /// A segment of a path, and the same for a step's name; fields may stand in it: `home;jsessionid=x`.
+    fn segment(&mut self, segment: &str, plain: &str) -> (String, String) {
+        if is_signed_token(plain) {
+            let hole = self.draft.secret("path token", plain, "a token in a path");
+            let shown = hole.trim_start_matches('$').to_owned();
+            return (hole, shown);
+        }
+        let secret = |part: &str| part.split_once('=').is_some_and(|(name, value)| is_kept_out(name, value));
+        if !segment.split(';').any(secret) {
+            return (path_text(segment), plain.to_owned());
+        }
+        let mut parts = Vec::new();
+        for part in segment.split(';') {
+            parts.push(match part.split_once('=').filter(|_| secret(part)) {
+                Some((name, value)) => {
+                    let what = format!("the value of `{name}` in a path");
+                    format!("{}={}", path_text(name), self.draft.secret(name, value, &what))
+                }
+                None => path_text(part),
+            });
+        }
+        (parts.join(";"), decode(segment.split([';', '=']).next().unwrap_or_default(), false))
+    }
+
     fn query_field(&mut self, name: &str, value: Option<&str>) -> String {
         let Some(value) = value else { return path_text(name) };
         let (key, plain) = (decode(name, true), decode(value, true));
         let value = match self.values.replace(&key, &plain) {
             Some(hole) => hole,
-            None if is_secret(&key) && !plain.is_empty() => {
+            None if is_kept_out(&key, &plain) => {
                 self.draft.secret(&key, &plain, &format!("the value of `{key}` in a query"))
             }
             None => path_text(value),
@@ -271,7 +314,7 @@ impl<'d> Filling<'d> {
         };
         match self.values.replace(name, rest) {
             Some(hole) => format!("{scheme}{hole}"),
-            None if is_secret(name) => {
+            None if is_secret(name) || is_key_field(name) || is_kept_out(name, rest) => {
                 let what = format!(
                     "what stands in header {name}{}{}",
                     if scheme.is_empty() { "" } else { " behind " },
@@ -368,8 +411,9 @@ impl<'d> Filling<'d> {
     fn value(&mut self, key: &str, value: &str) -> Option<String> {
         let replaced = self.values.replace(key, value);
         replaced.or_else(|| {
-            (is_secret(key) && !value.is_empty())
-                .then(|| self.draft.secret(key, value, &format!("the value of `{key}` in a body")))
+            let named = if key.is_empty() { "text" } else { key };
+            is_kept_out(key, value)
+                .then(|| self.draft.secret(named, value, &format!("the value of `{named}` in a body")))
         })
     }
 
@@ -433,21 +477,58 @@ fn is_secret(name: &str) -> bool {
     SECRET_WORDS.contains(&plain.as_str()) || SECRET_NAMES.iter().any(|n| plain.contains(n))
 }
 
+/// Does a header field hold a key, by its name: `x-functions-key`?
+fn is_key_field(name: &str) -> bool {
+    name.ends_with(KEY_FIELD) && !name.ends_with(NO_KEY_FIELD)
+}
+
+/// Is this value kept out of files: by the name that it stands under, by its own look, or by what is written inside of it?
+fn is_kept_out(name: &str, value: &str) -> bool {
+    !value.is_empty() && (is_secret(name) || is_signed_token(value) || holds_secret(value))
+}
+
+/// Is it a secret by its look: a signed token (JWT)?
+fn is_signed_token(value: &str) -> bool {
+    let of_token = |b: u8| b.is_ascii_alphanumeric() || b"-_=.".contains(&b);
+    let form = value.starts_with(SIGNED) && value.len() >= SIGNED_MIN && value.bytes().all(of_token);
+    form && value.matches('.').count() >= 2
+}
+
 /// Does a text give a secret by its name: `password=`, `"token": `, `<Password>`?
 fn tells_secret(text: &str) -> bool {
     let markup = text.trim_start().starts_with('<');
+    words(text).any(|(name, behind)| {
+        let behind = behind.trim_start_matches(['"', '\'', '\\', ' ']);
+        is_secret(name) && (markup || behind.starts_with(['=', ':', '>']))
+    })
+}
+
+/// The same for a value among others, which is looked at more closely: a secret is given there as in an address or form (`/back?token=x`),
+/// or quoted (`login(password: "x")`). Where a name alone is said (`login(password: $password)`) there is none.
+fn holds_secret(text: &str) -> bool {
+    words(text).any(|(name, behind)| {
+        let given = || {
+            let value = behind.strip_prefix('=');
+            value.is_some_and(|v| v.starts_with(|c: char| !matches!(c, '&' | '=' | ' ')))
+        };
+        let quoted = || {
+            let said = behind.trim_start_matches(['"', '\'', '\\']).strip_prefix(':');
+            said.is_some_and(|v| v.trim_start_matches([' ', '\\']).starts_with(['"', '\'']))
+        };
+        name.len() <= NAME_MAX && is_secret(name) && (given() || quoted())
+    })
+}
+
+/// What may be names in a text, each with what stands behind it.
+fn words(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let of_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let mut rest = text;
-    while let Some(start) = rest.find(of_name) {
-        let word = &rest[start..];
+    std::iter::from_fn(move || {
+        let word = &rest[rest.find(of_name)?..];
         let end = word.find(|c: char| !of_name(c)).unwrap_or(word.len());
         rest = &word[end..];
-        let behind = rest.trim_start_matches(['"', '\'', '\\', ' ']);
-        if is_secret(&word[..end]) && (markup || behind.starts_with(['=', ':', '>'])) {
-            return true;
-        }
-    }
-    false
+        Some((&word[..end], rest))
+    })
 }
 
 /// Is a part of a form in parts called like a secret?

@@ -1,7 +1,7 @@
 //! A browser's recording (HAR 1.2) becomes one session: what is kept of it, in which order, under which names.
 //!
 //! `read` streams the file, `entry` bears what browsers leave out, `fill` makes steps of entries, `correlate` finds
-//! what must be taken from answers. What stands under the name of a secret never reaches the scenario.
+//! what must be taken from answers. What stands under the name of a secret, or is one by its look, never reaches the scenario.
 
 mod correlate;
 mod entry;
