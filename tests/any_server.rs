@@ -190,7 +190,7 @@ fn the_description_of_an_interface_is_imported_and_runs() {
     let steps = run.summary()["steps"].as_array().unwrap().clone();
     assert_eq!(steps.len(), 3, "{steps:#?}");
     assert!(steps.iter().all(|s| s["count"].as_u64() > Some(3) && s["errors"] == 0), "{steps:#?}");
-    let told = "the load is not the scenario's: --sessions=3 --for=3s stands in the place of its 1 phase(s)";
+    let told = "the load is not the scenario's: --sessions=3 --for=3s stands in the place of its 1 phase";
     let notes = run.summary()["notes"].to_string();
     assert!(notes.contains(told) && run.stdout().contains("the load is not the scenario's"), "{notes}");
 }

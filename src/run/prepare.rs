@@ -10,6 +10,7 @@ use scenarios::{Overrides, Quick};
 use timeline::RunTime;
 use timeline::facts::{Again, RunMeta};
 use timeline::gate::Gate;
+use timeline::text::{clean, plural};
 
 use crate::backend_process::STORES;
 use crate::cli::{LoadArgs, Look, RunArgs, Ui};
@@ -188,12 +189,14 @@ fn load_note(load: &LoadArgs, own: &[Phase], now: &[Phase]) -> Option<String> {
     let seconds = |phases: &[Phase]| RunTime(phases.iter().map(|p| p.length_ns).sum()).as_secs_f64();
     let (was, is) = (seconds(own), seconds(now));
     let flags = load_flags(load);
-    let said = timeline::text::clean(&flags.join(" "), FLAGS_TOLD);
+    let said = clean(&flags.join(" "), FLAGS_TOLD);
     Some(if load.for_.is_some() && flags.len() == 1 {
         format!("{said}: the load lasts {is:.1} s, not the {was:.1} s that the scenario gives it")
     } else {
-        let place = format!("in the place of its {} phase(s) of {was:.1} s in all", own.len());
-        format!("the load is not the scenario's: {said} stands {place}")
+        let phases = plural(own.len(), "phase");
+        format!(
+            "the load is not the scenario's: {said} stands in the place of its {phases} of {was:.1} s in all"
+        )
     })
 }
 
@@ -313,7 +316,7 @@ mod tests {
             (&["--sessions", "2"], "--sessions=2"),
         ];
         for (flags, said) in replaced {
-            let its = format!("its {n} phase(s) of {seconds:.1} s in all");
+            let its = format!("its {} of {seconds:.1} s in all", plural(n, "phase"));
             let told = format!("the load is not the scenario's: {said} stands in the place of {its}");
             assert_eq!(notes(&[&["soak"][..], flags].concat()), [told]);
         }
