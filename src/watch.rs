@@ -36,9 +36,6 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
         None => None,
     };
     if let Some(found) = found {
-        if args.metrics.is_some() {
-            return Err(UserError::wrong("--metrics belongs to a target; a run has its own sources"));
-        }
         return follow::follow(&found, &args, length);
     }
     let unix_ms = timeline::clock::unix_ms();

@@ -424,7 +424,7 @@ fn a_file_of_metrics_with_mistakes_is_refused_with_their_places() {
         assert!(told.contains(&part), "{part}: {told}");
     }
     let told = watch("dyno://127.0.0.1:1");
-    assert!(told.contains("--metrics belongs to a target"), "{told}");
+    assert!(told.contains("--attach, --metrics and --out belong to a target"), "{told}");
 }
 
 /// Escape sequences, a formula of a spreadsheet, numbers that are none, and types that are not the metrics' own.

@@ -42,9 +42,9 @@ const CAPABILITIES: Capabilities = Capabilities { load: false, marker: false, re
 
 /// Follows `found` until the run ends, the person leaves or `length` has passed.
 pub fn follow(found: &Found, args: &WatchArgs, length: Option<Duration>) -> anyhow::Result<Outcome> {
-    if !args.attach.is_empty() || args.out.is_some() {
+    if !args.attach.is_empty() || args.metrics.is_some() || args.out.is_some() {
         return Err(UserError::wrong(
-            "--attach and --out belong to a target; a run has its own sources and folder",
+            "--attach, --metrics and --out belong to a target; a run has its own sources and folder",
         ));
     }
     if let Found::Here(path) = found
