@@ -306,6 +306,17 @@ impl Drop for Sender {
     }
 }
 
+/// What the metrics of a service are called that no library calls so.
+const MAPPINGS: &str = r#"[[target.metric]]
+name = "shop_jobs_pending"
+lane = "pool.*.waiters"
+member = "pool"
+[[target.metric]]
+name = "shop_mail_backlog"
+labels = { queue = "outgoing" }
+lane = "broker.mail.depth"
+"#;
+
 /// What no library calls so.
 const PAGE: &str = "shop_jobs_pending{pool=\"mail\"} 4\nshop_jobs_pending{pool=\"print\"} 2\n\
     shop_mail_backlog{queue=\"outgoing\"} 17\nshop_mail_backlog{queue=\"incoming\"} 5\n";
@@ -325,15 +336,7 @@ about = "metrics that no library calls so"
 [target]
 url = "http://127.0.0.1:{port}"
 attach = ["metrics=http://127.0.0.1:{port}/metrics", "otlp={otlp}"]
-[[target.metric]]
-name = "shop_jobs_pending"
-lane = "pool.*.waiters"
-member = "pool"
-[[target.metric]]
-name = "shop_mail_backlog"
-labels = {{ queue = "outgoing" }}
-lane = "broker.mail.depth"
-[[target.metric]]
+{MAPPINGS}[[target.metric]]
 name = "shop_render_queue"
 lane = "server.in-flight"
 [[phase]]
@@ -369,17 +372,7 @@ fn a_file_says_to_a_watch_what_metrics_of_the_service_s_own_are() {
     let port = serve(|_| Some(PAGE.to_owned()));
     let dir = tempfile::tempdir().unwrap();
     let (own, folder) = (dir.path().join("own.toml"), dir.path().join("watch"));
-    let text = r#"
-[[target.metric]]
-name = "shop_jobs_pending"
-lane = "pool.*.waiters"
-member = "pool"
-[[target.metric]]
-name = "shop_mail_backlog"
-labels = { queue = "outgoing" }
-lane = "broker.mail.depth"
-"#;
-    std::fs::write(&own, text).unwrap();
+    std::fs::write(&own, MAPPINGS).unwrap();
     // Nothing on the page is known but for the file, so without it `auto` would not find one.
     let url = format!("http://127.0.0.1:{port}");
     let mut watch = dyno();
