@@ -4,7 +4,8 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
 use common::{Guarded, dyno, json, run_valid, shop, whole_machine};
@@ -94,6 +95,67 @@ fn the_page_of_a_service_whose_inside_nobody_sees_is_found_by_its_port() {
     assert!(run.stdout().contains(&format!("metrics at {url}/metrics as")), "{}", run.stdout());
     let lanes = &run.summary()["lanes"];
     assert!(lanes["pool.orders.capacity"].is_object() && lanes["process.cpu"].is_object(), "{lanes:#}");
+}
+
+/// Sends whoever asks for `/` on to `/there`, which is there; serves until the test's process ends.
+fn moved() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let converse = |mut stream: TcpStream| -> std::io::Result<()> {
+        let mut lines = BufReader::new(stream.try_clone()?).lines();
+        while let Some(asked) = lines.next().transpose()? {
+            while lines.next().transpose()?.is_some_and(|field| !field.is_empty()) {}
+            let head = if asked.starts_with("GET / ") { "302 Found\r\nLocation: /there" } else { "200 OK" };
+            stream.write_all(format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n").as_bytes())?;
+        }
+        Ok(())
+    };
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || converse(stream));
+        }
+    });
+    url
+}
+
+#[test]
+fn redirects_that_are_not_followed_are_told() {
+    let _machine = whole_machine();
+    let url = moved();
+    let run = run_valid(&["--url", &format!("{url}/"), "--attach", "none", "--rate", "20/s", "--for", "2s"]);
+    assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
+    let told = "were redirects that were not followed";
+    let notes = run.summary()["notes"].clone();
+    let mut lines = notes.as_array().unwrap().iter().filter_map(serde_json::Value::as_str);
+    let note = lines.find(|line| line.contains(told));
+    let counted: u64 = note.and_then(|n| n.split(' ').next()?.parse().ok()).expect("a note says how many");
+    assert!(counted >= run.summary()["steps"][0]["count"].as_u64().unwrap(), "{notes:#}");
+    assert!(run.stdout().contains(told), "{}", run.stdout());
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("moved.toml");
+    let text = format!(
+        r#"
+[target]
+url = "{url}"
+attach = ["none"]
+redirects = 10
+[[phase]]
+name = "ask"
+for = "2s"
+requests = "20/s"
+[[session]]
+name = "client"
+weight = 1
+steps = [{{ name = "page", get = "/", check = {{ status = 200 }} }}]
+"#
+    );
+    std::fs::write(&file, text).unwrap();
+    let run = run_valid(&[file.to_str().unwrap()]);
+    assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
+    let summary = run.summary();
+    assert_eq!(summary["steps"][0]["errors"], 0);
+    assert!(!summary["notes"].to_string().contains("redirect"), "{:#}", summary["notes"]);
 }
 
 #[test]

@@ -43,6 +43,9 @@ pub struct Figures {
     /// Requests that went out on a new connection because the kept one had been closed, or had said something unasked. One that
     /// was sent before and may not be sent twice is none of them: it has failed.
     pub retried: Cell<u64>,
+    /// Answers to HTTP steps that were redirects with a `Location` and were not followed, but for those whose step asks for that
+    /// status.
+    pub unfollowed_redirects: Cell<u64>,
     /// Sessions open now.
     pub open_sessions: Cell<u64>,
     /// Connections open now.
@@ -104,6 +107,7 @@ impl Figures {
             received: zero(),
             sent: zero(),
             retried: zero(),
+            unfollowed_redirects: zero(),
             open_sessions: zero(),
             open_connections: zero(),
             ws: WsFigures::default(),
@@ -262,6 +266,7 @@ impl Figures {
             received: self.received.get(),
             sent: self.sent.get(),
             retried: self.retried.get(),
+            unfollowed_redirects: self.unfollowed_redirects.get(),
             open_sessions: self.open_sessions.get(),
             open_connections: self.open_connections.get(),
             lost_samples: self.lost_samples.get(),

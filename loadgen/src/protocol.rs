@@ -17,7 +17,7 @@ use crate::sse::figures::SseCounters;
 use crate::ws::figures::{WsCounters, WsHistograms};
 
 /// Version of the messages below; raised whenever one changes.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 const TO_HELLO: u8 = 1;
 const TO_SEGMENT: u8 = 2;
@@ -129,6 +129,9 @@ pub struct Counters {
     /// Requests that went out on a new connection because the kept one had been closed, or had said something unasked. One that
     /// was sent before and may not be sent twice is none of them: it has failed.
     pub retried: u64,
+    /// Answers to HTTP steps that were redirects with a `Location` and were not followed, but for those whose step asks for that
+    /// status.
+    pub unfollowed_redirects: u64,
     /// Sessions open now.
     pub open_sessions: u64,
     /// Connections open now.
@@ -376,10 +379,18 @@ impl StepHistograms {
 }
 
 impl Counters {
-    fn totals(&mut self) -> [&mut u64; 15] {
+    fn totals(&mut self) -> [&mut u64; 16] {
         let Self { at, offered, achieved, completed, dropped, late, pushed, received, sent, retried, .. } =
             self;
-        let Self { open_sessions, open_connections, lost_samples, cpu_ns, hiccup_ns, .. } = self;
+        let Self {
+            unfollowed_redirects,
+            open_sessions,
+            open_connections,
+            lost_samples,
+            cpu_ns,
+            hiccup_ns,
+            ..
+        } = self;
         [
             at,
             offered,
@@ -391,6 +402,7 @@ impl Counters {
             received,
             sent,
             retried,
+            unfollowed_redirects,
             open_sessions,
             open_connections,
             lost_samples,
@@ -477,7 +489,7 @@ mod tests {
     proptest! {
         #[test]
         fn figures_survive_the_way(
-            totals: [u64; 15], errors in prop::collection::vec(any::<u64>(), 0..20),
+            totals: [u64; 16], errors in prop::collection::vec(any::<u64>(), 0..20),
             steps in prop::collection::vec((any::<u16>(), any::<u64>(), any::<u64>(), sparse(), sparse()), 0..4), lateness in sparse(), release_error in sparse(),
         ) {
             let sse = SseCounters { opened: totals[2], closed: totals[3], reconnects: totals[4] };
@@ -503,7 +515,7 @@ mod tests {
     fn another_version_is_refused_clearly() {
         let body = br#"{"version":9,"word":"hello"}"#.to_vec();
         let why = FromWorker::unpack(&Frame { kind: FROM_HELLO, body }).unwrap_err().to_string();
-        insta::assert_snapshot!(why, @"the other side speaks version 9 of the worker protocol, this one version 6: are both of the same build?");
+        insta::assert_snapshot!(why, @"the other side speaks version 9 of the worker protocol, this one version 7: are both of the same build?");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use timeline::event::kinds;
 use timeline::facts::EndReason;
 use timeline::recorder::Handle;
 use timeline::snapshot::{RunState, Snapshot};
+use timeline::text::plural;
 use timeline::{Event, LaneId, RunTime};
 
 use super::stop::Stops;
@@ -47,13 +48,14 @@ pub async fn drive(mut load: Coordinator, plan: &RunPlan, wishes: &Wishes<'_>) -
     let lanes = Lanes::new(&plan.steps).with_kinds(kinds);
     let mut carrier = Carrier { lanes, ids: Vec::new(), handle: wishes.handle };
     let mut ending = Ending::default();
-    let mut notes = Vec::new();
+    let (mut notes, mut redirects) = (Vec::new(), Redirects::default());
     let mut look = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
             update = load.next() => match update {
                 Some(update) => {
                     note(&update, &mut notes, wishes.handle);
+                    redirects.learn(&update);
                     carrier.carry(&update);
                 }
                 None => break,
@@ -61,6 +63,7 @@ pub async fn drive(mut load: Coordinator, plan: &RunPlan, wishes: &Wishes<'_>) -
             _ = look.tick() => ending.look(&mut load, wishes),
         }
     }
+    notes.extend(redirects.note());
     Ended { reason: ending.reason.unwrap_or(EndReason::Completed), notes }
 }
 
@@ -95,6 +98,32 @@ fn amended(at: RunTime, what: Amendment) -> Option<String> {
         Amendment::Halt => Some(format!("the load is halted from {at} on: nothing is started")),
         Amendment::GoOn => Some(format!("the load goes on at {at}; nothing is made up for")),
         Amendment::Stop | Amendment::Abort => None,
+    }
+}
+
+/// Redirects that were not followed, of each worker: a total, as it was last told.
+#[derive(Default)]
+struct Redirects(HashMap<usize, u64>);
+
+impl Redirects {
+    fn learn(&mut self, update: &LoadUpdate) {
+        if let LoadUpdate::Counters(worker, counters) = update {
+            self.0.insert(*worker, counters.unfollowed_redirects);
+        }
+    }
+
+    /// None where there are none. Other tools follow redirects unasked: whoever comes from them would take the times of the redirects
+    /// for those of the pages behind them.
+    fn note(&self) -> Option<String> {
+        let n: u64 = self.0.values().sum();
+        let were = if n == 1 { "was a redirect that was" } else { "were redirects that were" };
+        (n > 0).then(|| {
+            format!(
+                "{} {were} not followed: `redirects = 10` in a scenario's `[target]`, or in a step, follows those \
+                 to the same host and port",
+                plural(n as usize, "answer")
+            )
+        })
     }
 }
 
@@ -207,5 +236,31 @@ fn marker(at: RunTime) -> Event {
         labels: Vec::new(),
         value: 0.0,
         others: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use loadgen::protocol::Counters;
+
+    use super::*;
+
+    #[test]
+    fn redirects_that_were_not_followed_are_told_once_for_all_workers() {
+        let told = |totals: &[(usize, u64)]| {
+            let mut redirects = Redirects::default();
+            for &(worker, unfollowed_redirects) in totals {
+                let counters = Counters { unfollowed_redirects, ..Counters::default() };
+                redirects.learn(&LoadUpdate::Counters(worker, counters));
+            }
+            redirects.note()
+        };
+        assert_eq!(told(&[(0, 0), (1, 0)]), None);
+        let rest = "not followed: `redirects = 10` in a scenario's `[target]`, or in a step, follows those \
+                    to the same host and port";
+        assert_eq!(told(&[(0, 1), (1, 0)]), Some(format!("1 answer was a redirect that was {rest}")));
+        // Of a worker the last total holds.
+        let many = told(&[(0, 20), (1, 3), (0, 40)]);
+        assert_eq!(many, Some(format!("43 answers were redirects that were {rest}")));
     }
 }

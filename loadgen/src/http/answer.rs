@@ -47,6 +47,7 @@ pub struct Answer<'a> {
     status: u16,
     reusable: bool,
     touched: bool,
+    located: bool,
     coding: Option<Coding>,
     body_bytes: u64,
     /// A head whose end has not come; behind it what is kept of the body. Never both, and a session's future has room for one.
@@ -67,6 +68,7 @@ struct Head {
     status: u16,
     at: At,
     reusable: bool,
+    located: bool,
     coding: Option<Coding>,
     #[expect(
         clippy::box_collection,
@@ -88,6 +90,7 @@ impl<'a> Answer<'a> {
             status: 0,
             reusable: false,
             touched: false,
+            located: false,
             coding: None,
             body_bytes: 0,
             buffer: Vec::new(),
@@ -138,6 +141,12 @@ impl<'a> Answer<'a> {
     #[must_use]
     pub fn field(&self, i: usize) -> Option<&str> {
         self.fields.get(i)?.as_deref()
+    }
+
+    /// Does its head have a `Location`? That is known whether the field is kept or not.
+    #[must_use]
+    pub fn located(&self) -> bool {
+        self.located
     }
 
     /// What each `Set-Cookie` says; none unless [`Want::cookies`].
@@ -299,6 +308,7 @@ impl<'a> Answer<'a> {
         self.at = if bodiless { At::Done } else { head.at };
         self.status = head.status;
         self.reusable = head.reusable && !matches!(self.at, At::Body(Body::UntilClose));
+        self.located = head.located;
         self.coding = head.coding;
         self.cookies = head.cookies;
         self.fields = head.fields;
@@ -365,6 +375,7 @@ fn parse(bytes: &[u8], want: Want<'_>, joined: bool) -> Result<Option<Head>, Err
         status: response.code.unwrap_or(0),
         fields: kept(want, joined, || response.headers.iter().map(|f| (f.name, f.value))),
         reusable,
+        located: noted.located,
         coding: noted.coding,
         cookies: noted.cookies,
         at,
@@ -375,6 +386,7 @@ fn parse(bytes: &[u8], want: Want<'_>, joined: bool) -> Result<Option<Head>, Err
 #[derive(Default)]
 struct Noted {
     length: Option<u64>,
+    located: bool,
     coding: Option<Coding>,
     #[expect(clippy::box_collection, reason = "it moves into the answer, which says why")]
     cookies: Option<Box<Vec<String>>>,
@@ -389,6 +401,8 @@ impl Noted {
                 return Err(ErrorKind::BadHead);
             }
             self.length = Some(n);
+        } else if name.eq_ignore_ascii_case("location") {
+            self.located = true;
         } else if want.body && name.eq_ignore_ascii_case("content-encoding") {
             // A second field is a second coding on top.
             self.coding = if self.coding.is_some() { Some(Coding::Unknown) } else { Coding::of(value) };
@@ -537,6 +551,28 @@ mod tests {
         assert!(answer.body().is_empty());
         answer.feed(b"Length: 2\r\n\r\nhi").unwrap();
         assert_eq!((answer.body(), answer.done()), (&b"hi"[..], true));
+    }
+
+    #[test]
+    fn a_location_is_noted_though_no_field_is_kept() {
+        let none = Want::default();
+        let located = |fields: &str, cut: usize| {
+            let text = format!("HTTP/1.1 302 X\r\n{fields}Content-Length: 0\r\n\r\n");
+            let mut answer = Answer::new(none);
+            for portion in [&text.as_bytes()[..cut], &text.as_bytes()[cut..]] {
+                answer.feed(portion).unwrap();
+            }
+            assert!(answer.done() && answer.field(0).is_none());
+            answer.located()
+        };
+        for cut in [0, 20] {
+            assert!(located("location: /there\r\n", cut));
+            assert!(!located("Content-Location: /there\r\n", cut));
+        }
+        let mut framed = Answer::new(none);
+        assert!(!framed.located());
+        framed.take_head(302, || std::iter::once(("location", &b"/there"[..]))).unwrap();
+        assert!(framed.located());
     }
 
     #[test]

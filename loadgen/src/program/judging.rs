@@ -106,6 +106,11 @@ impl Judging {
         }
     }
 
+    /// Is this a status that a check asks for?
+    pub fn asks_for(&self, status: u16) -> bool {
+        self.statuses.is_some() && self.wants(status)
+    }
+
     /// Of an answer.
     pub(super) fn new(checks: &[Check], saves: &[Save]) -> Result<Self, BadPlan> {
         let mut judging = Self::default();

@@ -45,16 +45,20 @@ impl Session {
         if self.state.unreached { self.rest(BRAKE_NS).await } else { Flow::On }
     }
 
-    /// A request and its answer, or that of the last one that redirects lead to. What is asked for is made before the future,
-    /// which holds it once: an `async fn` would hold its arguments twice.
+    /// A request and its answer, or that of the last one that redirects lead to; a redirect that is not followed is counted, unless
+    /// the step asks for its status. What is asked for is made before the future, which holds it once: an `async fn` would hold its
+    /// arguments twice.
     fn exchange<'p>(&mut self, request: &'p Request) -> impl Future<Output = Result<Answer<'p>, ErrorKind>> {
         let mut ask = Ask { request, hop: None, before: self.stream.clone() };
         async move {
             let answer = self.exchange_one(&ask).await?;
-            if let Some(follow) = &ask.request.follow
-                && redirect::leads_on(answer.status())
-            {
-                return Box::pin(self.follow(follow, answer, &mut ask)).await;
+            if redirect::leads_on(answer.status()) {
+                if let Some(follow) = &ask.request.follow {
+                    return Box::pin(self.follow(follow, answer, &mut ask)).await;
+                }
+                if answer.located() && !ask.request.judging.asks_for(answer.status()) {
+                    figures::add(&self.shard.figures.unfollowed_redirects, 1);
+                }
             }
             Ok(answer)
         }

@@ -206,6 +206,46 @@ fn redirects_are_followed_on_the_same_origin_and_not_for_ever() {
 }
 
 #[test]
+fn redirects_that_are_not_followed_are_counted_unless_the_step_asks_for_them() {
+    // Each of two workers has one session, which does this once.
+    let counted = |(name, redirects, step): (&str, u8, Vec<Step>)| {
+        let mut plan = plan(once(2), LONG_MS, step);
+        plan.transport.redirects = redirects;
+        let totals = run(plan, serve(act), 2);
+        assert_eq!(totals.finished.values().sum::<u64>(), 2, "{name}");
+        let errors: Vec<_> = totals.errors().into_keys().collect();
+        let line = format!("{name}: {} {}", totals.sum(|c| c.unfollowed_redirects), errors.join(" "));
+        line.trim_end().to_owned()
+    };
+    let status = |n: u16| move |r: &mut Request| r.checks.push(Check::Status(vec![(n, n)]));
+    let follow = |n: u8| move |r: &mut Request| r.options.redirects = Some(n);
+    let cases = [
+        ("not followed", 0, with("GET", "/found", |_| ())),
+        ("elsewhere", 0, with("GET", "/away", |_| ())),
+        ("not by this step", 1, with("GET", "/found", follow(0))),
+        ("another status is asked for", 0, with("GET", "/found", status(200))),
+        ("its status is asked for", 0, with("GET", "/found", status(302))),
+        ("followed", 1, with("GET", "/found", |_| ())),
+        ("followed by this step", 0, with("GET", "/found", follow(1))),
+        ("followed too far", 3, with("GET", "/loop", |_| ())),
+        ("no location", 0, with("GET", "/no-location", |_| ())),
+        ("no redirect", 0, with("GET", "/304", |_| ())),
+    ];
+    insta::assert_snapshot!(cases.map(counted).join("\n"), @r"
+    not followed: 2
+    elsewhere: 2
+    not by this step: 2
+    another status is asked for: 2 status
+    its status is asked for: 0
+    followed: 0
+    followed by this step: 0
+    followed too far: 0 redirect
+    no location: 0
+    no redirect: 0
+    ");
+}
+
+#[test]
 fn sessions_keep_cookies_if_they_are_to() {
     let save = Save { slot: Slot(0), from: Capture::Cookie("sid".to_owned()), pick: Pick::First };
     let mut steps = with("GET", "/log-in", |r| r.saves.push(save));

@@ -257,6 +257,17 @@ fn what_may_not_be_done_twice_is_not_sent_twice() {
 }
 
 #[test]
+fn redirects_that_are_not_followed_are_counted() {
+    for (redirects, counted) in [(0, 3), (1, 0)] {
+        let mut plan = over_2(plan(once(3), LONG_MS, vec![with(0, "GET", "/see", |_| ())]));
+        plan.transport.redirects = redirects;
+        let totals = run(plan, serve(Setup::default()).0, 1);
+        assert!(totals.errors().is_empty() && totals.finished[&0] == 3, "{:?}", totals.errors());
+        assert_eq!(totals.sum(|c| c.unfollowed_redirects), counted, "{redirects} followed at most");
+    }
+}
+
+#[test]
 fn places_that_count_passes_go_on_with_their_connections() {
     let legs = vec![Leg { length_ns: 60_000 * MS, from: 3.0, to: 3.0 }];
     let rules = Rules { turns: Some(Turns::Each(5)), ..Rules::default() };

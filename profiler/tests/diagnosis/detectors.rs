@@ -284,6 +284,33 @@ fn a_collection_speaks_for_its_own_process() {
 }
 
 #[test]
+fn a_collection_at_the_beginning_does_not_speak_for_what_comes_after_it() {
+    const MB: f64 = 1024.0 * 1024.0;
+    // From 10 s on: 2 MB at once, and 0.6 MB a second. Collected at 11 s and at 30 s, when `kept` of each MB since is left.
+    let kinds = |kept: f64| {
+        let phases = vec![phase(0, 5, 0.0, 200.0, true), phase(5, 60, 200.0, 200.0, false)];
+        let mut w = World::empty(60, phases);
+        let level = |lane: &str| LaneSpec::level(lane, "shop-0", Unit::Bytes);
+        let lanes = [names::HEAP_USED, names::HEAP_OLD, names::HEAP_LIVE].map(|lane| w.lane(level(lane)));
+        for tick in 1..450_u64 {
+            let s = tick as f64 / 10.0;
+            let (live, garbage) = match tick {
+                0..100 => (20.0, 0.0),
+                100..110 => (20.0, 2.0 + 0.6 * (s - 10.0)),
+                110..300 => (22.6, 0.6 * (s - 11.0)),
+                _ => (22.6 + kept * 0.6 * 19.0, 0.6 * (s - 30.0)),
+            };
+            for (lane, mb) in lanes.into_iter().zip([live + garbage + 1.0, live + garbage, live]) {
+                w.sample(lane, ms(tick * 100), mb * MB);
+            }
+        }
+        kinds_of(&w.diagnose())
+    };
+    assert_eq!(kinds(0.0), []);
+    assert_eq!(kinds(1.0), [FindingKind::HeapLeak]);
+}
+
+#[test]
 fn a_leak_outlasts_what_long_requests_hold() {
     let found = |request_s: u64| {
         let mut w = collected(3.0, 0.0, true);

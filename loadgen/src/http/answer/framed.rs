@@ -36,7 +36,7 @@ impl Answer<'_> {
         }
         self.fields = super::kept(self.want, self.upgrade, fields);
         (self.status, self.at) = (status, At::Body(Body::UntilClose));
-        (self.coding, self.cookies) = (noted.coding, noted.cookies);
+        (self.located, self.coding, self.cookies) = (noted.located, noted.coding, noted.cookies);
         Ok(())
     }
 

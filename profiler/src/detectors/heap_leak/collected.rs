@@ -23,6 +23,9 @@ const LEAST: f64 = 1024.0 * 1024.0;
 const OF_COLLECTORS: [&str; 3] = [names::HEAP_CAPACITY, names::PAUSE_COLLECTING, names::PAUSE_COLLECTIONS];
 /// So far back before a span a collection is looked for, from which on garbage has come in.
 const CYCLE: Duration = Duration::from_secs(60);
+/// Share of a growth's time that the last collection must have seen, at least: what it left says nothing of the more that came after it.
+/// Garbage that follows a step was taken for a leak, since the collection right after the step had left all of it.
+const SEEN: f64 = 0.5;
 /// Share of all growth in the span that was in processes with a collection, at least: those without one may have grown by garbage alone.
 const LOOKED_AT: f64 = 0.5;
 
@@ -94,7 +97,8 @@ fn collections(live: &Series, span: Span) -> impl Iterator<Item = (RunTime, f64)
 
 /// Of what the old generation grew by in `span` from its lowest to the last major collection, the share that this one left, over all
 /// processes that had one. The lowest is what an earlier collection left, where there was one: nothing but what lives. None without a
-/// collection to tell, and where most of the growth was in other processes. A heap without generations grows in what its collections leave.
+/// collection to tell, one that came too early, and where most of the growth was in other processes. A heap without generations grows in
+/// what its collections leave.
 pub fn left(timeline: &Timeline, span: Span) -> Option<f64> {
     let (mut grown, mut stayed) = (0.0, 0.0);
     let (mut all, mut looked_at) = (0.0, 0.0);
@@ -109,7 +113,8 @@ pub fn left(timeline: &Timeline, span: Span) -> Option<f64> {
         let growth = first.zip(last).map_or(0.0, |(first, last)| (last - first).max(0.0));
         all += growth;
         let Some(live) = live else { continue };
-        let Some((at, floor)) = collections(live, span).last() else { continue };
+        let late_enough = |&(at, _): &(RunTime, f64)| at >= span.start + span.length().mul_f64(SEEN);
+        let Some((at, floor)) = collections(live, span).last().filter(late_enough) else { continue };
         let until = Span::new(span.start, at.back(BEFORE));
         let lowest = old.within(until).iter().map(|p| p.1).chain(first).reduce(f64::min);
         if let (Some(lowest), Some(before)) = (lowest, old.at(until.end, CARRY)) {
