@@ -197,6 +197,9 @@ pub struct RunArgs {
     /// With --url: a header, such as 'Authorization: Bearer abc'. Can be repeated.
     #[arg(long, short = 'H', value_name = "HEADER", requires = "url", conflicts_with = "scenario")]
     pub header: Vec<String>,
+    /// With --url: a file of `[[target.metric]]` tables, as a scenario has them: what metrics of the service's own are called.
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
     /// Values for the scenario's variables.
     #[command(flatten)]
     pub vars: Vars,

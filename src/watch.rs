@@ -14,7 +14,7 @@ use crate::cli::{Runtime, Ui, WatchArgs};
 use crate::files::{make_folder, run_id};
 use crate::follow::{self, find};
 use crate::outcome::{Outcome, UserError};
-use crate::run::prepare::{address, check_terminal, host_facts};
+use crate::run::prepare::{address, check_terminal, host_facts, mappings};
 use crate::run::{diagnose, finish, stop};
 use crate::screen::Screen;
 use crate::show::say;
@@ -41,8 +41,7 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
     let unix_ms = timeline::clock::unix_ms();
     let run_id = run_id(unix_ms, 0);
     let mut attach = Attach::parse_all(&args.attach)?;
-    let mappings = args.metrics.as_deref().map(scenarios::mappings).transpose().map_err(UserError::wrong)?;
-    let mappings = mappings.unwrap_or_default();
+    let mappings = mappings(args.metrics.as_deref())?;
     let folder = args.out.as_deref().map(|out| make_folder(Some(out), &run_id)).transpose()?;
     // Gone with the watch.
     let log = || tempfile::Builder::new().prefix("dyno-watch-").suffix(".log").tempfile();

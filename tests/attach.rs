@@ -323,6 +323,20 @@ const PAGE: &str = "shop_jobs_pending{pool=\"mail\"} 4\nshop_jobs_pending{pool=\
 const SENT: &str = r#"{"resourceMetrics":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"renderer"}}]},
     "scopeMetrics":[{"metrics":[{"name":"shop.render.queue","gauge":{"dataPoints":[{"asInt":"6"}]}}]}]}]}"#;
 
+/// [`PAGE`] at `port` is read, and fills the lanes that [`MAPPINGS`] name.
+fn fills_its_lanes(run: &Run, port: u16) {
+    assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
+    let told = said(run, &format!("metrics at http://127.0.0.1:{port}/metrics"));
+    assert!(told.contains("lane(s) of the given mapping: pool, broker"), "{told}");
+    let (lanes, page) = (Lanes::of(&run.folder).unwrap(), format!("metrics-{port}"));
+    for (lane, value) in
+        [("pool.mail.waiters", 4.0), ("pool.print.waiters", 2.0), ("broker.mail.depth", 17.0)]
+    {
+        let values = lanes.values(lane, &page);
+        assert!(!values.is_empty() && values.iter().all(|v| *v == value), "{lane}: {values:?}");
+    }
+}
+
 #[test]
 fn a_scenario_says_what_metrics_of_the_service_s_own_are() {
     let _machine = whole_machine();
@@ -350,20 +364,9 @@ steps = [{{ name = "home", get = "/" }}]
     );
     std::fs::write(&scenario, text).unwrap();
     let run = run_valid(&[scenario.to_str().unwrap()]);
-    assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
-    let told = said(&run, &format!("metrics at http://127.0.0.1:{port}/metrics"));
-    assert!(told.contains("the scenario's own mapping: pool, broker"), "{told}");
-    let (lanes, page) = (Lanes::of(&run.folder).unwrap(), format!("metrics-{port}"));
-    let page = page.as_str();
-    for (lane, who, value) in [
-        ("pool.mail.waiters", page, 4.0),
-        ("pool.print.waiters", page, 2.0),
-        ("broker.mail.depth", page, 17.0),
-        ("server.in-flight", "otlp-renderer", 6.0),
-    ] {
-        let values = lanes.values(lane, who);
-        assert!(!values.is_empty() && values.iter().all(|v| *v == value), "{lane}: {values:?}");
-    }
+    fills_its_lanes(&run, port);
+    let sent = Lanes::of(&run.folder).unwrap().values("server.in-flight", "otlp-renderer");
+    assert!(!sent.is_empty() && sent.iter().all(|v| *v == 6.0), "{sent:?}");
 }
 
 #[test]
@@ -379,45 +382,77 @@ fn a_file_says_to_a_watch_what_metrics_of_the_service_s_own_are() {
     watch.args(["watch", &url, "--for", "3s", "--ui", "none", "--metrics"]).arg(&own);
     watch.arg("--out").arg(&folder);
     let run = Run::of(folder, watch.output().unwrap());
-    assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
+    fills_its_lanes(&run, port);
     assert!(!run.stderr().contains("nobody"), "somebody listens: {}", run.stderr());
-    said(&run, &format!("metrics at {url}/metrics"));
-    let (lanes, page) = (Lanes::of(&run.folder).unwrap(), format!("metrics-{port}"));
-    for (lane, value) in
-        [("pool.mail.waiters", 4.0), ("pool.print.waiters", 2.0), ("broker.mail.depth", 17.0)]
-    {
-        let values = lanes.values(lane, &page);
-        assert!(!values.is_empty() && values.iter().all(|v| *v == value), "{lane}: {values:?}");
-    }
+}
+
+#[test]
+fn a_file_says_the_same_to_a_run_without_a_scenario() {
+    let _machine = whole_machine();
+    let port = serve(|_| Some(PAGE.to_owned()));
+    let dir = tempfile::tempdir().unwrap();
+    let own = dir.path().join("own.toml");
+    std::fs::write(&own, MAPPINGS).unwrap();
+    // As with a watch, `auto` finds the page by the file alone.
+    let url = format!("http://127.0.0.1:{port}/");
+    let load = ["--url", &url, "--rate", "20/s", "--for", "4s"];
+    let run = run_valid(&[&load[..], &["--metrics", own.to_str().unwrap()]].concat());
+    fills_its_lanes(&run, port);
 }
 
 #[test]
 fn a_file_of_metrics_with_mistakes_is_refused_with_their_places() {
     let dir = tempfile::tempdir().unwrap();
-    let (own, folder) = (dir.path().join("own.toml"), dir.path().join("watch"));
-    let watch = |target: &str| {
-        let mut watch = dyno();
-        watch.args(["watch", target, "--for", "1s", "--ui", "none", "--metrics"]).arg(&own);
-        let output = watch.arg("--out").arg(&folder).output().unwrap();
-        assert_eq!(output.status.code(), Some(2));
-        assert!(!folder.exists(), "nothing half made is left");
+    let (own, folder) = (dir.path().join("own.toml"), dir.path().join("out"));
+    let refused = |args: &[&str]| {
+        let mut command = dyno();
+        command.args(args).args(["--for", "1s", "--ui", "none", "--metrics"]).arg(&own);
+        let output = command.arg("--out").arg(&folder).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(!folder.exists(), "{args:?} leaves nothing half made");
         String::from_utf8(output.stderr).unwrap()
     };
-    let told = watch(":1");
-    assert!(told.contains(&format!("{} cannot be read: there is no such file", own.display())), "{told}");
+    let takers: [&[&str]; 2] = [&["watch", ":1"], &["run", "--url", "http://127.0.0.1:1/"]];
+    for taker in takers {
+        let told = refused(taker);
+        assert!(told.contains(&format!("{} cannot be read: there is no such file", own.display())), "{told}");
+    }
     let wrong = "[[target.metric]]\nname = \"shop_jobs\"\nlane = \"pool.mail.waitres\"\n";
     std::fs::write(&own, wrong).unwrap();
-    let told = watch(":1");
-    for part in [
-        "there is no lane `pool.mail.waitres` that a metric can fill".to_owned(),
-        format!("{}:3:8", own.display()),
-        "expected: one of heap.used, ".to_owned(),
-        "did you mean `pool.*.waiters`?".to_owned(),
-    ] {
-        assert!(told.contains(&part), "{part}: {told}");
+    for taker in takers {
+        let told = refused(taker);
+        for part in [
+            "there is no lane `pool.mail.waitres` that a metric can fill".to_owned(),
+            format!("{}:3:8", own.display()),
+            "expected: one of heap.used, ".to_owned(),
+            "did you mean `pool.*.waiters`?".to_owned(),
+        ] {
+            assert!(told.contains(&part), "{part}: {told}");
+        }
     }
-    let told = watch("dyno://127.0.0.1:1");
+}
+
+#[test]
+fn a_file_of_metrics_is_refused_where_it_would_say_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = dir.path().join("own.toml");
+    std::fs::write(&own, MAPPINGS).unwrap();
+    let refused = |args: &[&str]| {
+        let mut command = dyno();
+        command.current_dir(dir.path()).args(args).args(["--ui", "none", "--metrics", "own.toml"]);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let told = refused(&["watch", "dyno://127.0.0.1:1"]);
     assert!(told.contains("--attach, --metrics and --out belong to a target"), "{told}");
+    // Without a name, a scenario of the catalogue is meant.
+    for run in [&["run", "load.toml"][..], &["run", "flash-sale"], &["run"]] {
+        let told = refused(run);
+        let why = "--metrics own.toml: a scenario names its metrics itself; expected these [[target.metric]]";
+        assert!(told.contains(why), "{run:?}: {told}");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no folder is left");
 }
 
 /// Escape sequences, a formula of a spreadsheet, numbers that are none, and types that are not the metrics' own.

@@ -2,6 +2,8 @@
 //!
 //! Owns the one request; how much load there is, `flags` says.
 
+use timeline::metric::Mapping;
+
 use crate::flags::LoadFlags;
 use crate::mistake::{ScenarioError, Wrong, quoted};
 use crate::parse::{DEFAULT_GRACE_NS, DEFAULT_SEED, DEFAULT_TIMEOUT_NS, http_flag, option_gates};
@@ -32,6 +34,8 @@ pub struct Quick {
     pub headers: Vec<String>,
     /// `1.1` if not given, `2` or `auto`.
     pub http: Option<String>,
+    /// Metrics of the target that no library calls so, and the lanes that they fill: [`crate::mappings`] reads them from a file.
+    pub metrics: Vec<Mapping>,
     /// Seed of everything random; 1 if not given.
     pub seed: Option<u64>,
     /// Conditions that must hold.
@@ -75,7 +79,7 @@ pub fn quick(quick: &Quick) -> Result<RunPlan, ScenarioError> {
         target,
         transport: Transport { http, ..Transport::default() },
         attach: vec!["auto".to_owned()],
-        metrics: Vec::new(),
+        metrics: quick.metrics.clone(),
         phases: vec![phase],
         sessions: vec![SessionKind { name: "client".to_owned(), weight: 1, steps: vec![step_of] }],
         steps: vec![step],

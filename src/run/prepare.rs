@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, IsTerminal as _};
 use std::net::{ToSocketAddrs as _, UdpSocket};
+use std::path::Path;
 use std::time::Duration;
 
 use scenarios::plan::{BaseUrl, Phase, RunPlan, Target, Timer};
@@ -10,6 +11,7 @@ use scenarios::{Overrides, Quick};
 use timeline::RunTime;
 use timeline::facts::{Again, RunMeta};
 use timeline::gate::Gate;
+use timeline::metric::Mapping;
 use timeline::text::{clean, plural};
 
 use crate::backend_process::STORES;
@@ -65,12 +67,20 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
                 body: args.body.clone(),
                 headers: args.header.clone(),
                 http: args.http.clone(),
+                metrics: mappings(args.metrics.as_deref())?,
                 seed: args.seed,
                 gates: args.gate.clone(),
             };
             (scenarios::quick(&quick).map_err(UserError::wrong)?, String::new(), None)
         }
         None => {
+            if let Some(file) = &args.metrics {
+                return Err(UserError::wrong(format!(
+                    "--metrics {}: a scenario names its metrics itself; expected these [[target.metric]] tables in the scenario, or --url \
+                    instead of it",
+                    file.display()
+                )));
+            }
             let name = args.scenario.as_deref().unwrap_or(DEFAULT_SCENARIO);
             let overrides = Overrides {
                 seed: args.seed,
@@ -118,6 +128,12 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
         text,
         plan,
     })
+}
+
+/// Reads the file of `[[target.metric]]` tables that `--metrics` names; without one there are none.
+pub fn mappings(file: Option<&Path>) -> anyhow::Result<Vec<Mapping>> {
+    let mappings = file.map(scenarios::mappings).transpose().map_err(UserError::wrong)?;
+    Ok(mappings.unwrap_or_default())
 }
 
 /// Has each worker of the bundled backend a cache of its own? What is wrong with the address of a shared one is the backend's to say.

@@ -261,6 +261,8 @@ unit = "ms"
     let origin = Origin { name: "own".into(), file: None };
     let plan = parse(&text, &origin, &Overrides::default()).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!((alone.len(), &alone), (2, &plan.metrics));
+    let form = Quick { url: "http://127.0.0.1:1/".into(), metrics: alone, ..Quick::default() };
+    assert_eq!(quick(&form).unwrap().metrics, plan.metrics);
 }
 
 #[test]

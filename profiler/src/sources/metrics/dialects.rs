@@ -44,12 +44,12 @@ const fn exporter(about: &'static str, rules: &'static [Rule]) -> Dialect {
     Dialect { about, whose: Whose::Another, rules }
 }
 
-/// Number of the scenario's own mapping among [`ALL`].
+/// Number of the given mapping among [`ALL`]: a scenario's, or that of a file of its own.
 pub(super) const OWN: usize = 0;
 
 /// All of them, the preferred first.
 pub(super) static ALL: &[Dialect] = &[
-    library("the scenario's own mapping", &[]), // its rules are `own`'s
+    library("the given mapping", &[]), // its rules are `own`'s
     library("prom-client 15 (Node.js)", PROM_CLIENT),
     library("OpenTelemetry, Node.js", OTEL_NODE),
     library("Micrometer 1.14 (JVM)", MICROMETER),

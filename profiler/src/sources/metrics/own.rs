@@ -1,4 +1,4 @@
-//! A scenario's own mapping of metrics that no dialect knows.
+//! The given mapping of metrics that no dialect knows: a scenario's, or that of a file of its own.
 //!
 //! Owns how its entries become rules. They stand before all dialects: who maps a metric means it.
 
@@ -48,7 +48,7 @@ fn rules_of(mapping: &Mapping) -> Vec<&'static Rule> {
         let when = mapping.labels.iter().map(|(name, value)| -> (&str, &'static [&'static str]) {
             (text(&name.replace('.', "_")), Box::leak(Box::new([text(&format!("={value}"))])))
         });
-        // Rules are the build's own data otherwise. Those of one scenario are few and needed until its process ends.
+        // Rules are the build's own data otherwise. Those of one mapping are few and needed until its process ends.
         &*Box::leak(Box::new(Rule {
             when: Box::leak(when.collect::<Vec<_>>().into_boxed_slice()),
             member: list(&mapping.member),
