@@ -200,10 +200,12 @@ fn a_leaking_pool_is_found_by_the_inspector() {
     found_by_the_inspector(FaultKind::PoolLeak, &[fewer, sooner].concat());
 }
 
+/// With twice the steps, so that they block the loop of a fast machine for long, too.
 #[test]
 fn a_blocked_loop_is_found_by_the_inspector() {
     let fewer = [("to = 200 ", "to = 80 "), ("sessions = 200\n", "sessions = 80\n")];
-    found_by_the_inspector(FaultKind::RegexBacktracking, &fewer);
+    let longer = [("name = \"regex-backtracking\"", "name = \"regex-backtracking\"\nsteps = 4_000_000")];
+    found_by_the_inspector(FaultKind::RegexBacktracking, &[&fewer[..], &longer].concat());
 }
 
 /// All of its sessions: that the machine is full is what is looked for.

@@ -6,7 +6,7 @@
 mod heads;
 
 use std::convert::Infallible;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,7 +102,7 @@ pub async fn serve(
         tokio::select! {
             accepted = entrance.accept() => match accepted {
                 Ok(stream) => if let Some(guest) = entrance.admit(&stream).await {
-                    let served = connection(stream, server.clone());
+                    let served = connection(stream, server.clone(), HEAD_PATIENCE);
                     connections.spawn(async move {
                         served.await;
                         drop(guest);
@@ -150,27 +150,33 @@ impl Server {
     }
 }
 
-async fn connection(stream: TcpStream, server: Arc<Server>) {
+/// Serves one connection to its end; one that sends no whole head for `patience` is closed.
+async fn connection(stream: TcpStream, server: Arc<Server>, patience: Duration) {
     // Small answers must not wait for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
     let (mut stage, finish) = (server.stage.clone(), server.finish);
     let service = service_fn(move |request| server.clone().answer(request));
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_PATIENCE)
+        .header_read_timeout(patience)
         .max_header_size(MAX_HEAD)
         .serve_connection(TokioIo::new(Reasoned::new(stream, finish)), service)
         .with_upgrades();
-    let mut connection = pin!(connection);
-    tokio::select! {
+    let ended = tokio::select! {
         // An order of its own would be drawn at each turn.
         biased;
-        // Errors here are the client's: resets, time-outs, bad heads (answered with 400, long ones with 431).
-        _ = connection.as_mut() => return,
-        () = reached(&mut stage, Stage::Ending) => {}
+        ended = &mut connection => ended,
+        () = reached(&mut stage, Stage::Ending) => {
+            Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
+        }
+    };
+    // Errors here are the client's: resets, time-outs, bad heads (hyper has answered those with 400, long ones with 431).
+    if let Err(error) = ended
+        && let Some(left) = connection.into_parts()
+    {
+        left.io.into_inner().explain(&error, &left.read_buf);
     }
-    connection.as_mut().graceful_shutdown();
-    let _ = connection.await;
 }
 
 /// Does a request bear `token`? Takes as long for a wrong one as for the right one.
@@ -181,4 +187,51 @@ pub fn bears(headers: &HeaderMap, token: &str) -> bool {
 
 fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (x, y)| differ | (x ^ y)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    /// All that a client hears which sends `bytes` and then waits, of a server that waits for nobody.
+    async fn heard(bytes: &str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        client.write_all(bytes.as_bytes()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        if !bytes.is_empty() {
+            stream.readable().await.unwrap();
+        }
+        let (_open, stage) = watch::channel(Stage::Open);
+        let router = TowerToHyperService::new(Router::new().route("/", get(|| async { "here" })));
+        connection(stream, Arc::new(Server { router, finish: |_| {}, stage }), Duration::ZERO).await;
+        let mut heard = String::new();
+        client.read_to_string(&mut heard).await.unwrap();
+        heard
+    }
+
+    #[tokio::test]
+    async fn a_head_that_does_not_come_in_time_is_told_so_and_idleness_ends_in_silence() {
+        let whole = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+        for nothing in ["", "\r\n"] {
+            assert_eq!(heard(nothing).await, "");
+            let answer = heard(&format!("{whole}{nothing}")).await;
+            assert!(
+                answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nhere"),
+                "{answer}"
+            );
+        }
+        for begun in ["G", "GET / HTTP/1.1\r\nHost: "] {
+            let late = heard(begun).await;
+            assert!(late.starts_with("HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n"), "{late}");
+            assert!(
+                late.ends_with("\r\n\r\n{\"error\":\"the head of the request does not come in time\"}"),
+                "{late}"
+            );
+            let answer = heard(&format!("{whole}{begun}")).await;
+            assert!(answer.contains("\r\n\r\nhereHTTP/1.1 408 "), "{answer}");
+        }
+    }
 }

@@ -13,10 +13,10 @@ const CARELESS = /^(?:[A-Za-z0-9]+[ -]?)+$/;
 const CAREFUL = /^[A-Za-z0-9]+(?:[ -][A-Za-z0-9]+)*[ -]?$/;
 
 /**
- * Letters more than the steps are powers of two: V8 compiles the pattern, and one of its steps takes an eighth of those of an engine that
- * interprets, for which the knob is made. 2,000,000 take some 70 ms.
+ * Letters more than the steps are powers of two: V8 compiles the pattern, and one of its steps takes a small part of those of an engine that
+ * interprets, for which the knob is made. 2,000,000 take some 60 ms on a fast machine, and 140 ms on a slow one.
  */
-const LETTERS_MORE = 3;
+const LETTERS_MORE = 4;
 
 export class RegexBacktracking extends Fault {
   static kind = 'regex-backtracking';

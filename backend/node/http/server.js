@@ -85,12 +85,16 @@ export function declineUpgrade(server, request, socket, head) {
 /** Why there is no request, by the parser's code; what is not here is no HTTP. */
 const NO_REQUEST = {
   HPE_HEADER_OVERFLOW: [431, 'the head of a request is too long'],
+  HPE_PAUSED_H2_UPGRADE: [505, 'this server speaks HTTP/1.1'],
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'the request does not come in time'],
 };
 
-/** What is no HTTP is answered with 400 where that is possible. */
+/** What is no HTTP is answered with 400 where that is possible: not in the middle of an answer, nor to whom has asked nothing. */
 function refuseHead(error, socket) {
-  if (error.code === 'ECONNRESET' || !socket.writable) return socket.destroy();
+  const isIdle = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0;
+  // Node.js looks at the same, which has no public name, where it answers by itself.
+  const isAnswering = socket._httpMessage?.headersSent;
+  if (error.code === 'ECONNRESET' || !socket.writable || isIdle || isAnswering) return socket.destroy();
   const [status, why] = NO_REQUEST[error.code] ?? [400, 'this is no HTTP request, or breaks off'];
   socket.end(refusalText(status, why));
 }

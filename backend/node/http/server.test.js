@@ -1,4 +1,4 @@
-/** The end of a server: what was sent to it before is answered. */
+/** What surrounds the routes of a server: heads that come to none, and its end, where what was sent to it before is answered. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
@@ -34,4 +34,43 @@ test('a process that stands still until the grace is over answers what has come 
   await Promise.all([late.gone, idle.gone]);
   assert.match(late.heard, /^HTTP\/1\.1 200 OK\r\n[^]*\r\nConnection: close\r\n[^]*\{"status":"alive"\}$/);
   assert.equal(idle.heard, '');
+});
+
+/** All that a client hears until it is hung up on. It says the first of `texts`, and each other at what it hears next; `meet` is given its socket. */
+async function hear(t, { handle, meet = () => {} }, ...texts) {
+  const server = createServer(new Routes([{ method: 'GET', template: '/', handle }]));
+  t.after(() => server.close());
+  server.on('connection', (socket) => meet(socket, server));
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const client = net.connect(server.address().port, '127.0.0.1', () => client.write(texts.shift()));
+  let heard = '';
+  client.on('data', (d) => {
+    heard += d;
+    if (texts.length > 0) client.write(texts.shift());
+  });
+  await once(client, 'close');
+  return heard;
+}
+
+/** What Node.js says when its patience is over, said now. */
+function expire(server, socket) {
+  server.emit('clientError', Object.assign(new Error('late'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), socket);
+}
+
+test('a head that does not come in time is told so, and who has said nothing is not', async (t) => {
+  const handle = async () => ({ status: 'alive' });
+  const afterBytes = (socket, server) => socket.once('data', () => setImmediate(expire, server, socket));
+  const begun = await hear(t, { handle, meet: afterBytes }, 'GET / HT');
+  assert.match(begun, /^HTTP\/1\.1 408 Request Timeout\r\n[^]*\r\nConnection: close\r\n[^]*\r\n\r\n\{"error":"./);
+  const atOnce = (socket, server) => setImmediate(expire, server, socket);
+  assert.equal(await hear(t, { handle, meet: atOnce }, ''), '');
+});
+
+test('nothing is said in the middle of an answer', async (t) => {
+  const handle = async ({ response }) => {
+    response.writeHead(200);
+    response.write('begun');
+  };
+  const heard = await hear(t, { handle }, 'GET / HTTP/1.1\r\nHost: x\r\n\r\n', 'nonsense\r\n\r\n');
+  assert.match(heard, /^HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\n5\r\nbegun\r\n$/);
 });

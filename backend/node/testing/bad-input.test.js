@@ -88,6 +88,9 @@ async function wrongMethodsAndPaths(url, routes, headers) {
 async function brokenRequests(url, path, token) {
   await refuseRaw(url, 'nonsense\r\n\r\n', 400);
   await refuseRaw(url, 'GET / HTTP/1.1\r\nno field\r\n\r\n', 400);
+  await refuseRaw(url, 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 505);
+  await refuseRaw(url, 'GET / HTTP/1.1\r\nHos', 400);
+  assert.equal(await raw(url, ''), '');
   await refuseRaw(url, `GET / HTTP/1.1\r\nHost: x\r\nCookie: ${'x'.repeat(20_000)}\r\n\r\n`, 431);
   await refuseRaw(url, 'CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n', 405);
   const head = `POST ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\n`;
