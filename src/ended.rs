@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use profiler::Diagnosis;
-use reports::discreet::{self, Discreet};
+use reports::discreet;
 use timeline::Finding;
 use timeline::recording::{Damage, Loaded, Reader, RecordingError};
 
 use crate::cli::{ExplainArgs, ReportArgs};
 use crate::files::cannot;
 use crate::outcome::{Outcome, UserError};
+use crate::run::finish;
 use crate::show::{print, say};
 
 /// A recording and what the detectors say of it.
@@ -51,10 +52,8 @@ pub fn write_reports(
     std::fs::create_dir_all(folder).map_err(cannot("make", folder))?;
     let summary = reports::Summary::new(&loaded.meta, &loaded.timeline, &findings, loaded.end.as_ref());
     let inputs = reports::Inputs { summary: &summary, timeline: &loaded.timeline, meta: &loaded.meta };
-    let told = discreet.then(|| Discreet::of(&inputs));
-    let inputs = told.as_ref().map_or(inputs, Discreet::inputs);
-    let written = reports::write(folder, &inputs, formats).map_err(UserError::wrong)?;
-    Ok((inputs.summary.clone(), written))
+    let (summary, written) = finish::write_as(&inputs, folder, formats, discreet);
+    Ok((summary, written.map_err(UserError::wrong)?))
 }
 
 /// `dyno report RUN`

@@ -1,7 +1,9 @@
-//! How dyno ends: the one list of exit codes, and which errors come to which.
+//! How dyno ends: the one list of exit codes, and which runs and errors come to which.
 
 use std::fmt;
 use std::process::ExitCode;
+
+use reports::summary::{Reason, Summary, Verdict};
 
 /// How a command ended, when it did not fail inside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +21,18 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// How the run of this summary ended: a person's wish counts more than the verdict. Under `ci` an undecided gate fails.
+    #[must_use]
+    pub fn of(run: &Summary, ci: bool) -> Self {
+        match (run.end.reason, run.verdict) {
+            (Reason::Interrupted, _) => Self::Interrupted,
+            (_, Verdict::Invalid) => Self::Invalid,
+            (_, Verdict::Fail) => Self::GateFailed,
+            (_, Verdict::Pass) if ci && run.gates.iter().any(|g| g.holds.is_none()) => Self::GateFailed,
+            (_, Verdict::Pass) => Self::Pass,
+        }
+    }
+
     /// The code of this outcome.
     #[must_use]
     pub const fn code(self) -> u8 {
@@ -76,5 +90,35 @@ pub fn error_code(error: &anyhow::Error) -> u8 {
         Some(UserError::Wrong(_)) => 2,
         Some(UserError::Unreachable(_)) => 6,
         None => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use timeline::Timeline;
+    use timeline::facts::RunMeta;
+
+    use super::*;
+
+    #[test]
+    fn each_end_of_a_run_has_its_code() {
+        let meta = RunMeta { gates: vec!["errors < 1%".to_owned()], ..RunMeta::default() };
+        let mut run = Summary::new(&meta, &Timeline::new(), &[], None);
+        for (reason, verdict, holds, ci, code) in [
+            (Reason::Completed, Verdict::Pass, Some(true), true, 0),
+            (Reason::Completed, Verdict::Pass, None, false, 0),
+            (Reason::Completed, Verdict::Pass, None, true, 3),
+            (Reason::Completed, Verdict::Fail, Some(false), false, 3),
+            (Reason::GateAborted, Verdict::Fail, Some(true), false, 3),
+            (Reason::Completed, Verdict::Invalid, None, true, 5),
+            (Reason::CutOff, Verdict::Invalid, Some(false), false, 5),
+            (Reason::Interrupted, Verdict::Pass, None, true, 130),
+            (Reason::Interrupted, Verdict::Fail, Some(false), false, 130),
+            (Reason::Interrupted, Verdict::Invalid, None, false, 130),
+        ] {
+            (run.end.reason, run.verdict, run.gates[0].holds) = (reason, verdict, holds);
+            let outcome = Outcome::of(&run, ci);
+            assert_eq!(outcome.code(), code, "{reason:?}, {verdict:?}, gate {holds:?}, ci {ci}");
+        }
     }
 }

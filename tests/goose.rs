@@ -81,6 +81,9 @@ fn an_unmodified_goose_binary_lands_on_the_timeline() {
         "{:#}",
         summary["lanes"]
     );
+    let notes = summary["notes"].as_array().unwrap();
+    let told = |note: &&Value| note.as_str().is_some_and(|n| n.contains("its highest user count so far"));
+    assert_eq!(notes.iter().filter(told).count(), 1, "{notes:#?}");
     assert!(summary["lanes"]["client.completed"].is_object());
     assert!(summary["lanes"]["process.cpu"].is_object(), "the process behind --host is watched");
     assert!(said.contains("goose ended with exit code 0; dyno's verdict: pass"), "{said}");

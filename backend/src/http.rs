@@ -165,8 +165,12 @@ async fn connection(stream: TcpStream, server: Arc<Server>, patience: Duration) 
     let ended = tokio::select! {
         // An order of its own would be drawn at each turn.
         biased;
-        ended = &mut connection => ended,
-        () = reached(&mut stage, Stage::Ending) => {
+        ended = &mut connection => Some(ended),
+        () = reached(&mut stage, Stage::Ending) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
             Pin::new(&mut connection).graceful_shutdown();
             (&mut connection).await
         }

@@ -12,12 +12,13 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use ratatui::Frame;
+use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use timeline::Finding;
 use timeline::snapshot::Snapshot;
 
 use crate::axis::Zoom;
-use crate::canvas::Canvas;
+use crate::canvas::{Canvas, Places};
 use crate::layout::SizeClass;
 use crate::theme::Theme;
 use crate::views;
@@ -290,6 +291,14 @@ pub fn view(model: &Model, live: &Snapshot, frame: &mut Frame<'_>) {
     if let Some(position) = canvas.focus {
         frame.set_cursor_position(position);
     }
+}
+
+/// What lies where on a screen of this size, and how far it scrolls: the frame is drawn once more, where nobody sees it.
+pub(crate) fn places(model: &Model, live: &Snapshot, screen: Rect) -> Places {
+    let mut buffer = Buffer::empty(screen);
+    let mut canvas = Canvas::new(&mut buffer, model.theme);
+    draw(&mut canvas, screen, model, live);
+    canvas.places
 }
 
 fn draw(canvas: &mut Canvas<'_>, area: Rect, model: &Model, live: &Snapshot) {

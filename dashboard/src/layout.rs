@@ -47,7 +47,7 @@ impl SizeClass {
 pub(crate) struct Shell {
     /// Scenario, phase, time, state, findings.
     pub header: Rect,
-    /// The views; a banner while the screen is frozen. Empty when narrow.
+    /// The views; a banner while the screen is frozen. Empty when narrow or too small.
     pub tabs: Rect,
     /// The view.
     pub body: Rect,

@@ -1,16 +1,14 @@
 //! The mouse: what a click or a turn of the wheel means where it happened.
 //!
 //! Owns the way from a cell of the screen to a view, a row or an instant. Where these lie is not worked out a second time: the frame
-//! that the person pointed at is drawn once more, into a buffer that nobody sees, and its [`Places`] are asked.
+//! that the person pointed at is drawn once more, where nobody sees it, and its [`places`] are asked.
 
-use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use timeline::snapshot::Snapshot;
 
-use crate::app::{Model, Overlay};
+use crate::app::{Model, Overlay, places};
 use crate::axis::{self, Axis};
-use crate::canvas::{Canvas, Places};
-use crate::layout::{Shell, SizeClass};
+use crate::layout::Shell;
 use crate::views;
 
 /// What lies at a cell.
@@ -28,8 +26,7 @@ pub(crate) enum Spot {
 
 /// What the person pointed at, on a screen of this size that shows `model`. Under a question or the help there is nothing.
 pub(crate) fn spot(model: &Model, live: &Snapshot, at: Position, screen: Rect) -> Spot {
-    let covered = !matches!(model.overlay, Overlay::None | Overlay::Typing);
-    if covered || SizeClass::of(screen) == SizeClass::TooSmall {
+    if !matches!(model.overlay, Overlay::None | Overlay::Typing) {
         return Spot::Nothing;
     }
     let tabs = Shell::of(screen).tabs;
@@ -37,7 +34,7 @@ pub(crate) fn spot(model: &Model, live: &Snapshot, at: Position, screen: Rect) -
         let hit = views::tab_places(tabs).into_iter().find(|(_, place)| place.contains(at));
         return hit.map_or(Spot::Nothing, |(view, _)| Spot::Tab(view));
     }
-    let places = drawn(model, live, screen);
+    let places = places(model, live, screen);
     if let Some((_, row)) = places.rows.iter().find(|(place, _)| place.contains(at)) {
         return Spot::Row(*row);
     }
@@ -45,11 +42,4 @@ pub(crate) fn spot(model: &Model, live: &Snapshot, at: Position, screen: Rect) -
     let shown = model.shown(live);
     let column = Axis::new(shown, plot.width, model.zoom, model.cursor).column(at.x - plot.x);
     Spot::Time((column <= axis::newest_column(shown)).then_some(column))
-}
-
-fn drawn(model: &Model, live: &Snapshot, screen: Rect) -> Places {
-    let mut buffer = Buffer::empty(screen);
-    let mut canvas = Canvas::new(&mut buffer, model.theme);
-    views::draw(&mut canvas, screen, model, live);
-    canvas.places
 }

@@ -1,7 +1,7 @@
 //! The summary: every figure of a run, computed once; all formats show these and no others.
 //!
-//! Also the form of `summary.json` (see `schema/summary.schema.json`). Owns the verdict and the exit
-//! code that follows from it. Times are nanoseconds unless a name says otherwise.
+//! Also the form of `summary.json` (see `schema/summary.schema.json`). Owns the verdict; the exit code
+//! that follows from it is the command line's. Times are nanoseconds unless a name says otherwise.
 
 mod read;
 mod verdict;
@@ -436,19 +436,6 @@ impl Summary {
         summary
     }
 
-    /// The exit code that the verdict asks for: 0, 3 or 5; 130 if a person ended the run early. Under
-    /// `ci` an undecided gate fails.
-    #[must_use]
-    pub fn exit_code(&self, ci: bool) -> u8 {
-        match (self.end.reason, self.verdict) {
-            (Reason::Interrupted, _) => 130,
-            (_, Verdict::Invalid) => 5,
-            (_, Verdict::Fail) => 3,
-            (_, Verdict::Pass) if ci && self.gates.iter().any(|g| g.holds.is_none()) => 3,
-            (_, Verdict::Pass) => 0,
-        }
-    }
-
     /// What speaks against the run as a whole, as a word and why, where the exit code is not 0 and no failing gate says it: it is invalid,
     /// a person ended it, or a gate ended it that holds again at the end.
     #[must_use]
@@ -511,20 +498,18 @@ mod tests {
     }
 
     #[test]
-    fn exit_codes_follow_the_verdict() {
+    fn the_verdict_follows_the_gates_and_the_generator() {
         let run = fixture::flash_sale();
-        let failed = run.summary();
-        assert_eq!((failed.verdict, failed.exit_code(false)), (Verdict::Fail, 3));
-        let starved = fixture::starved().summary();
-        assert_eq!((starved.verdict, starved.exit_code(true)), (Verdict::Invalid, 5));
+        assert_eq!(run.summary().verdict, Verdict::Fail);
+        assert_eq!(fixture::starved().summary().verdict, Verdict::Invalid);
         let with = |gates: &[&str]| {
             let gates = gates.iter().map(|g| (*g).to_owned()).collect();
             let meta = RunMeta { gates, ..run.meta.clone() };
             Summary::new(&meta, &run.timeline, &[], run.end.as_ref())
         };
-        assert_eq!(with(&["errors < 1%"]).exit_code(true), 0);
+        assert_eq!(with(&["errors < 1%"]).verdict, Verdict::Pass);
         let undecided = with(&["errors < 1%", "p99.999 < 10s"]);
-        assert_eq!((undecided.exit_code(false), undecided.exit_code(true)), (0, 3));
+        assert_eq!((undecided.verdict, undecided.gates[1].holds), (Verdict::Pass, None));
         assert_eq!(undecided.verdict_reason, "1 of 2 gates undecided, the others hold");
     }
 
@@ -542,7 +527,7 @@ mod tests {
             Summary::new(&RunMeta { gates, ..run.meta.clone() }, &run.timeline, &[], run.end.as_ref())
         };
         let s = with(&["p50 < 10s", "errors < 1%"]);
-        assert_eq!((s.verdict, s.gates[0].holds, s.exit_code(false)), (Verdict::Invalid, None, 5));
+        assert_eq!((s.verdict, s.gates[0].holds), (Verdict::Invalid, None));
         insta::assert_snapshot!(s.verdict_reason, @"the load was halted for 3.0 s at 00:20, and a halted run cannot pass a gate on response time");
         insta::assert_snapshot!(s.notes[s.notes.len() - 2..].join("\n"), @r"
         the load was halted for 3.0 s at 00:20: nothing was started then, nor made up for later
@@ -571,10 +556,6 @@ mod tests {
     #[test]
     fn a_run_that_was_cut_off_or_lost_a_worker_says_nothing() {
         let mut run = fixture::flash_sale();
-        let interrupted =
-            RunEnd { reason: timeline::facts::EndReason::Interrupted, ..run.end.clone().unwrap() };
-        let s = Summary::new(&run.meta, &run.timeline, &run.findings, Some(&interrupted));
-        assert_eq!(s.exit_code(false), 130);
         run.end = None;
         let s = run.summary();
         assert_eq!(

@@ -25,12 +25,16 @@ const BUCKET_BITS: u32 = 6;
 /// Kinds of errors: an answer with a status from 400 on, and all else.
 const STATUS: &str = "status";
 const OTHER: &str = "other";
+/// What is said of the users.
+const MOST_USERS: &str =
+    "goose tells its highest user count so far and no other: the open sessions do not fall when users leave";
 
 /// The page, as far as it is read; whatever else is there, or missing, does not matter.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Page {
     requests: BTreeMap<String, Request>,
+    /// The most that ran at once so far; how many run now is not in the page.
     maximum_users: u64,
 }
 
@@ -131,6 +135,9 @@ impl Figures {
     /// What cannot be seen in the figures themselves.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
+        if self.since.is_some() {
+            notes.push(MOST_USERS.to_owned());
+        }
         if self.left_out > 0 {
             notes.push(format!("only the first {NAMES_MAX} request names of goose are in the figures"));
         }
@@ -215,6 +222,7 @@ fn middle_us(us: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::testing::recorder;
 
     const NEW: &str = r#"{"hash":1,"duration":3,"maximum_users":4,"requests":{
         "GET /":{"path":"/","method":"Get","raw_data":{"times_us":{"100":2,"20480":1},"minimum_time_us":100,"counter":3},
@@ -251,6 +259,15 @@ mod tests {
         let mut later = request.clone();
         later.raw_data.times_us.insert(100, 12);
         assert_eq!(change(request, &later).count, 10);
+    }
+
+    #[test]
+    fn what_the_user_count_means_is_said_of_a_run_that_has_one() {
+        let recorder = recorder();
+        let mut figures = Figures::new(recorder.handle());
+        assert!(!figures.take(b"no metrics yet", MonoNs::now()) && figures.notes().is_empty());
+        assert!(figures.take(NEW.as_bytes(), MonoNs::now()));
+        assert_eq!(figures.notes(), [MOST_USERS]);
     }
 
     #[test]

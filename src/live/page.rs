@@ -1,9 +1,10 @@
 //! `--metrics-listen`: the newest snapshot as OpenMetrics text, for Prometheus to scrape.
 //!
 //! One thread serves one request at a time, each within its time, and encodes a snapshot once however often it is asked
-//! for: whoever scrapes too much waits, and the run does not.
+//! for: whoever scrapes too much waits, and the run does not. How a request is read, and that nobody is waited for
+//! longer, is left to [`crate::serve`].
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,15 +12,15 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use reports::openmetrics::{self, CONTENT_TYPE};
-use timeline::MonoNs;
 use timeline::recorder::Published;
+
+use crate::serve::line::Line;
+use crate::serve::request;
 
 /// How often a new connection is looked for.
 const LOOK: Duration = Duration::from_millis(50);
 /// Longest time for one request and its answer.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Longest head of a request, bytes; Prometheus sends some three hundred.
-const HEAD: usize = 8 << 10;
 
 /// A page being served.
 pub struct Page {
@@ -67,26 +68,17 @@ struct Server {
 }
 
 impl Server {
-    fn serve(&mut self, mut stream: TcpStream) -> io::Result<()> {
-        let since = MonoNs::now();
-        stream.set_nonblocking(false)?;
-        let head = head(&mut stream, since)?;
-        let mut words = head.split(' ');
-        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let path = target.split('?').next().unwrap_or_default();
-        let (status, kind) = match (method, path) {
-            ("GET" | "HEAD", "/metrics") => ("200 OK", CONTENT_TYPE),
-            ("GET" | "HEAD", _) => ("404 Not Found", "text/plain"),
-            _ => ("405 Method Not Allowed", "text/plain"),
-        };
+    fn serve(&mut self, stream: TcpStream) -> io::Result<()> {
+        let mut line = line(stream)?;
+        let Some((status, kind, whole)) = request::head(&mut line, answer)? else { return Ok(()) };
         let body = if status == "200 OK" { self.page() } else { "metrics are at /metrics\n" };
-        let sent = if method == "HEAD" { "" } else { body };
+        let sent = if whole { body } else { "" };
         let length = body.len();
         let head = format!(
             "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
         );
-        send(&mut stream, head.as_bytes(), since)?;
-        send(&mut stream, sent.as_bytes(), since)
+        line.write_all(head.as_bytes())?;
+        line.write_all(sent.as_bytes())
     }
 
     fn page(&mut self) -> &str {
@@ -103,49 +95,73 @@ impl Server {
     }
 }
 
-/// What is left of the time of a request that came at `since`.
-fn left(since: MonoNs) -> io::Result<Duration> {
-    let left = PATIENCE.saturating_sub(MonoNs::now().since(since));
-    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+/// A connection for one request and its answer, and the time for both begins.
+fn line(stream: TcpStream) -> io::Result<Line> {
+    stream.set_nonblocking(false)?;
+    let mut line = Line::new(stream, None).map_err(io::Error::other)?;
+    line.within(PATIENCE);
+    Ok(line)
 }
 
-/// Writes all of it, within the time, however slowly it is taken.
-fn send(stream: &mut TcpStream, mut bytes: &[u8], since: MonoNs) -> io::Result<()> {
-    while !bytes.is_empty() {
-        stream.set_write_timeout(Some(left(since)?))?;
-        match stream.write(bytes)? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            n => bytes = &bytes[n..],
-        }
-    }
-    Ok(())
-}
-
-/// Reads up to the empty line, within the time, however slowly it is sent.
-fn head(stream: &mut TcpStream, since: MonoNs) -> io::Result<String> {
-    let (mut all, mut part) = (Vec::new(), [0; 1_024]);
-    while !all.windows(4).any(|w| w == b"\r\n\r\n") {
-        if all.len() > HEAD {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        stream.set_read_timeout(Some(left(since)?))?;
-        match stream.read(&mut part)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            n => all.extend_from_slice(&part[..n]),
-        }
-    }
-    Ok(String::from_utf8_lossy(&all).into_owned())
+/// Status and content type of the answer, and whether its body is asked for, too.
+fn answer(request: &httparse::Request<'_, '_>) -> (&'static str, &'static str, bool) {
+    let method = request.method.unwrap_or_default();
+    let path = request.path.and_then(|target| target.split('?').next());
+    let (status, kind) = match (method, path) {
+        ("GET" | "HEAD", Some("/metrics")) => ("200 OK", CONTENT_TYPE),
+        ("GET" | "HEAD", _) => ("404 Not Found", "text/plain"),
+        _ => ("405 Method Not Allowed", "text/plain"),
+    };
+    (status, kind, method != "HEAD")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
+    use timeline::MonoNs;
+
     use super::*;
+
+    #[test]
+    fn the_page_is_at_one_place_and_is_read_only() {
+        let asked = |text: &str| request::head(&mut text.as_bytes(), answer).unwrap();
+        assert_eq!(
+            asked("GET /metrics?a=b HTTP/1.1\r\nhost: x\r\n\r\n"),
+            Some(("200 OK", CONTENT_TYPE, true))
+        );
+        assert_eq!(asked("HEAD /metrics HTTP/1.1\r\n\r\n"), Some(("200 OK", CONTENT_TYPE, false)));
+        assert_eq!(asked("GET / HTTP/1.1\r\n\r\n"), Some(("404 Not Found", "text/plain", true)));
+        assert_eq!(
+            asked("POST /metrics HTTP/1.1\r\n\r\n"),
+            Some(("405 Method Not Allowed", "text/plain", true))
+        );
+        assert_eq!(asked(""), None);
+    }
+
+    #[test]
+    fn a_head_that_comes_byte_by_byte_is_left_when_its_time_is_over() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        // A method that has no end; each byte comes within a time of its own, and all that a head may have would take three minutes.
+        let slow = std::thread::spawn(move || {
+            while client.write_all(b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let mut line = line(stream).unwrap();
+        let error = request::head(&mut line, answer).unwrap_err();
+        assert!(matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock), "{error}");
+        drop(line);
+        slow.join().unwrap();
+    }
 
     #[test]
     fn a_reader_that_takes_bit_by_bit_is_left_when_its_time_is_over() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut reader = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (mut stream, _) = listener.accept().unwrap();
+        let (stream, _) = listener.accept().unwrap();
         let over = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&over);
         // Each write gets some of it through within a time of its own, so only the whole can be late.
@@ -156,11 +172,12 @@ mod tests {
             }
         });
         let since = MonoNs::now();
-        assert!(send(&mut stream, &vec![0; 64 << 20], since).is_err());
+        let mut line = line(stream).unwrap();
+        assert!(line.write_all(&vec![0; 64 << 20]).is_err());
         // All of it would take twenty times as long.
         assert!(MonoNs::now().since(since) < PATIENCE * 15);
         over.store(true, Ordering::Relaxed);
-        drop(stream);
+        drop(line);
         slow.join().unwrap();
     }
 }

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use reports::discreet::Discreet;
-use timeline::facts::EndReason;
 use timeline::recorder::Finished;
 
 use crate::ci::Ci;
@@ -28,7 +27,7 @@ pub fn finish(
         ci.publish(folder, &summary, scenario)?;
     }
     printed?;
-    Ok(outcome(&summary, finished.end.reason, ci.is_some()))
+    Ok(Outcome::of(&summary, ci.is_some()))
 }
 
 /// Writes the reports into `folder`, without statements and addresses if they are to be discreet; gives their summary, and the files or
@@ -41,23 +40,17 @@ pub fn write(
     let summary =
         reports::Summary::new(&finished.meta, &finished.timeline, &finished.findings, Some(&finished.end));
     let inputs = reports::Inputs { summary: &summary, timeline: &finished.timeline, meta: &finished.meta };
-    let usual = reports::Format::USUAL;
-    if discreet {
-        let told = Discreet::of(&inputs);
-        let written = reports::write(folder, &told.inputs(), &usual);
-        return (told.summary, written);
-    }
-    let written = reports::write(folder, &inputs, &usual);
-    (summary, written)
+    write_as(&inputs, folder, &reports::Format::USUAL, discreet)
 }
 
-fn outcome(summary: &reports::Summary, reason: EndReason, ci: bool) -> Outcome {
-    if reason == EndReason::Interrupted {
-        return Outcome::Interrupted;
-    }
-    match summary.exit_code(ci) {
-        0 => Outcome::Pass,
-        5 => Outcome::Invalid,
-        _ => Outcome::GateFailed,
-    }
+/// Writes a run in these formats, otherwise like [`write`].
+pub fn write_as(
+    inputs: &reports::Inputs<'_>,
+    folder: &Path,
+    formats: &[reports::Format],
+    discreet: bool,
+) -> (reports::Summary, Result<Vec<PathBuf>, reports::ReportError>) {
+    let told = discreet.then(|| Discreet::of(inputs));
+    let inputs = told.as_ref().map_or(*inputs, Discreet::inputs);
+    (inputs.summary.clone(), reports::write(folder, &inputs, formats))
 }

@@ -1,4 +1,4 @@
-//! One connection with a watcher: a socket, under TLS or not, on which nothing waits without end.
+//! One connection with a watcher, or with whoever scrapes: a socket, under TLS or not, on which nothing waits without end.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;

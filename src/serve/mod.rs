@@ -10,10 +10,11 @@
 //! is served under TLS alone. Nothing that a watcher sends can change the run. On the same host none of this is needed:
 //! [`crate::follow`] reads the file itself.
 //!
-//! Here the port is opened, and whoever may watch is told how; `watchers` serves.
+//! Here the port is opened, and whoever may watch is told how; `watchers` serves. Connections on which nothing waits without end
+//! (`line`) and heads of requests (`request`) are the metrics page's, too.
 
-mod line;
-mod request;
+pub mod line;
+pub mod request;
 pub mod tls;
 mod watchers;
 

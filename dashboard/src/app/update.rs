@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{KeyCode, KeyModifiers};
 use ratatui::layout::{Position, Rect};
 use timeline::Finding;
@@ -13,10 +12,9 @@ use timeline::amendment::percent;
 use timeline::snapshot::{COLUMN_NS, RunState, Snapshot};
 
 use super::{
-    AS_PLANNED, Capabilities, FASTEST, Measure, Model, Overlay, Play, Question, UiCommand, View, draw,
+    AS_PLANNED, Capabilities, FASTEST, Measure, Model, Overlay, Play, Question, UiCommand, View, places,
 };
 use crate::axis::{self, Zoom};
-use crate::canvas::Canvas;
 use crate::figures;
 use crate::keys::{self, Action};
 use crate::mouse::{self, Spot};
@@ -97,11 +95,7 @@ fn scroll_help(model: &mut Model, first: usize, by: isize, screen: Rect, live: &
 
 /// First line of a text that is scrolled by `by` lines. It ends where the picture does, so that the first press back is seen.
 fn scrolled_on(model: &Model, first: usize, by: isize, screen: Rect, live: &Snapshot) -> usize {
-    // As for the mouse, the frame is drawn once more where nobody sees it, and says how far it goes.
-    let mut buffer = Buffer::empty(screen);
-    let mut canvas = Canvas::new(&mut buffer, model.theme);
-    draw(&mut canvas, screen, model, live);
-    let end = canvas.places.end.unwrap_or(usize::MAX);
+    let end = places(model, live, screen).end.unwrap_or(usize::MAX);
     first.min(end).saturating_add_signed(by).min(end)
 }
 

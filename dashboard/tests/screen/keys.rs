@@ -254,6 +254,15 @@ fn a_click_opens_a_tab_or_places_the_cursor() {
     assert_eq!(m.cursor, Some(66 - 55), "the first of the 55 columns on the screen");
 }
 
+#[test]
+fn a_screen_that_is_too_small_has_nothing_to_click_at() {
+    let (mut m, live, screen) = (model(Palette::None, false), live(), Rect::new(0, 0, 80, 9));
+    for at in screen.positions() {
+        app::update(&mut m, Msg::Click(at, screen), &live);
+        assert_eq!((m.view, m.selected(m.view), m.cursor), (View::Overview, 0, None), "{at:?}");
+    }
+}
+
 /// The row of the screen with this text.
 fn row_of(m: &Model, text: &str) -> u16 {
     let rows = crate::rows(&crate::buffer(m, &live(), 80, 24));
