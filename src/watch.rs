@@ -14,7 +14,7 @@ use crate::cli::{Runtime, Ui, WatchArgs};
 use crate::files::{make_folder, run_id};
 use crate::follow::{self, find};
 use crate::outcome::{Outcome, UserError};
-use crate::run::prepare::{address, check_terminal, host_facts, mappings};
+use crate::run::prepare::{check_terminal, host_facts, mappings};
 use crate::run::{diagnose, finish, stop};
 use crate::screen::Screen;
 use crate::show::say;
@@ -53,7 +53,7 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
             let mut at = Located::at(&url, &mappings);
             // Who names a port alone may mean a server of another kind, and those do not like to be asked in HTTP.
             at.http = at.http.filter(|_| named.contains("://"));
-            (address(&url), at)
+            (url.to_string(), at)
         }
         (None, Some(b)) => {
             attach.push(Attach::Agent { url: b.ready.probe.clone(), token: b.token.clone() });

@@ -7,7 +7,7 @@ use scenarios::plan::{self, Compare, Part};
 use timeline::clock::unix_ms;
 
 use crate::program::{self, BadPlan};
-use crate::session::contains;
+use crate::scan::contains;
 use crate::template::Values;
 
 /// A condition, ready to be evaluated.

@@ -12,7 +12,7 @@ const COUNT_MAX: usize = 50;
 const BYTES_MAX: usize = 8 << 10;
 const ONE_MAX: usize = 4 << 10;
 
-/// A session's cookies, longer paths first.
+/// A session's cookies, as they came: the oldest first.
 #[derive(Debug, Default)]
 pub struct Jar {
     kept: Vec<Kept>,

@@ -16,10 +16,11 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::error::LoadError;
 use crate::protocol::{
     Amended, BadMessage, Counters, Done, FromWorker, Hello, Histograms, Segment, ToWorker,
 };
-use crate::reach::{LoadError, reach_from};
+use crate::reach::reach_from;
 use crate::sizing;
 use crate::{journey, tls};
 

@@ -86,6 +86,19 @@ pub fn add(counter: &Cell<u64>, n: u64) {
     counter.set(counter.get() + n);
 }
 
+/// Records so many ns; a histogram comes with its first sample.
+pub fn record(histogram: &mut Option<Box<Histogram>>, ns: u64) {
+    histogram::record_ns(histogram.get_or_insert_with(|| Box::new(histogram::new())), ns);
+}
+
+/// What was recorded since the last time.
+pub fn take(histogram: Option<&mut Histogram>) -> Sparse {
+    let Some(histogram) = histogram.filter(|h| !h.is_empty()) else { return Sparse::default() };
+    let cells = Sparse::of(histogram);
+    histogram.reset();
+    cells
+}
+
 /// Takes one from a gauge.
 pub fn sub(gauge: &Cell<u64>) {
     gauge.set(gauge.get().saturating_sub(1));
@@ -180,9 +193,8 @@ impl Figures {
         if failed.is_some_and(ErrorKind::before_contact) {
             return;
         }
-        let fresh = || Box::new(histogram::new());
-        histogram::record_ns(figures.response.get_or_insert_with(fresh), finished.saturating_sub(intended));
-        histogram::record_ns(figures.service.get_or_insert_with(fresh), finished.saturating_sub(started));
+        record(&mut figures.response, finished.saturating_sub(intended));
+        record(&mut figures.service, finished.saturating_sub(started));
     }
 
     /// Something was timed inside a step at `now`, such as an answer's first byte; `took` ns, or it was only found to have
@@ -194,8 +206,7 @@ impl Figures {
         figures.finished += u64::from(took.is_some());
         figures.failed += u64::from(failed);
         if let Some(took) = took {
-            let fresh = || Box::new(histogram::new());
-            histogram::record_ns(figures.response.get_or_insert_with(fresh), took);
+            record(&mut figures.response, took);
         }
     }
 
@@ -226,8 +237,8 @@ impl Figures {
             start: self.begun.get(),
             end,
             steps,
-            lateness: take(&mut open.lateness),
-            release_error: take(&mut open.release_error),
+            lateness: take(Some(&mut open.lateness)),
+            release_error: take(Some(&mut open.release_error)),
             ws: self.ws.take(),
         };
         let (begun, over) = borders(&self.ends, now);
@@ -294,26 +305,16 @@ impl Step {
         if self.finished == 0 && self.failed == 0 {
             return None;
         }
-        let of = |h: &mut Option<Box<Histogram>>| h.as_mut().map(|h| take(h)).unwrap_or_default();
         let taken = StepHistograms {
             step,
             finished: self.finished,
             failed: self.failed,
-            response: of(&mut self.response),
-            service: of(&mut self.service),
+            response: take(self.response.as_deref_mut()),
+            service: take(self.service.as_deref_mut()),
         };
         (self.finished, self.failed) = (0, 0);
         Some(taken)
     }
-}
-
-fn take(histogram: &mut Histogram) -> Sparse {
-    if histogram.is_empty() {
-        return Sparse::default();
-    }
-    let cells = Sparse::of(histogram);
-    histogram.reset();
-    cells
 }
 
 #[cfg(test)]

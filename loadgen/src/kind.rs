@@ -1,7 +1,7 @@
 //! Kinds of errors that a step can end with, under names that never change.
 //!
 //! Owns the list, its order (counters are arrays over it) and how an I/O error is read. Who counts
-//! them is `shard`'s business, what they mean for a target a detector's.
+//! them is `figures`' business, what they mean for a target a detector's.
 
 use std::io;
 

@@ -25,7 +25,7 @@ use crate::template::Text;
 use crate::token::Signer;
 pub use ahead::Ahead;
 pub(crate) use compile::regex;
-use compile::{Compiler, awaited, json_path};
+use compile::{Compiler, awaited, finder};
 pub use events::{AwaitEvent, OpenEvents};
 pub use judging::{Expect, From, JsonIs, Judging, TextIs};
 pub use upload::{Piece, Upload};
@@ -108,43 +108,32 @@ pub struct Kind {
     pub ahead: Vec<Ahead>,
     /// Feeders that it draws a row of, ascending.
     pub feeders: Vec<usize>,
-    /// Connections that it holds at most.
-    pub connections: u64,
 }
 
 impl Kind {
-    fn of(ops: Vec<Op>, signers: &[Signer], http_version: HttpVersion) -> Self {
+    fn of(ops: Vec<Op>, signers: &[Signer]) -> Self {
         let mut feeders = BTreeSet::new();
         let mut tokens = BTreeSet::new();
-        let (mut http, mut socket, mut stream, mut coded) = (0, 0, 0, 0);
         for op in &ops {
             match op {
                 Op::Request(r) => {
-                    http = http.max(1);
                     feeders.extend(r.feeders());
                     tokens.extend(r.head.signers());
                 }
                 Op::Parallel(p) => {
-                    let lanes = if http_version == HttpVersion::Http2 { 1 } else { p.connections as u64 };
-                    http = http.max(lanes);
                     feeders.extend(p.requests.iter().flat_map(Request::feeders));
                     tokens.extend(p.requests.iter().flat_map(|r| r.head.signers()));
                 }
                 Op::Connect(c) => {
-                    socket = 1;
                     feeders.extend(c.head.feeders());
                     tokens.extend(c.head.signers());
                 }
-                Op::Send(s) => {
-                    feeders.extend(s.texts().flat_map(Text::feeders));
-                }
+                Op::Send(s) => feeders.extend(s.texts().flat_map(Text::feeders)),
                 Op::OpenEvents(e) => {
-                    stream = 1;
                     feeders.extend(e.head.feeders());
                     tokens.extend(e.head.signers());
                 }
                 Op::AwaitEvent(a) => feeders.extend(a.text().into_iter().flat_map(Text::feeders)),
-                Op::Journey(journey) => coded = coded.max(journey.connections),
                 Op::If { when, .. } => feeders.extend(when.feeders()),
                 Op::Enter { first, .. } => feeders.extend(first.iter().flat_map(Condition::feeders)),
                 Op::Again { goes_on, .. } => {
@@ -155,16 +144,12 @@ impl Kind {
                 | Op::Close { .. }
                 | Op::CloseEvents(_)
                 | Op::Jump(_)
-                | Op::Choose { .. } => {}
+                | Op::Choose { .. }
+                | Op::Journey(_) => {}
             }
         }
         feeders.extend(tokens.into_iter().filter_map(|i| signers.get(i)).flat_map(Signer::feeders));
-        Self {
-            ahead: ahead::of(&ops),
-            ops,
-            feeders: feeders.into_iter().collect(),
-            connections: http + socket + stream + coded,
-        }
+        Self { ahead: ahead::of(&ops), ops, feeders: feeders.into_iter().collect() }
     }
 }
 
@@ -333,7 +318,7 @@ pub struct Connect {
     /// Offer of compression.
     pub deflate: Option<plan::Deflate>,
     /// Where a pushed message's timestamp is; shared by all WebSockets.
-    pub push_age: Option<Rc<JsonPath>>,
+    pub push_age: Option<Rc<Finder>>,
     /// Time between pings, ns.
     pub ping_every_ns: Option<u64>,
     /// Is what is pushed sent back?
@@ -434,7 +419,7 @@ impl Program {
         for kind in &plan.sessions {
             let mut ops = Vec::new();
             compiler.steps(&kind.steps, &mut ops)?;
-            kinds.push(Kind::of(ops, &signers, http));
+            kinds.push(Kind::of(ops, &signers));
         }
         Ok(Self {
             kinds,

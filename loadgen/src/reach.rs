@@ -1,4 +1,4 @@
-//! Is there a target? And what can go wrong before and around a run.
+//! Is there a target? Which of its addresses takes a connection.
 
 use std::future::poll_fn;
 use std::io;
@@ -7,48 +7,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use scenarios::plan::BaseUrl;
-use thiserror::Error;
 use tokio::net::TcpStream;
 
-/// Why a run cannot be started, or not go on.
-#[derive(Debug, Error)]
-pub enum LoadError {
-    /// The target cannot be reached.
-    #[error("{url} cannot be reached: {why}")]
-    Unreachable {
-        /// Where.
-        url: String,
-        /// What the system says.
-        why: String,
-    },
-    /// A worker process cannot be started.
-    #[error("worker {worker} ({exe}) could not be started: {why}")]
-    Start {
-        /// Which.
-        worker: usize,
-        /// What was to be run.
-        exe: String,
-        /// What the system, or the worker, says.
-        why: String,
-    },
-    /// The plan's TLS settings are of no use.
-    #[error("TLS cannot be spoken: {0}")]
-    Tls(String),
-    /// The plan's journeys cannot go to this target.
-    #[error("{0}")]
-    Journey(String),
-    /// An address to connect from is of no use.
-    #[error("{address} cannot be connected from: {why}")]
-    Source {
-        /// Which.
-        address: IpAddr,
-        /// Why not.
-        why: String,
-    },
-    /// No workers were asked for.
-    #[error("a run needs at least one worker")]
-    NoWorkers,
-}
+use crate::error::LoadError;
 
 /// How long an address may take before the next one is tried beside it (RFC 8305, 5).
 const NEXT_AFTER: Duration = Duration::from_millis(250);
@@ -70,7 +31,7 @@ pub async fn reach_from(
     sources: &[IpAddr],
     timeout: Duration,
 ) -> Result<SocketAddr, LoadError> {
-    let shown = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
+    let shown = url.bracketed_host();
     let failed =
         |why: String| LoadError::Unreachable { url: format!("{}://{shown}:{}", url.scheme(), url.port), why };
     let mut tried = Vec::new();

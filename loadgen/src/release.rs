@@ -396,18 +396,11 @@ fn limits_until(due: u64, now: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use scenarios::plan::{BaseUrl, Model, RunPlan};
+    use scenarios::plan::Model;
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::protocol::Segment;
-    use crate::testing::{get, plan_of};
-
-    pub(super) fn segment(plan: RunPlan) -> Segment {
-        let url = BaseUrl { tls: false, host: "x".to_owned(), port: 80, prefix: String::new() };
-        let address = "127.0.0.1:9".parse().unwrap();
-        Segment { worker: 0, workers: 1, url, address, sources: Vec::new(), plan }
-    }
+    use crate::testing::{get, plan_of, segment};
 
     /// 10,000 arrivals a second were to come in `length_ms`, `run_ms` of which are over, and none has: the one session that may be
     /// open is. What was planned to start, and what of it never did, after a turn.

@@ -1,4 +1,4 @@
-//! Single values out of JSON texts, without making values of all the rest.
+//! What lies in a text: some bytes, or single values of its JSON, without making values of all the rest.
 //!
 //! What a WebSocket step awaits is looked for in every message: a tree of each would cost more than all else that is done
 //! with it. What lies beside the path is read, so that only sound JSON has values, and forgotten.
@@ -48,6 +48,12 @@ fn names(path: &str) -> Option<Box<[String]>> {
 #[must_use]
 pub fn fields(text: &[u8], wanted: impl Fn(&str) -> bool) -> Option<Value> {
     whole(text, Pick(wanted)).map(Value::Object)
+}
+
+/// Does `text` occur in `body`?
+#[must_use]
+pub fn contains(body: &[u8], text: &[u8]) -> bool {
+    memchr::memmem::find(body, text).is_some()
 }
 
 /// Reads the text to its end.

@@ -26,6 +26,7 @@ use crate::protocol::Segment;
 use crate::random::{self, Stream, Zipf};
 use crate::rules::Parts;
 use crate::seats::Seats;
+use crate::sizing;
 use crate::tls::{self, Client};
 
 /// Length of the buffer that reads go to, bytes: what a socket's default receive buffer yields at once.
@@ -132,7 +133,6 @@ impl Shard {
             *end += phase.length_ns;
             Some(*end)
         });
-        let each = program.kinds.iter().map(|k| k.connections).max().unwrap_or(1).max(1);
         Ok(Self {
             rows: rows.collect(),
             figures: Rc::new(Figures::new(program.steps, program.kinds.len(), ends)),
@@ -140,7 +140,7 @@ impl Shard {
             stage: crate::journey::stage(segment)?,
             input: RefCell::new(vec![0; INPUT].into_boxed_slice()),
             output: RefCell::default(),
-            sessions_max: crate::sizing::usable(descriptors) / each,
+            sessions_max: sizing::usable(descriptors) / sizing::connections_each(&segment.plan),
             timer: segment.plan.timer,
             halt: Halt::default(),
             rules: Parts::of(&segment.plan, segment.worker, segment.workers),
@@ -295,7 +295,21 @@ impl Rows {
 
 #[cfg(test)]
 mod tests {
+    use scenarios::plan::{Parallel, Step};
+
     use super::*;
+    use crate::testing::{get, plan_of, segment};
+
+    #[test]
+    fn a_worker_takes_as_many_sessions_as_it_can_open_connections_for() {
+        let Step::Request(request) = get(0, "/") else { panic!() };
+        let group = Parallel { requests: vec![*request; 4], connections: 6 };
+        let mut plan = plan_of(vec![get(0, "/"), Step::Parallel(Box::new(group))]);
+        let most = |plan| Shard::new(&segment(plan), 1000).unwrap().sessions_max;
+        assert_eq!(most(plan.clone()), sizing::usable(1000) / 4);
+        plan.transport.http = HttpVersion::Http2;
+        assert_eq!(most(plan), sizing::usable(1000), "one carries all");
+    }
 
     #[tokio::test]
     #[cfg(target_os = "linux")]

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
 use scenarios::plan::{Dist, HttpVersion, Of, RunPlan, SessionKind, Step, Target, Times};
 
-use crate::reach::LoadError;
+use crate::error::LoadError;
 
 /// Descriptors of a process that are not for sessions: pipes, epoll, timers, libraries, and room to fail politely.
 const SPARE_DESCRIPTORS: u64 = 200;
@@ -84,7 +84,7 @@ pub struct Sizing {
 #[must_use]
 pub fn workers_needed(plan: &RunPlan, resources: &Resources) -> Sizing {
     let sessions = peak_sessions(plan).ceil() as u64;
-    let each = plan.sessions.iter().map(|k| connections(k, plan.transport.http)).max().unwrap_or(1).max(1);
+    let each = connections_each(plan);
     let connections = sessions * each;
     let by_descriptors = connections.div_ceil(usable(resources.descriptors)).max(1);
     let given = plan.transport.sources.len() as u64;
@@ -157,6 +157,11 @@ pub fn sources(target: IpAddr, addresses: u64, given: &[IpAddr]) -> Result<Vec<I
     })
 }
 
+/// Connections that a session of the plan holds at most; at least 1.
+pub(crate) fn connections_each(plan: &RunPlan) -> u64 {
+    plan.sessions.iter().map(|k| connections(k, plan.transport.http)).max().unwrap_or(1).max(1)
+}
+
 /// Connections that a session of this kind holds at most. With HTTP/2 it is one for all requests; that those of `requests` phases
 /// share some is left out, since how many depends on the server.
 fn connections(kind: &SessionKind, http: HttpVersion) -> u64 {
@@ -172,11 +177,7 @@ fn connections(kind: &SessionKind, http: HttpVersion) -> u64 {
     });
     http + most(&|s| u64::from(matches!(s, Step::Connect(_))))
         + most(&|s| u64::from(matches!(s, Step::OpenEvents(_))))
-        + kind
-            .steps
-            .iter()
-            .map(|s| if let Step::Journey(j) = s { u64::from(j.connections) } else { 0 })
-            .sum::<u64>()
+        + most(&|s| if let Step::Journey(j) = s { u64::from(j.connections) } else { 0 })
 }
 
 fn peak_sessions(plan: &RunPlan) -> f64 {
@@ -216,9 +217,9 @@ fn session_seconds(steps: &[Step]) -> f64 {
     steps
         .iter()
         .map(|s| match s {
-            Step::Think(d) | Step::Listen(d) | Step::Ignore(d) => mean(*d),
+            Step::Think(d) | Step::Listen(d) | Step::Ignore(d) => d.mean_s(),
             Step::Repeat(r) => {
-                let turn = session_seconds(&r.steps).max(r.every.map_or(0.0, mean));
+                let turn = session_seconds(&r.steps).max(r.every.map_or(0.0, Dist::mean_s));
                 match r.times {
                     Times::UntilEnd => f64::INFINITY,
                     Times::Count(n) => turn * f64::from(n),
@@ -228,7 +229,7 @@ fn session_seconds(steps: &[Step]) -> f64 {
             Step::Choose(all) => all.iter().map(|c| session_seconds(&c.steps)).fold(0.0, f64::max),
             Step::Journey(j) => {
                 let steps: u32 = j.steps.iter().map(|s| s.times).sum();
-                f64::from(steps) * (0.1 + j.pause.map_or(0.0, mean))
+                f64::from(steps) * (0.1 + j.pause.map_or(0.0, Dist::mean_s))
             }
             _ => 0.1,
         })
@@ -249,14 +250,6 @@ fn step_count(steps: &[Step]) -> f64 {
         _ => 1.0,
     };
     steps.iter().map(count).sum()
-}
-
-fn mean(dist: Dist) -> f64 {
-    let ns = match dist {
-        Dist::Constant(ns) | Dist::Exponential(ns) => ns as f64,
-        Dist::Uniform(a, b) => (a as f64 + b as f64) / 2.0,
-    };
-    ns / 1e9
 }
 
 #[cfg(test)]

@@ -176,7 +176,11 @@ impl Text {
     /// Does it refer to what the same step sends?
     #[must_use]
     pub fn uses_sent(&self) -> bool {
-        self.holes().any(|hole| matches!(hole, Hole::Sent(_)))
+        self.holes().any(|hole| match hole {
+            Hole::Sent(_) => true,
+            Hole::Base64(inner) => inner.uses_sent(),
+            _ => false,
+        })
     }
 
     /// Does it refer to the field `name` of what the same step sends?
@@ -440,6 +444,23 @@ mod tests {
         assert_eq!(written(Part::Pick(vec!["a b".into()]), Place::Path, ""), "<a%20b>");
         let year = write(Part::Date { parts: vec![DatePart::Year], shift_ms: 0 });
         assert!(year.len() == 6 && *year > *"<2020>", "{year}");
+    }
+
+    #[test]
+    fn what_was_sent_is_found_inside_of_base64_too() {
+        let of = |part: Part| {
+            let mut text = Text::default();
+            text.template(&Template(vec![part]), Place::Plain);
+            text
+        };
+        let base64 = |part: Part| Part::Base64(Template(vec![part]));
+        let sent = || Part::Sent("id".into());
+        for part in [sent(), base64(sent())] {
+            let text = of(part);
+            assert!(text.uses_sent() && text.mentions_sent("id") && !text.mentions_sent("op"), "{text:?}");
+        }
+        assert!(!of(base64(Part::Session)).uses_sent());
+        assert_eq!(written(base64(sent()), Place::Plain, ""), "<Nw==>");
     }
 
     proptest! {

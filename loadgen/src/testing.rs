@@ -1,9 +1,13 @@
 //! Plans for tests: the smallest that are complete.
 
+use std::net::SocketAddr;
+
 use scenarios::plan::{
     Assets, BaseUrl, Model, Part, Phase, Request, RequestOptions, RunPlan, SessionKind, Step, StepId, Target,
     Template, Timer, Transport,
 };
+
+use crate::protocol::Segment;
 
 /// A plan with one phase of one session for a second, and one session kind of `steps`; eight step names.
 pub fn plan_of(steps: Vec<Step>) -> RunPlan {
@@ -40,6 +44,13 @@ pub fn plan_of(steps: Vec<Step>) -> RunPlan {
         timeout_ns: 1_000_000_000,
         timer: Timer::default(),
     }
+}
+
+/// All of the plan as one worker's part, for a target that nobody talks to.
+pub fn segment(plan: RunPlan) -> Segment {
+    let url = BaseUrl { tls: false, host: "x".to_owned(), port: 80, prefix: String::new() };
+    let address = SocketAddr::from(([127, 0, 0, 1], 9));
+    Segment { worker: 0, workers: 1, url, address, sources: Vec::new(), plan }
 }
 
 /// A bare `GET`.

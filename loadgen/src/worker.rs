@@ -18,7 +18,7 @@ use crate::release::{Commands, Release};
 use crate::schedule::Schedule;
 use crate::shard::Shard;
 
-/// Messages that wait for the coordinator to read: 3 s of counters and histograms.
+/// Messages that wait for the coordinator to read: more than 5 s of counters, ten a second, and histograms, one.
 const OUTBOX: usize = 64;
 /// Messages that wait for the loop.
 const INBOX: usize = 16;

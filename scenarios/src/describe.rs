@@ -16,7 +16,7 @@ use crate::plan::{
     Action, CachePlan, Choice, Dist, HttpVersion, Of, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step,
     StepId, Target, Template, Timer, Times,
 };
-use crate::text::quantity::{mean_s, show_duration};
+use crate::text::quantity::show_duration;
 
 /// The plan as a text of several lines, ending with a line feed.
 #[must_use]
@@ -63,10 +63,7 @@ pub fn describe(plan: &RunPlan) -> String {
 fn target(target: &Target) -> String {
     match target {
         Target::Bundled => "the bundled reference backend".to_owned(),
-        Target::Url(url) if url.host.contains(':') => {
-            format!("{}://[{}]:{}{}", url.scheme(), url.host, url.port, url.prefix)
-        }
-        Target::Url(url) => format!("{}://{}:{}{}", url.scheme(), url.host, url.port, url.prefix),
+        Target::Url(url) => url.to_string(),
     }
 }
 
@@ -211,9 +208,9 @@ fn walk(step: &Step, times: f64, counts: &mut [f64]) -> f64 {
         Step::Journey(journey) => {
             journey.steps.iter().for_each(|s| counts[usize::from(s.id.0)] += times * f64::from(s.times));
             let all: u32 = journey.steps.iter().map(|s| s.times).sum();
-            return journey.pause.map_or(0.0, |pause| mean_s(pause) * f64::from(all.saturating_sub(1)));
+            return journey.pause.map_or(0.0, |pause| pause.mean_s() * f64::from(all.saturating_sub(1)));
         }
-        Step::Listen(d) | Step::Ignore(d) | Step::Think(d) => return mean_s(*d),
+        Step::Listen(d) | Step::Ignore(d) | Step::Think(d) => return d.mean_s(),
         Step::Repeat(r) => {
             let turns = if let Times::Count(n) = r.times { f64::from(n) } else { 1.0 };
             let mut one = vec![0.0; counts.len()];
@@ -237,7 +234,7 @@ fn walk(step: &Step, times: f64, counts: &mut [f64]) -> f64 {
 
 fn turn_s(repeat: &Repeat, counts: &mut [f64]) -> f64 {
     let waits: f64 = repeat.steps.iter().map(|s| walk(s, 1.0, counts)).sum();
-    repeat.every.map_or(waits, |every: Dist| mean_s(every).max(waits))
+    repeat.every.map_or(waits, |every: Dist| every.mean_s().max(waits))
 }
 
 /// Rate of each step in a phase of constant load, per second; infinite where nothing but answers paces it. Or why there is none.

@@ -5,7 +5,7 @@
 
 use crate::mistake::{ScenarioError, Wrong, quoted};
 use crate::parse::option_gates;
-use crate::plan::{Leg, MAX_SESSIONS, Model, Of, Phase, Rules, RunPlan, Shape, Turns};
+use crate::plan::{Leg, MAX_SESSIONS, Model, Of, Phase, Rules, RunPlan, Turns};
 use crate::text::quantity::{self, show_duration};
 
 /// Most passes that can be asked for.
@@ -135,13 +135,7 @@ impl LoadFlags {
 
 fn phase(name: &str, of: Of, legs: Vec<Leg>, rules: Rules) -> Phase {
     let length_ns = legs.iter().map(|l| l.length_ns).sum();
-    let model = match (of, legs.as_slice()) {
-        (Of::Sessions, &[Leg { from, to, .. }]) if rules == Rules::default() => Model::Sessions { from, to },
-        (Of::Arrivals, &[Leg { from, to, .. }]) if rules == Rules::default() => Model::Arrivals { from, to },
-        (Of::Requests, &[Leg { from, to, .. }]) if rules == Rules::default() => Model::Requests { from, to },
-        _ => Model::Shaped(Box::new(Shape { of, legs, rules })),
-    };
-    Phase { name: name.to_owned(), length_ns, model, warmup: false }
+    Phase { name: name.to_owned(), length_ns, model: Model::of_legs(of, legs, rules), warmup: false }
 }
 
 fn stage(text: &str) -> Result<(u64, f64, bool), Wrong> {

@@ -82,6 +82,20 @@ pub enum Turns {
 }
 
 impl Model {
+    /// The model whose numbers count `of`, along `legs` (at least one) and under `rules`, in its plainest form.
+    pub(crate) fn of_legs(of: Of, legs: Vec<Leg>, rules: Rules) -> Self {
+        if let &[Leg { from, to, .. }] = legs.as_slice()
+            && rules == Rules::default()
+        {
+            return match of {
+                Of::Sessions => Self::Sessions { from, to },
+                Of::Arrivals => Self::Arrivals { from, to },
+                Of::Requests => Self::Requests { from, to },
+            };
+        }
+        Self::Shaped(Box::new(Shape { of, legs, rules }))
+    }
+
     /// What the model's numbers count.
     #[must_use]
     pub fn of(&self) -> Of {

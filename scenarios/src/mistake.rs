@@ -184,6 +184,13 @@ impl Wrong {
     }
 }
 
+/// That there is no `what` called `name`, with those that are `known` and the one that was probably meant.
+pub(crate) fn no_such<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Wrong {
+    Wrong::new(format!("there is no {what} {}", quoted(name)))
+        .expected(format!("one of {}", listed(known.clone())))
+        .did_you_mean(name, known)
+}
+
 /// A name or value as it is quoted inside a sentence.
 pub(crate) fn quoted(text: &str) -> String {
     format!("`{}`", clean(text, VALUE_WIDTH))

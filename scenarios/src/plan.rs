@@ -14,6 +14,8 @@ mod socket;
 mod template;
 mod transport;
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use timeline::cache::CacheSettings;
 use timeline::fault::FaultOrder;
@@ -116,6 +118,19 @@ impl BaseUrl {
     pub const fn usual_port(&self) -> u16 {
         if self.tls { 443 } else { 80 }
     }
+
+    /// The host as it stands before a port: brackets around an IPv6 address.
+    #[must_use]
+    pub fn bracketed_host(&self) -> String {
+        if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
+    }
+}
+
+/// The whole address, with the port even where it is the usual one. No user, password or query is in it, so it may be shown.
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}:{}{}", self.scheme(), self.bracketed_host(), self.port, self.prefix)
+    }
 }
 
 /// A stretch of a run with one load model.
@@ -209,7 +224,7 @@ pub enum Step {
     If(Box<Fork>),
     /// Does the steps of one of these, drawn anew each time.
     Choose(Vec<Choice>),
-    /// Closes the WebSocket by the closing handshake; timed if it has an id.
+    /// Closes the WebSocket by the closing handshake; timed.
     Close(Close),
     /// A visit whose steps are code, of the crate `journeys`.
     Journey(Box<Journey>),
@@ -343,6 +358,17 @@ pub enum Dist {
     Uniform(u64, u64),
     /// Exponential with this mean: `exp(10s)`.
     Exponential(u64),
+}
+
+impl Dist {
+    /// Mean, s.
+    #[must_use]
+    pub fn mean_s(self) -> f64 {
+        match self {
+            Self::Constant(ns) | Self::Exponential(ns) => ns as f64 / 1e9,
+            Self::Uniform(low, high) => (low as f64 + high as f64) / 2e9,
+        }
+    }
 }
 
 /// Rows for sessions to draw from.

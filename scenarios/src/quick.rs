@@ -12,12 +12,10 @@ use crate::plan::{
     Times, Transport,
 };
 use crate::text::template::{self, Scope};
-use crate::text::{address, json};
+use crate::text::{address, field, json};
 
 /// Methods that a quick run can use.
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
-/// Headers that the engine writes itself.
-const OWN_HEADERS: [&str; 4] = ["host", "content-length", "transfer-encoding", "connection"];
 
 /// What a quick run says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -150,15 +148,8 @@ fn header(text: &str) -> Result<(&str, &str), Wrong> {
     let bad = || Wrong::new(format!("{} is not a header", quoted(text))).expected("\"Name: value\"");
     let (name, value) = text.split_once(':').ok_or_else(bad)?;
     let (name, value) = (name.trim(), value.trim());
-    let in_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-    if name.is_empty() || !name.chars().all(in_token) || value.chars().any(char::is_control) {
-        return Err(bad());
-    }
-    if OWN_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own)) {
-        return Err(
-            Wrong::new(format!("{} is written by dyno itself", quoted(name))).expected("another header")
-        );
-    }
+    field::free_name(name)?;
+    field::value(value)?;
     Ok((name, value))
 }
 

@@ -90,7 +90,7 @@ impl Arguments {
     /// What is loaded, as far as the command line says; without user, password and query.
     pub fn target(&self) -> String {
         match self.host.as_deref().map(scenarios::base_url) {
-            Some(Ok(url)) => crate::run::prepare::address(&url),
+            Some(Ok(url)) => url.to_string(),
             _ => "set in the code of the goose binary".to_owned(),
         }
     }

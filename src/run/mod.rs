@@ -74,7 +74,7 @@ pub fn carry_out(args: &RunArgs, remedies: &[Remedy]) -> anyhow::Result<(Finishe
     }
     perform(&job, args, remedies).map_err(|e| match Ci::of(args.ci, args.ci_open) {
         Some(ci) => match &job.plan.target {
-            Target::Url(url) => ci.about(&prepare::address(url)).error(e),
+            Target::Url(url) => ci.about(&url.to_string()).error(e),
             Target::Bundled => ci.error(e),
         },
         None => e,
@@ -212,7 +212,7 @@ impl Runner<'_> {
         if let Some(serving) = &serving {
             crate::screen::announce(&self.args.look, serving.about());
         }
-        let ci = Ci::of(self.args.ci, self.args.ci_open).map(|ci| ci.about(&prepare::address(&self.url)));
+        let ci = Ci::of(self.args.ci, self.args.ci_open).map(|ci| ci.about(&self.url.to_string()));
         let section = ci.map(|ci| ci.begin(&format!("dyno: {}", self.job.plan.name)));
         let screen = Screen::start(&self.args.look, ci, CAPABILITIES, handle.published())
             .map_err(|e| UserError::wrong(format!("the screen cannot begin: {e}")))?;

@@ -246,7 +246,7 @@ impl Job {
             about: self.plan.about.clone(),
             scenario_text: self.text.clone(),
             seed: self.plan.seed,
-            target: address(url),
+            target: url.to_string(),
             bundled: self.plan.target == Target::Bundled,
             attached: Vec::new(),
             gates: self.plan.gates.iter().map(|g| g.that.clone()).collect(),
@@ -256,12 +256,6 @@ impl Job {
             again: self.again.clone(),
         }
     }
-}
-
-/// The target's address as it is shown: no user, password or query is in a [`BaseUrl`].
-pub fn address(url: &BaseUrl) -> String {
-    let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
-    format!("{}://{host}:{}{}", url.scheme(), url.port, url.prefix)
 }
 
 /// The target's port, where the target is on this machine: only then do its processes stand in our tables. An address is ours if a

@@ -17,7 +17,7 @@ use timeline::metric::Mapping;
 use super::failed;
 use super::wanted::{Attach, Store};
 use crate::outcome::UserError;
-use crate::run::prepare::{address, local_port};
+use crate::run::prepare::local_port;
 
 /// What `auto` says where nothing of all that is attached tells of the target's inside, and no page was looked for ...
 const PAGE: &str =
@@ -42,7 +42,7 @@ impl<'a> Located<'a> {
     pub fn at(url: &BaseUrl, mappings: &'a [Mapping]) -> Self {
         let port = local_port(url);
         let root = BaseUrl { prefix: String::new(), ..url.clone() };
-        Self { port, http: port.filter(|_| !url.tls).map(|_| address(&root)), mappings }
+        Self { port, http: port.filter(|_| !url.tls).map(|_| root.to_string()), mappings }
     }
 }
 

@@ -207,7 +207,7 @@ impl<'a> Answer<'a> {
     ///
     /// # Errors
     /// As for [`Answer::feed`].
-    pub fn feed_to_body(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
+    pub(crate) fn feed_to_body(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
         let mut read = 0;
         while read < bytes.len() && matches!(self.at, At::Head) {
             read += self.feed_head(&bytes[read..])?;
@@ -217,7 +217,7 @@ impl<'a> Answer<'a> {
 
     /// The body behind a head that was read, and its coding; none if it has no body.
     #[must_use]
-    pub fn into_body(self) -> Option<(Body, Option<Coding>)> {
+    pub(crate) fn into_body(self) -> Option<(Body, Option<Coding>)> {
         match self.at {
             At::Body(body) => Some((body, self.coding)),
             At::Head | At::Done => None,

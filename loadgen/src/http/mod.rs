@@ -5,11 +5,12 @@
 //! part of `template` and `program` (their heads are ready-made texts with holes); connections are `session`'s.
 
 pub mod answer;
-pub mod body;
 pub mod chunks;
 pub mod coding;
-pub mod redirect;
-pub mod stream;
+
+pub(crate) mod body;
+pub(crate) mod redirect;
+pub(crate) mod stream;
 
 /// Longest head (status line and header fields) of an answer, bytes; what browsers and proxies accept is less.
 pub const HEAD_MAX: usize = 64 << 10;

@@ -2,7 +2,11 @@
 //!
 //! Owns the decision what is the same origin; how often it is followed is the session's business.
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use scenarios::plan::BaseUrl;
+
+/// What cannot stand in a request line, beside all that is not ASCII.
+const NOT_IN_LINE: &AsciiSet = &CONTROLS.add(b' ');
 
 /// Is this a status whose `Location` is to be followed?
 #[must_use]
@@ -54,7 +58,7 @@ pub fn resolve(location: &str, from: &str, url: &BaseUrl) -> Option<String> {
         None if authority.is_some() => "/".to_owned(),
         None => query.map_or_else(|| base.to_owned(), |q| format!("{base}?{q}")),
     };
-    Some(written(&without_dots(&joined)))
+    Some(utf8_percent_encode(&without_dots(&joined), NOT_IN_LINE).to_string())
 }
 
 fn same(authority: &str, url: &BaseUrl) -> bool {
@@ -83,19 +87,6 @@ fn without_dots(text: &str) -> String {
         }
     }
     format!("/{}{query}", kept.join("/"))
-}
-
-/// What cannot stand in a request line is percent-encoded.
-fn written(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for b in text.bytes() {
-        if b.is_ascii_graphic() {
-            out.push(char::from(b));
-        } else {
-            out += &format!("%{b:02X}");
-        }
-    }
-    out
 }
 
 #[cfg(test)]

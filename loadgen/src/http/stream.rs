@@ -7,7 +7,7 @@
 use std::io::{self, Write};
 
 use brotli_decompressor::DecompressorWriter;
-use flate2::write::{DeflateDecoder, GzDecoder, ZlibDecoder};
+use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
 use super::coding::Coding;
 use crate::kind::ErrorKind;
@@ -31,7 +31,7 @@ pub struct Inflow {
 
 #[expect(clippy::large_enum_variant, reason = "it is boxed as a whole")]
 enum Decoder {
-    Gzip(GzDecoder<Sink>),
+    Gzip(MultiGzDecoder<Sink>),
     /// `deflate`, of which nothing has come: its first byte tells which of the two it is.
     Deflate(usize),
     /// `br`, of which nothing has come: its first byte tells how large a window is wanted.
@@ -82,7 +82,7 @@ impl Inflow {
     /// [`ErrorKind::BadCoding`] for one that no stream can have.
     pub fn new(coding: Coding, room: usize) -> Result<Self, ErrorKind> {
         let decoder = match coding {
-            Coding::Gzip => Decoder::Gzip(GzDecoder::new(Sink::new(room))),
+            Coding::Gzip => Decoder::Gzip(MultiGzDecoder::new(Sink::new(room))),
             Coding::Deflate => Decoder::Deflate(room),
             Coding::Brotli => Decoder::Unbegun(room),
             Coding::Zstd | Coding::Unknown => return Err(ErrorKind::BadCoding),
@@ -191,11 +191,22 @@ mod tests {
         Ok(out)
     }
 
+    /// A gzip member of its own for each part.
+    fn members(parts: [&[u8]; 2]) -> Vec<Vec<u8>> {
+        let member = |part: &[u8]| {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+            encoder.write_all(part).unwrap();
+            encoder.finish().unwrap()
+        };
+        parts.map(member).to_vec()
+    }
+
     #[test]
     fn what_was_flushed_comes_out_at_once() {
         let parts = [&b"data: one\n\n"[..], b"data: two\n\n"];
         let cases = [
             (Coding::Gzip, coded!(GzEncoder, parts)),
+            (Coding::Gzip, members(parts)),
             (Coding::Deflate, coded!(ZlibEncoder, parts)),
             (Coding::Deflate, coded!(DeflateEncoder, parts)),
         ];
@@ -210,6 +221,9 @@ mod tests {
                 }
             }
         }
+        // The end of a member and the next one's head in one portion.
+        let mut flow = Inflow::new(Coding::Gzip, 1000).unwrap();
+        assert_eq!(fed(&mut flow, &members(parts).concat()), Ok(parts.concat()));
         // One raw meta-block (RFC 7932, 9.2), and no end yet.
         let mut flow = Inflow::new(Coding::Brotli, 1000).unwrap();
         let brotli = [&[0x10, 0x00, 0x10][..], b"hi"].concat();

@@ -5,6 +5,7 @@
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use httparse::{EMPTY_HEADER, Status};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::http::FIELDS_MAX;
 
@@ -12,6 +13,22 @@ use crate::http::FIELDS_MAX;
 const HOP_BY_HOP: [&str; 6] =
     ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "te"];
 const TRAILERS: &[u8] = b"trailers";
+
+/// What a path cannot hold (RFC 3986, 3.3 and 3.4), but for `%`: what is written that way already stays.
+const NOT_IN_PATH: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// The request whose head is `text`; none if it is no head, or one that HTTP/2 has no form for.
 #[must_use]
@@ -39,19 +56,9 @@ pub fn of_http1(text: &[u8], tls: bool) -> Option<Request<()>> {
 
 /// A path; what the type refuses although servers take it is percent-encoded.
 fn path(text: &str) -> Option<PathAndQuery> {
-    if let Ok(path) = PathAndQuery::try_from(text) {
-        return Some(path);
-    }
-    let mut written = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
-        if c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/?%".contains(c) {
-            written.push(c);
-        } else {
-            let mut bytes = [0; 4];
-            c.encode_utf8(&mut bytes).bytes().for_each(|b| written += &format!("%{b:02X}"));
-        }
-    }
-    PathAndQuery::try_from(written).ok()
+    PathAndQuery::try_from(text)
+        .or_else(|_| PathAndQuery::try_from(utf8_percent_encode(text, NOT_IN_PATH).to_string()))
+        .ok()
 }
 
 #[cfg(test)]

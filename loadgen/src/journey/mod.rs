@@ -18,8 +18,6 @@ use crate::protocol::Segment;
 pub struct Coded {
     /// Its name.
     pub name: String,
-    /// Connections that a visitor holds at most.
-    pub connections: u64,
     /// Pause between two transactions of a visit.
     pub pause: Option<Dist>,
     /// For each transaction, in the order of the code: its step, and the step of what is timed inside it.
@@ -38,7 +36,6 @@ impl Coded {
         };
         Ok(Self {
             name: journey.name.clone(),
-            connections: u64::from(journey.connections),
             pause: journey.pause,
             steps: journey.steps.iter().map(|s| Ok((id(s.id)?, id(s.inside)?))).collect::<Result<_, _>>()?,
         })
@@ -56,8 +53,7 @@ pub fn stage(segment: &Segment) -> Result<Option<Arc<Stage>>, BadPlan> {
     if names.is_empty() {
         return Ok(None);
     }
-    let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
-    let text = format!("http://{host}:{}{}/", url.port, url.prefix);
+    let text = format!("{url}/");
     let (compression, seed) = (plan.transport.compression, plan.seed);
     let options = StageOptions { url: &text, address: *address, sources, compression, seed };
     Stage::new(options, names).map(|stage| Some(Arc::new(stage))).map_err(|e| BadPlan::Journey(e.to_string()))

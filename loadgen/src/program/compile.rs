@@ -236,7 +236,7 @@ impl Compiler<'_> {
             fields: handshake::fields(),
             max_message: o.max_message.unwrap_or(MESSAGE_MAX as u32),
             deflate: o.deflate.clone(),
-            push_age: o.push_age.as_deref().map(json_path).transpose()?.map(Rc::new),
+            push_age: o.push_age.as_deref().map(finder).transpose()?.map(Rc::new),
             ping_every_ns: o.ping_every_ns.map(|ns| ns.max(1)),
             echo: o.echo,
             max_frame: o.max_frame,
@@ -268,9 +268,7 @@ pub(super) fn plain(template: &Template) -> Text {
 
 pub(super) fn awaited(what: &plan::Awaited) -> Result<Awaited, BadPlan> {
     Ok(match what {
-        plan::Awaited::JsonEquals(path, equals) => {
-            Awaited::JsonEquals(Finder::new(json_path(path)?), plain(equals))
-        }
+        plan::Awaited::JsonEquals(path, equals) => Awaited::JsonEquals(finder(path)?, plain(equals)),
         plan::Awaited::JsonAny(path) => Awaited::JsonAny(json_path(path)?),
         plan::Awaited::Contains(text) => Awaited::Contains(plain(text)),
         plan::Awaited::Regex(pattern) => Awaited::Regex(regex(pattern)?),
@@ -282,6 +280,11 @@ pub(super) fn awaited(what: &plan::Awaited) -> Result<Awaited, BadPlan> {
 /// A regular expression, compiled.
 pub(crate) fn regex(pattern: &str) -> Result<Regex, BadPlan> {
     Regex::new(pattern).map_err(|e| BadPlan::Regex { pattern: pattern.to_owned(), why: e.to_string() })
+}
+
+/// What finds the first value at a path.
+pub(super) fn finder(path: &str) -> Result<Finder, BadPlan> {
+    json_path(path).map(Finder::new)
 }
 
 pub(super) fn json_path(path: &str) -> Result<JsonPath, BadPlan> {
@@ -303,6 +306,6 @@ fn at_once<'b>(request: &plan::Request, body: &'b Body) -> Option<&'b Template> 
 
 /// What stands in `Host`: brackets around an IPv6 address, no port where it is the usual one.
 fn authority(url: &BaseUrl) -> String {
-    let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
+    let host = url.bracketed_host();
     if url.port == url.usual_port() { host } else { format!("{host}:{}", url.port) }
 }

@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use scenarios::plan;
-use serde_json_path::JsonPath;
 
-use super::{Awaited, BadPlan, Compiler, Judging, awaited, json_path};
+use super::{Awaited, BadPlan, Compiler, Judging, awaited, finder};
 use crate::http::stream;
+use crate::scan::Finder;
 use crate::sse::EVENT_MAX;
 use crate::template::Text;
 
@@ -20,7 +20,7 @@ pub struct OpenEvents {
     /// Longest event, bytes of its lines.
     pub max_event: u32,
     /// Where an event's timestamp is; shared by all streams.
-    pub push_age: Option<Rc<JsonPath>>,
+    pub push_age: Option<Rc<Finder>>,
     /// Is it opened again when it ends?
     pub reconnect: bool,
 }
@@ -68,7 +68,7 @@ impl Compiler<'_> {
             id: self.id(e.id)?,
             head,
             max_event: o.max_event.unwrap_or(EVENT_MAX as u32),
-            push_age: o.push_age.as_deref().map(json_path).transpose()?.map(Rc::new),
+            push_age: o.push_age.as_deref().map(finder).transpose()?.map(Rc::new),
             reconnect: o.reconnect,
         })
     }

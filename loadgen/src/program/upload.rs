@@ -12,7 +12,7 @@ use super::BadPlan;
 use super::compile::plain;
 use crate::random::mix;
 use crate::rendered::Page;
-use crate::session::contains;
+use crate::scan::contains;
 use crate::template::Text;
 
 /// A body that is sent piece by piece.

@@ -208,9 +208,8 @@ fn retire_later(shard: &Shard, seat: SeatId, number: u64, now: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::release::tests::segment;
     use crate::schedule::Schedule;
-    use crate::testing::{get, plan_of};
+    use crate::testing::{get, plan_of, segment};
 
     /// What a waiting session costs is the size of its future, beside its sockets and seat.
     #[test]

@@ -164,9 +164,6 @@ impl Session {
         }
         let Self { shard, seat, socket, rare, .. } = self;
         poll_fn(|cx| {
-            if shard.seats.expired(*seat) {
-                return Poll::Ready(Err(ErrorKind::Timeout.into()));
-            }
             if let Some(rest) = &mut upload
                 && pump(&mut sending, rest, link, cx).is_ready()
             {
@@ -176,7 +173,7 @@ impl Session {
                 return Poll::Ready(read);
             }
             pushed::read(cx, shard, *seat, socket, rare);
-            Poll::Pending
+            shard.seats.pending(*seat).map_err(Failure::from)
         })
         .await
     }

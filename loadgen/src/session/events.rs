@@ -38,11 +38,9 @@ impl Session {
         let connection = self.dial(Offer::Http1).await?;
         let Self { shard, seat, .. } = self;
         let mut asking = pin!(stream::ask(Rc::clone(shard), connection, wire, step.max_event));
-        let open = poll_fn(|cx| {
-            if shard.seats.expired(*seat) {
-                return Poll::Ready(Err(ErrorKind::Timeout));
-            }
-            asking.as_mut().poll(cx)
+        let open = poll_fn(|cx| match asking.as_mut().poll(cx) {
+            Poll::Pending => shard.seats.pending(*seat),
+            asked => asked,
         })
         .await?;
         // A server that has no events from the start has not given a stream.
@@ -93,9 +91,6 @@ impl Session {
             let Some(events) = stream_of(rare) else { return Err(ErrorKind::SseClosed) };
             let due = events.due();
             let seen = poll_fn(|cx| {
-                if shard.seats.expired(*seat) {
-                    return Poll::Ready(Err(ErrorKind::Timeout));
-                }
                 // Asleep until it is opened again; a session that is to end does that no more.
                 let slept = pushed::poll_due(shard, *seat, socket.as_deref_mut(), due);
                 if let Some(socket) = socket {
@@ -107,7 +102,8 @@ impl Session {
                     }
                     Poll::Ready(seen) => Poll::Ready(Ok(seen)),
                     Poll::Pending if events.is_over() => Poll::Ready(Err(ErrorKind::SseClosed)),
-                    Poll::Pending => slept.map(|()| Ok(Seen::Down)),
+                    Poll::Pending if slept.is_ready() => Poll::Ready(Ok(Seen::Down)),
+                    Poll::Pending => shard.seats.pending(*seat),
                 }
             })
             .await?;

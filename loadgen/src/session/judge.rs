@@ -8,6 +8,7 @@ use super::Session;
 use crate::http::answer::Answer;
 use crate::kind::ErrorKind;
 use crate::program::{Expect, From, JsonIs, Judging, TextIs};
+use crate::scan::contains;
 use crate::template;
 
 /// Longest value that is kept in a variable, bytes: a session may have 64 of them, and keeps them for as long as it lives.
@@ -208,11 +209,6 @@ fn length(value: &Value) -> Option<usize> {
         Value::String(s) => Some(s.chars().count()),
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
-}
-
-/// Does `text` occur in `body`?
-pub(crate) fn contains(body: &[u8], text: &[u8]) -> bool {
-    memchr::memmem::find(body, text).is_some()
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -6,7 +6,6 @@ use std::task::Poll;
 use scenarios::plan::Close;
 use serde_json::Value;
 
-use super::judge::contains;
 use super::socket::Socket;
 use super::{BRAKE_NS, Flow, GOODBYE_NS, Session, pushed, stream_of};
 use crate::cookies::path_of;
@@ -14,7 +13,7 @@ use crate::http::answer::{Answer, Want};
 use crate::kind::ErrorKind;
 use crate::program::{Await, Awaited, Connect, Payload, Send};
 use crate::random::Masks;
-use crate::scan::{self, Finder};
+use crate::scan::{self, Finder, contains};
 use crate::shard::Offer;
 use crate::template::{self, Values};
 use crate::ws::decode::Message;

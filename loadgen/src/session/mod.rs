@@ -19,8 +19,6 @@ mod socket;
 mod stream;
 mod upload;
 
-pub(crate) use judge::contains;
-
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

@@ -3,12 +3,12 @@
 
 use std::task::{Context, Poll, ready};
 
-use serde_json_path::JsonPath;
 use timeline::clock::unix_ms;
 
 use super::socket::Socket;
 use super::{Rare, stream_of};
 use crate::figures;
+use crate::scan::Finder;
 use crate::seats::SeatId;
 use crate::shard::Shard;
 use crate::ws::age;
@@ -54,7 +54,7 @@ pub(super) fn poll_due(
 }
 
 /// Counts something pushed, of so many bytes. `text` is what may hold a timestamp, at `push_age` if that is to be looked for.
-pub(super) fn count(shard: &Shard, bytes: usize, text: Option<&str>, push_age: Option<&JsonPath>) {
+pub(super) fn count(shard: &Shard, bytes: usize, text: Option<&str>, push_age: Option<&Finder>) {
     let figures = &shard.figures;
     figures::add(&figures.pushed, 1);
     figures::add(&figures.ws.pushed_bytes, bytes as u64);

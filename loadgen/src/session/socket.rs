@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use scenarios::plan::Close;
-use serde_json_path::JsonPath;
 
 use super::kept::Kept;
 use super::pushed;
@@ -17,6 +16,7 @@ use crate::kind::ErrorKind;
 use crate::program::Connect;
 use crate::random::Masks;
 use crate::room::Share;
+use crate::scan::Finder;
 use crate::shard::Shard;
 use crate::turn::{PORTIONS_AT_ONCE, give_way};
 use crate::ws::decode::{Decoder, Message};
@@ -58,7 +58,7 @@ struct Inbox {
 #[derive(Debug, Default)]
 struct Extra {
     deflater: Option<Deflater>,
-    push_age: Option<Rc<JsonPath>>,
+    push_age: Option<Rc<Finder>>,
     /// Time between pings, ns, and when the next one is due (run time); 0: none.
     ping_every: u64,
     ping_due: u64,

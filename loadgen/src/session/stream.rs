@@ -8,8 +8,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use serde_json_path::JsonPath;
-
 use super::kept::Kept;
 use super::pushed;
 use crate::connection::Connection;
@@ -20,6 +18,7 @@ use crate::http::body::Body;
 use crate::http::stream::Inflow;
 use crate::kind::ErrorKind;
 use crate::program::OpenEvents;
+use crate::scan::Finder;
 use crate::shard::{Offer, Shard};
 use crate::sse;
 use crate::sse::decode::{Decoder, Event};
@@ -41,7 +40,7 @@ const PORTION: usize = 64 << 10;
 pub(super) struct EventStream {
     phase: Phase,
     max_event: u32,
-    push_age: Option<Rc<JsonPath>>,
+    push_age: Option<Rc<Finder>>,
     /// None: it is not opened again.
     again: Option<Box<Again>>,
     /// What came before the step that awaits it; none where there is no such step.

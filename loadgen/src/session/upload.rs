@@ -12,12 +12,12 @@ use std::task::Poll;
 use scenarios::plan::Generated;
 
 use super::follow::Ask;
-use super::judge::contains;
 use super::{Session, pushed};
 use crate::filler;
 use crate::http::answer::Answer;
 use crate::kind::ErrorKind;
 use crate::program::{Piece, Upload};
+use crate::scan::contains;
 use crate::template::write_i64;
 use crate::turn::give_way;
 

@@ -1,9 +1,10 @@
 //! How old a pushed message is: finds its timestamp and compares it with the clock.
 
 use serde_json::Value;
-use serde_json_path::JsonPath;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+use crate::scan::Finder;
 
 /// A timestamp may be this much ahead of our clock, ms: one on the same machine is rounded, not wrong.
 const AHEAD_MS: f64 = 2.0;
@@ -12,11 +13,10 @@ const NS_PER_MS: i128 = 1_000_000;
 
 /// The age in ns of a message read at `now_ms` (Unix time). None if it holds no timestamp at `path`, or one that lies ahead.
 #[must_use]
-pub fn of(message: &str, path: &JsonPath, now_ms: u64) -> Option<u64> {
-    let message: Value = serde_json::from_str(message).ok()?;
-    let stamp = match path.query(&message).all().into_iter().next()? {
+pub fn of(message: &str, path: &Finder, now_ms: u64) -> Option<u64> {
+    let stamp = match path.first(message)? {
         Value::Number(ms) => ms.as_f64()?,
-        Value::String(text) => rfc3339_ms(text)? as f64,
+        Value::String(text) => rfc3339_ms(&text)? as f64,
         _ => return None,
     };
     let age = now_ms as f64 - stamp;
@@ -31,8 +31,10 @@ fn rfc3339_ms(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+    use serde_json_path::JsonPath;
+
+    use super::*;
 
     #[test]
     fn both_forms_of_timestamps_are_read() {
@@ -49,7 +51,7 @@ mod tests {
         ] {
             assert_eq!(rfc3339_ms(bad), None, "{bad}");
         }
-        let path = JsonPath::parse("$.t").unwrap();
+        let path = Finder::new(JsonPath::parse("$.t").unwrap());
         assert_eq!(of("{\"t\":1000}", &path, 1250), Some(250_000_000));
         assert_eq!(of("{\"t\":\"1970-01-01T00:00:01Z\"}", &path, 1250), Some(250_000_000));
         assert_eq!(of("{\"t\":1251}", &path, 1250), Some(0));

@@ -6,8 +6,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use timeline::histogram::{self, Histogram, Sparse};
+use timeline::histogram::{Histogram, Sparse};
 
+use crate::figures::{add, record, take};
 use crate::protocol::{Numbers, put, put_sparse};
 
 /// Most different close codes that are told apart: a target could send four thousand.
@@ -72,7 +73,7 @@ pub struct WsHistograms {
 impl WsFigures {
     /// A WebSocket ended with `code`.
     pub fn close(&self, code: u16) {
-        crate::figures::add(&self.closed, 1);
+        add(&self.closed, 1);
         let mut codes = self.codes.borrow_mut();
         let known = codes.len() < CODES_MAX || codes.contains_key(&code);
         *codes.entry(if known { code } else { OTHER_CODES }).or_default() += 1;
@@ -91,7 +92,10 @@ impl WsFigures {
     /// What was timed since the last time.
     pub fn take(&self) -> WsHistograms {
         let mut times = self.times.borrow_mut();
-        WsHistograms { push_age: take(&mut times.push_age), ping_rtt: take(&mut times.ping_rtt) }
+        WsHistograms {
+            push_age: take(times.push_age.as_deref_mut()),
+            ping_rtt: take(times.ping_rtt.as_deref_mut()),
+        }
     }
 
     /// The totals.
@@ -106,17 +110,6 @@ impl WsFigures {
             codes: self.codes.borrow().iter().map(|(&code, &n)| (code, n)).collect(),
         }
     }
-}
-
-fn record(histogram: &mut Option<Box<Histogram>>, ns: u64) {
-    histogram::record_ns(histogram.get_or_insert_with(|| Box::new(histogram::new())), ns);
-}
-
-fn take(histogram: &mut Option<Box<Histogram>>) -> Sparse {
-    let Some(histogram) = histogram.as_mut().filter(|h| !h.is_empty()) else { return Sparse::default() };
-    let cells = Sparse::of(histogram);
-    histogram.reset();
-    cells
 }
 
 impl WsCounters {

@@ -4,12 +4,13 @@
 //! `deflate` is the one extension. Answering
 //! pings and closing handshakes is `session`'s business.
 
-pub mod age;
 pub mod decode;
 pub mod deflate;
 pub mod encode;
 pub mod figures;
 pub mod handshake;
+
+pub(crate) mod age;
 
 /// Longest message that is accepted where a scenario does not say, bytes.
 pub const MESSAGE_MAX: usize = 1 << 20;

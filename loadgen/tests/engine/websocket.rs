@@ -295,6 +295,21 @@ fn an_awaited_message_is_checked_and_kept_for_later_steps() {
 }
 
 #[test]
+fn what_was_sent_is_awaited_in_base64_too() {
+    let coded = || Template(vec![Part::Base64(Template(vec![Part::Sent("id".to_owned())]))]);
+    let said = || Payload::Text(text(r#"{"id":"seven","code":"c2V2ZW4="}"#));
+    let steps = vec![
+        connect(0, "/echo"),
+        exchange(1, said(), Awaited::Contains(coded())),
+        exchange(2, said(), Awaited::JsonEquals("$.code".to_owned(), coded())),
+    ];
+    let totals = run(five(steps), serve(act), 1);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    assert_eq!((totals.finished[&1], totals.finished[&2]), (5, 5));
+    assert_eq!(totals.sum(|c| c.pushed), 10, "what is pushed before each of two answers is none");
+}
+
+#[test]
 fn a_message_that_came_before_its_step_is_checked_like_any_other() {
     let joined = Judgement {
         checks: Vec::new(),

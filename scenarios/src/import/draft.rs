@@ -4,14 +4,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::Value;
 
+use crate::text::field;
 use crate::text::template::RESERVED;
 
 /// Longest name of a step, characters; leaves room for a number behind it.
 const NAME_WIDTH: usize = 58;
 /// Longest name of a variable.
 const VARIABLE_WIDTH: usize = 40;
+/// Most steps that are written; a scenario takes 1000.
+pub(super) const STEPS_MAX: usize = 900;
+/// Longest value of a header field, bytes: what most servers accept.
+const FIELD_MAX: usize = 8 << 10;
+/// What of ASCII may not stand in a path of a scenario.
+pub(super) const NOT_IN_PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'#');
 /// Most variables of the environment that are named after what they hold; `[target] env` takes 64.
 pub(super) const ENV_MAX: usize = 60;
 /// What a shell or a log-in sets for everybody: a run would send that in the place of a secret, and nobody be told that it is to be set.
@@ -222,24 +230,19 @@ fn has_bare(value: &Value) -> bool {
     }
 }
 
-/// Can this be the name of a header?
-pub(super) fn is_token(text: &str) -> bool {
-    let good = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    (1..=256).contains(&text.len()) && text.bytes().all(good)
-}
-
-/// Can this be the value of a header?
+/// Can this be the value of a header, and is it none that servers refuse for its length?
 pub(super) fn is_header_text(text: &str) -> bool {
-    text.len() <= 8 << 10 && !text.chars().any(|c| c.is_control() && c != '\t')
+    text.len() <= FIELD_MAX && field::value(text).is_ok()
 }
 
-/// What may stand in a path of a scenario: the rest is percent-encoded.
+/// A path as it may stand in a scenario.
 pub(super) fn path_text(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    for b in path.bytes() {
-        if b.is_ascii_graphic() && b != b'#' { out.push(b as char) } else { out += &format!("%{b:02X}") }
-    }
-    literal(&out)
+    encoded(path, NOT_IN_PATH)
+}
+
+/// A text as a template, percent-encoded where it is not ASCII or stands in `codes`.
+pub(super) fn encoded(text: &str, codes: &'static AsciiSet) -> String {
+    literal(&utf8_percent_encode(text, codes).to_string())
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ use crate::parse::{Origin, Overrides};
 const HAR_MAX_BYTES: u64 = 1 << 30;
 /// Largest description, bytes; the largest published ones have a tenth of it.
 const OPENAPI_MAX_BYTES: u64 = 64 << 20;
+/// Stands in for an address that the file does not have, or that no scenario can name.
+const NO_SERVER: &str = "http://127.0.0.1:8080";
 
 /// What kind of file is imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +107,8 @@ fn read(path: &Path, options: &Options) -> Result<Imported, Wrong> {
             let failed = |e: std::io::Error| Wrong::new(format!("cannot be read: {e}"));
             open()?.take(OPENAPI_MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
             if bytes.len() as u64 > OPENAPI_MAX_BYTES {
-                return Err(Wrong::new("this is too large").expected("an OpenAPI file of at most 64 MiB"));
+                let expected = format!("an OpenAPI file of at most {} MiB", OPENAPI_MAX_BYTES >> 20);
+                return Err(Wrong::new("this is too large").expected(expected));
             }
             openapi(&bytes, options)
         }
@@ -190,16 +193,11 @@ fn within_bounds(draft: &mut Draft) {
     }
 }
 
-/// The target as a scenario of this version can name it.
+/// The target, where a scenario can name it.
 fn target(url: &str, notes: &mut Vec<String>) -> String {
     if crate::text::address::target(url).is_ok() {
         return url.to_owned();
     }
-    let plain = url.replacen("https://", "http://", 1);
-    if plain != url && crate::text::address::target(&plain).is_ok() {
-        notes.push(format!("Changed: the target was {url}; this version loads plain HTTP."));
-        return plain;
-    }
     notes.push(format!("Changed: {url} is no target that dyno can name; say it with --target."));
-    "http://127.0.0.1:8080".to_owned()
+    NO_SERVER.to_owned()
 }

@@ -2,7 +2,7 @@
 
 use super::reader::{Fields, Reader, Value};
 use super::{keys, tables, within_run};
-use crate::mistake::{Wrong, listed, quoted};
+use crate::mistake::{Wrong, no_such};
 use crate::plan::{Action, ActionPlan};
 
 /// Reads all actions; `length_ns` is the run's length, if it is known.
@@ -19,10 +19,6 @@ fn action(reader: &Reader<'_>, value: &Value<'_>, length_ns: Option<u64>) -> Opt
 }
 
 fn named(text: &str) -> Result<Action, Wrong> {
-    let names = || Action::ALL.iter().map(|a| a.name());
-    Action::ALL.iter().copied().find(|a| a.name() == text).ok_or_else(|| {
-        Wrong::new(format!("there is no action {}", quoted(text)))
-            .expected(format!("one of {}", listed(names())))
-            .did_you_mean(text, names())
-    })
+    let found = Action::ALL.iter().copied().find(|a| a.name() == text);
+    found.ok_or_else(|| no_such("action", text, Action::ALL.iter().map(|a| a.name())))
 }

@@ -4,7 +4,7 @@ use timeline::cache::{CacheMode, CacheSettings, MAX_TTL_MS, Protection};
 
 use super::reader::{Fields, Reader, Value, number};
 use super::{keys, tables};
-use crate::mistake::{Wrong, listed, quoted};
+use crate::mistake::{Wrong, no_such};
 use crate::plan::{CachePlan, Phase};
 use crate::text::quantity::show_duration;
 
@@ -104,12 +104,8 @@ fn one_of<T: Copy>(
     base: T,
 ) -> Option<T> {
     let Some(value) = fields.get(key) else { return Some(base) };
-    let names = || known.iter().map(|(name, _)| *name);
     reader.read(value, "a name in quotes", |text| {
-        known.iter().find(|(name, _)| *name == text).map(|(_, it)| *it).ok_or_else(|| {
-            Wrong::new(format!("there is no {key} {}", quoted(text)))
-                .expected(format!("one of {}", listed(names())))
-                .did_you_mean(text, names())
-        })
+        let found = known.iter().find(|(name, _)| *name == text).map(|(_, it)| *it);
+        found.ok_or_else(|| no_such(key, text, known.iter().map(|(name, _)| *name)))
     })
 }

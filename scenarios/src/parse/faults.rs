@@ -6,7 +6,7 @@ use timeline::fault::{FaultKind, FaultOrder};
 
 use super::reader::{Fields, Reader, Value, number};
 use super::{keys, tables, within_run};
-use crate::mistake::{Wrong, listed, quoted};
+use crate::mistake::{Wrong, listed, no_such, quoted};
 use crate::plan::FaultPlan;
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -29,12 +29,8 @@ fn fault(reader: &Reader<'_>, value: &Value<'_>, length_ns: Option<u64>) -> Opti
 }
 
 fn kind(text: &str) -> Result<FaultKind, Wrong> {
-    let names = || FaultKind::ALL.iter().map(|f| f.name());
-    FaultKind::from_name(text).ok_or_else(|| {
-        Wrong::new(format!("there is no fault {}", quoted(text)))
-            .expected(format!("one of {}", listed(names())))
-            .did_you_mean(text, names())
-    })
+    let names = FaultKind::ALL.iter().map(|f| f.name());
+    FaultKind::from_name(text).ok_or_else(|| no_such("fault", text, names))
 }
 
 fn knobs(reader: &Reader<'_>, fields: &Fields<'_>, name: FaultKind) -> BTreeMap<String, f64> {

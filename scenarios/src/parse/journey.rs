@@ -8,7 +8,7 @@ use super::sessions::{Kind, World};
 use super::step::{Journey as Names, StepNames};
 use super::{Overrides, keys};
 use crate::journeys::{self, When};
-use crate::mistake::{Wrong, closest, listed, quoted};
+use crate::mistake::{Wrong, no_such, quoted};
 use crate::plan::{Dist, HttpVersion, Journey, JourneyStep, Step, Target, Transport};
 
 /// What a step name of a journey belongs to, as messages about a clash of names say it.
@@ -19,17 +19,10 @@ const NS_PER_MS: u64 = 1_000_000;
 pub(super) fn read(world: &World<'_>, value: &Value<'_>, names: &mut StepNames) -> Option<Vec<Step>> {
     let reader = world.reader;
     let name = reader.text(value, "the name of a journey in quotes")?;
-    let known = || journeys::ALL.iter().map(|j| j.name);
     let Some(journey) = journeys::find(name) else {
-        let wrong = Wrong::new(format!("there is no journey {}", quoted(name)));
-        let wrong = wrong.expected(format!("one of {}", listed(known())));
-        reader.wrong(
-            value.span(),
-            match closest(name, known()) {
-                Some(close) => wrong.help(format!("did you mean `{close}`?")),
-                None => wrong.help("somebody's own goose binary runs under `dyno goose -- COMMAND`"),
-            },
-        );
+        let wrong = no_such("journey", name, journeys::ALL.iter().map(|j| j.name));
+        let goose = || "somebody's own goose binary runs under `dyno goose -- COMMAND`".to_owned();
+        reader.wrong(value.span(), wrong.help_or(goose));
         return None;
     };
     let mut names = Names::new(world, Vec::new(), names);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::reader::{Fields, Reader, Value};
 use super::{course, keys, tables};
 use crate::mistake::{Wrong, quoted};
-use crate::plan::{Leg, Model, Of, Phase, Rules, Shape};
+use crate::plan::{Model, Of, Phase};
 
 const MODELS: [&str; 3] = ["sessions", "arrivals", "requests"];
 const MODEL_LOOK: &str = "exactly one of `sessions = 100` (held), `arrivals = \"10/s\"` (sessions arrive), `requests = \"100/s\"` (single requests)";
@@ -68,12 +68,5 @@ fn model(reader: &Reader<'_>, fields: &Fields<'_>, length: Option<u64>) -> Optio
     };
     let course = course::read(reader, fields.get(key)?, of, length);
     let rules = course::rules(reader, fields, of, course.as_ref().is_some_and(|c| c.random));
-    let (legs, rules) = (course?.legs, rules?);
-    let model = match (of, legs.as_slice()) {
-        (Of::Sessions, &[Leg { from, to, .. }]) if rules == Rules::default() => Model::Sessions { from, to },
-        (Of::Arrivals, &[Leg { from, to, .. }]) if rules == Rules::default() => Model::Arrivals { from, to },
-        (Of::Requests, &[Leg { from, to, .. }]) if rules == Rules::default() => Model::Requests { from, to },
-        _ => Model::Shaped(Box::new(Shape { of, legs, rules })),
-    };
-    Some((model, fields.key_span(key)))
+    Some((Model::of_legs(of, course?.legs, rules?), fields.key_span(key)))
 }

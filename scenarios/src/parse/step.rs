@@ -297,7 +297,7 @@ impl<'a, 'n> Journey<'a, 'n> {
 }
 
 fn takes_time(dist: Dist) -> bool {
-    crate::text::quantity::mean_s(dist) > 0.0
+    dist.mean_s() > 0.0
 }
 
 /// Whether a step always waits for something, so that a loop around it cannot spin.

@@ -32,7 +32,7 @@ pub enum TextTest {
     Matches(String),
 }
 
-/// What must hold of what a JSONPath finds; except for `Absent` and `Count`, of the first value found.
+/// What must hold of what a JSONPath finds; except for `Absent`, of the first value found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum JsonTest {
     /// It finds something, be it null.

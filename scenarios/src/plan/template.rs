@@ -51,7 +51,7 @@ pub enum Part {
         /// How far from now, ms.
         shift_ms: i64,
     },
-    /// `${base64(token)}`: what the holes of this give, in base64; never a [`Part::Sent`].
+    /// `${base64(token)}`: what this gives with its holes filled, in base64.
     Base64(Template),
     /// A signed token: an index into [`Assets::signers`](super::Assets::signers); at most one in a text.
     Token(u16),

@@ -1,5 +1,7 @@
 //! Addresses of targets: `bundled`, or `http://host:port/prefix`, or the same with `https`.
 
+use percent_encoding::percent_encode_byte;
+
 use crate::mistake::{Wrong, quoted};
 use crate::plan::{BaseUrl, Target};
 use crate::text::template;
@@ -38,7 +40,7 @@ pub(crate) fn target_and_path(text: &str) -> Result<(BaseUrl, String), Wrong> {
 /// What is wrong with a path, if anything: a request line holds printable ASCII alone.
 pub(crate) fn not_in_path(text: &str) -> Option<Wrong> {
     let c = text.chars().find(|c| !c.is_ascii_graphic() || *c == '#')?;
-    let written: String = c.to_string().bytes().map(|b| format!("%{b:02X}")).collect();
+    let written: String = c.to_string().bytes().map(percent_encode_byte).collect();
     let wrong = Wrong::new(format!("a path cannot hold {c:?}")).expected("printable ASCII");
     Some(wrong.help(format!("it is written {written}")))
 }
@@ -137,6 +139,18 @@ mod tests {
             "http://a/${b}",
         ] {
             assert!(target(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_shown_with_its_port() {
+        for (text, shown) in [
+            ("http://shop.local/api/", "http://shop.local:80/api"),
+            ("HTTPS://[::1]", "https://[::1]:443"),
+            ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
+        ] {
+            let Ok(Target::Url(url)) = target(text) else { panic!("{text}") };
+            assert_eq!(url.to_string(), shown);
         }
     }
 

@@ -1,10 +1,11 @@
-//! The small languages inside a scenario's texts: quantities, addresses, templates, JSON and form bodies.
+//! The small languages inside a scenario's texts: quantities, addresses, templates, header fields, JSON and form bodies.
 //!
 //! Each reader here is a pure function of a text; none knows about TOML or files.
 
 pub(crate) mod address;
 pub(crate) mod condition;
 mod date;
+pub(crate) mod field;
 pub(crate) mod form;
 pub(crate) mod functions;
 pub(crate) mod json;

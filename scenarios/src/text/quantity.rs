@@ -187,14 +187,6 @@ pub(crate) fn show_dist(dist: Dist) -> String {
     }
 }
 
-/// Mean of the distribution, seconds.
-pub(crate) fn mean_s(dist: Dist) -> f64 {
-    match dist {
-        Dist::Constant(ns) | Dist::Exponential(ns) => ns as f64 / 1e9,
-        Dist::Uniform(low, high) => (low as f64 + high as f64) / 2e9,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

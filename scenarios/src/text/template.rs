@@ -7,8 +7,8 @@ use super::functions::{FUNCTIONS, function};
 use crate::mistake::{Wrong, listed, quoted};
 use crate::plan::{Part, Secret, Slot, Template};
 
-/// Names that mean something without being a variable.
-pub(crate) const RESERVED: &[&str] = &["vars", "session", "now", "sent", "uuid", "int", "zipf"];
+/// Names that mean something without being a variable; a function is known by its brackets, so a variable may be called like one.
+pub(crate) const RESERVED: &[&str] = &["vars", "session", "now", "sent"];
 
 /// What the holes of a text may refer to.
 pub(crate) struct Scope<'a> {
@@ -148,7 +148,9 @@ fn unknown_variable(name: &str, scope: &Scope<'_>) -> Wrong {
 
 fn sent(field: &str, scope: &Scope<'_>) -> Result<Part, Wrong> {
     let Some(fields) = scope.sent else {
-        return Err(Wrong::new("`sent` is known only in the `equals` of an `await`"));
+        return Err(Wrong::new(
+            "`sent` is known only in `equals` and `contains` of the `await` beside a `send`",
+        ));
     };
     if fields.iter().any(|f| f == field) {
         return Ok(Part::Sent(field.to_owned()));
@@ -219,6 +221,22 @@ mod tests {
         assert_eq!(read("${base64(KEY)}").unwrap().len(), 1);
         assert_eq!(read("a$${b}$c").unwrap(), [text("a${b}$c")]);
         assert_eq!(format!("{:?}", read("${KEY}").unwrap()), "[Secret(${KEY})]");
+    }
+
+    #[test]
+    fn brackets_tell_a_function_from_a_variable_of_its_name() {
+        let slots = ["int".to_owned()];
+        let scope = Scope { slots: &slots, feeders: &[], secrets: &[], sent: None };
+        let parts = parse("${int}${int(1, 2)}", &scope).map(|t| t.0);
+        assert_eq!(parts, Ok(vec![Part::Var(Slot(0)), Part::Int(1, 2)]));
+    }
+
+    #[test]
+    fn what_was_sent_may_stand_in_base64() {
+        let fields = ["id".to_owned()];
+        let scope = Scope { slots: &[], feeders: &[], secrets: &[], sent: Some(&fields) };
+        let parts = parse("${base64(sent.id)}", &scope).map(|t| t.0);
+        assert_eq!(parts, Ok(vec![Part::Base64(Template(vec![Part::Sent("id".into())]))]));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::common::steps;
 use dynamometer_scenarios::plan::{
     Awaited, Body, Capture, Check, Content, Dist, Escape, Model, Operand, Order, Part, Payload, Pick, Slot,
     Step, Target, Test, Times,
@@ -83,6 +84,15 @@ fn flash_sale_is_as_large_and_as_long_as_promised() {
 #[test]
 fn flash_sale_described() {
     insta::assert_snapshot!(describe(&load("flash-sale", &Overrides::default()).unwrap()));
+}
+
+#[test]
+fn a_variable_may_be_called_like_a_function() {
+    let all = steps(
+        r#"{ name = "a", get = "/", save = { uuid = "$.id" } }, { name = "b", get = "/${uuid}${uuid()}" }"#,
+    );
+    let Step::Request(b) = &all[1] else { panic!("{all:?}") };
+    assert_eq!(b.path.0, [Part::Text("/".into()), Part::Var(Slot(0)), Part::Uuid]);
 }
 
 #[test]

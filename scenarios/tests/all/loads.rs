@@ -243,12 +243,14 @@ fn a_quick_run_can_send_anything() {
     let plan = ask(Some("put"), "a,b", &["Content-Type: text/csv"]).unwrap();
     let [Step::Request(r)] = plan.sessions[0].steps.as_slice() else { panic!("{plan:?}") };
     assert_eq!((r.method.as_str(), r.body.as_ref().unwrap().0.as_str()), ("PUT", "text/csv"));
-    let wrong: [(Option<&str>, &str, &[&str]); 6] = [
+    let wrong: [(Option<&str>, &str, &[&str]); 8] = [
         (Some("FETCH"), "", &[]),
         (Some("GET"), "x", &[]),
         (None, "", &["no colon"]),
         (None, "", &["Host: other"]),
+        (None, "", &["Upgrade: x"]),
         (None, "", &["A: b\nC: d"]),
+        (None, "", &["A B: c"]),
         (None, "${nothing}", &[]),
     ];
     let mut out = String::new();

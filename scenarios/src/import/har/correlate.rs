@@ -21,7 +21,7 @@ const LEAVES_MAX: usize = 5_000;
 /// Most values that are remembered.
 const KNOWN_MAX: usize = 200_000;
 /// Most saved variables; a session kind takes 64.
-const VARIABLES_MAX: usize = 60;
+pub(super) const VARIABLES_MAX: usize = 60;
 /// Endings of names under which identifiers stand, without case and separators.
 const ID_NAMES: &[&str] = &[
     "id", "uuid", "guid", "token", "ticket", "nonce", "csrf", "xsrf", "key", "jwt", "etag", "cursor", "slug",

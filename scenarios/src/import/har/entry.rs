@@ -9,7 +9,7 @@ const ANSWER_MAX: usize = 1 << 20;
 /// Longest request body or message that is kept, bytes.
 const BODY_MAX: usize = 64 << 10;
 /// Most sent messages of one WebSocket that are kept.
-const SENT_MAX: usize = 400;
+pub(super) const SENT_MAX: usize = 400;
 /// How many received messages after a sent one may answer it; no others are kept.
 pub(super) const ANSWERS_MAX: usize = 50;
 /// Most received messages of one WebSocket that are kept.
@@ -40,7 +40,7 @@ pub(super) struct Entry {
     pub(super) json: Option<Value>,
     /// What was sent, and of what was received what may answer it.
     pub(super) messages: Vec<Message>,
-    /// Sent messages beyond the first 400.
+    /// Sent messages beyond the first [`SENT_MAX`].
     pub(super) unsent: usize,
     /// Was a cookie sent or set?
     pub(super) cookies: bool,
@@ -230,13 +230,15 @@ fn epoch_ms(text: &str) -> Option<f64> {
     let day = date.next()?.parse().ok()?;
     let day = Date::from_calendar_date(year, Month::try_from(month).ok()?, day).ok()?;
     let midnight_s = UtcDateTime::new(day, Time::MIDNIGHT).unix_timestamp();
-    let zone = time.find(['Z', 'z', '+', '-']).unwrap_or(time.len());
-    let mut clock = time[..zone].splitn(3, ':').map(|n| n.parse::<f64>().ok());
+    let (time, zone) = time.split_at(time.find(['Z', 'z', '+', '-']).unwrap_or(time.len()));
+    let mut clock = time.splitn(3, ':').map(|n| n.parse::<f64>().ok());
     let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next().flatten().unwrap_or(0.0));
-    let offset_min = match time[zone..].trim_start_matches(['Z', 'z']) {
-        "" => 0.0,
+    let offset_min = match zone {
+        "" | "Z" | "z" => 0.0,
+        // Some write it without the colon that RFC 3339 has.
         zone => {
-            let digits: String = zone[1..].chars().filter(char::is_ascii_digit).collect();
+            let digits = zone.strip_prefix(['+', '-'])?;
+            let digits: String = digits.chars().filter(char::is_ascii_digit).collect();
             let (h, m) = (digits.get(..2)?.parse::<f64>().ok()?, digits.get(2..4).unwrap_or("0"));
             let minutes = h * 60.0 + m.parse::<f64>().ok()?;
             if zone.starts_with('-') { -minutes } else { minutes }
@@ -259,6 +261,9 @@ mod tests {
         assert_eq!(epoch_ms("2024-02-29T11:00:00-0000"), epoch_ms("2024-02-29T12:00:00.000+01:00"));
         for bad in ["", "yesterday", "2024-13-01T00:00:00Z", "2024-01-01", "2024-01-01T00:00:00+x"] {
             assert_eq!(epoch_ms(bad), None, "{bad}");
+        }
+        for zone in ["Zé", "zé", "Z+01:00", "+", "-é", "+é1"] {
+            assert_eq!(epoch_ms(&format!("2024-01-01T00:00:00{zone}")), None, "{zone}");
         }
     }
 

@@ -2,13 +2,14 @@
 
 use serde_json::Value;
 
-use super::correlate::{Values, is_id, scalar};
+use super::correlate::{VARIABLES_MAX, Values, is_id, scalar};
 use super::entry::{ANSWERS_MAX, Entry, media_type};
 use crate::import::draft::{
-    Body, Does, Draft, DraftRequest, DraftStep, is_header_text, is_token, json_body, json_text, literal,
-    number_hole, path_text,
+    Body, Does, Draft, DraftRequest, DraftStep, is_header_text, json_body, json_text, literal, number_hole,
+    path_text,
 };
 use crate::import::url::{Url, decode, fields, form_text};
+use crate::text::field;
 
 /// Header fields that browsers and connections make by themselves.
 const MADE_BY_BROWSERS: &[&str] = &[
@@ -95,6 +96,8 @@ const SIGNED: &str = "eyJ";
 /// Shortest of them, bytes: three parts, of which two hold something.
 const SIGNED_MIN: usize = 20;
 
+/// Most header fields that a step gets; it takes 64.
+const FIELDS_MAX: usize = 60;
 /// Content type of forms.
 const FORM_TYPE: &str = "application/x-www-form-urlencoded";
 /// Longest mark before the JSON of a message, bytes: a kind, a name space, a number.
@@ -120,7 +123,9 @@ impl<'d> Filling<'d> {
         }
         if self.values.beyond > 0 {
             let n = self.values.beyond;
-            self.draft.notes.push(format!("Left as recorded: {n} values from answers, beyond the first 60."));
+            self.draft.notes.push(format!(
+                "Left as recorded: {n} values from answers, beyond the first {VARIABLES_MAX}."
+            ));
         }
         if self.draft.cookies {
             let note = "Left out: all recorded cookies, which belong to a person; sessions keep those that the target gives them.";
@@ -160,7 +165,7 @@ impl<'d> Filling<'d> {
             remarks.push("Recorded with a subprotocol that is called like a secret: left out.".to_owned());
         }
         let subprotocol = entry.subprotocol.as_deref().or(asked).map(|p| p.trim().to_owned());
-        let subprotocol = subprotocol.filter(|p| is_token(p));
+        let subprotocol = subprotocol.filter(|p| field::name(p).is_ok());
         let headers = self.headers(entry);
         let does = Does::Connect { name, path, subprotocol, headers };
         self.draft.steps.push(DraftStep { remarks, does });
@@ -294,9 +299,9 @@ impl<'d> Filling<'d> {
             if made
                 || doubled
                 || value.is_empty()
-                || !is_token(name)
+                || field::name(name).is_err()
                 || !is_header_text(value)
-                || kept.len() == 60
+                || kept.len() == FIELDS_MAX
             {
                 continue;
             }

@@ -8,14 +8,16 @@ mod entry;
 mod fill;
 mod read;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 pub(crate) use self::read::{Log, log};
 
-use self::entry::Entry;
+use self::entry::{Entry, SENT_MAX};
 use self::fill::Filling;
+use self::read::ENTRIES_MAX;
 use super::Options;
-use super::draft::{Does, Draft, DraftStep};
+use super::draft::{Does, Draft, DraftStep, STEPS_MAX};
 use super::url::Url;
 use crate::mistake::Wrong;
 
@@ -27,8 +29,6 @@ const PAUSE_INSIDE_MS: f64 = 1_000.0;
 const PAUSE_MAX_MS: f64 = 60_000.0;
 /// Pauses are rounded to this, ms.
 const PAUSE_STEP_MS: f64 = 100.0;
-/// Most steps that are written; a scenario takes 1000.
-const STEPS_MAX: usize = 900;
 /// Most names of other origins that are told.
 const ORIGINS_TOLD: usize = 8;
 /// What browsers call parts of a page that are not its conversation with the server.
@@ -76,7 +76,16 @@ const STATIC_ENDINGS: &[&str] = &[
 const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
 
 /// Why entries were left out, with their number.
-type LeftOut = BTreeMap<&'static str, usize>;
+#[derive(Default)]
+struct LeftOut(BTreeMap<Cow<'static, str>, usize>);
+
+impl LeftOut {
+    fn add(&mut self, n: usize, why: impl Into<Cow<'static, str>>) {
+        if n > 0 {
+            *self.0.entry(why.into()).or_default() += n;
+        }
+    }
+}
 
 /// Makes a draft of a recording.
 ///
@@ -84,19 +93,14 @@ type LeftOut = BTreeMap<&'static str, usize>;
 /// When nothing of it can be made a step.
 pub(super) fn draft(log: Log, options: &Options) -> Result<Draft, Wrong> {
     let origin = origin(&log.entries, options)?;
-    let mut left_out = LeftOut::new();
-    for (why, n) in
-        [("entries without method or address", log.unreadable), ("entries beyond 20000", log.beyond)]
-    {
-        if n > 0 {
-            left_out.insert(why, n);
-        }
-    }
+    let mut left_out = LeftOut::default();
+    left_out.add(log.unreadable, "entries without method or address");
+    left_out.add(log.beyond, format!("entries beyond {ENTRIES_MAX}"));
     let mut others: BTreeMap<String, usize> = BTreeMap::new();
     let mut kept: Vec<(Entry, Url)> = Vec::new();
     for entry in log.entries {
         match Url::read(&entry.url) {
-            None => *left_out.entry("addresses inside the browser (data:, blob:, ...)").or_default() += 1,
+            None => left_out.add(1, "addresses inside the browser (data:, blob:, ...)"),
             Some(url) if url.origin != origin => *others.entry(url.origin).or_default() += 1,
             Some(url) => kept.push((entry, url)),
         }
@@ -121,7 +125,7 @@ pub(super) fn draft(log: Log, options: &Options) -> Result<Draft, Wrong> {
             "choose another origin with --origin, or keep files of pages too with --all"
         }));
     }
-    for (why, n) in left_out {
+    for (why, n) in left_out.0 {
         draft.notes.push(format!("Left out: {n} {why}."));
     }
     tell_others(&others, &mut draft.notes);
@@ -169,7 +173,7 @@ fn keep_what_reached_the_server(kept: &mut Vec<(Entry, Url)>, all: bool, left_ou
         } else {
             return true;
         };
-        *left_out.entry(why).or_default() += 1;
+        left_out.add(1, why);
         false
     });
 }
@@ -200,7 +204,7 @@ fn steps(kept: Vec<(Entry, Url)>, draft: &mut Draft, left_out: &mut LeftOut) {
     let mut connected: Option<*const Entry> = None;
     for (event, at) in events {
         if filling.draft.steps.len() >= STEPS_MAX {
-            *left_out.entry("requests and messages beyond the first 900 steps").or_default() += 1;
+            left_out.add(1, format!("requests and messages beyond the first {STEPS_MAX} steps"));
             continue;
         }
         let new_page = match event {
@@ -210,7 +214,7 @@ fn steps(kept: Vec<(Entry, Url)>, draft: &mut Draft, left_out: &mut LeftOut) {
         if let Event::Send(e, _) = event
             && connected != Some(std::ptr::from_ref(e))
         {
-            *left_out.entry("messages on a WebSocket while another one was opened").or_default() += 1;
+            left_out.add(1, "messages on a WebSocket while another one was opened");
             continue;
         }
         if let (Some(at), Some(end)) = (at, last_end) {
@@ -248,13 +252,11 @@ fn events<'e>(kept: &'e [(Entry, Url)], left_out: &mut LeftOut) -> Vec<(Event<'e
     let mut events = Vec::new();
     for (entry, url) in kept {
         events.push((Event::Entry(entry, url), entry.start_ms));
-        if entry.unsent > 0 {
-            *left_out.entry("messages of a WebSocket beyond the first 400 that were sent").or_default() +=
-                entry.unsent;
-        }
+        let beyond = format!("messages of a WebSocket beyond the first {SENT_MAX} that were sent");
+        left_out.add(entry.unsent, beyond);
         for (i, message) in entry.messages.iter().enumerate().filter(|(_, m)| m.sent) {
             if message.text.is_none() {
-                *left_out.entry("WebSocket messages that are binary or too long").or_default() += 1;
+                left_out.add(1, "WebSocket messages that are binary or too long");
                 continue;
             }
             events.push((Event::Send(entry, i), message.at_ms.or(entry.start_ms)));

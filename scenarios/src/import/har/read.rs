@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::entry::Entry;
 
 /// Most entries that are kept; a scenario takes a thousand steps.
-const ENTRIES_MAX: usize = 20_000;
+pub(super) const ENTRIES_MAX: usize = 20_000;
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
 /// What the file turned out to hold.

@@ -9,26 +9,23 @@ mod sample;
 use serde_json::Value;
 
 use self::document::Document;
-use super::Options;
 use super::draft::{
-    Body, Does, Draft, DraftRequest, DraftStep, is_header_text, is_token, json_body, literal, path_text,
+    Body, Does, Draft, DraftRequest, DraftStep, STEPS_MAX, is_header_text, json_body, literal, path_text,
 };
 use super::url::Url;
+use super::{NO_SERVER, Options};
 use crate::mistake::{Wrong, quoted};
+use crate::text::field;
 
 /// Operations as steps have them; those before `READING` change nothing.
 const METHODS: &[&str] = &["get", "head", "post", "put", "patch", "delete"];
 const READING: &[&str] = &["get"];
-/// Most steps that are written; a scenario takes 1000.
-const STEPS_MAX: usize = 900;
 /// Most parameters of one operation; looking for those that stand twice would take for ever.
 const PARAMETERS_MAX: usize = 500;
 /// Most references of one operation that are told to lead nowhere.
 const LOST_TOLD: usize = 5;
 /// The header field of most security schemes.
 const AUTHORIZATION: &str = "Authorization";
-/// Stands in for an address that the description does not have.
-const NO_SERVER: &str = "http://127.0.0.1:8080";
 
 /// Makes a draft of a description.
 ///
@@ -77,10 +74,11 @@ struct Left {
 
 impl Left {
     fn tell(&self, notes: &mut Vec<String>) {
+        let beyond = format!("operations beyond the first {STEPS_MAX}");
         let all = [
             (self.writing, "operations that may write (--all keeps them)"),
             (self.deprecated, "deprecated operations (--all keeps them)"),
-            (self.beyond, "operations beyond the first 900"),
+            (self.beyond, &*beyond),
         ];
         notes.extend(all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("Left out: {n} {what}.")));
     }
@@ -150,7 +148,7 @@ fn step(
                     None => remarks.push(format!("Query parameter {key} has no simple value: left out.")),
                 }
             }
-            "header" if required && is_token(key) && !is_own(key) => {
+            "header" if required && is_free(key) => {
                 let value = sample::parameter(document, parameter).unwrap_or_default();
                 if is_header_text(&value) {
                     set_header(&mut request, key, value);
@@ -189,21 +187,10 @@ fn set_header(request: &mut DraftRequest, name: &str, value: String) {
     request.headers.push((name.to_owned(), value));
 }
 
-/// Header fields that are written elsewhere: by the engine, by `security`, or beside the body.
-fn is_own(name: &str) -> bool {
-    const OWN: &[&str] = &[
-        "host",
-        "content-length",
-        "content-type",
-        "transfer-encoding",
-        "connection",
-        "upgrade",
-        "authorization",
-        "accept-encoding",
-        "sec-websocket-key",
-        "sec-websocket-version",
-    ];
-    OWN.iter().any(|own| own.eq_ignore_ascii_case(name))
+/// Can a step be given this header field? Not if it is written elsewhere: by the engine, by `security`, or beside the body.
+fn is_free(name: &str) -> bool {
+    const ELSEWHERE: &[&str] = &["content-type", "authorization", "accept-encoding"];
+    field::free_name(name).is_ok() && !ELSEWHERE.iter().any(|own| own.eq_ignore_ascii_case(name))
 }
 
 /// Parameters of the path and of the operation; of two with one name and place the operation's counts.
@@ -282,7 +269,7 @@ fn security(
                 let hole = draft.secret(name, name, "USER:PASSWORD in base64, for basic authentication");
                 set_header(request, AUTHORIZATION, format!("Basic {hole}"));
             }
-            ("apikey", "header") if is_token(field) && !is_own(field) => {
+            ("apikey", "header") if is_free(field) => {
                 let hole = draft.secret(name, name, &format!("the key for header {field}"));
                 set_header(request, field, hole);
             }

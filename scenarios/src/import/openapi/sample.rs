@@ -1,9 +1,10 @@
 //! Values made of schemas: an example if there is one, else the smallest value that fits.
 
+use percent_encoding::AsciiSet;
 use serde_json::{Map, Value, json};
 
 use super::document::Document;
-use crate::import::draft::{literal, path_text};
+use crate::import::draft::{NOT_IN_PATH, encoded, literal, path_text};
 
 /// How deep values are made; below, only what is required.
 const DEPTH_OPTIONAL: usize = 4;
@@ -99,14 +100,8 @@ pub(super) fn parameter(document: &Document, parameter: &Value) -> Option<String
 
 /// A text inside a path or query: what separates there is encoded.
 fn component(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars() {
-        match c {
-            '/' | '?' | '&' | '=' | '+' | '%' | '#' => out += &format!("%{:02X}", c as u32),
-            c => out.push(c),
-        }
-    }
-    path_text(&out)
+    const CODES: &AsciiSet = &NOT_IN_PATH.add(b'/').add(b'?').add(b'&').add(b'=').add(b'+').add(b'%');
+    encoded(text, CODES)
 }
 
 /// A simple value as text; of a list its entries.

@@ -4,12 +4,13 @@ use toml::de::DeValue;
 
 use super::Journey;
 use super::body::plain_value;
-use crate::mistake::{Wrong, listed, quoted};
+use crate::mistake::{Wrong, no_such, quoted};
 use crate::parse::keys;
 use crate::parse::reader::{Fields, Value};
 use crate::parse::transport::pem;
 use crate::plan::{Algorithm, Part, Secret, Signer, Template};
 use crate::signing::{self, Key};
+use crate::text::field;
 
 const FIELD: &str = "Authorization";
 const LOOK: &str = "\"none\", { basic = { user = \"\", pass = \"\" } }, { bearer = \"\" } or { jwt = { secret = \"\", claims = {} } }";
@@ -95,7 +96,7 @@ impl Journey<'_, '_> {
     /// A template of one line.
     fn one_line(&self, value: &Value<'_>) -> Option<Vec<Part>> {
         let look = "a text in quotes";
-        self.world.reader.read(value, look, super::request::header_value)?;
+        self.world.reader.read(value, look, field::value)?;
         self.template(value, look).map(|t| t.0)
     }
 
@@ -237,10 +238,6 @@ impl Journey<'_, '_> {
 }
 
 fn algorithm(text: &str) -> Result<Algorithm, Wrong> {
-    let names = || Algorithm::ALL.iter().map(|a| a.name());
-    Algorithm::ALL.into_iter().find(|a| a.name() == text).ok_or_else(|| {
-        Wrong::new(format!("there is no algorithm {}", quoted(text)))
-            .expected(format!("one of {}", listed(names())))
-            .did_you_mean(text, names())
-    })
+    let found = Algorithm::ALL.into_iter().find(|a| a.name() == text);
+    found.ok_or_else(|| no_such("algorithm", text, Algorithm::ALL.iter().map(|a| a.name())))
 }

@@ -8,6 +8,7 @@ use super::Journey;
 use crate::mistake::{Wrong, listed, quoted};
 use crate::parse::reader::{Fields, Value};
 use crate::plan::{Body, Content, Escape, Part, Template};
+use crate::text::field::fixed_value;
 use crate::text::json::{escape, of_type};
 use crate::text::{form, template};
 
@@ -71,7 +72,7 @@ impl Journey<'_, '_> {
         }
         let (kind, body) = body?;
         let kind = match fields.get("type") {
-            Some(v) => reader.read(v, "a content type in quotes", super::request::fixed_value)?,
+            Some(v) => reader.read(v, "a content type in quotes", fixed_value)?,
             None => kind.to_owned(),
         };
         let body = match body {

@@ -4,13 +4,13 @@ use toml::de::DeValue;
 
 use super::Journey;
 use super::body::plain_value;
-use super::request::{MAX_ENTRIES, Saved, json_path, token};
+use super::request::{MAX_ENTRIES, Saved, json_path};
 use crate::mistake::{Wrong, quoted};
 use crate::parse::keys::{self, Shape};
 use crate::parse::reader::{Fields, Value};
 use crate::plan::{Awaited, Check, Compare, JsonTest, Judgement, TextTest};
 use crate::text::pattern::regex;
-use crate::text::quantity;
+use crate::text::{field, quantity};
 
 const STATUS_LOOK: &str = "a status, a class such as \"2xx\", or an array of them";
 const JSON_LOOK: &str =
@@ -55,7 +55,7 @@ impl Journey<'_, '_> {
         }
         if let Some(v) = fields.get("header") {
             for (name, span, wanted) in self.entries(v, "a table such as { content-type = \"~ json\" }")? {
-                let name = token(name).map_err(|w| reader.wrong(span, w)).ok()?;
+                let name = field::name(name).map_err(|w| reader.wrong(span, w)).ok()?;
                 reader.text(wanted, "the field's value, or \"~ REGEX\"")?;
                 plain_value(self, wanted)?;
                 checks

@@ -1,25 +1,15 @@
 //! HTTP requests: headers, and what is saved of the answer. Checks on it are in `check`.
 
 use super::Journey;
-use crate::mistake::{Wrong, listed, quoted};
+use crate::mistake::{Wrong, no_such, quoted};
 use crate::parse::keys;
 use crate::parse::reader::{Fields, Value};
 use crate::plan::{Capture, Pick, Request, Save, Slot, Step, Template};
 use crate::text::pattern::regex;
-use crate::text::template;
+use crate::text::{field, template};
 
 /// Most header fields, checks or saved values of a step.
 pub(super) const MAX_ENTRIES: usize = 64;
-/// Header fields that the engine writes itself.
-const OWN_HEADERS: &[&str] = &[
-    "host",
-    "content-length",
-    "transfer-encoding",
-    "connection",
-    "upgrade",
-    "sec-websocket-key",
-    "sec-websocket-version",
-];
 const SAVE_LOOK: &str = "a JSONPath (\"$.token\", \"$.rooms[*].id | random\"), \"header:NAME\", \"cookie:NAME\", \"regex:PATTERN\", \"body\" or \"status\"";
 const MESSAGE_SAVE_LOOK: &str =
     "a JSONPath (\"$.id\", \"$.rooms[*].id | random\"), \"regex:PATTERN\" or \"body\"";
@@ -70,16 +60,13 @@ impl Journey<'_, '_> {
         for (name, span, value) in
             self.entries(value, "a table such as { Authorization = \"Bearer ${token}\" }")?
         {
-            let lower = name.to_ascii_lowercase();
-            let wrong = if OWN_HEADERS.contains(&lower.as_str()) {
-                Wrong::new(format!("{} is written by dyno itself", quoted(name))).expected("another header")
-            } else if lower == "content-type" {
+            let wrong = if name.eq_ignore_ascii_case("content-type") {
                 Wrong::new("the content type is not among the headers")
                     .expected("the key `type` beside the body")
-            } else if let Err(wrong) = token(name) {
+            } else if let Err(wrong) = field::free_name(name) {
                 wrong
             } else {
-                reader.read(value, "a text in quotes", header_value)?;
+                reader.read(value, "a text in quotes", field::value)?;
                 headers.push((name.to_owned(), self.template(value, "a text in quotes")?));
                 continue;
             };
@@ -143,10 +130,10 @@ fn capture_of_message(text: &str) -> Result<(Capture, Pick), Wrong> {
 fn capture(text: &str) -> Result<(Capture, Pick), Wrong> {
     let (from, pick) = filtered(text);
     if let Some(name) = from.strip_prefix("header:") {
-        return Ok((Capture::Header(token(name.trim())?), pick));
+        return Ok((Capture::Header(field::name(name.trim())?), pick));
     }
     if let Some(name) = from.strip_prefix("cookie:") {
-        return Ok((Capture::Cookie(token(name.trim())?), pick));
+        return Ok((Capture::Cookie(field::name(name.trim())?), pick));
     }
     if let Some(pattern) = from.strip_prefix("regex:") {
         return Ok((Capture::Regex(regex(pattern)?), pick));
@@ -163,10 +150,7 @@ fn capture(text: &str) -> Result<(Capture, Pick), Wrong> {
     template::without_holes(from)?;
     match from.rsplit_once('|') {
         Some((path, filter)) if json_path(from).is_err() && json_path(path.trim_end()).is_ok() => {
-            let filter = filter.trim();
-            let words = || PICKS.iter().map(|(word, _)| *word);
-            let wrong = Wrong::new(format!("there is no filter {}", quoted(filter)));
-            Err(wrong.expected(format!("one of {}", listed(words()))).did_you_mean(filter, words()))
+            Err(no_such("filter", filter.trim(), PICKS.iter().map(|(word, _)| *word)))
         }
         _ => Ok((Capture::Json(json_path(from)?), pick)),
     }
@@ -195,31 +179,6 @@ pub(super) fn json_path(text: &str) -> Result<String, Wrong> {
                 .within(at..text.len()))
         }
     }
-}
-
-/// A token of HTTP: a header's name, a subprotocol.
-pub(super) fn token(text: &str) -> Result<String, Wrong> {
-    let good = !text.is_empty()
-        && text.len() <= 256
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
-    if good {
-        return Ok(text.to_owned());
-    }
-    Err(Wrong::new(format!("{} cannot stand in a header", quoted(text))).expected("letters, digits and `-`"))
-}
-
-/// A header's value: one line of visible text. Templates in it are read elsewhere.
-pub(super) fn header_value(text: &str) -> Result<String, Wrong> {
-    if let Some(c) = text.chars().find(|c| c.is_control() && *c != '\t') {
-        return Err(Wrong::new(format!("a header cannot hold {c:?}")).expected("one line of text"));
-    }
-    Ok(text.to_owned())
-}
-
-/// The same of a value without templates.
-pub(super) fn fixed_value(text: &str) -> Result<String, Wrong> {
-    template::without_holes(text)?;
-    header_value(text)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::parse::keys;
 use crate::parse::reader::{Fields, Value};
 use crate::plan::{Await, Awaited, Connect, Deflate, Payload, Send, SocketOptions, Step, Template};
 use crate::text::pattern::regex;
-use crate::text::{json, quantity};
+use crate::text::{field, json, quantity};
 
 /// Most subprotocols that are offered.
 const MAX_SUBPROTOCOLS: usize = 16;
@@ -44,7 +44,7 @@ impl Journey<'_, '_> {
     fn subprotocols(&self, value: &Value<'_>) -> Option<String> {
         let reader = self.world.reader;
         let look = "a subprotocol's name, or an array of names";
-        let one = |v: &Value<'_>| reader.read(v, look, request::token);
+        let one = |v: &Value<'_>| reader.read(v, look, field::name);
         if !matches!(value.get_ref(), DeValue::Array(_)) {
             return one(value);
         }

@@ -6,11 +6,12 @@ use toml::de::DeValue;
 
 use super::Journey;
 use super::body::plain_value;
-use super::request::{MAX_ENTRIES, fixed_value};
+use super::request::MAX_ENTRIES;
 use crate::mistake::{Wrong, quoted};
 use crate::parse::keys;
 use crate::parse::reader::{Fields, Value};
 use crate::plan::{Body, Content, Field, File, Filler, Generated, Part, Template};
+use crate::text::field::fixed_value;
 use crate::text::{json, quantity};
 
 /// Largest file that is sent, bytes: every worker gets it with the plan; what is larger is `generated`.
