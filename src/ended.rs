@@ -93,6 +93,7 @@ pub fn explain(args: &ExplainArgs) -> anyhow::Result<Outcome> {
     let looked = diagnosis.states().into_iter();
     let looked = looked.map(|(kind, status, text)| reports::explain::Looked { kind, status, text });
     let mut told = reports::Explanation::new(&summary, diagnosis.breakdowns(), looked.collect());
+    told.notes.extend(diagnosis.left_out());
     let mut tried = Outcome::Pass;
     if args.verify {
         let (verification, outcome) = crate::verify::verify(args, &loaded, &findings)?;

@@ -19,6 +19,7 @@ use timeline::text::clean_page;
 
 use crate::ci::Ci;
 use crate::cli::{Color, Ground, Look, Ui};
+use crate::show::say;
 
 /// Commands that may wait; a person cannot type faster than they are heard.
 const COMMANDS: usize = 16;
@@ -97,8 +98,7 @@ impl Screen {
         match self.kind {
             Kind::Dashboard(tui) => {
                 if let Err(e) = tui.close() {
-                    // It may have ended because standard error is gone, where `eprintln!` would panic.
-                    let _ = writeln!(io::stderr(), "dyno: the dashboard ended badly: {e}");
+                    say(format_args!("dyno: the dashboard ended badly: {e}"));
                 }
             }
             Kind::Lines { stop, thread } => {
@@ -143,7 +143,7 @@ fn options(look: &Look, capabilities: Capabilities) -> TuiOptions {
 /// Says something before the screen begins, unless every line is to be JSON.
 pub fn announce(look: &Look, text: &str) {
     if look.ui != Ui::Json {
-        eprintln!("dyno: {text}");
+        say(format_args!("dyno: {text}"));
     }
 }
 

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use common::{Guarded, dyno, signal};
+use common::{Guarded, closed, dyno, signal};
 use rustix::process::Signal;
 
 fn code(output: &Output) -> Option<i32> {
@@ -276,11 +276,6 @@ fn in_ci(url: &str, folder: &Path, page: &str) -> Command {
     command.args(["--gate", "errors < 1%", "--ci", "--out"]).arg(folder.join("run"));
     command.env("GITHUB_ACTIONS", "true").env("GITHUB_STEP_SUMMARY", folder.join("step-summary.md"));
     command
-}
-
-/// What nobody reads any more.
-fn closed() -> std::io::PipeWriter {
-    std::io::pipe().unwrap().1
 }
 
 /// Two runs at once; nothing of them is measured here, but whether steps fail. The first has a log that is read no further than its

@@ -6,7 +6,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{dyno, whole_machine};
+use common::{closed, dyno, whole_machine};
 use serde_json::Value;
 
 fn recording(name: &str) -> PathBuf {
@@ -47,6 +47,18 @@ fn a_run_that_cannot_be_judged_is_not_counted() {
     let case = &score["cases"][0];
     assert_eq!((&case["seen"]["end"], &case["judged"]["outcome"]), (&"invalid".into(), &"right".into()));
     assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn runs_are_kept_small_though_nobody_reads_what_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = ["leak", "stampede"];
+    let mut command = dyno();
+    command.args(["score", "--recorded"]).args(names.map(recording)).arg("--record").arg(dir.path());
+    assert_eq!(command.stderr(closed()).status().unwrap().code(), Some(0));
+    for name in names {
+        assert!(dir.path().join(name).join("recording.dyno.gz").exists(), "{name}");
+    }
 }
 
 #[test]

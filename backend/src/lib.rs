@@ -21,6 +21,7 @@ mod http;
 mod places;
 mod region;
 mod remedies;
+mod say;
 mod services;
 mod settings;
 mod shop;

@@ -14,6 +14,7 @@ use timeline::fault::FaultKind;
 use timeline::remedy::Setting;
 
 use crate::cache::chores::Chore;
+use crate::say::say;
 use crate::settings::CacheSettings;
 use crate::shop::Shop;
 use crate::store::operators_index;
@@ -309,7 +310,7 @@ fn add_index(shop: &Shop, table: &str, column: &str) {
     let database = shop.database.clone();
     shop.database.beside(async move {
         if let Err(e) = database.operate(|| statement).await {
-            eprintln!("shop: not done: {statement}: {e}");
+            say(format_args!("shop: not done: {statement}: {e}"));
         }
     });
 }

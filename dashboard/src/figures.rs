@@ -3,8 +3,8 @@
 //! Owns the wording of missing values (`n/a`, never zero), ages, shares and quality marks; numbers with
 //! their units come from [`Unit::show`].
 
-use timeline::lane::Quality;
-use timeline::snapshot::{LaneView, Percentiles, PoolView, ProcessView, RunState, Snapshot};
+use timeline::lane::{Quality, is_generator};
+use timeline::snapshot::{LaneView, Percentiles, PoolView, RunState, Snapshot};
 use timeline::{Finding, Severity, Status, Unit};
 
 use crate::theme::Role;
@@ -92,14 +92,9 @@ pub(crate) fn silent_load(snapshot: &Snapshot) -> Option<String> {
 pub(crate) fn silent_workers(snapshot: &Snapshot) -> Option<String> {
     let goes_on =
         snapshot.load.age_ns.is_some_and(|age| age <= STALE_NS) && snapshot.run.state != RunState::Done;
-    let silent = snapshot.processes.iter().filter(|p| is_worker(p) && p.age_ns > STALE_NS);
+    let silent = snapshot.processes.iter().filter(|p| is_generator(&p.name) && p.age_ns > STALE_NS);
     let silent: Vec<String> = silent.map(|p| format!("{} {}", p.name, age(p.age_ns))).collect();
     (goes_on && !silent.is_empty()).then(|| silent.join(", "))
-}
-
-/// Is it a process of the generator?
-pub(crate) fn is_worker(process: &ProcessView) -> bool {
-    process.name.starts_with("gen")
 }
 
 /// Connections in use of those there may be: `64/64`.

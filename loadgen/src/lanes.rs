@@ -418,6 +418,11 @@ mod tests {
     }
 
     #[test]
+    fn every_worker_is_told_from_a_target_by_its_name() {
+        assert!([0, 7, 1_000].map(instance).iter().all(|name| timeline::lane::is_generator(name)));
+    }
+
+    #[test]
     fn a_first_report_that_comes_late_is_counted_whole() {
         let reports = [(250_000_000, 100), (350_000_000, 130)];
         let mut lanes = Lanes::new(&[]);

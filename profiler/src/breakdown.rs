@@ -68,7 +68,9 @@ pub fn of(timeline: &Timeline, at: RunTime, entry: &Entry) -> Option<Breakdown> 
     let since = window::same_load_since(timeline.plan(), end);
     let before = excess::baseline(timeline, end, onset)?;
     let after = Span::new(onset.max(since).max(end.back(LONGEST)), end);
-    let (before, after) = (whole_intervals(timeline, before)?, whole_intervals(timeline, after)?);
+    // The client tells once a second, and what the target told meanwhile must not be set beside what the client has not told yet.
+    let told = |span| timeline.told_within(names::RESPONSE, span);
+    let (before, after) = (told(before)?, told(after)?);
     let (a, b) = (Means::read(timeline, before)?, Means::read(timeline, after)?);
     let split = a.split() && b.split();
     let inside = |slot: Slot| matches!(slot, Slot::CacheLoad | Slot::LoopDelay | Slot::Pause);
@@ -107,13 +109,6 @@ fn read_all(a: &Means, b: &Means, own: &[Slot]) -> Vec<(Slot, Part)> {
         ))
     };
     TABLE.iter().filter_map(part).collect()
-}
-
-/// The part of `span` that the client's intervals cover: they come once a second, and what the target told meanwhile must not be
-/// set beside what the client has not told yet.
-fn whole_intervals(timeline: &Timeline, span: Span) -> Option<Span> {
-    let whole = timeline.named(names::RESPONSE).flat_map(|s| s.intervals_within(span)).map(|i| i.0);
-    whole.filter(|i| i.end <= span.end).reduce(|a, b| Span::new(a.start.min(b.start), a.end.max(b.end)))
 }
 
 fn whole_service(a: &Means, b: &Means) -> Part {
@@ -234,12 +229,7 @@ impl Means {
 
 /// Samples of a histogram lane in a stretch and their sum in ns; none without any.
 fn sum(timeline: &Timeline, lane: &str, span: Span) -> Option<(u64, f64)> {
-    let (mut count, mut us) = (0, 0);
-    for (_, sparse) in timeline.named(lane).flat_map(|s| s.intervals_within(span)) {
-        count += sparse.count();
-        us += sparse.sum_us();
-    }
-    (count > 0).then_some((count, us as f64 * 1e3))
+    Some(timeline.timed(lane, span)).filter(|found| found.0 > 0)
 }
 
 fn family_sum(timeline: &Timeline, family: &str, part: &str, span: Span) -> Option<(u64, f64)> {

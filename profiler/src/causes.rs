@@ -14,7 +14,7 @@ use std::time::Duration;
 use timeline::clock::RunTime;
 use timeline::{Finding, FindingKind, Severity, Span, Status};
 
-use crate::detectors::heap_churn;
+use crate::detectors::{heap_churn, joined};
 use crate::ledger::Entry;
 use crate::mechanisms::{MECHANISMS, Mechanism};
 use crate::proof::Proofs;
@@ -126,15 +126,8 @@ fn share_within(effects: &[Span], causes: &[Span], last: RunTime, is_over: bool)
     let from = causes.first()?.start.back(RESOLUTION);
     let known = Span::new(from, last + DRAIN);
     let beyond = is_over.then(|| Span::new(last + REACH, RunTime(u64::MAX)));
-    let mut causes: Vec<Span> =
-        causes.iter().map(|c| Span::new(c.start.back(RESOLUTION), c.end + DRAIN)).collect();
-    causes.dedup_by(|next, open| {
-        let joined = next.start <= open.end;
-        if joined {
-            open.end = open.end.max(next.end);
-        }
-        joined
-    });
+    let causes = causes.iter().map(|c| Span::new(c.start.back(RESOLUTION), c.end + DRAIN)).collect();
+    let causes = joined(causes, Duration::ZERO);
     let (mut all, mut within) = (Duration::ZERO, Duration::ZERO);
     for effect in effects {
         all += effect.overlap(known) + beyond.map_or(Duration::ZERO, |span| effect.overlap(span));
@@ -262,6 +255,9 @@ mod tests {
         assert_eq!(share_within(&bursts, &causes, last, true), Some(1.0));
         let (lasting, seldom) = ([ms(0, 9_000)], [ms(1_000, 1_100), ms(6_000, 6_100)]);
         assert!(share_within(&lasting, &seldom, RunTime::from_ms(6_100), false).unwrap() < LEAST_SHARE);
+        // As many as the ledger remembers, each by itself.
+        let many: Vec<Span> = (1..=200).map(|s| ms(s * 1_000, s * 1_000 + 100)).collect();
+        assert_eq!(share_within(&many, &many, RunTime::from_ms(200_100), false), Some(1.0));
         assert_eq!(share_within(&[ms(9_000, 9_500)], &causes, last, false), None);
         assert_eq!(share_within(&[ms(9_000, 9_500)], &causes, last, true), Some(0.0));
     }

@@ -13,7 +13,7 @@ use timeline::{Breakdown, Finding, FindingKind, Span, Status, Timeline, Unit};
 
 use crate::causes;
 use crate::detectors::{self, Answer, Claim};
-use crate::ledger::{Ledger, MAX_FINDINGS};
+use crate::ledger::{Ledger, MAX_FINDINGS, MAX_RETURNING};
 use crate::proof::Proofs;
 use crate::window;
 
@@ -163,14 +163,21 @@ impl Diagnosis {
         roots.filter_map(|f| self.proofs.breakdown(&f.id)).cloned().collect()
     }
 
-    /// Claims that found no room because a run holds 200 findings at most.
+    /// How many claims found no room, in a sentence; none where all did. One that lasts is claimed anew at every tick.
     #[must_use]
-    pub fn overflow(&self) -> u64 {
-        self.ledger.overflow()
+    pub fn left_out(&self) -> Option<String> {
+        let claims: u64 = self.ledger.overflow().values().sum();
+        (claims > 0).then(|| {
+            format!(
+                "{} of detectors found no room: a run keeps {MAX_FINDINGS} findings, and what comes back opens no new one beyond {MAX_RETURNING}",
+                detectors::plural(claims as f64, "claim")
+            )
+        })
     }
 
     /// Each detector's best status over the run, with a sentence: what it found, that it looked and saw
-    /// nothing, or why it never could look: which signals it lacks, how much data it takes, who spoke in its place.
+    /// nothing, or why it never could look: which signals it lacks, how much data it takes, who spoke in its place; or that there was no room
+    /// for what it saw.
     #[must_use]
     pub fn states(&self) -> Vec<(FindingKind, Status, String)> {
         detectors::ALL.iter().enumerate().map(|(i, d)| self.state(d.kind, self.answers.get(i))).collect()
@@ -185,6 +192,9 @@ impl Diagnosis {
                 Status::CannotTell,
                 "withheld: the load generator could not keep its schedule".to_owned(),
             ),
+            (None, _) if self.ledger.overflow().contains_key(&kind) => {
+                (kind, Status::CannotTell, format!("seen, and not kept: a run keeps {MAX_FINDINGS} findings"))
+            }
             (None, Some(State::Looked)) => (kind, Status::NotSeen, "looked for and not seen".to_owned()),
             (None, Some(State::Missing(lanes))) => {
                 (kind, Status::CannotTell, format!("missing: {}", lanes.join(", ")))
@@ -227,5 +237,26 @@ mod tests {
             d.take(claim(FindingKind::PoolSaturated, &format!("pool {pool}"), ""), at);
         }
         assert_eq!(d.withheld.len(), MAX_FINDINGS, "a target that makes up pools does not eat our memory");
+    }
+
+    #[test]
+    fn what_finds_no_room_is_counted_and_is_not_told_as_not_seen() {
+        let (mut d, at) = (Diagnosis::new(), RunTime::from_ms(12_000));
+        d.answers.fill(State::Looked);
+        for pool in 0..MAX_FINDINGS {
+            d.take(claim(FindingKind::PoolSaturated, &format!("pool {pool}"), ""), at);
+        }
+        let leak = |d: &Diagnosis| d.states().into_iter().find(|s| s.0 == FindingKind::HeapLeak).unwrap();
+        assert_eq!((d.left_out(), leak(&d).1), (None, Status::NotSeen));
+        d.take(claim(FindingKind::HeapLeak, "", ""), at);
+        let (_, status, text) = leak(&d);
+        assert_eq!(
+            (status, text.as_str()),
+            (Status::CannotTell, "seen, and not kept: a run keeps 200 findings")
+        );
+        assert_eq!(
+            d.left_out().unwrap(),
+            "1 claim of detectors found no room: a run keeps 200 findings, and what comes back opens no new one beyond 100"
+        );
     }
 }

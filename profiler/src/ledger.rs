@@ -5,19 +5,20 @@
 //! seen it for as long as the claim says. What comes and goes may fill half of the room, so that what is new finds some. Knows
 //! nothing of causes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use timeline::clock::RunTime;
-use timeline::{Finding, Span, Status};
+use timeline::{Finding, FindingKind, Span, Status};
 
 use crate::detectors::{Claim, ONSET};
 use crate::remedies;
 
 /// Most findings of one run; a target that makes up pools must not eat our memory. What comes
-/// beyond is counted.
+/// beyond is counted by kind, and told by [`Diagnosis::left_out`](crate::Diagnosis::left_out).
 pub const MAX_FINDINGS: usize = 200;
 /// Beyond so many, what has been found before and has ended opens no new one: the rest is for what has not.
-const MAX_RETURNING: usize = MAX_FINDINGS / 2;
+pub const MAX_RETURNING: usize = MAX_FINDINGS / 2;
 /// Most episodes kept for one finding; the oldest go first.
 const MAX_EPISODES: usize = 256;
 
@@ -46,7 +47,7 @@ pub struct Entry {
 pub struct Ledger {
     entries: Vec<Entry>,
     discovered: u64,
-    overflow: u64,
+    overflow: BTreeMap<FindingKind, u64>,
 }
 
 impl Ledger {
@@ -55,9 +56,9 @@ impl Ledger {
         &self.entries
     }
 
-    /// Claims that found no room.
-    pub fn overflow(&self) -> u64 {
-        self.overflow
+    /// How many claims found no room, by kind.
+    pub fn overflow(&self) -> &BTreeMap<FindingKind, u64> {
+        &self.overflow
     }
 
     /// Takes one claim in at the tick `at`.
@@ -80,7 +81,7 @@ impl Ledger {
 
     fn open(&mut self, claim: Claim, at: RunTime, not_before: RunTime, most: usize) {
         if self.entries.len() >= most {
-            self.overflow += 1;
+            *self.overflow.entry(claim.kind).or_default() += 1;
             return;
         }
         self.discovered += 1;
@@ -199,7 +200,6 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timeline::FindingKind;
 
     fn claim(onset_ms: u64, last_ms: u64, status: Status, weight: f64) -> Claim {
         let seen = Span::new(RunTime::from_ms(onset_ms), RunTime::from_ms(last_ms));
@@ -253,9 +253,10 @@ mod tests {
             l.take(claim(begins, begins + 1_000, Status::Likely, 1.0), last);
             l.close(later, |_| false);
         }
-        assert_eq!((l.entries().len(), l.overflow()), (MAX_RETURNING, 200));
+        let left_out = BTreeMap::from([(FindingKind::PoolSaturated, 200)]);
+        assert_eq!((l.entries().len(), l.overflow()), (MAX_RETURNING, &left_out));
         let at = RunTime::from_ms(3_001_000);
         l.take(Claim { identity: "other".into(), ..claim(3_000_000, 3_001_000, Status::Likely, 1.0) }, at);
-        assert_eq!((l.entries().len(), l.overflow()), (MAX_RETURNING + 1, 200));
+        assert_eq!((l.entries().len(), l.overflow()), (MAX_RETURNING + 1, &left_out));
     }
 }

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use dynamometer_profiler::sources::{AttachError, attach_agent, attach_host, attach_pids, attach_process};
+use dynamometer_profiler::sources::discover::{Process, Runtime, Served, discover};
+use dynamometer_profiler::sources::process::UNSEEN;
+use dynamometer_profiler::sources::{AttachError, Attached, attach_agent, attach_host, attach_served};
 use timeline::histogram::Sparse;
 use timeline::lane::names;
 use timeline::probe::{Batch, InstanceInfo, Instances, ProbeEvent, Tick, VERSION};
@@ -394,12 +396,25 @@ fn what_is_wrong_inside_a_batch_is_left_out_and_the_rest_taken() {
     assert!(got.events.iter().all(|e| e.kind != "generator.worker-lost"));
 }
 
+/// Attaches whoever serves `port`.
+fn attach_port(port: u16, kept: &Kept) -> Result<Attached, AttachError> {
+    attach_served(&discover(port)?, UNSEEN, Box::new(kept.clone()))
+}
+
+/// Attaches `child` as if it served a port that is nobody's.
+fn attach_alone(child: &Child, kept: &Kept) -> Attached {
+    let process = Process { pid: child.id(), runtime: Runtime::Other("child".to_owned()), worker: false };
+    let (processes, forwarders) = (vec![process], Vec::new());
+    let served = Served { port: own_port(), processes, forwarders, hidden: 0, apart: false };
+    attach_served(&served, UNSEEN, Box::new(kept.clone())).unwrap()
+}
+
 #[test]
 fn our_own_process_is_found_by_its_port_and_read() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let kept = Kept::default();
-    let attached = attach_process(port, Box::new(kept.clone())).unwrap();
+    let attached = attach_port(port, &kept).unwrap();
     let pid = std::process::id();
     assert!(
         attached.about().contains(&format!("pid {pid}: CPU, memory, descriptors, threads, context switches")),
@@ -442,7 +457,7 @@ fn processes_that_come_to_serve_the_port_are_watched_and_so_is_one_that_was_star
     let port = listener.local_addr().unwrap().port();
     let first = server(&listener);
     let kept = Kept::default();
-    let attached = attach_process(port, Box::new(kept.clone())).unwrap();
+    let attached = attach_port(port, &kept).unwrap();
     let read = |child: &Child| kept.values(names::PROCESS_RESIDENT, &format!("pid-{}", child.id())).len();
     soon("samples of the first", || read(&first) > 3);
     let worker = server(&listener);
@@ -460,7 +475,7 @@ fn processes_that_come_to_serve_the_port_are_watched_and_so_is_one_that_was_star
 
 #[test]
 fn a_port_without_a_listener_and_a_process_that_ends_are_told() {
-    let e = attach_process(own_port(), Box::new(Kept::default())).map(drop).unwrap_err();
+    let e = attach_port(own_port(), &Kept::default()).map(drop).unwrap_err();
     assert!(
         matches!(e, AttachError::Process { .. })
             && e.to_string().ends_with("nobody on this machine listens on it"),
@@ -468,8 +483,9 @@ fn a_port_without_a_listener_and_a_process_that_ends_are_told() {
     );
     let mut child = std::process::Command::new("sleep").arg("30").spawn().unwrap();
     let kept = Kept::default();
-    let attached = attach_pids(&[("sleeper".to_owned(), child.id())], Box::new(kept.clone())).unwrap();
-    soon("memory", || !kept.values(names::PROCESS_RESIDENT, "sleeper").is_empty());
+    let attached = attach_alone(&child, &kept);
+    let me = format!("pid-{}", child.id());
+    soon("memory", || !kept.values(names::PROCESS_RESIDENT, &me).is_empty());
     let ages = || kept.values(names::SOURCE_AGE, "process");
     soon("an age of what has just been read", || ages().iter().any(|age| *age < 3e8));
     child.kill().unwrap();
@@ -511,13 +527,14 @@ fn a_busy_native_process_is_sampled() {
         .spawn()
         .unwrap();
     let kept = Kept::default();
-    let attached = attach_pids(&[("burner".to_owned(), child.id())], Box::new(kept.clone())).unwrap();
+    let attached = attach_alone(&child, &kept);
+    let me = format!("pid-{}", child.id());
     // A system that does not allow it is said not to.
     if attached.about().contains("CPU samples while it is busy") {
         patiently("who burns", || {
             let got = kept.0.lock().unwrap();
             let mut profiles = got.events.iter().filter(|e| e.kind == kinds::PROFILE_CPU && e.value > 0.5);
-            profiles.any(|e| e.instance == "burner" && e.labels[0].1.contains("burn_a_core"))
+            profiles.any(|e| e.instance == me && e.labels[0].1.contains("burn_a_core"))
         });
         let pprof = attached.stacks().unwrap().pprof().unwrap();
         assert!(String::from_utf8_lossy(&pprof).contains("burn_a_core"));

@@ -27,7 +27,7 @@ use crate::cli::{BenchArgs, BenchEngineArgs};
 use crate::cores;
 use crate::outcome::{Outcome, UserError};
 use crate::run::stop;
-use crate::show::print;
+use crate::show::{print, say};
 use peers::Peers;
 use process::{Interrupted, Place};
 use report::{Head, Lines, Report, Row, head_text, row_text};
@@ -71,11 +71,11 @@ fn bench(subject: Subject, args: &BenchArgs, find_peers: impl FnOnce() -> Peers)
     }
     let mut report = Report { head, rows: Vec::new() };
     for entry in entries {
-        eprintln!("dyno: measuring {}", entry.name);
+        say(format_args!("dyno: measuring {}", entry.name));
         let rows = match entry.measure(&place, &peers, args.quick) {
             Ok(rows) => rows,
             Err(e) if e.is::<Interrupted>() => {
-                eprintln!("dyno: ended early; what was measured is in {}", path.display());
+                say(format_args!("dyno: ended early; what was measured is in {}", path.display()));
                 return Ok(Outcome::Interrupted);
             }
             Err(e) => {
@@ -93,7 +93,7 @@ fn bench(subject: Subject, args: &BenchArgs, find_peers: impl FnOnce() -> Peers)
     if args.json {
         tell(&report, true)?;
     }
-    eprintln!("dyno: what was measured is in {}; --from makes its table again", path.display());
+    say(format_args!("dyno: what was measured is in {}; --from makes its table again", path.display()));
     Ok(Outcome::Pass)
 }
 

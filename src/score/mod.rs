@@ -27,7 +27,7 @@ use crate::cli::ScoreArgs;
 use crate::files::RUNS;
 use crate::outcome::{Outcome, UserError};
 use crate::run::stop::{self, Stops};
-use crate::show::print;
+use crate::show::{print, say};
 use case::{Case, Found, Record};
 use draw::Wish;
 use journal::Journal;
@@ -50,7 +50,7 @@ pub fn score(args: &ScoreArgs) -> anyhow::Result<Outcome> {
 fn ended(result: anyhow::Result<Outcome>) -> anyhow::Result<Outcome> {
     match result {
         Err(e) if e.is::<Interrupted>() => {
-            eprintln!("dyno: ended early; the same command goes on from here");
+            say("dyno: ended early; the same command goes on from here");
             Ok(Outcome::Interrupted)
         }
         other => other,
@@ -90,7 +90,7 @@ fn live(args: &ScoreArgs) -> anyhow::Result<Outcome> {
                     case: record.case.clone(),
                     seen: record.seen.clone(),
                 };
-                eprintln!("dyno: {}/{} {}", n + 1, cases.len(), report::line(&told));
+                say(format_args!("dyno: {}/{} {}", n + 1, cases.len(), report::line(&told)));
                 record
             }
         };
@@ -209,6 +209,6 @@ fn keep_all(runs: &[PathBuf], to: &Path) -> anyhow::Result<Outcome> {
 
 fn keep_one(run: &Path, to: &Path, name: &str) -> anyhow::Result<()> {
     let bytes = keep::keep(run, &to.join(name))?;
-    eprintln!("dyno: {name}: {}", timeline::Unit::Bytes.show(bytes as f64));
+    say(format_args!("dyno: {name}: {}", timeline::Unit::Bytes.show(bytes as f64)));
     Ok(())
 }

@@ -267,7 +267,7 @@ mod tests {
         let rabbitmq = |why| AttachError::RabbitMq { url: url(), why };
         let redis = |why| AttachError::Redis { url: url(), why };
         for (error, ends) in [
-            (agent(ProbeError::Fetch(FetchError::TimedOut)), 6),
+            (agent(ProbeError::Fetch(FetchError::TimedOut(Duration::from_secs(2)))), 6),
             (agent(ProbeError::Gone(404)), 6),
             (agent(ProbeError::Token(401)), 2),
             (agent(ProbeError::BadAddress(what())), 2),

@@ -92,8 +92,7 @@ fn question(who: &str, searched: bool) -> String {
 
 /// Asks it.
 fn ask(question: &str) -> bool {
-    eprint!("{question}");
-    let _ = io::stderr().flush(); // it is not buffered anyway
+    let _ = io::stderr().write_all(question.as_bytes()); // whoever does not see it does not say yes
     let mut answer = String::new();
     let read = io::stdin().read_line(&mut answer);
     read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")

@@ -22,6 +22,11 @@ pub fn dyno() -> Command {
     command
 }
 
+/// What nobody reads any more.
+pub fn closed() -> std::io::PipeWriter {
+    std::io::pipe().unwrap().1
+}
+
 /// Runs need the machine to themselves: two at once would measure each other. Tests of one file run in
 /// threads, files run one after another, so a lock per process is enough.
 pub fn whole_machine() -> MutexGuard<'static, ()> {

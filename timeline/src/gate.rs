@@ -31,7 +31,6 @@ mod quantity;
 pub use check::{Asked, Figure};
 
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use crate::clock::Span;
@@ -184,14 +183,6 @@ impl Gate {
             }
             _ => None,
         }
-    }
-}
-
-impl FromStr for Gate {
-    type Err = GateError;
-
-    fn from_str(text: &str) -> Result<Self, GateError> {
-        Self::parse(text)
     }
 }
 

@@ -123,6 +123,13 @@ impl LaneSpec {
     }
 }
 
+/// Is `instance` a process of the generator: `gen-` and its number? Whatever else begins like that is the target's: `gen-api`, `general-api`.
+#[must_use]
+pub fn is_generator(instance: &str) -> bool {
+    let number = instance.strip_prefix("gen-").unwrap_or_default();
+    !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
+}
+
 /// Canonical names. `NAME` in a family's lane (pool, cache) is chosen by the target: see [`names::of`].
 pub mod names {
     /// Planned starts of the schedule per second (rate; per worker).
@@ -396,5 +403,13 @@ mod tests {
         let spec = LaneSpec::level("pool.db.waiters", "shop-0", Unit::Count);
         assert_eq!(spec.member("pool"), Some("db"));
         assert_eq!(spec.member("cache"), None);
+    }
+
+    #[test]
+    fn a_target_whose_name_begins_as_the_generators_do_is_a_target() {
+        assert!(["gen-0", "gen-17"].into_iter().all(is_generator));
+        for target in ["general-api", "gen-api", "gen-", "gen-1-api", "gen", "shop-0", ""] {
+            assert!(!is_generator(target), "{target}");
+        }
     }
 }

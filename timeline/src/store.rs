@@ -305,6 +305,26 @@ impl Timeline {
         total
     }
 
+    /// How many samples the histogram lanes called `name` have in `span`, all instances and subjects, and their sum, ns.
+    #[must_use]
+    pub fn timed(&self, name: &str, span: Span) -> (u64, f64) {
+        let (mut count, mut us) = (0, 0);
+        for (_, cells) in self.named(name).flat_map(|s| s.intervals_within(span)) {
+            count += cells.count();
+            us += cells.sum_us();
+        }
+        (count, us as f64 * 1e3)
+    }
+
+    /// The part of `span` of which the histogram lanes called `name` have told: from the first to the last of the intervals that lie in it
+    /// as a whole. None without one.
+    #[must_use]
+    pub fn told_within(&self, name: &str, span: Span) -> Option<Span> {
+        let intervals = self.named(name).flat_map(|s| s.intervals_within(span)).map(|i| i.0);
+        let whole = intervals.filter(|i| i.end <= span.end);
+        whole.reduce(|a, b| Span::new(a.start.min(b.start), a.end.max(b.end)))
+    }
+
     /// Events of `kind` that begin within `span`, in order.
     pub fn events<'a>(&'a self, kind: &'a str, span: Span) -> impl Iterator<Item = &'a Event> + 'a {
         let a = self.events.partition_point(|e| e.start < span.start);
@@ -366,6 +386,29 @@ mod tests {
         assert_eq!(grid, [None, Some(6.0), None, Some(8.0)]);
         assert_eq!(t.members("pool"), ["db"]);
         assert!(t.members("cache").is_empty());
+    }
+
+    #[test]
+    fn times_of_all_instances_add_up_over_the_intervals_that_begin_in_a_span() {
+        let ms = |a, b| Span::new(RunTime::from_ms(a), RunTime::from_ms(b));
+        let mut t = Timeline::new();
+        for (i, instance) in ["a", "b"].into_iter().enumerate() {
+            let lane = LaneId(i as u32);
+            t.apply(&Entry::Lane(lane, LaneSpec::histogram("client.service", instance)));
+            for (second, us) in [(0, 10), (1, 20), (2, 30)] {
+                // The clock of the second is behind by 100 ms.
+                let begin = second * 1_000 + i as u64 * 100;
+                let cells = Sparse { cells: vec![(us, 2)] };
+                t.apply(&Entry::Histogram { lane, span: ms(begin, begin + 1_000), cells });
+            }
+        }
+        let (most, service) = (ms(1_000, 3_050), "client.service");
+        assert_eq!(t.timed(service, most), (8, 200_000.0));
+        // The last one of `b` ends after it.
+        assert_eq!(t.told_within(service, most), Some(ms(1_000, 3_000)));
+        assert_eq!(t.told_within(service, ms(50, 2_200)), Some(ms(100, 2_100)));
+        assert_eq!(t.told_within(service, ms(1_050, 1_900)), None);
+        assert_eq!((t.timed("x", most), t.told_within("x", most)), ((0, 0.0), None));
     }
 
     #[test]

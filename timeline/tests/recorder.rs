@@ -151,7 +151,7 @@ fn a_played_recording_shows_what_was_live_forwards_and_backwards() {
     assert!(early.at >= RunTime::from_ms(400) && early.at < player.length());
     let end = player.length();
     let last = shown(&mut player, RunTime(u64::MAX));
-    assert_eq!(player.at(), end);
+    assert_eq!(last.at, end);
     assert_eq!(last.run.state, RunState::Replaying);
     assert_eq!(last.findings, live.findings);
     assert_eq!(

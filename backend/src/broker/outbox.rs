@@ -12,6 +12,7 @@ use timeline::clock::unix_ms;
 use tokio::sync::mpsc;
 
 use super::{Content, Message, Placed, Publisher};
+use crate::say::say;
 use crate::store::{Database, Row, Step, StoreError, now_ms, values};
 
 /// Writes an event: order, content, time.
@@ -73,7 +74,7 @@ impl Relay {
                 _ = looks.tick() => self.deliver_forgotten().await,
             };
             if let Err(why) = done {
-                eprintln!("shop: events stay in the outbox: {why}");
+                say(format_args!("shop: events stay in the outbox: {why}"));
                 // Nothing is lost, so there is no hurry; and workers need not come back together.
                 let pause = LOOK_EVERY.mul_f64(rand::rng().random_range(0.5..1.5));
                 tokio::time::sleep(pause).await;

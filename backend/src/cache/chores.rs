@@ -4,6 +4,7 @@ use timeline::fault::FaultKind;
 use tokio::sync::mpsc;
 
 use crate::faults::cold_cache;
+use crate::say::say;
 use crate::shop::product_cache::ProductCache;
 
 /// Chores that wait; orders of faults give one at a time.
@@ -35,7 +36,7 @@ impl Chores {
     /// Leaves a chore to whoever keeps the cache. When too many wait it is not done, which is said.
     pub fn give(&self, chore: Chore) {
         if self.queue.try_send(chore).is_err() {
-            eprintln!("shop: the cache has too much to do: {chore:?} is left out");
+            say(format_args!("shop: the cache has too much to do: {chore:?} is left out"));
         }
     }
 }

@@ -13,6 +13,7 @@ use timeline::clock::unix_ms;
 
 use super::least_used::Bound;
 use super::{CacheError, Entry, Watch, Written};
+use crate::say::say;
 use crate::shop::product::ProductDetail;
 
 /// A cache that answers later than this is of no use.
@@ -137,7 +138,7 @@ impl Redis {
         let last = self.complained_ms.load(Ordering::Relaxed);
         if now.saturating_sub(last) >= COMPLAIN_EVERY_MS {
             self.complained_ms.store(now, Ordering::Relaxed);
-            eprintln!("shop: {error}");
+            say(format_args!("shop: {error}"));
         }
     }
 }

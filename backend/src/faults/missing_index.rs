@@ -9,6 +9,7 @@ use std::sync::Arc;
 use timeline::fault::FaultKind;
 
 use super::Lever;
+use crate::say::say;
 use crate::shop::Shop;
 use crate::store::ORDERS_INDEX;
 
@@ -31,7 +32,7 @@ pub fn settle(shop: &Arc<Shop>) {
         match shop.database.operate(chosen).await {
             Ok(()) if dropped => switch.took_effect(),
             Ok(()) => {}
-            Err(e) => eprintln!("shop: the index on orders stays as it is: {e}"),
+            Err(e) => say(format_args!("shop: the index on orders stays as it is: {e}")),
         }
     });
 }

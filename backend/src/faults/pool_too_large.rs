@@ -10,6 +10,7 @@ use std::sync::Arc;
 use timeline::fault::{FaultKind, FaultOrder};
 
 use super::{Lever, pool_too_small, whole};
+use crate::say::say;
 use crate::shop::Shop;
 
 /// The pool is exchanged.
@@ -33,7 +34,7 @@ pub fn fill(shop: &Arc<Shop>, order: &FaultOrder) {
         let more = capacity.saturating_sub(shop.database.planned_capacity());
         if let Err(e) = shop.database.open(more).await {
             // A server refuses when it has no more; then they are as many as it gave.
-            eprintln!("shop: the pool gets no more connections: {e}");
+            say(format_args!("shop: the pool gets no more connections: {e}"));
         }
         shop.faults[FaultKind::PoolTooLarge].took_effect();
     });

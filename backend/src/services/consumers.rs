@@ -18,6 +18,7 @@ use super::{NAMES, Services};
 use crate::broker::rabbit::{self, Holds};
 use crate::broker::{BrokerError, Message};
 use crate::faults::broker_backlog;
+use crate::say::say;
 use crate::wire::Broker;
 
 /// Events that wait for one service of the embedded broker.
@@ -113,7 +114,7 @@ async fn work(
 ) {
     meter.consumed(Duration::from_millis(unix_ms().saturating_sub(message.published_ms)));
     if let Err(e) = broker_backlog::consume(name, message, pace, services).await {
-        eprintln!("services: {name}: {e}");
+        say(format_args!("services: {name}: {e}"));
     }
 }
 
@@ -154,7 +155,7 @@ struct At {
 async fn consume_rabbit(at: At, services: Arc<Services>, depths: Arc<Depths>) {
     loop {
         if let Err(e) = until_lost(&at, &services, &depths).await {
-            eprintln!("services: {}: {e}", at.name);
+            say(format_args!("services: {}: {e}", at.name));
         }
         depths.saw(at.index, None);
         tokio::time::sleep(AGAIN).await;
@@ -174,7 +175,7 @@ async fn until_lost(at: &At, services: &Arc<Services>, depths: &Depths) -> Resul
                 match serde_json::from_slice(&delivery.data) {
                     Ok(message) => work(at.name, message, &mut pace, services, &depths.meter).await,
                     // Nobody could ever work on it.
-                    Err(e) => eprintln!("services: {}: a message is no event: {e}", at.name),
+                    Err(e) => say(format_args!("services: {}: a message is no event: {e}", at.name)),
                 }
                 delivery.ack(BasicAckOptions::default()).await?;
             }

@@ -15,6 +15,7 @@ use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use timeline::text::clean;
 
+use crate::say::say;
 use crate::store::StoreError;
 
 /// Longest text of an error that may repeat what the client sent, in characters.
@@ -74,7 +75,7 @@ impl From<StoreError> for Refusal {
         match e {
             StoreError::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, e),
             StoreError::Failed(_) => {
-                eprintln!("shop: {e}");
+                say(format_args!("shop: {e}"));
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the database failed")
             }
         }

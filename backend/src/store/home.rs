@@ -22,6 +22,7 @@ use super::value::Value;
 use super::{Place, StoreError, postgres, schema};
 use crate::error::BackendError;
 use crate::places::DatabaseUrl;
+use crate::say::say;
 
 /// Schemas of backends are called so, and then as their run.
 const PREFIX: &str = "dyno_shop_";
@@ -105,7 +106,7 @@ impl Home {
         if let Self::Schema(mut schema) = self
             && let Err(e) = schema.clear().await
         {
-            eprintln!("backend: schema {} is left behind: {e}", schema.name);
+            say(format_args!("backend: schema {} is left behind: {e}", schema.name));
         }
     }
 }
@@ -206,7 +207,7 @@ async fn sweep(keeper: &Client) -> Result<(), StoreError> {
         let free = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))";
         if keeper.query_one(free, &[&name]).await?.try_get(0)? {
             if let Err(e) = keeper.batch_execute(&drop_schema(&name)).await {
-                eprintln!("backend: schema {name} is not cleared away: {}", StoreError::from(e));
+                say(format_args!("backend: schema {name} is not cleared away: {}", StoreError::from(e)));
             }
             keeper.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", &[&name]).await?;
         }

@@ -5,6 +5,7 @@
 use crate::broker::rabbit;
 use crate::cache;
 use crate::places::{BrokerUrl, CacheUrl, Stores};
+use crate::say::say;
 use crate::services;
 use crate::wire::{Broker, CachePlace};
 
@@ -37,17 +38,18 @@ impl Borrowed {
 
     /// Clears it away. What cannot be reached now goes by itself within an hour.
     pub async fn leave(self) {
-        let say =
-            |what: &str, why: &dyn std::fmt::Display| eprintln!("backend: {what} is left behind: {why}");
+        let left = |what: &str, why: &dyn std::fmt::Display| {
+            say(format_args!("backend: {what} is left behind: {why}"))
+        };
         if let CachePlace::Redis { url, prefix } = &self.cache
             && let Err(e) = cache::sweep(url, prefix).await
         {
-            say("what was cached", &e);
+            left("what was cached", &e);
         }
         if let Broker::Rabbit { url, prefix } = &self.broker
             && let Err(e) = rabbit::remove(url, prefix, services::NAMES).await
         {
-            say("the exchange", &e);
+            left("the exchange", &e);
         }
     }
 }

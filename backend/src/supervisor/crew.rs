@@ -19,6 +19,7 @@ use super::process::Running;
 use super::truths::Truths;
 use crate::error::BackendError;
 use crate::remedies::Hold;
+use crate::say::say;
 use crate::settings::{CacheSettings, ShopSettings};
 use crate::store::Place;
 use crate::wire::{Broker, CachePlace, Order, Report, Role, WorkerSettings};
@@ -262,7 +263,7 @@ impl Crew {
             Ok(Report::Ended(RELIEVED)) => self.left(index, generation),
             Ok(Report::Ended(ticket)) => current(&|life| life.ended = ticket.max(life.ended)),
             Ok(Report::Failed(why)) => current(&|life| life.failed = Some(why.clone())),
-            Err(_) => eprintln!("backend: {} said something that is no report", member.name),
+            Err(_) => say(format_args!("backend: {} said something that is no report", member.name)),
         }
         None
     }

@@ -14,6 +14,7 @@ use super::START_PATIENCE;
 use super::crew::{Crew, Process, RELIEVED};
 use super::process::Heard;
 use crate::http::told;
+use crate::say::say;
 use crate::wire::Order;
 
 /// A worker that dies again at once is started after ever longer pauses, up to the last.
@@ -73,7 +74,7 @@ impl Keeper {
                     if *self.stop.borrow() {
                         break;
                     }
-                    eprintln!("backend: {} {died}; it is started again", self.crew.name(self.index));
+                    say(format_args!("backend: {} {died}; it is started again", self.crew.name(self.index)));
                     let lived = MonoNs::now().since(current.began);
                     pause = if lived >= LIVED { FIRST_PAUSE } else { (pause * 2).min(LAST_PAUSE) };
                     let mut stop = self.stop.clone();

@@ -25,6 +25,7 @@ use crate::faults::{
     Faults, Levers, TruthLog, cold_cache, fd_exhausted, missing_index, starved_poll, stop_the_world,
 };
 use crate::http::{self, Stage};
+use crate::say::say;
 use crate::services::{self, Consumers, Desk, Services};
 use crate::shop::entrance::Door;
 use crate::shop::neighbours::Neighbours;
@@ -203,7 +204,7 @@ async fn open_shop(
     let feed = shop.clone();
     tasks.spawn(async move {
         if let Err(e) = feed.feed.run(&feed.database, &feed.agent).await {
-            eprintln!("shop: no live feed: {e}");
+            say(format_args!("shop: no live feed: {e}"));
         }
     });
     Ok(shop)

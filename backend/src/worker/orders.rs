@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::error::BackendError;
 use crate::faults::Levers;
+use crate::say::say;
 use crate::shop::neighbours;
 use crate::wire::{Order, Report, WorkerSettings, line};
 
@@ -47,7 +48,7 @@ pub fn first() -> Result<Orders, BackendError> {
                         return;
                     }
                 }
-                Err(e) => eprintln!("shop: an order is not understood: {e}"),
+                Err(e) => say(format_args!("shop: an order is not understood: {e}")),
             }
         }
     };

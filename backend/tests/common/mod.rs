@@ -45,7 +45,11 @@ impl Backend {
 
     /// With these environment variables.
     pub fn with(workers: usize, environment: &[(&str, &str)]) -> Self {
-        let mut said = tempfile::tempfile().unwrap();
+        Self::logging(workers, environment, tempfile::tempfile().unwrap())
+    }
+
+    /// With these environment variables; what it says goes into that file.
+    pub fn logging(workers: usize, environment: &[(&str, &str)], mut said: File) -> Self {
         let mut command = command(&[&workers.to_string()]);
         let mut child =
             command.envs(environment.iter().copied()).stderr(said.try_clone().unwrap()).spawn().unwrap();

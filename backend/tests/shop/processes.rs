@@ -1,5 +1,6 @@
 //! The processes: a port that is taken, workers that die, and that none outlives its supervisor.
 
+use std::fs::File;
 use std::net::TcpListener;
 use std::process::Stdio;
 
@@ -36,6 +37,22 @@ fn options_that_make_no_sense_are_refused() {
     insta::assert_snapshot!(said(&["backend-worker"], "t"), @"dyno-shop: a worker takes its settings from its supervisor, on standard input: it is none of a supervisor's");
 }
 
+/// Is there a second process of the shop's worker of this number?
+fn started_again(backend: &Backend, worker: usize) -> bool {
+    let instances = backend.order("GET", "/v1/instances", "").json();
+    let name = format!("shop-{worker}");
+    let found = instances["instances"].as_array().unwrap().iter().find(|i| i["name"] == name.as_str());
+    found.is_some_and(|i| i["generation"] == 1 && i["pid"] != backend.ready["workers"][worker]["pid"])
+}
+
+#[test]
+fn a_log_that_takes_nothing_keeps_no_worker_from_being_started_again() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let backend = Backend::logging(1, &[], full);
+    signal(backend.pids()[0], Signal::KILL);
+    assert!(wait_for(|| started_again(&backend, 0)));
+}
+
 #[test]
 fn a_worker_that_dies_is_started_again_with_what_is_left_of_the_faults() {
     let backend = Backend::start(2);
@@ -44,13 +61,7 @@ fn a_worker_that_dies_is_started_again_with_what_is_left_of_the_faults() {
     assert_eq!(order.status, 202);
     assert!(wait_for(|| backend.truth().len() == 2));
     signal(backend.pids()[1], Signal::KILL);
-    let again = || {
-        let instances = backend.order("GET", "/v1/instances", "").json();
-        let second =
-            instances["instances"].as_array().unwrap().iter().find(|i| i["name"] == "shop-1").cloned();
-        second.is_some_and(|i| i["generation"] == 1 && i["pid"] != backend.ready["workers"][1]["pid"])
-    };
-    assert!(wait_for(again));
+    assert!(wait_for(|| started_again(&backend, 1)));
     assert!(wait_for(|| backend.truth().last().is_some_and(|l| l == "stampede shop-1 armed")));
     assert!(wait_for(|| backend.order("GET", "/v1/instances/shop-1/samples?since=0", "").status == 200));
     // Sessions live in the database, so whichever worker answers knows them.

@@ -2,6 +2,7 @@
 
 use ratatui::layout::Rect;
 use timeline::Unit;
+use timeline::lane::is_generator;
 use timeline::snapshot::{Percentiles, ProcessView, StepView};
 
 use super::{Scene, phases};
@@ -85,7 +86,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
 
 /// Rows that errors and workers take beside each other, with their heading.
 fn lower_rows(scene: &Scene<'_>) -> usize {
-    let workers = scene.snapshot.processes.iter().filter(|p| figures::is_worker(p)).count();
+    let workers = scene.snapshot.processes.iter().filter(|p| is_generator(&p.name)).count();
     let kinds = scene.snapshot.errors.len().min(MOST_KINDS + 1);
     workers.max(kinds).max(1) + 1
 }
@@ -206,7 +207,7 @@ fn errors(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
 /// The generator's own processes: they tell whether the load can be believed. Those that are silent come first.
 fn workers(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
     let is_silent = |p: &ProcessView| p.age_ns > figures::STALE_NS;
-    let mut workers: Vec<_> = scene.snapshot.processes.iter().filter(|p| figures::is_worker(p)).collect();
+    let mut workers: Vec<_> = scene.snapshot.processes.iter().filter(|p| is_generator(&p.name)).collect();
     workers.sort_by_key(|p| !is_silent(p));
     let shown = usize::from(area.height.saturating_sub(1));
     let note = if workers.len() > shown { format!("{shown} of {}", workers.len()) } else { String::new() };

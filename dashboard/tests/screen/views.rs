@@ -177,11 +177,13 @@ fn without_load_no_load_is_shown_and_one_silent_worker_is_named() {
     let mut live = fixture::flash_sale(50);
     let mut overview = model(Palette::None, true);
     overview.view = View::Overview;
-    let gen_ = live.processes.iter().position(|p| p.name.starts_with("gen")).unwrap();
-    live.processes[gen_].age_ns = 12_000_000_000;
-    let name = live.processes[gen_].name.clone();
+    // One of the target's is silent, too, and no worker whatever its name begins with.
+    for (at, name) in [(0, "gen-0"), (2, "general-api")] {
+        name.clone_into(&mut live.processes[at].name);
+        live.processes[at].age_ns = 12_000_000_000;
+    }
     let rows = crate::rows(&buffer(&overview, &live, 120, 36)).join("\n");
-    assert!(rows.contains(&format!("silent {name} 12 s")), "{rows}");
+    assert!(rows.contains("silent gen-0 12 s") && !rows.contains("general-api"), "{rows}");
     live.load.age_ns = None;
     let rows = crate::rows(&buffer(&overview, &live, 120, 36)).join("\n");
     assert!(rows.contains("offered n/a") && rows.contains("open n/a"), "{rows}");

@@ -264,8 +264,16 @@ pub(crate) fn lasting(seconds: f64) -> String {
     }
 }
 
-/// Spans that lie at most `gap` apart become one; the newest [`MAX_EPISODES`] are kept.
-pub(crate) fn episodes(mut spans: Vec<Span>, gap: Duration) -> Vec<Span> {
+/// [`joined`] spans, of which the newest [`MAX_EPISODES`] are kept.
+pub(crate) fn episodes(spans: Vec<Span>, gap: Duration) -> Vec<Span> {
+    let mut out = joined(spans, gap);
+    let surplus = out.len().saturating_sub(MAX_EPISODES);
+    out.drain(..surplus);
+    out
+}
+
+/// Spans that lie at most `gap` apart become one.
+pub(crate) fn joined(mut spans: Vec<Span>, gap: Duration) -> Vec<Span> {
     spans.sort_by_key(|s| (s.start, s.end));
     let mut out: Vec<Span> = Vec::new();
     for span in spans {
@@ -274,7 +282,5 @@ pub(crate) fn episodes(mut spans: Vec<Span>, gap: Duration) -> Vec<Span> {
             _ => out.push(span),
         }
     }
-    let surplus = out.len().saturating_sub(MAX_EPISODES);
-    out.drain(..surplus);
     out
 }

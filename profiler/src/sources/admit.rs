@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use timeline::event::LABEL_MAX;
 use timeline::histogram::{MAX_US, Sparse};
-use timeline::lane::names;
+use timeline::lane::{is_generator, names};
 use timeline::probe::{KEPT_TICKS, MAX_EVENTS, ProbeEvent, TICK_MS, Tick};
 use timeline::text::clean;
 use timeline::{LaneId, LaneSpec, MonoNs, Shape, fingerprint};
@@ -46,7 +46,7 @@ pub(super) fn plain_name(name: &str) -> bool {
 
 /// Is it one of the names that dyno itself goes by: the machine's, and those of the generator's processes?
 pub(super) fn is_ours(name: &str) -> bool {
-    name == "host" || name.starts_with("gen-")
+    name == "host" || is_generator(name)
 }
 
 /// Is a reading of the target's clock within range, so that arithmetic with it is safe?
@@ -322,6 +322,7 @@ mod tests {
             admission.lanes(level(name), &mut sink);
         }
         assert!(sink.lanes.is_empty());
-        assert!(is_ours("host") && is_ours("gen-0") && !is_ours("shop-0"));
+        assert!(is_ours("host") && is_ours("gen-0"));
+        assert!(!["shop-0", "general-api", "gen-api"].into_iter().any(is_ours));
     }
 }

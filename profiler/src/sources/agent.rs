@@ -17,7 +17,7 @@ use timeline::{LaneId, LaneSpec, MonoNs, Unit};
 use super::admit::{is_ours, plain_name};
 use super::age::Age;
 use super::batches::{Answered, Batches};
-use super::fetch::FetchError;
+use super::fetch;
 use super::patience::patiently;
 use super::place::shown;
 use super::probe_client::{ProbeClient, ProbeError};
@@ -43,7 +43,7 @@ const MAX_INSTANCES: usize = 64;
 pub fn attach(url: &str, token: &str, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
     let failed = |why| AttachError::Agent { url: shown(url), why };
     let client = ProbeClient::new(url, token).map_err(failed)?;
-    let late = ProbeError::Fetch(FetchError::TimedOut);
+    let late = ProbeError::Fetch(fetch::LATE);
     let instances = patiently(&late, || client.instances()).map_err(failed)?;
     let about = format!(
         "agent of {} at {url}: {} process(es)",

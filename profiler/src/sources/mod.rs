@@ -385,7 +385,7 @@ pub use otlp::attach as attach_otlp;
 pub use place::shown;
 pub use postgres::attach as attach_postgres;
 pub use precedence::{Precedence, Rank};
-pub use process::{attach as attach_process, attach_pids, attach_served};
+pub use process::attach_served;
 pub use rabbitmq::attach as attach_rabbitmq;
 pub use redis::attach as attach_redis;
 

@@ -28,7 +28,7 @@ const NAME: &str = "rabbitmq";
 /// From reading to reading; a new figure is noticed so late.
 const PERIOD: Duration = Duration::from_secs(1);
 /// Longest time for all questions of a reading but the last one's answer.
-const TIMEOUT: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = fetch::TIMEOUT;
 /// A queue whose figures have not changed for so long still has them: the server tells them so often.
 const UNCHANGED: Duration = Duration::from_secs(5);
 /// Port of the management plugin where none is named.
@@ -116,7 +116,7 @@ pub fn attach(url: &str, password: &str, sink: Box<dyn Sink>) -> Result<Attached
     let mut sink = Shared::new(sink);
     let failed = |why| AttachError::RabbitMq { url: shown(url), why };
     let mut rabbit = RabbitMq::new(url, password, &mut sink).map_err(failed)?;
-    let late = RabbitMqError::Fetch(FetchError::TimedOut);
+    let late = RabbitMqError::Fetch(fetch::LATE);
     patiently(&late, || rabbit.read(&mut sink)).map_err(failed)?;
     let unseen = if rabbit.sees_nodes {
         ""
@@ -144,9 +144,9 @@ struct RabbitMq {
     sees_nodes: bool,
     server: HashMap<&'static str, Option<LaneId>>,
     queues: HashMap<String, Queue>,
-    newest: Option<MonoNs>,
+    /// When an answer last came; before the first one: when it was attached.
+    newest: MonoNs,
     age: Age,
-    attached: MonoNs,
     troubles: Troubles,
 }
 
@@ -168,15 +168,14 @@ impl RabbitMq {
             sees_nodes: true,
             server: HashMap::new(),
             queues: HashMap::new(),
-            newest: None,
-            attached: MonoNs::now(),
+            newest: MonoNs::now(),
             troubles: Troubles::new(NAME),
         })
     }
 
     fn ask(&self, what: &str, deadline: MonoNs) -> Result<Value, RabbitMqError> {
         if MonoNs::now() >= deadline {
-            return Err(FetchError::TimedOut.into());
+            return Err(fetch::LATE.into());
         }
         let url = format!("{}{what}", self.base);
         let fetched = fetch::get(&self.client, &url, &[("Authorization", &self.proof)], MAX_MIB)?;
@@ -213,7 +212,7 @@ impl RabbitMq {
         if let Some(nodes) = nodes {
             self.nodes(nodes.as_array().ok_or(RabbitMqError::NotRabbitMq)?, now, sink);
         }
-        self.newest = Some(now);
+        self.newest = now;
         Ok(())
     }
 
@@ -296,7 +295,7 @@ impl Source for RabbitMq {
 
     fn poll(&mut self, sink: &mut dyn Sink) {
         let read = self.read(sink);
-        self.age.tell(self.newest.unwrap_or(self.attached), MonoNs::now(), sink);
+        self.age.tell(self.newest, MonoNs::now(), sink);
         self.troubles.after(&self.instance, read, RabbitMqError::state, sink);
     }
 }

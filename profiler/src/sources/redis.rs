@@ -115,11 +115,11 @@ struct Redis {
     lanes: Vec<Option<LaneId>>,
     counters: Counters<&'static str>,
     latency: Latency,
-    /// When they were last asked for, and had come.
+    /// When they were last asked for.
     asked: Option<MonoNs>,
-    newest: Option<MonoNs>,
+    /// When an answer last came; before the first one: when it was attached.
+    newest: MonoNs,
     age: Age,
-    attached: MonoNs,
     troubles: Troubles,
 }
 
@@ -142,8 +142,7 @@ impl Redis {
             line: None,
             counters: Counters::default(),
             asked: None,
-            newest: None,
-            attached: MonoNs::now(),
+            newest: MonoNs::now(),
             troubles: Troubles::new(NAME),
         })
     }
@@ -186,7 +185,7 @@ impl Redis {
             }
         }
         self.asked = Some(sent);
-        self.newest = Some(now);
+        self.newest = now;
     }
 
     /// `INFO`, over a new connection if need be, and when it was sent.
@@ -223,7 +222,7 @@ impl Source for Redis {
 
     fn poll(&mut self, sink: &mut dyn Sink) {
         let read = self.read(sink);
-        self.age.tell(self.newest.unwrap_or(self.attached), MonoNs::now(), sink);
+        self.age.tell(self.newest, MonoNs::now(), sink);
         self.troubles.after(&self.instance, read.map(drop), RedisError::state, sink);
     }
 }

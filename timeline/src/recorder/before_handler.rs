@@ -34,12 +34,13 @@ impl BeforeHandler {
         if !timeline.has(names::SERVER_HANDLER) {
             return None;
         }
-        let span = self.next(timeline, now)?;
-        let (requests, service) = sum(timeline, names::SERVICE, span);
+        // From where the last one ended to the end of the client's last interval that is old enough.
+        let span = timeline.told_within(names::SERVICE, Span::new(self.told_to, now.back(SETTLED)))?;
+        let (requests, service) = timeline.timed(names::SERVICE, span);
         if requests < LEAST_REQUESTS && span.length() < LONGEST {
             return None;
         }
-        let (handled, handler) = sum(timeline, names::SERVER_HANDLER, span);
+        let (handled, handler) = timeline.timed(names::SERVER_HANDLER, span);
         self.told_to = span.end;
         let agree = (handled as f64 / requests.max(1) as f64 - 1.0).abs() <= COUNTS_AGREE;
         if requests < LEAST_REQUESTS || !agree {
@@ -54,21 +55,6 @@ impl BeforeHandler {
         let value = (service / requests as f64 - handler / handled as f64).max(0.0);
         Some(Entry::Sample { lane, at: span.end, value })
     }
-
-    /// From where the last one ended to the end of the client's last interval that is old enough.
-    fn next(&self, timeline: &Timeline, now: RunTime) -> Option<Span> {
-        let from = self.told_to;
-        let fresh = Span::new(from, now.back(SETTLED));
-        let spans = timeline.named(names::SERVICE).flat_map(|s| s.intervals_within(fresh)).map(|i| i.0);
-        let whole = spans.filter(|s| s.end <= fresh.end);
-        whole.reduce(|a, b| Span::new(a.start.min(b.start), a.end.max(b.end)))
-    }
-}
-
-/// Samples of a histogram lane in a stretch and their sum in ns.
-fn sum(timeline: &Timeline, lane: &str, span: Span) -> (u64, f64) {
-    let intervals = timeline.named(lane).flat_map(|s| s.intervals_within(span));
-    intervals.fold((0, 0.0), |(n, ns), (_, cells)| (n + cells.count(), ns + cells.sum_us() as f64 * 1e3))
 }
 
 #[cfg(test)]

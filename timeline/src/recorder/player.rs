@@ -67,12 +67,6 @@ impl Player {
         })
     }
 
-    /// About the run.
-    #[must_use]
-    pub fn meta(&self) -> &RunMeta {
-        &self.meta
-    }
-
     /// What of the file could not be read.
     #[must_use]
     pub fn damage(&self) -> &[Damage] {
@@ -83,12 +77,6 @@ impl Player {
     #[must_use]
     pub fn length(&self) -> RunTime {
         self.length
-    }
-
-    /// The instant shown: that of the last tick played.
-    #[must_use]
-    pub fn at(&self) -> RunTime {
-        self.seen.at
     }
 
     /// Where snapshots appear.

@@ -88,7 +88,7 @@ pub fn attach(
     let failed = |why| AttachError::Metrics { url: shown(url), why };
     let mut sink = Shared::new(sink);
     let mut metrics = Metrics::new(url, beside, mappings, &mut sink).map_err(failed)?;
-    let late = MetricsError::Fetch(FetchError::TimedOut);
+    let late = MetricsError::Fetch(fetch::LATE);
     patiently(&late, || metrics.read(&mut sink)).map_err(failed)?;
     let about = metrics.about();
     sink.note(NAME, &about);
@@ -105,7 +105,7 @@ pub fn look_for(base: &str, mappings: &[Mapping]) -> Option<String> {
         let mut metrics = Metrics::new(&url, None, mappings, &mut Nowhere).ok()?;
         match metrics.read(&mut Nowhere) {
             Ok(()) if metrics.scrape.knows_any() => return Some(url),
-            Err(MetricsError::Fetch(FetchError::Unreachable(_) | FetchError::TimedOut)) => return None,
+            Err(MetricsError::Fetch(FetchError::Unreachable(_) | FetchError::TimedOut(_))) => return None,
             _ => {}
         }
     }

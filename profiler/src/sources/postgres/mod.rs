@@ -127,11 +127,11 @@ struct Postgres {
     statements: Statements,
     plans: Plans,
     turn: u32,
-    newest: Option<MonoNs>,
+    /// When an answer last came; before the first one: when it was attached.
+    newest: MonoNs,
     /// When counters were last read.
     counted: Option<MonoNs>,
     age: Age,
-    attached: MonoNs,
     troubles: Troubles,
 }
 
@@ -217,9 +217,8 @@ impl Postgres {
             facts: Facts::default(),
             plans: Plans::default(),
             turn: 0,
-            newest: None,
+            newest: MonoNs::now(),
             counted: None,
-            attached: MonoNs::now(),
             troubles: Troubles::new(NAME),
         })
     }
@@ -278,7 +277,7 @@ impl Postgres {
 
     fn activity(&mut self, answer: &[Rows], sink: &mut dyn Sink) {
         let now = MonoNs::now();
-        self.newest = Some(now);
+        self.newest = now;
         if let Some(rows) = answer.first() {
             self.server.activity(rows, self.facts.sees_all, now, sink);
         }
@@ -337,7 +336,7 @@ impl Source for Postgres {
 
     fn poll(&mut self, sink: &mut dyn Sink) {
         let read = self.read(sink);
-        self.age.tell(self.newest.unwrap_or(self.attached), MonoNs::now(), sink);
+        self.age.tell(self.newest, MonoNs::now(), sink);
         self.troubles.after(&self.instance, read, PostgresError::state, sink);
     }
 }

@@ -22,7 +22,7 @@ use timeline::lane::names;
 use timeline::{LaneId, LaneSpec, MonoNs, Unit};
 
 use super::age::Age;
-use super::discover::{Served, discover, runs};
+use super::discover::{Served, runs};
 use super::stacks::Stacks;
 use super::troubles::tell;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source, locked};
@@ -58,67 +58,39 @@ const MAX_EVER: usize = 192;
 /// Most bytes of one of the kernel's files; the longest, that of the mounts, has some 200 for each of them.
 const MAX_TEXT: u64 = 1 << 20;
 
-/// Attaches the processes that serve `port` of this machine.
-///
-/// # Errors
-/// [`AttachError::Process`]: nobody listens there, we may not see who, the port is only forwarded, or this system does not tell.
-pub fn attach(port: u16, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
-    let served = discover(port)?;
-    attach_served(&served, UNSEEN, sink)
-}
-
 /// Attaches the processes of `served`, and those that come to serve its port later; `unseen` ends the line that says what was attached:
 /// [`UNSEEN`] where nothing else looks inside.
 ///
 /// # Errors
 /// [`AttachError::NotAvailable`]: this system tells nothing of processes.
 pub fn attach_served(served: &Served, unseen: &str, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
-    let named: Vec<(String, u32)> =
-        served.processes.iter().map(|p| (format!("pid-{}", p.pid), p.pid)).collect();
-    let hidden = if served.hidden > 0 {
-        format!("; {} further socket(s) of that port belong to processes that we may not see", served.hidden)
-    } else {
-        String::new()
-    };
-    let what = format!("port {}", served.port);
-    start(&named, &what, &format!("{hidden}{unseen}"), Some(served.port), sink)
-}
-
-/// Attaches processes whose ids are known; `named` holds the name of each instance and its process id.
-///
-/// # Errors
-/// [`AttachError::NotAvailable`]: this system tells nothing of processes.
-pub fn attach_pids(named: &[(String, u32)], sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
-    start(named, "known processes", UNSEEN, None, sink)
-}
-
-fn start(
-    named: &[(String, u32)],
-    what: &str,
-    unseen: &str,
-    follow: Option<u16>,
-    sink: Box<dyn Sink>,
-) -> Result<Attached, AttachError> {
     let system = System::new().map_err(|e| AttachError::NotAvailable { what: NAME, why: e.to_string() })?;
     let mut sink = Shared::new(sink);
+    let first = served.processes.iter().take(MAX_PROCESSES);
     let watched: Vec<Watched> =
-        named.iter().take(MAX_PROCESSES).map(|(name, pid)| Watched::new(name, *pid, &mut sink)).collect();
+        first.map(|p| Watched::new(&format!("pid-{}", p.pid), p.pid, &mut sink)).collect();
     let crew = Crew::default();
     let (busy, stacks) = (Busy::default(), Stacks::default());
     #[cfg(target_os = "linux")]
     let sampled = sampling::begin(watched.iter().map(|w| w.pid), &busy, &stacks, &crew, &sink);
     #[cfg(not(target_os = "linux"))]
     let sampled = "";
-    let mut about = format!("process of {what}: {}{sampled}{unseen}", seen(&watched));
-    if named.len() > watched.len() {
-        about += &format!("; {} further process(es) not watched", named.len() - watched.len());
+    let what = format!("port {}", served.port);
+    let mut about = format!("process of {what}: {}{sampled}", seen(&watched));
+    if served.hidden > 0 {
+        about += &format!(
+            "; {} further socket(s) of that port belong to processes that we may not see",
+            served.hidden
+        );
+    }
+    about += unseen;
+    if served.processes.len() > watched.len() {
+        about += &format!("; {} further process(es) not watched", served.processes.len() - watched.len());
     }
     sink.note(NAME, &about);
-    let age = Age::declare(NAME, what, &mut sink);
+    let age = Age::declare(NAME, &what, &mut sink);
     let processes = Processes::new(system, watched, busy, age);
-    if let Some(port) = follow {
-        crew.run(Joiners::new(port, processes.serving.clone()), sink.clone());
-    }
+    crew.run(Joiners::new(served.port, processes.serving.clone()), sink.clone());
     crew.run(processes, sink);
     Ok(Attached::new(about, crew).sampling(stacks))
 }
