@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use dashboard::app::{Capabilities, UiCommand};
+use dashboard::app::Capabilities;
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
@@ -98,7 +98,7 @@ pub fn goose(args: GooseArgs) -> anyhow::Result<Outcome> {
     let controller::Told { answers, mut notes } = poller.stop();
     let said = output.finish();
     notes.extend(sources.remarks());
-    drop(sources);
+    notes.extend(sources.end(|| stops.hurried(&screen)));
     notes.push(told(ended.status));
     let end = RunEnd { reason: ended.reason, at: clock.now(), notes };
     let finished = recorder.finish(end);
@@ -198,13 +198,7 @@ fn wait(child: &mut Child, stops: &stop::Stops, screen: &Screen, handle: &Handle
             Ok(status) => return Ended { status, reason: reason(passed) },
             Err(_) => return Ended { status: None, reason: reason(passed) },
         }
-        while let Some(command) = screen.command() {
-            match command {
-                UiCommand::Abort => stops.abort(),
-                command if stop::ends(&command) => stops.ask(),
-                _ => {}
-            }
-        }
+        stops.hear(screen);
         if stops.asked() > passed {
             passed = stops.asked();
             handle.state(RunState::Draining);

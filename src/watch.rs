@@ -102,15 +102,16 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
 
     loop {
         let over = length.is_some_and(|l| clock.now().since(timeline::RunTime::ZERO) >= l);
-        let left = screen.is_gone() || screen.command().is_some_and(|c| stop::ends(&c));
-        if over || left || stops.asked() > 0 {
+        stops.hear(&screen);
+        if over || screen.is_gone() || stops.asked() > 0 {
             break;
         }
         std::thread::sleep(LOOK);
     }
-    let notes = sources.remarks();
+    let mut notes = sources.remarks();
     sources.keep_profile(clock.origin(), &handle);
-    drop(sources);
+    let left = sources.end(|| stops.hurried(&screen));
+    notes.extend(left.clone());
     let end = RunEnd { reason: EndReason::Completed, at: clock.now(), notes };
     let finished = recorder.finish(end);
     let dashboard = screen.stays();
@@ -119,7 +120,11 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
     drop(backend);
     match folder {
         Some(folder) => finish::finish(&finished, &folder, None, None),
-        None => Ok(Outcome::Pass),
+        None => {
+            // There is no report whose notes would say it.
+            left.iter().for_each(|line| say(format_args!("dyno: {line}")));
+            Ok(Outcome::Pass)
+        }
     }
 }
 

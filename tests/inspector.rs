@@ -54,10 +54,14 @@ struct Server {
 impl Server {
     /// A dyno that looks inside, until it is killed.
     fn watch(&self) -> Guarded {
+        Guarded(self.watching().spawn().unwrap())
+    }
+
+    fn watching(&self) -> Command {
         let port = format!(":{}", self.port);
         let mut watch = dyno();
-        watch.args(["watch", &port, "--attach", "node", "--ui", "none"]).stdin(Stdio::null());
-        Guarded(watch.spawn().unwrap())
+        watch.args(["watch", &port, "--attach", "node", "--ui", "none"]);
+        watch
     }
 
     fn start() -> Self {
@@ -271,6 +275,29 @@ fn a_server_that_stands_still_at_the_end_is_left_as_it_was() {
     server.signal("CONT");
     assert!(wait_for(PATIENCE, || watch.0.try_wait().unwrap().is_some()), "it ends");
     assert_eq!(server.left(), "[]");
+    assert!(wait_for(PATIENCE, || server.closed_again()), "its inspector is closed again");
+}
+
+/// What was installed removes itself, so that nobody need wait for the server's answer.
+#[test]
+fn who_asks_for_the_end_twice_does_not_wait_for_a_server_that_stands_still() {
+    let _machine = whole_machine();
+    let server = Server::start();
+    let mut watch = Guarded(server.watching().stderr(Stdio::piped()).spawn().unwrap());
+    let pid = watch.0.id();
+    assert!(wait_for(PATIENCE, || server.left().contains("dyno")), "the observers");
+    assert!(wait_for(PATIENCE, || is_among(2, "SigCgt:", pid)), "it hears SIGINT");
+    server.signal("STOP");
+    let ended = wait_for(PATIENCE, || {
+        signal(pid, Signal::INT);
+        watch.0.try_wait().unwrap().is_some()
+    });
+    assert!(ended, "it ends");
+    let mut said = String::new();
+    watch.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(said.contains("the end was asked for twice: sources were not waited for"), "{said}");
+    server.signal("CONT");
+    assert!(wait_for(PATIENCE, || server.left() == "[]"), "the observers remove themselves");
     assert!(wait_for(PATIENCE, || server.closed_again()), "its inspector is closed again");
 }
 

@@ -72,6 +72,7 @@ pub const FILES: &[(&str, &str)] = files! {
     "http/answer.js"
     "http/body.js"
     "http/client.js"
+    "http/door.js"
     "http/refusal.js"
     "http/routes.js"
     "http/server.js"

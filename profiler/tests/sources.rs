@@ -155,6 +155,51 @@ fn samples_arrive_once_each_in_order_with_times_of_our_clock() {
     assert!(kept.noted("shares our clock"));
 }
 
+/// A probe with two processes; `second` gives the samples of the other one.
+fn two(second: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> Probe {
+    Probe::serve(Arc::new(move |path: &str, stream: &mut TcpStream| {
+        if path.contains("shop-1/samples") {
+            second(stream);
+        } else if path.contains("/samples") {
+            json(stream, &batch("shop-0", 100, since(path) + 1));
+        } else {
+            json(stream, &instances(&["shop-0", "shop-1"]));
+        }
+    }))
+}
+
+#[test]
+fn the_line_of_an_agent_says_what_its_processes_tell_and_what_not_yet() {
+    // A machine that is busy may keep them from saying it in time: then they are asked again.
+    let says = |probe: &Probe, wanted: &str| {
+        let wanted = format!("agent of shop at {}: 2 process(es){wanted}", probe.url);
+        soon(&wanted, || {
+            let attached = attach_agent(&probe.url, TOKEN, Box::new(Kept::default())).unwrap();
+            attached.about() == wanted
+        });
+    };
+    let with = |lanes: &[&str]| {
+        let lanes = lanes.iter().map(|name| LaneSpec::level(*name, "shop-1", Unit::Count)).collect();
+        Batch { lanes, ticks: Vec::new(), ..batch("shop-1", 101, 1) }
+    };
+    let (full, empty) = (with(&["heap.used", "pause.longest", "broker.depth"]), with(&[]));
+    let both = ": heap, pauses, pool, broker; nothing yet of loop, offload, cache, requests, process";
+    let (first, none) = (full.clone(), empty.clone());
+    says(&two(move |stream| json(stream, &first)), both);
+    says(
+        &two(move |stream| json(stream, &none)),
+        ": pool; nothing yet of heap, pauses, loop, offload, cache, requests, process",
+    );
+    // Its first tick comes meanwhile.
+    let asked = AtomicBool::new(false);
+    let late = move |stream: &mut TcpStream| {
+        json(stream, if asked.swap(true, Ordering::Relaxed) { &full } else { &empty });
+    };
+    says(&two(late), both);
+    // Who does not say what it has may have all.
+    says(&two(|stream| reply(stream, "502 Bad Gateway", b"{}")), "");
+}
+
 #[test]
 fn a_target_that_stands_still_at_the_first_question_is_asked_again() {
     let still = AtomicBool::new(true);
@@ -177,17 +222,11 @@ fn a_target_that_stands_still_at_the_first_question_is_asked_again() {
 fn an_instance_that_stands_still_holds_up_no_other() {
     let over = Arc::new(AtomicBool::new(false));
     let is_over = Arc::clone(&over);
-    let probe = Probe::serve(Arc::new(move |path: &str, stream: &mut TcpStream| {
-        if path.contains("shop-1/samples") {
-            while !is_over.load(Ordering::Relaxed) {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-        } else if path.contains("/samples") {
-            json(stream, &batch("shop-0", 100, since(path) + 1));
-        } else {
-            json(stream, &instances(&["shop-0", "shop-1"]));
+    let probe = two(move |_| {
+        while !is_over.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(10));
         }
-    }));
+    });
     let kept = Kept::default();
     let attached = attach_agent(&probe.url, TOKEN, Box::new(kept.clone())).unwrap();
     // Held up for 2 s each time, a reader would take half a minute for as many: longer than we wait.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use profiler::sources::direct;
 use serde_json::{Value, json};
 use timeline::MonoNs;
 use timeline::fault::{FaultKind, FaultOrder};
@@ -197,8 +198,7 @@ fn log_in(base: &str) -> anyhow::Result<String> {
 }
 
 fn post(url: &str, body: &Value, token: Option<&str>) -> anyhow::Result<Value> {
-    let agent: ureq::Agent =
-        ureq::Agent::config_builder().timeout_global(Some(IMPORT_PATIENCE)).proxy(None).build().into();
+    let agent = direct().timeout_global(Some(IMPORT_PATIENCE)).build().new_agent();
     let request = agent.post(url);
     let request = match token {
         Some(token) => request.header("Authorization", format!("Bearer {token}")),

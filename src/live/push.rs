@@ -1,7 +1,7 @@
 //! `--otlp`: the newest snapshot to an OpenTelemetry collector, once a second.
 //!
 //! One thread sends; what cannot be sent waits in a bounded queue, oldest out first, and is counted. That a collector does
-//! not answer is said once, and the run goes on.
+//! not answer is said once, and the run goes on. What is sent may hold a secret (`HEADERS`): it goes to the collector and through nobody.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
+use profiler::sources::direct;
 use timeline::recorder::Handle;
 
 /// Time from one export to the next.
@@ -80,9 +81,8 @@ struct Sender {
 
 impl Sender {
     fn new(url: String, handle: Handle) -> Self {
-        let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).build();
+        let agent = direct().timeout_global(Some(PATIENCE)).http_status_as_error(false).build().new_agent();
         let headers = headers(&std::env::var(HEADERS).unwrap_or_default());
-        let agent = config.into();
         Self { url, headers, agent, handle, waiting: VecDeque::new(), lost: 0, said: false }
     }
 
@@ -130,7 +130,9 @@ impl Sender {
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        request.send(body).map(|_| ()).map_err(|e| e.to_string())
+        let status = request.send(body).map_err(|e| e.to_string())?.status();
+        // Who redirects takes nothing either: an address that was not given is sent nothing.
+        if status.is_success() { Ok(()) } else { Err(format!("status {}", status.as_u16())) }
     }
 
     /// Said once for as long as it lasts.
@@ -144,7 +146,33 @@ impl Sender {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
     use super::*;
+    use crate::run::testing;
+
+    #[test]
+    fn a_collector_that_redirects_takes_nothing_and_nobody_else_is_told() {
+        let [collector, other] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [url, elsewhere] = [&collector, &other].map(|l| format!("http://{}/", l.local_addr().unwrap()));
+        let answers = std::thread::spawn(move || {
+            let (mut stream, mut byte, mut head) = (collector.accept().unwrap().0, [0], Vec::new());
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+                head.push(byte[0]);
+            }
+            let answer = format!(
+                "HTTP/1.1 307 Temporary Redirect\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\r\n"
+            );
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        let recorder = testing::recorder();
+        let sent = Sender::new(url, recorder.handle()).send(b"");
+        answers.join().unwrap();
+        assert_eq!(sent, Err("status 307".to_owned()));
+        other.set_nonblocking(true).unwrap();
+        assert!(other.accept().is_err(), "nobody has asked");
+    }
 
     #[test]
     fn headers_are_decoded_as_the_specification_says() {

@@ -14,7 +14,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dashboard::app::{Capabilities, UiCommand};
+use dashboard::app::Capabilities;
 use loadgen::{CoordinatorOptions, Crew, LoadError, Resources, Sizing};
 use profiler::Diagnosis;
 use scenarios::plan::{BaseUrl, Target};
@@ -37,7 +37,6 @@ use crate::sources::{Attach, Located, Permission, Settled, Sources};
 use crate::twin;
 use interim::Interim;
 use prepare::Job;
-use stop::Stops;
 use truth::{Control, Injector};
 
 /// Worker processes of the bundled backend unless told otherwise: enough to be a cluster.
@@ -52,9 +51,6 @@ const CAPABILITIES: Capabilities = Capabilities { load: true, marker: true, repo
 const FEWEST_DESCRIPTORS: u64 = 128;
 /// How long the target may take to accept a first connection.
 const REACH: Duration = Duration::from_secs(3);
-/// Said where the end was asked for twice, and sources had not ended a moment later.
-const LEFT_INSIDE: &str =
-    "the end was asked for twice: sources were not waited for; observers in V8 remove themselves within 10 s";
 
 /// Runs the command.
 pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
@@ -246,7 +242,7 @@ impl Runner<'_> {
             };
             let mut ended = load::drive(coordinator, &self.job.plan, &wishes).await;
             if let Some(injector) = injector {
-                ended.notes.extend(injector.finish(self.folder, || hurried(&screen, &stops)));
+                ended.notes.extend(injector.finish(self.folder, || stops.hurried(&screen)));
             }
             anyhow::Ok(ended)
         })?;
@@ -254,10 +250,10 @@ impl Runner<'_> {
         sources.keep_profile(clock.origin(), &handle);
         ended.notes.extend(sources.remarks());
         if let Some(profiles) = profiles {
-            profiles.end(|| hurried(&screen, &stops));
+            profiles.end(|| stops.hurried(&screen));
         }
-        interim.end(|| hurried(&screen, &stops));
-        ended.notes.extend(part(sources, || hurried(&screen, &stops)));
+        interim.end(|| stops.hurried(&screen));
+        ended.notes.extend(sources.end(|| stops.hurried(&screen)));
         let end = RunEnd { reason: ended.reason, at: clock.now(), notes: ended.notes };
         let finished = recorder.finish(end);
         drop(serving); // watchers get the end, too
@@ -334,27 +330,6 @@ impl Runner<'_> {
         let control = Control::new(&backend.ready.probe, &backend.token);
         Injector::start(&self.job.plan, control, handle).map(Some)
     }
-}
-
-/// Ends the sources; what they have installed in the target is taken back. Whoever is `hurried` does not wait for a target that is slow to
-/// answer: observers remove themselves when nobody reads them. Says so then.
-fn part(sources: Sources, hurried: impl Fn() -> bool) -> Option<String> {
-    let begun = std::thread::Builder::new().name("parting".to_owned()).spawn(move || drop(sources));
-    // Where there is no thread, they have ended with what it was to do.
-    let thread = begun.ok()?;
-    stop::wait_briefly(thread, hurried).is_none().then(|| LEFT_INSIDE.to_owned())
-}
-
-/// Does somebody want the end at once? Keys are heard here when the load is over.
-fn hurried(screen: &Screen, stops: &Stops) -> bool {
-    while let Some(command) = screen.command() {
-        match command {
-            UiCommand::Abort => stops.abort(),
-            UiCommand::Quit => stops.ask(),
-            _ => {}
-        }
-    }
-    stops.asked() >= 2
 }
 
 fn load_error(error: LoadError) -> anyhow::Error {

@@ -10,6 +10,8 @@ use dashboard::app::UiCommand;
 use timeline::MonoNs;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::screen::Screen;
+
 /// How often it is looked whether a thread is done, or whether nobody waits for it any more.
 const LOOK: Duration = Duration::from_millis(20);
 /// Whoever is hurried waits no longer than this for what a healthy target does at once: nobody takes it for a wait.
@@ -33,6 +35,23 @@ impl Stops {
     /// Once more.
     pub fn ask(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Hears the keys that were pressed on `screen` since; what is no wish for the end is heard by nobody then.
+    pub fn hear(&self, screen: &Screen) {
+        while let Some(command) = screen.command() {
+            match command {
+                UiCommand::Abort => self.abort(),
+                UiCommand::Quit => self.ask(),
+                _ => {}
+            }
+        }
+    }
+
+    /// Does somebody want the end at once, by a signal or by a key?
+    pub fn hurried(&self, screen: &Screen) -> bool {
+        self.hear(screen);
+        self.asked() >= 2
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use backend::Held;
+use profiler::sources::direct;
 use scenarios::plan::{Action, ActionPlan, CachePlan, FaultPlan, RunPlan};
 use serde::{Deserialize, Serialize};
 use timeline::event::kinds;
@@ -207,7 +208,7 @@ struct TruthPage {
 impl Control {
     /// Of the backend whose control endpoint is at `base`.
     pub fn new(base: &str, token: &str) -> Self {
-        let agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).proxy(None).build().into();
+        let agent = direct().timeout_global(Some(PATIENCE)).build().new_agent();
         Self { agent, base: base.to_owned(), token: token.to_owned() }
     }
 

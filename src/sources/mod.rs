@@ -24,6 +24,7 @@ use timeline::recorder::Handle;
 use timeline::{Event, LaneId, LaneSpec, MonoNs};
 
 use crate::outcome::UserError;
+use crate::run::stop;
 use settle::Ready;
 pub use settle::{Located, Permission, Settled};
 pub use wanted::Attach;
@@ -34,6 +35,9 @@ const STOP_GRACE: Duration = Duration::from_millis(500);
 /// One that has installed something in the target takes it back first, which the target has to answer: a reading under way ends within 2 s,
 /// and what comes after it is given up after 2 s more. The rest is for a busy machine.
 const TAKE_BACK_GRACE: Duration = Duration::from_secs(5);
+/// Said where the end was asked for twice, and sources had not ended a moment later.
+const LEFT_INSIDE: &str =
+    "the end was asked for twice: sources were not waited for; observers in V8 remove themselves within 10 s";
 /// Most remarks on sources in a report; each is said once, and a source has a few kinds of trouble.
 const MAX_REMARKS: usize = 32;
 
@@ -109,6 +113,15 @@ impl Sources {
             let name = if n == 1 { SAMPLED.to_owned() } else { format!("{SAMPLED}-{n}") };
             handle.profile(&name, from, MonoNs::now(), pprof);
         }
+    }
+
+    /// Ends them. Whoever is `hurried` does not wait for a target that is slow to answer: observers remove themselves when nobody reads them.
+    /// Says so then.
+    pub fn end(self, hurried: impl Fn() -> bool) -> Option<String> {
+        let begun = std::thread::Builder::new().name("parting".to_owned()).spawn(move || drop(self));
+        // Where there is no thread, they have ended with what it was to do.
+        let thread = begun.ok()?;
+        stop::wait_briefly(thread, hurried).is_none().then(|| LEFT_INSIDE.to_owned())
     }
 
     /// What was attached and what cannot be seen, a line each.

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import { test } from 'node:test';
+import { Door } from '../http/door.js';
 import { checkedOrder, FAULTS } from '../supervisor/orders.js';
 import { Avalanche } from './avalanche.js';
 import { BlockingCrypto } from './blocking-crypto.js';
@@ -280,16 +281,37 @@ test('uneven-workers: its onset is the first connection that one takes for all, 
   const [taker, other, ending, alone] = [made(), made(), made(), made()];
   t.after(() => [taker, other, ending, alone].forEach((s) => s.close()));
   await Promise.all([taker, other, ending, alone].map((s) => once(s, 'listening')));
-  const shop = (server, first, sharesPort = true) => ({ server, first, sharesPort, draining: false, address: { host: '127.0.0.1', port: 0 } });
+  const shop = (server, first, sharesPort = true) => ({ server, first, sharesPort, draining: false, door: new Door(server, { host: '127.0.0.1', port: 0 }) });
   const call = (s) => once(net.connect(s.address().port, '127.0.0.1'), 'close');
   const shops = [shop(taker, true), shop(other, false), shop(ending, false), shop(alone, true, false)];
   const faults = shops.map((s) => make(UnevenWorkers, {}, s));
+  await Promise.all(shops.map((s) => s.door.settled()));
   assert.deepEqual([taker.listening, other.listening, ending.listening], [true, false, false]);
   await Promise.all([call(taker), call(alone)]);
   assert.deepEqual(faults.map((f) => f.told), [['armed', 'onset'], ['armed'], ['armed'], ['armed']]);
   shops[2].draining = true;
   faults.forEach(({ on }, n) => on.end(undefined, shops[n]));
-  await once(other, 'listening');
-  assert.equal(ending.listening, false);
+  await Promise.all(shops.map((s) => s.door.settled()));
+  assert.deepEqual([taker.listening, other.listening, ending.listening], [true, true, false]);
   assert.equal(taker.listenerCount('connection'), 1);
+});
+
+test('uneven-workers: ended and armed again before anything of it is done, a worker listens or not as the last order says', async (t) => {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  t.after(() => server.close());
+  await once(server, 'listening');
+  let began = 0;
+  server.on('listening', () => (began += 1));
+  const shop = { server, first: false, sharesPort: true, draining: false, door: new Door(server, { host: '127.0.0.1', port: 0 }) };
+  const { on } = make(UnevenWorkers, {}, shop);
+  const armAgain = () => on.arm({ name: UnevenWorkers.kind, for_ms: 1_000, knobs: {} }, shop);
+  await shop.door.settled();
+  armAgain(); // which ends it first
+  armAgain();
+  await shop.door.settled();
+  assert.deepEqual([server.listening, began], [false, 0]);
+  armAgain();
+  on.end(undefined, shop);
+  await shop.door.settled();
+  assert.deepEqual([server.listening, began], [true, 1]);
 });

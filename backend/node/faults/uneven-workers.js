@@ -4,7 +4,6 @@
  * The fault: all workers but the first stop listening, so it gets every new connection; what is open stays where it is. The cure: all
  * listen, and the cluster deals connections out in turn.
  */
-import { stopListening } from '../http/server.js';
 import { Fault } from './fault.js';
 
 /** Bun's server tells of no connections: there a request stands for one. */
@@ -17,13 +16,13 @@ export class UnevenWorkers extends Fault {
   #taken = () => this.tookEffect();
 
   begin(shop) {
-    if (!shop.first) stopListening(shop.server);
+    if (!shop.first) void shop.door.set(false);
     else if (shop.sharesPort) shop.server.once(TAKEN, this.#taken);
   }
 
   finish(shop) {
     shop.server.off(TAKEN, this.#taken);
     // One that ends does not listen, whatever was ordered.
-    if (!shop.first && !shop.draining && !shop.server.listening) shop.server.listen(shop.address);
+    if (!shop.first && !shop.draining) void shop.door.set(true);
   }
 }

@@ -6,6 +6,7 @@
 import { Outbox } from '../broker/outbox.js';
 import { RabbitPublisher, brokerUrl } from '../broker/rabbit.js';
 import { ProductCache, openEntries } from '../cache/products.js';
+import { Door } from '../http/door.js';
 import { Routes } from '../http/routes.js';
 import { createServer, openConnections } from '../http/server.js';
 import { Database } from '../store/database.js';
@@ -77,7 +78,6 @@ export class Shop {
     this.first = settings.index === 0;
     /** Does it share the port with others? */
     this.sharesPort = settings.workers > 1;
-    this.address = settings.listen;
     this.visits = new Visits(settings.figures.sessionCapacity);
     this.sessions = new Sessions(database, faults.leak, this.visits, settings.secret, settings.figures.sessionCapacity);
     this.ranking = new Ranking(PRODUCTS);
@@ -93,6 +93,7 @@ export class Shop {
     // Bun's server tells of no connections.
     if (!process.versions.bun) agent.gauge('server.connections', 'count', openConnections(this.server));
     serveWebSockets(this.server, this);
+    this.door = new Door(this.server, settings.listen);
   }
 
   /** Fills what is to be full, starts what runs beside the requests, and listens. */
@@ -107,11 +108,7 @@ export class Shop {
     this.tidying.unref();
     // It was told to end while it opened its stores.
     if (this.draining) return;
-    this.opening = new Promise((resolve, reject) => {
-      this.server.once('error', reject);
-      this.server.listen(this.address, resolve);
-    });
-    await this.opening;
+    await this.door.set(true);
   }
 
   /** Everything but the connections, which are drained before. */

@@ -117,6 +117,9 @@ test('the probe tells lanes in the form that dyno reads', async () => {
   assert.ok(json.now >= Number(before) && json.now <= Number(process.hrtime.bigint()), 'the host has one monotonic clock');
   for (const lane of json.lanes) assert.deepEqual(Object.keys(lane), ['name', 'subject', 'instance', 'unit', 'shape', 'combine', 'quality']);
   for (const name of told) assert.ok(json.lanes.some((l) => l.name === name), name);
+  // Who asks for what comes after all ticks is given the lanes alone.
+  const alone = (await shop.order('GET', `/v1/instances/shop-0/samples?since=${2 ** 32}`)).json;
+  assert.deepEqual([alone.ticks, alone.lost, alone.lanes.length >= json.lanes.length], [[], 0, true]);
   for (const { at, values, histograms } of json.ticks) {
     assert.ok(Number.isInteger(at));
     for (const [i, value] of values) assert.ok(json.lanes[i].shape !== 'histogram' && Number.isFinite(value));
@@ -334,28 +337,41 @@ test('slow-consumer: the fault keeps everything for one that does not read, the 
   socket.destroy();
 });
 
-test('uneven-workers: one gets all new connections, and both do again afterwards', async () => {
-  const requests = async () => {
-    const counts = {};
-    for (const name of ['shop-0', 'shop-1']) {
-      const { json } = await shop.order('GET', `/v1/instances/${name}/samples`);
-      const lane = json.lanes.findIndex((l) => l.name === 'server.requests' && l.subject === '/healthz');
-      counts[name] = json.ticks.slice(-6).flatMap((t) => t.values.filter(([i, v]) => i === lane && v > 0)).length;
-    }
-    return counts;
+/** Asks until it is so: the first worker gets all new connections, or the other one some. */
+async function dealtOut({ evenly }) {
+  const ticks = async (name) => {
+    const { json } = await shop.order('GET', `/v1/instances/${name}/samples`);
+    const lane = json.lanes.findIndex((l) => l.name === 'server.requests' && l.subject === '/healthz');
+    return json.ticks.slice(-6).flatMap((t) => t.values.filter(([i, v]) => i === lane && v > 0)).length;
   };
-  const truth = await shop.during('uneven-workers', {}, async () => {
-    await waitFor(async () => {
-      await many(20, '/healthz');
-      const counts = await requests();
-      return counts['shop-0'] > 0 && counts['shop-1'] === 0;
-    });
-  });
-  assert.deepEqual(truth, FULL);
   await waitFor(async () => {
     await many(20, '/healthz');
-    return (await requests())['shop-1'] > 0;
+    const other = await ticks('shop-1');
+    return evenly ? other > 0 : other === 0 && (await ticks('shop-0')) > 0;
   });
+}
+
+test('uneven-workers: one gets all new connections, and both do again afterwards', async () => {
+  assert.deepEqual(await shop.during('uneven-workers', {}, () => dealtOut({ evenly: false })), FULL);
+  await dealtOut({ evenly: true });
+});
+
+test('uneven-workers: orders that a worker hears at once leave it as the last one says', async () => {
+  const { json } = await shop.order('GET', '/v1/instances');
+  const { pid, generation } = json.instances.find((i) => i.name === 'shop-1');
+  const order = { name: 'uneven-workers', for_ms: 600_000 };
+  process.kill(pid, 'SIGSTOP');
+  try {
+    // Each but the first one ends the fault and begins it anew.
+    for (let nth = 0; nth < 3; nth++) assert.equal((await shop.order('POST', '/v1/faults', order)).status, 202);
+  } finally {
+    process.kill(pid, 'SIGCONT');
+  }
+  await dealtOut({ evenly: false });
+  assert.equal((await shop.order('DELETE', '/v1/faults')).status, 200);
+  await dealtOut({ evenly: true });
+  const now = (await shop.order('GET', '/v1/instances')).json.instances.find((i) => i.name === 'shop-1');
+  assert.deepEqual([now.pid, now.generation], [pid, generation]);
 });
 
 test('the end of faults is not said before each worker has said so', async () => {

@@ -72,7 +72,7 @@ async function end() {
     shop.draining = true;
     shop.feed.close();
     // Node.js dies of a server that is closed before the cluster has refused it the port.
-    await shop.opening?.catch(() => {});
+    await shop.door.settled();
     await drain(shop.server, GRACE_MS);
     // Until the cluster knows that this worker listens no more it hands connections to it, which only a process that lives gives back.
     await Promise.all([heard(), Promise.race([shop.stop(), new Promise((resolve) => setTimeout(resolve, 300))])]);

@@ -18,6 +18,7 @@ use super::admit::{is_ours, plain_name};
 use super::age::Age;
 use super::batches::{Answered, Batches};
 use super::fetch;
+use super::groups::{self, Has};
 use super::patience::patiently;
 use super::place::shown;
 use super::probe_client::{ProbeClient, ProbeError};
@@ -30,6 +31,11 @@ const NAME: &str = "agent";
 const LIST_PERIOD: Duration = Duration::from_millis(500);
 /// How often an instance is asked while it fails.
 const RETRY_PERIOD: Duration = Duration::from_millis(500);
+/// How long the processes may take, all together, to say which lanes they have: the run's clock goes on meanwhile, and one that has just begun
+/// has its first tick within a third of it.
+const LANES_PATIENCE: Duration = Duration::from_millis(300);
+/// How often one that has no lanes yet is asked meanwhile.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 /// Most processes watched; an endpoint that makes up names must not cost us threads.
 const MAX_INSTANCES: usize = 64;
 
@@ -46,9 +52,10 @@ pub fn attach(url: &str, token: &str, sink: Box<dyn Sink>) -> Result<Attached, A
     let late = ProbeError::Fetch(fetch::LATE);
     let instances = patiently(&late, || client.instances()).map_err(failed)?;
     let about = format!(
-        "agent of {} at {url}: {} process(es)",
+        "agent of {} at {url}: {} process(es){}",
         clean(&instances.service, 60),
-        instances.instances.len()
+        instances.instances.len(),
+        told(&client, &instances).unwrap_or_default()
     );
     let mut sink = Shared::new(sink);
     sink.note(NAME, &about);
@@ -64,6 +71,40 @@ pub fn attach(url: &str, token: &str, sink: Box<dyn Sink>) -> Result<Attached, A
     directory.watch(&instances, &mut sink);
     crew.run(directory, sink);
     Ok(Attached::new(about, crew))
+}
+
+/// Which groups of lanes the processes tell, as the end of a sentence; none if one of them does not say so in time. More may come: of some
+/// things, as of a statement, there are lanes when there is something to tell.
+fn told(client: &ProbeClient, list: &Instances) -> Option<String> {
+    let begin = MonoNs::now();
+    let mut lanes = Vec::new();
+    for info in list.instances.iter().filter(|info| plain_name(&info.name)).take(MAX_INSTANCES) {
+        lanes.extend(first_lanes(client, &info.name, begin)?);
+    }
+    let (told, missing) = groups::sorted(|prefix| {
+        let has = lanes.iter().any(|lane| lane.name.starts_with(prefix));
+        if has { Has::Told } else { Has::Nothing }
+    });
+    if told.is_empty() {
+        return Some("; no figures yet".to_owned());
+    }
+    let mut text = format!(": {}", told.join(", "));
+    if !missing.is_empty() {
+        text += &format!("; nothing yet of {}", missing.join(", "));
+    }
+    Some(text)
+}
+
+/// The lanes of a process; one that has just begun has none before its first tick, which is waited for.
+fn first_lanes(client: &ProbeClient, instance: &str, begin: MonoNs) -> Option<Vec<LaneSpec>> {
+    loop {
+        let left = LANES_PATIENCE.saturating_sub(MonoNs::now().since(begin));
+        let lanes = client.lanes(instance, left.max(ASK_AGAIN)).ok()?;
+        if !lanes.is_empty() || left.is_zero() {
+            return Some(lanes);
+        }
+        std::thread::sleep(ASK_AGAIN);
+    }
 }
 
 /// Keeps the list of instances, starts a watcher for each new one, and tells how old their data is.

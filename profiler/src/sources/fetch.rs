@@ -1,7 +1,7 @@
 //! Fetching: one HTTP request to a target that is not trusted.
 //!
 //! Owns the client and its limits (time, size, no redirects, no proxy) and the names of what can go wrong. What the
-//! bytes mean, and which status is which trouble, is for the source that asked.
+//! bytes mean, and which status is which trouble, is for the source that asked. That nobody comes in between holds for whoever asks over HTTP.
 
 use std::io;
 use std::time::Duration;
@@ -9,6 +9,8 @@ use std::time::Duration;
 use thiserror::Error;
 use timeline::MonoNs;
 use timeline::text::clean;
+use ureq::config::ConfigBuilder;
+use ureq::typestate::AgentScope;
 
 /// Longest time for one request. A target that stands still for longer is asked again.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
@@ -55,22 +57,23 @@ pub(super) struct Fetched {
     pub received: MonoNs,
 }
 
-/// A client that follows nobody and goes through nobody.
+/// The beginning of a client that asks whom it is told to and nobody else: it goes through no proxy, whatever the environment names, and
+/// follows no redirect, because what proves who we are is for no third party. An answer that redirects is given as it is.
+#[must_use]
+pub fn direct() -> ConfigBuilder<AgentScope> {
+    #[expect(clippy::disallowed_methods, reason = "the one place that begins a client")]
+    let usual = ureq::Agent::config_builder();
+    usual.max_redirects(0).max_redirects_will_error(false).proxy(None).user_agent("dyno")
+}
+
+/// A client of a source.
 pub(super) fn client() -> ureq::Agent {
     patient_client(TIMEOUT)
 }
 
 /// The same for an answer that takes longer by its nature.
 pub(super) fn patient_client(patience: Duration) -> ureq::Agent {
-    ureq::Agent::config_builder()
-        .timeout_global(Some(patience))
-        .http_status_as_error(false)
-        .max_redirects(0) // what proves who we are goes nowhere else
-        .max_redirects_will_error(false)
-        .proxy(None)
-        .user_agent("dyno")
-        .build()
-        .new_agent()
+    direct().timeout_global(Some(patience)).http_status_as_error(false).build().new_agent()
 }
 
 /// Asks `url` with these headers; an answer has `most_mib` MiB at most.

@@ -23,6 +23,7 @@ mod agreement;
 mod batches;
 mod counters;
 mod fetch;
+mod groups;
 mod naming;
 mod net_counters;
 mod patience;
@@ -44,7 +45,7 @@ use thiserror::Error;
 use timeline::histogram::Sparse;
 use timeline::{LaneId, LaneSpec, MonoNs};
 
-pub use fetch::FetchError;
+pub use fetch::{FetchError, direct};
 pub use probe_client::ProbeError;
 pub use profiles::{Taken, take_profiles};
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
+use timeline::LaneSpec;
 use timeline::probe::{Batch, Instances, VERSION};
 use timeline::profile;
 use timeline::text::clean;
@@ -18,6 +19,9 @@ use super::place::shown;
 
 /// Longest answer, MiB. A tick of 500 lanes takes about 10 KB, the 30 s that an agent keeps 3 MB.
 const MAX_BODY_MIB: u64 = 4;
+
+/// A number that no tick has for 13 years: who asks for what came after it is given the lanes alone.
+const AFTER_ALL: u64 = 1 << 32;
 
 /// Longest profile, MiB: what a recording keeps.
 const PROFILE_MIB: u64 = (profile::MAX_BYTES >> 20) as u64;
@@ -93,6 +97,12 @@ impl ProbeClient {
             return Err(ProbeError::Newer(batch.version));
         }
         Ok(Answered { batch, sent, received })
+    }
+
+    /// The lanes that `instance` has declared so far. Waits for `patience` and no longer.
+    pub fn lanes(&self, instance: &str, patience: Duration) -> Result<Vec<LaneSpec>, ProbeError> {
+        let quick = Self { http: fetch::patient_client(patience), ..self.clone() };
+        quick.samples(instance, AFTER_ALL).map(|answered| answered.batch.lanes)
     }
 
     /// The CPU profile of `instance` over the next seconds, in pprof's form. Takes as long.

@@ -21,6 +21,7 @@ use super::line::Line;
 use super::own::Own;
 use super::rules::{Met, Part, Take};
 use super::several::{Course, Several};
+use crate::sources::groups::{self, Has};
 use crate::sources::{Agreement, Sink, SourceEvent};
 
 /// Most lanes of one page: a shop with 50 routes and 20 pools fills a third.
@@ -33,21 +34,6 @@ const MAX_PAUSES: u64 = 8;
 const AT_ONCE: Duration = Duration::from_millis(50);
 /// Longest member of a family.
 const MEMBER_MAX: usize = 60;
-
-/// Groups of lanes, as people call them; that a page has nothing of them is said of those that any process may tell of itself.
-const GROUPS: &[(&str, &str, bool)] = &[
-    ("heap.", "heap", true),
-    ("pause.", "pauses", true),
-    ("loop.", "loop", true),
-    ("offload.", "offload", true),
-    ("pool.", "pool", true),
-    ("cache.", "cache", true),
-    ("server.", "requests", true),
-    ("process.", "process", true),
-    ("db.", "database", false),
-    ("broker.", "broker", false),
-    ("downstream.", "services called", false),
-];
 
 /// What is kept of a page between two readings.
 pub(in crate::sources) struct Scrape {
@@ -423,17 +409,18 @@ impl Scrape {
 
     /// `heap, pool; nothing of pauses`. What is there and another source tells is neither.
     fn groups(&self) -> String {
-        let (mut told, mut missing) = (Vec::new(), Vec::new());
         let ours = |slot: &&Slot| !exporters_own(self.exporter, &slot.key);
-        for &(prefix, words, expected) in GROUPS {
+        let (told, missing) = groups::sorted(|prefix| {
             let here = |slot: &&Slot| slot.key.lane.starts_with(prefix);
             let slots: Vec<&Slot> = self.slots.iter().filter(here).filter(ours).collect();
             if slots.iter().any(|slot| slot.id.is_some()) {
-                told.push(words);
-            } else if slots.is_empty() && expected {
-                missing.push(words);
+                Has::Told
+            } else if slots.is_empty() {
+                Has::Nothing
+            } else {
+                Has::Elsewhere
             }
-        }
+        });
         let mut text = told.join(", ");
         if !missing.is_empty() {
             text += &format!("; nothing of {}", missing.join(", "));

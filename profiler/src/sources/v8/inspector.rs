@@ -16,12 +16,10 @@ use timeline::text::clean;
 use super::V8Error;
 use super::guard::Guard;
 use crate::sources::discover::{Runtime, runs, runtime_of};
-use crate::sources::sockets;
+use crate::sources::{fetch, sockets};
 
 /// Longest list of targets, bytes.
 const MAX_LIST: u64 = 256 << 10;
-/// Longest time for the list.
-const TIMEOUT: Duration = Duration::from_secs(2);
 /// A process that is busy takes a while to open or move its inspector.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// One that has just been started takes a while until it waits for the signal. It is given so long at a time where observers stand in others already:
@@ -212,16 +210,8 @@ pub(super) fn path(address: SocketAddr) -> Result<String, V8Error> {
 }
 
 fn get(address: SocketAddr) -> Result<Vec<u8>, V8Error> {
-    let config = ureq::Agent::config_builder()
-        .timeout_global(Some(TIMEOUT))
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .proxy(None)
-        .user_agent("dyno")
-        .build();
-    let mut response =
-        config.new_agent().get(format!("http://{address}/json/list")).call().map_err(|e| named(&e))?;
+    let list = format!("http://{address}/json/list");
+    let mut response = fetch::client().get(list).call().map_err(|e| named(&e))?;
     if response.status().as_u16() != 200 {
         return Err(V8Error::NotInspector(format!(
             "status {} for its list of targets",
