@@ -5,6 +5,7 @@
 //! a row has advice that is no setting: more cores, or to look for what ended a process.
 
 use timeline::event::kinds;
+use timeline::remedy::Setting;
 use timeline::{FindingKind, Remedy};
 
 use crate::detectors::Claim;
@@ -37,7 +38,9 @@ const COMPACTION: (&str, &str) = ("heap.compaction", "incremental");
 /// What a claim's advice comes to as settings.
 pub fn of(claim: &Claim) -> Vec<Remedy> {
     if !claim.remedies.is_empty() {
-        return claim.remedies.clone();
+        // What is not finite is no setting, and JSON has no word for it.
+        let none = |remedy: &&Remedy| matches!(remedy.to, Setting::Number(to) if !to.is_finite());
+        return claim.remedies.iter().filter(|remedy| !none(remedy)).cloned().collect();
     }
     if claim.kind == FindingKind::LongPause && claim.sort == kinds::PAUSE_STOP_THE_WORLD {
         return vec![Remedy::word(COMPACTION.0, COMPACTION.1)];

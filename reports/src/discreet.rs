@@ -1,7 +1,7 @@
 //! What is left out of texts that others read: statements and addresses.
 //!
 //! Owns the one rule by which text becomes fit for a place that strangers may see (a CI server's pages, its logs, reports that are handed
-//! round): a statement becomes `statement 1a2b` and a service that is called like its address `service-1a2b3c`, the same everywhere; any other
+//! round): a statement becomes `statement 1a2b3c` and a service that is called like its address `service-1a2b3c`, the same everywhere; any other
 //! address becomes `address`. Step names, routes and cache keys stay: without them a finding says nothing. What stands where only a statement
 //! or a service can stand is one, and is known in prose from there; all else goes by how text looks (`addresses`), so a host's bare name without
 //! a port stays, unless it is the target's. What must not even say so much is [`crate::redact`]'s business.
@@ -126,7 +126,7 @@ impl Hidden<'_> {
         });
         match told {
             Some(told) => told,
-            None => unreachable!("only texts were changed"),
+            None => unreachable!("only texts were changed, and figures are finite"),
         }
     }
 
@@ -245,6 +245,11 @@ fn meet_statement(met: &mut Names, text: &str) {
     if text.trim().contains(char::is_whitespace) {
         met.of_form(STATEMENT, text, |_| placed(text));
     }
+}
+
+/// The name of a lane, without what in it is an address.
+pub(crate) fn lane(name: &str) -> String {
+    Hidden { host: "", met: &Names::default() }.lane(name)
 }
 
 /// The subject of a finding, by what findings of its kind are about.
@@ -389,18 +394,18 @@ fn placed(text: &str) -> String {
 
 /// The same statement has the same name in every text and every run.
 fn statement(text: &str) -> String {
-    let hash = hash(text.trim());
-    format!("{STATEMENT} {:04x}", (hash >> 16) ^ (hash & 0xffff))
+    format!("{STATEMENT} {}", digits(text.trim()))
 }
 
-/// So has the same service. Six digits: few enough to say nothing, enough to tell services apart, and too many for a port.
+/// So has the same service.
 fn service(name: &str) -> String {
-    let hash = hash(name);
-    format!("{SERVICE}-{:06x}", (hash >> 24) ^ (hash & 0xff_ffff))
+    format!("{SERVICE}-{}", digits(name))
 }
 
-fn hash(text: &str) -> u32 {
-    text.bytes().fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193))
+/// Six digits: few enough to say nothing, enough to tell hundreds of texts apart, and too many for a port.
+fn digits(text: &str) -> String {
+    let hash = text.bytes().fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
+    format!("{:06x}", (hash >> 24) ^ (hash & 0xff_ffff))
 }
 
 #[cfg(test)]

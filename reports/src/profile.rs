@@ -3,7 +3,7 @@
 //! Owns what is made of a profile; its form is `timeline::profile`'s. It comes from the target and is not trusted: places in it that lead
 //! nowhere are passed over.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write as _;
 
 use flate2::Compression;
@@ -17,8 +17,8 @@ use crate::write::ReportError;
 
 /// A larger flame graph would make the report too large to be mailed around; then narrow frames are left out.
 const FLAME_GRAPH_MAX_BYTES: usize = 1 << 20;
-/// Frames narrower than this share of a pixel are left out, at first and if the graph is too large, pixels.
-const NARROWEST: [f64; 3] = [0.1, 1.0, 4.0];
+/// Frames with less than this share of all samples are left out, at first and as long as the graph is too large, percent.
+const NARROWEST: [f64; 3] = [0.01, 0.1, 0.4];
 /// Longest name of a frame, characters.
 const NAME: usize = 200;
 /// Most frames of a stack: recursion without end is cut.
@@ -120,6 +120,9 @@ pub fn functions(stacks: &Stacks) -> Vec<(String, u64, u64)> {
 pub fn flame_graph(stacks: &Stacks) -> Result<Option<String>, ReportError> {
     let form = |why: String| ReportError::Form { what: "flame graph", why };
     let folded = folded(stacks);
+    if folded.is_empty() {
+        return Ok(None);
+    }
     let mut svg = None;
     for narrowest in NARROWEST {
         let mut options = inferno::flamegraph::Options::default();
@@ -128,9 +131,6 @@ pub fn flame_graph(stacks: &Stacks) -> Result<Option<String>, ReportError> {
         options.min_width = narrowest;
         options.no_javascript = true;
         let mut out = Vec::new();
-        if folded.is_empty() {
-            return Ok(None);
-        }
         inferno::flamegraph::from_lines(&mut options, folded.lines(), &mut out)
             .map_err(|e| form(e.to_string()))?;
         let small = out.len() <= FLAME_GRAPH_MAX_BYTES;
@@ -147,12 +147,16 @@ pub fn flame_graph(stacks: &Stacks) -> Result<Option<String>, ReportError> {
 /// # Errors
 /// [`ReportError::Form`] if it cannot be packed.
 pub fn files(profiles: &[Profile]) -> Result<Vec<(String, Vec<u8>)>, ReportError> {
-    let mut files = Vec::new();
-    for (i, profile) in profiles.iter().enumerate() {
+    let (mut files, mut taken) = (Vec::new(), BTreeSet::new());
+    for profile in profiles {
         let Ok(stacks) = stacks(profile) else { continue };
-        let before = profiles[..i].iter().filter(|p| p.instance == profile.instance).count();
-        let again = if before == 0 { String::new() } else { format!("-{}", before + 1) };
-        let name = format!("cpu-{}{again}", file_name(&profile.instance));
+        let plain = format!("cpu-{}", file_name(&profile.instance));
+        let (mut name, mut n) = (plain.clone(), 1);
+        // Of another time, or of a process whose name differs in what is replaced.
+        while !taken.insert(name.clone()) {
+            n += 1;
+            name = format!("{plain}-{n}");
+        }
         let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
         let packed = gzip.write_all(&profile.pprof).and_then(|()| gzip.finish());
         let packed = packed.map_err(|e| ReportError::Form { what: "CPU profile", why: e.to_string() })?;
@@ -210,10 +214,21 @@ pub(crate) mod tests {
 
     #[test]
     fn each_process_has_its_files_whatever_it_is_called() {
-        let profiles = [profile("shop-0"), profile("../up"), profile("shop-0")];
+        let profiles = ["shop-0", "../up", "shop-0", "api.v1", "api_v1", "api_v1-2", "api v1"].map(profile);
         let names: Vec<String> =
             files(&profiles).unwrap().into_iter().map(|f| f.0).filter(|n| n.ends_with("gz")).collect();
-        assert_eq!(names, ["cpu-shop-0.pb.gz", "cpu-___up.pb.gz", "cpu-shop-0-2.pb.gz"]);
+        assert_eq!(
+            names,
+            [
+                "cpu-shop-0.pb.gz",
+                "cpu-___up.pb.gz",
+                "cpu-shop-0-2.pb.gz",
+                "cpu-api_v1.pb.gz",
+                "cpu-api_v1-2.pb.gz",
+                "cpu-api_v1-2-2.pb.gz",
+                "cpu-api_v1-3.pb.gz"
+            ]
+        );
         assert_eq!(together(&profiles)["shop-0;main;idle"], 6);
     }
 

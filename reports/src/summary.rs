@@ -429,7 +429,7 @@ impl Summary {
                 .chain(timeline.plan().changes.told(timeline.now()))
                 .collect(),
         };
-        let (verdict, why) = verdict::of(&summary, meta, timeline);
+        let (verdict, why) = verdict::of(&summary, meta, timeline, findings);
         summary.generator.limited = verdict::limited(findings).is_some();
         summary.verdict = verdict;
         summary.verdict_reason = why;

@@ -166,8 +166,11 @@ fn steps(out: &mut String, s: &Summary) {
     for step in &s.steps {
         row(out, width, &clean(&step.name, NAME), step);
     }
-    let all = if s.total.measures == "response" { "all" } else { "all (first byte)" };
-    row(out, width, all, &s.total);
+    let all = match s.total.measures.as_str() {
+        "response" => "all".to_owned(),
+        measures => format!("all ({})", measures.replace('-', " ")),
+    };
+    row(out, width, &all, &s.total);
     if !s.errors.is_empty() {
         let list: Vec<String> = s.errors.iter().map(|e| format!("{} {}", e.count, e.kind)).collect();
         fold(out, &format!("errors: {}", list.join(", ")), "  ", "  ");
@@ -259,6 +262,18 @@ mod tests {
             text.contains("timer      its timer released what was due 600 us (p50) and 1.50 ms (p99) late"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn the_row_of_all_says_what_its_times_are() {
+        let mut s = fixture::flash_sale().summary();
+        for (measures, all) in
+            [("response", "all  "), ("first-byte", "all (first byte) "), ("exchange", "all (exchange) ")]
+        {
+            s.total.measures = measures.to_owned();
+            let text = summary(&s, &[]);
+            assert!(text.lines().any(|line| line.trim_start().starts_with(all)), "{text}");
+        }
     }
 
     #[test]

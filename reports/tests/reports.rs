@@ -6,10 +6,12 @@ use dynamometer_reports as reports;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+use reports::discreet::Discreet;
 use reports::{Format, Inputs, Summary, Verdict, write};
 use timeline::facts::{EndReason, LoadModel, PhaseFacts, PlanFacts, RunEnd, RunMeta};
 use timeline::histogram::Sparse;
-use timeline::lane::names;
+use timeline::lane::{GREATEST, names};
+use timeline::recording::{Reader, Writer};
 use timeline::{
     Entry, Finding, FindingKind, LaneId, LaneSpec, Remedy, RunTime, Severity, Span, Status, Timeline, Unit,
 };
@@ -131,6 +133,35 @@ fn hostile_text_is_escaped_everywhere() {
     assert!(!html.contains("http-equiv=\"refresh\"") && !html.contains("src=\"http"), "no network");
     let junit = std::fs::read_to_string(dir.path().join("junit.xml")).unwrap();
     assert!(!junit.contains('\u{1b}') && junit.contains("failures=\"1\""), "{junit}");
+}
+
+#[test]
+fn a_recording_with_values_that_are_none_has_discreet_reports_too() {
+    let (meta, _) = run();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("recording.dyno");
+    let mut writer = Writer::create(&path, &meta).unwrap();
+    for id in 0..2 {
+        let spec = LaneSpec::level("pool.db.waiters", format!("shop-{id}"), Unit::Count);
+        writer.add(&Entry::Lane(LaneId(id), spec)).unwrap();
+    }
+    for (tick, value) in (1..).zip([7.0, f64::NAN, f64::INFINITY, 1e308, GREATEST]) {
+        let at = RunTime::from_ms(tick * 500);
+        for id in 0..2 {
+            writer.add(&Entry::Sample { lane: LaneId(id), at, value }).unwrap();
+        }
+        writer.add(&Entry::Tick(at)).unwrap();
+    }
+    writer.finish(&end()).unwrap();
+
+    let loaded = Reader::open(&path).unwrap().load(&path, |_, _| ()).unwrap();
+    assert_eq!(loaded.damage.len(), 3, "{:?}", loaded.damage);
+    let summary = Summary::new(&loaded.meta, &loaded.timeline, &[], loaded.end.as_ref());
+    let told = Discreet::of(&Inputs { summary: &summary, timeline: &loaded.timeline, meta: &loaded.meta });
+    assert_eq!(told.summary.lanes, summary.lanes);
+    let lane = &told.summary.lanes["pool.db.waiters"];
+    assert_eq!((lane.count, lane.min, lane.max), (4, 14.0, 2.0 * GREATEST));
+    assert_eq!(write(dir.path(), &told.inputs(), &[Format::Html]).unwrap().len(), 1);
 }
 
 #[test]

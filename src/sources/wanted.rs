@@ -164,6 +164,9 @@ fn store(kind: Store, url: Option<&str>) -> Result<Attach, Option<String>> {
 
 #[cfg(test)]
 mod tests {
+    use reports::redact::Redactor;
+    use timeline::facts::RunMeta;
+
     use super::*;
 
     #[test]
@@ -191,5 +194,20 @@ mod tests {
             let error = Attach::parse(wrong).unwrap_err().to_string();
             assert_eq!(error, format!("--attach {wrong}: expected one of {forms}"));
         }
+    }
+
+    #[test]
+    fn what_was_attached_is_told_by_its_word_where_names_are_hidden() {
+        let kept = |line: &str| {
+            let meta = RunMeta { attached: vec![line.to_owned()], ..RunMeta::default() };
+            Redactor::new().meta(&meta).attached
+        };
+        for (word, ..) in FORMS.iter().filter(|form| form.0 != "none") {
+            let source = word.split('+').next().unwrap();
+            assert_eq!(kept(&format!("{source} at shop.internal:1: version 7")), [source]);
+        }
+        let otlp = "OpenTelemetry metrics received at http://127.0.0.1:4318/v1/metrics";
+        assert_eq!(kept(otlp), ["OpenTelemetry"]);
+        assert!(kept("shop.internal: version 7").is_empty());
     }
 }

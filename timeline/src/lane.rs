@@ -12,6 +12,16 @@ use crate::units::Unit;
 #[serde(transparent)]
 pub struct LaneId(pub u32);
 
+/// Greatest value of a sample or an event, either way: no unit needs as much, and what is summed over all lanes and instants of a run, or
+/// multiplied with another, stays finite.
+pub const GREATEST: f64 = 1e100;
+
+/// Can a sample or an event have this value? Neither what is no number nor what lies beyond [`GREATEST`].
+#[must_use]
+pub fn is_value(value: f64) -> bool {
+    value.abs() <= GREATEST
+}
+
 /// How the values of a lane are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -33,7 +33,7 @@ pub enum Entry {
         lane: LaneId,
         /// When.
         at: RunTime,
-        /// In the lane's unit; never NaN.
+        /// In the lane's unit; as [`is_value`](crate::lane::is_value) has it, so finite.
         value: f64,
     },
     /// What a histogram lane recorded over an interval.

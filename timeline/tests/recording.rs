@@ -505,15 +505,22 @@ fn varint(mut v: u64) -> Vec<u8> {
 #[test]
 fn what_no_run_says_is_damage_and_takes_no_memory() {
     let far = varint(1 << 50); // microseconds: a lifetime
-    let sample = [vec![1, 0, 1], varint(2 << 50), 1.0_f64.to_le_bytes().to_vec()].concat();
+    let sample =
+        |us: u64, value: f64| (4, [vec![1, 0, 1], varint(2 * us), value.to_le_bytes().to_vec()].concat());
     let lane = serde_json::to_string(&LaneSpec::level("a", "b", Unit::Count)).unwrap();
     let event = r#"[{"kind":"k","instance":"i","start":2000000,"end":1000000}]"#;
-    let blocks: [(u8, Vec<u8>); 6] = [
+    let vast = r#"[{"kind":"k","instance":"i","start":1000000,"end":1000000,"value":1e101}]"#;
+    let blocks: [(u8, Vec<u8>); 11] = [
         (3, format!("[[4294967295,{lane}]]").into_bytes()),
-        (4, sample),
+        sample(1 << 50, 1.0),
+        sample(500_000, f64::NAN),
+        sample(500_000, f64::INFINITY),
+        sample(500_000, f64::NEG_INFINITY),
+        sample(500_000, 1e101),
         (5, vec![1, 0, 0, 1, 0]),
         (5, [vec![1, 0, 0], far.clone(), vec![1, 1, 1]].concat()),
         (6, event.as_bytes().to_vec()),
+        (6, vast.as_bytes().to_vec()),
         (7, far),
     ];
     let (whole, _) = load(written(2)).unwrap();
@@ -524,7 +531,11 @@ fn what_no_run_says_is_damage_and_takes_no_memory() {
         assert!(damage.len() == 1 && damage[0].contains("that no run has"), "{kind}: {damage:?}");
         assert_eq!((ticks.len(), loaded.timeline.series().len()), (2, whole.timeline.series().len()));
         assert_eq!(loaded.timeline.now(), whole.timeline.now());
+        assert_eq!(loaded.timeline.series()[0].points, whole.timeline.series()[0].points);
     }
+    let (kind, body) = sample(500_000, -1e100);
+    let bytes = [written(2), timeline::frame::pack(kind, &body)].concat();
+    assert!(load(bytes).unwrap().0.damage.is_empty(), "the least value that there may be");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Admission: what of a target's answer is let in, and in which form.
 //!
-//! Owns every check between a decoded batch and the sink: names cleaned, statements without their values, numbers finite,
+//! Owns every check between a decoded batch and the sink: names cleaned, statements without their values, numbers finite and in range,
 //! histograms in order, times believable, counts bounded. What is turned away is counted by reason. The target
 //! speaks of itself only; a lane about clients or generator would let it excuse itself.
 
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use timeline::event::LABEL_MAX;
 use timeline::histogram::{MAX_US, Sparse};
-use timeline::lane::{is_generator, names};
+use timeline::lane::{is_generator, is_value, names};
 use timeline::probe::{KEPT_TICKS, MAX_EVENTS, ProbeEvent, TICK_MS, Tick};
 use timeline::text::clean;
 use timeline::{LaneId, LaneSpec, MonoNs, Shape, fingerprint};
@@ -147,13 +147,13 @@ impl Admission {
         self.last_tick = Some(tick.at);
         for (index, value) in tick.values {
             match self.lane(index, tick.at, |shape| shape != Shape::Histogram) {
-                Some((lane, shape)) if value.is_finite() => {
+                Some((lane, shape)) if is_value(value) => {
                     if shape == Shape::Rate {
                         self.rest(lane, from, at, sink);
                     }
                     sink.sample(lane, at, value);
                 }
-                Some(_) => self.refuse("values that are no numbers"),
+                Some(_) => self.refuse("values that are no numbers, or beyond 1e100"),
                 None => {}
             }
         }
@@ -185,7 +185,7 @@ impl Admission {
                 && e.start <= e.end
                 && ours(e.end).0 <= now.0 + MAX_AHEAD_NS;
             let ours_alone = OURS.iter().any(|p| e.kind.starts_with(p));
-            if !in_time || ours_alone || e.kind.is_empty() || !e.value.is_finite() {
+            if !in_time || ours_alone || e.kind.is_empty() || !is_value(e.value) {
                 self.refuse("events without kind, time or figure, or not the target's to tell");
                 continue;
             }
@@ -271,6 +271,29 @@ mod tests {
         assert_eq!((2..2_000).map(|ms| tell(ms, 1, 60)).max(), Some(KEPT_TICKS));
         assert_eq!((2_000..3_000).map(|ms| tell(ms, 1, 61)).max(), Some(KEPT_TICKS + TICKS_PER_S as usize));
         assert_eq!(admission.refused.len(), 2, "{:?}", admission.refused);
+    }
+
+    #[test]
+    fn what_is_no_value_is_refused() {
+        let (mut admission, mut sink) = (Admission::new("shop-0"), Keeping::default());
+        admission.lanes(level("pool.db.in-use"), &mut sink);
+        for (ms, value) in (1..).zip([f64::NAN, f64::INFINITY, 1e308, -1e101, 1e100]) {
+            let event = ProbeEvent {
+                kind: "pause.hiccup".to_owned(),
+                start: 1,
+                end: 1,
+                labels: Vec::new(),
+                value,
+                others: 0,
+            };
+            let at = ms * 1_000_000;
+            let tick =
+                Tick { seq: ms, at, values: vec![(0, value)], histograms: Vec::new(), events: vec![event] };
+            admission.tick(tick, &|t| MonoNs(t), MonoNs(at), &mut sink);
+        }
+        assert_eq!(sink.values, [1e100]);
+        assert_eq!(sink.events.iter().map(|e| e.value).collect::<Vec<_>>(), [1e100]);
+        assert_eq!(admission.refused.values().copied().collect::<Vec<_>>(), [4, 4]);
     }
 
     #[test]

@@ -124,7 +124,9 @@ proptest! {
         script.push(Entry::Tick(RunTime(u64::MAX)));
         let d = world::replay(&script);
         let json = serde_json::to_string(d.findings()).unwrap();
-        prop_assert!(!json.contains("\"value\":null"), "a figure that is no number: {json}");
+        for figure in ["value", "to"] {
+            prop_assert!(!json.contains(&format!("\"{figure}\":null")), "a figure that is no number: {json}");
+        }
         prop_assert!(d.findings().iter().all(|f| f.status >= timeline::Status::Possible));
         prop_assert_eq!(json, serde_json::to_string(world::replay(&script).findings()).unwrap());
     }

@@ -251,10 +251,3 @@ impl Cells {
         Some(self.values[place] as f64 * 1e3)
     }
 }
-
-/// Names of all steps of these figures, in their order.
-pub fn keys(runs: &[Vec<Figure>]) -> Vec<(String, String)> {
-    let mut seen = BTreeSet::new();
-    let keys = runs.iter().flatten().map(|f| (f.of.clone(), f.name.clone()));
-    keys.filter(|k| seen.insert(k.clone())).collect()
-}

@@ -11,7 +11,7 @@ mod figures;
 mod stats;
 mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use thiserror::Error;
@@ -252,8 +252,7 @@ fn ids(side: &[&Sample]) -> Vec<String> {
 }
 
 fn rows(base: &[&Sample], new: &[&Sample], taught: &[&Sample]) -> Vec<Row> {
-    let all: Vec<Vec<Figure>> = base.iter().chain(new).map(|s| s.figures.clone()).collect();
-    let figures = each(&all);
+    let figures = each(&[base, new].concat());
     let headlines = figures.iter().filter(|f| f.headline).count();
     figures
         .iter()
@@ -264,10 +263,10 @@ fn rows(base: &[&Sample], new: &[&Sample], taught: &[&Sample]) -> Vec<Row> {
         .collect()
 }
 
-/// Each figure that any of the runs has, once.
-fn each(all: &[Vec<Figure>]) -> Vec<&Figure> {
-    let find = |(of, name): &(String, String)| all.iter().flatten().find(|f| f.of == *of && f.name == *name);
-    figures::keys(all).iter().filter_map(find).collect()
+/// Each figure that any of the runs has, once, in the order in which they are met.
+fn each<'a>(runs: &[&'a Sample]) -> Vec<&'a Figure> {
+    let mut seen = BTreeSet::new();
+    runs.iter().flat_map(|&run| &run.figures).filter(|&f| seen.insert((&f.of, &f.name))).collect()
 }
 
 /// How much runs of one build differ by themselves.
@@ -292,12 +291,11 @@ impl std::fmt::Display for Band {
 #[must_use]
 pub fn bands(runs: &[Sample]) -> Vec<Band> {
     let valid: Vec<&Sample> = once(runs).into_iter().filter(|s| s.verdict != RunVerdict::Invalid).collect();
-    let all: Vec<Vec<Figure>> = valid.iter().map(|s| s.figures.clone()).collect();
     let band = |f: &&Figure| {
         let noise = stats::band(f.question(RISK), &values(&valid, f))?;
         Some(Band { figure: f.name.clone(), noise, scale: f.scale })
     };
-    each(&all).iter().filter(|f| f.headline).filter_map(band).collect()
+    each(&valid).iter().filter(|f| f.headline).filter_map(band).collect()
 }
 
 fn values(side: &[&Sample], figure: &Figure) -> Vec<Value> {

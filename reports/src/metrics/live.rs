@@ -9,7 +9,7 @@ use crate::discreet;
 /// A lane that is older than this says nothing of now.
 const STALE_NS: u64 = 5_000_000_000;
 
-/// All of them; findings without statements and addresses, since they leave the machine.
+/// All of them; findings and lanes without statements and addresses, since they leave the machine.
 #[must_use]
 pub fn of_snapshot(s: &Snapshot) -> Figures {
     let mut all = Figures::of(&s.run.scenario, &s.run.run_id);
@@ -93,7 +93,40 @@ fn lanes(all: &mut Figures, s: &Snapshot) {
     let mut family = all.family(names::LANE, "Lanes in their own unit, all instances together");
     for lane in s.lanes.iter().filter(|l| l.age_ns <= STALE_NS) {
         if let Some(last) = lane.last {
-            family.set(&[("lane", &lane.name), ("unit", lane.unit.name()), ("figure", "last")], last);
+            let name = discreet::lane(&lane.name);
+            family.set(&[("lane", &name), ("unit", lane.unit.name()), ("figure", "last")], last);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use timeline::cells::Cells;
+    use timeline::snapshot::LaneView;
+    use timeline::{Quality, Shape, Unit};
+
+    use super::*;
+
+    #[test]
+    fn no_lane_s_name_tells_an_address() {
+        let lane = |name: &str| LaneView {
+            name: name.to_owned(),
+            unit: Unit::Ns,
+            shape: Shape::Histogram,
+            quality: Quality::Exact,
+            cells: Cells::default(),
+            last: Some(2e6),
+            age_ns: 0,
+        };
+        let told =
+            ["downstream.10.0.0.7-8080-users.time", "downstream.10.0.0.8-8080-users.time", "pool.db.wait"];
+        let figures = of_snapshot(&Snapshot { lanes: told.map(lane).into(), ..Snapshot::default() });
+        let family = figures.families.iter().find(|f| f.name == "dyno_lane").unwrap();
+        let labels = family.points.iter().flat_map(|(labels, _)| labels);
+        let lanes: Vec<&str> = labels.filter(|(k, _)| k == "lane").map(|(_, v)| v.as_str()).collect();
+        assert_eq!((lanes.len(), lanes[2]), (3, "pool.db.wait"), "{lanes:?}");
+        for service in &lanes[..2] {
+            assert!(service.starts_with("downstream.service-") && service.ends_with(".time"), "{service}");
         }
     }
 }

@@ -68,9 +68,23 @@ const COMMON: [&str; 6] = ["db", "cache", "redis", "default", "main", "http"];
 const STATES: [&str; 7] = ["gone", "restarted", "refused", "silent", "failing", "back", "answers again"];
 /// Facts about the machine without which figures say little.
 const FACTS: [&str; 2] = ["cores", "memory"];
-/// Sources, as the first word of what was attached says.
-const SOURCES: [&str; 10] =
-    ["agent", "host", "process", "v8", "node", "deno", "jvm", "metrics", "redis", "auto"];
+/// Sources, as the first word of what was attached says, and what they call themselves in lanes and events: of OpenTelemetry that is another.
+const SOURCES: [&str; 14] = [
+    "agent",
+    "host",
+    "process",
+    "v8",
+    "node",
+    "deno",
+    "jvm",
+    "metrics",
+    "otlp",
+    "OpenTelemetry",
+    "postgres",
+    "redis",
+    "rabbitmq",
+    "auto",
+];
 /// Processes that dyno itself names so, with a number behind.
 const PROCESSES: [&str; 3] = ["gen", "shop", "pid"];
 /// Words of SQL that stay.

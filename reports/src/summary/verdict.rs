@@ -48,8 +48,13 @@ pub(super) fn limited(findings: &[Finding]) -> Option<&Finding> {
 }
 
 /// The verdict and why, in one sentence without its full stop.
-pub(super) fn of(s: &Summary, meta: &RunMeta, timeline: &Timeline) -> (Verdict, String) {
-    if let Some(why) = invalid(s, meta, timeline) {
+pub(super) fn of(
+    s: &Summary,
+    meta: &RunMeta,
+    timeline: &Timeline,
+    findings: &[Finding],
+) -> (Verdict, String) {
+    if let Some(why) = invalid(s, meta, timeline, findings) {
         return (Verdict::Invalid, why);
     }
     let failed: Vec<&GateResult> = s.gates.iter().filter(|g| g.holds == Some(false)).collect();
@@ -87,7 +92,7 @@ fn halted(s: &Summary, timeline: &Timeline) -> Option<String> {
 }
 
 /// Why the run says nothing about the target, if it does not.
-fn invalid(s: &Summary, meta: &RunMeta, timeline: &Timeline) -> Option<String> {
+fn invalid(s: &Summary, meta: &RunMeta, timeline: &Timeline, findings: &[Finding]) -> Option<String> {
     let everything = Span::new(RunTime::ZERO, RunTime(u64::MAX));
     // It is certain, and may be why the schedule was not kept, which is inferred.
     if let Some(lost) = timeline.events(kinds::WORKER_LOST, everything).next() {
@@ -95,8 +100,7 @@ fn invalid(s: &Summary, meta: &RunMeta, timeline: &Timeline) -> Option<String> {
         let part = lost.label("share").map(|s| format!("; its part of the plan was {s}")).unwrap_or_default();
         return Some(format!("load worker {who} died at {}, and its sessions with it{part}", lost.start));
     }
-    let findings: Vec<Finding> = s.findings.iter().map(|f| f.finding.clone()).collect();
-    if let Some(f) = limited(&findings) {
+    if let Some(f) = limited(findings) {
         return Some(format!("the load generator could not keep its schedule: {}", f.claim));
     }
     match s.end.reason {

@@ -10,7 +10,7 @@ use crate::clock::{MonoNs, RunClock, RunTime, Span};
 use crate::event::{Event, LABEL_MAX};
 use crate::facts::RunEnd;
 use crate::histogram::Sparse;
-use crate::lane::{LaneId, LaneSpec};
+use crate::lane::{LaneId, LaneSpec, is_value};
 use crate::profile::{self, Profile};
 use crate::recording::whole_us;
 use crate::snapshot::{RunState, Snapshot};
@@ -70,7 +70,7 @@ impl Handle {
         self.published.clone()
     }
 
-    /// Entries dropped because the recorder did not keep up, or because they were not numbers.
+    /// Entries dropped because the recorder did not keep up, or because of their value ([`is_value`]).
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.shared.dropped.load(Ordering::Relaxed)
@@ -111,9 +111,9 @@ impl Handle {
         Some(id)
     }
 
-    /// A level or rate at an instant of this host's monotonic clock; not-a-number is dropped and counted.
+    /// A level or rate at an instant of this host's monotonic clock; what is no value ([`is_value`]) is dropped and counted.
     pub fn sample(&self, lane: LaneId, at: MonoNs, value: f64) {
-        if value.is_finite() {
+        if is_value(value) {
             let at = whole_us(self.clock.at(at));
             self.offer(Message::Entry(Entry::Sample { lane, at, value }));
         } else {
@@ -129,7 +129,7 @@ impl Handle {
         }
     }
 
-    /// Something that happened; its text is made harmless here.
+    /// Something that happened; its text is made harmless here. One whose value is none is dropped and counted, too.
     pub fn event(&self, mut event: Event) {
         event.start = whole_us(event.start);
         event.end = whole_us(event.end).max(event.start);
@@ -140,7 +140,7 @@ impl Handle {
             *name = clean(name, LABEL_MAX);
             *value = clean(value, LABEL_MAX);
         }
-        if event.value.is_finite() {
+        if is_value(event.value) {
             self.offer(Message::Entry(Entry::Event(event)));
         } else {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);

@@ -2,7 +2,7 @@
 
 use super::Item;
 use crate::clock::{RunTime, Span};
-use crate::lane::LaneId;
+use crate::lane::{LaneId, is_value};
 use crate::store::Entry;
 
 /// Most lanes; two hundred times those of a large run.
@@ -18,15 +18,16 @@ const UNPACKED_BESIDE: u64 = 64 << 20;
 /// Bytes over which checksums are made in search of a whole block after a damaged one.
 const SEARCHED: u64 = 1 << 30;
 
-/// Can this be held? Without it one number is enough to ask for more memory than there is.
+/// Can this be held? Without it one number is enough to ask for more memory than there is, or to make figures that JSON has no word for.
 pub(super) fn holds(item: &Item) -> bool {
     match item {
         Item::Entry(entry) => match entry {
             Entry::Plan(plan) => plan.phases.iter().all(|p| lies(p.span)),
             Entry::Lane(LaneId(id), _) => *id < MOST_LANES,
-            Entry::Sample { at, .. } | Entry::Tick(at) => *at <= LATEST,
+            Entry::Sample { at, value, .. } => *at <= LATEST && is_value(*value),
+            Entry::Tick(at) => *at <= LATEST,
             Entry::Histogram { span, cells, .. } => lies(*span) && !cells.cells.is_empty(),
-            Entry::Event(event) => lies(Span { start: event.start, end: event.end }),
+            Entry::Event(event) => lies(Span { start: event.start, end: event.end }) && is_value(event.value),
             Entry::Profile(profile) => lies(profile.span),
         },
         Item::End(end) => end.at <= LATEST,

@@ -391,7 +391,7 @@ impl Reader {
         } else if !self.queue.range(before..).all(bounds::holds)
             || !self.extent.takes(self.queue.range(before..))
         {
-            "a block speaks of times or lanes that no run has"
+            "a block speaks of times, lanes or values that no run has"
         } else {
             return;
         };
