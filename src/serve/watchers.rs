@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use rustls::ServerConfig;
 use timeline::MonoNs;
 use timeline::recorder::Handle;
@@ -168,7 +169,7 @@ impl Shared {
         let asked = request(&mut line).map_err(|e| format!("no request was understood: {}", told(&e)))?;
         let answer = match asked {
             Asked::Nothing => return Ok(()),
-            Asked::Recording { token } if same(token.as_bytes(), self.token.as_bytes()) => None,
+            Asked::Recording { token } if self.admits(&token) => None,
             Asked::Recording { .. } => Some(("401 Unauthorized", "the token is missing or wrong")),
             Asked::Else => Some(("404 Not Found", "only the recording is served")),
         };
@@ -189,6 +190,11 @@ impl Shared {
             }
             Err(e) => Err(format!("left ({})", told(&e))),
         }
+    }
+
+    /// Is this the run's token? Takes as long wherever the two differ.
+    fn admits(&self, token: &str) -> bool {
+        verify_slices_are_equal(token.as_bytes(), self.token.as_bytes()).is_ok()
     }
 
     /// The recording from its first byte on, until the run is over.
@@ -230,11 +236,6 @@ impl Shared {
             more => self.handle.log(&format!("{text} (and {more} notices like it)")),
         }
     }
-}
-
-/// Takes as long wherever the two differ.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (x, y)| differ | (x ^ y)) == 0
 }
 
 fn is_slow(e: &io::Error) -> bool {

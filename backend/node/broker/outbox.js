@@ -4,6 +4,7 @@
  * So a worker that is killed between commit and publishing loses nothing: the first worker finds what has lain too long. An event may then
  * come twice, and services know by its order. A checkout never waits for the broker.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import { unixMs } from '../clock.js';
 import { TOPIC } from './topic.js';
 
@@ -68,11 +69,12 @@ export class Outbox {
     let lookAt = Date.now() + LOOK_MS;
     while (!this.#ending || this.#queue.length > 0) {
       try {
-        if (this.#queue.length > 0) {
-          await this.#deliver(this.#queue.splice(0, BATCH));
-        } else if (looks && Date.now() >= lookAt) {
+        // First, since the queue may never be empty while orders come.
+        if (looks && !this.#ending && Date.now() >= lookAt) {
           lookAt = Date.now() + LOOK_MS;
           await this.#deliver(await this.#forgotten());
+        } else if (this.#queue.length > 0) {
+          await this.#deliver(this.#queue.splice(0, BATCH));
         } else {
           await this.#somethingToDo(looks ? lookAt - Date.now() : LOOK_MS);
         }
@@ -114,8 +116,4 @@ export class Outbox {
       };
     });
   }
-}
-
-function pause(ms) {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

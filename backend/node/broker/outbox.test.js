@@ -6,7 +6,7 @@ import { Outbox } from './outbox.js';
 
 /** A table, a broker that may be away, and an outbox between them. */
 function make() {
-  const made = { table: new Map(), published: [], isAway: false, counts: {}, crossings: 0 };
+  const made = { table: new Map(), published: [], isAway: false, counts: {}, crossings: 0, onPublish() {} };
   const database = {
     run: async (_, [before, most]) => ({ rows: [...made.table.values()].filter((p) => p.at_ms < before).slice(0, most) }),
     transact: async (name, { orders }) => {
@@ -19,6 +19,7 @@ function make() {
     publish: async (messages) => {
       if (made.isAway) throw new Error('it is away');
       made.published.push(...messages);
+      made.onPublish();
     },
     end: async () => {},
   };
@@ -60,6 +61,24 @@ test('what the broker does not take stays, and whoever looks finds it', async (t
   await waitFor(() => made.table.size === 1);
   assert.deepEqual(made.published.map((m) => m.order).sort(), [7, 8]);
   await made.outbox.stop();
+});
+
+test('what was left behind is found while orders keep coming', async (t) => {
+  const made = make();
+  made.table.set(7, placed(7, Date.now() - 60_000));
+  let next = 100;
+  // There is always one more: the queue is never empty.
+  made.onPublish = () => made.outbox.send(placed(next++));
+  t.after(() => {
+    made.onPublish = () => {};
+    return made.outbox.stop();
+  });
+  made.onPublish();
+  made.outbox.start(true);
+  await waitFor(() => made.table.size === 0, 10_000);
+  const orders = made.published.map((m) => m.order);
+  assert.equal(orders.filter((order) => order === 7).length, 1);
+  await waitFor(() => made.published.at(-1).order > Math.max(...orders));
 });
 
 test('what is there at the end is carried on', async () => {

@@ -5,6 +5,7 @@
  * `faults/stampede.js` (single flight); how long an entry is kept, and what is remembered of one that is not there, are choices between
  * faults and their cures.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import { unixMs } from '../clock.js';
 import { Refusal } from '../http/refusal.js';
 import { MemoryCache } from './memory.js';
@@ -140,7 +141,7 @@ export class ProductCache {
       const lock = await this.#entries.lock?.(key, this.#how['lock-ms']);
       if (!lock) return this.#load(key, id);
       if (lock.held) return this.#asHolder(key, id, lock.held);
-      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS * (1 + Math.random())));
+      await pause(LOOK_AGAIN_MS * (1 + Math.random()));
       const entry = await this.#entries.get(key);
       if (!entry) continue;
       this.#meter.count('coalesced');

@@ -1,7 +1,8 @@
 /** Each fault does what it says, and its cure does not: as far as that can be seen without a shop. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import fs, { readFileSync, readdirSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import net from 'node:net';
 import { test } from 'node:test';
 import { Door } from '../http/door.js';
@@ -274,6 +275,25 @@ test('fd-exhausted: ordered again while it is on, the limit is low; at its end i
   assert.ok(limits()[0] <= low - 90, `${limits()} after ${low}`);
   on.end();
   await waitFor(() => limits()[0] === hard);
+});
+
+test('fd-exhausted: where descriptors cannot be counted the limit stays, and what was left open is closed all the same', async (t) => {
+  const { mock } = t.mock.method(console, 'error', () => {});
+  const count = () => readdirSync('/proc/self/fd').length;
+  const before = count();
+  const unreadable = t.mock.method(fs, 'readdirSync', () => {
+    throw new Error('no such folder');
+  });
+  syncBuiltinESMExports();
+  const { on } = make(FdExhausted);
+  await waitFor(() => mock.callCount() === 1);
+  unreadable.mock.restore();
+  syncBuiltinESMExports();
+  assert.match(mock.calls[0].arguments[0], /the limit of descriptors stays: no such folder$/);
+  for (let n = 0; n < 30; n++) await on.passThrough('a sheet');
+  assert.ok(count() >= before + 20);
+  on.end();
+  await waitFor(() => count() < before + 20);
 });
 
 test('uneven-workers: its onset is the first connection that one takes for all, and one that ends does not listen again', async (t) => {

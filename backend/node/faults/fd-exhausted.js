@@ -36,9 +36,10 @@ export class FdExhausted extends Fault {
     this.#settle();
   }
 
-  /** Sees to it that the limit is low or high, as the switch says when its turn comes. */
+  /** Sees to it that the limit is low or high, as the switch says when its turn comes; where it cannot be, what comes after is done all the same. */
   #settle() {
-    this.#before = this.#before.then(() => (this.on ? limit(descriptors() + Math.round(this.knob('room'))) : raise()));
+    const settled = this.#before.then(() => (this.on ? limit(descriptors() + Math.round(this.knob('room'))) : raise()));
+    this.#before = settled.catch((e) => console.error(`shop: the limit of descriptors stays: ${e.message}`));
   }
 
   /** Writes `text` into a file, and gives what the file holds. */
@@ -68,8 +69,7 @@ function descriptors() {
 
 /** As high as it may be. */
 async function raise() {
-  const said = await ofThisProcess('--nofile', '--noheadings', '--raw', '--output', 'HARD');
-  if (said) await limit(said.trim());
+  await limit((await ofThisProcess('--nofile', '--noheadings', '--raw', '--output', 'HARD')).trim());
 }
 
 /** Sets the soft limit; the hard one stays, so that it can be raised again. */
@@ -77,12 +77,7 @@ async function limit(soft) {
   await ofThisProcess(`--nofile=${soft}:`);
 }
 
-/** What `prlimit` says; nothing when it cannot be asked. */
+/** What `prlimit` says. */
 async function ofThisProcess(...asked) {
-  try {
-    return (await run('prlimit', ['--pid', String(process.pid), ...asked])).stdout;
-  } catch (e) {
-    console.error(`shop: the limit of descriptors stays: ${e.message}`);
-    return undefined;
-  }
+  return (await run('prlimit', ['--pid', String(process.pid), ...asked])).stdout;
 }

@@ -10,6 +10,9 @@ const SAFE = {
   'Cache-Control': 'no-store',
 };
 
+/** A client has read a refusal, which is less than a kilobyte, and hung up within this, ms. */
+const LEAVE_MS = 1_000;
+
 /** What a route returns when its status is not 200. */
 export class Reply {
   constructor(status, body) {
@@ -60,16 +63,19 @@ export function refusalText(status, why) {
   return [`HTTP/1.1 ${status} ${http.STATUS_CODES[status]}`, ...lines, '', body].join('\r\n');
 }
 
-/** Says why not over a socket that nobody reads any more, and hangs up. */
+/** Says why not over a socket that nobody reads any more, and hangs up; a client that does not is cut off after it had the chance. */
 export function hangUp(socket, status, why) {
   socket.end(refusalText(status, why));
   // Else its client's end would never be seen.
   socket.resume();
+  setTimeout(() => socket.destroy(), LEAVE_MS).unref();
 }
 
 /** Waits until the client has taken what was sent, or is gone. */
 export function drained(response) {
   return new Promise((resolve) => {
+    // It went before anybody waited, and nothing more is heard of it.
+    if (response.destroyed) return resolve();
     const done = () => {
       response.off('drain', done);
       response.off('close', done);

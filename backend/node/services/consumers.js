@@ -3,6 +3,7 @@
  *
  * Owns the lanes that only consumers know: depth, consumers, age.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import { Tally } from '../agent/histogram.js';
 import { brokerUrl, subscribe } from '../broker/rabbit.js';
 import { SERVICES, TOPIC } from '../broker/topic.js';
@@ -105,8 +106,4 @@ function read(body) {
   } catch {
     return undefined;
   }
-}
-
-function pause(ms) {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

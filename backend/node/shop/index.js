@@ -135,13 +135,13 @@ function routes(shop) {
     ...priceRoutes(shop),
     ...priceListRoutes(shop),
     ...pictureRoutes(shop),
-    ...recommendRoutes(shop),
+    ...recommendRoutes(),
     ...sheetRoutes(shop),
     ...rankingRoutes(shop),
     ...visitRoutes(shop),
     ...wishRoutes(shop),
     ...offerRoutes(shop),
     ...supplierFileRoutes(shop),
-    ...webSocketRoutes(shop),
+    ...webSocketRoutes(),
   ]);
 }

@@ -7,7 +7,6 @@ const CANDIDATES = 2_000;
 const SHOWN = 5;
 const LETTERS = 40;
 
-/** @param {import('./index.js').Shop} shop */
 export function recommendRoutes() {
   const handle = async ({ path }) => ({ products: recommended(productId(path)) });
   return [{ method: 'GET', template: '/products/{id}/recommendations', handle }];

@@ -4,6 +4,7 @@
  * A drawn pause keeps callers that failed together from coming back together. The budget keeps retries from adding more than a share to the
  * load of a service that is failing because of its load.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 
 /** A call may be tried so often again. */
 const RETRIES = 2;
@@ -33,7 +34,7 @@ export class Budget {
         if (retry === RETRIES || this.#retries < 1) throw e;
         this.#retries -= 1;
       }
-      await new Promise((resolve) => setTimeout(resolve, FIRST_PAUSE_MS * 2 ** retry * Math.random()));
+      await pause(FIRST_PAUSE_MS * 2 ** retry * Math.random());
       again();
     }
   }

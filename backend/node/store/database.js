@@ -2,10 +2,9 @@
  * The database as routes see it: a metered pool, and the way of a statement through it.
  *
  * Owns how long is waited for a connection. How large the pool is, and whether it is used at all, is a choice between
- * faults and their cures (`faults/pools.js`).
+ * faults and their cures (`faults/pool-too-small.js`, `pool-too-large.js`, `connect-per-request.js`).
  */
-import { setTimeout } from 'node:timers/promises';
-
+import { setTimeout as pause } from 'node:timers/promises';
 import { visit } from '../agent/traffic.js';
 import { Refusal } from '../http/refusal.js';
 import { metered } from './metered.js';
@@ -70,7 +69,7 @@ export class Database {
       const failed = await this.#openTogether(more);
       if (!failed) open = more;
       else if (!ofPatience(failed) || performance.now() > until) throw failed;
-      await setTimeout(BETWEEN_OPENS_MS);
+      await pause(BETWEEN_OPENS_MS);
     }
   }
 

@@ -34,7 +34,7 @@ export async function create(url, content) {
   try {
     // It stays open: SQLite locks the file and folds its log when the last connection closes, which must not be while workers exchange pools.
     const connection = await driver.open();
-    await connection.transact('createEmbedded', content);
+    await connection.transact('initialise', content);
     return { file, release };
   } catch (e) {
     await release();

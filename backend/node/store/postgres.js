@@ -4,6 +4,7 @@
  * Everything lies in one schema, made anew by each supervisor that starts, which holds a lock on it meanwhile. The URL may carry
  * a password: it comes from the environment and goes into no message.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
 import { metered } from './metered.js';
 import * as transactions from './transactions.js';
@@ -41,7 +42,7 @@ export async function claim(url, content) {
   if (!client) throw new Error('another shop uses this database: end it first, or name another database in DYNO_DATABASE_URL');
   await client.query(`DROP SCHEMA IF EXISTS ${SCHEMA} CASCADE`);
   await client.query(`CREATE SCHEMA ${SCHEMA}`);
-  await wrap(client).transact('createServer', content);
+  await wrap(client).transact('initialise', content);
   await client.query('ANALYZE');
   return hold(url, client);
 }
@@ -73,7 +74,7 @@ function hold(url, client) {
         if (released) return client.end().catch(() => {});
         return watch();
       }
-      await new Promise((resolve) => setTimeout(resolve, RETAKE_MS));
+      await pause(RETAKE_MS);
     }
   };
   watch();
@@ -130,7 +131,7 @@ async function transact(client, name, input, meter) {
 
 /** pg's pool forgets those who wait in it when it ends; they are served first, or their patience ends. */
 async function endWhenServed(pool) {
-  while (pool.waitingCount > 0) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  while (pool.waitingCount > 0) await pause(LOOK_MS);
   await pool.end();
 }
 
@@ -138,7 +139,7 @@ async function endWhenServed(pool) {
 async function closeExcess(pool) {
   while (pool.totalCount > pool.options.max && pool.idleCount > 0 && !pool.ending) {
     (await pool.connect()).release(true);
-    await new Promise((resolve) => setTimeout(resolve, BETWEEN_CLOSES_MS));
+    await pause(BETWEEN_CLOSES_MS);
   }
 }
 
@@ -164,7 +165,11 @@ export class PostgresDriver {
   /** `pg`'s own pool. */
   pool(capacity, patienceMs, meter) {
     const pool = new pg.Pool({ ...config(this.#url), max: capacity, connectionTimeoutMillis: patienceMs, idleTimeoutMillis: 0 });
-    pool.on('connect', () => meter.opened());
+    pool.on('connect', (client) => {
+      meter.opened();
+      // Nobody else listens while it is lent: what is said of a lost connection would end the process.
+      client.on('error', () => {});
+    });
     pool.on('remove', () => meter.closed());
     pool.on('error', () => {});
     return {

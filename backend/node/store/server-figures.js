@@ -33,6 +33,7 @@ export function watchServer(driver, meter) {
       for (const { table, scans, rows: read } of (await connection.run(TABLES, [])).rows) meter.tableScanned(table, scans, read);
     } catch {
       // It is full, or away: whoever wants a connection says so. What is not known is not shown.
+      void connection?.close().catch(() => {});
       connection = undefined;
       meter.server = undefined;
     }

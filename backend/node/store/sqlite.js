@@ -7,6 +7,7 @@
  * Deno (2.9) takes a thread inside a worker of a cluster for a worker itself, and it does not start; there statements run on the
  * loop, tens of microseconds each.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 
 /** The whole transaction in one go: its statements have its time. */
@@ -49,7 +50,7 @@ export class SqliteDriver {
     const connection = ++this.#connections;
     await this.#ask({ op: 'open', file: this.#file, connection });
     const timed = async (question) => {
-      if (this.#roundTripMs > 0) await new Promise((resolve) => setTimeout(resolve, this.#roundTripMs));
+      if (this.#roundTripMs > 0) await pause(this.#roundTripMs);
       return this.#ask({ connection, ...question });
     };
     return {

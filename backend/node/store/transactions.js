@@ -12,12 +12,10 @@ import { places } from './places.js';
  * Tables and first content.
  * @param {{ historyRows: number }} input
  */
-export function* createEmbedded(dialect, { historyRows }) {
+export function* initialise(dialect, { historyRows }) {
   for (const sql of tables(dialect)) yield [sql];
   yield* seed(historyRows);
 }
-
-export const createServer = createEmbedded;
 
 /**
  * A session begins; those that are over go.

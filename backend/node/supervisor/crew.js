@@ -1,6 +1,7 @@
 /** The processes of the shop and of its services: started, given orders, listened to, started again when they die; workers replaced one by one. */
 import { fork } from 'node:child_process';
 import cluster from 'node:cluster';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { mono } from '../clock.js';
 import { GRACE_MS, SHOP } from '../settings.js';
@@ -300,8 +301,4 @@ async function dismiss(life) {
   // Deno does not always tell of an exit; a process that was killed is gone all the same.
   await Promise.race([life.gone, pause(END_PATIENCE_MS + KILLED_MS)]);
   clearTimeout(timer);
-}
-
-function pause(ms) {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

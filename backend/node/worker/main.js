@@ -3,6 +3,7 @@
  *
  * Owns the order of starting and ending; how they talk lies in `child.js`.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import { Agent } from '../agent/index.js';
 import { Faults, OF_SHOP } from '../faults/index.js';
 import { drain } from '../http/server.js';
@@ -75,7 +76,7 @@ async function end() {
     await shop.door.settled();
     await drain(shop.server, GRACE_MS);
     // Until the cluster knows that this worker listens no more it hands connections to it, which only a process that lives gives back.
-    await Promise.all([heard(), Promise.race([shop.stop(), new Promise((resolve) => setTimeout(resolve, 300))])]);
+    await Promise.all([heard(), Promise.race([shop.stop(), pause(300)])]);
   }
   process.exit(0);
 }

@@ -70,7 +70,7 @@ impl IntoResponse for Refusal {
 }
 
 impl From<StoreError> for Refusal {
-    /// What SQLite said goes to the log, not to the client.
+    /// What the database said goes to the log, not to the client.
     fn from(e: StoreError) -> Self {
         match e {
             StoreError::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, e),

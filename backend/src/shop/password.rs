@@ -3,6 +3,7 @@
 use std::hint::black_box;
 
 use argon2::{Algorithm, Argon2, Params, Version};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 
 /// Length of a salt.
 pub const SALT_BYTES: usize = 16;
@@ -35,7 +36,7 @@ pub fn verify_stretched(
     let hashed = hash(password, salt);
     let stretched = (1..rounds).fold(hashed, |hashed, _| hash(&hashed, salt));
     black_box(stretched);
-    hashed.iter().zip(expected).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+    verify_slices_are_equal(&hashed, expected).is_ok()
 }
 
 #[cfg(test)]

@@ -119,6 +119,14 @@ struct Accepted {
     accepted: &'static str,
 }
 
+/// Did all workers take an order? 503 when one could not.
+fn taken(by_all: bool) -> Result<(), Refusal> {
+    if by_all {
+        return Ok(());
+    }
+    Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "a worker takes no orders at present"))
+}
+
 async fn begin(
     State(controls): State<Controls>,
     Said(order): Said<FaultOrder>,
@@ -134,9 +142,7 @@ async fn begin(
         return Err(Refusal::bad(format!("for_ms is {}, expected 1 to {MAX_SPAN_MS}", order.for_ms)));
     }
     let accepted = Accepted { accepted: order.name.name() };
-    if !controls.inflicted.begin(&order).await && !controls.crew.arm(&order) {
-        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "a worker takes no orders at present"));
-    }
+    taken(controls.inflicted.begin(&order).await || controls.crew.arm(&order))?;
     Ok((StatusCode::ACCEPTED, Json(accepted)))
 }
 
@@ -198,17 +204,13 @@ async fn set_cache(
     Said(settings): Said<CacheSettings>,
 ) -> Result<Json<CacheSettings>, Refusal> {
     settings.check(controls.crew.shares_cache()).map_err(Refusal::bad)?;
-    if !controls.crew.set_cache(settings) {
-        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "a worker takes no orders at present"));
-    }
+    taken(controls.crew.set_cache(settings))?;
     Ok(Json(settings))
 }
 
 async fn hold(State(controls): State<Controls>, Said(remedy): Said<Remedy>) -> Result<Json<Held>, Refusal> {
     let held = remedies::held(&remedy).map_err(Refusal::bad)?;
-    if !controls.crew.hold(held.hold.clone()) {
-        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "a worker takes no orders at present"));
-    }
+    taken(controls.crew.hold(held.hold.clone()))?;
     Ok(Json(held))
 }
 
