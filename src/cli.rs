@@ -29,9 +29,10 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 pass (or no gate was set), 1 internal fault, 2 usage, scenario or environment error,
-3 gate failed (under --ci also one undecided), 4 worse than the baseline, 5 invalid run (it measured
-itself badly: its report says why), 6 target or source unreachable, 130 interrupted.";
+Exit codes: 0 pass (or no gate was set; without --ci also one undecided), 1 internal fault, 2 usage,
+scenario or environment error, 3 gate failed (under --ci also one undecided), 4 worse than the
+baseline, 5 invalid run (it measured itself badly: its report says why), 6 target or source
+unreachable, 130 interrupted.";
 
 /// Everything that dyno can do.
 #[derive(Debug, Subcommand)]
@@ -162,7 +163,8 @@ pub struct Look {
     /// Draw with ASCII characters only.
     #[arg(long)]
     pub ascii: bool,
-    /// Let the mouse choose tabs and place the cursor (keeps the terminal from selecting text).
+    /// Let the mouse choose tabs and rows, place the cursor and turn lists (keeps the terminal from
+    /// selecting text).
     #[arg(long)]
     pub mouse: bool,
 }
@@ -244,7 +246,8 @@ pub struct RunArgs {
     /// Send the run's figures once a second to an OpenTelemetry collector, such as http://127.0.0.1:4318, by OTLP over HTTP.
     #[arg(long, value_name = "URL")]
     pub otlp: Option<String>,
-    /// Worker processes of the bundled backend [default: 2].
+    /// Worker processes of the bundled backend [default: 2, or as many as the connections need
+    /// descriptors for, up to 16].
     #[arg(long, value_name = "N", value_parser = up_to(backend::MAX_WORKERS as u64))]
     pub workers: Option<usize>,
     /// What the bundled backend runs on.

@@ -69,7 +69,7 @@ pub fn report(args: &ReportArgs) -> anyhow::Result<Outcome> {
 
 /// A run without a profile has no pprof: said aloud, and wrong if nothing else was asked for.
 fn no_profile(formats: &[reports::Format], written: &[PathBuf]) -> anyhow::Result<()> {
-    const WHY: &str = "no pprof: the run has no CPU profile; `dyno run --profile` takes one of each process that links the agent";
+    const WHY: &str = "no pprof: the run has no CPU profile; `dyno run --profile` takes one of each process that links the agent, and busy processes behind a watched port are profiled where V8's inspector or the kernel allows it";
     let folded = |path: &PathBuf| path.extension().is_some_and(|e| e == "folded");
     if !formats.contains(&reports::Format::Pprof) || written.iter().any(folded) {
         return Ok(());

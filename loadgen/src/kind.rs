@@ -195,6 +195,14 @@ mod tests {
     }
 
     #[test]
+    fn the_page_of_the_language_explains_each() {
+        let page = include_str!("../../scenarios/LANGUAGE.md");
+        for kind in ErrorKind::ALL {
+            assert!(page.contains(&format!("`{}`", kind.name())), "{}", kind.name());
+        }
+    }
+
+    #[test]
     fn io_errors_have_names() {
         let of = |e: Errno| ErrorKind::of_io(&io::Error::from(e)).name();
         assert_eq!(of(Errno::MFILE), "no-descriptors");

@@ -24,7 +24,8 @@ pub fn describe(plan: &RunPlan) -> String {
     let mut out = String::new();
     out +=
         &format!("{}: {}\n", plan.name, if plan.about.is_empty() { "(no description)" } else { &plan.about });
-    out += &format!("target   {}, attach {}\n", target(&plan.target), plan.attach.join(", "));
+    let attach: Vec<&str> = plan.attach.iter().map(|a| attached(a, &plan.target)).collect();
+    out += &format!("target   {}, attach {}\n", target(&plan.target), attach.join(", "));
     out += &format!(
         "takes    {}, then up to {} for sessions to end; a step fails after {}; seed {}\n",
         show_duration(plan.length_ns()),
@@ -65,6 +66,11 @@ fn target(target: &Target) -> String {
         Target::Bundled => "the bundled reference backend".to_owned(),
         Target::Url(url) => url.to_string(),
     }
+}
+
+/// The bundled backend's own agent shows all that a look from outside would.
+fn attached<'a>(source: &'a str, target: &Target) -> &'a str {
+    if *target == Target::Bundled && source == "auto" { "its own agent" } else { source }
 }
 
 /// What of sockets, TLS and HTTP was chosen; nothing where all is as usual.
