@@ -278,6 +278,14 @@ pub struct Generator {
     pub steal_max: Option<f64>,
 }
 
+impl Generator {
+    /// How many of the planned starts were made. One that was due right before the warm-up's end is a start behind it, and planned before.
+    #[must_use]
+    pub fn made(&self) -> u64 {
+        self.achieved.min(self.offered)
+    }
+}
+
 /// What was loaded and watched.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Target {

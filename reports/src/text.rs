@@ -224,7 +224,7 @@ fn load(out: &mut String, s: &Summary) {
     let cpu = g.cpu_median.map_or_else(String::new, |c| format!(", CPU {}", Unit::Cores.show(c)));
     let health = format!(
         "{} of {} planned starts made, {} late by more than 10 ms, {} dropped, lateness p99 {}, longest hiccup {}, {} worker process(es){cpu}",
-        g.achieved,
+        g.made(),
         g.offered,
         g.late,
         g.dropped,
