@@ -7,12 +7,12 @@
 
 use ratatui::layout::Rect;
 use timeline::lane::names;
-use timeline::snapshot::{HEAT_ROWS, HeatColumn, Snapshot, heat_edge_ns, heat_row};
+use timeline::snapshot::{COLUMN_NS, HEAT_ROWS, HeatColumn, Snapshot, heat_edge_ns, heat_row};
 
 use crate::axis::Axis;
 use crate::canvas::Canvas;
 use crate::figures;
-use crate::layout::Columns;
+use crate::layout::{Columns, row};
 use crate::theme::{HEAT_LEVELS, Role};
 
 /// How rows of the snapshot become rows of the screen: the lowest one shown, and how many make one.
@@ -140,12 +140,20 @@ fn level(count: u64, most: u64) -> Option<usize> {
     Some(((share * HEAT_LEVELS as f64).ceil() as usize).clamp(1, HEAT_LEVELS) - 1)
 }
 
-/// At the right: what the column under the cursor holds, or the newest one.
+/// At the right: what the column under the cursor holds, or the newest one; its age where that is long ago.
 fn values(canvas: &mut Canvas<'_>, area: Rect, axis: &Axis, snapshot: &Snapshot) {
     let filled = |c: &&HeatColumn| c.rows.iter().any(|&n| n > 0);
-    let heat = match axis.cursor_indices() {
-        Some(indices) => within(&snapshot.heat, indices),
-        None => snapshot.heat.iter().rposition(|c| filled(&c)).map_or(&[][..], |i| &snapshot.heat[i..=i]),
+    let heat = match (axis.cursor_indices(), snapshot.heat.iter().rposition(|c| filled(&c))) {
+        (Some(indices), _) => within(&snapshot.heat, indices),
+        (None, Some(newest)) => {
+            let age = age_ns(snapshot, newest);
+            if age > figures::STALE_NS {
+                canvas.figure(row(area, 0), &format!("stale {}", figures::age(age)), Role::Dim);
+                return;
+            }
+            &snapshot.heat[newest..=newest]
+        }
+        (None, None) => &[],
     };
     let greatest =
         |pick: fn(&HeatColumn) -> f64| heat.iter().filter(filled).map(pick).fold(None, keep_greater);
@@ -160,8 +168,14 @@ fn values(canvas: &mut Canvas<'_>, area: Rect, axis: &Axis, snapshot: &Snapshot)
         format!("n {}", figures::count(total)),
     ];
     for (i, line) in lines.iter().enumerate() {
-        canvas.figure(crate::layout::row(area, i as u16), line, Role::Text);
+        canvas.figure(row(area, i as u16), line, Role::Text);
     }
+}
+
+/// How long ago column `i` of the snapshot ended.
+fn age_ns(snapshot: &Snapshot, i: usize) -> u64 {
+    let end = snapshot.first_column.saturating_add(i as u64).saturating_add(1).saturating_mul(COLUMN_NS);
+    snapshot.at.0.saturating_sub(end)
 }
 
 fn keep_greater(best: Option<f64>, v: f64) -> Option<f64> {

@@ -96,7 +96,13 @@ pub(crate) fn draw(
     // What lies outside is said on the heading's row, not left to be guessed.
     if rows.len() > height {
         let note = format!("{}-{} of {}", first + 1, (first + height).min(rows.len()), rows.len());
-        let free = places.last().map_or(head.width, |p| head.right().saturating_sub(p.right()));
+        // Where the last column takes what is left, the cells behind its title are free.
+        let last = columns.iter().zip(&places).next_back().map_or(head.x, |(column, place)| {
+            let title =
+                if column.right { place.width } else { canvas.width_of(column.title).min(place.width) };
+            place.x.saturating_add(title)
+        });
+        let free = head.right().saturating_sub(last);
         if usize::from(free) > note.len() {
             canvas.right(head, &note, Role::Dim);
         }
@@ -117,6 +123,11 @@ pub(crate) fn draw_or(
     } else {
         draw(canvas, area, columns, rows, list);
     }
+}
+
+/// What a heading says of a list of `n` rows of which the first `shown` are on the screen: nothing where that is all of them.
+pub(crate) fn shown_of(shown: usize, n: usize) -> String {
+    if shown < n { format!("{shown} of {n}") } else { String::new() }
 }
 
 /// Draws the part of a list that fits, one line each. A chosen row is among it and marked.

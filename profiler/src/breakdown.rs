@@ -5,6 +5,7 @@
 //! requests that its handlers finished. Where both counts disagree the target's side cannot be set beside the client's, and
 //! that is said. The mix of requests may change with the onset; then so do the parts, which is part of what users feel.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use timeline::breakdown::{Breakdown, Law, Part};
@@ -251,12 +252,14 @@ fn connection(timeline: &Timeline, span: Span, each: Option<f64>) -> Option<(f64
 /// Pauses of each process: whoever is inside waits for all of it, whoever comes meanwhile for half.
 fn pause(timeline: &Timeline, span: Span, each: Option<f64>) -> Option<f64> {
     timeline.has(names::PAUSE).then_some(())?;
-    let instances = window::instances(timeline, names::PAUSE).len().max(1) as f64;
-    let rate = each? / window::seconds(span).max(1e-9) / instances;
+    // One that tells each 15 s is there in a span of 5 s, one that had gone before is not. A process may have a lane for each sort of pause.
+    let carry = window::pace(timeline, names::PAUSE, span.end).unwrap_or_default();
+    let present = window::present(timeline, names::PAUSE, span, carry);
+    let instances: BTreeSet<&str> = present.map(|s| s.spec.instance.as_str()).collect();
+    let rate = each? / window::seconds(span).max(1e-9) / instances.len().max(1) as f64;
     let inside = |instance: &str| {
         let lane = window::of_instance(timeline, names::SERVER_IN_FLIGHT, instance);
-        let values = lane.map(|l| l.within(span)).unwrap_or_default();
-        values.iter().map(|p| p.1).sum::<f64>() / values.len().max(1) as f64
+        lane.and_then(|l| window::mean_of(l, span)).unwrap_or_default()
     };
     let mut waited = 0.0;
     for (instance, stop) in stops(timeline, span) {
@@ -355,11 +358,7 @@ fn blocks(timeline: &Timeline, level: &str, span: Span) -> Vec<f64> {
         .filter_map(|i| {
             let start = span.start + Duration::from_secs(i);
             let second = Span::new(start, start + Duration::from_secs(1));
-            let means = lanes.iter().map(|s| {
-                let points = s.within(second);
-                (!points.is_empty()).then(|| points.iter().map(|p| p.1).sum::<f64>() / points.len() as f64)
-            });
-            means.sum::<Option<f64>>()
+            lanes.iter().map(|s| window::mean_of(s, second)).sum::<Option<f64>>()
         })
         .collect()
 }
@@ -387,4 +386,46 @@ fn sessions(timeline: &Timeline, span: Span) -> Option<Law> {
     );
     let closes = expected <= seen * (1.0 + TOLERANCE) + edge;
     Some(Law { text, lane: names::OPEN_SESSIONS.to_owned(), span, expected, seen, unit: Unit::Count, closes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timeline::event::kinds;
+    use timeline::{Entry, Event, LaneId, LaneSpec};
+
+    /// What one of 1,000 requests waits, ns, where one process stops for 200 ms within 20 to 30 s. Those who tell of their pauses: a name,
+    /// from and until which second, and each how many.
+    fn waited(tellers: &[(&str, u64, u64, usize)]) -> f64 {
+        let at = |s: u64| RunTime::from_ms(s * 1_000);
+        let mut timeline = Timeline::new();
+        for (i, &(instance, from, until, each)) in tellers.iter().enumerate() {
+            let lane = LaneId(i as u32);
+            timeline.apply(&Entry::Lane(lane, LaneSpec::level(names::PAUSE, instance, Unit::Ns).worst()));
+            for second in (from..=until).step_by(each) {
+                timeline.apply(&Entry::Sample { lane, at: at(second), value: 0.0 });
+            }
+        }
+        timeline.apply(&Entry::Event(Event {
+            kind: kinds::PAUSE_HICCUP.to_owned(),
+            instance: "shop-0".to_owned(),
+            start: at(25),
+            end: at(25) + Duration::from_millis(200),
+            labels: Vec::new(),
+            value: 0.0,
+            others: 0,
+        }));
+        pause(&timeline, Span::new(at(20), at(30)), Some(1_000.0)).unwrap()
+    }
+
+    #[test]
+    fn requests_are_shared_by_those_who_are_there() {
+        // 100/s for 0.2 s are 20 requests, and each waits 0.1 s of it: 2 s, over 1,000 requests.
+        let alone = waited(&[("shop-0", 0, 40, 1)]);
+        assert!((alone - 2e6).abs() < 1.0, "{alone}");
+        assert_eq!(waited(&[("pid-7", 0, 10, 1), ("shop-0", 12, 40, 1)]), alone, "started again");
+        assert_eq!(waited(&[("shop-0", 0, 40, 1), ("shop-0", 0, 40, 1)]), alone, "minor and major ones");
+        assert_eq!(waited(&[("shop-0", 0, 40, 1), ("shop-1", 0, 40, 1)]), alone / 2.0);
+        assert_eq!(waited(&[("shop-0", 0, 40, 16), ("shop-1", 0, 40, 16)]), alone / 2.0, "told seldom");
+    }
 }

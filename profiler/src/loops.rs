@@ -67,13 +67,13 @@ pub fn read(timeline: &Timeline, span: Span) -> Vec<Loop<'_>> {
     window::instances(timeline, names::LOOP_UTILISATION)
         .into_iter()
         .filter_map(|instance| {
-            let busy = window::of_instance(timeline, names::LOOP_UTILISATION, instance)?.within(span);
-            let n = busy.len() as f64;
+            let lane = window::of_instance(timeline, names::LOOP_UTILISATION, instance)?;
+            let (busy, told) = (window::mean_of(lane, span)?, lane.within(span));
             let delay = window::of_instance(timeline, names::LOOP_DELAY, instance);
-            (!busy.is_empty()).then(|| Loop {
+            Some(Loop {
                 instance,
-                busy: busy.iter().map(|p| p.1).sum::<f64>() / n,
-                at_work: busy.iter().filter(|p| p.1 >= BUSY).count() as f64 / n,
+                busy,
+                at_work: told.iter().filter(|p| p.1 >= BUSY).count() as f64 / told.len() as f64,
                 delay: Durations::of(delay.into_iter().flat_map(|l| ending_in(l, span))),
                 cpu: cpu(timeline, instance, span),
                 requests: routes::ended(timeline, instance, span) / window::seconds(span),

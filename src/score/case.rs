@@ -1,12 +1,20 @@
 //! A case: what is tried, and what was seen of it.
 //!
-//! Owns the forms of both as they stand in `score.jsonl`. How cases are drawn belongs to `draw`, what they mean to `judge`.
+//! Owns the forms of both as they stand in `score.jsonl`, and the `case.json` of a run that is kept. How cases are drawn belongs to `draw`,
+//! what they mean to `judge`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use timeline::fault::FaultKind;
 use timeline::{Finding, FindingKind, Severity, Status};
+
+use crate::outcome::UserError;
+
+/// Name of the file in a run's folder that says which case it was: its recording has only the name of the scenario's file, `case-0007`.
+pub const FILE_NAME: &str = "case.json";
 
 /// What sort of case it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
@@ -85,6 +93,28 @@ pub fn conditions() -> impl Iterator<Item = &'static str> {
 }
 
 impl Case {
+    /// Writes it into a run's folder.
+    pub fn write(&self, folder: &Path) -> anyhow::Result<()> {
+        let path = folder.join(FILE_NAME);
+        std::fs::write(&path, serde_json::to_string(self)? + "\n")
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// The case that the run in a folder was; none of a run that no score has drawn.
+    ///
+    /// # Errors
+    /// Where the file is there and is no case of this dyno's.
+    pub fn read(folder: &Path) -> anyhow::Result<Option<Self>> {
+        let path = folder.join(FILE_NAME);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
+        };
+        let wrong = |e| UserError::wrong(format!("{}: {e}; expected a case of `dyno score`", path.display()));
+        serde_json::from_str(&text).map(Some).map_err(wrong)
+    }
+
     /// The finding that its load alone must lead to.
     pub fn condition(&self) -> Option<FindingKind> {
         self.scenarios.first().filter(|_| self.sort == Sort::Fault).and_then(|s| condition(s))

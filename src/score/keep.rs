@@ -16,7 +16,7 @@ use timeline::recording::{FILE_NAME, Item, PACKED_FILE_NAME, Reader, Writer};
 use timeline::{Entry, RunTime};
 
 use super::runner::clear;
-use super::truth;
+use super::{case, truth};
 use crate::ended::user_error;
 
 /// Kept after a fault's end: a detector may need two seconds to be sure of its last episode.
@@ -28,8 +28,8 @@ const SAMPLE_BITS: u32 = 8;
 /// Binary digits kept of a histogram's value: one part in 32, finer than the quantiles of a few hundred samples.
 const CELL_BITS: u32 = 5;
 
-/// Writes a small copy of a recorded run and its truth into `to`, a folder that is made; gives its size in bytes. Until it is complete it
-/// is called `NAME.part`.
+/// Writes a small copy of a recorded run, its truth and its case into `to`, a folder that is made; gives its size in bytes. Until it is
+/// complete it is called `NAME.part`.
 pub fn keep(run: &Path, to: &Path) -> anyhow::Result<u64> {
     let mut part = to.as_os_str().to_owned();
     part.push(".part");
@@ -69,10 +69,12 @@ fn write(run: &Path, to: &Path) -> anyhow::Result<u64> {
     let mut gzip = flate2::write::GzEncoder::new(file, flate2::Compression::best());
     gzip.write_all(&Reader::open(&thin).map_err(user_error)?.unpacked()).with_context(cannot)?;
     let bytes = gzip.finish().and_then(|f| f.metadata()).with_context(cannot)?.len();
-    let truth = run.join(truth::FILE_NAME);
-    if truth.exists() {
-        std::fs::copy(&truth, to.join(truth::FILE_NAME))
-            .with_context(|| format!("cannot copy {}", truth.display()))?;
+    for name in [truth::FILE_NAME, case::FILE_NAME] {
+        let beside = run.join(name);
+        if beside.exists() {
+            std::fs::copy(&beside, to.join(name))
+                .with_context(|| format!("cannot copy {}", beside.display()))?;
+        }
     }
     Ok(bytes)
 }

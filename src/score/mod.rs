@@ -106,11 +106,16 @@ fn try_one(case: &Case, out: &Path, stops: &Stops) -> anyhow::Result<Record> {
     std::fs::create_dir_all(cases).with_context(|| format!("cannot make {}", cases.display()))?;
     let seen = runner::run(case, &folder, stops)?;
     let record = Record { case: case.clone(), seen };
-    if !judge::judge(&record.case, &record.seen).outcome.is_failure() {
-        let _ = std::fs::remove_dir_all(&folder);
-        for extension in ["toml", "log"] {
-            let _ = std::fs::remove_file(folder.with_extension(extension));
+    if judge::judge(&record.case, &record.seen).outcome.is_failure() {
+        // A run that did not even begin has left no folder.
+        if folder.is_dir() {
+            case.write(&folder)?;
         }
+        return Ok(record);
+    }
+    let _ = std::fs::remove_dir_all(&folder);
+    for extension in ["toml", "log"] {
+        let _ = std::fs::remove_file(folder.with_extension(extension));
     }
     Ok(record)
 }

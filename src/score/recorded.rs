@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use timeline::FindingKind::GeneratorLimited;
 use timeline::Status;
+use timeline::facts::RunMeta;
 use timeline::recording::{FILE_NAME, PACKED_FILE_NAME, in_folder};
 
-use super::case::{Case, End, Found, Record, Seen, Shape, Sort, condition};
+use super::case::{Began, Case, End, Found, Record, Seen, Shape, Sort, condition};
 use super::truth;
 use crate::ended::{Replayed, replay};
 use crate::outcome::UserError;
@@ -46,8 +47,8 @@ pub fn name(folder: &Path) -> String {
     folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// What this build's detectors say of a recorded run, and what it was about, by its truth. Without one it cannot be judged, and
-/// a run whose generator was starved is as invalid here as it was when it ended.
+/// What this build's detectors say of a recorded run, and what it was about: the case that was drawn, or of another run what its truth
+/// says. Without a truth it cannot be judged, and a run whose generator was starved is as invalid here as it was when it ended.
 pub fn judge_anew(number: u32, folder: &Path) -> anyhow::Result<Record> {
     let Replayed { loaded, findings, .. } = replay(folder)?;
     let truth = truth::read(folder)?;
@@ -58,25 +59,61 @@ pub fn judge_anew(number: u32, folder: &Path) -> anyhow::Result<Record> {
         _ => (End::Valid, String::new()),
     };
     let truth = truth.unwrap_or_default();
+    let case = Case::read(folder)?.unwrap_or_else(|| undrawn(number, &loaded.meta, &truth));
+    let findings = findings.iter().map(Found::from).collect();
+    let seen = Seen { end, why, runs: 1, findings, truth };
+    Ok(Record { case, seen })
+}
+
+/// The case of a run that no score has drawn.
+fn undrawn(number: u32, meta: &RunMeta, truth: &[Began]) -> Case {
     let sort = match truth.len() {
-        0 if condition(&loaded.meta.scenario).is_some() => Sort::Fault,
+        0 if condition(&meta.scenario).is_some() => Sort::Fault,
         0 => Sort::Clean,
         1 => Sort::Fault,
         _ => Sort::Composite,
     };
-    let case = Case {
+    Case {
         number,
         sort,
-        scenarios: vec![loaded.meta.scenario.clone()],
+        scenarios: vec![meta.scenario.clone()],
         faults: Vec::new(),
         load: 1.0,
         shape: Shape::Steady,
         neighbour: false,
-        seed: loaded.meta.seed,
+        seed: meta.seed,
         runtime: "rust".to_owned(),
         stores: Vec::new(),
-    };
-    let findings = findings.iter().map(Found::from).collect();
-    let seen = Seen { end, why, runs: 1, findings, truth };
-    Ok(Record { case, seen })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::score::judge::{Outcome, judge};
+    use crate::score::keep::keep;
+
+    #[test]
+    fn a_kept_case_is_judged_by_what_was_drawn() {
+        let dir = tempfile::tempdir().unwrap();
+        let (run, copy) = (dir.path().join("case-0007"), dir.path().join("copy"));
+        let healthy = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiler/tests/recordings/stampede-clean");
+        keep(&healthy, &run).unwrap();
+        let judged = |folder: &Path| {
+            let Record { case, seen } = judge_anew(0, folder).unwrap();
+            (judge(&case, &seen).outcome, case)
+        };
+        let (outcome, undrawn) = judged(&run);
+        assert_eq!((outcome, undrawn.sort), (Outcome::Silent, Sort::Clean));
+        // Nothing is injected here either, and yet something had to be found.
+        let scenarios = vec!["cpu-saturated".to_owned()];
+        let drawn = Case { number: 7, sort: Sort::Fault, scenarios, load: 1.4, ..undrawn };
+        drawn.write(&run).unwrap();
+        assert_eq!(judged(&run), (Outcome::Missed, drawn.clone()));
+        keep(&run, &copy).unwrap();
+        assert_eq!(judged(&copy), (Outcome::Missed, drawn));
+        std::fs::write(copy.join("case.json"), "{}").unwrap();
+        let error = judge_anew(0, &copy).unwrap_err().to_string();
+        assert!(error.contains("case.json") && error.contains("expected a case"), "{error}");
+    }
 }

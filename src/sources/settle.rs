@@ -450,6 +450,7 @@ fn described(processes: &[&Process]) -> String {
     let pids = |of: &[&&Process]| of.iter().map(|p| p.pid.to_string()).collect::<Vec<_>>().join(", ");
     let (workers, listening): (Vec<&&Process>, Vec<&&Process>) = processes.iter().partition(|p| p.worker);
     let mut runtimes: Vec<String> = listening.iter().map(|p| p.runtime.to_string()).collect();
+    runtimes.sort_unstable();
     runtimes.dedup();
     let mut text = format!("{} (pid {})", runtimes.join(" and "), pids(&listening));
     if !workers.is_empty() {

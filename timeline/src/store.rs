@@ -253,18 +253,18 @@ impl Timeline {
         self.by_name.contains_key(name)
     }
 
-    /// Members of a family, sorted: for `pool`, the names of all pools.
+    /// Members of a family, each once, sorted: for `pool`, the names of all pools.
     #[must_use]
     pub fn members(&self, family: &str) -> Vec<String> {
         let prefix = format!("{family}.");
-        let mut found: Vec<String> = self
+        // A member's lanes do not all stand together where another's name begins with its own: `users` and `users.findAll`.
+        let found: BTreeSet<&str> = self
             .by_name
             .range(prefix.clone()..)
             .take_while(|(name, _)| name.starts_with(&prefix))
-            .filter_map(|(name, _)| name[prefix.len()..].rsplit_once('.').map(|(m, _)| m.to_owned()))
+            .filter_map(|(name, _)| name[prefix.len()..].rsplit_once('.').map(|(member, _)| member))
             .collect();
-        found.dedup();
-        found
+        found.into_iter().map(str::to_owned).collect()
     }
 
     /// The lane over all instances (and subjects) on a grid: for each cell of length `step` the newest
@@ -386,6 +386,18 @@ mod tests {
         assert_eq!(grid, [None, Some(6.0), None, Some(8.0)]);
         assert_eq!(t.members("pool"), ["db"]);
         assert!(t.members("cache").is_empty());
+    }
+
+    #[test]
+    fn a_member_is_told_once_whatever_another_one_s_name_begins_with() {
+        let mut t = Timeline::new();
+        let lanes =
+            ["db-2.wait", "db.wait", "users.evictions", "users.findAll.hits", "users.hits", "users.loads"];
+        for (i, lane) in lanes.into_iter().enumerate() {
+            let spec = LaneSpec::level(format!("cache.{lane}"), "a", Unit::Count);
+            t.apply(&Entry::Lane(LaneId(i as u32), spec));
+        }
+        assert_eq!(t.members("cache"), ["db", "db-2", "users", "users.findAll"]);
     }
 
     #[test]

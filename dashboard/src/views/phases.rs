@@ -102,8 +102,9 @@ pub(super) fn kinds(canvas: &mut Canvas<'_>, area: Rect, s: &Snapshot) {
         .kinds
         .iter()
         .map(|k| {
-            let open = if silent.is_some() { figures::NONE.to_owned() } else { figures::count(k.open) };
-            Row::text(vec![k.name.clone(), open, figures::count(k.started), figures::count(k.ended)])
+            // Those that have ended are the started ones that are not open: while that is not known, neither is this.
+            let known = |n| if silent.is_some() { figures::NONE.to_owned() } else { figures::count(n) };
+            Row::text(vec![k.name.clone(), known(k.open), figures::count(k.started), known(k.ended)])
         })
         .collect();
     table::draw_or(canvas, layout::top(area, 1).1, &columns, &rows, None, "none has started");

@@ -71,7 +71,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     table::draw(canvas, layout::top(area, 1).1, &columns, &rows, Some(scene.list(rows.len())));
 
     let (area, rest) = layout::top(rest, height(s.sources.len().max(1), 1));
-    canvas.heading(layout::row(area, 0), "sources", "");
+    let shown = usize::from(area.height.saturating_sub(1));
+    canvas.heading(layout::row(area, 0), "sources", &table::shown_of(shown, s.sources.len()));
     if s.sources.is_empty() {
         canvas.pieces(layout::row(area, 1), &[(" nothing is attached", Role::Dim)]);
     }

@@ -39,7 +39,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     let (upper, lower) = layout::top(right, 5);
     canvas.heading(layout::row(upper, 0), "figures", "warm-up left out");
     quantiles(canvas, layout::top(upper, 1).1, scene);
-    canvas.heading(layout::row(lower, 0), "gates", "");
+    let shown = usize::from(lower.height.saturating_sub(1));
+    canvas.heading(layout::row(lower, 0), "gates", &table::shown_of(shown, s.gates.len()));
     gates(canvas, layout::top(lower, 1).1, &s.gates);
 }
 

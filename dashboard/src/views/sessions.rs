@@ -33,12 +33,17 @@ fn measured(scene: &Scene<'_>, step: &StepView) -> Percentiles {
     }
 }
 
+/// How many of a step have ended, those among them that have no time.
+fn count(scene: &Scene<'_>, step: &StepView) -> u64 {
+    measured(scene, step).count.saturating_add(step.untimed)
+}
+
 /// Steps that pass the filter, in the chosen order.
 pub(super) fn rows<'a>(scene: &Scene<'a>) -> Vec<&'a StepView> {
     let mut all: Vec<&StepView> =
         scene.snapshot.steps.iter().filter(|s| scene.model.passes(&s.name)).collect();
     match scene.model.sort {
-        1 => all.sort_by_key(|s| std::cmp::Reverse(measured(scene, s).count)),
+        1 => all.sort_by_key(|s| std::cmp::Reverse(count(scene, s))),
         2 => all.sort_by_key(|s| std::cmp::Reverse(s.errors)),
         3 => all.sort_by(|a, b| measured(scene, b).p99.total_cmp(&measured(scene, a).p99)),
         4 => all.sort_by(|a, b| measured(scene, b).max.total_cmp(&measured(scene, a).max)),
@@ -170,7 +175,7 @@ fn steps(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
                 s.name.clone(),
                 figures::quantile(&p, |p| p.p50),
                 figures::quantile(&p, |p| p.p99),
-                figures::count(p.count.saturating_add(s.untimed)),
+                figures::count(count(scene, s)),
                 figures::count(s.errors),
                 figures::quantile(&p, |p| p.p90),
                 figures::quantile(&p, |p| p.p999),
@@ -210,8 +215,7 @@ fn workers(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>) {
     let mut workers: Vec<_> = scene.snapshot.processes.iter().filter(|p| is_generator(&p.name)).collect();
     workers.sort_by_key(|p| !is_silent(p));
     let shown = usize::from(area.height.saturating_sub(1));
-    let note = if workers.len() > shown { format!("{shown} of {}", workers.len()) } else { String::new() };
-    canvas.heading(layout::row(area, 0), "generator workers", &note);
+    canvas.heading(layout::row(area, 0), "generator workers", &table::shown_of(shown, workers.len()));
     if workers.is_empty() {
         canvas.pieces(layout::row(area, 1), &[(" none", Role::Dim)]);
     }

@@ -2,6 +2,8 @@
 //!
 //! Owns which lanes speak of a store, and their short words. A row appears with the first of them.
 
+use std::collections::BTreeSet;
+
 use ratatui::layout::Rect;
 use timeline::lane::names;
 use timeline::snapshot::{LaneView, Snapshot};
@@ -10,6 +12,7 @@ use crate::canvas::Canvas;
 use crate::figures;
 use crate::lanes;
 use crate::layout;
+use crate::table;
 use crate::theme::Role;
 
 /// What is said of the database, and the lane that says it. Times are p99.
@@ -67,12 +70,10 @@ fn rows(s: &Snapshot) -> Vec<(String, String)> {
     rows
 }
 
-/// Members of a family of lanes, in the snapshot's order.
-fn members<'a>(s: &'a Snapshot, family: &str) -> Vec<&'a str> {
+/// Members of a family of lanes, each once, sorted.
+fn members<'a>(s: &'a Snapshot, family: &str) -> BTreeSet<&'a str> {
     let of = |l: &'a LaneView| Some(l.name.strip_prefix(family)?.strip_prefix('.')?.rsplit_once('.')?.0);
-    let mut found: Vec<&str> = s.lanes.iter().filter_map(of).collect();
-    found.dedup();
-    found
+    s.lanes.iter().filter_map(of).collect()
 }
 
 /// Draws those that there are, in a third of `area` at most; gives what is left of it.
@@ -84,8 +85,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, s: &Snapshot) -> Rect {
     let height = u16::try_from(rows.len()).unwrap_or(u16::MAX).saturating_add(1).min(area.height / 3);
     let (list, rest) = layout::top(area, height);
     let shown = usize::from(height.saturating_sub(1));
-    let note = if shown < rows.len() { format!("{shown} of {}", rows.len()) } else { String::new() };
-    canvas.heading(layout::row(list, 0), "stores and services", &note);
+    canvas.heading(layout::row(list, 0), "stores and services", &table::shown_of(shown, rows.len()));
     for (i, (name, told)) in rows.iter().enumerate() {
         let row = layout::row(list, u16::try_from(i + 1).unwrap_or(u16::MAX));
         let (left, right) = layout::left(row, NAME);
@@ -93,4 +93,29 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, s: &Snapshot) -> Rect {
         canvas.pieces(layout::left(right, 1).1, &[(told, Role::Text)]);
     }
     rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timeline::cells::Cells;
+    use timeline::lane::Quality;
+    use timeline::{Shape, Unit};
+
+    #[test]
+    fn a_service_has_one_row_whatever_another_one_s_name_begins_with() {
+        let lane = |name: &str| LaneView {
+            name: format!("downstream.{name}"),
+            unit: Unit::Count,
+            shape: Shape::Level,
+            quality: Quality::Exact,
+            cells: Cells::default(),
+            last: Some(2.0),
+            age_ns: 0,
+        };
+        let lanes = ["users.calls", "users.findAll.calls", "users.retries"].map(lane).into();
+        let rows = rows(&Snapshot { lanes, ..Snapshot::default() });
+        let rows: Vec<_> = rows.iter().map(|(name, told)| (name.as_str(), told.as_str())).collect();
+        assert_eq!(rows, [("users", "calls 2  retries 2"), ("users.findAll", "calls 2")]);
+    }
 }

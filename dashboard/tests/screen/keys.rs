@@ -244,6 +244,19 @@ fn steps_sort_and_turn_round() {
 }
 
 #[test]
+fn steps_are_sorted_by_the_count_that_they_show() {
+    let mut s = fixture::flash_sale(66);
+    // Most of them failed before any contact with the target.
+    s.steps.iter_mut().find(|s| s.name == "feed").unwrap().untimed = 200_000;
+    let s = Arc::new(s);
+    let mut m = model(Palette::None, false);
+    keys(&mut m, "3s", &s);
+    let rows = crate::rows(&crate::buffer(&m, &s, 120, 36));
+    let row = |name: &str| rows.iter().position(|r| r.trim_start_matches(['›', ' ']).starts_with(name));
+    assert!(row("feed ").is_some() && row("feed ") < row("product "), "{}", rows.join("\n"));
+}
+
+#[test]
 fn a_click_opens_a_tab_or_places_the_cursor() {
     let mut m = model(Palette::None, false);
     let screen = Rect::new(0, 0, 80, 24);

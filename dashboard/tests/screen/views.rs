@@ -6,6 +6,7 @@ use dashboard::app::{self, Msg, View};
 use dashboard::theme::Palette;
 use ratatui::crossterm::event::{KeyCode, KeyModifiers};
 use ratatui::style::{Color, Modifier};
+use timeline::{RunTime, Unit};
 
 use crate::{SIZES, buffer, fixture, keys, model, press, screen};
 
@@ -161,6 +162,7 @@ fn what_is_silent_shows_its_age_in_every_view_that_has_its_figures() {
     assert!(
         sessions.contains("sessions open silent 12 s")
             && sessions.lines().any(|l| l.contains("session kinds") && l.contains("silent 12 s"))
+            && sessions.lines().any(|l| l.contains("buyer") && l.matches("n/a").count() == 2)
             && sessions.contains("silent for 12 s"),
         "{sessions}"
     );
@@ -187,6 +189,42 @@ fn without_load_no_load_is_shown_and_one_silent_worker_is_named() {
     live.load.age_ns = None;
     let rows = crate::rows(&buffer(&overview, &live, 120, 36)).join("\n");
     assert!(rows.contains("offered n/a") && rows.contains("open n/a"), "{rows}");
+}
+
+#[test]
+fn responses_of_long_ago_are_not_told_as_those_of_now() {
+    let mut live = fixture::flash_sale(50);
+    let newest = format!("max {}", Unit::Ns.show(live.heat[49].max));
+    for view in [View::Overview, View::Response] {
+        let mut model = model(Palette::None, true);
+        model.view = view;
+        live.at = RunTime::from_ms(52_000);
+        let text = crate::rows(&buffer(&model, &live, 80, 24)).join("\n");
+        assert!(text.contains(&newest) && !text.contains("stale"), "{newest} is not in\n{text}");
+        live.at = RunTime::from_ms(62_000);
+        let text = crate::rows(&buffer(&model, &live, 80, 24)).join("\n");
+        assert!(text.contains("stale 12 s") && !text.contains(&newest), "{text}");
+        model.cursor = Some(49);
+        let text = crate::rows(&buffer(&model, &live, 80, 24)).join("\n");
+        assert!(text.contains(&newest) && !text.contains("stale"), "what is asked for is told:\n{text}");
+    }
+}
+
+#[test]
+fn a_list_says_how_much_of_it_is_on_the_screen() {
+    let mut live = fixture::flash_sale(66);
+    live.sources = vec![live.sources[0].clone(); 12];
+    live.gates = vec![live.gates[0].clone(); 8];
+    let stop = live.events.iter().find(|e| e.kind.starts_with("pause.")).unwrap().clone();
+    live.events = vec![stop; 30];
+    for (view, said) in
+        [(View::Processes, "6 of 12"), (View::Response, "5 of 8"), (View::Pauses, "1-7 of 30")]
+    {
+        let mut model = model(Palette::None, true);
+        model.view = view;
+        let text = crate::rows(&buffer(&model, &live, 80, 24)).join("\n");
+        assert!(text.contains(said), "{said} is not in\n{text}");
+    }
 }
 
 #[test]

@@ -483,6 +483,8 @@ fn processes(timeline: &Timeline, at: RunTime) -> Vec<ProcessView> {
     ];
     for (name, part) in parts {
         for series in timeline.named(name) {
+            // Declared and never told: nothing is known of it yet, not even that it is silent.
+            let Some(told) = newest(series) else { continue };
             let instance = series.spec.instance.as_str();
             let view = found.entry(instance).or_insert_with(|| ProcessView {
                 name: instance.to_owned(),
@@ -490,9 +492,7 @@ fn processes(timeline: &Timeline, at: RunTime) -> Vec<ProcessView> {
                 ..Default::default()
             });
             *part(view) = series.at(at, FRESH);
-            if let Some(t) = newest(series) {
-                view.age_ns = view.age_ns.min(at.since(t).as_nanos() as u64);
-            }
+            view.age_ns = view.age_ns.min(at.since(told).as_nanos() as u64);
         }
     }
     found.into_values().collect()
@@ -562,6 +562,20 @@ mod tests {
         let steps: Vec<_> =
             view.ticked.steps.iter().map(|s| (s.name.as_str(), s.errors, s.untimed)).collect();
         assert_eq!(steps, [("pay", 20, 20)]);
+    }
+
+    #[test]
+    fn a_process_of_which_nothing_was_told_is_not_shown() {
+        let mut timeline = Timeline::new();
+        for (i, instance) in ["shop-0", "shop-1"].into_iter().enumerate() {
+            let spec = LaneSpec::level(names::PROCESS_CPU, instance, Unit::Cores);
+            timeline.apply(&Entry::Lane(LaneId(i as u32), spec));
+        }
+        let at = RunTime::from_ms;
+        timeline.apply(&Entry::Sample { lane: LaneId(0), at: at(100), value: 1.0 });
+        let shown = processes(&timeline, at(1_100));
+        let shown: Vec<_> = shown.iter().map(|p| (p.name.as_str(), p.cpu, p.age_ns)).collect();
+        assert_eq!(shown, [("shop-0", Some(1.0), 1_000_000_000)]);
     }
 
     #[test]
