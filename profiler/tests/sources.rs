@@ -520,19 +520,25 @@ fn a_port_without_a_listener_and_a_process_that_ends_are_told() {
             && e.to_string().ends_with("nobody on this machine listens on it"),
         "{e}"
     );
-    let mut child = std::process::Command::new("sleep").arg("30").spawn().unwrap();
-    let kept = Kept::default();
-    let attached = attach_alone(&child, &kept);
-    let me = format!("pid-{}", child.id());
-    soon("memory", || !kept.values(names::PROCESS_RESIDENT, &me).is_empty());
-    let ages = || kept.values(names::SOURCE_AGE, "process");
-    soon("an age of what has just been read", || ages().iter().any(|age| *age < 3e8));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    soon("its end", || kept.happened("gone"));
-    // The source goes on, what it reads does not: its age grows.
-    soon("an age", || ages().last().is_some_and(|age| *age > 3e8));
-    assert!(attached.join(GRACE));
+    // Its parent may not look for its end.
+    for is_reaped in [true, false] {
+        let mut child = Command::new("sleep").arg("30").spawn().unwrap();
+        let kept = Kept::default();
+        let attached = attach_alone(&child, &kept);
+        let me = format!("pid-{}", child.id());
+        soon("memory", || !kept.values(names::PROCESS_RESIDENT, &me).is_empty());
+        let ages = || kept.values(names::SOURCE_AGE, "process");
+        soon("an age of what has just been read", || ages().iter().any(|age| *age < 3e8));
+        child.kill().unwrap();
+        if is_reaped {
+            child.wait().unwrap();
+        }
+        soon("its end", || kept.happened("gone"));
+        // The source goes on, what it reads does not: its age grows.
+        soon("an age", || ages().last().is_some_and(|age| *age > 3e8));
+        assert!(attached.join(GRACE));
+        child.wait().unwrap();
+    }
 }
 
 /// What [`a_busy_native_process_is_sampled`] starts: this program once more.

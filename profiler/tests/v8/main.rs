@@ -4,6 +4,7 @@
 mod hostile;
 mod libraries;
 mod packages;
+mod parts;
 mod served;
 #[path = "../watched/mod.rs"]
 mod watched;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use dynamometer_profiler::sources::discover::{self, Runtime, discover};
 use dynamometer_profiler::sources::v8::{Place, Readers};
 use served::{
-    GRACE, SERVER, Server, attach, beside, declared, installed, lasted, refused, soon, soon_or, why,
+    GRACE, SERVER, Server, attach, beside, declared, installed, lasted, refused, said, soon, soon_or, why,
 };
 use timeline::event::kinds;
 use timeline::histogram::Sparse;
@@ -148,19 +149,8 @@ fn nothing_is_changed_in_the_midst_of_what_node_does_for_itself() {
         setTimeout(() => told.push(calm()));
         process.on('exit', () => console.log(JSON.stringify([...told, typeof Error.prepareStackTrace])));
     ";
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("script.cjs");
-    std::fs::write(&file, script).unwrap();
-    let calm = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sources/v8/calm.js");
-    let output = Command::new("node").arg(&file).arg(calm).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
     // Our own code that Node.js calls of itself is the one that must wait.
-    assert_eq!(
-        said.trim(),
-        r#"[true,true,true,false,true,"function"]"#,
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert_eq!(said(script, &["calm.js"]), r#"[true,true,true,false,true,"function"]"#);
 }
 
 #[test]
@@ -196,17 +186,10 @@ fn collections_are_told_by_the_kinds_of_the_version_of_node_that_makes_them() {
         console.log(told([1, 4, 8, 16], [1, 2, 4, 8, 16]).join());
         console.log(told([1, 2, 4, 8], [1, 2, 4, 8]).join());
     ";
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("script.cjs");
-    std::fs::write(&file, script).unwrap();
-    let observers = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sources/v8/observers.js");
-    let output = Command::new("node").arg(&file).arg(observers).output().unwrap();
     // As of Node.js 18 and later, and of 16.
     assert_eq!(
-        String::from_utf8_lossy(&output.stdout),
-        "minor,minor,major,incremental,incremental\nminor,major,incremental,incremental\n",
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
+        said(script, &["observers.js"]),
+        "minor,minor,major,incremental,incremental\nminor,major,incremental,incremental"
     );
 }
 
@@ -293,14 +276,7 @@ fn told_of_a_loop(script: &str) -> String {
         }})();
     "
     );
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("script.cjs");
-    std::fs::write(&file, script).unwrap();
-    let observers = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sources/v8/observers.js");
-    let output = Command::new("node").arg(&file).arg(observers).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    assert!(!said.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-    said
+    said(&script, &["observers.js"])
 }
 
 #[test]

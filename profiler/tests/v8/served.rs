@@ -1,4 +1,4 @@
-//! Node.js servers that know nothing of dyno, and whoever attaches to them.
+//! Node.js servers that know nothing of dyno, and whoever attaches to them; programs that play with our own scripts.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -128,6 +128,19 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What `script`, a program of Node.js, says on its standard output; it finds these files of the source by `process.argv`, from the third on.
+pub fn said(script: &str, sources: &[&str]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("script.cjs");
+    std::fs::write(&file, script).unwrap();
+    let v8 = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sources/v8");
+    let mut node = Command::new("node");
+    let output = node.arg(&file).args(sources.iter().map(|name| v8.join(name))).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    assert!(!said.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    said
 }
 
 pub fn beside(path: &str) -> PathBuf {

@@ -1,8 +1,8 @@
 //! Pauses of a JVM: what its collectors and its safepoints tell of themselves.
 //!
 //! Owns the step from counters to events. Of a collector's last pause HotSpot tells begin and end to the nanosecond, of
-//! those before it since our last look only how many and how long together. Its clock is the system's monotonic one since
-//! the JVM's start; when that was, [`Origin`] works out.
+//! those before it since our last look only how many and how long together, and of safepoints nothing else. Its clock is the
+//! system's monotonic one since the JVM's start; when that was, [`Origin`] works out.
 
 use timeline::event::kinds;
 use timeline::{MonoNs, Unit};
@@ -51,8 +51,8 @@ impl Origin {
 pub(super) struct Pauses {
     origin: Origin,
     collectors: [Option<Collector>; COLLECTORS],
-    /// Greatest time in safepoints beyond collections so far, ns.
-    beyond: Option<i64>,
+    /// Greatest time in safepoints beyond collections so far, ns, and how many had begun by then.
+    beyond: Option<(i64, i64)>,
     /// Begin of the last reading.
     before: Option<MonoNs>,
     /// Begin of the last reading at which nobody collected, and the time in collections until then, ns.
@@ -102,12 +102,13 @@ impl Pauses {
         }
         let first = self.before.is_none();
         let mut longest = 0_i64;
-        let (mut collecting, mut under_way) = (0_i64, false);
+        let (mut collections, mut collecting, mut under_way) = (0_i64, 0_i64, false);
         for i in 0..COLLECTORS {
             let of = |what: &str| format!("sun.gc.collector.{i}.{what}");
             let (Some(invocations), Some(time)) = (c.number(&of("invocations")), ns(&of("time"))) else {
                 continue;
             };
+            collections = collections.saturating_add(invocations);
             collecting = collecting.saturating_add(time);
             let (entry, exit) = (ns(&of("lastEntryTime")).unwrap_or(0), ns(&of("lastExitTime")).unwrap_or(0));
             under_way |= exit < entry;
@@ -126,10 +127,11 @@ impl Pauses {
                 Some(_) => {}
             }
         }
-        if let Some(safepoints) = ns("sun.rt.safepointTime") {
-            let length = self.safepoint(safepoints.saturating_sub(collecting));
-            if length > 0 {
-                stop(kinds::PAUSE_STOP_THE_WORLD, instance, (end, length), 0, placed(self.before, end), sink);
+        if let Some(time) = ns("sun.rt.safepointTime") {
+            let begun = c.number("sun.rt.safepoints").unwrap_or(0).saturating_sub(collections);
+            if let Some((length, others)) = self.safepoints(time.saturating_sub(collecting), begun, end) {
+                let place = placed(self.before, end);
+                stop(kinds::PAUSE_STOP_THE_WORLD, instance, (end, length), others, place, sink);
                 longest = longest.max(length);
             }
         }
@@ -146,18 +148,24 @@ impl Pauses {
         (elapsed > 0.0).then(|| (spent / elapsed).min(1.0))
     }
 
-    /// How long safepoints beyond collections have taken since the last reading, if long enough. The collector's time is added before the
-    /// safepoint's, so the difference falls and comes back: only a new greatest is news.
-    fn safepoint(&mut self, beyond: i64) -> i64 {
-        let Some(before) = self.beyond else {
-            self.beyond = Some(beyond);
-            return 0;
+    /// How long a safepoint beyond collections was since the last reading, if long enough, and how many others there were: the mean of all, ns,
+    /// since they are told together. The collector's time is added before the safepoint's, so the difference falls and comes back: only a new
+    /// greatest is news. A safepoint is counted as it begins, and its time as it ends: until then its count is kept for it.
+    fn safepoints(&mut self, time: i64, begun: i64, end: MonoNs) -> Option<(i64, u64)> {
+        let Some((before, known)) = self.beyond else {
+            self.beyond = Some((time, begun));
+            return None;
         };
-        let more = beyond.saturating_sub(before);
-        if more > 0 {
-            self.beyond = Some(beyond);
+        let more = time.saturating_sub(before);
+        if more <= 0 {
+            return None;
         }
-        if more >= LEAST_SAFEPOINT_NS { more } else { 0 }
+        self.beyond = Some((time, begun));
+        let count = begun.saturating_sub(known).max(1);
+        // What does not fit between two readings is of one that had begun before.
+        let between = self.before.map_or(0, |before| end.since(before).as_nanos() as i64);
+        let length = (more / count).max(more.saturating_sub(between));
+        (length >= LEAST_SAFEPOINT_NS).then_some((length, (count - 1) as u64))
     }
 }
 
@@ -284,6 +292,47 @@ mod tests {
         assert_eq!((told.longest, told.collecting), (Some(0.0), Some(0.0)));
     }
 
+    /// Length, ms, of the pauses that are told of counters read ten times a second, and how many others each stands for. They are safepoints and
+    /// their time, ms, then collections and theirs.
+    fn stops(readings: &[[i64; 4]]) -> Vec<(u64, u64)> {
+        let (mut pauses, mut sink) = (pauses(), Keeping::default());
+        for (n, [safepoints, time, collections, collecting]) in (100_u64..).zip(readings.iter().copied()) {
+            let c = Counters::of(&[
+                ("sun.rt.safepoints", safepoints),
+                ("sun.rt.safepointTime", time * MS),
+                ("sun.gc.collector.0.invocations", collections),
+                ("sun.gc.collector.0.time", collecting * MS),
+            ]);
+            let at = MonoNs(n * 100_000_000);
+            pauses.tell(&c, "pid-1", at, at, &mut sink);
+        }
+        assert!(sink.events.iter().all(|e| e.kind == kinds::PAUSE_STOP_THE_WORLD));
+        sink.events.iter().map(|e| ((e.end.0 - e.start.0) / 1_000_000, e.others)).collect()
+    }
+
+    #[test]
+    fn many_safepoints_between_two_readings_are_no_long_one() {
+        let before = [100, 500, 40, 200];
+        // Ten thread dumps of 9 ms; the same with three collections of 5 ms among them.
+        assert_eq!(stops(&[before, [110, 590, 40, 200]]), [(9, 9)]);
+        assert_eq!(stops(&[before, [113, 605, 43, 215]]), [(9, 9)]);
+        // Ten of 1 ms are too short, collections are told elsewhere.
+        assert!(stops(&[before, [110, 510, 40, 200], [120, 600, 50, 290]]).is_empty());
+        // One alone; one of a JVM that does not count them.
+        assert_eq!(stops(&[before, [101, 590, 40, 200]]), [(90, 0)]);
+        assert_eq!(stops(&[[0, 500, 0, 0], [0, 590, 0, 0]]), [(90, 0)]);
+    }
+
+    #[test]
+    fn a_safepoint_that_outlasts_readings_is_one_whatever_comes_with_it() {
+        let before = [100, 500, 0, 0];
+        let under_way = [101, 500, 0, 0];
+        assert_eq!(stops(&[before, under_way, under_way, [101, 750, 0, 0]]), [(250, 0)]);
+        // A short one before it; two after it.
+        assert_eq!(stops(&[before, [102, 501, 0, 0], [102, 501, 0, 0], [102, 751, 0, 0]]), [(250, 0)]);
+        assert_eq!(stops(&[before, under_way, under_way, [103, 2_502, 0, 0]]), [(1_902, 2)]);
+    }
+
     #[test]
     fn counters_that_lie_give_a_share_or_none() {
         let mut pauses = pauses();
@@ -296,6 +345,11 @@ mod tests {
         ] {
             let told = tell(&mut pauses, at_ms, &counters(young, [1, most, 0, 0]));
             assert!(told.collecting.is_none_or(|share| (0.0..=1.0).contains(&share)), "{told:?}");
+        }
+        let most = [i64::MAX, most, i64::MAX, most];
+        let least = most.map(|n| -n);
+        for (length, _) in stops(&[most, least, most, [i64::MAX, most[1], -i64::MAX, 0], [0; 4]]) {
+            assert!(length >= LEAST_SAFEPOINT_NS as u64 / 1_000_000, "{length}");
         }
         assert!(!counts_collections(&Counters::default()));
         assert!(counts_collections(&counters([0; 4], [0; 4])));

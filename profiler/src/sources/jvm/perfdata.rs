@@ -150,6 +150,8 @@ mod tests {
         assert_eq!(counters.text("sun.gc.collector.0.name"), Some("G1 young collection pauses"));
         assert_eq!(counters.number("sun.gc.generation.1.space.0.used"), Some(39_999_056));
         assert_eq!(counters.number("java.threads.live"), Some(6));
+        // One for each of 151 collections and steps of theirs, and one more.
+        assert_eq!(counters.number("sun.rt.safepoints"), Some(152));
     }
 
     #[test]

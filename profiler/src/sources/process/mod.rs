@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+use sysinfo::{Pid, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System};
 use timeline::lane::names;
 use timeline::{LaneId, LaneSpec, MonoNs, Unit};
 
@@ -213,7 +213,8 @@ impl Watched {
 
     /// Hands its figures over, and says how many cores it has, 0 where that was not looked at; none if it has ended.
     fn read(&mut self, system: &System, turn: u64, now: MonoNs, sink: &mut dyn Sink) -> Option<f64> {
-        let Some(process) = system.process(Pid::from_u32(self.pid)) else {
+        let process = system.process(Pid::from_u32(self.pid));
+        let Some(process) = process.filter(|process| !has_ended(process.status())) else {
             self.ended(sink);
             return None;
         };
@@ -291,6 +292,11 @@ impl Source for Processes {
     }
 }
 
+/// One whose parent has not looked yet is still there, with no memory and no CPU: that is no idle process.
+fn has_ended(status: ProcessStatus) -> bool {
+    matches!(status, ProcessStatus::Zombie | ProcessStatus::Dead)
+}
+
 /// One of the kernel's files. Names of processes and threads in it may be no UTF-8.
 fn text(path: impl AsRef<Path>) -> Option<String> {
     let mut bytes = Vec::new();
@@ -328,6 +334,8 @@ fn descriptor_limit(pid: u32) -> Option<f64> {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::process::Command;
+
     use super::*;
     use crate::sources::testing::Keeping;
 
@@ -352,5 +360,28 @@ mod tests {
         }
         assert!(processes.processes.is_empty());
         assert_eq!((sink.notes.len(), sink.remarks.len()), (1, 1), "{:?}", sink.remarks);
+    }
+
+    #[test]
+    fn one_that_has_ended_and_was_not_reaped_is_told_as_ended_and_has_no_figures() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = child.id();
+        let mut sink = Keeping::default();
+        let age = Age::declare(NAME, "port 1", &mut sink);
+        let watched = vec![Watched::new("pid-x", pid, &mut sink)];
+        let mut processes = Processes::new(System::new().unwrap(), watched, Busy::default(), age);
+        processes.poll(&mut sink);
+        assert!(sink.values.len() > 1 && sink.remarks.is_empty(), "{:?}", sink.remarks);
+        child.kill().unwrap();
+        // Its parent is us.
+        while runs(pid) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        sink.values.clear();
+        processes.poll(&mut sink);
+        assert_eq!(sink.remarks, [format!("pid-x: process {pid} has ended")]);
+        assert_eq!(sink.values.len(), 1, "an age and nothing else: {:?}", sink.values);
+        assert!(processes.processes.is_empty());
+        child.wait().unwrap();
     }
 }

@@ -543,6 +543,16 @@
 
   // -- reading, and the end
 
+  /**
+   * `what` as text. Half a character (a key that was cut, say), of which no text can be made, would spoil the whole reading: it is told as one that
+   * is not known. `JSON.stringify` writes it as an escape, and no whole one.
+   */
+  const textOf = (what) => {
+    const text = JSON.stringify(what);
+    if (!text.includes('\\ud')) return text;
+    return text.replace(/\\(?:ud[89a-f][\da-f]{2}|[^])/g, (escape) => (escape.length > 2 ? '\ufffd' : escape));
+  };
+
   let seq = 0;
   let modulesDue = false;
   let ticks = [];
@@ -569,14 +579,14 @@
     readers.forEach((one, at) => one(tick, at));
     lastRead = now;
     ticks = ticks.filter((t) => t.seq > since);
-    ticks.push({ seq, text: JSON.stringify(tick) });
+    ticks.push({ seq, text: textOf(tick) });
     const unsent = Math.max(0, ticks.length - MOST_TICKS);
     ticks = ticks.slice(unsent);
     lost += unsent;
     const told = lost;
     lost = 0;
     const texts = ticks.map((t) => t.text).join(',');
-    specsText ??= JSON.stringify(specs);
+    specsText ??= textOf(specs);
     return `{"version":${VERSION},"instance":"${instance}","pid":${process.pid},"now":${mono()},"lanes":${specsText},"ticks":[${texts}],"lost":${told}}`;
   };
 

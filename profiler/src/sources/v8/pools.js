@@ -16,9 +16,11 @@
   const MOST_TEXT = 120;
   /** Most characters of a statement that are looked at: what tells statements apart comes early. */
   const MOST_READ = 2_000;
-  /** Most texts whose fingerprint is remembered, and characters of all of them. */
+  /** Most texts whose fingerprint is remembered, and characters of all of them; beyond, remembering begins anew. */
   const MOST_TEXTS = 2_000;
   const MOST_REMEMBERED = 2_000_000;
+  /** Most connections beside any pool that are known at once. */
+  const MOST_CLIENTS = 20_000;
   const isCount = (n) => Number.isInteger(n) && n >= 0;
   /** How many of mysql2's connections, in a queue of its own, have come so far that they can be used. */
   const made = (connections) => (connections?.toArray?.() ?? connections)?.filter(({ authorized }) => authorized !== false).length;
@@ -256,9 +258,8 @@
       .replace(/ ?;[ ;]*$/, '')
       .trim();
     const text = sql.length > MOST_READ ? `${masked}…` : masked;
-    if (text.length <= MOST_TEXT && !/[\ud800-\udfff]/.test(text)) return text;
-    // Half a character, of which no text can be made, would spoil the whole reading.
-    const characters = Array.from(text, (c) => (/^[\ud800-\udfff]$/.test(c) ? '\ufffd' : c));
+    if (text.length <= MOST_TEXT) return text;
+    const characters = Array.from(text);
     if (characters.length > MOST_TEXT) characters.splice(MOST_TEXT - 1, Infinity, '…');
     return characters.join('');
   };
@@ -268,10 +269,14 @@
     let text = fingerprint(sql);
     if (!shapes.has(text) && shapes.size >= MOST_SHAPES) text = OTHER;
     shape = shapes.get(text) ?? addShape(text);
-    if (texts.size < MOST_TEXTS && sql.length <= room) {
-      texts.set(sql, shape);
-      room -= sql.length;
+    if (sql.length > MOST_REMEMBERED) return shape;
+    // Values that are written into statements use it up, and would leave no room for what is asked again and again.
+    if (texts.size >= MOST_TEXTS || sql.length > room) {
+      texts.clear();
+      room = MOST_REMEMBERED;
     }
+    texts.set(sql, shape);
+    room -= sql.length;
     return shape;
   };
   const addShape = (subject) => {
@@ -327,6 +332,15 @@
 
   /** Connections beside any pool: asked for, used and closed. */
   let beside;
+  /** What listens to each of them until it ends. @type {Map<object, { connected: Function, ended: Function }>} */
+  const clients = new Map();
+  kit.undo.push(() => {
+    for (const [client, { connected, ended }] of clients) {
+      client.off('connect', connected);
+      client.off('end', ended);
+    }
+    clients.clear();
+  });
   const newBeside = () => {
     const meter = { wait: new Map(), hold: new Map(), acquired: 0, open: 0 };
     const of = (part) => `pool.pg-clients.${part}`;
@@ -345,19 +359,27 @@
       return;
     }
     // Perhaps of a pool for which there was no room.
-    if (known.length >= MOST_POOLS) return;
+    if (known.length >= MOST_POOLS || clients.size >= MOST_CLIENTS || clients.has(client)) return;
     beside ??= newBeside();
     const asked = kit.mono();
-    client.once('connect', () => {
-      const now = kit.mono();
-      kit.record(beside.wait, now - asked);
+    let since;
+    const connected = kit.guarded(() => {
+      since = kit.mono();
+      kit.record(beside.wait, since - asked);
       beside.acquired += 1;
       beside.open += 1;
-      client.once('end', () => {
-        beside.open -= 1;
-        kit.record(beside.hold, kit.mono() - now);
-      });
     });
+    const ended = kit.guarded(() => {
+      clients.delete(client);
+      client.off('connect', connected);
+      // Who could not connect held nothing.
+      if (since === undefined) return;
+      beside.open -= 1;
+      kit.record(beside.hold, kit.mono() - since);
+    });
+    clients.set(client, { connected, ended });
+    client.once('connect', connected);
+    client.once('end', ended);
   });
   const watchClients = (Client) => {
     const prototype = Client?.prototype;
