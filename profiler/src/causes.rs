@@ -119,11 +119,13 @@ fn explains(cause: &Entry, effect: &Entry, m: &Mechanism) -> Option<String> {
 }
 
 /// The share of `effects` that lies within `causes` (each with its drain), up to `last`, the cause's last
-/// evidence: what came later cannot be judged yet. Once the cause `is_over` it can: an effect that goes on beyond the reach
-/// of that end has another cause. Only the time in between, in which a queue that was left may drain, speaks neither for nor
-/// against it. None if the effect has no time there.
+/// evidence, or until its last episode is over: what came later cannot be judged yet. Once the cause `is_over` it can: an effect
+/// that goes on beyond the reach of that end has another cause. Only the time in between, in which a queue that was left may drain,
+/// speaks neither for nor against it. None if the effect has no time there.
 fn share_within(effects: &[Span], causes: &[Span], last: RunTime, is_over: bool) -> Option<f64> {
     let from = causes.first()?.start.back(RESOLUTION);
+    // An episode may outlast the evidence: what was removed in an instant is loaded for seconds.
+    let last = causes.last()?.end.max(last);
     let known = Span::new(from, last + DRAIN);
     let beyond = is_over.then(|| Span::new(last + REACH, RunTime(u64::MAX)));
     let causes = causes.iter().map(|c| Span::new(c.start.back(RESOLUTION), c.end + DRAIN)).collect();
@@ -258,6 +260,10 @@ mod tests {
         // As many as the ledger remembers, each by itself.
         let many: Vec<Span> = (1..=200).map(|s| ms(s * 1_000, s * 1_000 + 100)).collect();
         assert_eq!(share_within(&many, &many, RunTime::from_ms(200_100), false), Some(1.0));
+        // The evidence of each was over long before its episode.
+        let early = RunTime::from_ms(3_050);
+        assert_eq!(share_within(&bursts, &causes, early, false), Some(1.0));
+        assert_eq!(share_within(&bursts, &causes, early, true), Some(1.0));
         assert_eq!(share_within(&[ms(9_000, 9_500)], &causes, last, false), None);
         assert_eq!(share_within(&[ms(9_000, 9_500)], &causes, last, true), Some(0.0));
     }

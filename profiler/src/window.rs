@@ -21,6 +21,8 @@ const PACE_SAMPLES: usize = 60;
 /// A lane that has been silent for so many times its pace, and for a second, has gone or has been stopped.
 const OVERDUE: f64 = 2.5;
 const LEAST_SILENCE: Duration = Duration::from_secs(1);
+/// Sources that hand on what somebody else has counted: of pages of metrics, and of senders of OpenTelemetry.
+const SECOND_HAND: [&str; 2] = ["metrics", "otlp"];
 /// Instants at which sessions are looked at, and how long their number is good.
 const SESSIONS_POINTS: u32 = 10;
 const SESSIONS_CARRY: Duration = Duration::from_secs(2);
@@ -39,6 +41,12 @@ pub fn seconds(span: Span) -> f64 {
 /// Has any lane `name` ever had a value? Some are declared by a source that then cannot tell them.
 pub fn told(timeline: &Timeline, name: &str) -> bool {
     timeline.named(name).any(|s| !(s.points.is_empty() && s.intervals.is_empty()))
+}
+
+/// Is nothing known of the instance but what it shows or sends of itself? The age of what is read of it says by whom that is done.
+pub fn second_hand(timeline: &Timeline, instance: &str) -> bool {
+    let mut ages = timeline.named(names::SOURCE_AGE).filter(|s| s.spec.subject == instance);
+    ages.any(|s| SECOND_HAND.contains(&s.spec.instance.as_str()))
 }
 
 /// Names of the instances that have lane `name`, sorted.
@@ -115,6 +123,24 @@ pub fn summed(timeline: &Timeline, name: &str, span: Span, count: u32, carry: Du
             let t = span.start + step * i;
             let sum: Option<f64> = lanes.iter().map(|s| s.at(t, carry)).sum();
             Some((t.as_secs_f64(), sum?))
+        })
+        .collect()
+}
+
+/// The same of whoever tells at each point: an instance that has ended by then, or has not begun, leaves out none of them.
+pub fn summed_of_any(
+    timeline: &Timeline,
+    name: &str,
+    span: Span,
+    count: u32,
+    carry: Duration,
+) -> Vec<(f64, f64)> {
+    let step = span.length() / count.max(1);
+    (1..=count)
+        .filter_map(|i| {
+            let t = span.start + step * i;
+            let sum = timeline.named(name).filter_map(|s| s.at(t, carry)).reduce(|a, b| a + b)?;
+            Some((t.as_secs_f64(), sum))
         })
         .collect()
 }
@@ -345,6 +371,11 @@ mod tests {
         assert_eq!(at(62, 65), [1.0; 3]);
         assert_eq!(at(80, 83), [2.0; 3]);
         assert!(at(200, 203).is_empty());
+        let all = Span::new(RunTime::from_ms(58_000), RunTime::from_ms(72_000));
+        let of_any = summed_of_any(&t, "x", all, 14, Duration::from_millis(350));
+        let sums: Vec<f64> = of_any.iter().map(|s| s.1).collect();
+        let there: Vec<f64> = [2.0; 2].into_iter().chain([1.0; 9]).chain([2.0; 3]).collect();
+        assert_eq!(sums, there);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Accept overflow: connections come faster than the target accepts them, and its listen queue overflows.
 //!
 //! **Claim.** So many connection attempts found a full queue, of so many, at this process. **Reads** `process.listen-queue`, `host.listen-overflows`,
-//! `host.listen-drops`, `client.service`, `server.handler`, `server.requests`. **Needs** one of the host's counters and the process's queue; the
+//! `host.listen-drops`, `client.{service,completed,sessions-started}`, `server.handler`, `server.requests`. **Needs** one of the host's counters and the process's queue; the
 //! counters speak of the whole network namespace, so alone they prove nothing about the target. **Statistic.** Attempts were lost in
 //! two samples of the last 3 s, and the queue has *stood* all the while: its median over 1.5 s is half of its highest. A burst that a
 //! healthy process takes in at once loses some, too, but its queue is empty a moment later. **Confirmed** when clients lose their time before
@@ -36,6 +36,8 @@ const HIGHEST_S: f64 = 3.0;
 const LOST_TIME_NS: f64 = 0.5e9;
 /// ... if handlers take no more than this share of it.
 const IN_HANDLERS: f64 = 0.5;
+/// Requests for each session that starts, at most, for a connection to carry about one: then who is answered was accepted for it.
+const ONE_REQUEST: f64 = 1.5;
 /// How far back the onset is looked for, seconds.
 const ONSET_S: f64 = 20.0;
 /// Nothing lost for so long ends it.
@@ -133,13 +135,17 @@ struct Seen {
     lost: f64,
     clients_p99: Option<f64>,
     handlers_p99: Option<f64>,
-    /// Requests answered per second by the processes whose queues stand.
-    answered: Option<f64>,
+    /// Connections accepted per second by the processes whose queues stand; known only where each carries about one request.
+    accepted: Option<f64>,
 }
 
 impl Seen {
     fn read(timeline: &Timeline, span: Span, counter: &'static str, lost: f64, queues: &[Standing]) -> Self {
         let p99 = |name| window::durations(timeline, name, span).quantile_ns(0.99);
+        let counted = |name| window::counted(timeline, name, span);
+        let one_each = counted(names::COMPLETED)
+            .zip(counted(names::SESSIONS_STARTED))
+            .is_some_and(|(requests, sessions)| requests <= ONE_REQUEST * sessions);
         let answered = queues
             .iter()
             .filter_map(|q| window::counted_by(timeline, names::SERVER_REQUESTS, q.instance, span))
@@ -150,7 +156,7 @@ impl Seen {
             lost,
             clients_p99: p99(names::SERVICE),
             handlers_p99: p99(names::SERVER_HANDLER),
-            answered: answered.map(|n| n / window::seconds(span)),
+            accepted: answered.map(|n| n / window::seconds(span)).filter(|&rate| one_each && rate > 0.0),
         }
     }
 
@@ -198,7 +204,8 @@ impl Seen {
             "Accept in a loop that does nothing else: what has to be known of a client (a ban, its TLS handshake, its limits) is looked up in a task of its own."
                 .to_owned(),
         ];
-        if let Some(rate) = self.answered.filter(|&r| r > 0.0) {
+        let bursts = "A longer queue (listen backlog, net.core.somaxconn) helps against bursts only";
+        if let Some(rate) = self.accepted {
             let extra = self.lost / WINDOW_S;
             list.push(format!(
                 "About {} get through and up to {} (attempts are repeated) do not: accept that much faster, or add processes.",
@@ -206,9 +213,11 @@ impl Seen {
                 Unit::PerSecond.show(extra)
             ));
             list.push(format!(
-                "A longer queue (listen backlog, net.core.somaxconn) helps against bursts only: the {waiting:.0} that wait are {} of accepting already.",
+                "{bursts}: the {waiting:.0} that wait are {} of accepting already.",
                 Unit::Ns.show(waiting / rate * 1e9)
             ));
+        } else if let Some(p99) = self.clients_p99 {
+            list.push(format!("{bursts}: clients wait {} at p99 already.", Unit::Ns.show(p99)));
         }
         list
     }

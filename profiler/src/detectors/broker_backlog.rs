@@ -45,6 +45,8 @@ const FLOOR: f64 = 0.05;
 /// Against what it was in the minute before: a queue that has been so deep before comes down by itself.
 const EARLIER: Duration = Duration::from_secs(60);
 const ABOVE_EARLIER: f64 = 1.3;
+/// Where several tell their part of it, what they held together then is looked at four times a second.
+const EARLIER_POINTS: u32 = 240;
 /// Law of kept messages: the multiple may miss a whole number by so much of it.
 const COPIES_TOLERANCE: f64 = 0.2;
 /// Little's law: factor within which the age and depth / rate agree.
@@ -84,7 +86,7 @@ fn look_at(timeline: &Timeline, at: RunTime, topic: &str) -> Option<Claim> {
         && last.1 - first.1 >= LEAST_GROWTH
         && trend.z >= LEAST_Z
         && trend.rising >= RISING
-        && last.1 >= ABOVE_EARLIER * highest_before(timeline, &name, onset);
+        && last.1 >= ABOVE_EARLIER * highest_before(timeline, &name, onset, grid.carry);
     grows.then(|| Seen::read(timeline, topic, Span::new(onset, at), &grid, last.1, trend).claim(topic))
 }
 
@@ -123,19 +125,14 @@ impl Grid {
 
 /// The depth over time, summed over the processes that tell it.
 fn depths(timeline: &Timeline, name: &str, grid: &Grid) -> Vec<(f64, f64)> {
-    let step = grid.span.length() / grid.points;
-    (1..=grid.points)
-        .filter_map(|i| {
-            let t = grid.span.start + step * i;
-            let depth = timeline.named(name).filter_map(|s| s.at(t, grid.carry)).reduce(|a, b| a + b)?;
-            Some((t.as_secs_f64(), depth))
-        })
-        .collect()
+    window::summed_of_any(timeline, name, grid.span, grid.points, grid.carry)
 }
 
-fn highest_before(timeline: &Timeline, name: &str, onset: RunTime) -> f64 {
+/// The same in the minute before, at its highest. What one process tells alone is looked at value by value: a tooth may be short.
+fn highest_before(timeline: &Timeline, name: &str, onset: RunTime, carry: Duration) -> f64 {
     let before = Span::new(onset.back(EARLIER), onset);
-    window::highest(timeline, name, before)
+    let together = depths(timeline, name, &Grid { span: before, points: EARLIER_POINTS, carry });
+    together.iter().map(|p| p.1).fold(window::highest(timeline, name, before), f64::max)
 }
 
 struct Seen {

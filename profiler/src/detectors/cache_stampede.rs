@@ -4,7 +4,7 @@
 //! (one per refresh of a key and process; value: loads that ran in it), lanes `cache.NAME.{misses,loads,hits,coalesced,load}`;
 //! where there are no such events, `cache.NAME.duplicate-loads`. **Statistic.** Refreshes of one key that overlap in time are
 //! one expiry; its duplicates are loads minus processes. A single flight gives none and a lock in a
-//! shared store fewer than none. **Needs** one clear expiry. **Law.** Without protection every miss loads,
+//! shared store fewer than none. **Needs** the events or that lane, and one clear expiry. **Law.** Without protection every miss loads,
 //! so loads = misses, and loads = 1 + rate x load time, with the rate of that key at most that of the
 //! whole cache. Two expiries that agree confirm it.
 //!
@@ -59,7 +59,9 @@ const OTHER_KEYS: usize = 3;
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     let span = window::last(at, WINDOW_S);
     let caches = refreshes(timeline, span);
-    let members = timeline.members(names::CACHE);
+    let mut members = timeline.members(names::CACHE);
+    // A store's server and a page know hits, misses and loads, and not whether two loads were of one key.
+    members.retain(|m| window::told(timeline, &lane(m, "duplicate-loads")));
     if caches.is_empty() && members.is_empty() {
         return Answer::CannotTell(vec![
             kinds::CACHE_REFRESH.to_owned(),

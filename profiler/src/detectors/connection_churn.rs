@@ -16,6 +16,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::database::CRITICAL_NS;
+use super::queueing::staffed;
 use super::{Answer, Claim, ONSET, evidence, plural};
 use crate::window;
 
@@ -222,7 +223,7 @@ impl Seen {
     }
 
     fn advice(&self, pool: &str) -> Vec<String> {
-        let enough = (self.busy + 2.0 * self.busy.sqrt()).ceil().max(1.0);
+        let enough = staffed(self.busy).ceil().max(1.0);
         let saved = self.wait.filter(|&w| w >= LONG_WAIT_NS);
         let saved = saved.map_or(String::new(), |w| format!(" and saves {} a use", Unit::Ns.show(w)));
         vec![

@@ -18,6 +18,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
+use super::queueing::machine_is_filled;
 use super::{Answer, Claim, ONSET, cannot_tell, evidence, they};
 use crate::functions;
 use crate::loops::{self, Loop, Usual};
@@ -37,14 +38,12 @@ const FILLS: f64 = 0.12;
 const WAITS: f64 = 0.2;
 /// ... which a CPU quota refuses it if it holds the process back for so much of the time.
 const HELD_BACK: f64 = 0.1;
-/// The machine is full from here on, ...
-const HOST_FULL: f64 = 0.95;
-/// ... and with others if they have so much of it.
-const OTHERS_SHARE: f64 = 0.4;
 /// CPU of each request over the usual, at most, for the requests to account for it.
 const COST: f64 = 3.0;
 /// How far the rate may be from cores / cost for the law to agree: costs rise a little with full cores.
 const LAW_TOLERANCE: f64 = 0.35;
+/// Processes whose quota is told one by one.
+const MOST_HELD: usize = 3;
 /// Share of the CPU that a route must account for to be named.
 const NAMED: f64 = 0.4;
 /// ... and at most, since what is longer in its handler than there was CPU has waited.
@@ -80,8 +79,31 @@ struct Full<'a> {
     requests: f64,
     /// What was usual, of all of them: the cost is that of a request.
     usual: Option<Usual>,
-    /// Share of the time in which a CPU quota holds the worst of them back; none if that is next to nothing.
-    held_back: Option<f64>,
+    /// Those that a CPU quota holds back for more than next to nothing of the time, the worst first.
+    held_back: Vec<HeldBack<'a>>,
+}
+
+/// A process that a CPU quota holds back.
+struct HeldBack<'a> {
+    instance: &'a str,
+    cores: f64,
+    /// For this share of the time.
+    share: f64,
+}
+
+impl HeldBack<'_> {
+    /// What it would use without: it is held back for a share of the CPU time that it wants. None where that is all of it.
+    fn wanted(&self) -> Option<f64> {
+        (self.share < 1.0).then(|| self.cores / (1.0 - self.share))
+    }
+
+    fn advice(&self) -> String {
+        let Self { instance, cores, .. } = self;
+        match self.wanted() {
+            Some(wanted) => format!("{instance} would use {wanted:.2} cores instead of {cores:.2}"),
+            None => format!("{instance} would use more than its {cores:.2} cores"),
+        }
+    }
 }
 
 fn find(timeline: &Timeline, at: RunTime) -> Option<Claim> {
@@ -117,12 +139,15 @@ fn usual(timeline: &Timeline, loops: &[Loop], at: RunTime) -> Option<Usual> {
     Some(Usual { cost: cpu / requests, cpu, requests })
 }
 
-fn held_back(timeline: &Timeline, loops: &[Loop], span: Span) -> Option<f64> {
-    let share = |l: &Loop| {
+fn held_back<'a>(timeline: &Timeline, loops: &[Loop<'a>], span: Span) -> Vec<HeldBack<'a>> {
+    let held = |l: &Loop<'a>| {
         let told = window::of_instance(timeline, names::PROCESS_THROTTLED, l.instance)?.within(span);
-        stats::median(told.iter().map(|p| p.1).collect())
+        let share = stats::median(told.iter().map(|p| p.1).collect()).filter(|&share| share >= HELD_BACK)?;
+        Some(HeldBack { instance: l.instance, cores: l.cpu?, share })
     };
-    loops.iter().filter_map(share).filter(|share| *share >= HELD_BACK).max_by(f64::total_cmp)
+    let mut all: Vec<HeldBack> = loops.iter().filter_map(held).collect();
+    all.sort_by(|a, b| b.share.total_cmp(&a.share));
+    all
 }
 
 impl Full<'_> {
@@ -133,9 +158,7 @@ impl Full<'_> {
         let waits = self.busy - self.cores >= WAITS * self.busy;
         let whole = self.cores.round();
         let fills = whole >= 1.0 && (self.cores - whole).abs() <= FILLS;
-        let host = window::mean(timeline, names::HOST_CPU, self.span).is_some_and(|c| c >= HOST_FULL)
-            && window::taken_by_others(timeline, self.span).is_some_and(|share| share < OTHERS_SHARE);
-        waits && (fills || host || self.held_back.is_some())
+        waits && (fills || machine_is_filled(timeline, self.span) || !self.held_back.is_empty())
     }
 
     fn cost(&self) -> f64 {
@@ -258,7 +281,7 @@ fn supporting(
         let text = format!("{:.0} % of the samples of a CPU profile lie in {function}", share * 100.0);
         list.push(evidence(text, kinds::PROFILE_CPU, full.span, *share, Unit::Ratio));
     }
-    if let Some(share) = full.held_back {
+    if let Some(share) = full.held_back.first().map(|h| h.share) {
         let text = format!("a CPU quota holds them back for {} of the time", Unit::Ratio.show(share));
         list.push(evidence(text, names::PROCESS_THROTTLED, full.span, share, Unit::Ratio));
     }
@@ -287,6 +310,23 @@ fn sessions_per_worker(timeline: &Timeline, full: &Full, cap: f64, onset: RunTim
     (each > 0.0).then(|| (cap / each / full.loops.len() as f64, each))
 }
 
+/// More of what is short, or less load: of the quotas that hold processes back, or else of cores. Each process is told by itself, since which
+/// of them share a control group is not known.
+fn more_cpu(held_back: &[HeldBack]) -> String {
+    if held_back.is_empty() {
+        return "Give the target more cores, with a process or worker for each, or less load".to_owned();
+    }
+    let mut each: Vec<String> = held_back.iter().take(MOST_HELD).map(HeldBack::advice).collect();
+    let others = held_back.len() - each.len();
+    if others > 0 {
+        each.push(format!("{others} more likewise"));
+    }
+    format!(
+        "Raise the CPU quota of the target's control group (cpu.max; limits.cpu in Kubernetes), in which {}, or give it less load",
+        each.join(" and ")
+    )
+}
+
 fn advice(
     timeline: &Timeline,
     full: &Full,
@@ -297,15 +337,9 @@ fn advice(
     let cap = full.law().unwrap_or(full.requests);
     let held =
         sessions(timeline, full.span).map_or(String::new(), |n| format!(" ({n:.0} sessions ask for more)"));
-    let more = match full.held_back {
-        Some(_) => format!(
-            "Raise the CPU quota of the target's control group (cpu.max; limits.cpu in Kubernetes) from {:.1} cores to {:.1} or more",
-            full.cores, full.busy
-        ),
-        None => "Give the target more cores, with a process or worker for each".to_owned(),
-    };
     let mut list = vec![format!(
-        "{more}, or less load: {:.1} cores end {:.0} requests/s at most{held}; plan for seven tenths of that, {:.0}/s, so that requests do not queue.",
+        "{}: {:.1} cores end {:.0} requests/s at most{held}; plan for seven tenths of that, {:.0}/s, so that requests do not queue.",
+        more_cpu(&full.held_back),
         full.cores,
         cap,
         cap * 0.7
@@ -320,9 +354,9 @@ fn advice(
         None => "A CPU profile names the function".to_owned(),
     };
     list.push(match burner {
-        Some((route, _)) => format!(
+        Some((route, share)) => format!(
             "Or make {route} cheaper: half of its CPU serves about {:.0}/s. {names}.",
-            cap * 1.0 / (1.0 - 0.5 * burner.map_or(0.0, |b| b.1))
+            cap / (1.0 - 0.5 * share)
         ),
         None => hot.map_or("Or take a CPU profile and make cheaper what is on top of it.".to_owned(), |h| {
             format!("Or make {} cheaper, which is on top of its CPU profile.", h.0)

@@ -7,7 +7,7 @@
 //! day at that rate. Where connections are told seldom (a page that is read each 15 s), only instants just after a reading count, and the windows end
 //! at the last one: what is not known is not zero. Where the process counts no connections, what the clients open is not its leak, all of it; and a pool
 //! of who is no process may be its own by another name. At the limit: nine tenths and more are taken in two samples in a row, and not by a ramp of connections alone that the
-//! plan asks for. **Confirmed** at the limit when clients get errors that they did not get before, or when two windows agree in their slope.
+//! plan asks for. **Confirmed** at the limit when clients get errors meanwhile, or when two windows agree in their slope.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Long pause: the target stopped its own work.
 //!
 //! **Claim.** One process stood still, how long, how often, and with which period. **Reads** events `pause.*`, lanes
-//! `generator.hiccup`, `host.steal`, `client.service`, and, for a process that is still standing, the silence of all its lanes.
+//! `generator.hiccup`, `host.steal`, `client.{service,completed}`, `server.requests`, and, for a process that is still standing, the silence of all its lanes.
 //! **Statistic.** Overlapping pauses of a process are one; those of 90 ms and more count, and together
 //! they must reach a quarter of a second within 20 s: one long pause, or several short ones. **Needs** the
 //! events, or lanes of another process to tell silence from a lost source; a process is silent by its own pace, and one that tells every half
@@ -20,7 +20,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{Event, FindingKind, Quality, Series, Severity, Shape, Span, Status, Timeline, Unit};
 
-use super::{Answer, Claim, ONSET, episodes, evidence, plural, quiet};
+use super::{Answer, Claim, ONSET, episodes, evidence, period, plural, quiet};
 use crate::stats::median;
 use crate::window;
 
@@ -203,9 +203,10 @@ fn by_events(timeline: &Timeline, at: RunTime, instance: &str, pauses: Vec<Pause
     if total < LEAST_TOTAL || (stalls_only && counted.len() < LEAST_STALLS) {
         return None;
     }
+    let starts: Vec<RunTime> = counted.iter().map(|p| p.span.start).collect();
     let figures = Figures {
         share: share(&counted, at),
-        period: period(&counted),
+        period: period(&starts, PERIOD_SPREAD),
         seen: counted.iter().filter(|p| clients_saw(timeline, p)).count(),
         pauses: &counted,
         longest,
@@ -225,7 +226,7 @@ fn by_events(timeline: &Timeline, at: RunTime, instance: &str, pauses: Vec<Pause
         claim: figures.sentence(instance),
         evidence: figures.supporting(instance),
         contradicting: excused_evidence(&excused),
-        advice: figures.advice(timeline, at),
+        advice: figures.advice(timeline, at, instance),
         missing: Vec::new(),
         episodes: episodes(counted.iter().map(|p| p.span).collect(), Duration::ZERO),
         remedies: Vec::new(),
@@ -257,15 +258,6 @@ fn machine_paused(timeline: &Timeline, span: Span) -> bool {
 fn share(pauses: &[Pause], at: RunTime) -> f64 {
     let span = window::last(at, SHARE_WINDOW_S);
     pauses.iter().map(|p| p.span.overlap(span).as_secs_f64()).sum::<f64>() / SHARE_WINDOW_S
-}
-
-/// The spacing of the pauses, if it is regular; at least three are needed to say.
-fn period(pauses: &[Pause]) -> Option<Duration> {
-    let gaps: Vec<f64> =
-        pauses.windows(2).map(|w| w[1].span.start.since(w[0].span.start).as_secs_f64()).collect();
-    let middle = median(gaps.clone())?;
-    let regular = gaps.len() >= 2 && gaps.iter().all(|g| (g - middle).abs() <= PERIOD_SPREAD * middle);
-    regular.then(|| Duration::from_secs_f64(middle))
 }
 
 /// Did some request around the pause take about as long as it?
@@ -340,7 +332,7 @@ impl Figures<'_> {
         list
     }
 
-    fn advice(&self, timeline: &Timeline, at: RunTime) -> Vec<String> {
+    fn advice(&self, timeline: &Timeline, at: RunTime, instance: &str) -> Vec<String> {
         let mut list = vec![match SORTS[self.longest.sort] {
             kinds::PAUSE_HICCUP => "Look for what stops the whole process from outside: SIGSTOP or a debugger, a CPU quota of its control group (nr_throttled in cpu.stat), swapping, a paused virtual machine.".to_owned(),
             kinds::PAUSE_STOP_THE_WORLD => format!("Do this work in pieces of 10 ms at most, with the lock given back in between: {} at a time now.", Unit::Ns.show(self.longest.ns())),
@@ -348,18 +340,32 @@ impl Figures<'_> {
             kinds::PAUSE_PURGE => "Give memory back in the background (jemalloc: background_thread:true).".to_owned(),
             _ => "Move this work off the async workers (spawn_blocking), or let it yield.".to_owned(),
         }];
-        let completed =
-            window::mean(timeline, names::COMPLETED, window::last(at, SHARE_WINDOW_S)).filter(|r| *r > 0.0);
-        if let Some(rate) = completed {
+        // Up to, and not with, the sample at its end: of a second each, one more would be a tenth.
+        let span = Span::new(at.back(Duration::from_secs_f64(SHARE_WINDOW_S)), at);
+        let sharing = sharing(timeline, instance, span);
+        let completed = window::counted(timeline, names::COMPLETED, span).filter(|&n| n > 0.0);
+        if let Some(rate) = completed.map(|n| n / SHARE_WINDOW_S / sharing as f64) {
             let caught = rate * self.longest.length().as_secs_f64();
+            let each = if sharing > 1 { format!(" for each of {sharing} processes") } else { String::new() };
             list.push(format!(
-                "At {} each such pause holds up about {}.",
+                "At {}{each} such a pause holds up about {}.",
                 Unit::PerSecond.show(rate),
                 plural(caught.max(1.0), "request")
             ));
         }
         list
     }
+}
+
+/// How many processes share the clients' requests, this one among them: those of its kind, or, where that is told, those of them that serve.
+fn sharing(timeline: &Timeline, instance: &str, span: Span) -> usize {
+    let kind: Vec<&str> = window::present(timeline, names::PAUSE, span, FRESH)
+        .map(|s| s.spec.instance.as_str())
+        .filter(|other| window::stem(other) == window::stem(instance))
+        .collect();
+    let asked = |i: &&str| window::counted_by(timeline, names::SERVER_REQUESTS, i, span);
+    let serving = kind.iter().filter_map(asked).filter(|&n| n > 0.0).count();
+    if serving > 0 { serving } else { kind.len().max(1) }
 }
 
 fn excused_evidence(excused: &[Pause]) -> Vec<Evidence> {
@@ -431,9 +437,10 @@ fn voices(timeline: &Timeline) -> Voices<'_> {
     found
 }
 
-/// Processes of the target that are silent now while others speak, and since when.
+/// Processes of the target that are silent now while others speak, and since when. Who has gone is nobody's other.
 fn silences(timeline: &Timeline, at: RunTime) -> Vec<(&str, Span)> {
-    let voices = voices(timeline);
+    let mut voices = voices(timeline);
+    voices.target.retain(|_, newest| at.since(*newest) < GONE);
     if window::after_plan(timeline.plan(), at) {
         return Vec::new(); // the target may be on its way out
     }

@@ -1,7 +1,7 @@
 //! Loop blocked: synchronous work of a request keeps the loop from turning.
 //!
 //! **Claim.** Requests of one route do so much in one go that everybody else waits for it. **Reads** events `pause.worker-stall` (what no
-//! hiccup of the process explains), lanes `server.handler`, `loop.utilisation`. **Needs** the events, told by an agent that watches the loop; the route needs the lane. **Statistic.** At least three
+//! hiccup of the process explains), lanes `server.handler`, `loop.utilisation`, `loop.delay`. **Needs** the events, told by whoever watches the loop itself and so tells `loop.delay`, too; the route needs the lane. **Statistic.** At least three
 //! stalls in 6 s, none of them while the target stopped its work itself (that is a pause). *Blame:* the request that
 //! blocks has itself been in its handler for the whole stall and ends soon after it; so the route whose requests of that length end beside
 //! nearly all stalls, and hardly ever elsewhere, is to blame. Those who waited were as long in their handlers, but not beside every stall,
@@ -97,8 +97,10 @@ const SETTLE: Duration = Duration::from_secs(2);
 
 /// Looks at the stalls of all processes together.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
-    if !timeline.has(names::LOOP_DELAY) && !timeline.has(names::LOOP_UTILISATION) {
-        return Answer::CannotTell(vec![kinds::PAUSE_WORKER_STALL.to_owned(), names::LOOP_DELAY.to_owned()]);
+    if !tells_of_stalls(timeline) {
+        let mut missing = vec![kinds::PAUSE_WORKER_STALL.to_owned()];
+        missing.extend(super::missing(timeline, &[names::LOOP_DELAY]));
+        return Answer::CannotTell(missing);
     }
     let stalls = stalls(timeline, at);
     if !lasting(&stalls) {
@@ -112,6 +114,11 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         None => Vec::new(),
     };
     Answer::Looked(claims)
+}
+
+/// Who watches a loop tells how late its tasks are woken, and of its stalls; a page tells the former alone.
+fn tells_of_stalls(timeline: &Timeline) -> bool {
+    timeline.named(names::LOOP_DELAY).any(|s| !window::second_hand(timeline, &s.spec.instance))
 }
 
 /// Are the stalls of the window rather the work of requests: are they too long for turns, is there a route to blame, or do they differ as that

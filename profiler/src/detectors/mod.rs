@@ -49,6 +49,7 @@ use timeline::clock::RunTime;
 use timeline::finding::Evidence;
 use timeline::{FindingKind, Remedy, Severity, Span, Status, Timeline, Unit};
 
+use crate::stats::median;
 use crate::window;
 
 /// Stands for the onset in [`Claim::claim`]; the ledger, which knows the earliest one, fills it in.
@@ -206,6 +207,14 @@ const PERIODS_OF_QUIET: f64 = 2.5;
 /// Silence after which something that recurs every `period` has ended: some periods, but not less than `least`; `unknown` while there is no period.
 pub(crate) fn quiet(period: Option<Duration>, unknown: Duration, least: Duration) -> Duration {
     period.map_or(unknown, |p| least.max(p.mul_f64(PERIODS_OF_QUIET)))
+}
+
+/// The spacing of what recurs at `times`, if it is regular: each within so large a share of their median. At least three are needed to say.
+pub(crate) fn period(times: &[RunTime], spread: f64) -> Option<Duration> {
+    let gaps: Vec<f64> = times.windows(2).map(|w| w[1].since(w[0]).as_secs_f64()).collect();
+    let middle = median(gaps.clone())?;
+    let regular = gaps.len() >= 2 && gaps.iter().all(|g| (g - middle).abs() <= spread * middle);
+    regular.then(|| Duration::from_secs_f64(middle))
 }
 
 /// The lanes of `needed` of which the timeline tells nothing.

@@ -35,8 +35,10 @@ const OPEN_S: f64 = 2.0;
 /// half a second lets requests pile up, which is no load.
 const PEAK_S: f64 = 30.0;
 const PEAK_QUANTILE: f64 = 0.98;
-/// Instants at which the use before those is looked at.
+/// Instants at which the use before those is looked at, and for how long a level is good there: of what is older than an hour one second's
+/// worth a second is kept.
 const EARLIER_POINTS: u32 = 100;
+const EARLIER_CARRY: Duration = Duration::from_secs(1);
 /// After a change of load its peak is not yet known.
 const SETTLE: Duration = Duration::from_secs(3);
 /// Levels are carried for so long.
@@ -126,13 +128,14 @@ fn peak(used: &[(f64, f64)]) -> Option<f64> {
     used.get(((used.len() as f64 * PEAK_QUANTILE) as usize).min(used.len().checked_sub(1)?)).copied()
 }
 
-/// The highest use before that, on a coarse grid: a pool must serve the peaks of a day.
+/// The highest use before that, on a coarse grid, of whoever was there: a pool must serve the peaks of a day, and processes may have been
+/// replaced since.
 fn earlier(timeline: &Timeline, pool: &str, at: RunTime) -> f64 {
     let span = Span::new(RunTime::ZERO, at.back(Duration::from_secs_f64(PEAK_S)));
     if span.end == RunTime::ZERO {
         return 0.0;
     }
-    let points = window::summed(timeline, &lane(pool, "in-use"), span, EARLIER_POINTS, CARRY);
+    let points = window::summed_of_any(timeline, &lane(pool, "in-use"), span, EARLIER_POINTS, EARLIER_CARRY);
     points.iter().map(|p| p.1).fold(0.0, f64::max)
 }
 
@@ -207,5 +210,24 @@ impl Seen {
             ));
         }
         list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timeline::{Entry, LaneId, LaneSpec};
+
+    #[test]
+    fn a_peak_is_remembered_when_the_process_that_had_it_was_replaced() {
+        let (mut t, name) = (Timeline::new(), lane("db", "in-use"));
+        for (id, from, until, value) in [(0, 1, 60, 30.0), (1, 62, 200, 2.0)] {
+            let lane = LaneId(id);
+            t.apply(&Entry::Lane(lane, LaneSpec::level(name.clone(), format!("pid-{id}"), Unit::Count)));
+            for s in from..=until {
+                t.apply(&Entry::Sample { lane, at: RunTime::from_ms(s * 1_000), value });
+            }
+        }
+        assert_eq!(earlier(&t, "db", RunTime::from_ms(200_000)), 30.0);
     }
 }

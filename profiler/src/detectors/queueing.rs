@@ -102,8 +102,18 @@ pub fn in_each(servers: f64, processes: usize) -> String {
 
 /// Have others the machine? Servers that get no CPU are busy for longer, and that is not their number's fault.
 pub fn machine_is_taken(timeline: &Timeline, span: Span) -> bool {
-    window::mean(timeline, names::HOST_CPU, span).is_some_and(|c| c >= CPU_SHORT)
-        && window::taken_by_others(timeline, span).is_some_and(|share| share >= OTHERS_SHARE)
+    others_of_full(timeline, span).is_some_and(|share| share >= OTHERS_SHARE)
+}
+
+/// Is it full, and not with others?
+pub fn machine_is_filled(timeline: &Timeline, span: Span) -> bool {
+    others_of_full(timeline, span).is_some_and(|share| share < OTHERS_SHARE)
+}
+
+/// What others have of a machine whose CPU is all in use.
+fn others_of_full(timeline: &Timeline, span: Span) -> Option<f64> {
+    window::mean(timeline, names::HOST_CPU, span).filter(|&c| c >= CPU_SHORT)?;
+    window::taken_by_others(timeline, span)
 }
 
 /// The line that speaks against more servers where the CPU is short: they would only share what there is, and so `what` they do may be long.

@@ -115,24 +115,16 @@ fn clients(timeline: &Timeline, at: RunTime) -> Option<(String, f64, f64)> {
     let before =
         Span::new(at.back(BEFORE_FROM).max(window::same_load_since(timeline.plan(), at)), at.back(BEFORE_TO));
     let now = window::last(at, WINDOW_S);
-    let mut routes: Vec<&str> =
-        timeline.named(names::SERVER_REQUESTS).map(|s| s.spec.subject.as_str()).collect();
-    routes.sort_unstable();
-    routes.dedup();
     let rate = |route: &str, span: Span| {
-        let all = timeline.named(names::SERVER_REQUESTS).filter(|s| s.spec.subject == route);
-        let count: f64 = all
-            .flat_map(|s| window::steps(s, span))
-            .map(|(since, at, rate)| rate * at.since(since).as_secs_f64())
-            .sum();
-        count / window::seconds(span).max(0.1)
+        let count = window::counted_of(window::about(timeline, names::SERVER_REQUESTS, route), span);
+        count.unwrap_or(0.0) / window::seconds(span).max(0.1)
     };
     if window::seconds(before) < 1.0 {
         return None;
     }
-    routes
-        .iter()
-        .map(|r| ((*r).to_owned(), rate(r, before), rate(r, now)))
+    window::subjects(timeline, names::SERVER_REQUESTS)
+        .into_iter()
+        .map(|r| (r.to_owned(), rate(r, before), rate(r, now)))
         .filter(|r| r.1 > 1.0 && r.2 >= CLIENTS_GROWTH * r.1)
         .max_by(|a, b| (a.2 - a.1).total_cmp(&(b.2 - b.1)))
 }

@@ -89,7 +89,7 @@ fn look_at(timeline: &Timeline, route: &str, at: RunTime) -> Option<Claim> {
         // The more requests, the truer the figures.
         weight: asked.requests as f64,
         claim: format!(
-            "each request of {route} asks the database {n} times in a row since {ONSET}, never two questions at once: {} of waiting where the longest of them takes about {}",
+            "each request of {route} asks the database {n} times in a row since {ONSET}, never two questions at once: {} of waiting, {} for each on average",
             Unit::Ns.show(wall),
             Unit::Ns.show(wall / n)
         ),
@@ -140,9 +140,10 @@ fn against(asked: &Asked, together: bool) -> Vec<Evidence> {
 }
 
 fn advice(route: &str, timeline: &Timeline, asked: &Asked, n: f64, wall: f64) -> Vec<String> {
+    // The slowest takes the mean at least.
     let saved = wall * (1.0 - 1.0 / n);
     let mut list = vec![format!(
-        "In {route}, ask the {n} questions at once and await them together (`try_join!`, `Promise.all`): the slowest decides, which saves about {} of {} a request.",
+        "In {route}, ask the {n} questions at once and await them together (`try_join!`, `Promise.all`): the slowest decides, which saves up to {} of {} a request.",
         Unit::Ns.show(saved),
         Unit::Ns.show(wall)
     )];

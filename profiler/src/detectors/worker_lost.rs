@@ -14,8 +14,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
-use super::{Answer, Claim, ONSET, episodes, evidence, plural};
-use crate::stats::median;
+use super::{Answer, Claim, ONSET, episodes, evidence, period, plural};
 use crate::window;
 
 /// Window, seconds: several deaths of a process that crashes every few seconds.
@@ -127,9 +126,10 @@ impl Seen {
             window::of_instance(timeline, names::PROCESS_GENERATION, instance?).and_then(|l| l.at(t, CARRY))
         };
         let (before, now) = (generation(deaths[0].span.start), generation(at));
+        let ends: Vec<RunTime> = deaths.iter().map(|d| d.span.end).collect();
         Self {
             many: deaths.iter().map(|d| d.many).sum(),
-            period: period(deaths),
+            period: period(&ends, PERIOD_SPREAD),
             held,
             silence: silences.iter().map(|s| s.0).max().unwrap_or_default(),
             gone: silences.last().is_some_and(|s| s.1 && s.0 >= SILENCE),
@@ -231,13 +231,4 @@ fn broken(timeline: &Timeline, death: Span) -> f64 {
         .flat_map(|s| window::steps(s, span))
         .map(|(since, at, rate)| rate * at.since(since).as_secs_f64())
         .sum()
-}
-
-/// The spacing of the deaths, if it is regular; at least three are needed to say.
-fn period(deaths: &[Death]) -> Option<Duration> {
-    let gaps: Vec<f64> =
-        deaths.windows(2).map(|w| w[1].span.end.since(w[0].span.end).as_secs_f64()).collect();
-    let middle = median(gaps.clone())?;
-    let regular = gaps.len() >= 2 && gaps.iter().all(|g| (g - middle).abs() <= PERIOD_SPREAD * middle);
-    regular.then(|| Duration::from_secs_f64(middle))
 }

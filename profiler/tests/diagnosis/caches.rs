@@ -1,7 +1,7 @@
 //! What goes wrong in caches is found with its figures, and what only looks like it is not.
 
 use crate::world::shelf::Shelf;
-use crate::world::{self, Dice, World, cannot_tell, find, kinds_of, ms, phase, took};
+use crate::world::{self, Dice, World, cannot_tell, find, kinds_of, ms, phase, state, took};
 use timeline::{FindingKind, LaneSpec, Status, Unit};
 
 const KINDS: [FindingKind; 4] = [
@@ -179,6 +179,12 @@ fn a_servers_own_statistics_are_enough_to_find_that_it_is_too_small() {
         }
     }
     insta::assert_snapshot!("thrash_server", world::told(&server(1, 250.0, 0.97).diagnose()));
+}
+
+#[test]
+fn who_counts_no_duplicate_loads_has_not_looked_for_a_stampede() {
+    cannot_tell(&server(1, 20.0, 0.0).diagnose(), FindingKind::CacheStampede, "cache.NAME.duplicate-loads");
+    assert_eq!(state(&Shelf::default().build().diagnose(), FindingKind::CacheStampede).0, Status::NotSeen);
 }
 
 /// One key that everybody loads while others expire as usual: most look-ups miss, and no more keys are loaded than ever.

@@ -90,4 +90,15 @@ fn a_quota_that_holds_the_target_back_is_named() {
     );
     assert!(f.advice[0].starts_with("Raise the CPU quota"), "{:?}", f.advice);
     assert_eq!(under_quota(0.0), None);
+    // Each by itself: held back for six tenths of the CPU time that it wants.
+    for shop in world::SHOPS {
+        let after = |words: &str| -> f64 {
+            let text = f.advice[0].split(shop).nth(1).unwrap().split(words).nth(1).unwrap();
+            text.split([' ', ',']).next().unwrap().parse().unwrap()
+        };
+        let (wanted, used) = (after("would use "), after("instead of "));
+        assert!((0.28..=0.32).contains(&used) && (wanted * 0.4 - used).abs() < 0.01, "{:?}", f.advice);
+    }
+    let always = under_quota(1.0).unwrap();
+    assert!(always.advice[0].contains("shop-0 would use more than its 0.3"), "{:?}", always.advice);
 }

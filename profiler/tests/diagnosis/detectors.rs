@@ -1,5 +1,7 @@
 //! Each pathology is found with its figures, each twin stays clean, on made-up runs of two processes.
 
+use std::collections::BTreeMap;
+
 use dynamometer_profiler as profiler;
 
 use crate::world::{
@@ -7,7 +9,7 @@ use crate::world::{
 };
 use timeline::event::kinds;
 use timeline::lane::names;
-use timeline::{Entry, FindingKind, LaneSpec, RunTime, Status, Unit};
+use timeline::{Entry, FindingKind, LaneId, LaneSpec, RunTime, Status, Unit};
 
 fn small_pool() -> Setup {
     let phases = world::open(Setup::default().phases);
@@ -497,26 +499,31 @@ fn a_page_is_asked_later_after_a_slow_answer_and_stands_still_beyond_that() {
     assert_eq!(find(&d, FindingKind::LongPause).subject, "metrics-8080", "{:#?}", d.findings());
 }
 
+/// What is told of a run without what those instances say that are silent then.
+fn without_the_silent(w: &World, silent: impl Fn(&str, RunTime) -> bool) -> Vec<Entry> {
+    let script = w.script();
+    let instances: BTreeMap<LaneId, String> = script
+        .iter()
+        .filter_map(|e| match e {
+            Entry::Lane(id, spec) => Some((*id, spec.instance.clone())),
+            _ => None,
+        })
+        .collect();
+    let kept = |e: &Entry| match e {
+        Entry::Sample { lane, at, .. } => !silent(&instances[lane], *at),
+        Entry::Histogram { lane, span, .. } => !silent(&instances[lane], span.end),
+        _ => true,
+    };
+    script.into_iter().filter(kept).collect()
+}
+
 /// A healthy run with a third process, in which both shops say nothing from second 12 on for so long.
 fn both_silent(ms_long: u64) -> Vec<Entry> {
     let mut w = build(&Setup { seconds: 20, ..Setup::default() });
     let third = w.lane(LaneSpec::level(names::LOOP_UTILISATION, "services-0", Unit::Ratio));
     (1..200).for_each(|i| w.sample(third, ms(i * 100), 0.1));
-    let script = w.script();
-    let of_shops: Vec<_> = script
-        .iter()
-        .filter_map(|e| match e {
-            Entry::Lane(id, spec) if spec.instance.starts_with("shop-") => Some(*id),
-            _ => None,
-        })
-        .collect();
     let silent = |at: RunTime| at >= ms(12_000) && at < ms(12_000 + ms_long);
-    let kept = |e: &Entry| match e {
-        Entry::Sample { lane, at, .. } => !of_shops.contains(lane) || !silent(*at),
-        Entry::Histogram { lane, span, .. } => !of_shops.contains(lane) || !silent(span.end),
-        _ => true,
-    };
-    script.into_iter().filter(kept).collect()
+    without_the_silent(&w, |instance, at| instance.starts_with("shop-") && silent(at))
 }
 
 #[test]
@@ -529,6 +536,21 @@ fn all_processes_of_a_kind_that_are_silent_for_a_moment_lack_the_same_core() {
             .count()
     };
     assert_eq!((found(1_000), found(2_500)), (0, 2));
+}
+
+/// shop-1 has gone at second 6, and is known to have; who is left says nothing from second 20 on for three.
+#[test]
+fn who_is_left_when_others_have_gone_stands_still_alone() {
+    let mut w = build(&Setup { seconds: 30, ..Setup::default() });
+    w.event(kinds::SOURCE, "shop-1", ms(6_000), ms(6_000), &[("what", "gone")], 0.0);
+    let script = without_the_silent(&w, |instance, at| match instance {
+        "shop-1" => at >= ms(6_000),
+        "shop-0" => (ms(20_000)..ms(23_000)).contains(&at),
+        _ => false,
+    });
+    let d = world::replay(&script);
+    let still = d.findings().iter().filter(|f| f.kind == FindingKind::LongPause);
+    assert_eq!(still.map(|f| f.subject.as_str()).collect::<Vec<_>>(), ["shop-0"], "{:#?}", d.findings());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::world::process::{Tick, run};
 use crate::world::{
-    Dice, SHOPS, World, cannot_tell, claim_and_advice, find, kinds_of, likely, ms, needs, took,
+    Dice, SHOPS, World, cannot_tell, claim_and_advice, find, kinds_of, likely, ms, needs, state, took,
 };
 use timeline::event::kinds;
 use timeline::lane::names;
@@ -478,6 +478,16 @@ fn what_is_not_told_cannot_be_judged() {
     }
     let no_loop = healthy().without(names::LOOP_UTILISATION).without(names::LOOP_DELAY);
     cannot_tell(&no_loop.diagnose(), FindingKind::LoopBlocked, names::LOOP_DELAY);
+    // A page tells how late goroutines run, or how busy a loop is, and of no stall.
+    for source in ["metrics", "otlp"] {
+        let mut page = healthy();
+        for shop in SHOPS {
+            page.lane(LaneSpec::level(names::SOURCE_AGE, source, Unit::Ns).about(shop).worst());
+        }
+        let (status, why) = state(&page.diagnose(), FindingKind::LoopBlocked);
+        assert_eq!((status, why.as_str()), (Status::CannotTell, "missing: pause.worker-stall"));
+    }
+    assert_eq!(state(&healthy().diagnose(), FindingKind::LoopBlocked).0, Status::NotSeen);
 }
 
 #[test]

@@ -289,7 +289,7 @@ fn queues_with_a_bound_and_links_with_gaps_are_healthy() {
 }
 
 /// The listen queue of each of two workers by second, attempts lost per second, and what clients and handlers take.
-fn accepts(seed: u64, queue: fn(f64) -> f64, lost: fn(f64) -> f64, client_ms: fn(f64) -> f64) -> Diagnosis {
+fn accepts(seed: u64, queue: fn(f64) -> f64, lost: fn(f64) -> f64, client_ms: fn(f64) -> f64) -> Cluster {
     let mut c = Cluster::new(seed);
     for name in ["shop-0", "shop-1"] {
         c.level(names::PROCESS_LISTEN_QUEUE, name, 100, |s, d| {
@@ -302,28 +302,41 @@ fn accepts(seed: u64, queue: fn(f64) -> f64, lost: fn(f64) -> f64, client_ms: fn
         c.rate(name, "", "host", 500, |s, _| Some(lost(s)));
     }
     c.histogram(names::SERVICE, "hello", "gen-0", |s, d| client_ms(s) * d.between(0.8, 1.2));
-    c.world.diagnose()
+    c
 }
 
-fn overflow(seed: u64) -> Diagnosis {
-    accepts(
+/// Sessions of so many requests each, which do not get through.
+fn overflow(seed: u64, each: f64) -> Diagnosis {
+    let mut c = accepts(
         seed,
         |s| (60.0 * (s - BEGINS)).clamp(0.0, 65.0),
         |s| if s > BEGINS + 1.0 { 90.0 } else { 0.0 },
         |s| if s > BEGINS { 750.0 } else { 1.5 },
-    )
+    );
+    c.rate(names::COMPLETED, "", "gen-0", 100, |_, _| Some(176.0));
+    c.rate(names::SESSIONS_STARTED, "caller", "gen-0", 100, |_, _| Some(176.0 / each));
+    c.world.diagnose()
 }
 
 #[test]
 fn a_full_listen_queue_is_found_and_named() {
     for seed in 0..SEEDS {
-        let d = overflow(seed);
+        let d = overflow(seed, 1.0);
         assert_eq!(kinds_of(&d)[0], FindingKind::AcceptOverflow, "{:#?}", d.findings());
         let f = &d.findings()[0];
         assert_eq!((f.status, f.severity), (Status::Confirmed, Severity::Critical));
         assert!(f.onset >= ms(9_900) && f.onset <= ms(10_500) && f.found_at <= ms(13_500), "{f:#?}");
         assert!(f.claim.contains("130 wait there"), "{}", f.claim);
     }
+}
+
+#[test]
+fn requests_are_not_taken_for_accepts_where_a_connection_carries_several() {
+    let advice = |each| overflow(1, each).findings()[0].advice.join("\n");
+    assert!(advice(1.0).contains("About 182/s get through"), "{}", advice(1.0));
+    let several = advice(10.0);
+    assert!(!several.contains("get through") && !several.contains("of accepting"), "{several}");
+    assert!(several.contains("against bursts only: clients wait 899 ms at p99 already"), "{several}");
 }
 
 #[test]
@@ -339,7 +352,7 @@ fn bursts_and_other_peoples_overflows_are_not_blamed_on_the_target() {
         let others = accepts(seed, |_| 0.0, |_| 200.0, |_| 2.0);
         // A queue that stands, and loses nobody.
         let long = accepts(seed, |_| 40.0, |_| 0.0, |_| 2.0);
-        for d in [burst, others, long] {
+        for d in [burst, others, long].map(|c| c.world.diagnose()) {
             assert!(kinds_of(&d).iter().all(|k| *k != FindingKind::AcceptOverflow), "{:#?}", d.findings());
         }
     }
@@ -513,6 +526,6 @@ fn the_words_of_each_finding() {
     insta::assert_snapshot!("uneven_workers", told(&uneven(1)));
     insta::assert_snapshot!("worker_lost", told(&gone(1, &[10.2, 15.2, 20.2], true, 6.0)));
     insta::assert_snapshot!("slow_consumer", told(&queues(1, 8.0, deaf)));
-    insta::assert_snapshot!("accept_overflow", told(&overflow(1)));
+    insta::assert_snapshot!("accept_overflow", told(&overflow(1, 1.0)));
     insta::assert_snapshot!("fd_exhausted", told(&leaking(1)));
 }

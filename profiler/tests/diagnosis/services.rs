@@ -286,6 +286,27 @@ fn a_law_that_fails_speaks_against_the_finding() {
     assert!(f.contradicting.iter().any(fails) && !f.evidence.iter().any(fails), "{f:#?}");
 }
 
+/// A topic whose queue two processes keep: each holds so many messages for five seconds, and from second 15 on both grow.
+fn kept_by_two(held: [f64; 2]) -> Vec<FindingKind> {
+    let mut w = World::empty(30, vec![phase(0, 3, 0.0, 50.0, true), phase(3, 30, 50.0, 50.0, false)]);
+    for (name, held) in ["services-0", "services-1"].into_iter().zip(held) {
+        let depth = w.lane(LaneSpec::level("broker.orders.depth", name, Unit::Count));
+        for i in 1..300 {
+            let t = i as f64 / 10.0;
+            let before = if (5.0..10.0).contains(&t) { held } else { 0.0 };
+            w.sample(depth, ms(i * 100), before + (2.5 * (t - 15.0)).max(0.0));
+        }
+    }
+    kinds_of(&w.diagnose())
+}
+
+#[test]
+fn how_deep_a_queue_was_before_is_the_sum_of_whoever_keeps_it() {
+    // 74 in the end, where 40 or 80 were held before.
+    assert_eq!(kept_by_two([40.0, 0.0]), [FindingKind::BrokerBacklog]);
+    assert_eq!(kept_by_two([40.0, 40.0]), []);
+}
+
 #[test]
 fn a_queue_that_is_told_every_five_seconds_is_found_after_fifteen_of_them() {
     for seed in 0..seeds() {
