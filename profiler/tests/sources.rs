@@ -183,12 +183,13 @@ fn the_line_of_an_agent_says_what_its_processes_tell_and_what_not_yet() {
         Batch { lanes, ticks: Vec::new(), ..batch("shop-1", 101, 1) }
     };
     let (full, empty) = (with(&["heap.used", "pause.longest", "broker.depth"]), with(&[]));
-    let both = ": heap, pauses, pool, broker; nothing yet of loop, offload, cache, requests, process";
+    let both =
+        ": heap, pauses, pool, broker; at the start nothing of loop, offload, cache, requests, process";
     let (first, none) = (full.clone(), empty.clone());
     says(&two(move |stream| json(stream, &first)), both);
     says(
         &two(move |stream| json(stream, &none)),
-        ": pool; nothing yet of heap, pauses, loop, offload, cache, requests, process",
+        ": pool; at the start nothing of heap, pauses, loop, offload, cache, requests, process",
     );
     // Its first tick comes meanwhile.
     let asked = AtomicBool::new(false);

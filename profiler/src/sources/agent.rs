@@ -90,7 +90,7 @@ fn told(client: &ProbeClient, list: &Instances) -> Option<String> {
     }
     let mut text = format!(": {}", told.join(", "));
     if !missing.is_empty() {
-        text += &format!("; nothing yet of {}", missing.join(", "));
+        text += &format!("; at the start nothing of {}", missing.join(", "));
     }
     Some(text)
 }

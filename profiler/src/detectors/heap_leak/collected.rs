@@ -24,11 +24,12 @@ const OF_COLLECTORS: [&str; 3] = [names::HEAP_CAPACITY, names::PAUSE_COLLECTING,
 /// So far back before a span a collection is looked for, from which on garbage has come in.
 const CYCLE: Duration = Duration::from_secs(60);
 /// Share of a growth's time that the last collection must have seen, at least: what it left says nothing of the many times as much that came
-/// after it. Garbage that follows a step was taken for a leak, since the collection right after the step had left all of it. With a leak
-/// whose heap doubles from one collection to the next, the last one has never seen less than a third.
-const SEEN: f64 = 0.25;
-/// Share of all growth in the span that was in processes with a collection, at least: those without one may have grown by garbage alone.
-const LOOKED_AT: f64 = 0.5;
+/// after it. Garbage that follows a step was taken for a leak, since the collection right after the step had left all of it. Of a leak
+/// whose heap doubles from one collection to the next, the last one has always seen a third.
+const SEEN: f64 = 1.0 / 3.0;
+/// Share of all growth in the span that was in processes with such a collection, at least: the others may have grown by garbage alone. Of
+/// two processes alike one is enough, and neither has just half.
+const LOOKED_AT: f64 = 0.4;
 
 /// Has that process's heap a collector that has told nothing of what lives? Whatever it grows by may be garbage then. Zero is not told:
 /// Micrometer says so until the first collection.
