@@ -43,7 +43,7 @@ pub fn write(
     write_as(&inputs, folder, &reports::Format::USUAL, discreet)
 }
 
-/// Writes a run in these formats, otherwise like [`write`].
+/// Writes a run in these formats, otherwise like [`write()`].
 pub fn write_as(
     inputs: &reports::Inputs<'_>,
     folder: &Path,
