@@ -380,34 +380,23 @@ impl StepHistograms {
 
 impl Counters {
     fn totals(&mut self) -> [&mut u64; 16] {
-        let Self { at, offered, achieved, completed, dropped, late, pushed, received, sent, retried, .. } =
-            self;
-        let Self {
-            unfollowed_redirects,
-            open_sessions,
-            open_connections,
-            lost_samples,
-            cpu_ns,
-            hiccup_ns,
-            ..
-        } = self;
         [
-            at,
-            offered,
-            achieved,
-            completed,
-            dropped,
-            late,
-            pushed,
-            received,
-            sent,
-            retried,
-            unfollowed_redirects,
-            open_sessions,
-            open_connections,
-            lost_samples,
-            cpu_ns,
-            hiccup_ns,
+            &mut self.at,
+            &mut self.offered,
+            &mut self.achieved,
+            &mut self.completed,
+            &mut self.dropped,
+            &mut self.late,
+            &mut self.pushed,
+            &mut self.received,
+            &mut self.sent,
+            &mut self.retried,
+            &mut self.unfollowed_redirects,
+            &mut self.open_sessions,
+            &mut self.open_connections,
+            &mut self.lost_samples,
+            &mut self.cpu_ns,
+            &mut self.hiccup_ns,
         ]
     }
 

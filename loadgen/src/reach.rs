@@ -31,9 +31,7 @@ pub async fn reach_from(
     sources: &[IpAddr],
     timeout: Duration,
 ) -> Result<SocketAddr, LoadError> {
-    let shown = url.bracketed_host();
-    let failed =
-        |why: String| LoadError::Unreachable { url: format!("{}://{shown}:{}", url.scheme(), url.port), why };
+    let failed = |why: String| LoadError::Unreachable { url: url.origin(), why };
     let mut tried = Vec::new();
     let attempt = async {
         let found =

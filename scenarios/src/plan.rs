@@ -124,12 +124,18 @@ impl BaseUrl {
     pub fn bracketed_host(&self) -> String {
         if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
     }
+
+    /// The address without the prefix, with the port even where it is the usual one.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        format!("{}://{}:{}", self.scheme(), self.bracketed_host(), self.port)
+    }
 }
 
-/// The whole address, with the port even where it is the usual one. No user, password or query is in it, so it may be shown.
+/// The whole address: the origin and the prefix. No user, password or query is in it, so it may be shown.
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}:{}{}", self.scheme(), self.bracketed_host(), self.port, self.prefix)
+        write!(f, "{}{}", self.origin(), self.prefix)
     }
 }
 

@@ -41,8 +41,7 @@ impl<'a> Located<'a> {
     /// The one at this address.
     pub fn at(url: &BaseUrl, mappings: &'a [Mapping]) -> Self {
         let port = local_port(url);
-        let root = BaseUrl { prefix: String::new(), ..url.clone() };
-        Self { port, http: port.filter(|_| !url.tls).map(|_| root.to_string()), mappings }
+        Self { port, http: port.filter(|_| !url.tls).map(|_| url.origin()), mappings }
     }
 }
 

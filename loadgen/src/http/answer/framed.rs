@@ -2,7 +2,8 @@
 //!
 //! Owns what of a head is kept. Lengths and ends are the frames' business.
 
-use super::{Answer, At, Body, Noted};
+use super::head::{self, Noted};
+use super::{Answer, At, Body};
 use crate::http::{FIELDS_MAX, INTERIM_MAX};
 use crate::kind::ErrorKind;
 
@@ -34,7 +35,7 @@ impl Answer<'_> {
             }
             noted.take(name, value, self.want)?;
         }
-        self.fields = super::kept(self.want, self.upgrade, fields);
+        self.fields = head::kept(self.want, self.upgrade, fields);
         (self.status, self.at) = (status, At::Body(Body::UntilClose));
         (self.located, self.coding, self.cookies) = (noted.located, noted.coding, noted.cookies);
         Ok(())

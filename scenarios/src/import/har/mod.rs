@@ -249,11 +249,11 @@ fn steps(kept: Vec<(Entry, Url)>, draft: &mut Draft, left_out: &mut LeftOut) {
 }
 
 fn events<'e>(kept: &'e [(Entry, Url)], left_out: &mut LeftOut) -> Vec<(Event<'e>, Option<f64>)> {
+    let unsent = kept.iter().map(|(entry, _)| entry.unsent).sum();
+    left_out.add(unsent, format!("messages of a WebSocket beyond the first {SENT_MAX} that were sent"));
     let mut events = Vec::new();
     for (entry, url) in kept {
         events.push((Event::Entry(entry, url), entry.start_ms));
-        let beyond = format!("messages of a WebSocket beyond the first {SENT_MAX} that were sent");
-        left_out.add(entry.unsent, beyond);
         for (i, message) in entry.messages.iter().enumerate().filter(|(_, m)| m.sent) {
             if message.text.is_none() {
                 left_out.add(1, "WebSocket messages that are binary or too long");
