@@ -372,7 +372,12 @@ fn the_search_of_the_heap_is_no_standstill_of_the_run_and_what_it_found_is_not_l
     // What stood still for longer than since then did so before.
     assert!(longest.clone().count() > 0);
     for (_, at, value) in longest {
-        assert!(*value <= at.since(since).as_nanos() as f64, "{value} of {}", at.since(since).as_nanos());
+        assert!(
+            *value <= at.since(since).as_nanos() as f64,
+            "{value} of {}: {:?} after {since:?}",
+            at.since(since).as_nanos(),
+            got.events
+        );
     }
     assert!(got.events.iter().all(|e| !e.kind.starts_with("pause.") || e.start >= since), "{:?}", got.events);
     drop(got);

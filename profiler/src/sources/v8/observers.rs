@@ -123,9 +123,10 @@ impl Observers {
         Ok(found?.and_then(|text| text.parse().ok()).unwrap_or(0))
     }
 
-    /// Has measuring begin: what happened before is told by no reading. It keeps them in place as a reading does.
+    /// Has measuring begin: what happened before is told by no reading. It keeps them in place as a reading does. In the midst of an observer's own
+    /// turn it would come between looking at the clock and noting what was seen.
     pub fn begin(&self, session: &mut Session) -> Result<(), V8Error> {
-        session.evaluate(&self.call("begin()")).map(|_| ())
+        when_calm(session, &self.call("begin()")).map(|_| ())
     }
 
     /// What happened after tick `since`; none if they are not there.
