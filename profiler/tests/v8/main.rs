@@ -388,12 +388,12 @@ fn processes_that_want_the_same_port_for_their_inspector_are_all_read() {
     }
 }
 
-/// The first of several ports that are free: a cluster gives each worker the next one. Below those that the system hands out, of which
-/// another test may get one meanwhile, and for each `cluster` of these tests others.
+/// The first of several ports that are free: a cluster gives each worker the next one. Below those that the system and dyno itself hand out, of
+/// which another test may get one meanwhile, and for each `cluster` of these tests others.
 fn ports_in_a_row(cluster: u16) -> u16 {
-    let first = 20_000 + cluster * 6_000 + (std::process::id() % 500) as u16 * 10;
+    let first = 5_000 + cluster * 2_000 + (std::process::id() % 200) as u16 * 10;
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    (first..32_000).step_by(10).find(|&port| (port..port + 8).all(free)).unwrap()
+    (first..10_000).step_by(10).find(|&port| (port..port + 8).all(free)).unwrap()
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -31,6 +31,10 @@ pub(super) const YOUNG: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
 /// Most listening sockets of a process that are asked whether they are an inspector.
 const MAX_ASKED: usize = 8;
+/// Ports for inspectors that make way: so many rows of so many, and none of them below the last.
+const ROWS: u16 = 190;
+const ROW: u16 = 64;
+const LOWEST: u16 = 10_000;
 /// Longest path of a target: an identifier of 36 characters is usual.
 const MAX_PATH: usize = 200;
 /// Most characters of the target's own words in an error.
@@ -133,6 +137,19 @@ fn shares_our_network(pid: u32) -> bool {
 /// May we not see its executable?
 fn is_hidden(pid: u32) -> bool {
     fs::read_link(format!("/proc/{pid}/exe")).is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied)
+}
+
+/// The first of some free ports for the inspector of `pid`, when it makes way: a primary counts on from there for the workers that it forks. So
+/// they lie below those that the system hands out, which many clients use up. 0, any port, where there are none.
+pub(super) fn aside(pid: u32) -> u16 {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let handed_out = range.split_whitespace().next().and_then(|low| low.parse::<u16>().ok()).unwrap_or(0);
+    let Some(first) = handed_out.checked_sub(ROWS * ROW).filter(|first| *first >= LOWEST) else { return 0 };
+    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    // Processes that were started one after another get rows of their own.
+    let nth = (pid % u32::from(ROWS)) as u16;
+    let mut rows = (0..ROWS).map(|n| first + (nth + n) % ROWS * ROW);
+    rows.find(|row| (*row..row + ROW).all(free)).unwrap_or(0)
 }
 
 /// Where the inspector of `pid` has gone from `address`; `before` is where it listened before it was told to.
@@ -270,6 +287,17 @@ mod tests {
         let before = Before { listening: vec![address(80), address(9_230)], open: Some(address(9_230)) };
         let before = before.passed_on();
         assert_eq!((before.open, before.listening), (None, vec![address(80)]));
+    }
+
+    #[test]
+    fn who_makes_way_leaves_room_for_workers_and_goes_where_no_client_gets_its_port() {
+        let (one, other) = (aside(4_711), aside(4_712));
+        assert!(one.abs_diff(other) >= ROW, "{one} {other}");
+        let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+        let lowest: u16 = range.split_whitespace().next().unwrap().parse().unwrap();
+        assert!(one + ROW <= lowest && one >= LOWEST, "{one}: {range}");
+        let _taken = TcpListener::bind(("127.0.0.1", one + 1)).unwrap();
+        assert!(aside(4_711).abs_diff(one) >= ROW);
     }
 
     #[test]

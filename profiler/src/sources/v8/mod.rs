@@ -415,7 +415,7 @@ impl Process {
     fn make_way(&mut self, pid: u32) -> Result<(), V8Error> {
         let before = inspector::listening(pid);
         if let Some(mut session) = self.session.take() {
-            self.observers.move_on(&mut session)?;
+            self.observers.move_on(&mut session, inspector::aside(pid))?;
         }
         self.address = inspector::moved(pid, self.address, &before)?;
         self.session = Some(Session::open(self.address)?);

@@ -613,11 +613,12 @@
     if (opened) whenUnused((inspector) => inspector.close());
   };
 
-  /** Makes way on the inspector's port for the next process: goes to a free one. */
-  const move = () =>
+  /** Makes way on the inspector's port for the next process: goes to `port`, or to one that is free if that is taken. */
+  const move = (port) =>
     whenUnused((inspector) => {
       inspector.close();
-      inspector.open(0, '127.0.0.1');
+      inspector.open(port, '127.0.0.1');
+      if (inspector.url() === undefined) inspector.open(0, '127.0.0.1');
     });
 
   /**

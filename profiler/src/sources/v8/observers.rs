@@ -147,9 +147,9 @@ impl Observers {
         when_calm(session, &self.call("remove()")).map(|_| ())
     }
 
-    /// Has the inspector go to a free port as soon as nobody is connected.
-    pub fn move_on(&self, session: &mut Session) -> Result<(), V8Error> {
-        when_calm(session, &self.call("move()")).map(|_| ())
+    /// Has the inspector go to `port` as soon as nobody is connected; to any that is free, if that is taken or 0.
+    pub fn move_on(&self, session: &mut Session, port: u16) -> Result<(), V8Error> {
+        when_calm(session, &self.call(&format!("move({port})"))).map(|_| ())
     }
 
     fn call(&self, what: &str) -> String {
