@@ -74,26 +74,32 @@ pub fn mover(timeline: &Timeline, name: &str, instances: &[&str], span: Span) ->
 
 /// The line through what was counted over the ends of a route, by least squares.
 fn follows(route: &str, pairs: &[(f64, f64)]) -> Option<Mover> {
-    let n = pairs.len() as f64;
-    if pairs.len() < LEAST_TICKS {
-        return None;
-    }
     let (requests, all) = pairs.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.0, sum.1 + p.1));
-    let (mx, my) = (requests / n, all / n);
-    let (mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0);
-    for (x, y) in pairs {
-        xx += (x - mx) * (x - mx);
-        xy += (x - mx) * (y - my);
-        yy += (y - my) * (y - my);
-    }
-    let correlation = xy / (xx * yy).sqrt();
-    let each = xy / xx;
+    let (correlation, each) = correlated(pairs)?;
     (correlation >= FOLLOWS).then(|| Mover {
         route: route.to_owned(),
         requests,
         each,
         share: each * requests / all,
     })
+}
+
+/// Correlation of the second of each pair, one a tick, with the first, and the slope by least squares; none of too few ticks. Not a number where one of
+/// them never changes.
+pub fn correlated(pairs: &[(f64, f64)]) -> Option<(f64, f64)> {
+    if pairs.len() < LEAST_TICKS {
+        return None;
+    }
+    let n = pairs.len() as f64;
+    let (sx, sy) = pairs.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.0, sum.1 + p.1));
+    let (mx, my) = (sx / n, sy / n);
+    let (mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0);
+    for (x, y) in pairs {
+        xx += (x - mx) * (x - mx);
+        xy += (x - mx) * (y - my);
+        yy += (y - my) * (y - my);
+    }
+    Some((xy / (xx * yy).sqrt(), xy / xx))
 }
 
 /// Time in handler of one route in `span`, over all processes.

@@ -77,7 +77,7 @@ fn visitors_arrive_on_the_schedule_and_are_timed_to_the_end_and_to_the_first_byt
         .to_vec();
     let head = step(&plan, "shop-checkout product (first byte)");
     // Time enough for all but what does not come.
-    let totals = run(RunPlan { timeout_ns: 3_000 * MS, ..plan.clone() }, serve(shop), 2);
+    let totals = run(RunPlan { timeout_ns: 5_000 * MS, ..plan.clone() }, serve(shop), 2);
     let finished = |s: u16| totals.finished.get(&s).copied().unwrap_or(0);
     assert!((28..=32).contains(&finished(steps[0])), "30 arrivals: {:?}", totals.finished);
     // Whoever is under way when the load ends does the stop part all the same.

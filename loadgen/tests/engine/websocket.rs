@@ -366,7 +366,7 @@ fn a_hostile_server_gets_a_kind_and_a_code() {
         let pause = think(if endless { 150 } else { AMPLE_MS });
         let mut plan = plan(once(2), LONG_MS, vec![open(path, SocketOptions::default()), pause, close(1)]);
         if endless {
-            plan.timeout_ns = 2000 * MS;
+            plan.timeout_ns = 5000 * MS;
         }
         let totals = run(plan, serve(act), 1);
         let codes: Vec<u16> = totals.counters.values().flat_map(|c| c.ws.codes.iter().map(|c| c.0)).collect();
@@ -491,7 +491,7 @@ fn what_the_other_side_does_not_read_does_not_pile_up() {
     steps.extend((1..4).map(|id| tells(id, Template(vec![Part::Letters(LONG)]))));
     steps.push(think(LONG_MS));
     let mut plan = plan(held(1), LONG_MS, steps);
-    plan.timeout_ns = 2000 * MS;
+    plan.timeout_ns = 5000 * MS;
     let totals = run_until(plan, serve(act), |t| {
         ALL_SAID.fetch_or(t.sum(|c| c.completed) >= 4, Ordering::SeqCst);
         READ.load(Ordering::SeqCst) >= u64::from(LONG)

@@ -10,7 +10,9 @@
 //! own, or, where the target reads itself on that loop and tells all of it at once when the loop turns again, by times that add up to the
 //! stall's.
 //! Without a route to blame nothing is said: then the loop is starved, or the CPU short. **Null.** The share of stalls that would have such an
-//! end beside them by chance, from how often they are at other times; far above it with six stalls or more, it is confirmed.
+//! end beside them by chance, from how often they are at other times; far above it with six stalls or more, it is confirmed. Where it has
+//! stalled so often for so long that there are no other times, a route whose time in handler is that of the stalls, tick by tick and in all, makes it
+//! likely, if the loop rests in between.
 
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
@@ -86,6 +88,12 @@ const ALIKE_S: f64 = 3.0;
 const FULL_CORE: f64 = 0.85;
 /// How far back before the window ends of the same length are counted for what chance gives, seconds.
 const CHANCE_S: f64 = 20.0;
+/// Where there are no other times: the route's time in handler over the stalls, of requests as long as a stall's work; and its correlation with theirs,
+/// tick by tick. Of those who wait for stalls that something else makes, one on average at each, as many wait as chance has it: 0.58.
+const AS_LONG: RangeInclusive<f64> = 0.8..=1.25;
+const TOGETHER: f64 = 0.8;
+/// ... and the loop is busy for less than this share of the time: beside one that never rests everybody stalls.
+const RESTS: f64 = 0.85;
 /// Stalls for the null to be tried.
 const CONFIRM_STALLS: usize = 6;
 /// Share of the time in stalls that is critical, as for pauses; and a single one that everybody notices.
@@ -158,6 +166,11 @@ impl Stall<'_> {
     fn ns(&self) -> f64 {
         self.span.length().as_nanos() as f64
     }
+
+    /// With what of it had passed before it was late.
+    fn all_ns(&self) -> f64 {
+        self.ns() + KNOWN_TO.as_nanos() as f64
+    }
 }
 
 fn stalls(timeline: &Timeline, at: RunTime) -> Vec<Stall<'_>> {
@@ -219,10 +232,54 @@ struct Blame<'a> {
     in_a_row: Option<f64>,
     /// Share of the stalls that several of them made up, and the work of one of those, ns.
     together: (f64, f64),
+    /// Where there was nothing to compare them with: how its time in handler goes with the stalls, tick by tick.
+    follows: f64,
 }
 
 fn blame<'a>(timeline: &'a Timeline, at: RunTime, stalls: &[Stall]) -> Option<Blame<'a>> {
-    beside_them(timeline, at, stalls).or_else(|| in_a_row(timeline, stalls))
+    beside_them(timeline, at, stalls)
+        .or_else(|| in_a_row(timeline, stalls))
+        .or_else(|| tick_by_tick(timeline, at, stalls))
+}
+
+/// The route whose requests are the stalls, tick by tick.
+fn tick_by_tick<'a>(timeline: &'a Timeline, at: RunTime, stalls: &[Stall]) -> Option<Blame<'a>> {
+    if stalls.len() < CONFIRM_STALLS {
+        return None;
+    }
+    let last = window::last(at, WINDOW_S);
+    let settled = timeline.plan().warm_from() + SETTLE;
+    let window = Span::new(last.start.max(settled), last.end);
+    let mut ticks: Vec<(&str, Span, f64)> = Vec::new();
+    for told in loops::read(timeline, window) {
+        let own: Vec<&Stall> = stalls.iter().filter(|s| s.instance == told.instance).collect();
+        if own.is_empty() {
+            continue;
+        }
+        let lane = window::of_instance(timeline, names::LOOP_UTILISATION, told.instance)?;
+        if told.busy >= RESTS {
+            return None;
+        }
+        ticks.extend(window::steps(lane, window).map(|(from, to, _)| {
+            let ended = own.iter().filter(|s| from < s.span.end && s.span.end <= to);
+            (told.instance, Span::new(from, to), ended.map(|s| s.all_ns()).sum())
+        }));
+    }
+    let judged = routes::all(timeline).into_iter().filter_map(|route| {
+        let ended = |(instance, tick, stalled): &(&str, Span, f64)| {
+            let ended =
+                lane(timeline, instance, route).map(|l| l.intervals_within(*tick)).unwrap_or_default();
+            (ended.iter().map(|i| lasting_for(&i.1, &(LEAST_OWN_NS..f64::INFINITY)).1).sum::<f64>(), *stalled)
+        };
+        let pairs: Vec<(f64, f64)> = ticks.iter().map(ended).collect();
+        let (time, all) = pairs.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.0, sum.1 + p.1));
+        let (follows, _) = routes::correlated(&pairs)?;
+        let ratio = time / all;
+        let blame =
+            Blame { route, beside: 0.0, chance: 0.0, ratio, in_a_row: None, together: (0.0, 0.0), follows };
+        (AS_LONG.contains(&ratio) && follows >= TOGETHER).then_some(blame)
+    });
+    judged.max_by(|a, b| a.follows.total_cmp(&b.follows))
 }
 
 /// The route whose requests end beside the stalls.
@@ -259,7 +316,8 @@ fn in_a_row<'a>(timeline: &'a Timeline, stalls: &[Stall]) -> Option<Blame<'a>> {
         let ratio = made.iter().map(|m| m.1.ns).sum::<f64>() / all;
         let ends: usize = made.iter().map(|m| m.1.ends).sum();
         let each = made.iter().map(|m| m.1.each).reduce(f64::min);
-        let blamed = Blame { route, beside, chance: 0.0, ratio, in_a_row: each, together: (0.0, 0.0) };
+        let blamed =
+            Blame { route, beside, chance: 0.0, ratio, in_a_row: each, together: (0.0, 0.0), follows: 0.0 };
         (ends >= ENDS && beside >= BESIDE).then_some(blamed)
     });
     judged.max_by(|a, b| a.beside.total_cmp(&b.beside))
@@ -364,7 +422,7 @@ fn judged<'a>(timeline: &'a Timeline, route: &'a str, stalls: &[Stall], whose: W
         time += ns;
     }
     let n = stalls.len() as f64;
-    let all: f64 = stalls.iter().map(|s| s.ns() + KNOWN_TO.as_nanos() as f64).sum();
+    let all: f64 = stalls.iter().map(Stall::all_ns).sum();
     (hits > 0.0).then(|| Blame {
         route,
         beside: hits / n,
@@ -372,6 +430,7 @@ fn judged<'a>(timeline: &'a Timeline, route: &'a str, stalls: &[Stall], whose: W
         ratio: time / all,
         in_a_row: None,
         together: (together.len() as f64 / n, median(together).unwrap_or(0.0)),
+        follows: 0.0,
     })
 }
 
@@ -451,7 +510,7 @@ fn claim(timeline: &Timeline, at: RunTime, stalls: &[Stall], blame: Option<&Blam
         subject: blame.map(|b| b.route).or(seen.as_ref().map(|s| s.function)).unwrap_or("").to_owned(),
         severity: if critical { Severity::Critical } else { Severity::Warning },
         status: match blame {
-            Some(_) if stalls.len() >= CONFIRM_STALLS => Status::Confirmed,
+            Some(b) if stalls.len() >= CONFIRM_STALLS && b.follows == 0.0 => Status::Confirmed,
             Some(_) => Status::Likely,
             // Nobody need be blamed for the route where the function itself was seen.
             None if seen.as_ref().is_some_and(|s| s.times >= LEAST_STALLS) => Status::Likely,
@@ -496,6 +555,12 @@ fn supporting(
         let text = if b.in_a_row.is_some() {
             format!(
                 "requests of {route} ended one after another inside of {share:.0} % of the long ones' time"
+            )
+        } else if b.follows > 0.0 {
+            format!(
+                "tick by tick the time that requests of {route} were in their handler is that of the stalls (correlation {:.2}), and {:.0} % of it in all",
+                b.follows,
+                b.ratio * 100.0
             )
         } else {
             let chance = b.chance * 100.0;

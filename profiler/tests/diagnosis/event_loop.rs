@@ -71,6 +71,41 @@ fn blocking_work_is_blamed_on_its_route_whatever_its_length() {
     }
 }
 
+/// A loop that stalls for 40 ms more than nine times a second from the start to the end, of which 30 ms are late, and beside each stall as many requests
+/// of `/login` as `ending` says.
+fn always_stalled(seed: u64, ending: impl Fn(&mut Dice) -> usize + 'static) -> World {
+    run(seed, 24, move |tick, _, t, dice| {
+        if dice.unit() < 0.95 {
+            let end = t - 30;
+            tick.stalls.push((end - 30, end));
+            for _ in 0..ending(dice) {
+                tick.request("/login", dice.between(39e3, 42e3));
+            }
+            tick.busy = dice.between(0.3, 0.5);
+            tick.late.extend([10e3, 20e3, 30e3]);
+        }
+    })
+}
+
+#[test]
+fn what_blocks_from_the_start_to_the_end_is_blamed_though_no_other_time_is_there_to_compare_with() {
+    for seed in 0..3 {
+        let d = always_stalled(seed, |_| 1).diagnose();
+        let f = find(&d, FindingKind::LoopBlocked);
+        assert_eq!((f.subject.as_str(), f.status), ("/login", Status::Likely), "{f:#?}");
+        assert!(f.evidence[1].text.contains("tick by tick"), "{f:#?}");
+        // Those who wait for what a timer does are as many as chance has it.
+        let d = always_stalled(seed, |dice| match dice.unit() {
+            u if u < 0.37 => 0,
+            u if u < 0.74 => 1,
+            u if u < 0.92 => 2,
+            _ => 3,
+        })
+        .diagnose();
+        assert!(!kinds_of(&d).contains(&FindingKind::LoopBlocked), "{:#?}", d.findings());
+    }
+}
+
 /// Hashes of 200 to 800 ms one after the other, so that the loop has no time left and everybody waits for several.
 fn drowned(seed: u64) -> World {
     let mut free = [FROM; 2];

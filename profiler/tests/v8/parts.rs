@@ -56,6 +56,47 @@ fn statements_that_are_asked_again_are_known_however_many_others_come_between() 
 }
 
 #[test]
+fn who_has_gone_before_the_first_answer_of_a_route_is_counted_in_full() {
+    // What its lane tells first is told at a reading that declares it.
+    let script = r"
+        const observers = watch({});
+        const [clients, answers] = [[], []];
+        let last;
+        let counted = 0;
+        const read = () => {
+            const { lanes, ticks } = JSON.parse(observers.read(Infinity));
+            for (const tick of ticks) {
+                const told = tick.values.filter(([lane]) => lanes[lane].name === 'server.requests' && lanes[lane].subject === '/gone');
+                for (const [, rate] of told) counted += (rate * (tick.at - last)) / 1e9;
+                last = tick.at;
+            }
+        };
+        const until = async (happened) => {
+            do await new Promise((resolve) => setTimeout(resolve, 20));
+            while (!happened());
+            read();
+        };
+        const server = require('http').createServer((request, answer) => answers.push(answer));
+        server.listen(0, '127.0.0.1', async () => {
+            read();
+            for (let n = 0; n < 40; n += 1) {
+                clients.push(require('net').connect(server.address().port, '127.0.0.1'));
+                clients[n].write('GET /gone HTTP/1.1\r\nHost: x\r\n\r\n');
+            }
+            await until(() => answers.length === 40);
+            clients.forEach((client) => client.destroy());
+            await until(() => answers.every((answer) => answer.destroyed));
+            answers.forEach((answer) => answer.end('late'));
+            for (let n = 0; n < 3; n += 1) await until(() => true);
+            console.log(counted.toFixed(3));
+            observers.remove();
+            process.exit();
+        });
+    ";
+    assert_eq!(said(&format!("{WATCH}{script}"), &["observers.js", "requests.js"]), "40.000");
+}
+
+#[test]
 fn half_a_character_does_not_spoil_a_reading() {
     let script = r#"
         class Redis {

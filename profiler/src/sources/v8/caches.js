@@ -110,8 +110,9 @@
       hit: () => (counts.hits += 1),
       missed: (key, now, request = kit.companion?.now()) => {
         counts.misses += 1;
-        const refresh = open.get(key);
+        // A reading may come at any call, and put away what is open.
         const wait = { since: now, request, asked: askedBy(request) };
+        const refresh = open.get(key);
         if (refresh) {
           if (refresh.waits.length < MOST_LOADS) refresh.waits.push(wait);
         } else if (open.size < MOST_KEYS) open.set(key, { start: now, first: 0, last: 0, sets: 0, waits: [wait] });
@@ -120,8 +121,9 @@
       written: (key, now) => {
         const refresh = open.get(key);
         if (!refresh) return false;
-        const began = refresh.waits.shift().since;
         if (refresh.sets === 0 && kinds.size < MOST_KINDS) kinds.add(kindOf(key));
+        // At that call a reading may have put it away.
+        const began = refresh.waits.shift()?.since ?? now;
         counts.loads += 1;
         refresh.sets += 1;
         refresh.last = now;

@@ -21,6 +21,8 @@ use super::inspector;
 const MAX_MESSAGE: usize = 8 << 20;
 /// Longest time for an answer, and for opening a connection.
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// How long one looks once it has passed.
+const LAST_LOOK: Duration = Duration::from_millis(1);
 /// Objects that we have named in the target, until they are released.
 const GROUP: &str = "dyno";
 /// Most messages before the answer that nobody asked for.
@@ -47,7 +49,7 @@ impl Session {
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE))
             .read_buffer_size(16 << 10);
-        let stream = Timed { tcp, until: deadline(TIMEOUT) };
+        let stream = Timed { tcp, until: deadline(TIMEOUT), looked: false };
         let (socket, _) = client_with_config(format!("ws://{address}{path}"), stream, Some(config)).map_err(
             |e| match e {
                 tungstenite::HandshakeError::Failure(e) => named(&e),
@@ -117,7 +119,8 @@ impl Session {
     ) -> Result<T, V8Error> {
         self.id += 1;
         let request = serde_json::json!({ "id": self.id, "method": method, "params": params });
-        self.socket.get_mut().until = deadline(patience);
+        let stream = self.socket.get_mut();
+        (stream.until, stream.looked) = (deadline(patience), false);
         self.socket.send(Message::text(request.to_string())).map_err(|e| named(&e))?;
         for _ in 0..MAX_OTHERS {
             match self.socket.read().map_err(|e| named(&e))? {
@@ -239,31 +242,52 @@ fn deadline(patience: Duration) -> MonoNs {
 struct Timed {
     tcp: TcpStream,
     until: MonoNs,
+    /// Once it has passed there is one look more: it may be we who stood still, and the answer is there.
+    looked: bool,
 }
 
 impl Timed {
-    fn left(&self) -> io::Result<Duration> {
+    fn left(&mut self) -> io::Result<Duration> {
         let left = self.until.since(MonoNs::now());
-        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+        if !left.is_zero() {
+            Ok(left)
+        } else if std::mem::replace(&mut self.looked, true) {
+            Err(io::ErrorKind::TimedOut.into())
+        } else {
+            Ok(LAST_LOOK)
+        }
     }
 }
 
-/// What a socket calls `would block` after its timeout would have tungstenite wait on.
-fn timed_out(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::WouldBlock { io::ErrorKind::TimedOut.into() } else { error }
+/// What came of `call`. Whoever was stopped and goes on finds it interrupted, and makes it again; what a socket calls `would block` after its timeout
+/// would have tungstenite wait on.
+fn within<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        return match call() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::TimedOut.into()),
+            done => done,
+        };
+    }
 }
 
 impl Read for Timed {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.tcp.set_read_timeout(Some(self.left()?))?;
-        self.tcp.read(buf).map_err(timed_out)
+        within(|| {
+            let left = self.left()?;
+            self.tcp.set_read_timeout(Some(left))?;
+            self.tcp.read(buf)
+        })
     }
 }
 
 impl Write for Timed {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.tcp.set_write_timeout(Some(self.left()?))?;
-        self.tcp.write(buf).map_err(timed_out)
+        within(|| {
+            let left = self.left()?;
+            self.tcp.set_write_timeout(Some(left))?;
+            self.tcp.write(buf)
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -576,8 +576,9 @@
     for (const tell of tellers) tick.events.push(...tell(now));
     const untold = tick.events.splice(MOST_TOLD).length;
     if (untold > 0) tick.events[MOST_TOLD - 1].others = (tick.events[MOST_TOLD - 1].others ?? 0) + untold;
-    readers.forEach((one, at) => one(tick, at));
+    // Who is declared while they read counts from this reading on.
     lastRead = now;
+    readers.forEach((one, at) => one(tick, at));
     ticks = ticks.filter((t) => t.seq > since);
     ticks.push({ seq, text: textOf(tick) });
     const unsent = Math.max(0, ticks.length - MOST_TICKS);
