@@ -191,11 +191,14 @@ fn status(s: &Snapshot) -> String {
             line.push_str(&format!(" pool.{}={}", word(&p.name), silent(p.age_ns)));
             continue;
         }
-        let fill = format!("{}/{}", number(p.in_use), number(p.capacity));
+        let most = |part| worst(s, &names::of(names::POOL, &p.name, part));
+        let waiters = most("waiters").or(p.waiters).filter(|w| *w > 0.0);
+        // Beside the most that waited stands the most that was in use: by now the queue may be over.
+        let in_use = if waiters.is_some() { most("in-use").or(p.in_use) } else { p.in_use };
+        let fill = format!("{}/{}", number(in_use), number(p.capacity));
         line.push_str(&format!(" pool.{}={fill}", word(&p.name)));
-        let waited = worst(s, &names::of(names::POOL, &p.name, "waiters"));
-        if let Some(w) = waited.or(p.waiters).filter(|w| *w > 0.0) {
-            line.push_str(&format!(" pool.{}.waiters={}", word(&p.name), number(Some(w))));
+        if waiters.is_some() {
+            line.push_str(&format!(" pool.{}.waiters={}", word(&p.name), number(waiters)));
         }
     }
     for c in &s.caches {

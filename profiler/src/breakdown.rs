@@ -2,8 +2,9 @@
 //!
 //! Owns which lane is which part and what of it a kind of finding is about. Means, not percentiles, because only means add
 //! up. The client's side counts each request once; the target's lanes are sums over the same stretch, divided by the
-//! requests that its handlers finished. Where both counts disagree the target's side cannot be set beside the client's, and
-//! that is said. The mix of requests may change with the onset; then so do the parts, which is part of what users feel.
+//! requests that its handlers finished. Where both counts disagree the target's side cannot be set beside the client's: both counts are
+//! told, and requests without a handler count as such that spent no time in one. The mix of requests may change with the onset; then so do
+//! the parts, which is part of what users feel.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -62,20 +63,25 @@ const fn own(kind: FindingKind) -> &'static [Slot] {
     }
 }
 
-/// The breakdown around a finding's onset; none without settled load before it or with too few requests.
-pub fn of(timeline: &Timeline, at: RunTime, entry: &Entry) -> Option<Breakdown> {
+/// The breakdown around a finding's onset; none without settled load before it in which nothing of `others` was found, with too few requests,
+/// or where its own wait was there before.
+pub fn of(timeline: &Timeline, at: RunTime, entry: &Entry, others: &[Span]) -> Option<Breakdown> {
     let onset = entry.finding.onset;
     let end = entry.finding.ended.unwrap_or(at);
     let since = window::same_load_since(timeline.plan(), end);
-    let before = excess::baseline(timeline, end, onset)?;
+    let before = excess::baseline(timeline, end, onset, others)?;
     let after = Span::new(onset.max(since).max(end.back(LONGEST)), end);
     // The client tells once a second, and what the target told meanwhile must not be set beside what the client has not told yet.
     let told = |span| timeline.told_within(names::RESPONSE, span);
     let (before, after) = (told(before)?, told(after)?);
     let (a, b) = (Means::read(timeline, before)?, Means::read(timeline, after)?);
+    let own = own(entry.finding.kind);
+    if waited_before(&a, &b, own) {
+        return None;
+    }
     let split = a.split() && b.split();
     let inside = |slot: Slot| matches!(slot, Slot::CacheLoad | Slot::LoopDelay | Slot::Pause);
-    let (within, parts): (Vec<_>, Vec<_>) = read_all(&a, &b, own(entry.finding.kind))
+    let (within, parts): (Vec<_>, Vec<_>) = read_all(&a, &b, own)
         .into_iter()
         // Without the split the time is told whole, and what the target shows lies somewhere in it.
         .partition(|(slot, _)| inside(*slot) || !split && *slot != Slot::Generator);
@@ -89,6 +95,8 @@ pub fn of(timeline: &Timeline, at: RunTime, entry: &Entry) -> Option<Breakdown> 
         after,
         requests_before: a.requests,
         requests_after: b.requests,
+        handled_before: a.handled,
+        handled_after: b.handled,
         response_before: a.response,
         response_after: b.response,
         service_before: a.service,
@@ -98,6 +106,22 @@ pub fn of(timeline: &Timeline, at: RunTime, entry: &Entry) -> Option<Breakdown> 
         laws: laws(timeline, after),
         missing: missing(&a, &b),
     })
+}
+
+/// Where so much of the wait that a finding is about was there before its onset, as a share of what there was since, it was on by then:
+/// detectors need a while to be sure of a queue, and in health nobody waits.
+const WAITED_BEFORE: f64 = 0.5;
+/// A wait below this is none, ns: what it takes to hand over a thing that is free.
+const WAITED_NS: f64 = 1e5;
+
+/// Is the finding about a wait alone, and was that there before?
+fn waited_before(a: &Means, b: &Means, own: &[Slot]) -> bool {
+    let wait = |m: &Means| match own {
+        [Slot::ConnectionWait] => m.connection.map(|c| c.0),
+        [Slot::OffloadWait] => m.offload_wait,
+        _ => None,
+    };
+    wait(a).zip(wait(b)).is_some_and(|(a, b)| a >= WAITED_NS && a >= WAITED_BEFORE * b)
 }
 
 /// All parts that both stretches show.
@@ -196,7 +220,9 @@ impl Means {
             return None;
         }
         let (handled, handler) = sum(timeline, names::SERVER_HANDLER, span).unwrap_or((0, 0.0));
-        let each = (handled > 0).then_some(handled as f64);
+        // Not all that clients count has a handler: then it is a mean over all that they count, as the client's times are.
+        let all = if agree(handled, requests) { handled } else { handled.max(requests) };
+        let each = (handled > 0).then_some(all as f64);
         let of_each = |found: Option<(u64, f64)>| Some(found?.1 / each?);
         let family = |family: &str, part: &str| family_sum(timeline, family, part, span);
         Some(Self {
@@ -211,13 +237,13 @@ impl Means {
             downstream: of_each(family(names::DOWNSTREAM, "time")),
             cache_load: of_each(family(names::CACHE, "load")),
             loop_delay: sum(timeline, names::LOOP_DELAY, span).map(|(n, s)| s / n as f64),
-            pause: pause(timeline, span, each),
+            pause: pause(timeline, span, (handled > 0).then_some(handled as f64)),
         })
     }
 
     /// Can the target's times be set beside the client's?
     fn split(&self) -> bool {
-        self.handler.is_some() && (self.handled as f64 / self.requests as f64 - 1.0).abs() <= COUNTS_AGREE
+        self.handler.is_some() && agree(self.handled, self.requests)
     }
 
     /// What of the handler no other part accounts for; negative where parts belong to work outside of requests.
@@ -226,6 +252,10 @@ impl Means {
         let others = [self.offload_wait, self.offload_run, self.downstream];
         Some(self.handler? - connection - others.iter().flatten().sum::<f64>())
     }
+}
+
+fn agree(handled: u64, requests: u64) -> bool {
+    (handled as f64 / requests as f64 - 1.0).abs() <= COUNTS_AGREE
 }
 
 /// Samples of a histogram lane in a stretch and their sum in ns; none without any.

@@ -75,7 +75,7 @@ impl Excess {
         if span.length() < CELL * 10 {
             return None;
         }
-        let baseline = baseline(timeline, at, onset);
+        let baseline = baseline(timeline, at, onset, &[]);
         let client = Self::of(timeline, names::RESPONSE, span, baseline)?;
         match Self::of(timeline, names::SERVER_HANDLER, span, baseline) {
             Some(server)
@@ -144,12 +144,38 @@ fn settled_since(timeline: &Timeline, at: RunTime) -> RunTime {
 /// The start of a run is a change of load, too.
 const SETTLE_AT_START: RunTime = RunTime(SETTLE.as_nanos() as u64);
 
-/// Settled load before `onset`, the newest part of it; none if there is less than two seconds.
-pub fn baseline(timeline: &Timeline, at: RunTime, onset: RunTime) -> Option<Span> {
+/// A baseline is no shorter.
+const LEAST_BASELINE: Duration = Duration::from_secs(2);
+
+/// Settled load before `onset` without `others`, in which something else was found, and the while after each that queues and caches need;
+/// the newest stretch of it. None if there is less than two seconds. What lasts until `at` is on before and since: it takes nothing if it began
+/// before the load was settled, nor where nothing would be left.
+pub fn baseline(timeline: &Timeline, at: RunTime, onset: RunTime, others: &[Span]) -> Option<Span> {
+    let settled = settled_since(timeline, at);
     // What is in progress at the onset ends after it, and an onset is known to a few samples only.
     let end = onset.back(Duration::from_millis(200));
-    let span = Span::new(settled_since(timeline, at).max(end.back(BASELINE)), end);
-    (span.length() >= Duration::from_secs(2)).then_some(span)
+    let is_over = |o: &Span| o.end + SETTLE < at;
+    let clear = |taken: &dyn Fn(&Span) -> bool| {
+        newest_clear(settled, end, &others.iter().copied().filter(taken).collect::<Vec<_>>())
+    };
+    clear(&|o: &Span| o.start > settled || is_over(o)).or_else(|| clear(&is_over))
+}
+
+/// The newest stretch from `since` to `end` that none of `taken` has a part in.
+fn newest_clear(since: RunTime, mut end: RunTime, taken: &[Span]) -> Option<Span> {
+    loop {
+        let before = taken.iter().filter(|t| t.start < end);
+        let free_from = before.clone().map(|t| (t.end + SETTLE).min(end)).max().unwrap_or_default();
+        let span = Span::new(since.max(end.back(BASELINE)).max(free_from), end);
+        if span.length() >= LEAST_BASELINE {
+            return Some(span);
+        }
+        // Too short between it and what came after it: before it, then.
+        end = before.filter(|t| (t.end + SETTLE).min(end) == free_from).map(|t| t.start).min()?;
+        if end <= since {
+            return None;
+        }
+    }
 }
 
 /// The typical interval of a histogram lane.
@@ -240,6 +266,24 @@ impl Grid {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_baseline_is_clear_of_what_else_was_found() {
+        let span = |from, to| Span::new(RunTime::from_ms(from), RunTime::from_ms(to));
+        let clear = |taken: &[Span]| newest_clear(RunTime::from_ms(4_000), RunTime::from_ms(30_000), taken);
+        assert_eq!(clear(&[]), Some(span(10_000, 30_000)), "the newest 20 s");
+        assert_eq!(
+            clear(&[span(31_000, 40_000)]),
+            Some(span(10_000, 30_000)),
+            "what came later takes nothing"
+        );
+        // A while after it has its queues.
+        assert_eq!(clear(&[span(9_000, 20_000)]), Some(span(22_000, 30_000)));
+        assert_eq!(clear(&[span(9_000, 27_000)]), Some(span(4_000, 9_000)), "too little is left after it");
+        assert_eq!(clear(&[span(9_000, 20_000), span(21_000, 29_000)]), Some(span(4_000, 9_000)));
+        assert_eq!(clear(&[span(5_000, 29_000)]), None);
+        assert_eq!(clear(&[span(3_000, 29_000)]), None);
+    }
 
     #[test]
     fn excess_lies_where_the_request_was_in_progress() {

@@ -1,9 +1,9 @@
 //! The ledger: what was found in a run so far, and whether it still lasts.
 //!
 //! Owns identity over time: a claim continues the open finding of the same kind and identity or
-//! opens a new one; status and severity only rise while it is open; it ends when its detector has not
-//! seen it for as long as the claim says. What comes and goes may fill half of the room, so that what is new finds some. Knows
-//! nothing of causes.
+//! opens a new one; status and severity only rise while it is open, and its words and figures are those of its strongest claim; it ends
+//! when its detector has not seen it for as long as the claim says. What comes and goes may fill half of the room, so that what is new
+//! finds some. Knows nothing of causes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -39,7 +39,16 @@ pub struct Entry {
     quiet: Duration,
     /// When the finding before it ended, of the same kind and identity; what came before that is the other's.
     not_before: RunTime,
-    strength: (Status, f64),
+    /// Of the claim that the words are of.
+    strength: Strength,
+}
+
+/// What a claim is compared by: *likely* or not, its weight, and of those of one weight the latest evidence. That a law agreed at a moment makes
+/// the finding surer, and the figures of that moment no stronger; a later look at the same evidence has nothing to add.
+type Strength = (Status, f64, RunTime);
+
+fn strength(claim: &Claim) -> Strength {
+    (claim.status.min(Status::Likely), claim.weight, claim.last)
 }
 
 /// All findings of a run.
@@ -99,8 +108,13 @@ impl Ledger {
     /// Marks as ended what was not seen for long enough, unless what it did is still there by `lasts`.
     pub fn close(&mut self, at: RunTime, lasts: impl Fn(&Entry) -> bool) {
         for e in self.entries.iter_mut().filter(|e| e.finding.ended.is_none()) {
-            if at.since(e.last) > e.quiet && !lasts(e) {
-                e.finding.ended = Some(e.last);
+            if at.since(e.last) <= e.quiet {
+                continue;
+            }
+            if lasts(e) {
+                e.finding.last = Some(at);
+            } else {
+                (e.finding.ended, e.finding.last) = (Some(e.last), Some(e.last));
             }
         }
     }
@@ -124,6 +138,7 @@ impl Entry {
             onset: claim.onset.max(not_before),
             found_at: at,
             ended: None,
+            last: None,
             claim: String::new(),
             evidence: Vec::new(),
             contradicting: Vec::new(),
@@ -142,7 +157,7 @@ impl Entry {
             template: String::new(),
             quiet: claim.quiet,
             not_before,
-            strength: (Status::CannotTell, 0.0),
+            strength: (Status::CannotTell, 0.0, RunTime::ZERO),
         };
         entry.update(claim, at);
         entry
@@ -157,10 +172,11 @@ impl Entry {
         f.severity = f.severity.max(claim.severity);
         f.onset = f.onset.min(claim.onset.max(self.not_before));
         self.last = self.last.max(claim.last);
+        f.last = f.last.max(Some(self.last));
         self.quiet = claim.quiet; // the newest claim knows the period best
         self.remember(&claim.episodes);
-        let strength = (claim.status, claim.weight);
-        if strength >= self.strength {
+        let strength = strength(&claim);
+        if strength > self.strength {
             self.finding.remedies = remedies::of(&claim);
             self.strength = strength;
             self.sort = claim.sort;
@@ -172,7 +188,7 @@ impl Entry {
             f.advice = claim.advice;
             f.missing = claim.missing;
         }
-        self.finding.claim = self.template.replace(ONSET, &self.finding.onset.to_string());
+        self.finding.claim = self.template.replace(ONSET, &self.finding.onset.tenths());
     }
 
     /// Merges the newest episodes into the known ones: the same episode is seen again at every tick.
@@ -225,8 +241,28 @@ mod tests {
             (f.id.as_str(), f.status, f.onset.as_ms(), f.found_at.as_ms()),
             ("F1", Status::Likely, 1_000, 2_500)
         );
-        assert_eq!(f.claim, "weight 9 since 00:01");
+        assert_eq!(f.claim, "weight 9 since 00:01.0");
         assert_eq!(l.entries()[0].episodes, [Span::new(RunTime::from_ms(1_000), RunTime::from_ms(3_000))]);
+    }
+
+    #[test]
+    fn figures_are_the_heaviest_claim_s_and_not_those_of_the_moment_in_which_a_law_agreed() {
+        let mut l = Ledger::default();
+        let mut take = |last_ms, status, weight, look: &str| {
+            let claim = claim(1_000, last_ms, status, weight);
+            let claim = Claim { claim: format!("{look}, {}", claim.claim), ..claim };
+            l.take(claim, RunTime::from_ms(last_ms + 500));
+            let f = &l.entries()[0].finding;
+            (f.status, f.claim.clone(), f.last.map(RunTime::as_ms))
+        };
+        let told = |look: &str, weight: u32, last_ms: u64| {
+            (Status::Confirmed, format!("{look}, weight {weight} since 00:01.0"), Some(last_ms))
+        };
+        assert_eq!(take(2_000, Status::Confirmed, 2.0, "first"), told("first", 2, 2_000));
+        assert_eq!(take(3_000, Status::Likely, 9.0, "second"), told("second", 9, 3_000));
+        assert_eq!(take(3_000, Status::Likely, 9.0, "once more"), told("second", 9, 3_000));
+        assert_eq!(take(4_000, Status::Confirmed, 3.0, "lighter"), told("second", 9, 4_000));
+        assert_eq!(take(5_000, Status::Likely, 9.0, "newer"), told("newer", 9, 5_000));
     }
 
     #[test]
@@ -234,9 +270,11 @@ mod tests {
         let mut l = Ledger::default();
         l.take(claim(1_000, 2_000, Status::Likely, 1.0), RunTime::from_ms(2_000));
         l.close(RunTime::from_ms(4_500), |_| true);
-        assert_eq!(l.entries()[0].finding.ended, None, "what it did is still there");
+        let f = &l.entries()[0].finding;
+        assert_eq!((f.ended, f.last), (None, Some(RunTime::from_ms(4_500))), "what it did is still there");
         l.close(RunTime::from_ms(4_500), |_| false);
-        assert_eq!(l.entries()[0].finding.ended, Some(RunTime::from_ms(2_000)));
+        let f = &l.entries()[0].finding;
+        assert_eq!((f.ended, f.last), (Some(RunTime::from_ms(2_000)), Some(RunTime::from_ms(2_000))));
         l.take(claim(1_000, 2_000, Status::Likely, 1.0), RunTime::from_ms(3_900));
         assert_eq!(l.entries().len(), 1, "old evidence opens nothing");
         l.take(claim(1_900, 6_000, Status::Likely, 1.0), RunTime::from_ms(6_000));

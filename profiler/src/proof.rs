@@ -74,7 +74,8 @@ impl Proofs {
         let Some(onset) = known.iter().map(|e| e.finding.onset).min() else { return };
         self.last = Some(at);
         let mut changed: Vec<&Entry> = known
-            .into_iter()
+            .iter()
+            .copied()
             .filter(|e| self.weighed.get(&e.finding.id).is_none_or(|w| w.seen != look_of(e)))
             .collect();
         if changed.is_empty() {
@@ -89,7 +90,7 @@ impl Proofs {
                 at,
                 seen: look_of(entry),
                 blame: excess.as_ref().and_then(|x| Blame::of(x, &entry.episodes)),
-                breakdown: breakdown::of(timeline, at, entry),
+                breakdown: breakdown::of(timeline, at, entry, &beside(&known, entry)),
             };
             let f = &entry.finding;
             if weighed.blame.as_ref().is_some_and(Blame::confirms) && f.contradicting.is_empty() {
@@ -138,6 +139,12 @@ impl Proofs {
             f.evidence.extend(w.told().and_then(split_line));
         }
     }
+}
+
+/// When the other ones were seen, each from its onset to its latest evidence.
+fn beside(known: &[&Entry], entry: &Entry) -> Vec<Span> {
+    let others = known.iter().filter(|e| e.finding.id != entry.finding.id);
+    others.map(|e| Span::new(e.finding.onset, e.last)).collect()
 }
 
 fn look_of(e: &Entry) -> (usize, RunTime, Option<RunTime>) {

@@ -49,15 +49,25 @@ fn findings(out: &mut String, s: &Summary) {
         let led = if depth > 0 { "led to " } else { "" };
         let _ = writeln!(
             out,
-            "{margin}- {led}**{}{about}** ({}, {}, from {}): {}",
+            "{margin}- {led}**{}{about}** ({}, {}, from {}{}): {}",
             f.kind.title(),
             f.severity.name(),
             f.status.name(),
-            f.onset,
+            f.onset.tenths(),
+            f.until(s.over()),
             text(&f.claim)
         );
+        if let Some(felt) = s.felt(f) {
+            let _ = writeln!(out, "{margin}  - **what clients felt:** {}", felt.sentence());
+        }
+        if let (Some(cause), Some(why)) = (&f.caused_by, &f.caused_by_reason) {
+            let _ = writeln!(out, "{margin}  - **because of {}:** {}", text(cause), text(why));
+        }
         for e in &f.evidence {
             let _ = writeln!(out, "{margin}  - {} ({})", text(&e.text), text(&e.lane));
+        }
+        for e in &f.contradicting {
+            let _ = writeln!(out, "{margin}  - **against it:** {} ({})", text(&e.text), text(&e.lane));
         }
         for advice in &f.advice {
             let _ = writeln!(out, "{margin}  - **do:** {}", text(advice));

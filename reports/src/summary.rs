@@ -3,6 +3,7 @@
 //! Also the form of `summary.json` (see `schema/summary.schema.json`). Owns the verdict; the exit code
 //! that follows from it is the command line's. Times are nanoseconds unless a name says otherwise.
 
+mod felt;
 mod read;
 mod verdict;
 
@@ -16,6 +17,8 @@ use timeline::lane::Shape;
 use timeline::{Finding, Quality, RunTime, Span, Timeline, Unit};
 
 use crate::date;
+
+pub use felt::{Felt, Stretch};
 
 /// Version of the form of `summary.json`; raised when a field changes its meaning or goes.
 pub const VERSION: u32 = 1;
@@ -74,6 +77,12 @@ pub struct Told {
     pub found_at_s: f64,
     /// When it was last seen, seconds; null while it lasts.
     pub ended_s: Option<f64>,
+    /// The latest evidence of it, seconds, whether it has ended or not; null in files of older versions.
+    #[serde(default)]
+    pub last_s: Option<f64>,
+    /// What clients felt of it; only of the first roots that are likely at least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub felt: Option<Felt>,
 }
 
 impl From<&Finding> for Told {
@@ -83,6 +92,8 @@ impl From<&Finding> for Told {
             onset_s: f.onset.as_secs_f64(),
             found_at_s: f.found_at.as_secs_f64(),
             ended_s: f.ended.map(RunTime::as_secs_f64),
+            last_s: f.last.map(RunTime::as_secs_f64),
+            felt: None,
         }
     }
 }
@@ -437,6 +448,7 @@ impl Summary {
                 .chain(timeline.plan().changes.told(timeline.now()))
                 .collect(),
         };
+        felt::tell(&mut summary, timeline, &spans);
         let (verdict, why) = verdict::of(&summary, meta, timeline, findings);
         summary.generator.limited = verdict::limited(findings).is_some();
         summary.verdict = verdict;
@@ -463,6 +475,18 @@ impl Summary {
     pub fn roots(&self) -> impl Iterator<Item = &Finding> {
         let known = |id: &str| self.findings.iter().any(|f| f.finding.id == id);
         self.findings.iter().map(|f| &f.finding).filter(move |f| !f.caused_by.as_deref().is_some_and(known))
+    }
+
+    /// What clients felt of a finding, if that is told.
+    #[must_use]
+    pub fn felt(&self, finding: &Finding) -> Option<&Felt> {
+        self.findings.iter().find(|f| f.finding.id == finding.id)?.felt.as_ref()
+    }
+
+    /// When the run was over.
+    #[must_use]
+    pub fn over(&self) -> RunTime {
+        RunTime(self.end.length)
     }
 
     /// The findings that `cause` led to.

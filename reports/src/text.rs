@@ -58,27 +58,30 @@ pub fn story(s: &Summary) -> String {
     }
     let mut out = "findings\n".to_owned();
     for (depth, finding) in s.story() {
-        tell(&mut out, finding, depth);
+        tell(&mut out, s, finding, depth);
     }
     out
 }
 
-fn tell(out: &mut String, f: &Finding, depth: usize) {
+fn tell(out: &mut String, s: &Summary, f: &Finding, depth: usize) {
     let margin = "    ".repeat(depth) + "  ";
     let led = if depth > 0 { "led to " } else { "" };
     let about = if f.subject.is_empty() { String::new() } else { format!(" of {}", f.subject) };
-    let until = f.ended.map_or_else(String::new, |e| format!(" to {e}"));
     let head = format!(
-        "{led}{} {}{about}: {}, {}, from {}{until}",
+        "{led}{} {}{about}: {}, {}, from {}{}",
         f.id,
         f.kind.title(),
         f.severity.name(),
         f.status.name(),
-        f.onset
+        f.onset.tenths(),
+        f.until(s.over())
     );
     fold(out, &head, &margin, "  ");
     let inner = format!("{margin}    ");
     fold(out, &f.claim, &inner, "");
+    if let Some(felt) = s.felt(f) {
+        fold(out, &format!("what clients felt: {}", felt.sentence()), &inner, "  ");
+    }
     if let (Some(cause), Some(why)) = (&f.caused_by, &f.caused_by_reason) {
         fold(out, &format!("because of {cause}: {why}"), &inner, "  ");
     }
@@ -88,8 +91,16 @@ fn tell(out: &mut String, f: &Finding, depth: usize) {
     for e in &f.contradicting {
         fold(out, &format!("- against it: {}", e.text), &inner, "  ");
     }
-    for (i, advice) in f.advice.iter().enumerate() {
-        fold(out, &format!("{} {advice}", if i == 0 { "do:" } else { "or:" }), &inner, "    ");
+    match f.advice.as_slice() {
+        [only] => fold(out, &format!("do: {only}"), &inner, "    "),
+        list => {
+            // Not all of them are alternatives, so they are numbered.
+            for (i, advice) in list.iter().enumerate() {
+                let (word, margin) = if i == 0 { ("do: ", "") } else { ("", "    ") };
+                let hang = " ".repeat(word.len() + 3);
+                fold(out, &format!("{word}{}. {advice}", i + 1), &format!("{inner}{margin}"), &hang);
+            }
+        }
     }
     if !f.missing.is_empty() {
         fold(out, &format!("to say more, this is missing: {}", f.missing.join(", ")), &inner, "  ");

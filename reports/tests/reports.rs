@@ -81,6 +81,7 @@ fn finding(kind: FindingKind) -> Finding {
         onset: RunTime::from_ms(3_000),
         found_at: RunTime::from_ms(4_000),
         ended: None,
+        last: None,
         claim: HOSTILE.to_owned(),
         evidence: Vec::new(),
         contradicting: Vec::new(),

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Span;
+use crate::lane::names;
 use crate::units::Unit;
 
 /// Mean times of a request, split, over two stretches of the same load.
@@ -20,6 +21,13 @@ pub struct Breakdown {
     pub requests_before: u64,
     /// Requests that ended in `after`.
     pub requests_after: u64,
+    /// Requests that handlers finished in `before`, as the target counts them; 0 where it tells of none. Where they are far from the client's,
+    /// parts inside of handlers are means over the larger count.
+    #[serde(default)]
+    pub handled_before: u64,
+    /// Requests that handlers finished in `after`.
+    #[serde(default)]
+    pub handled_after: u64,
     /// Mean response time before, ns.
     pub response_before: f64,
     /// Mean response time after, ns.
@@ -50,6 +58,13 @@ impl Breakdown {
     #[must_use]
     pub fn added_service(&self) -> f64 {
         self.service_after - self.service_before
+    }
+
+    /// Was the target's time not set beside the client's, because handlers finished other requests than clients count?
+    #[must_use]
+    pub fn counts_differ(&self) -> bool {
+        // Without the split, all of the service time is one part.
+        self.handled_before.min(self.handled_after) > 0 && self.parts.iter().any(|p| p.lane == names::SERVICE)
     }
 
     /// What the finding's own parts added, as a share of the service time added, 0 to 1; none where it has no part of its

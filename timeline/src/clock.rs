@@ -76,6 +76,12 @@ impl RunTime {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// As on a clock, with tenths: `00:07.9`. Rounded down, as [`Display`](fmt::Display) does.
+    #[must_use]
+    pub fn tenths(self) -> String {
+        format!("{self}.{}", self.as_ms() / 100 % 10)
+    }
+
     /// `self` moved back, stopping at the start of the run.
     #[must_use]
     pub fn back(self, by: Duration) -> Self {
@@ -237,5 +243,6 @@ mod tests {
     fn time_reads_as_on_a_clock() {
         assert_eq!(RunTime::from_ms(112_900).to_string(), "01:52");
         assert_eq!(RunTime::from_ms(3_723_000).to_string(), "1:02:03");
+        assert_eq!(RunTime::from_ms(7_960).tenths(), "00:07.9");
     }
 }

@@ -3,6 +3,8 @@
 //! Owns the shape and the closed list of kinds. Detectors (in `profiler`) make them, the
 //! diagnosis ranks them; screens and reports only show them.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{RunTime, Span};
@@ -203,6 +205,9 @@ pub struct Finding {
     /// When it was last seen, if it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<RunTime>,
+    /// The latest evidence of it; it has ended once there was none for a while after. None in files of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<RunTime>,
     /// One sentence with its numbers: `pool db saturated from 00:41: 118 waiters on 16 connections, …`.
     pub claim: String,
     /// Supporting figures, the strongest first.
@@ -226,9 +231,64 @@ pub struct Finding {
     pub missing: Vec<String>,
 }
 
+/// Clients tell once a second, and the target's lanes may come as seldom: what was seen so shortly before the end was seen to the end.
+const TO_THE_END: Duration = Duration::from_secs(2);
+
+impl Finding {
+    /// When it was over, in a run that was over at `end`: its end, or its latest evidence where there was none in the last two seconds.
+    /// None where it was seen to the end.
+    #[must_use]
+    pub fn over(&self, end: RunTime) -> Option<RunTime> {
+        self.ended.or_else(|| self.last.filter(|last| end.since(*last) > TO_THE_END))
+    }
+
+    /// Until when it was seen, in a run that was over at `end`, in words: ` to 00:36.0`, `, last seen 00:17.6`; empty where it was seen to
+    /// the end.
+    #[must_use]
+    pub fn until(&self, end: RunTime) -> String {
+        match (self.ended, self.over(end)) {
+            (Some(ended), _) => format!(" to {}", ended.tenths()),
+            (None, Some(last)) => format!(", last seen {}", last.tenths()),
+            (None, None) => String::new(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_not_seen_for_a_while_is_not_told_as_seen_to_the_end() {
+        let mut f = Finding {
+            id: "F1".to_owned(),
+            kind: FindingKind::PoolSaturated,
+            subject: String::new(),
+            severity: Severity::Warning,
+            status: Status::Likely,
+            onset: RunTime::from_ms(8_000),
+            found_at: RunTime::from_ms(9_000),
+            ended: None,
+            last: Some(RunTime::from_ms(22_500)),
+            claim: String::new(),
+            evidence: Vec::new(),
+            contradicting: Vec::new(),
+            advice: Vec::new(),
+            remedies: Vec::new(),
+            caused_by: None,
+            caused_by_reason: None,
+            missing: Vec::new(),
+        };
+        let end = RunTime::from_ms(24_000);
+        let told = |f: &Finding| (f.over(end).map(RunTime::as_ms), f.until(end));
+        assert_eq!(told(&f), (None, String::new()));
+        f.last = Some(RunTime::from_ms(17_600));
+        assert_eq!(told(&f), (Some(17_600), ", last seen 00:17.6".to_owned()));
+        f.ended = f.last;
+        assert_eq!(told(&f), (Some(17_600), " to 00:17.6".to_owned()));
+        (f.ended, f.last) = (None, None);
+        assert_eq!(told(&f), (None, String::new()), "a file of an older version does not say");
+    }
 
     #[test]
     fn names_are_unique_and_survive_json() {

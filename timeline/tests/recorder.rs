@@ -36,6 +36,7 @@ fn waiters_seen(timeline: &Timeline, at: RunTime) -> Vec<Finding> {
         onset: at,
         found_at: at,
         ended: None,
+        last: None,
         claim: format!("{seen} waiters"),
         evidence: Vec::new(),
         contradicting: Vec::new(),

@@ -222,6 +222,7 @@ pub fn findings(second: u64) -> Vec<Finding> {
         onset: at(ONSET),
         found_at: RunTime::from_ms(ONSET * 1_000 + 1_500),
         ended: None,
+        last: None,
         claim:
             "key product:7 of cache product is loaded 412 times at once when it expires; one load would do"
                 .into(),

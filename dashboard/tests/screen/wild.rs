@@ -130,6 +130,7 @@ impl Wild {
             onset: self.time(),
             found_at: self.time(),
             ended: (self.below(3) == 0).then(|| self.time()),
+            last: (self.below(3) == 0).then(|| self.time()),
             claim: self.text(),
             evidence: self.list(4, one),
             contradicting: self.list(3, one),

@@ -267,7 +267,8 @@ fn supporting(timeline: &Timeline, churn: &Churn) -> Vec<Evidence> {
     if let Some(stays) = churn.stays {
         let text = format!(
             "live memory changed by {:.1} % of what was allocated: the rest was garbage",
-            stays * 100.0
+            // Not "-0.0".
+            (stays * 1e3).round() / 10.0 + 0.0
         );
         list.push(evidence(text, names::HEAP_USED, churn.span, stays, Unit::Ratio));
     }

@@ -19,7 +19,7 @@ const SUBJECT: usize = 48;
 pub(super) const WIDTH: usize = 80;
 /// A line has room for no deeper margin; what hangs deeper is told as deep as that.
 const DEEPEST: usize = 6;
-/// Parts of the response time below this share of it are left out of the table.
+/// Parts of the response time below this share of it, before and since, are left out of the table.
 const LEAST_PART: f64 = 0.01;
 /// Width of a label in that table.
 const LABEL: usize = 46;
@@ -80,7 +80,14 @@ pub(super) fn name(f: &Finding) -> String {
 
 /// Minutes, seconds and tenths: `00:08.9`.
 pub(super) fn clock(t: RunTime) -> String {
-    format!("{t}.{}", t.as_ms() / 100 % 10)
+    t.tenths()
+}
+
+/// Begins what is said of a kind of finding that somebody else looks for on purpose: `left to the instruments that are attached`.
+const LEFT: &str = "left to ";
+
+fn is_left(l: &Looked) -> bool {
+    l.status == Status::CannotTell && l.text.starts_with(LEFT)
 }
 
 fn opening(e: &Explanation) -> String {
@@ -88,12 +95,13 @@ fn opening(e: &Explanation) -> String {
     let all = e.findings.len();
     let first = findings(e).next();
     let Some(first) = first else {
-        let blind = e.looked_for.iter().filter(|l| l.status == Status::CannotTell).count();
+        let kinds: Vec<&Looked> = e.looked_for.iter().filter(|l| !is_left(l)).collect();
+        let blind = kinds.iter().filter(|l| l.status == Status::CannotTell).count();
         return match blind {
             0 => "Nothing was found to be wrong.".to_owned(),
             n => format!(
                 "Nothing was found to be wrong, as far as could be seen: {n} of {} kinds of fault could not be looked for.",
-                e.looked_for.len()
+                kinds.len()
             ),
         };
     };
@@ -115,8 +123,11 @@ fn tell(out: &mut String, e: &Explanation, f: &Finding, number: &str, depth: usi
     let margin = "   ".repeat(depth.min(DEEPEST));
     let inner = format!("{margin}   ");
     *out += "\n";
-    let until = f.ended.map_or_else(|| "to the end".to_owned(), |end| format!("to {}", clock(end)));
-    let head = format!("{number}. {}, from {} {until} ({})", name(f), clock(f.onset), f.id);
+    let until = match f.until(RunTime(e.run.length)) {
+        none if none.is_empty() => " to the end".to_owned(),
+        until => until,
+    };
+    let head = format!("{number}. {}, from {}{until} ({})", name(f), clock(f.onset), f.id);
     say(out, &head, &margin, "   ");
     let sure = format!(
         "{}, {}; found {:.1} s after its onset",
@@ -126,6 +137,9 @@ fn tell(out: &mut String, e: &Explanation, f: &Finding, number: &str, depth: usi
     );
     say(out, &sure, &inner, "");
     say(out, &f.claim, &inner, "");
+    if let Some(felt) = e.findings.iter().find(|t| t.finding.id == f.id).and_then(|t| t.felt.as_ref()) {
+        say(out, &format!("What clients felt: {}.", felt.sentence()), &inner, "  ");
+    }
     if let (Some(cause), Some(why)) = (cause(e, f), &f.caused_by_reason) {
         say(out, &format!("Caused by {} ({}): {why}.", name(cause), cause.id), &inner, "");
     }
@@ -187,10 +201,18 @@ fn table(out: &mut String, b: &Breakdown) {
     );
     say(out, &about, "   ", "");
     let _ = writeln!(out, "   {:LABEL$} {:>9} {:>9} {:>9}", "", "before", "since", "added");
-    let least = LEAST_PART * b.response_before.max(b.response_after);
-    let shown = |p: &&Part| p.before >= least || p.after >= least;
+    let counts = |before: f64, after: f64| {
+        before >= LEAST_PART * b.response_before || after >= LEAST_PART * b.response_after
+    };
+    let shown = |p: &&Part| counts(p.before, p.after);
+    let (mut rest_before, mut rest_after) = (b.response_before, b.response_after);
     for part in b.parts.iter().filter(shown) {
         row(out, "", &part.what, part.before, part.after);
+        rest_before -= part.before;
+        rest_after -= part.after;
+    }
+    if counts(rest_before, rest_after) {
+        row(out, "", "everything else", rest_before.max(0.0), rest_after.max(0.0));
     }
     row(out, "", "response time", b.response_before, b.response_after);
     if b.inside.iter().any(|p| shown(&p)) {
@@ -198,6 +220,13 @@ fn table(out: &mut String, b: &Breakdown) {
         for part in b.inside.iter().filter(shown) {
             row(out, "  ", &part.what, part.before, part.after);
         }
+    }
+    if b.counts_differ() {
+        let text = format!(
+            "It cannot be split further: handlers finished {} requests before where clients count {}, and {} since where they count {}. What lies inside of handlers is a mean over the larger count.",
+            b.handled_before, b.requests_before, b.handled_after, b.requests_after
+        );
+        say(out, &text, "   ", "");
     }
     if !b.missing.is_empty() {
         let text = format!("It cannot be split further; this is missing: {}.", b.missing.join(", "));
@@ -230,6 +259,10 @@ fn laws(out: &mut String, b: &Breakdown) {
     }
     let open: Vec<_> = b.laws.iter().filter(|l| !l.closes).collect();
     let text = match (open.len(), b.laws.len()) {
+        (0, 1) => {
+            "The readings agree with one another: Little's law holds in the one place where both sides of it are seen."
+                .to_owned()
+        }
         (0, n) => format!(
             "The readings agree with one another: Little's law holds in all {n} places where both sides of it are seen."
         ),
@@ -254,8 +287,14 @@ fn looked_for(out: &mut String, all: &[Looked]) {
     if of(Status::CannotTell).next().is_some() {
         *out += "\n";
         say(out, "Cannot be told", "", "");
-        for l in of(Status::CannotTell) {
+        for l in of(Status::CannotTell).filter(|l| !is_left(l)) {
             say(out, &format!("{}: {}", l.kind.title(), l.text), "   ", "  ");
+        }
+        // Those are left for one reason, and it is no lack.
+        let left: Vec<&Looked> = all.iter().filter(|l| is_left(l)).collect();
+        if let Some(first) = left.first() {
+            let titles: Vec<&str> = left.iter().map(|l| l.kind.title()).collect();
+            say(out, &format!("{}: {}", titles.join(", "), first.text), "   ", "  ");
         }
     }
 }
@@ -295,6 +334,45 @@ mod tests {
         e.breakdowns.clear();
         let text = story(&e);
         assert!(text.contains("as far as could be seen: 1 of 3 kinds of fault\n"), "{text}");
+        // What is left to somebody who looks is not out of sight.
+        let left = e.looked_for.last_mut().unwrap();
+        left.text = "left to the instruments that are attached to the target".to_owned();
+        let text = story(&e);
+        assert!(text.contains("\nNothing was found to be wrong.\n"), "{text}");
+        assert!(text.contains("   offload pool saturated: left to the instruments that"), "{text}");
+    }
+
+    #[test]
+    fn what_was_over_before_the_end_is_not_told_to_the_end() {
+        let mut run = fixture::flash_sale();
+        run.findings[0].ended = None;
+        let told = |run: &fixture::Run| story(&run.explanation());
+        assert!(told(&run).contains("from 00:20.0 to the end (F1)"), "{}", told(&run));
+        run.findings[0].last = Some(RunTime::from_ms(37_600));
+        assert!(told(&run).contains("from 00:20.0, last seen 00:37.6 (F1)"), "{}", told(&run));
+    }
+
+    #[test]
+    fn a_part_that_is_large_before_is_shown_though_it_is_small_beside_what_came() {
+        let mut e = fixture::flash_sale().explanation();
+        let b = &mut e.breakdowns[0];
+        // A hundredth of the time before, and far from it since.
+        b.parts[1] = Part { before: 0.03e6, after: 0.03e6, ..b.parts[1].clone() };
+        let text = story(&e);
+        assert!(
+            text.contains("waiting for a connection of a pool               30.0 us   30.0 us"),
+            "{text}"
+        );
+        // 62.4 ms less 10.3 ms, 0.03 ms and 1.0 ms.
+        assert!(
+            text.contains("everything else                                   970 us   51.1 ms"),
+            "{text}"
+        );
+        let b = &mut e.breakdowns[0];
+        (b.handled_before, b.handled_after) = (4_000, 8_000);
+        b.parts[1].lane = timeline::lane::names::SERVICE.to_owned();
+        let text = story(&e);
+        assert!(text.contains("handlers finished 4000 requests"), "{text}");
     }
 
     #[test]

@@ -177,13 +177,13 @@ fn judged(tried: &[Tried], instead: Vec<String>, again: &Summary) -> (bool, Stri
     }
 }
 
-/// From the earliest onset to the latest end of what was cured.
+/// From the earliest onset to when the last of what was cured was over.
 fn lasted(before: Side<'_>, tried: &[Tried]) -> Option<Span> {
     let applied = |f: &&Finding| tried.iter().any(|t| t.applied && t.finding == f.id);
     let all = || before.findings.iter().filter(applied);
     let end = figures::measured(before.timeline).last()?.end;
     let start = all().map(|f| f.onset).min()?;
-    Some(Span::new(start, all().map(|f| f.ended.unwrap_or(end)).max()?.max(start)))
+    Some(Span::new(start, all().map(|f| f.over(end).unwrap_or(end)).max()?.max(start)))
 }
 
 fn compared(before: &Timeline, after: &Timeline, span: Span) -> Vec<Sides> {

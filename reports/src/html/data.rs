@@ -172,7 +172,7 @@ fn findings(inputs: &Inputs<'_>, end: RunTime) -> Vec<Mark> {
         name: format!("{} {} {}", f.id, f.kind.title(), f.subject).trim_end().to_owned(),
         class: f.severity.name(),
         from: seconds(f.onset.0),
-        to: seconds(f.ended.unwrap_or(end).0),
+        to: seconds(f.over(end).unwrap_or(end).0),
     };
     story.iter().map(mark).collect()
 }

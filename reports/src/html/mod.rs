@@ -143,6 +143,15 @@ impl Page<'_> {
         panels::quality(*quality)
     }
 
+    /// Until when a finding was seen: ` to 00:36.0`, or nothing.
+    fn until(&self, finding: &Finding) -> String {
+        finding.until(self.s.over())
+    }
+
+    fn felt(&self, finding: &Finding) -> Option<String> {
+        self.s.felt(finding).map(crate::summary::Felt::sentence)
+    }
+
     /// `0 to 5000 sessions`.
     fn asked(&self, phase: &Phase) -> String {
         let what = match phase.model {
@@ -265,6 +274,7 @@ mod tests {
         let at = |text: &str| html.find(text).unwrap_or_else(|| panic!("no {text}"));
         assert!(at("cache stampede") < at("pool saturated") && at("pool saturated") < at("id=\"charts\""));
         assert!(at("single flight") < at("id=\"h-steps\""));
+        assert!(at("from 00:20.0 to 00:36.0") < at("What clients felt: 0.22 % of 12800 requests failed"));
     }
 
     #[test]
