@@ -45,7 +45,9 @@ pub enum Stage {
     /// It takes no new ones. On those that are open it answers, and asks the client to leave with each answer: a
     /// server that closes an idle connection may lose the request that is on its way there.
     Leaving,
-    /// It finishes requests in flight.
+    /// It closes connections on which no request is under way, and finishes the others, however long that takes.
+    Emptying,
+    /// It finishes requests in flight, for as long as its grace lasts.
     Ending,
 }
 
@@ -86,8 +88,8 @@ struct Server {
 }
 
 /// Serves until `stage` says otherwise: then it stops accepting, serves open connections while the stage is
-/// [`Stage::Leaving`], lets requests in flight finish for `grace` when it is [`Stage::Ending`], and closes what is
-/// left. Dropping the future closes everything at once.
+/// [`Stage::Leaving`], closes idle ones from [`Stage::Emptying`] on, lets requests in flight finish for `grace` when it is
+/// [`Stage::Ending`], and closes what is left. Dropping the future closes everything at once.
 pub async fn serve(
     mut entrance: impl Entrance,
     router: Router,
@@ -167,7 +169,7 @@ async fn connection(stream: TcpStream, server: Arc<Server>, patience: Duration) 
         // An order of its own would be drawn at each turn.
         biased;
         ended = &mut connection => Some(ended),
-        () = reached(&mut stage, Stage::Ending) => None,
+        () = reached(&mut stage, Stage::Emptying) => None,
     };
     let ended = match ended {
         Some(ended) => ended,
@@ -234,5 +236,39 @@ mod tests {
             let answer = heard(&format!("{whole}{begun}")).await;
             assert!(answer.contains("\r\n\r\nhereHTTP/1.1 408 "), "{answer}");
         }
+    }
+
+    /// Reads until what came ends with `last`.
+    async fn read_to(client: &mut TcpStream, last: &str) -> String {
+        let mut heard = Vec::new();
+        while !heard.ends_with(last.as_bytes()) {
+            heard.push(client.read_u8().await.unwrap());
+        }
+        String::from_utf8(heard).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_server_that_empties_closes_idle_connections_and_finishes_what_is_in_flight() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (say_stage, stage) = watch::channel(Stage::Open);
+        let router = Router::new().route("/", get(|| async { "here" }).post(|body: String| async { body }));
+        let mut server = JoinSet::new();
+        server.spawn(serve(listener, router, |_| {}, stage, Duration::ZERO));
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        read_to(&mut idle, "\r\n\r\nhere").await;
+        let mut busy = TcpStream::connect(address).await.unwrap();
+        let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n";
+        busy.write_all(head.as_bytes()).await.unwrap();
+        assert!(read_to(&mut busy, "\r\n\r\n").await.starts_with("HTTP/1.1 100"), "it is under way");
+        say_stage.send(Stage::Emptying).unwrap();
+        assert_eq!(idle.read_to_end(&mut Vec::new()).await.unwrap(), 0);
+        busy.write_all(b"late").await.unwrap();
+        let mut answer = String::new();
+        busy.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nlate"), "{answer}");
+        // It is done when it is empty.
+        server.join_next().await.unwrap().unwrap();
     }
 }

@@ -270,10 +270,9 @@ impl Holds {
         }
     }
 
-    /// Is the cure of `fault` held in a process with this role? At a call of two ends it is the caller that is cured.
+    /// Is the cure of `fault` held in a process with this role?
     pub fn cures(&self, fault: FaultKind, role: Role) -> bool {
-        let elsewhere = role == Role::Services && is_the_caller_s(fault);
-        !elsewhere && self.lock().contains(&Hold::Cure(fault))
+        is_cured(&self.lock(), fault, role)
     }
 
     /// Puts all values in place, over what a lever has just done.
@@ -298,6 +297,12 @@ impl Holds {
 
 fn is_value(hold: &Hold) -> bool {
     !matches!(hold, Hold::Index { .. } | Hold::Cure(_))
+}
+
+/// Is the cure of `fault` one of `holds` in a process with this role? At a call of two ends it is the caller that is cured.
+pub fn is_cured(holds: &[Hold], fault: FaultKind, role: Role) -> bool {
+    let elsewhere = role == Role::Services && is_the_caller_s(fault);
+    !elsewhere && holds.contains(&Hold::Cure(fault))
 }
 
 fn is_the_caller_s(fault: FaultKind) -> bool {

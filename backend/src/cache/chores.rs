@@ -15,6 +15,8 @@ const QUEUE: usize = 16;
 pub enum Chore {
     /// All entries that are there expire at this time, milliseconds since the Unix epoch.
     ExpireAt(u64),
+    /// Those that are there expire each at a time of its own.
+    Spread,
     /// At most so many entries may be there; `None` is the planned number.
     Bound(Option<u64>),
     /// What is wanted most is loaded before somebody wants it.
@@ -46,6 +48,7 @@ pub async fn keep(cache: &ProductCache, mut given: mpsc::Receiver<Chore>) {
     while let Some(chore) = given.recv().await {
         match chore {
             Chore::ExpireAt(at_ms) => cache.expire_at(at_ms).await,
+            Chore::Spread => cache.spread().await,
             Chore::Bound(capacity) => cache.bound(capacity).await,
             Chore::Warm if cache.faults[FaultKind::ColdCache].is_on() => {}
             Chore::Warm => cold_cache::warm(cache).await,

@@ -52,7 +52,7 @@ impl Redis {
     /// The number of a load of product `id` that begins now.
     pub async fn number(&self, id: u32) -> Result<u64, CacheError> {
         let number: u64 =
-            TAKE.key(self.key("fence", id)).arg(FENCE_MS).invoke_async(&mut self.connection.clone()).await?;
+            TAKE.key(self.key("fence", id)).arg(FENCE_MS).invoke_async(&mut self.asked()?).await?;
         Ok(number)
     }
 
@@ -66,7 +66,7 @@ impl Redis {
             .arg(text(entry)?)
             .arg(entry.left_ms().max(1))
             .arg(FENCE_MS)
-            .invoke_async(&mut self.connection.clone())
+            .invoke_async(&mut self.asked()?)
             .await?;
         if written == 1 {
             self.used(id).await?;
@@ -92,6 +92,8 @@ impl Redis {
         if goes {
             change.key(self.key("product", id));
         }
-        Ok(change.invoke_async(&mut self.connection.clone()).await?)
+        let gone = change.invoke_async(&mut self.connection.clone()).await?;
+        self.answered();
+        Ok(gone)
     }
 }

@@ -65,7 +65,7 @@ impl Redis {
             .arg(unix_ms())
             .arg(bound)
             .arg(self.entries_prefix())
-            .invoke_async(&mut self.connection.clone())
+            .invoke_async(&mut self.asked()?)
             .await?;
         if gone > 0 {
             self.watch.evicted(gone);

@@ -49,7 +49,7 @@ pub async fn acquire(redis: &Redis, id: u32, lock_ms: u64) -> Result<Option<Held
         .arg(&holder)
         .arg(lock_ms)
         .arg(FENCE_MS)
-        .invoke_async(&mut redis.connection.clone())
+        .invoke_async(&mut redis.asked()?)
         .await?;
     Ok((number > 0).then_some(Held { redis, id, holder, number }))
 }

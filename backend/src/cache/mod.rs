@@ -53,8 +53,12 @@ struct Written<T> {
 
 /// Why a shared cache did not answer.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the cache failed: {0}")]
-pub struct CacheError(Arc<str>);
+#[error("the cache failed: {why}")]
+pub struct CacheError {
+    why: Arc<str>,
+    /// Was it waited for in vain?
+    is_late: bool,
+}
 
 /// Hears which entries are there no more, and why.
 pub trait Watch: Send + Sync {
@@ -95,35 +99,33 @@ impl Store {
         }
     }
 
-    /// The number of a load that begins now; what workers share is kept under it.
+    /// The number of a load that begins now; what it gives is kept under it.
     pub async fn number(&self, id: u32) -> u64 {
         match self {
-            // What is not promised without a shared cache (`shop/neighbours.rs`) needs no number.
-            Self::Local(_) => 0,
+            Self::Local(local) => local.number(id),
             Self::Redis(redis) => redis.tried(redis.number(id).await),
         }
     }
 
-    /// Keeps an entry until it expires. A server refuses one that was loaded under a lower `number` than that of the
-    /// product's last change.
+    /// Keeps an entry until it expires, unless its product was changed after the load of this `number` began.
     pub async fn put(&self, id: u32, number: u64, entry: Entry) {
         match self {
-            Self::Local(local) => local.put(id, entry).await,
+            Self::Local(local) => local.put(id, number, entry).await,
             Self::Redis(redis) => {
                 redis.tried(redis.write(id, number, &entry).await);
             }
         }
     }
 
-    /// A product was changed, and its entry is about to be replaced: a server keeps nothing that is being loaded now.
+    /// A product was changed, and its entry is about to be replaced: nothing that is being loaded now is kept.
     pub async fn outdate(&self, id: u32) {
         match self {
-            Self::Local(_) => {}
+            Self::Local(local) => local.outdate(id),
             Self::Redis(redis) => redis.tried(redis.outdate(id).await),
         }
     }
 
-    /// A product was changed: its entry goes, and a server keeps nothing that is being loaded now.
+    /// A product was changed: its entry goes, and nothing that is being loaded now is kept.
     pub async fn remove(&self, id: u32) {
         match self {
             Self::Local(local) => local.remove(id).await,
@@ -148,20 +150,25 @@ impl Store {
         }
     }
 
-    /// All entries that are there expire at this time; gives how many those are.
-    pub async fn expire_at(&self, expires_ms: u64) -> u64 {
+    /// All entries that are there expire at a new time, which `end` gives, milliseconds since the Unix epoch; gives how
+    /// many those are.
+    pub async fn set_ends(&self, end: impl Fn(&Entry) -> u64) -> u64 {
         match self {
-            Self::Local(local) => local.expire_at(expires_ms).await,
-            Self::Redis(redis) => redis.tried(redis.expire_at(expires_ms).await),
+            Self::Local(local) => local.set_ends(end).await,
+            Self::Redis(redis) => redis.tried(redis.set_ends(end).await),
         }
     }
 
-    /// Drops what has expired and says how much is left, where that is known here.
+    /// Drops what has expired and says how much is left, where that is known here. Looks again at a server that did not
+    /// answer.
     pub async fn tidy(&self) -> Option<u64> {
         match self {
             Self::Local(local) => Some(local.tidy().await),
-            // A server does so itself.
-            Self::Redis(_) => None,
+            // A server does so itself, once it answers.
+            Self::Redis(redis) => {
+                redis.tried(redis.look_again().await);
+                None
+            }
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Entries on a Redis server, which all workers share. How they are written lies in [`fence`](super::fence).
 //!
 //! One connection serves all requests of a worker: commands are sent as they come and answered in order. It comes
-//! back by itself. Dropping a future of this file is safe.
+//! back by itself. A server that was waited for in vain is silent: no request asks it until it has answered
+//! [another look](Redis::look_again), so none waits twice. Changes are told to it all the same: it may hear them yet.
+//! Dropping a future of this file is safe.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
@@ -30,17 +32,18 @@ pub struct Redis {
     pub(super) watch: Arc<dyn Watch>,
     pub(super) bound: Bound,
     complained_ms: AtomicU64,
+    silent: AtomicBool,
 }
 
 impl From<RedisError> for CacheError {
     fn from(e: RedisError) -> Self {
-        Self(e.to_string().into())
+        Self { why: e.to_string().into(), is_late: e.is_timeout() }
     }
 }
 
 impl From<serde_json::Error> for CacheError {
     fn from(e: serde_json::Error) -> Self {
-        Self(format!("an entry is not what was written: {e}").into())
+        Self { why: format!("an entry is not what was written: {e}").into(), is_late: false }
     }
 }
 
@@ -61,7 +64,37 @@ impl Redis {
             watch,
             bound: Bound::default(),
             complained_ms: AtomicU64::new(0),
+            silent: AtomicBool::new(false),
         })
+    }
+
+    /// The connection, for a question of a request.
+    ///
+    /// # Errors
+    /// While the server is silent.
+    pub(super) fn asked(&self) -> Result<ConnectionManager, CacheError> {
+        if self.silent.load(Ordering::Relaxed) {
+            let why = "it did not answer, and is not asked until it does".into();
+            return Err(CacheError { why, is_late: false });
+        }
+        Ok(self.connection.clone())
+    }
+
+    /// Asks a silent server whether it is there again. It is to be called now and then.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn look_again(&self) -> Result<(), CacheError> {
+        if self.silent.load(Ordering::Relaxed) {
+            let _: String = self.connection.clone().ping().await?;
+            self.answered();
+        }
+        Ok(())
+    }
+
+    /// It is silent no more.
+    pub(super) fn answered(&self) {
+        self.silent.store(false, Ordering::Relaxed);
     }
 
     /// The key of what belongs to product `id`.
@@ -71,7 +104,7 @@ impl Redis {
 
     /// The entry, if it is there and good.
     pub async fn get(&self, id: u32) -> Result<Option<Entry>, CacheError> {
-        let text: Option<String> = self.connection.clone().get(self.key("product", id)).await?;
+        let text: Option<String> = self.asked()?.get(self.key("product", id)).await?;
         let Some(text) = text else { return Ok(None) };
         self.used(id).await?;
         let written: Written<ProductDetail> = serde_json::from_str(&text)?;
@@ -87,13 +120,13 @@ impl Redis {
         Ok(removed)
     }
 
-    /// All entries that are there expire at this time; gives how many those are. One that goes meanwhile does not come
+    /// All entries that are there expire when `end` says; gives how many those are. One that goes meanwhile does not come
     /// back.
-    pub async fn expire_at(&self, expires_ms: u64) -> Result<u64, CacheError> {
+    pub async fn set_ends(&self, end: impl Fn(&Entry) -> u64) -> Result<u64, CacheError> {
         let mut count = 0;
         for id in self.ids().await? {
             let Some(entry) = self.get(id).await? else { continue };
-            let entry = Entry { expires_ms, ..entry };
+            let entry = Entry { expires_ms: end(&entry), ..entry };
             let mut set = redis::cmd("SET");
             set.arg(self.key("product", id))
                 .arg(text(&entry)?)
@@ -132,8 +165,11 @@ impl Redis {
         })
     }
 
-    /// Says what is wrong, now and then.
+    /// Says what is wrong, now and then. One that was waited for in vain is silent from now on.
     pub fn complain(&self, error: &CacheError) {
+        if error.is_late {
+            self.silent.store(true, Ordering::Relaxed);
+        }
         let now = unix_ms();
         let last = self.complained_ms.load(Ordering::Relaxed);
         if now.saturating_sub(last) >= COMPLAIN_EVERY_MS {

@@ -15,12 +15,12 @@ use crate::cache::chores::Chore;
 use crate::cache::jitter;
 use crate::settings::CacheSettings;
 
-/// What is in the cache already gets its end from the cache's keeper; what comes gets it when it is loaded. Entries keep
-/// their end when the fault ends: those that are there expire together once more, up to a period later.
+/// What is in the cache already gets its end from the cache's keeper, when the fault begins and when it is over; what comes
+/// gets it when it is loaded.
 pub const LEVER: Lever = Lever::new(
     FaultKind::Avalanche,
     |shop, order| shop.products.chores.give(Chore::ExpireAt(next_instant(order))),
-    |_| {},
+    |shop| shop.products.chores.give(Chore::Spread),
 );
 
 /// So many entries that expire together are an avalanche's beginning, and not a chance: two might be.

@@ -5,6 +5,7 @@
 //! meter of the shop tells of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use timeline::fault::FaultKind;
 
@@ -16,7 +17,10 @@ use crate::store::ORDERS_INDEX;
 /// Done beside the requests, which is where a migration happens.
 pub const LEVER: Lever = Lever::new(FaultKind::MissingIndex, |shop, _| settle(shop), settle);
 
-/// Sees to it that the index is there or not, as the switch says when its turn comes.
+/// From try to try while the database does not do it: it may be away, or start again.
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
+
+/// Sees to it that the index is there or not, as the switch says when its turn comes: each try asks it anew.
 pub fn settle(shop: &Arc<Shop>) {
     if !shop.first {
         return;
@@ -24,15 +28,25 @@ pub fn settle(shop: &Arc<Shop>) {
     let (shop, database) = (shop.clone(), shop.database.clone());
     database.beside(async move {
         let switch = &shop.faults[FaultKind::MissingIndex];
-        let mut dropped = false;
-        let chosen = || {
-            dropped = switch.is_on();
-            if dropped { ORDERS_INDEX.drop } else { ORDERS_INDEX.create }
-        };
-        match shop.database.operate(chosen).await {
-            Ok(()) if dropped => switch.took_effect(),
-            Ok(()) => {}
-            Err(e) => say(format_args!("shop: the index on orders stays as it is: {e}")),
+        let mut complained = false;
+        loop {
+            let mut dropped = false;
+            let chosen = || {
+                dropped = switch.is_on();
+                if dropped { ORDERS_INDEX.drop } else { ORDERS_INDEX.create }
+            };
+            match shop.database.operate(chosen).await {
+                Ok(()) if dropped => return switch.took_effect(),
+                Ok(()) => return,
+                Err(_) if complained => {}
+                Err(e) => {
+                    complained = true;
+                    say(format_args!(
+                        "shop: the index on orders stays as it is until the database does it: {e}"
+                    ));
+                }
+            }
+            tokio::time::sleep(BETWEEN_TRIES).await;
         }
     });
 }

@@ -2,7 +2,7 @@
 //!
 //! The fault keeps a share of those that were taken out of the pool, as code does that leaves early and forgets what it
 //! holds; when the pool is empty, everybody waits in vain. The cure gives all of them back, whichever way their users
-//! leave. The fault's end gives back what it kept.
+//! leave. The fault's end gives back what it kept; another size of the pool does not.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,18 +13,23 @@ use super::{Faults, Lever};
 use crate::store::Taken;
 
 /// Looked at when a connection goes back.
-pub const LEVER: Lever =
-    Lever::new(FaultKind::PoolLeak, |_, _| {}, |shop| shop.database.forgotten.give_back_all());
+pub const LEVER: Lever = Lever::new(FaultKind::PoolLeak, |_, _| {}, |shop| shop.database.remember());
 
 /// Connections that nobody uses and the pool does not have.
 #[derive(Default)]
 pub struct Forgotten {
-    /// At most as many as the pool has.
+    /// As many as the pool has, and at an exchange of the pool a few more: of those that were in use then.
     kept: Mutex<Vec<(Taken, Held)>>,
 }
 
 impl Forgotten {
-    fn give_back_all(&self) {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Nobody forgets anything any more.
+    pub fn give_back_all(&self) {
         let kept = std::mem::take(&mut *self.lock());
         kept.into_iter().for_each(back);
     }

@@ -74,7 +74,7 @@ impl From<StoreError> for Refusal {
     fn from(e: StoreError) -> Self {
         match e {
             StoreError::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, e),
-            StoreError::Failed(_) => {
+            StoreError::Deadlock(_) | StoreError::Failed(_) => {
                 say(format_args!("shop: {e}"));
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the database failed")
             }

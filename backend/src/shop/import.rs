@@ -87,10 +87,12 @@ pub async fn read(shop: &Shop, body: Body) -> Answer<Imported> {
     Ok(Json(done))
 }
 
-/// Gives the number of rows.
-async fn insert(database: &Database, batch: Vec<Offer>) -> Result<u64, Refusal> {
+/// Gives the number of rows. They go in sorted, so that imports of the same offers at once take them in one order and
+/// never wait for each other in a circle; of several rows for an offer the last one stays the last.
+async fn insert(database: &Database, mut batch: Vec<Offer>) -> Result<u64, Refusal> {
     let rows = batch.len() as u64;
     if rows > 0 {
+        batch.sort_by(|a, b| a.sku.cmp(&b.sku));
         let put = |o: Offer| Step::new(PUT, values![o.sku, o.name, o.cents, o.quantity]);
         database.together(batch.into_iter().map(put).collect()).await?;
     }

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 
 use super::Shop;
@@ -36,15 +37,27 @@ pub struct Changed {
     cents: u32,
 }
 
+/// The shop's keeper, who is logged in. Everybody else is refused before what they want is looked at.
+pub struct Keeper;
+
+impl FromRequestParts<Arc<Shop>> for Keeper {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, shop: &Arc<Shop>) -> Result<Self, Refusal> {
+        let LoggedIn(session) = LoggedIn::from_request_parts(parts, shop).await?;
+        if session.customer != KEEPER {
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "only the shop's keeper changes prices"));
+        }
+        Ok(Self)
+    }
+}
+
 pub async fn change(
     State(shop): State<Arc<Shop>>,
-    LoggedIn(session): LoggedIn,
+    _keeper: Keeper,
     Path(product): Path<u32>,
     Body(Object(wanted)): Body<Object<Wanted>>,
 ) -> Answer<Changed> {
-    if session.customer != KEEPER {
-        return Err(Refusal::new(StatusCode::FORBIDDEN, "only the shop's keeper changes prices"));
-    }
     let cents = wanted.cents;
     if !(1..=MAX_CENTS).contains(&cents) {
         return Err(Refusal::bad(format!("cents is {cents}, expected 1 to {MAX_CENTS}")));

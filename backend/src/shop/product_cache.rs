@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use super::product::{self, ProductDetail};
 use crate::cache::chores::{Chore, Chores};
 use crate::cache::single_flight::Flights;
-use crate::cache::{CacheError, Entry, Store, Watch, lock, xfetch};
+use crate::cache::{CacheError, Entry, Store, Watch, jitter, lock, xfetch};
 use crate::faults::{Faults, avalanche, penetration, stampede};
 use crate::settings::{CacheMode, CacheSettings, Protection, ShopSettings};
 use crate::store::{Database, StoreError};
@@ -283,8 +283,19 @@ impl ProductCache {
 
     /// All entries that are there expire at this time.
     pub async fn expire_at(&self, at_ms: u64) {
-        let entries = self.store.expire_at(at_ms).await;
+        let entries = self.store.set_ends(|_| at_ms).await;
         self.instant.kept_until(at_ms, entries, &self.faults[FaultKind::Avalanche]);
+    }
+
+    /// All entries that are there expire each at a time of its own, as if they had been loaded one after another over the
+    /// whole of their life.
+    pub async fn spread(&self) {
+        let settings = self.settings();
+        let end = |entry: &Entry| {
+            let life_ms = if entry.value.is_some() { settings.ttl_ms } else { settings.negative_ms };
+            unix_ms() + jitter::shortened(life_ms, 1.0, rand::rng().random())
+        };
+        self.store.set_ends(end).await;
     }
 
     /// Drops what has expired and tells how much is left; now and then, off the hot path.
@@ -328,27 +339,58 @@ fn is_early(entry: &Entry, beta: f64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::faults::testing::armed;
     use crate::store::{Meters, Place};
 
-    #[tokio::test]
-    async fn an_entry_that_cannot_be_loaded_anew_after_a_change_goes() {
+    /// A cache in memory over a database that is not there, and the agent that meters it.
+    async fn opened(cache: CacheSettings) -> (ProductCache, Agent) {
         let agent = Agent::builder("shop").token("t").start().unwrap();
         let (faults, _truth) = armed(&[]);
-        let settings = ShopSettings {
-            cache: CacheSettings { mode: CacheMode::WriteThrough, ..CacheSettings::default() },
-            ..ShopSettings::default()
-        };
+        let settings = ShopSettings { cache, ..ShopSettings::default() };
         let meters = Meters { pool: agent.pool("db", 1), database: agent.database() };
         let place = Place::Sqlite { file: "/there/is/no/such/folder".into() };
         let database = Arc::new(Database::new(place, &settings, meters, faults.clone()));
         let opened = ProductCache::open(&agent, &CachePlace::Memory, database, faults, &settings).await;
-        let (cache, _chores) = opened.unwrap();
-        let entry = Entry { value: None, expires_ms: unix_ms() + 600_000, load_ms: 1.0 };
-        cache.store.put(7, 0, entry).await;
+        (opened.unwrap().0, agent)
+    }
+
+    fn entry(life_ms: u64) -> Entry {
+        Entry { value: None, expires_ms: unix_ms() + life_ms, load_ms: 1.0 }
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_cannot_be_loaded_anew_after_a_change_goes() {
+        let settings = CacheSettings { mode: CacheMode::WriteThrough, ..CacheSettings::default() };
+        let (cache, _agent) = opened(settings).await;
+        cache.store.put(7, 0, entry(600_000)).await;
         assert!(cache.store.get(7).await.is_some());
         cache.changed(7).await;
         assert!(cache.store.get(7).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_was_to_expire_together_expires_one_after_the_other_once_it_is_spread() {
+        let settings = CacheSettings { negative_ms: 600_000, ..CacheSettings::default() };
+        let (cache, _agent) = opened(settings).await;
+        for id in 0..50 {
+            cache.store.put(id, 0, entry(600_000)).await;
+        }
+        let ends = async || {
+            let mut ends = BTreeSet::new();
+            for id in 0..50 {
+                ends.extend(cache.store.get(id).await.map(|e| e.expires_ms));
+            }
+            ends
+        };
+        let at_ms = unix_ms() + 300_000;
+        cache.expire_at(at_ms).await;
+        assert_eq!(ends().await, BTreeSet::from([at_ms]));
+        cache.spread().await;
+        let (spread, latest) = (ends().await, unix_ms() + 600_000);
+        // Two may be drawn alike, and one may be over already.
+        assert!(spread.len() >= 40 && spread.iter().all(|end| *end <= latest), "{spread:?}");
     }
 }

@@ -70,6 +70,12 @@ async fn converse(mut socket: Box<WebSocket>, shop: Arc<Shop>) {
                 Some(Ok(Message::Binary(_))) => send(&mut socket, &shop.faults, Message::Text(error("send text"))).await,
                 // tungstenite answers pings and the closing handshake itself.
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => true,
+                Some(Err(e)) if is_too_long(&e) => {
+                    // Boxed like news: it costs memory only when it comes to that.
+                    let farewell = close(close_code::SIZE, "too long a message");
+                    Box::pin(send(&mut socket, &shop.faults, farewell)).await;
+                    false
+                }
                 Some(Err(_)) | None => false,
             },
             // Boxed, so that it costs memory only while there is news.
@@ -103,6 +109,12 @@ async fn pass_on(socket: &mut WebSocket, faults: &Faults, member: &Membership) -
 
 fn close(code: u16, reason: &'static str) -> Message {
     Message::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }))
+}
+
+/// Has the client sent a message that is longer than any may be? axum hides the type of its WebSockets' errors, which is
+/// tungstenite's, so it is known by its text.
+fn is_too_long(error: &axum::Error) -> bool {
+    error.to_string().contains("Message too long")
 }
 
 /// False when the client is gone.

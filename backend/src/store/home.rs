@@ -37,7 +37,7 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 pub struct Plan {
     /// Where.
     pub database: DatabaseUrl,
-    /// Name of this run of the backend: letters, digits, underscores.
+    /// Name of this run of the backend: two numbers and an underscore between them.
     pub run: String,
     /// Rows of past orders and their lines.
     pub history: u32,
@@ -197,11 +197,12 @@ async fn make_schema(url: &str, run: &str, history: u32) -> Result<Schema, Store
     Ok(Schema { url: url.to_owned(), name, keeping, leaving })
 }
 
-/// Clears away schemas in which nobody lives any more. One that cannot be cleared, mostly another role's, is left to others.
+/// Clears away schemas in which nobody lives any more. Only those are taken for a backend's whose whole name is of a run's
+/// form: whatever else begins like it, as the twin's schema does, is somebody else's. One that cannot be cleared, mostly
+/// another role's, is left to others.
 async fn sweep(keeper: &Client) -> Result<(), StoreError> {
-    let like = format!("{}%", PREFIX.replace('_', "\\_"));
-    let named =
-        keeper.query("SELECT nspname::text FROM pg_namespace WHERE nspname LIKE $1", &[&like]).await?;
+    let form = format!("^{PREFIX}[0-9]+_[0-9]+$");
+    let named = keeper.query("SELECT nspname::text FROM pg_namespace WHERE nspname ~ $1", &[&form]).await?;
     for row in named {
         let name: String = row.try_get(0)?;
         let free = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))";

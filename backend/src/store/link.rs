@@ -50,11 +50,15 @@ impl Link {
         }
     }
 
-    /// All steps in one transaction, or none of them.
+    /// All steps in one transaction, or none of them. What a server gives up because of a deadlock is tried once more:
+    /// the one for whose sake it did so is through by then, or is ahead.
     pub async fn together(&mut self, steps: Vec<Step>) -> Result<Outcome, StoreError> {
         match self {
             Self::Sqlite(db) => db.together(steps).await,
-            Self::Postgres(db) => db.together(&steps).await,
+            Self::Postgres(db) => match db.together(&steps).await {
+                Err(StoreError::Deadlock(_)) => db.together(&steps).await,
+                done => done,
+            },
         }
     }
 

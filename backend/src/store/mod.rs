@@ -56,6 +56,10 @@ pub enum StoreError {
     /// No connection came free in time.
     #[error("the database is busy, try again")]
     Busy,
+    /// Two transactions waited for each other, and the server gave this one up: nothing of it is done, and it may be
+    /// tried again.
+    #[error("the database failed: {0}")]
+    Deadlock(Arc<str>),
     /// The database said no, or is not there.
     #[error("the database failed: {0}")]
     Failed(Arc<str>),

@@ -4,6 +4,7 @@
 //! connection goes back to the pool, and one that is not as it was is not used again. Where a connection comes from and
 //! whether it comes back are choices between faults and their cures ([`connect_per_request`], [`pool_leak`]).
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ const AT_ONCE: Timeouts = Timeouts { wait: Some(Duration::ZERO), create: None, r
 /// The database as routes see it. Cheap to share behind an `Arc`.
 pub struct Database {
     pool: Mutex<managed::Pool<Opener>>,
+    /// The size that it has now, whatever of it is kept from it.
+    capacity: AtomicUsize,
     opener: Opener,
     meters: Meters,
     patience: Duration,
@@ -61,6 +64,7 @@ impl Database {
         let opener = Opener::new(place, settings.round_trip(), meters.pool.clone());
         Self {
             pool: Mutex::new(build(&opener, settings.pool_capacity)),
+            capacity: settings.pool_capacity.into(),
             opener,
             meters,
             patience: Duration::from_millis(settings.pool_patience_ms),
@@ -79,25 +83,41 @@ impl Database {
 
     /// The size that it has now.
     pub fn capacity(&self) -> usize {
-        self.pool().status().max_size
+        self.capacity.load(Ordering::Relaxed)
     }
 
-    /// Puts a pool of another size in place; one that has the size stays, since a new one has no connection open. Who waits
+    /// Puts a pool of another size in place; one that has the size stays, since a new one has no connection open. Those that
+    /// are [forgotten](Forgotten) take their places in the new one, too: a leak is not mended by another size.
+    pub fn resize(&self, capacity: usize) {
+        if self.capacity.swap(capacity, Ordering::Relaxed) != capacity {
+            self.exchange();
+        }
+    }
+
+    /// Gives back all that was forgotten, and puts a pool in place that has all its places again, if one was made smaller
+    /// for those.
+    pub fn remember(&self) {
+        self.forgotten.give_back_all();
+        if self.places() != self.capacity() {
+            self.exchange();
+        }
+    }
+
+    /// Puts a new pool in place, with a place for each connection that is not forgotten. Who waits
     /// or works in the old one finishes there. Idle connections to a server go over as far as there is room, and the others are closed
     /// one after another: one that begins and ends hundreds of processes at once has no time for anything else. To a file they are
     /// opened in no time, and `SQLite` closes its descriptors only with the last of a process.
     ///
     /// deadpool's own `resize` (0.13) takes permits back only for connections that are open, so a pool that
     /// has not opened all of its connections keeps more permits than its new size.
-    pub fn resize(&self, capacity: usize) {
-        if self.capacity() == capacity {
-            return;
-        }
+    fn exchange(&self) {
+        let capacity = self.capacity();
+        let places = capacity.saturating_sub(self.forgotten.count());
         let mut idle = self.pool().retain(|_, _| false).removed;
         let with_server = self.opener.has_server();
-        let too_many = idle.split_off(if with_server { idle.len().min(capacity) } else { 0 });
+        let too_many = idle.split_off(if with_server { idle.len().min(places) } else { 0 });
         self.opener.keep(idle);
-        let new = build(&self.opener, capacity);
+        let new = build(&self.opener, places);
         let old = std::mem::replace(&mut *self.pool.lock().unwrap_or_else(PoisonError::into_inner), new);
         self.meters.pool.set_capacity(capacity);
         if with_server {
@@ -122,7 +142,7 @@ impl Database {
     /// When the database gives no more; those that it gave stay.
     pub async fn open(&self, many: usize) -> Result<(), StoreError> {
         let pool = self.pool();
-        let capacity = pool.status().max_size;
+        let places = pool.status().max_size;
         let get = |_| {
             let pool = pool.clone();
             async move {
@@ -139,7 +159,7 @@ impl Database {
                 Err(PoolError::Timeout(TimeoutType::Wait)) => {}
                 other => open.push(other.map_err(refused)?),
             }
-            if self.capacity() != capacity {
+            if self.places() != places {
                 break;
             }
         }
@@ -215,6 +235,11 @@ impl Database {
         let mut chores = self.chores.lock().unwrap_or_else(PoisonError::into_inner);
         while chores.try_join_next().is_some() {}
         chores.spawn(chore);
+    }
+
+    /// How many connections the pool that is in place has at most.
+    fn places(&self) -> usize {
+        self.pool().status().max_size
     }
 
     fn pool(&self) -> managed::Pool<Opener> {

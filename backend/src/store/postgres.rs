@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::task::JoinSet;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Config, GenericClient, NoTls, RowStream, Statement};
 
@@ -158,7 +159,11 @@ impl From<tokio_postgres::Error> for StoreError {
     /// The driver's own text says only that the server said something.
     fn from(e: tokio_postgres::Error) -> Self {
         let source = e.source().map_or_else(String::new, |s| format!(": {s}"));
-        Self::failed(format!("{e}{source}"))
+        let why = format!("{e}{source}");
+        if e.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED) {
+            return Self::Deadlock(why.into());
+        }
+        Self::failed(why)
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 use timeline::MonoNs;
-use timeline::fault::FaultOrder;
+use timeline::fault::{FaultKind, FaultOrder, Truth, TruthPoint};
 use timeline::probe::InstanceInfo;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -18,7 +18,7 @@ use super::keeper::{Keeper, Relief};
 use super::process::Running;
 use super::truths::Truths;
 use crate::error::BackendError;
-use crate::remedies::Hold;
+use crate::remedies::{Hold, is_cured};
 use crate::say::say;
 use crate::settings::{CacheSettings, ShopSettings};
 use crate::store::Place;
@@ -80,6 +80,8 @@ struct Member {
     relieved: Mutex<Option<mpsc::Receiver<Relief>>>,
     /// Written by its keeper alone.
     life: watch::Sender<Life>,
+    /// Faults of which a process of this name, by its generation, has told the beginning and not yet the end.
+    begun: Mutex<BTreeSet<(u32, FaultKind)>>,
 }
 
 /// The process behind a name.
@@ -217,8 +219,9 @@ impl Crew {
         first
     }
 
-    /// The process behind a name has died. At the backend's end all do, and nobody asks any more.
+    /// The process behind a name has died, and its faults with it. At the backend's end all do, and nobody asks any more.
     pub fn buried(&self, index: usize, generation: u32, died: &str) {
+        self.end_of(index, generation);
         self.members[index].life.send_modify(|life| {
             let never_ready = life.probe().is_none();
             life.process = None;
@@ -229,9 +232,22 @@ impl Crew {
         });
     }
 
-    /// A process that was relieved has no faults any more.
+    /// A process that was relieved has no faults any more: it has said so, or has died.
     pub fn left(&self, index: usize, generation: u32) {
+        self.end_of(index, generation);
         self.members[index].life.send_if_modified(|life| life.leaving.remove(&generation));
+    }
+
+    /// Writes down the end of all faults whose beginning a process has told, and whose end it tells no more.
+    fn end_of(&self, index: usize, generation: u32) {
+        let member = &self.members[index];
+        member.begun().retain(|(of, fault)| {
+            if *of == generation {
+                let (fault, instance) = (*fault, member.name.clone());
+                self.truths.write(Truth { fault, instance, what: TruthPoint::Ended, at: MonoNs::now() });
+            }
+            *of != generation
+        });
     }
 
     /// Takes what a process said. Gives the address of its probe when it is ready.
@@ -256,7 +272,21 @@ impl Crew {
                 });
                 return Some(probe);
             }
-            Ok(Report::Truth(truth)) => self.truths.write(truth),
+            Ok(Report::Truth(truth)) => {
+                let life = (generation, truth.fault);
+                match truth.what {
+                    // What it was ordered in vain never begins there, and so has no end.
+                    TruthPoint::Armed if self.is_cured(truth.fault, member.role) => {}
+                    TruthPoint::Armed => {
+                        member.begun().insert(life);
+                    }
+                    TruthPoint::Ended => {
+                        member.begun().remove(&life);
+                    }
+                    TruthPoint::Onset => {}
+                }
+                self.truths.write(truth);
+            }
             Ok(Report::PriceChanged(change)) => {
                 self.tell_others(index, generation, &Order::PriceChanged(change))
             }
@@ -287,6 +317,10 @@ impl Crew {
     pub fn hold(&self, hold: Hold) -> bool {
         self.holds.lock().unwrap_or_else(PoisonError::into_inner).push(hold.clone());
         self.tell_all(&Order::Hold(hold))
+    }
+
+    fn is_cured(&self, fault: FaultKind, role: Role) -> bool {
+        is_cured(&self.holds.lock().unwrap_or_else(PoisonError::into_inner), fault, role)
     }
 
     /// Changes how the cache works, in all workers. Says whether all could be told.
@@ -453,7 +487,12 @@ impl Member {
             reliefs,
             relieved: Mutex::new(Some(relieved)),
             life: watch::channel(Life::default()).0,
+            begun: Mutex::default(),
         }
+    }
+
+    fn begun(&self) -> MutexGuard<'_, BTreeSet<(u32, FaultKind)>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says whether it could take the order. One without a process gets what is left of the faults when it starts.
@@ -482,7 +521,7 @@ mod tests {
     use super::*;
     use std::net::Ipv4Addr;
 
-    use timeline::fault::FaultKind;
+    use TruthPoint::{Armed, Ended, Onset};
 
     /// One worker and the services, none of them started.
     fn crew() -> Crew {
@@ -562,6 +601,40 @@ mod tests {
             late
         });
         assert_eq!(late, None);
+    }
+
+    /// Process `generation` of the one worker tells something of its leak.
+    fn tell(crew: &Crew, generation: u32, what: TruthPoint) {
+        let truth = Truth { fault: FaultKind::Leak, instance: "shop-0".into(), what, at: MonoNs::now() };
+        crew.hear(0, generation, crate::wire::line(&Report::Truth(truth)).trim_end());
+    }
+
+    fn told(crew: &Crew) -> Vec<TruthPoint> {
+        let lines = crew.truths.since(0).lines;
+        assert!(lines.iter().all(|l| (l.fault, l.instance.as_str()) == (FaultKind::Leak, "shop-0")));
+        lines.iter().map(|l| l.what).collect()
+    }
+
+    #[tokio::test]
+    async fn the_faults_of_a_process_end_with_it_and_only_its_own() {
+        let (crew, _ordered) = crew_at_work();
+        tell(&crew, 0, Armed);
+        tell(&crew, 0, Onset);
+        crew.take_over(0, 1, Process::new(8, mpsc::channel(1).0), Some(crew.services()));
+        tell(&crew, 1, Armed);
+        // The one that was relieved dies before it has said that its faults are over.
+        crew.left(0, 0);
+        assert_eq!(told(&crew), [Armed, Onset, Armed, Ended]);
+        crew.buried(0, 1, "has ended");
+        assert_eq!(told(&crew), [Armed, Onset, Armed, Ended, Ended]);
+        // What a process has ended itself, or was ordered in vain, has no end after that.
+        crew.take_over(0, 2, Process::new(9, mpsc::channel(1).0), None);
+        tell(&crew, 2, Armed);
+        tell(&crew, 2, Ended);
+        crew.hold(Hold::Cure(FaultKind::Leak));
+        tell(&crew, 2, Armed);
+        crew.buried(0, 2, "has ended");
+        assert_eq!(told(&crew)[5..], [Armed, Ended, Armed]);
     }
 
     #[tokio::test]

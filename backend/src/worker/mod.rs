@@ -43,6 +43,9 @@ pub const GRACE: Duration = Duration::from_millis(1_500);
 /// A worker that is relieved serves open connections for so long: a client that sends a request within it is asked to
 /// leave with the answer, so only connections that were idle all the while are closed on it.
 const LEAVING: Duration = Duration::from_secs(15);
+/// What is in flight after that is finished within this, and cut off then: a client that never comes to an end may not
+/// keep the process for ever.
+const EMPTYING: Duration = Duration::from_secs(600);
 /// How long a call to another service may take.
 pub const CALL_PATIENCE: Duration = Duration::from_secs(5);
 /// From look to look at what has expired: often enough for the lanes to tell an instant from a while.
@@ -134,7 +137,8 @@ async fn live(
     Ok(())
 }
 
-/// Obeys until it is told to end. One that is relieved goes on serving those who are connected, for a while.
+/// Obeys until it is told to end. One that is relieved goes on serving those who are connected, for a while, and what they
+/// have in flight then, for a longer one.
 async fn end_slowly(
     mut orders: Orders,
     levers: Levers,
@@ -150,10 +154,15 @@ async fn end_slowly(
     if let Some(shop) = &levers.shop {
         shop.feed.close();
     }
+    let leave = async {
+        tokio::time::sleep(LEAVING).await;
+        let _ = say_stage.send(Stage::Emptying);
+        tokio::time::sleep(EMPTYING).await;
+    };
     tokio::select! {
         _ = orders.obey(&levers, &report) => {}
         _ = server.join_next() => {}
-        () = tokio::time::sleep(LEAVING) => {}
+        () = leave => {}
     }
 }
 
@@ -238,6 +247,8 @@ fn open_services(
 
 async fn tidy(shop: Arc<Shop>) {
     let mut ticks = tokio::time::interval(TIDY);
+    // A cache that does not answer holds one up for longer than a tick.
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for tick in 0_u64.. {
         ticks.tick().await;
         shop.products.tidy().await;

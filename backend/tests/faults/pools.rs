@@ -61,6 +61,30 @@ fn a_leaking_pool_runs_empty_and_gets_everything_back_at_the_end() {
 }
 
 #[test]
+fn another_size_of_the_pool_does_not_mend_its_leak() {
+    over_both(|backend| {
+        let level = |part: &str| backend.lane(&format!("pool.db.{part}")).unwrap_or(-1.0);
+        let ends = |fault: &str| {
+            let truth = backend.truth();
+            truth.iter().filter(|line| line.starts_with(fault) && line.ends_with("ended")).count()
+        };
+        let page = || backend.get("/products?page=3").status;
+        backend.arm(r#"{"name":"pool-leak","for_ms":600000,"knobs":{"share":0.5}}"#);
+        assert!(leaf_through(backend, || page() == 503 && level("in-use") == PLANNED));
+        for turn in 1..=3 {
+            backend.arm(r#"{"name":"pool-too-small","for_ms":1000,"knobs":{"capacity":3}}"#);
+            assert!(wait_for(|| ends("pool-too-small") == turn));
+            backend.tick("shop-0");
+            assert_eq!((page(), level("in-use"), level("capacity")), (503, PLANNED, PLANNED), "turn {turn}");
+        }
+        backend.cure();
+        assert_eq!(ends("pool-leak"), 1);
+        assert!(wait_for(|| level("in-use") == 0.0), "{}", level("in-use"));
+        answers_for_a_while(backend);
+    });
+}
+
+#[test]
 fn a_pool_too_large_has_all_its_connections_open_and_closes_them_at_the_end() {
     let order = r#"{"name":"pool-too-large","for_ms":60000,"knobs":{"capacity":60}}"#;
     let lifts = |backend: &Backend, open: &dyn Fn() -> usize| {
@@ -244,6 +268,23 @@ fn a_worker_that_dies_without_the_index_is_followed_by_one_that_makes_it() {
     assert!(wait_for(|| !indexed()));
     common::signal(backend.pids()[0], rustix::process::Signal::KILL);
     assert!(wait_for(indexed));
+}
+
+#[test]
+fn the_index_comes_back_although_the_database_was_away_when_the_fault_ended() {
+    let mut postgres = Postgres::start();
+    let backend = served(&postgres);
+    let count = "SELECT count(*) FROM pg_indexes WHERE indexname = 'purchase_by_customer'";
+    assert_eq!(postgres.ask(count), "1");
+    backend.arm(r#"{"name":"missing-index","for_ms":600000}"#);
+    assert!(wait_for(|| postgres.ask(count) == "0"));
+    postgres.restart(|| {
+        backend.cure();
+        let told = || backend.said().contains("the index on orders stays as it is");
+        assert!(wait_for(told), "{}", backend.said());
+    });
+    assert!(wait_for(|| postgres.ask(count) == "1"), "{}", backend.said());
+    assert_eq!(backend.truth(), life("missing-index"));
 }
 
 #[test]

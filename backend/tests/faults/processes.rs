@@ -43,6 +43,17 @@ fn a_worker_is_killed_again_and_again_and_started_each_time_and_nobody_else_is()
 }
 
 #[test]
+fn the_faults_of_a_worker_that_is_killed_end_there_and_begin_anew_in_the_next_one() {
+    let backend = Backend::start(1);
+    backend.arm(r#"{"name":"leak","for_ms":600000}"#);
+    signal(backend.pids()[0], Signal::KILL);
+    assert!(wait_for(|| backend.truth().len() == 3), "{:?}", backend.truth());
+    backend.cure();
+    let [armed, _, ended] = life("leak");
+    assert_eq!(backend.truth(), [armed.clone(), ended.clone(), armed, ended]);
+}
+
+#[test]
 fn one_worker_gets_all_new_connections_and_the_others_get_theirs_again() {
     const EACH: usize = 30;
     let backend = Backend::start(3);

@@ -93,6 +93,7 @@ fn bad_input_to_the_shop_is_refused_with_a_reason_and_loses_nothing() {
     refuse(backend.shop(), "POST", "/checkout", &[("Authorization", &others)], b"", 409);
     let change = [("Authorization", others.as_str()), JSON];
     refuse(backend.shop(), "PUT", "/products/7/price", &change, br#"{"cents":5}"#, 403);
+    refuse(backend.shop(), "PUT", "/products/7/price", &change, b"{", 403);
 
     assert_eq!(data(&backend, &token), before);
     let cents = backend.get("/products/9").json()["cents"].as_u64().unwrap();

@@ -5,7 +5,9 @@ use std::sync::Barrier;
 use std::time::Duration;
 
 use crate::common::servers::redis::Redis;
-use crate::common::{Backend, Socket, connect, wait_for};
+use crate::common::{Backend, Socket, connect, signal, wait_for};
+use rustix::process::Signal;
+use timeline::MonoNs;
 
 /// How many loads of the first `workers` there are while `work` runs.
 fn loads_during(backend: &Backend, workers: usize, work: impl FnOnce()) -> u64 {
@@ -149,14 +151,13 @@ fn it_is_remembered_that_there_is_none_for_a_while_or_not_at_all() {
     assert_eq!(loads_for(r#"{"negative-ms":0}"#, 70_002), 10);
 }
 
-#[test]
-fn what_was_loaded_before_a_price_was_changed_is_not_kept_after_it() {
-    let redis = Redis::start();
-    let settings = r#"{"history_rows":3000,"round_trip_ms":50}"#;
-    let backend = Backend::with(2, &[("DYNO_SHOP_SETTINGS", settings), ("DYNO_CACHE_URL", &redis.url())]);
+/// A product is loaded, once for each of these protections, while its price is changed.
+fn nothing_old_is_kept(backend: &Backend, mode: &str, protections: &[&str]) {
     let keeper = backend.log_in();
-    for (product, protection) in [(107, "single-flight"), (108, "lock"), (109, "none")] {
-        backend.set_cache(&format!(r#"{{"protection":"{protection}","ttl-ms":600000,"lock-ms":60000}}"#));
+    for (product, protection) in (107..).zip(protections) {
+        let settings =
+            format!(r#"{{"protection":"{protection}","mode":"{mode}","ttl-ms":600000,"lock-ms":60000}}"#);
+        backend.set_cache(&settings);
         let path = format!("/products/{product}");
         // A load takes 600 ms; it reads the price at its beginning, and writes at its end.
         std::thread::scope(|scope| {
@@ -166,8 +167,20 @@ fn what_was_loaded_before_a_price_was_changed_is_not_kept_after_it() {
             assert_eq!(changed.status, 200, "{}", changed.body);
             assert_eq!(loaded.join().unwrap(), 200);
         });
-        assert_eq!(backend.get(&path).json()["cents"], 654_321, "{protection}");
-        assert_eq!(backend.get(&path).json()["cents"], 654_321, "{protection}: from the cache");
+        assert_eq!(backend.get(&path).json()["cents"], 654_321, "{protection}, {mode}");
+        assert_eq!(backend.get(&path).json()["cents"], 654_321, "{protection}, {mode}: from the cache");
+    }
+}
+
+#[test]
+fn what_was_loaded_before_a_price_was_changed_is_not_kept_after_it() {
+    let settings = ("DYNO_SHOP_SETTINGS", r#"{"history_rows":3000,"round_trip_ms":50}"#);
+    let redis = Redis::start();
+    let url = redis.url();
+    let shared = Backend::with(2, &[settings, ("DYNO_CACHE_URL", &url)]);
+    nothing_old_is_kept(&shared, "cache-aside", &["single-flight", "lock", "none"]);
+    for mode in ["cache-aside", "write-through"] {
+        nothing_old_is_kept(&Backend::with(1, &[settings]), mode, &["single-flight", "none"]);
     }
 }
 
@@ -182,6 +195,33 @@ fn a_shop_whose_cache_is_away_goes_on_without() {
         assert_eq!(backend.get("/products/8").status, 200, "{protection}");
     }
     assert!(backend.said().contains("the cache failed"), "{}", backend.said());
+}
+
+#[test]
+fn a_cache_that_stands_still_is_waited_for_once_and_asked_again_when_it_answers() {
+    let redis = Redis::start();
+    let backend = Backend::with(1, &[("DYNO_CACHE_URL", &redis.url())]);
+    backend.set_cache(r#"{"ttl-ms":600000,"jitter":0}"#);
+    assert_eq!(backend.get("/products/107").status, 200);
+    let took = |products: std::ops::Range<u32>| {
+        let began = MonoNs::now();
+        for product in products {
+            assert_eq!(backend.get(&format!("/products/{product}")).status, 200);
+        }
+        MonoNs::now().since(began)
+    };
+    signal(redis.pid(), Signal::STOP);
+    // The first one waits for an answer; those after it know better.
+    let (first, two_more) = (took(108..109), took(109..111));
+    assert!(two_more < first, "{two_more:?} for two, after {first:?} for the first");
+    assert!(backend.said().contains("the cache failed"), "{}", backend.said());
+    signal(redis.pid(), Signal::CONT);
+    let before = backend.tick("shop-0");
+    let found_again = || {
+        assert_eq!(backend.get("/products/107").status, 200);
+        backend.times_after(before, "shop-0", "cache.products.hits") > 0.0
+    };
+    assert!(wait_for(found_again));
 }
 
 #[test]

@@ -39,6 +39,31 @@ fn both_databases_begin_alike_and_with_a_million_rows_if_asked() {
 }
 
 #[test]
+fn imports_of_the_same_offers_at_once_all_go_through_whatever_their_order() {
+    const OFFERS: u32 = 6_000;
+    let postgres = Postgres::start();
+    let backend = Backend::with(2, &[("DYNO_DATABASE_URL", &postgres.url())]);
+    let token = backend.log_in();
+    let file = |numbers: &mut dyn Iterator<Item = u32>| {
+        let rows: String = numbers.map(|n| format!("sku-{n},Thing,{n},1\n")).collect();
+        format!("sku,name,cents,quantity\n{rows}")
+    };
+    let files = [file(&mut (0..OFFERS)), file(&mut (0..OFFERS).rev())];
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let (backend, token) = (&backend, &token);
+        let importers: Vec<_> = files
+            .iter()
+            .cycle()
+            .take(8)
+            .map(|text| scope.spawn(move || backend.post("/import", token, text).status))
+            .collect();
+        importers.into_iter().map(|importer| importer.join().unwrap()).collect()
+    });
+    assert_eq!(statuses, [200; 8], "{}", backend.said());
+    assert_eq!(backend.get_as("/export", &token).body.lines().count(), OFFERS as usize + 1);
+}
+
+#[test]
 fn what_a_killed_backend_left_in_a_server_is_cleared_by_the_next() {
     let postgres = Postgres::start();
     let url = postgres.url();
@@ -83,7 +108,7 @@ fn a_backend_whose_lock_was_lost_takes_it_again_before_the_next_one_comes() {
 fn what_another_role_left_in_a_server_keeps_nobody_from_starting() {
     let postgres = Postgres::start();
     for sql in [
-        "CREATE SCHEMA dyno_shop_of_another_role",
+        "CREATE SCHEMA dyno_shop_7_7",
         "CREATE ROLE guest LOGIN PASSWORD 'guest'",
         "GRANT CREATE ON DATABASE postgres TO guest",
     ] {
@@ -95,6 +120,19 @@ fn what_another_role_left_in_a_server_keeps_nobody_from_starting() {
     let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'dyno%'";
     assert_eq!(postgres.ask(schemas), "2", "{}", backend.said());
     assert_eq!(postgres.ask("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "1");
+}
+
+#[test]
+fn a_schema_that_only_begins_like_a_backend_s_is_left_alone() {
+    let postgres = Postgres::start();
+    let others = ["dyno_shop_7_7_of_mine", "dyno_shop_node", "dyno_shop_of_mine", "my_dyno_shop_7_7"];
+    for name in others.iter().chain(&["dyno_shop_7_7"]) {
+        postgres.ask(&format!("CREATE SCHEMA {name}; CREATE TABLE {name}.kept (id int)"));
+    }
+    let backend = Backend::with(1, &[("DYNO_DATABASE_URL", &postgres.url())]);
+    assert_eq!(backend.get("/products/7").status, 200);
+    let kept = "SELECT schemaname FROM pg_tables WHERE tablename = 'kept' ORDER BY schemaname";
+    assert_eq!(postgres.ask(kept).lines().collect::<Vec<_>>(), others, "{}", backend.said());
 }
 
 #[test]

@@ -260,6 +260,10 @@ fn import_and_export(backend: &Backend, token: &str) {
         lines
     };
     assert_eq!(sorted(&exported.body), sorted(&text), "what went in comes out");
+    let again = send("sku,name,cents,quantity\nsku-7,Thing,2,2\nsku-6,Thing,6,6\nsku-7,Another,1,1\n");
+    assert_eq!(again.json()["rows"], 3);
+    let exported = backend.get_as("/export", token).body;
+    assert!(exported.contains("\nsku-7,Another,1,1\n"), "the last row of an offer is the one that stays");
     refused(&send(&format!("{text}last,One,x,1\n")), 400, "line 3236: cents is `x`");
     refused(&send("sku,name,cents,quantity\na\0b,One,1,1\n"), 400, "line 2: sku holds a NUL");
     refused(&send("sku,name\n"), 400, "line 1");
@@ -282,7 +286,8 @@ fn feed(backend: &Backend, token: &str) {
     assert_eq!(socket.json(), json!({"op": "watching", "product": 7}));
     let mut anonymous = Socket::open(backend.shop(), "/ws").expect("open to everybody");
     anonymous.send(&"x".repeat(100_000));
-    assert!(anonymous.read().is_none_or(|(opcode, _)| opcode == 8), "too large a message ends it");
+    let (opcode, payload) = anonymous.read().expect("too large a message ends it with a farewell");
+    assert_eq!((opcode, &payload[..2]), (8, &1009_u16.to_be_bytes()[..]));
     assert_eq!(Socket::open(backend.shop(), "/ws?token=false").err(), Some(401));
     refused(&backend.get("/ws"), 400, "");
     let price = socket.json();

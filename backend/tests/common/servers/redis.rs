@@ -10,7 +10,7 @@ pub const PASSWORD: &str = "pa55-of-the-cache";
 
 /// A server with nothing in it.
 pub struct Redis {
-    _server: Server,
+    server: Server,
     port: u16,
 }
 
@@ -22,7 +22,11 @@ impl Redis {
         redis.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
         redis.args(["--requirepass", PASSWORD, "--dir"]).arg(folder.path());
         let server = start(redis, folder, || TcpStream::connect(("127.0.0.1", port)).is_ok());
-        Self { _server: server, port }
+        Self { server, port }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.server.pid()
     }
 
     pub fn port(&self) -> u16 {
