@@ -97,6 +97,7 @@ pub fn goose(args: GooseArgs) -> anyhow::Result<Outcome> {
     drop(guard);
     let controller::Told { answers, mut notes } = poller.stop();
     let said = output.finish();
+    handle.attached(&sources.about());
     notes.extend(sources.remarks());
     notes.extend(sources.end(|| stops.hurried(&screen)));
     notes.push(told(ended.status));

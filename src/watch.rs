@@ -53,6 +53,8 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
             let mut at = Located::at(&url, &mappings);
             // Who names a port alone may mean a server of another kind, and those do not like to be asked in HTTP.
             at.http = at.http.filter(|_| named.contains("://"));
+            // A watch may be there before its service.
+            at.awaited = true;
             (url.to_string(), at)
         }
         (None, Some(b)) => {
@@ -66,7 +68,8 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
     }
     let permission = Permission::of(args.yes, attach.iter().any(Attach::is_inspector), false);
     let settled = Settled::of(&attach, &target, permission)?;
-    let nobody = settled.nobody.clone();
+    // Lines say it by themselves.
+    let nobody = settled.nobody.clone().filter(|_| args.look.ui == Ui::None);
     // Not before: at the question whether to look inside, Ctrl-C ends us.
     let stops = stop::listen()?;
 
@@ -96,9 +99,7 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
     let sources = Sources::attach(settled, &mappings, &handle)?;
     handle.attached(&sources.about());
     let screen = Screen::start(&args.look, None, CAPABILITIES, handle.published())?;
-    // Lines say it by themselves. Who is shown nothing would wait in vain; a dashboard takes its log with it.
-    let tell = |due: bool| nobody.iter().filter(|_| due).for_each(|line| say(format_args!("dyno: {line}")));
-    tell(args.look.ui == Ui::None);
+    nobody.iter().for_each(|line| say(format_args!("dyno: {line}")));
 
     loop {
         let over = length.is_some_and(|l| clock.now().since(timeline::RunTime::ZERO) >= l);
@@ -108,21 +109,25 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
         }
         std::thread::sleep(LOOK);
     }
-    let mut notes = sources.remarks();
+    handle.attached(&sources.about());
+    let (mut notes, mut unsaid) = (sources.remarks(), sources.lacks());
     sources.keep_profile(clock.origin(), &handle);
     let left = sources.end(|| stops.hurried(&screen));
     notes.extend(left.clone());
     let end = RunEnd { reason: EndReason::Completed, at: clock.now(), notes };
     let finished = recorder.finish(end);
-    let dashboard = screen.stays();
+    // What was waited for in vain: lines have told of it, a dashboard takes its log with it.
+    if !screen.stays() && args.look.ui != Ui::None {
+        unsaid.clear();
+    }
+    unsaid.extend(left);
     screen.close();
-    tell(dashboard);
     drop(backend);
     match folder {
         Some(folder) => finish::finish(&finished, &folder, None, None),
         None => {
             // There is no report whose notes would say it.
-            left.iter().for_each(|line| say(format_args!("dyno: {line}")));
+            unsaid.iter().for_each(|line| say(format_args!("dyno: {line}")));
             Ok(Outcome::Pass)
         }
     }

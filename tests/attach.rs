@@ -528,8 +528,7 @@ fn what_cannot_be_attached_is_refused_in_one_line_and_by_its_exit_code() {
             2,
             format!("cannot receive OpenTelemetry metrics at {}: cannot listen there", taken.0),
         ),
-        ("process".to_owned(), 6, silent.to_owned()),
-        ("node".to_owned(), 6, silent.to_owned()),
+        ("node+heap".to_owned(), 6, silent.to_owned()),
         ("jvm".to_owned(), 6, silent.to_owned()),
         (
             format!("postgres=postgres://me@{nobody}/x"),
@@ -564,9 +563,14 @@ fn what_cannot_be_attached_is_refused_in_one_line_and_by_its_exit_code() {
     let page = serve(|_| Some("<!doctype html>\n<html>\n<body>\n</body>\n".to_owned()));
     for (attach, why) in [
         ("metrics=https://me:hunter2@127.0.0.1:1/?token=hunter2".to_owned(), "is not an address of the form"),
-        ("postgres=postgres://me:hunter2@127.0.0.1:1/x".to_owned(), "of the form postgres://USER@HOST"),
-        ("redis=redis://:hunter2@127.0.0.1:1".to_owned(), "of the form redis://[USER@]HOST"),
-        ("rabbitmq=http://me:hunter2@127.0.0.1:1".to_owned(), "of the form http://[USER@]HOST"),
+        ("metrics=http://me:hunter2@127.0.0.1:1/".to_owned(), "its address holds a user or a password"),
+        ("postgres=postgres://me:hunter2@127.0.0.1:1/x".to_owned(), "give it in DYNO_POSTGRES_PASSWORD"),
+        ("redis=redis://:hunter2@127.0.0.1:1".to_owned(), "give it in DYNO_REDIS_PASSWORD"),
+        ("rabbitmq=http://me:hunter2@127.0.0.1:1".to_owned(), "give it in DYNO_RABBITMQ_PASSWORD"),
+        (
+            "postgres=postgres://127.0.0.1:1/x".to_owned(),
+            "is not an address of the form postgres://USER@HOST",
+        ),
         (format!("metrics=http://127.0.0.1:{page}/metrics"), "the answer is not a page of metrics: line 1"),
     ] {
         let output = watch(&attach);
@@ -584,21 +588,26 @@ fn what_cannot_be_attached_is_refused_in_one_line_and_by_its_exit_code() {
 }
 
 #[test]
-fn what_auto_does_not_find_is_said_and_fails_nothing() {
+fn a_watch_says_that_nobody_listens_yet_and_waits() {
     let _machine = whole_machine();
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("watch");
-    let mut watch = dyno();
-    watch.args(["watch", ":1", "--for", "1s", "--ui", "none", "--attach", "auto", "--out"]).arg(&folder);
-    let run = Run::of(folder, watch.output().unwrap());
+    let mut auto = dyno();
+    auto.args(["watch", ":1", "--for", "1s", "--ui", "none", "--attach", "auto", "--out"]).arg(&folder);
+    let run = Run::of(folder, auto.output().unwrap());
     assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
-    said(
-        &run,
-        "process not attached: cannot attach the process behind port 1: nobody on this machine listens",
-    );
     // Also where nothing is shown it is said, once, and where lines are shown they say it.
-    let told = "process not attached: cannot attach the process behind port 1: nobody on this machine";
-    assert_eq!(run.stderr(), format!("dyno: {told} listens on it\n"));
+    let told =
+        "port 1: nobody on this machine listens on it yet: who comes to serve it is watched from then on";
+    assert_eq!(run.stderr(), format!("dyno: {}\n", said(&run, told)));
+    said(&run, "process of port 1: nobody at first, ");
+    let vain = "process: nobody has come to serve port 1";
+    assert!(noted(&run, vain), "{:#}", run.summary()["notes"]);
+    assert!(
+        !run.stdout().contains("--attach metrics=URL"),
+        "a page could not be read, either: {}",
+        run.stdout()
+    );
     for ui in ["plain", "json"] {
         let output = dyno().args(["watch", ":1", "--for", "1s", "--ui", ui]).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
@@ -607,8 +616,64 @@ fn what_auto_does_not_find_is_said_and_fails_nothing() {
         assert!(if ui == "plain" { lines == 1 } else { lines > 0 }, "{stderr}");
         assert!(!stderr.lines().any(|line| line.starts_with("dyno: ")), "{stderr}");
     }
-    said(
-        &run,
-        "if the service has a page of metrics, it can be read, too: --attach auto --attach metrics=URL",
+    // By name, and without a report that would say how it went.
+    let output = watch("process");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<&str> = stderr.lines().collect();
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(
+        matches!(lines[..], [first, last] if first.contains(told) && last == format!("dyno: {vain}")),
+        "{stderr}"
     );
+}
+
+/// A server that listens on the port which it is told, until its standard input ends.
+const LATE: &str = "require('http').createServer((_, answer) => answer.end('ok')).listen(process.argv[1], '127.0.0.1'); \
+    process.stdin.resume().on('end', () => process.exit())";
+
+#[test]
+fn a_service_that_comes_after_the_watch_is_watched_and_looked_into_where_that_was_allowed() {
+    let _machine = whole_machine();
+    let port = free_port();
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("watch");
+    let mut watch = dyno();
+    watch.args(["watch", &format!(":{port}"), "--yes", "--ui", "plain", "--out"]).arg(&folder);
+    let mut watch = Guarded(watch.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(watch.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("nobody on this machine listens on it yet")), "it waits");
+    // Nobody else reads them.
+    let rest = std::thread::spawn(move || lines.collect::<Vec<String>>().join("\n"));
+
+    let mut node = Command::new("node");
+    node.args(["-e", LATE, &port.to_string()]).env("NODE_OPTIONS", "--inspect-port=0").stdin(Stdio::piped());
+    let node = Guarded(node.stderr(Stdio::null()).spawn().expect("this test needs node 20 or later"));
+    let me = format!("pid-{}", node.0.id());
+    let came = wait_for(PATIENCE, || {
+        let wanted = ["process.resident", "heap.used"];
+        Lanes::of(&folder).is_some_and(|lanes| wanted.iter().all(|lane| lanes.tells(lane, &me)))
+    });
+    signal(watch.0.id(), Signal::INT);
+    assert!(wait_for(PATIENCE, || watch.0.try_wait().unwrap().is_some()), "it ends");
+    let mut stdout = Vec::new();
+    watch.0.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
+    let (status, stderr) = (watch.0.wait().unwrap(), rest.join().unwrap().into_bytes());
+    let run = Run::of(folder, Output { status, stdout, stderr });
+    assert!(came, "{:#}\n{}", run.summary()["lanes"], run.stderr());
+    assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
+    said(&run, &format!("node at port {port}: nobody at first; "));
+    assert!(!noted(&run, "process: nobody has come"), "{:#}", run.summary()["notes"]);
+}
+
+#[test]
+fn a_report_says_what_has_come_to_stand_on_a_page_since_the_run_began() {
+    let _machine = whole_machine();
+    let page = |n: usize| if n < 5 { "" } else { "pg_pool_max 5\n" };
+    let port = serve(move |n| Some(format!("nodejs_heap_size_used_bytes 1\n{}", page(n))));
+    let url = format!("http://127.0.0.1:{port}/");
+    let load = ["--url", &url, "--rate", "20/s", "--for", "4s"];
+    let run = run_valid(&[&load[..], &["--attach", &format!("metrics={url}metrics")]].concat());
+    assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
+    let told = said(&run, &format!("metrics at {url}metrics as metrics-{port}: "));
+    assert!(told.contains(": heap, pool; nothing of "), "{told}");
 }

@@ -138,9 +138,11 @@ impl Plain {
 
     fn changed_sources(&mut self, snapshot: &Snapshot) -> Vec<String> {
         let mut out = Vec::new();
-        for source in &snapshot.sources {
+        // At the end all sources are ended, and none of them comes back.
+        let sources = snapshot.sources.iter().filter(|_| snapshot.run.state != RunState::Done);
+        for source in sources {
             let Some(age) = source.age_ns else { continue };
-            let silent = age > figures::STALE_NS && snapshot.run.state != RunState::Done;
+            let silent = age > figures::STALE_NS;
             let before = self.silent.insert(source.name.clone(), silent).unwrap_or(false);
             if silent != before {
                 let what = if silent {

@@ -131,7 +131,9 @@ fn a_service_that_was_started_again_is_taken_up_again() {
     let second = Jvm::serving(port);
     soon("samples of the second", || used(&second) > 3);
     assert!(kept.noted(&format!("process {} has taken its place", second.0.id())));
-    soon("an age as before", || kept.values(names::SOURCE_AGE, "jvm").last().is_some_and(|age| *age < 1e9));
+    soon("an age of the second", || {
+        kept.values(names::SOURCE_AGE, "jvm").last().is_some_and(|age| *age < 1e9)
+    });
     assert!(attached.join(GRACE));
 }
 

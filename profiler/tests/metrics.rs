@@ -124,6 +124,27 @@ fn levels_rates_and_ages_arrive_and_an_outage_is_said_once_and_survived() {
 }
 
 #[test]
+fn the_line_of_a_page_says_what_has_come_to_stand_on_it_since() {
+    let grown = Arc::new(AtomicBool::new(false));
+    let has_grown = Arc::clone(&grown);
+    let server = Server::page(move |n| {
+        let hits = format!("cache_gets_total{{cache=\"c\",result=\"hit\"}} {n}\n");
+        let more = if has_grown.load(Ordering::Relaxed) { hits } else { String::new() };
+        format!("nodejs_heap_size_used_bytes 1\n{more}")
+    });
+    let (kept, me) = (Kept::default(), server.instance());
+    let attached = attach_metrics(&server.url(), None, &[], Box::new(kept.clone())).unwrap();
+    let first = attached.about();
+    assert!(first.contains(": heap; nothing of "), "{first}");
+    soon("readings", || kept.values(names::HEAP_USED, &me).len() > 3);
+    assert_eq!((attached.about(), kept.times(&first)), (first, 1), "it is said once");
+    grown.store(true, Ordering::Relaxed);
+    soon("a line that says more", || attached.about().contains(": heap, cache; nothing of "));
+    assert!(kept.noted(&attached.about()));
+    assert!(attached.join(GRACE));
+}
+
+#[test]
 fn a_page_that_processes_answer_in_turn_says_so_once_and_is_told_no_more() {
     // By when they began, or where that is not told by how the counter goes.
     for (began, rates) in [(Some([100, 200]), 1), (None, 2)] {
@@ -183,7 +204,7 @@ fn wrong_addresses_and_answers_are_named_and_secrets_are_not_shown() {
     };
     assert_eq!(
         attach("http://me:hunter2@127.0.0.1:1/metrics?token=hunter3"),
-        "cannot attach the metrics at http://127.0.0.1:1/metrics: `http://127.0.0.1:1/metrics` is not an address of the form http://HOST:PORT/PATH without user and password"
+        "cannot attach the metrics at http://127.0.0.1:1/metrics: its address holds a user or a password, and a page is read without: leave them out"
     );
     assert!(attach("https://127.0.0.1:1/metrics").contains("is not an address of the form"));
     assert!(

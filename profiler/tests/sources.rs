@@ -320,7 +320,8 @@ fn what_cannot_be_attached_says_why() {
     assert!(attach(&garbage.url, TOKEN).contains("not the probe's"), "{}", attach(&garbage.url, TOKEN));
     assert!(attach("http://127.0.0.1:1", TOKEN).contains("nobody answers"));
     assert!(attach("https://shop.example", TOKEN).contains("not an address of the form"));
-    assert!(attach("http://user:pass@shop.example", TOKEN).contains("not an address of the form"));
+    let told = attach("http://user:hunter2@shop.example", TOKEN);
+    assert!(told.contains("its address holds a user or a password") && !told.contains("hunter2"), "{told}");
 }
 
 #[test]
@@ -510,6 +511,53 @@ fn processes_that_come_to_serve_the_port_are_watched_and_so_is_one_that_was_star
     let again = server(&listener);
     soon("samples of one in their place", || read(&again) > 3);
     ends(again);
+    assert!(attached.join(GRACE));
+}
+
+/// What [`who_comes_to_serve_a_port_that_nobody_served_is_watched`] starts: this program once more.
+#[test]
+fn a_listener() {
+    if let Some(port) = std::env::var_os("DYNO_TEST_LISTENS") {
+        let port: u16 = port.to_str().unwrap().parse().unwrap();
+        let _listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        std::thread::sleep(Duration::from_secs(120));
+    }
+}
+
+/// A process that alone listens on `port`.
+fn listening_on(port: u16) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_listener"])
+        .env("DYNO_TEST_LISTENS", port.to_string())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn who_comes_to_serve_a_port_that_nobody_served_is_watched() {
+    let (port, kept) = (own_port(), Kept::default());
+    let attached = attach_served(&Served::nobody(port), UNSEEN, Box::new(kept.clone())).unwrap();
+    let about = attached.about();
+    assert!(about.starts_with(&format!("process of port {port}: nobody at first, ")), "{about}");
+    let vain = format!("process: nobody has come to serve port {port}");
+    assert_eq!(attached.lack(), Some(vain));
+    // One that is started again is found as the first one was.
+    for turn in 1..=2 {
+        let child = listening_on(port);
+        let me = format!("pid-{}", child.id());
+        soon("samples", || kept.values(names::PROCESS_RESIDENT, &me).len() > 3);
+        assert_eq!(attached.lack(), None);
+        let ages = kept.values(names::SOURCE_AGE, "process");
+        assert!(
+            turn > 1 || ages.iter().all(|age| *age == 0.0),
+            "none of a time when nobody was there: {ages:?}"
+        );
+        ends(child);
+        let none = format!("none of those that served port {port} is left");
+        soon("that none is left", || kept.times(&none) == turn);
+        assert!(attached.lack().is_some_and(|lack| lack.contains("nobody was found who serves it since")));
+    }
     assert!(attached.join(GRACE));
 }
 

@@ -248,6 +248,7 @@ impl Runner<'_> {
         })?;
 
         sources.keep_profile(clock.origin(), &handle);
+        handle.attached(&sources.about());
         ended.notes.extend(sources.remarks());
         if let Some(profiles) = profiles {
             profiles.end(|| stops.hurried(&screen));

@@ -124,16 +124,21 @@ impl Sources {
         stop::wait_briefly(thread, hurried).is_none().then(|| LEFT_INSIDE.to_owned())
     }
 
-    /// What was attached and what cannot be seen, a line each.
+    /// What was attached and what cannot be seen, a line each: at the end of a run some say more than at its beginning.
     pub fn about(&self) -> Vec<String> {
-        let attached = self.attached.iter().map(|(one, _)| one.about().to_owned());
+        let attached = self.attached.iter().map(|(one, _)| one.about());
         self.said.iter().cloned().chain(attached).collect()
     }
 
     /// What sources had to remark so far: failures, disagreements, that they have waited in vain; a line each.
     pub fn remarks(&self) -> Vec<String> {
         let told = self.remarks.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        told.into_iter().chain(self.attached.iter().filter_map(|(one, _)| one.lack())).collect()
+        told.into_iter().chain(self.lacks()).collect()
+    }
+
+    /// What sources wait for to this moment, a line each.
+    pub fn lacks(&self) -> Vec<String> {
+        self.attached.iter().filter_map(|(one, _)| one.lack()).collect()
     }
 }
 
@@ -145,14 +150,17 @@ fn failed(error: AttachError) -> anyhow::Error {
             // Classes of SQLSTATE: it is short of something, or it starts or stops.
             PostgresError::Refused(code) => code.starts_with("53") || code.starts_with("57"),
             PostgresError::Unreachable(_) | PostgresError::TimedOut | PostgresError::TooLong => true,
-            PostgresError::BadAddress(_) | PostgresError::NotPostgres | PostgresError::TooOld(_) => false,
+            PostgresError::BadAddress(_)
+            | PostgresError::Password
+            | PostgresError::NotPostgres
+            | PostgresError::TooOld(_) => false,
         },
         AttachError::RabbitMq { why, .. } => matches!(why, RabbitMqError::Fetch(_)),
         AttachError::Redis { why, .. } => match why {
             // It is about to be there.
             RedisError::Refused(word) => word == "LOADING",
             RedisError::Unreachable(_) | RedisError::TimedOut | RedisError::TooLong => true,
-            RedisError::BadAddress(_) | RedisError::NotRedis => false,
+            RedisError::BadAddress(_) | RedisError::Password | RedisError::NotRedis => false,
         },
         AttachError::Process { why, .. } => matches!(why, ProcessError::Nobody),
         AttachError::Metrics { why, .. } => matches!(why, MetricsError::Fetch(_)),
@@ -226,9 +234,9 @@ impl Sink for RecorderSink {
     }
 
     fn remark(&mut self, source: &str, text: &str) {
+        // That is a line of the log, too.
         self.note(source, text);
         let line = format!("{source}: {text}");
-        self.handle.log(&line);
         let mut remarks = self.remarks.lock().unwrap_or_else(PoisonError::into_inner);
         if remarks.len() < MAX_REMARKS {
             remarks.push(timeline::text::clean(&line, 400));
@@ -247,6 +255,23 @@ mod tests {
 
     use super::*;
     use crate::outcome::error_code;
+    use crate::run::testing::{log, recorder};
+
+    #[test]
+    fn what_a_source_remarks_is_a_line_of_the_log_its_state_and_in_the_report_once_each() {
+        let (recorder, remarks) = (recorder(), Remarks::default());
+        let (handle, naming) = (recorder.handle(), Naming::default());
+        let mut sink = RecorderSink { handle, remarks: Arc::clone(&remarks), naming };
+        sink.remark("postgres", "nobody answers");
+        sink.note("postgres", "answers again");
+        drop(sink);
+        let published = recorder.handle().published();
+        assert_eq!(log(recorder), "postgres: nobody answers\npostgres: answers again\n");
+        let sources = published.get().sources.clone();
+        assert_eq!(sources.len(), 1, "{sources:?}");
+        assert_eq!((sources[0].name.as_str(), sources[0].state.as_str()), ("postgres", "answers again"));
+        assert_eq!(*remarks.lock().unwrap(), ["postgres: nobody answers"]);
+    }
 
     #[test]
     fn who_does_not_answer_ends_a_run_with_another_code_than_who_cannot_be_read() {
@@ -284,23 +309,27 @@ mod tests {
             (agent(ProbeError::Gone(404)), 6),
             (agent(ProbeError::Token(401)), 2),
             (agent(ProbeError::BadAddress(what())), 2),
+            (agent(ProbeError::Credentials), 2),
             (agent(ProbeError::Malformed(what())), 2),
             (postgres(PostgresError::Unreachable(what())), 6),
             (postgres(PostgresError::TimedOut), 6),
             (postgres(PostgresError::Refused("57P03".to_owned())), 6),
             (postgres(PostgresError::Refused("28P01".to_owned())), 2),
             (postgres(PostgresError::BadAddress(what())), 2),
+            (postgres(PostgresError::Password), 2),
             (postgres(PostgresError::NotPostgres), 2),
             (postgres(PostgresError::TooOld(what())), 2),
             (rabbitmq(RabbitMqError::Fetch(FetchError::Unreachable(what()))), 6),
             (rabbitmq(RabbitMqError::Refused(401)), 2),
             (rabbitmq(RabbitMqError::BadAddress(what())), 2),
+            (rabbitmq(RabbitMqError::Password), 2),
             (rabbitmq(RabbitMqError::NotRabbitMq), 2),
             (redis(RedisError::Unreachable(what())), 6),
             (redis(RedisError::TimedOut), 6),
             (redis(RedisError::Refused("LOADING".to_owned())), 6),
             (redis(RedisError::Refused("NOAUTH".to_owned())), 2),
             (redis(RedisError::BadAddress(what())), 2),
+            (redis(RedisError::Password), 2),
             (redis(RedisError::NotRedis), 2),
         ] {
             let said = error.to_string();

@@ -2,7 +2,8 @@
 //!
 //! Owns the choice of `auto` and the one question. Installing observers changes the target, if ever so little, so it is done
 //! only when the inspector was named on the command line, by `--yes`, or by the answer; the question says, too, where a heap is searched. What is
-//! asked for in several ways is read once. What remains unseen is told at the end, of all that is attached.
+//! asked for in several ways is read once. A watch may begin before its service: who comes to serve the port is attached then. What remains unseen is
+//! told at the end, of all that is attached.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
@@ -26,6 +27,13 @@ const PAGE: &str =
 const NO_PAGE: &str = "no page of metrics was found at /metrics or /actuator/prometheus; one elsewhere can be read, too: \
     --attach auto --attach metrics=URL";
 
+/// What `auto` says where it may not look inside those that serve the port ...
+const NOT_INSIDE: &str =
+    "not looked inside: `--attach node` or `--yes` lets dyno open the inspector and install observers";
+/// ... or will do.
+const NOT_INSIDE_LATER: &str = "if what comes runs on Node.js or Deno it is not looked inside: `--attach node` or `--yes` lets dyno open the inspector \
+    and install observers";
+
 /// Where the target is, as far as it matters to what is attached.
 #[derive(Default)]
 pub struct Located<'a> {
@@ -35,13 +43,15 @@ pub struct Located<'a> {
     pub http: Option<String>,
     /// What metrics of its own are called.
     pub mappings: &'a [Mapping],
+    /// Where nobody serves the port yet: is who comes to serve it waited for?
+    pub awaited: bool,
 }
 
 impl<'a> Located<'a> {
     /// The one at this address.
     pub fn at(url: &BaseUrl, mappings: &'a [Mapping]) -> Self {
         let port = local_port(url);
-        Self { port, http: port.filter(|_| !url.tls).map(|_| url.origin()), mappings }
+        Self { port, http: port.filter(|_| !url.tls).map(|_| url.origin()), mappings, awaited: false }
     }
 }
 
@@ -146,8 +156,10 @@ pub struct Settled {
     pub ready: Vec<Ready>,
     /// What `auto` found, and why it did not attach more; a line each.
     pub said: Vec<String>,
-    /// That nobody listens on the port where `auto` has looked: also in `said`, which not every screen shows.
+    /// That nobody serves the port yet and is waited for: also in `said`, which not every screen shows.
     pub nobody: Option<String>,
+    /// Is who comes to serve it waited for?
+    awaited: bool,
     /// Whom inspectors read.
     readers: Readers,
     /// Is any heap searched? Who is asked is told so.
@@ -155,11 +167,11 @@ pub struct Settled {
 }
 
 impl Settled {
-    /// `auto` never fails a run: what it cannot attach it says. What was asked for by name must work.
+    /// `auto` never fails a run: what it cannot attach it says. What was asked for by name must work, or can be waited for.
     pub fn of(asked: &[Attach], target: &Located, mut permission: Permission) -> anyhow::Result<Self> {
         let port = target.port;
         let searched = asked.iter().any(|a| matches!(a, Attach::V8(_, Search::Heap)));
-        let mut settled = Self { searched, ..Self::default() };
+        let mut settled = Self { searched, awaited: target.awaited, ..Self::default() };
         // Those of the port are asked for once: by name rather than by `auto`, and with the search if anybody wants it.
         let named = asked.iter().any(|a| matches!(a, Attach::V8(None, _)));
         let search = if asked.contains(&Attach::V8(None, Search::Heap)) { Search::Heap } else { Search::No };
@@ -169,7 +181,7 @@ impl Settled {
                 Attach::Nothing => {}
                 Attach::Auto => settled.auto(port, named, &mut permission),
                 Attach::Process => {
-                    let served = settled.served(port).map_err(failed)?;
+                    let served = settled.served_or_awaited(port).map_err(failed)?;
                     settled.serves(served);
                 }
                 Attach::V8(None, _) if looked => {}
@@ -198,9 +210,9 @@ impl Settled {
         Ok(settled)
     }
 
-    /// The page of metrics of the target's own, where nobody tells already what stands on such a page.
+    /// The page of metrics of the target's own, where nobody tells already what stands on such a page, and somebody is there.
     fn page(&mut self, target: &Located) {
-        if self.ready.iter().any(Ready::sees_pages) {
+        if self.ready.iter().any(Ready::sees_pages) || self.nobody.is_some() {
             return;
         }
         let found = target.http.as_deref().and_then(|base| look_for_metrics(base, target.mappings));
@@ -268,20 +280,31 @@ impl Settled {
         Ok(served)
     }
 
+    /// The same, without anybody where nobody listens yet and who comes is waited for; that is said once.
+    fn served_or_awaited(&mut self, port: Option<u16>) -> Result<Served, AttachError> {
+        match self.served(port) {
+            Err(AttachError::Process { port, why: ProcessError::Nobody }) if self.awaited => {
+                if self.nobody.is_none() {
+                    let said = awaited(port);
+                    self.said.push(said.clone());
+                    self.nobody = Some(said);
+                }
+                Ok(Served::nobody(port))
+            }
+            found => found,
+        }
+    }
+
     /// `named`: the inspectors of the port are asked for by name, too.
     fn auto(&mut self, port: Option<u16>, named: bool, permission: &mut Permission) {
-        let served = match self.served(port) {
+        let served = match self.served_or_awaited(port) {
             Ok(served) => served,
-            Err(e) => {
-                let said = format!("process not attached: {e}");
-                if matches!(e, AttachError::Process { why: ProcessError::Nobody, .. }) {
-                    self.nobody = Some(said.clone());
-                }
-                return self.said.push(said);
-            }
+            Err(e) => return self.said.push(format!("process not attached: {e}")),
         };
-        let all: Vec<&Process> = served.processes.iter().collect();
-        self.said.push(format!("port {} is served by {}", served.port, described(&all)));
+        if !served.processes.is_empty() {
+            let all: Vec<&Process> = served.processes.iter().collect();
+            self.said.push(format!("port {} is served by {}", served.port, described(&all)));
+        }
         let jvms: Vec<u32> = on(&served, |r| *r == Runtime::Java).iter().map(|p| p.pid).collect();
         self.found(&jvms);
         if !named {
@@ -290,23 +313,28 @@ impl Settled {
         self.serves(served);
     }
 
-    /// Looks inside those that run on V8.
+    /// Looks inside those that run on V8, or will do.
     fn inside(&mut self, served: &Served, permission: &mut Permission) {
-        let inside = on_v8(served);
-        if inside.is_empty() {
+        let (inside, is_early) = (on_v8(served), served.processes.is_empty());
+        if inside.is_empty() && !is_early {
             return;
         }
         if !permission.granted(|| ask(&question(&serving(&inside, served.port), self.searched))) {
-            self.said.push(
-                "not looked inside: `--attach node` or `--yes` lets dyno open the inspector and install observers"
-                    .to_owned(),
-            );
-            return;
+            let why = if is_early { NOT_INSIDE_LATER } else { NOT_INSIDE };
+            return self.said.push(why.to_owned());
+        }
+        if is_early {
+            return self.awaits(served.port);
         }
         match v8::install(&places(&inside), Some(served.port), Search::No, Some(guard), &self.readers) {
             Ok(installed) => self.ready.push(Ready::V8(installed.following(served.port))),
             Err(e) => self.said.push(format!("not looked inside: {e}")),
         }
+    }
+
+    /// Looks inside those on V8 that come to serve the port.
+    fn awaits(&mut self, port: u16) {
+        self.ready.push(Ready::V8(Installed::awaiting(port, Some(guard), &self.readers)));
     }
 
     /// JVMs that nobody has named. Each keeps its counters in a file of its own accord: reading them changes nothing there.
@@ -362,9 +390,12 @@ impl Settled {
         let (places, follow, who) = match place {
             Some(place) => (vec![place], None, format!("the scenario attaches {place}")),
             None => {
-                let served = self.served(port).map_err(failed)?;
+                // A heap is searched before anything is measured, so its process has to be there.
+                let found =
+                    if search == Search::Heap { self.served(port) } else { self.served_or_awaited(port) };
+                let served = found.map_err(failed)?;
                 let inside = on_v8(&served);
-                if inside.is_empty() {
+                if inside.is_empty() && !served.processes.is_empty() {
                     return Err(not_on("node", &served, "by Node.js or Deno"));
                 }
                 (places(&inside), Some(served.port), serving(&inside, served.port))
@@ -374,6 +405,10 @@ impl Settled {
             return Err(UserError::wrong(
                 "the scenario attaches the inspector of its target: that installs observers there, so say --yes or --attach node",
             ));
+        }
+        if let (true, Some(port)) = (places.is_empty(), follow) {
+            self.awaits(port);
+            return Ok(());
         }
         let installed = v8::install(&places, port, search, Some(guard), &self.readers).map_err(failed)?;
         self.ready.push(Ready::V8(match follow {
@@ -441,7 +476,18 @@ fn places(processes: &[&Process]) -> Vec<Place> {
 }
 
 fn serving(processes: &[&Process], port: u16) -> String {
+    if processes.is_empty() {
+        return format!("nobody serves port {port} yet, and what comes may run on Node.js or Deno");
+    }
     format!("{} serves port {port}", described(processes))
+}
+
+/// What is said where nobody is there yet.
+fn awaited(port: u16) -> String {
+    format!(
+        "port {port}: nobody on this machine listens on it yet: who comes to serve it is watched from then on; \
+        a JVM's counters and a page of metrics are found only where it listens at the start"
+    )
 }
 
 /// `node (pid 5) with 2 cluster workers (6, 7)`.
@@ -501,22 +547,58 @@ mod tests {
         assert!(doubted[1].contains("by ssh (pid 5), which is not watched"), "{doubted:?}");
     }
 
+    /// Of `asked` at a port; nobody is given port 1.
+    fn settled(
+        asked: &[Attach],
+        port: Option<u16>,
+        awaited: bool,
+        permission: Permission,
+    ) -> anyhow::Result<Settled> {
+        Settled::of(asked, &Located { port, awaited, ..Located::default() }, permission)
+    }
+
     #[test]
-    fn that_nobody_listens_is_told_from_all_else_that_is_not_attached() {
-        let settled = |port| {
-            let target = Located { port, ..Located::default() };
-            Settled::of(&[Attach::Auto], &target, Permission::Missing).unwrap()
-        };
-        // Nobody is given that port.
-        let told = settled(Some(1));
+    fn where_nobody_listens_yet_who_comes_is_waited_for_if_that_makes_sense() {
+        let auto = |port, awaited| settled(&[Attach::Auto], port, awaited, Permission::Missing).unwrap();
+        let told = auto(Some(1), true);
         let line = told.nobody.unwrap();
-        assert!(line.ends_with("port 1: nobody on this machine listens on it"), "{line}");
-        assert!(told.said.contains(&line), "{:?}", told.said);
-        let elsewhere = settled(None);
+        assert!(line.starts_with("port 1: nobody on this machine listens on it yet: "), "{line}");
+        assert_eq!(told.said, [line, NOT_INSIDE_LATER.to_owned()], "no page is spoken of");
+        assert!(
+            matches!(&told.ready[..], [Ready::Served(served)] if *served == Served::nobody(1)),
+            "it is joined later"
+        );
+        let run = auto(Some(1), false);
+        assert!(run.said[0].starts_with("process not attached: ") && run.nobody.is_none(), "{:?}", run.said);
+        assert!(run.ready.is_empty());
+        let elsewhere = auto(None, true);
         assert!(elsewhere.said[0].starts_with("process not attached: "), "{:?}", elsewhere.said);
         assert_eq!(elsewhere.nobody, None);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        assert_eq!(settled(Some(listener.local_addr().unwrap().port())).nobody, None);
+        assert_eq!(auto(Some(listener.local_addr().unwrap().port()), true).nobody, None);
+    }
+
+    #[test]
+    fn an_inspector_is_waited_for_with_permission_and_by_name() {
+        let node = Attach::V8(None, Search::No);
+        for (asked, processes) in
+            [(&[Attach::Auto][..], 1), (&[Attach::Auto, node.clone()][..], 1), (&[node.clone()][..], 0)]
+        {
+            let told = settled(asked, Some(1), true, Permission::Given).unwrap();
+            let of = |which: fn(&Ready) -> bool| told.ready.iter().filter(|one| which(one)).count();
+            assert_eq!(of(|one| matches!(one, Ready::V8(_))), 1, "{asked:?}");
+            assert_eq!(of(|one| matches!(one, Ready::Served(_))), processes, "{asked:?}");
+            assert_eq!(told.said, [told.nobody.clone().unwrap()], "{asked:?}");
+        }
+        let refused = |asked: Attach, awaited| {
+            let error = settled(&[asked], Some(1), awaited, Permission::Given).map(drop).unwrap_err();
+            assert_eq!(crate::outcome::error_code(&error), 6, "{error}");
+        };
+        // These are to be there: a run's target, a heap to be searched, a JVM.
+        refused(node, false);
+        refused(Attach::Process, false);
+        refused(Attach::V8(None, Search::Heap), true);
+        refused(Attach::Jvm(None), true);
     }
 
     #[test]

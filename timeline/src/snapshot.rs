@@ -398,7 +398,8 @@ pub struct SourceView {
     pub name: String,
     /// One line: what it sees, what it cannot, or why it fell silent.
     pub state: String,
-    /// Age of the newest sample of that among the things it reads which is silent longest, ns; none before the first.
+    /// Age of the newest sample of that among the things it reads which is silent longest, ns; none before the first. Those that have gone are left
+    /// out; where all have, it is that of the one that was read last.
     pub age_ns: Option<u64>,
     /// It only says something, such as what was found, and delivers no samples that could have an age.
     #[serde(default)]

@@ -96,6 +96,14 @@ fn a_source_that_falls_silent_and_comes_back_is_said() {
     assert!(plain.lines(&s).is_empty());
     s.sources[0].age_ns = Some(0);
     assert_eq!(plain.lines(&s), ["t=01:06 source=agent state=back"]);
+    s.sources[0].age_ns = Some(4_200_000_000);
+    assert_eq!(plain.lines(&s).len(), 1, "it falls silent again");
+    s.run.state = RunState::Done;
+    let last = plain.lines(&s);
+    assert!(
+        !last.is_empty() && last.iter().all(|line| !line.contains("source=")),
+        "it never came back: {last:?}"
+    );
 }
 
 #[test]

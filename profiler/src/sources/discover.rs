@@ -88,6 +88,14 @@ pub struct Served {
     pub apart: bool,
 }
 
+impl Served {
+    /// Nobody serves `port`, yet.
+    #[must_use]
+    pub fn nobody(port: u16) -> Self {
+        Self { port, processes: Vec::new(), forwarders: Vec::new(), hidden: 0, apart: false }
+    }
+}
+
 /// Finds the processes that serve `port`.
 ///
 /// # Errors

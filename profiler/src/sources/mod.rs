@@ -231,9 +231,25 @@ fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The line about what was attached; a source that comes to see more replaces it.
+#[derive(Clone, Default)]
+pub(crate) struct About(Arc<Mutex<String>>);
+
+impl About {
+    fn set(&self, line: String) {
+        *locked(&self.0) = line;
+    }
+}
+
+impl From<String> for About {
+    fn from(line: String) -> Self {
+        Self(Arc::new(Mutex::new(line)))
+    }
+}
+
 /// The threads of one attachment. Dropping it stops them without waiting.
 pub struct Attached {
-    about: String,
+    about: About,
     crew: Crew,
     stacks: Option<stacks::Stacks>,
     lack: Option<Lack>,
@@ -243,8 +259,8 @@ pub struct Attached {
 type Lack = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 impl Attached {
-    fn new(about: String, crew: Crew) -> Self {
-        Self { about, crew, stacks: None, lack: None }
+    fn new(about: impl Into<About>, crew: Crew) -> Self {
+        Self { about: about.into(), crew, stacks: None, lack: None }
     }
 
     fn lacking(mut self, lack: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
@@ -263,10 +279,10 @@ impl Attached {
         self.stacks.as_ref()
     }
 
-    /// What was attached and what it cannot see, one line.
+    /// What was attached and what it cannot see, one line, as far as it is known by now.
     #[must_use]
-    pub fn about(&self) -> &str {
-        &self.about
+    pub fn about(&self) -> String {
+        locked(&self.about.0).clone()
     }
 
     /// What it waits for to this moment, one line for the report at the end: who is attached and has told nothing is not healthy.

@@ -75,6 +75,12 @@ impl Place {
     }
 }
 
+/// Does an address hold a password, as `USER:PASSWORD@`? What is [`shown`] of it does not say so.
+pub(super) fn holds_password(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+}
+
 /// An address without what may be secret in it.
 #[must_use]
 pub fn shown(url: &str) -> String {
@@ -128,8 +134,12 @@ mod tests {
         ] {
             assert!(read(wrong).is_none(), "{wrong}");
         }
-        for url in ["redis://me:pw@h:1", "redis://me:pw/x@h:1"] {
+        for url in ["redis://me:pw@h:1", "redis://me:pw/x@h:1", "redis://:pw@h:1"] {
             assert_eq!(shown(url), "redis://h:1");
+            assert!(holds_password(url), "{url}");
+        }
+        for url in ["redis://me@h:1", "redis://h:1/a", "redis://[::1]:7", "h:1", ""] {
+            assert!(!holds_password(url), "{url}");
         }
         for url in ["redis://h/a?password=p@pw", "redis://me:pw?x@h"] {
             assert_eq!(shown(url), "redis://...");

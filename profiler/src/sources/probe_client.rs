@@ -34,6 +34,9 @@ pub enum ProbeError {
     /// The address is none that we can ask.
     #[error("`{0}` is not an address of the form http://HOST:PORT")]
     BadAddress(String),
+    /// Its address holds a user or a password.
+    #[error("its address holds a user or a password: leave them out, the token is read from DYNO_TOKEN")]
+    Credentials,
     /// No answer.
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -72,11 +75,14 @@ pub(super) struct ProbeClient {
 
 impl ProbeClient {
     /// # Errors
-    /// [`ProbeError::BadAddress`]: only plain HTTP without user, path and query is spoken.
+    /// [`ProbeError::BadAddress`] and [`ProbeError::Credentials`]: only plain HTTP without user, path and query is spoken.
     pub fn new(url: &str, token: &str) -> Result<Self, ProbeError> {
         let base = url.trim_end_matches('/');
         let host = base.strip_prefix("http://").unwrap_or("");
-        if host.is_empty() || host.contains(['/', '@', '?', '#', ' ']) || host.contains(char::is_control) {
+        if host.contains('@') {
+            return Err(ProbeError::Credentials);
+        }
+        if host.is_empty() || host.contains(['/', '?', '#', ' ']) || host.contains(char::is_control) {
             return Err(ProbeError::BadAddress(shown(url)));
         }
         Ok(Self { base: base.to_owned(), token: token.to_owned(), http: fetch::client() })

@@ -19,7 +19,7 @@ use super::age::Age;
 use super::counters::{Counters, pace};
 use super::fetch::{self, FetchError};
 use super::patience::patiently;
-use super::place::{Place, deadline, shown};
+use super::place::{Place, deadline, holds_password, shown};
 use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 
@@ -70,10 +70,11 @@ const HELD_BACK: [&str; 3] = ["flow", "blocking", "blocked"];
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum RabbitMqError {
     /// The address is none that we ask.
-    #[error(
-        "`{0}` is not an address of the management plugin, of the form http://[USER@]HOST[:PORT], without password"
-    )]
+    #[error("`{0}` is not an address of the management plugin, of the form http://[USER@]HOST[:PORT]")]
     BadAddress(String),
+    /// Its address holds a password: a command line is no place for one.
+    #[error("its address holds a password: leave it out there and give it in DYNO_RABBITMQ_PASSWORD")]
+    Password,
     /// It cannot be fetched.
     #[error("{0}")]
     Fetch(FetchError),
@@ -152,6 +153,9 @@ struct RabbitMq {
 
 impl RabbitMq {
     fn new(url: &str, password: &str, sink: &mut dyn Sink) -> Result<Self, RabbitMqError> {
+        if holds_password(url) {
+            return Err(RabbitMqError::Password);
+        }
         let place = Place::read(url, &["http"], PORT, password);
         let place = place.ok_or_else(|| RabbitMqError::BadAddress(shown(url)))?;
         let user = if place.user.is_empty() { USER } else { &place.user };

@@ -21,7 +21,7 @@ use timeline::{LaneId, LaneSpec, MonoNs, Shape, Unit};
 use super::age::Age;
 use super::counters::{Counters, pace};
 use super::patience::patiently;
-use super::place::{Place, deadline, shown, timed_out};
+use super::place::{Place, deadline, holds_password, shown, timed_out};
 use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 use latency::Latency;
@@ -58,8 +58,11 @@ const KEYS: &str = "keys";
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum RedisError {
     /// The address is none that we ask.
-    #[error("`{0}` is not an address of the form redis://[USER@]HOST[:PORT], without password")]
+    #[error("`{0}` is not an address of the form redis://[USER@]HOST[:PORT]")]
     BadAddress(String),
+    /// Its address holds a password: a command line is no place for one.
+    #[error("its address holds a password: leave it out there and give it in DYNO_REDIS_PASSWORD")]
+    Password,
     /// Nobody listens, or the connection broke.
     #[error("nobody answers ({0})")]
     Unreachable(String),
@@ -125,6 +128,9 @@ struct Redis {
 
 impl Redis {
     fn new(url: &str, password: &str, sink: &mut dyn Sink) -> Result<Self, RedisError> {
+        if holds_password(url) {
+            return Err(RedisError::Password);
+        }
         let place = Place::read(url, &["redis"], PORT, password).filter(|p| p.path.is_empty());
         let place = place.ok_or_else(|| RedisError::BadAddress(shown(url)))?;
         let instance = place.instance(NAME, sink);

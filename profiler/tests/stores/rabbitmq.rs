@@ -130,7 +130,7 @@ fn a_backlog_is_found_through_the_server_alone() {
         let filling = scope.spawn(|| fill(&url, &enough));
         let door_url = format!("http://tester@127.0.0.1:{}", door.port);
         let attached = attach_rabbitmq(&door_url, PASSWORD, run.sink()).unwrap();
-        let about = attached.about().to_owned();
+        let about = attached.about();
         assert!(about.contains("version 3.") && !about.contains("not available"), "{about}");
         let told = refused(&door_url, "wrong");
         assert!(
@@ -214,10 +214,8 @@ fn page(line: &mut TcpStream, body: &str) {
 #[test]
 fn servers_that_refuse_or_pretend_are_named() {
     let told = refused("http://me:hunter2@127.0.0.1:1", "");
-    assert!(
-        told.contains("is not an address of the management plugin") && !told.contains("hunter2"),
-        "{told}"
-    );
+    assert!(told.ends_with("give it in DYNO_RABBITMQ_PASSWORD") && !told.contains("hunter2"), "{told}");
+    assert!(!told.contains("is not an address"), "{told}");
     assert!(refused("amqp://me@127.0.0.1:5672", "").contains("is not an address of the management plugin"));
     assert!(refused(&format!("http://127.0.0.1:{}", free_port()), "").contains("nobody answers"));
     let endless = pretender(|_, line| {

@@ -137,8 +137,14 @@ fn servers_that_refuse_or_pretend_are_named() {
         attach(&url, "").ends_with("the server refuses: NOAUTH; a password is read from DYNO_REDIS_PASSWORD")
     );
     assert!(attach(&url, "wrong").contains("the server refuses: WRONGPASS"));
-    let told = attach("redis://me:hunter2@127.0.0.1:1", "");
-    assert!(told.contains("is not an address of the form redis://") && !told.contains(PASSWORD), "{told}");
+    for url in ["redis://me:hunter2@127.0.0.1:1", "redis://:hunter2@127.0.0.1:1"] {
+        let told = attach(url, "");
+        assert_eq!(
+            told,
+            "cannot attach Redis at redis://127.0.0.1:1: its address holds a password: leave it out there and give it in DYNO_REDIS_PASSWORD"
+        );
+    }
+    assert!(attach("rediss://127.0.0.1:1", "").contains("is not an address of the form redis://"));
     for (says, error) in
         [("HTTP/1.1 400 Bad Request\r\n\r\n", "not one of Redis"), ("$99999999\r\n", "longer than 1 MiB")]
     {

@@ -3,7 +3,7 @@
 //! Cheap figures (columns, totals) are kept up with every entry; dearer ones (percentiles over the
 //! run, pools, caches, gates) are read again at each tick; [`View::snapshot`] only puts together.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::columns::{Levels, Merged, Old, column_of, combine};
@@ -61,6 +61,8 @@ pub(super) struct View {
     /// The newest marks and changes of the load: many pauses do not push them out.
     marks: VecDeque<Event>,
     sources: BTreeMap<String, String>,
+    /// Sources, and of what they read that of which each has said last that it has gone.
+    gone: BTreeSet<(String, String)>,
     ticked: Ticked,
 }
 
@@ -94,6 +96,7 @@ impl View {
             log: VecDeque::new(),
             marks: VecDeque::new(),
             sources: BTreeMap::new(),
+            gone: BTreeSet::new(),
             ticked: Ticked::default(),
         }
     }
@@ -151,7 +154,19 @@ impl View {
             Entry::Event(event) if MARKS.contains(&event.kind.as_str()) => {
                 push(&mut self.marks, event.clone(), MAX_MARKS);
             }
+            Entry::Event(event) if event.kind == kinds::SOURCE => self.turned(event),
             Entry::Plan(_) | Entry::Lane(..) | Entry::Event(_) | Entry::Profile(_) | Entry::Tick(_) => {}
+        }
+    }
+
+    /// A source has said how what it reads does now.
+    fn turned(&mut self, event: &Event) {
+        let Some(source) = event.label("source") else { return };
+        let one = (source.to_owned(), event.instance.clone());
+        if event.label("what") == Some("gone") {
+            self.gone.insert(one);
+        } else {
+            self.gone.remove(&one);
         }
     }
 
@@ -380,16 +395,24 @@ impl View {
         self.sources
             .iter()
             .map(|(name, state)| {
-                let told = || timeline.named(names::SOURCE_AGE).filter(|s| s.spec.instance == *name);
+                let told = timeline.named(names::SOURCE_AGE).filter(|s| s.spec.instance == *name);
+                let has_gone = |s: &&Series| self.gone.contains(&(name.clone(), s.spec.subject.clone()));
+                let (gone, left): (Vec<&Series>, Vec<&Series>) = told.partition(has_gone);
                 // What a source told of itself, and how long it has not even done that.
-                let age = |s: &Series| {
+                let age = |s: &&Series| {
                     s.points.last().map(|(t, age)| at.since(*t).as_nanos() as u64 + age.max(0.0) as u64)
+                };
+                // Nothing more comes of who has gone: beside others that is no silence.
+                let age_ns = if left.is_empty() {
+                    gone.iter().filter_map(age).min()
+                } else {
+                    left.iter().filter_map(age).max()
                 };
                 SourceView {
                     name: name.clone(),
                     state: state.clone(),
-                    age_ns: told().filter_map(age).max(),
-                    ageless: told().next().is_none(),
+                    age_ns,
+                    ageless: gone.is_empty() && left.is_empty(),
                 }
             })
             .collect()
@@ -562,6 +585,56 @@ mod tests {
         let steps: Vec<_> =
             view.ticked.steps.iter().map(|s| (s.name.as_str(), s.errors, s.untimed)).collect();
         assert_eq!(steps, [("pay", 20, 20)]);
+    }
+
+    #[test]
+    fn who_has_gone_makes_no_source_silent_beside_others() {
+        let (mut timeline, mut view) = (Timeline::new(), View::new(RunView::default()));
+        let mut take = |view: &mut View, entry: Entry| {
+            timeline.apply(&entry);
+            view.apply(&timeline, &entry);
+            let at = match &entry {
+                Entry::Sample { at, .. } => *at,
+                Entry::Event(event) => event.start,
+                _ => RunTime::ZERO,
+            };
+            view.source_views(&timeline, at).first().and_then(|source| source.age_ns)
+        };
+        view.source("node".to_owned(), "two processes".to_owned());
+        for (id, subject) in [(0, "pid-5"), (1, "pid-6")] {
+            let age = LaneSpec::level(names::SOURCE_AGE, "node", Unit::Ns).about(subject).worst();
+            assert_eq!(take(&mut view, Entry::Lane(LaneId(id), age)), None, "no sample yet");
+        }
+        let age = |lane, ms| Entry::Sample { lane: LaneId(lane), at: RunTime::from_ms(ms), value: 1e8 };
+        let said = |source: &str, instance: &str, what: &str, ms| {
+            let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+            Entry::Event(Event {
+                kind: kinds::SOURCE.to_owned(),
+                instance: instance.to_owned(),
+                start: RunTime::from_ms(ms),
+                end: RunTime::from_ms(ms),
+                labels: vec![label("source", source), label("what", what)],
+                value: 0.0,
+                others: 0,
+            })
+        };
+        let ms = |n: u64| Some(n * 1_000_000);
+        take(&mut view, age(0, 1_000));
+        assert_eq!(take(&mut view, age(1, 9_000)), ms(8_100), "pid-5 may only be slow");
+        assert_eq!(
+            take(&mut view, said("process", "pid-5", "gone", 9_000)),
+            ms(8_100),
+            "another source says so"
+        );
+        assert_eq!(take(&mut view, said("node", "pid-5", "gone", 9_000)), ms(100));
+        // Of the one that is left nothing comes any more.
+        assert_eq!(take(&mut view, said("node", "pid-6", "silent", 13_000)), ms(4_100));
+        assert_eq!(
+            take(&mut view, said("node", "pid-6", "gone", 14_000)),
+            ms(5_100),
+            "the last that was told"
+        );
+        assert_eq!(take(&mut view, said("node", "pid-5", "back", 14_000)), ms(13_100));
     }
 
     #[test]

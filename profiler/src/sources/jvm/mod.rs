@@ -171,8 +171,6 @@ impl Jvm {
                 sink.note(NAME, &format!("process {pid} has taken its place: {}", next.about));
                 let before = std::mem::replace(self, next);
                 self.successor = before.successor;
-                // How old what this source tells is, is told on as before.
-                self.age = before.age;
             }
             Err(why) => self.troubles.say(&format!("pid-{pid}"), &why, sink),
         }

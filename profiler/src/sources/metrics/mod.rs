@@ -29,7 +29,7 @@ use super::fetch::{self, FetchError, WORDS};
 use super::naming;
 use super::patience::patiently;
 use super::troubles::Troubles;
-use super::{Agreement, AttachError, Attached, Crew, Shared, Sink, Source, SourceEvent};
+use super::{About, Agreement, AttachError, Attached, Crew, Shared, Sink, Source, SourceEvent};
 pub(super) use own::Own;
 use scrape::Scrape;
 
@@ -56,8 +56,11 @@ const IN_TURN: &str = "the page is answered by several processes in turn: figure
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum MetricsError {
     /// The address is none that we ask.
-    #[error("`{0}` is not an address of the form http://HOST:PORT/PATH without user and password")]
+    #[error("`{0}` is not an address of the form http://HOST:PORT/PATH")]
     BadAddress(String),
+    /// Its address holds a user or a password.
+    #[error("its address holds a user or a password, and a page is read without: leave them out")]
+    Credentials,
     /// No answer.
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -90,11 +93,12 @@ pub fn attach(
     let mut metrics = Metrics::new(url, beside, mappings, &mut sink).map_err(failed)?;
     let late = MetricsError::Fetch(fetch::LATE);
     patiently(&late, || metrics.read(&mut sink)).map_err(failed)?;
-    let about = metrics.about();
-    sink.note(NAME, &about);
-    let crew = Crew::default();
+    // What is said here is not new at the first turn.
+    drop(metrics.scrape.found_more());
+    metrics.say_what_is_told(&mut sink);
+    let (crew, said) = (Crew::default(), metrics.said.clone());
     crew.run(metrics, sink);
-    Ok(Attached::new(about, crew))
+    Ok(Attached::new(said, crew))
 }
 
 /// Looks for a page at `base` (`http://HOST:PORT`), where services have theirs by custom. Each place is asked once, and none any more after one
@@ -150,6 +154,8 @@ struct Metrics {
     period: Duration,
     troubles: Troubles,
     said_refused: usize,
+    /// What was said of it last.
+    said: About,
 }
 
 impl Metrics {
@@ -161,6 +167,9 @@ impl Metrics {
     ) -> Result<Self, MetricsError> {
         let authority =
             url.strip_prefix("http://").and_then(|r| r.split(['/', '?', '#']).next()).unwrap_or("");
+        if authority.contains('@') {
+            return Err(MetricsError::Credentials);
+        }
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
         if authority.is_empty() || !authority.chars().all(plain) || url.contains(char::is_whitespace) {
             return Err(MetricsError::BadAddress(shown(url)));
@@ -180,6 +189,7 @@ impl Metrics {
             period: LEAST_PERIOD,
             troubles: Troubles::new(NAME),
             said_refused: 0,
+            said: About::default(),
         })
     }
 
@@ -201,9 +211,15 @@ impl Metrics {
         Ok(())
     }
 
+    fn say_what_is_told(&self, sink: &mut dyn Sink) {
+        let about = self.about();
+        sink.note(NAME, &about);
+        self.said.set(about);
+    }
+
     fn say_what_is_new(&mut self, sink: &mut dyn Sink) {
         if self.scrape.found_more().is_some() {
-            sink.note(NAME, &self.about());
+            self.say_what_is_told(sink);
         }
         if self.scrape.several() {
             self.troubles.say(&self.instance, &IN_TURN, sink);

@@ -17,7 +17,7 @@ use timeline::text::clean;
 
 use super::age::Age;
 use super::patience::patiently;
-use super::place::{Place, deadline, shown};
+use super::place::{Place, deadline, holds_password, shown};
 use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
 use link::{Link, Rows, number, text};
@@ -51,8 +51,11 @@ const NOT_LOADED: &str = "55000";
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum PostgresError {
     /// The address is none that we ask.
-    #[error("`{0}` is not an address of the form postgres://USER@HOST[:PORT][/DATABASE], without password")]
+    #[error("`{0}` is not an address of the form postgres://USER@HOST[:PORT][/DATABASE]")]
     BadAddress(String),
+    /// Its address holds a password: a command line is no place for one.
+    #[error("its address holds a password: leave it out there and give it in DYNO_POSTGRES_PASSWORD")]
+    Password,
     /// Nobody listens, or the connection broke.
     #[error("nobody answers ({0})")]
     Unreachable(String),
@@ -203,6 +206,9 @@ fn refusable<T>(asked: Result<T, PostgresError>) -> Result<Result<T, String>, Po
 
 impl Postgres {
     fn new(url: &str, password: &str, sink: &mut dyn Sink) -> Result<Self, PostgresError> {
+        if holds_password(url) {
+            return Err(PostgresError::Password);
+        }
         let place = Place::read(url, &["postgres", "postgresql"], PORT, password);
         let place = place.filter(|p| !p.user.is_empty());
         let place = place.ok_or_else(|| PostgresError::BadAddress(shown(url)))?;

@@ -58,8 +58,8 @@ const MAX_EVER: usize = 192;
 /// Most bytes of one of the kernel's files; the longest, that of the mounts, has some 200 for each of them.
 const MAX_TEXT: u64 = 1 << 20;
 
-/// Attaches the processes of `served`, and those that come to serve its port later; `unseen` ends the line that says what was attached:
-/// [`UNSEEN`] where nothing else looks inside.
+/// Attaches the processes of `served`, which may be none yet, and those that come to serve its port later; `unseen` ends the line that says what was
+/// attached: [`UNSEEN`] where nothing else looks inside.
 ///
 /// # Errors
 /// [`AttachError::NotAvailable`]: this system tells nothing of processes.
@@ -72,7 +72,11 @@ pub fn attach_served(served: &Served, unseen: &str, sink: Box<dyn Sink>) -> Resu
     let crew = Crew::default();
     let (busy, stacks) = (Busy::default(), Stacks::default());
     #[cfg(target_os = "linux")]
-    let sampled = sampling::begin(watched.iter().map(|w| w.pid), &busy, &stacks, &crew, &sink);
+    let sampled = {
+        // Where nobody is there, we are one by whom it can be told whether the system allows it.
+        let anybody = watched.is_empty().then(std::process::id);
+        sampling::begin(watched.iter().map(|w| w.pid).chain(anybody), &busy, &stacks, &crew, &sink)
+    };
     #[cfg(not(target_os = "linux"))]
     let sampled = "";
     let what = format!("port {}", served.port);
@@ -89,14 +93,19 @@ pub fn attach_served(served: &Served, unseen: &str, sink: Box<dyn Sink>) -> Resu
     }
     sink.note(NAME, &about);
     let age = Age::declare(NAME, &what, &mut sink);
-    let processes = Processes::new(system, watched, busy, age);
-    crew.run(Joiners::new(served.port, processes.serving.clone()), sink.clone());
+    let known = watched.iter().map(|w| w.pid).collect();
+    let processes = Processes::new(system, watched, busy, age, served.port);
+    crew.run(Joiners::new(served.port, processes.serving.clone(), known), sink.clone());
+    let vain = Arc::clone(&processes.vain);
     crew.run(processes, sink);
-    Ok(Attached::new(about, crew).sampling(stacks))
+    Ok(Attached::new(about, crew).sampling(stacks).lacking(move || locked(&vain).clone()))
 }
 
 /// Which processes they are, and what is seen of them.
 fn seen(watched: &[Watched]) -> String {
+    if watched.is_empty() {
+        return "nobody at first, of who comes to serve it: CPU, memory, descriptors, threads".to_owned();
+    }
     let pids: Vec<String> = watched.iter().map(|p| p.pid.to_string()).collect();
     let switches = if watched.iter().any(|p| p.switches.is_some()) { ", context switches" } else { "" };
     let throttling = if watched.iter().any(|p| p.throttling.is_some()) { ", throttling" } else { "" };
@@ -106,12 +115,17 @@ fn seen(watched: &[Watched]) -> String {
 /// Processes that have much of a core, and their names, until somebody samples them.
 type Busy = Arc<Mutex<BTreeMap<u32, String>>>;
 
+/// While nobody is watched: that one waits in vain, for the end of the run.
+type Vain = Arc<Mutex<Option<String>>>;
+
 struct Processes {
+    port: u16,
     system: System,
     processes: Vec<Watched>,
     /// Who serves the port, as far as that was looked at since the last turn.
     serving: Serving,
     busy: Busy,
+    vain: Vain,
     /// How many have been watched so far.
     ever: usize,
     /// Was it said that there are too many?
@@ -123,9 +137,11 @@ struct Processes {
 }
 
 impl Processes {
-    fn new(system: System, processes: Vec<Watched>, busy: Busy, age: Age) -> Self {
-        let (ever, serving) = (processes.len(), Serving::default());
-        Self { system, processes, serving, busy, ever, full: false, turn: 0, newest: MonoNs::now(), age }
+    fn new(system: System, processes: Vec<Watched>, busy: Busy, age: Age, port: u16) -> Self {
+        let (ever, serving, newest) = (processes.len(), Serving::default(), MonoNs::now());
+        let nobody = processes.is_empty().then(|| format!("{NAME}: nobody has come to serve port {port}"));
+        let vain = Arc::new(Mutex::new(nobody));
+        Self { port, system, processes, serving, busy, vain, ever, full: false, turn: 0, newest, age }
     }
 
     /// Watches those who have begun to serve the port.
@@ -155,6 +171,25 @@ impl Processes {
                     "process {pid} serves the port, too, and is not watched: of no more than {MAX_PROCESSES} at a time and {MAX_EVER} in all the lanes are kept"
                 ),
             );
+        }
+    }
+
+    /// Says that none is left, each time when it comes to that.
+    fn tell_who_is_left(&self, sink: &mut dyn Sink) {
+        let mut vain = locked(&self.vain);
+        if !self.processes.is_empty() {
+            *vain = None;
+        } else if vain.is_none() {
+            *vain = Some(format!(
+                "{NAME}: those that served port {} have ended, and nobody was found who serves it since",
+                self.port
+            ));
+            drop(vain);
+            let text = format!(
+                "none of those that served port {} is left: who comes to serve it is watched from then on",
+                self.port
+            );
+            sink.note(NAME, &text);
         }
     }
 
@@ -287,7 +322,11 @@ impl Source for Processes {
             }
         }
         self.processes.retain(|p| !p.gone);
-        self.age.tell(self.newest, now, sink);
+        self.tell_who_is_left(sink);
+        // Of nothing that was ever there nothing is old.
+        if self.ever > 0 {
+            self.age.tell(self.newest, now, sink);
+        }
         self.turn += 1;
     }
 }
@@ -343,7 +382,10 @@ mod tests {
     fn who_joins_is_watched_once_and_too_many_are_said_once() {
         let mut sink = Keeping::default();
         let age = Age::declare(NAME, "port 1", &mut sink);
-        let mut processes = Processes::new(System::new().unwrap(), Vec::new(), Busy::default(), age);
+        let mut processes = Processes::new(System::new().unwrap(), Vec::new(), Busy::default(), age, 1);
+        processes.poll(&mut sink);
+        assert!(sink.values.is_empty(), "nothing was ever there that could be old: {:?}", sink.values);
+        assert!(locked(&processes.vain).is_some());
         // Nobody has this number, so who has it has ended since.
         let offered = [std::process::id(), u32::MAX];
         for _ in 0..3 {
@@ -352,6 +394,7 @@ mod tests {
         }
         assert_eq!(sink.notes.len(), 1, "{:?}", sink.notes);
         assert_eq!((processes.processes.len(), processes.ever), (1, 1));
+        assert_eq!(*locked(&processes.vain), None);
         processes.processes.clear();
         processes.ever = MAX_EVER;
         for _ in 0..3 {
@@ -359,7 +402,8 @@ mod tests {
             processes.poll(&mut sink);
         }
         assert!(processes.processes.is_empty());
-        assert_eq!((sink.notes.len(), sink.remarks.len()), (1, 1), "{:?}", sink.remarks);
+        assert_eq!((sink.notes.len(), sink.remarks.len()), (2, 1), "{:?} {:?}", sink.notes, sink.remarks);
+        assert!(sink.notes[1].starts_with("none of those that served port 1 is left"), "{:?}", sink.notes);
     }
 
     #[test]
@@ -369,7 +413,7 @@ mod tests {
         let mut sink = Keeping::default();
         let age = Age::declare(NAME, "port 1", &mut sink);
         let watched = vec![Watched::new("pid-x", pid, &mut sink)];
-        let mut processes = Processes::new(System::new().unwrap(), watched, Busy::default(), age);
+        let mut processes = Processes::new(System::new().unwrap(), watched, Busy::default(), age, 1);
         processes.poll(&mut sink);
         assert!(sink.values.len() > 1 && sink.remarks.is_empty(), "{:?}", sink.remarks);
         child.kill().unwrap();

@@ -294,6 +294,22 @@ fn guarded<'a>(
 }
 
 impl Installed {
+    /// Nobody yet: those on Node.js and Deno that come to serve `port` are attached from then on; `guard` and `readers` are as with [`install`].
+    #[must_use]
+    pub fn awaiting(port: u16, guard: Option<GuardCommand>, readers: &Readers) -> Self {
+        Self {
+            processes: Vec::new(),
+            about: format!(
+                "node at port {port}: nobody at first; who comes to serve it is looked into by its inspector"
+            ),
+            asked: BTreeSet::new(),
+            opened: BTreeSet::new(),
+            follow: Some(port),
+            guard,
+            readers: readers.clone(),
+        }
+    }
+
     /// Attaches processes that come to serve `port` later, too.
     #[must_use]
     pub fn following(self, port: u16) -> Self {
