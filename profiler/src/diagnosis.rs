@@ -1,7 +1,8 @@
 //! The diagnosis: runs all detectors at each tick and keeps their findings ranked.
 //!
-//! Owns the order of work at a tick and the rule that a starved generator silences every finding
-//! against the target. The same entries in the same order give the same findings, live and in replay.
+//! Owns the order of work at a tick and the rules that a starved generator silences every finding
+//! against the target, and that whoever sees inside goes before what the client's side tells beside. The same
+//! entries in the same order give the same findings, live and in replay.
 //! What is claimed belongs to `detectors`, what lasts to `ledger`, what caused what to `causes`, whether it explains the
 //! added response time to `proof`.
 
@@ -9,17 +10,20 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use timeline::clock::RunTime;
-use timeline::{Breakdown, Finding, FindingKind, Span, Status, Timeline, Unit};
+use timeline::{Breakdown, Finding, FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use crate::causes;
+use crate::detectors::client::{BESIDE_INSTRUMENTS, LEFT_TO_INSTRUMENTS};
 use crate::detectors::{self, Answer, Claim};
-use crate::ledger::{Ledger, MAX_FINDINGS, MAX_RETURNING};
+use crate::ledger::{Entry, Ledger, MAX_FINDINGS, MAX_RETURNING};
 use crate::proof::Proofs;
 use crate::window;
 
 /// What began so shortly before or after the generator was found starved is put down to it: its
 /// detector needs three bad seconds of five, so the starving began up to so much earlier.
 const STARVED_MARGIN: Duration = Duration::from_secs(2);
+/// What instruments found explains a backlog that began so shortly after its end: its queue may drain for a while.
+const INSIDE_MARGIN: Duration = Duration::from_secs(3);
 
 /// Detectors, ledger and ranking of one run.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +60,9 @@ impl Diagnosis {
             match (detector.look)(timeline, at) {
                 Answer::CannotTell(missing) => self.could_not_look(i, State::Missing(missing), over),
                 Answer::Unready(why) => self.could_not_look(i, State::Unready(why), over),
+                Answer::Looked(claims) if self.are_left_to_instruments(&claims) => {
+                    self.could_not_look(i, State::Unready(LEFT_TO_INSTRUMENTS.to_owned()), over);
+                }
                 Answer::Looked(claims) => {
                     self.answers[i] = State::Looked;
                     for claim in claims {
@@ -70,6 +77,7 @@ impl Diagnosis {
                 && detectors::heap_leak::is_held(timeline, e.finding.onset, e.last, at)
         });
         self.withdraw_what_the_generator_explains();
+        self.withdraw_what_instruments_explain();
         self.proofs.look(timeline, at, &mut self.ledger);
         self.ranked = causes::rank(self.ledger.entries(), &self.proofs);
         self.tell_what_was_withheld();
@@ -125,6 +133,31 @@ impl Diagnosis {
         for e in gone {
             self.withhold(e.finding.kind, e.identity, e.finding.subject);
         }
+    }
+
+    /// Spans of what was found besides the backlog itself, with their margin. What is only worth knowing explains none.
+    fn found_inside(&self) -> impl Iterator<Item = Span> + '_ {
+        let inside =
+            |e: &&Entry| e.finding.kind != FindingKind::ThroughputKnee && e.finding.severity > Severity::Info;
+        self.ledger.entries().iter().filter(inside).map(|e| {
+            let end = e.finding.ended.unwrap_or(RunTime(u64::MAX)) + INSIDE_MARGIN;
+            Span::new(e.finding.onset, end)
+        })
+    }
+
+    /// Is any of it told beside instruments that have found something at the same time?
+    fn are_left_to_instruments(&self, claims: &[Claim]) -> bool {
+        let beside = claims.iter().filter(|c| c.sort == BESIDE_INSTRUMENTS);
+        beside.map(|c| Span::new(c.onset, c.last)).any(|told| self.found_inside().any(|s| meet(s, told)))
+    }
+
+    /// What they find later goes before it, too.
+    fn withdraw_what_instruments_explain(&mut self) {
+        let inside: Vec<Span> = self.found_inside().collect();
+        self.ledger.withdraw(|e| {
+            let told = Span::new(e.finding.onset, e.last);
+            e.sort == BESIDE_INSTRUMENTS && inside.iter().any(|s| meet(*s, told))
+        });
     }
 
     fn tell_what_was_withheld(&mut self) {
@@ -205,6 +238,11 @@ impl Diagnosis {
     }
 }
 
+/// Have both any time in common?
+fn meet(a: Span, b: Span) -> bool {
+    a.start <= b.end && b.start <= a.end
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,6 +275,34 @@ mod tests {
             d.take(claim(FindingKind::PoolSaturated, &format!("pool {pool}"), ""), at);
         }
         assert_eq!(d.withheld.len(), MAX_FINDINGS, "a target that makes up pools does not eat our memory");
+    }
+
+    #[test]
+    fn what_is_told_beside_instruments_makes_way_for_what_they_find() {
+        use FindingKind::{HeapFragmented, PoolSaturated, ThroughputKnee};
+        let at = RunTime::from_ms(12_000);
+        let beside = || Claim { sort: BESIDE_INSTRUMENTS, ..claim(ThroughputKnee, "", "orders") };
+        let kinds = |d: &Diagnosis| d.ledger.entries().iter().map(|e| e.finding.kind).collect::<Vec<_>>();
+        let mut d = Diagnosis::new();
+        d.take(Claim { severity: Severity::Info, ..claim(HeapFragmented, "", "") }, at);
+        assert!(!d.are_left_to_instruments(&[beside()]), "a hint explains no backlog");
+        d.take(beside(), at);
+        d.withdraw_what_instruments_explain();
+        assert_eq!(kinds(&d), [HeapFragmented, ThroughputKnee]);
+        d.take(claim(PoolSaturated, "db", "db"), at);
+        assert!(d.are_left_to_instruments(&[beside()]));
+        assert!(
+            !d.are_left_to_instruments(&[claim(ThroughputKnee, "", "")]),
+            "told while nobody was attached"
+        );
+        d.withdraw_what_instruments_explain();
+        assert_eq!(kinds(&d), [HeapFragmented, PoolSaturated]);
+        // It is over at 12 s, and its queue has drained.
+        d.ledger.close(RunTime::from_ms(30_000), |_| false);
+        let seen =
+            |onset| Claim { onset: RunTime::from_ms(onset), last: RunTime::from_ms(40_000), ..beside() };
+        assert!(d.are_left_to_instruments(&[seen(14_000)]));
+        assert!(!d.are_left_to_instruments(&[seen(20_000)]));
     }
 
     #[test]

@@ -94,7 +94,7 @@ finding_kinds! {
     FdExhausted = "fd-exhausted", "descriptors exhausted";
     /// The load generator could not keep up.
     GeneratorLimited = "generator-limited", "generator limited";
-    /// Seen from the client alone: more load brings no more answers.
+    /// Seen from the client: more load brings no more answers, or one step's backlog grows that no instrument explains.
     ThroughputKnee = "throughput-knee", "throughput knee";
     /// Seen from the client alone: answers stall at regular times.
     PeriodicStalls = "periodic-stalls", "periodic stalls";

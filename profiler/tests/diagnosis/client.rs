@@ -22,11 +22,18 @@ struct Client {
     browse_ms: fn(f64, &mut Dice) -> f64,
     buy_ms: fn(f64, &mut Dice) -> f64,
     waits_ms: fn(f64) -> f64,
+    /// What one step waits besides.
+    step_waits_ms: fn(&str, f64) -> f64,
     refused: fn(f64) -> f64,
     /// Lateness of starts, ms.
     late_ms: f64,
-    /// The target says something of itself.
+    /// The target says something of itself: and how long `/buy` stays in its handler, if it tells that; and how much of it holding
+    /// connections of a pool.
     attached: bool,
+    handler_ms: Option<fn(f64) -> f64>,
+    held_ms: Option<f64>,
+    /// So many seconds apart.
+    told_each_s: u64,
 }
 
 fn steady() -> Client {
@@ -39,9 +46,13 @@ fn steady() -> Client {
         browse_ms: |_, d| 1.0 + d.exp(4.0),
         buy_ms: |_, d| 3.0 + d.exp(12.0),
         waits_ms: |_| 0.0,
+        step_waits_ms: |_, _| 0.0,
         refused: |_| 0.0,
         late_ms: 1.0,
         attached: false,
+        handler_ms: None,
+        held_ms: None,
+        told_each_s: 1,
     }
 }
 
@@ -77,8 +88,8 @@ fn watched(seed: u64, c: &Client) -> Diagnosis {
             let at = |k: usize| s as f64 - 1.0 + k as f64 / (60.0 * f64::from(many));
             let us: Vec<f64> = (0..60 * many as usize).map(|k| times(at(k), &mut dice) * 1e3).collect();
             w.histogram(service, from, to, &us);
-            let waited: Vec<f64> =
-                us.iter().enumerate().map(|(k, t)| t + (c.waits_ms)(at(k)) * 1e3).collect();
+            let waits = |k: usize| (c.waits_ms)(at(k)) + (c.step_waits_ms)(step, at(k));
+            let waited: Vec<f64> = us.iter().enumerate().map(|(k, t)| t + waits(k) * 1e3).collect();
             w.histogram(response, from, to, &waited);
             if step == "browse" {
                 let late: Vec<f64> = us.iter().map(|_| dice.exp(c.late_ms) * 1e3).collect();
@@ -89,6 +100,20 @@ fn watched(seed: u64, c: &Client) -> Diagnosis {
     if c.attached {
         let lane = w.lane(LaneSpec::level(names::SERVER_IN_FLIGHT, "shop-0", Unit::Count));
         (1..SECONDS * 10).for_each(|i| w.sample(lane, ms(i * 100), 3.0));
+        let every = |w: &mut World, spec: LaneSpec, each_ms: &dyn Fn(f64) -> f64| {
+            let lane = w.lane(spec);
+            for s in (c.told_each_s..SECONDS).step_by(c.told_each_s as usize) {
+                let us = [each_ms(s as f64 - 0.5) * 1e3; 120];
+                let all: Vec<f64> = (0..c.told_each_s).flat_map(|_| us).collect();
+                w.histogram(lane, ms((s - c.told_each_s) * 1_000), ms(s * 1_000), &all);
+            }
+        };
+        if let Some(takes) = c.handler_ms {
+            every(&mut w, LaneSpec::histogram(names::SERVER_HANDLER, "shop-0").about("/buy"), &takes);
+        }
+        if let Some(held) = c.held_ms {
+            every(&mut w, LaneSpec::histogram("pool.db.hold", "shop-0"), &|_| held);
+        }
     }
     w.diagnose()
 }
@@ -142,6 +167,29 @@ fn stalls() -> Client {
         },
         ..steady()
     }
+}
+
+/// A closed loop of 200 sessions that finished 250 a second, and 120 from 10 s on.
+fn fallen() -> Client {
+    Client {
+        finished: |s| if s < 10.0 { 250.0 * (s / 4.0).min(1.0) } else { 120.0 },
+        waits_ms: |s| 500.0 * (s - 10.0).max(0.0),
+        ..steady()
+    }
+}
+
+/// From 10 s on `buy` takes 0.8 s, and its sessions fall behind by 0.4 s each second: of 200 a second that are asked for, 120 are finished.
+fn one_step() -> Client {
+    Client {
+        buy_ms: |s, d| 3.0 + d.exp(12.0) + if s > 10.0 { 800.0 } else { 0.0 },
+        step_waits_ms: |step, s| if step == "buy" { 400.0 * (s - 10.0).max(0.0) } else { 0.0 },
+        ..steady()
+    }
+}
+
+/// The same with instruments that time its handler.
+fn seen_in_the_handler() -> Client {
+    Client { attached: true, handler_ms: Some(|s| if s > 10.0 { 812.0 } else { 12.0 }), ..one_step() }
 }
 
 fn cold() -> Client {
@@ -198,14 +246,109 @@ fn a_ramp_beyond_the_knee_is_found_with_the_sessions_at_which_it_lies() {
 }
 
 #[test]
+fn what_was_finished_before_is_told_and_does_not_count_for_the_knee() {
+    for seed in 0..SEEDS {
+        let d = watched(seed, &fallen());
+        assert_eq!(kinds_of(&d), [FindingKind::ThroughputKnee], "{:#?}", d.findings());
+        let f = find(&d, FindingKind::ThroughputKnee);
+        // The ramp had come to 120 a second with 96 sessions.
+        assert!(f.claim.contains("reached with 200 sessions; it finished 2"), "{}", f.claim);
+        assert!(f.claim.contains("/s until 00:10; "), "{}", f.claim);
+        assert!(f.advice[0].contains("more sessions than 200 only wait longer"), "{:?}", f.advice);
+    }
+    let never = watched(1, &behind());
+    assert!(!never.findings()[0].claim.contains("it finished"), "{:#?}", never.findings());
+}
+
+#[test]
+fn a_step_that_falls_behind_is_found_though_the_others_hide_it() {
+    for seed in 0..SEEDS {
+        let d = watched(seed, &one_step());
+        assert_eq!(kinds_of(&d), [FindingKind::ThroughputKnee], "{:#?}", d.findings());
+        let f = find(&d, FindingKind::ThroughputKnee);
+        assert_eq!((f.subject.as_str(), f.status, f.severity), ("buy", Status::Likely, Severity::Critical));
+        assert!(f.onset >= ms(9_000) && f.onset <= ms(12_000) && f.found_at <= ms(21_000), "{f:#?}");
+        assert!(f.claim.contains("finishes 120/s of step buy and no more since"), "{}", f.claim);
+        let asked = f.claim.split("about ").nth(1).unwrap().split('/').next().unwrap();
+        assert!((190.0..210.0).contains(&asked.parse::<f64>().unwrap()), "{}", f.claim);
+    }
+}
+
+/// A turn's first step is late by what the turn before took.
+#[test]
+fn the_step_that_is_waited_for_is_named_beside_the_one_that_is_late() {
+    let late = |step: &str, s: f64| if step == "browse" { 400.0 * (s - 10.0).max(0.0) } else { 0.0 };
+    let d = watched(1, &Client { step_waits_ms: late, ..one_step() });
+    assert_eq!(kinds_of(&d), [FindingKind::ThroughputKnee], "{:#?}", d.findings());
+    let f = find(&d, FindingKind::ThroughputKnee);
+    let told =
+        f.evidence.iter().any(|e| e.text.starts_with("of the steps that sessions late for browse do, buy"));
+    assert!(f.subject == "browse" && told, "{f:#?}");
+    // Nothing takes long: the sessions ask for more than one after the other can be answered.
+    let quick = Client { step_waits_ms: late, attached: true, ..steady() };
+    assert!(watched(1, &quick).findings().is_empty());
+}
+
+#[test]
+fn beside_instruments_a_backlog_that_they_do_not_explain_is_told_with_what_they_know() {
+    for seed in 0..SEEDS {
+        let d = watched(seed, &seen_in_the_handler());
+        assert_eq!(kinds_of(&d), [FindingKind::ThroughputKnee], "{:#?}", d.findings());
+        let f = find(&d, FindingKind::ThroughputKnee);
+        assert_eq!((f.subject.as_str(), f.status), ("buy", Status::Likely));
+        let known = "; requests of /buy spend 8";
+        let unknown = "ms in the handler, and no pool, statement, called service or offload that is watched accounts for it";
+        assert!(f.claim.contains(known) && f.claim.ends_with(unknown), "{}", f.claim);
+        assert!(f.evidence.iter().any(|e| e.lane == names::SERVER_HANDLER), "{f:#?}");
+        assert_eq!(f.missing, ["pool.*.wait"]);
+    }
+    let before = watched(1, &Client { handler_ms: Some(|_| 3.0), ..seen_in_the_handler() });
+    assert!(before.findings()[0].claim.contains("no handler that is watched takes so long"), "{before:#?}");
+    let untimed = watched(1, &Client { handler_ms: None, ..seen_in_the_handler() });
+    assert_eq!(untimed.findings()[0].missing, ["server.handler", "pool.*.wait"]);
+}
+
+#[test]
+fn a_backlog_that_instruments_account_for_or_a_late_generator_makes_is_not_told_beside_them() {
+    let held = Client { held_ms: Some(600.0), ..seen_in_the_handler() };
+    assert!(!kinds_of(&watched(1, &held)).contains(&FindingKind::ThroughputKnee));
+    let little = Client { held_ms: Some(60.0), ..seen_in_the_handler() };
+    let told = watched(1, &little);
+    let f = find(&told, FindingKind::ThroughputKnee);
+    let comes_to = "all that is watched, of all requests, comes to 7.";
+    assert!(f.evidence.iter().any(|e| e.text.contains(comes_to)), "{f:#?}");
+    // What is told each 15 s may not have been told yet.
+    let seldom = Client { told_each_s: 15, ..little };
+    assert!(!kinds_of(&watched(1, &seldom)).contains(&FindingKind::ThroughputKnee));
+    for client in [one_step(), seen_in_the_handler()] {
+        let d = watched(1, &Client { late_ms: 60.0, ..client });
+        assert!(kinds_of(&d).iter().all(|k| *k == FindingKind::GeneratorLimited), "{:#?}", d.findings());
+    }
+}
+
+#[test]
 fn stalls_are_found_with_their_period() {
     for seed in 0..SEEDS {
         let d = watched(seed, &stalls());
         assert_eq!(kinds_of(&d), [FindingKind::PeriodicStalls], "{:#?}", d.findings());
         let f = find(&d, FindingKind::PeriodicStalls);
         assert!(f.claim.contains("every 2.0 s"), "{}", f.claim);
+        assert!(f.claim.contains("for about 400 ms each time"), "{}", f.claim);
         // Chance may make one period before the first stall look like one.
         assert!(f.onset >= ms(7_500) && f.onset <= ms(12_500), "{f:#?}");
+    }
+}
+
+#[test]
+fn a_stall_is_as_long_among_periods_without_one() {
+    for seed in 0..SEEDS {
+        let soon_over =
+            Client { finished: |s| if s < 18.0 { (stalls().finished)(s) } else { 250.0 }, ..stalls() };
+        let d = watched(seed, &soon_over);
+        let f = find(&d, FindingKind::PeriodicStalls);
+        // Chance may lift one cell of the four above what counts as missing.
+        let length = f.claim.split("for about ").nth(1).unwrap().split(' ').next().unwrap();
+        assert!(["300", "400"].contains(&length), "{}", f.claim);
     }
 }
 
@@ -246,6 +389,31 @@ fn healthy_loads_have_no_finding() {
     let warming = Client { browse_ms: |s, d| d.exp(5.0) + if s < 4.0 { 150.0 } else { 0.0 }, ..steady() };
     let heavy = Client { buy_ms: |_, d| 10.0 + d.exp(60.0), browse_ms: |_, d| 5.0 + d.exp(40.0), ..steady() };
     let breaks = Client { refused: |s| if (10.0..10.1).contains(&s) { 20.0 } else { 0.0 }, ..steady() };
+    // One step's queue that comes and goes, that stays as long as it is, or that is there while load grows or the target warms up.
+    let slow = Client { buy_ms: |_, d| 150.0 + d.exp(12.0), ..steady() };
+    let spike = Client {
+        step_waits_ms: |step, s| if step == "buy" { (4e3 - 1e3 * (s - 14.0).abs()).max(0.0) } else { 0.0 },
+        ..slow.clone()
+    };
+    let again = Client {
+        step_waits_ms: |step, s| if step == "buy" && s.rem_euclid(7.0) < 1.0 { 1_500.0 } else { 0.0 },
+        ..slow.clone()
+    };
+    let long = Client { step_waits_ms: |step, _| if step == "buy" { 3e3 } else { 0.0 }, ..slow.clone() };
+    let end_of_ramp = Client {
+        phases: vec![phase(0, 20, 10.0, 270.0, false), phase(20, SECONDS, 270.0, 270.0, false)],
+        sessions: |s| 10.0 + 13.0 * s.min(20.0),
+        sent: |s| 25.0 * s.min(20.0),
+        finished: |s| 25.0 * s.min(20.0),
+        offered: |s| 25.0 * s.min(20.0),
+        step_waits_ms: |step, s| if step == "buy" { 120.0 * s.min(20.0) } else { 0.0 },
+        ..slow.clone()
+    };
+    let warm_up = Client {
+        phases: vec![phase(0, 14, 200.0, 200.0, true), phase(14, SECONDS, 200.0, 200.0, false)],
+        step_waits_ms: |step, s| if step == "buy" && s < 14.0 { 300.0 * s } else { 0.0 },
+        ..slow.clone()
+    };
     for (name, client) in [
         ("steady", steady()),
         ("beats", beats),
@@ -255,10 +423,16 @@ fn healthy_loads_have_no_finding() {
         ("warming", warming),
         ("heavy", heavy),
         ("breaks", breaks),
+        ("one slow step", slow),
+        ("spike of one step", spike),
+        ("waits again and again", again),
+        ("long waits", long),
+        ("end of a ramp", end_of_ramp),
+        ("warm-up of one step", warm_up),
     ] {
-        for seed in 0..SEEDS {
-            let d = watched(seed, &client);
-            assert!(d.findings().is_empty(), "{name}, seed {seed}: {:#?}", d.findings());
+        for (seed, attached) in (0..SEEDS).flat_map(|seed| [(seed, false), (seed, true)]) {
+            let d = watched(seed, &Client { attached, ..client.clone() });
+            assert!(d.findings().is_empty(), "{name}, seed {seed}, {attached}: {:#?}", d.findings());
         }
     }
 }

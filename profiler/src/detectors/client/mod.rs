@@ -2,7 +2,8 @@
 //!
 //! Owns the reading that the detectors of this group share, and the rule that all of them obey: they speak only
 //! while no instrument of the target does, because whoever sees inside names the cause, and these name only what
-//! clients feel. So they are never more than *likely*, and each says what to attach to know more.
+//! clients feel. So they are never more than *likely*, and each says what to attach to know more. One thing is told beside
+//! instruments, too: a step's backlog that grows without end, while nothing that they see explains it.
 
 pub mod connections_refused;
 pub mod long_tail;
@@ -26,11 +27,18 @@ const CPU_FULL: f64 = 0.9;
 /// Seconds over which that is judged.
 const GENERATOR_S: f64 = 5.0;
 
-/// Why this group does not speak at `at`: something is attached, the plan's load is over, or the generator does not keep up.
+/// Sort of what is told though instruments are attached: it stands only while they have found nothing at the same time.
+pub(crate) const BESIDE_INSTRUMENTS: &str = "beside-instruments";
+/// Why nothing is said where they have, or may yet.
+pub(crate) const LEFT_TO_INSTRUMENTS: &str = "left to the instruments that are attached to the target";
+
+/// Why this group does not speak at `at`: something is attached, or what clients feel is not the target's doing.
 fn silent(timeline: &Timeline, at: RunTime) -> Option<Answer> {
-    if !alone(timeline) {
-        return Some(Answer::Unready("left to the instruments that are attached to the target".to_owned()));
-    }
+    if alone(timeline) { unfit(timeline, at) } else { Some(Answer::Unready(LEFT_TO_INSTRUMENTS.to_owned())) }
+}
+
+/// Why what clients feel at `at` says nothing of the target: the plan's load is over, or the generator does not keep up.
+fn unfit(timeline: &Timeline, at: RunTime) -> Option<Answer> {
     if window::after_plan(timeline.plan(), at) {
         return Some(Answer::over());
     }
@@ -78,22 +86,32 @@ impl Second {
     }
 }
 
-/// Answers below which a second's median is no figure.
+/// Answers below which a second's median is no figure; of one step there are fewer.
 const LEAST_ANSWERS: u64 = 10;
+const LEAST_STEP_ANSWERS: u64 = 5;
 
-/// The last `count` whole seconds up to `at` that have answers, in order. The newest may still lack its histograms; it is left out.
-fn seconds(timeline: &Timeline, at: RunTime, count: u64) -> Vec<Second> {
+/// The last `count` whole seconds up to `at` that have answers, in order: of one step, or of all. The newest may still lack its histograms; it
+/// is left out.
+fn seconds(timeline: &Timeline, at: RunTime, count: u64, step: Option<&str>) -> Vec<Second> {
     let newest = at.0 / 1_000_000_000;
     let whole = (newest.saturating_sub(count)..newest)
         .map(|s| Span::new(RunTime(s * 1_000_000_000), RunTime((s + 1) * 1_000_000_000)));
     whole
         .filter_map(|span| {
             // Histograms of an interval begin a little after the second does.
-            let response = window::durations(timeline, names::RESPONSE, span);
+            let response = match step {
+                Some(step) => window::durations_about(timeline, names::RESPONSE, step, span),
+                None => window::durations(timeline, names::RESPONSE, span),
+            };
+            let least = if step.is_some() { LEAST_STEP_ANSWERS } else { LEAST_ANSWERS };
             let sessions: f64 =
                 timeline.named(names::OPEN_SESSIONS).filter_map(|s| window::mean_of(s, span)).sum();
-            let completed = window::counted(timeline, names::COMPLETED, span)?;
-            (response.count() >= LEAST_ANSWERS).then_some(Second { span, completed, sessions, response })
+            // No lane counts what is finished of one step; its times do.
+            let completed = match step {
+                Some(_) => response.count() as f64,
+                None => window::counted(timeline, names::COMPLETED, span)?,
+            };
+            (response.count() >= least).then_some(Second { span, completed, sessions, response })
         })
         .collect()
 }

@@ -4,7 +4,7 @@
 //! 10 s of the same load. **Statistic.** Autocorrelation of the answers in cells of 100 ms over the last 20 s: its highest value at a lag of half a
 //! second or more, beyond a trough, must be more than what chance gives five times over. Answers must come less evenly than chance has
 //! it, and than requests were sent, or the load itself comes in beats; and some of them must have taken long. Length and depth of a
-//! stall are those of the mean period (all periods laid over each other).
+//! stall are those of the mean period: all periods laid over each other, those before the first stall and after the last left out.
 
 use std::time::Duration;
 
@@ -75,7 +75,8 @@ fn look_at(timeline: &Timeline, at: RunTime, span: Span, n: usize) -> Option<Cla
     if regular < REGULAR || uneven < UNEVEN * dispersion(&sent)?.max(1.0) || !stands {
         return None;
     }
-    let stall = stall(&answers, lag)?;
+    let anywhere = stall(&answers, lag)?;
+    let stall = stall(stalling(&answers, lag), lag).unwrap_or(anywhere);
     let every = lag as f64 * 0.1;
     let onset = span.start + Duration::from_nanos(stall.begins(&answers, lag) as u64 * CELL_NS);
     let text = format!(
@@ -184,9 +185,24 @@ struct Stall {
     usual: f64,
 }
 
+/// The mean period: all periods of `x` laid over each other.
+fn folded(x: &[f64], lag: usize) -> Vec<f64> {
+    (0..lag).map(|phase| mean(&x.iter().skip(phase).step_by(lag).copied().collect::<Vec<_>>())).collect()
+}
+
+/// The periods in a row whose mean period explains most: one without a stall makes the others' seem short and shallow.
+fn stalling(x: &[f64], lag: usize) -> &[f64] {
+    let periods = x.len() / lag;
+    let rows = (0..periods).flat_map(|first| (first + 2..=periods).map(move |end| (first, end)));
+    let explained = rows.map(|(first, end)| {
+        let row = &x[first * lag..end * lag];
+        (row, (end - first) as f64 * variance(&folded(row, lag)))
+    });
+    explained.max_by(|a, b| a.1.total_cmp(&b.1)).map_or(x, |best| best.0)
+}
+
 fn stall(x: &[f64], lag: usize) -> Option<Stall> {
-    let folded: Vec<f64> =
-        (0..lag).map(|phase| mean(&x.iter().skip(phase).step_by(lag).copied().collect::<Vec<_>>())).collect();
+    let folded = folded(x, lag);
     let usual = crate::stats::median(folded.clone())?;
     let low = |i: usize| folded[i % lag] < STALLED * usual;
     // The longest run of low cells around the circle.

@@ -40,7 +40,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     if at > warm + QUIET {
         return Answer::Unready("nothing could be told of the beginning of the run".to_owned());
     }
-    let mut all = seconds(timeline, at, BEGINNING_S);
+    let mut all = seconds(timeline, at, BEGINNING_S, None);
     all.retain(|s| s.span.start >= warm);
     let least = LEAST_SLOW + SETTLED;
     Answer::of(look_at(&all), all.len() >= least, least as f64)
