@@ -5,6 +5,9 @@
 //! lanes), and was not over for long when the effect began, and, where both come and go, most of the effect lies in
 //! the time of the cause. Otherwise they are independent and both stay roots.
 //!
+//! What a finding says of itself alone (that the load needs more of something than there is) is not said under a cause: without that the
+//! load may need no more, and more may make it worse. It says to cure the root first.
+//!
 //! The table has circles (a pause lets memory pile up, which starves the loop, which is a pause), and findings that begin together may
 //! each be the next one's cause in its eyes. What began first was there without the others, so it is told
 //! without that cause: no choice of causes leads back to where it began.
@@ -14,7 +17,7 @@ use std::time::Duration;
 use timeline::clock::RunTime;
 use timeline::{Finding, FindingKind, Severity, Span, Status};
 
-use crate::detectors::{heap_churn, joined};
+use crate::detectors::{ALONE, heap_churn, joined};
 use crate::ledger::Entry;
 use crate::mechanisms::{MECHANISMS, Mechanism};
 use crate::proof::Proofs;
@@ -39,7 +42,14 @@ const LATER: [(FindingKind, FindingKind); 1] = [(FindingKind::CacheCold, Finding
 /// each followed by its consequences.
 pub fn rank(entries: &[Entry], proofs: &Proofs) -> Vec<Finding> {
     let mut findings: Vec<Finding> = entries.iter().map(|e| e.finding.clone()).collect();
-    for (finding, cause) in findings.iter_mut().zip(chosen(entries)) {
+    let causes = chosen(entries);
+    let cause_of = |place: usize| causes[place].as_ref().map(|c| c.place);
+    for (place, finding) in findings.iter_mut().enumerate() {
+        let chain = std::iter::successors(cause_of(place), |&p| cause_of(p));
+        let root = chain.take(entries.len()).last();
+        under(root.map(|p| &entries[p].finding), finding);
+    }
+    for (finding, cause) in findings.iter_mut().zip(causes) {
         if let Some(Cause { place, reason }) = cause {
             let id = &entries[place].finding.id;
             let explained = proofs.reason(id).map_or_else(String::new, |text| format!("; {text}"));
@@ -49,6 +59,33 @@ pub fn rank(entries: &[Entry], proofs: &Proofs) -> Vec<Finding> {
         proofs.tell(finding);
     }
     in_order(&findings, proofs)
+}
+
+/// Takes out of a finding what is said only of one that nothing set off, and says to cure the `root` of it first; without a root all stays.
+fn under(root: Option<&Finding>, finding: &mut Finding) {
+    let Some(root) = root else {
+        let evidence = finding.evidence.iter_mut().map(|e| &mut e.text);
+        for text in finding.advice.iter_mut().chain(evidence).chain([&mut finding.claim]) {
+            *text = text.replace(ALONE, "");
+        }
+        return;
+    };
+    if let Some(end) = finding.claim.find(ALONE) {
+        finding.claim.truncate(end);
+    }
+    finding.evidence.retain(|e| !e.text.starts_with(ALONE));
+    let all = finding.advice.len();
+    finding.advice.retain(|advice| !advice.starts_with(ALONE));
+    if finding.advice.len() < all {
+        finding.remedies.clear();
+        let of = if root.subject.is_empty() { String::new() } else { format!(" of {}", root.subject) };
+        let first = format!(
+            "First cure {} ({}{of}): how many are enough can be told only without it.",
+            root.id,
+            root.kind.title()
+        );
+        finding.advice.insert(0, first);
+    }
 }
 
 /// What set a finding off: its place among the entries, and why it is believed.
@@ -180,6 +217,47 @@ mod tests {
     use crate::detectors::Claim;
     use crate::ledger::Ledger;
     use timeline::event::kinds;
+
+    #[test]
+    fn how_much_is_enough_is_said_only_of_what_nothing_set_off() {
+        let seen = |from| Span::new(RunTime::from_ms(from), RunTime::from_ms(9_000));
+        let saturated = Claim {
+            claim: format!("saturated{ALONE}; it needs 9"),
+            evidence: vec![crate::detectors::evidence(
+                format!("{ALONE}it asks"),
+                "pool.db.acquired",
+                seen(1_500),
+                1.0,
+                timeline::Unit::Count,
+            )],
+            advice: vec![format!("{ALONE}Raise it."), "Look.".to_owned()],
+            remedies: vec![timeline::Remedy::number("pool.db.capacity", 9.0)],
+            ..Claim::bare(FindingKind::PoolSaturated, seen(1_500))
+        };
+        let told = |others: &[Claim]| {
+            let mut ledger = Ledger::default();
+            for claim in others.iter().chain([&saturated]) {
+                ledger.take(claim.clone(), RunTime::from_ms(9_000));
+            }
+            let told = rank(ledger.entries(), &Proofs::default());
+            told.into_iter().find(|f| f.kind == FindingKind::PoolSaturated).unwrap()
+        };
+        let alone = told(&[]);
+        assert_eq!(
+            (alone.claim.as_str(), alone.evidence[0].text.as_str()),
+            ("saturated; it needs 9", "it asks")
+        );
+        assert!(alone.advice == ["Raise it.", "Look."] && alone.remedies.len() == 1, "{alone:?}");
+        // A lost worker's successor has an empty cache: the root of it is named, not the link in between.
+        let lost = Claim::bare(FindingKind::WorkerLost, seen(1_000));
+        let cold =
+            Claim { subject: "products".to_owned(), ..Claim::bare(FindingKind::CacheCold, seen(1_300)) };
+        let under = told(&[lost, cold]);
+        assert_eq!((under.claim.as_str(), under.caused_by.as_deref()), ("saturated", Some("F2")));
+        assert!(under.evidence.is_empty() && under.remedies.is_empty(), "{under:?}");
+        assert!(under.advice[0].starts_with("First cure F1 (worker lost): "), "{under:?}");
+        assert_eq!(under.advice[1..], ["Look."]);
+    }
 
     /// Findings that last from their onset (ms) to 9 s, ranked.
     fn ranked(findings: &[(FindingKind, &'static str, u64)]) -> Vec<Finding> {

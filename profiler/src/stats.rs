@@ -152,6 +152,12 @@ impl Durations {
         (self.count > 0).then(|| self.sum_us * 1e3 / self.count as f64)
     }
 
+    /// The same of samples that count for `most` (ns) at most: what began before a window was in it no longer than that.
+    pub fn mean_up_to_ns(&self, most: f64) -> Option<f64> {
+        let sum: f64 = self.cells.iter().map(|c| (f64::from(c.0) * 1e3).min(most) * c.1 as f64).sum();
+        (self.count > 0).then(|| sum / self.count as f64)
+    }
+
     /// Standard error of the mean as a share of it: 0.02 of 2,500 samples that differ by as much as they last. None of fewer than two.
     pub fn mean_error(&self) -> Option<f64> {
         let n = self.count as f64;
@@ -212,6 +218,13 @@ mod tests {
         let points: Vec<(f64, f64)> =
             (0..60).map(|i| (f64::from(i), 100.0 + 4.0 * f64::from((i - 22).max(0)))).collect();
         assert_eq!(knot(&points), Some(22.0));
+    }
+
+    #[test]
+    fn what_began_before_a_window_counts_for_no_more_than_its_length() {
+        let cells = Sparse { cells: vec![(10_000, 9), (9_000_000, 1)] };
+        let d = Durations::of([&(Span::new(RunTime::ZERO, RunTime::from_ms(1_000)), cells)]);
+        assert_eq!((d.mean_ns(), d.mean_up_to_ns(1e9)), (Some(909e6), Some(109e6)));
     }
 
     proptest! {

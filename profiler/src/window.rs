@@ -113,8 +113,13 @@ pub fn present<'a>(
 /// The lane over all its instances as points (seconds of the run, sum), `count` of them evenly over
 /// `span`; an instance's value is carried for `carry` at most, and a point that lacks any instance which is [`present`] is left out.
 pub fn summed(timeline: &Timeline, name: &str, span: Span, count: u32, carry: Duration) -> Vec<(f64, f64)> {
-    let step = span.length() / count.max(1);
     let lanes: Vec<&Series> = present(timeline, name, span, carry).collect();
+    summed_of(&lanes, span, count, carry)
+}
+
+/// The same of chosen lanes.
+pub fn summed_of(lanes: &[&Series], span: Span, count: u32, carry: Duration) -> Vec<(f64, f64)> {
+    let step = span.length() / count.max(1);
     if lanes.is_empty() {
         return Vec::new();
     }

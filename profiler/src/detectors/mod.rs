@@ -55,6 +55,10 @@ use crate::window;
 /// Stands for the onset in [`Claim::claim`]; the ledger, which knows the earliest one, fills it in.
 pub const ONSET: &str = "{onset}";
 
+/// Stands before what is said of a finding only as long as nothing has set it off: the end of a claim, a line of evidence, an advice. Who knows
+/// the causes ([`crate::causes`]) takes it out.
+pub const ALONE: &str = "{alone}";
+
 /// One detector.
 #[derive(Clone, Copy)]
 pub struct Detector {

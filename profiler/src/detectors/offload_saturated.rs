@@ -8,7 +8,7 @@
 //! square-root staffing wants for what they do. Where a pool is told more seldom (a metrics page, OTLP), each reading is a tick, six of them are the
 //! least window, and all must be full. Pools of different names are looked at each for itself. **Law.** By the utilisation law full threads end capacity / run tasks a second; where the rate seen agrees, the finding is
 //! confirmed. Threads needed: Little's law on what is asked for, the growth of the
-//! queue and what waiting sessions do not ask for among it, and twice the root more.
+//! queue and what waiting sessions do not ask for among it, and twice the root more; none are told where full threads do not end what the law says.
 //!
 //! Whether something else keeps the threads (a database, a lock, no core left) is for [`crate::causes`]; where the
 //! machine is taken by others, nothing is said.
@@ -20,9 +20,11 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Remedy, Series, Severity, Span, Status, Timeline, Unit};
 
-use super::queueing::{self, CAPACITY_CARRY, LASTING_S, LAW_SERVED, LAW_TOLERANCE, NOTICED_NS, SETTLE};
+use super::queueing::{
+    self, CAPACITY_CARRY, Known, LASTING_S, LAW_SERVED, LAW_TOLERANCE, NOTICED_NS, SETTLE, Wanted,
+};
 use super::readings::{CELL, Grid, LEAST_READINGS};
-use super::{Answer, Claim, ONSET, cannot_tell, episodes, evidence, plural, quiet, they};
+use super::{ALONE, Answer, Claim, ONSET, cannot_tell, episodes, evidence, plural, quiet, they};
 use crate::stats::{Durations, trend};
 use crate::window;
 
@@ -41,8 +43,6 @@ const LEAST_TASKS: u64 = 10;
 /// Cores a process uses for each busy thread, from which on the threads compute rather than wait.
 const COMPUTES: f64 = 0.25;
 const QUIET: Duration = Duration::from_secs(5);
-/// Share of the sessions that may be taken as waiting at most; beyond it the correction is all extrapolation.
-const MOST_WAITING: f64 = 0.8;
 
 /// Looks at the offload pools of all processes.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
@@ -63,6 +63,8 @@ struct Pool<'a> {
     /// Full ticks, the last [`BACK_S`].
     full: Vec<RunTime>,
     queued: &'a Series,
+    threads: &'a Series,
+    busy: Option<&'a Series>,
     wait: Option<&'a Series>,
     run: Option<&'a Series>,
 }
@@ -73,18 +75,19 @@ fn find(timeline: &Timeline, name: &str, at: RunTime, grid: Grid) -> Option<Clai
     let mut queues: Vec<&Series> = window::about(timeline, names::OFFLOAD_QUEUED, name).collect();
     queues.sort_by(|a, b| a.spec.instance.cmp(&b.spec.instance));
     let pools: Vec<Pool> = queues.into_iter().filter_map(|q| pool(timeline, q, at, grid)).collect();
+    let all = pools.len();
     let full = |p: &Pool, span: Span| p.full.iter().filter(|t| **t >= span.start).count();
     let least = |p: &Pool| queueing::lasting_cells(grid, p.queued, span, settling);
     let (saturated, others): (Vec<Pool>, Vec<Pool>) =
         pools.into_iter().partition(|p| full(p, span) >= least(p));
     if !saturated.is_empty() {
-        let seen = Seen::read(timeline, &saturated, span, grid);
+        let seen = Seen::read(&saturated, all, span, grid, true);
         let holds = seen.worth_it() && !starved(timeline, span, &seen);
         return holds.then(|| claim(timeline, at, &saturated, &seen));
     }
     let long = window::last(at, grid.seconds(CROWDED_S));
     let crowded: Vec<Pool> = others.into_iter().filter(|p| full(p, long) >= EPISODE_TICKS).collect();
-    let seen = Seen::read(timeline, &crowded, long, grid);
+    let seen = Seen::read(&crowded, all, long, grid, false);
     let holds = !settling && seen.crowded() && !starved(timeline, long, &seen);
     holds.then(|| claim(timeline, at, &crowded, &seen))
 }
@@ -98,29 +101,40 @@ fn pool<'a>(timeline: &'a Timeline, queued: &'a Series, at: RunTime, grid: Grid)
     let threads = of(names::OFFLOAD_CAPACITY)?;
     let busy = of(names::OFFLOAD_BUSY);
     let back = window::last(at, grid.seconds(BACK_S));
-    let full: Vec<RunTime> = queued
-        .within(back)
-        .iter()
-        .filter(|&&(t, n)| {
-            let threads = threads.at(t, CAPACITY_CARRY).unwrap_or(0.0);
-            queueing::all_taken(n, busy.and_then(|b| b.at(t, grid.carry())), threads)
-        })
-        .map(|p| p.0)
-        .collect();
+    let full = full_ticks(queued, threads, busy, back, grid);
     // As it was then: somebody may have mended it since.
     let capacity = threads.at(full.last().copied().unwrap_or(at), CAPACITY_CARRY)?;
     let (wait, run) = (of(names::OFFLOAD_WAIT), of(names::OFFLOAD_RUN));
-    Some(Pool { name: subject, capacity, full, queued, wait, run })
+    Some(Pool { name: subject, capacity, full, queued, threads, busy, wait, run })
+}
+
+/// The ticks of `span` in which tasks wait while (nearly) all threads are busy.
+fn full_ticks(
+    queued: &Series,
+    threads: &Series,
+    busy: Option<&Series>,
+    span: Span,
+    grid: Grid,
+) -> Vec<RunTime> {
+    let is_full = |&&(t, n): &&(RunTime, f64)| {
+        let threads = threads.at(t, CAPACITY_CARRY).unwrap_or(0.0);
+        queueing::all_taken(n, busy.and_then(|b| b.at(t, grid.carry())), threads)
+    };
+    queued.within(span).iter().filter(is_full).map(|p| p.0).collect()
+}
+
+/// The first full tick that others follow.
+fn first_episode(full: &[RunTime]) -> Option<RunTime> {
+    let followed = |t: &RunTime| {
+        full.iter().filter(|u| *u >= t && u.since(*t) < Duration::from_secs(1)).count() >= EPISODE_TICKS
+    };
+    full.iter().copied().find(followed)
 }
 
 impl Pool<'_> {
     /// The first full tick that others follow; of a crowded pool, the first.
     fn onset(&self) -> Option<RunTime> {
-        let followed = |t: &RunTime| {
-            self.full.iter().filter(|u| *u >= t && u.since(*t) < Duration::from_secs(1)).count()
-                >= EPISODE_TICKS
-        };
-        self.full.iter().copied().find(followed).or(self.full.first().copied())
+        first_episode(&self.full).or(self.full.first().copied())
     }
 }
 
@@ -130,7 +144,13 @@ struct Seen {
     name: String,
     grid: Grid,
     span: Span,
+    /// Are the threads full for most of it?
+    lasting: bool,
     pools: usize,
+    /// There are others of the same name that are not full.
+    others: bool,
+    /// ` of shop-0`; empty where it is all of them.
+    whose: String,
     capacity: f64,
     queued: f64,
     growth: f64,
@@ -138,12 +158,10 @@ struct Seen {
     run: Durations,
     /// Tasks that ended per second.
     rate: f64,
-    /// Share of the sessions that wait for a thread and so ask for nothing else; 0 where requests come on their own.
-    waiting: f64,
 }
 
 impl Seen {
-    fn read(timeline: &Timeline, pools: &[Pool], span: Span, grid: Grid) -> Self {
+    fn read(pools: &[Pool], all: usize, span: Span, grid: Grid, lasting: bool) -> Self {
         let wait = Durations::of(pools.iter().filter_map(|p| p.wait).flat_map(|l| l.intervals_within(span)));
         let run = Durations::of(pools.iter().filter_map(|p| p.run).flat_map(|l| l.intervals_within(span)));
         let each = |p: &Pool| {
@@ -154,15 +172,17 @@ impl Seen {
             let points: Vec<_> = p.queued.within(span).iter().map(|q| (q.0.as_secs_f64(), q.1)).collect();
             trend(&points).filter(|t| t.rising > 0.75).map_or(0.0, |t| t.slope.max(0.0))
         };
-        let queued = pools.iter().map(each).sum();
+        let instances: Vec<&str> = pools.iter().map(|p| p.queued.spec.instance.as_str()).collect();
         Self {
             name: pools.first().map_or(String::new(), |p| p.name.to_owned()),
             grid,
             span,
+            lasting,
             pools: pools.len(),
+            others: pools.len() < all,
+            whose: queueing::whose(&instances, all),
             capacity: pools.iter().map(|p| p.capacity).sum(),
-            queued,
-            waiting: queueing::waiting_share(timeline, queued, span, MOST_WAITING),
+            queued: pools.iter().map(each).sum(),
             growth: pools.iter().map(slope).sum(),
             wait,
             rate: run.count() as f64 / window::seconds(span),
@@ -170,9 +190,14 @@ impl Seen {
         }
     }
 
-    /// What it is called in a sentence.
-    fn pool(&self) -> String {
+    /// What it is called in a sentence, wherever it is.
+    fn name(&self) -> String {
         if self.name.is_empty() { "the offload pool".to_owned() } else { format!("pool {}", self.name) }
+    }
+
+    /// And whose it is.
+    fn pool(&self) -> String {
+        self.name() + &self.whose
     }
 
     fn wait_p90(&self) -> f64 {
@@ -208,15 +233,31 @@ impl Seen {
         self.run.mean_ns().map(|run| self.capacity / (run / 1e9))
     }
 
-    fn law_agrees(&self) -> bool {
-        self.run.count() >= LAW_SERVED
-            && self.law().is_some_and(|law| (self.rate / law - 1.0).abs() <= LAW_TOLERANCE)
+    /// How far the rate is from the law's, as a share of that; none as long as too little was seen.
+    fn law_error(&self) -> Option<f64> {
+        let law = self.law().filter(|_| self.run.count() >= LAW_SERVED)?;
+        Some((self.rate / law - 1.0).abs())
     }
 
-    /// Threads busy on average, were nobody to wait: by Little's law on what ends, what the queue grows by, and what sessions that wait do
-    /// not ask for (see [`queueing::waiting_share`]).
-    fn needed(&self) -> Option<f64> {
-        self.run.mean_ns().map(|run| (self.rate + self.growth) / (1.0 - self.waiting) * run / 1e9)
+    fn law_agrees(&self) -> bool {
+        self.law_error().is_some_and(|e| e <= LAW_TOLERANCE)
+    }
+
+    /// Do threads that are full all the time not end what they should? Of those that are not, the law says nothing.
+    fn law_fails(&self) -> bool {
+        self.lasting && self.law_error().is_some_and(|e| e > LAW_TOLERANCE)
+    }
+
+    /// What the load wants of the threads, were nobody to wait: what ends, what the queue grows by, and what sessions that wait do not ask
+    /// for. A run counts for the window's length at most.
+    fn wanted(&self, timeline: &Timeline, at: RunTime, pools: &[Pool]) -> Option<Wanted> {
+        let run = self.run.mean_up_to_ns(window::seconds(self.span) * 1e9).filter(|_| !self.law_fails())?;
+        let past = queueing::past(timeline, at);
+        let begins = |p: &Pool| first_episode(&full_ticks(p.queued, p.threads, p.busy, past, self.grid));
+        let onset = pools.iter().filter_map(begins).min();
+        let before = onset.and_then(|t| queueing::rate_before(pools.iter().filter_map(|p| p.run), past, t));
+        let queue = (self.queued, self.capacity);
+        Some(Wanted::of(timeline, self.span, self.rate + self.growth, run, queue, before))
     }
 }
 
@@ -237,6 +278,7 @@ fn claim(timeline: &Timeline, at: RunTime, pools: &[Pool], seen: &Seen) -> Claim
     let last = ticks.iter().map(|s| s.start).max().unwrap_or(at);
     let critical = queueing::hurts(seen.wait_p90(), seen.queued, seen.capacity);
     let against = contradicting(timeline, seen);
+    let wanted = seen.wanted(timeline, at, pools);
     Claim {
         kind: FindingKind::OffloadSaturated,
         identity: seen.name.clone(),
@@ -247,10 +289,10 @@ fn claim(timeline: &Timeline, at: RunTime, pools: &[Pool], seen: &Seen) -> Claim
         last,
         quiet: quiet(Some(seen.grid.length()), QUIET, QUIET),
         weight: seen.wait_p90().max(seen.queued),
-        claim: sentence(seen),
+        claim: sentence(seen, wanted.as_ref()),
         evidence: supporting(timeline, seen),
-        advice: advice(seen, &against),
-        remedies: remedies(seen, &against),
+        advice: advice(seen, wanted.as_ref(), &against),
+        remedies: remedies(seen, wanted.as_ref(), &against),
         contradicting: against,
         missing: if seen.run.count() == 0 { vec![names::OFFLOAD_RUN.to_owned()] } else { Vec::new() },
         episodes: episodes(ticks, seen.grid.length() * 2),
@@ -258,7 +300,7 @@ fn claim(timeline: &Timeline, at: RunTime, pools: &[Pool], seen: &Seen) -> Claim
     }
 }
 
-fn sentence(seen: &Seen) -> String {
+fn sentence(seen: &Seen, wanted: Option<&Wanted>) -> String {
     let lasting = Duration::from_secs_f64(seen.grid.seconds(LASTING_S) + 1.0);
     let mut text = format!(
         "all {} of {} are busy {}from {ONSET} while {} for one",
@@ -274,8 +316,9 @@ fn sentence(seen: &Seen) -> String {
     if let Some(run) = seen.run.quantile_ns(0.5).filter(|_| seen.wait.count() > 0) {
         text += &format!(", wait p90 {} for a run of {}", Unit::Ns.show(seen.wait_p90()), Unit::Ns.show(run));
     }
-    if let Some(n) = seen.needed().filter(|n| *n > seen.capacity) {
-        text += &format!("; the load needs at least {}", n.ceil());
+    if let Some(wanted) = wanted.filter(|w| w.needed() > seen.capacity) {
+        let why = wanted.unknown().map_or(String::new(), |why| format!(": {why}"));
+        text += &format!("{ALONE}; the load needs at least {}{why}", wanted.needed());
     }
     text
 }
@@ -304,7 +347,7 @@ fn supporting(timeline: &Timeline, seen: &Seen) -> Vec<Evidence> {
             Unit::Ns.show(seen.run.mean_ns().unwrap_or(0.0)),
             Unit::Count.show(law.round()),
             Unit::Count.show(seen.rate.round()),
-            they(seen.law_agrees(), false)
+            they(seen.law_agrees(), seen.law_fails())
         );
         list.push(evidence(text, names::OFFLOAD_RUN, seen.span, law, Unit::PerSecond));
     }
@@ -323,14 +366,13 @@ fn contradicting(timeline: &Timeline, seen: &Seen) -> Vec<Evidence> {
     short.into_iter().collect()
 }
 
-fn remedies(seen: &Seen, against: &[Evidence]) -> Vec<Remedy> {
-    let each = |busy| queueing::each(queueing::enough(busy, seen.capacity), seen.pools);
+fn remedies(seen: &Seen, wanted: Option<&Wanted>, against: &[Evidence]) -> Vec<Remedy> {
     // A setting names no pool among several.
-    let needed = seen.needed().filter(|_| against.is_empty() && seen.name.is_empty());
-    needed.map(|busy| Remedy::number("offload.threads", each(busy))).into_iter().collect()
+    let wanted = wanted.filter(|_| against.is_empty() && seen.name.is_empty());
+    wanted.map(|w| Remedy::number("offload.threads", w.each(seen.pools))).into_iter().collect()
 }
 
-fn advice(seen: &Seen, against: &[Evidence]) -> Vec<String> {
+fn advice(seen: &Seen, wanted: Option<&Wanted>, against: &[Evidence]) -> Vec<String> {
     if !against.is_empty() {
         return vec![
             "Make what the tasks compute cheaper (a profile names the function), or give the target more cores or less of it to do.".to_owned(),
@@ -341,25 +383,33 @@ fn advice(seen: &Seen, against: &[Evidence]) -> Vec<String> {
             ),
         ];
     }
-    let Some(busy) = seen.needed() else {
+    // What fills them is the cause's to cure, where there is one.
+    threads(seen, wanted).into_iter().map(|line| ALONE.to_owned() + &line).collect()
+}
+
+fn threads(seen: &Seen, wanted: Option<&Wanted>) -> Vec<String> {
+    if seen.law_fails() {
+        return vec![format!(
+            "Find out what keeps the threads of {}, and for how long: how many tasks ended does not fit how long they ran, so how many threads would be enough cannot be told.",
+            seen.pool()
+        )];
+    }
+    let Some(wanted) = wanted else {
         return vec![format!(
             "Give {} more threads until no task waits, or give it less to do.",
             seen.pool()
         )];
     };
-    let enough = queueing::enough(busy, seen.capacity);
-    let each = queueing::in_each(enough, seen.pools);
     let mut list = vec![format!(
-        "Raise the threads of {} from {} to {enough}{each}: {busy:.1} busy on average, and twice its root more so that fewer than 3 in 100 wait (UV_THREADPOOL_SIZE in Node.js, max_blocking_threads in tokio).",
-        seen.pool(),
-        Unit::Count.show(seen.capacity)
+        "Raise the threads of {} {} (UV_THREADPOOL_SIZE in Node.js, max_blocking_threads in tokio).",
+        seen.name(),
+        wanted.advice(seen.pools, seen.others)
     )];
-    let run = seen.run.mean_ns().unwrap_or(0.0);
-    if busy > seen.capacity {
+    if wanted.known != Known::AtLeast && wanted.busy() > seen.capacity {
         list.push(format!(
             "Or bring a run down from {} to {}, and {} threads are enough; what only waits (for a database, a name, a file) is better awaited than offloaded.",
-            Unit::Ns.show(run),
-            Unit::Ns.show(run * seen.capacity / busy * 0.8),
+            Unit::Ns.show(wanted.time),
+            Unit::Ns.show(wanted.time * seen.capacity / wanted.busy() * 0.8),
             Unit::Count.show(seen.capacity)
         ));
     }

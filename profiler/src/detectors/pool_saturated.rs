@@ -9,7 +9,8 @@
 //! *bursts* (half a second within 6 s, and whole pools queue ahead of the median waiter). Where a pool is told more seldom (a metrics
 //! page, OTLP), each reading is an interval, six of them are the least window, and *sustained* is all of it. **Law.** By the
 //! utilisation law a full pool serves capacity / hold; where the rate seen agrees, the finding is confirmed. The capacity that the
-//! load needs is Little's law on the arrivals, which a closed loop of sessions lowers while they wait (see `Demand`).
+//! load needs is Little's law on the arrivals, which a closed loop of sessions lowers while they wait (see `Demand`); none is told where the
+//! utilisation law fails. Figures are of the processes whose pools are full, and what is advised is for each of them.
 //!
 //! Utilisation alone is never blamed, only queueing. Whether something else filled the pool is for
 //! [`crate::causes`].
@@ -26,9 +27,11 @@ mod advice;
 mod demand;
 
 use self::demand::Demand;
-use super::queueing::{self, CAPACITY_CARRY, LASTING_S, LAW_SERVED, LAW_TOLERANCE, NOTICED_NS, SETTLE};
+use super::queueing::{
+    self, CAPACITY_CARRY, Known, LASTING_S, LAW_SERVED, LAW_TOLERANCE, NOTICED_NS, SETTLE,
+};
 use super::readings::{CELL, Grid, LEAST_READINGS, cell};
-use super::{Answer, Claim, ONSET, episodes, evidence, plural, quiet, they};
+use super::{ALONE, Answer, Claim, ONSET, episodes, evidence, plural, quiet, they};
 use crate::stats::{Durations, longer_than};
 use crate::window;
 
@@ -36,6 +39,8 @@ use crate::window;
 const BURST_WINDOW_S: f64 = 6.0;
 /// Saturated cells that the burst rule wants: half a second, never one sample.
 const BURST_CELLS: usize = 5;
+/// A process's pool is full with the others' if it has as large a part of the saturated cells of the fullest one.
+const FULL_SHARE: f64 = 0.5;
 /// Saturated cells, less unsaturated ones, that make an episode; a healthy pool of 8 at 70% load (0.19) strings
 /// three together once in 150 cells, four once in 800.
 const EPISODE_CELLS: i64 = 4;
@@ -140,7 +145,8 @@ fn look_at(timeline: &Timeline, at: RunTime, pool: &str) -> Option<Claim> {
     }
     let settling = window::unsettled(timeline.plan(), at, SETTLE);
     let sustained = parts.iter().any(|p| p.lasts(short, settling));
-    let seen = Seen::read(timeline, pool, if sustained { short } else { long }, &parts, grid);
+    let all: Vec<&Part> = parts.iter().collect();
+    let seen = Seen::read(timeline, pool, if sustained { short } else { long }, &all, grid);
     let holds = match (sustained, seen.wait.count() >= LEAST_ACQUISITIONS) {
         (true, true) => seen.waits_at_least(SUSTAINED_P99_HOLDS, 0.0),
         // Nothing was acquired, or the runtime times no waits: the queue itself must be as deep as the pool.
@@ -183,6 +189,10 @@ fn part<'a>(timeline: &'a Timeline, pool: &str, instance: &str, span: Span, grid
 }
 
 impl Part<'_> {
+    fn instance(&self) -> &str {
+        &self.waiters.spec.instance
+    }
+
     /// Where the first episode of the window begins: +1 for each saturated cell and -1 for each other one,
     /// summed from zero (a CUSUM), reaches [`EPISODE_CELLS`]. Stray cells of a healthy pool lie too thin for it.
     fn onset(&self, at: RunTime) -> Option<RunTime> {
@@ -231,7 +241,7 @@ impl Part<'_> {
     }
 }
 
-/// Figures of a pool, all instances, over the saturated part of a window.
+/// Figures of a pool, of some instances or all, over the saturated part of a window.
 struct Seen {
     grid: Grid,
     span: Span,
@@ -240,26 +250,21 @@ struct Seen {
     waiters_mean: f64,
     wait: Durations,
     hold: Durations,
-    /// Acquisitions per second of all instances while any is saturated.
+    /// Acquisitions per second of these instances while any of them is saturated.
     asked: Option<f64>,
-    /// Acquisitions per second of saturated instances, and what the law says they should be.
+    /// Acquisitions per second of saturated instances, what the law says they should be, and the connections that it counts.
     rate: Option<f64>,
     law: Option<f64>,
+    out: f64,
     law_cells: usize,
     timeouts: f64,
 }
 
 impl Seen {
-    fn read(timeline: &Timeline, pool: &str, span: Span, parts: &[Part], grid: Grid) -> Self {
+    fn read(timeline: &Timeline, pool: &str, span: Span, parts: &[&Part], grid: Grid) -> Self {
         let wait = Durations::of(parts.iter().flat_map(|p| p.within(p.wait, span)));
         let hold = Durations::of(parts.iter().flat_map(|p| p.within(p.hold, span)));
-        let sums = window::summed(
-            timeline,
-            &lane(pool, "waiters"),
-            span,
-            (window::seconds(span) * 10.0) as u32,
-            grid.carry(),
-        );
+        let sums = summed(parts, span, (window::seconds(span) * 10.0) as u32, grid);
         let waiting: Vec<f64> = sums.iter().map(|s| s.1).filter(|&n| n >= 1.0).collect();
         // Seconds during which each instance was saturated, and connection-seconds that it had then.
         let (mut seconds, mut connection_seconds) = (0.0_f64, 0.0);
@@ -270,6 +275,9 @@ impl Seen {
         }
         let enough = seconds > 0.0 && wait.count() > 0;
         let law = hold.mean_ns().filter(|_| enough).map(|h| connection_seconds / (h / 1e9) / seconds);
+        let gave_up = lane(pool, "timeouts");
+        let timeouts =
+            timeline.named(&gave_up).filter(|s| parts.iter().any(|p| p.instance() == s.spec.instance));
         // Of what a cell stands for, in ticks.
         let cells = parts.iter().map(|p| p.cells_from(span.start)).max().unwrap_or(0);
         Self {
@@ -281,11 +289,17 @@ impl Seen {
             asked: asked(parts, span, grid),
             rate: enough.then(|| wait.count() as f64 / seconds),
             law,
+            out: if enough { connection_seconds / seconds } else { 0.0 },
             law_cells: cells * grid.ticks() as usize,
-            timeouts: window::counted(timeline, &lane(pool, "timeouts"), span).unwrap_or(0.0),
+            timeouts: window::counted_of(timeouts, span).unwrap_or(0.0),
             wait,
             hold,
         }
+    }
+
+    /// Those who wait for the connections of `parts`, `count` points of it.
+    fn waiters(&self, parts: &[&Part], count: u32) -> Vec<(f64, f64)> {
+        summed(parts, self.span, count, self.grid)
     }
 
     fn wait_p99(&self) -> f64 {
@@ -315,13 +329,40 @@ impl Seen {
     }
 }
 
-/// Acquisitions per second of all instances over the cells in which any of them is saturated.
-fn asked(parts: &[Part], span: Span, grid: Grid) -> Option<f64> {
+/// Waiters of all these instances, see [`window::summed`].
+fn summed(parts: &[&Part], span: Span, count: u32, grid: Grid) -> Vec<(f64, f64)> {
+    let told = Span::new(span.start.back(grid.carry()), span.end + Duration::from_nanos(1));
+    let there = parts.iter().map(|p| p.waiters).filter(|w| !w.within(told).is_empty());
+    window::summed_of(&there.collect::<Vec<_>>(), span, count, grid.carry())
+}
+
+/// The processes whose pools are full, and the figures of these alone: what another one has free is of no use to who waits here.
+struct Full<'a> {
+    parts: Vec<&'a Part<'a>>,
+    /// ` of shop-0`; empty where it is all of them.
+    whose: String,
+    seen: Seen,
+}
+
+impl<'a> Full<'a> {
+    fn read(timeline: &Timeline, pool: &str, parts: &'a [Part<'a>], span: Span, grid: Grid) -> Self {
+        let cells = |p: &Part| p.cells_from(span.start) as f64;
+        let most = parts.iter().map(cells).fold(0.0, f64::max);
+        let full: Vec<&Part> = parts.iter().filter(|&p| cells(p) >= FULL_SHARE * most).collect();
+        let names: Vec<&str> = full.iter().map(|p| p.instance()).collect();
+        let whose = queueing::whose(&names, parts.len());
+        let seen = Seen::read(timeline, pool, span, &full, grid);
+        Self { parts: full, whose, seen }
+    }
+}
+
+/// Acquisitions per second of all these instances over the cells in which any of them is saturated.
+fn asked(parts: &[&Part], span: Span, grid: Grid) -> Option<f64> {
     let saturated = parts.iter().flat_map(|p| &p.saturated).filter(|s| s.1 >= span.start);
     if !grid.is_ticks() {
         // Intervals that are no ticks are of any length, and each instance is told at instants of its own.
         let instants: Vec<RunTime> = saturated.map(|s| s.1).collect();
-        let rate = |p: &Part| {
+        let rate = |p: &&Part| {
             let all = p.wait?.intervals_within(span).iter();
             let during = all.filter(|i| instants.iter().any(|t| i.0.start < *t && *t <= i.0.end));
             let of = during.map(|i| (i.1.count(), window::seconds(i.0)));
@@ -346,8 +387,11 @@ fn claim(timeline: &Timeline, at: RunTime, pool: &str, parts: &[Part], seen: &Se
         .map(|s| Span::new(s.1, s.1 + CELL))
         .collect();
     let last = seen_at.iter().map(|s| s.start).max().unwrap_or(at);
-    let demand = Demand::of(timeline, pool, seen);
+    let full = Full::read(timeline, pool, parts, seen.span, seen.grid);
+    // Where the law fails, some connections are not where it takes them to be: no figure follows from holds.
+    let demand = Demand::of(timeline, pool, at, &full.parts, &full.seen).filter(|_| !seen.law_disagrees());
     let against = contradicting(timeline, pool, onset, seen);
+    let law = law_line(pool, &full, they(seen.law_agrees(), seen.law_disagrees()));
     let untimed = seen.wait.count() == 0 || seen.hold.count() == 0;
     let critical = seen.timeouts >= 1.0 || queueing::hurts(seen.wait_p99(), seen.waiters_mean, seen.capacity);
     Claim {
@@ -360,41 +404,45 @@ fn claim(timeline: &Timeline, at: RunTime, pool: &str, parts: &[Part], seen: &Se
         last,
         quiet: quiet(Some(seen.grid.length()), QUIET, QUIET),
         weight: seen.wait_p99().max(seen.waiters_peak),
-        claim: sentence(pool, seen, demand.as_ref()),
-        evidence: supporting(pool, seen, demand.as_ref()),
-        advice: advice::lines(pool, seen, demand.as_ref(), &against, parts.len()),
-        remedies: advice::remedies(pool, seen, demand.as_ref(), &against, parts.len()),
-        contradicting: against
-            .into_iter()
-            .chain(law_line(pool, seen).filter(|_| seen.law_disagrees()))
-            .collect(),
+        claim: sentence(pool, &full, demand.as_ref()),
+        evidence: supporting(pool, &full, law.clone().filter(|_| !seen.law_disagrees()), demand.as_ref()),
+        advice: advice::lines(pool, &full, demand.as_ref(), &against, seen.law_disagrees()),
+        remedies: advice::remedies(pool, &full, demand.as_ref(), &against),
+        contradicting: against.into_iter().chain(law.filter(|_| seen.law_disagrees())).collect(),
         missing: if untimed { vec![lane(pool, "wait"), lane(pool, "hold")] } else { Vec::new() },
         episodes: episodes(seen_at, seen.grid.length() * 2),
         sort: "",
     }
 }
 
-fn sentence(pool: &str, seen: &Seen, demand: Option<&Demand>) -> String {
+fn sentence(pool: &str, full: &Full, demand: Option<&Demand>) -> String {
+    let seen = &full.seen;
     let mut text = format!(
-        "pool {pool} saturated from {ONSET}: {} on {}",
+        "pool {pool} saturated from {ONSET}: {} on {}{}",
         plural(seen.waiters_peak, "waiter"),
         plural(seen.capacity, "connection"),
+        full.whose
     );
     if seen.wait.count() > 0 {
         text += &format!(", wait p99 {}", Unit::Ns.show(seen.wait_p99()));
     }
-    if let Some(d) = demand {
-        text += &format!(
-            "; the load needs {} (Little's law: {} x {})",
-            d.busy().ceil(),
-            Unit::PerSecond.show(d.rate.round()),
-            Unit::Ns.show(d.hold)
-        );
+    if let Some(wanted) = demand.map(|d| d.wanted) {
+        text += ALONE;
+        text += &match wanted.unknown() {
+            Some(why) => format!("; the load needs at least {}: {why}", wanted.needed()),
+            None => format!(
+                "; the load needs {} (Little's law: {} x {})",
+                wanted.needed(),
+                Unit::PerSecond.show(wanted.rate.round()),
+                Unit::Ns.show(wanted.time)
+            ),
+        };
     }
     text
 }
 
-fn supporting(pool: &str, seen: &Seen, demand: Option<&Demand>) -> Vec<Evidence> {
+fn supporting(pool: &str, full: &Full, law: Option<Evidence>, demand: Option<&Demand>) -> Vec<Evidence> {
+    let seen = &full.seen;
     let mut list = Vec::new();
     if let (Some(p99), Some(hold)) = (seen.wait.quantile_ns(0.99), seen.hold.quantile_ns(0.5)) {
         let text = format!(
@@ -406,22 +454,22 @@ fn supporting(pool: &str, seen: &Seen, demand: Option<&Demand>) -> Vec<Evidence>
         );
         list.push(evidence(text, lane(pool, "wait"), seen.span, p99, Unit::Ns));
     }
-    let text = format!(
-        "up to {} while all {} connections were out",
-        plural(seen.waiters_peak, "waiter"),
-        Unit::Count.show(seen.capacity)
-    );
+    let waiters = plural(seen.waiters_peak, "waiter");
+    let text = match full.parts.len() {
+        // Each of several is full at times of its own.
+        n @ 2.. => format!(
+            "up to {waiters}; in each of {n} processes all {} connections were out",
+            Unit::Count.show(seen.capacity / n as f64)
+        ),
+        _ => format!(
+            "up to {waiters} while all {} connections{} were out",
+            Unit::Count.show(seen.capacity),
+            full.whose
+        ),
+    };
     list.push(evidence(text, lane(pool, "waiters"), seen.span, seen.waiters_peak, Unit::Count));
-    list.extend(law_line(pool, seen).filter(|_| !seen.law_disagrees()));
-    if let Some(d) = demand {
-        let (low, high) = d.interval();
-        let text = format!(
-            "the load asks {} times a second and keeps {:.1} connections busy (95 % interval {low:.1} to {high:.1})",
-            Unit::Count.show(d.rate.round()),
-            d.busy()
-        );
-        list.push(evidence(text, lane(pool, "acquired"), seen.span, d.rate, Unit::PerSecond));
-    }
+    list.extend(law);
+    list.extend(demand.map(|d| demand_line(pool, seen, d)));
     if seen.timeouts >= 1.0 {
         let text = format!("{} gave up waiting", plural(seen.timeouts, "request"));
         list.push(evidence(text, lane(pool, "timeouts"), seen.span, seen.timeouts, Unit::Count));
@@ -429,15 +477,37 @@ fn supporting(pool: &str, seen: &Seen, demand: Option<&Demand>) -> Vec<Evidence>
     list
 }
 
-fn law_line(pool: &str, seen: &Seen) -> Option<Evidence> {
+/// What the load asks for, and what that keeps busy.
+fn demand_line(pool: &str, seen: &Seen, demand: &Demand) -> Evidence {
+    let wanted = &demand.wanted;
+    let (rate, busy) = (Unit::Count.show(wanted.rate.round()), wanted.busy());
+    let (low, high) = demand.interval();
+    let interval = format!("(95 % interval {low:.1} to {high:.1})");
+    let text = match wanted.known {
+        Known::Now => {
+            format!("the load asks {rate} times a second and keeps {busy:.1} connections busy {interval}")
+        }
+        Known::Before => format!(
+            "the load asked {rate} times a second before anybody waited, which keeps {busy:.1} connections busy {interval}"
+        ),
+        Known::AtLeast => format!(
+            "{rate} requests a second get a connection and keep {busy:.1} busy {interval}; those who wait ask for nothing else"
+        ),
+    };
+    evidence(ALONE.to_owned() + &text, lane(pool, "acquired"), seen.span, wanted.rate, Unit::PerSecond)
+}
+
+/// The utilisation law on the pools that are full, and what is made of it.
+fn law_line(pool: &str, full: &Full, they: &str) -> Option<Evidence> {
+    let seen = &full.seen;
     let (rate, law) = (seen.rate?, seen.law?);
+    let at_once = if seen.capacity - seen.out < 0.5 { "" } else { ", not all of them out at once," };
     let text = format!(
-        "utilisation law: {} connections at a mean hold of {} serve {}, seen {}: they {}",
+        "utilisation law: {} connections{at_once} at a mean hold of {} serve {}, seen {}: they {they}",
         Unit::Count.show(seen.capacity),
         Unit::Ns.show(seen.hold.mean_ns().unwrap_or(0.0)),
         Unit::PerSecond.show(law),
-        Unit::PerSecond.show(rate),
-        they(seen.law_agrees(), seen.law_disagrees())
+        Unit::PerSecond.show(rate)
     );
     Some(evidence(text, lane(pool, "hold"), seen.span, law, Unit::PerSecond))
 }
@@ -468,6 +538,7 @@ mod tests {
     use timeline::{Entry, LaneId, LaneSpec};
 
     /// A pool of one instance as it is told, each `every` ms.
+    #[derive(Clone, Copy)]
     struct Told {
         instance: &'static str,
         every: u64,
@@ -551,6 +622,30 @@ mod tests {
         }
         let few = look(&tell(&[Told { every: 15_000, to: 60_000, ..PAGE }]), RunTime::from_ms(61_000));
         assert_eq!(few, Answer::too_little(90.0));
+    }
+
+    #[test]
+    fn what_other_processes_have_free_is_of_no_use_to_who_waits() {
+        let full = Told { instance: "shop-0", every: 100, timed: true, ..PAGE };
+        let free = Told { instance: "shop-1", timed: false, waiting: |_| 0.0, ..full };
+        let found = claims(&tell(&[full, free]), 20);
+        let said = &found[0];
+        let line = |words: &str| said.evidence.iter().any(|e| e.text.contains(words));
+        assert!(said.claim.contains("40 waiters on 10 connections of shop-0"), "{}", said.claim);
+        assert!(line("up to 40 waiters while all 10 connections of shop-0 were out"), "{:?}", said.evidence);
+        assert!(
+            line("10 connections at a mean hold of 100 ms serve 100/s, seen 100/s"),
+            "{:?}",
+            said.evidence
+        );
+        // 10 + 2 sqrt(10) in the one that is full, and the setting is every process's.
+        let advised = |c: &Claim, words: &str| c.advice.iter().any(|a| a.contains(words));
+        assert!(advised(said, "from 10 to 17 in each process: 10.0 busy on"), "{:?}", said.advice);
+        assert_eq!(said.remedies, [timeline::Remedy::number("pool.db.capacity", 17.0)]);
+        let both = claims(&tell(&[full, Told { instance: "shop-1", ..full }]), 20);
+        assert!(both[0].claim.contains("80 waiters on 20 connections, wait"), "{}", both[0].claim);
+        let each = "from 10 to 17 in each of 2 processes: 10.0 busy in each";
+        assert!(advised(&both[0], each), "{:?}", both[0].advice);
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! A queue before servers, whatever they are: connections of a pool, threads that take what a loop gives away.
 //!
 //! Owns what is reasoned of all such queues alike: when all servers are taken, and for how much of the time they must be; which wait is
-//! noticed, and which hurts; how many servers are enough; and when it is the CPU that is short. Which lanes tell of a queue, and what else
-//! is asked of it, is each detector's own.
+//! noticed, and which hurts; what a load of which some waits would ask for, and how many servers are enough for it; and when it is the CPU that
+//! is short. Which lanes tell of a queue, and what else is asked of it, is each detector's own.
 
 use std::time::Duration;
 
+use timeline::clock::RunTime;
 use timeline::finding::Evidence;
+use timeline::histogram::Sparse;
 use timeline::lane::names;
 use timeline::{Series, Span, Timeline, Unit};
 
-use super::evidence;
 use super::readings::{Grid, LEAST_READINGS};
+use super::{evidence, plural};
 use crate::stats::median;
 use crate::window;
 
@@ -41,6 +43,18 @@ pub const LAW_TOLERANCE: f64 = 0.25;
 pub const LAW_SERVED: u64 = 50;
 /// Square-root staffing (Halfin and Whitt 1981): with `a + 2 sqrt(a)` servers fewer than 3 in 100 wait.
 const STAFFING: f64 = 2.0;
+/// Share of the sessions beyond which so many wait that what they would ask for is a guess: at half of them it is twice what is seen.
+const MOST_WAITING: f64 = 0.5;
+/// Time without a queue is looked for so far back, ...
+const PAST: Duration = Duration::from_secs(120);
+/// ... ends so long before the first queue, ...
+const CALM_MARGIN: Duration = Duration::from_millis(500);
+/// ... and must be so long, seconds.
+const LEAST_CALM_S: f64 = 2.0;
+/// Sessions and queue are counted at different instants: as one number they may differ by so much.
+const COUNTED_WITHIN: f64 = 1.1;
+/// Processes that are named; more are counted.
+const MOST_NAMED: usize = 3;
 /// CPU of the whole host from which on it, not the servers, may be short.
 const CPU_SHORT: f64 = 0.95;
 /// ... and with this share of it in the hands of others no verdict on a queue is possible. The system's own
@@ -66,38 +80,155 @@ pub fn hurts(wait_ns: f64, waiting: f64, servers: f64) -> bool {
     wait_ns >= HURTS_NS || waiting >= HURTS_EACH * servers
 }
 
-/// Share of the sessions that wait while `waiting` do, `most` of them at most; 0 where requests come on their own.
-///
-/// Sessions that wait do not ask again: with `n` sessions of which `q` wait, the others ask at the rate of `n - q`, so all of them would
-/// ask `1 / (1 - q/n)` times as often. (The interactive response time law with the wait taken out; it holds before and after a queue
-/// has settled.)
-pub fn waiting_share(timeline: &Timeline, waiting: f64, span: Span, most: f64) -> f64 {
-    let sessions = median(window::sessions(timeline, span)).filter(|&n| n >= 1.0);
-    sessions.map_or(0.0, |n| (waiting / n).clamp(0.0, most))
+/// As far back from `at` as a time without a queue says what the same load asks for: at most two minutes, without the warm-up.
+pub fn past(timeline: &Timeline, at: RunTime) -> Span {
+    let plan = timeline.plan();
+    let since = window::same_load_since(plan, at).max(plan.warm_from());
+    Span::new(since.max(at.back(PAST)), at)
+}
+
+/// How often a second something ended in `lanes` within `past`, before anybody waited at `onset`; none where that is too little to tell.
+pub fn rate_before<'a>(lanes: impl Iterator<Item = &'a Series>, past: Span, onset: RunTime) -> Option<f64> {
+    let calm = Span::new(past.start, onset.back(CALM_MARGIN));
+    let told: Vec<&(Span, Sparse)> = lanes.flat_map(|s| s.intervals_within(calm)).collect();
+    let from = told.iter().map(|i| i.0.start).min()?;
+    let to = told.iter().map(|i| i.0.end).max()?;
+    let (seconds, count) =
+        (window::seconds(Span::new(from, to)), told.iter().map(|i| i.1.count()).sum::<u64>());
+    (seconds >= LEAST_CALM_S && count >= LAW_SERVED).then(|| count as f64 / seconds)
+}
+
+/// How it is known what a load wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// By what comes now, and by how few of the sessions wait.
+    Now,
+    /// By what the same load asked for before anybody waited.
+    Before,
+    /// It is more than what comes now, and nobody can tell how much: most sessions wait, and so ask for nothing.
+    AtLeast,
+}
+
+/// What a load wants of servers, were nobody to wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// So often a second.
+    pub rate: f64,
+    /// For so long on average, ns.
+    pub time: f64,
+    /// How the rate is known.
+    pub known: Known,
+    /// Those who wait, and the servers there are.
+    waiting: f64,
+    servers: f64,
+    /// Sessions that are open; none where requests come on their own.
+    open: Option<f64>,
+    /// The same where each has one server at most, so that no more can be busy.
+    most: Option<f64>,
+}
+
+impl Wanted {
+    /// Of the `arrivals` a second that ask for one of `servers` for `time` (ns) while `waiting` wait in `span`, and of what came
+    /// `before` anybody did.
+    ///
+    /// Sessions that wait do not ask again: with `n` sessions of which `q` wait, the others ask at the rate of `n - q`, so all of them would
+    /// ask `1 / (1 - q/n)` times as often. (The interactive response time law with the wait taken out.) That holds for sessions that pause, by
+    /// chance, between requests. Those with a fixed pace fall behind and make up for it without a pause, and those that never pause ask for as
+    /// many servers as there are sessions. So it is believed up to what the same load asked for before, and not at all where most wait.
+    pub fn of(
+        timeline: &Timeline,
+        span: Span,
+        arrivals: f64,
+        time: f64,
+        (waiting, servers): (f64, f64),
+        before: Option<f64>,
+    ) -> Self {
+        let open = median(window::sessions(timeline, span)).filter(|&n| n >= 1.0);
+        let share = open.map_or(0.0, |n| (waiting / n).min(1.0));
+        let all = (share <= MOST_WAITING).then(|| arrivals / (1.0 - share));
+        // A load that now asks for more than before is another one.
+        let before = before.filter(|&b| open.is_some() && b >= (1.0 - LAW_TOLERANCE) * arrivals);
+        let (rate, known) = match (all, before) {
+            (Some(all), None) => (all, Known::Now),
+            (Some(all), Some(before)) if all <= before => (all, Known::Now),
+            (_, Some(before)) => (before.max(arrivals), Known::Before),
+            (None, None) => (arrivals, Known::AtLeast),
+        };
+        // Where more wait and are served than there are sessions, some ask for several at once.
+        let most = open.filter(|n| waiting + servers <= COUNTED_WITHIN * n);
+        let rate = most.map_or(rate, |n| rate.min(n / (time / 1e9)));
+        Self { rate, time, known, waiting, servers, open, most }
+    }
+
+    /// Servers busy on average.
+    pub fn busy(&self) -> f64 {
+        self.rate * self.time / 1e9
+    }
+
+    /// The same as whole servers; where it is at least so many, one more than there are.
+    pub fn needed(&self) -> f64 {
+        let whole = (self.busy() - 1e-9).ceil();
+        if self.known == Known::AtLeast { whole.max(self.servers + 1.0) } else { whole }
+    }
+
+    /// Servers with which few wait, in each of `processes` that are loaded alike; more than there are now, since somebody waits for those,
+    /// and not more than there are sessions.
+    pub fn each(&self, processes: usize) -> f64 {
+        let n = processes.max(1) as f64;
+        let most = self.most.map_or(f64::INFINITY, |sessions| (sessions / n).ceil());
+        staffed(self.busy() / n).ceil().min(most).max((self.servers / n).floor() + 1.0)
+    }
+
+    /// The advice that follows, as the rest of a sentence without its full stop: `from 3 to 10 in each of 2 processes: ...`. There may be
+    /// `others` for whose servers nobody waits.
+    pub fn advice(&self, processes: usize, others: bool) -> String {
+        let (n, each) = (processes.max(1) as f64, self.each(processes));
+        let place = match (processes, others) {
+            (_, true) => " in each process".to_owned(),
+            (2.., false) => format!(" in each of {processes} processes"),
+            _ => String::new(),
+        };
+        let to = format!("from {} to {each}{place}", Unit::Count.show(self.servers / n));
+        if let Some(why) = self.unknown() {
+            return format!("{to} and look again: {why}, and those that never pause use one each");
+        }
+        if let Some(sessions) = self.most.filter(|_| staffed(self.busy() / n) > each) {
+            return format!(
+                "{to}: more than one for each of the {} is never used",
+                plural(sessions, "session")
+            );
+        }
+        let in_each = if processes > 1 { " in each" } else { "" };
+        format!(
+            "{to}: {:.1} busy{in_each} on average, and twice its root more so that fewer than 3 in 100 wait",
+            self.busy() / n
+        )
+    }
+
+    /// Why it may be more, as a part of a sentence; none where it is known how much it is.
+    pub fn unknown(&self) -> Option<String> {
+        let open = self.open.filter(|_| self.known == Known::AtLeast)?;
+        let show = |n: f64| Unit::Count.show(n.round());
+        Some(format!(
+            "how many are enough cannot be told while {} of {} wait",
+            show(self.waiting.min(open)),
+            plural(open, "session")
+        ))
+    }
+}
+
+/// Whose servers they are, behind their number: ` of shop-0`; nothing where all processes are meant.
+pub fn whose(names: &[&str], all: usize) -> String {
+    match names.len() {
+        n if n >= all => String::new(),
+        n if n > MOST_NAMED => format!(" of {n} of {all} processes"),
+        _ => format!(" of {}", names.join(" and ")),
+    }
 }
 
 /// Servers with which few wait, where `busy` of them are busy on average; not yet a whole number.
 pub fn staffed(busy: f64) -> f64 {
     busy + STAFFING * busy.sqrt()
-}
-
-/// The same where somebody waits now for `servers`, which so are not enough.
-pub fn enough(busy: f64, servers: f64) -> f64 {
-    staffed(busy).ceil().max(servers + 1.0)
-}
-
-/// So many servers in all, evenly over the processes.
-pub fn each(servers: f64, processes: usize) -> f64 {
-    (servers / processes.max(1) as f64).ceil()
-}
-
-/// The same as words behind a number, where there are several processes.
-pub fn in_each(servers: f64, processes: usize) -> String {
-    if processes > 1 {
-        format!(" (that is {} in each of {processes} processes)", each(servers, processes))
-    } else {
-        String::new()
-    }
 }
 
 /// Have others the machine? Servers that get no CPU are busy for longer, and that is not their number's fault.

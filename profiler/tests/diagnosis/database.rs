@@ -511,6 +511,14 @@ fn the_pool_that_it_empties_is_told_under_the_leak() {
         assert_eq!(kinds_of(&d), [FindingKind::PoolLeak, FindingKind::PoolSaturated], "{:#?}", d.findings());
         assert_eq!(d.findings()[1].caused_by.as_ref(), Some(&d.findings()[0].id));
         assert_eq!(d.findings()[0].severity, Severity::Critical);
+        // More connections run empty later, so none are advised.
+        let (leak, effect) = (&d.findings()[0].id, &d.findings()[1]);
+        assert!(
+            effect.advice[0].starts_with(&format!("First cure {leak} (pool leak of db): ")),
+            "{effect:#?}"
+        );
+        assert!(!effect.claim.contains("needs") && effect.remedies.is_empty(), "{effect:#?}");
+        assert!(effect.advice.iter().all(|a| !a.contains("Raise")), "{effect:#?}");
     }
 }
 

@@ -426,8 +426,22 @@ fn too_few_offload_threads_are_found_with_how_many_are_needed() {
         );
         assert!(took(f, FROM_S) <= 3.0, "{f:#?}");
         // While the queue grows by 10/s and 29.6/s end, each process asks for 39.6/s x 135 ms = 5.3 threads.
-        assert!(f.advice[0].contains("from 8 to"), "{}", f.advice[0]);
+        assert!(f.advice[0].contains("from 4 to"), "{}", f.advice[0]);
     }
+}
+
+#[test]
+fn sessions_that_wait_are_not_taken_for_tasks() {
+    let d = run(1, 24, |tick, _, t, dice| {
+        if t >= FROM {
+            few_threads(tick, dice, 80.0);
+        }
+    })
+    .diagnose();
+    let f = find(&d, FindingKind::OffloadSaturated);
+    // 160 of 200 sessions wait. The same load ended 80 tasks a second before: at 135 ms each process has 5.4 under way.
+    assert!(f.claim.ends_with("; the load needs at least 11"), "{}", f.claim);
+    assert_eq!(f.remedies, [timeline::Remedy::number("offload.threads", 11.0)], "{f:#?}");
 }
 
 #[test]

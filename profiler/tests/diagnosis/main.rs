@@ -12,6 +12,7 @@ mod database;
 mod detectors;
 mod event_loop;
 mod memory;
+mod pools;
 mod processes;
 mod recorded;
 mod services;

@@ -7,8 +7,9 @@ use timeline::lane::names;
 use timeline::{Remedy, Unit};
 
 use super::demand::Demand;
-use super::{Seen, lane};
-use crate::detectors::{plural, queueing};
+use super::{Full, lane};
+use crate::detectors::queueing::Known;
+use crate::detectors::{ALONE, plural};
 
 /// Do the signs say that the CPU is short? More connections then only share what there is.
 fn cpu_is_short(against: &[Evidence]) -> bool {
@@ -16,32 +17,28 @@ fn cpu_is_short(against: &[Evidence]) -> bool {
 }
 
 /// How many connections are enough in each process, as a setting.
-pub fn remedies(
-    pool: &str,
-    seen: &Seen,
-    demand: Option<&Demand>,
-    against: &[Evidence],
-    instances: usize,
-) -> Vec<Remedy> {
-    let each = |d: &Demand| queueing::each(queueing::enough(d.busy(), seen.capacity), instances);
+pub fn remedies(pool: &str, full: &Full, demand: Option<&Demand>, against: &[Evidence]) -> Vec<Remedy> {
     let demand = demand.filter(|_| !cpu_is_short(against));
-    demand.map(|d| Remedy::number(lane(pool, "capacity"), each(d))).into_iter().collect()
+    let each = demand.map(|d| d.wanted.each(full.parts.len()));
+    each.map(|n| Remedy::number(lane(pool, "capacity"), n)).into_iter().collect()
 }
 
-/// The same in words, and what is better done before.
+/// The same in words, and what is better done before. A law that fails says that connections are not where it takes them to be.
 pub fn lines(
     pool: &str,
-    seen: &Seen,
+    full: &Full,
     demand: Option<&Demand>,
     against: &[Evidence],
-    instances: usize,
+    law_fails: bool,
 ) -> Vec<String> {
+    let seen = &full.seen;
     if cpu_is_short(against) {
         return vec![
             "Find what takes the CPU (a profile names the function) and make it cheaper, or give the target more cores or less load.".to_owned(),
             format!(
-                "Leave pool {pool} at {} until then: with no CPU left, more connections only move the queue.",
-                plural(seen.capacity, "connection")
+                "Leave pool {pool} at {}{} until then: with no CPU left, more connections only move the queue.",
+                plural(seen.capacity, "connection"),
+                full.whose
             ),
         ];
     }
@@ -52,31 +49,41 @@ pub fn lines(
                 .to_owned(),
         );
     }
-    let Some(d) = demand else {
-        list.push(format!(
+    list.extend(sizes(pool, full, demand, law_fails));
+    // What fills it is the cause's to cure, where there is one.
+    list.into_iter().map(|line| ALONE.to_owned() + &line).collect()
+}
+
+fn sizes(pool: &str, full: &Full, demand: Option<&Demand>, law_fails: bool) -> Vec<String> {
+    let seen = &full.seen;
+    if law_fails {
+        return vec![format!(
+            "Find out who keeps the connections of pool {pool}, and for how long: what was served does not fit the holds that ended, so how many would be enough cannot be told."
+        )];
+    }
+    let Some(wanted) = demand.map(|d| d.wanted) else {
+        return vec![format!(
             "Raise the capacity of pool {pool} until nobody waits, or hold connections for a shorter time."
-        ));
-        return list;
+        )];
     };
-    if d.busy() <= seen.capacity {
+    let mut list = Vec::new();
+    let (busy, is_known) = (wanted.busy(), wanted.known != Known::AtLeast);
+    if is_known && busy <= seen.capacity {
         list.push(format!(
-            "On average {:.1} of {} connections are needed: smooth what asks for them in bursts before adding any.",
-            d.busy(),
-            Unit::Count.show(seen.capacity)
+            "On average {busy:.1} of {} connections{} are needed: smooth what asks for them in bursts before adding any.",
+            Unit::Count.show(seen.capacity),
+            full.whose
         ));
     }
-    let enough = queueing::enough(d.busy(), seen.capacity);
-    let each = queueing::in_each(enough, instances);
     list.push(format!(
-        "Raise the capacity of pool {pool} from {} to {enough}{each}: {:.1} busy on average, and twice its root more so that fewer than 3 in 100 wait.",
-        Unit::Count.show(seen.capacity),
-        d.busy()
+        "Raise the capacity of pool {pool} {}.",
+        wanted.advice(full.parts.len(), !full.whose.is_empty())
     ));
-    if d.rate > 0.0 && d.busy() > seen.capacity {
+    if is_known && wanted.rate > 0.0 && busy > seen.capacity {
         list.push(format!(
             "Or hold a connection for at most {} instead of {}, and {} connections are enough.",
-            Unit::Ns.show(seen.capacity / d.rate * 1e9 * 0.8),
-            Unit::Ns.show(d.hold),
+            Unit::Ns.show(seen.capacity / wanted.rate * 1e9 * 0.8),
+            Unit::Ns.show(wanted.time),
             Unit::Count.show(seen.capacity)
         ));
     }
