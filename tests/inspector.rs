@@ -99,9 +99,10 @@ impl Server {
         answer.split_once("\r\n\r\n").unwrap().1.to_owned()
     }
 
+    /// The inspector that it has opened last: one that makes way for others opens it anew.
     fn inspector(&self) -> Option<SocketAddr> {
         let said = self.said.lock().unwrap();
-        said.split("ws://").nth(1)?.split('/').next()?.parse().ok()
+        said.rsplit_once("ws://")?.1.split('/').next()?.parse().ok()
     }
 
     fn signal(&self, name: &str) {

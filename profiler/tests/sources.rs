@@ -451,6 +451,23 @@ fn attach_alone(child: &Child, kept: &Kept) -> Attached {
 }
 
 #[test]
+fn that_the_inspector_of_bun_is_not_read_is_part_of_its_line() {
+    let line = |runtime, unseen| {
+        let process = Process { pid: std::process::id(), runtime, worker: false };
+        let (processes, forwarders) = (vec![process], Vec::new());
+        let served = Served { port: own_port(), processes, forwarders, hidden: 0, apart: false };
+        attach_served(&served, unseen, Box::new(Kept::default())).unwrap().about().to_owned()
+    };
+    let said =
+        "; Bun's inspector is not read: it tells of heap and CPU by WebKit's protocol alone, not by V8's";
+    let told = line(Runtime::Bun, UNSEEN);
+    assert!(told.ends_with(&format!("{UNSEEN}{said}")), "{told}");
+    // An agent tells what it has.
+    assert!(!line(Runtime::Bun, "").contains(said));
+    assert!(!line(Runtime::Node, UNSEEN).contains(said));
+}
+
+#[test]
 fn our_own_process_is_found_by_its_port_and_read() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

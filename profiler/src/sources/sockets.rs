@@ -72,6 +72,11 @@ fn sockets_of(port: u16) -> Result<Vec<(String, IpAddr)>, ProcessError> {
     if sockets.is_empty() { Err(ProcessError::Nobody) } else { Ok(sockets) }
 }
 
+/// Does anybody listen on `port`?
+pub(super) fn is_taken(port: u16) -> bool {
+    sockets_of(port).is_ok()
+}
+
 /// Where `pid` listens and can be reached over loopback, loopback's own sockets first: its own network's tables are read.
 pub(super) fn listening(pid: u32) -> Vec<SocketAddr> {
     let tables =

@@ -12,7 +12,7 @@ use timeline::lane::names;
 use timeline::{MonoNs, Quality};
 use tungstenite::Message;
 
-use crate::served::{GRACE, Server, attach, beside, refused, soon};
+use crate::served::{GRACE, Server, attach, beside, soon};
 use crate::watched::Kept;
 
 #[test]
@@ -47,7 +47,7 @@ fn a_service_of_somebody_elses_making_is_read_too() {
     socket.send(Message::text("still there")).unwrap();
     assert_eq!(socket.read().unwrap(), Message::text("still there"));
     assert!(attached.join(GRACE));
-    soon("closed again", || refused(&server.inspector()));
+    soon("closed again", || server.closed_again());
     socket.send(Message::text("unharmed")).unwrap();
     assert_eq!(socket.read().unwrap(), Message::text("unharmed"));
 }

@@ -10,7 +10,7 @@ mod served;
 mod watched;
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn a_server_as_it_was_started_shows_its_heap_collections_and_loop_and_is_left_as
     let me = format!("pid-{}", server.pid());
     let (attached, kept) = attach(&[Place::Process(server.pid())], Some(server.port));
     assert!(attached.about().contains("opened for this and closed at the end"), "{}", attached.about());
-    let inspector = server.inspector();
+    assert!(attached.about().contains("not seen: HTTP/2, "), "{}", attached.about());
 
     soon("heap lanes", || !kept.values(names::HEAP_OLD, &me).is_empty());
     let before = kept.values(names::HEAP_OLD, &me)[0];
@@ -91,8 +91,9 @@ fn a_server_as_it_was_started_shows_its_heap_collections_and_loop_and_is_left_as
 
     assert!(attached.join(GRACE));
     assert_eq!(server.get("/left"), "[]");
-    soon("its inspector is closed again", || refused(&inspector));
+    soon("its inspector is closed again", || server.closed_again());
     assert_eq!(server.get("/"), "ok");
+    assert!(!kept.noted("is served by a worker thread"));
 }
 
 #[test]
@@ -200,7 +201,10 @@ fn a_request_is_under_way_while_it_is_worked_on_though_its_client_has_gone() {
     let (attached, kept) = attach(&[Place::Process(server.pid())], Some(server.port));
     let in_flight = || kept.values(names::SERVER_IN_FLIGHT, &me);
     let under_way = || in_flight().last() == Some(&1.0);
-    soon("samples", || in_flight().last() == Some(&0.0));
+    soon("samples", || !kept.values(names::HEAP_USED, &me).is_empty());
+    assert!(!declared(&kept, names::SERVER_IN_FLIGHT), "none has come yet: it may not be seen at all");
+    server.get("/");
+    soon("one has come and is answered", || in_flight().last() == Some(&0.0));
     let mut client = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
     write!(client, "GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     soon("it is under way", under_way);
@@ -219,6 +223,7 @@ fn a_stream_of_events_is_no_request_under_way() {
     let me = format!("pid-{}", server.pid());
     let (attached, kept) = attach(&[Place::Process(server.pid())], Some(server.port));
     let in_flight = || kept.values(names::SERVER_IN_FLIGHT, &me);
+    server.get("/");
     soon("samples", || !in_flight().is_empty());
     let listening: Vec<TcpStream> = (0..3)
         .map(|_| {
@@ -381,11 +386,118 @@ fn processes_that_want_the_same_port_for_their_inspector_are_all_read() {
         let me = format!("pid-{}", server.pid());
         soon("samples of each", || kept.values(names::HEAP_USED, &me).len() > 3);
     }
+    assert_eq!(kept.times("by its inspector"), 1, "one line tells of all");
     assert!(attached.join(GRACE));
     for server in &servers {
         soon("all closed", || server.inspectors().iter().all(refused));
         assert_eq!(server.get("/left"), "[]");
     }
+}
+
+#[test]
+fn two_services_that_open_their_inspectors_on_one_port_are_watched_at_once() {
+    let port = own_port();
+    let start = || Server::start(Path::new("node"), &[], &format!("--inspect-port={port}"), SERVER);
+    let servers = [start(), start()];
+    // As two dynos would: neither knows of the other.
+    let watched = servers.each_ref().map(|server| attach(&[Place::Process(server.pid())], Some(server.port)));
+    for (server, (_, kept)) in servers.iter().zip(&watched) {
+        let me = format!("pid-{}", server.pid());
+        soon("samples of each", || kept.values(names::HEAP_USED, &me).len() > 3);
+        soon("it has made way", || server.inspectors().len() == 2);
+        let ports: Vec<u16> = server.inspectors().iter().map(SocketAddr::port).collect();
+        assert!(ports[0] == port && ports[1] != port, "{ports:?}");
+    }
+    for (attached, _) in watched {
+        assert!(attached.join(GRACE));
+    }
+    for server in &servers {
+        soon("closed again", || server.closed_again());
+        assert_eq!(server.get("/left"), "[]");
+    }
+    // Whoever asks next finds it where it always is.
+    servers[0].signal("USR1");
+    soon("it opens where it did", || servers[0].inspectors().get(2).is_some_and(|at| at.port() == port));
+}
+
+#[test]
+fn who_opens_no_inspector_may_handle_the_signal_itself_and_its_port_is_said_to_be_taken_where_it_is() {
+    let port = own_port();
+    let script = format!("process.on('SIGUSR1', () => {{}});{SERVER}");
+    let server = Server::start(Path::new("node"), &[&format!("--inspect-port={port}")], "", &script);
+    let told = why(Place::Process(server.pid()));
+    assert!(told.ends_with(": it is busy, or it handles SIGUSR1 itself (start it with --inspect)"), "{told}");
+    let _taken = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let told = why(Place::Process(server.pid()));
+    assert!(told.contains(&format!(": perhaps its port ({port}) is taken (")), "{told}");
+    assert!(told.ends_with(", or it handles SIGUSR1 itself"), "{told}");
+}
+
+/// What is told of those whom a process serves, but for who is connected.
+const OF_REQUESTS: [&str; 5] = [
+    names::SERVER_IN_FLIGHT,
+    names::SERVER_REQUESTS,
+    names::SERVER_HANDLER,
+    names::SERVER_SEND_QUEUE,
+    names::SERVER_SEND_QUEUE_LONGEST,
+];
+
+/// A server in a worker thread, whose main thread has none.
+const THREADED: &str = r"
+const { Worker, isMainThread } = require('worker_threads');
+if (isMainThread) {
+  new Worker(__filename);
+  process.stdin.resume().on('end', () => process.exit());
+} else {
+  const server = require('http').createServer((request, response) => response.end('ok'));
+  server.listen(0, '127.0.0.1', () => console.log(server.address().port));
+}
+";
+
+#[test]
+fn who_is_served_by_a_worker_thread_is_not_told_as_nobody() {
+    let server = Server::node(THREADED);
+    let (attached, kept) = attach(&[Place::Process(server.pid())], Some(server.port));
+    let _connected = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    for _ in 0..20 {
+        assert_eq!(server.get("/"), "ok");
+    }
+    let samples = || kept.values(names::HEAP_USED, &format!("pid-{}", server.pid())).len();
+    let seen = samples();
+    soon("two seconds of samples", || samples() > seen + 20);
+    for lane in OF_REQUESTS.into_iter().chain([names::SERVER_CONNECTIONS]) {
+        assert!(!declared(&kept, lane), "{lane}: no data is not zero");
+    }
+    let said = format!("pid-{}: port {} is served by a worker thread", server.pid(), server.port);
+    assert_eq!(kept.times(&said), 1);
+    assert!(attached.join(GRACE));
+}
+
+/// Asks itself by HTTP/2 all the time.
+const NEWER: &str = r"
+const http2 = require('http2');
+const server = http2.createServer((request, response) => setTimeout(() => response.end('ok'), 50));
+server.listen(0, '127.0.0.1', () => {
+  const { port } = server.address();
+  const client = http2.connect(`http://127.0.0.1:${port}`);
+  client.request({ ':path': '/' }).resume().on('end', () => console.log(port));
+  setInterval(() => client.request({ ':path': '/' }).resume(), 10);
+});
+process.stdin.resume().on('end', () => process.exit());
+";
+
+#[test]
+fn what_is_asked_by_http2_is_not_told_as_nothing() {
+    let server = Server::node(NEWER);
+    let (attached, kept) = attach(&[Place::Process(server.pid())], Some(server.port));
+    let connected = || kept.values(names::SERVER_CONNECTIONS, &format!("pid-{}", server.pid()));
+    soon("two seconds of samples", || connected().len() > 20);
+    assert!(connected().iter().all(|n| *n == 1.0), "who was connected before counts, too: {:?}", connected());
+    for lane in OF_REQUESTS {
+        assert!(!declared(&kept, lane), "{lane}: no data is not zero");
+    }
+    assert!(!kept.noted("is served by a worker thread"));
+    assert!(attached.join(GRACE));
 }
 
 /// The first of several ports that are free: a cluster gives each worker the next one. Below those that the system and dyno itself hand out, of
@@ -533,15 +645,12 @@ fn one_that_joins_while_it_stands_still_is_read_once_it_goes_on_and_left_as_it_w
     drop(first);
     let second = start();
     let new = format!("pid-{}", second.pid());
-    let tell = |signal: &str| {
-        assert!(Command::new("kill").args([signal, &second.pid().to_string()]).status().unwrap().success());
-    };
-    tell("-STOP");
+    second.signal("STOP");
     // Its inspector does not answer, so it passes for closed and is asked to open; that is waited for in vain, once.
     let has_joined = || kept.noted("has joined and is watched"); // in the moment before it was stopped
     soon("it is asked to open its inspector", || has_usr1(second.pid(), "ShdPnd:") || has_joined());
     std::thread::sleep(Duration::from_secs(6));
-    tell("-CONT");
+    second.signal("CONT");
     soon("samples once it goes on", || kept.values(names::HEAP_USED, &new).len() > 3);
     assert!(!kept.noted("is not looked into"));
     assert!(attached.join(GRACE));
@@ -608,7 +717,9 @@ fn nobody_is_signalled_who_is_not_node() {
     let bun = std::fs::canonicalize(beside("testing/runtimes/node_modules/.bin/bun")).unwrap();
     let mut server = Server::start(&bun, &[], "", SERVER);
     assert_eq!(discover(server.port).unwrap().processes[0].runtime, Runtime::Bun);
-    assert!(why(Place::Process(server.pid())).contains("it is not Node.js"));
+    assert!(
+        why(Place::Process(server.pid())).contains("it is Bun, whose inspector speaks WebKit's protocol")
+    );
     assert_eq!(server.get("/"), "ok");
     assert!(server.child.try_wait().unwrap().is_none());
 }

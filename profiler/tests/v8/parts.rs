@@ -24,6 +24,22 @@ class Client extends EventEmitter {
 const PG = '/node_modules/pg/lib/client.js';
 ";
 
+/// What a reading says of those whom the process serves, by the names of levels behind `server.`: a lane that is not there is not among them, of one
+/// that tells nothing stands `null`.
+const SERVED: &str = r"
+const http = require('http');
+const served = (observers) => {
+  const { lanes, ticks } = JSON.parse(observers.read(Infinity));
+  const value = (n) => ticks[0].values.find(([lane]) => lane === n)?.[1] ?? null;
+  const told = lanes.map(({ name, shape }, n) => [/^server\.(.*)/.exec(name)?.[1], shape, n]);
+  return Object.fromEntries(told.filter(([name, shape]) => name && shape === 'level').map(([name, , n]) => [name, value(n)]));
+};
+const listening = (server) => new Promise((done) => server.listen(0, '127.0.0.1', () => done(server.address().port)));
+const until = async (is) => {
+  while (!is()) await new Promise((done) => setTimeout(done, 5));
+};
+";
+
 #[test]
 fn statements_that_are_asked_again_are_known_however_many_others_come_between() {
     // Is its text looked at when it is asked the first time, and the second?
@@ -146,4 +162,72 @@ fn nothing_listens_to_a_connection_beside_any_pool_once_it_has_ended_or_the_obse
         console.log(JSON.stringify([...told, listeners()]));
     ";
     assert_eq!(said(&format!("{WATCH}{script}"), &["observers.js", "pools.js"]), "[[2,1,0,0],1,[0,0,0,0]]");
+}
+
+#[test]
+fn what_http2_asks_is_not_told_as_nothing_and_neither_is_what_waits_for_it() {
+    let script = r"
+        const http2 = require('http2');
+        (async () => {
+            const newer = http2.createServer((_, response) => response.end('ok'));
+            const client = http2.connect(`http://127.0.0.1:${await listening(newer)}`);
+            const ask = () => new Promise((done) => client.request({ ':path': '/' }).resume().on('end', done));
+            await ask();
+            // Who was connected before is known, too.
+            const observers = watch({});
+            const told = [served(observers)];
+            await ask();
+            told.push(served(observers));
+            let answer;
+            const older = http.createServer((_, response) => (answer = response));
+            const port = await listening(older);
+            http.get({ port, host: '127.0.0.1', agent: false }, (answer) => answer.resume());
+            await until(() => answer);
+            told.push(served(observers));
+            client.close();
+            await until(() => newer._connections === 0);
+            told.push(served(observers));
+            answer.end();
+            await until(() => older._connections === 0);
+            told.push(served(observers));
+            observers.remove();
+            console.log(told.map((one) => JSON.stringify(one)).join('\n'));
+            process.exit();
+        })();
+    ";
+    let parts = ["observers.js", "connections.js", "requests.js"];
+    let told = said(&format!("{WATCH}{SERVED}{script}"), &parts);
+    insta::assert_snapshot!(told, @r#"
+    {"connections":1}
+    {"connections":1}
+    {"connections":2,"send-queue":null,"send-queue.longest":null,"in-flight":null}
+    {"connections":1,"send-queue":0,"send-queue.longest":0,"in-flight":1}
+    {"connections":0,"send-queue":0,"send-queue.longest":0,"in-flight":0}
+    "#);
+}
+
+#[test]
+fn who_listens_has_no_connection_until_one_comes_and_who_does_not_has_no_lane_of_them() {
+    // A worker of a cluster listens nowhere itself, and is handed connections; it begins to while it is read.
+    let script = r"
+        const cluster = require('cluster');
+        const tell = async (who) => {
+            const observers = watch({});
+            const told = [served(observers)];
+            await listening(http.createServer());
+            await until(() => !cluster.worker || cluster.worker.state === 'listening');
+            for (let n = 0; n < 20; n++) served(observers);
+            told.push(served(observers));
+            observers.remove();
+            console.log(who, JSON.stringify(told));
+            process.exit();
+        };
+        if (cluster.isPrimary) {
+            cluster.fork();
+            until(() => Object.keys(cluster.workers).length === 0).then(() => tell('alone'));
+        } else tell('worker');
+    ";
+    let parts = ["observers.js", "connections.js", "requests.js"];
+    let told = said(&format!("{WATCH}{SERVED}{script}"), &parts);
+    assert_eq!(told, concat!(r#"worker [{},{"connections":0}]"#, "\n", r#"alone [{},{"connections":0}]"#));
 }

@@ -120,6 +120,17 @@ impl Server {
         soon("an inspector", || !self.inspectors().is_empty());
         self.inspectors()[0]
     }
+
+    /// Is the inspector closed that it has opened last? Where it was before that somebody else may listen by now.
+    pub fn closed_again(&self) -> bool {
+        self.inspectors().last().is_some_and(refused)
+    }
+
+    /// Sends it a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
 }
 
 impl Drop for Server {

@@ -22,7 +22,7 @@ use timeline::lane::names;
 use timeline::{LaneId, LaneSpec, MonoNs, Unit};
 
 use super::age::Age;
-use super::discover::{Served, runs};
+use super::discover::{Runtime, Served, runs};
 use super::stacks::Stacks;
 use super::troubles::tell;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source, locked};
@@ -32,6 +32,9 @@ use throttling::Throttling;
 
 /// What a look from outside does not show, for the end of the line that says what was attached.
 pub const UNSEEN: &str = "; heap, pauses, pools and caches not available without an inspector, a JVM's counters, a metrics page or an agent";
+/// What stands behind it where one of the processes runs on Bun.
+const OF_BUN: &str =
+    "; Bun's inspector is not read: it tells of heap and CPU by WebKit's protocol alone, not by V8's";
 /// Name of the source.
 const NAME: &str = "process";
 /// From reading to reading: 10 Hz.
@@ -88,6 +91,9 @@ pub fn attach_served(served: &Served, unseen: &str, sink: Box<dyn Sink>) -> Resu
         );
     }
     about += unseen;
+    if !unseen.is_empty() && served.processes.iter().any(|p| p.runtime == Runtime::Bun) {
+        about += OF_BUN;
+    }
     if served.processes.len() > watched.len() {
         about += &format!("; {} further process(es) not watched", served.processes.len() - watched.len());
     }

@@ -22,6 +22,8 @@ use crate::sources::{fetch, sockets};
 const MAX_LIST: u64 = 256 << 10;
 /// A process that is busy takes a while to open or move its inspector.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// For so long one may still go to another port that was told to; what it has not done by then it leaves, and [`PATIENCE`] sees what it has.
+pub(super) const GOING: Duration = Duration::from_secs(4);
 /// One that has just been started takes a while until it waits for the signal. It is given so long at a time where observers stand in others already:
 /// with [`PATIENCE`] less than the ten seconds after which these remove themselves when nobody reads them.
 pub(super) const STARTING: Duration = Duration::from_secs(4);
@@ -35,6 +37,10 @@ const MAX_ASKED: usize = 8;
 const ROWS: u16 = 190;
 const ROW: u16 = 64;
 const LOWEST: u16 = 10_000;
+/// The port that Node.js opens its inspector on, unless one of these options says another: `--inspect-port=[HOST:]PORT`.
+const USUAL: u16 = 9_229;
+const PORT_OPTIONS: [&str; 5] =
+    ["--inspect-port", "--debug-port", "--inspect", "--inspect-brk", "--inspect-wait"];
 /// Longest path of a target: an identifier of 36 characters is usual.
 const MAX_PATH: usize = 200;
 /// Most characters of the target's own words in an error.
@@ -97,6 +103,7 @@ pub(super) fn ask(pid: u32, patience: Duration, guard: Option<&mut Guard>) -> Re
             return refuse("it belongs to somebody else: no permission to see what it runs on");
         }
         Runtime::Deno => return refuse("start Deno with --inspect"),
+        Runtime::Bun => return refuse("it is Bun, whose inspector speaks WebKit's protocol, not V8's"),
         _ => return refuse("it is not Node.js; start it with --inspect if it runs on V8"),
     }
     if !waits_for_usr1(pid, YOUNG, patience) {
@@ -112,12 +119,28 @@ pub(super) fn ask(pid: u32, patience: Duration, guard: Option<&mut Guard>) -> Re
         .map_err(|e| V8Error::NotOpened(format!("SIGUSR1 could not be sent: {e}")))
 }
 
-/// It was asked, and no inspector came.
-pub(super) fn not_opened() -> V8Error {
-    V8Error::NotOpened(
-        "it was sent SIGUSR1 and did not open one; perhaps its port (9229) is taken: start it with --inspect-port=0"
-            .to_owned(),
-    )
+/// `pid` was asked, and no inspector came.
+pub(super) fn not_opened(pid: u32) -> V8Error {
+    let port = port_of(&fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default());
+    let why = if sockets::is_taken(port) {
+        format!(
+            "perhaps its port ({port}) is taken (start it with --inspect-port=0), or it handles SIGUSR1 itself"
+        )
+    } else {
+        "it is busy, or it handles SIGUSR1 itself (start it with --inspect)".to_owned()
+    };
+    V8Error::NotOpened(format!("it was sent SIGUSR1 and did not open one: {why}"))
+}
+
+/// The port that a command line says for the inspector; a zero stands behind each of its words.
+fn port_of(command_line: &[u8]) -> u16 {
+    let words = command_line.split(|byte| *byte == 0).filter_map(|word| std::str::from_utf8(word).ok());
+    let mut said = words.filter_map(|word| {
+        let (option, place) = word.split_once('=')?;
+        let port = place.rsplit(':').next().filter(|_| PORT_OPTIONS.contains(&option))?;
+        port.parse::<u16>().ok()
+    });
+    said.next_back().unwrap_or(USUAL)
 }
 
 /// Where `pid` listens, as far as we can get there. The same address in another network is somebody else's.
@@ -152,15 +175,14 @@ pub(super) fn aside(pid: u32) -> u16 {
     rows.find(|row| (*row..row + ROW).all(free)).unwrap_or(0)
 }
 
-/// Where the inspector of `pid` has gone from `address`; `before` is where it listened before it was told to.
-pub(super) fn moved(pid: u32, address: SocketAddr, before: &[SocketAddr]) -> Result<SocketAddr, V8Error> {
+/// Where the inspector of `pid` has gone from `address`, if it has; `before` is where it listened before it was told to.
+pub(super) fn moved(pid: u32, address: SocketAddr, before: &[SocketAddr]) -> Option<SocketAddr> {
     let now = || {
         let all = listening(pid);
         let away = !all.contains(&address);
         all.into_iter().find(|a| away && !before.contains(a) && path(*a).is_ok())
     };
     within(PATIENCE, now)
-        .ok_or_else(|| V8Error::NotOpened("it did not go to a free port when told".to_owned()))
 }
 
 /// Is the inspector at `address` that of `pid`?
@@ -298,6 +320,16 @@ mod tests {
         assert!(one + ROW <= lowest && one >= LOWEST, "{one}: {range}");
         let _taken = TcpListener::bind(("127.0.0.1", one + 1)).unwrap();
         assert!(aside(4_711).abs_diff(one) >= ROW);
+    }
+
+    #[test]
+    fn the_port_that_an_inspector_wants_is_what_its_command_line_says() {
+        let port = |words: &[&str]| port_of(words.join("\0").as_bytes());
+        assert_eq!(port(&["node", "server.js"]), 9_229);
+        assert_eq!(port(&["node", "--inspect-port=0", "server.js"]), 0);
+        assert_eq!(port(&["node", "--inspect=127.0.0.1:9230", "--inspect-port=9231", "server.js"]), 9_231);
+        assert_eq!(port(&["node", "--inspect-brk=[::1]:9230", "server.js", "--port=80"]), 9_230);
+        assert_eq!(port(&["node", "--inspect-port=somewhere", "server.js"]), 9_229);
     }
 
     #[test]

@@ -72,7 +72,6 @@ impl Late {
 }
 
 impl Joiners {
-    /// Others may join later: each makes way for the next.
     fn begin(&self, pid: u32, late: &mut Late) -> Result<Process, V8Error> {
         if !discover::runs(pid) {
             return Err(V8Error::Gone(pid));
@@ -97,15 +96,16 @@ impl Joiners {
         let there = || place.there(Some(&before));
         let reached = match there() {
             Some(reached) => reached,
-            None if sent => Err(inspector::not_opened()),
+            None if sent => Err(inspector::not_opened(pid)),
             None => {
                 inspector::ask(pid, inspector::STARTING, guard.as_mut())?;
                 sent = true;
-                inspector::within(inspector::PATIENCE, there).unwrap_or_else(|| Err(inspector::not_opened()))
+                inspector::within(inspector::PATIENCE, there)
+                    .unwrap_or_else(|| Err(inspector::not_opened(pid)))
             }
         };
         let came = reached.is_ok();
-        let process = reached.and_then(|at| Process::begin(place, at, true, guard.as_mut(), &self.readers));
+        let process = reached.and_then(|at| Process::begin(place, at, guard.as_mut(), &self.readers));
         if sent && process.is_err() {
             late.signalled = Some(Signalled { before, guard, came });
         }
@@ -121,6 +121,7 @@ impl Joiners {
         }
         let watcher = Watcher::new(process, since, &mut self.sink);
         sink.note(watcher.source, &format!("{} has joined and is watched", Place::Process(pid)));
+        watcher.say_who_serves(Some(self.port), sink);
         watcher.run(&self.crew, &self.stacks, &self.sink);
         Ok(())
     }

@@ -111,6 +111,7 @@ pub struct Installed {
     about: String,
     asked: BTreeSet<u32>,
     opened: BTreeSet<u32>,
+    served: Option<u16>,
     follow: Option<u16>,
     guard: Option<GuardCommand>,
     readers: Readers,
@@ -149,13 +150,12 @@ pub fn install(
     let watched = pending.iter().chain(&further);
     let mut watchful = guarded(watched, guard).map_err(|why| AttachError::V8 { what: what(), why })?;
     let mut asked = pids(&pending);
-    let others = pending.len() > 1;
     // A cluster's processes take the one port from each other: whoever gets it is attached, and makes way for the next.
     while !pending.is_empty() {
         let starting = if processes.is_empty() { inspector::YOUNG } else { inspector::STARTING };
         let (at, reached) = reach(&pending, served, starting, watchful.as_mut());
         let (place, _) = pending.remove(at);
-        let begin = |at| Process::begin(place, at, others, watchful.as_mut(), readers);
+        let begin = |at| Process::begin(place, at, watchful.as_mut(), readers);
         match reached.and_then(begin) {
             Ok(process) => processes.push(process),
             Err(why) => failed.push((place, why)),
@@ -194,7 +194,8 @@ pub fn install(
     }
     asked.extend(processes.iter().map(|process| process.about.pid));
     let opened = opened(&processes);
-    Ok(Installed { processes, about, asked, opened, follow: None, guard, readers: readers.clone() })
+    let (follow, readers) = (None, readers.clone());
+    Ok(Installed { processes, about, asked, opened, served, follow, guard, readers })
 }
 
 /// A process and how it was before anybody was signalled.
@@ -270,10 +271,11 @@ fn reach(
         return found;
     }
     let first = pending.first();
-    let asked = first.and_then(|(place, _)| place.pid()).map(|pid| inspector::ask(pid, starting, guard));
-    let opened = match asked {
-        Some(Err(why)) => Err(why),
-        _ => inspector::within(inspector::PATIENCE, there).ok_or_else(inspector::not_opened),
+    let opened = match first.and_then(|(place, _)| place.pid()) {
+        Some(pid) => inspector::ask(pid, starting, guard).and_then(|()| {
+            inspector::within(inspector::PATIENCE, there).ok_or_else(|| inspector::not_opened(pid))
+        }),
+        None => Err(V8Error::Unreachable("nobody can be asked to open it".to_owned())),
     };
     opened.unwrap_or_else(|why| {
         // One that was open, and stood still when it was looked at, has not answered then; it opens no other.
@@ -304,6 +306,7 @@ impl Installed {
             ),
             asked: BTreeSet::new(),
             opened: BTreeSet::new(),
+            served: Some(port),
             follow: Some(port),
             guard,
             readers: readers.clone(),
@@ -322,11 +325,14 @@ impl Installed {
         let mut sink = Shared::new(sink);
         let crew = Crew::default();
         let stacks = Stacks::default();
+        if let Some(first) = self.processes.first() {
+            sink.note(first.about.runtime.name(), &self.about);
+        }
         for mut process in self.processes {
             process.start_over();
             let since = MonoNs::now();
             let watcher = Watcher::new(process, since, &mut sink);
-            sink.note(watcher.source, &self.about);
+            watcher.say_who_serves(self.served, &mut sink);
             watcher.run(&crew, &stacks, &sink);
         }
         if let Some(port) = self.follow {
@@ -400,11 +406,10 @@ struct Process {
 }
 
 impl Process {
-    /// Installs the observers by way of its inspector. `others`: there are some, who may need the port that this one got.
+    /// Installs the observers by way of its inspector, which makes way for others that may want its port if dyno opened it.
     fn begin(
         place: Place,
         Inspector { address, opened }: Inspector,
-        others: bool,
         guard: Option<&mut Guard>,
         readers: &Readers,
     ) -> Result<Self, V8Error> {
@@ -421,21 +426,26 @@ impl Process {
         let (searched, cleared) = (false, MonoNs::now());
         let mut process =
             Self { place, address, session, observers, about, readers, claim, searched, cleared };
-        if let (true, true, Place::Process(pid)) = (opened, others, place) {
-            process.make_way(pid)?;
+        if let (true, Some(pid)) = (opened, place.pid()) {
+            process.make_way(pid);
         }
         Ok(process)
     }
 
-    /// Node.js opens every inspector on the same port, and stays silent where that is taken: who has it goes to a free one.
-    fn make_way(&mut self, pid: u32) -> Result<(), V8Error> {
+    /// Node.js opens every inspector on the same port, and stays silent where that is taken, also by one that another dyno reads: who has it goes to
+    /// a free one. Who cannot go in time, since its loop stands still or somebody else is connected, stays, and is read there.
+    fn make_way(&mut self, pid: u32) {
+        let Some(mut session) = self.session.take() else { return };
         let before = inspector::listening(pid);
-        if let Some(mut session) = self.session.take() {
-            self.observers.move_on(&mut session, inspector::aside(pid))?;
+        let until = MonoNs(MonoNs::now().0 + inspector::GOING.as_nanos() as u64);
+        let told = self.observers.move_on(&mut session, inspector::aside(pid), until);
+        // It goes once nobody is connected.
+        drop(session);
+        // Who has not answered may have heard it all the same.
+        if matches!(told, Ok(()) | Err(V8Error::TimedOut)) {
+            self.address = inspector::moved(pid, self.address, &before).unwrap_or(self.address);
         }
-        self.address = inspector::moved(pid, self.address, &before)?;
-        self.session = Some(Session::open(self.address)?);
-        Ok(())
+        self.session = Session::open(self.address).ok();
     }
 
     /// Has it forget what it has measured so far, and wait on. What has failed is told once it is read.
@@ -553,7 +563,7 @@ fn about(attached: &[Process], failed: &[(Place, V8Error)], left_out: usize) -> 
     };
     let seen = if first.about.collections {
         "heap by generations, collections, loop and who blocks it, offload, requests, connections, calls of others, profiles, pools and caches of known libraries; \
-         not seen: other pools and caches, marking steps of the collector, worker threads"
+         not seen: HTTP/2, other pools and caches, marking steps of the collector, worker threads"
     } else {
         "heap by generations, delay of the loop; not available in this runtime: collections, use of the loop, offload, requests; \
          not seen: pools, caches, worker threads"
@@ -631,6 +641,20 @@ impl Watcher {
             signs: Signs::default(),
             over: false,
             instance,
+        }
+    }
+
+    /// Says so where the process listens at the port that is `served` and its main thread does not: who is seen is not who serves.
+    fn say_who_serves(&self, served: Option<u16>, sink: &mut dyn Sink) {
+        let Process { place, about, .. } = &self.process;
+        let (Some(port), Some(pid), Some(ports)) = (served, place.pid(), &about.ports) else { return };
+        let listens = inspector::listening(pid).iter().any(|address| address.port() == port);
+        if listens && !ports.contains(&port) {
+            let text = format!(
+                "{}: port {port} is served by a worker thread, or by native code: loop, heap, requests and connections here are the main thread's",
+                self.instance
+            );
+            sink.remark(self.source, &text);
         }
     }
 

@@ -434,6 +434,8 @@
 
   // -- tools for the parts
 
+  /** What keeps the main thread's loop alive, as far as it has an object; those of worker threads are not among them. */
+  const handles = () => process._getActiveHandles?.() ?? [];
   /** Has `object` do `method` by way of `make(method)` until the end: once, by however many heirs it is reached. */
   const replaced = new WeakMap();
   const replace = (object, method, make) => {
@@ -498,6 +500,17 @@
     const cluster = load('cluster');
     return cluster.isPrimary && Object.keys(cluster.workers ?? {}).length > 0;
   };
+  /** Where the main thread itself listens; not told where others take what comes there, and where that is not known. */
+  const ports = () => {
+    if (isDeno || !process._getActiveHandles || handsOn()) return undefined;
+    const { Server } = load('net');
+    try {
+      const servers = handles().filter((handle) => handle instanceof Server);
+      return servers.map((server) => server.address()?.port).filter(Number.isInteger);
+    } catch {
+      return undefined;
+    }
+  };
   /** Shows `visit` each module that is loaded, with what it exports; those that are loaded later, too. */
   const visitors = [];
   const visited = new Set();
@@ -514,7 +527,7 @@
   const watchParts = () => {
     if (isDeno) return;
     const kit = {
-      ...{ isDeno, load, mono, guarded, record, level, rate, histogram, replace, heard, listen, handsOn, undo },
+      ...{ isDeno, load, mono, guarded, record, level, rate, histogram, replace, heard, listen, handles, handsOn, undo },
       companion: companion(),
       gone: () => removed,
       modules: (visit) => visitors.push(visit),
@@ -599,6 +612,8 @@
     begun = turned = mono();
   };
 
+  /** Where the inspector opens that nobody has moved. */
+  let usualPort;
   /** Takes everything back; the inspector too, if dyno opened it. */
   const remove = () => {
     if (removed) return;
@@ -611,28 +626,37 @@
         // The others must go all the same.
       }
     }
-    if (opened) whenUnused((inspector) => inspector.close());
+    if (!opened) return;
+    whenUnused((inspector) => {
+      inspector.close();
+      if (usualPort !== undefined) process.debugPort = usualPort;
+    });
   };
 
-  /** Makes way on the inspector's port for the next process: goes to `port`, or to one that is free if that is taken. */
-  const move = (port) =>
+  /**
+   * Makes way on the inspector's port for the next process: goes to `port`, or to one that is free if that is taken. Until the instant `until`,
+   * afterwards it stays where it is: whoever reads it has to know.
+   */
+  const move = (port, until) =>
     whenUnused((inspector) => {
+      if (removed) return;
+      usualPort ??= process.debugPort;
       inspector.close();
       inspector.open(port, '127.0.0.1');
       if (inspector.url() === undefined) inspector.open(0, '127.0.0.1');
-    });
+    }, until);
 
   /**
    * Closing waits for whoever is connected, and stops the process meanwhile: so it is done when nobody is. A dyno that died is not; one that
    * was stopped still is.
    */
-  const whenUnused = (act) => {
+  const whenUnused = (act, until = Infinity) => {
     const inspector = load('inspector');
     let wait = 20;
     const attempt = () => {
       try {
         const url = inspector.url();
-        if (url === undefined) return;
+        if (url === undefined || mono() > until) return;
         if (!connected(Number(new URL(url).port))) {
           act(inspector);
           return;
@@ -689,6 +713,7 @@
     version: String(isDeno ? process.versions.deno : process.versions.node),
     collections,
     times: timesOf,
+    ports: ports(),
   });
   Object.defineProperty(globalThis, symbol, {
     value: { about, begin, read, adopt, remove, move },

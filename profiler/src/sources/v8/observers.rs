@@ -49,6 +49,9 @@ pub(super) struct About {
     /// By what a loop that works is told from one that stands still.
     #[serde(default)]
     pub times: Times,
+    /// Ports at which its main thread listens, where that is known.
+    #[serde(default)]
+    pub ports: Option<Vec<u16>>,
 }
 
 /// Whose CPU time is known from turn to turn of the loop; the worst comes last.
@@ -147,9 +150,9 @@ impl Observers {
         when_calm(session, &self.call("remove()")).map(|_| ())
     }
 
-    /// Has the inspector go to `port` as soon as nobody is connected; to any that is free, if that is taken or 0.
-    pub fn move_on(&self, session: &mut Session, port: u16) -> Result<(), V8Error> {
-        when_calm(session, &self.call(&format!("move({port})"))).map(|_| ())
+    /// Has the inspector go to `port` as soon as nobody is connected, but not after `until`; to any that is free, if that is taken or 0.
+    pub fn move_on(&self, session: &mut Session, port: u16, until: MonoNs) -> Result<(), V8Error> {
+        when_calm(session, &self.call(&format!("move({port}, {})", until.0))).map(|_| ())
     }
 
     fn call(&self, what: &str) -> String {

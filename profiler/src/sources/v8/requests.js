@@ -3,7 +3,8 @@
  *
  * Owns the name of a route: the pattern that express leaves on a request, else the path with its parts that look like ids replaced, and
  * never a query. A request counts from when its head was read to when its answer was written; what waits before that has not come here. Whose
- * client has gone is under way for as long as somebody still works on its answer: it may hold what others wait for. Nothing is hung on a
+ * client has gone is under way for as long as somebody still works on its answer: it may hold what others wait for. None is said to be under way
+ * before the first one came, nor while clients are connected by HTTP/2, whose requests are told to nobody: no data is not zero. Nothing is hung on a
  * request: of every one, when it began is kept until it ends, and those without a client are looked for at each reading. What a request asks
  * of others goes along with it (`kit.companion`); who adds to that is the business of `pools.js` and `downstream.js`.
  *
@@ -32,7 +33,8 @@
   /** Requests whose client has gone before the answer was written. @type {{ answer: WeakRef<object>, route: object, since: number }[]} */
   let abandoned = [];
   kit.undo.push(() => underWay.clear());
-  kit.level('server.in-flight', 'count', {}, () => {
+  let counts = false;
+  const inFlight = () => {
     for (const [answer, one] of underWay) {
       const { since } = one;
       // A stream of events is open for as long as somebody listens, and no request of any route.
@@ -54,8 +56,13 @@
     const over = abandoned.filter((one) => !isOpen(one));
     if (over.length > 0) abandoned = abandoned.filter(isOpen);
     for (const { route, since } of over) finished(route, since);
-    return underWay.size + abandoned.length;
-  });
+    return kit.http2?.() ? undefined : underWay.size + abandoned.length;
+  };
+  const countInFlight = () => {
+    if (counts) return;
+    counts = true;
+    kit.level('server.in-flight', 'count', {}, inFlight);
+  };
 
   const pattern = (path) =>
     path
@@ -127,6 +134,7 @@
   };
 
   kit.listen('http.server.request.start', ({ response }) => {
+    countInFlight();
     if (underWay.size >= MOST_UNDER_WAY) {
       untimed.add(response);
       return;
