@@ -7,8 +7,16 @@ const MAX_WORKERS = 64;
 /** The most rows of past orders, as of the Rust shop. */
 const MAX_ROWS = 10_000_000;
 
-/** Requests in flight get this long when a worker ends, ms; the supervisor waits a little longer. */
-export const GRACE_MS = 1_500;
+/**
+ * How long a worker that ends waits, ms: for idle connections to bring one more request, and after that for requests in flight. The
+ * supervisor waits a little longer.
+ */
+export const GRACE = { idleMs: 1_050, busyMs: 450 };
+/**
+ * The same of one that was relieved: nobody waits for its end. A client that asks within the first, as long as in the Rust shop, is told with the
+ * answer to leave, so only connections that were idle all the while are hung up on; an import may take the second, too.
+ */
+export const RETIREMENT = { idleMs: 15_000, busyMs: 45_000 };
 
 export const SHOP = {
   /**

@@ -2,12 +2,10 @@
  * A lock on a Redis server: over all workers one loads and the others wait for what it writes.
  *
  * The lock expires, so a holder that dies holds up nobody for long. A holder that was merely slow may then write while its successor does;
- * so each gets a number with the lock (a fencing token), and the server refuses what comes under a lower number than the last.
+ * so each gets a number with the lock (a fencing token, see `fence.js`), and the server refuses what comes under a lower number than the last.
  */
 import { randomBytes } from 'node:crypto';
-
-/** Numbers and what was last written under are kept this long, ms: far longer than any lock. */
-const FENCE_MS = 3_600_000;
+import { FENCE_MS } from './fence.js';
 
 /** Keys: lock, counter. Arguments: holder, lock's time, counter's time. Gives the number, or 0. */
 const ACQUIRE = `
@@ -15,14 +13,6 @@ const ACQUIRE = `
   local number = redis.call('INCR', KEYS[2])
   redis.call('PEXPIRE', KEYS[2], ARGV[3])
   return number`;
-
-/** Keys: entry, number written last. Arguments: number, entry, its time, the number's time. Gives whether it was written. */
-const WRITE = `
-  local last = tonumber(redis.call('GET', KEYS[2]) or '0')
-  if tonumber(ARGV[1]) < last then return 0 end
-  redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[4])
-  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-  return 1`;
 
 /** Key: lock. Argument: holder. A lock that somebody else has by now is left alone. */
 const RELEASE = `
@@ -33,16 +23,18 @@ const RELEASE = `
 export class Locks {
   #redis;
   #name;
+  #fence;
 
   /**
    * @param {import('ioredis').Redis} redis
    * @param {(what: string, key: string) => string} name
+   * @param {import('./fence.js').Fence} fence of the same server and names
    */
-  constructor(redis, name) {
+  constructor(redis, name, fence) {
     this.#redis = redis;
     this.#name = name;
+    this.#fence = fence;
     redis.defineCommand('acquireLock', { numberOfKeys: 2, lua: ACQUIRE });
-    redis.defineCommand('writeFenced', { numberOfKeys: 2, lua: WRITE });
     redis.defineCommand('releaseLock', { numberOfKeys: 1, lua: RELEASE });
   }
 
@@ -50,7 +42,7 @@ export class Locks {
   async acquire(key, lockMs) {
     const holder = randomBytes(16).toString('hex');
     const number = await this.#redis.acquireLock(this.#name('lock', key), this.#name('fence', key), holder, Math.round(lockMs), FENCE_MS);
-    return number > 0 ? new Held(this.#redis, this.#name, key, holder, number) : undefined;
+    return number > 0 ? new Held(this.#redis, this.#name, this.#fence, key, holder, number) : undefined;
   }
 }
 
@@ -58,18 +50,18 @@ export class Locks {
 class Held {
   #redis;
   #name;
+  #fence;
   #key;
   #holder;
   #number;
 
-  constructor(redis, name, key, holder, number) {
-    [this.#redis, this.#name, this.#key, this.#holder, this.#number] = [redis, name, key, holder, number];
+  constructor(redis, name, fence, key, holder, number) {
+    [this.#redis, this.#name, this.#fence, this.#key, this.#holder, this.#number] = [redis, name, fence, key, holder, number];
   }
 
-  /** Keeps `text` for a while, unless a later holder has written already. Says whether it was kept. */
-  async write(text, lifeMs) {
-    const keys = [this.#name('entry', this.#key), this.#name('written', this.#key)];
-    return (await this.#redis.writeFenced(...keys, this.#number, text, lifeMs, FENCE_MS)) === 1;
+  /** Keeps `text` for a while, unless a later holder has written already, or what it stands for was changed. Says whether it was kept. */
+  write(text, lifeMs) {
+    return this.#fence.write(this.#key, this.#number, text, lifeMs);
   }
 
   /** Lets go of it. */

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { Redis } from 'ioredis';
 import { startRedis } from '../testing/servers.js';
 import { waitFor } from '../testing/shop.js';
+import { Fence } from './fence.js';
 import { Locks } from './lock.js';
 
 test('a lock has one holder, and who is late is fenced off', async (t) => {
@@ -11,7 +12,9 @@ test('a lock has one holder, and who is late is fenced off', async (t) => {
   t.after(stop);
   const redis = new Redis(url);
   t.after(() => redis.disconnect());
-  const locks = new Locks(redis, (what, key) => `test:${what}:${key}`);
+  const name = (what, key) => `test:${what}:${key}`;
+  const fence = new Fence(redis, name);
+  const locks = new Locks(redis, name, fence);
   const slow = await locks.acquire('k', 60_000);
   assert.equal(await locks.acquire('k', 300), undefined, 'it is held');
   assert.ok(await locks.acquire('other', 300), 'each key has a lock of its own');
@@ -24,6 +27,8 @@ test('a lock has one holder, and who is late is fenced off', async (t) => {
   await slow.release();
   assert.equal(await locks.acquire('k', 300), undefined, 'a lock that somebody else has by now is left alone');
   assert.equal(await redis.get('test:entry:k'), 'new');
+  assert.equal(await fence.change('k', false), 0, 'it stays');
+  assert.equal(await next.write('read before', 60_000), false, 'it was changed meanwhile');
   await next.release();
   assert.ok(await locks.acquire('k', 300));
 });

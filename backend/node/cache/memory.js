@@ -6,6 +6,9 @@ export class MemoryCache {
   isShared = false;
   #map;
   #watch;
+  #changes = 0;
+  /** By the key of what was changed: the number of its last change. As many as there are products. */
+  #changed = new Map();
 
   /** @param {import('./products.js').Watch} watch */
   constructor(capacity, watch) {
@@ -25,21 +28,39 @@ export class MemoryCache {
     return undefined;
   }
 
-  /** @param {import('./products.js').Entry} entry */
-  async set(key, entry) {
+  /** The number of a load of `key` that begins now. */
+  async number() {
+    return this.#changes;
+  }
+
+  /** Keeps it, unless it was loaded under a lower number than that of the last change. @param {import('./products.js').Entry} entry */
+  async set(key, number, entry) {
+    if (number < this.#changed.get(key)) return;
     const old = this.#map.get(key);
     if (old && old.expiresMs <= unixMs()) this.#watch.expired(1);
     const gone = this.#map.set(key, entry);
     if (gone > 0) this.#watch.evicted(gone);
   }
 
+  /** What it stands for was changed, and it is about to be replaced: what is being loaded now is not kept. */
+  async outdate(key) {
+    this.#changes += 1;
+    this.#changed.set(key, this.#changes);
+  }
+
+  /** What it stands for was changed: it goes, and what is being loaded now is not kept. */
   async drop(key) {
+    void this.outdate(key);
     if (this.#map.delete(key)) this.#watch.removed(1);
   }
 
+  /** Gives how many entries went that were good. */
   async clear() {
-    this.#watch.removed(this.#map.size);
+    this.tidy();
+    const { size } = this.#map;
+    this.#watch.removed(size);
     this.#map.clear();
+    return size;
   }
 
   resize(capacity) {
@@ -47,11 +68,20 @@ export class MemoryCache {
     if (gone > 0) this.#watch.evicted(gone);
   }
 
-  /** All entries that are there expire at this time; gives how many those are. */
-  async expireAt(expiresMs) {
+  /**
+   * Gives entries another end, where `endOf` says one; gives how many those are.
+   * @param {(entry: import('./products.js').Entry) => number | undefined} endOf
+   */
+  async move(endOf) {
     this.tidy();
-    for (const [, entry] of this.#map.entries()) entry.expiresMs = expiresMs;
-    return this.#map.size;
+    let count = 0;
+    for (const [, entry] of this.#map.entries()) {
+      const expiresMs = endOf(entry);
+      if (expiresMs === undefined) continue;
+      entry.expiresMs = expiresMs;
+      count += 1;
+    }
+    return count;
   }
 
   /** Drops what has expired; now and then, off the hot path. */

@@ -18,6 +18,9 @@ const ABSENT = { absent: true };
 /** Who waits for another's load looks again after this and as long again at most, ms: a load takes many times as long. */
 const LOOK_AGAIN_MS = 10;
 
+/** Ends that were meant to be the same lie no further apart, ms: between two looks at the clock there are few lines. */
+const SAME_MS = 20;
+
 /** @typedef {{ value: object, expiresMs: number, loadMs: number }} Entry `expiresMs` since 1970: workers share it */
 
 /**
@@ -48,9 +51,10 @@ export class ProductCache {
     this.#faults = faults;
     this.#meter = meter;
     this.#read = read;
+    // On a server they are everybody's, and go by themselves.
+    if (!(entries instanceof MemoryCache)) return;
     meter.tellsEntries(() => entries.size);
-    // A server lets entries go by itself.
-    if (entries instanceof MemoryCache) meter.tellsExpired();
+    meter.tellsExpired();
   }
 
   get plannedCapacity() {
@@ -95,8 +99,9 @@ export class ProductCache {
   async changed(id) {
     const key = ENTRIES + id;
     const drop = () => this.#entries.drop(key);
-    if (this.#how.mode === 'write-through') await this.#load(key, id).catch(drop);
-    else await drop();
+    if (this.#how.mode !== 'write-through') return drop();
+    await this.#entries.outdate(key);
+    await this.#load(key, id).catch(drop);
   }
 
   /** Another worker has changed product `id`. A cache that all share it has seen to itself. */
@@ -104,8 +109,9 @@ export class ProductCache {
     if (!this.#entries.isShared) await this.#entries.drop(ENTRIES + id);
   }
 
-  async clear() {
-    await this.#entries.clear();
+  /** Gives how many entries went. */
+  clear() {
+    return this.#entries.clear();
   }
 
   resize(capacity) {
@@ -114,7 +120,13 @@ export class ProductCache {
 
   /** All entries that are there expire at this time; gives how many those are. */
   expireAt(expiresMs) {
-    return this.#entries.expireAt(expiresMs);
+    return this.#entries.move(() => expiresMs);
+  }
+
+  /** Entries that expire at this time do so each at its own: what is left of them is drawn, as it is of entries that were loaded one by one. */
+  async spread(atMs) {
+    const left = () => unixMs() + Math.ceil(Math.random() * this.#how['ttl-ms']);
+    await this.#entries.move(({ expiresMs }) => (Math.abs(expiresMs - atMs) <= SAME_MS ? left() : undefined));
   }
 
   tidy() {
@@ -127,8 +139,9 @@ export class ProductCache {
 
   /** Loads, whoever else does, and keeps what came. */
   async #load(key, id) {
+    const number = await this.#entries.number(key);
     const entry = await this.#fresh(key, id);
-    if (entry.expiresMs > unixMs()) await this.#entries.set(key, entry);
+    if (entry.expiresMs > unixMs()) await this.#entries.set(key, number, entry);
     return entry.value;
   }
 

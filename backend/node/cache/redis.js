@@ -2,15 +2,15 @@
  * The cache in Redis, through `ioredis`, shared by all workers.
  *
  * All keys begin with the prefix of this start of the shop, and nothing else is touched. The URL comes from the environment and goes into no message. A Redis that does not answer is no reason to refuse a customer: it
- * counts as a miss, and is said in the log once until it is back.
+ * counts as a miss, and is said in the log once until it is back. How entries are written lies in `fence.js`.
  */
 import { Redis } from 'ioredis';
 import { unixMs } from '../clock.js';
-import { BoundedMap } from './bounded-map.js';
+import { FENCE_MS, Fence } from './fence.js';
 import { Locks } from './lock.js';
 import { ENTRIES } from './products.js';
 
-/** Keys looked at in one step of emptying. */
+/** Keys looked at in one step of finding them all. */
 const STEP = 500;
 /** Entries that are given another end in one step: a millisecond of work. */
 const MOVED = 50;
@@ -19,46 +19,78 @@ const PATIENCE_MS = 500;
 /** At the start and at the end no customer waits, and a machine that is busy stands still for longer than that, ms. */
 const CALM_PATIENCE_MS = 5_000;
 
+/** Key: entry. Arguments: how it was, how it is to be, its time. One that was written meanwhile, by another worker that moves it too, stays so. Gives whether it is there. */
+const MOVE = `
+  local found = redis.call('GET', KEYS[1])
+  if not found then return 0 end
+  if found == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+  return 1`;
+
+/**
+ * A bound that does not hold for the server's other keys: its own limit (`maxmemory`) is for all who use it, so it is left alone. Key: the entries that
+ * are there, by when each was used last. Arguments: entry, now, bound, what the keys of entries begin with, the set's time. Gives how many
+ * entries had to go.
+ */
+const USE = `
+  redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
+  redis.call('PEXPIRE', KEYS[1], ARGV[5])
+  local over = redis.call('ZCARD', KEYS[1]) - tonumber(ARGV[3])
+  local gone = 0
+  if over > 0 then
+    local oldest = redis.call('ZPOPMIN', KEYS[1], over)
+    for i = 1, #oldest, 2 do gone = gone + redis.call('UNLINK', ARGV[4] .. oldest[i]) end
+  end
+  return gone`;
+
 export class RedisCache {
   isShared = true;
   #redis;
   #prefix;
+  #fence;
   #locks;
-  #keys;
+  #planned;
+  /** How many entries all workers together may keep; undefined leaves that to the server. */
+  #bound;
   #watch;
   #said = false;
 
   /**
    * @param {string} url
    * @param {string} prefix
+   * @param {number} capacity from which on it is no bound
    * @param {import('./products.js').Watch} watch
    * @param {number} [patienceMs] how long is waited for an answer
    */
   constructor(url, prefix, capacity, watch, patienceMs = PATIENCE_MS) {
     this.#prefix = prefix;
-    this.#keys = new BoundedMap(capacity);
+    this.#planned = capacity;
     this.#watch = watch;
     this.#redis = connect(url, patienceMs);
     // An entry's own key is the plain one.
-    this.#locks = new Locks(this.#redis, (what, key) => (what === 'entry' ? prefix + key : `${prefix}${what}:${key}`));
+    const name = (what, key) => (what === 'entry' ? prefix + key : `${prefix}${what}:${key}`);
+    this.#fence = new Fence(this.#redis, name);
+    this.#locks = new Locks(this.#redis, name, this.#fence);
+    this.#redis.defineCommand('moveEntry', { numberOfKeys: 1, lua: MOVE });
+    this.#redis.defineCommand('useEntry', { numberOfKeys: 1, lua: USE });
     this.#redis.on('error', (e) => this.#silent(e));
     this.#redis.on('ready', () => (this.#said = false));
   }
 
-  get size() {
-    return this.#keys.size;
-  }
-
   async get(key) {
     const text = await this.#tried(() => this.#redis.get(this.#prefix + key));
+    if (text) await this.#used(key);
     const entry = text ? JSON.parse(text) : undefined;
     return entry?.expiresMs > unixMs() ? entry : undefined;
   }
 
-  /** @param {import('./products.js').Entry} entry */
-  async set(key, entry) {
-    await this.#tried(() => this.#redis.set(this.#prefix + key, JSON.stringify(entry), 'PX', left(entry)));
-    await this.#keep(key);
+  /** The number of a load of `key` that begins now; the least one when the server does not answer. */
+  async number(key) {
+    return (await this.#tried(() => this.#fence.number(key))) ?? 0;
+  }
+
+  /** Keeps it, unless it was loaded under a lower number than that of the last change. @param {import('./products.js').Entry} entry */
+  async set(key, number, entry) {
+    if (await this.#tried(() => this.#fence.write(key, number, JSON.stringify(entry), left(entry)))) await this.#used(key);
   }
 
   /**
@@ -70,76 +102,83 @@ export class RedisCache {
     const held = answer?.held;
     if (!held) return answer;
     const write = async (entry) => {
-      if (await this.#tried(() => held.write(JSON.stringify(entry), left(entry)))) await this.#keep(key);
+      if (await this.#tried(() => held.write(JSON.stringify(entry), left(entry)))) await this.#used(key);
     };
     return { held: { write, release: () => this.#tried(() => held.release()) } };
   }
 
-  /** Counts the key as one of this worker's; one too many lets the oldest go. */
-  async #keep(key) {
-    const before = [...this.#oldest(1)];
-    const gone = this.#keys.set(key, true);
-    if (gone > 0) await this.#drop(before);
+  /** It was read or written. Where there are too many, those used longest ago go. */
+  async #used(key) {
+    if (this.#bound === undefined) return;
+    const gone = await this.#tried(() => this.#redis.useEntry(`${this.#prefix}used`, key, unixMs(), this.#bound, this.#prefix, FENCE_MS));
+    if (gone > 0) this.#watch.evicted(gone);
   }
 
+  /** What it stands for was changed, and it is about to be replaced: what is being loaded now is not kept. */
+  async outdate(key) {
+    await this.#tried(() => this.#fence.change(key, false));
+  }
+
+  /** What it stands for was changed: it goes, and what is being loaded now is not kept. */
   async drop(key) {
-    this.#keys.delete(key);
-    const gone = await this.#tried(() => this.#redis.unlink(this.#prefix + key));
+    const gone = await this.#tried(() => this.#fence.change(key, true));
     this.#watch.removed(gone ?? 0);
   }
 
-  /** Forgets all entries. Locks stay, and their numbers: if those began anew, what an earlier holder writes late would shut out all after it. */
+  /** Forgets all entries, and gives how many. Locks stay, and their numbers: if those began anew, what an earlier holder writes late would shut out all after it. */
   async clear() {
-    this.#watch.removed(await unlinkAll(this.#redis, this.#prefix + ENTRIES));
-    this.#keys.clear();
+    const removed = await unlinkAll(this.#redis, this.#prefix + ENTRIES);
+    this.#watch.removed(removed);
+    return removed;
   }
 
-  /** All entries of this worker that are there expire at this time; gives how many those are. One that goes meanwhile does not come back. */
-  async expireAt(expiresMs) {
-    const keys = [...this.#keys.entries()].map(([key]) => key);
+  /**
+   * Gives entries another end, where `endOf` says one; gives how many those are. One that goes meanwhile does not come back.
+   * @param {(entry: import('./products.js').Entry) => number | undefined} endOf
+   */
+  async move(endOf) {
+    const keys = (await this.#tried(() => this.#keys())) ?? [];
     let count = 0;
     for (let from = 0; from < keys.length; from += MOVED) {
-      count += (await this.#tried(() => this.#move(keys.slice(from, from + MOVED), expiresMs))) ?? 0;
+      count += (await this.#tried(() => this.#move(keys.slice(from, from + MOVED), endOf))) ?? 0;
     }
     return count;
   }
 
-  async #move(keys, expiresMs) {
+  /** The keys of all entries that are there. */
+  async #keys() {
+    const all = new Set();
+    for await (const keys of scan(this.#redis, this.#prefix + ENTRIES)) for (const key of keys) all.add(key.slice(this.#prefix.length));
+    return [...all];
+  }
+
+  async #move(keys, endOf) {
     const texts = await this.#redis.mget(keys.map((k) => this.#prefix + k));
     const moves = this.#redis.pipeline();
     for (const [n, text] of texts.entries()) {
-      if (!text) continue;
-      const entry = { ...JSON.parse(text), expiresMs };
-      moves.set(this.#prefix + keys[n], JSON.stringify(entry), 'PX', left(entry), 'XX');
+      const entry = text && JSON.parse(text);
+      const expiresMs = entry && endOf(entry);
+      if (!entry || expiresMs === undefined) continue;
+      const moved = { ...entry, expiresMs };
+      moves.moveEntry(this.#prefix + keys[n], text, JSON.stringify(moved), left(moved));
     }
-    return (await moves.exec()).filter(([, said]) => said === 'OK').length;
+    return (await moves.exec()).filter(([, said]) => said === 1).length;
   }
 
-  /** Room for so many keys of this worker; those used longest ago go. */
+  /** Room for so many entries of all workers together; those used longest ago go. */
   resize(capacity) {
-    const gone = this.#oldest(Math.max(0, this.#keys.size - capacity));
-    this.#keys.resize(capacity);
-    if (gone.length > 0) void this.#drop(gone);
+    this.#bound = capacity < this.#planned ? capacity : undefined;
+    if (this.#bound !== undefined) void this.#tried(() => this.#useAll());
+  }
+
+  async #useAll() {
+    for (const key of await this.#keys()) await this.#used(key);
   }
 
   tidy() {}
 
   async end() {
     this.#redis.disconnect();
-  }
-
-  #oldest(count) {
-    const keys = [];
-    for (const [key] of this.#keys.entries()) {
-      if (keys.length >= count) break;
-      keys.push(key);
-    }
-    return keys;
-  }
-
-  async #drop(keys) {
-    this.#watch.evicted(keys.length);
-    await this.#tried(() => this.#redis.unlink(...keys.map((k) => this.#prefix + k)));
   }
 
   async #tried(ask) {
@@ -194,13 +233,19 @@ async function calmly(url, work) {
 
 /** Gives how many there were. */
 async function unlinkAll(redis, prefix) {
-  let [removed, from] = [0, '0'];
+  let removed = 0;
+  for await (const keys of scan(redis, prefix)) removed += await redis.unlink(...keys);
+  return removed;
+}
+
+/** All keys that begin with `prefix`, some at a time; one may come twice. */
+async function* scan(redis, prefix) {
+  let from = '0';
   do {
     const [next, keys] = await redis.scan(from, 'MATCH', `${prefix}*`, 'COUNT', STEP);
-    if (keys.length > 0) removed += await redis.unlink(...keys);
+    if (keys.length > 0) yield keys;
     from = next;
   } while (from !== '0');
-  return removed;
 }
 
 /** What is left of an entry's time, ms. */

@@ -2,7 +2,7 @@
  * Avalanche, and its cure: when entries expire.
  *
  * The fault lets all entries live to the same instant, as a nightly refresh does, those among them that are there when it begins: then all are
- * loaded at once. The cure spreads the ends (jitter).
+ * loaded at once. The cure spreads the ends (jitter); at the fault's end so it does with those that are still to come.
  */
 import { mono, unixMs } from '../clock.js';
 import { Fault } from './fault.js';
@@ -16,13 +16,25 @@ export class Avalanche extends Fault {
     period_ms: { about: 'milliseconds from instant to instant at which everything expires', default: 3_000, min: 500, max: 60_000 },
   };
 
+  #before = Promise.resolve();
   /** The instant to which entries live now, and how many do. */
   #instant = { atMs: 0, entries: 0 };
 
   begin(shop) {
     this.#instant = { atMs: 0, entries: 0 };
     const atMs = this.#next();
-    void shop.products.expireAt(atMs).then((entries) => this.#keptUntil(atMs, entries));
+    this.#then(async () => this.#keptUntil(atMs, await shop.products.expireAt(atMs)));
+  }
+
+  finish(shop) {
+    const atMs = this.#next();
+    // One that ends has a successor, for whose entries the instant holds.
+    if (!shop.draining) this.#then(() => shop.products.spread(atMs));
+  }
+
+  /** One after the other; a cache that does not answer has said so. */
+  #then(work) {
+    this.#before = this.#before.then(work).catch(() => {});
   }
 
   /** How long an entry that was just loaded lives, ms; with the cure up to the share `jitter` less than it could. */

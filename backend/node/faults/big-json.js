@@ -5,6 +5,7 @@
  * between them.
  */
 import { setImmediate as yieldToOthers } from 'node:timers/promises';
+import { mono } from '../clock.js';
 import { beginStream, drained, send } from '../http/answer.js';
 import { priced } from '../shop/price-list.js';
 import { Fault } from './fault.js';
@@ -30,9 +31,10 @@ export class BigJson extends Fault {
 
   /** The fault. */
   #inOneGo(response, list, count) {
+    const began = mono();
     const all = JSON.parse(`[${list.slice(0, count).join(',')}]`);
     const text = JSON.stringify(all.map(priced));
-    this.tookEffect();
+    this.tookEffect(began);
     send(response, 200, 'application/json', text);
   }
 }

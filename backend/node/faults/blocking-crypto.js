@@ -5,6 +5,7 @@
  * purpose (`shop/password.js`), so while the fault runs every log-in is stretched by its knob to what a shop should spend, wherever it is
  * hashed.
  */
+import { mono } from '../clock.js';
 import { hash, hashSync } from '../shop/password.js';
 import { Fault } from './fault.js';
 
@@ -23,9 +24,10 @@ export class BlockingCrypto extends Fault {
 
   /** The fault. */
   #onTheLoop(password, salt, rounds) {
+    const began = mono();
     const found = hashSync(password, salt);
     for (let round = 1; round < rounds; round++) hashSync(password, salt);
-    this.tookEffect();
+    this.tookEffect(began);
     return found;
   }
 }

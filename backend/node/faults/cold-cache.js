@@ -1,12 +1,13 @@
 /**
  * Cold cache, and its cure: what the cache holds when the load is on.
  *
- * The fault empties it again and again under load. The cure fills it before the first request comes, and leaves it alone.
+ * The fault empties it again and again under load. The cure leaves it alone, and loads what is wanted most before anybody asks: before the first
+ * request comes, and after a fault that has left the cache empty.
  */
 import { Fault } from './fault.js';
 
-/** Products that most requests are for: they are there before the worker says that it is ready. */
-const WARMED = 12;
+/** Products that most requests are for. */
+const WARMED = 24;
 /** Loads at once while warming: within the pool, with room for others. */
 const AT_ONCE = 6;
 
@@ -19,14 +20,21 @@ export class ColdCache extends Fault {
   #timer;
 
   begin(shop) {
-    const empty = () => void shop.products.clear().then(() => this.tookEffect(), () => {});
-    empty();
-    this.#timer = setInterval(empty, this.knob('period_ms'));
+    const empty = async () => {
+      if ((await shop.products.clear()) > 0) this.tookEffect();
+      // It ended meanwhile, and what was warmed then may have gone with the rest.
+      if (!this.on) await this.warm(shop.products);
+    };
+    const tried = () => void empty().catch(() => {});
+    tried();
+    this.#timer = setInterval(tried, this.knob('period_ms'));
     this.#timer.unref();
   }
 
-  finish() {
+  finish(shop) {
     clearInterval(this.#timer);
+    // What cannot be loaded is when somebody asks for it.
+    void this.warm(shop.products).catch(() => {});
   }
 
   /** The cure. */

@@ -9,7 +9,7 @@ import { Fault } from './fault.js';
 export class ConnectPerRequest extends Fault {
   static kind = 'connect-per-request';
 
-  /** A connection with `release`. */
+  /** A connection with `release`; one that `isFresh` is not the pool's. */
   async connection(driver, pool, meter) {
     return this.on ? this.#fresh(driver, meter) : pool.get();
   }
@@ -23,6 +23,6 @@ export class ConnectPerRequest extends Fault {
       meter.closed();
       void connection.close().catch(() => {});
     };
-    return { ...connection, release };
+    return { ...connection, release, isFresh: true };
   }
 }

@@ -5,15 +5,18 @@ import fs, { readFileSync, readdirSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import net from 'node:net';
 import { test } from 'node:test';
+import { mono } from '../clock.js';
 import { Door } from '../http/door.js';
 import { checkedOrder, FAULTS } from '../supervisor/orders.js';
 import { Avalanche } from './avalanche.js';
 import { BlockingCrypto } from './blocking-crypto.js';
 import { Churn } from './churn.js';
+import { ColdCache } from './cold-cache.js';
 import { Deoptimised } from './deoptimised.js';
 import { Penetration } from './penetration.js';
 import { PrototypePollution } from './prototype-pollution.js';
 import { FdExhausted } from './fd-exhausted.js';
+import { OffloadSaturated } from './offload-saturated.js';
 import { RegexBacktracking } from './regex-backtracking.js';
 import { SerialQueries } from './serial-queries.js';
 import { Stampede } from './stampede.js';
@@ -23,12 +26,17 @@ import { StarvedPoll } from './starved-poll.js';
 import { UnevenWorkers } from './uneven-workers.js';
 import { WholeFile } from './whole-file.js';
 
-/** A fault, off; and `armed` on, with the points of its truth. */
+/** A fault, off; and `armed` on, with the points of its truth, and when its onset was. */
 function make(Kind, knobs = {}, shop = undefined) {
   const told = [];
-  const [off, on] = [new Kind(() => {}), new Kind((_, what) => told.push(what))];
+  let onset;
+  const tell = (_, what, at) => {
+    told.push(what);
+    if (what === 'onset') onset = at;
+  };
+  const [off, on] = [new Kind(() => {}), new Kind(tell)];
   on.arm({ name: Kind.kind, for_ms: 1_000, knobs }, shop);
-  return { off, on, told };
+  return { off, on, told, began: () => onset };
 }
 
 /** How often others got a turn while `work` ran. */
@@ -58,6 +66,24 @@ test('every row of the catalogue is sound, and orders are checked by it', () => 
   }
 });
 
+test('knobs have the ranges and defaults of the catalogue of faults, as the Rust shop has them', () => {
+  const catalogue = readFileSync(new URL('../../../timeline/src/fault.rs', import.meta.url), 'utf8');
+  const rows = new Map();
+  let row;
+  for (const line of catalogue.split('\n')) {
+    const [, kind] = /^ {4}\w+ = "([a-z-]+)" => /.exec(line) ?? [];
+    if (kind) rows.set(kind, (row = {}));
+    const [, name, ...numbers] = /^ {8}(\w+): ([\d_.]+) in ([\d_.]+)\.\.=([\d_.]+), "/.exec(line) ?? [];
+    if (name) row[name] = numbers.map((n) => Number(n.replaceAll('_', '')));
+  }
+  const ours = FAULTS.filter(({ kind }) => kind !== PrototypePollution.kind);
+  for (const { kind, knobs } of ours) {
+    const found = Object.entries(knobs).map(([name, { default: usual, min, max }]) => [name, [usual, min, max]]);
+    assert.deepEqual(Object.fromEntries(found), rows.get(kind), kind);
+  }
+  assert.ok(ours.length >= 30);
+});
+
 test('mistakes in an order are named', () => {
   const said = (order) => {
     try {
@@ -77,12 +103,14 @@ test('mistakes in an order are named', () => {
 });
 
 test('blocking-crypto: the loop turns while the cure hashes, and stands still while the fault does', async () => {
-  const { off, on, told } = make(BlockingCrypto, { cost: 5 });
+  const { off, on, told, began } = make(BlockingCrypto, { cost: 200 });
   const salt = Buffer.alloc(16, 7);
   // One hash may take the core from the loop until it is done, on a busy machine many in a row; a thousand do not.
   let cure;
   for (let times = 0; times < 1_000 && !(cure?.turns > 0); times += 1) cure = await turnsDuring(() => off.hash('secret', salt));
+  const before = mono();
   const fault = await turnsDuring(async () => on.hash('secret', salt));
+  assert.ok(began() - before < mono() - began(), 'its onset is when it begins');
   assert.ok(cure.turns > 0 && fault.turns === 0, `${cure.turns} and ${fault.turns} turns`);
   assert.deepEqual(cure.value, fault.value);
   assert.deepEqual(told, ['armed', 'onset']);
@@ -92,7 +120,8 @@ test('regex-backtracking: both know the same words, and only the fault takes eve
   const { off, on, told } = make(RegexBacktracking, { steps: 2_000_000 });
   for (const text of ['kettle', 'blue kettle', 'folding-chair 7 ', 'a b c']) assert.ok(off.fits(text) && on.fits(text), text);
   assert.deepEqual(told, ['armed']);
-  for (const text of ['', ' a', 'a  b', 'a%', "' OR 1=1 --"]) assert.ok(!off.fits(text) && !on.fits(text), text);
+  for (const text of ['', '!', ' a', 'a  b', 'a%', "' OR 1=1 --"]) assert.ok(!off.fits(text) && !on.fits(text), text);
+  assert.deepEqual(told, ['armed'], 'what is refused at once is no effect');
   const took = (fault, text) => {
     const began = process.hrtime.bigint();
     fault.fits(text);
@@ -152,7 +181,17 @@ test('whole-file: the fault hands on nothing before it has everything', async ()
     return sizes;
   };
   assert.deepEqual([await pieces(off), await pieces(on)], [[7, 7, 7, 7, 7], [35]]);
-  assert.deepEqual(told, ['armed', 'onset']);
+  assert.deepEqual(told, ['armed'], 'so little is no effect');
+  const large = (async function* () {
+    yield Buffer.alloc(2 ** 20 - 1, '.');
+    assert.deepEqual(told, ['armed']);
+    yield Buffer.from('.');
+    // It is felt while the file is still read.
+    assert.deepEqual(told, ['armed', 'onset']);
+  })();
+  let bytes = 0;
+  for await (const piece of on.pieces(large)) bytes += piece.length;
+  assert.equal(bytes, 2 ** 20);
 });
 
 test('whole-file: a file that is longer than any text, in whatever it is written, comes out as it came', async () => {
@@ -216,10 +255,48 @@ test('stampede: one load with the cure, and one for everybody with the fault', a
 });
 
 test('avalanche: lives end at one instant, or apart', () => {
-  const { off, on } = make(Avalanche, { period_ms: 60_000 }, { products: { expireAt: async () => 0 } });
+  const { off, on } = make(Avalanche, { period_ms: 60_000 }, { products: { expireAt: async () => 0, spread: async () => {} } });
   const ends = (fault) => new Set(Array.from({ length: 50 }, () => Math.round((Date.now() + fault.life(1_000, 0.2)) / 10)));
   assert.ok(ends(off).size > 10);
   assert.ok(ends(on).size <= 2);
+});
+
+test('cold-cache: an empty cache that is emptied is no effect, and what is wanted most is there afterwards', async () => {
+  let entries = 0;
+  const loaded = new Set();
+  let clears = 0;
+  const products = {
+    async clear() {
+      clears += 1;
+      return entries;
+    },
+    get: async (id) => loaded.add(id),
+  };
+  const { on, told } = make(ColdCache, { period_ms: 200 }, { products });
+  await waitFor(() => clears === 2);
+  assert.deepEqual([told, loaded.size], [['armed'], 0]);
+  entries = 3;
+  await waitFor(() => told.length > 1);
+  on.end(undefined, { products });
+  await waitFor(() => loaded.size === 24);
+  assert.deepEqual(told, ['armed', 'onset', 'ended']);
+});
+
+test('offload-saturated: the first sheet that finds no thread free is the onset', async (t) => {
+  const [within, beyond] = [make(OffloadSaturated, { threads: 8 }), make(OffloadSaturated, { threads: 8 })];
+  t.after(() => [within, beyond].forEach(({ on }) => on.end()));
+  const done = [];
+  const sheet = ({ on }) => on.task(() => new Promise((resolve) => done.push(resolve)));
+  const sheets = Array.from({ length: 8 }, () => [sheet(within), sheet(beyond)]).flat();
+  // Until its threads are held.
+  await waitFor(() => {
+    sheets.push(sheet(beyond));
+    done.pop()();
+    return beyond.told.length > 1;
+  });
+  assert.deepEqual([within.told, beyond.told], [['armed'], ['armed', 'onset']]);
+  done.forEach((resolve) => resolve());
+  await Promise.all(sheets);
 });
 
 test('penetration: absence is kept by the cure alone', () => {

@@ -25,7 +25,8 @@ export class MissingIndex extends Fault {
 
   /** Sees to it that the index is there or not, as the switch says when its turn comes. */
   settle(shop) {
-    if (shop.first) this.#before = this.#before.then(() => this.#operate(shop));
+    // One that ends leaves it to its successor, which has been told the same.
+    if (shop.first && !shop.draining) this.#before = this.#before.then(() => this.#operate(shop));
   }
 
   async #operate(shop) {

@@ -3,7 +3,8 @@
  *
  * libuv runs files, look-ups and crypto on a few threads for the whole process. The fault leaves some of them: the others wait in
  * `open` of a pipe to which nobody writes, as they do on a file server that is gone. The cure is a pool that is sized for the load, with
- * nothing in it that can wait for ever.
+ * nothing in it that can wait for ever. The first sheet that finds no thread free is the onset; all other tasks of the shop keep theirs for less than a
+ * millisecond.
  */
 import { execFile } from 'node:child_process';
 import { closeSync, constants, mkdtempSync, open, openSync, rmSync } from 'node:fs';
@@ -19,6 +20,10 @@ export class OffloadSaturated extends Fault {
   };
 
   #folder;
+  /** Threads that are not held. */
+  #free = Infinity;
+  /** Sheets that have a thread, or wait for one. */
+  #tasks = 0;
 
   begin() {
     this.#folder = mkdtempSync(join(tmpdir(), 'dyno-shop-pipe-'));
@@ -28,7 +33,23 @@ export class OffloadSaturated extends Fault {
     });
   }
 
+  /**
+   * Does `work`, which keeps a thread of the pool.
+   * @template T
+   * @param {() => Promise<T>} work
+   */
+  async task(work) {
+    this.#tasks += 1;
+    if (this.#tasks > this.#free) this.tookEffect();
+    try {
+      return await work();
+    } finally {
+      this.#tasks -= 1;
+    }
+  }
+
   finish() {
+    this.#free = Infinity;
     const pipe = join(this.#folder, 'pipe');
     try {
       // Somebody writes at last: every thread that waits in `open` comes back.
@@ -43,6 +64,6 @@ export class OffloadSaturated extends Fault {
   #hold(pipe) {
     const held = Math.max(0, SHOP.offloadThreads - Math.round(this.knob('threads')));
     for (let i = 0; i < held; i++) open(pipe, 'r', (error, descriptor) => error ?? closeSync(descriptor));
-    this.tookEffect();
+    this.#free = SHOP.offloadThreads - held;
   }
 }

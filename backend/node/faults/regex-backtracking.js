@@ -5,6 +5,7 @@
  * that looks at each letter once. V8 cannot be told to give up, so the fault looks at no more letters than its
  * knob's steps allow.
  */
+import { mono } from '../clock.js';
 import { Fault } from './fault.js';
 
 /** Words, each with a separator or none after it. The separator being optional is the mistake. */
@@ -17,6 +18,8 @@ const CAREFUL = /^[A-Za-z0-9]+(?:[ -][A-Za-z0-9]+)*[ -]?$/;
  * interprets, for which the knob is made. 2,000,000 take some 60 ms on a fast machine, and 140 ms on a slow one.
  */
 const LETTERS_MORE = 4;
+/** A match that keeps the loop this long is an effect, ns; a text that is one word takes some microseconds. */
+const FELT_NS = 5e6;
 
 export class RegexBacktracking extends Fault {
   static kind = 'regex-backtracking';
@@ -32,9 +35,10 @@ export class RegexBacktracking extends Fault {
   /** The fault. The last letter is kept: it is what makes a text hostile. */
   #backtracking(text) {
     const most = Math.floor(Math.log2(this.knob('steps'))) + LETTERS_MORE;
+    const began = mono();
     const fits = CARELESS.test(text.length > most ? text.slice(0, most - 1) + text.at(-1) : text);
-    // A text that fits is matched at once; one that does not is tried in all ways.
-    if (!fits) this.tookEffect();
+    // A text that fits is matched at once; one that does not is tried in all ways, which are few for a short one.
+    if (mono() - began >= FELT_NS) this.tookEffect(began);
     return fits;
   }
 }

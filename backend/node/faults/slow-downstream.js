@@ -9,7 +9,7 @@ import { Fault } from './fault.js';
 export class SlowDownstream extends Fault {
   static kind = 'slow-downstream';
   static knobs = {
-    signatures: { about: 'signatures under each message; 100 take about 100 ms', default: 150, min: 10, max: 2_000 },
+    signatures: { about: 'signatures under each message; 100 take 30 to 100 ms', default: 400, min: 10, max: 2_000 },
   };
 
   /** Tells the services of an order. @param {import('../broker/topic.js').Placed} placed */

@@ -8,7 +8,7 @@ import { Fault } from './fault.js';
 export class TooSmallCache extends Fault {
   static kind = 'too-small-cache';
   static knobs = {
-    capacity: { about: "products that each worker's cache may keep", default: 20, min: 1, max: 400 },
+    capacity: { about: "products that each worker's cache may keep, or all of them together on a server", default: 20, min: 1, max: 400 },
   };
 
   begin(shop) {

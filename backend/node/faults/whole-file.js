@@ -9,6 +9,8 @@ import { Fault } from './fault.js';
 
 /** Bytes of which one text is made: V8 takes no text of 512 MiB, and no list of more than some hundred million lines. */
 const TEXT_BYTES = 100 * 2 ** 20;
+/** Beyond so many bytes the memory taken is an effect that shows. */
+const FELT = 2 ** 20;
 /** Lines handed on at once. */
 const AT_ONCE = 1_000;
 
@@ -25,13 +27,14 @@ export class WholeFile extends Fault {
 
   async *#whole(chunks) {
     const all = [];
-    let left = this.knob('megabytes') * 2 ** 20;
+    const most = this.knob('megabytes') * 2 ** 20;
+    let read = 0;
     for await (const chunk of chunks) {
-      left -= chunk.length;
-      if (left < 0) throw Refusal.tooLarge(`more than ${this.knob('megabytes')} MiB`);
+      read += chunk.length;
+      if (read > most) throw Refusal.tooLarge(`more than ${most / 2 ** 20} MiB`);
       all.push(chunk);
+      if (read >= FELT) this.tookEffect();
     }
-    this.tookEffect();
     for (let from = 0, to = 0; from < all.length; from = to) {
       for (let bytes = 0; to < all.length && bytes < TEXT_BYTES; to++) bytes += all[to].length;
       yield* lines(Buffer.concat(all.slice(from, to)));

@@ -26,16 +26,17 @@ export class Reply {
  * @param {import('node:http').ServerResponse} response
  * @param {number} status
  * @param {unknown} value
+ * @param {Record<string, string>} [more] fields of the head
  */
-export function sendJson(response, status, value) {
-  send(response, status, 'application/json', JSON.stringify(value));
+export function sendJson(response, status, value, more = {}) {
+  send(response, status, 'application/json', JSON.stringify(value), more);
 }
 
 /** Sends a text that is there as a whole. */
-export function send(response, status, type, text) {
+export function send(response, status, type, text, more = {}) {
   // The client has gone, or an answer has begun already: nothing can be said any more.
   if (response.headersSent || response.destroyed) return response.destroy();
-  response.writeHead(status, { ...SAFE, 'Content-Type': type, 'Content-Length': Buffer.byteLength(text) });
+  response.writeHead(status, { ...SAFE, ...more, 'Content-Type': type, 'Content-Length': Buffer.byteLength(text) });
   response.end(text);
 }
 
@@ -50,7 +51,7 @@ export function beginStream(response, type, more = {}) {
  * @param {unknown} error
  */
 export function sendError(response, error) {
-  if (error instanceof Refusal) return sendJson(response, error.status, { error: error.message });
+  if (error instanceof Refusal) return sendJson(response, error.status, { error: error.message }, error.fields);
   console.error(`shop: ${error?.stack ?? error}`);
   sendJson(response, 500, { error: 'something failed inside the shop' });
 }

@@ -1,5 +1,6 @@
 /** Bodies: read within their limit, as JSON or as they come. */
 import { isUtf8 } from 'node:buffer';
+import { parseJson } from './json.js';
 import { Refusal } from './refusal.js';
 
 /** The longest body of a route that reads it whole, bytes. */
@@ -38,14 +39,5 @@ export async function* chunks(request) {
     yield* request;
   } catch {
     throw Refusal.bad('the body broke off');
-  }
-}
-
-/** @param {string} text */
-export function parseJson(text) {
-  try {
-    return JSON.parse(text);
-  } catch (e) {
-    throw Refusal.bad(`not JSON: ${e.message}`);
   }
 }

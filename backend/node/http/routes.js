@@ -48,7 +48,7 @@ export class Routes {
     const plain = cut < 0 ? address : address.slice(0, cut);
     const { methods, path } = this.#match(plain);
     const route = methods.get(method === 'HEAD' ? 'GET' : method);
-    if (!route) throw new Refusal(405, 'this route has no such method');
+    if (!route) throw Refusal.noMethod(...[...methods.keys()].flatMap((known) => (known === 'GET' ? ['GET', 'HEAD'] : [known])));
     return { route, path, query: new URLSearchParams(cut < 0 ? '' : address.slice(cut + 1)) };
   }
 

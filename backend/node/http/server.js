@@ -15,8 +15,11 @@ const HEAD_PATIENCE_MS = 20_000;
 /** A server whose connections were all closed says so within this, ms. */
 const CLOSED_MS = 100;
 
-/** Servers that end: their answers say so. */
-const draining = new WeakSet();
+/** From look to look at connections that have fallen idle, ms. */
+const LOOK_MS = 1_000;
+
+/** Servers that end, and their ends: their answers say so. @type {WeakMap<http.Server, Promise<void>>} */
+const draining = new WeakMap();
 
 /**
  * @param {import('./routes.js').Routes} routes
@@ -107,30 +110,36 @@ function refuseTunnel(_, socket) {
 }
 
 /**
- * Accepts no more and lets requests in flight finish; what is left after `graceMs` is closed.
+ * Accepts no more and lets requests in flight finish; what is left after both times is closed. Whoever is in a hurry may ask again, with
+ * shorter ones.
  *
- * Idle connections get most of the grace to bring one more request, which is answered with `Connection: close`: hanging up at
- * once would cross with requests on their way. So it would for a process that stood still until the grace was over: what has come
- * meanwhile is read first, and has the rest of the grace.
+ * Idle connections get the first time to bring one more request, which is answered with `Connection: close`: hanging up at
+ * once would cross with requests on their way. So it would for a process that stood still until that time was over: what has come
+ * meanwhile is read first, and has the second time.
+ * @param {http.Server} server
+ * @param {{ idleMs: number, busyMs: number }} patience
  */
-export async function drain(server, graceMs) {
-  draining.add(server);
-  let isOpen = true;
-  const closed = new Promise((resolve) => stopListening(server, resolve)).then(() => (isOpen = false));
-  const steps = [
-    [graceMs * 0.7, () => server.closeIdleConnections()],
-    [graceMs * 0.3, () => server.closeAllConnections()],
-    [CLOSED_MS, () => {}],
-  ];
-  for (const [ms, hangUpOn] of steps) {
-    let timer;
-    await Promise.race([closed, new Promise((resolve) => (timer = setTimeout(resolve, ms)))]);
-    clearTimeout(timer);
-    // Sockets are read between a timer and this.
-    await new Promise((resolve) => setImmediate(resolve));
-    if (!isOpen) return;
-    hangUpOn();
+export async function drain(server, { idleMs, busyMs }) {
+  const closed = draining.get(server) ?? new Promise((resolve) => stopListening(server, () => resolve()));
+  draining.set(server, closed);
+  if (await within(closed, idleMs)) return;
+  for (let leftMs = busyMs; leftMs > 0; leftMs -= LOOK_MS) {
+    server.closeIdleConnections();
+    if (await within(closed, Math.min(leftMs, LOOK_MS))) return;
   }
+  server.closeAllConnections();
+  await within(closed, CLOSED_MS);
+}
+
+/** Is it so before that time is over? */
+async function within(promise, ms) {
+  let isSo = false;
+  let timer;
+  await Promise.race([promise.then(() => (isSo = true)), new Promise((resolve) => (timer = setTimeout(resolve, ms)))]);
+  clearTimeout(timer);
+  // Sockets are read between a timer and this.
+  await new Promise((resolve) => setImmediate(resolve));
+  return isSo;
 }
 
 /**

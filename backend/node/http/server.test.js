@@ -7,7 +7,7 @@ import { waitFor } from '../testing/shop.js';
 import { Routes } from './routes.js';
 import { createServer, drain } from './server.js';
 
-const GRACE_MS = 300;
+const GRACE = { idleMs: 210, busyMs: 90 };
 
 test('a process that stands still until the grace is over answers what has come meanwhile, and hangs up on the idle', async (t) => {
   const handle = async () => ({ status: 'alive' });
@@ -25,15 +25,42 @@ test('a process that stands still until the grace is over answers what has come 
     return client;
   };
   const [late, idle] = [await connect(), await connect()];
-  const drained = drain(server, GRACE_MS);
+  const drained = drain(server, GRACE);
   // From here the loop comes to its timers before it reads anything.
   await new Promise((resolve) => setImmediate(resolve));
   late.ask();
-  for (const until = performance.now() + 2 * GRACE_MS; performance.now() < until; );
+  for (const until = performance.now() + 2 * (GRACE.idleMs + GRACE.busyMs); performance.now() < until; );
   await drained;
   await Promise.all([late.gone, idle.gone]);
   assert.match(late.heard, /^HTTP\/1\.1 200 OK\r\n[^]*\r\nConnection: close\r\n[^]*\{"status":"alive"\}$/);
   assert.equal(idle.heard, '');
+});
+
+test('one that ends in its own time hangs up on nobody who is in its midst, and on all when somebody waits for it', async (t) => {
+  const answers = [];
+  const handle = () => new Promise((resolve) => answers.push(() => resolve({ status: 'alive' })));
+  const server = createServer(new Routes([{ method: 'GET', template: '/', handle }]));
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const ask = async () => {
+    const socket = net.connect(server.address().port, '127.0.0.1', () => socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n'));
+    const client = { heard: '', gone: once(socket, 'close') };
+    socket.on('data', (d) => (client.heard += d)).on('error', () => {});
+    const known = answers.length;
+    await waitFor(() => answers.length > known);
+    return client;
+  };
+  const [done, never] = [await ask(), await ask()];
+  let isOver = false;
+  const drained = drain(server, { idleMs: 10, busyMs: 600_000 }).then(() => (isOver = true));
+  // Its idle connections are hung up on in the meantime.
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  answers[0]();
+  await done.gone;
+  assert.match(done.heard, /^HTTP\/1\.1 200 OK\r\n/);
+  assert.deepEqual([isOver, never.heard], [false, '']);
+  await drain(server, GRACE);
+  await Promise.all([never.gone, drained]);
+  assert.equal(never.heard, '');
 });
 
 /** All that a client hears until it is hung up on. It says the first of `texts`, and each other at what it hears next; `meet` is given its socket. */

@@ -1,4 +1,5 @@
 /** Fields of what a client sent, checked: every kind of bad input becomes a 400 that names the field. */
+import { isFraction } from './json.js';
 import { Refusal } from './refusal.js';
 
 /** Own fields only: `__proto__` and its kin are never looked up. */
@@ -34,7 +35,8 @@ export function text(value, field, mostBytes) {
 
 /** @returns {number} */
 export function whole(value, field, least, most) {
-  return inRange(own(object(value), field), field, least, most);
+  const found = own(object(value), field);
+  return inRange(isFraction(value, field) ? undefined : found, field, least, most);
 }
 
 /**
@@ -48,9 +50,9 @@ export function param(query, field) {
   return found;
 }
 
-/** A whole number out of a path or a query. */
+/** A whole number out of a path or a query; as in the Rust shop it may have a plus, or noughts in front. */
 export function wholeText(found, field, least, most) {
-  if (!/^\d{1,10}$/.test(found)) throw Refusal.bad(`${field} is \`${found}\`, expected a whole number`);
+  if (!/^\+?\d+$/.test(found)) throw Refusal.bad(`${field} is \`${found}\`, expected a whole number`);
   return inRange(Number(found), field, least, most);
 }
 

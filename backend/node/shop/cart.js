@@ -2,7 +2,8 @@
 import { readJson } from '../http/body.js';
 import { Refusal } from '../http/refusal.js';
 import { only, whole } from '../http/shape.js';
-import { MAX_ID } from '../store/schema.js';
+import { MOST_ASKED } from '../store/schema.js';
+import { possible } from './catalogue.js';
 
 /** Of one product in one cart. */
 const MAX_QUANTITY = 99;
@@ -22,9 +23,9 @@ export function cartRoutes(shop) {
 async function put(shop, request) {
   const session = await shop.sessions.of(request);
   const item = only(await readJson(request), 'product', 'quantity');
-  const product = whole(item, 'product', 0, MAX_ID);
+  const product = whole(item, 'product', 0, MOST_ASKED);
   const quantity = whole(item, 'quantity', 1, MAX_QUANTITY);
-  const { rows } = await shop.database.run(PUT, [session.id, product, quantity]);
+  const { rows } = await shop.database.run(PUT, [session.id, possible(product), quantity]);
   if (rows.length === 0) throw Refusal.notFound('there is no such product');
   return { product, quantity: rows[0].quantity };
 }

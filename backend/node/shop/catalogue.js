@@ -1,7 +1,7 @@
 /** `GET /products?page=N`, `GET /products/{id}`, `GET /search?q=WORDS`: browsing. */
 import { Refusal } from '../http/refusal.js';
 import { param, wholeText } from '../http/shape.js';
-import { MAX_ID } from '../store/schema.js';
+import { MAX_ID, MOST_ASKED } from '../store/schema.js';
 import { PRODUCTS } from '../store/seed.js';
 
 const PAGE = 20;
@@ -29,16 +29,22 @@ async function page(shop, query) {
   return { page: number, products: rows };
 }
 
+/** A number by which a product is asked for, if the database could have it. */
+export function possible(product) {
+  if (product > MAX_ID) throw Refusal.notFound('there is no such product');
+  return product;
+}
+
 /** The number of an existing product. */
 export function productId({ id }) {
-  const number = wholeText(id, 'id', 0, MAX_ID);
+  const number = wholeText(id, 'id', 0, MOST_ASKED);
   if (number < 1 || number > PRODUCTS) throw Refusal.notFound('there is no such product');
   return number;
 }
 
 /** The product that the path names. */
 export async function productOf(shop, { id }) {
-  const found = await shop.products.get(wholeText(id, 'id', 0, MAX_ID));
+  const found = await shop.products.get(possible(wholeText(id, 'id', 0, MOST_ASKED)));
   if (!found) throw Refusal.notFound('there is no such product');
   shop.ranking.viewed(found.id);
   return found;

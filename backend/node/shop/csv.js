@@ -15,6 +15,8 @@ const MAX_NAME = 200;
 const MAX_CENTS = 100_000_000;
 const MAX_QUANTITY = 1_000_000;
 
+/** What some programs put before a text that is UTF-8. It is no part of it. */
+const MARK = Buffer.from('\u{feff}');
 const [QUOTE, COMMA, RETURN, LINE] = ['"', ',', '\r', '\n'].map((c) => c.charCodeAt(0));
 
 /** A field as it stands in a file. */
@@ -29,6 +31,8 @@ export class Records {
   #ends = [];
   /** Bytes of the record, its separators among them. */
   #length = 0;
+  /** How much of the mark has come; all of it, when it is known whether it is there. */
+  #marked = 0;
   #inQuotes = false;
   #wasQuote = false;
   #line = 1;
@@ -41,7 +45,7 @@ export class Records {
    * @param {Uint8Array} chunk
    */
   take(chunk) {
-    for (let at = 0; at < chunk.length; ) {
+    for (let at = this.#afterMark(chunk); at < chunk.length; ) {
       const end = this.#plainFrom(chunk, at);
       if (end > at) this.#put(chunk.subarray(at, end));
       else this.#byte(chunk[at]);
@@ -55,6 +59,20 @@ export class Records {
     if (this.#length > 0) this.#record();
     if (!this.#headed) throw Refusal.bad(`line 1: expected the header ${HEADER.join(',')}`);
     return this.#rows.splice(0);
+  }
+
+  /** Where in `chunk` that begins which is not the mark. */
+  #afterMark(chunk) {
+    for (let at = 0; at < chunk.length && this.#marked < MARK.length; at += 1) {
+      if (chunk[at] !== MARK[this.#marked]) {
+        this.#put(MARK.subarray(0, this.#marked));
+        this.#marked = MARK.length;
+        return at;
+      }
+      this.#marked += 1;
+      if (this.#marked === MARK.length) return at + 1;
+    }
+    return this.#marked < MARK.length ? chunk.length : 0;
   }
 
   /** Up to where there is nothing but what a field holds. */

@@ -23,6 +23,14 @@ test('the cut of the stream does not matter', () => {
   }
 });
 
+test('a byte order mark is no part of the header, wherever the stream is cut, and nowhere else is it one', () => {
+  for (let size = 1; size <= 8; size++) {
+    for (const head of [HEAD, `"sku"${HEAD.slice(3)}`]) assert.deepEqual(read(`\u{feff}${head}a,One,1,2\n`, size), [['a', 'One', 1, 2]]);
+    assert.deepEqual(read(`${HEAD}a,\u{feff}One,1,2\n`, size).length, 1);
+    for (const text of [`\u{feff}\u{feff}${HEAD}`, '\u{feff}', `\u{fec0}${HEAD}`]) assert.throws(() => read(text, size), /expected the header/);
+  }
+});
+
 test('a wrong row is named by its line', () => {
   const said = (text) => {
     try {

@@ -65,7 +65,7 @@ export class Shop {
     };
     const entries = await openEntries(settings.cacheUrl, settings.cachePrefix, figures.cacheCapacity, watch);
     const products = new ProductCache(entries, figures, settings.cache, faults, meter, (id) => readProduct(database, id));
-    return new Shop(settings, agent, faults, neighbours, database, products, await Plotters.open());
+    return new Shop(settings, agent, faults, neighbours, database, products, await Plotters.open(faults.offloadSaturated));
   }
 
   constructor(settings, agent, faults, neighbours, database, products, plotters) {

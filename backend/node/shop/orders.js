@@ -3,7 +3,7 @@ import { unixMs } from '../clock.js';
 import { send } from '../http/answer.js';
 import { Refusal } from '../http/refusal.js';
 import { wholeText } from '../http/shape.js';
-import { MAX_ID } from '../store/schema.js';
+import { MAX_ID, MOST_ASKED } from '../store/schema.js';
 
 /** Orders shown. */
 const SHOWN = 20;
@@ -53,8 +53,8 @@ const LINES = `SELECT at_ms, p.cents AS total, product, quantity, line.cents
 /** Billing makes it while the customer waits. */
 async function invoice(shop, { request, response, path }) {
   const { customer } = await shop.sessions.of(request);
-  const order = wholeText(path.id, 'id', 0, MAX_ID);
-  const { rows } = await shop.database.run(LINES, [order, customer]);
+  const order = wholeText(path.id, 'id', 0, MOST_ASKED);
+  const { rows } = order > MAX_ID ? { rows: [] } : await shop.database.run(LINES, [order, customer]);
   if (rows.length === 0) throw Refusal.notFound('there is no such order of yours');
   const lines = rows.map(({ product, quantity, cents }) => ({ product, quantity, cents }));
   send(response, 200, 'text/csv; charset=utf-8', await shop.services.invoice({ order, customer, cents: rows[0].total, lines }));

@@ -27,15 +27,19 @@ export class Plotters {
   #free = [];
   #waiting = [];
 
-  /** Sets them up. Only libuv has such a pool, and only POSIX such devices; without them whoever wants a sheet waits for no thread. */
-  static async open() {
+  /**
+   * Sets them up. Only libuv has such a pool, and only POSIX such devices; without them whoever wants a sheet waits for no
+   * thread.
+   * @param {import('../faults/offload-saturated.js').OffloadSaturated} saturated told of each job, which keeps a thread
+   */
+  static async open(saturated) {
     const plotters = new Plotters();
     if (process.versions.deno || process.versions.bun) return plotters;
     const folder = mkdtempSync(join(tmpdir(), 'dyno-shop-plotters-'));
     try {
       const pipes = Array.from({ length: PLOTTERS }, (_, n) => join(folder, String(n)));
       await run('mkfifo', pipes);
-      plotters.#all = pipes.map((pipe) => new Plotter(pipe));
+      plotters.#all = pipes.map((pipe) => new Plotter(pipe, saturated));
       plotters.#free = [...plotters.#all];
     } finally {
       // They are open, and need their names no longer.
@@ -70,10 +74,12 @@ export class Plotters {
 class Plotter {
   #descriptor;
   #socket;
+  #saturated;
   /** Told how many bytes of the job that is under way came in. */
   #take;
 
-  constructor(pipe) {
+  constructor(pipe, saturated) {
+    this.#saturated = saturated;
     // For both, so that opening it waits for no reader; writing does.
     this.#descriptor = openSync(pipe, constants.O_RDWR);
     this.#socket = new net.Socket({ fd: openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK), readable: true, writable: false });
@@ -92,7 +98,7 @@ class Plotter {
         if (taken === JOB.length) resolve();
       };
     });
-    await write(this.#descriptor, JOB);
+    await this.#saturated.task(() => write(this.#descriptor, JOB));
     await empty;
     return drawn;
   }

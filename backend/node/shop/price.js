@@ -5,7 +5,8 @@
 import { readJson } from '../http/body.js';
 import { Refusal } from '../http/refusal.js';
 import { only, whole, wholeText } from '../http/shape.js';
-import { MAX_ID } from '../store/schema.js';
+import { MOST_ASKED } from '../store/schema.js';
+import { possible } from './catalogue.js';
 
 /** Who keeps the shop. */
 const KEEPER = 1;
@@ -22,9 +23,9 @@ export function priceRoutes(shop) {
 async function change(shop, request, path) {
   const { customer } = await shop.sessions.of(request);
   if (customer !== KEEPER) throw new Refusal(403, "only the shop's keeper changes prices");
-  const product = wholeText(path.id, 'id', 0, MAX_ID);
+  const product = wholeText(path.id, 'id', 0, MOST_ASKED);
   const cents = whole(only(await readJson(request), 'cents'), 'cents', 1, MAX_CENTS);
-  const { count } = await shop.database.run(CHANGE, [product, cents]);
+  const { count } = await shop.database.run(CHANGE, [possible(product), cents]);
   if (count === 0) throw Refusal.notFound('there is no such product');
   await shop.products.changed(product);
   shop.feed.announce(product, cents);

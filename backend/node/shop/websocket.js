@@ -46,7 +46,9 @@ export function serveWebSockets(server, shop) {
 
 /** For those who ask without an upgrade. */
 export function webSocketRoutes() {
-  const handle = async () => {
+  const handle = async ({ request }) => {
+    // A handshake is a GET.
+    if (request.method !== 'GET') throw Refusal.noMethod('GET');
     throw Refusal.bad('this route wants a WebSocket');
   };
   return [{ method: 'GET', template: '/ws', handle }];

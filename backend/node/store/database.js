@@ -124,7 +124,8 @@ export class Database {
     return {
       run: guarded((sql, values) => metered(this.statements, sql, () => connection.run(sql, values)), release),
       transact: guarded((name, input) => connection.transact(name, input, this.statements), release),
-      release: this.faults.poolLeak.releaseOf(release),
+      // The pool leaks what is the pool's; one that was opened for this use alone is closed.
+      release: connection.isFresh ? release : this.faults.poolLeak.releaseOf(release),
     };
   }
 

@@ -71,6 +71,22 @@ test('whoever the server does not let in has not given up waiting', async () => 
   held.release();
 });
 
+test('what was opened for one use is no leak of the pool', async () => {
+  const { seen, shop } = make({ ...SHOP, poolCapacity: 2 });
+  const { database, faults } = shop;
+  faults.connectPerRequest.arm({ name: 'connect-per-request', for_ms: 1 }, shop);
+  faults.poolLeak.arm({ name: 'pool-leak', for_ms: 1, knobs: { share: 0.5 } }, shop);
+  for (let n = 0; n < 100; n++) await database.run('SELECT 1');
+  assert.equal(seen.open, 0);
+  faults.connectPerRequest.end(undefined, shop);
+  await waitFor(async () => {
+    await database.run('SELECT 1');
+    return seen.told.includes('pool-leak onset');
+  });
+  assert.ok(seen.open > 0);
+  faults.poolLeak.end(undefined, shop);
+});
+
 test('missing-index: the switch is told to no meter, and the index is as the switch says in the end', async (t) => {
   t.mock.method(console, 'error', () => {});
   const { seen, lanes, shop } = make();

@@ -11,8 +11,10 @@ import * as transactions from './transactions.js';
 
 /** The schema; nothing outside of it is touched. */
 const SCHEMA = 'dyno_shop_node';
-/** Number of the advisory lock: any, as long as nobody else takes it. */
-const LOCK = 0x64796e6f;
+/** The advisory lock is that of the schema's name, as the Rust shop has it: so whoever sweeps schemas that are nobody's leaves this one alone. */
+const TAKE_LOCK = 'SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS mine';
+/** What the server says to one of two who wait for each other; the other one goes on. */
+const DEADLOCK = '40P01';
 /** A server that is there answers at once on loopback; one across a network within this, ms. */
 const CONNECT_PATIENCE_MS = 5_000;
 /** From try to try to take the lock again, ms: a server that is started again is found before somebody starts another shop. */
@@ -52,7 +54,7 @@ async function locked(url) {
   const client = await connect(url);
   let mine = false;
   try {
-    ({ mine } = (await client.query('SELECT pg_try_advisory_lock($1) AS mine', [LOCK])).rows[0]);
+    ({ mine } = (await client.query(TAKE_LOCK, [SCHEMA])).rows[0]);
   } finally {
     if (!mine) await client.end().catch(() => {});
   }
@@ -113,8 +115,18 @@ async function query(client, sql, values) {
   return { rows, count: rowCount ?? 0 };
 }
 
-/** Each statement of the transaction in a round trip of its own, as it is with a server. */
+/** Once more, if it had to give way to another one: nothing of it is left then. */
 async function transact(client, name, input, meter) {
+  try {
+    return await attempt(client, name, input, meter);
+  } catch (e) {
+    if (e.code !== DEADLOCK) throw e;
+    return attempt(client, name, input, meter);
+  }
+}
+
+/** Each statement of the transaction in a round trip of its own, as it is with a server. */
+async function attempt(client, name, input, meter) {
   await client.query('BEGIN');
   try {
     const steps = transactions[name]('postgres', input);

@@ -2,6 +2,8 @@
 
 /** The largest number that a product or an order can have: PostgreSQL's integers have 32 bits and a sign. */
 export const MAX_ID = 2_147_483_647;
+/** The highest number by which somebody may ask, as of the Rust shop: beyond `MAX_ID` there is nothing. */
+export const MOST_ASKED = 4_294_967_295;
 
 /** The index that the fault `missing-index` takes away, and its cure puts back. */
 export const ORDERS_INDEX = {

@@ -1,7 +1,7 @@
 /** Transactions without a database: which statements, in which order. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { checkOut } from './transactions.js';
+import { checkOut, putOffers } from './transactions.js';
 
 /** Runs it; `answers` says by the statement's first words what comes back. Gives the outcome and what was asked. */
 function run(steps, answers) {
@@ -34,6 +34,14 @@ test('a checkout sells what it has taken out of the cart, in the order of the pr
     ['INSERT INTO purchase_line', [6, 9, 1, 70]],
     ['INSERT INTO outbox', [6, 5]],
   ]);
+});
+
+test('an import writes its offers in the order of their skus, of two of one sku the later one', () => {
+  const rows = [['b', 'B', 1, 2], ['c', 'C', 3, 4], ['a', 'A', 5, 6], ['b', 'Bee', 7, 8]];
+  const sorted = [['a', 'A', 5, 6], ['b', 'Bee', 7, 8], ['c', 'C', 3, 4]];
+  const values = (dialect) => run(putOffers(dialect, { rows }), {}).asked[0][1];
+  assert.deepEqual(JSON.parse(values('sqlite')[0]), sorted);
+  assert.deepEqual(values('postgres'), [0, 1, 2, 3].map((column) => sorted.map((row) => row[column])));
 });
 
 test('a cart that is empty, or holds what is sold out, is left as it is', () => {

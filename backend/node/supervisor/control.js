@@ -14,8 +14,9 @@
  */
 import { checkedCache } from '../cache/settings.js';
 import { Reply } from '../http/answer.js';
-import { parseJson, readText } from '../http/body.js';
+import { readText } from '../http/body.js';
 import { call } from '../http/client.js';
+import { parseJson } from '../http/json.js';
 import { Refusal } from '../http/refusal.js';
 import { Routes } from '../http/routes.js';
 import { createServer } from '../http/server.js';

@@ -4,11 +4,11 @@ import cluster from 'node:cluster';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { mono } from '../clock.js';
-import { GRACE_MS, SHOP } from '../settings.js';
+import { GRACE, RETIREMENT, SHOP } from '../settings.js';
 import { Ticks } from './ticks.js';
 
-/** A worker that was told to end is killed after this, ms: its own grace, and time to leave. */
-const END_PATIENCE_MS = GRACE_MS + 1_000;
+/** A worker that was told to end is killed when its own patience is over and this, in which it leaves, ms. */
+const LEAVE_MS = 1_000;
 /** A process that was killed is gone after this, ms. */
 const KILLED_MS = 500;
 /** All workers must be there after this, ms: a second or two, and many times that where cores are scarce. */
@@ -37,6 +37,7 @@ const SERVICES = fileURLToPath(new URL('../services/main.js', import.meta.url));
  * @property {number} pause before the next start, ms
  * @property {Life} [life] undefined while there is no process
  * @property {Life} [successor] the process that is to have the name, while it gets ready
+ * @property {Set<Life>} retired those that had it, while their clients leave
  *
  * @typedef {object} Life
  * @property {import('node:cluster').Worker} worker
@@ -47,6 +48,8 @@ const SERVICES = fileURLToPath(new URL('../services/main.js', import.meta.url));
  * @property {Promise<void>} settled when it is ready; rejects when it cannot be
  * @property {Promise<void>} gone
  * @property {boolean} [dismissed] it was told to go, so nobody takes its place
+ * @property {Set<string>} faults those that are on, as it has told
+ * @property {boolean} [dead]
  */
 
 export class Crew {
@@ -71,7 +74,7 @@ export class Crew {
     this.#origin = origin;
     this.#truths = truths;
     this.#cache = origin.cache;
-    const member = (name, index, fork) => ({ name, index, fork, generation: -1, deaths: 0, pause: FIRST_PAUSE_MS });
+    const member = (name, index, fork) => ({ name, index, fork, generation: -1, deaths: 0, pause: FIRST_PAUSE_MS, retired: new Set() });
     this.#workers = Array.from({ length: count }, (_, index) => member(`shop-${index}`, index, forkWorker));
     this.#members = [...this.#workers, member('services-0', 0, forkServices)];
     // Deno (2.9) loses a connection that is handed on together with a message; there the workers accept for themselves.
@@ -138,18 +141,18 @@ export class Crew {
   async endFaults() {
     this.#active.clear();
     const ticket = ++this.#tickets;
-    const told = this.#members.filter((m) => m.life?.ready).map((member) => ({ member, life: member.life }));
+    const told = this.#hearing();
     this.#tellAll({ endFaults: ticket });
     const deadline = Date.now() + ENDED_PATIENCE_MS;
     // A worker that dies meanwhile has no faults any more; nor has the next one, which is not told to end them.
-    const isLate = ({ member, life }) => member.life === life && life.worker.isConnected() && life.ended < ticket;
+    const isLate = ({ life }) => !life.dead && life.worker.isConnected() && life.ended < ticket;
     while (told.some(isLate) && Date.now() < deadline) await pause(5);
     return told.find(isLate)?.member.name;
   }
 
   /**
-   * Replaces the workers one after another: the new one is ready before the old one is told to go, so nobody finds the door closed.
-   * Rejects when one could not be; those after it are left as they are.
+   * Replaces the workers one after another: the new one is ready before the old one is told to go, so nobody finds the door closed. Those
+   * that go are not waited for. Rejects when one could not be replaced; those after it are left as they are.
    */
   async reload() {
     for (const member of this.#workers) await this.#relieve(member);
@@ -165,18 +168,25 @@ export class Crew {
       await next.settled;
     } catch (e) {
       member.successor = undefined;
-      await dismiss(next);
+      await dismiss(next, { drain: true }, GRACE);
       // The old one may have died meanwhile.
       if (!this.#stopping && !member.life) this.#begin(member);
       throw e;
     }
-    if (old) await dismiss(old);
+    if (old) this.#retire(member, old);
+  }
+
+  /** Its clients leave it in their own time. @param {Member} member @param {Life} old */
+  #retire(member, old) {
+    member.retired.add(old);
+    void dismiss(old, { retire: true }, RETIREMENT).then(() => member.retired.delete(old));
   }
 
   /** Tells all to end, and waits; those that do not are killed. */
   async stop() {
     this.#stopping = true;
-    const leave = (members) => Promise.all(members.flatMap((m) => [m.life, m.successor]).map((life) => life && dismiss(life)));
+    const leave = (members) =>
+      Promise.all(members.flatMap((m) => [m.life, m.successor, ...m.retired]).map((life) => life && dismiss(life, { drain: true }, GRACE)));
     await leave(this.#workers);
     // Last, so that the workers can still hand on their events.
     await leave(this.#members);
@@ -192,7 +202,7 @@ export class Crew {
   /** Starts a process. @param {Member} member */
   #launch(member) {
     const worker = member.fork();
-    const life = { worker, ticks: new Ticks(member.name, worker.process.pid), began: Date.now(), ready: false, ended: 0 };
+    const life = { worker, ticks: new Ticks(member.name, worker.process.pid), began: Date.now(), ready: false, ended: 0, faults: new Set() };
     life.settled = this.#settled(member, life);
     life.gone = new Promise((resolve) => worker.once('exit', resolve));
     worker.on('message', (report) => this.#hear(member, life, report));
@@ -221,13 +231,29 @@ export class Crew {
     // Not before: a message that comes while a worker still loads its modules may be lost.
     if (report.hello) life.worker.send({ settings: { ...this.#origin, name: member.name, index: member.index, cache: this.#cache, figures: SHOP } });
     else if (report.tick) life.ticks.take(report.tick, report.lanes);
-    else if (report.truth) this.#truths.write(report.truth);
+    else if (report.truth) this.#takeTruth(member, life, report.truth);
     else if (report.priceChanged) this.#tellAll(report, life);
     else if (report.ended) life.ended = report.ended;
     else if (report.failed) life.isLost(report.failed.message, report.failed.code);
     else if (report.ready) this.#isReady(member, life);
     // It has waited for this answer, before which comes everything that the cluster still had for it.
     else if (report.leaving && life.worker.isConnected()) life.worker.send({ leave: true }, () => {});
+  }
+
+  /** @param {Life} life @param {import('../faults/fault.js').Truth} truth */
+  #takeTruth(member, life, truth) {
+    if (truth.what === 'armed') life.faults.add(truth.fault);
+    // Its death has ended it.
+    else if (truth.what === 'ended' && !life.faults.delete(truth.fault)) return;
+    this.#truths.write(truth);
+    // Last words may come after the death.
+    if (life.dead) this.#endFaultsOf(member, life);
+  }
+
+  /** The faults of a process end with it at the latest. */
+  #endFaultsOf(member, life) {
+    for (const fault of life.faults) this.#truths.write({ fault, instance: member.name, what: 'ended', at: mono() });
+    life.faults.clear();
   }
 
   #isReady(member, life) {
@@ -247,6 +273,8 @@ export class Crew {
 
   async #died(member, life, how) {
     life.isLost(`it has ended with ${how}`);
+    life.dead = true;
+    this.#endFaultsOf(member, life);
     // It was replaced, or never had the name.
     if (member.life !== life) return;
     member.life = undefined;
@@ -267,9 +295,15 @@ export class Crew {
 
   /** @param {Life} [but] who knows already */
   #tellAll(message, but) {
-    for (const { life } of this.#members) {
-      if (life?.ready && life !== but && life.worker.isConnected()) life.worker.send(message, () => {});
+    for (const { life } of this.#hearing()) {
+      if (life !== but && life.worker.isConnected()) life.worker.send(message, () => {});
     }
+  }
+
+  /** Those that can be told something, with their names: whoever has been relieved still answers its clients. */
+  #hearing() {
+    const lives = (member) => [member.life, ...member.retired].filter((life) => life?.ready).map((life) => ({ member, life }));
+    return this.#members.flatMap(lives);
   }
 }
 
@@ -291,14 +325,15 @@ function forkServices() {
   return { process: child, on, once, send: (message, told) => child.send(message, told), isConnected: () => child.connected };
 }
 
-/** Told to end, waited for, and killed when it does not. */
-async function dismiss(life) {
+/** Told to end, waited for, and killed when it does not. @param {Life} life @param {object} order how @param {typeof GRACE} patience it has */
+async function dismiss(life, order, patience) {
   life.dismissed = true;
   // It may be stopped by a fault or by hand, and must be able to hear this.
   life.worker.process.kill('SIGCONT');
-  if (life.worker.isConnected()) life.worker.send({ drain: true }, () => {});
-  const timer = setTimeout(() => life.worker.process.kill('SIGKILL'), END_PATIENCE_MS);
+  if (life.worker.isConnected()) life.worker.send(order, () => {});
+  const patienceMs = patience.idleMs + patience.busyMs + LEAVE_MS;
+  const timer = setTimeout(() => life.worker.process.kill('SIGKILL'), patienceMs);
   // Deno does not always tell of an exit; a process that was killed is gone all the same.
-  await Promise.race([life.gone, pause(END_PATIENCE_MS + KILLED_MS)]);
+  await Promise.race([life.gone, pause(patienceMs + KILLED_MS)]);
   clearTimeout(timer);
 }

@@ -21,7 +21,7 @@ const OPEN = [
   '/products/{id}/sheet', '/popular', '/price-list', '/search', '/ws',
 ];
 /** What stands for a number in a path and is none. */
-const NO_NUMBERS = ['seven', '-1', '1.5', '1e3', '0x7', '%00', '7%00', '%ff', '%zz', '7%2F8', '7%20OR%201=1', '7;8', '__proto__', '2147483648', '9'.repeat(3_000)];
+const NO_NUMBERS = ['seven', '-1', '1.5', '1e3', '0x7', '%00', '7%00', '%ff', '%zz', '7%2F8', '7%20OR%201=1', '7;8', '__proto__', '4294967296', '9'.repeat(3_000)];
 /** No JSON object at all. */
 const NO_OBJECTS = ['', '{', 'null', 'true', '7', '"x"', '[]', '[{}]', '{]', "{'a':1}", '<a/>', '['.repeat(10_000), Buffer.from('{"\xff":1}', 'latin1')];
 
@@ -55,6 +55,7 @@ async function refuse(url, method, path, headers, body, status) {
   assert.equal(reply.status, status, `${what}: ${reply.text}`);
   assert.ok(reply.json.error, what);
   for (const [field, value] of Object.entries(SAFE)) assert.equal(reply.headers[field], value, `${what}: ${field}`);
+  return reply;
 }
 
 /** The answer to bytes as they are, after which nothing more comes. */
@@ -77,7 +78,10 @@ async function wrongMethodsAndPaths(url, routes, headers) {
   for (const template of new Set(routes.map((r) => r.template))) {
     const known = routes.filter((r) => r.template === template).map((r) => r.method);
     for (const method of ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']) {
-      if (!known.includes(method)) await refuse(url, method, address(template), headers, undefined, 405);
+      if (known.includes(method)) continue;
+      const { allow } = (await refuse(url, method, address(template), headers, undefined, 405)).headers;
+      assert.deepEqual(allow.split(', ').filter((m) => m !== 'HEAD').sort(), [...known].sort(), `${method} ${template}`);
+      assert.equal(allow.includes('HEAD'), known.includes('GET'));
     }
   }
   for (const path of ['/no-such', '/v1', '/%ff', '/%00', '/__proto__']) await refuse(url, 'GET', path, headers, undefined, 404);
@@ -126,7 +130,7 @@ async function unharmed() {
 /** By its method and path: a body that is taken, and such as are not. */
 const BODIES = {
   'POST /login': ['{"user":"user-1","pass":"secret"}', ['["user-1","secret"]', '{}', '{"user":"user-1"}', '{"user":1,"pass":"secret"}', '{"user":"user-1","pass":null}', '{"user":"user-1\\u0000","pass":"secret"}', `{"user":"${'x'.repeat(65)}","pass":"secret"}`, `{"user":"user-1","pass":"${'x'.repeat(129)}"}`, '{"user":"user-1","pass":"secret","more":1}']],
-  'POST /cart': ['{"product":9,"quantity":1}', ['[9,1]', '{}', '{"product":9}', '{"product":-9,"quantity":1}', '{"product":2147483648,"quantity":1}', '{"product":"9","quantity":1}', '{"product":9,"quantity":0}', '{"product":9,"quantity":100}', '{"product":9,"quantity":1.5}', '{"product":9,"quantity":null}', '{"product":9,"quantity":1,"__proto__":{"admin":true}}']],
+  'POST /cart': ['{"product":9,"quantity":1}', ['[9,1]', '{}', '{"product":9}', '{"product":-9,"quantity":1}', '{"product":4294967296,"quantity":1}', '{"product":9,"product":9,"quantity":1}', '{"product":9.0,"quantity":1}', '{"product":"9","quantity":1}', '{"product":9,"quantity":0}', '{"product":9,"quantity":100}', '{"product":9,"quantity":1.5}', '{"product":9,"quantity":null}', '{"product":9,"quantity":1,"__proto__":{"admin":true}}']],
   'PUT /products/9/price': ['{"cents":5}', ['[5]', '{}', '{"cents":0}', '{"cents":-1}', '{"cents":100000001}', '{"cents":1.5}', '{"cents":"5"}', '{"cents":5,"more":1}']],
   'PUT /wishes': ['{"colour":"blue"}', ['{"__proto__":{"a":1}}', '{"a":{"constructor":{"b":1}}}', `${'{"a":'.repeat(9)}1${'}'.repeat(9)}`, `{"a":${'['.repeat(7_000)}${']'.repeat(7_000)}}`]],
 };
@@ -169,7 +173,7 @@ test('the shop refuses bad input to every route, with a reason', async () => {
     const at = (id) => template.replace('{id}', id);
     const body = method === 'GET' ? undefined : '{"cents":5}';
     for (const id of NO_NUMBERS) await refuse(shop.url, method, at(id), mine, body, 400);
-    for (const id of ['0', '2147483647']) await refuse(shop.url, method, at(id), mine, body, 404);
+    for (const id of ['0', '2147483647', '2147483648', '4294967295']) await refuse(shop.url, method, at(id), mine, body, 404);
   }
   for (const [asked, values] of Object.entries(QUERIES)) {
     const [method, path] = asked.split(' ');
@@ -183,12 +187,14 @@ test('the shop refuses bad input to every route, with a reason', async () => {
     await refuse(shop.url, method, path, bearer(token), good, 415);
     for (const type of ['', 'text/plain', 'json', 'application/xml']) await refuse(shop.url, method, path, { ...mine, 'Content-Type': type }, good, 415);
   }
-  for (const product of [0, 501, 2_147_483_647]) await refuse(shop.url, 'POST', '/cart', mine, JSON.stringify({ product, quantity: 1 }), 404);
+  for (const product of [0, 501, 2_147_483_647, 2_147_483_648, 4_294_967_295]) await refuse(shop.url, 'POST', '/cart', mine, JSON.stringify({ product, quantity: 1 }), 404);
   for (const file of FILES) await refuse(shop.url, 'POST', '/import', mine, file, 400);
   await refuse(shop.url, 'POST', '/checkout', bearer(other), '', 409);
   await refuse(shop.url, 'PUT', '/products/7/price', { ...bearer(other), ...JSON_TYPE }, '{"cents":5}', 403);
 
   await refuse(shop.url, 'GET', '/ws', {}, undefined, 400);
+  const head405 = await ask(`${shop.url}/ws`, 'HEAD');
+  assert.deepEqual([head405.status, head405.headers.allow], [405, 'GET']);
   const upgrade = (path, key) => `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n${key}\r\n`;
   const key = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
   await refuseRaw(shop.url, upgrade('/ws?token=false', key), 401);

@@ -6,6 +6,7 @@ import http from 'node:http';
 import net from 'node:net';
 import { after, before, test } from 'node:test';
 import pg from 'pg';
+import { GRACE } from '../settings.js';
 import { privateFolder } from './servers.js';
 import { RunningShop, TOKEN, ask, waitFor } from './shop.js';
 
@@ -225,7 +226,6 @@ test('query-fan-out, serial-queries: the same answers', async () => {
 
 test('the faults of the loop and of memory take effect', async () => {
   const token = await shop.logIn();
-  const csv = 'sku,name,cents,quantity\na,b,1,2\n';
   const effects = {
     'blocking-crypto': () => shop.logIn(),
     'regex-backtracking': () => shop.get(`/search?q=${'a'.repeat(40)}!`),
@@ -235,12 +235,21 @@ test('the faults of the loop and of memory take effect', async () => {
     'stop-the-world': () => waitFor(async () => (await shop.truth()).includes('stop-the-world shop-0 onset')),
     deoptimised: () => many(2, '/products'),
     leak: () => shop.logIn(),
-    'whole-file': () => shop.send('POST', '/import', token, csv),
-    'offload-saturated': () => waitFor(async () => (await shop.truth()).includes('offload-saturated shop-1 onset')),
+    'whole-file': () => shop.send('POST', '/import/supplier?megabytes=2', token, ''),
+    'offload-saturated': () => saturate(shop),
   };
   for (const [fault, effect] of Object.entries(effects)) assert.deepEqual(await shop.during(fault, {}, effect), FULL, fault);
   await many(20, '/products/7/sheet');
 });
+
+/** As many sheets as it takes until in each worker one has waited for a thread. */
+async function saturate(shop) {
+  await waitFor(async () => {
+    await Promise.all(Array.from({ length: 20 }, () => shop.get('/products/7/sheet')));
+    const truth = await shop.truth();
+    return ['shop-0', 'shop-1'].every((name) => truth.includes(`offload-saturated ${name} onset`));
+  });
+}
 
 test('the faults of the cache take effect', async () => {
   const effects = {
@@ -258,7 +267,11 @@ test('the faults of the cache take effect', async () => {
         return (await shop.truth()).some((l) => /^avalanche shop-. onset$/.test(l));
       }),
     penetration: () => shop.get('/products/4001'),
-    'cold-cache': () => waitFor(async () => (await shop.truth()).includes('cold-cache shop-0 onset')),
+    'cold-cache': () =>
+      waitFor(async () => {
+        await shop.get('/products/7');
+        return (await shop.truth()).some((l) => /^cold-cache shop-. onset$/.test(l));
+      }),
     'too-small-cache': () => Promise.all(Array.from({ length: 30 }, (_, n) => shop.get(`/products/${300 + n}`))),
   };
   const knobs = { 'too-small-cache': { capacity: 2 }, avalanche: { period_ms: 500 } };
@@ -418,22 +431,11 @@ test('a rolling reload loses no request', async () => {
   const agent = new http.Agent({ keepAlive: true });
   const statuses = {};
   const ask = () => new Promise((resolve, reject) => {
-    const request = http.get(`${shop.url}/products?page=2`, { agent }, (r) => r.resume().on('end', () => resolve(r.statusCode)));
-    request.on('error', (e) => reject(Object.assign(e, { reused: request.reusedSocket })));
+    http.get(`${shop.url}/products?page=2`, { agent }, (r) => r.resume().on('end', () => resolve(r.statusCode))).on('error', reject);
   });
-  // An idle connection is hung up on after a second. If we ourselves stood still for most of that it is asked for anew, as by any client.
-  let [turned, still] = [performance.now(), 0];
-  const turns = setInterval(() => {
-    const now = performance.now();
-    [turned, still] = [now, Math.max(still, now - turned)];
-  }, 20);
   const client = async () => {
     while (running) {
-      const status = await ask().catch((e) => {
-        still = Math.max(still, performance.now() - turned);
-        if (e.reused && still > 500) return ask();
-        throw e;
-      });
+      const status = await ask();
       statuses[status] = (statuses[status] ?? 0) + 1;
     }
   };
@@ -443,12 +445,75 @@ test('a rolling reload loses no request', async () => {
     await waitFor(() => statuses[200] > 50);
   } finally {
     running = false;
-    clearInterval(turns);
   }
   await Promise.all(clients);
   agent.destroy();
   assert.deepEqual(Object.keys(statuses), ['200']);
   assert.deepEqual((await pids()).filter((p) => old.includes(p)), []);
+});
+
+/** A file of which only the header comes, until somebody ends it; done when a worker has begun to read it. */
+async function beginUpload(to) {
+  const headers = { Authorization: `Bearer ${await to.logIn()}` };
+  const upload = http.request(`${to.url}/import`, { method: 'POST', headers, agent: false });
+  const answered = once(upload, 'response');
+  upload.write('sku,name,cents,quantity\n');
+  await waitFor(async () => {
+    for (const name of ['shop-0', 'shop-1']) {
+      const { json } = await to.order('GET', `/v1/instances/${name}/samples`);
+      const lane = json.lanes.findIndex((l) => l.name === 'server.in-flight');
+      if (json.ticks.at(-1)?.values.some(([i, v]) => i === lane && v > 0)) return true;
+    }
+    return false;
+  });
+  return { upload, answered };
+}
+
+test('a worker that is relieved waits for what is under way, and is not waited for', async () => {
+  const shops = async () => (await shop.order('GET', '/v1/instances')).json.instances.filter((i) => i.name !== 'services-0');
+  const old = await shops();
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+  const get = (agent) => new Promise((resolve, reject) => {
+    const request = http.get(`${shop.url}/healthz`, { agent }, (r) => r.resume().on('end', () => resolve(Object.assign(r, { isReused: request.reusedSocket }))));
+    request.on('error', reject);
+  });
+  assert.equal((await get(agent)).statusCode, 200);
+  const { upload, answered } = await beginUpload(shop);
+  const began = (await shop.truth()).length;
+  await shop.order('POST', '/v1/faults', { name: 'leak', for_ms: 600_000 });
+  const told = async (what) => (await shop.truth()).slice(began).filter((l) => l === `leak shop-0 ${what}`).length;
+  await waitFor(async () => (await told('armed')) === 1);
+  assert.equal((await shop.order('POST', '/v1/reload')).status, 200);
+  // Its successor has the fault now.
+  await waitFor(async () => (await told('armed')) === 2 && (await told('ended')) === 1);
+  // Longer than one has that is told to end at once.
+  await new Promise((resolve) => setTimeout(resolve, 2 * (GRACE.idleMs + GRACE.busyMs)));
+  upload.end('r-1,One,1,2\n');
+  const [response] = await answered;
+  assert.equal(response.statusCode, 200);
+  const idle = await get(agent);
+  assert.deepEqual([idle.statusCode, idle.headers.connection, idle.isReused], [200, 'close', true]);
+  await waitFor(() => old.every(({ pid }) => !isAlive(pid)));
+  assert.equal((await shop.order('DELETE', '/v1/faults')).status, 200);
+  assert.equal(await told('ended'), 2);
+});
+
+test('the faults of a process end with it', async () => {
+  const began = (await shop.truth()).length;
+  const points = async () => {
+    const lines = (await shop.truth()).slice(began).filter((l) => /^leak shop-0|^broker-backlog/.test(l));
+    return lines.filter((l) => !l.endsWith(' onset')).map((l) => l.replace(/ \S+ /, ' '));
+  };
+  for (const name of ['leak', 'broker-backlog']) await shop.order('POST', '/v1/faults', { name, for_ms: 600_000 });
+  await waitFor(async () => (await points()).length === 2);
+  const { instances } = (await shop.order('GET', '/v1/instances')).json;
+  for (const { name, pid } of instances) if (name !== 'shop-1') process.kill(pid, 'SIGKILL');
+  await waitFor(async () => (await points()).filter((l) => l.endsWith(' armed')).length === 4);
+  const of = (lines, fault) => lines.filter((l) => l.startsWith(fault)).map((l) => l.split(' ')[1]);
+  const lines = await points();
+  for (const fault of ['leak', 'broker-backlog']) assert.deepEqual(of(lines, fault), ['armed', 'ended', 'armed']);
+  assert.equal((await shop.order('DELETE', '/v1/faults')).status, 200);
+  for (const fault of ['leak', 'broker-backlog']) assert.deepEqual(of(await points(), fault), ['armed', 'ended', 'armed', 'ended']);
 });
 
 for (const [whose, nth] of Object.entries(GIVEN_BACK)) {
@@ -487,9 +552,16 @@ test('a reload of which the new process does not get ready leaves the old one wh
   process.kill(before[0].pid, 'SIGKILL');
   await waitFor(async () => (await instances()).some((i) => i.name === 'shop-0' && i.generation === 1 && i.deaths === 1));
   await waitFor(async () => (await reloaded.truth()).slice(begun).filter((l) => l === 'query-fan-out shop-0 armed').length === 2);
+  const upload = await beginUpload(reloaded);
+  const hungUp = assert.rejects(upload.answered);
+  const relieved = await instances();
   assert.equal((await reloaded.order('POST', '/v1/reload')).status, 200);
   assert.deepEqual((await instances()).map((i) => i.generation), [2, 1, 0]);
+  // One that was relieved, and would wait for it, ends with the others.
+  assert.ok(relieved.some(({ name, pid }) => name !== 'services-0' && isAlive(pid)));
   assert.equal(await reloaded.end(), 0);
+  await hungUp;
+  assert.ok(relieved.every(({ pid }) => !isAlive(pid)));
 });
 
 test('a shop begins with as many past orders as it is told, and kill -9 of its supervisor leaves nobody behind', async () => {
@@ -511,7 +583,7 @@ test('kill -9 of the supervisor leaves nobody behind whose offload threads are b
   t.after(() => blocked.child.kill('SIGKILL'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   await blocked.order('POST', '/v1/faults', { name: 'offload-saturated', for_ms: 600_000 });
-  await waitFor(async () => (await blocked.truth()).filter((l) => l.endsWith(' onset')).length === 2);
+  await saturate(blocked);
   blocked.child.kill('SIGKILL');
   await waitFor(() => json.instances.every(({ pid }) => !isAlive(pid)));
 });

@@ -39,6 +39,7 @@ async function catalogue(shop) {
   assert.deepEqual([page.products.length, page.products[0].id], [20, 21]);
   assert.equal((await shop.get('/products')).json.products[0].id, 1);
   assert.deepEqual((await shop.get('/products?page=26')).json.products, []);
+  for (const one of ['%2B1', '000000000001']) assert.equal((await shop.get(`/products?page=${one}`)).json.page, 1, one);
   refused(await shop.get('/products?page=0'), 400, 'page is 0');
   refused(await shop.get('/products?page=x'), 400, 'page');
 
@@ -47,7 +48,8 @@ async function catalogue(shop) {
   assert.ok(product.seller.rating.stars >= 1 && product.rating.reviews === 8);
   assert.deepEqual(product, (await shop.get('/products/7')).json, 'again, from a cache or not');
   refused(await shop.get('/products/501'), 404, 'no such product');
-  for (const bad of ['seven', '-1', '1e3', '99999999999', '3000000000', '%00', '%ff']) refused(await shop.get(`/products/${bad}`), 400, '');
+  for (const bad of ['seven', '-1', '1e3', '99999999999', '5000000000', '%00', '%ff']) refused(await shop.get(`/products/${bad}`), 400, '');
+  for (const none of ['2147483648', '3000000000', '4294967295']) refused(await shop.get(`/products/${none}`), 404, 'no such product');
 
   const { json: hits } = await shop.get('/search?q=kettle');
   assert.ok(hits.products.length > 0 && hits.products.every((p) => /kettle/i.test(p.name)));
@@ -104,8 +106,10 @@ async function cartAndCheckout(shop, token) {
   refused(await put({ product: 7, quantity: 0 }), 400, 'quantity is 0');
   refused(await put({ product: 7, quantity: 1.5 }), 400, 'quantity');
   refused(await put({ product: 9_999, quantity: 1 }), 404, 'no such product');
-  refused(await put({ product: 3_000_000_000, quantity: 1 }), 400, 'product is 3000000000');
-  refused(await shop.get('/orders/3000000000/invoice', token), 400, 'id is 3000000000');
+  refused(await put({ product: 5_000_000_000, quantity: 1 }), 400, 'product is 5000000000');
+  refused(await put({ product: 3_000_000_000, quantity: 1 }), 404, 'no such product');
+  refused(await shop.get('/orders/3000000000/invoice', token), 404, 'no such order');
+  refused(await shop.get('/orders/5000000000/invoice', token), 400, 'id is 5000000000');
   refused(await put([]), 400, '');
   for (const more of ['"__proto__":{"admin":true}', '"constructor":1', '"price":0']) {
     refused(await put(`{"product":3,"quantity":1,${more}}`), 400, 'unknown field');
@@ -156,7 +160,8 @@ async function prices(shop, token) {
   refused(await change(await shop.logIn('user-2'), 11, { cents: 5 }), 403, 'keeper');
   refused(await change(token, 11, { cents: 0 }), 400, 'cents is 0');
   refused(await change(token, 501, { cents: 5 }), 404, 'no such product');
-  refused(await change(token, 3_000_000_000, { cents: 5 }), 400, 'id is 3000000000');
+  refused(await change(token, 5_000_000_000, { cents: 5 }), 400, 'id is 5000000000');
+  refused(await change(token, 3_000_000_000, { cents: 5 }), 404, 'no such product');
   assert.deepEqual((await change(token, 11, { cents: 4_321 })).json, { product: 11, cents: 4_321 });
   await waitFor(async () => (await shop.get('/products/11')).json.cents === 4_321);
 }

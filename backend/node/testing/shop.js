@@ -129,7 +129,7 @@ export function ask(url, method = 'GET', headers = {}, body = undefined, patienc
         for await (const piece of response) pieces.push(piece);
         const text = Buffer.concat(pieces).toString();
         const isJson = response.headers['content-type']?.startsWith('application/json');
-        resolve({ status: response.statusCode, headers: response.headers, text, json: isJson ? JSON.parse(text) : undefined });
+        resolve({ status: response.statusCode, headers: response.headers, text, json: isJson && text ? JSON.parse(text) : undefined });
       } catch (e) {
         reject(e);
       }

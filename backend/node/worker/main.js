@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Agent } from '../agent/index.js';
 import { Faults, OF_SHOP } from '../faults/index.js';
 import { drain } from '../http/server.js';
-import { GRACE_MS } from '../settings.js';
+import { GRACE, RETIREMENT } from '../settings.js';
 import { Shop } from '../shop/index.js';
 import { hear } from '../shop/price.js';
 import { giveUp, obey, report, tell, truthsOf } from './child.js';
@@ -34,10 +34,14 @@ let faults;
 let ending = false;
 /** Called when the supervisor has heard of everything that this worker told it before it left. */
 let released;
+/** Called when one that ends is told so once more: now somebody waits for it. */
+let hurry;
+const hurried = new Promise((resolve) => (hurry = resolve));
 
 const orders = {
   settings: start,
-  arm: (order) => shop && faults.arm(order, shop),
+  // One that ends has a successor, which is told the same.
+  arm: (order) => shop && !ending && faults.arm(order, shop),
   settle: () => shop && faults.settleAll(shop),
   cache: (how) => shop?.products.set(how),
   priceChanged: (change) => shop && hear(shop, change),
@@ -45,7 +49,8 @@ const orders = {
     if (shop) faults.endAll(shop);
     tell({ ended: ticket });
   },
-  drain: end,
+  retire,
+  drain: () => end(GRACE),
   leave: () => released?.(),
 };
 
@@ -65,16 +70,25 @@ async function start(settings) {
   }
 }
 
+/** Another process has the name: this one has no faults any more, and lets its clients leave. */
+async function retire() {
+  if (shop) {
+    shop.draining = true;
+    faults.endAll(shop);
+  }
+  await end(RETIREMENT);
+}
+
 /** Finishes what is under way, and goes. */
-async function end() {
-  if (ending) return;
+async function end(patience) {
+  if (ending) return hurry();
   ending = true;
   if (shop) {
     shop.draining = true;
     shop.feed.close();
     // Node.js dies of a server that is closed before the cluster has refused it the port.
     await shop.door.settled();
-    await drain(shop.server, GRACE_MS);
+    await Promise.race([drain(shop.server, patience), hurried.then(() => drain(shop.server, GRACE))]);
     // Until the cluster knows that this worker listens no more it hands connections to it, which only a process that lives gives back.
     await Promise.all([heard(), Promise.race([shop.stop(), pause(300)])]);
   }
