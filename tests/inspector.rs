@@ -170,6 +170,28 @@ fn a_run_sees_into_a_server_that_knows_nothing_of_it() {
     assert!(wait_for(PATIENCE, || server.closed_again()), "its inspector is closed again");
 }
 
+/// Who watched it has ended with it, and nobody counts the deaths of a process that nobody keeps.
+#[test]
+fn a_server_that_is_killed_meanwhile_is_no_clean_run() {
+    let _machine = whole_machine();
+    let server = Server::start();
+    let pid = server.child.id();
+    std::thread::scope(|scope| {
+        let kill = scope.spawn(|| {
+            let open = || server.said.lock().unwrap().contains("ws://");
+            assert!(wait_for(PATIENCE, open), "it is looked into");
+            std::thread::sleep(Duration::from_secs(3));
+            server.signal("KILL");
+        });
+        let run = run(&["--url", &server.url(), "--rate", "100/s", "--for", "9s", "--attach", "auto", "--yes"]);
+        kill.join().unwrap();
+        assert!(run.stdout().contains(&format!("process {pid} has ended")), "{}", run.stdout());
+        assert_eq!(run.kinds(), ["connections-refused"], "{}\n{}", run.stdout(), run.stderr());
+        let missing = &run.summary()["findings"][0]["missing"];
+        assert!(missing.to_string().contains("process.deaths"), "{missing:#}");
+    });
+}
+
 #[test]
 fn nobody_looks_inside_unasked() {
     let _machine = whole_machine();

@@ -135,10 +135,9 @@ impl Diagnosis {
         }
     }
 
-    /// Spans of what was found besides the backlog itself, with their margin. What is only worth knowing explains none.
+    /// Spans of what was found by instruments, with their margin. What is only worth knowing explains none.
     fn found_inside(&self) -> impl Iterator<Item = Span> + '_ {
-        let inside =
-            |e: &&Entry| e.finding.kind != FindingKind::ThroughputKnee && e.finding.severity > Severity::Info;
+        let inside = |e: &&Entry| e.sort != BESIDE_INSTRUMENTS && e.finding.severity > Severity::Info;
         self.ledger.entries().iter().filter(inside).map(|e| {
             let end = e.finding.ended.unwrap_or(RunTime(u64::MAX)) + INSIDE_MARGIN;
             Span::new(e.finding.onset, end)

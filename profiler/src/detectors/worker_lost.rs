@@ -35,7 +35,7 @@ const CARRY: Duration = Duration::from_secs(2);
 
 /// Looks at every process whose deaths are counted.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
-    if !timeline.has(names::PROCESS_DEATHS) {
+    if timeline.named(names::PROCESS_DEATHS).all(|s| s.points.is_empty()) {
         return Answer::CannotTell(vec![names::PROCESS_DEATHS.to_owned()]);
     }
     let instances = window::instances(timeline, names::PROCESS_DEATHS);

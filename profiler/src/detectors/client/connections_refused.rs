@@ -3,6 +3,7 @@
 //! **Claim.** So many connections were refused, not made in time, had no way to the target, or were broken. **Reads** `client.errors` by kind, `client.achieved`. **Needs** the errors alone.
 //! **Statistic.** Counts: five in the last 3 s, in two samples at least, and one in a thousand starts; a few breaks of a keep-alive connection that
 //! both ends use at once are usual.
+//! Beside instruments, which may have ended with the process that they watched, one in a hundred starts, and only while they have found nothing.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::super::{Answer, Claim, ONSET, episodes, evidence, plural};
-use super::{attach, silent};
+use super::{BESIDE_INSTRUMENTS, LEFT_TO_INSTRUMENTS, alone, attach, unfit};
 use crate::window;
 
 /// Window, seconds.
@@ -59,10 +60,18 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     if !timeline.has(names::ACHIEVED) {
         return Answer::CannotTell(vec![names::ERRORS.to_owned()]);
     }
-    if let Some(silent) = silent(timeline, at) {
-        return silent;
+    if let Some(unfit) = unfit(timeline, at) {
+        return unfit;
     }
-    Answer::of(look_at(timeline, at), at.as_secs_f64() >= WINDOW_S, WINDOW_S)
+    let claim = look_at(timeline, at);
+    if alone(timeline) {
+        return Answer::of(claim, at.as_secs_f64() >= WINDOW_S, WINDOW_S);
+    }
+    // Whoever is attached may have ended with the process, or see nothing of it: many that are lost are told all the same.
+    match claim.filter(|c| c.severity == Severity::Critical) {
+        Some(claim) => Answer::Looked(vec![Claim { sort: BESIDE_INSTRUMENTS, ..claim }]),
+        None => Answer::Unready(LEFT_TO_INSTRUMENTS.to_owned()),
+    }
 }
 
 fn look_at(timeline: &Timeline, at: RunTime) -> Option<Claim> {
@@ -114,10 +123,11 @@ fn look_at(timeline: &Timeline, at: RunTime) -> Option<Claim> {
         ),
         evidence: evidence.collect(),
         contradicting: Vec::new(),
-        advice: vec![
-            KINDS[worst].2.to_owned(),
-            attach("deaths of its processes, its listen queue and its descriptors name the cause"),
-        ],
+        advice: std::iter::once(KINDS[worst].2.to_owned())
+            .chain(alone(timeline).then(|| {
+                attach("deaths of its processes, its listen queue and its descriptors name the cause")
+            }))
+            .collect(),
         missing: vec![names::PROCESS_DEATHS.to_owned(), names::PROCESS_LISTEN_QUEUE.to_owned()],
         episodes: episodes(spans, Duration::from_secs(1)),
         remedies: Vec::new(),
@@ -130,6 +140,24 @@ mod tests {
     use super::*;
     use crate::detectors::testing::told_each;
     use timeline::LaneSpec;
+
+    #[test]
+    fn beside_instruments_many_that_are_lost_are_told_and_few_are_not() {
+        for (lost, told) in [(40.0, true), (4.0, false)] {
+            let rate = |name: &str| LaneSpec::rate(name, "gen-0", Unit::PerSecond);
+            let lanes = [
+                (rate(names::ERRORS).about("connect-refused"), lost),
+                (rate(names::ACHIEVED), 800.0),
+                (LaneSpec::level(names::LOOP_UTILISATION, "pid-1", Unit::Ratio), 0.1),
+            ];
+            let t = told_each(100, 10_000, lanes);
+            let Answer::Looked(claims) = look(&t, RunTime::from_ms(10_000)) else {
+                assert!(!told, "{lost}");
+                continue;
+            };
+            assert!(told && claims[0].sort == BESIDE_INSTRUMENTS, "{lost}");
+        }
+    }
 
     #[test]
     fn a_target_that_no_way_leads_to_is_found() {

@@ -2,8 +2,8 @@
 //!
 //! Owns the reading that the detectors of this group share, and the rule that all of them obey: they speak only
 //! while no instrument of the target does, because whoever sees inside names the cause, and these name only what
-//! clients feel. So they are never more than *likely*, and each says what to attach to know more. One thing is told beside
-//! instruments, too: a step's backlog that grows without end, while nothing that they see explains it.
+//! clients feel. So they are never more than *likely*, and each says what to attach to know more. Two things are told beside
+//! instruments, too, while nothing that they see explains it: a step's backlog that grows without end, and many connections that are lost.
 
 pub mod connections_refused;
 pub mod long_tail;
