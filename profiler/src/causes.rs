@@ -313,6 +313,20 @@ mod tests {
     }
 
     #[test]
+    fn who_lacks_a_descriptor_for_being_asked_does_not_stand_still_and_sets_nothing_off() {
+        use FindingKind::{FdExhausted, LongPause, PoolSaturated};
+        let full = (FdExhausted, "", 1_000);
+        let of = |sort| chain(&[full, (LongPause, sort, 2_000), (PoolSaturated, "", 2_100)]);
+        let unasked = of(crate::detectors::long_pause::UNASKED);
+        assert!(unasked.contains(&(LongPause, Some(FdExhausted))), "{unasked:?}");
+        assert!(unasked.contains(&(PoolSaturated, None)), "{unasked:?}");
+        // One that has stopped has done so for another reason, whoever is out of descriptors.
+        let stopped = of(kinds::PAUSE_HICCUP);
+        assert!(stopped.contains(&(LongPause, None)), "{stopped:?}");
+        assert!(stopped.contains(&(PoolSaturated, Some(LongPause))), "{stopped:?}");
+    }
+
+    #[test]
     fn whoever_opens_a_circle_may_have_another_cause() {
         use FindingKind::{HeapBloat, LongPause, LoopBlocked, LoopStarved};
         let circle =

@@ -6,7 +6,7 @@ use timeline::FindingKind;
 use timeline::FindingKind::*;
 use timeline::event::kinds;
 
-use crate::detectors::slow_query;
+use crate::detectors::{long_pause, slow_query};
 
 /// One mechanism: what can cause what, and why.
 #[derive(Debug, Clone, Copy)]
@@ -46,10 +46,11 @@ impl Mechanism {
         Self { except_sort: sort, ..self }
     }
 
-    /// Can a finding of sort `cause` set off one of sort `effect` in this way?
+    /// Can a finding of sort `cause` set off one of sort `effect` in this way? A process that only cannot be asked goes on working.
     #[must_use]
     pub fn holds_for(&self, cause: &str, effect: &str) -> bool {
-        (self.effect_sorts.is_empty() || self.effect_sorts.contains(&effect))
+        cause != long_pause::UNASKED
+            && (self.effect_sorts.is_empty() || self.effect_sorts.contains(&effect))
             && (self.except_sort.is_empty() || self.except_sort != cause)
     }
 }
@@ -213,7 +214,7 @@ pub const MECHANISMS: &[Mechanism] = &[
     lasting(SlowConsumer, HeapBloat, "what waits for clients that do not read is kept in memory"),
     lasting(FdExhausted, AcceptOverflow, "no connection is accepted without a descriptor"),
     together(FdExhausted, LongPause, "without a descriptor it takes no connection of whoever asks how it is")
-        .of_sorts(&[kinds::PAUSE_HICCUP]),
+        .of_sorts(&[long_pause::UNASKED]),
     together(LongPause, AcceptOverflow, "nobody accepts while the process stands still"),
     together(LoopBlocked, AcceptOverflow, "nobody accepts while the loop does not turn"),
     together(LoopStarved, AcceptOverflow, "the loop does not come to accept"),

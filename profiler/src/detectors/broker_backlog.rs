@@ -327,7 +327,7 @@ impl Seen {
                     per_s(self.published.unwrap_or(0.0))
                 ));
                 list.push(format!(
-                    "Or let one message take {} instead of {}.",
+                    "Let one message take {} instead of {}.",
                     Unit::Ns.show(now * ROOM / self.published.unwrap_or(1.0) * 1e9),
                     Unit::Ns.show(now / taken.max(0.01) * 1e9)
                 ));

@@ -296,7 +296,7 @@ impl Figures {
             ),
         }];
         list.push(
-            "Or load anew in the background before entries expire, so many at a time that others find room beside them."
+            "Load anew in the background before entries expire, so many at a time that others find room beside them."
                 .to_owned(),
         );
         list

@@ -192,6 +192,7 @@ fn with_tick(span: Span) -> Span {
 struct Figures {
     expiries: usize,
     span: Span,
+    /// Loads of the typical expiry.
     loads: f64,
     processes: f64,
     duplicates_each: f64,
@@ -242,6 +243,11 @@ impl Figures {
         }
     }
 
+    /// Loads per expiry on average: what the totals come to.
+    fn mean_loads(&self) -> f64 {
+        self.total_loads / self.expiries.max(1) as f64
+    }
+
     /// Loads per expiry and process.
     fn each(&self) -> f64 {
         (self.loads / self.processes).max(1.0)
@@ -266,7 +272,7 @@ impl Figures {
                 "but few missed: loads begin early, as with XFetch at beta {beta:.2} (e^(1/beta) loads)"
             ),
             (Some(_), _) if self.missed() => format!(
-                "and each missed: no protection (a single flight loads 1, XFetch with beta 1 about {:.1})",
+                "and there are misses for them: no protection (a single flight loads 1, XFetch with beta 1 about {:.1})",
                 std::f64::consts::E
             ),
             _ => "and who missed is not told".to_owned(),
@@ -297,7 +303,8 @@ fn rate_around(timeline: &Timeline, cache: &str, span: Span) -> Option<f64> {
 
 fn sentence(cache: &str, key: &str, f: &Figures) -> String {
     let of = if cache.is_empty() { String::new() } else { format!(" of cache {cache}") };
-    let mut text = format!("key {key}{of} is loaded {} per expiry since {ONSET}", plural(f.loads, "time"));
+    let mut text =
+        format!("key {key}{of} is loaded {} per expiry since {ONSET}", plural(f.mean_loads(), "time"));
     if f.processes > 1.0 {
         text += &format!(" in {} processes", Unit::Count.show(f.processes));
     }
@@ -324,7 +331,7 @@ fn supporting(cache: &str, key: &str, f: &Figures, bad: &[(&str, Vec<&Expiry>)])
     let mut list = vec![evidence(text, kinds::CACHE_REFRESH, f.span, f.loads, Unit::Count)];
     if let Some(misses) = f.misses {
         let text = format!(
-            "{} in those expiries for {}, {} coalesced",
+            "{} of all keys in those expiries, for {} of this one; {} coalesced",
             plural(misses, "miss"),
             plural(f.total_loads, "load"),
             Unit::Count.show(f.coalesced.round())
@@ -352,7 +359,7 @@ fn law_line(cache: &str, f: &Figures) -> Option<Evidence> {
         _ => "is not (yet) shown to agree",
     };
     let text = format!(
-        "law: 1 + rate x load time allows up to {} per expiry, seen {}: it {agree}, {}",
+        "law: 1 + rate x load time allows {} per expiry at most, seen {} as a rule: it {agree}, {}",
         Unit::Count.show(law.round()),
         Unit::Count.show(f.loads.round()),
         f.protection()
@@ -377,12 +384,12 @@ fn advice(f: &Figures) -> Vec<String> {
     }
     list.push(format!(
         "Let one request load a key while the others wait for it (single flight): {} per expiry become {}.",
-        plural(f.loads, "load"),
+        plural(f.mean_loads(), "load"),
         Unit::Count.show(f.processes)
     ));
     if let Some(time) = f.load_p50.filter(|_| f.early().is_none()) {
         list.push(format!(
-            "Or refresh early at random (XFetch, beta 1): about {:.1} loads per refresh whatever the load (e^(1/beta)), begun about {} before the expiry, and nobody waits.",
+            "Refresh early at random (XFetch, beta 1): about {:.1} loads per refresh whatever the load (e^(1/beta)), begun about {} before the expiry, and nobody waits.",
             std::f64::consts::E,
             Unit::Ns.show(time * f.each().ln().max(1.0))
         ));

@@ -357,7 +357,7 @@ fn advice(cache: &str, seen: &Seen, set: &WorkingSet) -> Vec<String> {
     }];
     if seen.processes > 1 {
         list.push(format!(
-            "Or share one cache: {} processes keep the same keys {} times over.",
+            "Share one cache: {} processes keep the same keys {} times over.",
             seen.processes, seen.processes
         ));
     }

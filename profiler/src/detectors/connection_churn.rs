@@ -225,10 +225,10 @@ impl Seen {
     fn advice(&self, pool: &str) -> Vec<String> {
         let enough = staffed(self.busy).ceil().max(1.0);
         let saved = self.wait.filter(|&w| w >= LONG_WAIT_NS);
-        let saved = saved.map_or(String::new(), |w| format!(" and saves {} a use", Unit::Ns.show(w)));
+        let saved = saved.map_or(String::new(), |w| format!(" That saves {} a use.", Unit::Ns.show(w)));
         vec![
             format!(
-                "Take connections from pool {pool} and give them back instead of opening one for each use: {:.1} are busy on average, {} are enough so that fewer than 3 in 100 wait{saved}.",
+                "Take connections from pool {pool} and give them back instead of opening one for each use: {:.1} are busy on average, {} are enough so that fewer than 3 in 100 wait.{saved}",
                 self.busy,
                 Unit::Count.show(enough)
             ),

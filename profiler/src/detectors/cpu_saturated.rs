@@ -355,11 +355,11 @@ fn advice(
     };
     list.push(match burner {
         Some((route, share)) => format!(
-            "Or make {route} cheaper: half of its CPU serves about {:.0}/s. {names}.",
+            "Make {route} cheaper: half of its CPU serves about {:.0}/s. {names}.",
             cap / (1.0 - 0.5 * share)
         ),
-        None => hot.map_or("Or take a CPU profile and make cheaper what is on top of it.".to_owned(), |h| {
-            format!("Or make {} cheaper, which is on top of its CPU profile.", h.0)
+        None => hot.map_or("Take a CPU profile and make cheaper what is on top of it.".to_owned(), |h| {
+            format!("Make {} cheaper, which is on top of its CPU profile.", h.0)
         }),
     });
     list

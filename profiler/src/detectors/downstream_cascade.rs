@@ -7,6 +7,8 @@
 //! the slowed routes take more, all requests together, is what calls take more, all calls together. Where both sums
 //! agree it is confirmed.
 //!
+//! Figures are told, and its end, by the half seconds in which the route was slow: a window reaches beyond them.
+//!
 //! A service that always took long slows nobody anew and is not blamed. When everything slows (a short CPU, a stopped process), routes
 //! that do not call the service slow as well: then only the law could tell them apart, and the finding stays silent without it.
 
@@ -144,12 +146,23 @@ fn look_at(timeline: &Timeline, at: RunTime, service: &str) -> Option<Claim> {
     // Once it is known when the route slowed, all are compared with what was before that.
     let onset = spans.last().map_or(now.start, |s| s.start);
     let before = Span::new(onset.back(BEFORE_FROM).max(warm), onset.min(before.end));
-    let (callers, others) = routes(timeline, before, now, &calls);
-    // Where the service was not called before, the route alone tells what was usual.
-    let calls = Times { before: durations(timeline, &time, None, before), now: calls };
-    let slow = calls.usual().is_none() || calls.is_slowed(LEAST_CALLS);
-    let seen = Seen { span: now, calls, callers, others, spans };
-    (slow && seen.is_cascade()).then(|| seen.claim(timeline, at, service))
+    let read = |now: Span, calls: Durations| {
+        let (callers, others) = routes(timeline, before, now, &calls);
+        // Where the service was not called before, the route alone tells what was usual.
+        let calls = Times { before: durations(timeline, &time, None, before), now: calls };
+        Seen { span: now, calls, callers, others, spans: spans.clone() }
+    };
+    let seen = read(now, calls);
+    let slow = seen.calls.usual().is_none() || seen.calls.is_slowed(LEAST_CALLS);
+    if !slow || !seen.is_cascade() {
+        return None;
+    }
+    // What is told leaves out what came before and after, unless too little is left.
+    let within = seen.slow_part();
+    let told = read(within, durations(timeline, &time, None, within));
+    let enough =
+        told.calls.now.count() >= LEAST_CALLS && told.is_cascade() && told.law_agrees() == seen.law_agrees();
+    Some(seen.claim(timeline, at, service, if enough { &told } else { &seen }))
 }
 
 /// Routes that were slowed and may call the service, and the slowdowns of all others.
@@ -207,9 +220,17 @@ impl Seen {
         !self.callers.is_empty() && (specific || (beyond && self.law_agrees()))
     }
 
-    fn claim(&self, timeline: &Timeline, at: RunTime, service: &str) -> Claim {
+    /// When the first of the routes was slow last, within the span.
+    fn slow_part(&self) -> Span {
+        let Some(last) = self.spans.last() else { return self.span };
+        Span::new(self.span.start.max(last.start), self.span.end.min(last.end))
+    }
+
+    /// With the figures of `told`.
+    fn claim(&self, timeline: &Timeline, at: RunTime, service: &str, told: &Self) -> Claim {
         let route = &self.callers[0];
         let spans = self.spans.clone();
+        let last = spans.last().filter(|s| s.end > self.span.start).map_or(at, |s| s.end.min(at));
         let critical = route.times.median_now() >= CRITICAL_NS;
         Claim {
             kind: FindingKind::DownstreamCascade,
@@ -218,13 +239,14 @@ impl Seen {
             severity: if critical { Severity::Critical } else { Severity::Warning },
             status: if self.law_agrees() { Status::Confirmed } else { Status::Likely },
             onset: spans.last().map_or(self.span.start, |s| s.start),
-            last: at,
-            quiet: QUIET.max(self.span.length() * 3 / 2),
+            last,
+            // From the look on: the window may reach beyond what was slow.
+            quiet: QUIET.max(self.span.length() * 3 / 2) + at.since(last),
             weight: self.calls.median_now(),
-            claim: self.sentence(service),
-            evidence: self.supporting(timeline, service),
-            contradicting: if self.law_agrees() { Vec::new() } else { vec![self.law_line()] },
-            advice: self.advice(service),
+            claim: told.sentence(service),
+            evidence: told.supporting(timeline, service),
+            contradicting: if told.law_agrees() { Vec::new() } else { vec![told.law_line()] },
+            advice: told.advice(service),
             missing: Vec::new(),
             episodes: if spans.is_empty() { vec![self.span] } else { spans },
             remedies: Vec::new(),

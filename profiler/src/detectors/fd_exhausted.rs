@@ -60,7 +60,7 @@ const LIMIT_CARRY: Duration = Duration::from_secs(60);
 /// nobody counts now.
 const FORSAKEN: Duration = Duration::from_secs(20);
 
-/// Looks at every process, and tells the worst of each cluster.
+/// Looks at every process, and tells the worst of each cluster, beside which others may be near their limit.
 pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     if let Some(cannot) =
         cannot_tell(timeline, &[names::PROCESS_DESCRIPTORS, names::PROCESS_DESCRIPTOR_LIMIT])
@@ -74,10 +74,24 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     let claims = clusters.iter().filter_map(|(stem, workers)| {
         let seen = workers.iter().filter_map(|w| Seen::read(timeline, at, w));
         let worst = seen.max_by(|a, b| a.taken().total_cmp(&b.taken()))?;
-        Some(worst.claim(timeline, at, stem))
+        let others = workers.iter().filter(|w| **w != worst.instance);
+        let others: Vec<Other<'_>> =
+            others.filter_map(|w| Some((*w, near(timeline, w, at, CARRY)?))).collect();
+        Some(worst.claim(timeline, at, stem, &others))
     });
     let enough = clusters.values().flatten().any(|w| enough(timeline, at, w));
     Answer::of(claims, enough, WINDOWS_S[0])
+}
+
+/// A worker beside the worst one, its open descriptors and its limit.
+type Other<'a> = (&'a str, (f64, f64));
+
+/// Open descriptors of that process, as last told in `carry`, and its limit, where it is (nearly) met.
+pub(super) fn near(timeline: &Timeline, instance: &str, at: RunTime, carry: Duration) -> Option<(f64, f64)> {
+    let value = |name, carry| window::of_instance(timeline, name, instance)?.at(at, carry);
+    let open = value(names::PROCESS_DESCRIPTORS, carry)?;
+    let limit = value(names::PROCESS_DESCRIPTOR_LIMIT, carry.max(LIMIT_CARRY))?;
+    (limit > 0.0 && open >= NEAR * limit).then_some((open, limit))
 }
 
 /// Is there a window in which a trend of that process could be seen, and its limit?
@@ -160,7 +174,7 @@ impl Seen {
         self.taken() >= MET
     }
 
-    fn claim(&self, timeline: &Timeline, at: RunTime, stem: &str) -> Claim {
+    fn claim(&self, timeline: &Timeline, at: RunTime, stem: &str, others: &[Other<'_>]) -> Claim {
         let urgent = self.met() || self.left_s().is_some_and(|s| s <= CRITICAL_S);
         let confirmed = (self.met() && self.errors >= 1.0) || self.windows >= 2;
         Claim {
@@ -173,8 +187,8 @@ impl Seen {
             last: at,
             quiet: QUIET,
             weight: self.taken(),
-            claim: self.sentence(),
-            evidence: self.supporting(at),
+            claim: self.sentence() + &also_near(others),
+            evidence: self.supporting(at, others),
             contradicting: Vec::new(),
             advice: self.advice(timeline, at),
             missing: Vec::new(),
@@ -206,7 +220,7 @@ impl Seen {
         }
     }
 
-    fn supporting(&self, at: RunTime) -> Vec<Evidence> {
+    fn supporting(&self, at: RunTime, others: &[Other<'_>]) -> Vec<Evidence> {
         let near = window::last(at, WINDOWS_S[0]);
         let mut list = Vec::new();
         if let Some((span, t, gain)) = &self.growth {
@@ -219,6 +233,10 @@ impl Seen {
         }
         let text = format!("{} of the limit of {:.0} taken", Unit::Ratio.show(self.taken()), self.limit);
         list.push(evidence(text, names::PROCESS_DESCRIPTOR_LIMIT, near, self.taken(), Unit::Ratio));
+        for (other, (open, limit)) in others {
+            let text = format!("{other} has {open:.0} of its {limit:.0} descriptors open");
+            list.push(evidence(text, names::PROCESS_DESCRIPTORS, near, open / limit, Unit::Ratio));
+        }
         if let Some(n) = self.connections {
             let text = format!("{} of them are connections of clients", Unit::Count.show(n));
             list.push(evidence(text, names::SERVER_CONNECTIONS, near, n, Unit::Count));
@@ -257,6 +275,16 @@ impl Seen {
             ));
         }
         list
+    }
+}
+
+/// Who else is near the limit, behind the sentence of the worst.
+fn also_near(others: &[Other<'_>]) -> String {
+    let names: Vec<&str> = others.iter().map(|o| o.0).collect();
+    match names.len() {
+        0 => String::new(),
+        1 => format!("; {} is near its limit, too", names[0]),
+        _ => format!("; {} are near their limits, too", names.join(", ")),
     }
 }
 

@@ -305,7 +305,7 @@ fn advice(timeline: &Timeline, churn: &Churn) -> Vec<String> {
             Unit::Bytes.show(m.each * (rate * time).ceil().max(1.0)),
             Unit::BytesPerSecond.show(m.each * rate)
         ),
-        "Or change values in place instead of copying them, and give only what is needed to the next step."
+        "Change values in place instead of copying them, and give only what is needed to the next step."
             .to_owned(),
     ]
 }

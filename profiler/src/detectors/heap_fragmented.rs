@@ -176,6 +176,6 @@ fn advice(route: Option<&str>, holes: f64) -> Vec<String> {
             "Put what {whose} need only for themselves into an arena that goes as a whole, and copy out of it what is kept: {} come back.",
             Unit::Bytes.show(holes)
         ),
-        "Or allocate what is kept apart from what is not (an arena of jemalloc's own, a slab, one buffer for all of it), so that whole pages become free.".to_owned(),
+        "Allocate what is kept apart from what is not (an arena of jemalloc's own, a slab, one buffer for all of it), so that whole pages become free.".to_owned(),
     ]
 }

@@ -203,6 +203,16 @@ impl Growth {
 }
 
 impl Growth {
+    /// What grows, in words.
+    fn what(&self) -> &'static str {
+        if self.lane == names::HEAP_OLD { "the old generation" } else { "all live memory" }
+    }
+
+    /// Seconds in which what lives doubles at this rate.
+    fn doubling_s(&self) -> f64 {
+        self.live / self.trend.slope
+    }
+
     /// From where the growth leaves the floor, not before the load was settled, until now: longer than the window as a rule.
     fn since(&self, timeline: &Timeline, at: RunTime, settled: RunTime) -> Span {
         let wide = window::last(at, KNOT_S);
@@ -306,23 +316,26 @@ fn claim(timeline: &Timeline, at: RunTime, settled: RunTime, growth: &Growth) ->
         Some(o) if closely(o) && growth.linear && length >= CONFIRM_S => Status::Confirmed,
         Some(_) => Status::Likely,
     };
-    let doubling_s = growth.live / growth.trend.slope;
     let onset = whole.start;
     let hot = functions::hottest(timeline, kinds::PROFILE_RETAINED, whole);
     Some(Claim {
         kind: FindingKind::HeapLeak,
         identity: String::new(),
         subject: String::new(),
-        severity: if doubling_s <= CRITICAL_DOUBLING_S { Severity::Critical } else { Severity::Warning },
+        severity: if growth.doubling_s() <= CRITICAL_DOUBLING_S {
+            Severity::Critical
+        } else {
+            Severity::Warning
+        },
         status,
         onset,
         last: at,
         quiet: QUIET,
         weight: growth.bytes,
-        claim: sentence(growth, old.as_ref(), at.since(onset), hot.as_ref()),
+        claim: sentence(timeline, growth, whole, hot.as_ref()),
         evidence: supporting(timeline, growth, old.as_ref(), left, hot.as_ref()),
         contradicting: Vec::new(),
-        advice: advice(timeline, growth, doubling_s, hot.as_ref()),
+        advice: advice(timeline, growth, hot.as_ref()),
         missing: if generations { Vec::new() } else { vec![names::HEAP_OLD.to_owned()] },
         episodes: vec![Span::new(onset, at)],
         remedies: Vec::new(),
@@ -330,15 +343,18 @@ fn claim(timeline: &Timeline, at: RunTime, settled: RunTime, growth: &Growth) ->
     })
 }
 
-fn sentence(growth: &Growth, old: Option<&Old>, lasted: Duration, hot: Option<&Share>) -> String {
+/// `whole`: from the leak's beginning until its rate was measured, which may be long before the leak is over.
+fn sentence(timeline: &Timeline, growth: &Growth, whole: Span, hot: Option<&Share>) -> String {
     let hot = hot.map_or(String::new(), |(function, share)| {
         format!("; {:.0} % of what stays is allocated in {function}", share * 100.0)
     });
-    let (what, slope) = old.map_or(("live memory", growth.trend.slope), |o| ("the old generation", o.slope));
+    let beside = if timeline.has(names::OPEN_SESSIONS) { "open client sessions" } else { "sessions" };
     format!(
-        "{what} grows {} since {ONSET} while sessions do not: about {} so far{hot}",
-        Unit::BytesPerSecond.show(slope),
-        Unit::Bytes.show(growth.trend.slope * lasted.as_secs_f64())
+        "{} grows {} since {ONSET} while {beside} do not: about {} until {}{hot}",
+        growth.what(),
+        Unit::BytesPerSecond.show(growth.trend.slope),
+        Unit::Bytes.show(growth.trend.slope * window::seconds(whole)),
+        whole.end
     )
 }
 
@@ -351,12 +367,13 @@ fn supporting(
 ) -> Vec<Evidence> {
     let span = growth.span;
     let text = format!(
-        "{} grows {}, in {:.0} % of all pairs of instants over {:.0} s; now {}",
-        if growth.lane == names::HEAP_OLD { "the old generation" } else { "all live memory" },
+        "{} grows {}, in {:.0} % of all pairs of instants over {:.0} s, to {}, which doubles in {} at this rate",
+        growth.what(),
         Unit::BytesPerSecond.show(growth.trend.slope),
         growth.trend.rising * 100.0,
         window::seconds(span),
-        Unit::Bytes.show(growth.live)
+        Unit::Bytes.show(growth.live),
+        Unit::Ns.show(growth.doubling_s() * 1e9)
     );
     let mut list = vec![evidence(text, growth.lane, span, growth.trend.slope, Unit::BytesPerSecond)];
     if let Some(o) = old.filter(|_| growth.lane != names::HEAP_OLD) {
@@ -391,7 +408,7 @@ fn supporting(
     list
 }
 
-fn advice(timeline: &Timeline, growth: &Growth, doubling_s: f64, hot: Option<&Share>) -> Vec<String> {
+fn advice(timeline: &Timeline, growth: &Growth, hot: Option<&Share>) -> Vec<String> {
     let kept = trend(&window::summed(timeline, names::SERVER_SESSIONS, growth.span, POINTS, CARRY))
         .filter(|t| t.rising >= RISING && t.slope > 0.0);
     let first = kept.map_or_else(
@@ -408,11 +425,6 @@ fn advice(timeline: &Timeline, growth: &Growth, doubling_s: f64, hot: Option<&Sh
             )
         },
     );
-    let doubles = format!(
-        "At this rate the live memory of {} doubles in {}.",
-        Unit::Bytes.show(growth.live),
-        Unit::Ns.show(doubling_s * 1e9)
-    );
     let full = limit_reached(timeline, growth).map(|(instance, limit, in_s)| {
         format!(
             "{instance} comes to its heap's limit of {} in {}; a larger limit only puts that off.",
@@ -420,7 +432,7 @@ fn advice(timeline: &Timeline, growth: &Growth, doubling_s: f64, hot: Option<&Sh
             Unit::Ns.show(in_s * 1e9)
         )
     });
-    [first, doubles].into_iter().chain(full).collect()
+    std::iter::once(first).chain(full).collect()
 }
 
 /// The process that comes to its heap's limit first at its own pace: its name, the limit, and the seconds until then.

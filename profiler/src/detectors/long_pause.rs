@@ -1,17 +1,20 @@
 //! Long pause: the target stopped its own work.
 //!
 //! **Claim.** One process stood still, how long, how often, and with which period. **Reads** events `pause.*`, lanes
-//! `generator.hiccup`, `host.steal`, `client.{service,completed}`, `server.requests`, and, for a process that is still standing, the silence of all its lanes.
+//! `generator.hiccup`, `host.{steal,cpu}`, `client.{service,completed}`, `server.requests`, `process.{descriptors,descriptor-limit}`, and, for a
+//! process that is still standing, the silence of all its lanes.
 //! **Statistic.** Overlapping pauses of a process are one; those of 90 ms and more count, and together
 //! they must reach a quarter of a second within 20 s: one long pause, or several short ones. **Needs** the
 //! events, or lanes of another process to tell silence from a lost source; a process is silent by its own pace, and one that tells every half
 //! second or less often is never so. **Against it** speaks that the
 //! generator stood still at the same time, or that the hypervisor took the CPU away: then the machine paused, not
 //! the target, and the pause is not counted; likewise where the process was ready to run all the time and other
-//! processes had its core; not its own collector. **Law.** A request caught in a pause takes the rest of
+//! processes had its core; not its own collector, unless that had none either: the CPU is full and all other processes lack a core at the
+//! same time. Who is silent with hardly a descriptor left may only lack one for whoever asks: while clients are served that is worth
+//! knowing, and no standstill. **Law.** A request caught in a pause takes the rest of
 //! it, so the longest service time around it is about its length: where clients saw so twice, it is confirmed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use timeline::clock::RunTime;
@@ -20,6 +23,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{Event, FindingKind, Quality, Series, Severity, Shape, Span, Status, Timeline, Unit};
 
+use super::fd_exhausted;
 use super::{Answer, Claim, ONSET, episodes, evidence, period, plural, quiet};
 use crate::stats::median;
 use crate::window;
@@ -37,6 +41,8 @@ pub(crate) const SORTS: [&str; 7] = [
 /// Those that are a collector's doing.
 const COLLECTIONS: [&str; 4] =
     [kinds::PAUSE_STOP_THE_WORLD, kinds::PAUSE_MAJOR, kinds::PAUSE_MINOR, kinds::PAUSE_INCREMENTAL];
+/// Sort of a process that cannot be asked because it has no descriptor left, and goes on working as far as anybody knows.
+pub const UNASKED: &str = "unasked";
 /// How far back pauses are looked at: two of the longest period that is looked for, 10 s.
 const WINDOW_S: f64 = 20.0;
 /// Shortest pause that counts: 100 ms, ten times what a runnable thread waits for a core that eight
@@ -48,6 +54,10 @@ const LEAST_TOTAL: Duration = Duration::from_millis(250);
 const LEAST_STALLS: usize = 2;
 /// A process that was ready to run for half of a pause did not pause: it had no core. A stopped one is not ready.
 const QUEUED_SHARE: f64 = 0.5;
+/// CPU of the whole host from which on a collection may have waited for a core as well, and how far around it that is looked at: the host is
+/// read twice a second.
+const CPU_FULL: f64 = 0.95;
+const CPU_AROUND: Duration = Duration::from_secs(1);
 /// A pause is the machine's when the generator stood still for half of its length in the same time ...
 const MACHINE_SHARE: f64 = 0.5;
 /// ... for at least so long.
@@ -75,6 +85,8 @@ const PAGES: &str = "metrics";
 const SILENT_PAGE: Duration = Duration::from_secs(4);
 /// A lane speaks if its newest sample is not older.
 const FRESH: Duration = Duration::from_millis(350);
+/// Descriptors are told twice a second: the last word on them came so long before the silence at most.
+const ASKED_CARRY: Duration = Duration::from_secs(2);
 /// Silence beyond this is a lost process or source, not a pause.
 const GONE: Duration = Duration::from_secs(10);
 /// Share of the last 10 s spent in pauses that is critical (JDK Mission Control's limit is 10%, too).
@@ -110,7 +122,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     for (instance, silent) in silences(timeline, at) {
         match claims.iter_mut().find(|c| c.identity == instance) {
             Some(known) => known.last = at,
-            None => claims.push(by_silence(instance, silent)),
+            None => claims.push(by_silence(timeline, instance, silent)),
         }
     }
     Answer::Looked(claims)
@@ -134,6 +146,15 @@ impl Pause {
     fn ns(&self) -> f64 {
         self.length().as_nanos() as f64
     }
+
+    fn is_collection(&self) -> bool {
+        COLLECTIONS.contains(&SORTS[self.sort])
+    }
+
+    /// For so much of it, ns, it had no core, where its own collector was at work for so long.
+    fn queued_beside(&self, collected: Duration) -> f64 {
+        self.queued.min(self.length().saturating_sub(collected).as_nanos() as f64)
+    }
 }
 
 fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
@@ -151,8 +172,16 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
             }
         }
     }
-    for list in found.values_mut() {
-        excuse_collections(list);
+    let coreless: BTreeMap<&str, Vec<Span>> = found.iter().map(|(i, list)| (*i, coreless(list))).collect();
+    let processes: BTreeSet<&str> =
+        window::present(timeline, names::PAUSE, span, FRESH).map(|s| s.spec.instance.as_str()).collect();
+    for (instance, list) in &mut found {
+        let others: Vec<&str> = processes.iter().copied().filter(|i| i != instance).collect();
+        let lacks_a_core =
+            |i: &str, at: Span| coreless.get(i).is_some_and(|l| l.iter().any(|c| !c.overlap(at).is_zero()));
+        excuse_collections(list, |at| {
+            !others.is_empty() && others.iter().all(|i| lacks_a_core(i, at)) && cpu_is_full(timeline, at)
+        });
         list.sort_by_key(|p| (p.span.start, p.sort));
         list.dedup_by(|next, open| {
             let one = next.span.start <= open.span.end;
@@ -172,19 +201,51 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
 }
 
 /// A thread that waits for a core while its own collector is at work waits for the collector, whose helpers have the cores; and a
-/// standstill that is a collection for the most part is one.
-fn excuse_collections(list: &mut [Pause]) {
-    let collections: Vec<(Span, usize)> =
-        list.iter().filter(|p| COLLECTIONS.contains(&SORTS[p.sort])).map(|p| (p.span, p.sort)).collect();
-    for pause in list.iter_mut().filter(|p| p.queued > 0.0) {
+/// standstill that is a collection for the most part is one. Not so where the collector was `starved` itself: then what a hiccup tells stands,
+/// and a collection beside none waited, too.
+fn excuse_collections(list: &mut [Pause], starved: impl Fn(Span) -> bool) {
+    let collections = collections(list);
+    let told: Vec<Span> = list.iter().filter(|p| p.queued > 0.0).map(|p| p.span).collect();
+    for pause in list.iter_mut() {
+        if pause.queued <= 0.0 {
+            if pause.is_collection() && pause.length() >= LEAST_PAUSE && starved(pause.span) {
+                let told: Duration = told.iter().map(|t| t.overlap(pause.span)).sum();
+                pause.queued = pause.length().saturating_sub(told).as_nanos() as f64;
+            }
+            continue;
+        }
         let shares = collections.iter().map(|&(c, sort)| (c.overlap(pause.span), sort));
-        let collected: Duration = shares.clone().map(|s| s.0).sum();
-        pause.queued = pause.queued.min(pause.length().saturating_sub(collected).as_nanos() as f64);
+        let mut collected: Duration = shares.clone().map(|s| s.0).sum();
+        if !collected.is_zero() && starved(pause.span) {
+            collected = Duration::ZERO;
+        }
+        pause.queued = pause.queued_beside(collected);
         let longest = shares.max_by_key(|s| s.0);
         if let Some((_, sort)) = longest.filter(|_| collected * 2 >= pause.length()) {
             pause.sort = sort;
         }
     }
+}
+
+/// The collections among the pauses of one process.
+fn collections(list: &[Pause]) -> Vec<(Span, usize)> {
+    list.iter().filter(|p| p.is_collection()).map(|p| (p.span, p.sort)).collect()
+}
+
+/// Pauses in which a process had no core, and that its own collector does not explain.
+fn coreless(list: &[Pause]) -> Vec<Span> {
+    let collections = collections(list);
+    let counts = |p: &&Pause| {
+        let collected: Duration = collections.iter().map(|c| c.0.overlap(p.span)).sum();
+        p.queued > 0.0 && p.length() >= LEAST_PAUSE && p.queued_beside(collected) >= QUEUED_SHARE * p.ns()
+    };
+    list.iter().filter(counts).map(|p| p.span).collect()
+}
+
+/// Is all of the host's CPU in use around `span`?
+fn cpu_is_full(timeline: &Timeline, span: Span) -> bool {
+    let around = Span::new(span.start.back(CPU_AROUND), span.end + CPU_AROUND);
+    window::mean(timeline, names::HOST_CPU, around).is_some_and(|used| used >= CPU_FULL)
 }
 
 fn of_event(e: &Event, sort: usize) -> Pause {
@@ -205,14 +266,13 @@ fn by_events(timeline: &Timeline, at: RunTime, instance: &str, pauses: Vec<Pause
     }
     let starts: Vec<RunTime> = counted.iter().map(|p| p.span.start).collect();
     let figures = Figures {
-        share: share(&counted, at),
         period: period(&starts, PERIOD_SPREAD),
         seen: counted.iter().filter(|p| clients_saw(timeline, p)).count(),
         pauses: &counted,
         longest,
         total,
     };
-    let critical = longest.length() >= CRITICAL_PAUSE || figures.share >= CRITICAL_SHARE;
+    let critical = longest.length() >= CRITICAL_PAUSE || share(&counted, at) >= CRITICAL_SHARE;
     Some(Claim {
         kind: FindingKind::LongPause,
         identity: instance.to_owned(),
@@ -226,7 +286,7 @@ fn by_events(timeline: &Timeline, at: RunTime, instance: &str, pauses: Vec<Pause
         claim: figures.sentence(instance),
         evidence: figures.supporting(instance),
         contradicting: excused_evidence(&excused),
-        advice: figures.advice(timeline, at, instance),
+        advice: figures.advice(timeline, instance),
         missing: Vec::new(),
         episodes: episodes(counted.iter().map(|p| p.span).collect(), Duration::ZERO),
         remedies: Vec::new(),
@@ -275,12 +335,16 @@ struct Figures<'a> {
     pauses: &'a [Pause],
     longest: &'a Pause,
     total: Duration,
-    share: f64,
     period: Option<Duration>,
     seen: usize,
 }
 
 impl Figures<'_> {
+    /// From the first of them to the end of the last.
+    fn span(&self) -> Span {
+        Span::new(self.pauses[0].span.start, self.pauses[self.pauses.len() - 1].span.end)
+    }
+
     fn why(&self) -> String {
         let what =
             if self.longest.what.is_empty() { String::new() } else { format!(" ({})", self.longest.what) };
@@ -304,13 +368,14 @@ impl Figures<'_> {
         let every =
             self.period.map_or(String::new(), |p| format!(", every {}", Unit::Ns.show(p.as_nanos() as f64)));
         format!(
-            "{instance} stands still again and again since {ONSET}: {} in 20 s, up to {longest}{every} ({why})",
-            plural(self.pauses.len() as f64, "time")
+            "{instance} stands still again and again since {ONSET}: {} in {}, up to {longest}{every} ({why})",
+            plural(self.pauses.len() as f64, "time"),
+            Unit::Ns.show(self.span().length().as_nanos() as f64)
         )
     }
 
     fn supporting(&self, instance: &str) -> Vec<Evidence> {
-        let span = Span::new(self.pauses[0].span.start, self.pauses[self.pauses.len() - 1].span.end);
+        let span = self.span();
         let kind = SORTS[self.longest.sort];
         let text = format!(
             "{} of {instance}, {} in all, the longest {}",
@@ -319,8 +384,12 @@ impl Figures<'_> {
             Unit::Ns.show(self.longest.ns())
         );
         let mut list = vec![evidence(text, kind, span, self.longest.ns(), Unit::Ns)];
-        let text = format!("{} of the last {SHARE_WINDOW_S} s", Unit::Ratio.show(self.share));
-        list.push(evidence(text, kind, span, self.share, Unit::Ratio));
+        if self.pauses.len() > 1 {
+            let share = self.total.as_secs_f64() / window::seconds(span);
+            let text =
+                format!("{} of the time from the first to the end of the last", Unit::Ratio.show(share));
+            list.push(evidence(text, kind, span, share, Unit::Ratio));
+        }
         if self.seen > 0 {
             let text = format!(
                 "clients saw {} of them: a service time of at least {:.0} % of the pause beside each",
@@ -332,7 +401,7 @@ impl Figures<'_> {
         list
     }
 
-    fn advice(&self, timeline: &Timeline, at: RunTime, instance: &str) -> Vec<String> {
+    fn advice(&self, timeline: &Timeline, instance: &str) -> Vec<String> {
         let mut list = vec![match SORTS[self.longest.sort] {
             kinds::PAUSE_HICCUP => "Look for what stops the whole process from outside: SIGSTOP or a debugger, a CPU quota of its control group (nr_throttled in cpu.stat), swapping, a paused virtual machine.".to_owned(),
             kinds::PAUSE_STOP_THE_WORLD => format!("Do this work in pieces of 10 ms at most, with the lock given back in between: {} at a time now.", Unit::Ns.show(self.longest.ns())),
@@ -340,32 +409,20 @@ impl Figures<'_> {
             kinds::PAUSE_PURGE => "Give memory back in the background (jemalloc: background_thread:true).".to_owned(),
             _ => "Move this work off the async workers (spawn_blocking), or let it yield.".to_owned(),
         }];
-        // Up to, and not with, the sample at its end: of a second each, one more would be a tenth.
-        let span = Span::new(at.back(Duration::from_secs_f64(SHARE_WINDOW_S)), at);
-        let sharing = sharing(timeline, instance, span);
-        let completed = window::counted(timeline, names::COMPLETED, span).filter(|&n| n > 0.0);
-        if let Some(rate) = completed.map(|n| n / SHARE_WINDOW_S / sharing as f64) {
+        // What clients ask of all processes says nothing of this one, which may serve none.
+        let end = self.span().end;
+        let span = Span::new(end.back(Duration::from_secs_f64(SHARE_WINDOW_S)), end);
+        let asked = window::counted_by(timeline, names::SERVER_REQUESTS, instance, span).filter(|&n| n > 0.0);
+        if let Some(rate) = asked.map(|n| n / SHARE_WINDOW_S) {
             let caught = rate * self.longest.length().as_secs_f64();
-            let each = if sharing > 1 { format!(" for each of {sharing} processes") } else { String::new() };
             list.push(format!(
-                "At {}{each} such a pause holds up about {}.",
+                "At {} such a pause holds up about {}.",
                 Unit::PerSecond.show(rate),
                 plural(caught.max(1.0), "request")
             ));
         }
         list
     }
-}
-
-/// How many processes share the clients' requests, this one among them: those of its kind, or, where that is told, those of them that serve.
-fn sharing(timeline: &Timeline, instance: &str, span: Span) -> usize {
-    let kind: Vec<&str> = window::present(timeline, names::PAUSE, span, FRESH)
-        .map(|s| s.spec.instance.as_str())
-        .filter(|other| window::stem(other) == window::stem(instance))
-        .collect();
-    let asked = |i: &&str| window::counted_by(timeline, names::SERVER_REQUESTS, i, span);
-    let serving = kind.iter().filter_map(asked).filter(|&n| n > 0.0).count();
-    if serving > 0 { serving } else { kind.len().max(1) }
 }
 
 fn excused_evidence(excused: &[Pause]) -> Vec<Evidence> {
@@ -479,30 +536,58 @@ fn left(timeline: &Timeline, instance: &str, since: Span) -> bool {
         .any(|e| e.instance == instance && matches!(e.label("what"), Some("gone" | "restarted" | "refused")))
 }
 
-fn by_silence(instance: &str, silent: Span) -> Claim {
+/// Open descriptors and limit of a process that may only lack one for whoever asks how it is, as it was when it fell silent, while clients
+/// are served.
+fn unasked(timeline: &Timeline, instance: &str, silent: Span) -> Option<(f64, f64)> {
+    let served = window::counted(timeline, names::COMPLETED, silent).is_some_and(|n| n > 0.0);
+    let carry = silent.length() + ASKED_CARRY;
+    fd_exhausted::near(timeline, instance, silent.end, carry).filter(|_| served)
+}
+
+fn by_silence(timeline: &Timeline, instance: &str, silent: Span) -> Claim {
     let ns = silent.length().as_nanos() as f64;
     let text = format!("nothing from {instance} for {} while others went on", Unit::Ns.show(ns));
+    let mut list = vec![evidence(text, names::SOURCE_AGE, silent, ns, Unit::Ns)];
+    let unasked = unasked(timeline, instance, silent);
+    let (severity, claim, advice) = match unasked {
+        Some((open, limit)) => {
+            let text = format!(
+                "{open:.0} of its {limit:.0} descriptors were open, and clients were served meanwhile"
+            );
+            list.push(evidence(text, names::PROCESS_DESCRIPTORS, silent, open / limit, Unit::Ratio));
+            (
+                Severity::Info,
+                format!(
+                    "{instance} cannot be asked since {ONSET}: no descriptor was left for it, and there is nothing from it for {}",
+                    Unit::Ns.show(ns)
+                ),
+                "Find what it opens and does not close; whether it stands still as well is not known until it can be asked again.",
+            )
+        }
+        None => (
+            if silent.length() >= CRITICAL_PAUSE { Severity::Critical } else { Severity::Warning },
+            format!("{instance} stands still since {ONSET}: nothing from it for {}", Unit::Ns.show(ns)),
+            "Look whether the process is stopped (state T in /proc/PID/stat), swapping, or throttled.",
+        ),
+    };
     Claim {
         kind: FindingKind::LongPause,
         identity: instance.to_owned(),
         subject: instance.to_owned(),
-        severity: if silent.length() >= CRITICAL_PAUSE { Severity::Critical } else { Severity::Warning },
+        severity,
         status: Status::Likely,
         onset: silent.start,
         last: silent.end,
         quiet: QUIET,
         // What a process says of itself afterwards is stronger than its silence.
         weight: 0.0,
-        claim: format!("{instance} stands still since {ONSET}: nothing from it for {}", Unit::Ns.show(ns)),
-        evidence: vec![evidence(text, names::SOURCE_AGE, silent, ns, Unit::Ns)],
+        claim,
+        evidence: list,
         contradicting: Vec::new(),
-        advice: vec![
-            "Look whether the process is stopped (state T in /proc/PID/stat), swapping, or throttled."
-                .to_owned(),
-        ],
+        advice: vec![advice.to_owned()],
         missing: vec![kinds::PAUSE_HICCUP.to_owned()],
         episodes: vec![silent],
         remedies: Vec::new(),
-        sort: kinds::PAUSE_HICCUP,
+        sort: if unasked.is_some() { UNASKED } else { kinds::PAUSE_HICCUP },
     }
 }

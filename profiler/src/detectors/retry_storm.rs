@@ -93,6 +93,12 @@ impl Seen {
         (self.calls - self.retries).max(1.0)
     }
 
+    /// First calls per second that are wanted: without those of requests that clients make again because of it.
+    fn wanted(&self) -> f64 {
+        let asked_once = self.clients.as_ref().map_or(1.0, |(_, before, now)| before / now.max(*before));
+        self.first() / WINDOW_S * asked_once
+    }
+
     fn multiplied(&self) -> f64 {
         self.calls / self.first()
     }
@@ -198,12 +204,14 @@ fn advice(service: &str, seen: &Seen) -> Vec<String> {
         "Wait before each retry for a time drawn between 0 and a limit that doubles (100 ms, 200 ms, 400 ms ...), so that callers do not come back together."
             .to_owned(),
     );
-    if seen.answered() < first {
+    let wanted = seen.wanted();
+    if seen.answered() < wanted {
+        let once = if seen.clients.is_some() { " once clients do not ask again" } else { "" };
         list.push(format!(
-            "The service answers {} of {} that are wanted: it needs {:.1} times its capacity, or callers that give up sooner (a circuit breaker).",
+            "The service answers {} of {} that are wanted{once}: it needs {:.1} times its capacity, or callers that give up sooner (a circuit breaker).",
             Unit::PerSecond.show(seen.answered().round()),
-            Unit::PerSecond.show(first.round()),
-            first / seen.answered().max(1.0)
+            Unit::PerSecond.show(wanted.round()),
+            wanted / seen.answered().max(1.0)
         ));
     }
     if seen.clients.is_some() {
@@ -212,4 +220,26 @@ fn advice(service: &str, seen: &Seen) -> Vec<String> {
         );
     }
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_clients_ask_again_is_not_wanted_of_the_service() {
+        let span = window::last(RunTime::from_ms(14_000), WINDOW_S);
+        let clients = Some(("/invoice".to_owned(), 80.0, 350.0));
+        let seen = Seen { span, calls: 5_000.0, retries: 4_300.0, failures: 4_930.0, clients };
+        // 350 first calls a second, of which 80 are of requests that were not asked again; 35 are answered.
+        let capacity = |seen: &Seen| advice("billing", seen).into_iter().find(|a| a.contains("its capacity"));
+        let told = capacity(&seen).unwrap();
+        assert!(told.contains("answers 35/s of 80/s") && told.contains("needs 2.3 times"), "{told}");
+        let told = capacity(&Seen { clients: None, ..seen }).unwrap();
+        assert!(told.contains("answers 35/s of 350/s that are wanted:"), "{told}");
+        // As many as are answered: clients that wait before they ask again are all that it needs.
+        let clients = Some(("/invoice".to_owned(), 30.0, 350.0));
+        let seen = Seen { span, calls: 5_000.0, retries: 4_300.0, failures: 4_930.0, clients };
+        assert_eq!(capacity(&seen), None);
+    }
 }

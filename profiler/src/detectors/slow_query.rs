@@ -3,7 +3,8 @@
 //! **Claim.** A statement that looks rows up by a column reads the whole table for it. **Reads** `db.{scanned,calls,rows,time}` by
 //! statement; where the store does not tell it of statements, `db.{table-scans,table-scanned}` by table. **Needs** `db.calls` and
 //! either. Where the store tells a statement's plan (`db.plan`), it is evidence. **Statistic.** Rows stepped over in scans for each call and for each row given, over the last three seconds, in at least four samples;
-//! of tables, rows for each scan, and which look-up accounts for the scans; or which look-up alone has become slow. One that has become slow
+//! of tables, rows for each scan, and which look-up accounts for the scans; or which look-up alone has become slow. What is told of it is
+//! counted from when it began. One that has become slow
 //! while half as many connections wait for locks (`db.waiting`) as are inside it lacks no index: it waits, and that is what is said.
 //! **Null test.** The statement's own time while it did not scan: where its median has grown by half, the finding is confirmed.
 //!
@@ -127,16 +128,21 @@ impl Scan {
         }
         let breaks = seen.windows(2).rposition(|w| w[1].0.since(w[0].1) > GAP);
         seen.drain(..breaks.map_or(0, |i| i + 1));
+        let since = seen.first()?.0;
+        // Calls from before it would dilute what one reads; the sample that ends with `since` is theirs.
+        let of = Span::new(span.start.max(since + Duration::from_nanos(1)), span.end);
+        let count = |name| window::counted_of(window::about(timeline, name, text), of).unwrap_or(0.0);
+        let calls = count(names::DB_CALLS).max(1.0);
         Some(Self {
             text: text.to_owned(),
             filter,
-            span,
-            since: seen.first()?.0,
+            span: Span::new(span.start.max(since), span.end),
+            since,
             last: newest,
             calls,
-            scanned: Some(scanned / calls),
+            scanned: Some(count(names::DB_SCANNED) / calls),
             sure: true,
-            given: Some(given / calls),
+            given: Some(count(names::DB_ROWS) / calls),
             lane: names::DB_SCANNED,
             locks: None,
         })
@@ -300,7 +306,30 @@ fn samples(timeline: &Timeline, text: &str, at: RunTime) -> Vec<(RunTime, RunTim
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timeline::{Entry, Event};
+    use timeline::{Entry, Event, LaneId, LaneSpec};
+
+    #[test]
+    fn what_a_call_reads_is_not_diluted_by_calls_from_before() {
+        let text = "SELECT cents FROM account WHERE owner = ?";
+        let mut t = Timeline::new();
+        let lanes = [names::DB_CALLS, names::DB_SCANNED, names::DB_ROWS];
+        for (id, name) in (0..).map(LaneId).zip(lanes) {
+            t.apply(&Entry::Lane(id, LaneSpec::rate(name, "shop-0", Unit::PerSecond).about(text)));
+        }
+        // 100 calls a second, of which each reads 100,000 rows for its 20 from 9.5 s on.
+        for i in 1..=105 {
+            let scanned = if i > 95 { 100.0 * 100_000.0 } else { 0.0 };
+            for (lane, value) in (0..).map(LaneId).zip([100.0, scanned, 2_000.0]) {
+                t.apply(&Entry::Sample { lane, at: RunTime::from_ms(i * 100), value });
+            }
+        }
+        let Answer::Looked(claims) = look(&t, RunTime::from_ms(10_500)) else { panic!("it can look") };
+        let [claim] = claims.as_slice() else { panic!("{claims:#?}") };
+        assert!(claim.claim.contains("reads 100k rows to give 20 since"), "{}", claim.claim);
+        assert!(claim.claim.contains("100 times a second"), "{}", claim.claim);
+        assert!(claim.evidence[0].text.starts_with("100 calls stepped over 100k rows each"), "{claim:#?}");
+        assert_eq!((claim.onset.as_ms(), claim.evidence[0].span.start.as_ms()), (9_500, 9_500));
+    }
 
     #[test]
     fn an_index_is_a_remedy_unless_the_plan_finds_its_rows_by_one() {

@@ -89,7 +89,7 @@ fn look_at(timeline: &Timeline, at: RunTime, instance: &str) -> Option<Claim> {
         quiet: seen.period.map_or(QUIET, |p| QUIET.max(p.mul_f64(2.0))),
         weight: seen.many,
         claim: seen.sentence(&who),
-        evidence: seen.supporting(&who, Span::new(first.span.start, at)),
+        evidence: seen.supporting(&who, Span::new(first.span.start, last.span.end), at),
         contradicting: Vec::new(),
         advice: advice(&who, workers),
         missing: Vec::new(),
@@ -161,13 +161,15 @@ impl Seen {
         )
     }
 
-    fn supporting(&self, instance: &str, span: Span) -> Vec<Evidence> {
+    /// `span`: of the deaths, as far as they are known at `at`; what follows from one comes after it.
+    fn supporting(&self, instance: &str, span: Span, at: RunTime) -> Vec<Evidence> {
+        let until = |after: Duration| Span::new(span.start, (span.end + after).min(at));
         let text = format!("{} of {instance} that nobody asked for", plural(self.many, "end"));
         let mut list = vec![evidence(text, names::PROCESS_DEATHS, span, self.many, Unit::Count)];
         if self.silence >= SILENCE {
             let ns = self.silence.as_nanos() as f64;
             let text = format!("nothing from {instance} for {} at the time", Unit::Ns.show(ns));
-            list.push(evidence(text, names::SOURCE_AGE, span, ns, Unit::Ns));
+            list.push(evidence(text, names::SOURCE_AGE, until(self.silence), ns, Unit::Ns));
         }
         if let Some(held) = self.held {
             let text = format!("{} and WebSockets were open there just before", plural(held, "connection"));
@@ -179,7 +181,7 @@ impl Seen {
                 plural(self.broken, "break"),
                 AFTERMATH.as_secs()
             );
-            list.push(evidence(text, names::ERRORS, span, self.broken, Unit::Count));
+            list.push(evidence(text, names::ERRORS, until(AFTERMATH), self.broken, Unit::Count));
         }
         list
     }

@@ -349,6 +349,25 @@ fn a_server_that_counts_scans_by_table_still_leads_to_the_statement() {
 }
 
 #[test]
+fn a_look_up_that_has_always_scanned_a_table_goes_on_and_its_own_past_confirms_nothing() {
+    let always: fn(f64, &mut Dice) -> Request = |_, d| scanning(ONSET, d);
+    // A busy machine makes it slower for a while: it scanned before that, too.
+    let slowed: fn(f64, &mut Dice) -> Request = |t, d| {
+        let took = if wrong(t) { 40.0 } else { 19.0 };
+        request("/orders", vec![(ORDERS, took + d.exp(1.0), 20.0, 100_000.0)])
+    };
+    for comes in [always, slowed] {
+        for seed in 0..4 {
+            let d = diagnose(Shop { seed, by_statement: false, ..shop(comes, 100.0) });
+            assert_eq!(kinds_of(&d), [FindingKind::SlowQuery], "{:#?}", d.findings());
+            let f = find(&d, FindingKind::SlowQuery);
+            assert_eq!((f.subject.as_str(), f.status, f.ended), (ORDERS, Status::Likely, None), "{f:#?}");
+            assert!(f.onset <= ms(3_000), "{}", f.onset);
+        }
+    }
+}
+
+#[test]
 fn a_plan_is_evidence_only_where_it_scans_much_of_the_table_of_the_look_up() {
     let told = |plan: &str, table: &str, cost: &str| {
         let mut w = build(shop(scanning, 100.0));

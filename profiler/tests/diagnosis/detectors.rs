@@ -9,7 +9,7 @@ use crate::world::{
 };
 use timeline::event::kinds;
 use timeline::lane::names;
-use timeline::{Entry, FindingKind, LaneId, LaneSpec, RunTime, Status, Unit};
+use timeline::{Entry, FindingKind, LaneId, LaneSpec, RunTime, Severity, Status, Unit};
 
 fn small_pool() -> Setup {
     let phases = world::open(Setup::default().phases);
@@ -450,6 +450,76 @@ fn a_collection_whose_helpers_have_the_cores_is_a_pause_and_a_neighbour_is_none(
     let f = find(&d, FindingKind::LongPause);
     assert!(f.claim.contains("major collections"), "{f:#?}");
     assert_eq!(kinds_of(&without_a_core(10)), []);
+}
+
+/// Each 1.5 s shop-0 stands still for 600 ms, of which it was ready to run for 400, with a collection of 335 ms in it; so much of the CPU is in
+/// use, and shop-1 lacks a core at the same time or does not.
+fn starved_collections(cpu: f64, both: bool) -> bool {
+    let mut w = build(&Setup { seconds: 24, ..Setup::default() });
+    let host = w.lane(LaneSpec::level(names::HOST_CPU, "host", Unit::Ratio));
+    (1..48).for_each(|i| w.sample(host, ms(i * 500), cpu));
+    for at in (12_000..23_000).step_by(1_500) {
+        w.event(kinds::PAUSE_HICCUP, "shop-0", ms(at), ms(at + 600), &[], 400e6);
+        w.event(kinds::PAUSE_MINOR, "shop-0", ms(at + 100), ms(at + 435), &[], 0.0);
+        if both {
+            w.event(kinds::PAUSE_HICCUP, "shop-1", ms(at + 50), ms(at + 500), &[], 400e6);
+        }
+    }
+    kinds_of(&w.diagnose()).contains(&FindingKind::LongPause)
+}
+
+#[test]
+fn a_collection_that_lacked_a_core_itself_is_no_pause() {
+    assert!(!starved_collections(1.0, true));
+    assert!(starved_collections(0.6, true), "there were cores");
+    assert!(starved_collections(1.0, false), "the other process had one");
+}
+
+/// What is advised where shop-0 stands still, and tells so many requests a second of its own, or none.
+fn frozen_with_requests(each_second: Option<f64>) -> Vec<String> {
+    let mut w = build(&frozen());
+    let lanes = [("shop-0", each_second), ("shop-1", Some(200.0))]
+        .map(|(name, n)| (w.lane(LaneSpec::rate(names::SERVER_REQUESTS, name, Unit::PerSecond)), n));
+    for (lane, rate) in lanes {
+        if let Some(n) = rate {
+            (1..400).for_each(|i| w.sample(lane, ms(i * 100), n));
+        }
+    }
+    find(&w.diagnose(), FindingKind::LongPause).advice.clone()
+}
+
+#[test]
+fn what_a_pause_holds_up_is_what_that_process_is_asked() {
+    let asked = frozen_with_requests(Some(200.0));
+    assert!(asked.iter().any(|a| a == "At 200/s such a pause holds up about 80 requests."), "{asked:?}");
+    for asked in [frozen_with_requests(Some(0.0)), frozen_with_requests(None)] {
+        assert!(!asked.is_empty() && asked.iter().all(|a| !a.contains("holds up")), "{asked:?}");
+    }
+}
+
+/// What is told of shop-0, which says nothing from second 12 on for three, with so many of 256 descriptors open.
+fn silent_with(descriptors: f64) -> profiler::Diagnosis {
+    let mut w = build(&Setup { seconds: 20, ..Setup::default() });
+    for (name, value) in [(names::PROCESS_DESCRIPTORS, descriptors), (names::PROCESS_DESCRIPTOR_LIMIT, 256.0)]
+    {
+        let lane = w.lane(LaneSpec::level(name, "shop-0", Unit::Count));
+        (1..40).for_each(|i| w.sample(lane, ms(i * 500), value));
+    }
+    let script =
+        without_the_silent(&w, |instance, at| instance == "shop-0" && (ms(12_000)..ms(15_000)).contains(&at));
+    world::replay(&script)
+}
+
+#[test]
+fn who_has_no_descriptor_left_cannot_be_asked_and_need_not_stand_still() {
+    let told = |descriptors| find(&silent_with(descriptors), FindingKind::LongPause).clone();
+    let unasked = told(250.0);
+    assert_eq!((unasked.subject.as_str(), unasked.severity), ("shop-0", Severity::Info), "{unasked:#?}");
+    assert!(unasked.claim.starts_with("shop-0 cannot be asked since 00:1"), "{}", unasked.claim);
+    assert!(unasked.evidence.iter().any(|e| e.text.starts_with("250 of its 256")), "{unasked:#?}");
+    let stopped = told(100.0);
+    assert_eq!(stopped.severity, Severity::Critical, "{stopped:#?}");
+    assert!(stopped.claim.starts_with("shop-0 stands still since 00:1"), "{}", stopped.claim);
 }
 
 #[test]

@@ -205,6 +205,8 @@ fn a_death_is_found_with_what_it_took_along() {
             f.claim
         );
         assert!(d.findings()[1..].iter().all(|g| g.caused_by.as_ref() == Some(&f.id)), "{:#?}", d.findings());
+        // The last one was at 20.2 s; clients meet breaks for three seconds more, and nothing is told of what came later.
+        assert!(f.evidence.iter().all(|e| e.span.end <= ms(24_000)), "{f:#?}");
     }
     let d = gone(1, &[10.2], true, 0.0);
     assert_eq!(find(&d, FindingKind::WorkerLost).severity, Severity::Warning, "no client felt it");
@@ -411,6 +413,9 @@ fn the_limit_itself_is_found_with_its_errors() {
         let f = find(&d, FindingKind::FdExhausted);
         assert_eq!((f.status, f.severity), (Status::Confirmed, Severity::Critical), "{f:#?}");
         assert!(f.found_at <= ms(14_500) && f.claim.contains("250 of 250"), "{f:#?}");
+        // The other worker leaks more slowly, and is there soon after.
+        assert!(f.claim.ends_with(" is near its limit, too"), "{}", f.claim);
+        assert!(f.evidence.iter().any(|e| e.text.ends_with(" of its 250 descriptors open")), "{f:#?}");
     }
 }
 

@@ -225,6 +225,17 @@ fn a_slow_service_is_found_with_the_route_that_waits_for_it() {
 }
 
 #[test]
+fn what_comes_after_a_slow_service_is_not_told_as_its_own() {
+    for seed in 0..seeds() {
+        let d = Calls { seed, ..slow_service() }.build().diagnose();
+        let f = &d.findings()[0];
+        // The last slow call ends at 22 s; a window of three seconds sees it for longer.
+        assert!(f.ended.is_some_and(|end| end >= ms(21_500) && end <= ms(22_500)), "{f:#?}");
+        assert!(f.evidence.iter().all(|e| e.span.end <= ms(22_500)), "{f:#?}");
+    }
+}
+
+#[test]
 fn a_service_that_serves_but_one_a_second_is_found_by_its_eighth_call() {
     let call_ms: fn(f64) -> f64 = |s| if s > 14.0 { 700.0 } else { 8.0 };
     for seed in 0..seeds() {

@@ -1,7 +1,8 @@
 //! Which statement scans a table, where the database's server counts scans by table alone.
 //!
 //! Owns the account: scans of the table, less the calls of statements that have to read all of it, must be those of a look-up.
-//! Servers tell such figures about once a second, and every process that asks hears the same.
+//! Servers tell such figures about once a second, and every process that asks hears the same. Which of several look-ups it is, is told by
+//! their times: the one that takes longer than in its past without scans. One that has no such past may always have scanned.
 
 use std::time::Duration;
 
@@ -52,15 +53,14 @@ fn of_table(timeline: &Timeline, table: &str, statements: &[&str], at: RunTime) 
     if answers.iter().filter(|a| a.1 >= span.start).count() < LEAST_ANSWERS {
         return None;
     }
-    let suspect = suspects(timeline, table, statements, scans, span)
-        .into_iter()
-        .filter_map(|s| {
-            let slower = slower_since(timeline, &s.text, span, at);
-            Some((slower.map_or_else(|| first(&answers), Some)?, s))
-        })
-        .filter(|((_, growth), _)| *growth >= GROWTH)
-        .max_by(|a, b| a.0.1.total_cmp(&b.0.1));
-    let ((since, _), Suspect { text, filter, calls }) = suspect?;
+    let (suspects, alone) = suspects(timeline, table, statements, scans, span);
+    let compared = suspects.into_iter().map(|s| (Slower::of(timeline, table, statements, &s.text, at), s));
+    // What nobody else can have done is its doing, whether it takes longer for it or not.
+    let suspect = compared
+        .filter(|(slower, _)| alone || slower.growth >= GROWTH)
+        .max_by(|a, b| a.0.growth.total_cmp(&b.0.growth));
+    let (slower, Suspect { text, filter, calls }) = suspect?;
+    let since = slower.since.or_else(|| first(&answers))?;
     let given = window::about(timeline, names::DB_ROWS, &text);
     let given = window::counted_of(given, span).map(|n| n / calls);
     // Many rows given for each scan are a report, not a look-up.
@@ -75,7 +75,8 @@ fn of_table(timeline: &Timeline, table: &str, statements: &[&str], at: RunTime) 
         last: answers.last()?.1,
         calls,
         scanned: Some(rows / scans),
-        sure: true,
+        // What was told of the table only since then says nothing of what was before.
+        sure: slower.is_known && told_since(timeline, table).is_some_and(|told| told < since),
         given,
         lane: names::DB_TABLE_SCANNED,
         locks: None,
@@ -89,8 +90,15 @@ struct Suspect {
     calls: f64,
 }
 
-/// Look-ups in `table` of which each call may be one of the `scans`, less those of statements that have to read all of it.
-fn suspects(timeline: &Timeline, table: &str, statements: &[&str], scans: f64, span: Span) -> Vec<Suspect> {
+/// Look-ups in `table` of which each call may be one of the `scans`, less those of statements that have to read all of it; and whether
+/// there is one only, and no such statement.
+fn suspects(
+    timeline: &Timeline,
+    table: &str,
+    statements: &[&str],
+    scans: f64,
+    span: Span,
+) -> (Vec<Suspect>, bool) {
     let calls =
         |text: &str| window::counted_of(window::about(timeline, names::DB_CALLS, text), span).unwrap_or(0.0);
     let (mut left, mut suspects) = (scans, Vec::new());
@@ -103,7 +111,20 @@ fn suspects(timeline: &Timeline, table: &str, statements: &[&str], scans: f64, s
         }
     }
     suspects.retain(|s| s.calls >= LEAST_CALLS && left >= ACCOUNTED * s.calls.max(scans));
-    suspects
+    let alone = suspects.len() == 1 && left >= scans;
+    (suspects, alone)
+}
+
+/// When the server first told of the table's scans.
+fn told_since(timeline: &Timeline, table: &str) -> Option<RunTime> {
+    window::about(timeline, names::DB_TABLE_SCANS, table).filter_map(|s| Some(s.points.first()?.0)).min()
+}
+
+/// Were there scans in `block` that the look-up may have made? What was not told then may have been some.
+fn may_have_scanned(timeline: &Timeline, table: &str, statements: &[&str], text: &str, block: Span) -> bool {
+    let untold = told_since(timeline, table).is_none_or(|told| told > block.start);
+    let scans = heard(timeline, names::DB_TABLE_SCANS, table, block);
+    untold || suspects(timeline, table, statements, scans, block).0.iter().any(|s| s.text == text)
 }
 
 /// Samples with scans, each with the instant since which it may have been.
@@ -117,16 +138,38 @@ fn answers(timeline: &Timeline, table: &str, at: RunTime) -> Vec<(RunTime, RunTi
     lanes.max_by_key(Vec::len).unwrap_or_default()
 }
 
-/// The beginning of the answers that lasts, for a statement without a past: whether it has become slower is not known.
-fn first(answers: &[(RunTime, RunTime)]) -> Option<(RunTime, f64)> {
+/// The beginning of the answers that lasts.
+fn first(answers: &[(RunTime, RunTime)]) -> Option<RunTime> {
     let breaks = answers.windows(2).rposition(|w| w[1].0.since(w[0].1) > GAP);
-    Some((answers.get(breaks.map_or(0, |i| i + 1))?.0, GROWTH))
+    Some(answers.get(breaks.map_or(0, |i| i + 1))?.0)
 }
 
-/// Since when the statement takes longer than in its past, and how many times as long; none without a past.
-fn slower_since(timeline: &Timeline, text: &str, span: Span, at: RunTime) -> Option<(RunTime, f64)> {
-    let (past, _) = by_time::best(timeline, text, span.start)?;
-    let recent = window::last(at, window::seconds(span) / 2.0);
-    let now = by_time::times(timeline, text, recent).quantile_ns(0.5)?;
-    Some((by_time::onset(timeline, text, at, (now * past).sqrt()), now / past.max(1.0)))
+/// A look-up's time beside that of its past without scans.
+struct Slower {
+    /// Since when it takes longer; none where it does not, or where there is no such past.
+    since: Option<RunTime>,
+    /// How many times as long; [`GROWTH`] where nobody knows.
+    growth: f64,
+    /// May its past speak for the finding? Not where it scanned then, and not where it takes as long as then.
+    is_known: bool,
+}
+
+impl Slower {
+    fn of(timeline: &Timeline, table: &str, statements: &[&str], text: &str, at: RunTime) -> Self {
+        let before = window::last(at, WINDOW_S).start;
+        let recent = window::last(at, WINDOW_S / 2.0);
+        let unknown = |is_known| Self { since: None, growth: GROWTH, is_known };
+        let Some(now) = by_time::times(timeline, text, recent).quantile_ns(0.5) else { return unknown(true) };
+        if by_time::best(timeline, text, before, |_| true).is_none() {
+            return unknown(true);
+        }
+        let without_scans = |block| !may_have_scanned(timeline, table, statements, text, block);
+        let Some((past, _)) = by_time::best(timeline, text, before, without_scans) else {
+            return unknown(false);
+        };
+        let growth = now / past.max(1.0);
+        let longer = growth >= GROWTH;
+        let since = longer.then(|| by_time::onset(timeline, text, at, (now * past).sqrt()));
+        Self { since, growth, is_known: longer }
+    }
 }

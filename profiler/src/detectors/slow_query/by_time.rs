@@ -58,7 +58,7 @@ pub(super) fn grown(timeline: &Timeline, at: RunTime) -> Option<Scan> {
     if calls < LEAST_CALLS || took < LEAST_NS {
         return None;
     }
-    let (past, block) = best(timeline, text, span.start)?;
+    let (past, block) = best(timeline, text, span.start, |_| true)?;
     let growth = took / past.max(1.0);
     let others = sums.keys().filter(|&&t| t != text).filter_map(|t| {
         let (now, then) = (times(timeline, t, span), times(timeline, t, block));
@@ -99,14 +99,20 @@ pub(super) fn times(timeline: &Timeline, text: &str, span: Span) -> Durations {
     window::durations_about(timeline, names::DB_TIME, text, span)
 }
 
-/// The lowest median of a block before `end`, and that block.
-pub(super) fn best(timeline: &Timeline, text: &str, end: RunTime) -> Option<(f64, Span)> {
+/// The lowest median of a block before `end` that `counts`, and that block.
+pub(super) fn best(
+    timeline: &Timeline,
+    text: &str,
+    end: RunTime,
+    counts: impl Fn(Span) -> bool,
+) -> Option<(f64, Span)> {
     (0..BLOCKS)
         .filter_map(|i| {
             let end = end.back(BLOCK * i);
             let block = Span::new(end.back(BLOCK), end);
             let times = times(timeline, text, block);
-            (times.count() >= LEAST_TIMED).then_some((times.quantile_ns(0.5)?, block))
+            let median = times.quantile_ns(0.5)?;
+            (times.count() >= LEAST_TIMED && counts(block)).then_some((median, block))
         })
         .min_by(|a, b| a.0.total_cmp(&b.0))
 }
